@@ -1,0 +1,163 @@
+//! A model of the index: what every driver does, in a few plain maps, without a database.
+//!
+//! Only for tests: the same random operations go to a driver and to the model, and the answers are compared. What a driver
+//! chooses by itself (numbers and names) the model takes from the driver's answer, and checks.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+
+use super::{
+    AttachOutcome, Attachment, Durability, Entry, EntryId, MatchKind, Probe, Reservation, Slot, Upload,
+    UploadId,
+};
+
+/// The whole index.
+#[derive(Default)]
+pub(super) struct Model {
+    pub(super) entries: BTreeMap<EntryId, Entry>,
+    pub(super) uploads: BTreeMap<UploadId, Upload>,
+    /// The boots of the entries that are volatile.
+    boots: BTreeMap<EntryId, String>,
+    last_entry: Option<EntryId>,
+    last_upload: Option<UploadId>,
+}
+
+impl Model {
+    pub(super) fn find(
+        &self,
+        repository: &str,
+        version: &str,
+        probes: &[Probe],
+        skip: &[EntryId],
+    ) -> Option<&Entry> {
+        probes.iter().find_map(|probe| {
+            self.entries.values().rev().find(|entry| {
+                let slot = &entry.slot;
+                let key_matches = match probe.kind {
+                    MatchKind::Exact => slot.key == probe.key,
+                    MatchKind::Prefix => slot.key.starts_with(&probe.key),
+                };
+                (&*slot.repository, &*slot.version, &slot.scope) == (repository, version, &probe.scope)
+                    && key_matches
+                    && !skip.contains(&entry.id)
+            })
+        })
+    }
+
+    /// Checks what the driver answered, and does the same.
+    pub(super) fn reserve(
+        &mut self,
+        slot: &Slot,
+        owner: &str,
+        now_ms: u64,
+        idle_before_ms: u64,
+        answer: &Reservation,
+    ) {
+        if let Some(entry) = self.entries.values().find(|entry| entry.slot == *slot) {
+            assert_eq!(answer, &Reservation::Entry(entry.clone()));
+            return;
+        }
+        if let Some(upload) = self.uploads.values().find(|upload| upload.slot == *slot) {
+            if upload.active_ms >= idle_before_ms {
+                assert_eq!(answer, &Reservation::Upload(upload.clone()));
+                return;
+            }
+            let id = upload.id;
+            self.uploads.remove(&id);
+        }
+        let Reservation::Reserved(upload) = answer else {
+            panic!("the slot is free, but the answer is {answer:?}");
+        };
+        assert!(self.last_upload < Some(upload.id), "numbers of uploads grow");
+        self.last_upload = Some(upload.id);
+        let expected = Upload {
+            id: upload.id,
+            name: upload.name.clone(),
+            slot: slot.clone(),
+            owner: owner.to_owned(),
+            created_ms: now_ms,
+            active_ms: now_ms,
+            attachment: None,
+        };
+        assert_eq!(upload, &expected);
+        self.uploads.insert(upload.id, expected);
+    }
+
+    pub(super) fn attach(&mut self, id: UploadId, attachment: &Attachment, now_ms: u64) -> AttachOutcome {
+        let Some(upload) = self.uploads.get_mut(&id) else {
+            return AttachOutcome::Gone;
+        };
+        upload.active_ms = upload.active_ms.max(now_ms);
+        let before = upload.attachment.replace(attachment.clone());
+        let other = before.map(|before| before.object);
+        AttachOutcome::Attached(other.filter(|object| *object != attachment.object))
+    }
+
+    /// Checks what the driver answered, and does the same.
+    pub(super) fn finalize(
+        &mut self,
+        id: UploadId,
+        attachment: &Attachment,
+        durability: &Durability,
+        now_ms: u64,
+        answer: Option<&Entry>,
+    ) {
+        let ready = |upload: &&Upload| upload.attachment.as_ref() == Some(attachment);
+        let Some(upload) = self.uploads.get(&id).filter(ready) else {
+            assert_eq!(answer, None);
+            return;
+        };
+        let entry = answer.expect("the upload has this attachment");
+        assert!(self.last_entry < Some(entry.id), "numbers of entries grow");
+        self.last_entry = Some(entry.id);
+        let expected = Entry {
+            id: entry.id,
+            slot: upload.slot.clone(),
+            object: attachment.object.clone(),
+            size_bytes: attachment.size_bytes,
+            created_ms: now_ms,
+            used_ms: now_ms,
+        };
+        assert_eq!(entry, &expected);
+        if let Durability::Until { boot } = durability {
+            self.boots.insert(entry.id, boot.clone());
+        }
+        self.entries.insert(entry.id, expected);
+        self.uploads.remove(&id);
+    }
+
+    pub(super) fn abandon(&mut self, id: UploadId, idle_before_ms: u64) -> bool {
+        let idle = |upload: &Upload| upload.active_ms < idle_before_ms;
+        self.uploads.get(&id).is_some_and(idle) && self.uploads.remove(&id).is_some()
+    }
+
+    pub(super) fn delete(&mut self, id: EntryId, used_ms: u64) -> bool {
+        let unused = |entry: &Entry| entry.used_ms <= used_ms;
+        self.entries.get(&id).is_some_and(unused) && self.entries.remove(&id).is_some()
+    }
+
+    pub(super) fn touch_entry(&mut self, id: EntryId, used_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.used_ms = entry.used_ms.max(used_ms);
+        }
+    }
+
+    pub(super) fn touch_upload(&mut self, id: UploadId, active_ms: u64) {
+        if let Some(upload) = self.uploads.get_mut(&id) {
+            upload.active_ms = upload.active_ms.max(active_ms);
+        }
+    }
+
+    pub(super) fn mark_durable(&mut self, id: EntryId) {
+        self.boots.remove(&id);
+    }
+
+    pub(super) fn volatile(&self, boot: &str, this_boot: bool) -> Vec<Entry> {
+        let of_boot = |entry: &&Entry| {
+            let made_in = self.boots.get(&entry.id);
+            made_in.is_some_and(|made_in| (made_in == boot) == this_boot)
+        };
+        self.entries.values().filter(of_boot).cloned().collect()
+    }
+}

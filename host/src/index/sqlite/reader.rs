@@ -1,0 +1,61 @@
+//! The connections for reading.
+//!
+//! Called by the driver. A read happens in place, on the thread that asks, since it takes microseconds; it sees what is
+//! committed, and waits for no writer. Knows no query.
+
+use std::path::PathBuf;
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+
+use super::schema;
+
+/// Connections that are not in use, the last used on top. There are never more than threads that read at once.
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Runs a query on a connection of its own.
+    pub(super) fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let idle = self.idle.lock().pop();
+        let conn = match idle {
+            Some(conn) => conn,
+            None => schema::open_for_reading(&self.path)?,
+        };
+        let answer = query(&conn)?;
+        // After an error the connection is not used again: the cause may be in it.
+        self.idle.lock().push(conn);
+        Ok(answer)
+    }
+
+    /// Closes the connections that are not in use.
+    pub(super) fn close(&self) {
+        self.idle.lock().clear();
+    }
+}
+
+/// While it lives, all that the connection reads is the state of one moment.
+pub(super) struct Moment<'a>(&'a Connection);
+
+impl<'a> Moment<'a> {
+    pub(super) fn begin(conn: &'a Connection) -> rusqlite::Result<Self> {
+        conn.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Self(conn))
+    }
+}
+
+impl Drop for Moment<'_> {
+    fn drop(&mut self) {
+        // Nothing was changed. If it fails all the same, the next one cannot begin, and the connection is given up.
+        let _ = self.0.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    }
+}

@@ -1,0 +1,58 @@
+//! The promises of every driver, and what only this one has to get right.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod crash;
+mod fault;
+mod plan;
+mod process;
+
+use std::{ops::Deref, path::PathBuf, sync::Arc};
+
+use proptest::test_runner::Config;
+
+use super::{super::conformance::Case, SqliteIndex};
+use crate::index::conformance::{block_on, conformance};
+
+/// A case with a database that lasts as long as it.
+pub(super) struct Opened {
+    case: Case,
+    directory: tempfile::TempDir,
+}
+
+impl Deref for Opened {
+    type Target = Case;
+
+    fn deref(&self) -> &Case {
+        &self.case
+    }
+}
+
+impl Opened {
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("index.db")
+    }
+
+    /// Another connection to the same database, as another process would have it.
+    fn beside(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path()).unwrap()
+    }
+}
+
+pub(super) fn open() -> Opened {
+    let directory = tempfile::tempdir().unwrap();
+    let index = SqliteIndex::open(&directory.path().join("index.db")).unwrap();
+    Opened { case: Case::new(Arc::new(index)), directory }
+}
+
+conformance!(crate::index::sqlite::tests::open);
+
+proptest::proptest! {
+    #![proptest_config(Config { cases: 192, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn behaves_like_the_model(ops in crate::index::tests::ops()) {
+        let opened = open();
+        block_on(crate::index::tests::compare(&*opened.index, ops));
+    }
+}

@@ -1,0 +1,51 @@
+//! The statements use the indexes that are there for them, so that a large database is as quick as a small one.
+
+use super::open;
+
+/// What SQLite means to do for a statement.
+fn plan(conn: &rusqlite::Connection, sql: &str) -> String {
+    let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let mut steps = statement.raw_query();
+    let mut plan = String::new();
+    while let Some(step) = steps.next().unwrap() {
+        plan += &step.get::<_, String>(3).unwrap();
+        plan.push('\n');
+    }
+    plan
+}
+
+#[test]
+fn no_statement_reads_a_whole_table_or_sorts() {
+    let opened = open();
+    let conn = opened.beside();
+    let slot = "repository = ? AND scope = ? AND version = ?";
+    let statements = [
+        super::super::find::BY_SLOT.to_owned(),
+        super::super::find::BY_ID.to_owned(),
+        super::super::find::BY_KEY.to_owned(),
+        super::super::find::NEWEST_FIRST.to_owned(),
+        super::super::queries::VOLATILE.to_owned(),
+        super::super::queries::REFERENCES.to_owned(),
+        format!("SELECT * FROM uploads WHERE {slot} AND key = ?"),
+        "SELECT * FROM uploads WHERE name = ?".to_owned(),
+        "UPDATE uploads SET active_ms = ?2 WHERE name = ?1 AND active_ms < ?2".to_owned(),
+        "UPDATE entries SET boot = NULL WHERE id = ?1 AND boot IS NOT NULL".to_owned(),
+        "DELETE FROM entries WHERE id = ?1 AND used_ms <= ?2".to_owned(),
+    ];
+    for statement in statements {
+        let plan = plan(&conn, &statement);
+        assert!(plan.contains("SEARCH"), "{statement}\n{plan}");
+        assert!(!plan.contains("SCAN"), "{statement}\n{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
+    }
+}
+
+#[test]
+fn the_search_for_a_prefix_reads_no_table() {
+    let opened = open();
+    let conn = opened.beside();
+    for statement in [super::super::find::BY_KEY, super::super::find::NEWEST_FIRST] {
+        let plan = plan(&conn, statement);
+        assert!(plan.contains("COVERING INDEX"), "{plan}");
+    }
+}
