@@ -1,0 +1,65 @@
+//! Tokens that were verified, so that a signature is checked once and not per request.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use quick_cache::{Weighter, sync::Cache};
+
+use super::{Claims, TokenError, claims::has_expired};
+
+/// The SHA-256 of a token.
+pub(super) type Fingerprint = [u8; 32];
+
+/// About how many ordinary tokens are expected at once.
+const TOKENS: usize = 10_000;
+/// How much memory the remembered claims may take: a bound in bytes, since a token may bring 64 scopes of 1 KiB.
+const BYTES: u64 = 8 * 1024 * 1024;
+
+/// Remembers verified tokens, by fingerprint. The tokens themselves are not kept.
+pub(super) struct VerifiedTokens {
+    cache: Cache<Fingerprint, Arc<Claims>, ClaimsWeight>,
+    leeway_ms: u64,
+}
+
+#[derive(Clone)]
+struct ClaimsWeight;
+
+impl Weighter<Fingerprint, Arc<Claims>> for ClaimsWeight {
+    fn weight(&self, _: &Fingerprint, claims: &Arc<Claims>) -> u64 {
+        let scopes: usize = claims.scopes.iter().map(|s| s.name.len() + 48).sum();
+        (scopes + claims.repository.len() + 256) as u64
+    }
+}
+
+impl VerifiedTokens {
+    pub(super) fn new(leeway_ms: u64) -> Self {
+        Self { cache: Cache::with_weighter(TOKENS, BYTES, ClaimsWeight), leeway_ms }
+    }
+
+    /// Returns what a remembered token says, `None` if it is not remembered, and an error if it has expired since.
+    pub(super) fn get(&self, token: &Fingerprint, now_ms: u64) -> Result<Option<Arc<Claims>>, TokenError> {
+        let Some(claims) = self.cache.get(token) else { return Ok(None) };
+        if has_expired(claims.expires_ms, self.leeway_ms, now_ms) {
+            self.cache.remove(token);
+            return Err(TokenError::Expired);
+        }
+        Ok(Some(claims))
+    }
+
+    /// Remembers a verified token.
+    pub(super) fn insert(&self, token: Fingerprint, claims: Arc<Claims>) {
+        self.cache.insert(token, claims);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.cache.len()
+    }
+}
+
+/// Returns a token's fingerprint.
+pub(super) fn fingerprint(token: &str) -> Fingerprint {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    bytes
+}

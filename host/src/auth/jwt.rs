@@ -1,0 +1,74 @@
+//! The form of a token: three parts in base64url (RFC 7519, compact serialization).
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Algorithm;
+use serde::Deserialize;
+
+use super::{TokenError, claims::RawClaims};
+
+/// Longest token that is looked at. GitHub's have 1 to 2 KiB.
+pub(super) const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// A token taken apart. Nothing in it is proven.
+pub(super) struct Jwt<'a> {
+    pub(super) header: Header,
+    pub(super) claims: RawClaims,
+    /// What the signature is made of: header and claims as they came.
+    pub(super) signed: &'a [u8],
+    /// The signature, still in base64url.
+    pub(super) signature: &'a str,
+}
+
+/// The members of a header that are looked at. Keys or addresses of keys in a header (`jwk`, `jku`, `x5c`, `x5u`) are the
+/// sender's word and are not read at all.
+#[derive(Deserialize)]
+pub(super) struct Header {
+    alg: String,
+    pub(super) kid: Option<String>,
+    crit: Option<serde_json::Value>,
+}
+
+impl Header {
+    /// Returns the algorithm, if it is one that is accepted. `none` is not, nor is an extension that has to be understood.
+    pub(super) fn algorithm(&self) -> Option<Algorithm> {
+        match self.alg.as_str() {
+            _ if self.crit.is_some() => None,
+            "RS256" => Some(Algorithm::RS256),
+            "RS384" => Some(Algorithm::RS384),
+            "RS512" => Some(Algorithm::RS512),
+            "ES256" => Some(Algorithm::ES256),
+            "ES384" => Some(Algorithm::ES384),
+            "HS256" => Some(Algorithm::HS256),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Jwt<'a> {
+    /// Takes a token apart.
+    pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
+        if token.is_empty() {
+            return Err(TokenError::Missing);
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(malformed(&format!("longer than {MAX_TOKEN_BYTES} bytes")));
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(|| malformed("no three parts"))?;
+        let (header, claims) = signed.split_once('.').ok_or_else(|| malformed("no three parts"))?;
+        if claims.contains('.') {
+            return Err(malformed("more than three parts"));
+        }
+        let header = serde_json::from_slice(&decode(header, "the header")?)
+            .map_err(|_| malformed("the header is not a JSON object with an alg"))?;
+        let claims = RawClaims::parse(&decode(claims, "the claims")?)?;
+        Ok(Self { header, claims, signed: signed.as_bytes(), signature })
+    }
+}
+
+fn decode(part: &str, what: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed(&format!("{what} is not base64url")))
+}
+
+fn malformed(why: &str) -> TokenError {
+    TokenError::Malformed(why.to_owned())
+}

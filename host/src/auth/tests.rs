@@ -1,0 +1,7 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
+
+mod claims;
+mod issuers;
+mod signing;
+mod support;
+mod tokens;

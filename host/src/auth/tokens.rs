@@ -1,0 +1,201 @@
+//! From a bearer token to what it says.
+
+use std::{fmt, sync::Arc};
+
+use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+
+use super::{
+    AuthSetupError, Claims, MIN_SECRET_BYTES, Scope, TokenError,
+    cache::{Fingerprint, VerifiedTokens, fingerprint},
+    claims::ClaimRules,
+    issuers::Issuer,
+    jwks::Verdict,
+    jwt::Jwt,
+};
+use crate::{config, net::Fetch};
+
+/// What the program logs, as a warning, when tokens are not verified.
+pub const SKIP_WARNING: &str = "SKIP_TOKEN_VALIDATION is on: tokens are NOT verified. Whoever reaches this server can read \
+     and overwrite the caches of every repository. Trust the platform's issuer instead (ACTIONS_TOKEN_ISSUER, \
+     ACTIONS_TOKEN_JWKS_URL or LARDER_HS256_SECRET).";
+
+/// The repository of tokens that name none, when tokens are not verified and `auth.default_repository` is not set.
+const UNVERIFIED_REPOSITORY: &str = "0";
+/// How long a token without `exp` is said to be valid when tokens are not verified: as long as a job may take.
+const UNVERIFIED_LIFETIME_MS: u64 = 6 * 60 * 60 * 1000;
+/// How much of a foreign issuer's name is said.
+const ISSUER_SHOWN_CHARS: usize = 100;
+
+/// Verifies tokens. One for the process, shared by its threads.
+///
+/// The order of checks: form, algorithm, dates, issuer, signature, then the other claims. An algorithm belongs to one kind
+/// of key (HS256 to a configured secret, RS and ES to an issuer's public keys of that type), so that no key can be used
+/// with another's algorithm.
+///
+/// With `auth.skip_validation` a token has to be decodable and its `ac` and `repository_id`, if any, of their form; signature,
+/// issuer, audience and dates are not looked at, since nothing in such a token is proven. One without `repository_id`
+/// belongs to `auth.default_repository`, else to `0`; one without `ac` may read and write the scope with the empty name.
+pub struct TokenVerifier {
+    trust: Trust,
+    rules: ClaimRules,
+    verified: VerifiedTokens,
+}
+
+enum Trust {
+    Signers { issuers: Vec<Arc<Issuer>>, secrets: Vec<DecodingKey>, secret_prefix: String },
+    Everyone,
+}
+
+impl TokenVerifier {
+    /// Makes the verifier that is configured. Reads key files; asks no issuer yet.
+    ///
+    /// # Errors
+    /// When a key file cannot be read, or a secret is too short.
+    pub fn new(auth: &config::Auth, fetch: &Arc<dyn Fetch>) -> Result<Self, AuthSetupError> {
+        let rules = ClaimRules {
+            leeway_ms: auth.leeway_ms,
+            audience: auth.audience.clone(),
+            default_repository: auth.default_repository.clone(),
+        };
+        let trust = if auth.skip_validation {
+            Trust::Everyone
+        } else {
+            let issuer = |i| Issuer::from_config(i, Arc::clone(fetch)).map(Arc::new);
+            Trust::Signers {
+                issuers: auth.issuers.iter().map(issuer).collect::<Result<_, _>>()?,
+                secrets: auth.hs256_secrets.iter().map(secret_key).collect::<Result<_, _>>()?,
+                secret_prefix: auth.hs256_repository_prefix.clone(),
+            }
+        };
+        Ok(Self { trust, verified: VerifiedTokens::new(rules.leeway_ms), rules })
+    }
+
+    /// Returns what a token says, if it counts at `now_ms` (milliseconds since 1970).
+    ///
+    /// A token that counted is remembered until it expires, so this is cheap for all but the first request. It may wait
+    /// for the issuer's keys; dropping it then does no harm. Must run on a tokio runtime.
+    ///
+    /// # Errors
+    /// One of the cases of [`TokenError`]; none is remembered.
+    pub async fn verify(&self, token: &str, now_ms: u64) -> Result<Arc<Claims>, TokenError> {
+        let Trust::Signers { issuers, secrets, secret_prefix } = &self.trust else {
+            return self.read_unverified(token, now_ms).map(Arc::new);
+        };
+        let known_as = fingerprint(token);
+        if let Some(claims) = self.verified.get(&known_as, now_ms)? {
+            return Ok(claims);
+        }
+        let jwt = Jwt::parse(token)?;
+        let algorithm = jwt.header.algorithm().ok_or(TokenError::BadSignature)?;
+        jwt.claims.check_times(&self.rules, now_ms)?;
+        let prefix = if algorithm == Algorithm::HS256 {
+            check_secret_signature(&jwt, secrets)?;
+            secret_prefix
+        } else {
+            let issuer = trusted(issuers, jwt.claims.issuer()?)?;
+            check_issuer_signature(&jwt, algorithm, issuer, now_ms).await?;
+            &issuer.repository_prefix
+        };
+        let claims = Arc::new(self.read_verified(&jwt, prefix, &known_as)?);
+        self.verified.insert(known_as, Arc::clone(&claims));
+        Ok(claims)
+    }
+
+    fn read_verified(
+        &self,
+        jwt: &Jwt<'_>,
+        prefix: &str,
+        known_as: &Fingerprint,
+    ) -> Result<Claims, TokenError> {
+        jwt.claims.check_audience(&self.rules)?;
+        let missing = || TokenError::BadClaim("ac is missing".to_owned());
+        Ok(Claims {
+            repository: jwt.claims.repository(&self.rules, prefix)?,
+            scopes: jwt.claims.scopes()?.ok_or_else(missing)?,
+            owner: owner(known_as),
+            expires_ms: jwt.claims.expires_ms()?,
+        })
+    }
+
+    fn read_unverified(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
+        let jwt = Jwt::parse(token)?;
+        let default =
+            self.rules.default_repository.clone().unwrap_or_else(|| UNVERIFIED_REPOSITORY.to_owned());
+        let rules = ClaimRules { default_repository: Some(default), leeway_ms: 0, audience: None };
+        let everything = || vec![Scope { name: String::new(), read: true, write: true }];
+        Ok(Claims {
+            repository: jwt.claims.repository(&rules, "")?,
+            scopes: jwt.claims.scopes()?.unwrap_or_else(everything),
+            owner: owner(&fingerprint(token)),
+            expires_ms: jwt.claims.expires_ms().unwrap_or(now_ms.saturating_add(UNVERIFIED_LIFETIME_MS)),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.verified.len()
+    }
+}
+
+impl fmt::Debug for TokenVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenVerifier").finish_non_exhaustive()
+    }
+}
+
+/// Returns the token of an `Authorization` field, `Bearer <token>`; the scheme in any case (RFC 9110, 11.1).
+///
+/// # Errors
+/// [`TokenError::Missing`] when there is no field, or it is of another scheme; [`TokenError::Malformed`] when it is not text.
+pub fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
+    let field = authorization.ok_or(TokenError::Missing)?;
+    let field = std::str::from_utf8(field).map_err(|_| TokenError::Malformed("not text".to_owned()))?;
+    let (scheme, token) = field.trim().split_once(' ').ok_or(TokenError::Missing)?;
+    let token = token.trim();
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        Ok(token)
+    } else {
+        Err(TokenError::Missing)
+    }
+}
+
+fn trusted<'a>(issuers: &'a [Arc<Issuer>], name: &str) -> Result<&'a Arc<Issuer>, TokenError> {
+    issuers.iter().find(|issuer| issuer.is(name)).ok_or_else(|| {
+        // It is the sender's text: short, and without line breaks for the log.
+        let shown: String = name.chars().take(ISSUER_SHOWN_CHARS).collect();
+        TokenError::UntrustedIssuer(shown.escape_debug().to_string())
+    })
+}
+
+async fn check_issuer_signature(
+    jwt: &Jwt<'_>,
+    algorithm: Algorithm,
+    issuer: &Arc<Issuer>,
+    now_ms: u64,
+) -> Result<(), TokenError> {
+    let id = jwt.header.kid.as_deref();
+    let keys = issuer.keys(algorithm, id, now_ms).await?;
+    match keys.check(algorithm, id, jwt.signed, jwt.signature) {
+        Verdict::Good => Ok(()),
+        Verdict::Bad | Verdict::NoKey => Err(TokenError::BadSignature),
+    }
+}
+
+fn check_secret_signature(jwt: &Jwt<'_>, secrets: &[DecodingKey]) -> Result<(), TokenError> {
+    let made_with =
+        |key: &DecodingKey| crypto::verify(jwt.signature, jwt.signed, key, Algorithm::HS256).unwrap_or(false);
+    if secrets.iter().any(made_with) { Ok(()) } else { Err(TokenError::BadSignature) }
+}
+
+fn secret_key(secret: &config::Secret) -> Result<DecodingKey, AuthSetupError> {
+    let refuse = |problem| AuthSetupError::Secret { setting: "auth.hs256_secrets", problem };
+    let bytes = secret.key_bytes().map_err(|problem| refuse(problem.to_owned()))?;
+    if bytes.len() < MIN_SECRET_BYTES {
+        return Err(refuse(format!("each must have at least {MIN_SECRET_BYTES} bytes")));
+    }
+    Ok(DecodingKey::from_secret(&bytes))
+}
+
+fn owner(known_as: &Fingerprint) -> String {
+    hex::encode(&known_as[..16])
+}

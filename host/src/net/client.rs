@@ -1,0 +1,53 @@
+//! The HTTP client for requests that go out.
+
+use std::time::Duration;
+
+use bytes::Buf;
+use http_body::Body;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::ClientConfig;
+
+/// A client that speaks HTTP/1.1 and HTTP/2 over TLS, and plain HTTP/1.1 to `http` URLs.
+pub type HttpsClient<B> = Client<HttpsConnector<HttpConnector>, B>;
+
+/// What callers of [`https_client`] choose differently.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientOptions {
+    /// How long the TCP connection may take to come up. TLS is not in it: bound the whole request, too.
+    pub connect_timeout: Duration,
+    /// How many idle connections are kept for one host; 0 keeps none.
+    pub idle_per_host: usize,
+}
+
+/// How long an idle connection is kept. Shorter than the 60 s after which common load balancers drop one silently.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Makes a client.
+///
+/// A connection is driven by a task on the runtime of the request that opened it. With one runtime per thread, give each
+/// thread a client of its own, or set `idle_per_host` to 0.
+pub fn https_client<B>(tls: ClientConfig, options: ClientOptions) -> HttpsClient<B>
+where
+    B: Body + Send,
+    B::Data: Send + Buf,
+{
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(options.connect_timeout));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp);
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(options.idle_per_host)
+        .build(connector)
+}

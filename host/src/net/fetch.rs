@@ -1,0 +1,125 @@
+//! Fetching a small document, within bounds.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use rustls::ClientConfig;
+
+use super::{ClientOptions, HttpsClient, https_client};
+
+/// Longest answer that is read. Key sets have a few KiB.
+pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+
+/// How long a fetch may take, from name resolution to the last byte.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a document could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The URL is neither `https` nor `http` to this machine itself.
+    #[error("the URL must be https (http only to a loopback address)")]
+    Url,
+    /// The server answered something other than 200. Redirects are not followed.
+    #[error("the server answered {0}")]
+    Status(StatusCode),
+    /// The answer is longer than [`MAX_RESPONSE_BYTES`].
+    #[error("the answer is longer than {MAX_RESPONSE_BYTES} bytes")]
+    TooLarge,
+    /// It took longer than [`TIMEOUT`].
+    #[error("no answer within {} s", TIMEOUT.as_secs())]
+    Timeout,
+    /// The connection failed.
+    #[error("the connection failed: {0}")]
+    Connection(String),
+}
+
+/// Fetches small documents. The tests have an implementation without a network.
+#[async_trait]
+pub trait Fetch: Send + Sync {
+    /// Returns the body of a 200 answer to `GET url`.
+    ///
+    /// Promises: it ends within a bounded time, it reads at most a bounded number of bytes, and it talks only to URLs that
+    /// [`allowed_url`] allows.
+    async fn get(&self, url: &str) -> Result<Bytes, FetchError>;
+}
+
+/// Parses a URL, if it is one that keys may be fetched from: `https`, or `http` to a loopback address, with a host, and
+/// without user name and password.
+#[must_use]
+pub fn allowed_url(url: &str) -> Option<Uri> {
+    let uri: Uri = url.parse().ok()?;
+    let authority = uri.authority()?;
+    if authority.as_str().contains('@') || authority.host().is_empty() {
+        return None;
+    }
+    match uri.scheme_str()? {
+        "https" => Some(uri),
+        "http" if is_loopback(authority.host()) => Some(uri),
+        _ => None,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// [`Fetch`] over the network.
+pub struct HttpFetch {
+    client: HttpsClient<Empty<Bytes>>,
+    pub(super) timeout: Duration,
+}
+
+impl HttpFetch {
+    /// Makes one that trusts what `tls` trusts. Can be shared by threads that have a runtime each.
+    #[must_use]
+    pub fn new(tls: ClientConfig) -> Self {
+        // No connection is kept: fetches are minutes apart, and the thread that opened one may be gone.
+        let options = ClientOptions { connect_timeout: TIMEOUT, idle_per_host: 0 };
+        Self { client: https_client(tls, options), timeout: TIMEOUT }
+    }
+
+    async fn get_unbounded(&self, url: Uri) -> Result<Bytes, FetchError> {
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = url;
+        let headers = request.headers_mut();
+        headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::USER_AGENT,
+            header::HeaderValue::from_static(concat!("larder/", env!("CARGO_PKG_VERSION"))),
+        );
+        let response = self.client.request(request).await.map_err(|e| FetchError::Connection(chain(&e)))?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
+        match Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(FetchError::TooLarge),
+            Err(error) => Err(FetchError::Connection(error.to_string())),
+        }
+    }
+}
+
+#[async_trait]
+impl Fetch for HttpFetch {
+    async fn get(&self, url: &str) -> Result<Bytes, FetchError> {
+        let url = allowed_url(url).ok_or(FetchError::Url)?;
+        tokio::time::timeout(self.timeout, self.get_unbounded(url)).await.map_err(|_| FetchError::Timeout)?
+    }
+}
+
+/// An error with its causes in one line: hyper's own text ("client error (Connect)") does not say what happened.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
