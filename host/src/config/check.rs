@@ -1,0 +1,266 @@
+//! What must be true of the settings together, and the settings that follow from others.
+
+use http::Uri;
+
+use super::{Auth, ConfigError, GITHUB_ISSUER, Issuer, Secret, Settings, effective::Origins, env::Variables};
+use crate::{auth::MIN_SECRET_BYTES, net::allowed_url};
+
+/// Variables of drivers that are not in this version: the beginnings of their names, and what the driver is called.
+const OTHER_DRIVERS: &[(&str, &str, &str)] = &[
+    ("DB_POSTGRES_", "DB_DRIVER", "postgres"),
+    ("DB_MYSQL_", "DB_DRIVER", "mysql"),
+    ("STORAGE_S3_", "STORAGE_DRIVER", "s3"),
+    ("STORAGE_GCS_", "STORAGE_DRIVER", "gcs"),
+    ("STORAGE_AZBLOB_", "STORAGE_DRIVER", "azblob"),
+];
+
+/// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when added to a time.
+const MAX_DAYS: u64 = 36_500;
+const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
+
+/// Returns whether this variable belongs to a driver that is not in this version.
+pub(super) fn is_of_another_driver(name: &str) -> bool {
+    OTHER_DRIVERS.iter().any(|(prefix, ..)| name.starts_with(prefix))
+}
+
+/// Refuses settings of a driver that is not the chosen one: whoever sets them believes that the data goes there.
+pub(super) fn contradictions(variables: &Variables) -> Result<(), ConfigError> {
+    for name in variables.names() {
+        let Some((_, selector, driver)) = OTHER_DRIVERS.iter().find(|(prefix, ..)| name.starts_with(prefix))
+        else {
+            continue;
+        };
+        let chosen = variables.get(selector).map_or("not set".to_owned(), |value| format!("`{value}`"));
+        return Err(ConfigError::Contradiction(format!(
+            "{name} is set, but {selector} is {chosen}: set {selector}={driver} to use it (not in this version), or remove {name}"
+        )));
+    }
+    Ok(())
+}
+
+/// Fills in what follows from other settings.
+pub(super) fn resolve(settings: &mut Settings, origins: &Origins) -> Result<(), ConfigError> {
+    let data = settings.data.clone();
+    settings.storage.filesystem.path.get_or_insert_with(|| data.join("storage"));
+    settings.database.sqlite.path.get_or_insert_with(|| data.join("larder.db"));
+    settings.upstream.url =
+        settings.upstream.url.take().filter(|url| url != "none").map(|url| without_slashes(&url));
+    settings.server.base_url = settings.server.base_url.take().map(|url| without_slashes(&url));
+    resolve_issuers(&mut settings.auth, origins)
+}
+
+fn resolve_issuers(auth: &mut Auth, origins: &Origins) -> Result<(), ConfigError> {
+    // Somebody with a platform of their own did not mean to let all of github.com in as well.
+    if auth.issuers.is_empty() && auth.hs256_secrets.is_empty() {
+        auth.issuers.push(Issuer { issuer: GITHUB_ISSUER.to_owned(), ..Issuer::default() });
+    }
+    let given = [("auth.jwks_url", auth.jwks_url.is_some()), ("auth.jwks_file", auth.jwks_file.is_some())];
+    let given: Vec<_> = given.iter().filter(|(_, set)| *set).map(|(name, _)| origins.name(name)).collect();
+    match (given.as_slice(), auth.issuers.as_mut_slice()) {
+        ([], _) => Ok(()),
+        ([_], [issuer]) if issuer.jwks_url.is_none() && issuer.jwks_file.is_none() => {
+            issuer.jwks_url = auth.jwks_url.take();
+            issuer.jwks_file = auth.jwks_file.take();
+            Ok(())
+        }
+        ([name], [_]) => Err(ConfigError::Contradiction(format!(
+            "{name} is set, but the issuer's table says where its keys are, too; keep one of them"
+        ))),
+        ([name], issuers) => Err(ConfigError::Contradiction(format!(
+            "{name} needs exactly one issuer, but {} has {}; give each issuer its keys in a table of its own, \
+             {{ issuer = \"…\", jwks_url = \"…\" }}",
+            origins.name("auth.issuers"),
+            issuers.len()
+        ))),
+        ([first, second, ..], _) => {
+            Err(ConfigError::Contradiction(format!("{first} and {second} are both set; keep one")))
+        }
+    }
+}
+
+/// Checks values that are of the right type.
+pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), ConfigError> {
+    let check = Check(origins);
+    check.numbers(settings)?;
+    check.origin_url("server.base_url", settings.server.base_url.as_deref())?;
+    check.origin_url("upstream.url", settings.upstream.url.as_deref())?;
+    check
+        .that("data", !settings.data.as_os_str().is_empty(), || "is empty; it must be a folder".to_owned())?;
+    check.signing_secret("urls.signing_secret", settings.urls.signing_secret.as_ref())?;
+    check.signing_secret("urls.signing_secret_secondary", settings.urls.signing_secret_secondary.as_ref())?;
+    if settings.urls.signing_secret_secondary.is_some() && settings.urls.signing_secret.is_none() {
+        let secondary = origins.name("urls.signing_secret_secondary");
+        return Err(ConfigError::Contradiction(format!(
+            "{secondary} is set, but urls.signing_secret is not"
+        )));
+    }
+    check.auth(&settings.auth)
+}
+
+struct Check<'a>(&'a Origins);
+
+impl Check<'_> {
+    fn that(&self, name: &str, holds: bool, problem: impl FnOnce() -> String) -> Result<(), ConfigError> {
+        if holds {
+            Ok(())
+        } else {
+            Err(ConfigError::Setting { setting: self.0.name(name), problem: problem() })
+        }
+    }
+
+    fn numbers(&self, settings: &Settings) -> Result<(), ConfigError> {
+        let Settings { server, storage, upstream, auth, urls, policy, retention, .. } = settings;
+        let ranges = [
+            ("server.threads", server.threads as u64, 0, 1024),
+            ("server.max_connections", server.max_connections as u64, 1, 1_000_000),
+            ("server.header_timeout_ms", server.header_timeout_ms, 1, MAX_MS),
+            ("server.idle_timeout_ms", server.idle_timeout_ms, 1, MAX_MS),
+            ("server.shutdown_ms", server.shutdown_ms, 0, MAX_MS),
+            ("server.max_header_bytes", server.max_header_bytes as u64, 8 * 1024, 1024 * 1024),
+            ("storage.buffer_bytes", storage.buffer_bytes, 1024 * 1024, 1 << 40),
+            ("upstream.connect_timeout_ms", upstream.connect_timeout_ms, 1, MAX_MS),
+            ("auth.leeway_ms", auth.leeway_ms, 0, 60 * 60 * 1000),
+            ("urls.upload_url_ms", urls.upload_url_ms, 1000, MAX_MS),
+            ("urls.download_url_ms", urls.download_url_ms, 1000, MAX_MS),
+            ("policy.memory_bytes", policy.memory_bytes, 1024 * 1024, 4 << 30),
+            ("policy.deadline_ms", policy.deadline_ms, 1, MAX_MS),
+            ("retention.unused_days", retention.unused_days, 0, MAX_DAYS),
+            ("retention.idle_upload_ms", retention.idle_upload_ms, 1000, MAX_MS),
+            ("retention.orphan_grace_hours", retention.orphan_grace_hours, 1, MAX_DAYS * 24),
+            ("retention.sweep_interval_ms", retention.sweep_interval_ms, 1000, MAX_MS),
+        ];
+        for (name, value, least, most) in ranges {
+            self.that(name, (least..=most).contains(&value), || {
+                format!("is {value}; it must be from {least} to {most}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// An origin: clients drop a path (they resolve `/twirp/…` against it), and a query would end up in every URL.
+    fn origin_url(&self, name: &str, url: Option<&str>) -> Result<(), ConfigError> {
+        let Some(text) = url else { return Ok(()) };
+        let url: Option<Uri> = text.parse().ok();
+        let parts = url
+            .as_ref()
+            .and_then(|url| Some((url.scheme_str()?, url.authority()?.as_str(), url.path(), url.query())));
+        let fault = match parts {
+            None => "it must be like https://cache.example.com",
+            Some((scheme, ..)) if !["http", "https"].contains(&scheme) => {
+                "it must start with http:// or https://"
+            }
+            Some((_, authority, ..)) if authority.contains('@') => "it must not hold a user name or password",
+            Some((.., Some(_))) => "it must not have a query",
+            Some((.., path, None)) if path != "/" => {
+                "it must not have a path, because clients drop it; give the server a host name or port of its own"
+            }
+            Some(_) if text.contains('#') => "it must not have a fragment",
+            Some(_) => return Ok(()),
+        };
+        self.that(name, false, || format!("is {}; {fault}", shown(text)))
+    }
+
+    fn signing_secret(&self, name: &str, secret: Option<&Secret>) -> Result<(), ConfigError> {
+        let long = secret.is_none_or(|s| s.expose().len() >= MIN_SECRET_BYTES);
+        self.that(name, long, || format!("is too short; it must have at least {MIN_SECRET_BYTES} characters"))
+    }
+
+    fn auth(&self, auth: &Auth) -> Result<(), ConfigError> {
+        let secrets = "auth.hs256_secrets";
+        for secret in &auth.hs256_secrets {
+            let bytes = secret.key_bytes().map_err(|problem| ConfigError::Setting {
+                setting: self.0.name(secrets),
+                problem: problem.to_owned(),
+            })?;
+            self.that(secrets, bytes.len() >= MIN_SECRET_BYTES, || {
+                format!("holds a secret that is too short; each must have at least {MIN_SECRET_BYTES} bytes")
+            })?;
+        }
+        for issuer in &auth.issuers {
+            self.issuer(issuer)?;
+        }
+        let repository = auth.default_repository.as_deref().unwrap_or("0");
+        self.that("auth.default_repository", is_repository(repository), || {
+            format!("is `{repository}`; it must be 1 to 128 of A-Z, a-z, 0-9, `_`, `-`, `.` and `/`")
+        })?;
+        self.prefix("auth.hs256_repository_prefix", &auth.hs256_repository_prefix)?;
+        self.apart(auth)
+    }
+
+    fn issuer(&self, issuer: &Issuer) -> Result<(), ConfigError> {
+        let name = "auth.issuers";
+        let text = &issuer.issuer;
+        // Without discovery the issuer is only compared, and need not be a URL.
+        let found = issuer.jwks_file.is_some() || issuer.jwks_url.is_some() || is_plain_https(text);
+        self.that(name, found && !text.is_empty(), || {
+            format!(
+                "has {}; an issuer must be an https URL (http only to a loopback address) without a query",
+                shown(text)
+            )
+        })?;
+        let url = issuer.jwks_url.as_deref();
+        let named = if self.0.variable("auth.jwks_url").is_some() { "auth.jwks_url" } else { name };
+        self.that(named, url.is_none_or(|url| allowed_url(url).is_some()), || {
+            format!(
+                "has {}; keys must be at an https URL (http only to a loopback address)",
+                shown(url.unwrap_or_default())
+            )
+        })?;
+        self.that(name, issuer.jwks_url.is_none() || issuer.jwks_file.is_none(), || {
+            format!("has jwks_url and jwks_file for {}; keep one of them", shown(text))
+        })?;
+        self.prefix(name, &issuer.repository_prefix)
+    }
+
+    fn prefix(&self, name: &str, prefix: &str) -> Result<(), ConfigError> {
+        let form = prefix.is_empty() || prefix.strip_suffix(':').is_some_and(is_repository);
+        self.that(name, form, || {
+            format!("has the repository prefix `{prefix}`; it must be letters, digits, `_`, `-`, `.` or `/` and end with `:`")
+        })
+    }
+
+    /// Repositories of different platforms must not share a number: one could read the other's entries.
+    fn apart(&self, auth: &Auth) -> Result<(), ConfigError> {
+        let platforms =
+            auth.issuers.iter().map(|i| (host(&i.issuer), i.repository_prefix.as_str(), "auth.issuers"));
+        let secrets = (!auth.hs256_secrets.is_empty()).then_some((
+            None,
+            auth.hs256_repository_prefix.as_str(),
+            "auth.hs256_repository_prefix",
+        ));
+        let sources: Vec<_> = platforms.chain(secrets).collect();
+        for (at, (host, prefix, name)) in sources.iter().enumerate() {
+            let other = sources[..at]
+                .iter()
+                .find(|(other, same, _)| same == prefix && (host.is_none() || other != host));
+            self.that(name, other.is_none(), || {
+                "would let repositories of two platforms share their ids; give each issuer but one a repository_prefix \
+                 in a table of its own, { issuer = \"…\", repository_prefix = \"ghes:\" }, or set \
+                 auth.hs256_repository_prefix for tokens that are signed with a secret"
+                    .to_owned()
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A URL for an error; not shown when it may hold a password.
+fn shown(url: &str) -> String {
+    if url.contains('@') { "a URL with a user name".to_owned() } else { format!("`{url}`") }
+}
+
+fn host(issuer: &str) -> Option<String> {
+    issuer.parse::<Uri>().ok()?.authority().map(|a| a.as_str().to_ascii_lowercase())
+}
+
+fn is_plain_https(issuer: &str) -> bool {
+    allowed_url(issuer).is_some_and(|url| url.query().is_none()) && !issuer.contains('#')
+}
+
+fn is_repository(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))
+}
+
+fn without_slashes(url: &str) -> String {
+    url.trim().trim_end_matches('/').to_owned()
+}

@@ -1,0 +1,222 @@
+//! The environment variables: which there are, and what each sets.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use toml::Value;
+
+use super::{ConfigError, Origin, check, file::Source};
+
+/// Names the configuration file.
+pub(super) const CONFIG_FILE: &str = "LARDER_CONFIG";
+/// Says what is logged; for the logger.
+pub(super) const LOG_FILTER: &str = "RUST_LOG";
+/// Moves the listener to another port, where `LARDER_LISTEN` does not say more.
+const PORT: &str = "NITRO_PORT";
+/// Switches the signing of URLs, on the known server.
+const SIGNING_ENABLED: &str = "URL_SIGNING_ENABLED";
+/// The one whose empty value means something.
+const UPSTREAM: &str = "DEFAULT_ACTIONS_RESULTS_URL";
+
+/// How the text of a variable is read.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Switch,
+    /// Separated by commas.
+    List,
+}
+
+/// The variables that stand for a setting. The ones without `LARDER_` are names of the known server.
+pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
+    ("LARDER_DATA", "data", Kind::Text),
+    ("LARDER_LISTEN", "server.listen", Kind::Text),
+    ("API_BASE_URL", "server.base_url", Kind::Text),
+    ("LARDER_THREADS", "server.threads", Kind::Number),
+    ("LARDER_MAX_CONNECTIONS", "server.max_connections", Kind::Number),
+    ("STORAGE_DRIVER", "storage.driver", Kind::Text),
+    ("STORAGE_FILESYSTEM_PATH", "storage.filesystem.path", Kind::Text),
+    ("LARDER_BUFFER_BYTES", "storage.buffer_bytes", Kind::Number),
+    ("DB_DRIVER", "database.driver", Kind::Text),
+    ("DB_SQLITE_PATH", "database.sqlite.path", Kind::Text),
+    (UPSTREAM, "upstream.url", Kind::Text),
+    ("SKIP_TOKEN_VALIDATION", "auth.skip_validation", Kind::Switch),
+    ("ACTIONS_TOKEN_ISSUER", "auth.issuers", Kind::List),
+    ("ACTIONS_TOKEN_JWKS_URL", "auth.jwks_url", Kind::Text),
+    ("LARDER_JWKS_FILE", "auth.jwks_file", Kind::Text),
+    ("LARDER_HS256_SECRET", "auth.hs256_secrets", Kind::Text),
+    ("LARDER_DEFAULT_REPOSITORY", "auth.default_repository", Kind::Text),
+    ("URL_SIGNING_SECRET", "urls.signing_secret", Kind::Text),
+    ("URL_SIGNING_SECRET_SECONDARY", "urls.signing_secret_secondary", Kind::Text),
+    ("LARDER_POLICY", "policy.component", Kind::Text),
+    ("CACHE_CLEANUP_OLDER_THAN_DAYS", "retention.unused_days", Kind::Number),
+    ("ORPHANED_STORAGE_GRACE_PERIOD_HOURS", "retention.orphan_grace_hours", Kind::Number),
+    ("DISABLE_CLEANUP_JOBS", "retention.disable", Kind::Switch),
+    ("LARDER_LOG_FORMAT", "log.format", Kind::Text),
+    ("DEBUG", "log.debug", Kind::Switch),
+    ("NODE_EXTRA_CA_CERTS", "tls.ca_file", Kind::Text),
+    ("LARDER_CA_FILE", "tls.ca_file", Kind::Text),
+];
+
+/// Variables of the known server that change nothing here.
+const WITHOUT_EFFECT: &[&str] = &[
+    "BENCHMARK",
+    "CACHE_FILESYSTEM_MAX_USAGE_PERCENT",
+    "CACHE_MAX_SIZE_BYTES",
+    "EAGER_MERGE",
+    "ENABLE_DIRECT_DOWNLOADS",
+    "MANAGEMENT_API_KEY",
+];
+
+/// Used by builds and tests of this project.
+const NOT_OURS: [&str; 3] = ["LARDER_CI_", "LARDER_GUEST_", "LARDER_TEST_"];
+
+/// The variables that matter here. One that is empty counts as not set, as in `docker compose` files.
+pub(super) struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// Picks the variables that matter, and checks that those with our prefix are known.
+    pub(super) fn read(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
+        let mut picked = BTreeMap::new();
+        for (name, value) in all {
+            let Ok(name) = name.into_string() else { continue };
+            if !matters(&name) {
+                continue;
+            }
+            let not_text = |_| wrong(&name, "must be UTF-8 text".to_owned());
+            let value = value.into_string().map_err(not_text)?;
+            check_known(&name, &value)?;
+            if !value.is_empty() || name == UPSTREAM {
+                picked.insert(name, value);
+            }
+        }
+        Ok(Self(picked))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+/// Sets what the variables say.
+pub(super) fn overlay(variables: &Variables, source: &mut Source) -> Result<(), ConfigError> {
+    if let (Some(port), None) = (variables.get(PORT), variables.get("LARDER_LISTEN")) {
+        source.set("server.listen", Value::String(listen_on(port, source)?), Origin::Variable(PORT));
+    }
+    if let Some(text) = variables.get(SIGNING_ENABLED)
+        && !switch(SIGNING_ENABLED, text)?
+    {
+        return Err(wrong(
+            SIGNING_ENABLED,
+            format!("is `{text}`, but URLs are always signed here; remove it"),
+        ));
+    }
+    for (name, setting, kind) in VARIABLES {
+        if let Some(text) = variables.get(name) {
+            source.set(setting, value(name, text, *kind)?, Origin::Variable(name));
+        }
+    }
+    Ok(())
+}
+
+/// Says which variables are set and change nothing.
+pub(super) fn without_effect(variables: &Variables) -> Vec<String> {
+    let mut warnings: Vec<String> = WITHOUT_EFFECT
+        .iter()
+        .filter(|name| variables.get(name).is_some())
+        .map(|name| format!("{name} is set but has no effect in this version"))
+        .collect();
+    let shadowed = [(PORT, "LARDER_LISTEN"), ("NODE_EXTRA_CA_CERTS", "LARDER_CA_FILE")];
+    for (name, by) in shadowed {
+        if variables.get(name).is_some() && variables.get(by).is_some() {
+            warnings.push(format!("{name} is set but has no effect because {by} is set, too"));
+        }
+    }
+    warnings
+}
+
+fn matters(name: &str) -> bool {
+    name.starts_with("LARDER_")
+        || [PORT, SIGNING_ENABLED, LOG_FILTER].contains(&name)
+        || VARIABLES.iter().any(|(known, ..)| *known == name)
+        || WITHOUT_EFFECT.contains(&name)
+        || check::is_of_another_driver(name)
+}
+
+fn check_known(name: &str, value: &str) -> Result<(), ConfigError> {
+    let ours = || {
+        VARIABLES.iter().map(|(known, ..)| *known).chain([CONFIG_FILE]).filter(|n| n.starts_with("LARDER_"))
+    };
+    let foreign = NOT_OURS.iter().any(|prefix| name.starts_with(prefix)) || is_service_link(name, value);
+    if !name.starts_with("LARDER_") || foreign || ours().any(|known| known == name) {
+        return Ok(());
+    }
+    let nearest = ours().min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or(CONFIG_FILE);
+    Err(ConfigError::UnknownVariable { name: name.to_owned(), nearest })
+}
+
+/// Returns whether Kubernetes sets this variable for a service whose name is or starts with `larder`: `LARDER_SERVICE_HOST`,
+/// `LARDER_SERVICE_PORT[_<name>]`, `LARDER_PORT=tcp://…` and `LARDER_PORT_<n>_TCP[_ADDR|_PORT|_PROTO]`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    const PROTOCOLS: [&str; 3] = ["tcp://", "udp://", "sctp://"];
+    let is_link = || PROTOCOLS.iter().any(|protocol| value.starts_with(protocol));
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT_")
+        || name.ends_with("_SERVICE_PORT")
+        || (name.ends_with("_PORT") && is_link())
+        || is_port_link(name)
+}
+
+/// `…_PORT_<n>_<protocol>`, or that with `_ADDR`, `_PORT` or `_PROTO`.
+fn is_port_link(name: &str) -> bool {
+    let Some((_, rest)) = name.split_once("_PORT_") else { return false };
+    let mut parts = rest.split('_');
+    let number = parts.next().is_some_and(|n| n.parse::<u16>().is_ok());
+    let protocol = parts.next().is_some_and(|p| ["TCP", "UDP", "SCTP"].contains(&p));
+    let detail = parts.next().is_none_or(|d| ["ADDR", "PORT", "PROTO"].contains(&d));
+    number && protocol && detail && parts.next().is_none()
+}
+
+fn value(name: &str, text: &str, kind: Kind) -> Result<Value, ConfigError> {
+    Ok(match kind {
+        Kind::Text => Value::String(text.to_owned()),
+        Kind::Switch => Value::Boolean(switch(name, text)?),
+        Kind::List => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+        }
+        Kind::Number => {
+            let number = text.trim().parse().ok().filter(|n: &i64| *n >= 0);
+            Value::Integer(
+                number.ok_or_else(|| wrong(name, format!("is `{text}`; it must be a whole number")))?,
+            )
+        }
+    })
+}
+
+fn switch(name: &str, text: &str) -> Result<bool, ConfigError> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(wrong(name, format!("is `{text}`; it must be true, false, 1 or 0"))),
+    }
+}
+
+/// The address that is configured, with another port.
+fn listen_on(port: &str, source: &Source) -> Result<String, ConfigError> {
+    let port = port
+        .trim()
+        .parse()
+        .map_err(|_| wrong(PORT, format!("is `{port}`; it must be a port number from 0 to 65535")))?;
+    let mut listen = source.settings()?.server.listen;
+    listen.set_port(port);
+    Ok(listen.to_string())
+}
+
+fn wrong(name: &str, problem: String) -> ConfigError {
+    ConfigError::Setting { setting: name.to_owned(), problem }
+}

@@ -1,0 +1,46 @@
+//! Why a configuration is refused.
+
+use std::path::PathBuf;
+
+/// Why a configuration is refused. Each is one sentence that names the setting, and never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration file {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The configuration file is not TOML, or holds a setting that is not known or not of its type.
+    #[error("{path}, line {line}: {problem}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, and what is allowed.
+        problem: String,
+    },
+    /// A setting has a value that is not allowed.
+    #[error("{setting} {problem}")]
+    Setting {
+        /// The name in the file, with the variable in brackets if that set it; or the variable alone.
+        setting: String,
+        /// The value, unless it is secret, and what is allowed.
+        problem: String,
+    },
+    /// A variable that starts with `LARDER_` is not known.
+    #[error("the environment variable {name} is not known; did you mean {nearest}?")]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The known one whose name is most like it.
+        nearest: &'static str,
+    },
+    /// Two settings cannot both be meant.
+    #[error("{0}")]
+    Contradiction(String),
+}

@@ -1,0 +1,76 @@
+//! The configuration file, and the settings as they come together.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::{ConfigError, Origin, Settings, effective::Origins};
+
+/// The settings that are set, from the file and then from variables, not checked yet.
+#[derive(Default)]
+pub(super) struct Source {
+    pub(super) origins: Origins,
+    table: Table,
+    file: Option<(PathBuf, String)>,
+}
+
+impl Source {
+    pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let table: Table = toml::from_str(&text).map_err(|e| in_file(path, &text, &e, e.message()))?;
+        let mut origins = Origins::default();
+        origins.set_all(&table, Origin::File);
+        Ok(Self { origins, table, file: Some((path.to_owned(), text)) })
+    }
+
+    /// Sets one setting, by its dotted name.
+    pub(super) fn set(&mut self, name: &str, value: Value, origin: Origin) {
+        let mut table = &mut self.table;
+        let mut rest = name;
+        while let Some((section, key)) = rest.split_once('.') {
+            let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            // A file with something else in a section's place is refused when it is read as settings.
+            let Value::Table(inner) = entry else { return };
+            (table, rest) = (inner, key);
+        }
+        table.insert(rest.to_owned(), value);
+        self.origins.set(name, origin);
+    }
+
+    /// Reads the settings: names, types and choices are checked.
+    pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
+        Settings::deserialize(self.table.clone()).map_err(|error| self.explain(&error))
+    }
+
+    /// Makes a sentence of it. The library's own text shows the line, which may hold a secret.
+    fn explain(&self, error: &toml::de::Error) -> ConfigError {
+        let problem = error.message().replace('\n', ", ");
+        let name = setting_in(error).unwrap_or_default();
+        let of_the_file = || self.file.as_ref().filter(|_| self.origins.variable(&name).is_none());
+        // Read once more, for the line alone. With two faults, that may find the other one first.
+        let same_fault = |other: &toml::de::Error| other.message() == error.message();
+        let placed = of_the_file().and_then(|(path, text)| {
+            let fault = toml::from_str::<Settings>(text).err().filter(same_fault)?;
+            Some((path, text, fault))
+        });
+        match placed {
+            Some((path, text, placed)) => in_file(path, text, &placed, &format!("{name}: {problem}")),
+            None => ConfigError::Setting { setting: self.origins.name(&name), problem },
+        }
+    }
+}
+
+/// Finds the setting's name: the library tells it in its text alone, in a line of its own.
+fn setting_in(error: &toml::de::Error) -> Option<String> {
+    let text = error.to_string();
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("in `"))?;
+    Some(line.trim_end_matches('`').to_owned())
+}
+
+fn in_file(path: &Path, text: &str, error: &toml::de::Error, problem: &str) -> ConfigError {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = 1 + text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count();
+    ConfigError::File { path: path.to_owned(), line, problem: problem.replace('\n', ", ") }
+}

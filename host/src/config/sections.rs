@@ -1,0 +1,382 @@
+//! The settings, section by section, and their defaults. The same names as in the file; `examples/larder.toml` explains
+//! each, and a test holds the two together.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::{Issuer, optional, secret, secret::Secret};
+
+/// The issuer of github.com, which is trusted unless something else is configured.
+pub const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// All settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where the server keeps what is not placed elsewhere.
+    pub data: PathBuf,
+    /// The listener.
+    pub server: Server,
+    /// Where the bytes are.
+    pub storage: Storage,
+    /// Where the index is.
+    pub database: Database,
+    /// Where requests go that are not for this server.
+    pub upstream: Upstream,
+    /// Whose tokens count.
+    pub auth: Auth,
+    /// The signed URLs.
+    pub urls: Urls,
+    /// The guest.
+    pub policy: Policy,
+    /// What is removed, and when.
+    pub retention: Retention,
+    /// The log.
+    pub log: Log,
+    /// Outgoing TLS.
+    pub tls: Tls,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: "./data".into(),
+            server: Server::default(),
+            storage: Storage::default(),
+            database: Database::default(),
+            upstream: Upstream::default(),
+            auth: Auth::default(),
+            urls: Urls::default(),
+            policy: Policy::default(),
+            retention: Retention::default(),
+            log: Log::default(),
+            tls: Tls::default(),
+        }
+    }
+}
+
+/// The listener.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// The origin that clients reach this server at, without a slash at the end; unset: what the request's `Host` says.
+    #[serde(with = "optional")]
+    pub base_url: Option<String>,
+    /// How many threads serve; 0: as many as there are cores.
+    pub threads: usize,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// How long a new connection may take to send its first bytes.
+    pub header_timeout_ms: u64,
+    /// How long a connection may be silent: between two requests, and in the middle of a body.
+    pub idle_timeout_ms: u64,
+    /// How long requests under way may take after a signal to stop.
+    pub shutdown_ms: u64,
+    /// Longest head of a request.
+    pub max_header_bytes: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            base_url: None,
+            threads: 0,
+            max_connections: 1024,
+            header_timeout_ms: 15 * SECOND,
+            // Longer than clients keep an idle connection (Go: 90 s), so that none is closed in a client's face.
+            idle_timeout_ms: 2 * MINUTE,
+            shutdown_ms: 30 * SECOND,
+            // A token of 16 KiB and a URL of 8 KiB fit.
+            max_header_bytes: 32 * 1024,
+        }
+    }
+}
+
+impl Server {
+    /// Returns how many threads serve: `threads`, or the number of cores.
+    #[must_use]
+    pub fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
+/// Where the bytes are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// Which kind of storage.
+    pub driver: StorageDriver,
+    /// How many bytes of uploads may be in memory at once.
+    pub buffer_bytes: u64,
+    /// Settings of the driver `filesystem`.
+    pub filesystem: Filesystem,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { driver: StorageDriver::Filesystem, buffer_bytes: 64 * MIB, filesystem: Filesystem::default() }
+    }
+}
+
+/// A folder.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Filesystem {
+    /// The folder; `<data>/storage` if not set. Always set in a configuration in force.
+    #[serde(with = "optional")]
+    pub path: Option<PathBuf>,
+}
+
+/// Which kind of storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageDriver {
+    /// A folder.
+    Filesystem,
+}
+
+/// Where the index is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// Which kind of database.
+    pub driver: DatabaseDriver,
+    /// Settings of the driver `sqlite`.
+    pub sqlite: Sqlite,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { driver: DatabaseDriver::Sqlite, sqlite: Sqlite::default() }
+    }
+}
+
+/// A database in a file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sqlite {
+    /// The file; `<data>/larder.db` if not set. Always set in a configuration in force.
+    #[serde(with = "optional")]
+    pub path: Option<PathBuf>,
+}
+
+/// Which kind of database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatabaseDriver {
+    /// The embedded one.
+    Sqlite,
+}
+
+/// Where requests go that are not for this server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    /// The origin of the platform's results service, without a slash at the end; unset (`none`): nothing is forwarded.
+    #[serde(with = "optional")]
+    pub url: Option<String>,
+    /// How long the connection may take to come up.
+    pub connect_timeout_ms: u64,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            url: Some("https://results-receiver.actions.githubusercontent.com".to_owned()),
+            connect_timeout_ms: 5 * SECOND,
+        }
+    }
+}
+
+/// Whose tokens count.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Whether tokens are taken at their word.
+    pub skip_validation: bool,
+    /// Who may sign tokens; [`GITHUB_ISSUER`] if neither this nor `hs256_secrets` is set.
+    pub issuers: Vec<Issuer>,
+    /// Where the keys of the only issuer are; unset: by discovery. In force it is moved to the issuer itself.
+    #[serde(with = "optional")]
+    pub jwks_url: Option<String>,
+    /// The keys of the only issuer, in a file. In force it is moved to the issuer itself.
+    #[serde(with = "optional")]
+    pub jwks_file: Option<PathBuf>,
+    /// Secrets that tokens may be signed with.
+    #[serde(deserialize_with = "secret::list")]
+    pub hs256_secrets: Vec<Secret>,
+    /// Goes before the repository id of tokens that are signed with a secret.
+    pub hs256_repository_prefix: String,
+    /// The repository of tokens that name none; unset: they are refused.
+    #[serde(with = "optional")]
+    pub default_repository: Option<String>,
+    /// How far clocks may differ.
+    pub leeway_ms: u64,
+    /// What a token's `aud` must name; unset: anything.
+    #[serde(with = "optional")]
+    pub audience: Option<String>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            skip_validation: false,
+            issuers: Vec::new(),
+            jwks_url: None,
+            jwks_file: None,
+            hs256_secrets: Vec::new(),
+            hs256_repository_prefix: String::new(),
+            default_repository: None,
+            leeway_ms: MINUTE,
+            audience: None,
+        }
+    }
+}
+
+/// The signed URLs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Urls {
+    /// What URLs are signed with; unset: a random one that is kept in the database.
+    #[serde(with = "optional")]
+    pub signing_secret: Option<Secret>,
+    /// What is accepted, too, while secrets change.
+    #[serde(with = "optional")]
+    pub signing_secret_secondary: Option<Secret>,
+    /// How long an upload URL is valid. One URL serves all blocks of an entry.
+    pub upload_url_ms: u64,
+    /// How long a download URL is valid. It is checked when a request starts.
+    pub download_url_ms: u64,
+}
+
+impl Default for Urls {
+    fn default() -> Self {
+        Self {
+            signing_secret: None,
+            signing_secret_secondary: None,
+            // As long as GitHub lets a job run.
+            upload_url_ms: 6 * HOUR,
+            // Clients download at once, but resume with the same URL: 10 GB at 3 MB/s take an hour.
+            download_url_ms: HOUR,
+        }
+    }
+}
+
+/// The guest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// The component; unset: the one that is built in.
+    #[serde(with = "optional")]
+    pub component: Option<PathBuf>,
+    /// How much memory one instance may take.
+    pub memory_bytes: u64,
+    /// How long an instance may compute without waiting for the host.
+    pub deadline_ms: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { component: None, memory_bytes: 64 * MIB, deadline_ms: 5 * SECOND }
+    }
+}
+
+/// What is removed, and when.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Whether nothing is removed at all.
+    pub disable: bool,
+    /// Entries that nobody used for so long are removed; 0: never.
+    pub unused_days: u64,
+    /// Uploads that nothing arrives for in so long are given up.
+    pub idle_upload_ms: u64,
+    /// Objects that no entry names are removed when they are older.
+    pub orphan_grace_hours: u64,
+    /// Time between two sweeps.
+    pub sweep_interval_ms: u64,
+    /// Largest entry that is accepted; 0: any.
+    pub max_entry_bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            disable: false,
+            unused_days: 90,
+            idle_upload_ms: 5 * MINUTE,
+            orphan_grace_hours: 24,
+            sweep_interval_ms: 5 * MINUTE,
+            max_entry_bytes: 0,
+        }
+    }
+}
+
+/// The log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// Whether more is logged where `RUST_LOG` does not say what.
+    pub debug: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, debug: false }
+    }
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Outgoing TLS.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Certificates in PEM form that are trusted in addition to the system's.
+    #[serde(with = "optional")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Reads a choice: serde's own message has the value and the choices, but not which drivers are still to come.
+macro_rules! choice {
+    ($type:ty, $allowed:literal, [$($text:literal => $value:expr),+], later: [$($later:literal),*]) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                match text.as_str() {
+                    $($text => Ok($value),)+
+                    $($later => Err(de::Error::custom(
+                        format!("is `{text}`, which is not in this version; allowed is {}", $allowed)
+                    )),)*
+                    _ => Err(de::Error::custom(format!("is `{text}`; allowed is {}", $allowed))),
+                }
+            }
+        }
+    };
+}
+choice!(StorageDriver, "filesystem", ["filesystem" => Self::Filesystem], later: ["s3", "gcs", "azblob"]);
+choice!(DatabaseDriver, "sqlite", ["sqlite" => Self::Sqlite], later: ["postgres", "mysql"]);
+choice!(LogFormat, "text or json", ["text" => Self::Text, "json" => Self::Json], later: []);

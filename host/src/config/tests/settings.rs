@@ -1,0 +1,171 @@
+use super::{from_env, load, refused};
+use crate::config::{GITHUB_ISSUER, Origin};
+
+#[test]
+fn paths_follow_the_data_folder() {
+    let config = load("data = \"/srv\"", &[]).unwrap();
+    assert_eq!(config.settings.storage.filesystem.path.unwrap().to_str(), Some("/srv/storage"));
+    assert_eq!(config.settings.database.sqlite.path.unwrap().to_str(), Some("/srv/larder.db"));
+}
+
+#[test]
+fn faults_in_the_file_are_told_with_line_and_setting() {
+    let cases: &[(&str, &[&str])] = &[
+        ("[server]\n\nthreads = \"two\"", &["line 3", "server.threads", "two"]),
+        ("[server]\nthreds = 2", &["line 2", "threds", "threads"]),
+        ("[sever]\nthreads = 2", &["line 1", "sever", "server"]),
+        ("[server\n", &["line 1"]),
+        ("data = 1\n", &["line 1", "data"]),
+        ("server = 1\n", &["line 1", "server"]),
+        (
+            "[storage]\ndriver = \"s3\"",
+            &["line 2", "storage.driver", "`s3`", "not in this version", "filesystem"],
+        ),
+        ("[server]\nthreads = -1", &["line 2", "server.threads"]),
+        ("[server]\nlisten = \"nowhere\"", &["line 2", "server.listen"]),
+        ("[server]\nbase_url = 7", &["line 2", "server.base_url", "text"]),
+        ("[auth]\nissuers = [{ issuer = \"https://a\", jwks = \"x\" }]", &["line 2", "auth.issuers", "jwks"]),
+        ("[auth]\nissuers = [7]", &["line 2", "auth.issuers", "URL"]),
+    ];
+    for (text, parts) in cases {
+        refused(load(text, &[]), parts);
+    }
+}
+
+#[test]
+fn of_several_faults_the_one_that_is_told_has_its_own_place() {
+    let in_log = "[log]\nformat = \"xml\"";
+    let error = load(in_log, &[("DB_DRIVER", "postgres")]).unwrap_err().to_string();
+    assert!(error.starts_with("database.driver (DB_DRIVER) is `postgres`"), "{error}");
+    let error = load("[storage]\ndriver = \"s3\"", &[("STORAGE_DRIVER", "s3")]).unwrap_err().to_string();
+    assert!(error.starts_with("storage.driver (STORAGE_DRIVER) is `s3`"), "{error}");
+    // The first fault of the file is repaired by a variable.
+    let both = format!("[database]\ndriver = \"postgres\"\n{in_log}");
+    let error = load(&both, &[("DB_DRIVER", "sqlite")]).unwrap_err().to_string();
+    assert!(error.contains("log.format") && !error.contains("line 2"), "{error}");
+    // A fault that a variable repairs is none.
+    load(in_log, &[("LARDER_LOG_FORMAT", "json")]).unwrap();
+}
+
+#[test]
+fn no_error_shows_a_secret() {
+    for text in [
+        "[auth]\nhs256_secrets = [\"hush\"]",
+        "[auth]\nhs256_secrets = \"hush\"",
+        "[auth]\nhs256_secrets = [{ a = \"hush\" }]",
+        "[auth]\nhs256_secrets = { a = \"hush\" }",
+        "[urls]\nsigning_secret = [\"hush-hush-hush-hush\"]",
+        "[urls]\nsigning_secret = \"hush\"",
+        "[urls]\nsigning_secret = \"hush\" x",
+        "[urls]\nsigning_secret = hush",
+        "[urls]\nsigning_secret = 'hush",
+        "[auth]\nissuers = [{ issuer = \"https://a:hush@b\" }]",
+        "[auth]\njwks_url = \"https://a:hush@b\"",
+        "[upstream]\nurl = \"https://a:hush@b\"",
+    ] {
+        refused(load(text, &[]), &[]);
+    }
+}
+
+#[test]
+fn github_is_trusted_unless_something_else_is() {
+    let issuers = |text| {
+        let config = load(text, &[]).unwrap();
+        config.settings.auth.issuers.into_iter().map(|i| i.issuer).collect::<Vec<_>>()
+    };
+    assert_eq!(issuers(""), [GITHUB_ISSUER]);
+    assert_eq!(issuers("[auth]\nissuers = [\"https://ghes.example\"]"), ["https://ghes.example"]);
+    assert!(issuers("[auth]\nhs256_secrets = [\"0123456789abcdef\"]").is_empty());
+}
+
+#[test]
+fn keys_of_the_only_issuer_belong_to_it_and_to_no_other() {
+    refused(
+        load("[auth]\nissuers = [\"https://a/x\", \"https://a/y\"]\njwks_url = \"https://k\"", &[]),
+        &["auth.jwks_url", "exactly one issuer", "auth.issuers has 2"],
+    );
+    refused(
+        load("[auth]\njwks_url = \"https://k\"\njwks_file = \"/k\"", &[]),
+        &["auth.jwks_url", "auth.jwks_file", "keep one"],
+    );
+    refused(
+        load(
+            "[auth]\njwks_url = \"https://k\"\nissuers = [{ issuer = \"https://a\", jwks_file = \"/k\" }]",
+            &[],
+        ),
+        &["auth.jwks_url", "keep one"],
+    );
+    refused(
+        load("[auth]\nhs256_secrets = [\"0123456789abcdef\"]\njwks_url = \"https://k\"", &[]),
+        &["auth.jwks_url", "exactly one issuer"],
+    );
+}
+
+#[test]
+fn platforms_that_could_share_repository_ids_are_refused() {
+    let shared = &["platforms", "repository_prefix"];
+    refused(from_env(&[("ACTIONS_TOKEN_ISSUER", "https://a.example, https://b.example")]), shared);
+    refused(
+        from_env(&[
+            ("ACTIONS_TOKEN_ISSUER", "https://a.example"),
+            ("LARDER_HS256_SECRET", "0123456789abcdef"),
+        ]),
+        shared,
+    );
+    let b = "{ issuer = \"https://b\", repository_prefix = \"b:\" }";
+    load(&format!("[auth]\nissuers = [\"https://a\", {b}]"), &[]).unwrap();
+    refused(load(&format!("[auth]\nissuers = [{b}, {}]", b.replace("//b", "//c")), &[]), shared);
+    let named = |name: &str| format!("{{ issuer = \"{name}\", jwks_file = \"/{name}\" }}");
+    refused(
+        load(&format!("[auth]\nissuers = [{}, {}]", named("platform one"), named("platform two")), &[]),
+        shared,
+    );
+    // One platform, two names.
+    load("[auth]\nissuers = [\"https://a.example/x\", \"https://A.example/y\"]", &[]).unwrap();
+    refused(
+        load("[auth]\nissuers = [{ issuer = \"https://b\", repository_prefix = \"b\" }]", &[]),
+        &["`b`", "`:`"],
+    );
+}
+
+#[test]
+fn the_effective_configuration_can_be_read_back_and_hides_secrets() {
+    let text = "data = \"/srv\"\n[urls]\nsigning_secret = \"hush-hush-hush-hush\"\n\
+                [auth]\nhs256_secrets = [\"hush-hush-hush-hush\"]\n";
+    let config = load(text, &[("LARDER_THREADS", "2")]).unwrap().with_policy("/p.wasm".into());
+    let effective = config.effective_toml();
+    assert!(!effective.contains("hush"), "{effective}");
+    assert!(!format!("{config:?}").contains("hush"));
+    for line in [
+        "data = \"/srv\" # file",
+        "threads = 2 # env LARDER_THREADS",
+        "max_connections = 1024 # default",
+        "signing_secret = \"***\" # file",
+        "hs256_secrets = [\"***\"] # file",
+        "component = \"/p.wasm\" # option --policy",
+    ] {
+        assert!(effective.lines().any(|l| l == line), "{line} is missing in\n{effective}");
+    }
+    // Masked secrets are too short to be taken for real ones by accident.
+    refused(load(&effective, &[]), &["secret", "too short"]);
+    let plain = from_env(&[]).unwrap();
+    let again = load(&plain.effective_toml(), &[]).unwrap();
+    assert_eq!(format!("{:?}", plain.settings), format!("{:?}", again.settings));
+}
+
+#[test]
+fn origins_are_told_in_words() {
+    assert_eq!(Origin::Variable("DEBUG").to_string(), "env DEBUG");
+    assert_eq!(Origin::Default.to_string(), "default");
+}
+
+#[test]
+fn keys_may_be_given_in_base64() {
+    use crate::config::Secret;
+    let bytes = |text: &str| Secret::new(text.to_owned()).key_bytes();
+    assert_eq!(bytes("plain").unwrap(), b"plain");
+    for text in ["base64:_-8", "base64:/+8", "base64:/+8=", "base64:_-8="] {
+        assert_eq!(bytes(text).unwrap(), [0xff, 0xef], "{text}");
+    }
+    assert!(bytes("base64:???").is_err());
+}
