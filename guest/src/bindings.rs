@@ -1,0 +1,198 @@
+//! The component's side of the world: the generated bindings, and [`Host`] on top of the imports.
+//!
+//! Nothing is decided here: every function moves values from one type into the other. Compiled natively too, so that the
+//! checks see it, but only callable in a component. No other module names a generated type.
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    rust_2018_idioms,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    reason = "generated code"
+)]
+mod wit {
+    wit_bindgen::generate!({ path: "../wit", world: "cache", generate_all });
+}
+
+mod convert;
+
+use wit::exports::larder::cache::{handler, retention};
+use wit::larder::cache::{auth, db, http, log, settings, storage, types};
+
+use crate::ports::{
+    AttachOutcome, Attachment, AuthError, ByteRange, Claims, DbError, Entry, Host, HttpError, Level, Probe,
+    Reservation, Settings, Slot, StorageError, Stored, Upload,
+};
+
+/// The imports of the running component.
+struct Imports;
+
+/// The exports of the component.
+#[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "exported from a component only"))]
+struct Component;
+
+#[cfg(target_arch = "wasm32")]
+wit::export!(Component with_types_in wit);
+
+impl handler::Guest for Component {
+    async fn handle(request: types::Request) -> types::Response {
+        crate::handler::handle(&Imports, request.into()).await.into()
+    }
+
+    async fn is_repeatable(method: String, path: String) -> bool {
+        crate::handler::is_repeatable(&method, &path)
+    }
+}
+
+impl retention::Guest for Component {
+    async fn review_entries(now_ms: u64, candidates: Vec<retention::Candidate>) -> Vec<u64> {
+        let candidates = candidates.into_iter().map(Into::into);
+        crate::retention::review_entries(&Imports.settings(), now_ms, candidates)
+    }
+
+    async fn review_uploads(now_ms: u64, uploads: Vec<db::Upload>) -> Vec<u64> {
+        let uploads = uploads.into_iter().map(Into::into);
+        crate::retention::review_uploads(&Imports.settings(), now_ms, uploads)
+    }
+}
+
+impl Host for Imports {
+    type Incoming = types::Incoming;
+    type Object = types::Object;
+    type Upstream = types::UpstreamResponse;
+
+    fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        log::emit(level.into(), message, &fields);
+    }
+
+    fn settings(&self) -> Settings {
+        settings::get().into()
+    }
+
+    async fn verify(&self, incoming: &Self::Incoming) -> Result<Claims, AuthError> {
+        auth::verify(incoming).await.map(Into::into).map_err(Into::into)
+    }
+
+    fn sign(&self, text: &str) -> String {
+        auth::sign(text)
+    }
+
+    fn check(&self, text: &str, signature: &str) -> bool {
+        auth::check(text, signature)
+    }
+
+    async fn read_body(&self, incoming: &Self::Incoming, limit_bytes: u64) -> Result<Vec<u8>, HttpError> {
+        http::read_body(incoming, limit_bytes).await.map_err(Into::into)
+    }
+
+    async fn forward(&self, incoming: &Self::Incoming) -> Result<Self::Upstream, HttpError> {
+        http::forward(incoming).await.map_err(Into::into)
+    }
+
+    async fn stat(&self, object: String) -> Result<u64, StorageError> {
+        storage::stat(object).await.map_err(Into::into)
+    }
+
+    async fn open(
+        &self,
+        object: String,
+        size_bytes: u64,
+        range: Option<ByteRange>,
+    ) -> Result<Self::Object, StorageError> {
+        storage::open(object, size_bytes, range.map(Into::into)).await.map_err(Into::into)
+    }
+
+    async fn put(&self, upload: String, incoming: &Self::Incoming) -> Result<Stored, StorageError> {
+        storage::put(upload, incoming).await.map(Into::into).map_err(Into::into)
+    }
+
+    async fn put_block(
+        &self,
+        upload: String,
+        block_id: String,
+        incoming: &Self::Incoming,
+    ) -> Result<u64, StorageError> {
+        storage::put_block(upload, block_id, incoming).await.map_err(Into::into)
+    }
+
+    async fn commit(&self, upload: String, block_ids: Vec<String>) -> Result<Stored, StorageError> {
+        storage::commit(upload, block_ids).await.map(Into::into).map_err(Into::into)
+    }
+
+    async fn discard(&self, upload: String) -> Result<(), StorageError> {
+        storage::discard(upload).await.map_err(Into::into)
+    }
+
+    async fn remove(&self, object: String) -> Result<(), StorageError> {
+        storage::remove(object).await.map_err(Into::into)
+    }
+
+    async fn find(
+        &self,
+        repository: String,
+        version: String,
+        probes: Vec<Probe>,
+        skip: Vec<u64>,
+    ) -> Result<Option<Entry>, DbError> {
+        let probes = probes.into_iter().map(Into::into).collect();
+        let found = db::find(repository, version, probes, skip).await;
+        found.map(|entry| entry.map(Into::into)).map_err(Into::into)
+    }
+
+    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, DbError> {
+        db::get_entry(id).await.map(|entry| entry.map(Into::into)).map_err(Into::into)
+    }
+
+    async fn reserve(
+        &self,
+        slot: Slot,
+        owner: String,
+        now_ms: u64,
+        idle_before_ms: u64,
+    ) -> Result<Reservation, DbError> {
+        let outcome = db::reserve(slot.into(), owner, now_ms, idle_before_ms).await;
+        outcome.map(Into::into).map_err(Into::into)
+    }
+
+    async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError> {
+        db::get_upload(name).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
+    }
+
+    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, DbError> {
+        db::find_upload(slot.into()).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
+    }
+
+    async fn attach(
+        &self,
+        upload_id: u64,
+        attachment: Attachment,
+        now_ms: u64,
+    ) -> Result<AttachOutcome, DbError> {
+        db::attach(upload_id, attachment.into(), now_ms).await.map(Into::into).map_err(Into::into)
+    }
+
+    async fn finalize(
+        &self,
+        upload_id: u64,
+        attachment: Attachment,
+        now_ms: u64,
+    ) -> Result<Option<Entry>, DbError> {
+        let made = db::finalize(upload_id, attachment.into(), now_ms).await;
+        made.map(|entry| entry.map(Into::into)).map_err(Into::into)
+    }
+
+    async fn abandon(&self, upload_id: u64) -> Result<bool, DbError> {
+        db::abandon(upload_id).await.map_err(Into::into)
+    }
+
+    async fn touch(&self, entry_id: u64, now_ms: u64) {
+        db::touch(entry_id, now_ms).await;
+    }
+
+    async fn delete_entry(&self, id: u64) -> Result<bool, DbError> {
+        db::delete_entry(id).await.map_err(Into::into)
+    }
+}

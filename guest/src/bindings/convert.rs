@@ -1,0 +1,201 @@
+//! Moves values between the generated types and those of `ports`, field by field.
+
+use super::Imports;
+use super::wit::exports::larder::cache::retention;
+use super::wit::larder::cache::{auth, db, http, log, settings, storage, types};
+use crate::ports;
+
+impl From<types::Request> for ports::Request<types::Incoming> {
+    fn from(from: types::Request) -> Self {
+        let types::Request { id, received_ms, method, path, query, headers, origin, incoming } = from;
+        Self { id, received_ms, method, path, query, headers, origin, incoming }
+    }
+}
+
+impl From<ports::Response<Imports>> for types::Response {
+    fn from(from: ports::Response<Imports>) -> Self {
+        let payload = match from.payload {
+            ports::Payload::Empty => types::Payload::Empty,
+            ports::Payload::Bytes(bytes) => types::Payload::Bytes(bytes),
+            ports::Payload::Object(object) => types::Payload::Object(object),
+            ports::Payload::Upstream(answer) => types::Payload::Upstream(answer),
+        };
+        Self { status: from.status, headers: from.headers, payload }
+    }
+}
+
+impl From<ports::ByteRange> for types::ByteRange {
+    fn from(ports::ByteRange { start, end }: ports::ByteRange) -> Self {
+        Self { start, end }
+    }
+}
+
+impl From<ports::Level> for log::Level {
+    fn from(from: ports::Level) -> Self {
+        match from {
+            ports::Level::Debug => Self::Debug,
+            ports::Level::Info => Self::Info,
+            ports::Level::Warn => Self::Warn,
+            ports::Level::Error => Self::Error,
+        }
+    }
+}
+
+impl From<settings::Settings> for ports::Settings {
+    fn from(from: settings::Settings) -> Self {
+        let settings::Settings {
+            upload_url_ms,
+            download_url_ms,
+            idle_upload_ms,
+            unused_entry_ms,
+            max_entry_bytes,
+        } = from;
+        Self { upload_url_ms, download_url_ms, idle_upload_ms, unused_entry_ms, max_entry_bytes }
+    }
+}
+
+impl From<auth::Error> for ports::AuthError {
+    fn from(from: auth::Error) -> Self {
+        match from {
+            auth::Error::Missing => Self::Missing,
+            auth::Error::Malformed(why) => Self::Malformed(why),
+            auth::Error::Expired => Self::Expired,
+            auth::Error::NotYetValid => Self::NotYetValid,
+            auth::Error::BadSignature => Self::BadSignature,
+            auth::Error::UntrustedIssuer(who) => Self::UntrustedIssuer(who),
+            auth::Error::BadClaim(which) => Self::BadClaim(which),
+            auth::Error::Unavailable(how) => Self::Unavailable(how),
+        }
+    }
+}
+
+impl From<auth::Claims> for ports::Claims {
+    fn from(from: auth::Claims) -> Self {
+        let auth::Claims { repository, scopes, owner, expires_ms } = from;
+        let scope = |auth::Scope { name, read, write }| ports::Scope { name, read, write };
+        Self { repository, scopes: scopes.into_iter().map(scope).collect(), owner, expires_ms }
+    }
+}
+
+impl From<http::Error> for ports::HttpError {
+    fn from(from: http::Error) -> Self {
+        match from {
+            http::Error::TooLarge => Self::TooLarge,
+            http::Error::CutShort => Self::CutShort,
+            http::Error::BodyUsed => Self::BodyUsed,
+            http::Error::NoUpstream => Self::NoUpstream,
+            http::Error::Unavailable(how) => Self::Unavailable(how),
+        }
+    }
+}
+
+impl From<storage::Error> for ports::StorageError {
+    fn from(from: storage::Error) -> Self {
+        match from {
+            storage::Error::NotFound => Self::NotFound,
+            storage::Error::NoSpace => Self::NoSpace,
+            storage::Error::Invalid(why) => Self::Invalid(why),
+            storage::Error::Unavailable(how) => Self::Unavailable(how),
+        }
+    }
+}
+
+impl From<storage::Stored> for ports::Stored {
+    fn from(storage::Stored { object, size_bytes }: storage::Stored) -> Self {
+        Self { object, size_bytes }
+    }
+}
+
+impl From<db::Attachment> for ports::Stored {
+    fn from(db::Attachment { object, size_bytes }: db::Attachment) -> Self {
+        Self { object, size_bytes }
+    }
+}
+
+impl From<ports::Stored> for db::Attachment {
+    fn from(ports::Stored { object, size_bytes }: ports::Stored) -> Self {
+        Self { object, size_bytes }
+    }
+}
+
+impl From<db::Error> for ports::DbError {
+    fn from(from: db::Error) -> Self {
+        match from {
+            db::Error::Unavailable(how) => Self(how),
+        }
+    }
+}
+
+impl From<db::Slot> for ports::Slot {
+    fn from(db::Slot { repository, scope, version, key }: db::Slot) -> Self {
+        Self { repository, scope, version, key }
+    }
+}
+
+impl From<ports::Slot> for db::Slot {
+    fn from(ports::Slot { repository, scope, version, key }: ports::Slot) -> Self {
+        Self { repository, scope, version, key }
+    }
+}
+
+impl From<db::Entry> for ports::Entry {
+    fn from(from: db::Entry) -> Self {
+        let db::Entry { id, slot, object, size_bytes, created_ms, used_ms } = from;
+        Self { id, slot: slot.into(), object, size_bytes, created_ms, used_ms }
+    }
+}
+
+impl From<db::Upload> for ports::Upload {
+    fn from(from: db::Upload) -> Self {
+        let db::Upload { id, name, slot, owner, created_ms, active_ms, attachment } = from;
+        Self {
+            id,
+            name,
+            slot: slot.into(),
+            owner,
+            created_ms,
+            active_ms,
+            attachment: attachment.map(Into::into),
+        }
+    }
+}
+
+impl From<ports::Probe> for db::Probe {
+    fn from(ports::Probe { scope, key, kind }: ports::Probe) -> Self {
+        let kind = match kind {
+            ports::MatchKind::Exact => db::MatchKind::Exact,
+            ports::MatchKind::Prefix => db::MatchKind::Prefix,
+        };
+        Self { scope, key, kind }
+    }
+}
+
+impl From<db::Reservation> for ports::Reservation {
+    fn from(from: db::Reservation) -> Self {
+        match from {
+            db::Reservation::Reserved(upload) => Self::Reserved(upload.into()),
+            db::Reservation::Entry(entry) => Self::Entry(entry.into()),
+            db::Reservation::Upload(upload) => Self::Upload(upload.into()),
+        }
+    }
+}
+
+impl From<db::AttachOutcome> for ports::AttachOutcome {
+    fn from(from: db::AttachOutcome) -> Self {
+        match from {
+            db::AttachOutcome::Attached(replaced) => Self::Attached(replaced),
+            db::AttachOutcome::Gone => Self::Gone,
+        }
+    }
+}
+
+impl From<retention::Candidate> for ports::Candidate {
+    fn from(retention::Candidate { entry, content }: retention::Candidate) -> Self {
+        let content = match content {
+            retention::Content::Whole => ports::Content::Whole,
+            retention::Content::Broken => ports::Content::Broken,
+            retention::Content::Unknown => ports::Content::Unknown,
+        };
+        Self { entry: entry.into(), content }
+    }
+}

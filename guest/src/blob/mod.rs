@@ -1,0 +1,97 @@
+//! The transfers: the part of Azure's Blob API that cache clients use.
+//!
+//! Called by `handler`. A signed URL is the whole authority here; whatever else is wrong with a request, a bad URL is what
+//! it is told. Bytes never come through: handles are passed from the request to the storage and back. Must never know
+//! tokens, or the encodings of the cache service.
+
+mod block_list;
+mod conditions;
+mod download;
+mod error;
+mod publish;
+mod put;
+mod put_block;
+mod put_block_list;
+mod range;
+
+pub(crate) use download::download;
+
+use std::borrow::Cow;
+
+use crate::ports::{Host, Request, Response, Upload};
+use crate::query;
+use crate::route::Step;
+use crate::url::{self, Purpose};
+use error::BlobError;
+
+/// The version of Azure's API that is spoken. Clients send newer and older ones; none looks at ours.
+const API_VERSION: &str = "2021-08-06";
+
+/// Answers a step of an upload.
+pub(crate) async fn upload<H: Host>(
+    host: &H,
+    request: &Request<H::Incoming>,
+    name: &str,
+    step: Step,
+) -> Response<H> {
+    let answer = take(host, request, name, step).await;
+    finish(host, request, answer)
+}
+
+async fn take<H: Host>(
+    host: &H,
+    request: &Request<H::Incoming>,
+    name: &str,
+    step: Step,
+) -> Result<Response<H>, BlobError> {
+    url::check(host, Purpose::Upload, name, request.query.as_deref(), request.received_ms)?;
+    match step {
+        Step::PutBlob => put::put(host, request, name).await?,
+        Step::PutBlock => put_block::put_block(host, request, name).await?,
+        Step::PutBlockList => put_block_list::put_block_list(host, request, name).await?,
+        Step::UnknownComp => return Err(BlobError::BadParameter("comp")),
+        Step::WrongMethod => return Err(BlobError::WrongMethod),
+    }
+    // Exactly 201: the SDKs take 200 for a failure.
+    Ok(Response::new(201, crate::ports::Payload::Empty))
+}
+
+/// Adds what every answer of these routes has. BuildKit's client crashes without the request id.
+fn finish<H: Host>(
+    host: &H,
+    request: &Request<H::Incoming>,
+    answer: Result<Response<H>, BlobError>,
+) -> Response<H> {
+    answer
+        .unwrap_or_else(|error| error.into_response(host, &request.id))
+        .with("x-ms-request-id", request.id.as_str())
+        .with("x-ms-version", API_VERSION)
+}
+
+/// Returns the upload of this name.
+///
+/// # Errors
+/// [`BlobError::NotFound`] where there is none (any more): finalized or given up, for good in any case.
+async fn upload_named<H: Host>(host: &H, name: &str) -> Result<Upload, BlobError> {
+    host.get_upload(name.to_owned()).await?.ok_or(BlobError::NotFound)
+}
+
+/// Refuses a body that is announced to be larger than an entry may be.
+fn check_announced_length<H: Host>(host: &H, request: &Request<H::Incoming>) -> Result<(), BlobError> {
+    let announced = request.header("content-length").and_then(|length| length.trim().parse().ok());
+    match (announced, host.settings().max_entry_bytes) {
+        (Some::<u64>(announced), Some(limit)) if announced > limit => Err(BlobError::TooLarge),
+        (_, _) => Ok(()),
+    }
+}
+
+/// Returns a query parameter that must be there.
+fn required<'q>(query: Option<&'q str>, name: &'static str) -> Result<Cow<'q, str>, BlobError> {
+    match query::parameter(query, name) {
+        None => Err(BlobError::MissingParameter(name)),
+        Some(value) => value.map_err(|_| BlobError::BadParameter(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! Put Blob: the whole content in one request.
+
+use super::error::BlobError;
+use super::{check_announced_length, publish, upload_named};
+use crate::ports::{Host, Request};
+
+/// Stores the body as the upload's content, in place of what was there.
+///
+/// # Errors
+/// Besides the storage's: another kind of blob, an upload that is gone, a body over the limit.
+pub(super) async fn put<H: Host>(
+    host: &H,
+    request: &Request<H::Incoming>,
+    name: &str,
+) -> Result<(), BlobError> {
+    if request.header("x-ms-blob-type").is_some_and(|kind| !kind.eq_ignore_ascii_case("BlockBlob")) {
+        return Err(BlobError::BadHeader("x-ms-blob-type"));
+    }
+    check_announced_length(host, request)?;
+    let upload = upload_named(host, name).await?;
+    let stored = host.put(upload.name.clone(), &request.incoming).await;
+    let stored = stored.map_err(|error| BlobError::of_storage(error, BlobError::BadBody))?;
+    publish::attach(host, upload, stored, request.received_ms).await
+}

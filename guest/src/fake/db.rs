@@ -1,0 +1,107 @@
+//! The fake's index: two ordered maps, searched from end to end.
+
+use std::collections::BTreeMap;
+
+use crate::ports::{AttachOutcome, Attachment, Entry, MatchKind, Probe, Reservation, Slot, Stored, Upload};
+
+#[derive(Default)]
+pub(super) struct Tables {
+    pub(super) entries: BTreeMap<u64, Entry>,
+    pub(super) uploads: BTreeMap<u64, Upload>,
+    pub(super) touched: Vec<(u64, u64)>,
+    last_id: u64,
+}
+
+impl Tables {
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    pub(super) fn add_entry(
+        &mut self,
+        slot: Slot,
+        Stored { object, size_bytes }: Stored,
+        now_ms: u64,
+    ) -> Entry {
+        let id = self.next_id();
+        let entry = Entry { id, slot, object, size_bytes, created_ms: now_ms, used_ms: now_ms };
+        self.entries.insert(id, entry.clone());
+        entry
+    }
+
+    pub(super) fn find(
+        &self,
+        repository: &str,
+        version: &str,
+        probes: &[Probe],
+        skip: &[u64],
+    ) -> Option<Entry> {
+        let matches = |entry: &&Entry, probe: &Probe| {
+            let slot = &entry.slot;
+            let key = match probe.kind {
+                MatchKind::Exact => slot.key == probe.key,
+                MatchKind::Prefix => slot.key.starts_with(&probe.key),
+            };
+            key && slot.scope == probe.scope
+                && slot.repository == repository
+                && slot.version == version
+                && !skip.contains(&entry.id)
+        };
+        probes
+            .iter()
+            .find_map(|probe| self.entries.values().rev().find(|entry| matches(entry, probe)))
+            .cloned()
+    }
+
+    pub(super) fn reserve(
+        &mut self,
+        slot: Slot,
+        owner: String,
+        now_ms: u64,
+        idle_before_ms: u64,
+    ) -> Reservation {
+        if let Some(entry) = self.entries.values().find(|entry| entry.slot == slot) {
+            return Reservation::Entry(entry.clone());
+        }
+        if let Some(upload) = self.find_upload(&slot) {
+            if upload.active_ms >= idle_before_ms {
+                return Reservation::Upload(upload);
+            }
+            self.uploads.remove(&upload.id);
+        }
+        let id = self.next_id();
+        // Not random, but as long, and no prefix of another.
+        let name = format!("{:032x}", u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+        let upload =
+            Upload { id, name, slot, owner, created_ms: now_ms, active_ms: now_ms, attachment: None };
+        self.uploads.insert(id, upload.clone());
+        Reservation::Reserved(upload)
+    }
+
+    pub(super) fn get_upload(&self, name: &str) -> Option<Upload> {
+        self.uploads.values().find(|upload| upload.name == name).cloned()
+    }
+
+    pub(super) fn find_upload(&self, slot: &Slot) -> Option<Upload> {
+        self.uploads.values().find(|upload| upload.slot == *slot).cloned()
+    }
+
+    pub(super) fn attach(&mut self, id: u64, attachment: Attachment, now_ms: u64) -> AttachOutcome {
+        let Some(upload) = self.uploads.get_mut(&id) else {
+            return AttachOutcome::Gone;
+        };
+        upload.active_ms = upload.active_ms.max(now_ms);
+        let object = attachment.object.clone();
+        let before = upload.attachment.replace(attachment).map(|before| before.object);
+        AttachOutcome::Attached(before.filter(|before| *before != object))
+    }
+
+    pub(super) fn finalize(&mut self, id: u64, attachment: &Attachment, now_ms: u64) -> Option<Entry> {
+        if self.uploads.get(&id)?.attachment.as_ref() != Some(attachment) {
+            return None;
+        }
+        let upload = self.uploads.remove(&id)?;
+        Some(self.add_entry(upload.slot, attachment.clone(), now_ms))
+    }
+}

@@ -1,0 +1,183 @@
+//! Requests to the fake, and its answers.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::{FakeHost, NOW_MS};
+use crate::ports::{Payload, Request};
+
+/// A request's body and credential.
+#[derive(Debug, Default)]
+pub struct FakeIncoming {
+    pub(super) token: Option<String>,
+    /// Taken by the first who wants it.
+    pub(super) body: RefCell<Option<Vec<u8>>>,
+    /// The client broke off before the end.
+    pub(super) cut_short: bool,
+}
+
+/// What the upstream answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FakeUpstream {
+    /// Its status.
+    pub status: u16,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// A request in the making.
+#[derive(Debug)]
+pub struct FakeRequest {
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    incoming: FakeIncoming,
+    received_ms: u64,
+    origin: String,
+}
+
+/// An answer with its body in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status; of a forwarded request the upstream's.
+    pub status: u16,
+    /// Names and values, in order.
+    pub headers: Vec<(String, String)>,
+    /// The bytes that would be sent (also for a HEAD, for which a server sends none).
+    pub body: Vec<u8>,
+}
+
+impl FakeRequest {
+    /// Returns a request for a path, a path with a query, or a URL (of which the origin is ignored).
+    #[must_use]
+    pub fn new(method: &str, target: &str) -> Self {
+        let target =
+            target.split_once("://").map_or(target, |(_, rest)| &rest[rest.find('/').unwrap_or(0)..]);
+        Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers: Vec::new(),
+            incoming: FakeIncoming { body: RefCell::new(Some(Vec::new())), ..FakeIncoming::default() },
+            received_ms: NOW_MS,
+            origin: "http://cache.example".to_owned(),
+        }
+    }
+
+    /// Returns a call of the cache service in JSON.
+    #[must_use]
+    pub fn call(method: &str, token: &str, message: &str) -> Self {
+        let path = format!("/twirp/github.actions.results.api.v1.CacheService/{method}");
+        Self::new("POST", &path).token(token).header("content-type", "application/json").body(message)
+    }
+
+    /// Sends this bearer token.
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.incoming.token = Some(token.to_owned());
+        self
+    }
+
+    /// Sends this header field; the name in lower case.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sends this body, and its length.
+    #[must_use]
+    pub fn body(self, body: impl AsRef<[u8]>) -> Self {
+        let body = body.as_ref().to_vec();
+        let request = self.header("content-length", &body.len().to_string());
+        request.incoming.body.replace(Some(body));
+        request
+    }
+
+    /// Breaks off before the end of the body.
+    #[must_use]
+    pub fn cut_short(mut self) -> Self {
+        self.incoming.cut_short = true;
+        self
+    }
+
+    /// Arrives at this time.
+    #[must_use]
+    pub fn at(mut self, received_ms: u64) -> Self {
+        self.received_ms = received_ms;
+        self
+    }
+
+    /// Comes to this origin.
+    #[must_use]
+    pub fn origin(mut self, origin: &str) -> Self {
+        origin.clone_into(&mut self.origin);
+        self
+    }
+}
+
+impl Answer {
+    /// Returns the value of the first header field of this name, or nothing.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
+    }
+
+    /// Returns the body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Returns the body as JSON, or null.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// Returns a text member of the JSON body, or nothing.
+    #[must_use]
+    pub fn member(&self, name: &str) -> String {
+        self.json()[name].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl FakeHost {
+    /// Handles a request from end to end.
+    pub fn send(&self, request: FakeRequest) -> Answer {
+        self.requests.set(self.requests.get() + 1);
+        let (path, query) = match request.target.split_once('?') {
+            Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+            None => (request.target, None),
+        };
+        let request = Request {
+            id: format!("00000000-0000-4000-8000-{:012}", self.requests.get()),
+            received_ms: request.received_ms,
+            method: request.method,
+            path,
+            query,
+            headers: request.headers,
+            origin: request.origin,
+            incoming: request.incoming,
+        };
+        let response = block_on(crate::handler::handle(self, request));
+        let (status, body) = match response.payload {
+            Payload::Empty => (response.status, Vec::new()),
+            Payload::Bytes(body) | Payload::Object(body) => (response.status, body),
+            Payload::Upstream(answer) => (answer.status, answer.body),
+        };
+        Answer { status, headers: response.headers, body }
+    }
+}
+
+/// Runs a future of the fake to its end.
+///
+/// # Panics
+/// Where it waits: nothing in the fake does.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a future of the fake host waits"),
+    }
+}

@@ -1,0 +1,220 @@
+//! The fake as a [`Host`].
+
+use super::{FakeHost, FakeIncoming, FakeUpstream, Fault, LogLine, auth};
+use crate::ports::{
+    AttachOutcome, Attachment, AuthError, ByteRange, Claims, DbError, Entry, Host, HttpError, Level, Probe,
+    Reservation, Settings, Slot, StorageError, Stored, Upload,
+};
+
+/// Most probes and skipped ids that `db.find` takes.
+const MAX_FIND: usize = 1000;
+
+impl FakeHost {
+    fn storage_call(&self, call: &'static str) -> Result<(), StorageError> {
+        match self.enter(call) {
+            None => Ok(()),
+            Some(Fault::Storage(error)) => Err(error),
+            Some(other) => Err(StorageError::Unavailable(format!("wrong fault for {call}: {other:?}"))),
+        }
+    }
+
+    fn db_call(&self, call: &'static str) -> Result<(), DbError> {
+        match self.enter(call) {
+            None => Ok(()),
+            Some(Fault::Db(error)) => Err(error),
+            Some(other) => Err(DbError(format!("wrong fault for {call}: {other:?}"))),
+        }
+    }
+
+    fn http_call(&self, call: &'static str) -> Result<(), HttpError> {
+        match self.enter(call) {
+            None => Ok(()),
+            Some(Fault::Http(error)) => Err(error),
+            Some(other) => Err(HttpError::Unavailable(format!("wrong fault for {call}: {other:?}"))),
+        }
+    }
+}
+
+impl FakeIncoming {
+    fn take_for_storage(&self) -> Result<Vec<u8>, StorageError> {
+        let body =
+            self.body.take().ok_or_else(|| StorageError::Invalid("the body was taken before".to_owned()))?;
+        if self.cut_short { Err(StorageError::Invalid("the body ended early".to_owned())) } else { Ok(body) }
+    }
+}
+
+impl Host for FakeHost {
+    type Incoming = FakeIncoming;
+    type Object = Vec<u8>;
+    type Upstream = FakeUpstream;
+
+    fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.log.borrow_mut().push(LogLine { level, message: message.to_owned(), fields });
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings.borrow().clone()
+    }
+
+    async fn verify(&self, incoming: &FakeIncoming) -> Result<Claims, AuthError> {
+        let _ = self.enter("auth.verify");
+        let token = incoming.token.as_ref().ok_or(AuthError::Missing)?;
+        let outcome = self.tokens.borrow().get(token).cloned();
+        outcome.unwrap_or(Err(AuthError::BadSignature))
+    }
+
+    fn sign(&self, text: &str) -> String {
+        auth::sign(text)
+    }
+
+    fn check(&self, text: &str, signature: &str) -> bool {
+        auth::sign(text) == signature
+    }
+
+    async fn read_body(&self, incoming: &FakeIncoming, limit_bytes: u64) -> Result<Vec<u8>, HttpError> {
+        self.http_call("http.read-body")?;
+        let body = incoming.body.take().ok_or(HttpError::BodyUsed)?;
+        if incoming.cut_short {
+            return Err(HttpError::CutShort);
+        }
+        if body.len() as u64 > limit_bytes { Err(HttpError::TooLarge) } else { Ok(body) }
+    }
+
+    async fn forward(&self, incoming: &FakeIncoming) -> Result<FakeUpstream, HttpError> {
+        self.http_call("http.forward")?;
+        incoming.body.take().ok_or(HttpError::BodyUsed)?;
+        self.upstream.borrow().clone().ok_or(HttpError::NoUpstream)
+    }
+
+    async fn stat(&self, object: String) -> Result<u64, StorageError> {
+        self.storage_call("storage.stat")?;
+        let store = self.storage.borrow();
+        store.objects.get(&object).map(|content| content.len() as u64).ok_or(StorageError::NotFound)
+    }
+
+    async fn open(
+        &self,
+        object: String,
+        size_bytes: u64,
+        range: Option<ByteRange>,
+    ) -> Result<Vec<u8>, StorageError> {
+        self.storage_call("storage.open")?;
+        let store = self.storage.borrow();
+        let content = store.objects.get(&object).filter(|content| content.len() as u64 == size_bytes);
+        let content = content.ok_or(StorageError::NotFound)?;
+        let ByteRange { start, end } = range.unwrap_or(ByteRange { start: 0, end: size_bytes });
+        let bounds = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+        let part = bounds.and_then(|(start, end)| content.get(start..end));
+        part.map(<[u8]>::to_vec).ok_or_else(|| StorageError::Invalid("not a range of the object".to_owned()))
+    }
+
+    async fn put(&self, _upload: String, incoming: &FakeIncoming) -> Result<Stored, StorageError> {
+        self.storage_call("storage.put")?;
+        let content = incoming.take_for_storage()?;
+        Ok(self.storage.borrow_mut().add(content))
+    }
+
+    async fn put_block(
+        &self,
+        upload: String,
+        block_id: String,
+        incoming: &FakeIncoming,
+    ) -> Result<u64, StorageError> {
+        self.storage_call("storage.put-block")?;
+        let content = incoming.take_for_storage()?;
+        self.storage.borrow_mut().put_block(upload, block_id, content)
+    }
+
+    async fn commit(&self, upload: String, block_ids: Vec<String>) -> Result<Stored, StorageError> {
+        self.storage_call("storage.commit")?;
+        self.storage.borrow_mut().commit(upload, block_ids)
+    }
+
+    async fn discard(&self, upload: String) -> Result<(), StorageError> {
+        self.storage_call("storage.discard")?;
+        self.storage.borrow_mut().staged.remove(&upload);
+        Ok(())
+    }
+
+    async fn remove(&self, object: String) -> Result<(), StorageError> {
+        self.storage_call("storage.remove")?;
+        self.storage.borrow_mut().objects.remove(&object);
+        Ok(())
+    }
+
+    async fn find(
+        &self,
+        repository: String,
+        version: String,
+        probes: Vec<Probe>,
+        skip: Vec<u64>,
+    ) -> Result<Option<Entry>, DbError> {
+        self.db_call("db.find")?;
+        if probes.len() > MAX_FIND || skip.len() > MAX_FIND {
+            return Err(DbError("too many probes".to_owned()));
+        }
+        Ok(self.db.borrow().find(&repository, &version, &probes, &skip))
+    }
+
+    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, DbError> {
+        self.db_call("db.get-entry")?;
+        Ok(self.db.borrow().entries.get(&id).cloned())
+    }
+
+    async fn reserve(
+        &self,
+        slot: Slot,
+        owner: String,
+        now_ms: u64,
+        idle_before_ms: u64,
+    ) -> Result<Reservation, DbError> {
+        self.db_call("db.reserve")?;
+        Ok(self.db.borrow_mut().reserve(slot, owner, now_ms, idle_before_ms))
+    }
+
+    async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError> {
+        self.db_call("db.get-upload")?;
+        Ok(self.db.borrow().get_upload(&name))
+    }
+
+    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, DbError> {
+        self.db_call("db.find-upload")?;
+        Ok(self.db.borrow().find_upload(&slot))
+    }
+
+    async fn attach(
+        &self,
+        upload_id: u64,
+        attachment: Attachment,
+        now_ms: u64,
+    ) -> Result<AttachOutcome, DbError> {
+        self.db_call("db.attach")?;
+        Ok(self.db.borrow_mut().attach(upload_id, attachment, now_ms))
+    }
+
+    async fn finalize(
+        &self,
+        upload_id: u64,
+        attachment: Attachment,
+        now_ms: u64,
+    ) -> Result<Option<Entry>, DbError> {
+        self.db_call("db.finalize")?;
+        Ok(self.db.borrow_mut().finalize(upload_id, &attachment, now_ms))
+    }
+
+    async fn abandon(&self, upload_id: u64) -> Result<bool, DbError> {
+        self.db_call("db.abandon")?;
+        Ok(self.db.borrow_mut().uploads.remove(&upload_id).is_some())
+    }
+
+    async fn touch(&self, entry_id: u64, now_ms: u64) {
+        let _ = self.enter("db.touch");
+        self.db.borrow_mut().touched.push((entry_id, now_ms));
+    }
+
+    async fn delete_entry(&self, id: u64) -> Result<bool, DbError> {
+        self.db_call("db.delete-entry")?;
+        Ok(self.db.borrow_mut().entries.remove(&id).is_some())
+    }
+}

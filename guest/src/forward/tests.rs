@@ -1,0 +1,39 @@
+use crate::fake::{FakeHost, FakeRequest, FakeUpstream, Fault};
+use crate::ports::HttpError;
+
+fn artifact() -> FakeRequest {
+    FakeRequest::new("POST", "/twirp/github.actions.results.api.v1.ArtifactService/CreateArtifact").body("{}")
+}
+
+#[test]
+fn what_is_not_ours_goes_upstream_and_its_answer_comes_back_unchanged() {
+    let host = FakeHost::new();
+    host.set_upstream(FakeUpstream { status: 418, body: b"<html>".to_vec() });
+    let answer = host.send(artifact());
+    assert_eq!((answer.status, &*answer.text()), (418, "<html>"));
+    assert!(answer.headers.is_empty());
+    assert_eq!(host.take_calls(), ["http.forward"]);
+}
+
+#[test]
+fn without_an_upstream_the_answer_is_a_404_in_json() {
+    let answer = FakeHost::new().send(artifact());
+    assert_eq!((answer.status, &*answer.member("code")), (404, "bad_route"));
+    assert_eq!(answer.header("content-type"), "application/json");
+}
+
+#[test]
+fn what_goes_wrong_on_the_way_is_told_in_json() {
+    for (error, status, code) in [
+        (HttpError::Unavailable("refused".to_owned()), 502, "unavailable"),
+        (HttpError::CutShort, 400, "malformed"),
+        (HttpError::TooLarge, 400, "invalid_argument"),
+        (HttpError::BodyUsed, 500, "internal"),
+    ] {
+        let host = FakeHost::new();
+        host.fail("http.forward", Fault::Http(error.clone()));
+        let answer = host.send(artifact());
+        assert_eq!((answer.status, &*answer.member("code")), (status, code), "{error:?}");
+        assert_eq!(host.take_log().len(), usize::from(status >= 500), "{error:?}");
+    }
+}

@@ -1,0 +1,35 @@
+use crate::fake::{FakeHost, FakeRequest};
+use crate::handler::is_repeatable;
+
+#[test]
+fn only_what_changes_nothing_is_repeatable() {
+    let service = "/twirp/github.actions.results.api.v1.CacheService";
+    for (method, path, expected) in [
+        ("POST", &*format!("{service}/GetCacheEntryDownloadURL"), true),
+        ("POST", &*format!("{service}/CreateCacheEntry"), false),
+        ("POST", &*format!("{service}/FinalizeCacheEntryUpload"), false),
+        ("GET", "/devstoreaccount1/download/1", true),
+        ("HEAD", "/devstoreaccount1/download/1", true),
+        ("PUT", "/devstoreaccount1/download/1", false),
+        ("PUT", "/devstoreaccount1/upload/1", false),
+        ("GET", "/devstoreaccount1/upload/1", false),
+        ("GET", "/health", true),
+        ("GET", "/", true),
+        ("GET", "/elsewhere", false),
+    ] {
+        assert_eq!(is_repeatable(method, path), expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn the_servers_own_pages_need_nothing_of_the_host() {
+    let host = FakeHost::new();
+    let health = host.send(FakeRequest::new("GET", "/health"));
+    assert_eq!((health.status, &*health.text()), (200, r#"{"status":"ok"}"#));
+    assert_eq!(health.header("content-type"), "application/json");
+    let root = host.send(FakeRequest::new("GET", "/"));
+    assert_eq!((root.status, &*root.member("server")), (200, "larder"));
+    assert_eq!(root.member("version"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(host.send(FakeRequest::new("HEAD", "/health")).status, 200);
+    assert!(host.take_calls().is_empty());
+}

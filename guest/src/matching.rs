@@ -1,0 +1,53 @@
+//! What is looked for, in which order.
+//!
+//! Called by `twirp::lookup`. The order is GitHub's (protocol reference 5.1): all keys in the first scope, then all keys in
+//! the next, so that the own branch's restore key beats the default branch's exact key.
+
+use crate::ports::{Claims, MatchKind, Probe};
+
+/// Returns the attempts at a match, in order: for each readable scope in the token's order, for each key the exact one
+/// first, then the newest with it as a prefix. Repeated scopes and keys are looked for once.
+pub(crate) fn probes(claims: &Claims, key: &str, restore_keys: &[String]) -> Vec<Probe> {
+    let keys = distinct_keys(key, restore_keys);
+    let mut probes = Vec::with_capacity(2 * keys.len() * claims.scopes.len());
+    for scope in readable_scopes(claims) {
+        for key in &keys {
+            probes.push(probe(scope, key, MatchKind::Exact));
+            probes.push(probe(scope, key, MatchKind::Prefix));
+        }
+    }
+    probes
+}
+
+/// Returns the scopes that may be read, in the token's order, each once.
+pub(crate) fn readable_scopes(claims: &Claims) -> impl Iterator<Item = &str> {
+    let readable = |scope: &&crate::ports::Scope| scope.read;
+    claims.scopes.iter().enumerate().filter_map(move |(at, scope)| {
+        let repeated = claims.scopes[..at].iter().filter(readable).any(|earlier| earlier.name == scope.name);
+        (scope.read && !repeated).then_some(scope.name.as_str())
+    })
+}
+
+/// Returns the scope that entries are saved into, if any. Tokens have at most one; of several the first counts.
+pub(crate) fn writable_scope(claims: &Claims) -> Option<&str> {
+    claims.scopes.iter().find(|scope| scope.write).map(|scope| scope.name.as_str())
+}
+
+/// Some clients repeat the primary key among the restore keys. Linear, for there are a handful.
+fn distinct_keys<'a>(key: &'a str, restore_keys: &'a [String]) -> Vec<&'a str> {
+    let mut keys = Vec::with_capacity(1 + restore_keys.len());
+    keys.push(key);
+    for key in restore_keys {
+        if !keys.contains(&key.as_str()) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+fn probe(scope: &str, key: &str, kind: MatchKind) -> Probe {
+    Probe { scope: scope.to_owned(), key: key.to_owned(), kind }
+}
+
+#[cfg(test)]
+mod tests;

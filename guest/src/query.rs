@@ -1,0 +1,25 @@
+//! Query strings, one parameter at a time.
+//!
+//! Called by `route`, `url` and `blob`. Percent escapes are decoded once. A `+` stays a `+`: block ids are base64, and no
+//! client writes a space into a parameter that is read here.
+
+use std::{borrow::Cow, str::Utf8Error};
+
+use percent_encoding::percent_decode_str;
+
+/// Returns the first parameter of this name, decoded; `None` where there is none. Borrows where nothing had to be decoded.
+///
+/// # Errors
+/// When the decoded value is not UTF-8.
+pub(crate) fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<Result<Cow<'q, str>, Utf8Error>> {
+    let raw = query?.split('&').find_map(|pair| value_of(pair, name))?;
+    Some(percent_decode_str(raw).decode_utf8())
+}
+
+fn value_of<'q>(pair: &'q str, name: &str) -> Option<&'q str> {
+    let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
+    percent_decode_str(found).eq(name.bytes()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests;

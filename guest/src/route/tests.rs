@@ -1,0 +1,66 @@
+use proptest::prelude::*;
+
+use super::{Call, Route, Step, Verb};
+
+const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
+
+#[test]
+fn every_request_has_its_route() {
+    let upload = |step| Route::Upload { name: "u1", step };
+    let download = |verb| Route::Download { entry: "7", verb };
+    for (method, path, query, expected) in [
+        ("POST", &*format!("{SERVICE}/CreateCacheEntry"), None, Route::Call(Call::Create)),
+        ("POST", &*format!("{SERVICE}/FinalizeCacheEntryUpload"), None, Route::Call(Call::Finalize)),
+        ("POST", &*format!("{SERVICE}/GetCacheEntryDownloadURL"), None, Route::Call(Call::Lookup)),
+        ("POST", &*format!("{SERVICE}/GetCacheEntryDownloadURL"), Some("x=1"), Route::Call(Call::Lookup)),
+        ("GET", &*format!("{SERVICE}/CreateCacheEntry"), None, Route::UnknownCall),
+        ("post", &*format!("{SERVICE}/CreateCacheEntry"), None, Route::UnknownCall),
+        ("POST", &*format!("{SERVICE}/DeleteCacheEntry"), None, Route::UnknownCall),
+        ("POST", &*format!("{SERVICE}/CreateCacheEntry/"), None, Route::UnknownCall),
+        ("POST", &*format!("{SERVICE}/"), None, Route::UnknownCall),
+        ("POST", &*format!("{SERVICE}x/CreateCacheEntry"), None, Route::Elsewhere),
+        (
+            "POST",
+            "/twirp/github.actions.results.api.v1.ArtifactService/CreateArtifact",
+            None,
+            Route::Elsewhere,
+        ),
+        ("PUT", "/devstoreaccount1/upload/u1", None, upload(Step::PutBlob)),
+        ("PUT", "/devstoreaccount1/upload/u1", Some("se=1&sig=2"), upload(Step::PutBlob)),
+        ("PUT", "/devstoreaccount1/upload/u1", Some("se=1&comp=block&blockid=x"), upload(Step::PutBlock)),
+        ("PUT", "/devstoreaccount1/upload/u1", Some("comp=blocklist&se=1"), upload(Step::PutBlockList)),
+        ("PUT", "/devstoreaccount1/upload/u1", Some("comp=%62lock"), upload(Step::PutBlock)),
+        ("PUT", "/devstoreaccount1/upload/u1", Some("comp=seal"), upload(Step::UnknownComp)),
+        ("PUT", "/devstoreaccount1/upload/u1", Some("comp="), upload(Step::UnknownComp)),
+        ("PUT", "/devstoreaccount1/upload/u1", Some("comp=%ff"), upload(Step::UnknownComp)),
+        ("GET", "/devstoreaccount1/upload/u1", None, upload(Step::WrongMethod)),
+        ("GET", "/devstoreaccount1/download/7", Some("sig=2"), download(Verb::Get)),
+        ("HEAD", "/devstoreaccount1/download/7", None, download(Verb::Head)),
+        ("DELETE", "/devstoreaccount1/download/7", None, download(Verb::WrongMethod)),
+        ("GET", "/devstoreaccount1/other/7", None, Route::Elsewhere),
+        ("GET", "/health", None, Route::Health),
+        ("HEAD", "/health", Some("verbose"), Route::Health),
+        ("POST", "/health", None, Route::Elsewhere),
+        ("GET", "/", None, Route::Root),
+        ("GET", "/healthy", None, Route::Elsewhere),
+        ("OPTIONS", "*", None, Route::Elsewhere),
+        ("GET", "", None, Route::Elsewhere),
+    ] {
+        assert_eq!(Route::of(method, path, query), expected, "{method} {path} {query:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_request_has_a_route(method in "\\PC{0,8}", path in "\\PC*", query in proptest::option::of("\\PC*")) {
+        let _ = Route::of(&method, &path, query.as_deref()).is_repeatable();
+    }
+
+    #[test]
+    fn any_method_on_our_paths_has_a_route(method in "[A-Z]{0,6}", rest in "\\PC*") {
+        for prefix in ["/devstoreaccount1/upload/", "/devstoreaccount1/download/"] {
+            let path = format!("{prefix}{rest}");
+            prop_assert_ne!(Route::of(&method, &path, None), Route::Elsewhere);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+#![allow(clippy::unwrap_used)]
+
+use crate::fake::{Answer, FakeHost, FakeRequest, Fault, block_on};
+use crate::ports::{DbError, Host, StorageError, Stored};
+
+/// A host with an upload of token `t`, and `content` put into it.
+fn uploaded(content: &str) -> (FakeHost, String) {
+    let host = FakeHost::new();
+    host.allow("t", &["main=rw"]);
+    host.allow("other", &["main=rw"]);
+    let created = host.send(FakeRequest::call("CreateCacheEntry", "t", r#"{"key":"k","version":"v"}"#));
+    let url = created.member("signed_upload_url");
+    assert_eq!(host.send(FakeRequest::new("PUT", &url).body(content)).status, 201);
+    (host, url)
+}
+
+fn finalize(host: &FakeHost, token: &str, size: &str) -> Answer {
+    let message = format!(r#"{{"key":"k","version":"v","size_bytes":{size}}}"#);
+    host.send(FakeRequest::call("FinalizeCacheEntryUpload", token, &message))
+}
+
+fn refusal(answer: &Answer) -> (u16, String) {
+    (answer.status, answer.member("code"))
+}
+
+#[test]
+fn an_upload_of_the_right_size_becomes_an_entry() {
+    let (host, _) = uploaded("hello");
+    let answer = finalize(&host, "t", "\"5\"");
+    let entries = host.entries();
+    assert_eq!(answer.text(), format!(r#"{{"ok":true,"entry_id":"{}"}}"#, entries[0].id));
+    assert_eq!((entries[0].size_bytes, host.uploads().len()), (5, 0));
+    assert!(host.take_calls().contains(&"storage.discard"));
+}
+
+#[test]
+fn a_repeat_answers_as_the_first_call_did() {
+    let (host, _) = uploaded("hello");
+    let first = finalize(&host, "t", "5");
+    assert_eq!(finalize(&host, "t", "5").body, first.body);
+    assert_eq!(finalize(&host, "other", "5").body, first.body);
+    assert_eq!(refusal(&finalize(&host, "t", "6")), (409, "already_exists".to_owned()));
+    assert_eq!((host.entries().len(), host.objects().len()), (1, 1));
+}
+
+#[test]
+fn after_it_the_slot_is_taken_also_for_its_maker() {
+    let (host, _) = uploaded("hello");
+    finalize(&host, "t", "5");
+    let again = host.send(FakeRequest::call("CreateCacheEntry", "t", r#"{"key":"k","version":"v"}"#));
+    assert_eq!(refusal(&again), (409, "already_exists".to_owned()));
+}
+
+#[test]
+fn an_empty_upload_becomes_an_entry_also_when_its_size_is_left_out() {
+    let (host, _) = uploaded("");
+    let message = r#"{"key":"k","version":"v"}"#;
+    assert_eq!(host.send(FakeRequest::call("FinalizeCacheEntryUpload", "t", message)).status, 200);
+    assert_eq!(host.entries()[0].size_bytes, 0);
+}
+
+#[test]
+fn an_upload_of_another_size_is_thrown_away() {
+    let (host, url) = uploaded("hello");
+    host.send(FakeRequest::new("PUT", &format!("{url}&comp=block&blockid=a")).body("x"));
+    assert_eq!(refusal(&finalize(&host, "t", "6")), (400, "invalid_argument".to_owned()));
+    assert_eq!((host.entries().len(), host.uploads().len(), host.objects().len()), (0, 0, 0));
+    assert_eq!(refusal(&finalize(&host, "t", "6")), (404, "not_found".to_owned()));
+}
+
+#[test]
+fn somebody_elses_upload_is_not_thrown_away() {
+    let (host, _) = uploaded("hello");
+    assert_eq!(refusal(&finalize(&host, "other", "6")), (400, "invalid_argument".to_owned()));
+    assert_eq!((host.uploads().len(), host.objects().len()), (1, 1));
+    assert_eq!(finalize(&host, "t", "5").status, 200);
+}
+
+#[test]
+fn an_upload_that_was_finalized_meanwhile_keeps_its_object() {
+    let (host, _) = uploaded("hello");
+    host.before("db.abandon", |host| {
+        assert_eq!(finalize(host, "t", "5").status, 200);
+    });
+    assert_eq!(finalize(&host, "t", "6").status, 400);
+    assert_eq!((host.entries().len(), host.objects().len()), (1, 1));
+}
+
+#[test]
+fn without_content_nothing_is_finalized_and_the_upload_stays() {
+    let host = FakeHost::new();
+    host.allow("t", &["main=rw"]);
+    host.send(FakeRequest::call("CreateCacheEntry", "t", r#"{"key":"k","version":"v"}"#));
+    for size in ["0", "5"] {
+        assert_eq!(refusal(&finalize(&host, "t", size)), (400, "invalid_argument".to_owned()));
+    }
+    assert_eq!(host.uploads().len(), 1);
+}
+
+#[test]
+fn without_an_upload_there_is_nothing_to_finalize() {
+    let host = FakeHost::new();
+    host.allow("t", &["main=rw"]);
+    assert_eq!(refusal(&finalize(&host, "t", "5")), (404, "not_found".to_owned()));
+    // Nor does an entry of a longer key or of another scope count.
+    host.add_entry("main", "v", "k2", b"hello");
+    host.add_entry("pr", "v", "k", b"hello");
+    assert_eq!(refusal(&finalize(&host, "t", "5")), (404, "not_found".to_owned()));
+    assert_eq!(refusal(&finalize(&host, "t", "-5")), (400, "invalid_argument".to_owned()));
+}
+
+#[test]
+fn without_a_scope_to_write_to_it_is_refused() {
+    let (host, _) = uploaded("hello");
+    host.allow("reader", &["main=r"]);
+    let answer = finalize(&host, "reader", "5");
+    assert_eq!(refusal(&answer), (403, "permission_denied".to_owned()));
+    assert!(answer.member("msg").starts_with("cache write denied:"));
+}
+
+#[test]
+fn content_that_is_replaced_meanwhile_is_finalized_as_it_is_then() {
+    let (host, url) = uploaded("hello");
+    host.before("db.finalize", move |host| {
+        assert_eq!(host.send(FakeRequest::new("PUT", &url).body("HELLO")).status, 201);
+    });
+    assert_eq!(finalize(&host, "t", "5").status, 200);
+    let objects = host.objects();
+    assert_eq!(objects.get(&host.entries()[0].object).map(Vec::as_slice), Some(&b"HELLO"[..]));
+    assert_eq!(objects.len(), 1);
+}
+
+#[test]
+fn of_two_calls_at_once_both_get_the_same_entry() {
+    let (host, _) = uploaded("hello");
+    host.before("db.finalize", |host| {
+        assert_eq!(finalize(host, "t", "5").status, 200);
+    });
+    let answer = finalize(&host, "t", "5");
+    assert_eq!((answer.status, answer.member("entry_id")), (200, host.entries()[0].id.to_string()));
+}
+
+#[test]
+fn content_that_changes_all_the_time_does_not_keep_the_call_busy() {
+    let (host, _) = uploaded("hello");
+    for round in 0..10 {
+        host.before("db.finalize", move |host| {
+            let (id, object) = (host.uploads()[0].id, format!("object-x{round}"));
+            block_on(host.attach(id, Stored { object, size_bytes: 5 }, 0)).unwrap();
+        });
+    }
+    assert_eq!(refusal(&finalize(&host, "t", "5")), (404, "not_found".to_owned()));
+}
+
+#[test]
+fn what_cannot_be_tidied_up_does_not_fail_the_call() {
+    let (host, _) = uploaded("hello");
+    host.fail("storage.discard", Fault::Storage(StorageError::Unavailable("x".into())));
+    assert_eq!(finalize(&host, "t", "5").status, 200);
+    assert_eq!(host.take_log().len(), 1);
+}
+
+#[test]
+fn an_index_that_does_not_answer_is_unavailable() {
+    for (call, size) in [("db.find-upload", "5"), ("db.finalize", "5"), ("db.abandon", "6")] {
+        let (host, _) = uploaded("hello");
+        host.fail(call, Fault::Db(DbError("x".to_owned())));
+        assert_eq!(refusal(&finalize(&host, "t", size)), (503, "unavailable".to_owned()), "{call}");
+        assert_eq!((host.uploads().len(), host.objects().len()), (1, 1), "{call}");
+        host.heal();
+        assert_eq!(finalize(&host, "t", "5").status, 200, "{call}");
+    }
+}

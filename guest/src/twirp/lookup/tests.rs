@@ -1,0 +1,145 @@
+use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
+use crate::ports::{DbError, Level, StorageError};
+
+fn host() -> FakeHost {
+    let host = FakeHost::new();
+    host.allow("t", &["pr=rw", "main=r"]);
+    host
+}
+
+fn lookup(host: &FakeHost, key: &str, restore_keys: &[&str]) -> Answer {
+    let message = serde_json::json!({ "key": key, "version": "v", "restore_keys": restore_keys });
+    host.send(FakeRequest::call("GetCacheEntryDownloadURL", "t", &message.to_string()))
+}
+
+/// The key that was matched and the content behind the URL, or nothing for a miss.
+fn found(host: &FakeHost, key: &str, restore_keys: &[&str]) -> Option<(String, String)> {
+    let answer = lookup(host, key, restore_keys);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    if answer.text() == r#"{"ok":false}"# {
+        return None;
+    }
+    let content = host.send(FakeRequest::new("GET", &answer.member("signed_download_url")));
+    assert_eq!(content.status, 200);
+    Some((answer.member("matched_key"), content.text()))
+}
+
+fn pair(key: &str, content: &str) -> Option<(String, String)> {
+    Some((key.to_owned(), content.to_owned()))
+}
+
+#[test]
+fn the_best_match_is_found_in_githubs_order() {
+    let host = host();
+    assert_eq!(found(&host, "k-1", &["k-"]), None);
+    host.add_entry("main", "v", "k-0", b"main k-0");
+    assert_eq!(found(&host, "k-1", &[]), None);
+    assert_eq!(found(&host, "k-1", &["k-"]), pair("k-0", "main k-0"));
+    host.add_entry("main", "v", "k-1", b"main k-1");
+    assert_eq!(found(&host, "k-1", &["k-"]), pair("k-1", "main k-1"));
+    host.add_entry("pr", "v", "k-5", b"pr k-5");
+    assert_eq!(
+        found(&host, "k-1", &["k-"]),
+        pair("k-5", "pr k-5"),
+        "the own scope's restore key comes first"
+    );
+    host.add_entry("pr", "v", "k-10", b"pr k-10");
+    assert_eq!(found(&host, "k-1", &["k-"]), pair("k-10", "pr k-10"), "the key itself may be a prefix");
+    host.add_entry("pr", "v", "k-1", b"pr k-1");
+    host.add_entry("pr", "v", "k-11", b"pr k-11");
+    assert_eq!(found(&host, "k-1", &["k-"]), pair("k-1", "pr k-1"), "exact comes before newest");
+    assert_eq!(found(&host, "K-1", &["K-"]), None, "case matters");
+    assert_eq!(found(&host, "k_1", &["k%"]), None, "there are no wildcards");
+}
+
+#[test]
+fn entries_of_other_versions_repositories_and_scopes_are_not_found() {
+    let host = host();
+    host.add_entry("pr", "w", "k", b"x");
+    host.add_entry("elsewhere", "v", "k", b"x");
+    assert_eq!(found(&host, "k", &["k"]), None);
+}
+
+#[test]
+fn a_hit_is_a_use_and_a_miss_is_none() {
+    let host = host();
+    let id = host.add_entry("pr", "v", "k", b"x");
+    found(&host, "nothing", &[]);
+    assert!(host.touched().is_empty());
+    lookup(&host, "k", &[]);
+    assert_eq!(host.touched(), [(id, NOW_MS)]);
+}
+
+#[test]
+fn a_hit_costs_one_query_and_one_look_at_the_storage() {
+    let host = host();
+    host.add_entry("main", "v", "k", b"x");
+    lookup(&host, "x", &["y", "z", "k"]);
+    assert_eq!(host.take_calls(), ["auth.verify", "http.read-body", "db.find", "storage.stat", "db.touch"]);
+}
+
+#[test]
+fn a_stale_entry_is_passed_over_with_one_warning_and_never_deleted() {
+    for (keep_bytes, reason) in [(None, "gone"), (Some(2), "size")] {
+        let host = host();
+        host.add_entry("main", "v", "k", b"main");
+        let id = host.add_entry("pr", "v", "k", b"stale");
+        host.damage(id, keep_bytes);
+        assert_eq!(found(&host, "k", &[]), pair("k", "main"));
+        let log = host.take_log();
+        assert_eq!((log.len(), log[0].level, &*log[0].message), (1, Level::Warn, "stale entry skipped"));
+        let fields: Vec<_> = log[0].fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let id = id.to_string();
+        assert_eq!(fields, [("entry", &*id), ("key", "k"), ("object", "object-2"), ("reason", reason)]);
+        assert_eq!(host.entries().len(), 2);
+    }
+}
+
+#[test]
+fn only_stale_entries_are_a_clean_miss_after_a_bounded_search() {
+    let host = host();
+    for n in 0..40 {
+        let id = host.add_entry("pr", "v", &format!("k-{n}"), b"x");
+        host.damage(id, None);
+    }
+    assert_eq!(found(&host, "k-", &[]), None);
+    assert_eq!(host.take_log().len(), 32);
+    assert!(host.touched().is_empty());
+}
+
+#[test]
+fn without_a_scope_to_read_from_it_is_refused() {
+    let host = host();
+    host.allow("t", &["pr=w"]);
+    let answer = lookup(&host, "k", &[]);
+    assert_eq!((answer.status, &*answer.member("code")), (403, "permission_denied"));
+    assert!(answer.member("msg").starts_with("cache read denied:"));
+}
+
+#[test]
+fn storage_and_index_that_do_not_answer_are_no_miss() {
+    for (call, fault) in [
+        ("db.find", Fault::Db(DbError("x".into()))),
+        ("storage.stat", Fault::Storage(StorageError::Unavailable("x".into()))),
+    ] {
+        let host = host();
+        host.add_entry("pr", "v", "k", b"x");
+        host.fail(call, fault);
+        let answer = lookup(&host, "k", &[]);
+        assert_eq!((answer.status, &*answer.member("code")), (503, "unavailable"), "{call}");
+        assert_eq!(host.take_log().len(), 1);
+    }
+}
+
+#[test]
+fn more_probes_than_one_query_takes_are_asked_in_order() {
+    let host = host();
+    let scopes: Vec<_> = (0..20).map(|n| format!("s{n}=r")).collect();
+    host.allow("t", &scopes.iter().map(String::as_str).collect::<Vec<_>>());
+    let keys: Vec<_> = (0..100).map(|n| format!("r{n}-")).collect();
+    let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+    host.add_entry("s19", "v", "r99-x", b"last");
+    assert_eq!(found(&host, "k", &keys), pair("r99-x", "last"));
+    host.add_entry("s7", "v", "r3-x", b"earlier");
+    assert_eq!(found(&host, "k", &keys), pair("r3-x", "earlier"));
+}

@@ -1,0 +1,87 @@
+//! What the three calls ask for, whatever the encoding, and the limits on it.
+
+use super::{Code, Error};
+use crate::ports::{Claims, Slot};
+
+/// The longest key, in characters (`@actions/cache` allows no more; others do not check).
+const MAX_KEY_CHARS: usize = 512;
+/// The longest version, in bytes. Opaque text; usually 64 hexadecimal digits.
+const MAX_VERSION_BYTES: usize = 512;
+/// Most restore keys in one lookup. `@actions/cache` sends nine.
+const MAX_RESTORE_KEYS: usize = 100;
+
+/// The fields of a request message. What a call has no field for is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) key: String,
+    pub(super) version: String,
+    pub(super) restore_keys: Vec<String>,
+    pub(super) size_bytes: i64,
+}
+
+/// A message within the limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub(super) key: String,
+    pub(super) version: String,
+    /// None of them empty.
+    pub(super) restore_keys: Vec<String>,
+    pub(super) size_bytes: u64,
+}
+
+impl Message {
+    /// Checks the limits. An empty restore key, which would match anything, counts as absent.
+    pub(super) fn checked(mut self) -> Result<Checked, Error> {
+        self.restore_keys.retain(|key| !key.is_empty());
+        if self.restore_keys.len() > MAX_RESTORE_KEYS {
+            return Err(invalid("restore_keys: at most 100"));
+        }
+        if self.key.is_empty() {
+            return Err(invalid("key: must not be empty"));
+        }
+        std::iter::once(&self.key).chain(&self.restore_keys).try_for_each(|key| check_key(key))?;
+        check_version(&self.version)?;
+        let size_bytes =
+            u64::try_from(self.size_bytes).map_err(|_| invalid("size_bytes: must not be negative"))?;
+        Ok(Checked { key: self.key, version: self.version, restore_keys: self.restore_keys, size_bytes })
+    }
+}
+
+impl Checked {
+    /// Returns the slot that the message names, in this scope of the token's repository.
+    pub(super) fn slot(self, claims: &Claims, scope: &str) -> Slot {
+        Slot {
+            repository: claims.repository.clone(),
+            scope: scope.to_owned(),
+            version: self.version,
+            key: self.key,
+        }
+    }
+}
+
+fn check_key(key: &str) -> Result<(), Error> {
+    // Bytes first: no need to count the characters of most keys.
+    if key.len() > MAX_KEY_CHARS && key.chars().count() > MAX_KEY_CHARS {
+        return Err(invalid("key: at most 512 characters"));
+    }
+    check_text(key)
+}
+
+fn check_version(version: &str) -> Result<(), Error> {
+    if version.is_empty() || version.len() > MAX_VERSION_BYTES {
+        return Err(invalid("version: 1 to 512 bytes"));
+    }
+    check_text(version)
+}
+
+/// Any text is fine but for NUL, which some databases cannot hold: better a clear refusal on all of them.
+fn check_text(text: &str) -> Result<(), Error> {
+    if text.contains('\0') { Err(invalid("key and version must not contain NUL")) } else { Ok(()) }
+}
+
+fn invalid(message: &'static str) -> Error {
+    Error::new(Code::InvalidArgument, message)
+}
+
+#[cfg(test)]
+mod tests;

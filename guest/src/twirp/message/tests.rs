@@ -1,0 +1,48 @@
+#![allow(clippy::unwrap_used)]
+
+use super::Message;
+
+fn message(key: &str, version: &str, restore_keys: Vec<String>) -> Message {
+    Message { key: key.to_owned(), version: version.to_owned(), restore_keys, size_bytes: 0 }
+}
+
+fn is_fine(key: &str, version: &str, restore_keys: Vec<String>) -> bool {
+    message(key, version, restore_keys).checked().is_ok()
+}
+
+#[test]
+fn keys_have_up_to_512_characters_of_any_kind() {
+    assert!(is_fine("index-#1: a/b %20 ,ü", "v", Vec::new()));
+    assert!(is_fine(&"k".repeat(512), "v", Vec::new()));
+    assert!(is_fine(&"😀".repeat(512), "v", Vec::new()));
+    assert!(!is_fine(&"k".repeat(513), "v", Vec::new()));
+    assert!(!is_fine(&"😀".repeat(513), "v", Vec::new()));
+    assert!(!is_fine("", "v", Vec::new()));
+    assert!(!is_fine("a\0", "v", Vec::new()));
+}
+
+#[test]
+fn versions_have_up_to_512_bytes() {
+    assert!(is_fine("k", &"v".repeat(512), Vec::new()));
+    assert!(!is_fine("k", &"v".repeat(513), Vec::new()));
+    assert!(!is_fine("k", "", Vec::new()));
+    assert!(!is_fine("k", "\0", Vec::new()));
+}
+
+#[test]
+fn restore_keys_are_limited_like_keys_and_empty_ones_do_not_count() {
+    let keys = |count: usize| (0..count).map(|n| format!("k{n}")).collect::<Vec<_>>();
+    assert!(is_fine("k", "v", keys(100)));
+    assert!(!is_fine("k", "v", keys(101)));
+    assert!(!is_fine("k", "v", vec!["k".repeat(513)]));
+    assert!(!is_fine("k", "v", vec!["\0".to_owned()]));
+    let checked = message("k", "v", vec![String::new(), "a".to_owned()]).checked().unwrap();
+    assert_eq!(checked.restore_keys, ["a"]);
+}
+
+#[test]
+fn sizes_are_not_negative() {
+    let sized = |size_bytes| Message { size_bytes, ..message("k", "v", Vec::new()) }.checked();
+    assert_eq!(sized(i64::MAX).unwrap().size_bytes, i64::MAX as u64);
+    assert!(sized(-1).is_err());
+}

@@ -1,0 +1,124 @@
+//! The calls of the cache service, protocol version 2: Twirp, in JSON or protobuf.
+//!
+//! Called by `handler`. One spine: verify the token, read and check the message, do the call, encode the reply as the
+//! request was encoded. Errors are JSON always (protocol reference 1.6). Must never take authority from a message: what a
+//! request may do comes from its token alone.
+
+mod create;
+mod error;
+mod finalize;
+mod json;
+mod lookup;
+mod message;
+mod protobuf;
+
+pub(crate) use error::{Code, Error};
+
+use crate::ports::{Claims, Host, Request, Response};
+use crate::route::Call;
+use message::Message;
+
+/// The largest message, in bytes: a hundred restore keys of full length fit.
+const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
+
+/// `@actions/cache` looks for how it starts (protocol reference 1.3).
+const WRITE_DENIED: &str = "cache write denied: the token has no scope that it may write to";
+
+/// How a message is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Json,
+    Protobuf,
+}
+
+/// The answer to a call that was understood and allowed.
+#[derive(Debug, PartialEq, Eq)]
+enum Reply {
+    /// The slot is reserved; the content goes to this URL.
+    Reserved { upload_url: String },
+    /// This token may not save, said in the way in which `@actions/cache` understands it.
+    Denied { message: &'static str },
+    /// The entry is there for everybody.
+    Finalized { entry_id: u64 },
+    /// Here it is.
+    Hit { download_url: String, matched_key: String },
+    /// There is nothing. Not an error, to no client.
+    Miss,
+}
+
+/// Answers a call.
+pub(crate) async fn answer<H: Host>(host: &H, request: &Request<H::Incoming>, call: Call) -> Response<H> {
+    match respond(host, request, call).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(host, &request.id),
+    }
+}
+
+/// Answers what is under the cache service, but none of its calls.
+pub(crate) fn unknown_call<H: Host>(request: &Request<H::Incoming>) -> Response<H> {
+    let method: String = request.method.chars().take(32).collect();
+    let path: String = request.path.chars().take(256).collect();
+    Error::new(Code::BadRoute, format!("no handler for {method} {path}")).into_silent_response()
+}
+
+async fn respond<H: Host>(
+    host: &H,
+    request: &Request<H::Incoming>,
+    call: Call,
+) -> Result<Response<H>, Error> {
+    let encoding = Encoding::of(request.header("content-type"))?;
+    let claims = host.verify(&request.incoming).await?;
+    let body = host.read_body(&request.incoming, MAX_MESSAGE_BYTES).await?;
+    let message = encoding.decode(call, &body)?.checked()?;
+    let caller = Caller { host, request, claims: &claims, encoding };
+    let reply = match call {
+        Call::Create => create::create(&caller, message).await?,
+        Call::Finalize => finalize::finalize(&caller, message).await?,
+        Call::Lookup => lookup::lookup(&caller, message).await?,
+    };
+    encoding.encode(reply)
+}
+
+/// Who calls, and by what: what every call needs.
+struct Caller<'a, H: Host> {
+    host: &'a H,
+    request: &'a Request<H::Incoming>,
+    claims: &'a Claims,
+    encoding: Encoding,
+}
+
+impl Encoding {
+    /// Reads a content type; parameters and case do not matter. Without one, JSON is meant.
+    fn of(content_type: Option<&str>) -> Result<Self, Error> {
+        let Some(content_type) = content_type else {
+            return Ok(Self::Json);
+        };
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if essence.is_empty() || essence.eq_ignore_ascii_case("application/json") {
+            Ok(Self::Json)
+        } else if essence.eq_ignore_ascii_case("application/protobuf") {
+            Ok(Self::Protobuf)
+        } else {
+            // Twirp would have this a 404, which some clients take for a miss.
+            Err(Error::new(Code::Malformed, "content type must be application/json or application/protobuf"))
+        }
+    }
+
+    fn decode(self, call: Call, body: &[u8]) -> Result<Message, Error> {
+        match self {
+            Self::Json => json::decode(body),
+            Self::Protobuf => protobuf::decode(call, body),
+        }
+    }
+
+    fn encode<H: Host>(self, reply: Reply) -> Result<Response<H>, Error> {
+        // Exactly these types, without parameters: one client compares them byte for byte.
+        match self {
+            Self::Json => Ok(Response::bytes(200, "application/json", json::encode(&reply)?)),
+            Self::Protobuf => Ok(Response::bytes(200, "application/protobuf", protobuf::encode(reply))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Messages in protobuf. The field numbers are those of protocol reference 1.1.
+
+use prost::Message as _;
+
+use super::message::Message;
+use super::{Code, Error, Reply};
+use crate::route::Call;
+
+/// `metadata` (1) is in none of the requests on purpose: authority comes from the token alone.
+#[derive(Clone, PartialEq, prost::Message)]
+struct CreateRequest {
+    #[prost(string, tag = "2")]
+    key: String,
+    /// 3 here, 4 in the others.
+    #[prost(string, tag = "3")]
+    version: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct FinalizeRequest {
+    #[prost(string, tag = "2")]
+    key: String,
+    #[prost(int64, tag = "3")]
+    size_bytes: i64,
+    #[prost(string, tag = "4")]
+    version: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct LookupRequest {
+    #[prost(string, tag = "2")]
+    key: String,
+    #[prost(string, repeated, tag = "3")]
+    restore_keys: Vec<String>,
+    #[prost(string, tag = "4")]
+    version: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct CreateResponse {
+    #[prost(bool, tag = "1")]
+    ok: bool,
+    #[prost(string, tag = "2")]
+    signed_upload_url: String,
+    #[prost(string, tag = "3")]
+    message: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct FinalizeResponse {
+    #[prost(bool, tag = "1")]
+    ok: bool,
+    #[prost(int64, tag = "2")]
+    entry_id: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct LookupResponse {
+    #[prost(bool, tag = "1")]
+    ok: bool,
+    #[prost(string, tag = "2")]
+    signed_download_url: String,
+    #[prost(string, tag = "3")]
+    matched_key: String,
+}
+
+/// Reads the message of a call. Unknown fields are passed over.
+pub(super) fn decode(call: Call, body: &[u8]) -> Result<Message, Error> {
+    let decoded = match call {
+        Call::Create => CreateRequest::decode(body).map(|CreateRequest { key, version }| Message {
+            key,
+            version,
+            ..Message::default()
+        }),
+        Call::Finalize => {
+            FinalizeRequest::decode(body).map(|FinalizeRequest { key, size_bytes, version }| Message {
+                key,
+                version,
+                size_bytes,
+                ..Message::default()
+            })
+        }
+        Call::Lookup => LookupRequest::decode(body).map(|LookupRequest { key, restore_keys, version }| {
+            Message { key, version, restore_keys, ..Message::default() }
+        }),
+    };
+    decoded.map_err(|error| {
+        Error::new(Code::Malformed, format!("the message is not the expected protobuf: {error}"))
+    })
+}
+
+/// Writes a reply. A miss is a message of zero bytes.
+pub(super) fn encode(reply: Reply) -> Vec<u8> {
+    match reply {
+        Reply::Reserved { upload_url } => {
+            CreateResponse { ok: true, signed_upload_url: upload_url, message: String::new() }.encode_to_vec()
+        }
+        Reply::Denied { message } => {
+            let message = message.to_owned();
+            CreateResponse { ok: false, signed_upload_url: String::new(), message }.encode_to_vec()
+        }
+        Reply::Finalized { entry_id } => {
+            FinalizeResponse { ok: true, entry_id: i64::try_from(entry_id).unwrap_or(i64::MAX) }
+                .encode_to_vec()
+        }
+        Reply::Hit { download_url, matched_key } => {
+            LookupResponse { ok: true, signed_download_url: download_url, matched_key }.encode_to_vec()
+        }
+        Reply::Miss => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
