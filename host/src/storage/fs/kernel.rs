@@ -1,0 +1,146 @@
+//! The calls to the kernel that the standard library does not have, and how to do without those that may be missing.
+
+use std::{
+    fs::File,
+    io::{self, IoSlice, IoSliceMut},
+    os::unix::fs::FileExt,
+};
+
+use bytes::Bytes;
+use rustix::{
+    fs::{FallocateFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT},
+    io::{Errno, ReadWriteFlags},
+};
+
+/// Whether a call may wait for a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// It may not: it fails with `WouldBlock` where the kernel does not have the answer in memory.
+    Cached,
+    /// It may; the caller is on a thread for that.
+    Waiting,
+}
+
+/// Opens a file for reading.
+pub(super) fn open(dir: &File, path: &str, how: How) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = match how {
+        How::Waiting => rustix::fs::openat(dir, path, flags, Mode::empty())?,
+        How::Cached => rustix::fs::openat2(dir, path, flags, Mode::empty(), ResolveFlags::CACHED)
+            .map_err(not_without_waiting)?,
+    };
+    Ok(File::from(file))
+}
+
+/// Reads some bytes; none only at the end of the file.
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64, how: How) -> io::Result<usize> {
+    match how {
+        How::Waiting => loop {
+            match file.read_at(buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        },
+        How::Cached => {
+            let flags = ReadWriteFlags::NOWAIT;
+            rustix::io::preadv2(file, &mut [IoSliceMut::new(buffer)], offset, flags)
+                .map_err(not_without_waiting)
+        }
+    }
+}
+
+/// Fills the buffer; a file that is too short is `UnexpectedEof`.
+pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64, how: How) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match read_at(file, buffer, offset, how)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                buffer = &mut buffer[read..];
+                offset += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Old kernels, some file systems, and sandboxes that know only old calls refuse to answer without waiting.
+fn not_without_waiting(error: Errno) -> io::Error {
+    match error {
+        Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::INTR => {
+            io::ErrorKind::WouldBlock.into()
+        }
+        error => error.into(),
+    }
+}
+
+/// Most slices that one call takes.
+const MAX_SLICES: usize = 1024;
+
+/// Writes all chunks, one after the other, from `offset` on.
+pub(super) fn write_all_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
+    for chunks in chunks.chunks(MAX_SLICES) {
+        let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+        let mut rest = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match rustix::io::pwritev(file, rest, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Copies within the kernel where it can; a source that is too short is `UnexpectedEof`.
+pub(super) fn copy(from: &File, to: &File, to_offset: u64, length: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < length {
+        let (mut read_at, mut write_at) = (done, to_offset + done);
+        let step = usize::try_from(length - done).unwrap_or(usize::MAX).min(1 << 30);
+        match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), step) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(copied) => done += copied as u64,
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::PERM) => {
+                return copy_through_memory(from, to, to_offset, done, length);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn copy_through_memory(from: &File, to: &File, to_offset: u64, mut done: u64, length: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    while done < length {
+        let step = usize::try_from(length - done).unwrap_or(usize::MAX).min(buffer.len());
+        read_exact_at(from, &mut buffer[..step], done, How::Waiting)?;
+        to.write_all_at(&buffer[..step], to_offset + done)?;
+        done += step as u64;
+    }
+    Ok(())
+}
+
+/// Gives the space of a range back, where the file system can. Reading it gives zeros, or what was there.
+pub(super) fn punch(file: &File, offset: u64, length: u64) {
+    if length > 0 {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        // It is only space: where it cannot be had, it comes back when the file is deleted.
+        let _ = rustix::fs::fallocate(file, flags, offset, length);
+    }
+}
+
+/// Makes the file as new as a file written now.
+pub(super) fn touch(file: &File) -> io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+    };
+    Ok(rustix::fs::futimens(file, &times)?)
+}

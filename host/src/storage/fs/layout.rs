@@ -1,0 +1,202 @@
+//! Where things lie below the root, and how they are named.
+//!
+//! ```text
+//! lock                           held by the process that uses the root
+//! objects/3f/p-3f07…             plain: the file is the content
+//! objects/3f/s-3f9c…             segmented: content, then a trailer (see `segments`)
+//! uploads/<name>.data            the blocks of an upload, as they came
+//! uploads/<name>.journal         which of them are complete (see `journal`)
+//! uploads/<name>.spool-<random>  a block of unknown length on its way in
+//! ```
+//!
+//! Only names that are checked here become paths. Names that are not of these forms are left alone.
+
+use std::{
+    fs::{DirBuilder, File},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, FlockOperation, Mode, OFlags},
+    io::Errno,
+};
+
+use crate::storage::{ObjectName, UploadName};
+
+const HEX_DIGITS: usize = 32;
+const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
+const DIR_MODE: Mode = Mode::from_raw_mode(0o700);
+
+/// The directories of a storage, open.
+#[derive(Debug)]
+pub(super) struct Dirs {
+    pub(super) objects: File,
+    pub(super) uploads: File,
+    /// Its lock ends with it.
+    _lock: File,
+}
+
+impl Dirs {
+    /// Opens the directories below `root` and makes those that are missing. Fails with `WouldBlock` when another process
+    /// uses them.
+    pub(super) fn open(root: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(DIR_MODE.as_raw_mode()).create(root)?;
+        let root =
+            File::from(rustix::fs::openat(CWD, root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
+        let lock = lock(&root)?;
+        let objects = directory(&root, "objects")?;
+        let uploads = directory(&root, "uploads")?;
+        let mut made = false;
+        for shard in 0..=u8::MAX {
+            made |= make_directory(&objects, &hex::encode([shard]))?;
+        }
+        if made {
+            objects.sync_all()?;
+            root.sync_all()?;
+        }
+        Ok(Self { objects, uploads, _lock: lock })
+    }
+}
+
+/// Two processes on one root would write over each other's blocks. File systems that have no locks are trusted.
+fn lock(root: &File) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(root, "lock", flags, FILE_MODE)?);
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => Ok(file),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn directory(parent: &File, name: &str) -> io::Result<File> {
+    make_directory(parent, name)?;
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(parent, name, flags, Mode::empty())?))
+}
+
+fn make_directory(parent: &File, name: &str) -> io::Result<bool> {
+    match rustix::fs::mkdirat(parent, name, DIR_MODE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How an object's file is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The file is the content.
+    Plain,
+    /// The file's trailer says what the content is.
+    Segmented,
+}
+
+/// The place of an object, relative to `objects`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ObjectPath {
+    pub(super) kind: Kind,
+    path: String,
+}
+
+impl ObjectPath {
+    const NAME_AT: usize = 3;
+
+    /// Makes a new name.
+    pub(super) fn random(kind: Kind) -> io::Result<Self> {
+        Ok(Self::new(kind, &random_hex()?))
+    }
+
+    fn new(kind: Kind, hex: &str) -> Self {
+        let letter = match kind {
+            Kind::Plain => 'p',
+            Kind::Segmented => 's',
+        };
+        Self { kind, path: format!("{}/{letter}-{hex}", &hex[..2]) }
+    }
+
+    /// Returns the place of a name that was made here, else `None`.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let (kind, hex) = match name.split_at_checked(2)? {
+            ("p-", hex) => (Kind::Plain, hex),
+            ("s-", hex) => (Kind::Segmented, hex),
+            _ => return None,
+        };
+        is_hex(hex).then(|| Self::new(kind, hex))
+    }
+
+    /// Returns the path below `objects`.
+    pub(super) fn as_str(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns the directory below `objects`.
+    pub(super) fn shard(&self) -> &str {
+        &self.path[..2]
+    }
+
+    /// Returns what follows the kind: sorts like the directories do.
+    pub(super) fn hex(&self) -> &str {
+        &self.path[Self::NAME_AT + 2..]
+    }
+
+    /// Returns the object's name.
+    pub(super) fn name(&self) -> ObjectName {
+        // Of the form that `ObjectName` asks for: 34 of its characters.
+        ObjectName(self.path[Self::NAME_AT..].to_owned())
+    }
+}
+
+/// The place of an upload's blocks, relative to `uploads`.
+pub(super) fn data_path(upload: &UploadName) -> String {
+    format!("{upload}.data")
+}
+
+/// The place of an upload's journal.
+pub(super) fn journal_path(upload: &UploadName) -> String {
+    format!("{upload}.journal")
+}
+
+/// A new place for a block of unknown length.
+pub(super) fn spool_path(upload: &UploadName) -> io::Result<String> {
+    Ok(format!("{upload}.spool-{}", random_hex()?))
+}
+
+/// Returns the upload that a file in `uploads` belongs to.
+pub(super) fn upload_of(file_name: &str) -> Option<UploadName> {
+    let (upload, rest) = file_name.split_once('.')?;
+    let ours = matches!(rest, "data" | "journal") || rest.strip_prefix("spool-").is_some_and(is_hex);
+    if ours { UploadName::parse(upload).ok() } else { None }
+}
+
+/// Creates a file that must not be there yet.
+pub(super) fn create(dir: &File, path: &str) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(File::from(rustix::fs::openat(dir, path, flags, FILE_MODE)?))
+}
+
+/// Opens a file that is there.
+pub(super) fn open(dir: &File, path: &str, access: OFlags) -> io::Result<File> {
+    let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(File::from(rustix::fs::openat(dir, path, flags, Mode::empty())?))
+}
+
+/// Deletes a file, if it is there.
+pub(super) fn delete(dir: &File, path: &str) -> io::Result<()> {
+    match rustix::fs::unlinkat(dir, path, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.len() == HEX_DIGITS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn random_hex() -> io::Result<String> {
+    let mut random = [0_u8; HEX_DIGITS / 2];
+    // Reads of up to 256 bytes are never cut short.
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    Ok(hex::encode(random))
+}

@@ -1,0 +1,366 @@
+//! Takes in the blocks of an upload.
+//!
+//! All blocks of an upload go into one data file. A block gets its place at the end of it when it begins, and a record in
+//! the journal when it is complete; only what has a record counts. Blocks may come in any order and at the same time.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use rustix::fs::OFlags;
+
+use super::{
+    errors, intake,
+    journal::{self, CommitRecord, Journal},
+    kernel,
+    layout::{self, Dirs},
+    segments::Extent,
+    uploads::{Locked, Slot, Uploads},
+};
+use crate::storage::{BlockId, Source, StorageError, UploadName, budget::Budget};
+
+const CONTEXT: &str = "stage a block";
+
+/// What all uploads of a storage share.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    pub(super) dirs: Arc<Dirs>,
+    /// Names this run of the machine.
+    pub(super) boot: Arc<str>,
+    /// Blocks remembered in all uploads.
+    pub(super) blocks: Arc<AtomicUsize>,
+}
+
+/// What is known of an upload.
+#[derive(Debug, Default)]
+pub(super) enum Phase {
+    /// Nothing yet: the journal has to be read.
+    #[default]
+    Unread,
+    /// It takes blocks.
+    Open(Box<Staging>),
+    /// It became an object; the journal says which.
+    Committed,
+    /// It was discarded: who still has it must look it up again.
+    Discarded,
+}
+
+/// An upload that takes blocks.
+#[derive(Debug)]
+pub(super) struct Staging {
+    /// `None` while there was no block.
+    pub(super) files: Option<Files>,
+    pub(super) blocks: HashMap<BlockId, Staged>,
+    /// Records in the journal.
+    records: usize,
+    /// Where the next block goes.
+    pub(super) end: u64,
+    remembered: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) data: Arc<File>,
+    journal: File,
+    journal_end: u64,
+}
+
+/// A complete block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Staged {
+    /// The number of its record.
+    pub(super) number: u32,
+    pub(super) extent: Extent,
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        self.remembered.fetch_sub(self.blocks.len(), Relaxed);
+    }
+}
+
+/// What a journal says.
+pub(super) enum Loaded {
+    Open(Staging),
+    Committed { journal: Journal, commit: CommitRecord },
+}
+
+impl Staging {
+    fn empty(context: &Context) -> Self {
+        let remembered = Arc::clone(&context.blocks);
+        Self { files: None, blocks: HashMap::new(), records: 0, end: 0, remembered }
+    }
+
+    fn resume(context: &Context, data: File, journal_file: File, journal: Journal) -> io::Result<Self> {
+        let length = data.metadata()?.len();
+        journal_file.set_len(journal.end)?;
+        let mut staging = Self::empty(context);
+        staging.end = length;
+        for block in journal.blocks {
+            // Within one boot there are no others; a file that somebody cut off must not be served.
+            if block.extent.end() <= length {
+                staging.remember(&block.id, block.extent);
+            }
+            staging.records += 1;
+        }
+        let (data, journal_end) = (Arc::new(data), journal.end);
+        staging.files = Some(Files { data, journal: journal_file, journal_end });
+        Ok(staging)
+    }
+
+    /// Makes the upload's files, where there are none.
+    pub(super) fn create_files(&mut self, context: &Context, name: &UploadName) -> io::Result<&mut Files> {
+        if self.files.is_none() {
+            let (data, journal) = (layout::data_path(name), layout::journal_path(name));
+            let uploads = &context.dirs.uploads;
+            // Left from before the machine last started, or from a creation that failed half-way.
+            layout::delete(uploads, &journal)?;
+            layout::delete(uploads, &data)?;
+            let data = Arc::new(layout::create(uploads, &data)?);
+            let journal = layout::create(uploads, &journal)?;
+            let mut files = Files { data, journal, journal_end: 0 };
+            files.append(&journal::opened(&context.boot))?;
+            self.files = Some(files);
+        }
+        self.files.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn remember(&mut self, id: &BlockId, extent: Extent) -> Option<Staged> {
+        let number = u32::try_from(self.records).unwrap_or(u32::MAX);
+        let replaced = self.blocks.insert(id.clone(), Staged { number, extent });
+        if replaced.is_none() {
+            self.remembered.fetch_add(1, Relaxed);
+        }
+        replaced
+    }
+
+    /// Counts a block as complete; returns the one that it replaces.
+    fn record(&mut self, id: &BlockId, extent: Extent) -> Result<Option<Staged>, StorageError> {
+        if self.records >= journal::MAX_RECORDS {
+            return Err(too_many_blocks());
+        }
+        let files = self.files.as_mut().ok_or(StorageError::NotFound)?;
+        files.append(&journal::block(id, extent)).map_err(errors::failed(CONTEXT))?;
+        let replaced = self.remember(id, extent);
+        self.records += 1;
+        Ok(replaced)
+    }
+
+    fn allocate(&mut self, length: u64) -> Result<Extent, StorageError> {
+        let extent = Extent { offset: self.end, length };
+        // Files cannot be larger than that.
+        let end = self.end.checked_add(length).filter(|end| i64::try_from(*end).is_ok());
+        self.end = end.ok_or_else(|| StorageError::Invalid("the block is too large".to_owned()))?;
+        Ok(extent)
+    }
+
+    fn owns(&self, data: &Arc<File>) -> bool {
+        self.files.as_ref().is_some_and(|files| Arc::ptr_eq(&files.data, data))
+    }
+}
+
+impl Files {
+    pub(super) fn append(&mut self, record: &[u8]) -> io::Result<()> {
+        // After a write that failed half-way, the next one starts at the same place.
+        self.journal.write_all_at(record, self.journal_end)?;
+        self.journal_end += record.len() as u64;
+        Ok(())
+    }
+}
+
+/// Reads the journal of an upload. May wait for the disk.
+pub(super) fn load(context: &Context, name: &UploadName) -> io::Result<Loaded> {
+    let open = |path: &str| missing_is_none(layout::open(&context.dirs.uploads, path, OFlags::RDWR));
+    let Some(file) = open(&layout::journal_path(name))? else {
+        return Ok(Loaded::Open(Staging::empty(context)));
+    };
+    let Some(mut journal) = journal::read(&file, &context.boot)? else {
+        return Ok(Loaded::Open(Staging::empty(context)));
+    };
+    if let Some(commit) = journal.committed.take() {
+        return Ok(Loaded::Committed { journal, commit });
+    }
+    match open(&layout::data_path(name))? {
+        Some(data) => Ok(Loaded::Open(Staging::resume(context, data, file, journal)?)),
+        None => Ok(Loaded::Open(Staging::empty(context))),
+    }
+}
+
+fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A place in the data file for one block. Given back when the block does not become complete.
+struct Place {
+    slot: Slot,
+    data: Arc<File>,
+    extent: Extent,
+    is_complete: AtomicBool,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("extent", &self.extent).finish_non_exhaustive()
+    }
+}
+
+impl AsRef<File> for Place {
+    fn as_ref(&self) -> &File {
+        &self.data
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_complete.load(Relaxed) {
+            return;
+        }
+        // The last place can be given to another block, so that one broken transfer does not make the object segmented.
+        // Nobody writes there any more: writers keep their place.
+        if let Ok(mut phase) = self.slot.try_lock()
+            && let Phase::Open(staging) = &mut *phase
+            && staging.owns(&self.data)
+            && staging.end == self.extent.end()
+        {
+            staging.end = self.extent.offset;
+            return;
+        }
+        free(&self.data, self.extent);
+    }
+}
+
+/// Gives space back that nothing refers to.
+fn free(data: &Arc<File>, extent: Extent) {
+    let data = Arc::clone(data);
+    errors::in_background(move || kernel::punch(&data, extent.offset, extent.length));
+}
+
+/// Stages a block.
+pub(super) async fn put_block(
+    uploads: &Uploads,
+    budget: &Arc<Budget>,
+    name: &UploadName,
+    id: &BlockId,
+    source: Source,
+) -> Result<u64, StorageError> {
+    let transfer = budget.transfer();
+    let place = match source.length {
+        Some(length) => {
+            let place = Arc::new(allocate(uploads, name, length).await?);
+            intake::write(&place, place.extent.offset, source, &transfer).await?;
+            place
+        }
+        None => {
+            let spool = spool(uploads, name).await?;
+            let length = intake::write(&spool, 0, source, &transfer).await?;
+            let place = Arc::new(allocate(uploads, name, length).await?);
+            copy(spool, &place).await?;
+            place
+        }
+    };
+    complete(&place, id).await?;
+    Ok(place.extent.length)
+}
+
+async fn allocate(uploads: &Uploads, name: &UploadName, length: u64) -> Result<Place, StorageError> {
+    let (slot, locked) = uploads.lock(name).await?;
+    let mut locked = ready(uploads.context(), name, locked).await?;
+    let Phase::Open(staging) = &mut *locked else { return Err(closed()) };
+    if staging.records >= journal::MAX_RECORDS {
+        return Err(too_many_blocks());
+    }
+    let data = Arc::clone(&staging.files.as_ref().ok_or(StorageError::NotFound)?.data);
+    let extent = staging.allocate(length)?;
+    Ok(Place { slot, data, extent, is_complete: AtomicBool::new(false) })
+}
+
+/// Makes sure that the upload is read and has its files, unless it is closed.
+async fn ready(context: &Context, name: &UploadName, mut locked: Locked) -> Result<Locked, StorageError> {
+    match &*locked {
+        Phase::Open(staging) if staging.files.is_some() => return Ok(locked),
+        Phase::Committed | Phase::Discarded => return Err(closed()),
+        Phase::Open(_) | Phase::Unread => {}
+    }
+    let (context, name) = (context.clone(), name.clone());
+    errors::blocking(CONTEXT, move || {
+        prepare(&context, &name, &mut locked).map_err(errors::failed(CONTEXT))?;
+        Ok(locked)
+    })
+    .await
+}
+
+fn prepare(context: &Context, name: &UploadName, phase: &mut Phase) -> io::Result<()> {
+    if matches!(phase, Phase::Unread) {
+        *phase = match load(context, name)? {
+            Loaded::Open(staging) => Phase::Open(Box::new(staging)),
+            Loaded::Committed { .. } => Phase::Committed,
+        };
+    }
+    if let Phase::Open(staging) = phase {
+        staging.create_files(context, name)?;
+    }
+    Ok(())
+}
+
+/// A file without a name: its space comes back when it is dropped, or when the process dies.
+struct Spool(File);
+
+impl AsRef<File> for Spool {
+    fn as_ref(&self) -> &File {
+        &self.0
+    }
+}
+
+async fn spool(uploads: &Uploads, name: &UploadName) -> Result<Arc<Spool>, StorageError> {
+    let (dirs, name) = (Arc::clone(&uploads.context().dirs), name.clone());
+    let create = move || {
+        let path = layout::spool_path(&name)?;
+        let file = layout::create(&dirs.uploads, &path)?;
+        layout::delete(&dirs.uploads, &path)?;
+        Ok(Arc::new(Spool(file)))
+    };
+    errors::blocking(CONTEXT, move || create().map_err(errors::failed(CONTEXT))).await
+}
+
+async fn copy(spool: Arc<Spool>, place: &Arc<Place>) -> Result<(), StorageError> {
+    let place = Arc::clone(place);
+    errors::blocking(CONTEXT, move || {
+        let Extent { offset, length } = place.extent;
+        kernel::copy(&spool.0, &place.data, offset, length).map_err(errors::failed(CONTEXT))
+    })
+    .await
+}
+
+async fn complete(place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
+    let mut phase = place.slot.lock().await;
+    let Phase::Open(staging) = &mut *phase else { return Err(closed()) };
+    if !staging.owns(&place.data) {
+        return Err(closed());
+    }
+    let replaced = staging.record(id, place.extent)?;
+    place.is_complete.store(true, Relaxed);
+    if let Some(replaced) = replaced {
+        free(&place.data, replaced.extent);
+    }
+    Ok(())
+}
+
+fn closed() -> StorageError {
+    StorageError::Invalid("the upload takes no more blocks".to_owned())
+}
+
+fn too_many_blocks() -> StorageError {
+    StorageError::Invalid("too many blocks in one upload".to_owned())
+}

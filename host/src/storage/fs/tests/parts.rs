@@ -1,0 +1,165 @@
+//! The parts that need no storage.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, Write},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::storage::{
+    BlockId, StorageError,
+    budget::Budget,
+    conformance::{pattern, whole},
+    fs::{
+        errors, intake,
+        journal::{self, CommitRecord},
+        kernel,
+        layout::{Kind, ObjectPath, upload_of},
+        segments::{self, Extent},
+    },
+};
+
+/// A device that is always full.
+struct Full(File);
+
+impl AsRef<File> for Full {
+    fn as_ref(&self) -> &File {
+        &self.0
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_no_space() {
+    let full = Arc::new(Full(File::options().write(true).open("/dev/full").unwrap()));
+    let budget = Budget::new(1 << 20);
+    for length in [1, 65_536, 65_537, 5_000_000] {
+        let result = intake::write(&full, 0, whole(&pattern(length, 1)), &budget.transfer()).await;
+        assert!(matches!(result, Err(StorageError::NoSpace)), "{result:?}");
+    }
+    assert_eq!(budget.held_bytes(), 0);
+}
+
+#[test]
+fn quotas_are_no_space_and_other_errors_are_not() {
+    for code in [28, 122] {
+        assert!(matches!(errors::failed("x")(io::Error::from_raw_os_error(code)), StorageError::NoSpace));
+    }
+    for code in [5, 13, 24, 30] {
+        let error = errors::failed("x")(io::Error::from_raw_os_error(code));
+        assert!(matches!(error, StorageError::Unavailable { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn many_tiny_chunks_are_written_in_order() {
+    let mut file = tempfile::tempfile().unwrap();
+    let bytes = pattern(5000, 1);
+    let chunks: Vec<Bytes> = bytes.chunks(1).map(Bytes::copy_from_slice).collect();
+    kernel::write_all_at(&file, &chunks, 3).unwrap();
+    let mut read = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut read).unwrap();
+    assert_eq!(read, [&[0, 0, 0], &bytes[..]].concat());
+}
+
+#[test]
+fn copies_are_exact_and_a_short_source_is_an_error() {
+    let mut from = tempfile::tempfile().unwrap();
+    let bytes = pattern(200_000, 1);
+    from.write_all(&bytes).unwrap();
+    let mut to = tempfile::tempfile().unwrap();
+    kernel::copy(&from, &to, 5, 200_000).unwrap();
+    let mut read = Vec::new();
+    to.rewind().unwrap();
+    to.read_to_end(&mut read).unwrap();
+    assert!(read == [&[0; 5], &bytes[..]].concat());
+    assert!(kernel::copy(&from, &to, 0, 200_001).is_err());
+}
+
+#[test]
+fn only_our_names_are_paths() {
+    let hex = "00112233445566778899aabbccddeeff";
+    let path = ObjectPath::parse(&format!("s-{hex}")).unwrap();
+    assert_eq!(path.as_str(), format!("00/s-{hex}"));
+    assert_eq!((path.shard(), path.hex(), path.kind), ("00", hex, Kind::Segmented));
+    assert_eq!(path.name().as_str(), format!("s-{hex}"));
+    let upper = format!("p-{}", hex.to_uppercase());
+    let long = format!("p-{hex}0");
+    for name in ["", "p", "p-", hex, "p-../../../../../../../etc/passwd", "ä-", &upper, &long, &long[..33]] {
+        assert_eq!(ObjectPath::parse(name), None, "{name}");
+    }
+    assert_eq!(upload_of(&format!("{hex}.data")).unwrap().as_str(), hex);
+    for file in [hex, "x.data", &format!("{hex}.spool-1"), &format!("{hex}.data.bak"), ".", ".."] {
+        assert_eq!(upload_of(file), None, "{file}");
+    }
+}
+
+fn extents() -> impl Strategy<Value = Vec<Extent>> {
+    let extent = (0..200_u64, 0..40_u64).prop_map(|(offset, length)| Extent { offset, length });
+    prop::collection::vec(extent, 0..12)
+}
+
+fn positions(extents: &[Extent]) -> Vec<u64> {
+    extents.iter().flat_map(|extent| extent.offset..extent.end()).collect()
+}
+
+proptest! {
+    #[test]
+    fn merging_keeps_every_position(extents in extents()) {
+        let merged = segments::merge(extents.clone());
+        prop_assert_eq!(positions(&merged), positions(&extents));
+        prop_assert!(merged.windows(2).all(|pair| pair[0].end() != pair[1].offset));
+    }
+
+    #[test]
+    fn slices_are_slices_of_the_positions(extents in extents(), one: prop::sample::Index, other: prop::sample::Index) {
+        let merged = segments::merge(extents);
+        let all = positions(&merged);
+        let (one, other) = (one.index(all.len() + 1), other.index(all.len() + 1));
+        let (start, end) = (one.min(other), one.max(other));
+        let slice = segments::slice(&merged, &(start as u64..end as u64));
+        prop_assert_eq!(positions(&slice), &all[start..end]);
+    }
+
+    #[test]
+    fn gaps_are_what_no_extent_covers(extents in extents()) {
+        let covered = positions(&extents);
+        let expected: Vec<u64> = (0..300).filter(|position| !covered.contains(position)).collect();
+        prop_assert_eq!(positions(&segments::gaps(&extents, 300)), expected);
+    }
+
+    #[test]
+    fn any_bytes_are_a_journal_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert_eq!(journal::parse(&bytes, "boot"), None);
+        let mut after = journal::opened("boot");
+        let start = after.len() as u64;
+        after.extend_from_slice(&bytes);
+        let journal = journal::parse(&after, "boot").unwrap();
+        prop_assert_eq!((journal.blocks.len(), journal.end), (0, start));
+    }
+}
+
+#[test]
+fn journals_say_what_was_written() {
+    let blocks = [("a", 0, 5), ("b\0../", 5, 0), ("a", 5, u64::MAX - 5)];
+    let mut bytes = journal::opened("boot");
+    for (id, offset, length) in blocks {
+        bytes.extend(journal::block(&BlockId::parse(id).unwrap(), Extent { offset, length }));
+    }
+    let commit = CommitRecord {
+        object: ObjectPath::random(Kind::Plain).unwrap(),
+        size_bytes: 10,
+        list: vec![2, 1, 1],
+    };
+    bytes.extend(journal::committed(&commit));
+    let journal = journal::parse(&bytes, "boot").unwrap();
+    let read: Vec<_> =
+        journal.blocks.iter().map(|b| (b.id.as_str(), b.extent.offset, b.extent.length)).collect();
+    assert_eq!(read, blocks);
+    assert_eq!(journal.committed, Some(commit));
+    assert_eq!(journal.end, bytes.len() as u64);
+    assert_eq!(journal::parse(&bytes, "another boot"), None);
+}

@@ -1,0 +1,242 @@
+//! Where the bytes of cache entries live.
+//!
+//! An *object* is an immutable, named sequence of bytes. An *upload* is the workplace of one object: blocks are staged in
+//! it until [`Storage::commit`] makes them an object. The [`Storage`] trait states what every driver promises; each promise
+//! has a conformance test that runs on every driver. Called by `interfaces/storage.rs` (for the guest) and by the sweep.
+//! Knows nothing of HTTP, of WIT types, of the index, or of what an object is for.
+
+pub mod budget;
+#[cfg(test)]
+pub(crate) mod conformance;
+pub mod fs;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, ops::Range};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+/// The name of a stored object: 1 to 128 of `a-z`, `0-9` and `-`. Made by the driver, opaque to everyone else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName(String);
+
+/// The name of an upload: 32 lower-case hexadecimal digits, made at random by the index.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UploadName(String);
+
+/// The id that a client gave a block. Opaque text of 1 to 256 bytes; never becomes part of a path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlockId(String);
+
+/// A name or id that is not of its form.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not a valid {0}")]
+pub struct InvalidName(pub &'static str);
+
+impl ObjectName {
+    /// Longest name in bytes.
+    pub const MAX_BYTES: usize = 128;
+
+    /// Checks the form.
+    ///
+    /// # Errors
+    /// When the text is empty, too long, or holds anything but `a-z`, `0-9` and `-`.
+    pub fn parse(text: impl Into<String>) -> Result<Self, InvalidName> {
+        let text = text.into();
+        let form = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if (1..=Self::MAX_BYTES).contains(&text.len()) && text.bytes().all(form) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidName("object name"))
+        }
+    }
+}
+
+impl UploadName {
+    /// Checks the form.
+    ///
+    /// # Errors
+    /// When the text is not 32 lower-case hexadecimal digits.
+    pub fn parse(text: impl Into<String>) -> Result<Self, InvalidName> {
+        let text = text.into();
+        let form = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() == 32 && text.bytes().all(form) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidName("upload name"))
+        }
+    }
+}
+
+impl BlockId {
+    /// Longest id in bytes.
+    pub const MAX_BYTES: usize = 256;
+
+    /// Checks the length.
+    ///
+    /// # Errors
+    /// When the text is empty or longer than [`Self::MAX_BYTES`].
+    pub fn parse(text: impl Into<String>) -> Result<Self, InvalidName> {
+        let text = text.into();
+        if (1..=Self::MAX_BYTES).contains(&text.len()) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidName("block id"))
+        }
+    }
+}
+
+macro_rules! text_newtype {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+text_newtype!(ObjectName, UploadName, BlockId);
+
+/// Most block ids in one commit (Azure's limit).
+pub const MAX_BLOCKS: usize = 50_000;
+
+/// Why a storage call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The object, or the upload's blocks, are not there (any more), or the object has another size than the caller knows.
+    #[error("not found")]
+    NotFound,
+    /// The storage is full, or a quota is reached.
+    #[error("no space left")]
+    NoSpace,
+    /// What was asked cannot be done, whoever asks again.
+    #[error("{0}")]
+    Invalid(String),
+    /// The storage did not answer as it should; trying again may help.
+    #[error("storage unavailable: {context}")]
+    Unavailable {
+        /// What was being done.
+        context: &'static str,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Why the bytes that are to be stored stopped coming.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The client broke off before the announced end.
+    #[error("the body ended early")]
+    CutShort,
+    /// More bytes came than the caller allows.
+    #[error("the body is too large")]
+    TooLarge,
+}
+
+/// Bytes on their way in.
+pub struct Source {
+    /// How many bytes will come, where that is known. A driver checks it.
+    pub length: Option<u64>,
+    /// The bytes, in chunks of any size.
+    pub chunks: BoxStream<'static, Result<Bytes, SourceError>>,
+}
+
+/// Bytes on their way out.
+pub struct Content {
+    /// How many bytes will come.
+    pub length: u64,
+    /// The bytes, in chunks of any size. Ends with an error, never early, where the storage cannot deliver them all.
+    pub chunks: BoxStream<'static, Result<Bytes, StorageError>>,
+}
+
+/// A finished object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name.
+    pub object: ObjectName,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+/// What a listing says of an object or an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<Name> {
+    /// Its name.
+    pub name: Name,
+    /// When it was last written, in milliseconds since 1970.
+    pub modified_ms: u64,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug)]
+pub struct Page<Name> {
+    /// What is on it. May be empty although more pages follow.
+    pub items: Vec<Listed<Name>>,
+    /// Where the next page starts; `None` after the last one. Stays valid when listed things are removed.
+    pub next: Option<String>,
+}
+
+/// A place for objects.
+///
+/// All methods may be called concurrently, also for the same names. Memory use does not depend on the size of objects.
+#[async_trait]
+pub trait Storage: Send + Sync + 'static {
+    /// Returns the object's size in bytes, without reading its content.
+    async fn stat(&self, object: &ObjectName) -> Result<u64, StorageError>;
+
+    /// Opens an object of `size_bytes`, or the part of it in `range`, for reading. An object of another size is
+    /// [`StorageError::NotFound`]. The reader keeps what it opened when the object is removed meanwhile, or ends with an
+    /// error.
+    async fn open(
+        &self,
+        object: &ObjectName,
+        size_bytes: u64,
+        range: Option<Range<u64>>,
+    ) -> Result<Content, StorageError>;
+
+    /// Stores a whole object. A source that fails, or does not have its length, stores nothing:
+    /// [`StorageError::Invalid`]. The upload's blocks are not touched.
+    async fn put(&self, upload: &UploadName, source: Source) -> Result<Stored, StorageError>;
+
+    /// Stages a block and returns its length. The same id again replaces the block, once the new one is complete; a source
+    /// that fails changes nothing. After [`Self::commit`]: [`StorageError::Invalid`].
+    async fn put_block(&self, upload: &UploadName, id: &BlockId, source: Source)
+    -> Result<u64, StorageError>;
+
+    /// Makes an object of the staged blocks in the given order; an id may stand in it more than once, and blocks that are
+    /// not in it do not count. An id that is not staged: [`StorageError::Invalid`], nothing changes. An empty list makes an
+    /// empty object. No content is copied through the process. A repeat with the same list returns the same object, also
+    /// after a restart; with another list it is [`StorageError::Invalid`].
+    async fn commit(&self, upload: &UploadName, ids: &[BlockId]) -> Result<Stored, StorageError>;
+
+    /// Forgets what is staged in an upload. A committed object stays. Harmless where there is nothing.
+    async fn discard(&self, upload: &UploadName) -> Result<(), StorageError>;
+
+    /// Deletes an object. Harmless where there is none.
+    async fn remove(&self, object: &ObjectName) -> Result<(), StorageError>;
+
+    /// Makes sure that the objects survive a loss of power. An object of which that is not known after a restart of the
+    /// machine is taken as lost. Returns at once where [`Self::is_durable_at_once`].
+    async fn flush(&self, objects: &[ObjectName]) -> Result<(), StorageError>;
+
+    /// Returns whether `put` and `commit` return only when the object survives a loss of power.
+    fn is_durable_at_once(&self) -> bool;
+
+    /// Lists all objects, in pages of about a thousand. Objects made or removed meanwhile may or may not be on it; all
+    /// others are, exactly once.
+    async fn list_objects(&self, from: Option<&str>) -> Result<Page<ObjectName>, StorageError>;
+
+    /// Lists all uploads that have something staged, likewise.
+    async fn list_uploads(&self, from: Option<&str>) -> Result<Page<UploadName>, StorageError>;
+}

@@ -1,0 +1,46 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+#[test]
+fn object_names_have_their_form() {
+    for name in ["a", "p-0", &"a".repeat(128)] {
+        assert_eq!(ObjectName::parse(name).unwrap().as_str(), name);
+    }
+    for name in ["", "A", "a/b", "..", "a\0", "ä", "a b", &"a".repeat(129)] {
+        assert_eq!(ObjectName::parse(name), Err(InvalidName("object name")), "{name}");
+    }
+}
+
+#[test]
+fn upload_names_have_their_form() {
+    let good = "0123456789abcdef0123456789abcdef";
+    assert_eq!(UploadName::parse(good).unwrap().to_string(), good);
+    for name in [
+        "",
+        &good[1..],
+        &good.to_uppercase(),
+        &format!("{good}0"),
+        &good.replace('0', "g"),
+        &good.replace('0', "/"),
+    ] {
+        assert_eq!(UploadName::parse(name), Err(InvalidName("upload name")), "{name}");
+    }
+}
+
+#[test]
+fn block_ids_are_any_text_of_their_length() {
+    for id in ["a", "../..", "\0", &"x".repeat(256)] {
+        assert_eq!(BlockId::parse(id).unwrap().as_str(), id);
+    }
+    for id in ["", &"x".repeat(257)] {
+        assert_eq!(BlockId::parse(id), Err(InvalidName("block id")));
+    }
+}
+
+#[test]
+fn errors_do_not_repeat_their_source() {
+    let error = StorageError::Unavailable { context: "read", source: "secret detail".into() };
+    assert_eq!(error.to_string(), "storage unavailable: read");
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "secret detail");
+}
