@@ -195,6 +195,7 @@ macro_rules! storage_conformance {
             uploads_do_not_mix,
             blocks_after_the_commit_are_invalid,
             bodies_under_way_at_the_commit_do_not_count,
+            bodies_under_way_at_the_discard_are_not_lost_in_silence,
             commit_again_returns_the_same_object,
             commit_again_with_another_list_is_invalid,
             concurrent_commits_return_one_object,

@@ -1,12 +1,13 @@
 //! Promises on uploads: `put_block`, `commit`, `discard`.
 
-use futures_util::{FutureExt, future};
+use futures_util::{FutureExt, StreamExt, future, stream};
+use tokio::sync::oneshot;
 
 use super::{
-    Fixture, announced, assert_content, assert_invalid, broken, failing_sources, id, ids, new_upload,
-    pattern, put_block, stuck, unannounced, whole,
+    Fixture, assert_content, assert_invalid, broken, failing_sources, id, ids, new_upload, pattern,
+    put_block, stuck, unannounced, whole,
 };
-use crate::storage::{BlockId, MAX_BLOCKS, Storage, UploadName};
+use crate::storage::{BlockId, MAX_BLOCKS, Source, Storage, UploadName};
 
 async fn assert_commits_to(storage: &dyn Storage, upload: &UploadName, list: &[BlockId], expected: &[u8]) {
     let stored = storage.commit(upload, list).await.unwrap();
@@ -223,19 +224,21 @@ pub(crate) async fn blocks_after_the_commit_are_invalid(mut fixture: impl Fixtur
     }
 }
 
+/// A source that stops half-way until it is told to go on.
+fn interrupted(bytes: &[u8]) -> (oneshot::Sender<()>, Source) {
+    let (go, wait) = oneshot::channel::<()>();
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    let pause = stream::once(async { _ = wait.await }).flat_map(|()| stream::empty());
+    let chunks = whole(first).chunks.chain(pause).chain(whole(rest).chunks).boxed();
+    (go, Source { length: Some(bytes.len() as u64), chunks })
+}
+
 pub(crate) async fn bodies_under_way_at_the_commit_do_not_count(fixture: impl Fixture) {
     let storage = fixture.storage();
     let upload = new_upload();
     let bytes = pattern(3_000_000, 2);
     put_block(storage, &upload, "a", b"listed").await;
-    let (go, wait) = tokio::sync::oneshot::channel::<()>();
-    let late = {
-        use futures_util::{StreamExt, stream};
-        let first = whole(&bytes[..1_500_000]).chunks;
-        let rest = stream::once(async { _ = wait.await }).flat_map(|()| stream::empty());
-        let chunks = first.chain(rest).chain(whole(&bytes[1_500_000..]).chunks).boxed();
-        crate::storage::Source { chunks, ..announced(bytes.len() as u64, b"") }
-    };
+    let (go, late) = interrupted(&bytes);
     let late_id = id("late");
     let put = storage.put_block(&upload, &late_id, late);
     let commit = async {
@@ -249,6 +252,26 @@ pub(crate) async fn bodies_under_way_at_the_commit_do_not_count(fixture: impl Fi
     let (late, stored) = future::join(put, commit).await;
     assert_invalid(late);
     assert_content(storage, &stored.object, b"listed").await;
+}
+
+pub(crate) async fn bodies_under_way_at_the_discard_are_not_lost_in_silence(fixture: impl Fixture) {
+    let storage = fixture.storage();
+    let upload = new_upload();
+    let bytes = pattern(3_000_000, 2);
+    put_block(storage, &upload, "a", b"discarded").await;
+    let (go, late) = interrupted(&bytes);
+    let late_id = id("late");
+    let put = storage.put_block(&upload, &late_id, late);
+    let discard = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        storage.discard(&upload).await.unwrap();
+        go.send(()).unwrap();
+    };
+    let (late, ()) = future::join(put, discard).await;
+    let commit = storage.commit(&upload, &ids(["late"])).await;
+    assert_eq!(late.is_ok(), commit.is_ok(), "{late:?} {commit:?}");
 }
 
 pub(crate) async fn commit_again_returns_the_same_object(mut fixture: impl Fixture) {

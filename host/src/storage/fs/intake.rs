@@ -79,6 +79,12 @@ impl Batch {
         self.hold.grow(chunk.len());
         self.chunks.push(chunk);
     }
+
+    /// Takes the batch whole: a closure that named only its chunks would leave the account of them behind, and the bytes
+    /// would no longer count while they are written.
+    fn write(self, file: &File, at: u64) -> io::Result<()> {
+        kernel::write_all_at(file, &self.chunks, at)
+    }
 }
 
 struct Writer<'a, W> {
@@ -108,7 +114,7 @@ impl<W: AsRef<File> + Send + Sync + 'static> Writer<'_, W> {
         let batch = mem::replace(&mut self.batch, Batch::new(self.transfer));
         let (to, at) = (Arc::clone(self.to), self.at);
         self.at += batch.bytes;
-        let write = move || kernel::write_all_at((*to).as_ref(), &batch.chunks, at);
+        let write = move || batch.write((*to).as_ref(), at);
         self.under_way = Some(tokio::task::spawn_blocking(write));
         if self.transfer.is_tight() { self.settle().await } else { Ok(()) }
     }

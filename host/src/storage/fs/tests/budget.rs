@@ -1,6 +1,9 @@
 //! How much memory transfers take together.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future, stream};
@@ -9,7 +12,7 @@ use super::Temporary;
 use crate::storage::{
     Source,
     budget::{Budget, MIN_CHUNK_BYTES},
-    conformance::{Fixture, chunked, id, new_upload, pattern, whole},
+    conformance::{Fixture, id, new_upload, pattern, whole},
     fs::intake,
 };
 
@@ -102,6 +105,34 @@ async fn abandoned_transfers_give_their_memory_back() {
     assert_eq!((budget.held_bytes(), budget.active()), (0, 0));
 }
 
+/// Bytes that are counted as long as they are really in memory, whatever the budget believes.
+struct Counted {
+    bytes: Vec<u8>,
+    alive: Arc<AtomicU64>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(self.bytes.len() as u64, Relaxed);
+    }
+}
+
+/// A source that makes each chunk when it is asked for it.
+fn counted(count: usize, chunk_bytes: usize, alive: &Arc<AtomicU64>) -> Source {
+    let alive = Arc::clone(alive);
+    let chunks = stream::iter(0..count).map(move |_| {
+        alive.fetch_add(chunk_bytes as u64, Relaxed);
+        Ok(Bytes::from_owner(Counted { bytes: vec![1; chunk_bytes], alive: Arc::clone(&alive) }))
+    });
+    Source { length: Some((count * chunk_bytes) as u64), chunks: chunks.boxed() }
+}
+
 /// A file to write to.
 struct Sink(std::fs::File);
 
@@ -120,11 +151,11 @@ fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
     let (release, released) = std::sync::mpsc::channel::<()>();
     drop(runtime.spawn_blocking(move || released.recv()));
     let budget = Budget::new(TOTAL);
-    let bytes = pattern(300_000, 1);
+    let alive = Arc::new(AtomicU64::new(0));
     runtime.block_on(async {
         let sink = Arc::new(Sink(tempfile::tempfile().unwrap()));
         let transfers: Vec<_> = (0..WRITERS).map(|_| budget.transfer()).collect();
-        let sources = transfers.iter().map(|transfer| (chunked(&bytes, SMALL_CHUNK), transfer));
+        let sources = transfers.iter().map(|transfer| (counted(300, SMALL_CHUNK, &alive), transfer));
         let mut writes =
             future::join_all(sources.map(|(source, transfer)| intake::write(&sink, 0, source, transfer)));
         for _ in 0..1000 {
@@ -134,8 +165,13 @@ fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
         let bound = TOTAL + (WRITERS * (MIN_CHUNK_BYTES + SMALL_CHUNK)) as u64;
         assert!(budget.peak_bytes() <= bound, "{} of {bound}", budget.peak_bytes());
         assert!(budget.held_bytes() > TOTAL, "the test must reach the bound");
+        assert_eq!(
+            budget.held_bytes(),
+            alive.load(Relaxed),
+            "what is held is counted, also while it is written"
+        );
         release.send(()).unwrap();
-        assert!(writes.await.into_iter().all(|length| length.unwrap() == 300_000));
+        assert!(writes.await.into_iter().all(|length| length.unwrap() == 300 * SMALL_CHUNK as u64));
     });
     assert_eq!((budget.held_bytes(), budget.active()), (0, 0));
 }

@@ -95,22 +95,24 @@ async fn assert_staged(fixture: &Temporary, upload: &UploadName, count: usize) {
 async fn a_flipped_bit_in_the_journal_is_never_another_block() {
     let upload = new_upload();
     let mut original = Temporary::new();
-    for block in ["a", "b"] {
-        put_block(original.storage(), &upload, block, block.as_bytes()).await;
+    // So long that an offset or a length with a flipped bit still lies within the file.
+    let blocks = [("a", pattern(5000, 1)), ("b", pattern(5000, 2))];
+    for (block, bytes) in &blocks {
+        put_block(original.storage(), &upload, block, bytes).await;
     }
     original.storage = None;
     let journal = fs::read(upload_file(&original, &upload, "journal")).unwrap();
+    let data = fs::read(upload_file(&original, &upload, "data")).unwrap();
     let fixture = Temporary::new();
     for at in 0..journal.len() {
-        let upload = new_upload();
         let mut damaged = journal.clone();
         damaged[at] ^= 0x10;
-        fs::write(upload_file(&fixture, &upload, "journal"), damaged).unwrap();
-        fs::write(upload_file(&fixture, &upload, "data"), b"ab").unwrap();
-        for block in ["a", "b"] {
+        for (block, bytes) in &blocks {
+            let upload = new_upload();
+            fs::write(upload_file(&fixture, &upload, "journal"), &damaged).unwrap();
+            fs::write(upload_file(&fixture, &upload, "data"), &data).unwrap();
             if let Ok(stored) = fixture.storage().commit(&upload, &ids([block])).await {
-                assert_content(fixture.storage(), &stored.object, block.as_bytes()).await;
-                break;
+                assert_content(fixture.storage(), &stored.object, bytes).await;
             }
         }
     }

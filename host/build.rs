@@ -1,0 +1,11 @@
+//! Builds the policy component from `guest/` and puts it into the program.
+
+#[path = "build/component.rs"]
+mod component;
+
+fn main() -> anyhow::Result<()> {
+    for watched in ["../guest/src", "../guest/Cargo.toml", "build.rs", "build"] {
+        println!("cargo::rerun-if-changed={watched}");
+    }
+    component::build("larder-guest", "guest.wasm")
+}

@@ -1,0 +1,15 @@
+//! The bindings of the cache world, made by wasmtime from `wit/`. Nothing else stands here.
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "cache",
+    imports: { default: trappable },
+    with: {
+        "larder:cache/types.incoming": crate::interfaces::types::Incoming,
+        "larder:cache/types.object": crate::interfaces::types::Object,
+        "larder:cache/types.upstream-response": crate::interfaces::types::UpstreamResponse,
+        "wasi": wasmtime_wasi::p3::bindings,
+    },
+    require_store_data_send: true,
+});

@@ -1,0 +1,156 @@
+//! Requests into the component's types, and its responses out of them. What comes out is checked here, once.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{self, AUTHORIZATION, CONTENT_LENGTH},
+};
+
+use super::{
+    State,
+    bindings::larder::cache::types::{self as wit, Payload},
+};
+use crate::{
+    interfaces::types::{Body, Incoming, Kept},
+    message::{Answer, Outgoing, Request},
+    net::is_hop_by_hop,
+};
+
+/// Most header fields in a component's response.
+const MAX_HEADERS: usize = 100;
+/// Longest body in memory in a component's response.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why a response cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Nonsense {
+    #[error("status {0}")]
+    Status(u16),
+    #[error("too many header fields")]
+    TooManyHeaders,
+    #[error("header field `{0}`")]
+    Header(String),
+    #[error("content-length is not the object's {0}")]
+    Length(u64),
+    #[error("a body of {0} bytes")]
+    TooLarge(usize),
+    #[error("a handle it does not have")]
+    Handle(#[from] wasmtime::component::ResourceTableError),
+}
+
+/// The request as the component sees it. Its credential is left out.
+pub(super) fn request(state: &mut State, request: Request, kept: Kept) -> wasmtime::Result<wit::Request> {
+    let Request { origin, received_ms, head, body, record } = request;
+    let visible = wit::Request {
+        id: record.id.clone(),
+        received_ms,
+        method: head.method.as_str().to_owned(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().map(str::to_owned),
+        headers: visible_headers(&head.headers),
+        origin,
+        incoming: state.table.push(Incoming { head, body: Body::Unread(body), kept })?,
+    };
+    Ok(visible)
+}
+
+fn visible_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .filter(|(name, _)| *name != AUTHORIZATION)
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
+        .collect()
+}
+
+/// The component's response as it will be sent to a request of this method.
+pub(super) fn answer(
+    state: &mut State,
+    response: wit::Response,
+    method: &Method,
+) -> Result<Answer, Nonsense> {
+    // The payload first: its handle leaves the table even where the rest is refused.
+    let (body, length) = match response.payload {
+        Payload::Upstream(handle) => {
+            let upstream = state.table.delete(handle)?.0;
+            return pass_on(upstream, response.headers);
+        }
+        Payload::Object(handle) => {
+            let content = state.table.delete(handle)?.0;
+            let length = content.length;
+            (Outgoing::stored(content), Length::MustBe(length))
+        }
+        Payload::Bytes(bytes) if bytes.len() > MAX_BODY_BYTES => return Err(Nonsense::TooLarge(bytes.len())),
+        Payload::Bytes(bytes) => (Outgoing::full(bytes), Length::Known),
+        Payload::Empty if method == Method::HEAD || response.status == StatusCode::NOT_MODIFIED => {
+            (Outgoing::empty(), Length::Announced)
+        }
+        Payload::Empty => (Outgoing::empty(), Length::Known),
+    };
+    let mut answer = Answer::new(body);
+    *answer.status_mut() = status(response.status)?;
+    *answer.headers_mut() = headers(response.headers)?;
+    settle_length(answer.headers_mut(), &length)?;
+    Ok(answer)
+}
+
+/// What is known of a response's `content-length`.
+enum Length {
+    /// The body is in memory: the server counts it.
+    Known,
+    /// There is no body, but the length of one may be told.
+    Announced,
+    /// The component must say exactly this.
+    MustBe(u64),
+}
+
+fn settle_length(headers: &mut HeaderMap, length: &Length) -> Result<(), Nonsense> {
+    match length {
+        Length::Known => drop(headers.remove(CONTENT_LENGTH)),
+        Length::Announced => {}
+        Length::MustBe(bytes) => {
+            let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+            if said != Some(*bytes) {
+                return Err(Nonsense::Length(*bytes));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn status(code: u16) -> Result<StatusCode, Nonsense> {
+    let status = StatusCode::from_u16(code).ok().filter(|s| (200..600).contains(&s.as_u16()));
+    status.ok_or(Nonsense::Status(code))
+}
+
+fn headers(fields: Vec<(String, String)>) -> Result<HeaderMap, Nonsense> {
+    if fields.len() > MAX_HEADERS {
+        return Err(Nonsense::TooManyHeaders);
+    }
+    let mut map = HeaderMap::with_capacity(fields.len() + 2);
+    for (name, value) in fields {
+        let parsed = HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| !is_hop_by_hop(name));
+        match (parsed, HeaderValue::try_from(value)) {
+            (Some(name), Ok(value)) => drop(map.append(name, value)),
+            _ => return Err(Nonsense::Header(name)),
+        }
+    }
+    Ok(map)
+}
+
+/// The upstream's answer, without what concerned only the connection to it.
+fn pass_on(
+    upstream: http::Response<hyper::body::Incoming>,
+    added: Vec<(String, String)>,
+) -> Result<Answer, Nonsense> {
+    let (mut parts, body) = upstream.into_parts();
+    crate::net::remove_hop_by_hop(&mut parts.headers);
+    for (name, value) in &headers(added)? {
+        parts.headers.insert(name, value.clone());
+    }
+    parts.headers.remove(header::CONNECTION);
+    let mut answer = Answer::new(Outgoing::upstream(body));
+    *answer.status_mut() = parts.status;
+    *answer.headers_mut() = parts.headers;
+    Ok(answer)
+}

@@ -1,0 +1,83 @@
+//! How long a component may run without giving control back.
+//!
+//! An instance serves many calls at once, so a deadline for each call would hit whoever runs at that moment. What is bounded
+//! instead is one *slice*: the time from the moment the thread enters the instance until it leaves it. Well-behaved calls
+//! leave at every wait for the host, after microseconds.
+
+use std::{
+    cell::Cell,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    thread,
+    time::{Duration, Instant},
+};
+
+use wasmtime::{Engine, Store, UpdateDeadline};
+
+use super::TICK;
+
+thread_local! {
+    /// When this thread entered the instance that it runs.
+    static ENTERED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Interrupts `store` when a slice gets longer than `limit`, to within a tick.
+pub(super) fn bound_slices<T>(store: &mut Store<T>, limit: Duration) {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |_| {
+        let ran = ENTERED.get().map_or(Duration::ZERO, |entered| entered.elapsed());
+        if ran > limit {
+            return Err(wasmtime::format_err!(
+                "the component ran for {} ms without a pause",
+                ran.as_millis()
+            ));
+        }
+        Ok(UpdateDeadline::Continue(1))
+    });
+}
+
+/// A future whose polls are slices.
+pub(super) struct Sliced<F>(pub(super) Pin<Box<F>>);
+
+impl<F: Future> Future for Sliced<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        ENTERED.set(Some(Instant::now()));
+        let polled = self.0.as_mut().poll(cx);
+        ENTERED.set(None);
+        polled
+    }
+}
+
+/// The thread that moves the engine's clock on, every [`TICK`], until it is dropped.
+pub(super) struct Ticker {
+    stop: Arc<AtomicBool>,
+}
+
+impl Ticker {
+    pub(super) fn start(engine: &Engine) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (engine, stopped) = (engine.weak(), stop.clone());
+        thread::Builder::new().name("larder-ticker".into()).stack_size(64 * 1024).spawn(move || {
+            while !stopped.load(Relaxed) {
+                thread::sleep(TICK);
+                let Some(engine) = engine.upgrade() else { return };
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stop })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+    }
+}

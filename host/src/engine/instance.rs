@@ -1,0 +1,85 @@
+//! One instance of the component, from instantiation until it ends or breaks.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{select, sync::mpsc};
+use wasmtime::component::Accessor;
+
+use super::{Policy, State, bindings::Cache, convert, deadline::Sliced, guest::Call};
+use crate::services::Services;
+
+/// How an instance ended other than by request.
+pub(super) enum Fault {
+    /// It could not be instantiated.
+    NoStart(wasmtime::Error),
+    /// It trapped, or ran too long, or broke a rule of the border. The calls inside it are lost.
+    Broke(wasmtime::Error),
+}
+
+/// Runs an instance on this thread until the channel closes and the last call is answered.
+pub(super) async fn run(
+    policy: &Policy,
+    services: &Arc<Services>,
+    calls: &mut mpsc::UnboundedReceiver<Call>,
+) -> Result<(), Fault> {
+    let engine = policy.pre.engine();
+    let mut store = State::store(engine, services.clone(), policy.limits);
+    let instance =
+        Sliced(Box::pin(policy.pre.instantiate_async(&mut store))).await.map_err(Fault::NoStart)?;
+    let served = store.run_concurrent(async |accessor| serve(accessor, &instance, calls).await);
+    Sliced(Box::pin(served)).await.flatten().map_err(Fault::Broke)
+}
+
+/// Takes calls and answers them, all at once.
+async fn serve(
+    accessor: &Accessor<State>,
+    instance: &Cache,
+    calls: &mut mpsc::UnboundedReceiver<Call>,
+) -> wasmtime::Result<()> {
+    let mut running = FuturesUnordered::new();
+    let mut open = true;
+    while open || !running.is_empty() {
+        select! {
+            biased;
+            Some(answered) = running.next(), if !running.is_empty() => answered?,
+            call = calls.recv(), if open => match call {
+                Some(call) => running.push(answer(accessor, instance, call)),
+                None => open = false,
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Answers one call. An error is the end of the instance.
+async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> wasmtime::Result<()> {
+    match call {
+        Call::Handle { request, kept, reply } => {
+            let (record, method) = (request.record.clone(), request.head.method.clone());
+            let request = accessor.with(|mut access| convert::request(access.get(), request, kept))?;
+            let response = instance.larder_cache_handler().call_handle(accessor, request).await?;
+            match accessor.with(|mut access| convert::answer(access.get(), response, &method)) {
+                Ok(answer) => drop(reply.send(answer)),
+                Err(nonsense) => {
+                    tracing::error!(id = record.id, error = %nonsense, "the policy component answers nonsense");
+                }
+            }
+        }
+        Call::IsRepeatable { method, path, reply } => {
+            let handler = instance.larder_cache_handler();
+            let _ = reply.send(handler.call_is_repeatable(accessor, method, path).await?);
+        }
+        Call::ReviewEntries { now_ms, candidates, reply } => {
+            let candidates = candidates.iter().map(Into::into).collect();
+            let retention = instance.larder_cache_retention();
+            let _ = reply.send(retention.call_review_entries(accessor, now_ms, candidates).await?);
+        }
+        Call::ReviewUploads { now_ms, uploads, reply } => {
+            let uploads = uploads.iter().map(Into::into).collect();
+            let retention = instance.larder_cache_retention();
+            let _ = reply.send(retention.call_review_uploads(accessor, now_ms, uploads).await?);
+        }
+    }
+    Ok(())
+}

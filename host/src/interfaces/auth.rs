@@ -1,0 +1,58 @@
+//! `larder:cache/auth`: tokens and signatures. Tokens and keys stay here.
+
+use ::http::{HeaderValue, header::AUTHORIZATION};
+use wasmtime::component::{Accessor, HasSelf, Resource};
+
+use crate::{
+    auth::{Claims, bearer},
+    engine::{
+        State,
+        bindings::larder::cache::auth::{self as wit, Host, HostWithStore},
+    },
+    interfaces::types::Incoming,
+};
+
+/// Longest text that a component may have signed, in bytes.
+const MAX_SIGNED_BYTES: usize = 8 * 1024;
+
+impl Host for State {
+    fn sign(&mut self, text: String) -> wasmtime::Result<String> {
+        wasmtime::ensure!(text.len() <= MAX_SIGNED_BYTES, "the component signs a text that is too long");
+        Ok(self.services.signer.sign(&text))
+    }
+
+    fn check(&mut self, text: String, signature: String) -> wasmtime::Result<bool> {
+        Ok(text.len() <= MAX_SIGNED_BYTES && self.services.signer.check(&text, &signature))
+    }
+}
+
+impl HostWithStore<State> for HasSelf<State> {
+    async fn verify(
+        accessor: &Accessor<State, Self>,
+        request: Resource<Incoming>,
+    ) -> wasmtime::Result<Result<wit::Claims, wit::Error>> {
+        let (services, head) = accessor.with(|mut access| {
+            let state = access.get();
+            let head = state.table.get(&request)?.head.clone();
+            Ok::<_, wasmtime::Error>((state.services.clone(), head))
+        })?;
+        let verified = match bearer(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)) {
+            Ok(token) => services.tokens.verify(token, services.clock.now_ms()).await,
+            Err(error) => Err(error),
+        };
+        Ok(verified.map(|claims| (&*claims).into()).map_err(Into::into))
+    }
+}
+
+impl From<&Claims> for wit::Claims {
+    fn from(claims: &Claims) -> Self {
+        let scope =
+            |s: &crate::auth::Scope| wit::Scope { name: s.name.clone(), read: s.read, write: s.write };
+        Self {
+            repository: claims.repository.clone(),
+            scopes: claims.scopes.iter().map(scope).collect(),
+            owner: claims.owner.clone(),
+            expires_ms: claims.expires_ms,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `larder:cache/db`: the index.
+
+use wasmtime::component::{Accessor, HasSelf};
+
+use crate::{
+    engine::{
+        State,
+        bindings::larder::cache::db::{self as wit, Host, HostWithStore},
+    },
+    index::{
+        AttachOutcome, Attachment, Entry, EntryId, MatchKind, Probe, Reservation, Slot, Upload, UploadId,
+    },
+    interfaces::storage::object_name,
+    services::Services,
+    storage::UploadName,
+};
+
+/// Most probes in one `find`, and most ids to skip.
+const MAX_PROBES: usize = 1000;
+/// Longest part of a slot, in bytes.
+const MAX_TEXT_BYTES: usize = 4096;
+
+type Answer<T> = wasmtime::Result<Result<T, wit::Error>>;
+
+impl Host for State {}
+
+fn services(accessor: &Accessor<State, HasSelf<State>>) -> std::sync::Arc<Services> {
+    accessor.with(|mut access| access.get().services.clone())
+}
+
+impl HostWithStore<State> for HasSelf<State> {
+    async fn find(
+        accessor: &Accessor<State, Self>,
+        repository: String,
+        version: String,
+        probes: Vec<wit::Probe>,
+        skip: Vec<u64>,
+    ) -> Answer<Option<wit::Entry>> {
+        wasmtime::ensure!(
+            probes.len() <= MAX_PROBES && skip.len() <= MAX_PROBES,
+            "too many probes or skipped ids"
+        );
+        let probes: Vec<Probe> = probes.into_iter().map(Into::into).collect();
+        let skip: Vec<EntryId> = skip.into_iter().map(EntryId).collect();
+        let found = services(accessor).index.find(&repository, &version, &probes, &skip).await;
+        Ok(found.map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
+    }
+
+    async fn get_entry(accessor: &Accessor<State, Self>, id: u64) -> Answer<Option<wit::Entry>> {
+        let found = services(accessor).index.get_entry(EntryId(id)).await;
+        Ok(found.map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
+    }
+
+    async fn reserve(
+        accessor: &Accessor<State, Self>,
+        slot: wit::Slot,
+        owner: String,
+        now_ms: u64,
+        idle_before_ms: u64,
+    ) -> Answer<wit::Reservation> {
+        let slot = checked_slot(slot)?;
+        wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner's name is too long");
+        let reserved = services(accessor).index.reserve(&slot, &owner, now_ms, idle_before_ms).await;
+        Ok(reserved.map(Into::into).map_err(Into::into))
+    }
+
+    async fn get_upload(accessor: &Accessor<State, Self>, name: String) -> Answer<Option<wit::Upload>> {
+        let Ok(name) = UploadName::parse(name) else { return Ok(Ok(None)) };
+        let found = services(accessor).index.get_upload(&name).await;
+        Ok(found.map(|upload| upload.as_ref().map(Into::into)).map_err(Into::into))
+    }
+
+    async fn find_upload(accessor: &Accessor<State, Self>, slot: wit::Slot) -> Answer<Option<wit::Upload>> {
+        let slot = checked_slot(slot)?;
+        let found = services(accessor).index.find_upload(&slot).await;
+        Ok(found.map(|upload| upload.as_ref().map(Into::into)).map_err(Into::into))
+    }
+
+    async fn attach(
+        accessor: &Accessor<State, Self>,
+        upload_id: u64,
+        attachment: wit::Attachment,
+        now_ms: u64,
+    ) -> Answer<wit::AttachOutcome> {
+        let attachment = checked_attachment(attachment)?;
+        let outcome = services(accessor).index.attach(UploadId(upload_id), &attachment, now_ms).await;
+        Ok(outcome.map(Into::into).map_err(Into::into))
+    }
+
+    async fn finalize(
+        accessor: &Accessor<State, Self>,
+        upload_id: u64,
+        attachment: wit::Attachment,
+        now_ms: u64,
+    ) -> Answer<Option<wit::Entry>> {
+        let attachment = checked_attachment(attachment)?;
+        let services = services(accessor);
+        let durability = services.durability.of_new_entry();
+        let made = services.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms).await;
+        if matches!(made, Ok(Some(_))) {
+            services.durability.entry_was_made();
+        }
+        Ok(made.map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
+    }
+
+    async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Answer<bool> {
+        Ok(services(accessor).index.abandon(UploadId(upload_id)).await.map_err(Into::into))
+    }
+
+    async fn touch(accessor: &Accessor<State, Self>, entry_id: u64, now_ms: u64) -> wasmtime::Result<()> {
+        services(accessor).recency.entry_used(EntryId(entry_id), now_ms);
+        Ok(())
+    }
+
+    async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Answer<bool> {
+        Ok(services(accessor).index.delete_entry(EntryId(id)).await.map_err(Into::into))
+    }
+}
+
+fn checked_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {
+    let parts = [&slot.repository, &slot.scope, &slot.version, &slot.key];
+    wasmtime::ensure!(
+        parts.iter().all(|part| part.len() <= MAX_TEXT_BYTES),
+        "a part of the slot is too long"
+    );
+    let wit::Slot { repository, scope, version, key } = slot;
+    Ok(Slot { repository, scope, version, key })
+}
+
+fn checked_attachment(attachment: wit::Attachment) -> wasmtime::Result<Attachment> {
+    Ok(Attachment { object: object_name(attachment.object)?, size_bytes: attachment.size_bytes })
+}
+
+impl From<wit::Probe> for Probe {
+    fn from(probe: wit::Probe) -> Self {
+        let kind = match probe.kind {
+            wit::MatchKind::Exact => MatchKind::Exact,
+            wit::MatchKind::Prefix => MatchKind::Prefix,
+        };
+        Self { scope: probe.scope, key: probe.key, kind }
+    }
+}
+
+impl From<&Slot> for wit::Slot {
+    fn from(slot: &Slot) -> Self {
+        let Slot { repository, scope, version, key } = slot.clone();
+        Self { repository, scope, version, key }
+    }
+}
+
+impl From<&Entry> for wit::Entry {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            id: entry.id.0,
+            slot: (&entry.slot).into(),
+            object: entry.object.to_string(),
+            size_bytes: entry.size_bytes,
+            created_ms: entry.created_ms,
+            used_ms: entry.used_ms,
+        }
+    }
+}
+
+impl From<&Upload> for wit::Upload {
+    fn from(upload: &Upload) -> Self {
+        let attachment =
+            |a: &Attachment| wit::Attachment { object: a.object.to_string(), size_bytes: a.size_bytes };
+        Self {
+            id: upload.id.0,
+            name: upload.name.to_string(),
+            slot: (&upload.slot).into(),
+            owner: upload.owner.clone(),
+            created_ms: upload.created_ms,
+            active_ms: upload.active_ms,
+            attachment: upload.attachment.as_ref().map(attachment),
+        }
+    }
+}
+
+impl From<Reservation> for wit::Reservation {
+    fn from(reservation: Reservation) -> Self {
+        match reservation {
+            Reservation::Reserved(upload) => Self::Reserved((&upload).into()),
+            Reservation::Entry(entry) => Self::Entry((&entry).into()),
+            Reservation::Upload(upload) => Self::Upload((&upload).into()),
+        }
+    }
+}
+
+impl From<AttachOutcome> for wit::AttachOutcome {
+    fn from(outcome: AttachOutcome) -> Self {
+        match outcome {
+            AttachOutcome::Attached(replaced) => Self::Attached(replaced.map(|object| object.to_string())),
+            AttachOutcome::Gone => Self::Gone,
+        }
+    }
+}

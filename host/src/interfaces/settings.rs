@@ -1,0 +1,19 @@
+//! `larder:cache/settings`: what the operator chose.
+
+use crate::engine::{
+    State,
+    bindings::larder::cache::settings::{Host, Settings},
+};
+
+impl Host for State {
+    fn get(&mut self) -> wasmtime::Result<Settings> {
+        let settings = &self.services.settings;
+        Ok(Settings {
+            upload_url_ms: settings.upload_url_ms,
+            download_url_ms: settings.download_url_ms,
+            idle_upload_ms: settings.idle_upload_ms,
+            unused_entry_ms: settings.unused_entry_ms,
+            max_entry_bytes: settings.max_entry_bytes,
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! `larder:cache/storage`: objects and blocks. The bytes go from the request's body to the driver, and from the driver to the
+//! socket, past the component.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use wasmtime::component::{Accessor, HasSelf, Resource};
+
+use crate::{
+    engine::{
+        State,
+        bindings::larder::cache::{
+            storage::{self as wit, Host, HostWithStore},
+            types::ByteRange,
+        },
+    },
+    interfaces::types::{Body, Incoming, Object},
+    services::Services,
+    storage::{BlockId, MAX_BLOCKS, ObjectName, Source, StorageError, Stored, UploadName},
+};
+
+type Answer<T> = wasmtime::Result<Result<T, wit::Error>>;
+
+impl Host for State {}
+
+fn services(accessor: &Accessor<State, HasSelf<State>>) -> Arc<Services> {
+    accessor.with(|mut access| access.get().services.clone())
+}
+
+impl HostWithStore<State> for HasSelf<State> {
+    async fn stat(accessor: &Accessor<State, Self>, object: String) -> Answer<u64> {
+        let object = object_name(object)?;
+        Ok(services(accessor).storage.stat(&object).await.map_err(Into::into))
+    }
+
+    async fn open(
+        accessor: &Accessor<State, Self>,
+        object: String,
+        size_bytes: u64,
+        range: Option<ByteRange>,
+    ) -> Answer<Resource<Object>> {
+        let object = object_name(object)?;
+        let range = range.map(|r| r.start..r.end);
+        let inside = range.as_ref().is_none_or(|r| r.start < r.end && r.end <= size_bytes);
+        wasmtime::ensure!(inside, "the component opens a range outside of its object");
+        match services(accessor).storage.open(&object, size_bytes, range).await {
+            Ok(content) => Ok(Ok(accessor.with(|mut access| access.get().table.push(Object(content)))?)),
+            Err(error) => Ok(Err(error.into())),
+        }
+    }
+
+    async fn put(
+        accessor: &Accessor<State, Self>,
+        upload: String,
+        request: Resource<Incoming>,
+    ) -> Answer<wit::Stored> {
+        let (Ok(upload), Some(source)) = (UploadName::parse(upload), take_source(accessor, &request)?) else {
+            return Ok(Err(cannot_store()));
+        };
+        let services = services(accessor);
+        let source = source.noting_activity(&services, &upload);
+        Ok(services.storage.put(&upload, source).await.map(Into::into).map_err(Into::into))
+    }
+
+    async fn put_block(
+        accessor: &Accessor<State, Self>,
+        upload: String,
+        block_id: String,
+        request: Resource<Incoming>,
+    ) -> Answer<u64> {
+        let Ok(id) = BlockId::parse(block_id) else {
+            return Ok(Err(wit::Error::Invalid("a block id has 1 to 256 bytes".into())));
+        };
+        let (Ok(upload), Some(source)) = (UploadName::parse(upload), take_source(accessor, &request)?) else {
+            return Ok(Err(cannot_store()));
+        };
+        let services = services(accessor);
+        let source = source.noting_activity(&services, &upload);
+        Ok(services.storage.put_block(&upload, &id, source).await.map_err(Into::into))
+    }
+
+    async fn commit(
+        accessor: &Accessor<State, Self>,
+        upload: String,
+        block_ids: Vec<String>,
+    ) -> Answer<wit::Stored> {
+        let Ok(upload) = UploadName::parse(upload) else { return Ok(Err(wit::Error::NotFound)) };
+        if block_ids.len() > MAX_BLOCKS {
+            return Ok(Err(wit::Error::Invalid(format!("more than {MAX_BLOCKS} blocks"))));
+        }
+        let ids: Result<Vec<BlockId>, _> = block_ids.into_iter().map(BlockId::parse).collect();
+        let Ok(ids) = ids else {
+            return Ok(Err(wit::Error::Invalid("a block id has 1 to 256 bytes".into())));
+        };
+        let services = services(accessor);
+        services.recency.upload_active(&upload, services.clock.now_ms());
+        Ok(services.storage.commit(&upload, &ids).await.map(Into::into).map_err(Into::into))
+    }
+
+    async fn discard(accessor: &Accessor<State, Self>, upload: String) -> Answer<()> {
+        let Ok(upload) = UploadName::parse(upload) else { return Ok(Ok(())) };
+        Ok(services(accessor).storage.discard(&upload).await.map_err(Into::into))
+    }
+
+    async fn remove(accessor: &Accessor<State, Self>, object: String) -> Answer<()> {
+        let object = object_name(object)?;
+        Ok(services(accessor).storage.remove(&object).await.map_err(Into::into))
+    }
+}
+
+/// Checks a name that a component says is an object's. A name that cannot be one is a fault of the component.
+pub(super) fn object_name(text: String) -> wasmtime::Result<ObjectName> {
+    Ok(ObjectName::parse(text)?)
+}
+
+fn cannot_store() -> wit::Error {
+    wit::Error::Invalid("no such upload, or the body was used before".into())
+}
+
+/// Takes the request's body as something to store; `None` where it was taken before.
+fn take_source(
+    accessor: &Accessor<State, HasSelf<State>>,
+    request: &Resource<Incoming>,
+) -> wasmtime::Result<Option<Source>> {
+    let body = accessor
+        .with(|mut access| Ok::<_, wasmtime::Error>(access.get().table.get_mut(request)?.take_body()))?;
+    Ok(match body {
+        Body::Unread(body) => Some(body.into_source()),
+        Body::Taken => None,
+    })
+}
+
+impl Source {
+    /// Lets the sweep know, as the bytes come, that the upload is alive.
+    fn noting_activity(self, services: &Arc<Services>, upload: &UploadName) -> Self {
+        let (services, upload) = (services.clone(), upload.clone());
+        let chunks =
+            self.chunks.inspect(move |_| services.recency.upload_active(&upload, services.clock.now_ms()));
+        Self { length: self.length, chunks: chunks.boxed() }
+    }
+}
+
+impl From<Stored> for wit::Stored {
+    fn from(stored: Stored) -> Self {
+        Self { object: stored.object.to_string(), size_bytes: stored.size_bytes }
+    }
+}
+
+/// The answer to a component that gives an upload's name which cannot be one.
+impl From<crate::storage::InvalidName> for StorageError {
+    fn from(error: crate::storage::InvalidName) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}

@@ -1,0 +1,100 @@
+//! The program `larder`: the command line around the library.
+
+mod cli;
+
+use std::{io::Write, process::ExitCode};
+
+use anyhow::Context;
+use clap::Parser;
+use larder::{
+    config::{Config, LogFormat},
+    telemetry::{self, LogGuard},
+};
+use tokio::{
+    select,
+    signal::unix::{SignalKind, signal},
+};
+
+use cli::{Cli, Command, ConfigCommand, ServeArgs};
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "larder: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => serve(args),
+        Command::Config { command: ConfigCommand::Check(file) } => {
+            let config = Config::from_process(file.path.as_deref())?;
+            say(&config.effective_toml())?;
+            config.warnings.iter().try_for_each(|warning| say(&format!("# warning: {warning}\n")))
+        }
+    }
+}
+
+/// Runs the server until a signal to stop.
+fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let mut config = Config::from_process(args.file.path.as_deref())?;
+    if let Some(policy) = args.policy {
+        config = config.with_policy(policy);
+    }
+    let _log = start_logging(&config)?;
+    warn(&config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let larder = runtime.block_on(larder::start(&config))?;
+    say(&greeting(&config, &larder))?;
+    runtime.block_on(signal_to_stop())?;
+    tracing::info!("stopping: requests under way may finish");
+    larder.stop();
+    Ok(())
+}
+
+fn start_logging(config: &Config) -> anyhow::Result<LogGuard> {
+    let log = &config.settings.log;
+    let format = match log.format {
+        LogFormat::Text => telemetry::LogFormat::Text,
+        LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    telemetry::start_logging(format, config.log_filter.as_deref(), log.debug).context("RUST_LOG")
+}
+
+fn warn(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if config.settings.auth.skip_validation {
+        tracing::warn!("{}", larder::auth::SKIP_WARNING);
+    }
+}
+
+/// What a person needs to know to use the server.
+fn greeting(config: &Config, larder: &larder::Larder) -> String {
+    let own = format!("http://{}", larder.address());
+    let base = config.settings.server.base_url.as_deref().unwrap_or(&own);
+    format!(
+        "larder: listening on {own}\n\
+         larder: to use it, give a runner's jobs ACTIONS_RESULTS_URL={base}/ (see README.md, \"Point a runner at it\")\n"
+    )
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+async fn signal_to_stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! The body of a request.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::{header::EXPECT, request::Parts};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use super::RequestRecord;
+use crate::storage::{Source, SourceError};
+
+/// Most bytes of a body that nobody wants which are read so that the client gets to its answer.
+const DRAIN_BYTES: u64 = 64 * 1024 * 1024;
+/// Longest time spent on that.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// The body of a request: counted in the request log, and given up when the client stops sending for too long.
+///
+/// An answer may be given before the client has sent all of its body. Closing then would reset the connection, and the client
+/// might never read the answer; so what is left of a body that is dropped is read and thrown away, up to a limit.
+pub struct RequestBody {
+    inner: Inner,
+    record: Option<Arc<RequestRecord>>,
+    idle: Idle,
+    /// Whether the client is sending. One that waits for `100 Continue` is not, until it gets it.
+    sending: bool,
+}
+
+enum Inner {
+    Wire(hyper::body::Incoming),
+    Memory(Option<Bytes>),
+}
+
+/// Ends a wait for bytes. Armed only while there is one.
+struct Idle {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Idle {
+    fn progress(&mut self) {
+        self.waiting = false;
+    }
+
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(Instant::now() + self.limit);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+impl RequestBody {
+    /// A body that comes over a connection, of a request with this head. A pause of `idle_limit` between bytes ends it as
+    /// cut short.
+    #[must_use]
+    pub fn from_wire(
+        body: hyper::body::Incoming,
+        head: &Parts,
+        record: Arc<RequestRecord>,
+        idle_limit: Duration,
+    ) -> Self {
+        let idle = Idle { limit: idle_limit, timer: None, waiting: false };
+        let sending = !head.headers.contains_key(EXPECT);
+        Self { inner: Inner::Wire(body), record: Some(record), idle, sending }
+    }
+
+    /// A body in memory.
+    #[must_use]
+    pub fn full(bytes: Bytes) -> Self {
+        let idle = Idle { limit: Duration::MAX, timer: None, waiting: false };
+        Self { inner: Inner::Memory(Some(bytes)), record: None, idle, sending: false }
+    }
+
+    /// The body as something to store.
+    #[must_use]
+    pub fn into_source(self) -> Source {
+        Source { length: self.size_hint().exact(), chunks: Chunks(self).boxed() }
+    }
+
+    /// Nothing more is expected of the client.
+    fn give_up(&mut self) -> SourceError {
+        self.sending = false;
+        self.inner = Inner::Memory(None);
+        SourceError::CutShort
+    }
+
+    /// Reads the body into memory.
+    ///
+    /// # Errors
+    /// `TooLarge` over `limit` bytes, `CutShort` when it ends early.
+    pub async fn read_to_end(self, limit: u64) -> Result<Bytes, SourceError> {
+        if self.size_hint().lower() > limit {
+            return Err(SourceError::TooLarge);
+        }
+        let mut chunks = Chunks(self);
+        let Some(first) = chunks.next().await.transpose()? else { return Ok(Bytes::new()) };
+        let Some(second) = chunks.next().await.transpose()? else { return within(first, limit) };
+        let mut whole = BytesMut::from(first);
+        whole.extend_from_slice(&second);
+        while whole.len() as u64 <= limit {
+            let Some(chunk) = chunks.next().await.transpose()? else { return Ok(whole.freeze()) };
+            whole.extend_from_slice(&chunk);
+        }
+        Err(SourceError::TooLarge)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Inner::Wire(body) = std::mem::replace(&mut self.inner, Inner::Memory(None)) else { return };
+        if self.sending && !body.is_end_stream() && tokio::runtime::Handle::try_current().is_ok() {
+            tokio::spawn(timeout(DRAIN_TIME, drain(body)));
+        }
+    }
+}
+
+async fn drain(mut body: hyper::body::Incoming) {
+    let mut left = DRAIN_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+fn within(bytes: Bytes, limit: u64) -> Result<Bytes, SourceError> {
+    if bytes.len() as u64 <= limit { Ok(bytes) } else { Err(SourceError::TooLarge) }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = SourceError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SourceError>>> {
+        let this = &mut *self;
+        let polled = match &mut this.inner {
+            Inner::Wire(body) => {
+                this.sending = true;
+                Pin::new(body).poll_frame(cx)
+            }
+            Inner::Memory(bytes) => {
+                return Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b))));
+            }
+        };
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.idle.progress();
+                if let (Some(record), Some(data)) = (&this.record, frame.data_ref()) {
+                    record.received(data.len());
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(this.give_up()))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                ready!(this.idle.poll_expired(cx));
+                Poll::Ready(Some(Err(this.give_up())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Wire(body) => body.is_end_stream(),
+            Inner::Memory(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Wire(body) => body.size_hint(),
+            Inner::Memory(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+        }
+    }
+}
+
+/// A body's data, without its trailers.
+struct Chunks(RequestBody);
+
+impl Stream for Chunks {
+    type Item = Result<Bytes, SourceError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The answer to a request.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Body, Frame, SizeHint};
+
+use super::RequestRecord;
+use crate::storage::Content;
+
+/// A response, ready to be sent.
+pub type Answer = http::Response<Outgoing>;
+
+/// The body of a response. Counted in the request log.
+pub struct Outgoing {
+    inner: Inner,
+    record: Option<Arc<RequestRecord>>,
+}
+
+enum Inner {
+    Memory(Option<Bytes>),
+    Stored { content: Content, left: u64 },
+    Upstream(hyper::body::Incoming),
+}
+
+impl Outgoing {
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::from_inner(Inner::Memory(None))
+    }
+
+    /// Bytes in memory.
+    #[must_use]
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Self::from_inner(Inner::Memory(Some(bytes.into())))
+    }
+
+    /// A stored object. Where it yields fewer bytes than announced, the connection is cut.
+    #[must_use]
+    pub fn stored(content: Content) -> Self {
+        let left = content.length;
+        Self::from_inner(Inner::Stored { content, left })
+    }
+
+    /// The upstream's answer, streamed.
+    #[must_use]
+    pub fn upstream(body: hyper::body::Incoming) -> Self {
+        Self::from_inner(Inner::Upstream(body))
+    }
+
+    fn from_inner(inner: Inner) -> Self {
+        Self { inner, record: None }
+    }
+
+    /// Has the body's bytes counted in the request log.
+    #[must_use]
+    pub fn recorded(self, record: Arc<RequestRecord>) -> Self {
+        if self.is_end_stream() {
+            record.completed();
+        }
+        Self { record: Some(record), ..self }
+    }
+
+    fn note(&self, frame: &Frame<Bytes>) {
+        if let (Some(record), Some(data)) = (&self.record, frame.data_ref()) {
+            record.sent(data.len());
+        }
+        if self.is_end_stream() {
+            self.note_end();
+        }
+    }
+
+    fn note_end(&self) {
+        if let Some(record) = &self.record {
+            record.completed();
+        }
+    }
+}
+
+impl Inner {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self {
+            Self::Memory(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Upstream(body) => Pin::new(body).poll_frame(cx).map_err(io::Error::other),
+            Self::Stored { content, left } => {
+                let chunk = ready!(Pin::new(&mut content.chunks).poll_next(cx));
+                Poll::Ready(checked(chunk, left))
+            }
+        }
+    }
+}
+
+/// Lets a chunk of a stored object pass if it keeps to the announced length; an end that comes too early is an error.
+fn checked(
+    chunk: Option<Result<Bytes, crate::storage::StorageError>>,
+    left: &mut u64,
+) -> Option<io::Result<Frame<Bytes>>> {
+    match chunk {
+        Some(Ok(bytes)) if bytes.len() as u64 <= *left => {
+            *left -= bytes.len() as u64;
+            Some(Ok(Frame::data(bytes)))
+        }
+        Some(Ok(_)) => Some(Err(io::Error::other("the storage gave more bytes than announced"))),
+        Some(Err(error)) => {
+            tracing::warn!(error = %error, "a download was cut short");
+            Some(Err(io::Error::other(error)))
+        }
+        None if *left > 0 => Some(Err(io::Error::other("the storage gave fewer bytes than announced"))),
+        None => None,
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let polled = ready!(self.inner.poll_frame(cx));
+        match &polled {
+            Some(Ok(frame)) => self.note(frame),
+            Some(Err(_)) => {}
+            None => self.note_end(),
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Memory(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Inner::Stored { left, .. } => *left == 0,
+            Inner::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Memory(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Inner::Stored { left, .. } => SizeHint::with_exact(*left),
+            Inner::Upstream(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The upstream service: requests that are not for the cache go there as they came.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{
+    HeaderMap, HeaderName, Uri, header,
+    request::Parts,
+    uri::{Authority, Scheme},
+};
+use rustls::ClientConfig;
+
+use super::{ClientOptions, HttpsClient, https_client};
+use crate::message::RequestBody;
+
+/// How many idle connections to the upstream a thread keeps.
+const IDLE_CONNECTIONS: usize = 16;
+
+/// Why a request could not be forwarded.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// The upstream cannot be reached, or broke off before its answer began.
+    #[error("the upstream cannot be reached")]
+    Unavailable(#[source] hyper_util::client::legacy::Error),
+    /// The request's target does not make a URL at the upstream.
+    #[error("the request's target cannot be sent to the upstream")]
+    Target(#[from] http::uri::InvalidUriParts),
+}
+
+/// Sends requests to the upstream. One for each thread: its connections belong to the thread's runtime.
+pub struct Forwarder {
+    client: HttpsClient<RequestBody>,
+    upstream: Upstream,
+}
+
+/// Where the upstream is, and how to get there.
+#[derive(Clone)]
+pub struct Upstream {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Its host and port.
+    pub authority: Authority,
+    /// Longest wait for a TCP connection.
+    pub connect_timeout: Duration,
+    /// Which certificates are trusted.
+    pub tls: Arc<ClientConfig>,
+}
+
+impl Forwarder {
+    /// Makes one for this thread.
+    #[must_use]
+    pub fn new(upstream: Upstream) -> Self {
+        let options =
+            ClientOptions { connect_timeout: upstream.connect_timeout, idle_per_host: IDLE_CONNECTIONS };
+        Self { client: https_client((*upstream.tls).clone(), options), upstream }
+    }
+
+    /// Sends a request and returns as soon as the head of the answer is there. Both bodies are streamed.
+    ///
+    /// # Errors
+    /// When no answer begins.
+    pub async fn forward(
+        &self,
+        head: &Parts,
+        body: RequestBody,
+    ) -> Result<http::Response<hyper::body::Incoming>, ForwardError> {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = self.target(&head.uri)?;
+        *request.headers_mut() = head.headers.clone();
+        remove_hop_by_hop(request.headers_mut());
+        request.headers_mut().remove(header::HOST);
+        self.client.request(request).await.map_err(ForwardError::Unavailable)
+    }
+
+    fn target(&self, uri: &Uri) -> Result<Uri, http::uri::InvalidUriParts> {
+        let mut parts = uri.clone().into_parts();
+        parts.scheme = Some(self.upstream.scheme.clone());
+        parts.authority = Some(self.upstream.authority.clone());
+        Uri::from_parts(parts)
+    }
+}
+
+/// Returns whether a header field concerns one connection only (RFC 9110, 7.6.1), and so is neither forwarded nor set by a
+/// component.
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    const OTHERS: [&str; 2] = ["keep-alive", "proxy-connection"];
+    [header::CONNECTION, header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE]
+        .contains(name)
+        || OTHERS.contains(&name.as_str())
+}
+
+/// Removes the header fields that concern one connection only, and those that `connection` names.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    let fixed: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    for name in fixed {
+        headers.remove(name);
+    }
+}

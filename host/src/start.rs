@@ -1,0 +1,284 @@
+//! Puts the parts together: from a configuration to a server at work.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use aws_lc_rs::rand::SystemRandom;
+use http::Uri;
+use rustls::ClientConfig;
+
+use crate::{
+    BUILT_IN_POLICY,
+    auth::{AuthSetupError, TokenVerifier, UrlSigner},
+    clock::Clock,
+    config::{Config, Settings},
+    durability::{self, Durabilities},
+    engine::{Engine, Limits, LoadError, Policy},
+    index::{Index, IndexError, UploadId, sqlite::SqliteIndex},
+    net::{Fetch, HttpFetch, TlsError, Upstream, client_config},
+    recency::Recency,
+    server::{Bounds, Running, Server, ServerSettings},
+    services::{PolicySettings, Services},
+    storage::{Storage, StorageError, budget::Budget, fs::FsStorage},
+    sweep::{Janitor, Schedule},
+};
+
+/// Most bytes read ahead from one connection.
+const READ_BUFFER_BYTES: usize = 256 * 1024;
+/// How often uses are written down.
+const RECENCY_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a start waits for an earlier process to let go of the data directory.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// The name under which the index keeps the key of signed URLs.
+const URL_SECRET: &str = "url-signing-key";
+const SECRET_BYTES: usize = 32;
+/// Uploads looked at together at the start.
+const PAGE: usize = 500;
+const DAY_MS: u64 = 24 * HOUR_MS;
+const HOUR_MS: u64 = 60 * 60 * 1000;
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A directory or file of its own cannot be had.
+    #[error("{path}: cannot be used")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process has the data directory.
+    #[error(
+        "{0}: another Larder is using this data directory; stop it first, or choose another one (LARDER_DATA)"
+    )]
+    Locked(PathBuf),
+    /// The address cannot be had.
+    #[error("cannot listen on {address} (LARDER_LISTEN)")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A thread or runtime cannot be had.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+    /// The policy cannot be used.
+    #[error("the policy cannot be loaded")]
+    Policy(#[from] LoadError),
+    /// The storage cannot be used.
+    #[error("the storage cannot be used")]
+    Storage(#[from] StorageError),
+    /// The database cannot be used.
+    #[error("the database cannot be used")]
+    Index(#[from] IndexError),
+    /// Tokens or URLs cannot be verified.
+    #[error(transparent)]
+    Auth(#[from] AuthSetupError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A server at work. Dropping it does not stop it: call [`Larder::stop`].
+pub struct Larder {
+    running: Running,
+    janitor: Janitor,
+    _lock: File,
+}
+
+impl Larder {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.running.address()
+    }
+
+    /// Stops accepting, lets requests under way finish within the configured bound, and writes down what is in memory.
+    pub fn stop(self) {
+        self.running.stop();
+        self.janitor.stop();
+    }
+}
+
+/// Starts a server. It listens when this returns.
+///
+/// # Errors
+/// When a part cannot be had; says which.
+pub async fn start(config: &Config) -> Result<Larder, StartError> {
+    let settings = &config.settings;
+    let lock = lock(&settings.data).await?;
+    let server = bind(settings)?;
+    let services = services(settings).await?;
+    let policy = load_policy(settings)?;
+    recover(&services).await?;
+    let janitor =
+        Janitor::start(policy.clone(), services.clone(), schedule(settings)).map_err(StartError::Thread)?;
+    let running = server.start(&policy, &services).map_err(StartError::Thread)?;
+    Ok(Larder { running, janitor, _lock: lock })
+}
+
+/// Makes the data directory and takes it for this process: two would write over each other.
+async fn lock(data: &Path) -> Result<File, StartError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StartError::Path { path, source }
+    };
+    fs::create_dir_all(data).map_err(failed(data))?;
+    let path = data.join("larder.lock");
+    let file = File::create(&path).map_err(failed(&path))?;
+    let pause = Duration::from_millis(100);
+    let mut left = LOCK_WAIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(failed(&path)(source)),
+            Err(TryLockError::WouldBlock) if left.is_zero() => {
+                return Err(StartError::Locked(data.to_owned()));
+            }
+            Err(TryLockError::WouldBlock) => {
+                if left == LOCK_WAIT {
+                    tracing::warn!(data = %data.display(), "another Larder is using the data directory; waiting for it to stop");
+                }
+                tokio::time::sleep(pause).await;
+                left = left.saturating_sub(pause);
+            }
+        }
+    }
+}
+
+fn bind(settings: &Settings) -> Result<Server, StartError> {
+    let server = &settings.server;
+    let settings = ServerSettings {
+        listen: server.listen,
+        threads: server.thread_count(),
+        base_url: server.base_url.clone(),
+        bounds: Bounds {
+            connections: server.max_connections,
+            header_bytes: server.max_header_bytes,
+            read_buffer_bytes: READ_BUFFER_BYTES,
+            header_wait: Duration::from_millis(server.header_timeout_ms),
+            idle: Duration::from_millis(server.idle_timeout_ms),
+            drain: Duration::from_millis(server.shutdown_ms),
+        },
+    };
+    Server::bind(settings).map_err(|source| StartError::Listen { address: server.listen, source })
+}
+
+/// A path that `config` has filled in.
+fn path_of(path: Option<&PathBuf>) -> PathBuf {
+    path.cloned().unwrap_or_default()
+}
+
+async fn services(settings: &Settings) -> Result<Services, StartError> {
+    let budget = Budget::new(settings.storage.buffer_bytes);
+    let storage: Arc<dyn Storage> =
+        Arc::new(FsStorage::open(path_of(settings.storage.filesystem.path.as_ref()), budget)?);
+    let index: Arc<dyn Index> =
+        Arc::new(SqliteIndex::open(&path_of(settings.database.sqlite.path.as_ref()))?);
+    let tls = Arc::new(client_config(settings.tls.ca_file.as_deref())?);
+    let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*tls).clone()));
+    let durability = Durabilities::new(Durabilities::this_boot(), storage.is_durable_at_once());
+    Ok(Services {
+        tokens: Arc::new(TokenVerifier::new(&settings.auth, &fetch)?),
+        signer: Arc::new(signer(settings, &*index).await?),
+        recency: Arc::new(Recency::default()),
+        durability: Arc::new(durability),
+        clock: Clock::system(),
+        settings: policy_settings(settings),
+        upstream: upstream(settings, tls),
+        forwarder: None,
+        storage,
+        index,
+    })
+}
+
+/// The signer of URLs, with the configured key or with one that is made on the first start and kept in the database.
+async fn signer(settings: &Settings, index: &dyn Index) -> Result<UrlSigner, StartError> {
+    let fresh: [u8; SECRET_BYTES] = aws_lc_rs::rand::generate(&SystemRandom::new())
+        .map_err(|_| StartError::Thread(io::Error::other("the system has no random numbers")))?
+        .expose();
+    let kept = index.secret(URL_SECRET, &fresh).await?;
+    Ok(UrlSigner::from_config(&settings.urls, &kept)?)
+}
+
+/// A number of which 0 stands for none.
+fn some(number: u64) -> Option<u64> {
+    Some(number).filter(|number| *number > 0)
+}
+
+fn policy_settings(settings: &Settings) -> PolicySettings {
+    let retention = &settings.retention;
+    PolicySettings {
+        upload_url_ms: settings.urls.upload_url_ms,
+        download_url_ms: settings.urls.download_url_ms,
+        idle_upload_ms: retention.idle_upload_ms,
+        unused_entry_ms: some(retention.unused_days).map(|days| days.saturating_mul(DAY_MS)),
+        max_entry_bytes: some(retention.max_entry_bytes),
+    }
+}
+
+fn upstream(settings: &Settings, tls: Arc<ClientConfig>) -> Option<Upstream> {
+    let connect_timeout = Duration::from_millis(settings.upstream.connect_timeout_ms);
+    let uri: Uri = settings.upstream.url.as_ref()?.parse().ok()?;
+    let parts = uri.into_parts();
+    Some(Upstream { scheme: parts.scheme?, authority: parts.authority?, connect_timeout, tls })
+}
+
+fn schedule(settings: &Settings) -> Schedule {
+    let retention = &settings.retention;
+    Schedule {
+        recency: RECENCY_INTERVAL,
+        sweep: (!retention.disable).then(|| Duration::from_millis(retention.sweep_interval_ms)),
+        orphan_grace_ms: retention.orphan_grace_hours.saturating_mul(HOUR_MS),
+    }
+}
+
+fn load_policy(settings: &Settings) -> Result<Policy, StartError> {
+    let limits = Limits {
+        memory_bytes: usize::try_from(settings.policy.memory_bytes).unwrap_or(usize::MAX),
+        slice: Duration::from_millis(settings.policy.deadline_ms),
+        ..Limits::default()
+    };
+    let cache = settings.data.join("compiled");
+    let engine = Engine::start()?;
+    let Some(file) = &settings.policy.component else {
+        return Ok(engine.load(BUILT_IN_POLICY, Some(&cache), limits)?);
+    };
+    let component = fs::read(file).map_err(|source| StartError::Path { path: file.clone(), source })?;
+    Ok(engine.load(&component, Some(&cache), limits)?)
+}
+
+/// What a loss of power may have spoilt is given up before anyone can ask for it: entries that were not flushed yet, and
+/// uploads that began before the machine did.
+async fn recover(services: &Services) -> Result<(), StartError> {
+    let lost = services.durability.give_up_lost(&*services.index).await?;
+    if lost > 0 {
+        tracing::warn!(
+            entries = lost,
+            "entries that were not on disk when the machine stopped were given up"
+        );
+    }
+    if services.storage.is_durable_at_once() {
+        return Ok(());
+    }
+    let Some(booted_ms) = durability::boot_time_ms() else { return Ok(()) };
+    let mut after = UploadId(0);
+    loop {
+        let page = services.index.list_uploads(after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id;
+        for upload in page.iter().filter(|upload| upload.created_ms < booted_ms) {
+            services.index.abandon(upload.id).await?;
+        }
+    }
+}

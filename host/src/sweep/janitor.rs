@@ -1,0 +1,113 @@
+//! Everything that runs by the clock, on a thread of its own: writing uses down, flushing, sweeping.
+
+use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
+
+use tokio::{
+    select,
+    sync::watch,
+    task::LocalSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{Report, SweepError, Sweeper};
+use crate::{engine::Policy, services::Services};
+
+/// When what is done.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// How often uses are written down.
+    pub recency: Duration,
+    /// How often everything is swept; `None` never.
+    pub sweep: Option<Duration>,
+    /// How old an object is before it can be an orphan, in milliseconds.
+    pub orphan_grace_ms: u64,
+}
+
+/// The thread.
+pub struct Janitor {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Janitor {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there is no thread or runtime to be had.
+    pub fn start(policy: Policy, services: Services, schedule: Schedule) -> io::Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
+        let thread = std::thread::Builder::new().name("larder-janitor".into()).spawn(move || {
+            LocalSet::new().block_on(&runtime, work(&policy, &services.for_thread(), &schedule, stopped));
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Writes down what is left in memory and ends the thread.
+    pub fn stop(self) {
+        let _ = self.stop.send(true);
+        let _ = self.thread.join();
+    }
+}
+
+async fn work(
+    policy: &Policy,
+    services: &Arc<Services>,
+    schedule: &Schedule,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let flushing = services.durability.keep_flushing(services.storage.clone(), services.index.clone());
+    select! {
+        () = flushing => {}
+        () = keep_recency(services, schedule.recency) => {}
+        () = keep_sweeping(policy, services, schedule) => {}
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+    }
+    write_recency(services).await;
+    if let Err(error) = services.durability.flush_once(&*services.storage, &*services.index).await {
+        tracing::warn!(error = %error, "the last entries are not known to be durable");
+    }
+}
+
+async fn keep_recency(services: &Services, every: Duration) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        write_recency(services).await;
+    }
+}
+
+async fn write_recency(services: &Services) {
+    if let Err(error) = services.recency.flush(&services.index).await {
+        tracing::warn!(error = %error, "uses of entries are not written down yet");
+    }
+}
+
+async fn keep_sweeping(policy: &Policy, services: &Arc<Services>, schedule: &Schedule) {
+    let Some(every) = schedule.sweep else { return std::future::pending().await };
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match sweep(policy, services, schedule.orphan_grace_ms).await {
+            Ok(report) if report == Report::default() => tracing::debug!("swept: nothing to remove"),
+            Ok(Report { uploads, entries, orphans, bytes }) => {
+                tracing::info!(uploads, entries, orphans, bytes, "swept");
+            }
+            Err(error) => tracing::error!(error = %error, "the sweep stopped; the next one goes on"),
+        }
+    }
+}
+
+/// Sweeps with a guest that lives only that long.
+async fn sweep(
+    policy: &Policy,
+    services: &Arc<Services>,
+    orphan_grace_ms: u64,
+) -> Result<Report, SweepError> {
+    let guest = policy.start(services);
+    Sweeper::new(services, &guest, orphan_grace_ms).sweep_once(services.clock.now_ms()).await
+}

@@ -1,0 +1,83 @@
+//! What is no longer wanted goes: abandoned uploads, unused and stale entries, orphaned objects.
+//!
+//! The sweep lists, in pages that start after the last number seen, so that nothing is skipped while rows go. It asks the
+//! guest what to delete, and deletes: the row first, the object second. What is being used at that moment is spared: an
+//! upload for which bytes came, or an entry that was looked up, since the page was read. Readers keep what they have open.
+//! `janitor.rs` runs it by the clock.
+
+mod entries;
+mod janitor;
+mod orphans;
+mod uploads;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use janitor::{Janitor, Schedule};
+
+use crate::{
+    engine::{Broken, Guest},
+    index::IndexError,
+    services::Services,
+    storage::StorageError,
+};
+
+/// Entries, uploads or objects on a page.
+const PAGE: usize = 500;
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Uploads that were abandoned.
+    pub uploads: usize,
+    /// Entries that were deleted: unused for too long, or without their content.
+    pub entries: usize,
+    /// Objects and staged blocks that nothing referred to.
+    pub orphans: usize,
+    /// Bytes of the entries deleted.
+    pub bytes: u64,
+}
+
+/// Why a sweep stopped. What it did until then stands, and the next one goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The guest failed.
+    #[error(transparent)]
+    Guest(#[from] Broken),
+}
+
+/// Sweeps, when told to.
+pub struct Sweeper<'a> {
+    services: &'a Arc<Services>,
+    guest: &'a Guest,
+    orphan_grace_ms: u64,
+}
+
+impl<'a> Sweeper<'a> {
+    /// `orphan_grace_ms`: how old an object or a staged block is before it can be an orphan; longer than any upload takes
+    /// between its last byte and the row that refers to it.
+    #[must_use]
+    pub fn new(services: &'a Arc<Services>, guest: &'a Guest, orphan_grace_ms: u64) -> Self {
+        Self { services, guest, orphan_grace_ms }
+    }
+
+    /// Sweeps everything once, as of the given time.
+    ///
+    /// # Errors
+    /// When index, storage or guest fail; the sweep can simply be made again.
+    pub async fn sweep_once(&self, now_ms: u64) -> Result<Report, SweepError> {
+        let mut report = Report::default();
+        self.sweep_uploads(now_ms, &mut report).await?;
+        self.sweep_entries(now_ms, &mut report).await?;
+        self.sweep_orphans(now_ms, &mut report).await?;
+        Ok(report)
+    }
+}

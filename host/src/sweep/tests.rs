@@ -1,0 +1,249 @@
+//! What a sweep removes and what it spares, with the built-in policy, a real index and a real storage.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tempfile::TempDir;
+use tokio::task::LocalSet;
+
+use super::{Report, Sweeper};
+use crate::{
+    BUILT_IN_POLICY,
+    auth::{TokenVerifier, UrlSigner},
+    clock::Clock,
+    config::Config,
+    durability::Durabilities,
+    engine::{Engine, Guest, Limits},
+    index::{Attachment, Durability, Entry, Reservation, Slot, Upload, sqlite::SqliteIndex},
+    net::{Fetch, HttpFetch, client_config},
+    recency::Recency,
+    services::{PolicySettings, Services},
+    storage::{BlockId, Source, budget::Budget, fs::FsStorage},
+};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const MINUTE_MS: u64 = 60 * 1000;
+/// Some time long after 1970 and long before the test runs: objects on disk are always younger.
+const NOW_MS: u64 = 1_000_000_000_000;
+/// A time at which everything on disk is old.
+const FAR_FUTURE_MS: u64 = 100_000_000_000_000;
+const GRACE_MS: u64 = DAY_MS;
+
+struct Fixture {
+    services: Arc<Services>,
+    guest: Guest,
+    folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let storage = FsStorage::open(folder.path().join("storage"), Budget::new(1 << 20)).unwrap();
+        let index = SqliteIndex::open(&folder.path().join("larder.db")).unwrap();
+        let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new(client_config(None).unwrap()));
+        let config = Config::load(None, std::iter::empty()).unwrap();
+        let services = Services {
+            storage: Arc::new(storage),
+            index: Arc::new(index),
+            tokens: Arc::new(TokenVerifier::new(&config.settings.auth, &fetch).unwrap()),
+            signer: Arc::new(UrlSigner::new(&[1; 32], None).unwrap()),
+            recency: Arc::new(Recency::default()),
+            durability: Arc::new(Durabilities::new("this boot".into(), false)),
+            clock: Clock::manual(NOW_MS).0,
+            settings: PolicySettings {
+                upload_url_ms: DAY_MS,
+                download_url_ms: DAY_MS,
+                idle_upload_ms: 5 * MINUTE_MS,
+                unused_entry_ms: Some(90 * DAY_MS),
+                max_entry_bytes: None,
+            },
+            upstream: None,
+            forwarder: None,
+        };
+        let services = services.for_thread();
+        let policy = Engine::start().unwrap().load(BUILT_IN_POLICY, None, Limits::default()).unwrap();
+        let guest = policy.start(&services);
+        Self { services, guest, folder }
+    }
+
+    async fn sweep(&self, now_ms: u64) -> Report {
+        Sweeper::new(&self.services, &self.guest, GRACE_MS).sweep_once(now_ms).await.unwrap()
+    }
+
+    async fn upload(&self, key: &str, at_ms: u64) -> Upload {
+        let slot =
+            Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key: key.into() };
+        match self.services.index.reserve(&slot, "owner", at_ms, 0).await.unwrap() {
+            Reservation::Reserved(upload) => upload,
+            taken => panic!("{taken:?}"),
+        }
+    }
+
+    async fn put(&self, upload: &Upload, at_ms: u64) -> Attachment {
+        let stored = self.services.storage.put(&upload.name, source()).await.unwrap();
+        let attachment = Attachment { object: stored.object, size_bytes: stored.size_bytes };
+        self.services.index.attach(upload.id, &attachment, at_ms).await.unwrap();
+        attachment
+    }
+
+    async fn entry(&self, key: &str, at_ms: u64) -> Entry {
+        let upload = self.upload(key, at_ms).await;
+        let attachment = self.put(&upload, at_ms).await;
+        let made = self.services.index.finalize(upload.id, &attachment, &Durability::Durable, at_ms).await;
+        made.unwrap().unwrap()
+    }
+
+    async fn entries(&self) -> usize {
+        self.services.index.list_entries(crate::index::EntryId(0), 10_000).await.unwrap().len()
+    }
+
+    fn objects(&self) -> Vec<PathBuf> {
+        files(&self.folder.path().join("storage/objects"))
+    }
+
+    fn staged(&self) -> Vec<PathBuf> {
+        files(&self.folder.path().join("storage/uploads"))
+    }
+}
+
+fn files(folder: &std::path::Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+fn source() -> Source {
+    let bytes = Bytes::from_static(b"some content");
+    Source { length: Some(bytes.len() as u64), chunks: stream::once(async { Ok(bytes) }).boxed() }
+}
+
+async fn with_fixture(test: impl AsyncFnOnce(Fixture)) {
+    LocalSet::new().run_until(async { test(Fixture::new()).await }).await;
+}
+
+#[tokio::test]
+async fn an_upload_is_abandoned_when_nothing_came_for_it_and_not_while_bytes_arrive() {
+    with_fixture(async |fixture| {
+        let idle = fixture.upload("idle", NOW_MS).await;
+        fixture.put(&idle, NOW_MS).await;
+        let block = BlockId::parse("block").unwrap();
+        fixture.services.storage.put_block(&idle.name, &block, source()).await.unwrap();
+        let active = fixture.upload("active", NOW_MS).await;
+        let later = NOW_MS + 12 * 60 * MINUTE_MS;
+        fixture.services.recency.upload_active(&active.name, later - 1000);
+
+        assert_eq!(fixture.sweep(later).await, Report { uploads: 1, ..Report::default() });
+        assert!(fixture.services.index.get_upload(&idle.name).await.unwrap().is_none());
+        assert!(fixture.services.index.get_upload(&active.name).await.unwrap().is_some());
+        assert!(fixture.objects().is_empty() && fixture.staged().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn entries_go_when_unused_for_too_long_also_those_that_were_never_downloaded() {
+    with_fixture(async |fixture| {
+        let used = fixture.entry("used", NOW_MS).await;
+        fixture.entry("never downloaded", NOW_MS).await;
+        let later = NOW_MS + 91 * DAY_MS;
+        fixture.services.recency.entry_used(used.id, later - DAY_MS);
+
+        let report = fixture.sweep(later).await;
+        assert_eq!(report, Report { entries: 1, bytes: 12, ..Report::default() });
+        assert!(fixture.services.index.get_entry(used.id).await.unwrap().is_some());
+        assert_eq!(fixture.objects().len(), 1, "the object goes after the row");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_row_whose_object_is_gone_or_cut_off_is_reaped() {
+    with_fixture(async |fixture| {
+        let whole = fixture.entry("whole", NOW_MS).await;
+        for (number, key) in ["gone", "cut off"].into_iter().enumerate() {
+            let before = fixture.objects();
+            fixture.entry(key, NOW_MS).await;
+            let mine = fixture.objects().into_iter().find(|file| !before.contains(file)).unwrap();
+            if number == 0 {
+                std::fs::remove_file(mine).unwrap();
+            } else {
+                std::fs::write(mine, b"some").unwrap();
+            }
+        }
+        assert_eq!(fixture.sweep(NOW_MS + 1).await.entries, 2);
+        assert!(fixture.services.index.get_entry(whole.id).await.unwrap().is_some());
+        assert_eq!(fixture.objects().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_skipped_over_many_pages_while_rows_go() {
+    with_fixture(async |fixture| {
+        let many = super::PAGE * 2 + 7;
+        for number in 0..many {
+            fixture.entry(&format!("key {number}"), NOW_MS).await;
+        }
+        assert_eq!(fixture.sweep(NOW_MS + 91 * DAY_MS).await.entries, many);
+        assert_eq!((fixture.entries().await, fixture.objects().len()), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn orphans_go_after_the_grace_period_and_what_is_referred_to_stays() {
+    with_fixture(async |fixture| {
+        let kept = fixture.entry("kept", FAR_FUTURE_MS).await;
+        let pending = fixture.upload("pending", FAR_FUTURE_MS).await;
+        fixture.put(&pending, FAR_FUTURE_MS).await;
+        let forgotten = fixture.upload("forgotten", FAR_FUTURE_MS).await;
+        fixture.services.storage.put(&forgotten.name, source()).await.unwrap();
+        let block = BlockId::parse("block").unwrap();
+        fixture.services.storage.put_block(&forgotten.name, &block, source()).await.unwrap();
+        fixture.services.index.abandon(forgotten.id).await.unwrap();
+
+        let young = fixture.sweep(NOW_MS).await;
+        assert_eq!(young, Report::default(), "objects younger than the grace period are left alone");
+        let old = fixture.sweep(FAR_FUTURE_MS + 1).await;
+        assert_eq!(old, Report { orphans: 2, ..Report::default() });
+        assert_eq!((fixture.objects().len(), fixture.staged().len()), (2, 0));
+        assert!(fixture.services.storage.stat(&kept.object).await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reader_keeps_what_it_opened_when_the_sweep_takes_the_entry() {
+    with_fixture(async |fixture| {
+        let entry = fixture.entry("old", NOW_MS).await;
+        let open = fixture.services.storage.open(&entry.object, entry.size_bytes, None).await.unwrap();
+        assert_eq!(fixture.sweep(NOW_MS + 91 * DAY_MS).await.entries, 1);
+        let read: Vec<Bytes> = open.chunks.map(Result::unwrap).collect().await;
+        assert_eq!(read.concat(), b"some content");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn entries_of_another_boot_that_were_never_flushed_are_given_up() {
+    with_fixture(async |fixture| {
+        let services = &fixture.services;
+        for (key, boot) in [("lost", "an earlier boot"), ("waiting", "this boot")] {
+            let upload = fixture.upload(key, NOW_MS).await;
+            let attachment = fixture.put(&upload, NOW_MS).await;
+            let until = Durability::Until { boot: boot.into() };
+            services.index.finalize(upload.id, &attachment, &until, NOW_MS).await.unwrap().unwrap();
+        }
+        assert_eq!(services.durability.give_up_lost(&*services.index).await.unwrap(), 1);
+        assert_eq!(services.durability.flush_once(&*services.storage, &*services.index).await.unwrap(), 1);
+        assert_eq!(services.durability.flush_once(&*services.storage, &*services.index).await.unwrap(), 0);
+        let left = services.index.list_entries(crate::index::EntryId(0), 10).await.unwrap();
+        assert_eq!(left.iter().map(|entry| entry.slot.key.as_str()).collect::<Vec<_>>(), ["waiting"]);
+    })
+    .await;
+}
