@@ -17,6 +17,8 @@ mod wit {
 
 mod convert;
 
+use std::sync::OnceLock;
+
 use wit::exports::larder::cache::{handler, retention};
 use wit::larder::cache::{auth, db, http, log, settings, storage, types};
 
@@ -68,8 +70,10 @@ impl Host for Imports {
         log::emit(level.into(), message, &fields);
     }
 
+    /// They do not change while the component runs, so the host is asked once.
     fn settings(&self) -> Settings {
-        settings::get().into()
+        static SETTINGS: OnceLock<Settings> = OnceLock::new();
+        SETTINGS.get_or_init(|| settings::get().into()).clone()
     }
 
     async fn verify(&self, incoming: &Self::Incoming) -> Result<Claims, AuthError> {
