@@ -1,0 +1,119 @@
+// The wire protocol without a client library: the Twirp calls, the blob requests, and connections under exact control.
+import http from 'node:http'
+import net from 'node:net'
+import { once } from 'node:events'
+import { within } from './waiting.mjs'
+
+const REQUEST_LIMIT_MS = 30_000
+const SERVICE = '/twirp/github.actions.results.api.v1.CacheService/'
+const keptAlive = new http.Agent({ keepAlive: true, maxSockets: 8 })
+
+/** Sends one request; returns `{ status, headers, body }` with the whole body. A body that is cut short is an error. */
+export function send(method, url, { headers = {}, body = Buffer.alloc(0) } = {}) {
+  const exchange = new Promise((resolve, reject) => {
+    const request = http.request(url, { method, agent: keptAlive, headers: { 'content-length': body.length, ...headers } })
+    request.once('error', reject)
+    request.once('response', async (response) => {
+      try {
+        resolve({ status: response.statusCode, headers: response.headers, body: await readAll(response) })
+      } catch (error) {
+        reject(error)
+      }
+    })
+    request.end(body)
+  })
+  return within(REQUEST_LIMIT_MS, `${method} ${url}`, exchange)
+}
+
+async function readAll(stream) {
+  const pieces = []
+  for await (const piece of stream) pieces.push(piece)
+  return Buffer.concat(pieces)
+}
+
+async function twirp(job, method, message) {
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${job.token}` }
+  const answer = await send('POST', `${job.url}${SERVICE}${method}`, { headers, body: Buffer.from(JSON.stringify(message)) })
+  return { status: answer.status, json: JSON.parse(answer.body) }
+}
+
+/** An arbitrary version: 64 hexadecimal digits, as the toolkit makes them. */
+export const VERSION = '5f'.repeat(32)
+
+export const create = (job, key) => twirp(job, 'CreateCacheEntry', { key, version: VERSION })
+export const finalize = (job, key, size) =>
+  twirp(job, 'FinalizeCacheEntryUpload', { key, version: VERSION, size_bytes: String(size) })
+export const lookup = (job, key, restoreKeys = []) =>
+  twirp(job, 'GetCacheEntryDownloadURL', { key, restore_keys: restoreKeys, version: VERSION })
+
+export const putBlob = (url, body) => send('PUT', url, { body, headers: { 'x-ms-blob-type': 'BlockBlob' } })
+export const putBlock = (url, id, body) => send('PUT', blockUrl(url, id), { body })
+export const putBlockList = (url, ids) => send('PUT', `${url}&comp=blocklist`, { body: blockList(ids) })
+
+export const blockUrl = (url, id) => `${url}&comp=block&blockid=${encodeURIComponent(blockId(id))}`
+
+/** A block id as clients make them: base64, all of one length. */
+const blockId = (id) => Buffer.from(String(id).padStart(12, '0')).toString('base64')
+
+const blockList = (ids) =>
+  Buffer.from(`<?xml version="1.0" encoding="utf-8"?><BlockList>${ids.map((id) => `<Latest>${blockId(id)}</Latest>`).join('')}</BlockList>`)
+
+/** Saves an entry by a single Put Blob; fails where any step is refused. Returns the finalize answer. */
+export async function store(job, key, content) {
+  const created = await create(job, key)
+  if (created.status !== 200) throw new Error(`create: ${created.status} ${JSON.stringify(created.json)}`)
+  const put = await putBlob(created.json.signed_upload_url, content)
+  if (put.status !== 201) throw new Error(`put blob: ${put.status} ${put.body}`)
+  const finalized = await finalize(job, key, content.length)
+  if (finalized.status !== 200) throw new Error(`finalize: ${finalized.status} ${JSON.stringify(finalized.json)}`)
+  return finalized
+}
+
+/** Looks a key up and downloads the hit. */
+export async function fetchEntry(job, key) {
+  const found = await lookup(job, key)
+  if (!found.json.ok) throw new Error(`lookup of ${key} missed`)
+  return send('GET', found.json.signed_download_url)
+}
+
+/** Sends a PUT whose body breaks off after the first half, by closing the connection. */
+export async function putHalf(url, body) {
+  const target = new URL(url)
+  const socket = net.connect(Number(target.port), target.hostname)
+  await once(socket, 'connect')
+  socket.on('error', () => {})
+  const head = `PUT ${target.pathname}${target.search} HTTP/1.1\r\nhost: ${target.host}\r\ncontent-length: ${body.length}\r\n\r\n`
+  const half = body.subarray(0, Math.floor(body.length / 2))
+  await within(REQUEST_LIMIT_MS, 'half a body', new Promise((resolve) => socket.write(Buffer.concat([Buffer.from(head), half]), resolve)))
+  socket.destroySoon()
+  await within(REQUEST_LIMIT_MS, 'closing', once(socket, 'close'))
+}
+
+/**
+ * Begins a download and stops reading after its head and first bytes. Returns `{ announced, finish }`: the announced length, and
+ * a function that reads the rest and tells `{ received, clean }`, the bytes and whether the announced length was reached.
+ */
+export async function beginDownload(url) {
+  const request = http.get(url, { agent: false })
+  const [response] = await within(REQUEST_LIMIT_MS, `GET ${url}`, once(request, 'response'))
+  if (response.statusCode !== 200) throw new Error(`GET ${url}: ${response.statusCode}`)
+  const pieces = [await within(REQUEST_LIMIT_MS, 'the first bytes', firstPiece(response))]
+  const finish = async () => {
+    let clean = true
+    try {
+      await within(REQUEST_LIMIT_MS, 'the rest of the download', (async () => {
+        for await (const piece of response) pieces.push(piece)
+      })())
+    } catch (error) {
+      if (error.code !== 'ECONNRESET') throw error
+      clean = false
+    }
+    return { received: Buffer.concat(pieces), clean }
+  }
+  return { announced: Number(response.headers['content-length']), finish }
+}
+
+async function firstPiece(stream) {
+  await once(stream, 'readable')
+  return stream.read(1)
+}

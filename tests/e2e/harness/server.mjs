@@ -1,0 +1,136 @@
+// The server under test: the release binary on a free port with a data directory of its own, or, with LARDER_TEST_URL
+// set, a server that runs already (LARDER_TEST_HS256_SECRET is its token secret; LARDER_TEST_DATA its data directory,
+// for the cases that take stored files away).
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { eventually } from './waiting.mjs'
+
+const START_LIMIT_MS = 60_000
+const STOP_LIMIT_MS = 20_000
+const LOG_LINES_SHOWN = 120
+const SECRET = 'e2e-secret-of-at-least-thirty-two-bytes'
+const repositoryRoot = fileURLToPath(new URL('../../../', import.meta.url))
+
+/** Why the cases that restart or stop the server cannot run, or false. */
+export const cannotControl = process.env.LARDER_TEST_URL ? 'the server under test runs on its own' : false
+/** Why the cases that take stored files away cannot run, or false. */
+export const cannotWipe =
+  process.env.LARDER_TEST_URL && !process.env.LARDER_TEST_DATA ? 'LARDER_TEST_DATA is not set' : false
+
+/** Starts a server, or returns a handle to the one that runs already. `upstream` is where it forwards to. */
+export async function startServer({ upstream = 'http://127.0.0.1:9' } = {}) {
+  const server = process.env.LARDER_TEST_URL ? new RunningServer() : new OwnServer(upstream)
+  try {
+    await server.start()
+  } catch (error) {
+    await server.stop()
+    throw error
+  }
+  return server
+}
+
+class RunningServer {
+  url = process.env.LARDER_TEST_URL?.replace(/\/+$/, '')
+  secret = process.env.LARDER_TEST_HS256_SECRET
+  dataDir = process.env.LARDER_TEST_DATA
+  hasLog = false
+  log = () => '(the log of a server that runs on its own is not at hand)'
+  start = async () => {}
+  stop = async () => {}
+}
+
+class OwnServer {
+  hasLog = true
+  secret = SECRET
+  #listen = '127.0.0.1:0'
+  #process = null
+  #upstream
+  #lastLog = null
+
+  constructor(upstream) {
+    this.#upstream = upstream
+    this.home = mkdtempSync(path.join(tmpdir(), 'larder-e2e-server-'))
+    this.dataDir = path.join(this.home, 'data')
+    this.logFile = path.join(this.home, 'log')
+  }
+
+  /** Everything that the server wrote so far, over all its starts, without colours. */
+  log() {
+    const text = this.#lastLog ?? (existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : '')
+    return text.replace(/\x1b\[[0-9;]*m/g, '')
+  }
+
+  /** Starts the server; again after `kill`, on the same port and data. */
+  async start() {
+    const logged = this.log().length
+    const output = openSync(this.logFile, 'a')
+    const server = spawn(binary(), ['serve'], { cwd: this.home, env: this.#environment(), stdio: ['ignore', output, output] })
+    closeSync(output)
+    this.#process = server
+    this.ended = new Promise((resolve) => {
+      server.once('error', (error) => resolve({ error }))
+      server.once('exit', (code, signal) => resolve({ code, signal }))
+    })
+    const orphaned = () => server.kill('SIGKILL')
+    process.once('exit', orphaned)
+    this.ended.then(() => process.off('exit', orphaned))
+    const line = await eventually(START_LIMIT_MS, 'the listening line', () => {
+      if (server.exitCode !== null || server.signalCode !== null || server.pid === undefined) {
+        throw new Error(`the server ended before it listened:\n${this.log().slice(logged)}`)
+      }
+      return this.log().slice(logged).match(/listening on (http:\/\/(127\.0\.0\.1:\d+))/)
+    })
+    this.url = line[1]
+    this.#listen = line[2]
+  }
+
+  /** Asks the server to drain and end (SIGTERM), kills it past the limit, removes its data; returns its exit status. */
+  async stop() {
+    const server = this.#process
+    server?.kill('SIGTERM')
+    const killer = setTimeout(() => server?.kill('SIGKILL'), STOP_LIMIT_MS)
+    const status = await this.ended
+    clearTimeout(killer)
+    this.#lastLog = this.log()
+    if (!process.env.LARDER_TEST_KEEP) rmSync(this.home, { recursive: true, force: true })
+    return status
+  }
+
+  /** Sends a signal and returns at once; `ended` tells when the server has gone. */
+  signal(name) {
+    this.#process.kill(name)
+  }
+
+  /** Kills the server as a power cut would, and waits until it is gone. The data stays. */
+  async kill() {
+    this.#process.kill('SIGKILL')
+    await this.ended
+  }
+
+  #environment() {
+    const { PATH, HOME, TMPDIR } = process.env
+    return {
+      PATH,
+      HOME,
+      ...(TMPDIR ? { TMPDIR } : {}),
+      LARDER_LISTEN: this.#listen,
+      LARDER_DATA: this.dataDir,
+      LARDER_HS256_SECRET: this.secret,
+      DEFAULT_ACTIONS_RESULTS_URL: this.#upstream,
+      RUST_LOG: 'info',
+    }
+  }
+}
+
+function binary() {
+  const target = path.resolve(repositoryRoot, process.env.CARGO_TARGET_DIR ?? 'target')
+  const file = process.env.LARDER_TEST_BINARY ?? path.join(target, 'release', 'larder')
+  if (!existsSync(file)) throw new Error(`no server binary at ${file}: run 'make build' first`)
+  return file
+}
+
+/** The last lines of the server's log, for the report of a failed test. */
+export const logTail = (server) => server.log().split('\n').slice(-LOG_LINES_SHOWN).join('\n')

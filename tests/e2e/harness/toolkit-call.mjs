@@ -1,0 +1,12 @@
+// One call of a cache package, in a process of its own (see toolkit.mjs). Reads the request from $CALL, writes the answer to
+// descriptor 3 and leaves standard output to the package.
+import { writeSync } from 'node:fs'
+
+const ANSWER = 3
+const request = JSON.parse(process.env.CALL)
+const cache = await import(request.package)
+const start = performance.now()
+const result = await cache[request.call](...request.arguments)
+const elapsedMs = performance.now() - start
+writeSync(ANSWER, JSON.stringify({ result: result ?? null, elapsedMs }))
+process.exit(0)

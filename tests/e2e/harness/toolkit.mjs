@@ -1,0 +1,65 @@
+// Calls of the toolkit's cache packages, each in a process of its own: a package reads its environment when it is loaded
+// and speaks to a runner by its standard output.
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { mkdirSync } from 'node:fs'
+import path from 'node:path'
+
+/** The clients, by the npm aliases of package.json. */
+export const CLIENTS = ['actions-cache-6', 'actions-cache-5', 'actions-cache-4']
+export const NEWEST = CLIENTS[0]
+const CALL_LIMIT_MS = 60_000
+const child = fileURLToPath(new URL('./toolkit-call.mjs', import.meta.url))
+
+/** What every call saves and restores: this directory of the workspace. */
+export const PAYLOAD = 'payload'
+
+/** Saves the workspace's payload. Returns `{ result: <entry id, or -1> }` and what the client printed. */
+export const save = (job, workspace, key, client = NEWEST) =>
+  call(job, workspace, client, { call: 'saveCache', arguments: [[PAYLOAD], key] })
+
+/** Restores into the workspace. Returns `{ result: <matched key, or null> }` and what the client printed. */
+export const restore = (job, workspace, key, { restoreKeys = [], client = NEWEST, lookupOnly = false } = {}) =>
+  call(job, workspace, client, { call: 'restoreCache', arguments: [[PAYLOAD], key, restoreKeys, { lookupOnly }] })
+
+/**
+ * Runs one call. Returns `{ result, elapsedMs, output, warnings, errors }`: the time is that of the call alone, warnings
+ * and errors are the annotations that a user would see at the job. Fails where the call throws or takes too long.
+ */
+async function call(job, workspace, client, request) {
+  const runnerTemp = path.join(workspace, '.runner-temp')
+  mkdirSync(runnerTemp, { recursive: true })
+  const { PATH, HOME } = process.env
+  const env = {
+    PATH,
+    HOME,
+    ACTIONS_RESULTS_URL: `${job.url}/`,
+    ACTIONS_RUNTIME_TOKEN: job.token,
+    ACTIONS_CACHE_SERVICE_V2: 'True',
+    GITHUB_SERVER_URL: 'https://github.com',
+    GITHUB_WORKSPACE: workspace,
+    RUNNER_TEMP: runnerTemp,
+    CALL: JSON.stringify({ package: client, ...request }),
+  }
+  const process_ = spawn(process.execPath, [child], { cwd: workspace, env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+  const killer = setTimeout(() => process_.kill('SIGKILL'), CALL_LIMIT_MS)
+  const [output, errorOutput, answer, status] = await Promise.all([
+    collect(process_.stdio[1]),
+    collect(process_.stdio[2]),
+    collect(process_.stdio[3]),
+    new Promise((resolve) => process_.once('close', (code, signal) => resolve(signal ?? code))),
+  ])
+  clearTimeout(killer)
+  if (status !== 0 || answer === '') {
+    throw new Error(`${client} ${request.call} ended with ${status}\n${output}${errorOutput}`)
+  }
+  const annotations = (level) => output.split('\n').filter((line) => line.startsWith(`::${level}::`))
+  return { ...JSON.parse(answer), output, warnings: annotations('warning'), errors: annotations('error') }
+}
+
+async function collect(stream) {
+  let text = ''
+  stream.setEncoding('utf8')
+  for await (const piece of stream) text += piece
+  return text
+}

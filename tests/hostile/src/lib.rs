@@ -1,0 +1,196 @@
+//! A policy component that misbehaves: the path of a request says how. The host must keep serving.
+
+#[allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all, reason = "generated code")]
+mod wit {
+    wit_bindgen::generate!({ path: "../../wit", world: "cache", generate_all });
+}
+
+use wit::{
+    exports::larder::cache::{handler, retention},
+    larder::cache::{
+        auth, db, http, log, storage,
+        types::{Payload, Request, Response},
+    },
+};
+
+#[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "exported from a component only"))]
+struct Hostile;
+
+#[cfg(target_arch = "wasm32")]
+wit::export!(Hostile with_types_in wit);
+
+impl handler::Guest for Hostile {
+    async fn handle(request: Request) -> Response {
+        match request.path.as_str() {
+            "/fine" => text("fine"),
+            "/trap" => trap(),
+            "/trap-once" => trap_once(&request, "trap-once").await,
+            "/spin" => spin(),
+            "/hoard" => hoard(),
+            "/wait" => wait(&request).await,
+            "/status" => Response { status: 99, ..text("a status that is none") },
+            "/header" => with_header("not a name", "x"),
+            "/header-value" => with_header("x-split", "a\r\nset-cookie: b"),
+            "/hop-by-hop" => with_header("transfer-encoding", "chunked"),
+            "/many-headers" => many_headers(),
+            "/wrong-length" => wrong_length(&request).await,
+            "/outside-range" => outside_range(&request).await,
+            "/object-name" => object_name().await,
+            "/many-probes" => many_probes().await,
+            "/long-signature" => text(&auth::sign(&"x".repeat(1 << 20))),
+            "/body-twice" => body_twice(&request).await,
+            "/log" => flood_log(),
+            "/credential" => credential(&request),
+            "/store" => store(&request).await,
+            "/object" => object(&request).await,
+            _ => text("unknown"),
+        }
+    }
+
+    async fn is_repeatable(_method: String, path: String) -> bool {
+        path != "/trap-once-unrepeatable"
+    }
+}
+
+impl retention::Guest for Hostile {
+    /// Wants everything gone, and things that it was not asked about.
+    async fn review_entries(_now_ms: u64, candidates: Vec<retention::Candidate>) -> Vec<u64> {
+        candidates.iter().map(|candidate| candidate.entry.id).chain(0..100_000).collect()
+    }
+
+    async fn review_uploads(_now_ms: u64, uploads: Vec<db::Upload>) -> Vec<u64> {
+        uploads.iter().map(|upload| upload.id).chain(0..100_000).collect()
+    }
+}
+
+fn text(body: &str) -> Response {
+    Response { status: 200, headers: Vec::new(), payload: Payload::Bytes(body.as_bytes().to_vec()) }
+}
+
+fn with_header(name: &str, value: &str) -> Response {
+    Response { headers: vec![(name.to_owned(), value.to_owned())], ..text("a header") }
+}
+
+fn many_headers() -> Response {
+    let headers = (0..10_000).map(|number| (format!("x-{number}"), String::new())).collect();
+    Response { headers, ..text("many headers") }
+}
+
+#[allow(clippy::panic, reason = "that is what it is for")]
+fn trap() -> ! {
+    panic!("trapped on request")
+}
+
+/// Traps if this is the first time; what it remembers survives the instance.
+async fn trap_once(request: &Request, mark: &str) -> Response {
+    match mark_slot(request, mark).await {
+        db::Reservation::Reserved(_) => trap(),
+        _ => text("after the trap"),
+    }
+}
+
+async fn mark_slot(request: &Request, mark: &str) -> db::Reservation {
+    let slot = db::Slot {
+        repository: "hostile".into(),
+        scope: String::new(),
+        version: String::new(),
+        key: mark.into(),
+    };
+    match db::reserve(slot, "hostile".into(), request.received_ms, 0).await {
+        Ok(reservation) => reservation,
+        Err(_) => trap(),
+    }
+}
+
+fn spin() -> ! {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+fn hoard() -> Response {
+    let mut hoard: Vec<Vec<u8>> = Vec::new();
+    loop {
+        hoard.push(vec![1; 16 << 20]);
+        std::hint::black_box(&hoard);
+    }
+}
+
+/// Waits for a body that comes slowly.
+async fn wait(request: &Request) -> Response {
+    match http::read_body(&request.incoming, 1 << 20).await {
+        Ok(body) => text(&format!("waited for {} bytes", body.len())),
+        Err(error) => text(&format!("{error:?}")),
+    }
+}
+
+async fn stored(request: &Request) -> storage::Stored {
+    match storage::put("0".repeat(32), &request.incoming).await {
+        Ok(stored) => stored,
+        Err(_) => trap(),
+    }
+}
+
+/// Stores the body and says as what.
+async fn store(request: &Request) -> Response {
+    text(&stored(request).await.object)
+}
+
+/// Stores the body and sends it back from the storage.
+async fn object(request: &Request) -> Response {
+    let stored = stored(request).await;
+    let Ok(object) = storage::open(stored.object, stored.size_bytes, None).await else { trap() };
+    let headers = vec![("content-length".to_owned(), stored.size_bytes.to_string())];
+    Response { status: 200, headers, payload: Payload::Object(object) }
+}
+
+async fn wrong_length(request: &Request) -> Response {
+    let stored = stored(request).await;
+    let Ok(object) = storage::open(stored.object, stored.size_bytes, None).await else { trap() };
+    let headers = vec![("content-length".to_owned(), (stored.size_bytes + 1).to_string())];
+    Response { status: 200, headers, payload: Payload::Object(object) }
+}
+
+async fn outside_range(request: &Request) -> Response {
+    let stored = stored(request).await;
+    let range = wit::larder::cache::types::ByteRange { start: 1, end: stored.size_bytes + 1 };
+    match storage::open(stored.object, stored.size_bytes, Some(range)).await {
+        Ok(_) => text("opened"),
+        Err(error) => text(&format!("{error:?}")),
+    }
+}
+
+async fn object_name() -> Response {
+    match storage::stat("../../larder.db".into()).await {
+        Ok(size) => text(&format!("{size}")),
+        Err(error) => text(&format!("{error:?}")),
+    }
+}
+
+async fn many_probes() -> Response {
+    let probe = db::Probe { scope: String::new(), key: String::new(), kind: db::MatchKind::Prefix };
+    match db::find("r".into(), "v".into(), vec![probe; 100_000], Vec::new()).await {
+        Ok(_) => text("found"),
+        Err(_) => text("refused"),
+    }
+}
+
+async fn body_twice(request: &Request) -> Response {
+    let first = http::read_body(&request.incoming, 1 << 20).await.is_ok();
+    let second = http::read_body(&request.incoming, 1 << 20).await;
+    text(&format!("{first} {second:?}"))
+}
+
+fn flood_log() -> Response {
+    let fields =
+        (0..1000).map(|number| (format!("f{number}"), "v\nforged=line ".repeat(1000))).collect::<Vec<_>>();
+    log::emit(log::Level::Info, &"m\n".repeat(1 << 20), &fields);
+    text("logged")
+}
+
+/// Says whether it can see the token.
+fn credential(request: &Request) -> Response {
+    let seen =
+        request.headers.iter().any(|(name, value)| name == "authorization" || value.contains("secret"));
+    text(if seen { "seen" } else { "unseen" })
+}

@@ -1,0 +1,217 @@
+//! What the suites share: a server in this process, on a free port of the loopback, with its data in a temporary
+//! directory, and a client for it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::{ffi::OsString, path::Path};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use larder::{Larder, config::Config};
+use tempfile::TempDir;
+
+/// The component that misbehaves on request.
+pub const HOSTILE_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
+/// What tokens are signed with.
+pub const SECRET: &str = "a secret that only the tests know";
+/// Longest wait for an answer before a test fails.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A configuration file of this name in the data directory counts, too.
+const CONFIG_FILE: &str = "larder.toml";
+/// A test's client may keep a connection open while the server stops.
+const QUICK_STOP: &str = "[server]\nshutdown_ms = 1000\n";
+
+/// A server in this process.
+pub struct TestServer {
+    larder: Option<Larder>,
+    /// Its data directory.
+    pub data: TempDir,
+    /// Where it listens: scheme and authority.
+    pub base: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl TestServer {
+    /// Starts a server with these environment variables on top of a minimal configuration.
+    pub async fn start(variables: &[(&str, &str)]) -> Self {
+        Self::start_on(TempDir::new().expect("a temporary directory"), variables).await
+    }
+
+    /// Starts a server on data that is there already.
+    pub async fn start_on(data: TempDir, variables: &[(&str, &str)]) -> Self {
+        let file = data.path().join(CONFIG_FILE);
+        if !file.exists() {
+            std::fs::write(&file, QUICK_STOP).expect("the configuration is written");
+        }
+        let config = config(data.path(), &file, variables);
+        let larder = larder::start(&config).await.expect("the server starts");
+        let base = format!("http://{}", larder.address());
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { larder: Some(larder), data, base, client }
+    }
+
+    /// Starts a server with the component that misbehaves.
+    pub async fn start_hostile() -> Self {
+        let data = TempDir::new().expect("a temporary directory");
+        let policy = data.path().join("hostile.wasm");
+        std::fs::write(&policy, HOSTILE_POLICY).expect("the component is written");
+        let policy = policy.to_str().expect("a path in UTF-8").to_owned();
+        let file = format!("{QUICK_STOP}[policy]\ndeadline_ms = 200\nmemory_bytes = 67108864\n");
+        std::fs::write(data.path().join(CONFIG_FILE), file).expect("the configuration is written");
+        Self::start_on(data, &[("LARDER_POLICY", policy.as_str()), ("LARDER_THREADS", "1")]).await
+    }
+
+    /// Stops the server and hands its data over.
+    pub fn stop(mut self) -> TempDir {
+        if let Some(larder) = self.larder.take() {
+            larder.stop();
+        }
+        std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"))
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let exchange = exchange(&self.client, &self.base, method, target, headers, body.into());
+        tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+    }
+
+    /// Sends a `GET` without more.
+    pub async fn get(&self, target: &str) -> Answer {
+        self.send("GET", target, &[], Bytes::new()).await
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if let Some(larder) = self.larder.take() {
+            larder.stop();
+        }
+    }
+}
+
+impl Answer {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a body in UTF-8")
+    }
+
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("a body of JSON")
+    }
+
+    /// A header field, or nothing.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().expect("plain text")).unwrap_or_default()
+    }
+}
+
+fn config(data: &Path, file: &Path, variables: &[(&str, &str)]) -> Config {
+    let mut all = vec![
+        ("LARDER_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+        ("LARDER_DATA".to_owned(), data.to_str().expect("a path in UTF-8").to_owned()),
+        ("LARDER_HS256_SECRET".to_owned(), SECRET.to_owned()),
+        ("LARDER_THREADS".to_owned(), "2".to_owned()),
+        ("DEFAULT_ACTIONS_RESULTS_URL".to_owned(), "none".to_owned()),
+    ];
+    for (name, value) in variables {
+        all.retain(|(known, _)| known != name);
+        all.push(((*name).to_owned(), (*value).to_owned()));
+    }
+    let all = all.into_iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    Config::load(Some(file), all).expect("a good configuration")
+}
+
+/// A server that somebody else runs.
+pub struct RemoteServer {
+    base: String,
+    secret: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl RemoteServer {
+    /// The server that `LARDER_TEST_URL` names, which takes tokens signed with `LARDER_TEST_HS256_SECRET`.
+    #[must_use]
+    pub fn from_environment() -> Option<Self> {
+        let base = std::env::var("LARDER_TEST_URL").ok()?.trim_end_matches('/').to_owned();
+        let secret = std::env::var("LARDER_TEST_HS256_SECRET").expect("LARDER_TEST_HS256_SECRET, too");
+        Some(Self { base, secret, client: Client::builder(TokioExecutor::new()).build_http() })
+    }
+
+    /// Makes a token for this server.
+    #[must_use]
+    pub fn token(&self, repository: &str, scopes: &[(&str, u8)]) -> String {
+        signed_token(self.secret.as_bytes(), repository, scopes)
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+        exchange(&self.client, &self.base, method, target, headers, body).await
+    }
+}
+
+async fn exchange(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    base: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> Answer {
+    let url = if target.starts_with("http") { target.to_owned() } else { format!("{base}{target}") };
+    let mut request = http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(body)).expect("a request");
+    let (head, body) = client.request(request).await.expect("an answer").into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes();
+    Answer { status: head.status, headers: head.headers, body }
+}
+
+/// Makes a token for these scopes: name and permission bits (1 read, 2 write).
+#[must_use]
+pub fn token(repository: &str, scopes: &[(&str, u8)]) -> String {
+    signed_token(SECRET.as_bytes(), repository, scopes)
+}
+
+fn signed_token(secret: &[u8], repository: &str, scopes: &[(&str, u8)]) -> String {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let scopes: Vec<_> =
+        scopes.iter().map(|(name, bits)| serde_json::json!({ "Scope": name, "Permission": bits })).collect();
+    let claims = serde_json::json!({
+        "ac": serde_json::Value::from(scopes).to_string(),
+        "repository_id": repository,
+        "nbf": now - 10,
+        "exp": now + 3600,
+    });
+    let key = jsonwebtoken::EncodingKey::from_secret(secret);
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+}

@@ -1,0 +1,143 @@
+//! Bad input at the edge: what is not even a request, and tokens that do not count.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use larder_tests::{PATIENCE, SECRET, TestServer};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Sends bytes, closes the sending side and returns all that comes back.
+async fn raw(server: &TestServer, bytes: &[u8]) -> String {
+    let exchange = async {
+        let mut stream = TcpStream::connect(server.base.strip_prefix("http://").unwrap()).await.unwrap();
+        // The server may close before it has everything.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.expect("an end in time")
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_without_html() {
+    let server = TestServer::start(&[]).await;
+    let long = format!("GET /health HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(64 << 10));
+    let many = format!("GET /health HTTP/1.1\r\nhost: x\r\n{}\r\n", "x-a: b\r\n".repeat(500));
+    for (bytes, status) in [
+        ("nonsense\r\n\r\n", "400"),
+        ("GET /health HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n", "400"),
+        ("GET /health HTTP/1.1\r\nconnection: close\r\n\r\n", "400"),
+        ("OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "400"),
+        ("GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", "400"),
+        (&long, "431"),
+        (&many, "431"),
+    ] {
+        let answer = raw(&server, bytes.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{bytes:.40}: {answer}");
+        assert!(!answer.to_lowercase().contains("<html"), "{answer}");
+    }
+    assert_eq!(server.get("/health").await.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn paths_lead_nowhere_but_to_routes() {
+    let server = TestServer::start(&[]).await;
+    for path in [
+        "/devstoreaccount1/download/../../larder.db",
+        "/devstoreaccount1/download/%2e%2e%2f%2e%2e%2flarder.db",
+        "/devstoreaccount1/upload/..%2f..%2fetc%2fpasswd",
+        "//devstoreaccount1/download/1",
+        "/devstoreaccount1/download/99999999999999999999999",
+        "/objects/00/p-00",
+    ] {
+        for method in ["GET", "PUT", "DELETE"] {
+            let answer = server.send(method, path, &[], "body").await;
+            assert!(answer.status.is_client_error(), "{method} {path}: {}", answer.status);
+            assert!(["application/json", "application/xml"].contains(&answer.header("content-type")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_kind_of_wrong_token_is_401_in_json() {
+    let server = TestServer::start(&[]).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let ac = json!([{ "Scope": "main", "Permission": 3 }]).to_string();
+    let good = json!({ "ac": ac, "repository_id": "1", "nbf": now - 10, "exp": now + 600 });
+    let with = |name: &str, value: serde_json::Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        claims
+    };
+    let signed = |claims: &serde_json::Value, secret: &str| {
+        let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+        jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap()
+    };
+    let unsigned = {
+        let whole = signed(&good, SECRET);
+        let (body, _) = whole.rsplit_once('.').unwrap();
+        format!("{body}.")
+    };
+    let tokens = [
+        ("nothing", String::new()),
+        ("no token", "no-token".to_owned()),
+        ("another secret", signed(&good, "another secret of some length")),
+        ("no signature", unsigned),
+        ("expired", signed(&with("exp", json!(now - 600)), SECRET)),
+        ("not yet valid", signed(&with("nbf", json!(now + 600)), SECRET)),
+        ("no scopes", signed(&with("ac", serde_json::Value::Null), SECRET)),
+        ("scopes that are none", signed(&with("ac", json!("[{")), SECRET)),
+        ("no repository", signed(&with("repository_id", serde_json::Value::Null), SECRET)),
+        ("too long", "a".repeat(20 << 10)),
+    ];
+    let path = "/twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL";
+    let call = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        server.send("POST", path, &headers, r#"{"key":"k","version":"v"}"#).await
+    };
+    assert_eq!(call(&signed(&good, SECRET)).await.status.as_u16(), 200);
+    for (what, token) in tokens {
+        let answer = call(&token).await;
+        assert_eq!(answer.status.as_u16(), 401, "{what}: {}", answer.text());
+        assert_eq!(answer.json()["code"], "unauthenticated", "{what}");
+        assert!(token.is_empty() || !answer.text().contains(&token), "{what}: the answer repeats the token");
+    }
+}
+
+#[tokio::test]
+async fn what_was_saved_is_there_after_a_restart_and_urls_stay_good() {
+    let server = TestServer::start(&[]).await;
+    let token = larder_tests::token("1", &[("main", 3)]);
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let service = "/twirp/github.actions.results.api.v1.CacheService";
+    let slot = r#"{"key":"k","version":"v"}"#;
+    let created = server.send("POST", &format!("{service}/CreateCacheEntry"), &headers, slot).await.json();
+    server.send("PUT", created["signed_upload_url"].as_str().unwrap(), &[], "content").await;
+    let finalize = r#"{"key":"k","version":"v","size_bytes":7}"#;
+    server.send("POST", &format!("{service}/FinalizeCacheEntryUpload"), &headers, finalize).await;
+    let found =
+        server.send("POST", &format!("{service}/GetCacheEntryDownloadURL"), &headers, slot).await.json();
+    let url = found["signed_download_url"].as_str().unwrap().strip_prefix(&server.base).unwrap().to_owned();
+
+    let server = TestServer::start_on(server.stop(), &[]).await;
+    let answer = server.get(&url).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "content"));
+}
+
+#[tokio::test]
+async fn http2_by_prior_knowledge_is_spoken_on_the_same_port() {
+    let server = TestServer::start(&[]).await;
+    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .http2_only(true)
+        .build_http::<http_body_util::Empty<bytes::Bytes>>();
+    let answer =
+        tokio::time::timeout(PATIENCE, client.get(format!("{}/health", server.base).parse().unwrap()));
+    let answer = answer.await.expect("an answer in time").unwrap();
+    assert_eq!((answer.version(), answer.status().as_u16()), (http::Version::HTTP_2, 200));
+}

@@ -1,0 +1,108 @@
+//! A policy component that misbehaves costs what it was asked, and nothing else.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::time::Duration;
+
+use http::StatusCode;
+use larder_tests::{PATIENCE, TestServer};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Asks for misbehaviour, wants the 404 that clients take for a miss, and wants the next request answered.
+async fn costs_a_404(server: &TestServer, method: &str, path: &str) {
+    let answer = server.send(method, path, &[], "a body").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    assert_eq!(answer.header("content-type"), "application/json", "{path}");
+    assert_eq!(answer.json()["code"], "not_found", "{path}");
+    assert_eq!(server.get("/fine").await.text(), "fine", "after {path}");
+}
+
+#[tokio::test]
+async fn every_way_to_break_costs_a_404_and_the_next_request_is_answered() {
+    let server = TestServer::start_hostile().await;
+    for path in ["/trap", "/spin", "/hoard", "/many-probes", "/long-signature", "/object-name"] {
+        costs_a_404(&server, "GET", path).await;
+    }
+    for path in ["/status", "/header", "/header-value", "/hop-by-hop", "/many-headers"] {
+        costs_a_404(&server, "GET", path).await;
+    }
+    for path in ["/wrong-length", "/outside-range"] {
+        costs_a_404(&server, "PUT", path).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_repeatable_is_tried_once_more_on_a_fresh_instance() {
+    let server = TestServer::start_hostile().await;
+    let answer = server.get("/trap-once").await;
+    assert_eq!((answer.status, answer.text()), (StatusCode::OK, "after the trap"));
+}
+
+#[tokio::test]
+async fn a_body_is_taken_once() {
+    let server = TestServer::start_hostile().await;
+    let answer = server.send("POST", "/body-twice", &[], "a body").await;
+    assert_eq!(answer.text(), "true Err(Error::BodyUsed)");
+}
+
+#[tokio::test]
+async fn the_component_does_not_see_the_token() {
+    let server = TestServer::start_hostile().await;
+    let answer = server.send("GET", "/credential", &[("authorization", "Bearer a.secret.token")], "").await;
+    assert_eq!(answer.text(), "unseen");
+}
+
+#[tokio::test]
+async fn a_flood_of_log_is_cut() {
+    let server = TestServer::start_hostile().await;
+    assert_eq!(server.get("/log").await.text(), "logged");
+}
+
+#[tokio::test]
+async fn a_call_that_waits_is_lost_with_its_instance_and_told_so() {
+    let server = TestServer::start_hostile().await;
+    let mut waiting = connect(&server).await;
+    waiting.write_all(b"POST /wait HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+    assert_eq!(server.get("/fine").await.text(), "fine");
+    assert_eq!(server.get("/trap").await.status, StatusCode::NOT_FOUND);
+    let mut head = [0; 12];
+    tokio::time::timeout(PATIENCE, waiting.read_exact(&mut head)).await.expect("an answer in time").unwrap();
+    assert_eq!(&head, b"HTTP/1.1 404");
+}
+
+#[tokio::test]
+async fn a_download_under_way_survives_a_trap() {
+    const SIZE: usize = 32 << 20;
+    let server = TestServer::start_hostile().await;
+    let mut transfer = connect(&server).await;
+    let head =
+        format!("PUT /object HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {SIZE}\r\n\r\n");
+    transfer.write_all(head.as_bytes()).await.unwrap();
+    transfer.write_all(&vec![7; SIZE]).await.unwrap();
+    let mut first = vec![0; 4096];
+    transfer.read_exact(&mut first).await.unwrap();
+    assert!(first.starts_with(b"HTTP/1.1 200"));
+
+    assert_eq!(server.get("/trap").await.status, StatusCode::NOT_FOUND);
+
+    let mut rest = Vec::new();
+    tokio::time::timeout(PATIENCE, transfer.read_to_end(&mut rest)).await.expect("an end in time").unwrap();
+    let head_bytes = first.windows(4).position(|w| w == b"\r\n\r\n").expect("the end of the head") + 4;
+    assert_eq!(first.len() - head_bytes + rest.len(), SIZE);
+    assert!(rest.iter().all(|byte| *byte == 7));
+}
+
+#[tokio::test]
+async fn a_component_of_another_world_is_refused_at_the_start() {
+    let engine = larder::engine::Engine::start().unwrap();
+    let refused = engine.load(b"\0asm\x01\0\0\0", None, larder::engine::Limits::default());
+    assert!(matches!(refused.err(), Some(larder::engine::LoadError::Component(_))));
+}
+
+async fn connect(server: &TestServer) -> TcpStream {
+    let address = server.base.strip_prefix("http://").unwrap();
+    tokio::time::timeout(Duration::from_secs(10), TcpStream::connect(address)).await.unwrap().unwrap()
+}

@@ -1,0 +1,151 @@
+//! The three calls of the cache service (protocol reference, section 1).
+
+use serde_json::json;
+
+use super::session::Session;
+
+pub async fn a_miss_is_200_with_ok_false(session: &Session) {
+    let token = session.main();
+    assert_eq!(session.lookup(&token, "nothing", &["no"]).await, json!({ "ok": false }));
+    let answer = session
+        .raw_call("GetCacheEntryDownloadURL", &token, "application/protobuf", &b"\x12\x01k\x22\x01v"[..])
+        .await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+    assert_eq!(answer.header("content-type"), "application/protobuf");
+}
+
+pub async fn what_is_saved_is_found_in_json(session: &Session) {
+    let token = session.main();
+    let id = session.save(&token, "key", b"content").await;
+    assert!(id.bytes().all(|byte| byte.is_ascii_digit()));
+    assert_eq!(session.matched(&token, "key", &[]).await.as_deref(), Some("key"));
+    assert_eq!(&session.content(&token, "key").await[..], b"content");
+    // As wireit and go-actions-cache write it.
+    let url = session.reserve(&token, "camel").await;
+    session.put(&url, b"12345").await;
+    let message = json!({ "key": "camel", "version": "v", "sizeBytes": 5, "metadata": null, "unknown": [1] });
+    let answer = session.call("FinalizeCacheEntryUpload", &token, &message).await;
+    assert_eq!(answer.json()["ok"], true, "{}", answer.text());
+    let message = json!({ "key": "cam", "version": "v", "restoreKeys": null });
+    assert_eq!(
+        session.call("GetCacheEntryDownloadURL", &token, &message).await.json()["matched_key"],
+        "camel"
+    );
+}
+
+pub async fn what_is_saved_is_found_in_protobuf(session: &Session) {
+    let token = session.main();
+    let call = async |name: &str, body: &'static [u8]| {
+        let answer = session.raw_call(name, &token, "application/protobuf", body).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/protobuf"));
+        answer.body
+    };
+    let created = call("CreateCacheEntry", b"\x12\x01k\x1a\x01v").await;
+    assert_eq!(&created[..3], b"\x08\x01\x12");
+    let url =
+        std::str::from_utf8(&created[created.windows(4).position(|w| w == b"http").unwrap()..]).unwrap();
+    assert_eq!(session.put(url, b"12345").await.status.as_u16(), 201);
+    let finalized = call("FinalizeCacheEntryUpload", b"\x12\x01k\x18\x05\x22\x01v").await;
+    assert_eq!(&finalized[..3], b"\x08\x01\x10");
+    let found = call("GetCacheEntryDownloadURL", b"\x12\x01k\x22\x01v").await;
+    assert!(found.starts_with(b"\x08\x01\x12") && found.ends_with(b"\x1a\x01k"));
+}
+
+pub async fn a_key_that_exists_is_refused_with_409(session: &Session) {
+    let token = session.main();
+    session.save(&token, "key", b"content").await;
+    for token in [token, session.token(&[("refs/heads/main", 3), ("other", 1)])] {
+        let answer = session.create(&token, "key").await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (409, &json!("already_exists")));
+        assert!(answer.json()["msg"].as_str().unwrap().contains("already exists"));
+    }
+}
+
+pub async fn a_reservation_is_given_again_to_its_owner_and_to_nobody_else(session: &Session) {
+    let (owner, other) = (session.main(), session.token(&[("refs/heads/main", 3), ("other", 1)]));
+    let first = session.reserve(&owner, "key").await;
+    let path = |url: &str| url.split('?').next().unwrap().to_owned();
+    assert_eq!(path(&session.reserve(&owner, "key").await), path(&first));
+    let answer = session.create(&other, "key").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (409, &json!("already_exists")));
+    assert_eq!(session.matched(&owner, "key", &[]).await, None, "a reservation is no entry");
+}
+
+pub async fn finalize_is_idempotent_and_checks_the_size(session: &Session) {
+    let token = session.main();
+    assert_eq!(session.finalize(&token, "nothing", 1).await.status.as_u16(), 404);
+    let id = session.save(&token, "key", b"content").await;
+    assert_eq!(session.finish(&token, "key", 7).await, id);
+    assert!(session.finalize(&token, "key", 8).await.status.is_client_error());
+    assert_eq!(session.matched(&token, "key", &[]).await.as_deref(), Some("key"));
+
+    let url = session.reserve(&token, "short").await;
+    session.put(&url, b"content").await;
+    assert_eq!(session.finalize(&token, "short", 8).await.status.as_u16(), 400);
+    assert_eq!(session.matched(&token, "short", &[]).await, None);
+    session.save(&token, "short", b"once more").await;
+}
+
+pub async fn bad_calls_are_400_in_json(session: &Session) {
+    let token = session.main();
+    let long = json!({ "key": "k".repeat(4000), "version": "v" }).to_string();
+    let cases: &[(&str, &str)] = &[
+        ("application/json", ""),
+        ("application/json", "null"),
+        ("application/json", "[]"),
+        ("application/json", "{"),
+        ("application/json", "{\"key\":1,\"version\":\"v\"}"),
+        ("application/json", "{\"key\":\"\",\"version\":\"v\"}"),
+        ("application/json", "{\"version\":\"v\"}"),
+        ("application/json", "{\"key\":\"k\"}"),
+        ("application/json", "{\"key\":\"k\\u0000\",\"version\":\"v\"}"),
+        ("application/json", &long),
+        ("application/protobuf", "\x12\x05k"),
+        ("application/protobuf", "{\"key\":\"k\",\"version\":\"v\"}"),
+        ("text/html", "{\"key\":\"k\",\"version\":\"v\"}"),
+    ];
+    for name in ["CreateCacheEntry", "FinalizeCacheEntryUpload", "GetCacheEntryDownloadURL"] {
+        for (kind, body) in cases {
+            let answer = session.raw_call(name, &token, kind, body.to_string()).await;
+            assert_eq!(answer.status.as_u16(), 400, "{name} {kind} {body:.40}: {}", answer.text());
+            assert_eq!(answer.header("content-type"), "application/json");
+            assert!(answer.json()["code"].is_string() && answer.json()["msg"].is_string());
+        }
+    }
+    let huge = vec![b' '; 2 << 20];
+    let answer = session.raw_call("CreateCacheEntry", &token, "application/json", huge).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (400, "application/json"));
+}
+
+pub async fn unknown_calls_are_bad_routes_in_json(session: &Session) {
+    let token = session.main();
+    for name in ["DeleteCacheEntry", "ListCacheEntries", "Nothing", ""] {
+        let answer = session.raw_call(name, &token, "application/json", "{}").await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (404, &json!("bad_route")), "{name}");
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+}
+
+pub async fn a_token_without_write_scope_is_refused_as_each_client_understands(session: &Session) {
+    let reader = session.token(&[("refs/heads/main", 1)]);
+    let answer = session.create(&reader, "key").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (403, &json!("permission_denied")));
+    assert!(answer.json()["msg"].as_str().unwrap().starts_with("cache write denied:"));
+
+    let bearer = format!("Bearer {reader}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("user-agent", "@actions/cache-6.3.0"),
+    ];
+    let path = "/twirp/github.actions.results.api.v1.CacheService/CreateCacheEntry";
+    let answer = session.send("POST", path, &headers, "{\"key\":\"key\",\"version\":\"v\"}").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["ok"]), (200, &json!(false)));
+    assert!(answer.json()["message"].as_str().unwrap().starts_with("cache write denied:"));
+
+    let writer = session.token(&[("refs/heads/main", 2)]);
+    let message = json!({ "key": "key", "version": "v" });
+    let answer = session.call("GetCacheEntryDownloadURL", &writer, &message).await;
+    assert_eq!(answer.status.as_u16(), 403);
+    assert!(answer.json()["msg"].as_str().unwrap().contains("cache read denied:"));
+}

@@ -1,0 +1,169 @@
+//! A client of the protocol, in steps.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use base64::Engine as _;
+use bytes::Bytes;
+use larder_tests::Answer;
+use serde_json::{Value, json};
+
+use super::targets::Target;
+
+const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
+
+/// A target, and a repository of its own in it.
+pub struct Session {
+    target: Target,
+    pub repository: String,
+}
+
+impl Session {
+    pub fn new(target: Target) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let repository = format!("{}{:04}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        Self { target, repository }
+    }
+
+    /// A token of this session's repository.
+    pub fn token(&self, scopes: &[(&str, u8)]) -> String {
+        self.target.token(&self.repository, scopes)
+    }
+
+    /// A token that may read and write the scope `main`.
+    pub fn main(&self) -> String {
+        self.token(&[("refs/heads/main", 3)])
+    }
+
+    pub fn token_of(&self, repository: &str, scopes: &[(&str, u8)]) -> String {
+        self.target.token(repository, scopes)
+    }
+
+    pub async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        self.target.send(method, target, headers, body.into()).await
+    }
+
+    /// Makes a call of the cache service with any body.
+    pub async fn raw_call(&self, name: &str, token: &str, kind: &str, body: impl Into<Bytes>) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
+        self.send("POST", &format!("{SERVICE}/{name}"), &headers, body).await
+    }
+
+    /// Makes a call of the cache service in JSON.
+    pub async fn call(&self, name: &str, token: &str, message: &Value) -> Answer {
+        let answer = self.raw_call(name, token, "application/json", message.to_string()).await;
+        assert_eq!(answer.header("content-type"), "application/json", "{name}");
+        answer
+    }
+
+    pub async fn create(&self, token: &str, key: &str) -> Answer {
+        self.call("CreateCacheEntry", token, &json!({ "key": key, "version": "v" })).await
+    }
+
+    /// Reserves a key that is free and returns the upload URL.
+    pub async fn reserve(&self, token: &str, key: &str) -> String {
+        let answer = self.create(token, key).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["ok"]), (200, &json!(true)), "{}", answer.text());
+        answer.json()["signed_upload_url"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn finalize(&self, token: &str, key: &str, size: usize) -> Answer {
+        let message = json!({ "key": key, "version": "v", "size_bytes": size.to_string() });
+        self.call("FinalizeCacheEntryUpload", token, &message).await
+    }
+
+    /// Finalizes what was uploaded and returns the entry's id.
+    pub async fn finish(&self, token: &str, key: &str, size: usize) -> String {
+        let answer = self.finalize(token, key, size).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["ok"]), (200, &json!(true)), "{}", answer.text());
+        answer.json()["entry_id"].as_str().expect("a string of digits").to_owned()
+    }
+
+    /// Saves an entry from end to end.
+    pub async fn save(&self, token: &str, key: &str, content: &[u8]) -> String {
+        let url = self.reserve(token, key).await;
+        assert_eq!(self.put(&url, content).await.status.as_u16(), 201);
+        self.finish(token, key, content.len()).await
+    }
+
+    pub async fn lookup(&self, token: &str, key: &str, restore_keys: &[&str]) -> Value {
+        let message = json!({ "key": key, "version": "v", "restore_keys": restore_keys });
+        let answer = self.call("GetCacheEntryDownloadURL", token, &message).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// The key that a lookup matches, or nothing.
+    pub async fn matched(&self, token: &str, key: &str, restore_keys: &[&str]) -> Option<String> {
+        let found = self.lookup(token, key, restore_keys).await;
+        found["ok"].as_bool().unwrap().then(|| found["matched_key"].as_str().unwrap().to_owned())
+    }
+
+    /// The download URL of an entry that is there.
+    pub async fn url(&self, token: &str, key: &str) -> String {
+        self.lookup(token, key, &[]).await["signed_download_url"].as_str().expect("a hit").to_owned()
+    }
+
+    /// The content of an entry that is there.
+    pub async fn content(&self, token: &str, key: &str) -> Bytes {
+        let answer = self.send("GET", &self.url(token, key).await, &[], "").await;
+        assert_eq!(answer.status.as_u16(), 200);
+        answer.body
+    }
+
+    pub async fn put(&self, url: &str, content: &[u8]) -> Answer {
+        self.blob(url, &[("x-ms-blob-type", "BlockBlob")], content).await
+    }
+
+    pub async fn put_block(&self, url: &str, id: &str, content: &[u8]) -> Answer {
+        self.blob(&format!("{url}&comp=block&blockid={}", encoded(id)), &[], content).await
+    }
+
+    pub async fn put_list(&self, url: &str, ids: &[&str]) -> Answer {
+        let latest: String = ids.iter().map(|id| format!("<Latest>{}</Latest>", base64(id))).collect();
+        self.put_xml(
+            url,
+            &format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{latest}</BlockList>"),
+        )
+        .await
+    }
+
+    pub async fn put_xml(&self, url: &str, list: &str) -> Answer {
+        self.blob(&format!("{url}&comp=blocklist"), &[("content-type", "application/xml")], list.as_bytes())
+            .await
+    }
+
+    /// Every answer about a blob has a request id, and every error says what it is, in XML.
+    pub async fn blob(&self, url: &str, headers: &[(&str, &str)], content: &[u8]) -> Answer {
+        let answer = self.send("PUT", url, headers, content.to_vec()).await;
+        assert!(!answer.header("x-ms-request-id").is_empty());
+        if answer.status.is_client_error() {
+            assert_is_azure_error(&answer);
+        } else {
+            assert_eq!((answer.status.as_u16(), answer.body.len()), (201, 0));
+        }
+        answer
+    }
+}
+
+pub fn assert_is_azure_error(answer: &Answer) {
+    assert_eq!(answer.header("content-type"), "application/xml");
+    let code = answer.header("x-ms-error-code");
+    assert!(!code.is_empty() && answer.text().contains(&format!("<Code>{code}</Code>")), "{}", answer.text());
+}
+
+/// A block id as clients send it in a list.
+pub fn base64(id: &str) -> String {
+    base64::engine::general_purpose::STANDARD.encode(id)
+}
+
+/// A block id as clients send it in a URL.
+fn encoded(id: &str) -> String {
+    base64(id).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
+}

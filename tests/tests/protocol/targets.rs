@@ -1,0 +1,85 @@
+//! What the table runs against.
+
+use bytes::Bytes;
+use larder_guest::fake::{FakeHost, FakeRequest, claims};
+use larder_tests::{Answer, PATIENCE, TestServer};
+
+/// A server of some kind.
+pub enum Target {
+    /// The policy, compiled natively, with a host in memory.
+    Native(FakeHost),
+    /// The built component in the real server.
+    Server(Box<TestServer>),
+    /// A server that somebody else runs.
+    Running(larder_tests::RemoteServer),
+}
+
+pub fn native() -> Target {
+    Target::Native(FakeHost::new())
+}
+
+pub async fn server() -> Target {
+    Target::Server(Box::new(TestServer::start(&[]).await))
+}
+
+pub fn running() -> Option<Target> {
+    larder_tests::RemoteServer::from_environment().map(Target::Running)
+}
+
+impl Target {
+    /// Makes a token for these scopes: name and permission bits.
+    pub fn token(&self, repository: &str, scopes: &[(&str, u8)]) -> String {
+        match self {
+            Self::Native(host) => native_token(host, repository, scopes),
+            Self::Server(_) => larder_tests::token(repository, scopes),
+            Self::Running(server) => server.token(repository, scopes),
+        }
+    }
+
+    pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+        match self {
+            Self::Native(host) => send_natively(host, method, target, headers, &body),
+            Self::Server(server) => server.send(method, target, headers, body).await,
+            Self::Running(server) => {
+                tokio::time::timeout(PATIENCE, server.send(method, target, headers, body))
+                    .await
+                    .expect("an answer")
+            }
+        }
+    }
+}
+
+fn native_token(host: &FakeHost, repository: &str, scopes: &[(&str, u8)]) -> String {
+    let rights = |bits: u8| ["", "r", "w", "rw"][usize::from(bits)];
+    let scopes: Vec<String> = scopes.iter().map(|(name, bits)| format!("{name}={}", rights(*bits))).collect();
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let token = format!("{repository} {scopes:?}");
+    host.set_token(&token, Ok(claims(repository, &token, &scopes)));
+    token
+}
+
+fn send_natively(
+    host: &FakeHost,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &Bytes,
+) -> Answer {
+    let mut request = FakeRequest::new(method, target);
+    for (name, value) in headers {
+        request = match value.strip_prefix("Bearer ") {
+            Some(token) if *name == "authorization" => request.token(token),
+            _ => request.header(name, value),
+        };
+    }
+    let answer = host.send(request.body(body));
+    let mut map = http::HeaderMap::new();
+    for (name, value) in &answer.headers {
+        map.append(http::HeaderName::try_from(name).unwrap(), http::HeaderValue::try_from(value).unwrap());
+    }
+    let body = if method == "HEAD" { Bytes::new() } else { Bytes::from(answer.body) };
+    if !map.contains_key("content-length") {
+        map.insert("content-length", http::HeaderValue::from(body.len()));
+    }
+    Answer { status: http::StatusCode::from_u16(answer.status).unwrap(), headers: map, body }
+}
