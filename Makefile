@@ -1,0 +1,47 @@
+# The commands of the project. CARGO_TARGET_DIR moves all build products, as for cargo.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Where rustup puts cargo and Debian puts nginx, for shells that do not look there.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+LARDER := $(TARGET_DIR)/release/larder
+# One profile for everything: the heavy dependencies are compiled once.
+CARGO_FLAGS := --release --locked
+
+.PHONY: help serve build test lint unit e2e bench toolchain
+
+help: ## Show the commands
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: build ## Build, then run the server on the embedded default (ARGS="…" for more arguments)
+	exec $(LARDER) serve $(ARGS)
+
+build: toolchain ## Build the server, its policy component inside
+	cargo build $(CARGO_FLAGS)
+
+test: lint unit e2e ## Run all checks and tests
+
+lint: toolchain ## Check formatting, lints and documentation
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
+
+unit: toolchain ## Run the Rust tests
+	cargo test $(CARGO_FLAGS) --workspace
+
+e2e: build ## Run the suite of real clients against the built server
+	@tests/scripts/need.sh node npm zstd
+	tests/scripts/e2e.sh
+
+bench: build ## Measure against a bare hyper server and against nginx (ARGS="…", see tests/bench/README.md)
+	@tests/scripts/need.sh python3 wrk nginx
+	cargo build $(CARGO_FLAGS) -p larder-bench-bare
+	python3 -B tests/bench/bench.py $(ARGS)
+
+toolchain: ## Install what the build needs and lacks
+	@tests/scripts/toolchain.sh
