@@ -1,8 +1,8 @@
 //! The index in an embedded SQLite database.
 //!
 //! Called through the [`Index`] trait. The database is one file (and the two that SQLite puts beside it) on a local disk;
-//! several processes on the same machine may use it at once. Reads happen in place ([`reader`]), changes on one thread
-//! ([`writer`]).
+//! several processes on the same machine may use it at once. Reads happen in place (`reader.rs`), changes on one thread
+//! (`writer.rs`).
 
 mod changes;
 mod find;
