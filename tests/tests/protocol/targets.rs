@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use larder_guest::fake::{FakeHost, FakeRequest, claims};
-use larder_tests::{Answer, PATIENCE, TestServer};
+use larder_tests::{Answer, TestServer};
 
 /// A server of some kind.
 pub enum Target {
@@ -11,6 +11,7 @@ pub enum Target {
     /// The built component in the real server.
     Server(Box<TestServer>),
     /// A server that somebody else runs.
+    #[cfg(feature = "running-server")]
     Running(larder_tests::RemoteServer),
 }
 
@@ -22,8 +23,9 @@ pub async fn server() -> Target {
     Target::Server(Box::new(TestServer::start(&[]).await))
 }
 
-pub fn running() -> Option<Target> {
-    larder_tests::RemoteServer::from_environment().map(Target::Running)
+#[cfg(feature = "running-server")]
+pub fn running() -> Target {
+    Target::Running(larder_tests::RemoteServer::from_environment().expect("LARDER_TEST_URL"))
 }
 
 impl Target {
@@ -32,6 +34,7 @@ impl Target {
         match self {
             Self::Native(host) => native_token(host, repository, scopes),
             Self::Server(_) => larder_tests::token(repository, scopes),
+            #[cfg(feature = "running-server")]
             Self::Running(server) => server.token(repository, scopes),
         }
     }
@@ -40,8 +43,9 @@ impl Target {
         match self {
             Self::Native(host) => send_natively(host, method, target, headers, &body),
             Self::Server(server) => server.send(method, target, headers, body).await,
+            #[cfg(feature = "running-server")]
             Self::Running(server) => {
-                tokio::time::timeout(PATIENCE, server.send(method, target, headers, body))
+                tokio::time::timeout(larder_tests::PATIENCE, server.send(method, target, headers, body))
                     .await
                     .expect("an answer")
             }
