@@ -7,7 +7,7 @@ use larder_tests::{Answer, TestServer};
 /// A server of some kind.
 pub enum Target {
     /// The policy, compiled natively, with a host in memory.
-    Native(FakeHost),
+    Native(Box<FakeHost>),
     /// The built component in the real server.
     Server(Box<TestServer>),
     /// A server that somebody else runs.
@@ -16,7 +16,7 @@ pub enum Target {
 }
 
 pub fn native() -> Target {
-    Target::Native(FakeHost::new())
+    Target::Native(Box::default())
 }
 
 pub async fn server() -> Target {
