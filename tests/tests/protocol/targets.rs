@@ -12,7 +12,7 @@ pub enum Target {
     Server(Box<TestServer>),
     /// A server that somebody else runs.
     #[cfg(feature = "running-server")]
-    Running(larder_tests::RemoteServer),
+    Running(Box<larder_tests::RemoteServer>),
 }
 
 pub fn native() -> Target {
@@ -25,7 +25,7 @@ pub async fn server() -> Target {
 
 #[cfg(feature = "running-server")]
 pub fn running() -> Target {
-    Target::Running(larder_tests::RemoteServer::from_environment().expect("LARDER_TEST_URL"))
+    Target::Running(Box::new(larder_tests::RemoteServer::from_environment().expect("LARDER_TEST_URL")))
 }
 
 impl Target {
