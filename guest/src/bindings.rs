@@ -23,8 +23,8 @@ use wit::exports::larder::cache::{handler, retention};
 use wit::larder::cache::{auth, db, http, log, settings, storage, types};
 
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, ByteRange, Claims, DbError, Entry, Host, HttpError, Level, Probe,
-    Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, DbError, Entry, Host, HttpError, Level,
+    Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
 };
 
 /// The imports of the running component.
@@ -126,6 +126,20 @@ impl Host for Imports {
         storage::commit(upload, block_ids).await.map(Into::into).map_err(Into::into)
     }
 
+    async fn blocks(&self, upload: String) -> Result<Vec<Block>, StorageError> {
+        let blocks = storage::blocks(upload).await;
+        blocks.map(|blocks| blocks.into_iter().map(Into::into).collect()).map_err(Into::into)
+    }
+
+    async fn presign(
+        &self,
+        object: String,
+        size_bytes: u64,
+        lifetime_ms: u64,
+    ) -> Result<Option<String>, StorageError> {
+        storage::presign(object, size_bytes, lifetime_ms).await.map_err(Into::into)
+    }
+
     async fn discard(&self, upload: String) -> Result<(), StorageError> {
         storage::discard(upload).await.map_err(Into::into)
     }
@@ -163,6 +177,10 @@ impl Host for Imports {
 
     async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError> {
         db::get_upload(name).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
+    }
+
+    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, DbError> {
+        db::get_upload_by_id(id).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
     }
 
     async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, DbError> {

@@ -113,6 +113,8 @@ pub struct Settings {
     pub unused_entry_ms: Option<u64>,
     /// The largest entry.
     pub max_entry_bytes: Option<u64>,
+    /// Clients may be given URLs of the storage itself.
+    pub direct_downloads: bool,
 }
 
 /// Why a request's token does not count (`auth.error`).
@@ -204,6 +206,15 @@ impl fmt::Display for StorageError {
 pub struct Stored {
     /// Its name.
     pub object: String,
+    /// Its length.
+    pub size_bytes: u64,
+}
+
+/// A block that is staged in an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The client's id.
+    pub id: String,
     /// Its length.
     pub size_bytes: u64,
 }
@@ -373,6 +384,15 @@ pub trait Host {
     ) -> Result<u64, StorageError>;
     /// `storage.commit`.
     async fn commit(&self, upload: String, block_ids: Vec<String>) -> Result<Stored, StorageError>;
+    /// `storage.blocks`.
+    async fn blocks(&self, upload: String) -> Result<Vec<Block>, StorageError>;
+    /// `storage.presign`.
+    async fn presign(
+        &self,
+        object: String,
+        size_bytes: u64,
+        lifetime_ms: u64,
+    ) -> Result<Option<String>, StorageError>;
     /// `storage.discard`.
     async fn discard(&self, upload: String) -> Result<(), StorageError>;
     /// `storage.remove`.
@@ -398,6 +418,8 @@ pub trait Host {
     ) -> Result<Reservation, DbError>;
     /// `db.get-upload`.
     async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError>;
+    /// `db.get-upload-by-id`.
+    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, DbError>;
     /// `db.find-upload`.
     async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, DbError>;
     /// `db.attach`.

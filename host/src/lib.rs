@@ -23,6 +23,8 @@ mod start;
 pub mod storage;
 pub mod sweep;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 
 pub use interfaces::retention::{Candidate, ContentState};
 pub use start::{Larder, StartError, start};

@@ -25,6 +25,8 @@ pub struct PolicySettings {
     pub unused_entry_ms: Option<u64>,
     /// Largest entry, in bytes.
     pub max_entry_bytes: Option<u64>,
+    /// Clients may be given URLs of the storage itself.
+    pub direct_downloads: bool,
 }
 
 /// Everything behind the interfaces. All but the forwarder is shared by all threads.

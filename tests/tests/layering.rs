@@ -8,10 +8,16 @@ use std::{
 };
 
 /// A crate or module, and the folders of the host in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 5] = [
+const MAY_NAME: [(&str, &[&str]); 11] = [
     ("wasmtime", &["engine", "interfaces"]),
     ("rusqlite", &["index/sqlite"]),
     ("refinery", &["index/sqlite"]),
+    ("sqlx", &["index/sql"]),
+    ("aws_sdk_", &["storage/s3"]),
+    ("aws_config", &["storage/s3"]),
+    ("google_cloud_", &["storage/gcs"]),
+    ("gcloud_storage", &["storage/gcs"]),
+    ("object_store", &["storage/azblob"]),
     ("jsonwebtoken", &["auth"]),
     ("std::env::", &["config"]),
 ];
@@ -40,6 +46,7 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 fn is_test(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
         || path.ends_with("conformance.rs")
+        || path.ends_with("testing.rs")
 }
 
 /// The lines of code: no comments.

@@ -49,8 +49,16 @@ impl From<settings::Settings> for ports::Settings {
             idle_upload_ms,
             unused_entry_ms,
             max_entry_bytes,
+            direct_downloads,
         } = from;
-        Self { upload_url_ms, download_url_ms, idle_upload_ms, unused_entry_ms, max_entry_bytes }
+        Self {
+            upload_url_ms,
+            download_url_ms,
+            idle_upload_ms,
+            unused_entry_ms,
+            max_entry_bytes,
+            direct_downloads,
+        }
     }
 }
 
@@ -103,6 +111,12 @@ impl From<storage::Error> for ports::StorageError {
 impl From<storage::Stored> for ports::Stored {
     fn from(storage::Stored { object, size_bytes }: storage::Stored) -> Self {
         Self { object, size_bytes }
+    }
+}
+
+impl From<storage::Block> for ports::Block {
+    fn from(storage::Block { id, size_bytes }: storage::Block) -> Self {
+        Self { id, size_bytes }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{FakeHost, FakeIncoming, FakeUpstream, Fault, LogLine, auth};
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, ByteRange, Claims, DbError, Entry, Host, HttpError, Level, Probe,
-    Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, DbError, Entry, Host, HttpError, Level,
+    Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
 };
 
 /// Most probes and skipped ids that `db.find` takes.
@@ -131,6 +131,26 @@ impl Host for FakeHost {
         self.storage.borrow_mut().commit(upload, block_ids)
     }
 
+    async fn blocks(&self, upload: String) -> Result<Vec<Block>, StorageError> {
+        self.storage_call("storage.blocks")?;
+        Ok(self.storage.borrow().blocks(&upload))
+    }
+
+    async fn presign(
+        &self,
+        object: String,
+        size_bytes: u64,
+        lifetime_ms: u64,
+    ) -> Result<Option<String>, StorageError> {
+        self.storage_call("storage.presign")?;
+        match self.storage.borrow().objects.get(&object) {
+            Some(content) if content.len() as u64 == size_bytes => {
+                Ok(Some(format!("https://bucket.test/{object}?lifetime-ms={lifetime_ms}")))
+            }
+            _ => Err(StorageError::NotFound),
+        }
+    }
+
     async fn discard(&self, upload: String) -> Result<(), StorageError> {
         self.storage_call("storage.discard")?;
         self.storage.borrow_mut().staged.remove(&upload);
@@ -176,6 +196,11 @@ impl Host for FakeHost {
     async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError> {
         self.db_call("db.get-upload")?;
         Ok(self.db.borrow().get_upload(&name))
+    }
+
+    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, DbError> {
+        self.db_call("db.get-upload-by-id")?;
+        Ok(self.db.borrow().uploads.get(&id).cloned())
     }
 
     async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, DbError> {

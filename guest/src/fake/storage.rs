@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ports::{StorageError, Stored};
+use crate::ports::{Block, StorageError, Stored};
 
 #[derive(Default)]
 pub(super) struct Store {
@@ -39,6 +39,11 @@ impl Store {
         let length = content.len() as u64;
         staging.blocks.insert(id, content);
         Ok(length)
+    }
+
+    pub(super) fn blocks(&self, upload: &str) -> Vec<Block> {
+        let blocks = self.staged.get(upload).into_iter().flat_map(|staging| &staging.blocks);
+        blocks.map(|(id, content)| Block { id: id.clone(), size_bytes: content.len() as u64 }).collect()
     }
 
     pub(super) fn commit(&mut self, upload: String, ids: Vec<String>) -> Result<Stored, StorageError> {

@@ -182,6 +182,9 @@ pub trait Index: Send + Sync + 'static {
     /// Returns the upload with this name.
     async fn get_upload(&self, name: &UploadName) -> Result<Option<Upload>, IndexError>;
 
+    /// Returns the upload with this number.
+    async fn get_upload_by_id(&self, id: UploadId) -> Result<Option<Upload>, IndexError>;
+
     /// Returns the upload in this slot.
     async fn find_upload(&self, slot: &Slot) -> Result<Option<Upload>, IndexError>;
 

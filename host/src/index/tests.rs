@@ -292,6 +292,8 @@ impl Run<'_> {
         for upload in self.model.uploads.values() {
             let by_name = self.index.get_upload(&upload.name).await.unwrap();
             assert_eq!(by_name.as_ref(), Some(upload));
+            let by_id = self.index.get_upload_by_id(upload.id).await.unwrap();
+            assert_eq!(by_id.as_ref(), Some(upload));
             let by_slot = self.index.find_upload(&upload.slot).await.unwrap();
             assert_eq!(by_slot.as_ref(), Some(upload));
         }

@@ -70,6 +70,11 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(found.map(|upload| upload.as_ref().map(Into::into)).map_err(Into::into))
     }
 
+    async fn get_upload_by_id(accessor: &Accessor<State, Self>, id: u64) -> Answer<Option<wit::Upload>> {
+        let found = services(accessor).index.get_upload_by_id(UploadId(id)).await;
+        Ok(found.map(|upload| upload.as_ref().map(Into::into)).map_err(Into::into))
+    }
+
     async fn find_upload(accessor: &Accessor<State, Self>, slot: wit::Slot) -> Answer<Option<wit::Upload>> {
         let slot = checked_slot(slot)?;
         let found = services(accessor).index.find_upload(&slot).await;

@@ -1,7 +1,7 @@
 //! `larder:cache/storage`: objects and blocks. The bytes go from the request's body to the driver, and from the driver to the
 //! socket, past the component.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use wasmtime::component::{Accessor, HasSelf, Resource};
@@ -16,8 +16,11 @@ use crate::{
     },
     interfaces::types::{Body, Incoming, Object},
     services::Services,
-    storage::{BlockId, MAX_BLOCKS, ObjectName, Source, StorageError, Stored, UploadName},
+    storage::{BlockId, MAX_BLOCKS, ObjectName, Source, StagedBlock, StorageError, Stored, UploadName},
 };
+
+/// Longest time for which a URL of the storage itself is good: what a component can ask for is limited.
+const MAX_PRESIGN_MS: u64 = 24 * 60 * 60 * 1000;
 
 type Answer<T> = wasmtime::Result<Result<T, wit::Error>>;
 
@@ -97,6 +100,23 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(services.storage.commit(&upload, &ids).await.map(Into::into).map_err(Into::into))
     }
 
+    async fn blocks(accessor: &Accessor<State, Self>, upload: String) -> Answer<Vec<wit::Block>> {
+        let Ok(upload) = UploadName::parse(upload) else { return Ok(Ok(Vec::new())) };
+        let blocks = services(accessor).storage.blocks(&upload).await;
+        Ok(blocks.map(|blocks| blocks.into_iter().map(Into::into).collect()).map_err(Into::into))
+    }
+
+    async fn presign(
+        accessor: &Accessor<State, Self>,
+        object: String,
+        size_bytes: u64,
+        lifetime_ms: u64,
+    ) -> Answer<Option<String>> {
+        let object = object_name(object)?;
+        let lifetime = Duration::from_millis(lifetime_ms.min(MAX_PRESIGN_MS));
+        Ok(services(accessor).storage.presign(&object, size_bytes, lifetime).await.map_err(Into::into))
+    }
+
     async fn discard(accessor: &Accessor<State, Self>, upload: String) -> Answer<()> {
         let Ok(upload) = UploadName::parse(upload) else { return Ok(Ok(())) };
         Ok(services(accessor).storage.discard(&upload).await.map_err(Into::into))
@@ -137,6 +157,12 @@ impl Source {
         let chunks =
             self.chunks.inspect(move |_| services.recency.upload_active(&upload, services.clock.now_ms()));
         Self { length: self.length, chunks: chunks.boxed() }
+    }
+}
+
+impl From<StagedBlock> for wit::Block {
+    fn from(block: StagedBlock) -> Self {
+        Self { id: block.id.to_string(), size_bytes: block.size_bytes }
     }
 }
 

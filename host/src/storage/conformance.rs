@@ -200,6 +200,7 @@ macro_rules! storage_conformance {
             commit_again_with_another_list_is_invalid,
             concurrent_commits_return_one_object,
             many_small_blocks_commit,
+            blocks_tells_what_is_complete_until_the_discard,
             discard_forgets_the_blocks,
             discard_keeps_what_was_committed,
             discard_is_harmless_where_there_is_nothing,

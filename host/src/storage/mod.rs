@@ -5,6 +5,7 @@
 //! has a conformance test that runs on every driver. Called by `interfaces/storage.rs` (for the guest) and by the sweep.
 //! Knows nothing of HTTP, of WIT types, of the index, or of what an object is for.
 
+pub mod bucket;
 pub mod budget;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -12,7 +13,7 @@ pub mod fs;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -169,6 +170,15 @@ pub struct Stored {
     pub size_bytes: u64,
 }
 
+/// A block that is staged in an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedBlock {
+    /// The client's id.
+    pub id: BlockId,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
 /// What a listing says of an object or an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<Name> {
@@ -219,6 +229,22 @@ pub trait Storage: Send + Sync + 'static {
     /// empty object. No content is copied through the process. A repeat with the same list returns the same object, also
     /// after a restart; with another list it is [`StorageError::Invalid`].
     async fn commit(&self, upload: &UploadName, ids: &[BlockId]) -> Result<Stored, StorageError>;
+
+    /// Returns the complete blocks of an upload, each id once, in no order; none where nothing is staged. After
+    /// [`Self::commit`] they are still told, until [`Self::discard`].
+    async fn blocks(&self, upload: &UploadName) -> Result<Vec<StagedBlock>, StorageError>;
+
+    /// Returns a URL at which a client gets an object of `size_bytes` from the storage itself, for so long; `None` where
+    /// this driver, or this object, has none. An object that is gone or of another size is [`StorageError::NotFound`], in
+    /// drivers that have such URLs.
+    async fn presign(
+        &self,
+        _object: &ObjectName,
+        _size_bytes: u64,
+        _lifetime: Duration,
+    ) -> Result<Option<String>, StorageError> {
+        Ok(None)
+    }
 
     /// Forgets what is staged in an upload. A committed object stays. Harmless where there is nothing.
     async fn discard(&self, upload: &UploadName) -> Result<(), StorageError>;

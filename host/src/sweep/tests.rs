@@ -58,6 +58,7 @@ impl Fixture {
                 idle_upload_ms: 5 * MINUTE_MS,
                 unused_entry_ms: Some(90 * DAY_MS),
                 max_entry_bytes: None,
+                direct_downloads: false,
             },
             upstream: None,
             forwarder: None,

@@ -16,6 +16,8 @@ pub(in crate::index) async fn reserving_a_free_slot_makes_an_upload(case: &Case)
     assert_eq!((&upload.slot, &*upload.owner), (&slot, "fingerprint"));
     assert_eq!((upload.created_ms, upload.active_ms), (1_000, 1_000));
     assert_eq!(upload.attachment, None);
+    let by_id = case.index.get_upload_by_id(upload.id).await.unwrap();
+    assert_eq!(by_id.as_ref(), Some(&upload));
     let by_name = case.index.get_upload(&upload.name).await.unwrap();
     assert_eq!(by_name.as_ref(), Some(&upload));
     let by_slot = case.index.find_upload(&slot).await.unwrap();

@@ -144,6 +144,10 @@ impl Index for SqliteIndex {
         self.read("reading an upload", |conn| queries::upload_by_name(conn, name))
     }
 
+    async fn get_upload_by_id(&self, id: UploadId) -> Result<Option<Upload>, IndexError> {
+        self.read("reading an upload", |conn| queries::upload_by_id(conn, id))
+    }
+
     async fn find_upload(&self, slot: &Slot) -> Result<Option<Upload>, IndexError> {
         self.read("looking for an upload", |conn| queries::upload_by_slot(conn, slot))
     }

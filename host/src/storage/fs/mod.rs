@@ -34,7 +34,8 @@ use self::{
     uploads::Uploads,
 };
 use super::{
-    BlockId, Content, ObjectName, Page, Source, Storage, StorageError, Stored, UploadName, budget::Budget,
+    BlockId, Content, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored, UploadName,
+    budget::Budget,
 };
 
 /// Names one run of the machine, from its start to its end.
@@ -110,6 +111,10 @@ impl Storage for FsStorage {
 
     async fn commit(&self, upload: &UploadName, ids: &[BlockId]) -> Result<Stored, StorageError> {
         commit::commit(&self.uploads, upload, ids).await
+    }
+
+    async fn blocks(&self, upload: &UploadName) -> Result<Vec<StagedBlock>, StorageError> {
+        staging::blocks(&self.uploads, upload).await
     }
 
     async fn discard(&self, upload: &UploadName) -> Result<(), StorageError> {

@@ -25,7 +25,7 @@ use super::{
     segments::Extent,
     uploads::{Locked, Slot, Uploads},
 };
-use crate::storage::{BlockId, Source, StorageError, UploadName, budget::Budget};
+use crate::storage::{BlockId, Source, StagedBlock, StorageError, UploadName, budget::Budget};
 
 const CONTEXT: &str = "stage a block";
 
@@ -355,6 +355,37 @@ async fn complete(place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> 
         free(&place.data, replaced.extent);
     }
     Ok(())
+}
+
+/// Returns the complete blocks of an upload, also of one that was committed.
+pub(super) async fn blocks(uploads: &Uploads, name: &UploadName) -> Result<Vec<StagedBlock>, StorageError> {
+    let (_slot, mut locked) = uploads.lock(name).await?;
+    let (context, name) = (uploads.context().clone(), name.clone());
+    errors::blocking(CONTEXT, move || {
+        if matches!(*locked, Phase::Unread | Phase::Committed) {
+            match load(&context, &name).map_err(errors::failed(CONTEXT))? {
+                Loaded::Open(staging) => *locked = Phase::Open(Box::new(staging)),
+                Loaded::Committed { journal, .. } => {
+                    *locked = Phase::Committed;
+                    return Ok(latest(journal));
+                }
+            }
+        }
+        let Phase::Open(staging) = &*locked else { return Ok(Vec::new()) };
+        let told = |(id, block): (&BlockId, &Staged)| StagedBlock {
+            id: id.clone(),
+            size_bytes: block.extent.length,
+        };
+        Ok(staging.blocks.iter().map(told).collect())
+    })
+    .await
+}
+
+/// The last record of each id counts.
+fn latest(journal: Journal) -> Vec<StagedBlock> {
+    let sizes: HashMap<BlockId, u64> =
+        journal.blocks.into_iter().map(|block| (block.id, block.extent.length)).collect();
+    sizes.into_iter().map(|(id, size_bytes)| StagedBlock { id, size_bytes }).collect()
 }
 
 fn closed() -> StorageError {

@@ -1,0 +1,134 @@
+//! What the object stores of clouds have in common: a flat space of keys, and objects that are made of parts.
+//!
+//! [`Bucket`] is implemented once for each service (`s3/`, `gcs/`, `azblob/`). `objects/` makes a [`Storage`](super::Storage)
+//! of it: names, staging, coalescing, the order of an upload's blocks. A bucket knows nothing of uploads or blocks.
+
+use std::{ops::Range, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Content, StorageError};
+
+/// What a service can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartLimits {
+    /// Smallest part in bytes, but for the last one of an object.
+    pub min_bytes: u64,
+    /// Largest number of a part; the first is 1.
+    pub max_number: u32,
+}
+
+/// A part that was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its number. Objects are put together in the order of these.
+    pub number: u32,
+    /// What the service calls it (an `ETag`, say). At most 128 bytes of printable ASCII without spaces.
+    pub tag: String,
+}
+
+/// What a listing says of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedKey {
+    /// Its key.
+    pub key: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// When it was written, in milliseconds since 1970.
+    pub modified_ms: u64,
+}
+
+/// A multipart that was begun and neither completed nor aborted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenMultipart {
+    /// The key of its object.
+    pub key: String,
+    /// Its id.
+    pub id: String,
+    /// When it was begun, in milliseconds since 1970.
+    pub begun_ms: u64,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug)]
+pub struct BucketPage<T> {
+    /// What is on it, in the order of keys. May be empty although more follow.
+    pub items: Vec<T>,
+    /// Where the next page starts; `None` after the last one.
+    pub next: Option<String>,
+}
+
+/// The bytes of a part or of a small object, in pieces that need not be copied together. Kept until the service has them,
+/// so that a request can be repeated.
+pub type Pieces = Vec<Bytes>;
+
+/// A bucket (or container) of an object store.
+///
+/// Keys are made by `objects/`: `a-z`, `0-9`, `-`, `.` and `/`, at most 255 bytes. All methods may be called concurrently.
+/// Transient failures are retried inside, within a bound of time; what is left is [`StorageError::Unavailable`]. A missing
+/// object is [`StorageError::NotFound`], never an error of another kind. No error text holds a secret.
+#[async_trait]
+pub trait Bucket: Send + Sync + 'static {
+    /// What the service can do.
+    fn part_limits(&self) -> PartLimits;
+
+    /// Makes sure that the bucket is there and can be used, for a clear failure at the start.
+    async fn check(&self) -> Result<(), StorageError>;
+
+    /// Returns an object's size in bytes.
+    async fn head(&self, key: &str) -> Result<u64, StorageError>;
+
+    /// Opens an object of `size_bytes`, or the part of it in `range`, with one request. An object of another size is
+    /// [`StorageError::NotFound`]. The chunks end with an error, never early.
+    async fn get(
+        &self,
+        key: &str,
+        size_bytes: u64,
+        range: Option<Range<u64>>,
+    ) -> Result<Content, StorageError>;
+
+    /// Reads an object of at most `limit` bytes into memory; a larger one is [`StorageError::Invalid`].
+    async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError>;
+
+    /// Stores an object that fits into memory, in place of the one that was there. Durable when this returns.
+    async fn put(&self, key: &str, body: Pieces) -> Result<(), StorageError>;
+
+    /// Deletes objects. Harmless where they are gone.
+    async fn remove(&self, keys: &[String]) -> Result<(), StorageError>;
+
+    /// Lists the objects whose keys start with `prefix`, in the order of keys, in pages of about a thousand.
+    async fn list(&self, prefix: &str, from: Option<&str>) -> Result<BucketPage<ListedKey>, StorageError>;
+
+    /// Begins an object that is made of parts, and returns the id of this attempt: at most 1,024 bytes of printable ASCII
+    /// without spaces. Nothing is at the key until [`Self::complete`].
+    async fn begin(&self, key: &str) -> Result<String, StorageError>;
+
+    /// Stores a part. The same number again replaces it.
+    async fn put_part(
+        &self,
+        key: &str,
+        multipart: &str,
+        number: u32,
+        body: Pieces,
+    ) -> Result<Part, StorageError>;
+
+    /// Makes the object of these parts, in ascending order of their numbers; parts that are not named are dropped. A repeat
+    /// after success is either harmless or [`StorageError::NotFound`]. Durable when this returns.
+    async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError>;
+
+    /// Drops a multipart and its parts. Harmless where it is gone.
+    async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError>;
+
+    /// Lists multiparts that were begun for keys with this prefix and that the service would keep for ever. Empty where it
+    /// drops them itself.
+    async fn list_multiparts(
+        &self,
+        prefix: &str,
+        from: Option<&str>,
+    ) -> Result<BucketPage<OpenMultipart>, StorageError>;
+
+    /// Returns a URL at which anyone gets the object for so long, with plain `GET` and `Range`; `None` where the service, or
+    /// the credentials, cannot make one. Asks nobody.
+    async fn presign(&self, key: &str, lifetime: Duration) -> Result<Option<String>, StorageError>;
+}
