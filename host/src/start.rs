@@ -17,10 +17,14 @@ use crate::{
     BUILT_IN_POLICY,
     auth::{AuthSetupError, TokenVerifier, UrlSigner},
     clock::Clock,
-    config::{Config, Settings},
+    config::{Config, DatabaseDriver, Settings},
     durability::{self, Durabilities},
     engine::{Engine, Limits, LoadError, Policy},
-    index::{Index, IndexError, UploadId, sqlite::SqliteIndex},
+    index::{
+        Index, IndexError, UploadId,
+        sql::{Bounds as SqlBounds, mysql, postgres},
+        sqlite::SqliteIndex,
+    },
     net::{Fetch, HttpFetch, TlsError, Upstream, client_config},
     recency::Recency,
     server::{Bounds, Running, Server, ServerSettings},
@@ -183,8 +187,7 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
     let budget = Budget::new(settings.storage.buffer_bytes);
     let storage: Arc<dyn Storage> =
         Arc::new(FsStorage::open(path_of(settings.storage.filesystem.path.as_ref()), budget)?);
-    let index: Arc<dyn Index> =
-        Arc::new(SqliteIndex::open(&path_of(settings.database.sqlite.path.as_ref()))?);
+    let index = open_index(settings).await?;
     let tls = Arc::new(client_config(settings.tls.ca_file.as_deref())?);
     let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*tls).clone()));
     let durability = Durabilities::new(Durabilities::this_boot(), storage.is_durable_at_once());
@@ -199,6 +202,17 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
         forwarder: None,
         storage,
         index,
+    })
+}
+
+async fn open_index(settings: &Settings) -> Result<Arc<dyn Index>, IndexError> {
+    let database = &settings.database;
+    let bounds =
+        SqlBounds { connections: database.max_connections, call: Duration::from_millis(database.timeout_ms) };
+    Ok(match database.driver {
+        DatabaseDriver::Sqlite => Arc::new(SqliteIndex::open(&path_of(database.sqlite.path.as_ref()))?),
+        DatabaseDriver::Postgres => Arc::new(postgres::open(&database.postgres, bounds).await?),
+        DatabaseDriver::Mysql => Arc::new(mysql::open(&database.mysql, bounds).await?),
     })
 }
 
