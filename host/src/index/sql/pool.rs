@@ -40,6 +40,9 @@ pub(crate) trait Driver: Clone + Send + 'static {
     /// Connects, without the bounds of a call.
     async fn connect_unbounded(&self) -> sqlx::Result<Self::Connection>;
 
+    /// Keeps others from changing the tables, until the connection is closed.
+    async fn lock(connection: &mut Self::Connection) -> sqlx::Result<()>;
+
     /// Connects, and makes the settings of the session.
     async fn connect(&self) -> sqlx::Result<Self::Connection>;
 }

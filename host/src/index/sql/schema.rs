@@ -1,7 +1,7 @@
 //! How the tables come to be as this version of the program needs them.
 //!
-//! Called by the drivers when they open a database. Several replicas may do so at once: the library takes a lock in the
-//! database. A migration that was released is never edited: the database remembers its checksum.
+//! Called by the drivers when they open a database. Several replicas may do so at once: each waits for a lock
+//! in the database. A migration that was released is never edited: the database remembers its checksum.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::index::{IndexError, unavailable};
 pub(super) const OPEN: &str = "opening the database";
 
 /// How long an opening may take: another replica may be migrating a large table.
-const OPENING: Duration = Duration::from_secs(10 * 60);
+pub(super) const OPENING: Duration = Duration::from_secs(10 * 60);
 
 /// Between two attempts to reach a server.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -66,6 +66,7 @@ where
     let migrate = async move |_: &mut D::Connection| -> Result<(), Fault> {
         // One of its own, without the bounds of a call; when it is closed its lock is free, whatever happened.
         let mut connection = own.connect_unbounded().await.map_err(Fault::Connect)?;
+        D::lock(&mut connection).await?;
         migrate(&mut connection, migrations).await.map_err(Fault::Open)?;
         Ok(connection.close().await?)
     };

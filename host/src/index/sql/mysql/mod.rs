@@ -64,6 +64,16 @@ impl Driver for MySql {
         self.options.connect().await
     }
 
+    /// The library's own lock waits for ever on MySQL, and not at all on MariaDB, which takes no negative time.
+    async fn lock(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+        let name = "CONCAT('larder.', LEFT(SHA2(DATABASE(), 256), 40))";
+        let lock = format!("SELECT GET_LOCK({name}, {})", schema::OPENING.as_secs());
+        match sqlx::query_scalar::<_, Option<i64>>(sqlx::AssertSqlSafe(lock)).fetch_one(connection).await? {
+            Some(1) => Ok(()),
+            _ => Err(sqlx::Error::Protocol("the lock for migrations was not granted".into())),
+        }
+    }
+
     async fn connect(&self) -> sqlx::Result<MySqlConnection> {
         let mut connection = self.connect_unbounded().await?;
         connection.execute(sqlx::AssertSqlSafe(self.session.as_str())).await?;

@@ -64,6 +64,11 @@ impl Driver for Postgres {
         self.options.connect().await
     }
 
+    async fn lock(_: &mut PgConnection) -> sqlx::Result<()> {
+        // The library takes one when it migrates.
+        Ok(())
+    }
+
     async fn connect(&self) -> sqlx::Result<PgConnection> {
         let mut connection = self.connect_unbounded().await?;
         connection.execute(sqlx::AssertSqlSafe(self.session.as_str())).await?;
