@@ -30,7 +30,7 @@ use crate::{
     server::{Bounds, Running, Server, ServerSettings},
     services::{PolicySettings, Services},
     storage::{Storage, StorageError, budget::Budget, fs::FsStorage},
-    sweep::{Janitor, Schedule},
+    sweep::{Janitor, Schedule, Sweeps},
 };
 
 /// Most bytes read ahead from one connection.
@@ -265,7 +265,10 @@ fn schedule(settings: &Settings) -> Schedule {
     let retention = &settings.retention;
     Schedule {
         recency: RECENCY_INTERVAL,
-        sweep: (!retention.disable).then(|| Duration::from_millis(retention.sweep_interval_ms)),
+        sweeps: (!retention.disable).then(|| Sweeps {
+            uploads: Duration::from_millis(retention.sweep_interval_ms),
+            everything: Duration::from_millis(retention.full_sweep_hours.saturating_mul(HOUR_MS)),
+        }),
         orphan_grace_ms: retention.orphan_grace_hours.saturating_mul(HOUR_MS),
     }
 }

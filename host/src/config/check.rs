@@ -130,6 +130,7 @@ impl Check<'_> {
             ("retention.unused_days", retention.unused_days, 0, MAX_DAYS),
             ("retention.idle_upload_ms", retention.idle_upload_ms, 1000, MAX_MS),
             ("retention.orphan_grace_hours", retention.orphan_grace_hours, 1, MAX_DAYS * 24),
+            ("retention.full_sweep_hours", retention.full_sweep_hours, 1, 24 * 365),
             ("retention.sweep_interval_ms", retention.sweep_interval_ms, 1000, MAX_MS),
         ];
         for (name, value, least, most) in ranges {

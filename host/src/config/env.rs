@@ -70,6 +70,7 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("LARDER_POLICY", "policy.component", Kind::Text),
     ("CACHE_CLEANUP_OLDER_THAN_DAYS", "retention.unused_days", Kind::Number),
     ("ORPHANED_STORAGE_GRACE_PERIOD_HOURS", "retention.orphan_grace_hours", Kind::Number),
+    ("LARDER_FULL_SWEEP_HOURS", "retention.full_sweep_hours", Kind::Number),
     ("DISABLE_CLEANUP_JOBS", "retention.disable", Kind::Switch),
     ("LARDER_LOG_FORMAT", "log.format", Kind::Text),
     ("DEBUG", "log.debug", Kind::Switch),

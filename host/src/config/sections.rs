@@ -278,8 +278,10 @@ pub struct Retention {
     pub idle_upload_ms: u64,
     /// Objects that no entry names are removed when they are older.
     pub orphan_grace_hours: u64,
-    /// Time between two sweeps.
+    /// Time between two sweeps of uploads.
     pub sweep_interval_ms: u64,
+    /// Hours between two sweeps of everything, which look at each entry and at each stored object.
+    pub full_sweep_hours: u64,
     /// Largest entry that is accepted; 0: any.
     pub max_entry_bytes: u64,
 }
@@ -292,6 +294,8 @@ impl Default for Retention {
             idle_upload_ms: 5 * MINUTE,
             orphan_grace_hours: 24,
             sweep_interval_ms: 5 * MINUTE,
+            // In a bucket each look at an object is a request that is paid for.
+            full_sweep_hours: 24,
             max_entry_bytes: 0,
         }
     }

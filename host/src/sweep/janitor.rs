@@ -6,7 +6,7 @@ use tokio::{
     select,
     sync::watch,
     task::LocalSet,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, interval_at},
 };
 
 use super::{Report, SweepError, Sweeper};
@@ -17,11 +17,24 @@ use crate::{engine::Policy, services::Services};
 pub struct Schedule {
     /// How often uses are written down.
     pub recency: Duration,
-    /// How often everything is swept; `None` never.
-    pub sweep: Option<Duration>,
+    /// How often what is swept; `None` never.
+    pub sweeps: Option<Sweeps>,
     /// How old an object is before it can be an orphan, in milliseconds.
     pub orphan_grace_ms: u64,
 }
+
+/// How often what is swept.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweeps {
+    /// Abandoned uploads: each holds a slot and takes space.
+    pub uploads: Duration,
+    /// Everything: each entry and each object is looked at. The first time is [`FIRST_FULL_SWEEP`] after the start, so that a
+    /// server that is restarted every day does it, too.
+    pub everything: Duration,
+}
+
+/// When everything is swept for the first time.
+const FIRST_FULL_SWEEP: Duration = Duration::from_secs(10 * 60);
 
 /// The thread.
 pub struct Janitor {
@@ -87,12 +100,18 @@ async fn write_recency(services: &Services) {
 }
 
 async fn keep_sweeping(policy: &Policy, services: &Arc<Services>, schedule: &Schedule) {
-    let Some(every) = schedule.sweep else { return std::future::pending().await };
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let Some(sweeps) = schedule.sweeps else { return std::future::pending().await };
+    let mut small = interval(sweeps.uploads);
+    let mut full = interval_at(Instant::now() + FIRST_FULL_SWEEP.min(sweeps.everything), sweeps.everything);
+    small.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    full.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        match sweep(policy, services, schedule.orphan_grace_ms).await {
+        let scope = select! {
+            biased;
+            _ = full.tick() => Scope::Everything,
+            _ = small.tick() => Scope::Uploads,
+        };
+        match sweep(policy, services, schedule.orphan_grace_ms, scope).await {
             Ok(report) if report == Report::default() => tracing::debug!("swept: nothing to remove"),
             Ok(Report { uploads, entries, orphans, bytes }) => {
                 tracing::info!(uploads, entries, orphans, bytes, "swept");
@@ -102,12 +121,23 @@ async fn keep_sweeping(policy: &Policy, services: &Arc<Services>, schedule: &Sch
     }
 }
 
+/// What a sweep looks at.
+enum Scope {
+    Uploads,
+    Everything,
+}
+
 /// Sweeps with a guest that lives only that long.
 async fn sweep(
     policy: &Policy,
     services: &Arc<Services>,
     orphan_grace_ms: u64,
+    scope: Scope,
 ) -> Result<Report, SweepError> {
     let guest = policy.start(services);
-    Sweeper::new(services, &guest, orphan_grace_ms).sweep_once(services.clock.now_ms()).await
+    let (sweeper, now_ms) = (Sweeper::new(services, &guest, orphan_grace_ms), services.clock.now_ms());
+    match scope {
+        Scope::Uploads => sweeper.sweep_uploads_once(now_ms).await,
+        Scope::Everything => sweeper.sweep_once(now_ms).await,
+    }
 }

@@ -15,7 +15,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use janitor::{Janitor, Schedule};
+pub use janitor::{Janitor, Schedule, Sweeps};
 
 use crate::{
     engine::{Broken, Guest},
@@ -78,6 +78,16 @@ impl<'a> Sweeper<'a> {
         self.sweep_uploads(now_ms, &mut report).await?;
         self.sweep_entries(now_ms, &mut report).await?;
         self.sweep_orphans(now_ms, &mut report).await?;
+        Ok(report)
+    }
+
+    /// Sweeps abandoned uploads only, which are few: what is paid for each entry and object is left for [`Self::sweep_once`].
+    ///
+    /// # Errors
+    /// As [`Self::sweep_once`].
+    pub async fn sweep_uploads_once(&self, now_ms: u64) -> Result<Report, SweepError> {
+        let mut report = Report::default();
+        self.sweep_uploads(now_ms, &mut report).await?;
         Ok(report)
     }
 }
