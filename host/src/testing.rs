@@ -1,5 +1,5 @@
 //! What the unit tests of several modules share.
-#![allow(clippy::panic, reason = "tests")]
+#![allow(clippy::print_stderr, reason = "tests")]
 
 use std::sync::Once;
 
