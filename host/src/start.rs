@@ -224,6 +224,7 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
         idle_upload_ms: retention.idle_upload_ms,
         unused_entry_ms: some(retention.unused_days).map(|days| days.saturating_mul(DAY_MS)),
         max_entry_bytes: some(retention.max_entry_bytes),
+        parallel_download_origin: settings.urls.parallel_download_url.clone(),
         direct_downloads: false,
     }
 }

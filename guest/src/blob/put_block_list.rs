@@ -22,7 +22,7 @@ pub(super) async fn put_block_list<H: Host>(
     let ids = block_list::parse(&body)?;
     let stored = host.commit(upload.name.clone(), ids).await;
     let stored = stored.map_err(|error| BlobError::of_storage(error, BlobError::BadBlockList))?;
-    publish::attach(host, upload, stored, request.received_ms).await
+    publish(host, upload, stored, request.received_ms).await
 }
 
 fn unreadable(error: HttpError) -> BlobError {

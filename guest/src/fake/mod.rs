@@ -79,6 +79,7 @@ impl FakeHost {
                 idle_upload_ms: 60_000,
                 unused_entry_ms: None,
                 max_entry_bytes: None,
+                parallel_download_origin: None,
                 direct_downloads: false,
             }),
             tokens: RefCell::default(),

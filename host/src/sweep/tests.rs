@@ -58,6 +58,7 @@ impl Fixture {
                 idle_upload_ms: 5 * MINUTE_MS,
                 unused_entry_ms: Some(90 * DAY_MS),
                 max_entry_bytes: None,
+                parallel_download_origin: None,
                 direct_downloads: false,
             },
             upstream: None,
@@ -179,6 +180,23 @@ async fn a_row_whose_object_is_gone_or_cut_off_is_reaped() {
         assert_eq!(fixture.sweep(NOW_MS + 1).await.entries, 2);
         assert!(fixture.services.index.get_entry(whole.id).await.unwrap().is_some());
         assert_eq!(fixture.objects().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn layers_stay_as_long_as_the_index_that_names_them_and_go_after_it() {
+    with_fixture(async |fixture| {
+        let layer = fixture.entry("buildkit-blob-1-sha256:00", NOW_MS).await;
+        let index = fixture.entry("index-buildkit-1-00000000#1", NOW_MS + 1000).await;
+        let later = NOW_MS + 100 * DAY_MS;
+        fixture.services.recency.entry_used(index.id, later - DAY_MS);
+        assert_eq!(fixture.sweep(later).await.entries, 0, "the index is in use, the layer is not");
+        let much_later = later + 100 * DAY_MS;
+        assert_eq!(fixture.sweep(much_later).await.entries, 1);
+        assert!(fixture.services.index.get_entry(layer.id).await.unwrap().is_some());
+        assert!(fixture.services.index.get_entry(index.id).await.unwrap().is_none());
+        assert_eq!(fixture.sweep(much_later).await.entries, 1, "then the layer");
     })
     .await;
 }

@@ -7,6 +7,31 @@ fn host() -> FakeHost {
     host
 }
 
+#[test]
+fn actions_cache_is_sent_elsewhere_for_parallel_downloads_and_nobody_else_is() {
+    let host = host();
+    host.add_entry("pr", "v", "k", b"x");
+    let url = |agent: &str| {
+        let message = r#"{"key":"k","version":"v"}"#;
+        let call = FakeRequest::call("GetCacheEntryDownloadURL", "t", message).header("user-agent", agent);
+        host.send(call).member("signed_download_url")
+    };
+    let usual = url("@actions/cache-6.3.0");
+    assert!(usual.starts_with("http://cache.example/devstoreaccount1/download/"));
+    let origin = "http://cache.blob.core.windows.net:3000";
+    host.configure(|settings| settings.parallel_download_origin = Some(origin.to_owned()));
+    assert_eq!(url("@actions/cache-6.3.0"), usual.replace("http://cache.example", origin));
+    for agent in ["", "go-actions-cache/1.0", "actions/cache", "curl"] {
+        assert_eq!(url(agent), usual, "{agent}");
+    }
+    let found = host.send(
+        FakeRequest::new("GET", "/_apis/artifactcache/cache?keys=k&version=v")
+            .token("t")
+            .header("user-agent", "@actions/cache-3.2.4"),
+    );
+    assert_eq!(found.member("archiveLocation"), usual, "version 1");
+}
+
 fn lookup(host: &FakeHost, key: &str, restore_keys: &[&str]) -> Answer {
     let message = serde_json::json!({ "key": key, "version": "v", "restore_keys": restore_keys });
     host.send(FakeRequest::call("GetCacheEntryDownloadURL", "t", &message.to_string()))
