@@ -170,6 +170,11 @@ impl FakeHost {
         self.db.borrow_mut().add_entry(slot, object, NOW_MS - 1000).id
     }
 
+    /// Loses all rows: entries and uploads.
+    pub fn forget(&self) {
+        *self.db.borrow_mut() = db::Tables::default();
+    }
+
     /// Returns the names and contents of all objects.
     #[must_use]
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {

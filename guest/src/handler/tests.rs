@@ -1,3 +1,5 @@
+mod failures;
+
 use crate::fake::{FakeHost, FakeRequest};
 use crate::handler::is_repeatable;
 
