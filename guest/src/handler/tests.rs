@@ -1,4 +1,5 @@
 mod failures;
+mod storm;
 
 use crate::fake::{FakeHost, FakeRequest};
 use crate::handler::is_repeatable;

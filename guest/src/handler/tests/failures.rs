@@ -55,7 +55,8 @@ fn call(name: &str, message: &str) -> FakeRequest {
 /// A host with an upload, its URL and its number.
 fn reserved() -> (FakeHost, String, u64) {
     let host = host();
-    let url = host.send(call("CreateCacheEntry", r#"{"key":"new","version":"v"}"#)).member("signed_upload_url");
+    let url =
+        host.send(call("CreateCacheEntry", r#"{"key":"new","version":"v"}"#)).member("signed_upload_url");
     let id = host.uploads()[0].id;
     (host, url, id)
 }
@@ -96,7 +97,10 @@ fn v1(method: &str, path: &str, body: &str) -> Case {
 fn finalize() -> Case {
     let (host, url, _) = reserved();
     host.send(FakeRequest::new("PUT", &url).body("x"));
-    Case { host, request: call("FinalizeCacheEntryUpload", r#"{"key":"new","version":"v","size_bytes":"1"}"#) }
+    Case {
+        host,
+        request: call("FinalizeCacheEntryUpload", r#"{"key":"new","version":"v","size_bytes":"1"}"#),
+    }
 }
 
 fn lookup() -> Case {
@@ -126,7 +130,9 @@ const ROUTES: [Route; 17] = [
     ("v1 `POST caches/{id}`", Form::V1, || v1("POST", "caches/{id}", r#"{"size":1}"#)),
     ("`PUT` blob", Form::Azure, || upload("", "content")),
     ("`PUT` block", Form::Azure, || upload("&comp=block&blockid=a", "content")),
-    ("`PUT` block list", Form::Azure, || upload("&comp=blocklist", "<BlockList><Latest>a</Latest></BlockList>")),
+    ("`PUT` block list", Form::Azure, || {
+        upload("&comp=blocklist", "<BlockList><Latest>a</Latest></BlockList>")
+    }),
     ("`PUT` appendblock", Form::Azure, || upload("&comp=appendblock", "content")),
     ("`PUT` seal", Form::Azure, || upload("&comp=seal", "")),
     ("`GET` download", Form::Azure, || download("GET")),
@@ -220,7 +226,8 @@ fn check(what: &str, form: Form, answer: &Answer) {
 /// The table: a row for each route, a column for each failure; the status where it is not that of success.
 fn table() -> String {
     let names: Vec<_> = FAILURES.iter().map(|(name, _)| *name).collect();
-    let mut table = format!("| | success | {} |\n|---|---{}|\n", names.join(" | "), "|---".repeat(names.len()));
+    let mut table =
+        format!("| | success | {} |\n|---|---{}|\n", names.join(" | "), "|---".repeat(names.len()));
     for (route, form, case) in ROUTES {
         let success = answer(case());
         assert!((200..300).contains(&success.status), "{route}: {} {}", success.status, success.text());
