@@ -79,13 +79,27 @@ impl Peer {
     }
 }
 
+/// A request whose head has reached the upstream, and that waits for its answer.
+struct Asked {
+    client: Peer,
+    peer: Peer,
+    server: TestServer,
+}
+
+impl Asked {
+    async fn with(request: &str) -> Self {
+        let (upstream, server) = Upstream::start().await;
+        let mut client = Peer::connect(&server).await;
+        client.send(request).await;
+        let mut peer = upstream.accept().await;
+        peer.head().await;
+        Self { client, peer, server }
+    }
+}
+
 /// Sends a request, has the upstream answer with these bytes, and returns what the client gets until it closes.
 async fn exchange(request: &str, answer: &str) -> String {
-    let (upstream, server) = Upstream::start().await;
-    let mut client = Peer::connect(&server).await;
-    client.send(request).await;
-    let mut peer = upstream.accept().await;
-    peer.head().await;
+    let Asked { mut client, mut peer, server: _server } = Asked::with(request).await;
     peer.send(answer).await;
     String::from_utf8(client.rest().await.unwrap()).unwrap()
 }
@@ -245,11 +259,7 @@ async fn a_long_poll_is_waited_for() {
 
 #[tokio::test]
 async fn a_call_that_nobody_waits_for_ends_at_the_upstream_too() {
-    let (upstream, server) = Upstream::start().await;
-    let mut client = Peer::connect(&server).await;
-    client.send(GET).await;
-    let mut peer = upstream.accept().await;
-    peer.head().await;
+    let Asked { client, mut peer, server: _server } = Asked::with(GET).await;
     drop(client);
     assert_eq!(peer.rest().await.unwrap(), b"", "the connection is closed");
 }
@@ -309,11 +319,7 @@ async fn an_upload_is_held_back_by_an_upstream_that_does_not_read() {
 
 #[tokio::test]
 async fn a_download_is_held_back_by_a_client_that_does_not_read() {
-    let (upstream, server) = Upstream::start().await;
-    let mut client = Peer::connect(&server).await;
-    client.send(GET).await;
-    let mut peer = upstream.accept().await;
-    peer.head().await;
+    let Asked { mut client, mut peer, server: _server } = Asked::with(GET).await;
     peer.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {HUGE}\r\n\r\n")).await;
     let sent = fill(&mut peer.stream, HUGE).await;
     assert!(sent < HELD, "{sent} bytes were taken");
@@ -337,11 +343,7 @@ async fn an_upstream_that_is_down_or_breaks_off_is_a_502_in_json() {
         assert_eq!(answer.json()["code"], "unavailable", "{method}");
     }
     for broken in ["", "HTTP/1.1 2", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"] {
-        let (upstream, server) = Upstream::start().await;
-        let mut client = Peer::connect(&server).await;
-        client.send(GET).await;
-        let mut peer = upstream.accept().await;
-        peer.head().await;
+        let Asked { mut client, mut peer, server: _server } = Asked::with(GET).await;
         peer.send(broken).await;
         drop(peer);
         let got = String::from_utf8(client.rest().await.unwrap()).unwrap();
@@ -358,11 +360,7 @@ async fn an_answer_that_breaks_off_is_cut_and_never_ended_cleanly() {
         "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
     ] {
-        let (upstream, server) = Upstream::start().await;
-        let mut client = Peer::connect(&server).await;
-        client.send(GET).await;
-        let mut peer = upstream.accept().await;
-        peer.head().await;
+        let Asked { mut client, mut peer, server: _server } = Asked::with(GET).await;
         peer.send(answer).await;
         client.read_until("half").await;
         drop(peer);
