@@ -6,9 +6,10 @@
 //! appends at once overlap, which is found when the blob is sealed or finalized. Either way the bytes are right or refused.
 
 use super::error::BlobError;
+use super::put_block_list::unreadable;
 use super::{check_announced_length, content_length, publish, upload_named};
 use crate::cleanup;
-use crate::ports::{Host, Payload, Request, Response};
+use crate::ports::{Host, HttpError, Payload, Request, Response};
 use crate::service::{self, ChunkKind};
 
 /// Creates an empty append blob: what was appended before is thrown away.
@@ -17,9 +18,11 @@ pub(super) async fn create<H: Host>(
     request: &Request<H::Incoming>,
     name: &str,
 ) -> Result<Response<H>, BlobError> {
-    if content_length(request) != Some(0) {
-        return Err(BlobError::BadHeader("content-length"));
-    }
+    // Some clients say that there is no body, others just send none.
+    host.read_body(&request.incoming, 0).await.map_err(|error| match error {
+        HttpError::TooLarge => BlobError::BadHeader("content-length"),
+        error => unreadable(error),
+    })?;
     let upload = upload_named(host, name).await?;
     if !layout(host, &upload).await?.is_ok_and(|layout| layout.is_empty()) {
         cleanup::discard(host, upload.name).await;

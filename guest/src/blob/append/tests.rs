@@ -142,6 +142,8 @@ fn creating_it_again_starts_over() {
 #[test]
 fn it_is_created_empty() {
     let (host, url) = created();
+    let without_length = FakeRequest::new("PUT", &url).header("x-ms-blob-type", "AppendBlob");
+    assert_eq!(host.send(without_length).status, 201);
     let refused = put(&host, &url, "", None, "content");
     assert_eq!((refused.status, refused.header("x-ms-error-code")), (400, "InvalidHeaderValue"));
 }
