@@ -25,7 +25,7 @@ pub fn survey_entries(
     now_ms: u64,
     entries: impl IntoIterator<Item = Entry>,
 ) -> Vec<u64> {
-    let Some(limit_ms) = limit_ms(settings) else { return Vec::new() };
+    let Some(limit_ms) = settings.unused_entry_ms else { return Vec::new() };
     let is_old_index = |entry: &Entry| {
         entry.slot.key.starts_with(INDEX) && now_ms.saturating_sub(entry.created_ms) > limit_ms
     };
@@ -33,7 +33,8 @@ pub fn survey_entries(
 }
 
 /// Returns the ids of the entries to delete: those whose content is broken, and those not used (or, never used, made) for
-/// longer than the operator keeps them. An entry that the storage cannot speak for is judged by its age alone.
+/// longer than the operator keeps them, and then for as long as a URL is good (see [`may_be_handed_out`]). An entry that the
+/// storage cannot speak for is judged by its age alone.
 ///
 /// A layer stays as long as there is an index that may name it: a build that finds its index and then misses a layer fails.
 /// What an index names cannot be read here, but it can be told from the times: a layer that it names was made before it, and
@@ -66,17 +67,21 @@ pub fn review_uploads(
     uploads.into_iter().filter(abandoned).map(|upload| upload.id).collect()
 }
 
-fn is_unused(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
-    let margin_ms = if is_layer(entry) { LAYER_MARGIN_MS } else { 0 };
-    limit_ms(settings).is_some_and(|limit_ms| {
-        now_ms.saturating_sub(last_use_ms(entry)) > limit_ms.saturating_add(margin_ms)
-    })
+/// Returns whether an entry may still be handed out: it was used within the time for which unused ones are kept. Those that
+/// were not stay as long again as a URL is good before a sweep takes them, so that who was given one gets the content even
+/// where the note of that use got lost in a crash, or is still in the memory of another server. A layer may always be had: as
+/// long as an index may name it, it stays, however old.
+pub(crate) fn may_be_handed_out(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
+    let expired = |limit_ms| now_ms.saturating_sub(last_use_ms(entry)) > limit_ms;
+    is_layer(entry) || !settings.unused_entry_ms.is_some_and(expired)
 }
 
-/// Returns for how long an unused entry is kept: never shorter than a URL for it is good, for a lookup is a use, and who was
-/// given a URL must get the content.
-fn limit_ms(settings: &Settings) -> Option<u64> {
-    settings.unused_entry_ms.map(|limit_ms| limit_ms.max(settings.download_url_ms))
+fn is_unused(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
+    let url_ms = settings.download_url_ms;
+    let margin_ms = if is_layer(entry) { url_ms.max(LAYER_MARGIN_MS) } else { url_ms };
+    settings.unused_entry_ms.is_some_and(|limit_ms| {
+        now_ms.saturating_sub(last_use_ms(entry)) > limit_ms.saturating_add(margin_ms)
+    })
 }
 
 fn is_needed(entry: &Entry, indexes: &Witnesses) -> bool {

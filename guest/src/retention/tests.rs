@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{ABANDONED_AFTER_MS, LAYER_MARGIN_MS, review_uploads, survey_entries};
+use super::{ABANDONED_AFTER_MS, LAYER_MARGIN_MS, may_be_handed_out, review_uploads, survey_entries};
 use crate::fake::{FakeHost, NOW_MS};
 use crate::ports::{Candidate, Content, Entry, Host, Settings, Slot, Upload, Witnesses};
 
@@ -53,7 +53,8 @@ fn broken_entries_go_and_all_others_stay_where_no_age_is_set() {
 #[test]
 fn entries_go_when_they_are_unused_for_longer_than_set() {
     let week = 7 * DAY_MS;
-    let edge = NOW_MS - week;
+    // The fake's URLs are good for an hour.
+    let edge = NOW_MS - week - 60 * 60 * 1000;
     let candidates = [
         entry(1, 0, edge, Content::Whole),
         entry(2, 0, edge - 1, Content::Whole),
@@ -145,15 +146,27 @@ fn no_layer_goes_while_it_is_not_known_which_indexes_there_are() {
 }
 
 #[test]
-fn nothing_goes_while_a_url_for_it_is_good() {
-    let settings =
-        Settings { unused_entry_ms: Some(1000), download_url_ms: DAY_MS, ..FakeHost::new().settings() };
-    let entries = [
-        entry(1, 0, NOW_MS - DAY_MS, Content::Whole),
-        entry(2, 0, NOW_MS - DAY_MS - 1, Content::Whole),
-        entry(3, NOW_MS - 2000, 0, Content::Whole),
-    ];
-    assert_eq!(review_entries(&settings, NOW_MS, entries), [2]);
+fn what_is_handed_out_stays_as_long_as_its_url_is_good_even_if_the_use_is_not_noted() {
+    for (unused_ms, url_ms) in
+        [(0, 0), (0, DAY_MS), (1000, 1), (1000, DAY_MS), (WEEK_MS, 1000), (DAY_MS, u64::MAX)]
+    {
+        let settings = Settings {
+            unused_entry_ms: Some(unused_ms),
+            download_url_ms: url_ms,
+            ..FakeHost::new().settings()
+        };
+        let entry = keyed(1, "1", "deps", NOW_MS, NOW_MS);
+        // The last moment at which it is handed out, and the last one at which that URL is good.
+        let last_ms = NOW_MS + unused_ms;
+        assert!(may_be_handed_out(&settings, last_ms, &entry));
+        assert!(!may_be_handed_out(&settings, last_ms + 1, &entry));
+        let good_until_ms = last_ms.saturating_add(url_ms);
+        let candidate = || [Candidate { entry: entry.clone(), content: Content::Whole }];
+        assert!(review_entries(&settings, good_until_ms, candidate()).is_empty());
+        if let Some(later) = good_until_ms.checked_add(1) {
+            assert_eq!(review_entries(&settings, later, candidate()), [1]);
+        }
+    }
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use super::{Caller, Checked, Code, Error};
 use crate::ports::{Entry, Host};
 use crate::url::{self, Purpose};
-use crate::{matching, stale};
+use crate::{matching, retention, stale};
 
 /// Most probes in one `db.find`.
 const MAX_PROBES: usize = 1000;
@@ -40,13 +40,17 @@ pub(crate) async fn lookup<H: Host>(
     Ok(Some(hit(caller, entry, origin)))
 }
 
-/// Returns the first match whose object is there in full.
+/// Returns the first match that is not about to be swept, and whose object is there in full.
 async fn find_whole<H: Host>(caller: &Caller<'_, H>, message: &Checked) -> Result<Option<Entry>, Error> {
     let mut skip = Vec::new();
     while skip.len() < MAX_STALE {
         let Some(entry) = find(caller, message, &skip).await? else {
             return Ok(None);
         };
+        if !retention::may_be_handed_out(&caller.host.settings(), caller.request.received_ms, &entry) {
+            skip.push(entry.id);
+            continue;
+        }
         match stale::inspect(caller.host, &entry).await? {
             None => return Ok(Some(entry)),
             Some(reason) => stale::warn(caller.host, "stale entry skipped", &entry, reason),

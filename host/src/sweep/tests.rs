@@ -152,7 +152,7 @@ async fn entries_go_when_unused_for_too_long_also_those_that_were_never_download
     with_fixture(async |fixture| {
         let used = fixture.entry("used", NOW_MS).await;
         fixture.entry("never downloaded", NOW_MS).await;
-        let later = NOW_MS + 91 * DAY_MS;
+        let later = NOW_MS + 92 * DAY_MS;
         fixture.services.recency.entry_used(used.id, later - DAY_MS);
 
         let report = fixture.sweep(later).await;
@@ -208,7 +208,7 @@ async fn nothing_is_skipped_over_many_pages_while_rows_go() {
         for number in 0..many {
             fixture.entry(&format!("key {number}"), NOW_MS).await;
         }
-        assert_eq!(fixture.sweep(NOW_MS + 91 * DAY_MS).await.entries, many);
+        assert_eq!(fixture.sweep(NOW_MS + 92 * DAY_MS).await.entries, many);
         assert_eq!((fixture.entries().await, fixture.objects().len()), (0, 0));
     })
     .await;
@@ -241,7 +241,7 @@ async fn a_reader_keeps_what_it_opened_when_the_sweep_takes_the_entry() {
     with_fixture(async |fixture| {
         let entry = fixture.entry("old", NOW_MS).await;
         let open = fixture.services.storage.open(&entry.object, entry.size_bytes, None).await.unwrap();
-        assert_eq!(fixture.sweep(NOW_MS + 91 * DAY_MS).await.entries, 1);
+        assert_eq!(fixture.sweep(NOW_MS + 92 * DAY_MS).await.entries, 1);
         let read: Vec<Bytes> = open.chunks.map(Result::unwrap).collect().await;
         assert_eq!(read.concat(), b"some content");
     })

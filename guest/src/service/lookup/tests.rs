@@ -8,6 +8,23 @@ fn host() -> FakeHost {
 }
 
 #[test]
+fn what_is_about_to_be_swept_is_not_handed_out_any_more() {
+    let host = host();
+    let old = host.add_entry("pr", "v", "k-old", b"x");
+    host.add_entry("main", "v", "k-new", b"x");
+    host.add_entry("pr", "v", "buildkit-blob-1-sha256:00", b"x");
+    host.configure(|settings| settings.unused_entry_ms = Some(500));
+    for (key, found) in
+        [("k-old", ""), ("k-", ""), ("buildkit-blob-1-sha256:00", "buildkit-blob-1-sha256:00")]
+    {
+        assert_eq!(lookup(&host, key, &[]).member("matched_key"), found, "{key}");
+    }
+    host.configure(|settings| settings.unused_entry_ms = Some(5000));
+    assert_eq!(lookup(&host, "k-", &[]).member("matched_key"), "k-old");
+    assert_eq!(host.touched().iter().filter(|(id, _)| *id == old).count(), 1);
+}
+
+#[test]
 fn actions_cache_is_sent_elsewhere_for_parallel_downloads_and_nobody_else_is() {
     let host = host();
     host.add_entry("pr", "v", "k", b"x");
