@@ -68,9 +68,9 @@ fn content(size: usize) -> Vec<u8> {
 fn remove_files(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() {
-            remove_files(&entry.path())
+            remove_files(&entry.path());
         } else {
-            fs::remove_file(entry.path()).unwrap()
+            fs::remove_file(entry.path()).unwrap();
         }
     }
 }
