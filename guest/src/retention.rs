@@ -33,8 +33,8 @@ pub fn survey_entries(
 }
 
 /// Returns the ids of the entries to delete: those whose content is broken, and those not used (or, never used, made) for
-/// longer than the operator keeps them, and then for as long as a URL is good (see [`may_be_handed_out`]). An entry that the
-/// storage cannot speak for is judged by its age alone.
+/// longer than the operator keeps them, and then for as long as a URL is good: the last use may be stored late, and who was
+/// given a URL gets the content. An entry that the storage cannot speak for is judged by its age alone.
 ///
 /// A layer stays as long as there is an index that may name it: a build that finds its index and then misses a layer fails.
 /// What an index names cannot be read here, but it can be told from the times: a layer that it names was made before it, and
@@ -65,15 +65,6 @@ pub fn review_uploads(
     let limit_ms = settings.idle_upload_ms.max(ABANDONED_AFTER_MS);
     let abandoned = |upload: &Upload| now_ms.saturating_sub(upload.active_ms) > limit_ms;
     uploads.into_iter().filter(abandoned).map(|upload| upload.id).collect()
-}
-
-/// Returns whether an entry may still be handed out: it was used within the time for which unused ones are kept. Those that
-/// were not stay as long again as a URL is good before a sweep takes them, so that who was given one gets the content even
-/// where the note of that use got lost in a crash, or is still in the memory of another server. A layer may always be had: as
-/// long as an index may name it, it stays, however old.
-pub(crate) fn may_be_handed_out(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
-    let expired = |limit_ms| now_ms.saturating_sub(last_use_ms(entry)) > limit_ms;
-    is_layer(entry) || !settings.unused_entry_ms.is_some_and(expired)
 }
 
 fn is_unused(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {

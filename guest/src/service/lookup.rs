@@ -3,7 +3,7 @@
 use super::{Caller, Checked, Code, Error};
 use crate::ports::{Entry, Host};
 use crate::url::{self, Purpose};
-use crate::{matching, retention, stale};
+use crate::{matching, stale};
 
 /// Most probes in one `db.find`.
 const MAX_PROBES: usize = 1000;
@@ -38,17 +38,13 @@ pub(crate) async fn lookup<H: Host>(
     Ok(Some(hit(caller, entry, origin)))
 }
 
-/// Returns the first match that is not about to be swept and whose object is there in full, with its use noted.
+/// Returns the first match whose object is there in full, with its use noted.
 async fn find_whole<H: Host>(caller: &Caller<'_, H>, message: &Checked) -> Result<Option<Entry>, Error> {
     let mut skip = Vec::new();
     while skip.len() < MAX_STALE {
         let Some(entry) = find(caller, message, &skip).await? else {
             return Ok(None);
         };
-        if !retention::may_be_handed_out(&caller.host.settings(), caller.request.received_ms, &entry) {
-            skip.push(entry.id);
-            continue;
-        }
         match stale::inspect(caller.host, &entry).await? {
             None if is_kept(caller, &entry).await => return Ok(Some(entry)),
             // Another server has just deleted it.
