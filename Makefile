@@ -12,6 +12,8 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 LARDER := $(TARGET_DIR)/release/larder
 # One profile for everything: the heavy dependencies are compiled once.
 CARGO_FLAGS := --release --locked
+# The servers beside which the Rust tests run (tests/scripts/services).
+SERVICES := postgres mariadb
 
 .PHONY: help serve build test lint unit e2e bench toolchain
 
@@ -32,7 +34,7 @@ lint: toolchain ## Check formatting, lints and documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
 unit: toolchain ## Run the Rust tests
-	cargo test $(CARGO_FLAGS) --workspace
+	tests/scripts/with-services.sh $(SERVICES) -- cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd

@@ -16,6 +16,8 @@ done
 shift
 
 root=$(mktemp -d)
+# Some servers run as another user.
+chmod 755 "$root"
 stop() {
   local status=$? pids=() pid left=100
   for file in "$root"/*/pids; do
@@ -57,5 +59,4 @@ for name in "${names[@]}"; do
   }
   while IFS= read -r line; do export "${line?}"; done <"$dir/environment"
 done
-chmod 755 "$root"
 "$@"
