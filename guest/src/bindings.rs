@@ -210,8 +210,8 @@ impl Host for Imports {
         db::abandon(upload_id).await.map_err(Into::into)
     }
 
-    async fn touch(&self, entry_id: u64, now_ms: u64) {
-        db::touch(entry_id, now_ms).await;
+    async fn touch(&self, entry_id: u64, used_ms: u64, now_ms: u64) -> bool {
+        db::touch(entry_id, used_ms, now_ms).await
     }
 
     async fn delete_entry(&self, id: u64) -> Result<bool, DbError> {

@@ -439,7 +439,7 @@ pub trait Host {
     /// `db.abandon`.
     async fn abandon(&self, upload_id: u64) -> Result<bool, DbError>;
     /// `db.touch`.
-    async fn touch(&self, entry_id: u64, now_ms: u64);
+    async fn touch(&self, entry_id: u64, used_ms: u64, now_ms: u64) -> bool;
     /// `db.delete-entry`.
     async fn delete_entry(&self, id: u64) -> Result<bool, DbError>;
 }

@@ -13,18 +13,56 @@ use crate::{
 };
 
 /// What waits to be written.
-#[derive(Default)]
 pub struct Recency {
+    /// A use after a longer time than this is written at once.
+    recent_ms: u64,
     entries: Mutex<HashMap<EntryId, u64>>,
     uploads: Mutex<HashMap<UploadName, u64>>,
 }
 
+/// Longest time for which a use may stand in memory alone: other servers do not see it there.
+const RECENT_MS: u64 = 60 * 60 * 1000;
 /// Most rows in one write.
 const BATCH: usize = 1000;
 /// Most uses held. Beyond that, uses of entries that are not held yet are dropped until the next write.
 const MAX_HELD: usize = 100_000;
 
+impl Default for Recency {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
 impl Recency {
+    /// `unused_ms`: how long an entry stands unused before a sweep takes it, if it ever does.
+    #[must_use]
+    pub fn new(unused_ms: Option<u64>) -> Self {
+        // The sweep of another server must find the stored time well below its bound.
+        let recent_ms = unused_ms.map_or(RECENT_MS, |unused_ms| RECENT_MS.min(unused_ms / 4));
+        Self { recent_ms, entries: Mutex::default(), uploads: Mutex::default() }
+    }
+
+    /// Notes that an entry is about to be handed out, whose last use the index knew as `used_ms`. Returns `false` if it is
+    /// gone.
+    ///
+    /// Where that was long ago, the sweep of another server may be about to take the entry: then the use is written before
+    /// this returns, and whoever deletes it as unused afterwards finds that it was used. Where the index does not take it, the
+    /// use is written later.
+    pub async fn entry_is_used(&self, index: &dyn Index, id: EntryId, used_ms: u64, now_ms: u64) -> bool {
+        if now_ms.saturating_sub(used_ms) < self.recent_ms {
+            self.entry_used(id, now_ms);
+            return true;
+        }
+        match write_use(index, id, now_ms).await {
+            Ok(there) => there,
+            Err(error) => {
+                tracing::warn!(entry = id.0, error = %error, "the use of an entry is not written down yet");
+                self.entry_used(id, now_ms);
+                true
+            }
+        }
+    }
+
     /// Notes that an entry was used.
     pub fn entry_used(&self, id: EntryId, now_ms: u64) {
         let mut entries = self.entries.lock();
@@ -78,3 +116,12 @@ impl Recency {
         self.uploads.lock().entry(name.clone()).or_insert(at);
     }
 }
+
+/// Writes down a use, and returns whether the entry is still there.
+async fn write_use(index: &dyn Index, id: EntryId, now_ms: u64) -> Result<bool, IndexError> {
+    index.touch_entries(&[(id, now_ms)]).await?;
+    Ok(index.get_entry(id).await?.is_some())
+}
+
+#[cfg(test)]
+mod tests;

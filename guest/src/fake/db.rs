@@ -9,6 +9,8 @@ pub(super) struct Tables {
     pub(super) entries: BTreeMap<u64, Entry>,
     pub(super) uploads: BTreeMap<u64, Upload>,
     pub(super) touched: Vec<(u64, u64)>,
+    /// Entries that somebody else deletes before their use is noted.
+    pub(super) vanishing: Vec<u64>,
     last_id: u64,
 }
 
@@ -85,6 +87,17 @@ impl Tables {
 
     pub(super) fn find_upload(&self, slot: &Slot) -> Option<Upload> {
         self.uploads.values().find(|upload| upload.slot == *slot).cloned()
+    }
+
+    /// The time that the caller saw must be the stored one: the host goes by it.
+    pub(super) fn touch(&mut self, id: u64, used_ms: u64, now_ms: u64) -> bool {
+        if self.vanishing.contains(&id) {
+            self.entries.remove(&id);
+        }
+        let known = self.entries.get(&id);
+        assert!(known.is_none_or(|entry| entry.used_ms == used_ms), "another time of use");
+        self.touched.extend(known.map(|_| (id, now_ms)));
+        known.is_some()
     }
 
     pub(super) fn attach(&mut self, id: u64, attachment: Attachment, now_ms: u64) -> AttachOutcome {

@@ -233,9 +233,9 @@ impl Host for FakeHost {
         Ok(self.db.borrow_mut().uploads.remove(&upload_id).is_some())
     }
 
-    async fn touch(&self, entry_id: u64, now_ms: u64) {
+    async fn touch(&self, entry_id: u64, used_ms: u64, now_ms: u64) -> bool {
         let _ = self.enter("db.touch");
-        self.db.borrow_mut().touched.push((entry_id, now_ms));
+        self.db.borrow_mut().touch(entry_id, used_ms, now_ms)
     }
 
     async fn delete_entry(&self, id: u64) -> Result<bool, DbError> {

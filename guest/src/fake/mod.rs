@@ -191,6 +191,11 @@ impl FakeHost {
         }
     }
 
+    /// Lets somebody else delete an entry just before its use is noted.
+    pub fn let_vanish(&self, id: u64) {
+        self.db.borrow_mut().vanishing.push(id);
+    }
+
     /// Returns the times at which entries were touched: id and time.
     #[must_use]
     pub fn touched(&self) -> Vec<(u64, u64)> {

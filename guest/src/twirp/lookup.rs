@@ -26,12 +26,10 @@ pub(super) async fn lookup<H: Host>(caller: &Caller<'_, H>, message: Checked) ->
     let Some(entry) = find_whole(caller, &message).await? else {
         return Ok(Reply::Miss);
     };
-    let now_ms = caller.request.received_ms;
-    caller.host.touch(entry.id, now_ms).await;
     Ok(hit(caller, entry))
 }
 
-/// Returns the first match whose object is there in full.
+/// Returns the first match whose object is there in full, with its use noted.
 async fn find_whole<H: Host>(caller: &Caller<'_, H>, message: &Checked) -> Result<Option<Entry>, Error> {
     let mut skip = Vec::new();
     while skip.len() < MAX_STALE {
@@ -39,12 +37,19 @@ async fn find_whole<H: Host>(caller: &Caller<'_, H>, message: &Checked) -> Resul
             return Ok(None);
         };
         match stale::inspect(caller.host, &entry).await? {
-            None => return Ok(Some(entry)),
+            None if is_kept(caller, &entry).await => return Ok(Some(entry)),
+            // Another server has just deleted it.
+            None => {}
             Some(reason) => stale::warn(caller.host, "stale entry skipped", &entry, reason),
         }
         skip.push(entry.id);
     }
     Ok(None)
+}
+
+/// Notes the use of an entry, and returns whether it is still there.
+async fn is_kept<H: Host>(caller: &Caller<'_, H>, entry: &Entry) -> bool {
+    caller.host.touch(entry.id, entry.used_ms, caller.request.received_ms).await
 }
 
 /// Returns the first match. One call of the index, but for absurdly many keys and scopes.

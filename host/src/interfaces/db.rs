@@ -112,9 +112,14 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(services(accessor).index.abandon(UploadId(upload_id)).await.map_err(Into::into))
     }
 
-    async fn touch(accessor: &Accessor<State, Self>, entry_id: u64, now_ms: u64) -> wasmtime::Result<()> {
-        services(accessor).recency.entry_used(EntryId(entry_id), now_ms);
-        Ok(())
+    async fn touch(
+        accessor: &Accessor<State, Self>,
+        entry_id: u64,
+        used_ms: u64,
+        now_ms: u64,
+    ) -> wasmtime::Result<bool> {
+        let services = services(accessor);
+        Ok(services.recency.entry_is_used(&*services.index, EntryId(entry_id), used_ms, now_ms).await)
     }
 
     async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Answer<bool> {

@@ -71,6 +71,16 @@ fn a_hit_is_a_use_and_a_miss_is_none() {
 }
 
 #[test]
+fn an_entry_that_is_deleted_meanwhile_is_passed_over() {
+    let host = host();
+    host.add_entry("main", "v", "k", b"main");
+    let id = host.add_entry("pr", "v", "k", b"pr");
+    host.let_vanish(id);
+    assert_eq!(found(&host, "k", &[]), pair("k", "main"));
+    assert_eq!(host.touched().len(), 1);
+}
+
+#[test]
 fn a_hit_costs_one_query_and_one_look_at_the_storage() {
     let host = host();
     host.add_entry("main", "v", "k", b"x");

@@ -1,0 +1,65 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::Arc;
+
+use super::Recency;
+use crate::index::{Attachment, Durability, Entry, Index, Reservation, Slot, sqlite::SqliteIndex};
+
+const HOUR_MS: u64 = 60 * 60 * 1000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// An index with one entry, made and used at 0.
+async fn fixture() -> (tempfile::TempDir, Arc<dyn Index>, Entry) {
+    let folder = tempfile::tempdir().unwrap();
+    let index: Arc<dyn Index> = Arc::new(SqliteIndex::open(&folder.path().join("index.db")).unwrap());
+    let [repository, scope, version, key] = ["r", "s", "v", "k"].map(str::to_owned);
+    let slot = Slot { repository, scope, version, key };
+    let Reservation::Reserved(upload) = index.reserve(&slot, "o", 0, 0).await.unwrap() else {
+        panic!("the slot is taken");
+    };
+    let object = crate::storage::ObjectName::parse("object").unwrap();
+    let attachment = Attachment { object, size_bytes: 1 };
+    index.attach(upload.id, &attachment, 0).await.unwrap();
+    let entry = index.finalize(upload.id, &attachment, &Durability::Durable, 0).await.unwrap().unwrap();
+    (folder, index, entry)
+}
+
+async fn stored(index: &dyn Index, entry: &Entry) -> Option<u64> {
+    index.get_entry(entry.id).await.unwrap().map(|entry| entry.used_ms)
+}
+
+#[tokio::test]
+async fn a_use_after_a_long_time_is_written_at_once_and_others_in_batches() {
+    let (_folder, index, entry) = fixture().await;
+    let recency = Recency::new(Some(90 * DAY_MS));
+    assert!(recency.entry_is_used(&*index, entry.id, 0, HOUR_MS - 1).await);
+    assert_eq!(stored(&*index, &entry).await, Some(0));
+    assert!(recency.was_used(entry.id));
+    assert!(recency.entry_is_used(&*index, entry.id, 0, HOUR_MS).await);
+    assert_eq!(stored(&*index, &entry).await, Some(HOUR_MS));
+    recency.flush(&index).await.unwrap();
+    assert_eq!(stored(&*index, &entry).await, Some(HOUR_MS), "the earlier use does not set it back");
+}
+
+#[tokio::test]
+async fn with_a_short_bound_on_unused_entries_a_long_time_is_shorter() {
+    let (_folder, index, entry) = fixture().await;
+    let recency = Recency::new(Some(60_000));
+    assert!(recency.entry_is_used(&*index, entry.id, 0, 14_999).await);
+    assert_eq!(stored(&*index, &entry).await, Some(0));
+    assert!(recency.entry_is_used(&*index, entry.id, 0, 15_000).await);
+    assert_eq!(stored(&*index, &entry).await, Some(15_000));
+}
+
+#[tokio::test]
+async fn the_sweep_of_another_server_spares_what_was_handed_out_and_what_it_took_is_not_handed_out() {
+    let (_folder, index, entry) = fixture().await;
+    let (here, there) = (Recency::new(Some(DAY_MS)), Arc::clone(&index));
+    let now_ms = 2 * DAY_MS;
+    // The other server has listed the entry as unused, and does not know of this one's memory.
+    assert!(here.entry_is_used(&*index, entry.id, entry.used_ms, now_ms).await);
+    assert!(!there.delete_entry_unused(entry.id, entry.used_ms).await.unwrap());
+    // The other way round.
+    assert!(there.delete_entry_unused(entry.id, now_ms).await.unwrap());
+    assert!(!here.entry_is_used(&*index, entry.id, entry.used_ms, now_ms).await);
+}
