@@ -17,10 +17,14 @@ use crate::{
     BUILT_IN_POLICY,
     auth::{AuthSetupError, TokenVerifier, UrlSigner},
     clock::Clock,
-    config::{Config, Settings},
+    config::{Config, DatabaseDriver, Settings},
     durability::{self, Durabilities},
     engine::{Engine, Limits, LoadError, Policy},
-    index::{Index, IndexError, UploadId, sqlite::SqliteIndex},
+    index::{
+        Index, IndexError, UploadId,
+        sql::{Bounds as SqlBounds, mysql, postgres},
+        sqlite::SqliteIndex,
+    },
     net::{Fetch, HttpFetch, TlsError, Upstream, client_config},
     recency::Recency,
     server::{Bounds, Running, Server, ServerSettings},
@@ -183,22 +187,40 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
     let budget = Budget::new(settings.storage.buffer_bytes);
     let storage: Arc<dyn Storage> =
         Arc::new(FsStorage::open(path_of(settings.storage.filesystem.path.as_ref()), budget)?);
-    let index: Arc<dyn Index> =
-        Arc::new(SqliteIndex::open(&path_of(settings.database.sqlite.path.as_ref()))?);
+    let index = open_index(settings).await?;
+    if settings.database.driver != DatabaseDriver::Sqlite && !storage.is_durable_at_once() {
+        tracing::warn!(
+            "the storage is a folder: this must be the only Larder on this database; several need a storage that they share"
+        );
+    }
     let tls = Arc::new(client_config(settings.tls.ca_file.as_deref())?);
     let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*tls).clone()));
     let durability = Durabilities::new(Durabilities::this_boot(), storage.is_durable_at_once());
+    let policy_settings = policy_settings(settings);
     Ok(Services {
         tokens: Arc::new(TokenVerifier::new(&settings.auth, &fetch)?),
         signer: Arc::new(signer(settings, &*index).await?),
-        recency: Arc::new(Recency::default()),
+        recency: Arc::new(Recency::new(policy_settings.unused_entry_ms)),
         durability: Arc::new(durability),
         clock: Clock::system(),
-        settings: policy_settings(settings),
+        settings: policy_settings,
         upstream: upstream(settings, tls),
         forwarder: None,
         storage,
         index,
+    })
+}
+
+/// Opens the index. With storage in a folder a database server serves one Larder alone: what another one keeps in its own
+/// folder, or is about to flush, this one would take for lost.
+async fn open_index(settings: &Settings) -> Result<Arc<dyn Index>, IndexError> {
+    let database = &settings.database;
+    let bounds =
+        SqlBounds { connections: database.max_connections, call: Duration::from_millis(database.timeout_ms) };
+    Ok(match database.driver {
+        DatabaseDriver::Sqlite => Arc::new(SqliteIndex::open(&path_of(database.sqlite.path.as_ref()))?),
+        DatabaseDriver::Postgres => Arc::new(postgres::open(&database.postgres, bounds).await?),
+        DatabaseDriver::Mysql => Arc::new(mysql::open(&database.mysql, bounds).await?),
     })
 }
 
@@ -260,17 +282,18 @@ fn load_policy(settings: &Settings) -> Result<Policy, StartError> {
 }
 
 /// What a loss of power may have spoilt is given up before anyone can ask for it: entries that were not flushed yet, and
-/// uploads that began before the machine did.
+/// uploads that began before the machine did. Where storage is durable at once there is nothing to give up, and the database
+/// may be shared with servers on other machines, whose boots are not this one.
 async fn recover(services: &Services) -> Result<(), StartError> {
+    if services.storage.is_durable_at_once() {
+        return Ok(());
+    }
     let lost = services.durability.give_up_lost(&*services.index).await?;
     if lost > 0 {
         tracing::warn!(
             entries = lost,
             "entries that were not on disk when the machine stopped were given up"
         );
-    }
-    if services.storage.is_durable_at_once() {
-        return Ok(());
     }
     let Some(booted_ms) = durability::boot_time_ms() else { return Ok(()) };
     let mut after = UploadId(0);

@@ -7,8 +7,6 @@ use crate::{auth::MIN_SECRET_BYTES, net::allowed_url};
 
 /// Variables of drivers that are not in this version: the beginnings of their names, and what the driver is called.
 const OTHER_DRIVERS: &[(&str, &str, &str)] = &[
-    ("DB_POSTGRES_", "DB_DRIVER", "postgres"),
-    ("DB_MYSQL_", "DB_DRIVER", "mysql"),
     ("STORAGE_S3_", "STORAGE_DRIVER", "s3"),
     ("STORAGE_GCS_", "STORAGE_DRIVER", "gcs"),
     ("STORAGE_AZBLOB_", "STORAGE_DRIVER", "azblob"),
@@ -109,7 +107,7 @@ impl Check<'_> {
     }
 
     fn numbers(&self, settings: &Settings) -> Result<(), ConfigError> {
-        let Settings { server, storage, upstream, auth, urls, policy, retention, .. } = settings;
+        let Settings { server, storage, database, upstream, auth, urls, policy, retention, .. } = settings;
         let ranges = [
             ("server.threads", server.threads as u64, 0, 1024),
             ("server.max_connections", server.max_connections as u64, 1, 1_000_000),
@@ -118,6 +116,8 @@ impl Check<'_> {
             ("server.shutdown_ms", server.shutdown_ms, 0, MAX_MS),
             ("server.max_header_bytes", server.max_header_bytes as u64, 8 * 1024, 1024 * 1024),
             ("storage.buffer_bytes", storage.buffer_bytes, 1024 * 1024, 1 << 40),
+            ("database.max_connections", database.max_connections as u64, 1, 10_000),
+            ("database.timeout_ms", database.timeout_ms, 100, 600_000),
             ("upstream.connect_timeout_ms", upstream.connect_timeout_ms, 1, MAX_MS),
             ("auth.leeway_ms", auth.leeway_ms, 0, 60 * 60 * 1000),
             ("urls.upload_url_ms", urls.upload_url_ms, 1000, MAX_MS),

@@ -10,6 +10,7 @@
 //! warnings would have to be written on top of any library.
 
 mod check;
+mod database;
 mod effective;
 mod env;
 mod error;
@@ -24,14 +25,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use database::{Database, DatabaseDriver, DatabaseServer, Sqlite, SslMode};
 pub use effective::Origin;
 use effective::Origins;
 pub use error::ConfigError;
 pub use issuer::Issuer;
 pub use secret::Secret;
 pub use sections::{
-    Auth, Database, DatabaseDriver, Filesystem, GITHUB_ISSUER, Log, LogFormat, Policy, Retention, Server,
-    Settings, Sqlite, Storage, StorageDriver, Tls, Upstream, Urls,
+    Auth, Filesystem, GITHUB_ISSUER, Log, LogFormat, Policy, Retention, Server, Settings, Storage,
+    StorageDriver, Tls, Upstream, Urls,
 };
 
 /// The configuration in force.
@@ -72,6 +74,7 @@ impl Config {
         env::overlay(&variables, &mut source)?;
         let mut settings = source.settings()?;
         check::contradictions(&variables)?;
+        database::check(&settings.database, &source.origins)?;
         check::resolve(&mut settings, &source.origins)?;
         check::settings(&settings, &source.origins)?;
         Ok(Self {

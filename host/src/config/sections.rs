@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Issuer, optional, secret, secret::Secret};
+use super::{Database, DatabaseDriver, Issuer, SslMode, optional, secret, secret::Secret};
 
 /// The issuer of github.com, which is trusted unless something else is configured.
 pub const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
@@ -146,39 +146,6 @@ pub struct Filesystem {
 pub enum StorageDriver {
     /// A folder.
     Filesystem,
-}
-
-/// Where the index is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Database {
-    /// Which kind of database.
-    pub driver: DatabaseDriver,
-    /// Settings of the driver `sqlite`.
-    pub sqlite: Sqlite,
-}
-
-impl Default for Database {
-    fn default() -> Self {
-        Self { driver: DatabaseDriver::Sqlite, sqlite: Sqlite::default() }
-    }
-}
-
-/// A database in a file.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sqlite {
-    /// The file; `<data>/larder.db` if not set. Always set in a configuration in force.
-    #[serde(with = "optional")]
-    pub path: Option<PathBuf>,
-}
-
-/// Which kind of database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DatabaseDriver {
-    /// The embedded one.
-    Sqlite,
 }
 
 /// Where requests go that are not for this server.
@@ -378,5 +345,19 @@ macro_rules! choice {
     };
 }
 choice!(StorageDriver, "filesystem", ["filesystem" => Self::Filesystem], later: ["s3", "gcs", "azblob"]);
-choice!(DatabaseDriver, "sqlite", ["sqlite" => Self::Sqlite], later: ["postgres", "mysql"]);
+choice!(
+    DatabaseDriver,
+    "sqlite, postgres or mysql",
+    ["sqlite" => Self::Sqlite, "postgres" => Self::Postgres, "mysql" => Self::Mysql],
+    later: []
+);
+choice!(
+    SslMode,
+    "disable, prefer, require, verify-ca or verify-full",
+    [
+        "" => Self::Unset, "disable" => Self::Disable, "prefer" => Self::Prefer, "require" => Self::Require,
+        "verify-ca" => Self::VerifyCa, "verify-full" => Self::VerifyFull
+    ],
+    later: []
+);
 choice!(LogFormat, "text or json", ["text" => Self::Text, "json" => Self::Json], later: []);

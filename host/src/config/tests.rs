@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod database;
 mod environment;
 mod example;
 mod settings;

@@ -11,6 +11,7 @@
 mod conformance;
 #[cfg(test)]
 mod model;
+pub(crate) mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;

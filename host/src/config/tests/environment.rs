@@ -60,6 +60,8 @@ fn every_variable_sets_its_setting() {
             |s| format!("{:?}", s.auth.default_repository),
             "Some(\"gitea\")",
         ),
+        ("LARDER_DB_MAX_CONNECTIONS", "3", |s| s.database.max_connections.to_string(), "3"),
+        ("LARDER_DB_TIMEOUT_MS", "300", |s| s.database.timeout_ms.to_string(), "300"),
         ("URL_SIGNING_SECRET", "0123456789abcdef", |s| format!("{:?}", s.urls.signing_secret), "Some(***)"),
         ("LARDER_POLICY", "/p.wasm", |s| format!("{:?}", s.policy.component), "Some(\"/p.wasm\")"),
         ("CACHE_CLEANUP_OLDER_THAN_DAYS", "0", |s| s.retention.unused_days.to_string(), "0"),
@@ -114,11 +116,9 @@ fn wrong_values_are_refused_by_the_variables_name() {
             &["storage.driver (STORAGE_DRIVER)", "`s3`", "not in this version", "filesystem"],
         ),
         ("STORAGE_DRIVER", "floppy", &["storage.driver (STORAGE_DRIVER)", "`floppy`", "filesystem"]),
-        (
-            "DB_DRIVER",
-            "postgres",
-            &["database.driver (DB_DRIVER)", "`postgres`", "not in this version", "sqlite"],
-        ),
+        ("DB_DRIVER", "oracle", &["database.driver (DB_DRIVER)", "`oracle`", "sqlite, postgres or mysql"]),
+        ("LARDER_DB_MAX_CONNECTIONS", "0", &["LARDER_DB_MAX_CONNECTIONS", "from 1"]),
+        ("LARDER_DB_TIMEOUT_MS", "1", &["LARDER_DB_TIMEOUT_MS", "from 100"]),
         ("LARDER_LOG_FORMAT", "xml", &["log.format (LARDER_LOG_FORMAT)", "`xml`", "text or json"]),
         ("DEBUG", "yes", &["DEBUG", "`yes`", "true, false, 1 or 0"]),
         (
@@ -170,8 +170,9 @@ fn wrong_values_are_refused_by_the_variables_name() {
 #[test]
 fn settings_of_another_driver_are_refused() {
     for (name, parts) in [
-        ("DB_POSTGRES_URL", &["DB_POSTGRES_URL", "DB_DRIVER is not set", "postgres"]),
-        ("DB_MYSQL_HOST", &["DB_MYSQL_HOST", "DB_DRIVER is not set", "mysql"]),
+        ("DB_POSTGRES_URL", &["DB_POSTGRES_URL", "DB_DRIVER is not set", "DB_DRIVER=postgres"]),
+        ("DB_POSTGRES_PASSWORD", &["DB_POSTGRES_PASSWORD", "DB_DRIVER is not set", "DB_DRIVER=postgres"]),
+        ("DB_MYSQL_HOST", &["DB_MYSQL_HOST", "DB_DRIVER is not set", "DB_DRIVER=mysql"]),
         ("STORAGE_S3_BUCKET", &["STORAGE_S3_BUCKET", "STORAGE_DRIVER is not set", "s3"]),
         ("STORAGE_GCS_BUCKET", &["STORAGE_GCS_BUCKET", "STORAGE_DRIVER is not set", "gcs"]),
         (
@@ -184,7 +185,7 @@ fn settings_of_another_driver_are_refused() {
     }
     refused(
         from_env(&[("DB_DRIVER", "sqlite"), ("DB_POSTGRES_URL", "postgres://u:hush@h")]),
-        &["DB_POSTGRES_URL", "DB_DRIVER is `sqlite`"],
+        &["database.postgres.url (DB_POSTGRES_URL)", "database.driver (DB_DRIVER) is another one"],
     );
 }
 

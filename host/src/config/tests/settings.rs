@@ -35,12 +35,12 @@ fn faults_in_the_file_are_told_with_line_and_setting() {
 #[test]
 fn of_several_faults_the_one_that_is_told_has_its_own_place() {
     let in_log = "[log]\nformat = \"xml\"";
-    let error = load(in_log, &[("DB_DRIVER", "postgres")]).unwrap_err().to_string();
-    assert!(error.starts_with("database.driver (DB_DRIVER) is `postgres`"), "{error}");
+    let error = load(in_log, &[("DB_DRIVER", "oracle")]).unwrap_err().to_string();
+    assert!(error.starts_with("database.driver (DB_DRIVER) is `oracle`"), "{error}");
     let error = load("[storage]\ndriver = \"s3\"", &[("STORAGE_DRIVER", "s3")]).unwrap_err().to_string();
     assert!(error.starts_with("storage.driver (STORAGE_DRIVER) is `s3`"), "{error}");
     // The first fault of the file is repaired by a variable.
-    let both = format!("[database]\ndriver = \"postgres\"\n{in_log}");
+    let both = format!("[database]\ndriver = \"oracle\"\n{in_log}");
     let error = load(&both, &[("DB_DRIVER", "sqlite")]).unwrap_err().to_string();
     assert!(error.contains("log.format") && !error.contains("line 2"), "{error}");
     // A fault that a variable repairs is none.

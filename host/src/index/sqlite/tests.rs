@@ -45,7 +45,11 @@ pub(super) fn open() -> Opened {
     Opened { case: Case::new(Arc::new(index)), directory }
 }
 
-conformance!(crate::index::sqlite::tests::open);
+fn open_case() -> Option<Opened> {
+    Some(open())
+}
+
+conformance!(crate::index::sqlite::tests::open_case);
 
 proptest::proptest! {
     #![proptest_config(Config { cases: 192, failure_persistence: None, ..Config::default() })]

@@ -1,0 +1,31 @@
+//! The index in a database server, for several replicas at once: PostgreSQL, or MySQL and MariaDB.
+//!
+//! Here is what both drivers share: the thread with the connections (`client.rs`, `pool.rs`), what is tried again and what
+//! is not (`fault.rs`), how texts become columns and back (`digest.rs`, `rows.rs`), and how the tables come to be
+//! (`schema.rs`). Each driver has its statements. The only place that names the database library.
+//!
+//! The client's texts are stored as bytes, so that they are compared as such, whatever the server's collation. They may be
+//! longer than an index takes; there SHA-256 stands for them.
+
+mod client;
+mod digest;
+mod driver;
+mod fault;
+pub(crate) mod mysql;
+mod pool;
+pub(crate) mod postgres;
+mod rows;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+/// What bounds the use of a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Most connections of this process.
+    pub(crate) connections: usize,
+    /// How long one call of the index may take: waiting for a connection, connecting, and trying again included.
+    pub(crate) call: Duration,
+}

@@ -1,0 +1,117 @@
+//! The index in a PostgreSQL database, version 12 or newer.
+//!
+//! Called through the [`Index`] trait. Every change is one statement, or one transaction in the isolation level `READ
+//! COMMITTED`, where a statement sees what was committed before it began, and waits for who changes the same row.
+
+mod find;
+mod statements;
+#[cfg(test)]
+mod tests;
+
+use std::str::FromStr as _;
+
+use async_trait::async_trait;
+use sqlx::{
+    ConnectOptions as _, Executor as _, PgConnection,
+    postgres::{PgConnectOptions, PgSslMode},
+};
+
+use super::{Bounds, driver::SqlIndex, fault::Codes, pool::Driver, schema};
+use crate::{
+    config::{DatabaseServer, SslMode},
+    index::{IndexError, unavailable},
+};
+
+/// In order.
+const MIGRATIONS: &[(&str, &str)] = &[("initial", include_str!("migrations/0001_initial.sql"))];
+
+/// One plan for each statement, made once, by its indexes alone: the statements are made for these, and a plan that was
+/// made while a table was small would read it from end to end when it is large. The server bounds what the program would
+/// not wait for any more.
+fn session(bounds: Bounds) -> String {
+    let call_ms = bounds.call.as_millis();
+    format!(
+        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+         SET enable_bitmapscan = off; SET enable_sort = off; SET jit = off; \
+         SET max_parallel_workers_per_gather = 0; \
+         SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
+         SET statement_timeout = {call_ms}; SET idle_in_transaction_session_timeout = {call_ms}"
+    )
+}
+
+/// How to reach the server.
+#[derive(Clone)]
+pub(crate) struct Postgres {
+    options: PgConnectOptions,
+    session: String,
+}
+
+#[async_trait(?Send)]
+impl Driver for Postgres {
+    type Connection = PgConnection;
+
+    const CODES: Codes = Codes {
+        // serialization_failure, deadlock_detected
+        undone: &["40001", "40P01"],
+        // connection_exception and its kind, too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now,
+        // idle_session_timeout, idle_in_transaction_session_timeout
+        lost: &[
+            "08000", "08001", "08003", "08004", "08006", "53300", "57P01", "57P02", "57P03", "57P05", "25P03",
+        ],
+        code: |error| error.code().unwrap_or_default().into_owned(),
+    };
+
+    async fn connect_unbounded(&self) -> sqlx::Result<PgConnection> {
+        self.options.connect().await
+    }
+
+    async fn lock(_: &mut PgConnection) -> sqlx::Result<()> {
+        // The library takes one when it migrates.
+        Ok(())
+    }
+
+    async fn connect(&self) -> sqlx::Result<PgConnection> {
+        let mut connection = self.connect_unbounded().await?;
+        connection.execute(sqlx::AssertSqlSafe(self.session.as_str())).await?;
+        Ok(connection)
+    }
+}
+
+/// Opens the database, and makes or migrates its tables as needed.
+///
+/// # Errors
+/// When the server cannot be reached, or the database was made by a newer version of the program. The source of the error
+/// says which.
+pub(crate) async fn open(server: &DatabaseServer, bounds: Bounds) -> Result<SqlIndex<Postgres>, IndexError> {
+    let options = options(server).map_err(|error| unavailable(schema::OPEN, error))?;
+    schema::open(Postgres { options, session: session(bounds) }, bounds, MIGRATIONS).await
+}
+
+fn options(server: &DatabaseServer) -> sqlx::Result<PgConnectOptions> {
+    let mut options = match &server.url {
+        Some(url) => PgConnectOptions::from_str(url.expose())?,
+        None => {
+            let mut options = PgConnectOptions::new_without_pgpass()
+                .host(server.host.as_deref().unwrap_or_default())
+                .port(if server.port == 0 { 5432 } else { server.port })
+                .username(server.user.as_deref().unwrap_or_default())
+                .database(server.database.as_deref().unwrap_or_default());
+            if let Some(password) = &server.password {
+                options = options.password(password.expose());
+            }
+            options
+        }
+    };
+    if let Some(file) = &server.ca_file {
+        options = options.ssl_root_cert(file);
+    }
+    let mode = match server.ssl_mode {
+        SslMode::Unset => options.get_ssl_mode(),
+        SslMode::Disable => PgSslMode::Disable,
+        SslMode::Prefer => PgSslMode::Prefer,
+        SslMode::Require => PgSslMode::Require,
+        SslMode::VerifyCa => PgSslMode::VerifyCa,
+        SslMode::VerifyFull => PgSslMode::VerifyFull,
+    };
+    Ok(options.ssl_mode(mode).application_name("larder").disable_statement_logging())
+}

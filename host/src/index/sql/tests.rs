@@ -1,0 +1,122 @@
+//! What the tests of both drivers share: databases of their own in the servers of the test run, and the tests that are the
+//! same for both.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub(super) mod opening;
+pub(super) mod outage;
+pub(super) mod prefix;
+mod proxy;
+pub(super) mod replicas;
+
+use std::{sync::Arc, time::Duration};
+
+use super::Bounds;
+use crate::{
+    config::{DatabaseServer, Secret},
+    index::{Index, IndexError},
+};
+
+/// Few connections, so that callers wait for each other, and time enough for a busy machine.
+pub(super) const BOUNDS: Bounds = Bounds { connections: 6, call: Duration::from_secs(60) };
+
+/// A database of a test's own.
+pub(super) struct Database {
+    pub(super) url: String,
+    /// Opens an index on it.
+    pub(super) open: fn(&str, Bounds) -> Result<Arc<dyn Index>, IndexError>,
+    /// Runs statements on it.
+    pub(super) execute: fn(&str, String),
+    /// Inserts entries: into which place, how many, and how the keys of the older half and of the newer one begin.
+    pub(super) fill: fn(&str, &Filling<'_>),
+}
+
+/// What is inserted by a statement: entries of the scope `main` and version `v`.
+pub(super) struct Filling<'a> {
+    pub(super) repository: &'a str,
+    pub(super) count: u64,
+    /// Keys are this, and the number in seven digits.
+    pub(super) older: &'a str,
+    pub(super) newer: &'a str,
+}
+
+impl Database {
+    pub(super) fn open(&self) -> Arc<dyn Index> {
+        (self.open)(&self.url, BOUNDS).unwrap_or_else(|error| panic!("{}", messages(&error)))
+    }
+
+    pub(super) fn execute(&self, sql: &str) {
+        (self.execute)(&self.url, sql.to_owned());
+    }
+}
+
+/// Makes tests of the shared ones, in the tests of a driver, which has `database()`: a [`Database`] of its own, or `None`.
+macro_rules! shared {
+    ($($module:ident { $($case:ident)* })*) => {
+        $(mod $module {
+            $(#[test]
+            fn $case() {
+                if let Some(database) = super::new_database() {
+                    $crate::index::sql::tests::$module::$case(&database);
+                }
+            })*
+        })*
+    };
+}
+pub(super) use shared;
+
+/// All of them.
+macro_rules! all_shared {
+    () => {
+        $crate::index::sql::tests::shared! {
+            opening {
+                many_may_open_a_new_database_at_once
+                what_was_written_is_there_after_reopening
+                a_database_of_a_newer_version_is_refused
+                a_server_that_is_not_there_is_told
+            }
+            prefix {
+                a_prefix_is_found_behind_many_newer_entries
+                a_long_prefix_is_compared_to_its_end
+            }
+            replicas {
+                never_both_reserve
+                never_both_finalize
+                a_touch_here_and_a_deletion_there_do_not_both_win
+                runtimes_come_and_go
+                a_call_that_nobody_waits_for_is_finished
+            }
+            outage {
+                a_lost_connection_is_replaced
+                a_server_that_hangs_is_an_error_in_time_and_works_when_it_wakes
+                a_server_that_is_gone_is_an_error_and_works_when_it_is_back
+                an_answer_that_was_lost_is_an_error_and_the_change_stands
+                a_reservation_whose_answer_was_lost_is_found_again
+            }
+        }
+    };
+}
+pub(super) use all_shared;
+
+pub(super) fn server(url: &str) -> DatabaseServer {
+    DatabaseServer { url: Some(Secret::new(url.to_owned())), ..DatabaseServer::default() }
+}
+
+/// The URL with another database in place of its own.
+pub(super) fn with_database(url: &str, database: &str) -> String {
+    let (before, _) = url.rsplit_once('/').unwrap();
+    format!("{before}/{database}")
+}
+
+/// Runs what needs timers and sockets.
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// All the messages of an error, from the outermost to its cause.
+pub(super) fn messages(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", messages(source)),
+        None => error.to_string(),
+    }
+}
