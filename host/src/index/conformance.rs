@@ -44,6 +44,7 @@ macro_rules! conformance {
                 long_keys_are_told_apart_at_their_ends
                 a_skipped_entry_is_absent_for_its_key
                 a_skipped_entry_is_absent_for_a_prefix
+                a_thousand_probes_and_a_thousand_skipped_are_a_search
                 skipping_all_with_a_prefix_goes_on_to_the_next_probe
                 a_prefix_among_many_others_is_found_from_either_side
                 an_entry_is_returned_by_number

@@ -29,7 +29,8 @@ impl From<IndexError> for db::Error {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::Unavailable { context, source } => {
-                tracing::error!(context, error = %source, "database unavailable");
+                let cause = source.source().map(ToString::to_string);
+                tracing::error!(context, error = %source, cause, "database unavailable");
                 Self::Unavailable(context.to_owned())
             }
         }

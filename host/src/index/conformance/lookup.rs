@@ -205,6 +205,16 @@ pub(in crate::index) async fn a_skipped_entry_is_absent_for_a_prefix(case: &Case
     assert_eq!(found(vec![EntryId(0), EntryId(u64::MAX)]).await.as_deref(), Some("p-3"));
 }
 
+pub(in crate::index) async fn a_thousand_probes_and_a_thousand_skipped_are_a_search(case: &Case) {
+    let skipped = case.entry("p-1").await.id;
+    case.entry("last").await;
+    let mut skip: Vec<_> = (0..999).map(|number| EntryId(u64::MAX - number)).collect();
+    skip.push(skipped);
+    let mut probes: Vec<_> = (0..998).map(|number| prefix(&format!("none-{number}"))).collect();
+    probes.extend([prefix("p-"), prefix("last")]);
+    assert_eq!(case.find(&probes, &skip).await.as_deref(), Some("last"));
+}
+
 pub(in crate::index) async fn skipping_all_with_a_prefix_goes_on_to_the_next_probe(case: &Case) {
     let skipped = [case.entry("p-1").await.id, case.entry("p-2").await.id];
     case.entry("q-1").await;

@@ -36,6 +36,9 @@ fn session(bounds: Bounds) -> String {
     )
 }
 
+/// Statements kept for each connection: those of a search are as many as there are lengths of lists.
+const STATEMENTS: usize = 256;
+
 /// How to reach the server.
 #[derive(Clone)]
 pub(crate) struct MySql {
@@ -117,5 +120,5 @@ fn options(server: &DatabaseServer) -> sqlx::Result<MySqlConnectOptions> {
         SslMode::VerifyCa => MySqlSslMode::VerifyCa,
         SslMode::VerifyFull => MySqlSslMode::VerifyIdentity,
     };
-    Ok(options.ssl_mode(mode).disable_statement_logging())
+    Ok(options.ssl_mode(mode).statement_cache_capacity(STATEMENTS).disable_statement_logging())
 }

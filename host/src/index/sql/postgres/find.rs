@@ -31,13 +31,13 @@ macro_rules! find {
                  (SELECT e.id FROM entries e WHERE e.slot = p.digest AND e.id <> ALL ($5::bigint[]))
                ELSE
                  (SELECT CASE WHEN few.count <= 200 THEN few.newest ELSE COALESCE(
-                   (SELECT e.id FROM (
+                   (SELECT max(e.id) FROM (
                       SELECT e.id, e.place, e.key_head, e.key FROM entries e
                       WHERE e.place <= p.digest AND e.id <> ALL ($5::bigint[])
                       ORDER BY e.place DESC, e.id DESC LIMIT 200
                     ) e
-                    WHERE e.place = p.digest AND e.key_head >= p.low AND e.key_head < p.high", $e, "
-                    ORDER BY e.id DESC LIMIT 1),
+                    WHERE e.place = p.digest AND e.key_head >= p.low AND e.key_head < p.high", $e,
+            "),
                    (WITH RECURSIVE walk (block, id) AS (
                       SELECT (SELECT max(e.block) + 1 FROM entries e WHERE e.place = p.digest), NULL::bigint
                     UNION ALL

@@ -31,7 +31,8 @@ const MIGRATIONS: &[(&str, &str)] = &[("initial", include_str!("migrations/0001_
 fn session(bounds: Bounds) -> String {
     let call_ms = bounds.call.as_millis();
     format!(
-        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; \
+        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+         SET enable_bitmapscan = off; SET enable_sort = off; SET jit = off; \
          SET max_parallel_workers_per_gather = 0; \
          SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
          SET statement_timeout = {call_ms}; SET idle_in_transaction_session_timeout = {call_ms}"

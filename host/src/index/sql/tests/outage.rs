@@ -7,7 +7,7 @@ use super::{
     proxy::{Mode, Proxy},
 };
 use crate::index::{
-    Reservation,
+    Reservation, UploadId,
     conformance::{Case, block_on},
 };
 
@@ -92,6 +92,8 @@ pub(in crate::index::sql) fn a_server_that_is_gone_is_an_error_and_works_when_it
 pub(in crate::index::sql) fn an_answer_that_was_lost_is_an_error_and_the_change_stands(database: &Database) {
     let (proxy, case) = behind_proxy(database);
     let upload = block_on(case.reserve(&case.key("u"), 1));
+    // The connection on top has prepared the statement.
+    assert!(!block_on(case.index.abandon(UploadId(u64::MAX))).unwrap());
     proxy.set(Mode::Deaf);
     // Whether it was there cannot be known.
     assert!(block_on(case.index.abandon(upload.id)).is_err());
