@@ -117,6 +117,8 @@ pub(super) enum EntryBy<'a> {
     Id(EntryId),
     /// By the digest of its slot.
     Slot(&'a [u8]),
+    /// By the upload that it was made of.
+    Upload(UploadId),
 }
 
 /// Which upload.
@@ -248,6 +250,11 @@ where
     async fn get_entry(&self, id: EntryId) -> Result<Option<Entry>, IndexError> {
         let get = async move |connection: &mut D::Connection| D::entry(connection, EntryBy::Id(id)).await;
         self.client.call("reading an entry", Repeat::Always, get).await
+    }
+
+    async fn get_entry_of_upload(&self, id: UploadId) -> Result<Option<Entry>, IndexError> {
+        let get = async move |connection: &mut D::Connection| D::entry(connection, EntryBy::Upload(id)).await;
+        self.client.call("reading the entry of an upload", Repeat::Always, get).await
     }
 
     async fn reserve(

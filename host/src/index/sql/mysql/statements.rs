@@ -44,6 +44,9 @@ pub(super) const ENTRY_BY_ID: &str = concat!("SELECT ", entry_columns!(), " FROM
 
 pub(super) const ENTRY_BY_SLOT: &str = concat!("SELECT ", entry_columns!(), " FROM entries WHERE slot = ?");
 
+pub(super) const ENTRY_BY_UPLOAD: &str =
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE upload = ?");
+
 pub(super) const UPLOAD_BY_ID: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = ?");
 
 pub(super) const UPLOAD_BY_NAME: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE name = ?");
@@ -62,8 +65,8 @@ const ATTACH: &str =
     "UPDATE uploads SET object = ?, size_bytes = ?, active_ms = GREATEST(active_ms, ?) WHERE id = ?";
 
 const INSERT_ENTRY: &str = "INSERT INTO entries \
-     (slot, place, repository, scope, version, `key`, key_head, block, object, size_bytes, created_ms, used_ms, boot) \
-     VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)";
+     (slot, place, repository, scope, version, `key`, key_head, block, object, size_bytes, created_ms, used_ms, boot, \
+     upload) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)";
 
 /// A column that is made by the server cannot be made of the number.
 const SET_BLOCK: &str = "UPDATE entries SET block = id >> 12 WHERE id = ?";
@@ -185,6 +188,7 @@ impl Statements for MySql {
         let statement = match by {
             EntryBy::Id(id) => sqlx::query(ENTRY_BY_ID).bind(integer(id.0)),
             EntryBy::Slot(digest) => sqlx::query(ENTRY_BY_SLOT).bind(digest),
+            EntryBy::Upload(id) => sqlx::query(ENTRY_BY_UPLOAD).bind(integer(id.0)),
         };
         one(connection, statement, rows::entry).await
     }
@@ -426,4 +430,5 @@ fn insert_entry<'a>(
         .bind(integer(now_ms))
         .bind(integer(now_ms))
         .bind(boot.map(str::as_bytes))
+        .bind(integer(upload.id.0))
 }

@@ -48,10 +48,10 @@ fn fill(url: &str, filling: &Filling<'_>) {
         url,
         format!(
             "INSERT INTO entries (slot, place, repository, scope, version, `key`, key_head, block, object, size_bytes,
-               created_ms, used_ms)
+               created_ms, used_ms, upload)
              SELECT UNHEX(SHA2(CONCAT(x'{place}', keys_.k), 256)), x'{place}', '{repository}', 'main', 'v', keys_.k,
-               LEFT(keys_.k, 255), 0, 'o', 1, 1, 1 FROM (
-                 SELECT CONCAT(IF(seq <= {count} DIV 2, '{older}', '{newer}'), LPAD(seq, 7, '0')) AS k
+               LEFT(keys_.k, 255), 0, 'o', 1, 1, 1, keys_.seq FROM (
+                 SELECT CONCAT(IF(seq <= {count} DIV 2, '{older}', '{newer}'), LPAD(seq, 7, '0')) AS k, seq
                  FROM seq_1_to_{count} ORDER BY seq) AS keys_;
              UPDATE entries SET block = id >> 12 WHERE repository = '{repository}'"
         ),

@@ -43,6 +43,9 @@ pub(super) const ENTRY_BY_ID: &str = concat!("SELECT ", entry_columns!(), " FROM
 
 pub(super) const ENTRY_BY_SLOT: &str = concat!("SELECT ", entry_columns!(), " FROM entries WHERE slot = $1");
 
+pub(super) const ENTRY_BY_UPLOAD: &str =
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE upload = $1");
+
 pub(super) const UPLOAD_BY_ID: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = $1");
 
 pub(super) const UPLOAD_BY_NAME: &str =
@@ -65,8 +68,8 @@ pub(super) const ATTACH: &str = "UPDATE uploads SET object = $2, size_bytes = $3
 pub(super) const FINALIZE: &str = concat!(
     "WITH upload AS (DELETE FROM uploads WHERE id = $1 AND object = $2 AND size_bytes = $3 RETURNING *) \
      INSERT INTO entries \
-     (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot) \
-     SELECT slot, place, repository, scope, version, key, object, size_bytes, $4, $4, $5 FROM upload RETURNING ",
+     (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload) \
+     SELECT slot, place, repository, scope, version, key, object, size_bytes, $4, $4, $5, id FROM upload RETURNING ",
     entry_columns!()
 );
 
@@ -148,6 +151,7 @@ impl Statements for Postgres {
         let statement = match by {
             EntryBy::Id(id) => sqlx::query(ENTRY_BY_ID).bind(integer(id.0)),
             EntryBy::Slot(digest) => sqlx::query(ENTRY_BY_SLOT).bind(digest),
+            EntryBy::Upload(id) => sqlx::query(ENTRY_BY_UPLOAD).bind(integer(id.0)),
         };
         one(connection, statement, rows::entry).await
     }

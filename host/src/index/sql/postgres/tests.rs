@@ -48,10 +48,10 @@ fn fill(url: &str, filling: &Filling<'_>) {
         url,
         format!(
             "INSERT INTO entries
-               (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms)
+               (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, upload)
              SELECT sha256('\\x{place}'::bytea || convert_to(key, 'UTF8')), '\\x{place}', '{repository}', 'main', 'v',
-               convert_to(key, 'UTF8'), 'o', 1, 1, 1 FROM (
-                 SELECT CASE WHEN i <= {count} / 2 THEN '{older}' ELSE '{newer}' END || lpad(i::text, 7, '0') AS key
+               convert_to(key, 'UTF8'), 'o', 1, 1, 1, i FROM (
+                 SELECT CASE WHEN i <= {count} / 2 THEN '{older}' ELSE '{newer}' END || lpad(i::text, 7, '0') AS key, i
                  FROM generate_series(1, {count}) AS i) AS keys"
         ),
     );

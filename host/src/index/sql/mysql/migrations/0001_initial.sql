@@ -17,7 +17,9 @@ CREATE TABLE entries (
     created_ms  BIGINT          NOT NULL,
     used_ms     BIGINT          NOT NULL,
     boot        VARBINARY(255),                                      -- NULL: the content is durable
+    upload      BIGINT          NOT NULL,                            -- what it was made of
     UNIQUE KEY entries_by_slot (slot),
+    KEY entries_by_upload (upload),
     -- The searches for a prefix: through the keys that have it; from the newest entry backwards; and from the newest block
     -- backwards, through the keys in it that have the prefix.
     KEY entries_by_key (place, key_head, id),

@@ -68,6 +68,7 @@ fn no_statement_reads_a_whole_table() {
         find::NEWEST_BLOCK,
         statements::ENTRY_BY_ID,
         statements::ENTRY_BY_SLOT,
+        statements::ENTRY_BY_UPLOAD,
         statements::UPLOAD_BY_ID,
         statements::UPLOAD_BY_NAME,
         statements::UPLOAD_BY_SLOT,

@@ -16,7 +16,8 @@ CREATE TABLE entries (
     size_bytes  bigint NOT NULL,
     created_ms  bigint NOT NULL,
     used_ms     bigint NOT NULL,
-    boot        bytea                                            -- NULL: the content is durable
+    boot        bytea,                                           -- NULL: the content is durable
+    upload      bigint NOT NULL                                  -- what it was made of
 ) WITH (fillfactor = 85); -- room for a new time of use beside the old one, so that no index has to change
 
 CREATE UNIQUE INDEX entries_by_slot ON entries (slot);
@@ -28,6 +29,8 @@ CREATE INDEX entries_by_age ON entries (place, id) INCLUDE (key_head);
 CREATE INDEX entries_by_block ON entries (place, block, key_head, id);
 
 CREATE INDEX entries_by_object ON entries (object);
+
+CREATE INDEX entries_by_upload ON entries (upload);
 
 CREATE INDEX entries_volatile ON entries (id) WHERE boot IS NOT NULL;
 
