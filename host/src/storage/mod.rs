@@ -9,6 +9,7 @@ pub mod bucket;
 pub mod budget;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod extents;
 pub mod fs;
 #[cfg(test)]
 mod tests;
@@ -132,6 +133,16 @@ pub enum StorageError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl StorageError {
+    /// Makes an error that may pass.
+    pub(crate) fn unavailable(
+        context: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unavailable { context, source: source.into() }
+    }
 }
 
 /// Why the bytes that are to be stored stopped coming.
