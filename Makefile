@@ -12,6 +12,8 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 LARDER := $(TARGET_DIR)/release/larder
 # One profile for everything: the heavy dependencies are compiled once.
 CARGO_FLAGS := --release --locked
+# The servers that the Rust tests run against: scripts in tests/scripts/services.
+SERVICES := seaweedfs
 
 .PHONY: help serve build dist test lint unit e2e bench toolchain
 
@@ -34,8 +36,9 @@ lint: toolchain ## Check formatting, lints and documentation
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
-unit: toolchain ## Run the Rust tests
-	cargo test $(CARGO_FLAGS) --workspace
+unit: toolchain ## Run the Rust tests, beside real servers
+	@tests/scripts/need.sh python3 python3-venv curl
+	tests/scripts/with-services.sh $(SERVICES) -- cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd

@@ -35,7 +35,8 @@ async fn bucket() -> Option<Arc<dyn Bucket>> {
 }
 
 async fn fixture() -> Option<ObjectFixture> {
-    let settings = ObjectSettings { spill_after: Duration::from_millis(200), ..ObjectSettings::new(64 << 20) };
+    let settings =
+        ObjectSettings { spill_after: Duration::from_millis(200), ..ObjectSettings::new(64 << 20) };
     Some(ObjectFixture::new(bucket().await?, settings))
 }
 

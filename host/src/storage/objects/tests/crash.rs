@@ -6,7 +6,7 @@ use super::{MemoryBucket, bucket, open, patient, storage};
 use crate::storage::{
     BlockId, ObjectName, Storage, StorageError, Stored, UploadName,
     conformance::{assert_content, ids, new_upload, pattern, whole},
-    faulty::{Fault, FaultyBucket, Faults},
+    faulty::{Fault, Faults, FaultyBucket},
     objects::ObjectStorage,
 };
 

@@ -109,7 +109,9 @@ async fn more_blocks_than_one_multipart_takes_are_segmented() {
 async fn sequential_blocks_of_any_size_and_length_need_no_rearranging() {
     let bucket = bucket();
     let storage = storage(&bucket);
-    for lengths in [vec![1_000; 100], vec![9_999, 10_000, 10_001, 50_000, 3], vec![32_000; 5], vec![15_999; 7]] {
+    for lengths in
+        [vec![1_000; 100], vec![9_999, 10_000, 10_001, 50_000, 3], vec![32_000; 5], vec![15_999; 7]]
+    {
         for announces in [true, false] {
             let upload = new_upload();
             let bodies: Vec<Vec<u8>> = lengths.iter().map(|length| pattern(*length, 3)).collect();

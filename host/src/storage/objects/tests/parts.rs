@@ -1,6 +1,9 @@
 //! Coalescing, spilling, and what is written.
 
-use std::{sync::{Arc, atomic::Ordering::Relaxed}, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 
@@ -8,7 +11,7 @@ use super::{MIN, MemoryBucket, bucket, commits_to, open, patient, put, small, st
 use crate::storage::{
     BlockId, Source, Storage,
     conformance::{assert_content, id, new_upload, pattern},
-    faulty::{Fault, FaultyBucket, Faults},
+    faulty::{Fault, Faults, FaultyBucket},
     objects::{ObjectSettings, sizes},
 };
 
@@ -177,7 +180,8 @@ async fn uploads_that_nobody_uses_are_forgotten_and_read_back() {
     let upload = new_upload();
     put(&storage, &upload, &id("a"), &pattern(usize::try_from(MIN).unwrap(), 1)).await;
     put(&storage, &upload, &id("b"), b"rest").await;
-    let is_old = |session: &crate::storage::objects::session::Session| !session.staging.lock().has_unwritten();
+    let is_old =
+        |session: &crate::storage::objects::session::Session| !session.staging.lock().has_unwritten();
     storage.shared.uploads.forget_idle(is_old);
     assert_eq!(storage.shared.uploads.count(), 1, "a block in memory only was forgotten");
     storage.settle().await.unwrap();

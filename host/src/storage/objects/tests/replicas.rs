@@ -72,8 +72,7 @@ async fn what_was_staged_before_a_restart_is_one_object_with_what_comes_after() 
     let bucket = bucket();
     let upload = new_upload();
     let list: Vec<BlockId> = (0..4).map(toolkit_id).collect();
-    let bodies: Vec<Vec<u8>> =
-        [40_000, 40_000, 40_000, 700].iter().map(|n| pattern(*n, *n as u64)).collect();
+    let bodies: Vec<Vec<u8>> = [40_000, 40_000, 40_000, 700].iter().map(|n| pattern(*n, *n as u64)).collect();
     let before = storage(&bucket);
     for at in [0, 3, 2, 1] {
         put(&before, &upload, &list[at], &bodies[at]).await;

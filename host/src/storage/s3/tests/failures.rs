@@ -43,7 +43,10 @@ async fn wrong_credentials_are_never_a_miss() {
         bucket.remove(&["objects/x".to_owned(), "objects/y".to_owned()]).await.unwrap_err(),
     ] {
         let told = format!("{error:?}");
-        assert!(matches!(error, StorageError::Unavailable { .. }) && !told.contains("wrong-secret"), "{told}");
+        assert!(
+            matches!(error, StorageError::Unavailable { .. }) && !told.contains("wrong-secret"),
+            "{told}"
+        );
     }
 }
 

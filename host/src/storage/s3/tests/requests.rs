@@ -75,7 +75,9 @@ async fn listings_and_deletions_page_through_everything() {
     let keys: BTreeSet<String> = (0..2100).map(|n| format!("objects/{n:04}")).collect();
     let all: Vec<&String> = keys.iter().collect();
     for some in all.chunks(32) {
-        future::try_join_all(some.iter().map(|key| bucket.put(key, vec![Bytes::from_static(b"x")]))).await.unwrap();
+        future::try_join_all(some.iter().map(|key| bucket.put(key, vec![Bytes::from_static(b"x")])))
+            .await
+            .unwrap();
     }
     let mut listed = Vec::new();
     let mut from = None;
@@ -114,7 +116,9 @@ async fn multiparts_are_listed_aborted_and_completed_once() {
     bucket.complete("objects/x", &id, &[one.clone(), two.clone()]).await.unwrap();
     let expected = [&part[..], &last].concat();
     assert_eq!(bucket.head("objects/x").await.unwrap(), expected.len() as u64);
-    assert!(read(bucket.get("objects/x", expected.len() as u64, None).await.unwrap()).await.unwrap() == expected);
+    assert!(
+        read(bucket.get("objects/x", expected.len() as u64, None).await.unwrap()).await.unwrap() == expected
+    );
     let again = bucket.complete("objects/x", &id, &[one, two]).await;
     assert!(matches!(again, Ok(()) | Err(StorageError::NotFound)), "{again:?}");
     bucket.abort("objects/y", &other).await.unwrap();
