@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Miss,
     /// There is no space for it.
     NoSpace,
+    /// A bucket's client makes it twice, as after a lost answer, and tells what the second one said.
+    Repeat,
     /// The content that it returns breaks off after so many bytes.
     Cut(u64),
 }
@@ -123,7 +125,7 @@ async fn suffer<T>(
     work: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {
     match fault {
-        None | Some(Fault::Cut(_)) => work.await,
+        None | Some(Fault::Cut(_) | Fault::Repeat) => work.await,
         Some(Fault::Fail) => Err(injected()),
         Some(Fault::LoseAnswer) => work.await.and_then(|_| Err(injected())),
         Some(Fault::Delay(time)) => {
@@ -272,7 +274,13 @@ impl Bucket for FaultyBucket {
     }
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
-        self.faults.around("put_new", self.inner.put_new(key, body)).await
+        match self.faults.next("put_new") {
+            Some(Fault::Repeat) => {
+                self.inner.put_new(key, body.clone()).await?;
+                self.inner.put_new(key, body).await
+            }
+            fault => suffer(fault, self.inner.put_new(key, body)).await,
+        }
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError> {
@@ -298,7 +306,13 @@ impl Bucket for FaultyBucket {
     }
 
     async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError> {
-        self.faults.around("complete", self.inner.complete(key, multipart, parts)).await
+        match self.faults.next("complete") {
+            Some(Fault::Repeat) => {
+                self.inner.complete(key, multipart, parts).await?;
+                self.inner.complete(key, multipart, parts).await
+            }
+            fault => suffer(fault, self.inner.complete(key, multipart, parts)).await,
+        }
     }
 
     async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError> {

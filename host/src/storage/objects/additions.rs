@@ -7,7 +7,8 @@ use super::{
     Shared,
     intake::Gathered,
     keys::{self, Base},
-    session::{Multipart, Session, Spill, StoredPart},
+    session::{Multipart, Session},
+    staging::{Spill, StoredPart},
 };
 use crate::storage::{BlockId, StorageError, UploadName, bucket::Bucket};
 

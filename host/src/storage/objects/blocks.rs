@@ -8,7 +8,8 @@ use super::{
     intake::{Cutter, Intake, Piece},
     journal,
     numbers::NUMBERS_PER_BLOCK,
-    session::{Block, Buffered, Claim, Place, Sealed, Session, StoredPart, UnderWay},
+    session::{Claim, Sealed, Session, UnderWay},
+    staging::{Block, Buffered, Place, StoredPart},
     uploads::{self, Upload},
 };
 use crate::storage::{BlockId, Source, StorageError, UploadName, bucket::Bucket};
@@ -75,7 +76,7 @@ impl Taking<'_> {
                 return Err(uploads::closed());
             }
             let time = self.session.tick(self.shared);
-            let block = Buffered { id: self.id.clone(), time, bytes, held, spilled: None };
+            let block = Buffered { id: self.id.clone(), time, bytes, _held: held, spilled: None };
             self.session.append(self.shared, block)?
         };
         if let Some(sealed) = full {

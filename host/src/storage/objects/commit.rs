@@ -29,13 +29,17 @@ use super::{
     keys::{self, Base},
     manifest::Manifest,
     plan::{self, Plan, PlannedBlock, PlannedMultipart, Stretch},
-    session::{Block, Place, Session, StoredPart},
+    session::Session,
+    staging::{Block, Place, StoredPart},
     uploads::{Phase, Upload},
 };
 use crate::storage::{BlockId, MAX_BLOCKS, ObjectName, StorageError, Stored, UploadName, bucket::Bucket};
 
 /// How often the bucket is asked for blocks that another process still has in memory.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// How often it is looked for an object that another process may be completing.
+const LOOKS: usize = 5;
 
 /// Commits an upload, or finds out what it became.
 pub(super) async fn commit(
@@ -77,7 +81,7 @@ impl Commit {
         let listing = journal::list(&self.shared, &self.name).await?;
         if listing.is_planned {
             upload.set_phase(Phase::Committed);
-            return self.follow(listing.is_done).await;
+            return self.follow(&self.stored_plan().await?, listing.is_done).await;
         }
         let mut session = upload.session();
         if session.as_ref().is_some_and(|session| !listing.sessions.contains(&session.name)) {
@@ -98,10 +102,12 @@ impl Commit {
         if is_ours {
             return self.carry_out(&planned.plan).await;
         }
-        if let Some(base) = planned.stored {
+        let theirs = self.stored_plan().await?;
+        // It may be ours all the same: a client that lost the answer finds what it stored itself.
+        if let Some(base) = planned.stored.filter(|_| theirs.object != planned.plan.object) {
             self.shared.bucket.remove(&[base.data()]).await?;
         }
-        self.follow(false).await
+        self.follow(&theirs, false).await
     }
 
     /// Finds the blocks of the list, and those that are in no part yet.
@@ -214,13 +220,16 @@ impl Commit {
         Some(additions)
     }
 
+    async fn stored_plan(&self) -> Result<Plan, StorageError> {
+        journal::read(&self.shared, &keys::plan_key(&self.name)).await
+    }
+
     /// Goes on with a plan that is there.
-    async fn follow(&self, is_done: bool) -> Result<Stored, StorageError> {
-        let plan: Plan = journal::read(&self.shared, &keys::plan_key(&self.name)).await?;
+    async fn follow(&self, plan: &Plan, is_done: bool) -> Result<Stored, StorageError> {
         if plan.list != plan::fingerprint(&self.ids) {
             return Err(StorageError::Invalid("the upload was committed with another list".to_owned()));
         }
-        if is_done { stored(&plan) } else { self.carry_out(&plan).await }
+        if is_done { stored(plan) } else { self.carry_out(plan).await }
     }
 
     /// Steps 3 to 5.
@@ -241,9 +250,21 @@ impl Commit {
     async fn complete(&self, multipart: &PlannedMultipart) -> Result<(), StorageError> {
         let bucket = &self.shared.bucket;
         let key = Base::parse(&multipart.base).ok_or(StorageError::NotFound)?.data();
-        match bucket.complete(&key, &multipart.id, &multipart.parts()).await {
-            Err(StorageError::NotFound) if bucket.head(&key).await? == multipart.size_bytes => Ok(()),
-            result => result,
+        let mut left = LOOKS;
+        loop {
+            match bucket.complete(&key, &multipart.id, &multipart.parts()).await {
+                Err(StorageError::NotFound) => {}
+                result => return result,
+            }
+            match bucket.head(&key).await {
+                Ok(size_bytes) if size_bytes == multipart.size_bytes => return Ok(()),
+                Ok(_) => return Err(StorageError::NotFound),
+                // Another process may be completing it at this moment.
+                Err(StorageError::NotFound) if left > 0 => {}
+                Err(error) => return Err(error),
+            }
+            left -= 1;
+            sleep(ASK_EVERY).await;
         }
     }
 }

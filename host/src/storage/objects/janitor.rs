@@ -20,6 +20,9 @@ const LOOKS_PER_SPILL: u32 = 4;
 /// Uploads that nobody used for so long are forgotten. They can be read back from the bucket.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
+/// Most blocks remembered in all uploads together: some 100 MB in the worst case.
+const MAX_BLOCKS_REMEMBERED: usize = 500_000;
+
 /// Works until the storage is dropped.
 pub(super) async fn work(shared: Weak<Shared>) {
     loop {
@@ -51,9 +54,17 @@ async fn tidy(shared: &Arc<Shared>) {
         }
     };
     stream::iter(sessions).for_each_concurrent(WRITES, settle).await;
+    forget(shared);
+}
+
+/// Forgets uploads that can be read back: those that were not used for long, or, where many blocks are remembered, for a while.
+fn forget(shared: &Shared) {
+    let remembered: usize =
+        shared.uploads.sessions().iter().map(|session| session.staging.lock().blocks.len()).sum();
+    let idle = if remembered > MAX_BLOCKS_REMEMBERED { shared.spill_after * 5 } else { FORGET_AFTER };
     shared.uploads.forget_idle(|session| {
         let is_unwritten = session.staging.lock().has_unwritten();
-        !is_unwritten && session.idle() >= FORGET_AFTER
+        !is_unwritten && session.idle() >= idle
     });
 }
 

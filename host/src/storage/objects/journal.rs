@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{
     Shared,
     keys::{self, Base, Staged},
-    session::{Block, Buffered, Multipart, Place, Spill, StoredPart},
+    session::Multipart,
+    staging::{Block, Buffered, Place, Spill, StoredPart},
 };
 use crate::storage::{
     BlockId, StorageError, UploadName,

@@ -24,6 +24,7 @@ mod read;
 mod room;
 mod session;
 mod sizes;
+mod staging;
 #[cfg(test)]
 pub(crate) mod tests;
 mod uploads;

@@ -12,7 +12,7 @@ use super::{
     journal::block_id,
     keys::{Base, Named},
     manifest::{Data, Manifest},
-    session::StoredPart,
+    staging::StoredPart,
 };
 use crate::storage::{
     BlockId, StorageError,

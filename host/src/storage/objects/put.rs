@@ -30,14 +30,14 @@ pub(super) async fn put(
     let size_bytes = match intake.length() {
         Some(length) if length > most => {
             let planned = sizes.cut_whole(length);
-            in_parts(shared, base, Cutter::new(&shared.room, sizes, intake, planned)).await?
+            in_parts(shared, &base, Cutter::new(&shared.room, sizes, intake, planned)).await?
         }
         length => {
             let held = shared.room.take(length.unwrap_or(most)).await?;
             let content = intake.take(length.unwrap_or(most)).await?;
             if length.is_none() && content.length == most {
                 let ahead = Piece { content, held };
-                in_parts(shared, base, Cutter::resume(&shared.room, sizes, intake, ahead)).await?
+                in_parts(shared, &base, Cutter::resume(&shared.room, sizes, intake, ahead)).await?
             } else {
                 intake.finish().await?;
                 let length = content.length;
@@ -50,7 +50,7 @@ pub(super) async fn put(
     Ok(Stored { object, size_bytes })
 }
 
-async fn in_parts(shared: &Arc<Shared>, base: Base, mut cutter: Cutter<'_>) -> Result<u64, StorageError> {
+async fn in_parts(shared: &Arc<Shared>, base: &Base, mut cutter: Cutter<'_>) -> Result<u64, StorageError> {
     let key = base.data();
     let id = shared.bucket.begin(&key).await?;
     let mut multipart =

@@ -55,10 +55,10 @@ pub(super) async fn open(
     match named {
         // There are no requests for no bytes.
         _ if range.as_ref().is_some_and(Range::is_empty) || size_bytes == 0 => {
-            match stat(shared, object).await? == size_bytes {
-                true => Ok(Content { length: 0, chunks: stream::empty().boxed() }),
-                false => Err(StorageError::NotFound),
+            if stat(shared, object).await? != size_bytes {
+                return Err(StorageError::NotFound);
             }
+            Ok(Content { length: 0, chunks: stream::empty().boxed() })
         }
         Named::Plain(base) => shared.bucket.get(&base.data(), size_bytes, range).await,
         Named::Segmented(base) => {

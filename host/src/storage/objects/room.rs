@@ -129,11 +129,6 @@ impl Held {
         let count = (units(bytes) as usize).min(self.0.num_permits());
         self.0.split(count).map(Self)
     }
-
-    /// Takes the room of another one in.
-    pub(super) fn merge(&mut self, other: Self) {
-        self.0.merge(other.0);
-    }
 }
 
 fn units(bytes: u64) -> u32 {

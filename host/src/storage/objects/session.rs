@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{sync::OnceCell, time::Instant};
 
@@ -26,13 +25,10 @@ use super::{
     Shared, journal,
     keys::{self, Base},
     numbers::{self, Numbers},
-    room::Held,
+    staging::{Block, Buffered, Place, Spill, Staging, StoredPart},
     uploads,
 };
-use crate::storage::{BlockId, MAX_BLOCKS, StorageError, UploadName, bucket::Bucket};
-
-/// Most blocks taken in by a session, resent ones counted again. Bounds the memory that an upload can take.
-const MAX_TAKEN: usize = 2 * MAX_BLOCKS;
+use crate::storage::{BlockId, StorageError, UploadName, bucket::Bucket};
 
 /// A multipart that was begun.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,58 +47,11 @@ pub(super) struct Volume {
     numbers: Mutex<Numbers>,
 }
 
-/// A part that was stored.
-#[derive(Clone, Debug)]
-pub(super) struct StoredPart {
-    pub(super) multipart: Arc<Multipart>,
-    pub(super) number: u32,
-    pub(super) tag: String,
-    pub(super) length: u64,
-}
-
 /// Numbers for parts that are to be sent.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) volume: Arc<Volume>,
     pub(super) numbers: Vec<u32>,
-}
-
-/// Where the bytes of a block are.
-#[derive(Clone, Debug)]
-pub(super) enum Place {
-    /// In the memory of this session.
-    Memory,
-    /// In these parts, one behind the other, from an offset on.
-    Parts(Arc<[StoredPart]>, u64),
-    /// In a spilled object of this key and length, from an offset on.
-    Spilled(Arc<Spill>, u64),
-}
-
-/// Bytes of a tail that were written down.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Spill {
-    pub(super) key: String,
-    pub(super) length: u64,
-}
-
-/// A complete block.
-#[derive(Clone, Debug)]
-pub(super) struct Block {
-    /// When it was complete; of several blocks with one id the last counts.
-    pub(super) time: u64,
-    pub(super) length: u64,
-    pub(super) place: Place,
-}
-
-/// A small block in memory.
-#[derive(Debug)]
-pub(super) struct Buffered {
-    pub(super) id: BlockId,
-    pub(super) time: u64,
-    pub(super) bytes: Bytes,
-    pub(super) held: Held,
-    /// Where it is written down, and from which offset on.
-    pub(super) spilled: Option<(Arc<Spill>, u64)>,
 }
 
 /// A tail that is on its way to become a part.
@@ -111,18 +60,6 @@ pub(super) struct Sealed {
     claim: Claim,
     pub(super) blocks: Vec<Buffered>,
     sent: OnceCell<()>,
-}
-
-/// What a session knows.
-#[derive(Debug)]
-pub(super) struct Staging {
-    pub(super) blocks: HashMap<BlockId, Block>,
-    pub(super) tail: Vec<Buffered>,
-    tail_bytes: u64,
-    pub(super) sealed: Vec<Arc<Sealed>>,
-    taken: usize,
-    last_time: u64,
-    touched: Instant,
 }
 
 #[derive(Debug)]
@@ -150,20 +87,11 @@ impl Drop for UnderWay {
 impl Session {
     /// `last_time`: of what is there already.
     pub(super) fn new(upload: UploadName, name: String, last_time: u64) -> Self {
-        let staging = Staging {
-            blocks: HashMap::new(),
-            tail: Vec::new(),
-            tail_bytes: 0,
-            sealed: Vec::new(),
-            taken: 0,
-            last_time,
-            touched: Instant::now(),
-        };
         Self {
             upload,
             name,
             volumes: Mutex::default(),
-            staging: Mutex::new(staging),
+            staging: Mutex::new(Staging::new(last_time)),
             settling: tokio::sync::Mutex::default(),
             bodies: AtomicUsize::new(0),
             is_discarded: AtomicBool::new(false),
@@ -410,51 +338,5 @@ impl Claim {
     /// Gives the numbers back: nothing was sent under them, or all of it arrived and does not count.
     pub(super) fn give_back(&self) {
         self.volume.numbers.lock().give_back(&self.numbers);
-    }
-}
-
-impl Staging {
-    fn tick(&mut self, now_ms: u64) -> u64 {
-        self.last_time = now_ms.max(self.last_time + 1);
-        self.last_time
-    }
-
-    fn count_taken(&mut self) -> Result<(), StorageError> {
-        if self.taken >= MAX_TAKEN {
-            return Err(StorageError::Invalid("too many blocks in one upload".to_owned()));
-        }
-        self.taken += 1;
-        Ok(())
-    }
-
-    /// Lets a block count, unless a later one with its id is there already.
-    fn remember(&mut self, id: BlockId, block: Block) {
-        self.touched = Instant::now();
-        match self.blocks.get(&id) {
-            Some(known) if known.time > block.time => return,
-            Some(Block { time, length, place: Place::Memory }) => {
-                // The bytes of the old one are not needed any more, unless they are on their way already.
-                let (time, length) = (*time, *length);
-                let before = self.tail.len();
-                self.tail.retain(|old| old.time != time);
-                if self.tail.len() < before {
-                    self.tail_bytes -= length;
-                }
-            }
-            Some(_) | None => {}
-        }
-        self.blocks.insert(id, block);
-    }
-
-    /// Notes where a block is now, if it still counts.
-    fn moved(&mut self, id: &BlockId, time: u64, place: Place) {
-        if let Some(block) = self.blocks.get_mut(id).filter(|block| block.time == time) {
-            block.place = place;
-        }
-    }
-
-    /// Returns whether blocks are in memory only.
-    pub(super) fn has_unwritten(&self) -> bool {
-        !self.sealed.is_empty() || self.tail.iter().any(|block| block.spilled.is_none())
     }
 }

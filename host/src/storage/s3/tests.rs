@@ -35,9 +35,14 @@ async fn bucket() -> Option<Arc<dyn Bucket>> {
 }
 
 async fn fixture() -> Option<ObjectFixture> {
+    let server = settings()?;
     let settings =
         ObjectSettings { spill_after: Duration::from_millis(200), ..ObjectSettings::new(64 << 20) };
-    Some(ObjectFixture::new(bucket().await?, settings))
+    let connect = move || {
+        let server = server.clone();
+        async move { connect(&server).await.unwrap() }
+    };
+    Some(ObjectFixture::new(settings, connect).await)
 }
 
 mod conformance {

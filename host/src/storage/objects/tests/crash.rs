@@ -127,13 +127,31 @@ async fn any_one_request_that_fails_is_made_up_for_by_a_retry() {
                     break;
                 }
             }
-            assert_content(&storage, &stored.unwrap().object, &upload.expected()).await;
             let made = faults.take_calls().len();
             faults.clear();
+            assert_content(&storage, &stored.unwrap().object, &upload.expected()).await;
             sweep(&storage, &bucket, &upload).await;
             if made <= requests {
                 break;
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_that_a_client_repeats_by_itself_are_harmless() {
+    for call in ["put_new", "complete"] {
+        for bodies in [vec![30_000, 25_000, 700], vec![10, 20, 30]] {
+            let (bucket, faults) = (bucket(), Faults::none());
+            faults.add(call, 0, 1, Fault::Repeat);
+            let storage = open(Arc::new(FaultyBucket { inner: bucket.clone(), faults }), &patient());
+            let bodies = bodies.iter().map(|n| pattern(*n, *n as u64)).collect();
+            let upload = Upload { bodies, ..Upload::new(true) };
+            let stored = upload.run(&storage).await.unwrap();
+            assert_content(&storage, &stored.object, &upload.expected()).await;
+            assert!(upload.run(&storage).await.is_err(), "it takes no more blocks");
+            assert_eq!(storage.commit(&upload.name, &upload.list).await.unwrap(), stored);
+            sweep(&storage, &bucket, &upload).await;
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::storage::{
     ObjectName, Storage,
@@ -21,16 +22,27 @@ pub(crate) fn small() -> ObjectSettings {
     }
 }
 
+/// Makes a client of the bucket.
+type Connect = Box<dyn Fn() -> BoxFuture<'static, Arc<dyn Bucket>> + Send + Sync>;
+
 pub(crate) struct ObjectFixture {
-    bucket: Arc<dyn Bucket>,
+    connect: Connect,
     settings: ObjectSettings,
     storage: ObjectStorage,
 }
 
 impl ObjectFixture {
-    pub(crate) fn new(bucket: Arc<dyn Bucket>, settings: ObjectSettings) -> Self {
-        let storage = ObjectStorage::open(bucket.clone(), &settings).unwrap();
-        Self { bucket, settings, storage }
+    /// A storage whose process connects with `connect`, when it starts and when it starts again.
+    pub(crate) async fn new<F>(
+        settings: ObjectSettings,
+        connect: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Arc<dyn Bucket>> + Send + 'static,
+    {
+        let connect: Connect = Box::new(move || connect().boxed());
+        let storage = ObjectStorage::open(connect().await, &settings).unwrap();
+        Self { connect, settings, storage }
     }
 }
 
@@ -42,13 +54,14 @@ impl Fixture for ObjectFixture {
 
     async fn restart(&mut self) {
         self.storage.settle().await.unwrap();
-        self.storage = ObjectStorage::open(self.bucket.clone(), &self.settings).unwrap();
+        self.storage = ObjectStorage::open((self.connect)().await, &self.settings).unwrap();
     }
 
     async fn cut_short(&self, object: &ObjectName) {
         let (_, base) = object.as_str().split_once('-').unwrap();
         let key = format!("objects/{base}");
-        let bytes = self.bucket.read(&key, 1 << 30).await.unwrap();
-        self.bucket.put(&key, vec![bytes.slice(..bytes.len() - 1)]).await.unwrap();
+        let bucket = (self.connect)().await;
+        let bytes = bucket.read(&key, 1 << 30).await.unwrap();
+        bucket.put(&key, vec![bytes.slice(..bytes.len() - 1)]).await.unwrap();
     }
 }

@@ -76,13 +76,6 @@ impl MemoryBucket {
         self.state.lock().multiparts.len()
     }
 
-    /// Takes away the last byte of an object.
-    pub(super) fn cut(&self, key: &str) {
-        let mut state = self.state.lock();
-        let object = state.objects.get_mut(key).unwrap();
-        object.bytes = object.bytes.slice(..object.bytes.len() - 1);
-    }
-
     fn store(&self, state: &mut State, key: &str, bytes: Bytes) {
         state.objects.insert(key.to_owned(), Object { bytes, modified_ms: Clock::system().now_ms() });
     }
