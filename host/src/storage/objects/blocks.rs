@@ -187,7 +187,8 @@ impl<'a> Sending<'a> {
             let Piece { content, held } = piece;
             let length = content.length;
             let key = multipart.base.data();
-            let part = shared.bucket.put_part(&key, &multipart.id, number, content.into_pieces()).await?;
+            let part = shared.bucket.put_part(&key, &multipart.id, number, content.into_pieces()).await;
+            let part = part.map_err(uploads::gone_is_closed)?;
             drop(held);
             Ok(StoredPart { multipart, number, tag: part.tag, length })
         }));

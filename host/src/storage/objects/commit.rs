@@ -95,7 +95,18 @@ impl Commit {
             future::try_join_all(sends).await?;
         }
         let (blocks, additions) = self.gather(session.as_ref(), listing).await?;
-        let planned = self.plan(session.as_ref(), &blocks, &additions).await?;
+        let planned = match self.plan(session.as_ref(), &blocks, &additions).await {
+            Ok(planned) => planned,
+            // Another process may have decided in the meantime, and completed the multipart that was to be added to.
+            Err(error) => {
+                let listing = journal::list(&self.shared, &self.name).await?;
+                if !listing.is_planned {
+                    return Err(error);
+                }
+                upload.set_phase(Phase::Committed);
+                return self.follow(&self.stored_plan().await?, listing.is_done).await;
+            }
+        };
         let is_ours =
             self.shared.bucket.put_new(&keys::plan_key(&self.name), journal::encode(&planned.plan)?).await?;
         upload.set_phase(Phase::Committed);

@@ -136,6 +136,14 @@ async fn begin(shared: &Shared, name: &UploadName) -> Result<Phase, StorageError
     Ok(Phase::Open(Arc::new(session)))
 }
 
+/// A multipart that is gone was completed or given up by another process.
+pub(super) fn gone_is_closed(error: StorageError) -> StorageError {
+    match error {
+        StorageError::NotFound => closed(),
+        error => error,
+    }
+}
+
 /// What is said of an upload that was committed or discarded.
 pub(super) fn closed() -> StorageError {
     StorageError::Invalid("the upload takes no more blocks".to_owned())

@@ -94,16 +94,16 @@ async fn spilled_blocks_become_parts_of_the_object() {
     // So little memory that almost every block is spilled.
     let bucket = bucket();
     let storage = open(bucket.clone(), &ObjectSettings { buffer_bytes: 25_000, ..patient() });
-    let (one, other) = (new_upload(), new_upload());
+    let uploads = [new_upload(), new_upload(), new_upload(), new_upload()];
     let list = list(40);
     let bodies: Vec<Vec<u8>> = (0..40).map(|seed| pattern(3_000, seed)).collect();
     for (id, body) in list.iter().zip(&bodies) {
-        for upload in [&one, &other] {
+        for upload in &uploads {
             put(&storage, upload, id, body).await;
         }
     }
     assert!(bucket.keys("uploads/").iter().any(|key| key.contains("-s")), "nothing was spilled");
-    for upload in [&one, &other] {
+    for upload in &uploads {
         commits_to(&storage, upload, &list, &bodies.concat()).await;
         storage.discard(upload).await.unwrap();
     }

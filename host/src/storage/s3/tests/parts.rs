@@ -14,7 +14,7 @@ use crate::storage::{
 
 const BLOCKS: usize = 5000;
 /// Of each block. 5,000 blocks of 1 MiB were measured, too; see ARCHITECTURE.md.
-const BLOCK_BYTES: usize = 1 << 20;
+const BLOCK_BYTES: usize = 64 << 10;
 
 fn repeated(chunk: &Bytes, times: usize) -> Source {
     let chunks = vec![chunk.clone(); times];
