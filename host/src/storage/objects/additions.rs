@@ -1,7 +1,7 @@
 //! Blocks that are in no part when their upload is committed: the rest in memory, and what was spilled. They become the last
 //! parts.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Shared,
@@ -17,7 +17,7 @@ use crate::storage::{BlockId, StorageError, UploadName, bucket::Bucket};
 const FOREIGN_NUMBERS: u32 = 2048;
 
 /// A block, complete, in no part.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Addition {
     pub(super) id: BlockId,
     pub(super) length: u64,
@@ -25,7 +25,7 @@ pub(super) struct Addition {
 }
 
 /// Its bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Bytes {
     Memory(bytes::Bytes),
     Spilled(Arc<Spill>, u64),
@@ -85,6 +85,12 @@ fn needed(additions: &[Addition], piece: u64) -> u64 {
     });
     // What is in memory counts already.
     spilled.max().map_or(0, |largest| piece + largest)
+}
+
+/// Returns the additions as often and in the order in which a list names them.
+pub(super) fn as_listed(ids: &[BlockId], additions: &[Addition]) -> Vec<Addition> {
+    let by_id: HashMap<&BlockId, &Addition> = additions.iter().map(|it| (&it.id, it)).collect();
+    ids.iter().filter_map(|id| by_id.get(id).copied().cloned()).collect()
 }
 
 /// Makes an object of all additions.

@@ -176,16 +176,15 @@ impl Commit {
         additions: &[Addition],
     ) -> Result<Planned, StorageError> {
         let list = plan::fingerprint(&self.ids);
-        let total: u64 = additions.iter().map(|addition| addition.length).sum();
         let told =
             |addition: &Addition| PlannedBlock { id: addition.id.clone(), size_bytes: addition.length };
         let told = additions.iter().map(told).collect();
         let parts: Vec<&StoredPart> = blocks.iter().flat_map(|block| block.place.parts()).collect();
         let size_bytes: u64 = blocks.iter().map(|block| block.length).sum();
-        if parts.is_empty() && size_bytes == total && total <= self.shared.sizes.read_ahead() {
+        if parts.is_empty() && size_bytes <= self.shared.sizes.read_ahead() {
             let base = Base::random(&self.name)?;
-            additions::put(&self.shared, &base, additions).await?;
-            let plan = plan::of_object(&base, total, list, told)?;
+            additions::put(&self.shared, &base, &additions::as_listed(&self.ids, additions)).await?;
+            let plan = plan::of_object(&base, size_bytes, list, told)?;
             return Ok(Planned { plan, stored: Some(base) });
         }
         let added = additions::add(&self.shared, &self.name, session, &parts, additions).await?;

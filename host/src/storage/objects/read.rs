@@ -2,10 +2,15 @@
 
 use std::{ops::Range, time::Duration};
 
-use futures_util::{StreamExt, TryStreamExt, future, stream};
+use bytes::Bytes;
+use futures_util::{
+    StreamExt, TryStreamExt, future,
+    stream::{self, BoxStream},
+};
 
 use super::{
     Shared,
+    hosted::Hosted,
     keys::{Base, Named},
     manifest::{Data, Manifest, Piece},
 };
@@ -13,6 +18,11 @@ use crate::storage::{Content, ObjectName, StorageError, bucket::Bucket};
 
 /// The next piece is asked for while one is read, where no piece is larger: a service ends an answer that nobody reads.
 const AHEAD_BYTES: u64 = 16 << 20;
+
+/// Pieces within so many bytes of each other are read with one request, into memory.
+const WINDOW_BYTES: u64 = 1 << 20;
+
+type Chunks = BoxStream<'static, Result<Bytes, StorageError>>;
 
 /// Returns an object's size.
 pub(super) async fn stat(shared: &Shared, object: &ObjectName) -> Result<u64, StorageError> {
@@ -74,20 +84,72 @@ pub(super) async fn open(
     }
 }
 
+/// Pieces that are read with one request: one of any length, or several that lie near each other.
+struct Window {
+    key: String,
+    /// Of the data as a whole.
+    size_bytes: u64,
+    range: Range<u64>,
+    pieces: Vec<Range<u64>>,
+}
+
+impl Window {
+    fn length(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// Adds a piece, if it is near enough.
+    fn take(&mut self, piece: &Piece) -> bool {
+        let (start, end) = (self.range.start.min(piece.range.start), self.range.end.max(piece.range.end));
+        let is_near = self.key == piece.key && end - start <= WINDOW_BYTES;
+        if is_near {
+            self.range = start..end;
+            self.pieces.push(piece.range.clone());
+        }
+        is_near
+    }
+
+    /// Returns the content of the pieces.
+    async fn open(self, bucket: &Hosted) -> Result<Chunks, StorageError> {
+        let content = bucket.get(&self.key, self.size_bytes, Some(self.range.clone())).await?;
+        if self.pieces.len() == 1 {
+            return Ok(content.chunks);
+        }
+        let all: Vec<Bytes> = content.chunks.try_collect().await?;
+        let (all, start) = (Bytes::from(all.concat()), self.range.start);
+        let at = |place: u64| usize::try_from(place - start).unwrap_or(usize::MAX).min(all.len());
+        let slices: Vec<_> =
+            self.pieces.iter().map(|piece| Ok(all.slice(at(piece.start)..at(piece.end)))).collect();
+        Ok(stream::iter(slices).boxed())
+    }
+}
+
+fn windows(pieces: Vec<Piece>) -> Vec<Window> {
+    let mut windows: Vec<Window> = Vec::new();
+    for piece in pieces {
+        if windows.last_mut().is_some_and(|window| window.take(&piece)) {
+            continue;
+        }
+        let Piece { key, size_bytes, range } = piece;
+        windows.push(Window { key, size_bytes, range: range.clone(), pieces: vec![range] });
+    }
+    windows
+}
+
 /// Opens pieces, one behind the other. The first one at once, so that what is gone is known.
 async fn pieces(shared: &Shared, pieces: Vec<Piece>) -> Result<Content, StorageError> {
     let length = pieces.iter().map(|piece| piece.range.end - piece.range.start).sum();
-    let ahead =
-        if pieces.iter().all(|piece| piece.range.end - piece.range.start <= AHEAD_BYTES) { 2 } else { 1 };
+    let windows = windows(pieces);
+    let ahead = if windows.iter().all(|window| window.length() <= AHEAD_BYTES) { 2 } else { 1 };
     let bucket = shared.bucket.clone();
-    let open = move |piece: Piece| {
+    let open = move |window: Window| {
         let bucket = bucket.clone();
-        async move { bucket.get(&piece.key, piece.size_bytes, Some(piece.range)).await }
+        async move { window.open(&bucket).await }
     };
-    let mut pieces = pieces.into_iter();
-    let first = open(pieces.next().ok_or(StorageError::NotFound)?).await?;
-    let rest = stream::iter(pieces).map(open).buffered(ahead).map_ok(|content| content.chunks).try_flatten();
-    Ok(Content { length, chunks: until_error(first.chunks.chain(rest)).boxed() })
+    let mut windows = windows.into_iter();
+    let first = open(windows.next().ok_or(StorageError::NotFound)?).await?;
+    let rest = stream::iter(windows).map(open).buffered(ahead).try_flatten();
+    Ok(Content { length, chunks: until_error(first.chain(rest)).boxed() })
 }
 
 /// Ends with the first error: what would come behind it is not what belongs there.

@@ -183,10 +183,28 @@ async fn a_removal_that_ends_half_way_leaves_what_is_listed() {
 }
 
 #[tokio::test]
-async fn content_that_breaks_off_is_an_error() {
+async fn pieces_near_each_other_are_read_with_one_request() {
     let (bucket, faults) = (bucket(), Faults::none());
     let storage = open(Arc::new(FaultyBucket { inner: bucket, faults: faults.clone() }), &patient());
     let upload = Upload::new(false);
+    let stored = upload.run(&storage).await.unwrap();
+    assert!(stored.object.as_str().starts_with("s-"));
+    faults.take_calls();
+    let content = storage.open(&stored.object, stored.size_bytes, None).await.unwrap();
+    assert!(crate::storage::conformance::read(content).await.unwrap() == upload.expected());
+    assert_eq!(faults.take_calls(), ["read", "get"]);
+    faults.add("get", 0, 1, Fault::Cut(100));
+    let broken = storage.open(&stored.object, stored.size_bytes, None).await.map(drop);
+    assert!(matches!(broken, Err(StorageError::Unavailable { .. })), "{broken:?}");
+}
+
+#[tokio::test]
+async fn content_that_breaks_off_is_an_error() {
+    let (bucket, faults) = (bucket(), Faults::none());
+    let storage = open(Arc::new(FaultyBucket { inner: bucket, faults: faults.clone() }), &patient());
+    // Too far from each other to be read with one request.
+    let bodies = [1_500_000, 1_200_000, 700].iter().map(|n| pattern(*n, *n as u64)).collect();
+    let upload = Upload { bodies, ..Upload::new(false) };
     let stored = upload.run(&storage).await.unwrap();
     for skip in 0..2 {
         faults.clear();
