@@ -13,7 +13,7 @@ LARDER := $(TARGET_DIR)/release/larder
 # One profile for everything: the heavy dependencies are compiled once.
 CARGO_FLAGS := --release --locked
 # The servers beside which the Rust tests run (tests/scripts/services).
-SERVICES := postgres mariadb
+SERVICES := postgres mariadb seaweedfs
 
 .PHONY: help serve build dist test lint unit e2e bench toolchain
 
@@ -36,7 +36,8 @@ lint: toolchain ## Check formatting, lints and documentation
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
-unit: toolchain ## Run the Rust tests
+unit: toolchain ## Run the Rust tests, beside real servers
+	@tests/scripts/need.sh python3 venv curl
 	tests/scripts/with-services.sh $(SERVICES) -- cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Run the suite of real clients against the built server

@@ -8,13 +8,14 @@ use std::{
 };
 
 /// A crate or module, and the folders of the host in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 11] = [
+const MAY_NAME: [(&str, &[&str]); 12] = [
     ("wasmtime", &["engine", "interfaces"]),
     ("rusqlite", &["index/sqlite"]),
     ("refinery", &["index/sqlite"]),
     ("sqlx", &["index/sql"]),
     ("aws_sdk_", &["storage/s3"]),
     ("aws_config", &["storage/s3"]),
+    ("aws_smithy_", &["storage/s3"]),
     ("google_cloud_", &["storage/gcs"]),
     ("gcloud_storage", &["storage/gcs"]),
     ("object_store", &["storage/azblob"]),
