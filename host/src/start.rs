@@ -1,5 +1,7 @@
 //! Puts the parts together: from a configuration to a server at work.
 
+mod storage;
+
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -13,6 +15,7 @@ use aws_lc_rs::rand::SystemRandom;
 use http::Uri;
 use rustls::ClientConfig;
 
+use self::storage::open_storage;
 use crate::{
     BUILT_IN_POLICY,
     auth::{AuthSetupError, TokenVerifier, UrlSigner},
@@ -25,7 +28,7 @@ use crate::{
     recency::Recency,
     server::{Bounds, Running, Server, ServerSettings},
     services::{PolicySettings, Services},
-    storage::{Storage, StorageError, budget::Budget, fs::FsStorage},
+    storage::StorageError,
     sweep::{Janitor, Schedule},
 };
 
@@ -180,9 +183,7 @@ fn path_of(path: Option<&PathBuf>) -> PathBuf {
 }
 
 async fn services(settings: &Settings) -> Result<Services, StartError> {
-    let budget = Budget::new(settings.storage.buffer_bytes);
-    let storage: Arc<dyn Storage> =
-        Arc::new(FsStorage::open(path_of(settings.storage.filesystem.path.as_ref()), budget)?);
+    let storage = open_storage(settings).await?;
     let index: Arc<dyn Index> =
         Arc::new(SqliteIndex::open(&path_of(settings.database.sqlite.path.as_ref()))?);
     let tls = Arc::new(client_config(settings.tls.ca_file.as_deref())?);

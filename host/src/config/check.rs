@@ -1,18 +1,15 @@
 //! What must be true of the settings together, and the settings that follow from others.
 
+pub(super) mod storage;
+
 use http::Uri;
 
 use super::{Auth, ConfigError, GITHUB_ISSUER, Issuer, Secret, Settings, effective::Origins, env::Variables};
 use crate::{auth::MIN_SECRET_BYTES, net::allowed_url};
 
 /// Variables of drivers that are not in this version: the beginnings of their names, and what the driver is called.
-const OTHER_DRIVERS: &[(&str, &str, &str)] = &[
-    ("DB_POSTGRES_", "DB_DRIVER", "postgres"),
-    ("DB_MYSQL_", "DB_DRIVER", "mysql"),
-    ("STORAGE_S3_", "STORAGE_DRIVER", "s3"),
-    ("STORAGE_GCS_", "STORAGE_DRIVER", "gcs"),
-    ("STORAGE_AZBLOB_", "STORAGE_DRIVER", "azblob"),
-];
+const OTHER_DRIVERS: &[(&str, &str, &str)] =
+    &[("DB_POSTGRES_", "DB_DRIVER", "postgres"), ("DB_MYSQL_", "DB_DRIVER", "mysql")];
 
 /// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when added to a time.
 const MAX_DAYS: u64 = 36_500;
@@ -41,7 +38,7 @@ pub(super) fn contradictions(variables: &Variables) -> Result<(), ConfigError> {
 /// Fills in what follows from other settings.
 pub(super) fn resolve(settings: &mut Settings, origins: &Origins) -> Result<(), ConfigError> {
     let data = settings.data.clone();
-    settings.storage.filesystem.path.get_or_insert_with(|| data.join("storage"));
+    storage::resolve(&mut settings.storage, &data);
     settings.database.sqlite.path.get_or_insert_with(|| data.join("larder.db"));
     settings.upstream.url =
         settings.upstream.url.take().filter(|url| url != "none").map(|url| without_slashes(&url));
@@ -94,6 +91,7 @@ pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), Con
             "{secondary} is set, but urls.signing_secret is not"
         )));
     }
+    check.storage(&settings.storage)?;
     check.auth(&settings.auth)
 }
 
@@ -109,7 +107,7 @@ impl Check<'_> {
     }
 
     fn numbers(&self, settings: &Settings) -> Result<(), ConfigError> {
-        let Settings { server, storage, upstream, auth, urls, policy, retention, .. } = settings;
+        let Settings { server, storage, downloads, upstream, auth, urls, policy, retention, .. } = settings;
         let ranges = [
             ("server.threads", server.threads as u64, 0, 1024),
             ("server.max_connections", server.max_connections as u64, 1, 1_000_000),
@@ -118,6 +116,11 @@ impl Check<'_> {
             ("server.shutdown_ms", server.shutdown_ms, 0, MAX_MS),
             ("server.max_header_bytes", server.max_header_bytes as u64, 8 * 1024, 1024 * 1024),
             ("storage.buffer_bytes", storage.buffer_bytes, 1024 * 1024, 1 << 40),
+            ("storage.s3.timeout_ms", storage.s3.timeout_ms, 100, MAX_MS),
+            ("storage.gcs.timeout_ms", storage.gcs.timeout_ms, 100, MAX_MS),
+            ("storage.azblob.timeout_ms", storage.azblob.timeout_ms, 100, MAX_MS),
+            // The signatures of the services are good for a week at most; a day is what a policy may ask for.
+            ("downloads.direct_url_minutes", downloads.direct_url_minutes, 1, 24 * 60),
             ("upstream.connect_timeout_ms", upstream.connect_timeout_ms, 1, MAX_MS),
             ("auth.leeway_ms", auth.leeway_ms, 0, 60 * 60 * 1000),
             ("urls.upload_url_ms", urls.upload_url_ms, 1000, MAX_MS),

@@ -18,6 +18,7 @@ mod issuer;
 mod optional;
 mod secret;
 mod sections;
+mod storage;
 
 use std::{
     ffi::OsString,
@@ -30,9 +31,10 @@ pub use error::ConfigError;
 pub use issuer::Issuer;
 pub use secret::Secret;
 pub use sections::{
-    Auth, Database, DatabaseDriver, Filesystem, GITHUB_ISSUER, Log, LogFormat, Policy, Retention, Server,
-    Settings, Sqlite, Storage, StorageDriver, Tls, Upstream, Urls,
+    Auth, Database, DatabaseDriver, GITHUB_ISSUER, Log, LogFormat, Policy, Retention, Server, Settings,
+    Sqlite, Tls, Upstream, Urls,
 };
+pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 
 /// The configuration in force.
 #[derive(Clone, Debug)]
@@ -74,9 +76,11 @@ impl Config {
         check::contradictions(&variables)?;
         check::resolve(&mut settings, &source.origins)?;
         check::settings(&settings, &source.origins)?;
+        let mut warnings = env::without_effect(&variables);
+        warnings.extend(check::storage::without_effect(&settings, &source.origins));
         Ok(Self {
             settings,
-            warnings: env::without_effect(&variables),
+            warnings,
             log_filter: variables.get(env::LOG_FILTER).map(str::to_owned),
             origins: source.origins,
         })

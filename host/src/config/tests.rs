@@ -3,6 +3,7 @@
 mod environment;
 mod example;
 mod settings;
+mod storage;
 
 use std::{ffi::OsString, io::Write};
 
