@@ -3,6 +3,9 @@
 //! [`Bucket`] is implemented once for each service (`s3/`, `gcs/`, `azblob/`). `objects/` makes a [`Storage`](super::Storage)
 //! of it: names, staging, coalescing, the order of an upload's blocks. A bucket knows nothing of uploads or blocks.
 
+#[cfg(test)]
+pub(crate) mod conformance;
+
 use std::{ops::Range, time::Duration};
 
 use async_trait::async_trait;

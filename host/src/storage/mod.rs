@@ -5,11 +5,14 @@
 //! has a conformance test that runs on every driver. Called by `interfaces/storage.rs` (for the guest) and by the sweep.
 //! Knows nothing of HTTP, of WIT types, of the index, or of what an object is for.
 
+pub mod azblob;
 pub mod bucket;
 pub mod budget;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod fs;
+pub mod gcs;
+mod outgoing;
 #[cfg(test)]
 mod tests;
 
