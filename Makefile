@@ -12,8 +12,10 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 LARDER := $(TARGET_DIR)/release/larder
 # One profile for everything: the heavy dependencies are compiled once.
 CARGO_FLAGS := --release --locked
+# The servers that the Rust tests run against: scripts in tests/scripts/services.
+SERVICES := seaweedfs
 
-.PHONY: help serve build test lint unit e2e bench toolchain
+.PHONY: help serve build dist test lint unit e2e bench toolchain
 
 help: ## Show the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +26,9 @@ serve: build ## Build, then run the server on the embedded default (ARGS="…" f
 build: toolchain ## Build the server, its policy component inside
 	cargo build $(CARGO_FLAGS)
 
+dist: toolchain ## Build the server as it should run for long: smaller, and less CPU per request; takes some minutes more
+	cargo build --profile dist --locked -p larder
+
 test: lint unit e2e ## Run all checks and tests
 
 lint: toolchain ## Check formatting, lints and documentation
@@ -31,17 +36,18 @@ lint: toolchain ## Check formatting, lints and documentation
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
-unit: toolchain ## Run the Rust tests
-	cargo test $(CARGO_FLAGS) --workspace
+unit: toolchain ## Run the Rust tests, beside real servers
+	@tests/scripts/need.sh python3 python3-venv curl
+	tests/scripts/with-services.sh $(SERVICES) -- cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd
 	tests/scripts/e2e.sh
 
-bench: build ## Measure against a bare hyper server and against nginx (ARGS="…", see tests/bench/README.md)
+bench: dist ## Measure against a bare hyper server and against nginx (ARGS="…", see tests/bench/README.md)
 	@tests/scripts/need.sh python3 wrk nginx
 	cargo build $(CARGO_FLAGS) -p larder-bench-bare
-	python3 -B tests/bench/bench.py $(ARGS)
+	python3 -B tests/bench/bench.py --larder $(TARGET_DIR)/dist/larder $(ARGS)
 
 toolchain: ## Install what the build needs and lacks
 	@tests/scripts/toolchain.sh

@@ -8,15 +8,22 @@ package_of() {
   case $1 in
     node) echo nodejs ;;
     nginx) echo nginx-light ;;
-    zstd | wrk | npm | python3 | curl) echo "$1" ;;
+    zstd | wrk | npm | python3 | python3-venv | curl) echo "$1" ;;
     *) echo "need.sh: unknown tool '$1'" >&2; return 1 ;;
+  esac
+}
+
+is_there() {
+  case $1 in
+    python3-venv) python3 -c 'import ensurepip' 2>/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
   esac
 }
 
 missing=()
 for tool in "$@"; do
   package=$(package_of "$tool")
-  command -v "$tool" >/dev/null || missing+=("$package")
+  is_there "$tool" || missing+=("$package")
 done
 
 if ((${#missing[@]})); then

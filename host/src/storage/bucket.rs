@@ -1,7 +1,8 @@
 //! What the object stores of clouds have in common: a flat space of keys, and objects that are made of parts.
 //!
 //! [`Bucket`] is implemented once for each service (`s3/`, `gcs/`, `azblob/`). `objects/` makes a [`Storage`](super::Storage)
-//! of it: names, staging, coalescing, the order of an upload's blocks. A bucket knows nothing of uploads or blocks.
+//! of it: names, staging, coalescing, the order of an upload's blocks. It makes all calls on a runtime of its own, so
+//! connections that are kept live there. A bucket knows nothing of uploads or blocks.
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -96,6 +97,17 @@ pub trait Bucket: Send + Sync + 'static {
 
     /// Stores an object that fits into memory, in place of the one that was there. Durable when this returns.
     async fn put(&self, key: &str, body: Pieces) -> Result<(), StorageError>;
+
+    /// Stores a small object unless there is one at the key, and returns whether it did. Of concurrent calls one wins. This
+    /// default looks first and stores then, for services that cannot do both at once: there, two calls at the same moment
+    /// may both believe that they won, and the later one's object stays.
+    async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
+        match self.head(key).await {
+            Ok(_) => Ok(false),
+            Err(StorageError::NotFound) => self.put(key, body).await.map(|()| true),
+            Err(error) => Err(error),
+        }
+    }
 
     /// Deletes objects. Harmless where they are gone.
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError>;

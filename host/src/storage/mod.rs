@@ -10,9 +10,14 @@ pub mod bucket;
 pub mod budget;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod extents;
+#[cfg(test)]
+pub(crate) mod faulty;
 pub mod fs;
 pub mod gcs;
+pub mod objects;
 mod outgoing;
+pub mod s3;
 #[cfg(test)]
 mod tests;
 
@@ -135,6 +140,23 @@ pub enum StorageError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl StorageError {
+    /// Makes an error that may pass.
+    pub(crate) fn unavailable(
+        context: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unavailable { context, source: source.into() }
+    }
+
+    /// Returns what a log line says beside the message: the causes, from the outermost on.
+    pub(crate) fn detail(&self) -> Option<String> {
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        let causes: Vec<String> = causes.map(ToString::to_string).collect();
+        (!causes.is_empty()).then(|| causes.join(": "))
+    }
 }
 
 /// Why the bytes that are to be stored stopped coming.
@@ -261,6 +283,11 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Returns whether `put` and `commit` return only when the object survives a loss of power.
     fn is_durable_at_once(&self) -> bool;
+
+    /// Writes down what is staged in the memory of this process only. Called before it ends.
+    async fn settle(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
 
     /// Lists all objects, in pages of about a thousand. Objects made or removed meanwhile may or may not be on it; all
     /// others are, exactly once.

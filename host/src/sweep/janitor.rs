@@ -66,6 +66,9 @@ async fn work(
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
     write_recency(services).await;
+    if let Err(error) = services.storage.settle().await {
+        tracing::warn!(error = %error, "staged blocks that were in memory only are lost");
+    }
     if let Err(error) = services.durability.flush_once(&*services.storage, &*services.index).await {
         tracing::warn!(error = %error, "the last entries are not known to be durable");
     }

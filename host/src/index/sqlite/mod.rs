@@ -4,6 +4,7 @@
 //! several processes on the same machine may use it at once. Reads happen in place (`reader.rs`), changes on one thread
 //! (`writer.rs`).
 
+mod anchor;
 mod changes;
 mod find;
 mod queries;
@@ -51,8 +52,10 @@ impl SqliteIndex {
     pub fn open(path: &Path) -> Result<Self, IndexError> {
         let failed = |error: OpenError| unavailable("opening the database", error);
         let conn = schema::open_for_writing(path).map_err(failed)?;
+        let anchor = schema::open_for_reading(path)
+            .map_err(|error| unavailable("opening the database for reading", error))?;
         let writer =
-            Writer::start(conn).map_err(|e| unavailable("starting the writer of the database", e))?;
+            Writer::start(conn, anchor).map_err(|e| unavailable("starting the writer of the database", e))?;
         Ok(Self { readers: Arc::new(Readers::new(path.to_owned())), writer })
     }
 

@@ -9,6 +9,8 @@ use std::{sync::Arc, thread};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use super::anchor::Anchor;
+
 use crate::index::{IndexError, unavailable};
 
 /// Changes that may wait; who comes then waits to be let in.
@@ -24,11 +26,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. The connection becomes its own.
-    pub(super) fn start(conn: Connection) -> std::io::Result<Self> {
+    /// Starts the thread. The connections become its own: one to write, one to hold the readers' state.
+    pub(super) fn start(conn: Connection, anchor: Connection) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let thread =
-            thread::Builder::new().name("index-writer".to_owned()).spawn(move || serve(conn, jobs))?;
+        let thread = thread::Builder::new()
+            .name("index-writer".to_owned())
+            .spawn(move || serve(conn, Anchor::new(anchor), jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -106,11 +109,15 @@ where
     }
 }
 
-fn serve(mut conn: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+fn serve(mut conn: Connection, mut anchor: Anchor, mut queue: mpsc::Receiver<Box<dyn Job>>) {
     let mut jobs = Vec::with_capacity(GROUP);
     while queue.blocking_recv_many(&mut jobs, GROUP) > 0 {
+        anchor.release();
         run_group(&mut conn, &mut jobs);
+        anchor.hold();
     }
+    // The connection that is closed last tidies up, and only the writer's can.
+    drop(anchor);
 }
 
 /// Runs the jobs as one transaction; where one of them fails, each as its own, so that it fails alone.

@@ -17,11 +17,14 @@ use super::{
     journal::{self, CommitRecord, Journal},
     kernel,
     layout::{self, Dirs, Kind, ObjectPath},
-    segments::{self, Extent},
+    segments,
     staging::{self, Context, Loaded, Phase, Staged, Staging},
     uploads::{Locked, Uploads},
 };
-use crate::storage::{BlockId, MAX_BLOCKS, StorageError, Stored, UploadName};
+use crate::storage::{
+    BlockId, MAX_BLOCKS, StorageError, Stored, UploadName,
+    extents::{self, Extent},
+};
 
 const CONTEXT: &str = "commit an upload";
 
@@ -67,7 +70,7 @@ impl Commit {
             return Err(errors::unavailable(CONTEXT, "the file of the blocks is gone"));
         }
         if let Some(data) = data.filter(|_| !plan.is_plain) {
-            segments::gaps(&plan.extents, end)
+            extents::gaps(&plan.extents, end)
                 .iter()
                 .for_each(|gap| kernel::punch(&data, gap.offset, gap.length));
         }
@@ -136,7 +139,7 @@ impl Plan {
         let size_bytes = blocks.iter().try_fold(0_u64, |sum, block| sum.checked_add(block.extent.length));
         let size_bytes =
             size_bytes.ok_or_else(|| StorageError::Invalid("the object is too large".to_owned()))?;
-        let extents = segments::merge(blocks.iter().map(|block| block.extent));
+        let extents = extents::merge(blocks.iter().map(|block| block.extent));
         // Places that are still being written to lie before the end as well, so they cannot be in a plain object.
         let whole = Extent { offset: 0, length: staging.end };
         let is_plain = staging.end == 0 || extents == [whole];

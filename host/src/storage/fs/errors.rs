@@ -27,7 +27,7 @@ pub(super) fn unavailable(
     context: &'static str,
     source: impl Into<Box<dyn Error + Send + Sync>>,
 ) -> StorageError {
-    StorageError::Unavailable { context, source: source.into() }
+    StorageError::unavailable(context, source)
 }
 
 /// Runs what may wait for a disk on a thread that may wait.

@@ -18,8 +18,8 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
-use super::{layout::ObjectPath, segments::Extent};
-use crate::storage::{BlockId, MAX_BLOCKS};
+use super::layout::ObjectPath;
+use crate::storage::{BlockId, MAX_BLOCKS, extents::Extent};
 
 const HEADER_BYTES: usize = 9;
 const OPENED: u8 = 0;

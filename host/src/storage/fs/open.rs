@@ -11,9 +11,13 @@ use super::{
     kernel::{self, How},
     layout::{Dirs, Kind, ObjectPath},
     read,
-    segments::{self, Extent, Footer},
+    segments::Footer,
 };
-use crate::storage::{Content, ObjectName, StorageError, budget::Budget};
+use crate::storage::{
+    Content, ObjectName, StorageError,
+    budget::Budget,
+    extents::{self, Extent},
+};
 
 const CONTEXT: &str = "open an object";
 
@@ -59,7 +63,7 @@ pub(super) async fn content(
     if opened.size_bytes != size_bytes {
         return Err(StorageError::NotFound);
     }
-    let pieces = segments::slice(&opened.extents, &range);
+    let pieces = extents::slice(&opened.extents, &range);
     read::content(opened.file, pieces, budget.transfer()).await
 }
 

@@ -21,11 +21,11 @@ use tokio::task::JoinHandle;
 use super::{
     errors,
     kernel::{self, How},
-    segments::Extent,
 };
 use crate::storage::{
     Content, StorageError,
     budget::{Buffer, Transfer},
+    extents::Extent,
 };
 
 /// What is not longer than this is read when it is opened, into one buffer of its size.

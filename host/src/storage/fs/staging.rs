@@ -22,10 +22,11 @@ use super::{
     journal::{self, CommitRecord, Journal},
     kernel,
     layout::{self, Dirs},
-    segments::Extent,
     uploads::{Locked, Slot, Uploads},
 };
-use crate::storage::{BlockId, Source, StagedBlock, StorageError, UploadName, budget::Budget};
+use crate::storage::{
+    BlockId, Source, StagedBlock, StorageError, UploadName, budget::Budget, extents::Extent,
+};
 
 const CONTEXT: &str = "stage a block";
 

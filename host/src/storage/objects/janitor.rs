@@ -1,0 +1,96 @@
+//! Writes tails down that wait for too long, or whose memory somebody waits for; and what could not be sent before.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use tokio::time::sleep;
+
+use super::{Shared, session::Session};
+use crate::storage::StorageError;
+
+/// Tails written down at once.
+const WRITES: usize = 8;
+
+/// How often idle tails are looked for, as a part of the time after which they are written down.
+const LOOKS_PER_SPILL: u32 = 4;
+
+/// Uploads that nobody used for so long are forgotten. They can be read back from the bucket.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
+
+/// Works until the storage is dropped.
+pub(super) async fn work(shared: Weak<Shared>) {
+    loop {
+        let Some(strong) = shared.upgrade() else { return };
+        tidy(&strong).await;
+        let pause = strong.spill_after / LOOKS_PER_SPILL;
+        let room = Arc::clone(&strong.room);
+        drop(strong);
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = room.pressed() => {}
+        }
+    }
+}
+
+async fn tidy(shared: &Arc<Shared>) {
+    let mut sessions = shared.uploads.sessions();
+    let is_idle = |session: &Arc<Session>| session.idle() >= shared.spill_after;
+    if shared.room.is_pressed() {
+        // Those that waited longest are the least likely to be filled soon.
+        sessions.sort_by_cached_key(|session| std::cmp::Reverse(session.idle()));
+    } else {
+        sessions.retain(is_idle);
+    }
+    let settle = |session: Arc<Session>| async move {
+        let is_wanted = shared.room.is_pressed();
+        if is_wanted || session.idle() >= shared.spill_after {
+            settle(shared, &session, is_wanted).await;
+        }
+    };
+    stream::iter(sessions).for_each_concurrent(WRITES, settle).await;
+    shared.uploads.forget_idle(|session| {
+        let is_unwritten = session.staging.lock().has_unwritten();
+        !is_unwritten && session.idle() >= FORGET_AFTER
+    });
+}
+
+/// Writes down what a session has in memory only. `give_up_memory`: its bytes are not kept either.
+async fn settle(shared: &Arc<Shared>, session: &Arc<Session>, give_up_memory: bool) {
+    let Ok(_settling) = session.settling.try_lock() else { return };
+    if session.is_discarded() {
+        return;
+    }
+    if let Err(error) = write_down(shared, session, give_up_memory).await {
+        tracing::warn!(%error, source = error.detail(), "staged blocks could not be written down yet");
+        return;
+    }
+    if give_up_memory {
+        session.release_spilled();
+    }
+}
+
+async fn write_down(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    give_up_memory: bool,
+) -> Result<(), StorageError> {
+    for sealed in session.sealed() {
+        session.send(shared, &sealed).await?;
+    }
+    if give_up_memory && let Some(sealed) = session.seal_if_enough(shared)? {
+        session.send(shared, &sealed).await?;
+    }
+    session.spill(shared).await
+}
+
+/// Writes down what all sessions have in memory only.
+pub(super) async fn settle_all(shared: &Arc<Shared>) -> Result<(), StorageError> {
+    for session in shared.uploads.sessions() {
+        let _settling = session.settling.lock().await;
+        write_down(shared, &session, false).await?;
+    }
+    Ok(())
+}

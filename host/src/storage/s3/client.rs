@@ -1,0 +1,107 @@
+//! Makes the client: TLS, credentials, retries, timeouts.
+
+use std::{fs, path::Path, time::Duration};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_s3::{
+    Client,
+    config::{
+        Builder, Credentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
+        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    },
+};
+use aws_smithy_http_client::{
+    Builder as HttpBuilder,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use super::settings::S3Settings;
+use crate::storage::StorageError;
+
+const CONTEXT: &str = "set up the client of the bucket";
+
+/// Longest pause between two attempts.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// Where nothing else is said and another service than Amazon's is used, which mostly does not care.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// Longer than this, servers tend to have closed a connection.
+const POOL_IDLE: Duration = Duration::from_secs(20);
+
+pub(super) async fn client(settings: &S3Settings) -> Result<Client, StorageError> {
+    let http = http_client(settings)?;
+    let retry =
+        RetryConfig::standard().with_max_attempts(settings.attempts.max(1)).with_max_backoff(MAX_PAUSE);
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(settings.connect_timeout)
+        .read_timeout(settings.read_timeout)
+        .operation_attempt_timeout(settings.attempt_timeout)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+    if let Some(region) = &settings.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    match (&settings.access_key_id, &settings.secret_access_key) {
+        (Some(id), Some(secret)) => {
+            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "configuration"));
+        }
+        (None, None) => {}
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(StorageError::Invalid("an access key needs both its id and its secret".to_owned()));
+        }
+    }
+    let shared = loader.load().await;
+    let mut config = Builder::from(&shared)
+        .retry_config(retry)
+        .timeout_config(timeouts)
+        // Our own bound on silence is in `body`; this one would cut off clients that read slowly.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        // Other services do not know the newer checksums.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .force_path_style(settings.path_style);
+    if let Some(endpoint) = &settings.endpoint {
+        config = config.endpoint_url(endpoint);
+    }
+    if shared.region().is_none() {
+        if settings.endpoint.is_none() {
+            return Err(StorageError::Invalid("no region is configured for the bucket".to_owned()));
+        }
+        config = config.region(Region::new(DEFAULT_REGION));
+    }
+    Ok(Client::from_conf(config.build()))
+}
+
+fn http_client(settings: &S3Settings) -> Result<SharedHttpClient, StorageError> {
+    let mut roots = TrustStore::empty().with_native_roots(true);
+    if let Some(file) = &settings.ca_file {
+        roots = roots.with_pem_certificate(certificates(file)?);
+    }
+    let tls = TlsContext::builder().with_trust_store(roots).build();
+    let tls = tls.map_err(|error| StorageError::unavailable(CONTEXT, error))?;
+    Ok(HttpBuilder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(tls)
+        .pool_idle_timeout(POOL_IDLE)
+        .build_https())
+}
+
+/// Reads a file of certificates. Checked here: the client would panic.
+fn certificates(file: &Path) -> Result<Vec<u8>, StorageError> {
+    let unusable = |why: String| StorageError::Invalid(format!("{}: {why}", file.display()));
+    let pem = fs::read(file).map_err(|error| unusable(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable("there is no certificate in it".to_owned()));
+    }
+    Ok(pem)
+}

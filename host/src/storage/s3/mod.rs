@@ -1,0 +1,290 @@
+//! Objects in a bucket of Amazon S3, or of a service that speaks its protocol.
+//!
+//! `client` makes the client, `errors` decides what an answer means, `body` moves bytes. Built from the configuration by
+//! [`connect`]; used through `objects/` alone. Knows the keys as text.
+
+mod body;
+mod client;
+mod errors;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client,
+    presigning::PresigningConfig,
+    types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier},
+};
+use bytes::Bytes;
+
+pub use self::settings::S3Settings;
+use self::{body::Limits, errors::Failure};
+use super::{
+    Content, StorageError,
+    bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
+};
+
+/// Limits of the service: parts of at least 5 MiB but for the last one, numbered from 1 to 10,000.
+const LIMITS: PartLimits = PartLimits { min_bytes: 5 << 20, max_number: 10_000 };
+
+/// Keys or multiparts on a page.
+const PAGE: i32 = 1000;
+
+/// Separates the parts of a cursor. No key has one.
+const SEPARATOR: char = ' ';
+
+/// A bucket.
+struct S3Bucket {
+    client: Client,
+    bucket: String,
+    /// Goes before each key.
+    prefix: String,
+    limits: Limits,
+}
+
+/// Makes a bucket of settings. Asks the service for nothing; see [`Bucket::check`].
+///
+/// # Errors
+/// When the settings cannot be used.
+pub async fn connect(settings: &S3Settings) -> Result<Arc<dyn Bucket>, StorageError> {
+    let client = client::client(settings).await?;
+    let limits = Limits { silence: settings.read_timeout };
+    let (bucket, prefix) = (settings.bucket.clone(), settings.prefix.clone());
+    Ok(Arc::new(S3Bucket { client, bucket, prefix, limits }))
+}
+
+impl S3Bucket {
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    fn without_prefix(&self, key: &str) -> Option<String> {
+        key.strip_prefix(&self.prefix).map(str::to_owned)
+    }
+
+    async fn remove_one(&self, key: &str) -> Result<(), StorageError> {
+        let removed = self.client.delete_object().bucket(&self.bucket).key(self.key(key)).send().await;
+        removed.map(drop).or_else(|error| errors::gone_is_done(errors::failed("delete an object", error)))
+    }
+
+    /// Deletes up to a thousand keys with one request. `false`: the service does not do that.
+    async fn remove_together(&self, keys: &[String]) -> Result<bool, StorageError> {
+        const CONTEXT: &str = "delete objects";
+        let object = |key: &String| ObjectIdentifier::builder().key(self.key(key)).build();
+        let objects = keys.iter().map(object).collect::<Result<Vec<_>, _>>();
+        let delete =
+            objects.and_then(|objects| Delete::builder().quiet(true).set_objects(Some(objects)).build());
+        let delete = delete.map_err(|error| StorageError::unavailable(CONTEXT, error))?;
+        let answer = match self.client.delete_objects().bucket(&self.bucket).delete(delete).send().await {
+            Ok(answer) => answer,
+            Err(error) if Failure::of(&error).is_unsupported() => return Ok(false),
+            Err(error) => return Err(errors::failed(CONTEXT, error)),
+        };
+        match answer.errors().iter().find(|error| !errors::is_gone(error.code())) {
+            None => Ok(true),
+            Some(error) => {
+                Err(StorageError::unavailable(CONTEXT, errors::told(error.code(), error.message())))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Bucket for S3Bucket {
+    fn part_limits(&self) -> PartLimits {
+        LIMITS
+    }
+
+    async fn check(&self) -> Result<(), StorageError> {
+        let answer = self.client.head_bucket().bucket(&self.bucket).send().await;
+        answer.map(drop).map_err(|error| errors::unusable(&self.bucket, &error))
+    }
+
+    async fn head(&self, key: &str) -> Result<u64, StorageError> {
+        let answer = self.client.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
+        let answer = answer.map_err(|error| errors::failed("look for an object", error))?;
+        Ok(length(answer.content_length()))
+    }
+
+    async fn get(
+        &self,
+        key: &str,
+        size_bytes: u64,
+        range: Option<Range<u64>>,
+    ) -> Result<Content, StorageError> {
+        let wanted = range.as_ref().map_or(size_bytes, |range| range.end - range.start);
+        let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        let get = self.client.get_object().bucket(&self.bucket).key(self.key(key)).set_range(header.clone());
+        let answer = get.send().await.map_err(|error| errors::failed("read an object", error))?;
+        let total = match (answer.content_range(), header) {
+            (Some(range), _) => body::total_of(range),
+            (None, None) => Some(length(answer.content_length())),
+            // It answered with the whole object: not what is wanted.
+            (None, Some(_)) => {
+                return Err(StorageError::unavailable("read an object", "the service knows no ranges"));
+            }
+        };
+        if total != Some(size_bytes) {
+            return Err(StorageError::NotFound);
+        }
+        Ok(Content { length: wanted, chunks: body::chunks(answer.body, wanted, self.limits) })
+    }
+
+    async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError> {
+        let get = self.client.get_object().bucket(&self.bucket).key(self.key(key));
+        let answer = get.send().await.map_err(|error| errors::failed("read an object", error))?;
+        let size_bytes = length(answer.content_length());
+        if size_bytes > limit {
+            return Err(StorageError::Invalid("the object is larger than it may be".to_owned()));
+        }
+        body::whole(body::chunks(answer.body, size_bytes, self.limits), size_bytes).await
+    }
+
+    async fn put(&self, key: &str, pieces: Pieces) -> Result<(), StorageError> {
+        let put = self.client.put_object().bucket(&self.bucket).key(self.key(key));
+        let answer = put.content_length(body::length(&pieces)).body(body::stream(pieces)).send().await;
+        answer.map(drop).map_err(|error| errors::failed("store an object", error))
+    }
+
+    async fn put_new(&self, key: &str, pieces: Pieces) -> Result<bool, StorageError> {
+        let put = self.client.put_object().bucket(&self.bucket).key(self.key(key)).if_none_match("*");
+        let again = pieces.clone();
+        match put.content_length(body::length(&pieces)).body(body::stream(pieces)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match Failure::of(&error) {
+                failure if failure.is_taken() => Ok(false),
+                // Two at the same time; the service wants that one of them asks again. There will be one then.
+                failure if failure.is_conflict() => match self.head(key).await {
+                    Ok(_) => Ok(false),
+                    Err(_) => Err(errors::failed("store an object", error)),
+                },
+                // A service that knows no conditions.
+                failure if failure.is_unsupported() => match self.head(key).await {
+                    Ok(_) => Ok(false),
+                    Err(StorageError::NotFound) => self.put(key, again).await.map(|()| true),
+                    Err(error) => Err(error),
+                },
+                _ => Err(errors::failed("store an object", error)),
+            },
+        }
+    }
+
+    async fn remove(&self, keys: &[String]) -> Result<(), StorageError> {
+        for keys in keys.chunks(PAGE as usize) {
+            if let [key] = keys {
+                self.remove_one(key).await?;
+            } else if !self.remove_together(keys).await? {
+                for key in keys {
+                    self.remove_one(key).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str, from: Option<&str>) -> Result<BucketPage<ListedKey>, StorageError> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.key(prefix)).max_keys(PAGE);
+        let answer = list.set_start_after(from.map(|from| self.key(from))).send().await;
+        let answer = answer.map_err(|error| errors::failed("list objects", error))?;
+        let listed = |object: &aws_sdk_s3::types::Object| {
+            Some(ListedKey {
+                key: self.without_prefix(object.key()?)?,
+                size_bytes: length(object.size()),
+                modified_ms: milliseconds(object.last_modified()),
+            })
+        };
+        let items: Vec<ListedKey> = answer.contents().iter().filter_map(listed).collect();
+        let is_last = answer.is_truncated() != Some(true);
+        let next = items.last().filter(|_| !is_last).map(|item| item.key.clone());
+        Ok(BucketPage { items, next })
+    }
+
+    async fn begin(&self, key: &str) -> Result<String, StorageError> {
+        let begin = self.client.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
+        let answer = begin.send().await.map_err(|error| errors::failed("begin an object", error))?;
+        let id = answer.upload_id().map(str::to_owned);
+        id.ok_or_else(|| StorageError::unavailable("begin an object", "the service gave it no id"))
+    }
+
+    async fn put_part(
+        &self,
+        key: &str,
+        multipart: &str,
+        number: u32,
+        pieces: Pieces,
+    ) -> Result<Part, StorageError> {
+        const CONTEXT: &str = "store a part";
+        let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
+        let put = put.part_number(number.cast_signed()).content_length(body::length(&pieces));
+        let answer = put.body(body::stream(pieces)).send().await;
+        let answer = answer.map_err(|error| errors::failed(CONTEXT, error))?;
+        let tag = answer.e_tag().map(str::to_owned);
+        let tag = tag.ok_or_else(|| StorageError::unavailable(CONTEXT, "the service gave it no tag"))?;
+        Ok(Part { number, tag })
+    }
+
+    async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError> {
+        let completed = |part: &Part| {
+            CompletedPart::builder().part_number(part.number.cast_signed()).e_tag(&part.tag).build()
+        };
+        let parts = parts.iter().map(completed).collect();
+        let complete = self.client.complete_multipart_upload().bucket(&self.bucket).key(self.key(key));
+        let list = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let answer = complete.upload_id(multipart).multipart_upload(list).send().await;
+        answer.map(drop).map_err(|error| errors::failed("complete an object", error))
+    }
+
+    async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(self.key(key));
+        let answer = abort.upload_id(multipart).send().await;
+        answer.map(drop).or_else(|error| errors::gone_is_done(errors::failed("give up an object", error)))
+    }
+
+    async fn list_multiparts(
+        &self,
+        prefix: &str,
+        from: Option<&str>,
+    ) -> Result<BucketPage<OpenMultipart>, StorageError> {
+        let list = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(self.key(prefix));
+        let (key, id) = from.and_then(|from| from.split_once(SEPARATOR)).unzip();
+        let list =
+            list.set_key_marker(key.map(|key| self.key(key))).set_upload_id_marker(id.map(str::to_owned));
+        let answer = list.max_uploads(PAGE).send().await;
+        let answer = answer.map_err(|error| errors::failed("list multiparts", error))?;
+        let open = |multipart: &aws_sdk_s3::types::MultipartUpload| {
+            Some(OpenMultipart {
+                key: self.without_prefix(multipart.key()?)?,
+                id: multipart.upload_id()?.to_owned(),
+                begun_ms: milliseconds(multipart.initiated()),
+            })
+        };
+        let items = answer.uploads().iter().filter_map(open).collect();
+        let next = match (answer.is_truncated(), answer.next_key_marker()) {
+            (Some(true), Some(key)) => self
+                .without_prefix(key)
+                .map(|key| format!("{key}{SEPARATOR}{}", answer.next_upload_id_marker().unwrap_or(""))),
+            _ => None,
+        };
+        Ok(BucketPage { items, next })
+    }
+
+    async fn presign(&self, key: &str, lifetime: Duration) -> Result<Option<String>, StorageError> {
+        const CONTEXT: &str = "sign a URL";
+        let config = PresigningConfig::expires_in(lifetime)
+            .map_err(|error| StorageError::Invalid(format!("a URL of the storage: {error}")))?;
+        let get = self.client.get_object().bucket(&self.bucket).key(self.key(key));
+        let signed = get.presigned(config).await.map_err(|error| errors::failed(CONTEXT, error))?;
+        Ok(Some(signed.uri().to_owned()))
+    }
+}
+
+fn length(length: Option<i64>) -> u64 {
+    length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0)
+}
+
+fn milliseconds(time: Option<&aws_sdk_s3::primitives::DateTime>) -> u64 {
+    time.and_then(|time| u64::try_from(time.to_millis().ok()?).ok()).unwrap_or(0)
+}
