@@ -48,9 +48,18 @@ impl handler::Guest for Component {
 }
 
 impl retention::Guest for Component {
-    async fn review_entries(now_ms: u64, candidates: Vec<retention::Candidate>) -> Vec<u64> {
+    async fn survey_entries(now_ms: u64, entries: Vec<db::Entry>) -> Vec<u64> {
+        let entries = entries.into_iter().map(Into::into);
+        crate::retention::survey_entries(&Imports.settings(), now_ms, entries)
+    }
+
+    async fn review_entries(
+        now_ms: u64,
+        candidates: Vec<retention::Candidate>,
+        witnesses: retention::Witnesses,
+    ) -> Vec<u64> {
         let candidates = candidates.into_iter().map(Into::into);
-        crate::retention::review_entries(&Imports.settings(), now_ms, candidates)
+        crate::retention::review_entries(&Imports.settings(), now_ms, candidates, &witnesses.into())
     }
 
     async fn review_uploads(now_ms: u64, uploads: Vec<db::Upload>) -> Vec<u64> {
@@ -162,6 +171,10 @@ impl Host for Imports {
 
     async fn get_entry(&self, id: u64) -> Result<Option<Entry>, DbError> {
         db::get_entry(id).await.map(|entry| entry.map(Into::into)).map_err(Into::into)
+    }
+
+    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, DbError> {
+        db::get_entry_of_upload(upload_id).await.map(|entry| entry.map(Into::into)).map_err(Into::into)
     }
 
     async fn reserve(

@@ -3,7 +3,7 @@
 //! Called by `handler`. Must never look into what it forwards.
 
 use crate::ports::{Host, HttpError, Payload, Request, Response};
-use crate::twirp::{Code, Error};
+use crate::service::{Code, Error};
 
 /// Forwards a request; answers at once, in JSON, where that does not work: without an upstream 404, with one that cannot
 /// be reached 502.

@@ -4,13 +4,14 @@
 
 use crate::ports::{Host, Request, Response};
 use crate::route::Route;
-use crate::{blob, forward, pages, twirp};
+use crate::{blob, forward, pages, twirp, v1};
 
 /// Answers one request. Always answers: what fails becomes a status and a body that the client can read.
 pub async fn handle<H: Host>(host: &H, request: Request<H::Incoming>) -> Response<H> {
     match Route::of(&request.method, &request.path, request.query.as_deref()) {
         Route::Call(call) => twirp::answer(host, &request, call).await,
         Route::UnknownCall => twirp::unknown_call(&request),
+        Route::CallV1(call) => v1::answer(host, &request, call).await,
         Route::Upload { name, step } => blob::upload(host, &request, name, step).await,
         Route::Download { entry, verb } => blob::download(host, &request, entry, verb).await,
         Route::Health => pages::health(),

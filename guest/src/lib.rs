@@ -2,8 +2,8 @@
 //!
 //! Built for wasm this is the component that the host runs (`bindings`); built natively it is a library of plain functions
 //! over [`ports::Host`], which is how it is tested. Along the path of a request: `route` says what is asked,
-//! [`handler`] hands it on, `twirp` answers the cache service's calls, `blob` the transfers of bytes, `forward` everything
-//! that is not ours. Must never know a storage driver, a database, a secret or a token: it sees handles and claims.
+//! [`handler`] hands it on, `twirp` and `v1` answer the cache service's calls with what `service` does, `blob` the transfers of
+//! bytes, `forward` everything that is not ours. Must never know a storage driver, a database, a secret or a token: it sees handles and claims.
 
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
@@ -19,6 +19,8 @@ mod matching;
 mod pages;
 mod query;
 mod route;
+mod service;
 mod stale;
 mod twirp;
 mod url;
+mod v1;

@@ -4,7 +4,11 @@
 //! tests. The promises of each call are those of `wit/*.wit`; they are not repeated here in full. Must never know HTTP
 //! routes, or what any call is used for.
 
+mod review;
+
 use std::fmt;
+
+pub use review::{Candidate, Content, Witnesses};
 
 /// The head of a request (`types.request`).
 #[derive(Debug)]
@@ -113,6 +117,8 @@ pub struct Settings {
     pub unused_entry_ms: Option<u64>,
     /// The largest entry.
     pub max_entry_bytes: Option<u64>,
+    /// Where `@actions/cache` downloads in protocol version 2.
+    pub parallel_download_origin: Option<String>,
     /// Clients may be given URLs of the storage itself.
     pub direct_downloads: bool,
 }
@@ -315,26 +321,6 @@ pub enum AttachOutcome {
     Gone,
 }
 
-/// What the host found of an entry's object (`retention.content`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// There, with the size of the entry.
-    Whole,
-    /// Gone, or of another size.
-    Broken,
-    /// The storage could not say.
-    Unknown,
-}
-
-/// An entry, and the state of its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// The entry.
-    pub entry: Entry,
-    /// What is left of its content.
-    pub content: Content,
-}
-
 /// The imports of the world. One implementation is the component's imports, the other a fake for tests.
 ///
 /// The futures need not be `Send`: an instance runs on one thread.
@@ -408,6 +394,8 @@ pub trait Host {
     ) -> Result<Option<Entry>, DbError>;
     /// `db.get-entry`.
     async fn get_entry(&self, id: u64) -> Result<Option<Entry>, DbError>;
+    /// `db.get-entry-of-upload`.
+    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, DbError>;
     /// `db.reserve`.
     async fn reserve(
         &self,

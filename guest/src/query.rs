@@ -1,7 +1,7 @@
 //! Query strings, one parameter at a time.
 //!
-//! Called by `route`, `url` and `blob`. Percent escapes are decoded once. A `+` stays a `+`: block ids are base64, and no
-//! client writes a space into a parameter that is read here.
+//! Called by `route`, `url`, `blob` and `v1`. Percent escapes are decoded once. A `+` stays a `+`: block ids are base64, and no
+//! client writes a space into a parameter that is read so.
 
 use std::{borrow::Cow, str::Utf8Error};
 
@@ -14,6 +14,16 @@ use percent_encoding::percent_decode_str;
 pub(crate) fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<Result<Cow<'q, str>, Utf8Error>> {
     let raw = query?.split('&').find_map(|pair| value_of(pair, name))?;
     Some(percent_decode_str(raw).decode_utf8())
+}
+
+/// Returns the first parameter of this name, decoded as a form's: a `+` is a space. So Go writes the queries of protocol
+/// version 1; in those of the others a `+` is always escaped.
+///
+/// # Errors
+/// When the decoded value is not UTF-8.
+pub(crate) fn form_parameter(query: Option<&str>, name: &str) -> Option<Result<String, Utf8Error>> {
+    let raw = query?.split('&').find_map(|pair| value_of(pair, name))?.replace('+', " ");
+    Some(percent_decode_str(&raw).decode_utf8().map(Cow::into_owned))
 }
 
 fn value_of<'q>(pair: &'q str, name: &str) -> Option<&'q str> {

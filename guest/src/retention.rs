@@ -2,23 +2,55 @@
 //!
 //! Called by `bindings` for the export `retention`. Pure: looks at what it is given, and at nothing else.
 
-use crate::ports::{Candidate, Content, Settings, Upload};
+use crate::ports::{Candidate, Content, Entry, Settings, Upload, Witnesses};
 
 /// The least time after which an upload without activity is given up, in milliseconds: an hour. A client that backs off may
 /// pause for a quarter of one (azcore: ten tries, up to 120 s apart). Until then an idle upload yields to whoever reserves
 /// its slot, so that waiting costs disk space only.
 pub const ABANDONED_AFTER_MS: u64 = 60 * 60 * 1000;
 
+/// How much longer than other entries a layer of BuildKit's is kept, and how far from the making of an index it may have been
+/// used by the export that made it, in milliseconds: a day. An export looks each layer up, or saves it, before it saves the
+/// index that names it; it takes minutes, and a job hours at most.
+pub const LAYER_MARGIN_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How BuildKit's keys begin (protocol reference 5.2): of a layer, and of an index, which names layers.
+const LAYER: &str = "buildkit-blob-";
+const INDEX: &str = "index-";
+
+/// Returns the ids of the entries that [`review_entries`] must know of to judge layers: the indexes that are older than the
+/// time for which entries are kept, and still there. Younger ones name no layer that could go.
+pub fn survey_entries(
+    settings: &Settings,
+    now_ms: u64,
+    entries: impl IntoIterator<Item = Entry>,
+) -> Vec<u64> {
+    let Some(limit_ms) = settings.unused_entry_ms else { return Vec::new() };
+    let is_old_index = |entry: &Entry| {
+        entry.slot.key.starts_with(INDEX) && now_ms.saturating_sub(entry.created_ms) > limit_ms
+    };
+    entries.into_iter().filter(is_old_index).map(|entry| entry.id).collect()
+}
+
 /// Returns the ids of the entries to delete: those whose content is broken, and those not used (or, never used, made) for
-/// longer than the operator keeps them. An entry that the storage cannot speak for is judged by its age alone.
+/// longer than the operator keeps them, and then for as long as a URL is good (see [`may_be_handed_out`]). An entry that the
+/// storage cannot speak for is judged by its age alone.
+///
+/// A layer stays as long as there is an index that may name it: a build that finds its index and then misses a layer fails.
+/// What an index names cannot be read here, but it can be told from the times: a layer that it names was made before it, and
+/// was used no longer than a margin before it was made, by the export that made both. So a layer goes only after all such
+/// indexes, in a later sweep than they; and it does go, for indexes go by their own last use.
 pub fn review_entries(
     settings: &Settings,
     now_ms: u64,
     candidates: impl IntoIterator<Item = Candidate>,
+    indexes: &Witnesses,
 ) -> Vec<u64> {
     let doomed = |candidate: &Candidate| match candidate.content {
         Content::Broken => true,
-        Content::Whole | Content::Unknown => is_unused(settings, now_ms, candidate),
+        Content::Whole | Content::Unknown => {
+            is_unused(settings, now_ms, &candidate.entry) && !is_needed(&candidate.entry, indexes)
+        }
     };
     candidates.into_iter().filter(doomed).map(|candidate| candidate.entry.id).collect()
 }
@@ -35,9 +67,40 @@ pub fn review_uploads(
     uploads.into_iter().filter(abandoned).map(|upload| upload.id).collect()
 }
 
-fn is_unused(settings: &Settings, now_ms: u64, candidate: &Candidate) -> bool {
-    let last_ms = candidate.entry.used_ms.max(candidate.entry.created_ms);
-    settings.unused_entry_ms.is_some_and(|limit_ms| now_ms.saturating_sub(last_ms) > limit_ms)
+/// Returns whether an entry may still be handed out: it was used within the time for which unused ones are kept. Those that
+/// were not stay as long again as a URL is good before a sweep takes them, so that who was given one gets the content even
+/// where the note of that use got lost in a crash, or is still in the memory of another server. A layer may always be had: as
+/// long as an index may name it, it stays, however old.
+pub(crate) fn may_be_handed_out(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
+    let expired = |limit_ms| now_ms.saturating_sub(last_use_ms(entry)) > limit_ms;
+    is_layer(entry) || !settings.unused_entry_ms.is_some_and(expired)
+}
+
+fn is_unused(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
+    let url_ms = settings.download_url_ms;
+    let margin_ms = if is_layer(entry) { url_ms.max(LAYER_MARGIN_MS) } else { url_ms };
+    settings.unused_entry_ms.is_some_and(|limit_ms| {
+        now_ms.saturating_sub(last_use_ms(entry)) > limit_ms.saturating_add(margin_ms)
+    })
+}
+
+fn is_needed(entry: &Entry, indexes: &Witnesses) -> bool {
+    is_layer(entry) && (!indexes.complete || indexes.entries.iter().any(|index| may_name(index, entry)))
+}
+
+/// Scopes do not matter: a pull request's index names layers of the default branch.
+fn may_name(index: &Entry, layer: &Entry) -> bool {
+    index.slot.repository == layer.slot.repository
+        && layer.created_ms <= index.created_ms.saturating_add(LAYER_MARGIN_MS)
+        && index.created_ms <= last_use_ms(layer).saturating_add(LAYER_MARGIN_MS)
+}
+
+fn is_layer(entry: &Entry) -> bool {
+    entry.slot.key.starts_with(LAYER)
+}
+
+fn last_use_ms(entry: &Entry) -> u64 {
+    entry.used_ms.max(entry.created_ms)
 }
 
 #[cfg(test)]

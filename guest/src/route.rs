@@ -7,6 +7,9 @@ use crate::query;
 
 /// The path of the cache service, protocol version 2.
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService/";
+/// The paths of the cache service, protocol version 1. Anything may stand before it: its clients add it to a base URL of any
+/// path, which act puts a secret into. That part is not looked at; the bearer token is what counts.
+const SERVICE_V1: &str = "/_apis/artifactcache/";
 /// The paths of signed URLs: three segments, so that Azure's SDKs find an account, a container and a blob on every kind of
 /// host name (protocol reference 3.4).
 pub(crate) const UPLOADS: &str = "/devstoreaccount1/upload/";
@@ -19,6 +22,8 @@ pub(crate) enum Route<'a> {
     Call(Call),
     /// Something else under the cache service: another method of it, or another HTTP method.
     UnknownCall,
+    /// A call of the cache service, version 1.
+    CallV1(CallV1<'a>),
     /// A step of the upload with this name.
     Upload { name: &'a str, step: Step },
     /// A download of the entry with this id (not checked to be one).
@@ -39,12 +44,30 @@ pub(crate) enum Call {
     Lookup,
 }
 
+/// The calls of the cache service, version 1. Ids are not checked to be numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallV1<'a> {
+    Lookup,
+    List,
+    Reserve,
+    Chunk {
+        id: &'a str,
+    },
+    Commit {
+        id: &'a str,
+    },
+    /// Another path or method.
+    Unknown,
+}
+
 /// The steps of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     PutBlob,
     PutBlock,
     PutBlockList,
+    AppendBlock,
+    Seal,
     /// A `PUT` with a `comp` that is not served.
     UnknownComp,
     /// Not a `PUT`.
@@ -77,6 +100,9 @@ impl<'a> Route<'a> {
         if let Some(entry) = path.strip_prefix(DOWNLOADS) {
             return Self::Download { entry, verb: Verb::of(method) };
         }
+        if let Some((_, call)) = path.split_once(SERVICE_V1) {
+            return Self::CallV1(CallV1::of(method, call));
+        }
         match (method, path) {
             ("GET" | "HEAD", "/health") => Self::Health,
             ("GET" | "HEAD", "/") => Self::Root,
@@ -87,9 +113,24 @@ impl<'a> Route<'a> {
     /// Returns whether a second handling changes nothing that the first did not.
     pub(crate) fn is_repeatable(self) -> bool {
         match self {
+            Self::CallV1(CallV1::Lookup | CallV1::List | CallV1::Unknown) => true,
+            Self::CallV1(CallV1::Reserve | CallV1::Chunk { .. } | CallV1::Commit { .. }) => false,
             Self::Call(Call::Lookup) | Self::Health | Self::Root | Self::UnknownCall => true,
             Self::Download { verb, .. } => matches!(verb, Verb::Get | Verb::Head),
             Self::Call(Call::Create | Call::Finalize) | Self::Upload { .. } | Self::Elsewhere => false,
+        }
+    }
+}
+
+impl<'a> CallV1<'a> {
+    fn of(method: &str, call: &'a str) -> Self {
+        match (method, call.split_once('/')) {
+            ("GET", None) if call == "cache" => Self::Lookup,
+            ("GET", None) if call == "caches" => Self::List,
+            ("POST", None) if call == "caches" => Self::Reserve,
+            ("PATCH", Some(("caches", id))) => Self::Chunk { id },
+            ("POST", Some(("caches", id))) => Self::Commit { id },
+            (_, _) => Self::Unknown,
         }
     }
 }
@@ -103,6 +144,8 @@ impl Step {
             None => Self::PutBlob,
             Some(Ok(comp)) if comp == "block" => Self::PutBlock,
             Some(Ok(comp)) if comp == "blocklist" => Self::PutBlockList,
+            Some(Ok(comp)) if comp == "appendblock" => Self::AppendBlock,
+            Some(Ok(comp)) if comp == "seal" => Self::Seal,
             Some(_) => Self::UnknownComp,
         }
     }

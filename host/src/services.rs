@@ -25,6 +25,8 @@ pub struct PolicySettings {
     pub unused_entry_ms: Option<u64>,
     /// Largest entry, in bytes.
     pub max_entry_bytes: Option<u64>,
+    /// Where `@actions/cache` is sent for downloads in protocol version 2: scheme and authority.
+    pub parallel_download_origin: Option<String>,
     /// Clients may be given URLs of the storage itself.
     pub direct_downloads: bool,
 }

@@ -223,8 +223,12 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
         upload_url_ms: settings.urls.upload_url_ms,
         download_url_ms: settings.urls.download_url_ms,
         idle_upload_ms: retention.idle_upload_ms,
-        unused_entry_ms: some(retention.unused_days).map(|days| days.saturating_mul(DAY_MS)),
+        // Where nothing is removed nothing is held back either.
+        unused_entry_ms: some(retention.unused_days)
+            .filter(|_| !retention.disable)
+            .map(|days| days.saturating_mul(DAY_MS)),
         max_entry_bytes: some(retention.max_entry_bytes),
+        parallel_download_origin: settings.urls.parallel_download_url.clone(),
         direct_downloads: false,
     }
 }

@@ -25,7 +25,7 @@ async fn raw(server: &TestServer, bytes: &[u8]) -> String {
 #[tokio::test]
 async fn what_is_no_request_is_refused_without_html() {
     let server = TestServer::start(&[]).await;
-    let long = format!("GET /health HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(64 << 10));
+    let long = format!("GET /health HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(200 << 10));
     let many = format!("GET /health HTTP/1.1\r\nhost: x\r\n{}\r\n", "x-a: b\r\n".repeat(500));
     for (bytes, status) in [
         ("nonsense\r\n\r\n", "400"),
@@ -41,6 +41,65 @@ async fn what_is_no_request_is_refused_without_html() {
         assert!(!answer.to_lowercase().contains("<html"), "{answer}");
     }
     assert_eq!(server.get("/health").await.status.as_u16(), 200);
+}
+
+/// What the server refuses by itself is JSON, wherever hyper lets it answer: a client that gets anything else repeats.
+#[tokio::test]
+async fn what_the_server_refuses_by_itself_is_json() {
+    let server = TestServer::start(&[]).await;
+    let long = format!(
+        "GET /health HTTP/1.1\r\nhost: x\r\nx-long: {}\r\nconnection: close\r\n\r\n",
+        "x".repeat(40 << 10)
+    );
+    for (bytes, status) in [
+        ("OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "400"),
+        ("CONNECT x:443 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "400"),
+        ("GET /health HTTP/1.1\r\nconnection: close\r\n\r\n", "400"),
+        ("POST /health HTTP/1.1\r\nhost: user@x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}", "400"),
+        (&long, "431"),
+    ] {
+        let answer = raw(&server, bytes.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{bytes:.40}: {answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
+        assert!(head.to_lowercase().contains("x-ms-request-id: "), "{head}");
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert!(body["code"].is_string() && body["msg"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_target_with_an_authority_and_a_head_on_an_error_are_understood() {
+    let server = TestServer::start(&[]).await;
+    let absolute =
+        raw(&server, b"GET http://other.example/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await;
+    assert!(absolute.starts_with("HTTP/1.1 200") && absolute.ends_with(r#"{"status":"ok"}"#), "{absolute}");
+    for target in ["/devstoreaccount1/download/1", "/twirp/other.Service/Call", "/_apis/artifactcache/none"] {
+        let request = format!("HEAD {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = raw(&server, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 40") && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+    let encoded = server.get("/devstoreaccount1%2Fdownload%2F1?sig=1&se=1").await;
+    assert_eq!((encoded.status.as_u16(), encoded.json()["code"].as_str()), (404, Some("bad_route")));
+}
+
+#[tokio::test]
+async fn a_connection_over_the_limit_waits_for_another_to_close() {
+    let server = TestServer::start(&[("LARDER_MAX_CONNECTIONS", "1"), ("LARDER_THREADS", "1")]).await;
+    let address = server.base.strip_prefix("http://").unwrap();
+    let first = TcpStream::connect(address).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), second.readable()).await;
+    assert!(early.is_err(), "answered although another connection is open");
+    drop(first);
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, second.read_to_string(&mut answer))
+        .await
+        .expect("an answer in time")
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]

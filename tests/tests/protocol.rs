@@ -4,10 +4,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "tests")]
 
+#[path = "protocol/append.rs"]
+mod append;
 #[path = "protocol/blobs.rs"]
 mod blobs;
 #[path = "protocol/calls.rs"]
 mod calls;
+#[path = "protocol/checklist.rs"]
+mod checklist;
 #[path = "protocol/downloads.rs"]
 mod downloads;
 #[path = "protocol/matching.rs"]
@@ -16,6 +20,8 @@ mod matching;
 mod session;
 #[path = "protocol/targets.rs"]
 mod targets;
+#[path = "protocol/version1.rs"]
+mod version1;
 
 /// Runs a promise against every target.
 macro_rules! promises {
@@ -71,4 +77,37 @@ promises! {
         scopes_and_repositories_are_isolated,
         keys_are_compared_byte_for_byte,
         versions_must_be_equal;
+    version1:
+        checklist_27_pieces_come_in_parallel_and_in_any_order,
+        checklist_28_a_miss_is_204_and_what_exists_is_409_with_a_type_key,
+        checklist_29_the_list_for_debugging_is_answered,
+        checklist_36_denials_begin_with_the_words_that_clients_look_for,
+        pieces_that_do_not_make_the_whole_are_refused,
+        an_upload_is_of_its_repository_and_scope,
+        it_is_found_behind_any_path;
+    append:
+        checklist_32_what_is_appended_is_the_content_sealed_or_not,
+        an_append_that_is_sent_twice_is_refused_or_right;
+    checklist:
+        checklist_01_the_api_is_at_the_origins_root,
+        checklist_02_every_status_of_a_call_has_a_json_body,
+        checklist_03_protobuf_in_is_protobuf_out_with_exact_types,
+        checklist_04_and_05_snake_case_out_any_case_in_and_ids_as_text,
+        checklist_06_a_miss_is_ok_false_and_what_exists_is_409,
+        checklist_07_the_matched_key_is_the_stored_one,
+        checklist_09_and_10_a_blob_put_is_201_with_a_request_id,
+        checklist_11_ids_of_every_clients_kind_and_order_from_the_list,
+        checklist_12_all_three_tags_are_accepted,
+        checklist_13_resent_blocks_replace,
+        checklist_15_and_16_a_whole_blob_may_be_large_or_empty,
+        checklist_17_and_37_an_upload_url_suits_every_client,
+        checklist_18_and_35_signatures_stand_any_order_and_a_token,
+        checklist_19_both_ranges_are_known_open_ended_too,
+        checklist_20_downloads_have_a_length_and_no_encoding,
+        checklist_21_head_and_get_have_an_etag,
+        checklist_23_what_is_permanent_is_a_4xx,
+        checklist_24_finalize_is_idempotent_and_checks_the_size,
+        checklist_25_create_is_idempotent_for_a_token,
+        checklist_30_keys_and_versions_are_opaque,
+        checklist_31_the_newest_with_a_prefix_wins_however_fast_they_come;
 }

@@ -49,6 +49,7 @@ impl From<settings::Settings> for ports::Settings {
             idle_upload_ms,
             unused_entry_ms,
             max_entry_bytes,
+            parallel_download_origin,
             direct_downloads,
         } = from;
         Self {
@@ -57,6 +58,7 @@ impl From<settings::Settings> for ports::Settings {
             idle_upload_ms,
             unused_entry_ms,
             max_entry_bytes,
+            parallel_download_origin,
             direct_downloads,
         }
     }
@@ -200,6 +202,12 @@ impl From<db::AttachOutcome> for ports::AttachOutcome {
             db::AttachOutcome::Attached(replaced) => Self::Attached(replaced),
             db::AttachOutcome::Gone => Self::Gone,
         }
+    }
+}
+
+impl From<retention::Witnesses> for ports::Witnesses {
+    fn from(retention::Witnesses { entries, complete }: retention::Witnesses) -> Self {
+        Self { entries: entries.into_iter().map(Into::into).collect(), complete }
     }
 }
 

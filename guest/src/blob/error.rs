@@ -35,6 +35,8 @@ pub(super) enum BlobError {
     UploadGone,
     /// A condition of the request does not hold.
     ConditionFailed,
+    /// An append was meant for another place than the end.
+    AppendPosition,
     /// The range starts after the end of the object; holds the object's size.
     RangeNotSatisfiable(u64),
     /// No space left.
@@ -60,7 +62,7 @@ impl BlobError {
                 ("InvalidQueryParameterValue", 400, "A query parameter has a value that is not served here.")
             }
             Self::BadHeader(_) => {
-                ("InvalidHeaderValue", 400, "Only block blobs are served: x-ms-blob-type must be BlockBlob.")
+                ("InvalidHeaderValue", 400, "A header field has a value that is not served here.")
             }
             Self::WrongMethod => ("UnsupportedHttpVerb", 405, "The method is not served here."),
             Self::BadXml => ("InvalidXmlDocument", 400, "The body is not a block list."),
@@ -76,6 +78,9 @@ impl BlobError {
             Self::TooLarge => ("RequestBodyTooLarge", 413, "The blob is larger than this server allows."),
             Self::UploadGone => ("OperationNotAllowedInCurrentState", 409, "The upload has ended meanwhile."),
             Self::ConditionFailed => ("ConditionNotMet", 412, "A condition of the request does not hold."),
+            Self::AppendPosition => {
+                ("AppendPositionConditionNotMet", 412, "The blob does not end where the client says.")
+            }
             Self::RangeNotSatisfiable(_) => {
                 ("InvalidRange", 416, "The range starts after the end of the blob.")
             }

@@ -4,11 +4,11 @@
 //! it is told. Bytes never come through: handles are passed from the request to the storage and back. Must never know
 //! tokens, or the encodings of the cache service.
 
+mod append;
 mod block_list;
 mod conditions;
 mod download;
 mod error;
-mod publish;
 mod put;
 mod put_block;
 mod put_block_list;
@@ -18,9 +18,10 @@ pub(crate) use download::download;
 
 use std::borrow::Cow;
 
-use crate::ports::{Host, Request, Response, Upload};
+use crate::ports::{Host, Payload, Request, Response, Stored, Upload};
 use crate::query;
 use crate::route::Step;
+use crate::service::{self, AttachError};
 use crate::url::{self, Purpose};
 use error::BlobError;
 
@@ -46,6 +47,9 @@ async fn take<H: Host>(
 ) -> Result<Response<H>, BlobError> {
     url::check(host, Purpose::Upload, name, request.query.as_deref(), request.received_ms)?;
     match step {
+        Step::PutBlob if put::is_append_blob(request) => return append::create(host, request, name).await,
+        Step::AppendBlock => return append::append(host, request, name).await,
+        Step::Seal => return append::seal(host, request, name).await,
         Step::PutBlob => put::put(host, request, name).await?,
         Step::PutBlock => put_block::put_block(host, request, name).await?,
         Step::PutBlockList => put_block_list::put_block_list(host, request, name).await?,
@@ -53,7 +57,7 @@ async fn take<H: Host>(
         Step::WrongMethod => return Err(BlobError::WrongMethod),
     }
     // Exactly 201: the SDKs take 200 for a failure.
-    Ok(Response::new(201, crate::ports::Payload::Empty))
+    Ok(Response::new(201, Payload::Empty))
 }
 
 /// Adds what every answer of these routes has. BuildKit's client crashes without the request id.
@@ -76,11 +80,24 @@ async fn upload_named<H: Host>(host: &H, name: &str) -> Result<Upload, BlobError
     host.get_upload(name.to_owned()).await?.ok_or(BlobError::NotFound)
 }
 
+/// Makes a stored object the content of its upload.
+async fn publish<H: Host>(host: &H, upload: Upload, stored: Stored, now_ms: u64) -> Result<(), BlobError> {
+    service::attach(host, upload, stored, now_ms).await.map_err(|error| match error {
+        AttachError::TooLarge => BlobError::TooLarge,
+        AttachError::UploadGone => BlobError::UploadGone,
+        AttachError::Index(error) => error.into(),
+    })
+}
+
+/// Returns the length that the request says its body has.
+fn content_length<I>(request: &Request<I>) -> Option<u64> {
+    request.header("content-length")?.trim().parse().ok()
+}
+
 /// Refuses a body that is announced to be larger than an entry may be.
 fn check_announced_length<H: Host>(host: &H, request: &Request<H::Incoming>) -> Result<(), BlobError> {
-    let announced = request.header("content-length").and_then(|length| length.trim().parse().ok());
-    match (announced, host.settings().max_entry_bytes) {
-        (Some::<u64>(announced), Some(limit)) if announced > limit => Err(BlobError::TooLarge),
+    match (content_length(request), host.settings().max_entry_bytes) {
+        (Some(announced), Some(limit)) if announced > limit => Err(BlobError::TooLarge),
         (_, _) => Ok(()),
     }
 }

@@ -4,6 +4,11 @@ use super::error::BlobError;
 use super::{check_announced_length, publish, upload_named};
 use crate::ports::{Host, Request};
 
+/// Returns whether a blob that is appended to is to be created.
+pub(super) fn is_append_blob<I>(request: &Request<I>) -> bool {
+    request.header("x-ms-blob-type").is_some_and(|kind| kind.eq_ignore_ascii_case("AppendBlob"))
+}
+
 /// Stores the body as the upload's content, in place of what was there.
 ///
 /// # Errors
@@ -20,5 +25,5 @@ pub(super) async fn put<H: Host>(
     let upload = upload_named(host, name).await?;
     let stored = host.put(upload.name.clone(), &request.incoming).await;
     let stored = stored.map_err(|error| BlobError::of_storage(error, BlobError::BadBody))?;
-    publish::attach(host, upload, stored, request.received_ms).await
+    publish(host, upload, stored, request.received_ms).await
 }

@@ -22,13 +22,14 @@ pub(super) async fn put_block_list<H: Host>(
     let ids = block_list::parse(&body)?;
     let stored = host.commit(upload.name.clone(), ids).await;
     let stored = stored.map_err(|error| BlobError::of_storage(error, BlobError::BadBlockList))?;
-    publish::attach(host, upload, stored, request.received_ms).await
+    publish(host, upload, stored, request.received_ms).await
 }
 
-fn unreadable(error: HttpError) -> BlobError {
+/// Says why a body could not be read.
+pub(super) fn unreadable(error: HttpError) -> BlobError {
     match error {
         HttpError::TooLarge => BlobError::TooLarge,
-        HttpError::CutShort => BlobError::BadBody("the list ended early".to_owned()),
+        HttpError::CutShort => BlobError::BadBody("the body ended early".to_owned()),
         HttpError::BodyUsed => BlobError::Internal("the body was taken before".to_owned()),
         HttpError::NoUpstream => BlobError::Internal("no upstream for a body".to_owned()),
         HttpError::Unavailable(how) => BlobError::Unavailable(how),

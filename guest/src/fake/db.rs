@@ -9,6 +9,8 @@ pub(super) struct Tables {
     pub(super) entries: BTreeMap<u64, Entry>,
     pub(super) uploads: BTreeMap<u64, Upload>,
     pub(super) touched: Vec<(u64, u64)>,
+    /// Which entry an upload became.
+    became: BTreeMap<u64, u64>,
     last_id: u64,
 }
 
@@ -102,6 +104,12 @@ impl Tables {
             return None;
         }
         let upload = self.uploads.remove(&id)?;
-        Some(self.add_entry(upload.slot, attachment.clone(), now_ms))
+        let entry = self.add_entry(upload.slot, attachment.clone(), now_ms);
+        self.became.insert(id, entry.id);
+        Some(entry)
+    }
+
+    pub(super) fn entry_of_upload(&self, id: u64) -> Option<Entry> {
+        self.entries.get(self.became.get(&id)?).cloned()
     }
 }

@@ -95,6 +95,13 @@ impl FakeRequest {
         request
     }
 
+    /// Sends this body in chunks, without its length.
+    #[must_use]
+    pub fn chunked(self, body: impl AsRef<[u8]>) -> Self {
+        self.incoming.body.replace(Some(body.as_ref().to_vec()));
+        self
+    }
+
     /// Breaks off before the end of the body.
     #[must_use]
     pub fn cut_short(mut self) -> Self {

@@ -182,6 +182,11 @@ impl Host for FakeHost {
         Ok(self.db.borrow().entries.get(&id).cloned())
     }
 
+    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, DbError> {
+        self.db_call("db.get-entry-of-upload")?;
+        Ok(self.db.borrow().entry_of_upload(upload_id))
+    }
+
     async fn reserve(
         &self,
         slot: Slot,

@@ -79,6 +79,7 @@ impl FakeHost {
                 idle_upload_ms: 60_000,
                 unused_entry_ms: None,
                 max_entry_bytes: None,
+                parallel_download_origin: None,
                 direct_downloads: false,
             }),
             tokens: RefCell::default(),
@@ -167,6 +168,11 @@ impl FakeHost {
             key: key.to_owned(),
         };
         self.db.borrow_mut().add_entry(slot, object, NOW_MS - 1000).id
+    }
+
+    /// Loses all rows: entries and uploads.
+    pub fn forget(&self) {
+        *self.db.borrow_mut() = db::Tables::default();
     }
 
     /// Returns the names and contents of all objects.

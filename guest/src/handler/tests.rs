@@ -1,3 +1,6 @@
+mod failures;
+mod storm;
+
 use crate::fake::{FakeHost, FakeRequest};
 use crate::handler::is_repeatable;
 

@@ -1,6 +1,8 @@
-use super::{ABANDONED_AFTER_MS, review_entries, review_uploads};
+use proptest::prelude::*;
+
+use super::{ABANDONED_AFTER_MS, LAYER_MARGIN_MS, may_be_handed_out, review_uploads, survey_entries};
 use crate::fake::{FakeHost, NOW_MS};
-use crate::ports::{Candidate, Content, Entry, Host, Settings, Slot, Upload};
+use crate::ports::{Candidate, Content, Entry, Host, Settings, Slot, Upload, Witnesses};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -15,6 +17,15 @@ fn slot() -> Slot {
 fn entry(id: u64, created_ms: u64, used_ms: u64, content: Content) -> Candidate {
     let entry = Entry { id, slot: slot(), object: "o".into(), size_bytes: 1, created_ms, used_ms };
     Candidate { entry, content }
+}
+
+/// Reviews without witnesses.
+fn review_entries(
+    settings: &Settings,
+    now_ms: u64,
+    candidates: impl IntoIterator<Item = Candidate>,
+) -> Vec<u64> {
+    super::review_entries(settings, now_ms, candidates, &Witnesses { entries: Vec::new(), complete: true })
 }
 
 fn upload(id: u64, active_ms: u64) -> Upload {
@@ -42,7 +53,8 @@ fn broken_entries_go_and_all_others_stay_where_no_age_is_set() {
 #[test]
 fn entries_go_when_they_are_unused_for_longer_than_set() {
     let week = 7 * DAY_MS;
-    let edge = NOW_MS - week;
+    // The fake's URLs are good for an hour.
+    let edge = NOW_MS - week - 60 * 60 * 1000;
     let candidates = [
         entry(1, 0, edge, Content::Whole),
         entry(2, 0, edge - 1, Content::Whole),
@@ -68,4 +80,146 @@ fn uploads_stay_as_long_as_they_do_not_yield_to_others() {
     let settings = Settings { idle_upload_ms: DAY_MS, ..settings(None) };
     let uploads = [upload(1, NOW_MS - DAY_MS), upload(2, NOW_MS - DAY_MS - 1)];
     assert_eq!(review_uploads(&settings, NOW_MS, uploads), [2]);
+}
+
+const WEEK_MS: u64 = 7 * DAY_MS;
+/// Last used so long ago that a layer goes, if no index needs it.
+const OLD_MS: u64 = NOW_MS - WEEK_MS - LAYER_MARGIN_MS - 1;
+
+fn keyed(id: u64, repository: &str, key: &str, created_ms: u64, used_ms: u64) -> Entry {
+    let slot = Slot { repository: repository.into(), scope: id.to_string(), key: key.into(), ..slot() };
+    Entry { id, slot, object: "o".into(), size_bytes: 1, created_ms, used_ms }
+}
+
+fn layer(id: u64, created_ms: u64, used_ms: u64) -> Entry {
+    keyed(id, "1", "buildkit-blob-1-sha256:0123", created_ms, used_ms)
+}
+
+fn index(id: u64, created_ms: u64, used_ms: u64) -> Entry {
+    keyed(id, "1", "index-buildkit-1-01234567#1", created_ms, used_ms)
+}
+
+/// A whole sweep: survey, then review. Returns what goes.
+fn sweep(settings: &Settings, now_ms: u64, entries: &[Entry]) -> Vec<u64> {
+    let chosen = survey_entries(settings, now_ms, entries.to_vec());
+    let entries_chosen = entries.iter().filter(|entry| chosen.contains(&entry.id)).cloned().collect();
+    let witnesses = Witnesses { entries: entries_chosen, complete: true };
+    let candidates = entries.iter().map(|entry| Candidate { entry: entry.clone(), content: Content::Whole });
+    super::review_entries(settings, now_ms, candidates, &witnesses)
+}
+
+#[test]
+fn a_layer_stays_as_long_as_an_index_that_may_name_it() {
+    let settings = settings(Some(WEEK_MS));
+    assert_eq!(sweep(&settings, NOW_MS, &[layer(1, OLD_MS, OLD_MS)]), [1]);
+    // Made right after the layer, and in use.
+    let used = index(2, OLD_MS + 1000, NOW_MS);
+    assert!(sweep(&settings, NOW_MS, &[layer(1, OLD_MS, OLD_MS), used.clone()]).is_empty());
+    // Of another repository.
+    let other = Entry { slot: Slot { repository: "2".into(), ..used.slot.clone() }, ..used };
+    assert_eq!(sweep(&settings, NOW_MS, &[layer(1, OLD_MS, OLD_MS), other]), [1]);
+}
+
+#[test]
+fn a_layer_goes_in_a_later_sweep_than_the_last_index_that_may_name_it() {
+    let settings = settings(Some(WEEK_MS));
+    let (layer, index) = (layer(1, OLD_MS, OLD_MS), index(2, OLD_MS, OLD_MS));
+    assert_eq!(sweep(&settings, NOW_MS, &[layer.clone(), index]), [2]);
+    assert_eq!(sweep(&settings, NOW_MS, &[layer]), [1]);
+}
+
+#[test]
+fn layers_of_superseded_builds_go_although_other_indexes_are_in_use() {
+    let settings = settings(Some(WEEK_MS));
+    let long_before = index(1, OLD_MS - 30 * DAY_MS, NOW_MS);
+    let made_later = index(2, NOW_MS - DAY_MS, NOW_MS);
+    assert_eq!(sweep(&settings, NOW_MS, &[long_before, layer(3, OLD_MS, OLD_MS), made_later]), [3]);
+}
+
+#[test]
+fn no_layer_goes_while_it_is_not_known_which_indexes_there_are() {
+    let settings = settings(Some(WEEK_MS));
+    let unknown = Witnesses { entries: Vec::new(), complete: false };
+    let candidates = [layer(1, OLD_MS, OLD_MS), keyed(2, "1", "deps", OLD_MS, OLD_MS)]
+        .map(|entry| Candidate { entry, content: Content::Whole });
+    assert_eq!(super::review_entries(&settings, NOW_MS, candidates, &unknown), [2]);
+}
+
+#[test]
+fn what_is_handed_out_stays_as_long_as_its_url_is_good_even_if_the_use_is_not_noted() {
+    for (unused_ms, url_ms) in
+        [(0, 0), (0, DAY_MS), (1000, 1), (1000, DAY_MS), (WEEK_MS, 1000), (DAY_MS, u64::MAX)]
+    {
+        let settings = Settings {
+            unused_entry_ms: Some(unused_ms),
+            download_url_ms: url_ms,
+            ..FakeHost::new().settings()
+        };
+        let entry = keyed(1, "1", "deps", NOW_MS, NOW_MS);
+        // The last moment at which it is handed out, and the last one at which that URL is good.
+        let last_ms = NOW_MS + unused_ms;
+        assert!(may_be_handed_out(&settings, last_ms, &entry));
+        assert!(!may_be_handed_out(&settings, last_ms + 1, &entry));
+        let good_until_ms = last_ms.saturating_add(url_ms);
+        let candidate = || [Candidate { entry: entry.clone(), content: Content::Whole }];
+        assert!(review_entries(&settings, good_until_ms, candidate()).is_empty());
+        if let Some(later) = good_until_ms.checked_add(1) {
+            assert_eq!(review_entries(&settings, later, candidate()), [1]);
+        }
+    }
+}
+
+proptest! {
+    /// Exports and imports at random times, sweeps in between: an index that is there has all its layers.
+    #[test]
+    fn an_index_never_loses_a_layer(
+        steps in proptest::collection::vec((0_u8..4, 0_usize..6, 0_u64..4 * DAY_MS), 1..60),
+    ) {
+        let settings = settings(Some(WEEK_MS));
+        let (mut now_ms, mut next_id) = (NOW_MS, 100);
+        let mut layers: Vec<Entry> = Vec::new();
+        let mut indexes: Vec<(Entry, Vec<u64>)> = Vec::new();
+        for (step, which, pause_ms) in steps {
+            now_ms += pause_ms;
+            match step {
+                // An export: looks up some layers and saves a new one, then, hours later, the index.
+                0 => {
+                    let mut named = vec![next_id];
+                    layers.push(layer(next_id, now_ms, now_ms));
+                    for old in layers.iter_mut().rev().skip(1).take(which) {
+                        old.used_ms = now_ms;
+                        named.push(old.id);
+                    }
+                    now_ms += 6 * 60 * 60 * 1000;
+                    indexes.push((index(next_id + 1, now_ms, now_ms), named));
+                    next_id += 2;
+                }
+                // An import that needs no layer.
+                1 => if let Some((index, _)) = indexes.iter_mut().rev().nth(which) {
+                    index.used_ms = now_ms;
+                },
+                _ => {
+                    let all: Vec<Entry> =
+                        layers.iter().chain(indexes.iter().map(|(index, _)| index)).cloned().collect();
+                    let gone = sweep(&settings, now_ms, &all);
+                    layers.retain(|layer| !gone.contains(&layer.id));
+                    for (index, named) in &indexes {
+                        for id in named {
+                            prop_assert!(layers.iter().any(|layer| layer.id == *id), "{index:?} lost {id}");
+                        }
+                    }
+                    indexes.retain(|(index, _)| !gone.contains(&index.id));
+                }
+            }
+        }
+        // And nothing is kept for ever.
+        now_ms += 10 * WEEK_MS;
+        for _ in 0..2 {
+            let all: Vec<Entry> = layers.iter().chain(indexes.iter().map(|(index, _)| index)).cloned().collect();
+            let gone = sweep(&settings, now_ms, &all);
+            layers.retain(|layer| !gone.contains(&layer.id));
+            indexes.retain(|(index, _)| !gone.contains(&index.id));
+        }
+        prop_assert!(layers.is_empty() && indexes.is_empty());
+    }
 }

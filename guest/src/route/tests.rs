@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Call, Route, Step, Verb};
+use super::{Call, CallV1, Route, Step, Verb};
 
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 
@@ -30,7 +30,9 @@ fn every_request_has_its_route() {
         ("PUT", "/devstoreaccount1/upload/u1", Some("se=1&comp=block&blockid=x"), upload(Step::PutBlock)),
         ("PUT", "/devstoreaccount1/upload/u1", Some("comp=blocklist&se=1"), upload(Step::PutBlockList)),
         ("PUT", "/devstoreaccount1/upload/u1", Some("comp=%62lock"), upload(Step::PutBlock)),
-        ("PUT", "/devstoreaccount1/upload/u1", Some("comp=seal"), upload(Step::UnknownComp)),
+        ("PUT", "/devstoreaccount1/upload/u1", Some("comp=seal"), upload(Step::Seal)),
+        ("PUT", "/devstoreaccount1/upload/u1", Some("comp=appendblock"), upload(Step::AppendBlock)),
+        ("PUT", "/devstoreaccount1/upload/u1", Some("comp=lease"), upload(Step::UnknownComp)),
         ("PUT", "/devstoreaccount1/upload/u1", Some("comp="), upload(Step::UnknownComp)),
         ("PUT", "/devstoreaccount1/upload/u1", Some("comp=%ff"), upload(Step::UnknownComp)),
         ("GET", "/devstoreaccount1/upload/u1", None, upload(Step::WrongMethod)),
@@ -63,4 +65,32 @@ proptest! {
             prop_assert_ne!(Route::of(&method, &path, None), Route::Elsewhere);
         }
     }
+}
+
+#[test]
+fn version_1_is_found_behind_any_path() {
+    for prefix in ["", "/prefix", "/a.secret.token/and/more", "/", "/%2F"] {
+        for (method, call, expected) in [
+            ("GET", "cache", CallV1::Lookup),
+            ("GET", "caches", CallV1::List),
+            ("POST", "caches", CallV1::Reserve),
+            ("PATCH", "caches/7", CallV1::Chunk { id: "7" }),
+            ("POST", "caches/7", CallV1::Commit { id: "7" }),
+            ("POST", "caches/", CallV1::Commit { id: "" }),
+            ("POST", "caches/7/8", CallV1::Commit { id: "7/8" }),
+            ("POST", "cache", CallV1::Unknown),
+            ("DELETE", "caches/7", CallV1::Unknown),
+            ("GET", "caches/7", CallV1::Unknown),
+            ("GET", "artifacts/7", CallV1::Unknown),
+            ("GET", "", CallV1::Unknown),
+        ] {
+            let path = format!("{prefix}/_apis/artifactcache/{call}");
+            assert_eq!(Route::of(method, &path, Some("x=1")), Route::CallV1(expected), "{method} {path}");
+        }
+    }
+    for path in ["/_apis/artifactcache", "/_apis/pipelines", "/_apis/artifactcaches/cache"] {
+        assert_eq!(Route::of("GET", path, None), Route::Elsewhere);
+    }
+    let signed = "/devstoreaccount1/upload/_apis/artifactcache/caches";
+    assert!(matches!(Route::of("PUT", signed, None), Route::Upload { .. }));
 }

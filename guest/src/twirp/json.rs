@@ -8,9 +8,8 @@ use std::fmt;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::error::clip;
-use super::message::Message;
-use super::{Code, Error, Reply};
+use super::Reply;
+use crate::service::{Code, Error, Message, clip};
 
 /// Reads a message. Unknown fields are passed over; of a field that comes twice the last one counts.
 pub(super) fn decode(body: &[u8]) -> Result<Message, Error> {

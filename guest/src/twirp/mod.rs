@@ -5,24 +5,15 @@
 //! request may do comes from its token alone.
 
 mod create;
-mod error;
-mod finalize;
 mod json;
-mod lookup;
-mod message;
 mod protobuf;
 
-pub(crate) use error::{Code, Error};
-
-use crate::ports::{Claims, Host, Request, Response};
-use crate::route::Call;
-use message::Message;
+use crate::ports::{Host, Request, Response};
+use crate::route;
+use crate::service::{self, Caller, Checked, Code, Error, Hit, Message};
 
 /// The largest message, in bytes: a hundred restore keys of full length fit.
 const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
-
-/// `@actions/cache` looks for how it starts (protocol reference 1.3).
-const WRITE_DENIED: &str = "cache write denied: the token has no scope that it may write to";
 
 /// How a message is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +38,11 @@ enum Reply {
 }
 
 /// Answers a call.
-pub(crate) async fn answer<H: Host>(host: &H, request: &Request<H::Incoming>, call: Call) -> Response<H> {
+pub(crate) async fn answer<H: Host>(
+    host: &H,
+    request: &Request<H::Incoming>,
+    call: route::Call,
+) -> Response<H> {
     match respond(host, request, call).await {
         Ok(response) => response,
         Err(error) => error.into_response(host, &request.id),
@@ -64,27 +59,46 @@ pub(crate) fn unknown_call<H: Host>(request: &Request<H::Incoming>) -> Response<
 async fn respond<H: Host>(
     host: &H,
     request: &Request<H::Incoming>,
-    call: Call,
+    call: route::Call,
 ) -> Result<Response<H>, Error> {
     let encoding = Encoding::of(request.header("content-type"))?;
     let claims = host.verify(&request.incoming).await?;
     let body = host.read_body(&request.incoming, MAX_MESSAGE_BYTES).await?;
     let message = encoding.decode(call, &body)?.checked()?;
-    let caller = Caller { host, request, claims: &claims, encoding };
+    let caller = Caller { host, request, claims: &claims };
     let reply = match call {
-        Call::Create => create::create(&caller, message).await?,
-        Call::Finalize => finalize::finalize(&caller, message).await?,
-        Call::Lookup => lookup::lookup(&caller, message).await?,
+        route::Call::Create => create::create(&Call { caller, encoding }, message).await?,
+        route::Call::Finalize => finalize(&caller, message).await?,
+        route::Call::Lookup => lookup(&caller, &message).await?,
     };
     encoding.encode(reply)
 }
 
-/// Who calls, and by what: what every call needs.
-struct Caller<'a, H: Host> {
-    host: &'a H,
-    request: &'a Request<H::Incoming>,
-    claims: &'a Claims,
+/// A call, and the encoding that its reply will have.
+struct Call<'a, H: Host> {
+    caller: Caller<'a, H>,
     encoding: Encoding,
+}
+
+async fn finalize<H: Host>(caller: &Caller<'_, H>, message: Checked) -> Result<Reply, Error> {
+    let size_bytes = message.size_bytes;
+    let slot = message.slot(caller.claims, service::writable_scope(caller)?);
+    let entry = service::finalize(caller, slot, size_bytes).await?;
+    Ok(Reply::Finalized { entry_id: entry.id })
+}
+
+/// The matched key is the stored one, in full: clients compare it with what they asked for.
+async fn lookup<H: Host>(caller: &Caller<'_, H>, message: &Checked) -> Result<Reply, Error> {
+    let hit = service::lookup(caller, message, &download_origin(caller)).await?;
+    let reply = |Hit { entry, download_url }| Reply::Hit { download_url, matched_key: entry.slot.key };
+    Ok(hit.map_or(Reply::Miss, reply))
+}
+
+/// `@actions/cache` downloads by eight readers at once from a host whose name ends in `.blob.core.windows.net`, and by one
+/// from all others (protocol reference, section 4); no other client cares.
+fn download_origin<H: Host>(caller: &Caller<'_, H>) -> String {
+    let parallel = caller.host.settings().parallel_download_origin.filter(|_| caller.is_actions_cache());
+    parallel.unwrap_or_else(|| caller.request.origin.clone())
 }
 
 impl Encoding {
@@ -104,7 +118,7 @@ impl Encoding {
         }
     }
 
-    fn decode(self, call: Call, body: &[u8]) -> Result<Message, Error> {
+    fn decode(self, call: route::Call, body: &[u8]) -> Result<Message, Error> {
         match self {
             Self::Json => json::decode(body),
             Self::Protobuf => protobuf::decode(call, body),

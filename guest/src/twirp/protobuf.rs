@@ -2,9 +2,9 @@
 
 use prost::Message as _;
 
-use super::message::Message;
-use super::{Code, Error, Reply};
+use super::Reply;
 use crate::route::Call;
+use crate::service::{Code, Error, Message};
 
 /// `metadata` (1) is in none of the requests on purpose: authority comes from the token alone.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -43,6 +43,8 @@ pub(super) fn resolve(settings: &mut Settings, origins: &Origins) -> Result<(), 
     settings.upstream.url =
         settings.upstream.url.take().filter(|url| url != "none").map(|url| without_slashes(&url));
     settings.server.base_url = settings.server.base_url.take().map(|url| without_slashes(&url));
+    settings.urls.parallel_download_url =
+        settings.urls.parallel_download_url.take().map(|url| without_slashes(&url));
     resolve_issuers(&mut settings.auth, origins)
 }
 
@@ -81,6 +83,7 @@ pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), Con
     check.numbers(settings)?;
     check.origin_url("server.base_url", settings.server.base_url.as_deref())?;
     check.origin_url("upstream.url", settings.upstream.url.as_deref())?;
+    check.parallel_url("urls.parallel_download_url", settings.urls.parallel_download_url.as_deref())?;
     check
         .that("data", !settings.data.as_os_str().is_empty(), || "is empty; it must be a folder".to_owned())?;
     check.signing_secret("urls.signing_secret", settings.urls.signing_secret.as_ref())?;
@@ -161,6 +164,16 @@ impl Check<'_> {
             Some(_) => return Ok(()),
         };
         self.that(name, false, || format!("is {}; {fault}", shown(text)))
+    }
+
+    /// By this end of a host name `@actions/cache` knows where it may read in parallel: another one would change nothing.
+    fn parallel_url(&self, name: &str, url: Option<&str>) -> Result<(), ConfigError> {
+        const SUFFIX: &str = ".blob.core.windows.net";
+        self.origin_url(name, url)?;
+        let host = url.and_then(|url| url.parse::<Uri>().ok()?.host().map(str::to_ascii_lowercase));
+        self.that(name, host.is_none_or(|host| host.ends_with(SUFFIX)), || {
+            format!("is {}; its host must end with {SUFFIX}", shown(url.unwrap_or_default()))
+        })
     }
 
     fn signing_secret(&self, name: &str, secret: Option<&Secret>) -> Result<(), ConfigError> {

@@ -67,6 +67,7 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("LARDER_DEFAULT_REPOSITORY", "auth.default_repository", Kind::Text),
     ("URL_SIGNING_SECRET", "urls.signing_secret", Kind::Text),
     ("URL_SIGNING_SECRET_SECONDARY", "urls.signing_secret_secondary", Kind::Text),
+    ("LARDER_PARALLEL_DOWNLOAD_URL", "urls.parallel_download_url", Kind::Text),
     ("LARDER_POLICY", "policy.component", Kind::Text),
     ("CACHE_CLEANUP_OLDER_THAN_DAYS", "retention.unused_days", Kind::Number),
     ("ORPHANED_STORAGE_GRACE_PERIOD_HOURS", "retention.orphan_grace_hours", Kind::Number),

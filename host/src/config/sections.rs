@@ -232,6 +232,10 @@ pub struct Urls {
     pub upload_url_ms: u64,
     /// How long a download URL is valid. It is checked when a request starts.
     pub download_url_ms: u64,
+    /// The origin of download URLs for `@actions/cache`, which reads in parallel where the host is a
+    /// `….blob.core.windows.net`; unset: as for all others.
+    #[serde(with = "optional")]
+    pub parallel_download_url: Option<String>,
 }
 
 impl Default for Urls {
@@ -243,6 +247,7 @@ impl Default for Urls {
             upload_url_ms: 6 * HOUR,
             // Clients download at once, but resume with the same URL: 10 GB at 3 MB/s take an hour.
             download_url_ms: HOUR,
+            parallel_download_url: None,
         }
     }
 }

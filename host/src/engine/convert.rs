@@ -39,7 +39,7 @@ pub(super) enum Nonsense {
 
 /// The request as the component sees it. Its credential is left out.
 pub(super) fn request(state: &mut State, request: Request, kept: Kept) -> wasmtime::Result<wit::Request> {
-    let Request { origin, received_ms, head, body, record } = request;
+    let Request { origin, received_ms, head, body, record, client } = request;
     let visible = wit::Request {
         id: record.id.clone(),
         received_ms,
@@ -48,7 +48,7 @@ pub(super) fn request(state: &mut State, request: Request, kept: Kept) -> wasmti
         query: head.uri.query().map(str::to_owned),
         headers: visible_headers(&head.headers),
         origin,
-        incoming: state.table.push(Incoming { head, body: Body::Unread(body), kept })?,
+        incoming: state.table.push(Incoming { head, body: Body::Unread(body), kept, client })?,
     };
     Ok(visible)
 }

@@ -6,12 +6,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Policy, instance};
 use crate::{
-    index::{EntryId, Upload, UploadId},
+    index::{Entry, EntryId, Upload, UploadId},
     interfaces::{
-        retention::{self, Candidate},
+        retention::{self, Candidate, Witnesses},
         types::Kept,
     },
-    message::{Answer, Outgoing, Request},
+    message::{Answer, Presence, Request, refusal},
     services::Services,
 };
 
@@ -30,10 +30,32 @@ pub struct Guest {
 
 /// What can be asked of an instance. A call whose `reply` is dropped was inside a component that broke.
 pub(super) enum Call {
-    Handle { request: Request, kept: Kept, reply: oneshot::Sender<Answer> },
-    IsRepeatable { method: String, path: String, reply: oneshot::Sender<bool> },
-    ReviewEntries { now_ms: u64, candidates: Arc<[Candidate]>, reply: oneshot::Sender<Vec<u64>> },
-    ReviewUploads { now_ms: u64, uploads: Arc<[Upload]>, reply: oneshot::Sender<Vec<u64>> },
+    Handle {
+        request: Request,
+        kept: Kept,
+        reply: oneshot::Sender<Answer>,
+    },
+    IsRepeatable {
+        method: String,
+        path: String,
+        reply: oneshot::Sender<bool>,
+    },
+    SurveyEntries {
+        now_ms: u64,
+        entries: Arc<[Entry]>,
+        reply: oneshot::Sender<Vec<u64>>,
+    },
+    ReviewEntries {
+        now_ms: u64,
+        candidates: Arc<[Candidate]>,
+        witnesses: Witnesses,
+        reply: oneshot::Sender<Vec<u64>>,
+    },
+    ReviewUploads {
+        now_ms: u64,
+        uploads: Arc<[Upload]>,
+        reply: oneshot::Sender<Vec<u64>>,
+    },
 }
 
 impl Guest {
@@ -48,10 +70,10 @@ impl Guest {
     /// the component calls repeatable is tried once more on a fresh instance.
     pub async fn handle(&self, request: Request) -> Answer {
         let kept = Kept::default();
-        let again = Again::of(&request);
+        let (again, record) = (Again::of(&request), request.record.clone());
         match self.attempt(request, kept.clone()).await {
             Ok(answer) => answer,
-            Err(Broken) => self.repeat(again, kept).await.unwrap_or_else(|Broken| broken_answer()),
+            Err(Broken) => self.repeat(again, kept).await.unwrap_or_else(|Broken| broken_answer(&record.id)),
         }
     }
 
@@ -70,6 +92,16 @@ impl Guest {
         }
     }
 
+    /// Returns which of the entries the component wants to see again when others are reviewed.
+    ///
+    /// # Errors
+    /// When the component breaks over it.
+    pub async fn survey_entries(&self, now_ms: u64, entries: Arc<[Entry]>) -> Result<Vec<EntryId>, Broken> {
+        let given = entries.clone();
+        let named = self.ask(|reply| Call::SurveyEntries { now_ms, entries, reply }).await?;
+        Ok(retention::chosen_entries(given.iter(), &named))
+    }
+
     /// Returns which of the entries the component wants deleted.
     ///
     /// # Errors
@@ -78,10 +110,11 @@ impl Guest {
         &self,
         now_ms: u64,
         candidates: Arc<[Candidate]>,
+        witnesses: Witnesses,
     ) -> Result<Vec<EntryId>, Broken> {
         let given = candidates.clone();
-        let named = self.ask(|reply| Call::ReviewEntries { now_ms, candidates, reply }).await?;
-        Ok(retention::chosen_entries(&given, &named))
+        let named = self.ask(|reply| Call::ReviewEntries { now_ms, candidates, witnesses, reply }).await?;
+        Ok(retention::chosen_entries(given.iter().map(|candidate| &candidate.entry), &named))
     }
 
     /// Returns which of the uploads the component wants abandoned.
@@ -107,6 +140,7 @@ struct Again {
     received_ms: u64,
     head: Arc<http::request::Parts>,
     record: Arc<crate::message::RequestRecord>,
+    client: Presence,
     had_body: bool,
 }
 
@@ -117,6 +151,7 @@ impl Again {
             received_ms: request.received_ms,
             head: request.head.clone(),
             record: request.record.clone(),
+            client: request.client.clone(),
             had_body: !http_body::Body::is_end_stream(&request.body),
         }
     }
@@ -127,20 +162,19 @@ impl Again {
             return None;
         }
         let body = crate::message::RequestBody::full(kept.unwrap_or_default());
-        let Self { origin, received_ms, head, record, had_body: _ } = self;
-        Some(Request { origin, received_ms, head, body, record })
+        let Self { origin, received_ms, head, record, client, had_body: _ } = self;
+        Some(Request { origin, received_ms, head, body, record, client })
     }
 }
 
 /// What a client gets when the component broke over its request.
-fn broken_answer() -> Answer {
-    let body = r#"{"code":"not_found","msg":"the server's policy failed on this request"}"#;
-    let mut answer = Answer::new(Outgoing::full(body));
-    *answer.status_mut() = http::StatusCode::NOT_FOUND;
-    answer
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    answer
+fn broken_answer(request_id: &str) -> Answer {
+    refusal(
+        http::StatusCode::NOT_FOUND,
+        "not_found",
+        "the server's policy failed on this request",
+        request_id,
+    )
 }
 
 /// Keeps an instance running until no handle is left.

@@ -70,10 +70,16 @@ async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> was
             let handler = instance.larder_cache_handler();
             let _ = reply.send(handler.call_is_repeatable(accessor, method, path).await?);
         }
-        Call::ReviewEntries { now_ms, candidates, reply } => {
+        Call::SurveyEntries { now_ms, entries, reply } => {
+            let entries = entries.iter().map(Into::into).collect();
+            let retention = instance.larder_cache_retention();
+            let _ = reply.send(retention.call_survey_entries(accessor, now_ms, entries).await?);
+        }
+        Call::ReviewEntries { now_ms, candidates, witnesses, reply } => {
             let candidates = candidates.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
-            let _ = reply.send(retention.call_review_entries(accessor, now_ms, candidates).await?);
+            let review = retention.call_review_entries(accessor, now_ms, candidates, (&witnesses).into());
+            let _ = reply.send(review.await?);
         }
         Call::ReviewUploads { now_ms, uploads, reply } => {
             let uploads = uploads.iter().map(Into::into).collect();

@@ -62,6 +62,7 @@ macro_rules! conformance {
                 attaching_notes_the_activity_which_never_goes_back
                 finalizing_turns_the_upload_into_the_entry
                 finalizing_twice_makes_one_entry
+                an_entry_is_found_by_the_number_of_its_upload
                 finalizing_without_the_attachment_changes_nothing
                 finalizing_a_missing_upload_is_none
                 entry_numbers_grow_and_are_never_used_again

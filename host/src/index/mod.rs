@@ -169,6 +169,11 @@ pub trait Index: Send + Sync + 'static {
     /// Returns the entry with this number.
     async fn get_entry(&self, id: EntryId) -> Result<Option<Entry>, IndexError>;
 
+    /// Returns the entry that the upload with this number became, as long as the entry is there.
+    async fn get_entry_of_upload(&self, _id: UploadId) -> Result<Option<Entry>, IndexError> {
+        Ok(None)
+    }
+
     /// Reserves a slot, unless there is an entry or an upload in it. An upload whose `active_ms` is before
     /// `idle_before_ms` is displaced. Of concurrent calls exactly one reserves.
     async fn reserve(

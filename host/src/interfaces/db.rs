@@ -51,6 +51,14 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(found.map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
     }
 
+    async fn get_entry_of_upload(
+        accessor: &Accessor<State, Self>,
+        upload_id: u64,
+    ) -> Answer<Option<wit::Entry>> {
+        let found = services(accessor).index.get_entry_of_upload(UploadId(upload_id)).await;
+        Ok(found.map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
+    }
+
     async fn reserve(
         accessor: &Accessor<State, Self>,
         slot: wit::Slot,

@@ -1,5 +1,6 @@
 //! `larder:cache/http`: request bodies in memory, and the upstream service.
 
+use tokio::select;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use crate::{
@@ -41,18 +42,23 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         request: Resource<Incoming>,
     ) -> wasmtime::Result<Result<Resource<UpstreamResponse>, Error>> {
-        let (services, head, body) = accessor.with(|mut access| {
+        let (services, head, body, client) = accessor.with(|mut access| {
             let state = access.get();
             let incoming = state.table.get_mut(&request)?;
-            let (head, body) = (incoming.head.clone(), incoming.take_body());
-            Ok::<_, wasmtime::Error>((state.services.clone(), head, body))
+            let (head, body, client) = (incoming.head.clone(), incoming.take_body(), incoming.client.clone());
+            Ok::<_, wasmtime::Error>((state.services.clone(), head, body, client))
         })?;
         let Some(forwarder) = &services.forwarder else { return Ok(Err(Error::NoUpstream)) };
         let body = match body {
             Body::Unread(body) => body,
             Body::Taken => return Ok(Err(Error::BodyUsed)),
         };
-        match forwarder.forward(&head, body).await {
+        let forwarded = select! {
+            forwarded = forwarder.forward(&head, body) => forwarded,
+            // The upstream may take its time; but a call that nobody waits for must not pile up.
+            () = client.ended() => return Ok(Err(Error::Unavailable("the client is gone".to_owned()))),
+        };
+        match forwarded {
             Ok(response) => {
                 let handle =
                     accessor.with(|mut access| access.get().table.push(UpstreamResponse(response)))?;

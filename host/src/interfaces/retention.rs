@@ -25,6 +25,21 @@ pub struct Candidate {
     pub content: ContentState,
 }
 
+/// Entries that the component chose to see again.
+#[derive(Clone, Debug)]
+pub struct Witnesses {
+    /// Of the repositories of the candidates.
+    pub entries: Vec<Entry>,
+    /// Whether these are all.
+    pub complete: bool,
+}
+
+impl From<&Witnesses> for wit::Witnesses {
+    fn from(witnesses: &Witnesses) -> Self {
+        Self { entries: witnesses.entries.iter().map(Into::into).collect(), complete: witnesses.complete }
+    }
+}
+
 impl From<&Candidate> for wit::Candidate {
     fn from(candidate: &Candidate) -> Self {
         let content = match candidate.content {
@@ -37,8 +52,8 @@ impl From<&Candidate> for wit::Candidate {
 }
 
 /// The given ids that the component named, each once.
-pub(crate) fn chosen_entries(given: &[Candidate], named: &[u64]) -> Vec<EntryId> {
-    given.iter().map(|c| c.entry.id).filter(|id| named.contains(&id.0)).collect()
+pub(crate) fn chosen_entries<'a>(given: impl Iterator<Item = &'a Entry>, named: &[u64]) -> Vec<EntryId> {
+    given.map(|entry| entry.id).filter(|id| named.contains(&id.0)).collect()
 }
 
 /// The given ids that the component named, each once.

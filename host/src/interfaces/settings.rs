@@ -14,6 +14,7 @@ impl Host for State {
             idle_upload_ms: settings.idle_upload_ms,
             unused_entry_ms: settings.unused_entry_ms,
             max_entry_bytes: settings.max_entry_bytes,
+            parallel_download_origin: settings.parallel_download_origin.clone(),
             direct_downloads: settings.direct_downloads,
         })
     }

@@ -10,7 +10,7 @@ use wasmtime::component::Resource;
 
 use crate::{
     engine::{State, bindings::larder::cache::types},
-    message::RequestBody,
+    message::{Presence, RequestBody},
     storage::Content,
 };
 
@@ -20,6 +20,8 @@ pub struct Incoming {
     pub(crate) head: Arc<Parts>,
     /// The body.
     pub(crate) body: Body,
+    /// Whether the client still waits.
+    pub(crate) client: Presence,
     /// What was read into memory of the body, for a second attempt after a fault of the component.
     pub(crate) kept: Kept,
 }

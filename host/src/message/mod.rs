@@ -4,12 +4,14 @@
 //! Knows nothing of wasmtime or WIT.
 
 mod body;
+mod presence;
 mod record;
 mod response;
 
 pub use body::RequestBody;
+pub use presence::{Presence, Present};
 pub use record::RequestRecord;
-pub use response::{Answer, Outgoing};
+pub use response::{Answer, Outgoing, refusal};
 
 #[cfg(test)]
 mod tests;
@@ -30,4 +32,6 @@ pub struct Request {
     pub body: RequestBody,
     /// What the request log will say; names the request.
     pub record: Arc<RequestRecord>,
+    /// Whether the client still waits for the answer.
+    pub client: Presence,
 }

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
 
 use super::RequestRecord;
@@ -16,6 +17,21 @@ use crate::storage::Content;
 
 /// A response, ready to be sent.
 pub type Answer = http::Response<Outgoing>;
+
+/// The answer that the server gives by itself, without the component: JSON of Twirp's form, which every client can read,
+/// with the id that BuildKit's client needs on whatever it takes for an answer about a blob.
+#[must_use]
+pub fn refusal(status: StatusCode, code: &str, why: &str, request_id: &str) -> Answer {
+    let body = serde_json::json!({ "code": code, "msg": why }).to_string();
+    let mut answer = Answer::new(Outgoing::full(body));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert("x-ms-request-id", id);
+    }
+    answer
+}
 
 /// The body of a response. Counted in the request log.
 pub struct Outgoing {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderName, Uri, header,
+    HeaderMap, HeaderName, HeaderValue, Uri, header,
     request::Parts,
     uri::{Authority, Scheme},
 };
@@ -67,8 +67,12 @@ impl Forwarder {
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = self.target(&head.uri)?;
         *request.headers_mut() = head.headers.clone();
+        let trailers = accepts_trailers(&head.headers);
         remove_hop_by_hop(request.headers_mut());
         request.headers_mut().remove(header::HOST);
+        if trailers {
+            request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+        }
         self.client.request(request).await.map_err(ForwardError::Unavailable)
     }
 
@@ -80,13 +84,18 @@ impl Forwarder {
     }
 }
 
+/// Returns whether the client takes trailers: then the upstream may send some, for they are passed on.
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    codings.flat_map(|value| value.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
 /// Returns whether a header field concerns one connection only (RFC 9110, 7.6.1), and so is neither forwarded nor set by a
 /// component.
 #[must_use]
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     const OTHERS: [&str; 2] = ["keep-alive", "proxy-connection"];
-    [header::CONNECTION, header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE]
-        .contains(name)
+    [header::CONNECTION, header::TE, header::TRANSFER_ENCODING, header::UPGRADE].contains(name)
         || OTHERS.contains(&name.as_str())
 }
 

@@ -60,6 +60,12 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
+/// The longest head that is read at all. Above it hyper refuses with an empty body, which some clients repeat; below it a
+/// head that is too long gets an answer that they can read.
+fn hard_header_bytes(bounds: &Bounds) -> usize {
+    bounds.header_bytes.max(bounds.header_bytes.saturating_mul(4).min(bounds.read_buffer_bytes / 2))
+}
+
 async fn http1(
     stream: TcpStream,
     responder: Rc<Responder>,
@@ -71,7 +77,7 @@ async fn http1(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(bounds.idle)
-            .max_header_size(bounds.header_bytes)
+            .max_header_size(hard_header_bytes(bounds))
             .max_buf_size(bounds.read_buffer_bytes)
             .serve_connection(TokioIo::new(stream), service)
     );
@@ -101,7 +107,7 @@ async fn http2(
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(bounds.idle)
             .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(bounds.header_bytes).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(hard_header_bytes(bounds)).unwrap_or(u32::MAX))
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_send_buf_size(bounds.read_buffer_bytes)

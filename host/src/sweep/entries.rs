@@ -1,34 +1,59 @@
 //! Entries that are unused, or whose content is gone.
+//!
+//! Two passes: the guest first chooses the entries that it must know of to judge others, and then judges, page by page.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, stream};
 
 use super::{PAGE, Report, SweepError, Sweeper};
 use crate::{
     index::{Entry, EntryId},
-    interfaces::retention::{Candidate, ContentState},
+    interfaces::retention::{Candidate, ContentState, Witnesses},
     storage::StorageError,
 };
 
 /// How many objects are looked for at once.
 const LOOKS: usize = 8;
+/// Most witnesses that are held, and most that go with one page.
+const MAX_HELD: usize = 50_000;
+const MAX_SHOWN: usize = 10_000;
 
 impl Sweeper<'_> {
     /// Deletes the entries that the guest gives up.
     pub(super) async fn sweep_entries(&self, now_ms: u64, report: &mut Report) -> Result<(), SweepError> {
         // Uses that are still in memory count, too.
         self.services.recency.flush(&self.services.index).await?;
+        let survey = self.survey(now_ms).await?;
         let mut after = EntryId(0);
         loop {
             let page = self.services.index.list_entries(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
+            let witnesses = survey.of_repositories_in(&page);
             let candidates: Arc<[Candidate]> = self.look(page).await.into();
-            let given_up = self.guest.review_entries(now_ms, candidates.clone()).await?;
+            let given_up = self.guest.review_entries(now_ms, candidates.clone(), witnesses).await?;
             for candidate in candidates.iter().filter(|candidate| given_up.contains(&candidate.entry.id)) {
                 self.delete(candidate, report).await?;
             }
+        }
+    }
+
+    /// Lets the guest choose its witnesses.
+    async fn survey(&self, now_ms: u64) -> Result<Survey, SweepError> {
+        let mut survey = Survey { by_repository: HashMap::new(), held: 0, complete: true };
+        let mut after = EntryId(0);
+        loop {
+            let page = self.services.index.list_entries(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(survey) };
+            after = last.id;
+            let page: Arc<[Entry]> = page.into();
+            let chosen: HashSet<EntryId> =
+                self.guest.survey_entries(now_ms, page.clone()).await?.into_iter().collect();
+            page.iter().filter(|entry| chosen.contains(&entry.id)).for_each(|entry| survey.hold(entry));
         }
     }
 
@@ -65,5 +90,33 @@ impl Sweeper<'_> {
             tracing::info!(entry = entry.id.0, key = entry.slot.key, stale, "an entry was removed");
         }
         Ok(())
+    }
+}
+
+/// The witnesses that the guest chose.
+struct Survey {
+    by_repository: HashMap<String, Vec<Entry>>,
+    held: usize,
+    complete: bool,
+}
+
+impl Survey {
+    fn hold(&mut self, entry: &Entry) {
+        if self.held == MAX_HELD {
+            self.complete = false;
+            return;
+        }
+        self.held += 1;
+        self.by_repository.entry(entry.slot.repository.clone()).or_default().push(entry.clone());
+    }
+
+    /// What the guest is shown beside a page of entries.
+    fn of_repositories_in(&self, page: &[Entry]) -> Witnesses {
+        let repositories: HashSet<&str> = page.iter().map(|entry| entry.slot.repository.as_str()).collect();
+        let chosen = repositories.into_iter().filter_map(|repository| self.by_repository.get(repository));
+        let mut entries: Vec<Entry> = chosen.flatten().take(MAX_SHOWN + 1).cloned().collect();
+        let complete = self.complete && entries.len() <= MAX_SHOWN;
+        entries.truncate(MAX_SHOWN);
+        Witnesses { entries, complete }
     }
 }

@@ -58,6 +58,7 @@ impl Fixture {
                 idle_upload_ms: 5 * MINUTE_MS,
                 unused_entry_ms: Some(90 * DAY_MS),
                 max_entry_bytes: None,
+                parallel_download_origin: None,
                 direct_downloads: false,
             },
             upstream: None,
@@ -151,7 +152,7 @@ async fn entries_go_when_unused_for_too_long_also_those_that_were_never_download
     with_fixture(async |fixture| {
         let used = fixture.entry("used", NOW_MS).await;
         fixture.entry("never downloaded", NOW_MS).await;
-        let later = NOW_MS + 91 * DAY_MS;
+        let later = NOW_MS + 92 * DAY_MS;
         fixture.services.recency.entry_used(used.id, later - DAY_MS);
 
         let report = fixture.sweep(later).await;
@@ -184,13 +185,30 @@ async fn a_row_whose_object_is_gone_or_cut_off_is_reaped() {
 }
 
 #[tokio::test]
+async fn layers_stay_as_long_as_the_index_that_names_them_and_go_after_it() {
+    with_fixture(async |fixture| {
+        let layer = fixture.entry("buildkit-blob-1-sha256:00", NOW_MS).await;
+        let index = fixture.entry("index-buildkit-1-00000000#1", NOW_MS + 1000).await;
+        let later = NOW_MS + 100 * DAY_MS;
+        fixture.services.recency.entry_used(index.id, later - DAY_MS);
+        assert_eq!(fixture.sweep(later).await.entries, 0, "the index is in use, the layer is not");
+        let much_later = later + 100 * DAY_MS;
+        assert_eq!(fixture.sweep(much_later).await.entries, 1);
+        assert!(fixture.services.index.get_entry(layer.id).await.unwrap().is_some());
+        assert!(fixture.services.index.get_entry(index.id).await.unwrap().is_none());
+        assert_eq!(fixture.sweep(much_later).await.entries, 1, "then the layer");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nothing_is_skipped_over_many_pages_while_rows_go() {
     with_fixture(async |fixture| {
         let many = super::PAGE * 2 + 7;
         for number in 0..many {
             fixture.entry(&format!("key {number}"), NOW_MS).await;
         }
-        assert_eq!(fixture.sweep(NOW_MS + 91 * DAY_MS).await.entries, many);
+        assert_eq!(fixture.sweep(NOW_MS + 92 * DAY_MS).await.entries, many);
         assert_eq!((fixture.entries().await, fixture.objects().len()), (0, 0));
     })
     .await;
@@ -223,7 +241,7 @@ async fn a_reader_keeps_what_it_opened_when_the_sweep_takes_the_entry() {
     with_fixture(async |fixture| {
         let entry = fixture.entry("old", NOW_MS).await;
         let open = fixture.services.storage.open(&entry.object, entry.size_bytes, None).await.unwrap();
-        assert_eq!(fixture.sweep(NOW_MS + 91 * DAY_MS).await.entries, 1);
+        assert_eq!(fixture.sweep(NOW_MS + 92 * DAY_MS).await.entries, 1);
         let read: Vec<Bytes> = open.chunks.map(Result::unwrap).collect().await;
         assert_eq!(read.concat(), b"some content");
     })

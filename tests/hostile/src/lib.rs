@@ -54,7 +54,15 @@ impl handler::Guest for Hostile {
 
 impl retention::Guest for Hostile {
     /// Wants everything gone, and things that it was not asked about.
-    async fn review_entries(_now_ms: u64, candidates: Vec<retention::Candidate>) -> Vec<u64> {
+    async fn survey_entries(_now_ms: u64, entries: Vec<db::Entry>) -> Vec<u64> {
+        entries.iter().map(|entry| entry.id).chain(0..100_000).collect()
+    }
+
+    async fn review_entries(
+        _now_ms: u64,
+        candidates: Vec<retention::Candidate>,
+        _witnesses: retention::Witnesses,
+    ) -> Vec<u64> {
         candidates.iter().map(|candidate| candidate.entry.id).chain(0..100_000).collect()
     }
 

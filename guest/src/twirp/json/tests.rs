@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{decode, encode};
+use crate::service::Message;
 use crate::twirp::Reply;
-use crate::twirp::message::Message;
 
 fn message(key: &str, restore_keys: &[&str], size_bytes: i64) -> Message {
     let restore_keys = restore_keys.iter().map(|key| (*key).to_owned()).collect();

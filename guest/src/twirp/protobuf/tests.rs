@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{decode, encode};
 use crate::route::Call;
+use crate::service::Message;
 use crate::twirp::Reply;
-use crate::twirp::message::Message;
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();

@@ -178,3 +178,20 @@ fn keys_may_be_given_in_base64() {
     }
     assert!(bytes("base64:???").is_err());
 }
+
+#[test]
+fn parallel_downloads_need_a_host_that_actions_cache_knows_by_its_name() {
+    for (url, problem) in [
+        ("http://cache.example:3000", "must end with .blob.core.windows.net"),
+        ("http://blob.core.windows.net.example", "must end with"),
+        ("cache.blob.core.windows.net", "must be like"),
+        ("ftp://cache.blob.core.windows.net", "must start with http"),
+        ("http://cache.blob.core.windows.net/path", "must not have a path"),
+    ] {
+        let error = from_env(&[("LARDER_PARALLEL_DOWNLOAD_URL", url)]);
+        refused(error, &["LARDER_PARALLEL_DOWNLOAD_URL", problem]);
+    }
+    let config = from_env(&[("LARDER_PARALLEL_DOWNLOAD_URL", "http://cache.blob.core.windows.net:3000/")]);
+    let urls = config.unwrap().settings.urls;
+    assert_eq!(urls.parallel_download_url.as_deref(), Some("http://cache.blob.core.windows.net:3000"));
+}

@@ -161,6 +161,19 @@ pub(in crate::index) async fn finalizing_turns_the_upload_into_the_entry(case: &
     assert_eq!(case.index.find_upload(&upload.slot).await.unwrap(), None);
 }
 
+pub(in crate::index) async fn an_entry_is_found_by_the_number_of_its_upload(case: &Case) {
+    let (upload, content) = (case.reserve(&case.key("k"), 1).await, attachment(7));
+    case.index.attach(upload.id, &content, 1).await.unwrap();
+    assert_eq!(case.index.get_entry_of_upload(upload.id).await.unwrap(), None);
+    let entry = case.index.finalize(upload.id, &content, &Durability::Durable, 2).await.unwrap();
+    assert!(entry.is_some());
+    assert_eq!(case.index.get_entry_of_upload(upload.id).await.unwrap(), entry);
+    let other = case.reserve(&case.key("other"), 1).await;
+    assert_eq!(case.index.get_entry_of_upload(other.id).await.unwrap(), None);
+    case.index.delete_entry(entry.unwrap().id).await.unwrap();
+    assert_eq!(case.index.get_entry_of_upload(upload.id).await.unwrap(), None);
+}
+
 pub(in crate::index) async fn finalizing_twice_makes_one_entry(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1).await;
     let content = attachment(1);

@@ -98,14 +98,14 @@ pub(super) fn finalize(
     {
         return Ok(None);
     }
-    let entry = insert_entry(conn, &upload.slot, attachment, durability, now_ms)?;
+    let entry = insert_entry(conn, &upload, attachment, durability, now_ms)?;
     abandon(conn, id)?;
     Ok(Some(entry))
 }
 
 fn insert_entry(
     conn: &Connection,
-    slot: &Slot,
+    Upload { id, slot, .. }: &Upload,
     attachment: &Attachment,
     durability: &Durability,
     now_ms: u64,
@@ -115,8 +115,8 @@ fn insert_entry(
         Durability::Until { boot } => Some(boot),
     };
     conn.prepare_cached(concat!(
-        "INSERT INTO entries (repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8) RETURNING ",
+        "INSERT INTO entries (repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9) RETURNING ",
         entry_columns!()
     ))?
     .query_one(
@@ -129,6 +129,7 @@ fn insert_entry(
             integer(attachment.size_bytes),
             integer(now_ms),
             boot,
+            integer(id.0),
         ],
         rows::entry,
     )

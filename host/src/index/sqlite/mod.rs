@@ -128,6 +128,10 @@ impl Index for SqliteIndex {
         self.read("reading an entry", |conn| find::by_id(conn, id))
     }
 
+    async fn get_entry_of_upload(&self, id: UploadId) -> Result<Option<Entry>, IndexError> {
+        self.read("reading the entry of an upload", |conn| queries::entry_by_upload(conn, id))
+    }
+
     async fn reserve(
         &self,
         slot: &Slot,

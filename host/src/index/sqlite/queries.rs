@@ -59,6 +59,17 @@ pub(super) fn upload_by_slot(conn: &Connection, slot: &Slot) -> rusqlite::Result
     .optional()
 }
 
+/// Returns the entry that this upload became.
+pub(super) fn entry_by_upload(conn: &Connection, id: UploadId) -> rusqlite::Result<Option<Entry>> {
+    conn.prepare_cached(concat!(
+        "SELECT ",
+        entry_columns!(),
+        " FROM entries INDEXED BY entries_by_upload WHERE upload = ?1"
+    ))?
+    .query_one([integer(id.0)], rows::entry)
+    .optional()
+}
+
 /// Returns the entry in this slot.
 pub(super) fn entry_by_slot(conn: &Connection, slot: &Slot) -> rusqlite::Result<Option<Entry>> {
     conn.prepare_cached(concat!(

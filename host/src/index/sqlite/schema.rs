@@ -9,7 +9,10 @@ use refinery::{Migration, Runner, error::Kind};
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 /// In order. The name before `__` is the version.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__initial", include_str!("migrations/V1__initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__initial", include_str!("migrations/V1__initial.sql")),
+    ("V2__entry_of_upload", include_str!("migrations/V2__entry_of_upload.sql")),
+];
 
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! What the three calls ask for, whatever the encoding, and the limits on it.
+//! What a request asks for, whatever its protocol and encoding, and the limits on it.
 
 use super::{Code, Error};
 use crate::ports::{Claims, Slot};
@@ -12,26 +12,26 @@ const MAX_RESTORE_KEYS: usize = 100;
 
 /// The fields of a request message. What a call has no field for is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Message {
-    pub(super) key: String,
-    pub(super) version: String,
-    pub(super) restore_keys: Vec<String>,
-    pub(super) size_bytes: i64,
+pub(crate) struct Message {
+    pub(crate) key: String,
+    pub(crate) version: String,
+    pub(crate) restore_keys: Vec<String>,
+    pub(crate) size_bytes: i64,
 }
 
 /// A message within the limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Checked {
-    pub(super) key: String,
-    pub(super) version: String,
+pub(crate) struct Checked {
+    pub(crate) key: String,
+    pub(crate) version: String,
     /// None of them empty.
-    pub(super) restore_keys: Vec<String>,
-    pub(super) size_bytes: u64,
+    pub(crate) restore_keys: Vec<String>,
+    pub(crate) size_bytes: u64,
 }
 
 impl Message {
     /// Checks the limits. An empty restore key, which would match anything, counts as absent.
-    pub(super) fn checked(mut self) -> Result<Checked, Error> {
+    pub(crate) fn checked(mut self) -> Result<Checked, Error> {
         self.restore_keys.retain(|key| !key.is_empty());
         if self.restore_keys.len() > MAX_RESTORE_KEYS {
             return Err(invalid("restore_keys: at most 100"));
@@ -49,7 +49,7 @@ impl Message {
 
 impl Checked {
     /// Returns the slot that the message names, in this scope of the token's repository.
-    pub(super) fn slot(self, claims: &Claims, scope: &str) -> Slot {
+    pub(crate) fn slot(self, claims: &Claims, scope: &str) -> Slot {
         Slot {
             repository: claims.repository.clone(),
             scope: scope.to_owned(),

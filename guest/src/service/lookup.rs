@@ -1,43 +1,56 @@
-//! GetCacheEntryDownloadURL: the best match, if its bytes are there.
+//! Looking up: the best match, if its bytes are there.
 
-use super::message::Checked;
-use super::{Caller, Code, Error, Reply};
+use super::{Caller, Checked, Code, Error};
 use crate::ports::{Entry, Host};
 use crate::url::{self, Purpose};
-use crate::{matching, stale};
+use crate::{matching, retention, stale};
 
 /// Most probes in one `db.find`.
 const MAX_PROBES: usize = 1000;
 /// How many stale entries one lookup passes over before it is a miss.
 const MAX_STALE: usize = 32;
 
-/// Finds the best match and signs a URL for it; stale entries are passed over.
+/// An entry whose bytes are there, and where they are had.
+pub(crate) struct Hit {
+    pub(crate) entry: Entry,
+    pub(crate) download_url: String,
+}
+
+/// Finds the best match and signs a URL for it, at this origin; stale entries are passed over.
 ///
 /// A clean miss is said only where there is none. Where index or storage do not answer the client gets `unavailable`, and
 /// decides itself: `@actions/cache` tries again and then goes on without a cache, and a failure that lasts is seen as one.
 ///
 /// # Errors
 /// `permission_denied` where the token may read nothing.
-pub(super) async fn lookup<H: Host>(caller: &Caller<'_, H>, message: Checked) -> Result<Reply, Error> {
+pub(crate) async fn lookup<H: Host>(
+    caller: &Caller<'_, H>,
+    message: &Checked,
+    origin: &str,
+) -> Result<Option<Hit>, Error> {
     if matching::readable_scopes(caller.claims).next().is_none() {
         let text = "cache read denied: the token has no scope that it may read from";
         return Err(Error::new(Code::PermissionDenied, text));
     }
-    let Some(entry) = find_whole(caller, &message).await? else {
-        return Ok(Reply::Miss);
+    let Some(entry) = find_whole(caller, message).await? else {
+        return Ok(None);
     };
     let now_ms = caller.request.received_ms;
     caller.host.touch(entry.id, now_ms).await;
-    Ok(hit(caller, entry))
+    Ok(Some(hit(caller, entry, origin)))
 }
 
-/// Returns the first match whose object is there in full.
+/// Returns the first match that is not about to be swept, and whose object is there in full.
 async fn find_whole<H: Host>(caller: &Caller<'_, H>, message: &Checked) -> Result<Option<Entry>, Error> {
     let mut skip = Vec::new();
     while skip.len() < MAX_STALE {
         let Some(entry) = find(caller, message, &skip).await? else {
             return Ok(None);
         };
+        if !retention::may_be_handed_out(&caller.host.settings(), caller.request.received_ms, &entry) {
+            skip.push(entry.id);
+            continue;
+        }
         match stale::inspect(caller.host, &entry).await? {
             None => return Ok(Some(entry)),
             Some(reason) => stale::warn(caller.host, "stale entry skipped", &entry, reason),
@@ -65,12 +78,11 @@ async fn find<H: Host>(
     }
 }
 
-/// The matched key is the stored one, in full: clients compare it with what they asked for.
-fn hit<H: Host>(caller: &Caller<'_, H>, entry: Entry) -> Reply {
+fn hit<H: Host>(caller: &Caller<'_, H>, entry: Entry, origin: &str) -> Hit {
     let expires_ms = caller.request.received_ms.saturating_add(caller.host.settings().download_url_ms);
     let id = entry.id.to_string();
-    let download_url = url::make(caller.host, &caller.request.origin, Purpose::Download, &id, expires_ms);
-    Reply::Hit { download_url, matched_key: entry.slot.key }
+    let download_url = url::make(caller.host, origin, Purpose::Download, &id, expires_ms);
+    Hit { entry, download_url }
 }
 
 #[cfg(test)]

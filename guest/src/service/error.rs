@@ -1,7 +1,7 @@
-//! Twirp errors: a code, a text, and in one place how they become answers.
+//! Why there is no reply: a code, a text, and in one place how they become answers, in Twirp's form or in that of version 1.
 //!
-//! Used by `twirp` and `forward`. The answer is JSON whatever the request was: a client that gets anything else tries again
-//! for half a minute. There is no code for status 429: BuildKit would stall on it for minutes.
+//! Used by `service`, `twirp`, `v1` and `forward`. The answer is JSON whatever the request was: a client that gets anything
+//! else tries again for half a minute. There is no code for status 429: BuildKit would stall on it for minutes.
 
 use std::borrow::Cow;
 
@@ -23,6 +23,8 @@ pub(crate) enum Code {
     /// `unavailable`, for what is behind this server: 502.
     BadGateway,
     Unavailable,
+    /// The storage is full: 507, which nobody repeats.
+    NoSpace,
 }
 
 /// Why there is no reply.
@@ -35,10 +37,21 @@ pub(crate) struct Error {
     cause: Option<String>,
 }
 
+/// Twirp's form.
 #[derive(Serialize)]
 struct Body<'a> {
     code: &'a str,
     msg: &'a str,
+}
+
+/// The form of version 1, which is that of Azure DevOps.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BodyV1<'a> {
+    message: &'a str,
+    type_name: String,
+    type_key: &'a str,
+    error_code: u8,
 }
 
 impl Code {
@@ -55,6 +68,7 @@ impl Code {
             Self::Internal => ("internal", 500),
             Self::BadGateway => ("unavailable", 502),
             Self::Unavailable => ("unavailable", 503),
+            Self::NoSpace => ("resource_exhausted", 507),
         }
     }
 }
@@ -71,12 +85,42 @@ impl Error {
         self
     }
 
+    /// Returns what kind of error it is.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Says the same in other words.
+    pub(crate) fn reworded(self, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
     /// Returns the answer, and logs the cause if there is one.
     pub(crate) fn into_response<H: Host>(self, host: &H, request_id: &str) -> Response<H> {
+        self.log(host, request_id);
+        self.into_silent_response()
+    }
+
+    /// Returns the answer in the form of version 1, and logs the cause if there is one.
+    pub(crate) fn into_response_v1<H: Host>(self, host: &H, request_id: &str) -> Response<H> {
+        self.log(host, request_id);
+        let type_key = match self.code {
+            // BuildKit's client looks for `AlreadyExists` in it.
+            Code::AlreadyExists => "ArtifactCacheItemAlreadyExistsException",
+            _ => "ArtifactCacheException",
+        };
+        let type_name = format!(
+            "Microsoft.Azure.DevOps.ArtifactCache.WebApi.{type_key}, Microsoft.Azure.DevOps.ArtifactCache.WebApi"
+        );
+        let body = serde_json::to_vec(&BodyV1 { message: &self.message, type_name, type_key, error_code: 0 });
+        let body = body.unwrap_or_else(|_| br#"{"message":"internal error"}"#.to_vec());
+        Response::bytes(self.code.on_the_wire().1, "application/json", body)
+    }
+
+    fn log<H: Host>(&self, host: &H, request_id: &str) {
         if let Some(cause) = &self.cause {
             host.log(Level::Error, &self.message, &[("request", request_id), ("cause", cause)]);
         }
-        self.into_silent_response()
     }
 
     /// Returns the answer.
@@ -138,11 +182,22 @@ impl From<DbError> for Error {
 
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
-        Self::new(Code::Unavailable, "the storage does not answer").caused_by(error.to_string())
+        match error {
+            StorageError::NotFound => Self::new(Code::NotFound, "what was uploaded is gone"),
+            StorageError::NoSpace => {
+                Self::new(Code::NoSpace, "the storage is full").caused_by("no space left")
+            }
+            StorageError::Invalid(why) => {
+                Self::new(Code::InvalidArgument, format!("the storage does not take it: {}", clip(&why)))
+            }
+            StorageError::Unavailable(how) => {
+                Self::new(Code::Unavailable, "the storage does not answer").caused_by(how)
+            }
+        }
     }
 }
 
 /// Cuts text of others: some client reads no more than 32 KiB of an answer.
-pub(super) fn clip(text: &str) -> String {
+pub(crate) fn clip(text: &str) -> String {
     text.chars().take(512).collect()
 }

@@ -1,23 +1,38 @@
 //! From a stored object to the content of an upload: the object is there first, then the row refers to it.
 
-use super::error::BlobError;
 use crate::cleanup;
-use crate::ports::{AttachOutcome, Host, MatchKind, Probe, Slot, Stored, Upload};
+use crate::ports::{AttachOutcome, DbError, Host, MatchKind, Probe, Slot, Stored, Upload};
+
+/// Why an object did not become the content of an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AttachError {
+    /// It is larger than an entry may be: the upload is given up, the object removed.
+    TooLarge,
+    /// The upload ended meanwhile without this object, which is removed.
+    UploadGone,
+    /// The index does not answer.
+    Index(DbError),
+}
+
+impl From<DbError> for AttachError {
+    fn from(error: DbError) -> Self {
+        Self::Index(error)
+    }
+}
 
 /// Attaches an object to its upload, and removes the object that it replaces.
 ///
 /// # Errors
-/// [`BlobError::TooLarge`] where it is larger than an entry may be: the upload is given up. [`BlobError::UploadGone`] where
-/// the upload ended meanwhile without this object. The object is removed in both cases.
-pub(super) async fn attach<H: Host>(
+/// Where it is too large, the upload is gone, or the index does not answer.
+pub(crate) async fn attach<H: Host>(
     host: &H,
     upload: Upload,
     stored: Stored,
     now_ms: u64,
-) -> Result<(), BlobError> {
+) -> Result<(), AttachError> {
     if host.settings().max_entry_bytes.is_some_and(|limit| stored.size_bytes > limit) {
         give_up(host, upload, stored.object).await?;
-        return Err(BlobError::TooLarge);
+        return Err(AttachError::TooLarge);
     }
     let object = stored.object.clone();
     match host.attach(upload.id, stored, now_ms).await? {
@@ -31,7 +46,7 @@ pub(super) async fn attach<H: Host>(
 }
 
 /// Frees the slot of content that is too large. A committed upload takes no other content, so that it is of no more use.
-async fn give_up<H: Host>(host: &H, upload: Upload, object: String) -> Result<(), BlobError> {
+async fn give_up<H: Host>(host: &H, upload: Upload, object: String) -> Result<(), AttachError> {
     if host.abandon(upload.id).await? {
         cleanup::discard(host, upload.name).await;
         cleanup::remove(host, object).await;
@@ -41,14 +56,14 @@ async fn give_up<H: Host>(host: &H, upload: Upload, object: String) -> Result<()
 
 /// Decides what becomes of an object whose upload is gone. A commit that is repeated names the same object again; if the
 /// upload was finalized between the two, the entry lives of this object, and the repeat has succeeded.
-async fn settle<H: Host>(host: &H, slot: Slot, object: String) -> Result<(), BlobError> {
+async fn settle<H: Host>(host: &H, slot: Slot, object: String) -> Result<(), AttachError> {
     let probe = Probe { scope: slot.scope, key: slot.key, kind: MatchKind::Exact };
     let entry = host.find(slot.repository, slot.version, vec![probe], Vec::new()).await?;
     if entry.is_some_and(|entry| entry.object == object) {
         return Ok(());
     }
     cleanup::remove(host, object).await;
-    Err(BlobError::UploadGone)
+    Err(AttachError::UploadGone)
 }
 
 #[cfg(test)]

@@ -7,6 +7,48 @@ fn host() -> FakeHost {
     host
 }
 
+#[test]
+fn what_is_about_to_be_swept_is_not_handed_out_any_more() {
+    let host = host();
+    let old = host.add_entry("pr", "v", "k-old", b"x");
+    host.add_entry("main", "v", "k-new", b"x");
+    host.add_entry("pr", "v", "buildkit-blob-1-sha256:00", b"x");
+    host.configure(|settings| settings.unused_entry_ms = Some(500));
+    for (key, found) in
+        [("k-old", ""), ("k-", ""), ("buildkit-blob-1-sha256:00", "buildkit-blob-1-sha256:00")]
+    {
+        assert_eq!(lookup(&host, key, &[]).member("matched_key"), found, "{key}");
+    }
+    host.configure(|settings| settings.unused_entry_ms = Some(5000));
+    assert_eq!(lookup(&host, "k-", &[]).member("matched_key"), "k-old");
+    assert_eq!(host.touched().iter().filter(|(id, _)| *id == old).count(), 1);
+}
+
+#[test]
+fn actions_cache_is_sent_elsewhere_for_parallel_downloads_and_nobody_else_is() {
+    let host = host();
+    host.add_entry("pr", "v", "k", b"x");
+    let url = |agent: &str| {
+        let message = r#"{"key":"k","version":"v"}"#;
+        let call = FakeRequest::call("GetCacheEntryDownloadURL", "t", message).header("user-agent", agent);
+        host.send(call).member("signed_download_url")
+    };
+    let usual = url("@actions/cache-6.3.0");
+    assert!(usual.starts_with("http://cache.example/devstoreaccount1/download/"));
+    let origin = "http://cache.blob.core.windows.net:3000";
+    host.configure(|settings| settings.parallel_download_origin = Some(origin.to_owned()));
+    assert_eq!(url("@actions/cache-6.3.0"), usual.replace("http://cache.example", origin));
+    for agent in ["", "go-actions-cache/1.0", "actions/cache", "curl"] {
+        assert_eq!(url(agent), usual, "{agent}");
+    }
+    let found = host.send(
+        FakeRequest::new("GET", "/_apis/artifactcache/cache?keys=k&version=v")
+            .token("t")
+            .header("user-agent", "@actions/cache-3.2.4"),
+    );
+    assert_eq!(found.member("archiveLocation"), usual, "version 1");
+}
+
 fn lookup(host: &FakeHost, key: &str, restore_keys: &[&str]) -> Answer {
     let message = serde_json::json!({ "key": key, "version": "v", "restore_keys": restore_keys });
     host.send(FakeRequest::call("GetCacheEntryDownloadURL", "t", &message.to_string()))

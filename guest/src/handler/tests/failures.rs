@@ -1,0 +1,286 @@
+//! Every route with every failure: `FAILURES.md` has the statuses, and this test makes the same table by trying.
+
+use crate::fake::{Answer, FakeHost, FakeRequest, FakeUpstream, Fault, NOW_MS};
+use crate::ports::{AuthError, DbError, HttpError, StorageError};
+
+const V1: &str = "/_apis/artifactcache";
+const DB: [&str; 11] = [
+    "db.find",
+    "db.get-entry",
+    "db.get-entry-of-upload",
+    "db.reserve",
+    "db.get-upload",
+    "db.get-upload-by-id",
+    "db.find-upload",
+    "db.attach",
+    "db.finalize",
+    "db.abandon",
+    "db.delete-entry",
+];
+const STORAGE: [&str; 7] = [
+    "storage.stat",
+    "storage.open",
+    "storage.put",
+    "storage.put-block",
+    "storage.commit",
+    "storage.blocks",
+    "storage.presign",
+];
+
+/// What the answers of a route look like when it fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Twirp,
+    V1,
+    Azure,
+}
+
+/// A request that succeeds on the host that it is made for.
+struct Case {
+    host: FakeHost,
+    request: FakeRequest,
+}
+
+fn host() -> FakeHost {
+    let host = FakeHost::new();
+    host.allow("t", &["main=rw"]);
+    host.set_upstream(FakeUpstream { status: 200, body: b"upstream".to_vec() });
+    host
+}
+
+fn call(name: &str, message: &str) -> FakeRequest {
+    FakeRequest::call(name, "t", message)
+}
+
+/// A host with an upload, its URL and its number.
+fn reserved() -> (FakeHost, String, u64) {
+    let host = host();
+    let url =
+        host.send(call("CreateCacheEntry", r#"{"key":"new","version":"v"}"#)).member("signed_upload_url");
+    let id = host.uploads()[0].id;
+    (host, url, id)
+}
+
+/// A host with an entry, and its download URL.
+fn saved() -> (FakeHost, String) {
+    let host = host();
+    host.add_entry("main", "v", "k", b"content");
+    let found = host.send(call("GetCacheEntryDownloadURL", r#"{"key":"k","version":"v"}"#));
+    (host, found.member("signed_download_url"))
+}
+
+fn upload(more: &str, body: &str) -> Case {
+    let (host, url, _) = reserved();
+    if more.contains("blocklist") {
+        host.send(FakeRequest::new("PUT", &format!("{url}&comp=block&blockid=a")).body("x"));
+    }
+    if more.contains("seal") {
+        host.send(FakeRequest::new("PUT", &format!("{url}&comp=appendblock")).body("x"));
+    }
+    Case { host, request: FakeRequest::new("PUT", &format!("{url}{more}")).body(body) }
+}
+
+fn v1(method: &str, path: &str, body: &str) -> Case {
+    let (host, _, id) = reserved();
+    host.add_entry("main", "v", "k", b"content");
+    let path = path.replace("{id}", &id.to_string());
+    let request = FakeRequest::new(method, &format!("{V1}/{path}")).token("t");
+    let range = format!("bytes 0-{}/*", body.len().max(1) - 1);
+    let request = if method == "PATCH" { request.header("content-range", &range) } else { request };
+    if method == "POST" && path.contains("caches/") {
+        let piece = FakeRequest::new("PATCH", &format!("{V1}/{path}")).token("t");
+        host.send(piece.header("content-range", "bytes 0-0/*").body("x"));
+    }
+    Case { host, request: if body.is_empty() { request } else { request.body(body) } }
+}
+
+fn finalize() -> Case {
+    let (host, url, _) = reserved();
+    host.send(FakeRequest::new("PUT", &url).body("x"));
+    Case {
+        host,
+        request: call("FinalizeCacheEntryUpload", r#"{"key":"new","version":"v","size_bytes":"1"}"#),
+    }
+}
+
+fn lookup() -> Case {
+    let (host, _) = saved();
+    Case { host, request: call("GetCacheEntryDownloadURL", r#"{"key":"k","version":"v"}"#) }
+}
+
+fn create() -> Case {
+    Case { host: host(), request: call("CreateCacheEntry", r#"{"key":"new","version":"v"}"#) }
+}
+
+fn download(method: &'static str) -> Case {
+    let (host, url) = saved();
+    Case { host, request: FakeRequest::new(method, &url) }
+}
+
+type Route = (&'static str, Form, fn() -> Case);
+
+const ROUTES: [Route; 17] = [
+    ("`CreateCacheEntry`", Form::Twirp, create),
+    ("`FinalizeCacheEntryUpload`", Form::Twirp, finalize),
+    ("`GetCacheEntryDownloadURL`", Form::Twirp, lookup),
+    ("v1 `GET cache`", Form::V1, || v1("GET", "cache?keys=k&version=v", "")),
+    ("v1 `GET caches`", Form::V1, || v1("GET", "caches?key=k", "")),
+    ("v1 `POST caches`", Form::V1, || v1("POST", "caches", r#"{"key":"other","version":"v"}"#)),
+    ("v1 `PATCH caches/{id}`", Form::V1, || v1("PATCH", "caches/{id}", "piece")),
+    ("v1 `POST caches/{id}`", Form::V1, || v1("POST", "caches/{id}", r#"{"size":1}"#)),
+    ("`PUT` blob", Form::Azure, || upload("", "content")),
+    ("`PUT` block", Form::Azure, || upload("&comp=block&blockid=a", "content")),
+    ("`PUT` block list", Form::Azure, || {
+        upload("&comp=blocklist", "<BlockList><Latest>a</Latest></BlockList>")
+    }),
+    ("`PUT` appendblock", Form::Azure, || upload("&comp=appendblock", "content")),
+    ("`PUT` seal", Form::Azure, || upload("&comp=seal", "")),
+    ("`GET` download", Form::Azure, || download("GET")),
+    ("`HEAD` download", Form::Azure, || download("HEAD")),
+    ("anything else", Form::Twirp, || Case {
+        host: host(),
+        request: FakeRequest::new("POST", "/twirp/other.Service/Call").body("{}"),
+    }),
+    ("`GET /health`", Form::Twirp, || Case { host: host(), request: FakeRequest::new("GET", "/health") }),
+];
+
+/// A failure: what it is called, and how it is brought about.
+type Failure = (&'static str, fn(Case) -> Case);
+
+fn all(case: &Case, calls: &[&'static str], fault: &Fault) {
+    calls.iter().for_each(|call| case.host.fail(call, fault.clone()));
+}
+
+fn storage(case: Case, error: StorageError) -> Case {
+    all(&case, &STORAGE, &Fault::Storage(error));
+    case
+}
+
+const FAILURES: [Failure; 11] = [
+    ("token refused", |case| {
+        case.host.set_token("t", Err(AuthError::Expired));
+        case
+    }),
+    ("issuer's keys not to be had", |case| {
+        case.host.set_token("t", Err(AuthError::Unavailable("x".into())));
+        case
+    }),
+    ("URL expired", |case| Case { request: case.request.at(NOW_MS + 3_600_001), ..case }),
+    ("body cut short", |case| Case { request: case.request.cut_short(), ..case }),
+    ("larger than allowed", |case| {
+        case.host.configure(|settings| settings.max_entry_bytes = Some(0));
+        case
+    }),
+    ("upload or entry gone", |case| {
+        case.host.forget();
+        case
+    }),
+    ("object gone", |case| storage(case, StorageError::NotFound)),
+    ("storage full", |case| storage(case, StorageError::NoSpace)),
+    ("storage down", |case| storage(case, StorageError::Unavailable("x".into()))),
+    ("index down", |case| {
+        all(&case, &DB, &Fault::Db(DbError("x".into())));
+        case
+    }),
+    ("upstream down", |case| {
+        case.host.fail("http.forward", Fault::Http(HttpError::Unavailable("x".into())));
+        case
+    }),
+];
+
+fn answer(case: Case) -> Answer {
+    case.host.send(case.request)
+}
+
+/// What holds for every failure on every route.
+fn check(what: &str, form: Form, answer: &Answer) {
+    assert!((400..600).contains(&answer.status) && answer.status != 429, "{what}: {}", answer.status);
+    for field in ["content-encoding", "transfer-encoding", "location", "set-cookie"] {
+        assert_eq!(answer.header(field), "", "{what}");
+    }
+    assert!(answer.body.len() < 4096, "{what}");
+    match form {
+        Form::Twirp => {
+            assert_eq!(answer.header("content-type"), "application/json", "{what}");
+            assert!(!answer.member("code").is_empty() && !answer.member("msg").is_empty(), "{what}");
+        }
+        Form::V1 => {
+            assert_eq!(answer.header("content-type"), "application/json", "{what}");
+            assert!(!answer.member("message").is_empty(), "{what}");
+        }
+        Form::Azure => {
+            assert_eq!(answer.header("content-type"), "application/xml", "{what}");
+            let code = answer.header("x-ms-error-code");
+            assert!(answer.text().contains(&format!("<Code>{code}</Code>")), "{what}");
+            assert!(!answer.header("x-ms-request-id").is_empty(), "{what}");
+            let retry = match answer.status {
+                503 => "1",
+                500.. => "121",
+                _ => "",
+            };
+            assert_eq!(answer.header("retry-after"), retry, "{what}: {}", answer.status);
+        }
+    }
+}
+
+/// The table: a row for each route, a column for each failure; the status where it is not that of success.
+fn table() -> String {
+    let names: Vec<_> = FAILURES.iter().map(|(name, _)| *name).collect();
+    let mut table =
+        format!("| | success | {} |\n|---|---{}|\n", names.join(" | "), "|---".repeat(names.len()));
+    for (route, form, case) in ROUTES {
+        let success = answer(case());
+        assert!((200..300).contains(&success.status), "{route}: {} {}", success.status, success.text());
+        let cells = FAILURES.map(|(failure, bring_about)| {
+            let answer = answer(bring_about(case()));
+            if answer.status == success.status {
+                return String::from("·");
+            }
+            if !(200..300).contains(&answer.status) {
+                check(&format!("{route}, {failure}"), form, &answer);
+            }
+            answer.status.to_string()
+        });
+        table += &format!("| {route} | {} | {} |\n", success.status, cells.join(" | "));
+    }
+    table
+}
+
+#[test]
+fn the_table_of_failures_is_true() {
+    let document = include_str!("../../../FAILURES.md");
+    let table = table();
+    assert!(document.contains(&table), "FAILURES.md should have:\n{table}");
+}
+
+#[test]
+fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
+    for (route, _, case) in ROUTES {
+        for error in [StorageError::NotFound, StorageError::NoSpace, StorageError::Invalid("x".into())] {
+            let answer = answer(storage(case(), error.clone()));
+            // 507 is repeated by nobody, and with this field Go gives up at once.
+            let ends = answer.status == 507 || answer.header("retry-after") == "121";
+            assert!(answer.status < 500 || ends, "{route}: {error} is {}", answer.status);
+        }
+    }
+}
+
+#[test]
+fn a_fault_of_any_one_call_is_answered_in_the_routes_form() {
+    for (route, form, case) in ROUTES {
+        for call in DB.into_iter().chain(STORAGE).chain(["storage.discard", "storage.remove"]) {
+            let fault = if call.starts_with("db.") {
+                Fault::Db(DbError("x".into()))
+            } else {
+                Fault::Storage(StorageError::Unavailable("x".into()))
+            };
+            let case = case();
+            all(&case, &[call], &fault);
+            let answer = answer(case);
+            if answer.status >= 300 {
+                assert_eq!(answer.status, 503, "{route}, {call}");
+                check(&format!("{route}, {call}"), form, &answer);
+            }
+        }
+    }
+}

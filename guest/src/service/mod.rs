@@ -1,0 +1,50 @@
+//! The cache service: what can be done with entries, whichever protocol version asks for it.
+//!
+//! Called by `twirp` (version 2) and by `v1`, which read requests and write answers, and by `blob` for the content of uploads.
+//! So an entry saved by one version is found by the other, and all of them fail for the same reasons. Repository and scopes
+//! come from the token alone: what a request may do comes from nowhere else. Must never know how a request or an answer is
+//! encoded.
+
+mod attach;
+mod chunks;
+mod error;
+mod finalize;
+mod lookup;
+mod message;
+mod reserve;
+
+pub(crate) use attach::{AttachError, attach};
+pub(crate) use chunks::{ChunkKind, Layout, appended_id, layout, ranged_id};
+pub(crate) use error::{Code, Error, clip};
+pub(crate) use finalize::{finalize, finalize_chunks};
+pub(crate) use lookup::{Hit, lookup};
+pub(crate) use message::{Checked, Message};
+pub(crate) use reserve::reserve;
+
+use crate::ports::{Claims, Host, Request};
+
+/// `@actions/cache` looks for how it starts (protocol reference 1.3).
+pub(crate) const WRITE_DENIED: &str = "cache write denied: the token has no scope that it may write to";
+
+/// Who calls, and by what: what every operation needs.
+pub(crate) struct Caller<'a, H: Host> {
+    pub(crate) host: &'a H,
+    pub(crate) request: &'a Request<H::Incoming>,
+    pub(crate) claims: &'a Claims,
+}
+
+impl<H: Host> Caller<'_, H> {
+    /// Returns whether the client is `@actions/cache`, which needs some answers in another form than all others.
+    pub(crate) fn is_actions_cache(&self) -> bool {
+        self.request.header("user-agent").is_some_and(|agent| agent.starts_with("@actions/cache"))
+    }
+}
+
+/// Returns the scope that the caller saves into.
+///
+/// # Errors
+/// `permission_denied` where there is none.
+pub(crate) fn writable_scope<'a, H: Host>(caller: &Caller<'a, H>) -> Result<&'a str, Error> {
+    crate::matching::writable_scope(caller.claims)
+        .ok_or_else(|| Error::new(Code::PermissionDenied, WRITE_DENIED))
+}

@@ -1,0 +1,38 @@
+//! `POST caches`: reserve a slot.
+
+use serde::Deserialize;
+
+use crate::ports::{Host, Response};
+use crate::service::{self, Caller, Code, Error, Message};
+
+/// The message; members that are not here are passed over.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reservation {
+    key: String,
+    version: String,
+    /// Sent by `@actions/cache`, and by nobody else.
+    cache_size: Option<u64>,
+}
+
+/// Reserves the slot; answers with the number of the upload, which is not 0 and fits in a double. A client that asks again
+/// is given the same one.
+pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>) -> Result<Response<H>, Error> {
+    let scope = service::writable_scope(caller)?;
+    let Reservation { key, version, cache_size } = super::message(caller).await?;
+    if let Some(limit) = caller.host.settings().max_entry_bytes
+        && cache_size.is_some_and(|size| size > limit)
+    {
+        let text = format!("the cache is larger than this server allows, which is {limit} bytes");
+        return Err(Error::new(Code::InvalidArgument, text));
+    }
+    let message = Message { key, version, ..Message::default() };
+    let slot = message.checked()?.slot(caller.claims, scope);
+    let taken = format!("Cache already exists. Scope: {scope}, Key: {}, Version: {}", slot.key, slot.version);
+    let upload = service::reserve(caller, slot).await.map_err(|error| match error.code() {
+        Code::AlreadyExists => error.reworded(taken),
+        _ => error,
+    })?;
+    let body = format!(r#"{{"cacheId":{}}}"#, upload.id);
+    Ok(Response::bytes(201, "application/json", body.into_bytes()))
+}

@@ -1,0 +1,472 @@
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS, claims};
+use crate::ports::{AuthError, DbError, HttpError, StorageError};
+
+const API: &str = "/_apis/artifactcache";
+
+fn host() -> FakeHost {
+    let host = FakeHost::new();
+    host.allow("t", &["pr=rw", "main=r"]);
+    host.allow("other", &["pr=rw"]);
+    host.allow("main", &["main=rw"]);
+    host
+}
+
+fn get(host: &FakeHost, token: &str, call: &str) -> Answer {
+    host.send(FakeRequest::new("GET", &format!("{API}/{call}")).token(token))
+}
+
+fn reserve(host: &FakeHost, token: &str, message: &str) -> Answer {
+    host.send(FakeRequest::new("POST", &format!("{API}/caches")).token(token).body(message))
+}
+
+fn reserved(host: &FakeHost) -> u64 {
+    let answer = reserve(host, "t", r#"{"key":"k","version":"v"}"#);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    answer.json()["cacheId"].as_u64().unwrap()
+}
+
+fn chunk(id: u64, range: &str) -> FakeRequest {
+    FakeRequest::new("PATCH", &format!("{API}/caches/{id}")).token("t").header("content-range", range)
+}
+
+/// Sends the bytes of `content` from `start` on, without a length, as `@actions/cache` does.
+fn send(host: &FakeHost, id: u64, start: usize, content: &[u8]) -> Answer {
+    let range = format!("bytes {start}-{}/*", start + content.len() - 1);
+    host.send(chunk(id, &range).chunked(content))
+}
+
+fn commit(host: &FakeHost, id: u64, size: usize) -> Answer {
+    let path = format!("{API}/caches/{id}");
+    host.send(FakeRequest::new("POST", &path).token("t").body(format!(r#"{{"size":{size}}}"#)))
+}
+
+#[track_caller]
+fn assert_refused(answer: &Answer, status: u16) {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert!(!answer.member("message").is_empty(), "{}", answer.text());
+    assert!(!answer.member("typeKey").is_empty() && !answer.member("typeName").is_empty());
+    assert_eq!(answer.json()["errorCode"], 0);
+}
+
+#[track_caller]
+fn assert_done(answer: &Answer) {
+    assert_eq!((answer.status, &*answer.text()), (204, ""));
+}
+
+/// The content of the only entry.
+fn content(host: &FakeHost) -> Vec<u8> {
+    let entries = host.entries();
+    assert_eq!((entries.len(), host.objects().len()), (1, 1));
+    host.objects().remove(&entries[0].object).unwrap()
+}
+
+fn assert_nothing_is_stored(host: &FakeHost) {
+    assert!(host.entries().is_empty() && host.objects().is_empty());
+}
+
+#[test]
+fn a_save_in_pieces_out_of_order_is_found() {
+    let host = host();
+    let id = reserved(&host);
+    assert_done(&send(&host, id, 6, b"world"));
+    assert_done(&send(&host, id, 5, b" "));
+    assert_done(&send(&host, id, 0, b"hello"));
+    assert_done(&commit(&host, id, 11));
+    assert_eq!((content(&host), host.uploads().len()), (b"hello world".to_vec(), 0));
+    let found = get(&host, "t", "cache?keys=k&version=v");
+    assert_eq!(found.status, 200);
+    assert_eq!(found.header("content-type"), "application/json");
+    let location = found.member("archiveLocation");
+    let expected = json!({
+        "cacheKey": "k", "scope": "pr", "cacheVersion": "v", "creationTime": "2027-01-15T08:00:00.000Z",
+        "archiveLocation": location,
+    });
+    assert_eq!((found.json(), NOW_MS), (expected, 1_800_000_000_000));
+    assert_eq!(host.send(FakeRequest::new("GET", &location)).text(), "hello world");
+}
+
+#[test]
+fn both_versions_have_the_same_entries() {
+    let host = host();
+    let id = reserved(&host);
+    send(&host, id, 0, b"one");
+    commit(&host, id, 3);
+    let found = host.send(FakeRequest::call("GetCacheEntryDownloadURL", "t", r#"{"key":"k","version":"v"}"#));
+    assert_eq!(found.member("matched_key"), "k");
+    host.add_entry("main", "v", "from version 2", b"two");
+    assert_eq!(get(&host, "t", "cache?keys=from+version+2&version=v").member("cacheKey"), "from version 2");
+    assert_refused(&reserve(&host, "main", r#"{"key":"from version 2","version":"v"}"#), 409);
+}
+
+#[test]
+fn every_key_is_looked_for_exactly_and_then_as_a_prefix() {
+    let host = host();
+    for key in ["a-1", "a-2", "b+c d"] {
+        host.add_entry("main", "v", key, b"x");
+    }
+    for (keys, found) in [
+        ("a-1", "a-1"),
+        ("a-", "a-2"),
+        ("no%2Ca-", "a-2"),
+        ("no,a-1,b", "a-1"),
+        ("b%2Bc%20d", "b+c d"),
+        ("b%2Bc+d", "b+c d"),
+    ] {
+        assert_eq!(
+            get(&host, "t", &format!("cache?keys={keys}&version=v")).member("cacheKey"),
+            found,
+            "{keys}"
+        );
+    }
+    for query in ["keys=b+c&version=v", "keys=A-1&version=v", "keys=a-1&version=V", "version=v&keys=no"] {
+        assert_done(&get(&host, "t", &format!("cache?{query}")));
+    }
+    for query in ["", "keys=a", "version=v", "keys=&version=v", "keys=%ff&version=v", "keys=a&version="] {
+        assert_refused(&get(&host, "t", &format!("cache?{query}")), 400);
+    }
+}
+
+#[test]
+fn the_list_for_people_is_empty() {
+    let answer = get(&host(), "t", "caches?key=k");
+    assert_eq!(answer.json(), json!({ "totalCount": 0, "artifactCaches": [] }));
+    assert_refused(&get(&host(), "nobody", "caches?key=k"), 401);
+}
+
+#[test]
+fn a_slot_is_reserved_once_and_again_for_its_holder() {
+    let host = host();
+    let pretty = "{\n  \"key\": \"k\",\n  \"version\": \"v\",\n  \"cacheSize\": 123,\n  \"other\": null\n}";
+    let first = reserve(&host, "t", pretty);
+    assert!(first.json()["cacheId"].as_u64().is_some_and(|id| id > 0 && id < 1 << 53));
+    assert_eq!(reserve(&host, "t", pretty).body, first.body);
+    let taken = reserve(&host, "other", pretty);
+    assert_refused(&taken, 409);
+    assert_eq!(taken.member("message"), "Cache already exists. Scope: pr, Key: k, Version: v");
+    assert!(taken.member("typeKey").contains("AlreadyExists"));
+}
+
+#[test]
+fn what_cannot_be_reserved_is_told() {
+    let host = host();
+    host.configure(|settings| settings.max_entry_bytes = Some(100));
+    for message in [
+        "",
+        "null",
+        "[]",
+        "{}",
+        r#"{"key":"k"}"#,
+        r#"{"key":"","version":"v"}"#,
+        r#"{"key":"k","version":"v","cacheSize":101}"#,
+        r#"{"key":"k","version":"v","cacheSize":-1}"#,
+        &json!({ "key": "k".repeat(513), "version": "v" }).to_string(),
+    ] {
+        assert_refused(&reserve(&host, "t", message), 400);
+    }
+    assert!(host.uploads().is_empty());
+    host.allow("reader", &["pr=r"]);
+    let denied = reserve(&host, "reader", r#"{"key":"k","version":"v"}"#);
+    assert_refused(&denied, 403);
+    assert!(denied.member("message").starts_with("cache write denied:"));
+    host.allow("writer", &["pr=w"]);
+    let denied = get(&host, "writer", "cache?keys=k&version=v");
+    assert_refused(&denied, 403);
+    assert!(denied.member("message").contains("cache read denied:"));
+}
+
+#[test]
+fn a_piece_that_is_sent_again_replaces_the_earlier_one() {
+    let host = host();
+    let id = reserved(&host);
+    assert_done(&send(&host, id, 0, b"old"));
+    assert_done(&send(&host, id, 3, b"end"));
+    assert_done(&send(&host, id, 0, b"new"));
+    assert_done(&commit(&host, id, 6));
+    assert_eq!(content(&host), b"newend");
+}
+
+#[test]
+fn a_piece_must_be_as_long_as_it_says() {
+    let host = host();
+    let id = reserved(&host);
+    for body in ["12", "1234", ""] {
+        host.take_calls();
+        assert_refused(&host.send(chunk(id, "bytes 0-2/*").body(body)), 400);
+        assert!(!host.take_calls().contains(&"storage.put-block"), "an announced length is known before");
+        assert_refused(&host.send(chunk(id, "bytes 0-2/*").chunked(body)), 400);
+    }
+    assert_refused(&commit(&host, id, 4), 400);
+    assert_nothing_is_stored(&host);
+    // A wrong piece is made good by the right one.
+    let id = reserved(&host);
+    assert_refused(&host.send(chunk(id, "bytes 0-2/*").chunked("1234")), 400);
+    assert_done(&send(&host, id, 0, b"123"));
+    assert_done(&commit(&host, id, 3));
+    assert_eq!(content(&host), b"123");
+}
+
+#[test]
+fn a_piece_that_ends_early_changes_nothing() {
+    let host = host();
+    let id = reserved(&host);
+    assert_done(&send(&host, id, 0, b"good"));
+    assert_refused(&host.send(chunk(id, "bytes 0-3/*").chunked("bad!").cut_short()), 400);
+    assert_done(&commit(&host, id, 4));
+    assert_eq!(content(&host), b"good");
+}
+
+#[test]
+fn pieces_with_a_gap_an_overlap_or_another_sum_are_refused_and_free_the_slot() {
+    for (pieces, size) in [
+        (&[(0, "ab"), (3, "d")][..], 4),
+        (&[(1, "b")], 2),
+        (&[(0, "abc"), (2, "cd")], 4),
+        (&[(0, "abcd"), (0, "ab"), (2, "cd")], 4),
+        (&[(0, "abcd"), (1, "b")], 4),
+        (&[(0, "abcd")], 3),
+        (&[(0, "abcd")], 5),
+        (&[], 1),
+    ] {
+        let host = host();
+        let id = reserved(&host);
+        for (start, piece) in pieces {
+            assert_done(&send(&host, id, *start, piece.as_bytes()));
+        }
+        assert_refused(&commit(&host, id, size), 400);
+        assert_nothing_is_stored(&host);
+        assert!(host.uploads().is_empty(), "{pieces:?}: the slot is free again");
+        assert_eq!(host.take_log(), []);
+    }
+}
+
+#[test]
+fn nothing_at_all_is_an_empty_entry() {
+    let host = host();
+    let id = reserved(&host);
+    assert_done(&commit(&host, id, 0));
+    assert_eq!(content(&host), b"");
+}
+
+#[test]
+fn a_commit_that_is_sent_again_changes_nothing() {
+    let host = host();
+    let id = reserved(&host);
+    send(&host, id, 0, b"once");
+    for _ in 0..3 {
+        assert_done(&commit(&host, id, 4));
+    }
+    assert_eq!(content(&host), b"once");
+    assert_refused(&commit(&host, id, 5), 409);
+    assert_refused(&send(&host, id, 0, b"late"), 404);
+    assert_eq!(content(&host), b"once");
+}
+
+#[test]
+fn a_commit_that_is_overtaken_by_its_own_repeat_says_the_same() {
+    for call in ["storage.commit", "db.attach", "db.finalize"] {
+        let host = host();
+        let id = reserved(&host);
+        send(&host, id, 0, b"once");
+        host.before(call, move |host| assert_done(&commit(host, id, 4)));
+        assert_done(&commit(&host, id, 4));
+        assert_eq!(content(&host), b"once", "{call}");
+    }
+}
+
+#[test]
+fn an_upload_is_its_repositorys_and_its_scopes() {
+    let host = host();
+    host.set_token("stranger", Ok(claims("2", "stranger", &["pr=rw"])));
+    let id = reserved(&host);
+    send(&host, id, 0, b"mine");
+    for token in ["stranger", "main"] {
+        let piece = FakeRequest::new("PATCH", &format!("{API}/caches/{id}")).token(token);
+        assert_refused(&host.send(piece.header("content-range", "bytes 0-3/*").body("evil")), 404);
+        let done = FakeRequest::new("POST", &format!("{API}/caches/{id}")).token(token);
+        assert_refused(&host.send(done.body(r#"{"size":4}"#)), 404);
+    }
+    // Another token of the same scope may go on.
+    let done = FakeRequest::new("POST", &format!("{API}/caches/{id}")).token("other").body(r#"{"size":4}"#);
+    assert_done(&host.send(done));
+    assert_eq!(content(&host), b"mine");
+    // Nor is anybody told that it is there.
+    for token in ["stranger", "main"] {
+        let done = FakeRequest::new("POST", &format!("{API}/caches/{id}")).token(token);
+        assert_refused(&host.send(done.body(r#"{"size":4}"#)), 404);
+    }
+}
+
+#[test]
+fn what_names_no_upload_is_a_404_and_what_is_no_call_too() {
+    let host = host();
+    for (method, path) in [
+        ("PATCH", "caches/77"),
+        ("PATCH", "caches/0"),
+        ("PATCH", "caches/x"),
+        ("PATCH", "caches/99999999999999999999999"),
+        ("POST", "caches/77"),
+        ("POST", "caches/-1"),
+        ("DELETE", "caches/1"),
+        ("GET", "artifacts/1"),
+        ("POST", "clean"),
+    ] {
+        let request = FakeRequest::new(method, &format!("{API}/{path}")).token("t");
+        let request =
+            request.header("content-range", "bytes 0-9/*").body(r#"{"size":10}"#.get(..10).unwrap());
+        let answer = host.send(request);
+        let status = if method == "POST" && path.starts_with("caches/7") { 400 } else { 404 };
+        assert_refused(&answer, status);
+    }
+    assert_refused(&commit(&host, 77, 1), 404);
+}
+
+#[test]
+fn a_gitea_token_has_one_scope_without_a_name() {
+    let host = host();
+    host.set_token("gitea", Ok(claims("default", "gitea", &["=rw"])));
+    let answer = reserve(&host, "gitea", r#"{"key":"k","version":"v"}"#);
+    let id = answer.json()["cacheId"].as_u64().unwrap();
+    let piece = FakeRequest::new("PATCH", &format!("{API}/caches/{id}")).token("gitea");
+    assert_done(&host.send(piece.header("content-range", "bytes 0-0/*").body("x")));
+    let done = FakeRequest::new("POST", &format!("{API}/caches/{id}")).token("gitea").body(r#"{"size":1}"#);
+    assert_done(&host.send(done));
+    let found = get(&host, "gitea", "cache?keys=k&version=v");
+    assert_eq!((found.status, &*found.member("scope")), (200, ""));
+}
+
+#[test]
+fn a_token_that_does_not_count_is_a_401() {
+    for (error, status) in [
+        (AuthError::Missing, 401),
+        (AuthError::Expired, 401),
+        (AuthError::BadSignature, 401),
+        (AuthError::Unavailable("keys".into()), 503),
+    ] {
+        let host = FakeHost::new();
+        host.set_token("t", Err(error));
+        for (method, path) in [
+            ("GET", "cache"),
+            ("GET", "caches"),
+            ("POST", "caches"),
+            ("PATCH", "caches/1"),
+            ("POST", "caches/1"),
+        ] {
+            let answer = host.send(FakeRequest::new(method, &format!("{API}/{path}")).token("t").body("{}"));
+            assert_refused(&answer, status);
+        }
+        assert!(
+            !host.take_calls().iter().any(|call| call.starts_with("storage.") || call.starts_with("http."))
+        );
+    }
+}
+
+#[test]
+fn failures_of_the_storage_have_statuses_that_say_whether_to_try_again() {
+    for (error, status) in [
+        (StorageError::NotFound, 404),
+        (StorageError::NoSpace, 507),
+        (StorageError::Invalid("x".into()), 400),
+        (StorageError::Unavailable("x".into()), 503),
+    ] {
+        let host = host();
+        let id = reserved(&host);
+        host.fail("storage.put-block", Fault::Storage(error.clone()));
+        assert_refused(&send(&host, id, 0, b"x"), status);
+        host.heal();
+        assert_done(&send(&host, id, 0, b"x"));
+        for call in ["storage.blocks", "storage.commit"] {
+            host.fail(call, Fault::Storage(error.clone()));
+            assert_refused(&commit(&host, id, 1), status);
+            host.heal();
+        }
+        assert_done(&commit(&host, id, 1));
+    }
+}
+
+#[test]
+fn failures_of_the_index_may_pass() {
+    let fault = || Fault::Db(DbError("x".into()));
+    let host = host();
+    host.fail("db.find", fault());
+    assert_refused(&get(&host, "t", "cache?keys=k&version=v"), 503);
+    host.heal();
+    host.fail("db.reserve", fault());
+    assert_refused(&reserve(&host, "t", r#"{"key":"k","version":"v"}"#), 503);
+    host.heal();
+    let id = reserved(&host);
+    host.fail("db.get-upload-by-id", fault());
+    assert_refused(&send(&host, id, 0, b"x"), 503);
+    host.heal();
+    assert_done(&send(&host, id, 0, b"x"));
+    for call in ["db.get-upload-by-id", "db.attach", "db.finalize"] {
+        host.fail(call, fault());
+        assert_refused(&commit(&host, id, 1), 503);
+        host.heal();
+    }
+    assert_done(&commit(&host, id, 1));
+    host.fail("db.get-entry-of-upload", fault());
+    assert_refused(&commit(&host, id, 1), 503);
+    host.heal();
+    for (error, status) in [(HttpError::TooLarge, 400), (HttpError::CutShort, 400)] {
+        host.fail("http.read-body", Fault::Http(error));
+        assert_refused(&reserve(&host, "t", "{}"), status);
+    }
+}
+
+#[test]
+fn content_over_the_limit_is_refused_as_soon_as_it_is_known() {
+    let host = host();
+    let id = reserved(&host);
+    host.configure(|settings| settings.max_entry_bytes = Some(3));
+    assert_refused(&send(&host, id, 0, b"four"), 400);
+    assert_refused(&send(&host, id, 3, b"4"), 400);
+    assert_done(&send(&host, id, 0, b"333"));
+    host.configure(|settings| settings.max_entry_bytes = Some(2));
+    assert_refused(&commit(&host, id, 3), 400);
+    assert_nothing_is_stored(&host);
+}
+
+proptest! {
+    /// Whatever pieces come, in whatever order: an entry has the client's bytes, or there is none.
+    #[test]
+    fn an_entry_is_right_or_absent(
+        pieces in proptest::collection::vec((0_usize..12, 1_usize..8, any::<bool>()), 0..12),
+        size in 0_usize..14,
+    ) {
+        let truth = b"0123456789abcdefghij";
+        let host = host();
+        let id = reserved(&host);
+        for (start, length, is_whole) in &pieces {
+            let (piece, range) = (&truth[*start..start + length], format!("bytes {start}-{}/*", start + length - 1));
+            let body = if *is_whole { piece.to_vec() } else { [piece, b"X"].concat() };
+            let answer = host.send(chunk(id, &range).chunked(body));
+            prop_assert_eq!(answer.status, if *is_whole { 204 } else { 400 });
+        }
+        let answer = commit(&host, id, size);
+        if answer.status == 204 {
+            prop_assert_eq!(content(&host), &truth[..size]);
+        } else {
+            prop_assert_eq!(answer.status, 400);
+            prop_assert!(host.entries().is_empty() && host.objects().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_request_is_answered_in_json(path in "\\PC{0,20}", query in "\\PC{0,40}", body in "\\PC{0,40}") {
+        let host = host();
+        for method in ["GET", "POST", "PATCH"] {
+            for call in ["cache", "caches", "caches/1", &path] {
+                let request = FakeRequest::new(method, &format!("{API}/{call}?{query}")).token("t");
+                let answer = host.send(request.header("content-range", &body).body(&body));
+                prop_assert!([200, 201, 204, 400, 404, 409].contains(&answer.status));
+                prop_assert!(answer.status == 204 || answer.json().is_object());
+            }
+        }
+    }
+}
