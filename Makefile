@@ -13,7 +13,7 @@ LARDER := $(TARGET_DIR)/release/larder
 # One profile for everything: the heavy dependencies are compiled once.
 CARGO_FLAGS := --release --locked
 # The servers that the Rust tests run against: scripts in tests/scripts/services.
-SERVICES := seaweedfs
+SERVICES := seaweedfs fake-gcs azurite
 
 .PHONY: help serve build dist test lint unit e2e bench toolchain
 

@@ -43,6 +43,7 @@ const URL_SECRET: &str = "url-signing-key";
 const SECRET_BYTES: usize = 32;
 /// Uploads looked at together at the start.
 const PAGE: usize = 500;
+const MINUTE_MS: u64 = 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
@@ -229,8 +230,14 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
             .map(|days| days.saturating_mul(DAY_MS)),
         max_entry_bytes: some(retention.max_entry_bytes),
         parallel_download_origin: settings.urls.parallel_download_url.clone(),
-        direct_downloads: false,
+        direct_url_ms: direct_url_ms(settings),
     }
+}
+
+/// How long clients may use a URL of the storage itself.
+fn direct_url_ms(settings: &Settings) -> Option<u64> {
+    let downloads = &settings.downloads;
+    downloads.direct.then(|| downloads.direct_url_minutes.saturating_mul(MINUTE_MS))
 }
 
 fn upstream(settings: &Settings, tls: Arc<ClientConfig>) -> Option<Upstream> {

@@ -2,12 +2,11 @@
 //!
 //! Called by `gcs/` and `azblob/`. Knows nothing of their protocols.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use rustls::ClientConfig;
-use thread_local::ThreadLocal;
 use tokio::time::timeout;
 
 use super::{Content, StorageError};
@@ -29,35 +28,6 @@ pub(super) fn http_client(tls: &ClientConfig) -> Result<reqwest::Client, Storage
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| unavailable("making an HTTP client", error))
-}
-
-/// Something of which each thread has its own: a connection is driven by the runtime that opened it, each thread of this
-/// server has a runtime, and a thread that is stopped or busy must not hold up the others' requests.
-pub(super) struct PerThread<T: Send> {
-    made: ThreadLocal<T>,
-    make: Box<dyn Fn() -> Result<T, StorageError> + Send + Sync>,
-}
-
-impl<T: Send> PerThread<T> {
-    /// Makes one for this thread, so that a failure shows at once.
-    pub(super) fn new(
-        make: impl Fn() -> Result<T, StorageError> + Send + Sync + 'static,
-    ) -> Result<Self, StorageError> {
-        let made = Self { made: ThreadLocal::new(), make: Box::new(make) };
-        made.get()?;
-        Ok(made)
-    }
-
-    /// This thread's.
-    pub(super) fn get(&self) -> Result<&T, StorageError> {
-        self.made.get_or_try(|| (self.make)())
-    }
-}
-
-impl<T: Send> fmt::Debug for PerThread<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PerThread")
-    }
 }
 
 /// How long the server may be silent.

@@ -16,7 +16,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{
-    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
+    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    RetryConfig,
     azure::MicrosoftAzure,
     list::{PaginatedListOptions, PaginatedListStore},
     multipart::{MultipartStore, PartId},
@@ -74,7 +75,7 @@ impl AzblobBucket {
         let store = builder
             .with_container_name(&settings.container)
             .with_retry(retry)
-            .with_http_connector(http::Connector::new(settings.tls)?)
+            .with_http_connector(http::Connector::new(&settings.tls)?)
             .build()
             .map_err(|error| unavailable("setting up Azure Blob Storage", error))?;
         Ok(Self { store, container: settings.container, place, folder: folder(&settings.prefix), patience })
@@ -211,6 +212,20 @@ impl Bucket for AzblobBucket {
         self.call("storing an object", body.content_length(), self.store.put(&path, body.clone()))
             .await
             .map(drop)
+    }
+
+    async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
+        let (path, body) = (self.path(key)?, PutPayload::from_iter(body));
+        let (bytes, new) = (body.content_length(), PutOptions::from(PutMode::Create));
+        let stored = self.store.put_opts(&path, body, new);
+        let exists = async {
+            match stored.await {
+                Ok(_) => Ok(true),
+                Err(Error::AlreadyExists { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        self.call("storing an object", bytes, exists).await
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError> {

@@ -138,6 +138,21 @@ pub(crate) async fn put_replaces(fixture: impl BucketFixture) {
     assert_content(&*bucket, &key, b"second").await;
 }
 
+pub(crate) async fn of_several_new_objects_one_wins(fixture: impl BucketFixture) {
+    let (bucket, prefix) = (fixture.bucket(), prefix());
+    let key = format!("{prefix}x");
+    let bodies: Vec<Vec<u8>> = (0..8).map(|n| pattern(1000, n)).collect();
+    let won = future::join_all(bodies.iter().map(|bytes| bucket.put_new(&key, pieces(bytes)))).await;
+    let won: Vec<bool> = won.into_iter().map(Result::unwrap).collect();
+    assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
+    let winner = won.iter().position(|won| *won).unwrap();
+    assert_content(&*bucket, &key, &bodies[winner]).await;
+    assert!(!bucket.put_new(&key, pieces(b"late")).await.unwrap());
+    assert_content(&*bucket, &key, &bodies[winner]).await;
+    bucket.remove(std::slice::from_ref(&key)).await.unwrap();
+    assert!(bucket.put_new(&key, pieces(b"again")).await.unwrap());
+}
+
 pub(crate) async fn keys_may_have_every_allowed_form(fixture: impl BucketFixture) {
     let (bucket, prefix) = (fixture.bucket(), prefix());
     let long = format!("{prefix}{}", "a".repeat(255 - prefix.len()));
@@ -393,7 +408,7 @@ pub(crate) async fn concurrent_objects_do_not_mix(fixture: impl BucketFixture) {
     future::join_all(all).await;
 }
 
-pub(crate) async fn content_outlives_the_call_and_not_the_object(fixture: impl BucketFixture) {
+pub(crate) async fn content_outlives_the_bucket_that_opened_it(fixture: impl BucketFixture) {
     let (bucket, key) = (fixture.bucket(), format!("{}x", prefix()));
     let bytes = pattern(2_000_000, 3);
     put(&*bucket, &key, &bytes).await;
@@ -451,6 +466,7 @@ macro_rules! bucket_conformance {
             what_is_not_there_is_not_found,
             put_stores_what_it_is_given,
             put_replaces,
+            of_several_new_objects_one_wins,
             keys_may_have_every_allowed_form,
             ranges_are_exact,
             an_object_of_another_size_is_not_found,
@@ -468,7 +484,7 @@ macro_rules! bucket_conformance {
             abort_after_complete_keeps_the_object,
             open_multiparts_are_listed_where_they_are_kept,
             concurrent_objects_do_not_mix,
-            content_outlives_the_call_and_not_the_object,
+            content_outlives_the_bucket_that_opened_it,
             presigned_urls_serve_the_object,
         );
     };

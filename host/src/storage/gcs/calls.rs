@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use crate::storage::{
     StorageError,
     bucket::Pieces,
-    outgoing::{Patience, PerThread, TimedOut, unavailable},
+    outgoing::{Patience, TimedOut, unavailable},
 };
 
 /// How often a call is made that fails as if it might succeed.
@@ -35,7 +35,7 @@ const ATTEMPTS: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// One thread's way to the service.
+/// The way to the service.
 pub(super) struct Connection {
     pub(super) client: Client,
     /// The same HTTP client, for downloads: the library does not show the head of their answers.
@@ -45,7 +45,7 @@ pub(super) struct Connection {
 
 /// Makes calls.
 pub(super) struct Calls {
-    connection: PerThread<Connection>,
+    pub(super) connection: Connection,
     pub(super) patience: Patience,
 }
 
@@ -54,6 +54,8 @@ pub(super) struct Calls {
 pub(super) enum Failure {
     /// There is no such object, or bucket.
     NotFound,
+    /// The condition of the call does not hold: there is an object.
+    Exists,
     /// It may work the next time.
     Transient(Box<dyn std::error::Error + Send + Sync>),
     /// It will not.
@@ -65,6 +67,15 @@ pub(super) enum Failure {
 pub(super) struct Sum {
     pub(super) crc: u32,
     pub(super) size_bytes: u64,
+}
+
+/// What became of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// The object has these bytes.
+    Now(Sum),
+    /// There was one already.
+    Exists,
 }
 
 /// The service stored something else than was sent.
@@ -105,13 +116,8 @@ impl Sum {
 }
 
 impl Calls {
-    pub(super) fn new(connection: PerThread<Connection>, patience: Patience) -> Self {
+    pub(super) fn new(connection: Connection, patience: Patience) -> Self {
         Self { connection, patience }
-    }
-
-    /// This thread's way to the service.
-    pub(super) fn connection(&self) -> Result<&Connection, StorageError> {
-        self.connection.get()
     }
 
     /// Makes a call, again where that may help. Each attempt may take as long as `bytes` need.
@@ -134,35 +140,45 @@ impl Calls {
         let outcome = bounded.retry(pauses).when(|failure| matches!(failure, Failure::Transient(_))).await;
         outcome.map_err(|failure| match failure {
             Failure::NotFound => StorageError::NotFound,
+            Failure::Exists => unavailable(context, "the service speaks of a condition where there was none"),
             Failure::Transient(source) | Failure::Lasting(source) => unavailable(context, source),
         })
     }
 
-    /// Stores an object, and makes sure that the service got these bytes.
+    /// Stores an object, and makes sure that the service got these bytes; with `new` only where there is none, else it is
+    /// [`Stored::Exists`].
     pub(super) async fn upload(
         &self,
         bucket: &str,
         name: String,
         body: &Pieces,
-    ) -> Result<Sum, StorageError> {
+        new: bool,
+    ) -> Result<Stored, StorageError> {
         let sum = Sum::of(body);
-        let request = UploadObjectRequest { bucket: bucket.to_owned(), ..UploadObjectRequest::default() };
+        let request = UploadObjectRequest {
+            bucket: bucket.to_owned(),
+            // No generation: there must be no object.
+            if_generation_match: new.then_some(0),
+            ..UploadObjectRequest::default()
+        };
         let media = Media { content_length: Some(sum.size_bytes), ..Media::new(name) };
         let kind = UploadType::Simple(media);
         let bytes = usize::try_from(sum.size_bytes).unwrap_or(usize::MAX);
-        let client = &self.connection()?.client;
+        let client = &self.connection.client;
         let (request, kind) = (&request, &kind);
         self.call("storing an object", bytes, || async move {
-            let stored = client.upload_object(request, body_of(body), kind).await?;
-            sum.check(&stored)
+            match client.upload_object(request, body_of(body), kind).await.map_err(Failure::from) {
+                Ok(stored) => sum.check(&stored).map(|()| Stored::Now(sum)),
+                Err(Failure::Exists) => Ok(Stored::Exists),
+                Err(failure) => Err(failure),
+            }
         })
-        .await?;
-        Ok(sum)
+        .await
     }
 
     /// Puts objects together in a new one, and makes sure that it has the bytes of all.
     pub(super) async fn compose(&self, request: ComposeObjectRequest, sum: Sum) -> Result<(), StorageError> {
-        let (client, request) = (&self.connection()?.client, &request);
+        let (client, request) = (&self.connection.client, &request);
         self.call(
             "composing an object",
             0,
@@ -172,7 +188,7 @@ impl Calls {
     }
 
     pub(super) async fn size(&self, request: GetObjectRequest) -> Result<u64, StorageError> {
-        let (client, request) = (&self.connection()?.client, &request);
+        let (client, request) = (&self.connection.client, &request);
         let asked = self
             .call("asking for an object's size", 0, || async move { Ok(client.get_object(request).await?) });
         Ok(u64::try_from(asked.await?.size).unwrap_or_default())
@@ -182,7 +198,7 @@ impl Calls {
     pub(super) async fn delete(&self, bucket: &str, name: String) -> Result<(), StorageError> {
         let request =
             DeleteObjectRequest { bucket: bucket.to_owned(), object: name, ..DeleteObjectRequest::default() };
-        let (client, request) = (&self.connection()?.client, &request);
+        let (client, request) = (&self.connection.client, &request);
         let deleted = self
             .call("deleting an object", 0, || async move { Ok(client.delete_object(request).await?) })
             .await;
@@ -196,7 +212,7 @@ impl Calls {
         &self,
         request: ListObjectsRequest,
     ) -> Result<ListObjectsResponse, StorageError> {
-        let (client, request) = (&self.connection()?.client, &request);
+        let (client, request) = (&self.connection.client, &request);
         self.call("listing objects", 0, || async move { Ok(client.list_objects(request).await?) }).await
     }
 }
@@ -228,6 +244,7 @@ fn body_of(pieces: &Pieces) -> reqwest::Body {
 pub(super) fn judge(status: Option<u16>, error: Box<dyn std::error::Error + Send + Sync>) -> Failure {
     match status {
         Some(404) => Failure::NotFound,
+        Some(412) => Failure::Exists,
         None | Some(408 | 429 | 500..=599) => Failure::Transient(error),
         Some(_) => Failure::Lasting(error),
     }

@@ -23,11 +23,11 @@ use gcloud_storage::{
 };
 use token_source::TokenSource;
 
-use self::calls::{Calls, Failure};
+use self::calls::{Calls, Failure, Stored};
 use super::{
     Content, StorageError,
     bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
-    outgoing::{Patience, PerThread, Unusable, folder, http_client, unavailable},
+    outgoing::{Patience, Unusable, folder, http_client, unavailable},
 };
 
 /// Where the service is.
@@ -81,10 +81,9 @@ impl GcsBucket {
         let endpoint = settings.endpoint.clone().unwrap_or_else(|| PUBLIC_ENDPOINT.to_owned());
         let identity = identify(settings.service_account_key.as_deref(), &endpoint).await?;
         let signs = identity.sign_by.is_some() && identity.access_id.is_some();
-        let (tls, at) = (settings.tls, endpoint.clone());
-        let client = PerThread::new(move || Ok(client(&identity, http_client(&tls)?, &at)))?;
+        let connection = connection(identity, http_client(&settings.tls)?, &endpoint);
         Ok(Self {
-            calls: Calls::new(client, Patience(settings.timeout)),
+            calls: Calls::new(connection, Patience(settings.timeout)),
             bucket: settings.bucket,
             folder: folder(&settings.prefix),
             endpoint,
@@ -168,7 +167,12 @@ impl Bucket for GcsBucket {
     }
 
     async fn put(&self, key: &str, body: Pieces) -> Result<(), StorageError> {
-        self.calls.upload(&self.bucket, self.full(key), &body).await.map(drop)
+        self.calls.upload(&self.bucket, self.full(key), &body, false).await.map(drop)
+    }
+
+    async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
+        let stored = self.calls.upload(&self.bucket, self.full(key), &body, true).await?;
+        Ok(stored != Stored::Exists)
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError> {
@@ -218,7 +222,7 @@ impl Bucket for GcsBucket {
         if !self.signs {
             return Ok(None);
         }
-        let (client, name) = (&self.calls.connection()?.client, &self.full(key));
+        let (client, name) = (&self.calls.connection.client, &self.full(key));
         let signed = self
             .calls
             .call("signing a URL", 0, || async move {
@@ -293,20 +297,20 @@ impl BadKey {
     }
 }
 
-fn client(identity: &Identity, http: reqwest::Client, endpoint: &str) -> calls::Connection {
+fn connection(identity: Identity, http: reqwest::Client, endpoint: &str) -> calls::Connection {
     let frame = reqwest_middleware::ClientBuilder::new(http.clone()).build();
     let config = ClientConfig {
         http: Some(frame),
         storage_endpoint: endpoint.to_owned(),
         token_source_provider: identity.tokens.clone().map(|tokens| Box::new(Tokens(tokens)) as _),
-        default_google_access_id: identity.access_id.clone(),
-        default_sign_by: identity.sign_by.clone(),
+        default_google_access_id: identity.access_id,
+        default_sign_by: identity.sign_by,
         ..ClientConfig::default()
     };
-    calls::Connection { client: Client::new(config), http, tokens: identity.tokens.clone() }
+    calls::Connection { client: Client::new(config), http, tokens: identity.tokens }
 }
 
-/// One source of tokens for the clients of all threads.
+/// A source of tokens that is there already.
 #[derive(Debug)]
 struct Tokens(std::sync::Arc<dyn TokenSource>);
 

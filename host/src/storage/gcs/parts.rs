@@ -8,10 +8,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use gcloud_storage::http::objects::{
     SourceObjects,
     compose::{ComposeObjectRequest, ComposingTargets},
+    get::GetObjectRequest,
     list::ListObjectsRequest,
 };
 
-use super::{GcsBucket, calls::Sum};
+use super::{
+    GcsBucket,
+    calls::{Stored, Sum},
+};
 use crate::storage::{
     StorageError,
     bucket::{Part, Pieces},
@@ -69,8 +73,10 @@ impl GcsBucket {
         body: &Pieces,
     ) -> Result<Part, StorageError> {
         let name = format!("{}{number:05}", self.parts_folder(key, multipart)?);
-        let sum = self.calls.upload(&self.bucket, name, body).await?;
-        Ok(Part { number, tag: tag(sum) })
+        match self.calls.upload(&self.bucket, name, body, false).await? {
+            Stored::Now(sum) => Ok(Part { number, tag: tag(sum) }),
+            Stored::Exists => Err(StorageError::Invalid(format!("part {number} exists"))),
+        }
     }
 
     /// Composes the object, in as many rounds as it takes.
@@ -81,6 +87,15 @@ impl GcsBucket {
         parts: &[Part],
     ) -> Result<(), StorageError> {
         let folder = self.parts_folder(key, multipart)?;
+        match self.compose_all(key, &folder, parts).await {
+            Err(StorageError::Unavailable { .. }) if self.is_dropped(&folder, parts).await => {
+                Err(StorageError::NotFound)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn compose_all(&self, key: &str, folder: &str, parts: &[Part]) -> Result<(), StorageError> {
         let mut level = Vec::with_capacity(parts.len());
         for part in parts {
             let sum = parse_tag(&part.tag).ok_or_else(|| {
@@ -90,13 +105,24 @@ impl GcsBucket {
         }
         let mut round = 0;
         while level.len() > MAX_SOURCES {
-            level = self.compose_round(&folder, round, &level).await?;
+            level = self.compose_round(folder, round, &level).await?;
             round += 1;
         }
         if level.is_empty() {
             return Err(StorageError::Invalid("an object of no parts".to_owned()));
         }
         self.compose(self.full(key), &level).await.map(drop)
+    }
+
+    /// Returns whether the first part is gone, as it is after a composition that succeeded. Not every server says so itself.
+    async fn is_dropped(&self, folder: &str, parts: &[Part]) -> bool {
+        let Some(first) = parts.first() else { return false };
+        let request = GetObjectRequest {
+            bucket: self.bucket.clone(),
+            object: format!("{folder}{:05}", first.number),
+            ..GetObjectRequest::default()
+        };
+        matches!(self.calls.size(request).await, Err(StorageError::NotFound))
     }
 
     /// Makes one object of every 32.

@@ -58,8 +58,7 @@ impl Calls {
     }
 
     async fn download(&self, url: &str, range: Option<&Range<u64>>) -> Result<Response, StorageError> {
-        let connection = self.connection()?;
-        self.call("reading an object", 0, || ask(connection, url, range)).await
+        self.call("reading an object", 0, || ask(&self.connection, url, range)).await
     }
 }
 

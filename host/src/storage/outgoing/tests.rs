@@ -53,17 +53,6 @@ fn a_large_body_may_take_longer() {
 }
 
 #[test]
-fn each_thread_has_its_own() {
-    let made = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counted = made.clone();
-    let per_thread =
-        PerThread::new(move || Ok(counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed))).unwrap();
-    assert_eq!((*per_thread.get().unwrap(), *per_thread.get().unwrap()), (0, 0));
-    let other = std::thread::scope(|scope| scope.spawn(|| *per_thread.get().unwrap()).join().unwrap());
-    assert_eq!(other, 1);
-}
-
-#[test]
 fn a_prefix_is_a_folder() {
     assert_eq!((folder(""), folder("a"), folder("/a/b/")), (String::new(), "a/".into(), "a/b/".into()));
 }
