@@ -28,6 +28,11 @@ pub(crate) trait BucketFixture: Send + Sync {
 
     /// Whether multiparts that nobody completes are kept for ever, and so are listed.
     fn keeps_multiparts(&self) -> bool;
+
+    /// Whether of concurrent `put_new` only one wins, on the server that the tests have.
+    fn has_conditions(&self) -> bool {
+        true
+    }
 }
 
 /// A prefix that no other test has.
@@ -144,11 +149,15 @@ pub(crate) async fn of_several_new_objects_one_wins(fixture: impl BucketFixture)
     let bodies: Vec<Vec<u8>> = (0..8).map(|n| pattern(1000, n)).collect();
     let won = future::join_all(bodies.iter().map(|bytes| bucket.put_new(&key, pieces(bytes)))).await;
     let won: Vec<bool> = won.into_iter().map(Result::unwrap).collect();
-    assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
-    let winner = won.iter().position(|won| *won).unwrap();
-    assert_content(&*bucket, &key, &bodies[winner]).await;
+    assert!(won.contains(&true));
+    if fixture.has_conditions() {
+        assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
+        let winner = won.iter().position(|won| *won).unwrap();
+        assert_content(&*bucket, &key, &bodies[winner]).await;
+    }
+    let before = bucket.read(&key, 1000).await.unwrap();
     assert!(!bucket.put_new(&key, pieces(b"late")).await.unwrap());
-    assert_content(&*bucket, &key, &bodies[winner]).await;
+    assert_content(&*bucket, &key, &before).await;
     bucket.remove(std::slice::from_ref(&key)).await.unwrap();
     assert!(bucket.put_new(&key, pieces(b"again")).await.unwrap());
 }
@@ -218,20 +227,24 @@ pub(crate) async fn listing_shows_every_key_once_in_order(fixture: impl BucketFi
     let (bucket, prefix) = (fixture.bucket(), prefix());
     let mut expected: Vec<String> =
         (0..1_100).map(|n| format!("{prefix}o/{:x}-{n}", n * 7919 % 256)).collect();
-    expected.extend(["o/0", "o/0-", "o/0.", "o/0/x", "o/00"].map(|key| format!("{prefix}{key}")));
+    expected.extend(["o/0", "o/0-", "o/0.", "o/00"].map(|key| format!("{prefix}{key}")));
     let before_ms = now_ms();
     stream::iter(&expected).for_each_concurrent(32, |key| put(&*bucket, key, key.as_bytes())).await;
-    put(&*bucket, &format!("{prefix}other"), b"x").await;
+    for key in ["other", "q/0", "q/0/x", "q/00"] {
+        put(&*bucket, &format!("{prefix}{key}"), b"x").await;
+    }
     expected.sort();
     let listed = keys_of(&*bucket, &format!("{prefix}o/")).await;
-    assert_eq!(listed.iter().map(|item| item.key.clone()).collect::<Vec<_>>(), expected);
+    let keys: Vec<String> = listed.iter().map(|item| item.key.clone()).collect();
+    assert!(keys == expected, "{} keys, {} expected, or in another order", keys.len(), expected.len());
     for item in &listed {
         assert_eq!(item.size_bytes, item.key.len() as u64);
         let about_now = before_ms - 60_000..now_ms() + 60_000;
         assert!(about_now.contains(&item.modified_ms), "{item:?}");
     }
     // The prefix is of text, not of folders.
-    assert_eq!(keys_of(&*bucket, &format!("{prefix}o/0/")).await.len(), 1);
+    assert_eq!(keys_of(&*bucket, &format!("{prefix}q/0/")).await.len(), 1);
+    assert_eq!(keys_of(&*bucket, &format!("{prefix}q/0")).await.len(), 3);
     assert!(keys_of(&*bucket, &format!("{prefix}oth")).await.len() == 1);
     assert!(keys_of(&*bucket, &format!("{prefix}nothing")).await.is_empty());
     // A page's place stays valid when what was on the page, and all else, is removed.
@@ -242,7 +255,7 @@ pub(crate) async fn listing_shows_every_key_once_in_order(fixture: impl BucketFi
     let second = bucket.list(&format!("{prefix}o/"), first.next.as_deref()).await.unwrap();
     let next: Vec<String> = second.items.iter().map(|item| item.key.clone()).collect();
     let end = expected.len().min(on_page.len() + next.len());
-    assert_eq!(next, expected[on_page.len()..end]);
+    assert!(next == expected[on_page.len()..end], "the second page is not what follows the first");
     assert!(!next.is_empty());
 }
 
