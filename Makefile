@@ -42,7 +42,7 @@ unit: toolchain ## Run the Rust tests, beside real servers
 
 e2e: build ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd
-	tests/scripts/e2e.sh
+	tests/scripts/with-services.sh $(SERVICES) -- tests/scripts/e2e.sh
 
 bench: dist ## Measure against a bare hyper server and against nginx (ARGS="…", see tests/bench/README.md)
 	@tests/scripts/need.sh python3 wrk nginx

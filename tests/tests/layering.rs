@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A crate or module, and the folders of the host in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 11] = [
+const MAY_NAME: [(&str, &[&str]); 12] = [
     ("wasmtime", &["engine", "interfaces"]),
     ("rusqlite", &["index/sqlite"]),
     ("refinery", &["index/sqlite"]),
@@ -18,6 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
     ("google_cloud_", &["storage/gcs"]),
     ("gcloud_storage", &["storage/gcs"]),
     ("object_store", &["storage/azblob"]),
+    ("reqwest", &["storage/gcs", "storage/azblob", "storage/outgoing.rs"]),
     ("jsonwebtoken", &["auth"]),
     ("std::env::", &["config"]),
 ];

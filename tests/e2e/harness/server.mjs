@@ -20,9 +20,12 @@ export const cannotControl = process.env.LARDER_TEST_URL ? 'the server under tes
 export const cannotWipe =
   process.env.LARDER_TEST_URL && !process.env.LARDER_TEST_DATA ? 'LARDER_TEST_DATA is not set' : false
 
-/** Starts a server, or returns a handle to the one that runs already. `upstream` is where it forwards to. */
-export async function startServer({ upstream = 'http://127.0.0.1:9' } = {}) {
-  const server = process.env.LARDER_TEST_URL ? new RunningServer() : new OwnServer(upstream)
+/**
+ * Starts a server, or returns a handle to the one that runs already. `upstream` is where it forwards to, `environment` what else
+ * is set.
+ */
+export async function startServer({ upstream = 'http://127.0.0.1:9', environment = {} } = {}) {
+  const server = process.env.LARDER_TEST_URL ? new RunningServer() : new OwnServer(upstream, environment)
   try {
     await server.start()
   } catch (error) {
@@ -49,9 +52,11 @@ class OwnServer {
   #process = null
   #upstream
   #lastLog = null
+  #further
 
-  constructor(upstream) {
+  constructor(upstream, environment) {
     this.#upstream = upstream
+    this.#further = environment
     this.home = mkdtempSync(path.join(tmpdir(), 'larder-e2e-server-'))
     this.dataDir = path.join(this.home, 'data')
     this.logFile = path.join(this.home, 'log')
@@ -121,6 +126,7 @@ class OwnServer {
       LARDER_HS256_SECRET: this.secret,
       DEFAULT_ACTIONS_RESULTS_URL: this.#upstream,
       RUST_LOG: 'info',
+      ...this.#further,
     }
   }
 }
