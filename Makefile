@@ -12,8 +12,8 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 LARDER := $(TARGET_DIR)/release/larder
 # One profile for everything: the heavy dependencies are compiled once.
 CARGO_FLAGS := --release --locked
-# The servers beside which the Rust tests run (tests/scripts/services).
-SERVICES := postgres mariadb seaweedfs
+# The servers beside which the tests run (tests/scripts/services).
+SERVICES := postgres mariadb seaweedfs fake-gcs azurite
 
 .PHONY: help serve build dist test lint unit e2e bench toolchain
 
@@ -42,7 +42,7 @@ unit: toolchain ## Run the Rust tests, beside real servers
 
 e2e: build ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd openssl
-	tests/scripts/e2e.sh
+	tests/scripts/with-services.sh $(SERVICES) -- tests/scripts/e2e.sh
 	tests/scripts/matrix.sh
 
 bench: dist ## Measure against a bare hyper server and against nginx (ARGS="…", see tests/bench/README.md)

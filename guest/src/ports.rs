@@ -119,8 +119,8 @@ pub struct Settings {
     pub max_entry_bytes: Option<u64>,
     /// Where `@actions/cache` downloads in protocol version 2.
     pub parallel_download_origin: Option<String>,
-    /// Clients may be given URLs of the storage itself.
-    pub direct_downloads: bool,
+    /// How long URLs of the storage itself are good; without, clients are given none.
+    pub direct_url_ms: Option<u64>,
 }
 
 /// Why a request's token does not count (`auth.error`).

@@ -27,8 +27,8 @@ pub struct PolicySettings {
     pub max_entry_bytes: Option<u64>,
     /// Where `@actions/cache` is sent for downloads in protocol version 2: scheme and authority.
     pub parallel_download_origin: Option<String>,
-    /// Clients may be given URLs of the storage itself.
-    pub direct_downloads: bool,
+    /// How long URLs of the storage itself are good that clients are given, in milliseconds; none: they are given none.
+    pub direct_url_ms: Option<u64>,
 }
 
 /// Everything behind the interfaces. All but the forwarder is shared by all threads.

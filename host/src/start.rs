@@ -1,5 +1,7 @@
 //! Puts the parts together: from a configuration to a server at work.
 
+mod storage;
+
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -13,6 +15,7 @@ use aws_lc_rs::rand::SystemRandom;
 use http::Uri;
 use rustls::ClientConfig;
 
+use self::storage::open_storage;
 use crate::{
     BUILT_IN_POLICY,
     auth::{AuthSetupError, TokenVerifier, UrlSigner},
@@ -29,7 +32,7 @@ use crate::{
     recency::Recency,
     server::{Bounds, Running, Server, ServerSettings},
     services::{PolicySettings, Services},
-    storage::{Storage, StorageError, budget::Budget, fs::FsStorage},
+    storage::StorageError,
     sweep::{Janitor, Schedule, Sweeps},
 };
 
@@ -44,6 +47,7 @@ const URL_SECRET: &str = "url-signing-key";
 const SECRET_BYTES: usize = 32;
 /// Uploads looked at together at the start.
 const PAGE: usize = 500;
+const MINUTE_MS: u64 = 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
@@ -184,9 +188,7 @@ fn path_of(path: Option<&PathBuf>) -> PathBuf {
 }
 
 async fn services(settings: &Settings) -> Result<Services, StartError> {
-    let budget = Budget::new(settings.storage.buffer_bytes);
-    let storage: Arc<dyn Storage> =
-        Arc::new(FsStorage::open(path_of(settings.storage.filesystem.path.as_ref()), budget)?);
+    let storage = open_storage(settings).await?;
     let index = open_index(settings).await?;
     if settings.database.driver != DatabaseDriver::Sqlite && !storage.is_durable_at_once() {
         tracing::warn!(
@@ -250,8 +252,14 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
             .map(|days| days.saturating_mul(DAY_MS)),
         max_entry_bytes: some(retention.max_entry_bytes),
         parallel_download_origin: settings.urls.parallel_download_url.clone(),
-        direct_downloads: false,
+        direct_url_ms: direct_url_ms(settings),
     }
+}
+
+/// How long clients may use a URL of the storage itself.
+fn direct_url_ms(settings: &Settings) -> Option<u64> {
+    let downloads = &settings.downloads;
+    downloads.direct.then(|| downloads.direct_url_minutes.saturating_mul(MINUTE_MS))
 }
 
 fn upstream(settings: &Settings, tls: Arc<ClientConfig>) -> Option<Upstream> {

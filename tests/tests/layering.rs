@@ -19,6 +19,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("google_cloud_", &["storage/gcs"]),
     ("gcloud_storage", &["storage/gcs"]),
     ("object_store", &["storage/azblob"]),
+    ("reqwest", &["storage/gcs", "storage/azblob", "storage/outgoing.rs"]),
     ("jsonwebtoken", &["auth"]),
     ("std::env::", &["config"]),
 ];

@@ -50,7 +50,7 @@ impl From<settings::Settings> for ports::Settings {
             unused_entry_ms,
             max_entry_bytes,
             parallel_download_origin,
-            direct_downloads,
+            direct_url_ms,
         } = from;
         Self {
             upload_url_ms,
@@ -59,7 +59,7 @@ impl From<settings::Settings> for ports::Settings {
             unused_entry_ms,
             max_entry_bytes,
             parallel_download_origin,
-            direct_downloads,
+            direct_url_ms,
         }
     }
 }

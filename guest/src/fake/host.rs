@@ -144,6 +144,7 @@ impl Host for FakeHost {
     ) -> Result<Option<String>, StorageError> {
         self.storage_call("storage.presign")?;
         match self.storage.borrow().objects.get(&object) {
+            _ if self.urls_missing.get() => Ok(None),
             Some(content) if content.len() as u64 == size_bytes => {
                 Ok(Some(format!("https://bucket.test/{object}?lifetime-ms={lifetime_ms}")))
             }

@@ -59,6 +59,7 @@ pub struct FakeHost {
     faults: RefCell<BTreeMap<&'static str, Fault>>,
     hooks: RefCell<VecDeque<(&'static str, Hook)>>,
     requests: Cell<u64>,
+    urls_missing: Cell<bool>,
 }
 
 impl Default for FakeHost {
@@ -80,7 +81,7 @@ impl FakeHost {
                 unused_entry_ms: None,
                 max_entry_bytes: None,
                 parallel_download_origin: None,
-                direct_downloads: false,
+                direct_url_ms: None,
             }),
             tokens: RefCell::default(),
             upstream: RefCell::default(),
@@ -91,6 +92,7 @@ impl FakeHost {
             faults: RefCell::default(),
             hooks: RefCell::default(),
             requests: Cell::new(0),
+            urls_missing: Cell::new(false),
         }
     }
 
@@ -200,6 +202,11 @@ impl FakeHost {
     /// Lets somebody else delete an entry just before its use is noted.
     pub fn let_vanish(&self, id: u64) {
         self.db.borrow_mut().vanishing.push(id);
+    }
+
+    /// Makes the storage one that has no URLs of its own.
+    pub fn without_urls(&self) {
+        self.urls_missing.set(true);
     }
 
     /// Returns the times at which entries were touched: id and time.

@@ -1,7 +1,7 @@
 //! Looking up: the best match, if its bytes are there.
 
 use super::{Caller, Checked, Code, Error};
-use crate::ports::{Entry, Host};
+use crate::ports::{Entry, Host, StorageError};
 use crate::url::{self, Purpose};
 use crate::{matching, stale};
 
@@ -16,7 +16,8 @@ pub(crate) struct Hit {
     pub(crate) download_url: String,
 }
 
-/// Finds the best match and signs a URL for it, at this origin; stale entries are passed over.
+/// Finds the best match and signs a URL for it, at this origin, or has the storage sign one of its own; stale entries are
+/// passed over.
 ///
 /// A clean miss is said only where there is none. Where index or storage do not answer the client gets `unavailable`, and
 /// decides itself: `@actions/cache` tries again and then goes on without a cache, and a failure that lasts is seen as one.
@@ -32,21 +33,29 @@ pub(crate) async fn lookup<H: Host>(
         let text = "cache read denied: the token has no scope that it may read from";
         return Err(Error::new(Code::PermissionDenied, text));
     }
-    let Some(entry) = find_whole(caller, message).await? else {
+    let Some((entry, direct_url)) = find_whole(caller, message).await? else {
         return Ok(None);
     };
-    Ok(Some(hit(caller, entry, origin)))
+    let download_url = direct_url.unwrap_or_else(|| own_url(caller, &entry, origin));
+    Ok(Some(Hit { entry, download_url }))
 }
 
-/// Returns the first match whose object is there in full, with its use noted.
-async fn find_whole<H: Host>(caller: &Caller<'_, H>, message: &Checked) -> Result<Option<Entry>, Error> {
+/// Returns the first match whose object is there in full, with its use noted, and the storage's URL of it where the client gets
+/// one.
+async fn find_whole<H: Host>(
+    caller: &Caller<'_, H>,
+    message: &Checked,
+) -> Result<Option<(Entry, Option<String>)>, Error> {
     let mut skip = Vec::new();
     while skip.len() < MAX_STALE {
         let Some(entry) = find(caller, message, &skip).await? else {
             return Ok(None);
         };
-        match stale::inspect(caller.host, &entry).await? {
-            None if is_kept(caller, &entry).await => return Ok(Some(entry)),
+        // The look at the object is part of signing a URL, so a hit costs one look either way.
+        let direct_url = direct_url(caller, &entry).await?;
+        let stale = if direct_url.is_some() { None } else { stale::inspect(caller.host, &entry).await? };
+        match stale {
+            None if is_kept(caller, &entry).await => return Ok(Some((entry, direct_url))),
             // Another server has just deleted it.
             None => {}
             Some(reason) => stale::warn(caller.host, "stale entry skipped", &entry, reason),
@@ -79,11 +88,24 @@ async fn find<H: Host>(
     }
 }
 
-fn hit<H: Host>(caller: &Caller<'_, H>, entry: Entry, origin: &str) -> Hit {
+/// Returns a URL of the storage itself, or `None` where the operator does not want one, the client cannot use one, there is
+/// none of this object, or the object is stale.
+async fn direct_url<H: Host>(caller: &Caller<'_, H>, entry: &Entry) -> Result<Option<String>, Error> {
+    let allowed = caller.host.settings().direct_url_ms.filter(|_| caller.downloads_plainly());
+    let Some(lifetime_ms) = allowed else { return Ok(None) };
+    match caller.host.presign(entry.object.clone(), entry.size_bytes, lifetime_ms).await {
+        Ok(url) => Ok(url),
+        Err(StorageError::NotFound) => Ok(None),
+        Err(error @ (StorageError::NoSpace | StorageError::Invalid(_) | StorageError::Unavailable(_))) => {
+            Err(error.into())
+        }
+    }
+}
+
+/// Signs a URL of this server.
+fn own_url<H: Host>(caller: &Caller<'_, H>, entry: &Entry, origin: &str) -> String {
     let expires_ms = caller.request.received_ms.saturating_add(caller.host.settings().download_url_ms);
-    let id = entry.id.to_string();
-    let download_url = url::make(caller.host, origin, Purpose::Download, &id, expires_ms);
-    Hit { entry, download_url }
+    url::make(caller.host, origin, Purpose::Download, &entry.id.to_string(), expires_ms)
 }
 
 #[cfg(test)]

@@ -38,6 +38,18 @@ impl<H: Host> Caller<'_, H> {
     pub(crate) fn is_actions_cache(&self) -> bool {
         self.request.header("user-agent").is_some_and(|agent| agent.starts_with("@actions/cache"))
     }
+
+    /// Returns whether the client downloads with plain `GET`, and `Range` at most, so that any server will do. BuildKit does
+    /// not: the Azure SDK for Go resumes with `x-ms-range`, which other services pass over in silence, and takes what comes
+    /// for what it asked for. So only clients that are known count: `@actions/cache` in both versions, and those that speak
+    /// protobuf (opendal, which does not say its name; Nix).
+    pub(crate) fn downloads_plainly(&self) -> bool {
+        let begins =
+            |field: &str, text: &str| self.request.header(field).is_some_and(|value| value.starts_with(text));
+        self.is_actions_cache()
+            || begins("user-agent", "actions/cache")
+            || begins("content-type", "application/protobuf")
+    }
 }
 
 /// Returns the scope that the caller saves into.

@@ -1,45 +1,20 @@
 //! What must be true of the settings together, and the settings that follow from others.
 
+pub(super) mod storage;
+
 use http::Uri;
 
-use super::{Auth, ConfigError, GITHUB_ISSUER, Issuer, Secret, Settings, effective::Origins, env::Variables};
+use super::{Auth, ConfigError, GITHUB_ISSUER, Issuer, Secret, Settings, effective::Origins};
 use crate::{auth::MIN_SECRET_BYTES, net::allowed_url};
-
-/// Variables of drivers that are not in this version: the beginnings of their names, and what the driver is called.
-const OTHER_DRIVERS: &[(&str, &str, &str)] = &[
-    ("STORAGE_S3_", "STORAGE_DRIVER", "s3"),
-    ("STORAGE_GCS_", "STORAGE_DRIVER", "gcs"),
-    ("STORAGE_AZBLOB_", "STORAGE_DRIVER", "azblob"),
-];
 
 /// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when added to a time.
 const MAX_DAYS: u64 = 36_500;
 const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
 
-/// Returns whether this variable belongs to a driver that is not in this version.
-pub(super) fn is_of_another_driver(name: &str) -> bool {
-    OTHER_DRIVERS.iter().any(|(prefix, ..)| name.starts_with(prefix))
-}
-
-/// Refuses settings of a driver that is not the chosen one: whoever sets them believes that the data goes there.
-pub(super) fn contradictions(variables: &Variables) -> Result<(), ConfigError> {
-    for name in variables.names() {
-        let Some((_, selector, driver)) = OTHER_DRIVERS.iter().find(|(prefix, ..)| name.starts_with(prefix))
-        else {
-            continue;
-        };
-        let chosen = variables.get(selector).map_or("not set".to_owned(), |value| format!("`{value}`"));
-        return Err(ConfigError::Contradiction(format!(
-            "{name} is set, but {selector} is {chosen}: set {selector}={driver} to use it (not in this version), or remove {name}"
-        )));
-    }
-    Ok(())
-}
-
 /// Fills in what follows from other settings.
 pub(super) fn resolve(settings: &mut Settings, origins: &Origins) -> Result<(), ConfigError> {
     let data = settings.data.clone();
-    settings.storage.filesystem.path.get_or_insert_with(|| data.join("storage"));
+    storage::resolve(&mut settings.storage, &data);
     settings.database.sqlite.path.get_or_insert_with(|| data.join("larder.db"));
     settings.upstream.url =
         settings.upstream.url.take().filter(|url| url != "none").map(|url| without_slashes(&url));
@@ -95,6 +70,7 @@ pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), Con
             "{secondary} is set, but urls.signing_secret is not"
         )));
     }
+    check.storage(&settings.storage)?;
     check.auth(&settings.auth)
 }
 
@@ -110,7 +86,9 @@ impl Check<'_> {
     }
 
     fn numbers(&self, settings: &Settings) -> Result<(), ConfigError> {
-        let Settings { server, storage, database, upstream, auth, urls, policy, retention, .. } = settings;
+        let Settings {
+            server, storage, database, downloads, upstream, auth, urls, policy, retention, ..
+        } = settings;
         let ranges = [
             ("server.threads", server.threads as u64, 0, 1024),
             ("server.max_connections", server.max_connections as u64, 1, 1_000_000),
@@ -121,6 +99,11 @@ impl Check<'_> {
             ("storage.buffer_bytes", storage.buffer_bytes, 1024 * 1024, 1 << 40),
             ("database.max_connections", database.max_connections as u64, 1, 10_000),
             ("database.timeout_ms", database.timeout_ms, 100, 600_000),
+            ("storage.s3.timeout_ms", storage.s3.timeout_ms, 100, MAX_MS),
+            ("storage.gcs.timeout_ms", storage.gcs.timeout_ms, 100, MAX_MS),
+            ("storage.azblob.timeout_ms", storage.azblob.timeout_ms, 100, MAX_MS),
+            // The signatures of the services are good for a week at most; a day is what a policy may ask for.
+            ("downloads.direct_url_minutes", downloads.direct_url_minutes, 1, 24 * 60),
             ("upstream.connect_timeout_ms", upstream.connect_timeout_ms, 1, MAX_MS),
             ("auth.leeway_ms", auth.leeway_ms, 0, 60 * 60 * 1000),
             ("urls.upload_url_ms", urls.upload_url_ms, 1000, MAX_MS),

@@ -47,6 +47,10 @@ impl Origins {
         self.0.get(name).copied().unwrap_or(Origin::Default)
     }
 
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.get(name) != Origin::Default
+    }
+
     pub(super) fn variable(&self, name: &str) -> Option<&'static str> {
         match self.get(name) {
             Origin::Variable(variable) => Some(variable),

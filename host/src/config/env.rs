@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 
 use toml::Value;
 
-use super::{ConfigError, Origin, check, file::Source};
+use super::{ConfigError, Origin, StorageDriver, file::Source};
 
 /// Names the configuration file.
 pub(super) const CONFIG_FILE: &str = "LARDER_CONFIG";
@@ -37,6 +37,25 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("STORAGE_DRIVER", "storage.driver", Kind::Text),
     ("STORAGE_FILESYSTEM_PATH", "storage.filesystem.path", Kind::Text),
     ("LARDER_BUFFER_BYTES", "storage.buffer_bytes", Kind::Number),
+    ("LARDER_STORAGE_PREFIX", "storage.prefix", Kind::Text),
+    ("STORAGE_S3_BUCKET", "storage.s3.bucket", Kind::Text),
+    ("STORAGE_S3_SOCKET_TIMEOUT_MS", "storage.s3.timeout_ms", Kind::Number),
+    ("LARDER_S3_PATH_STYLE", "storage.s3.path_style", Kind::Text),
+    ("AWS_REGION", "storage.s3.region", Kind::Text),
+    ("AWS_ENDPOINT_URL", "storage.s3.endpoint", Kind::Text),
+    ("AWS_ENDPOINT_URL_S3", "storage.s3.endpoint", Kind::Text),
+    ("AWS_ACCESS_KEY_ID", "storage.s3.access_key_id", Kind::Text),
+    ("AWS_SECRET_ACCESS_KEY", "storage.s3.secret_access_key", Kind::Text),
+    ("AWS_SESSION_TOKEN", "storage.s3.session_token", Kind::Text),
+    ("STORAGE_GCS_BUCKET", "storage.gcs.bucket", Kind::Text),
+    ("STORAGE_GCS_SERVICE_ACCOUNT_KEY", "storage.gcs.service_account_key", Kind::Text),
+    ("STORAGE_GCS_ENDPOINT", "storage.gcs.endpoint", Kind::Text),
+    ("STORAGE_AZBLOB_CONTAINER", "storage.azblob.container", Kind::Text),
+    ("STORAGE_AZBLOB_CONNECTION_STRING", "storage.azblob.connection_string", Kind::Text),
+    ("STORAGE_AZBLOB_ACCOUNT", "storage.azblob.account", Kind::Text),
+    ("STORAGE_AZBLOB_ENDPOINT", "storage.azblob.endpoint", Kind::Text),
+    ("ENABLE_DIRECT_DOWNLOADS", "downloads.direct", Kind::Switch),
+    ("LARDER_DIRECT_URL_MINUTES", "downloads.direct_url_minutes", Kind::Number),
     ("DB_DRIVER", "database.driver", Kind::Text),
     ("DB_SQLITE_PATH", "database.sqlite.path", Kind::Text),
     ("LARDER_DB_MAX_CONNECTIONS", "database.max_connections", Kind::Number),
@@ -84,8 +103,22 @@ const WITHOUT_EFFECT: &[&str] = &[
     "CACHE_FILESYSTEM_MAX_USAGE_PERCENT",
     "CACHE_MAX_SIZE_BYTES",
     "EAGER_MERGE",
-    "ENABLE_DIRECT_DOWNLOADS",
     "MANAGEMENT_API_KEY",
+];
+
+/// Set on many machines for other programs as well: they count where the storage is S3, and are not seen where it is not.
+const AMBIENT: &str = "AWS_";
+
+/// What the names of our variables begin with: whoever sets one that is not known believes that it does something.
+const OURS: [&str; 8] = [
+    "LARDER_",
+    "STORAGE_FILESYSTEM_",
+    "STORAGE_S3_",
+    "STORAGE_GCS_",
+    "STORAGE_AZBLOB_",
+    "DB_SQLITE_",
+    "DB_POSTGRES_",
+    "DB_MYSQL_",
 ];
 
 /// Used by builds and tests of this project.
@@ -135,10 +168,25 @@ pub(super) fn overlay(variables: &Variables, source: &mut Source) -> Result<(), 
             format!("is `{text}`, but URLs are always signed here; remove it"),
         ));
     }
-    for (name, setting, kind) in VARIABLES {
-        if let Some(text) = variables.get(name) {
-            source.set(setting, value(name, text, *kind)?, Origin::Variable(name));
-        }
+    for (name, setting, kind) in VARIABLES.iter().filter(|(name, ..)| !name.starts_with(AMBIENT)) {
+        set(variables, source, (name, setting, *kind))?;
+    }
+    if source.settings()?.storage.driver != StorageDriver::S3 {
+        return Ok(());
+    }
+    for (name, setting, kind) in VARIABLES.iter().filter(|(name, ..)| name.starts_with(AMBIENT)) {
+        set(variables, source, (name, setting, *kind))?;
+    }
+    Ok(())
+}
+
+fn set(
+    variables: &Variables,
+    source: &mut Source,
+    (name, setting, kind): (&'static str, &str, Kind),
+) -> Result<(), ConfigError> {
+    if let Some(text) = variables.get(name) {
+        source.set(setting, value(name, text, kind)?, Origin::Variable(name));
     }
     Ok(())
 }
@@ -160,19 +208,20 @@ pub(super) fn without_effect(variables: &Variables) -> Vec<String> {
 }
 
 fn matters(name: &str) -> bool {
-    name.starts_with("LARDER_")
+    is_ours(name)
         || [PORT, SIGNING_ENABLED, LOG_FILTER].contains(&name)
         || VARIABLES.iter().any(|(known, ..)| *known == name)
         || WITHOUT_EFFECT.contains(&name)
-        || check::is_of_another_driver(name)
+}
+
+fn is_ours(name: &str) -> bool {
+    OURS.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn check_known(name: &str, value: &str) -> Result<(), ConfigError> {
-    let ours = || {
-        VARIABLES.iter().map(|(known, ..)| *known).chain([CONFIG_FILE]).filter(|n| n.starts_with("LARDER_"))
-    };
+    let ours = || VARIABLES.iter().map(|(known, ..)| *known).chain([CONFIG_FILE]).filter(|n| is_ours(n));
     let foreign = NOT_OURS.iter().any(|prefix| name.starts_with(prefix)) || is_service_link(name, value);
-    if !name.starts_with("LARDER_") || foreign || ours().any(|known| known == name) {
+    if !is_ours(name) || foreign || ours().any(|known| known == name) {
         return Ok(());
     }
     let nearest = ours().min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or(CONFIG_FILE);

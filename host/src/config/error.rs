@@ -32,7 +32,7 @@ pub enum ConfigError {
         /// The value, unless it is secret, and what is allowed.
         problem: String,
     },
-    /// A variable that starts with `LARDER_` is not known.
+    /// A variable whose name begins like those of this server is not known.
     #[error("the environment variable {name} is not known; did you mean {nearest}?")]
     UnknownVariable {
         /// The variable.

@@ -19,6 +19,7 @@ mod issuer;
 mod optional;
 mod secret;
 mod sections;
+mod storage;
 
 use std::{
     ffi::OsString,
@@ -32,9 +33,9 @@ pub use error::ConfigError;
 pub use issuer::Issuer;
 pub use secret::Secret;
 pub use sections::{
-    Auth, Filesystem, GITHUB_ISSUER, Log, LogFormat, Policy, Retention, Server, Settings, Storage,
-    StorageDriver, Tls, Upstream, Urls,
+    Auth, GITHUB_ISSUER, Log, LogFormat, Policy, Retention, Server, Settings, Tls, Upstream, Urls,
 };
+pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 
 /// The configuration in force.
 #[derive(Clone, Debug)]
@@ -73,13 +74,14 @@ impl Config {
             file.map_or_else(|| Ok(file::Source::default()), |path| file::Source::read(&path))?;
         env::overlay(&variables, &mut source)?;
         let mut settings = source.settings()?;
-        check::contradictions(&variables)?;
         database::check(&settings.database, &source.origins)?;
         check::resolve(&mut settings, &source.origins)?;
         check::settings(&settings, &source.origins)?;
+        let mut warnings = env::without_effect(&variables);
+        warnings.extend(check::storage::without_effect(&settings, &source.origins));
         Ok(Self {
             settings,
-            warnings: env::without_effect(&variables),
+            warnings,
             log_filter: variables.get(env::LOG_FILTER).map(str::to_owned),
             origins: source.origins,
         })

@@ -3,9 +3,13 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
-use super::{Database, DatabaseDriver, Issuer, SslMode, optional, secret, secret::Secret};
+use super::{
+    Database, DatabaseDriver, Issuer, SslMode, optional, secret,
+    secret::Secret,
+    storage::{Downloads, Storage},
+};
 
 /// The issuer of github.com, which is trusted unless something else is configured.
 pub const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
@@ -26,6 +30,8 @@ pub struct Settings {
     pub server: Server,
     /// Where the bytes are.
     pub storage: Storage,
+    /// What clients download without this server in between.
+    pub downloads: Downloads,
     /// Where the index is.
     pub database: Database,
     /// Where requests go that are not for this server.
@@ -50,6 +56,7 @@ impl Default for Settings {
             data: "./data".into(),
             server: Server::default(),
             storage: Storage::default(),
+            downloads: Downloads::default(),
             database: Database::default(),
             upstream: Upstream::default(),
             auth: Auth::default(),
@@ -111,41 +118,6 @@ impl Server {
             threads => threads,
         }
     }
-}
-
-/// Where the bytes are.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Storage {
-    /// Which kind of storage.
-    pub driver: StorageDriver,
-    /// How many bytes of uploads may be in memory at once.
-    pub buffer_bytes: u64,
-    /// Settings of the driver `filesystem`.
-    pub filesystem: Filesystem,
-}
-
-impl Default for Storage {
-    fn default() -> Self {
-        Self { driver: StorageDriver::Filesystem, buffer_bytes: 64 * MIB, filesystem: Filesystem::default() }
-    }
-}
-
-/// A folder.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Filesystem {
-    /// The folder; `<data>/storage` if not set. Always set in a configuration in force.
-    #[serde(with = "optional")]
-    pub path: Option<PathBuf>,
-}
-
-/// Which kind of storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StorageDriver {
-    /// A folder.
-    Filesystem,
 }
 
 /// Where requests go that are not for this server.
@@ -336,37 +308,31 @@ pub struct Tls {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Reads a choice: serde's own message has the value and the choices, but not which drivers are still to come.
+/// Reads a choice, and names the value and the choices where it is none.
 macro_rules! choice {
-    ($type:ty, $allowed:literal, [$($text:literal => $value:expr),+], later: [$($later:literal),*]) => {
+    ($type:ty, $allowed:literal, [$($text:literal => $value:expr),+]) => {
         impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
                 match text.as_str() {
                     $($text => Ok($value),)+
-                    $($later => Err(de::Error::custom(
-                        format!("is `{text}`, which is not in this version; allowed is {}", $allowed)
-                    )),)*
-                    _ => Err(de::Error::custom(format!("is `{text}`; allowed is {}", $allowed))),
+                    _ => Err(serde::de::Error::custom(format!("is `{text}`; allowed is {}", $allowed))),
                 }
             }
         }
     };
 }
-choice!(StorageDriver, "filesystem", ["filesystem" => Self::Filesystem], later: ["s3", "gcs", "azblob"]);
+pub(super) use choice;
+
 choice!(
     DatabaseDriver,
     "sqlite, postgres or mysql",
-    ["sqlite" => Self::Sqlite, "postgres" => Self::Postgres, "mysql" => Self::Mysql],
-    later: []
-);
+    ["sqlite" => Self::Sqlite, "postgres" => Self::Postgres, "mysql" => Self::Mysql]);
 choice!(
-    SslMode,
-    "disable, prefer, require, verify-ca or verify-full",
-    [
-        "" => Self::Unset, "disable" => Self::Disable, "prefer" => Self::Prefer, "require" => Self::Require,
-        "verify-ca" => Self::VerifyCa, "verify-full" => Self::VerifyFull
-    ],
-    later: []
-);
-choice!(LogFormat, "text or json", ["text" => Self::Text, "json" => Self::Json], later: []);
+SslMode,
+"disable, prefer, require, verify-ca or verify-full",
+[
+    "" => Self::Unset, "disable" => Self::Disable, "prefer" => Self::Prefer, "require" => Self::Require,
+    "verify-ca" => Self::VerifyCa, "verify-full" => Self::VerifyFull
+]);
+choice!(LogFormat, "text or json", ["text" => Self::Text, "json" => Self::Json]);

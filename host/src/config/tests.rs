@@ -4,6 +4,7 @@ mod database;
 mod environment;
 mod example;
 mod settings;
+mod storage;
 
 use std::{ffi::OsString, io::Write};
 

@@ -15,7 +15,7 @@ impl Host for State {
             unused_entry_ms: settings.unused_entry_ms,
             max_entry_bytes: settings.max_entry_bytes,
             parallel_download_origin: settings.parallel_download_origin.clone(),
-            direct_downloads: settings.direct_downloads,
+            direct_url_ms: settings.direct_url_ms,
         })
     }
 }

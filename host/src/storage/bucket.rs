@@ -4,6 +4,9 @@
 //! of it: names, staging, coalescing, the order of an upload's blocks. It makes all calls on a runtime of its own, so
 //! connections that are kept live there. A bucket knows nothing of uploads or blocks.
 
+#[cfg(test)]
+pub(crate) mod conformance;
+
 use std::{ops::Range, time::Duration};
 
 use async_trait::async_trait;

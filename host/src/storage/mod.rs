@@ -5,6 +5,7 @@
 //! has a conformance test that runs on every driver. Called by `interfaces/storage.rs` (for the guest) and by the sweep.
 //! Knows nothing of HTTP, of WIT types, of the index, or of what an object is for.
 
+pub mod azblob;
 pub mod bucket;
 pub mod budget;
 #[cfg(test)]
@@ -13,7 +14,9 @@ mod extents;
 #[cfg(test)]
 pub(crate) mod faulty;
 pub mod fs;
+pub mod gcs;
 pub mod objects;
+mod outgoing;
 pub mod s3;
 #[cfg(test)]
 mod tests;

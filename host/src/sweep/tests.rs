@@ -59,7 +59,7 @@ impl Fixture {
                 unused_entry_ms: Some(90 * DAY_MS),
                 max_entry_bytes: None,
                 parallel_download_origin: None,
-                direct_downloads: false,
+                direct_url_ms: None,
             },
             upstream: None,
             forwarder: None,

@@ -32,7 +32,8 @@ async function readAll(stream) {
 }
 
 async function twirp(job, method, message) {
-  const headers = { 'content-type': 'application/json', authorization: `Bearer ${job.token}` }
+  const agent = job.agent ? { 'user-agent': job.agent } : {}
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${job.token}`, ...agent }
   const answer = await send('POST', `${job.url}${SERVICE}${method}`, { headers, body: Buffer.from(JSON.stringify(message)) })
   return { status: answer.status, json: JSON.parse(answer.body) }
 }

@@ -39,7 +39,7 @@ JSON
 "$weed" -logtostderr=true server -dir="$dir/data" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
   -master.port=$((port + 1)) -volume.port=$((port + 2)) -filer.port=$((port + 3)) \
   -master.telemetry=false -master.volumeSizeLimitMB=1024 -volume.max=100 \
-  -filer -s3 -s3.port="$port" -s3.config="$dir/s3.json" \
+  -filer -s3 -s3.port="$port" -s3.port.iceberg=0 -s3.port.lance=0 -s3.config="$dir/s3.json" \
   >"$dir/weed.log" 2>&1 &
 pid=$!
 echo "$pid" >"$dir/pids"

@@ -187,3 +187,81 @@ fn more_probes_than_one_query_takes_are_asked_in_order() {
     host.add_entry("s7", "v", "r3-x", b"earlier");
     assert_eq!(found(&host, "k", &keys), pair("r3-x", "earlier"));
 }
+
+/// The URL that a client of this name gets for the key `k`, asking in JSON.
+fn url_for(host: &FakeHost, agent: &str) -> String {
+    let message = r#"{"key":"k","version":"v"}"#;
+    let call = FakeRequest::call("GetCacheEntryDownloadURL", "t", message).header("user-agent", agent);
+    host.send(call).member("signed_download_url")
+}
+
+const OWN: &str = "http://cache.example/devstoreaccount1/download/";
+
+#[test]
+fn who_downloads_plainly_gets_a_url_of_the_storage_itself_on_the_first_hit() {
+    let host = host();
+    host.add_entry("pr", "v", "k", b"x");
+    assert!(url_for(&host, "@actions/cache-6.3.0").starts_with(OWN), "nobody unless it is configured");
+    host.configure(|settings| settings.direct_url_ms = Some(600_000));
+    assert_eq!(url_for(&host, "@actions/cache-6.3.0"), "https://bucket.test/object-1?lifetime-ms=600000");
+    for agent in
+        ["buildkit/v0.25", "go-actions-cache/1.0", "azsdk-go-azblob/v1.5.0", "Go-http-client/1.1", ""]
+    {
+        assert!(url_for(&host, agent).starts_with(OWN), "{agent} may ask for x-ms-range");
+    }
+    let version_1 = FakeRequest::new("GET", "/_apis/artifactcache/cache?keys=k&version=v");
+    let answer = host.send(version_1.token("t").header("user-agent", "actions/cache"));
+    assert!(answer.member("archiveLocation").starts_with("https://bucket.test/"), "{}", answer.text());
+}
+
+#[test]
+fn a_url_of_the_storage_costs_one_query_and_one_look_at_the_storage() {
+    let host = host();
+    host.add_entry("main", "v", "k", b"x");
+    host.configure(|settings| settings.direct_url_ms = Some(600_000));
+    host.take_calls();
+    url_for(&host, "@actions/cache-6.3.0");
+    assert_eq!(
+        host.take_calls(),
+        ["auth.verify", "http.read-body", "db.find", "storage.presign", "db.touch"]
+    );
+}
+
+#[test]
+fn a_stale_entry_gets_no_url_of_the_storage() {
+    for (keep_bytes, reason) in [(None, "gone"), (Some(2), "size")] {
+        let host = host();
+        host.configure(|settings| settings.direct_url_ms = Some(600_000));
+        host.add_entry("main", "v", "k", b"main");
+        let id = host.add_entry("pr", "v", "k", b"stale");
+        host.damage(id, keep_bytes);
+        assert!(url_for(&host, "@actions/cache-6.3.0").starts_with("https://bucket.test/object-1?"));
+        let log = host.take_log();
+        assert_eq!((log.len(), &*log[0].message), (1, "stale entry skipped"));
+        assert!(log[0].fields.iter().any(|(name, value)| (&**name, &**value) == ("reason", reason)));
+        assert_eq!(host.touched().len(), 1);
+    }
+}
+
+#[test]
+fn where_the_storage_has_no_url_there_is_ours() {
+    let host = host();
+    host.configure(|settings| settings.direct_url_ms = Some(600_000));
+    host.add_entry("pr", "v", "k", b"x");
+    host.without_urls();
+    assert!(url_for(&host, "@actions/cache-6.3.0").starts_with(OWN));
+    // Such a storage does not say whether the object is there.
+    host.damage(1, None);
+    assert_eq!(url_for(&host, "@actions/cache-6.3.0"), "");
+}
+
+#[test]
+fn a_storage_that_cannot_say_is_no_miss_and_no_url() {
+    let host = host();
+    host.configure(|settings| settings.direct_url_ms = Some(600_000));
+    host.add_entry("pr", "v", "k", b"x");
+    host.fail("storage.presign", Fault::Storage(StorageError::Unavailable("x".into())));
+    let call = FakeRequest::call("GetCacheEntryDownloadURL", "t", r#"{"key":"k","version":"v"}"#);
+    let answer = host.send(call.header("user-agent", "@actions/cache-6.3.0"));
+    assert_eq!((answer.status, &*answer.member("code")), (503, "unavailable"));
+}

@@ -17,9 +17,12 @@ fn faults_in_the_file_are_told_with_line_and_setting() {
         ("[server\n", &["line 1"]),
         ("data = 1\n", &["line 1", "data"]),
         ("server = 1\n", &["line 1", "server"]),
+        ("[storage]\ndriver = \"s4\"", &["line 2", "storage.driver", "`s4`", "filesystem, s3"]),
+        ("[storage.s3]\nbuckt = \"b\"", &["line 2", "buckt", "bucket"]),
+        ("[storage.s3]\npath_style = true", &["line 2", "storage.s3.path_style"]),
         (
-            "[storage]\ndriver = \"s3\"",
-            &["line 2", "storage.driver", "`s3`", "not in this version", "filesystem"],
+            "[storage.s3]\npath_style = \"yes\"",
+            &["line 2", "storage.s3.path_style", "`yes`", "auto, on or off"],
         ),
         ("[server]\nthreads = -1", &["line 2", "server.threads"]),
         ("[server]\nlisten = \"nowhere\"", &["line 2", "server.listen"]),
@@ -37,8 +40,8 @@ fn of_several_faults_the_one_that_is_told_has_its_own_place() {
     let in_log = "[log]\nformat = \"xml\"";
     let error = load(in_log, &[("DB_DRIVER", "oracle")]).unwrap_err().to_string();
     assert!(error.starts_with("database.driver (DB_DRIVER) is `oracle`"), "{error}");
-    let error = load("[storage]\ndriver = \"s3\"", &[("STORAGE_DRIVER", "s3")]).unwrap_err().to_string();
-    assert!(error.starts_with("storage.driver (STORAGE_DRIVER) is `s3`"), "{error}");
+    let error = load("[storage]\ndriver = \"s4\"", &[("STORAGE_DRIVER", "s4")]).unwrap_err().to_string();
+    assert!(error.starts_with("storage.driver (STORAGE_DRIVER) is `s4`"), "{error}");
     // The first fault of the file is repaired by a variable.
     let both = format!("[database]\ndriver = \"oracle\"\n{in_log}");
     let error = load(&both, &[("DB_DRIVER", "sqlite")]).unwrap_err().to_string();
@@ -62,6 +65,12 @@ fn no_error_shows_a_secret() {
         "[auth]\nissuers = [{ issuer = \"https://a:hush@b\" }]",
         "[auth]\njwks_url = \"https://a:hush@b\"",
         "[upstream]\nurl = \"https://a:hush@b\"",
+        "[storage.s3]\nsecret_access_key = \"hush\"",
+        "[storage.s3]\nsecret_access_key = [\"hush\"]",
+        "[storage.s3]\nendpoint = \"https://a:hush@b\"",
+        "[storage.gcs]\nservice_account_key = { private_key = \"hush\" }",
+        "[storage.azblob]\nconnection_string = \"AccountKey=hush\"",
+        "[storage]\ndriver = \"azblob\"\n[storage.azblob]\nconnection_string = \"AccountKey=hush\"",
     ] {
         refused(load(text, &[]), &[]);
     }

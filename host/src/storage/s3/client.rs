@@ -48,7 +48,13 @@ pub(super) async fn client(settings: &S3Settings) -> Result<Client, StorageError
     }
     match (&settings.access_key_id, &settings.secret_access_key) {
         (Some(id), Some(secret)) => {
-            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "configuration"));
+            loader = loader.credentials_provider(Credentials::new(
+                id,
+                secret,
+                settings.session_token.clone(),
+                None,
+                "configuration",
+            ));
         }
         (None, None) => {}
         (Some(_), None) | (None, Some(_)) => {

@@ -20,6 +20,8 @@ pub struct S3Settings {
     pub access_key_id: Option<String>,
     /// Its secret.
     pub secret_access_key: Option<String>,
+    /// What belongs to a key that is good for a while.
+    pub session_token: Option<String>,
     /// Certificates in PEM form that are trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
     /// How long a connection may take to come up.
@@ -45,6 +47,7 @@ impl S3Settings {
             path_style: false,
             access_key_id: None,
             secret_access_key: None,
+            session_token: None,
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(60),
@@ -64,6 +67,7 @@ impl fmt::Debug for S3Settings {
             .field("path_style", &self.path_style)
             .field("access_key_id", &self.access_key_id)
             .field("secret_access_key", &self.secret_access_key.as_ref().map(|_| "…"))
+            .field("session_token", &self.session_token.as_ref().map(|_| "…"))
             .field("ca_file", &self.ca_file)
             .field("connect_timeout", &self.connect_timeout)
             .field("read_timeout", &self.read_timeout)

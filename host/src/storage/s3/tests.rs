@@ -1,6 +1,7 @@
 //! Against a real server (see `tests/scripts/services/seaweedfs.sh`); each test in a prefix of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bucket;
 mod failures;
 mod parts;
 mod proxy;

@@ -1,0 +1,98 @@
+//! Opens the storage that is configured.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{StartError, path_of};
+use crate::{
+    config::{Azblob, Gcs, S3, Secret, Settings, StorageDriver},
+    net::client_config,
+    storage::{
+        Storage,
+        azblob::{AzblobAccount, AzblobBucket, AzblobSettings},
+        bucket::Bucket,
+        budget::Budget,
+        fs::FsStorage,
+        gcs::{GcsBucket, GcsSettings},
+        objects::{ObjectSettings, ObjectStorage},
+        s3::{self, S3Settings},
+    },
+};
+
+/// What an S3 request may take beyond the time for which the server may be silent: there the time in which a part is sent counts
+/// as silence.
+const S3_SENDING: Duration = Duration::from_secs(50);
+
+/// Opens the storage that is configured, and makes sure that it can be used: a bucket that is missing, or may not be written
+/// to, shows here and not at the first save.
+pub(super) async fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, StartError> {
+    let storage = &settings.storage;
+    let bucket: Arc<dyn Bucket> = match storage.driver {
+        StorageDriver::Filesystem => {
+            let budget = Budget::new(storage.buffer_bytes);
+            return Ok(Arc::new(FsStorage::open(path_of(storage.filesystem.path.as_ref()), budget)?));
+        }
+        StorageDriver::S3 => s3::connect(&s3_settings(&storage.s3, settings)).await?,
+        StorageDriver::Gcs => Arc::new(GcsBucket::connect(gcs_settings(&storage.gcs, settings)?).await?),
+        StorageDriver::Azblob => {
+            Arc::new(AzblobBucket::connect(azblob_settings(&storage.azblob, settings)?)?)
+        }
+    };
+    let objects = ObjectStorage::open(bucket, &ObjectSettings::new(storage.buffer_bytes))?;
+    objects.check().await?;
+    Ok(Arc::new(objects))
+}
+
+/// A text that `config` makes sure of.
+fn given(text: Option<&String>) -> String {
+    text.cloned().unwrap_or_default()
+}
+
+fn exposed(secret: Option<&Secret>) -> Option<String> {
+    secret.map(|secret| secret.expose().to_owned())
+}
+
+fn s3_settings(s3: &S3, settings: &Settings) -> S3Settings {
+    let prefix = &settings.storage.prefix;
+    let read_timeout = Duration::from_millis(s3.timeout_ms) + S3_SENDING;
+    S3Settings {
+        prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
+        region: s3.region.clone(),
+        endpoint: s3.endpoint.clone(),
+        path_style: s3.is_path_style(),
+        access_key_id: s3.access_key_id.clone(),
+        secret_access_key: exposed(s3.secret_access_key.as_ref()),
+        session_token: exposed(s3.session_token.as_ref()),
+        ca_file: settings.tls.ca_file.clone(),
+        read_timeout,
+        attempt_timeout: 2 * read_timeout,
+        ..S3Settings::new(given(s3.bucket.as_ref()))
+    }
+}
+
+fn gcs_settings(gcs: &Gcs, settings: &Settings) -> Result<GcsSettings, StartError> {
+    Ok(GcsSettings {
+        bucket: given(gcs.bucket.as_ref()),
+        prefix: settings.storage.prefix.clone(),
+        service_account_key: exposed(gcs.service_account_key.as_ref()),
+        endpoint: gcs.endpoint.clone(),
+        timeout: Duration::from_millis(gcs.timeout_ms),
+        tls: client_config(settings.tls.ca_file.as_deref())?,
+    })
+}
+
+fn azblob_settings(azblob: &Azblob, settings: &Settings) -> Result<AzblobSettings, StartError> {
+    let account = match exposed(azblob.connection_string.as_ref()) {
+        Some(text) => AzblobAccount::ConnectionString(text),
+        None => AzblobAccount::Identity {
+            account: given(azblob.account.as_ref()),
+            endpoint: azblob.endpoint.clone(),
+        },
+    };
+    Ok(AzblobSettings {
+        container: given(azblob.container.as_ref()),
+        prefix: settings.storage.prefix.clone(),
+        account,
+        timeout: Duration::from_millis(azblob.timeout_ms),
+        tls: client_config(settings.tls.ca_file.as_deref())?,
+    })
+}

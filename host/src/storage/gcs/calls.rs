@@ -1,0 +1,276 @@
+//! Calls of the service: bounded in time, and tried again where that may help.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use futures_util::stream;
+use gcloud_storage::{
+    client::Client,
+    http::{
+        Error,
+        objects::{
+            Object,
+            compose::ComposeObjectRequest,
+            delete::DeleteObjectRequest,
+            get::GetObjectRequest,
+            list::{ListObjectsRequest, ListObjectsResponse},
+            upload::{Media, UploadObjectRequest, UploadType},
+        },
+    },
+    sign::SignedURLError,
+};
+use token_source::TokenSource;
+use tokio::time::timeout;
+
+use crate::storage::{
+    StorageError,
+    bucket::Pieces,
+    outgoing::{Patience, TimedOut, unavailable},
+};
+
+/// How often a call is made that fails as if it might succeed.
+const ATTEMPTS: usize = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// The way to the service.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    /// The same HTTP client, for downloads: the library does not show the head of their answers.
+    pub(super) http: reqwest::Client,
+    pub(super) tokens: Option<Arc<dyn TokenSource>>,
+}
+
+/// Makes calls.
+pub(super) struct Calls {
+    pub(super) connection: Connection,
+    pub(super) patience: Patience,
+}
+
+/// Why one attempt failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no such object, or bucket.
+    NotFound,
+    /// The condition of the call does not hold: there is an object.
+    Exists,
+    /// It may work the next time.
+    Transient(Box<dyn std::error::Error + Send + Sync>),
+    /// It will not.
+    Lasting(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The checksum and size of what was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) crc: u32,
+    pub(super) size_bytes: u64,
+}
+
+/// What became of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// The object has these bytes.
+    Now(Sum),
+    /// There was one already.
+    Exists,
+}
+
+/// The service stored something else than was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the service has {found:?} where {expected:?} was sent")]
+struct Differs {
+    expected: Sum,
+    found: Option<Sum>,
+}
+
+impl Sum {
+    fn of(body: &[Bytes]) -> Self {
+        let crc = body.iter().fold(0, |crc, piece| crc32c::crc32c_append(crc, piece));
+        Self { crc, size_bytes: body.iter().map(|piece| piece.len() as u64).sum() }
+    }
+
+    /// The sum of two contents one after the other.
+    pub(super) fn then(self, next: Self) -> Self {
+        let length = usize::try_from(next.size_bytes).unwrap_or(usize::MAX);
+        let crc = crc32c::crc32c_combine(self.crc, next.crc, length);
+        Self { crc, size_bytes: self.size_bytes + next.size_bytes }
+    }
+
+    /// What the service says of an object.
+    fn told(object: &Object) -> Option<Self> {
+        let crc = BASE64_STANDARD.decode(object.crc32c.as_ref()?).ok()?;
+        let crc = u32::from_be_bytes(crc.try_into().ok()?);
+        Some(Self { crc, size_bytes: u64::try_from(object.size).ok()? })
+    }
+
+    fn check(self, object: &Object) -> Result<(), Failure> {
+        let found = Self::told(object);
+        if found == Some(self) {
+            return Ok(());
+        }
+        Err(Failure::Transient(Box::new(Differs { expected: self, found })))
+    }
+}
+
+impl Calls {
+    pub(super) fn new(connection: Connection, patience: Patience) -> Self {
+        Self { connection, patience }
+    }
+
+    /// Makes a call, again where that may help. Each attempt may take as long as `bytes` need.
+    pub(super) async fn call<T, F>(
+        &self,
+        context: &'static str,
+        bytes: usize,
+        attempt: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, StorageError>
+    where
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let limit = self.patience.for_bytes(bytes);
+        let bounded = || bounded(limit, attempt());
+        let pauses = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .with_max_times(ATTEMPTS - 1);
+        let outcome = bounded.retry(pauses).when(|failure| matches!(failure, Failure::Transient(_))).await;
+        outcome.map_err(|failure| match failure {
+            Failure::NotFound => StorageError::NotFound,
+            Failure::Exists => unavailable(context, "the service speaks of a condition where there was none"),
+            Failure::Transient(source) | Failure::Lasting(source) => unavailable(context, source),
+        })
+    }
+
+    /// Stores an object, and makes sure that the service got these bytes; with `new` only where there is none, else it is
+    /// [`Stored::Exists`].
+    pub(super) async fn upload(
+        &self,
+        bucket: &str,
+        name: String,
+        body: &Pieces,
+        new: bool,
+    ) -> Result<Stored, StorageError> {
+        let sum = Sum::of(body);
+        let request = UploadObjectRequest {
+            bucket: bucket.to_owned(),
+            // No generation: there must be no object.
+            if_generation_match: new.then_some(0),
+            ..UploadObjectRequest::default()
+        };
+        let media = Media { content_length: Some(sum.size_bytes), ..Media::new(name) };
+        let kind = UploadType::Simple(media);
+        let bytes = usize::try_from(sum.size_bytes).unwrap_or(usize::MAX);
+        let client = &self.connection.client;
+        let (request, kind) = (&request, &kind);
+        self.call("storing an object", bytes, || async move {
+            match client.upload_object(request, body_of(body), kind).await.map_err(Failure::from) {
+                Ok(stored) => sum.check(&stored).map(|()| Stored::Now(sum)),
+                Err(Failure::Exists) => Ok(Stored::Exists),
+                Err(failure) => Err(failure),
+            }
+        })
+        .await
+    }
+
+    /// Puts objects together in a new one, and makes sure that it has the bytes of all.
+    pub(super) async fn compose(&self, request: ComposeObjectRequest, sum: Sum) -> Result<(), StorageError> {
+        let (client, request) = (&self.connection.client, &request);
+        self.call(
+            "composing an object",
+            0,
+            || async move { sum.check(&client.compose_object(request).await?) },
+        )
+        .await
+    }
+
+    pub(super) async fn size(&self, request: GetObjectRequest) -> Result<u64, StorageError> {
+        let (client, request) = (&self.connection.client, &request);
+        let asked = self
+            .call("asking for an object's size", 0, || async move { Ok(client.get_object(request).await?) });
+        Ok(u64::try_from(asked.await?.size).unwrap_or_default())
+    }
+
+    /// Deletes an object. Harmless where it is gone.
+    pub(super) async fn delete(&self, bucket: &str, name: String) -> Result<(), StorageError> {
+        let request =
+            DeleteObjectRequest { bucket: bucket.to_owned(), object: name, ..DeleteObjectRequest::default() };
+        let (client, request) = (&self.connection.client, &request);
+        let deleted = self
+            .call("deleting an object", 0, || async move { Ok(client.delete_object(request).await?) })
+            .await;
+        match deleted {
+            Ok(()) | Err(StorageError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn list(
+        &self,
+        request: ListObjectsRequest,
+    ) -> Result<ListObjectsResponse, StorageError> {
+        let (client, request) = (&self.connection.client, &request);
+        self.call("listing objects", 0, || async move { Ok(client.list_objects(request).await?) }).await
+    }
+}
+
+async fn bounded<T>(
+    limit: Duration,
+    attempt: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match timeout(limit, attempt).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Failure::Transient(Box::new(TimedOut(limit)))),
+    }
+}
+
+/// A body that can be made again for the next attempt; nothing is copied.
+fn body_of(pieces: &Pieces) -> reqwest::Body {
+    match pieces.as_slice() {
+        [] => reqwest::Body::from(Bytes::new()),
+        [piece] => reqwest::Body::from(piece.clone()),
+        pieces if pieces.iter().all(Bytes::is_empty) => reqwest::Body::from(Bytes::new()),
+        pieces => {
+            let pieces: Vec<_> = pieces.iter().cloned().map(Ok::<_, std::convert::Infallible>).collect();
+            reqwest::Body::wrap_stream(stream::iter(pieces))
+        }
+    }
+}
+
+/// Judges a status: what the service's own guide to retries names, and nothing else, is tried again.
+pub(super) fn judge(status: Option<u16>, error: Box<dyn std::error::Error + Send + Sync>) -> Failure {
+    match status {
+        Some(404) => Failure::NotFound,
+        Some(412) => Failure::Exists,
+        None | Some(408 | 429 | 500..=599) => Failure::Transient(error),
+        Some(_) => Failure::Lasting(error),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let status = match &error {
+            Error::Response(response) => Some(response.code),
+            Error::HttpClient(error) | Error::RawResponse(error, _) => error.status().map(|s| s.as_u16()),
+            Error::HttpMiddleware(_) | Error::TokenSource(_) => None,
+            Error::InvalidRangeHeader(_) => Some(400),
+        };
+        judge(status, Box::new(error))
+    }
+}
+
+impl From<SignedURLError> for Failure {
+    fn from(error: SignedURLError) -> Self {
+        match error {
+            SignedURLError::SignBlob(error) => error.into(),
+            // The text may tell of the key.
+            SignedURLError::CertError(_) => Self::Lasting("the key cannot sign".into()),
+            SignedURLError::InvalidOption(_) | SignedURLError::ParseError(_) => {
+                Self::Lasting(Box::new(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What the drivers of clouds share on their way out: HTTP clients, and how long they wait.
+//!
+//! Called by `gcs/` and `azblob/`. Knows nothing of their protocols.
+
+use std::{error::Error, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use rustls::ClientConfig;
+use tokio::time::timeout;
+
+use super::{Content, StorageError};
+
+/// How long a connection may take to come up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept. Shorter than the 60 s after which common load balancers drop one silently.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+/// What a slow connection is taken to carry at least, when a call with a large body is bounded.
+const LEAST_BYTES_PER_SECOND: u64 = 128 * 1024;
+
+/// Makes an HTTP client. HTTP/1.1 alone: several connections carry more than the streams of one.
+pub(super) fn http_client(tls: &ClientConfig) -> Result<reqwest::Client, StorageError> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.clone())
+        .http1_only()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| unavailable("making an HTTP client", error))
+}
+
+/// How long the server may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience(pub(super) Duration);
+
+impl Patience {
+    /// Returns how long a call may take that carries so many bytes.
+    pub(super) fn for_bytes(self, bytes: usize) -> Duration {
+        self.0 + Duration::from_secs(bytes as u64 / LEAST_BYTES_PER_SECOND)
+    }
+
+    /// Makes a content of exactly `length` bytes of a stream: one that ends early, goes on, fails or falls silent ends with
+    /// an error.
+    pub(super) fn content<E: Error + Send + Sync + 'static>(
+        self,
+        length: u64,
+        chunks: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Content {
+        let state = (chunks.boxed(), length, false);
+        let checked = stream::unfold(state, move |(mut chunks, left, failed)| async move {
+            if failed {
+                return None;
+            }
+            let next = match timeout(self.0, chunks.next()).await {
+                Err(_) => Err(unavailable(READING, TimedOut(self.0))),
+                Ok(Some(Err(error))) => Err(unavailable(READING, error)),
+                Ok(Some(Ok(chunk))) if chunk.len() as u64 > left => Err(unavailable(READING, TooLong)),
+                Ok(Some(Ok(chunk))) => Ok(chunk),
+                Ok(None) if left == 0 => return None,
+                Ok(None) => Err(unavailable(READING, CutShort(left))),
+            };
+            let (left, failed) = match &next {
+                Ok(chunk) => (left - chunk.len() as u64, false),
+                Err(_) => (left, true),
+            };
+            Some((next, (chunks, left, failed)))
+        });
+        Content { length, chunks: checked.boxed() }
+    }
+}
+
+const READING: &str = "reading an object";
+
+/// The server did not answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} ms", .0.as_millis())]
+pub(super) struct TimedOut(pub(super) Duration);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the content ended {0} bytes early")]
+struct CutShort(u64);
+
+#[derive(Debug, thiserror::Error)]
+#[error("more content came than was announced")]
+struct TooLong;
+
+/// Says of a bucket what is wrong with it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    /// It is not there.
+    #[error("{kind} `{name}` does not exist at {place}")]
+    Missing {
+        /// What the service calls it.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The server.
+        place: String,
+    },
+}
+
+/// Wraps an error of a library.
+pub(super) fn unavailable(
+    context: &'static str,
+    error: impl Into<Box<dyn Error + Send + Sync>>,
+) -> StorageError {
+    StorageError::Unavailable { context, source: error.into() }
+}
+
+/// Returns what the keys of a bucket begin with: nothing, or a prefix with a slash at its end.
+pub(super) fn folder(prefix: &str) -> String {
+    if prefix.is_empty() { String::new() } else { format!("{}/", prefix.trim_matches('/')) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+#![allow(clippy::unwrap_used)]
+
+use futures_util::TryStreamExt;
+
+use super::*;
+
+/// The bytes that came before the end, and whether the end was an error.
+async fn read(length: u64, chunks: Vec<Result<Bytes, TimedOut>>) -> (Vec<u8>, bool) {
+    let patience = Patience(Duration::from_millis(50));
+    let mut content = patience.content(length, stream::iter(chunks).chain(stream::empty()));
+    let mut bytes = Vec::new();
+    loop {
+        match content.chunks.try_next().await {
+            Ok(Some(chunk)) => bytes.extend(chunk),
+            Ok(None) => return (bytes, false),
+            Err(_) => {
+                assert!(content.chunks.next().await.is_none(), "it goes on after an error");
+                return (bytes, true);
+            }
+        }
+    }
+}
+
+fn chunk(text: &'static str) -> Result<Bytes, TimedOut> {
+    Ok(Bytes::from_static(text.as_bytes()))
+}
+
+#[tokio::test]
+async fn content_is_whole_or_ends_with_an_error() {
+    assert_eq!(read(0, vec![]).await, (vec![], false));
+    assert_eq!(read(5, vec![chunk("he"), chunk(""), chunk("llo")]).await, (b"hello".to_vec(), false));
+    assert_eq!(read(5, vec![chunk("hell")]).await, (b"hell".to_vec(), true));
+    assert_eq!(read(5, vec![chunk("hel"), chunk("lo!")]).await, (b"hel".to_vec(), true));
+    let broken = Err(TimedOut(Duration::ZERO));
+    assert_eq!(read(5, vec![chunk("hello"), broken]).await, (b"hello".to_vec(), true));
+}
+
+#[tokio::test]
+async fn content_that_falls_silent_ends_with_an_error() {
+    let chunks = stream::iter([chunk("he")]).chain(stream::pending());
+    let mut content = Patience(Duration::from_millis(20)).content(5, chunks);
+    assert_eq!(content.chunks.next().await.unwrap().unwrap(), "he");
+    let error = content.chunks.next().await.unwrap().unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "no answer within 20 ms");
+}
+
+#[test]
+fn a_large_body_may_take_longer() {
+    let patience = Patience(Duration::from_secs(10));
+    assert_eq!(patience.for_bytes(100), Duration::from_secs(10));
+    assert_eq!(patience.for_bytes(16 << 20), Duration::from_secs(10 + 128));
+}
+
+#[test]
+fn a_prefix_is_a_folder() {
+    assert_eq!((folder(""), folder("a"), folder("/a/b/")), (String::new(), "a/".into(), "a/b/".into()));
+}
