@@ -5,7 +5,7 @@
 use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
@@ -67,6 +67,27 @@ impl Patience {
             Some((next, (chunks, left, failed)))
         });
         Content { length, chunks: checked.boxed() }
+    }
+}
+
+impl Patience {
+    /// Reads a content of `length` bytes into memory, if those are at most `limit`.
+    pub(super) async fn read<E: Error + Send + Sync + 'static>(
+        self,
+        length: u64,
+        limit: u64,
+        chunks: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Result<Bytes, StorageError> {
+        if length > limit {
+            return Err(StorageError::Invalid(format!(
+                "an object of {length} bytes; at most {limit} are read"
+            )));
+        }
+        let chunks: Vec<Bytes> = self.content(length, chunks).chunks.try_collect().await?;
+        Ok(match <[Bytes; 1]>::try_from(chunks) {
+            Ok([only]) => only,
+            Err(chunks) => chunks.concat().into(),
+        })
     }
 }
 

@@ -194,17 +194,7 @@ impl Bucket for AzblobBucket {
         let path = self.path(key)?;
         let opened = self.call("reading an object", 0, self.store.get(&path)).await?;
         let length = opened.meta.size;
-        if length > limit {
-            return Err(StorageError::Invalid(format!(
-                "an object of {length} bytes; at most {limit} are read"
-            )));
-        }
-        let content = self.patience.content(length, opened.into_stream());
-        let chunks: Vec<Bytes> = content.chunks.try_collect().await?;
-        Ok(match <[Bytes; 1]>::try_from(chunks) {
-            Ok([only]) => only,
-            Err(chunks) => chunks.concat().into(),
-        })
+        self.patience.read(length, limit, opened.into_stream()).await
     }
 
     async fn put(&self, key: &str, body: Pieces) -> Result<(), StorageError> {

@@ -5,7 +5,6 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Response, StatusCode, header};
 
@@ -44,17 +43,7 @@ impl Calls {
     ) -> Result<Bytes, StorageError> {
         let response = self.download(&media_url(endpoint, bucket, name), None).await?;
         let length = response.content_length().unwrap_or(u64::MAX);
-        if length > limit {
-            return Err(StorageError::Invalid(format!(
-                "an object of {length} bytes; at most {limit} are read"
-            )));
-        }
-        let content = self.patience.content(length, response.bytes_stream());
-        let chunks: Vec<Bytes> = content.chunks.try_collect().await?;
-        Ok(match <[Bytes; 1]>::try_from(chunks) {
-            Ok([only]) => only,
-            Err(chunks) => chunks.concat().into(),
-        })
+        self.patience.read(length, limit, response.bytes_stream()).await
     }
 
     async fn download(&self, url: &str, range: Option<&Range<u64>>) -> Result<Response, StorageError> {

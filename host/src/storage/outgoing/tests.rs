@@ -1,7 +1,5 @@
 #![allow(clippy::unwrap_used)]
 
-use futures_util::TryStreamExt;
-
 use super::*;
 
 /// The bytes that came before the end, and whether the end was an error.
