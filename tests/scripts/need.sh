@@ -8,15 +8,25 @@ package_of() {
   case $1 in
     node) echo nodejs ;;
     nginx) echo nginx-light ;;
-    zstd | wrk | npm | python3 | curl) echo "$1" ;;
+    venv) echo python3-venv ;;
+    gcc) echo gcc libc6-dev ;;
+    zstd | wrk | npm | python3 | curl | openssl) echo "$1" ;;
     *) echo "need.sh: unknown tool '$1'" >&2; return 1 ;;
+  esac
+}
+
+is_there() {
+  case $1 in
+    # Debian splits this module of Python's off.
+    venv) python3 -c 'import ensurepip' 2>/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
   esac
 }
 
 missing=()
 for tool in "$@"; do
   package=$(package_of "$tool")
-  command -v "$tool" >/dev/null || missing+=("$package")
+  is_there "$tool" || missing+=($package)
 done
 
 if ((${#missing[@]})); then

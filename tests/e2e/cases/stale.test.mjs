@@ -1,12 +1,11 @@
-// Entries whose stored files are gone or damaged: the client sees a plain miss, or the next best match, at once; the operator
+// Entries whose stored objects are gone or damaged: the client sees a plain miss, or the next best match, at once; the operator
 // sees one warning for each look-up; and the key can be saved again.
 import assert from 'node:assert/strict'
-import { truncateSync, unlinkSync } from 'node:fs'
 import { newJob, newKey, scenario, useServer } from '../harness/suite.mjs'
 import { cannotWipe } from '../harness/server.mjs'
 import { CLIENTS, restore, save } from '../harness/toolkit.mjs'
 import { beginDownload, lookup, send, store } from '../harness/protocol.mjs'
-import { cutInHalf, cutToNothing, filesOfEntry, wipe, wipeOne } from '../harness/stored-files.mjs'
+import { cutInHalf, cutToNothing, objectsOfEntry, storedObjects, wipe, wipeOne } from '../harness/stored-objects.mjs'
 import { useWarnings } from '../harness/warnings.mjs'
 import { inWorkspace, MIB, payloadDigest, writePayload } from '../harness/workspace.mjs'
 
@@ -22,11 +21,11 @@ const ONE_REQUEST = { label: 'uploaded whole', size: MIB }
 const MANY_BLOCKS = { label: 'uploaded in blocks', size: 136 * MIB }
 
 const DAMAGES = [
-  { name: 'all files wiped before the first restore', damage: wipe },
-  { name: 'all files wiped after a restore', damage: wipe, restoredFirst: true },
-  { name: 'one of its files wiped', damage: wipeOne },
-  { name: 'a file cut in half', damage: cutInHalf },
-  { name: 'a file cut to nothing', damage: cutToNothing, restoredFirst: true },
+  { name: 'all objects wiped before the first restore', damage: wipe },
+  { name: 'all objects wiped after a restore', damage: wipe, restoredFirst: true },
+  { name: 'one of its objects wiped', damage: wipeOne },
+  { name: 'an object cut in half', damage: cutInHalf },
+  { name: 'an object cut to nothing', damage: cutToNothing, restoredFirst: true },
 ]
 
 const WHO_AND_WHAT = [
@@ -40,9 +39,9 @@ for (const { client, label, size, damages } of WHO_AND_WHAT) {
     stale(`${client}, entry ${label}, ${name}: a miss twice, then saved anew`, async (larder) => {
       const job = newJob(larder)
       const key = newKey('stale')
-      const files = await filesOfEntry(larder, () => saveFresh(job, key, size, client))
+      const objects = await objectsOfEntry(larder, () => saveFresh(job, key, size, client))
       if (restoredFirst) await restoreInto(job, key, client)
-      damage(files)
+      await damage(larder, objects)
       await missOnce(job, key, client)
       await missOnce(job, key, client)
       const digest = await saveFresh(job, key, ONE_REQUEST.size, client)
@@ -55,8 +54,8 @@ for (const client of [NEWEST, OLDER]) {
   stale(`${client}: the next best match is offered in place of a stale one, twice`, async (larder) => {
     const job = newJob(larder)
     const older = await saveFresh(job, 'deps-older', 1000, client)
-    const files = await filesOfEntry(larder, () => saveFresh(job, 'deps-newer', 1000, client))
-    wipe(files)
+    const objects = await objectsOfEntry(larder, () => saveFresh(job, 'deps-newer', 1000, client))
+    await wipe(larder, objects)
     for (const [key, restoreKeys] of [['deps-newer', ['deps-']], ['deps-', []]]) {
       await inWorkspace(async (workspace) => {
         const restored = await expectWarnings(1, () => restore(job, workspace, key, { client, restoreKeys }))
@@ -71,9 +70,9 @@ for (const client of [NEWEST, OLDER]) {
 
 stale('wiped between look-up and download: 404 with an XML error, twice, and one warning each', async (larder) => {
   const job = newJob(larder)
-  const files = await filesOfEntry(larder, () => store(job, 'raced', Buffer.alloc(MIB, 'x')))
+  const objects = await objectsOfEntry(larder, () => store(job, 'raced', Buffer.alloc(MIB, 'x')))
   const url = (await lookup(job, 'raced')).json.signed_download_url
-  wipe(files)
+  await wipe(larder, objects)
   for (let attempt = 0; attempt < 2; attempt += 1) {
     const answer = await expectWarnings(1, () => send('GET', url))
     assert.equal(answer.status, 404)
@@ -86,19 +85,20 @@ stale('wiped between look-up and download: 404 with an XML error, twice, and one
 
 stale('cut short between look-up and download: 404, never a part of the content', async (larder) => {
   const job = newJob(larder)
-  const files = await filesOfEntry(larder, () => store(job, 'raced-cut', Buffer.alloc(MIB, 'x')))
+  const objects = await objectsOfEntry(larder, () => store(job, 'raced-cut', Buffer.alloc(MIB, 'x')))
   const url = (await lookup(job, 'raced-cut')).json.signed_download_url
-  cutInHalf(files)
+  await cutInHalf(larder, objects)
   assert.equal((await expectWarnings(1, () => send('GET', url))).status, 404)
 })
 
+const WIPED = 'the object is wiped'
 const IN_THE_MIDDLE = {
-  'the file is wiped': (file) => unlinkSync(file),
-  'the file is cut in half': (file, size) => truncateSync(file, size / 2),
-  'the file is cut to nothing': (file) => truncateSync(file, 0),
-  'the file is wiped and cut to nothing': (file) => {
-    truncateSync(file, 0)
-    unlinkSync(file)
+  [WIPED]: (objects, name) => objects.remove([name]),
+  'the object is cut in half': (objects, name, size) => objects.cut(name, size / 2),
+  'the object is cut to nothing': (objects, name) => objects.cut(name, 0),
+  'the object is wiped and cut to nothing': async (objects, name) => {
+    await objects.cut(name, 0)
+    await objects.remove([name])
   },
 }
 
@@ -107,14 +107,15 @@ for (const [event, damage] of Object.entries(IN_THE_MIDDLE)) {
     const job = newJob(larder)
     const key = newKey('midway')
     const content = patterned(64 * MIB)
-    const files = await filesOfEntry(larder, () => store(job, key, content))
+    const objects = await objectsOfEntry(larder, () => store(job, key, content))
     const download = await beginDownload((await lookup(job, key)).json.signed_download_url)
     assert.equal(download.announced, content.length)
-    files.forEach((file) => damage(file, content.length))
+    for (const name of objects) await damage(storedObjects(larder), name, content.length)
     const { received, clean } = await download.finish()
     if (clean) {
       assert.ok(received.equals(content), 'a clean end with wrong bytes')
-      assert.equal(event, 'the file is wiped', 'bytes that were cut off cannot all have been sent')
+      // A file is one and the same under its readers; in object storage a reader may have the old object to its end.
+      if (larder.storage === 'filesystem') assert.equal(event, WIPED, 'bytes that were cut off cannot all have been sent')
     } else {
       assert.ok(received.length < content.length)
       assert.ok(received.equals(content.subarray(0, received.length)), 'wrong bytes before the cut')

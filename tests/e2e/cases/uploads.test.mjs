@@ -7,7 +7,7 @@ import { cannotWipe } from '../harness/server.mjs'
 import {
   blockUrl, create, fetchEntry, finalize, lookup, putBlob, putBlock, putBlockList, putHalf, send, store,
 } from '../harness/protocol.mjs'
-import { occupiedBytes } from '../harness/stored-files.mjs'
+import { occupiedBytes } from '../harness/stored-objects.mjs'
 import { eventually } from '../harness/waiting.mjs'
 import { MIB } from '../harness/workspace.mjs'
 

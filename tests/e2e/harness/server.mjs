@@ -1,15 +1,14 @@
 // The server under test: the release binary on a free port with a data directory of its own, or, with LARDER_TEST_URL
 // set, a server that runs already (LARDER_TEST_HS256_SECRET is its token secret; LARDER_TEST_DATA its data directory,
-// for the cases that take stored files away).
-import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync } from 'node:fs'
+// for the cases that take stored objects away). LARDER_TEST_STORAGE and LARDER_TEST_DATABASE say what it keeps its data in.
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { eventually } from './waiting.mjs'
+import { DATABASE, newBackend, STORAGE } from './backends.mjs'
+import { keepRunning, plainEnvironment, untilReady } from './processes.mjs'
 
 const START_LIMIT_MS = 60_000
-const STOP_LIMIT_MS = 20_000
 const LOG_LINES_SHOWN = 120
 const SECRET = 'e2e-secret-of-at-least-thirty-two-bytes'
 const repositoryRoot = fileURLToPath(new URL('../../../', import.meta.url))
@@ -20,9 +19,12 @@ export const cannotControl = process.env.LARDER_TEST_URL ? 'the server under tes
 export const cannotWipe =
   process.env.LARDER_TEST_URL && !process.env.LARDER_TEST_DATA ? 'LARDER_TEST_DATA is not set' : false
 
-/** Starts a server, or returns a handle to the one that runs already. `upstream` is where it forwards to. */
-export async function startServer({ upstream = 'http://127.0.0.1:9' } = {}) {
-  const server = process.env.LARDER_TEST_URL ? new RunningServer() : new OwnServer(upstream)
+/**
+ * Starts a server, or returns a handle to the one that runs already. `upstream` is where it forwards to; `environment` are
+ * settings for the server on top of the suite's own.
+ */
+export async function startServer({ upstream = 'http://127.0.0.1:9', environment = {} } = {}) {
+  const server = process.env.LARDER_TEST_URL ? new RunningServer() : new OwnServer(upstream, environment)
   try {
     await server.start()
   } catch (error) {
@@ -33,6 +35,7 @@ export async function startServer({ upstream = 'http://127.0.0.1:9' } = {}) {
 }
 
 class RunningServer {
+  storage = 'filesystem'
   url = process.env.LARDER_TEST_URL?.replace(/\/+$/, '')
   secret = process.env.LARDER_TEST_HS256_SECRET
   dataDir = process.env.LARDER_TEST_DATA
@@ -45,13 +48,17 @@ class RunningServer {
 class OwnServer {
   hasLog = true
   secret = SECRET
+  storage = STORAGE
+  database = DATABASE
   #listen = '127.0.0.1:0'
   #process = null
   #upstream
+  #environment
   #lastLog = null
 
-  constructor(upstream) {
+  constructor(upstream, environment) {
     this.#upstream = upstream
+    this.#environment = environment
     this.home = mkdtempSync(path.join(tmpdir(), 'larder-e2e-server-'))
     this.dataDir = path.join(this.home, 'data')
     this.logFile = path.join(this.home, 'log')
@@ -65,62 +72,54 @@ class OwnServer {
 
   /** Starts the server; again after `kill`, on the same port and data. */
   async start() {
+    this.backend ??= await newBackend()
     const logged = this.log().length
-    const output = openSync(this.logFile, 'a')
-    const server = spawn(binary(), ['serve'], { cwd: this.home, env: this.#environment(), stdio: ['ignore', output, output] })
-    closeSync(output)
-    this.#process = server
-    this.ended = new Promise((resolve) => {
-      server.once('error', (error) => resolve({ error }))
-      server.once('exit', (code, signal) => resolve({ code, signal }))
-    })
-    const orphaned = () => server.kill('SIGKILL')
-    process.once('exit', orphaned)
-    this.ended.then(() => process.off('exit', orphaned))
-    const line = await eventually(START_LIMIT_MS, 'the listening line', () => {
-      if (server.exitCode !== null || server.signalCode !== null || server.pid === undefined) {
-        throw new Error(`the server ended before it listened:\n${this.log().slice(logged)}`)
-      }
-      return this.log().slice(logged).match(/listening on (http:\/\/(127\.0\.0\.1:\d+))/)
-    })
+    this.#process = keepRunning(binary(), ['serve'], this.logFile, { cwd: this.home, env: this.#variables() })
+    this.ended = this.#process.ended
+    const announced = () => this.log().slice(logged).match(/listening on (http:\/\/(127\.0\.0\.1:\d+))/)
+    let line
+    try {
+      line = await untilReady(START_LIMIT_MS, 'the server', this.#process, announced)
+    } catch (error) {
+      error.message += `\n${this.log().slice(logged)}`
+      throw error
+    }
     this.url = line[1]
     this.#listen = line[2]
   }
 
   /** Asks the server to drain and end (SIGTERM), kills it past the limit, removes its data; returns its exit status. */
   async stop() {
-    const server = this.#process
-    server?.kill('SIGTERM')
-    const killer = setTimeout(() => server?.kill('SIGKILL'), STOP_LIMIT_MS)
-    const status = await this.ended
-    clearTimeout(killer)
+    const status = await this.#process?.stop()
     this.#lastLog = this.log()
-    if (!process.env.LARDER_TEST_KEEP) rmSync(this.home, { recursive: true, force: true })
+    if (!process.env.LARDER_TEST_KEEP) {
+      rmSync(this.home, { recursive: true, force: true })
+      await this.backend?.remove()
+    }
     return status
   }
 
   /** Sends a signal and returns at once; `ended` tells when the server has gone. */
   signal(name) {
-    this.#process.kill(name)
+    this.#process.child.kill(name)
   }
 
   /** Kills the server as a power cut would, and waits until it is gone. The data stays. */
   async kill() {
-    this.#process.kill('SIGKILL')
+    this.signal('SIGKILL')
     await this.ended
   }
 
-  #environment() {
-    const { PATH, HOME, TMPDIR } = process.env
+  #variables() {
     return {
-      PATH,
-      HOME,
-      ...(TMPDIR ? { TMPDIR } : {}),
+      ...plainEnvironment(),
       LARDER_LISTEN: this.#listen,
       LARDER_DATA: this.dataDir,
       LARDER_HS256_SECRET: this.secret,
       DEFAULT_ACTIONS_RESULTS_URL: this.#upstream,
       RUST_LOG: 'info',
+      ...this.backend.environment,
+      ...this.#environment,
     }
   }
 }

@@ -1,0 +1,55 @@
+// The objects that the storage under the server keeps for entries, for the cases that take them away or cut them short.
+// The storage is reached by its own means, past the server.
+import { readdirSync, existsSync, statSync, truncateSync, unlinkSync } from 'node:fs'
+import path from 'node:path'
+
+/**
+ * The stored objects of a server: `list()` names them, `size(name)`, `remove(names)`, and `cut(name, size)`, after which only the first
+ * `size` bytes are left.
+ */
+export const storedObjects = (server) => server.backend?.objects?.() ?? new Files(path.join(server.dataDir, 'storage', 'objects'))
+
+class Files {
+  constructor(folder) {
+    this.folder = folder
+  }
+  list = async () => filesBelow(this.folder)
+  size = async (name) => statSync(name).size
+  remove = async (names) => names.forEach((name) => unlinkSync(name))
+  cut = async (name, size) => truncateSync(name, size)
+}
+
+/** All regular files below a directory. */
+export function filesBelow(directory) {
+  if (!existsSync(directory)) return []
+  return readdirSync(directory, { recursive: true })
+    .map((name) => path.join(directory, name))
+    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile())
+}
+
+const BLOCK_BYTES = 512
+
+/** The disk space of all files below the filesystem storage's directory, staged ones too. Holes in files take none. */
+export const occupiedBytes = (server) =>
+  filesBelow(path.join(server.dataDir, 'storage'))
+    .map((file) => (statSync(file, { throwIfNoEntry: false })?.blocks ?? 0) * BLOCK_BYTES)
+    .reduce((sum, size) => sum + size, 0)
+
+/** Runs `store`, which saves one entry, and returns the names of the objects that belong to it. No other entry may be made meanwhile. */
+export async function objectsOfEntry(server, store) {
+  const objects = storedObjects(server)
+  const old = new Set(await objects.list())
+  await store()
+  const fresh = (await objects.list()).filter((name) => !old.has(name))
+  if (fresh.length === 0) throw new Error('the save left no new object in the storage')
+  return fresh
+}
+
+// Damages: each takes the server and the names of one entry's objects.
+export const wipe = (server, names) => storedObjects(server).remove(names)
+export const wipeOne = (server, names) => storedObjects(server).remove([names[Math.floor(names.length / 2)]])
+export const cutToNothing = (server, names) => storedObjects(server).cut(names.at(-1), 0)
+export async function cutInHalf(server, names) {
+  const objects = storedObjects(server)
+  await objects.cut(names.at(-1), Math.floor((await objects.size(names.at(-1))) / 2))
+}
