@@ -1,4 +1,4 @@
-// Calls of the toolkit's cache packages, each in a process of its own: a package reads its environment when it is loaded
+// Calls of the toolkit's packages, each in a process of its own: a package reads its environment when it is loaded
 // and speaks to a runner by its standard output.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -8,6 +8,9 @@ import path from 'node:path'
 /** The clients, by the npm aliases of package.json. */
 export const CLIENTS = ['actions-cache-6', 'actions-cache-5', 'actions-cache-4']
 export const NEWEST = CLIENTS[0]
+/** The clients that speak version 1: old ones know nothing else, newer ones do it for a server of GitHub Enterprise. */
+export const VERSION_1_CLIENTS = ['actions-cache-3', 'actions-cache-6@ghes', 'actions-cache-5@ghes']
+const PLATFORMS = { ghes: { GITHUB_SERVER_URL: 'https://github.company.example' } }
 const CALL_LIMIT_MS = 60_000
 const child = fileURLToPath(new URL('./toolkit-call.mjs', import.meta.url))
 
@@ -23,23 +26,36 @@ export const restore = (job, workspace, key, { restoreKeys = [], client = NEWEST
   call(job, workspace, client, { call: 'restoreCache', arguments: [[PAYLOAD], key, restoreKeys, { lookupOnly }] })
 
 /**
- * Runs one call. Returns `{ result, elapsedMs, output, warnings, errors }`: the time is that of the call alone, warnings
- * and errors are the annotations that a user would see at the job. Fails where the call throws or takes too long.
+ * Runs one call of the cache package. Returns `{ result, elapsedMs, output, warnings, errors }`: the time is that of the call alone,
+ * warnings and errors are the annotations that a user would see at the job. Fails where the call throws or takes too long.
  */
-async function call(job, workspace, client, request) {
+function call(job, workspace, client, request) {
+  const [name, platform] = client.split('@')
+  return callPackage(workspace, { package: name, ...request }, { ...environmentOf(job), ...PLATFORMS[platform] })
+}
+
+/** What tells a client where the service is, as the runner sets it, and as a later variable may override. */
+const environmentOf = (job) => ({
+  ACTIONS_RESULTS_URL: `${job.url}/`,
+  ACTIONS_CACHE_URL: `${job.url}/`,
+  ACTIONS_RUNTIME_TOKEN: job.token,
+  ACTIONS_CACHE_SERVICE_V2: 'True',
+  GITHUB_SERVER_URL: 'https://github.com',
+  ...job.environment,
+})
+
+/** Calls `request.call` of an npm package as a step of a job would, in a process of its own. */
+export async function callPackage(workspace, request, environment) {
   const runnerTemp = path.join(workspace, '.runner-temp')
   mkdirSync(runnerTemp, { recursive: true })
   const { PATH, HOME } = process.env
   const env = {
     PATH,
     HOME,
-    ACTIONS_RESULTS_URL: `${job.url}/`,
-    ACTIONS_RUNTIME_TOKEN: job.token,
-    ACTIONS_CACHE_SERVICE_V2: 'True',
-    GITHUB_SERVER_URL: 'https://github.com',
     GITHUB_WORKSPACE: workspace,
     RUNNER_TEMP: runnerTemp,
-    CALL: JSON.stringify({ package: client, ...request }),
+    ...environment,
+    CALL: JSON.stringify(request),
   }
   const process_ = spawn(process.execPath, [child], { cwd: workspace, env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
   const killer = setTimeout(() => process_.kill('SIGKILL'), CALL_LIMIT_MS)
@@ -51,7 +67,7 @@ async function call(job, workspace, client, request) {
   ])
   clearTimeout(killer)
   if (status !== 0 || answer === '') {
-    throw new Error(`${client} ${request.call} ended with ${status}\n${output}${errorOutput}`)
+    throw new Error(`${request.package} ${request.call} ended with ${status}\n${output}${errorOutput}`)
   }
   const annotations = (level) => output.split('\n').filter((line) => line.startsWith(`::${level}::`))
   return { ...JSON.parse(answer), output, warnings: annotations('warning'), errors: annotations('error') }
