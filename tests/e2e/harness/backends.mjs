@@ -1,14 +1,60 @@
 // What the servers under test keep their data in: by default a directory and SQLite, which need nothing. LARDER_TEST_STORAGE
 // (filesystem, s3, gcs) and LARDER_TEST_DATABASE (sqlite, postgres, mysql) choose others, whose servers run already:
 // tests/scripts/with-services.sh starts them and says where they are. Each server under test gets a key prefix and a database of its own.
+import { randomBytes } from 'node:crypto'
+import { databases } from './databases.mjs'
+import { told } from './services.mjs'
+import { GcsObjects, S3Objects } from './object-storage.mjs'
 
 export const STORAGE = process.env.LARDER_TEST_STORAGE || 'filesystem'
 export const DATABASE = process.env.LARDER_TEST_DATABASE || 'sqlite'
 
 /**
- * Makes a fresh place for one server's data. Returns `{ environment, objects, remove }`: the server's settings, a function that gives
- * the stored objects where they are not files, and one that removes the place.
+ * Makes a fresh place for one server's data. Returns `{ environment, objects, remove }`: the server's settings, the stored objects where
+ * they are not files, and a function that removes the database.
  */
 export async function newBackend() {
-  return { environment: {}, remove: async () => {} }
+  const name = `larder_${randomBytes(6).toString('hex')}`
+  const { environment, objects } = chosen(storages, STORAGE)(name)
+  const database = await chosen(databases, DATABASE)(name)
+  return { environment: { ...environment, ...database.environment }, objects, remove: database.remove }
+}
+
+const storages = {
+  filesystem: () => ({ environment: {}, objects: null }),
+  s3: (name) => {
+    const s3 = {
+      endpoint: told('LARDER_TEST_S3_ENDPOINT'),
+      region: told('LARDER_TEST_S3_REGION'),
+      bucket: told('LARDER_TEST_S3_BUCKET'),
+      accessKeyId: told('LARDER_TEST_S3_ACCESS_KEY_ID'),
+      secretAccessKey: told('LARDER_TEST_S3_SECRET_ACCESS_KEY'),
+      prefix: name,
+    }
+    const environment = {
+      STORAGE_DRIVER: 's3',
+      LARDER_STORAGE_PREFIX: s3.prefix,
+      STORAGE_S3_BUCKET: s3.bucket,
+      AWS_ENDPOINT_URL: s3.endpoint,
+      AWS_REGION: s3.region,
+      AWS_ACCESS_KEY_ID: s3.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+    }
+    return { environment, objects: new S3Objects(s3) }
+  },
+  gcs: (name) => {
+    const gcs = { endpoint: told('LARDER_TEST_GCS_ENDPOINT'), bucket: told('LARDER_TEST_GCS_BUCKET'), prefix: name }
+    const environment = {
+      STORAGE_DRIVER: 'gcs',
+      LARDER_STORAGE_PREFIX: gcs.prefix,
+      STORAGE_GCS_BUCKET: gcs.bucket,
+      STORAGE_GCS_ENDPOINT: gcs.endpoint,
+    }
+    return { environment, objects: new GcsObjects(gcs) }
+  },
+}
+
+function chosen(drivers, name) {
+  if (!(name in drivers)) throw new Error(`'${name}' is none of ${Object.keys(drivers)}`)
+  return drivers[name]
 }

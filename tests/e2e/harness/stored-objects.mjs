@@ -7,7 +7,7 @@ import path from 'node:path'
  * The stored objects of a server: `list()` names them, `size(name)`, `remove(names)`, and `cut(name, size)`, after which only the first
  * `size` bytes are left.
  */
-export const storedObjects = (server) => server.backend?.objects?.() ?? new Files(path.join(server.dataDir, 'storage', 'objects'))
+export const storedObjects = (server) => server.backend?.objects ?? new Files(path.join(server.dataDir, 'storage', 'objects'))
 
 class Files {
   constructor(folder) {
