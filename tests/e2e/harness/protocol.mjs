@@ -50,6 +50,29 @@ export const putBlob = (url, body) => send('PUT', url, { body, headers: { 'x-ms-
 export const putBlock = (url, id, body) => send('PUT', blockUrl(url, id), { body })
 export const putBlockList = (url, ids) => send('PUT', `${url}&comp=blocklist`, { body: blockList(ids) })
 
+// An append blob is made, gets its bytes in order, and is sealed.
+const appendBlob = { 'x-ms-blob-type': 'AppendBlob' }
+export const createAppendBlob = (url) => send('PUT', url, { headers: appendBlob })
+export const appendBlock = (url, body) => send('PUT', `${url}&comp=appendblock`, { body, headers: appendBlob })
+export const sealAppendBlob = (url) => send('PUT', `${url}&comp=seal`, { headers: appendBlob })
+
+// Version 1: a reservation has a number, its chunks say where they belong.
+const caches = (job) => `${job.url}/_apis/artifactcache/caches`
+const ofVersion1 = (job, type) => ({ authorization: `Bearer ${job.token}`, accept: 'application/json;api-version=6.0-preview.1', 'content-type': type })
+
+export async function reserve(job, key) {
+  const body = Buffer.from(JSON.stringify({ key, version: VERSION }))
+  const answer = await send('POST', caches(job), { headers: ofVersion1(job, 'application/json'), body })
+  return { status: answer.status, json: JSON.parse(answer.body) }
+}
+export const patch = (job, id, start, body) =>
+  send('PATCH', `${caches(job)}/${id}`, {
+    headers: { ...ofVersion1(job, 'application/octet-stream'), 'content-range': `bytes ${start}-${start + body.length - 1}/*` },
+    body,
+  })
+export const commit = (job, id, size) =>
+  send('POST', `${caches(job)}/${id}`, { headers: ofVersion1(job, 'application/json'), body: Buffer.from(JSON.stringify({ size })) })
+
 export const blockUrl = (url, id) => `${url}&comp=block&blockid=${encodeURIComponent(blockId(id))}`
 
 /** A block id as clients make them: base64, all of one length. */
