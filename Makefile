@@ -38,8 +38,9 @@ unit: toolchain ## Run the Rust tests
 	cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Run the suite of real clients against the built server
-	@tests/scripts/need.sh node npm zstd
+	@tests/scripts/need.sh node npm zstd openssl
 	tests/scripts/e2e.sh
+	tests/scripts/matrix.sh
 
 bench: dist ## Measure against a bare hyper server and against nginx (ARGS="…", see tests/bench/README.md)
 	@tests/scripts/need.sh python3 wrk nginx

@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 storages=(filesystem s3 gcs)
 databases=(sqlite postgres mysql)
-services=(postgres mariadb s3 gcs)
+services=(postgres mariadb s3 fake-gcs)
 cases=(cases/save-restore.test.mjs cases/stale.test.mjs)
 all_sizes_on=s3/postgres
 
