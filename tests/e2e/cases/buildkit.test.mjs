@@ -7,7 +7,7 @@ import path from 'node:path'
 import { after, before } from 'node:test'
 import { startBuildkit } from '../harness/buildkit.mjs'
 import { cannotWipe } from '../harness/server.mjs'
-import { storedObjects } from '../harness/stored-objects.mjs'
+import { largest, storedObjects } from '../harness/stored-objects.mjs'
 import { newJob, newRepository, scenario, useServer } from '../harness/suite.mjs'
 import { client, missing } from '../harness/tools.mjs'
 import { MIB } from '../harness/workspace.mjs'
@@ -99,7 +99,8 @@ building('BuildKit where one layer is gone: told so at once, it builds that step
   const old = await objects.list()
   await build(job, context, { to: 'holed' })
   await daemon.prune()
-  await objects.remove(await largest(objects, old))
+  const fresh = (await objects.list()).filter((name) => !old.includes(name))
+  await objects.remove([await largest(larder, fresh)])
   // It believes the index, fetches the layer late, and has to be told that it is not there, not to try again.
   const rebuilt = await build(job, context, { from: 'holed', limitMs: NO_HANG_MS })
   assert.match(rebuilt.output, /gone\.bin.*not found/)
@@ -144,11 +145,4 @@ async function storedBytes(larder) {
   const objects = storedObjects(larder)
   const sizes = await Promise.all((await objects.list()).map((name) => objects.size(name)))
   return sizes.reduce((sum, size) => sum + size, 0)
-}
-
-/** The largest object that is not among the old ones: the layer, not the index. */
-async function largest(objects, old) {
-  const fresh = (await objects.list()).filter((name) => !old.includes(name))
-  const sizes = await Promise.all(fresh.map((name) => objects.size(name)))
-  return [fresh[sizes.indexOf(Math.max(...sizes))]]
 }
