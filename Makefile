@@ -42,8 +42,7 @@ unit: toolchain ## Run the Rust tests, beside real servers
 
 e2e: build ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd openssl
-	tests/scripts/with-services.sh $(SERVICES) -- tests/scripts/e2e.sh
-	tests/scripts/matrix.sh
+	tests/scripts/with-services.sh $(SERVICES) -- bash -c 'tests/scripts/e2e.sh && LARDER_TEST_MATRIX=1 tests/scripts/matrix.sh'
 
 bench: dist ## Measure against a bare hyper server and against nginx (ARGS="…", see tests/bench/README.md)
 	@tests/scripts/need.sh python3 wrk nginx

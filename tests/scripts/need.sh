@@ -6,19 +6,17 @@ set -euo pipefail
 
 package_of() {
   case $1 in
+    openssl) echo openssl ;;
     node) echo nodejs ;;
     nginx) echo nginx-light ;;
-    venv) echo python3-venv ;;
-    gcc) echo gcc libc6-dev ;;
-    zstd | wrk | npm | python3 | curl | openssl) echo "$1" ;;
+    zstd | wrk | npm | python3 | python3-venv | curl) echo "$1" ;;
     *) echo "need.sh: unknown tool '$1'" >&2; return 1 ;;
   esac
 }
 
 is_there() {
   case $1 in
-    # Debian splits this module of Python's off.
-    venv) python3 -c 'import ensurepip' 2>/dev/null ;;
+    python3-venv) python3 -c 'import ensurepip' 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
@@ -26,7 +24,7 @@ is_there() {
 missing=()
 for tool in "$@"; do
   package=$(package_of "$tool")
-  is_there "$tool" || missing+=($package)
+  is_there "$tool" || missing+=("$package")
 done
 
 if ((${#missing[@]})); then

@@ -16,7 +16,7 @@ export class GcsObjects {
     const names = []
     let pageToken = ''
     do {
-      const page = await this.#ask(`${this.#base}?${new URLSearchParams({ prefix: `${this.#prefix}/`, pageToken })}`)
+      const page = await this.#ask(`${this.#base}?${new URLSearchParams({ prefix: `${this.#prefix}/objects/`, pageToken })}`)
       const { items, nextPageToken } = await page.json()
       names.push(...(items ?? []).map(({ name }) => name))
       pageToken = nextPageToken ?? ''

@@ -15,7 +15,7 @@ export class S3Objects {
   }
 
   async list() {
-    const pages = paginateListObjectsV2({ client: this.#client }, { Bucket: this.#bucket, Prefix: `${this.#prefix}/` })
+    const pages = paginateListObjectsV2({ client: this.#client }, { Bucket: this.#bucket, Prefix: `${this.#prefix}/objects/` })
     const names = []
     for await (const { Contents } of pages) names.push(...(Contents ?? []).map(({ Key }) => Key))
     return names

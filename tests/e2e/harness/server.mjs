@@ -84,6 +84,9 @@ class OwnServer {
       error.message += `\n${this.log().slice(logged)}`
       throw error
     }
+    // A setting that does nothing would let every combination pass.
+    const embedded = existsSync(path.join(this.dataDir, 'larder.db'))
+    if (embedded !== (this.database === 'sqlite')) throw new Error(`the index is not in ${this.database}`)
     this.url = line[1]
     this.#listen = line[2]
   }

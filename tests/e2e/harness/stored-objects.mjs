@@ -45,11 +45,18 @@ export async function objectsOfEntry(server, store) {
   return fresh
 }
 
+/** The largest of the objects: that with the content, where others tell of it. */
+export async function largest(server, names) {
+  const objects = storedObjects(server)
+  const sizes = await Promise.all(names.map((name) => objects.size(name)))
+  return names[sizes.indexOf(Math.max(...sizes))]
+}
+
 // Damages: each takes the server and the names of one entry's objects.
 export const wipe = (server, names) => storedObjects(server).remove(names)
-export const wipeOne = (server, names) => storedObjects(server).remove([names[Math.floor(names.length / 2)]])
-export const cutToNothing = (server, names) => storedObjects(server).cut(names.at(-1), 0)
+export const wipeOne = async (server, names) => storedObjects(server).remove([await largest(server, names)])
+export const cutToNothing = async (server, names) => storedObjects(server).cut(await largest(server, names), 0)
 export async function cutInHalf(server, names) {
-  const objects = storedObjects(server)
-  await objects.cut(names.at(-1), Math.floor((await objects.size(names.at(-1))) / 2))
+  const [objects, name] = [storedObjects(server), await largest(server, names)]
+  await objects.cut(name, Math.floor((await objects.size(name)) / 2))
 }

