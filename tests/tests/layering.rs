@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A crate or module, and the folders of the host in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("wasmtime", &["engine", "interfaces"]),
     ("rusqlite", &["index/sqlite"]),
     ("refinery", &["index/sqlite"]),
