@@ -270,7 +270,8 @@ pub(crate) async fn bodies_under_way_at_the_commit_do_not_count(fixture: impl Fi
             tokio::task::yield_now().await;
         }
         let stored = storage.commit(&upload, &ids(["a"])).await.unwrap();
-        go.send(()).unwrap();
+        // Nobody waits for it where the driver noticed before the end of the body.
+        _ = go.send(());
         stored
     };
     let (late, stored) = future::join(put, commit).await;
@@ -291,7 +292,8 @@ pub(crate) async fn bodies_under_way_at_the_discard_are_not_lost_in_silence(fixt
             tokio::task::yield_now().await;
         }
         storage.discard(&upload).await.unwrap();
-        go.send(()).unwrap();
+        // Nobody waits for it where the driver noticed before the end of the body.
+        _ = go.send(());
     };
     let (late, ()) = future::join(put, discard).await;
     let commit = storage.commit(&upload, &ids(["late"])).await;

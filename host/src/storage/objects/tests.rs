@@ -16,30 +16,26 @@ use crate::storage::{BlockId, Storage, UploadName, bucket::Bucket, conformance};
 
 /// As in production: most of the suite's blocks are smaller than a part.
 mod with_real_sizes {
-    use super::{ObjectSettings, connect, fixture::ObjectFixture, memory::MemoryBucket, sizes};
+    use super::{ObjectSettings, fixture::ObjectFixture, memory::MemoryBucket, sizes};
 
-    crate::storage::conformance::storage_conformance!({
-        let bucket = MemoryBucket::new(sizes::MIN_PART_BYTES, 10_000);
-        ObjectFixture::new(ObjectSettings::new(64 << 20), move || connect(bucket.clone())).await
-    });
+    crate::storage::conformance::storage_conformance!(ObjectFixture::new(
+        MemoryBucket::new(sizes::MIN_PART_BYTES, 10_000),
+        ObjectSettings::new(64 << 20),
+    ));
 }
 
 /// Parts so small, and so few of them, that the suite's blocks become parts of several multiparts.
 mod with_small_parts {
-    use super::{connect, fixture::ObjectFixture, memory::MemoryBucket, small};
+    use super::{fixture::ObjectFixture, memory::MemoryBucket, small};
 
-    crate::storage::conformance::storage_conformance!({
-        let bucket = MemoryBucket::with_pages(10_000, 40, 37);
-        ObjectFixture::new(small(), move || connect(bucket.clone())).await
-    });
+    crate::storage::conformance::storage_conformance!(ObjectFixture::new(
+        MemoryBucket::with_pages(10_000, 40, 37),
+        small(),
+    ));
 }
 
 /// The smallest part of the buckets here.
 const MIN: u64 = 10_000;
-
-async fn connect(bucket: Arc<MemoryBucket>) -> Arc<dyn Bucket> {
-    bucket
-}
 
 fn bucket() -> Arc<MemoryBucket> {
     MemoryBucket::new(MIN, 10_000)

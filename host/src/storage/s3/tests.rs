@@ -43,7 +43,7 @@ async fn fixture() -> Option<ObjectFixture> {
         let server = server.clone();
         async move { connect(&server).await.unwrap() }
     };
-    Some(ObjectFixture::new(settings, connect).await)
+    Some(ObjectFixture::connecting(settings, connect).await)
 }
 
 mod conformance {

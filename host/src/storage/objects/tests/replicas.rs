@@ -143,7 +143,7 @@ async fn multiparts_that_nothing_else_tells_of_are_listed_and_discarded() {
             break;
         }
     }
-    assert_eq!(listed, [upload.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&upload));
     storage.discard(&upload).await.unwrap();
     assert_eq!(bucket.open_multiparts(), 0);
     put.abort();

@@ -1,4 +1,5 @@
 //! The whole way of large and of many blocks.
+#![allow(clippy::print_stderr, reason = "figures, for `--nocapture`")]
 
 use std::time::Instant;
 
