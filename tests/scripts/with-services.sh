@@ -35,15 +35,16 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# A free port below the range that the kernel hands out itself, and below 55536 (one server takes its port + 10000, too).
+# A port that is free, with the seven behind it (one server takes them, too), below the range that the kernel hands out itself.
 free_port() {
-  local port
+  local port at
   for _ in {1..200}; do
-    port=$((20000 + RANDOM % 12000))
-    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && ! (exec 3<>"/dev/tcp/127.0.0.1/$((port + 10000))") 2>/dev/null; then
-      echo "$port"
-      return
-    fi
+    port=$((20000 + RANDOM % 1500 * 8))
+    for at in {0..7}; do
+      if (exec 3<>"/dev/tcp/127.0.0.1/$((port + at))") 2>/dev/null; then continue 2; fi
+    done
+    echo "$port"
+    return
   done
   echo "no free port" >&2
   return 1

@@ -35,11 +35,12 @@ cat >"$dir/s3.json" <<JSON
  "actions":["Admin","Read","List","Tagging","Write"]}]}
 JSON
 
-# Each of its ports has another one for gRPC at + 10000. Those beside the S3 port are free with it, mostly.
+# Each of its ports has another one for gRPC, at + 10000 where it is not told: in the range that the kernel hands out itself.
 "$weed" -logtostderr=true server -dir="$dir/data" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
   -master.port=$((port + 1)) -volume.port=$((port + 2)) -filer.port=$((port + 3)) \
   -master.telemetry=false -master.volumeSizeLimitMB=1024 -volume.max=100 \
   -filer -s3 -s3.port="$port" -s3.port.iceberg=0 -s3.port.lance=0 -s3.config="$dir/s3.json" \
+  -s3.port.grpc=$((port + 4)) -master.port.grpc=$((port + 5)) -volume.port.grpc=$((port + 6)) -filer.port.grpc=$((port + 7)) \
   >"$dir/weed.log" 2>&1 &
 pid=$!
 echo "$pid" >"$dir/pids"

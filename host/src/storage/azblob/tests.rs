@@ -72,7 +72,7 @@ mod storage_on_it {
             let bucket = Arc::new(AzblobBucket::connect(server.clone()).unwrap()) as Arc<dyn Bucket>;
             async move { bucket }
         };
-        Some(ObjectFixture::new(settings, connect).await)
+        Some(ObjectFixture::connecting(settings, connect).await)
     }
 
     crate::storage::conformance::storage_conformance!(match fixture().await {

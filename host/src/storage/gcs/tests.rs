@@ -78,7 +78,7 @@ mod storage_on_it {
             let server = server.clone();
             async move { Arc::new(GcsBucket::connect(server).await.unwrap()) as Arc<dyn Bucket> }
         };
-        Some(ObjectFixture::new(settings, connect).await)
+        Some(ObjectFixture::connecting(settings, connect).await)
     }
 
     crate::storage::conformance::storage_conformance!(match fixture().await {
