@@ -67,7 +67,7 @@ impl TestServer {
         Self { larder: Some(larder), data, base, client }
     }
 
-    /// Starts a server with the component that misbehaves.
+    /// Starts a server with the component that misbehaves. Without sweeps: it would have all uploads abandoned.
     pub async fn start_hostile() -> Self {
         let data = TempDir::new().expect("a temporary directory");
         let policy = data.path().join("hostile.wasm");
@@ -75,7 +75,9 @@ impl TestServer {
         let policy = policy.to_str().expect("a path in UTF-8").to_owned();
         let file = format!("{QUICK_STOP}[policy]\ndeadline_ms = 200\nmemory_bytes = 67108864\n");
         std::fs::write(data.path().join(CONFIG_FILE), file).expect("the configuration is written");
-        Self::start_on(data, &[("LARDER_POLICY", policy.as_str()), ("LARDER_THREADS", "1")]).await
+        let variables =
+            [("LARDER_POLICY", policy.as_str()), ("LARDER_THREADS", "1"), ("DISABLE_CLEANUP_JOBS", "true")];
+        Self::start_on(data, &variables).await
     }
 
     /// Stops the server and hands its data over.
