@@ -13,7 +13,7 @@ pub(crate) fn service(variable: &str) -> Option<String> {
     }
     assert!(std::env::var_os("CI").is_none(), "{variable} is not set: under CI every server must be there");
     TOLD.call_once(|| {
-        eprintln!("{variable} is not set: tests against its server are skipped (see `make unit`)")
+        eprintln!("{variable} is not set: tests against its server are skipped (see `make unit`)");
     });
     None
 }

@@ -20,11 +20,14 @@ use crate::{
 /// Few connections, so that callers wait for each other, and time enough for a busy machine.
 pub(super) const BOUNDS: Bounds = Bounds { connections: 6, call: Duration::from_secs(60) };
 
+/// Opens an index on a database.
+type Open = fn(&str, Bounds) -> Result<Arc<dyn Index>, IndexError>;
+
 /// A database of a test's own.
 pub(super) struct Database {
     pub(super) url: String,
     /// Opens an index on it.
-    pub(super) open: fn(&str, Bounds) -> Result<Arc<dyn Index>, IndexError>,
+    pub(super) open: Open,
     /// Runs statements on it.
     pub(super) execute: fn(&str, String),
     /// Inserts entries: into which place, how many, and how the keys of the older half and of the newer one begin.

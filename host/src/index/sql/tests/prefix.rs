@@ -1,4 +1,5 @@
 //! Prefixes whose entries are not where one looks first.
+#![allow(clippy::print_stderr, reason = "it measures, too")]
 
 use std::time::{Duration, Instant};
 
