@@ -28,7 +28,7 @@ pub struct Schedule {
 pub struct Sweeps {
     /// Abandoned uploads: each holds a slot and takes space.
     pub uploads: Duration,
-    /// Everything: each entry and each object is looked at. The first time is [`FIRST_FULL_SWEEP`] after the start, so that a
+    /// Everything: each entry and each object is looked at. The first time is ten minutes after the start, so that a
     /// server that is restarted every day does it, too.
     pub everything: Duration,
 }
