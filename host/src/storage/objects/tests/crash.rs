@@ -157,6 +157,16 @@ async fn requests_that_a_client_repeats_by_itself_are_harmless() {
 }
 
 #[tokio::test]
+async fn a_whole_object_is_stored_where_a_client_repeats_its_completion() {
+    let (bucket, faults) = (bucket(), Faults::none());
+    faults.add("complete", 0, 1, Fault::Repeat);
+    let storage = open(Arc::new(FaultyBucket { inner: bucket, faults: faults.clone() }), &patient());
+    let stored = storage.put(&new_upload(), whole(&pattern(100_000, 1))).await.unwrap();
+    assert!(faults.take_calls().contains(&"complete"));
+    assert_content(&storage, &stored.object, &pattern(100_000, 1)).await;
+}
+
+#[tokio::test]
 async fn a_removal_that_ends_half_way_leaves_what_is_listed() {
     for requests in 0..10 {
         let bucket = bucket();
