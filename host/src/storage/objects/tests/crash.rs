@@ -167,6 +167,28 @@ async fn a_whole_object_is_stored_where_a_client_repeats_its_completion() {
 }
 
 #[tokio::test]
+async fn a_bucket_that_is_gone_is_not_taken_for_objects_that_are() {
+    let (bucket, faults) = (bucket(), Faults::none());
+    let storage = open(Arc::new(FaultyBucket { inner: bucket, faults: faults.clone() }), &patient());
+    let (plain, segmented) = (Upload::new(true), Upload::new(false));
+    for stored in [plain.run(&storage).await.unwrap(), segmented.run(&storage).await.unwrap()] {
+        for call in ["head", "read"] {
+            faults.add(call, 0, usize::MAX, Fault::Miss);
+        }
+        let gone = storage.stat(&stored.object).await;
+        assert!(matches!(gone, Err(StorageError::NotFound)), "{gone:?}");
+        faults.add("list", 0, usize::MAX, Fault::Miss);
+        for result in [
+            storage.stat(&stored.object).await.map(drop),
+            storage.presign(&stored.object, stored.size_bytes, Duration::from_secs(1)).await.map(drop),
+        ] {
+            assert!(matches!(result, Err(StorageError::Unavailable { .. })), "{result:?}");
+        }
+        faults.clear();
+    }
+}
+
+#[tokio::test]
 async fn a_removal_that_ends_half_way_leaves_what_is_listed() {
     for requests in 0..10 {
         let bucket = bucket();
