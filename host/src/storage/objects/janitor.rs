@@ -97,11 +97,12 @@ async fn write_down(
     session.spill(shared).await
 }
 
-/// Writes down what all sessions have in memory only.
+/// Writes down what all sessions have in memory only. One that fails does not keep the others from it.
 pub(super) async fn settle_all(shared: &Arc<Shared>) -> Result<(), StorageError> {
+    let mut settled = Ok(());
     for session in shared.uploads.sessions() {
         let _settling = session.settling.lock().await;
-        write_down(shared, &session, false).await?;
+        settled = settled.and(write_down(shared, &session, false).await);
     }
-    Ok(())
+    settled
 }

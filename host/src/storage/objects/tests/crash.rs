@@ -189,6 +189,25 @@ async fn a_bucket_that_is_gone_is_not_taken_for_objects_that_are() {
 }
 
 #[tokio::test]
+async fn settling_goes_on_behind_an_upload_that_fails() {
+    let (bucket, faults) = (bucket(), Faults::none());
+    let uploads = [new_upload(), new_upload(), new_upload()];
+    let stopping = open(Arc::new(FaultyBucket { inner: bucket.clone(), faults: faults.clone() }), &patient());
+    for upload in &uploads {
+        stopping.put_block(upload, &ids(["a"])[0], whole(b"small")).await.unwrap();
+    }
+    faults.add("put", 0, 1, Fault::Fail);
+    assert!(stopping.settle().await.is_err());
+    drop(stopping);
+    let storage = storage(&bucket);
+    let mut kept = 0;
+    for upload in &uploads {
+        kept += usize::from(storage.commit(upload, &ids(["a"])).await.is_ok());
+    }
+    assert_eq!(kept, 2);
+}
+
+#[tokio::test]
 async fn a_removal_that_ends_half_way_leaves_what_is_listed() {
     for requests in 0..10 {
         let bucket = bucket();
