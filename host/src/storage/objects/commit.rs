@@ -89,13 +89,7 @@ impl Commit {
             upload.set_phase(Phase::Unread);
             session = None;
         }
-        if let Some(session) = &session {
-            let sealed = session.sealed();
-            let sends: Vec<_> = sealed.iter().map(|sealed| session.send(&self.shared, sealed)).collect();
-            future::try_join_all(sends).await?;
-        }
-        let (blocks, additions) = self.gather(session.as_ref(), listing).await?;
-        let planned = match self.plan(session.as_ref(), &blocks, &additions).await {
+        let planned = match self.prepare(session.as_ref(), listing).await {
             Ok(planned) => planned,
             // Another process may have decided in the meantime, and completed the multipart that was to be added to.
             Err(error) => {
@@ -119,6 +113,21 @@ impl Commit {
             self.shared.bucket.remove(&[base.data()]).await?;
         }
         self.follow(&theirs, false).await
+    }
+
+    /// Step 1, and the plan.
+    async fn prepare(
+        &self,
+        session: Option<&Arc<Session>>,
+        listing: Listing,
+    ) -> Result<Planned, StorageError> {
+        if let Some(session) = session {
+            let sealed = session.sealed();
+            let sends: Vec<_> = sealed.iter().map(|sealed| session.send(&self.shared, sealed)).collect();
+            future::try_join_all(sends).await?;
+        }
+        let (blocks, additions) = self.gather(session, listing).await?;
+        self.plan(session, &blocks, &additions).await
     }
 
     /// Finds the blocks of the list, and those that are in no part yet.

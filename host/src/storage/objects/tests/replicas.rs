@@ -94,6 +94,21 @@ async fn memory_of_an_upload_that_another_process_ended_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_commit_that_is_overtaken_while_it_sends_returns_the_object_of_the_other() {
+    let (bucket, faults) = (bucket(), Faults::none());
+    let upload = new_upload();
+    let one = with_unsent_blocks(&faults, &bucket, &upload).await;
+    faults.add("put_part", 0, 1, Fault::Delay(Duration::from_secs(1)));
+    let name = upload.clone();
+    let overtaken = tokio::spawn(async move { one.commit(&name, &ids(["a"])).await });
+    while !faults.take_calls().contains(&"put_part") {
+        tokio::task::yield_now().await;
+    }
+    let first = storage(&bucket).commit(&upload, &ids(["a"])).await.unwrap();
+    assert_eq!(overtaken.await.unwrap().unwrap(), first);
+}
+
+#[tokio::test]
 async fn commits_of_several_processes_at_once_return_one_object() {
     for _ in 0..10 {
         let bucket = bucket();
