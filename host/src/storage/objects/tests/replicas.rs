@@ -50,6 +50,19 @@ async fn small_blocks_in_the_memory_of_another_process_are_waited_for() {
     commits_to(&other, &upload, &ids(["a", "b", "c"]), &expected).await;
 }
 
+#[tokio::test]
+async fn a_listing_has_the_small_blocks_of_other_processes() {
+    let bucket = bucket();
+    let (one, other) = (storage(&bucket), storage(&bucket));
+    let upload = new_upload();
+    put(&one, &upload, &id("a"), b"one").await;
+    // One that took no block itself, and one that did.
+    assert_eq!(other.blocks(&upload).await.unwrap().len(), 1);
+    put(&other, &upload, &id("b"), b"other").await;
+    put(&one, &upload, &id("c"), b"last").await;
+    assert_eq!(other.blocks(&upload).await.unwrap().len(), 3);
+}
+
 /// A process that has blocks for which a part could not be sent yet, in a multipart that has block `a` already.
 async fn with_unsent_blocks(
     faults: &Arc<Faults>,
