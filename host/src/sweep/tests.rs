@@ -20,7 +20,12 @@ use crate::{
     net::{Fetch, HttpFetch, client_config},
     recency::Recency,
     services::{PolicySettings, Services},
-    storage::{BlockId, Source, budget::Budget, fs::FsStorage},
+    storage::{
+        BlockId, Source,
+        budget::Budget,
+        faulty::{Fault, Faults, FaultyStorage},
+        fs::FsStorage,
+    },
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -234,6 +239,26 @@ async fn orphans_go_after_the_grace_period_and_what_is_referred_to_stays() {
         assert_eq!(old, Report { orphans: 2, ..Report::default() });
         assert_eq!((fixture.objects().len(), fixture.staged().len()), (2, 0));
         assert!(fixture.services.storage.stat(&kept.object).await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_orphan_that_cannot_be_removed_does_not_keep_the_others() {
+    with_fixture(async |fixture| {
+        for number in 0..3 {
+            let forgotten = fixture.upload(&format!("forgotten {number}"), NOW_MS).await;
+            fixture.services.storage.put(&forgotten.name, source()).await.unwrap();
+            fixture.services.index.abandon(forgotten.id).await.unwrap();
+        }
+        let faults = Faults::none();
+        let storage = FaultyStorage { inner: fixture.services.storage.clone(), faults: faults.clone() };
+        let services = Services { storage: Arc::new(storage), ..(*fixture.services).clone() }.for_thread();
+        let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
+        faults.add("remove", 0, 1, Fault::Fail);
+        assert_eq!(sweeper.sweep_once(FAR_FUTURE_MS).await.unwrap().orphans, 2);
+        assert_eq!(sweeper.sweep_once(FAR_FUTURE_MS).await.unwrap().orphans, 1);
+        assert!(fixture.objects().is_empty());
     })
     .await;
 }

@@ -38,6 +38,10 @@ use crate::storage::{BlockId, MAX_BLOCKS, ObjectName, StorageError, Stored, Uplo
 /// How often the bucket is asked for blocks that another process still has in memory.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
+/// For how many times the time after which blocks in memory are written down a listing waits for those of other processes:
+/// these notice a quarter of it late, and then have to write.
+const SPILLS_WAITED: u32 = 2;
+
 /// How often it is looked for an object that another process may be completing.
 const LOOKS: usize = 5;
 
@@ -89,13 +93,7 @@ impl Commit {
             upload.set_phase(Phase::Unread);
             session = None;
         }
-        if let Some(session) = &session {
-            let sealed = session.sealed();
-            let sends: Vec<_> = sealed.iter().map(|sealed| session.send(&self.shared, sealed)).collect();
-            future::try_join_all(sends).await?;
-        }
-        let (blocks, additions) = self.gather(session.as_ref(), listing).await?;
-        let planned = match self.plan(session.as_ref(), &blocks, &additions).await {
+        let planned = match self.prepare(session.as_ref(), listing).await {
             Ok(planned) => planned,
             // Another process may have decided in the meantime, and completed the multipart that was to be added to.
             Err(error) => {
@@ -119,6 +117,21 @@ impl Commit {
             self.shared.bucket.remove(&[base.data()]).await?;
         }
         self.follow(&theirs, false).await
+    }
+
+    /// Step 1, and the plan.
+    async fn prepare(
+        &self,
+        session: Option<&Arc<Session>>,
+        listing: Listing,
+    ) -> Result<Planned, StorageError> {
+        if let Some(session) = session {
+            let sealed = session.sealed();
+            let sends: Vec<_> = sealed.iter().map(|sealed| session.send(&self.shared, sealed)).collect();
+            future::try_join_all(sends).await?;
+        }
+        let (blocks, additions) = self.gather(session, listing).await?;
+        self.plan(session, &blocks, &additions).await
     }
 
     /// Finds the blocks of the list, and those that are in no part yet.
@@ -310,12 +323,21 @@ impl Place {
 }
 
 /// Returns the complete blocks of an upload, also of one that was committed, with their lengths.
+///
+/// Where other processes took blocks in, it waits until they have written down what they had in memory only: nobody could
+/// tell that it is missing.
 pub(super) async fn blocks(
     shared: &Shared,
     name: &UploadName,
 ) -> Result<HashMap<BlockId, u64>, StorageError> {
-    let listing = journal::list(shared, name).await?;
-    let session = shared.uploads.get(name).session().filter(|own| listing.sessions.contains(&own.name));
+    let mut listing = journal::list(shared, name).await?;
+    let own = shared.uploads.get(name).session();
+    let is_other = |session: &String| own.as_ref().is_none_or(|own| own.name != *session);
+    if !listing.is_planned && listing.sessions.iter().any(is_other) {
+        sleep(shared.spill_after * SPILLS_WAITED).await;
+        listing = journal::list(shared, name).await?;
+    }
+    let session = own.filter(|own| listing.sessions.contains(&own.name));
     let mut blocks = listing.blocks(shared, session.as_ref().map(|session| session.name.as_str())).await?;
     if let Some(session) = session {
         for (id, own) in &session.staging.lock().blocks {

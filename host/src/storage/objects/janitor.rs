@@ -8,7 +8,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
-use super::{Shared, session::Session};
+use super::{Shared, journal, session::Session, uploads::Phase};
 use crate::storage::StorageError;
 
 /// Tails written down at once.
@@ -74,13 +74,42 @@ async fn settle(shared: &Arc<Shared>, session: &Arc<Session>, give_up_memory: bo
     if session.is_discarded() {
         return;
     }
-    if let Err(error) = write_down(shared, session, give_up_memory).await {
+    if let Err(error) = write_down_or_end(shared, session, give_up_memory).await {
         tracing::warn!(%error, source = error.detail(), "staged blocks could not be written down yet");
         return;
     }
     if give_up_memory {
         session.release_spilled();
     }
+}
+
+/// Writes down what a session has, or ends it where its upload was committed or discarded by another process: then what it
+/// has in memory can never be sent, and nobody wants it.
+async fn write_down_or_end(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    give_up_memory: bool,
+) -> Result<(), StorageError> {
+    match write_down(shared, session, give_up_memory).await {
+        Err(StorageError::NotFound) if is_over(shared, session).await? => {
+            session.end();
+            let upload = shared.uploads.get(&session.upload);
+            // Who holds the gate is about to find out for himself.
+            if let Ok(_gate) = upload.gate.try_write()
+                && upload.is_current(session)
+            {
+                upload.set_phase(Phase::Discarded);
+                shared.uploads.forget(&session.upload, &upload);
+            }
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+async fn is_over(shared: &Shared, session: &Session) -> Result<bool, StorageError> {
+    let listing = journal::list(shared, &session.upload).await?;
+    Ok(listing.is_planned || !listing.sessions.contains(&session.name))
 }
 
 async fn write_down(
@@ -97,11 +126,12 @@ async fn write_down(
     session.spill(shared).await
 }
 
-/// Writes down what all sessions have in memory only.
+/// Writes down what all sessions have in memory only. One that fails does not keep the others from it.
 pub(super) async fn settle_all(shared: &Arc<Shared>) -> Result<(), StorageError> {
+    let mut settled = Ok(());
     for session in shared.uploads.sessions() {
         let _settling = session.settling.lock().await;
-        write_down(shared, &session, false).await?;
+        settled = settled.and(write_down_or_end(shared, &session, false).await);
     }
-    Ok(())
+    settled
 }

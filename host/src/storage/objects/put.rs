@@ -56,7 +56,11 @@ async fn in_parts(shared: &Arc<Shared>, base: &Base, mut cutter: Cutter<'_>) -> 
     let mut multipart =
         Multipart { shared, key, id, tasks: VecDeque::new(), parts: Vec::new(), is_settled: false };
     let length = multipart.send_all(&mut cutter).await?;
-    shared.bucket.complete(&multipart.key, &multipart.id, &multipart.parts).await?;
+    match shared.bucket.complete(&multipart.key, &multipart.id, &multipart.parts).await {
+        // A client that lost the answer asks again, and the multipart is no more: the key is nobody else's.
+        Err(StorageError::NotFound) if shared.bucket.head(&multipart.key).await? == length => {}
+        completed => completed?,
+    }
     multipart.is_settled = true;
     Ok(length)
 }

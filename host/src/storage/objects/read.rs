@@ -24,9 +24,26 @@ const WINDOW_BYTES: u64 = 1 << 20;
 
 type Chunks = BoxStream<'static, Result<Bytes, StorageError>>;
 
-/// Returns an object's size.
+/// Returns an object's size. It is gone only where the bucket is not: entries are given up for that.
 pub(super) async fn stat(shared: &Shared, object: &ObjectName) -> Result<u64, StorageError> {
-    match Named::parse(object).ok_or(StorageError::NotFound)? {
+    let named = Named::parse(object).ok_or(StorageError::NotFound)?;
+    let (Named::Plain(base) | Named::Segmented(base)) = &named;
+    let key = base.data();
+    match size(shared, named).await {
+        // To a question about an object some services answer the same where there is no bucket; a list they refuse.
+        Err(StorageError::NotFound) => match shared.bucket.list(&key, None).await {
+            Ok(_) => Err(StorageError::NotFound),
+            Err(StorageError::NotFound) => {
+                Err(StorageError::unavailable("look for an object", "the bucket is not there"))
+            }
+            Err(error) => Err(error),
+        },
+        result => result,
+    }
+}
+
+async fn size(shared: &Shared, named: Named) -> Result<u64, StorageError> {
+    match named {
         Named::Plain(base) => shared.bucket.head(&base.data()).await,
         Named::Segmented(base) => {
             let manifest = Manifest::read(shared, &base).await?;

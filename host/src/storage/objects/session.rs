@@ -110,6 +110,15 @@ impl Session {
         drop(self.settling.lock().await);
     }
 
+    /// Ends what another process committed or discarded: gives up the memory, and takes back what is still written down.
+    pub(super) fn end(&self) {
+        self.is_discarded.store(true, Relaxed);
+        let mut staging = self.staging.lock();
+        staging.tail.clear();
+        staging.tail_bytes = 0;
+        staging.sealed.clear();
+    }
+
     pub(super) fn is_discarded(&self) -> bool {
         self.is_discarded.load(Relaxed)
     }

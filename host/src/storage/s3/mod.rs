@@ -100,7 +100,11 @@ impl Bucket for S3Bucket {
 
     async fn check(&self) -> Result<(), StorageError> {
         let answer = self.client.head_bucket().bucket(&self.bucket).send().await;
-        answer.map(drop).map_err(|error| errors::unusable(&self.bucket, &error))
+        answer.map_err(|error| errors::unusable(&self.bucket, &error))?;
+        // Reading alone is not enough: a key that may not write would fail only at the first save.
+        let probe = format!("_check/{}", uuid::Uuid::new_v4().simple());
+        self.put(&probe, vec![Bytes::from_static(b"larder")]).await?;
+        self.remove(&[probe]).await
     }
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {

@@ -157,6 +157,57 @@ async fn requests_that_a_client_repeats_by_itself_are_harmless() {
 }
 
 #[tokio::test]
+async fn a_whole_object_is_stored_where_a_client_repeats_its_completion() {
+    let (bucket, faults) = (bucket(), Faults::none());
+    faults.add("complete", 0, 1, Fault::Repeat);
+    let storage = open(Arc::new(FaultyBucket { inner: bucket, faults: faults.clone() }), &patient());
+    let stored = storage.put(&new_upload(), whole(&pattern(100_000, 1))).await.unwrap();
+    assert!(faults.take_calls().contains(&"complete"));
+    assert_content(&storage, &stored.object, &pattern(100_000, 1)).await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_gone_is_not_taken_for_objects_that_are() {
+    let (bucket, faults) = (bucket(), Faults::none());
+    let storage = open(Arc::new(FaultyBucket { inner: bucket, faults: faults.clone() }), &patient());
+    let (plain, segmented) = (Upload::new(true), Upload::new(false));
+    for stored in [plain.run(&storage).await.unwrap(), segmented.run(&storage).await.unwrap()] {
+        for call in ["head", "read"] {
+            faults.add(call, 0, usize::MAX, Fault::Miss);
+        }
+        let gone = storage.stat(&stored.object).await;
+        assert!(matches!(gone, Err(StorageError::NotFound)), "{gone:?}");
+        faults.add("list", 0, usize::MAX, Fault::Miss);
+        for result in [
+            storage.stat(&stored.object).await.map(drop),
+            storage.presign(&stored.object, stored.size_bytes, Duration::from_secs(1)).await.map(drop),
+        ] {
+            assert!(matches!(result, Err(StorageError::Unavailable { .. })), "{result:?}");
+        }
+        faults.clear();
+    }
+}
+
+#[tokio::test]
+async fn settling_goes_on_behind_an_upload_that_fails() {
+    let (bucket, faults) = (bucket(), Faults::none());
+    let uploads = [new_upload(), new_upload(), new_upload()];
+    let stopping = open(Arc::new(FaultyBucket { inner: bucket.clone(), faults: faults.clone() }), &patient());
+    for upload in &uploads {
+        stopping.put_block(upload, &ids(["a"])[0], whole(b"small")).await.unwrap();
+    }
+    faults.add("put", 0, 1, Fault::Fail);
+    assert!(stopping.settle().await.is_err());
+    drop(stopping);
+    let storage = storage(&bucket);
+    let mut kept = 0;
+    for upload in &uploads {
+        kept += usize::from(storage.commit(upload, &ids(["a"])).await.is_ok());
+    }
+    assert_eq!(kept, 2);
+}
+
+#[tokio::test]
 async fn a_removal_that_ends_half_way_leaves_what_is_listed() {
     for requests in 0..10 {
         let bucket = bucket();

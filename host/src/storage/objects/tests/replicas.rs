@@ -1,11 +1,15 @@
 //! Several processes on one bucket, and processes that end.
 
+use std::{sync::Arc, time::Duration};
+
 use futures_util::future;
 
-use super::{bucket, commits_to, open, patient, put, small, storage, toolkit_id};
+use super::{MemoryBucket, bucket, commits_to, open, patient, put, small, storage, toolkit_id};
 use crate::storage::{
-    BlockId, Storage,
+    BlockId, Storage, UploadName,
     conformance::{assert_content, assert_invalid, id, ids, new_upload, pattern, whole},
+    faulty::{Fault, Faults, FaultyBucket},
+    objects::ObjectStorage,
 };
 
 #[tokio::test]
@@ -44,6 +48,77 @@ async fn small_blocks_in_the_memory_of_another_process_are_waited_for() {
     put(&one, &upload, &id("c"), &pattern(50_000, 1)).await;
     let expected = [b"one".to_vec(), b"other".to_vec(), pattern(50_000, 1)].concat();
     commits_to(&other, &upload, &ids(["a", "b", "c"]), &expected).await;
+}
+
+#[tokio::test]
+async fn a_listing_has_the_small_blocks_of_other_processes() {
+    let bucket = bucket();
+    let (one, other) = (storage(&bucket), storage(&bucket));
+    let upload = new_upload();
+    put(&one, &upload, &id("a"), b"one").await;
+    // One that took no block itself, and one that did.
+    assert_eq!(other.blocks(&upload).await.unwrap().len(), 1);
+    put(&other, &upload, &id("b"), b"other").await;
+    put(&one, &upload, &id("c"), b"last").await;
+    assert_eq!(other.blocks(&upload).await.unwrap().len(), 3);
+}
+
+/// A process that has blocks for which a part could not be sent yet, in a multipart that has block `a` already.
+async fn with_unsent_blocks(
+    faults: &Arc<Faults>,
+    bucket: &Arc<MemoryBucket>,
+    upload: &UploadName,
+) -> ObjectStorage {
+    let faulty = FaultyBucket { inner: bucket.clone(), faults: faults.clone() };
+    let storage = open(Arc::new(faulty), &patient());
+    put(&storage, upload, &id("a"), &pattern(30_000, 1)).await;
+    faults.take_calls();
+    faults.add("put_part", 0, 1, Fault::Fail);
+    for small in ["w", "x", "y", "z"] {
+        put(&storage, upload, &id(small), &pattern(4_000, 2)).await;
+    }
+    while !faults.take_calls().contains(&"put_part") {
+        tokio::task::yield_now().await;
+    }
+    storage
+}
+
+#[tokio::test]
+async fn memory_of_an_upload_that_another_process_ended_is_given_up() {
+    for is_committed in [false, true] {
+        let (bucket, faults) = (bucket(), Faults::none());
+        let upload = new_upload();
+        let one = with_unsent_blocks(&faults, &bucket, &upload).await;
+        let other = storage(&bucket);
+        if is_committed {
+            commits_to(&other, &upload, &ids(["a"]), &pattern(30_000, 1)).await;
+        } else {
+            other.discard(&upload).await.unwrap();
+        }
+        one.settle().await.unwrap();
+        assert_eq!(one.shared.room.held_bytes(), 0);
+        // What comes now is refused, or begins anew.
+        let again = one.put_block(&upload, &id("a"), whole(b"new")).await;
+        assert_eq!(again.is_err(), is_committed);
+        if !is_committed {
+            commits_to(&one, &upload, &ids(["a"]), b"new").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_is_overtaken_while_it_sends_returns_the_object_of_the_other() {
+    let (bucket, faults) = (bucket(), Faults::none());
+    let upload = new_upload();
+    let one = with_unsent_blocks(&faults, &bucket, &upload).await;
+    faults.add("put_part", 0, 1, Fault::Delay(Duration::from_secs(1)));
+    let name = upload.clone();
+    let overtaken = tokio::spawn(async move { one.commit(&name, &ids(["a"])).await });
+    while !faults.take_calls().contains(&"put_part") {
+        tokio::task::yield_now().await;
+    }
+    let first = storage(&bucket).commit(&upload, &ids(["a"])).await.unwrap();
+    assert_eq!(overtaken.await.unwrap().unwrap(), first);
 }
 
 #[tokio::test]

@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
 use super::{S3Settings, connect, proxy::Proxy, settings};
 use crate::storage::{
     Storage, StorageError,
@@ -27,6 +32,43 @@ async fn a_bucket_that_cannot_be_used_is_told_at_the_start() {
     let nobody = S3Settings { endpoint: Some("http://127.0.0.1:1".to_owned()), ..settings };
     let told = check(&nobody).await;
     assert!(told.contains("cannot be reached"), "{told}");
+}
+
+/// Answers requests as a service does for a key that may read, and nothing else.
+async fn serve_for_reading(listener: TcpListener) {
+    loop {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        let is_whole = |request: &[u8]| {
+            request.starts_with(b"HEAD ") && request.ends_with(b"\r\n\r\n") || request.ends_with(b"larder")
+        };
+        while !is_whole(&request) && connection.read_buf(&mut request).await.unwrap() > 0 {}
+        let answer = match request.starts_with(b"HEAD ") {
+            true => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            false => {
+                "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 63\r\nConnection: close\r\n\r\n\
+                 <Error><Code>AccessDenied</Code><Message>no</Message></Error>\r\n"
+            }
+        };
+        connection.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_may_not_be_written_to_is_told_at_the_start() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(serve_for_reading(listener));
+    let settings = S3Settings {
+        endpoint: Some(endpoint),
+        path_style: true,
+        access_key_id: Some("reader".to_owned()),
+        secret_access_key: Some("secret".to_owned()),
+        ..S3Settings::new("bucket")
+    };
+    let told = check(&settings).await;
+    assert!(told.contains("AccessDenied"), "{told}");
+    server.abort();
 }
 
 #[tokio::test]
