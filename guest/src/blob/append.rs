@@ -38,6 +38,10 @@ pub(super) async fn append<H: Host>(
 ) -> Result<Response<H>, BlobError> {
     check_announced_length(host, request)?;
     let upload = upload_named(host, name).await?;
+    // Its content stands. What is appended after it was created anew would not count, and nobody would notice.
+    if upload.attachment.is_some() {
+        return Err(BlobError::BadBody("the blob is sealed".to_owned()));
+    }
     let layout = layout(host, &upload).await?.map_err(unlike_a_blob)?;
     let start = layout.size_bytes;
     if let Some(expected) = request.header("x-ms-blob-condition-appendpos")

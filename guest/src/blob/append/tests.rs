@@ -79,6 +79,20 @@ fn an_empty_one_is_an_entry_once_it_is_sealed() {
 }
 
 #[test]
+fn a_sealed_one_takes_no_more_also_where_it_is_created_again() {
+    let (host, url) = created();
+    append(&host, &url, "old");
+    assert_eq!(seal(&host, &url).status, 200);
+    for _ in 0..2 {
+        let refused = append(&host, &url, "new");
+        assert_eq!((refused.status, refused.header("x-ms-error-code")), (400, "InvalidInput"));
+        assert_eq!(create(&host, &url).status, 201);
+    }
+    assert_eq!(finalize(&host, 3).status, 200);
+    assert_eq!(content(&host).as_deref(), Some("old"));
+}
+
+#[test]
 fn a_repeat_without_a_position_is_found_by_the_size_and_nothing_is_saved() {
     let (host, url) = created();
     append(&host, &url, "one");
