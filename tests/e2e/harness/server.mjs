@@ -21,10 +21,10 @@ export const cannotWipe =
 
 /**
  * Starts a server, or returns a handle to the one that runs already. `upstream` is where it forwards to; `environment` are
- * settings for the server on top of the suite's own.
+ * settings for the server on top of the suite's own; `backend` is what several servers share, who started them removes it.
  */
-export async function startServer({ upstream = 'http://127.0.0.1:9', environment = {} } = {}) {
-  const server = process.env.LARDER_TEST_URL ? new RunningServer() : new OwnServer(upstream, environment)
+export async function startServer({ upstream = 'http://127.0.0.1:9', environment = {}, backend = null } = {}) {
+  const server = process.env.LARDER_TEST_URL ? new RunningServer() : new OwnServer(upstream, environment, backend)
   try {
     await server.start()
   } catch (error) {
@@ -48,15 +48,18 @@ class RunningServer {
 class OwnServer {
   hasLog = true
   secret = SECRET
-  storage = STORAGE
-  database = DATABASE
   #listen = '127.0.0.1:0'
   #process = null
   #upstream
   #environment
   #lastLog = null
+  #ownsBackend
 
-  constructor(upstream, environment) {
+  constructor(upstream, environment, backend) {
+    this.#ownsBackend = !backend
+    this.backend = backend
+    this.storage = backend?.storage ?? STORAGE
+    this.database = backend?.database ?? DATABASE
     this.#upstream = upstream
     this.#environment = environment
     this.home = mkdtempSync(path.join(tmpdir(), 'larder-e2e-server-'))
@@ -97,7 +100,7 @@ class OwnServer {
     this.#lastLog = this.log()
     if (!process.env.LARDER_TEST_KEEP) {
       rmSync(this.home, { recursive: true, force: true })
-      await this.backend?.remove()
+      if (this.#ownsBackend) await this.backend?.remove()
     }
     return status
   }
