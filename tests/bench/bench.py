@@ -331,7 +331,10 @@ def stop_all(*servers):
 def row(what, larder, other, ratio, at_most=None, at_least=None):
     bound = f"≤ {at_most}" if at_most else f"≥ {at_least}" if at_least else ""
     holds = not (at_most and ratio > at_most or at_least and ratio < at_least)
-    return {"cells": [what, larder, other, "" if ratio is None else f"{ratio:.2f}", bound, "" if holds else "MISSED"], "holds": holds}
+    cells = [what, larder, other, "" if ratio is None else f"{ratio:.2f}", bound, "" if holds else "MISSED"]
+    # Seen at once, too: the measurements take minutes.
+    print("  ".join(cells).rstrip(), file=sys.stderr, flush=True)
+    return {"cells": cells, "holds": holds}
 
 
 def print_table(rows):
