@@ -44,10 +44,13 @@ e2e: build ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd openssl
 	tests/scripts/with-services.sh $(SERVICES) -- bash -c 'tests/scripts/e2e.sh && LARDER_TEST_MATRIX=1 tests/scripts/matrix.sh'
 
+# The storages' servers are started for the measurements that need them, which `--only` may leave out.
+BENCH_SERVERS = $(if $(findstring --only,$(ARGS)),$(if $(findstring drivers,$(ARGS))$(findstring s3-blocks,$(ARGS)),$(STORAGES)),$(STORAGES))
+STORAGES = tests/scripts/with-services.sh seaweedfs fake-gcs azurite --
 bench: dist ## Measure against a bare hyper server and against nginx (ARGS="…", see tests/bench/README.md)
 	@tests/scripts/need.sh python3 wrk nginx
 	cargo build $(CARGO_FLAGS) -p larder-bench-bare
-	python3 -B tests/bench/bench.py --larder $(TARGET_DIR)/dist/larder $(ARGS)
+	$(BENCH_SERVERS) python3 -B tests/bench/bench.py --larder $(TARGET_DIR)/dist/larder $(ARGS)
 
 toolchain: ## Install what the build needs and lacks
 	@tests/scripts/toolchain.sh

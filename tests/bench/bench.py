@@ -18,6 +18,7 @@ import threading
 from pathlib import Path
 
 from cache import SERVICE, VERSION, Cache, block_target, mint_token
+from drivers import measure_drivers, measure_s3_blocks, missing_services
 from processes import start_bare, start_larder, start_nginx
 from transfers import MIB, Connection, at_once, timed
 
@@ -60,9 +61,14 @@ def parse_options():
     parser.add_argument("--dir", type=Path, default=target / "bench", help="where data goes while it runs (6 GiB)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement")
     parser.add_argument("--seconds", type=int, default=4, help="length of each round of look-ups")
-    parser.add_argument("--only", nargs="+", choices=list(MEASUREMENTS), default=list(MEASUREMENTS))
+    parser.add_argument("--only", nargs="+", choices=list(MEASUREMENTS), help="default: all that the servers are there for")
     parser.add_argument("--strict", action="store_true", help="end with status 1 where a ratio misses its bound")
-    return parser.parse_args()
+    options = parser.parse_args()
+    missing = missing_services()
+    options.only = options.only or [name for name in MEASUREMENTS if not missing or name not in ON_STORAGES]
+    if missing and ON_STORAGES & set(options.only):
+        parser.error(f"not set: {', '.join(missing)}; run this by tests/scripts/with-services.sh seaweedfs fake-gcs azurite -- …")
+    return options
 
 
 def measure_lookup(options, directory):
@@ -206,7 +212,23 @@ def upload_blocks(cache, file):
 
 def measure_memory(options, directory):
     """Resident memory after start, and the peak during 16 uploads and 16 downloads of 256 MiB at once."""
-    larder = start_larder(options.larder, directory / "larder", SECRET)
+    started, peak, anonymous = memory_figures(options, directory)
+    return [
+        row("resident after start", f"{started / MIB:.1f} MiB", "60 MiB (bound)", started / (60 * MIB), at_most=1),
+        *peak_rows("peak, 16 up + 16 down of 256 MiB", peak, anonymous),
+    ]
+
+
+def peak_rows(label, peak, anonymous):
+    return [
+        row(label, f"{peak / MIB:.1f} MiB", "128 MiB (bound)", peak / (128 * MIB), at_most=1),
+        row("  of it anonymous", f"{anonymous / MIB:.1f} MiB", "", None),
+    ]
+
+
+def memory_figures(options, directory, more=None):
+    """Resident memory after start, its peak in the transfers, and the peak of what is anonymous."""
+    larder = start_larder(options.larder, directory / "larder", SECRET, more)
     try:
         cache = Cache(larder, mint_token(SECRET))
         started = larder.memory("VmRSS")
@@ -219,11 +241,27 @@ def measure_memory(options, directory):
         peak = larder.memory("VmHWM")
     finally:
         stop_all(larder)
-    return [
-        row("resident after start", f"{started / MIB:.1f} MiB", "60 MiB (bound)", started / (60 * MIB), at_most=1),
-        row("peak, 16 up + 16 down of 256 MiB", f"{peak / MIB:.1f} MiB", "128 MiB (bound)", peak / (128 * MIB), at_most=1),
-        row("  of it anonymous", f"{anonymous.peak / MIB:.1f} MiB", "", None),
-    ]
+    return started, peak, anonymous.peak
+
+
+def measure_on_drivers(options, directory):
+    """Each storage driver against the storage itself; drivers.py."""
+    return measure_drivers(options, directory, SECRET, random_file, row)
+
+
+def measure_on_s3(options, directory):
+    """Small blocks and many transfers on S3; drivers.py."""
+
+    def memory_of(storage):
+        prefix = f"bench/{directory.parent.name}"
+        try:
+            _, peak, anonymous = memory_figures(options, directory / "memory", storage.environment(prefix))
+        finally:
+            for key in storage.keys(prefix):
+                storage.delete(key)
+        return peak_rows("S3 peak, 16 up + 16 down of 256 MiB", peak, anonymous)
+
+    return measure_s3_blocks(options, directory, SECRET, row, memory_of)
 
 
 def upload_in_blocks(cache, file):
@@ -293,7 +331,10 @@ def stop_all(*servers):
 def row(what, larder, other, ratio, at_most=None, at_least=None):
     bound = f"≤ {at_most}" if at_most else f"≥ {at_least}" if at_least else ""
     holds = not (at_most and ratio > at_most or at_least and ratio < at_least)
-    return {"cells": [what, larder, other, "" if ratio is None else f"{ratio:.2f}", bound, "" if holds else "MISSED"], "holds": holds}
+    cells = [what, larder, other, "" if ratio is None else f"{ratio:.2f}", bound, "" if holds else "MISSED"]
+    # Seen at once, too: the measurements take minutes.
+    print("  ".join(cells).rstrip(), file=sys.stderr, flush=True)
+    return {"cells": cells, "holds": holds}
 
 
 def print_table(rows):
@@ -308,7 +349,11 @@ MEASUREMENTS = {
     "transfers": measure_transfers,
     "blocks": measure_blocks,
     "memory": measure_memory,
+    "drivers": measure_on_drivers,
+    "s3-blocks": measure_on_s3,
 }
+# Those that need the servers of tests/scripts/services.
+ON_STORAGES = {"drivers", "s3-blocks"}
 
 if __name__ == "__main__":
     sys.exit(main())

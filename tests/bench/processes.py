@@ -75,7 +75,8 @@ class Server:
         return [pid, *map(int, children)]
 
 
-def start_larder(binary, directory, secret):
+def start_larder(binary, directory, secret, more=None):
+    """Larder on the embedded default, or as `more` variables of its environment have it."""
     directory.mkdir(parents=True)
     environment = {
         "PATH": os.environ["PATH"],
@@ -85,6 +86,7 @@ def start_larder(binary, directory, secret):
         "LARDER_HS256_SECRET": secret,
         "DEFAULT_ACTIONS_RESULTS_URL": "http://127.0.0.1:9",
         "RUST_LOG": "info",
+        **(more or {}),
     }
     server = Server(directory, [binary, "serve"], environment)
     server.wait_for_port_in_log()

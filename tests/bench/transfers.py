@@ -32,9 +32,9 @@ class Connection:
     def __exit__(self, *_):
         self.socket.close()
 
-    def put(self, target, file, offset, size, headers=()):
-        """Sends `size` bytes of an open file as the body of a PUT; returns the body of the answer."""
-        self._send_head("PUT", target, [("content-length", size), *headers])
+    def put(self, target, file, offset, size, headers=(), method="PUT"):
+        """Sends `size` bytes of an open file as the body of a request; returns the body of the answer."""
+        self._send_head(method, target, [("content-length", size), *headers])
         sent = 0
         while sent < size:
             self._wait_writable()
@@ -46,6 +46,15 @@ class Connection:
         self._send_head("POST", target, [("content-length", len(body)), *headers])
         self.socket.sendall(body)
         return self._answer((200,))
+
+    def get(self, target):
+        """Returns the body of a small answer."""
+        self._send_head("GET", target, [])
+        return self._answer((200,))
+
+    def delete(self, target):
+        self._send_head("DELETE", target, [])
+        self._answer((200, 204))
 
     def put_bytes(self, target, body):
         """Sends a small PUT; returns the body of the answer."""
