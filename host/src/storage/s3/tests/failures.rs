@@ -40,15 +40,15 @@ async fn serve_for_reading(listener: TcpListener) {
         let (mut connection, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
         let is_whole = |request: &[u8]| {
-            request.starts_with(b"HEAD ") && request.ends_with(b"\r\n\r\n") || request.ends_with(b"larder")
+            let end: &[u8] = if request.starts_with(b"HEAD ") { b"\r\n\r\n" } else { b"larder" };
+            request.ends_with(end)
         };
         while !is_whole(&request) && connection.read_buf(&mut request).await.unwrap() > 0 {}
-        let answer = match request.starts_with(b"HEAD ") {
-            true => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            false => {
-                "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 63\r\nConnection: close\r\n\r\n\
-                 <Error><Code>AccessDenied</Code><Message>no</Message></Error>\r\n"
-            }
+        let answer = if request.starts_with(b"HEAD ") {
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        } else {
+            "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 63\r\nConnection: close\r\n\r\n\
+             <Error><Code>AccessDenied</Code><Message>no</Message></Error>\r\n"
         };
         connection.write_all(answer.as_bytes()).await.unwrap();
     }
