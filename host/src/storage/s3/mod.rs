@@ -34,7 +34,7 @@ const LIMITS: PartLimits = PartLimits { min_bytes: 5 << 20, max_number: 10_000 }
 const PAGE: i32 = 1000;
 
 /// What is sent in no time. Records of uploads are smaller.
-const SMALL_BYTES: u64 = 64 << 10;
+const SMALL_BYTES: i64 = 64 << 10;
 
 /// Separates the parts of a cursor. No key has one.
 const SEPARATOR: char = ' ';
@@ -73,7 +73,7 @@ impl S3Bucket {
     }
 
     /// Returns the client that has the patience for what is sent.
-    fn sender(&self, pieces: &[Bytes]) -> &Client {
+    fn sender(&self, pieces: &Pieces) -> &Client {
         if body::length(pieces) <= SMALL_BYTES { &self.asking } else { &self.client }
     }
 
