@@ -53,7 +53,8 @@ fn exposed(secret: Option<&Secret>) -> Option<String> {
 
 fn s3_settings(s3: &S3, settings: &Settings) -> S3Settings {
     let prefix = &settings.storage.prefix;
-    let read_timeout = Duration::from_millis(s3.timeout_ms) + S3_SENDING;
+    let silence = Duration::from_millis(s3.timeout_ms);
+    let read_timeout = silence + S3_SENDING;
     S3Settings {
         prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
         region: s3.region.clone(),
@@ -63,6 +64,7 @@ fn s3_settings(s3: &S3, settings: &Settings) -> S3Settings {
         secret_access_key: exposed(s3.secret_access_key.as_ref()),
         session_token: exposed(s3.session_token.as_ref()),
         ca_file: settings.tls.ca_file.clone(),
+        silence,
         read_timeout,
         attempt_timeout: 2 * read_timeout,
         ..S3Settings::new(given(s3.bucket.as_ref()))

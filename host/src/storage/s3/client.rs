@@ -33,6 +33,18 @@ const DEFAULT_REGION: &str = "us-east-1";
 /// Longer than this, servers tend to have closed a connection.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
+/// Returns a client that sends nothing large, so that silence is the service's own, and soon too long.
+pub(super) fn asking(client: &Client, settings: &S3Settings) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(settings.connect_timeout.min(settings.silence))
+        .read_timeout(settings.silence)
+        .operation_attempt_timeout(settings.silence)
+        .operation_timeout(2 * settings.silence)
+        .build();
+    Client::from_conf(client.config().to_builder().timeout_config(timeouts).build())
+}
+
+/// Returns a client that waits long enough for a part to be sent.
 pub(super) async fn client(settings: &S3Settings) -> Result<Client, StorageError> {
     let http = http_client(settings)?;
     let retry =
@@ -41,6 +53,7 @@ pub(super) async fn client(settings: &S3Settings) -> Result<Client, StorageError
         .connect_timeout(settings.connect_timeout)
         .read_timeout(settings.read_timeout)
         .operation_attempt_timeout(settings.attempt_timeout)
+        .operation_timeout(settings.attempt_timeout)
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
     if let Some(region) = &settings.region {

@@ -33,12 +33,18 @@ const LIMITS: PartLimits = PartLimits { min_bytes: 5 << 20, max_number: 10_000 }
 /// Keys or multiparts on a page.
 const PAGE: i32 = 1000;
 
+/// What is sent in no time. Records of uploads are smaller.
+const SMALL_BYTES: i64 = 64 << 10;
+
 /// Separates the parts of a cursor. No key has one.
 const SEPARATOR: char = ' ';
 
 /// A bucket.
 struct S3Bucket {
+    /// For requests that send parts, or that the service may work on for long.
     client: Client,
+    /// For all others: it does not wait for a service that is silent.
+    asking: Client,
     bucket: String,
     /// Goes before each key.
     prefix: String,
@@ -51,9 +57,10 @@ struct S3Bucket {
 /// When the settings cannot be used.
 pub async fn connect(settings: &S3Settings) -> Result<Arc<dyn Bucket>, StorageError> {
     let client = client::client(settings).await?;
-    let limits = Limits { silence: settings.read_timeout };
+    let asking = client::asking(&client, settings);
+    let limits = Limits { silence: settings.silence };
     let (bucket, prefix) = (settings.bucket.clone(), settings.prefix.clone());
-    Ok(Arc::new(S3Bucket { client, bucket, prefix, limits }))
+    Ok(Arc::new(S3Bucket { client, asking, bucket, prefix, limits }))
 }
 
 impl S3Bucket {
@@ -63,6 +70,11 @@ impl S3Bucket {
 
     fn without_prefix(&self, key: &str) -> Option<String> {
         key.strip_prefix(&self.prefix).map(str::to_owned)
+    }
+
+    /// Returns the client that has the patience for what is sent.
+    fn sender(&self, pieces: &Pieces) -> &Client {
+        if body::length(pieces) <= SMALL_BYTES { &self.asking } else { &self.client }
     }
 
     async fn remove_one(&self, key: &str) -> Result<(), StorageError> {
@@ -99,12 +111,12 @@ impl Bucket for S3Bucket {
     }
 
     async fn check(&self) -> Result<(), StorageError> {
-        let answer = self.client.head_bucket().bucket(&self.bucket).send().await;
+        let answer = self.asking.head_bucket().bucket(&self.bucket).send().await;
         answer.map(drop).map_err(|error| errors::unusable(&self.bucket, &error))
     }
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
-        let answer = self.client.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
+        let answer = self.asking.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
         let answer = answer.map_err(|error| errors::failed("look for an object", error))?;
         Ok(length(answer.content_length()))
     }
@@ -117,7 +129,7 @@ impl Bucket for S3Bucket {
     ) -> Result<Content, StorageError> {
         let wanted = range.as_ref().map_or(size_bytes, |range| range.end - range.start);
         let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
-        let get = self.client.get_object().bucket(&self.bucket).key(self.key(key)).set_range(header.clone());
+        let get = self.asking.get_object().bucket(&self.bucket).key(self.key(key)).set_range(header.clone());
         let answer = get.send().await.map_err(|error| errors::failed("read an object", error))?;
         let total = match (answer.content_range(), header) {
             (Some(range), _) => body::total_of(range),
@@ -134,7 +146,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError> {
-        let get = self.client.get_object().bucket(&self.bucket).key(self.key(key));
+        let get = self.asking.get_object().bucket(&self.bucket).key(self.key(key));
         let answer = get.send().await.map_err(|error| errors::failed("read an object", error))?;
         let size_bytes = length(answer.content_length());
         if size_bytes > limit {
@@ -144,13 +156,14 @@ impl Bucket for S3Bucket {
     }
 
     async fn put(&self, key: &str, pieces: Pieces) -> Result<(), StorageError> {
-        let put = self.client.put_object().bucket(&self.bucket).key(self.key(key));
+        let put = self.sender(&pieces).put_object().bucket(&self.bucket).key(self.key(key));
         let answer = put.content_length(body::length(&pieces)).body(body::stream(pieces)).send().await;
         answer.map(drop).map_err(|error| errors::failed("store an object", error))
     }
 
     async fn put_new(&self, key: &str, pieces: Pieces) -> Result<bool, StorageError> {
-        let put = self.client.put_object().bucket(&self.bucket).key(self.key(key)).if_none_match("*");
+        let put =
+            self.sender(&pieces).put_object().bucket(&self.bucket).key(self.key(key)).if_none_match("*");
         let again = pieces.clone();
         match put.content_length(body::length(&pieces)).body(body::stream(pieces)).send().await {
             Ok(_) => Ok(true),
@@ -186,7 +199,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn list(&self, prefix: &str, from: Option<&str>) -> Result<BucketPage<ListedKey>, StorageError> {
-        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.key(prefix)).max_keys(PAGE);
+        let list = self.asking.list_objects_v2().bucket(&self.bucket).prefix(self.key(prefix)).max_keys(PAGE);
         let answer = list.set_start_after(from.map(|from| self.key(from))).send().await;
         let answer = answer.map_err(|error| errors::failed("list objects", error))?;
         let listed = |object: &aws_sdk_s3::types::Object| {
@@ -203,7 +216,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn begin(&self, key: &str) -> Result<String, StorageError> {
-        let begin = self.client.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
+        let begin = self.asking.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
         let answer = begin.send().await.map_err(|error| errors::failed("begin an object", error))?;
         let id = answer.upload_id().map(str::to_owned);
         id.ok_or_else(|| StorageError::unavailable("begin an object", "the service gave it no id"))
@@ -248,7 +261,7 @@ impl Bucket for S3Bucket {
         prefix: &str,
         from: Option<&str>,
     ) -> Result<BucketPage<OpenMultipart>, StorageError> {
-        let list = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(self.key(prefix));
+        let list = self.asking.list_multipart_uploads().bucket(&self.bucket).prefix(self.key(prefix));
         let (key, id) = from.and_then(|from| from.split_once(SEPARATOR)).unzip();
         let list =
             list.set_key_marker(key.map(|key| self.key(key))).set_upload_id_marker(id.map(str::to_owned));
@@ -275,7 +288,7 @@ impl Bucket for S3Bucket {
         const CONTEXT: &str = "sign a URL";
         let config = PresigningConfig::expires_in(lifetime)
             .map_err(|error| StorageError::Invalid(format!("a URL of the storage: {error}")))?;
-        let get = self.client.get_object().bucket(&self.bucket).key(self.key(key));
+        let get = self.asking.get_object().bucket(&self.bucket).key(self.key(key));
         let signed = get.presigned(config).await.map_err(|error| errors::failed(CONTEXT, error))?;
         Ok(Some(signed.uri().to_owned()))
     }

@@ -26,10 +26,12 @@ pub struct S3Settings {
     pub ca_file: Option<PathBuf>,
     /// How long a connection may take to come up.
     pub connect_timeout: Duration,
-    /// How long the service may be silent: from the start of a request, with its body, to the first byte of the answer, and
-    /// then between any two chunks of it. Must be enough for a part of 10 MiB.
+    /// How long the service may be silent: to the head of an answer, where nothing large is sent, and then between any two
+    /// chunks of it. Such a request takes at most twice that, with all its attempts.
+    pub silence: Duration,
+    /// The same, from the start of a request that sends a part. Must be enough for 10 MiB.
     pub read_timeout: Duration,
-    /// How long one attempt of a request may take to the head of its answer.
+    /// How long such a request may take to the head of its answer, with all its attempts.
     pub attempt_timeout: Duration,
     /// How often a request is sent at most.
     pub attempts: u32,
@@ -50,6 +52,7 @@ impl S3Settings {
             session_token: None,
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
+            silence: Duration::from_secs(10),
             read_timeout: Duration::from_secs(60),
             attempt_timeout: Duration::from_secs(120),
             attempts: 4,
@@ -70,6 +73,7 @@ impl fmt::Debug for S3Settings {
             .field("session_token", &self.session_token.as_ref().map(|_| "…"))
             .field("ca_file", &self.ca_file)
             .field("connect_timeout", &self.connect_timeout)
+            .field("silence", &self.silence)
             .field("read_timeout", &self.read_timeout)
             .field("attempt_timeout", &self.attempt_timeout)
             .field("attempts", &self.attempts)
