@@ -74,8 +74,7 @@ def measure_drivers(options, directory, secret, random_file, row):
     directory.mkdir(parents=True)
     with random_file(directory, BYTES) as file:
         rows = []
-        for kind in STORAGES:
-            storage = kind()
+        for storage in (kind() for kind in STORAGES if kind.name.lower() in options.storages):
             home = directory / storage.name.lower()
             rows += compare(options, home / "timed", storage, secret, file, row)
             rows += count_bytes(options, home / "counted", storage, secret, file, row)
