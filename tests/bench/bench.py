@@ -62,6 +62,8 @@ def parse_options():
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement")
     parser.add_argument("--seconds", type=int, default=4, help="length of each round of look-ups")
     parser.add_argument("--only", nargs="+", choices=list(MEASUREMENTS), help="default: all that the servers are there for")
+    parser.add_argument("--storages", nargs="+", choices=["s3", "gcs", "azure"], default=["s3", "gcs", "azure"],
+                        help="those that `drivers` measures")
     parser.add_argument("--strict", action="store_true", help="end with status 1 where a ratio misses its bound")
     options = parser.parse_args()
     missing = missing_services()

@@ -46,7 +46,7 @@ class Side:
 
     def forget(self, kept):
         """Takes away what was stored, behind the server's back, for space."""
-        for key in self.storage.keys(self.prefix).keys() - set(kept):
+        for key in self.storage.keys(self.prefix + "/").keys() - set(kept):
             self.storage.delete(key)
 
     def upload(self, file, size, connections):
@@ -74,8 +74,7 @@ def measure_drivers(options, directory, secret, random_file, row):
     directory.mkdir(parents=True)
     with random_file(directory, BYTES) as file:
         rows = []
-        for kind in STORAGES:
-            storage = kind()
+        for storage in (kind() for kind in STORAGES if kind.name.lower() in options.storages):
             home = directory / storage.name.lower()
             rows += compare(options, home / "timed", storage, secret, file, row)
             rows += count_bytes(options, home / "counted", storage, secret, file, row)
@@ -86,7 +85,7 @@ def compare(options, directory, storage, secret, file, row):
     """Uploads and downloads in turns; then CPU and memory of the server over all of them."""
     with Side(options, directory, storage, secret) as side:
         download = side.cache.download_target(side.upload(file, BYTES, CONNECTIONS))
-        kept = set(storage.keys(side.prefix))
+        kept = set(storage.keys(side.prefix + "/"))
         source = f"{side.prefix}-direct/source"
         storage.upload(source, file, BYTES, CONNECTIONS)
         rows, cpu = [], []
@@ -148,7 +147,7 @@ def count_bytes(options, directory, storage, secret, file, row):
                 before = proxy.sent
                 side.upload(file, size, connections)
                 sent = proxy.sent - before
-                listed = sum(storage.keys(side.prefix).values())
+                listed = sum(storage.keys(side.prefix + "/").values())
                 if sent < size or listed < size:
                     raise RuntimeError(f"{sent} bytes went by the proxy and {listed} are stored, of {size}")
                 rows.append(row(f"{storage.name} bytes sent, {label}", f"{sent}", f"{size} (the object)", sent / size, at_most=1.01))

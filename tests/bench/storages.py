@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import urllib.parse
+import urllib.request
 from pathlib import Path
 
 from transfers import MIB, Connection, at_once
@@ -65,13 +66,13 @@ class S3:
     def upload(self, key, file, size, connections):
         from boto3.s3.transfer import TransferConfig
 
+        if connections == 1:
+            with open(file.name, "rb") as body:
+                self.client.put_object(Bucket=self.bucket, Key=key, Body=Limited(body, size), ContentLength=size)
+            return
         share = size // connections
-        config = TransferConfig(
-            multipart_threshold=share + 1 if connections == 1 else share, multipart_chunksize=share, max_concurrency=connections,
-        )
-        with open(file.name, "rb") as body:
-            self.client.upload_fileobj(Limited(body, size), self.bucket, key, Config=config) if connections == 1 else \
-                self.client.upload_file(file.name, self.bucket, key, Config=config)
+        config = TransferConfig(multipart_threshold=share, multipart_chunksize=share, max_concurrency=connections)
+        self.client.upload_file(file.name, self.bucket, key, Config=config)
 
     def read(self, key, start, length):
         body = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{start + length - 1}")["Body"]
@@ -107,8 +108,7 @@ class Gcs:
         share, parts = size // connections, [f"{key}.{number}" for number in range(connections)]
         at_once([lambda n=n: self._put(parts[n], file, n * share, share) for n in range(connections)])
         body = json.dumps({"sourceObjects": [{"name": part} for part in parts], "destination": {}}).encode()
-        with Connection(self.port) as connection:
-            connection.post(self._object(key) + "/compose", body, [("content-type", "application/json")])
+        self._call("POST", self._object(key) + "/compose", body)
         for part in parts:
             self.delete(part)
 
@@ -128,15 +128,19 @@ class Gcs:
         found, page = {}, ""
         while True:
             query = urllib.parse.urlencode({"prefix": prefix, "pageToken": page})
-            with Connection(self.port) as connection:
-                listed = json.loads(connection.get(f"/storage/v1/b/{self.bucket}/o?{query}"))
+            listed = json.loads(self._call("GET", f"/storage/v1/b/{self.bucket}/o?{query}"))
             found |= {item["name"]: int(item["size"]) for item in listed.get("items", ())}
             if not (page := listed.get("nextPageToken", "")):
                 return found
 
     def delete(self, key):
-        with Connection(self.port) as connection:
-            connection.delete(self._object(key))
+        self._call("DELETE", self._object(key))
+
+    def _call(self, method, target, body=None):
+        headers = {"content-type": "application/json"} if body else {}
+        request = urllib.request.Request(self.endpoint + target, body, headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
 
 
 class Azure:

@@ -47,15 +47,6 @@ class Connection:
         self.socket.sendall(body)
         return self._answer((200,))
 
-    def get(self, target):
-        """Returns the body of a small answer."""
-        self._send_head("GET", target, [])
-        return self._answer((200,))
-
-    def delete(self, target):
-        self._send_head("DELETE", target, [])
-        self._answer((200, 204))
-
     def put_bytes(self, target, body):
         """Sends a small PUT; returns the body of the answer."""
         self._send_head("PUT", target, [("content-length", len(body))])
