@@ -37,7 +37,7 @@ lint: toolchain ## Check formatting, lints and documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
 unit: toolchain ## Run the Rust tests, beside real servers
-	@tests/scripts/need.sh python3 venv curl
+	@tests/scripts/need.sh python3 python3-venv curl
 	tests/scripts/with-services.sh $(SERVICES) -- cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Run the suite of real clients against the built server
