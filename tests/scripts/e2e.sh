@@ -12,4 +12,5 @@ fi
 files_at_once=2
 [[ -z ${LARDER_TEST_URL:-} ]] || files_at_once=1
 (($#)) || set -- cases/*.test.mjs
-exec node --test --test-concurrency="$files_at_once" --test-reporter=spec "$@"
+# The limit is for a file, too, its process's end included: one that hangs is a failure with a name. The longest takes two minutes.
+exec node --test --test-timeout=900000 --test-concurrency="$files_at_once" --test-reporter=spec "$@"
