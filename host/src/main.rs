@@ -1,18 +1,7 @@
 //! The program `larder`: the command line around the library.
 
 mod cli;
-
-/// Of the program only: who embeds the library chooses for himself.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// As few arenas as there are busy threads on a small machine, and freed memory goes back to the system within a second.
-///
-/// The allocator looks for a symbol of this name; the text ends with NUL.
-// SAFETY: no other item has this name, and its type is what the allocator expects: a pointer to a C string.
-#[allow(unsafe_code, non_upper_case_globals)]
-#[unsafe(export_name = "_rjem_malloc_conf")]
-pub static malloc_conf: &[u8] = b"narenas:4,dirty_decay_ms:500,muzzy_decay_ms:0,background_thread:true\0";
+mod memory;
 
 use std::{io::Write, process::ExitCode};
 
@@ -60,6 +49,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     warn(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let larder = runtime.block_on(larder::start(&config))?;
+    memory::give_back();
     say(&greeting(&config, &larder))?;
     runtime.block_on(signal_to_stop())?;
     tracing::info!("stopping: requests under way may finish");

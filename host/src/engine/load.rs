@@ -40,8 +40,10 @@ pub(super) fn compile_or_reuse(
     let component = Component::from_binary(engine, bytes).map_err(LoadError::Component)?;
     if let Err(error) = keep(&component, &file) {
         tracing::warn!(error = %error, file = %file.display(), "the compiled policy cannot be kept; the next start compiles again");
+        return Ok(component);
     }
-    Ok(component)
+    // Of the file only what runs is in memory.
+    Ok(reuse(engine, &file).unwrap_or(component))
 }
 
 /// Names a compiled component by what it was made from and by what made it.
