@@ -7,7 +7,7 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -76,6 +76,13 @@ pub type Pieces = Vec<Bytes>;
 pub trait Bucket: Send + Sync + 'static {
     /// What the service can do.
     fn part_limits(&self) -> PartLimits;
+
+    /// Returns the same bucket with connections of its own, for one thread that reads and sends on what it read: a connection
+    /// is served by the thread that opened it, and bytes that change threads cost twice the processor time. `None` where
+    /// connections are nobody's. May take some tens of milliseconds.
+    fn with_own_connections(&self) -> Result<Option<Arc<dyn Bucket>>, StorageError> {
+        Ok(None)
+    }
 
     /// Makes sure that the bucket is there and can be used, for a clear failure at the start.
     async fn check(&self) -> Result<(), StorageError>;

@@ -9,7 +9,7 @@ mod http;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error as _, ops::Range, time::Duration};
+use std::{error::Error as _, ops::Range, sync::Arc, time::Duration};
 
 use ::http::Method;
 use async_trait::async_trait;
@@ -57,6 +57,7 @@ pub struct AzblobBucket {
     /// Goes before every key: nothing, or ends with a slash.
     folder: String,
     patience: Patience,
+    settings: AzblobSettings,
 }
 
 impl AzblobBucket {
@@ -78,7 +79,8 @@ impl AzblobBucket {
             .with_http_connector(http::Connector::new(&settings.tls)?)
             .build()
             .map_err(|error| unavailable("setting up Azure Blob Storage", error))?;
-        Ok(Self { store, container: settings.container, place, folder: folder(&settings.prefix), patience })
+        let (container, folder) = (settings.container.clone(), folder(&settings.prefix));
+        Ok(Self { store, container, place, folder, patience, settings })
     }
 
     fn path(&self, key: &str) -> Result<Path, StorageError> {
@@ -139,6 +141,10 @@ impl AzblobBucket {
 impl Bucket for AzblobBucket {
     fn part_limits(&self) -> PartLimits {
         PartLimits { min_bytes: 1, max_number: MAX_NUMBER }
+    }
+
+    fn with_own_connections(&self) -> Result<Option<Arc<dyn Bucket>>, StorageError> {
+        Ok(Some(Arc::new(Self::connect(self.settings.clone())?)))
     }
 
     async fn check(&self) -> Result<(), StorageError> {

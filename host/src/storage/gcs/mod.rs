@@ -11,7 +11,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -63,11 +63,14 @@ pub struct GcsBucket {
     folder: String,
     endpoint: String,
     signs: bool,
+    identity: Identity,
+    settings: GcsSettings,
 }
 
 /// Whom the requests come from.
+#[derive(Clone)]
 struct Identity {
-    tokens: Option<std::sync::Arc<dyn TokenSource>>,
+    tokens: Option<Arc<dyn TokenSource>>,
     access_id: Option<String>,
     sign_by: Option<gcloud_storage::sign::SignBy>,
 }
@@ -80,14 +83,20 @@ impl GcsBucket {
     pub async fn connect(settings: GcsSettings) -> Result<Self, StorageError> {
         let endpoint = settings.endpoint.clone().unwrap_or_else(|| PUBLIC_ENDPOINT.to_owned());
         let identity = identify(settings.service_account_key.as_deref(), &endpoint).await?;
-        let signs = identity.sign_by.is_some() && identity.access_id.is_some();
-        let connection = connection(identity, http_client(&settings.tls)?, &endpoint);
+        // It is in the identity now.
+        Self::connected(identity, GcsSettings { service_account_key: None, ..settings }, endpoint)
+    }
+
+    fn connected(identity: Identity, settings: GcsSettings, endpoint: String) -> Result<Self, StorageError> {
+        let connection = connection(identity.clone(), http_client(&settings.tls)?, &endpoint);
         Ok(Self {
             calls: Calls::new(connection, Patience(settings.timeout)),
-            bucket: settings.bucket,
+            bucket: settings.bucket.clone(),
             folder: folder(&settings.prefix),
             endpoint,
-            signs,
+            signs: identity.sign_by.is_some() && identity.access_id.is_some(),
+            identity,
+            settings,
         })
     }
 
@@ -126,6 +135,11 @@ impl GcsBucket {
 impl Bucket for GcsBucket {
     fn part_limits(&self) -> PartLimits {
         PartLimits { min_bytes: 1, max_number: parts::MAX_NUMBER }
+    }
+
+    fn with_own_connections(&self) -> Result<Option<Arc<dyn Bucket>>, StorageError> {
+        let connected = Self::connected(self.identity.clone(), self.settings.clone(), self.endpoint.clone())?;
+        Ok(Some(Arc::new(connected)))
     }
 
     async fn check(&self) -> Result<(), StorageError> {
@@ -322,10 +336,10 @@ fn connection(identity: Identity, http: reqwest::Client, endpoint: &str) -> call
 
 /// A source of tokens that is there already.
 #[derive(Debug)]
-struct Tokens(std::sync::Arc<dyn TokenSource>);
+struct Tokens(Arc<dyn TokenSource>);
 
 impl token_source::TokenSourceProvider for Tokens {
-    fn token_source(&self) -> std::sync::Arc<dyn TokenSource> {
+    fn token_source(&self) -> Arc<dyn TokenSource> {
         self.0.clone()
     }
 }

@@ -1,11 +1,13 @@
-//! Makes all calls to a bucket on one runtime of its own.
+//! Makes the calls to a bucket: reads where they are wanted, all others on a runtime of their own.
 //!
 //! The server's threads have a runtime each, which ends with its thread, and clients keep their connections where they
-//! were opened. So they are opened here, and what goes on in the background (parts that are being sent) does, too.
+//! were opened. What is written may go on when its thread has ended (parts that are being sent), so it is sent from here. What is
+//! read goes to the reader's own client: each thread that reads has connections of its own.
 
 use std::{future::Future, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use thread_local::ThreadLocal;
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::JoinHandle,
@@ -71,16 +73,28 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// A bucket, called from that runtime.
+/// A bucket, called from that runtime, but for reads.
 #[derive(Clone)]
 pub(super) struct Hosted {
     bucket: Arc<dyn Bucket>,
     runtime: Handle,
+    readers: Arc<ThreadLocal<Arc<dyn Bucket>>>,
 }
 
 impl Hosted {
     pub(super) fn new(bucket: Arc<dyn Bucket>, runtime: Handle) -> Self {
-        Self { bucket, runtime }
+        Self { bucket, runtime, readers: Arc::default() }
+    }
+
+    /// Returns this thread's way to the bucket.
+    async fn reader(&self) -> Result<Arc<dyn Bucket>, StorageError> {
+        if let Some(reader) = self.readers.get() {
+            return Ok(Arc::clone(reader));
+        }
+        let bucket = Arc::clone(&self.bucket);
+        let made = self.runtime.spawn_blocking(move || bucket.with_own_connections()).await;
+        let own = made.map_err(|error| StorageError::unavailable("reach the storage", error))??;
+        Ok(Arc::clone(self.readers.get_or(|| own.unwrap_or_else(|| Arc::clone(&self.bucket)))))
     }
 
     /// Does something in the runtime, as long as somebody waits for it.
@@ -118,8 +132,7 @@ impl Bucket for Hosted {
     }
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
-        let key = key.to_owned();
-        self.call(|bucket| async move { bucket.head(&key).await }).await
+        self.reader().await?.head(key).await
     }
 
     async fn get(
@@ -128,8 +141,7 @@ impl Bucket for Hosted {
         size_bytes: u64,
         range: Option<Range<u64>>,
     ) -> Result<Content, StorageError> {
-        let key = key.to_owned();
-        self.call(move |bucket| async move { bucket.get(&key, size_bytes, range).await }).await
+        self.reader().await?.get(key, size_bytes, range).await
     }
 
     async fn read(&self, key: &str, limit: u64) -> Result<bytes::Bytes, StorageError> {

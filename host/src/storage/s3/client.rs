@@ -44,6 +44,12 @@ pub(super) fn asking(client: &Client, settings: &S3Settings) -> Client {
     Client::from_conf(client.config().to_builder().timeout_config(timeouts).build())
 }
 
+/// Returns the same client over connections of its own; it proves itself in the same way.
+pub(super) fn over_own_connections(client: &Client, settings: &S3Settings) -> Result<Client, StorageError> {
+    let config = client.config().to_builder().http_client(http_client(settings)?);
+    Ok(Client::from_conf(config.build()))
+}
+
 /// Returns a client that waits long enough for a part to be sent.
 pub(super) async fn client(settings: &S3Settings) -> Result<Client, StorageError> {
     let http = http_client(settings)?;

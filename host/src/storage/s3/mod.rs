@@ -49,6 +49,7 @@ struct S3Bucket {
     /// Goes before each key.
     prefix: String,
     limits: Limits,
+    settings: S3Settings,
 }
 
 /// Makes a bucket of settings. Asks the service for nothing; see [`Bucket::check`].
@@ -58,12 +59,16 @@ struct S3Bucket {
 pub async fn connect(settings: &S3Settings) -> Result<Arc<dyn Bucket>, StorageError> {
     let client = client::client(settings).await?;
     let asking = client::asking(&client, settings);
-    let limits = Limits { silence: settings.silence };
-    let (bucket, prefix) = (settings.bucket.clone(), settings.prefix.clone());
-    Ok(Arc::new(S3Bucket { client, asking, bucket, prefix, limits }))
+    Ok(Arc::new(S3Bucket::over(client, asking, settings.clone())))
 }
 
 impl S3Bucket {
+    fn over(client: Client, asking: Client, settings: S3Settings) -> Self {
+        let limits = Limits { silence: settings.silence };
+        let (bucket, prefix) = (settings.bucket.clone(), settings.prefix.clone());
+        Self { client, asking, bucket, prefix, limits, settings }
+    }
+
     fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
@@ -108,6 +113,12 @@ impl S3Bucket {
 impl Bucket for S3Bucket {
     fn part_limits(&self) -> PartLimits {
         LIMITS
+    }
+
+    fn with_own_connections(&self) -> Result<Option<Arc<dyn Bucket>>, StorageError> {
+        let client = client::over_own_connections(&self.client, &self.settings)?;
+        let asking = client::asking(&client, &self.settings);
+        Ok(Some(Arc::new(Self::over(client, asking, self.settings.clone()))))
     }
 
     async fn check(&self) -> Result<(), StorageError> {
