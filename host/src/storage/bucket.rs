@@ -105,6 +105,29 @@ pub trait Bucket: Send + Sync + 'static {
     /// Stores an object that fits into memory, in place of the one that was there. Durable when this returns.
     async fn put(&self, key: &str, body: Pieces) -> Result<(), StorageError>;
 
+    /// Returns how many bytes one request can store while they come ([`Self::send`], [`Self::send_part`]); `None`: it stores only what
+    /// is in memory.
+    fn send_limit(&self) -> Option<u64> {
+        None
+    }
+
+    /// Stores an object while its bytes come, with one request, which is not repeated: the bytes are nowhere else. Durable when this
+    /// returns; nothing is stored where the bytes do not come, or are fewer or more than announced.
+    async fn send(&self, _key: &str, _content: Content) -> Result<(), StorageError> {
+        Err(StorageError::Invalid("nothing is stored while it comes".to_owned()))
+    }
+
+    /// Stores a part in the same way.
+    async fn send_part(
+        &self,
+        _key: &str,
+        _multipart: &str,
+        _number: u32,
+        _content: Content,
+    ) -> Result<Part, StorageError> {
+        Err(StorageError::Invalid("nothing is stored while it comes".to_owned()))
+    }
+
     /// Stores a small object unless there is one at the key, and returns whether it did. Of concurrent calls one wins. This
     /// default looks first and stores then, for services that cannot do both at once: there, two calls at the same moment
     /// may both believe that they won, and the later one's object stays.

@@ -273,6 +273,24 @@ impl Bucket for FaultyBucket {
         self.faults.around("put", self.inner.put(key, body)).await
     }
 
+    fn send_limit(&self) -> Option<u64> {
+        self.inner.send_limit()
+    }
+
+    async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
+        self.faults.around("send", self.inner.send(key, content)).await
+    }
+
+    async fn send_part(
+        &self,
+        key: &str,
+        multipart: &str,
+        number: u32,
+        content: Content,
+    ) -> Result<Part, StorageError> {
+        self.faults.around("send_part", self.inner.send_part(key, multipart, number, content)).await
+    }
+
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
         match self.faults.next("put_new") {
             Some(Fault::Repeat) => {

@@ -18,6 +18,7 @@ pub mod gcs;
 pub mod objects;
 mod outgoing;
 pub mod s3;
+mod sending;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +26,7 @@ use std::{fmt, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 
 /// The name of a stored object: 1 to 128 of `a-z`, `0-9` and `-`. Made by the driver, opaque to everyone else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -176,6 +177,13 @@ pub struct Source {
     pub length: Option<u64>,
     /// The bytes, in chunks of any size.
     pub chunks: BoxStream<'static, Result<Bytes, SourceError>>,
+}
+
+impl Source {
+    /// Returns the bytes as something to send on, of which so many were announced.
+    fn into_content(self, length: u64) -> Content {
+        Content { length, chunks: self.chunks.map_err(StorageError::from).boxed() }
+    }
 }
 
 /// Bytes on their way out.

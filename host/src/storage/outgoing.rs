@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
-use super::{Content, StorageError};
+use super::{Content, StorageError, sending::Bounds};
 
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +30,9 @@ pub(super) fn http_client(tls: &ClientConfig) -> Result<reqwest::Client, Storage
         .map_err(|error| unavailable("making an HTTP client", error))
 }
 
+/// What a service may need, beyond the time for which it may be silent, to store what it has got.
+const ANSWER_TIME: Duration = Duration::from_secs(50);
+
 /// How long the server may be silent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience(pub(super) Duration);
@@ -38,6 +41,11 @@ impl Patience {
     /// Returns how long a call may take that carries so many bytes.
     pub(super) fn for_bytes(self, bytes: usize) -> Duration {
         self.0 + Duration::from_secs(bytes as u64 / LEAST_BYTES_PER_SECOND)
+    }
+
+    /// Returns what bounds a request that sends bytes.
+    pub(super) fn sending(self) -> Bounds {
+        Bounds { silence: self.0, answer: self.0 + ANSWER_TIME }
     }
 
     /// Makes a content of exactly `length` bytes of a stream: one that ends early, goes on, fails or falls silent ends with

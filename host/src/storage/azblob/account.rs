@@ -53,6 +53,15 @@ impl std::fmt::Debug for AzblobAccount {
     }
 }
 
+/// An account as it was read.
+pub(super) struct Account {
+    /// Knows how to prove itself.
+    pub(super) builder: MicrosoftAzureBuilder,
+    pub(super) name: String,
+    /// Where it is, without a credential.
+    pub(super) place: String,
+}
+
 /// What is wrong with a connection string, without a word of it.
 #[derive(Debug, thiserror::Error)]
 #[error("storage.azblob.connection_string (STORAGE_AZBLOB_CONNECTION_STRING) {0}")]
@@ -68,11 +77,11 @@ pub(super) struct Connection<'a> {
 }
 
 impl AzblobAccount {
-    /// Returns a builder that knows the account, and where that is.
-    pub(super) fn builder(&self) -> Result<(MicrosoftAzureBuilder, String), StorageError> {
+    /// Reads what is configured.
+    pub(super) fn read(&self) -> Result<Account, StorageError> {
         match self {
             Self::ConnectionString(text) => {
-                let parsed = Connection::parse(text).and_then(|connection| connection.builder());
+                let parsed = Connection::parse(text).and_then(|connection| connection.read());
                 parsed.map_err(|problem| {
                     unavailable("reading the connection string", BadConnectionString(problem))
                 })
@@ -82,7 +91,7 @@ impl AzblobAccount {
                     endpoint.clone().unwrap_or_else(|| public_endpoint("https", account, PUBLIC_SUFFIX));
                 // The library reads what Kubernetes and the machine say of identities.
                 let builder = MicrosoftAzureBuilder::from_env().with_account(account);
-                Ok((at(builder, &place), place))
+                Ok(Account { builder: at(builder, &place), name: account.clone(), place })
             }
         }
     }
@@ -125,7 +134,7 @@ impl<'a> Connection<'a> {
         self.account.or_else(of_endpoint).filter(|account| !account.is_empty())
     }
 
-    fn builder(&self) -> Result<(MicrosoftAzureBuilder, String), &'static str> {
+    fn read(&self) -> Result<Account, &'static str> {
         let place = self.endpoint.clone().ok_or("has neither AccountName nor BlobEndpoint")?;
         let account =
             self.account().ok_or("has neither AccountName nor a BlobEndpoint that names the account")?;
@@ -135,7 +144,7 @@ impl<'a> Connection<'a> {
             (None, Some(signature)) => builder.with_config(AzureConfigKey::SasKey, signature),
             (None, None) => return Err("has neither AccountKey nor SharedAccessSignature"),
         };
-        Ok((builder, place))
+        Ok(Account { builder, name: account.to_owned(), place })
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod account;
 mod http;
+mod send;
 #[cfg(test)]
 mod tests;
 
@@ -26,15 +27,18 @@ use object_store::{
 };
 use tokio::time::timeout;
 
+use self::account::Account;
 pub use self::account::{AzblobAccount, AzblobSettings};
 use super::{
     Content, StorageError,
     bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
-    outgoing::{Patience, TimedOut, Unusable, folder, unavailable},
+    outgoing::{Patience, TimedOut, Unusable, folder, http_client, unavailable},
 };
 
 /// Largest number of a part: so many blocks a blob may have.
 const MAX_NUMBER: u32 = 50_000;
+/// Most bytes of a block; a blob that is stored with one request may have some more.
+const SEND_LIMIT: u64 = 4000 << 20;
 /// Most blobs on a page.
 const PAGE: usize = 1000;
 /// Most blobs deleted at the same time for one call.
@@ -51,6 +55,9 @@ const UNKNOWN_CONTAINER: &str = "ContainerNotFound";
 /// A container.
 pub struct AzblobBucket {
     store: MicrosoftAzure,
+    /// The same connections, for what the library does not do.
+    http: reqwest::Client,
+    account: String,
     container: String,
     /// Where it is, without a credential, for messages.
     place: String,
@@ -72,15 +79,16 @@ impl AzblobBucket {
             retry_timeout: settings.timeout * PATIENCE_FACTOR,
             ..RetryConfig::default()
         };
-        let (builder, place) = settings.account.builder()?;
+        let Account { builder, name, place } = settings.account.read()?;
+        let http = http_client(&settings.tls)?;
         let store = builder
             .with_container_name(&settings.container)
             .with_retry(retry)
-            .with_http_connector(http::Connector::new(&settings.tls)?)
+            .with_http_connector(http::Connector::new(http.clone()))
             .build()
             .map_err(|error| unavailable("setting up Azure Blob Storage", error))?;
         let (container, folder) = (settings.container.clone(), folder(&settings.prefix));
-        Ok(Self { store, container, place, folder, patience, settings })
+        Ok(Self { store, http, account: name, container, place, folder, patience, settings })
     }
 
     fn path(&self, key: &str) -> Result<Path, StorageError> {
@@ -208,6 +216,24 @@ impl Bucket for AzblobBucket {
         self.call("storing an object", body.content_length(), self.store.put(&path, body.clone()))
             .await
             .map(drop)
+    }
+
+    fn send_limit(&self) -> Option<u64> {
+        Some(SEND_LIMIT)
+    }
+
+    async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
+        self.send_blob(key, content).await
+    }
+
+    async fn send_part(
+        &self,
+        key: &str,
+        _multipart: &str,
+        number: u32,
+        content: Content,
+    ) -> Result<Part, StorageError> {
+        Ok(Part { number, tag: self.send_block(key, content).await? })
     }
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, future, stream};
 use super::{Bucket, ListedKey, OpenMultipart, Part, Pieces};
 pub(crate) use crate::storage::conformance::bounded;
 use crate::storage::{
-    StorageError,
+    Content, StorageError,
     conformance::{assert_not_found, new_upload, pattern, read},
 };
 
@@ -133,6 +133,70 @@ pub(crate) async fn put_stores_what_it_is_given(fixture: impl BucketFixture) {
     let key = format!("{prefix}no-pieces");
     bucket.put(&key, Vec::new()).await.unwrap();
     assert_content(&*bucket, &key, b"").await;
+}
+
+/// Bytes that come in chunks, of which so many are announced.
+fn coming(length: usize, chunks: &[u8]) -> Content {
+    let chunks: Vec<_> = pieces(chunks).into_iter().map(Ok).collect();
+    Content { length: length as u64, chunks: stream::iter(chunks).boxed() }
+}
+
+pub(crate) async fn send_stores_what_comes(fixture: impl BucketFixture) {
+    let (bucket, prefix) = (fixture.bucket(), prefix());
+    assert!(bucket.send_limit().is_some_and(|limit| limit > 100 << 20), "{:?}", bucket.send_limit());
+    for length in [1, 65_536, 300_007, 20_000_000] {
+        let (key, bytes) = (format!("{prefix}a.b-{length}/x"), pattern(length, length as u64));
+        bucket.send(&key, coming(length, &bytes)).await.unwrap();
+        assert_content(&*bucket, &key, &bytes).await;
+    }
+    let own = bucket.with_own_connections().unwrap().expect("connections of its own");
+    own.send(&format!("{prefix}own"), coming(3, b"own")).await.unwrap();
+    assert_content(&*bucket, &format!("{prefix}own"), b"own").await;
+}
+
+pub(crate) async fn send_stores_nothing_of_bytes_that_do_not_come(fixture: impl BucketFixture) {
+    let (bucket, prefix) = (fixture.bucket(), prefix());
+    let bytes = pattern(3_000_000, 1);
+    let broken = || stream::iter([Err(StorageError::Invalid("broken".to_owned()))]);
+    let cases = [
+        ("the body ended early", coming(3_000_001, &bytes)),
+        ("the body is longer than announced", coming(2_999_999, &bytes)),
+        ("broken", Content { chunks: coming(0, &bytes).chunks.chain(broken()).boxed(), length: 4_000_000 }),
+    ];
+    for (number, (why, content)) in cases.into_iter().enumerate() {
+        let key = format!("{prefix}{number}");
+        let error = bucket.send(&key, content).await.unwrap_err();
+        assert!(matches!(&error, StorageError::Invalid(told) if told == why), "{why}: {error:?}");
+        assert_not_found(bucket.head(&key).await);
+    }
+    // Who sends goes away in the middle of it.
+    let key = format!("{prefix}away");
+    let stuck =
+        Content { chunks: coming(0, &bytes).chunks.chain(stream::pending()).boxed(), length: 4_000_000 };
+    let sent = tokio::time::timeout(Duration::from_millis(300), bucket.send(&key, stuck)).await;
+    assert!(sent.is_err(), "{sent:?}");
+    assert_not_found(bucket.head(&key).await);
+}
+
+pub(crate) async fn parts_that_are_sent_on_stand_beside_others(fixture: impl BucketFixture) {
+    let (bucket, prefix) = (fixture.bucket(), prefix());
+    let key = format!("{prefix}x");
+    let bodies: Vec<_> = (0..4).map(|n| pattern(part_bytes(&*bucket) + 1000 * n, n as u64)).collect();
+    let id = bucket.begin(&key).await.unwrap();
+    let send = async |number: u32, body: &[u8]| {
+        bucket.send_part(&key, &id, number, coming(body.len(), body)).await.unwrap()
+    };
+    // A part that breaks off does not count, and may be sent again.
+    let cut = bucket.send_part(&key, &id, 1, coming(bodies[0].len() + 1, &bodies[0])).await;
+    assert!(matches!(cut, Err(StorageError::Invalid(_))), "{cut:?}");
+    let parts = [
+        send(1, &bodies[0]).await,
+        part(&*bucket, &key, &id, 2, &bodies[1]).await,
+        send(3, &bodies[2]).await,
+        part(&*bucket, &key, &id, 4, &bodies[3]).await,
+    ];
+    bucket.complete(&key, &id, &parts).await.unwrap();
+    assert_content(&*bucket, &key, &bodies.concat()).await;
 }
 
 pub(crate) async fn put_replaces(fixture: impl BucketFixture) {
@@ -479,6 +543,9 @@ macro_rules! bucket_conformance {
             what_is_not_there_is_not_found,
             put_stores_what_it_is_given,
             put_replaces,
+            send_stores_what_comes,
+            send_stores_nothing_of_bytes_that_do_not_come,
+            parts_that_are_sent_on_stand_beside_others,
             of_several_new_objects_one_wins,
             keys_may_have_every_allowed_form,
             ranges_are_exact,

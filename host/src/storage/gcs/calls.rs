@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use backon::{ExponentialBuilder, Retryable};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use futures_util::stream;
 use gcloud_storage::{
     client::Client,
     http::{
@@ -28,7 +27,10 @@ use crate::storage::{
     StorageError,
     bucket::Pieces,
     outgoing::{Patience, TimedOut, unavailable},
+    sending::{Sending, Watch},
 };
+
+pub(super) const STORING: &str = "storing an object";
 
 /// How often a call is made that fails as if it might succeed.
 const ATTEMPTS: usize = 4;
@@ -87,9 +89,17 @@ struct Differs {
 }
 
 impl Sum {
+    /// Of no bytes.
+    pub(super) const NOTHING: Self = Self { crc: 0, size_bytes: 0 };
+
     fn of(body: &[Bytes]) -> Self {
-        let crc = body.iter().fold(0, |crc, piece| crc32c::crc32c_append(crc, piece));
-        Self { crc, size_bytes: body.iter().map(|piece| piece.len() as u64).sum() }
+        body.iter().fold(Self::NOTHING, |sum, piece| sum.and(piece))
+    }
+
+    /// The sum of a content and what follows it.
+    pub(super) fn and(self, bytes: &[u8]) -> Self {
+        let crc = crc32c::crc32c_append(self.crc, bytes);
+        Self { crc, size_bytes: self.size_bytes + bytes.len() as u64 }
     }
 
     /// The sum of two contents one after the other.
@@ -106,7 +116,7 @@ impl Sum {
         Some(Self { crc, size_bytes: u64::try_from(object.size).ok()? })
     }
 
-    fn check(self, object: &Object) -> Result<(), Failure> {
+    pub(super) fn check(self, object: &Object) -> Result<(), Failure> {
         let found = Self::told(object);
         if found == Some(self) {
             return Ok(());
@@ -138,11 +148,7 @@ impl Calls {
             .with_max_delay(LONGEST_PAUSE)
             .with_max_times(ATTEMPTS - 1);
         let outcome = bounded.retry(pauses).when(|failure| matches!(failure, Failure::Transient(_))).await;
-        outcome.map_err(|failure| match failure {
-            Failure::NotFound => StorageError::NotFound,
-            Failure::Exists => unavailable(context, "the service speaks of a condition where there was none"),
-            Failure::Transient(source) | Failure::Lasting(source) => unavailable(context, source),
-        })
+        outcome.map_err(|failure| failure.told(context))
     }
 
     /// Stores an object, and makes sure that the service got these bytes; with `new` only where there is none, else it is
@@ -166,8 +172,11 @@ impl Calls {
         let bytes = usize::try_from(sum.size_bytes).unwrap_or(usize::MAX);
         let client = &self.connection.client;
         let (request, kind) = (&request, &kind);
-        self.call("storing an object", bytes, || async move {
-            match client.upload_object(request, body_of(body), kind).await.map_err(Failure::from) {
+        self.call(STORING, bytes, || async move {
+            let watch = Watch::new(self.patience.sending());
+            let content = reqwest::Body::wrap(Sending::pieces(body.clone(), &watch));
+            let uploaded = watch.over(STORING, client.upload_object(request, content, kind)).await;
+            match uploaded.map_err(Failure::silent)?.map_err(Failure::from) {
                 Ok(stored) => sum.check(&stored).map(|()| Stored::Now(sum)),
                 Err(Failure::Exists) => Ok(Stored::Exists),
                 Err(failure) => Err(failure),
@@ -227,19 +236,6 @@ async fn bounded<T>(
     }
 }
 
-/// A body that can be made again for the next attempt; nothing is copied.
-fn body_of(pieces: &Pieces) -> reqwest::Body {
-    match pieces.as_slice() {
-        [] => reqwest::Body::from(Bytes::new()),
-        [piece] => reqwest::Body::from(piece.clone()),
-        pieces if pieces.iter().all(Bytes::is_empty) => reqwest::Body::from(Bytes::new()),
-        pieces => {
-            let pieces: Vec<_> = pieces.iter().cloned().map(Ok::<_, std::convert::Infallible>).collect();
-            reqwest::Body::wrap_stream(stream::iter(pieces))
-        }
-    }
-}
-
 /// Judges a status: what the service's own guide to retries names, and nothing else, is tried again.
 pub(super) fn judge(status: Option<u16>, error: Box<dyn std::error::Error + Send + Sync>) -> Failure {
     match status {
@@ -247,6 +243,25 @@ pub(super) fn judge(status: Option<u16>, error: Box<dyn std::error::Error + Send
         Some(412) => Failure::Exists,
         None | Some(408 | 429 | 500..=599) => Failure::Transient(error),
         Some(_) => Failure::Lasting(error),
+    }
+}
+
+impl Failure {
+    /// What a watch says of a request.
+    fn silent(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable { source, .. } => Self::Transient(source),
+            error => Self::Lasting(Box::new(error)),
+        }
+    }
+
+    /// Says it to a caller.
+    pub(super) fn told(self, context: &'static str) -> StorageError {
+        match self {
+            Self::NotFound => StorageError::NotFound,
+            Self::Exists => unavailable(context, "the service speaks of a condition where there was none"),
+            Self::Transient(source) | Self::Lasting(source) => unavailable(context, source),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod calls;
 mod list;
 mod parts;
 mod read;
+mod send;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,8 @@ use super::{
 const PUBLIC_ENDPOINT: &str = "https://storage.googleapis.com";
 /// The endpoints of the service itself, as those for private networks.
 const OWN_DOMAIN: &str = ".googleapis.com";
+/// Most bytes of an object.
+const SEND_LIMIT: u64 = 5 << 40;
 /// Most objects deleted at the same time for one call.
 const DELETES_AT_ONCE: usize = 16;
 
@@ -182,6 +185,24 @@ impl Bucket for GcsBucket {
 
     async fn put(&self, key: &str, body: Pieces) -> Result<(), StorageError> {
         self.calls.upload(&self.bucket, self.full(key), &body, false).await.map(drop)
+    }
+
+    fn send_limit(&self) -> Option<u64> {
+        Some(SEND_LIMIT)
+    }
+
+    async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
+        self.calls.send(&self.endpoint, &self.bucket, self.full(key), content).await.map(drop)
+    }
+
+    async fn send_part(
+        &self,
+        key: &str,
+        multipart: &str,
+        number: u32,
+        content: Content,
+    ) -> Result<Part, StorageError> {
+        self.send_as_part(key, multipart, number, content).await
     }
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {

@@ -17,7 +17,7 @@ use super::{
     calls::{Stored, Sum},
 };
 use crate::storage::{
-    StorageError,
+    Content, StorageError,
     bucket::{Part, Pieces},
 };
 
@@ -77,6 +77,18 @@ impl GcsBucket {
             Stored::Now(sum) => Ok(Part { number, tag: tag(sum) }),
             Stored::Exists => Err(StorageError::Invalid(format!("part {number} exists"))),
         }
+    }
+
+    pub(super) async fn send_as_part(
+        &self,
+        key: &str,
+        multipart: &str,
+        number: u32,
+        content: Content,
+    ) -> Result<Part, StorageError> {
+        let name = format!("{}{number:05}", self.parts_folder(key, multipart)?);
+        let sum = self.calls.send(&self.endpoint, &self.bucket, name, content).await?;
+        Ok(Part { number, tag: tag(sum) })
     }
 
     /// Composes the object, in as many rounds as it takes.
@@ -139,8 +151,7 @@ impl GcsBucket {
     }
 
     async fn compose(&self, target: String, sources: &[Stretch]) -> Result<Stretch, StorageError> {
-        let zero = Sum { crc: 0, size_bytes: 0 };
-        let sum = sources.iter().fold(zero, |sum, source| sum.then(source.sum));
+        let sum = sources.iter().fold(Sum::NOTHING, |sum, source| sum.then(source.sum));
         let named =
             |source: &Stretch| SourceObjects { name: source.name.clone(), ..SourceObjects::default() };
         let request = ComposeObjectRequest {

@@ -11,8 +11,8 @@ use reqwest::{Response, StatusCode, header};
 use super::calls::{Calls, Connection, Failure, judge};
 use crate::storage::{Content, StorageError};
 
-/// What need not be encoded in a segment of a path.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What need not be encoded in a segment of a path, or a value of a query.
+pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Calls {
     /// Opens an object of this size, or a part of it.

@@ -1,8 +1,8 @@
-//! Makes the calls to a bucket: reads where they are wanted, all others on a runtime of their own.
+//! Makes the calls to a bucket: where bytes pass through on the thread that has them, all others on a runtime of their own.
 //!
 //! The server's threads have a runtime each, which ends with its thread, and clients keep their connections where they
-//! were opened. What is written may go on when its thread has ended (parts that are being sent), so it is sent from here. What is
-//! read goes to the reader's own client: each thread that reads has connections of its own.
+//! were opened. What is in memory may be sent when its thread has ended, so it is sent from here. What a thread passes on between
+//! its own client and the bucket, it passes over connections of its own.
 
 use std::{future::Future, ops::Range, sync::Arc, time::Duration};
 
@@ -73,28 +73,28 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// A bucket, called from that runtime, but for reads.
+/// A bucket, called from that runtime, but where bytes pass through.
 #[derive(Clone)]
 pub(super) struct Hosted {
     bucket: Arc<dyn Bucket>,
     runtime: Handle,
-    readers: Arc<ThreadLocal<Arc<dyn Bucket>>>,
+    locals: Arc<ThreadLocal<Arc<dyn Bucket>>>,
 }
 
 impl Hosted {
     pub(super) fn new(bucket: Arc<dyn Bucket>, runtime: Handle) -> Self {
-        Self { bucket, runtime, readers: Arc::default() }
+        Self { bucket, runtime, locals: Arc::default() }
     }
 
     /// Returns this thread's way to the bucket.
-    async fn reader(&self) -> Result<Arc<dyn Bucket>, StorageError> {
-        if let Some(reader) = self.readers.get() {
-            return Ok(Arc::clone(reader));
+    async fn local(&self) -> Result<Arc<dyn Bucket>, StorageError> {
+        if let Some(local) = self.locals.get() {
+            return Ok(Arc::clone(local));
         }
         let bucket = Arc::clone(&self.bucket);
         let made = self.runtime.spawn_blocking(move || bucket.with_own_connections()).await;
         let own = made.map_err(|error| StorageError::unavailable("reach the storage", error))??;
-        Ok(Arc::clone(self.readers.get_or(|| own.unwrap_or_else(|| Arc::clone(&self.bucket)))))
+        Ok(Arc::clone(self.locals.get_or(|| own.unwrap_or_else(|| Arc::clone(&self.bucket)))))
     }
 
     /// Does something in the runtime, as long as somebody waits for it.
@@ -132,7 +132,7 @@ impl Bucket for Hosted {
     }
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
-        self.reader().await?.head(key).await
+        self.local().await?.head(key).await
     }
 
     async fn get(
@@ -141,7 +141,7 @@ impl Bucket for Hosted {
         size_bytes: u64,
         range: Option<Range<u64>>,
     ) -> Result<Content, StorageError> {
-        self.reader().await?.get(key, size_bytes, range).await
+        self.local().await?.get(key, size_bytes, range).await
     }
 
     async fn read(&self, key: &str, limit: u64) -> Result<bytes::Bytes, StorageError> {
@@ -152,6 +152,24 @@ impl Bucket for Hosted {
     async fn put(&self, key: &str, body: Pieces) -> Result<(), StorageError> {
         let key = key.to_owned();
         self.call(|bucket| async move { bucket.put(&key, body).await }).await
+    }
+
+    fn send_limit(&self) -> Option<u64> {
+        self.bucket.send_limit()
+    }
+
+    async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
+        self.local().await?.send(key, content).await
+    }
+
+    async fn send_part(
+        &self,
+        key: &str,
+        multipart: &str,
+        number: u32,
+        content: Content,
+    ) -> Result<Part, StorageError> {
+        self.local().await?.send_part(key, multipart, number, content).await
     }
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {

@@ -95,6 +95,14 @@ struct Shared {
     _host: Host,
 }
 
+impl Shared {
+    /// Returns whether a body of this length is sent on while it comes: what is small is kept in memory, so that a request can be
+    /// repeated.
+    fn is_sent_on(&self, length: u64) -> bool {
+        length > self.sizes.read_ahead() && self.bucket.send_limit().is_some_and(|limit| length <= limit)
+    }
+}
+
 impl ObjectStorage {
     /// Opens the storage in a bucket. Asks the bucket for nothing; see [`Bucket::check`].
     ///

@@ -1,4 +1,5 @@
-//! Stores an object that comes in one piece: with one request where it is small, else in parts, several at once.
+//! Stores an object that comes in one piece: from memory where it is small, while it comes where its length is known, else in
+//! parts, several at once.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -24,6 +25,10 @@ pub(super) async fn put(
 ) -> Result<Stored, StorageError> {
     let base = Base::random(upload)?;
     let object = Named::Plain(base.clone()).name()?;
+    if let Some(length) = source.length.filter(|length| shared.is_sent_on(*length)) {
+        shared.bucket.send(&base.data(), source.into_content(length)).await?;
+        return Ok(Stored { object, size_bytes: length });
+    }
     let mut intake = Intake::new(source);
     let sizes = shared.sizes;
     let most = sizes.read_ahead();

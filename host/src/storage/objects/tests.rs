@@ -5,6 +5,7 @@ pub(crate) mod fixture;
 mod memory;
 mod order;
 mod parts;
+mod passing;
 mod replicas;
 mod room;
 

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,13 +18,26 @@ use futures_util::{
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::timeout;
 
-use crate::storage::{StorageError, bucket::Pieces};
+use crate::storage::{
+    Content, StorageError,
+    bucket::Pieces,
+    sending::{Bounds, Sending, Watch},
+};
 
-/// Bounds on reading.
+/// Bounds on the service.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// How long no bytes may come.
     pub(super) silence: Duration,
+    /// How long the answer to what was sent may take.
+    pub(super) answer: Duration,
+}
+
+impl Limits {
+    /// Returns what bounds a request that sends bytes.
+    pub(super) fn sending(self) -> Bounds {
+        Bounds { silence: self.silence, answer: self.answer }
+    }
 }
 
 /// Pieces as the body of a request. They need not be copied together, and are not hashed for the signature: TLS protects them
@@ -69,6 +83,24 @@ pub(super) fn stream(pieces: Pieces) -> ByteStream {
             SdkBody::from_body_1_x(Sent { pieces: pieces.iter().cloned().collect(), left })
         }),
     })
+}
+
+/// Makes such a body that is seen by a watch.
+pub(super) fn watched(pieces: Pieces, watch: &Arc<Watch>) -> ByteStream {
+    let watch = Arc::clone(watch);
+    ByteStream::new(SdkBody::retryable(move || {
+        SdkBody::from_body_1_x(Sending::pieces(pieces.clone(), &watch))
+    }))
+}
+
+/// Makes a body of bytes that are still coming. It cannot be sent again.
+pub(super) fn passing(content: Content, watch: &Arc<Watch>) -> ByteStream {
+    ByteStream::new(SdkBody::from_body_1_x(Sending::new(content, watch)))
+}
+
+/// Returns a length as the service wants it.
+pub(super) fn announced(length: u64) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
 }
 
 /// Reads how large an object is of which a part came.

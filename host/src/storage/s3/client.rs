@@ -50,6 +50,11 @@ pub(super) fn over_own_connections(client: &Client, settings: &S3Settings) -> Re
     Ok(Client::from_conf(config.build()))
 }
 
+/// Settings of a request that a watch bounds, and that cannot be repeated.
+pub(super) fn unbounded() -> Builder {
+    Builder::new().timeout_config(TimeoutConfig::disabled()).retry_config(RetryConfig::disabled())
+}
+
 /// Returns a client that waits long enough for a part to be sent.
 pub(super) async fn client(settings: &S3Settings) -> Result<Client, StorageError> {
     let http = http_client(settings)?;

@@ -25,10 +25,14 @@ use self::{body::Limits, errors::Failure};
 use super::{
     Content, StorageError,
     bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
+    sending::Watch,
 };
 
 /// Limits of the service: parts of at least 5 MiB but for the last one, numbered from 1 to 10,000.
 const LIMITS: PartLimits = PartLimits { min_bytes: 5 << 20, max_number: 10_000 };
+
+/// Most bytes of an object or part that is stored with one request.
+const SEND_LIMIT: u64 = 5 << 30;
 
 /// Keys or multiparts on a page.
 const PAGE: i32 = 1000;
@@ -64,7 +68,7 @@ pub async fn connect(settings: &S3Settings) -> Result<Arc<dyn Bucket>, StorageEr
 
 impl S3Bucket {
     fn over(client: Client, asking: Client, settings: S3Settings) -> Self {
-        let limits = Limits { silence: settings.silence };
+        let limits = Limits { silence: settings.silence, answer: settings.read_timeout };
         let (bucket, prefix) = (settings.bucket.clone(), settings.prefix.clone());
         Self { client, asking, bucket, prefix, limits, settings }
     }
@@ -171,9 +175,41 @@ impl Bucket for S3Bucket {
     }
 
     async fn put(&self, key: &str, pieces: Pieces) -> Result<(), StorageError> {
+        const CONTEXT: &str = "store an object";
         let put = self.sender(&pieces).put_object().bucket(&self.bucket).key(self.key(key));
-        let answer = put.content_length(body::length(&pieces)).body(body::stream(pieces)).send().await;
-        answer.map(drop).map_err(|error| errors::failed("store an object", error))
+        let put = put.content_length(body::length(&pieces));
+        let watch = Watch::new(self.limits.sending());
+        let answer = watch.over(CONTEXT, put.body(body::watched(pieces, &watch)).send()).await?;
+        answer.map(drop).map_err(|error| errors::failed(CONTEXT, error))
+    }
+
+    fn send_limit(&self) -> Option<u64> {
+        Some(SEND_LIMIT)
+    }
+
+    async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
+        const CONTEXT: &str = "store an object";
+        let watch = Watch::new(self.limits.sending());
+        let put = self.client.put_object().bucket(&self.bucket).key(self.key(key));
+        let put = put.content_length(body::announced(content.length)).body(body::passing(content, &watch));
+        let answer = watch.over(CONTEXT, put.customize().config_override(client::unbounded()).send()).await?;
+        answer.map(drop).map_err(|error| errors::failed(CONTEXT, error))
+    }
+
+    async fn send_part(
+        &self,
+        key: &str,
+        multipart: &str,
+        number: u32,
+        content: Content,
+    ) -> Result<Part, StorageError> {
+        const CONTEXT: &str = "store a part";
+        let watch = Watch::new(self.limits.sending());
+        let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
+        let put = put.part_number(number.cast_signed()).content_length(body::announced(content.length));
+        let put = put.body(body::passing(content, &watch)).customize();
+        let answer = watch.over(CONTEXT, put.config_override(client::unbounded()).send()).await?;
+        stored(number, answer.map_err(|error| errors::failed(CONTEXT, error))?.e_tag())
     }
 
     async fn put_new(&self, key: &str, pieces: Pieces) -> Result<bool, StorageError> {
@@ -247,11 +283,9 @@ impl Bucket for S3Bucket {
         const CONTEXT: &str = "store a part";
         let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
         let put = put.part_number(number.cast_signed()).content_length(body::length(&pieces));
-        let answer = put.body(body::stream(pieces)).send().await;
-        let answer = answer.map_err(|error| errors::failed(CONTEXT, error))?;
-        let tag = answer.e_tag().map(str::to_owned);
-        let tag = tag.ok_or_else(|| StorageError::unavailable(CONTEXT, "the service gave it no tag"))?;
-        Ok(Part { number, tag })
+        let watch = Watch::new(self.limits.sending());
+        let answer = watch.over(CONTEXT, put.body(body::watched(pieces, &watch)).send()).await?;
+        stored(number, answer.map_err(|error| errors::failed(CONTEXT, error))?.e_tag())
     }
 
     async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError> {
@@ -307,6 +341,11 @@ impl Bucket for S3Bucket {
         let signed = get.presigned(config).await.map_err(|error| errors::failed(CONTEXT, error))?;
         Ok(Some(signed.uri().to_owned()))
     }
+}
+
+fn stored(number: u32, tag: Option<&str>) -> Result<Part, StorageError> {
+    let tag = tag.ok_or_else(|| StorageError::unavailable("store a part", "the service gave it no tag"))?;
+    Ok(Part { number, tag: tag.to_owned() })
 }
 
 fn length(length: Option<i64>) -> u64 {

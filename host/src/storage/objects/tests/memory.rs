@@ -13,6 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     storage::{
         Content, StorageError,
         bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
+        sending::{Bounds, Sending, Watch},
     },
 };
 
@@ -45,6 +47,7 @@ pub(super) struct MemoryBucket {
     state: Mutex<State>,
     limits: PartLimits,
     page: usize,
+    send_limit: Option<u64>,
     next: AtomicUsize,
     /// Of all bodies that were stored.
     pub(super) written: AtomicU64,
@@ -56,6 +59,7 @@ impl MemoryBucket {
             state: Mutex::default(),
             limits: PartLimits { min_bytes, max_number },
             page: 1000,
+            send_limit: None,
             next: AtomicUsize::new(0),
             written: AtomicU64::new(0),
         })
@@ -65,6 +69,13 @@ impl MemoryBucket {
     pub(super) fn with_pages(min_bytes: u64, max_number: u32, page: usize) -> Arc<Self> {
         let mut bucket = Self::new(min_bytes, max_number);
         Arc::get_mut(&mut bucket).unwrap().page = page;
+        bucket
+    }
+
+    /// A bucket that stores up to so many bytes while they come.
+    pub(super) fn that_takes_what_comes(min_bytes: u64, max_number: u32, limit: u64) -> Arc<Self> {
+        let mut bucket = Self::new(min_bytes, max_number);
+        Arc::get_mut(&mut bucket).unwrap().send_limit = Some(limit);
         bucket
     }
 
@@ -82,6 +93,15 @@ impl MemoryBucket {
 
     fn object(&self, key: &str) -> Result<Object, StorageError> {
         self.state.lock().objects.get(key).cloned().ok_or(StorageError::NotFound)
+    }
+
+    /// Returns what comes, through the same check as with a real service.
+    async fn arrived(&self, content: Content) -> Result<Pieces, StorageError> {
+        assert!(self.send_limit.is_some_and(|limit| content.length <= limit), "{} bytes", content.length);
+        let forever = Duration::from_secs(60);
+        let watch = Watch::new(Bounds { silence: forever, answer: forever });
+        let arrived = watch.over("receive", Sending::new(content, &watch).collect()).await?;
+        Ok(vec![arrived.map_err(|error| StorageError::unavailable("receive", error))?.to_bytes()])
     }
 
     fn received(&self, body: &Pieces) -> Bytes {
@@ -147,6 +167,24 @@ impl Bucket for MemoryBucket {
         let bytes = self.received(&body);
         self.store(&mut self.state.lock(), key, bytes);
         Ok(())
+    }
+
+    fn send_limit(&self) -> Option<u64> {
+        self.send_limit
+    }
+
+    async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
+        self.put(key, self.arrived(content).await?).await
+    }
+
+    async fn send_part(
+        &self,
+        key: &str,
+        multipart: &str,
+        number: u32,
+        content: Content,
+    ) -> Result<Part, StorageError> {
+        self.put_part(key, multipart, number, self.arrived(content).await?).await
     }
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
