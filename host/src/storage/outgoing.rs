@@ -30,9 +30,6 @@ pub(super) fn http_client(tls: &ClientConfig) -> Result<reqwest::Client, Storage
         .map_err(|error| unavailable("making an HTTP client", error))
 }
 
-/// What a service may need, beyond the time for which it may be silent, to store what it has got.
-const ANSWER_TIME: Duration = Duration::from_secs(50);
-
 /// How long the server may be silent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience(pub(super) Duration);
@@ -45,7 +42,7 @@ impl Patience {
 
     /// Returns what bounds a request that sends bytes.
     pub(super) fn sending(self) -> Bounds {
-        Bounds { silence: self.0, answer: self.0 + ANSWER_TIME }
+        Bounds::of_silence(self.0)
     }
 
     /// Makes a content of exactly `length` bytes of a stream: one that ends early, goes on, fails or falls silent ends with

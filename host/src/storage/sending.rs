@@ -33,6 +33,17 @@ pub(super) struct Bounds {
     pub(super) answer: Duration,
 }
 
+/// How much longer than without taking a byte: to store what it has, of which some may still be in the kernel's buffers (4 MiB
+/// by default; 128 KiB/s in the default 30 s).
+const ANSWER_FACTOR: u32 = 3;
+
+impl Bounds {
+    /// The bounds for a service that may be silent for so long.
+    pub(super) fn of_silence(silence: Duration) -> Self {
+        Self { silence, answer: silence * ANSWER_FACTOR }
+    }
+}
+
 /// Who is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {

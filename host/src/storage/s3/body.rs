@@ -29,14 +29,12 @@ use crate::storage::{
 pub(super) struct Limits {
     /// How long no bytes may come.
     pub(super) silence: Duration,
-    /// How long the answer to what was sent may take.
-    pub(super) answer: Duration,
 }
 
 impl Limits {
     /// Returns what bounds a request that sends bytes.
     pub(super) fn sending(self) -> Bounds {
-        Bounds { silence: self.silence, answer: self.answer }
+        Bounds::of_silence(self.silence)
     }
 }
 

@@ -68,7 +68,7 @@ pub async fn connect(settings: &S3Settings) -> Result<Arc<dyn Bucket>, StorageEr
 
 impl S3Bucket {
     fn over(client: Client, asking: Client, settings: S3Settings) -> Self {
-        let limits = Limits { silence: settings.silence, answer: settings.read_timeout };
+        let limits = Limits { silence: settings.silence };
         let (bucket, prefix) = (settings.bucket.clone(), settings.prefix.clone());
         Self { client, asking, bucket, prefix, limits, settings }
     }
