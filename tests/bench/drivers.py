@@ -12,9 +12,9 @@ import uuid
 
 from cache import Cache, block_target, mint_token
 from counting import CountingProxy
-from processes import start_larder
+from processes import start_larder, start_nginx
 from storages import STORAGES, prepare_clients
-from transfers import MIB, at_once, timed
+from transfers import MIB, Connection, at_once, timed
 
 BYTES = 256 * MIB
 WHOLE_BYTES = 128 * MIB
@@ -88,38 +88,52 @@ def compare(options, directory, storage, secret, file, row):
         kept = set(storage.keys(side.prefix + "/"))
         source = f"{side.prefix}-direct/source"
         storage.upload(source, file, BYTES, CONNECTIONS)
-        rows, cpu = [], []
+        at = urllib.parse.urlsplit(storage.endpoint)
+        nginx = start_nginx(options.nginx, directory / "nginx", options.nginx_body_buffer, f"{at.scheme}://{at.netloc}")
+        proxied = f"/proxied{storage.target(source)}"
+        rows = []
         try:
-            for label, size, ours, theirs in (
+            for label, size, ours, *others in (
                 (f"up, {CONNECTIONS} blocks at once", BYTES, lambda: side.upload(file, BYTES, CONNECTIONS),
                  lambda: storage.upload(f"{side.prefix}-direct/{uuid.uuid4()}", file, BYTES, CONNECTIONS)),
                 ("up, one request of 128 MiB", WHOLE_BYTES, lambda: side.upload(file, WHOLE_BYTES, 1),
                  lambda: storage.upload(f"{side.prefix}-direct/{uuid.uuid4()}", file, WHOLE_BYTES, 1)),
                 (f"down, {CONNECTIONS} ranges at once", BYTES, lambda: ranges(lambda *at: side.read(download, *at), CONNECTIONS),
-                 lambda: ranges(lambda *at: storage.read(source, *at), CONNECTIONS)),
+                 lambda: ranges(lambda *at: storage.read(source, *at), CONNECTIONS),
+                 lambda: ranges(lambda *at: read_proxied(nginx, proxied, *at), CONNECTIONS)),
                 ("down, 1 connection", BYTES, lambda: ranges(lambda *at: side.read(download, *at), 1),
-                 lambda: ranges(lambda *at: storage.read(source, *at), 1)),
+                 lambda: ranges(lambda *at: storage.read(source, *at), 1),
+                 lambda: ranges(lambda *at: read_proxied(nginx, proxied, *at), 1)),
             ):
                 rounds = []
                 # The first round warms up and does not count. The sides change places from round to round.
                 for number in range(options.rounds + 1):
-                    order = (ours, theirs) if number % 2 else (theirs, ours)
+                    order = (ours, *others) if number % 2 else (*reversed(others), ours)
                     done = {work: timed(side.larder, work) for work in order}
                     side.forget(kept)
                     forget_direct(storage, side.prefix, source)
                     if number:
-                        rounds.append((done[ours], done[theirs]))
+                        rounds.append([done[work] for work in (ours, *others)])
                 speed = [statistics.median(size / 1e6 / one[0] for one in column) for column in zip(*rounds)]
-                ratios = [b[0] / a[0] for a, b in rounds]
-                used = statistics.median(a[1] / (size / 1e9) for a, _ in rounds)
+                ratios = [b[0] / a[0] for a, b, *_ in rounds]
+                used = statistics.median(a[1] / (size / 1e9) for a, *_ in rounds)
                 rows.append(row(f"{storage.name} {label}", f"{speed[0]:.0f} MB/s", f"{speed[1]:.0f} MB/s ({storage.server})",
                                 statistics.median(ratios), at_least=0.8))
                 rows.append(row("  lowest and highest ratio", f"{min(ratios):.2f}", f"{max(ratios):.2f}", None))
                 rows.append(row("  CPU per GB", f"{used:.2f} s", "", None))
+                if len(others) > 1:
+                    beside = statistics.median(c[0] / a[0] for a, _, c in rounds)
+                    rows.append(row("  beside nginx as a proxy", f"{speed[0]:.0f} MB/s", f"{speed[2]:.0f} MB/s (nginx)", beside))
             peak = side.larder.memory("VmHWM")
         finally:
+            nginx.stop()
             forget_direct(storage, side.prefix, None)
     return [*rows, row(f"{storage.name} peak resident", f"{peak / MIB:.1f} MiB", "", None)]
+
+
+def read_proxied(nginx, target, start, length):
+    with Connection(nginx.port) as connection:
+        return connection.drain(target, [("range", f"bytes={start}-{start + length - 1}")])
 
 
 def forget_direct(storage, prefix, kept):

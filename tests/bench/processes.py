@@ -101,8 +101,20 @@ def start_bare(binary, directory, answer):
     return server
 
 
-def start_nginx(binary, directory, body_buffer):
-    """nginx with sendfile and WebDAV PUT, files in `directory`/files, one worker per core."""
+# Nothing is written down on the way, and connections are kept, as Larder keeps them.
+NGINX_PROXY = """location /proxied/ {
+      proxy_pass @UPSTREAM@$proxied;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffers 16 64k;
+      proxy_buffer_size 64k;
+      proxy_busy_buffers_size 512k;
+      proxy_max_temp_file_size 0;
+    }"""
+
+
+def start_nginx(binary, directory, body_buffer, upstream=None):
+    """nginx with sendfile and WebDAV PUT, files in `directory`/files, one worker per core; before `upstream`, if there is one."""
     for name in ("files", "bodies"):
         (directory / name).mkdir(parents=True)
     port = _free_port()
@@ -111,6 +123,7 @@ def start_nginx(binary, directory, body_buffer):
         "@DIRECTORY@": str(directory),
         "@BODY_BUFFER@": body_buffer,
         "@USER@": "user root;" if os.geteuid() == 0 else "",
+        "@PROXY@": NGINX_PROXY.replace("@UPSTREAM@", upstream) if upstream else "",
     }
     config = NGINX_CONFIG.read_text()
     for name, value in settings.items():

@@ -78,6 +78,11 @@ class S3:
         body = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{start + length - 1}")["Body"]
         return sum(map(len, body.iter_chunks(PIECE_BYTES)))
 
+    def target(self, key):
+        """Where anyone who asks the server by its own name gets the object."""
+        url = self.client.generate_presigned_url("get_object", {"Bucket": self.bucket, "Key": key})
+        return url.removeprefix(self.endpoint)
+
     def keys(self, prefix):
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", ())}
@@ -120,9 +125,12 @@ class Gcs:
     def _object(self, key):
         return f"/storage/v1/b/{self.bucket}/o/{urllib.parse.quote(key, safe='')}"
 
+    def target(self, key):
+        return self._object(key) + "?alt=media"
+
     def read(self, key, start, length):
         with Connection(self.port) as connection:
-            return connection.drain(self._object(key) + "?alt=media", [("range", f"bytes={start}-{start + length - 1}")])
+            return connection.drain(self.target(key), [("range", f"bytes={start}-{start + length - 1}")])
 
     def keys(self, prefix):
         found, page = {}, ""
@@ -175,6 +183,19 @@ class Azure:
 
     def read(self, key, start, length):
         return sum(map(len, self.client.download_blob(key, offset=start, length=length).chunks()))
+
+    def target(self, key):
+        from datetime import datetime, timedelta, timezone
+
+        from azure.storage.blob import BlobSasPermissions, generate_blob_sas
+
+        blob = self.client.get_blob_client(key)
+        signature = generate_blob_sas(
+            blob.account_name, self.container, key, account_key=self.client.credential.account_key,
+            permission=BlobSasPermissions(read=True), expiry=datetime.now(timezone.utc) + timedelta(hours=1),
+        )
+        at = urllib.parse.urlsplit(blob.url)
+        return f"{at.path}?{signature}"
 
     def keys(self, prefix):
         return {blob.name: blob.size for blob in self.client.list_blobs(name_starts_with=prefix)}
