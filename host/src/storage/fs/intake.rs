@@ -1,6 +1,7 @@
 //! Writes a source to a place in a file.
 //!
-//! Chunks are gathered without copying them and written together; while one write is under way, the next is gathered.
+//! Chunks are gathered without copying them and written together. A short body is written in place, as it comes; of a long one a
+//! thread writes while the next chunks are gathered.
 
 use std::{fs::File, io, mem, sync::Arc};
 
@@ -8,13 +9,20 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
-use super::{errors, kernel};
+use super::{errors, kernel, pace::PACE};
 use crate::storage::{
     Source, StorageError,
     budget::{Hold, Transfer},
 };
 
-/// What is not longer than this is written in place: that takes less time than to wake another thread.
+/// A body that is known to be no longer is written in place, if the disk keeps up: BuildKit's blocks are as long, and sent one after
+/// the other, so that nothing is gained by two threads.
+const SHORT_BYTES: u64 = 1 << 20;
+
+/// Most bytes that are written in place at once: they stay in the core's cache from the socket to the file.
+const IN_PLACE_BYTES: u64 = 256 << 10;
+
+/// The same of a body that did not say how long it is.
 pub(super) const SMALL_BYTES: u64 = 64 << 10;
 
 /// Tiny chunks are written before there are more of them than this: each one keeps its whole network buffer alive.
@@ -33,8 +41,9 @@ pub(super) async fn write<W>(
 where
     W: AsRef<File> + Send + Sync + 'static,
 {
-    let mut writer =
-        Writer { to, at, batch: Batch::new(transfer), transfer, under_way: None, is_small: true };
+    let is_short = source.length.is_some_and(|length| length <= SHORT_BYTES);
+    let batch = Batch::new(transfer);
+    let mut writer = Writer { to, at, batch, transfer, under_way: None, is_small: true, is_short };
     let result = pump(&mut writer, source).await;
     let settled = writer.settle().await;
     let length = result?;
@@ -95,6 +104,7 @@ struct Writer<'a, W> {
     under_way: Option<JoinHandle<io::Result<()>>>,
     /// Nothing was handed to another thread yet.
     is_small: bool,
+    is_short: bool,
 }
 
 impl<W: AsRef<File> + Send + Sync + 'static> Writer<'_, W> {
@@ -103,13 +113,26 @@ impl<W: AsRef<File> + Send + Sync + 'static> Writer<'_, W> {
             return Ok(());
         }
         self.batch.push(chunk);
-        let is_full = self.batch.bytes >= self.transfer.chunk_bytes() as u64;
+        let most = self.transfer.chunk_bytes() as u64;
+        let most = if self.is_short { most.min(IN_PLACE_BYTES) } else { most };
+        let is_full = self.batch.bytes >= most;
         if is_full || self.batch.chunks.len() >= MAX_CHUNKS { self.start().await } else { Ok(()) }
+    }
+
+    /// Writes what is gathered here and now.
+    fn write_in_place(&mut self) -> Result<(), StorageError> {
+        let batch = mem::replace(&mut self.batch, Batch::new(self.transfer));
+        let (file, at) = ((**self.to).as_ref(), self.at);
+        self.at += batch.bytes;
+        PACE.timed(|| batch.write(file, at)).map_err(errors::failed(CONTEXT))
     }
 
     /// Hands over what is gathered, and waits until it is written where there is no memory to gather more.
     async fn start(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
+        if self.is_short && PACE.is_calm() {
+            return self.write_in_place();
+        }
         self.is_small = false;
         let batch = mem::replace(&mut self.batch, Batch::new(self.transfer));
         let (to, at) = (Arc::clone(self.to), self.at);
@@ -123,9 +146,8 @@ impl<W: AsRef<File> + Send + Sync + 'static> Writer<'_, W> {
         if self.batch.chunks.is_empty() {
             return Ok(());
         }
-        if self.is_small && self.batch.bytes <= SMALL_BYTES {
-            let file = (**self.to).as_ref();
-            return kernel::write_all_at(file, &self.batch.chunks, self.at).map_err(errors::failed(CONTEXT));
+        if self.is_small && self.batch.bytes <= SMALL_BYTES && PACE.is_calm() {
+            return self.write_in_place();
         }
         self.start().await
     }

@@ -17,6 +17,7 @@ mod kernel;
 mod layout;
 mod list;
 mod open;
+mod pace;
 mod put;
 mod read;
 mod segments;

@@ -146,6 +146,8 @@ impl AsRef<std::fs::File> for Sink {
 fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
     const WRITERS: usize = 200;
     const SMALL_CHUNK: usize = 1 << 10;
+    // More than is written in place.
+    const CHUNKS: usize = 1100;
     // One thread that writes, and it is busy: every write stays under way.
     let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
     let (release, released) = std::sync::mpsc::channel::<()>();
@@ -155,7 +157,7 @@ fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
     runtime.block_on(async {
         let sink = Arc::new(Sink(tempfile::tempfile().unwrap()));
         let transfers: Vec<_> = (0..WRITERS).map(|_| budget.transfer()).collect();
-        let sources = transfers.iter().map(|transfer| (counted(300, SMALL_CHUNK, &alive), transfer));
+        let sources = transfers.iter().map(|transfer| (counted(CHUNKS, SMALL_CHUNK, &alive), transfer));
         let mut writes =
             future::join_all(sources.map(|(source, transfer)| intake::write(&sink, 0, source, transfer)));
         for _ in 0..1000 {
@@ -171,7 +173,7 @@ fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
             "what is held is counted, also while it is written"
         );
         release.send(()).unwrap();
-        assert!(writes.await.into_iter().all(|length| length.unwrap() == 300 * SMALL_CHUNK as u64));
+        assert!(writes.await.into_iter().all(|length| length.unwrap() == (CHUNKS * SMALL_CHUNK) as u64));
     });
     assert_eq!((budget.held_bytes(), budget.active()), (0, 0));
 }
