@@ -61,7 +61,7 @@ impl HostWithStore<State> for HasSelf<State> {
             return Ok(Err(cannot_store()));
         };
         let services = services(accessor);
-        let source = source.noting_activity(&services, &upload);
+        let source = source.within(services.settings.max_entry_bytes).noting_activity(&services, &upload);
         Ok(services.storage.put(&upload, source).await.map(Into::into).map_err(Into::into))
     }
 
@@ -78,7 +78,7 @@ impl HostWithStore<State> for HasSelf<State> {
             return Ok(Err(cannot_store()));
         };
         let services = services(accessor);
-        let source = source.noting_activity(&services, &upload);
+        let source = source.within(services.settings.max_entry_bytes).noting_activity(&services, &upload);
         Ok(services.storage.put_block(&upload, &id, source).await.map_err(Into::into))
     }
 

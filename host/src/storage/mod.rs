@@ -26,7 +26,7 @@ use std::{fmt, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures_util::{StreamExt, TryStreamExt, future, stream::BoxStream};
 
 /// The name of a stored object: 1 to 128 of `a-z`, `0-9` and `-`. Made by the driver, opaque to everyone else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -180,6 +180,20 @@ pub struct Source {
 }
 
 impl Source {
+    /// Ends a body of unknown length with an error once it is longer than `limit`, so that it does not fill the storage. One of known
+    /// length is left as it is: that was looked at before.
+    pub(crate) fn within(self, limit: Option<u64>) -> Self {
+        let (None, Some(limit)) = (self.length, limit) else { return self };
+        let counted = self.chunks.scan(0_u64, move |length, chunk| {
+            let chunk = chunk.and_then(|bytes| {
+                *length += bytes.len() as u64;
+                if *length > limit { Err(SourceError::TooLarge) } else { Ok(bytes) }
+            });
+            future::ready(Some(chunk))
+        });
+        Self { length: None, chunks: counted.boxed() }
+    }
+
     /// Returns the bytes as something to send on, of which so many were announced.
     fn into_content(self, length: u64) -> Content {
         Content { length, chunks: self.chunks.map_err(StorageError::from).boxed() }

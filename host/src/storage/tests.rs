@@ -44,3 +44,19 @@ fn errors_do_not_repeat_their_source() {
     assert_eq!(error.to_string(), "storage unavailable: read");
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "secret detail");
 }
+
+/// Takes a body; returns its length, or what is wrong with it.
+async fn taken(source: Source) -> Result<usize, String> {
+    let chunks: Vec<_> = source.chunks.try_collect().await.map_err(|error: SourceError| error.to_string())?;
+    Ok(chunks.iter().map(bytes::Bytes::len).sum())
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_ends_where_it_gets_too_long() {
+    let body = [7; 1000];
+    let unannounced = || conformance::unannounced(&body);
+    assert_eq!(taken(unannounced().within(None)).await, Ok(1000));
+    assert_eq!(taken(unannounced().within(Some(1000))).await, Ok(1000));
+    assert_eq!(taken(unannounced().within(Some(999))).await, Err("the body is too large".to_owned()));
+    assert_eq!(taken(conformance::whole(&body).within(Some(1))).await, Ok(1000), "it was looked at before");
+}

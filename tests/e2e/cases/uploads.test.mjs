@@ -1,11 +1,15 @@
 // Uploads as clients make them on a bad day: repeated, out of order, cut off.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, before, describe } from 'node:test'
 import { READ_WRITE } from '../harness/tokens.mjs'
 import { newJob, newKey, newRepository, scenario, useServer } from '../harness/suite.mjs'
-import { cannotWipe } from '../harness/server.mjs'
+import { cannotControl, cannotWipe, startServer } from '../harness/server.mjs'
 import {
-  blockUrl, create, fetchEntry, finalize, lookup, putBlob, putBlock, putBlockList, putHalf, send, store,
+  blockUrl, create, fetchEntry, finalize, lookup, putBlob, putBlock, putBlockList, patch, putHalf, reserve, send, store,
 } from '../harness/protocol.mjs'
 import { occupiedBytes } from '../harness/stored-objects.mjs'
 import { eventually } from '../harness/waiting.mjs'
@@ -230,4 +234,45 @@ scenario('ranges come by Range and by x-ms-range, with their headers', server, a
   assert.equal((await send('GET', url, { headers: { 'if-match': head.headers.etag } })).status, 200)
   assert.equal((await send('GET', url, { headers: { 'if-match': '"another"' } })).status, 412)
   assert.equal((await send('GET', url, { headers: { 'if-none-match': head.headers.etag } })).status, 304)
+})
+
+describe('bodies that do not say how long they are, where entries have a limit', { skip: cannotControl }, () => {
+  const LIMIT = 1_000_000
+  let [folder, limited] = []
+  before(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'larder-e2e-limited-'))
+    writeFileSync(path.join(folder, 'larder.toml'), `[retention]\nmax_entry_bytes = ${LIMIT}\n`)
+    limited = await startServer({ environment: { LARDER_CONFIG: path.join(folder, 'larder.toml') } })
+  })
+  after(async () => {
+    await limited?.stop()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  const tooLong = randomBytes(24 * MIB)
+  const routes = {
+    'a blob': (url) => send('PUT', url, { body: tooLong, announced: false, headers: { 'x-ms-blob-type': 'BlockBlob' } }),
+    'a block': (url) => send('PUT', blockUrl(url, 1), { body: tooLong, announced: false }),
+  }
+  for (const [what, request] of Object.entries(routes)) {
+    scenario(`${what} is refused once it is too long, and nothing of it stays`, () => limited, async (larder) => {
+      const { job, key, url } = await begin(larder)
+      const refused = await request(url)
+      assert.equal(refused.status, 400, String(refused.body))
+      assert.equal(refused.headers['x-ms-error-code'], 'InvalidInput')
+      if (larder.storage === 'filesystem') assert.ok((await occupiedBytes(larder)) < 4 * LIMIT, `${await occupiedBytes(larder)} bytes`)
+      const content = randomBytes(LIMIT)
+      assert.equal((await putBlob(url, content)).status, 201)
+      assert.equal((await finalize(job, key, content.length)).json.ok, true)
+      await assertContent(job, key, content)
+    })
+  }
+
+  scenario('a chunk of version 1 is refused in the same way', () => limited, async (larder) => {
+    const job = newJob(larder)
+    const { cacheId } = (await reserve(job, newKey('chunk'))).json
+    const refused = await patch(job, cacheId, 0, tooLong, { length: LIMIT, announced: false })
+    assert.equal(refused.status, 400, String(refused.body))
+    assert.ok(JSON.parse(refused.body).message, String(refused.body))
+  })
 })

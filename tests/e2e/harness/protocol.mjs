@@ -8,10 +8,14 @@ const REQUEST_LIMIT_MS = 30_000
 const SERVICE = '/twirp/github.actions.results.api.v1.CacheService/'
 const keptAlive = new http.Agent({ keepAlive: true, maxSockets: 8 })
 
-/** Sends one request; returns `{ status, headers, body }` with the whole body. A body that is cut short is an error. */
-export function send(method, url, { headers = {}, body = Buffer.alloc(0) } = {}) {
+/**
+ * Sends one request; returns `{ status, headers, body }` with the whole body. A body that is cut short is an error. `announced` says
+ * whether the request says how long its body is.
+ */
+export function send(method, url, { headers = {}, body = Buffer.alloc(0), announced = true } = {}) {
+  const framing = announced ? { 'content-length': body.length } : { 'transfer-encoding': 'chunked' }
   const exchange = new Promise((resolve, reject) => {
-    const request = http.request(url, { method, agent: keptAlive, headers: { 'content-length': body.length, ...headers } })
+    const request = http.request(url, { method, agent: keptAlive, headers: { ...framing, ...headers } })
     request.once('error', reject)
     request.once('response', async (response) => {
       try {
@@ -66,9 +70,11 @@ export async function reserve(job, key) {
   const answer = await send('POST', caches(job), { headers: ofVersion1(job, 'application/json'), body })
   return { status: answer.status, json: JSON.parse(answer.body) }
 }
-export const patch = (job, id, start, body) =>
+/** `length` is what the chunk says of itself. */
+export const patch = (job, id, start, body, { length = body.length, ...options } = {}) =>
   send('PATCH', `${caches(job)}/${id}`, {
-    headers: { ...ofVersion1(job, 'application/octet-stream'), 'content-range': `bytes ${start}-${start + body.length - 1}/*` },
+    ...options,
+    headers: { ...ofVersion1(job, 'application/octet-stream'), 'content-range': `bytes ${start}-${start + length - 1}/*` },
     body,
   })
 export const commit = (job, id, size) =>
