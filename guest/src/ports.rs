@@ -321,6 +321,9 @@ pub enum AttachOutcome {
     Gone,
 }
 
+/// What [`StorageError::Invalid`] says of a body without a length that is larger than an entry may be: its storing ended there.
+pub const BODY_TOO_LARGE: &str = "the body is too large";
+
 /// The imports of the world. One implementation is the component's imports, the other a fake for tests.
 ///
 /// The futures need not be `Send`: an instance runs on one thread.

@@ -55,7 +55,7 @@ pub(super) async fn append<H: Host>(
     }
     let id = service::appended_id(start, &request.id);
     let staged = host.put_block(upload.name, id, &request.incoming).await;
-    staged.map_err(|error| BlobError::of_storage(error, BlobError::BadBody))?;
+    staged.map_err(BlobError::of_body)?;
     Ok(Response::new(201, Payload::Empty)
         .with("x-ms-blob-append-offset", start.to_string())
         .with("x-ms-blob-committed-block-count", (layout.len() + 1).to_string()))

@@ -3,7 +3,7 @@
 //! What is permanent is a 4xx, for the SDKs repeat 5xx answers for up to a quarter of an hour (protocol reference 3.3). A
 //! 503 says that a second is enough; a 5xx that will not go away says `Retry-After: 121`, with which Go gives up at once.
 
-use crate::ports::{DbError, Host, Level, Response, StorageError};
+use crate::ports::{BODY_TOO_LARGE, DbError, Host, Level, Response, StorageError};
 use crate::url::Refused;
 
 /// Why a transfer does not take place.
@@ -121,6 +121,11 @@ impl BlobError {
             _ => return,
         };
         host.log(level, "transfer refused", &[("request", request_id), ("code", code), ("cause", cause)]);
+    }
+
+    /// Reads a storage error of a call that takes the request's body.
+    pub(super) fn of_body(error: StorageError) -> Self {
+        Self::of_storage(error, |why| if why == BODY_TOO_LARGE { Self::TooLarge } else { Self::BadBody(why) })
     }
 
     /// Reads a storage error of a call for which `invalid` means what `on_invalid` makes of it.

@@ -24,6 +24,6 @@ pub(super) async fn put<H: Host>(
     check_announced_length(host, request)?;
     let upload = upload_named(host, name).await?;
     let stored = host.put(upload.name.clone(), &request.incoming).await;
-    let stored = stored.map_err(|error| BlobError::of_storage(error, BlobError::BadBody))?;
+    let stored = stored.map_err(BlobError::of_body)?;
     publish(host, upload, stored, request.received_ms).await
 }

@@ -26,5 +26,5 @@ pub(super) async fn put_block<H: Host>(
     check_announced_length(host, request)?;
     let upload = upload_named(host, name).await?;
     let staged = host.put_block(upload.name, id.into_owned(), &request.incoming).await;
-    staged.map(drop).map_err(|error| BlobError::of_storage(error, BlobError::BadBody))
+    staged.map(drop).map_err(BlobError::of_body)
 }

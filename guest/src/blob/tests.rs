@@ -185,6 +185,17 @@ fn content_over_the_limit_is_refused_early_where_it_is_announced_and_late_otherw
 }
 
 #[test]
+fn content_without_a_length_over_the_limit_is_refused_as_if_it_had_one() {
+    let (host, url) = reserved();
+    host.configure(|settings| settings.max_entry_bytes = Some(3));
+    for more in ["", "&comp=block&blockid=a", "&comp=appendblock"] {
+        let answer = host.send(FakeRequest::new("PUT", &format!("{url}{more}")).chunked("four"));
+        assert_refused(&answer, 413, "RequestBodyTooLarge");
+    }
+    assert_eq!((host.staged(&host.uploads()[0].name), host.objects().len()), (0, 0));
+}
+
+#[test]
 fn what_the_storage_says_becomes_a_status_that_clients_treat_right() {
     for (error, status, code, retry_after) in [
         (StorageError::NotFound, 404, "BlobNotFound", ""),

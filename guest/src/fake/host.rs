@@ -2,8 +2,8 @@
 
 use super::{FakeHost, FakeIncoming, FakeUpstream, Fault, LogLine, auth};
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, DbError, Entry, Host, HttpError, Level,
-    Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, BODY_TOO_LARGE, Block, ByteRange, Claims, DbError, Entry, Host,
+    HttpError, Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
 };
 
 /// Most probes and skipped ids that `db.find` takes.
@@ -36,10 +36,16 @@ impl FakeHost {
 }
 
 impl FakeIncoming {
-    fn take_for_storage(&self) -> Result<Vec<u8>, StorageError> {
+    fn take_for_storage(&self, limit: Option<u64>) -> Result<Vec<u8>, StorageError> {
         let body =
             self.body.take().ok_or_else(|| StorageError::Invalid("the body was taken before".to_owned()))?;
-        if self.cut_short { Err(StorageError::Invalid("the body ended early".to_owned())) } else { Ok(body) }
+        if self.cut_short {
+            return Err(StorageError::Invalid("the body ended early".to_owned()));
+        }
+        if limit.is_some_and(|limit| body.len() as u64 > limit) {
+            return Err(StorageError::Invalid(BODY_TOO_LARGE.to_owned()));
+        }
+        Ok(body)
     }
 }
 
@@ -111,7 +117,7 @@ impl Host for FakeHost {
 
     async fn put(&self, _upload: String, incoming: &FakeIncoming) -> Result<Stored, StorageError> {
         self.storage_call("storage.put")?;
-        let content = incoming.take_for_storage()?;
+        let content = incoming.take_for_storage(self.settings().max_entry_bytes)?;
         Ok(self.storage.borrow_mut().add(content))
     }
 
@@ -122,7 +128,7 @@ impl Host for FakeHost {
         incoming: &FakeIncoming,
     ) -> Result<u64, StorageError> {
         self.storage_call("storage.put-block")?;
-        let content = incoming.take_for_storage()?;
+        let content = incoming.take_for_storage(self.settings().max_entry_bytes)?;
         self.storage.borrow_mut().put_block(upload, block_id, content)
     }
 

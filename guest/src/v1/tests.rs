@@ -426,6 +426,10 @@ fn content_over_the_limit_is_refused_as_soon_as_it_is_known() {
     host.configure(|settings| settings.max_entry_bytes = Some(3));
     assert_refused(&send(&host, id, 0, b"four"), 400);
     assert_refused(&send(&host, id, 3, b"4"), 400);
+    let chunks = FakeRequest::new("PATCH", &format!("/_apis/artifactcache/caches/{id}")).token("t");
+    let longer = host.send(chunks.header("content-range", "bytes 0-2/*").chunked("four"));
+    assert_refused(&longer, 400);
+    assert!(longer.member("message").contains("larger than this server allows"));
     assert_done(&send(&host, id, 0, b"333"));
     host.configure(|settings| settings.max_entry_bytes = Some(2));
     assert_refused(&commit(&host, id, 3), 400);

@@ -179,7 +179,7 @@ impl Bucket for S3Bucket {
         let put = self.sender(&pieces).put_object().bucket(&self.bucket).key(self.key(key));
         let put = put.content_length(body::length(&pieces));
         let watch = Watch::new(self.limits.sending());
-        let answer = watch.over(CONTEXT, put.body(body::watched(pieces, &watch)).send()).await?;
+        let answer = watch.over(CONTEXT, Box::pin(put.body(body::watched(pieces, &watch)).send())).await?;
         answer.map(drop).map_err(|error| errors::failed(CONTEXT, error))
     }
 
@@ -192,7 +192,8 @@ impl Bucket for S3Bucket {
         let watch = Watch::new(self.limits.sending());
         let put = self.client.put_object().bucket(&self.bucket).key(self.key(key));
         let put = put.content_length(body::announced(content.length)).body(body::passing(content, &watch));
-        let answer = watch.over(CONTEXT, put.customize().config_override(client::unbounded()).send()).await?;
+        let request = put.customize().config_override(client::unbounded()).send();
+        let answer = watch.over(CONTEXT, Box::pin(request)).await?;
         answer.map(drop).map_err(|error| errors::failed(CONTEXT, error))
     }
 
@@ -208,7 +209,7 @@ impl Bucket for S3Bucket {
         let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
         let put = put.part_number(number.cast_signed()).content_length(body::announced(content.length));
         let put = put.body(body::passing(content, &watch)).customize();
-        let answer = watch.over(CONTEXT, put.config_override(client::unbounded()).send()).await?;
+        let answer = watch.over(CONTEXT, Box::pin(put.config_override(client::unbounded()).send())).await?;
         stored(number, answer.map_err(|error| errors::failed(CONTEXT, error))?.e_tag())
     }
 
@@ -284,7 +285,7 @@ impl Bucket for S3Bucket {
         let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
         let put = put.part_number(number.cast_signed()).content_length(body::length(&pieces));
         let watch = Watch::new(self.limits.sending());
-        let answer = watch.over(CONTEXT, put.body(body::watched(pieces, &watch)).send()).await?;
+        let answer = watch.over(CONTEXT, Box::pin(put.body(body::watched(pieces, &watch)).send())).await?;
         stored(number, answer.map_err(|error| errors::failed(CONTEXT, error))?.e_tag())
     }
 
