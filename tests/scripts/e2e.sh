@@ -12,5 +12,5 @@ fi
 files_at_once=2
 [[ -z ${LARDER_TEST_URL:-} ]] || files_at_once=1
 (($#)) || set -- cases/*.test.mjs
-# The limit is for a file, too, its process's end included: one that hangs is a failure with a name. The longest takes two minutes.
+# The limit is for a file, too, its process's end included: one that hangs is a failure with a name.
 exec node --test --test-timeout=900000 --test-concurrency="$files_at_once" --test-reporter=spec "$@"

@@ -20,6 +20,7 @@ use gcloud_storage::{
     },
     sign::SignedURLError,
 };
+use reqwest::{RequestBuilder, header::AUTHORIZATION};
 use token_source::TokenSource;
 use tokio::time::timeout;
 
@@ -43,6 +44,15 @@ pub(super) struct Connection {
     /// The same HTTP client, for downloads: the library does not show the head of their answers.
     pub(super) http: reqwest::Client,
     pub(super) tokens: Option<Arc<dyn TokenSource>>,
+}
+
+impl Connection {
+    /// Says in a request whom it comes from.
+    pub(super) async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, Failure> {
+        let Some(tokens) = &self.tokens else { return Ok(request) };
+        let token = tokens.token().await.map_err(Failure::Transient)?;
+        Ok(request.header(AUTHORIZATION, token))
+    }
 }
 
 /// Makes calls.

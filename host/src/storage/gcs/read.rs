@@ -56,11 +56,8 @@ async fn ask(connection: &Connection, url: &str, range: Option<&Range<u64>>) -> 
     if let Some(range) = range {
         request = request.header(header::RANGE, format!("bytes={}-{}", range.start, range.end - 1));
     }
-    if let Some(tokens) = &connection.tokens {
-        let token = tokens.token().await.map_err(Failure::Transient)?;
-        request = request.header(header::AUTHORIZATION, token);
-    }
-    let response = request.send().await.map_err(|error| judge(None, Box::new(error)))?;
+    let response =
+        connection.authorized(request).await?.send().await.map_err(|error| judge(None, Box::new(error)))?;
     match response.error_for_status_ref() {
         Ok(_) => Ok(response),
         // The range begins behind the end: another size than the caller knows.

@@ -45,11 +45,7 @@ impl Calls {
     }
 
     async fn post(&self, url: &str, length: u64, body: Body) -> Result<Object, Failure> {
-        let mut request = self.connection.http.post(url);
-        if let Some(tokens) = &self.connection.tokens {
-            request =
-                request.header(header::AUTHORIZATION, tokens.token().await.map_err(Failure::Transient)?);
-        }
+        let request = self.connection.authorized(self.connection.http.post(url)).await?;
         let request = request.header(header::CONTENT_TYPE, "application/octet-stream");
         let sent = request.header(header::CONTENT_LENGTH, length).body(body).send().await;
         let failed = |error: reqwest::Error| judge(error.status().map(|s| s.as_u16()), Box::new(error));

@@ -1,13 +1,6 @@
 //! Bytes to and from the service.
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use bytes::{Bytes, BytesMut};
@@ -15,7 +8,6 @@ use futures_util::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use http_body::{Body, Frame, SizeHint};
 use tokio::time::timeout;
 
 use crate::storage::{
@@ -38,52 +30,12 @@ impl Limits {
     }
 }
 
-/// Pieces as the body of a request. They need not be copied together, and are not hashed for the signature: TLS protects them
-/// on the way.
-struct Sent {
-    pieces: VecDeque<Bytes>,
-    left: u64,
-}
-
-impl Body for Sent {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.pieces.pop_front();
-        self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
-
 /// Returns how many bytes there are.
 pub(super) fn length(pieces: &Pieces) -> i64 {
     i64::try_from(pieces.iter().map(Bytes::len).sum::<usize>()).unwrap_or(i64::MAX)
 }
 
-/// Makes a body of pieces. It can be sent again.
-pub(super) fn stream(pieces: Pieces) -> ByteStream {
-    let left = length(&pieces).unsigned_abs();
-    ByteStream::new(match left {
-        0 => SdkBody::empty(),
-        _ => SdkBody::retryable(move || {
-            SdkBody::from_body_1_x(Sent { pieces: pieces.iter().cloned().collect(), left })
-        }),
-    })
-}
-
-/// Makes such a body that is seen by a watch.
+/// Makes a body of pieces. It can be sent again; is not hashed for the signature, for TLS protects it on the way.
 pub(super) fn watched(pieces: Pieces, watch: &Arc<Watch>) -> ByteStream {
     let watch = Arc::clone(watch);
     ByteStream::new(SdkBody::retryable(move || {

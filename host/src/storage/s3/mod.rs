@@ -217,7 +217,10 @@ impl Bucket for S3Bucket {
         let put =
             self.sender(&pieces).put_object().bucket(&self.bucket).key(self.key(key)).if_none_match("*");
         let again = pieces.clone();
-        match put.content_length(body::length(&pieces)).body(body::stream(pieces)).send().await {
+        let put = put.content_length(body::length(&pieces));
+        let watch = Watch::new(self.limits.sending());
+        let put = put.body(body::watched(pieces, &watch)).send();
+        match watch.over("store an object", Box::pin(put)).await? {
             Ok(_) => Ok(true),
             Err(error) => match Failure::of(&error) {
                 failure if failure.is_taken() => Ok(false),
