@@ -128,16 +128,9 @@ pub trait Bucket: Send + Sync + 'static {
         Err(StorageError::Invalid("nothing is stored while it comes".to_owned()))
     }
 
-    /// Stores a small object unless there is one at the key, and returns whether it did. Of concurrent calls one wins. This
-    /// default looks first and stores then, for services that cannot do both at once: there, two calls at the same moment
-    /// may both believe that they won, and the later one's object stays.
-    async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
-        match self.head(key).await {
-            Ok(_) => Ok(false),
-            Err(StorageError::NotFound) => self.put(key, body).await.map(|()| true),
-            Err(error) => Err(error),
-        }
-    }
+    /// Stores a small object unless there is one at the key, and returns whether it did. Of concurrent calls one wins; only of
+    /// a service that knows no conditions may two at the same moment both believe so, and then the later one's object stays.
+    async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError>;
 
     /// Deletes objects. Harmless where they are gone.
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError>;

@@ -102,7 +102,7 @@ export async function store(job, key, content) {
 /** Looks a key up and downloads the hit. */
 export async function fetchEntry(job, key) {
   const found = await lookup(job, key)
-  if (!found.json.ok) throw new Error(`lookup of ${key} missed`)
+  if (!found.json.ok) throw new Error(`lookup of ${key} missed: ${found.status} ${JSON.stringify(found.json)}`)
   return send('GET', found.json.signed_download_url)
 }
 

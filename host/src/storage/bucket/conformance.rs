@@ -28,11 +28,6 @@ pub(crate) trait BucketFixture: Send + Sync {
 
     /// Whether multiparts that nobody completes are kept for ever, and so are listed.
     fn keeps_multiparts(&self) -> bool;
-
-    /// Whether of concurrent `put_new` only one wins, on the server that the tests have.
-    fn has_conditions(&self) -> bool {
-        true
-    }
 }
 
 /// A prefix that no other test has.
@@ -213,12 +208,9 @@ pub(crate) async fn of_several_new_objects_one_wins(fixture: impl BucketFixture)
     let bodies: Vec<Vec<u8>> = (0..8).map(|n| pattern(1000, n)).collect();
     let won = future::join_all(bodies.iter().map(|bytes| bucket.put_new(&key, pieces(bytes)))).await;
     let won: Vec<bool> = won.into_iter().map(Result::unwrap).collect();
-    assert!(won.contains(&true));
-    if fixture.has_conditions() {
-        assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
-        let winner = won.iter().position(|won| *won).unwrap();
-        assert_content(&*bucket, &key, &bodies[winner]).await;
-    }
+    assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
+    let winner = won.iter().position(|won| *won).unwrap();
+    assert_content(&*bucket, &key, &bodies[winner]).await;
     let before = bucket.read(&key, 1000).await.unwrap();
     assert!(!bucket.put_new(&key, pieces(b"late")).await.unwrap());
     assert_content(&*bucket, &key, &before).await;

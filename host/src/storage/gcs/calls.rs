@@ -162,7 +162,8 @@ impl Calls {
     }
 
     /// Stores an object, and makes sure that the service got these bytes; with `new` only where there is none, else it is
-    /// [`Stored::Exists`].
+    /// [`Stored::Exists`]. That goes as an upload with metadata (`multipart`), for which the emulator keeps the condition, too; for one
+    /// without it does not.
     pub(super) async fn upload(
         &self,
         bucket: &str,
@@ -177,8 +178,11 @@ impl Calls {
             if_generation_match: new.then_some(0),
             ..UploadObjectRequest::default()
         };
-        let media = Media { content_length: Some(sum.size_bytes), ..Media::new(name) };
-        let kind = UploadType::Simple(media);
+        let kind = if new {
+            UploadType::Multipart(Box::new(Object { name, ..Object::default() }))
+        } else {
+            UploadType::Simple(Media { content_length: Some(sum.size_bytes), ..Media::new(name) })
+        };
         let bytes = usize::try_from(sum.size_bytes).unwrap_or(usize::MAX);
         let client = &self.connection.client;
         let (request, kind) = (&request, &kind);

@@ -206,14 +206,6 @@ impl Bucket for GcsBucket {
     }
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
-        // Emulators pass over the condition; looking first is what can be done there.
-        if !is_of_google(&self.endpoint) {
-            match self.head(key).await {
-                Ok(_) => return Ok(false),
-                Err(StorageError::NotFound) => {}
-                Err(error) => return Err(error),
-            }
-        }
         let stored = self.calls.upload(&self.bucket, self.full(key), &body, true).await?;
         Ok(stored != Stored::Exists)
     }

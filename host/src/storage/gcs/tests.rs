@@ -55,11 +55,6 @@ impl BucketFixture for Emulator {
     fn keeps_multiparts(&self) -> bool {
         true
     }
-
-    /// The emulator does not look at the condition of a plain upload.
-    fn has_conditions(&self) -> bool {
-        false
-    }
 }
 
 bucket_conformance!(Emulator::found().await);
