@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 
-use super::{PAGE, Report, SweepError, Sweeper};
+use super::{PAGE, Run, SweepError, Sweeper};
 use crate::{
     index::{Entry, EntryId},
     interfaces::retention::{Candidate, ContentState, Witnesses},
@@ -24,7 +24,7 @@ const MAX_SHOWN: usize = 10_000;
 
 impl Sweeper<'_> {
     /// Deletes the entries that the guest gives up.
-    pub(super) async fn sweep_entries(&self, now_ms: u64, report: &mut Report) -> Result<(), SweepError> {
+    pub(super) async fn sweep_entries(&self, now_ms: u64, run: &mut Run) -> Result<(), SweepError> {
         // Uses that are still in memory count, too.
         self.services.recency.flush(&self.services.index).await?;
         let survey = self.survey(now_ms).await?;
@@ -37,7 +37,7 @@ impl Sweeper<'_> {
             let candidates: Arc<[Candidate]> = self.look(page).await.into();
             let given_up = self.guest.review_entries(now_ms, candidates.clone(), witnesses).await?;
             for candidate in candidates.iter().filter(|candidate| given_up.contains(&candidate.entry.id)) {
-                self.delete(candidate, report).await?;
+                self.delete(candidate, run).await?;
             }
         }
     }
@@ -72,8 +72,9 @@ impl Sweeper<'_> {
         stream::iter(entries).map(look).buffered(LOOKS).collect().await
     }
 
-    /// Deletes an entry: the row, then the object. One that was used since it was listed stays, unless its content is gone.
-    async fn delete(&self, candidate: &Candidate, report: &mut Report) -> Result<(), SweepError> {
+    /// Deletes an entry: the row, then the object. One that was used since it was listed stays, unless its content is gone. An object
+    /// that cannot be removed is an orphan from then on.
+    async fn delete(&self, candidate: &Candidate, run: &mut Run) -> Result<(), SweepError> {
         let (entry, index) = (&candidate.entry, &self.services.index);
         let deleted = match candidate.content {
             ContentState::Broken => index.delete_entry(entry.id).await?,
@@ -83,11 +84,11 @@ impl Sweeper<'_> {
             }
         };
         if deleted {
-            self.services.storage.remove(&entry.object).await?;
-            report.entries += 1;
-            report.bytes += entry.size_bytes;
+            run.report.entries += 1;
+            run.report.bytes += entry.size_bytes;
             let stale = candidate.content == ContentState::Broken;
             tracing::info!(entry = entry.id.0, key = entry.slot.key, stale, "an entry was removed");
+            run.failures.note(self.services.storage.remove(&entry.object).await)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! `janitor.rs` runs it by the clock.
 
 mod entries;
+mod failures;
 mod janitor;
 mod orphans;
 mod uploads;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use janitor::{Janitor, Schedule, Sweeps};
 
+use self::failures::Failures;
 use crate::{
     engine::{Broken, Guest},
     index::IndexError,
@@ -38,6 +40,13 @@ pub struct Report {
     pub orphans: usize,
     /// Bytes of the entries deleted.
     pub bytes: u64,
+}
+
+/// A sweep under way.
+#[derive(Default)]
+struct Run {
+    report: Report,
+    failures: Failures,
 }
 
 /// Why a sweep stopped. What it did until then stands, and the next one goes on.
@@ -74,11 +83,11 @@ impl<'a> Sweeper<'a> {
     /// # Errors
     /// When index, storage or guest fail; the sweep can simply be made again.
     pub async fn sweep_once(&self, now_ms: u64) -> Result<Report, SweepError> {
-        let mut report = Report::default();
-        self.sweep_uploads(now_ms, &mut report).await?;
-        self.sweep_entries(now_ms, &mut report).await?;
-        self.sweep_orphans(now_ms, &mut report).await?;
-        Ok(report)
+        let mut run = Run::default();
+        self.sweep_uploads(now_ms, &mut run).await?;
+        self.sweep_entries(now_ms, &mut run).await?;
+        self.sweep_orphans(now_ms, &mut run).await?;
+        Ok(run.report)
     }
 
     /// Sweeps abandoned uploads only, which are few: what is paid for each entry and object is left for [`Self::sweep_once`].
@@ -86,8 +95,8 @@ impl<'a> Sweeper<'a> {
     /// # Errors
     /// As [`Self::sweep_once`].
     pub async fn sweep_uploads_once(&self, now_ms: u64) -> Result<Report, SweepError> {
-        let mut report = Report::default();
-        self.sweep_uploads(now_ms, &mut report).await?;
-        Ok(report)
+        let mut run = Run::default();
+        self.sweep_uploads(now_ms, &mut run).await?;
+        Ok(run.report)
     }
 }

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
 use tokio::task::LocalSet;
 
-use super::{Report, Sweeper};
+use super::{Report, SweepError, Sweeper};
 use crate::{
     BUILT_IN_POLICY,
     auth::{TokenVerifier, UrlSigner},
@@ -243,6 +243,14 @@ async fn orphans_go_after_the_grace_period_and_what_is_referred_to_stays() {
     .await;
 }
 
+/// Services whose storage fails by plan.
+fn failing(fixture: &Fixture) -> (Arc<Services>, Arc<Faults>) {
+    let faults = Faults::none();
+    let storage = FaultyStorage { inner: fixture.services.storage.clone(), faults: faults.clone() };
+    let services = Services { storage: Arc::new(storage), ..(*fixture.services).clone() }.for_thread();
+    (services, faults)
+}
+
 #[tokio::test]
 async fn an_orphan_that_cannot_be_removed_does_not_keep_the_others() {
     with_fixture(async |fixture| {
@@ -251,14 +259,54 @@ async fn an_orphan_that_cannot_be_removed_does_not_keep_the_others() {
             fixture.services.storage.put(&forgotten.name, source()).await.unwrap();
             fixture.services.index.abandon(forgotten.id).await.unwrap();
         }
-        let faults = Faults::none();
-        let storage = FaultyStorage { inner: fixture.services.storage.clone(), faults: faults.clone() };
-        let services = Services { storage: Arc::new(storage), ..(*fixture.services).clone() }.for_thread();
+        let (services, faults) = failing(&fixture);
         let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
         faults.add("remove", 0, 1, Fault::Fail);
         assert_eq!(sweeper.sweep_once(FAR_FUTURE_MS).await.unwrap().orphans, 2);
         assert_eq!(sweeper.sweep_once(FAR_FUTURE_MS).await.unwrap().orphans, 1);
         assert!(fixture.objects().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_object_of_an_entry_or_upload_that_cannot_be_removed_does_not_keep_the_others_and_goes_later() {
+    with_fixture(async |fixture| {
+        for number in 0..3 {
+            fixture.entry(&format!("unused {number}"), NOW_MS).await;
+            let idle = fixture.upload(&format!("idle {number}"), NOW_MS).await;
+            let block = BlockId::parse("block").unwrap();
+            fixture.services.storage.put_block(&idle.name, &block, source()).await.unwrap();
+            fixture.put(&idle, NOW_MS).await;
+        }
+        let (services, faults) = failing(&fixture);
+        let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
+        // Of the first upload: what was staged, and its object. Of the first entry: its object.
+        faults.add("discard", 0, 1, Fault::Fail);
+        faults.add("remove", 0, 1, Fault::Fail);
+        faults.add("remove", 2, 1, Fault::Fail);
+        let first = sweeper.sweep_once(NOW_MS + 92 * DAY_MS).await.unwrap();
+        assert_eq!(first, Report { uploads: 3, entries: 3, bytes: 36, orphans: 0 });
+        assert_eq!((fixture.objects().len(), fixture.staged().is_empty()), (2, false));
+        let later = sweeper.sweep_once(FAR_FUTURE_MS).await.unwrap();
+        assert_eq!(later, Report { orphans: 3, ..Report::default() });
+        assert!(fixture.objects().is_empty() && fixture.staged().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sweep_stops_where_nothing_can_be_removed() {
+    with_fixture(async |fixture| {
+        for number in 0..30 {
+            fixture.entry(&format!("unused {number}"), NOW_MS).await;
+        }
+        let (services, faults) = failing(&fixture);
+        let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
+        faults.add("remove", 0, usize::MAX, Fault::Fail);
+        let stopped = sweeper.sweep_once(NOW_MS + 92 * DAY_MS).await;
+        assert!(matches!(stopped, Err(SweepError::Storage(_))), "{stopped:?}");
+        assert_eq!(fixture.entries().await, 13, "it gave up after 17 that it could not remove");
     })
     .await;
 }
