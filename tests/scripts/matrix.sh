@@ -5,9 +5,9 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
-storages=(filesystem s3 gcs)
+storages=(filesystem s3 gcs azblob)
 databases=(sqlite postgres mysql)
-services=(postgres mariadb seaweedfs fake-gcs)
+services=(postgres mariadb seaweedfs fake-gcs azurite)
 cases=(cases/save-restore.test.mjs cases/stale.test.mjs)
 all_sizes_on=s3/postgres
 

@@ -4,10 +4,11 @@
 
 use std::{error::Error, time::Duration};
 
+use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use rustls::ClientConfig;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Content, StorageError, sending::Bounds};
 
@@ -17,6 +18,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// What a slow connection is taken to carry at least, when a call with a large body is bounded.
 const LEAST_BYTES_PER_SECOND: u64 = 128 * 1024;
+
+/// How often a call is made that fails as if it might succeed.
+const ATTEMPTS: usize = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// How long a call goes on trying, as a multiple of the time that the server may be silent.
+pub(super) const PATIENCE_FACTOR: u32 = 3;
 
 /// Makes an HTTP client. HTTP/1.1 alone: several connections carry more than the streams of one.
 pub(super) fn http_client(tls: &ClientConfig) -> Result<reqwest::Client, StorageError> {
@@ -43,6 +52,23 @@ impl Patience {
     /// Returns what bounds a request that sends bytes.
     pub(super) fn sending(self) -> Bounds {
         Bounds::of_silence(self.0)
+    }
+
+    /// Makes an attempt, and others with growing pauses as long as the failure is a passing one. None begins when the server could
+    /// have been silent three times: one that hangs costs the time of one attempt more at most.
+    pub(super) async fn trying<T, E, F: Future<Output = Result<T, E>>>(
+        self,
+        attempt: impl FnMut() -> F,
+        is_passing: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
+        let pauses = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .with_max_times(ATTEMPTS - 1);
+        let began = Instant::now();
+        let may_pass = |error: &E| is_passing(error) && began.elapsed() < self.0 * PATIENCE_FACTOR;
+        attempt.retry(pauses).when(may_pass).await
     }
 
     /// Makes a content of exactly `length` bytes of a stream: one that ends early, goes on, fails or falls silent ends with
@@ -94,6 +120,11 @@ impl Patience {
             Err(chunks) => chunks.concat().into(),
         })
     }
+}
+
+/// Whether the services' own guides to retries name this status: the same request may succeed later.
+pub(super) fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..=599)
 }
 
 const READING: &str = "reading an object";

@@ -150,8 +150,7 @@ impl Sending {
 
     /// Bytes that are in memory.
     pub(super) fn pieces(pieces: Pieces, watch: &Arc<Watch>) -> Self {
-        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self::new(Content { length, chunks: stream::iter(pieces.into_iter().map(Ok)).boxed() }, watch)
+        Self::new(in_memory(pieces), watch)
     }
 
     /// Returns the next chunk. The last one comes when it is certain that nothing follows: a service that has all bytes stores them.
@@ -170,6 +169,12 @@ impl Sending {
             }
         }
     }
+}
+
+/// Makes a content of bytes that are in memory.
+pub(super) fn in_memory(pieces: Pieces) -> Content {
+    let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+    Content { length, chunks: stream::iter(pieces.into_iter().map(Ok)).boxed() }
 }
 
 fn invalid(why: &str) -> StorageError {

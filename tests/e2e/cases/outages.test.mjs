@@ -27,13 +27,20 @@ const SERVICES = [
   { name: 'mysql', kind: 'database', at: 'LARDER_TEST_MYSQL_URL', patience: 'LARDER_DB_TIMEOUT_MS' },
   { name: 's3', kind: 'storage', at: 'LARDER_TEST_S3_ENDPOINT', patience: 'STORAGE_S3_SOCKET_TIMEOUT_MS' },
   { name: 'gcs', kind: 'storage', at: 'LARDER_TEST_GCS_ENDPOINT' },
+  { name: 'azblob', kind: 'storage', at: 'LARDER_TEST_AZBLOB_CONNECTION_STRING' },
 ]
 
-// No variable says this one.
+// No variable says it of these.
 const folder = mkdtempSync(path.join(tmpdir(), 'larder-e2e-outages-'))
-const gcsPatience = path.join(folder, 'larder.toml')
-writeFileSync(gcsPatience, `[storage.gcs]\ntimeout_ms = ${SERVICE_TIMEOUT_MS}\n`)
 after(() => rmSync(folder, { recursive: true, force: true }))
+function configurationOf(driver) {
+  const file = path.join(folder, `${driver}.toml`)
+  writeFileSync(file, `[storage.${driver}]\ntimeout_ms = ${SERVICE_TIMEOUT_MS}\n`)
+  return file
+}
+
+/** The address in a setting: the setting itself, or what a connection string calls so. */
+const addressIn = (setting) => /BlobEndpoint=([^;]+)/.exec(setting)?.[1] ?? setting
 
 /** The server's settings, with its way to the service through the gate. */
 function throughGate({ name, patience }, gate, { environment }) {
@@ -41,7 +48,12 @@ function throughGate({ name, patience }, gate, { environment }) {
     postgres: () => ({ DB_POSTGRES_URL: gate.through(environment.DB_POSTGRES_URL) }),
     mysql: () => ({ DB_MYSQL_PORT: new URL(gate.through('http://127.0.0.1')).port }),
     s3: () => ({ AWS_ENDPOINT_URL: gate.through(environment.AWS_ENDPOINT_URL) }),
-    gcs: () => ({ STORAGE_GCS_ENDPOINT: gate.through(environment.STORAGE_GCS_ENDPOINT), LARDER_CONFIG: gcsPatience }),
+    gcs: () => ({ STORAGE_GCS_ENDPOINT: gate.through(environment.STORAGE_GCS_ENDPOINT), LARDER_CONFIG: configurationOf(name) }),
+    azblob: () => {
+      const account = environment.STORAGE_AZBLOB_CONNECTION_STRING
+      const address = addressIn(account)
+      return { STORAGE_AZBLOB_CONNECTION_STRING: account.replace(address, gate.through(address)), LARDER_CONFIG: configurationOf(name) }
+    },
   }
   return { ...(patience && { [patience]: String(SERVICE_TIMEOUT_MS) }), ...rerouted[name]() }
 }
@@ -54,7 +66,7 @@ for (const service of SERVICES) {
     let [backend, gate, server] = []
     before(async () => {
       backend = await newBackend(kinds)
-      gate = await startGate(process.env[service.at])
+      gate = await startGate(addressIn(process.env[service.at]))
       server = await startServer({ backend, environment: throughGate(service, gate, backend) })
     })
     after(async () => {
@@ -188,7 +200,7 @@ for (const service of SERVICES) {
   for (const outage of OUTAGES) {
     test(`${service.name} is ${outage} at the start: the server says so and ends`, { skip: cannotControl || missing(service.at), timeout: 90_000 }, async () => {
       const backend = await newBackend(kinds)
-      const gate = await startGate(process.env[service.at])
+      const gate = await startGate(addressIn(process.env[service.at]))
       const environment = throughGate(service, gate, backend)
       try {
         await gate.close(outage)

@@ -1,5 +1,5 @@
 // What the servers under test keep their data in: by default a directory and SQLite, which need nothing. LARDER_TEST_STORAGE
-// (filesystem, s3, gcs) and LARDER_TEST_DATABASE (sqlite, postgres, mysql) choose others, whose servers run already:
+// (filesystem, s3, gcs, azblob) and LARDER_TEST_DATABASE (sqlite, postgres, mysql) choose others, whose servers run already:
 // tests/scripts/with-services.sh starts them and says where they are. Each server under test gets a key prefix and a database of its own.
 import { randomBytes } from 'node:crypto'
 import { databases } from './databases.mjs'
@@ -52,6 +52,19 @@ const storages = {
       STORAGE_GCS_ENDPOINT: gcs.endpoint,
     }
     return { environment, objects: new GcsObjects(gcs) }
+  },
+  azblob: async (name) => {
+    const { AzblobObjects } = await import('./azblob-objects.mjs')
+    const azblob = {
+      connectionString: told('LARDER_TEST_AZBLOB_CONNECTION_STRING'), container: told('LARDER_TEST_AZBLOB_CONTAINER'), prefix: name,
+    }
+    const environment = {
+      STORAGE_DRIVER: 'azblob',
+      LARDER_STORAGE_PREFIX: azblob.prefix,
+      STORAGE_AZBLOB_CONTAINER: azblob.container,
+      STORAGE_AZBLOB_CONNECTION_STRING: azblob.connectionString,
+    }
+    return { environment, objects: new AzblobObjects(azblob) }
   },
 }
 

@@ -32,7 +32,7 @@ pub use self::account::{AzblobAccount, AzblobSettings};
 use super::{
     Content, StorageError,
     bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
-    outgoing::{Patience, TimedOut, Unusable, folder, http_client, unavailable},
+    outgoing::{PATIENCE_FACTOR, Patience, TimedOut, Unusable, folder, http_client, unavailable},
 };
 
 /// Largest number of a part: so many blocks a blob may have.
@@ -45,8 +45,6 @@ const PAGE: usize = 1000;
 const DELETES_AT_ONCE: usize = 16;
 /// How often a call is tried again.
 const MAX_RETRIES: usize = 3;
-/// How long the pauses and attempts of one call may take, as a multiple of the time that one attempt may take.
-const PATIENCE_FACTOR: u32 = 3;
 /// The service's word for a list with a block that is not staged (any more).
 const UNKNOWN_BLOCK: &str = "InvalidBlockList";
 /// The service's words for a container that is not there.
@@ -96,14 +94,13 @@ impl AzblobBucket {
             .map_err(|_| StorageError::Invalid(format!("the key {key}")))
     }
 
-    /// Waits for a call that carries so many bytes; the library itself tries again.
+    /// Waits for a call that carries few bytes; the library itself tries again.
     async fn call<T>(
         &self,
         context: &'static str,
-        bytes: usize,
         call: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, StorageError> {
-        let limit = self.patience.for_bytes(bytes) * PATIENCE_FACTOR;
+        let limit = self.patience.0 * PATIENCE_FACTOR;
         match timeout(limit, call).await {
             Ok(answer) => answer.map_err(|error| failure(context, error)),
             Err(_) => Err(unavailable(context, TimedOut(limit))),
@@ -112,7 +109,7 @@ impl AzblobBucket {
 
     async fn remove_one(&self, key: &str) -> Result<(), StorageError> {
         let path = self.path(key)?;
-        match self.call("deleting an object", 0, self.store.delete(&path)).await {
+        match self.call("deleting an object", self.store.delete(&path)).await {
             Ok(()) | Err(StorageError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -130,8 +127,7 @@ impl AzblobBucket {
             ..PaginatedListOptions::default()
         };
         let prefix = format!("{}{prefix}", self.folder);
-        let found =
-            self.call("listing objects", 0, self.store.list_paginated(Some(&prefix), options)).await?;
+        let found = self.call("listing objects", self.store.list_paginated(Some(&prefix), options)).await?;
         let items = found.result.objects.iter().filter_map(|object| self.listed(object));
         Ok(BucketPage { items: items.collect(), next: found.page_token })
     }
@@ -177,7 +173,7 @@ impl Bucket for AzblobBucket {
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
         let path = self.path(key)?;
-        Ok(self.call("asking for an object's size", 0, self.store.head(&path)).await?.size)
+        Ok(self.call("asking for an object's size", self.store.head(&path)).await?.size)
     }
 
     async fn get(
@@ -190,7 +186,7 @@ impl Bucket for AzblobBucket {
         let length = range.as_ref().map_or(size_bytes, |range| range.end - range.start);
         let ranged = range.is_some();
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        let opened = self.call("reading an object", 0, self.store.get_opts(&path, options)).await;
+        let opened = self.call("reading an object", self.store.get_opts(&path, options)).await;
         let opened = match opened {
             // A range that begins behind the end is refused in a way that the library does not tell from others.
             Err(StorageError::Unavailable { .. }) if ranged && self.head(key).await? != size_bytes => {
@@ -206,16 +202,13 @@ impl Bucket for AzblobBucket {
 
     async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError> {
         let path = self.path(key)?;
-        let opened = self.call("reading an object", 0, self.store.get(&path)).await?;
+        let opened = self.call("reading an object", self.store.get(&path)).await?;
         let length = opened.meta.size;
         self.patience.read(length, limit, opened.into_stream()).await
     }
 
     async fn put(&self, key: &str, body: Pieces) -> Result<(), StorageError> {
-        let (path, body) = (self.path(key)?, PutPayload::from_iter(body));
-        self.call("storing an object", body.content_length(), self.store.put(&path, body.clone()))
-            .await
-            .map(drop)
+        self.put_blob(key, &body).await
     }
 
     fn send_limit(&self) -> Option<u64> {
@@ -238,8 +231,7 @@ impl Bucket for AzblobBucket {
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
         let (path, body) = (self.path(key)?, PutPayload::from_iter(body));
-        let (bytes, new) = (body.content_length(), PutOptions::from(PutMode::Create));
-        let stored = self.store.put_opts(&path, body, new);
+        let stored = self.store.put_opts(&path, body, PutOptions::from(PutMode::Create));
         let exists = async {
             match stored.await {
                 Ok(_) => Ok(true),
@@ -247,7 +239,7 @@ impl Bucket for AzblobBucket {
                 Err(error) => Err(error),
             }
         };
-        self.call("storing an object", bytes, exists).await
+        self.call("storing an object", exists).await
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError> {
@@ -267,21 +259,17 @@ impl Bucket for AzblobBucket {
     async fn put_part(
         &self,
         key: &str,
-        multipart: &str,
+        _multipart: &str,
         number: u32,
         body: Pieces,
     ) -> Result<Part, StorageError> {
-        let (path, id, body) = (self.path(key)?, multipart.to_owned(), PutPayload::from_iter(body));
-        let bytes = body.content_length();
-        let part = self.store.put_part(&path, &id, number as usize, body);
-        let PartId { content_id } = self.call("storing a block", bytes, part).await?;
-        Ok(Part { number, tag: content_id })
+        Ok(Part { number, tag: self.put_block(key, &body).await? })
     }
 
     async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError> {
         let (path, id) = (self.path(key)?, multipart.to_owned());
         let parts = parts.iter().map(|part| PartId { content_id: part.tag.clone() }).collect();
-        match self.call("committing blocks", 0, self.store.complete_multipart(&path, &id, parts)).await {
+        match self.call("committing blocks", self.store.complete_multipart(&path, &id, parts)).await {
             Err(StorageError::Unavailable { source, .. }) if says(&*source, UNKNOWN_BLOCK) => {
                 Err(StorageError::NotFound)
             }
@@ -304,7 +292,7 @@ impl Bucket for AzblobBucket {
 
     async fn presign(&self, key: &str, lifetime: Duration) -> Result<Option<String>, StorageError> {
         let path = self.path(key)?;
-        let signed = self.call("signing a URL", 0, self.store.signed_url(Method::GET, &path, lifetime)).await;
+        let signed = self.call("signing a URL", self.store.signed_url(Method::GET, &path, lifetime)).await;
         match signed {
             Ok(url) => Ok(Some(url.into())),
             // A shared access signature cannot sign others, and an identity may lack the permission. Downloads work all the

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backon::{ExponentialBuilder, Retryable};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use gcloud_storage::{
@@ -27,16 +26,11 @@ use tokio::time::timeout;
 use crate::storage::{
     StorageError,
     bucket::Pieces,
-    outgoing::{Patience, TimedOut, unavailable},
+    outgoing::{Patience, TimedOut, is_passing, unavailable},
     sending::{Sending, Watch},
 };
 
 pub(super) const STORING: &str = "storing an object";
-
-/// How often a call is made that fails as if it might succeed.
-const ATTEMPTS: usize = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// The way to the service.
 pub(super) struct Connection {
@@ -152,12 +146,7 @@ impl Calls {
     {
         let limit = self.patience.for_bytes(bytes);
         let bounded = || bounded(limit, attempt());
-        let pauses = ExponentialBuilder::default()
-            .with_jitter()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_max_times(ATTEMPTS - 1);
-        let outcome = bounded.retry(pauses).when(|failure| matches!(failure, Failure::Transient(_))).await;
+        let outcome = self.patience.trying(bounded, |failure| matches!(failure, Failure::Transient(_))).await;
         outcome.map_err(|failure| failure.told(context))
     }
 
@@ -255,8 +244,8 @@ pub(super) fn judge(status: Option<u16>, error: Box<dyn std::error::Error + Send
     match status {
         Some(404) => Failure::NotFound,
         Some(412) => Failure::Exists,
-        None | Some(408 | 429 | 500..=599) => Failure::Transient(error),
-        Some(_) => Failure::Lasting(error),
+        Some(status) if !is_passing(status) => Failure::Lasting(error),
+        _ => Failure::Transient(error),
     }
 }
 

@@ -54,3 +54,30 @@ fn a_large_body_may_take_longer() {
 fn a_prefix_is_a_folder() {
     assert_eq!((folder(""), folder("a"), folder("/a/b/")), (String::new(), "a/".into(), "a/b/".into()));
 }
+
+/// How often an attempt is made that fails so, each taking so long, where the server may be silent for a second.
+async fn attempts(passing: bool, each: Duration) -> usize {
+    let mut made = 0;
+    let attempt = || {
+        made += 1;
+        async move {
+            tokio::time::sleep(each).await;
+            Err::<(), bool>(passing)
+        }
+    };
+    assert!(Patience(Duration::from_secs(1)).trying(attempt, |passing| *passing).await.is_err());
+    made
+}
+
+#[tokio::test]
+async fn a_call_is_tried_again_where_that_may_help_and_not_for_long_where_the_server_hangs() {
+    assert_eq!(attempts(true, Duration::from_millis(1)).await, ATTEMPTS);
+    assert_eq!(attempts(false, Duration::from_millis(1)).await, 1);
+    assert_eq!(attempts(true, Duration::from_secs(3)).await, 1, "it had all bytes and did not answer");
+}
+
+#[test]
+fn what_may_pass_is_what_the_services_name() {
+    assert!([408, 429, 500, 503].into_iter().all(is_passing));
+    assert!(![400, 403, 404, 409, 412].into_iter().any(is_passing));
+}
