@@ -2,7 +2,7 @@
 // many minutes as are configured.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { describe } from 'node:test'
+import { after, before, describe } from 'node:test'
 import { buckets } from '../harness/buckets.mjs'
 import { create, finalize, lookup, putBlock, putBlockList, send, store } from '../harness/protocol.mjs'
 import { newJob, newKey, scenario, useServer } from '../harness/suite.mjs'
@@ -12,11 +12,14 @@ const MINUTES = 7
 const TOOLKIT = '@actions/cache-6.3.0'
 const BUILDKIT = 'buildkit/v0.25'
 
-for (const { name, signs, environment } of buckets()) {
+for (const { name, signs, environment, account } of buckets()) {
   describe(name, () => {
-    const server = useServer({
-      environment: { ...environment, ENABLE_DIRECT_DOWNLOADS: 'true', LARDER_DIRECT_URL_MINUTES: String(MINUTES) },
+    const settings = { ...environment, ENABLE_DIRECT_DOWNLOADS: 'true', LARDER_DIRECT_URL_MINUTES: String(MINUTES) }
+    before(async () => {
+      if (account) settings.STORAGE_GCS_SERVICE_ACCOUNT_KEY = await account.start()
     })
+    after(() => account?.stop())
+    const server = useServer({ environment: settings })
     const urlFor = async (job, key, agent) => (await lookup({ ...job, agent }, key)).json.signed_download_url
     const isOwn = (larder, url) => url.startsWith(larder.url)
 
@@ -39,6 +42,7 @@ for (const { name, signs, environment } of buckets()) {
       const range = await send('GET', url, { headers: { range: 'bytes=5-9' } })
       assert.deepEqual([range.status, range.body], [206, content.subarray(5, 10)])
       if (signs) assertLifetime(url, asked)
+      if (account) assert.deepEqual([account.hasSigned(url), account.hasSigned(`${url}&x=1`), account.tokens > 0], [true, false, true])
     })
 
     scenario('BuildKit, which resumes with x-ms-range, is served by the server itself', server, async (larder) => {

@@ -1,13 +1,17 @@
 // The object stores that tests/scripts/with-services.sh starts, as settings for a server: each file of cases in a folder
 // of its own.
 import { randomUUID } from 'node:crypto'
+import { ServiceAccount } from './service-account.mjs'
 
 const has = (name) => process.env[name]
 
-/** What a server needs to keep its objects in each store that is there. Under CI all must be. */
+/**
+ * What a server needs to keep its objects in each store that is there; `account`, where there is one, has to be started, and what it
+ * returns is `STORAGE_GCS_SERVICE_ACCOUNT_KEY`. Under CI all must be there.
+ */
 export function buckets() {
-  const found = [s3(), gcs(), azblob()].filter((bucket) => bucket.environment)
-  if (process.env.CI && found.length < 3) throw new Error('under CI every object store must be there (see `make e2e`)')
+  const found = [s3(), gcs(), gcsWithKey(), azblob()].filter((bucket) => bucket.environment)
+  if (process.env.CI && found.length < 4) throw new Error('under CI every object store must be there (see `make e2e`)')
   return found
 }
 
@@ -28,7 +32,7 @@ function s3() {
   }
 }
 
-/** The emulator knows no keys, so nothing can be signed. */
+/** Without a key nothing can be signed. */
 function gcs() {
   if (!has('LARDER_TEST_GCS_ENDPOINT')) return {}
   return {
@@ -41,6 +45,12 @@ function gcs() {
       LARDER_STORAGE_PREFIX: `e2e/${randomUUID()}`,
     },
   }
+}
+
+/** The emulator takes every key. */
+function gcsWithKey() {
+  const bucket = gcs()
+  return bucket.environment ? { ...bucket, name: 'gcs with the key of a service account', signs: true, account: new ServiceAccount() } : {}
 }
 
 function azblob() {
