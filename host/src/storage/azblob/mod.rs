@@ -94,13 +94,23 @@ impl AzblobBucket {
             .map_err(|_| StorageError::Invalid(format!("the key {key}")))
     }
 
-    /// Waits for a call that carries few bytes; the library itself tries again.
+    /// Waits for a call that carries no content; the library itself tries again.
     async fn call<T>(
         &self,
         context: &'static str,
         call: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, StorageError> {
-        let limit = self.patience.0 * PATIENCE_FACTOR;
+        self.call_with(0, context, call).await
+    }
+
+    /// Waits for a call that carries so many bytes.
+    async fn call_with<T>(
+        &self,
+        bytes: usize,
+        context: &'static str,
+        call: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, StorageError> {
+        let limit = self.patience.for_bytes(bytes) * PATIENCE_FACTOR;
         match timeout(limit, call).await {
             Ok(answer) => answer.map_err(|error| failure(context, error)),
             Err(_) => Err(unavailable(context, TimedOut(limit))),
@@ -231,7 +241,8 @@ impl Bucket for AzblobBucket {
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
         let (path, body) = (self.path(key)?, PutPayload::from_iter(body));
-        let stored = self.store.put_opts(&path, body, PutOptions::from(PutMode::Create));
+        let (bytes, new) = (body.content_length(), PutOptions::from(PutMode::Create));
+        let stored = self.store.put_opts(&path, body, new);
         let exists = async {
             match stored.await {
                 Ok(_) => Ok(true),
@@ -239,7 +250,7 @@ impl Bucket for AzblobBucket {
                 Err(error) => Err(error),
             }
         };
-        self.call("storing an object", exists).await
+        self.call_with(bytes, "storing an object", exists).await
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError> {
