@@ -225,9 +225,14 @@ pub struct Block {
     pub size_bytes: u64,
 }
 
-/// The database did not answer as it should; trying again may help. Says what happened.
+/// Why a call of the index failed (`db.error`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DbError(pub String);
+pub enum DbError {
+    /// The database did not answer as it should; trying again may help. Says what happened.
+    Unavailable(String),
+    /// The disk of the database is full.
+    NoSpace,
+}
 
 /// The place of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -257,6 +262,8 @@ pub struct Entry {
     pub created_ms: u64,
     /// When it was last used, or made.
     pub used_ms: u64,
+    /// The fingerprint of the token that reserved it, where the index knows it.
+    pub owner: Option<String>,
 }
 
 /// An object attached to an upload that is not finalized yet. The same two values as [`Stored`].

@@ -137,7 +137,8 @@ impl From<ports::Stored> for db::Attachment {
 impl From<db::Error> for ports::DbError {
     fn from(from: db::Error) -> Self {
         match from {
-            db::Error::Unavailable(how) => Self(how),
+            db::Error::Unavailable(how) => Self::Unavailable(how),
+            db::Error::NoSpace => Self::NoSpace,
         }
     }
 }
@@ -156,8 +157,8 @@ impl From<ports::Slot> for db::Slot {
 
 impl From<db::Entry> for ports::Entry {
     fn from(from: db::Entry) -> Self {
-        let db::Entry { id, slot, object, size_bytes, created_ms, used_ms } = from;
-        Self { id, slot: slot.into(), object, size_bytes, created_ms, used_ms }
+        let db::Entry { id, slot, object, size_bytes, created_ms, used_ms, owner } = from;
+        Self { id, slot: slot.into(), object, size_bytes, created_ms, used_ms, owner }
     }
 }
 

@@ -146,7 +146,10 @@ impl From<Refused> for BlobError {
 }
 
 impl From<DbError> for BlobError {
-    fn from(DbError(how): DbError) -> Self {
-        Self::Unavailable(how)
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Unavailable(how) => Self::Unavailable(how),
+            DbError::NoSpace => Self::NoSpace,
+        }
     }
 }

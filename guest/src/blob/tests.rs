@@ -222,7 +222,7 @@ fn what_the_storage_says_becomes_a_status_that_clients_treat_right() {
 fn an_index_that_does_not_answer_is_busy() {
     for call in ["db.get-upload", "db.attach"] {
         let (host, url) = reserved();
-        host.fail(call, Fault::Db(DbError("x".into())));
+        host.fail(call, Fault::Db(DbError::Unavailable("x".into())));
         let answer = put(&host, &url, "", "x");
         assert_refused(&answer, 503, "ServerBusy");
         assert_eq!((answer.header("retry-after"), host.take_log().len()), ("1", 1));

@@ -26,10 +26,11 @@ impl Tables {
         &mut self,
         slot: Slot,
         Stored { object, size_bytes }: Stored,
+        owner: Option<String>,
         now_ms: u64,
     ) -> Entry {
         let id = self.next_id();
-        let entry = Entry { id, slot, object, size_bytes, created_ms: now_ms, used_ms: now_ms };
+        let entry = Entry { id, slot, object, size_bytes, created_ms: now_ms, used_ms: now_ms, owner };
         self.entries.insert(id, entry.clone());
         entry
     }
@@ -117,7 +118,7 @@ impl Tables {
             return None;
         }
         let upload = self.uploads.remove(&id)?;
-        let entry = self.add_entry(upload.slot, attachment.clone(), now_ms);
+        let entry = self.add_entry(upload.slot, attachment.clone(), Some(upload.owner), now_ms);
         self.became.insert(id, entry.id);
         Some(entry)
     }

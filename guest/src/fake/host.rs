@@ -22,7 +22,7 @@ impl FakeHost {
         match self.enter(call) {
             None => Ok(()),
             Some(Fault::Db(error)) => Err(error),
-            Some(other) => Err(DbError(format!("wrong fault for {call}: {other:?}"))),
+            Some(other) => Err(DbError::Unavailable(format!("wrong fault for {call}: {other:?}"))),
         }
     }
 
@@ -179,7 +179,7 @@ impl Host for FakeHost {
     ) -> Result<Option<Entry>, DbError> {
         self.db_call("db.find")?;
         if probes.len() > MAX_FIND || skip.len() > MAX_FIND {
-            return Err(DbError("too many probes".to_owned()));
+            return Err(DbError::Unavailable("too many probes".to_owned()));
         }
         Ok(self.db.borrow().find(&repository, &version, &probes, &skip))
     }

@@ -160,7 +160,7 @@ impl FakeHost {
         }
     }
 
-    /// Makes an entry with this content, as a finished upload would, and returns its id.
+    /// Makes an entry with this content, as a finished upload of an old release would, and returns its id.
     pub fn add_entry(&self, scope: &str, version: &str, key: &str, content: &[u8]) -> u64 {
         let object = self.storage.borrow_mut().add(content.to_vec());
         let slot = crate::ports::Slot {
@@ -169,7 +169,7 @@ impl FakeHost {
             version: version.to_owned(),
             key: key.to_owned(),
         };
-        self.db.borrow_mut().add_entry(slot, object, NOW_MS - 1000).id
+        self.db.borrow_mut().add_entry(slot, object, None, NOW_MS - 1000).id
     }
 
     /// Loses all rows: entries and uploads.

@@ -15,7 +15,8 @@ fn slot() -> Slot {
 }
 
 fn entry(id: u64, created_ms: u64, used_ms: u64, content: Content) -> Candidate {
-    let entry = Entry { id, slot: slot(), object: "o".into(), size_bytes: 1, created_ms, used_ms };
+    let entry =
+        Entry { id, slot: slot(), object: "o".into(), size_bytes: 1, created_ms, used_ms, owner: None };
     Candidate { entry, content }
 }
 
@@ -88,7 +89,7 @@ const OLD_MS: u64 = NOW_MS - WEEK_MS - LAYER_MARGIN_MS - 1;
 
 fn keyed(id: u64, repository: &str, key: &str, created_ms: u64, used_ms: u64) -> Entry {
     let slot = Slot { repository: repository.into(), scope: id.to_string(), key: key.into(), ..slot() };
-    Entry { id, slot, object: "o".into(), size_bytes: 1, created_ms, used_ms }
+    Entry { id, slot, object: "o".into(), size_bytes: 1, created_ms, used_ms, owner: None }
 }
 
 fn layer(id: u64, created_ms: u64, used_ms: u64) -> Entry {

@@ -175,8 +175,15 @@ impl From<HttpError> for Error {
 }
 
 impl From<DbError> for Error {
-    fn from(DbError(how): DbError) -> Self {
-        Self::new(Code::Unavailable, "the index does not answer").caused_by(how)
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Unavailable(how) => {
+                Self::new(Code::Unavailable, "the index does not answer").caused_by(how)
+            }
+            DbError::NoSpace => {
+                Self::new(Code::NoSpace, "the disk of the index is full").caused_by("no space left")
+            }
+        }
     }
 }
 

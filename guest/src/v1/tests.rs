@@ -391,7 +391,7 @@ fn failures_of_the_storage_have_statuses_that_say_whether_to_try_again() {
 
 #[test]
 fn failures_of_the_index_may_pass() {
-    let fault = || Fault::Db(DbError("x".into()));
+    let fault = || Fault::Db(DbError::Unavailable("x".into()));
     let host = host();
     host.fail("db.find", fault());
     assert_refused(&get(&host, "t", "cache?keys=k&version=v"), 503);

@@ -58,6 +58,8 @@ pub struct Entry {
     pub created_ms: u64,
     /// When it was last used, or made.
     pub used_ms: u64,
+    /// Fingerprint of the token that reserved it. `None` for entries of releases that did not keep it.
+    pub owner: Option<String>,
 }
 
 /// Content that an upload has, but that is not an entry yet.
@@ -152,6 +154,15 @@ pub enum IndexError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The disk of the database is full: nothing can be written until there is space.
+    #[error("no space left for the database: {context}")]
+    NoSpace {
+        /// What was being done.
+        context: &'static str,
+        /// What the database says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A database of entries and uploads.
@@ -200,8 +211,8 @@ pub trait Index: Send + Sync + 'static {
         now_ms: u64,
     ) -> Result<AttachOutcome, IndexError>;
 
-    /// Turns an upload into the entry of its slot. Returns `None`, and changes nothing, where the upload is gone or its
-    /// attachment is another one.
+    /// Turns an upload into the entry of its slot and its owner. Returns `None`, and changes nothing, where the upload is
+    /// gone or its attachment is another one.
     async fn finalize(
         &self,
         id: UploadId,
@@ -271,4 +282,9 @@ fn fresh_upload_name() -> Result<UploadName, IndexError> {
 /// Turns a failure into the error of the index.
 fn unavailable(context: &'static str, source: impl std::error::Error + Send + Sync + 'static) -> IndexError {
     IndexError::Unavailable { context, source: Box::new(source) }
+}
+
+/// Turns a failure for want of space into the error of the index.
+fn no_space(context: &'static str, source: impl std::error::Error + Send + Sync + 'static) -> IndexError {
+    IndexError::NoSpace { context, source: Box::new(source) }
 }

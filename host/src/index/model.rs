@@ -118,6 +118,7 @@ impl Model {
             size_bytes: attachment.size_bytes,
             created_ms: now_ms,
             used_ms: now_ms,
+            owner: Some(upload.owner.clone()),
         };
         assert_eq!(entry, &expected);
         if let Durability::Until { boot } = durability {

@@ -175,6 +175,7 @@ impl From<&Entry> for wit::Entry {
             size_bytes: entry.size_bytes,
             created_ms: entry.created_ms,
             used_ms: entry.used_ms,
+            owner: entry.owner.clone(),
         }
     }
 }

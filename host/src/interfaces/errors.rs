@@ -33,6 +33,10 @@ impl From<IndexError> for db::Error {
                 tracing::error!(context, error = %source, cause, "database unavailable");
                 Self::Unavailable(context.to_owned())
             }
+            IndexError::NoSpace { context, source } => {
+                tracing::error!(context, error = %source, "the disk of the database is full");
+                Self::NoSpace
+            }
         }
     }
 }

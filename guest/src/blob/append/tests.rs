@@ -203,7 +203,7 @@ fn failures_are_as_for_blocks() {
         assert_eq!(seal(&host, &url).status, status);
         host.heal();
     }
-    host.fail("db.get-upload", Fault::Db(DbError("x".into())));
+    host.fail("db.get-upload", Fault::Db(DbError::Unavailable("x".into())));
     assert_eq!(
         [create(&host, &url).status, append(&host, &url, "x").status, seal(&host, &url).status],
         [503; 3]

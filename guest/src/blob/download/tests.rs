@@ -192,7 +192,7 @@ fn an_entry_that_was_deleted_is_a_404() {
 #[test]
 fn what_may_pass_is_a_503_and_our_own_mistakes_are_a_500() {
     for (call, fault, status, retry_after) in [
-        ("db.get-entry", Fault::Db(DbError("x".into())), 503, "1"),
+        ("db.get-entry", Fault::Db(DbError::Unavailable("x".into())), 503, "1"),
         ("storage.open", Fault::Storage(StorageError::Unavailable("x".into())), 503, "1"),
         ("storage.open", Fault::Storage(StorageError::Invalid("x".into())), 500, "121"),
     ] {

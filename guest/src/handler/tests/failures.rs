@@ -17,6 +17,8 @@ const DB: [&str; 11] = [
     "db.abandon",
     "db.delete-entry",
 ];
+/// The calls that need room where the index is.
+const DB_CHANGES: [&str; 5] = ["db.reserve", "db.attach", "db.finalize", "db.abandon", "db.delete-entry"];
 const STORAGE: [&str; 7] = [
     "storage.stat",
     "storage.open",
@@ -156,7 +158,7 @@ fn storage(case: Case, error: StorageError) -> Case {
     case
 }
 
-const FAILURES: [Failure; 11] = [
+const FAILURES: [Failure; 12] = [
     ("token refused", |case| {
         case.host.set_token("t", Err(AuthError::Expired));
         case
@@ -179,7 +181,11 @@ const FAILURES: [Failure; 11] = [
     ("storage full", |case| storage(case, StorageError::NoSpace)),
     ("storage down", |case| storage(case, StorageError::Unavailable("x".into()))),
     ("index down", |case| {
-        all(&case, &DB, &Fault::Db(DbError("x".into())));
+        all(&case, &DB, &Fault::Db(DbError::Unavailable("x".into())));
+        case
+    }),
+    ("index full", |case| {
+        all(&case, &DB_CHANGES, &Fault::Db(DbError::NoSpace));
         case
     }),
     ("upstream down", |case| {
@@ -256,8 +262,15 @@ fn the_table_of_failures_is_true() {
 #[test]
 fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
     for (route, _, case) in ROUTES {
-        for error in [StorageError::NotFound, StorageError::NoSpace, StorageError::Invalid("x".into())] {
-            let answer = answer(storage(case(), error.clone()));
+        let mut answers: Vec<_> =
+            [StorageError::NotFound, StorageError::NoSpace, StorageError::Invalid("x".into())]
+                .map(|error| (error.to_string(), answer(storage(case(), error))))
+                .into();
+        // Fault 13: a full index, too.
+        let full = case();
+        all(&full, &DB, &Fault::Db(DbError::NoSpace));
+        answers.push(("the index is full".into(), answer(full)));
+        for (error, answer) in answers {
             // 507 is repeated by nobody, and with this field Go gives up at once.
             let ends = answer.status == 507 || answer.header("retry-after") == "121";
             assert!(answer.status < 500 || ends, "{route}: {error} is {}", answer.status);
@@ -270,7 +283,7 @@ fn a_fault_of_any_one_call_is_answered_in_the_routes_form() {
     for (route, form, case) in ROUTES {
         for call in DB.into_iter().chain(STORAGE).chain(["storage.discard", "storage.remove"]) {
             let fault = if call.starts_with("db.") {
-                Fault::Db(DbError("x".into()))
+                Fault::Db(DbError::Unavailable("x".into()))
             } else {
                 Fault::Storage(StorageError::Unavailable("x".into()))
             };

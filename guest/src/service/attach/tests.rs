@@ -65,7 +65,7 @@ fn nothing_is_removed_while_the_index_cannot_say() {
     host.before("db.attach", |host| {
         assert!(block_on(host.abandon(host.uploads()[0].id)).unwrap());
     });
-    host.fail("db.find", Fault::Db(DbError("x".into())));
+    host.fail("db.find", Fault::Db(DbError::Unavailable("x".into())));
     assert_eq!(commit(&host, &url), 503);
     assert_eq!(host.objects().len(), 1);
 }

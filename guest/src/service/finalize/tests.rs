@@ -164,7 +164,7 @@ fn what_cannot_be_tidied_up_does_not_fail_the_call() {
 fn an_index_that_does_not_answer_is_unavailable() {
     for (call, size) in [("db.find-upload", "5"), ("db.finalize", "5"), ("db.abandon", "6")] {
         let (host, _) = uploaded("hello");
-        host.fail(call, Fault::Db(DbError("x".to_owned())));
+        host.fail(call, Fault::Db(DbError::Unavailable("x".to_owned())));
         assert_eq!(refusal(&finalize(&host, "t", size)), (503, "unavailable".to_owned()), "{call}");
         assert_eq!((host.uploads().len(), host.objects().len()), (1, 1), "{call}");
         host.heal();

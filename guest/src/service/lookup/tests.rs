@@ -163,7 +163,7 @@ fn without_a_scope_to_read_from_it_is_refused() {
 #[test]
 fn storage_and_index_that_do_not_answer_are_no_miss() {
     for (call, fault) in [
-        ("db.find", Fault::Db(DbError("x".into()))),
+        ("db.find", Fault::Db(DbError::Unavailable("x".into()))),
         ("storage.stat", Fault::Storage(StorageError::Unavailable("x".into()))),
     ] {
         let host = host();

@@ -136,7 +136,7 @@ fn an_index_that_does_not_answer_is_unavailable_and_its_words_stay_in_the_log() 
         let host = host();
         let id = host.add_entry("pr", "v", "k", b"content");
         host.damage(id, None);
-        host.fail(call, Fault::Db(DbError("password=x".to_owned())));
+        host.fail(call, Fault::Db(DbError::Unavailable("password=x".to_owned())));
         let answer = create(&host, "t");
         assert_eq!((answer.status, &*answer.member("code")), (503, "unavailable"), "{call}");
         assert!(!answer.text().contains("password"));

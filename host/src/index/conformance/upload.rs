@@ -153,6 +153,7 @@ pub(in crate::index) async fn finalizing_turns_the_upload_into_the_entry(case: &
         size_bytes: 1 << 40,
         created_ms: 2_000,
         used_ms: 2_000,
+        owner: Some(upload.owner),
     };
     assert_eq!(entry, expected);
     assert_eq!(case.index.get_entry(entry.id).await.unwrap(), Some(entry));

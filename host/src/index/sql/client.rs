@@ -19,7 +19,7 @@ use super::{
     fault::{Fault, Repeat},
     pool::{Driver, Pool},
 };
-use crate::index::{IndexError, unavailable};
+use crate::index::{IndexError, no_space, unavailable};
 
 type Job<D> = Box<dyn FnOnce(Rc<Pool<D>>) -> LocalBoxFuture<'static, ()> + Send>;
 
@@ -82,7 +82,10 @@ impl<D: Driver> Client<D> {
         });
         let closed = || unavailable(context, Fault::Closed);
         self.jobs.as_ref().ok_or_else(closed)?.send(job).map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?.map_err(|fault| unavailable(context, fault))
+        answer.await.map_err(|_| closed())?.map_err(|fault| match fault.is_full(&D::CODES) {
+            true => no_space(context, fault),
+            false => unavailable(context, fault),
+        })
     }
 }
 

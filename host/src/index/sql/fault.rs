@@ -59,6 +59,16 @@ impl Fault {
         }
     }
 
+    /// Returns whether the server's disk is full, with the codes of this server.
+    pub(super) fn is_full(&self, codes: &Codes) -> bool {
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) | Self::Commit(sqlx::Error::Database(error)) => {
+                codes.full.contains(&&*(codes.code)(&**error))
+            }
+            _ => false,
+        }
+    }
+
     /// Returns whether a statement failed because there is such a row already.
     pub(super) fn is_taken(&self) -> bool {
         matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.is_unique_violation())
@@ -81,6 +91,8 @@ pub(crate) struct Codes {
     pub(super) undone: &'static [&'static str],
     /// The server ends the connection, or takes none now.
     pub(super) lost: &'static [&'static str],
+    /// There is no space for what is to be written.
+    pub(super) full: &'static [&'static str],
     /// Reads the code of an error.
     pub(super) code: fn(&dyn sqlx::error::DatabaseError) -> String,
 }

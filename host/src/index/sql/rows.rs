@@ -44,7 +44,8 @@ pub(super) fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// Reads an entry from the first columns: id, repository, scope, version, key, object, size_bytes, created_ms, used_ms.
+/// Reads an entry from the first columns: id, repository, scope, version, key, object, size_bytes, created_ms, used_ms,
+/// owner.
 pub(super) fn entry(row: &impl Columns) -> sqlx::Result<Entry> {
     Ok(Entry {
         id: EntryId(number(row, 0)?),
@@ -53,6 +54,7 @@ pub(super) fn entry(row: &impl Columns) -> sqlx::Result<Entry> {
         size_bytes: number(row, 6)?,
         created_ms: number(row, 7)?,
         used_ms: number(row, 8)?,
+        owner: row.bytes(9)?.map(utf8).transpose()?,
     })
 }
 
@@ -105,7 +107,11 @@ fn slot(row: &impl Columns) -> sqlx::Result<Slot> {
 }
 
 fn text(row: &impl Columns, column: usize) -> sqlx::Result<String> {
-    String::from_utf8(value(row, column)?).map_err(|error| sqlx::Error::Decode(error.into()))
+    utf8(value(row, column)?)
+}
+
+fn utf8(bytes: Vec<u8>) -> sqlx::Result<String> {
+    String::from_utf8(bytes).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 fn null(column: usize) -> sqlx::Error {

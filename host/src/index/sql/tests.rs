@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub(super) mod full;
 pub(super) mod opening;
 pub(super) mod outage;
 pub(super) mod prefix;
@@ -30,6 +31,8 @@ pub(super) struct Database {
     pub(super) open: Open,
     /// Runs statements on it.
     pub(super) execute: fn(&str, String),
+    /// Makes reservations fail as they do on a full disk.
+    pub(super) fill_the_disk: &'static [&'static str],
     /// Inserts entries: into which place, how many, and how the keys of the older half and of the newer one begin.
     pub(super) fill: fn(&str, &Filling<'_>),
 }
@@ -77,6 +80,9 @@ macro_rules! all_shared {
                 what_was_written_is_there_after_reopening
                 a_database_of_a_newer_version_is_refused
                 a_server_that_is_not_there_is_told
+            }
+            full {
+                a_full_disk_is_told_from_an_outage
             }
             prefix {
                 a_prefix_is_found_behind_many_newer_entries

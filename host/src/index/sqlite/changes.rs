@@ -105,7 +105,7 @@ pub(super) fn finalize(
 
 fn insert_entry(
     conn: &Connection,
-    Upload { id, slot, .. }: &Upload,
+    Upload { id, slot, owner, .. }: &Upload,
     attachment: &Attachment,
     durability: &Durability,
     now_ms: u64,
@@ -115,8 +115,9 @@ fn insert_entry(
         Durability::Until { boot } => Some(boot),
     };
     conn.prepare_cached(concat!(
-        "INSERT INTO entries (repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9) RETURNING ",
+        "INSERT INTO entries \
+         (repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10) RETURNING ",
         entry_columns!()
     ))?
     .query_one(
@@ -130,6 +131,7 @@ fn insert_entry(
             integer(now_ms),
             boot,
             integer(id.0),
+            owner,
         ],
         rows::entry,
     )

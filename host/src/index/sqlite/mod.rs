@@ -6,6 +6,7 @@
 
 mod anchor;
 mod changes;
+mod fault;
 mod find;
 mod queries;
 mod reader;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use self::{
+    fault::failed,
     find::{Outcome, Search},
     reader::Readers,
     schema::OpenError,
@@ -50,10 +52,10 @@ impl SqliteIndex {
     /// When the file cannot be used, is not such a database, or was made by a newer version of the program. The source of
     /// the error says which.
     pub fn open(path: &Path) -> Result<Self, IndexError> {
-        let failed = |error: OpenError| unavailable("opening the database", error);
-        let conn = schema::open_for_writing(path).map_err(failed)?;
+        let conn = schema::open_for_writing(path)
+            .map_err(|error: OpenError| failed("opening the database", error))?;
         let anchor = schema::open_for_reading(path)
-            .map_err(|error| unavailable("opening the database for reading", error))?;
+            .map_err(|error| failed("opening the database for reading", error))?;
         let writer =
             Writer::start(conn, anchor).map_err(|e| unavailable("starting the writer of the database", e))?;
         Ok(Self { readers: Arc::new(Readers::new(path.to_owned())), writer })
@@ -64,7 +66,7 @@ impl SqliteIndex {
         context: &'static str,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, IndexError> {
-        self.readers.read(query).map_err(|error| unavailable(context, error))
+        self.readers.read(query).map_err(|error| failed(context, error))
     }
 
     /// Repeats a search that takes long, where it keeps nobody waiting.
@@ -88,7 +90,7 @@ impl SqliteIndex {
         let outcome = tokio::task::spawn_blocking(search)
             .await
             .map_err(|error| unavailable(FIND, error))?
-            .map_err(|error| unavailable(FIND, error))?;
+            .map_err(|error| failed(FIND, error))?;
         match outcome {
             Outcome::Done(found) => Ok(found),
             // Not with as many steps as there are numbers.

@@ -18,7 +18,7 @@ use crate::{
 /// The columns that [`entry`] reads, as the list of a `SELECT`.
 macro_rules! entry_columns {
     () => {
-        "id, repository, scope, version, key, object, size_bytes, created_ms, used_ms"
+        "id, repository, scope, version, key, object, size_bytes, created_ms, used_ms, owner"
     };
 }
 
@@ -56,6 +56,7 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         size_bytes: number(row, 6)?,
         created_ms: number(row, 7)?,
         used_ms: number(row, 8)?,
+        owner: row.get(9)?,
     })
 }
 

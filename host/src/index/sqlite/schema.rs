@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__initial", include_str!("migrations/V1__initial.sql")),
     ("V2__entry_of_upload", include_str!("migrations/V2__entry_of_upload.sql")),
+    ("V3__owner_of_entry", include_str!("migrations/V3__owner_of_entry.sql")),
 ];
 
 /// How long to wait for another process that writes.

@@ -9,9 +9,8 @@ use std::{sync::Arc, thread};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::anchor::Anchor;
-
-use crate::index::{IndexError, unavailable};
+use super::{anchor::Anchor, fault::is_full};
+use crate::index::{IndexError, no_space, unavailable};
 
 /// Changes that may wait; who comes then waits to be let in.
 const QUEUE: usize = 1_024;
@@ -73,6 +72,12 @@ struct Stopped;
 #[error(transparent)]
 struct Failure(Arc<rusqlite::Error>);
 
+impl Failure {
+    fn of(self, context: &'static str) -> IndexError {
+        if is_full(&*self.0) { no_space(context, self) } else { unavailable(context, self) }
+    }
+}
+
 trait Job: Send {
     /// Makes the change and keeps the outcome.
     fn run(&mut self, conn: &Connection) -> rusqlite::Result<()>;
@@ -100,7 +105,7 @@ where
 
     fn answer(self: Box<Self>, failure: Option<Failure>) {
         let answer = match (failure, self.outcome) {
-            (Some(failure), _) => Err(unavailable(self.context, failure)),
+            (Some(failure), _) => Err(failure.of(self.context)),
             (None, Some(outcome)) => Ok(outcome),
             (None, None) => Err(unavailable(self.context, Stopped)),
         };

@@ -124,7 +124,7 @@ pub(super) fn questions(search: &Search, probes: &[Probe]) -> Statement {
     let mut statement = Statement::default();
     statement.push(
         "SELECT e.id, e.repository, e.scope, e.version, e.`key`, e.object, e.size_bytes, e.created_ms, e.used_ms, \
-         found.answer FROM (SELECT COALESCE(NULL",
+         e.owner, found.answer FROM (SELECT COALESCE(NULL",
         &[],
     );
     for (number, probe) in probes.iter().enumerate() {
@@ -157,7 +157,7 @@ pub(super) fn questions(search: &Search, probes: &[Probe]) -> Statement {
 async fn ask(connection: &mut MySqlConnection, search: &Search, probes: &[Probe]) -> Result<Found, Fault> {
     let statement = questions(search, probes);
     let found = one(connection, statement.bound(), |row| {
-        Ok(match row.integer(9)? {
+        Ok(match row.integer(10)? {
             None => Found::Nothing,
             Some(undecided) if undecided < 0 => {
                 Found::Undecided(usize::try_from(-1 - undecided).unwrap_or_default())

@@ -24,7 +24,10 @@ use crate::{
 };
 
 /// In order.
-const MIGRATIONS: &[(&str, &str)] = &[("initial", include_str!("migrations/0001_initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("initial", include_str!("migrations/0001_initial.sql")),
+    ("owner of entry", include_str!("migrations/0002_owner_of_entry.sql")),
+];
 
 /// What is too long is an error, and is not cut. Who waits for a row gives up before the program does.
 fn session(bounds: Bounds) -> String {
@@ -55,6 +58,8 @@ impl Driver for MySql {
         undone: &["1213", "1020", "1205"],
         // ER_CON_COUNT_ERROR, ER_SERVER_SHUTDOWN, ER_NEW_ABORTING_CONNECTION, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED
         lost: &["1040", "1053", "1184", "1317", "1927"],
+        // ER_DISK_FULL, ER_RECORD_FILE_FULL
+        full: &["1021", "1114"],
         code: |error| {
             error
                 .try_downcast_ref::<MySqlDatabaseError>()

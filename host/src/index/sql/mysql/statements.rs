@@ -29,7 +29,7 @@ type Statement<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
 /// The columns that [`rows::entry`] reads, as the list of a `SELECT`.
 macro_rules! entry_columns {
     () => {
-        "id, repository, scope, version, `key`, object, size_bytes, created_ms, used_ms"
+        "id, repository, scope, version, `key`, object, size_bytes, created_ms, used_ms, owner"
     };
 }
 
@@ -66,7 +66,7 @@ const ATTACH: &str =
 
 const INSERT_ENTRY: &str = "INSERT INTO entries \
      (slot, place, repository, scope, version, `key`, key_head, block, object, size_bytes, created_ms, used_ms, boot, \
-     upload) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)";
+     upload, owner) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)";
 
 /// A column that is made by the server cannot be made of the number.
 const SET_BLOCK: &str = "UPDATE entries SET block = id >> 12 WHERE id = ?";
@@ -431,4 +431,5 @@ fn insert_entry<'a>(
         .bind(integer(now_ms))
         .bind(boot.map(str::as_bytes))
         .bind(integer(upload.id.0))
+        .bind(upload.owner.as_bytes())
 }

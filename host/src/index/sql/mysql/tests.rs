@@ -26,8 +26,11 @@ fn new_database() -> Option<Database> {
     let url = service("LARDER_TEST_MYSQL_URL")?;
     let name = unique("larder").replace('-', "_");
     execute(&url, format!("CREATE DATABASE {name}"));
-    Some(Database { url: with_database(&url, &name), open, execute, fill })
+    Some(Database { url: with_database(&url, &name), open, execute, fill, fill_the_disk: FULL })
 }
+
+const FULL: &[&str] = &["CREATE TRIGGER full BEFORE INSERT ON uploads FOR EACH ROW \
+     SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1021, MESSAGE_TEXT = 'no space'"];
 
 fn open(url: &str, bounds: Bounds) -> Result<Arc<dyn Index>, IndexError> {
     Ok(Arc::new(run(super::open(&server(url), bounds))?))

@@ -23,7 +23,10 @@ use crate::{
 };
 
 /// In order.
-const MIGRATIONS: &[(&str, &str)] = &[("initial", include_str!("migrations/0001_initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("initial", include_str!("migrations/0001_initial.sql")),
+    ("owner of entry", include_str!("migrations/0002_owner_of_entry.sql")),
+];
 
 /// One plan for each statement, made once, by its indexes alone: the statements are made for these, and a plan that was
 /// made while a table was small would read it from end to end when it is large. The server bounds what the program would
@@ -58,6 +61,8 @@ impl Driver for Postgres {
         lost: &[
             "08000", "08001", "08003", "08004", "08006", "53300", "57P01", "57P02", "57P03", "57P05", "25P03",
         ],
+        // disk_full
+        full: &["53100"],
         code: |error| error.code().unwrap_or_default().into_owned(),
     };
 

@@ -26,7 +26,7 @@ type Statement<'q> = Query<'q, sqlx::Postgres, PgArguments>;
 /// The columns that [`rows::entry`] reads, as the list of a `SELECT`.
 macro_rules! entry_columns {
     () => {
-        "id, repository, scope, version, key, object, size_bytes, created_ms, used_ms"
+        "id, repository, scope, version, key, object, size_bytes, created_ms, used_ms, owner"
     };
 }
 
@@ -68,8 +68,8 @@ pub(super) const ATTACH: &str = "UPDATE uploads SET object = $2, size_bytes = $3
 pub(super) const FINALIZE: &str = concat!(
     "WITH upload AS (DELETE FROM uploads WHERE id = $1 AND object = $2 AND size_bytes = $3 RETURNING *) \
      INSERT INTO entries \
-     (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload) \
-     SELECT slot, place, repository, scope, version, key, object, size_bytes, $4, $4, $5, id FROM upload RETURNING ",
+     (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner) \
+     SELECT slot, place, repository, scope, version, key, object, size_bytes, $4, $4, $5, id, owner FROM upload RETURNING ",
     entry_columns!()
 );
 

@@ -26,8 +26,14 @@ fn new_database() -> Option<Database> {
     let url = service("LARDER_TEST_POSTGRES_URL")?;
     let name = unique("larder").replace('-', "_");
     execute(&url, format!("CREATE DATABASE {name}"));
-    Some(Database { url: with_database(&url, &name), open, execute, fill })
+    Some(Database { url: with_database(&url, &name), open, execute, fill, fill_the_disk: FULL })
 }
+
+const FULL: &[&str] = &[
+    "CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS \
+     $$BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = 'disk_full'; END$$",
+    "CREATE TRIGGER full BEFORE INSERT ON uploads FOR EACH ROW EXECUTE FUNCTION full()",
+];
 
 fn open(url: &str, bounds: Bounds) -> Result<Arc<dyn Index>, IndexError> {
     Ok(Arc::new(run(super::open(&server(url), bounds))?))

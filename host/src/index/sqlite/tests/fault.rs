@@ -1,11 +1,14 @@
 //! Failures in the middle of a change, at the commit, and among others in one transaction.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
-use super::open;
+use super::{
+    super::{Readers, SqliteIndex, Writer, schema},
+    open,
+};
 use crate::index::{
     Durability, IndexError, Reservation,
-    conformance::{attachment, block_on},
+    conformance::{Case, attachment, block_on},
 };
 
 /// Makes a statement of the driver fail.
@@ -92,4 +95,38 @@ fn a_commit_that_fails_fails_all_and_changes_nothing() {
     }
     opened.beside().execute_batch(REPAIR).unwrap();
     assert!(reserve_as_a_group(&opened, &keys).into_iter().all(|reserved| reserved));
+}
+
+/// An index whose file may not grow by more than a few pages.
+fn almost_full(path: &std::path::Path) -> Case {
+    let conn = schema::open_for_writing(path).unwrap();
+    let pages: i64 = conn.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    conn.pragma_update(None, "max_page_count", pages + 2).unwrap();
+    let anchor = schema::open_for_reading(path).unwrap();
+    let writer = Writer::start(conn, anchor).unwrap();
+    Case::new(Arc::new(SqliteIndex { readers: Arc::new(Readers::new(path.to_owned())), writer }))
+}
+
+/// Fault 13.
+#[test]
+fn a_full_disk_is_told_from_an_outage_and_passes() {
+    let directory = tempfile::tempdir().unwrap();
+    let case = almost_full(&directory.path().join("index.db"));
+    block_on(async {
+        let entry = case.entry("k").await;
+        let long = "l".repeat(4_000);
+        let mut refused = None;
+        for number in 0..10 {
+            let slot = case.slot("main", &long, &number.to_string());
+            refused = case.index.reserve(&slot, "o", 1, 0).await.err().or(refused);
+        }
+        assert!(matches!(refused, Some(IndexError::NoSpace { .. })), "{refused:?}");
+        assert_eq!(case.exact("k").await.as_deref(), Some("k"));
+        // What was made goes, and then there is room again.
+        for upload in case.index.list_uploads(crate::index::UploadId(0), 100).await.unwrap() {
+            case.index.abandon(upload.id).await.unwrap();
+        }
+        case.index.delete_entry(entry.id).await.unwrap();
+        case.entry("k").await;
+    });
 }
