@@ -20,6 +20,7 @@ fn refusal(error: HttpError) -> Error {
         HttpError::Unavailable(how) => {
             Error::new(Code::BadGateway, "the upstream service cannot be reached").caused_by(how)
         }
+        HttpError::Busy => Error::new(Code::Unavailable, "the server is busy"),
         HttpError::CutShort => Error::new(Code::Malformed, "the request body ended early"),
         HttpError::TooLarge => Error::new(Code::InvalidArgument, "the request body is too large"),
         HttpError::BodyUsed => {

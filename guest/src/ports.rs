@@ -177,6 +177,8 @@ pub enum HttpError {
     CutShort,
     /// Somebody took the body before.
     BodyUsed,
+    /// The server has no room for it just now.
+    Busy,
     /// No upstream is configured.
     NoUpstream,
     /// The upstream cannot be reached; says how.

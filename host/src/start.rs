@@ -28,9 +28,10 @@ use crate::{
         sql::{Bounds as SqlBounds, mysql, postgres},
         sqlite::SqliteIndex,
     },
+    message::Usage,
     net::{Fetch, HttpFetch, TlsError, Upstream, client_config},
     recency::Recency,
-    server::{Bounds, Running, Server, ServerSettings},
+    server::{Bounds, Capacity, Running, Server, ServerSettings},
     services::{PolicySettings, Services},
     storage::StorageError,
     sweep::{Janitor, Schedule, Sweeps},
@@ -38,6 +39,8 @@ use crate::{
 
 /// Most bytes read ahead from one connection.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
+/// Most requests that may be with the upstream at once.
+const MAX_FORWARDS: usize = 256;
 /// How often uses are written down.
 const RECENCY_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a start waits for an earlier process to let go of the data directory.
@@ -111,6 +114,12 @@ impl Larder {
         self.running.address()
     }
 
+    /// Returns what is taken of what the server has for requests, beside its bounds.
+    #[must_use]
+    pub fn usage(&self) -> Vec<Usage> {
+        self.running.usage()
+    }
+
     /// Stops accepting, lets requests under way finish within the configured bound, and writes down what is in memory.
     pub fn stop(self) {
         self.running.stop();
@@ -128,6 +137,7 @@ pub async fn start(config: &Config) -> Result<Larder, StartError> {
     let server = bind(settings)?;
     let services = services(settings).await?;
     let policy = load_policy(settings)?;
+    policy.probe(&services.for_thread()).await?;
     recover(&services).await?;
     let janitor =
         Janitor::start(policy.clone(), services.clone(), schedule(settings)).map_err(StartError::Thread)?;
@@ -165,7 +175,7 @@ async fn lock(data: &Path) -> Result<File, StartError> {
 }
 
 fn bind(settings: &Settings) -> Result<Server, StartError> {
-    let server = &settings.server;
+    let (server, guest) = (&settings.server, guest_limits(settings));
     let settings = ServerSettings {
         listen: server.listen,
         threads: server.thread_count(),
@@ -177,6 +187,12 @@ fn bind(settings: &Settings) -> Result<Server, StartError> {
             header_wait: Duration::from_millis(server.header_timeout_ms),
             idle: Duration::from_millis(server.idle_timeout_ms),
             drain: Duration::from_millis(server.shutdown_ms),
+        },
+        capacity: Capacity {
+            guest_memory_bytes: guest.memory_bytes,
+            guest_handles: guest.handles,
+            connections: server.max_connections,
+            forwards: MAX_FORWARDS,
         },
     };
     Server::bind(settings).map_err(|source| StartError::Listen { address: server.listen, source })
@@ -281,12 +297,16 @@ fn schedule(settings: &Settings) -> Schedule {
     }
 }
 
-fn load_policy(settings: &Settings) -> Result<Policy, StartError> {
-    let limits = Limits {
+fn guest_limits(settings: &Settings) -> Limits {
+    Limits {
         memory_bytes: usize::try_from(settings.policy.memory_bytes).unwrap_or(usize::MAX),
         slice: Duration::from_millis(settings.policy.deadline_ms),
         ..Limits::default()
-    };
+    }
+}
+
+fn load_policy(settings: &Settings) -> Result<Policy, StartError> {
+    let limits = guest_limits(settings);
     let cache = settings.data.join("compiled");
     let engine = Engine::start()?;
     let Some(file) = &settings.policy.component else {

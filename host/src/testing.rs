@@ -1,7 +1,54 @@
 //! What the unit tests of several modules share.
-#![allow(clippy::print_stderr, reason = "tests")]
+#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Once;
+use std::{
+    path::Path,
+    sync::{Arc, Once},
+};
+
+use crate::{
+    auth::{TokenVerifier, UrlSigner},
+    clock::Clock,
+    config::Config,
+    durability::Durabilities,
+    index::sqlite::SqliteIndex,
+    net::{Fetch, HttpFetch, client_config},
+    recency::Recency,
+    services::{PolicySettings, Services},
+    storage::{budget::Budget, fs::FsStorage},
+};
+
+const MINUTE_MS: u64 = 60 * 1000;
+const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+/// Some time long after 1970 and long before the test runs: objects on disk are always younger.
+pub(crate) const NOW_MS: u64 = 1_000_000_000_000;
+
+/// Services with storage and index in a folder, at [`NOW_MS`].
+pub(crate) fn services(folder: &Path) -> Arc<Services> {
+    let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new(client_config(None).unwrap()));
+    let config = Config::load(None, std::iter::empty()).unwrap();
+    let services = Services {
+        storage: Arc::new(FsStorage::open(folder.join("storage"), Budget::new(1 << 20)).unwrap()),
+        index: Arc::new(SqliteIndex::open(&folder.join("larder.db")).unwrap()),
+        tokens: Arc::new(TokenVerifier::new(&config.settings.auth, &fetch).unwrap()),
+        signer: Arc::new(UrlSigner::new(&[1; 32], None).unwrap()),
+        recency: Arc::new(Recency::default()),
+        durability: Arc::new(Durabilities::new("this boot".into(), false)),
+        clock: Clock::manual(NOW_MS).0,
+        settings: PolicySettings {
+            upload_url_ms: DAY_MS,
+            download_url_ms: DAY_MS,
+            idle_upload_ms: 5 * MINUTE_MS,
+            unused_entry_ms: Some(90 * DAY_MS),
+            max_entry_bytes: None,
+            parallel_download_origin: None,
+            direct_url_ms: None,
+        },
+        upstream: None,
+        forwarder: None,
+    };
+    services.for_thread()
+}
 
 /// Returns what the environment says of a real server that tests run against, or `None`, once told, where they are to be
 /// skipped. `tests/scripts/with-services.sh` starts the servers and sets the variables; under `CI=true` none may be missing.

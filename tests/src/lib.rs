@@ -67,6 +67,12 @@ impl TestServer {
         Self { larder: Some(larder), data, base, client }
     }
 
+    /// Starts a server that does not start, and returns why.
+    pub async fn start_error(data: &TempDir, variables: &[(&str, &str)]) -> larder::StartError {
+        let config = config(data.path(), &data.path().join(CONFIG_FILE), variables);
+        larder::start(&config).await.err().expect("the server does not start")
+    }
+
     /// Starts a server with the component that misbehaves. Without sweeps: it would have all uploads abandoned.
     pub async fn start_hostile() -> Self {
         let data = TempDir::new().expect("a temporary directory");
@@ -86,6 +92,11 @@ impl TestServer {
             larder.stop();
         }
         std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"))
+    }
+
+    /// What is taken of what the server has for requests.
+    pub fn usage(&self) -> Vec<larder::message::Usage> {
+        self.larder.as_ref().map(Larder::usage).unwrap_or_default()
     }
 
     /// Sends a request and reads the whole answer.

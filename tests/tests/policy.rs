@@ -23,7 +23,8 @@ async fn costs_a_404(server: &TestServer, method: &str, path: &str) {
 #[tokio::test]
 async fn every_way_to_break_costs_a_404_and_the_next_request_is_answered() {
     let server = TestServer::start_hostile().await;
-    for path in ["/trap", "/spin", "/hoard", "/many-probes", "/long-signature", "/object-name"] {
+    for path in ["/trap", "/spin", "/hoard", "/flood-host", "/many-probes", "/long-signature", "/object-name"]
+    {
         costs_a_404(&server, "GET", path).await;
     }
     for path in ["/status", "/header", "/header-value", "/hop-by-hop", "/many-headers"] {
@@ -39,6 +40,37 @@ async fn what_is_repeatable_is_tried_once_more_on_a_fresh_instance() {
     let server = TestServer::start_hostile().await;
     let answer = server.get("/trap-once").await;
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "after the trap"));
+}
+
+/// Fault 3: an upload or a call that the policy dropped was a 404, which no client repeats.
+#[tokio::test]
+async fn what_is_not_repeatable_is_a_503_that_clients_repeat() {
+    let server = TestServer::start_hostile().await;
+    let mut waiting = connect(&server).await;
+    waiting.write_all(b"PUT /save/wait HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+    assert_eq!(server.get("/fine").await.text(), "fine");
+    let broken = server.send("PUT", "/save/trap", &[], "a body").await;
+    assert_eq!((broken.status, broken.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
+    assert_eq!(
+        (broken.json()["code"].as_str(), broken.header("x-ms-request-id").len()),
+        (Some("unavailable"), 36)
+    );
+    let mut head = [0; 12];
+    tokio::time::timeout(PATIENCE, waiting.read_exact(&mut head)).await.expect("an answer in time").unwrap();
+    assert_eq!(&head, b"HTTP/1.1 503");
+    assert_eq!(server.get("/fine").await.text(), "fine");
+}
+
+/// Fault 18: it left a server that listened and answered 404 to everything.
+#[tokio::test]
+async fn a_policy_that_cannot_start_fails_the_start() {
+    let data = tempfile::TempDir::new().unwrap();
+    std::fs::write(data.path().join("larder.toml"), "[policy]\nmemory_bytes = 1048576\n").unwrap();
+    let failed = TestServer::start_error(&data, &[]).await;
+    let larder::StartError::Policy(error @ larder::engine::LoadError::Start(_)) = failed else {
+        panic!("{failed}")
+    };
+    assert!(error.to_string().contains("policy.memory_bytes"), "{error}");
 }
 
 #[tokio::test]

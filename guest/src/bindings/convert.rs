@@ -93,6 +93,7 @@ impl From<http::Error> for ports::HttpError {
             http::Error::TooLarge => Self::TooLarge,
             http::Error::CutShort => Self::CutShort,
             http::Error::BodyUsed => Self::BodyUsed,
+            http::Error::Busy => Self::Busy,
             http::Error::NoUpstream => Self::NoUpstream,
             http::Error::Unavailable(how) => Self::Unavailable(how),
         }

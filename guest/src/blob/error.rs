@@ -43,6 +43,8 @@ pub(super) enum BlobError {
     NoSpace,
     /// Storage or index do not answer; says how.
     Unavailable(String),
+    /// The server has no room for the body just now. It says so itself in its log.
+    Busy,
     /// Our own mistake; says which.
     Internal(String),
 }
@@ -86,6 +88,7 @@ impl BlobError {
             }
             Self::NoSpace => ("InsufficientStorage", 507, "The storage is full."),
             Self::Unavailable(_) => ("ServerBusy", 503, "The storage does not answer just now."),
+            Self::Busy => ("ServerBusy", 503, "The server is busy."),
             Self::Internal(_) => ("InternalError", 500, "Internal error."),
         }
     }
@@ -103,7 +106,7 @@ impl BlobError {
             Self::RangeNotSatisfiable(size_bytes) => {
                 response.with("content-range", format!("bytes */{size_bytes}")).with("accept-ranges", "bytes")
             }
-            Self::Unavailable(_) => response.with("retry-after", "1"),
+            Self::Unavailable(_) | Self::Busy => response.with("retry-after", "1"),
             Self::NoSpace | Self::Internal(_) => response.with("retry-after", "121"),
             Self::WrongMethod => response.with("allow", "GET, HEAD, PUT"),
             _ => response,

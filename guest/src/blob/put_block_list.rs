@@ -31,6 +31,7 @@ pub(super) fn unreadable(error: HttpError) -> BlobError {
         HttpError::TooLarge => BlobError::TooLarge,
         HttpError::CutShort => BlobError::BadBody("the body ended early".to_owned()),
         HttpError::BodyUsed => BlobError::Internal("the body was taken before".to_owned()),
+        HttpError::Busy => BlobError::Busy,
         HttpError::NoUpstream => BlobError::Internal("no upstream for a body".to_owned()),
         HttpError::Unavailable(how) => BlobError::Unavailable(how),
     }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
-use crate::ports::{DbError, StorageError};
+use crate::ports::{DbError, HttpError, StorageError};
 
 fn reserved() -> (FakeHost, String) {
     let host = FakeHost::new();
@@ -227,4 +227,16 @@ fn an_index_that_does_not_answer_is_busy() {
         assert_refused(&answer, 503, "ServerBusy");
         assert_eq!((answer.header("retry-after"), host.take_log().len()), ("1", 1));
     }
+}
+
+#[test]
+fn a_busy_server_takes_the_list_later() {
+    let (host, url) = reserved();
+    put(&host, &url, "&comp=block&blockid=a", "x");
+    host.fail("http.read-body", Fault::Http(HttpError::Busy));
+    let answer = put(&host, &url, "&comp=blocklist", &list(&["a"]));
+    assert_refused(&answer, 503, "ServerBusy");
+    assert_eq!((answer.header("retry-after"), host.take_log().len()), ("1", 0));
+    host.heal();
+    assert_taken(&put(&host, &url, "&comp=blocklist", &list(&["a"])));
 }

@@ -37,3 +37,12 @@ fn what_goes_wrong_on_the_way_is_told_in_json() {
         assert_eq!(host.take_log().len(), usize::from(status >= 500), "{error:?}");
     }
 }
+
+/// The host says in its log that it is busy; a line for each request would be too many.
+#[test]
+fn a_busy_server_is_a_503() {
+    let host = FakeHost::new();
+    host.fail("http.forward", Fault::Http(HttpError::Busy));
+    let answer = host.send(artifact());
+    assert_eq!((answer.status, &*answer.member("code"), host.take_log().len()), (503, "unavailable", 0));
+}

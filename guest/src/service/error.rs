@@ -164,6 +164,7 @@ impl From<HttpError> for Error {
             HttpError::BodyUsed => {
                 Self::new(Code::Internal, "internal error").caused_by("the body was taken before")
             }
+            HttpError::Busy => Self::new(Code::Unavailable, "the server is busy"),
             HttpError::NoUpstream => {
                 Self::new(Code::Internal, "internal error").caused_by("no upstream for a body")
             }

@@ -90,6 +90,7 @@ fn a_message_that_cannot_be_read_is_told() {
         (HttpError::CutShort, 400, "malformed"),
         (HttpError::BodyUsed, 500, "internal"),
         (HttpError::Unavailable("x".to_owned()), 503, "unavailable"),
+        (HttpError::Busy, 503, "unavailable"),
     ] {
         let host = host();
         host.fail("http.read-body", Fault::Http(error.clone()));

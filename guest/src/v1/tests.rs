@@ -413,7 +413,7 @@ fn failures_of_the_index_may_pass() {
     host.fail("db.get-entry-of-upload", fault());
     assert_refused(&commit(&host, id, 1), 503);
     host.heal();
-    for (error, status) in [(HttpError::TooLarge, 400), (HttpError::CutShort, 400)] {
+    for (error, status) in [(HttpError::TooLarge, 400), (HttpError::CutShort, 400), (HttpError::Busy, 503)] {
         host.fail("http.read-body", Fault::Http(error));
         assert_refused(&reserve(&host, "t", "{}"), status);
     }

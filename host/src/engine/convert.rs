@@ -5,13 +5,16 @@ use http::{
     header::{self, AUTHORIZATION, CONTENT_LENGTH},
 };
 
+use wasmtime::component::ResourceTableError;
+
 use super::{
     State,
     bindings::larder::cache::types::{self as wit, Payload},
+    guest::Attempt,
 };
 use crate::{
-    interfaces::types::{Body, Incoming, Kept},
-    message::{Answer, Outgoing, Request},
+    interfaces::types::{Body, Incoming, UpstreamResponse},
+    message::{Answer, Outgoing},
     net::is_hop_by_hop,
 };
 
@@ -34,12 +37,15 @@ pub(super) enum Nonsense {
     #[error("a body of {0} bytes")]
     TooLarge(usize),
     #[error("a handle it does not have")]
-    Handle(#[from] wasmtime::component::ResourceTableError),
+    Handle(#[from] ResourceTableError),
 }
 
 /// The request as the component sees it. Its credential is left out.
-pub(super) fn request(state: &mut State, request: Request, kept: Kept) -> wasmtime::Result<wit::Request> {
-    let Request { origin, received_ms, head, body, record, client } = request;
+///
+/// # Errors
+/// When the component holds as many handles as it may.
+pub(super) fn request(state: &mut State, attempt: Attempt) -> Result<wit::Request, ResourceTableError> {
+    let Attempt { origin, received_ms, head, body, record, client, kept } = attempt;
     let visible = wit::Request {
         id: record.id.clone(),
         received_ms,
@@ -72,7 +78,7 @@ pub(super) fn answer(
     // The payload first: its handle leaves the table even where the rest is refused.
     let (body, length) = match response.payload {
         Payload::Upstream(handle) => {
-            let upstream = state.table.delete(handle)?.0;
+            let upstream = state.table.delete(handle)?;
             return pass_on(upstream, response.headers);
         }
         Payload::Object(handle) => {
@@ -139,17 +145,15 @@ fn headers(fields: Vec<(String, String)>) -> Result<HeaderMap, Nonsense> {
 }
 
 /// The upstream's answer, without what concerned only the connection to it.
-fn pass_on(
-    upstream: http::Response<hyper::body::Incoming>,
-    added: Vec<(String, String)>,
-) -> Result<Answer, Nonsense> {
-    let (mut parts, body) = upstream.into_parts();
+fn pass_on(upstream: UpstreamResponse, added: Vec<(String, String)>) -> Result<Answer, Nonsense> {
+    let UpstreamResponse { response, place } = upstream;
+    let (mut parts, body) = response.into_parts();
     crate::net::remove_hop_by_hop(&mut parts.headers);
     for (name, value) in &headers(added)? {
         parts.headers.insert(name, value.clone());
     }
     parts.headers.remove(header::CONNECTION);
-    let mut answer = Answer::new(Outgoing::upstream(body));
+    let mut answer = Answer::new(Outgoing::upstream(body, place));
     *answer.status_mut() = parts.status;
     *answer.headers_mut() = parts.headers;
     Ok(answer)

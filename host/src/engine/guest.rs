@@ -2,21 +2,28 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::{StatusCode, request::Parts};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Policy, instance};
+use super::{
+    Policy,
+    instance::{self, Ended},
+};
 use crate::{
     index::{Entry, EntryId, Upload, UploadId},
     interfaces::{
         retention::{self, Candidate, Witnesses},
         types::Kept,
     },
-    message::{Answer, Presence, Request, refusal},
+    message::{Answer, Presence, Request, RequestBody, RequestRecord, Throttle, refusal, unavailable},
     services::Services,
 };
 
-/// How long a component that does not even start is left alone before the next attempt.
-const RESTART_PAUSE: Duration = Duration::from_millis(250);
+/// How long a component that does not even start is left alone before the next attempt: at first, and after many failures.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// What a client is told when the component broke over its request.
+const FAILED: &str = "the server's policy failed on this request";
 
 /// The component broke (trapped, ran too long, answered nonsense) while it had this call.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +38,7 @@ pub struct Guest {
 /// What can be asked of an instance. A call whose `reply` is dropped was inside a component that broke.
 pub(super) enum Call {
     Handle {
-        request: Request,
-        kept: Kept,
+        attempt: Attempt,
         reply: oneshot::Sender<Answer>,
     },
     IsRepeatable {
@@ -66,30 +72,33 @@ impl Guest {
         Self { calls }
     }
 
-    /// Answers a request. A component that breaks over it costs the client a 404, which every client takes for a miss; what
-    /// the component calls repeatable is tried once more on a fresh instance.
+    /// Answers a request. What the component breaks over, but calls repeatable, is tried once more on a fresh instance; when
+    /// that fails, too, the client gets a 404, which every client takes for a miss. All else gets a 503: clients repeat it.
     pub async fn handle(&self, request: Request) -> Answer {
-        let kept = Kept::default();
-        let (again, record) = (Again::of(&request), request.record.clone());
-        match self.attempt(request, kept.clone()).await {
+        let attempt = Attempt::first(request);
+        let again = Again::of(&attempt);
+        match self.attempt(attempt).await {
             Ok(answer) => answer,
-            Err(Broken) => self.repeat(again, kept).await.unwrap_or_else(|Broken| broken_answer(&record.id)),
+            Err(Broken) => self.repeat(again).await,
         }
     }
 
-    async fn attempt(&self, request: Request, kept: Kept) -> Result<Answer, Broken> {
-        self.ask(|reply| Call::Handle { request, kept, reply }).await
+    async fn attempt(&self, attempt: Attempt) -> Result<Answer, Broken> {
+        self.ask(|reply| Call::Handle { attempt, reply }).await
     }
 
-    async fn repeat(&self, again: Again, kept: Kept) -> Result<Answer, Broken> {
-        let body = kept.lock().take();
-        let request = again.with_body(body).ok_or(Broken)?;
-        let (method, path) = (request.head.method.to_string(), request.head.uri.path().to_owned());
-        if self.ask(|reply| Call::IsRepeatable { method, path, reply }).await? {
-            self.attempt(request, kept).await
-        } else {
-            Err(Broken)
+    async fn repeat(&self, again: Again) -> Answer {
+        let id = again.record.id.clone();
+        let (method, path) = (again.head.method.to_string(), again.head.uri.path().to_owned());
+        match self.ask(|reply| Call::IsRepeatable { method, path, reply }).await {
+            Ok(true) => {}
+            Ok(false) | Err(Broken) => return unavailable(FAILED, &id),
         }
+        let repeated = match again.attempt() {
+            Some(attempt) => self.attempt(attempt).await,
+            None => Err(Broken),
+        };
+        repeated.unwrap_or_else(|Broken| refusal(StatusCode::NOT_FOUND, "not_found", FAILED, &id))
     }
 
     /// Returns which of the entries the component wants to see again when others are reviewed.
@@ -134,65 +143,90 @@ impl Guest {
     }
 }
 
+/// A request as it is given to an instance.
+pub(super) struct Attempt {
+    pub(super) origin: String,
+    pub(super) received_ms: u64,
+    pub(super) head: Arc<Parts>,
+    pub(super) body: RequestBody,
+    pub(super) record: Arc<RequestRecord>,
+    pub(super) client: Presence,
+    pub(super) kept: Arc<Kept>,
+}
+
 /// What is needed to make a request a second time.
 struct Again {
     origin: String,
     received_ms: u64,
-    head: Arc<http::request::Parts>,
-    record: Arc<crate::message::RequestRecord>,
+    head: Arc<Parts>,
+    record: Arc<RequestRecord>,
     client: Presence,
+    kept: Arc<Kept>,
     had_body: bool,
 }
 
+impl Attempt {
+    fn first(request: Request) -> Self {
+        let Request { origin, received_ms, head, body, record, client, ticket } = request;
+        Self { origin, received_ms, head, body, record, client, kept: Kept::new(ticket) }
+    }
+}
+
 impl Again {
-    fn of(request: &Request) -> Self {
+    fn of(attempt: &Attempt) -> Self {
         Self {
-            origin: request.origin.clone(),
-            received_ms: request.received_ms,
-            head: request.head.clone(),
-            record: request.record.clone(),
-            client: request.client.clone(),
-            had_body: !http_body::Body::is_end_stream(&request.body),
+            origin: attempt.origin.clone(),
+            received_ms: attempt.received_ms,
+            head: attempt.head.clone(),
+            record: attempt.record.clone(),
+            client: attempt.client.clone(),
+            kept: attempt.kept.clone(),
+            had_body: !http_body::Body::is_end_stream(&attempt.body),
         }
     }
 
     /// The request again, if its body was kept or it had none.
-    fn with_body(self, kept: Option<bytes::Bytes>) -> Option<Request> {
-        if self.had_body && kept.is_none() {
+    fn attempt(self) -> Option<Attempt> {
+        let Self { origin, received_ms, head, record, client, kept, had_body } = self;
+        let body = kept.body.lock().take();
+        if had_body && body.is_none() {
             return None;
         }
-        let body = crate::message::RequestBody::full(kept.unwrap_or_default());
-        let Self { origin, received_ms, head, record, client, had_body: _ } = self;
-        Some(Request { origin, received_ms, head, body, record, client })
+        let body = RequestBody::full(body.unwrap_or_default());
+        Some(Attempt { origin, received_ms, head, body, record, client, kept })
     }
-}
-
-/// What a client gets when the component broke over its request.
-fn broken_answer(request_id: &str) -> Answer {
-    refusal(
-        http::StatusCode::NOT_FOUND,
-        "not_found",
-        "the server's policy failed on this request",
-        request_id,
-    )
 }
 
 /// Keeps an instance running until no handle is left.
 async fn supervise(policy: Policy, services: Arc<Services>, mut calls: mpsc::UnboundedReceiver<Call>) {
+    let mut pause = FIRST_PAUSE;
+    let warnings = Throttle::default();
     loop {
         match instance::run(&policy, &services, &mut calls).await {
-            Ok(()) => return,
+            Ok(Ended::Closed) => return,
+            Ok(Ended::Grown) => pause = FIRST_PAUSE,
             Err(instance::Fault::Broke(error)) => {
+                pause = FIRST_PAUSE;
                 tracing::error!(
                     error = format!("{error:#}"),
                     "the policy component broke; a fresh instance takes over"
                 );
             }
             Err(instance::Fault::NoStart(error)) => {
-                tracing::error!(error = format!("{error:#}"), "the policy component does not start");
-                tokio::time::sleep(RESTART_PAUSE).await;
-                while calls.try_recv().is_ok() {}
+                if let Some(times) = warnings.due() {
+                    let error = format!("{error:#}");
+                    tracing::error!(error, times, "the policy component does not start; requests get a 503");
+                }
+                if !refuse_for(pause, &mut calls).await {
+                    return;
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
+}
+
+/// Drops all calls that come in this time; returns whether more may come.
+async fn refuse_for(pause: Duration, calls: &mut mpsc::UnboundedReceiver<Call>) -> bool {
+    tokio::time::timeout(pause, async { while calls.recv().await.is_some() {} }).await.is_err()
 }

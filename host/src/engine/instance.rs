@@ -4,10 +4,21 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{select, sync::mpsc};
-use wasmtime::component::Accessor;
+use wasmtime::{Store, component::Accessor};
 
 use super::{Policy, State, bindings::Cache, convert, deadline::Sliced, guest::Call};
-use crate::services::Services;
+use crate::{message::unavailable, services::Services};
+
+/// What a client is told whose request finds no handle free.
+const BUSY: &str = "the server is busy";
+
+/// Why an instance ended in order.
+pub(super) enum Ended {
+    /// The channel closed, and the last call is answered.
+    Closed,
+    /// Its memory has grown, which only goes back with the instance, and no call was inside.
+    Grown,
+}
 
 /// How an instance ended other than by request.
 pub(super) enum Fault {
@@ -17,18 +28,31 @@ pub(super) enum Fault {
     Broke(wasmtime::Error),
 }
 
-/// Runs an instance on this thread until the channel closes and the last call is answered.
+/// Runs an instance on this thread until it ends.
 pub(super) async fn run(
     policy: &Policy,
     services: &Arc<Services>,
     calls: &mut mpsc::UnboundedReceiver<Call>,
-) -> Result<(), Fault> {
-    let engine = policy.pre.engine();
-    let mut store = State::store(engine, services.clone(), policy.limits);
-    let instance =
-        Sliced(Box::pin(policy.pre.instantiate_async(&mut store))).await.map_err(Fault::NoStart)?;
+) -> Result<Ended, Fault> {
+    let (mut store, instance) = start(policy, services).await.map_err(Fault::NoStart)?;
     let served = store.run_concurrent(async |accessor| serve(accessor, &instance, calls).await);
     Sliced(Box::pin(served)).await.flatten().map_err(Fault::Broke)
+}
+
+/// Starts an instance, has it answer a call, and ends it.
+pub(super) async fn probe(policy: &Policy, services: &Arc<Services>) -> wasmtime::Result<()> {
+    let (mut store, instance) = start(policy, services).await?;
+    let handler = instance.larder_cache_handler();
+    let called = store.run_concurrent(async |accessor| {
+        handler.call_is_repeatable(accessor, "GET".into(), "/".into()).await
+    });
+    Sliced(Box::pin(called)).await.flatten().map(drop)
+}
+
+async fn start(policy: &Policy, services: &Arc<Services>) -> wasmtime::Result<(Store<State>, Cache)> {
+    let mut store = State::store(policy.pre.engine(), services.clone(), policy.limits);
+    let instance = Sliced(Box::pin(policy.pre.instantiate_async(&mut store))).await?;
+    Ok((store, instance))
 }
 
 /// Takes calls and answers them, all at once.
@@ -36,28 +60,41 @@ async fn serve(
     accessor: &Accessor<State>,
     instance: &Cache,
     calls: &mut mpsc::UnboundedReceiver<Call>,
-) -> wasmtime::Result<()> {
+) -> wasmtime::Result<Ended> {
     let mut running = FuturesUnordered::new();
     let mut open = true;
     while open || !running.is_empty() {
         select! {
             biased;
-            Some(answered) = running.next(), if !running.is_empty() => answered?,
+            Some(answered) = running.next(), if !running.is_empty() => {
+                answered?;
+                if open && running.is_empty() && accessor.with(|mut access| access.get().has_grown()) {
+                    return Ok(Ended::Grown);
+                }
+            }
             call = calls.recv(), if open => match call {
                 Some(call) => running.push(answer(accessor, instance, call)),
                 None => open = false,
             },
         }
     }
-    Ok(())
+    Ok(Ended::Closed)
 }
 
 /// Answers one call. An error is the end of the instance.
 async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> wasmtime::Result<()> {
     match call {
-        Call::Handle { request, kept, reply } => {
-            let (record, method) = (request.record.clone(), request.head.method.clone());
-            let request = accessor.with(|mut access| convert::request(access.get(), request, kept))?;
+        Call::Handle { attempt, reply } => {
+            let (record, method) = (attempt.record.clone(), attempt.head.method.clone());
+            // The room of the request is taken for as long as the component may have a part of it.
+            let _kept = attempt.kept.clone();
+            let request = match accessor.with(|mut access| convert::request(access.get(), attempt)) {
+                Ok(request) => request,
+                Err(_full) => {
+                    let _ = reply.send(unavailable(BUSY, &record.id));
+                    return Ok(());
+                }
+            };
             let response = instance.larder_cache_handler().call_handle(accessor, request).await?;
             match accessor.with(|mut access| convert::answer(access.get(), response, &method)) {
                 Ok(answer) => drop(reply.send(answer)),

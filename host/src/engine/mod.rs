@@ -4,6 +4,7 @@
 //! Used by `server/` and `sweep/` through [`Engine`], [`Policy`] and [`Guest`]. Knows no route and no driver.
 
 pub(crate) mod bindings;
+mod compiled;
 mod convert;
 mod deadline;
 mod guest;
@@ -70,6 +71,14 @@ impl Engine {
 }
 
 impl Policy {
+    /// Starts an instance and has it answer a call, to find out whether it can.
+    ///
+    /// # Errors
+    /// [`LoadError::Start`] with what it was that it could not.
+    pub async fn probe(&self, services: &Arc<Services>) -> Result<(), LoadError> {
+        instance::probe(self, services).await.map_err(LoadError::Start)
+    }
+
     /// Starts a guest on this thread, inside its `LocalSet`.
     #[must_use]
     pub fn start(&self, services: &Arc<Services>) -> Guest {
@@ -95,3 +104,6 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
 
 /// How long a tick of the engine's clock is.
 const TICK: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,10 @@ impl HostWithStore<State> for HasSelf<State> {
         let inside = range.as_ref().is_none_or(|r| r.start < r.end && r.end <= size_bytes);
         wasmtime::ensure!(inside, "the component opens a range outside of its object");
         match services(accessor).storage.open(&object, size_bytes, range).await {
-            Ok(content) => Ok(Ok(accessor.with(|mut access| access.get().table.push(Object(content)))?)),
+            // A table without room costs this call, not the component.
+            Ok(content) => Ok(accessor
+                .with(|mut access| access.get().table.push(Object(content)))
+                .map_err(|_| wit::Error::Unavailable("too many objects are open".to_owned()))),
             Err(error) => Ok(Err(error.into())),
         }
     }

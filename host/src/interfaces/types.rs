@@ -10,7 +10,7 @@ use wasmtime::component::Resource;
 
 use crate::{
     engine::{State, bindings::larder::cache::types},
-    message::{Presence, RequestBody},
+    message::{Held, Presence, RequestBody, Ticket},
     storage::Content,
 };
 
@@ -22,8 +22,8 @@ pub struct Incoming {
     pub(crate) body: Body,
     /// Whether the client still waits.
     pub(crate) client: Presence,
-    /// What was read into memory of the body, for a second attempt after a fault of the component.
-    pub(crate) kept: Kept,
+    /// What the host keeps of the request until it is answered.
+    pub(crate) kept: Arc<Kept>,
 }
 
 /// The state of a request's body.
@@ -34,14 +34,28 @@ pub enum Body {
     Taken,
 }
 
-/// A body that was read into memory, shared with the caller that may repeat the request.
-pub type Kept = Arc<Mutex<Option<Bytes>>>;
+/// What the host keeps of a request for as long as a component may have a part of it, through both attempts at it.
+pub(crate) struct Kept {
+    /// Its room.
+    pub(crate) ticket: Ticket,
+    /// Its body, if that was read into memory and is short: for a second attempt after a fault of the component.
+    pub(crate) body: Mutex<Option<Bytes>>,
+}
 
 /// A stored object, or a range of it, opened for reading.
 pub struct Object(pub(crate) Content);
 
-/// The upstream's answer.
-pub struct UpstreamResponse(pub(crate) ::http::Response<hyper::body::Incoming>);
+/// The upstream's answer, and the place of its request among those that are with the upstream.
+pub struct UpstreamResponse {
+    pub(crate) response: ::http::Response<hyper::body::Incoming>,
+    pub(crate) place: Held,
+}
+
+impl Kept {
+    pub(crate) fn new(ticket: Ticket) -> Arc<Self> {
+        Arc::new(Self { ticket, body: Mutex::new(None) })
+    }
+}
 
 impl Incoming {
     /// Takes the body, if nobody did.

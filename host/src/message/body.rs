@@ -8,20 +8,26 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::{header::EXPECT, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use super::RequestRecord;
+use super::{
+    ReadError, RequestRecord,
+    ticket::{Growing, PRESSED_PAUSE},
+};
 use crate::storage::{Source, SourceError};
 
 /// Most bytes of a body that nobody wants which are read so that the client gets to its answer.
 const DRAIN_BYTES: u64 = 64 * 1024 * 1024;
 /// Longest time spent on that.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// Room that a body without a length takes at first.
+const FIRST_STEP_BYTES: u64 = 8 * 1024;
 
 /// The body of a request: counted in the request log, and given up when the client stops sending for too long.
 ///
@@ -97,24 +103,55 @@ impl RequestBody {
         SourceError::CutShort
     }
 
-    /// Reads the body into memory.
+    /// Returns whether it does not come over a connection.
+    pub(super) fn is_in_memory(&self) -> bool {
+        matches!(self.inner, Inner::Memory(_))
+    }
+
+    /// Reads the body into memory, once there is room for it: for the announced length before the first byte, else in steps.
     ///
     /// # Errors
-    /// `TooLarge` over `limit` bytes, `CutShort` when it ends early.
-    pub async fn read_to_end(self, limit: u64) -> Result<Bytes, SourceError> {
-        if self.size_hint().lower() > limit {
-            return Err(SourceError::TooLarge);
+    /// `TooLarge` over `limit` bytes, `CutShort` when it ends early; when there is no room, or the body pauses while
+    /// somebody waits for its room.
+    pub(super) async fn read_to_end(self, limit: u64, room: &mut Growing<'_>) -> Result<Bytes, ReadError> {
+        let announced = self.size_hint();
+        if announced.lower() > limit {
+            return Err(SourceError::TooLarge.into());
         }
+        room.reach(announced.exact().unwrap_or(FIRST_STEP_BYTES.min(limit))).await?;
         let mut chunks = Chunks(self);
-        let Some(first) = chunks.next().await.transpose()? else { return Ok(Bytes::new()) };
-        let Some(second) = chunks.next().await.transpose()? else { return within(first, limit) };
-        let mut whole = BytesMut::from(first);
-        whole.extend_from_slice(&second);
-        while whole.len() as u64 <= limit {
-            let Some(chunk) = chunks.next().await.transpose()? else { return Ok(whole.freeze()) };
+        let Some(first) = next(&mut chunks, room).await? else { return Ok(Bytes::new()) };
+        let first = within(first, limit)?;
+        room.grow(first.len() as u64, limit).await?;
+        let Some(second) = next(&mut chunks, room).await? else { return Ok(first) };
+        let known = announced.exact().and_then(|length| usize::try_from(length).ok());
+        let capacity = known.unwrap_or(first.len() + second.len());
+        let mut whole = Vec::with_capacity(capacity);
+        whole.extend_from_slice(&first);
+        drop(first);
+        let mut chunk = second;
+        loop {
+            let length = (whole.len() + chunk.len()) as u64;
+            if length > limit {
+                return Err(SourceError::TooLarge.into());
+            }
+            room.grow(length, limit).await?;
             whole.extend_from_slice(&chunk);
+            match next(&mut chunks, room).await? {
+                Some(more) => chunk = more,
+                None => return Ok(whole.into()),
+            }
         }
-        Err(SourceError::TooLarge)
+    }
+}
+
+/// The next chunk of a body that has this room.
+async fn next(chunks: &mut Chunks, room: &Growing<'_>) -> Result<Option<Bytes>, ReadError> {
+    loop {
+        match timeout(PRESSED_PAUSE, chunks.next()).await {
+            Ok(chunk) => return Ok(chunk.transpose()?),
+            Err(_) => room.paused()?,
+        }
     }
 }
 
@@ -137,8 +174,8 @@ async fn drain(mut body: hyper::body::Incoming) {
     }
 }
 
-fn within(bytes: Bytes, limit: u64) -> Result<Bytes, SourceError> {
-    if bytes.len() as u64 <= limit { Ok(bytes) } else { Err(SourceError::TooLarge) }
+fn within(bytes: Bytes, limit: u64) -> Result<Bytes, ReadError> {
+    if bytes.len() as u64 <= limit { Ok(bytes) } else { Err(SourceError::TooLarge.into()) }
 }
 
 impl Body for RequestBody {

@@ -7,11 +7,17 @@ mod body;
 mod presence;
 mod record;
 mod response;
+mod room;
+mod throttle;
+mod ticket;
 
 pub use body::RequestBody;
 pub use presence::{Presence, Present};
 pub use record::RequestRecord;
-pub use response::{Answer, Outgoing, refusal};
+pub use response::{Answer, Outgoing, refusal, unavailable};
+pub use room::{Client, Full, Held, Kind, Room, RoomBounds, Usage};
+pub use throttle::Throttle;
+pub use ticket::{ReadError, Rooms, Ticket};
 
 #[cfg(test)]
 mod tests;
@@ -34,4 +40,6 @@ pub struct Request {
     pub record: Arc<RequestRecord>,
     /// Whether the client still waits for the answer.
     pub client: Presence,
+    /// Its room.
+    pub ticket: Ticket,
 }

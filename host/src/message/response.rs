@@ -9,10 +9,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
 use http_body::{Body, Frame, SizeHint};
 
-use super::RequestRecord;
+use super::{Held, RequestRecord};
 use crate::storage::Content;
 
 /// A response, ready to be sent.
@@ -33,6 +36,14 @@ pub fn refusal(status: StatusCode, code: &str, why: &str, request_id: &str) -> A
     answer
 }
 
+/// The answer where the server cannot answer just now, and trying again in a second helps.
+#[must_use]
+pub fn unavailable(why: &str, request_id: &str) -> Answer {
+    let mut answer = refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why, request_id);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
 /// The body of a response. Counted in the request log.
 pub struct Outgoing {
     inner: Inner,
@@ -42,7 +53,7 @@ pub struct Outgoing {
 enum Inner {
     Memory(Option<Bytes>),
     Stored { content: Content, left: u64 },
-    Upstream(hyper::body::Incoming),
+    Upstream { body: hyper::body::Incoming, _place: Held },
 }
 
 impl Outgoing {
@@ -65,10 +76,10 @@ impl Outgoing {
         Self::from_inner(Inner::Stored { content, left })
     }
 
-    /// The upstream's answer, streamed.
+    /// The upstream's answer, streamed. Until its end it holds the place of its request.
     #[must_use]
-    pub fn upstream(body: hyper::body::Incoming) -> Self {
-        Self::from_inner(Inner::Upstream(body))
+    pub fn upstream(body: hyper::body::Incoming, place: Held) -> Self {
+        Self::from_inner(Inner::Upstream { body, _place: place })
     }
 
     fn from_inner(inner: Inner) -> Self {
@@ -104,7 +115,7 @@ impl Inner {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self {
             Self::Memory(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Upstream(body) => Pin::new(body).poll_frame(cx).map_err(io::Error::other),
+            Self::Upstream { body, .. } => Pin::new(body).poll_frame(cx).map_err(io::Error::other),
             Self::Stored { content, left } => {
                 let chunk = ready!(Pin::new(&mut content.chunks).poll_next(cx));
                 Poll::Ready(checked(chunk, left))
@@ -151,7 +162,7 @@ impl Body for Outgoing {
         match &self.inner {
             Inner::Memory(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Inner::Stored { left, .. } => *left == 0,
-            Inner::Upstream(body) => body.is_end_stream(),
+            Inner::Upstream { body, .. } => body.is_end_stream(),
         }
     }
 
@@ -159,7 +170,7 @@ impl Body for Outgoing {
         match &self.inner {
             Inner::Memory(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Inner::Stored { left, .. } => SizeHint::with_exact(*left),
-            Inner::Upstream(body) => body.size_hint(),
+            Inner::Upstream { body, .. } => body.size_hint(),
         }
     }
 }

@@ -72,7 +72,8 @@ async fn http1(
     bounds: &Bounds,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let service = service_fn(|request: http::Request<Incoming>| responder.respond(request));
+    let client = responder.client();
+    let service = service_fn(|request: http::Request<Incoming>| responder.respond(&client, request));
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -97,9 +98,10 @@ async fn http2(
     bounds: &Bounds,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let client = responder.client();
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let responder = responder.clone();
-        async move { responder.respond(request).await }
+        let (responder, client) = (responder.clone(), client.clone());
+        async move { responder.respond(&client, request).await }
     });
     let mut connection = pin!(
         hyper::server::conn::http2::Builder::new(LocalExecutor)

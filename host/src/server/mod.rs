@@ -3,6 +3,7 @@
 //! Read top-down: [`Server::bind`] opens the listeners, `worker.rs` accepts connections, `connection.rs` speaks HTTP on one,
 //! `respond.rs` is the path of a request. Knows no route: what a request means is the guest's to say.
 
+mod admission;
 mod connection;
 mod listen;
 mod origin;
@@ -20,9 +21,11 @@ use std::{
     time::Duration,
 };
 
+use admission::Admission;
+pub use admission::Capacity;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{engine::Policy, services::Services};
+use crate::{engine::Policy, message::Usage, services::Services};
 
 /// The bounds that the server keeps to.
 #[derive(Clone, Debug)]
@@ -52,6 +55,8 @@ pub struct ServerSettings {
     pub base_url: Option<String>,
     /// Its bounds.
     pub bounds: Bounds,
+    /// What it has for requests.
+    pub capacity: Capacity,
 }
 
 /// A server that listens but does not accept yet.
@@ -66,6 +71,7 @@ pub struct Running {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
+    admissions: Vec<Admission>,
 }
 
 impl Server {
@@ -96,21 +102,26 @@ impl Server {
     pub fn start(self, policy: &Policy, services: &Services) -> io::Result<Running> {
         let (stop, stopped) = watch::channel(false);
         let connections = Arc::new(Semaphore::new(self.settings.bounds.connections));
+        let shared = admission::Shared::new(self.settings.capacity);
+        let mut admissions = Vec::new();
         let settings = Arc::new(self.settings);
         let mut workers = Vec::new();
         for (number, listener) in self.listeners.into_iter().enumerate() {
+            let admission = Admission::new(&shared);
+            admissions.push(admission.clone());
             let worker = worker::Worker {
                 listener,
                 policy: policy.clone(),
                 services: services.clone(),
                 settings: settings.clone(),
                 connections: connections.clone(),
+                admission,
                 stopped: stopped.clone(),
             };
             let thread = std::thread::Builder::new().name(format!("larder-{number}"));
             workers.push(thread.spawn(move || worker.run())?);
         }
-        Ok(Running { address: self.address, stop, workers })
+        Ok(Running { address: self.address, stop, workers, admissions })
     }
 }
 
@@ -119,6 +130,12 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns what is taken of each room, over all threads. Reserves of connections do not count.
+    #[must_use]
+    pub fn usage(&self) -> Vec<Usage> {
+        admission::sum(&self.admissions)
     }
 
     /// Stops accepting, lets the requests under way finish within the bound, and returns when all threads have ended.

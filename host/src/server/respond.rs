@@ -5,59 +5,91 @@ use std::{convert::Infallible, sync::Arc};
 use http::{Method, StatusCode, request::Parts};
 use hyper::body::Incoming;
 
-use super::{Bounds, ServerSettings, origin::origin};
+use super::{Bounds, ServerSettings, admission::Admission, origin::origin};
 use crate::{
     engine::Guest,
-    message::{Answer, Present, Request, RequestBody, RequestRecord, refusal},
+    message::{Answer, Client, Present, Request, RequestBody, RequestRecord, refusal, unavailable},
     services::Services,
 };
+
+/// Most header fields of a request. Over HTTP/1 hyper reads no more.
+const MAX_FIELDS: usize = 100;
 
 /// Answers the requests of one thread.
 pub(super) struct Responder {
     guest: Guest,
+    admission: Admission,
     services: Arc<Services>,
     settings: Arc<ServerSettings>,
 }
 
 impl Responder {
-    pub(super) fn new(guest: Guest, services: Arc<Services>, settings: Arc<ServerSettings>) -> Self {
-        Self { guest, services, settings }
+    pub(super) fn new(
+        guest: Guest,
+        admission: Admission,
+        services: Arc<Services>,
+        settings: Arc<ServerSettings>,
+    ) -> Self {
+        Self { guest, admission, services, settings }
     }
 
     pub(super) fn bounds(&self) -> &Bounds {
         &self.settings.bounds
     }
 
-    /// Answers one request, whatever it is.
-    pub(super) async fn respond(&self, request: http::Request<Incoming>) -> Result<Answer, Infallible> {
+    /// What is known of a new connection.
+    pub(super) fn client(&self) -> Arc<Client> {
+        self.admission.client()
+    }
+
+    /// Answers one request of this connection, whatever it is.
+    pub(super) async fn respond(
+        &self,
+        client: &Arc<Client>,
+        request: http::Request<Incoming>,
+    ) -> Result<Answer, Infallible> {
         let (head, body) = request.into_parts();
         let bodiless = head.method == Method::HEAD;
         let id = uuid::Uuid::new_v4().hyphenated().to_string();
         let record = Arc::new(RequestRecord::new(id, &head.method, head.uri.path(), &head.headers));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
-        let bad = |why| refusal(StatusCode::BAD_REQUEST, "malformed", why, &record.id);
-        let answer = match origin(self.settings.base_url.as_deref(), &head) {
-            _ if head_bytes(&head) > self.settings.bounds.header_bytes => {
-                let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-                refusal(status, "invalid_argument", "the head of the request is too large", &record.id)
-            }
-            _ if !head.uri.path().starts_with('/') => bad("the request's target is not a path"),
-            None => bad("the request has no usable Host field"),
-            Some(origin) => {
-                // Dropped when the client goes, for then this future is, too.
-                let (_present, client) = Present::new();
-                let received_ms = self.services.clock.now_ms();
-                let (head, record) = (Arc::new(head), record.clone());
-                self.guest.handle(Request { origin, received_ms, head, body, record, client }).await
-            }
-        };
+        let answer = self.answer(client, head, body, &record).await;
         record.answered(answer.status().as_u16(), bodiless);
         Ok(answer.map(|body| body.recorded(record)))
+    }
+
+    async fn answer(
+        &self,
+        client: &Arc<Client>,
+        head: Parts,
+        body: RequestBody,
+        record: &Arc<RequestRecord>,
+    ) -> Answer {
+        let bad = |why| refusal(StatusCode::BAD_REQUEST, "malformed", why, &record.id);
+        if head_bytes(&head) > self.settings.bounds.header_bytes || head.headers.len() > MAX_FIELDS {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return refusal(status, "invalid_argument", "the head of the request is too large", &record.id);
+        }
+        if !head.uri.path().starts_with('/') {
+            return bad("the request's target is not a path");
+        }
+        let Some(origin) = origin(self.settings.base_url.as_deref(), &head) else {
+            return bad("the request has no usable Host field");
+        };
+        // Dropped when the client goes, for then this future is, too.
+        let (_present, presence) = Present::new();
+        let ticket = match self.admission.admit(client, &head).await {
+            Ok(ticket) => ticket,
+            Err(full) => return unavailable(&full.to_string(), &record.id),
+        };
+        let received_ms = self.services.clock.now_ms();
+        let (head, record) = (Arc::new(head), record.clone());
+        self.guest.handle(Request { origin, received_ms, head, body, record, client: presence, ticket }).await
     }
 }
 
 /// Returns how long a head is on the wire, about.
-fn head_bytes(head: &Parts) -> usize {
+pub(super) fn head_bytes(head: &Parts) -> usize {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     // `: ` and the end of the line.
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);

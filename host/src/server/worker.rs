@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{ServerSettings, connection, respond::Responder};
+use super::{ServerSettings, admission::Admission, connection, respond::Responder};
 use crate::{engine::Policy, services::Services};
 
 /// Threads for blocking file system calls, for each worker.
@@ -25,6 +25,7 @@ pub(super) struct Worker {
     pub(super) services: Services,
     pub(super) settings: Arc<ServerSettings>,
     pub(super) connections: Arc<Semaphore>,
+    pub(super) admission: Admission,
     pub(super) stopped: watch::Receiver<bool>,
 }
 
@@ -47,9 +48,10 @@ impl Worker {
     }
 
     async fn serve(self) {
-        let Self { listener, policy, services, settings, connections, stopped } = self;
+        let Self { listener, policy, services, settings, connections, admission, stopped } = self;
         let services = services.for_thread();
-        let responder = Rc::new(Responder::new(policy.start(&services), services, settings.clone()));
+        let guest = policy.start(&services);
+        let responder = Rc::new(Responder::new(guest, admission, services, settings.clone()));
         let mut open = JoinSet::new();
         if let Err(error) = accept_all(listener, &responder, &connections, stopped, &mut open).await {
             tracing::error!(error = %error, "a server thread cannot accept connections");

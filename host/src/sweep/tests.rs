@@ -11,27 +11,18 @@ use tokio::task::LocalSet;
 use super::{Report, SweepError, Sweeper};
 use crate::{
     BUILT_IN_POLICY,
-    auth::{TokenVerifier, UrlSigner},
-    clock::Clock,
-    config::Config,
-    durability::Durabilities,
     engine::{Engine, Guest, Limits},
-    index::{Attachment, Durability, Entry, Reservation, Slot, Upload, sqlite::SqliteIndex},
-    net::{Fetch, HttpFetch, client_config},
-    recency::Recency,
-    services::{PolicySettings, Services},
+    index::{Attachment, Durability, Entry, Reservation, Slot, Upload},
+    services::Services,
     storage::{
         BlockId, Source,
-        budget::Budget,
         faulty::{Fault, Faults, FaultyStorage},
-        fs::FsStorage,
     },
+    testing::{NOW_MS, services},
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const MINUTE_MS: u64 = 60 * 1000;
-/// Some time long after 1970 and long before the test runs: objects on disk are always younger.
-const NOW_MS: u64 = 1_000_000_000_000;
 /// A time at which everything on disk is old.
 const FAR_FUTURE_MS: u64 = 100_000_000_000_000;
 const GRACE_MS: u64 = DAY_MS;
@@ -45,31 +36,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let storage = FsStorage::open(folder.path().join("storage"), Budget::new(1 << 20)).unwrap();
-        let index = SqliteIndex::open(&folder.path().join("larder.db")).unwrap();
-        let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new(client_config(None).unwrap()));
-        let config = Config::load(None, std::iter::empty()).unwrap();
-        let services = Services {
-            storage: Arc::new(storage),
-            index: Arc::new(index),
-            tokens: Arc::new(TokenVerifier::new(&config.settings.auth, &fetch).unwrap()),
-            signer: Arc::new(UrlSigner::new(&[1; 32], None).unwrap()),
-            recency: Arc::new(Recency::default()),
-            durability: Arc::new(Durabilities::new("this boot".into(), false)),
-            clock: Clock::manual(NOW_MS).0,
-            settings: PolicySettings {
-                upload_url_ms: DAY_MS,
-                download_url_ms: DAY_MS,
-                idle_upload_ms: 5 * MINUTE_MS,
-                unused_entry_ms: Some(90 * DAY_MS),
-                max_entry_bytes: None,
-                parallel_download_origin: None,
-                direct_url_ms: None,
-            },
-            upstream: None,
-            forwarder: None,
-        };
-        let services = services.for_thread();
+        let services = services(folder.path());
         let policy = Engine::start().unwrap().load(BUILT_IN_POLICY, None, Limits::default()).unwrap();
         let guest = policy.start(&services);
         Self { services, guest, folder }

@@ -27,7 +27,9 @@ impl handler::Guest for Hostile {
             "/trap-once" => trap_once(&request, "trap-once").await,
             "/spin" => spin(),
             "/hoard" => hoard(),
-            "/wait" => wait(&request).await,
+            "/wait" | "/save/wait" => wait(&request).await,
+            "/save/trap" => trap(),
+            "/flood-host" => flood_host(),
             "/status" => Response { status: 99, ..text("a status that is none") },
             "/header" => with_header("not a name", "x"),
             "/header-value" => with_header("x-split", "a\r\nset-cookie: b"),
@@ -48,7 +50,7 @@ impl handler::Guest for Hostile {
     }
 
     async fn is_repeatable(_method: String, path: String) -> bool {
-        path != "/trap-once-unrepeatable"
+        !path.starts_with("/save/")
     }
 }
 
@@ -194,6 +196,12 @@ fn flood_log() -> Response {
         (0..1000).map(|number| (format!("f{number}"), "v\nforged=line ".repeat(1000))).collect::<Vec<_>>();
     log::emit(log::Level::Info, &"m\n".repeat(1 << 20), &fields);
     text("logged")
+}
+
+/// Has the host take more text than it may.
+fn flood_host() -> Response {
+    log::emit(log::Level::Debug, &"x".repeat(24 << 20), &[]);
+    text("taken")
 }
 
 /// Says whether it can see the token.

@@ -1,0 +1,126 @@
+//! Compiled components in files. Loading a damaged one would run whatever the damage made of the code, so each is named by
+//! the digest of its content, and is only loaded where the two agree.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use wasmtime::{Engine, component::Component};
+
+/// How many compiled components of other sources or versions are kept.
+const KEPT: usize = 8;
+/// Bytes of each digest that stand in a file's name.
+const DIGEST_BYTES: usize = 16;
+/// Bytes read at once to make a digest.
+const CHUNK_BYTES: usize = 64 * 1024;
+const EXTENSION: &str = ".cwasm";
+
+/// A directory of compiled components. It is trusted: whoever writes there runs code in this process.
+pub(super) struct Compiled<'a> {
+    dir: &'a Path,
+    /// What the component was made from and what made it: how its file's name begins.
+    source: String,
+}
+
+impl<'a> Compiled<'a> {
+    /// The place in `dir` of the component that `engine` makes of these bytes.
+    pub(super) fn of(dir: &'a Path, engine: &Engine, bytes: &[u8]) -> Self {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut compiler = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut compiler);
+        let source = digest(&SHA256, bytes);
+        let source = format!("{}-{:016x}.", short_hex(source.as_ref()), compiler.finish());
+        Self { dir, source }
+    }
+
+    /// Loads the component, if its file is there and undamaged. A damaged file is removed, with a warning.
+    pub(super) fn load(&self, engine: &Engine) -> Option<Component> {
+        let file = self.file()?;
+        let loaded = self.load_file(engine, &file);
+        if let Err(error) = &loaded {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                file = %file.display(),
+                "the compiled policy is damaged; compiling again"
+            );
+            let _ = fs::remove_file(&file);
+        }
+        loaded.ok()
+    }
+
+    fn load_file(&self, engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
+        let named = file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        wasmtime::ensure!(named == Some(self.name(&digest_of(file)?)), "its content is not what was written");
+        // SAFETY: the file has the digest that `keep` of a process like this one gave it, in a directory that is ours alone
+        // (mode 0700), and wasmtime checks version and settings of what it finds.
+        unsafe { Component::deserialize_file(engine, file) }
+    }
+
+    /// Writes the component to its file: whole and on disk under its name, or not at all.
+    pub(super) fn keep(&self, component: &Component) -> io::Result<()> {
+        make_private(self.dir)?;
+        let code = component.serialize().map_err(io::Error::other)?;
+        let file = self.dir.join(self.name(&short_hex(digest(&SHA256, &code).as_ref())));
+        let temporary = PathBuf::from(format!("{}.{}.tmp", file.display(), std::process::id()));
+        let mut writer = File::create(&temporary)?;
+        writer.write_all(&code)?;
+        writer.sync_all()?;
+        fs::rename(&temporary, &file)?;
+        File::open(self.dir)?.sync_all()?;
+        self.forget_others(&file);
+        Ok(())
+    }
+
+    fn name(&self, digest: &str) -> String {
+        format!("{}{digest}{EXTENSION}", self.source)
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        let named = |name: &str| name.starts_with(&self.source) && name.ends_with(EXTENSION);
+        let mut files = fs::read_dir(self.dir).ok()?.flatten();
+        files.find(|file| file.file_name().to_str().is_some_and(named)).map(|file| file.path())
+    }
+
+    /// Removes what earlier versions left, so that the directory does not grow with every upgrade.
+    fn forget_others(&self, keep: &Path) {
+        let Ok(entries) = fs::read_dir(self.dir) else { return };
+        let mut others: Vec<_> = entries
+            .flatten()
+            .filter(|entry| entry.path() != keep)
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .collect();
+        others.sort();
+        others.reverse();
+        for (_, path) in others.into_iter().skip(KEPT) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn digest_of(file: &Path) -> io::Result<String> {
+    let mut file = File::open(file)?;
+    let mut context = Context::new(&SHA256);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(short_hex(context.finish().as_ref())),
+            count => context.update(&chunk[..count]),
+        }
+    }
+}
+
+fn short_hex(digest: &[u8]) -> String {
+    hex::encode(&digest[..DIGEST_BYTES.min(digest.len())])
+}
+
+fn make_private(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! What a guest does when there is not enough of something.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tempfile::TempDir;
+use tokio::task::LocalSet;
+
+use super::*;
+use crate::{
+    BUILT_IN_POLICY,
+    message::{
+        Answer, Held, Kind, Present, Request, RequestBody, RequestRecord, Room, RoomBounds, Rooms, Ticket,
+    },
+    testing::services,
+};
+
+fn policy(limits: Limits) -> Policy {
+    Engine::start().unwrap().load(BUILT_IN_POLICY, None, limits).unwrap()
+}
+
+fn ticket() -> Ticket {
+    let bounds =
+        RoomBounds { reserve: 1 << 20, pool: 0, pool_per_connection: 0, wait: Duration::from_secs(10) };
+    let room = |kind| Room::new(kind, bounds);
+    let rooms = Arc::new(Rooms {
+        heads: room(Kind::Heads),
+        waiting: room(Kind::Waiting),
+        messages: room(Kind::Messages),
+        lists: room(Kind::Lists),
+        bodies: Arc::new(room(Kind::Bodies)),
+        forwards: Arc::new(room(Kind::Forwards)),
+    });
+    let client = Arc::new(rooms.client());
+    Ticket::new(rooms, client, Held::default())
+}
+
+async fn get(guest: &Guest, path: &str) -> Answer {
+    let (_present, client) = Present::new();
+    let head = http::Request::get(path).body(()).unwrap().into_parts().0;
+    let record = RequestRecord::new("an id".into(), &head.method, path, &head.headers);
+    let request = Request {
+        origin: "http://here".into(),
+        received_ms: 0,
+        head: head.into(),
+        body: RequestBody::full(bytes::Bytes::new()),
+        record: record.into(),
+        client,
+        ticket: ticket(),
+    };
+    tokio::time::timeout(Duration::from_secs(30), guest.handle(request)).await.unwrap()
+}
+
+/// Starts a guest with these limits and asks it twice.
+async fn statuses(limits: Limits) -> [StatusCode; 2] {
+    let folder = TempDir::new().unwrap();
+    let (services, policy) = (services(folder.path()), policy(limits));
+    let asked = LocalSet::new();
+    asked
+        .run_until(async {
+            let guest = policy.start(&services);
+            [get(&guest, "/health").await.status(), get(&guest, "/health").await.status()]
+        })
+        .await
+}
+
+#[tokio::test]
+async fn with_what_it_needs_a_guest_answers() {
+    assert_eq!(statuses(Limits::default()).await, [StatusCode::OK; 2]);
+}
+
+/// Fault 7 (c): a full table of handles ended the instance, with all calls inside it.
+#[tokio::test]
+async fn without_a_free_handle_a_call_is_a_503_and_the_instance_goes_on() {
+    let limits = Limits { handles: 0, ..Limits::default() };
+    assert_eq!(statuses(limits).await, [StatusCode::SERVICE_UNAVAILABLE; 2]);
+}
+
+/// Fault 18: it was a 404, and ten errors a second.
+#[tokio::test]
+async fn a_policy_that_does_not_start_is_a_503() {
+    let limits = Limits { memory_bytes: 1 << 20, ..Limits::default() };
+    assert_eq!(statuses(limits).await, [StatusCode::SERVICE_UNAVAILABLE; 2]);
+    let folder = TempDir::new().unwrap();
+    let probed = policy(limits).probe(&services(folder.path())).await;
+    assert!(matches!(probed, Err(LoadError::Start(_))), "{probed:?}");
+}
+
+#[tokio::test]
+async fn a_policy_that_starts_is_found_to() {
+    let folder = TempDir::new().unwrap();
+    policy(Limits::default()).probe(&services(folder.path())).await.unwrap();
+}

@@ -1,0 +1,276 @@
+//! What one client does to the server's memory costs that client, and nobody else: fault 7 and fault 8.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::Full;
+use hyper::{
+    body::{Body, Frame, SizeHint},
+    client::conn::http2::{SendRequest, handshake},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use larder_tests::{Answer, PATIENCE, TestServer, token};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
+
+const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
+const MIB: usize = 1 << 20;
+
+/// A body of a stated length of which nothing ever comes.
+struct Never(u64);
+
+impl Body for Never {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
+
+async fn socket(server: &TestServer) -> TcpStream {
+    let address = server.base.strip_prefix("http://").unwrap();
+    timeout(PATIENCE, TcpStream::connect(address)).await.expect("a connection in time").unwrap()
+}
+
+/// A connection of HTTP/2.
+async fn http2<B>(server: &TestServer) -> SendRequest<B>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
+    let (sender, connection) =
+        handshake(TokioExecutor::new(), TokioIo::new(socket(server).await)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// A client that does nothing wrong.
+struct Job<'a> {
+    server: &'a TestServer,
+    bearer: String,
+}
+
+impl<'a> Job<'a> {
+    fn new(server: &'a TestServer) -> Self {
+        Self { server, bearer: format!("Bearer {}", token("1", &[("main", 3)])) }
+    }
+
+    async fn call(&self, call: &str, message: impl Into<Bytes>) -> Answer {
+        let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
+        self.server.send("POST", &format!("{SERVICE}/{call}"), &headers, message).await
+    }
+
+    /// Reserves a key; returns where its content goes.
+    async fn create(&self, key: &str) -> String {
+        let message = format!(r#"{{"key":"{key}","version":"v"}}"#);
+        let created = self.call("CreateCacheEntry", message).await;
+        assert_eq!(created.status, StatusCode::OK, "{}", created.text());
+        created.json()["signed_upload_url"].as_str().unwrap().to_owned()
+    }
+
+    async fn save(&self, key: &str, content: &[u8]) {
+        let url = self.create(key).await;
+        let put = self.server.send("PUT", &url, &[], content.to_vec()).await;
+        assert_eq!(put.status, StatusCode::CREATED, "{}", put.text());
+        let message = format!(r#"{{"key":"{key}","version":"v","size_bytes":{}}}"#, content.len());
+        let finalized = self.call("FinalizeCacheEntryUpload", message).await;
+        assert_eq!(finalized.status, StatusCode::OK, "{}", finalized.text());
+    }
+
+    async fn restore(&self, key: &str) -> Bytes {
+        let found =
+            self.call("GetCacheEntryDownloadURL", format!(r#"{{"key":"{key}","version":"v"}}"#)).await;
+        assert_eq!(found.status, StatusCode::OK, "{}", found.text());
+        let url = found.json()["signed_download_url"].as_str().unwrap().to_owned();
+        let download = self.server.get(&url).await;
+        assert_eq!(download.status, StatusCode::OK, "{}", download.text());
+        download.body
+    }
+}
+
+/// Uploads under way on every thread. They end well only if no instance breaks meanwhile.
+struct Canaries(Vec<TcpStream>);
+
+impl Canaries {
+    async fn start(server: &TestServer, job: &Job<'_>) -> Self {
+        let mut uploads = Vec::new();
+        for number in 0..8 {
+            let url = job.create(&format!("canary-{number}")).await;
+            let target = url.strip_prefix(&server.base).unwrap();
+            let mut stream = socket(server).await;
+            let head = format!("PUT {target} HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nhalf");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            uploads.push(stream);
+        }
+        Self(uploads)
+    }
+
+    async fn all_sing(self) {
+        for mut stream in self.0 {
+            stream.write_all(b"half").await.unwrap();
+            let mut status = [0; 12];
+            timeout(PATIENCE, stream.read_exact(&mut status)).await.expect("an answer in time").unwrap();
+            assert_eq!(std::str::from_utf8(&status).unwrap(), "HTTP/1.1 201");
+        }
+    }
+}
+
+/// Everything that was taken is given back.
+async fn is_free_again(server: &TestServer) {
+    let free = async {
+        while server.usage().iter().any(|usage| usage.taken > 0 || usage.waiting > 0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if timeout(PATIENCE, free).await.is_err() {
+        panic!("still taken: {:?}", server.usage());
+    }
+}
+
+/// Fault 7 (a): without a token; large heads, to a route that is forwarded, and bodies that do not come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_heads_without_a_token_stop_nobody() {
+    // An upstream that takes connections and never answers.
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", upstream.local_addr().unwrap());
+    let server = TestServer::start(&[("DEFAULT_ACTIONS_RESULTS_URL", &url)]).await;
+    let job = Job::new(&server);
+    let canaries = Canaries::start(&server, &job).await;
+    let large = HeaderValue::from_maybe_shared(Bytes::from(vec![b'x'; 31 << 10])).unwrap();
+    let mut attack = JoinSet::new();
+    for _ in 0..50 {
+        let mut sender = http2(&server).await;
+        for _ in 0..128 {
+            let request = Request::post(format!("{}/anything", server.base)).header("x-large", &large);
+            let answer = sender.send_request(request.body(Never(10)).unwrap());
+            attack.spawn(async move { answer.await.map(|answer| answer.status()) });
+        }
+        // It stays open for as long as a sender is there.
+        attack.spawn(async move {
+            std::future::pending::<()>().await;
+            drop(sender);
+            Ok(StatusCode::OK)
+        });
+    }
+    // Some are refused; once the first is, the server is as full as it gets.
+    let refused = timeout(PATIENCE, attack.join_next()).await.expect("a refusal in time").unwrap().unwrap();
+    assert_eq!(refused.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    let content = vec![7; MIB];
+    for round in 0..3 {
+        let key = format!("healthy-{round}");
+        job.save(&key, &content).await;
+        assert_eq!(job.restore(&key).await, content);
+    }
+    canaries.all_sing().await;
+    attack.shutdown().await;
+    is_free_again(&server).await;
+}
+
+/// Fault 7 (b): with a token; 16 block lists of nearly 8 MiB at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_block_lists_at_once_cost_nobody_the_policy() {
+    let server = TestServer::start(&[]).await;
+    let job = Job::new(&server);
+    let canaries = Canaries::start(&server, &job).await;
+    let ids = (0..50_000).map(|number| format!("<Latest>{number:0>128}</Latest>"));
+    let list = Bytes::from(format!("<BlockList>{}</BlockList>", ids.collect::<String>()));
+    let urls = join_all((0..16).map(async |number| job.create(&format!("list-{number}")).await)).await;
+    let targets: Vec<_> = urls.iter().map(|url| format!("{url}&comp=blocklist")).collect();
+    let commits = join_all(targets.iter().map(|target| server.send("PUT", target, &[], list.clone()))).await;
+    let mut understood = 0;
+    for commit in commits {
+        match commit.status {
+            // No such blocks: the list was read to its end.
+            StatusCode::BAD_REQUEST => understood += 1,
+            StatusCode::SERVICE_UNAVAILABLE => assert_eq!(commit.header("retry-after"), "1"),
+            status => panic!("{status}: {}", commit.text()),
+        }
+    }
+    assert!(understood >= 2, "{understood}");
+    canaries.all_sing().await;
+    is_free_again(&server).await;
+}
+
+/// Fault 7 (b): with a token; 900 messages of the largest size at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_messages_at_once_cost_nobody_the_policy() {
+    let server = TestServer::start(&[]).await;
+    let job = Job::new(&server);
+    let canaries = Canaries::start(&server, &job).await;
+    let message = format!(r#"{{"key":"k","version":"v"}}{}"#, " ".repeat((256 << 10) - 26));
+    let mut calls = JoinSet::new();
+    for _ in 0..9 {
+        let mut sender = http2(&server).await;
+        for _ in 0..100 {
+            let request = Request::post(format!("{}{SERVICE}/GetCacheEntryDownloadURL", server.base))
+                .header("authorization", &job.bearer)
+                .header("content-type", "application/json")
+                .body(Full::new(Bytes::from(message.clone())))
+                .unwrap();
+            let answer = sender.send_request(request);
+            calls.spawn(async move {
+                timeout(PATIENCE, answer).await.expect("an answer in time").unwrap().status()
+            });
+        }
+    }
+    let answers = calls.join_all().await;
+    let answered = |status| answers.iter().filter(|answer| **answer == status).count();
+    let (looked_up, refused) = (answered(StatusCode::OK), answered(StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(looked_up + refused, 900, "{answers:?}");
+    assert!(looked_up >= 100, "{looked_up}");
+    canaries.all_sing().await;
+    is_free_again(&server).await;
+}
+
+/// Fault 8: lists that are announced and do not come take room for as long as nobody else needs it, and messages
+/// of others are read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_sent_lists_stop_nobody() {
+    let server = TestServer::start(&[]).await;
+    let job = Job::new(&server);
+    let url = format!("{}&comp=blocklist", job.create("half").await);
+    let mut attack = JoinSet::new();
+    for _ in 0..4 {
+        let mut sender = http2(&server).await;
+        for _ in 0..50 {
+            let answer = sender.send_request(Request::put(&url).body(Never(8 << 20)).unwrap());
+            attack.spawn(async move { answer.await.map(|answer| answer.status()) });
+        }
+        attack.spawn(async move {
+            std::future::pending::<()>().await;
+            drop(sender);
+            Ok(StatusCode::OK)
+        });
+    }
+    let content = vec![7; MIB];
+    for round in 0..3 {
+        let key = format!("healthy-{round}");
+        job.save(&key, &content).await;
+        assert_eq!(job.restore(&key).await, content);
+    }
+    // Whoever holds room without sending gives it up for those that wait, with an answer that clients repeat.
+    let given_up = timeout(PATIENCE, attack.join_next()).await.expect("an answer in time").unwrap().unwrap();
+    assert_eq!(given_up.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    attack.shutdown().await;
+    is_free_again(&server).await;
+}
