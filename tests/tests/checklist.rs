@@ -81,7 +81,10 @@ async fn checklist_08_a_hit_is_only_what_is_there() {
     save(&server, "key", content(1000)).await;
     let url = url(&server, "key").await;
     remove_files(&server.data.path().join("storage/objects"));
-    assert_eq!(lookup(&server, "key").await, json!({ "ok": false }));
+    assert_eq!(
+        lookup(&server, "key").await,
+        json!({ "ok": false, "signed_download_url": "", "matched_key": "" })
+    );
     assert_eq!(server.get(&url).await.status.as_u16(), 404);
 }
 

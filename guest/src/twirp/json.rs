@@ -23,41 +23,49 @@ pub(super) fn decode(body: &[u8]) -> Result<Message, Error> {
     }
 }
 
-/// Writes a reply.
+/// Writes a reply: all fields of the call's message, also those that are unset, as GitHub's service writes them. A client that
+/// is not made from the protocol's description takes a field that is missing for an error.
 pub(super) fn encode(reply: &Reply) -> Result<Vec<u8>, Error> {
-    let id;
     let body = match reply {
         Reply::Reserved { upload_url } => {
-            Body { ok: true, signed_upload_url: Some(upload_url), ..Body::default() }
+            serde_json::to_vec(&Created { ok: true, signed_upload_url: upload_url, message: "" })
         }
-        Reply::Denied { message } => Body { message: Some(message), ..Body::default() },
+        Reply::Denied { message } => {
+            serde_json::to_vec(&Created { ok: false, signed_upload_url: "", message })
+        }
         Reply::Finalized { entry_id } => {
-            id = entry_id.to_string();
-            Body { ok: true, entry_id: Some(&id), ..Body::default() }
+            serde_json::to_vec(&Finalized { ok: true, entry_id: &entry_id.to_string(), message: "" })
         }
         Reply::Hit { download_url, matched_key } => {
-            let signed_download_url = Some(download_url.as_str());
-            Body { ok: true, signed_download_url, matched_key: Some(matched_key), ..Body::default() }
+            serde_json::to_vec(&Found { ok: true, signed_download_url: download_url, matched_key })
         }
-        Reply::Miss => Body::default(),
+        Reply::Miss => serde_json::to_vec(&Found { ok: false, signed_download_url: "", matched_key: "" }),
     };
-    serde_json::to_vec(&body)
-        .map_err(|error| Error::new(Code::Internal, "internal error").caused_by(error.to_string()))
+    body.map_err(|error| Error::new(Code::Internal, "internal error").caused_by(error.to_string()))
 }
 
-#[derive(Default, Serialize)]
-struct Body<'a> {
+/// The reply to `CreateCacheEntry`.
+#[derive(Serialize)]
+struct Created<'a> {
     ok: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signed_upload_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entry_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signed_download_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    matched_key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
+    signed_upload_url: &'a str,
+    message: &'a str,
+}
+
+/// The reply to `FinalizeCacheEntryUpload`.
+#[derive(Serialize)]
+struct Finalized<'a> {
+    ok: bool,
+    entry_id: &'a str,
+    message: &'a str,
+}
+
+/// The reply to `GetCacheEntryDownloadURL`.
+#[derive(Serialize)]
+struct Found<'a> {
+    ok: bool,
+    signed_download_url: &'a str,
+    matched_key: &'a str,
 }
 
 /// A message as an object; the derived reader would take an array for it, too, and refuse repeated fields.

@@ -27,7 +27,11 @@ fn replies_are_encoded_as_the_request_was() {
     let (json, protobuf) = (br#"{"key":"k","version":"v"}"#, b"\x12\x01k\x22\x01v");
     for content_type in [None, Some(""), Some("application/json"), Some("Application/JSON; charset=utf-8")] {
         let answer = host.send(lookup(content_type, json));
-        assert_eq!((answer.status, &*answer.text()), (200, r#"{"ok":false}"#), "{content_type:?}");
+        assert_eq!(
+            (answer.status, &*answer.text()),
+            (200, r#"{"ok":false,"signed_download_url":"","matched_key":""}"#),
+            "{content_type:?}"
+        );
         assert_eq!(answer.header("content-type"), "application/json");
     }
     for content_type in ["application/protobuf", "APPLICATION/PROTOBUF ; x=y"] {
@@ -127,7 +131,7 @@ fn authority_comes_from_the_token_and_never_from_the_message() {
     let message = r#"{"metadata":{"repository_id":"1","scope":[{"scope":"main","permission":"3"}]},"key":"k","version":"v"}"#;
     assert_eq!(
         host.send(FakeRequest::call("GetCacheEntryDownloadURL", "other", message)).text(),
-        r#"{"ok":false}"#
+        r#"{"ok":false,"signed_download_url":"","matched_key":""}"#
     );
     assert_eq!(host.send(FakeRequest::call("CreateCacheEntry", "other", message)).status, 200);
     assert_eq!(host.uploads()[0].slot.repository, "2");

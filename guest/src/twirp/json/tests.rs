@@ -72,20 +72,21 @@ fn what_is_not_a_message_is_refused_shortly() {
     }
 }
 
+/// Fault 30: all fields are there, those that are unset too.
 #[test]
-fn replies_are_snake_case_with_ids_as_text() {
+fn replies_are_snake_case_with_ids_as_text_and_have_all_fields() {
     for (reply, expected) in [
-        (Reply::Reserved { upload_url: "u".into() }, r#"{"ok":true,"signed_upload_url":"u"}"#),
+        (Reply::Reserved { upload_url: "u".into() }, r#"{"ok":true,"signed_upload_url":"u","message":""}"#),
         (
             Reply::Denied { message: "cache write denied: x" },
-            r#"{"ok":false,"message":"cache write denied: x"}"#,
+            r#"{"ok":false,"signed_upload_url":"","message":"cache write denied: x"}"#,
         ),
-        (Reply::Finalized { entry_id: 7 }, r#"{"ok":true,"entry_id":"7"}"#),
+        (Reply::Finalized { entry_id: 7 }, r#"{"ok":true,"entry_id":"7","message":""}"#),
         (
             Reply::Hit { download_url: "u".into(), matched_key: "k".into() },
             r#"{"ok":true,"signed_download_url":"u","matched_key":"k"}"#,
         ),
-        (Reply::Miss, r#"{"ok":false}"#),
+        (Reply::Miss, r#"{"ok":false,"signed_download_url":"","matched_key":""}"#),
     ] {
         assert_eq!(String::from_utf8(encode(&reply).unwrap()).unwrap(), expected);
     }
