@@ -16,6 +16,7 @@ pub async fn handle<H: Host>(host: &H, request: Request<H::Incoming>) -> Respons
         Route::Download { entry, verb } => blob::download(host, &request, entry, verb).await,
         Route::Health => pages::health(),
         Route::Root => pages::root(),
+        Route::Nowhere(stray) => pages::nowhere(stray),
         Route::Elsewhere => forward::answer(host, &request).await,
     }
 }

@@ -1,12 +1,12 @@
 //! Which of the server's routes a request is for.
 //!
-//! Called by `handler`. Looks at method, path and the one query parameter (`comp`) that names a blob operation; must never
-//! look at anything else of a request. Allocates nothing.
+//! Called by `handler`. Looks at method, path and the query parameters that tell calls apart (`comp` of a blob operation, `keys` of
+//! a lookup); must never look at anything else of a request. Allocates nothing.
 
 use crate::query;
 
 /// The path of the cache service, protocol version 2.
-const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService/";
+const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 /// The paths of the cache service, protocol version 1. Anything may stand before it: its clients add it to a base URL of any
 /// path, which act puts a secret into. That part is not looked at; the bearer token is what counts.
 const SERVICE_V1: &str = "/_apis/artifactcache/";
@@ -32,8 +32,19 @@ pub(crate) enum Route<'a> {
     Health,
     /// What is this server?
     Root,
+    /// Nothing that is here, and nothing that the upstream has either.
+    Nowhere(Stray),
     /// Not ours: the upstream's.
     Elsewhere,
+}
+
+/// What is asked here by mistake, and must not go to the upstream: with it would go the caller's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stray {
+    /// A call of the cache service, version 2, or a signed URL, with something before its path.
+    Prefixed,
+    /// What browsers, robots and monitors ask of every server, and the results service does not have.
+    Common,
 }
 
 /// The calls of the cache service.
@@ -86,7 +97,7 @@ pub(crate) enum Verb {
 impl<'a> Route<'a> {
     /// Returns the route of a request; every request has one.
     pub(crate) fn of(method: &str, path: &'a str, query: Option<&str>) -> Self {
-        if let Some(call) = path.strip_prefix(SERVICE) {
+        if let Some(call) = under(path, SERVICE) {
             return match (method, call) {
                 ("POST", "CreateCacheEntry") => Self::Call(Call::Create),
                 ("POST", "FinalizeCacheEntryUpload") => Self::Call(Call::Finalize),
@@ -101,12 +112,12 @@ impl<'a> Route<'a> {
             return Self::Download { entry, verb: Verb::of(method) };
         }
         if let Some((_, call)) = path.split_once(SERVICE_V1) {
-            return Self::CallV1(CallV1::of(method, call));
+            return Self::CallV1(CallV1::of(method, call, query));
         }
         match (method, path) {
             ("GET" | "HEAD", "/health") => Self::Health,
             ("GET" | "HEAD", "/") => Self::Root,
-            (_, _) => Self::Elsewhere,
+            (_, _) => Stray::of(path).map_or(Self::Elsewhere, Self::Nowhere),
         }
     }
 
@@ -115,17 +126,42 @@ impl<'a> Route<'a> {
         match self {
             Self::CallV1(CallV1::Lookup | CallV1::List | CallV1::Unknown) => true,
             Self::CallV1(CallV1::Reserve | CallV1::Chunk { .. } | CallV1::Commit { .. }) => false,
-            Self::Call(Call::Lookup) | Self::Health | Self::Root | Self::UnknownCall => true,
+            Self::Call(Call::Lookup) | Self::Health | Self::Root | Self::UnknownCall | Self::Nowhere(_) => {
+                true
+            }
             Self::Download { verb, .. } => matches!(verb, Verb::Get | Verb::Head),
             Self::Call(Call::Create | Call::Finalize) | Self::Upload { .. } | Self::Elsewhere => false,
         }
     }
 }
 
+/// Returns what follows a path of ours and a slash; nothing where neither follows. `None` where the path is another one.
+fn under<'a>(path: &'a str, ours: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(ours)?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+}
+
+impl Stray {
+    /// Returns why a path that is none of ours is nobody else's either, or `None` where it may be the upstream's.
+    fn of(path: &str) -> Option<Self> {
+        let is_call = path.find(SERVICE).is_some_and(|at| under(&path[at..], SERVICE).is_some());
+        if is_call || path.contains(UPLOADS) || path.contains(DOWNLOADS) {
+            return Some(Self::Prefixed);
+        }
+        let is_common = matches!(
+            path,
+            "/metrics" | "/favicon.ico" | "/robots.txt" | "/healthz" | "/livez" | "/readyz" | "/health/"
+        ) || path.starts_with("/.well-known/");
+        is_common.then_some(Self::Common)
+    }
+}
+
 impl<'a> CallV1<'a> {
-    fn of(method: &str, call: &'a str) -> Self {
+    fn of(method: &str, call: &'a str, query: Option<&str>) -> Self {
         match (method, call.split_once('/')) {
             ("GET", None) if call == "cache" => Self::Lookup,
+            // Released clients look up so, and GitHub's service takes it for one.
+            ("GET", None) if call == "caches" && query::parameter(query, "keys").is_some() => Self::Lookup,
             ("GET", None) if call == "caches" => Self::List,
             ("POST", None) if call == "caches" => Self::Reserve,
             ("PATCH", Some(("caches", id))) => Self::Chunk { id },

@@ -15,6 +15,30 @@ fn what_is_not_ours_goes_upstream_and_its_answer_comes_back_unchanged() {
     assert_eq!(host.take_calls(), ["http.forward"]);
 }
 
+/// Fault 26.
+#[test]
+fn what_is_asked_here_by_mistake_is_answered_here_with_a_sentence() {
+    let service = "twirp/github.actions.results.api.v1.CacheService/CreateCacheEntry";
+    for (path, told) in [
+        (&*format!("/x/{service}"), "without a path"),
+        (&*format!("//{service}"), "without a path"),
+        ("/x/devstoreaccount1/upload/u1", "without a path"),
+        ("/metrics", "/health"),
+        ("/favicon.ico", "/health"),
+        ("/robots.txt", "/health"),
+    ] {
+        let host = FakeHost::new();
+        host.set_upstream(FakeUpstream { status: 418, body: Vec::new() });
+        for method in ["GET", "POST"] {
+            let answer = host.send(FakeRequest::new(method, path).token("secret").body("{}"));
+            assert_eq!((answer.status, &*answer.member("code")), (404, "bad_route"), "{path}");
+            assert_eq!(answer.header("content-type"), "application/json");
+            assert!(answer.member("msg").contains(told), "{path}: {}", answer.text());
+        }
+        assert!(host.take_calls().is_empty(), "{path}");
+    }
+}
+
 #[test]
 fn without_an_upstream_the_answer_is_a_404_in_json() {
     let answer = FakeHost::new().send(artifact());

@@ -4,6 +4,7 @@ mod storm;
 use crate::fake::{FakeHost, FakeRequest};
 use crate::handler::is_repeatable;
 
+/// Fault 3: where the policy breaks over it, this says whether the client is told of a miss (404) or to try again (503).
 #[test]
 fn only_what_changes_nothing_is_repeatable() {
     let service = "/twirp/github.actions.results.api.v1.CacheService";
@@ -19,6 +20,12 @@ fn only_what_changes_nothing_is_repeatable() {
         ("GET", "/health", true),
         ("GET", "/", true),
         ("GET", "/elsewhere", false),
+        ("GET", "/metrics", true),
+        ("GET", "/_apis/artifactcache/cache", true),
+        ("GET", "/_apis/artifactcache/caches", true),
+        ("POST", "/_apis/artifactcache/caches", false),
+        ("PATCH", "/_apis/artifactcache/caches/1", false),
+        ("POST", "/_apis/artifactcache/caches/1", false),
     ] {
         assert_eq!(is_repeatable(method, path), expected, "{method} {path}");
     }

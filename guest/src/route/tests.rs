@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Call, CallV1, Route, Step, Verb};
+use super::{Call, CallV1, Route, Step, Stray, Verb};
 
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 
@@ -18,6 +18,7 @@ fn every_request_has_its_route() {
         ("POST", &*format!("{SERVICE}/DeleteCacheEntry"), None, Route::UnknownCall),
         ("POST", &*format!("{SERVICE}/CreateCacheEntry/"), None, Route::UnknownCall),
         ("POST", &*format!("{SERVICE}/"), None, Route::UnknownCall),
+        ("POST", SERVICE, None, Route::UnknownCall),
         ("POST", &*format!("{SERVICE}x/CreateCacheEntry"), None, Route::Elsewhere),
         (
             "POST",
@@ -64,6 +65,53 @@ proptest! {
             let path = format!("{prefix}{rest}");
             prop_assert_ne!(Route::of(&method, &path, None), Route::Elsewhere);
         }
+    }
+}
+
+/// Fault 26.
+#[test]
+fn what_the_upstream_does_not_have_never_goes_there() {
+    for (path, stray) in [
+        (&*format!("/x{SERVICE}/CreateCacheEntry"), Stray::Prefixed),
+        (&*format!("/a/b{SERVICE}/GetCacheEntryDownloadURL"), Stray::Prefixed),
+        (&*format!("/{SERVICE}/CreateCacheEntry"), Stray::Prefixed),
+        (&*format!("/x{SERVICE}"), Stray::Prefixed),
+        ("/x/devstoreaccount1/upload/u1", Stray::Prefixed),
+        ("/x/devstoreaccount1/download/7", Stray::Prefixed),
+        ("/metrics", Stray::Common),
+        ("/favicon.ico", Stray::Common),
+        ("/robots.txt", Stray::Common),
+        ("/healthz", Stray::Common),
+        ("/.well-known/security.txt", Stray::Common),
+    ] {
+        for method in ["GET", "HEAD", "POST"] {
+            let route = Route::of(method, path, Some("x=1"));
+            assert_eq!(route, Route::Nowhere(stray), "{method} {path}");
+            assert!(route.is_repeatable());
+        }
+    }
+    for path in [
+        "/twirp/github.actions.results.api.v1.ArtifactService/CreateArtifact",
+        "/twirp/github.actions.results.api.v1.CacheServiceV2/CreateCacheEntry",
+        "/x/twirp/github.actions.results.api.v1.CacheServiceV2/CreateCacheEntry",
+        "/twirp/another.Service/metrics",
+        "/metrics/more",
+        "/_apis/pipelines/workflows/1/artifacts",
+    ] {
+        assert_eq!(Route::of("POST", path, None), Route::Elsewhere, "{path}");
+    }
+}
+
+/// Fault 31.
+#[test]
+fn a_list_of_keys_is_looked_up_under_the_name_of_the_list_too() {
+    let route = |method, query| Route::of(method, "/_apis/artifactcache/caches", query);
+    for query in ["keys=a%2Cb&version=v", "version=v&keys=a", "keys="] {
+        assert_eq!(route("GET", Some(query)), Route::CallV1(CallV1::Lookup), "{query}");
+        assert_eq!(route("POST", Some(query)), Route::CallV1(CallV1::Reserve), "{query}");
+    }
+    for query in [None, Some("key=a"), Some("xkeys=a")] {
+        assert_eq!(route("GET", query), Route::CallV1(CallV1::List));
     }
 }
 

@@ -7,6 +7,7 @@ use crate::ports::{Claims, Slot};
 const MAX_KEY_CHARS: usize = 512;
 /// The longest version, in bytes. Opaque text; usually 64 hexadecimal digits.
 const MAX_VERSION_BYTES: usize = 512;
+const BAD_VERSION: &str = "version: 1 to 512 bytes";
 /// Most restore keys in one lookup. `@actions/cache` sends nine.
 const MAX_RESTORE_KEYS: usize = 100;
 
@@ -31,7 +32,16 @@ pub(crate) struct Checked {
 
 impl Message {
     /// Checks the limits. An empty restore key, which would match anything, counts as absent.
-    pub(crate) fn checked(mut self) -> Result<Checked, Error> {
+    pub(crate) fn checked(self) -> Result<Checked, Error> {
+        if self.version.is_empty() {
+            return Err(invalid(BAD_VERSION));
+        }
+        self.checked_of_version_1()
+    }
+
+    /// As [`Self::checked`], but a version may be empty: in protocol version 1 it need not be there (actions/cache 1.2 sends
+    /// none), and an empty one is a version like any other.
+    pub(crate) fn checked_of_version_1(mut self) -> Result<Checked, Error> {
         self.restore_keys.retain(|key| !key.is_empty());
         if self.restore_keys.len() > MAX_RESTORE_KEYS {
             return Err(invalid("restore_keys: at most 100"));
@@ -68,8 +78,8 @@ fn check_key(key: &str) -> Result<(), Error> {
 }
 
 fn check_version(version: &str) -> Result<(), Error> {
-    if version.is_empty() || version.len() > MAX_VERSION_BYTES {
-        return Err(invalid("version: 1 to 512 bytes"));
+    if version.len() > MAX_VERSION_BYTES {
+        return Err(invalid(BAD_VERSION));
     }
     check_text(version)
 }

@@ -1,4 +1,4 @@
-//! `GET cache`: the best match; and `GET caches`, which shows what there is.
+//! `GET cache`: the best match; and `GET caches?key=…`, which shows what there is.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,17 +22,17 @@ struct Found<'a> {
     archive_location: &'a str,
 }
 
-/// Answers a lookup: 200 with the entry, 204 for a miss. (A 404 is a failure to `@actions/cache`, and not a miss.)
+/// Answers a lookup, `GET cache?keys=…` or, as some clients ask, `GET caches?keys=…`: 200 with the entry, 204 for a miss. (A 404 is a failure to `@actions/cache`, and not a miss.)
 pub(super) async fn lookup<H: Host>(caller: &Caller<'_, H>) -> Result<Response<H>, Error> {
-    let keys = parameter(caller, "keys")?;
+    let keys = parameter(caller, "keys")?.ok_or_else(|| invalid("keys", "is missing"))?;
     let mut keys = keys.split(',').map(str::to_owned);
     let message = Message {
         key: keys.next().unwrap_or_default(),
         restore_keys: keys.collect(),
-        version: parameter(caller, "version")?,
+        version: parameter(caller, "version")?.unwrap_or_default(),
         size_bytes: 0,
     };
-    match service::lookup(caller, &message.checked()?, &caller.request.origin).await? {
+    match service::lookup(caller, &message.checked_of_version_1()?, &caller.request.origin).await? {
         Some(Hit { entry, download_url }) => found(&entry, &download_url),
         None => Ok(super::done()),
     }
@@ -48,7 +48,7 @@ fn found<H: Host>(entry: &Entry, archive_location: &str) -> Result<Response<H>, 
     })
 }
 
-/// Answers `GET caches`, which `@actions/cache` asks for when a step is debugged and there was a miss, to show entries of the
+/// Answers `GET caches?key=…`, which `@actions/cache` asks for when a step is debugged and there was a miss, to show entries of the
 /// same key with another version. The index is asked by version, so it is told that there are none.
 pub(super) fn list<H: Host>() -> Result<Response<H>, Error> {
     Ok(Response::bytes(200, "application/json", br#"{"totalCount":0,"artifactCaches":[]}"#.to_vec()))
@@ -60,10 +60,9 @@ fn json<H: Host>(body: &impl Serialize) -> Result<Response<H>, Error> {
     Ok(Response::bytes(200, "application/json", body))
 }
 
-fn parameter<H: Host>(caller: &Caller<'_, H>, name: &'static str) -> Result<String, Error> {
+fn parameter<H: Host>(caller: &Caller<'_, H>, name: &'static str) -> Result<Option<String>, Error> {
     let value = query::form_parameter(caller.request.query.as_deref(), name);
-    let value = value.ok_or_else(|| invalid(name, "is missing"))?;
-    value.map_err(|_| invalid(name, "is not UTF-8"))
+    value.transpose().map_err(|_| invalid(name, "is not UTF-8"))
 }
 
 fn invalid(name: &str, problem: &str) -> Error {

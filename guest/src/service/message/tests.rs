@@ -29,6 +29,15 @@ fn versions_have_up_to_512_bytes() {
     assert!(!is_fine("k", "\0", Vec::new()));
 }
 
+/// Fault 32.
+#[test]
+fn in_protocol_version_1_a_version_may_be_empty_and_has_the_same_limits_else() {
+    let checked = |version: &str| message("k", version, Vec::new()).checked_of_version_1();
+    assert_eq!(checked("").unwrap().version, "");
+    assert!(checked(&"v".repeat(512)).is_ok());
+    assert!(checked(&"v".repeat(513)).is_err() && checked("\0").is_err());
+}
+
 #[test]
 fn restore_keys_are_limited_like_keys_and_empty_ones_do_not_count() {
     let keys = |count: usize| (0..count).map(|n| format!("k{n}")).collect::<Vec<_>>();
