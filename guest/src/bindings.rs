@@ -188,6 +188,10 @@ impl Host for Imports {
         outcome.map(Into::into).map_err(Into::into)
     }
 
+    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, DbError> {
+        db::renew(upload_id, created_ms, now_ms).await.map_err(Into::into)
+    }
+
     async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError> {
         db::get_upload(name).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
     }

@@ -24,3 +24,4 @@ mod stale;
 mod twirp;
 mod url;
 mod v1;
+mod writer;

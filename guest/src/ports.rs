@@ -282,9 +282,9 @@ pub struct Upload {
     pub slot: Slot,
     /// The fingerprint of the token that reserved it.
     pub owner: String,
-    /// When it was reserved, in milliseconds since 1970.
+    /// When it was reserved, or handed out last, in milliseconds since 1970.
     pub created_ms: u64,
-    /// When bytes last arrived, or when it was reserved.
+    /// When bytes last arrived, or `created_ms`.
     pub active_ms: u64,
     /// The content, once there is any.
     pub attachment: Option<Attachment>,
@@ -416,6 +416,8 @@ pub trait Host {
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, DbError>;
+    /// `db.renew`.
+    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, DbError>;
     /// `db.get-upload`.
     async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError>;
     /// `db.get-upload-by-id`.

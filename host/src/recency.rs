@@ -17,6 +17,7 @@ pub struct Recency {
     /// A use after a longer time than this is written at once.
     recent_ms: u64,
     entries: Mutex<HashMap<EntryId, u64>>,
+    /// They stay here until they are written, so that at no moment neither this nor the index knows of them.
     uploads: Mutex<HashMap<UploadName, u64>>,
 }
 
@@ -77,13 +78,21 @@ impl Recency {
         self.entries.lock().contains_key(&id)
     }
 
-    /// Notes that bytes came for an upload.
+    /// Notes that bytes came for an upload, or begin to. The time is rounded up: it is later than that of a reservation in the
+    /// same millisecond.
     pub fn upload_active(&self, name: &UploadName, now_ms: u64) {
+        let active_ms = now_ms.saturating_add(1);
         let mut uploads = self.uploads.lock();
         match uploads.get_mut(name) {
-            Some(active) => *active = now_ms,
-            None => drop(uploads.insert(name.clone(), now_ms)),
+            Some(active) => *active = active_ms,
+            None => drop(uploads.insert(name.clone(), active_ms)),
         }
+    }
+
+    /// Returns when bytes last came for an upload, as far as that waits to be written.
+    #[must_use]
+    pub fn last_activity_ms(&self, name: &UploadName) -> Option<u64> {
+        self.uploads.lock().get(name).copied()
     }
 
     /// Writes down what was collected. What cannot be written is collected again.
@@ -91,12 +100,10 @@ impl Recency {
     /// # Errors
     /// When the index does not take it.
     pub async fn flush(&self, index: &Arc<dyn Index>) -> Result<(), IndexError> {
-        let uploads: Vec<_> = std::mem::take(&mut *self.uploads.lock()).into_iter().collect();
+        let uploads: Vec<_> = self.uploads.lock().iter().map(|(name, at)| (name.clone(), *at)).collect();
         for batch in uploads.chunks(BATCH) {
-            if let Err(error) = index.touch_uploads(batch).await {
-                batch.iter().for_each(|(name, at)| self.keep_upload(name, *at));
-                return Err(error);
-            }
+            index.touch_uploads(batch).await?;
+            batch.iter().for_each(|(name, at)| self.upload_written(name, *at));
         }
         let entries: Vec<_> = std::mem::take(&mut *self.entries.lock()).into_iter().collect();
         for batch in entries.chunks(BATCH) {
@@ -112,8 +119,12 @@ impl Recency {
         self.entries.lock().entry(id).or_insert(at);
     }
 
-    fn keep_upload(&self, name: &UploadName, at: u64) {
-        self.uploads.lock().entry(name.clone()).or_insert(at);
+    /// Forgets what was written, unless more came meanwhile.
+    fn upload_written(&self, name: &UploadName, at: u64) {
+        let mut uploads = self.uploads.lock();
+        if uploads.get(name) == Some(&at) {
+            uploads.remove(name);
+        }
     }
 }
 

@@ -51,7 +51,9 @@ promises! {
         what_is_saved_is_found_in_json,
         what_is_saved_is_found_in_protobuf,
         a_key_that_exists_is_refused_with_409,
-        a_reservation_is_given_again_to_its_owner_and_to_nobody_else,
+        of_many_who_create_at_once_one_gets_the_upload,
+        a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does,
+        a_finalize_of_somebody_elses_upload_is_refused,
         finalize_is_idempotent_and_checks_the_size,
         bad_calls_are_400_in_json,
         unknown_calls_are_bad_routes_in_json,
@@ -84,6 +86,10 @@ promises! {
         checklist_36_denials_begin_with_the_words_that_clients_look_for,
         pieces_that_do_not_make_the_whole_are_refused,
         an_upload_is_of_its_repository_and_scope,
+        a_list_of_keys_is_a_lookup_under_either_name,
+        a_version_may_be_left_out,
+        of_many_who_reserve_at_once_one_gets_the_upload,
+        a_retry_of_a_reservation_has_a_number_of_its_own,
         it_is_found_behind_any_path;
     append:
         checklist_32_what_is_appended_is_the_content_sealed_or_not,
@@ -107,7 +113,8 @@ promises! {
         checklist_21_head_and_get_have_an_etag,
         checklist_23_what_is_permanent_is_a_4xx,
         checklist_24_finalize_is_idempotent_and_checks_the_size,
-        checklist_25_create_is_idempotent_for_a_token,
+        checklist_25_of_concurrent_creates_one_wins_and_a_retry_gets_the_same_upload,
+        checklist_33_what_is_no_upstreams_is_answered_here,
         checklist_30_keys_and_versions_are_opaque,
         checklist_31_the_newest_with_a_prefix_wins_however_fast_they_come;
 }

@@ -7,24 +7,25 @@
 
 use super::error::BlobError;
 use super::put_block_list::unreadable;
-use super::{check_announced_length, content_length, publish, upload_named};
+use super::{Target, check_announced_length, content_length, publish, upload_of};
 use crate::cleanup;
-use crate::ports::{Host, HttpError, Payload, Request, Response};
+use crate::ports::{Host, HttpError, Payload, Request, Response, Upload};
 use crate::service::{self, ChunkKind};
+use crate::writer::Writer;
 
 /// Creates an empty append blob: what was appended before is thrown away.
 pub(super) async fn create<H: Host>(
     host: &H,
     request: &Request<H::Incoming>,
-    name: &str,
+    target: Target<'_>,
 ) -> Result<Response<H>, BlobError> {
     // Some clients say that there is no body, others just send none.
     host.read_body(&request.incoming, 0).await.map_err(|error| match error {
         HttpError::TooLarge => BlobError::BadHeader("content-length"),
         error => unreadable(error),
     })?;
-    let upload = upload_named(host, name).await?;
-    if !layout(host, &upload).await?.is_ok_and(|layout| layout.is_empty()) {
+    let upload = upload_of(host, target).await?;
+    if !layout(host, &upload, target.writer).await?.is_ok_and(|layout| layout.is_empty()) {
         cleanup::discard(host, upload.name).await;
     }
     Ok(Response::new(201, Payload::Empty))
@@ -34,15 +35,15 @@ pub(super) async fn create<H: Host>(
 pub(super) async fn append<H: Host>(
     host: &H,
     request: &Request<H::Incoming>,
-    name: &str,
+    target: Target<'_>,
 ) -> Result<Response<H>, BlobError> {
     check_announced_length(host, request)?;
-    let upload = upload_named(host, name).await?;
+    let upload = upload_of(host, target).await?;
     // Its content stands. What is appended after it was created anew would not count, and nobody would notice.
     if upload.attachment.is_some() {
         return Err(BlobError::BadBody("the blob is sealed".to_owned()));
     }
-    let layout = layout(host, &upload).await?.map_err(unlike_a_blob)?;
+    let layout = layout(host, &upload, target.writer).await?.map_err(unlike_a_blob)?;
     let start = layout.size_bytes;
     if let Some(expected) = request.header("x-ms-blob-condition-appendpos")
         && expected.trim().parse() != Ok(start)
@@ -53,7 +54,7 @@ pub(super) async fn append<H: Host>(
     if host.settings().max_entry_bytes.is_some_and(|limit| start.saturating_add(announced) > limit) {
         return Err(BlobError::TooLarge);
     }
-    let id = service::appended_id(start, &request.id);
+    let id = service::appended_id(target.writer, start, &request.id);
     let staged = host.put_block(upload.name, id, &request.incoming).await;
     staged.map_err(BlobError::of_body)?;
     Ok(Response::new(201, Payload::Empty)
@@ -65,10 +66,10 @@ pub(super) async fn append<H: Host>(
 pub(super) async fn seal<H: Host>(
     host: &H,
     request: &Request<H::Incoming>,
-    name: &str,
+    target: Target<'_>,
 ) -> Result<Response<H>, BlobError> {
-    let upload = upload_named(host, name).await?;
-    let layout = layout(host, &upload).await?.map_err(unlike_a_blob)?;
+    let upload = upload_of(host, target).await?;
+    let layout = layout(host, &upload, target.writer).await?.map_err(unlike_a_blob)?;
     let stored = host.commit(upload.name.clone(), layout.into_ids()).await;
     let stored = stored.map_err(|error| BlobError::of_storage(error, BlobError::BadBlockList))?;
     publish(host, upload, stored, request.received_ms).await?;
@@ -77,9 +78,10 @@ pub(super) async fn seal<H: Host>(
 
 async fn layout<H: Host>(
     host: &H,
-    upload: &crate::ports::Upload,
+    upload: &Upload,
+    writer: Writer,
 ) -> Result<Result<service::Layout, &'static str>, BlobError> {
-    let layout = service::layout(host, upload, ChunkKind::Appended).await;
+    let layout = service::layout(host, upload, writer, ChunkKind::Appended).await;
     layout.map_err(|error| BlobError::of_storage(error, BlobError::Internal))
 }
 

@@ -11,7 +11,7 @@ use super::{conditions, finish};
 use crate::ports::{ByteRange, Entry, Host, Payload, Request, Response, StorageError};
 use crate::route::Verb;
 use crate::stale::{self, Reason};
-use crate::url::{self, Purpose};
+use crate::url;
 
 /// The last moment that an HTTP date can name: the end of the year 9999, in milliseconds since 1970.
 const MAX_DATE_MS: u64 = 253_402_300_799_000;
@@ -33,7 +33,7 @@ async fn respond<H: Host>(
     id: &str,
     verb: Verb,
 ) -> Result<Response<H>, BlobError> {
-    url::check(host, Purpose::Download, id, request.query.as_deref(), request.received_ms)?;
+    url::check_download(host, id, request.query.as_deref(), request.received_ms)?;
     if verb == Verb::WrongMethod {
         return Err(BlobError::WrongMethod);
     }

@@ -33,6 +33,8 @@ pub(super) enum BlobError {
     TooLarge,
     /// The upload was finalized or given up while the bytes came.
     UploadGone,
+    /// The upload was handed out once more, and this writer holds it no more.
+    Displaced,
     /// A condition of the request does not hold.
     ConditionFailed,
     /// An append was meant for another place than the end.
@@ -79,6 +81,11 @@ impl BlobError {
             }
             Self::TooLarge => ("RequestBodyTooLarge", 413, "The blob is larger than this server allows."),
             Self::UploadGone => ("OperationNotAllowedInCurrentState", 409, "The upload has ended meanwhile."),
+            Self::Displaced => (
+                "OperationNotAllowedInCurrentState",
+                409,
+                "The upload was handed out once more, and somebody else writes it.",
+            ),
             Self::ConditionFailed => ("ConditionNotMet", 412, "A condition of the request does not hold."),
             Self::AppendPosition => {
                 ("AppendPositionConditionNotMet", 412, "The blob does not end where the client says.")

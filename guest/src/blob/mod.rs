@@ -22,7 +22,8 @@ use crate::ports::{Host, Payload, Request, Response, Stored, Upload};
 use crate::query;
 use crate::route::Step;
 use crate::service::{self, AttachError};
-use crate::url::{self, Purpose};
+use crate::url;
+use crate::writer::Writer;
 use error::BlobError;
 
 /// The version of Azure's API that is spoken. Clients send newer and older ones; none looks at ours.
@@ -39,20 +40,28 @@ pub(crate) async fn upload<H: Host>(
     finish(host, request, answer)
 }
 
+/// What a URL names: an upload, and who writes it.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    name: &'a str,
+    writer: Writer,
+}
+
 async fn take<H: Host>(
     host: &H,
     request: &Request<H::Incoming>,
     name: &str,
     step: Step,
 ) -> Result<Response<H>, BlobError> {
-    url::check(host, Purpose::Upload, name, request.query.as_deref(), request.received_ms)?;
+    let writer = url::check_upload(host, name, request.query.as_deref(), request.received_ms)?;
+    let target = Target { name, writer };
     match step {
-        Step::PutBlob if put::is_append_blob(request) => return append::create(host, request, name).await,
-        Step::AppendBlock => return append::append(host, request, name).await,
-        Step::Seal => return append::seal(host, request, name).await,
-        Step::PutBlob => put::put(host, request, name).await?,
-        Step::PutBlock => put_block::put_block(host, request, name).await?,
-        Step::PutBlockList => put_block_list::put_block_list(host, request, name).await?,
+        Step::PutBlob if put::is_append_blob(request) => return append::create(host, request, target).await,
+        Step::AppendBlock => return append::append(host, request, target).await,
+        Step::Seal => return append::seal(host, request, target).await,
+        Step::PutBlob => put::put(host, request, target).await?,
+        Step::PutBlock => put_block::put_block(host, request, target).await?,
+        Step::PutBlockList => put_block_list::put_block_list(host, request, target).await?,
         Step::UnknownComp => return Err(BlobError::BadParameter("comp")),
         Step::WrongMethod => return Err(BlobError::WrongMethod),
     }
@@ -72,12 +81,14 @@ fn finish<H: Host>(
         .with("x-ms-version", API_VERSION)
 }
 
-/// Returns the upload of this name.
+/// Returns the upload that the URL names.
 ///
 /// # Errors
 /// [`BlobError::NotFound`] where there is none (any more): finalized or given up, for good in any case.
-async fn upload_named<H: Host>(host: &H, name: &str) -> Result<Upload, BlobError> {
-    host.get_upload(name.to_owned()).await?.ok_or(BlobError::NotFound)
+/// [`BlobError::Displaced`] where it was handed out once more, to another writer.
+async fn upload_of<H: Host>(host: &H, target: Target<'_>) -> Result<Upload, BlobError> {
+    let upload = host.get_upload(target.name.to_owned()).await?.ok_or(BlobError::NotFound)?;
+    if target.writer.is_current(&upload) { Ok(upload) } else { Err(BlobError::Displaced) }
 }
 
 /// Makes a stored object the content of its upload.
@@ -85,6 +96,7 @@ async fn publish<H: Host>(host: &H, upload: Upload, stored: Stored, now_ms: u64)
     service::attach(host, upload, stored, now_ms).await.map_err(|error| match error {
         AttachError::TooLarge => BlobError::TooLarge,
         AttachError::UploadGone => BlobError::UploadGone,
+        AttachError::Displaced => BlobError::Displaced,
         AttachError::Index(error) => error.into(),
     })
 }

@@ -4,7 +4,7 @@
 //! storage.
 
 use super::error::BlobError;
-use super::{check_announced_length, required, upload_named};
+use super::{Target, check_announced_length, required, upload_of};
 use crate::ports::{Host, Request};
 
 /// The longest block id, in bytes. Clients' ids have up to 88.
@@ -17,14 +17,14 @@ pub(super) const MAX_ID_BYTES: usize = 256;
 pub(super) async fn put_block<H: Host>(
     host: &H,
     request: &Request<H::Incoming>,
-    name: &str,
+    target: Target<'_>,
 ) -> Result<(), BlobError> {
     let id = required(request.query.as_deref(), "blockid")?;
     if id.is_empty() || id.len() > MAX_ID_BYTES {
         return Err(BlobError::BadParameter("blockid"));
     }
     check_announced_length(host, request)?;
-    let upload = upload_named(host, name).await?;
-    let staged = host.put_block(upload.name, id.into_owned(), &request.incoming).await;
+    let upload = upload_of(host, target).await?;
+    let staged = host.put_block(upload.name, target.writer.block_id(id), &request.incoming).await;
     staged.map(drop).map_err(BlobError::of_body)
 }

@@ -2,24 +2,25 @@
 
 use super::block_list::{self, ListError};
 use super::error::BlobError;
-use super::{publish, upload_named};
+use super::{Target, publish, upload_of};
 use crate::ports::{Host, HttpError, Request};
 
 /// The largest list, in bytes: 50,000 ids of the length that clients use fit, and it is the most that the host reads.
 const MAX_LIST_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Commits the listed blocks as the upload's content. A repeat does the same again.
+/// Commits the listed blocks, which are the writer's own, as the upload's content. A repeat does the same again.
 ///
 /// # Errors
 /// Besides the storage's: a list that cannot be read, an upload that is gone, content over the limit.
 pub(super) async fn put_block_list<H: Host>(
     host: &H,
     request: &Request<H::Incoming>,
-    name: &str,
+    target: Target<'_>,
 ) -> Result<(), BlobError> {
-    let upload = upload_named(host, name).await?;
+    let upload = upload_of(host, target).await?;
     let body = host.read_body(&request.incoming, MAX_LIST_BYTES).await.map_err(unreadable)?;
     let ids = block_list::parse(&body)?;
+    let ids = ids.into_iter().map(|id| target.writer.block_id(id.into())).collect();
     let stored = host.commit(upload.name.clone(), ids).await;
     let stored = stored.map_err(|error| BlobError::of_storage(error, BlobError::BadBlockList))?;
     publish(host, upload, stored, request.received_ms).await

@@ -84,6 +84,22 @@ impl Tables {
         Reservation::Reserved(upload)
     }
 
+    pub(super) fn renew(&mut self, id: u64, created_ms: u64, now_ms: u64) -> bool {
+        let untouched = |u: &&mut Upload| {
+            (u.created_ms, u.active_ms) == (created_ms, created_ms) && u.attachment.is_none()
+        };
+        let Some(upload) = self.uploads.get_mut(&id).filter(untouched) else { return false };
+        (upload.created_ms, upload.active_ms) = (now_ms, now_ms);
+        true
+    }
+
+    /// Notes that bytes came for an upload.
+    pub(super) fn upload_active(&mut self, name: &str, now_ms: u64) {
+        if let Some(upload) = self.uploads.values_mut().find(|upload| upload.name == name) {
+            upload.active_ms = upload.active_ms.max(now_ms);
+        }
+    }
+
     pub(super) fn get_upload(&self, name: &str) -> Option<Upload> {
         self.uploads.values().find(|upload| upload.name == name).cloned()
     }

@@ -154,6 +154,7 @@ impl FakeHost {
     /// Handles a request from end to end.
     pub fn send(&self, request: FakeRequest) -> Answer {
         self.requests.set(self.requests.get() + 1);
+        self.now_ms.set(request.received_ms);
         let (path, query) = match request.target.split_once('?') {
             Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
             None => (request.target, None),

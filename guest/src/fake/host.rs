@@ -35,6 +35,13 @@ impl FakeHost {
     }
 }
 
+impl FakeHost {
+    /// A body begins to come, in the millisecond after its head.
+    fn note_activity(&self, upload: &str) {
+        self.db.borrow_mut().upload_active(upload, self.now_ms.get() + 1);
+    }
+}
+
 impl FakeIncoming {
     fn take_for_storage(&self, limit: Option<u64>) -> Result<Vec<u8>, StorageError> {
         let body =
@@ -115,8 +122,9 @@ impl Host for FakeHost {
         part.map(<[u8]>::to_vec).ok_or_else(|| StorageError::Invalid("not a range of the object".to_owned()))
     }
 
-    async fn put(&self, _upload: String, incoming: &FakeIncoming) -> Result<Stored, StorageError> {
+    async fn put(&self, upload: String, incoming: &FakeIncoming) -> Result<Stored, StorageError> {
         self.storage_call("storage.put")?;
+        self.note_activity(&upload);
         let content = incoming.take_for_storage(self.settings().max_entry_bytes)?;
         Ok(self.storage.borrow_mut().add(content))
     }
@@ -128,6 +136,7 @@ impl Host for FakeHost {
         incoming: &FakeIncoming,
     ) -> Result<u64, StorageError> {
         self.storage_call("storage.put-block")?;
+        self.note_activity(&upload);
         let content = incoming.take_for_storage(self.settings().max_entry_bytes)?;
         self.storage.borrow_mut().put_block(upload, block_id, content)
     }
@@ -203,6 +212,11 @@ impl Host for FakeHost {
     ) -> Result<Reservation, DbError> {
         self.db_call("db.reserve")?;
         Ok(self.db.borrow_mut().reserve(slot, owner, now_ms, idle_before_ms))
+    }
+
+    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, DbError> {
+        self.db_call("db.renew")?;
+        Ok(self.db.borrow_mut().renew(upload_id, created_ms, now_ms))
     }
 
     async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError> {

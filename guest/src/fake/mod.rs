@@ -59,6 +59,8 @@ pub struct FakeHost {
     faults: RefCell<BTreeMap<&'static str, Fault>>,
     hooks: RefCell<VecDeque<(&'static str, Hook)>>,
     requests: Cell<u64>,
+    /// When the request arrived that came last.
+    now_ms: Cell<u64>,
     urls_missing: Cell<bool>,
 }
 
@@ -92,6 +94,7 @@ impl FakeHost {
             faults: RefCell::default(),
             hooks: RefCell::default(),
             requests: Cell::new(0),
+            now_ms: Cell::new(NOW_MS),
             urls_missing: Cell::new(false),
         }
     }

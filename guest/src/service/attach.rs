@@ -10,6 +10,8 @@ pub(crate) enum AttachError {
     TooLarge,
     /// The upload ended meanwhile without this object, which is removed.
     UploadGone,
+    /// The upload was handed out once more meanwhile: the object is removed, and the writer that sent it is none any more.
+    Displaced,
     /// The index does not answer.
     Index(DbError),
 }
@@ -20,10 +22,11 @@ impl From<DbError> for AttachError {
     }
 }
 
-/// Attaches an object to its upload, and removes the object that it replaces.
+/// Attaches an object to its upload, and removes the object that it replaces. `upload` is what the index said when the request
+/// for it began.
 ///
 /// # Errors
-/// Where it is too large, the upload is gone, or the index does not answer.
+/// Where it is too large, the upload is gone or another writer's, or the index does not answer.
 pub(crate) async fn attach<H: Host>(
     host: &H,
     upload: Upload,
@@ -35,6 +38,10 @@ pub(crate) async fn attach<H: Host>(
         return Err(AttachError::TooLarge);
     }
     let object = stored.object.clone();
+    if is_displaced(host, &upload).await? {
+        cleanup::remove(host, object).await;
+        return Err(AttachError::Displaced);
+    }
     match host.attach(upload.id, stored, now_ms).await? {
         AttachOutcome::Attached(Some(replaced)) if replaced != object => {
             cleanup::remove(host, replaced).await;
@@ -43,6 +50,12 @@ pub(crate) async fn attach<H: Host>(
         AttachOutcome::Attached(_) => Ok(()),
         AttachOutcome::Gone => settle(host, upload.slot, object).await,
     }
+}
+
+/// Returns whether the upload was handed out once more while its content came, by another server that did not see it come.
+async fn is_displaced<H: Host>(host: &H, upload: &Upload) -> Result<bool, DbError> {
+    let now = host.get_upload_by_id(upload.id).await?;
+    Ok(now.is_some_and(|now| now.created_ms != upload.created_ms))
 }
 
 /// Frees the slot of content that is too large. A committed upload takes no other content, so that it is of no more use.

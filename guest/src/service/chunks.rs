@@ -1,6 +1,6 @@
 //! Content that comes in chunks which say where they start, with no list of blocks at the end: version 1, and append blobs.
 //!
-//! A chunk is a block whose id says its place, so that the storage needs to know nothing of chunks. What is staged is laid
+//! A chunk is a block whose id says its place, so that the storage needs to know nothing of chunks. What one writer staged is laid
 //! out when the client says that it is done: by place, from the first byte on, without a gap and without an overlap. Anything
 //! else is refused, for then it is not known which bytes are right.
 //!
@@ -8,6 +8,7 @@
 
 use super::{AttachError, Caller, Code, Error, attach};
 use crate::ports::{Attachment, Block, Host, StorageError, Upload};
+use crate::writer::Writer;
 
 /// Which chunks are meant. An upload has one kind; blocks of another are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,33 +47,55 @@ impl Layout {
 const GAP: &str = "the chunks leave a gap, or one of them is not whole";
 const OVERLAP: &str = "the chunks overlap";
 
+/// What a writer is told that holds the upload no more.
+pub(crate) const DISPLACED: &str =
+    "the reservation was handed out once more, and somebody else saves the entry";
+
 /// Returns the id of the chunk of version 1 with this range. The length is part of it: a block of another length, whose body
 /// did not keep to its own Content-Range, is no chunk.
-pub(crate) fn ranged_id(start: u64, length: u64) -> String {
-    format!("v1:{start:x}:{length:x}")
+pub(crate) fn ranged_id(writer: Writer, start: u64, length: u64) -> String {
+    writer.block_id(format!("v1:{start:x}:{length:x}").into())
 }
 
 /// Returns the id of a chunk that is appended at `start` by the request of this id. Two requests never share one: of two
 /// appends at once neither replaces the other, and what they leave is an overlap.
-pub(crate) fn appended_id(start: u64, request_id: &str) -> String {
-    format!("append:{start:x}:{request_id}")
+pub(crate) fn appended_id(writer: Writer, start: u64, request_id: &str) -> String {
+    writer.block_id(format!("append:{start:x}:{request_id}").into())
 }
 
-/// Lays out what is staged; the reason where it makes no content.
+/// Lays out what this writer staged; the reason where it makes no content.
 ///
 /// # Errors
 /// When the storage does not say what is staged.
 pub(crate) async fn layout<H: Host>(
     host: &H,
     upload: &Upload,
+    writer: Writer,
     kind: ChunkKind,
 ) -> Result<Result<Layout, &'static str>, StorageError> {
-    Ok(lay_out(host.blocks(upload.name.clone()).await?, kind))
+    Ok(lay_out(&host.blocks(upload.name.clone()).await?, writer, kind))
 }
 
-fn lay_out(blocks: Vec<Block>, kind: ChunkKind) -> Result<Layout, &'static str> {
-    let mut chunks: Vec<(u64, Block)> =
-        blocks.into_iter().filter_map(|block| Some((start_of(&block, kind)?, block))).collect();
+/// Lays out what was appended by the writer that holds the upload now, which a finalize does not name: if it was handed out
+/// again, and that writer has sent anything, its own; else the first one's.
+///
+/// # Errors
+/// When the storage does not say what is staged.
+pub(crate) async fn layout_appended<H: Host>(
+    host: &H,
+    upload: &Upload,
+) -> Result<Result<Layout, &'static str>, StorageError> {
+    let blocks = host.blocks(upload.name.clone()).await?;
+    let of = |writer| lay_out(&blocks, writer, ChunkKind::Appended);
+    match of(Writer::again(upload)) {
+        Ok(layout) if layout.is_empty() => Ok(of(Writer::first(upload))),
+        layout => Ok(layout),
+    }
+}
+
+fn lay_out(blocks: &[Block], writer: Writer, kind: ChunkKind) -> Result<Layout, &'static str> {
+    let mut chunks: Vec<(u64, &Block)> =
+        blocks.iter().filter_map(|block| Some((start_of(block, writer, kind)?, block))).collect();
     chunks.sort_unstable_by_key(|(start, _)| *start);
     let mut layout = Layout { ids: Vec::with_capacity(chunks.len()), size_bytes: 0 };
     for (start, block) in chunks {
@@ -83,18 +106,18 @@ fn lay_out(blocks: Vec<Block>, kind: ChunkKind) -> Result<Layout, &'static str> 
             return Err(OVERLAP);
         }
         layout.size_bytes = start.checked_add(block.size_bytes).ok_or(OVERLAP)?;
-        layout.ids.push(block.id);
+        layout.ids.push(block.id.clone());
     }
     Ok(layout)
 }
 
-/// Returns where a block's content starts if it is a chunk of this kind, has any bytes, and is whole.
-fn start_of(block: &Block, kind: ChunkKind) -> Option<u64> {
+/// Returns where a block's content starts if it is a chunk of this writer and kind, has any bytes, and is whole.
+fn start_of(block: &Block, writer: Writer, kind: ChunkKind) -> Option<u64> {
     let (prefix, is_ranged) = match kind {
         ChunkKind::Ranged => ("v1:", true),
         ChunkKind::Appended => ("append:", false),
     };
-    let (start, rest) = block.id.strip_prefix(prefix)?.split_once(':')?;
+    let (start, rest) = writer.own_id(&block.id)?.strip_prefix(prefix)?.split_once(':')?;
     let is_whole = !is_ranged || u64::from_str_radix(rest, 16) == Ok(block.size_bytes);
     (is_whole && block.size_bytes > 0).then(|| u64::from_str_radix(start, 16).ok())?
 }
@@ -121,6 +144,7 @@ pub(crate) async fn commit<H: Host>(
     match attach(caller.host, upload.clone(), stored.clone(), caller.request.received_ms).await {
         Ok(()) => Ok(Some(stored)),
         Err(AttachError::UploadGone) => Ok(None),
+        Err(AttachError::Displaced) => Err(Error::new(Code::AlreadyExists, DISPLACED)),
         Err(AttachError::TooLarge) => {
             Err(Error::new(Code::InvalidArgument, "the entry is larger than this server allows"))
         }

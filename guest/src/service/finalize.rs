@@ -5,6 +5,7 @@
 use super::{Caller, ChunkKind, Code, Error, chunks};
 use crate::cleanup;
 use crate::ports::{Attachment, Entry, Host, MatchKind, Probe, Slot, Upload};
+use crate::writer::Writer;
 
 /// How often to look again when the upload changed while it was looked at.
 const ROUNDS: usize = 3;
@@ -15,7 +16,8 @@ const ROUNDS: usize = 3;
 ///
 /// # Errors
 /// `invalid_argument` where nothing was uploaded, or not as many bytes as the client says: then its upload is gone.
-/// `not_found` where there is neither upload nor entry, `already_exists` where there is another entry.
+/// `not_found` where there is neither upload nor entry, `already_exists` where there is somebody else's, `unavailable` where the
+/// upload changes all the time.
 pub(crate) async fn finalize<H: Host>(
     caller: &Caller<'_, H>,
     slot: Slot,
@@ -23,28 +25,32 @@ pub(crate) async fn finalize<H: Host>(
 ) -> Result<Entry, Error> {
     for _ in 0..ROUNDS {
         let Some(upload) = caller.host.find_upload(slot.clone()).await? else {
-            break;
+            return existing(caller, slot, size_bytes).await;
         };
+        if upload.owner != caller.claims.owner {
+            return Err(Error::new(Code::AlreadyExists, "somebody else is saving this key"));
+        }
         let Some(upload) = with_content(caller, upload).await? else { continue };
         if let Some(entry) = publish(caller, upload, size_bytes).await? {
             return Ok(entry);
         }
     }
-    existing(caller, slot, size_bytes).await
+    Err(changing())
 }
 
-/// Turns the caller's own upload, whose content is chunks of version 1, into an entry of `size_bytes`.
+/// Turns an upload that the caller may write, whose content is this writer's chunks of version 1, into an entry of `size_bytes`.
 ///
 /// # Errors
 /// `invalid_argument` where the chunks are not exactly that many bytes without gap or overlap: then the upload is gone.
-/// `not_found` or `already_exists` where the upload ended meanwhile, and not as this entry.
+/// Those of [`finalized`] where the upload ended meanwhile, and not as this entry; `unavailable` where its content was replaced.
 pub(crate) async fn finalize_chunks<H: Host>(
     caller: &Caller<'_, H>,
     upload: Upload,
+    writer: Writer,
     size_bytes: u64,
 ) -> Result<Entry, Error> {
-    let slot = upload.slot.clone();
-    match chunks::layout(caller.host, &upload, ChunkKind::Ranged).await? {
+    let id = upload.id;
+    match chunks::layout(caller.host, &upload, writer, ChunkKind::Ranged).await? {
         Ok(layout) if layout.size_bytes == size_bytes => {
             if let Some(attachment) = chunks::commit(caller, &upload, layout).await?
                 && let Some(entry) =
@@ -52,7 +58,10 @@ pub(crate) async fn finalize_chunks<H: Host>(
             {
                 return Ok(entry);
             }
-            existing(caller, slot, size_bytes).await
+            match caller.host.get_upload_by_id(id).await? {
+                Some(_) => Err(changing()),
+                None => finalized(caller, id, size_bytes).await,
+            }
         }
         Ok(layout) => Err(give_up(caller, upload, mismatch(size_bytes, layout.size_bytes)).await),
         Err(why) => Err(give_up(caller, upload, Error::new(Code::InvalidArgument, why)).await),
@@ -65,7 +74,7 @@ async fn with_content<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result
     if upload.attachment.is_some() {
         return Ok(Some(upload));
     }
-    match chunks::layout(caller.host, &upload, ChunkKind::Appended).await? {
+    match chunks::layout_appended(caller.host, &upload).await? {
         Ok(layout) if layout.is_empty() => {
             Err(Error::new(Code::InvalidArgument, "nothing was uploaded for this key"))
         }
@@ -96,6 +105,11 @@ async fn publish<H: Host>(
     Ok(entry)
 }
 
+/// Somebody attaches other content all the time. It passes, so that it is not said that there is nothing.
+fn changing() -> Error {
+    Error::new(Code::Unavailable, "the upload is being changed just now")
+}
+
 fn mismatch(said: u64, uploaded: u64) -> Error {
     Error::new(
         Code::InvalidArgument,
@@ -123,11 +137,34 @@ async fn give_up<H: Host>(caller: &Caller<'_, H>, upload: Upload, error: Error) 
     }
 }
 
-/// Answers for the entry in the slot: the upload was finalized before, by a call whose answer got lost, say.
+/// Answers for the entry that an upload has become: a client that lost the first answer to its commit asks again.
+///
+/// # Errors
+/// `not_found` where there is none, or none that the caller may know of; `already_exists` where it has another size.
+pub(crate) async fn finalized<H: Host>(
+    caller: &Caller<'_, H>,
+    upload_id: u64,
+    size_bytes: u64,
+) -> Result<Entry, Error> {
+    let scope = super::writable_scope(caller)?;
+    let entry = caller.host.get_entry_of_upload(upload_id).await?;
+    let entry = entry.filter(|e| e.slot.repository == caller.claims.repository && e.slot.scope == scope);
+    match entry {
+        Some(entry) if entry.size_bytes == size_bytes => Ok(entry),
+        Some(_) => Err(Error::new(Code::AlreadyExists, "there is an entry of another size already")),
+        None => Err(Error::new(Code::NotFound, "there is no such reservation, or it has ended")),
+    }
+}
+
+/// Answers for the entry in the slot: the upload was finalized before, by a call whose answer got lost, say. Somebody else's
+/// entry is not the caller's, whatever its size; of one that was made before the index kept owners the size decides.
 async fn existing<H: Host>(caller: &Caller<'_, H>, slot: Slot, size_bytes: u64) -> Result<Entry, Error> {
     let probe = Probe { scope: slot.scope, key: slot.key, kind: MatchKind::Exact };
     let found = caller.host.find(slot.repository, slot.version, vec![probe], Vec::new()).await?;
     match found {
+        Some(entry) if entry.owner.as_ref().is_some_and(|owner| *owner != caller.claims.owner) => {
+            Err(Error::new(Code::AlreadyExists, "somebody else has saved this key"))
+        }
         Some(entry) if entry.size_bytes == size_bytes => Ok(entry),
         Some(_) => Err(Error::new(Code::AlreadyExists, "there is an entry of another size already")),
         None => Err(Error::new(Code::NotFound, "no upload is under way for this key")),

@@ -1,14 +1,16 @@
 //! Looking up: the best match, if its bytes are there.
 
 use super::{Caller, Checked, Code, Error};
-use crate::ports::{Entry, Host, StorageError};
-use crate::url::{self, Purpose};
-use crate::{matching, stale};
+use crate::ports::{Entry, Host, Level, StorageError};
+use crate::{matching, stale, url};
 
 /// Most probes in one `db.find`.
 const MAX_PROBES: usize = 1000;
-/// How many stale entries one lookup passes over before it is a miss.
-const MAX_STALE: usize = 32;
+/// How many matches one lookup looks at before it is a miss: as many as `db.find` can be told to pass over. Only stale ones
+/// are passed over, so more than a few are what is left after the storage lost its content.
+const MAX_LOOKS: usize = 1000;
+/// How many stale entries of one lookup have a line of their own in the log.
+const MAX_WARNINGS: usize = 32;
 
 /// An entry whose bytes are there, and where they are had.
 pub(crate) struct Hit {
@@ -19,8 +21,8 @@ pub(crate) struct Hit {
 /// Finds the best match and signs a URL for it, at this origin, or has the storage sign one of its own; stale entries are
 /// passed over.
 ///
-/// A clean miss is said only where there is none. Where index or storage do not answer the client gets `unavailable`, and
-/// decides itself: `@actions/cache` tries again and then goes on without a cache, and a failure that lasts is seen as one.
+/// A clean miss is said only where there is none among the first [`MAX_LOOKS`] matches. Where index or storage do not answer
+/// the client gets `unavailable`, and decides itself: `@actions/cache` tries again and then goes on without a cache, and a failure that lasts is seen as one.
 ///
 /// # Errors
 /// `permission_denied` where the token may read nothing.
@@ -46,23 +48,38 @@ async fn find_whole<H: Host>(
     caller: &Caller<'_, H>,
     message: &Checked,
 ) -> Result<Option<(Entry, Option<String>)>, Error> {
-    let mut skip = Vec::new();
-    while skip.len() < MAX_STALE {
-        let Some(entry) = find(caller, message, &skip).await? else {
-            return Ok(None);
-        };
+    let (mut skip, mut stale_count) = (Vec::new(), 0);
+    let found = loop {
+        if skip.len() == MAX_LOOKS {
+            break None;
+        }
+        let Some(entry) = find(caller, message, &skip).await? else { break None };
         // The look at the object is part of signing a URL, so a hit costs one look either way.
         let direct_url = direct_url(caller, &entry).await?;
         let stale = if direct_url.is_some() { None } else { stale::inspect(caller.host, &entry).await? };
         match stale {
-            None if is_kept(caller, &entry).await => return Ok(Some((entry, direct_url))),
+            None if is_kept(caller, &entry).await => break Some((entry, direct_url)),
             // Another server has just deleted it.
             None => {}
-            Some(reason) => stale::warn(caller.host, "stale entry skipped", &entry, reason),
+            Some(reason) => {
+                stale_count += 1;
+                if stale_count <= MAX_WARNINGS {
+                    stale::warn(caller.host, "stale entry skipped", &entry, reason);
+                }
+            }
         }
         skip.push(entry.id);
+    };
+    if stale_count > MAX_WARNINGS {
+        warn_of_more(caller, stale_count - MAX_WARNINGS);
     }
-    Ok(None)
+    Ok(found)
+}
+
+/// Sums up the stale entries that have no line of their own.
+fn warn_of_more<H: Host>(caller: &Caller<'_, H>, count: usize) {
+    let fields = [("request", caller.request.id.as_str()), ("count", &count.to_string())];
+    caller.host.log(Level::Warn, "more stale entries skipped", &fields);
 }
 
 /// Notes the use of an entry, and returns whether it is still there.
@@ -105,7 +122,7 @@ async fn direct_url<H: Host>(caller: &Caller<'_, H>, entry: &Entry) -> Result<Op
 /// Signs a URL of this server.
 fn own_url<H: Host>(caller: &Caller<'_, H>, entry: &Entry, origin: &str) -> String {
     let expires_ms = caller.request.received_ms.saturating_add(caller.host.settings().download_url_ms);
-    url::make(caller.host, origin, Purpose::Download, &entry.id.to_string(), expires_ms)
+    url::make_download(caller.host, origin, &entry.id.to_string(), expires_ms)
 }
 
 #[cfg(test)]

@@ -14,12 +14,12 @@ mod message;
 mod reserve;
 
 pub(crate) use attach::{AttachError, attach};
-pub(crate) use chunks::{ChunkKind, Layout, appended_id, layout, ranged_id};
+pub(crate) use chunks::{ChunkKind, DISPLACED, Layout, appended_id, layout, ranged_id};
 pub(crate) use error::{Code, Error, clip};
-pub(crate) use finalize::{finalize, finalize_chunks};
+pub(crate) use finalize::{finalize, finalize_chunks, finalized};
 pub(crate) use lookup::{Hit, lookup};
 pub(crate) use message::{Checked, Message};
-pub(crate) use reserve::reserve;
+pub(crate) use reserve::{HandOut, reserve};
 
 use crate::ports::{Claims, Host, Request};
 
@@ -37,6 +37,14 @@ impl<H: Host> Caller<'_, H> {
     /// Returns whether the client is `@actions/cache`, which needs some answers in another form than all others.
     pub(crate) fn is_actions_cache(&self) -> bool {
         self.request.header("user-agent").is_some_and(|agent| agent.starts_with("@actions/cache"))
+    }
+
+    /// Returns whether the client never asks a second time for an upload to which it got no answer, so that whoever seems to is
+    /// another saver: BuildKit and its library, go-actions-cache, repeat a call after a 429 only, which is never sent here. Of
+    /// several targets that one build exports some may wait for more than a second before they send their first byte.
+    pub(crate) fn never_reserves_again(&self) -> bool {
+        let agent = self.request.header("user-agent");
+        agent.is_some_and(|agent| agent.starts_with("buildkit/") || agent.starts_with("go-actions-cache/"))
     }
 
     /// Returns whether the client downloads with plain `GET`, and `Range` at most, so that any server will do. BuildKit does

@@ -1,9 +1,9 @@
 //! CreateCacheEntry: reserve a slot, and say where its content goes.
 
 use super::{Call, Encoding, Reply};
-use crate::ports::{Host, Upload};
-use crate::service::{self, Checked, Code, Error, WRITE_DENIED};
-use crate::url::{self, Purpose};
+use crate::ports::Host;
+use crate::service::{self, Checked, Code, Error, HandOut, WRITE_DENIED};
+use crate::url;
 
 /// Reserves the slot that the message names.
 ///
@@ -14,16 +14,14 @@ pub(super) async fn create<H: Host>(call: &Call<'_, H>, message: Checked) -> Res
         return denied(call);
     };
     let slot = message.slot(call.caller.claims, scope);
-    let upload = service::reserve(&call.caller, slot).await?;
-    Ok(reserved(call, &upload))
+    let hand_out = service::reserve(&call.caller, slot).await?;
+    Ok(reserved(call, &hand_out))
 }
 
-fn reserved<H: Host>(call: &Call<'_, H>, upload: &Upload) -> Reply {
+fn reserved<H: Host>(call: &Call<'_, H>, HandOut { upload, writer }: &HandOut) -> Reply {
     let (host, request) = (call.caller.host, call.caller.request);
     let expires_ms = request.received_ms.saturating_add(host.settings().upload_url_ms);
-    Reply::Reserved {
-        upload_url: url::make(host, &request.origin, Purpose::Upload, &upload.name, expires_ms),
-    }
+    Reply::Reserved { upload_url: url::make_upload(host, &request.origin, &upload.name, *writer, expires_ms) }
 }
 
 /// `@actions/cache` sees the reason only in a reply with status 200; all others take a 403 better.

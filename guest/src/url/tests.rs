@@ -1,43 +1,53 @@
 #![allow(clippy::unwrap_used)]
 
-use super::{Purpose, Refused, check, make};
+use super::{Refused, check_download, check_upload, make_download, make_upload};
 use crate::fake::{FakeHost, NOW_MS};
+use crate::writer::Writer;
+
+/// A writer with this number.
+fn writer(tag: u64) -> Writer {
+    Writer::from_tag(tag).unwrap()
+}
 
 fn made() -> (FakeHost, String, String) {
     let host = FakeHost::new();
-    let url = make(&host, "http://cache.example", Purpose::Upload, "u1", NOW_MS + 5000);
+    let url = make_upload(&host, "http://cache.example", "u1", writer(77), NOW_MS + 5000);
     let query = url.split_once('?').unwrap().1.to_owned();
     (host, url, query)
 }
 
-fn verdict(host: &FakeHost, query: &str) -> Result<(), Refused> {
-    check(host, Purpose::Upload, "u1", Some(query), NOW_MS)
+fn verdict(host: &FakeHost, query: &str) -> Result<Writer, Refused> {
+    check_upload(host, "u1", Some(query), NOW_MS)
 }
 
 #[test]
 fn a_url_has_three_path_segments_and_a_query_and_no_double_slash() {
     let (host, url, _) = made();
-    assert!(url.starts_with("http://cache.example/devstoreaccount1/upload/u1?se=1800000005&sig="), "{url}");
-    let slashed = make(&host, "http://cache.example/", Purpose::Upload, "u1", NOW_MS + 5000);
+    assert!(
+        url.starts_with("http://cache.example/devstoreaccount1/upload/u1?w=77&se=1800000005&sig="),
+        "{url}"
+    );
+    let slashed = make_upload(&host, "http://cache.example/", "u1", writer(77), NOW_MS + 5000);
     assert_eq!(slashed, url);
-    let download = make(&host, "http://h:1", Purpose::Download, "7", 1000);
+    let download = make_download(&host, "http://h:1", "7", 1000);
     assert!(download.starts_with("http://h:1/devstoreaccount1/download/7?se=1&sig="), "{download}");
 }
 
 #[test]
 fn order_encoding_and_further_parameters_do_not_matter() {
     let (host, _, query) = made();
-    let (se, sig) = query.split_once('&').unwrap();
+    let (w, rest) = query.split_once('&').unwrap();
+    let (se, sig) = rest.split_once('&').unwrap();
     let encoded: String = sig[4..].bytes().map(|byte| format!("%{byte:02x}")).collect();
     for query in [
         query.clone(),
-        format!("{sig}&{se}"),
-        format!("comp=block&blockid=a%2Fb&{sig}&timeout=30&{se}"),
+        format!("{sig}&{se}&{w}"),
+        format!("comp=block&blockid=a%2Fb&{sig}&timeout=30&{se}&{w}"),
         format!("{query}&comp=blocklist&api-version=2024-11-04"),
-        format!("{query}&sig=zz&se=1"),
-        format!("%73e={}&sig={encoded}", &se[3..]),
+        format!("{query}&sig=zz&se=1&w=1"),
+        format!("%77={}&%73e={}&sig={encoded}", &w[2..], &se[3..]),
     ] {
-        assert_eq!(verdict(&host, &query), Ok(()), "{query}");
+        assert_eq!(verdict(&host, &query), Ok(writer(77)), "{query}");
     }
 }
 
@@ -45,39 +55,48 @@ fn order_encoding_and_further_parameters_do_not_matter() {
 fn a_url_is_good_for_its_own_purpose_name_and_time_only() {
     let (host, _, query) = made();
     let query = query.as_str();
-    let check = |purpose, name, now_ms| check(&host, purpose, name, Some(query), now_ms);
-    assert_eq!(check(Purpose::Upload, "u1", NOW_MS + 5000), Ok(()));
-    assert_eq!(check(Purpose::Upload, "u1", NOW_MS + 5001), Err(Refused::Expired));
-    assert_eq!(check(Purpose::Upload, "u2", NOW_MS), Err(Refused::Forged));
-    assert_eq!(check(Purpose::Download, "u1", NOW_MS), Err(Refused::Forged));
+    let check = |name, now_ms| check_upload(&host, name, Some(query), now_ms);
+    assert_eq!(check("u1", NOW_MS + 5000), Ok(writer(77)));
+    assert_eq!(check("u1", NOW_MS + 5001), Err(Refused::Expired));
+    assert_eq!(check("u2", NOW_MS), Err(Refused::Forged));
+    assert_eq!(check_download(&host, "u1", Some(query), NOW_MS), Err(Refused::Forged));
+    let download = make_download(&host, "http://h", "u1", NOW_MS + 5000);
+    let query = format!("w=77&{}", download.split_once('?').unwrap().1);
+    assert_eq!(check_download(&host, "u1", Some(&query), NOW_MS), Ok(()));
+    assert_eq!(verdict(&host, &query), Err(Refused::Forged));
 }
 
 #[test]
 fn a_changed_or_missing_part_is_refused() {
     let (host, _, query) = made();
-    let sig = query.split_once('&').unwrap().1;
+    let sig = query.split_once("&se=1800000005&").unwrap().1;
     for (query, refused) in [
-        (sig.to_owned(), Refused::Unsigned),
-        ("se=1800000005".to_owned(), Refused::Unsigned),
-        (format!("se=&{sig}"), Refused::Unsigned),
-        (format!("se=x&{sig}"), Refused::Unsigned),
-        (format!("se=99999999999999999999999&{sig}"), Refused::Unsigned),
-        (format!("se=%ff&{sig}"), Refused::Unsigned),
-        (format!("se=18446744073709551615&{sig}"), Refused::Forged),
-        (format!("se=1800000006&{sig}"), Refused::Forged),
+        (format!("w=77&{sig}"), Refused::Unsigned),
+        ("w=77&se=1800000005".to_owned(), Refused::Unsigned),
+        (format!("w=77&se=&{sig}"), Refused::Unsigned),
+        (format!("w=77&se=x&{sig}"), Refused::Unsigned),
+        (format!("w=77&se=99999999999999999999999&{sig}"), Refused::Unsigned),
+        (format!("w=77&se=%ff&{sig}"), Refused::Unsigned),
+        (format!("w=77&se=18446744073709551615&{sig}"), Refused::Forged),
+        (format!("w=77&se=1800000006&{sig}"), Refused::Forged),
         (format!("{query}0"), Refused::Forged),
-        ("se=1800000005&sig=".to_owned(), Refused::Forged),
+        ("w=77&se=1800000005&sig=".to_owned(), Refused::Forged),
+        // Fault 1: a writer cannot pass for another one.
+        (format!("se=1800000005&{sig}"), Refused::Unsigned),
+        (format!("w=&se=1800000005&{sig}"), Refused::Unsigned),
+        (format!("w=x&se=1800000005&{sig}"), Refused::Unsigned),
+        (format!("w=76&se=1800000005&{sig}"), Refused::Forged),
         (String::new(), Refused::Unsigned),
     ] {
         assert_eq!(verdict(&host, &query), Err(refused), "{query}");
     }
-    assert_eq!(check(&host, Purpose::Upload, "u1", None, NOW_MS), Err(Refused::Unsigned));
+    assert_eq!(check_upload(&host, "u1", None, NOW_MS), Err(Refused::Unsigned));
 }
 
 #[test]
 fn a_url_without_end_does_not_overflow() {
     let host = FakeHost::new();
-    let url = make(&host, "http://h", Purpose::Upload, "u1", u64::MAX);
+    let url = make_upload(&host, "http://h", "u1", writer(0), u64::MAX);
     let query = url.split_once('?').unwrap().1;
-    assert_eq!(check(&host, Purpose::Upload, "u1", Some(query), NOW_MS), Ok(()));
+    assert_eq!(check_upload(&host, "u1", Some(query), NOW_MS), Ok(writer(0)));
 }

@@ -13,9 +13,10 @@ const MAX_OFFSET: u64 = 1 << 53;
 /// Stages the body; a piece of the same range is replaced.
 ///
 /// # Errors
-/// `invalid_argument` where Content-Range is missing or is not the body's, `not_found` where the upload is not the caller's.
+/// `invalid_argument` where Content-Range is missing or is not the body's, `not_found` where the upload is not the caller's,
+/// `already_exists` where it was handed out once more.
 pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<Response<H>, Error> {
-    let id = super::number(id)?;
+    let (id, writer) = super::number(id)?;
     let range = caller.request.header("content-range");
     let range = range.and_then(ContentRange::parse).ok_or_else(|| {
         Error::new(Code::InvalidArgument, "Content-Range must be of the form `bytes first-last/*`")
@@ -32,7 +33,8 @@ pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<R
     if !super::is_callers(caller, &upload)? {
         return Err(super::no_upload());
     }
-    let block_id = service::ranged_id(range.start, range.length);
+    super::check_writer(writer, &upload)?;
+    let block_id = service::ranged_id(writer, range.start, range.length);
     let staged = caller.host.put_block(upload.name, block_id, &caller.request.incoming).await;
     let length = staged.map_err(|error| match error {
         StorageError::Invalid(why) if why == BODY_TOO_LARGE => too_large(),

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::ports::{Claims, Host, Payload, Request, Response, Upload};
 use crate::route::CallV1;
 use crate::service::{self, Caller, Code, Error, clip};
+use crate::writer::Writer;
 
 /// The largest message, in bytes.
 const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
@@ -59,9 +60,14 @@ async fn message<H: Host, T: for<'de> Deserialize<'de>>(caller: &Caller<'_, H>) 
     })
 }
 
-/// Returns the number in a path. What is none names nothing.
-fn number(id: &str) -> Result<u64, Error> {
-    id.parse().map_err(|_| no_upload())
+/// Returns which upload the number in a path names, and as whose. What is none names nothing.
+fn number(id: &str) -> Result<(u64, Writer), Error> {
+    id.parse().map(Writer::of_number).map_err(|_| no_upload())
+}
+
+/// Refuses a writer that holds the upload no more.
+fn check_writer(writer: Writer, upload: &Upload) -> Result<(), Error> {
+    if writer.is_current(upload) { Ok(()) } else { Err(Error::new(Code::AlreadyExists, service::DISPLACED)) }
 }
 
 /// Returns whether an upload is of the repository and the scope that the caller saves into. Whoever may save there may go

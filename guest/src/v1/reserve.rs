@@ -3,20 +3,21 @@
 use serde::Deserialize;
 
 use crate::ports::{Host, Response};
-use crate::service::{self, Caller, Code, Error, Message};
+use crate::service::{self, Caller, Code, Error, HandOut, Message};
 
 /// The message; members that are not here are passed over.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Reservation {
     key: String,
-    version: String,
+    /// Sent by all that came after actions/cache 1.2.
+    version: Option<String>,
     /// Sent by `@actions/cache`, and by nobody else.
     cache_size: Option<u64>,
 }
 
-/// Reserves the slot; answers with the number of the upload, which is not 0 and fits in a double. A client that asks again
-/// is given the same one.
+/// Reserves the slot; answers with a number of the upload, which is not 0 and fits in a double. Each time that the upload is
+/// handed out it has another one.
 pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>) -> Result<Response<H>, Error> {
     let scope = service::writable_scope(caller)?;
     let Reservation { key, version, cache_size } = super::message(caller).await?;
@@ -26,13 +27,17 @@ pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>) -> Result<Response<
         let text = format!("the cache is larger than this server allows, which is {limit} bytes");
         return Err(Error::new(Code::InvalidArgument, text));
     }
-    let message = Message { key, version, ..Message::default() };
-    let slot = message.checked()?.slot(caller.claims, scope);
+    let message = Message { key, version: version.unwrap_or_default(), ..Message::default() };
+    let slot = message.checked_of_version_1()?.slot(caller.claims, scope);
     let taken = format!("Cache already exists. Scope: {scope}, Key: {}, Version: {}", slot.key, slot.version);
-    let upload = service::reserve(caller, slot).await.map_err(|error| match error.code() {
-        Code::AlreadyExists => error.reworded(taken),
-        _ => error,
+    let HandOut { upload, writer } =
+        service::reserve(caller, slot).await.map_err(|error| match error.code() {
+            Code::AlreadyExists => error.reworded(taken),
+            _ => error,
+        })?;
+    let number = writer.number(upload.id).ok_or_else(|| {
+        Error::new(Code::Internal, "internal error").caused_by("no more numbers for uploads of version 1")
     })?;
-    let body = format!(r#"{{"cacheId":{}}}"#, upload.id);
+    let body = format!(r#"{{"cacheId":{number}}}"#);
     Ok(Response::bytes(201, "application/json", body.into_bytes()))
 }

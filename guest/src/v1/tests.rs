@@ -127,7 +127,7 @@ fn every_key_is_looked_for_exactly_and_then_as_a_prefix() {
     for query in ["keys=b+c&version=v", "keys=A-1&version=v", "keys=a-1&version=V", "version=v&keys=no"] {
         assert_done(&get(&host, "t", &format!("cache?{query}")));
     }
-    for query in ["", "keys=a", "version=v", "keys=&version=v", "keys=%ff&version=v", "keys=a&version="] {
+    for query in ["", "version=v", "keys=&version=v", "keys=%ff&version=v", "keys=a&version=%ff"] {
         assert_refused(&get(&host, "t", &format!("cache?{query}")), 400);
     }
 }
@@ -139,17 +139,99 @@ fn the_list_for_people_is_empty() {
     assert_refused(&get(&host(), "nobody", "caches?key=k"), 401);
 }
 
+/// Fault 31: released clients look up so.
 #[test]
-fn a_slot_is_reserved_once_and_again_for_its_holder() {
+fn the_name_of_the_list_with_keys_is_a_lookup_too() {
+    let host = host();
+    host.add_entry("main", "v", "a-1", b"x");
+    for path in ["cache", "caches"] {
+        let found = get(&host, "t", &format!("{path}?keys=no%2Ca-&version=v"));
+        assert_eq!((found.status, &*found.member("cacheKey")), (200, "a-1"), "{path}");
+        assert_done(&get(&host, "t", &format!("{path}?keys=no&version=v")));
+        assert_refused(&get(&host, "t", &format!("{path}?keys=&version=v")), 400);
+        assert_refused(&get(&host, "nobody", &format!("{path}?keys=a-1&version=v")), 401);
+    }
+}
+
+/// Fault 32: actions/cache 1.2 sends no version.
+#[test]
+fn what_is_saved_without_a_version_is_found_without_one_and_under_no_other() {
+    for message in [r#"{"key":"k"}"#, r#"{"key":"k","version":""}"#, r#"{"key":"k","version":null}"#] {
+        let host = host();
+        let answer = reserve(&host, "t", message);
+        assert_eq!(answer.status, 201, "{message}: {}", answer.text());
+        let id = answer.json()["cacheId"].as_u64().unwrap();
+        assert_refused(&reserve(&host, "other", r#"{"key":"k"}"#), 409);
+        assert_done(&send(&host, id, 0, b"old"));
+        assert_done(&commit(&host, id, 3));
+        for query in ["cache?keys=k", "cache?keys=k&version=", "caches?keys=k"] {
+            let found = get(&host, "t", query);
+            assert_eq!((found.status, &*found.member("cacheVersion")), (200, ""), "{query}");
+        }
+        assert_done(&get(&host, "t", "cache?keys=k&version=v"));
+        host.add_entry("pr", "v", "other", b"x");
+        assert_done(&get(&host, "t", "cache?keys=other"));
+    }
+}
+
+/// Fault 1: all processes of a job have one token.
+#[test]
+fn of_many_who_reserve_at_once_one_gets_the_upload_whoever_holds_the_token() {
     let host = host();
     let pretty = "{\n  \"key\": \"k\",\n  \"version\": \"v\",\n  \"cacheSize\": 123,\n  \"other\": null\n}";
     let first = reserve(&host, "t", pretty);
     assert!(first.json()["cacheId"].as_u64().is_some_and(|id| id > 0 && id < 1 << 53));
-    assert_eq!(reserve(&host, "t", pretty).body, first.body);
-    let taken = reserve(&host, "other", pretty);
-    assert_refused(&taken, 409);
-    assert_eq!(taken.member("message"), "Cache already exists. Scope: pr, Key: k, Version: v");
-    assert!(taken.member("typeKey").contains("AlreadyExists"));
+    for token in ["t", "other", "t"] {
+        let taken = reserve(&host, token, pretty);
+        assert_refused(&taken, 409);
+        assert_eq!(taken.member("message"), "Cache already exists. Scope: pr, Key: k, Version: v");
+        assert!(taken.member("typeKey").contains("AlreadyExists"));
+    }
+}
+
+/// Reserves the slot so long after it was reserved first.
+fn reserve_after(host: &FakeHost, ms: u64) -> Answer {
+    let request = FakeRequest::new("POST", &format!("{API}/caches")).token("t").at(NOW_MS + ms);
+    host.send(request.body(r#"{"key":"k","version":"v"}"#))
+}
+
+/// Fault 1: if a retry was none, then two savers with equal sizes hold one upload.
+#[test]
+fn who_held_the_upload_before_a_retry_is_refused_and_no_byte_of_it_counts() {
+    let host = host();
+    let before = reserved(&host);
+    assert_refused(&reserve_after(&host, 999), 409);
+    let again = reserve_after(&host, 1000);
+    assert_eq!((again.status, host.uploads().len()), (201, 1));
+    let now = again.json()["cacheId"].as_u64().unwrap();
+    assert_ne!(before, now);
+    assert_done(&send(&host, now, 0, b"new"));
+    for refused in [send(&host, before, 0, b"old"), commit(&host, before, 3), commit(&host, before, 0)] {
+        assert_refused(&refused, 409);
+    }
+    assert_done(&send(&host, now, 3, b"end"));
+    assert_refused(&reserve_after(&host, 5000), 409);
+    assert_done(&commit(&host, now, 6));
+    assert_done(&commit(&host, now, 6));
+    assert_eq!(content(&host), b"newend");
+}
+
+/// Fault 1: the retry comes to another server while a chunk is on its way here.
+#[test]
+fn a_chunk_that_was_on_its_way_when_the_upload_was_handed_out_again_never_counts() {
+    let host = host();
+    let before = reserved(&host);
+    host.before("storage.put-block", |host| {
+        let now = reserve_after(host, 1000).json()["cacheId"].as_u64().unwrap();
+        assert_done(&send(host, now, 4, b"tail"));
+    });
+    assert_done(&send(&host, before, 0, b"head"));
+    assert_refused(&commit(&host, before, 8), 409);
+    let upload = &host.uploads()[0];
+    let now = crate::writer::Writer::again(upload).number(upload.id).unwrap();
+    host.before("storage.blocks", move |host| assert_done(&send(host, now, 0, b"HEAD")));
+    assert_done(&commit(&host, now, 8));
+    assert_eq!(content(&host), b"HEADtail");
 }
 
 #[test]
@@ -161,7 +243,8 @@ fn what_cannot_be_reserved_is_told() {
         "null",
         "[]",
         "{}",
-        r#"{"key":"k"}"#,
+        r#"{"version":"v"}"#,
+        r#"{"key":"k","version":1}"#,
         r#"{"key":"","version":"v"}"#,
         r#"{"key":"k","version":"v","cacheSize":101}"#,
         r#"{"key":"k","version":"v","cacheSize":-1}"#,

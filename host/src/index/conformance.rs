@@ -58,6 +58,7 @@ macro_rules! conformance {
                 activity_keeps_an_upload_from_being_displaced
                 an_upload_is_no_entry
                 slots_that_differ_in_one_part_are_different
+                an_untouched_upload_is_handed_out_again
                 attaching_replaces_and_names_the_other_object
                 attaching_the_same_object_again_names_none
                 attaching_to_a_missing_upload_is_gone
@@ -95,6 +96,7 @@ macro_rules! conformance {
             race {
                 of_many_who_reserve_one_slot_one_does
                 of_many_who_displace_an_idle_upload_one_does
+                of_many_who_renew_an_upload_one_does
                 of_many_who_finalize_an_upload_one_does
                 of_many_who_store_a_secret_all_get_the_same
                 a_touch_and_a_deletion_of_the_unused_do_not_both_win

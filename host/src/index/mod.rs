@@ -82,9 +82,9 @@ pub struct Upload {
     pub slot: Slot,
     /// Fingerprint of the token that reserved it.
     pub owner: String,
-    /// When it was reserved, in milliseconds since 1970.
+    /// When it was reserved, or handed out last ([`Index::renew`]), in milliseconds since 1970.
     pub created_ms: u64,
-    /// When bytes last came for it, or when it was reserved.
+    /// When bytes last came for it, or `created_ms`.
     pub active_ms: u64,
     /// Its content, once there is any.
     pub attachment: Option<Attachment>,
@@ -193,6 +193,10 @@ pub trait Index: Send + Sync + 'static {
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError>;
+
+    /// Hands an upload out once more: it counts as reserved at `now_ms`. Returns `false`, and changes nothing, where it is gone, has
+    /// an attachment, or its `created_ms` and `active_ms` are not both the given one. Of concurrent calls one succeeds.
+    async fn renew(&self, id: UploadId, created_ms: u64, now_ms: u64) -> Result<bool, IndexError>;
 
     /// Returns the upload with this name.
     async fn get_upload(&self, name: &UploadName) -> Result<Option<Upload>, IndexError>;

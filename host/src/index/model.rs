@@ -84,6 +84,14 @@ impl Model {
         self.uploads.insert(upload.id, expected);
     }
 
+    pub(super) fn renew(&mut self, id: UploadId, created_ms: u64, now_ms: u64) -> bool {
+        let untouched = |upload: &&mut Upload| {
+            (upload.created_ms, upload.active_ms) == (created_ms, created_ms) && upload.attachment.is_none()
+        };
+        let upload = self.uploads.get_mut(&id).filter(untouched);
+        upload.map(|upload| (upload.created_ms, upload.active_ms) = (now_ms, now_ms)).is_some()
+    }
+
     pub(super) fn attach(&mut self, id: UploadId, attachment: &Attachment, now_ms: u64) -> AttachOutcome {
         let Some(upload) = self.uploads.get_mut(&id) else {
             return AttachOutcome::Gone;

@@ -30,6 +30,11 @@ pub(super) enum Op {
         version: bool,
         key: String,
     },
+    Renew {
+        upload: Pick,
+        created_ms: u64,
+        now_ms: u64,
+    },
     Attach {
         upload: Pick,
         object: u8,
@@ -99,6 +104,8 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
             |(scope, version, key, now_ms, idle_before_ms)| Op::Reserve { scope, version, key, now_ms, idle_before_ms }
         ),
         8 => (any::<bool>(), key()).prop_map(|(version, key)| Op::Make { version, key }),
+        2 => (pick(), time(), time())
+            .prop_map(|(upload, created_ms, now_ms)| Op::Renew { upload, created_ms, now_ms }),
         4 => (pick(), 0_u8..3, time()).prop_map(|(upload, object, now_ms)| Op::Attach { upload, object, now_ms }),
         5 => (pick(), proptest::option::weighted(0.2, 0_u8..3), any::<Option<bool>>(), time())
             .prop_map(|(upload, object, boot, now_ms)| Op::Finalize { upload, object, boot, now_ms }),
@@ -149,6 +156,11 @@ impl Run<'_> {
                 self.reserve(&slot, now_ms, idle_before_ms).await;
             }
             Op::Make { version, key } => self.make(version, key).await,
+            Op::Renew { upload, created_ms, now_ms } => {
+                let id = *upload.get(&self.uploads);
+                let answer = self.index.renew(id, created_ms, now_ms).await.unwrap();
+                assert_eq!(answer, self.model.renew(id, created_ms, now_ms));
+            }
             Op::Attach { upload, object, now_ms } => {
                 self.attach(*upload.get(&self.uploads), object, now_ms).await;
             }

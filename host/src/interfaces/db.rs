@@ -68,8 +68,19 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Answer<wit::Reservation> {
         let slot = checked_slot(slot)?;
         wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner's name is too long");
-        let reserved = services(accessor).index.reserve(&slot, &owner, now_ms, idle_before_ms).await;
-        Ok(reserved.map(Into::into).map_err(Into::into))
+        let services = services(accessor);
+        let reserved = services.index.reserve(&slot, &owner, now_ms, idle_before_ms).await;
+        Ok(reserved.map(|found| with_activity_here(&services, found).into()).map_err(Into::into))
+    }
+
+    async fn renew(
+        accessor: &Accessor<State, Self>,
+        upload_id: u64,
+        created_ms: u64,
+        now_ms: u64,
+    ) -> Answer<bool> {
+        let renewed = services(accessor).index.renew(UploadId(upload_id), created_ms, now_ms).await;
+        Ok(renewed.map_err(Into::into))
     }
 
     async fn get_upload(accessor: &Accessor<State, Self>, name: String) -> Answer<Option<wit::Upload>> {
@@ -132,6 +143,18 @@ impl HostWithStore<State> for HasSelf<State> {
 
     async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Answer<bool> {
         Ok(services(accessor).index.delete_entry(EntryId(id)).await.map_err(Into::into))
+    }
+}
+
+/// Adds to a reservation that is under way what came for it at this server and is not written down yet.
+fn with_activity_here(services: &Services, found: Reservation) -> Reservation {
+    match found {
+        Reservation::Upload(mut upload) => {
+            let here_ms = services.recency.last_activity_ms(&upload.name).unwrap_or_default();
+            upload.active_ms = upload.active_ms.max(here_ms);
+            Reservation::Upload(upload)
+        }
+        Reservation::Reserved(_) | Reservation::Entry(_) => found,
     }
 }
 

@@ -154,9 +154,10 @@ fn take_source(
 }
 
 impl Source {
-    /// Lets the sweep know, as the bytes come, that the upload is alive.
+    /// Lets the sweep know, as the bytes come, that the upload is alive; and whoever wants its slot, from now on.
     fn noting_activity(self, services: &Arc<Services>, upload: &UploadName) -> Self {
         let (services, upload) = (services.clone(), upload.clone());
+        services.recency.upload_active(&upload, services.clock.now_ms());
         let chunks =
             self.chunks.inspect(move |_| services.recency.upload_active(&upload, services.clock.now_ms()));
         Self { length: self.length, chunks: chunks.boxed() }

@@ -63,3 +63,30 @@ async fn the_sweep_of_another_server_spares_what_was_handed_out_and_what_it_took
     assert!(there.delete_entry_unused(entry.id, now_ms).await.unwrap());
     assert!(!here.entry_is_used(&*index, entry.id, entry.used_ms, now_ms).await);
 }
+
+/// Reserves a slot at this time.
+async fn reserved(index: &dyn Index, key: &str, now_ms: u64) -> crate::index::Upload {
+    let [repository, scope, version, key] = ["r", "s", "v", key].map(str::to_owned);
+    let slot = Slot { repository, scope, version, key };
+    let Reservation::Reserved(upload) = index.reserve(&slot, "o", now_ms, 0).await.unwrap() else {
+        panic!("the slot is taken");
+    };
+    upload
+}
+
+/// Fault 1: what came for an upload is known at every moment, here or in the index, also where it came in the millisecond of
+/// the reservation.
+#[tokio::test]
+async fn activity_of_an_upload_is_known_until_it_is_written_and_then_the_index_knows_it() {
+    let (_folder, index, _) = fixture().await;
+    let upload = reserved(&*index, "new", 1000).await;
+    let recency = Recency::default();
+    assert_eq!(recency.last_activity_ms(&upload.name), None);
+    recency.upload_active(&upload.name, 1000);
+    assert_eq!(recency.last_activity_ms(&upload.name), Some(1001));
+    recency.flush(&index).await.unwrap();
+    assert_eq!(recency.last_activity_ms(&upload.name), None, "nothing is kept for ever");
+    let stored = index.get_upload(&upload.name).await.unwrap().unwrap();
+    assert_eq!((stored.created_ms, stored.active_ms), (1000, 1001));
+    assert!(!index.renew(upload.id, 1000, 5000).await.unwrap());
+}

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, describe } from 'node:test'
-import { create, fetchEntry, finalize, lookup, putBlob, putBlock, putBlockList, send, store } from '../harness/protocol.mjs'
+import { backOff, create, fetchEntry, finalize, lookup, putBlob, putBlock, putBlockList, send, store } from '../harness/protocol.mjs'
 import { startReplicas } from '../harness/replicas.mjs'
 import { cannotControl } from '../harness/server.mjs'
 import { missing } from '../harness/services.mjs'
@@ -137,6 +137,21 @@ for (const { storage, database, needs, sizes } of PAIRS) {
       }
     })
 
+    // Fault 1: all processes of a job have one token.
+    scenario('32 processes of one job reserve one key at both: one has it; of 32 that look like a retry, too', both, async () => {
+      const job = newJob(replicas)
+      const key = newKey('one-token')
+      const race = async () => Promise.all(Array.from({ length: RACERS }, () => create(job, key)))
+      const paths = []
+      for (let round = 0; round < 2; round += 1) {
+        const answers = await race()
+        assert.deepEqual(answers.map(({ status }) => status).sort(), [200, ...Array(RACERS - 1).fill(409)])
+        paths.push(new URL(answers.find(({ status }) => status === 200).json.signed_upload_url).pathname)
+        await backOff()
+      }
+      assert.equal(paths[0], paths[1])
+    })
+
     scenario('32 finalizes of one upload at both: one entry', both, async () => {
       const job = newJob(replicas)
       const key = newKey('finalized')
@@ -159,10 +174,10 @@ for (const { storage, database, needs, sizes } of PAIRS) {
 
     for (const spilled of [false, true]) {
       const when = spilled ? 'long after' : 'right after'
-      scenario(`a replica is killed ${when} it took blocks: the entry is right or absent, and the key can be saved`, both, async () => {
+      scenario(`a replica is killed ${when} it took blocks: the entry is right or absent, and others can be saved`, both, async () => {
         const [doomed, survivor] = replicas.servers
         const job = newJob(survivor)
-        const key = newKey('killed')
+        let key = newKey('killed')
         const blocks = [randomBytes(6 * MIB), randomBytes(40_000), randomBytes(6 * MIB), randomBytes(50_000)]
         const content = Buffer.concat(blocks)
         const url = (await create({ ...job, url: doomed.url }, key)).json.signed_upload_url
@@ -185,10 +200,10 @@ for (const { storage, database, needs, sizes } of PAIRS) {
             assert.equal(listed.status, 400, String(listed.body))
             assert.notEqual(finalized.json.ok, true)
             assert.equal((await lookup(job, key)).json.ok, false)
-            // What the client does next: it saves again, with the same token.
-            const again = (await create(job, key)).json.signed_upload_url
-            assert.equal((await putBlob(again, content)).status, 201)
-            assert.equal((await finalize(job, key, content.length)).json.ok, true)
+            // Until the upload is idle, its slot is held: a second save cannot be told from another saver.
+            assert.equal((await create(job, key)).status, 409)
+            key = newKey('after')
+            await store(job, key, content)
           }
         } finally {
           await doomed.start()

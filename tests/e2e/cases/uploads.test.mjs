@@ -9,7 +9,7 @@ import { READ_WRITE } from '../harness/tokens.mjs'
 import { newJob, newKey, newRepository, scenario, useServer } from '../harness/suite.mjs'
 import { cannotControl, cannotWipe, startServer } from '../harness/server.mjs'
 import {
-  blockUrl, create, fetchEntry, finalize, lookup, putBlob, putBlock, putBlockList, patch, putHalf, reserve, send, store,
+  backOff, beginPut, blockUrl, create, fetchEntry, finalize, lookup, putBlob, putBlock, putBlockList, patch, putHalf, reserve, send, store,
 } from '../harness/protocol.mjs'
 import { occupiedBytes } from '../harness/stored-objects.mjs'
 import { eventually } from '../harness/waiting.mjs'
@@ -39,14 +39,40 @@ const assertRefusedList = (answer) => {
   assert.match(String(answer.body), /<Code>InvalidBlockList<\/Code>/)
 }
 
-scenario('create again with the same token gives the same upload', server, async (larder) => {
-  const { job, key, url } = await begin(larder)
-  const again = await create(job, key)
+// Fault 1: all processes of a job have one token.
+scenario('of ten creates at once with one token, one gets the upload; a retry after the back-off gets the same one', server, async (larder) => {
+  const job = newJob(larder)
+  const answers = await Promise.all(Array.from({ length: 10 }, () => create(job, 'raced')))
+  assert.deepEqual(answers.map(({ status }) => status).toSorted((a, b) => a - b), [200, ...Array(9).fill(409)])
+  const refused = answers.find(({ status }) => status === 409)
+  assert.equal(refused.json.code, 'already_exists')
+  const { signed_upload_url: first } = answers.find(({ status }) => status === 200).json
+  await backOff()
+  const again = await create(job, 'raced')
   assert.equal(again.status, 200)
-  assert.equal(new URL(again.json.signed_upload_url).pathname, new URL(url).pathname)
-  await putBlob(url, Buffer.from('by the first URL'))
-  assert.equal((await finalize(job, key, 16)).json.ok, true)
-  assert.equal((await create(job, key)).status, 409)
+  const url = again.json.signed_upload_url
+  assert.equal(new URL(url).pathname, new URL(first).pathname)
+  assert.equal((await putBlob(first, Buffer.from('by the first URL'))).status, 409)
+  await putBlob(url, Buffer.from('by the second URL'))
+  assert.equal((await finalize(job, 'raced', 17)).json.ok, true)
+  assert.equal((await create(job, 'raced')).status, 409)
+  await assertContent(job, 'raced', Buffer.from('by the second URL'))
+})
+
+// Fault 1: half a body is known to this server only, and not yet in its index.
+scenario('an upload of which half a body has arrived is not handed out again', server, async (larder) => {
+  const { job, key, url } = await begin(larder)
+  const content = randomBytes(MIB)
+  const upload = beginPut(url, content)
+  try {
+    await upload.half
+    await backOff()
+    assert.equal((await create(job, key)).status, 409)
+  } finally {
+    assert.equal((await upload.finish()).status, 201)
+  }
+  assert.equal((await finalize(job, key, content.length)).json.ok, true)
+  await assertContent(job, key, content)
 })
 
 scenario('create with another token is refused while the upload is under way', server, async (larder) => {

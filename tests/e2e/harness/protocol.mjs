@@ -42,6 +42,10 @@ async function twirp(job, method, message) {
   return { status: answer.status, json: JSON.parse(answer.body) }
 }
 
+/** How long a client waits at least before it asks again for an upload, and what two clocks may differ by. */
+export const BACK_OFF_MS = 1100
+export const backOff = () => new Promise((resolve) => setTimeout(resolve, BACK_OFF_MS))
+
 /** An arbitrary version: 64 hexadecimal digits, as the toolkit makes them. */
 export const VERSION = '5f'.repeat(32)
 
@@ -117,6 +121,22 @@ export async function putHalf(url, body) {
   await within(REQUEST_LIMIT_MS, 'half a body', new Promise((resolve) => socket.write(Buffer.concat([Buffer.from(head), half]), resolve)))
   socket.destroySoon()
   await within(REQUEST_LIMIT_MS, 'closing', once(socket, 'close'))
+}
+
+/** Sends the first half of a PUT; returns `{ half, finish }`: a promise of that, and a function that sends the rest and returns the answer. */
+export function beginPut(url, body) {
+  const middle = Math.floor(body.length / 2)
+  const request = http.request(url, { method: 'PUT', agent: false, headers: { 'content-length': body.length } })
+  const answered = once(request, 'response')
+  // A failure is told by `finish`.
+  answered.catch(() => {})
+  const half = new Promise((resolve) => request.write(body.subarray(0, middle), resolve))
+  const finish = async () => {
+    request.end(body.subarray(middle))
+    const [response] = await within(REQUEST_LIMIT_MS, `PUT ${url}`, answered)
+    return { status: response.statusCode, body: await readAll(response) }
+  }
+  return { half: within(REQUEST_LIMIT_MS, 'half a body', half), finish }
 }
 
 /**

@@ -4,9 +4,13 @@ use serde_json::json;
 
 use super::session::Session;
 
+/// Fault 30: with all fields, as GitHub's.
 pub async fn a_miss_is_200_with_ok_false(session: &Session) {
     let token = session.main();
-    assert_eq!(session.lookup(&token, "nothing", &["no"]).await, json!({ "ok": false }));
+    assert_eq!(
+        session.lookup(&token, "nothing", &["no"]).await,
+        json!({ "ok": false, "signed_download_url": "", "matched_key": "" })
+    );
     let answer = session
         .raw_call("GetCacheEntryDownloadURL", &token, "application/protobuf", &b"\x12\x01k\x22\x01v"[..])
         .await;
@@ -61,14 +65,49 @@ pub async fn a_key_that_exists_is_refused_with_409(session: &Session) {
     }
 }
 
-pub async fn a_reservation_is_given_again_to_its_owner_and_to_nobody_else(session: &Session) {
+/// Fault 1: all processes of a job have one token.
+pub async fn of_many_who_create_at_once_one_gets_the_upload(session: &Session) {
+    let (token, other) = (session.main(), session.token(&[("refs/heads/main", 3), ("other", 1)]));
+    let tokens: Vec<_> = (0..9).map(|number| if number % 3 == 2 { &other } else { &token }).collect();
+    let creates = tokens.iter().map(|token| session.create(token, "key"));
+    let answers = futures_util::future::join_all(creates).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 200).count(), 1);
+    for answer in answers.iter().filter(|answer| answer.status.as_u16() != 200) {
+        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (409, &json!("already_exists")));
+    }
+    assert_eq!(session.matched(&token, "key", &[]).await, None, "a reservation is no entry");
+}
+
+/// Fault 1: a client whose answer was lost asks again after its back-off, and nothing has come by then.
+pub async fn a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does(session: &Session) {
     let (owner, other) = (session.main(), session.token(&[("refs/heads/main", 3), ("other", 1)]));
     let first = session.reserve(&owner, "key").await;
+    assert_eq!(session.create(&owner, "key").await.status.as_u16(), 409, "too soon for a retry");
+    session.wait_for_back_off().await;
+    assert_eq!(session.create(&other, "key").await.status.as_u16(), 409);
+    let again = session.reserve(&owner, "key").await;
     let path = |url: &str| url.split('?').next().unwrap().to_owned();
-    assert_eq!(path(&session.reserve(&owner, "key").await), path(&first));
-    let answer = session.create(&other, "key").await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (409, &json!("already_exists")));
-    assert_eq!(session.matched(&owner, "key", &[]).await, None, "a reservation is no entry");
+    assert_eq!(path(&again), path(&first));
+    assert_eq!(session.create(&owner, "key").await.status.as_u16(), 409);
+    // Whose answer was lost after all is the writer; the other one is told that it is not.
+    assert_eq!(session.put(&first, b"old").await.status.as_u16(), 409);
+    assert_eq!(session.put_block(&first, "0000", b"old").await.status.as_u16(), 409);
+    assert_eq!(session.put_block(&again, "0000", b"new").await.status.as_u16(), 201);
+    session.wait_for_back_off().await;
+    assert_eq!(session.create(&owner, "key").await.status.as_u16(), 409, "bytes have come");
+    assert_eq!(session.put_list(&again, &["0000"]).await.status.as_u16(), 201);
+    session.finish(&owner, "key", 3).await;
+    assert_eq!(session.content(&owner, "key").await, "new");
+}
+
+/// Fault 5: who holds the token of another job.
+pub async fn a_finalize_of_somebody_elses_upload_is_refused(session: &Session) {
+    let (owner, other) = (session.main(), session.token(&[("refs/heads/main", 3), ("other", 1)]));
+    let url = session.reserve(&owner, "key").await;
+    session.put(&url, b"content").await;
+    assert_eq!(session.finalize(&other, "key", 7).await.status.as_u16(), 409);
+    assert_eq!(session.matched(&owner, "key", &[]).await, None);
+    session.finish(&owner, "key", 7).await;
 }
 
 pub async fn finalize_is_idempotent_and_checks_the_size(session: &Session) {

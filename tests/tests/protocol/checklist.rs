@@ -18,7 +18,10 @@ pub async fn checklist_01_the_api_is_at_the_origins_root(session: &Session) {
             r#"{"key":"k","version":"v"}"#,
         )
         .await;
-    assert_eq!((answer.status.as_u16(), answer.text()), (200, r#"{"ok":false}"#));
+    assert_eq!(
+        (answer.status.as_u16(), answer.text()),
+        (200, r#"{"ok":false,"signed_download_url":"","matched_key":""}"#)
+    );
 }
 
 pub async fn checklist_02_every_status_of_a_call_has_a_json_body(session: &Session) {
@@ -195,8 +198,28 @@ pub async fn checklist_24_finalize_is_idempotent_and_checks_the_size(session: &S
     super::calls::finalize_is_idempotent_and_checks_the_size(session).await;
 }
 
-pub async fn checklist_25_create_is_idempotent_for_a_token(session: &Session) {
-    super::calls::a_reservation_is_given_again_to_its_owner_and_to_nobody_else(session).await;
+pub async fn checklist_25_of_concurrent_creates_one_wins_and_a_retry_gets_the_same_upload(session: &Session) {
+    super::calls::a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does(session).await;
+}
+
+/// Fault 26: with the caller's token it would go to the upstream.
+pub async fn checklist_33_what_is_no_upstreams_is_answered_here(session: &Session) {
+    let bearer = format!("Bearer {}", session.main());
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let prefixed = format!("/x{SERVICE}/CreateCacheEntry");
+    for path in [prefixed.as_str(), "/metrics", "/favicon.ico", "/robots.txt"] {
+        for method in ["GET", "POST"] {
+            let answer = session.send(method, path, &headers, r#"{"key":"k","version":"v"}"#).await;
+            assert_eq!(
+                (answer.status.as_u16(), &answer.json()["code"]),
+                (404, &json!("bad_route")),
+                "{path}"
+            );
+            assert_eq!(answer.header("content-type"), "application/json");
+            let text = if path == prefixed { "without a path" } else { "/health" };
+            assert!(answer.json()["msg"].as_str().unwrap().contains(text), "{}", answer.text());
+        }
+    }
 }
 
 pub async fn checklist_30_keys_and_versions_are_opaque(session: &Session) {

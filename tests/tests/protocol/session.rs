@@ -38,6 +38,11 @@ impl Session {
         self.target.token(repository, scopes)
     }
 
+    /// Lets a client's first back-off pass: a second, and what a clock may be wrong by.
+    pub async fn wait_for_back_off(&self) {
+        self.target.let_pass(1050).await;
+    }
+
     pub async fn send(
         &self,
         method: &str,

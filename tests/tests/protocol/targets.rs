@@ -1,13 +1,15 @@
 //! What the table runs against.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use bytes::Bytes;
-use larder_guest::fake::{FakeHost, FakeRequest, claims};
+use larder_guest::fake::{FakeHost, FakeRequest, NOW_MS, claims};
 use larder_tests::{Answer, TestServer};
 
 /// A server of some kind.
 pub enum Target {
-    /// The policy, compiled natively, with a host in memory.
-    Native(Box<FakeHost>),
+    /// The policy, compiled natively, with a host in memory, and a clock that stands still: so many milliseconds after its start.
+    Native(Box<FakeHost>, AtomicU64),
     /// The built component in the real server.
     Server(Box<TestServer>),
     /// A server that somebody else runs.
@@ -16,7 +18,7 @@ pub enum Target {
 }
 
 pub fn native() -> Target {
-    Target::Native(Box::default())
+    Target::Native(Box::default(), AtomicU64::new(0))
 }
 
 pub async fn server() -> Target {
@@ -32,16 +34,28 @@ impl Target {
     /// Makes a token for these scopes: name and permission bits.
     pub fn token(&self, repository: &str, scopes: &[(&str, u8)]) -> String {
         match self {
-            Self::Native(host) => native_token(host, repository, scopes),
+            Self::Native(host, _) => native_token(host, repository, scopes),
             Self::Server(_) => larder_tests::token(repository, scopes),
             #[cfg(feature = "running-server")]
             Self::Running(server) => server.token(repository, scopes),
         }
     }
 
+    /// Lets so many milliseconds pass.
+    pub async fn let_pass(&self, ms: u64) {
+        if let Self::Native(_, clock) = self {
+            clock.fetch_add(ms, Relaxed);
+        } else {
+            tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+        }
+    }
+
     pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
         match self {
-            Self::Native(host) => send_natively(host, method, target, headers, &body),
+            Self::Native(host, clock) => {
+                let now_ms = NOW_MS + clock.load(Relaxed);
+                send_natively(host, FakeRequest::new(method, target).at(now_ms), method, headers, &body)
+            }
             Self::Server(server) => server.send(method, target, headers, body).await,
             #[cfg(feature = "running-server")]
             Self::Running(server) => {
@@ -64,12 +78,11 @@ fn native_token(host: &FakeHost, repository: &str, scopes: &[(&str, u8)]) -> Str
 
 fn send_natively(
     host: &FakeHost,
+    mut request: FakeRequest,
     method: &str,
-    target: &str,
     headers: &[(&str, &str)],
     body: &Bytes,
 ) -> Answer {
-    let mut request = FakeRequest::new(method, target);
     for (name, value) in headers {
         request = match value.strip_prefix("Bearer ") {
             Some(token) if *name == "authorization" => request.token(token),

@@ -94,6 +94,64 @@ pub async fn checklist_29_the_list_for_debugging_is_answered(session: &Session) 
     assert_eq!(answer.json(), json!({ "totalCount": 0, "artifactCaches": [] }));
 }
 
+/// Fault 31.
+pub async fn a_list_of_keys_is_a_lookup_under_either_name(session: &Session) {
+    let token = session.main();
+    session.save(&token, "key-1", b"content").await;
+    for path in ["cache", "caches"] {
+        let found = call(session, &token, "GET", &format!("{path}?keys=no%2Ckey-&version=v"), "").await;
+        assert_eq!((found.status.as_u16(), &found.json()["cacheKey"]), (200, &json!("key-1")), "{path}");
+        let missed = call(session, &token, "GET", &format!("{path}?keys=no&version=v"), "").await;
+        assert_eq!(missed.status.as_u16(), 204, "{path}");
+    }
+}
+
+/// Fault 32: actions/cache 1.2 sends none.
+pub async fn a_version_may_be_left_out(session: &Session) {
+    let token = session.main();
+    let reserved = call(session, &token, "POST", "caches", r#"{"key":"key"}"#).await;
+    assert_eq!(reserved.status.as_u16(), 201, "{}", reserved.text());
+    let id = reserved.json()["cacheId"].as_u64().unwrap();
+    assert_eq!(send(session, &token, id, 0, b"old").await, 204);
+    assert_eq!(commit(session, &token, id, 3).await, 204);
+    for query in ["keys=key", "keys=key&version="] {
+        let found = call(session, &token, "GET", &format!("cache?{query}"), "").await;
+        assert_eq!((found.status.as_u16(), &found.json()["cacheVersion"]), (200, &json!("")), "{query}");
+    }
+    let other = call(session, &token, "GET", "cache?keys=key&version=v", "").await;
+    assert_eq!(other.status.as_u16(), 204);
+}
+
+/// Fault 1.
+pub async fn of_many_who_reserve_at_once_one_gets_the_upload(session: &Session) {
+    let token = session.main();
+    let reserves = (0..8).map(|_| call(session, &token, "POST", "caches", r#"{"key":"key","version":"v"}"#));
+    let answers = futures_util::future::join_all(reserves).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 201).count(), 1);
+    for answer in answers.iter().filter(|answer| answer.status.as_u16() != 201) {
+        assert_eq!(answer.status.as_u16(), 409);
+        assert!(answer.json()["typeKey"].as_str().unwrap().contains("AlreadyExists"));
+    }
+}
+
+/// Fault 1: two savers of equally long archives, whose pieces have the same ranges. Whatever is told to whom, the entry has the
+/// bytes of one.
+pub async fn a_retry_of_a_reservation_has_a_number_of_its_own(session: &Session) {
+    let token = session.main();
+    let first = reserve(session, &token, "key").await;
+    session.wait_for_back_off().await;
+    let again = reserve(session, &token, "key").await;
+    assert_ne!(first, again);
+    assert_eq!(send(session, &token, again, 0, b"NEW").await, 204);
+    assert_eq!(send(session, &token, first, 0, b"old").await, 409);
+    assert_eq!(send(session, &token, first, 3, b"end").await, 409);
+    assert_eq!(send(session, &token, again, 3, b"END").await, 204);
+    assert_eq!(commit(session, &token, first, 6).await, 409);
+    assert_eq!(commit(session, &token, again, 6).await, 204);
+    assert_eq!(commit(session, &token, again, 6).await, 204, "a repeat");
+    assert_eq!(session.content(&token, "key").await, "NEWEND");
+}
+
 pub async fn pieces_that_do_not_make_the_whole_are_refused(session: &Session) {
     let token = session.main();
     for (pieces, size) in [

@@ -4,11 +4,12 @@ use crate::fake::{Answer, FakeHost, FakeRequest, FakeUpstream, Fault, NOW_MS};
 use crate::ports::{AuthError, DbError, HttpError, StorageError};
 
 const V1: &str = "/_apis/artifactcache";
-const DB: [&str; 11] = [
+const DB: [&str; 12] = [
     "db.find",
     "db.get-entry",
     "db.get-entry-of-upload",
     "db.reserve",
+    "db.renew",
     "db.get-upload",
     "db.get-upload-by-id",
     "db.find-upload",
@@ -18,7 +19,8 @@ const DB: [&str; 11] = [
     "db.delete-entry",
 ];
 /// The calls that need room where the index is.
-const DB_CHANGES: [&str; 5] = ["db.reserve", "db.attach", "db.finalize", "db.abandon", "db.delete-entry"];
+const DB_CHANGES: [&str; 6] =
+    ["db.reserve", "db.renew", "db.attach", "db.finalize", "db.abandon", "db.delete-entry"];
 const STORAGE: [&str; 7] = [
     "storage.stat",
     "storage.open",
@@ -54,13 +56,20 @@ fn call(name: &str, message: &str) -> FakeRequest {
     FakeRequest::call(name, "t", message)
 }
 
-/// A host with an upload, its URL and its number.
-fn reserved() -> (FakeHost, String, u64) {
+/// A host with an upload, and its URL.
+fn reserved() -> (FakeHost, String) {
     let host = host();
     let url =
         host.send(call("CreateCacheEntry", r#"{"key":"new","version":"v"}"#)).member("signed_upload_url");
-    let id = host.uploads()[0].id;
-    (host, url, id)
+    (host, url)
+}
+
+/// A host with an upload of version 1, and its number.
+fn reserved_v1() -> (FakeHost, String) {
+    let host = host();
+    let reserve = FakeRequest::new("POST", &format!("{V1}/caches")).token("t");
+    let number = host.send(reserve.body(r#"{"key":"new","version":"v"}"#)).json()["cacheId"].to_string();
+    (host, number)
 }
 
 /// A host with an entry, and its download URL.
@@ -72,7 +81,7 @@ fn saved() -> (FakeHost, String) {
 }
 
 fn upload(more: &str, body: &str) -> Case {
-    let (host, url, _) = reserved();
+    let (host, url) = reserved();
     if more.contains("blocklist") {
         host.send(FakeRequest::new("PUT", &format!("{url}&comp=block&blockid=a")).body("x"));
     }
@@ -83,9 +92,9 @@ fn upload(more: &str, body: &str) -> Case {
 }
 
 fn v1(method: &str, path: &str, body: &str) -> Case {
-    let (host, _, id) = reserved();
+    let (host, number) = reserved_v1();
     host.add_entry("main", "v", "k", b"content");
-    let path = path.replace("{id}", &id.to_string());
+    let path = path.replace("{id}", &number);
     let request = FakeRequest::new(method, &format!("{V1}/{path}")).token("t");
     let range = format!("bytes 0-{}/*", body.len().max(1) - 1);
     let request = if method == "PATCH" { request.header("content-range", &range) } else { request };
@@ -97,7 +106,7 @@ fn v1(method: &str, path: &str, body: &str) -> Case {
 }
 
 fn finalize() -> Case {
-    let (host, url, _) = reserved();
+    let (host, url) = reserved();
     host.send(FakeRequest::new("PUT", &url).body("x"));
     Case {
         host,
@@ -121,12 +130,17 @@ fn download(method: &'static str) -> Case {
 
 type Route = (&'static str, Form, fn() -> Case);
 
-const ROUTES: [Route; 17] = [
+const ROUTES: [Route; 19] = [
     ("`CreateCacheEntry`", Form::Twirp, create),
+    ("`CreateCacheEntry`, a retry", Form::Twirp, || {
+        let request = call("CreateCacheEntry", r#"{"key":"new","version":"v"}"#).at(NOW_MS + 3000);
+        Case { host: reserved().0, request }
+    }),
     ("`FinalizeCacheEntryUpload`", Form::Twirp, finalize),
     ("`GetCacheEntryDownloadURL`", Form::Twirp, lookup),
     ("v1 `GET cache`", Form::V1, || v1("GET", "cache?keys=k&version=v", "")),
     ("v1 `GET caches`", Form::V1, || v1("GET", "caches?key=k", "")),
+    ("v1 `GET caches?keys=…`", Form::V1, || v1("GET", "caches?keys=k&version=v", "")),
     ("v1 `POST caches`", Form::V1, || v1("POST", "caches", r#"{"key":"other","version":"v"}"#)),
     ("v1 `PATCH caches/{id}`", Form::V1, || v1("PATCH", "caches/{id}", "piece")),
     ("v1 `POST caches/{id}`", Form::V1, || v1("POST", "caches/{id}", r#"{"size":1}"#)),

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, block_on};
+use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS, block_on};
 use crate::ports::{DbError, Host, StorageError, Stored};
 
 /// A host with an upload of token `t`, and `content` put into it.
@@ -28,7 +28,7 @@ fn an_upload_of_the_right_size_becomes_an_entry() {
     let (host, _) = uploaded("hello");
     let answer = finalize(&host, "t", "\"5\"");
     let entries = host.entries();
-    assert_eq!(answer.text(), format!(r#"{{"ok":true,"entry_id":"{}"}}"#, entries[0].id));
+    assert_eq!(answer.text(), format!(r#"{{"ok":true,"entry_id":"{}","message":""}}"#, entries[0].id));
     assert_eq!((entries[0].size_bytes, host.uploads().len()), (5, 0));
     assert!(host.take_calls().contains(&"storage.discard"));
 }
@@ -38,7 +38,7 @@ fn a_repeat_answers_as_the_first_call_did() {
     let (host, _) = uploaded("hello");
     let first = finalize(&host, "t", "5");
     assert_eq!(finalize(&host, "t", "5").body, first.body);
-    assert_eq!(finalize(&host, "other", "5").body, first.body);
+    assert_eq!(refusal(&finalize(&host, "other", "5")), (409, "already_exists".to_owned()));
     assert_eq!(refusal(&finalize(&host, "t", "6")), (409, "already_exists".to_owned()));
     assert_eq!((host.entries().len(), host.objects().len()), (1, 1));
 }
@@ -71,7 +71,7 @@ fn an_upload_of_another_size_is_thrown_away() {
 #[test]
 fn somebody_elses_upload_is_not_thrown_away() {
     let (host, _) = uploaded("hello");
-    assert_eq!(refusal(&finalize(&host, "other", "6")), (400, "invalid_argument".to_owned()));
+    assert_eq!(refusal(&finalize(&host, "other", "6")), (409, "already_exists".to_owned()));
     assert_eq!((host.uploads().len(), host.objects().len()), (1, 1));
     assert_eq!(finalize(&host, "t", "5").status, 200);
 }
@@ -140,6 +140,7 @@ fn of_two_calls_at_once_both_get_the_same_entry() {
     assert_eq!((answer.status, answer.member("entry_id")), (200, host.entries()[0].id.to_string()));
 }
 
+/// Fault 3: it passes, so that it is no 404.
 #[test]
 fn content_that_changes_all_the_time_does_not_keep_the_call_busy() {
     let (host, _) = uploaded("hello");
@@ -149,7 +150,33 @@ fn content_that_changes_all_the_time_does_not_keep_the_call_busy() {
             block_on(host.attach(id, Stored { object, size_bytes: 5 }, 0)).unwrap();
         });
     }
-    assert_eq!(refusal(&finalize(&host, "t", "5")), (404, "not_found".to_owned()));
+    assert_eq!(refusal(&finalize(&host, "t", "5")), (503, "unavailable".to_owned()));
+    assert_eq!(host.uploads().len(), 1);
+}
+
+/// Fault 5: a saver who was slower than the time after which its slot may be taken.
+#[test]
+fn a_displaced_owner_is_not_told_that_somebody_elses_upload_is_its_own() {
+    let (host, _) = uploaded("hello");
+    let taken = FakeRequest::call("CreateCacheEntry", "other", r#"{"key":"k","version":"v"}"#);
+    let url = host.send(taken.at(NOW_MS + 60_002)).member("signed_upload_url");
+    assert_eq!(host.send(FakeRequest::new("PUT", &url).body("HELLO")).status, 201);
+    assert_eq!(refusal(&finalize(&host, "t", "5")), (409, "already_exists".to_owned()));
+    assert_eq!((host.entries().len(), host.uploads().len()), (0, 1));
+    assert_eq!(finalize(&host, "other", "5").status, 200);
+    // Nor that somebody else's entry is.
+    assert_eq!(refusal(&finalize(&host, "t", "5")), (409, "already_exists".to_owned()));
+    assert_eq!(finalize(&host, "other", "5").status, 200);
+}
+
+/// Fault 5: entries of a release that did not keep who saved them.
+#[test]
+fn of_an_entry_without_an_owner_the_size_decides() {
+    let host = FakeHost::new();
+    host.allow("t", &["main=rw"]);
+    host.add_entry("main", "v", "k", b"hello");
+    assert_eq!(finalize(&host, "t", "5").status, 200);
+    assert_eq!(refusal(&finalize(&host, "t", "6")), (409, "already_exists".to_owned()));
 }
 
 #[test]

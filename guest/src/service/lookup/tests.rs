@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
 use crate::ports::{DbError, Level, StorageError};
 
@@ -50,7 +52,7 @@ fn lookup(host: &FakeHost, key: &str, restore_keys: &[&str]) -> Answer {
 fn found(host: &FakeHost, key: &str, restore_keys: &[&str]) -> Option<(String, String)> {
     let answer = lookup(host, key, restore_keys);
     assert_eq!(answer.status, 200, "{}", answer.text());
-    if answer.text() == r#"{"ok":false}"# {
+    if answer.text() == r#"{"ok":false,"signed_download_url":"","matched_key":""}"# {
         return None;
     }
     let content = host.send(FakeRequest::new("GET", &answer.member("signed_download_url")));
@@ -139,16 +141,44 @@ fn a_stale_entry_is_passed_over_with_one_warning_and_never_deleted() {
     }
 }
 
-#[test]
-fn only_stale_entries_are_a_clean_miss_after_a_bounded_search() {
+/// A host with so many stale entries `k-…`, made last.
+fn stale(count: usize) -> FakeHost {
     let host = host();
-    for n in 0..40 {
+    host.add_entry("pr", "v", "k-good", b"good");
+    for n in 0..count {
         let id = host.add_entry("pr", "v", &format!("k-{n}"), b"x");
         host.damage(id, None);
     }
+    host
+}
+
+/// Fault 5: a storage that lost its newest objects.
+#[test]
+fn many_stale_entries_hide_no_older_one_that_is_whole() {
+    for count in [32, 33, 200, 999] {
+        let host = stale(count);
+        assert_eq!(found(&host, "k-", &[]), pair("k-good", "good"), "{count}");
+        assert_eq!(host.touched().len(), 1);
+        let log = host.take_log();
+        let [single, more] = ["stale entry skipped", "more stale entries skipped"]
+            .map(|text| log.iter().filter(|line| line.message == text).count());
+        assert_eq!((single, more), (32, usize::from(count > 32)), "the log is not flooded");
+        let summed = log.last().unwrap().fields.iter().find(|(name, _)| name == "count");
+        assert!(count == 32 || summed.unwrap().1 == (count - 32).to_string());
+    }
+}
+
+/// Fault 5: the bound.
+#[test]
+fn after_a_thousand_looks_it_is_a_miss() {
+    let host = stale(1000);
+    host.take_calls();
     assert_eq!(found(&host, "k-", &[]), None);
-    assert_eq!(host.take_log().len(), 32);
+    let calls = host.take_calls();
+    assert_eq!(calls.iter().filter(|call| **call == "db.find").count(), 1000);
     assert!(host.touched().is_empty());
+    // Where each key has its own look, the other keys are found none the less.
+    assert_eq!(found(&host, "k-good", &[]), pair("k-good", "good"));
 }
 
 #[test]

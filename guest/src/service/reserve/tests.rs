@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
 use crate::ports::{DbError, StorageError};
 
@@ -26,19 +28,197 @@ fn a_free_slot_is_reserved_in_the_scope_that_may_be_written() {
     let uploads = host.uploads();
     let slot = &uploads[0].slot;
     assert_eq!((&*slot.repository, &*slot.scope, &*slot.version, &*slot.key), ("1", "pr", "v", "k"));
-    let prefix =
-        format!("http://cache.example/devstoreaccount1/upload/{}?se=1800003600&sig=", uploads[0].name);
+    let prefix = format!("http://cache.example/devstoreaccount1/upload/{}?w=", uploads[0].name);
     assert!(answer.member("signed_upload_url").starts_with(&prefix), "{}", answer.text());
     assert_eq!((answer.status, answer.json()["ok"].as_bool()), (200, Some(true)));
 }
 
+/// A Create that arrives so long after the first one.
+fn create_after(host: &FakeHost, token: &str, ms: u64) -> Answer {
+    host.send(FakeRequest::call("CreateCacheEntry", token, MESSAGE).at(NOW_MS + ms))
+}
+
+fn path(answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.member("signed_upload_url").split('?').next().unwrap().to_owned()
+}
+
+/// Fault 1: all processes of a job have one token.
 #[test]
-fn who_lost_the_answer_gets_it_again_and_others_are_told_that_the_slot_is_taken() {
+fn of_many_who_reserve_at_once_one_gets_the_upload_whoever_holds_the_token() {
+    let host = host();
+    let answers: Vec<_> = (0..12).map(|n| create(&host, if n % 3 == 2 { "other" } else { "t" })).collect();
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| is_taken(answer)).count(), 11);
+    assert_eq!(host.uploads().len(), 1);
+}
+
+/// Fault 1: a client that lost the answer to its Create asks again, after its back-off, and has sent nothing.
+#[test]
+fn what_can_only_be_a_retry_gets_the_same_upload() {
     let host = host();
     let first = create(&host, "t");
-    assert_eq!(create(&host, "t").body, first.body);
-    assert!(is_taken(&create(&host, "other")));
-    assert_eq!(host.uploads().len(), 1);
+    assert!(is_taken(&create_after(&host, "t", 999)));
+    let second = create_after(&host, "t", 1000);
+    assert_eq!(path(&second), path(&first));
+    assert!(is_taken(&create_after(&host, "other", 60_000)));
+    // Its answer may be lost, too.
+    assert!(is_taken(&create_after(&host, "t", 1999)));
+    let third = create_after(&host, "t", 2000);
+    assert_eq!((path(&third), host.uploads().len()), (path(&first), 1));
+    let url = third.member("signed_upload_url");
+    assert_eq!(host.send(FakeRequest::new("PUT", &url).body("hello")).status, 201);
+}
+
+/// Fault 1: of several that look like a retry at the same moment one is it.
+#[test]
+fn of_many_retries_at_once_one_gets_the_upload() {
+    let host = host();
+    create(&host, "t");
+    host.before("db.renew", |host| assert_eq!(create_after(host, "t", 5000).status, 200));
+    assert!(is_taken(&create_after(&host, "t", 5001)));
+    let statuses: Vec<_> = (0..5).map(|_| create_after(&host, "t", 5500).status).collect();
+    assert_eq!(statuses, [409; 5]);
+}
+
+/// Fault 1: a second saver with the same token, while the first one's bytes are here or on their way.
+#[test]
+fn an_upload_for_which_anything_has_come_is_not_handed_out_again() {
+    let list = "<BlockList></BlockList>";
+    let version_1 = |host: &FakeHost| {
+        let number = crate::writer::Writer::first(&host.uploads()[0]).number(host.uploads()[0].id).unwrap();
+        FakeRequest::new("PATCH", &format!("/_apis/artifactcache/caches/{number}"))
+            .token("t")
+            .header("content-range", "bytes 0-0/*")
+            .chunked("x")
+    };
+    type Send = fn(&str) -> FakeRequest;
+    let sends: [Send; 5] = [
+        |url| FakeRequest::new("PUT", url).body("x"),
+        |url| FakeRequest::new("PUT", url).body("x").cut_short(),
+        |url| FakeRequest::new("PUT", &format!("{url}&comp=block&blockid=a")).body("x"),
+        |url| FakeRequest::new("PUT", &format!("{url}&comp=block&blockid=a")).body("x").cut_short(),
+        |url| FakeRequest::new("PUT", &format!("{url}&comp=appendblock")).body("x"),
+    ];
+    for send in sends {
+        let host = host();
+        host.send(send(&create(&host, "t").member("signed_upload_url")));
+        assert!(is_taken(&create_after(&host, "t", 5000)));
+    }
+    let host = host();
+    let url = create(&host, "t").member("signed_upload_url");
+    host.send(FakeRequest::new("PUT", &format!("{url}&comp=blocklist")).body(list));
+    assert!(is_taken(&create_after(&host, "t", 5000)), "an empty content is a content");
+    let host = self::host();
+    create(&host, "t");
+    assert_eq!(host.send(version_1(&host)).status, 204);
+    assert!(is_taken(&create_after(&host, "t", 5000)));
+}
+
+/// Fault 1: bytes that came through another server, which has not yet written down that they came.
+#[test]
+fn what_another_server_has_staged_or_attached_counts() {
+    let host = host();
+    let url = create(&host, "t").member("signed_upload_url");
+    host.send(FakeRequest::new("PUT", &format!("{url}&comp=block&blockid=a")).body("x"));
+    host.change_upload(1, |upload| upload.active_ms = upload.created_ms);
+    assert!(is_taken(&create_after(&host, "t", 5000)));
+    let host = self::host();
+    let url = create(&host, "t").member("signed_upload_url");
+    host.send(FakeRequest::new("PUT", &url).body("x"));
+    host.change_upload(1, |upload| upload.active_ms = upload.created_ms);
+    assert!(is_taken(&create_after(&host, "t", 5000)));
+}
+
+/// Fault 1: a build with several targets, of which one waits for more than a second before it sends.
+#[test]
+fn a_client_that_never_asks_again_is_another_saver() {
+    for agent in ["buildkit/v0.25", "go-actions-cache/1.0"] {
+        let host = host();
+        let create = |ms| {
+            let request = FakeRequest::call("CreateCacheEntry", "t", MESSAGE).at(NOW_MS + ms);
+            host.send(request.header("user-agent", agent))
+        };
+        let first = create(0);
+        assert!(is_taken(&create(30_000)), "{agent}");
+        assert_eq!(
+            host.send(FakeRequest::new("PUT", &first.member("signed_upload_url")).body("x")).status,
+            201
+        );
+    }
+}
+
+/// Fault 1: if it was no retry, then two hold the upload; who held it before is told so, and its bytes do not count.
+#[test]
+fn who_held_the_upload_before_a_retry_is_refused() {
+    let host = host();
+    let before = create(&host, "t").member("signed_upload_url");
+    let now = create_after(&host, "t", 1000).member("signed_upload_url");
+    let later = |url: &str, more: &str, body: &str| {
+        host.send(FakeRequest::new("PUT", &format!("{url}{more}")).body(body).at(NOW_MS + 2000))
+    };
+    let list = "<BlockList><Latest>a</Latest></BlockList>";
+    for (more, body) in [
+        ("", "old"),
+        ("&comp=block&blockid=a", "old"),
+        ("&comp=blocklist", list),
+        ("&comp=appendblock", "old"),
+    ] {
+        let refused = later(&before, more, body);
+        assert_eq!(refused.status, 409, "{more}");
+        assert_eq!(refused.header("x-ms-error-code"), "OperationNotAllowedInCurrentState");
+    }
+    assert_eq!(later(&now, "&comp=block&blockid=a", "new").status, 201);
+    assert_eq!(later(&now, "&comp=blocklist", list).status, 201);
+    let message = r#"{"key":"k","version":"v","size_bytes":3}"#;
+    assert_eq!(host.send(FakeRequest::call("FinalizeCacheEntryUpload", "t", message)).status, 200);
+    assert_eq!(host.objects().into_values().collect::<Vec<_>>(), [b"new"]);
+}
+
+/// Fault 1: the retry comes to another server while a body is on its way here. Two writers then have blocks in one upload.
+#[test]
+fn a_body_that_was_on_its_way_when_the_upload_was_handed_out_again_never_counts() {
+    for more in ["", "&comp=block&blockid=a"] {
+        let host = host();
+        let before = create(&host, "t").member("signed_upload_url");
+        let call = if more.is_empty() { "storage.put" } else { "storage.put-block" };
+        host.before(call, |host| {
+            let now = create_after(host, "t", 1000).member("signed_upload_url");
+            let block =
+                FakeRequest::new("PUT", &format!("{now}&comp=block&blockid=b")).body("new").at(NOW_MS + 1001);
+            assert_eq!(host.send(block).status, 201);
+        });
+        let answer = host.send(FakeRequest::new("PUT", &format!("{before}{more}")).body("old"));
+        assert_eq!(answer.status, if more.is_empty() { 409 } else { 201 }, "{more}");
+        assert!(host.objects().is_empty());
+        let now = crate::writer::Writer::again(&host.uploads()[0]);
+        let url = crate::url::make_upload(&host, "http://h", &host.uploads()[0].name, now, NOW_MS + 60_000);
+        for (id, status) in [("a", 400), ("b", 201)] {
+            let list = format!("<BlockList><Latest>{id}</Latest></BlockList>");
+            assert_eq!(
+                host.send(FakeRequest::new("PUT", &format!("{url}&comp=blocklist")).body(list)).status,
+                status
+            );
+        }
+        assert_eq!(host.objects().into_values().collect::<Vec<_>>(), [b"new"]);
+    }
+}
+
+#[test]
+fn a_retry_is_unavailable_while_it_is_not_known_whether_anything_came() {
+    let host = host();
+    create(&host, "t");
+    for (call, fault) in [
+        ("storage.blocks", Fault::Storage(StorageError::Unavailable("x".into()))),
+        ("db.renew", Fault::Db(DbError::Unavailable("x".into()))),
+    ] {
+        host.fail(call, fault);
+        let answer = create_after(&host, "t", 5000);
+        assert_eq!((answer.status, &*answer.member("code")), (503, "unavailable"), "{call}");
+        host.heal();
+    }
+    host.fail("storage.blocks", Fault::Storage(StorageError::NotFound));
+    assert_eq!(create_after(&host, "t", 5000).status, 200);
 }
 
 #[test]

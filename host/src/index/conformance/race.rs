@@ -60,6 +60,21 @@ pub(in crate::index) async fn of_many_who_displace_an_idle_upload_one_does(case:
     }
 }
 
+/// Fault 1.
+pub(in crate::index) async fn of_many_who_renew_an_upload_one_does(case: &Case) {
+    for round in 0..5 {
+        let upload = case.reserve(&case.key(&round.to_string()), 1).await;
+        let renewed = at_once(case, async |index, number| {
+            let now_ms = 1_000 + u64::try_from(number).unwrap();
+            index.renew(upload.id, 1, now_ms).await.unwrap().then_some(now_ms)
+        });
+        let renewed: Vec<_> = renewed.into_iter().flatten().collect();
+        assert_eq!(renewed.len(), 1);
+        let now = case.index.get_upload(&upload.name).await.unwrap().unwrap();
+        assert_eq!((now.created_ms, now.active_ms), (renewed[0], renewed[0]));
+    }
+}
+
 pub(in crate::index) async fn of_many_who_finalize_an_upload_one_does(case: &Case) {
     for round in 0..5 {
         let upload = case.reserve(&case.key(&round.to_string()), 1).await;

@@ -2,7 +2,7 @@
 
 use super::{Case, attachment, exact};
 use crate::{
-    index::{AttachOutcome, Durability, Entry, Reservation, UploadId},
+    index::{AttachOutcome, Durability, Entry, Reservation, Upload, UploadId},
     storage::UploadName,
 };
 
@@ -101,6 +101,27 @@ pub(in crate::index) async fn slots_that_differ_in_one_part_are_different(case: 
         let upload = case.index.find_upload(slot).await.unwrap().expect("the upload");
         assert_eq!(&upload.slot, slot);
     }
+}
+
+/// Fault 1.
+pub(in crate::index) async fn an_untouched_upload_is_handed_out_again(case: &Case) {
+    let upload = case.reserve(&case.key("k"), 1_000).await;
+    let renew = async |created_ms, now_ms| case.index.renew(upload.id, created_ms, now_ms).await.unwrap();
+    assert!(!renew(999, 2_000).await && renew(1_000, 2_000).await);
+    assert!(!renew(1_000, 3_000).await, "somebody else was faster");
+    let now = case.index.get_upload(&upload.name).await.unwrap().unwrap();
+    assert_eq!(now, Upload { created_ms: 2_000, active_ms: 2_000, ..upload.clone() });
+    // It is as fresh as one that is reserved now.
+    let again = case.index.reserve(&upload.slot, "o", 3_000, 2_000).await.unwrap();
+    assert_eq!(again, Reservation::Upload(now));
+
+    case.index.touch_uploads(&[(upload.name.clone(), 2_001)]).await.unwrap();
+    assert!(!renew(2_000, 3_000).await, "bytes have come");
+    let attached = case.reserve(&case.key("attached"), 1_000).await;
+    case.index.attach(attached.id, &attachment(1), 1_000).await.unwrap();
+    assert!(!case.index.renew(attached.id, 1_000, 2_000).await.unwrap(), "it has content");
+    case.index.abandon(upload.id).await.unwrap();
+    assert!(!renew(2_000, 3_000).await, "it is gone");
 }
 
 pub(in crate::index) async fn attaching_replaces_and_names_the_other_object(case: &Case) {

@@ -40,6 +40,14 @@ pub(super) trait Statements: Driver {
         displaced: Option<UploadId>,
     ) -> Result<Option<Upload>, Fault>;
 
+    /// See [`Index::renew`].
+    async fn renew(
+        connection: &mut Self::Connection,
+        id: UploadId,
+        created_ms: u64,
+        now_ms: u64,
+    ) -> Result<bool, Fault>;
+
     async fn attach(
         connection: &mut Self::Connection,
         id: UploadId,
@@ -276,6 +284,13 @@ where
         let reserve = async move |connection: &mut D::Connection| reserve::<D>(connection, &claim).await;
         // The name tells a repeat from somebody else's reservation.
         self.client.call("reserving a slot", Repeat::Always, reserve).await
+    }
+
+    async fn renew(&self, id: UploadId, created_ms: u64, now_ms: u64) -> Result<bool, IndexError> {
+        let renew =
+            async move |connection: &mut D::Connection| D::renew(connection, id, created_ms, now_ms).await;
+        // A repeat could not tell its own success from another caller's.
+        self.client.call("handing an upload out again", Repeat::Never, renew).await
     }
 
     async fn get_upload(&self, name: &UploadName) -> Result<Option<Upload>, IndexError> {

@@ -60,6 +60,17 @@ fn insert_upload(
     )
 }
 
+/// See [`crate::index::Index::renew`].
+pub(super) fn renew(conn: &Connection, id: UploadId, created_ms: u64, now_ms: u64) -> rusqlite::Result<bool> {
+    let renewed = conn
+        .prepare_cached(
+            "UPDATE uploads SET created_ms = ?3, active_ms = ?3 \
+             WHERE id = ?1 AND created_ms = ?2 AND active_ms = ?2 AND object IS NULL",
+        )?
+        .execute([integer(id.0), integer(created_ms), integer(now_ms)])?;
+    Ok(renewed > 0)
+}
+
 /// See [`crate::index::Index::attach`].
 pub(super) fn attach(
     conn: &Connection,

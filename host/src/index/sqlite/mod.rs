@@ -149,6 +149,12 @@ impl Index for SqliteIndex {
             .await
     }
 
+    async fn renew(&self, id: UploadId, created_ms: u64, now_ms: u64) -> Result<bool, IndexError> {
+        self.writer
+            .write("handing an upload out again", move |conn| changes::renew(conn, id, created_ms, now_ms))
+            .await
+    }
+
     async fn get_upload(&self, name: &UploadName) -> Result<Option<Upload>, IndexError> {
         self.read("reading an upload", |conn| queries::upload_by_name(conn, name))
     }

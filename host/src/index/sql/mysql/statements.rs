@@ -61,6 +61,9 @@ const INSERT_UPLOAD: &str = "INSERT INTO uploads \
 /// Waits for who changes the row, and keeps others waiting.
 const LOCK_UPLOAD: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = ? FOR UPDATE");
 
+pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = ?, active_ms = ? \
+     WHERE id = ? AND created_ms = ? AND active_ms = ? AND object IS NULL";
+
 const ATTACH: &str =
     "UPDATE uploads SET object = ?, size_bytes = ?, active_ms = GREATEST(active_ms, ?) WHERE id = ?";
 
@@ -229,6 +232,21 @@ impl Statements for MySql {
         }
         transaction.commit().await.map_err(Fault::Commit)?;
         Ok(Some(claim.upload(UploadId(made))))
+    }
+
+    async fn renew(
+        connection: &mut MySqlConnection,
+        id: UploadId,
+        created_ms: u64,
+        now_ms: u64,
+    ) -> Result<bool, Fault> {
+        let statement = sqlx::query(RENEW)
+            .bind(integer(now_ms))
+            .bind(integer(now_ms))
+            .bind(integer(id.0))
+            .bind(integer(created_ms))
+            .bind(integer(created_ms));
+        Ok(count(connection, statement).await? > 0)
     }
 
     async fn attach(

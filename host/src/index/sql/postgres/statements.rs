@@ -59,6 +59,9 @@ const INSERT_UPLOAD: &str = "INSERT INTO uploads \
      (slot, place, repository, scope, version, key, name, owner, created_ms, active_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (slot) DO NOTHING RETURNING id";
 
+pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $3, active_ms = $3 \
+     WHERE id = $1 AND created_ms = $2 AND active_ms = $2 AND object IS NULL";
+
 /// Waits for who changes the row, and then takes it as it is.
 pub(super) const ATTACH: &str = "UPDATE uploads SET object = $2, size_bytes = $3, \
      active_ms = greatest(uploads.active_ms, $4) \
@@ -186,6 +189,17 @@ impl Statements for Postgres {
         };
         transaction.commit().await.map_err(Fault::Commit)?;
         Ok(Some(claim.upload(id)))
+    }
+
+    async fn renew(
+        connection: &mut PgConnection,
+        id: UploadId,
+        created_ms: u64,
+        now_ms: u64,
+    ) -> Result<bool, Fault> {
+        let statement =
+            sqlx::query(RENEW).bind(integer(id.0)).bind(integer(created_ms)).bind(integer(now_ms));
+        Ok(count(connection, statement).await? > 0)
     }
 
     async fn attach(

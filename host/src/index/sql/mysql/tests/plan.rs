@@ -72,6 +72,7 @@ fn no_statement_reads_a_whole_table() {
         statements::UPLOAD_BY_ID,
         statements::UPLOAD_BY_NAME,
         statements::UPLOAD_BY_SLOT,
+        statements::RENEW,
         statements::DELETE_UPLOAD,
         statements::DELETE_IDLE_UPLOAD,
         statements::DELETE_ENTRY,

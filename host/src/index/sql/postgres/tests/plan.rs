@@ -51,6 +51,7 @@ fn no_statement_reads_a_whole_table() {
             statements::UPLOAD_BY_ID,
             statements::UPLOAD_BY_NAME,
             statements::UPLOAD_BY_SLOT,
+            statements::RENEW,
             statements::ATTACH,
             statements::FINALIZE,
             statements::DELETE_UPLOAD,
