@@ -5,11 +5,13 @@
 //!
 //! Along the path of a request: [`server`] takes it from the socket, [`engine`] hands it to the guest, `interfaces` answers
 //! the guest's calls with [`storage`], [`index`], [`auth`] and [`net`], and [`message`] carries what goes in and out.
-//! Beside it: [`sweep`], [`recency`] and [`durability`] run by the clock. [`start()`] puts it all together.
+//! Beside it: [`sweep`], [`recency`] and [`durability`] run by the clock. [`start()`] puts it all together,
+//! [`descriptors`] divides the process's open files up.
 
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod durability;
 pub mod engine;
 pub mod index;
@@ -27,7 +29,7 @@ pub mod telemetry;
 mod testing;
 
 pub use interfaces::retention::{Candidate, ContentState};
-pub use start::{Larder, StartError, start};
+pub use start::{Larder, StartError, start, start_with};
 
 /// The policy component that is built in.
 pub const BUILT_IN_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.wasm"));

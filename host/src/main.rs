@@ -3,17 +3,20 @@
 mod cli;
 mod memory;
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::Parser;
 use larder::{
-    config::{Config, LogFormat},
+    config::{Config, LogFormat, inherited_listener},
     telemetry::{self, LogGuard},
 };
 use tokio::{
     select,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use cli::{Cli, Command, ConfigCommand, ServeArgs};
@@ -41,6 +44,7 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 /// Runs the server until a signal to stop.
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let inherited = inherited_listener().context("the socket of the supervisor")?;
     let mut config = Config::from_process(args.file.path.as_deref())?;
     if let Some(policy) = args.policy {
         config = config.with_policy(policy);
@@ -48,13 +52,23 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let _log = start_logging(&config)?;
     warn(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let larder = runtime.block_on(larder::start(&config))?;
+    let larder = runtime.block_on(larder::start_with(&config, inherited))?;
     memory::give_back();
+    // Before anybody is told that it runs: who then stops it must not kill it.
+    let mut signals = runtime.block_on(async { Signals::new() })?;
     say(&greeting(&config, &larder))?;
-    runtime.block_on(signal_to_stop())?;
-    tracing::info!("stopping: requests under way may finish");
-    larder.stop();
-    Ok(())
+    runtime.block_on(signals.next());
+    tracing::info!("stopping: requests in the works may finish; a second signal ends them");
+    let stopping = runtime.spawn_blocking(|| larder.stop());
+    let ended = runtime.block_on(async {
+        select! {
+            stopped = stopping => stopped.map_err(Into::into),
+            () = signals.next() => Ok(()),
+        }
+    });
+    // A second signal does not wait for the first one's work.
+    runtime.shutdown_background();
+    ended
 }
 
 fn start_logging(config: &Config) -> anyhow::Result<LogGuard> {
@@ -91,12 +105,21 @@ fn say(text: &str) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-async fn signal_to_stop() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

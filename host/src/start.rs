@@ -1,13 +1,14 @@
 //! Puts the parts together: from a configuration to a server at work.
 
+mod claim;
 mod storage;
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
@@ -15,12 +16,13 @@ use aws_lc_rs::rand::SystemRandom;
 use http::Uri;
 use rustls::ClientConfig;
 
-use self::storage::open_storage;
+use self::{claim::Claim, storage::open_storage};
 use crate::{
     BUILT_IN_POLICY,
     auth::{AuthSetupError, TokenVerifier, UrlSigner},
     clock::Clock,
     config::{Config, DatabaseDriver, Settings},
+    descriptors::{Shares, TooFew, Wanted, raise_limit},
     durability::{self, Durabilities},
     engine::{Engine, Limits, LoadError, Policy},
     index::{
@@ -31,7 +33,7 @@ use crate::{
     message::Usage,
     net::{Fetch, HttpFetch, TlsError, Upstream, client_config},
     recency::Recency,
-    server::{Bounds, Capacity, Running, Server, ServerSettings},
+    server::{Bounds, Capacity, ConnectionUsage, Listener, Running, Server, ServerSettings},
     services::{PolicySettings, Services},
     storage::StorageError,
     sweep::{Janitor, Schedule, Sweeps},
@@ -43,8 +45,8 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 const MAX_FORWARDS: usize = 256;
 /// How often uses are written down.
 const RECENCY_INTERVAL: Duration = Duration::from_secs(10);
-/// How long a start waits for an earlier process to let go of the data directory.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// How long what is in memory may take to be written down at the end, where a database or bucket hangs.
+const LAST_WRITES: Duration = Duration::from_millis(2500);
 /// The name under which the index keeps the key of signed URLs.
 const URL_SECRET: &str = "url-signing-key";
 const SECRET_BYTES: usize = 32;
@@ -80,6 +82,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The limit of open files is too low.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// A thread or runtime cannot be had.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -104,6 +109,7 @@ pub enum StartError {
 pub struct Larder {
     running: Running,
     janitor: Janitor,
+    shares: Shares,
     _lock: File,
 }
 
@@ -114,88 +120,116 @@ impl Larder {
         self.running.address()
     }
 
+    /// How the files that this process may have open are divided up.
+    #[must_use]
+    pub fn shares(&self) -> Shares {
+        self.shares
+    }
+
     /// Returns what is taken of what the server has for requests, beside its bounds.
     #[must_use]
     pub fn usage(&self) -> Vec<Usage> {
         self.running.usage()
     }
 
-    /// Stops accepting, lets requests under way finish within the configured bound, and writes down what is in memory.
+    /// What of the bounds on connections and requests is used.
+    #[must_use]
+    pub fn connections(&self) -> ConnectionUsage {
+        self.running.connections()
+    }
+
+    /// Lets requests in the works finish within the configured bound, and writes down what is in memory. See
+    /// [`Running::stop`] for who connects meanwhile.
     pub fn stop(self) {
         self.running.stop();
-        self.janitor.stop();
+        let (ended, end) = mpsc::channel();
+        let janitor = self.janitor;
+        let last = std::thread::Builder::new().name("larder-last-writes".to_owned()).spawn(move || {
+            janitor.stop();
+            let _ = ended.send(());
+        });
+        if last.is_ok() && end.recv_timeout(LAST_WRITES) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!("what was in memory could not be written down in time");
+        }
     }
 }
 
-/// Starts a server. It listens when this returns.
+/// Starts a server. It accepts connections when this returns, and lets them wait from the beginning.
 ///
 /// # Errors
 /// When a part cannot be had; says which.
 pub async fn start(config: &Config) -> Result<Larder, StartError> {
+    start_with(config, None).await
+}
+
+/// As [`start`], on the listener that a supervisor opened, if there is one.
+///
+/// # Errors
+/// When a part cannot be had; says which.
+pub async fn start_with(config: &Config, inherited: Option<TcpListener>) -> Result<Larder, StartError> {
     let settings = &config.settings;
-    let lock = lock(&settings.data).await?;
-    let server = bind(settings)?;
-    let services = services(settings).await?;
+    let listen = settings.server.listen;
+    let shares = Shares::divide(raise_limit(), wanted(config))?;
+    let claim = Claim::begin(&settings.data, listen, inherited)?;
+    // Before the wait: a new policy takes a second or more to compile.
     let policy = load_policy(settings)?;
+    let (lock, listener) = claim.complete(&settings.data, listen).await?;
+    let server = server(settings, shares, listener)?;
+    let services = services(settings).await?;
     policy.probe(&services.for_thread()).await?;
     recover(&services).await?;
     let janitor =
         Janitor::start(policy.clone(), services.clone(), schedule(settings)).map_err(StartError::Thread)?;
     let running = server.start(&policy, &services).map_err(StartError::Thread)?;
-    Ok(Larder { running, janitor, _lock: lock })
+    Ok(Larder { running, janitor, shares, _lock: lock })
 }
 
-/// Makes the data directory and takes it for this process: two would write over each other.
-async fn lock(data: &Path) -> Result<File, StartError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StartError::Path { path, source }
+fn wanted(config: &Config) -> Wanted {
+    let settings = &config.settings;
+    let database = match settings.database.driver {
+        DatabaseDriver::Sqlite => 0,
+        DatabaseDriver::Postgres | DatabaseDriver::Mysql => settings.database.max_connections,
     };
-    fs::create_dir_all(data).map_err(failed(data))?;
-    let path = data.join("larder.lock");
-    let file = File::create(&path).map_err(failed(&path))?;
-    let pause = Duration::from_millis(100);
-    let mut left = LOCK_WAIT;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(source)) => return Err(failed(&path)(source)),
-            Err(TryLockError::WouldBlock) if left.is_zero() => {
-                return Err(StartError::Locked(data.to_owned()));
-            }
-            Err(TryLockError::WouldBlock) => {
-                if left == LOCK_WAIT {
-                    tracing::warn!(data = %data.display(), "another Larder is using the data directory; waiting for it to stop");
-                }
-                tokio::time::sleep(pause).await;
-                left = left.saturating_sub(pause);
-            }
-        }
+    Wanted {
+        connections: settings.server.max_connections,
+        may_be_fewer: !config.is_set("server.max_connections"),
+        threads: settings.server.thread_count(),
+        database,
     }
 }
 
-fn bind(settings: &Settings) -> Result<Server, StartError> {
+fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Server, StartError> {
     let (server, guest) = (&settings.server, guest_limits(settings));
+    let per_client = match server.max_connections_per_client {
+        0 => shares.connections.div_ceil(2),
+        count => count.min(shares.connections),
+    };
     let settings = ServerSettings {
         listen: server.listen,
+        data: settings.data.clone(),
         threads: server.thread_count(),
         base_url: server.base_url.clone(),
+        trusted_proxies: server.trusted_proxies.clone(),
         bounds: Bounds {
-            connections: server.max_connections,
+            connections: shares.connections,
+            connections_per_client: per_client,
+            requests: shares.requests,
             header_bytes: server.max_header_bytes,
             read_buffer_bytes: READ_BUFFER_BYTES,
             header_wait: Duration::from_millis(server.header_timeout_ms),
+            keep_alive: Duration::from_millis(server.keep_alive_ms),
             idle: Duration::from_millis(server.idle_timeout_ms),
             drain: Duration::from_millis(server.shutdown_ms),
         },
         capacity: Capacity {
             guest_memory_bytes: guest.memory_bytes,
             guest_handles: guest.handles,
-            connections: server.max_connections,
-            forwards: MAX_FORWARDS,
+            connections: shares.connections,
+            // Half of the requests: however many wait for the upstream, the cache is served.
+            forwards: MAX_FORWARDS.min(shares.requests / 2),
         },
     };
-    Server::bind(settings).map_err(|source| StartError::Listen { address: server.listen, source })
+    Server::new(settings, listener).map_err(|source| StartError::Listen { address: server.listen, source })
 }
 
 /// A path that `config` has filled in.

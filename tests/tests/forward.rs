@@ -369,3 +369,24 @@ async fn an_answer_that_breaks_off_is_cut_and_never_ended_cleanly() {
         assert!(!rest.ends_with(b"0\r\n\r\n"), "{answer}: a clean end");
     }
 }
+
+/// Fault 29: whose fault it is.
+#[tokio::test]
+async fn a_malformed_body_is_the_clients_fault_and_no_502() {
+    let (upstream, server) = Upstream::start().await;
+    for broken in ["zz\r\n", "5\r\nhelloXX", "ffffffffffffffffff\r\n"] {
+        let mut client = Peer::connect(&server).await;
+        client.send("POST /upload HTTP/1.1\r\nhost: cache\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        let mut peer = upstream.accept().await;
+        peer.head().await;
+        client.send(broken).await;
+        let head = client.head().await;
+        assert!(head.starts_with("http/1.1 400"), "{broken:?}: {head}");
+        assert!(head.contains("content-type: application/json"), "{head}");
+    }
+    // And CONNECT never gets there.
+    let mut client = Peer::connect(&server).await;
+    client.send("CONNECT /upload HTTP/1.1\r\nhost: cache\r\n\r\n").await;
+    assert!(client.head().await.starts_with("http/1.1 400"));
+    assert!(timeout(Duration::from_millis(200), upstream.0.accept()).await.is_err());
+}

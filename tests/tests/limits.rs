@@ -84,22 +84,23 @@ async fn a_target_with_an_authority_and_a_head_on_an_error_are_understood() {
     assert_eq!((encoded.status.as_u16(), encoded.json()["code"].as_str()), (404, Some("bad_route")));
 }
 
+/// Fault 29: what no client of ours sends, and what an old one does.
 #[tokio::test]
-async fn a_connection_over_the_limit_waits_for_another_to_close() {
-    let server = TestServer::start(&[("LARDER_MAX_CONNECTIONS", "1"), ("LARDER_THREADS", "1")]).await;
-    let address = server.base.strip_prefix("http://").unwrap();
-    let first = TcpStream::connect(address).await.unwrap();
-    let mut second = TcpStream::connect(address).await.unwrap();
-    second.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
-    let early = tokio::time::timeout(std::time::Duration::from_millis(300), second.readable()).await;
-    assert!(early.is_err(), "answered although another connection is open");
-    drop(first);
-    let mut answer = String::new();
-    tokio::time::timeout(PATIENCE, second.read_to_string(&mut answer))
-        .await
-        .expect("an answer in time")
-        .unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+async fn contradictions_are_refused_and_http_1_0_is_understood() {
+    let server = TestServer::start(&[]).await;
+    for (bytes, status) in [
+        ("CONNECT /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "400"),
+        ("GET /health HTTP/1.1\r\nhost: x\r\nhost: x\r\nconnection: close\r\n\r\n", "400"),
+        ("GET /health HTTP/1.1\r\nhost: x\r\nhost: y\r\nconnection: close\r\n\r\n", "400"),
+        ("GET /health HTTP/1.0\r\n\r\n", "200"),
+    ] {
+        let answer = raw(&server, bytes.as_bytes()).await;
+        let line = answer.lines().next().unwrap_or_default();
+        assert!(line.starts_with("HTTP/1.") && line[9..].starts_with(status), "{bytes:.40}: {answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
+        assert!(serde_json::from_str::<serde_json::Value>(body).unwrap().is_object());
+    }
 }
 
 #[tokio::test]

@@ -53,6 +53,8 @@ async fn respond<H: Host>(
     Ok(validators
         .describe(response)
         .with("accept-ranges", "bytes")
+        // A proxy that compresses would take the length away, by which clients know a whole download.
+        .with("cache-control", "no-transform")
         .with("content-type", "application/octet-stream")
         .with("x-ms-blob-type", "BlockBlob"))
 }

@@ -4,7 +4,7 @@ pub(super) mod storage;
 
 use http::Uri;
 
-use super::{Auth, ConfigError, GITHUB_ISSUER, Issuer, Secret, Settings, effective::Origins};
+use super::{Auth, ConfigError, GITHUB_ISSUER, Issuer, Secret, Server, Settings, effective::Origins};
 use crate::{auth::MIN_SECRET_BYTES, net::allowed_url};
 
 /// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when added to a time.
@@ -57,6 +57,7 @@ fn resolve_issuers(auth: &mut Auth, origins: &Origins) -> Result<(), ConfigError
 pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), ConfigError> {
     let check = Check(origins);
     check.numbers(settings)?;
+    check.connections(&settings.server)?;
     check.origin_url("server.base_url", settings.server.base_url.as_deref())?;
     check.origin_url("upstream.url", settings.upstream.url.as_deref())?;
     check.parallel_url("urls.parallel_download_url", settings.urls.parallel_download_url.as_deref())?;
@@ -93,6 +94,7 @@ impl Check<'_> {
             ("server.threads", server.threads as u64, 0, 1024),
             ("server.max_connections", server.max_connections as u64, 1, 1_000_000),
             ("server.header_timeout_ms", server.header_timeout_ms, 1, MAX_MS),
+            ("server.keep_alive_ms", server.keep_alive_ms, 1, MAX_MS),
             ("server.idle_timeout_ms", server.idle_timeout_ms, 1, MAX_MS),
             ("server.shutdown_ms", server.shutdown_ms, 0, MAX_MS),
             ("server.max_header_bytes", server.max_header_bytes as u64, 8 * 1024, 1024 * 1024),
@@ -122,6 +124,18 @@ impl Check<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// Bounds of connections under which clients would keep each other out.
+    fn connections(&self, server: &Server) -> Result<(), ConfigError> {
+        let (all, each) = (server.max_connections, server.max_connections_per_client);
+        let least = server.threads.max(1) + 1;
+        self.that("server.max_connections", all >= least, || {
+            format!("is {all}; it must be more than the number of threads (at least {least})")
+        })?;
+        self.that("server.max_connections_per_client", each <= all, || {
+            format!("is {each}; it must not be more than server.max_connections, which is {all}")
+        })
     }
 
     /// An origin: clients drop a path (they resolve `/twirp/…` against it), and a query would end up in every URL.

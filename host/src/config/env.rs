@@ -34,6 +34,7 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("API_BASE_URL", "server.base_url", Kind::Text),
     ("LARDER_THREADS", "server.threads", Kind::Number),
     ("LARDER_MAX_CONNECTIONS", "server.max_connections", Kind::Number),
+    ("LARDER_TRUSTED_PROXIES", "server.trusted_proxies", Kind::List),
     ("STORAGE_DRIVER", "storage.driver", Kind::Text),
     ("STORAGE_FILESYSTEM_PATH", "storage.filesystem.path", Kind::Text),
     ("LARDER_BUFFER_BYTES", "storage.buffer_bytes", Kind::Number),

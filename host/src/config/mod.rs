@@ -15,7 +15,9 @@ mod effective;
 mod env;
 mod error;
 mod file;
+mod inherited;
 mod issuer;
+mod networks;
 mod optional;
 mod secret;
 mod sections;
@@ -30,6 +32,7 @@ pub use database::{Database, DatabaseDriver, DatabaseServer, Sqlite, SslMode};
 pub use effective::Origin;
 use effective::Origins;
 pub use error::ConfigError;
+pub use inherited::inherited_listener;
 pub use issuer::Issuer;
 pub use secret::Secret;
 pub use sections::{
@@ -85,6 +88,12 @@ impl Config {
             log_filter: variables.get(env::LOG_FILTER).map(str::to_owned),
             origins: source.origins,
         })
+    }
+
+    /// Returns whether the setting of this dotted name is set, and not just its default.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.origins.is_set(name)
     }
 
     /// Takes the policy component from this file instead, as the option `--policy` asks.

@@ -1,12 +1,16 @@
 //! The settings, section by section, and their defaults. The same names as in the file; `examples/larder.toml` explains
 //! each, and a test holds the two together.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Database, DatabaseDriver, Issuer, SslMode, optional, secret,
+    Database, DatabaseDriver, Issuer, SslMode, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
 };
@@ -80,14 +84,21 @@ pub struct Server {
     pub base_url: Option<String>,
     /// How many threads serve; 0: as many as there are cores.
     pub threads: usize,
-    /// Most connections at once.
+    /// Most connections at once; where it is not set, fewer if the limit of open files leaves no room for so many.
     pub max_connections: usize,
-    /// How long a new connection may take to send its first bytes.
+    /// Most connections at once of one client address (of an IPv6 address its /64); 0: half of all.
+    pub max_connections_per_client: usize,
+    /// How long a new connection may take to send the head of its first request.
     pub header_timeout_ms: u64,
-    /// How long a connection may be silent: between two requests, and in the middle of a body.
+    /// How long a connection may stand between two requests.
+    pub keep_alive_ms: u64,
+    /// How long a connection may be silent in the middle of a request, in either direction.
     pub idle_timeout_ms: u64,
     /// How long requests under way may take after a signal to stop.
     pub shutdown_ms: u64,
+    /// Proxies in front: from these addresses `Forwarded` and `X-Forwarded-…` count.
+    #[serde(with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
     /// Longest head of a request.
     pub max_header_bytes: usize,
 }
@@ -99,10 +110,18 @@ impl Default for Server {
             base_url: None,
             threads: 0,
             max_connections: 1024,
+            max_connections_per_client: 0,
             header_timeout_ms: 15 * SECOND,
-            // Longer than clients keep an idle connection (Go: 90 s), so that none is closed in a client's face.
+            // Node's agents keep an idle connection for 4 s, Go's for 90 s; both see at once that one was closed.
+            keep_alive_ms: 30 * SECOND,
             idle_timeout_ms: 2 * MINUTE,
-            shutdown_ms: 30 * SECOND,
+            // Docker kills after 10 s, and what is in memory is written down after the last request.
+            shutdown_ms: 7 * SECOND,
+            // A proxy on this machine.
+            trusted_proxies: vec![
+                IpNet::new_assert(Ipv4Addr::new(127, 0, 0, 0).into(), 8),
+                IpNet::new_assert(Ipv6Addr::LOCALHOST.into(), 128),
+            ],
             // A token of 16 KiB and a URL of 8 KiB fit.
             max_header_bytes: 32 * 1024,
         }

@@ -66,6 +66,7 @@ impl From<ForwardError> for http::Error {
                 tracing::warn!(error = %source, "upstream unavailable");
                 Self::Unavailable("the upstream service cannot be reached".to_owned())
             }
+            ForwardError::Body => Self::CutShort,
             ForwardError::Target(source) => {
                 tracing::warn!(error = %source, "a request that cannot be forwarded");
                 Self::Unavailable("the request's target cannot be forwarded".to_owned())

@@ -1,6 +1,7 @@
 //! The request log: one line for each request, when the last of its bytes is gone.
 
 use std::{
+    net::IpAddr,
     sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed},
     time::Instant,
 };
@@ -11,6 +12,7 @@ use http::{HeaderMap, Method, header::USER_AGENT};
 pub struct RequestRecord {
     /// The request's id: a UUID in lower case.
     pub id: String,
+    client: IpAddr,
     method: Method,
     path: String,
     agent: String,
@@ -25,12 +27,13 @@ pub struct RequestRecord {
 const MAX_TEXT_BYTES: usize = 256;
 
 impl RequestRecord {
-    /// Starts the record of a request. The query is left out: it holds signatures.
+    /// Starts the record of a request of this client. The query is left out: it holds signatures.
     #[must_use]
-    pub fn new(id: String, method: &Method, path: &str, headers: &HeaderMap) -> Self {
+    pub fn new(id: String, client: IpAddr, method: &Method, path: &str, headers: &HeaderMap) -> Self {
         let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         Self {
             id,
+            client,
             method: method.clone(),
             path: cut(path),
             agent: cut(agent),
@@ -73,6 +76,7 @@ impl Drop for RequestRecord {
         tracing::info!(
             target: "larder::request",
             id = self.id,
+            client = %self.client,
             method = self.method.as_str(),
             path = self.path,
             status = *self.status.get_mut(),

@@ -10,7 +10,7 @@ use http::{
 use rustls::ClientConfig;
 
 use super::{ClientOptions, HttpsClient, https_client};
-use crate::message::RequestBody;
+use crate::{message::RequestBody, storage::SourceError};
 
 /// How many idle connections to the upstream a thread keeps.
 const IDLE_CONNECTIONS: usize = 16;
@@ -21,6 +21,9 @@ pub enum ForwardError {
     /// The upstream cannot be reached, or broke off before its answer began.
     #[error("the upstream cannot be reached")]
     Unavailable(#[source] hyper_util::client::legacy::Error),
+    /// The client's body breaks off, or is malformed. The upstream is not to blame.
+    #[error("the request's body ended early")]
+    Body,
     /// The request's target does not make a URL at the upstream.
     #[error("the request's target cannot be sent to the upstream")]
     Target(#[from] http::uri::InvalidUriParts),
@@ -73,7 +76,7 @@ impl Forwarder {
         if trailers {
             request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
         }
-        self.client.request(request).await.map_err(ForwardError::Unavailable)
+        self.client.request(request).await.map_err(blame)
     }
 
     fn target(&self, uri: &Uri) -> Result<Uri, http::uri::InvalidUriParts> {
@@ -82,6 +85,18 @@ impl Forwarder {
         parts.authority = Some(self.upstream.authority.clone());
         Uri::from_parts(parts)
     }
+}
+
+/// Whose fault it is that no answer began: hyper tells of a body that failed as of a connection that failed.
+fn blame(error: hyper_util::client::legacy::Error) -> ForwardError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(found) = cause {
+        if found.is::<SourceError>() {
+            return ForwardError::Body;
+        }
+        cause = found.source();
+    }
+    ForwardError::Unavailable(error)
 }
 
 /// Returns whether the client takes trailers: then the upstream may send some, for they are passed on.

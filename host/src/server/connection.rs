@@ -1,41 +1,123 @@
 //! One connection: HTTP/1.1, or HTTP/2 by prior knowledge.
 
-use std::{io, pin::pin, rc::Rc, time::Duration};
+use std::{
+    convert::Infallible, future::poll_fn, io, pin::Pin, pin::pin, rc::Rc, sync::Arc, task::Poll,
+    time::Duration,
+};
 
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::{HttpService, service_fn},
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
-use tokio::{net::TcpStream, select, sync::watch, time::timeout};
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    select,
+    time::{Instant, sleep, timeout},
+};
 
-use super::{Bounds, respond::Responder};
+use super::{
+    Bounds,
+    connections::{Closing, Expiry, Ticket},
+    peer::Peer,
+    respond::Responder,
+    watched::{Watched, end_if_stalled},
+};
+use crate::message::{Answer, Client, unavailable};
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method does.
 const HTTP2_PREFACE: &[u8] = b"PRI * ";
-/// Most streams of one HTTP/2 connection at once.
-const STREAMS: u32 = 128;
+/// Most streams of one HTTP/2 connection at once. The standard advises against fewer than 100; but each may hold a file.
+const STREAMS: u32 = 64;
 /// How often a silent HTTP/2 peer is asked for a sign of life.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// Flow-control windows of HTTP/2: what a peer may send ahead on one stream, and on all of a connection.
-const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+/// Streams that a client may reset before they were looked at, and that the server resets because of the client's errors,
+/// before the connection ends.
+const RESET_STREAMS: usize = 20;
+const FAULTY_STREAMS: usize = 128;
+/// How long a connection that has to end may stand idle: time to take the last bytes.
+const LINGER: Duration = Duration::from_secs(3);
+/// How long the first request of a connection may take to come once the server stops: it is likely on its way.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long a refused connection may take to read why.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-/// Serves a connection until it closes, or, after the signal to stop, until its requests under way are answered.
-pub(super) async fn serve(stream: TcpStream, responder: Rc<Responder>, stopped: watch::Receiver<bool>) {
+/// What is said to who comes when a bound is reached.
+const BUSY: &str = "the server is busy; try again";
+
+/// Serves a connection until it closes or has to end.
+pub(super) async fn serve(stream: TcpStream, peer: Peer, ticket: Ticket, responder: Rc<Responder>) {
     let bounds = responder.bounds().clone();
     if let Err(error) = prepare(&stream, &bounds) {
         tracing::debug!(error = %error, "a connection closed at once");
         return;
     }
-    let mut stopping = stopped.clone();
     let first = select! {
         first = timeout(bounds.header_wait, speaks_http2(&stream)) => first,
-        _ = stopping.wait_for(|stopped| *stopped) => return,
+        // Nothing came of it yet.
+        () = closes_unused(&ticket) => return,
     };
-    match first {
-        Ok(Ok(true)) => http2(stream, responder, &bounds, stopped).await,
-        Ok(Ok(false)) => http1(stream, responder, &bounds, stopped).await,
-        Ok(Err(_)) | Err(_) => {}
+    let Ok(Ok(is_http2)) = first else { return };
+    let is_late = ticket.is_late();
+    let shared = Rc::new(Shared { client: responder.client(), responder, peer, ticket });
+    let service = {
+        let shared = shared.clone();
+        service_fn(move |request| answer(request, shared.clone()))
+    };
+    if is_http2 {
+        let connection = http2(&bounds).serve_connection(TokioIo::new(stream), service);
+        run(pin!(connection), &shared.ticket, &bounds).await;
+    } else {
+        let connection = http1(&bounds).keep_alive(!is_late).serve_connection(TokioIo::new(stream), service);
+        run(pin!(connection), &shared.ticket, &bounds).await;
     }
+}
+
+/// Tells a client that there is no room for its connection.
+pub(super) async fn refuse(stream: TcpStream, bounds: Rc<Bounds>) {
+    let service = service_fn(|_: http::Request<Incoming>| async { Ok::<_, Infallible>(busy()) });
+    let talk = async {
+        if speaks_http2(&stream).await? {
+            let connection = http2(&bounds).serve_connection(TokioIo::new(stream), service);
+            note(connection.await);
+        } else {
+            let connection = http1(&bounds).keep_alive(false).serve_connection(TokioIo::new(stream), service);
+            note(connection.await);
+        }
+        io::Result::Ok(())
+    };
+    // Where it has not ended by then, it is cut.
+    let _ = timeout(REFUSAL_TIME, talk).await;
+}
+
+/// What the requests of one connection share.
+struct Shared {
+    responder: Rc<Responder>,
+    /// Its room for what is in the works.
+    client: Arc<Client>,
+    peer: Peer,
+    ticket: Ticket,
+}
+
+async fn answer(
+    request: http::Request<Incoming>,
+    shared: Rc<Shared>,
+) -> Result<http::Response<Watched>, Infallible> {
+    let Some(active) = shared.ticket.begin() else { return Ok(busy()) };
+    let answer: Answer = shared.responder.respond(&shared.client, shared.peer, request).await?;
+    Ok(answer.map(|body| Watched::new(body, active)))
+}
+
+/// Clients repeat a 503; the policy is not asked.
+fn busy() -> http::Response<Watched> {
+    let id = uuid::Uuid::new_v4().hyphenated().to_string();
+    unavailable(BUSY, &id).map(Watched::uncounted)
 }
 
 /// Small answers leave at once; a peer that takes nothing for too long is dropped by the kernel.
@@ -55,8 +137,11 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
         if count == 0 || !begins || count == HTTP2_PREFACE.len() {
             return Ok(begins && count > 0);
         }
-        // A part of the preface: rare, and over as soon as the rest is there.
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        // A part of the preface. What is there was seen: sleep until more comes.
+        let _ = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+        if stream.ready(Interest::READABLE).await?.is_read_closed() {
+            return Ok(false);
+        }
     }
 }
 
@@ -66,63 +151,117 @@ fn hard_header_bytes(bounds: &Bounds) -> usize {
     bounds.header_bytes.max(bounds.header_bytes.saturating_mul(4).min(bounds.read_buffer_bytes / 2))
 }
 
-async fn http1(
-    stream: TcpStream,
-    responder: Rc<Responder>,
-    bounds: &Bounds,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let client = responder.client();
-    let service = service_fn(|request: http::Request<Incoming>| responder.respond(&client, request));
-    let mut connection = pin!(
-        hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(bounds.idle)
-            .max_header_size(hard_header_bytes(bounds))
-            .max_buf_size(bounds.read_buffer_bytes)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let ended = select! {
-        ended = connection.as_mut() => ended,
-        _ = stopped.wait_for(|stopped| *stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    note(ended);
+/// Without a bound of hyper's on the time for a head: [`run`] has it, for both versions.
+fn http1(bounds: &Bounds) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_header_size(hard_header_bytes(bounds))
+        .max_buf_size(bounds.read_buffer_bytes);
+    builder
 }
 
-async fn http2(
-    stream: TcpStream,
-    responder: Rc<Responder>,
-    bounds: &Bounds,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let client = responder.client();
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let (responder, client) = (responder.clone(), client.clone());
-        async move { responder.respond(&client, request).await }
-    });
-    let mut connection = pin!(
-        hyper::server::conn::http2::Builder::new(LocalExecutor)
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(bounds.idle)
-            .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(hard_header_bytes(bounds)).unwrap_or(u32::MAX))
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(bounds.read_buffer_bytes)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let ended = select! {
-        ended = connection.as_mut() => ended,
-        _ = stopped.wait_for(|stopped| *stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+fn http2(bounds: &Bounds) -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(LocalExecutor { stall: bounds.idle });
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(bounds.idle)
+        .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(FAULTY_STREAMS)
+        .max_header_list_size(u32::try_from(hard_header_bytes(bounds)).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(bounds.read_buffer_bytes);
+    builder
+}
+
+/// A connection of either version.
+trait Connection: Future<Output = hyper::Result<()>> {
+    /// Takes no further request; those in the works are answered.
+    fn graceful_shutdown(self: Pin<&mut Self>);
+}
+
+impl<S> Connection for http1::Connection<TokioIo<TcpStream>, S>
+where
+    S: HttpService<Incoming, ResBody = Watched, Error = Infallible>,
+{
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        Self::graceful_shutdown(self);
+    }
+}
+
+impl<S> Connection for http2::Connection<TokioIo<TcpStream>, S, LocalExecutor>
+where
+    S: HttpService<Incoming, ResBody = Watched, Error = Infallible>,
+    S::Future: 'static,
+{
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        Self::graceful_shutdown(self);
+    }
+}
+
+/// Drives a connection until it closes, has been idle for too long, or has to end for another reason.
+async fn run(mut connection: Pin<&mut impl Connection>, ticket: &Ticket, bounds: &Bounds) {
+    let mut check = pin!(sleep(bounds.header_wait));
+    let closing = loop {
+        select! {
+            biased;
+            ended = connection.as_mut() => return note(ended),
+            closing = poll_fn(|cx| ticket.poll_closing(cx, Closing::WhenDone)) => break closing,
+            () = check.as_mut() => match ticket.expiry(bounds.header_wait, bounds.keep_alive) {
+                Expiry::Due => break Closing::WhenDone,
+                Expiry::After(time) => check.as_mut().reset(Instant::now() + time),
+            }
         }
     };
-    note(ended);
+    if closing == Closing::WhenDone && !first_request(connection.as_mut(), ticket).await {
+        return;
+    }
+    connection.as_mut().graceful_shutdown();
+    if closing == Closing::WhenDone {
+        finish(connection, ticket).await;
+    } else {
+        // A last chance to say good-bye: no more, because others need the place.
+        let _ = futures_util::poll!(connection);
+    }
+}
+
+/// Drives a connection until it had a request, if it comes at all. Returns whether it is still open.
+async fn first_request(mut connection: Pin<&mut impl Connection>, ticket: &Ticket) -> bool {
+    let request = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending if ticket.was_used() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    match timeout(FIRST_REQUEST, request).await {
+        Ok(Some(ended)) => {
+            note(ended);
+            false
+        }
+        Ok(None) | Err(_) => true,
+    }
+}
+
+/// Drives a connection that takes no further request until its requests are answered. One that has none in the works, but
+/// does not end, is cut.
+async fn finish(mut connection: Pin<&mut impl Connection>, ticket: &Ticket) {
+    loop {
+        select! {
+            biased;
+            ended = connection.as_mut() => return note(ended),
+            _ = poll_fn(|cx| ticket.poll_closing(cx, Closing::Now)) => return,
+            () = sleep(LINGER) => if ticket.expiry(LINGER, LINGER) == Expiry::Due { return }
+        }
+    }
+}
+
+/// Returns when a connection has to end that had no request yet.
+async fn closes_unused(ticket: &Ticket) {
+    if poll_fn(|cx| ticket.poll_closing(cx, Closing::WhenDone)).await == Closing::WhenDone {
+        sleep(FIRST_REQUEST).await;
+    }
 }
 
 /// Connections end in many ways that are nobody's fault; the request log has what matters.
@@ -132,12 +271,14 @@ fn note(ended: hyper::Result<()>) {
     }
 }
 
-/// Runs a connection's streams on this thread.
+/// Runs a connection's streams on this thread, and ends those whose client takes nothing for too long.
 #[derive(Clone)]
-struct LocalExecutor;
+struct LocalExecutor {
+    stall: Duration,
+}
 
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        tokio::task::spawn_local(end_if_stalled(future, self.stall));
     }
 }

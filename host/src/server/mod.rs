@@ -1,13 +1,22 @@
-//! The HTTP server: one single-threaded runtime, listener and guest for each core.
+//! The HTTP server: one thread that accepts, and one single-threaded runtime and guest for each core.
 //!
-//! Read top-down: [`Server::bind`] opens the listeners, `worker.rs` accepts connections, `connection.rs` speaks HTTP on one,
-//! `respond.rs` is the path of a request. Knows no route: what a request means is the guest's to say.
+//! Read top-down: [`Server::bind`] opens the listener, or takes it over from the process before (`handover.rs`);
+//! `acceptor.rs` accepts connections, `connections.rs` says which of them may stay, `worker.rs` is a thread that serves,
+//! `connection.rs` speaks HTTP on one connection, `respond.rs` is the path of a request. Knows no route: what a request means
+//! is the guest's to say.
 
+mod acceptor;
 mod admission;
 mod connection;
+mod connections;
+mod forwarded;
+mod handover;
 mod listen;
+mod notice;
 mod origin;
+mod peer;
 mod respond;
+mod watched;
 mod worker;
 
 #[cfg(test)]
@@ -16,31 +25,45 @@ mod tests;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
 
-use admission::Admission;
-pub use admission::Capacity;
-use tokio::sync::{Semaphore, watch};
+use ipnet::IpNet;
+use tokio::{sync::watch, time::Instant};
 
+use self::{
+    acceptor::{Acceptor, Lane},
+    admission::Admission,
+    connections::{Connections, Limits},
+    handover::Offer,
+};
+pub use self::{admission::Capacity, connections::ConnectionUsage};
 use crate::{engine::Policy, message::Usage, services::Services};
 
 /// The bounds that the server keeps to.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// Most connections at once; more wait until one closes.
+    /// Most connections at once.
     pub connections: usize,
+    /// Most connections at once of one client.
+    pub connections_per_client: usize,
+    /// Most requests in the works at once.
+    pub requests: usize,
     /// Longest head of a request, in bytes.
     pub header_bytes: usize,
     /// Most bytes read from a connection ahead of whoever takes them.
     pub read_buffer_bytes: usize,
-    /// Longest wait for the first bytes of a new connection.
+    /// Longest wait for the head of a new connection's first request.
     pub header_wait: Duration,
-    /// Longest silence after that: between two requests, and in the middle of a body, in either direction.
+    /// Longest pause between two requests.
+    pub keep_alive: Duration,
+    /// Longest silence in the middle of a request, in either direction.
     pub idle: Duration,
-    /// How long requests under way may take to finish after the signal to stop.
+    /// How long requests in the works may take to finish after the signal to stop.
     pub drain: Duration,
 }
 
@@ -49,44 +72,85 @@ pub struct Bounds {
 pub struct ServerSettings {
     /// Where to listen. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where a running server offers its listener, and this one will: the data directory.
+    pub data: PathBuf,
     /// How many threads.
     pub threads: usize,
     /// Where clients reach the server, where that is configured: scheme and authority.
     pub base_url: Option<String>,
+    /// Proxies whose word on whom they had a request from counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// Its bounds.
     pub bounds: Bounds,
     /// What it has for requests.
     pub capacity: Capacity,
 }
 
+/// A listener, not accepting yet: who connects waits.
+pub struct Listener {
+    socket: TcpListener,
+    origin: Origin,
+}
+
+/// Where a listener is from.
+enum Origin {
+    Own,
+    /// A supervisor's: it outlives this process.
+    Inherited,
+    /// The running server's, which sees by this connection that its successor lives.
+    Taken(UnixStream),
+}
+
+impl Listener {
+    /// Opens a listener on an address that nobody has.
+    ///
+    /// # Errors
+    /// When the address cannot be had; `AddrInUse` where somebody else listens there.
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { socket: listen::listen(address)?, origin: Origin::Own })
+    }
+
+    /// Uses the listener that a supervisor opened.
+    #[must_use]
+    pub fn inherited(socket: TcpListener) -> Self {
+        Self { socket, origin: Origin::Inherited }
+    }
+
+    /// Shares the listener of the server that runs on this data directory. `None` where there is none, or it has another
+    /// address.
+    #[must_use]
+    pub fn take_over(data: &Path, address: SocketAddr) -> Option<Self> {
+        let handover::Taken { listener, tie } = handover::take(data, address)?;
+        Some(Self { socket: listener, origin: Origin::Taken(tie) })
+    }
+}
+
 /// A server that listens but does not accept yet.
 pub struct Server {
     settings: ServerSettings,
-    listeners: Vec<TcpListener>,
+    listener: Listener,
     address: SocketAddr,
 }
 
 /// A server at work.
 pub struct Running {
     address: SocketAddr,
+    drain: Duration,
+    connections: Arc<Connections>,
     stop: watch::Sender<bool>,
-    workers: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     admissions: Vec<Admission>,
+    _predecessor: Option<UnixStream>,
 }
 
 impl Server {
-    /// Opens a listener for each thread, all on one address.
+    /// Makes a server on a listener.
     ///
     /// # Errors
-    /// When the address cannot be had.
-    pub fn bind(settings: ServerSettings) -> io::Result<Self> {
-        let first = listen::listen(settings.listen)?;
-        let address = first.local_addr()?;
-        let mut listeners = vec![first];
-        for _ in 1..settings.threads {
-            listeners.push(listen::listen(address)?);
-        }
-        Ok(Self { settings, listeners, address })
+    /// When the listener has no address.
+    pub fn new(settings: ServerSettings, listener: Listener) -> io::Result<Self> {
+        let address = listener.socket.local_addr()?;
+        Ok(Self { settings, listener, address })
     }
 
     /// Where it listens.
@@ -95,34 +159,66 @@ impl Server {
         self.address
     }
 
-    /// Starts to accept.
+    /// Starts to accept. The data directory must be this process's.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(self, policy: &Policy, services: &Services) -> io::Result<Running> {
         let (stop, stopped) = watch::channel(false);
-        let connections = Arc::new(Semaphore::new(self.settings.bounds.connections));
+        let bounds = &self.settings.bounds;
+        let connections = Connections::new(Limits {
+            connections: bounds.connections,
+            per_client: bounds.connections_per_client,
+            requests: bounds.requests,
+        });
+        let drain = bounds.drain;
         let shared = admission::Shared::new(self.settings.capacity);
         let mut admissions = Vec::new();
         let settings = Arc::new(self.settings);
-        let mut workers = Vec::new();
-        for (number, listener) in self.listeners.into_iter().enumerate() {
+        let (mut threads, mut lanes) = (Vec::new(), Vec::new());
+        for number in 0..settings.threads {
+            let (lane, inbox) = Lane::new();
+            lanes.push(lane);
             let admission = Admission::new(&shared);
             admissions.push(admission.clone());
             let worker = worker::Worker {
-                listener,
+                inbox,
                 policy: policy.clone(),
                 services: services.clone(),
                 settings: settings.clone(),
                 connections: connections.clone(),
                 admission,
-                stopped: stopped.clone(),
             };
-            let thread = std::thread::Builder::new().name(format!("larder-{number}"));
-            workers.push(thread.spawn(move || worker.run())?);
+            threads.push(spawn(format!("larder-{number}"), move || worker.run())?);
         }
-        Ok(Running { address: self.address, stop, workers, admissions })
+        let Listener { socket: listener, origin } = self.listener;
+        let acceptor = Acceptor {
+            listener,
+            is_inherited: matches!(origin, Origin::Inherited),
+            offer: offer(&settings.data),
+            lanes,
+            settings,
+            connections: connections.clone(),
+            stopped,
+        };
+        threads.push(spawn("larder-accept".to_owned(), move || acceptor.run())?);
+        let _predecessor = match origin {
+            Origin::Taken(tie) => Some(tie),
+            Origin::Own | Origin::Inherited => None,
+        };
+        Ok(Running { address: self.address, drain, connections, stop, threads, admissions, _predecessor })
     }
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(work)
+}
+
+/// Offers the listener to a successor, where the data directory takes a Unix socket.
+fn offer(data: &Path) -> Option<Offer> {
+    Offer::open(data)
+        .inspect_err(|error| tracing::debug!(error = %error, "the listener cannot be offered to a successor"))
+        .ok()
 }
 
 impl Running {
@@ -138,11 +234,20 @@ impl Running {
         admission::sum(&self.admissions)
     }
 
-    /// Stops accepting, lets the requests under way finish within the bound, and returns when all threads have ended.
+    /// What of the bounds on connections and requests is used.
+    #[must_use]
+    pub fn connections(&self) -> ConnectionUsage {
+        self.connections.usage()
+    }
+
+    /// Lets the requests in the works finish within the bound, and returns when all threads have ended. Connections between
+    /// two requests close at once. Who connects meanwhile is left to the successor, or a supervisor's next process; where
+    /// there is neither, one request of each is still answered as long as there are earlier ones in the works.
     pub fn stop(self) {
+        self.connections.drain(Instant::now() + self.drain);
         let _ = self.stop.send(true);
-        for worker in self.workers {
-            let _ = worker.join();
+        for thread in self.threads {
+            let _ = thread.join();
         }
     }
 }

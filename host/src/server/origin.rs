@@ -1,33 +1,54 @@
 //! Where a client reached this server: what the URLs begin with that it is given.
 
-use http::{HeaderMap, Uri, header::HOST, request::Parts, uri::Authority};
+use http::{HeaderMap, Uri, Version, header::HOST, request::Parts, uri::Authority};
+
+use super::{forwarded, peer::Peer};
 
 /// Longest `Host` that is believed, in bytes.
 const MAX_HOST_BYTES: usize = 255;
-const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
-/// Returns the configured base URL, else what the request says of itself: its `Host`, and the scheme that a proxy in front
-/// names. A client that lies about itself misleads only itself. `None` where it says nothing usable.
-pub(super) fn origin(base_url: Option<&str>, head: &Parts) -> Option<String> {
+/// Returns the configured base URL, else what the request says of itself: its `Host`, or what a trusted proxy in front says
+/// of host and scheme. A client that lies about itself misleads only itself. HTTP/1.0 knows no `Host`: there the address
+/// that it connected to counts. `None` where the request says nothing usable, or contradicts itself with two `Host` fields
+/// (RFC 9112, 3.2).
+pub(super) fn origin(base_url: Option<&str>, head: &Parts, peer: &Peer) -> Option<String> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return None,
+        (host, None) => host,
+    };
     if let Some(base_url) = base_url {
         return Some(base_url.to_owned());
     }
-    let authority = authority(&head.uri, &head.headers)?;
-    Some(format!("{}://{authority}", scheme(&head.headers)))
+    let authority = match host {
+        Some(host) => usable(host.to_str().ok()?)?,
+        None => of_target(&head.uri).or_else(|| of_connection(head.version, peer))?,
+    };
+    if !peer.is_trusted {
+        return Some(format!("http://{authority}"));
+    }
+    let outside = forwarded::host(&head.headers).and_then(usable);
+    let scheme = scheme(&head.headers);
+    Some(format!("{scheme}://{}", outside.as_ref().unwrap_or(&authority)))
 }
 
-fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
-    let said = match headers.get(HOST) {
-        Some(host) => host.to_str().ok().filter(|host| host.len() <= MAX_HOST_BYTES)?.parse().ok()?,
-        None => uri.authority()?.clone(),
-    };
-    let plain = !said.as_str().contains('@') && !said.host().is_empty();
-    plain.then_some(said)
+fn of_target(uri: &Uri) -> Option<Authority> {
+    uri.authority().and_then(|authority| usable(authority.as_str()))
+}
+
+fn of_connection(version: Version, peer: &Peer) -> Option<Authority> {
+    (version <= Version::HTTP_10).then(|| usable(&peer.local.to_string()))?
+}
+
+fn usable(host: &str) -> Option<Authority> {
+    let authority: Authority = Some(host).filter(|host| host.len() <= MAX_HOST_BYTES)?.parse().ok()?;
+    let plain = !authority.as_str().contains('@') && !authority.host().is_empty();
+    plain.then_some(authority)
 }
 
 fn scheme(headers: &HeaderMap) -> &'static str {
-    match headers.get(FORWARDED_PROTO) {
-        Some(proto) if proto.as_bytes().eq_ignore_ascii_case(b"https") => "https",
+    match forwarded::proto(headers) {
+        Some(proto) if proto.eq_ignore_ascii_case("https") => "https",
         _ => "http",
     }
 }

@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc};
 use http::{Method, StatusCode, request::Parts};
 use hyper::body::Incoming;
 
-use super::{Bounds, ServerSettings, admission::Admission, origin::origin};
+use super::{Bounds, ServerSettings, admission::Admission, origin::origin, peer::Peer};
 use crate::{
     engine::Guest,
     message::{Answer, Client, Present, Request, RequestBody, RequestRecord, refusal, unavailable},
@@ -46,14 +46,16 @@ impl Responder {
     pub(super) async fn respond(
         &self,
         client: &Arc<Client>,
+        peer: Peer,
         request: http::Request<Incoming>,
     ) -> Result<Answer, Infallible> {
         let (head, body) = request.into_parts();
         let bodiless = head.method == Method::HEAD;
         let id = uuid::Uuid::new_v4().hyphenated().to_string();
-        let record = Arc::new(RequestRecord::new(id, &head.method, head.uri.path(), &head.headers));
+        let address = peer.client(&head.headers, &self.settings.trusted_proxies);
+        let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
-        let answer = self.answer(client, head, body, &record).await;
+        let answer = self.answer(client, peer, head, body, &record).await;
         record.answered(answer.status().as_u16(), bodiless);
         Ok(answer.map(|body| body.recorded(record)))
     }
@@ -61,6 +63,7 @@ impl Responder {
     async fn answer(
         &self,
         client: &Arc<Client>,
+        peer: Peer,
         head: Parts,
         body: RequestBody,
         record: &Arc<RequestRecord>,
@@ -70,10 +73,13 @@ impl Responder {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             return refusal(status, "invalid_argument", "the head of the request is too large", &record.id);
         }
+        if head.method == Method::CONNECT {
+            return bad("CONNECT is not supported");
+        }
         if !head.uri.path().starts_with('/') {
             return bad("the request's target is not a path");
         }
-        let Some(origin) = origin(self.settings.base_url.as_deref(), &head) else {
+        let Some(origin) = origin(self.settings.base_url.as_deref(), &head, &peer) else {
             return bad("the request has no usable Host field");
         };
         // Dropped when the client goes, for then this future is, too.

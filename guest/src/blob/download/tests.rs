@@ -27,6 +27,8 @@ fn a_download_has_everything_that_a_client_needs() {
         ("content-length", "10"),
         ("content-type", "application/octet-stream"),
         ("accept-ranges", "bytes"),
+        // Fault 27: a proxy must not compress.
+        ("cache-control", "no-transform"),
         ("last-modified", "Fri, 15 Jan 2027 07:59:59 GMT"),
         ("x-ms-blob-type", "BlockBlob"),
         ("x-ms-version", "2021-08-06"),

@@ -20,6 +20,12 @@ fn every_variable_sets_its_setting() {
         ),
         ("LARDER_THREADS", "3", |s| s.server.thread_count().to_string(), "3"),
         ("LARDER_MAX_CONNECTIONS", "9", |s| s.server.max_connections.to_string(), "9"),
+        (
+            "LARDER_TRUSTED_PROXIES",
+            "10.0.0.5, fd00::/8",
+            |s| format!("{:?}", s.server.trusted_proxies),
+            "[10.0.0.5/32, fd00::/8]",
+        ),
         ("STORAGE_DRIVER", "filesystem", |s| format!("{:?}", s.storage.driver), "Filesystem"),
         ("STORAGE_FILESYSTEM_PATH", "/f", |s| format!("{:?}", s.storage.filesystem.path), "Some(\"/f\")"),
         ("LARDER_BUFFER_BYTES", "1048576", |s| s.storage.buffer_bytes.to_string(), "1048576"),

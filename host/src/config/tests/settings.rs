@@ -195,3 +195,28 @@ fn parallel_downloads_need_a_host_that_actions_cache_knows_by_its_name() {
     let urls = config.unwrap().settings.urls;
     assert_eq!(urls.parallel_download_url.as_deref(), Some("http://cache.blob.core.windows.net:3000"));
 }
+
+/// Fault 10: bounds under which clients would keep each other out are refused.
+#[test]
+fn senseless_bounds_of_connections_are_refused() {
+    let with = |text: &str| load(&format!("[server]\n{text}"), &[]);
+    refused(with("threads = 4\nmax_connections = 4"), &["server.max_connections", "is 4", "threads", "5"]);
+    refused(with("max_connections = 1"), &["server.max_connections", "is 1"]);
+    refused(
+        with("threads = 1\nmax_connections = 10\nmax_connections_per_client = 11"),
+        &["max_connections_per_client", "11", "10"],
+    );
+    refused(with("keep_alive_ms = 0"), &["server.keep_alive_ms"]);
+    with("threads = 4\nmax_connections = 5\nmax_connections_per_client = 5").unwrap();
+}
+
+/// Fault 27.
+#[test]
+fn trusted_proxies_are_addresses_and_networks() {
+    let with = |text: &str| load(&format!("[server]\ntrusted_proxies = {text}"), &[]);
+    let shown = |text: &str| format!("{:?}", with(text).unwrap().settings.server.trusted_proxies);
+    assert_eq!(shown("[\"10.0.0.5\", \"2001:db8::/32\"]"), "[10.0.0.5/32, 2001:db8::/32]");
+    assert_eq!(shown("[]"), "[]");
+    refused(with("[\"nginx\"]"), &["line 2", "server.trusted_proxies", "`nginx`", "10.0.0.0/8"]);
+    refused(with("[\"10.0.0.0/33\"]"), &["server.trusted_proxies", "10.0.0.0/33"]);
+}

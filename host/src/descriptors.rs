@@ -1,0 +1,105 @@
+//! The files that this process may have open, sockets included, and how they are divided up.
+//!
+//! Where they run out, whatever needs one next fails: a look-up, a flush, the database. So each part has a share and keeps to
+//! it, and who comes when a share is used up is refused there, while the others go on.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Open whatever happens: standard streams, lock, listener, hand-over socket, the database's files, the log, and what is open
+/// for a moment only, such as directories while they are flushed.
+const RESERVED: u64 = 48;
+/// A thread's runtime (poller, waker, signals), and its idle connections to the upstream.
+const PER_THREAD: u64 = 8;
+/// A request in the works may have the object that it reads or writes open, and a connection to the upstream or a bucket.
+pub const PER_REQUEST: u64 = 2;
+/// Fewest connections and requests with which a server makes sense.
+const LEAST: u64 = 16;
+/// Most requests at once. More would only wait for each other.
+const MAX_REQUESTS: u64 = 4096;
+/// What counts as no limit at all.
+const UNLIMITED: u64 = 1 << 20;
+
+/// What the configuration asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Most connections of clients at once.
+    pub connections: usize,
+    /// Whether it may be fewer, where so many do not fit.
+    pub may_be_fewer: bool,
+    /// Threads that serve.
+    pub threads: usize,
+    /// Most connections to a database server; 0 where the database is a file.
+    pub database: usize,
+}
+
+/// How the descriptors are divided up. The sum is at most `limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// How many files this process may have open.
+    pub limit: u64,
+    /// Most connections of clients.
+    pub connections: usize,
+    /// Most requests in the works, each with up to [`PER_REQUEST`] descriptors of its own.
+    pub requests: usize,
+    /// Connections to a database server.
+    pub database: usize,
+    /// Everything else.
+    pub reserved: u64,
+}
+
+/// The configuration needs more descriptors than there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this process may have {limit} files open, and the configuration needs {needed}: raise the limit (`ulimit -Hn`, LimitNOFILE=), or lower server.max_connections (LARDER_MAX_CONNECTIONS), server.threads or database.max_connections"
+)]
+pub struct TooFew {
+    /// How many files this process may have open.
+    pub limit: u64,
+    /// Fewest that the configuration works with.
+    pub needed: u64,
+}
+
+/// Raises the limit of this process as far as it may (`RLIMIT_NOFILE`, soft to hard) and returns it.
+pub fn raise_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let hard = limit.maximum.unwrap_or(UNLIMITED);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(hard), maximum: limit.maximum });
+    match raised {
+        Ok(()) => hard,
+        Err(error) => {
+            tracing::warn!(error = %error, "the limit of open files cannot be raised");
+            limit.current.unwrap_or(UNLIMITED)
+        }
+    }
+}
+
+impl Shares {
+    /// Divides `limit` descriptors up.
+    ///
+    /// # Errors
+    /// When they are too few for what is wanted.
+    pub fn divide(limit: u64, wanted: Wanted) -> Result<Self, TooFew> {
+        let reserved = RESERVED + PER_THREAD * wanted.threads as u64;
+        let fixed = reserved + wanted.database as u64;
+        let asked = wanted.connections as u64;
+        let least = if wanted.may_be_fewer { asked.min(LEAST) } else { asked };
+        let needed = fixed + least + PER_REQUEST * LEAST;
+        let left = limit.checked_sub(fixed).filter(|_| needed <= limit).ok_or(TooFew { limit, needed })?;
+        let connections = if wanted.may_be_fewer { asked.min(left / 2) } else { asked };
+        let requests = ((left - connections) / PER_REQUEST).min(MAX_REQUESTS);
+        Ok(Self {
+            limit,
+            connections: to_usize(connections),
+            requests: to_usize(requests),
+            database: wanted.database,
+            reserved,
+        })
+    }
+}
+
+fn to_usize(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Fault 10: who stays and who goes when a bound is reached.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use super::{Closing, Connections, Expiry, Limits, Ticket};
+
+const ALL: Limits = Limits { connections: 4, per_client: 3, requests: 3 };
+
+fn address(last: u8) -> IpAddr {
+    [192, 0, 2, last].into()
+}
+
+fn closing(ticket: &Ticket) -> Option<Closing> {
+    match ticket.poll_closing(&mut Context::from_waker(Waker::noop()), Closing::WhenDone) {
+        Poll::Ready(closing) => Some(closing),
+        Poll::Pending => None,
+    }
+}
+
+/// Admits one, a little later than the one before.
+fn admit(all: &Arc<Connections>, last: u8) -> Option<Ticket> {
+    let ticket = all.admit(address(last), false)?;
+    std::thread::sleep(Duration::from_millis(2));
+    Some(ticket)
+}
+
+#[test]
+fn the_connection_that_is_idle_longest_makes_room() {
+    let all = Connections::new(ALL);
+    let open: Vec<_> = (1..=4).map(|client| admit(&all, client).unwrap()).collect();
+    // The first was used since: the second is idle longest.
+    drop(open[0].begin().unwrap());
+    let newcomer = admit(&all, 5).unwrap();
+    assert_eq!(closing(&open[1]), Some(Closing::Now));
+    assert!([&open[0], &open[2], &open[3], &newcomer].iter().all(|ticket| closing(ticket).is_none()));
+    assert_eq!((all.usage().connections, all.usage().evicted, all.usage().refused), (4, 1, 0));
+    drop(open);
+    assert_eq!(all.usage().connections, 1);
+}
+
+#[test]
+fn where_all_are_busy_the_newcomer_is_refused() {
+    let all = Connections::new(Limits { requests: 9, ..ALL });
+    let open: Vec<_> = (1..=4).map(|client| admit(&all, client).unwrap()).collect();
+    let mut busy: Vec<_> = open.iter().map(|ticket| ticket.begin().unwrap()).collect();
+    assert!(admit(&all, 5).is_none());
+    assert_eq!(all.usage().refused, 1);
+    busy.pop();
+    assert!(admit(&all, 5).is_some());
+    assert_eq!(closing(&open[3]), Some(Closing::Now));
+}
+
+#[test]
+fn one_client_has_a_bound_of_its_own_and_makes_room_for_itself() {
+    let all = Connections::new(ALL);
+    let open: Vec<_> = (0..3).map(|_| admit(&all, 1).unwrap()).collect();
+    let other = admit(&all, 2).unwrap();
+    drop(other.begin());
+    let fourth = admit(&all, 1).unwrap();
+    assert_eq!(closing(&open[0]), Some(Closing::Now));
+    assert!(closing(&other).is_none() && closing(&fourth).is_none());
+    // A proxy speaks for many.
+    drop(other);
+    assert!(all.admit(address(1), true).is_some());
+    assert!(closing(&open[1]).is_none());
+}
+
+/// Fault 9: requests hold descriptors, too.
+#[test]
+fn requests_are_bounded_and_one_that_ends_makes_room() {
+    let all = Connections::new(ALL);
+    let ticket = admit(&all, 1).unwrap();
+    let mut busy: Vec<_> = (0..3).map(|_| ticket.begin().unwrap()).collect();
+    assert!(ticket.begin().is_none());
+    assert_eq!((all.usage().requests, all.usage().refused), (3, 1));
+    busy.pop();
+    assert!(ticket.begin().is_some());
+    drop(busy);
+    assert_eq!(all.usage().requests, 0);
+}
+
+#[test]
+fn a_pause_between_requests_is_shorter_than_one_inside() {
+    let (first, between) = (Duration::from_secs(60), Duration::from_millis(1));
+    let all = Connections::new(ALL);
+    let ticket = admit(&all, 1).unwrap();
+    assert!(matches!(ticket.expiry(first, between), Expiry::After(left) if left > between));
+    let active = ticket.begin().unwrap();
+    std::thread::sleep(Duration::from_millis(3));
+    assert_eq!(ticket.expiry(first, between), Expiry::After(between));
+    drop(active);
+    std::thread::sleep(Duration::from_millis(3));
+    assert_eq!(ticket.expiry(first, between), Expiry::Due);
+}
+
+/// Fault 2.
+#[tokio::test]
+async fn a_stop_waits_for_those_that_were_there_and_not_for_later_ones() {
+    let all = Connections::new(ALL);
+    let ticket = admit(&all, 1).unwrap();
+    let active = ticket.begin().unwrap();
+    all.drain(tokio::time::Instant::now() + Duration::from_secs(60));
+    assert_eq!(closing(&ticket), Some(Closing::WhenDone));
+    let late = admit(&all, 2).unwrap();
+    assert!(late.is_late() && closing(&late).is_none());
+    let mut drained = std::pin::pin!(all.drained());
+    assert!(futures_util::poll!(drained.as_mut()).is_pending());
+    drop((active, ticket));
+    drained.await;
+}

@@ -1,0 +1,171 @@
+//! The listening socket goes from one process to the next: who connects in between waits instead of being refused.
+//!
+//! The running server offers its socket to its successor, a process with the same data directory, over a Unix socket in that
+//! directory (`SCM_RIGHTS`). Both then have one and the same listener; the connections that wait in it belong to whoever
+//! accepts them, and it closes with the last of the two. Where the directory takes no Unix socket, or the processes do not
+//! share a network, the successor opens a listener of its own.
+
+use std::{
+    fs, io,
+    io::{IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    net::{SocketAddr, TcpListener},
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::{
+            fs::{MetadataExt, PermissionsExt},
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::{
+    cmsg_space,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, recvmsg, sendmsg, sockopt::socket_peercred,
+    },
+    process::geteuid,
+};
+
+/// The socket's name in the data directory.
+const NAME: &str = "larder.sock";
+/// Longest path of a Unix socket, less than the kernel's 107 bytes.
+const MAX_PATH_BYTES: usize = 100;
+/// How long the running server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where successors ask.
+pub(super) struct Offer {
+    asked: UnixListener,
+    path: PathBuf,
+}
+
+/// A listener that the running server shares with this process, and the connection by which it sees that this process lives.
+pub(super) struct Taken {
+    pub(super) listener: TcpListener,
+    pub(super) tie: UnixStream,
+}
+
+impl Offer {
+    /// Begins to offer. Only the process that has the data directory may: it takes the place of what an earlier one left.
+    pub(super) fn open(data: &Path) -> io::Result<Self> {
+        let place = Place::of(data)?;
+        let path = place.path();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let asked = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        asked.set_nonblocking(true)?;
+        Ok(Self { asked, path: data.join(NAME) })
+    }
+
+    /// Where the next process asks. To be called in a runtime.
+    pub(super) fn listener(&self) -> io::Result<tokio::net::UnixListener> {
+        tokio::net::UnixListener::from_std(self.asked.try_clone()?)
+    }
+}
+
+/// Gives the listener to a process that asks for it: one of the same user, or root.
+pub(super) fn give(asker: &UnixStream, listener: BorrowedFd<'_>) -> io::Result<()> {
+    let uid = socket_peercred(asker)?.uid;
+    if uid != geteuid() && !uid.is_root() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    send(asker, listener)
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Asks the running server for its listener. `None` where there is none, or it listens elsewhere.
+pub(super) fn take(data: &Path, address: SocketAddr) -> Option<Taken> {
+    // A port of 0 is any that nobody has.
+    if address.port() == 0 {
+        return None;
+    }
+    let place = Place::of(data).ok()?;
+    let tie = UnixStream::connect(place.path()).ok()?;
+    tie.set_read_timeout(Some(PATIENCE)).ok()?;
+    let listener = receive(&tie)
+        .inspect_err(|error| tracing::debug!(error = %error, "the running server gives no listener"))
+        .ok()?;
+    (listener.local_addr().ok()? == address).then_some(Taken { listener, tie })
+}
+
+/// Returns whether the process at the other end lives and still wants the listener.
+pub(super) fn is_tied(tie: &UnixStream) -> bool {
+    let mut byte = [0];
+    // It never writes: an end is all that can come.
+    matches!(
+        rustix::net::recv(tie, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT),
+        Err(rustix::io::Errno::AGAIN)
+    )
+}
+
+fn send(asker: &UnixStream, listener: BorrowedFd<'_>) -> io::Result<()> {
+    let descriptors = [listener];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    sendmsg(asker, &[IoSlice::new(&network()?.to_be_bytes())], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive(tie: &UnixStream) -> io::Result<TcpListener> {
+    let mut theirs = [0; 8];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(tie, &mut [IoSliceMut::new(&mut theirs)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let descriptor: Option<OwnedFd> = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    match descriptor {
+        // A listener of another network namespace (two containers on one volume) would hear nobody here.
+        Some(descriptor) if received.bytes == theirs.len() && u64::from_be_bytes(theirs) == network()? => {
+            Ok(descriptor.into())
+        }
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Names the network that this process is in.
+fn network() -> io::Result<u64> {
+    Ok(fs::metadata("/proc/self/ns/net")?.ino())
+}
+
+/// The socket's place in the file system, by a short path.
+struct Place {
+    data: PathBuf,
+    /// Open while the path leads through it.
+    _folder: Option<fs::File>,
+}
+
+impl Place {
+    fn of(data: &Path) -> io::Result<Self> {
+        use std::os::{fd::AsRawFd, unix::ffi::OsStrExt};
+        if data.join(NAME).as_os_str().as_bytes().len() <= MAX_PATH_BYTES {
+            return Ok(Self { data: data.to_owned(), _folder: None });
+        }
+        let folder = fs::File::open(data)?;
+        let data = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+        Ok(Self { data, _folder: Some(folder) })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.data.join(NAME)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Fault 2: the listener outlives the process.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::fd::AsFd,
+    thread,
+};
+
+use super::{Offer, is_tied, take};
+use crate::server::listen::listen;
+
+fn anywhere() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// Waits for the next one that asks.
+fn give(offer: &Offer, listener: &std::net::TcpListener) -> std::os::unix::net::UnixStream {
+    offer.asked.set_nonblocking(false).unwrap();
+    let (asker, _) = offer.asked.accept().unwrap();
+    super::give(&asker, listener.as_fd()).unwrap();
+    asker
+}
+
+#[test]
+fn a_successor_has_the_same_listener_and_the_connections_that_wait_in_it() {
+    let long = "d".repeat(150);
+    for name in ["data", long.as_str()] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join(name);
+        std::fs::create_dir(&data).unwrap();
+        let listener = listen(anywhere()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let offer = Offer::open(&data).unwrap();
+        let (taken, tie) = thread::scope(|scope| {
+            let asker = scope.spawn(|| take(&data, address).unwrap());
+            let tie = give(&offer, &listener);
+            (asker.join().unwrap(), tie)
+        });
+        assert!(is_tied(&tie));
+        let mut client = TcpStream::connect(address).unwrap();
+        drop((listener, offer));
+        taken.listener.set_nonblocking(false).unwrap();
+        let (mut served, _) = taken.listener.accept().unwrap();
+        served.write_all(b"here").unwrap();
+        drop(served);
+        let mut got = String::new();
+        client.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "here");
+        drop(taken.tie);
+        assert!(!is_tied(&tie));
+    }
+}
+
+#[test]
+fn nothing_is_taken_from_nobody_or_for_another_address() {
+    let data = tempfile::tempdir().unwrap();
+    let listener = listen(anywhere()).unwrap();
+    let address = listener.local_addr().unwrap();
+    assert!(take(data.path(), address).is_none());
+    let offer = Offer::open(data.path()).unwrap();
+    assert!(take(data.path(), anywhere()).is_none());
+    let other = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), address.port()));
+    thread::scope(|scope| {
+        let asker = scope.spawn(|| take(data.path(), other));
+        give(&offer, &listener);
+        assert!(asker.join().unwrap().is_none());
+    });
+    drop(offer);
+    assert!(!data.path().join("larder.sock").exists());
+}
+
+/// Fault 17: the address is taken once.
+#[test]
+fn a_second_listener_on_the_address_is_refused() {
+    let first = listen(anywhere()).unwrap();
+    let second = listen(first.local_addr().unwrap());
+    assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+}

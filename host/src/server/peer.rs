@@ -1,0 +1,50 @@
+//! Whom a connection is with, and what of a proxy's word counts.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use http::HeaderMap;
+use ipnet::IpNet;
+
+use super::forwarded;
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// The other end: a client, or a proxy in front.
+    pub(super) address: IpAddr,
+    /// This end.
+    pub(super) local: SocketAddr,
+    /// Whether the other end is a trusted proxy: its `Forwarded` and `X-Forwarded-…` count.
+    pub(super) is_trusted: bool,
+}
+
+impl Peer {
+    pub(super) fn new(address: SocketAddr, local: SocketAddr, trusted: &[IpNet]) -> Self {
+        let address = address.ip().to_canonical();
+        Self { address, local, is_trusted: is_in(trusted, address) }
+    }
+
+    /// Returns the client's address: that of the connection, or what trusted proxies say of whom they had it from.
+    pub(super) fn client(&self, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+        if !self.is_trusted {
+            return self.address;
+        }
+        forwarded::client(headers, |address| is_in(trusted, address)).unwrap_or(self.address)
+    }
+}
+
+pub(super) fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// What counts as one client where connections are counted: an IPv4 address, or the /64 of an IPv6 address, of which one
+/// machine has as many addresses as it likes.
+pub(super) fn client_key(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}

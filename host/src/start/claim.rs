@@ -1,0 +1,107 @@
+//! What one process has alone: the data directory and the listener.
+//!
+//! A process may start while the one before it still finishes its requests. It shares that one's listener at once, so that
+//! nobody is refused, and waits for the directory.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use super::StartError;
+use crate::server::Listener;
+
+/// How long a start waits for an earlier process to let go of the data directory.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// How often it looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The claim of a process that starts.
+pub(super) struct Claim {
+    file: File,
+    is_locked: bool,
+    listener: Option<Listener>,
+}
+
+impl Claim {
+    /// Makes the data directory, takes it if nobody has it, and gets hold of the listener: the `inherited` one, else the one
+    /// of the server that has the directory, else a new one.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, or the address is another server's.
+    pub(super) fn begin(
+        data: &Path,
+        address: SocketAddr,
+        inherited: Option<TcpListener>,
+    ) -> Result<Self, StartError> {
+        let path = data.join("larder.lock");
+        fs::create_dir_all(data).map_err(|source| StartError::Path { path: data.to_owned(), source })?;
+        let file = File::create(&path).map_err(|source| StartError::Path { path, source })?;
+        let mut claim = Self { file, is_locked: false, listener: inherited.map(Listener::inherited) };
+        claim.is_locked = claim.try_lock(data)?;
+        if !claim.is_locked {
+            tracing::warn!(data = %data.display(), "another Larder is using the data directory; waiting for it to stop");
+        }
+        claim.try_listen(data, address)?;
+        Ok(claim)
+    }
+
+    /// Waits until the data directory is this process's alone.
+    ///
+    /// # Errors
+    /// When another process still has it after a minute, or the address.
+    pub(super) async fn complete(
+        mut self,
+        data: &Path,
+        address: SocketAddr,
+    ) -> Result<(File, Listener), StartError> {
+        let end = Instant::now() + LOCK_WAIT;
+        while !self.is_locked {
+            if Instant::now() >= end {
+                return Err(StartError::Locked(data.to_owned()));
+            }
+            sleep(PAUSE).await;
+            self.is_locked = self.try_lock(data)?;
+            self.try_listen(data, address)?;
+        }
+        let listener = self.listener.ok_or_else(|| in_use(address))?;
+        Ok((self.file, listener))
+    }
+
+    fn try_lock(&self, data: &Path) -> Result<bool, StartError> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(source)) => {
+                Err(StartError::Path { path: data.join("larder.lock"), source })
+            }
+        }
+    }
+
+    fn try_listen(&mut self, data: &Path, address: SocketAddr) -> Result<(), StartError> {
+        if self.listener.is_some() {
+            return Ok(());
+        }
+        if !self.is_locked {
+            self.listener = Listener::take_over(data, address);
+        }
+        if self.listener.is_none() {
+            self.listener = match Listener::open(address) {
+                Ok(listener) => Some(listener),
+                // It may be the address of the process that has the directory, which frees both.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && !self.is_locked => None,
+                Err(source) => return Err(StartError::Listen { address, source }),
+            };
+        }
+        Ok(())
+    }
+}
+
+fn in_use(address: SocketAddr) -> StartError {
+    StartError::Listen { address, source: io::ErrorKind::AddrInUse.into() }
+}

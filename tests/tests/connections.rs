@@ -1,0 +1,255 @@
+//! Connections: who is served when the bounds are reached (fault 10), and what a client that takes nothing costs (fault 9).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{body::Incoming, client::conn::http2::SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use larder_tests::{PATIENCE, TestServer};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::timeout,
+};
+
+const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+/// Goes to the upstream, and waits there.
+const FORWARDED: &[u8] = b"GET /elsewhere HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// A server with this in the section `[server]` of its file.
+async fn server(file: &str, upstream: &str) -> TestServer {
+    let data = TempDir::new().unwrap();
+    let text = format!("[server]\nshutdown_ms = 1000\nthreads = 2\n{file}");
+    std::fs::write(data.path().join("larder.toml"), text).unwrap();
+    TestServer::start_on(data, &[("DEFAULT_ACTIONS_RESULTS_URL", upstream)]).await
+}
+
+fn address(server: &TestServer) -> std::net::SocketAddr {
+    server.base.strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+async fn connect(server: &TestServer) -> TcpStream {
+    TcpStream::connect(address(server)).await.unwrap()
+}
+
+async fn connect_from(server: &TestServer, from: [u8; 4]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::from(from), 0).into()).unwrap();
+    socket.connect(address(server)).await.unwrap()
+}
+
+/// Reads up to the end of one answer's head.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut seen = Vec::new();
+    let read = async {
+        while !seen.windows(4).any(|window| window == b"\r\n\r\n") {
+            let mut buffer = [0; 1024];
+            let count = stream.read(&mut buffer).await.unwrap_or(0);
+            if count == 0 {
+                break;
+            }
+            seen.extend_from_slice(&buffer[..count]);
+        }
+    };
+    timeout(PATIENCE, read).await.expect("an answer in time");
+    String::from_utf8(seen).unwrap()
+}
+
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(HEALTH).await.unwrap();
+    head(stream).await
+}
+
+/// Returns whether the server has closed the connection.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    matches!(timeout(PATIENCE, stream.read(&mut [0; 64])).await, Ok(Ok(0) | Err(_)))
+}
+
+/// Fault 10: 1,023 of these kept the next client out for two minutes.
+#[tokio::test]
+async fn idle_connections_keep_nobody_out() {
+    let server = server("max_connections = 16\nmax_connections_per_client = 16\n", "none").await;
+    let mut idle = Vec::new();
+    for _ in 0..40 {
+        let mut stream = connect(&server).await;
+        assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
+        idle.push(stream);
+    }
+    assert!(is_closed(&mut idle[0]).await, "the one that is idle longest makes room");
+    assert!(ask(idle.last_mut().unwrap()).await.starts_with("HTTP/1.1 200"), "the last one is kept");
+}
+
+/// Fault 10: so did sockets that send nothing, or the beginning of a head.
+#[tokio::test]
+async fn silent_connections_keep_nobody_out() {
+    let server = server("max_connections = 16\nmax_connections_per_client = 16\n", "none").await;
+    let mut silent = Vec::new();
+    for number in 0..60 {
+        let mut stream = connect(&server).await;
+        if number % 3 > 0 {
+            stream.write_all(if number % 3 == 1 { b"P" } else { b"GET /health HT" }).await.unwrap();
+        }
+        silent.push(stream);
+        let mut client = connect(&server).await;
+        assert!(ask(&mut client).await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+/// Occupies as many connections from this address as there may be, all with a request in the works.
+async fn occupy(upstream: &TcpListener, server: &TestServer, count: usize, from: [u8; 4]) -> Vec<TcpStream> {
+    let mut busy = Vec::new();
+    for _ in 0..count {
+        let mut stream = connect_from(server, from).await;
+        stream.write_all(FORWARDED).await.unwrap();
+        // It is in the works once the upstream has it. That end is kept, too.
+        busy.push(timeout(PATIENCE, upstream.accept()).await.expect("forwarded").unwrap().0);
+        busy.push(stream);
+    }
+    busy
+}
+
+async fn is_told_to_come_back(stream: &mut TcpStream) {
+    let refused = ask(stream).await;
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("retry-after: 1") && refused.contains("application/json"), "{refused}");
+}
+
+/// Fault 10: where nobody is idle the next one hears so at once, in a form that clients repeat.
+#[tokio::test]
+async fn where_all_are_busy_the_next_is_told_so() {
+    let (upstream, server) = stuck_upstream("max_connections = 6\nmax_connections_per_client = 6\n").await;
+    let busy = occupy(&upstream, &server, 6, [127, 0, 0, 2]).await;
+    is_told_to_come_back(&mut connect(&server).await).await;
+    drop(busy);
+    loop {
+        // The six end in a moment.
+        if ask(&mut connect(&server).await).await.starts_with("HTTP/1.1 200") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Fault 10: one address has half of all, and the others go on.
+#[tokio::test]
+async fn one_client_cannot_have_all_connections() {
+    let (upstream, server) = stuck_upstream("max_connections = 8\n").await;
+    let _busy = occupy(&upstream, &server, 4, [127, 0, 0, 2]).await;
+    is_told_to_come_back(&mut connect_from(&server, [127, 0, 0, 2]).await).await;
+    assert!(ask(&mut connect_from(&server, [127, 0, 0, 3]).await).await.starts_with("HTTP/1.1 200"));
+}
+
+/// An upstream that takes connections and answers nothing, and a server before it.
+async fn stuck_upstream(file: &str) -> (TcpListener, TestServer) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = server(file, &url).await;
+    (listener, server)
+}
+
+/// Fault 10: between two requests a connection may stand for a shorter time than in the middle of one.
+#[tokio::test]
+async fn an_idle_connection_goes_before_a_slow_request() {
+    let (upstream, server) =
+        stuck_upstream("keep_alive_ms = 200\nheader_timeout_ms = 200\nidle_timeout_ms = 60000\n").await;
+    let mut slow = connect(&server).await;
+    slow.write_all(FORWARDED).await.unwrap();
+    let (held, _) = upstream.accept().await.unwrap();
+    let mut used = connect(&server).await;
+    ask(&mut used).await;
+    let mut silent = connect(&server).await;
+    let mut half = connect(&server).await;
+    half.write_all(b"GET /hea").await.unwrap();
+    for gone in [&mut used, &mut silent, &mut half] {
+        assert!(timeout(Duration::from_secs(10), is_closed(gone)).await.expect("closed in time"));
+    }
+    assert!(timeout(Duration::from_millis(300), slow.readable()).await.is_err(), "the request goes on");
+    drop(held);
+}
+
+/// Fault 10: a part of the preface of HTTP/2 is waited for, and is HTTP/1 where it is one.
+#[tokio::test]
+async fn the_first_bytes_may_come_one_by_one() {
+    let server = server("", "none").await;
+    let mut stream = connect(&server).await;
+    stream.set_nodelay(true).unwrap();
+    for byte in b"PRI" {
+        stream.write_all(&[*byte]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stream.write_all(b"NT /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert!(head(&mut stream).await.starts_with("HTTP/1.1 4"));
+    // `P` and an end: answered at once, not polled for.
+    let mut stream = connect(&server).await;
+    stream.write_all(b"P").await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert!(timeout(Duration::from_secs(5), is_closed(&mut stream)).await.is_ok());
+}
+
+/// A connection of HTTP/2 whose streams have so small a window.
+async fn http2(server: &TestServer, window: u32) -> SendRequest<Empty<Bytes>> {
+    let stream = TokioIo::new(connect(server).await);
+    let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    client.initial_stream_window_size(window);
+    let (sender, connection) = client.handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+async fn fetch(sender: &mut SendRequest<Empty<Bytes>>, path: &str) -> http::Response<Incoming> {
+    let request = http::Request::builder().uri(format!("http://x{path}")).body(Empty::new()).unwrap();
+    timeout(PATIENCE, sender.send_request(request)).await.expect("an answer in time").unwrap()
+}
+
+/// Fault 9: a stream whose client takes nothing ended never, as long as the client answered pings.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_is_reset_and_its_connection_goes_on() {
+    let (upstream, server) = stuck_upstream("idle_timeout_ms = 500\n").await;
+    let mut client = http2(&server, 4096).await;
+    let mut second = client.clone();
+    let answer = tokio::spawn(async move { fetch(&mut second, "/elsewhere").await });
+    let (mut peer, _) = timeout(PATIENCE, upstream.accept()).await.expect("forwarded").unwrap();
+    head(&mut peer).await;
+    peer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+    let sending = tokio::spawn(async move { peer.write_all(&[7; 1_000_000]).await });
+    let mut body = answer.await.unwrap().into_body();
+    // Nothing of it is read until the server has had enough; the connection answers all the while.
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while !sending.is_finished() {
+        assert!(tokio::time::Instant::now() < end, "the upstream's answer is held for ever");
+        assert_eq!(fetch(&mut client, "/health").await.status(), 200);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut got = 0;
+    let failed = loop {
+        match timeout(PATIENCE, body.frame()).await.expect("an end in time") {
+            Some(Ok(frame)) => got += frame.data_ref().map_or(0, Bytes::len),
+            Some(Err(_)) => break true,
+            None => break false,
+        }
+    };
+    assert!(failed && got < 1_000_000, "{got} bytes, and a clean end");
+    assert_eq!(fetch(&mut client, "/health").await.status(), 200);
+}
+
+/// Fault 9: a stream that is read slowly, but is read, goes on.
+#[tokio::test]
+async fn a_stream_that_is_read_slowly_goes_on() {
+    let (upstream, server) = stuck_upstream("idle_timeout_ms = 600\n").await;
+    let mut client = http2(&server, 64 << 10).await;
+    let answer = tokio::spawn(async move { fetch(&mut client, "/elsewhere").await });
+    let (mut peer, _) = timeout(PATIENCE, upstream.accept()).await.expect("forwarded").unwrap();
+    head(&mut peer).await;
+    peer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2000000\r\n\r\n").await.unwrap();
+    tokio::spawn(async move { peer.write_all(&[7; 2_000_000]).await });
+    let (mut body, mut got) = (answer.await.unwrap().into_body(), 0);
+    while let Some(frame) = timeout(PATIENCE, body.frame()).await.expect("more in time") {
+        got += frame.unwrap().into_data().unwrap().len();
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    assert_eq!(got, 2_000_000);
+}
