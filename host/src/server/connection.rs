@@ -53,7 +53,10 @@ const BUSY: &str = "the server is busy; try again";
 
 /// Serves a connection until it closes or has to end.
 pub(super) async fn serve(stream: TcpStream, peer: Peer, ticket: Ticket, responder: Rc<Responder>) {
-    let bounds = responder.bounds().clone();
+    let mut bounds = responder.bounds().clone();
+    if ticket.is_late() {
+        bounds.header_wait = bounds.header_wait.min(FIRST_REQUEST);
+    }
     if let Err(error) = prepare(&stream, &bounds) {
         tracing::debug!(error = %error, "a connection closed at once");
         return;
@@ -211,12 +214,18 @@ async fn run(mut connection: Pin<&mut impl Connection>, ticket: &Ticket, bounds:
             ended = connection.as_mut() => return note(ended),
             closing = poll_fn(|cx| ticket.poll_closing(cx, Closing::WhenDone)) => break closing,
             () = check.as_mut() => match ticket.expiry(bounds.header_wait, bounds.keep_alive) {
+                // What did not come in all that time is not waited for again.
+                Expiry::Due if !ticket.was_used() => return,
                 Expiry::Due => break Closing::WhenDone,
                 Expiry::After(time) => check.as_mut().reset(Instant::now() + time),
             }
         }
     };
     if closing == Closing::WhenDone && !first_request(connection.as_mut(), ticket).await {
+        return;
+    }
+    if !ticket.was_used() {
+        // Nothing was asked, so no answer is owed.
         return;
     }
     connection.as_mut().graceful_shutdown();
