@@ -39,7 +39,8 @@ fn ticket() -> Ticket {
 async fn get(guest: &Guest, path: &str) -> Answer {
     let (_present, client) = Present::new();
     let head = http::Request::get(path).body(()).unwrap().into_parts().0;
-    let record = RequestRecord::new("an id".into(), &head.method, path, &head.headers);
+    let client = std::net::Ipv4Addr::LOCALHOST.into();
+    let record = RequestRecord::new("an id".into(), client, &head.method, path, &head.headers);
     let request = Request {
         origin: "http://here".into(),
         received_ms: 0,
