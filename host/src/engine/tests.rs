@@ -39,8 +39,8 @@ fn ticket() -> Ticket {
 async fn get(guest: &Guest, path: &str) -> Answer {
     let (_present, client) = Present::new();
     let head = http::Request::get(path).body(()).unwrap().into_parts().0;
-    let client = std::net::Ipv4Addr::LOCALHOST.into();
-    let record = RequestRecord::new("an id".into(), client, &head.method, path, &head.headers);
+    let from = std::net::Ipv4Addr::LOCALHOST.into();
+    let record = RequestRecord::new("an id".into(), from, &head.method, path, &head.headers);
     let request = Request {
         origin: "http://here".into(),
         received_ms: 0,
