@@ -15,7 +15,7 @@ CARGO_FLAGS := --release --locked
 # The servers beside which the tests run (tests/scripts/services).
 SERVICES := postgres mariadb seaweedfs fake-gcs azurite
 
-.PHONY: help serve build dist test lint unit e2e bench toolchain
+.PHONY: help serve build dist test lint unit e2e stress bench toolchain
 
 help: ## Show the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,12 +37,18 @@ lint: toolchain ## Check formatting, lints and documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
 unit: toolchain ## Run the Rust tests, beside real servers
-	@tests/scripts/need.sh python3 python3-venv curl
+	@tests/scripts/need.sh python3 python3-venv curl strace
+	cargo build $(CARGO_FLAGS)
 	tests/scripts/with-services.sh $(SERVICES) -- cargo test $(CARGO_FLAGS) --workspace
 
 e2e: build ## Run the suite of real clients against the built server
-	@tests/scripts/need.sh node npm zstd openssl
+	@tests/scripts/need.sh node npm zstd openssl python3 nginx
 	tests/scripts/with-services.sh $(SERVICES) -- bash -c 'tests/scripts/e2e.sh && LARDER_TEST_MATRIX=1 tests/scripts/matrix.sh'
+
+stress: build ## Attack and kill the server for long (ARGS="…": a part of it, see tests/stress/README.md)
+	@tests/scripts/need.sh node npm zstd python3 strace
+	LARDER_STRESS=long cargo test $(CARGO_FLAGS) -p larder-stress -- --nocapture --include-ignored $(ARGS)
+	$(if $(ARGS),,LARDER_STRESS=long tests/scripts/e2e.sh cases/bake.test.mjs cases/restarts.test.mjs)
 
 # The storages' servers are started for the measurements that need them, which `--only` may leave out.
 BENCH_SERVERS = $(if $(findstring --only,$(ARGS)),$(if $(findstring drivers,$(ARGS))$(findstring s3-blocks,$(ARGS)),$(STORAGES)),$(STORAGES))

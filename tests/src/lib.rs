@@ -174,7 +174,13 @@ impl RemoteServer {
     pub fn from_environment() -> Option<Self> {
         let base = std::env::var("LARDER_TEST_URL").ok()?.trim_end_matches('/').to_owned();
         let secret = std::env::var("LARDER_TEST_HS256_SECRET").expect("LARDER_TEST_HS256_SECRET, too");
-        Some(Self { base, secret, client: Client::builder(TokioExecutor::new()).build_http() })
+        Some(Self::at(base, secret))
+    }
+
+    /// The server at this origin, which takes tokens signed with `secret`.
+    #[must_use]
+    pub fn at(base: String, secret: String) -> Self {
+        Self { base, secret, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
     /// Makes a token for this server.
@@ -187,6 +193,24 @@ impl RemoteServer {
     pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
         exchange(&self.client, &self.base, method, target, headers, body).await
     }
+
+    /// As [`Self::send`], from a server that may be slow, or gone.
+    ///
+    /// # Errors
+    /// When there is no whole answer within `patience`.
+    pub async fn try_send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        patience: std::time::Duration,
+    ) -> anyhow::Result<Answer> {
+        let exchange = try_exchange(&self.client, &self.base, method, target, headers, body);
+        tokio::time::timeout(patience, exchange)
+            .await
+            .map_err(|_| anyhow::anyhow!("{method} {target}: no answer within {patience:?}"))?
+    }
 }
 
 async fn exchange(
@@ -197,15 +221,26 @@ async fn exchange(
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> Answer {
+    try_exchange(client, base, method, target, headers, body).await.expect("an answer")
+}
+
+async fn try_exchange(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    base: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> anyhow::Result<Answer> {
     let url = if target.starts_with("http") { target.to_owned() } else { format!("{base}{target}") };
     let mut request = http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(body)).expect("a request");
-    let (head, body) = client.request(request).await.expect("an answer").into_parts();
-    let body = body.collect().await.expect("a whole body").to_bytes();
-    Answer { status: head.status, headers: head.headers, body }
+    let (head, body) = client.request(request).await?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok(Answer { status: head.status, headers: head.headers, body })
 }
 
 /// Makes a token for these scopes: name and permission bits (1 read, 2 write).

@@ -1,0 +1,185 @@
+//! An attack, a healthy client beside it, and what the server takes meanwhile and after.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::Mutex, task::JoinHandle};
+
+use crate::{
+    healthy::Healthy,
+    scale,
+    server::{Server, Setup},
+    usage::{self, Usage},
+};
+
+/// The most that may be resident during an attack.
+pub const RESIDENT_BYTES: u64 = 128 << 20;
+/// How soon after an attack things are as they were before.
+const SETTLE: Duration = Duration::from_secs(40);
+/// How much more may stay resident: pages of the policy's memory that were used once, and what the allocator holds ready.
+const SETTLED_BYTES: u64 = 32 << 20;
+/// How many more descriptors may stay open: connections of the healthy client, and of the index's readers.
+const SETTLED_DESCRIPTORS: usize = 16;
+const LEAST_ROUNDS: usize = 3;
+const CALM: Duration = Duration::from_millis(600);
+
+/// One at a time: what is measured is one server on this machine.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// Waits until no other scenario runs.
+pub async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
+    TURN.lock().await
+}
+
+/// The most descriptors that may be open where the limit leaves room for more: 1,024 connections, their files, and what there is besides.
+const DESCRIPTORS: usize = 2_500;
+
+/// What may be taken during the attack.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    /// Resident memory, in bytes.
+    pub resident: u64,
+    /// Open descriptors.
+    pub descriptors: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { resident: RESIDENT_BYTES, descriptors: DESCRIPTORS }
+    }
+}
+
+/// Starts a server, attacks it, and holds it to its promises. `attack` returns what keeps the attack up; to drop that ends it.
+///
+/// # Panics
+/// When one is not kept.
+pub async fn siege<Attack>(
+    name: &str,
+    setup: Setup,
+    bounds: Bounds,
+    attack: impl AsyncFnOnce(&Server) -> Attack,
+) {
+    let _turn = turn().await;
+    let limit = scale::raise_descriptors();
+    let most = setup.descriptors.unwrap_or(limit).min(bounds.descriptors);
+    let mut server = Server::start(setup);
+    let fallen = |server: &Server, what: &str, error: anyhow::Error| -> ! {
+        panic!("{name}: {what}: {error:#}\n{:?}\n{}", Usage::of(server.pid()), server.log_tail())
+    };
+    let mut healthy = match Healthy::new(&server).await {
+        Ok(healthy) => healthy,
+        Err(error) => fallen(&server, "before the attack", error),
+    };
+    if let Err(error) = healthy.rounds(Duration::ZERO, LEAST_ROUNDS).await {
+        fallen(&server, "before the attack", error);
+    }
+    let before = Usage::calm(server.pid(), CALM).await.expect("it runs");
+    usage::forget_peak(server.pid()).expect("it runs");
+    healthy.slowest = Duration::ZERO;
+    let watch = Watch::begin(server.pid());
+
+    let attack = attack(&server).await;
+    let rounds = match healthy.rounds(scale::hold(), LEAST_ROUNDS).await {
+        Ok(rounds) => rounds,
+        Err(error) => fallen(&server, "during the attack", error),
+    };
+    let during = server.usage();
+    let descriptors = watch.end();
+    drop(attack);
+
+    let (after, settled_in) = settle(&server, before).await;
+    report(name, (before, during, descriptors, after), (rounds, healthy.slowest, settled_in));
+    assert!(during.peak < bounds.resident, "{name}: {} MiB were resident", during.peak >> 20);
+    assert!(descriptors < most, "{name}: {descriptors} descriptors were open, of {most}");
+    assert!(is_settled(before, after), "{name}: before {before:?}, {SETTLE:?} after {after:?}");
+    if let Err(error) = healthy.rounds(Duration::ZERO, LEAST_ROUNDS).await {
+        fallen(&server, "after the attack", error);
+    }
+    drop(healthy);
+    end_well(name, &mut server, &[]).await;
+}
+
+/// Stops the server and reads its log: nothing broke inside. Errors that say one of `expected` are none.
+///
+/// # Panics
+/// When something did.
+pub async fn end_well(name: &str, server: &mut Server, expected: &[&str]) {
+    let status = server.stop().await;
+    assert!(status.success(), "{name}: it ended with {status}:\n{}", server.log_tail());
+    let log = server.log();
+    let lines = log.lines().filter(|line| !expected.iter().any(|words| line.contains(words)));
+    for bad in ["panicked", "Too many open files", " ERROR "] {
+        let found = lines.clone().find(|line| line.contains(bad));
+        assert_eq!(found, None, "{name}: in the log:\n{}", server.log_tail());
+    }
+}
+
+fn is_settled(before: Usage, after: Usage) -> bool {
+    after.descriptors <= before.descriptors + SETTLED_DESCRIPTORS
+        && after.resident <= before.resident + SETTLED_BYTES
+}
+
+async fn settle(server: &Server, before: Usage) -> (Usage, Duration) {
+    let begun = Instant::now();
+    loop {
+        let now = server.usage();
+        if is_settled(before, now) || begun.elapsed() > SETTLE {
+            return (now, begun.elapsed());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the figures of a run, which the test harness shows where it is asked to"
+)]
+fn report(
+    name: &str,
+    usage: (Usage, Usage, usize, Usage),
+    (rounds, slowest, settled): (usize, Duration, Duration),
+) {
+    let (before, during, descriptors, after) = usage;
+    let mib = |bytes: u64| bytes >> 20;
+    eprintln!(
+        "{name}: {rounds} healthy rounds, slowest step {} ms; resident {} → peak {} → {} MiB; descriptors {} → {} → {}; settled in {} ms",
+        slowest.as_millis(),
+        mib(before.resident),
+        mib(during.peak),
+        mib(after.resident),
+        before.descriptors,
+        descriptors,
+        after.descriptors,
+        settled.as_millis(),
+    );
+}
+
+/// Counts descriptors all the time.
+struct Watch {
+    most: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    fn begin(pid: u32) -> Self {
+        let most = Arc::new(AtomicUsize::new(0));
+        let seen = most.clone();
+        let task = tokio::spawn(async move {
+            while let Ok(usage) = Usage::of(pid) {
+                seen.fetch_max(usage.descriptors, Relaxed);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Self { most, task }
+    }
+
+    fn end(self) -> usize {
+        self.task.abort();
+        self.most.load(Relaxed)
+    }
+}

@@ -1,0 +1,22 @@
+//! The scenarios. Each starts a server of its own; they take turns, for what they measure is one server on this machine.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+#[path = "stress/bodies.rs"]
+mod bodies;
+#[path = "stress/descriptors.rs"]
+mod descriptors;
+#[path = "stress/disk.rs"]
+mod disk;
+#[path = "stress/floods.rs"]
+mod floods;
+#[path = "stress/heads.rs"]
+mod heads;
+#[path = "stress/idle.rs"]
+mod idle;
+#[path = "stress/kills.rs"]
+mod kills;
+#[path = "stress/readers.rs"]
+mod readers;
+#[path = "stress/searches.rs"]
+mod searches;

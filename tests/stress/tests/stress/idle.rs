@@ -1,0 +1,62 @@
+//! Ten thousand connections on which nothing happens.
+
+use larder_stress::{
+    attack::{
+        Crowd, Peer,
+        http1::{Script, request},
+    },
+    scale,
+    server::{Server, Setup},
+    siege::{Bounds, siege},
+};
+
+const CONNECTIONS: usize = 10_000;
+/// The most that may be resident where all of them have room: the usual bound is for the usual number of connections.
+const RESIDENT_WITH_ALL_BYTES: u64 = 160 << 20;
+/// What this process needs besides.
+const OWN: usize = 500;
+
+/// As many as this machine's hard limit of descriptors lets one process open.
+fn connections() -> usize {
+    CONNECTIONS.min(scale::raise_descriptors().saturating_sub(OWN))
+}
+
+/// Every other one has had an answer and is kept alive, the rest never said a word.
+async fn crowd(server: &Server, peer: impl Fn(usize) -> Peer) -> Crowd {
+    let mut crowd = Crowd::against(server.address());
+    let asked = request(server.address(), "GET", "/health", "", b"");
+    for number in 0..connections() {
+        let script = if number % 2 == 0 { Script::once(asked.clone()) } else { Script::once("") };
+        script.join(&mut crowd, peer(number));
+    }
+    crowd.in_place().await;
+    crowd
+}
+
+/// Fault 10. More than there is room for, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "red: accepting outruns closing: 8,000 descriptors instead of 1,100"]
+async fn ten_thousand_idle_connections_where_there_is_room_for_few() {
+    let name = format!("{} idle connections, the usual room", connections());
+    siege(&name, Setup::default(), Bounds::default(), async |server| crowd(server, Peer::other).await).await;
+}
+
+/// Fault 10. All from the address that the healthy client has, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "red: accepting outruns closing: 4,800 descriptors instead of 600"]
+async fn ten_thousand_idle_connections_of_a_neighbour() {
+    let name = format!("{} idle connections of a neighbour", connections());
+    siege(&name, Setup::default(), Bounds::default(), async |server| {
+        crowd(server, |_| Peer::NEIGHBOUR).await
+    })
+    .await;
+}
+
+/// All of them stay, which takes about 8 KiB each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_idle_connections_that_have_room() {
+    let name = format!("{} idle connections, room for all", connections());
+    let setup = Setup::default().with("LARDER_MAX_CONNECTIONS", &(connections() + OWN));
+    let bounds = Bounds { descriptors: connections() + OWN, resident: RESIDENT_WITH_ALL_BYTES };
+    siege(&name, setup, bounds, async |server| crowd(server, Peer::other).await).await;
+}
