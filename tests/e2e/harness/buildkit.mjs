@@ -82,6 +82,19 @@ class Buildkit {
     return { ...built, output: text, steps: copySteps(vertexes) }
   }
 
+  /**
+   * Bakes: builds several targets at once. `targets` is name → `{ context, dockerfile, cacheTo, cacheFrom, destination }`, the Dockerfile as
+   * text. Returns what `build` does.
+   */
+  async bake(folder, targets) {
+    const target = Object.fromEntries(Object.entries(targets).map(([name, one]) => [name, bakeTarget(one)]))
+    const file = path.join(folder, 'bake.json')
+    writeFileSync(file, JSON.stringify({ group: { default: { targets: Object.keys(targets) } }, target }))
+    const baked = await this.#buildx(['bake', '--progress=rawjson', '--provenance=false', '--allow=fs=*', `--file=${file}`], BUILD_LIMIT_MS)
+    const { vertexes, text } = readProgress(baked.output)
+    return { ...baked, output: text, steps: copySteps(vertexes) }
+  }
+
   /** Forgets all that was built. */
   prune() {
     return succeed(path.join(this.#bin, 'docker-buildx'), ['prune', '--all', '--force'], { env: this.#environment })
@@ -91,6 +104,14 @@ class Buildkit {
     return run(path.join(this.#bin, 'docker-buildx'), parameters, { env: this.#environment, limitMs })
   }
 }
+
+const bakeTarget = ({ context, dockerfile, cacheTo, cacheFrom, destination }) => ({
+  context,
+  'dockerfile-inline': dockerfile,
+  output: [`type=local,dest=${destination}`],
+  ...(cacheTo && { 'cache-to': [cacheTo] }),
+  ...(cacheFrom && { 'cache-from': [cacheFrom] }),
+})
 
 /** What buildx told of its progress, a line for each event that says something of a step, and what else it printed. */
 function readProgress(output) {

@@ -21,9 +21,9 @@ export function useServer(options) {
   return () => server
 }
 
-/** Declares a scenario. `server` is what `useServer` returned; `skip` is a reason, or false. */
-export function scenario(name, server, body, { skip = false } = {}) {
-  test(name, { timeout: SCENARIO_LIMIT_MS, skip }, async (t) => {
+/** Declares a scenario. `server` is what `useServer` returned; `skip` is a reason, or false; `limitMs` is for what is done many times. */
+export function scenario(name, server, body, { skip = false, limitMs = SCENARIO_LIMIT_MS } = {}) {
+  test(name, { timeout: limitMs, skip }, async (t) => {
     const logged = server().log().length
     try {
       await body(server(), t)
