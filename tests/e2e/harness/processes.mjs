@@ -66,7 +66,8 @@ export function keepRunning(program, parameters, logFile, options = {}) {
   return { child, ended, stop }
 }
 
-function endWithThisProcess(child) {
+/** Kills a child where this process ends first; returns how that is called off. */
+export function endWithThisProcess(child) {
   const orphaned = () => child.kill('SIGKILL')
   process.once('exit', orphaned)
   return () => process.off('exit', orphaned)

@@ -7,10 +7,13 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DATABASE, newBackend, STORAGE } from './backends.mjs'
 import { keepRunning, plainEnvironment, untilReady } from './processes.mjs'
+import { eventually, within } from './waiting.mjs'
 
 const START_LIMIT_MS = 60_000
+/** Docker kills what has not ended 10 s after SIGTERM. */
+const HANDOVER_LIMIT_MS = 10_000
 const LOG_LINES_SHOWN = 120
-const SECRET = 'e2e-secret-of-at-least-thirty-two-bytes'
+export const SECRET = 'e2e-secret-of-at-least-thirty-two-bytes'
 const repositoryRoot = fileURLToPath(new URL('../../../', import.meta.url))
 
 /** Why the cases that restart or stop the server cannot run, or false. */
@@ -110,6 +113,21 @@ class OwnServer {
     this.#process.child.kill(name)
   }
 
+  /**
+   * Hands over to a new process, as a deployment does: the new one is started on the same port and data, and once it waits for them the
+   * old one is asked to end. Returns how that ended.
+   */
+  async replace() {
+    const old = this.#process
+    const logged = this.log().length
+    const started = this.start()
+    const waits = () => /another Larder is using the data directory/.test(this.log().slice(logged))
+    await Promise.race([started, eventually(HANDOVER_LIMIT_MS, 'the new server', waits)])
+    old.child.kill('SIGTERM')
+    await started
+    return within(HANDOVER_LIMIT_MS, 'the end of the replaced server', old.ended)
+  }
+
   /** Kills the server as a power cut would, and waits until it is gone. The data stays. */
   async kill() {
     this.signal('SIGKILL')
@@ -130,7 +148,8 @@ class OwnServer {
   }
 }
 
-function binary() {
+/** The program under test. */
+export function binary() {
   const target = path.resolve(repositoryRoot, process.env.CARGO_TARGET_DIR ?? 'target')
   const file = process.env.LARDER_TEST_BINARY ?? path.join(target, 'release', 'larder')
   if (!existsSync(file)) throw new Error(`no server binary at ${file}: run 'make build' first`)
