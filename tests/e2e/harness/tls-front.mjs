@@ -6,14 +6,20 @@ import path from 'node:path'
 import tls from 'node:tls'
 import { listen, succeed } from './processes.mjs'
 
-/** Starts a front on https://localhost. Returns `{ url, certificateFile, passTo, stop }`; `passTo(url)` says where the server is. */
-export async function startTlsFront() {
-  const folder = mkdtempSync(path.join(tmpdir(), 'larder-e2e-tls-'))
+/** Makes a certificate of localhost in a folder; returns `{ keyFile, certificateFile }`. */
+export async function makeCertificate(folder) {
   const [keyFile, certificateFile] = ['key.pem', 'certificate.pem'].map((name) => path.join(folder, name))
   await succeed('openssl', [
     'req', '-x509', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-days', '2', '-subj', '/CN=localhost',
     '-addext', 'subjectAltName=DNS:localhost', '-keyout', keyFile, '-out', certificateFile,
   ])
+  return { keyFile, certificateFile }
+}
+
+/** Starts a front on https://localhost. Returns `{ url, certificateFile, passTo, stop }`; `passTo(url)` says where the server is. */
+export async function startTlsFront() {
+  const folder = mkdtempSync(path.join(tmpdir(), 'larder-e2e-tls-'))
+  const { keyFile, certificateFile } = await makeCertificate(folder)
   let target
   const front = tls.createServer({ key: readFileSync(keyFile), cert: readFileSync(certificateFile) }, (client) => {
     const server = net.connect(target)
