@@ -26,7 +26,7 @@ use crate::{
     durability::{self, Durabilities},
     engine::{Engine, Limits, LoadError, Policy},
     index::{
-        Index, IndexError, UploadId,
+        AHEAD_MS, Index, IndexError, KeyRule, UploadId,
         sql::{Bounds as SqlBounds, mysql, postgres},
         sqlite::SqliteIndex,
     },
@@ -269,10 +269,11 @@ async fn open_index(settings: &Settings) -> Result<Arc<dyn Index>, IndexError> {
     let database = &settings.database;
     let bounds =
         SqlBounds { connections: database.max_connections, call: Duration::from_millis(database.timeout_ms) };
+    let rule = if database.case_sensitive_keys { KeyRule::Bytes } else { KeyRule::AnyCase };
     Ok(match database.driver {
-        DatabaseDriver::Sqlite => Arc::new(SqliteIndex::open(&path_of(database.sqlite.path.as_ref()))?),
-        DatabaseDriver::Postgres => Arc::new(postgres::open(&database.postgres, bounds).await?),
-        DatabaseDriver::Mysql => Arc::new(mysql::open(&database.mysql, bounds).await?),
+        DatabaseDriver::Sqlite => Arc::new(SqliteIndex::open(&path_of(database.sqlite.path.as_ref()), rule)?),
+        DatabaseDriver::Postgres => Arc::new(postgres::open(&database.postgres, bounds, rule).await?),
+        DatabaseDriver::Mysql => Arc::new(mysql::open(&database.mysql, bounds, rule).await?),
     })
 }
 
@@ -365,12 +366,14 @@ async fn recover(services: &Services) -> Result<(), StartError> {
         );
     }
     let Some(booted_ms) = durability::boot_time_ms() else { return Ok(()) };
+    // A reservation from the future began before the clock was set right, nobody knows when.
+    let latest_ms = services.clock.now_ms().saturating_add(AHEAD_MS);
     let mut after = UploadId(0);
     loop {
         let page = services.index.list_uploads(after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = last.id;
-        for upload in page.iter().filter(|upload| upload.created_ms < booted_ms) {
+        for upload in page.iter().filter(|upload| !(booted_ms..=latest_ms).contains(&upload.created_ms)) {
             services.index.abandon(upload.id).await?;
         }
     }

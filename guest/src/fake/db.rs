@@ -4,6 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::ports::{AttachOutcome, Attachment, Entry, MatchKind, Probe, Reservation, Slot, Stored, Upload};
 
+/// How far ahead of the clock a time may be.
+const AHEAD_MS: u64 = 10 * 60 * 1000;
+
+/// Letters of ASCII have no case in keys.
+fn is_same(one: &Slot, other: &Slot) -> bool {
+    let place = |slot: &Slot| (slot.repository.clone(), slot.scope.clone(), slot.version.clone());
+    place(one) == place(other) && one.key.eq_ignore_ascii_case(&other.key)
+}
+
 #[derive(Default)]
 pub(super) struct Tables {
     pub(super) entries: BTreeMap<u64, Entry>,
@@ -44,9 +53,10 @@ impl Tables {
     ) -> Option<Entry> {
         let matches = |entry: &&Entry, probe: &Probe| {
             let slot = &entry.slot;
+            let (key, asked) = (slot.key.to_ascii_lowercase(), probe.key.to_ascii_lowercase());
             let key = match probe.kind {
-                MatchKind::Exact => slot.key == probe.key,
-                MatchKind::Prefix => slot.key.starts_with(&probe.key),
+                MatchKind::Exact => key == asked,
+                MatchKind::Prefix => key.starts_with(&asked),
             };
             key && slot.scope == probe.scope
                 && slot.repository == repository
@@ -66,11 +76,11 @@ impl Tables {
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Reservation {
-        if let Some(entry) = self.entries.values().find(|entry| entry.slot == slot) {
+        if let Some(entry) = self.entries.values().find(|entry| is_same(&entry.slot, &slot)) {
             return Reservation::Entry(entry.clone());
         }
         if let Some(upload) = self.find_upload(&slot) {
-            if upload.active_ms >= idle_before_ms {
+            if (idle_before_ms..=now_ms.saturating_add(AHEAD_MS)).contains(&upload.active_ms) {
                 return Reservation::Upload(upload);
             }
             self.uploads.remove(&upload.id);
@@ -105,7 +115,7 @@ impl Tables {
     }
 
     pub(super) fn find_upload(&self, slot: &Slot) -> Option<Upload> {
-        self.uploads.values().find(|upload| upload.slot == *slot).cloned()
+        self.uploads.values().find(|upload| is_same(&upload.slot, slot)).cloned()
     }
 
     /// The time that the caller saw must be the stored one: the host goes by it.

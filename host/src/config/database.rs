@@ -16,6 +16,8 @@ pub struct Database {
     pub max_connections: usize,
     /// How long one call of a database server may take, with connecting and trying again.
     pub timeout_ms: u64,
+    /// Whether keys that differ by the case of ASCII letters only are different ones.
+    pub case_sensitive_keys: bool,
     /// Settings of the driver `sqlite`.
     pub sqlite: Sqlite,
     /// Settings of the driver `postgres`.
@@ -31,6 +33,8 @@ impl Default for Database {
             max_connections: 16,
             // Clients wait longer for an answer, and a failover of a database takes about as long.
             timeout_ms: 10_000,
+            // As GitHub.
+            case_sensitive_keys: false,
             sqlite: Sqlite::default(),
             postgres: DatabaseServer::default(),
             mysql: DatabaseServer::default(),

@@ -61,6 +61,7 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("DB_SQLITE_PATH", "database.sqlite.path", Kind::Text),
     ("LARDER_DB_MAX_CONNECTIONS", "database.max_connections", Kind::Number),
     ("LARDER_DB_TIMEOUT_MS", "database.timeout_ms", Kind::Number),
+    ("LARDER_CASE_SENSITIVE_KEYS", "database.case_sensitive_keys", Kind::Switch),
     ("DB_POSTGRES_URL", "database.postgres.url", Kind::Text),
     ("DB_POSTGRES_HOST", "database.postgres.host", Kind::Text),
     ("DB_POSTGRES_PORT", "database.postgres.port", Kind::Number),

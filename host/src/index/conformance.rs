@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub(super) mod bytes;
 pub(super) mod change;
+pub(super) mod keys;
 pub(super) mod list;
 pub(super) mod lookup;
 pub(super) mod race;
@@ -20,9 +22,15 @@ use super::{
 use crate::storage::ObjectName;
 
 /// Makes one `#[test]` of each promise. `$open` returns something that derefs to a [`Case`] and keeps its database alive, or
-/// `None` where its server is not there.
+/// `None` where its server is not there; `$open_bytes` the same, for keys that are compared byte for byte.
 macro_rules! conformance {
-    ($open:path) => {
+    ($open:path, $open_bytes:path) => {
+        $crate::index::conformance::cases! { $open_bytes;
+            bytes {
+                keys_are_case_sensitive
+                slots_that_differ_in_one_part_are_different
+            }
+        }
         $crate::index::conformance::cases! { $open;
             lookup {
                 finds_the_entry_with_the_very_key
@@ -34,7 +42,6 @@ macro_rules! conformance {
                 an_entry_that_was_made_again_is_the_newest
                 a_prefix_matches_the_whole_key_too
                 an_empty_prefix_finds_the_newest_of_the_scope
-                keys_are_case_sensitive
                 wildcards_are_literal
                 keys_with_nul_bytes_are_whole
                 keys_in_any_script_are_whole
@@ -49,6 +56,16 @@ macro_rules! conformance {
                 a_prefix_among_many_others_is_found_from_either_side
                 an_entry_is_returned_by_number
             }
+            keys {
+                keys_match_in_any_case_and_keep_their_own
+                a_prefix_matches_in_any_case
+                the_newest_with_a_prefix_is_found_whatever_its_case
+                only_letters_of_ascii_have_a_case
+                a_slot_is_reserved_in_any_case
+                an_upload_is_found_in_any_case_and_becomes_an_entry_of_its_own
+                long_keys_match_in_any_case
+                scopes_versions_and_repositories_are_case_sensitive
+            }
             upload {
                 reserving_a_free_slot_makes_an_upload
                 a_name_is_never_given_twice
@@ -56,8 +73,9 @@ macro_rules! conformance {
                 a_slot_with_an_upload_is_not_reserved
                 an_idle_upload_is_displaced
                 activity_keeps_an_upload_from_being_displaced
+                an_upload_from_the_future_is_displaced
+                a_time_of_activity_from_the_future_comes_back
                 an_upload_is_no_entry
-                slots_that_differ_in_one_part_are_different
                 an_untouched_upload_is_handed_out_again
                 attaching_replaces_and_names_the_other_object
                 attaching_the_same_object_again_names_none
@@ -78,6 +96,7 @@ macro_rules! conformance {
                 deleting_an_entry_frees_the_slot_once
                 an_entry_that_was_used_meanwhile_is_not_deleted_as_unused
                 touching_entries_never_goes_back
+                a_time_of_use_from_the_future_comes_back
                 touching_what_is_gone_is_harmless
                 a_secret_is_the_first_that_was_stored
                 secrets_may_be_any_bytes

@@ -4,11 +4,15 @@
 //! driver. Called by `interfaces/db.rs` (for the guest), by the sweep and by the flusher. Knows nothing of HTTP, of WIT
 //! types, or of what is in an object.
 //!
-//! A *slot* holds at most one entry and at most one upload. Text is compared byte for byte. Every change is one atomic
-//! step, also among several processes on one database; a repeat is harmless.
+//! A *slot* holds at most one entry and at most one upload. Text is compared byte for byte, but for keys, in which ASCII
+//! letters of any case are the same unless the operator wants otherwise (`keys.rs`); what is returned is the key as it was
+//! saved. Every change is one atomic step, also among several processes on one database; a repeat is harmless.
 
 #[cfg(test)]
 mod conformance;
+pub(crate) mod keys;
+#[cfg(test)]
+mod last_release;
 #[cfg(test)]
 mod model;
 pub(crate) mod sql;
@@ -16,10 +20,11 @@ pub mod sqlite;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use async_trait::async_trait;
 
+pub use self::keys::KeyRule;
 use crate::storage::{ObjectName, UploadName};
 
 /// Number of an entry: grows with every entry made, which is the strict order of creation.
@@ -88,6 +93,26 @@ pub struct Upload {
     pub active_ms: u64,
     /// Its content, once there is any.
     pub attachment: Option<Attachment>,
+}
+
+/// How far ahead of the clock a time may be, in milliseconds: ten minutes, for servers whose clocks differ.
+macro_rules! ahead_ms {
+    () => {
+        600_000
+    };
+}
+pub(crate) use ahead_ms;
+
+/// A time that is further ahead of the clock was written while a clock was wrong. It says nothing: an upload with such a time
+/// of activity is idle, and the next note of activity takes its place.
+pub const AHEAD_MS: u64 = ahead_ms!();
+
+impl Upload {
+    /// Returns whether its slot goes to whoever reserves it: nothing came for it since `idle_before_ms`, or it is not known
+    /// when.
+    fn is_idle(&self, now_ms: u64, idle_before_ms: u64) -> bool {
+        self.active_ms < idle_before_ms || self.active_ms > now_ms.saturating_add(AHEAD_MS)
+    }
 }
 
 /// How a probe's key is meant.
@@ -185,7 +210,8 @@ pub trait Index: Send + Sync + 'static {
     async fn get_entry_of_upload(&self, id: UploadId) -> Result<Option<Entry>, IndexError>;
 
     /// Reserves a slot, unless there is an entry or an upload in it. An upload whose `active_ms` is before
-    /// `idle_before_ms` is displaced. Of concurrent calls exactly one reserves.
+    /// `idle_before_ms`, or further ahead of `now_ms` than [`AHEAD_MS`], is displaced. Of concurrent calls exactly one
+    /// reserves.
     async fn reserve(
         &self,
         slot: &Slot,
@@ -207,7 +233,8 @@ pub trait Index: Send + Sync + 'static {
     /// Returns the upload in this slot.
     async fn find_upload(&self, slot: &Slot) -> Result<Option<Upload>, IndexError>;
 
-    /// Makes an object the content of an upload, in place of what was attached before, and notes the activity.
+    /// Makes an object the content of an upload, in place of what was attached before, and notes the activity as
+    /// [`Self::touch_uploads`] does.
     async fn attach(
         &self,
         id: UploadId,
@@ -237,10 +264,14 @@ pub trait Index: Send + Sync + 'static {
     /// Deletes an entry if it was not used since `used_ms`, the time that the caller last saw. Returns whether it was.
     async fn delete_entry_unused(&self, id: EntryId, used_ms: u64) -> Result<bool, IndexError>;
 
-    /// Notes uses of entries: id and time of each. A time never goes back.
+    /// Notes uses of entries: id and time of each; of several of one entry the latest counts. A time never goes back.
     async fn touch_entries(&self, uses: &[(EntryId, u64)]) -> Result<(), IndexError>;
 
-    /// Notes that bytes came for uploads: name and time of each. A time never goes back.
+    /// Makes `now_ms` the last use of these entries, where it is later: that was noted while a clock was wrong.
+    async fn bring_entries_back(&self, ids: &[EntryId], now_ms: u64) -> Result<(), IndexError>;
+
+    /// Notes that bytes came for uploads: name and time of each; of several of one upload the latest counts. A time
+    /// never goes back, unless it is further ahead than [`AHEAD_MS`].
     async fn touch_uploads(&self, uses: &[(UploadName, u64)]) -> Result<(), IndexError>;
 
     /// Notes that the contents of these entries survive a loss of power.
@@ -281,6 +312,15 @@ fn fresh_upload_name() -> Result<UploadName, IndexError> {
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| unavailable(CONTEXT, error))?;
     UploadName::parse(hex::encode(random)).map_err(|error| unavailable(CONTEXT, error))
+}
+
+/// The latest time of each, in order: so that concurrent batches lock rows in one order.
+fn latest<I: Ord + Clone>(uses: &[(I, u64)]) -> BTreeMap<I, u64> {
+    let mut latest = BTreeMap::new();
+    for (id, at) in uses {
+        latest.entry(id.clone()).and_modify(|known: &mut u64| *known = *at.max(known)).or_insert(*at);
+    }
+    latest
 }
 
 /// Turns a failure into the error of the index.

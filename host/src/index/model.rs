@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    AttachOutcome, Attachment, Durability, Entry, EntryId, MatchKind, Probe, Reservation, Slot, Upload,
-    UploadId,
+    AttachOutcome, Attachment, Durability, Entry, EntryId, KeyRule, MatchKind, Probe, Reservation, Slot,
+    Upload, UploadId,
 };
 
 /// The whole index.
 #[derive(Default)]
 pub(super) struct Model {
+    rule: KeyRule,
     pub(super) entries: BTreeMap<EntryId, Entry>,
     pub(super) uploads: BTreeMap<UploadId, Upload>,
     /// The boots of the entries that are volatile.
@@ -24,6 +25,10 @@ pub(super) struct Model {
 }
 
 impl Model {
+    pub(super) fn new(rule: KeyRule) -> Self {
+        Self { rule, ..Self::default() }
+    }
+
     pub(super) fn find(
         &self,
         repository: &str,
@@ -34,15 +39,32 @@ impl Model {
         probes.iter().find_map(|probe| {
             self.entries.values().rev().find(|entry| {
                 let slot = &entry.slot;
+                let (key, asked) = (self.compared(&slot.key), self.compared(&probe.key));
                 let key_matches = match probe.kind {
-                    MatchKind::Exact => slot.key == probe.key,
-                    MatchKind::Prefix => slot.key.starts_with(&probe.key),
+                    MatchKind::Exact => key == asked,
+                    MatchKind::Prefix => key.starts_with(&asked),
                 };
                 (&*slot.repository, &*slot.version, &slot.scope) == (repository, version, &probe.scope)
                     && key_matches
                     && !skip.contains(&entry.id)
             })
         })
+    }
+
+    /// Not by the rule's own code.
+    fn compared(&self, key: &str) -> String {
+        let fold =
+            |letter: char| if letter.is_ascii() { letter.to_lowercase().next().unwrap() } else { letter };
+        match self.rule {
+            KeyRule::AnyCase => key.chars().map(fold).collect(),
+            KeyRule::Bytes => key.to_owned(),
+        }
+    }
+
+    /// Whether the two are one slot.
+    pub(super) fn is_same(&self, one: &Slot, other: &Slot) -> bool {
+        let place = |slot: &Slot| (slot.repository.clone(), slot.scope.clone(), slot.version.clone());
+        place(one) == place(other) && self.compared(&one.key) == self.compared(&other.key)
     }
 
     /// Checks what the driver answered, and does the same.
@@ -54,12 +76,12 @@ impl Model {
         idle_before_ms: u64,
         answer: &Reservation,
     ) {
-        if let Some(entry) = self.entries.values().find(|entry| entry.slot == *slot) {
+        if let Some(entry) = self.entries.values().find(|entry| self.is_same(&entry.slot, slot)) {
             assert_eq!(answer, &Reservation::Entry(entry.clone()));
             return;
         }
-        if let Some(upload) = self.uploads.values().find(|upload| upload.slot == *slot) {
-            if upload.active_ms >= idle_before_ms {
+        if let Some(upload) = self.uploads.values().find(|upload| self.is_same(&upload.slot, slot)) {
+            if (idle_before_ms..=now_ms + 600_000).contains(&upload.active_ms) {
                 assert_eq!(answer, &Reservation::Upload(upload.clone()));
                 return;
             }
@@ -96,7 +118,7 @@ impl Model {
         let Some(upload) = self.uploads.get_mut(&id) else {
             return AttachOutcome::Gone;
         };
-        upload.active_ms = upload.active_ms.max(now_ms);
+        upload.active_ms = later(upload.active_ms, now_ms);
         let before = upload.attachment.replace(attachment.clone());
         let other = before.map(|before| before.object);
         AttachOutcome::Attached(other.filter(|object| *object != attachment.object))
@@ -152,9 +174,15 @@ impl Model {
         }
     }
 
+    pub(super) fn bring_entry_back(&mut self, id: EntryId, now_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.used_ms = entry.used_ms.min(now_ms);
+        }
+    }
+
     pub(super) fn touch_upload(&mut self, id: UploadId, active_ms: u64) {
         if let Some(upload) = self.uploads.get_mut(&id) {
-            upload.active_ms = upload.active_ms.max(active_ms);
+            upload.active_ms = later(upload.active_ms, active_ms);
         }
     }
 
@@ -169,4 +197,9 @@ impl Model {
         };
         self.entries.values().filter(of_boot).cloned().collect()
     }
+}
+
+/// A time never goes back, unless it is more than ten minutes ahead.
+fn later(stored_ms: u64, now_ms: u64) -> u64 {
+    if stored_ms > now_ms + 600_000 { now_ms } else { stored_ms.max(now_ms) }
 }

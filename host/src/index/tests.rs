@@ -5,7 +5,7 @@
 use proptest::{collection::vec, prelude::*, sample::Index as Pick};
 
 use super::{
-    Attachment, Durability, EntryId, Index, MatchKind, Probe, Reservation, Slot, UploadId,
+    AHEAD_MS, Attachment, Durability, EntryId, Index, KeyRule, MatchKind, Probe, Reservation, Slot, UploadId,
     conformance::unique, fresh_upload_name, model::Model,
 };
 use crate::storage::ObjectName;
@@ -61,6 +61,10 @@ pub(super) enum Op {
         used_ms: u64,
     },
     TouchEntries(Vec<(Pick, u64)>),
+    BringBack {
+        entries: Vec<Pick>,
+        now_ms: u64,
+    },
     TouchUploads(Vec<(Pick, u64)>),
     MarkDurable(Vec<Pick>),
     Volatile {
@@ -75,6 +79,8 @@ fn key() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         Just("a"),
         Just("A"),
+        Just("Ä"),
+        Just("ä"),
         Just("%"),
         Just("_"),
         Just("\0"),
@@ -90,8 +96,9 @@ fn key() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Close together, and around the time from which one counts as of the future.
 fn time() -> impl Strategy<Value = u64> {
-    0_u64..6
+    prop_oneof![9 => 0_u64..6, 1 => AHEAD_MS - 2..AHEAD_MS + 8]
 }
 
 /// Random operations, of which many make entries.
@@ -114,6 +121,7 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => pick().prop_map(|entry| Op::Delete { entry }),
         1 => (pick(), time()).prop_map(|(entry, used_ms)| Op::DeleteUnused { entry, used_ms }),
         1 => vec((pick(), time()), 0..4).prop_map(Op::TouchEntries),
+        1 => (vec(pick(), 0..3), time()).prop_map(|(entries, now_ms)| Op::BringBack { entries, now_ms }),
         1 => vec((pick(), time()), 0..4).prop_map(Op::TouchUploads),
         1 => vec(pick(), 0..3).prop_map(Op::MarkDurable),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(boot, this_boot)| Op::Volatile { boot, this_boot }),
@@ -122,10 +130,10 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 /// Runs the operations on a driver and on the model, and panics where they differ. Works in a repository of its own.
-pub(super) async fn compare(index: &dyn Index, ops: Vec<Op>) {
+pub(super) async fn compare(index: &dyn Index, rule: KeyRule, ops: Vec<Op>) {
     let mut run = Run {
         index,
-        model: Model::default(),
+        model: Model::new(rule),
         repository: unique("repository"),
         run: fresh_upload_name().unwrap().to_string(),
         entries: vec![EntryId(u64::MAX)],
@@ -190,6 +198,11 @@ impl Run<'_> {
             }
             Op::TouchEntries(uses) => self.touch_entries(&uses).await,
             Op::TouchUploads(uses) => self.touch_uploads(&uses).await,
+            Op::BringBack { entries, now_ms } => {
+                let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
+                self.index.bring_entries_back(&ids, now_ms).await.unwrap();
+                ids.iter().for_each(|id| self.model.bring_entry_back(*id, now_ms));
+            }
             Op::MarkDurable(entries) => {
                 let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
                 self.index.mark_durable(&ids).await.unwrap();
@@ -248,7 +261,9 @@ impl Run<'_> {
         let slot = self.slot(true, version, key);
         self.reserve(&slot, 0, 0).await;
         let uploads = &mut self.model.uploads.values();
-        if let Some(id) = uploads.find(|upload| upload.slot == slot).map(|upload| upload.id) {
+        if let Some(id) =
+            uploads.find(|upload| self.model.is_same(&upload.slot, &slot)).map(|upload| upload.id)
+        {
             self.attach(id, 0, 0).await;
             self.finalize(id, None, None, 0).await;
         }
@@ -276,16 +291,18 @@ impl Run<'_> {
     }
 
     async fn touch_uploads(&mut self, uses: &[(Pick, u64)]) {
-        let mut names = Vec::new();
+        let (mut names, mut latest) = (Vec::new(), Vec::new());
         for (upload, time) in uses {
             let id = *upload.get(&self.uploads);
             let name = match self.model.uploads.get(&id) {
                 Some(upload) => upload.name.clone(),
                 None => fresh_upload_name().unwrap(),
             };
-            self.model.touch_upload(id, *time);
+            latest.push((id, *time));
             names.push((name, *time));
         }
+        let latest = super::latest(&latest);
+        latest.into_iter().for_each(|(id, time)| self.model.touch_upload(id, time));
         self.index.touch_uploads(&names).await.unwrap();
     }
 
@@ -308,6 +325,9 @@ impl Run<'_> {
             assert_eq!(by_id.as_ref(), Some(upload));
             let by_slot = self.index.find_upload(&upload.slot).await.unwrap();
             assert_eq!(by_slot.as_ref(), Some(upload));
+            let slot = Slot { key: upload.slot.key.to_ascii_uppercase(), ..upload.slot.clone() };
+            let same = self.model.uploads.values().find(|upload| self.model.is_same(&upload.slot, &slot));
+            assert_eq!(self.index.find_upload(&slot).await.unwrap().as_ref(), same);
         }
         for boot in [false, true] {
             self.compare_volatile(boot, true).await;

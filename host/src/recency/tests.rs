@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Recency;
-use crate::index::{Attachment, Durability, Entry, Index, Reservation, Slot, sqlite::SqliteIndex};
+use crate::index::{Attachment, Durability, Entry, Index, KeyRule, Reservation, Slot, sqlite::SqliteIndex};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -11,7 +11,8 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 /// An index with one entry, made and used at 0.
 async fn fixture() -> (tempfile::TempDir, Arc<dyn Index>, Entry) {
     let folder = tempfile::tempdir().unwrap();
-    let index: Arc<dyn Index> = Arc::new(SqliteIndex::open(&folder.path().join("index.db")).unwrap());
+    let index: Arc<dyn Index> =
+        Arc::new(SqliteIndex::open(&folder.path().join("index.db"), KeyRule::AnyCase).unwrap());
     let [repository, scope, version, key] = ["r", "s", "v", "k"].map(str::to_owned);
     let slot = Slot { repository, scope, version, key };
     let Reservation::Reserved(upload) = index.reserve(&slot, "o", 0, 0).await.unwrap() else {

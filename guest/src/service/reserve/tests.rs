@@ -323,3 +323,35 @@ fn an_index_that_does_not_answer_is_unavailable_and_its_words_stay_in_the_log() 
         assert_eq!(host.take_log().len(), 1);
     }
 }
+
+/// Fault 19.
+#[test]
+fn a_reservation_from_the_future_does_not_hold_its_slot() {
+    let host = FakeHost::new();
+    host.allow("t", &["main=rw"]);
+    host.allow("other", &["main=rw"]);
+    let create = |token: &str, at_ms: u64| {
+        let message = r#"{"key":"k","version":"v"}"#;
+        host.send(FakeRequest::call("CreateCacheEntry", token, message).at(at_ms)).status
+    };
+    assert_eq!(create("t", NOW_MS + 365 * 24 * 3_600_000), 200);
+    assert_eq!(create("other", NOW_MS), 200);
+    assert_eq!((host.uploads().len(), host.uploads()[0].active_ms), (1, NOW_MS));
+    assert_eq!(create("t", NOW_MS), 409);
+}
+
+/// Fault 4.
+#[test]
+fn a_key_in_another_case_is_the_same_key() {
+    let host = FakeHost::new();
+    host.allow("t", &["main=rw"]);
+    host.add_entry("main", "v", "macOS-13-deps", b"content");
+    let create =
+        host.send(FakeRequest::call("CreateCacheEntry", "t", r#"{"key":"MACOS-13-DEPS","version":"v"}"#));
+    assert_eq!(create.status, 409);
+    for key in ["macos-13-deps", "MACOS-13"] {
+        let message = format!(r#"{{"key":"{key}","version":"v"}}"#);
+        let found = host.send(FakeRequest::call("GetCacheEntryDownloadURL", "t", &message));
+        assert_eq!(found.member("matched_key"), "macOS-13-deps");
+    }
+}

@@ -1,7 +1,7 @@
 //! Promises of the other changes: deletion, notes of use, secrets.
 
 use super::{Case, unique};
-use crate::index::EntryId;
+use crate::index::{Entry, EntryId};
 
 pub(in crate::index) async fn deleting_an_entry_frees_the_slot_once(case: &Case) {
     let entry = case.entry("k").await;
@@ -35,6 +35,19 @@ pub(in crate::index) async fn touching_entries_never_goes_back(case: &Case) {
     let (touched, other) = (used(one.id).await, used(two.id).await);
     assert_eq!((touched.used_ms, other.used_ms), (3_000, 1_000));
     assert_eq!(touched.created_ms, one.created_ms);
+}
+
+/// Fault 19.
+pub(in crate::index) async fn a_time_of_use_from_the_future_comes_back(case: &Case) {
+    let (one, two) = (case.entry("1").await, case.entry("2").await);
+    case.index.touch_entries(&[(one.id, 9_000), (two.id, 3_000)]).await.unwrap();
+    let ids = [two.id, EntryId(u64::MAX), one.id];
+    case.index.bring_entries_back(&ids, 4_000).await.unwrap();
+    case.index.bring_entries_back(&[], 4_000).await.unwrap();
+    for (entry, used_ms) in [(one, 4_000), (two, 3_000)] {
+        let there = case.index.get_entry(entry.id).await.unwrap();
+        assert_eq!(there, Some(Entry { used_ms, ..entry }));
+    }
 }
 
 pub(in crate::index) async fn touching_what_is_gone_is_harmless(case: &Case) {

@@ -84,19 +84,6 @@ pub(in crate::index) async fn an_empty_prefix_finds_the_newest_of_the_scope(case
     assert_eq!(case.prefix("").await.as_deref(), Some("a"));
 }
 
-pub(in crate::index) async fn keys_are_case_sensitive(case: &Case) {
-    for key in ["Deps-1", "deps-1", "DEPS-1", "straße", "STRASSE", "İ", "i"] {
-        case.entry(key).await;
-    }
-    for key in ["Deps-1", "deps-1", "DEPS-1", "straße", "STRASSE", "İ", "i"] {
-        assert_eq!(case.exact(key).await.as_deref(), Some(key));
-        assert_eq!(case.prefix(key).await.as_deref(), Some(key));
-    }
-    assert_eq!(case.exact("dEPS-1").await, None);
-    assert_eq!(case.prefix("dEPS").await, None);
-    assert_eq!(case.prefix("De").await.as_deref(), Some("Deps-1"));
-}
-
 pub(in crate::index) async fn wildcards_are_literal(case: &Case) {
     for key in ["a%b", "a_b", "a\\b", "a*b", "a?b", "a[b]", "a'b", "a\"b"] {
         case.entry(key).await;

@@ -2,7 +2,7 @@
 
 use super::{Case, attachment, exact};
 use crate::{
-    index::{AttachOutcome, Durability, Entry, Reservation, Upload, UploadId},
+    index::{AHEAD_MS, AttachOutcome, Durability, Entry, Reservation, Upload, UploadId},
     storage::UploadName,
 };
 
@@ -75,32 +75,42 @@ pub(in crate::index) async fn activity_keeps_an_upload_from_being_displaced(case
     assert!(matches!(again, Reservation::Reserved(_)));
 }
 
+/// Fault 19.
+pub(in crate::index) async fn an_upload_from_the_future_is_displaced(case: &Case) {
+    const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
+    let (now_ms, slot) = (1_000_000, case.key("k"));
+    let ahead = case.reserve(&slot, now_ms + YEAR_MS).await;
+    let again = case.index.reserve(&slot, "o", now_ms, now_ms - 1_000).await.unwrap();
+    let Reservation::Reserved(upload) = again else { panic!("not reserved: {again:?}") };
+    assert_eq!((upload.created_ms, upload.active_ms), (now_ms, now_ms));
+    assert_eq!(case.index.get_upload(&ahead.name).await.unwrap(), None);
+    // Another server's clock may be somewhat ahead.
+    let slot = case.key("somewhat");
+    let upload = case.reserve(&slot, now_ms + AHEAD_MS).await;
+    let again = case.index.reserve(&slot, "o", now_ms, now_ms - 1_000).await.unwrap();
+    assert_eq!(again, Reservation::Upload(upload));
+}
+
+/// Fault 19.
+pub(in crate::index) async fn a_time_of_activity_from_the_future_comes_back(case: &Case) {
+    let far = 9 * AHEAD_MS;
+    let (one, two) = (case.reserve(&case.key("1"), far).await, case.reserve(&case.key("2"), far).await);
+    let active =
+        async |upload: &Upload| case.index.get_upload(&upload.name).await.unwrap().unwrap().active_ms;
+    case.index.touch_uploads(&[(one.name.clone(), far - AHEAD_MS)]).await.unwrap();
+    case.index.attach(two.id, &attachment(1), far - AHEAD_MS).await.unwrap();
+    assert_eq!((active(&one).await, active(&two).await), (far, far));
+    case.index.touch_uploads(&[(one.name.clone(), far - AHEAD_MS - 1)]).await.unwrap();
+    case.index.attach(two.id, &attachment(1), far - AHEAD_MS - 1).await.unwrap();
+    let back = far - AHEAD_MS - 1;
+    assert_eq!((active(&one).await, active(&two).await), (back, back));
+}
+
 pub(in crate::index) async fn an_upload_is_no_entry(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1).await;
     case.index.attach(upload.id, &attachment(1), 1).await.unwrap();
     assert_eq!(case.exact("k").await, None);
     assert_eq!(case.prefix("k").await, None);
-}
-
-pub(in crate::index) async fn slots_that_differ_in_one_part_are_different(case: &Case) {
-    let mut other = case.slot("s", "v", "k");
-    other.repository.push('2');
-    let slots = [
-        case.slot("s", "v", "k"),
-        case.slot("s", "v", "K"),
-        case.slot("S", "v", "k"),
-        case.slot("s", "V", "k"),
-        case.slot("sv", "", "k"),
-        case.slot("", "", ""),
-        other,
-    ];
-    for slot in &slots {
-        assert_eq!(&case.reserve(slot, 1).await.slot, slot);
-    }
-    for slot in &slots {
-        let upload = case.index.find_upload(slot).await.unwrap().expect("the upload");
-        assert_eq!(&upload.slot, slot);
-    }
 }
 
 /// Fault 1.

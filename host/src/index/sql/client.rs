@@ -59,6 +59,16 @@ impl<D: Driver> Client<D> {
         self.call_until(context, repeat, deadline, op).await
     }
 
+    /// Makes a search, within the bound of a call.
+    pub(super) async fn search<T, F>(&self, context: &'static str, op: F) -> Result<T, IndexError>
+    where
+        T: Send + 'static,
+        F: AsyncFn(&mut D::Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        let deadline = Instant::now() + self.bounds.call;
+        self.run(context, async move |pool| pool.search(deadline, &op).await).await
+    }
+
     /// Makes a call, within this bound.
     pub(super) async fn call_until<T, F>(
         &self,
@@ -71,10 +81,19 @@ impl<D: Driver> Client<D> {
         T: Send + 'static,
         F: AsyncFn(&mut D::Connection) -> Result<T, Fault> + Send + 'static,
     {
+        self.run(context, async move |pool| pool.call(repeat, deadline, &op).await).await
+    }
+
+    /// Sends this to the thread, and waits for its answer.
+    async fn run<T, F>(&self, context: &'static str, work: F) -> Result<T, IndexError>
+    where
+        T: Send + 'static,
+        F: AsyncFnOnce(Rc<Pool<D>>) -> Result<T, Fault> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let job: Job<D> = Box::new(move |pool| {
             async move {
-                let outcome = pool.call(repeat, deadline, &op).await;
+                let outcome = work(pool).await;
                 // The caller may have gone away; what was changed stands.
                 let _ = reply.send(outcome);
             }

@@ -4,7 +4,7 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use crate::index::Slot;
+use crate::index::{KeyRule, Slot};
 
 /// How many bytes of a key are in an index. As in the migrations.
 pub(super) const HEAD_BYTES: usize = 255;
@@ -19,7 +19,7 @@ pub(super) fn place(repository: &str, scope: &str, version: &str) -> Vec<u8> {
     context.finish().as_ref().to_vec()
 }
 
-/// Stands for a key in a place.
+/// Stands for a key in a place: for what it is compared as.
 pub(super) fn slot(place: &[u8], key: &str) -> Vec<u8> {
     let mut context = Context::new(&SHA256);
     context.update(place);
@@ -33,12 +33,12 @@ pub(super) fn place_of(slot: &Slot) -> Vec<u8> {
 }
 
 /// The digest of a slot.
-pub(super) fn digest_of(of: &Slot) -> Vec<u8> {
-    slot(&place_of(of), &of.key)
+pub(super) fn digest_of(of: &Slot, rule: KeyRule) -> Vec<u8> {
+    slot(&place_of(of), &rule.compared(&of.key))
 }
 
 /// How a key begins, as an index has it.
-pub(super) fn head(key: &str) -> &[u8] {
+fn head(key: &str) -> &[u8] {
     &key.as_bytes()[..key.len().min(HEAD_BYTES)]
 }
 

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     index::{
-        AttachOutcome, Attachment, Durability, Entry, EntryId, Index, IndexError, MatchKind, Probe,
-        Reservation, Slot, Upload, UploadId, fresh_upload_name,
+        AHEAD_MS, AttachOutcome, Attachment, Durability, Entry, EntryId, Index, IndexError, KeyRule,
+        MatchKind, Probe, Reservation, Slot, Upload, UploadId, fresh_upload_name,
     },
     storage::{ObjectName, UploadName},
 };
@@ -63,11 +63,11 @@ pub(super) trait Statements: Driver {
         now_ms: u64,
     ) -> Result<Option<Entry>, Fault>;
 
-    /// Deletes an upload whose last activity is before a time. Returns whether it did.
+    /// Deletes an upload, if it is idle where that is asked. Returns whether it did.
     async fn delete_upload(
         connection: &mut Self::Connection,
         id: UploadId,
-        idle_before_ms: Option<u64>,
+        idle: Option<Idle>,
     ) -> Result<bool, Fault>;
 
     /// Deletes an entry that was last used at a time or before. Returns whether it did.
@@ -78,6 +78,12 @@ pub(super) trait Statements: Driver {
     ) -> Result<bool, Fault>;
 
     async fn touch_entries(connection: &mut Self::Connection, uses: &[(EntryId, u64)]) -> Result<(), Fault>;
+
+    async fn bring_entries_back(
+        connection: &mut Self::Connection,
+        ids: &[EntryId],
+        now_ms: u64,
+    ) -> Result<(), Fault>;
 
     async fn touch_uploads(
         connection: &mut Self::Connection,
@@ -138,10 +144,19 @@ pub(super) enum UploadBy<'a> {
     Slot(&'a [u8]),
 }
 
+/// When an upload is idle: if its last activity is before the one time or after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Idle {
+    pub(super) before_ms: u64,
+    pub(super) after_ms: u64,
+}
+
 /// What is looked for, and where.
 pub(super) struct Search {
+    pub(super) rule: KeyRule,
     pub(super) repository: String,
     pub(super) version: String,
+    /// Their keys are what they are compared as.
     pub(super) probes: Vec<Probe>,
     pub(super) skip: Vec<EntryId>,
 }
@@ -156,11 +171,12 @@ impl Search {
     pub(super) fn checked(&self, entry: Entry) -> Result<Entry, Fault> {
         let slot = &entry.slot;
         let here = slot.repository == self.repository && slot.version == self.version;
+        let key = self.rule.compared(&slot.key);
         let is_match = |probe: &Probe| {
             probe.scope == slot.scope
                 && match probe.kind {
-                    MatchKind::Exact => probe.key == slot.key,
-                    MatchKind::Prefix => slot.key.starts_with(&probe.key),
+                    MatchKind::Exact => probe.key == key,
+                    MatchKind::Prefix => key.starts_with(&probe.key),
                 }
         };
         if here && self.probes.iter().any(is_match) {
@@ -176,6 +192,8 @@ pub(super) struct Claim {
     pub(super) slot: Slot,
     pub(super) place: Vec<u8>,
     pub(super) digest: Vec<u8>,
+    /// What the key is compared as, where that is not the key itself.
+    pub(super) folded: Option<String>,
     pub(super) name: UploadName,
     pub(super) owner: String,
     pub(super) now_ms: u64,
@@ -183,6 +201,11 @@ pub(super) struct Claim {
 }
 
 impl Claim {
+    /// When an upload in the slot is displaced.
+    pub(super) fn idle(&self) -> Idle {
+        Idle { before_ms: self.idle_before_ms, after_ms: self.now_ms.saturating_add(AHEAD_MS) }
+    }
+
     /// The upload that it makes.
     pub(super) fn upload(&self, id: UploadId) -> Upload {
         let now_ms = u64::try_from(super::rows::integer(self.now_ms)).unwrap_or_default();
@@ -211,7 +234,7 @@ async fn reserve<D: Statements>(connection: &mut D::Connection, claim: &Claim) -
             None => None,
             // Nobody else knows the name: an earlier attempt, whose answer was lost.
             Some(upload) if upload.name == claim.name => return Ok(Reservation::Reserved(upload)),
-            Some(upload) if upload.active_ms >= claim.idle_before_ms => {
+            Some(upload) if !upload.is_idle(claim.now_ms, claim.idle_before_ms) => {
                 return Ok(Reservation::Upload(upload));
             }
             Some(idle) => Some(idle.id),
@@ -228,6 +251,7 @@ async fn reserve<D: Statements>(connection: &mut D::Connection, claim: &Claim) -
 /// When it is dropped, the calls under way are finished and the connections are closed.
 pub(crate) struct SqlIndex<D: Driver> {
     pub(super) client: Client<D>,
+    pub(super) rule: KeyRule,
 }
 
 #[async_trait]
@@ -246,13 +270,21 @@ where
             return Ok(None);
         }
         let search = Search {
+            rule: self.rule,
             repository: repository.to_owned(),
             version: version.to_owned(),
-            probes: probes.to_vec(),
+            probes: probes
+                .iter()
+                .map(|probe| Probe {
+                    scope: probe.scope.clone(),
+                    key: self.rule.compared(&probe.key).into_owned(),
+                    kind: probe.kind,
+                })
+                .collect(),
             skip: skip.to_vec(),
         };
         let find = async move |connection: &mut D::Connection| D::find(connection, &search).await;
-        self.client.call("looking for an entry", Repeat::Always, find).await
+        self.client.search("looking for an entry", find).await
     }
 
     async fn get_entry(&self, id: EntryId) -> Result<Option<Entry>, IndexError> {
@@ -274,7 +306,8 @@ where
     ) -> Result<Reservation, IndexError> {
         let claim = Claim {
             place: digest::place_of(slot),
-            digest: digest::digest_of(slot),
+            digest: digest::digest_of(slot, self.rule),
+            folded: self.rule.folded(&slot.key),
             slot: slot.clone(),
             name: fresh_upload_name()?,
             owner: owner.to_owned(),
@@ -306,7 +339,7 @@ where
     }
 
     async fn find_upload(&self, slot: &Slot) -> Result<Option<Upload>, IndexError> {
-        let digest = digest::digest_of(slot);
+        let digest = digest::digest_of(slot, self.rule);
         let find =
             async move |connection: &mut D::Connection| D::upload(connection, UploadBy::Slot(&digest)).await;
         self.client.call("looking for an upload", Repeat::Always, find).await
@@ -352,7 +385,8 @@ where
 
     async fn abandon_idle(&self, id: UploadId, idle_before_ms: u64) -> Result<bool, IndexError> {
         let abandon = async move |connection: &mut D::Connection| {
-            D::delete_upload(connection, id, Some(idle_before_ms)).await
+            let idle = Idle { before_ms: idle_before_ms, after_ms: u64::MAX };
+            D::delete_upload(connection, id, Some(idle)).await
         };
         self.client.call("deleting an idle upload", Repeat::Never, abandon).await
     }
@@ -375,6 +409,16 @@ where
         let uses = uses.to_vec();
         let touch = async move |connection: &mut D::Connection| D::touch_entries(connection, &uses).await;
         self.client.call("noting uses of entries", Repeat::Always, touch).await
+    }
+
+    async fn bring_entries_back(&self, ids: &[EntryId], now_ms: u64) -> Result<(), IndexError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids = ids.to_vec();
+        let back =
+            async move |connection: &mut D::Connection| D::bring_entries_back(connection, &ids, now_ms).await;
+        self.client.call("noting uses of entries", Repeat::Always, back).await
     }
 
     async fn touch_uploads(&self, uses: &[(UploadName, u64)]) -> Result<(), IndexError> {

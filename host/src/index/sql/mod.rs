@@ -14,6 +14,7 @@ mod fault;
 pub(crate) mod mysql;
 mod pool;
 pub(crate) mod postgres;
+mod refold;
 mod rows;
 mod schema;
 #[cfg(test)]

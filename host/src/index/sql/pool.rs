@@ -51,6 +51,8 @@ pub(crate) trait Driver: Clone + Send + 'static {
 pub(super) struct Pool<D: Driver> {
     driver: D,
     permits: Semaphore,
+    /// Of these, as many as searches may have.
+    searches: Semaphore,
     /// The last used on top.
     idle: RefCell<Vec<Idle<D::Connection>>>,
 }
@@ -70,7 +72,25 @@ struct Borrowed<'a, C> {
 
 impl<D: Driver> Pool<D> {
     pub(super) fn new(driver: D, bounds: Bounds) -> Self {
-        Self { driver, permits: Semaphore::new(bounds.connections), idle: RefCell::default() }
+        let searches = (bounds.connections * 3 / 4).max(1);
+        Self {
+            driver,
+            permits: Semaphore::new(bounds.connections),
+            searches: Semaphore::new(searches),
+            idle: RefCell::default(),
+        }
+    }
+
+    /// Makes a search, when its turn comes. Searches may take long, and never have all connections: reservations and
+    /// notes go on beside them.
+    pub(super) async fn search<T>(
+        &self,
+        deadline: Instant,
+        op: &impl AsyncFn(&mut D::Connection) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let turn = timeout_at(deadline, self.searches.acquire()).await;
+        let _turn = turn.map_err(|_| Fault::TimedOut)?.map_err(|_| Fault::Closed)?;
+        self.call(Repeat::Always, deadline, op).await
     }
 
     /// Makes a call, and tries again what may be tried again, until the deadline.

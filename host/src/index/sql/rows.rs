@@ -3,8 +3,6 @@
 //! Called by both drivers. Knows no statement. The servers' integers are signed: a number that does not fit is stored as the
 //! largest one; ids never get that far, so such an id is one that is not there.
 
-use std::collections::BTreeMap;
-
 use crate::{
     index::{Attachment, Entry, EntryId, Slot, Upload, UploadId},
     storage::{ObjectName, UploadName},
@@ -106,7 +104,8 @@ fn slot(row: &impl Columns) -> sqlx::Result<Slot> {
     Ok(Slot { repository: text(row, 1)?, scope: text(row, 2)?, version: text(row, 3)?, key: text(row, 4)? })
 }
 
-fn text(row: &impl Columns, column: usize) -> sqlx::Result<String> {
+/// Reads text.
+pub(super) fn text(row: &impl Columns, column: usize) -> sqlx::Result<String> {
     utf8(value(row, column)?)
 }
 
@@ -116,14 +115,4 @@ fn utf8(bytes: Vec<u8>) -> sqlx::Result<String> {
 
 fn null(column: usize) -> sqlx::Error {
     sqlx::Error::Decode(format!("column {column} has no value").into())
-}
-
-/// The latest time of each, in order, so that concurrent batches lock rows in one order.
-pub(super) fn latest<I: Ord + Clone>(uses: &[(I, u64)]) -> BTreeMap<I, i64> {
-    let mut latest = BTreeMap::new();
-    for (id, at) in uses {
-        let at = integer(*at);
-        latest.entry(id.clone()).and_modify(|known: &mut i64| *known = at.max(*known)).or_insert(at);
-    }
-    latest
 }

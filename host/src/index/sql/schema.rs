@@ -16,9 +16,9 @@ use super::{
     client::Client,
     driver::SqlIndex,
     fault::{Fault, Repeat},
-    pool::Driver,
+    refold::{Refold, refold},
 };
-use crate::index::{IndexError, unavailable};
+use crate::index::{IndexError, KeyRule, unavailable};
 
 /// What is being done, for errors.
 pub(super) const OPEN: &str = "opening the database";
@@ -45,10 +45,12 @@ pub(super) enum OpenError {
     Migrate(#[source] MigrateError),
 }
 
-/// Opens an index, and makes or migrates its tables as needed. Waits for a server that is just starting, as long as for a call.
-pub(super) async fn open<D: Driver>(
+/// Opens an index, makes or migrates its tables, and brings them to this rule of comparing keys, as needed. Waits for a
+/// server that is just starting, as long as for a call.
+pub(super) async fn open<D: Refold>(
     driver: D,
     bounds: Bounds,
+    rule: KeyRule,
     migrations: &'static [(&'static str, &'static str)],
 ) -> Result<SqlIndex<D>, IndexError>
 where
@@ -68,14 +70,15 @@ where
         let mut connection = own.connect_unbounded().await.map_err(Fault::Connect)?;
         D::lock(&mut connection).await?;
         migrate(&mut connection, migrations).await.map_err(Fault::Open)?;
+        refold::<D>(&mut connection, rule).await?;
         Ok(connection.close().await?)
     };
     client.call_until(OPEN, Repeat::Never, Instant::now() + OPENING, migrate).await?;
-    Ok(SqlIndex { client })
+    Ok(SqlIndex { client, rule })
 }
 
 /// Runs the migrations that were not run yet.
-async fn migrate(
+pub(super) async fn migrate(
     connection: &mut impl Migrate,
     migrations: &[(&'static str, &'static str)],
 ) -> Result<(), OpenError> {

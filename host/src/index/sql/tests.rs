@@ -4,25 +4,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub(super) mod full;
+pub(super) mod last_release;
 pub(super) mod opening;
 pub(super) mod outage;
 pub(super) mod prefix;
 mod proxy;
 pub(super) mod replicas;
+pub(super) mod turns;
 
 use std::{sync::Arc, time::Duration};
 
 use super::Bounds;
 use crate::{
     config::{DatabaseServer, Secret},
-    index::{Index, IndexError},
+    index::{Index, IndexError, KeyRule},
 };
 
 /// Few connections, so that callers wait for each other, and time enough for a busy machine.
 pub(super) const BOUNDS: Bounds = Bounds { connections: 6, call: Duration::from_secs(60) };
 
 /// Opens an index on a database.
-type Open = fn(&str, Bounds) -> Result<Arc<dyn Index>, IndexError>;
+type Open = fn(&str, Bounds, KeyRule) -> Result<Arc<dyn Index>, IndexError>;
 
 /// A database of a test's own.
 pub(super) struct Database {
@@ -33,6 +35,10 @@ pub(super) struct Database {
     pub(super) execute: fn(&str, String),
     /// Makes reservations fail as they do on a full disk.
     pub(super) fill_the_disk: &'static [&'static str],
+    /// Makes the tables and rows of the release before keys were compared in any case.
+    pub(super) make_old: fn(&str),
+    /// Keeps everybody from the entries, until what this returns is called.
+    pub(super) hold_entries: fn(&str) -> Box<dyn FnOnce()>,
     /// Inserts entries: into which place, how many, and how the keys of the older half and of the newer one begin.
     pub(super) fill: fn(&str, &Filling<'_>),
 }
@@ -48,7 +54,11 @@ pub(super) struct Filling<'a> {
 
 impl Database {
     pub(super) fn open(&self) -> Arc<dyn Index> {
-        (self.open)(&self.url, BOUNDS).unwrap_or_else(|error| panic!("{}", messages(&error)))
+        self.open_for(KeyRule::AnyCase)
+    }
+
+    pub(super) fn open_for(&self, rule: KeyRule) -> Arc<dyn Index> {
+        (self.open)(&self.url, BOUNDS, rule).unwrap_or_else(|error| panic!("{}", messages(&error)))
     }
 
     pub(super) fn execute(&self, sql: &str) {
@@ -84,6 +94,16 @@ macro_rules! all_shared {
             full {
                 a_full_disk_is_told_from_an_outage
             }
+            last_release {
+                is_brought_to_any_case
+                is_left_alone_where_bytes_are_asked_for
+                can_be_changed_and_changed_back
+                a_change_that_was_cut_off_is_finished
+                many_rows_are_rewritten_in_pages
+            }
+            turns {
+                searches_never_have_all_connections
+            }
             prefix {
                 a_prefix_is_found_behind_many_newer_entries
                 a_long_prefix_is_compared_to_its_end
@@ -106,6 +126,33 @@ macro_rules! all_shared {
     };
 }
 pub(super) use all_shared;
+
+/// Runs statements on a connection of its own, and the last one when what this returns is called.
+pub(super) fn until_called<C: sqlx::Connection>(
+    url: &str,
+    [first, last]: [&'static str; 2],
+) -> Box<dyn FnOnce()>
+where
+    for<'c> &'c mut C: sqlx::Executor<'c, Database = C::Database>,
+{
+    let url = url.to_owned();
+    let (held, holds) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        run(async {
+            let mut connection = C::connect(&url).await.unwrap();
+            sqlx::raw_sql(first).execute(&mut connection).await.unwrap();
+            held.send(()).unwrap();
+            let _ = released.recv();
+            sqlx::raw_sql(last).execute(&mut connection).await.unwrap();
+        });
+    });
+    holds.recv().unwrap();
+    Box::new(move || {
+        drop(release);
+        thread.join().unwrap();
+    })
+}
 
 pub(super) fn server(url: &str) -> DatabaseServer {
     DatabaseServer { url: Some(Secret::new(url.to_owned())), ..DatabaseServer::default() }

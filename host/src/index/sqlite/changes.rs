@@ -10,40 +10,49 @@ use super::{
     rows::{self, entry_columns, integer, upload_columns},
 };
 use crate::{
-    index::{AttachOutcome, Attachment, Durability, Entry, EntryId, Reservation, Slot, Upload, UploadId},
+    index::{
+        AHEAD_MS, AttachOutcome, Attachment, Durability, Entry, EntryId, KeyRule, Reservation, Slot, Upload,
+        UploadId, latest,
+    },
     storage::UploadName,
 };
+
+pub(super) const TOUCH_UPLOAD: &str =
+    "UPDATE uploads SET active_ms = ?2 WHERE name = ?1 AND (active_ms < ?2 OR active_ms > ?3)";
 
 /// See [`crate::index::Index::reserve`].
 pub(super) fn reserve(
     conn: &Connection,
+    rule: KeyRule,
     slot: &Slot,
     owner: &str,
     fresh: &UploadName,
     now_ms: u64,
     idle_before_ms: u64,
 ) -> rusqlite::Result<Reservation> {
-    if let Some(entry) = queries::entry_by_slot(conn, slot)? {
+    if let Some(entry) = queries::entry_by_slot(conn, rule, slot)? {
         return Ok(Reservation::Entry(entry));
     }
-    if let Some(upload) = queries::upload_by_slot(conn, slot)?
-        && !abandon_idle(conn, upload.id, idle_before_ms)?
-    {
-        return Ok(Reservation::Upload(upload));
+    if let Some(upload) = queries::upload_by_slot(conn, rule, slot)? {
+        if !upload.is_idle(now_ms, idle_before_ms) {
+            return Ok(Reservation::Upload(upload));
+        }
+        abandon(conn, upload.id)?;
     }
-    insert_upload(conn, slot, owner, fresh, now_ms).map(Reservation::Reserved)
+    insert_upload(conn, rule, slot, owner, fresh, now_ms).map(Reservation::Reserved)
 }
 
 fn insert_upload(
     conn: &Connection,
+    rule: KeyRule,
     slot: &Slot,
     owner: &str,
     name: &UploadName,
     now_ms: u64,
 ) -> rusqlite::Result<Upload> {
     conn.prepare_cached(concat!(
-        "INSERT INTO uploads (repository, scope, version, key, name, owner, created_ms, active_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) RETURNING ",
+        "INSERT INTO uploads (repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8) RETURNING ",
         upload_columns!()
     ))?
     .query_one(
@@ -55,6 +64,7 @@ fn insert_upload(
             name.as_str(),
             owner,
             integer(now_ms),
+            rule.folded(&slot.key).map(String::into_bytes),
         ],
         rows::upload,
     )
@@ -82,13 +92,15 @@ pub(super) fn attach(
         return Ok(AttachOutcome::Gone);
     };
     conn.prepare_cached(
-        "UPDATE uploads SET object = ?2, size_bytes = ?3, active_ms = max(active_ms, ?4) WHERE id = ?1",
+        "UPDATE uploads SET object = ?2, size_bytes = ?3, \
+         active_ms = iif(active_ms > ?5, ?4, max(active_ms, ?4)) WHERE id = ?1",
     )?
     .execute(params![
         integer(id.0),
         attachment.object.as_str(),
         integer(attachment.size_bytes),
         integer(now_ms),
+        integer(now_ms.saturating_add(AHEAD_MS)),
     ])?;
     let replaced = upload.attachment.map(|before| before.object);
     Ok(AttachOutcome::Attached(replaced.filter(|object| *object != attachment.object)))
@@ -97,6 +109,7 @@ pub(super) fn attach(
 /// See [`crate::index::Index::finalize`].
 pub(super) fn finalize(
     conn: &Connection,
+    rule: KeyRule,
     id: UploadId,
     attachment: &Attachment,
     durability: &Durability,
@@ -105,17 +118,19 @@ pub(super) fn finalize(
     let Some(upload) = queries::upload_by_id(conn, id)? else {
         return Ok(None);
     };
-    if upload.attachment.as_ref() != Some(attachment) || queries::entry_by_slot(conn, &upload.slot)?.is_some()
+    if upload.attachment.as_ref() != Some(attachment)
+        || queries::entry_by_slot(conn, rule, &upload.slot)?.is_some()
     {
         return Ok(None);
     }
-    let entry = insert_entry(conn, &upload, attachment, durability, now_ms)?;
+    let entry = insert_entry(conn, rule, &upload, attachment, durability, now_ms)?;
     abandon(conn, id)?;
     Ok(Some(entry))
 }
 
 fn insert_entry(
     conn: &Connection,
+    rule: KeyRule,
     Upload { id, slot, owner, .. }: &Upload,
     attachment: &Attachment,
     durability: &Durability,
@@ -127,8 +142,8 @@ fn insert_entry(
     };
     conn.prepare_cached(concat!(
         "INSERT INTO entries \
-         (repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10) RETURNING ",
+         (repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11) RETURNING ",
         entry_columns!()
     ))?
     .query_one(
@@ -143,6 +158,7 @@ fn insert_entry(
             boot,
             integer(id.0),
             owner,
+            rule.folded(&slot.key).map(String::into_bytes),
         ],
         rows::entry,
     )
@@ -186,12 +202,22 @@ pub(super) fn touch_entries(conn: &Connection, uses: &[(EntryId, u64)]) -> rusql
     Ok(())
 }
 
+/// See [`crate::index::Index::bring_entries_back`].
+pub(super) fn bring_entries_back(conn: &Connection, ids: &[EntryId], now_ms: u64) -> rusqlite::Result<()> {
+    let mut statement =
+        conn.prepare_cached("UPDATE entries SET used_ms = ?2 WHERE id = ?1 AND used_ms > ?2")?;
+    for id in ids {
+        statement.execute([integer(id.0), integer(now_ms)])?;
+    }
+    Ok(())
+}
+
 /// See [`crate::index::Index::touch_uploads`].
 pub(super) fn touch_uploads(conn: &Connection, uses: &[(UploadName, u64)]) -> rusqlite::Result<()> {
-    let mut statement =
-        conn.prepare_cached("UPDATE uploads SET active_ms = ?2 WHERE name = ?1 AND active_ms < ?2")?;
-    for (name, active_ms) in uses {
-        statement.execute(params![name.as_str(), integer(*active_ms)])?;
+    let mut statement = conn.prepare_cached(TOUCH_UPLOAD)?;
+    for (name, active_ms) in latest(uses) {
+        let ahead_ms = active_ms.saturating_add(AHEAD_MS);
+        statement.execute(params![name.as_str(), integer(active_ms), integer(ahead_ms)])?;
     }
     Ok(())
 }

@@ -10,10 +10,13 @@ mod fault;
 mod find;
 mod queries;
 mod reader;
+mod refold;
 mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod turns;
+mod watch;
 mod writer;
 
 use std::{collections::HashSet, path::Path, sync::Arc};
@@ -26,11 +29,13 @@ use self::{
     find::{Outcome, Search},
     reader::Readers,
     schema::OpenError,
+    turns::Turns,
+    watch::{Watch, Watching},
     writer::Writer,
 };
 use super::{
-    AttachOutcome, Attachment, Durability, Entry, EntryId, Index, IndexError, Probe, Reservation, Slot,
-    Upload, UploadId, unavailable,
+    AttachOutcome, Attachment, Durability, Entry, EntryId, Index, IndexError, KeyRule, Probe, Reservation,
+    Slot, Upload, UploadId, unavailable,
 };
 use crate::storage::{ObjectName, UploadName};
 
@@ -41,8 +46,14 @@ const STEPS_IN_PLACE: u64 = 2_000;
 ///
 /// When it is dropped, the changes under way are finished and the database is closed.
 pub struct SqliteIndex {
+    /// Stops first: an index that is closed takes its log away.
+    watching: Option<Watching>,
+    watch: Arc<Watch>,
     readers: Arc<Readers>,
     writer: Writer,
+    rule: KeyRule,
+    turns: Turns,
+    steps_in_place: u64,
 }
 
 impl SqliteIndex {
@@ -51,14 +62,33 @@ impl SqliteIndex {
     /// # Errors
     /// When the file cannot be used, is not such a database, or was made by a newer version of the program. The source of
     /// the error says which.
-    pub fn open(path: &Path) -> Result<Self, IndexError> {
-        let conn = schema::open_for_writing(path)
+    pub fn open(path: &Path, rule: KeyRule) -> Result<Self, IndexError> {
+        let conn = schema::open_for_writing(path, rule)
             .map_err(|error: OpenError| failed("opening the database", error))?;
-        let anchor = schema::open_for_reading(path)
-            .map_err(|error| failed("opening the database for reading", error))?;
-        let writer =
-            Writer::start(conn, anchor).map_err(|e| unavailable("starting the writer of the database", e))?;
-        Ok(Self { readers: Arc::new(Readers::new(path.to_owned())), writer })
+        let read = || schema::open_for_reading(path);
+        let anchor = read().map_err(|error| failed("opening the database for reading", error))?;
+        let watching = read().map_err(|error| failed("opening the database for reading", error))?;
+        Self::start(path, rule, conn, [anchor, watching])
+            .map_err(|error| unavailable("starting a thread", error))
+    }
+
+    fn start(
+        path: &Path,
+        rule: KeyRule,
+        conn: Connection,
+        [anchor, watching]: [Connection; 2],
+    ) -> std::io::Result<Self> {
+        let readers = Arc::new(Readers::new(path.to_owned()));
+        let watch = Arc::new(Watch::new(path, watching));
+        Ok(Self {
+            watching: Some(Watching::start(Arc::clone(&watch))?),
+            writer: Writer::start(conn, anchor, Arc::clone(&watch))?,
+            watch,
+            readers,
+            rule,
+            turns: Turns::new(),
+            steps_in_place: STEPS_IN_PLACE,
+        })
     }
 
     fn read<T>(
@@ -66,7 +96,10 @@ impl SqliteIndex {
         context: &'static str,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, IndexError> {
-        self.readers.read(query).map_err(|error| failed(context, error))
+        match self.watch.unreadable() {
+            None => self.readers.read(query).map_err(|error| failed(context, error)),
+            Some(loss) => Err(unavailable(context, loss)),
+        }
     }
 
     /// Repeats a search that takes long, where it keeps nobody waiting.
@@ -77,21 +110,22 @@ impl SqliteIndex {
         probes: &[Probe],
         skip: Vec<EntryId>,
     ) -> Result<Option<Entry>, IndexError> {
-        let readers = Arc::clone(&self.readers);
+        let (readers, rule) = (Arc::clone(&self.readers), self.rule);
         let (repository, version) = (repository.to_owned(), version.to_owned());
         let probes = probes.to_vec();
         let search = move || {
             readers.read(|conn| {
                 let search =
-                    Search { repository: &repository, version: &version, probes: &probes, skip: &skip };
+                    Search { rule, repository: &repository, version: &version, probes: &probes, skip: &skip };
                 find::find(conn, &search, u64::MAX)
             })
         };
-        let outcome = tokio::task::spawn_blocking(search)
+        let outcome = self
+            .turns
+            .run(search)
             .await
-            .map_err(|error| unavailable(FIND, error))?
-            .map_err(|error| failed(FIND, error))?;
-        match outcome {
+            .map_err(|source| IndexError::Unavailable { context: FIND, source })?;
+        match outcome.map_err(|error| failed(FIND, error))? {
             Outcome::Done(found) => Ok(found),
             // Not with as many steps as there are numbers.
             Outcome::TooLong => Ok(None),
@@ -102,6 +136,8 @@ impl SqliteIndex {
 impl Drop for SqliteIndex {
     /// The readers go first: the connection that is closed last tidies up, and only the writer's can.
     fn drop(&mut self) {
+        self.watching = None;
+        self.watch.close();
         self.readers.close();
     }
 }
@@ -119,8 +155,8 @@ impl Index for SqliteIndex {
     ) -> Result<Option<Entry>, IndexError> {
         let mut skip = skip.to_vec();
         skip.sort_unstable();
-        let search = Search { repository, version, probes, skip: &skip };
-        match self.read(FIND, |conn| find::find(conn, &search, STEPS_IN_PLACE))? {
+        let search = Search { rule: self.rule, repository, version, probes, skip: &skip };
+        match self.read(FIND, |conn| find::find(conn, &search, self.steps_in_place))? {
             Outcome::Done(found) => Ok(found),
             Outcome::TooLong => self.find_aside(repository, version, probes, skip).await,
         }
@@ -142,9 +178,10 @@ impl Index for SqliteIndex {
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
         let (slot, owner, fresh) = (slot.clone(), owner.to_owned(), super::fresh_upload_name()?);
+        let rule = self.rule;
         self.writer
             .write("reserving a slot", move |conn| {
-                changes::reserve(conn, &slot, &owner, &fresh, now_ms, idle_before_ms)
+                changes::reserve(conn, rule, &slot, &owner, &fresh, now_ms, idle_before_ms)
             })
             .await
     }
@@ -164,7 +201,7 @@ impl Index for SqliteIndex {
     }
 
     async fn find_upload(&self, slot: &Slot) -> Result<Option<Upload>, IndexError> {
-        self.read("looking for an upload", |conn| queries::upload_by_slot(conn, slot))
+        self.read("looking for an upload", |conn| queries::upload_by_slot(conn, self.rule, slot))
     }
 
     async fn attach(
@@ -186,10 +223,10 @@ impl Index for SqliteIndex {
         durability: &Durability,
         now_ms: u64,
     ) -> Result<Option<Entry>, IndexError> {
-        let (attachment, durability) = (attachment.clone(), durability.clone());
+        let (attachment, durability, rule) = (attachment.clone(), durability.clone(), self.rule);
         self.writer
             .write("making an entry", move |conn| {
-                changes::finalize(conn, id, &attachment, &durability, now_ms)
+                changes::finalize(conn, rule, id, &attachment, &durability, now_ms)
             })
             .await
     }
@@ -220,6 +257,16 @@ impl Index for SqliteIndex {
         }
         let uses = uses.to_vec();
         self.writer.write("noting uses of entries", move |conn| changes::touch_entries(conn, &uses)).await
+    }
+
+    async fn bring_entries_back(&self, ids: &[EntryId], now_ms: u64) -> Result<(), IndexError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids = ids.to_vec();
+        self.writer
+            .write("noting uses of entries", move |conn| changes::bring_entries_back(conn, &ids, now_ms))
+            .await
     }
 
     async fn touch_uploads(&self, uses: &[(UploadName, u64)]) -> Result<(), IndexError> {

@@ -7,11 +7,12 @@ use std::{collections::HashSet, hash::Hash};
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::{
+    find,
     reader::Moment,
-    rows::{self, entry_columns, integer, upload_columns},
+    rows::{self, compared_key, entry_columns, integer, upload_columns},
 };
 use crate::{
-    index::{Entry, EntryId, Slot, Upload, UploadId},
+    index::{Entry, EntryId, KeyRule, Slot, Upload, UploadId},
     storage::{ObjectName, UploadName},
 };
 
@@ -20,6 +21,14 @@ pub(super) const VOLATILE: &str = concat!(
     entry_columns!(),
     " FROM entries INDEXED BY entries_volatile \
      WHERE boot IS NOT NULL AND (boot = :boot) = :this_boot AND id > :after ORDER BY id LIMIT :limit"
+);
+
+pub(super) const UPLOAD_BY_SLOT: &str = concat!(
+    "SELECT ",
+    upload_columns!(),
+    " FROM uploads INDEXED BY uploads_by_key WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND ",
+    compared_key!(),
+    " = ?4"
 );
 
 /// Both tables in one statement: a finalize moves the reference from one to the other.
@@ -41,22 +50,22 @@ pub(super) fn upload_by_id(conn: &Connection, id: UploadId) -> rusqlite::Result<
 }
 
 /// Returns the upload in this slot.
-pub(super) fn upload_by_slot(conn: &Connection, slot: &Slot) -> rusqlite::Result<Option<Upload>> {
-    conn.prepare_cached(concat!(
-        "SELECT ",
-        upload_columns!(),
-        " FROM uploads WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND key = ?4"
-    ))?
-    .query_one(
-        params![
-            slot.repository.as_bytes(),
-            slot.scope.as_bytes(),
-            slot.version.as_bytes(),
-            slot.key.as_bytes()
-        ],
-        rows::upload,
-    )
-    .optional()
+pub(super) fn upload_by_slot(
+    conn: &Connection,
+    rule: KeyRule,
+    slot: &Slot,
+) -> rusqlite::Result<Option<Upload>> {
+    conn.prepare_cached(UPLOAD_BY_SLOT)?
+        .query_one(
+            params![
+                slot.repository.as_bytes(),
+                slot.scope.as_bytes(),
+                slot.version.as_bytes(),
+                rule.compared(&slot.key).as_bytes()
+            ],
+            rows::upload,
+        )
+        .optional()
 }
 
 /// Returns the entry that this upload became.
@@ -71,22 +80,22 @@ pub(super) fn entry_by_upload(conn: &Connection, id: UploadId) -> rusqlite::Resu
 }
 
 /// Returns the entry in this slot.
-pub(super) fn entry_by_slot(conn: &Connection, slot: &Slot) -> rusqlite::Result<Option<Entry>> {
-    conn.prepare_cached(concat!(
-        "SELECT ",
-        entry_columns!(),
-        " FROM entries WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND key = ?4"
-    ))?
-    .query_one(
-        params![
-            slot.repository.as_bytes(),
-            slot.scope.as_bytes(),
-            slot.version.as_bytes(),
-            slot.key.as_bytes()
-        ],
-        rows::entry,
-    )
-    .optional()
+pub(super) fn entry_by_slot(
+    conn: &Connection,
+    rule: KeyRule,
+    slot: &Slot,
+) -> rusqlite::Result<Option<Entry>> {
+    conn.prepare_cached(find::BY_SLOT)?
+        .query_one(
+            params![
+                slot.repository.as_bytes(),
+                slot.scope.as_bytes(),
+                slot.version.as_bytes(),
+                rule.compared(&slot.key).as_bytes()
+            ],
+            rows::entry,
+        )
+        .optional()
 }
 
 /// Returns entries of which it is not known that they survive a loss of power, of this boot or of all others.

@@ -29,7 +29,14 @@ macro_rules! upload_columns {
     };
 }
 
-pub(super) use {entry_columns, upload_columns};
+/// What a key is compared as: the expression of the indexes, which a statement must have as it is to use them.
+macro_rules! compared_key {
+    () => {
+        "coalesce(folded, key)"
+    };
+}
+
+pub(super) use {compared_key, entry_columns, upload_columns};
 
 /// Returns the integer that stands for a number.
 pub(super) fn integer(number: u64) -> i64 {

@@ -3,16 +3,27 @@
 //! Called by the driver. Knows the files in `migrations/`, and nothing of what is in the tables. A migration that was
 //! released is never edited: the database remembers its checksum.
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path, thread, time::Duration};
+use std::{
+    fs::OpenOptions,
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use refinery::{Migration, Runner, error::Kind};
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
+use super::refold;
+use crate::index::KeyRule;
+
 /// In order. The name before `__` is the version.
-const MIGRATIONS: &[(&str, &str)] = &[
+pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__initial", include_str!("migrations/V1__initial.sql")),
     ("V2__entry_of_upload", include_str!("migrations/V2__entry_of_upload.sql")),
     ("V3__owner_of_entry", include_str!("migrations/V3__owner_of_entry.sql")),
+    ("V4__compared_keys", include_str!("migrations/V4__compared_keys.sql")),
 ];
 
 /// How long to wait for another process that writes.
@@ -41,10 +52,25 @@ pub(super) enum OpenError {
     Newer { found: i64, known: i64 },
     #[error("the file system of the database cannot do write-ahead logging (journal mode is {0})")]
     NoLog(String),
-    #[error("could not create the file")]
-    Create(#[source] io::Error),
+    #[error("{path}: could not be created")]
+    Create {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "{0}: this is no SQLite database, or it is damaged; restore a backup, or move the file away and start with an \
+         empty cache"
+    )]
+    Damaged(PathBuf, #[source] rusqlite::Error),
     #[error("could not bring the schema up to date")]
     Migrate(#[source] refinery::Error),
+    #[error("{path}: cannot be used")]
+    At {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -55,28 +81,44 @@ impl OpenError {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy),
             Self::Migrate(error) => matches!(error.kind(), Kind::Connection(..)),
-            Self::Newer { .. } | Self::NoLog(_) | Self::Create(_) => false,
+            Self::Newer { .. }
+            | Self::NoLog(_)
+            | Self::Create { .. }
+            | Self::Damaged(..)
+            | Self::At { .. } => false,
         }
     }
 }
 
-/// Opens the database for writing, creating it and migrating it as needed.
-pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
+/// Opens the database for writing, creating it, migrating it, and bringing it to this rule of comparing keys as needed.
+pub(super) fn open_for_writing(path: &Path, rule: KeyRule) -> Result<Connection, OpenError> {
     create(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn = Connection::open_with_flags(path, flags)?;
+    let mut conn = Connection::open_with_flags(path, flags).map_err(|error| at(path, error.into()))?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     let mut attempts = ATTEMPTS;
     loop {
         attempts -= 1;
-        match prepare(&mut conn) {
+        match prepare(&mut conn, rule) {
             Err(error) if attempts > 0 && error.may_pass() => thread::sleep(PAUSE),
-            prepared => return prepared.map(|()| conn),
+            prepared => return prepared.map(|()| conn).map_err(|error| at(path, error)),
         }
     }
 }
 
-fn prepare(conn: &mut Connection) -> Result<(), OpenError> {
+/// Says which file it is about.
+fn at(path: &Path, error: OpenError) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        OpenError::Sqlite(source) => match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::Damaged(path, source),
+            _ => OpenError::At { path, source },
+        },
+        error => error,
+    }
+}
+
+fn prepare(conn: &mut Connection, rule: KeyRule) -> Result<(), OpenError> {
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(OpenError::NoLog(mode));
@@ -85,7 +127,11 @@ fn prepare(conn: &mut Connection) -> Result<(), OpenError> {
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.pragma_update(None, "journal_size_limit", LOG_LIMIT_BYTES)?;
     configure(conn)?;
-    migrate(conn)
+    migrate(conn, MIGRATIONS)?;
+    if let Some(rewritten) = refold::refold(conn, rule)? {
+        rewritten.tell(rule);
+    }
+    Ok(())
 }
 
 /// Opens the database for reading. It must be open for writing.
@@ -109,13 +155,16 @@ fn create(path: &Path) -> Result<(), OpenError> {
     // Only ever create it: to open and close a database's file would drop the locks that this process has on it.
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match created {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(OpenError::Create(error)),
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(OpenError::Create { path: path.to_owned(), source })
+        }
         _ => Ok(()),
     }
 }
 
-fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
-    let migrations = MIGRATIONS
+/// Runs the migrations that were not run yet.
+pub(super) fn migrate(conn: &mut Connection, migrations: &[(&str, &str)]) -> Result<(), OpenError> {
+    let migrations = migrations
         .iter()
         .map(|(name, sql)| Migration::unapplied(name, sql))
         .collect::<Result<Vec<_>, _>>()

@@ -4,15 +4,20 @@
 
 mod crash;
 mod fault;
+mod last_release;
 mod plan;
 mod process;
+mod watch;
 
 use std::{ops::Deref, path::PathBuf, sync::Arc};
 
 use proptest::test_runner::Config;
 
 use super::{super::conformance::Case, SqliteIndex};
-use crate::index::conformance::{block_on, conformance};
+use crate::index::{
+    KeyRule,
+    conformance::{block_on, conformance},
+};
 
 /// A case with a database that lasts as long as it.
 pub(super) struct Opened {
@@ -40,8 +45,12 @@ impl Opened {
 }
 
 pub(super) fn open() -> Opened {
+    open_for(KeyRule::AnyCase)
+}
+
+fn open_for(rule: KeyRule) -> Opened {
     let directory = tempfile::tempdir().unwrap();
-    let index = SqliteIndex::open(&directory.path().join("index.db")).unwrap();
+    let index = SqliteIndex::open(&directory.path().join("index.db"), rule).unwrap();
     Opened { case: Case::new(Arc::new(index)), directory }
 }
 
@@ -49,14 +58,19 @@ fn open_case() -> Option<Opened> {
     Some(open())
 }
 
-conformance!(crate::index::sqlite::tests::open_case);
+fn open_bytes() -> Option<Opened> {
+    Some(open_for(KeyRule::Bytes))
+}
+
+conformance!(crate::index::sqlite::tests::open_case, crate::index::sqlite::tests::open_bytes);
 
 proptest::proptest! {
     #![proptest_config(Config { cases: 192, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn behaves_like_the_model(ops in crate::index::tests::ops()) {
-        let opened = open();
-        block_on(crate::index::tests::compare(&*opened.index, ops));
+    fn behaves_like_the_model(ops in crate::index::tests::ops(), bytes in proptest::bool::weighted(0.3)) {
+        let rule = if bytes { KeyRule::Bytes } else { KeyRule::AnyCase };
+        let opened = open_for(rule);
+        block_on(crate::index::tests::compare(&*opened.index, rule, ops));
     }
 }

@@ -9,7 +9,11 @@ use std::{sync::Arc, thread};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{anchor::Anchor, fault::is_full};
+use super::{
+    anchor::Anchor,
+    fault::is_full,
+    watch::{Loss, Watch},
+};
 use crate::index::{IndexError, no_space, unavailable};
 
 /// Changes that may wait; who comes then waits to be let in.
@@ -26,11 +30,11 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread. The connections become its own: one to write, one to hold the readers' state.
-    pub(super) fn start(conn: Connection, anchor: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(conn: Connection, anchor: Connection, watch: Arc<Watch>) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new()
             .name("index-writer".to_owned())
-            .spawn(move || serve(conn, Anchor::new(anchor), jobs))?;
+            .spawn(move || serve(conn, Anchor::new(anchor), &watch, jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -69,12 +73,18 @@ struct Stopped;
 
 /// The failure of a transaction, for each change that was in it.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error(transparent)]
-struct Failure(Arc<rusqlite::Error>);
+enum Failure {
+    #[error(transparent)]
+    Sqlite(Arc<rusqlite::Error>),
+    /// What was committed is in a file that nobody will find.
+    #[error(transparent)]
+    Lost(Loss),
+}
 
 impl Failure {
     fn of(self, context: &'static str) -> IndexError {
-        if is_full(&*self.0) { no_space(context, self) } else { unavailable(context, self) }
+        let full = matches!(&self, Self::Sqlite(error) if is_full(&**error));
+        if full { no_space(context, self) } else { unavailable(context, self) }
     }
 }
 
@@ -114,11 +124,15 @@ where
     }
 }
 
-fn serve(mut conn: Connection, mut anchor: Anchor, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+fn serve(mut conn: Connection, mut anchor: Anchor, watch: &Watch, mut queue: mpsc::Receiver<Box<dyn Job>>) {
     let mut jobs = Vec::with_capacity(GROUP);
     while queue.blocking_recv_many(&mut jobs, GROUP) > 0 {
+        if let Some(loss) = watch.known() {
+            answer(jobs.drain(..), Some(&Failure::Lost(loss)));
+            continue;
+        }
         anchor.release();
-        run_group(&mut conn, &mut jobs);
+        run_group(&mut conn, watch, &mut jobs);
         anchor.hold();
     }
     // The connection that is closed last tidies up, and only the writer's can.
@@ -126,16 +140,16 @@ fn serve(mut conn: Connection, mut anchor: Anchor, mut queue: mpsc::Receiver<Box
 }
 
 /// Runs the jobs as one transaction; where one of them fails, each as its own, so that it fails alone.
-fn run_group(conn: &mut Connection, jobs: &mut Vec<Box<dyn Job>>) {
+fn run_group(conn: &mut Connection, watch: &Watch, jobs: &mut Vec<Box<dyn Job>>) {
     match in_transaction(conn, jobs) {
-        Ok(()) => answer(jobs.drain(..), None),
+        Ok(()) => answer(jobs.drain(..), watch.look().map(Failure::Lost).as_ref()),
         Err(Stage::Job(_)) if jobs.len() > 1 => {
             for job in jobs.drain(..) {
-                run_group(conn, &mut vec![job]);
+                run_group(conn, watch, &mut vec![job]);
             }
         }
         Err(Stage::Job(error) | Stage::Transaction(error)) => {
-            answer(jobs.drain(..), Some(&Failure(Arc::new(error))));
+            answer(jobs.drain(..), Some(&Failure::Sqlite(Arc::new(error))));
         }
     }
 }

@@ -115,7 +115,7 @@ fn with_prefix(place: &[u8], prefix: &str) -> (&'static str, Vec<Value>) {
         return ("", values);
     }
     values.extend([prefix, prefix].map(|prefix| Value::Bytes(prefix.as_bytes().to_vec())));
-    (" AND LEFT(e.`key`, LENGTH(?)) = ?", values)
+    (" AND LEFT(COALESCE(e.folded, e.`key`), LENGTH(?)) = ?", values)
 }
 
 /// The questions for these probes.
@@ -139,7 +139,7 @@ pub(super) fn questions(search: &Search, probes: &[Probe]) -> Statement {
                 let undecided = -1 - i64::try_from(number).unwrap_or_default();
                 let text = format!(
                     ", (SELECT CASE WHEN few.n <= 200 THEN few.newest ELSE COALESCE(\
-                     (SELECT e.id FROM (SELECT e.id, e.key_head, e.`key` FROM entries e FORCE INDEX (entries_by_age) \
+                     (SELECT e.id FROM (SELECT e.id, e.key_head, e.folded, e.`key` FROM entries e FORCE INDEX (entries_by_age) \
                      WHERE e.place = ?{skip} ORDER BY e.id DESC LIMIT 200) e \
                      WHERE e.key_head >= ? AND e.key_head < ?{exactly} ORDER BY e.id DESC LIMIT 1), {undecided}) END \
                      FROM (SELECT COUNT(*) AS n, MAX(e.id) AS newest FROM (SELECT e.id FROM entries e \

@@ -5,6 +5,7 @@
 //! server, in order: clusters that give each of their nodes numbers of its own are not for this.
 
 mod find;
+mod refold;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -20,13 +21,14 @@ use sqlx::{
 use super::{Bounds, driver::SqlIndex, fault::Codes, pool::Driver, schema};
 use crate::{
     config::{DatabaseServer, SslMode},
-    index::{IndexError, unavailable},
+    index::{IndexError, KeyRule, unavailable},
 };
 
 /// In order.
 const MIGRATIONS: &[(&str, &str)] = &[
     ("initial", include_str!("migrations/0001_initial.sql")),
     ("owner of entry", include_str!("migrations/0002_owner_of_entry.sql")),
+    ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
 ];
 
 /// What is too long is an error, and is not cut. Who waits for a row gives up before the program does.
@@ -94,9 +96,13 @@ impl Driver for MySql {
 /// # Errors
 /// When the server cannot be reached, or the database was made by a newer version of the program. The source of the error
 /// says which.
-pub(crate) async fn open(server: &DatabaseServer, bounds: Bounds) -> Result<SqlIndex<MySql>, IndexError> {
+pub(crate) async fn open(
+    server: &DatabaseServer,
+    bounds: Bounds,
+    rule: KeyRule,
+) -> Result<SqlIndex<MySql>, IndexError> {
     let options = options(server).map_err(|error| unavailable(schema::OPEN, error))?;
-    schema::open(MySql { options, session: session(bounds) }, bounds, MIGRATIONS).await
+    schema::open(MySql { options, session: session(bounds) }, bounds, rule, MIGRATIONS).await
 }
 
 fn options(server: &DatabaseServer) -> sqlx::Result<MySqlConnectOptions> {

@@ -13,10 +13,9 @@ use sqlx::{
 use super::{MySql, find};
 use crate::{
     index::{
-        AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId,
+        AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, ahead_ms, latest,
         sql::{
-            digest,
-            driver::{Claim, EntryBy, Search, Statements, UploadBy},
+            driver::{Claim, EntryBy, Idle, Search, Statements, UploadBy},
             fault::{Fault, Repeat},
             rows::{self, integer, limit},
         },
@@ -55,8 +54,8 @@ pub(super) const UPLOAD_BY_SLOT: &str = concat!("SELECT ", upload_columns!(), " 
 
 /// Waits for who makes or deletes an upload of this slot at this moment.
 const INSERT_UPLOAD: &str = "INSERT INTO uploads \
-     (slot, place, repository, scope, version, `key`, name, owner, created_ms, active_ms) \
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+     (slot, place, repository, scope, version, `key`, name, owner, created_ms, active_ms, folded) \
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Waits for who changes the row, and keeps others waiting.
 const LOCK_UPLOAD: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = ? FOR UPDATE");
@@ -64,19 +63,26 @@ const LOCK_UPLOAD: &str = concat!("SELECT ", upload_columns!(), " FROM uploads W
 pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = ?, active_ms = ? \
      WHERE id = ? AND created_ms = ? AND active_ms = ? AND object IS NULL";
 
-const ATTACH: &str =
-    "UPDATE uploads SET object = ?, size_bytes = ?, active_ms = GREATEST(active_ms, ?) WHERE id = ?";
+const ATTACH: &str = concat!(
+    "UPDATE uploads SET object = ?, size_bytes = ?, active_ms = IF(active_ms - ",
+    ahead_ms!(),
+    " > ?, ?, GREATEST(active_ms, ?)) WHERE id = ?"
+);
 
+/// Of an upload and its attachment.
 const INSERT_ENTRY: &str = "INSERT INTO entries \
-     (slot, place, repository, scope, version, `key`, key_head, block, object, size_bytes, created_ms, used_ms, boot, \
-     upload, owner) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)";
+     (slot, place, repository, scope, version, `key`, folded, key_head, block, object, size_bytes, created_ms, used_ms, \
+     boot, upload, owner) \
+     SELECT slot, place, repository, scope, version, `key`, folded, LEFT(COALESCE(folded, `key`), 255), 0, object, \
+     size_bytes, ?, ?, ?, id, owner FROM uploads WHERE id = ?";
 
 /// A column that is made by the server cannot be made of the number.
 const SET_BLOCK: &str = "UPDATE entries SET block = id >> 12 WHERE id = ?";
 
 pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE id = ?";
 
-pub(super) const DELETE_IDLE_UPLOAD: &str = "DELETE FROM uploads WHERE id = ? AND active_ms < ?";
+pub(super) const DELETE_IDLE_UPLOAD: &str =
+    "DELETE FROM uploads WHERE id = ? AND (active_ms < ? OR active_ms > ?)";
 
 pub(super) const DELETE_ENTRY: &str = "DELETE FROM entries WHERE id = ?";
 
@@ -100,14 +106,25 @@ pub(super) const TOUCH_ENTRIES: &str = concat!(
     "UPDATE ",
     uses!("BIGINT"),
     " STRAIGHT_JOIN entries ON entries.id = used.id \
-     SET entries.used_ms = used.at WHERE entries.used_ms < used.at"
+     SET entries.used_ms = used.at \
+     WHERE entries.used_ms < used.at"
+);
+
+pub(super) const BRING_ENTRIES_BACK: &str = concat!(
+    "UPDATE ",
+    uses!("BIGINT"),
+    " STRAIGHT_JOIN entries ON entries.id = used.id \
+     SET entries.used_ms = used.at WHERE entries.used_ms > used.at"
 );
 
 pub(super) const TOUCH_UPLOADS: &str = concat!(
     "UPDATE ",
     uses!("VARCHAR(32) CHARACTER SET utf8mb4"),
     " STRAIGHT_JOIN uploads ON uploads.name = CAST(used.id AS BINARY) \
-     SET uploads.active_ms = used.at WHERE uploads.active_ms < used.at"
+     SET uploads.active_ms = used.at \
+     WHERE uploads.active_ms < used.at OR uploads.active_ms - ",
+    ahead_ms!(),
+    " > used.at"
 );
 
 pub(super) const MARK_DURABLE: &str = concat!(
@@ -162,7 +179,7 @@ pub(super) async fn one<T>(
     Ok(row.as_ref().map(read).transpose()?)
 }
 
-async fn all<T, C: FromIterator<T>>(
+pub(super) async fn all<T, C: FromIterator<T>>(
     connection: &mut MySqlConnection,
     statement: Statement<'_>,
     read: fn(&MySqlRow) -> sqlx::Result<T>,
@@ -171,11 +188,11 @@ async fn all<T, C: FromIterator<T>>(
     Ok(rows.iter().map(read).collect::<sqlx::Result<C>>()?)
 }
 
-async fn count(connection: &mut MySqlConnection, statement: Statement<'_>) -> Result<u64, Fault> {
+pub(super) async fn count(connection: &mut MySqlConnection, statement: Statement<'_>) -> Result<u64, Fault> {
     Ok(statement.execute(connection).await?.rows_affected())
 }
 
-fn json(list: &impl serde::Serialize) -> Result<String, Fault> {
+pub(super) fn json(list: &impl serde::Serialize) -> Result<String, Fault> {
     serde_json::to_string(list).map_err(|error| sqlx::Error::Encode(error.into()).into())
 }
 
@@ -212,7 +229,7 @@ impl Statements for MySql {
     ) -> Result<Option<Upload>, Fault> {
         let mut transaction = connection.begin().await?;
         if let Some(id) = displaced
-            && !Self::delete_upload(&mut transaction, id, Some(claim.idle_before_ms)).await?
+            && !Self::delete_upload(&mut transaction, id, Some(claim.idle())).await?
         {
             transaction.rollback().await?;
             return Ok(None);
@@ -265,6 +282,8 @@ impl Statements for MySql {
             .bind(attachment.object.as_str().as_bytes())
             .bind(integer(attachment.size_bytes))
             .bind(integer(now_ms))
+            .bind(integer(now_ms))
+            .bind(integer(now_ms))
             .bind(integer(id.0));
         count(&mut transaction, attach).await?;
         transaction.commit().await.map_err(Fault::Commit)?;
@@ -282,11 +301,11 @@ impl Statements for MySql {
         let mut transaction = connection.begin().await?;
         let lock = sqlx::query(LOCK_UPLOAD).bind(integer(id.0));
         let upload = one(&mut transaction, lock, rows::upload).await?;
-        let Some(upload) = upload.filter(|upload| upload.attachment.as_ref() == Some(attachment)) else {
+        if upload.is_none_or(|upload| upload.attachment.as_ref() != Some(attachment)) {
             transaction.rollback().await?;
             return Ok(None);
-        };
-        let made = match insert_entry(&upload, attachment, boot, now_ms).execute(&mut *transaction).await {
+        }
+        let made = match insert_entry(id, boot, now_ms).execute(&mut *transaction).await {
             Ok(made) => made.last_insert_id(),
             // There is an entry in the slot.
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
@@ -305,11 +324,14 @@ impl Statements for MySql {
     async fn delete_upload(
         connection: &mut MySqlConnection,
         id: UploadId,
-        idle_before_ms: Option<u64>,
+        idle: Option<Idle>,
     ) -> Result<bool, Fault> {
-        let statement = match idle_before_ms {
+        let statement = match idle {
             None => sqlx::query(DELETE_UPLOAD).bind(integer(id.0)),
-            Some(before) => sqlx::query(DELETE_IDLE_UPLOAD).bind(integer(id.0)).bind(integer(before)),
+            Some(idle) => sqlx::query(DELETE_IDLE_UPLOAD)
+                .bind(integer(id.0))
+                .bind(integer(idle.before_ms))
+                .bind(integer(idle.after_ms)),
         };
         Ok(count(connection, statement).await? > 0)
     }
@@ -328,8 +350,19 @@ impl Statements for MySql {
 
     async fn touch_entries(connection: &mut MySqlConnection, uses: &[(EntryId, u64)]) -> Result<(), Fault> {
         let uses: Vec<(i64, i64)> =
-            rows::latest(uses).into_iter().map(|(id, at)| (integer(id.0), at)).collect();
+            latest(uses).into_iter().map(|(id, at)| (integer(id.0), integer(at))).collect();
         count(connection, sqlx::query(TOUCH_ENTRIES).bind(json(&uses)?)).await?;
+        Ok(())
+    }
+
+    async fn bring_entries_back(
+        connection: &mut MySqlConnection,
+        ids: &[EntryId],
+        now_ms: u64,
+    ) -> Result<(), Fault> {
+        let mut uses: Vec<(i64, i64)> = ids.iter().map(|id| (integer(id.0), integer(now_ms))).collect();
+        uses.sort_unstable();
+        count(connection, sqlx::query(BRING_ENTRIES_BACK).bind(json(&uses)?)).await?;
         Ok(())
     }
 
@@ -337,8 +370,8 @@ impl Statements for MySql {
         connection: &mut MySqlConnection,
         uses: &[(UploadName, u64)],
     ) -> Result<(), Fault> {
-        let latest = rows::latest(uses);
-        let uses: Vec<(&str, i64)> = latest.iter().map(|(name, at)| (name.as_str(), *at)).collect();
+        let latest = latest(uses);
+        let uses: Vec<(&str, i64)> = latest.iter().map(|(name, at)| (name.as_str(), integer(*at))).collect();
         count(connection, sqlx::query(TOUCH_UPLOADS).bind(json(&uses)?)).await?;
         Ok(())
     }
@@ -426,28 +459,13 @@ fn insert_upload(claim: &Claim) -> Statement<'_> {
         .bind(claim.owner.as_bytes())
         .bind(integer(claim.now_ms))
         .bind(integer(claim.now_ms))
+        .bind(claim.folded.as_ref().map(String::as_bytes))
 }
 
-fn insert_entry<'a>(
-    upload: &'a Upload,
-    attachment: &'a Attachment,
-    boot: Option<&'a str>,
-    now_ms: u64,
-) -> Statement<'a> {
-    let slot = &upload.slot;
+fn insert_entry(upload: UploadId, boot: Option<&str>, now_ms: u64) -> Statement<'_> {
     sqlx::query(INSERT_ENTRY)
-        .bind(digest::digest_of(slot))
-        .bind(digest::place_of(slot))
-        .bind(slot.repository.as_bytes())
-        .bind(slot.scope.as_bytes())
-        .bind(slot.version.as_bytes())
-        .bind(slot.key.as_bytes())
-        .bind(digest::head(&slot.key))
-        .bind(attachment.object.as_str().as_bytes())
-        .bind(integer(attachment.size_bytes))
         .bind(integer(now_ms))
         .bind(integer(now_ms))
         .bind(boot.map(str::as_bytes))
-        .bind(integer(upload.id.0))
-        .bind(upload.owner.as_bytes())
+        .bind(integer(upload.0))
 }

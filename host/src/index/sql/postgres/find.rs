@@ -32,7 +32,7 @@ macro_rules! find {
                ELSE
                  (SELECT CASE WHEN few.count <= 200 THEN few.newest ELSE COALESCE(
                    (SELECT max(e.id) FROM (
-                      SELECT e.id, e.place, e.key_head, e.key FROM entries e
+                      SELECT e.id, e.place, e.key_head, e.folded, e.key FROM entries e
                       WHERE e.place <= p.digest AND e.id <> ALL ($5::bigint[])
                       ORDER BY e.place DESC, e.id DESC LIMIT 200
                     ) e
@@ -75,7 +75,8 @@ macro_rules! find {
 pub(super) const BY_HEAD: &str = find!("");
 
 /// For longer ones.
-pub(super) const BY_KEY: &str = find!(" AND substring(e.key FROM 1 FOR octet_length(p.prefix)) = p.prefix");
+pub(super) const BY_KEY: &str =
+    find!(" AND substring(coalesce(e.folded, e.key) FROM 1 FOR octet_length(p.prefix)) = p.prefix");
 
 /// The search as arrays, one item for each probe.
 pub(super) struct Statement<'a> {

@@ -4,6 +4,7 @@
 //! COMMITTED`, where a statement sees what was committed before it began, and waits for who changes the same row.
 
 mod find;
+mod refold;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -19,13 +20,14 @@ use sqlx::{
 use super::{Bounds, driver::SqlIndex, fault::Codes, pool::Driver, schema};
 use crate::{
     config::{DatabaseServer, SslMode},
-    index::{IndexError, unavailable},
+    index::{IndexError, KeyRule, unavailable},
 };
 
 /// In order.
 const MIGRATIONS: &[(&str, &str)] = &[
     ("initial", include_str!("migrations/0001_initial.sql")),
     ("owner of entry", include_str!("migrations/0002_owner_of_entry.sql")),
+    ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
 ];
 
 /// One plan for each statement, made once, by its indexes alone: the statements are made for these, and a plan that was
@@ -41,6 +43,9 @@ fn session(bounds: Bounds) -> String {
          SET statement_timeout = {call_ms}; SET idle_in_transaction_session_timeout = {call_ms}"
     )
 }
+
+/// What is locked while the tables are changed: a number in this database, that nobody else has.
+const LOCK: i64 = i64::from_be_bytes(*b"larder\0\0");
 
 /// How to reach the server.
 #[derive(Clone)]
@@ -70,8 +75,9 @@ impl Driver for Postgres {
         self.options.connect().await
     }
 
-    async fn lock(_: &mut PgConnection) -> sqlx::Result<()> {
-        // The library takes one when it migrates.
+    /// The library takes one of its own, for its migrations alone.
+    async fn lock(connection: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(connection).await?;
         Ok(())
     }
 
@@ -87,9 +93,13 @@ impl Driver for Postgres {
 /// # Errors
 /// When the server cannot be reached, or the database was made by a newer version of the program. The source of the error
 /// says which.
-pub(crate) async fn open(server: &DatabaseServer, bounds: Bounds) -> Result<SqlIndex<Postgres>, IndexError> {
+pub(crate) async fn open(
+    server: &DatabaseServer,
+    bounds: Bounds,
+    rule: KeyRule,
+) -> Result<SqlIndex<Postgres>, IndexError> {
     let options = options(server).map_err(|error| unavailable(schema::OPEN, error))?;
-    schema::open(Postgres { options, session: session(bounds) }, bounds, MIGRATIONS).await
+    schema::open(Postgres { options, session: session(bounds) }, bounds, rule, MIGRATIONS).await
 }
 
 fn options(server: &DatabaseServer) -> sqlx::Result<PgConnectOptions> {

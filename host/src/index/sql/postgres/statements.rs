@@ -11,9 +11,9 @@ use sqlx::{
 use super::{Postgres, find};
 use crate::{
     index::{
-        AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId,
+        AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, ahead_ms, latest,
         sql::{
-            driver::{Claim, EntryBy, Search, Statements, UploadBy},
+            driver::{Claim, EntryBy, Idle, Search, Statements, UploadBy},
             fault::{Fault, Repeat},
             rows::{self, integer, limit},
         },
@@ -56,28 +56,31 @@ pub(super) const UPLOAD_BY_SLOT: &str =
 
 /// Waits for who makes or deletes an upload of this slot at this moment.
 const INSERT_UPLOAD: &str = "INSERT INTO uploads \
-     (slot, place, repository, scope, version, key, name, owner, created_ms, active_ms) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (slot) DO NOTHING RETURNING id";
+     (slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT (slot) DO NOTHING RETURNING id";
 
 pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $3, active_ms = $3 \
      WHERE id = $1 AND created_ms = $2 AND active_ms = $2 AND object IS NULL";
 
 /// Waits for who changes the row, and then takes it as it is.
-pub(super) const ATTACH: &str = "UPDATE uploads SET object = $2, size_bytes = $3, \
-     active_ms = greatest(uploads.active_ms, $4) \
+pub(super) const ATTACH: &str = concat!(
+    "UPDATE uploads SET object = $2, size_bytes = $3, active_ms = CASE WHEN uploads.active_ms - ",
+    ahead_ms!(),
+    " > $4 THEN $4 ELSE greatest(uploads.active_ms, $4) END \
      FROM (SELECT id, object FROM uploads WHERE id = $1 FOR UPDATE) AS before \
-     WHERE uploads.id = before.id RETURNING before.object";
+     WHERE uploads.id = before.id RETURNING before.object"
+);
 
 pub(super) const FINALIZE: &str = concat!(
     "WITH upload AS (DELETE FROM uploads WHERE id = $1 AND object = $2 AND size_bytes = $3 RETURNING *) \
      INSERT INTO entries \
-     (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner) \
-     SELECT slot, place, repository, scope, version, key, object, size_bytes, $4, $4, $5, id, owner FROM upload RETURNING ",
+     (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
+     SELECT slot, place, repository, scope, version, key, object, size_bytes, $4, $4, $5, id, owner, folded FROM upload RETURNING ",
     entry_columns!()
 );
 
 pub(super) const DELETE_UPLOAD: &str =
-    "DELETE FROM uploads WHERE id = $1 AND ($2::bigint IS NULL OR active_ms < $2)";
+    "DELETE FROM uploads WHERE id = $1 AND ($2::bigint IS NULL OR active_ms < $2 OR active_ms > $3::bigint)";
 
 pub(super) const DELETE_ENTRY: &str =
     "DELETE FROM entries WHERE id = $1 AND ($2::bigint IS NULL OR used_ms <= $2)";
@@ -86,9 +89,16 @@ pub(super) const TOUCH_ENTRIES: &str = "UPDATE entries SET used_ms = used.at \
      FROM unnest($1::bigint[], $2::bigint[]) AS used (id, at) \
      WHERE entries.id = used.id AND entries.used_ms < used.at";
 
-pub(super) const TOUCH_UPLOADS: &str = "UPDATE uploads SET active_ms = used.at \
+pub(super) const BRING_ENTRIES_BACK: &str =
+    "UPDATE entries SET used_ms = $2 WHERE id = ANY ($1::bigint[]) AND used_ms > $2";
+
+pub(super) const TOUCH_UPLOADS: &str = concat!(
+    "UPDATE uploads SET active_ms = used.at \
      FROM unnest($1::bytea[], $2::bigint[]) AS used (name, at) \
-     WHERE uploads.name = used.name AND uploads.active_ms < used.at";
+     WHERE uploads.name = used.name AND (uploads.active_ms < used.at OR uploads.active_ms - ",
+    ahead_ms!(),
+    " > used.at)"
+);
 
 pub(super) const MARK_DURABLE: &str =
     "UPDATE entries SET boot = NULL WHERE id = ANY ($1::bigint[]) AND boot IS NOT NULL";
@@ -115,7 +125,7 @@ const INSERT_SECRET: &str = "INSERT INTO secrets (name, value) VALUES ($1, $2) O
 
 const SECRET: &str = "SELECT value FROM secrets WHERE name = $1";
 
-async fn one<T>(
+pub(super) async fn one<T>(
     connection: &mut PgConnection,
     statement: Statement<'_>,
     read: fn(&PgRow) -> sqlx::Result<T>,
@@ -124,7 +134,7 @@ async fn one<T>(
     Ok(row.as_ref().map(read).transpose()?)
 }
 
-async fn all<T, C: FromIterator<T>>(
+pub(super) async fn all<T, C: FromIterator<T>>(
     connection: &mut PgConnection,
     statement: Statement<'_>,
     read: fn(&PgRow) -> sqlx::Result<T>,
@@ -133,7 +143,7 @@ async fn all<T, C: FromIterator<T>>(
     Ok(rows.iter().map(read).collect::<sqlx::Result<C>>()?)
 }
 
-async fn count(connection: &mut PgConnection, statement: Statement<'_>) -> Result<u64, Fault> {
+pub(super) async fn count(connection: &mut PgConnection, statement: Statement<'_>) -> Result<u64, Fault> {
     Ok(statement.execute(connection).await?.rows_affected())
 }
 
@@ -175,7 +185,7 @@ impl Statements for Postgres {
     ) -> Result<Option<Upload>, Fault> {
         let mut transaction = connection.begin().await?;
         if let Some(id) = displaced
-            && !Self::delete_upload(&mut transaction, id, Some(claim.idle_before_ms)).await?
+            && !Self::delete_upload(&mut transaction, id, Some(claim.idle())).await?
         {
             transaction.rollback().await?;
             return Ok(None);
@@ -243,9 +253,12 @@ impl Statements for Postgres {
     async fn delete_upload(
         connection: &mut PgConnection,
         id: UploadId,
-        idle_before_ms: Option<u64>,
+        idle: Option<Idle>,
     ) -> Result<bool, Fault> {
-        let statement = sqlx::query(DELETE_UPLOAD).bind(integer(id.0)).bind(idle_before_ms.map(integer));
+        let statement = sqlx::query(DELETE_UPLOAD)
+            .bind(integer(id.0))
+            .bind(idle.map(|idle| integer(idle.before_ms)))
+            .bind(idle.map(|idle| integer(idle.after_ms)));
         Ok(count(connection, statement).await? > 0)
     }
 
@@ -260,23 +273,31 @@ impl Statements for Postgres {
 
     async fn touch_entries(connection: &mut PgConnection, uses: &[(EntryId, u64)]) -> Result<(), Fault> {
         let (ids, times): (Vec<i64>, Vec<i64>) =
-            rows::latest(uses).into_iter().map(|(id, at)| (integer(id.0), at)).unzip();
+            latest(uses).into_iter().map(|(id, at)| (integer(id.0), integer(at))).unzip();
         count(connection, sqlx::query(TOUCH_ENTRIES).bind(ids).bind(times)).await?;
         Ok(())
     }
 
+    async fn bring_entries_back(
+        connection: &mut PgConnection,
+        ids: &[EntryId],
+        now_ms: u64,
+    ) -> Result<(), Fault> {
+        let statement = sqlx::query(BRING_ENTRIES_BACK).bind(sorted(ids)).bind(integer(now_ms));
+        count(connection, statement).await?;
+        Ok(())
+    }
+
     async fn touch_uploads(connection: &mut PgConnection, uses: &[(UploadName, u64)]) -> Result<(), Fault> {
-        let latest = rows::latest(uses);
+        let latest = latest(uses);
         let (names, times): (Vec<&[u8]>, Vec<i64>) =
-            latest.iter().map(|(name, at)| (name.as_str().as_bytes(), at)).unzip();
+            latest.iter().map(|(name, at)| (name.as_str().as_bytes(), integer(*at))).unzip();
         count(connection, sqlx::query(TOUCH_UPLOADS).bind(names).bind(times)).await?;
         Ok(())
     }
 
     async fn mark_durable(connection: &mut PgConnection, ids: &[EntryId]) -> Result<(), Fault> {
-        let mut ids: Vec<i64> = ids.iter().map(|id| integer(id.0)).collect();
-        ids.sort_unstable();
-        count(connection, sqlx::query(MARK_DURABLE).bind(ids)).await?;
+        count(connection, sqlx::query(MARK_DURABLE).bind(sorted(ids))).await?;
         Ok(())
     }
 
@@ -340,6 +361,13 @@ impl Statements for Postgres {
     }
 }
 
+/// So that concurrent batches lock rows in one order.
+fn sorted(ids: &[EntryId]) -> Vec<i64> {
+    let mut ids: Vec<i64> = ids.iter().map(|id| integer(id.0)).collect();
+    ids.sort_unstable();
+    ids
+}
+
 fn insert(claim: &Claim) -> Statement<'_> {
     let slot = &claim.slot;
     sqlx::query(INSERT_UPLOAD)
@@ -352,4 +380,5 @@ fn insert(claim: &Claim) -> Statement<'_> {
         .bind(claim.name.as_str().as_bytes())
         .bind(claim.owner.as_bytes())
         .bind(integer(claim.now_ms))
+        .bind(claim.folded.as_ref().map(String::as_bytes))
 }

@@ -11,11 +11,11 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::{
     index::{
-        Index, IndexError,
+        Index, IndexError, KeyRule,
         conformance::{Case, block_on, conformance, unique},
         sql::{
-            Bounds, digest,
-            tests::{Database, Filling, all_shared, run, server, with_database},
+            Bounds, digest, schema,
+            tests::{Database, Filling, all_shared, run, server, until_called, with_database},
         },
     },
     testing::service,
@@ -26,17 +26,41 @@ fn new_database() -> Option<Database> {
     let url = service("LARDER_TEST_POSTGRES_URL")?;
     let name = unique("larder").replace('-', "_");
     execute(&url, format!("CREATE DATABASE {name}"));
-    Some(Database { url: with_database(&url, &name), open, execute, fill, fill_the_disk: FULL })
+    Some(Database {
+        url: with_database(&url, &name),
+        open,
+        execute,
+        fill,
+        fill_the_disk: FULL,
+        make_old,
+        hold_entries,
+    })
+}
+
+/// The migrations that were released then.
+const OLD_MIGRATIONS: usize = 1;
+
+fn make_old(url: &str) {
+    run(async {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        schema::migrate(&mut connection, &super::MIGRATIONS[..OLD_MIGRATIONS]).await.unwrap();
+        connection.close().await.unwrap();
+    });
+    execute(url, include_str!("tests/last_release.sql").to_owned());
+}
+
+fn hold_entries(url: &str) -> Box<dyn FnOnce()> {
+    until_called::<PgConnection>(url, ["BEGIN; LOCK TABLE entries", "ROLLBACK"])
 }
 
 const FULL: &[&str] = &[
-    "CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS \
+    "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS \
      $$BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = 'disk_full'; END$$",
-    "CREATE TRIGGER full BEFORE INSERT ON uploads FOR EACH ROW EXECUTE FUNCTION full()",
+    "CREATE TRIGGER no_room BEFORE INSERT ON uploads FOR EACH ROW EXECUTE FUNCTION no_room()",
 ];
 
-fn open(url: &str, bounds: Bounds) -> Result<Arc<dyn Index>, IndexError> {
-    Ok(Arc::new(run(super::open(&server(url), bounds))?))
+fn open(url: &str, bounds: Bounds, rule: KeyRule) -> Result<Arc<dyn Index>, IndexError> {
+    Ok(Arc::new(run(super::open(&server(url), bounds, rule))?))
 }
 
 fn execute(url: &str, sql: String) {
@@ -69,7 +93,13 @@ fn open_case() -> Option<Case> {
     Some(Case::new(DATABASE.get_or_init(new_database).as_ref()?.open()))
 }
 
-conformance!(crate::index::sql::postgres::tests::open_case);
+/// The same, for keys that are compared byte for byte.
+fn open_bytes() -> Option<Case> {
+    static DATABASE: OnceLock<Option<Database>> = OnceLock::new();
+    Some(Case::new(DATABASE.get_or_init(new_database).as_ref()?.open_for(KeyRule::Bytes)))
+}
+
+conformance!(crate::index::sql::postgres::tests::open_case, crate::index::sql::postgres::tests::open_bytes);
 
 all_shared!();
 
@@ -77,9 +107,13 @@ proptest::proptest! {
     #![proptest_config(Config { cases: 24, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn behaves_like_the_model(ops in crate::index::tests::ops()) {
-        if let Some(opened) = open_case() {
-            block_on(crate::index::tests::compare(&*opened.index, ops));
+    fn behaves_like_the_model(ops in crate::index::tests::ops(), bytes in proptest::bool::weighted(0.3)) {
+        let (opened, rule) = match bytes {
+            true => (open_bytes(), KeyRule::Bytes),
+            false => (open_case(), KeyRule::AnyCase),
+        };
+        if let Some(opened) = opened {
+            block_on(crate::index::tests::compare(&*opened.index, rule, ops));
         }
     }
 }

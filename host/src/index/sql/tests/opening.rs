@@ -3,7 +3,10 @@
 use std::{sync::Barrier, thread};
 
 use super::{Database, messages};
-use crate::index::conformance::{Case, block_on};
+use crate::index::{
+    KeyRule,
+    conformance::{Case, block_on},
+};
 
 pub(in crate::index::sql) fn many_may_open_a_new_database_at_once(database: &Database) {
     const MANY: usize = 16;
@@ -38,7 +41,7 @@ pub(in crate::index::sql) fn a_database_of_a_newer_version_is_refused(database: 
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
          VALUES (99, 'later', true, '1', 0)",
     );
-    let error = (database.open)(&database.url, super::BOUNDS).err().expect("a refusal");
+    let error = (database.open)(&database.url, super::BOUNDS, KeyRule::AnyCase).err().expect("a refusal");
     let messages = messages(&error);
     assert!(messages.contains("newer version of larder"), "{messages}");
     assert!(messages.contains("99"), "{messages}");
@@ -50,7 +53,7 @@ pub(in crate::index::sql) fn a_server_that_is_not_there_is_told(database: &Datab
     let url = format!("{before}@{closed}/larder");
     let bounds = super::Bounds { call: std::time::Duration::from_millis(500), ..super::BOUNDS };
     let started = std::time::Instant::now();
-    let error = (database.open)(&url, bounds).err().expect("a refusal");
+    let error = (database.open)(&url, bounds, KeyRule::AnyCase).err().expect("a refusal");
     assert!(messages(&error).contains("cannot connect"), "{}", messages(&error));
     assert!(started.elapsed().as_secs() < 5);
 }

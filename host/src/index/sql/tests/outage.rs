@@ -7,7 +7,7 @@ use super::{
     proxy::{Mode, Proxy},
 };
 use crate::index::{
-    Reservation, UploadId,
+    KeyRule, Reservation, UploadId,
     conformance::{Case, block_on},
 };
 
@@ -20,7 +20,8 @@ const IN_TIME: Duration = Duration::from_secs(5);
 fn behind_proxy(database: &Database) -> (Proxy, Case) {
     let proxy = Proxy::start(&database.url);
     drop(database.open());
-    let index = (database.open)(&proxy.url(&database.url), Bounds { call: CALL, ..BOUNDS }).unwrap();
+    let index = (database.open)(&proxy.url(&database.url), Bounds { call: CALL, ..BOUNDS }, KeyRule::AnyCase)
+        .unwrap();
     let case = Case::new(index);
     block_on(case.entry("k"));
     std::thread::scope(|scope| {

@@ -14,7 +14,7 @@ use std::{
 
 use super::super::SqliteIndex;
 use crate::index::{
-    Durability, EntryId, Index, Reservation, Slot, UploadId,
+    Durability, EntryId, Index, KeyRule, Reservation, Slot, UploadId,
     conformance::{attachment, block_on},
 };
 
@@ -28,7 +28,7 @@ fn writes_until_killed() {
     let (Some(database), Ok(round)) = (std::env::var_os(DATABASE), std::env::var(ROUND)) else {
         return;
     };
-    let index = Arc::new(SqliteIndex::open(Path::new(&database)).unwrap());
+    let index = Arc::new(SqliteIndex::open(Path::new(&database), KeyRule::AnyCase).unwrap());
     thread::scope(|scope| {
         for writer in 0..WRITERS {
             let (index, round) = (&index, &round);
@@ -109,7 +109,7 @@ fn nothing_is_half_done_after_a_kill() {
     let mut done = BTreeMap::new();
     for (round, lines) in [1, 50, 333, 1_000, 2_500].into_iter().enumerate() {
         done.extend(run_and_kill(&database, round, lines));
-        let index = SqliteIndex::open(&database).unwrap();
+        let index = SqliteIndex::open(&database, KeyRule::AnyCase).unwrap();
         block_on(check(&index, &done));
     }
 }

@@ -3,11 +3,11 @@
 use std::{sync::Arc, thread};
 
 use super::{
-    super::{Readers, SqliteIndex, Writer, schema},
+    super::{SqliteIndex, schema},
     open,
 };
 use crate::index::{
-    Durability, IndexError, Reservation,
+    Durability, IndexError, KeyRule, Reservation,
     conformance::{Case, attachment, block_on},
 };
 
@@ -99,12 +99,11 @@ fn a_commit_that_fails_fails_all_and_changes_nothing() {
 
 /// An index whose file may not grow by more than a few pages.
 fn almost_full(path: &std::path::Path) -> Case {
-    let conn = schema::open_for_writing(path).unwrap();
+    let conn = schema::open_for_writing(path, KeyRule::AnyCase).unwrap();
     let pages: i64 = conn.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     conn.pragma_update(None, "max_page_count", pages + 2).unwrap();
-    let anchor = schema::open_for_reading(path).unwrap();
-    let writer = Writer::start(conn, anchor).unwrap();
-    Case::new(Arc::new(SqliteIndex { readers: Arc::new(Readers::new(path.to_owned())), writer }))
+    let others = [0, 1].map(|_| schema::open_for_reading(path).unwrap());
+    Case::new(Arc::new(SqliteIndex::start(path, KeyRule::AnyCase, conn, others).unwrap()))
 }
 
 /// Fault 13.

@@ -18,7 +18,6 @@ fn plan(conn: &rusqlite::Connection, sql: &str) -> String {
 fn no_statement_reads_a_whole_table_or_sorts() {
     let opened = open();
     let conn = opened.beside();
-    let slot = "repository = ? AND scope = ? AND version = ?";
     let statements = [
         super::super::find::BY_SLOT.to_owned(),
         super::super::find::BY_ID.to_owned(),
@@ -26,9 +25,11 @@ fn no_statement_reads_a_whole_table_or_sorts() {
         super::super::find::NEWEST_FIRST.to_owned(),
         super::super::queries::VOLATILE.to_owned(),
         super::super::queries::REFERENCES.to_owned(),
-        format!("SELECT * FROM uploads WHERE {slot} AND key = ?"),
+        super::super::find::BLOCK_BEFORE.to_owned(),
+        super::super::find::IN_BLOCK.to_owned(),
+        super::super::queries::UPLOAD_BY_SLOT.to_owned(),
         "SELECT * FROM uploads WHERE name = ?".to_owned(),
-        "UPDATE uploads SET active_ms = ?2 WHERE name = ?1 AND active_ms < ?2".to_owned(),
+        super::super::changes::TOUCH_UPLOAD.to_owned(),
         "UPDATE entries SET boot = NULL WHERE id = ?1 AND boot IS NOT NULL".to_owned(),
         "DELETE FROM entries WHERE id = ?1 AND used_ms <= ?2".to_owned(),
     ];
@@ -44,7 +45,8 @@ fn no_statement_reads_a_whole_table_or_sorts() {
 fn the_search_for_a_prefix_reads_no_table() {
     let opened = open();
     let conn = opened.beside();
-    for statement in [super::super::find::BY_KEY, super::super::find::NEWEST_FIRST] {
+    use super::super::find::{BLOCK_BEFORE, BY_KEY, IN_BLOCK, NEWEST_FIRST};
+    for statement in [BY_KEY, NEWEST_FIRST, BLOCK_BEFORE, IN_BLOCK] {
         let plan = plan(&conn, statement);
         assert!(plan.contains("COVERING INDEX"), "{plan}");
     }

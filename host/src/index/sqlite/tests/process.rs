@@ -2,14 +2,20 @@
 
 use std::{error::Error, os::unix::fs::PermissionsExt as _, sync::Arc, thread};
 
-use super::{super::SqliteIndex, open};
+use super::{
+    super::{
+        SqliteIndex,
+        find::{self, Outcome, Search},
+    },
+    open,
+};
 use crate::index::{
-    Index, IndexError, Reservation,
-    conformance::{Case, attachment, block_on},
+    EntryId, Index, IndexError, KeyRule, Reservation,
+    conformance::{Case, attachment, block_on, prefix},
 };
 
 /// All the messages of an error, from the outermost to its cause.
-fn messages(error: &IndexError) -> String {
+pub(super) fn messages(error: &IndexError) -> String {
     let mut messages = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -32,7 +38,7 @@ fn what_was_written_is_there_after_reopening() {
     let left: Vec<_> = directory.path().read_dir().unwrap().collect();
     assert_eq!(left.len(), 1, "the log was not folded into the database: {left:?}");
     for _ in 0..2 {
-        let index = SqliteIndex::open(&path).unwrap();
+        let index = SqliteIndex::open(&path, KeyRule::AnyCase).unwrap();
         block_on(async {
             assert_eq!(index.get_entry(entry.id).await.unwrap().as_ref(), Some(&entry));
             assert_eq!(index.get_upload(&upload.name).await.unwrap().as_ref(), Some(&upload));
@@ -58,7 +64,7 @@ fn the_queue_is_finished_before_the_index_is_gone() {
     let path = opened.path();
     let super::Opened { case, directory: _directory } = opened;
     drop(case);
-    let index = SqliteIndex::open(&path).unwrap();
+    let index = SqliteIndex::open(&path, KeyRule::AnyCase).unwrap();
     for slot in &slots {
         assert!(block_on(index.find_upload(slot)).unwrap().is_some(), "{slot:?}");
     }
@@ -69,7 +75,7 @@ fn an_empty_file_becomes_a_database() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("index.db");
     std::fs::write(&path, b"").unwrap();
-    let case = Case::new(Arc::new(SqliteIndex::open(&path).unwrap()));
+    let case = Case::new(Arc::new(SqliteIndex::open(&path, KeyRule::AnyCase).unwrap()));
     block_on(case.entry("k"));
 }
 
@@ -79,7 +85,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let newer = "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')";
     opened.beside().execute_batch(newer).unwrap();
     let before = std::fs::read(opened.path()).unwrap();
-    let error = SqliteIndex::open(&opened.path()).err().expect("a refusal");
+    let error = SqliteIndex::open(&opened.path(), KeyRule::AnyCase).err().expect("a refusal");
     let messages = messages(&error);
     assert!(messages.contains("newer version of larder"), "{messages}");
     assert!(messages.contains("99"), "{messages}");
@@ -92,10 +98,10 @@ fn what_is_no_database_is_refused_and_left_alone() {
     let path = directory.path().join("index.db");
     let content = b"this is not a database, but it is long enough to be looked at".repeat(100);
     std::fs::write(&path, &content).unwrap();
-    assert!(SqliteIndex::open(&path).is_err());
+    assert!(SqliteIndex::open(&path, KeyRule::AnyCase).is_err());
     assert_eq!(std::fs::read(&path).unwrap(), content);
-    assert!(SqliteIndex::open(directory.path()).is_err());
-    assert!(SqliteIndex::open(&directory.path().join("missing/index.db")).is_err());
+    assert!(SqliteIndex::open(directory.path(), KeyRule::AnyCase).is_err());
+    assert!(SqliteIndex::open(&directory.path().join("missing/index.db"), KeyRule::AnyCase).is_err());
 }
 
 #[test]
@@ -119,7 +125,7 @@ fn many_may_open_a_new_database_at_once() {
             for _ in 0..8 {
                 scope.spawn(|| {
                     start.wait();
-                    let index = SqliteIndex::open(&path);
+                    let index = SqliteIndex::open(&path, KeyRule::AnyCase);
                     let index = index.unwrap_or_else(|error| panic!("{}", messages(&error)));
                     block_on(Case::new(Arc::new(index)).entry("k"));
                 });
@@ -131,7 +137,7 @@ fn many_may_open_a_new_database_at_once() {
 #[test]
 fn two_indexes_on_one_file_never_both_reserve_a_slot() {
     let opened = open();
-    let other: Arc<dyn Index> = Arc::new(SqliteIndex::open(&opened.path()).unwrap());
+    let other: Arc<dyn Index> = Arc::new(SqliteIndex::open(&opened.path(), KeyRule::AnyCase).unwrap());
     for round in 0..50 {
         let slot = opened.key(&round.to_string());
         let reserved: Vec<bool> = thread::scope(|scope| {
@@ -170,20 +176,49 @@ fn a_read_waits_for_no_writer() {
     assert_eq!(block_on(opened.index.get_entry(entry.id)).unwrap(), None);
 }
 
-#[test]
-fn a_long_search_moves_aside_and_gives_the_same_answer() {
-    let opened = open();
-    let count = super::super::STEPS_IN_PLACE * 2;
-    // The newest half hides the older half from one side, and its own number hides it from the other.
+/// Makes entries whose newest half hides the older half from one side, and whose number hides it from the other.
+fn fill(opened: &super::Opened, half: u64) {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2 * 2)
         INSERT INTO entries (repository, scope, version, key, object, size_bytes, created_ms, used_ms)
         SELECT ?1, CAST('main' AS BLOB), CAST('v' AS BLOB),
             CAST(iif(i <= ?2, 'old-', 'new-') || printf('%07d', i) AS BLOB), 'o', 1, 1, 1 FROM n";
-    opened.beside().execute(sql, rusqlite::params![opened.repository.as_bytes(), count as i64]).unwrap();
-    let search = |key: &'static str| async { opened.prefix(key).await };
-    assert_eq!(block_on(search("old-")), Some(format!("old-{count:07}")));
-    assert_eq!(block_on(search("new-")), Some(format!("new-{:07}", 2 * count)));
-    assert_eq!(block_on(search("old-9")), None);
+    opened.beside().execute(sql, rusqlite::params![opened.repository.as_bytes(), half as i64]).unwrap();
+}
+
+#[test]
+fn a_long_search_moves_aside_and_gives_the_same_answer() {
+    let opened = open();
+    fill(&opened, 4_000);
+    let mut aside = SqliteIndex::open(&opened.path(), KeyRule::AnyCase).unwrap();
+    aside.steps_in_place = 1;
+    let aside = Case { index: Arc::new(aside), repository: opened.repository.clone() };
+    for case in [&*opened, &aside] {
+        let search = |key: &str, skip: &[EntryId]| block_on(case.find(&[prefix(key)], skip));
+        assert_eq!(search("old-", &[]).as_deref(), Some("old-0004000"));
+        assert_eq!(search("new-", &[]).as_deref(), Some("new-0008000"));
+        assert_eq!(search("OLD-9", &[]), None);
+        let skipped: Vec<EntryId> = (1..=4_000).map(EntryId).collect();
+        assert_eq!(search("old-", &skipped[1..]).as_deref(), Some("old-0000001"));
+        assert_eq!(search("old-", &skipped), None);
+    }
+}
+
+/// Fault 12: such a search took as many steps as there are newer entries, 20,000 here.
+#[test]
+fn a_prefix_behind_many_newer_entries_is_found_in_few_steps() {
+    let opened = open();
+    fill(&opened, 20_000);
+    let conn = opened.beside();
+    let probes = [prefix("old-")];
+    let search = Search {
+        rule: KeyRule::AnyCase,
+        repository: &opened.repository,
+        version: "v",
+        probes: &probes,
+        skip: &[],
+    };
+    let outcome = find::find(&conn, &search, 1_700).unwrap();
+    assert!(matches!(outcome, Outcome::Done(Some(entry)) if entry.slot.key == "old-0020000"));
 }
 
 #[test]

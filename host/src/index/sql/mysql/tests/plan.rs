@@ -7,6 +7,7 @@ use super::{
     new_database,
 };
 use crate::index::{
+    KeyRule,
     conformance::{exact, prefix},
     sql::{
         driver::Search,
@@ -59,6 +60,7 @@ fn no_statement_reads_a_whole_table() {
            SELECT LPAD(id, 32, '0'), slot, place, repository, scope, version, `key`, 'o', 1, 1 FROM entries",
     );
     let search = Search {
+        rule: KeyRule::AnyCase,
         repository: "r".to_owned(),
         version: "v".to_owned(),
         probes: vec![exact("k"), prefix("a"), prefix("b")],
@@ -78,6 +80,7 @@ fn no_statement_reads_a_whole_table() {
         statements::DELETE_ENTRY,
         statements::DELETE_UNUSED_ENTRY,
         statements::TOUCH_ENTRIES,
+        statements::BRING_ENTRIES_BACK,
         statements::TOUCH_UPLOADS,
         statements::MARK_DURABLE,
         statements::VOLATILE_HERE,

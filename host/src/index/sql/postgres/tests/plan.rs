@@ -57,6 +57,7 @@ fn no_statement_reads_a_whole_table() {
             statements::DELETE_UPLOAD,
             statements::DELETE_ENTRY,
             statements::TOUCH_ENTRIES,
+            statements::BRING_ENTRIES_BACK,
             statements::TOUCH_UPLOADS,
             statements::MARK_DURABLE,
             statements::VOLATILE,

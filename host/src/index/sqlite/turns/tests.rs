@@ -1,0 +1,97 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{TURNS, Turns};
+
+/// A gate that holds whoever comes, and counts them.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+    inside: AtomicUsize,
+}
+
+impl Gate {
+    fn pass(&self) {
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        let mut open = self.open.lock();
+        self.opened.wait_while(&mut open, |open| !*open);
+    }
+
+    fn open(&self) {
+        *self.open.lock() = true;
+        self.opened.notify_all();
+    }
+}
+
+/// As in a thread that serves.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().max_blocking_threads(16).enable_time().build().unwrap()
+}
+
+/// Fault 12.
+#[test]
+fn while_many_searches_take_long_other_work_goes_on() {
+    let (turns, gate) = (Arc::new(Turns::new()), Arc::new(Gate::default()));
+    runtime().block_on(async {
+        let searches: Vec<_> = (0..64)
+            .map(|_| {
+                let (turns, gate) = (Arc::clone(&turns), Arc::clone(&gate));
+                tokio::spawn(async move { turns.run(move || gate.pass()).await.unwrap() })
+            })
+            .collect();
+        // The save of somebody else, sixteen times in a row: every thread that is not at a search serves it.
+        for _ in 0..16 {
+            let save = tokio::time::timeout(Duration::from_secs(20), tokio::task::spawn_blocking(|| ()));
+            save.await.expect("a thread is free").unwrap();
+        }
+        assert!(gate.inside.load(Ordering::SeqCst) <= TURNS);
+        gate.open();
+        for search in searches {
+            search.await.unwrap();
+        }
+        assert_eq!(gate.inside.load(Ordering::SeqCst), 64);
+    });
+}
+
+#[test]
+fn turns_come_in_order_and_who_gives_up_has_none() {
+    let (turns, rest, last) = (Arc::new(Turns::new()), Arc::new(Gate::default()), Arc::new(Gate::default()));
+    let (say, said) = mpsc::channel();
+    runtime().block_on(async {
+        // All turns are taken, and only one of them ends.
+        let hold = |gate: &Arc<Gate>| {
+            let (turns, gate) = (Arc::clone(&turns), Arc::clone(gate));
+            tokio::spawn(async move { turns.run(move || gate.pass()).await.unwrap() })
+        };
+        let held: Vec<_> = (1..TURNS).map(|_| hold(&rest)).chain([hold(&last)]).collect();
+        let mut waiting = Vec::new();
+        for number in 0..10 {
+            let (turns, say) = (Arc::clone(&turns), say.clone());
+            let search = async move { turns.run(move || say.send(number).unwrap()).await.unwrap() };
+            waiting.push(tokio::spawn(search));
+            tokio::task::yield_now().await;
+        }
+        waiting.remove(3).abort();
+        tokio::task::yield_now().await;
+        last.open();
+        for search in waiting {
+            search.await.unwrap();
+        }
+        rest.open();
+        for search in held {
+            search.await.unwrap();
+        }
+    });
+    assert_eq!(said.try_iter().collect::<Vec<i32>>(), [0, 1, 2, 4, 5, 6, 7, 8, 9]);
+}
