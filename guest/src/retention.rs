@@ -14,12 +14,16 @@ pub const ABANDONED_AFTER_MS: u64 = 60 * 60 * 1000;
 /// index that names it; it takes minutes, and a job hours at most.
 pub const LAYER_MARGIN_MS: u64 = 24 * 60 * 60 * 1000;
 
+/// How far ahead of the clock a time may be, in milliseconds: ten minutes, for servers whose clocks differ. A later one was
+/// written while a clock was wrong, and says nothing; the host brings times of use back to the present when it meets them.
+pub const AHEAD_MS: u64 = 10 * 60 * 1000;
+
 /// How BuildKit's keys begin (protocol reference 5.2): of a layer, and of an index, which names layers.
 const LAYER: &str = "buildkit-blob-";
 const INDEX: &str = "index-";
 
 /// Returns the ids of the entries that [`review_entries`] must know of to judge layers: the indexes that are older than the
-/// time for which entries are kept, and still there. Younger ones name no layer that could go.
+/// time for which entries are kept, or of unknown age, and still there. Younger ones name no layer that could go.
 pub fn survey_entries(
     settings: &Settings,
     now_ms: u64,
@@ -27,7 +31,8 @@ pub fn survey_entries(
 ) -> Vec<u64> {
     let Some(limit_ms) = settings.unused_entry_ms else { return Vec::new() };
     let is_old_index = |entry: &Entry| {
-        entry.slot.key.starts_with(INDEX) && now_ms.saturating_sub(entry.created_ms) > limit_ms
+        let age_ms = now_ms.saturating_sub(entry.created_ms);
+        begins_with(entry, INDEX) && (is_ahead(now_ms, entry.created_ms) || age_ms > limit_ms)
     };
     entries.into_iter().filter(is_old_index).map(|entry| entry.id).collect()
 }
@@ -49,7 +54,7 @@ pub fn review_entries(
     let doomed = |candidate: &Candidate| match candidate.content {
         Content::Broken => true,
         Content::Whole | Content::Unknown => {
-            is_unused(settings, now_ms, &candidate.entry) && !is_needed(&candidate.entry, indexes)
+            is_unused(settings, now_ms, &candidate.entry) && !is_needed(now_ms, &candidate.entry, indexes)
         }
     };
     candidates.into_iter().filter(doomed).map(|candidate| candidate.entry.id).collect()
@@ -71,27 +76,40 @@ fn is_unused(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
     let url_ms = settings.download_url_ms;
     let margin_ms = if is_layer(entry) { url_ms.max(LAYER_MARGIN_MS) } else { url_ms };
     settings.unused_entry_ms.is_some_and(|limit_ms| {
-        now_ms.saturating_sub(last_use_ms(entry)) > limit_ms.saturating_add(margin_ms)
+        now_ms.saturating_sub(last_use_ms(now_ms, entry)) > limit_ms.saturating_add(margin_ms)
     })
 }
 
-fn is_needed(entry: &Entry, indexes: &Witnesses) -> bool {
-    is_layer(entry) && (!indexes.complete || indexes.entries.iter().any(|index| may_name(index, entry)))
+fn is_needed(now_ms: u64, entry: &Entry, indexes: &Witnesses) -> bool {
+    let may_name = |index: &Entry| may_name(now_ms, index, entry);
+    is_layer(entry) && (!indexes.complete || indexes.entries.iter().any(may_name))
 }
 
-/// Scopes do not matter: a pull request's index names layers of the default branch.
-fn may_name(index: &Entry, layer: &Entry) -> bool {
+/// Scopes do not matter: a pull request's index names layers of the default branch. Where one was made is not known, it may
+/// have been at any time.
+fn may_name(now_ms: u64, index: &Entry, layer: &Entry) -> bool {
+    let was_there = is_ahead(now_ms, layer.created_ms)
+        || layer.created_ms <= index.created_ms.saturating_add(LAYER_MARGIN_MS);
+    let was_used = index.created_ms <= last_use_ms(now_ms, layer).saturating_add(LAYER_MARGIN_MS);
     index.slot.repository == layer.slot.repository
-        && layer.created_ms <= index.created_ms.saturating_add(LAYER_MARGIN_MS)
-        && index.created_ms <= last_use_ms(layer).saturating_add(LAYER_MARGIN_MS)
+        && (is_ahead(now_ms, index.created_ms) || (was_there && was_used))
 }
 
 fn is_layer(entry: &Entry) -> bool {
-    entry.slot.key.starts_with(LAYER)
+    begins_with(entry, LAYER)
 }
 
-fn last_use_ms(entry: &Entry) -> u64 {
-    entry.used_ms.max(entry.created_ms)
+/// In any case, as keys are matched.
+fn begins_with(entry: &Entry, start: &str) -> bool {
+    entry.slot.key.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
+}
+
+fn last_use_ms(now_ms: u64, entry: &Entry) -> u64 {
+    if is_ahead(now_ms, entry.created_ms) { entry.used_ms } else { entry.used_ms.max(entry.created_ms) }
+}
+
+fn is_ahead(now_ms: u64, time_ms: u64) -> bool {
+    time_ms > now_ms.saturating_add(AHEAD_MS)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     config::Config,
     durability::Durabilities,
-    index::sqlite::SqliteIndex,
+    index::{KeyRule, sqlite::SqliteIndex},
     net::{Fetch, HttpFetch, client_config},
     recency::Recency,
     services::{PolicySettings, Services},
@@ -29,7 +29,7 @@ pub(crate) fn services(folder: &Path) -> Arc<Services> {
     let config = Config::load(None, std::iter::empty()).unwrap();
     let services = Services {
         storage: Arc::new(FsStorage::open(folder.join("storage"), Budget::new(1 << 20)).unwrap()),
-        index: Arc::new(SqliteIndex::open(&folder.join("larder.db")).unwrap()),
+        index: Arc::new(SqliteIndex::open(&folder.join("larder.db"), KeyRule::AnyCase).unwrap()),
         tokens: Arc::new(TokenVerifier::new(&config.settings.auth, &fetch).unwrap()),
         signer: Arc::new(UrlSigner::new(&[1; 32], None).unwrap()),
         recency: Arc::new(Recency::default()),

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{ABANDONED_AFTER_MS, LAYER_MARGIN_MS, review_uploads, survey_entries};
+use super::{ABANDONED_AFTER_MS, AHEAD_MS, LAYER_MARGIN_MS, review_uploads, survey_entries};
 use crate::fake::{FakeHost, NOW_MS};
 use crate::ports::{Candidate, Content, Entry, Host, Settings, Slot, Upload, Witnesses};
 
@@ -135,6 +135,51 @@ fn layers_of_superseded_builds_go_although_other_indexes_are_in_use() {
     let long_before = index(1, OLD_MS - 30 * DAY_MS, NOW_MS);
     let made_later = index(2, NOW_MS - DAY_MS, NOW_MS);
     assert_eq!(sweep(&settings, NOW_MS, &[long_before, layer(3, OLD_MS, OLD_MS), made_later]), [3]);
+}
+
+/// Fault 19.
+#[test]
+fn what_was_made_in_the_future_goes_by_its_use() {
+    const YEAR_MS: u64 = 365 * DAY_MS;
+    let settings = settings(Some(WEEK_MS));
+    let ahead = NOW_MS + YEAR_MS;
+    let review = |created_ms, used_ms| {
+        review_entries(&settings, NOW_MS, [entry(1, created_ms, used_ms, Content::Whole)])
+    };
+    assert_eq!(review(ahead, OLD_MS), [1]);
+    assert!(review(ahead, NOW_MS).is_empty());
+    // Nobody knows when it was used: the host says that it was now, and later the entry goes.
+    assert!(review(ahead, ahead).is_empty());
+    // Another server's clock may be somewhat ahead.
+    assert!(review(NOW_MS + AHEAD_MS, OLD_MS).is_empty());
+}
+
+/// Fault 19.
+#[test]
+fn a_layer_stays_where_it_is_not_known_when_it_or_its_index_was_made() {
+    let settings = settings(Some(WEEK_MS));
+    let ahead = NOW_MS + 365 * DAY_MS;
+    for (made, index_made) in [(ahead, ahead), (OLD_MS, ahead), (ahead, OLD_MS)] {
+        let used = index(2, index_made, NOW_MS);
+        assert!(sweep(&settings, NOW_MS, &[layer(1, made, OLD_MS), used]).is_empty(), "{made} {index_made}");
+        let unused = index(2, index_made, OLD_MS);
+        assert_eq!(sweep(&settings, NOW_MS, &[layer(1, made, OLD_MS), unused]), [2]);
+        assert_eq!(sweep(&settings, NOW_MS, &[layer(1, made, OLD_MS)]), [1]);
+    }
+}
+
+/// Fault 4: keys match in any case, so they are BuildKit's in any case.
+#[test]
+fn layers_and_indexes_are_told_in_any_case() {
+    let settings = settings(Some(WEEK_MS));
+    let layer = keyed(1, "1", "BuildKit-BLOB-1-sha256:0123", OLD_MS, OLD_MS);
+    let used = keyed(2, "1", "INDEX-buildkit-1-01234567#1", OLD_MS + 1000, NOW_MS);
+    assert!(sweep(&settings, NOW_MS, &[layer.clone(), used]).is_empty());
+    assert_eq!(sweep(&settings, NOW_MS, &[layer]), [1]);
+    // Shorter than what is looked for, and cut in the middle of a character.
+    for key in ["buildkit", "buildkit-blobé"] {
+        assert_eq!(sweep(&settings, NOW_MS, &[keyed(1, "1", key, OLD_MS, OLD_MS)]), [1]);
+    }
 }
 
 #[test]

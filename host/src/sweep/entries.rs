@@ -11,11 +11,13 @@ use futures_util::{StreamExt, stream};
 
 use super::{PAGE, Run, SweepError, Sweeper};
 use crate::{
-    index::{Entry, EntryId},
+    index::{AHEAD_MS, Entry, EntryId},
     interfaces::retention::{Candidate, ContentState, Witnesses},
     storage::StorageError,
 };
 
+/// October 2025, in milliseconds since 1970: no clock that is right says an earlier time to this program.
+pub(super) const EARLIEST_MS: u64 = 1_760_000_000_000;
 /// How many objects are looked for at once.
 const LOOKS: usize = 8;
 /// Most witnesses that are held, and most that go with one page.
@@ -33,12 +35,31 @@ impl Sweeper<'_> {
             let page = self.services.index.list_entries(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
+            self.bring_entries_back(&page, now_ms).await;
             let witnesses = survey.of_repositories_in(&page);
             let candidates: Arc<[Candidate]> = self.look(page).await.into();
             let given_up = self.guest.review_entries(now_ms, candidates.clone(), witnesses).await?;
             for candidate in candidates.iter().filter(|candidate| given_up.contains(&candidate.entry.id)) {
                 self.delete(candidate, run).await?;
             }
+        }
+    }
+
+    /// What was used while the clock was ahead counts as used now; so it is unused some time. Not by a clock that is wrong for
+    /// certain: later the entries would seem to be unused for years.
+    async fn bring_entries_back(&self, page: &[Entry], now_ms: u64) {
+        let ahead = page.iter().filter(|entry| entry.used_ms > now_ms.saturating_add(AHEAD_MS));
+        let ids: Vec<EntryId> = ahead.map(|entry| entry.id).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let clock_is_wrong = now_ms < EARLIEST_MS;
+        tracing::warn!(entries = ids.len(), clock_is_wrong, "entries were used in the future");
+        if clock_is_wrong {
+            return;
+        }
+        if let Err(error) = self.services.index.bring_entries_back(&ids, now_ms).await {
+            tracing::warn!(error = %error, "times of entries stay in the future until the next sweep");
         }
     }
 

@@ -308,3 +308,35 @@ async fn entries_of_another_boot_that_were_never_flushed_are_given_up() {
     })
     .await;
 }
+
+/// Fault 19.
+#[tokio::test]
+async fn what_was_used_while_the_clock_was_ahead_counts_from_the_next_sweep() {
+    with_fixture(async |fixture| {
+        const NOW_MS: u64 = 1_900_000_000_000;
+        let ahead = NOW_MS + 365 * DAY_MS;
+        let (entry, upload) = (fixture.entry("entry", ahead).await, fixture.upload("upload", ahead).await);
+        assert_eq!(fixture.sweep(NOW_MS).await, Report::default());
+        let times = async || {
+            let entry = fixture.services.index.get_entry(entry.id).await.unwrap();
+            let upload = fixture.services.index.get_upload(&upload.name).await.unwrap();
+            (entry.map(|entry| entry.used_ms), upload.map(|upload| upload.active_ms))
+        };
+        assert_eq!(times().await, (Some(NOW_MS), Some(NOW_MS)));
+        assert_eq!(fixture.sweep(NOW_MS + 89 * DAY_MS).await.uploads, 1);
+        assert_eq!(fixture.sweep(NOW_MS + 92 * DAY_MS).await.entries, 1);
+        assert_eq!(times().await, (None, None));
+    })
+    .await;
+}
+
+/// Fault 19: a clock that is behind is believed even less.
+#[tokio::test]
+async fn a_clock_that_is_wrong_for_certain_changes_no_times_of_use() {
+    with_fixture(async |fixture| {
+        let entry = fixture.entry("entry", 1_900_000_000_000).await;
+        assert_eq!(fixture.sweep(DAY_MS).await, Report::default());
+        assert_eq!(fixture.services.index.get_entry(entry.id).await.unwrap(), Some(entry));
+    })
+    .await;
+}

@@ -1,7 +1,7 @@
 //! Uploads that nobody finishes.
 
-use super::{PAGE, Run, SweepError, Sweeper};
-use crate::index::{Upload, UploadId};
+use super::{PAGE, Run, SweepError, Sweeper, entries::EARLIEST_MS};
+use crate::index::{AHEAD_MS, Upload, UploadId};
 
 impl Sweeper<'_> {
     /// Abandons the uploads that the guest gives up.
@@ -13,10 +13,29 @@ impl Sweeper<'_> {
             let page = self.services.index.list_uploads(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
+            self.bring_uploads_back(&page, now_ms).await;
             let given_up = self.guest.review_uploads(now_ms, page.as_slice().into()).await?;
             for upload in page.iter().filter(|upload| given_up.contains(&upload.id)) {
                 self.abandon(upload, run).await?;
             }
+        }
+    }
+
+    /// What was active while the clock was ahead counts from now on; so it is given up some time. Not by a clock that is wrong
+    /// for certain.
+    async fn bring_uploads_back(&self, page: &[Upload], now_ms: u64) {
+        let ahead = page.iter().filter(|upload| upload.active_ms > now_ms.saturating_add(AHEAD_MS));
+        let uses: Vec<_> = ahead.map(|upload| (upload.name.clone(), now_ms)).collect();
+        if uses.is_empty() {
+            return;
+        }
+        let clock_is_wrong = now_ms < EARLIEST_MS;
+        tracing::warn!(uploads = uses.len(), clock_is_wrong, "uploads were active in the future");
+        if clock_is_wrong {
+            return;
+        }
+        if let Err(error) = self.services.index.touch_uploads(&uses).await {
+            tracing::warn!(error = %error, "times of uploads stay in the future until the next sweep");
         }
     }
 
