@@ -7,6 +7,7 @@
 //! The client's texts are stored as bytes, so that they are compared as such, whatever the server's collation. They may be
 //! longer than an index takes; there SHA-256 stands for them.
 
+mod asked;
 mod client;
 mod digest;
 mod driver;

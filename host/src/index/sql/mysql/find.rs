@@ -18,8 +18,9 @@ use super::statements::one;
 use crate::index::{
     Entry, EntryId, MatchKind, Probe,
     sql::{
+        asked::{EntryBy, Search},
         digest::{self, HEAD_BYTES},
-        driver::{EntryBy, Search, Statements as _},
+        driver::Statements as _,
         fault::Fault,
         rows::{self, Columns as _},
     },

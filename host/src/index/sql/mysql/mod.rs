@@ -9,6 +9,7 @@ mod refold;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::str::FromStr as _;
 

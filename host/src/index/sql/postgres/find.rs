@@ -14,8 +14,8 @@ use super::statements::entry_columns;
 use crate::index::{
     MatchKind,
     sql::{
+        asked::Search,
         digest::{self, HEAD_BYTES},
-        driver::Search,
         rows::integer,
     },
 };

@@ -13,7 +13,8 @@ use crate::{
     index::{
         AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, ahead_ms, latest,
         sql::{
-            driver::{Claim, EntryBy, Idle, Search, Statements, UploadBy},
+            asked::{Claim, EntryBy, Idle, Search, UploadBy},
+            driver::Statements,
             fault::{Fault, Repeat},
             rows::{self, integer, limit},
         },

@@ -3,14 +3,14 @@
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
-    super::{find, statements},
+    super::{find, texts},
     new_database,
 };
 use crate::index::{
     KeyRule,
     conformance::{exact, prefix},
     sql::{
-        driver::Search,
+        asked::Search,
         tests::{Filling, run},
     },
 };
@@ -68,27 +68,27 @@ fn no_statement_reads_a_whole_table() {
     };
     let all = [
         find::NEWEST_BLOCK,
-        statements::ENTRY_BY_ID,
-        statements::ENTRY_BY_SLOT,
-        statements::ENTRY_BY_UPLOAD,
-        statements::UPLOAD_BY_ID,
-        statements::UPLOAD_BY_NAME,
-        statements::UPLOAD_BY_SLOT,
-        statements::RENEW,
-        statements::DELETE_UPLOAD,
-        statements::DELETE_IDLE_UPLOAD,
-        statements::DELETE_ENTRY,
-        statements::DELETE_UNUSED_ENTRY,
-        statements::TOUCH_ENTRIES,
-        statements::BRING_ENTRIES_BACK,
-        statements::TOUCH_UPLOADS,
-        statements::MARK_DURABLE,
-        statements::VOLATILE_HERE,
-        statements::VOLATILE_ELSEWHERE,
-        statements::ENTRIES,
-        statements::UPLOADS,
-        statements::REFERENCED,
-        statements::EXISTING,
+        texts::ENTRY_BY_ID,
+        texts::ENTRY_BY_SLOT,
+        texts::ENTRY_BY_UPLOAD,
+        texts::UPLOAD_BY_ID,
+        texts::UPLOAD_BY_NAME,
+        texts::UPLOAD_BY_SLOT,
+        texts::RENEW,
+        texts::DELETE_UPLOAD,
+        texts::DELETE_IDLE_UPLOAD,
+        texts::DELETE_ENTRY,
+        texts::DELETE_UNUSED_ENTRY,
+        texts::TOUCH_ENTRIES,
+        texts::BRING_ENTRIES_BACK,
+        texts::TOUCH_UPLOADS,
+        texts::MARK_DURABLE,
+        texts::VOLATILE_HERE,
+        texts::VOLATILE_ELSEWHERE,
+        texts::ENTRIES,
+        texts::UPLOADS,
+        texts::REFERENCED,
+        texts::EXISTING,
     ];
     run(async {
         let mut connection = MySqlConnection::connect(&database.url).await.unwrap();
