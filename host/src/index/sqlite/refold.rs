@@ -42,12 +42,10 @@ const ENTRIES: Table = table!("entries");
 const UPLOADS: Table = table!("uploads");
 
 /// A slot has an entry or an upload, not both.
-const DELETE_UPLOADS_OF_ENTRIES: &str = concat!(
-    "DELETE FROM uploads WHERE EXISTS (SELECT 1 FROM entries \
+const DELETE_UPLOADS_OF_ENTRIES: &str = "DELETE FROM uploads WHERE EXISTS (SELECT 1 FROM entries \
      WHERE entries.repository = uploads.repository AND entries.scope = uploads.scope \
      AND entries.version = uploads.version \
-     AND coalesce(entries.folded, entries.key) = coalesce(uploads.folded, uploads.key))"
-);
+     AND coalesce(entries.folded, entries.key) = coalesce(uploads.folded, uploads.key))";
 
 struct Row {
     id: i64,
