@@ -39,8 +39,6 @@ use crate::{
     sweep::{Janitor, Schedule, Sweeps},
 };
 
-/// Most bytes read ahead from one connection.
-const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// Most requests that may be with the upstream at once.
 const MAX_FORWARDS: usize = 256;
 /// How often uses are written down.
@@ -215,7 +213,6 @@ fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Ser
             connections_per_client: per_client,
             requests: shares.requests,
             header_bytes: server.max_header_bytes,
-            read_buffer_bytes: READ_BUFFER_BYTES,
             header_wait: Duration::from_millis(server.header_timeout_ms),
             keep_alive: Duration::from_millis(server.keep_alive_ms),
             idle: Duration::from_millis(server.idle_timeout_ms),

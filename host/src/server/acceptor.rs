@@ -165,6 +165,7 @@ struct Dealer {
 impl Dealer {
     /// Waits for a connection, and deals it out.
     async fn accept(&self, listener: &tokio::net::TcpListener) {
+        self.connections.settled().await;
         let accepted = listener.accept().await;
         match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
             Ok((stream, address)) => self.place(stream, address),

@@ -24,19 +24,15 @@ use super::{
     connections::{Closing, Expiry, Ticket},
     peer::Peer,
     respond::Responder,
+    share::Share,
     watched::{Watched, end_if_stalled},
 };
 use crate::message::{Answer, Client, unavailable};
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method does.
 const HTTP2_PREFACE: &[u8] = b"PRI * ";
-/// Most streams of one HTTP/2 connection at once. The standard advises against fewer than 100; but each may hold a file.
-const STREAMS: u32 = 64;
 /// How often a silent HTTP/2 peer is asked for a sign of life.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
-/// Flow-control windows of HTTP/2: what a peer may send ahead on one stream, and on all of a connection.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 /// Streams that a client may reset before they were looked at, and that the server resets because of the client's errors,
 /// before the connection ends.
 const RESET_STREAMS: usize = 20;
@@ -68,16 +64,18 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, ticket: Ticket, respond
     };
     let Ok(Ok(is_http2)) = first else { return };
     let is_late = ticket.is_late();
+    let share = Share::of(ticket.open_connections(), bounds.header_bytes);
     let shared = Rc::new(Shared { client: responder.client(), responder, peer, ticket });
     let service = {
         let shared = shared.clone();
         service_fn(move |request| answer(request, shared.clone()))
     };
     if is_http2 {
-        let connection = http2(&bounds).serve_connection(TokioIo::new(stream), service);
+        let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
         run(pin!(connection), &shared.ticket, &bounds).await;
     } else {
-        let connection = http1(&bounds).keep_alive(!is_late).serve_connection(TokioIo::new(stream), service);
+        let connection =
+            http1(&bounds, share).keep_alive(!is_late).serve_connection(TokioIo::new(stream), service);
         run(pin!(connection), &shared.ticket, &bounds).await;
     }
 }
@@ -85,12 +83,14 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, ticket: Ticket, respond
 /// Tells a client that there is no room for its connection.
 pub(super) async fn refuse(stream: TcpStream, bounds: Rc<Bounds>) {
     let service = service_fn(|_: http::Request<Incoming>| async { Ok::<_, Infallible>(busy()) });
+    let share = Share::smallest(bounds.header_bytes);
     let talk = async {
         if speaks_http2(&stream).await? {
-            let connection = http2(&bounds).serve_connection(TokioIo::new(stream), service);
+            let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
             note(connection.await);
         } else {
-            let connection = http1(&bounds).keep_alive(false).serve_connection(TokioIo::new(stream), service);
+            let connection =
+                http1(&bounds, share).keep_alive(false).serve_connection(TokioIo::new(stream), service);
             note(connection.await);
         }
         io::Result::Ok(())
@@ -150,33 +150,34 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
 
 /// The longest head that is read at all. Above it hyper refuses with an empty body, which some clients repeat; below it a
 /// head that is too long gets an answer that they can read.
-fn hard_header_bytes(bounds: &Bounds) -> usize {
-    bounds.header_bytes.max(bounds.header_bytes.saturating_mul(4).min(bounds.read_buffer_bytes / 2))
+fn hard_header_bytes(bounds: &Bounds, share: Share) -> usize {
+    bounds.header_bytes.max(bounds.header_bytes.saturating_mul(4).min(share.buffer_bytes / 2))
 }
 
 /// Without a bound of hyper's on the time for a head: [`run`] has it, for both versions.
-fn http1(bounds: &Bounds) -> http1::Builder {
+fn http1(bounds: &Bounds, share: Share) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .header_read_timeout(None)
-        .max_header_size(hard_header_bytes(bounds))
-        .max_buf_size(bounds.read_buffer_bytes);
+        .max_header_size(hard_header_bytes(bounds, share))
+        .max_buf_size(share.buffer_bytes);
     builder
 }
 
-fn http2(bounds: &Bounds) -> http2::Builder<LocalExecutor> {
+fn http2(bounds: &Bounds, share: Share) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor { stall: bounds.idle });
+    let window = u32::try_from(share.buffer_bytes).unwrap_or(u32::MAX);
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(bounds.idle)
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(share.streams)
         .max_pending_accept_reset_streams(RESET_STREAMS)
         .max_local_error_reset_streams(FAULTY_STREAMS)
-        .max_header_list_size(u32::try_from(hard_header_bytes(bounds)).unwrap_or(u32::MAX))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buf_size(bounds.read_buffer_bytes);
+        .max_header_list_size(u32::try_from(hard_header_bytes(bounds, share)).unwrap_or(u32::MAX))
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(window.saturating_mul(2))
+        .max_send_buf_size(share.buffer_bytes);
     builder
 }
 

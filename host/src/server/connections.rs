@@ -27,6 +27,10 @@ use super::{notice::Notice, peer::client_key};
 
 /// How long a client may take nothing before its connection goes because requests of others need its place.
 const STALL: Duration = Duration::from_secs(5);
+/// Most connections that were told to make room and have not ended yet: each still has its descriptor and its buffers.
+const MAX_LEAVING: usize = 64;
+/// Longest wait for them. A thread that takes longer to get to them is held up; accepting must not be.
+const LEAVING_TIME: Duration = Duration::from_secs(1);
 
 /// The bounds on connections and requests.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +67,8 @@ pub(super) struct Connections {
     requests: AtomicUsize,
     evicted: AtomicUsize,
     refused: AtomicUsize,
+    /// Connections that were told to make room and have not ended yet.
+    leaving: AtomicUsize,
     started: Instant,
     /// Told when a connection ends.
     ended: Notify,
@@ -87,6 +93,7 @@ impl Connections {
             requests: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
+            leaving: AtomicUsize::new(0),
             started: Instant::now(),
             ended: Notify::new(),
             crowded: Notice::default(),
@@ -144,6 +151,7 @@ impl Connections {
         // At once, so that its place is free; its task ends in a moment.
         table.remove(slot);
         slot.close(Closing::Now);
+        self.leaving.fetch_add(1, Relaxed);
         self.evicted.fetch_add(1, Relaxed);
     }
 
@@ -181,8 +189,31 @@ impl Connections {
     }
 
     fn leave(&self, slot: &Slot) {
-        self.table.lock().remove(slot);
+        if !self.table.lock().remove(slot) {
+            self.leaving.fetch_sub(1, Relaxed);
+        }
         self.ended.notify_waiters();
+    }
+
+    /// Returns once few connections are left that were told to make room: who accepts must not be faster than those who close,
+    /// or far more connections are open than there may be.
+    pub(super) async fn settled(&self) {
+        let settled = async {
+            loop {
+                let mut ended = std::pin::pin!(self.ended.notified());
+                ended.as_mut().enable();
+                if self.leaving.load(Relaxed) < MAX_LEAVING {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        let _ = tokio::time::timeout(LEAVING_TIME, settled).await;
+    }
+
+    /// Returns how many connections are open, those included that were told to make room.
+    pub(super) fn open(&self) -> usize {
+        self.table.lock().open.len() + self.leaving.load(Relaxed)
     }
 
     /// Milliseconds since the server was made.
@@ -231,10 +262,10 @@ impl Connections {
 }
 
 impl Table {
-    /// Forgets a connection, unless that was done before.
-    fn remove(&mut self, slot: &Slot) {
+    /// Forgets a connection. Returns `false` where that was done before.
+    fn remove(&mut self, slot: &Slot) -> bool {
         if self.open.remove(&slot.id).is_none() {
-            return;
+            return false;
         }
         if let Some(count) = self.of_client.get_mut(&slot.client) {
             *count -= 1;
@@ -242,5 +273,6 @@ impl Table {
                 self.of_client.remove(&slot.client);
             }
         }
+        true
     }
 }

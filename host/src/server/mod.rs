@@ -16,6 +16,7 @@ mod notice;
 mod origin;
 mod peer;
 mod respond;
+mod share;
 mod watched;
 mod worker;
 
@@ -55,8 +56,6 @@ pub struct Bounds {
     pub requests: usize,
     /// Longest head of a request, in bytes.
     pub header_bytes: usize,
-    /// Most bytes read from a connection ahead of whoever takes them.
-    pub read_buffer_bytes: usize,
     /// Longest wait for the head of a new connection's first request.
     pub header_wait: Duration,
     /// Longest pause between two requests.

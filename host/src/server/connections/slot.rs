@@ -115,6 +115,11 @@ impl Ticket {
         self.slot.was_used.load(Relaxed)
     }
 
+    /// Returns how many connections are open, this one included.
+    pub(in crate::server) fn open_connections(&self) -> usize {
+        self.all.open()
+    }
+
     /// Counts a request in. `None` where too many are in the works.
     pub(in crate::server) fn begin(&self) -> Option<Active> {
         self.all.begin(&self.slot)

@@ -114,3 +114,19 @@ async fn a_stop_waits_for_those_that_were_there_and_not_for_later_ones() {
     drop((active, ticket));
     drained.await;
 }
+
+/// Fault 10: whoever accepts waits for those who close, so that no more are open than may be.
+#[tokio::test]
+async fn accepting_waits_for_connections_that_make_room() {
+    let all = Connections::new(Limits { connections: 100, per_client: 100, requests: 1 });
+    let mut open: Vec<_> = (0..164).map(|_| all.admit(address(1), false).unwrap()).collect();
+    assert_eq!((all.usage().connections, all.open()), (100, 164));
+    let mut settled = std::pin::pin!(all.settled());
+    assert!(futures_util::poll!(settled.as_mut()).is_pending());
+    // Those that are idle longest went first.
+    open.remove(0);
+    settled.await;
+    assert_eq!(all.open(), 163);
+    drop(open);
+    assert_eq!(all.open(), 0);
+}
