@@ -1,12 +1,23 @@
 // The Nix client's requests (protobuf, append blobs, exact content types), replayed byte for byte.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after } from 'node:test'
 import { nixClient } from '../harness/nix-client.mjs'
 import { send } from '../harness/protocol.mjs'
 import { newJob, newKey, newRepository, scenario, useServer } from '../harness/suite.mjs'
+import { eventually } from '../harness/waiting.mjs'
 import { MIB } from '../harness/workspace.mjs'
 
-const server = useServer()
+// An upload that broke off holds its slot until it is idle.
+const IDLE_MS = 2000
+const YIELD_LIMIT_MS = 30_000
+const folder = mkdtempSync(path.join(tmpdir(), 'larder-e2e-nix-'))
+writeFileSync(path.join(folder, 'larder.toml'), `[retention]\nidle_upload_ms = ${IDLE_MS}\n`)
+after(() => rmSync(folder, { recursive: true, force: true }))
+const server = useServer({ environment: { LARDER_CONFIG: path.join(folder, 'larder.toml') } })
 
 // The client adds a random suffix to its keys and finds them by their beginning.
 const NAR = 'nar/1dzq4rmmyd4bhj1gq9b6pkl5mvxnf3x8.nar.zst'
@@ -43,13 +54,16 @@ scenario('the Nix client with a token that is no good gets a Twirp error it can 
   await assert.rejects(nix.find(['key']), { status: 401, code: 'unauthenticated' })
 })
 
-scenario('the Nix client cut off in the middle of an append leaves nothing behind; a new attempt stores the whole', server, async (larder) => {
+scenario('the Nix client cut off in the middle of an append leaves nothing behind; a new attempt stores the whole once it is idle', server, async (larder) => {
   const nix = nixClient(newJob(larder))
   const content = randomBytes(40 * MIB)
   const url = await nix.allocate('cut')
   for (const cutAt of [0, 1]) await assert.rejects(nix.upload(url, 'cut', content, { cutAt }), /closed|ECONNRESET|EPIPE/)
   assert.equal(await nix.find(['cut']), null)
-  await nix.upload(await nix.allocate('cut'), 'cut', content)
+  const again = () => nix.allocate('cut').catch((error) => {
+    assert.equal(error.code, 'already_exists')
+  })
+  await nix.upload(await eventually(YIELD_LIMIT_MS, 'the upload that broke off yields', again), 'cut', content)
   assert.ok((await send('GET', await nix.find(['cut']))).body.equals(content))
 })
 
