@@ -255,6 +255,12 @@ impl Allowance {
 }
 
 impl Held {
+    /// Returns whether others could have it.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.pool.is_some()
+    }
+
     /// Adds what was taken later, of the same room and connection.
     pub fn absorb(&mut self, mut more: Self) {
         match (&mut self.reserve, &mut more.reserve) {

@@ -154,10 +154,12 @@ impl Growing<'_> {
         self.reach(bytes.max(self.bytes.saturating_mul(2)).min(limit.max(bytes))).await
     }
 
-    /// Gives a body up that pauses while somebody waits for its room.
+    /// Gives a body up that pauses while somebody waits for its room. Its connection's reserve is nobody else's.
     pub(super) fn paused(&self) -> Result<(), Full> {
         match self.of {
-            Some((room, _)) if room.is_pressed() => Err(room.refuse()),
+            Some((room, _)) if room.is_pressed() && self.held.as_ref().is_some_and(Held::is_pooled) => {
+                Err(room.refuse())
+            }
             _ => Ok(()),
         }
     }

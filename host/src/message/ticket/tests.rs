@@ -80,6 +80,9 @@ async fn a_pause_counts_only_while_somebody_waits() {
     let mut waits = Box::pin(rooms.bodies.take(&third.client, 1));
     assert!((&mut waits).now_or_never().is_none());
     assert!(slow.paused().is_err());
+    let mut reserved = Growing { held: Some(Held::default()), ..Growing::unbounded() };
+    reserved.of = slow.of;
+    assert!(reserved.paused().is_ok(), "nobody waits for a reserve");
 }
 
 #[tokio::test]
