@@ -5,10 +5,10 @@
 //!
 //! | part | what for |
 //! |---|---|
-//! | 1/8 + 1/16 | heads, and what each call needs besides |
+//! | 1/8 + 1/32 | heads, and what each call needs besides |
 //! | 3/16 + 3/16 | what is made of short bodies (messages) |
 //! | 9/32 | what is made of long bodies (block lists) |
-//! | 5/32 | itself, and what its allocator cannot use |
+//! | 3/16 | itself, and what its allocator cannot use |
 //!
 //! Where there are two parts the first is divided into the reserves of all connections, as if all were on one thread.
 
@@ -79,7 +79,7 @@ impl Admission {
     pub(super) fn new(shared: &Shared) -> Self {
         let Capacity { guest_memory_bytes: memory, guest_handles, connections, .. } = shared.capacity;
         let each = |bytes: usize, most: usize| (bytes / connections.max(1)).min(most);
-        let heads_pool = (memory / 16).min(guest_handles / 8 * CALL_BYTES);
+        let heads_pool = (memory / 32).min(guest_handles / 8 * CALL_BYTES);
         let heads_reserve = each((memory / 8).min(guest_handles / 4 * CALL_BYTES), MAX_HEAD_RESERVE_BYTES);
         let (messages, lists) = (memory / 16 * 3, memory / 32 * 9);
         let heads = bounds(heads_reserve, heads_pool, heads_pool / 8);
