@@ -5,13 +5,18 @@
 //! says that it is durable. After a loss of power the rows of the earlier boot that were never marked are given up: their
 //! content cannot be trusted. A crash of the process alone loses nothing: what it wrote is in the kernel's hands.
 
-use std::{sync::Arc, time::Duration};
+#[cfg(test)]
+mod tests;
 
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     index::{Durability, Entry, EntryId, Index, IndexError},
-    storage::{ObjectName, Storage, StorageError},
+    storage::{FlushError, ObjectName, Storage, StorageError},
+    throttle::Throttle,
 };
 
 /// Most entries that are flushed together.
@@ -20,19 +25,25 @@ const BATCH: usize = 256;
 const GATHER: Duration = Duration::from_millis(500);
 /// How long a failed flush waits for the next attempt.
 const RETRY: Duration = Duration::from_secs(10);
+/// How often a warning says that entries wait.
+const WARNING: Duration = Duration::from_secs(60);
 
 /// Knows this boot, and when there is something to flush.
 pub struct Durabilities {
     boot: String,
     at_once: bool,
     made: Notify,
+    /// Entries whose bytes are lost, but whose rows could not be deleted yet.
+    lost: Mutex<HashSet<EntryId>>,
+    warnings: Throttle,
 }
 
 impl Durabilities {
     /// `boot` names this run of the machine; `at_once` says that the storage is durable without a flush.
     #[must_use]
     pub fn new(boot: String, at_once: bool) -> Self {
-        Self { boot, at_once, made: Notify::new() }
+        let (lost, warnings) = (Mutex::default(), Throttle::new(WARNING));
+        Self { boot, at_once, made: Notify::new(), lost, warnings }
     }
 
     /// Names this run of the machine, or, where it cannot be had, this run of the process: then a restart is treated like
@@ -71,28 +82,40 @@ impl Durabilities {
         }
     }
 
-    /// Flushes the entries of this boot that wait for it. Returns how many.
+    /// Flushes the entries of this boot that wait for it.
     ///
-    /// Entries whose flush fails are given up: the kernel reports a failed write once, so a second flush that succeeds
-    /// would prove nothing.
+    /// An entry whose bytes the kernel could not write is given up, and it alone: the kernel reports a failed write once, so
+    /// a second flush that succeeds would prove nothing. One that could not be flushed for another reason waits.
     ///
     /// # Errors
     /// When the index fails. What was flushed before is marked.
-    pub async fn flush_once(&self, storage: &dyn Storage, index: &dyn Index) -> Result<usize, IndexError> {
-        let (mut after, mut flushed) = (EntryId(0), 0);
+    pub async fn flush_once(&self, storage: &dyn Storage, index: &dyn Index) -> Result<Pass, IndexError> {
+        let (mut after, mut pass) = (EntryId(0), Pass::default());
         loop {
             let page = index.list_volatile(&self.boot, true, after, BATCH).await?;
-            let Some(last) = page.last() else { return Ok(flushed) };
+            let Some(last) = page.last() else { return Ok(pass) };
             after = last.id;
             let objects: Vec<ObjectName> = page.iter().map(|entry| entry.object.clone()).collect();
-            match storage.flush(&objects).await {
-                Ok(()) => {
-                    let ids: Vec<EntryId> = page.iter().map(|entry| entry.id).collect();
-                    index.mark_durable(&ids).await?;
-                    flushed += ids.len();
+            let outcomes = storage.flush(&objects).await;
+            let mut flushed = Vec::new();
+            for (entry, outcome) in page.iter().zip(outcomes) {
+                match outcome {
+                    // What was lost once is not proven by a later flush.
+                    Ok(()) if !self.is_lost(entry.id) => flushed.push(entry.id),
+                    Ok(()) => self.give_up(storage, index, entry).await?,
+                    Err(FlushError::Lost(error)) => {
+                        let (detail, key) = (error.detail(), &entry.slot.key);
+                        tracing::error!(error = %error, detail, key, "a new entry was lost on its way to the disk and is given up");
+                        self.give_up(storage, index, entry).await?;
+                    }
+                    Err(FlushError::Retry(error)) => {
+                        pass.waiting += 1;
+                        self.warn_of_waiting(&error);
+                    }
                 }
-                Err(error) => give_up(storage, index, &page, &error).await?,
             }
+            index.mark_durable(&flushed).await?;
+            pass.flushed += flushed.len();
         }
     }
 
@@ -100,7 +123,11 @@ impl Durabilities {
     pub async fn keep_flushing(&self, storage: Arc<dyn Storage>, index: Arc<dyn Index>) {
         loop {
             let pause = match self.flush_once(&*storage, &*index).await {
-                Ok(_) => GATHER,
+                Ok(Pass { waiting: 0, .. }) => GATHER,
+                Ok(_) => {
+                    self.made.notify_one();
+                    RETRY
+                }
                 Err(error) => {
                     tracing::error!(error = %error, "new entries cannot be marked as durable; trying again");
                     self.made.notify_one();
@@ -111,23 +138,43 @@ impl Durabilities {
             sleep(pause).await;
         }
     }
-}
 
-async fn give_up(
-    storage: &dyn Storage,
-    index: &dyn Index,
-    entries: &[Entry],
-    error: &StorageError,
-) -> Result<(), IndexError> {
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    tracing::error!(error = %error, cause, entries = entries.len(), "new entries cannot be flushed and are given up");
-    for entry in entries {
-        index.delete_entry(entry.id).await?;
+    fn is_lost(&self, id: EntryId) -> bool {
+        self.lost.lock().contains(&id)
+    }
+
+    /// Deletes an entry whose bytes are lost. Where its row cannot be deleted now, its object goes all the same, and the entry
+    /// is a miss until a later attempt.
+    async fn give_up(
+        &self,
+        storage: &dyn Storage,
+        index: &dyn Index,
+        entry: &Entry,
+    ) -> Result<(), IndexError> {
+        self.lost.lock().insert(entry.id);
+        let deleted = index.delete_entry(entry.id).await;
         if let Err(error) = storage.remove(&entry.object).await {
-            tracing::warn!(error = %error, "its object is left to the sweep");
+            tracing::warn!(error = %error, detail = error.detail(), "its object is left to the sweep");
+        }
+        deleted?;
+        self.lost.lock().remove(&entry.id);
+        Ok(())
+    }
+
+    fn warn_of_waiting(&self, error: &StorageError) {
+        if self.warnings.allows() {
+            tracing::warn!(error = %error, detail = error.detail(), "new entries cannot be flushed to the disk yet; trying again");
         }
     }
-    Ok(())
+}
+
+/// What one pass over the waiting entries did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// Entries that survive a loss of power from now on.
+    pub flushed: usize,
+    /// Entries that could not be flushed, and wait for the next pass.
+    pub waiting: usize,
 }
 
 /// When this machine started, in milliseconds since 1970, where the kernel tells.

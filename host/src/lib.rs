@@ -5,8 +5,8 @@
 //!
 //! Along the path of a request: [`server`] takes it from the socket, [`engine`] hands it to the guest, `interfaces` answers
 //! the guest's calls with [`storage`], [`index`], [`auth`] and [`net`], and [`message`] carries what goes in and out.
-//! Beside it: [`sweep`], [`recency`] and [`durability`] run by the clock. [`start()`] puts it all together,
-//! [`descriptors`] divides the process's open files up.
+//! Beside it: [`sweep`], [`recency`] and [`durability`] run by the clock, and [`pressure`] where a disk is full. [`start()`] puts it
+//! all together, [`descriptors`] divides the process's open files up.
 
 pub mod auth;
 pub mod clock;
@@ -18,6 +18,7 @@ pub mod index;
 mod interfaces;
 pub mod message;
 pub mod net;
+pub mod pressure;
 pub mod recency;
 pub mod server;
 pub mod services;
@@ -27,6 +28,7 @@ pub mod sweep;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+mod throttle;
 
 pub use interfaces::retention::{Candidate, ContentState};
 pub use start::{Larder, StartError, start, start_with};

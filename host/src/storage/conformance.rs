@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
 mod content;
+mod identity;
 mod listing;
 mod uploads;
 
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-pub(crate) use self::{content::*, listing::*, uploads::*};
+pub(crate) use self::{content::*, identity::*, listing::*, uploads::*};
 use super::{BlockId, Content, ObjectName, Source, SourceError, Storage, StorageError, UploadName};
 
 /// A driver under test.
@@ -208,6 +209,7 @@ macro_rules! storage_conformance {
             listing_goes_on_while_objects_are_removed,
             listing_refuses_a_foreign_cursor,
             listing_shows_uploads_until_they_are_discarded,
+            an_identity_is_given_once_and_kept,
         );
     };
     ($fixture:expr; $($promise:ident),* $(,)?) => {$(

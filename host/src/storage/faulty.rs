@@ -14,7 +14,8 @@ use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 
 use super::{
-    BlockId, Content, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored, UploadName,
+    BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
+    UploadName,
     bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
 };
 
@@ -31,6 +32,8 @@ pub(crate) enum Fault {
     Miss,
     /// There is no space for it.
     NoSpace,
+    /// Of a flush: the object's bytes are lost. [`Fault::Fail`]: they may be flushed later.
+    Lost,
     /// A bucket's client makes it twice, as after a lost answer, and tells what the second one said.
     Repeat,
     /// The content that it returns breaks off after so many bytes.
@@ -125,7 +128,7 @@ async fn suffer<T>(
     work: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {
     match fault {
-        None | Some(Fault::Cut(_) | Fault::Repeat) => work.await,
+        None | Some(Fault::Cut(_) | Fault::Repeat | Fault::Lost) => work.await,
         Some(Fault::Fail) => Err(injected()),
         Some(Fault::LoseAnswer) => work.await.and_then(|_| Err(injected())),
         Some(Fault::Delay(time)) => {
@@ -215,8 +218,32 @@ impl Storage for FaultyStorage {
         self.faults.around("remove", self.inner.remove(object)).await
     }
 
-    async fn flush(&self, objects: &[ObjectName]) -> Result<(), StorageError> {
-        self.faults.around("flush", self.inner.flush(objects)).await
+    /// Faults are planned for each object.
+    async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>> {
+        let mut outcomes = Vec::new();
+        for object in objects {
+            match self.faults.next("flush") {
+                Some(Fault::Fail) => outcomes.push(Err(FlushError::Retry(injected()))),
+                Some(Fault::Lost) => outcomes.push(Err(FlushError::Lost(injected()))),
+                _ => outcomes.extend(self.inner.flush(std::slice::from_ref(object)).await),
+            }
+        }
+        outcomes
+    }
+
+    async fn has_room(&self) -> Result<bool, StorageError> {
+        match self.faults.next("has_room") {
+            Some(Fault::NoSpace) => Ok(false),
+            fault => suffer(fault, self.inner.has_room()).await,
+        }
+    }
+
+    async fn identity(&self) -> Result<Option<String>, StorageError> {
+        self.faults.around("identity", self.inner.identity()).await
+    }
+
+    async fn set_identity(&self, identity: &str, replace: bool) -> Result<String, StorageError> {
+        self.faults.around("set_identity", self.inner.set_identity(identity, replace)).await
     }
 
     fn is_durable_at_once(&self) -> bool {

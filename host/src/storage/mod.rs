@@ -143,6 +143,17 @@ pub enum StorageError {
     },
 }
 
+/// Why it is not known that an object survives a loss of power.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    /// Bytes of it could not be written to the disk. The kernel says so once, so a later flush that succeeds proves nothing.
+    #[error("bytes of an object were lost on their way to the disk")]
+    Lost(#[source] StorageError),
+    /// The disk was not asked yet, for want of a file descriptor or of memory, say. To be tried again.
+    #[error("an object cannot be flushed yet")]
+    Retry(#[source] StorageError),
+}
+
 impl StorageError {
     /// Makes an error that may pass.
     pub(crate) fn unavailable(
@@ -299,9 +310,22 @@ pub trait Storage: Send + Sync + 'static {
     /// Deletes an object. Harmless where there is none.
     async fn remove(&self, object: &ObjectName) -> Result<(), StorageError>;
 
-    /// Makes sure that the objects survive a loss of power. An object of which that is not known after a restart of the
-    /// machine is taken as lost. Returns at once where [`Self::is_durable_at_once`].
-    async fn flush(&self, objects: &[ObjectName]) -> Result<(), StorageError>;
+    /// Makes sure that the objects survive a loss of power, and returns what became of each, in their order; the failure of one
+    /// does not keep it from the others. An object that is gone needs no flush. An object of which it is not known after a
+    /// restart of the machine is taken as lost. Returns at once where [`Self::is_durable_at_once`].
+    async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>>;
+
+    /// Returns whether there is room for bodies. Where there is none they are refused: [`StorageError::NoSpace`].
+    async fn has_room(&self) -> Result<bool, StorageError> {
+        Ok(true)
+    }
+
+    /// Returns the identity that the storage carries; `None` where it was given none yet.
+    async fn identity(&self) -> Result<Option<String>, StorageError>;
+
+    /// Gives the storage an identity, of 1 to 64 of `a-z`, `0-9` and `-`, and returns the one that it carries then: where it
+    /// had one that is the old one, unless it is to `replace` it. Of concurrent calls that do not replace, all return the same.
+    async fn set_identity(&self, identity: &str, replace: bool) -> Result<String, StorageError>;
 
     /// Returns whether `put` and `commit` return only when the object survives a loss of power.
     fn is_durable_at_once(&self) -> bool;

@@ -183,8 +183,9 @@ pub(crate) async fn flush_takes_whatever_it_is_given(fixture: impl Fixture) {
     let scattered = scattered_object(storage, &[b"12", b"345"]).await;
     let removed = put(storage, b"gone").await;
     storage.remove(&removed).await.unwrap();
-    storage.flush(&[]).await.unwrap();
-    storage.flush(&[plain.clone(), removed, scattered.clone(), plain.clone()]).await.unwrap();
+    assert!(storage.flush(&[]).await.is_empty());
+    let flushed = storage.flush(&[plain.clone(), removed, scattered.clone(), plain.clone()]).await;
+    assert!(flushed.len() == 4 && flushed.iter().all(Result::is_ok), "{flushed:?}");
     assert_content(storage, &plain, b"12345").await;
     assert_content(storage, &scattered, b"12345").await;
 }

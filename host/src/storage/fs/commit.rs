@@ -8,7 +8,7 @@
 //!
 //! Bodies that are still coming in write to the places that they have, which the object does not refer to.
 
-use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+use std::{fs::File, io, os::unix::fs::FileExt};
 
 use rustix::io::Errno;
 
@@ -40,7 +40,7 @@ pub(super) async fn commit(
     let (_slot, mut locked) = uploads.lock(name).await?;
     let commit = Commit { context: uploads.context().clone(), name: name.clone(), ids: ids.to_vec() };
     // Once begun it ends, whether or not the client still waits.
-    errors::blocking(CONTEXT, move || commit.run(&mut locked)).await
+    uploads.context().disk.transfer(CONTEXT, move || commit.run(&mut locked)).await
 }
 
 struct Commit {
@@ -63,8 +63,9 @@ impl Commit {
         let Phase::Open(staging) = &mut **phase else { return Err(StorageError::NotFound) };
         let plan = Plan::new(staging, &self.ids)?;
         let record = self.journal(staging, &plan)?;
-        let data = staging.files.as_ref().map(|files| Arc::clone(&files.data));
+        let data = staging.files.as_ref().and_then(|files| files.shared.data().ok());
         let end = staging.end;
+        phase.close_files();
         **phase = Phase::Committed;
         if !self.publish(&record.object)? {
             return Err(errors::unavailable(CONTEXT, "the file of the blocks is gone"));
@@ -98,7 +99,7 @@ impl Commit {
         let mut write = || {
             let end = staging.end;
             let files = staging.create_files(&self.context, &self.name)?;
-            finish_data(&files.data, plan, end)?;
+            finish_data(&*files.shared.data()?, plan, end)?;
             let (object, list) = (ObjectPath::random(kind)?, plan.list.clone());
             let record = CommitRecord { object, size_bytes: plan.size_bytes, list };
             files.append(&journal::committed(&record))?;
@@ -109,12 +110,12 @@ impl Commit {
 
     /// Step 3. Returns whether there still was something to rename.
     fn publish(&self, object: &ObjectPath) -> Result<bool, StorageError> {
-        let Dirs { objects, uploads, .. } = &*self.context.dirs;
+        let Dirs { objects, uploads, .. } = &self.context.disk.dirs;
         let from = layout::data_path(&self.name);
-        match rustix::fs::renameat(uploads, &from, objects, object.as_str()) {
+        match rustix::fs::renameat(&uploads.file, &from, &objects.file, object.as_str()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(errors::failed(CONTEXT)(error.into())),
+            Err(error) => Err(errors::failed(CONTEXT)(objects.at(object.as_str(), error))),
         }
     }
 }

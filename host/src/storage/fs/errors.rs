@@ -2,8 +2,6 @@
 
 use std::{error::Error, io};
 
-use tokio::task::JoinError;
-
 use crate::storage::{SourceError, StorageError};
 
 /// Returns the conversion of errors that come up while doing what `context` says.
@@ -28,30 +26,6 @@ pub(super) fn unavailable(
     source: impl Into<Box<dyn Error + Send + Sync>>,
 ) -> StorageError {
     StorageError::unavailable(context, source)
-}
-
-/// Runs what may wait for a disk on a thread that may wait.
-pub(super) async fn blocking<T: Send + 'static>(
-    context: &'static str,
-    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, StorageError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(lost(context, error)),
-    }
-}
-
-/// What to say of work that panicked, or that the runtime did not start because it is shutting down.
-pub(super) fn lost(context: &'static str, error: JoinError) -> StorageError {
-    unavailable(context, error)
-}
-
-/// Does what nobody waits for: on a thread that may wait, if there is one.
-pub(super) fn in_background(work: impl FnOnce() + Send + 'static) {
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn_blocking(work)),
-        Err(_) => work(),
-    }
 }
 
 impl From<SourceError> for StorageError {

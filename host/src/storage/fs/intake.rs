@@ -7,9 +7,13 @@ use std::{fs::File, io, mem, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::task::JoinHandle;
 
-use super::{errors, kernel, pace::PACE};
+use super::{
+    disk::Disk,
+    errors, kernel,
+    space::Claim,
+    threads::{Lane, Task},
+};
 use crate::storage::{
     Source, StorageError,
     budget::{Hold, Transfer},
@@ -30,20 +34,32 @@ const MAX_CHUNKS: usize = 256;
 
 const CONTEXT: &str = "write content";
 
+/// Where bytes go.
+pub(super) trait Target: Send + Sync + 'static {
+    /// Returns the file. May wait for the disk where [`Self::is_open`] is not true.
+    fn file(&self) -> Result<Arc<File>, StorageError>;
+
+    /// Returns whether the file is open already.
+    fn is_open(&self) -> bool {
+        true
+    }
+}
+
 /// Writes the whole source from `at` on and returns how many bytes that were. Never writes more than `source.length`
-/// bytes. When it returns, nothing is being written any more; when it is dropped, `to` is dropped after the last write.
-pub(super) async fn write<W>(
+/// bytes, nor more than `claim` finds room for. When it returns, nothing is being written any more, unless the disk does not
+/// answer; `to` is dropped after the last write in any case.
+pub(super) async fn write<W: Target>(
+    disk: &Arc<Disk>,
     to: &Arc<W>,
     at: u64,
     source: Source,
     transfer: &Transfer,
-) -> Result<u64, StorageError>
-where
-    W: AsRef<File> + Send + Sync + 'static,
-{
+    claim: &mut Claim,
+) -> Result<u64, StorageError> {
     let is_short = source.length.is_some_and(|length| length <= SHORT_BYTES);
     let batch = Batch::new(transfer);
-    let mut writer = Writer { to, at, batch, transfer, under_way: None, is_small: true, is_short };
+    let mut writer =
+        Writer { disk, to, at, batch, transfer, claim, under_way: None, is_small: true, is_short };
     let result = pump(&mut writer, source).await;
     let settled = writer.settle().await;
     let length = result?;
@@ -51,10 +67,7 @@ where
     Ok(length)
 }
 
-async fn pump<W>(writer: &mut Writer<'_, W>, mut source: Source) -> Result<u64, StorageError>
-where
-    W: AsRef<File> + Send + Sync + 'static,
-{
+async fn pump<W: Target>(writer: &mut Writer<'_, W>, mut source: Source) -> Result<u64, StorageError> {
     let mut received = 0_u64;
     while let Some(chunk) = source.chunks.next().await {
         let chunk = chunk?;
@@ -97,17 +110,20 @@ impl Batch {
 }
 
 struct Writer<'a, W> {
+    disk: &'a Arc<Disk>,
     to: &'a Arc<W>,
     at: u64,
     batch: Batch,
     transfer: &'a Transfer,
-    under_way: Option<JoinHandle<io::Result<()>>>,
+    claim: &'a mut Claim,
+    /// What a thread writes, and how many bytes that are.
+    under_way: Option<(u64, Task<()>)>,
     /// Nothing was handed to another thread yet.
     is_small: bool,
     is_short: bool,
 }
 
-impl<W: AsRef<File> + Send + Sync + 'static> Writer<'_, W> {
+impl<W: Target> Writer<'_, W> {
     async fn push(&mut self, chunk: Bytes) -> Result<(), StorageError> {
         if chunk.is_empty() {
             return Ok(());
@@ -119,26 +135,42 @@ impl<W: AsRef<File> + Send + Sync + 'static> Writer<'_, W> {
         if is_full || self.batch.chunks.len() >= MAX_CHUNKS { self.start().await } else { Ok(()) }
     }
 
+    /// Returns whether a write can be done here and now without waiting.
+    fn is_quick(&self) -> bool {
+        self.disk.paces.writes.is_calm() && self.to.is_open()
+    }
+
+    /// Takes what is gathered, and where it goes.
+    fn take_batch(&mut self) -> (Batch, u64) {
+        let batch = mem::replace(&mut self.batch, Batch::new(self.transfer));
+        let at = self.at;
+        self.at += batch.bytes;
+        (batch, at)
+    }
+
     /// Writes what is gathered here and now.
     fn write_in_place(&mut self) -> Result<(), StorageError> {
-        let batch = mem::replace(&mut self.batch, Batch::new(self.transfer));
-        let (file, at) = ((**self.to).as_ref(), self.at);
-        self.at += batch.bytes;
-        PACE.timed(|| batch.write(file, at)).map_err(errors::failed(CONTEXT))
+        let bytes = self.batch.bytes;
+        let (batch, at) = self.take_batch();
+        let file = self.to.file()?;
+        self.disk.paces.writes.timed(|| batch.write(&file, at)).map_err(errors::failed(CONTEXT))?;
+        self.claim.written(bytes);
+        Ok(())
     }
 
     /// Hands over what is gathered, and waits until it is written where there is no memory to gather more.
     async fn start(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
-        if self.is_short && PACE.is_calm() {
+        let bytes = self.batch.bytes;
+        self.disk.cover(self.claim, bytes).await?;
+        if self.is_short && self.is_quick() {
             return self.write_in_place();
         }
         self.is_small = false;
-        let batch = mem::replace(&mut self.batch, Batch::new(self.transfer));
-        let (to, at) = (Arc::clone(self.to), self.at);
-        self.at += batch.bytes;
-        let write = move || batch.write((*to).as_ref(), at);
-        self.under_way = Some(tokio::task::spawn_blocking(write));
+        let ((batch, at), to) = (self.take_batch(), Arc::clone(self.to));
+        let write = move || batch.write(&*to.file()?, at).map_err(errors::failed(CONTEXT));
+        let task = self.disk.threads.start(Lane::Transfers, CONTEXT, write).await?;
+        self.under_way = Some((bytes, task));
         if self.transfer.is_tight() { self.settle().await } else { Ok(()) }
     }
 
@@ -146,7 +178,8 @@ impl<W: AsRef<File> + Send + Sync + 'static> Writer<'_, W> {
         if self.batch.chunks.is_empty() {
             return Ok(());
         }
-        if self.is_small && self.batch.bytes <= SMALL_BYTES && PACE.is_calm() {
+        if self.is_small && self.batch.bytes <= SMALL_BYTES && self.is_quick() {
+            self.disk.cover(self.claim, self.batch.bytes).await?;
             return self.write_in_place();
         }
         self.start().await
@@ -155,12 +188,11 @@ impl<W: AsRef<File> + Send + Sync + 'static> Writer<'_, W> {
     /// Waits for the write that is under way.
     async fn settle(&mut self) -> Result<(), StorageError> {
         // It stays in its place until it is done: who drops this future must not lose it.
-        let Some(write) = &mut self.under_way else { return Ok(()) };
-        let result = write.await;
+        let Some((bytes, task)) = &mut self.under_way else { return Ok(()) };
+        let (bytes, outcome) = (*bytes, task.outcome().await);
         self.under_way = None;
-        match result {
-            Ok(written) => written.map_err(errors::failed(CONTEXT)),
-            Err(error) => Err(errors::lost(CONTEXT, error)),
-        }
+        outcome?;
+        self.claim.written(bytes);
+        Ok(())
     }
 }

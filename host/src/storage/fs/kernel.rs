@@ -12,6 +12,8 @@ use rustix::{
     io::{Errno, ReadWriteFlags},
 };
 
+use super::{layout::Dir, space::Measured};
+
 /// Whether a call may wait for a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
@@ -22,12 +24,15 @@ pub(super) enum How {
 }
 
 /// Opens a file for reading.
-pub(super) fn open(dir: &File, path: &str, how: How) -> io::Result<File> {
+pub(super) fn open(dir: &Dir, path: &str, how: How) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = match how {
-        How::Waiting => rustix::fs::openat(dir, path, flags, Mode::empty())?,
-        How::Cached => rustix::fs::openat2(dir, path, flags, Mode::empty(), ResolveFlags::CACHED)
-            .map_err(not_without_waiting)?,
+        How::Waiting => {
+            let opened = rustix::fs::openat(&dir.file, path, flags, Mode::empty());
+            opened.map_err(|error| dir.at(path, error))?
+        }
+        How::Cached => rustix::fs::openat2(&dir.file, path, flags, Mode::empty(), ResolveFlags::CACHED)
+            .map_err(|error| dir.at(path, not_without_waiting(error)))?,
     };
     Ok(File::from(file))
 }
@@ -143,4 +148,43 @@ pub(super) fn touch(file: &File) -> io::Result<()> {
         last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
     };
     Ok(rustix::fs::futimens(file, &times)?)
+}
+
+/// File systems, by the numbers that the kernel gives them, whose bytes are on another machine, or in another process: NFS, SMB
+/// and CIFS, FUSE, 9P, Ceph, Lustre, AFS, GPFS, BeeGFS, OCFS2, GFS2 (`statfs(2)`, `linux/magic.h`).
+const ELSEWHERE: [u64; 13] = [
+    0x6969,
+    0x517B,
+    0xFE53_4D42,
+    0xFF53_4D42,
+    0x6573_5546,
+    0x0102_1997,
+    0x00C3_6400,
+    0x0BD0_0BD0,
+    0x5346_414F,
+    0x4750_4653,
+    0x1983_0326,
+    0x7461_636F,
+    0x0116_1970,
+];
+
+/// Returns whether the file is on a file system that may not answer at all.
+pub(super) fn may_hang(file: &File) -> io::Result<bool> {
+    let kind = rustix::fs::fstatfs(file)?.f_type;
+    // The number has another type on other processors, and is negative on some.
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, clippy::cast_lossless)]
+    let kind = kind as u64 & 0xFFFF_FFFF;
+    Ok(ELSEWHERE.contains(&kind))
+}
+
+/// Finds out how large the file system of the file is, and what of it is free for this process.
+pub(super) fn measure(file: &File) -> io::Result<Measured> {
+    let found = rustix::fs::fstatvfs(file)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Measured { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
+}
+
+/// Ends the file at this place, if it is longer.
+pub(super) fn cut(file: &File, length: u64) -> io::Result<()> {
+    if file.metadata()?.len() > length { file.set_len(length) } else { Ok(()) }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lock                           held by the process that uses the root
+//! identity                       which index the objects belong to
 //! objects/3f/p-3f07…             plain: the file is the content
 //! objects/3f/s-3f9c…             segmented: content, then a trailer (see `segments`)
 //! uploads/<name>.data            the blocks of an upload, as they came
@@ -15,7 +16,7 @@ use std::{
     fs::{DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -29,11 +30,63 @@ const HEX_DIGITS: usize = 32;
 const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
 const DIR_MODE: Mode = Mode::from_raw_mode(0o700);
 
+/// A directory, open.
+#[derive(Debug)]
+pub(super) struct Dir {
+    pub(super) file: File,
+    /// For what is told of failures; the directory itself is found by `file`.
+    path: PathBuf,
+}
+
+/// A failure, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+struct At {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Dir {
+    fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(CWD, path, flags, Mode::empty());
+        let file = File::from(opened.map_err(|error| at(path.to_owned(), error.into()))?);
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Makes a directory in this one, where there is none, and opens it.
+    fn directory(&self, name: &str) -> io::Result<Self> {
+        self.make_directory(name)?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.file, name, flags, Mode::empty());
+        let file = File::from(opened.map_err(|error| self.at(name, error))?);
+        Ok(Self { file, path: self.path.join(name) })
+    }
+
+    fn make_directory(&self, name: &str) -> io::Result<bool> {
+        match rustix::fs::mkdirat(&self.file, name, DIR_MODE) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(error) => Err(self.at(name, error)),
+        }
+    }
+
+    /// Makes an error that says where it was.
+    pub(super) fn at(&self, name: &str, error: impl Into<io::Error>) -> io::Error {
+        at(self.path.join(name), error.into())
+    }
+}
+
+fn at(path: PathBuf, source: io::Error) -> io::Error {
+    io::Error::new(source.kind(), At { path, source })
+}
+
 /// The directories of a storage, open.
 #[derive(Debug)]
 pub(super) struct Dirs {
-    pub(super) objects: File,
-    pub(super) uploads: File,
+    pub(super) root: Dir,
+    pub(super) objects: Dir,
+    pub(super) uploads: Dir,
     /// Its lock ends with it.
     _lock: File,
 }
@@ -42,45 +95,33 @@ impl Dirs {
     /// Opens the directories below `root` and makes those that are missing. Fails with `WouldBlock` when another process
     /// uses them.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(DIR_MODE.as_raw_mode()).create(root)?;
-        let root =
-            File::from(rustix::fs::openat(CWD, root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
+        let made = DirBuilder::new().recursive(true).mode(DIR_MODE.as_raw_mode()).create(root);
+        made.map_err(|error| at(root.to_owned(), error))?;
+        let root = Dir::open(root)?;
         let lock = lock(&root)?;
-        let objects = directory(&root, "objects")?;
-        let uploads = directory(&root, "uploads")?;
+        let objects = root.directory("objects")?;
+        let uploads = root.directory("uploads")?;
         let mut made = false;
         for shard in 0..=u8::MAX {
-            made |= make_directory(&objects, &hex::encode([shard]))?;
+            made |= objects.make_directory(&hex::encode([shard]))?;
         }
         if made {
-            objects.sync_all()?;
-            root.sync_all()?;
+            objects.file.sync_all()?;
+            root.file.sync_all()?;
         }
-        Ok(Self { objects, uploads, _lock: lock })
+        Ok(Self { root, objects, uploads, _lock: lock })
     }
 }
 
 /// Two processes on one root would write over each other's blocks. File systems that have no locks are trusted.
-fn lock(root: &File) -> io::Result<File> {
+fn lock(root: &Dir) -> io::Result<File> {
+    const NAME: &str = "lock";
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(root, "lock", flags, FILE_MODE)?);
+    let opened = rustix::fs::openat(&root.file, NAME, flags, FILE_MODE);
+    let file = File::from(opened.map_err(|error| root.at(NAME, error))?);
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => Ok(file),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn directory(parent: &File, name: &str) -> io::Result<File> {
-    make_directory(parent, name)?;
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::openat(parent, name, flags, Mode::empty())?))
-}
-
-fn make_directory(parent: &File, name: &str) -> io::Result<bool> {
-    match rustix::fs::mkdirat(parent, name, DIR_MODE) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(root.at(NAME, error)),
     }
 }
 
@@ -171,22 +212,24 @@ pub(super) fn upload_of(file_name: &str) -> Option<UploadName> {
 }
 
 /// Creates a file that must not be there yet.
-pub(super) fn create(dir: &File, path: &str) -> io::Result<File> {
+pub(super) fn create(dir: &Dir, path: &str) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    Ok(File::from(rustix::fs::openat(dir, path, flags, FILE_MODE)?))
+    let created = rustix::fs::openat(&dir.file, path, flags, FILE_MODE);
+    created.map(File::from).map_err(|error| dir.at(path, error))
 }
 
 /// Opens a file that is there.
-pub(super) fn open(dir: &File, path: &str, access: OFlags) -> io::Result<File> {
+pub(super) fn open(dir: &Dir, path: &str, access: OFlags) -> io::Result<File> {
     let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    Ok(File::from(rustix::fs::openat(dir, path, flags, Mode::empty())?))
+    let opened = rustix::fs::openat(&dir.file, path, flags, Mode::empty());
+    opened.map(File::from).map_err(|error| dir.at(path, error))
 }
 
 /// Deletes a file, if it is there.
-pub(super) fn delete(dir: &File, path: &str) -> io::Result<()> {
-    match rustix::fs::unlinkat(dir, path, AtFlags::empty()) {
+pub(super) fn delete(dir: &Dir, path: &str) -> io::Result<()> {
+    match rustix::fs::unlinkat(&dir.file, path, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(dir.at(path, error)),
     }
 }
 

@@ -4,11 +4,11 @@
 
 use std::{collections::BTreeMap, ffi::CStr, fs::File, io};
 
-use rustix::fs::{AtFlags, Dir, OFlags};
+use rustix::fs::{AtFlags, OFlags};
 
 use super::{
     errors,
-    layout::{self, Dirs, ObjectPath},
+    layout::{self, Dir, Dirs, ObjectPath},
 };
 use crate::storage::{Listed, ObjectName, Page, StorageError, UploadName};
 
@@ -80,7 +80,7 @@ fn newest(dirs: &Dirs, files: &[String]) -> io::Result<Option<u64>> {
 }
 
 fn each_name(dir: &File, mut visit: impl FnMut(&str)) -> io::Result<()> {
-    for entry in Dir::read_from(dir)? {
+    for entry in rustix::fs::Dir::read_from(dir)? {
         if let Ok(name) = CStr::to_str(entry?.file_name()) {
             visit(name);
         }
@@ -89,14 +89,14 @@ fn each_name(dir: &File, mut visit: impl FnMut(&str)) -> io::Result<()> {
 }
 
 /// Returns when a file was last written; `None` where it is gone.
-fn modified_ms(dir: &File, path: &str) -> io::Result<Option<u64>> {
-    match rustix::fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW) {
+fn modified_ms(dir: &Dir, path: &str) -> io::Result<Option<u64>> {
+    match rustix::fs::statat(&dir.file, path, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => {
             let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
             Ok(Some(seconds * 1000 + stat.st_mtime_nsec / 1_000_000))
         }
         Err(rustix::io::Errno::NOENT) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(dir.at(path, error)),
     }
 }
 

@@ -2,15 +2,18 @@
 //!
 //! One file per upload: blocks are written into it as they come, and on commit it becomes the object by a rename. Bytes
 //! are written once and never copied. The parts, along the way of an upload and a download: `put`, or `uploads`,
-//! `staging`, `journal` and `commit`; then `open` and `read`. `layout` alone knows names, `kernel` the system calls,
-//! `segments` the form of content that lies in pieces.
+//! `staging`, `place`, `journal` and `commit`; then `open` and `read`. `layout` alone knows names, `kernel` the system calls,
+//! `segments` the form of content that lies in pieces. `disk` is how all of them ask the disk.
 //!
 //! Built by `cli` from the configuration. Knows nothing of the index: objects to which nothing refers are left for the
 //! sweep to find by listing. Needs Linux.
 
 mod commit;
+mod disk;
 mod errors;
+mod files;
 mod flush;
+mod identity;
 mod intake;
 mod journal;
 mod kernel;
@@ -18,25 +21,26 @@ mod layout;
 mod list;
 mod open;
 mod pace;
+mod place;
 mod put;
 mod read;
 mod segments;
+mod space;
 mod staging;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod uploads;
 
 use std::{io, ops::Range, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 
-use self::{
-    layout::{Dirs, ObjectPath},
-    uploads::Uploads,
-};
+pub use self::disk::FileShares;
+use self::{disk::Disk, layout::ObjectPath, uploads::Uploads};
 use super::{
-    BlockId, Content, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored, UploadName,
-    budget::Budget,
+    BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
+    UploadName, budget::Budget,
 };
 
 /// Names one run of the machine, from its start to its end.
@@ -49,9 +53,18 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// but not of the machine: then the upload is as if nothing had been sent.
 #[derive(Debug)]
 pub struct FsStorage {
-    dirs: Arc<Dirs>,
+    disk: Arc<Disk>,
     budget: Arc<Budget>,
     uploads: Uploads,
+}
+
+/// How the storage works. The defaults are right where nothing else is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FsSettings {
+    /// File descriptors.
+    pub files: FileShares,
+    /// How much of the disk stays free, in bytes; unset: 1 % of it, but 16 MiB at least and 1 GiB at most.
+    pub reserve_bytes: Option<u64>,
 }
 
 impl FsStorage {
@@ -61,20 +74,51 @@ impl FsStorage {
     /// # Errors
     /// When a directory cannot be made or opened, or another process has the storage open.
     pub fn open(root: PathBuf, budget: Arc<Budget>) -> Result<Self, StorageError> {
-        Self::open_in_boot(root, budget, boot().map_err(errors::failed("find out when the machine started"))?)
+        Self::open_with(root, budget, &FsSettings::default())
+    }
+
+    /// Opens the storage with other settings than the defaults.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        root: PathBuf,
+        budget: Arc<Budget>,
+        settings: &FsSettings,
+    ) -> Result<Self, StorageError> {
+        let boot = boot().map_err(errors::failed("find out when the machine started"))?;
+        Self::open_in_boot(root, budget, boot, settings)
     }
 
     // By value, like `open`: a path that is given to nobody else.
     #[allow(clippy::needless_pass_by_value)]
-    fn open_in_boot(root: PathBuf, budget: Arc<Budget>, boot: String) -> Result<Self, StorageError> {
-        let dirs = Arc::new(Dirs::open(&root).map_err(|error| match error.kind() {
+    fn open_in_boot(
+        root: PathBuf,
+        budget: Arc<Budget>,
+        boot: String,
+        settings: &FsSettings,
+    ) -> Result<Self, StorageError> {
+        let opened = Disk::open(&root, settings.files, settings.reserve_bytes);
+        let disk = Arc::new(opened.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => {
-                errors::unavailable("open the storage", "another process has this directory open")
+                let why = format!("{}: another process has this directory open", root.display());
+                errors::unavailable("open the storage", why)
             }
             _ => errors::failed("open the storage")(error),
         })?);
-        let uploads = Uploads::new(Arc::clone(&dirs), boot);
-        Ok(Self { dirs, budget, uploads })
+        let uploads = Uploads::new(Arc::clone(&disk), boot);
+        Ok(Self { disk, budget, uploads })
+    }
+
+    /// Does for the janitor what takes as long as it takes.
+    async fn patiently<T: Send + 'static>(
+        &self,
+        context: &'static str,
+        work: impl FnOnce(&Disk) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let disk = Arc::clone(&self.disk);
+        let done = tokio::task::spawn_blocking(move || work(&disk)).await;
+        done.map_err(|error| errors::unavailable(context, error))?
     }
 }
 
@@ -85,7 +129,7 @@ fn boot() -> io::Result<String> {
 #[async_trait]
 impl Storage for FsStorage {
     async fn stat(&self, object: &ObjectName) -> Result<u64, StorageError> {
-        open::stat(&self.dirs, object).await
+        open::stat(&self.disk, object).await
     }
 
     async fn open(
@@ -94,11 +138,11 @@ impl Storage for FsStorage {
         size_bytes: u64,
         range: Option<Range<u64>>,
     ) -> Result<Content, StorageError> {
-        open::content(&self.dirs, &self.budget, object, size_bytes, range).await
+        open::content(&self.disk, &self.budget, object, size_bytes, range).await
     }
 
     async fn put(&self, _upload: &UploadName, source: Source) -> Result<Stored, StorageError> {
-        put::put(&self.dirs, &self.budget, source).await
+        put::put(&self.disk, &self.budget, source).await
     }
 
     async fn put_block(
@@ -125,17 +169,31 @@ impl Storage for FsStorage {
     async fn remove(&self, object: &ObjectName) -> Result<(), StorageError> {
         // A name that was not made here names nothing.
         let Some(path) = ObjectPath::parse(object.as_str()) else { return Ok(()) };
-        let dirs = Arc::clone(&self.dirs);
+        let disk = Arc::clone(&self.disk);
         // Deleting a large file takes long.
-        errors::blocking("remove an object", move || {
-            layout::delete(&dirs.objects, path.as_str()).map_err(errors::failed("remove an object"))
-        })
-        .await
+        let remove = move || {
+            layout::delete(&disk.dirs.objects, path.as_str()).map_err(errors::failed("remove an object"))
+        };
+        self.disk.transfer("remove an object", remove).await
     }
 
-    async fn flush(&self, objects: &[ObjectName]) -> Result<(), StorageError> {
-        let (dirs, objects) = (Arc::clone(&self.dirs), objects.to_vec());
-        errors::blocking("flush objects", move || flush::flush(&dirs, &objects)).await
+    async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>> {
+        let owned = objects.to_vec();
+        let flushed = self.patiently("flush objects", move |disk| Ok(flush::flush(&disk.dirs, &owned))).await;
+        flushed.unwrap_or_else(|error| flush::not_tried(objects, &error))
+    }
+
+    async fn has_room(&self) -> Result<bool, StorageError> {
+        self.disk.has_room().await
+    }
+
+    async fn identity(&self) -> Result<Option<String>, StorageError> {
+        self.patiently(identity::CONTEXT, |disk| identity::read(&disk.dirs)).await
+    }
+
+    async fn set_identity(&self, identity: &str, replace: bool) -> Result<String, StorageError> {
+        let identity = identity.to_owned();
+        self.patiently(identity::CONTEXT, move |disk| identity::write(&disk.dirs, &identity, replace)).await
     }
 
     fn is_durable_at_once(&self) -> bool {
@@ -143,12 +201,12 @@ impl Storage for FsStorage {
     }
 
     async fn list_objects(&self, from: Option<&str>) -> Result<Page<ObjectName>, StorageError> {
-        let (dirs, from) = (Arc::clone(&self.dirs), from.map(str::to_owned));
-        errors::blocking("list objects", move || list::objects(&dirs, from.as_deref())).await
+        let from = from.map(str::to_owned);
+        self.patiently("list objects", move |disk| list::objects(&disk.dirs, from.as_deref())).await
     }
 
     async fn list_uploads(&self, from: Option<&str>) -> Result<Page<UploadName>, StorageError> {
-        let (dirs, from) = (Arc::clone(&self.dirs), from.map(str::to_owned));
-        errors::blocking("list uploads", move || list::uploads(&dirs, from.as_deref())).await
+        let from = from.map(str::to_owned);
+        self.patiently("list uploads", move |disk| list::uploads(&disk.dirs, from.as_deref())).await
     }
 }

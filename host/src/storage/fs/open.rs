@@ -1,12 +1,13 @@
 //! Finds objects: their size, and what of their file is to be read.
 //!
-//! What the kernel has in memory is answered in place; only what has to wait for a disk goes to another thread.
+//! What the kernel has in memory is answered in place; only what has to wait for a disk goes to another thread (`disk`).
 
 use std::{fs::File, io, ops::Range, sync::Arc};
 
 use rustix::fs::{AtFlags, FileType};
 
 use super::{
+    disk::Disk,
     errors,
     kernel::{self, How},
     layout::{Dirs, Kind, ObjectPath},
@@ -28,28 +29,26 @@ struct Opened {
     extents: Vec<Extent>,
 }
 
-/// Returns an object's size. Of a plain one that is one system call, made in place: it is on the path of every look-up, and
-/// seldom waits.
-pub(super) async fn stat(dirs: &Arc<Dirs>, object: &ObjectName) -> Result<u64, StorageError> {
-    if let Some(path) = ObjectPath::parse(object.as_str()).filter(|path| path.kind == Kind::Plain) {
-        return plain_size(dirs, &path);
-    }
-    look(dirs, object, |dirs, path, how| Ok(open(dirs, path, how)?.map(|(_, _, size_bytes)| size_bytes)))
-        .await
+/// Returns an object's size. Of a plain one that is one system call, made in place while the disk is quick: it is on the path of
+/// every look-up, and seldom waits.
+pub(super) async fn stat(disk: &Arc<Disk>, object: &ObjectName) -> Result<u64, StorageError> {
+    look(disk, object, |dirs, path, how| match path.kind {
+        Kind::Plain => plain_size(dirs, path),
+        Kind::Segmented => Ok(open(dirs, path, how)?.map(|(_, _, size_bytes)| size_bytes)),
+    })
+    .await
 }
 
-fn plain_size(dirs: &Dirs, path: &ObjectPath) -> Result<u64, StorageError> {
-    let found = rustix::fs::statat(&dirs.objects, path.as_str(), AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(|error| errors::missing_or(CONTEXT)(error.into()))?;
-    if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
-        return Err(StorageError::NotFound);
-    }
-    u64::try_from(found.st_size).map_err(|_| StorageError::NotFound)
+fn plain_size(dirs: &Dirs, path: &ObjectPath) -> io::Result<Option<u64>> {
+    let found = rustix::fs::statat(&dirs.objects.file, path.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| dirs.objects.at(path.as_str(), error))?;
+    let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+    Ok(u64::try_from(found.st_size).ok().filter(|_| is_file))
 }
 
 /// Opens an object, or a range of it.
 pub(super) async fn content(
-    dirs: &Arc<Dirs>,
+    disk: &Arc<Disk>,
     budget: &Arc<Budget>,
     object: &ObjectName,
     size_bytes: u64,
@@ -59,29 +58,23 @@ pub(super) async fn content(
     if range.start > range.end || range.end > size_bytes {
         return Err(StorageError::Invalid("the range is not within the object".to_owned()));
     }
-    let opened = look(dirs, object, open_extents).await?;
+    let descriptor = disk.download_descriptor().await?;
+    let opened = look(disk, object, open_extents).await?;
     if opened.size_bytes != size_bytes {
         return Err(StorageError::NotFound);
     }
     let pieces = extents::slice(&opened.extents, &range);
-    read::content(opened.file, pieces, budget.transfer()).await
+    read::content(disk, opened.file, descriptor, pieces, budget.transfer()).await
 }
 
-/// Asks in place; where that would have to wait, asks again on another thread.
+/// Asks for an object, and says that it is not found where it is none.
 async fn look<T: Send + 'static>(
-    dirs: &Arc<Dirs>,
+    disk: &Arc<Disk>,
     object: &ObjectName,
     ask: fn(&Dirs, &ObjectPath, How) -> io::Result<Option<T>>,
 ) -> Result<T, StorageError> {
     let path = ObjectPath::parse(object.as_str()).ok_or(StorageError::NotFound)?;
-    let answer = match ask(dirs, &path, How::Cached) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let dirs = Arc::clone(dirs);
-            errors::blocking(CONTEXT, move || Ok(ask(&dirs, &path, How::Waiting))).await?
-        }
-        answer => answer,
-    };
-    match answer {
+    match disk.look(CONTEXT, move |dirs, how| ask(dirs, &path, how)).await? {
         Ok(Some(found)) => Ok(found),
         Ok(None) => Err(StorageError::NotFound),
         // Cut off while it was read.

@@ -5,6 +5,7 @@
 
 use std::{
     fs::File,
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -12,8 +13,10 @@ use std::{
 };
 
 use super::{
-    errors, intake,
-    layout::{self, Dirs, Kind, ObjectPath},
+    disk::Disk,
+    errors,
+    intake::{self, Target},
+    layout::{self, Kind, ObjectPath},
 };
 use crate::storage::{Source, StorageError, Stored, budget::Budget};
 
@@ -21,61 +24,57 @@ const CONTEXT: &str = "create an object";
 
 /// A file in the making: deleted when it is dropped before it is kept.
 struct NewObject {
-    dirs: Arc<Dirs>,
+    disk: Arc<Disk>,
     path: ObjectPath,
-    file: File,
+    file: Arc<File>,
     is_settled: AtomicBool,
 }
 
 impl NewObject {
-    fn create(dirs: Arc<Dirs>) -> Result<Self, StorageError> {
-        let path = ObjectPath::random(Kind::Plain).map_err(errors::failed(CONTEXT))?;
-        let file = layout::create(&dirs.objects, path.as_str()).map_err(errors::failed(CONTEXT))?;
-        Ok(Self { dirs, path, file, is_settled: AtomicBool::new(false) })
+    fn create(disk: &Arc<Disk>) -> io::Result<Self> {
+        let path = ObjectPath::random(Kind::Plain)?;
+        let file = Arc::new(layout::create(&disk.dirs.objects, path.as_str())?);
+        Ok(Self { disk: Arc::clone(disk), path, file, is_settled: AtomicBool::new(false) })
     }
 }
 
-impl AsRef<File> for NewObject {
-    fn as_ref(&self) -> &File {
-        &self.file
+impl Target for NewObject {
+    fn file(&self) -> Result<Arc<File>, StorageError> {
+        Ok(Arc::clone(&self.file))
     }
 }
 
 impl Drop for NewObject {
     fn drop(&mut self) {
+        self.disk.close(Some(Arc::clone(&self.file)));
         if !self.is_settled.load(Relaxed) {
-            let (dirs, path) = (Arc::clone(&self.dirs), self.path.clone());
+            let (disk, path) = (Arc::clone(&self.disk), self.path.clone());
             // What cannot be deleted is an orphan for the sweep.
-            errors::in_background(move || drop(layout::delete(&dirs.objects, path.as_str())));
+            let delete = move || drop(layout::delete(&disk.dirs.objects, path.as_str()));
+            self.disk.threads.in_background(delete);
         }
     }
 }
 
-/// Writes the source to a new object.
+/// Writes the source to a new object. Where there is no room for it, not a byte of it is read.
 pub(super) async fn put(
-    dirs: &Arc<Dirs>,
+    disk: &Arc<Disk>,
     budget: &Arc<Budget>,
     source: Source,
 ) -> Result<Stored, StorageError> {
-    let new = create(dirs, source.length).await?;
-    let result = intake::write(&new, 0, source, &budget.transfer()).await;
+    let mut claim = disk.claim(source.length).await?;
+    let _descriptor = disk.body_descriptor().await?;
+    let is_small = source.length.is_some_and(|length| length <= intake::SMALL_BYTES);
+    let new = Arc::new(disk.create(CONTEXT, is_small, NewObject::create).await?);
+    let result = intake::write(disk, &new, 0, source, &budget.transfer(), &mut claim).await;
     new.is_settled.store(true, Relaxed);
     match result {
         Ok(size_bytes) => Ok(Stored { object: new.path.name(), size_bytes }),
         Err(error) => {
-            let remove = move || layout::delete(&new.dirs.objects, new.path.as_str());
+            let remove = move || layout::delete(&new.disk.dirs.objects, new.path.as_str());
             // The first error is the one to tell; what cannot be deleted is an orphan for the sweep.
-            drop(errors::blocking(CONTEXT, move || remove().map_err(errors::failed(CONTEXT))).await);
+            drop(disk.transfer(CONTEXT, move || remove().map_err(errors::failed(CONTEXT))).await);
             Err(error)
         }
     }
-}
-
-async fn create(dirs: &Arc<Dirs>, length: Option<u64>) -> Result<Arc<NewObject>, StorageError> {
-    let dirs = Arc::clone(dirs);
-    let new = match length {
-        Some(0..=intake::SMALL_BYTES) => NewObject::create(dirs)?,
-        _ => errors::blocking(CONTEXT, move || NewObject::create(dirs)).await?,
-    };
-    Ok(Arc::new(new))
 }

@@ -6,19 +6,19 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    future::Future,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
 use rustix::fs::Advice;
-use tokio::task::JoinHandle;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    disk::Disk,
     errors,
     kernel::{self, How},
 };
@@ -33,9 +33,11 @@ const SMALL_BYTES: u64 = 64 << 10;
 
 const CONTEXT: &str = "read an object";
 
-/// Returns the content of the pieces.
+/// Returns the content of the pieces. What is not short keeps the descriptor until its end.
 pub(super) async fn content(
+    disk: &Arc<Disk>,
     file: File,
+    descriptor: OwnedSemaphorePermit,
     pieces: Vec<Extent>,
     transfer: Transfer,
 ) -> Result<Content, StorageError> {
@@ -46,20 +48,32 @@ pub(super) async fn content(
     if length <= SMALL_BYTES
         && let Some(buffer) = usize::try_from(length).ok().and_then(|length| transfer.exact_buffer(length))
     {
-        let bytes = small(file, pieces, buffer).await?;
+        let bytes = small(disk, file, pieces, buffer).await?;
         return Ok(Content { length, chunks: stream::iter([Ok(bytes)]).boxed() });
     }
-    let reader =
-        Reader { file: Arc::new(file), pieces: pieces.into(), left: length, transfer, step: Step::Ready };
+    let reader = Reader {
+        disk: Arc::clone(disk),
+        file: Arc::new(file),
+        _descriptor: descriptor,
+        pieces: pieces.into(),
+        left: length,
+        transfer,
+        step: Step::Ready,
+    };
     Ok(Content { length, chunks: reader.boxed() })
 }
 
-async fn small(file: File, pieces: Vec<Extent>, mut buffer: Buffer) -> Result<Bytes, StorageError> {
+async fn small(
+    disk: &Disk,
+    file: File,
+    pieces: Vec<Extent>,
+    mut buffer: Buffer,
+) -> Result<Bytes, StorageError> {
     match fill(&file, &pieces, &mut buffer, How::Cached) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         result => return result.map(|()| buffer.freeze()).map_err(failed),
     }
-    errors::blocking(CONTEXT, move || {
+    disk.transfer(CONTEXT, move || {
         let mut left: VecDeque<Extent> = pieces.into();
         advance(&mut left, buffer.filled() as u64);
         fill(&file, &left, &mut buffer, How::Waiting).map_err(failed)?;
@@ -128,7 +142,9 @@ fn failed(error: io::Error) -> StorageError {
 }
 
 struct Reader {
+    disk: Arc<Disk>,
     file: Arc<File>,
+    _descriptor: OwnedSemaphorePermit,
     /// What is still to be read.
     pieces: VecDeque<Extent>,
     left: u64,
@@ -138,7 +154,7 @@ struct Reader {
 
 enum Step {
     Ready,
-    Waiting(JoinHandle<io::Result<Buffer>>),
+    Waiting(BoxFuture<'static, Result<Buffer, StorageError>>),
     Failed,
 }
 
@@ -152,15 +168,19 @@ impl Reader {
         }
     }
 
-    fn read_waiting(&self, mut buffer: Buffer) -> JoinHandle<io::Result<Buffer>> {
+    fn read_waiting(&self, mut buffer: Buffer) -> BoxFuture<'static, Result<Buffer, StorageError>> {
         let pieces = first(&self.pieces, buffer.unfilled().len() as u64);
-        let file = Arc::clone(&self.file);
-        tokio::task::spawn_blocking(move || {
-            // A larger window of the kernel's own reading ahead; harmless where it is not known.
-            let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
-            fill(&file, &pieces, &mut buffer, How::Waiting)?;
-            Ok(buffer)
-        })
+        let (disk, file) = (Arc::clone(&self.disk), Arc::clone(&self.file));
+        let read = async move {
+            disk.transfer(CONTEXT, move || {
+                // A larger window of the kernel's own reading ahead; harmless where it is not known.
+                let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
+                fill(&file, &pieces, &mut buffer, How::Waiting).map_err(failed)?;
+                Ok(buffer)
+            })
+            .await
+        };
+        read.boxed()
     }
 
     fn deliver(&mut self, buffer: Buffer) -> Bytes {
@@ -172,9 +192,9 @@ impl Reader {
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, StorageError>> {
         if let Step::Waiting(read) = &mut self.step {
-            let buffer = ready!(pin!(read).poll(cx)).map_err(|error| errors::lost(CONTEXT, error))?;
+            let buffer = ready!(read.as_mut().poll(cx));
             self.step = Step::Ready;
-            return Poll::Ready(Ok(self.deliver(buffer.map_err(failed)?)));
+            return Poll::Ready(Ok(self.deliver(buffer?)));
         }
         let mut buffer = self.transfer.buffer(usize::try_from(self.left).unwrap_or(usize::MAX));
         if self.read_cached(&mut buffer).map_err(failed)? {

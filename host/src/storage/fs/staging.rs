@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -18,22 +17,27 @@ use std::{
 use rustix::fs::OFlags;
 
 use super::{
-    errors, intake,
+    disk::Disk,
+    errors,
+    files::UploadFiles,
+    intake::{self, Target},
     journal::{self, CommitRecord, Journal},
-    kernel,
-    layout::{self, Dirs},
-    uploads::{Locked, Slot, Uploads},
+    kernel, layout,
+    place::{self, Place},
+    uploads::{Locked, Uploads},
 };
 use crate::storage::{
-    BlockId, Source, StagedBlock, StorageError, UploadName, budget::Budget, extents::Extent,
+    BlockId, Source, StagedBlock, StorageError, UploadName,
+    budget::Budget,
+    extents::{self, Extent},
 };
 
-const CONTEXT: &str = "stage a block";
+pub(super) const CONTEXT: &str = "stage a block";
 
 /// What all uploads of a storage share.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
-    pub(super) dirs: Arc<Dirs>,
+    pub(super) disk: Arc<Disk>,
     /// Names this run of the machine.
     pub(super) boot: Arc<str>,
     /// Blocks remembered in all uploads.
@@ -54,6 +58,17 @@ pub(super) enum Phase {
     Discarded,
 }
 
+impl Phase {
+    /// Ends the use of the upload's files: they are about to become an object, or to be deleted.
+    pub(super) fn close_files(&self) {
+        if let Self::Open(staging) = self
+            && let Some(files) = &staging.files
+        {
+            files.shared.close();
+        }
+    }
+}
+
 /// An upload that takes blocks.
 #[derive(Debug)]
 pub(super) struct Staging {
@@ -69,8 +84,7 @@ pub(super) struct Staging {
 
 #[derive(Debug)]
 pub(super) struct Files {
-    pub(super) data: Arc<File>,
-    journal: File,
+    pub(super) shared: Arc<UploadFiles>,
     journal_end: u64,
 }
 
@@ -100,11 +114,16 @@ impl Staging {
         Self { files: None, blocks: HashMap::new(), records: 0, end: 0, remembered }
     }
 
-    fn resume(context: &Context, data: File, journal_file: File, journal: Journal) -> io::Result<Self> {
+    fn resume(
+        context: &Context,
+        name: &UploadName,
+        data: File,
+        journal_file: File,
+        journal: Journal,
+    ) -> io::Result<Self> {
         let length = data.metadata()?.len();
         journal_file.set_len(journal.end)?;
         let mut staging = Self::empty(context);
-        staging.end = length;
         for block in journal.blocks {
             // Within one boot there are no others; a file that somebody cut off must not be served.
             if block.extent.end() <= length {
@@ -112,22 +131,34 @@ impl Staging {
             }
             staging.records += 1;
         }
-        let (data, journal_end) = (Arc::new(data), journal.end);
-        staging.files = Some(Files { data, journal: journal_file, journal_end });
+        staging.trim(&data)?;
+        let shared = UploadFiles::new(&context.disk, name, data, journal_file);
+        staging.files = Some(Files { shared, journal_end: journal.end });
         Ok(staging)
+    }
+
+    /// Gives the space back of what did not become complete before the process ended, and begins behind what did.
+    fn trim(&mut self, data: &File) -> io::Result<()> {
+        let complete: Vec<Extent> = self.blocks.values().map(|block| block.extent).collect();
+        self.end = complete.iter().map(|extent| extent.end()).max().unwrap_or(0);
+        kernel::cut(data, self.end)?;
+        let gaps = extents::gaps(&complete, self.end);
+        gaps.iter().for_each(|gap| kernel::punch(data, gap.offset, gap.length));
+        Ok(())
     }
 
     /// Makes the upload's files, where there are none.
     pub(super) fn create_files(&mut self, context: &Context, name: &UploadName) -> io::Result<&mut Files> {
         if self.files.is_none() {
             let (data, journal) = (layout::data_path(name), layout::journal_path(name));
-            let uploads = &context.dirs.uploads;
+            let uploads = &context.disk.dirs.uploads;
             // Left from before the machine last started, or from a creation that failed half-way.
             layout::delete(uploads, &journal)?;
             layout::delete(uploads, &data)?;
-            let data = Arc::new(layout::create(uploads, &data)?);
+            let data = layout::create(uploads, &data)?;
             let journal = layout::create(uploads, &journal)?;
-            let mut files = Files { data, journal, journal_end: 0 };
+            let shared = UploadFiles::new(&context.disk, name, data, journal);
+            let mut files = Files { shared, journal_end: 0 };
             files.append(&journal::opened(&context.boot))?;
             self.files = Some(files);
         }
@@ -163,15 +194,15 @@ impl Staging {
         Ok(extent)
     }
 
-    fn owns(&self, data: &Arc<File>) -> bool {
-        self.files.as_ref().is_some_and(|files| Arc::ptr_eq(&files.data, data))
+    pub(super) fn owns(&self, files: &Arc<UploadFiles>) -> bool {
+        self.files.as_ref().is_some_and(|own| Arc::ptr_eq(&own.shared, files))
     }
 }
 
 impl Files {
     pub(super) fn append(&mut self, record: &[u8]) -> io::Result<()> {
         // After a write that failed half-way, the next one starts at the same place.
-        self.journal.write_all_at(record, self.journal_end)?;
+        self.shared.journal()?.write_all_at(record, self.journal_end)?;
         self.journal_end += record.len() as u64;
         Ok(())
     }
@@ -179,7 +210,7 @@ impl Files {
 
 /// Reads the journal of an upload. May wait for the disk.
 pub(super) fn load(context: &Context, name: &UploadName) -> io::Result<Loaded> {
-    let open = |path: &str| missing_is_none(layout::open(&context.dirs.uploads, path, OFlags::RDWR));
+    let open = |path: &str| missing_is_none(layout::open(&context.disk.dirs.uploads, path, OFlags::RDWR));
     let Some(file) = open(&layout::journal_path(name))? else {
         return Ok(Loaded::Open(Staging::empty(context)));
     };
@@ -190,7 +221,7 @@ pub(super) fn load(context: &Context, name: &UploadName) -> io::Result<Loaded> {
         return Ok(Loaded::Committed { journal, commit });
     }
     match open(&layout::data_path(name))? {
-        Some(data) => Ok(Loaded::Open(Staging::resume(context, data, file, journal)?)),
+        Some(data) => Ok(Loaded::Open(Staging::resume(context, name, data, file, journal)?)),
         None => Ok(Loaded::Open(Staging::empty(context))),
     }
 }
@@ -203,52 +234,7 @@ fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// A place in the data file for one block. Given back when the block does not become complete.
-struct Place {
-    slot: Slot,
-    data: Arc<File>,
-    extent: Extent,
-    is_complete: AtomicBool,
-}
-
-impl fmt::Debug for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("extent", &self.extent).finish_non_exhaustive()
-    }
-}
-
-impl AsRef<File> for Place {
-    fn as_ref(&self) -> &File {
-        &self.data
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.is_complete.load(Relaxed) {
-            return;
-        }
-        // The last place can be given to another block, so that one broken transfer does not make the object segmented.
-        // Nobody writes there any more: writers keep their place.
-        if let Ok(mut phase) = self.slot.try_lock()
-            && let Phase::Open(staging) = &mut *phase
-            && staging.owns(&self.data)
-            && staging.end == self.extent.end()
-        {
-            staging.end = self.extent.offset;
-            return;
-        }
-        free(&self.data, self.extent);
-    }
-}
-
-/// Gives space back that nothing refers to.
-fn free(data: &Arc<File>, extent: Extent) {
-    let data = Arc::clone(data);
-    errors::in_background(move || kernel::punch(&data, extent.offset, extent.length));
-}
-
-/// Stages a block.
+/// Stages a block. Where there is no room for it, not a byte of it is read.
 pub(super) async fn put_block(
     uploads: &Uploads,
     budget: &Arc<Budget>,
@@ -256,22 +242,25 @@ pub(super) async fn put_block(
     id: &BlockId,
     source: Source,
 ) -> Result<u64, StorageError> {
-    let transfer = budget.transfer();
+    let (transfer, disk) = (budget.transfer(), &uploads.context().disk);
+    let mut claim = disk.claim(source.length).await?;
     let place = match source.length {
         Some(length) => {
             let place = Arc::new(allocate(uploads, name, length).await?);
-            intake::write(&place, place.extent.offset, source, &transfer).await?;
+            intake::write(disk, &place, place.extent.offset, source, &transfer, &mut claim).await?;
             place
         }
         None => {
-            let spool = spool(uploads, name).await?;
-            let length = intake::write(&spool, 0, source, &transfer).await?;
+            let _descriptor = disk.body_descriptor().await?;
+            let spool = spool(disk, name).await?;
+            let length = intake::write(disk, &spool, 0, source, &transfer, &mut claim).await?;
+            let _claim = disk.claim(Some(length)).await?;
             let place = Arc::new(allocate(uploads, name, length).await?);
-            copy(spool, &place).await?;
+            copy(disk, spool, &place).await?;
             place
         }
     };
-    complete(&place, id).await?;
+    complete(disk, &place, id).await?;
     Ok(place.extent.length)
 }
 
@@ -282,9 +271,9 @@ async fn allocate(uploads: &Uploads, name: &UploadName, length: u64) -> Result<P
     if staging.records >= journal::MAX_RECORDS {
         return Err(too_many_blocks());
     }
-    let data = Arc::clone(&staging.files.as_ref().ok_or(StorageError::NotFound)?.data);
+    let files = Arc::clone(&staging.files.as_ref().ok_or(StorageError::NotFound)?.shared);
     let extent = staging.allocate(length)?;
-    Ok(Place { slot, data, extent, is_complete: AtomicBool::new(false) })
+    Ok(Place { slot, files, extent, is_complete: AtomicBool::new(false) })
 }
 
 /// Makes sure that the upload is read and has its files, unless it is closed.
@@ -294,12 +283,9 @@ async fn ready(context: &Context, name: &UploadName, mut locked: Locked) -> Resu
         Phase::Committed | Phase::Discarded => return Err(closed()),
         Phase::Open(_) | Phase::Unread => {}
     }
-    let (context, name) = (context.clone(), name.clone());
-    errors::blocking(CONTEXT, move || {
-        prepare(&context, &name, &mut locked).map_err(errors::failed(CONTEXT))?;
-        Ok(locked)
-    })
-    .await
+    let (owned, name) = (context.clone(), name.clone());
+    let prepare = move |_: &Arc<Disk>| prepare(&owned, &name, &mut locked).map(|()| locked);
+    context.disk.create(CONTEXT, false, prepare).await
 }
 
 fn prepare(context: &Context, name: &UploadName, phase: &mut Phase) -> io::Result<()> {
@@ -316,44 +302,53 @@ fn prepare(context: &Context, name: &UploadName, phase: &mut Phase) -> io::Resul
 }
 
 /// A file without a name: its space comes back when it is dropped, or when the process dies.
-struct Spool(File);
+struct Spool(Arc<File>);
 
-impl AsRef<File> for Spool {
-    fn as_ref(&self) -> &File {
-        &self.0
+impl Target for Spool {
+    fn file(&self) -> Result<Arc<File>, StorageError> {
+        Ok(Arc::clone(&self.0))
     }
 }
 
-async fn spool(uploads: &Uploads, name: &UploadName) -> Result<Arc<Spool>, StorageError> {
-    let (dirs, name) = (Arc::clone(&uploads.context().dirs), name.clone());
-    let create = move || {
+async fn spool(disk: &Arc<Disk>, name: &UploadName) -> Result<Arc<Spool>, StorageError> {
+    let name = name.clone();
+    let create = move |disk: &Arc<Disk>| {
         let path = layout::spool_path(&name)?;
-        let file = layout::create(&dirs.uploads, &path)?;
-        layout::delete(&dirs.uploads, &path)?;
-        Ok(Arc::new(Spool(file)))
+        let file = layout::create(&disk.dirs.uploads, &path)?;
+        layout::delete(&disk.dirs.uploads, &path)?;
+        Ok(Arc::new(Spool(Arc::new(file))))
     };
-    errors::blocking(CONTEXT, move || create().map_err(errors::failed(CONTEXT))).await
+    disk.create(CONTEXT, false, create).await
 }
 
-async fn copy(spool: Arc<Spool>, place: &Arc<Place>) -> Result<(), StorageError> {
+async fn copy(disk: &Disk, spool: Arc<Spool>, place: &Arc<Place>) -> Result<(), StorageError> {
     let place = Arc::clone(place);
-    errors::blocking(CONTEXT, move || {
-        let Extent { offset, length } = place.extent;
-        kernel::copy(&spool.0, &place.data, offset, length).map_err(errors::failed(CONTEXT))
+    disk.transfer(CONTEXT, move || {
+        let (data, Extent { offset, length }) = (place.file()?, place.extent);
+        kernel::copy(&spool.0, &data, offset, length).map_err(errors::failed(CONTEXT))
     })
     .await
 }
 
-async fn complete(place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
-    let mut phase = place.slot.lock().await;
-    let Phase::Open(staging) = &mut *phase else { return Err(closed()) };
-    if !staging.owns(&place.data) {
+/// Counts a block as complete, once its record is written.
+async fn complete(disk: &Disk, place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
+    let locked = disk.threads.bounded(CONTEXT, Arc::clone(&place.slot).lock_owned()).await?;
+    if disk.paces.writes.is_calm() && place.is_open() {
+        return disk.paces.writes.timed(|| record(locked, place, id));
+    }
+    let (place, id) = (Arc::clone(place), id.clone());
+    disk.transfer(CONTEXT, move || record(locked, &place, &id)).await
+}
+
+fn record(mut locked: Locked, place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
+    let Phase::Open(staging) = &mut *locked else { return Err(closed()) };
+    if !staging.owns(&place.files) {
         return Err(closed());
     }
     let replaced = staging.record(id, place.extent)?;
     place.is_complete.store(true, Relaxed);
     if let Some(replaced) = replaced {
-        free(&place.data, replaced.extent);
+        place::free(&place.slot, &place.files, replaced.extent);
     }
     Ok(())
 }
@@ -362,7 +357,8 @@ async fn complete(place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> 
 pub(super) async fn blocks(uploads: &Uploads, name: &UploadName) -> Result<Vec<StagedBlock>, StorageError> {
     let (_slot, mut locked) = uploads.lock(name).await?;
     let (context, name) = (uploads.context().clone(), name.clone());
-    errors::blocking(CONTEXT, move || {
+    let disk = Arc::clone(&context.disk);
+    disk.transfer(CONTEXT, move || {
         if matches!(*locked, Phase::Unread | Phase::Committed) {
             match load(&context, &name).map_err(errors::failed(CONTEXT))? {
                 Loaded::Open(staging) => *locked = Phase::Open(Box::new(staging)),
@@ -389,7 +385,7 @@ fn latest(journal: Journal) -> Vec<StagedBlock> {
     sizes.into_iter().map(|(id, size_bytes)| StagedBlock { id, size_bytes }).collect()
 }
 
-fn closed() -> StorageError {
+pub(super) fn closed() -> StorageError {
     StorageError::Invalid("the upload takes no more blocks".to_owned())
 }
 

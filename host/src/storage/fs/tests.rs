@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tempfile::TempDir;
 
@@ -11,6 +13,7 @@ use crate::storage::conformance::{Fixture, storage_conformance};
 mod budget;
 mod crash;
 mod files;
+mod full;
 mod model;
 mod parts;
 
@@ -28,9 +31,17 @@ impl Temporary {
     }
 
     pub(super) fn with_budget(budget: Arc<Budget>) -> Self {
+        Self::with_settings(budget, &FsSettings::default())
+    }
+
+    pub(super) fn with_shares(files: FileShares) -> Self {
+        Self::with_settings(Budget::new(4 << 20), &FsSettings { files, ..FsSettings::default() })
+    }
+
+    fn with_settings(budget: Arc<Budget>, settings: &FsSettings) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let storage = FsStorage::open_in_boot(root.path().to_owned(), budget, BOOT.to_owned()).unwrap();
-        Self { root, storage: Some(storage) }
+        let opened = FsStorage::open_in_boot(root.path().to_owned(), budget, BOOT.to_owned(), settings);
+        Self { root, storage: Some(opened.unwrap()) }
     }
 
     pub(super) fn fs(&self) -> &FsStorage {
@@ -40,7 +51,18 @@ impl Temporary {
     pub(super) fn restart_in(&mut self, boot: &str) {
         self.storage = None;
         let (root, budget) = (self.root.path().to_owned(), Budget::new(4 << 20));
-        self.storage = Some(FsStorage::open_in_boot(root, budget, boot.to_owned()).unwrap());
+        let settings = FsSettings::default();
+        let open = || FsStorage::open_in_boot(root.clone(), budget.clone(), boot.to_owned(), &settings);
+        let mut opened = open();
+        // Space that is being given back keeps the directory for so long.
+        for _ in 0..1000 {
+            if opened.is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            opened = open();
+        }
+        self.storage = Some(opened.unwrap());
     }
 
     pub(super) fn object_path(&self, object: &ObjectName) -> PathBuf {

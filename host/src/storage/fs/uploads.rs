@@ -16,13 +16,13 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    errors,
-    layout::{self, Dirs},
+    disk::Disk,
+    errors, layout,
     staging::{Context, Phase},
 };
 use crate::storage::{StorageError, UploadName};
 
-/// Most uploads remembered while nobody works on them; each has two files open.
+/// Most uploads remembered while nobody works on them.
 const MAX_UPLOADS: usize = 512;
 
 /// Most blocks remembered in all of them together: some 100 MB in the worst case.
@@ -48,9 +48,9 @@ struct Remembered {
 }
 
 impl Uploads {
-    pub(super) fn new(dirs: Arc<Dirs>, boot: String) -> Self {
+    pub(super) fn new(disk: Arc<Disk>, boot: String) -> Self {
         let blocks = Arc::new(AtomicUsize::new(0));
-        let context = Context { dirs, boot: boot.into(), blocks };
+        let context = Context { disk, boot: boot.into(), blocks };
         Self { context, max_uploads: MAX_UPLOADS, remembered: Mutex::default() }
     }
 
@@ -75,7 +75,8 @@ impl Uploads {
         // Each turn waits for somebody who discards it; a client cannot keep that up.
         for _ in 0..8 {
             let slot = self.slot(name);
-            let locked = Arc::clone(&slot).lock_owned().await;
+            let locked =
+                self.context.disk.threads.bounded("lock an upload", Arc::clone(&slot).lock_owned()).await?;
             if !matches!(*locked, Phase::Discarded) {
                 return Ok((slot, locked));
             }
@@ -96,7 +97,7 @@ impl Uploads {
         let slot = Arc::clone(slot);
         drop(remembered);
         if !forgotten.is_empty() {
-            errors::in_background(move || drop(forgotten));
+            self.context.disk.threads.in_background(move || drop(forgotten));
         }
         slot
     }
@@ -105,12 +106,14 @@ impl Uploads {
     pub(super) async fn discard(&self, name: &UploadName) -> Result<(), StorageError> {
         const CONTEXT: &str = "discard an upload";
         let (slot, mut locked) = self.lock(name).await?;
-        let (dirs, owned) = (Arc::clone(&self.context.dirs), name.clone());
-        let discarded = errors::blocking(CONTEXT, move || {
+        let (disk, owned) = (Arc::clone(&self.context.disk), name.clone());
+        let discarded = self.context.disk.transfer(CONTEXT, move || {
+            let uploads = &disk.dirs.uploads;
             // Data without a journal is listed and can be discarded; a journal without data would say too much.
-            layout::delete(&dirs.uploads, &layout::journal_path(&owned)).map_err(errors::failed(CONTEXT))?;
+            layout::delete(uploads, &layout::journal_path(&owned)).map_err(errors::failed(CONTEXT))?;
+            locked.close_files();
             *locked = Phase::Discarded;
-            layout::delete(&dirs.uploads, &layout::data_path(&owned)).map_err(errors::failed(CONTEXT))
+            layout::delete(uploads, &layout::data_path(&owned)).map_err(errors::failed(CONTEXT))
         });
         discarded.await?;
         self.forget(name, &slot);

@@ -2,6 +2,7 @@
 //!
 //! | key | what |
 //! |---|---|
+//! | `identity` | whose objects these are |
 //! | `objects/<base>` | bytes: an object, or the data of a segmented one |
 //! | `objects/<base>.s` | makes it a segmented object: which bytes of which data are its content |
 //! | `objects/<base>.o` | says that it is data of a segmented object of another base |
@@ -17,6 +18,8 @@
 
 use crate::storage::{ObjectName, StorageError, UploadName};
 
+/// Says whose objects these are.
+pub(super) const IDENTITY: &str = "identity";
 /// Where objects are.
 pub(super) const OBJECTS: &str = "objects/";
 /// Where staged blocks are.

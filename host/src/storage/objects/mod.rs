@@ -11,6 +11,7 @@ mod additions;
 mod blocks;
 mod commit;
 mod hosted;
+mod identity;
 mod intake;
 mod janitor;
 mod journal;
@@ -40,8 +41,8 @@ use self::{
     uploads::Uploads,
 };
 use super::{
-    BlockId, Content, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored, UploadName,
-    bucket::Bucket,
+    BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
+    UploadName, bucket::Bucket,
 };
 use crate::clock::Clock;
 
@@ -188,8 +189,16 @@ impl Storage for ObjectStorage {
         read::remove(&self.shared, object).await
     }
 
-    async fn flush(&self, _objects: &[ObjectName]) -> Result<(), StorageError> {
-        Ok(())
+    async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>> {
+        objects.iter().map(|_| Ok(())).collect()
+    }
+
+    async fn identity(&self) -> Result<Option<String>, StorageError> {
+        identity::read(&self.shared).await
+    }
+
+    async fn set_identity(&self, identity: &str, replace: bool) -> Result<String, StorageError> {
+        identity::write(&self.shared, identity, replace).await
     }
 
     fn is_durable_at_once(&self) -> bool {

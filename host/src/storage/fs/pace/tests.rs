@@ -13,3 +13,14 @@ fn after_a_slow_write_there_are_none_in_place_for_a_while() {
     pace.resting_until_ms.store(now_ms(), Relaxed);
     assert!(pace.is_calm());
 }
+
+/// Fault 11.
+#[test]
+fn a_file_system_that_may_hang_is_never_asked_in_place() {
+    let paces = Paces::new(true);
+    for pace in [&paces.writes, &paces.looks, &paces.creates] {
+        pace.timed(|| sleep(SLOW));
+        assert!(!pace.is_calm());
+        assert_eq!(pace.resting_until_ms.load(Relaxed), u64::MAX);
+    }
+}

@@ -10,10 +10,10 @@ use futures_util::{FutureExt, StreamExt, future, stream};
 
 use super::Temporary;
 use crate::storage::{
-    Source,
+    Source, StorageError,
     budget::{Budget, MIN_CHUNK_BYTES},
     conformance::{Fixture, id, new_upload, pattern, whole},
-    fs::intake,
+    fs::{intake, space::Measured},
 };
 
 const CHUNK: usize = 16 << 10;
@@ -134,11 +134,11 @@ fn counted(count: usize, chunk_bytes: usize, alive: &Arc<AtomicU64>) -> Source {
 }
 
 /// A file to write to.
-struct Sink(std::fs::File);
+struct Sink(Arc<std::fs::File>);
 
-impl AsRef<std::fs::File> for Sink {
-    fn as_ref(&self) -> &std::fs::File {
-        &self.0
+impl intake::Target for Sink {
+    fn file(&self) -> Result<Arc<std::fs::File>, StorageError> {
+        Ok(Arc::clone(&self.0))
     }
 }
 
@@ -149,17 +149,26 @@ fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
     // More than is written in place.
     const CHUNKS: usize = 1100;
     // One thread that writes, and it is busy: every write stays under way.
-    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build().unwrap();
     let (release, released) = std::sync::mpsc::channel::<()>();
     drop(runtime.spawn_blocking(move || released.recv()));
     let budget = Budget::new(TOTAL);
     let alive = Arc::new(AtomicU64::new(0));
     runtime.block_on(async {
-        let sink = Arc::new(Sink(tempfile::tempfile().unwrap()));
-        let transfers: Vec<_> = (0..WRITERS).map(|_| budget.transfer()).collect();
-        let sources = transfers.iter().map(|transfer| (counted(CHUNKS, SMALL_CHUNK, &alive), transfer));
-        let mut writes =
-            future::join_all(sources.map(|(source, transfer)| intake::write(&sink, 0, source, transfer)));
+        let sink = Arc::new(Sink(Arc::new(tempfile::tempfile().unwrap())));
+        let fixture = Temporary::new();
+        let disk = &fixture.fs().disk;
+        // It is known what is free, so that nobody has to ask.
+        disk.space.note(Measured { total: 1 << 40, free: 1 << 40 });
+        let writes = (0..WRITERS).map(|_| {
+            let (source, transfer, sink) = (counted(CHUNKS, SMALL_CHUNK, &alive), budget.transfer(), &sink);
+            async move {
+                let mut claim = disk.space.claim(source.length)?;
+                intake::write(disk, sink, 0, source, &transfer, &mut claim).await
+            }
+        });
+        let mut writes = future::join_all(writes);
         for _ in 0..1000 {
             assert!((&mut writes).now_or_never().is_none());
             tokio::task::yield_now().await;

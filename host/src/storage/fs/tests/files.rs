@@ -17,7 +17,7 @@ use crate::storage::{
         Fixture, assert_content, bounded, failing_sources, id, ids, new_upload, pattern, put_block,
         scattered_object, whole,
     },
-    fs::FsStorage,
+    fs::{FsSettings, FsStorage},
 };
 
 #[tokio::test]
@@ -63,7 +63,9 @@ async fn no_text_of_a_client_becomes_part_of_a_path() {
 async fn files_belong_to_the_owner_alone() {
     let above = tempfile::tempdir().unwrap();
     let root = above.path().join("made").join("by us");
-    let storage = FsStorage::open_in_boot(root.clone(), Budget::new(1 << 20), BOOT.to_owned()).unwrap();
+    let settings = FsSettings::default();
+    let opened = FsStorage::open_in_boot(root.clone(), Budget::new(1 << 20), BOOT.to_owned(), &settings);
+    let storage = opened.unwrap();
     put_block(&storage, &new_upload(), "a", b"1").await;
     storage.put(&new_upload(), whole(b"1")).await.unwrap();
     let mut paths = vec![root];
@@ -121,8 +123,29 @@ async fn foreign_files_are_not_listed_and_not_deleted() {
 #[tokio::test]
 async fn a_second_process_is_refused() {
     let fixture = Temporary::new();
-    let second = FsStorage::open_in_boot(fixture.root.path().to_owned(), Budget::new(1), BOOT.to_owned());
+    let (root, settings) = (fixture.root.path().to_owned(), FsSettings::default());
+    let second = FsStorage::open_in_boot(root.clone(), Budget::new(1), BOOT.to_owned(), &settings);
     assert!(matches!(second, Err(StorageError::Unavailable { .. })), "{second:?}");
+    let detail = second.unwrap_err().detail().unwrap();
+    assert!(detail.contains(root.to_str().unwrap()), "{detail}");
+}
+
+/// Fault 28: errors say which path it is about.
+#[tokio::test]
+async fn errors_name_the_path_that_failed() {
+    let above = tempfile::tempdir().unwrap();
+    let root = above.path().join("storage");
+    fs::write(&root, b"in the way").unwrap();
+    let error = FsStorage::open(root.clone(), Budget::new(1)).unwrap_err();
+    assert!(error.detail().unwrap().contains(root.to_str().unwrap()), "{error:?}");
+
+    let fixture = Temporary::new();
+    let object = fixture.storage().put(&new_upload(), whole(b"1")).await.unwrap().object;
+    let file = fixture.object_path(&object);
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &file).unwrap();
+    let error = fixture.storage().open(&object, 1, None).await.err().unwrap();
+    assert!(error.detail().unwrap().contains(file.to_str().unwrap()), "{error:?}");
 }
 
 #[tokio::test]
@@ -225,19 +248,4 @@ async fn a_directory_that_is_gone_is_an_error_and_not_a_miss() {
     }
     let stored = fixture.storage().commit(&upload, &ids(["a"])).await.unwrap();
     assert_content(fixture.storage(), &stored.object, b"1").await;
-}
-
-#[tokio::test]
-async fn flush_names_the_object_that_may_be_lost() {
-    let fixture = Temporary::new();
-    let object = fixture.storage().put(&new_upload(), whole(b"1")).await.unwrap().object;
-    let shard = fixture.object_path(&object).parent().unwrap().to_owned();
-    fs::remove_dir_all(&shard).unwrap();
-    fs::write(&shard, b"in the way").unwrap();
-    let Err(StorageError::Unavailable { source, .. }) =
-        fixture.storage().flush(std::slice::from_ref(&object)).await
-    else {
-        panic!("it must fail");
-    };
-    assert!(source.to_string().contains(object.as_str()), "{source}");
 }

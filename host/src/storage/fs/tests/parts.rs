@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::Temporary;
 use crate::storage::{
     BlockId, StorageError,
     budget::Budget,
@@ -23,20 +24,23 @@ use crate::storage::{
 };
 
 /// A device that is always full.
-struct Full(File);
+struct Full(Arc<File>);
 
-impl AsRef<File> for Full {
-    fn as_ref(&self) -> &File {
-        &self.0
+impl intake::Target for Full {
+    fn file(&self) -> Result<Arc<File>, StorageError> {
+        Ok(Arc::clone(&self.0))
     }
 }
 
 #[tokio::test]
 async fn a_full_disk_is_no_space() {
-    let full = Arc::new(Full(File::options().write(true).open("/dev/full").unwrap()));
-    let budget = Budget::new(1 << 20);
+    let full = Arc::new(Full(Arc::new(File::options().write(true).open("/dev/full").unwrap())));
+    let (fixture, budget) = (Temporary::new(), Budget::new(1 << 20));
+    let disk = &fixture.fs().disk;
     for length in [1, 65_536, 65_537, 5_000_000] {
-        let result = intake::write(&full, 0, whole(&pattern(length, 1)), &budget.transfer()).await;
+        let mut claim = disk.claim(Some(length as u64)).await.unwrap();
+        let source = whole(&pattern(length, 1));
+        let result = intake::write(disk, &full, 0, source, &budget.transfer(), &mut claim).await;
         assert!(matches!(result, Err(StorageError::NoSpace)), "{result:?}");
     }
     assert_eq!(budget.held_bytes(), 0);
