@@ -30,6 +30,9 @@ pub(crate) struct ServeArgs {
     /// A policy component to use instead of the built-in one.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Take the storage for this database's, though it holds objects of another one: those that no entry names are removed.
+    #[arg(long)]
+    pub(crate) adopt_storage: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -49,6 +49,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(policy) = args.policy {
         config = config.with_policy(policy);
     }
+    config.adopt_storage = args.adopt_storage;
     let _log = start_logging(&config)?;
     warn(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

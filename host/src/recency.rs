@@ -106,9 +106,9 @@ impl Recency {
             batch.iter().for_each(|(name, at)| self.upload_written(name, *at));
         }
         let entries: Vec<_> = std::mem::take(&mut *self.entries.lock()).into_iter().collect();
-        for batch in entries.chunks(BATCH) {
+        for (number, batch) in entries.chunks(BATCH).enumerate() {
             if let Err(error) = index.touch_entries(batch).await {
-                batch.iter().for_each(|(id, at)| self.keep_entry(*id, *at));
+                entries[number * BATCH..].iter().for_each(|(id, at)| self.keep_entry(*id, *at));
                 return Err(error);
             }
         }

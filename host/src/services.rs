@@ -8,6 +8,7 @@ use crate::{
     durability::Durabilities,
     index::Index,
     net::{Forwarder, Upstream},
+    pressure::Pressure,
     recency::Recency,
     storage::Storage,
 };
@@ -46,6 +47,8 @@ pub struct Services {
     pub recency: Arc<Recency>,
     /// Entries that wait to be durable.
     pub durability: Arc<Durabilities>,
+    /// Whether a disk is full.
+    pub pressure: Arc<Pressure>,
     /// The time.
     pub clock: Clock,
     /// What the component may know of the configuration.

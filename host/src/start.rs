@@ -32,6 +32,7 @@ use crate::{
     },
     message::Usage,
     net::{Fetch, HttpFetch, TlsError, Upstream, client_config},
+    pressure::Pressure,
     recency::Recency,
     server::{Bounds, Capacity, ConnectionUsage, Listener, Running, Server, ServerSettings},
     services::{PolicySettings, Services},
@@ -95,6 +96,21 @@ pub enum StartError {
     /// The database cannot be used.
     #[error("the database cannot be used")]
     Index(#[from] IndexError),
+    /// The database's file cannot be used.
+    #[error("{path}: the database cannot be used")]
+    Database {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: IndexError,
+    },
+    /// There is no space for what a start needs.
+    #[error("the disk is full: {path} cannot be opened without some space; make room, some MiB are enough")]
+    Full {
+        /// What needs it.
+        path: PathBuf,
+    },
     /// Tokens or URLs cannot be verified.
     #[error(transparent)]
     Auth(#[from] AuthSetupError),
@@ -176,6 +192,8 @@ pub async fn start_with(config: &Config, inherited: Option<TcpListener>) -> Resu
     let services = services(settings).await?;
     policy.probe(&services.for_thread()).await?;
     recover(&services).await?;
+    let grace_ms = settings.retention.orphan_grace_hours.saturating_mul(HOUR_MS);
+    storage::claim_storage(&services, config.adopt_storage, grace_ms).await;
     let janitor =
         Janitor::start(policy.clone(), services.clone(), schedule(settings)).map_err(StartError::Thread)?;
     let running = server.start(&policy, &services).map_err(StartError::Thread)?;
@@ -236,7 +254,8 @@ fn path_of(path: Option<&PathBuf>) -> PathBuf {
 
 async fn services(settings: &Settings) -> Result<Services, StartError> {
     let storage = open_storage(settings).await?;
-    let index = open_index(settings).await?;
+    let pressure = pressure(settings);
+    let index = open_index(settings, &pressure).await?;
     if settings.database.driver != DatabaseDriver::Sqlite && !storage.is_durable_at_once() {
         tracing::warn!(
             "the storage is a folder: this must be the only Larder on this database; several need a storage that they share"
@@ -251,6 +270,7 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
         signer: Arc::new(signer(settings, &*index).await?),
         recency: Arc::new(Recency::new(policy_settings.unused_entry_ms)),
         durability: Arc::new(durability),
+        pressure: Arc::new(pressure),
         clock: Clock::system(),
         settings: policy_settings,
         upstream: upstream(settings, tls),
@@ -260,17 +280,42 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
     })
 }
 
+/// Where the database is on this machine, a little space is kept for it.
+fn pressure(settings: &Settings) -> Pressure {
+    match settings.database.driver {
+        DatabaseDriver::Sqlite => Pressure::beside(&path_of(settings.database.sqlite.path.as_ref())),
+        DatabaseDriver::Postgres | DatabaseDriver::Mysql => Pressure::new(),
+    }
+}
+
 /// Opens the index. With storage in a folder a database server serves one Larder alone: what another one keeps in its own
 /// folder, or is about to flush, this one would take for lost.
-async fn open_index(settings: &Settings) -> Result<Arc<dyn Index>, IndexError> {
+async fn open_index(settings: &Settings, pressure: &Pressure) -> Result<Arc<dyn Index>, StartError> {
     let database = &settings.database;
     let bounds =
         SqlBounds { connections: database.max_connections, call: Duration::from_millis(database.timeout_ms) };
     let rule = if database.case_sensitive_keys { KeyRule::Bytes } else { KeyRule::AnyCase };
     Ok(match database.driver {
-        DatabaseDriver::Sqlite => Arc::new(SqliteIndex::open(&path_of(database.sqlite.path.as_ref()), rule)?),
+        DatabaseDriver::Sqlite => Arc::new(open_sqlite(path_of(database.sqlite.path.as_ref()), rule, pressure)?),
         DatabaseDriver::Postgres => Arc::new(postgres::open(&database.postgres, bounds, rule).await?),
         DatabaseDriver::Mysql => Arc::new(mysql::open(&database.mysql, bounds, rule).await?),
+    })
+}
+
+/// Opens the database's file. That needs a little space, for the files beside it; on a full disk it is what is kept for it.
+fn open_sqlite(path: PathBuf, rule: KeyRule, pressure: &Pressure) -> Result<SqliteIndex, StartError> {
+    let mut opened = SqliteIndex::open(&path, rule);
+    if matches!(opened, Err(IndexError::NoSpace { .. })) && pressure.give_up_ballast() {
+        tracing::warn!(path = %path.display(), "the disk is full: the database's reserve is given up to open it");
+        opened = SqliteIndex::open(&path, rule);
+        // Who cannot save yet is told so; a sweep makes room.
+        pressure.report();
+    } else {
+        pressure.take_ballast();
+    }
+    opened.map_err(|error| match error {
+        IndexError::NoSpace { .. } => StartError::Full { path },
+        source @ IndexError::Unavailable { .. } => StartError::Database { path, source },
     })
 }
 

@@ -117,7 +117,8 @@ impl Error {
         Response::bytes(self.code.on_the_wire().1, "application/json", body)
     }
 
-    fn log<H: Host>(&self, host: &H, request_id: &str) {
+    /// Logs the cause, if there is one.
+    pub(crate) fn log<H: Host>(&self, host: &H, request_id: &str) {
         if let Some(cause) = &self.cause {
             host.log(Level::Error, &self.message, &[("request", request_id), ("cause", cause)]);
         }

@@ -26,6 +26,10 @@ use crate::ports::{Claims, Host, Request};
 /// `@actions/cache` looks for how it starts (protocol reference 1.3).
 pub(crate) const WRITE_DENIED: &str = "cache write denied: the token has no scope that it may write to";
 
+/// What a client prints that saves while the disk is full.
+pub(crate) const FULL: &str =
+    "the cache server's disk is full: nothing is saved until its operator makes room";
+
 /// Who calls, and by what: what every operation needs.
 pub(crate) struct Caller<'a, H: Host> {
     pub(crate) host: &'a H,

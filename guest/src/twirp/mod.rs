@@ -27,7 +27,7 @@ enum Encoding {
 enum Reply {
     /// The slot is reserved; the content goes to this URL.
     Reserved { upload_url: String },
-    /// This token may not save, said in the way in which `@actions/cache` understands it.
+    /// This token may not save, or there is no space, said in the way in which `@actions/cache` understands it.
     Denied { message: &'static str },
     /// The entry is there for everybody.
     Finalized { entry_id: u64 },

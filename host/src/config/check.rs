@@ -99,6 +99,7 @@ impl Check<'_> {
             ("server.shutdown_ms", server.shutdown_ms, 0, MAX_MS),
             ("server.max_header_bytes", server.max_header_bytes as u64, 8 * 1024, 1024 * 1024),
             ("storage.buffer_bytes", storage.buffer_bytes, 1024 * 1024, 1 << 40),
+            ("storage.filesystem.reserve_bytes", storage.filesystem.reserve_bytes, 0, 1 << 50),
             ("database.max_connections", database.max_connections as u64, 1, 10_000),
             ("database.timeout_ms", database.timeout_ms, 100, 600_000),
             ("storage.s3.timeout_ms", storage.s3.timeout_ms, 100, MAX_MS),

@@ -37,6 +37,7 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("LARDER_TRUSTED_PROXIES", "server.trusted_proxies", Kind::List),
     ("STORAGE_DRIVER", "storage.driver", Kind::Text),
     ("STORAGE_FILESYSTEM_PATH", "storage.filesystem.path", Kind::Text),
+    ("LARDER_RESERVE_BYTES", "storage.filesystem.reserve_bytes", Kind::Number),
     ("LARDER_BUFFER_BYTES", "storage.buffer_bytes", Kind::Number),
     ("LARDER_STORAGE_PREFIX", "storage.prefix", Kind::Text),
     ("STORAGE_S3_BUCKET", "storage.s3.bucket", Kind::Text),

@@ -49,6 +49,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// What `RUST_LOG` says of what is logged; not looked at here.
     pub log_filter: Option<String>,
+    /// Whether the storage becomes this database's, whoever's it was: the option `--adopt-storage`, never a setting.
+    pub adopt_storage: bool,
     origins: Origins,
 }
 
@@ -86,6 +88,7 @@ impl Config {
             settings,
             warnings,
             log_filter: variables.get(env::LOG_FILTER).map(str::to_owned),
+            adopt_storage: false,
             origins: source.origins,
         })
     }

@@ -265,7 +265,7 @@ pub struct Retention {
     pub disable: bool,
     /// Entries that nobody used for so long are removed; 0: never.
     pub unused_days: u64,
-    /// Uploads that nothing arrives for in so long are given up.
+    /// Uploads that nothing arrives for in so long yield to others.
     pub idle_upload_ms: u64,
     /// Objects that no entry names are removed when they are older.
     pub orphan_grace_hours: u64,

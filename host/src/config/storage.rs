@@ -50,6 +50,8 @@ pub struct Filesystem {
     /// The folder; `<data>/storage` if not set. Always set in a configuration in force whose driver this is.
     #[serde(with = "optional")]
     pub path: Option<PathBuf>,
+    /// How many bytes of the disk stay free; 0: 1 % of it, but 16 MiB at least and 1 GiB at most.
+    pub reserve_bytes: u64,
 }
 
 /// A bucket of Amazon S3, or of a server that speaks its protocol.

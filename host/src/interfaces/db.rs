@@ -8,7 +8,8 @@ use crate::{
         bindings::larder::cache::db::{self as wit, Host, HostWithStore},
     },
     index::{
-        AttachOutcome, Attachment, Entry, EntryId, MatchKind, Probe, Reservation, Slot, Upload, UploadId,
+        AttachOutcome, Attachment, Entry, EntryId, IndexError, MatchKind, Probe, Reservation, Slot, Upload,
+        UploadId,
     },
     interfaces::storage::object_name,
     services::Services,
@@ -70,7 +71,16 @@ impl HostWithStore<State> for HasSelf<State> {
         wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner's name is too long");
         let services = services(accessor);
         let reserved = services.index.reserve(&slot, &owner, now_ms, idle_before_ms).await;
-        Ok(reserved.map(|found| with_activity_here(&services, found).into()).map_err(Into::into))
+        if let Ok(Reservation::Reserved(upload)) = &reserved
+            && is_full(&services).await
+        {
+            // Nothing of it would fit: who saves is told before it sends anything.
+            services.pressure.give_up(&*services.storage, &*services.index, &upload.name).await;
+            return Ok(Err(wit::Error::NoSpace));
+        }
+        Ok(noticed(&services, reserved)
+            .map(|found| with_activity_here(&services, found).into())
+            .map_err(Into::into))
     }
 
     async fn renew(
@@ -79,8 +89,9 @@ impl HostWithStore<State> for HasSelf<State> {
         created_ms: u64,
         now_ms: u64,
     ) -> Answer<bool> {
-        let renewed = services(accessor).index.renew(UploadId(upload_id), created_ms, now_ms).await;
-        Ok(renewed.map_err(Into::into))
+        let services = services(accessor);
+        let renewed = services.index.renew(UploadId(upload_id), created_ms, now_ms).await;
+        Ok(noticed(&services, renewed).map_err(Into::into))
     }
 
     async fn get_upload(accessor: &Accessor<State, Self>, name: String) -> Answer<Option<wit::Upload>> {
@@ -107,8 +118,9 @@ impl HostWithStore<State> for HasSelf<State> {
         now_ms: u64,
     ) -> Answer<wit::AttachOutcome> {
         let attachment = checked_attachment(attachment)?;
-        let outcome = services(accessor).index.attach(UploadId(upload_id), &attachment, now_ms).await;
-        Ok(outcome.map(Into::into).map_err(Into::into))
+        let services = services(accessor);
+        let outcome = services.index.attach(UploadId(upload_id), &attachment, now_ms).await;
+        Ok(noticed(&services, outcome).map(Into::into).map_err(Into::into))
     }
 
     async fn finalize(
@@ -124,7 +136,7 @@ impl HostWithStore<State> for HasSelf<State> {
         if matches!(made, Ok(Some(_))) {
             services.durability.entry_was_made();
         }
-        Ok(made.map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
+        Ok(noticed(&services, made).map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
     }
 
     async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Answer<bool> {
@@ -156,6 +168,19 @@ fn with_activity_here(services: &Services, found: Reservation) -> Reservation {
         }
         Reservation::Reserved(_) | Reservation::Entry(_) => found,
     }
+}
+
+/// Lets the janitor know of a full disk.
+fn noticed<T>(services: &Services, outcome: Result<T, IndexError>) -> Result<T, IndexError> {
+    if matches!(outcome, Err(IndexError::NoSpace { .. })) {
+        services.pressure.report();
+    }
+    outcome
+}
+
+async fn is_full(services: &Services) -> bool {
+    // A storage that does not answer is not full as far as is known.
+    !services.storage.has_room().await.unwrap_or(true)
 }
 
 fn checked_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {

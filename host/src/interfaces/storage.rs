@@ -65,7 +65,8 @@ impl HostWithStore<State> for HasSelf<State> {
         };
         let services = services(accessor);
         let source = source.within(services.settings.max_entry_bytes).noting_activity(&services, &upload);
-        Ok(services.storage.put(&upload, source).await.map(Into::into).map_err(Into::into))
+        let stored = services.storage.put(&upload, source).await;
+        Ok(giving_up(&services, &upload, stored).await.map(Into::into).map_err(Into::into))
     }
 
     async fn put_block(
@@ -82,7 +83,8 @@ impl HostWithStore<State> for HasSelf<State> {
         };
         let services = services(accessor);
         let source = source.within(services.settings.max_entry_bytes).noting_activity(&services, &upload);
-        Ok(services.storage.put_block(&upload, &id, source).await.map_err(Into::into))
+        let staged = services.storage.put_block(&upload, &id, source).await;
+        Ok(giving_up(&services, &upload, staged).await.map_err(Into::into))
     }
 
     async fn commit(
@@ -100,7 +102,8 @@ impl HostWithStore<State> for HasSelf<State> {
         };
         let services = services(accessor);
         services.recency.upload_active(&upload, services.clock.now_ms());
-        Ok(services.storage.commit(&upload, &ids).await.map(Into::into).map_err(Into::into))
+        let committed = services.storage.commit(&upload, &ids).await;
+        Ok(giving_up(&services, &upload, committed).await.map(Into::into).map_err(Into::into))
     }
 
     async fn blocks(accessor: &Accessor<State, Self>, upload: String) -> Answer<Vec<wit::Block>> {
@@ -129,6 +132,18 @@ impl HostWithStore<State> for HasSelf<State> {
         let object = object_name(object)?;
         Ok(services(accessor).storage.remove(&object).await.map_err(Into::into))
     }
+}
+
+/// Gives an upload up of which a part does not fit: what there is of it would be in the way of others until a sweep.
+async fn giving_up<T>(
+    services: &Services,
+    upload: &UploadName,
+    outcome: Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    if matches!(outcome, Err(StorageError::NoSpace)) {
+        services.pressure.give_up(&*services.storage, &*services.index, upload).await;
+    }
+    outcome
 }
 
 /// Checks a name that a component says is an object's. A name that cannot be one is a fault of the component.

@@ -1,21 +1,23 @@
 //! Opens the storage that is configured.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{StartError, path_of};
+use super::{StartError, path_of, some};
 use crate::{
-    config::{Azblob, Gcs, S3, Secret, Settings, StorageDriver},
+    config::{Azblob, Filesystem, Gcs, S3, Secret, Settings, StorageDriver},
     net::client_config,
+    services::Services,
     storage::{
-        Storage,
+        Storage, StorageError,
         azblob::{AzblobAccount, AzblobBucket, AzblobSettings},
         bucket::Bucket,
         budget::Budget,
-        fs::FsStorage,
+        fs::{FsSettings, FsStorage},
         gcs::{GcsBucket, GcsSettings},
         objects::{ObjectSettings, ObjectStorage},
         s3::{self, S3Settings},
     },
+    sweep::Ownership,
 };
 
 /// What an S3 request may take beyond the time for which the server may be silent: there the time in which a part is sent counts
@@ -29,7 +31,8 @@ pub(super) async fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>
     let bucket: Arc<dyn Bucket> = match storage.driver {
         StorageDriver::Filesystem => {
             let budget = Budget::new(storage.buffer_bytes);
-            return Ok(Arc::new(FsStorage::open(path_of(storage.filesystem.path.as_ref()), budget)?));
+            let root = path_of(storage.filesystem.path.as_ref());
+            return Ok(Arc::new(open_folder(root, budget, &storage.filesystem)?));
         }
         StorageDriver::S3 => s3::connect(&s3_settings(&storage.s3, settings)).await?,
         StorageDriver::Gcs => Arc::new(GcsBucket::connect(gcs_settings(&storage.gcs, settings)?).await?),
@@ -40,6 +43,29 @@ pub(super) async fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>
     let objects = ObjectStorage::open(bucket, &ObjectSettings::new(storage.buffer_bytes))?;
     objects.check().await?;
     Ok(Arc::new(objects))
+}
+
+fn open_folder(root: PathBuf, budget: Arc<Budget>, filesystem: &Filesystem) -> Result<FsStorage, StartError> {
+    let settings = FsSettings { reserve_bytes: some(filesystem.reserve_bytes), ..FsSettings::default() };
+    FsStorage::open_with(root.clone(), budget, &settings).map_err(|error| match error {
+        StorageError::NoSpace => StartError::Full { path: root },
+        error => error.into(),
+    })
+}
+
+/// Makes sure that the objects in the storage are those of the index, or makes them its own where the operator says so. Where they
+/// are not, or it cannot be found out, the server serves, and removes nothing that it does not know.
+pub(super) async fn claim_storage(services: &Services, adopt: bool, orphan_grace_ms: u64) {
+    let (storage, index) = (&*services.storage, &*services.index);
+    let claimed = if adopt {
+        Ownership::adopt(storage, index).await
+    } else {
+        let old_before_ms = services.clock.now_ms().saturating_sub(orphan_grace_ms);
+        Ownership::find_out(storage, index, old_before_ms).await.map(drop)
+    };
+    if let Err(error) = claimed {
+        tracing::warn!(%error, "it is not known yet whether the objects in the storage are this database's");
+    }
 }
 
 /// A text that `config` makes sure of.

@@ -27,8 +27,7 @@ const MAX_SHOWN: usize = 10_000;
 impl Sweeper<'_> {
     /// Deletes the entries that the guest gives up.
     pub(super) async fn sweep_entries(&self, now_ms: u64, run: &mut Run) -> Result<(), SweepError> {
-        // Uses that are still in memory count, too.
-        self.services.recency.flush(&self.services.index).await?;
+        self.write_uses_down().await;
         let survey = self.survey(now_ms).await?;
         let mut after = EntryId(0);
         loop {

@@ -6,11 +6,11 @@ use tokio::{
     select,
     sync::watch,
     task::LocalSet,
-    time::{Instant, MissedTickBehavior, interval, interval_at},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until},
 };
 
 use super::{Report, SweepError, Sweeper};
-use crate::{engine::Policy, services::Services};
+use crate::{engine::Policy, index::IndexError, services::Services};
 
 /// When what is done.
 #[derive(Clone, Debug)]
@@ -35,6 +35,9 @@ pub struct Sweeps {
 
 /// When everything is swept for the first time.
 const FIRST_FULL_SWEEP: Duration = Duration::from_secs(10 * 60);
+
+/// Shortest time between a sweep and one that is made because the disk is full.
+const PRESSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// The thread.
 pub struct Janitor {
@@ -99,6 +102,9 @@ async fn keep_recency(services: &Services, every: Duration) {
 async fn write_recency(services: &Services) {
     if let Err(error) = services.recency.flush(&services.index).await {
         tracing::warn!(error = %error, "uses of entries are not written down yet");
+        if matches!(error, IndexError::NoSpace { .. }) {
+            services.pressure.report();
+        }
     }
 }
 
@@ -108,23 +114,46 @@ async fn keep_sweeping(policy: &Policy, services: &Arc<Services>, schedule: &Sch
     let mut full = interval_at(Instant::now() + FIRST_FULL_SWEEP.min(sweeps.everything), sweeps.everything);
     small.set_missed_tick_behavior(MissedTickBehavior::Delay);
     full.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut not_before = Instant::now();
     loop {
+        let pressed = async {
+            sleep_until(not_before).await;
+            services.pressure.met().await;
+        };
         let scope = select! {
             biased;
+            () = pressed => Scope::Everything,
             _ = full.tick() => Scope::Everything,
             _ = small.tick() => Scope::Uploads,
         };
-        match sweep(policy, services, schedule.orphan_grace_ms, scope).await {
-            Ok(report) if report == Report::default() => tracing::debug!("swept: nothing to remove"),
-            Ok(Report { uploads, entries, orphans, bytes }) => {
-                tracing::info!(uploads, entries, orphans, bytes, "swept");
-            }
-            Err(error) => tracing::error!(error = %error, "the sweep stopped; the next one goes on"),
-        }
+        let began = Instant::now();
+        make_sweep(policy, services, schedule.orphan_grace_ms, scope).await;
+        // On a disk that stays full, sweeps take a tenth of the time at most.
+        not_before = Instant::now() + PRESSED_PAUSE.max(began.elapsed() * 10);
     }
 }
 
+/// Sweeps, and once more with the ballast given up where the disk of the index is full.
+async fn make_sweep(policy: &Policy, services: &Arc<Services>, orphan_grace_ms: u64, scope: Scope) {
+    let mut swept = sweep(policy, services, orphan_grace_ms, scope).await;
+    if swept.as_ref().is_err_and(SweepError::is_no_space) && services.pressure.give_up_ballast() {
+        tracing::warn!("the disk of the database is full: its reserve is given up to make room");
+        swept = sweep(policy, services, orphan_grace_ms, Scope::Everything).await;
+    }
+    match swept {
+        Ok(report) if report == Report::default() => tracing::debug!("swept: nothing to remove"),
+        Ok(Report { uploads, entries, orphans, bytes }) => {
+            tracing::info!(uploads, entries, orphans, bytes, "swept");
+        }
+        Err(error) => tracing::error!(error = %error, "the sweep stopped; the next one goes on"),
+    }
+    let pressure = services.pressure.clone();
+    // It only fails where the process ends.
+    let _ = tokio::task::spawn_blocking(move || pressure.take_ballast()).await;
+}
+
 /// What a sweep looks at.
+#[derive(Clone, Copy)]
 enum Scope {
     Uploads,
     Everything,

@@ -9,6 +9,7 @@ mod entries;
 mod failures;
 mod janitor;
 mod orphans;
+mod ownership;
 mod uploads;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use janitor::{Janitor, Schedule, Sweeps};
+pub use ownership::Ownership;
 
 use self::failures::Failures;
 use crate::{
@@ -70,6 +72,14 @@ pub struct Sweeper<'a> {
     orphan_grace_ms: u64,
 }
 
+impl SweepError {
+    /// Returns whether the disk of the index is full.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Index(IndexError::NoSpace { .. }))
+    }
+}
+
 impl<'a> Sweeper<'a> {
     /// `orphan_grace_ms`: how old an object or a staged block is before it can be an orphan; longer than any upload takes
     /// between its last byte and the row that refers to it.
@@ -78,15 +88,16 @@ impl<'a> Sweeper<'a> {
         Self { services, guest, orphan_grace_ms }
     }
 
-    /// Sweeps everything once, as of the given time.
+    /// Sweeps everything once, as of the given time. A step that fails keeps none of those behind it from making room.
     ///
     /// # Errors
-    /// When index, storage or guest fail; the sweep can simply be made again.
+    /// When index, storage or guest fail: the first failure. The sweep can simply be made again.
     pub async fn sweep_once(&self, now_ms: u64) -> Result<Report, SweepError> {
         let mut run = Run::default();
-        self.sweep_uploads(now_ms, &mut run).await?;
-        self.sweep_entries(now_ms, &mut run).await?;
-        self.sweep_orphans(now_ms, &mut run).await?;
+        let uploads = self.sweep_uploads(now_ms, &mut run).await;
+        let entries = self.sweep_entries(now_ms, &mut run).await;
+        let orphans = self.sweep_orphans(now_ms, &mut run).await;
+        uploads.and(entries).and(orphans).inspect_err(|_| log_partial(run.report))?;
         Ok(run.report)
     }
 
@@ -98,5 +109,20 @@ impl<'a> Sweeper<'a> {
         let mut run = Run::default();
         self.sweep_uploads(now_ms, &mut run).await?;
         Ok(run.report)
+    }
+
+    /// Writes down uses and signs of life that are still in memory, so that they count. Where that fails, as on a full disk, what
+    /// they are of is spared.
+    async fn write_uses_down(&self) {
+        if let Err(error) = self.services.recency.flush(&self.services.index).await {
+            tracing::warn!(%error, "uses of entries are not written down yet; the sweep spares what was used");
+        }
+    }
+}
+
+/// Says what a sweep did that failed in the end.
+fn log_partial(report: Report) {
+    if report != Report::default() {
+        tracing::info!(?report, "a part of the sweep was done");
     }
 }

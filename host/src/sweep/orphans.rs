@@ -1,11 +1,16 @@
 //! Objects and staged blocks that no row refers to: what crashes, cut-off uploads and deleted rows leave behind.
 
-use super::{Run, SweepError, Sweeper};
+use super::{Ownership, Run, SweepError, Sweeper};
 use crate::storage::{Listed, ObjectName, UploadName};
 
 impl Sweeper<'_> {
-    /// Removes orphans that are older than the grace period.
+    /// Removes orphans that are older than the grace period; none where the storage is another index's.
     pub(super) async fn sweep_orphans(&self, now_ms: u64, run: &mut Run) -> Result<(), SweepError> {
+        let (storage, index) = (&*self.services.storage, &*self.services.index);
+        let old_before_ms = now_ms.saturating_sub(self.orphan_grace_ms);
+        if Ownership::find_out(storage, index, old_before_ms).await? == Ownership::Foreign {
+            return Ok(());
+        }
         self.sweep_objects(now_ms, run).await?;
         self.sweep_staged(now_ms, run).await
     }

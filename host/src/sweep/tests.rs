@@ -8,11 +8,13 @@ use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
 use tokio::task::LocalSet;
 
-use super::{Report, SweepError, Sweeper};
+use super::{Ownership, Report, SweepError, Sweeper};
 use crate::{
     BUILT_IN_POLICY,
+    durability::Pass,
     engine::{Engine, Guest, Limits},
-    index::{Attachment, Durability, Entry, Reservation, Slot, Upload},
+    index::{Attachment, Durability, Entry, Reservation, Slot, Upload, sqlite::SqliteIndex},
+    pressure::Pressure,
     services::Services,
     storage::{
         BlockId, Source,
@@ -20,6 +22,8 @@ use crate::{
     },
     testing::{NOW_MS, services},
 };
+
+mod full;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const MINUTE_MS: u64 = 60 * 1000;
@@ -97,7 +101,14 @@ fn source() -> Source {
 }
 
 async fn with_fixture(test: impl AsyncFnOnce(Fixture)) {
-    LocalSet::new().run_until(async { test(Fixture::new()).await }).await;
+    let run = async {
+        let fixture = Fixture::new();
+        // As at the start of a server.
+        let (storage, index) = (&*fixture.services.storage, &*fixture.services.index);
+        assert_eq!(Ownership::find_out(storage, index, NOW_MS).await.unwrap(), Ownership::Own);
+        test(fixture).await;
+    };
+    LocalSet::new().run_until(run).await;
 }
 
 #[tokio::test]
@@ -301,8 +312,10 @@ async fn entries_of_another_boot_that_were_never_flushed_are_given_up() {
             services.index.finalize(upload.id, &attachment, &until, NOW_MS).await.unwrap().unwrap();
         }
         assert_eq!(services.durability.give_up_lost(&*services.index).await.unwrap(), 1);
-        assert_eq!(services.durability.flush_once(&*services.storage, &*services.index).await.unwrap(), 1);
-        assert_eq!(services.durability.flush_once(&*services.storage, &*services.index).await.unwrap(), 0);
+        for flushed in [1, 0] {
+            let pass = services.durability.flush_once(&*services.storage, &*services.index).await;
+            assert_eq!(pass.unwrap(), Pass { flushed, waiting: 0 });
+        }
         let left = services.index.list_entries(crate::index::EntryId(0), 10).await.unwrap();
         assert_eq!(left.iter().map(|entry| entry.slot.key.as_str()).collect::<Vec<_>>(), ["waiting"]);
     })
@@ -330,6 +343,30 @@ async fn what_was_used_while_the_clock_was_ahead_counts_from_the_next_sweep() {
     .await;
 }
 
+/// Fault 14.
+#[tokio::test]
+async fn a_database_that_is_not_the_storages_removes_nothing_before_the_operator_says_so() {
+    with_fixture(async |fixture| {
+        for number in 0..20 {
+            fixture.entry(&number.to_string(), NOW_MS).await;
+        }
+        let staged = fixture.upload("staged", NOW_MS).await;
+        let block = BlockId::parse("block").unwrap();
+        fixture.services.storage.put_block(&staged.name, &block, source()).await.unwrap();
+        let index = SqliteIndex::open(&fixture.folder.path().join("mistyped.db")).unwrap();
+        let services = Services { index: Arc::new(index), ..(*fixture.services).clone() }.for_thread();
+        let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
+        for _ in 0..2 {
+            assert_eq!(sweeper.sweep_once(FAR_FUTURE_MS).await.unwrap(), Report::default());
+            assert_eq!((fixture.objects().len(), fixture.staged().len()), (20, 2));
+        }
+        Ownership::adopt(&*services.storage, &*services.index).await.unwrap();
+        assert_eq!(sweeper.sweep_once(FAR_FUTURE_MS).await.unwrap().orphans, 21);
+        assert_eq!((fixture.objects().len(), fixture.staged().len()), (0, 0));
+    })
+    .await;
+}
+
 /// Fault 19: a clock that is behind is believed even less.
 #[tokio::test]
 async fn a_clock_that_is_wrong_for_certain_changes_no_times_of_use() {
@@ -337,6 +374,30 @@ async fn a_clock_that_is_wrong_for_certain_changes_no_times_of_use() {
         let entry = fixture.entry("entry", 1_900_000_000_000).await;
         assert_eq!(fixture.sweep(DAY_MS).await, Report::default());
         assert_eq!(fixture.services.index.get_entry(entry.id).await.unwrap(), Some(entry));
+    })
+    .await;
+}
+
+/// Fault 13: what fails does not keep what is behind it from making room, and spares what may be in use.
+#[tokio::test]
+async fn an_index_that_takes_no_notes_ends_no_sweep() {
+    with_fixture(async |fixture| {
+        let used = fixture.entry("used", NOW_MS).await;
+        fixture.entry("unused", NOW_MS).await;
+        let active = fixture.upload("active", NOW_MS).await;
+        fixture.upload("idle", NOW_MS).await;
+        let beside = rusqlite::Connection::open(fixture.folder.path().join("larder.db")).unwrap();
+        let refuse = ["entries", "uploads"].map(|table| {
+            format!("CREATE TRIGGER fault_{table} BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, 'fault'); END;")
+        });
+        beside.execute_batch(&refuse.concat()).unwrap();
+        let later = NOW_MS + 92 * DAY_MS;
+        fixture.services.recency.entry_used(used.id, later);
+        fixture.services.recency.upload_active(&active.name, later);
+        let report = fixture.sweep(later).await;
+        assert_eq!((report.entries, report.uploads), (1, 1));
+        assert!(fixture.services.index.get_entry(used.id).await.unwrap().is_some());
+        assert!(fixture.services.index.get_upload(&active.name).await.unwrap().is_some());
     })
     .await;
 }

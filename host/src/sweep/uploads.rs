@@ -6,8 +6,7 @@ use crate::index::{AHEAD_MS, Upload, UploadId};
 impl Sweeper<'_> {
     /// Abandons the uploads that the guest gives up.
     pub(super) async fn sweep_uploads(&self, now_ms: u64, run: &mut Run) -> Result<(), SweepError> {
-        // Signs of life that are still in memory count, too.
-        self.services.recency.flush(&self.services.index).await?;
+        self.write_uses_down().await;
         let mut after = UploadId(0);
         loop {
             let page = self.services.index.list_uploads(after, PAGE).await?;
@@ -42,7 +41,8 @@ impl Sweeper<'_> {
     /// Deletes an upload for which nothing came since it was listed: the row, then what was staged, then its object. What cannot be
     /// removed is an orphan from then on.
     async fn abandon(&self, upload: &Upload, run: &mut Run) -> Result<(), SweepError> {
-        if !self.services.index.abandon_idle(upload.id, upload.active_ms + 1).await? {
+        let is_idle = self.services.recency.last_activity_ms(&upload.name).is_none();
+        if !(is_idle && self.services.index.abandon_idle(upload.id, upload.active_ms + 1).await?) {
             return Ok(());
         }
         run.report.uploads += 1;

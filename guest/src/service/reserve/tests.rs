@@ -355,3 +355,28 @@ fn a_key_in_another_case_is_the_same_key() {
         assert_eq!(found.member("matched_key"), "macOS-13-deps");
     }
 }
+
+/// Fault 13: `@actions/cache` prints a warning of its own for this form alone, and repeats none of these.
+#[test]
+fn on_a_full_disk_a_reservation_is_refused_in_the_way_that_each_client_sees() {
+    let host = host();
+    let full = || {
+        host.fail("db.reserve", Fault::Db(DbError::NoSpace));
+    };
+    let request = || FakeRequest::call("CreateCacheEntry", "t", MESSAGE);
+    full();
+    let toolkit = host.send(request().header("user-agent", "@actions/cache-6.3.0 (linux)"));
+    assert_eq!((toolkit.status, toolkit.json()["ok"].as_bool()), (200, Some(false)));
+    assert!(toolkit.member("message").contains("disk is full"), "{}", toolkit.text());
+    full();
+    let other = host.send(request());
+    assert_eq!((other.status, &*other.member("code")), (507, "resource_exhausted"));
+
+    let version_1 = || FakeRequest::new("POST", "/_apis/artifactcache/caches").token("t").body(MESSAGE);
+    full();
+    let toolkit = host.send(version_1().header("user-agent", "actions/cache"));
+    assert_eq!(toolkit.status, 400);
+    assert!(toolkit.member("message").contains("disk is full"), "{}", toolkit.text());
+    full();
+    assert_eq!(host.send(version_1().header("user-agent", "go-actions-cache/1.0")).status, 507);
+}

@@ -193,6 +193,7 @@ fn all_given(storage: &Storage) -> Vec<Given> {
     let unchanged = Storage::default();
     [
         ("storage.filesystem.path", "STORAGE_FILESYSTEM_PATH", filesystem.path.is_some()),
+        ("storage.filesystem.reserve_bytes", "LARDER_RESERVE_BYTES", filesystem.reserve_bytes != 0),
         ("storage.s3.bucket", "STORAGE_S3_BUCKET", s3.bucket.is_some()),
         ("storage.s3.region", "AWS_REGION", s3.region.is_some()),
         ("storage.s3.endpoint", "AWS_ENDPOINT_URL", s3.endpoint.is_some()),

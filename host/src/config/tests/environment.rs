@@ -28,6 +28,7 @@ fn every_variable_sets_its_setting() {
         ),
         ("STORAGE_DRIVER", "filesystem", |s| format!("{:?}", s.storage.driver), "Filesystem"),
         ("STORAGE_FILESYSTEM_PATH", "/f", |s| format!("{:?}", s.storage.filesystem.path), "Some(\"/f\")"),
+        ("LARDER_RESERVE_BYTES", "1048576", |s| s.storage.filesystem.reserve_bytes.to_string(), "1048576"),
         ("LARDER_BUFFER_BYTES", "1048576", |s| s.storage.buffer_bytes.to_string(), "1048576"),
         ("DB_DRIVER", "sqlite", |s| format!("{:?}", s.database.driver), "Sqlite"),
         ("DB_SQLITE_PATH", "/s", |s| format!("{:?}", s.database.sqlite.path), "Some(\"/s\")"),

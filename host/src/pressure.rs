@@ -1,0 +1,142 @@
+//! The disk is full: who notices says so, and the janitor makes room.
+//!
+//! Deleting a row needs a little space for the database's log first. So beside a database on this machine's disk lies a *ballast*: a
+//! file of some MiB that says nothing, and is given up when nothing else is left. It is made again when there is room.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use rustix::fs::FallocateFlags;
+use tokio::sync::Notify;
+
+use crate::{
+    index::{Index, IndexError},
+    storage::{Storage, StorageError, UploadName},
+    throttle::Throttle,
+};
+
+/// What `SQLite` writes to its log before it starts over (1,000 pages of 4 KiB), twice.
+const BALLAST_BYTES: u64 = 8 << 20;
+/// How often the log says that the disk is full.
+const WARNING: Duration = Duration::from_secs(60);
+
+/// Knows whether somebody found the disk full.
+#[derive(Debug)]
+pub struct Pressure {
+    met: Notify,
+    /// `None` where the database is on another machine.
+    ballast: Option<PathBuf>,
+    turn: Mutex<()>,
+    warnings: Throttle,
+}
+
+impl Pressure {
+    /// For a database that is on no disk of this machine.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { met: Notify::new(), ballast: None, turn: Mutex::default(), warnings: Throttle::new(WARNING) }
+    }
+
+    /// With a ballast beside the database in this file.
+    #[must_use]
+    pub fn beside(database: &Path) -> Self {
+        let mut ballast = database.as_os_str().to_owned();
+        ballast.push(".reserve");
+        Self { ballast: Some(ballast.into()), ..Self::new() }
+    }
+
+    /// Says that something did not fit.
+    pub fn report(&self) {
+        if self.warnings.allows() {
+            tracing::error!(
+                "a disk is full: saves are refused until there is room; a sweep makes what room it can"
+            );
+        }
+        self.met.notify_one();
+    }
+
+    /// Waits until something did not fit. What was reported since the last time counts.
+    pub async fn met(&self) {
+        self.met.notified().await;
+    }
+
+    /// Gives the ballast up. Returns whether there was one.
+    #[must_use]
+    pub fn give_up_ballast(&self) -> bool {
+        let Some(ballast) = &self.ballast else { return false };
+        let _turn = self.turn.lock();
+        let size = fs::metadata(ballast).map_or(0, |found| found.len());
+        size > 0 && fs::remove_file(ballast).is_ok()
+    }
+
+    /// Makes the ballast, where there is none and there is room. Waits for the disk.
+    pub fn take_ballast(&self) {
+        let Some(ballast) = &self.ballast else { return };
+        let _turn = self.turn.lock();
+        if fs::metadata(ballast).is_ok_and(|found| found.len() == BALLAST_BYTES) {
+            return;
+        }
+        if let Err(error) = make(ballast) {
+            // A part of it would be of no use, and in the way.
+            let _ = fs::remove_file(ballast);
+            let path = ballast.display();
+            tracing::debug!(%path, %error, "there is no room for the database's reserve now");
+        }
+    }
+
+    /// Gives up an upload of which a part did not fit: nobody will finish it, and what was stored of it is in the way.
+    pub async fn give_up(&self, storage: &dyn Storage, index: &dyn Index, upload: &UploadName) {
+        if let Err(error) = delete_row(storage, index, upload).await {
+            tracing::warn!(%error, "the row of an upload that did not fit is left to the sweep");
+        }
+        if let Err(error) = storage.discard(upload).await {
+            tracing::warn!(%error, detail = error.detail(), "the blocks of an upload that did not fit are left to the sweep");
+        }
+        self.report();
+    }
+}
+
+impl Default for Pressure {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why a row is still there.
+#[derive(Debug, thiserror::Error)]
+enum Kept {
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+async fn delete_row(storage: &dyn Storage, index: &dyn Index, name: &UploadName) -> Result<(), Kept> {
+    let Some(upload) = index.get_upload(name).await? else { return Ok(()) };
+    if index.abandon(upload.id).await?
+        && let Some(attachment) = upload.attachment
+    {
+        storage.remove(&attachment.object).await?;
+    }
+    Ok(())
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+            io::copy(&mut io::Read::take(io::repeat(0), BALLAST_BYTES), &mut &file).map(drop)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

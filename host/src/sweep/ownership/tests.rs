@@ -1,0 +1,129 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    index::{Attachment, Durability, Reservation, Slot, sqlite::SqliteIndex},
+    storage::{
+        budget::Budget,
+        conformance::{new_upload, whole},
+        fs::FsStorage,
+    },
+};
+
+/// All that there is on disk is older.
+const FAR_FUTURE_MS: u64 = 100_000_000_000_000;
+
+struct Fixture {
+    folder: TempDir,
+    storage: Arc<FsStorage>,
+    index: SqliteIndex,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let storage = Arc::new(FsStorage::open(folder.path().join("storage"), Budget::new(1 << 20)).unwrap());
+        let index = SqliteIndex::open(&folder.path().join("larder.db")).unwrap();
+        Self { folder, storage, index }
+    }
+
+    /// The same storage, with the database of another path.
+    fn beside_another_database(&self, name: &str) -> SqliteIndex {
+        SqliteIndex::open(&self.folder.path().join(name)).unwrap()
+    }
+
+    async fn orphans(&self, count: usize) {
+        for _ in 0..count {
+            self.storage.put(&new_upload(), whole(b"x")).await.unwrap();
+        }
+    }
+
+    async fn entry(&self, index: &dyn Index, key: &str) -> EntryId {
+        let [repository, scope, version] = ["1", "main", "v"].map(str::to_owned);
+        let slot = Slot { repository, scope, version, key: key.to_owned() };
+        let Reservation::Reserved(upload) = index.reserve(&slot, "owner", 1, 0).await.unwrap() else {
+            panic!("it is taken");
+        };
+        let stored = self.storage.put(&upload.name, whole(b"content")).await.unwrap();
+        let attachment = Attachment { object: stored.object, size_bytes: stored.size_bytes };
+        index.attach(upload.id, &attachment, 1).await.unwrap();
+        index.finalize(upload.id, &attachment, &Durability::Durable, 1).await.unwrap().unwrap().id
+    }
+
+    async fn whose(&self, index: &dyn Index) -> Ownership {
+        Ownership::find_out(&*self.storage, index, FAR_FUTURE_MS).await.unwrap()
+    }
+}
+
+/// Fault 14.
+#[tokio::test]
+async fn an_empty_database_beside_a_full_storage_owns_nothing_until_the_operator_says_so() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own, "a new storage is its first index's");
+    for number in 0..20 {
+        fixture.entry(&fixture.index, &number.to_string()).await;
+    }
+    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own);
+    let empty = fixture.beside_another_database("mistyped.db");
+    assert_eq!(fixture.whose(&empty).await, Ownership::Foreign);
+    fixture.entry(&empty, "new").await;
+    assert_eq!(fixture.whose(&empty).await, Ownership::Foreign, "its own first entries change nothing");
+    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own, "the right one is as it was");
+    Ownership::adopt(&*fixture.storage, &empty).await.unwrap();
+    assert_eq!(fixture.whose(&empty).await, Ownership::Own);
+    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Foreign);
+}
+
+/// Fault 14: the last release marked no storage.
+#[tokio::test]
+async fn a_storage_without_an_identity_is_of_the_index_that_knows_most_of_it() {
+    let fixture = Fixture::new();
+    for number in 0..6 {
+        fixture.entry(&fixture.index, &number.to_string()).await;
+    }
+    fixture.orphans(5).await;
+    let unknown = fixture.beside_another_database("mistyped.db");
+    assert_eq!(fixture.storage.identity().await.unwrap(), None);
+    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own);
+    assert_eq!(fixture.whose(&unknown).await, Ownership::Foreign);
+
+    let fixture = Fixture::new();
+    fixture.orphans(20).await;
+    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Foreign);
+    for number in 0..30 {
+        fixture.entry(&fixture.index, &number.to_string()).await;
+    }
+    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Foreign, "what was found out stays");
+    Ownership::adopt(&*fixture.storage, &fixture.index).await.unwrap();
+    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own);
+}
+
+/// Fault 14: the right database, but emptied.
+#[tokio::test]
+async fn an_index_that_lost_all_its_entries_owns_nothing_but_a_few_left_behind() {
+    for (left, expected) in [(FEW, Ownership::Own), (FEW + 1, Ownership::Foreign)] {
+        let fixture = Fixture::new();
+        assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own);
+        for number in 0..left {
+            let id = fixture.entry(&fixture.index, &number.to_string()).await;
+            fixture.index.delete_entry(id).await.unwrap();
+        }
+        assert_eq!(fixture.whose(&fixture.index).await, expected);
+        assert_eq!(fixture.whose(&fixture.index).await, expected);
+        Ownership::adopt(&*fixture.storage, &fixture.index).await.unwrap();
+        assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own, "the operator's word stands");
+    }
+}
+
+/// Objects whose rows are under way are nobody's orphans.
+#[tokio::test]
+async fn young_objects_prove_nothing() {
+    let fixture = Fixture::new();
+    fixture.orphans(30).await;
+    let young = Ownership::find_out(&*fixture.storage, &fixture.index, 1).await.unwrap();
+    assert_eq!(young, Ownership::Own);
+}

@@ -1,0 +1,129 @@
+//! A full disk, with the database beside the objects.
+
+use super::*;
+use crate::{
+    index::{Index, IndexError},
+    storage::{StorageError, budget::Budget, conformance::pattern, fs::FsStorage},
+    testing::SmallDisk,
+};
+
+const MIB: usize = 1 << 20;
+
+fn content(bytes: &Bytes) -> Source {
+    let bytes = bytes.clone();
+    Source { length: Some(bytes.len() as u64), chunks: stream::once(async { Ok(bytes) }).boxed() }
+}
+
+/// What a save does, with what the interfaces do where something does not fit. Returns whether there is an entry.
+async fn save(services: &Services, key: &str, bytes: &Bytes) -> bool {
+    let slot = Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key: key.into() };
+    let upload = match services.index.reserve(&slot, "owner", NOW_MS, 0).await {
+        Ok(Reservation::Reserved(upload)) => upload,
+        Err(IndexError::NoSpace { .. }) => return false,
+        other => panic!("{other:?}"),
+    };
+    let stored = match services.storage.put(&upload.name, content(bytes)).await {
+        Ok(stored) => stored,
+        Err(StorageError::NoSpace) => {
+            services.pressure.give_up(&*services.storage, &*services.index, &upload.name).await;
+            return false;
+        }
+        Err(error) => panic!("{error:?}"),
+    };
+    let attachment = Attachment { object: stored.object, size_bytes: stored.size_bytes };
+    services.index.attach(upload.id, &attachment, NOW_MS).await.unwrap();
+    let made = services.index.finalize(upload.id, &attachment, &Durability::Durable, NOW_MS).await;
+    made.unwrap().is_some()
+}
+
+fn services_on(disk: &SmallDisk, fixture: &Fixture) -> Arc<Services> {
+    let storage = FsStorage::open(disk.path().join("storage"), Budget::new(1 << 20)).unwrap();
+    let database = disk.path().join("larder.db");
+    let pressure = Pressure::beside(&database);
+    pressure.take_ballast();
+    let services = Services {
+        storage: Arc::new(storage),
+        index: Arc::new(SqliteIndex::open(&database).unwrap()),
+        pressure: Arc::new(pressure),
+        ..(*fixture.services).clone()
+    };
+    services.for_thread()
+}
+
+/// Fault 13: a loop of saves that fills the disk 20 times never needs an operator.
+#[tokio::test]
+async fn a_disk_that_is_filled_twenty_times_is_made_free_again_each_time() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    with_fixture(async |fixture| {
+        let services = services_on(&disk, &fixture);
+        let bytes = Bytes::from(pattern(MIB, 1));
+        for round in 0..20 {
+            let mut saved = 0;
+            while save(&services, &format!("{round} {saved}"), &bytes).await {
+                saved += 1;
+            }
+            assert!(saved >= 20, "{saved} of 1 MiB fit in round {round}");
+            // Several more are refused, and leave nothing.
+            for number in 0..50 {
+                assert!(!save(&services, &format!("{round} too many {number}"), &bytes).await);
+            }
+            let kept = services.index.list_entries(crate::index::EntryId(0), 1).await.unwrap();
+            assert!(services.storage.open(&kept[0].object, MIB as u64, None).await.is_ok(), "reads go on");
+            assert!(services.index.list_uploads(crate::index::UploadId(0), 10).await.unwrap().is_empty());
+            let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
+            let report = sweeper.sweep_once(NOW_MS + 92 * DAY_MS).await.unwrap();
+            assert_eq!(report.entries, saved);
+        }
+    })
+    .await;
+}
+
+/// Fault 13: another program took all there was; the database's reserve is what rows are deleted with.
+#[tokio::test]
+async fn rows_are_deleted_though_another_program_took_all_the_space() {
+    let Some(disk) = SmallDisk::mount(32) else { return };
+    with_fixture(async |fixture| {
+        let services = services_on(&disk, &fixture);
+        let bytes = Bytes::from(pattern(MIB, 1));
+        let mut saved = 0;
+        while save(&services, &saved.to_string(), &bytes).await {
+            saved += 1;
+        }
+        let mut hogs = 0;
+        for size in [MIB, 1 << 16, 1 << 12, 1] {
+            while std::fs::write(disk.path().join(format!("hog {hogs}")), vec![0; size]).is_ok() {
+                hogs += 1;
+            }
+        }
+        let full = fill_the_log(&*services.index).await;
+        assert!(matches!(full, IndexError::NoSpace { .. }), "{full:?}");
+        let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
+        let later = NOW_MS + 92 * DAY_MS;
+        let mut report = sweeper.sweep_once(later).await;
+        if report.is_err() {
+            // As the janitor does.
+            assert!(report.as_ref().is_err_and(SweepError::is_no_space), "{report:?}");
+            assert!(services.pressure.give_up_ballast());
+            report = sweeper.sweep_once(later).await;
+        }
+        report.unwrap();
+        assert_eq!(services.index.list_entries(crate::index::EntryId(0), 1000).await.unwrap().len(), 0);
+        for number in 0..hogs {
+            std::fs::remove_file(disk.path().join(format!("hog {number}"))).unwrap();
+        }
+        assert!(save(&services, "again", &bytes).await);
+    })
+    .await;
+}
+
+/// Reserves until there is no space left for the database.
+async fn fill_the_log(index: &dyn Index) -> IndexError {
+    for number in 0..100_000 {
+        let key = format!("{number}{}", "k".repeat(400));
+        let slot = Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key };
+        if let Err(error) = index.reserve(&slot, "owner", NOW_MS, 0).await {
+            return error;
+        }
+    }
+    panic!("the disk is not full");
+}
