@@ -296,7 +296,9 @@ async fn open_index(settings: &Settings, pressure: &Pressure) -> Result<Arc<dyn 
         SqlBounds { connections: database.max_connections, call: Duration::from_millis(database.timeout_ms) };
     let rule = if database.case_sensitive_keys { KeyRule::Bytes } else { KeyRule::AnyCase };
     Ok(match database.driver {
-        DatabaseDriver::Sqlite => Arc::new(open_sqlite(path_of(database.sqlite.path.as_ref()), rule, pressure)?),
+        DatabaseDriver::Sqlite => {
+            Arc::new(open_sqlite(path_of(database.sqlite.path.as_ref()), rule, pressure)?)
+        }
         DatabaseDriver::Postgres => Arc::new(postgres::open(&database.postgres, bounds, rule).await?),
         DatabaseDriver::Mysql => Arc::new(mysql::open(&database.mysql, bounds, rule).await?),
     })

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    index::{Attachment, Reservation, Slot, sqlite::SqliteIndex},
+    index::{Attachment, KeyRule, Reservation, Slot, sqlite::SqliteIndex},
     storage::{
         budget::Budget,
         conformance::whole,
@@ -27,7 +27,7 @@ impl Fixture {
         let inner = Arc::new(FsStorage::open(folder.path().join("storage"), Budget::new(1 << 20)).unwrap());
         Self {
             storage: FaultyStorage { inner, faults: Faults::none() },
-            index: SqliteIndex::open(&folder.path().join("larder.db")).unwrap(),
+            index: SqliteIndex::open(&folder.path().join("larder.db"), KeyRule::AnyCase).unwrap(),
             durability: Durabilities::new("this boot".into(), false),
             folder,
         }

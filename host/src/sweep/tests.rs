@@ -13,7 +13,7 @@ use crate::{
     BUILT_IN_POLICY,
     durability::Pass,
     engine::{Engine, Guest, Limits},
-    index::{Attachment, Durability, Entry, Reservation, Slot, Upload, sqlite::SqliteIndex},
+    index::{Attachment, Durability, Entry, KeyRule, Reservation, Slot, Upload, sqlite::SqliteIndex},
     pressure::Pressure,
     services::Services,
     storage::{
@@ -353,7 +353,7 @@ async fn a_database_that_is_not_the_storages_removes_nothing_before_the_operator
         let staged = fixture.upload("staged", NOW_MS).await;
         let block = BlockId::parse("block").unwrap();
         fixture.services.storage.put_block(&staged.name, &block, source()).await.unwrap();
-        let index = SqliteIndex::open(&fixture.folder.path().join("mistyped.db")).unwrap();
+        let index = SqliteIndex::open(&fixture.folder.path().join("mistyped.db"), KeyRule::AnyCase).unwrap();
         let services = Services { index: Arc::new(index), ..(*fixture.services).clone() }.for_thread();
         let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
         for _ in 0..2 {

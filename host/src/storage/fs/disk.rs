@@ -35,7 +35,7 @@ pub struct FileShares {
 
 impl Default for FileShares {
     fn default() -> Self {
-        Self { uploads: 128, bodies: 1024, downloads: 1024 }
+        Self { uploads: 16, bodies: 1024, downloads: 1024 }
     }
 }
 

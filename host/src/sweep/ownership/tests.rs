@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    index::{Attachment, Durability, Reservation, Slot, sqlite::SqliteIndex},
+    index::{Attachment, Durability, KeyRule, Reservation, Slot, sqlite::SqliteIndex},
     storage::{
         budget::Budget,
         conformance::{new_upload, whole},
@@ -27,13 +27,13 @@ impl Fixture {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let storage = Arc::new(FsStorage::open(folder.path().join("storage"), Budget::new(1 << 20)).unwrap());
-        let index = SqliteIndex::open(&folder.path().join("larder.db")).unwrap();
+        let index = SqliteIndex::open(&folder.path().join("larder.db"), KeyRule::AnyCase).unwrap();
         Self { folder, storage, index }
     }
 
     /// The same storage, with the database of another path.
     fn beside_another_database(&self, name: &str) -> SqliteIndex {
-        SqliteIndex::open(&self.folder.path().join(name)).unwrap()
+        SqliteIndex::open(&self.folder.path().join(name), KeyRule::AnyCase).unwrap()
     }
 
     async fn orphans(&self, count: usize) {

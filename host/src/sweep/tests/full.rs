@@ -43,7 +43,7 @@ fn services_on(disk: &SmallDisk, fixture: &Fixture) -> Arc<Services> {
     pressure.take_ballast();
     let services = Services {
         storage: Arc::new(storage),
-        index: Arc::new(SqliteIndex::open(&database).unwrap()),
+        index: Arc::new(SqliteIndex::open(&database, KeyRule::AnyCase).unwrap()),
         pressure: Arc::new(pressure),
         ..(*fixture.services).clone()
     };
