@@ -2,15 +2,18 @@
 //!
 //! Called by `handler`. Must never look into what it forwards.
 
-use crate::ports::{Host, HttpError, Payload, Request, Response};
+use crate::ports::{Host, HttpError, OutcomeKind, Payload, Request, Response};
 use crate::service::{Code, Error};
 
 /// Forwards a request; answers at once, in JSON, where that does not work: without an upstream 404, with one that cannot
 /// be reached 502.
 pub(crate) async fn answer<H: Host>(host: &H, request: &Request<H::Incoming>) -> Response<H> {
     match host.forward(&request.incoming).await {
-        Ok(upstream) => Response::new(200, Payload::Upstream(upstream)),
-        Err(error) => refusal(error).into_response(host, &request.id),
+        Ok(upstream) => {
+            request.note(|outcome| outcome.is(OutcomeKind::Forwarded));
+            Response::new(200, Payload::Upstream(upstream))
+        }
+        Err(error) => refusal(error).into_response(host, request),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{blob, forward, pages, twirp, v1};
 
 /// Answers one request. Always answers: what fails becomes a status and a body that the client can read.
 pub async fn handle<H: Host>(host: &H, request: Request<H::Incoming>) -> Response<H> {
-    match Route::of(&request.method, &request.path, request.query.as_deref()) {
+    let mut response = match Route::of(&request.method, &request.path, request.query.as_deref()) {
         Route::Call(call) => twirp::answer(host, &request, call).await,
         Route::UnknownCall => twirp::unknown_call(&request),
         Route::CallV1(call) => v1::answer(host, &request, call).await,
@@ -18,7 +18,9 @@ pub async fn handle<H: Host>(host: &H, request: Request<H::Incoming>) -> Respons
         Route::Root => pages::root(),
         Route::Nowhere(stray) => pages::nowhere(stray),
         Route::Elsewhere => forward::answer(host, &request).await,
-    }
+    };
+    response.outcome = Some(request.outcome.take());
+    response
 }
 
 /// Returns whether a request changes nothing that a second handling would change again: lookups, downloads and the

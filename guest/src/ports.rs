@@ -4,10 +4,13 @@
 //! tests. The promises of each call are those of `wit/*.wit`; they are not repeated here in full. Must never know HTTP
 //! routes, or what any call is used for.
 
+mod outcome;
 mod review;
 
+use std::cell::RefCell;
 use std::fmt;
 
+pub use outcome::{Outcome, OutcomeKind};
 pub use review::{Candidate, Content, Witnesses};
 
 /// The head of a request (`types.request`).
@@ -29,6 +32,8 @@ pub struct Request<I> {
     pub origin: String,
     /// The body and the credential, which stay in the host.
     pub incoming: I,
+    /// What will be said of the request in the log; noted as it becomes known.
+    pub outcome: RefCell<Outcome>,
 }
 
 impl<I> Request<I> {
@@ -36,6 +41,11 @@ impl<I> Request<I> {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Notes something for the log.
+    pub fn note(&self, note: impl FnOnce(&mut Outcome)) {
+        note(&mut self.outcome.borrow_mut());
     }
 }
 
@@ -59,13 +69,15 @@ pub struct Response<H: Host + ?Sized> {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub payload: Payload<H>,
+    /// For the log.
+    pub outcome: Option<Outcome>,
 }
 
 impl<H: Host + ?Sized> Response<H> {
     /// Returns an answer without header fields.
     #[must_use]
     pub fn new(status: u16, payload: Payload<H>) -> Self {
-        Self { status, headers: Vec::new(), payload }
+        Self { status, headers: Vec::new(), payload, outcome: None }
     }
 
     /// Returns an answer with a body of this type.
@@ -121,6 +133,8 @@ pub struct Settings {
     pub parallel_download_origin: Option<String>,
     /// How long URLs of the storage itself are good; without, clients are given none.
     pub direct_url_ms: Option<u64>,
+    /// Whether anybody reads lines of level debug.
+    pub debug: bool,
 }
 
 /// Why a request's token does not count (`auth.error`).
@@ -140,6 +154,8 @@ pub enum AuthError {
     UntrustedIssuer(String),
     /// Says which claim is missing or of a wrong form.
     BadClaim(String),
+    /// It counts, but its repository may not use this server; says which it is.
+    NotAllowed(String),
     /// The issuer's keys cannot be had just now.
     Unavailable(String),
 }

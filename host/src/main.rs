@@ -1,6 +1,7 @@
 //! The program `larder`: the command line around the library.
 
 mod cli;
+mod greeting;
 mod memory;
 
 use std::{
@@ -37,7 +38,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Config { command: ConfigCommand::Check(file) } => {
             let config = Config::from_process(file.path.as_deref())?;
             say(&config.effective_toml())?;
-            config.warnings.iter().try_for_each(|warning| say(&format!("# warning: {warning}\n")))
+            let exposure = config.exposure();
+            let mut warnings = config.warnings.iter().chain(&exposure);
+            warnings.try_for_each(|warning| say(&format!("# warning: {warning}\n")))
         }
     }
 }
@@ -57,7 +60,8 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     memory::give_back();
     // Before anybody is told that it runs: who then stops it must not kill it.
     let mut signals = runtime.block_on(async { Signals::new() })?;
-    say(&greeting(&config, &larder))?;
+    let base_url = config.settings.server.base_url.as_deref();
+    say(&greeting::text(larder.address(), base_url, greeting::host_name().as_deref()))?;
     runtime.block_on(signals.next());
     tracing::info!("stopping: requests in the works may finish; a second signal ends them");
     let stopping = runtime.spawn_blocking(|| larder.stop());
@@ -82,22 +86,12 @@ fn start_logging(config: &Config) -> anyhow::Result<LogGuard> {
 }
 
 fn warn(config: &Config) {
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&config.exposure()) {
         tracing::warn!("{warning}");
     }
     if config.settings.auth.skip_validation {
         tracing::warn!("{}", larder::auth::SKIP_WARNING);
     }
-}
-
-/// What a person needs to know to use the server.
-fn greeting(config: &Config, larder: &larder::Larder) -> String {
-    let own = format!("http://{}", larder.address());
-    let base = config.settings.server.base_url.as_deref().unwrap_or(&own);
-    format!(
-        "larder: listening on {own}\n\
-         larder: to use it, give a runner's jobs ACTIONS_RESULTS_URL={base}/ (see README.md, \"Point a runner at it\")\n"
-    )
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

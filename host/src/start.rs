@@ -21,7 +21,7 @@ use crate::{
     BUILT_IN_POLICY,
     auth::{AuthSetupError, TokenVerifier, UrlSigner},
     clock::Clock,
-    config::{Config, DatabaseDriver, Settings},
+    config::{Config, DatabaseDriver, Secret, Settings},
     descriptors::{Shares, TooFew, Wanted, raise_limit},
     durability::{self, Durabilities},
     engine::{Engine, Limits, LoadError, Policy},
@@ -31,7 +31,7 @@ use crate::{
         sqlite::SqliteIndex,
     },
     message::Usage,
-    net::{Fetch, HttpFetch, TlsError, Upstream, client_config},
+    net::{Fetch, HttpFetch, Proxies, TlsError, Upstream, client_config},
     pressure::Pressure,
     recency::Recency,
     server::{Bounds, Capacity, ConnectionUsage, Listener, Running, Server, ServerSettings},
@@ -262,7 +262,11 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
         );
     }
     let tls = Arc::new(client_config(settings.tls.ca_file.as_deref())?);
-    let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*tls).clone()));
+    let proxies = proxies(settings);
+    if let Some(proxies) = proxies.describe() {
+        tracing::info!(%proxies, no = settings.proxy.no, "what goes out goes through a proxy");
+    }
+    let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*tls).clone(), &proxies));
     let durability = Durabilities::new(Durabilities::this_boot(), storage.is_durable_at_once());
     let policy_settings = policy_settings(settings);
     Ok(Services {
@@ -273,7 +277,7 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
         pressure: Arc::new(pressure),
         clock: Clock::system(),
         settings: policy_settings,
-        upstream: upstream(settings, tls),
+        upstream: upstream(settings, tls, proxies),
         forwarder: None,
         storage,
         index,
@@ -357,11 +361,18 @@ fn direct_url_ms(settings: &Settings) -> Option<u64> {
     downloads.direct.then(|| downloads.direct_url_minutes.saturating_mul(MINUTE_MS))
 }
 
-fn upstream(settings: &Settings, tls: Arc<ClientConfig>) -> Option<Upstream> {
+/// The proxies on the way out.
+fn proxies(settings: &Settings) -> Proxies {
+    let exposed = |proxy: Option<&Secret>| proxy.map(|url| url.expose().to_owned());
+    let proxy = &settings.proxy;
+    Proxies::new(exposed(proxy.for_http()), exposed(proxy.for_https()), &proxy.no)
+}
+
+fn upstream(settings: &Settings, tls: Arc<ClientConfig>, proxies: Proxies) -> Option<Upstream> {
     let connect_timeout = Duration::from_millis(settings.upstream.connect_timeout_ms);
     let uri: Uri = settings.upstream.url.as_ref()?.parse().ok()?;
     let parts = uri.into_parts();
-    Some(Upstream { scheme: parts.scheme?, authority: parts.authority?, connect_timeout, tls })
+    Some(Upstream { scheme: parts.scheme?, authority: parts.authority?, connect_timeout, tls, proxies })
 }
 
 fn schedule(settings: &Settings) -> Schedule {

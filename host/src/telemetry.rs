@@ -1,6 +1,6 @@
 //! Logs: where they go, in what form, and how much.
 
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt};
@@ -37,15 +37,27 @@ pub fn start_logging(
     filter: Option<&str>,
     debug: bool,
 ) -> Result<LogGuard, anyhow::Error> {
+    start_logging_to(format, filter, debug, BufWriter::with_capacity(LOG_BUFFER_BYTES, io::stderr()))
+}
+
+/// As [`start_logging`], into any writer.
+///
+/// # Errors
+/// When the filter cannot be understood, or a logger is there already.
+pub fn start_logging_to(
+    format: LogFormat,
+    filter: Option<&str>,
+    debug: bool,
+    writer: impl Write + Send + 'static,
+) -> Result<LogGuard, anyhow::Error> {
     let directives = filter.unwrap_or(if debug { DEBUG_FILTER } else { DEFAULT_FILTER });
     let filter = EnvFilter::try_new(directives)?;
-    let (writer, worker) = NonBlockingBuilder::default()
-        .thread_name("larder-log")
-        .finish(BufWriter::with_capacity(LOG_BUFFER_BYTES, io::stderr()));
+    let (writer, worker) = NonBlockingBuilder::default().thread_name("larder-log").finish(writer);
     let builder = fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
     match format {
         LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        // The only span is the request's: in a list of spans it would stand twice.
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
     }
     .map_err(|error| anyhow::anyhow!(error))?;
     Ok(LogGuard { _worker: worker })

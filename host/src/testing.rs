@@ -1,6 +1,8 @@
 //! What the unit tests of several modules share.
 #![allow(clippy::print_stderr, clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod proxy;
+
 use std::{
     path::Path,
     sync::{Arc, Once},
@@ -12,7 +14,7 @@ use crate::{
     config::Config,
     durability::Durabilities,
     index::{KeyRule, sqlite::SqliteIndex},
-    net::{Fetch, HttpFetch, client_config},
+    net::{Fetch, HttpFetch, Proxies, client_config},
     pressure::Pressure,
     recency::Recency,
     services::{PolicySettings, Services},
@@ -26,7 +28,7 @@ pub(crate) const NOW_MS: u64 = 1_000_000_000_000;
 
 /// Services with storage and index in a folder, at [`NOW_MS`].
 pub(crate) fn services(folder: &Path) -> Arc<Services> {
-    let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new(client_config(None).unwrap()));
+    let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new(client_config(None).unwrap(), &Proxies::default()));
     let config = Config::load(None, std::iter::empty()).unwrap();
     let services = Services {
         storage: Arc::new(FsStorage::open(folder.join("storage"), Budget::new(1 << 20)).unwrap()),

@@ -1,5 +1,7 @@
 //! Moves values between the generated types and those of `ports`, field by field.
 
+use std::cell::RefCell;
+
 use super::Imports;
 use super::wit::exports::larder::cache::retention;
 use super::wit::larder::cache::{auth, db, http, log, settings, storage, types};
@@ -8,7 +10,8 @@ use crate::ports;
 impl From<types::Request> for ports::Request<types::Incoming> {
     fn from(from: types::Request) -> Self {
         let types::Request { id, received_ms, method, path, query, headers, origin, incoming } = from;
-        Self { id, received_ms, method, path, query, headers, origin, incoming }
+        let outcome = RefCell::default();
+        Self { id, received_ms, method, path, query, headers, origin, incoming, outcome }
     }
 }
 
@@ -20,8 +23,30 @@ impl From<ports::Response<Imports>> for types::Response {
             ports::Payload::Object(object) => types::Payload::Object(object),
             ports::Payload::Upstream(answer) => types::Payload::Upstream(answer),
         };
-        Self { status: from.status, headers: from.headers, payload }
+        let outcome = from.outcome.map(|outcome| convert_outcome(outcome, from.status));
+        Self { status: from.status, headers: from.headers, payload, outcome }
     }
+}
+
+fn convert_outcome(from: ports::Outcome, status: u16) -> types::Outcome {
+    let kind = match from.kind_or(status) {
+        ports::OutcomeKind::Hit => types::OutcomeKind::Hit,
+        ports::OutcomeKind::Miss => types::OutcomeKind::Miss,
+        ports::OutcomeKind::Stale => types::OutcomeKind::Stale,
+        ports::OutcomeKind::Reserved => types::OutcomeKind::Reserved,
+        ports::OutcomeKind::Exists => types::OutcomeKind::Exists,
+        ports::OutcomeKind::Stored => types::OutcomeKind::Stored,
+        ports::OutcomeKind::Committed => types::OutcomeKind::Committed,
+        ports::OutcomeKind::Finalized => types::OutcomeKind::Finalized,
+        ports::OutcomeKind::Served => types::OutcomeKind::Served,
+        ports::OutcomeKind::Forwarded => types::OutcomeKind::Forwarded,
+        ports::OutcomeKind::Denied => types::OutcomeKind::Denied,
+        ports::OutcomeKind::Refused => types::OutcomeKind::Refused,
+        ports::OutcomeKind::Failed => types::OutcomeKind::Failed,
+    };
+    let ports::Outcome { kind: _, repository, scope, key, version, matched_key, upload, entry, reason } =
+        from;
+    types::Outcome { kind, repository, scope, key, version, matched_key, upload, entry, reason }
 }
 
 impl From<ports::ByteRange> for types::ByteRange {
@@ -51,6 +76,7 @@ impl From<settings::Settings> for ports::Settings {
             max_entry_bytes,
             parallel_download_origin,
             direct_url_ms,
+            debug,
         } = from;
         Self {
             upload_url_ms,
@@ -60,6 +86,7 @@ impl From<settings::Settings> for ports::Settings {
             max_entry_bytes,
             parallel_download_origin,
             direct_url_ms,
+            debug,
         }
     }
 }
@@ -74,6 +101,7 @@ impl From<auth::Error> for ports::AuthError {
             auth::Error::BadSignature => Self::BadSignature,
             auth::Error::UntrustedIssuer(who) => Self::UntrustedIssuer(who),
             auth::Error::BadClaim(which) => Self::BadClaim(which),
+            auth::Error::NotAllowed(who) => Self::NotAllowed(who),
             auth::Error::Unavailable(how) => Self::Unavailable(how),
         }
     }

@@ -24,7 +24,7 @@ pub(super) async fn create<H: Host>(
         HttpError::TooLarge => BlobError::BadHeader("content-length"),
         error => unreadable(error),
     })?;
-    let upload = upload_of(host, target).await?;
+    let upload = upload_of(host, request, target).await?;
     if !layout(host, &upload, target.writer).await?.is_ok_and(|layout| layout.is_empty()) {
         cleanup::discard(host, upload.name).await;
     }
@@ -38,7 +38,7 @@ pub(super) async fn append<H: Host>(
     target: Target<'_>,
 ) -> Result<Response<H>, BlobError> {
     check_announced_length(host, request)?;
-    let upload = upload_of(host, target).await?;
+    let upload = upload_of(host, request, target).await?;
     // Its content stands. What is appended after it was created anew would not count, and nobody would notice.
     if upload.attachment.is_some() {
         return Err(BlobError::BadBody("the blob is sealed".to_owned()));
@@ -68,7 +68,7 @@ pub(super) async fn seal<H: Host>(
     request: &Request<H::Incoming>,
     target: Target<'_>,
 ) -> Result<Response<H>, BlobError> {
-    let upload = upload_of(host, target).await?;
+    let upload = upload_of(host, request, target).await?;
     let layout = layout(host, &upload, target.writer).await?.map_err(unlike_a_blob)?;
     let stored = host.commit(upload.name.clone(), layout.into_ids()).await;
     let stored = stored.map_err(|error| BlobError::of_storage(error, BlobError::BadBlockList))?;

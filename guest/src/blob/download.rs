@@ -39,6 +39,10 @@ async fn respond<H: Host>(
     }
     let id = id.parse().map_err(|_| BlobError::NotFound)?;
     let entry = host.get_entry(id).await?.ok_or(BlobError::NotFound)?;
+    request.note(|outcome| {
+        outcome.of_slot(&entry.slot);
+        outcome.entry = Some(entry.id);
+    });
     let validators = Validators::of(&entry);
     if !validators.satisfy_if_match(request) {
         return Err(BlobError::ConditionFailed);
@@ -114,7 +118,7 @@ async fn open<H: Host>(host: &H, entry: &Entry, range: Option<ByteRange>) -> Res
 
 fn gone<H: Host>(host: &H, entry: &Entry, reason: Reason) -> BlobError {
     stale::warn(host, "stale entry not found", entry, reason);
-    BlobError::NotFound
+    BlobError::Stale
 }
 
 /// What a client may hold to know an entry's content again.

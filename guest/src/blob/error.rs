@@ -3,7 +3,7 @@
 //! What is permanent is a 4xx, for the SDKs repeat 5xx answers for up to a quarter of an hour (protocol reference 3.3). A
 //! 503 says that a second is enough; a 5xx that will not go away says `Retry-After: 121`, with which Go gives up at once.
 
-use crate::ports::{BODY_TOO_LARGE, DbError, Host, Level, Response, StorageError};
+use crate::ports::{BODY_TOO_LARGE, DbError, Host, Level, OutcomeKind, Request, Response, StorageError};
 use crate::url::Refused;
 
 /// Why a transfer does not take place.
@@ -11,8 +11,10 @@ use crate::url::Refused;
 pub(super) enum BlobError {
     /// The URL is not one of ours, or not any more.
     Refused(Refused),
-    /// No such upload, entry or object.
+    /// No such upload or entry.
     NotFound,
+    /// The entry's object is gone, or is not the one that was saved.
+    Stale,
     /// A query parameter is missing.
     MissingParameter(&'static str),
     /// A query parameter has a value that is not served.
@@ -58,7 +60,7 @@ impl BlobError {
             Self::Refused(Refused::Unsigned) => ("AuthenticationFailed", 403, "The URL is not signed."),
             Self::Refused(Refused::Forged) => ("AuthenticationFailed", 403, "The URL's signature is wrong."),
             Self::Refused(Refused::Expired) => ("AuthenticationFailed", 403, "The URL has expired."),
-            Self::NotFound => ("BlobNotFound", 404, "There is no such blob, or it is gone."),
+            Self::NotFound | Self::Stale => ("BlobNotFound", 404, "There is no such blob, or it is gone."),
             Self::MissingParameter(_) => {
                 ("MissingRequiredQueryParameter", 400, "A query parameter that is needed is missing.")
             }
@@ -101,9 +103,10 @@ impl BlobError {
     }
 
     /// Returns the answer, and logs what the operator should know.
-    pub(super) fn into_response<H: Host>(self, host: &H, request_id: &str) -> Response<H> {
+    pub(super) fn into_response<H: Host>(self, host: &H, request: &Request<H::Incoming>) -> Response<H> {
         let (code, status, message) = self.on_the_wire();
-        self.log(host, request_id, code);
+        self.note(request, message);
+        self.log(host, &request.id, code);
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
         );
@@ -121,16 +124,35 @@ impl BlobError {
     }
 
     fn log<H: Host>(&self, host: &H, request_id: &str, code: &str) {
-        let (level, cause) = match self {
-            Self::Unavailable(cause) | Self::Internal(cause) => (Level::Error, cause.as_str()),
-            Self::NoSpace => (Level::Error, "no space left"),
-            Self::BadBlockList(cause) | Self::BadBody(cause) => (Level::Info, cause.as_str()),
-            Self::MissingParameter(name) | Self::BadParameter(name) | Self::BadHeader(name) => {
-                (Level::Info, *name)
-            }
-            _ => return,
-        };
-        host.log(level, "transfer refused", &[("request", request_id), ("code", code), ("cause", cause)]);
+        if let (Self::Unavailable(_) | Self::Internal(_) | Self::NoSpace, Some(cause)) = (self, self.cause())
+        {
+            let fields = [("request", request_id), ("code", code), ("cause", cause)];
+            host.log(Level::Error, "transfer failed", &fields);
+        }
+    }
+
+    /// Notes the reason for the request's own line in the log.
+    fn note<I>(&self, request: &Request<I>, message: &str) {
+        request.note(|outcome| {
+            outcome.kind = matches!(self, Self::Stale).then_some(OutcomeKind::Stale);
+            outcome.reason = Some(match self.cause() {
+                Some(cause) => format!("{}: {cause}", message.trim_end_matches('.')),
+                None => message.trim_end_matches('.').to_owned(),
+            });
+        });
+    }
+
+    /// What the client is not told.
+    fn cause(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable(cause)
+            | Self::Internal(cause)
+            | Self::BadBlockList(cause)
+            | Self::BadBody(cause) => Some(cause),
+            Self::MissingParameter(name) | Self::BadParameter(name) | Self::BadHeader(name) => Some(name),
+            Self::NoSpace => Some("no space left"),
+            _ => None,
+        }
     }
 
     /// Reads a storage error of a call that takes the request's body.

@@ -18,7 +18,7 @@ pub(crate) use download::download;
 
 use std::borrow::Cow;
 
-use crate::ports::{Host, Payload, Request, Response, Stored, Upload};
+use crate::ports::{Host, OutcomeKind, Payload, Request, Response, Stored, Upload};
 use crate::query;
 use crate::route::Step;
 use crate::service::{self, AttachError};
@@ -55,6 +55,7 @@ async fn take<H: Host>(
 ) -> Result<Response<H>, BlobError> {
     let writer = url::check_upload(host, name, request.query.as_deref(), request.received_ms)?;
     let target = Target { name, writer };
+    request.note(|outcome| outcome.kind = step_kind(step));
     match step {
         Step::PutBlob if put::is_append_blob(request) => return append::create(host, request, target).await,
         Step::AppendBlock => return append::append(host, request, target).await,
@@ -69,6 +70,15 @@ async fn take<H: Host>(
     Ok(Response::new(201, Payload::Empty))
 }
 
+/// What a step that succeeds has done.
+fn step_kind(step: Step) -> Option<OutcomeKind> {
+    match step {
+        Step::PutBlob | Step::PutBlock | Step::AppendBlock => Some(OutcomeKind::Stored),
+        Step::PutBlockList | Step::Seal => Some(OutcomeKind::Committed),
+        Step::UnknownComp | Step::WrongMethod => None,
+    }
+}
+
 /// Adds what every answer of these routes has. BuildKit's client crashes without the request id.
 fn finish<H: Host>(
     host: &H,
@@ -76,7 +86,7 @@ fn finish<H: Host>(
     answer: Result<Response<H>, BlobError>,
 ) -> Response<H> {
     answer
-        .unwrap_or_else(|error| error.into_response(host, &request.id))
+        .unwrap_or_else(|error| error.into_response(host, request))
         .with("x-ms-request-id", request.id.as_str())
         .with("x-ms-version", API_VERSION)
 }
@@ -86,8 +96,16 @@ fn finish<H: Host>(
 /// # Errors
 /// [`BlobError::NotFound`] where there is none (any more): finalized or given up, for good in any case.
 /// [`BlobError::Displaced`] where it was handed out once more, to another writer.
-async fn upload_of<H: Host>(host: &H, target: Target<'_>) -> Result<Upload, BlobError> {
+async fn upload_of<H: Host>(
+    host: &H,
+    request: &Request<H::Incoming>,
+    target: Target<'_>,
+) -> Result<Upload, BlobError> {
     let upload = host.get_upload(target.name.to_owned()).await?.ok_or(BlobError::NotFound)?;
+    request.note(|outcome| {
+        outcome.of_slot(&upload.slot);
+        outcome.of_upload(&upload);
+    });
     if target.writer.is_current(&upload) { Ok(upload) } else { Err(BlobError::Displaced) }
 }
 

@@ -22,7 +22,7 @@ pub(super) async fn put<H: Host>(
         return Err(BlobError::BadHeader("x-ms-blob-type"));
     }
     check_announced_length(host, request)?;
-    let upload = upload_of(host, target).await?;
+    let upload = upload_of(host, request, target).await?;
     let stored = host.put(upload.name.clone(), &request.incoming).await;
     let stored = stored.map_err(BlobError::of_body)?;
     publish(host, upload, stored, request.received_ms).await

@@ -24,7 +24,7 @@ pub(super) async fn put_block<H: Host>(
         return Err(BlobError::BadParameter("blockid"));
     }
     check_announced_length(host, request)?;
-    let upload = upload_of(host, target).await?;
+    let upload = upload_of(host, request, target).await?;
     let staged = host.put_block(upload.name, target.writer.block_id(id), &request.incoming).await;
     staged.map(drop).map_err(BlobError::of_body)
 }

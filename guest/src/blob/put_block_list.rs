@@ -17,7 +17,7 @@ pub(super) async fn put_block_list<H: Host>(
     request: &Request<H::Incoming>,
     target: Target<'_>,
 ) -> Result<(), BlobError> {
-    let upload = upload_of(host, target).await?;
+    let upload = upload_of(host, request, target).await?;
     let body = host.read_body(&request.incoming, MAX_LIST_BYTES).await.map_err(unreadable)?;
     let ids = block_list::parse(&body)?;
     let ids = ids.into_iter().map(|id| target.writer.block_id(id.into())).collect();

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::{FakeHost, NOW_MS};
-use crate::ports::{Payload, Request};
+use crate::ports::{Outcome, Payload, Request};
 
 /// A request's body and credential.
 #[derive(Debug, Default)]
@@ -47,6 +47,8 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// The bytes that would be sent (also for a HEAD, for which a server sends none).
     pub body: Vec<u8>,
+    /// What the log says of it.
+    pub outcome: Outcome,
 }
 
 impl FakeRequest {
@@ -168,6 +170,7 @@ impl FakeHost {
             headers: request.headers,
             origin: request.origin,
             incoming: request.incoming,
+            outcome: RefCell::default(),
         };
         let response = block_on(crate::handler::handle(self, request));
         let (status, body) = match response.payload {
@@ -175,7 +178,7 @@ impl FakeHost {
             Payload::Bytes(body) | Payload::Object(body) => (response.status, body),
             Payload::Upstream(answer) => (answer.status, answer.body),
         };
-        Answer { status, headers: response.headers, body }
+        Answer { status, headers: response.headers, body, outcome: response.outcome.unwrap_or_default() }
     }
 }
 

@@ -84,6 +84,7 @@ impl FakeHost {
                 max_entry_bytes: None,
                 parallel_download_origin: None,
                 direct_url_ms: None,
+                debug: false,
             }),
             tokens: RefCell::default(),
             upstream: RefCell::default(),

@@ -1,4 +1,6 @@
+mod denied;
 mod failures;
+mod outcomes;
 mod storm;
 
 use crate::fake::{FakeHost, FakeRequest};

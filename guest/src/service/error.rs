@@ -7,7 +7,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::ports::{AuthError, DbError, Host, HttpError, Level, Response, StorageError};
+use crate::ports::{
+    AuthError, DbError, Host, HttpError, Level, Outcome, OutcomeKind, Request, Response, StorageError,
+};
 
 /// What kind of error, and so which status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,18 @@ impl Error {
         Self { code, message: message.into(), cause: None }
     }
 
+    /// Returns the refusal of a repository that may not use this server. `@actions/cache` warns where the text begins so
+    /// (protocol reference 1.3 and 1.5).
+    pub(crate) fn not_allowed(who: &str, writes: bool) -> Self {
+        let access = if writes { "write" } else { "read" };
+        Self::new(Code::PermissionDenied, format!("cache {access} denied: {}", clip(who)))
+    }
+
+    /// Returns what the client is told.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Adds what the operator should know.
     pub(crate) fn caused_by(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
@@ -95,15 +109,15 @@ impl Error {
         Self { message: message.into(), ..self }
     }
 
-    /// Returns the answer, and logs the cause if there is one.
-    pub(crate) fn into_response<H: Host>(self, host: &H, request_id: &str) -> Response<H> {
-        self.log(host, request_id);
+    /// Returns the answer, notes the reason, and logs the cause if there is one.
+    pub(crate) fn into_response<H: Host>(self, host: &H, request: &Request<H::Incoming>) -> Response<H> {
+        self.log(host, request);
         self.into_silent_response()
     }
 
-    /// Returns the answer in the form of version 1, and logs the cause if there is one.
-    pub(crate) fn into_response_v1<H: Host>(self, host: &H, request_id: &str) -> Response<H> {
-        self.log(host, request_id);
+    /// Returns the answer in the form of version 1, notes the reason, and logs the cause if there is one.
+    pub(crate) fn into_response_v1<H: Host>(self, host: &H, request: &Request<H::Incoming>) -> Response<H> {
+        self.log(host, request);
         let type_key = match self.code {
             // BuildKit's client looks for `AlreadyExists` in it.
             Code::AlreadyExists => "ArtifactCacheItemAlreadyExistsException",
@@ -117,11 +131,25 @@ impl Error {
         Response::bytes(self.code.on_the_wire().1, "application/json", body)
     }
 
-    /// Logs the cause, if there is one.
-    pub(crate) fn log<H: Host>(&self, host: &H, request_id: &str) {
+    /// Notes the reason for the request's line of the log, and logs the cause, if there is one.
+    pub(crate) fn log<H: Host>(&self, host: &H, request: &Request<H::Incoming>) {
+        request.note(|outcome| self.note(outcome));
         if let Some(cause) = &self.cause {
-            host.log(Level::Error, &self.message, &[("request", request_id), ("cause", cause)]);
+            host.log(Level::Error, &self.message, &[("request", &request.id), ("cause", cause)]);
         }
+    }
+
+    /// Notes why the request comes to nothing.
+    pub(crate) fn note(&self, outcome: &mut Outcome) {
+        outcome.reason = Some(match &self.cause {
+            Some(cause) => format!("{}: {cause}", self.message),
+            None => self.message.clone().into_owned(),
+        });
+        outcome.kind = match self.code {
+            Code::AlreadyExists => Some(OutcomeKind::Exists),
+            Code::PermissionDenied | Code::Unauthenticated => Some(OutcomeKind::Denied),
+            _ => None,
+        };
     }
 
     /// Returns the answer.
@@ -150,6 +178,7 @@ impl From<AuthError> for Error {
             AuthError::BadClaim(which) => {
                 because(format!("the token lacks a claim, or it is malformed: {}", clip(&which)).into())
             }
+            AuthError::NotAllowed(who) => Self::not_allowed(&who, false),
             AuthError::Unavailable(how) => {
                 Self::new(Code::Unavailable, "the token cannot be verified just now").caused_by(how)
             }

@@ -1,7 +1,7 @@
 //! Looking up: the best match, if its bytes are there.
 
 use super::{Caller, Checked, Code, Error};
-use crate::ports::{Entry, Host, Level, StorageError};
+use crate::ports::{Entry, Host, Level, MatchKind, OutcomeKind, Probe, StorageError};
 use crate::{matching, stale, url};
 
 /// Most probes in one `db.find`.
@@ -38,6 +38,12 @@ pub(crate) async fn lookup<H: Host>(
     let Some((entry, direct_url)) = find_whole(caller, message).await? else {
         return Ok(None);
     };
+    caller.request.note(|outcome| {
+        outcome.is(OutcomeKind::Hit);
+        outcome.scope = Some(entry.slot.scope.clone());
+        outcome.matched_key = (entry.slot.key != message.key).then(|| entry.slot.key.clone());
+        outcome.entry = Some(entry.id);
+    });
     let download_url = direct_url.unwrap_or_else(|| own_url(caller, &entry, origin));
     Ok(Some(Hit { entry, download_url }))
 }
@@ -48,6 +54,7 @@ async fn find_whole<H: Host>(
     caller: &Caller<'_, H>,
     message: &Checked,
 ) -> Result<Option<(Entry, Option<String>)>, Error> {
+    caller.request.note(|outcome| outcome.is(OutcomeKind::Miss));
     let (mut skip, mut stale_count) = (Vec::new(), 0);
     let found = loop {
         if skip.len() == MAX_LOOKS {
@@ -66,6 +73,7 @@ async fn find_whole<H: Host>(
                 if stale_count <= MAX_WARNINGS {
                     stale::warn(caller.host, "stale entry skipped", &entry, reason);
                 }
+                caller.request.note(|outcome| outcome.is(OutcomeKind::Stale));
             }
         }
         skip.push(entry.id);
@@ -94,14 +102,49 @@ async fn find<H: Host>(
     skip: &[u64],
 ) -> Result<Option<Entry>, Error> {
     let mut probes = matching::probes(caller.claims, &message.key, &message.restore_keys);
+    explain(caller, message, &probes);
     loop {
         let rest = probes.split_off(probes.len().min(MAX_PROBES));
         let (repository, version) = (caller.claims.repository.clone(), message.version.clone());
         let found = caller.host.find(repository, version, probes, skip.to_vec()).await?;
         if found.is_some() || rest.is_empty() {
+            explain_found(caller, found.as_ref());
             return Ok(found);
         }
         probes = rest;
+    }
+}
+
+/// Says what is looked for, one line for each attempt in the order of matching.
+fn explain<H: Host>(caller: &Caller<'_, H>, message: &Checked, probes: &[Probe]) {
+    if !caller.host.settings().debug {
+        return;
+    }
+    for probe in probes {
+        let kind = match probe.kind {
+            MatchKind::Exact => "exact",
+            MatchKind::Prefix => "prefix",
+        };
+        let fields = [
+            ("scope", probe.scope.as_str()),
+            ("key", probe.key.as_str()),
+            ("match", kind),
+            ("version", message.version.as_str()),
+        ];
+        caller.host.log(Level::Debug, "looking for", &fields);
+    }
+}
+
+fn explain_found<H: Host>(caller: &Caller<'_, H>, found: Option<&Entry>) {
+    if !caller.host.settings().debug {
+        return;
+    }
+    match found {
+        Some(entry) => {
+            let fields = [("scope", entry.slot.scope.as_str()), ("key", entry.slot.key.as_str())];
+            caller.host.log(Level::Debug, "found", &fields);
+        }
+        None => caller.host.log(Level::Debug, "nothing found", &[]),
     }
 }
 

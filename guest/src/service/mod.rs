@@ -21,10 +21,10 @@ pub(crate) use lookup::{Hit, lookup};
 pub(crate) use message::{Checked, Message};
 pub(crate) use reserve::{HandOut, reserve};
 
-use crate::ports::{Claims, Host, Request};
+use crate::ports::{AuthError, Claims, Host, Request};
 
 /// `@actions/cache` looks for how it starts (protocol reference 1.3).
-pub(crate) const WRITE_DENIED: &str = "cache write denied: the token has no scope that it may write to";
+const WRITE_DENIED: &str = "cache write denied: the token has no scope that it may write to";
 
 /// What a client prints that saves while the disk is full.
 pub(crate) const FULL: &str =
@@ -40,7 +40,7 @@ pub(crate) struct Caller<'a, H: Host> {
 impl<H: Host> Caller<'_, H> {
     /// Returns whether the client is `@actions/cache`, which needs some answers in another form than all others.
     pub(crate) fn is_actions_cache(&self) -> bool {
-        self.request.header("user-agent").is_some_and(|agent| agent.starts_with("@actions/cache"))
+        is_actions_cache(self.request)
     }
 
     /// Returns whether the client never asks a second time for an upload to which it got no answer, so that whoever seems to is
@@ -64,11 +64,33 @@ impl<H: Host> Caller<'_, H> {
     }
 }
 
+/// Returns whether a request is of `@actions/cache`, by its own word.
+pub(crate) fn is_actions_cache<I>(request: &Request<I>) -> bool {
+    request.header("user-agent").is_some_and(|agent| agent.starts_with("@actions/cache"))
+}
+
+/// Verifies the request's token, for a call that saves or one that only reads.
+///
+/// # Errors
+/// `unauthenticated` where the token does not count, `permission_denied` where its repository may not use this server.
+pub(crate) async fn verify<H: Host>(
+    host: &H,
+    request: &Request<H::Incoming>,
+    writes: bool,
+) -> Result<Claims, Error> {
+    host.verify(&request.incoming).await.map_err(|error| match error {
+        AuthError::NotAllowed(who) => Error::not_allowed(&who, writes),
+        error => error.into(),
+    })
+}
+
 /// Returns the scope that the caller saves into.
 ///
 /// # Errors
 /// `permission_denied` where there is none.
 pub(crate) fn writable_scope<'a, H: Host>(caller: &Caller<'a, H>) -> Result<&'a str, Error> {
-    crate::matching::writable_scope(caller.claims)
-        .ok_or_else(|| Error::new(Code::PermissionDenied, WRITE_DENIED))
+    let scope = crate::matching::writable_scope(caller.claims)
+        .ok_or_else(|| Error::new(Code::PermissionDenied, WRITE_DENIED))?;
+    caller.request.note(|outcome| outcome.scope = Some(scope.to_owned()));
+    Ok(scope)
 }

@@ -1,7 +1,7 @@
 //! Reserving a slot: who saves an entry holds its slot until the entry is there.
 
 use super::{Caller, Code, Error};
-use crate::ports::{Entry, Host, Reservation, Slot, StorageError, Upload};
+use crate::ports::{Entry, Host, OutcomeKind, Reservation, Slot, StorageError, Upload};
 use crate::writer::Writer;
 use crate::{cleanup, stale};
 
@@ -26,10 +26,15 @@ pub(crate) struct HandOut {
 /// # Errors
 /// `already_exists` where the slot holds a whole entry or an upload under way.
 pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<HandOut, Error> {
-    match attempt(caller, slot.clone()).await? {
-        Reservation::Entry(entry) => replace_stale(caller, slot, entry).await,
-        reservation => granted(caller, reservation).await,
-    }
+    let hand_out = match attempt(caller, slot.clone()).await? {
+        Reservation::Entry(entry) => replace_stale(caller, slot, entry).await?,
+        reservation => granted(caller, reservation).await?,
+    };
+    caller.request.note(|outcome| {
+        outcome.is(OutcomeKind::Reserved);
+        outcome.of_upload(&hand_out.upload);
+    });
+    Ok(hand_out)
 }
 
 /// Reserves the slot of an entry that is stale: a save that follows a miss must succeed. Where the storage cannot say

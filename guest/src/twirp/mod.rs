@@ -8,7 +8,7 @@ mod create;
 mod json;
 mod protobuf;
 
-use crate::ports::{Host, Request, Response};
+use crate::ports::{Host, OutcomeKind, Request, Response};
 use crate::route;
 use crate::service::{self, Caller, Checked, Code, Error, Hit, Message};
 
@@ -28,7 +28,7 @@ enum Reply {
     /// The slot is reserved; the content goes to this URL.
     Reserved { upload_url: String },
     /// This token may not save, or there is no space, said in the way in which `@actions/cache` understands it.
-    Denied { message: &'static str },
+    Denied { message: String },
     /// The entry is there for everybody.
     Finalized { entry_id: u64 },
     /// Here it is.
@@ -45,7 +45,7 @@ pub(crate) async fn answer<H: Host>(
 ) -> Response<H> {
     match respond(host, request, call).await {
         Ok(response) => response,
-        Err(error) => error.into_response(host, &request.id),
+        Err(error) => error.into_response(host, request),
     }
 }
 
@@ -53,7 +53,9 @@ pub(crate) async fn answer<H: Host>(
 pub(crate) fn unknown_call<H: Host>(request: &Request<H::Incoming>) -> Response<H> {
     let method: String = request.method.chars().take(32).collect();
     let path: String = request.path.chars().take(256).collect();
-    Error::new(Code::BadRoute, format!("no handler for {method} {path}")).into_silent_response()
+    let error = Error::new(Code::BadRoute, format!("no handler for {method} {path}"));
+    request.note(|outcome| outcome.reason = Some("no such call of the cache service".to_owned()));
+    error.into_silent_response()
 }
 
 async fn respond<H: Host>(
@@ -62,9 +64,15 @@ async fn respond<H: Host>(
     call: route::Call,
 ) -> Result<Response<H>, Error> {
     let encoding = Encoding::of(request.header("content-type"))?;
-    let claims = host.verify(&request.incoming).await?;
+    let claims = match service::verify(host, request, call != route::Call::Lookup).await {
+        Err(error) if call == route::Call::Create && error.code() == Code::PermissionDenied => {
+            return encoding.encode(create::denied(request, encoding, error)?);
+        }
+        claims => claims?,
+    };
     let body = host.read_body(&request.incoming, MAX_MESSAGE_BYTES).await?;
     let message = encoding.decode(call, &body)?.checked()?;
+    request.note(|outcome| outcome.ask(&message.key, &message.version));
     let caller = Caller { host, request, claims: &claims };
     let reply = match call {
         route::Call::Create => create::create(&Call { caller, encoding }, message).await?,
@@ -84,6 +92,10 @@ async fn finalize<H: Host>(caller: &Caller<'_, H>, message: Checked) -> Result<R
     let size_bytes = message.size_bytes;
     let slot = message.slot(caller.claims, service::writable_scope(caller)?);
     let entry = service::finalize(caller, slot, size_bytes).await?;
+    caller.request.note(|outcome| {
+        outcome.is(OutcomeKind::Finalized);
+        outcome.entry = Some(entry.id);
+    });
     Ok(Reply::Finalized { entry_id: entry.id })
 }
 

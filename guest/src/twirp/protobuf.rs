@@ -96,7 +96,6 @@ pub(super) fn encode(reply: Reply) -> Vec<u8> {
             CreateResponse { ok: true, signed_upload_url: upload_url, message: String::new() }.encode_to_vec()
         }
         Reply::Denied { message } => {
-            let message = message.to_owned();
             CreateResponse { ok: false, signed_upload_url: String::new(), message }.encode_to_vec()
         }
         Reply::Finalized { entry_id } => {

@@ -4,7 +4,7 @@
 //! chunked`). A piece is a block whose id says where it starts and how long it is, so that a piece whose body had another
 //! length than its Content-Range is no part of the content, although it was stored before its length was known.
 
-use crate::ports::{BODY_TOO_LARGE, Host, Response, StorageError};
+use crate::ports::{BODY_TOO_LARGE, Host, OutcomeKind, Response, StorageError};
 use crate::service::{self, Caller, Code, Error};
 
 /// Where the numbers of clients end that know only doubles.
@@ -33,6 +33,10 @@ pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<R
     if !super::is_callers(caller, &upload)? {
         return Err(super::no_upload());
     }
+    caller.request.note(|outcome| {
+        outcome.of_upload(&upload);
+        outcome.key = Some(upload.slot.key.clone());
+    });
     super::check_writer(writer, &upload)?;
     let block_id = service::ranged_id(writer, range.start, range.length);
     let staged = caller.host.put_block(upload.name, block_id, &caller.request.incoming).await;
@@ -40,7 +44,11 @@ pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<R
         StorageError::Invalid(why) if why == BODY_TOO_LARGE => too_large(),
         error => error.into(),
     })?;
-    if length == range.length { Ok(super::done()) } else { Err(other_length(&length.to_string(), &range)) }
+    if length != range.length {
+        return Err(other_length(&length.to_string(), &range));
+    }
+    caller.request.note(|outcome| outcome.is(OutcomeKind::Stored));
+    Ok(super::done())
 }
 
 fn too_large() -> Error {

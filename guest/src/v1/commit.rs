@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::ports::{Host, Response};
+use crate::ports::{Host, OutcomeKind, Response};
 use crate::service::{self, Caller, Error};
 
 /// The message; members that are not here are passed over.
@@ -20,11 +20,16 @@ pub(super) async fn commit<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<
     let Commit { size } = super::message(caller).await?;
     match caller.host.get_upload_by_id(id).await? {
         Some(upload) if super::is_callers(caller, &upload)? => {
+            caller.request.note(|outcome| {
+                outcome.of_upload(&upload);
+                outcome.key = Some(upload.slot.key.clone());
+            });
             super::check_writer(writer, &upload)?;
             service::finalize_chunks(caller, upload, writer, size).await?;
         }
         Some(_) => return Err(super::no_upload()),
         None => drop(service::finalized(caller, id, size).await?),
     }
+    caller.request.note(|outcome| outcome.is(OutcomeKind::Finalized));
     Ok(super::done())
 }

@@ -32,7 +32,9 @@ pub(super) async fn lookup<H: Host>(caller: &Caller<'_, H>) -> Result<Response<H
         version: parameter(caller, "version")?.unwrap_or_default(),
         size_bytes: 0,
     };
-    match service::lookup(caller, &message.checked_of_version_1()?, &caller.request.origin).await? {
+    let message = message.checked_of_version_1()?;
+    caller.request.note(|outcome| outcome.ask(&message.key, &message.version));
+    match service::lookup(caller, &message, &caller.request.origin).await? {
         Some(Hit { entry, download_url }) => found(&entry, &download_url),
         None => Ok(super::done()),
     }

@@ -28,7 +28,7 @@ pub(crate) async fn answer<H: Host>(
 ) -> Response<H> {
     match respond(host, request, call).await {
         Ok(response) => response,
-        Err(error) => error.into_response_v1(host, &request.id),
+        Err(error) => error.into_response_v1(host, request),
     }
 }
 
@@ -40,7 +40,8 @@ async fn respond<H: Host>(
     if call == CallV1::Unknown {
         return Err(Error::new(Code::BadRoute, "no such call of the cache service, version 1"));
     }
-    let claims: Claims = host.verify(&request.incoming).await?;
+    let writes = !matches!(call, CallV1::Lookup | CallV1::List);
+    let claims: Claims = service::verify(host, request, writes).await?;
     let caller = Caller { host, request, claims: &claims };
     match call {
         CallV1::Lookup => lookup::lookup(&caller).await,

@@ -28,14 +28,16 @@ pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>) -> Result<Response<
         return Err(Error::new(Code::InvalidArgument, text));
     }
     let message = Message { key, version: version.unwrap_or_default(), ..Message::default() };
-    let slot = message.checked_of_version_1()?.slot(caller.claims, scope);
+    let message = message.checked_of_version_1()?;
+    caller.request.note(|outcome| outcome.ask(&message.key, &message.version));
+    let slot = message.slot(caller.claims, scope);
     let taken = format!("Cache already exists. Scope: {scope}, Key: {}, Version: {}", slot.key, slot.version);
     let HandOut { upload, writer } =
         service::reserve(caller, slot).await.map_err(|error| match error.code() {
             Code::AlreadyExists => error.reworded(taken),
             // It warns of a 400 only, and takes everything else for another job that saves.
             Code::NoSpace if is_actions_cache(caller) => {
-                error.log(caller.host, &caller.request.id);
+                error.log(caller.host, caller.request);
                 Error::new(Code::InvalidArgument, FULL)
             }
             _ => error,

@@ -53,6 +53,30 @@ pub(super) struct RawClaims {
     nbf: Option<Value>,
     repository_id: Option<Value>,
     ac: Option<Value>,
+    repository: Option<Value>,
+    repository_owner: Option<Value>,
+    repository_owner_id: Option<Value>,
+    /// Further claims as the text of a JSON object. GitHub may leave it out.
+    oidc_extra: Option<Value>,
+}
+
+/// Whose token it is, as far as it says so.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// The repository's name with its owner's, `owner/name`.
+    pub(super) repository: Option<String>,
+    /// The owner's name.
+    pub(super) owner: Option<String>,
+    /// The owner's id.
+    pub(super) owner_id: Option<String>,
+}
+
+/// The claims that [`Identity`] is made of, in `oidc_extra`.
+#[derive(Default, Deserialize)]
+struct ExtraClaims {
+    repository: Option<Value>,
+    repository_owner: Option<Value>,
+    repository_owner_id: Option<Value>,
 }
 
 /// One element of `ac`, as GitHub and Gitea write it.
@@ -119,7 +143,8 @@ impl RawClaims {
             Some(Value::String(id)) => id.clone(),
             Some(Value::Number(id)) if id.is_u64() => id.to_string(),
             Some(_) => return Err(bad("repository_id must be text or a whole number")),
-            None => return rules.default_repository.clone().ok_or_else(|| bad("repository_id is missing")),
+            // It is of this issuer, too: without the prefix it could be the id of another one's repository.
+            None => rules.default_repository.clone().ok_or_else(|| bad("repository_id is missing"))?,
         };
         // No `:`, so that no id can be read as another issuer's prefix and id.
         let form = |b: u8| b.is_ascii_alphanumeric() || b"_-./".contains(&b);
@@ -127,6 +152,24 @@ impl RawClaims {
             return Err(bad("repository_id is not of the form of an id"));
         }
         Ok(format!("{prefix}{id}"))
+    }
+
+    /// Returns whose token it is: by the claims themselves, else by those in `oidc_extra`.
+    pub(super) fn identity(&self) -> Identity {
+        let extra: ExtraClaims = match &self.oidc_extra {
+            Some(Value::String(json)) => serde_json::from_str(json).unwrap_or_default(),
+            Some(object) => Deserialize::deserialize(object).unwrap_or_default(),
+            None => ExtraClaims::default(),
+        };
+        let repository = text(self.repository.as_ref()).or_else(|| text(extra.repository.as_ref()));
+        let owner = text(self.repository_owner.as_ref()).or_else(|| text(extra.repository_owner.as_ref()));
+        let of_repository = || Some(repository.as_ref()?.split_once('/')?.0.to_owned());
+        Identity {
+            owner: owner.or_else(of_repository),
+            owner_id: text(self.repository_owner_id.as_ref())
+                .or_else(|| text(extra.repository_owner_id.as_ref())),
+            repository,
+        }
     }
 
     /// Returns the scopes, in order; `None` when there is no `ac`.
@@ -140,6 +183,15 @@ impl RawClaims {
             return Err(bad(&format!("ac has more than {MAX_SCOPES} scopes")));
         }
         raw.into_iter().map(scope).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+/// A claim that is text, or a whole number.
+fn text(claim: Option<&Value>) -> Option<String> {
+    match claim? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) if number.is_u64() => Some(number.to_string()),
+        _ => None,
     }
 }
 

@@ -28,6 +28,9 @@ pub enum TokenError {
     /// A claim that is needed is missing or of a wrong form; says which.
     #[error("claim {0}")]
     BadClaim(String),
+    /// Its repository may not use this server (`auth.owners`, `auth.repositories`); says which it is.
+    #[error("not allowed here: {0}")]
+    NotAllowed(String),
     /// The issuer's keys cannot be had just now. Trying again may help.
     #[error("the issuer's keys cannot be had: {0}")]
     Unavailable(String),

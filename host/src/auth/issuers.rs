@@ -166,7 +166,7 @@ impl Issuer {
                 state.problem = None;
             }
             Err(problem) => {
-                tracing::warn!(issuer = %self.name, %problem, "the issuer's keys cannot be had");
+                tracing::warn!(issuer = %self.name, %problem, "cannot fetch the issuer's signing keys");
                 state.problem = Some(problem);
             }
         }

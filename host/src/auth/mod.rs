@@ -4,6 +4,7 @@
 //! `interfaces/auth.rs`, for the guest. Knows nothing of routes, of WIT types, or of what a scope is for, and never reads a
 //! clock: the caller says what time it is. Tokens and keys stay in here: no error, log line or `Debug` output holds one.
 
+mod allowed;
 mod cache;
 mod claims;
 mod error;

@@ -6,6 +6,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 
 use super::{
     AuthSetupError, Claims, MIN_SECRET_BYTES, Scope, TokenError,
+    allowed::Allowed,
     cache::{Fingerprint, VerifiedTokens, fingerprint},
     claims::ClaimRules,
     issuers::Issuer,
@@ -38,6 +39,7 @@ const ISSUER_SHOWN_CHARS: usize = 100;
 pub struct TokenVerifier {
     trust: Trust,
     rules: ClaimRules,
+    allowed: Allowed,
     verified: VerifiedTokens,
 }
 
@@ -67,7 +69,8 @@ impl TokenVerifier {
                 secret_prefix: auth.hs256_repository_prefix.clone(),
             }
         };
-        Ok(Self { trust, verified: VerifiedTokens::new(rules.leeway_ms), rules })
+        let allowed = Allowed::from_config(auth);
+        Ok(Self { trust, verified: VerifiedTokens::new(rules.leeway_ms), rules, allowed })
     }
 
     /// Returns what a token says, if it counts at `now_ms` (milliseconds since 1970).
@@ -109,8 +112,10 @@ impl TokenVerifier {
     ) -> Result<Claims, TokenError> {
         jwt.claims.check_audience(&self.rules)?;
         let missing = || TokenError::BadClaim("ac is missing".to_owned());
+        let repository = jwt.claims.repository(&self.rules, prefix)?;
+        self.allowed.check(&jwt.claims, prefix, &repository)?;
         Ok(Claims {
-            repository: jwt.claims.repository(&self.rules, prefix)?,
+            repository,
             scopes: jwt.claims.scopes()?.ok_or_else(missing)?,
             owner: owner(known_as),
             expires_ms: jwt.claims.expires_ms()?,

@@ -21,12 +21,34 @@ pub(super) fn resolve(settings: &mut Settings, origins: &Origins) -> Result<(), 
     settings.server.base_url = settings.server.base_url.take().map(|url| without_slashes(&url));
     settings.urls.parallel_download_url =
         settings.urls.parallel_download_url.take().map(|url| without_slashes(&url));
+    skip_alone(&settings.auth, origins)?;
     resolve_issuers(&mut settings.auth, origins)
+}
+
+/// Where tokens are not verified, nothing that says whose tokens count has an effect: one of the two was not meant.
+fn skip_alone(auth: &Auth, origins: &Origins) -> Result<(), ConfigError> {
+    let others = [
+        ("auth.issuers", !auth.issuers.is_empty()),
+        ("auth.hs256_secrets", !auth.hs256_secrets.is_empty()),
+        ("auth.jwks_url", auth.jwks_url.is_some()),
+        ("auth.jwks_file", auth.jwks_file.is_some()),
+        ("auth.audience", auth.audience.is_some()),
+        ("auth.owners", !auth.owners.is_empty()),
+        ("auth.repositories", !auth.repositories.is_empty()),
+    ];
+    match others.iter().find(|(_, is_set)| auth.skip_validation && *is_set) {
+        None => Ok(()),
+        Some((name, _)) => Err(ConfigError::Contradiction(format!(
+            "{} is on, so that every token is taken at its word, but {} says whose tokens count; remove one of them",
+            origins.name("auth.skip_validation"),
+            origins.name(name)
+        ))),
+    }
 }
 
 fn resolve_issuers(auth: &mut Auth, origins: &Origins) -> Result<(), ConfigError> {
     // Somebody with a platform of their own did not mean to let all of github.com in as well.
-    if auth.issuers.is_empty() && auth.hs256_secrets.is_empty() {
+    if auth.issuers.is_empty() && auth.hs256_secrets.is_empty() && !auth.skip_validation {
         auth.issuers.push(Issuer { issuer: GITHUB_ISSUER.to_owned(), ..Issuer::default() });
     }
     let given = [("auth.jwks_url", auth.jwks_url.is_some()), ("auth.jwks_file", auth.jwks_file.is_some())];
@@ -191,12 +213,42 @@ impl Check<'_> {
         for issuer in &auth.issuers {
             self.issuer(issuer)?;
         }
-        let repository = auth.default_repository.as_deref().unwrap_or("0");
+        self.prefix("auth.hs256_repository_prefix", &auth.hs256_repository_prefix)?;
+        self.apart(auth)?;
+        self.default_repository(auth)?;
+        self.allowed(auth)
+    }
+
+    /// The ids of platforms are numbers: a number would be somebody's repository, whose entries tokens without a repository
+    /// would share.
+    fn default_repository(&self, auth: &Auth) -> Result<(), ConfigError> {
+        let Some(repository) = &auth.default_repository else { return Ok(()) };
         self.that("auth.default_repository", is_repository(repository), || {
             format!("is `{repository}`; it must be 1 to 128 of A-Z, a-z, 0-9, `_`, `-`, `.` and `/`")
         })?;
-        self.prefix("auth.hs256_repository_prefix", &auth.hs256_repository_prefix)?;
-        self.apart(auth)
+        let is_id = repository.bytes().all(|b| b.is_ascii_digit());
+        self.that("auth.default_repository", auth.issuers.is_empty() || !is_id, || {
+            format!("is `{repository}`, which may be the id of an issuer's repository; give it a name with a letter")
+        })
+    }
+
+    fn allowed(&self, auth: &Auth) -> Result<(), ConfigError> {
+        for (name, list, is_one) in [
+            ("auth.owners", &auth.owners, is_owner as fn(&str) -> bool),
+            ("auth.repositories", &auth.repositories, is_allowed_repository),
+        ] {
+            if let Some(wrong) = list.iter().find(|text| !is_one(text)) {
+                let form = if name == "auth.owners" {
+                    "an id or a name"
+                } else {
+                    "an id, or a name like `owner/name`"
+                };
+                return self.that(name, false, || {
+                    format!("has `{wrong}`; each must be {form}, behind the issuer's repository_prefix if it has one")
+                });
+            }
+        }
+        Ok(())
     }
 
     fn issuer(&self, issuer: &Issuer) -> Result<(), ConfigError> {
@@ -271,6 +323,16 @@ fn is_plain_https(issuer: &str) -> bool {
 
 fn is_repository(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))
+}
+
+/// An id or a name, behind a prefix if there is one.
+fn is_owner(text: &str) -> bool {
+    let bare = text.rsplit_once(':').map_or(text, |(_, bare)| bare);
+    is_repository(bare) && !bare.contains('/')
+}
+
+fn is_allowed_repository(text: &str) -> bool {
+    is_repository(text.rsplit_once(':').map_or(text, |(_, bare)| bare))
 }
 
 fn without_slashes(url: &str) -> String {

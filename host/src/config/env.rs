@@ -1,6 +1,8 @@
 //! The environment variables: which there are, and what each sets.
 
-use std::{collections::BTreeMap, ffi::OsString};
+mod names;
+
+use std::{collections::BTreeMap, ffi::OsString, net::Ipv4Addr};
 
 use toml::Value;
 
@@ -10,8 +12,10 @@ use super::{ConfigError, Origin, StorageDriver, file::Source};
 pub(super) const CONFIG_FILE: &str = "LARDER_CONFIG";
 /// Says what is logged; for the logger.
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
-/// Moves the listener to another port, where `LARDER_LISTEN` does not say more.
-const PORT: &str = "NITRO_PORT";
+/// Moves the listener to another port, where `LARDER_LISTEN` is not set.
+const NITRO_PORT: &str = "NITRO_PORT";
+/// The port as platforms give it, which reach the server from outside: all addresses, unless an address is configured.
+const PORT: &str = "PORT";
 /// Switches the signing of URLs, on the known server.
 const SIGNING_ENABLED: &str = "URL_SIGNING_ENABLED";
 /// The one whose empty value means something.
@@ -86,6 +90,8 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("LARDER_JWKS_FILE", "auth.jwks_file", Kind::Text),
     ("LARDER_HS256_SECRET", "auth.hs256_secrets", Kind::Text),
     ("LARDER_DEFAULT_REPOSITORY", "auth.default_repository", Kind::Text),
+    ("LARDER_OWNERS", "auth.owners", Kind::List),
+    ("LARDER_REPOSITORIES", "auth.repositories", Kind::List),
     ("URL_SIGNING_SECRET", "urls.signing_secret", Kind::Text),
     ("URL_SIGNING_SECRET_SECONDARY", "urls.signing_secret_secondary", Kind::Text),
     ("LARDER_PARALLEL_DOWNLOAD_URL", "urls.parallel_download_url", Kind::Text),
@@ -98,6 +104,15 @@ pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
     ("DEBUG", "log.debug", Kind::Switch),
     ("NODE_EXTRA_CA_CERTS", "tls.ca_file", Kind::Text),
     ("LARDER_CA_FILE", "tls.ca_file", Kind::Text),
+    // As for curl, the names in lower case win.
+    ("HTTP_PROXY", "proxy.http", Kind::Text),
+    ("http_proxy", "proxy.http", Kind::Text),
+    ("HTTPS_PROXY", "proxy.https", Kind::Text),
+    ("https_proxy", "proxy.https", Kind::Text),
+    ("ALL_PROXY", "proxy.all", Kind::Text),
+    ("all_proxy", "proxy.all", Kind::Text),
+    ("NO_PROXY", "proxy.no", Kind::Text),
+    ("no_proxy", "proxy.no", Kind::Text),
 ];
 
 /// Variables of the known server that change nothing here.
@@ -128,36 +143,54 @@ const OURS: [&str; 8] = [
 const NOT_OURS: [&str; 3] = ["LARDER_CI_", "LARDER_GUEST_", "LARDER_TEST_"];
 
 /// The variables that matter here. One that is empty counts as not set, as in `docker compose` files.
-pub(super) struct Variables(BTreeMap<String, String>);
+pub(super) struct Variables {
+    known: BTreeMap<String, String>,
+    /// A variable with an ambient prefix that is a near miss of a known one, which counts where the known one does.
+    ambient_near_miss: Option<ConfigError>,
+}
 
 impl Variables {
-    /// Picks the variables that matter, and checks that those with our prefix are known.
+    /// Picks the variables that matter, and checks that no other one is a misspelt one of them.
     pub(super) fn read(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
-        let mut picked = BTreeMap::new();
+        let mut picked = Self { known: BTreeMap::new(), ambient_near_miss: None };
         for (name, value) in all {
             let Ok(name) = name.into_string() else { continue };
             if !matters(&name) {
+                picked.check_spelling(&name, value.to_str().unwrap_or_default())?;
                 continue;
             }
             let not_text = |_| wrong(&name, "must be UTF-8 text".to_owned());
             let value = value.into_string().map_err(not_text)?;
             check_known(&name, &value)?;
-            if !value.is_empty() || name == UPSTREAM {
-                picked.insert(name, value);
+            if (!value.is_empty() || name == UPSTREAM) && !names::is_service_link(&name, &value) {
+                picked.known.insert(name, value);
             }
         }
-        Ok(Self(picked))
+        Ok(picked)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.known.get(name).map(String::as_str)
+    }
+
+    fn check_spelling(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        let Some(nearest) = names::near_miss(name, known_names()) else { return Ok(()) };
+        if names::is_service_link(name, value) {
+            return Ok(());
+        }
+        let error = ConfigError::NearMiss { name: name.to_owned(), nearest };
+        if nearest.starts_with(AMBIENT) {
+            self.ambient_near_miss.get_or_insert(error);
+            return Ok(());
+        }
+        Err(error)
     }
 }
 
 /// Sets what the variables say.
-pub(super) fn overlay(variables: &Variables, source: &mut Source) -> Result<(), ConfigError> {
-    if let (Some(port), None) = (variables.get(PORT), variables.get("LARDER_LISTEN")) {
-        source.set("server.listen", Value::String(listen_on(port, source)?), Origin::Variable(PORT));
+pub(super) fn overlay(variables: &mut Variables, source: &mut Source) -> Result<(), ConfigError> {
+    if variables.get("LARDER_LISTEN").is_none() {
+        overlay_port(variables, source)?;
     }
     if let Some(text) = variables.get(SIGNING_ENABLED)
         && !switch(SIGNING_ENABLED, text)?
@@ -172,6 +205,9 @@ pub(super) fn overlay(variables: &Variables, source: &mut Source) -> Result<(), 
     }
     if source.settings()?.storage.driver != StorageDriver::S3 {
         return Ok(());
+    }
+    if let Some(error) = variables.ambient_near_miss.take() {
+        return Err(error);
     }
     for (name, setting, kind) in VARIABLES.iter().filter(|(name, ..)| name.starts_with(AMBIENT)) {
         set(variables, source, (name, setting, *kind))?;
@@ -197,7 +233,7 @@ pub(super) fn without_effect(variables: &Variables) -> Vec<String> {
         .filter(|name| variables.get(name).is_some())
         .map(|name| format!("{name} is set but has no effect in this version"))
         .collect();
-    let shadowed = [(PORT, "LARDER_LISTEN"), ("NODE_EXTRA_CA_CERTS", "LARDER_CA_FILE")];
+    let shadowed = [(NITRO_PORT, "LARDER_LISTEN"), ("NODE_EXTRA_CA_CERTS", "LARDER_CA_FILE")];
     for (name, by) in shadowed {
         if variables.get(name).is_some() && variables.get(by).is_some() {
             warnings.push(format!("{name} is set but has no effect because {by} is set, too"));
@@ -207,10 +243,13 @@ pub(super) fn without_effect(variables: &Variables) -> Vec<String> {
 }
 
 fn matters(name: &str) -> bool {
-    is_ours(name)
-        || [PORT, SIGNING_ENABLED, LOG_FILTER].contains(&name)
-        || VARIABLES.iter().any(|(known, ..)| *known == name)
-        || WITHOUT_EFFECT.contains(&name)
+    is_ours(name) || known_names().any(|known| known == name) || WITHOUT_EFFECT.contains(&name)
+}
+
+/// All names that change something here.
+fn known_names() -> impl Iterator<Item = &'static str> {
+    let settings = VARIABLES.iter().map(|(name, ..)| *name);
+    settings.chain([CONFIG_FILE, NITRO_PORT, PORT, SIGNING_ENABLED, LOG_FILTER])
 }
 
 fn is_ours(name: &str) -> bool {
@@ -218,35 +257,14 @@ fn is_ours(name: &str) -> bool {
 }
 
 fn check_known(name: &str, value: &str) -> Result<(), ConfigError> {
-    let ours = || VARIABLES.iter().map(|(known, ..)| *known).chain([CONFIG_FILE]).filter(|n| is_ours(n));
-    let foreign = NOT_OURS.iter().any(|prefix| name.starts_with(prefix)) || is_service_link(name, value);
-    if !is_ours(name) || foreign || ours().any(|known| known == name) {
+    let foreign =
+        NOT_OURS.iter().any(|prefix| name.starts_with(prefix)) || names::is_service_link(name, value);
+    if !is_ours(name) || foreign || known_names().any(|known| known == name) {
         return Ok(());
     }
-    let nearest = ours().min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or(CONFIG_FILE);
+    let ours = known_names().filter(|known| is_ours(known));
+    let nearest = ours.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or(CONFIG_FILE);
     Err(ConfigError::UnknownVariable { name: name.to_owned(), nearest })
-}
-
-/// Returns whether Kubernetes sets this variable for a service whose name is or starts with `larder`: `LARDER_SERVICE_HOST`,
-/// `LARDER_SERVICE_PORT[_<name>]`, `LARDER_PORT=tcp://…` and `LARDER_PORT_<n>_TCP[_ADDR|_PORT|_PROTO]`.
-fn is_service_link(name: &str, value: &str) -> bool {
-    const PROTOCOLS: [&str; 3] = ["tcp://", "udp://", "sctp://"];
-    let is_link = || PROTOCOLS.iter().any(|protocol| value.starts_with(protocol));
-    name.ends_with("_SERVICE_HOST")
-        || name.contains("_SERVICE_PORT_")
-        || name.ends_with("_SERVICE_PORT")
-        || (name.ends_with("_PORT") && is_link())
-        || is_port_link(name)
-}
-
-/// `…_PORT_<n>_<protocol>`, or that with `_ADDR`, `_PORT` or `_PROTO`.
-fn is_port_link(name: &str) -> bool {
-    let Some((_, rest)) = name.split_once("_PORT_") else { return false };
-    let mut parts = rest.split('_');
-    let number = parts.next().is_some_and(|n| n.parse::<u16>().is_ok());
-    let protocol = parts.next().is_some_and(|p| ["TCP", "UDP", "SCTP"].contains(&p));
-    let detail = parts.next().is_none_or(|d| ["ADDR", "PORT", "PROTO"].contains(&d));
-    number && protocol && detail && parts.next().is_none()
 }
 
 fn value(name: &str, text: &str, kind: Kind) -> Result<Value, ConfigError> {
@@ -274,15 +292,25 @@ fn switch(name: &str, text: &str) -> Result<bool, ConfigError> {
     }
 }
 
-/// The address that is configured, with another port.
-fn listen_on(port: &str, source: &Source) -> Result<String, ConfigError> {
-    let port = port
+/// Sets the port alone. `PORT` means all addresses where no address is configured: who sets it reaches the server from
+/// another machine or container.
+fn overlay_port(variables: &Variables, source: &mut Source) -> Result<(), ConfigError> {
+    let (name, text, is_open) = match (variables.get(NITRO_PORT), variables.get(PORT)) {
+        (Some(text), _) => (NITRO_PORT, text, false),
+        (None, Some(text)) => (PORT, text, !source.origins.is_set("server.listen")),
+        (None, None) => return Ok(()),
+    };
+    let port = text
         .trim()
         .parse()
-        .map_err(|_| wrong(PORT, format!("is `{port}`; it must be a port number from 0 to 65535")))?;
-    let mut listen = source.settings()?.server.listen;
-    listen.set_port(port);
-    Ok(listen.to_string())
+        .map_err(|_| wrong(name, format!("is `{text}`; it must be a port number from 0 to 65535")))?;
+    let mut address = source.settings()?.server.listen;
+    if is_open {
+        address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+    }
+    address.set_port(port);
+    source.set("server.listen", Value::String(address.to_string()), Origin::Variable(name));
+    Ok(())
 }
 
 fn wrong(name: &str, problem: String) -> ConfigError {

@@ -40,6 +40,17 @@ pub enum ConfigError {
         /// The known one whose name is most like it.
         nearest: &'static str,
     },
+    /// A variable looks like a misspelt one of this server.
+    #[error(
+        "the environment variable {name} is not known; did you mean {nearest}? (if it is another program's, start this \
+         server without it)"
+    )]
+    NearMiss {
+        /// The variable.
+        name: String,
+        /// The known one that it looks like.
+        nearest: &'static str,
+    },
     /// Two settings cannot both be meant.
     #[error("{0}")]
     Contradiction(String),

@@ -7,6 +7,9 @@ use toml::{Table, Value};
 
 use super::{ConfigError, Origin, Settings, effective::Origins};
 
+/// Shorter words of an error are not taken for a quotation of the file.
+const LEAST_QUOTED: usize = 4;
+
 /// The settings that are set, from the file and then from variables, not checked yet.
 #[derive(Default)]
 pub(super) struct Source {
@@ -19,7 +22,8 @@ impl Source {
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let table: Table = toml::from_str(&text).map_err(|e| in_file(path, &text, &e, e.message()))?;
+        let table: Table =
+            toml::from_str(&text).map_err(|e| in_file(path, &text, &e, &without_values(&e, &text)))?;
         let mut origins = Origins::default();
         origins.set_all(&table, Origin::File);
         Ok(Self { origins, table, file: Some((path.to_owned(), text)) })
@@ -42,6 +46,11 @@ impl Source {
     /// Reads the settings: names, types and choices are checked.
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
         Settings::deserialize(self.table.clone()).map_err(|error| self.explain(&error))
+    }
+
+    /// The file, if there is one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
     /// Makes a sentence of it. The library's own text shows the line, which may hold a secret.
@@ -73,4 +82,24 @@ fn in_file(path: &Path, text: &str, error: &toml::de::Error, problem: &str) -> C
     let start = error.span().map_or(0, |span| span.start.min(text.len()));
     let line = 1 + text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count();
     ConfigError::File { path: path.to_owned(), line, problem: problem.replace('\n', ", ") }
+}
+
+/// What is wrong with text that is not TOML. The library quotes what it cannot read, which may be a secret without quotes: what
+/// stands in the line, behind the setting's name, is left out.
+fn without_values(error: &toml::de::Error, text: &str) -> String {
+    let at = error.span().map_or(0, |span| text.floor_char_boundary(span.start));
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    let value = line.split_once('=').map_or(line, |(_, value)| value);
+    let words = error.message().split_inclusive(|c: char| !c.is_alphanumeric());
+    words
+        .map(|word| {
+            let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+            if bare.len() >= LEAST_QUOTED && value.contains(bare) {
+                word.replacen(bare, "…", 1)
+            } else {
+                word.to_owned()
+            }
+        })
+        .collect()
 }

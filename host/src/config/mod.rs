@@ -14,11 +14,15 @@ mod database;
 mod effective;
 mod env;
 mod error;
+mod exposure;
 mod file;
 mod inherited;
 mod issuer;
+mod listen;
 mod networks;
 mod optional;
+mod permissions;
+mod proxy;
 mod secret;
 mod sections;
 mod storage;
@@ -34,6 +38,7 @@ use effective::Origins;
 pub use error::ConfigError;
 pub use inherited::inherited_listener;
 pub use issuer::Issuer;
+pub use proxy::Proxy;
 pub use secret::Secret;
 pub use sections::{
     Auth, GITHUB_ISSUER, Log, LogFormat, Policy, Retention, Server, Settings, Tls, Upstream, Urls,
@@ -45,7 +50,7 @@ pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, St
 pub struct Config {
     /// The settings, checked; paths that follow from others are filled in.
     pub settings: Settings,
-    /// What is set but has no effect, one sentence each, for the log.
+    /// What is set but has no effect, and files of secrets that others can read: one sentence each, for the log.
     pub warnings: Vec<String>,
     /// What `RUST_LOG` says of what is logged; not looked at here.
     pub log_filter: Option<String>,
@@ -73,17 +78,19 @@ impl Config {
         file: Option<&Path>,
         variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let variables = env::Variables::read(variables)?;
+        let mut variables = env::Variables::read(variables)?;
         let file = file.map(Path::to_owned).or_else(|| variables.get(env::CONFIG_FILE).map(PathBuf::from));
         let mut source =
             file.map_or_else(|| Ok(file::Source::default()), |path| file::Source::read(&path))?;
-        env::overlay(&variables, &mut source)?;
+        env::overlay(&mut variables, &mut source)?;
         let mut settings = source.settings()?;
         database::check(&settings.database, &source.origins)?;
         check::resolve(&mut settings, &source.origins)?;
         check::settings(&settings, &source.origins)?;
+        proxy::check(&settings.proxy, &source.origins)?;
         let mut warnings = env::without_effect(&variables);
         warnings.extend(check::storage::without_effect(&settings, &source.origins));
+        warnings.extend(permissions::warnings(&settings, &source));
         Ok(Self {
             settings,
             warnings,
@@ -105,6 +112,12 @@ impl Config {
         self.settings.policy.component = Some(component);
         self.origins.set("policy.component", Origin::Option("--policy"));
         self
+    }
+
+    /// Returns what the operator should know of who reaches this server, and who may use it: one sentence each, for the log.
+    #[must_use]
+    pub fn exposure(&self) -> Vec<String> {
+        exposure::sentences(&self.settings, &self.origins)
     }
 
     /// Returns the configuration in force as TOML, each value with where it comes from as a comment; secrets are `"***"`.

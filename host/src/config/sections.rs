@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Database, DatabaseDriver, Issuer, SslMode, networks, optional, secret,
+    Database, DatabaseDriver, Issuer, Proxy, SslMode, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
 };
@@ -52,6 +52,8 @@ pub struct Settings {
     pub log: Log,
     /// Outgoing TLS.
     pub tls: Tls,
+    /// Outgoing proxies.
+    pub proxy: Proxy,
 }
 
 impl Default for Settings {
@@ -69,6 +71,7 @@ impl Default for Settings {
             retention: Retention::default(),
             log: Log::default(),
             tls: Tls::default(),
+            proxy: Proxy::default(),
         }
     }
 }
@@ -77,7 +80,8 @@ impl Default for Settings {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// Address and port.
+    /// Address and port; a host name in the file or the variable is looked up when the configuration is read.
+    #[serde(deserialize_with = "listen::deserialize")]
     pub listen: SocketAddr,
     /// The origin that clients reach this server at, without a slash at the end; unset: what the request's `Host` says.
     #[serde(with = "optional")]
@@ -106,7 +110,7 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            listen: listen::DEFAULT_LISTEN,
             base_url: None,
             threads: 0,
             max_connections: 1024,
@@ -181,6 +185,12 @@ pub struct Auth {
     /// The repository of tokens that name none; unset: they are refused.
     #[serde(with = "optional")]
     pub default_repository: Option<String>,
+    /// Whose repositories may use the cache: ids or names of owners, behind the issuer's prefix. With `repositories` empty,
+    /// too: everybody's whose token counts.
+    pub owners: Vec<String>,
+    /// Which repositories may use the cache besides those of `owners`: ids, or names like `owner/name`, behind the issuer's
+    /// prefix.
+    pub repositories: Vec<String>,
     /// How far clocks may differ.
     pub leeway_ms: u64,
     /// What a token's `aud` must name; unset: anything.
@@ -198,6 +208,8 @@ impl Default for Auth {
             hs256_secrets: Vec::new(),
             hs256_repository_prefix: String::new(),
             default_repository: None,
+            owners: Vec::new(),
+            repositories: Vec::new(),
             leeway_ms: MINUTE,
             audience: None,
         }
@@ -265,7 +277,7 @@ pub struct Retention {
     pub disable: bool,
     /// Entries that nobody used for so long are removed; 0: never.
     pub unused_days: u64,
-    /// Uploads that nothing arrives for in so long yield to others.
+    /// Uploads that nothing arrives for in so long give way to another save of their key; sweeps remove them after an hour.
     pub idle_upload_ms: u64,
     /// Objects that no entry names are removed when they are older.
     pub orphan_grace_hours: u64,

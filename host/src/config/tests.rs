@@ -3,6 +3,8 @@
 mod database;
 mod environment;
 mod example;
+mod exposure;
+mod names;
 mod settings;
 mod storage;
 

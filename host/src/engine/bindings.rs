@@ -4,7 +4,7 @@
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "cache",
-    imports: { default: trappable },
+    imports: { "larder:cache/log.emit": trappable | store, default: trappable },
     with: {
         "larder:cache/types.incoming": crate::interfaces::types::Incoming,
         "larder:cache/types.object": crate::interfaces::types::Object,

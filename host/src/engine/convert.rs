@@ -9,12 +9,12 @@ use wasmtime::component::ResourceTableError;
 
 use super::{
     State,
-    bindings::larder::cache::types::{self as wit, Payload},
+    bindings::larder::cache::types::{self as wit, OutcomeKind, Payload},
     guest::Attempt,
 };
 use crate::{
     interfaces::types::{Body, Incoming, UpstreamResponse},
-    message::{Answer, Outgoing},
+    message::{Answer, Outcome, Outgoing},
     net::is_hop_by_hop,
 };
 
@@ -54,7 +54,7 @@ pub(super) fn request(state: &mut State, attempt: Attempt) -> Result<wit::Reques
         query: head.uri.query().map(str::to_owned),
         headers: visible_headers(&head.headers),
         origin,
-        incoming: state.table.push(Incoming { head, body: Body::Unread(body), kept, client })?,
+        incoming: state.table.push(Incoming { head, body: Body::Unread(body), kept, client, record })?,
     };
     Ok(visible)
 }
@@ -67,6 +67,27 @@ fn visible_headers(headers: &HeaderMap) -> Vec<(String, String)> {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect()
+}
+
+/// What the component says of a request, for its line in the log.
+pub(super) fn outcome(from: wit::Outcome) -> Outcome {
+    let kind = match from.kind {
+        OutcomeKind::Hit => "hit",
+        OutcomeKind::Miss => "miss",
+        OutcomeKind::Stale => "stale",
+        OutcomeKind::Reserved => "reserved",
+        OutcomeKind::Exists => "exists",
+        OutcomeKind::Stored => "stored",
+        OutcomeKind::Committed => "committed",
+        OutcomeKind::Finalized => "finalized",
+        OutcomeKind::Served => "served",
+        OutcomeKind::Forwarded => "forwarded",
+        OutcomeKind::Denied => "denied",
+        OutcomeKind::Refused => "refused",
+        OutcomeKind::Failed => "failed",
+    };
+    let wit::Outcome { kind: _, repository, scope, key, version, matched_key, upload, entry, reason } = from;
+    Outcome { kind, repository, scope, key, version, matched_key, upload, entry, reason }
 }
 
 /// The component's response as it will be sent to a request of this method.

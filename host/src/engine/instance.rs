@@ -6,8 +6,17 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{select, sync::mpsc};
 use wasmtime::{Store, component::Accessor};
 
-use super::{Policy, State, bindings::Cache, convert, deadline::Sliced, guest::Call};
-use crate::{message::unavailable, services::Services};
+use super::{
+    Policy, State,
+    bindings::{Cache, larder::cache::types},
+    convert,
+    deadline::Sliced,
+    guest::Call,
+};
+use crate::{
+    message::{RequestRecord, unavailable},
+    services::Services,
+};
 
 /// What a client is told whose request finds no handle free.
 const BUSY: &str = "the server is busy";
@@ -81,6 +90,25 @@ async fn serve(
     Ok(Ended::Closed)
 }
 
+/// Has the component handle a request. While it does, what it asks of the host is known to be for this request.
+async fn handle(
+    accessor: &Accessor<State>,
+    instance: &Cache,
+    request: types::Request,
+    record: &Arc<RequestRecord>,
+) -> wasmtime::Result<types::Response> {
+    let handle = instance.larder_cache_handler().func_handle();
+    let call = accessor.with(|mut access| -> wasmtime::Result<_> {
+        let call = handle.start_call_concurrent(&mut access, (request,))?;
+        access.get().requests.insert(call.task(), Arc::clone(record));
+        Ok(call)
+    })?;
+    let task = call.task();
+    let (response,) = handle.finish_call_concurrent(accessor, call).await?;
+    accessor.with(|mut access| access.get().requests.remove(&task));
+    Ok(response)
+}
+
 /// Answers one call. An error is the end of the instance.
 async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> wasmtime::Result<()> {
     match call {
@@ -95,11 +123,15 @@ async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> was
                     return Ok(());
                 }
             };
-            let response = instance.larder_cache_handler().call_handle(accessor, request).await?;
+            let mut response = handle(accessor, instance, request, &record).await?;
+            if let Some(outcome) = response.outcome.take() {
+                record.explained(convert::outcome(outcome));
+            }
             match accessor.with(|mut access| convert::answer(access.get(), response, &method)) {
                 Ok(answer) => drop(reply.send(answer)),
                 Err(nonsense) => {
-                    tracing::error!(id = record.id, error = %nonsense, "the policy component answers nonsense");
+                    let _in_request = record.span.enter();
+                    tracing::error!(error = %nonsense, "the policy component returned an invalid response");
                 }
             }
         }

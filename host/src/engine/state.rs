@@ -1,12 +1,15 @@
 //! What the host keeps for one instance.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use wasmtime::{Engine, ResourceLimiter, Store, StoreLimits, StoreLimitsBuilder, component::ResourceTable};
+use wasmtime::{
+    Engine, ResourceLimiter, Store, StoreLimits, StoreLimitsBuilder,
+    component::{GuestTaskId, ResourceTable},
+};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::deadline;
-use crate::services::Services;
+use crate::{message::RequestRecord, services::Services};
 
 /// What one instance of a component may use.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +42,8 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     /// The host's capabilities.
     pub(crate) services: Arc<Services>,
+    /// The requests that the component is handling, by the task of the export.
+    pub(crate) requests: HashMap<GuestTaskId, Arc<RequestRecord>>,
     memory: Memory,
     wasi: WasiCtx,
 }
@@ -55,7 +60,8 @@ impl State {
             .tables(32)
             .build();
         let memory = Memory { limits: store_limits, bytes: 0, grown_at: limits.memory_bytes / GROWN_PART };
-        let state = Self { table, services, memory, wasi: WasiCtx::builder().build() };
+        let wasi = WasiCtx::builder().build();
+        let state = Self { table, services, requests: HashMap::new(), memory, wasi };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HOSTCALL_BYTES);

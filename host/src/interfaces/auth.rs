@@ -9,7 +9,7 @@ use crate::{
         State,
         bindings::larder::cache::auth::{self as wit, Host, HostWithStore},
     },
-    interfaces::types::Incoming,
+    interfaces::{for_request::ForRequest, types::Incoming},
 };
 
 /// Longest text that a component may have signed, in bytes.
@@ -31,16 +31,23 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         request: Resource<Incoming>,
     ) -> wasmtime::Result<Result<wit::Claims, wit::Error>> {
-        let (services, head) = accessor.with(|mut access| {
+        let (services, head, record) = accessor.with(|mut access| {
             let state = access.get();
-            let head = state.table.get(&request)?.head.clone();
-            Ok::<_, wasmtime::Error>((state.services.clone(), head))
+            let incoming = state.table.get(&request)?;
+            let (head, record) = (incoming.head.clone(), incoming.record.clone());
+            Ok::<_, wasmtime::Error>((state.services.clone(), head, record))
         })?;
         let verified = match bearer(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)) {
-            Ok(token) => services.tokens.verify(token, services.clock.now_ms()).await,
-            Err(error) => Err(error),
+            Ok(token) => {
+                let verified = services.tokens.verify(token, services.clock.now_ms());
+                verified.for_request(accessor).await
+            }
+            Err(error) => Err(error.into()),
         };
-        Ok(verified.map(|claims| (&*claims).into()).map_err(Into::into))
+        if let Ok(claims) = &verified {
+            record.verified(claims);
+        }
+        Ok(verified.map(|claims| (&*claims).into()))
     }
 }
 

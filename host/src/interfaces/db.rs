@@ -1,6 +1,10 @@
 //! `larder:cache/db`: the index.
 
-use wasmtime::component::{Accessor, HasSelf};
+use tracing::Instrument;
+use wasmtime::{
+    AsContextMut,
+    component::{Accessor, HasSelf},
+};
 
 use crate::{
     engine::{
@@ -11,7 +15,10 @@ use crate::{
         AttachOutcome, Attachment, Entry, EntryId, IndexError, MatchKind, Probe, Reservation, Slot, Upload,
         UploadId,
     },
-    interfaces::storage::object_name,
+    interfaces::{
+        for_request::{ForRequest, span},
+        storage::object_name,
+    },
     services::Services,
     storage::UploadName,
 };
@@ -43,21 +50,23 @@ impl HostWithStore<State> for HasSelf<State> {
         );
         let probes: Vec<Probe> = probes.into_iter().map(Into::into).collect();
         let skip: Vec<EntryId> = skip.into_iter().map(EntryId).collect();
-        let found = services(accessor).index.find(&repository, &version, &probes, &skip).await;
-        Ok(found.map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
+        let found =
+            services(accessor).index.find(&repository, &version, &probes, &skip).for_request(accessor).await;
+        Ok(found.map(|entry| entry.as_ref().map(Into::into)))
     }
 
     async fn get_entry(accessor: &Accessor<State, Self>, id: u64) -> Answer<Option<wit::Entry>> {
-        let found = services(accessor).index.get_entry(EntryId(id)).await;
-        Ok(found.map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
+        let found = services(accessor).index.get_entry(EntryId(id)).for_request(accessor).await;
+        Ok(found.map(|entry| entry.as_ref().map(Into::into)))
     }
 
     async fn get_entry_of_upload(
         accessor: &Accessor<State, Self>,
         upload_id: u64,
     ) -> Answer<Option<wit::Entry>> {
-        let found = services(accessor).index.get_entry_of_upload(UploadId(upload_id)).await;
-        Ok(found.map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
+        let found =
+            services(accessor).index.get_entry_of_upload(UploadId(upload_id)).for_request(accessor).await;
+        Ok(found.map(|entry| entry.as_ref().map(Into::into)))
     }
 
     async fn reserve(
@@ -70,17 +79,11 @@ impl HostWithStore<State> for HasSelf<State> {
         let slot = checked_slot(slot)?;
         wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner's name is too long");
         let services = services(accessor);
-        let reserved = services.index.reserve(&slot, &owner, now_ms, idle_before_ms).await;
-        if let Ok(Reservation::Reserved(upload)) = &reserved
-            && is_full(&services).await
-        {
-            // Nothing of it would fit: who saves is told before it sends anything.
-            services.pressure.give_up(&*services.storage, &*services.index, &upload.name).await;
-            return Ok(Err(wit::Error::NoSpace));
-        }
-        Ok(noticed(&services, reserved)
-            .map(|found| with_activity_here(&services, found).into())
-            .map_err(Into::into))
+        let reserved = reserve(&services, &slot, &owner, now_ms, idle_before_ms).for_request(accessor).await;
+        Ok(reserved.and_then(|found| match found {
+            Some(found) => Ok(with_activity_here(&services, found).into()),
+            None => Err(wit::Error::NoSpace),
+        }))
     }
 
     async fn renew(
@@ -90,25 +93,25 @@ impl HostWithStore<State> for HasSelf<State> {
         now_ms: u64,
     ) -> Answer<bool> {
         let services = services(accessor);
-        let renewed = services.index.renew(UploadId(upload_id), created_ms, now_ms).await;
-        Ok(noticed(&services, renewed).map_err(Into::into))
+        let renewed = noticed(&services, services.index.renew(UploadId(upload_id), created_ms, now_ms));
+        Ok(renewed.for_request(accessor).await)
     }
 
     async fn get_upload(accessor: &Accessor<State, Self>, name: String) -> Answer<Option<wit::Upload>> {
         let Ok(name) = UploadName::parse(name) else { return Ok(Ok(None)) };
-        let found = services(accessor).index.get_upload(&name).await;
-        Ok(found.map(|upload| upload.as_ref().map(Into::into)).map_err(Into::into))
+        let found = services(accessor).index.get_upload(&name).for_request(accessor).await;
+        Ok(found.map(|upload| upload.as_ref().map(Into::into)))
     }
 
     async fn get_upload_by_id(accessor: &Accessor<State, Self>, id: u64) -> Answer<Option<wit::Upload>> {
-        let found = services(accessor).index.get_upload_by_id(UploadId(id)).await;
-        Ok(found.map(|upload| upload.as_ref().map(Into::into)).map_err(Into::into))
+        let found = services(accessor).index.get_upload_by_id(UploadId(id)).for_request(accessor).await;
+        Ok(found.map(|upload| upload.as_ref().map(Into::into)))
     }
 
     async fn find_upload(accessor: &Accessor<State, Self>, slot: wit::Slot) -> Answer<Option<wit::Upload>> {
         let slot = checked_slot(slot)?;
-        let found = services(accessor).index.find_upload(&slot).await;
-        Ok(found.map(|upload| upload.as_ref().map(Into::into)).map_err(Into::into))
+        let found = services(accessor).index.find_upload(&slot).for_request(accessor).await;
+        Ok(found.map(|upload| upload.as_ref().map(Into::into)))
     }
 
     async fn attach(
@@ -119,8 +122,9 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Answer<wit::AttachOutcome> {
         let attachment = checked_attachment(attachment)?;
         let services = services(accessor);
-        let outcome = services.index.attach(UploadId(upload_id), &attachment, now_ms).await;
-        Ok(noticed(&services, outcome).map(Into::into).map_err(Into::into))
+        let attached = services.index.attach(UploadId(upload_id), &attachment, now_ms);
+        let outcome = noticed(&services, attached).for_request(accessor).await;
+        Ok(outcome.map(Into::into))
     }
 
     async fn finalize(
@@ -132,15 +136,16 @@ impl HostWithStore<State> for HasSelf<State> {
         let attachment = checked_attachment(attachment)?;
         let services = services(accessor);
         let durability = services.durability.of_new_entry();
-        let made = services.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms).await;
+        let made = services.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
+        let made = noticed(&services, made).for_request(accessor).await;
         if matches!(made, Ok(Some(_))) {
             services.durability.entry_was_made();
         }
-        Ok(noticed(&services, made).map(|entry| entry.as_ref().map(Into::into)).map_err(Into::into))
+        Ok(made.map(|entry| entry.as_ref().map(Into::into)))
     }
 
     async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Answer<bool> {
-        Ok(services(accessor).index.abandon(UploadId(upload_id)).await.map_err(Into::into))
+        Ok(services(accessor).index.abandon(UploadId(upload_id)).for_request(accessor).await)
     }
 
     async fn touch(
@@ -150,11 +155,12 @@ impl HostWithStore<State> for HasSelf<State> {
         now_ms: u64,
     ) -> wasmtime::Result<bool> {
         let services = services(accessor);
-        Ok(services.recency.entry_is_used(&*services.index, EntryId(entry_id), used_ms, now_ms).await)
+        let used = services.recency.entry_is_used(&*services.index, EntryId(entry_id), used_ms, now_ms);
+        Ok(used.instrument(accessor.with(|mut access| span(access.as_context_mut()))).await)
     }
 
     async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Answer<bool> {
-        Ok(services(accessor).index.delete_entry(EntryId(id)).await.map_err(Into::into))
+        Ok(services(accessor).index.delete_entry(EntryId(id)).for_request(accessor).await)
     }
 }
 
@@ -171,11 +177,33 @@ fn with_activity_here(services: &Services, found: Reservation) -> Reservation {
 }
 
 /// Lets the janitor know of a full disk.
-fn noticed<T>(services: &Services, outcome: Result<T, IndexError>) -> Result<T, IndexError> {
+async fn noticed<T>(
+    services: &Services,
+    call: impl Future<Output = Result<T, IndexError>>,
+) -> Result<T, IndexError> {
+    let outcome = call.await;
     if matches!(outcome, Err(IndexError::NoSpace { .. })) {
         services.pressure.report();
     }
     outcome
+}
+
+/// Reserves a slot, unless the storage is full: nothing would fit, so who saves is told before it sends anything. `None` says so.
+async fn reserve(
+    services: &Services,
+    slot: &Slot,
+    owner: &str,
+    now_ms: u64,
+    idle_before_ms: u64,
+) -> Result<Option<Reservation>, IndexError> {
+    let reserved = noticed(services, services.index.reserve(slot, owner, now_ms, idle_before_ms)).await?;
+    if let Reservation::Reserved(upload) = &reserved
+        && is_full(services).await
+    {
+        services.pressure.give_up(&*services.storage, &*services.index, &upload.name).await;
+        return Ok(None);
+    }
+    Ok(Some(reserved))
 }
 
 async fn is_full(services: &Services) -> bool {

@@ -51,8 +51,9 @@ impl From<TokenError> for auth::Error {
             TokenError::BadSignature => Self::BadSignature,
             TokenError::UntrustedIssuer(issuer) => Self::UntrustedIssuer(issuer),
             TokenError::BadClaim(claim) => Self::BadClaim(claim),
+            TokenError::NotAllowed(why) => Self::NotAllowed(why),
             TokenError::Unavailable(why) => {
-                tracing::error!(why, "keys of the token issuer cannot be had");
+                tracing::error!(why, "cannot fetch the issuer's signing keys");
                 Self::Unavailable(why)
             }
         }

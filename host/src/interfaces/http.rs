@@ -11,7 +11,10 @@ use crate::{
         State,
         bindings::larder::cache::http::{Error, Host, HostWithStore},
     },
-    interfaces::types::{Body, Incoming, Kept, UpstreamResponse},
+    interfaces::{
+        for_request::ForRequest,
+        types::{Body, Incoming, Kept, UpstreamResponse},
+    },
     message::{Full, Presence, ReadError},
     net::Forwarder,
     storage::SourceError,
@@ -55,7 +58,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let Some(forwarder) = &services.forwarder else { return Ok(Err(Error::NoUpstream)) };
         let client = asked.client.clone();
         let forwarded = select! {
-            forwarded = asked.forward(forwarder) => forwarded,
+            forwarded = asked.forward(forwarder).for_request(accessor) => forwarded,
             // The upstream may take its time; but a call that nobody waits for must not pile up.
             () = client.ended() => return Ok(Err(Error::Unavailable("the client is gone".to_owned()))),
         };

@@ -2,23 +2,40 @@
 
 use std::fmt::Write;
 
+use wasmtime::{
+    AsContextMut,
+    component::{Access, HasSelf},
+};
+
 use crate::engine::{
     State,
-    bindings::larder::cache::log::{Host, Level},
+    bindings::larder::cache::log::{Host, HostWithStore, Level},
 };
 
 const MAX_TEXT_BYTES: usize = 1024;
 const MAX_FIELDS: usize = 16;
 
-impl Host for State {
-    fn emit(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+/// What the component's lines are called in filters.
+pub(super) const TARGET: &str = "larder::policy";
+
+impl Host for State {}
+
+impl HostWithStore<State> for HasSelf<State> {
+    fn emit(
+        mut access: Access<'_, State, Self>,
+        level: Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        let span = super::for_request::span(access.as_context_mut());
+        let _in_request = span.enter();
         let message = cut(&message);
         let fields = Fields(&fields);
         match level {
-            Level::Debug => tracing::debug!(target: "larder::policy", %fields, "{message}"),
-            Level::Info => tracing::info!(target: "larder::policy", %fields, "{message}"),
-            Level::Warn => tracing::warn!(target: "larder::policy", %fields, "{message}"),
-            Level::Error => tracing::error!(target: "larder::policy", %fields, "{message}"),
+            Level::Debug => tracing::debug!(target: TARGET, %fields, "{message}"),
+            Level::Info => tracing::info!(target: TARGET, %fields, "{message}"),
+            Level::Warn => tracing::warn!(target: TARGET, %fields, "{message}"),
+            Level::Error => tracing::error!(target: TARGET, %fields, "{message}"),
         }
         Ok(())
     }

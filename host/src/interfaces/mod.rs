@@ -6,6 +6,7 @@
 pub(crate) mod auth;
 pub(crate) mod db;
 mod errors;
+mod for_request;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod retention;

@@ -16,6 +16,7 @@ impl Host for State {
             max_entry_bytes: settings.max_entry_bytes,
             parallel_download_origin: settings.parallel_download_origin.clone(),
             direct_url_ms: settings.direct_url_ms,
+            debug: tracing::enabled!(target: super::log::TARGET, tracing::Level::DEBUG),
         })
     }
 }

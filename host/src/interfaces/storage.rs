@@ -14,7 +14,10 @@ use crate::{
             types::ByteRange,
         },
     },
-    interfaces::types::{Body, Incoming, Object},
+    interfaces::{
+        for_request::ForRequest,
+        types::{Body, Incoming, Object},
+    },
     services::Services,
     storage::{BlockId, MAX_BLOCKS, ObjectName, Source, StagedBlock, StorageError, Stored, UploadName},
 };
@@ -33,7 +36,7 @@ fn services(accessor: &Accessor<State, HasSelf<State>>) -> Arc<Services> {
 impl HostWithStore<State> for HasSelf<State> {
     async fn stat(accessor: &Accessor<State, Self>, object: String) -> Answer<u64> {
         let object = object_name(object)?;
-        Ok(services(accessor).storage.stat(&object).await.map_err(Into::into))
+        Ok(services(accessor).storage.stat(&object).for_request(accessor).await)
     }
 
     async fn open(
@@ -46,12 +49,12 @@ impl HostWithStore<State> for HasSelf<State> {
         let range = range.map(|r| r.start..r.end);
         let inside = range.as_ref().is_none_or(|r| r.start < r.end && r.end <= size_bytes);
         wasmtime::ensure!(inside, "the component opens a range outside of its object");
-        match services(accessor).storage.open(&object, size_bytes, range).await {
+        match services(accessor).storage.open(&object, size_bytes, range).for_request(accessor).await {
             // A table without room costs this call, not the component.
             Ok(content) => Ok(accessor
                 .with(|mut access| access.get().table.push(Object(content)))
                 .map_err(|_| wit::Error::Unavailable("too many objects are open".to_owned()))),
-            Err(error) => Ok(Err(error.into())),
+            Err(error) => Ok(Err(error)),
         }
     }
 
@@ -65,8 +68,8 @@ impl HostWithStore<State> for HasSelf<State> {
         };
         let services = services(accessor);
         let source = source.within(services.settings.max_entry_bytes).noting_activity(&services, &upload);
-        let stored = services.storage.put(&upload, source).await;
-        Ok(giving_up(&services, &upload, stored).await.map(Into::into).map_err(Into::into))
+        let stored = giving_up(&services, &upload, services.storage.put(&upload, source));
+        Ok(stored.for_request(accessor).await.map(Into::into))
     }
 
     async fn put_block(
@@ -83,8 +86,8 @@ impl HostWithStore<State> for HasSelf<State> {
         };
         let services = services(accessor);
         let source = source.within(services.settings.max_entry_bytes).noting_activity(&services, &upload);
-        let staged = services.storage.put_block(&upload, &id, source).await;
-        Ok(giving_up(&services, &upload, staged).await.map_err(Into::into))
+        let staged = giving_up(&services, &upload, services.storage.put_block(&upload, &id, source));
+        Ok(staged.for_request(accessor).await)
     }
 
     async fn commit(
@@ -102,14 +105,14 @@ impl HostWithStore<State> for HasSelf<State> {
         };
         let services = services(accessor);
         services.recency.upload_active(&upload, services.clock.now_ms());
-        let committed = services.storage.commit(&upload, &ids).await;
-        Ok(giving_up(&services, &upload, committed).await.map(Into::into).map_err(Into::into))
+        let committed = giving_up(&services, &upload, services.storage.commit(&upload, &ids));
+        Ok(committed.for_request(accessor).await.map(Into::into))
     }
 
     async fn blocks(accessor: &Accessor<State, Self>, upload: String) -> Answer<Vec<wit::Block>> {
         let Ok(upload) = UploadName::parse(upload) else { return Ok(Ok(Vec::new())) };
-        let blocks = services(accessor).storage.blocks(&upload).await;
-        Ok(blocks.map(|blocks| blocks.into_iter().map(Into::into).collect()).map_err(Into::into))
+        let blocks = services(accessor).storage.blocks(&upload).for_request(accessor).await;
+        Ok(blocks.map(|blocks| blocks.into_iter().map(Into::into).collect()))
     }
 
     async fn presign(
@@ -120,17 +123,17 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Answer<Option<String>> {
         let object = object_name(object)?;
         let lifetime = Duration::from_millis(lifetime_ms.min(MAX_PRESIGN_MS));
-        Ok(services(accessor).storage.presign(&object, size_bytes, lifetime).await.map_err(Into::into))
+        Ok(services(accessor).storage.presign(&object, size_bytes, lifetime).for_request(accessor).await)
     }
 
     async fn discard(accessor: &Accessor<State, Self>, upload: String) -> Answer<()> {
         let Ok(upload) = UploadName::parse(upload) else { return Ok(Ok(())) };
-        Ok(services(accessor).storage.discard(&upload).await.map_err(Into::into))
+        Ok(services(accessor).storage.discard(&upload).for_request(accessor).await)
     }
 
     async fn remove(accessor: &Accessor<State, Self>, object: String) -> Answer<()> {
         let object = object_name(object)?;
-        Ok(services(accessor).storage.remove(&object).await.map_err(Into::into))
+        Ok(services(accessor).storage.remove(&object).for_request(accessor).await)
     }
 }
 
@@ -138,8 +141,9 @@ impl HostWithStore<State> for HasSelf<State> {
 async fn giving_up<T>(
     services: &Services,
     upload: &UploadName,
-    outcome: Result<T, StorageError>,
+    call: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {
+    let outcome = call.await;
     if matches!(outcome, Err(StorageError::NoSpace)) {
         services.pressure.give_up(&*services.storage, &*services.index, upload).await;
     }

@@ -10,7 +10,7 @@ use wasmtime::component::Resource;
 
 use crate::{
     engine::{State, bindings::larder::cache::types},
-    message::{Held, Presence, RequestBody, Ticket},
+    message::{Held, Presence, RequestBody, RequestRecord, Ticket},
     storage::Content,
 };
 
@@ -24,6 +24,8 @@ pub struct Incoming {
     pub(crate) client: Presence,
     /// What the host keeps of the request until it is answered.
     pub(crate) kept: Arc<Kept>,
+    /// What the log will say of it.
+    pub(crate) record: Arc<RequestRecord>,
 }
 
 /// The state of a request's body.

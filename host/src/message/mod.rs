@@ -4,6 +4,7 @@
 //! Knows nothing of wasmtime or WIT.
 
 mod body;
+mod outcome;
 mod presence;
 mod record;
 mod response;
@@ -12,6 +13,7 @@ mod throttle;
 mod ticket;
 
 pub use body::RequestBody;
+pub use outcome::Outcome;
 pub use presence::{Presence, Present};
 pub use record::RequestRecord;
 pub use response::{Answer, Outgoing, refusal, unavailable};

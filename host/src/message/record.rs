@@ -2,17 +2,29 @@
 
 use std::{
     net::IpAddr,
-    sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
 use http::{HeaderMap, Method, header::USER_AGENT};
+use tracing::Span;
+
+use super::{
+    Answer,
+    outcome::{Outcome, cut},
+};
+use crate::auth::Claims;
 
 /// What there is to say of a request. Shared by all that handle it; written to the log when the last of them lets go.
 pub struct RequestRecord {
     /// The request's id: a UUID in lower case.
     pub id: String,
     client: IpAddr,
+    /// What every line of the log about the request stands in: `request{id=…}`.
+    pub span: Span,
     method: Method,
     path: String,
     agent: String,
@@ -21,10 +33,13 @@ pub struct RequestRecord {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     complete: AtomicBool,
+    claims: OnceLock<Arc<Claims>>,
+    outcome: OnceLock<Outcome>,
 }
 
-/// Longest path and user agent in the log, in bytes.
-const MAX_TEXT_BYTES: usize = 256;
+/// Where the paths of the cache service begin. Clients put them behind a base URL, which on some platforms holds a secret
+/// (act), so that what is before them is not logged.
+const SERVICES: [&str; 2] = ["/_apis/artifactcache/", "/twirp/"];
 
 impl RequestRecord {
     /// Starts the record of a request of this client. The query is left out: it holds signatures.
@@ -32,23 +47,40 @@ impl RequestRecord {
     pub fn new(id: String, client: IpAddr, method: &Method, path: &str, headers: &HeaderMap) -> Self {
         let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         Self {
+            // Of the highest level, so that it is there whichever lines are.
+            span: tracing::error_span!(target: "larder", "request", id),
             id,
             client,
             method: method.clone(),
-            path: cut(path),
-            agent: cut(agent),
+            path: loggable(path),
+            agent: cut(agent).to_owned(),
             started: Instant::now(),
             status: AtomicU16::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             complete: AtomicBool::new(false),
+            claims: OnceLock::new(),
+            outcome: OnceLock::new(),
         }
     }
 
-    /// Notes the status of the answer, and whether it is complete without a body.
-    pub fn answered(&self, status: u16, bodiless: bool) {
-        self.status.store(status, Relaxed);
+    /// Notes the answer: its status, whether it is complete without a body, and, where the server gives it by itself, why.
+    pub fn answered(&self, answer: &Answer, bodiless: bool) {
+        self.status.store(answer.status().as_u16(), Relaxed);
         self.complete.fetch_or(bodiless, Relaxed);
+        if let Some(outcome) = answer.extensions().get::<Outcome>() {
+            let _ = self.outcome.set(outcome.clone().bounded());
+        }
+    }
+
+    /// Notes whose token the request has.
+    pub fn verified(&self, claims: &Arc<Claims>) {
+        let _ = self.claims.set(Arc::clone(claims));
+    }
+
+    /// Notes what became of it. The first word counts.
+    pub fn explained(&self, outcome: Outcome) {
+        let _ = self.outcome.set(outcome.bounded());
     }
 
     /// Notes bytes of the request's body.
@@ -67,24 +99,53 @@ impl RequestRecord {
     }
 }
 
-fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(MAX_TEXT_BYTES)].to_owned()
+/// A path for the log: without what may be a secret before it, and short.
+fn loggable(path: &str) -> String {
+    let service = SERVICES.iter().filter_map(|service| path.find(service)).min();
+    match service {
+        Some(at) if at > 0 => format!("…{}", cut(&path[at..])),
+        _ => cut(path).to_owned(),
+    }
+}
+
+/// Microseconds as milliseconds.
+#[allow(clippy::cast_precision_loss, reason = "exact for 285 years")]
+fn milliseconds(microseconds: u128) -> f64 {
+    microseconds as f64 / 1000.0
 }
 
 impl Drop for RequestRecord {
     fn drop(&mut self) {
+        let nothing = Outcome::default();
+        let outcome = self.outcome.get().unwrap_or(&nothing);
+        // None where nobody waited for the answer any more.
+        let status = Some(*self.status.get_mut()).filter(|status| *status > 0);
+        let token = self.claims.get().map(|claims| claims.repository.as_str());
         tracing::info!(
             target: "larder::request",
+            parent: None,
             id = self.id,
             client = %self.client,
             method = self.method.as_str(),
             path = self.path,
-            status = *self.status.get_mut(),
+            status,
+            outcome = outcome.kind,
+            repository = outcome.repository.as_deref().or(token),
+            scope = outcome.scope,
+            key = outcome.key,
+            version = outcome.version,
+            matched_key = outcome.matched_key,
+            entry = outcome.entry,
+            upload = outcome.upload,
+            reason = outcome.reason,
             bytes_in = *self.bytes_in.get_mut(),
             bytes_out = *self.bytes_out.get_mut(),
-            us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            duration_ms = milliseconds(self.started.elapsed().as_micros()),
             cut_off = !*self.complete.get_mut(),
             agent = self.agent,
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use http::{
 };
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Held, RequestRecord};
+use super::{Held, Outcome, RequestRecord};
 use crate::storage::Content;
 
 /// A response, ready to be sent.
@@ -28,6 +28,8 @@ pub fn refusal(status: StatusCode, code: &str, why: &str, request_id: &str) -> A
     let body = serde_json::json!({ "code": code, "msg": why }).to_string();
     let mut answer = Answer::new(Outgoing::full(body));
     *answer.status_mut() = status;
+    let kind = if status.is_server_error() { "failed" } else { "refused" };
+    answer.extensions_mut().insert(Outcome::of_server(kind, why));
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Ok(id) = HeaderValue::from_str(request_id) {
@@ -104,6 +106,11 @@ impl Outgoing {
         }
     }
 
+    fn note_failure(&self, error: &io::Error) {
+        let _in_request = self.record.as_ref().map(|record| record.span.enter());
+        tracing::warn!(%error, "a download was cut short");
+    }
+
     fn note_end(&self) {
         if let Some(record) = &self.record {
             record.completed();
@@ -135,10 +142,7 @@ fn checked(
             Some(Ok(Frame::data(bytes)))
         }
         Some(Ok(_)) => Some(Err(io::Error::other("the storage gave more bytes than announced"))),
-        Some(Err(error)) => {
-            tracing::warn!(error = %error, "a download was cut short");
-            Some(Err(io::Error::other(error)))
-        }
+        Some(Err(error)) => Some(Err(io::Error::other(error))),
         None if *left > 0 => Some(Err(io::Error::other("the storage gave fewer bytes than announced"))),
         None => None,
     }
@@ -152,7 +156,7 @@ impl Body for Outgoing {
         let polled = ready!(self.inner.poll_frame(cx));
         match &polled {
             Some(Ok(frame)) => self.note(frame),
-            Some(Err(_)) => {}
+            Some(Err(error)) => self.note_failure(error),
             None => self.note_end(),
         }
         Poll::Ready(polled)

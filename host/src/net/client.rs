@@ -3,16 +3,22 @@
 use std::time::Duration;
 
 use bytes::Buf;
+use http::{Request, header::PROXY_AUTHORIZATION};
 use http_body::Body;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{Client, ResponseFuture, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
 
-/// A client that speaks HTTP/1.1 and HTTP/2 over TLS, and plain HTTP/1.1 to `http` URLs.
-pub type HttpsClient<B> = Client<HttpsConnector<HttpConnector>, B>;
+use super::{FirstHop, Proxies};
+
+/// A client that speaks HTTP/1.1 and HTTP/2 over TLS, and plain HTTP/1.1 to `http` URLs, through proxies where there are any.
+pub struct HttpsClient<B> {
+    client: Client<HttpsConnector<FirstHop>, B>,
+    proxies: Proxies,
+}
 
 /// What callers of [`https_client`] choose differently.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +36,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 ///
 /// A connection is driven by a task on the runtime of the request that opened it. With one runtime per thread, give each
 /// thread a client of its own, or set `idle_per_host` to 0.
-pub fn https_client<B>(tls: ClientConfig, options: ClientOptions) -> HttpsClient<B>
+pub fn https_client<B>(tls: ClientConfig, proxies: &Proxies, options: ClientOptions) -> HttpsClient<B>
 where
     B: Body + Send,
     B::Data: Send + Buf,
@@ -40,14 +46,30 @@ where
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(options.connect_timeout));
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
+        .with_tls_config(tls.clone())
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(tcp);
-    Client::builder(TokioExecutor::new())
+        .wrap_connector(FirstHop::new(tcp, tls, proxies.clone()));
+    let client = Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(options.idle_per_host)
-        .build(connector)
+        .build(connector);
+    HttpsClient { client, proxies: proxies.clone() }
+}
+
+impl<B> HttpsClient<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// Sends a request, and returns when the head of the answer is there.
+    pub fn request(&self, mut request: Request<B>) -> ResponseFuture {
+        if let Some(authorization) = self.proxies.authorization(request.uri()) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        }
+        self.client.request(request)
+    }
 }

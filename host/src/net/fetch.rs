@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use rustls::ClientConfig;
 
-use super::{ClientOptions, HttpsClient, https_client};
+use super::{ClientOptions, HttpsClient, Proxies, https_client};
 
 /// Longest answer that is read. Key sets have a few KiB.
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
@@ -75,12 +75,12 @@ pub struct HttpFetch {
 }
 
 impl HttpFetch {
-    /// Makes one that trusts what `tls` trusts. Can be shared by threads that have a runtime each.
+    /// Makes one that trusts what `tls` trusts, and goes through these proxies. Can be shared by threads that have a runtime each.
     #[must_use]
-    pub fn new(tls: ClientConfig) -> Self {
+    pub fn new(tls: ClientConfig, proxies: &Proxies) -> Self {
         // No connection is kept: fetches are minutes apart, and the thread that opened one may be gone.
         let options = ClientOptions { connect_timeout: TIMEOUT, idle_per_host: 0 };
-        Self { client: https_client(tls, options), timeout: TIMEOUT }
+        Self { client: https_client(tls, proxies, options), timeout: TIMEOUT }
     }
 
     async fn get_unbounded(&self, url: Uri) -> Result<Bytes, FetchError> {

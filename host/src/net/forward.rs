@@ -9,7 +9,7 @@ use http::{
 };
 use rustls::ClientConfig;
 
-use super::{ClientOptions, HttpsClient, https_client};
+use super::{ClientOptions, HttpsClient, Proxies, https_client};
 use crate::{message::RequestBody, storage::SourceError};
 
 /// How many idle connections to the upstream a thread keeps.
@@ -46,6 +46,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// Which certificates are trusted.
     pub tls: Arc<ClientConfig>,
+    /// The proxies on the way.
+    pub proxies: Proxies,
 }
 
 impl Forwarder {
@@ -54,7 +56,7 @@ impl Forwarder {
     pub fn new(upstream: Upstream) -> Self {
         let options =
             ClientOptions { connect_timeout: upstream.connect_timeout, idle_per_host: IDLE_CONNECTIONS };
-        Self { client: https_client((*upstream.tls).clone(), options), upstream }
+        Self { client: https_client((*upstream.tls).clone(), &upstream.proxies, options), upstream }
     }
 
     /// Sends a request and returns as soon as the head of the answer is there. Both bodies are streamed.

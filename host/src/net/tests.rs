@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod proxy;
+
 use std::{io::Write, time::Duration};
 
 use http::StatusCode;
@@ -8,10 +10,12 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{Fetch, FetchError, HttpFetch, MAX_RESPONSE_BYTES, TlsError, allowed_url, client_config};
+use super::{
+    Fetch, FetchError, HttpFetch, MAX_RESPONSE_BYTES, Proxies, TlsError, allowed_url, client_config,
+};
 
 fn fetcher() -> HttpFetch {
-    HttpFetch::new(client_config(None).unwrap())
+    HttpFetch::new(client_config(None).unwrap(), &Proxies::default())
 }
 
 /// Answers one connection with these bytes, keeps it open as long as the test runs, and returns the URL.

@@ -56,7 +56,7 @@ impl Responder {
         let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
         let answer = self.answer(client, peer, head, body, &record).await;
-        record.answered(answer.status().as_u16(), bodiless);
+        record.answered(&answer, bodiless);
         Ok(answer.map(|body| body.recorded(record)))
     }
 

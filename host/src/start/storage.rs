@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{StartError, path_of, some};
+use super::{StartError, path_of, proxies, some};
 use crate::{
     config::{Azblob, Filesystem, Gcs, S3, Secret, Settings, StorageDriver},
     net::client_config,
@@ -90,6 +90,7 @@ fn s3_settings(s3: &S3, settings: &Settings) -> S3Settings {
         secret_access_key: exposed(s3.secret_access_key.as_ref()),
         session_token: exposed(s3.session_token.as_ref()),
         ca_file: settings.tls.ca_file.clone(),
+        proxies: proxies(settings),
         silence,
         read_timeout,
         attempt_timeout: 2 * read_timeout,
@@ -105,6 +106,7 @@ fn gcs_settings(gcs: &Gcs, settings: &Settings) -> Result<GcsSettings, StartErro
         endpoint: gcs.endpoint.clone(),
         timeout: Duration::from_millis(gcs.timeout_ms),
         tls: client_config(settings.tls.ca_file.as_deref())?,
+        proxies: proxies(settings),
     })
 }
 
@@ -122,5 +124,6 @@ fn azblob_settings(azblob: &Azblob, settings: &Settings) -> Result<AzblobSetting
         account,
         timeout: Duration::from_millis(azblob.timeout_ms),
         tls: client_config(settings.tls.ca_file.as_deref())?,
+        proxies: proxies(settings),
     })
 }

@@ -11,6 +11,7 @@ use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 
 use super::{Content, StorageError, sending::Bounds};
+use crate::net::Proxies;
 
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,8 +29,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 pub(super) const PATIENCE_FACTOR: u32 = 3;
 
 /// Makes an HTTP client. HTTP/1.1 alone: several connections carry more than the streams of one.
-pub(super) fn http_client(tls: &ClientConfig) -> Result<reqwest::Client, StorageError> {
-    reqwest::Client::builder()
+pub(super) fn http_client(tls: &ClientConfig, proxies: &Proxies) -> Result<reqwest::Client, StorageError> {
+    // Those that are configured, and not those that the library would find in the environment.
+    let mut builder = reqwest::Client::builder().no_proxy();
+    let unusable = |error: reqwest::Error| unavailable("setting up the proxy", error.without_url());
+    let direct = || reqwest::NoProxy::from_string(proxies.direct_hosts());
+    if let Some(url) = proxies.of_scheme("http") {
+        builder = builder.proxy(reqwest::Proxy::http(url).map_err(unusable)?.no_proxy(direct()));
+    }
+    if let Some(url) = proxies.of_scheme("https") {
+        builder = builder.proxy(reqwest::Proxy::https(url).map_err(unusable)?.no_proxy(direct()));
+    }
+    builder
         .tls_backend_preconfigured(tls.clone())
         .http1_only()
         .connect_timeout(CONNECT_TIMEOUT)

@@ -5,13 +5,13 @@ import { eventually } from './waiting.mjs'
 
 const ARRIVAL_LIMIT_MS = 3_000
 
-/** The warnings in the log so far, without their times. */
+/** The warnings in the log so far, without their times and the ids of their requests. */
 const warnings = (server) =>
   server
     .log()
     .split('\n')
     .filter((line) => /\bWARN\b/.test(line))
-    .map((line) => line.replace(/^\S+\s+/, ''))
+    .map((line) => line.replace(/^\S+\s+/, '').replace(/request\{[^}]*\}: /, ''))
 
 /**
  * Declares that the file counts warnings, after `useServer`. Returns `expectWarnings(count, body)`, which runs `body` and fails where

@@ -74,7 +74,12 @@ impl retention::Guest for Hostile {
 }
 
 fn text(body: &str) -> Response {
-    Response { status: 200, headers: Vec::new(), payload: Payload::Bytes(body.as_bytes().to_vec()) }
+    Response {
+        status: 200,
+        headers: Vec::new(),
+        payload: Payload::Bytes(body.as_bytes().to_vec()),
+        outcome: None,
+    }
 }
 
 fn with_header(name: &str, value: &str) -> Response {
@@ -151,14 +156,14 @@ async fn object(request: &Request) -> Response {
     let stored = stored(request).await;
     let Ok(object) = storage::open(stored.object, stored.size_bytes, None).await else { trap() };
     let headers = vec![("content-length".to_owned(), stored.size_bytes.to_string())];
-    Response { status: 200, headers, payload: Payload::Object(object) }
+    Response { status: 200, headers, payload: Payload::Object(object), outcome: None }
 }
 
 async fn wrong_length(request: &Request) -> Response {
     let stored = stored(request).await;
     let Ok(object) = storage::open(stored.object, stored.size_bytes, None).await else { trap() };
     let headers = vec![("content-length".to_owned(), (stored.size_bytes + 1).to_string())];
-    Response { status: 200, headers, payload: Payload::Object(object) }
+    Response { status: 200, headers, payload: Payload::Object(object), outcome: None }
 }
 
 async fn outside_range(request: &Request) -> Response {

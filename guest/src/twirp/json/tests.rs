@@ -78,7 +78,7 @@ fn replies_are_snake_case_with_ids_as_text_and_have_all_fields() {
     for (reply, expected) in [
         (Reply::Reserved { upload_url: "u".into() }, r#"{"ok":true,"signed_upload_url":"u","message":""}"#),
         (
-            Reply::Denied { message: "cache write denied: x" },
+            Reply::Denied { message: "cache write denied: x".into() },
             r#"{"ok":false,"signed_upload_url":"","message":"cache write denied: x"}"#,
         ),
         (Reply::Finalized { entry_id: 7 }, r#"{"ok":true,"entry_id":"7","message":""}"#),

@@ -36,7 +36,7 @@ fn requests_have_their_field_numbers() {
 fn replies_have_their_field_numbers() {
     for (reply, hex) in [
         (Reply::Reserved { upload_url: "u".into() }, "0801 120175"),
-        (Reply::Denied { message: "m" }, "1a016d"),
+        (Reply::Denied { message: "m".into() }, "1a016d"),
         (Reply::Finalized { entry_id: 7 }, "0801 1007"),
         (Reply::Hit { download_url: "u".into(), matched_key: "k".into() }, "0801 120175 1a016b"),
         (Reply::Miss, ""),

@@ -75,6 +75,18 @@ fn a_token_without_repository_needs_the_default_one() {
     assert_eq!(verify(&auth, &hs256(&claims())).unwrap().repository, "42");
 }
 
+/// Fault 22: without the prefix the default could name a repository of another platform.
+#[test]
+fn the_default_repository_is_behind_the_prefix_too() {
+    let without = json!({ "repository_id": null });
+    let auth = Auth {
+        default_repository: Some("42".into()),
+        hs256_repository_prefix: "gitea:".to_owned(),
+        ..auth()
+    };
+    assert_eq!(verify(&auth, &hs256(&claims_with(without))).unwrap().repository, "gitea:42");
+}
+
 #[test]
 fn scopes_keep_their_order_and_bits() {
     let ac =

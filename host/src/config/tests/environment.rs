@@ -11,7 +11,11 @@ fn every_variable_sets_its_setting() {
     let cases: &[Effect] = &[
         ("LARDER_DATA", "/d", |s| s.data.display().to_string(), "/d"),
         ("LARDER_LISTEN", "[::1]:80", |s| s.server.listen.to_string(), "[::1]:80"),
+        ("LARDER_LISTEN", "localhost:81", |s| s.server.listen.to_string(), "127.0.0.1:81"),
+        ("LARDER_LISTEN", ":82", |s| s.server.listen.to_string(), "0.0.0.0:82"),
+        ("LARDER_LISTEN", "83", |s| s.server.listen.to_string(), "127.0.0.1:83"),
         ("NITRO_PORT", "8080", |s| s.server.listen.to_string(), "127.0.0.1:8080"),
+        ("PORT", "8080", |s| s.server.listen.to_string(), "0.0.0.0:8080"),
         (
             "API_BASE_URL",
             "https://c.example//",
@@ -67,6 +71,8 @@ fn every_variable_sets_its_setting() {
             |s| format!("{:?}", s.auth.default_repository),
             "Some(\"gitea\")",
         ),
+        ("LARDER_OWNERS", "octo, 42,", |s| s.auth.owners.join("|"), "octo|42"),
+        ("LARDER_REPOSITORIES", "octo/hello", |s| s.auth.repositories.join("|"), "octo/hello"),
         ("LARDER_DB_MAX_CONNECTIONS", "3", |s| s.database.max_connections.to_string(), "3"),
         ("LARDER_DB_TIMEOUT_MS", "300", |s| s.database.timeout_ms.to_string(), "300"),
         ("LARDER_CASE_SENSITIVE_KEYS", "true", |s| s.database.case_sensitive_keys.to_string(), "true"),
@@ -79,6 +85,14 @@ fn every_variable_sets_its_setting() {
         ("DEBUG", "true", |s| s.log.debug.to_string(), "true"),
         ("NODE_EXTRA_CA_CERTS", "/ca", |s| format!("{:?}", s.tls.ca_file), "Some(\"/ca\")"),
         ("LARDER_CA_FILE", "/ca", |s| format!("{:?}", s.tls.ca_file), "Some(\"/ca\")"),
+        ("HTTP_PROXY", "http://p", |s| s.proxy.for_http().unwrap().expose().to_owned(), "http://p"),
+        ("http_proxy", "http://p", |s| s.proxy.for_http().unwrap().expose().to_owned(), "http://p"),
+        ("HTTPS_PROXY", "p:3128", |s| s.proxy.for_https().unwrap().expose().to_owned(), "p:3128"),
+        ("https_proxy", "https://p", |s| s.proxy.for_https().unwrap().expose().to_owned(), "https://p"),
+        ("ALL_PROXY", "http://p", |s| s.proxy.for_https().unwrap().expose().to_owned(), "http://p"),
+        ("all_proxy", "http://p", |s| s.proxy.for_http().unwrap().expose().to_owned(), "http://p"),
+        ("NO_PROXY", "a,b", |s| s.proxy.no.clone(), "a,b"),
+        ("no_proxy", "*", |s| s.proxy.no.clone(), "*"),
     ];
     for (name, value, effect, expected) in cases {
         let config = from_env(&[(name, value)]).unwrap_or_else(|e| panic!("{name}={value}: {e}"));
@@ -98,6 +112,10 @@ fn a_variable_wins_over_the_file_and_an_empty_one_does_not() {
         |variables: &[(&str, &str)]| load(file, variables).unwrap().settings.server.listen.to_string();
     assert_eq!(listen(&[("NITRO_PORT", "2")]), "10.0.0.1:2");
     assert_eq!(listen(&[("NITRO_PORT", "2"), ("LARDER_LISTEN", "127.0.0.1:3")]), "127.0.0.1:3");
+    // Fault 23: where an address is configured, `PORT` is the port alone.
+    assert_eq!(listen(&[("PORT", "2")]), "10.0.0.1:2");
+    assert_eq!(listen(&[("PORT", "2"), ("LARDER_LISTEN", "127.0.0.1:3")]), "127.0.0.1:3");
+    assert_eq!(listen(&[("PORT", "2"), ("NITRO_PORT", "4")]), "10.0.0.1:4");
 }
 
 #[test]
@@ -117,7 +135,17 @@ fn wrong_values_are_refused_by_the_variables_name() {
         ("LARDER_THREADS", "5000", &["server.threads (LARDER_THREADS)", "5000", "from 0 to 1024"]),
         ("LARDER_MAX_CONNECTIONS", "0", &["LARDER_MAX_CONNECTIONS", "from 1"]),
         ("LARDER_LISTEN", "localhost", &["server.listen (LARDER_LISTEN)"]),
+        ("LARDER_LISTEN", "::1:80", &["server.listen (LARDER_LISTEN)", "`::1:80`", "like 127.0.0.1:3000"]),
+        (
+            "LARDER_LISTEN",
+            "host.invalid:80",
+            &["server.listen (LARDER_LISTEN)", "no address", "`host.invalid`"],
+        ),
+        ("LARDER_LISTEN", ":70000", &["server.listen (LARDER_LISTEN)", "`:70000`"]),
         ("NITRO_PORT", "70000", &["NITRO_PORT", "`70000`", "65535"]),
+        ("PORT", "http", &["PORT", "`http`", "65535"]),
+        ("LARDER_OWNERS", "octo/hello", &["auth.owners (LARDER_OWNERS)", "`octo/hello`", "an id or a name"]),
+        ("LARDER_REPOSITORIES", "a b", &["auth.repositories (LARDER_REPOSITORIES)", "`a b`", "`owner/name`"]),
         (
             "STORAGE_DRIVER",
             "floppy",
@@ -172,6 +200,23 @@ fn wrong_values_are_refused_by_the_variables_name() {
     for (name, value, parts) in cases {
         refused(from_env(&[(name, value)]), parts);
     }
+}
+
+/// Fault 24.
+#[test]
+fn proxies_that_cannot_be_used_are_refused_without_their_passwords() {
+    for (name, value, problem) in [
+        ("ALL_PROXY", "socks5h://u:hush@p:1080", "SOCKS"),
+        ("HTTPS_PROXY", "ftp://u:hush@p", "must be like http://"),
+        ("http_proxy", "http://u:hush@", "must be like http://"),
+        ("http_proxy", "u:hush@not a host", "must be like http://"),
+    ] {
+        refused(from_env(&[(name, value)]), &[name, problem]);
+        from_env(&[(name, value), ("NO_PROXY", "*")]).unwrap();
+    }
+    let both = from_env(&[("HTTPS_PROXY", "http://upper"), ("https_proxy", "http://lower:hush@p")]).unwrap();
+    assert_eq!(both.settings.proxy.for_https().unwrap().expose(), "http://lower:hush@p");
+    assert!(!both.effective_toml().contains("hush"));
 }
 
 #[test]

@@ -25,7 +25,8 @@ fn faults_in_the_file_are_told_with_line_and_setting() {
             &["line 2", "storage.s3.path_style", "`yes`", "auto, on or off"],
         ),
         ("[server]\nthreads = -1", &["line 2", "server.threads"]),
-        ("[server]\nlisten = \"nowhere\"", &["line 2", "server.listen"]),
+        ("[server]\nlisten = \"nowhere\"", &["line 2", "server.listen", "`nowhere`", "localhost:3000"]),
+        ("[server]\nlisten = true", &["line 2", "server.listen", "boolean"]),
         ("[server]\nbase_url = 7", &["line 2", "server.base_url", "text"]),
         ("[auth]\nissuers = [{ issuer = \"https://a\", jwks = \"x\" }]", &["line 2", "auth.issuers", "jwks"]),
         ("[auth]\nissuers = [7]", &["line 2", "auth.issuers", "URL"]),
@@ -76,6 +77,53 @@ fn no_error_shows_a_secret() {
     }
 }
 
+/// Fault 28: the library quotes a number that is too large.
+#[test]
+fn a_secret_of_digits_without_quotes_is_not_shown() {
+    let digits = "31415926535897932384626433832795";
+    for text in [
+        format!("[urls]\nsigning_secret = {digits}"),
+        format!("[auth]\nhs256_secrets = [\n{digits},\n]"),
+        format!("[auth]\nhs256_secrets = [{digits}x]"),
+        format!("[storage.s3]\nsecret_access_key = {digits}.5.6"),
+        format!("[database.postgres]\npassword = 0x{digits}{digits}"),
+        format!("urls.signing_secret = {digits} x"),
+    ] {
+        let error = load(&text, &[]).unwrap_err().to_string();
+        assert!(!error.contains("314159"), "{text}: {error}");
+        assert!(error.contains("line "), "{error}");
+    }
+}
+
+/// Fault 28.
+#[test]
+fn a_file_of_secrets_that_others_can_read_is_warned_of() {
+    use std::{fs, os::unix::fs::PermissionsExt};
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display().to_string();
+    let warnings = |text: &str, mode: u32| {
+        fs::write(file.path(), text).unwrap();
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+        from_env(&[("LARDER_CONFIG", &path)]).unwrap().warnings
+    };
+    for text in [
+        "[urls]\nsigning_secret = \"hush-hush-hush-hush\"",
+        "[auth]\nhs256_secrets = [\"hush-hush-hush-hush\"]",
+        "[proxy]\nall = \"http://u:hush@p\"",
+    ] {
+        for mode in [0o644, 0o640, 0o604] {
+            let warnings = warnings(text, mode);
+            assert!(
+                warnings.len() == 1 && warnings[0].contains(&format!("chmod 600 {path}")),
+                "{warnings:?}"
+            );
+            assert!(warnings[0].contains(&format!("mode {mode:o}")) && !warnings[0].contains("hush"));
+        }
+        assert_eq!(warnings(text, 0o600), Vec::<String>::new());
+    }
+    assert_eq!(warnings("[server]\nthreads = 2", 0o644), Vec::<String>::new());
+}
+
 #[test]
 fn github_is_trusted_unless_something_else_is() {
     let issuers = |text| {
@@ -85,6 +133,41 @@ fn github_is_trusted_unless_something_else_is() {
     assert_eq!(issuers(""), [GITHUB_ISSUER]);
     assert_eq!(issuers("[auth]\nissuers = [\"https://ghes.example\"]"), ["https://ghes.example"]);
     assert!(issuers("[auth]\nhs256_secrets = [\"0123456789abcdef\"]").is_empty());
+}
+
+/// Fault 28: of two settings that say opposite things one was not meant.
+#[test]
+fn tokens_that_are_not_verified_contradict_whatever_says_whose_count() {
+    for (name, value) in [
+        ("ACTIONS_TOKEN_ISSUER", "https://ghes.example"),
+        ("ACTIONS_TOKEN_JWKS_URL", "https://k.example"),
+        ("LARDER_JWKS_FILE", "/k"),
+        ("LARDER_HS256_SECRET", "0123456789abcdef"),
+        ("LARDER_OWNERS", "42"),
+        ("LARDER_REPOSITORIES", "42"),
+    ] {
+        refused(
+            from_env(&[("SKIP_TOKEN_VALIDATION", "true"), (name, value)]),
+            &["SKIP_TOKEN_VALIDATION", name, "remove one"],
+        );
+        if name != "LARDER_OWNERS" {
+            from_env(&[("SKIP_TOKEN_VALIDATION", "false"), (name, value)]).unwrap();
+        }
+    }
+    let skipping = from_env(&[("SKIP_TOKEN_VALIDATION", "true")]).unwrap();
+    let again = load(&skipping.effective_toml(), &[]).unwrap();
+    assert_eq!(format!("{:?}", skipping.settings), format!("{:?}", again.settings));
+}
+
+/// Fault 22: a number may be the id of an issuer's repository.
+#[test]
+fn a_default_repository_is_no_number_where_an_issuer_is_trusted() {
+    refused(
+        from_env(&[("LARDER_DEFAULT_REPOSITORY", "123")]),
+        &["LARDER_DEFAULT_REPOSITORY", "`123`", "id of"],
+    );
+    from_env(&[("LARDER_DEFAULT_REPOSITORY", "123"), ("LARDER_HS256_SECRET", "0123456789abcdef")]).unwrap();
+    from_env(&[("LARDER_DEFAULT_REPOSITORY", "all-123")]).unwrap();
 }
 
 #[test]

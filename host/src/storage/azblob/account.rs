@@ -27,6 +27,8 @@ pub struct AzblobSettings {
     pub timeout: Duration,
     /// Whose certificates are trusted.
     pub tls: rustls::ClientConfig,
+    /// The proxies on the way.
+    pub proxies: crate::net::Proxies,
 }
 
 /// An account, and how to prove that it may be used.

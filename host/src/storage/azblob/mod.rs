@@ -78,7 +78,7 @@ impl AzblobBucket {
             ..RetryConfig::default()
         };
         let Account { builder, name, place } = settings.account.read()?;
-        let http = http_client(&settings.tls)?;
+        let http = http_client(&settings.tls, &settings.proxies)?;
         let store = builder
             .with_container_name(&settings.container)
             .with_retry(retry)

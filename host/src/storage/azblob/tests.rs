@@ -22,6 +22,7 @@ fn settings(container: &str, prefix: &str, connection_string: &str) -> AzblobSet
         account: AzblobAccount::ConnectionString(connection_string.to_owned()),
         timeout: Duration::from_secs(10),
         tls: net::client_config(None).unwrap(),
+        proxies: net::Proxies::default(),
     }
 }
 

@@ -56,6 +56,8 @@ pub struct GcsSettings {
     pub timeout: Duration,
     /// Whose certificates are trusted.
     pub tls: rustls::ClientConfig,
+    /// The proxies on the way.
+    pub proxies: crate::net::Proxies,
 }
 
 /// A bucket.
@@ -91,7 +93,8 @@ impl GcsBucket {
     }
 
     fn connected(identity: Identity, settings: GcsSettings, endpoint: String) -> Result<Self, StorageError> {
-        let connection = connection(identity.clone(), http_client(&settings.tls)?, &endpoint);
+        let connection =
+            connection(identity.clone(), http_client(&settings.tls, &settings.proxies)?, &endpoint);
         Ok(Self {
             calls: Calls::new(connection, Patience(settings.timeout)),
             bucket: settings.bucket.clone(),

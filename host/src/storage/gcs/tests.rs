@@ -23,6 +23,7 @@ fn settings(bucket: &str, endpoint: &str) -> GcsSettings {
         endpoint: Some(endpoint.to_owned()),
         timeout: Duration::from_secs(10),
         tls: net::client_config(None).unwrap(),
+        proxies: net::Proxies::default(),
     }
 }
 

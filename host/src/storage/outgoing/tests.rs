@@ -81,3 +81,21 @@ fn what_may_pass_is_what_the_services_name() {
     assert!([408, 429, 500, 503].into_iter().all(is_passing));
     assert!(![400, 403, 404, 409, 412].into_iter().any(is_passing));
 }
+
+/// Fault 24: buckets of Google and Azure are reached through the proxy that is configured.
+#[tokio::test]
+async fn the_client_of_the_clouds_goes_through_the_proxy() {
+    use crate::{
+        net::{Proxies, client_config},
+        testing::proxy::{AUTHORIZATION, TestProxy, answering},
+    };
+    let proxy = TestProxy::before(answering("content").await).await;
+    let proxies = Proxies::new(Some(proxy.url()), None, "direct.test");
+    let client = super::http_client(&client_config(None).unwrap(), &proxies).unwrap();
+    let answer = client.get("http://bucket.test/object").send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "content");
+    assert!(client.get("http://direct.test/object").send().await.is_err());
+    let heads = proxy.heads();
+    assert!(heads.len() == 1 && heads[0].starts_with("get http://bucket.test/object http/1.1"), "{heads:?}");
+    assert!(heads[0].contains(AUTHORIZATION), "{heads:?}");
+}

@@ -6,12 +6,13 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::{
     Client,
     config::{
-        Builder, Credentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
-        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+        Builder, Credentials, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents,
+        SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
 };
 use aws_smithy_http_client::{
-    Builder as HttpBuilder,
+    Builder as HttpBuilder, Connector,
+    proxy::ProxyConfig,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use rustls::{
@@ -114,11 +115,31 @@ fn http_client(settings: &S3Settings) -> Result<SharedHttpClient, StorageError> 
     }
     let tls = TlsContext::builder().with_trust_store(roots).build();
     let tls = tls.map_err(|error| StorageError::unavailable(CONTEXT, error))?;
-    Ok(HttpBuilder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .tls_context(tls)
-        .pool_idle_timeout(POOL_IDLE)
-        .build_https())
+    let proxy = proxy(settings)?;
+    // The client's own builder takes no proxy, its connector's does.
+    Ok(HttpBuilder::new().pool_idle_timeout(POOL_IDLE).build_with_connector_fn(
+        move |settings, components| {
+            let mut builder = Connector::builder()
+                .pool_idle_timeout(POOL_IDLE)
+                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                .tls_context(tls.clone())
+                .proxy_config(proxy.clone());
+            builder.set_connector_settings(settings.cloned());
+            builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            builder.build()
+        },
+    ))
+}
+
+/// The proxy of the bucket's endpoint. The client takes one, for one scheme; what proves who this is has the same.
+fn proxy(settings: &S3Settings) -> Result<ProxyConfig, StorageError> {
+    let is_plain = settings.endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
+    let scheme = if is_plain { "http" } else { "https" };
+    let Some(url) = settings.proxies.of_scheme(scheme) else { return Ok(ProxyConfig::disabled()) };
+    let (make, url) = (if is_plain { ProxyConfig::http } else { ProxyConfig::https }, url.to_owned());
+    // The error's text would show the URL, which may hold a password.
+    let config = make(url).map_err(|_| StorageError::Invalid("the proxy's URL cannot be used".to_owned()))?;
+    Ok(config.no_proxy(settings.proxies.direct_hosts()))
 }
 
 /// Reads a file of certificates. Checked here: the client would panic.

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use crate::net::Proxies;
+
 /// Where the bucket is, and how to reach it.
 #[derive(Clone)]
 pub struct S3Settings {
@@ -24,6 +26,8 @@ pub struct S3Settings {
     pub session_token: Option<String>,
     /// Certificates in PEM form that are trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
+    /// The proxies on the way.
+    pub proxies: Proxies,
     /// How long a connection may take to come up.
     pub connect_timeout: Duration,
     /// How long the service may be silent: to the head of an answer, where nothing large is sent, and then between any two
@@ -51,6 +55,7 @@ impl S3Settings {
             secret_access_key: None,
             session_token: None,
             ca_file: None,
+            proxies: Proxies::default(),
             connect_timeout: Duration::from_secs(5),
             silence: Duration::from_secs(10),
             read_timeout: Duration::from_secs(60),
@@ -72,6 +77,7 @@ impl fmt::Debug for S3Settings {
             .field("secret_access_key", &self.secret_access_key.as_ref().map(|_| "…"))
             .field("session_token", &self.session_token.as_ref().map(|_| "…"))
             .field("ca_file", &self.ca_file)
+            .field("proxies", &self.proxies)
             .field("connect_timeout", &self.connect_timeout)
             .field("silence", &self.silence)
             .field("read_timeout", &self.read_timeout)

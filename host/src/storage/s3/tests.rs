@@ -3,6 +3,7 @@
 
 mod bucket;
 mod failures;
+mod outgoing_proxy;
 mod parts;
 mod proxy;
 mod requests;

@@ -1,0 +1,39 @@
+//! What a person needs to know to use the server, on standard output.
+
+use std::net::SocketAddr;
+
+/// The kernel's name of this machine (Linux, proc(5)).
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// Returns the greeting: where the server listens, and what a runner's jobs are to be given.
+pub(crate) fn text(address: SocketAddr, base_url: Option<&str>, host_name: Option<&str>) -> String {
+    let all = if address.ip().is_unspecified() { ", all addresses of this machine" } else { "" };
+    let (url, more) = match (base_url, host_name) {
+        (Some(base_url), _) => (base_url.to_owned(), ""),
+        (None, _) if !address.ip().is_unspecified() => (format!("http://{address}"), ""),
+        (None, Some(name)) => (
+            format!("http://{name}:{}", address.port()),
+            "larder: any other name or address of this machine will do that job containers reach\n",
+        ),
+        (None, None) => (
+            format!("http://<name or address of this machine>:{}", address.port()),
+            "larder: job containers must reach it\n",
+        ),
+    };
+    format!(
+        "larder: listening on http://{address}{all}\n\
+         larder: to use it, give a runner's jobs ACTIONS_RESULTS_URL={url}/ (see README.md, \"Point a runner at it\")\n{more}"
+    )
+}
+
+/// Returns the name of this machine, if it has one that may stand in a URL.
+pub(crate) fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string(HOST_NAME).ok()?;
+    let name = name.trim();
+    let is_usable = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    (!name.is_empty() && name != "localhost" && name != "(none)" && name.bytes().all(is_usable))
+        .then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! Fault 25: one line for each request says what became of it, and every line about a request has its id. No secrets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use larder::telemetry::{LogFormat, LogGuard, start_logging_to};
+use larder_tests::{Answer, PATIENCE, TestServer, token};
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+const BRANCH: &str = "refs/heads/main";
+const KEY: &str = "linux-deps-1";
+
+/// What was logged in this process.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// The log of this process, which has one; in JSON, and with what `DEBUG=true` adds.
+    fn start() -> Self {
+        static LOG: OnceLock<(Log, LogGuard)> = OnceLock::new();
+        let start = || {
+            let log = Self::default();
+            (log.clone(), start_logging_to(LogFormat::Json, None, true, log).unwrap())
+        };
+        LOG.get_or_init(start).0.clone()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        let text = self.text();
+        // The last one may be half written.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Waits for a line of which this is true.
+    async fn line(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        let found = async {
+            loop {
+                if let Some(line) = self.lines().into_iter().find(&is_it) {
+                    return line;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, found)
+            .await
+            .unwrap_or_else(|_| panic!("no line: {what}\n{}", self.text()))
+    }
+
+    /// Waits for the line of a request of this repository with this outcome and key.
+    async fn outcome(&self, repository: &str, outcome: &str, key: &str) -> Value {
+        let is_it = |line: &Value| {
+            line["target"] == "larder::request"
+                && line["repository"] == repository
+                && line["outcome"] == outcome
+                && line["key"] == key
+        };
+        self.line(&format!("{repository} {outcome} {key}"), is_it).await
+    }
+}
+
+/// A job of a repository that the other tests of this process do not have.
+struct Job<'a> {
+    server: &'a TestServer,
+    bearer: String,
+}
+
+impl<'a> Job<'a> {
+    fn new(server: &'a TestServer, repository: &str) -> Self {
+        Self { server, bearer: format!("Bearer {}", token(repository, &[(BRANCH, 3)])) }
+    }
+
+    async fn call(&self, name: &str, message: Value) -> Answer {
+        let path = format!("/twirp/github.actions.results.api.v1.CacheService/{name}");
+        let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
+        self.server.send("POST", &path, &headers, message.to_string()).await
+    }
+
+    async fn reserve(&self, key: &str) -> String {
+        let answer = self.call("CreateCacheEntry", json!({ "key": key, "version": "v1" })).await;
+        answer.json()["signed_upload_url"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
+    }
+
+    async fn save(&self, key: &str, content: &'static str) {
+        let url = self.reserve(key).await;
+        assert_eq!(
+            self.server.send("PUT", &url, &[("x-ms-blob-type", "BlockBlob")], content).await.status.as_u16(),
+            201
+        );
+        let message = json!({ "key": key, "version": "v1", "size_bytes": content.len().to_string() });
+        assert_eq!(self.call("FinalizeCacheEntryUpload", message).await.json()["ok"], true);
+    }
+
+    async fn look_up(&self, key: &str, restore: &[&str]) -> Answer {
+        self.call("GetCacheEntryDownloadURL", json!({ "key": key, "version": "v1", "restore_keys": restore }))
+            .await
+    }
+}
+
+/// Fault 25: hit, miss, and each step of a save and a restore.
+#[tokio::test]
+async fn each_request_of_a_save_and_a_restore_says_what_became_of_it() {
+    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let job = Job::new(&server, "101");
+    assert_eq!(job.look_up(KEY, &[]).await.json()["ok"], false);
+    job.save(KEY, "content").await;
+    let again = job.call("CreateCacheEntry", json!({ "key": KEY, "version": "v1" })).await;
+    assert_eq!(again.status.as_u16(), 409);
+    let hit = job.look_up("linux-deps-2", &["linux-deps-"]).await;
+    server.get(hit.json()["signed_download_url"].as_str().unwrap()).await;
+
+    let miss = log.outcome("101", "miss", KEY).await;
+    assert_eq!((&miss["status"], &miss["version"]), (&json!(200), &json!("v1")));
+    assert!(miss["duration_ms"].as_f64().unwrap() > 0.0, "{miss}");
+    let reserved = log.outcome("101", "reserved", KEY).await;
+    assert_eq!(reserved["scope"], BRANCH);
+    let stored = log.outcome("101", "stored", KEY).await;
+    assert_eq!((&stored["upload"], &stored["bytes_in"]), (&reserved["upload"], &json!(7)));
+    assert!(stored["path"].as_str().unwrap().contains(stored["upload"].as_str().unwrap()));
+    let finalized = log.outcome("101", "finalized", KEY).await;
+    log.outcome("101", "exists", KEY).await;
+    let hit = log.outcome("101", "hit", "linux-deps-2").await;
+    assert_eq!((&hit["matched_key"], &hit["scope"]), (&json!(KEY), &json!(BRANCH)));
+    assert_eq!(hit["entry"], finalized["entry"]);
+    let served = log.outcome("101", "served", KEY).await;
+    assert_eq!((&served["entry"], &served["bytes_out"]), (&hit["entry"], &json!(7)));
+}
+
+/// Fault 25: what DEBUG=true adds: why a lookup found what it found.
+#[tokio::test]
+async fn debug_lines_say_what_was_looked_for_and_stand_in_the_request() {
+    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    Job::new(&server, "102").look_up("explain-me", &["explain-"]).await;
+    let request = log.outcome("102", "miss", "explain-me").await;
+    for probe in [r#"key="explain-me" match="exact""#, r#"key="explain-" match="prefix""#] {
+        let is_it = |line: &Value| line["fields"].as_str().is_some_and(|fields| fields.contains(probe));
+        let line = log.line(probe, is_it).await;
+        assert_eq!((&line["level"], &line["span"]["id"]), (&json!("DEBUG"), &request["id"]));
+    }
+}
+
+/// Fault 25: who is refused, and why.
+#[tokio::test]
+async fn each_refusal_has_its_reason() {
+    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let refused = async |path: &str, headers: &[(&str, &str)], body: &str| {
+        let answer = server.send("POST", path, headers, body.to_owned()).await;
+        let id = answer.header("x-ms-request-id").to_owned();
+        (answer.status.as_u16(), id)
+    };
+    let lookup = "/twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL";
+    let forged = format!("Bearer {}x", token("103", &[(BRANCH, 3)]));
+    for (path, headers, reason, status) in [
+        (lookup, vec![], "no token", 401),
+        (lookup, vec![("authorization", forged.as_str())], "signature", 401),
+        ("/_apis/artifactcache/caches", vec![("authorization", forged.as_str())], "signature", 401),
+        ("/other-route", vec![], "no upstream is configured", 404),
+    ] {
+        assert_eq!(refused(path, &headers, "{}").await.0, status);
+        let is_it = |line: &Value| {
+            line["path"] == path && line["reason"].as_str().is_some_and(|text| text.contains(reason))
+        };
+        let line = log.line(&format!("{path}: {reason}"), is_it).await;
+        assert_eq!(line["status"], status);
+        assert!(["denied", "refused"].contains(&line["outcome"].as_str().unwrap()), "{line}");
+    }
+    let url = Job::new(&server, "103").reserve("forged").await;
+    let (path, _) = url[server.base.len()..].split_once('?').unwrap();
+    server.send("PUT", &format!("{path}?se=1&sig=00"), &[], "x").await;
+    let line = log.line("a forged URL", |line| line["path"] == path && line["outcome"] == "denied").await;
+    assert_eq!(line["reason"], "The URL's signature is wrong");
+}
+
+/// Fault 25: a body that broke off can be connected with its reservation.
+#[tokio::test]
+async fn a_body_that_breaks_off_names_its_upload_and_key() {
+    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let url = Job::new(&server, "104").reserve("broken").await;
+    let target = &url[server.base.len()..];
+    let mut stream = TcpStream::connect(server.base.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = format!("PUT {target} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nonly this");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    drop(stream);
+    let reserved = log.outcome("104", "reserved", "broken").await;
+    let broken = log.outcome("104", "refused", "broken").await;
+    assert_eq!((&broken["upload"], &broken["cut_off"]), (&reserved["upload"], &json!(true)));
+    assert_eq!(broken["bytes_in"], 9);
+    assert!(broken["reason"].as_str().unwrap().contains("The body ended early"), "{broken}");
+}
+
+/// Fault 25: lines of the host and of the policy, on their way deep inside.
+#[tokio::test]
+async fn lines_about_a_request_have_its_id() {
+    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let job = Job::new(&server, "105");
+    job.save("gone", "content").await;
+    let objects = server.data.path().join("storage/objects");
+    std::fs::remove_dir_all(&objects).unwrap();
+    job.look_up("gone", &[]).await;
+    let stale = log.outcome("105", "stale", "gone").await;
+    let is_it = |line: &Value| line["message"] == "stale entry skipped" && line["span"]["id"] == stale["id"];
+    log.line("the policy's warning", is_it).await;
+
+    // A file in the folder's place: the storage cannot tell what there is.
+    std::fs::write(&objects, "").unwrap();
+    let url = job.reserve("unstorable").await;
+    let answer = server.send("PUT", &url, &[("x-ms-blob-type", "BlockBlob")], "content").await;
+    assert_eq!(answer.status.as_u16(), 503);
+    let failed = log.outcome("105", "failed", "unstorable").await;
+    let is_it = |line: &Value| line["message"] == "storage unavailable" && line["span"]["id"] == failed["id"];
+    log.line("the host's error", is_it).await;
+}
+
+/// Fault 25: tokens, signatures and act's secret are in no line.
+#[tokio::test]
+async fn no_line_holds_a_secret() {
+    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let job = Job::new(&server, "106");
+    job.save("secretive", "content").await;
+    let url = job.look_up("secretive", &[]).await.json()["signed_download_url"].as_str().unwrap().to_owned();
+    server.get(&url).await;
+    let headers = [("authorization", job.bearer.as_str())];
+    let path = "/acts-secret/_apis/artifactcache/cache?keys=secretive&version=v1";
+    assert_eq!(server.send("GET", path, &headers, "").await.status.as_u16(), 200);
+    let is_it = |line: &Value| line["path"] == "…/_apis/artifactcache/cache" && line["repository"] == "106";
+    log.line("version 1", is_it).await;
+    log.outcome("106", "served", "secretive").await;
+    let text = log.text();
+    let signature = url.rsplit_once("sig=").unwrap().1;
+    for secret in ["acts-secret", signature, job.bearer.trim_start_matches("Bearer "), "sig="] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+}
