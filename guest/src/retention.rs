@@ -14,9 +14,10 @@ pub const ABANDONED_AFTER_MS: u64 = 60 * 60 * 1000;
 /// index that names it; it takes minutes, and a job hours at most.
 pub const LAYER_MARGIN_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// How far ahead of the clock a time may be, in milliseconds: ten minutes, for servers whose clocks differ. A later one was
-/// written while a clock was wrong, and says nothing; the host brings times of use back to the present when it meets them.
-pub const AHEAD_MS: u64 = 10 * 60 * 1000;
+/// How far ahead of the clock a time of making may be, in milliseconds: a day, which is as much longer as the entry is kept.
+/// A later one was written while a clock was wrong, and says nothing; times of use that are ahead the host brings back to the
+/// present when it meets them.
+pub const AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How BuildKit's keys begin (protocol reference 5.2): of a layer, and of an index, which names layers.
 const LAYER: &str = "buildkit-blob-";
