@@ -77,7 +77,7 @@ promises! {
         exact_comes_before_prefix_and_the_newest_prefix_wins,
         own_scope_comes_before_better_match_in_another,
         scopes_and_repositories_are_isolated,
-        keys_are_compared_byte_for_byte,
+        keys_are_compared_byte_for_byte_but_for_their_case,
         versions_must_be_equal;
     version1:
         checklist_27_pieces_come_in_parallel_and_in_any_order,

@@ -223,7 +223,7 @@ pub async fn checklist_33_what_is_no_upstreams_is_answered_here(session: &Sessio
 }
 
 pub async fn checklist_30_keys_and_versions_are_opaque(session: &Session) {
-    super::matching::keys_are_compared_byte_for_byte(session).await;
+    super::matching::keys_are_compared_byte_for_byte_but_for_their_case(session).await;
     let token = session.main();
     let long = "k".repeat(512);
     session.save(&token, &long, b"x").await;

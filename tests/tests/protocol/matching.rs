@@ -45,14 +45,22 @@ pub async fn scopes_and_repositories_are_isolated(session: &Session) {
     assert_eq!(session.content(&writer, "key").await, "main");
 }
 
-pub async fn keys_are_compared_byte_for_byte(session: &Session) {
+/// Fault 4: but for the case of ASCII letters, which does not matter.
+pub async fn keys_are_compared_byte_for_byte_but_for_their_case(session: &Session) {
     let token = session.main();
     for key in ["Key", "a%b", "a_c", "caché-1", "with space/and:#?&", "e\u{301}"] {
         session.save(&token, key, key.as_bytes()).await;
         assert_eq!(session.matched(&token, key, &[]).await.as_deref(), Some(key));
         assert_eq!(session.content(&token, key).await, key.as_bytes());
     }
-    for miss in ["key", "KEY", "a%%", "a__", "%", "_", "cache", "CACHÉ", "\u{e9}", "*"] {
+    for asked in ["key", "KEY", "kE", "Ke"] {
+        assert_eq!(session.matched(&token, asked, &[]).await.as_deref(), Some("Key"), "{asked}");
+    }
+    assert_eq!(session.matched(&token, "CACHé", &[]).await.as_deref(), Some("caché-1"));
+    let taken = serde_json::json!({ "key": "KEY", "version": "v" });
+    let refused = session.call("CreateCacheEntry", &token, &taken).await;
+    assert_eq!(refused.status, 409, "the slot is taken in any case");
+    for miss in ["a%%", "a__", "%", "_", "cache", "CACHÉ", "\u{e9}", "*"] {
         assert_eq!(session.matched(&token, miss, &[]).await, None, "{miss}");
     }
 }

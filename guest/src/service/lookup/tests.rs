@@ -84,7 +84,9 @@ fn the_best_match_is_found_in_githubs_order() {
     host.add_entry("pr", "v", "k-1", b"pr k-1");
     host.add_entry("pr", "v", "k-11", b"pr k-11");
     assert_eq!(found(&host, "k-1", &["k-"]), pair("k-1", "pr k-1"), "exact comes before newest");
-    assert_eq!(found(&host, "K-1", &["K-"]), None, "case matters");
+    // Fault 4: as at GitHub.
+    assert_eq!(found(&host, "K-1", &["K-"]), pair("k-1", "pr k-1"), "case does not matter");
+    assert_eq!(found(&host, "no", &["K-1"]), pair("k-1", "pr k-1"), "nor in restore keys");
     assert_eq!(found(&host, "k_1", &["k%"]), None, "there are no wildcards");
 }
 
