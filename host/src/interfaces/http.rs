@@ -59,8 +59,8 @@ impl HostWithStore<State> for HasSelf<State> {
         let client = asked.client.clone();
         let forwarded = select! {
             forwarded = asked.forward(forwarder).for_request(accessor) => forwarded,
-            // The upstream may take its time; but a call that nobody waits for must not pile up.
-            () = client.ended() => return Ok(Err(Error::Unavailable("the client is gone".to_owned()))),
+            // The upstream may take its time; but a call that nobody waits for must not pile up. The upstream is not to blame.
+            () = client.ended() => return Ok(Err(Error::CutShort)),
         };
         let response = match forwarded {
             Ok(response) => response,

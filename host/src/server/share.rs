@@ -4,11 +4,11 @@
 //! connection that is alone, or too large for a thousand: so each gets a part of a sum when it begins, and keeps it.
 
 /// What all connections share for their buffers, in bytes, as long as there are few; each gets its part.
-const BUFFERS_BYTES: usize = 16 * 1024 * 1024;
+const BUFFERS_BYTES: usize = 8 * 1024 * 1024;
 /// The largest buffer: larger ones move no more bytes in a second.
 const MAX_BUFFER_BYTES: usize = 256 * 1024;
-/// The smallest one. It has to hold a head, too.
-const MIN_BUFFER_BYTES: usize = 64 * 1024;
+/// What the smallest one has besides a head.
+const BESIDES_HEAD_BYTES: usize = 16 * 1024;
 /// What the heads of all streams of HTTP/2 may take, in bytes, as long as there are few connections: they are read before
 /// anybody can say that there is no room for them.
 const HEADS_BYTES: usize = 16 * 1024 * 1024;
@@ -30,7 +30,7 @@ impl Share {
     /// The part of a connection that is one of `open`. A head may have `header_bytes`.
     pub(super) fn of(open: usize, header_bytes: usize) -> Self {
         let open = open.max(1);
-        let smallest = MIN_BUFFER_BYTES.max(header_bytes.saturating_mul(2));
+        let smallest = header_bytes.saturating_add(BESIDES_HEAD_BYTES);
         let streams = HEADS_BYTES / open / header_bytes.max(1);
         Self {
             buffer_bytes: (BUFFERS_BYTES / open).min(MAX_BUFFER_BYTES).max(smallest),

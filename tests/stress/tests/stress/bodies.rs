@@ -36,7 +36,6 @@ fn length(bytes: usize) -> String {
 
 /// Fault 9. One byte of a block in each of so many uploads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: staged uploads hold descriptors"]
 async fn slow_bodies_on_http1() {
     siege("slow bodies, HTTP/1.1", Setup::default(), Bounds::default(), async |server| {
         let urls = uploads(server, 800).await;
@@ -81,7 +80,6 @@ async fn slow_bodies_on_http2() {
 
 /// Faults 7 and 8. Block lists of 8 MiB, of which 7 come, on HTTP/1.1 and on HTTP/2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: the read buffers of 200 connections are in no budget: 180 MiB"]
 async fn half_sent_block_lists() {
     siege("half-sent block lists", Setup::default(), Bounds::default(), async |server| {
         let urls = uploads(server, 232).await;
@@ -110,7 +108,6 @@ async fn half_sent_block_lists() {
 
 /// Faults 7 and 8. Calls of 256 KiB, all but the last byte of each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: the read buffers of 900 connections are in no budget: 120 to 136 MiB"]
 async fn half_sent_calls() {
     siege("half-sent calls", Setup::default(), Bounds::default(), async |server| {
         let attacker = Client::new(server, "666", PATIENCE);

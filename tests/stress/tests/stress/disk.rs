@@ -206,7 +206,6 @@ fn is_traced(pid: &str) -> bool {
 /// Fault 11. The kernel is slow to say what a file is, as NFS or a cold disk may be: `strace` holds each `newfstatat` up. Whoever does not
 /// need the disk is not held up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: files are looked at in place"]
 async fn a_disk_that_is_slow_to_tell_of_files() {
     const DELAY: Duration = Duration::from_secs(1);
     /// For what looks at no file; the first slow call may hold its thread up, for it is then that it shows.

@@ -37,7 +37,6 @@ async fn flood(server: &Server, peer: impl Fn(usize) -> Peer) -> Crowd {
 
 /// Fault 7. Heads of 31 KiB and bodies that do not come, on their way to an upstream that does not answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: all heads of 6,400 streams are in memory at once: 200 MiB and more"]
 async fn heads_without_bodies_for_an_upstream_that_hangs() {
     let upstream = BlackHole::start().await;
     let setup = Setup::default().with("DEFAULT_ACTIONS_RESULTS_URL", &upstream.url);
@@ -49,7 +48,6 @@ async fn heads_without_bodies_for_an_upstream_that_hangs() {
 
 /// Fault 7. The same, where nothing is forwarded: each is answered at once, and the next one comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: all heads of 6,400 streams are in memory at once: 200 MiB and more"]
 async fn heads_without_bodies_without_an_upstream() {
     siege("flood of heads, no upstream", Setup::default(), Bounds::default(), async |server| {
         flood(server, Peer::other).await

@@ -35,7 +35,6 @@ async fn crowd(server: &Server, peer: impl Fn(usize) -> Peer) -> Crowd {
 
 /// Fault 10. More than there is room for, again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: accepting outruns closing: 8,000 descriptors instead of 1,100"]
 async fn ten_thousand_idle_connections_where_there_is_room_for_few() {
     let name = format!("{} idle connections, the usual room", connections());
     siege(&name, Setup::default(), Bounds::default(), async |server| crowd(server, Peer::other).await).await;
@@ -43,7 +42,6 @@ async fn ten_thousand_idle_connections_where_there_is_room_for_few() {
 
 /// Fault 10. All from the address that the healthy client has, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: accepting outruns closing: 4,800 descriptors instead of 600"]
 async fn ten_thousand_idle_connections_of_a_neighbour() {
     let name = format!("{} idle connections of a neighbour", connections());
     siege(&name, Setup::default(), Bounds::default(), async |server| {

@@ -52,7 +52,6 @@ fn multiply(database: &Path, rows: usize) {
 
 /// Fault 12.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: searches have no turns: saves wait for 5 s, 350 MiB"]
 async fn slow_prefix_searches_of_one_caller() {
     let folder = TempDir::new().unwrap();
     let setup = Setup { data: Some(folder.path().join("data")), ..Setup::default() };
