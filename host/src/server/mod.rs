@@ -1,6 +1,6 @@
 //! The HTTP server: one thread that accepts, and one single-threaded runtime and guest for each core.
 //!
-//! Read top-down: [`Server::bind`] opens the listener, or takes it over from the process before (`handover.rs`);
+//! Read top-down: [`Listener::open`] opens the listener, or takes it over from the process before (`handover.rs`);
 //! `acceptor.rs` accepts connections, `connections.rs` says which of them may stay, `worker.rs` is a thread that serves,
 //! `connection.rs` speaks HTTP on one connection, `respond.rs` is the path of a request. Knows no route: what a request means
 //! is the guest's to say.
