@@ -12,6 +12,10 @@ const RESERVED: u64 = 48;
 const PER_THREAD: u64 = 8;
 /// A request in the works may have the object that it reads or writes open, and a connection to the upstream or a bucket.
 pub const PER_REQUEST: u64 = 2;
+/// Most connections that are told that there is no room, at once: each is open until its client has read that.
+pub const MAX_REFUSALS: usize = 16;
+/// Most connections that were told to make room and have not ended yet.
+const MAX_LEAVING: u64 = 64;
 /// Fewest connections and requests with which a server makes sense.
 const LEAST: u64 = 16;
 /// Most requests at once. More would only wait for each other.
@@ -39,6 +43,8 @@ pub struct Shares {
     pub limit: u64,
     /// Most connections of clients.
     pub connections: usize,
+    /// Connections that make room for others and have not ended yet.
+    pub leaving: usize,
     /// Most requests in the works, each with up to [`PER_REQUEST`] descriptors of its own.
     pub requests: usize,
     /// Connections to a database server.
@@ -79,22 +85,29 @@ impl Shares {
     /// # Errors
     /// When they are too few for what is wanted.
     pub fn divide(limit: u64, wanted: Wanted) -> Result<Self, TooFew> {
-        let reserved = RESERVED + PER_THREAD * wanted.threads as u64;
+        let reserved = RESERVED + MAX_REFUSALS as u64 + PER_THREAD * wanted.threads as u64;
         let fixed = reserved + wanted.database as u64;
         let asked = wanted.connections as u64;
         let least = if wanted.may_be_fewer { asked.min(LEAST) } else { asked };
-        let needed = fixed + least + PER_REQUEST * LEAST;
+        let needed = fixed + least + leaving(least) + PER_REQUEST * LEAST;
         let left = limit.checked_sub(fixed).filter(|_| needed <= limit).ok_or(TooFew { limit, needed })?;
         let connections = if wanted.may_be_fewer { asked.min(left / 2) } else { asked };
-        let requests = ((left - connections) / PER_REQUEST).min(MAX_REQUESTS);
+        let leaving = leaving(connections);
+        let requests = ((left - connections - leaving) / PER_REQUEST).min(MAX_REQUESTS);
         Ok(Self {
             limit,
             connections: to_usize(connections),
+            leaving: to_usize(leaving),
             requests: to_usize(requests),
             database: wanted.database,
             reserved,
         })
     }
+}
+
+/// How many of so many connections may be about to end, besides.
+fn leaving(connections: u64) -> u64 {
+    (connections / 8).clamp(1, MAX_LEAVING)
 }
 
 fn to_usize(count: u64) -> usize {

@@ -229,6 +229,7 @@ fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Ser
         bounds: Bounds {
             connections: shares.connections,
             connections_per_client: per_client,
+            leaving: shares.leaving,
             requests: shares.requests,
             header_bytes: server.max_header_bytes,
             header_wait: Duration::from_millis(server.header_timeout_ms),

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, path::Path, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -61,7 +61,7 @@ impl TestServer {
             std::fs::write(&file, QUICK_STOP).expect("the configuration is written");
         }
         let config = config(data.path(), &file, variables);
-        let larder = larder::start(&config).await.expect("the server starts");
+        let larder = Box::pin(larder::start(&config)).await.expect("the server starts");
         let base = format!("http://{}", larder.address());
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { larder: Some(larder), data, base, client }
@@ -243,22 +243,27 @@ async fn try_exchange(
     Ok(Answer { status: head.status, headers: head.headers, body })
 }
 
-/// Makes a token for these scopes: name and permission bits (1 read, 2 write).
+/// The second that tokens are made in: whoever saves is known by the token, so a job has one, however long it takes.
+static NOW: LazyLock<u64> = LazyLock::new(|| {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+});
+
+/// Makes a token for these scopes: name and permission bits (1 read, 2 write). The same for the same arguments, and good for
+/// six hours.
 #[must_use]
 pub fn token(repository: &str, scopes: &[(&str, u8)]) -> String {
     signed_token(SECRET.as_bytes(), repository, scopes)
 }
 
 fn signed_token(secret: &[u8], repository: &str, scopes: &[(&str, u8)]) -> String {
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = *NOW;
     let scopes: Vec<_> =
         scopes.iter().map(|(name, bits)| serde_json::json!({ "Scope": name, "Permission": bits })).collect();
     let claims = serde_json::json!({
         "ac": serde_json::Value::from(scopes).to_string(),
         "repository_id": repository,
         "nbf": now - 10,
-        "exp": now + 3600,
+        "exp": now + 6 * 3600,
     });
     let key = jsonwebtoken::EncodingKey::from_secret(secret);
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")

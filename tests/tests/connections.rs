@@ -83,6 +83,25 @@ async fn idle_connections_keep_nobody_out() {
     assert!(ask(idle.last_mut().unwrap()).await.starts_with("HTTP/1.1 200"), "the last one is kept");
 }
 
+/// Fault 9: a request that comes in the moment in which its connection is chosen to make room is answered: most clients do not
+/// repeat what broke off.
+#[tokio::test]
+async fn a_request_in_the_moment_of_making_room_is_answered() {
+    let server = server("max_connections = 8\nmax_connections_per_client = 8\n", "none").await;
+    for round in 0..100 {
+        let mut open = Vec::new();
+        for _ in 0..8 {
+            let mut stream = connect(&server).await;
+            assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
+            open.push(stream);
+        }
+        open[0].write_all(HEALTH).await.unwrap();
+        let _newcomer = connect(&server).await;
+        let answer = head(&mut open[0]).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "round {round}: {answer:?}");
+    }
+}
+
 /// Fault 10: so did sockets that send nothing, or the beginning of a head.
 #[tokio::test]
 async fn silent_connections_keep_nobody_out() {

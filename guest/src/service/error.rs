@@ -211,9 +211,7 @@ impl From<DbError> for Error {
             DbError::Unavailable(how) => {
                 Self::new(Code::Unavailable, "the index does not answer").caused_by(how)
             }
-            DbError::NoSpace => {
-                Self::new(Code::NoSpace, "the disk of the index is full").caused_by("no space left")
-            }
+            DbError::NoSpace => Self::new(Code::NoSpace, "the disk is full").caused_by("no space left"),
         }
     }
 }

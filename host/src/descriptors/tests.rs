@@ -6,7 +6,7 @@ use super::{PER_REQUEST, Shares, Wanted, raise_limit};
 const PLAIN: Wanted = Wanted { connections: 1024, may_be_fewer: true, threads: 2, database: 0 };
 
 fn sum(shares: Shares) -> u64 {
-    let connections = (shares.connections + shares.database) as u64;
+    let connections = (shares.connections + shares.leaving + shares.database) as u64;
     shares.reserved + connections + PER_REQUEST * shares.requests as u64
 }
 

@@ -15,8 +15,9 @@ use crate::{
         retention::{self, Candidate, Witnesses},
         types::Kept,
     },
-    message::{Answer, Presence, Request, RequestBody, RequestRecord, Throttle, refusal, unavailable},
+    message::{Answer, Presence, Request, RequestBody, RequestRecord, refusal, unavailable},
     services::Services,
+    throttle::Throttle,
 };
 
 /// How long a component that does not even start is left alone before the next attempt: at first, and after many failures.

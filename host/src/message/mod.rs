@@ -9,7 +9,6 @@ mod presence;
 mod record;
 mod response;
 mod room;
-mod throttle;
 mod ticket;
 
 pub use body::RequestBody;
@@ -18,7 +17,6 @@ pub use presence::{Presence, Present};
 pub use record::RequestRecord;
 pub use response::{Answer, Outgoing, refusal, unavailable};
 pub use room::{Client, Full, Held, Kind, Room, RoomBounds, Usage};
-pub use throttle::Throttle;
 pub use ticket::{ReadError, Rooms, Ticket};
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::throttle::Throttle;
+use crate::throttle::Throttle;
 
 /// What there is room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

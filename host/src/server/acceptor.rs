@@ -24,14 +24,12 @@ use super::{
     ServerSettings,
     connections::{Connections, Ticket},
     handover::{self, Offer},
-    notice::Notice,
     peer::Peer,
 };
+use crate::{descriptors::MAX_REFUSALS, throttle::Throttle};
 
 /// How long to wait when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Connections that are being told that there is no room; more are just closed.
-const MAX_REFUSALS: usize = 16;
 
 /// A connection on its way to the thread that serves it.
 pub(super) struct Accepted {
@@ -104,7 +102,7 @@ impl Acceptor {
             settings,
             connections: connections.clone(),
             refusals: Arc::default(),
-            starved: Notice::default(),
+            starved: Throttle::default(),
         };
         let mut successor = None;
         loop {
@@ -159,7 +157,7 @@ struct Dealer {
     settings: Arc<ServerSettings>,
     connections: Arc<Connections>,
     refusals: Arc<AtomicUsize>,
-    starved: Notice,
+    starved: Throttle,
 }
 
 impl Dealer {

@@ -41,6 +41,8 @@ const FAULTY_STREAMS: usize = 128;
 const LINGER: Duration = Duration::from_secs(3);
 /// How long the first request of a connection may take to come once the server stops: it is likely on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long a connection that has to make room is still looked at: what its client sent before it knew has come by then.
+const LAST_MOMENT: Duration = Duration::from_millis(10);
 /// How long a refused connection may take to read why.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
@@ -222,20 +224,33 @@ async fn run(mut connection: Pin<&mut impl Connection>, ticket: &Ticket, bounds:
             }
         }
     };
-    if closing == Closing::WhenDone && !first_request(connection.as_mut(), ticket).await {
-        return;
-    }
-    if !ticket.was_used() {
-        // Nothing was asked, so no answer is owed.
+    let is_open = match closing {
+        Closing::WhenDone => first_request(connection.as_mut(), ticket).await,
+        Closing::MakeRoom => last_moment(connection.as_mut()).await,
+        Closing::Now => true,
+    };
+    if !is_open || !ticket.was_used() {
+        // Where nothing was asked, no answer is owed.
         return;
     }
     connection.as_mut().graceful_shutdown();
-    if closing == Closing::WhenDone {
+    let may_finish = match closing {
+        Closing::WhenDone => true,
+        Closing::MakeRoom => !ticket.is_idle() && ticket.comes_back(),
+        Closing::Now => false,
+    };
+    if may_finish {
         finish(connection, ticket).await;
     } else {
         // A last chance to say good-bye: no more, because others need the place.
         let _ = futures_util::poll!(connection);
     }
+}
+
+/// Drives a connection that has to make room a little longer: a client that sent a request before it knew does not repeat it.
+/// Returns whether it is still open.
+async fn last_moment(connection: Pin<&mut impl Connection>) -> bool {
+    timeout(LAST_MOMENT, connection).await.map(note).is_err()
 }
 
 /// Drives a connection until it had a request, if it comes at all. Returns whether it is still open.
@@ -269,8 +284,10 @@ async fn finish(mut connection: Pin<&mut impl Connection>, ticket: &Ticket) {
 
 /// Returns when a connection has to end that had no request yet.
 async fn closes_unused(ticket: &Ticket) {
-    if poll_fn(|cx| ticket.poll_closing(cx, Closing::WhenDone)).await == Closing::WhenDone {
-        sleep(FIRST_REQUEST).await;
+    match poll_fn(|cx| ticket.poll_closing(cx, Closing::WhenDone)).await {
+        Closing::WhenDone => sleep(FIRST_REQUEST).await,
+        Closing::MakeRoom => sleep(LAST_MOMENT).await,
+        Closing::Now => {}
     }
 }
 

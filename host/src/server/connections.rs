@@ -23,12 +23,13 @@ use tokio::sync::Notify;
 
 use self::slot::Slot;
 pub(super) use self::slot::{Active, Closing, Expiry, Ticket};
-use super::{notice::Notice, peer::client_key};
+use super::peer::client_key;
+use crate::throttle::Throttle;
 
 /// How long a client may take nothing before its connection goes because requests of others need its place.
 const STALL: Duration = Duration::from_secs(5);
-/// Most connections that were told to make room and have not ended yet: each still has its descriptor and its buffers.
-const MAX_LEAVING: usize = 64;
+/// Most connections above the bound: those that had to go and got a request in the same moment.
+const MAX_OVER: usize = 8;
 /// Longest wait for them. A thread that takes longer to get to them is held up; accepting must not be.
 const LEAVING_TIME: Duration = Duration::from_secs(1);
 
@@ -39,6 +40,8 @@ pub(super) struct Limits {
     pub(super) connections: usize,
     /// Most of one client.
     pub(super) per_client: usize,
+    /// Most connections that were told to make room and have not ended yet: each still has its descriptor and its buffers.
+    pub(super) leaving: usize,
     /// Most requests in the works at once, from their first byte to the last of their answer.
     pub(super) requests: usize,
 }
@@ -72,8 +75,8 @@ pub(super) struct Connections {
     started: Instant,
     /// Told when a connection ends.
     ended: Notify,
-    crowded: Notice,
-    busy: Notice,
+    crowded: Throttle,
+    busy: Throttle,
 }
 
 #[derive(Default)]
@@ -96,8 +99,8 @@ impl Connections {
             leaving: AtomicUsize::new(0),
             started: Instant::now(),
             ended: Notify::new(),
-            crowded: Notice::default(),
-            busy: Notice::default(),
+            crowded: Throttle::default(),
+            busy: Throttle::default(),
         })
     }
 
@@ -125,8 +128,7 @@ impl Connections {
         let id = table.next;
         table.next += 1;
         let slot = Arc::new(Slot::new(id, client, self.now_ms(), table.deadline.is_some()));
-        table.open.insert(id, slot.clone());
-        *table.of_client.entry(client).or_default() += 1;
+        table.insert(&slot);
         Some(Ticket::new(slot, self.clone()))
     }
 
@@ -143,14 +145,14 @@ impl Connections {
     fn evict(&self, table: &mut Table, among: impl Fn(&Slot) -> bool) -> bool {
         let idle = table.open.values().filter(|slot| slot.is_idle() && among(slot));
         let Some(slot) = idle.min_by_key(|slot| slot.since_ms()).cloned() else { return false };
-        self.close(table, &slot);
+        self.close(table, &slot, Closing::MakeRoom);
         true
     }
 
-    fn close(&self, table: &mut Table, slot: &Arc<Slot>) {
+    fn close(&self, table: &mut Table, slot: &Arc<Slot>, how: Closing) {
         // At once, so that its place is free; its task ends in a moment.
         table.remove(slot);
-        slot.close(Closing::Now);
+        slot.close(how);
         self.leaving.fetch_add(1, Relaxed);
         self.evicted.fetch_add(1, Relaxed);
     }
@@ -184,8 +186,18 @@ impl Connections {
         let since = self.now_ms().saturating_sub(slot::millis(STALL));
         let stalled = table.open.values().filter(|slot| slot.is_stalled() && slot.since_ms() <= since);
         if let Some(slot) = stalled.min_by_key(|slot| slot.since_ms()).cloned() {
-            self.close(&mut table, &slot);
+            self.close(&mut table, &slot, Closing::Now);
         }
+    }
+
+    /// Gives a connection its place again that had to make room. Returns `false` where too many are above the bound.
+    fn take_back(&self, slot: &Arc<Slot>) -> bool {
+        let mut table = self.table.lock();
+        let may = table.open.len() < self.limits.connections.saturating_add(MAX_OVER);
+        if may && table.insert(slot) {
+            self.leaving.fetch_sub(1, Relaxed);
+        }
+        may
     }
 
     fn leave(&self, slot: &Slot) {
@@ -202,7 +214,7 @@ impl Connections {
             loop {
                 let mut ended = std::pin::pin!(self.ended.notified());
                 ended.as_mut().enable();
-                if self.leaving.load(Relaxed) < MAX_LEAVING {
+                if self.leaving.load(Relaxed) < self.limits.leaving.max(1) {
                     return;
                 }
                 ended.await;
@@ -262,6 +274,15 @@ impl Connections {
 }
 
 impl Table {
+    /// Returns `false` where it is there already.
+    fn insert(&mut self, slot: &Arc<Slot>) -> bool {
+        let is_new = self.open.insert(slot.id, slot.clone()).is_none();
+        if is_new {
+            *self.of_client.entry(slot.client).or_default() += 1;
+        }
+        is_new
+    }
+
     /// Forgets a connection. Returns `false` where that was done before.
     fn remove(&mut self, slot: &Slot) -> bool {
         if self.open.remove(&slot.id).is_none() {

@@ -12,7 +12,6 @@ mod connections;
 mod forwarded;
 mod handover;
 mod listen;
-mod notice;
 mod origin;
 mod peer;
 mod respond;
@@ -52,6 +51,8 @@ pub struct Bounds {
     pub connections: usize,
     /// Most connections at once of one client.
     pub connections_per_client: usize,
+    /// Most connections that were told to make room and have not ended yet.
+    pub leaving: usize,
     /// Most requests in the works at once.
     pub requests: usize,
     /// Longest head of a request, in bytes.
@@ -168,6 +169,7 @@ impl Server {
         let connections = Connections::new(Limits {
             connections: bounds.connections,
             per_client: bounds.connections_per_client,
+            leaving: bounds.leaving,
             requests: bounds.requests,
         });
         let drain = bounds.drain;

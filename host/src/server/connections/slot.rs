@@ -17,8 +17,10 @@ use super::Connections;
 /// That a connection has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Closing {
-    /// After the requests in the works.
+    /// After the requests in the works, and the one that is likely on its way.
     WhenDone,
+    /// In a moment, for it is idle. A request that comes in the same moment is still answered.
+    MakeRoom,
     /// At once.
     Now,
 }
@@ -89,6 +91,7 @@ impl Slot {
         match self.closing.load(SeqCst) {
             0 => None,
             1 => Some(Closing::WhenDone),
+            2 => Some(Closing::MakeRoom),
             _ => Some(Closing::Now),
         }
     }
@@ -118,6 +121,16 @@ impl Ticket {
     /// Returns how many connections are open, this one included.
     pub(in crate::server) fn open_connections(&self) -> usize {
         self.all.open()
+    }
+
+    /// Whether no request is in the works.
+    pub(in crate::server) fn is_idle(&self) -> bool {
+        self.slot.is_idle()
+    }
+
+    /// Takes the place back that was given to another, for a request that came in the same moment. Returns whether it may.
+    pub(in crate::server) fn comes_back(&self) -> bool {
+        self.all.take_back(&self.slot)
     }
 
     /// Counts a request in. `None` where too many are in the works.

@@ -10,7 +10,7 @@ use std::{
 
 use super::{Closing, Connections, Expiry, Limits, Ticket};
 
-const ALL: Limits = Limits { connections: 4, per_client: 3, requests: 3 };
+const ALL: Limits = Limits { connections: 4, per_client: 3, leaving: 64, requests: 3 };
 
 fn address(last: u8) -> IpAddr {
     [192, 0, 2, last].into()
@@ -37,7 +37,7 @@ fn the_connection_that_is_idle_longest_makes_room() {
     // The first was used since: the second is idle longest.
     drop(open[0].begin().unwrap());
     let newcomer = admit(&all, 5).unwrap();
-    assert_eq!(closing(&open[1]), Some(Closing::Now));
+    assert_eq!(closing(&open[1]), Some(Closing::MakeRoom));
     assert!([&open[0], &open[2], &open[3], &newcomer].iter().all(|ticket| closing(ticket).is_none()));
     assert_eq!((all.usage().connections, all.usage().evicted, all.usage().refused), (4, 1, 0));
     drop(open);
@@ -53,7 +53,7 @@ fn where_all_are_busy_the_newcomer_is_refused() {
     assert_eq!(all.usage().refused, 1);
     busy.pop();
     assert!(admit(&all, 5).is_some());
-    assert_eq!(closing(&open[3]), Some(Closing::Now));
+    assert_eq!(closing(&open[3]), Some(Closing::MakeRoom));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn one_client_has_a_bound_of_its_own_and_makes_room_for_itself() {
     let other = admit(&all, 2).unwrap();
     drop(other.begin());
     let fourth = admit(&all, 1).unwrap();
-    assert_eq!(closing(&open[0]), Some(Closing::Now));
+    assert_eq!(closing(&open[0]), Some(Closing::MakeRoom));
     assert!(closing(&other).is_none() && closing(&fourth).is_none());
     // A proxy speaks for many.
     drop(other);
@@ -118,7 +118,7 @@ async fn a_stop_waits_for_those_that_were_there_and_not_for_later_ones() {
 /// Fault 10: whoever accepts waits for those who close, so that no more are open than may be.
 #[tokio::test]
 async fn accepting_waits_for_connections_that_make_room() {
-    let all = Connections::new(Limits { connections: 100, per_client: 100, requests: 1 });
+    let all = Connections::new(Limits { connections: 100, per_client: 100, leaving: 64, requests: 1 });
     let mut open: Vec<_> = (0..164).map(|_| all.admit(address(1), false).unwrap()).collect();
     assert_eq!((all.usage().connections, all.open()), (100, 164));
     let mut settled = std::pin::pin!(all.settled());

@@ -16,7 +16,7 @@ use super::{
     kernel::{self, How},
     layout::Dirs,
     pace::Paces,
-    space::{Claim, Space},
+    space::{Claim, LEAST_ROOM_BYTES, Space},
     threads::{Lane, Threads},
 };
 use crate::storage::StorageError;
@@ -152,7 +152,7 @@ impl Disk {
 
     /// Returns whether there is room for bodies.
     pub(super) async fn has_room(self: &Arc<Self>) -> Result<bool, StorageError> {
-        self.look_at_space(0).await?;
+        self.look_at_space(LEAST_ROOM_BYTES).await?;
         Ok(self.space.has_room())
     }
 

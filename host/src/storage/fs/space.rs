@@ -28,7 +28,7 @@ const MIN_RESERVE_BYTES: u64 = 16 << 20;
 const MAX_RESERVE_BYTES: u64 = 1 << 30;
 
 /// With less than this above the reserve the disk counts as full: hardly any entry would fit.
-const LEAST_ROOM_BYTES: u64 = 1 << 20;
+pub(super) const LEAST_ROOM_BYTES: u64 = 1 << 20;
 
 /// The size of a file system and what is free on it, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

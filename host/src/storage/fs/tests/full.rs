@@ -123,6 +123,7 @@ async fn a_disk_is_filled_up_to_the_reserve_and_no_further() {
     for upload in &uploads {
         storage.discard(upload).await.unwrap();
     }
+    assert!(storage.has_room().await.unwrap(), "what was freed is there at once");
     assert!(storage.put(&new_upload(), whole(&bytes)).await.is_ok());
 }
 
