@@ -1,6 +1,7 @@
 //! Puts the parts together: from a configuration to a server at work.
 
 mod claim;
+mod database;
 mod storage;
 
 use std::{
@@ -16,7 +17,7 @@ use aws_lc_rs::rand::SystemRandom;
 use http::Uri;
 use rustls::ClientConfig;
 
-use self::{claim::Claim, storage::open_storage};
+use self::{claim::Claim, database::open_index, storage::open_storage};
 use crate::{
     BUILT_IN_POLICY,
     auth::{AuthSetupError, TokenVerifier, UrlSigner},
@@ -26,9 +27,7 @@ use crate::{
     durability::{self, Durabilities},
     engine::{Engine, Limits, LoadError, Policy},
     index::{
-        AHEAD_MS, Index, IndexError, KeyRule, UploadId,
-        sql::{Bounds as SqlBounds, mysql, postgres},
-        sqlite::SqliteIndex,
+        AHEAD_MS, Index, IndexError, UploadId,
     },
     message::Usage,
     net::{Fetch, HttpFetch, Proxies, TlsError, Upstream, client_config},
@@ -104,6 +103,14 @@ pub enum StartError {
         /// Why.
         #[source]
         source: IndexError,
+    },
+    /// The driver is no part of this program.
+    #[error(
+        "this program was built without the driver `{driver}`: `make build` builds one that has all of them (target/release/larder)"
+    )]
+    NotBuilt {
+        /// Which.
+        driver: &'static str,
     },
     /// There is no space for what a start needs.
     #[error("the disk is full: {path} cannot be opened without some space; make room, some MiB are enough")]
@@ -291,39 +298,6 @@ fn pressure(settings: &Settings) -> Pressure {
         DatabaseDriver::Sqlite => Pressure::beside(&path_of(settings.database.sqlite.path.as_ref())),
         DatabaseDriver::Postgres | DatabaseDriver::Mysql => Pressure::new(),
     }
-}
-
-/// Opens the index. With storage in a folder a database server serves one Larder alone: what another one keeps in its own
-/// folder, or is about to flush, this one would take for lost.
-async fn open_index(settings: &Settings, pressure: &Pressure) -> Result<Arc<dyn Index>, StartError> {
-    let database = &settings.database;
-    let bounds =
-        SqlBounds { connections: database.max_connections, call: Duration::from_millis(database.timeout_ms) };
-    let rule = if database.case_sensitive_keys { KeyRule::Bytes } else { KeyRule::AnyCase };
-    Ok(match database.driver {
-        DatabaseDriver::Sqlite => {
-            Arc::new(open_sqlite(path_of(database.sqlite.path.as_ref()), rule, pressure)?)
-        }
-        DatabaseDriver::Postgres => Arc::new(postgres::open(&database.postgres, bounds, rule).await?),
-        DatabaseDriver::Mysql => Arc::new(mysql::open(&database.mysql, bounds, rule).await?),
-    })
-}
-
-/// Opens the database's file. That needs a little space, for the files beside it; on a full disk it is what is kept for it.
-fn open_sqlite(path: PathBuf, rule: KeyRule, pressure: &Pressure) -> Result<SqliteIndex, StartError> {
-    let mut opened = SqliteIndex::open(&path, rule);
-    if matches!(opened, Err(IndexError::NoSpace { .. })) && pressure.give_up_ballast() {
-        tracing::warn!(path = %path.display(), "the disk is full: the database's reserve is given up to open it");
-        opened = SqliteIndex::open(&path, rule);
-        // Who cannot save yet is told so; a sweep makes room.
-        pressure.report();
-    } else {
-        pressure.take_ballast();
-    }
-    opened.map_err(|error| match error {
-        IndexError::NoSpace { .. } => StartError::Full { path },
-        source @ IndexError::Unavailable { .. } => StartError::Database { path, source },
-    })
 }
 
 /// The signer of URLs, with the configured key or with one that is made on the first start and kept in the database.

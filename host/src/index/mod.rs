@@ -15,6 +15,7 @@ pub(crate) mod keys;
 mod last_release;
 #[cfg(test)]
 mod model;
+#[cfg(feature = "sql")]
 pub(crate) mod sql;
 pub mod sqlite;
 #[cfg(test)]

@@ -1,46 +1,57 @@
 //! Opens the storage that is configured.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+#[cfg(feature = "azblob")]
+mod azblob;
+#[cfg(feature = "gcs")]
+mod gcs;
+#[cfg(feature = "s3")]
+mod s3;
 
-use super::{StartError, path_of, proxies, some};
+use std::{path::PathBuf, sync::Arc};
+
+use super::{StartError, path_of, some};
+#[cfg(feature = "bucket")]
 use crate::{
-    config::{Azblob, Filesystem, Gcs, S3, Secret, Settings, StorageDriver},
-    net::client_config,
+    config::Secret,
+    storage::{
+        bucket::Bucket,
+        objects::{ObjectSettings, ObjectStorage},
+    },
+};
+use crate::{
+    config::{Filesystem, Settings, StorageDriver},
     services::Services,
     storage::{
         Storage, StorageError,
-        azblob::{AzblobAccount, AzblobBucket, AzblobSettings},
-        bucket::Bucket,
         budget::Budget,
         fs::{FsSettings, FsStorage},
-        gcs::{GcsBucket, GcsSettings},
-        objects::{ObjectSettings, ObjectStorage},
-        s3::{self, S3Settings},
     },
     sweep::Ownership,
 };
 
-/// What an S3 request may take beyond the time for which the server may be silent: there the time in which a part is sent counts
-/// as silence.
-const S3_SENDING: Duration = Duration::from_secs(50);
-
 /// Opens the storage that is configured, and makes sure that it can be used: a bucket that is missing, or may not be written
 /// to, shows here and not at the first save.
 pub(super) async fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, StartError> {
-    let storage = &settings.storage;
-    let bucket: Arc<dyn Bucket> = match storage.driver {
+    match settings.storage.driver {
         StorageDriver::Filesystem => {
-            let budget = Budget::new(storage.buffer_bytes);
-            let root = path_of(storage.filesystem.path.as_ref());
-            return Ok(Arc::new(open_folder(root, budget, &storage.filesystem)?));
+            let budget = Budget::new(settings.storage.buffer_bytes);
+            let root = path_of(settings.storage.filesystem.path.as_ref());
+            Ok(Arc::new(open_folder(root, budget, &settings.storage.filesystem)?))
         }
-        StorageDriver::S3 => s3::connect(&s3_settings(&storage.s3, settings)).await?,
-        StorageDriver::Gcs => Arc::new(GcsBucket::connect(gcs_settings(&storage.gcs, settings)?).await?),
-        StorageDriver::Azblob => {
-            Arc::new(AzblobBucket::connect(azblob_settings(&storage.azblob, settings)?)?)
-        }
-    };
-    let objects = ObjectStorage::open(bucket, &ObjectSettings::new(storage.buffer_bytes))?;
+        #[cfg(feature = "s3")]
+        StorageDriver::S3 => in_bucket(s3::connect(settings).await?, settings).await,
+        #[cfg(feature = "gcs")]
+        StorageDriver::Gcs => in_bucket(gcs::connect(settings).await?, settings).await,
+        #[cfg(feature = "azblob")]
+        StorageDriver::Azblob => in_bucket(azblob::connect(settings)?, settings).await,
+        #[allow(unreachable_patterns, reason = "where every driver is built in")]
+        driver => Err(StartError::NotBuilt { driver: driver.name() }),
+    }
+}
+
+#[cfg(feature = "bucket")]
+async fn in_bucket(bucket: Arc<dyn Bucket>, settings: &Settings) -> Result<Arc<dyn Storage>, StartError> {
+    let objects = ObjectStorage::open(bucket, &ObjectSettings::new(settings.storage.buffer_bytes))?;
     objects.check().await?;
     Ok(Arc::new(objects))
 }
@@ -69,61 +80,12 @@ pub(super) async fn claim_storage(services: &Services, adopt: bool, orphan_grace
 }
 
 /// A text that `config` makes sure of.
+#[cfg(feature = "bucket")]
 fn given(text: Option<&String>) -> String {
     text.cloned().unwrap_or_default()
 }
 
+#[cfg(feature = "bucket")]
 fn exposed(secret: Option<&Secret>) -> Option<String> {
     secret.map(|secret| secret.expose().to_owned())
-}
-
-fn s3_settings(s3: &S3, settings: &Settings) -> S3Settings {
-    let prefix = &settings.storage.prefix;
-    let silence = Duration::from_millis(s3.timeout_ms);
-    let read_timeout = silence + S3_SENDING;
-    S3Settings {
-        prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
-        region: s3.region.clone(),
-        endpoint: s3.endpoint.clone(),
-        path_style: s3.is_path_style(),
-        access_key_id: s3.access_key_id.clone(),
-        secret_access_key: exposed(s3.secret_access_key.as_ref()),
-        session_token: exposed(s3.session_token.as_ref()),
-        ca_file: settings.tls.ca_file.clone(),
-        proxies: proxies(settings),
-        silence,
-        read_timeout,
-        attempt_timeout: 2 * read_timeout,
-        ..S3Settings::new(given(s3.bucket.as_ref()))
-    }
-}
-
-fn gcs_settings(gcs: &Gcs, settings: &Settings) -> Result<GcsSettings, StartError> {
-    Ok(GcsSettings {
-        bucket: given(gcs.bucket.as_ref()),
-        prefix: settings.storage.prefix.clone(),
-        service_account_key: exposed(gcs.service_account_key.as_ref()),
-        endpoint: gcs.endpoint.clone(),
-        timeout: Duration::from_millis(gcs.timeout_ms),
-        tls: client_config(settings.tls.ca_file.as_deref())?,
-        proxies: proxies(settings),
-    })
-}
-
-fn azblob_settings(azblob: &Azblob, settings: &Settings) -> Result<AzblobSettings, StartError> {
-    let account = match exposed(azblob.connection_string.as_ref()) {
-        Some(text) => AzblobAccount::ConnectionString(text),
-        None => AzblobAccount::Identity {
-            account: given(azblob.account.as_ref()),
-            endpoint: azblob.endpoint.clone(),
-        },
-    };
-    Ok(AzblobSettings {
-        container: given(azblob.container.as_ref()),
-        prefix: settings.storage.prefix.clone(),
-        account,
-        timeout: Duration::from_millis(azblob.timeout_ms),
-        tls: client_config(settings.tls.ca_file.as_deref())?,
-        proxies: proxies(settings),
-    })
 }

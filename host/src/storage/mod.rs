@@ -5,7 +5,9 @@
 //! has a conformance test that runs on every driver. Called by `interfaces/storage.rs` (for the guest) and by the sweep.
 //! Knows nothing of HTTP, of WIT types, of the index, or of what an object is for.
 
+#[cfg(feature = "azblob")]
 pub mod azblob;
+#[cfg(feature = "bucket")]
 pub mod bucket;
 pub mod budget;
 #[cfg(test)]
@@ -14,10 +16,15 @@ mod extents;
 #[cfg(test)]
 pub(crate) mod faulty;
 pub mod fs;
+#[cfg(feature = "gcs")]
 pub mod gcs;
+#[cfg(feature = "bucket")]
 pub mod objects;
+#[cfg(feature = "cloud")]
 mod outgoing;
+#[cfg(feature = "s3")]
 pub mod s3;
+#[cfg(feature = "bucket")]
 mod sending;
 #[cfg(test)]
 mod tests;

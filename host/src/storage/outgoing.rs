@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 
-use super::{Content, StorageError, sending::Bounds};
+use super::{Content, StorageError, sending::{Bounds, TimedOut}};
 use crate::net::Proxies;
 
 /// How long a connection may take to come up.
@@ -139,11 +139,6 @@ pub(super) fn is_passing(status: u16) -> bool {
 }
 
 const READING: &str = "reading an object";
-
-/// The server did not answer in time.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer within {} ms", .0.as_millis())]
-pub(super) struct TimedOut(pub(super) Duration);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the content ended {0} bytes early")]

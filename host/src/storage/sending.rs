@@ -22,7 +22,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Content, StorageError, bucket::Pieces, outgoing::TimedOut};
+use super::{Content, StorageError, bucket::Pieces};
+
+/// The service did not answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} ms", .0.as_millis())]
+pub(super) struct TimedOut(pub(super) Duration);
 
 /// How long a service may take.
 #[derive(Clone, Copy, Debug)]

@@ -12,8 +12,10 @@ mod client;
 mod digest;
 mod driver;
 mod fault;
+#[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 mod pool;
+#[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod refold;
 mod rows;

@@ -32,7 +32,7 @@ pub use self::account::{AzblobAccount, AzblobSettings};
 use super::{
     Content, StorageError,
     bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
-    outgoing::{PATIENCE_FACTOR, Patience, TimedOut, Unusable, folder, http_client, unavailable},
+    outgoing::{PATIENCE_FACTOR, Patience, Unusable, folder, http_client, unavailable},
 };
 
 /// Largest number of a part: so many blocks a blob may have.

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use crate::storage::{
     StorageError,
     bucket::Pieces,
-    outgoing::{Patience, TimedOut, is_passing, unavailable},
+    outgoing::{Patience, is_passing, unavailable},
     sending::{Sending, Watch},
 };
 

@@ -1,0 +1,62 @@
+//! Opens the index that is configured.
+
+#[cfg(feature = "sql")]
+use std::time::Duration;
+use std::{path::PathBuf, sync::Arc};
+
+use super::{StartError, path_of};
+#[cfg(feature = "sql")]
+use crate::{config::Database, index::sql};
+use crate::{
+    config::{DatabaseDriver, Settings},
+    index::{Index, IndexError, KeyRule, sqlite::SqliteIndex},
+    pressure::Pressure,
+};
+
+/// Opens the index. With storage in a folder a database server serves one Larder alone: what another one keeps in its own
+/// folder, or is about to flush, this one would take for lost.
+pub(super) async fn open_index(
+    settings: &Settings,
+    pressure: &Pressure,
+) -> Result<Arc<dyn Index>, StartError> {
+    let database = &settings.database;
+    let rule = if database.case_sensitive_keys { KeyRule::Bytes } else { KeyRule::AnyCase };
+    Ok(match database.driver {
+        DatabaseDriver::Sqlite => {
+            Arc::new(open_sqlite(path_of(database.sqlite.path.as_ref()), rule, pressure)?)
+        }
+        #[cfg(feature = "postgres")]
+        DatabaseDriver::Postgres => {
+            Arc::new(sql::postgres::open(&database.postgres, bounds(database), rule).await?)
+        }
+        #[cfg(feature = "mysql")]
+        DatabaseDriver::Mysql => Arc::new(sql::mysql::open(&database.mysql, bounds(database), rule).await?),
+        #[allow(unreachable_patterns, reason = "where every driver is built in")]
+        driver => return Err(StartError::NotBuilt { driver: driver.name() }),
+    })
+}
+
+#[cfg(feature = "sql")]
+fn bounds(database: &Database) -> sql::Bounds {
+    sql::Bounds {
+        connections: database.max_connections,
+        call: Duration::from_millis(database.timeout_ms),
+    }
+}
+
+/// Opens the database's file. That needs a little space, for the files beside it; on a full disk it is what is kept for it.
+fn open_sqlite(path: PathBuf, rule: KeyRule, pressure: &Pressure) -> Result<SqliteIndex, StartError> {
+    let mut opened = SqliteIndex::open(&path, rule);
+    if matches!(opened, Err(IndexError::NoSpace { .. })) && pressure.give_up_ballast() {
+        tracing::warn!(path = %path.display(), "the disk is full: the database's reserve is given up to open it");
+        opened = SqliteIndex::open(&path, rule);
+        // Who cannot save yet is told so; a sweep makes room.
+        pressure.report();
+    } else {
+        pressure.take_ballast();
+    }
+    opened.map_err(|error| match error {
+        IndexError::NoSpace { .. } => StartError::Full { path },
+        source @ IndexError::Unavailable { .. } => StartError::Database { path, source },
+    })
+}

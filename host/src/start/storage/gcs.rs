@@ -1,0 +1,30 @@
+//! Google Cloud Storage by configuration.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{exposed, given};
+use crate::{
+    config::{Gcs, Settings},
+    net::client_config,
+    start::{StartError, proxies},
+    storage::{
+        bucket::Bucket,
+        gcs::{GcsBucket, GcsSettings},
+    },
+};
+
+pub(super) async fn connect(settings: &Settings) -> Result<Arc<dyn Bucket>, StartError> {
+    Ok(Arc::new(GcsBucket::connect(gcs_settings(&settings.storage.gcs, settings)?).await?))
+}
+
+fn gcs_settings(gcs: &Gcs, settings: &Settings) -> Result<GcsSettings, StartError> {
+    Ok(GcsSettings {
+        bucket: given(gcs.bucket.as_ref()),
+        prefix: settings.storage.prefix.clone(),
+        service_account_key: exposed(gcs.service_account_key.as_ref()),
+        endpoint: gcs.endpoint.clone(),
+        timeout: Duration::from_millis(gcs.timeout_ms),
+        tls: client_config(settings.tls.ca_file.as_deref())?,
+        proxies: proxies(settings),
+    })
+}

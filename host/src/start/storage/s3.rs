@@ -1,0 +1,42 @@
+//! S3 by configuration.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{exposed, given};
+use crate::{
+    config::{S3, Settings},
+    start::{StartError, proxies},
+    storage::{
+        bucket::Bucket,
+        s3::{self, S3Settings},
+    },
+};
+
+/// What an S3 request may take beyond the time for which the server may be silent: there the time in which a part is sent counts
+/// as silence.
+const S3_SENDING: Duration = Duration::from_secs(50);
+
+pub(super) async fn connect(settings: &Settings) -> Result<Arc<dyn Bucket>, StartError> {
+    Ok(s3::connect(&s3_settings(&settings.storage.s3, settings)).await?)
+}
+
+fn s3_settings(s3: &S3, settings: &Settings) -> S3Settings {
+    let prefix = &settings.storage.prefix;
+    let silence = Duration::from_millis(s3.timeout_ms);
+    let read_timeout = silence + S3_SENDING;
+    S3Settings {
+        prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
+        region: s3.region.clone(),
+        endpoint: s3.endpoint.clone(),
+        path_style: s3.is_path_style(),
+        access_key_id: s3.access_key_id.clone(),
+        secret_access_key: exposed(s3.secret_access_key.as_ref()),
+        session_token: exposed(s3.session_token.as_ref()),
+        ca_file: settings.tls.ca_file.clone(),
+        proxies: proxies(settings),
+        silence,
+        read_timeout,
+        attempt_timeout: 2 * read_timeout,
+        ..S3Settings::new(given(s3.bucket.as_ref()))
+    }
+}
