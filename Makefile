@@ -47,7 +47,7 @@ e2e: build ## Run the suite of real clients against the built server
 
 stress: build ## Attack and kill the server for long (ARGS="…": a part of it, see tests/stress/README.md)
 	@tests/scripts/need.sh node npm zstd python3 strace
-	LARDER_STRESS=long cargo test $(CARGO_FLAGS) -p larder-stress -- --nocapture --include-ignored $(ARGS)
+	LARDER_STRESS=long cargo test $(CARGO_FLAGS) -p larder-stress -- --nocapture $(ARGS)
 	$(if $(ARGS),,LARDER_STRESS=long tests/scripts/e2e.sh cases/bake.test.mjs cases/restarts.test.mjs)
 
 # The storages' servers are started for the measurements that need them, which `--only` may leave out.
