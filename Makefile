@@ -36,18 +36,22 @@ lint: toolchain ## Check formatting, lints and documentation
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
-unit: toolchain ## Run the Rust tests, beside real servers
+# The server, the tests and all between, in one resolution of features: nothing is compiled twice.
+.PHONY: everything
+everything: toolchain
+	cargo build $(CARGO_FLAGS) --workspace --all-targets
+
+unit: everything ## Run the Rust tests, beside real servers
 	@tests/scripts/need.sh python3 python3-venv curl strace
-	cargo build $(CARGO_FLAGS)
 	tests/scripts/with-services.sh $(SERVICES) -- cargo test $(CARGO_FLAGS) --workspace
 
-e2e: build ## Run the suite of real clients against the built server
+e2e: everything ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd openssl python3 nginx
 	tests/scripts/with-services.sh $(SERVICES) -- bash -c 'tests/scripts/e2e.sh && LARDER_TEST_MATRIX=1 tests/scripts/matrix.sh'
 
-stress: build ## Attack and kill the server for long (ARGS="…": a part of it, see tests/stress/README.md)
+stress: everything ## Attack and kill the server for long (ARGS="…": a part of it, see tests/stress/README.md)
 	@tests/scripts/need.sh node npm zstd python3 strace
-	LARDER_STRESS=long cargo test $(CARGO_FLAGS) -p larder-stress -- --nocapture --include-ignored $(ARGS)
+	LARDER_STRESS=long cargo test $(CARGO_FLAGS) --workspace --test stress -- --nocapture $(ARGS)
 	$(if $(ARGS),,LARDER_STRESS=long tests/scripts/e2e.sh cases/bake.test.mjs cases/restarts.test.mjs)
 
 # The storages' servers are started for the measurements that need them, which `--only` may leave out.

@@ -14,9 +14,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str = "info";
-const DEBUG_FILTER: &str = "info,larder=debug";
+/// What is logged unless `RUST_LOG` says otherwise. The HTTP/2 library warns of each connection that a client misuses: a flood of
+/// them would be a flood of lines.
+const DEFAULT_FILTER: &str = "info,h2=error";
+const DEBUG_FILTER: &str = "info,h2=error,larder=debug";
 
 /// Lines that wait are written together: up to this many bytes.
 const LOG_BUFFER_BYTES: usize = 64 * 1024;

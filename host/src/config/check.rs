@@ -14,7 +14,7 @@ const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
 /// Fills in what follows from other settings.
 pub(super) fn resolve(settings: &mut Settings, origins: &Origins) -> Result<(), ConfigError> {
     let data = settings.data.clone();
-    storage::resolve(&mut settings.storage, &data);
+    storage::resolve(&mut settings.storage, &data, origins);
     settings.database.sqlite.path.get_or_insert_with(|| data.join("larder.db"));
     settings.upstream.url =
         settings.upstream.url.take().filter(|url| url != "none").map(|url| without_slashes(&url));

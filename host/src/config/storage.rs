@@ -15,7 +15,7 @@ const SECOND: u64 = 1000;
 pub struct Storage {
     /// Which kind of storage.
     pub driver: StorageDriver,
-    /// How many bytes of uploads may be in memory at once.
+    /// How many bytes of uploads may be in memory at once. 64 MiB where nothing is set and the storage is a bucket.
     pub buffer_bytes: u64,
     /// What the keys in a bucket begin with, so that it can be shared; empty, or folders with a slash between them.
     pub prefix: String,
@@ -33,7 +33,7 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             driver: StorageDriver::Filesystem,
-            buffer_bytes: 64 * MIB,
+            buffer_bytes: 48 * MIB,
             prefix: String::new(),
             filesystem: Filesystem::default(),
             s3: S3::default(),

@@ -162,9 +162,12 @@ impl Connections {
         self.evict(&mut self.table.lock(), |_| true);
     }
 
-    /// Counts a request of this connection in, until the result is dropped. `None` where too many are in the works.
+    /// Counts a request of this connection in, until the result is dropped. `None` where too many are in the works. The last quarter
+    /// is for connections that have none: with many streams a few clients would have all.
     fn begin(self: &Arc<Self>, slot: &Arc<Slot>) -> Option<Active> {
-        if self.requests.fetch_add(1, Relaxed) >= self.limits.requests {
+        let limit = self.limits.requests;
+        let bound = if slot.is_idle() { limit } else { limit - limit / 4 };
+        if self.requests.fetch_add(1, Relaxed) >= bound {
             self.requests.fetch_sub(1, Relaxed);
             self.refused.fetch_add(1, Relaxed);
             self.busy.log(|times| {

@@ -6,7 +6,7 @@
 //!
 //! The bound: as long as a consumer holds at most one chunk of each transfer, the transfers together hold at most
 //! [`Budget::total_bytes`], and for each of them [`MIN_CHUNK_BYTES`] (a writer: and one chunk as its source made it).
-//! Buffers kept for reuse come on top, at most an eighth of the total.
+//! Buffers kept for reuse are a part of the total, at most an eighth of it.
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +27,7 @@ pub const MIN_CHUNK_BYTES: usize = 32 << 10;
 pub const MAX_CHUNK_BYTES: usize = 1 << 20;
 
 /// What a process allows its transfers where nothing else is configured.
-pub const DEFAULT_TOTAL_BYTES: u64 = 64 << 20;
+pub const DEFAULT_TOTAL_BYTES: u64 = 48 << 20;
 
 /// Where buffers begin. The allocator begins large ones 16 bytes behind the start of a page, and copying pages there was
 /// measured to take five times the processor time (`rep movsb` of an AMD EPYC), whatever the size of the chunk.
@@ -159,6 +159,9 @@ impl Budget {
             idle.bytes -= length as u64;
             return buffer;
         }
+        if idle.bytes + self.held_bytes() > self.total {
+            *idle = Idle::default();
+        }
         drop(idle);
         Memory::zeroed(length)
     }
@@ -166,7 +169,9 @@ impl Budget {
     fn keep(&self, memory: Memory) {
         let length = memory.length as u64;
         let mut idle = self.idle.lock();
-        if idle.bytes + length <= self.total / 8 {
+        // It is still among those that are held.
+        let has_room = idle.bytes + self.held_bytes() <= self.total;
+        if has_room && idle.bytes + length <= self.total / 8 {
             idle.bytes += length;
             idle.buffers[class(memory.length)].push(memory);
         }

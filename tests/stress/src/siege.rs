@@ -23,8 +23,9 @@ pub const RESIDENT_BYTES: u64 = 128 << 20;
 const SETTLE: Duration = Duration::from_secs(40);
 /// How much more may stay resident: pages of the policy's memory that were used once, and what the allocator holds ready.
 const SETTLED_BYTES: u64 = 32 << 20;
-/// How many more descriptors may stay open: connections of the healthy client, and of the index's readers.
-const SETTLED_DESCRIPTORS: usize = 16;
+/// How many more descriptors may stay open: 16 files of the uploads that were used last, and a few connections of the healthy client
+/// and of the index's readers.
+const SETTLED_DESCRIPTORS: usize = 16 + 8;
 const LEAST_ROUNDS: usize = 3;
 const CALM: Duration = Duration::from_millis(600);
 

@@ -15,13 +15,17 @@ struct Given {
     is_set: bool,
 }
 
+/// What uploads may have in memory where nothing is configured: parts for a bucket are larger than what a disk is given at once.
+const BUCKET_BUFFER_BYTES: u64 = 64 << 20;
 /// Longest prefix of keys: with what comes after it, it stays below every service's limit (1,024 bytes).
 const MAX_PREFIX_BYTES: usize = 512;
 
 /// Fills in what follows from other settings.
-pub(super) fn resolve(storage: &mut Storage, data: &Path) {
+pub(super) fn resolve(storage: &mut Storage, data: &Path, origins: &Origins) {
     if storage.driver == StorageDriver::Filesystem {
         storage.filesystem.path.get_or_insert_with(|| data.join("storage"));
+    } else if !origins.is_set("storage.buffer_bytes") {
+        storage.buffer_bytes = BUCKET_BUFFER_BYTES;
     }
     storage.prefix = storage.prefix.trim_matches('/').to_owned();
     for endpoint in [&mut storage.s3.endpoint, &mut storage.gcs.endpoint, &mut storage.azblob.endpoint] {

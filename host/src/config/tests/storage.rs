@@ -79,6 +79,13 @@ fn every_variable_of_a_bucket_sets_its_setting() {
 }
 
 #[test]
+fn a_bucket_has_larger_buffers_unless_they_are_set() {
+    assert_eq!(settings(&S3, &[]).storage.buffer_bytes, 64 << 20);
+    assert_eq!(settings(&S3, &[("LARDER_BUFFER_BYTES", "1048576")]).storage.buffer_bytes, 1 << 20);
+    assert_eq!(settings(&[], &[]).storage.buffer_bytes, 48 << 20);
+}
+
+#[test]
 fn a_bucket_has_no_folder_and_a_folder_no_bucket() {
     let s3 = settings(&S3, &[]);
     assert_eq!((s3.storage.driver, s3.storage.filesystem.path), (StorageDriver::S3, None));

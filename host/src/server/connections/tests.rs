@@ -85,6 +85,20 @@ fn requests_are_bounded_and_one_that_ends_makes_room() {
     assert_eq!(all.usage().requests, 0);
 }
 
+/// Fault 9: a few clients with many streams took all.
+#[test]
+fn the_last_quarter_of_requests_is_for_connections_that_have_none() {
+    let all = Connections::new(Limits { requests: 8, ..ALL });
+    let many = admit(&all, 1).unwrap();
+    let busy: Vec<_> = (0..6).map(|_| many.begin().unwrap()).collect();
+    assert!(many.begin().is_none());
+    let (second, third) = (admit(&all, 2).unwrap(), admit(&all, 3).unwrap());
+    let held = (second.begin().unwrap(), third.begin().unwrap());
+    assert!(second.begin().is_none());
+    drop((busy, held));
+    assert_eq!(all.usage().requests, 0);
+}
+
 #[test]
 fn a_pause_between_requests_is_shorter_than_one_inside() {
     let (first, between) = (Duration::from_secs(60), Duration::from_millis(1));

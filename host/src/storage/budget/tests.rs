@@ -91,6 +91,18 @@ fn idle_buffers_are_few() {
 }
 
 #[test]
+fn idle_buffers_go_when_the_total_is_used_up() {
+    let budget = Budget::new(1 << 20);
+    let transfer = budget.transfer();
+    drop(transfer.buffer(1));
+    assert_eq!(budget.idle.lock().bytes, MIN_CHUNK_BYTES as u64);
+    let held: Vec<_> = (0..4).map(|_| transfer.buffer(512 << 10)).collect();
+    assert_eq!(budget.idle.lock().bytes, 0);
+    drop(held);
+    assert!(budget.idle.lock().bytes > 0);
+}
+
+#[test]
 fn buffers_are_aligned_new_and_reused() {
     let transfer = Budget::new(64 << 20).transfer();
     for length in [1, 40_000, 65_536, 100_000, MAX_CHUNK_BYTES] {

@@ -31,6 +31,9 @@ use crate::storage::{
 /// What is not longer than this is read when it is opened, into one buffer of its size.
 const SMALL_BYTES: u64 = 64 << 10;
 
+/// The largest chunk. A larger one was measured to cost as much processor time, and who takes nothing holds one.
+const MAX_CHUNK_BYTES: u64 = 256 << 10;
+
 const CONTEXT: &str = "read an object";
 
 /// Returns the content of the pieces. What is not short keeps the descriptor until its end.
@@ -196,7 +199,8 @@ impl Reader {
             self.step = Step::Ready;
             return Poll::Ready(Ok(self.deliver(buffer?)));
         }
-        let mut buffer = self.transfer.buffer(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let want = self.left.min(MAX_CHUNK_BYTES);
+        let mut buffer = self.transfer.buffer(usize::try_from(want).unwrap_or(usize::MAX));
         if self.read_cached(&mut buffer).map_err(failed)? {
             return Poll::Ready(Ok(self.deliver(buffer)));
         }

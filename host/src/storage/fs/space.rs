@@ -76,10 +76,9 @@ impl Space {
         state.looked = Some(Instant::now());
     }
 
-    /// Returns whether a body of any use may fit.
+    /// Returns whether a body of any use may fit. What is held for others does not count: much of it may never come.
     pub(super) fn has_room(&self) -> bool {
-        let state = self.state.lock();
-        state.room.saturating_sub(state.held) >= LEAST_ROOM_BYTES
+        self.state.lock().room >= LEAST_ROOM_BYTES
     }
 
     /// Begins a body of this length, if it fits.

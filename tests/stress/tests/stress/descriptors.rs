@@ -60,14 +60,12 @@ async fn with_a_limit_of(descriptors: usize) {
 
 /// Faults 6 and 9.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: not seen to hold yet"]
 async fn a_limit_of_256_descriptors() {
     with_a_limit_of(256).await;
 }
 
 /// Faults 6 and 9.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: not seen to hold yet"]
 async fn a_limit_of_1024_descriptors() {
     with_a_limit_of(1024).await;
 }

@@ -111,7 +111,6 @@ async fn save_works_again(client: &Client, key: &str) {
 /// Fault 13. A disk that is filled again and again by uploads that come to nothing never needs an operator: reads go on, what does
 /// not fit is refused at once, and the space of it is there for the next one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: what does not fit stays"]
 async fn a_disk_that_is_filled_twenty_times() {
     let _turn = turn().await;
     let Some(disk) = Tmpfs::mount(DISK_MIB) else { return left_out("no tmpfs can be mounted (not root)") };
@@ -250,7 +249,6 @@ async fn a_disk_that_is_slow_to_tell_of_files() {
 /// Fault 13. Blocks that break off leave no bytes behind that the next one lacks: 500 of them, of 600 KiB each, again and again, on a disk
 /// of 256 MiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: the read buffers of 500 connections are in no budget: 200 MiB"]
 async fn blocks_that_break_off_take_no_space() {
     let Some(disk) = Tmpfs::mount(256) else { return left_out("no tmpfs can be mounted (not root)") };
     let setup = Setup { data: Some(disk.path().join("data")), ..Setup::default() };

@@ -24,7 +24,6 @@ async fn large_entry(server: &Server) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "red: the buffers of 700 connections are in no budget: 150 to 180 MiB"]
 async fn slow_readers_on_http1() {
     siege("slow readers, HTTP/1.1", Setup::default(), Bounds::default(), async |server| {
         let url = large_entry(server).await;

@@ -32,6 +32,7 @@ fn many_bodies_at_once_do_not_overshoot() {
     let space = space(48);
     let claims: Vec<_> = (0..100).filter_map(|_| space.claim(Some(5 * MIB)).ok()).collect();
     assert_eq!(claims.len(), 6);
+    assert!(space.has_room(), "nothing of it has come yet");
     let mut written = 0;
     for mut claim in claims {
         while claim.to_come > Some(0) {
