@@ -20,10 +20,11 @@ SERVICES := postgres mariadb seaweedfs fake-gcs azurite
 help: ## Show the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-serve: build ## Build, then run the server on the embedded default (ARGS="…" for more arguments)
-	exec $(LARDER) serve $(ARGS)
+serve: toolchain ## Build a server for SQLite and a directory alone, quickly, and run it (ARGS="…" for more arguments)
+	cargo build --profile quick --locked --no-default-features --features embedded
+	exec $(TARGET_DIR)/quick/larder serve $(ARGS)
 
-build: toolchain ## Build the server, its policy component inside
+build: toolchain ## Build the server with all storages and databases
 	cargo build $(CARGO_FLAGS)
 
 dist: toolchain ## Build the server as it should run for long: smaller, and less CPU per request; takes some minutes more
@@ -34,6 +35,7 @@ test: lint unit e2e ## Run all checks and tests
 lint: toolchain ## Check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	cargo clippy $(CARGO_FLAGS) --no-default-features --features embedded -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
 # The server, the tests and all between, in one resolution of features: nothing is compiled twice.
