@@ -204,7 +204,12 @@ impl Body for RequestBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(this.give_up()))),
+            Poll::Ready(Some(Err(_))) => {
+                if let Some(record) = &this.record {
+                    record.broke_off();
+                }
+                Poll::Ready(Some(Err(this.give_up())))
+            }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
                 ready!(this.idle.poll_expired(cx));

@@ -33,6 +33,7 @@ pub struct RequestRecord {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     complete: AtomicBool,
+    broken: AtomicBool,
     claims: OnceLock<Arc<Claims>>,
     outcome: OnceLock<Outcome>,
 }
@@ -59,6 +60,7 @@ impl RequestRecord {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             complete: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             claims: OnceLock::new(),
             outcome: OnceLock::new(),
         }
@@ -91,6 +93,11 @@ impl RequestRecord {
     /// Notes bytes of the answer's body.
     pub fn sent(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Notes that the request's body broke off: nobody reads the answer, though the system may take it.
+    pub fn broke_off(&self) {
+        self.broken.store(true, Relaxed);
     }
 
     /// Notes that the answer's body was handed over whole.
@@ -141,7 +148,7 @@ impl Drop for RequestRecord {
             bytes_in = *self.bytes_in.get_mut(),
             bytes_out = *self.bytes_out.get_mut(),
             duration_ms = milliseconds(self.started.elapsed().as_micros()),
-            cut_off = !*self.complete.get_mut(),
+            cut_off = *self.broken.get_mut() || !*self.complete.get_mut(),
             agent = self.agent,
         );
     }
