@@ -1,5 +1,6 @@
 // Calls of the toolkit's packages, each in a process of its own: a package reads its environment when it is loaded
 // and speaks to a runner by its standard output.
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { mkdirSync } from 'node:fs'
@@ -16,6 +17,16 @@ const child = fileURLToPath(new URL('./toolkit-call.mjs', import.meta.url))
 
 /** What every call saves and restores: this directory of the workspace. */
 export const PAYLOAD = 'payload'
+
+/** What a package prints that calls again. Its own start may take seconds on a busy machine, so time says little. */
+const REPEATED = /Attempt \d+ of \d+/
+const HANG_MS = 30_000
+
+/** The first call was answered, and nothing was waited for. */
+export function assertPrompt({ output, elapsedMs }) {
+  assert.doesNotMatch(output, REPEATED)
+  assert.ok(elapsedMs < HANG_MS, `took ${elapsedMs} ms`)
+}
 
 /** Saves the workspace's payload. Returns `{ result: <entry id, or -1> }` and what the client printed. */
 export const save = (job, workspace, key, client = NEWEST) =>
