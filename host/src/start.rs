@@ -26,9 +26,7 @@ use crate::{
     descriptors::{Shares, TooFew, Wanted, raise_limit},
     durability::{self, Durabilities},
     engine::{Engine, Limits, LoadError, Policy},
-    index::{
-        AHEAD_MS, Index, IndexError, UploadId,
-    },
+    index::{AHEAD_MS, Index, IndexError, UploadId},
     message::Usage,
     net::{Fetch, HttpFetch, Proxies, TlsError, Upstream, client_config},
     pressure::Pressure,

@@ -3,7 +3,9 @@
 use std::io::{self, BufWriter, Write};
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +54,23 @@ pub fn start_logging_to(
     writer: impl Write + Send + 'static,
 ) -> Result<LogGuard, anyhow::Error> {
     let directives = filter.unwrap_or(if debug { DEBUG_FILTER } else { DEFAULT_FILTER });
-    let filter = EnvFilter::try_new(directives)?;
+    let filter = filter_of(directives)?;
     let (writer, worker) = NonBlockingBuilder::default().thread_name("larder-log").finish(writer);
-    let builder = fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
-    match format {
-        LogFormat::Text => builder.try_init(),
+    let lines = fmt::layer().with_writer(writer).with_ansi(false);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
         // The only span is the request's: in a list of spans it would stand twice.
-        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
-    }
-    .map_err(|error| anyhow::anyhow!(error))?;
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
     Ok(LogGuard { _worker: worker })
+}
+
+/// Filters by target and level, which is decided once for each place in the code. Only directives that name spans or fields
+/// take the filter that looks at each span that is entered.
+fn filter_of(directives: &str) -> Result<Box<dyn Layer<Registry> + Send + Sync>, anyhow::Error> {
+    match directives.parse::<Targets>() {
+        Ok(targets) => Ok(targets.boxed()),
+        Err(_) => Ok(EnvFilter::try_new(directives)?.boxed()),
+    }
 }

@@ -102,6 +102,7 @@ macro_rules! ahead_ms {
         600_000
     };
 }
+#[cfg(feature = "sql")]
 pub(crate) use ahead_ms;
 
 /// A time that is further ahead of the clock was written while a clock was wrong. It says nothing: an upload with such a time

@@ -27,6 +27,7 @@ const NEVER: &str =
     "localhost,127.0.0.0/8,::1,169.254.169.254,169.254.170.2,fd00:ec2::254,metadata.google.internal";
 
 /// The proxies by the scheme of what is asked for. Their URLs may hold passwords, which `Debug` and [`Self::describe`] leave out.
+#[cfg_attr(not(feature = "bucket"), expect(dead_code, reason = "for the clients of buckets"))]
 #[derive(Clone, Default)]
 pub struct Proxies {
     http: Option<String>,
@@ -48,11 +49,13 @@ impl Proxies {
     }
 
     /// The URL of the proxy for this scheme. May hold a password.
+    #[cfg(feature = "bucket")]
     pub(crate) fn of_scheme(&self, scheme: &str) -> Option<&str> {
         if scheme == "https" { self.https.as_deref() } else { self.http.as_deref() }
     }
 
     /// The hosts that are asked directly.
+    #[cfg(feature = "bucket")]
     pub(crate) fn direct_hosts(&self) -> &str {
         &self.no
     }

@@ -243,7 +243,7 @@ async fn run(mut connection: Pin<&mut impl Connection>, ticket: &Ticket, bounds:
         finish(connection, ticket).await;
     } else {
         // A last chance to say good-bye: no more, because others need the place.
-        let _ = futures_util::poll!(connection);
+        poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx).is_ready())).await;
     }
 }
 

@@ -38,10 +38,7 @@ pub(super) async fn open_index(
 
 #[cfg(feature = "sql")]
 fn bounds(database: &Database) -> sql::Bounds {
-    sql::Bounds {
-        connections: database.max_connections,
-        call: Duration::from_millis(database.timeout_ms),
-    }
+    sql::Bounds { connections: database.max_connections, call: Duration::from_millis(database.timeout_ms) }
 }
 
 /// Opens the database's file. That needs a little space, for the files beside it; on a full disk it is what is kept for it.

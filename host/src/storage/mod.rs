@@ -33,7 +33,9 @@ use std::{fmt, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, future, stream::BoxStream};
+#[cfg(feature = "bucket")]
+use futures_util::TryStreamExt;
+use futures_util::{StreamExt, future, stream::BoxStream};
 
 /// The name of a stored object: 1 to 128 of `a-z`, `0-9` and `-`. Made by the driver, opaque to everyone else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -213,6 +215,7 @@ impl Source {
     }
 
     /// Returns the bytes as something to send on, of which so many were announced.
+    #[cfg(feature = "bucket")]
     fn into_content(self, length: u64) -> Content {
         Content { length, chunks: self.chunks.map_err(StorageError::from).boxed() }
     }

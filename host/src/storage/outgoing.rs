@@ -10,7 +10,10 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 
-use super::{Content, StorageError, sending::{Bounds, TimedOut}};
+use super::{
+    Content, StorageError,
+    sending::{Bounds, TimedOut},
+};
 use crate::net::Proxies;
 
 /// How long a connection may take to come up.
