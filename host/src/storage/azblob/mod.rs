@@ -33,6 +33,7 @@ use super::{
     Content, StorageError,
     bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
     outgoing::{PATIENCE_FACTOR, Patience, Unusable, folder, http_client, unavailable},
+    sending::TimedOut,
 };
 
 /// Largest number of a part: so many blocks a blob may have.

@@ -27,7 +27,7 @@ use crate::storage::{
     StorageError,
     bucket::Pieces,
     outgoing::{Patience, is_passing, unavailable},
-    sending::{Sending, Watch},
+    sending::{Sending, TimedOut, Watch},
 };
 
 pub(super) const STORING: &str = "storing an object";
