@@ -5,8 +5,8 @@
 //!
 //! Along the path of a request: [`server`] takes it from the socket, [`engine`] hands it to the guest, `interfaces` answers
 //! the guest's calls with [`storage`], [`index`], [`auth`] and [`net`], and [`message`] carries what goes in and out.
-//! Beside it: [`sweep`], [`recency`] and [`durability`] run by the clock, and [`pressure`] where a disk is full. [`start()`] puts it
-//! all together, [`descriptors`] divides the process's open files up.
+//! Beside it: [`sweep`], [`recency`] and [`durability`] run by the clock, and [`pressure`] where a disk is full; [`retention`] has
+//! what a sweep shows the guest. [`start()`] puts it all together, [`descriptors`] divides the process's open files up.
 
 pub mod auth;
 pub mod clock;
@@ -20,6 +20,7 @@ pub mod message;
 pub mod net;
 pub mod pressure;
 pub mod recency;
+pub mod retention;
 pub mod server;
 pub mod services;
 mod start;
@@ -30,7 +31,6 @@ pub mod telemetry;
 mod testing;
 mod throttle;
 
-pub use interfaces::retention::{Candidate, ContentState};
 pub use start::{Larder, StartError, start, start_with};
 
 /// The policy component that is built in.

@@ -3,14 +3,13 @@
 use ::http::{HeaderValue, header::AUTHORIZATION};
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use crate::{
-    auth::{Claims, bearer},
-    engine::{
-        State,
-        bindings::larder::cache::auth::{self as wit, Host, HostWithStore},
-    },
-    interfaces::{for_request::ForRequest, types::Incoming},
+use super::{
+    bindings::larder::cache::auth::{self as wit, Host, HostWithStore},
+    for_request::ForRequest,
+    state::State,
+    types::Incoming,
 };
+use crate::auth::{Claims, bearer};
 
 /// Longest text that a component may have signed, in bytes.
 const MAX_SIGNED_BYTES: usize = 8 * 1024;

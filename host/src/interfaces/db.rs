@@ -6,18 +6,16 @@ use wasmtime::{
     component::{Accessor, HasSelf},
 };
 
+use super::{
+    bindings::larder::cache::db::{self as wit, Host, HostWithStore},
+    for_request::{ForRequest, span},
+    state::State,
+    storage::object_name,
+};
 use crate::{
-    engine::{
-        State,
-        bindings::larder::cache::db::{self as wit, Host, HostWithStore},
-    },
     index::{
         AttachOutcome, Attachment, Entry, EntryId, IndexError, MatchKind, Probe, Reservation, Slot, Upload,
         UploadId,
-    },
-    interfaces::{
-        for_request::{ForRequest, span},
-        storage::object_name,
     },
     services::Services,
     storage::UploadName,

@@ -1,12 +1,7 @@
 //! The one place where a driver's error becomes an error of the world. Details go to the log, not to the component.
 
-use crate::{
-    auth::TokenError,
-    engine::bindings::larder::cache::{auth, db, http, storage},
-    index::IndexError,
-    net::ForwardError,
-    storage::StorageError,
-};
+use super::bindings::larder::cache::{auth, db, http, storage};
+use crate::{auth::TokenError, index::IndexError, net::ForwardError, storage::StorageError};
 
 impl From<StorageError> for storage::Error {
     fn from(error: StorageError) -> Self {

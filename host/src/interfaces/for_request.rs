@@ -9,7 +9,7 @@ use wasmtime::{
     component::{Accessor, HasSelf},
 };
 
-use crate::engine::State;
+use super::state::State;
 
 /// A driver's call that is made for a request.
 pub(crate) trait ForRequest<V, D>: Future<Output = Result<V, D>> + Send + Sized {

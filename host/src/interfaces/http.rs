@@ -6,15 +6,13 @@ use ::http::request::Parts;
 use tokio::select;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
+use super::{
+    bindings::larder::cache::http::{Error, Host, HostWithStore},
+    for_request::ForRequest,
+    state::State,
+    types::{Body, Incoming, Kept, UpstreamResponse},
+};
 use crate::{
-    engine::{
-        State,
-        bindings::larder::cache::http::{Error, Host, HostWithStore},
-    },
-    interfaces::{
-        for_request::ForRequest,
-        types::{Body, Incoming, Kept, UpstreamResponse},
-    },
     message::{Full, Presence, ReadError},
     net::Forwarder,
     storage::SourceError,

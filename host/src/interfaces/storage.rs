@@ -6,18 +6,16 @@ use std::{sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
+use super::{
+    bindings::larder::cache::{
+        storage::{self as wit, Host, HostWithStore},
+        types::ByteRange,
+    },
+    for_request::ForRequest,
+    state::State,
+    types::{Body, Incoming, Object},
+};
 use crate::{
-    engine::{
-        State,
-        bindings::larder::cache::{
-            storage::{self as wit, Host, HostWithStore},
-            types::ByteRange,
-        },
-    },
-    interfaces::{
-        for_request::ForRequest,
-        types::{Body, Incoming, Object},
-    },
     services::Services,
     storage::{BlockId, MAX_BLOCKS, ObjectName, Source, StagedBlock, StorageError, Stored, UploadName},
 };

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use super::{PAGE, Run, SweepError, Sweeper};
 use crate::{
     index::{AHEAD_MS, Entry, EntryId},
-    interfaces::retention::{Candidate, ContentState, Witnesses},
+    retention::{Candidate, ContentState, Witnesses},
     storage::StorageError,
 };
 
