@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use wasmtime::{
     ResourceLimiter, StoreLimits, StoreLimitsBuilder,
-    component::{GuestTaskId, ResourceTable},
+    component::{Accessor, GuestTaskId, HasSelf, ResourceTable},
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -53,6 +53,11 @@ impl State {
     pub(crate) fn has_grown(&self) -> bool {
         self.memory.bytes > self.memory.grown_at
     }
+}
+
+/// The services, for a call that goes on beside others.
+pub(super) fn services(accessor: &Accessor<State, HasSelf<State>>) -> Arc<Services> {
+    accessor.with(|mut access| access.get().services.clone())
 }
 
 /// The limits of a store, and how large its largest linear memory is.

@@ -45,6 +45,12 @@ pub struct BlockId(String);
 #[error("not a valid {0}")]
 pub struct InvalidName(pub &'static str);
 
+impl From<InvalidName> for StorageError {
+    fn from(error: InvalidName) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
 impl ObjectName {
     /// Longest name in bytes.
     pub const MAX_BYTES: usize = 128;
@@ -180,6 +186,12 @@ pub enum SourceError {
     /// More bytes came than the caller allows.
     #[error("the body is too large")]
     TooLarge,
+}
+
+impl From<SourceError> for StorageError {
+    fn from(error: SourceError) -> Self {
+        Self::Invalid(error.to_string())
+    }
 }
 
 /// Bytes on their way in.
