@@ -93,6 +93,7 @@ impl From<StorageError> for storage::Error {
                 tracing::error!("the storage is full");
                 Self::NoSpace
             }
+            StorageError::TooLarge => Self::TooLarge,
             StorageError::Invalid(why) => Self::Invalid(why),
             StorageError::Unavailable { context, source } => {
                 tracing::error!(context, error = %source, "storage unavailable");

@@ -135,6 +135,9 @@ pub enum StorageError {
     /// The storage is full, or a quota is reached.
     #[error("no space left")]
     NoSpace,
+    /// More bytes came than the caller allows ([`Source::within`]).
+    #[error("the body is too large")]
+    TooLarge,
     /// What was asked cannot be done, whoever asks again.
     #[error("{0}")]
     Invalid(String),
@@ -190,7 +193,10 @@ pub enum SourceError {
 
 impl From<SourceError> for StorageError {
     fn from(error: SourceError) -> Self {
-        Self::Invalid(error.to_string())
+        match error {
+            SourceError::CutShort => Self::Invalid(error.to_string()),
+            SourceError::TooLarge => Self::TooLarge,
+        }
     }
 }
 
@@ -286,7 +292,7 @@ pub trait Storage: Send + Sync + 'static {
     ) -> Result<Content, StorageError>;
 
     /// Stores a whole object. A source that fails, or does not have its length, stores nothing:
-    /// [`StorageError::Invalid`]. The upload's blocks are not touched.
+    /// [`StorageError::Invalid`], or [`StorageError::TooLarge`] where that is how it fails. The upload's blocks are not touched.
     async fn put(&self, upload: &UploadName, source: Source) -> Result<Stored, StorageError>;
 
     /// Stages a block and returns its length. The same id again replaces the block, once the new one is complete; a source

@@ -83,9 +83,12 @@ impl Sweeper<'_> {
             let content = match self.services.storage.stat(&entry.object).await {
                 Ok(size) if size == entry.size_bytes => ContentState::Whole,
                 Ok(_) | Err(StorageError::NotFound) => ContentState::Broken,
-                Err(StorageError::NoSpace | StorageError::Invalid(_) | StorageError::Unavailable { .. }) => {
-                    ContentState::Unknown
-                }
+                Err(
+                    StorageError::NoSpace
+                    | StorageError::TooLarge
+                    | StorageError::Invalid(_)
+                    | StorageError::Unavailable { .. },
+                ) => ContentState::Unknown,
             };
             Candidate { entry, content }
         };

@@ -165,7 +165,7 @@ impl Bucket for AzblobBucket {
         let missing = |error: &StorageError| match error {
             StorageError::NotFound => true,
             StorageError::Unavailable { source, .. } => says(&**source, UNKNOWN_CONTAINER),
-            StorageError::NoSpace | StorageError::Invalid(_) => false,
+            StorageError::NoSpace | StorageError::TooLarge | StorageError::Invalid(_) => false,
         };
         if let Err(error) = self.page("", None, 1).await {
             if !missing(&error) {
