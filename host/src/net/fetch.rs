@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use rustls::ClientConfig;
 
 use super::{ClientOptions, HttpsClient, Proxies, https_client};
+use crate::config::allowed_url;
 
 /// Longest answer that is read. Key sets have a few KiB.
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
@@ -44,28 +45,6 @@ pub trait Fetch: Send + Sync {
     /// Promises: it ends within a bounded time, it reads at most a bounded number of bytes, and it talks only to URLs that
     /// [`allowed_url`] allows.
     async fn get(&self, url: &str) -> Result<Bytes, FetchError>;
-}
-
-/// Parses a URL, if it is one that keys may be fetched from: `https`, or `http` to a loopback address, with a host, and
-/// without user name and password.
-#[must_use]
-pub fn allowed_url(url: &str) -> Option<Uri> {
-    let uri: Uri = url.parse().ok()?;
-    let authority = uri.authority()?;
-    if authority.as_str().contains('@') || authority.host().is_empty() {
-        return None;
-    }
-    match uri.scheme_str()? {
-        "https" => Some(uri),
-        "http" if is_loopback(authority.host()) => Some(uri),
-        _ => None,
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// [`Fetch`] over the network.
