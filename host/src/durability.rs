@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
+    causes::chain,
     index::{AHEAD_MS, Durability, Entry, EntryId, Index, IndexError, UploadId},
     storage::{FlushError, ObjectName, Storage, StorageError},
     throttle::Throttle,
@@ -129,8 +130,8 @@ impl Durabilities {
                     Ok(()) if !self.is_lost(entry.id) => flushed.push(entry.id),
                     Ok(()) => self.give_up(storage, index, entry).await?,
                     Err(FlushError::Lost(error)) => {
-                        let (detail, key) = (error.detail(), &entry.slot.key);
-                        tracing::error!(error = %error, detail, key, "a new entry was lost on its way to the disk and is given up");
+                        let (error, key) = (chain(&error), &entry.slot.key);
+                        tracing::error!(%error, key, "a new entry was lost on its way to the disk and is given up");
                         self.give_up(storage, index, entry).await?;
                     }
                     Err(FlushError::Retry(error)) => {
@@ -154,7 +155,7 @@ impl Durabilities {
                     RETRY
                 }
                 Err(error) => {
-                    tracing::error!(error = %error, "new entries cannot be marked as durable; trying again");
+                    tracing::error!(error = %chain(&error), "new entries cannot be marked as durable; trying again");
                     self.made.notify_one();
                     RETRY
                 }
@@ -179,7 +180,7 @@ impl Durabilities {
         self.lost.lock().insert(entry.id);
         let deleted = index.delete_entry(entry.id).await;
         if let Err(error) = storage.remove(&entry.object).await {
-            tracing::warn!(error = %error, detail = error.detail(), "its object is left to the sweep");
+            tracing::warn!(error = %chain(&error), "its object is left to the sweep");
         }
         deleted?;
         self.lost.lock().remove(&entry.id);
@@ -188,7 +189,7 @@ impl Durabilities {
 
     fn warn_of_waiting(&self, error: &StorageError) {
         if self.warnings.allows() {
-            tracing::warn!(error = %error, detail = error.detail(), "new entries cannot be flushed to the disk yet; trying again");
+            tracing::warn!(error = %chain(error), "new entries cannot be flushed to the disk yet; trying again");
         }
     }
 }

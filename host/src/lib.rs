@@ -9,6 +9,7 @@
 //! what a sweep shows the guest. [`start()`] puts it all together, [`descriptors`] divides the process's open files up.
 
 pub mod auth;
+mod causes;
 pub mod clock;
 pub mod config;
 pub mod descriptors;

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 
 use crate::{
+    causes::chain,
     clock::Clock,
     index::{EntryId, Index, IndexError},
     storage::{Source, UploadName},
@@ -59,7 +60,7 @@ impl Recency {
         match write_use(index, id, now_ms).await {
             Ok(there) => there,
             Err(error) => {
-                tracing::warn!(entry = id.0, error = %error, "the use of an entry is not written down yet");
+                tracing::warn!(entry = id.0, error = %chain(&error), "the use of an entry is not written down yet");
                 self.entry_used(id, now_ms);
                 true
             }

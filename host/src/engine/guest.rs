@@ -10,6 +10,7 @@ use super::{
     instance::{self, Ended},
 };
 use crate::{
+    causes::chain,
     index::{Entry, EntryId, Upload, UploadId},
     interfaces::{
         handler::Attempt,
@@ -199,13 +200,13 @@ async fn supervise(policy: Policy, services: Arc<Services>, mut calls: mpsc::Unb
             Err(instance::Fault::Broke(error)) => {
                 pause = FIRST_PAUSE;
                 tracing::error!(
-                    error = format!("{error:#}"),
+                    error = chain(error.as_ref()),
                     "the policy component broke; a fresh instance takes over"
                 );
             }
             Err(instance::Fault::NoStart(error)) => {
                 if let Some(times) = warnings.due() {
-                    let error = format!("{error:#}");
+                    let error = chain(error.as_ref());
                     tracing::error!(error, times, "the policy component does not start; requests get a 503");
                 }
                 if !refuse_for(pause, &mut calls).await {

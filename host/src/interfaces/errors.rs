@@ -6,15 +6,14 @@ use wasmtime::component::ResourceTableError;
 use super::bindings::larder::cache::{auth, db, http, storage};
 use crate::{
     auth::TokenError,
+    causes::chain,
     index::IndexError,
     message::{Full, ReadError},
     net::ForwardError,
     storage::{SourceError, StorageError},
 };
 
-/// How a host call fails.
-///
-/// `?` makes one of a driver's error, of an error of the world, and of a fault.
+/// How a host call fails. `?` makes it of a driver's error, of an error of the world, and of a fault.
 pub enum CallError<E> {
     /// The component gets an error of its world.
     World(E),
@@ -41,7 +40,7 @@ impl<E> CallError<E> {
     }
 }
 
-/// An error that the component gets in the form of its world. The conversion writes the details to the log.
+/// An error of a driver, or of the world, that a host call may end with. Its conversion logs what the component is not told.
 pub trait Reported: Into<Self::World> {
     /// The error of the world.
     type World;
@@ -96,7 +95,7 @@ impl From<StorageError> for storage::Error {
             StorageError::TooLarge => Self::TooLarge,
             StorageError::Invalid(why) => Self::Invalid(why),
             StorageError::Unavailable { context, source } => {
-                tracing::error!(context, error = %source, "storage unavailable");
+                tracing::error!(context, error = %chain(&*source), "storage unavailable");
                 Self::Unavailable(context.to_owned())
             }
         }
@@ -107,12 +106,11 @@ impl From<IndexError> for db::Error {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::Unavailable { context, source } => {
-                let cause = source.source().map(ToString::to_string);
-                tracing::error!(context, error = %source, cause, "database unavailable");
+                tracing::error!(context, error = %chain(&*source), "database unavailable");
                 Self::Unavailable(context.to_owned())
             }
             IndexError::NoSpace { context, source } => {
-                tracing::error!(context, error = %source, "the disk of the database is full");
+                tracing::error!(context, error = %chain(&*source), "the disk of the database is full");
                 Self::NoSpace
             }
         }
@@ -142,12 +140,12 @@ impl From<ForwardError> for http::Error {
     fn from(error: ForwardError) -> Self {
         match error {
             ForwardError::Unavailable(source) => {
-                tracing::warn!(error = %source, "upstream unavailable");
+                tracing::warn!(error = %chain(&source), "upstream unavailable");
                 Self::Unavailable("the upstream service cannot be reached".to_owned())
             }
             ForwardError::Body => Self::CutShort,
             ForwardError::Target(source) => {
-                tracing::warn!(error = %source, "a request that cannot be forwarded");
+                tracing::warn!(error = %chain(&source), "a request that cannot be forwarded");
                 Self::Unavailable("the request's target cannot be forwarded".to_owned())
             }
         }

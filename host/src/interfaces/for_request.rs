@@ -16,8 +16,8 @@ use super::{
 
 /// A driver's call that is made for a request.
 pub(crate) trait ForRequest<V, D: Reported>: Future<Output = Result<V, D>> + Send + Sized {
-    /// Runs the call in the span of the request, and turns its error into one of the world, so that what is logged of it stands in the span, too. Must be called before the host
-    /// call waits for anything.
+    /// Runs the call in the span of the request, and turns its error into one of the world there, so that what is logged of it
+    /// stands in the span, too. Must be called before the host call waits for anything.
     fn for_request(
         self,
         accessor: &Accessor<State, HasSelf<State>>,

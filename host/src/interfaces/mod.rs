@@ -2,6 +2,7 @@
 //!
 //! Each turns calls of the component into calls of a driver, and the driver's types and errors into the world's; the one
 //! place where an error changes its kind is `errors.rs`. What comes from a component is hostile until it is checked here.
+//! `bindings.rs` is what wasmtime makes of `wit/`, `state.rs` the data of an instance.
 
 mod auth;
 pub(crate) mod bindings;

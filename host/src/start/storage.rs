@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{StartError, path_of, proxies, some};
 use crate::{
+    causes::chain,
     config::{Azblob, Filesystem, Gcs, S3, Secret, Settings, StorageDriver},
     net::client_config,
     services::Services,
@@ -64,7 +65,7 @@ pub(super) async fn claim_storage(services: &Services, adopt: bool, orphan_grace
         Ownership::find_out(storage, index, old_before_ms).await.map(drop)
     };
     if let Err(error) = claimed {
-        tracing::warn!(%error, "it is not known yet whether the objects in the storage are this database's");
+        tracing::warn!(error = %chain(&error), "it is not known yet whether the objects in the storage are this database's");
     }
 }
 

@@ -171,13 +171,6 @@ impl StorageError {
     ) -> Self {
         Self::Unavailable { context, source: source.into() }
     }
-
-    /// Returns what a log line says beside the message: the causes, from the outermost on.
-    pub(crate) fn detail(&self) -> Option<String> {
-        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        let causes: Vec<String> = causes.map(ToString::to_string).collect();
-        (!causes.is_empty()).then(|| causes.join(": "))
-    }
 }
 
 /// Why the bytes that are to be stored stopped coming.

@@ -11,6 +11,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{PAGE, Run, SweepError, Sweeper};
 use crate::{
+    causes::chain,
     index::{AHEAD_MS, Entry, EntryId},
     retention::{Candidate, ContentState, Witnesses},
     storage::StorageError,
@@ -58,7 +59,7 @@ impl Sweeper<'_> {
             return;
         }
         if let Err(error) = self.services.index.bring_entries_back(&ids, now_ms).await {
-            tracing::warn!(error = %error, "times of entries stay in the future until the next sweep");
+            tracing::warn!(error = %chain(&error), "times of entries stay in the future until the next sweep");
         }
     }
 
