@@ -56,10 +56,8 @@ impl HostWithStore<State> for HasSelf<State> {
         upload: String,
         request: Resource<Incoming>,
     ) -> Result<wit::Stored, StorageCallError> {
-        let (upload, source) = upload_and_source(accessor, upload, &request)?;
         let services = services(accessor);
-        let source = source.within(services.settings.max_entry_bytes);
-        let source = services.recency.follow(&upload, source, &services.clock);
+        let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
         let stored = giving_up(&services, &upload, services.storage.put(&upload, source));
         Ok(stored.for_request(accessor).await?.into())
     }
@@ -71,10 +69,8 @@ impl HostWithStore<State> for HasSelf<State> {
         request: Resource<Incoming>,
     ) -> Result<u64, StorageCallError> {
         let id = checked_block_id(block_id)?;
-        let (upload, source) = upload_and_source(accessor, upload, &request)?;
         let services = services(accessor);
-        let source = source.within(services.settings.max_entry_bytes);
-        let source = services.recency.follow(&upload, source, &services.clock);
+        let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
         let staged = giving_up(&services, &upload, services.storage.put_block(&upload, &id, source));
         staged.for_request(accessor).await
     }
@@ -154,18 +150,22 @@ fn checked_range(range: ByteRange, size_bytes: u64) -> wasmtime::Result<Range<u6
     Ok(range.start..range.end)
 }
 
-/// Takes the request's body as something to store in an upload.
+/// Takes the request's body as something to store in an upload: no longer than an entry may be, and as a sign that the upload
+/// is alive.
 fn upload_and_source(
     accessor: &Accessor<State, HasSelf<State>>,
+    services: &Services,
     upload: String,
     request: &Resource<Incoming>,
 ) -> Result<(UploadName, Source), StorageCallError> {
     let body = accessor
         .with(|mut access| Ok::<_, ResourceTableError>(access.get().table.get_mut(request)?.take_body()))?;
-    match (UploadName::parse(upload), body) {
-        (Ok(upload), Body::Unread(body)) => Ok((upload, body.into_source())),
-        _ => Err(wit::Error::Invalid("no such upload, or the body was used before".to_owned()).into()),
-    }
+    let (Ok(upload), Body::Unread(body)) = (UploadName::parse(upload), body) else {
+        return Err(wit::Error::Invalid("no such upload, or the body was used before".to_owned()).into());
+    };
+    let source = body.into_source().within(services.settings.max_entry_bytes);
+    let source = services.recency.follow(&upload, source, &services.clock);
+    Ok((upload, source))
 }
 
 impl From<StagedBlock> for wit::Block {
