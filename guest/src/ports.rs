@@ -189,6 +189,8 @@ pub enum StorageError {
     NotFound,
     /// Full, or over a quota.
     NoSpace,
+    /// The body came without a length, and is longer than an entry may be.
+    TooLarge,
     /// Cannot be done, whoever asks again; says why.
     Invalid(String),
     /// Trying again may help; says what happened.
@@ -200,6 +202,7 @@ impl fmt::Display for StorageError {
         match self {
             Self::NotFound => f.write_str("not found"),
             Self::NoSpace => f.write_str("no space left"),
+            Self::TooLarge => f.write_str("the body is too large"),
             Self::Invalid(why) => write!(f, "invalid: {why}"),
             Self::Unavailable(how) => write!(f, "unavailable: {how}"),
         }
@@ -326,9 +329,6 @@ pub enum AttachOutcome {
     /// The upload is gone.
     Gone,
 }
-
-/// What [`StorageError::Invalid`] says of a body without a length that is larger than an entry may be: its storing ended there.
-pub const BODY_TOO_LARGE: &str = "the body is too large";
 
 /// The imports of the world. One implementation is the component's imports, the other a fake for tests.
 ///

@@ -30,9 +30,12 @@ pub(crate) async fn inspect<H: Host>(host: &H, entry: &Entry) -> Result<Option<R
         Ok(size_bytes) if size_bytes == entry.size_bytes => Ok(None),
         Ok(_) => Ok(Some(Reason::OtherSize)),
         Err(StorageError::NotFound) => Ok(Some(Reason::Gone)),
-        Err(error @ (StorageError::NoSpace | StorageError::Invalid(_) | StorageError::Unavailable(_))) => {
-            Err(error)
-        }
+        Err(
+            error @ (StorageError::NoSpace
+            | StorageError::TooLarge
+            | StorageError::Invalid(_)
+            | StorageError::Unavailable(_)),
+        ) => Err(error),
     }
 }
 

@@ -14,13 +14,16 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
-    index::{Durability, Entry, EntryId, Index, IndexError},
+    causes::chain,
+    index::{AHEAD_MS, Durability, Entry, EntryId, Index, IndexError, UploadId},
     storage::{FlushError, ObjectName, Storage, StorageError},
     throttle::Throttle,
 };
 
 /// Most entries that are flushed together.
 const BATCH: usize = 256;
+/// Uploads that are listed together.
+const UPLOADS_PAGE: usize = 500;
 /// How long new entries gather before they are flushed together.
 const GATHER: Duration = Duration::from_millis(500);
 /// How long a failed flush waits for the next attempt.
@@ -66,6 +69,29 @@ impl Durabilities {
         self.made.notify_one();
     }
 
+    /// Gives up what a loss of power may have spoilt, before anyone can ask for it: entries that were not flushed yet, and
+    /// uploads that began before the machine did. Where the storage is durable at once there is nothing to give up, and the
+    /// index may be shared with servers on other machines, whose boots are not this one.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub async fn recover(&self, index: &dyn Index, now_ms: u64) -> Result<(), IndexError> {
+        if self.at_once {
+            return Ok(());
+        }
+        let lost = self.give_up_lost(index).await?;
+        if lost > 0 {
+            tracing::warn!(
+                entries = lost,
+                "entries that were not on disk when the machine stopped were given up"
+            );
+        }
+        match boot_time_ms() {
+            Some(booted_ms) => abandon_interrupted(index, booted_ms, now_ms).await,
+            None => Ok(()),
+        }
+    }
+
     /// Gives up the entries of earlier boots that were never flushed. Returns how many.
     ///
     /// # Errors
@@ -104,8 +130,8 @@ impl Durabilities {
                     Ok(()) if !self.is_lost(entry.id) => flushed.push(entry.id),
                     Ok(()) => self.give_up(storage, index, entry).await?,
                     Err(FlushError::Lost(error)) => {
-                        let (detail, key) = (error.detail(), &entry.slot.key);
-                        tracing::error!(error = %error, detail, key, "a new entry was lost on its way to the disk and is given up");
+                        let (error, key) = (chain(&error), &entry.slot.key);
+                        tracing::error!(%error, key, "a new entry was lost on its way to the disk and is given up");
                         self.give_up(storage, index, entry).await?;
                     }
                     Err(FlushError::Retry(error)) => {
@@ -129,7 +155,7 @@ impl Durabilities {
                     RETRY
                 }
                 Err(error) => {
-                    tracing::error!(error = %error, "new entries cannot be marked as durable; trying again");
+                    tracing::error!(error = %chain(&error), "new entries cannot be marked as durable; trying again");
                     self.made.notify_one();
                     RETRY
                 }
@@ -154,7 +180,7 @@ impl Durabilities {
         self.lost.lock().insert(entry.id);
         let deleted = index.delete_entry(entry.id).await;
         if let Err(error) = storage.remove(&entry.object).await {
-            tracing::warn!(error = %error, detail = error.detail(), "its object is left to the sweep");
+            tracing::warn!(error = %chain(&error), "its object is left to the sweep");
         }
         deleted?;
         self.lost.lock().remove(&entry.id);
@@ -163,7 +189,22 @@ impl Durabilities {
 
     fn warn_of_waiting(&self, error: &StorageError) {
         if self.warnings.allows() {
-            tracing::warn!(error = %error, detail = error.detail(), "new entries cannot be flushed to the disk yet; trying again");
+            tracing::warn!(error = %chain(error), "new entries cannot be flushed to the disk yet; trying again");
+        }
+    }
+}
+
+/// Abandons the uploads that began before the machine did.
+async fn abandon_interrupted(index: &dyn Index, booted_ms: u64, now_ms: u64) -> Result<(), IndexError> {
+    // A reservation from the future began before the clock was set right, nobody knows when.
+    let latest_ms = now_ms.saturating_add(AHEAD_MS);
+    let mut after = UploadId(0);
+    loop {
+        let page = index.list_uploads(after, UPLOADS_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id;
+        for upload in page.iter().filter(|upload| !(booted_ms..=latest_ms).contains(&upload.created_ms)) {
+            index.abandon(upload.id).await?;
         }
     }
 }
@@ -178,8 +219,7 @@ pub struct Pass {
 }
 
 /// When this machine started, in milliseconds since 1970, where the kernel tells.
-#[must_use]
-pub fn boot_time_ms() -> Option<u64> {
+fn boot_time_ms() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let seconds: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     Some(seconds * 1000)

@@ -5,10 +5,11 @@
 //!
 //! Along the path of a request: [`server`] takes it from the socket, [`engine`] hands it to the guest, `interfaces` answers
 //! the guest's calls with [`storage`], [`index`], [`auth`] and [`net`], and [`message`] carries what goes in and out.
-//! Beside it: [`sweep`], [`recency`] and [`durability`] run by the clock, and [`pressure`] where a disk is full. [`start()`] puts it
-//! all together, [`descriptors`] divides the process's open files up.
+//! Beside it: [`sweep`], [`recency`] and [`durability`] run by the clock, and [`pressure`] where a disk is full; [`retention`] has
+//! what a sweep shows the guest. [`start()`] puts it all together, [`descriptors`] divides the process's open files up.
 
 pub mod auth;
+mod causes;
 pub mod clock;
 pub mod config;
 pub mod descriptors;
@@ -20,6 +21,7 @@ pub mod message;
 pub mod net;
 pub mod pressure;
 pub mod recency;
+pub mod retention;
 pub mod server;
 pub mod services;
 mod start;
@@ -30,7 +32,6 @@ pub mod telemetry;
 mod testing;
 mod throttle;
 
-pub use interfaces::retention::{Candidate, ContentState};
 pub use start::{Larder, StartError, start, start_with};
 
 /// The policy component that is built in.

@@ -19,6 +19,7 @@ use rustix::fs::FallocateFlags;
 use tokio::sync::Notify;
 
 use crate::{
+    causes::chain,
     index::{Index, IndexError},
     storage::{Storage, StorageError, UploadName},
     throttle::Throttle,
@@ -96,10 +97,10 @@ impl Pressure {
     /// Gives up an upload of which a part did not fit: nobody will finish it, and what was stored of it is in the way.
     pub async fn give_up(&self, storage: &dyn Storage, index: &dyn Index, upload: &UploadName) {
         if let Err(error) = delete_row(storage, index, upload).await {
-            tracing::warn!(%error, "the row of an upload that did not fit is left to the sweep");
+            tracing::warn!(error = %chain(&error), "the row of an upload that did not fit is left to the sweep");
         }
         if let Err(error) = storage.discard(upload).await {
-            tracing::warn!(%error, detail = error.detail(), "the blocks of an upload that did not fit are left to the sweep");
+            tracing::warn!(error = %chain(&error), "the blocks of an upload that did not fit are left to the sweep");
         }
         self.report();
     }

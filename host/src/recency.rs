@@ -5,11 +5,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures_util::StreamExt;
 use parking_lot::Mutex;
 
 use crate::{
+    causes::chain,
+    clock::Clock,
     index::{EntryId, Index, IndexError},
-    storage::UploadName,
+    storage::{Source, UploadName},
 };
 
 /// What waits to be written.
@@ -57,7 +60,7 @@ impl Recency {
         match write_use(index, id, now_ms).await {
             Ok(there) => there,
             Err(error) => {
-                tracing::warn!(entry = id.0, error = %error, "the use of an entry is not written down yet");
+                tracing::warn!(entry = id.0, error = %chain(&error), "the use of an entry is not written down yet");
                 self.entry_used(id, now_ms);
                 true
             }
@@ -87,6 +90,14 @@ impl Recency {
             Some(active) => *active = active_ms,
             None => drop(uploads.insert(name.clone(), active_ms)),
         }
+    }
+
+    /// Notes that an upload is alive: now, and whenever a part of this body comes for it.
+    pub(crate) fn follow(self: &Arc<Self>, upload: &UploadName, body: Source, clock: &Clock) -> Source {
+        self.upload_active(upload, clock.now_ms());
+        let (recency, upload, clock) = (Arc::clone(self), upload.clone(), clock.clone());
+        let chunks = body.chunks.inspect(move |_| recency.upload_active(&upload, clock.now_ms()));
+        Source { length: body.length, chunks: chunks.boxed() }
     }
 
     /// Returns when bytes last came for an upload, as far as that waits to be written.

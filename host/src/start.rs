@@ -24,9 +24,9 @@ use crate::{
     clock::Clock,
     config::{Config, DatabaseDriver, Secret, Settings},
     descriptors::{Shares, TooFew, Wanted, raise_limit},
-    durability::{self, Durabilities},
+    durability::Durabilities,
     engine::{Engine, Limits, LoadError, Policy},
-    index::{AHEAD_MS, Index, IndexError, UploadId},
+    index::{Index, IndexError},
     message::Usage,
     net::{Fetch, HttpFetch, Proxies, TlsError, Upstream, client_config},
     pressure::Pressure,
@@ -46,8 +46,6 @@ const LAST_WRITES: Duration = Duration::from_millis(2500);
 /// The name under which the index keeps the key of signed URLs.
 const URL_SECRET: &str = "url-signing-key";
 const SECRET_BYTES: usize = 32;
-/// Uploads looked at together at the start.
-const PAGE: usize = 500;
 const MINUTE_MS: u64 = 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 const HOUR_MS: u64 = 60 * 60 * 1000;
@@ -196,7 +194,7 @@ pub async fn start_with(config: &Config, inherited: Option<TcpListener>) -> Resu
     let server = server(settings, shares, listener)?;
     let services = services(settings).await?;
     policy.probe(&services.for_thread()).await?;
-    recover(&services).await?;
+    services.durability.recover(&*services.index, services.clock.now_ms()).await?;
     let grace_ms = settings.retention.orphan_grace_hours.saturating_mul(HOUR_MS);
     storage::claim_storage(&services, config.adopt_storage, grace_ms).await;
     let janitor =
@@ -377,32 +375,4 @@ fn load_policy(settings: &Settings) -> Result<Policy, StartError> {
     };
     let component = fs::read(file).map_err(|source| StartError::Path { path: file.clone(), source })?;
     Ok(engine.load(&component, Some(&cache), limits)?)
-}
-
-/// What a loss of power may have spoilt is given up before anyone can ask for it: entries that were not flushed yet, and
-/// uploads that began before the machine did. Where storage is durable at once there is nothing to give up, and the database
-/// may be shared with servers on other machines, whose boots are not this one.
-async fn recover(services: &Services) -> Result<(), StartError> {
-    if services.storage.is_durable_at_once() {
-        return Ok(());
-    }
-    let lost = services.durability.give_up_lost(&*services.index).await?;
-    if lost > 0 {
-        tracing::warn!(
-            entries = lost,
-            "entries that were not on disk when the machine stopped were given up"
-        );
-    }
-    let Some(booted_ms) = durability::boot_time_ms() else { return Ok(()) };
-    // A reservation from the future began before the clock was set right, nobody knows when.
-    let latest_ms = services.clock.now_ms().saturating_add(AHEAD_MS);
-    let mut after = UploadId(0);
-    loop {
-        let page = services.index.list_uploads(after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.id;
-        for upload in page.iter().filter(|upload| !(booted_ms..=latest_ms).contains(&upload.created_ms)) {
-            services.index.abandon(upload.id).await?;
-        }
-    }
 }

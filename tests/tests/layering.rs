@@ -24,6 +24,15 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("std::env::", &["config"]),
 ];
 
+/// A room of the host (a folder or file under `src/`), and rooms that it must not name: those above it, and those that it is to
+/// know nothing of.
+const MUST_NOT_NAME: [(&str, &[&str]); 4] = [
+    ("config", &["auth", "engine", "index", "interfaces", "net", "server", "start", "storage", "sweep"]),
+    ("interfaces", &["engine", "server", "start", "sweep"]),
+    ("retention", &["engine", "interfaces", "server", "start", "sweep"]),
+    ("sweep", &["interfaces", "server", "start"]),
+];
+
 /// Most lines of a source file.
 const MAX_LINES: usize = 450;
 
@@ -71,6 +80,74 @@ fn each_library_is_named_only_in_its_own_layer() {
                 named.map_or(0, |(number, _)| number + 1)
             );
         }
+    }
+}
+
+/// The rooms that a text names by paths that begin at the crate: `crate::room`, or each first name in `crate::{…}`.
+fn named_rooms(text: &str) -> Vec<String> {
+    let code: Vec<&str> = code(text).map(|(_, line)| line).collect();
+    let code = code.join("\n");
+    let paths = code.split("crate::").skip(1);
+    paths
+        .flat_map(|path| if path.starts_with('{') { first_names(path) } else { vec![first_word(path)] })
+        .collect()
+}
+
+fn first_word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The names that stand first in the parts of a group in braces: `a` and `b` of `{a::{c, d}, b}`.
+fn first_names(group: &str) -> Vec<String> {
+    let (mut names, mut depth, mut begins) = (Vec::new(), 0, false);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+        if begins && (c.is_alphabetic() || c == '_') {
+            names.push(first_word(&group[at..]));
+        }
+        begins = depth == 1 && (matches!(c, '{' | ',') || begins && c.is_whitespace());
+    }
+    names
+}
+
+#[test]
+fn rooms_are_found_in_all_forms_of_paths() {
+    let text = "use crate::one;\n// crate::no\nuse crate::{\n    two::{Two, no},\n    three,\n};\nuse crate::{four};\nlet x = crate::five::x(&crate::six::Y);";
+    assert_eq!(named_rooms(text), ["one", "two", "three", "four", "five", "six"]);
+}
+
+#[test]
+fn no_room_names_one_above_it() {
+    let host = root().join("host/src");
+    for (path, text) in sources(&host) {
+        let place = path.strip_prefix(&host).unwrap().with_extension("");
+        let rules = MUST_NOT_NAME.iter().filter(|(room, _)| place.starts_with(room));
+        for (room, others) in rules {
+            for named in named_rooms(&text) {
+                assert!(
+                    !others.contains(&named.as_str()),
+                    "{}: `{room}` must not name `{named}`",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn each_rule_is_of_a_room_that_exists() {
+    let host = root().join("host/src");
+    let exists = |room: &&str| host.join(room).is_dir() || host.join(room).with_extension("rs").is_file();
+    for (room, others) in MUST_NOT_NAME {
+        let missing: Vec<_> = others.iter().chain([&room]).filter(|room| !exists(room)).collect();
+        assert!(missing.is_empty(), "no such rooms: {missing:?}");
     }
 }
 

@@ -133,6 +133,7 @@ impl From<storage::Error> for ports::StorageError {
         match from {
             storage::Error::NotFound => Self::NotFound,
             storage::Error::NoSpace => Self::NoSpace,
+            storage::Error::TooLarge => Self::TooLarge,
             storage::Error::Invalid(why) => Self::Invalid(why),
             storage::Error::Unavailable(how) => Self::Unavailable(how),
         }

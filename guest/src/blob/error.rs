@@ -3,7 +3,7 @@
 //! What is permanent is a 4xx, for the SDKs repeat 5xx answers for up to a quarter of an hour (protocol reference 3.3). A
 //! 503 says that a second is enough; a 5xx that will not go away says `Retry-After: 121`, with which Go gives up at once.
 
-use crate::ports::{BODY_TOO_LARGE, DbError, Host, Level, OutcomeKind, Request, Response, StorageError};
+use crate::ports::{DbError, Host, Level, OutcomeKind, Request, Response, StorageError};
 use crate::url::Refused;
 
 /// Why a transfer does not take place.
@@ -157,7 +157,7 @@ impl BlobError {
 
     /// Reads a storage error of a call that takes the request's body.
     pub(super) fn of_body(error: StorageError) -> Self {
-        Self::of_storage(error, |why| if why == BODY_TOO_LARGE { Self::TooLarge } else { Self::BadBody(why) })
+        Self::of_storage(error, Self::BadBody)
     }
 
     /// Reads a storage error of a call for which `invalid` means what `on_invalid` makes of it.
@@ -165,6 +165,7 @@ impl BlobError {
         match error {
             StorageError::NotFound => Self::NotFound,
             StorageError::NoSpace => Self::NoSpace,
+            StorageError::TooLarge => Self::TooLarge,
             StorageError::Invalid(why) => on_invalid(why),
             StorageError::Unavailable(how) => Self::Unavailable(how),
         }

@@ -200,6 +200,7 @@ fn what_the_storage_says_becomes_a_status_that_clients_treat_right() {
     for (error, status, code, retry_after) in [
         (StorageError::NotFound, 404, "BlobNotFound", ""),
         (StorageError::NoSpace, 507, "InsufficientStorage", "121"),
+        (StorageError::TooLarge, 413, "RequestBodyTooLarge", ""),
         (StorageError::Unavailable("x".into()), 503, "ServerBusy", "1"),
     ] {
         for (call, more) in [

@@ -2,8 +2,8 @@
 
 use super::{FakeHost, FakeIncoming, FakeUpstream, Fault, LogLine, auth};
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, BODY_TOO_LARGE, Block, ByteRange, Claims, DbError, Entry, Host,
-    HttpError, Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, DbError, Entry, Host, HttpError, Level,
+    Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
 };
 
 /// Most probes and skipped ids that `db.find` takes.
@@ -50,7 +50,7 @@ impl FakeIncoming {
             return Err(StorageError::Invalid("the body ended early".to_owned()));
         }
         if limit.is_some_and(|limit| body.len() as u64 > limit) {
-            return Err(StorageError::Invalid(BODY_TOO_LARGE.to_owned()));
+            return Err(StorageError::TooLarge);
         }
         Ok(body)
     }

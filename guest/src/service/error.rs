@@ -99,6 +99,11 @@ impl Error {
         self
     }
 
+    /// What is saved is larger than an entry may be.
+    pub(crate) fn too_large() -> Self {
+        Self::new(Code::InvalidArgument, "the cache is larger than this server allows")
+    }
+
     /// Returns what kind of error it is.
     pub(crate) fn code(&self) -> Code {
         self.code
@@ -223,6 +228,7 @@ impl From<StorageError> for Error {
             StorageError::NoSpace => {
                 Self::new(Code::NoSpace, "the storage is full").caused_by("no space left")
             }
+            StorageError::TooLarge => Self::too_large(),
             StorageError::Invalid(why) => {
                 Self::new(Code::InvalidArgument, format!("the storage does not take it: {}", clip(&why)))
             }

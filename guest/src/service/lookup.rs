@@ -156,9 +156,12 @@ async fn direct_url<H: Host>(caller: &Caller<'_, H>, entry: &Entry) -> Result<Op
     match caller.host.presign(entry.object.clone(), entry.size_bytes, lifetime_ms).await {
         Ok(url) => Ok(url),
         Err(StorageError::NotFound) => Ok(None),
-        Err(error @ (StorageError::NoSpace | StorageError::Invalid(_) | StorageError::Unavailable(_))) => {
-            Err(error.into())
-        }
+        Err(
+            error @ (StorageError::NoSpace
+            | StorageError::TooLarge
+            | StorageError::Invalid(_)
+            | StorageError::Unavailable(_)),
+        ) => Err(error.into()),
     }
 }
 

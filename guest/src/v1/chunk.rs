@@ -4,7 +4,7 @@
 //! chunked`). A piece is a block whose id says where it starts and how long it is, so that a piece whose body had another
 //! length than its Content-Range is no part of the content, although it was stored before its length was known.
 
-use crate::ports::{BODY_TOO_LARGE, Host, OutcomeKind, Response, StorageError};
+use crate::ports::{Host, OutcomeKind, Response};
 use crate::service::{self, Caller, Code, Error};
 
 /// Where the numbers of clients end that know only doubles.
@@ -27,7 +27,7 @@ pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<R
         return Err(other_length(announced, &range));
     }
     if caller.host.settings().max_entry_bytes.is_some_and(|limit| range.start + range.length > limit) {
-        return Err(too_large());
+        return Err(Error::too_large());
     }
     let upload = caller.host.get_upload_by_id(id).await?.ok_or_else(super::no_upload)?;
     if !super::is_callers(caller, &upload)? {
@@ -39,20 +39,12 @@ pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<R
     });
     super::check_writer(writer, &upload)?;
     let block_id = service::ranged_id(writer, range.start, range.length);
-    let staged = caller.host.put_block(upload.name, block_id, &caller.request.incoming).await;
-    let length = staged.map_err(|error| match error {
-        StorageError::Invalid(why) if why == BODY_TOO_LARGE => too_large(),
-        error => error.into(),
-    })?;
+    let length = caller.host.put_block(upload.name, block_id, &caller.request.incoming).await?;
     if length != range.length {
         return Err(other_length(&length.to_string(), &range));
     }
     caller.request.note(|outcome| outcome.is(OutcomeKind::Stored));
     Ok(super::done())
-}
-
-fn too_large() -> Error {
-    Error::new(Code::InvalidArgument, "the cache is larger than this server allows")
 }
 
 fn other_length(length: &str, range: &ContentRange) -> Error {

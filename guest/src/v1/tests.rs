@@ -457,6 +457,7 @@ fn failures_of_the_storage_have_statuses_that_say_whether_to_try_again() {
     for (error, status) in [
         (StorageError::NotFound, 404),
         (StorageError::NoSpace, 507),
+        (StorageError::TooLarge, 400),
         (StorageError::Invalid("x".into()), 400),
         (StorageError::Unavailable("x".into()), 503),
     ] {

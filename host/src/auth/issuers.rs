@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::{AuthSetupError, TokenError, jwks::KeySet};
 use crate::{
-    config,
-    net::{Fetch, allowed_url},
+    config::{self, allowed_url},
+    net::Fetch,
 };
 
 /// Keys younger than this are used as they are.

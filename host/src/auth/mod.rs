@@ -16,7 +16,7 @@ mod tokens;
 
 pub use claims::{Claims, Scope};
 pub use error::{AuthSetupError, TokenError};
-pub use signing::{MIN_SECRET_BYTES, UrlSigner};
+pub use signing::UrlSigner;
 pub use tokens::{SKIP_WARNING, TokenVerifier, bearer};
 
 #[cfg(test)]

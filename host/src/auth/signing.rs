@@ -5,9 +5,7 @@ use std::fmt;
 use aws_lc_rs::hmac;
 
 use super::AuthSetupError;
-
-/// Shortest secret that is accepted.
-pub const MIN_SECRET_BYTES: usize = 16;
+use crate::config::{MIN_SECRET_BYTES, Urls};
 
 /// Length of the digest in bytes.
 const DIGEST_BYTES: usize = 32;
@@ -36,7 +34,7 @@ impl UrlSigner {
     ///
     /// # Errors
     /// When a secret has fewer than [`MIN_SECRET_BYTES`] bytes.
-    pub fn from_config(urls: &crate::config::Urls, own_secret: &[u8]) -> Result<Self, AuthSetupError> {
+    pub fn from_config(urls: &Urls, own_secret: &[u8]) -> Result<Self, AuthSetupError> {
         let primary = urls.signing_secret.as_ref().map_or(own_secret, |s| s.expose().as_bytes());
         Self::new(primary, urls.signing_secret_secondary.as_ref().map(|s| s.expose().as_bytes()))
     }

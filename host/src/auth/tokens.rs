@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 
 use super::{
-    AuthSetupError, Claims, MIN_SECRET_BYTES, Scope, TokenError,
+    AuthSetupError, Claims, Scope, TokenError,
     allowed::Allowed,
     cache::{Fingerprint, VerifiedTokens, fingerprint},
     claims::ClaimRules,
@@ -13,7 +13,10 @@ use super::{
     jwks::Verdict,
     jwt::Jwt,
 };
-use crate::{config, net::Fetch};
+use crate::{
+    config::{self, MIN_SECRET_BYTES},
+    net::Fetch,
+};
 
 /// What the program logs, as a warning, when tokens are not verified.
 pub const SKIP_WARNING: &str = "SKIP_TOKEN_VALIDATION is on: tokens are NOT verified. Whoever reaches this server can read \

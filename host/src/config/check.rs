@@ -4,8 +4,10 @@ pub(super) mod storage;
 
 use http::Uri;
 
-use super::{Auth, ConfigError, GITHUB_ISSUER, Issuer, Secret, Server, Settings, effective::Origins};
-use crate::{auth::MIN_SECRET_BYTES, net::allowed_url};
+use super::{
+    Auth, ConfigError, GITHUB_ISSUER, Issuer, MIN_SECRET_BYTES, Secret, Server, Settings, allowed_url,
+    effective::Origins,
+};
 
 /// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when added to a time.
 const MAX_DAYS: u64 = 36_500;

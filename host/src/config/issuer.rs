@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use http::Uri;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::optional;
@@ -19,6 +20,28 @@ pub struct Issuer {
     pub jwks_file: Option<PathBuf>,
     /// Goes before the repository ids of its tokens: two platforms number their repositories alike.
     pub repository_prefix: String,
+}
+
+/// Parses a URL, if it is one that keys may be fetched from: `https`, or `http` to a loopback address, with a host, and
+/// without user name and password.
+#[must_use]
+pub fn allowed_url(url: &str) -> Option<Uri> {
+    let uri: Uri = url.parse().ok()?;
+    let authority = uri.authority()?;
+    if authority.as_str().contains('@') || authority.host().is_empty() {
+        return None;
+    }
+    match uri.scheme_str()? {
+        "https" => Some(uri),
+        "http" if is_loopback(authority.host()) => Some(uri),
+        _ => None,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The table form of an issuer.
@@ -50,3 +73,6 @@ impl<'de> Deserialize<'de> for Issuer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

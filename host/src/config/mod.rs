@@ -37,9 +37,9 @@ pub use effective::Origin;
 use effective::Origins;
 pub use error::ConfigError;
 pub use inherited::inherited_listener;
-pub use issuer::Issuer;
+pub use issuer::{Issuer, allowed_url};
 pub use proxy::Proxy;
-pub use secret::Secret;
+pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{
     Auth, GITHUB_ISSUER, Log, LogFormat, Policy, Retention, Server, Settings, Tls, Upstream, Urls,
 };

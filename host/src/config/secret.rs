@@ -8,6 +8,8 @@ use base64::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
+/// Shortest secret that is accepted, for URLs and for tokens.
+pub const MIN_SECRET_BYTES: usize = 16;
 /// What stands in for a secret.
 pub(super) const MASK: &str = "***";
 /// Marks a secret that is given as base64 of its bytes.

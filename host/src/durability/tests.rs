@@ -153,3 +153,22 @@ async fn flushes_with_few_descriptors() {
 fn acknowledged_entries_outlive_a_want_of_descriptors() {
     run_with_descriptors(100, "durability::tests::flushes_with_few_descriptors", FEW_DESCRIPTORS);
 }
+
+#[tokio::test]
+async fn a_restart_of_the_machine_abandons_uploads_that_began_before_it_or_in_the_future() {
+    let fixture = Fixture::new();
+    let now_ms = crate::clock::Clock::system().now_ms();
+    for (key, created_ms) in [("before", 1), ("since", now_ms), ("future", now_ms + AHEAD_MS + 1)] {
+        let [repository, scope, version] = ["1", "main", "v"].map(str::to_owned);
+        let slot = Slot { repository, scope, version, key: key.to_owned() };
+        fixture.index.reserve(&slot, "owner", created_ms, 0).await.unwrap();
+    }
+    let keys = async || -> Vec<String> {
+        let uploads = fixture.index.list_uploads(UploadId(0), 10).await.unwrap();
+        uploads.into_iter().map(|upload| upload.slot.key).collect()
+    };
+    Durabilities::new("this boot".into(), true).recover(&fixture.index, now_ms).await.unwrap();
+    assert_eq!(keys().await, ["before", "since", "future"], "durable at once: nothing is given up");
+    fixture.durability.recover(&fixture.index, now_ms).await.unwrap();
+    assert_eq!(keys().await, ["since"]);
+}

@@ -10,6 +10,8 @@ use std::{
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use wasmtime::{Engine, component::Component};
 
+use crate::causes::chain;
+
 /// How many compiled components of other sources or versions are kept.
 const KEPT: usize = 8;
 /// Bytes of each digest that stand in a file's name.
@@ -42,7 +44,7 @@ impl<'a> Compiled<'a> {
         let loaded = self.load_file(engine, &file);
         if let Err(error) = &loaded {
             tracing::warn!(
-                error = format!("{error:#}"),
+                error = chain(error.as_ref()),
                 file = %file.display(),
                 "the compiled policy is damaged; compiling again"
             );

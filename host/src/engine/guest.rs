@@ -10,12 +10,15 @@ use super::{
     instance::{self, Ended},
 };
 use crate::{
+    causes::chain,
     index::{Entry, EntryId, Upload, UploadId},
     interfaces::{
-        retention::{self, Candidate, Witnesses},
+        handler::Attempt,
+        retention::{chosen_entries, chosen_uploads},
         types::Kept,
     },
     message::{Answer, Presence, Request, RequestBody, RequestRecord, refusal, unavailable},
+    retention::{Candidate, Witnesses},
     services::Services,
     throttle::Throttle,
 };
@@ -76,7 +79,7 @@ impl Guest {
     /// Answers a request. What the component breaks over, but calls repeatable, is tried once more on a fresh instance; when
     /// that fails, too, the client gets a 404, which every client takes for a miss. All else gets a 503: clients repeat it.
     pub async fn handle(&self, request: Request) -> Answer {
-        let attempt = Attempt::first(request);
+        let attempt = first(request);
         let again = Again::of(&attempt);
         match self.attempt(attempt).await {
             Ok(answer) => answer,
@@ -109,7 +112,7 @@ impl Guest {
     pub async fn survey_entries(&self, now_ms: u64, entries: Arc<[Entry]>) -> Result<Vec<EntryId>, Broken> {
         let given = entries.clone();
         let named = self.ask(|reply| Call::SurveyEntries { now_ms, entries, reply }).await?;
-        Ok(retention::chosen_entries(given.iter(), &named))
+        Ok(chosen_entries(given.iter(), &named))
     }
 
     /// Returns which of the entries the component wants deleted.
@@ -124,7 +127,7 @@ impl Guest {
     ) -> Result<Vec<EntryId>, Broken> {
         let given = candidates.clone();
         let named = self.ask(|reply| Call::ReviewEntries { now_ms, candidates, witnesses, reply }).await?;
-        Ok(retention::chosen_entries(given.iter().map(|candidate| &candidate.entry), &named))
+        Ok(chosen_entries(given.iter().map(|candidate| &candidate.entry), &named))
     }
 
     /// Returns which of the uploads the component wants abandoned.
@@ -134,7 +137,7 @@ impl Guest {
     pub async fn review_uploads(&self, now_ms: u64, uploads: Arc<[Upload]>) -> Result<Vec<UploadId>, Broken> {
         let given = uploads.clone();
         let named = self.ask(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
-        Ok(retention::chosen_uploads(&given, &named))
+        Ok(chosen_uploads(&given, &named))
     }
 
     async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Broken> {
@@ -142,17 +145,6 @@ impl Guest {
         self.calls.send(call(reply)).map_err(|_| Broken)?;
         answer.await.map_err(|_| Broken)
     }
-}
-
-/// A request as it is given to an instance.
-pub(super) struct Attempt {
-    pub(super) origin: String,
-    pub(super) received_ms: u64,
-    pub(super) head: Arc<Parts>,
-    pub(super) body: RequestBody,
-    pub(super) record: Arc<RequestRecord>,
-    pub(super) client: Presence,
-    pub(super) kept: Arc<Kept>,
 }
 
 /// What is needed to make a request a second time.
@@ -164,13 +156,6 @@ struct Again {
     client: Presence,
     kept: Arc<Kept>,
     had_body: bool,
-}
-
-impl Attempt {
-    fn first(request: Request) -> Self {
-        let Request { origin, received_ms, head, body, record, client, ticket } = request;
-        Self { origin, received_ms, head, body, record, client, kept: Kept::new(ticket) }
-    }
 }
 
 impl Again {
@@ -198,6 +183,12 @@ impl Again {
     }
 }
 
+/// The first attempt at a request.
+fn first(request: Request) -> Attempt {
+    let Request { origin, received_ms, head, body, record, client, ticket } = request;
+    Attempt { origin, received_ms, head, body, record, client, kept: Kept::new(ticket) }
+}
+
 /// Keeps an instance running until no handle is left.
 async fn supervise(policy: Policy, services: Arc<Services>, mut calls: mpsc::UnboundedReceiver<Call>) {
     let mut pause = FIRST_PAUSE;
@@ -209,13 +200,13 @@ async fn supervise(policy: Policy, services: Arc<Services>, mut calls: mpsc::Unb
             Err(instance::Fault::Broke(error)) => {
                 pause = FIRST_PAUSE;
                 tracing::error!(
-                    error = format!("{error:#}"),
+                    error = chain(error.as_ref()),
                     "the policy component broke; a fresh instance takes over"
                 );
             }
             Err(instance::Fault::NoStart(error)) => {
                 if let Some(times) = warnings.due() {
-                    let error = format!("{error:#}");
+                    let error = chain(error.as_ref());
                     tracing::error!(error, times, "the policy component does not start; requests get a 503");
                 }
                 if !refuse_for(pause, &mut calls).await {

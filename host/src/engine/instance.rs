@@ -6,14 +6,13 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{select, sync::mpsc};
 use wasmtime::{Store, component::Accessor};
 
-use super::{
-    Policy, State,
-    bindings::{Cache, larder::cache::types},
-    convert,
-    deadline::Sliced,
-    guest::Call,
-};
+use super::{Policy, deadline::Sliced, guest::Call};
 use crate::{
+    interfaces::{
+        bindings::{Cache, larder::cache::types},
+        handler,
+        state::State,
+    },
     message::{RequestRecord, unavailable},
     services::Services,
 };
@@ -51,15 +50,15 @@ pub(super) async fn run(
 /// Starts an instance, has it answer a call, and ends it.
 pub(super) async fn probe(policy: &Policy, services: &Arc<Services>) -> wasmtime::Result<()> {
     let (mut store, instance) = start(policy, services).await?;
-    let handler = instance.larder_cache_handler();
+    let exported = instance.larder_cache_handler();
     let called = store.run_concurrent(async |accessor| {
-        handler.call_is_repeatable(accessor, "GET".into(), "/".into()).await
+        exported.call_is_repeatable(accessor, "GET".into(), "/".into()).await
     });
     Sliced(Box::pin(called)).await.flatten().map(drop)
 }
 
 async fn start(policy: &Policy, services: &Arc<Services>) -> wasmtime::Result<(Store<State>, Cache)> {
-    let mut store = State::store(policy.pre.engine(), services.clone(), policy.limits);
+    let mut store = policy.limits.store(policy.pre.engine(), services.clone());
     let instance = Sliced(Box::pin(policy.pre.instantiate_async(&mut store))).await?;
     Ok((store, instance))
 }
@@ -116,7 +115,7 @@ async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> was
             let (record, method) = (attempt.record.clone(), attempt.head.method.clone());
             // The room of the request is taken for as long as the component may have a part of it.
             let _kept = attempt.kept.clone();
-            let request = match accessor.with(|mut access| convert::request(access.get(), attempt)) {
+            let request = match accessor.with(|mut access| handler::request(access.get(), attempt)) {
                 Ok(request) => request,
                 Err(_full) => {
                     let _ = reply.send(unavailable(BUSY, &record.id));
@@ -125,9 +124,9 @@ async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> was
             };
             let mut response = handle(accessor, instance, request, &record).await?;
             if let Some(outcome) = response.outcome.take() {
-                record.explained(convert::outcome(outcome));
+                record.explained(handler::outcome(outcome));
             }
-            match accessor.with(|mut access| convert::answer(access.get(), response, &method)) {
+            match accessor.with(|mut access| handler::answer(access.get(), response, &method)) {
                 Ok(answer) => drop(reply.send(answer)),
                 Err(nonsense) => {
                     let _in_request = record.span.enter();
@@ -136,8 +135,8 @@ async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> was
             }
         }
         Call::IsRepeatable { method, path, reply } => {
-            let handler = instance.larder_cache_handler();
-            let _ = reply.send(handler.call_is_repeatable(accessor, method, path).await?);
+            let exported = instance.larder_cache_handler();
+            let _ = reply.send(exported.call_is_repeatable(accessor, method, path).await?);
         }
         Call::SurveyEntries { now_ms, entries, reply } => {
             let entries = entries.iter().map(Into::into).collect();

@@ -1,29 +1,29 @@
-//! Everything that knows wasmtime: the engine (one for the process), a policy (one for each component that is loaded), and
-//! guests (one for each thread, with an instance that is replaced when it breaks).
+//! What runs components: the engine (one for the process), a policy (one for each component that is loaded), and guests (one
+//! for each thread, with an instance that is replaced when it breaks).
 //!
-//! Used by `server/` and `sweep/` through [`Engine`], [`Policy`] and [`Guest`]. Knows no route and no driver.
+//! Used by `server/` and `sweep/` through [`Engine`], [`Policy`] and [`Guest`]. Stands above `interfaces/`, which has the types
+//! and calls of the cache world. Knows no route and no driver.
 
-pub(crate) mod bindings;
 mod compiled;
-mod convert;
 mod deadline;
 mod guest;
 mod instance;
+mod limits;
 mod load;
-mod state;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 pub use guest::{Broken, Guest};
+pub use limits::Limits;
 pub use load::LoadError;
-pub use state::Limits;
-pub(crate) use state::State;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 
-use bindings::larder::cache;
 use deadline::Ticker;
 
-use crate::services::Services;
+use crate::{
+    interfaces::{self, bindings::CachePre, state::State},
+    services::Services,
+};
 
 /// The wasm engine of the process.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub struct Engine {
 /// A loaded policy component, ready to be instantiated on any thread.
 #[derive(Clone)]
 pub struct Policy {
-    pre: bindings::CachePre<State>,
+    pre: CachePre<State>,
     limits: Limits,
     /// Keeps the clock going by which components are interrupted.
     _engine: Engine,
@@ -64,8 +64,7 @@ impl Engine {
     pub fn load(&self, component: &[u8], cache: Option<&Path>, limits: Limits) -> Result<Policy, LoadError> {
         let component = load::compile_or_reuse(&self.inner, component, cache)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
-        let pre =
-            linker.instantiate_pre(&component).and_then(bindings::CachePre::new).map_err(LoadError::World)?;
+        let pre = linker.instantiate_pre(&component).and_then(CachePre::new).map_err(LoadError::World)?;
         Ok(Policy { pre, limits, _engine: self.clone() })
     }
 }
@@ -92,13 +91,7 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    cache::types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    cache::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    cache::settings::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    cache::auth::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    cache::http::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    cache::storage::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    cache::db::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    interfaces::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

@@ -10,6 +10,7 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::{
     BUILT_IN_POLICY,
+    causes::chain,
     message::{
         Answer, Held, Kind, Present, Request, RequestBody, RequestRecord, Room, RoomBounds, Rooms, Ticket,
     },
@@ -64,6 +65,13 @@ async fn statuses(limits: Limits) -> [StatusCode; 2] {
             [get(&guest, "/health").await.status(), get(&guest, "/health").await.status()]
         })
         .await
+}
+
+/// A trap says where it happened, which is more than a line: it is logged as a text in quotes.
+#[test]
+fn the_causes_of_a_fault_are_in_its_chain() {
+    let fault = wasmtime::Error::msg("no memory").context("at line 1\nat line 2").context("a call failed");
+    assert_eq!(chain(fault.as_ref()), "a call failed: at line 1\nat line 2: no memory");
 }
 
 #[tokio::test]

@@ -1,16 +1,16 @@
 //! `larder:cache/auth`: tokens and signatures. Tokens and keys stay here.
 
 use ::http::{HeaderValue, header::AUTHORIZATION};
-use wasmtime::component::{Accessor, HasSelf, Resource};
+use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
-use crate::{
-    auth::{Claims, bearer},
-    engine::{
-        State,
-        bindings::larder::cache::auth::{self as wit, Host, HostWithStore},
-    },
-    interfaces::{for_request::ForRequest, types::Incoming},
+use super::{
+    bindings::larder::cache::auth::{self as wit, Host, HostWithStore},
+    errors::AuthCallError,
+    for_request::ForRequest,
+    state::State,
+    types::Incoming,
 };
+use crate::auth::{Claims, bearer};
 
 /// Longest text that a component may have signed, in bytes.
 const MAX_SIGNED_BYTES: usize = 8 * 1024;
@@ -24,30 +24,28 @@ impl Host for State {
     fn check(&mut self, text: String, signature: String) -> wasmtime::Result<bool> {
         Ok(text.len() <= MAX_SIGNED_BYTES && self.services.signer.check(&text, &signature))
     }
+
+    fn convert_error(&mut self, error: AuthCallError) -> wasmtime::Result<wit::Error> {
+        error.into_world()
+    }
 }
 
 impl HostWithStore<State> for HasSelf<State> {
     async fn verify(
         accessor: &Accessor<State, Self>,
         request: Resource<Incoming>,
-    ) -> wasmtime::Result<Result<wit::Claims, wit::Error>> {
+    ) -> Result<wit::Claims, AuthCallError> {
         let (services, head, record) = accessor.with(|mut access| {
             let state = access.get();
             let incoming = state.table.get(&request)?;
             let (head, record) = (incoming.head.clone(), incoming.record.clone());
-            Ok::<_, wasmtime::Error>((state.services.clone(), head, record))
+            Ok::<_, ResourceTableError>((state.services.clone(), head, record))
         })?;
-        let verified = match bearer(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)) {
-            Ok(token) => {
-                let verified = services.tokens.verify(token, services.clock.now_ms());
-                verified.for_request(accessor).await
-            }
-            Err(error) => Err(error.into()),
-        };
-        if let Ok(claims) = &verified {
-            record.verified(claims);
-        }
-        Ok(verified.map(|claims| (&*claims).into()))
+        let token = bearer(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))?;
+        let verified = services.tokens.verify(token, services.clock.now_ms());
+        let claims = verified.for_request(accessor).await?;
+        record.verified(&claims);
+        Ok((&*claims).into())
     }
 }
 

@@ -6,18 +6,17 @@ use wasmtime::{
     component::{Accessor, HasSelf},
 };
 
+use super::{
+    bindings::larder::cache::db::{self as wit, Host, HostWithStore},
+    errors::DbCallError,
+    for_request::{ForRequest, span},
+    state::{State, services},
+    storage::object_name,
+};
 use crate::{
-    engine::{
-        State,
-        bindings::larder::cache::db::{self as wit, Host, HostWithStore},
-    },
     index::{
         AttachOutcome, Attachment, Entry, EntryId, IndexError, MatchKind, Probe, Reservation, Slot, Upload,
         UploadId,
-    },
-    interfaces::{
-        for_request::{ForRequest, span},
-        storage::object_name,
     },
     services::Services,
     storage::UploadName,
@@ -28,12 +27,10 @@ const MAX_PROBES: usize = 1000;
 /// Longest part of a slot, in bytes.
 const MAX_TEXT_BYTES: usize = 4096;
 
-type Answer<T> = wasmtime::Result<Result<T, wit::Error>>;
-
-impl Host for State {}
-
-fn services(accessor: &Accessor<State, HasSelf<State>>) -> std::sync::Arc<Services> {
-    accessor.with(|mut access| access.get().services.clone())
+impl Host for State {
+    fn convert_error(&mut self, error: DbCallError) -> wasmtime::Result<wit::Error> {
+        error.into_world()
+    }
 }
 
 impl HostWithStore<State> for HasSelf<State> {
@@ -43,30 +40,29 @@ impl HostWithStore<State> for HasSelf<State> {
         version: String,
         probes: Vec<wit::Probe>,
         skip: Vec<u64>,
-    ) -> Answer<Option<wit::Entry>> {
-        wasmtime::ensure!(
-            probes.len() <= MAX_PROBES && skip.len() <= MAX_PROBES,
-            "too many probes or skipped ids"
-        );
-        let probes: Vec<Probe> = probes.into_iter().map(Into::into).collect();
+    ) -> Result<Option<wit::Entry>, DbCallError> {
+        let probes = checked_probes(probes, skip.len())?;
         let skip: Vec<EntryId> = skip.into_iter().map(EntryId).collect();
-        let found =
-            services(accessor).index.find(&repository, &version, &probes, &skip).for_request(accessor).await;
-        Ok(found.map(|entry| entry.as_ref().map(Into::into)))
+        let found = services(accessor)
+            .index
+            .find(&repository, &version, &probes, &skip)
+            .for_request(accessor)
+            .await?;
+        Ok(found.as_ref().map(Into::into))
     }
 
-    async fn get_entry(accessor: &Accessor<State, Self>, id: u64) -> Answer<Option<wit::Entry>> {
-        let found = services(accessor).index.get_entry(EntryId(id)).for_request(accessor).await;
-        Ok(found.map(|entry| entry.as_ref().map(Into::into)))
+    async fn get_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<Option<wit::Entry>, DbCallError> {
+        let found = services(accessor).index.get_entry(EntryId(id)).for_request(accessor).await?;
+        Ok(found.as_ref().map(Into::into))
     }
 
     async fn get_entry_of_upload(
         accessor: &Accessor<State, Self>,
         upload_id: u64,
-    ) -> Answer<Option<wit::Entry>> {
+    ) -> Result<Option<wit::Entry>, DbCallError> {
         let found =
-            services(accessor).index.get_entry_of_upload(UploadId(upload_id)).for_request(accessor).await;
-        Ok(found.map(|entry| entry.as_ref().map(Into::into)))
+            services(accessor).index.get_entry_of_upload(UploadId(upload_id)).for_request(accessor).await?;
+        Ok(found.as_ref().map(Into::into))
     }
 
     async fn reserve(
@@ -75,15 +71,14 @@ impl HostWithStore<State> for HasSelf<State> {
         owner: String,
         now_ms: u64,
         idle_before_ms: u64,
-    ) -> Answer<wit::Reservation> {
+    ) -> Result<wit::Reservation, DbCallError> {
         let slot = checked_slot(slot)?;
-        wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner's name is too long");
+        let owner = checked_owner(owner)?;
         let services = services(accessor);
-        let reserved = reserve(&services, &slot, &owner, now_ms, idle_before_ms).for_request(accessor).await;
-        Ok(reserved.and_then(|found| match found {
-            Some(found) => Ok(with_activity_here(&services, found).into()),
-            None => Err(wit::Error::NoSpace),
-        }))
+        let reserved =
+            reserve(&services, &slot, &owner, now_ms, idle_before_ms).for_request(accessor).await?;
+        let found = reserved.ok_or(wit::Error::NoSpace)?;
+        Ok(with_activity_here(&services, found).into())
     }
 
     async fn renew(
@@ -91,27 +86,36 @@ impl HostWithStore<State> for HasSelf<State> {
         upload_id: u64,
         created_ms: u64,
         now_ms: u64,
-    ) -> Answer<bool> {
+    ) -> Result<bool, DbCallError> {
         let services = services(accessor);
         let renewed = noticed(&services, services.index.renew(UploadId(upload_id), created_ms, now_ms));
-        Ok(renewed.for_request(accessor).await)
+        renewed.for_request(accessor).await
     }
 
-    async fn get_upload(accessor: &Accessor<State, Self>, name: String) -> Answer<Option<wit::Upload>> {
-        let Ok(name) = UploadName::parse(name) else { return Ok(Ok(None)) };
-        let found = services(accessor).index.get_upload(&name).for_request(accessor).await;
-        Ok(found.map(|upload| upload.as_ref().map(Into::into)))
+    async fn get_upload(
+        accessor: &Accessor<State, Self>,
+        name: String,
+    ) -> Result<Option<wit::Upload>, DbCallError> {
+        let Ok(name) = UploadName::parse(name) else { return Ok(None) };
+        let found = services(accessor).index.get_upload(&name).for_request(accessor).await?;
+        Ok(found.as_ref().map(Into::into))
     }
 
-    async fn get_upload_by_id(accessor: &Accessor<State, Self>, id: u64) -> Answer<Option<wit::Upload>> {
-        let found = services(accessor).index.get_upload_by_id(UploadId(id)).for_request(accessor).await;
-        Ok(found.map(|upload| upload.as_ref().map(Into::into)))
+    async fn get_upload_by_id(
+        accessor: &Accessor<State, Self>,
+        id: u64,
+    ) -> Result<Option<wit::Upload>, DbCallError> {
+        let found = services(accessor).index.get_upload_by_id(UploadId(id)).for_request(accessor).await?;
+        Ok(found.as_ref().map(Into::into))
     }
 
-    async fn find_upload(accessor: &Accessor<State, Self>, slot: wit::Slot) -> Answer<Option<wit::Upload>> {
+    async fn find_upload(
+        accessor: &Accessor<State, Self>,
+        slot: wit::Slot,
+    ) -> Result<Option<wit::Upload>, DbCallError> {
         let slot = checked_slot(slot)?;
-        let found = services(accessor).index.find_upload(&slot).for_request(accessor).await;
-        Ok(found.map(|upload| upload.as_ref().map(Into::into)))
+        let found = services(accessor).index.find_upload(&slot).for_request(accessor).await?;
+        Ok(found.as_ref().map(Into::into))
     }
 
     async fn attach(
@@ -119,12 +123,11 @@ impl HostWithStore<State> for HasSelf<State> {
         upload_id: u64,
         attachment: wit::Attachment,
         now_ms: u64,
-    ) -> Answer<wit::AttachOutcome> {
+    ) -> Result<wit::AttachOutcome, DbCallError> {
         let attachment = checked_attachment(attachment)?;
         let services = services(accessor);
         let attached = services.index.attach(UploadId(upload_id), &attachment, now_ms);
-        let outcome = noticed(&services, attached).for_request(accessor).await;
-        Ok(outcome.map(Into::into))
+        Ok(noticed(&services, attached).for_request(accessor).await?.into())
     }
 
     async fn finalize(
@@ -132,20 +135,20 @@ impl HostWithStore<State> for HasSelf<State> {
         upload_id: u64,
         attachment: wit::Attachment,
         now_ms: u64,
-    ) -> Answer<Option<wit::Entry>> {
+    ) -> Result<Option<wit::Entry>, DbCallError> {
         let attachment = checked_attachment(attachment)?;
         let services = services(accessor);
         let durability = services.durability.of_new_entry();
         let made = services.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
-        let made = noticed(&services, made).for_request(accessor).await;
-        if matches!(made, Ok(Some(_))) {
+        let made = noticed(&services, made).for_request(accessor).await?;
+        if made.is_some() {
             services.durability.entry_was_made();
         }
-        Ok(made.map(|entry| entry.as_ref().map(Into::into)))
+        Ok(made.as_ref().map(Into::into))
     }
 
-    async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Answer<bool> {
-        Ok(services(accessor).index.abandon(UploadId(upload_id)).for_request(accessor).await)
+    async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Result<bool, DbCallError> {
+        services(accessor).index.abandon(UploadId(upload_id)).for_request(accessor).await
     }
 
     async fn touch(
@@ -159,8 +162,8 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(used.instrument(accessor.with(|mut access| span(access.as_context_mut()))).await)
     }
 
-    async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Answer<bool> {
-        Ok(services(accessor).index.delete_entry(EntryId(id)).for_request(accessor).await)
+    async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, DbCallError> {
+        services(accessor).index.delete_entry(EntryId(id)).for_request(accessor).await
     }
 }
 
@@ -209,6 +212,16 @@ async fn reserve(
 async fn is_full(services: &Services) -> bool {
     // A storage that does not answer is not full as far as is known.
     !services.storage.has_room().await.unwrap_or(true)
+}
+
+fn checked_probes(probes: Vec<wit::Probe>, skipped: usize) -> wasmtime::Result<Vec<Probe>> {
+    wasmtime::ensure!(probes.len() <= MAX_PROBES && skipped <= MAX_PROBES, "too many probes or skipped ids");
+    Ok(probes.into_iter().map(Into::into).collect())
+}
+
+fn checked_owner(owner: String) -> wasmtime::Result<String> {
+    wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner's name is too long");
+    Ok(owner)
 }
 
 fn checked_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {

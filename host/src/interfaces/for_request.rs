@@ -9,25 +9,25 @@ use wasmtime::{
     component::{Accessor, HasSelf},
 };
 
-use crate::engine::State;
+use super::{
+    errors::{CallError, Reported},
+    state::State,
+};
 
 /// A driver's call that is made for a request.
-pub(crate) trait ForRequest<V, D>: Future<Output = Result<V, D>> + Send + Sized {
-    /// Runs the call in the span of the request, and turns its error into one of the world. Must be called before the host
-    /// call waits for anything.
-    fn for_request<E>(
+pub(crate) trait ForRequest<V, D: Reported>: Future<Output = Result<V, D>> + Send + Sized {
+    /// Runs the call in the span of the request, and turns its error into one of the world there, so that what is logged of it
+    /// stands in the span, too. Must be called before the host call waits for anything.
+    fn for_request(
         self,
         accessor: &Accessor<State, HasSelf<State>>,
-    ) -> impl Future<Output = Result<V, E>> + Send
-    where
-        D: Into<E>,
-    {
+    ) -> impl Future<Output = Result<V, CallError<D::World>>> + Send {
         let span = accessor.with(|mut access| span(access.as_context_mut()));
-        async move { self.await.map_err(Into::into) }.instrument(span)
+        async move { Ok(self.await?) }.instrument(span)
     }
 }
 
-impl<V, D, F: Future<Output = Result<V, D>> + Send> ForRequest<V, D> for F {}
+impl<V, D: Reported, F: Future<Output = Result<V, D>> + Send> ForRequest<V, D> for F {}
 
 /// Returns the span of the request that the component is handling; none where it handles none (a sweep).
 pub(crate) fn span(mut store: StoreContextMut<'_, State>) -> Span {

@@ -7,9 +7,9 @@ use wasmtime::{
     component::{Access, HasSelf},
 };
 
-use crate::engine::{
-    State,
+use super::{
     bindings::larder::cache::log::{Host, HostWithStore, Level},
+    state::State,
 };
 
 const MAX_TEXT_BYTES: usize = 1024;

@@ -1,8 +1,8 @@
 //! `larder:cache/settings`: what the operator chose.
 
-use crate::engine::{
-    State,
+use super::{
     bindings::larder::cache::settings::{Host, Settings},
+    state::State,
 };
 
 impl Host for State {

@@ -1,23 +1,21 @@
 //! `larder:cache/storage`: objects and blocks. The bytes go from the request's body to the driver, and from the driver to the
 //! socket, past the component.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, time::Duration};
 
-use futures_util::StreamExt;
-use wasmtime::component::{Accessor, HasSelf, Resource};
+use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
+use super::{
+    bindings::larder::cache::{
+        storage::{self as wit, Host, HostWithStore},
+        types::ByteRange,
+    },
+    errors::StorageCallError,
+    for_request::ForRequest,
+    state::{State, services},
+    types::{Body, Incoming, Object},
+};
 use crate::{
-    engine::{
-        State,
-        bindings::larder::cache::{
-            storage::{self as wit, Host, HostWithStore},
-            types::ByteRange,
-        },
-    },
-    interfaces::{
-        for_request::ForRequest,
-        types::{Body, Incoming, Object},
-    },
     services::Services,
     storage::{BlockId, MAX_BLOCKS, ObjectName, Source, StagedBlock, StorageError, Stored, UploadName},
 };
@@ -25,18 +23,16 @@ use crate::{
 /// Longest time for which a URL of the storage itself is good: what a component can ask for is limited.
 const MAX_PRESIGN_MS: u64 = 24 * 60 * 60 * 1000;
 
-type Answer<T> = wasmtime::Result<Result<T, wit::Error>>;
-
-impl Host for State {}
-
-fn services(accessor: &Accessor<State, HasSelf<State>>) -> Arc<Services> {
-    accessor.with(|mut access| access.get().services.clone())
+impl Host for State {
+    fn convert_error(&mut self, error: StorageCallError) -> wasmtime::Result<wit::Error> {
+        error.into_world()
+    }
 }
 
 impl HostWithStore<State> for HasSelf<State> {
-    async fn stat(accessor: &Accessor<State, Self>, object: String) -> Answer<u64> {
+    async fn stat(accessor: &Accessor<State, Self>, object: String) -> Result<u64, StorageCallError> {
         let object = object_name(object)?;
-        Ok(services(accessor).storage.stat(&object).for_request(accessor).await)
+        services(accessor).storage.stat(&object).for_request(accessor).await
     }
 
     async fn open(
@@ -44,32 +40,26 @@ impl HostWithStore<State> for HasSelf<State> {
         object: String,
         size_bytes: u64,
         range: Option<ByteRange>,
-    ) -> Answer<Resource<Object>> {
+    ) -> Result<Resource<Object>, StorageCallError> {
         let object = object_name(object)?;
-        let range = range.map(|r| r.start..r.end);
-        let inside = range.as_ref().is_none_or(|r| r.start < r.end && r.end <= size_bytes);
-        wasmtime::ensure!(inside, "the component opens a range outside of its object");
-        match services(accessor).storage.open(&object, size_bytes, range).for_request(accessor).await {
-            // A table without room costs this call, not the component.
-            Ok(content) => Ok(accessor
-                .with(|mut access| access.get().table.push(Object(content)))
-                .map_err(|_| wit::Error::Unavailable("too many objects are open".to_owned()))),
-            Err(error) => Ok(Err(error)),
-        }
+        let range = range.map(|range| checked_range(range, size_bytes)).transpose()?;
+        let content =
+            services(accessor).storage.open(&object, size_bytes, range).for_request(accessor).await?;
+        // A table without room costs this call, not the component.
+        accessor
+            .with(|mut access| access.get().table.push(Object(content)))
+            .map_err(|_| wit::Error::Unavailable("too many objects are open".to_owned()).into())
     }
 
     async fn put(
         accessor: &Accessor<State, Self>,
         upload: String,
         request: Resource<Incoming>,
-    ) -> Answer<wit::Stored> {
-        let (Ok(upload), Some(source)) = (UploadName::parse(upload), take_source(accessor, &request)?) else {
-            return Ok(Err(cannot_store()));
-        };
+    ) -> Result<wit::Stored, StorageCallError> {
         let services = services(accessor);
-        let source = source.within(services.settings.max_entry_bytes).noting_activity(&services, &upload);
+        let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
         let stored = giving_up(&services, &upload, services.storage.put(&upload, source));
-        Ok(stored.for_request(accessor).await.map(Into::into))
+        Ok(stored.for_request(accessor).await?.into())
     }
 
     async fn put_block(
@@ -77,42 +67,37 @@ impl HostWithStore<State> for HasSelf<State> {
         upload: String,
         block_id: String,
         request: Resource<Incoming>,
-    ) -> Answer<u64> {
-        let Ok(id) = BlockId::parse(block_id) else {
-            return Ok(Err(wit::Error::Invalid("a block id has 1 to 256 bytes".into())));
-        };
-        let (Ok(upload), Some(source)) = (UploadName::parse(upload), take_source(accessor, &request)?) else {
-            return Ok(Err(cannot_store()));
-        };
+    ) -> Result<u64, StorageCallError> {
+        let id = checked_block_id(block_id)?;
         let services = services(accessor);
-        let source = source.within(services.settings.max_entry_bytes).noting_activity(&services, &upload);
+        let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
         let staged = giving_up(&services, &upload, services.storage.put_block(&upload, &id, source));
-        Ok(staged.for_request(accessor).await)
+        staged.for_request(accessor).await
     }
 
     async fn commit(
         accessor: &Accessor<State, Self>,
         upload: String,
         block_ids: Vec<String>,
-    ) -> Answer<wit::Stored> {
-        let Ok(upload) = UploadName::parse(upload) else { return Ok(Err(wit::Error::NotFound)) };
+    ) -> Result<wit::Stored, StorageCallError> {
+        let Ok(upload) = UploadName::parse(upload) else { return Err(wit::Error::NotFound.into()) };
         if block_ids.len() > MAX_BLOCKS {
-            return Ok(Err(wit::Error::Invalid(format!("more than {MAX_BLOCKS} blocks"))));
+            return Err(wit::Error::Invalid(format!("more than {MAX_BLOCKS} blocks")).into());
         }
-        let ids: Result<Vec<BlockId>, _> = block_ids.into_iter().map(BlockId::parse).collect();
-        let Ok(ids) = ids else {
-            return Ok(Err(wit::Error::Invalid("a block id has 1 to 256 bytes".into())));
-        };
+        let ids = block_ids.into_iter().map(checked_block_id).collect::<Result<Vec<_>, _>>()?;
         let services = services(accessor);
         services.recency.upload_active(&upload, services.clock.now_ms());
         let committed = giving_up(&services, &upload, services.storage.commit(&upload, &ids));
-        Ok(committed.for_request(accessor).await.map(Into::into))
+        Ok(committed.for_request(accessor).await?.into())
     }
 
-    async fn blocks(accessor: &Accessor<State, Self>, upload: String) -> Answer<Vec<wit::Block>> {
-        let Ok(upload) = UploadName::parse(upload) else { return Ok(Ok(Vec::new())) };
-        let blocks = services(accessor).storage.blocks(&upload).for_request(accessor).await;
-        Ok(blocks.map(|blocks| blocks.into_iter().map(Into::into).collect()))
+    async fn blocks(
+        accessor: &Accessor<State, Self>,
+        upload: String,
+    ) -> Result<Vec<wit::Block>, StorageCallError> {
+        let Ok(upload) = UploadName::parse(upload) else { return Ok(Vec::new()) };
+        let blocks = services(accessor).storage.blocks(&upload).for_request(accessor).await?;
+        Ok(blocks.into_iter().map(Into::into).collect())
     }
 
     async fn presign(
@@ -120,20 +105,20 @@ impl HostWithStore<State> for HasSelf<State> {
         object: String,
         size_bytes: u64,
         lifetime_ms: u64,
-    ) -> Answer<Option<String>> {
+    ) -> Result<Option<String>, StorageCallError> {
         let object = object_name(object)?;
         let lifetime = Duration::from_millis(lifetime_ms.min(MAX_PRESIGN_MS));
-        Ok(services(accessor).storage.presign(&object, size_bytes, lifetime).for_request(accessor).await)
+        services(accessor).storage.presign(&object, size_bytes, lifetime).for_request(accessor).await
     }
 
-    async fn discard(accessor: &Accessor<State, Self>, upload: String) -> Answer<()> {
-        let Ok(upload) = UploadName::parse(upload) else { return Ok(Ok(())) };
-        Ok(services(accessor).storage.discard(&upload).for_request(accessor).await)
+    async fn discard(accessor: &Accessor<State, Self>, upload: String) -> Result<(), StorageCallError> {
+        let Ok(upload) = UploadName::parse(upload) else { return Ok(()) };
+        services(accessor).storage.discard(&upload).for_request(accessor).await
     }
 
-    async fn remove(accessor: &Accessor<State, Self>, object: String) -> Answer<()> {
+    async fn remove(accessor: &Accessor<State, Self>, object: String) -> Result<(), StorageCallError> {
         let object = object_name(object)?;
-        Ok(services(accessor).storage.remove(&object).for_request(accessor).await)
+        services(accessor).storage.remove(&object).for_request(accessor).await
     }
 }
 
@@ -155,32 +140,32 @@ pub(super) fn object_name(text: String) -> wasmtime::Result<ObjectName> {
     Ok(ObjectName::parse(text)?)
 }
 
-fn cannot_store() -> wit::Error {
-    wit::Error::Invalid("no such upload, or the body was used before".into())
+fn checked_block_id(text: String) -> Result<BlockId, wit::Error> {
+    BlockId::parse(text).map_err(|_| wit::Error::Invalid("a block id has 1 to 256 bytes".to_owned()))
 }
 
-/// Takes the request's body as something to store; `None` where it was taken before.
-fn take_source(
+fn checked_range(range: ByteRange, size_bytes: u64) -> wasmtime::Result<Range<u64>> {
+    let inside = range.start < range.end && range.end <= size_bytes;
+    wasmtime::ensure!(inside, "the component opens a range outside of its object");
+    Ok(range.start..range.end)
+}
+
+/// Takes the request's body as something to store in an upload: no longer than an entry may be, and as a sign that the upload
+/// is alive.
+fn upload_and_source(
     accessor: &Accessor<State, HasSelf<State>>,
+    services: &Services,
+    upload: String,
     request: &Resource<Incoming>,
-) -> wasmtime::Result<Option<Source>> {
+) -> Result<(UploadName, Source), StorageCallError> {
     let body = accessor
-        .with(|mut access| Ok::<_, wasmtime::Error>(access.get().table.get_mut(request)?.take_body()))?;
-    Ok(match body {
-        Body::Unread(body) => Some(body.into_source()),
-        Body::Taken => None,
-    })
-}
-
-impl Source {
-    /// Lets the sweep know, as the bytes come, that the upload is alive; and whoever wants its slot, from now on.
-    fn noting_activity(self, services: &Arc<Services>, upload: &UploadName) -> Self {
-        let (services, upload) = (services.clone(), upload.clone());
-        services.recency.upload_active(&upload, services.clock.now_ms());
-        let chunks =
-            self.chunks.inspect(move |_| services.recency.upload_active(&upload, services.clock.now_ms()));
-        Self { length: self.length, chunks: chunks.boxed() }
-    }
+        .with(|mut access| Ok::<_, ResourceTableError>(access.get().table.get_mut(request)?.take_body()))?;
+    let (Ok(upload), Body::Unread(body)) = (UploadName::parse(upload), body) else {
+        return Err(wit::Error::Invalid("no such upload, or the body was used before".to_owned()).into());
+    };
+    let source = body.into_source().within(services.settings.max_entry_bytes);
+    let source = services.recency.follow(&upload, source, &services.clock);
+    Ok((upload, source))
 }
 
 impl From<StagedBlock> for wit::Block {
@@ -192,12 +177,5 @@ impl From<StagedBlock> for wit::Block {
 impl From<Stored> for wit::Stored {
     fn from(stored: Stored) -> Self {
         Self { object: stored.object.to_string(), size_bytes: stored.size_bytes }
-    }
-}
-
-/// The answer to a component that gives an upload's name which cannot be one.
-impl From<crate::storage::InvalidName> for StorageError {
-    fn from(error: crate::storage::InvalidName) -> Self {
-        Self::Invalid(error.to_string())
     }
 }

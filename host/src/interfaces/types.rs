@@ -8,8 +8,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use wasmtime::component::Resource;
 
+use super::{bindings::larder::cache::types, state::State};
 use crate::{
-    engine::{State, bindings::larder::cache::types},
     message::{Held, Presence, RequestBody, RequestRecord, Ticket},
     storage::Content,
 };

@@ -16,7 +16,7 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 
 use super::{Held, Outcome, RequestRecord};
-use crate::storage::Content;
+use crate::{causes::chain, storage::Content};
 
 /// A response, ready to be sent.
 pub type Answer = http::Response<Outgoing>;
@@ -108,7 +108,7 @@ impl Outgoing {
 
     fn note_failure(&self, error: &io::Error) {
         let _in_request = self.record.as_ref().map(|record| record.span.enter());
-        tracing::warn!(%error, "a download was cut short");
+        tracing::warn!(error = %chain(error), "a download was cut short");
     }
 
     fn note_end(&self) {

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use rustls::ClientConfig;
 
 use super::{ClientOptions, HttpsClient, Proxies, https_client};
+use crate::{causes::chain, config::allowed_url};
 
 /// Longest answer that is read. Key sets have a few KiB.
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
@@ -46,28 +47,6 @@ pub trait Fetch: Send + Sync {
     async fn get(&self, url: &str) -> Result<Bytes, FetchError>;
 }
 
-/// Parses a URL, if it is one that keys may be fetched from: `https`, or `http` to a loopback address, with a host, and
-/// without user name and password.
-#[must_use]
-pub fn allowed_url(url: &str) -> Option<Uri> {
-    let uri: Uri = url.parse().ok()?;
-    let authority = uri.authority()?;
-    if authority.as_str().contains('@') || authority.host().is_empty() {
-        return None;
-    }
-    match uri.scheme_str()? {
-        "https" => Some(uri),
-        "http" if is_loopback(authority.host()) => Some(uri),
-        _ => None,
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 /// [`Fetch`] over the network.
 pub struct HttpFetch {
     client: HttpsClient<Empty<Bytes>>,
@@ -93,7 +72,9 @@ impl HttpFetch {
             header::USER_AGENT,
             header::HeaderValue::from_static(concat!("larder/", env!("CARGO_PKG_VERSION"))),
         );
-        let response = self.client.request(request).await.map_err(|e| FetchError::Connection(chain(&e)))?;
+        let response = self.client.request(request).await;
+        // hyper's own text ("client error (Connect)") does not say what happened.
+        let response = response.map_err(|error| FetchError::Connection(chain(&error)))?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
@@ -111,15 +92,4 @@ impl Fetch for HttpFetch {
         let url = allowed_url(url).ok_or(FetchError::Url)?;
         tokio::time::timeout(self.timeout, self.get_unbounded(url)).await.map_err(|_| FetchError::Timeout)?
     }
-}
-
-/// An error with its causes in one line: hyper's own text ("client error (Connect)") does not say what happened.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

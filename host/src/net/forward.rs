@@ -10,7 +10,7 @@ use http::{
 use rustls::ClientConfig;
 
 use super::{ClientOptions, HttpsClient, Proxies, https_client};
-use crate::{message::RequestBody, storage::SourceError};
+use crate::{causes::causes, message::RequestBody, storage::SourceError};
 
 /// How many idle connections to the upstream a thread keeps.
 const IDLE_CONNECTIONS: usize = 16;
@@ -91,12 +91,8 @@ impl Forwarder {
 
 /// Whose fault it is that no answer began: hyper tells of a body that failed as of a connection that failed.
 fn blame(error: hyper_util::client::legacy::Error) -> ForwardError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(found) = cause {
-        if found.is::<SourceError>() {
-            return ForwardError::Body;
-        }
-        cause = found.source();
+    if causes(&error).any(<dyn std::error::Error>::is::<SourceError>) {
+        return ForwardError::Body;
     }
     ForwardError::Unavailable(error)
 }

@@ -10,7 +10,7 @@ mod proxy;
 mod tls;
 
 pub use client::{ClientOptions, HttpsClient, https_client};
-pub use fetch::{Fetch, FetchError, HttpFetch, MAX_RESPONSE_BYTES, TIMEOUT, allowed_url};
+pub use fetch::{Fetch, FetchError, HttpFetch, MAX_RESPONSE_BYTES, TIMEOUT};
 pub use forward::{ForwardError, Forwarder, Upstream, is_hop_by_hop, remove_hop_by_hop};
 pub use proxy::{FirstHop, Proxies};
 pub use tls::{TlsError, client_config};

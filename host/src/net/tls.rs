@@ -8,6 +8,8 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+use crate::causes::chain;
+
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -57,7 +59,7 @@ fn native_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::warn!(%error, "some of the system's root certificates cannot be read");
+        tracing::warn!(error = %chain(error), "some of the system's root certificates cannot be read");
     }
     roots.add_parsable_certificates(found.certs);
     roots

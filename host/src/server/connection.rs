@@ -27,7 +27,10 @@ use super::{
     share::Share,
     watched::{Watched, end_if_stalled},
 };
-use crate::message::{Answer, Client, unavailable};
+use crate::{
+    causes::chain,
+    message::{Answer, Client, unavailable},
+};
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method does.
 const HTTP2_PREFACE: &[u8] = b"PRI * ";
@@ -294,7 +297,7 @@ async fn closes_unused(ticket: &Ticket) {
 /// Connections end in many ways that are nobody's fault; the request log has what matters.
 fn note(ended: hyper::Result<()>) {
     if let Err(error) = ended {
-        tracing::debug!(error = %error, "a connection ended");
+        tracing::debug!(error = %chain(&error), "a connection ended");
     }
 }
 

@@ -10,15 +10,8 @@ mod s3;
 use std::{path::PathBuf, sync::Arc};
 
 use super::{StartError, path_of, some};
-#[cfg(feature = "bucket")]
 use crate::{
-    config::Secret,
-    storage::{
-        bucket::Bucket,
-        objects::{ObjectSettings, ObjectStorage},
-    },
-};
-use crate::{
+    causes::chain,
     config::{Filesystem, Settings, StorageDriver},
     services::Services,
     storage::{
@@ -27,6 +20,14 @@ use crate::{
         fs::{FsSettings, FsStorage},
     },
     sweep::Ownership,
+};
+#[cfg(feature = "bucket")]
+use crate::{
+    config::Secret,
+    storage::{
+        bucket::Bucket,
+        objects::{ObjectSettings, ObjectStorage},
+    },
 };
 
 /// Opens the storage that is configured, and makes sure that it can be used: a bucket that is missing, or may not be written
@@ -75,7 +76,7 @@ pub(super) async fn claim_storage(services: &Services, adopt: bool, orphan_grace
         Ownership::find_out(storage, index, old_before_ms).await.map(drop)
     };
     if let Err(error) = claimed {
-        tracing::warn!(%error, "it is not known yet whether the objects in the storage are this database's");
+        tracing::warn!(error = %chain(&error), "it is not known yet whether the objects in the storage are this database's");
     }
 }
 

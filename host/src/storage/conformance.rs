@@ -185,6 +185,7 @@ macro_rules! storage_conformance {
             too_many_ids_are_invalid,
             resent_blocks_replace,
             broken_bodies_do_not_count,
+            bodies_over_their_limit_are_too_large_and_do_not_count,
             broken_bodies_do_not_replace,
             abandoned_bodies_do_not_count,
             blocks_of_unknown_length_are_staged,

@@ -54,6 +54,12 @@ pub struct BlockId(String);
 #[error("not a valid {0}")]
 pub struct InvalidName(pub &'static str);
 
+impl From<InvalidName> for StorageError {
+    fn from(error: InvalidName) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
 impl ObjectName {
     /// Longest name in bytes.
     pub const MAX_BYTES: usize = 128;
@@ -138,6 +144,9 @@ pub enum StorageError {
     /// The storage is full, or a quota is reached.
     #[error("no space left")]
     NoSpace,
+    /// More bytes came than the caller allows ([`Source::within`]).
+    #[error("the body is too large")]
+    TooLarge,
     /// What was asked cannot be done, whoever asks again.
     #[error("{0}")]
     Invalid(String),
@@ -171,13 +180,6 @@ impl StorageError {
     ) -> Self {
         Self::Unavailable { context, source: source.into() }
     }
-
-    /// Returns what a log line says beside the message: the causes, from the outermost on.
-    pub(crate) fn detail(&self) -> Option<String> {
-        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        let causes: Vec<String> = causes.map(ToString::to_string).collect();
-        (!causes.is_empty()).then(|| causes.join(": "))
-    }
 }
 
 /// Why the bytes that are to be stored stopped coming.
@@ -189,6 +191,15 @@ pub enum SourceError {
     /// More bytes came than the caller allows.
     #[error("the body is too large")]
     TooLarge,
+}
+
+impl From<SourceError> for StorageError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::CutShort => Self::Invalid(error.to_string()),
+            SourceError::TooLarge => Self::TooLarge,
+        }
+    }
 }
 
 /// Bytes on their way in.
@@ -284,7 +295,7 @@ pub trait Storage: Send + Sync + 'static {
     ) -> Result<Content, StorageError>;
 
     /// Stores a whole object. A source that fails, or does not have its length, stores nothing:
-    /// [`StorageError::Invalid`]. The upload's blocks are not touched.
+    /// [`StorageError::Invalid`], or [`StorageError::TooLarge`] where that is how it fails. The upload's blocks are not touched.
     async fn put(&self, upload: &UploadName, source: Source) -> Result<Stored, StorageError>;
 
     /// Stages a block and returns its length. The same id again replaces the block, once the new one is complete; a source

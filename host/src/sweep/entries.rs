@@ -11,8 +11,9 @@ use futures_util::{StreamExt, stream};
 
 use super::{PAGE, Run, SweepError, Sweeper};
 use crate::{
+    causes::chain,
     index::{AHEAD_MS, Entry, EntryId},
-    interfaces::retention::{Candidate, ContentState, Witnesses},
+    retention::{Candidate, ContentState, Witnesses},
     storage::StorageError,
 };
 
@@ -58,7 +59,7 @@ impl Sweeper<'_> {
             return;
         }
         if let Err(error) = self.services.index.bring_entries_back(&ids, now_ms).await {
-            tracing::warn!(error = %error, "times of entries stay in the future until the next sweep");
+            tracing::warn!(error = %chain(&error), "times of entries stay in the future until the next sweep");
         }
     }
 
@@ -83,9 +84,12 @@ impl Sweeper<'_> {
             let content = match self.services.storage.stat(&entry.object).await {
                 Ok(size) if size == entry.size_bytes => ContentState::Whole,
                 Ok(_) | Err(StorageError::NotFound) => ContentState::Broken,
-                Err(StorageError::NoSpace | StorageError::Invalid(_) | StorageError::Unavailable { .. }) => {
-                    ContentState::Unknown
-                }
+                Err(
+                    StorageError::NoSpace
+                    | StorageError::TooLarge
+                    | StorageError::Invalid(_)
+                    | StorageError::Unavailable { .. },
+                ) => ContentState::Unknown,
             };
             Candidate { entry, content }
         };

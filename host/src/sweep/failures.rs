@@ -1,6 +1,6 @@
 //! What a sweep could not remove.
 
-use crate::storage::StorageError;
+use crate::{causes::chain, storage::StorageError};
 
 /// So many objects that could not be removed, and a sweep stops: then it is the storage that fails.
 const MAX_FAILURES: usize = 16;
@@ -20,8 +20,7 @@ impl Failures {
         if self.0 > MAX_FAILURES {
             return Err(error);
         }
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        tracing::warn!(%error, cause, "an object could not be removed; a later sweep tries again");
+        tracing::warn!(error = %chain(&error), "an object could not be removed; a later sweep tries again");
         Ok(false)
     }
 }

@@ -10,7 +10,10 @@ use tokio::{
 };
 
 use super::{Report, SweepError, Sweeper};
-use crate::{engine::Policy, index::IndexError, services::Services};
+use crate::{
+    causes::chain,
+    {engine::Policy, index::IndexError, services::Services},
+};
 
 /// When what is done.
 #[derive(Clone, Debug)]
@@ -83,10 +86,10 @@ async fn work(
     }
     write_recency(services).await;
     if let Err(error) = services.storage.settle().await {
-        tracing::warn!(error = %error, "staged blocks that were in memory only are lost");
+        tracing::warn!(error = %chain(&error), "staged blocks that were in memory only are lost");
     }
     if let Err(error) = services.durability.flush_once(&*services.storage, &*services.index).await {
-        tracing::warn!(error = %error, "the last entries are not known to be durable");
+        tracing::warn!(error = %chain(&error), "the last entries are not known to be durable");
     }
 }
 
@@ -101,7 +104,7 @@ async fn keep_recency(services: &Services, every: Duration) {
 
 async fn write_recency(services: &Services) {
     if let Err(error) = services.recency.flush(&services.index).await {
-        tracing::warn!(error = %error, "uses of entries are not written down yet");
+        tracing::warn!(error = %chain(&error), "uses of entries are not written down yet");
         if matches!(error, IndexError::NoSpace { .. }) {
             services.pressure.report();
         }
@@ -145,7 +148,7 @@ async fn make_sweep(policy: &Policy, services: &Arc<Services>, orphan_grace_ms: 
         Ok(Report { uploads, entries, orphans, bytes }) => {
             tracing::info!(uploads, entries, orphans, bytes, "swept");
         }
-        Err(error) => tracing::error!(error = %error, "the sweep stopped; the next one goes on"),
+        Err(error) => tracing::error!(error = %chain(&error), "the sweep stopped; the next one goes on"),
     }
     let pressure = services.pressure.clone();
     // It only fails where the process ends.

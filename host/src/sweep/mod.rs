@@ -22,6 +22,7 @@ pub use ownership::Ownership;
 
 use self::failures::Failures;
 use crate::{
+    causes::chain,
     engine::{Broken, Guest},
     index::IndexError,
     services::Services,
@@ -115,7 +116,7 @@ impl<'a> Sweeper<'a> {
     /// they are of is spared.
     async fn write_uses_down(&self) {
         if let Err(error) = self.services.recency.flush(&self.services.index).await {
-            tracing::warn!(%error, "uses of entries are not written down yet; the sweep spares what was used");
+            tracing::warn!(error = %chain(&error), "uses of entries are not written down yet; the sweep spares what was used");
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Uploads that nobody finishes.
 
 use super::{PAGE, Run, SweepError, Sweeper, entries::EARLIEST_MS};
-use crate::index::{AHEAD_MS, Upload, UploadId};
+use crate::{
+    causes::chain,
+    index::{AHEAD_MS, Upload, UploadId},
+};
 
 impl Sweeper<'_> {
     /// Abandons the uploads that the guest gives up.
@@ -34,7 +37,7 @@ impl Sweeper<'_> {
             return;
         }
         if let Err(error) = self.services.index.touch_uploads(&uses).await {
-            tracing::warn!(error = %error, "times of uploads stay in the future until the next sweep");
+            tracing::warn!(error = %chain(&error), "times of uploads stay in the future until the next sweep");
         }
     }
 

@@ -190,6 +190,7 @@ fn failures_are_as_for_blocks() {
     let (host, url) = created();
     for (error, status, retry_after) in [
         (StorageError::NoSpace, 507, "121"),
+        (StorageError::TooLarge, 413, ""),
         (StorageError::Unavailable("x".into()), 503, "1"),
         (StorageError::NotFound, 404, ""),
     ] {

@@ -276,10 +276,14 @@ fn the_table_of_failures_is_true() {
 #[test]
 fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
     for (route, _, case) in ROUTES {
-        let mut answers: Vec<_> =
-            [StorageError::NotFound, StorageError::NoSpace, StorageError::Invalid("x".into())]
-                .map(|error| (error.to_string(), answer(storage(case(), error))))
-                .into();
+        let mut answers: Vec<_> = [
+            StorageError::NotFound,
+            StorageError::NoSpace,
+            StorageError::TooLarge,
+            StorageError::Invalid("x".into()),
+        ]
+        .map(|error| (error.to_string(), answer(storage(case(), error))))
+        .into();
         // Fault 13: a full index, too.
         let full = case();
         all(&full, &DB, &Fault::Db(DbError::NoSpace));

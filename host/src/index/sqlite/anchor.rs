@@ -7,6 +7,8 @@
 
 use rusqlite::Connection;
 
+use crate::causes::chain;
+
 /// A connection that reads nothing and holds on to the latest state.
 pub(super) struct Anchor {
     /// `None` after a failure: then readers lock for themselves.
@@ -34,7 +36,7 @@ impl Anchor {
         if let Some(conn) = &self.conn
             && let Err(error) = conn.execute_batch(statements)
         {
-            tracing::warn!(error = %error, "reads of the database take more system calls from now on");
+            tracing::warn!(error = %chain(&error), "reads of the database take more system calls from now on");
             self.conn = None;
         }
     }

@@ -10,7 +10,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error as _, ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use ::http::Method;
 use async_trait::async_trait;
@@ -35,6 +35,7 @@ use super::{
     outgoing::{PATIENCE_FACTOR, Patience, Unusable, folder, http_client, unavailable},
     sending::TimedOut,
 };
+use crate::causes::{causes, chain};
 
 /// Largest number of a part: so many blocks a blob may have.
 const MAX_NUMBER: u32 = 50_000;
@@ -166,7 +167,7 @@ impl Bucket for AzblobBucket {
         let missing = |error: &StorageError| match error {
             StorageError::NotFound => true,
             StorageError::Unavailable { source, .. } => says(&**source, UNKNOWN_CONTAINER),
-            StorageError::NoSpace | StorageError::Invalid(_) => false,
+            StorageError::NoSpace | StorageError::TooLarge | StorageError::Invalid(_) => false,
         };
         if let Err(error) = self.page("", None, 1).await {
             if !missing(&error) {
@@ -310,8 +311,7 @@ impl Bucket for AzblobBucket {
             // A shared access signature cannot sign others, and an identity may lack the permission. Downloads work all the
             // same, through this server.
             Err(error) => {
-                let cause = error.source().map(ToString::to_string);
-                tracing::debug!(%error, cause, "no URL of the container can be signed");
+                tracing::debug!(error = %chain(&error), "no URL of the container can be signed");
                 Ok(None)
             }
         }
@@ -327,5 +327,5 @@ fn failure(context: &'static str, error: Error) -> StorageError {
 
 /// Returns whether an error, or one of its causes, has these words.
 fn says(error: &(dyn std::error::Error + 'static), words: &str) -> bool {
-    error.to_string().contains(words) || error.source().is_some_and(|cause| says(cause, words))
+    causes(error).any(|cause| cause.to_string().contains(words))
 }

@@ -7,7 +7,7 @@ use super::{
     Fixture, assert_content, assert_invalid, broken, failing_sources, id, ids, new_upload, pattern,
     put_block, stuck, unannounced, whole,
 };
-use crate::storage::{BlockId, MAX_BLOCKS, Source, Storage, UploadName};
+use crate::storage::{BlockId, MAX_BLOCKS, Source, Storage, StorageError, UploadName};
 
 async fn assert_commits_to(storage: &dyn Storage, upload: &UploadName, list: &[BlockId], expected: &[u8]) {
     let stored = storage.commit(upload, list).await.unwrap();
@@ -116,6 +116,20 @@ pub(crate) async fn broken_bodies_do_not_count(fixture: impl Fixture) {
         assert_invalid(storage.commit(&upload, &ids(["before", "broken", "after"])).await);
         assert_commits_to(storage, &upload, &ids(["before", "after"]), b"12").await;
     }
+}
+
+pub(crate) async fn bodies_over_their_limit_are_too_large_and_do_not_count(fixture: impl Fixture) {
+    let storage = fixture.storage();
+    let (upload, bytes) = (new_upload(), pattern(100_000, 5));
+    let too_long = || unannounced(&bytes).within(Some(99_999));
+    put_block(storage, &upload, "before", b"1").await;
+    let staged = storage.put_block(&upload, &id("long"), too_long()).await;
+    assert!(matches!(staged, Err(StorageError::TooLarge)), "{staged:?}");
+    let stored = storage.put(&new_upload(), too_long()).await;
+    assert!(matches!(stored, Err(StorageError::TooLarge)), "{stored:?}");
+    assert!(storage.list_objects(None).await.unwrap().items.is_empty());
+    assert_invalid(storage.commit(&upload, &ids(["before", "long"])).await);
+    assert_commits_to(storage, &upload, &ids(["before"]), b"1").await;
 }
 
 pub(crate) async fn broken_bodies_do_not_replace(fixture: impl Fixture) {

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-use crate::storage::{SourceError, StorageError};
+use crate::storage::StorageError;
 
 /// Returns the conversion of errors that come up while doing what `context` says.
 pub(super) fn failed(context: &'static str) -> impl Fn(io::Error) -> StorageError {
@@ -26,10 +26,4 @@ pub(super) fn unavailable(
     source: impl Into<Box<dyn Error + Send + Sync>>,
 ) -> StorageError {
     StorageError::unavailable(context, source)
-}
-
-impl From<SourceError> for StorageError {
-    fn from(error: SourceError) -> Self {
-        Self::Invalid(error.to_string())
-    }
 }

@@ -30,6 +30,7 @@ use super::{
     bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
     outgoing::{Patience, Unusable, folder, http_client, unavailable},
 };
+use crate::causes::chain;
 
 /// Where the service is.
 const PUBLIC_ENDPOINT: &str = "https://storage.googleapis.com";
@@ -238,8 +239,7 @@ impl Bucket for GcsBucket {
     async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError> {
         self.compose_parts(key, multipart, parts).await?;
         if let Err(error) = self.drop_parts(key, multipart).await {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(%error, cause, key, "the parts of an object that is complete are left to the sweep");
+            tracing::warn!(error = %chain(&error), key, "the parts of an object that is complete are left to the sweep");
         }
         Ok(())
     }
@@ -271,8 +271,7 @@ impl Bucket for GcsBucket {
         // Workload identity lets the service sign, which needs a permission of its own. Without it downloads work all the
         // same, through this server.
         signed.map(Some).or_else(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(%error, cause, "no URL of the bucket can be signed; the download goes through this server");
+            tracing::warn!(error = %chain(&error), "no URL of the bucket can be signed; the download goes through this server");
             Ok(None)
         })
     }

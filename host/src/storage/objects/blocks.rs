@@ -12,7 +12,10 @@ use super::{
     staging::{Block, Buffered, Place, StoredPart},
     uploads::{self, Upload},
 };
-use crate::storage::{BlockId, Content, Source, StorageError, UploadName, bucket::Bucket};
+use crate::{
+    causes::chain,
+    storage::{BlockId, Content, Source, StorageError, UploadName, bucket::Bucket},
+};
 
 /// Parts of one body that are sent at once, while the next is received.
 const SENDS: usize = 2;
@@ -144,7 +147,7 @@ pub(super) fn send_in_background(shared: &Arc<Shared>, session: &Arc<Session>, s
     let (background, session) = (Arc::clone(shared), Arc::clone(session));
     shared.bucket.detach(async move {
         if let Err(error) = session.send(&background, &sealed).await {
-            tracing::debug!(%error, "blocks could not be sent yet");
+            tracing::debug!(error = %chain(&error), "blocks could not be sent yet");
         }
     });
 }

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
 use super::{Shared, journal, session::Session, uploads::Phase};
-use crate::storage::StorageError;
+use crate::{causes::chain, storage::StorageError};
 
 /// Tails written down at once.
 const WRITES: usize = 8;
@@ -75,7 +75,7 @@ async fn settle(shared: &Arc<Shared>, session: &Arc<Session>, give_up_memory: bo
         return;
     }
     if let Err(error) = write_down_or_end(shared, session, give_up_memory).await {
-        tracing::warn!(%error, source = error.detail(), "staged blocks could not be written down yet");
+        tracing::warn!(error = %chain(&error), "staged blocks could not be written down yet");
         return;
     }
     if give_up_memory {

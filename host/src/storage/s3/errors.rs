@@ -7,7 +7,7 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
-use crate::storage::StorageError;
+use crate::{causes::chain, storage::StorageError};
 
 /// The service said no.
 #[derive(Debug, Default)]
@@ -96,13 +96,7 @@ fn cause<E: Error + 'static>(error: &SdkError<E, HttpResponse>, failure: &Failur
     if matches!(error, SdkError::ServiceError(_)) {
         return failure.told();
     }
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        told = format!("{told}: {error}");
-        cause = error.source();
-    }
-    told
+    chain(error)
 }
 
 /// Makes an error of a bucket that cannot be used.

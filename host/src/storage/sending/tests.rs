@@ -6,6 +6,7 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::*;
+use crate::causes::chain;
 
 const SHORT: Bounds = Bounds { silence: Duration::from_millis(50), answer: Duration::from_millis(200) };
 
@@ -64,7 +65,7 @@ async fn a_service_that_takes_nothing_is_given_up() {
         pending::<()>().await;
     };
     let told = watch.over("send", request).await.unwrap_err();
-    assert_eq!(told.detail().unwrap(), "no answer within 50 ms");
+    assert_eq!(chain(&told), "storage unavailable: send: no answer within 50 ms");
 }
 
 #[tokio::test]
@@ -76,7 +77,7 @@ async fn a_service_that_has_all_may_take_longer_to_answer() {
     };
     watch.over("send", answering(100)).await.unwrap();
     let told = watch.over("send", answering(60_000)).await.unwrap_err();
-    assert_eq!(told.detail().unwrap(), "no answer within 200 ms");
+    assert_eq!(chain(&told), "storage unavailable: send: no answer within 200 ms");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use futures_util::{StreamExt, future, stream};
 use tokio::sync::oneshot;
 
 use super::{BOOT, Temporary};
+use crate::causes::chain;
 use crate::storage::{
     Source, Storage, StorageError,
     budget::Budget,
@@ -126,7 +127,7 @@ async fn a_second_process_is_refused() {
     let (root, settings) = (fixture.root.path().to_owned(), FsSettings::default());
     let second = FsStorage::open_in_boot(root.clone(), Budget::new(1), BOOT.to_owned(), &settings);
     assert!(matches!(second, Err(StorageError::Unavailable { .. })), "{second:?}");
-    let detail = second.unwrap_err().detail().unwrap();
+    let detail = chain(&second.unwrap_err());
     assert!(detail.contains(root.to_str().unwrap()), "{detail}");
 }
 
@@ -137,7 +138,7 @@ async fn errors_name_the_path_that_failed() {
     let root = above.path().join("storage");
     fs::write(&root, b"in the way").unwrap();
     let error = FsStorage::open(root.clone(), Budget::new(1)).unwrap_err();
-    assert!(error.detail().unwrap().contains(root.to_str().unwrap()), "{error:?}");
+    assert!(chain(&error).contains(root.to_str().unwrap()), "{error:?}");
 
     let fixture = Temporary::new();
     let object = fixture.storage().put(&new_upload(), whole(b"1")).await.unwrap().object;
@@ -145,7 +146,7 @@ async fn errors_name_the_path_that_failed() {
     fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink("/dev/null", &file).unwrap();
     let error = fixture.storage().open(&object, 1, None).await.err().unwrap();
-    assert!(error.detail().unwrap().contains(file.to_str().unwrap()), "{error:?}");
+    assert!(chain(&error).contains(file.to_str().unwrap()), "{error:?}");
 }
 
 #[tokio::test]

@@ -11,5 +11,11 @@ wasmtime::component::bindgen!({
         "larder:cache/types.upstream-response": crate::interfaces::types::UpstreamResponse,
         "wasi": wasmtime_wasi::p3::bindings,
     },
+    trappable_error_type: {
+        "larder:cache/auth.error" => crate::interfaces::errors::AuthCallError,
+        "larder:cache/db.error" => crate::interfaces::errors::DbCallError,
+        "larder:cache/http.error" => crate::interfaces::errors::HttpCallError,
+        "larder:cache/storage.error" => crate::interfaces::errors::StorageCallError,
+    },
     require_store_data_send: true,
 });

@@ -1,40 +1,21 @@
-//! What the host keeps for one instance.
+//! What the host keeps for one instance: the data of its store.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use wasmtime::{
-    Engine, ResourceLimiter, Store, StoreLimits, StoreLimitsBuilder,
-    component::{GuestTaskId, ResourceTable},
+    ResourceLimiter, StoreLimits, StoreLimitsBuilder,
+    component::{Accessor, GuestTaskId, HasSelf, ResourceTable},
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::deadline;
 use crate::{message::RequestRecord, services::Services};
-
-/// What one instance of a component may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Linear memory, in bytes.
-    pub memory_bytes: usize,
-    /// Longest run without a pause.
-    pub slice: Duration,
-    /// Most handles (requests, objects, upstream answers) held at once.
-    pub handles: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { memory_bytes: 128 * 1024 * 1024, slice: Duration::from_secs(1), handles: 20_000 }
-    }
-}
 
 /// An idle instance whose memory is more than this part of what it may have is replaced: linear memory never shrinks.
 const GROWN_PART: usize = 8;
-
-/// Most bytes that one call of the host may bring out of the component, and one answer of the component: the host allocates
-/// them before it can look at them. The largest that are needed are a response of 16 MiB (`convert.rs`) and a block list,
-/// 50,000 ids of 256 bytes with their 24 bytes each for where they are: 13.4 MiB.
-const HOSTCALL_BYTES: usize = 17 * 1024 * 1024;
+/// Most linear memories, core instances and tables of an instance.
+const MAX_MEMORIES: usize = 8;
+const MAX_INSTANCES: usize = 32;
+const MAX_TABLES: usize = 32;
 
 /// The data of an instance's store.
 pub(crate) struct State {
@@ -49,32 +30,34 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// A fresh store with its limits.
-    pub(super) fn store(engine: &Engine, services: Arc<Services>, limits: Limits) -> Store<Self> {
+    /// Makes the state of an instance that may have linear memories of `memory_bytes` each, and hold so many handles at once.
+    pub(crate) fn new(services: Arc<Services>, memory_bytes: usize, handles: usize) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles);
-        let store_limits = StoreLimitsBuilder::new()
-            .memory_size(limits.memory_bytes)
-            .memories(8)
-            .instances(32)
-            .tables(32)
+        table.set_max_capacity(handles);
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(memory_bytes)
+            .memories(MAX_MEMORIES)
+            .instances(MAX_INSTANCES)
+            .tables(MAX_TABLES)
             .build();
-        let memory = Memory { limits: store_limits, bytes: 0, grown_at: limits.memory_bytes / GROWN_PART };
-        let wasi = WasiCtx::builder().build();
-        let state = Self { table, services, requests: HashMap::new(), memory, wasi };
-        let mut store = Store::new(engine, state);
-        store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(HOSTCALL_BYTES);
-        deadline::bound_slices(&mut store, limits.slice);
-        store
+        let memory = Memory { limits, bytes: 0, grown_at: memory_bytes / GROWN_PART };
+        Self { table, services, requests: HashMap::new(), memory, wasi: WasiCtx::builder().build() }
+    }
+
+    /// The limits of the store, by which wasmtime asks before the instance grows.
+    pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.memory
+    }
+
+    /// Returns whether the instance has so much memory that it should give it back when it can.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.memory.bytes > self.memory.grown_at
     }
 }
 
-impl State {
-    /// Returns whether the instance has so much memory that it should give it back when it can.
-    pub(super) fn has_grown(&self) -> bool {
-        self.memory.bytes > self.memory.grown_at
-    }
+/// The services, for a call that goes on beside others.
+pub(super) fn services(accessor: &Accessor<State, HasSelf<State>>) -> Arc<Services> {
+    accessor.with(|mut access| access.get().services.clone())
 }
 
 /// The limits of a store, and how large its largest linear memory is.

@@ -1,20 +1,22 @@
-//! Requests into the component's types, and its responses out of them. What comes out is checked here, once.
+//! `larder:cache/handler`: requests into the component's types, and its responses out of them. What comes out is checked here,
+//! once.
 
-use http::{
+use std::sync::Arc;
+
+use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{self, AUTHORIZATION, CONTENT_LENGTH},
+    request::Parts,
 };
-
 use wasmtime::component::ResourceTableError;
 
 use super::{
-    State,
     bindings::larder::cache::types::{self as wit, OutcomeKind, Payload},
-    guest::Attempt,
+    state::State,
+    types::{Body, Incoming, Kept, UpstreamResponse},
 };
 use crate::{
-    interfaces::types::{Body, Incoming, UpstreamResponse},
-    message::{Answer, Outcome, Outgoing},
+    message::{Answer, Outcome, Outgoing, Presence, RequestBody, RequestRecord},
     net::is_hop_by_hop,
 };
 
@@ -25,7 +27,7 @@ const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a response cannot be sent.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Nonsense {
+pub(crate) enum Nonsense {
     #[error("status {0}")]
     Status(u16),
     #[error("too many header fields")]
@@ -40,11 +42,22 @@ pub(super) enum Nonsense {
     Handle(#[from] ResourceTableError),
 }
 
+/// A request as it is given to an instance.
+pub(crate) struct Attempt {
+    pub(crate) origin: String,
+    pub(crate) received_ms: u64,
+    pub(crate) head: Arc<Parts>,
+    pub(crate) body: RequestBody,
+    pub(crate) record: Arc<RequestRecord>,
+    pub(crate) client: Presence,
+    pub(crate) kept: Arc<Kept>,
+}
+
 /// The request as the component sees it. Its credential is left out.
 ///
 /// # Errors
 /// When the component holds as many handles as it may.
-pub(super) fn request(state: &mut State, attempt: Attempt) -> Result<wit::Request, ResourceTableError> {
+pub(crate) fn request(state: &mut State, attempt: Attempt) -> Result<wit::Request, ResourceTableError> {
     let Attempt { origin, received_ms, head, body, record, client, kept } = attempt;
     let visible = wit::Request {
         id: record.id.clone(),
@@ -70,7 +83,7 @@ fn visible_headers(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 /// What the component says of a request, for its line in the log.
-pub(super) fn outcome(from: wit::Outcome) -> Outcome {
+pub(crate) fn outcome(from: wit::Outcome) -> Outcome {
     let kind = match from.kind {
         OutcomeKind::Hit => "hit",
         OutcomeKind::Miss => "miss",
@@ -91,7 +104,7 @@ pub(super) fn outcome(from: wit::Outcome) -> Outcome {
 }
 
 /// The component's response as it will be sent to a request of this method.
-pub(super) fn answer(
+pub(crate) fn answer(
     state: &mut State,
     response: wit::Response,
     method: &Method,
