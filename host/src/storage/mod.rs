@@ -144,7 +144,7 @@ pub enum StorageError {
     /// The storage is full, or a quota is reached.
     #[error("no space left")]
     NoSpace,
-    /// More bytes came than the caller allows ([`Source::within`]).
+    /// More bytes came than the caller allows (`Source::within`).
     #[error("the body is too large")]
     TooLarge,
     /// What was asked cannot be done, whoever asks again.
