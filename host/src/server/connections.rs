@@ -30,7 +30,7 @@ use crate::throttle::Throttle;
 const STALL: Duration = Duration::from_secs(5);
 /// Most connections above the bound: those that had to go and got a request in the same moment.
 const MAX_OVER: usize = 8;
-/// Longest wait for them. A thread that takes longer to get to them is held up; accepting must not be.
+/// Longest wait for connections that make room. A thread that takes longer to get to them is held up; accepting must not be.
 const LEAVING_TIME: Duration = Duration::from_secs(1);
 
 /// The bounds on connections and requests.
@@ -73,7 +73,7 @@ pub(super) struct Connections {
     /// Connections that were told to make room and have not ended yet.
     leaving: AtomicUsize,
     started: Instant,
-    /// Told when a connection ends.
+    /// Told when a connection ends, or has its place again.
     ended: Notify,
     crowded: Throttle,
     busy: Throttle,
@@ -197,8 +197,10 @@ impl Connections {
     fn take_back(&self, slot: &Arc<Slot>) -> bool {
         let mut table = self.table.lock();
         let may = table.open.len() < self.limits.connections.saturating_add(MAX_OVER);
-        if may && table.insert(slot) {
+        if may {
+            table.insert(slot);
             self.leaving.fetch_sub(1, Relaxed);
+            self.ended.notify_waiters();
         }
         may
     }
@@ -217,7 +219,7 @@ impl Connections {
             loop {
                 let mut ended = std::pin::pin!(self.ended.notified());
                 ended.as_mut().enable();
-                if self.leaving.load(Relaxed) < self.limits.leaving.max(1) {
+                if self.leaving.load(Relaxed) < self.limits.leaving {
                     return;
                 }
                 ended.await;
@@ -277,13 +279,10 @@ impl Connections {
 }
 
 impl Table {
-    /// Returns `false` where it is there already.
-    fn insert(&mut self, slot: &Arc<Slot>) -> bool {
-        let is_new = self.open.insert(slot.id, slot.clone()).is_none();
-        if is_new {
-            *self.of_client.entry(slot.client).or_default() += 1;
-        }
-        is_new
+    /// Takes a connection in that is not there.
+    fn insert(&mut self, slot: &Arc<Slot>) {
+        self.open.insert(slot.id, slot.clone());
+        *self.of_client.entry(slot.client).or_default() += 1;
     }
 
     /// Forgets a connection. Returns `false` where that was done before.
