@@ -5,11 +5,10 @@ use std::sync::Arc;
 use crate::{
     auth::{TokenVerifier, UrlSigner},
     clock::Clock,
-    durability::Durabilities,
     index::Index,
     net::{Forwarder, Upstream},
     pressure::Pressure,
-    recency::Recency,
+    retention::{DurabilityTracker, UsageTracker},
     storage::Storage,
 };
 
@@ -44,9 +43,9 @@ pub struct Services {
     /// URLs that prove themselves.
     pub signer: Arc<UrlSigner>,
     /// Uses that wait to be written down.
-    pub recency: Arc<Recency>,
+    pub usage: Arc<UsageTracker>,
     /// Entries that wait to be durable.
-    pub durability: Arc<Durabilities>,
+    pub durability: Arc<DurabilityTracker>,
     /// Whether a disk is full.
     pub pressure: Arc<Pressure>,
     /// The time.

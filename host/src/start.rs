@@ -24,13 +24,12 @@ use crate::{
     clock::Clock,
     config::{Config, DatabaseDriver, Secret, Settings},
     descriptors::{Shares, TooFew, Wanted, raise_limit},
-    durability::Durabilities,
     engine::{Engine, Limits, LoadError, Policy},
     index::{Index, IndexError},
     message::Usage,
     net::{Fetch, HttpFetch, Proxies, TlsError, Upstream, client_config},
     pressure::Pressure,
-    recency::Recency,
+    retention::{DurabilityTracker, UsageTracker},
     server::{Bounds, Capacity, ConnectionUsage, Listener, Running, Server, ServerSettings},
     services::{PolicySettings, Services},
     storage::StorageError,
@@ -271,12 +270,12 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
         tracing::info!(%proxies, no = settings.proxy.no, "what goes out goes through a proxy");
     }
     let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*tls).clone(), &proxies));
-    let durability = Durabilities::new(Durabilities::this_boot(), storage.is_durable_at_once());
+    let durability = DurabilityTracker::new(DurabilityTracker::this_boot(), storage.is_durable_at_once());
     let policy_settings = policy_settings(settings);
     Ok(Services {
         tokens: Arc::new(TokenVerifier::new(&settings.auth, &fetch)?),
         signer: Arc::new(signer(settings, &*index).await?),
-        recency: Arc::new(Recency::new(policy_settings.unused_entry_ms)),
+        usage: Arc::new(UsageTracker::new(policy_settings.unused_entry_ms)),
         durability: Arc::new(durability),
         pressure: Arc::new(pressure),
         clock: Clock::system(),

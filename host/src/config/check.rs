@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::{
     Auth, ConfigError, GITHUB_ISSUER, Issuer, MIN_SECRET_BYTES, Secret, Server, Settings, allowed_url,
-    effective::Origins,
+    effective::Provenances,
 };
 
 /// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when added to a time.
@@ -14,21 +14,21 @@ const MAX_DAYS: u64 = 36_500;
 const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
 
 /// Fills in what follows from other settings.
-pub(super) fn resolve(settings: &mut Settings, origins: &Origins) -> Result<(), ConfigError> {
+pub(super) fn resolve(settings: &mut Settings, provenances: &Provenances) -> Result<(), ConfigError> {
     let data = settings.data.clone();
-    storage::resolve(&mut settings.storage, &data, origins);
+    storage::resolve(&mut settings.storage, &data, provenances);
     settings.database.sqlite.path.get_or_insert_with(|| data.join("larder.db"));
     settings.upstream.url =
         settings.upstream.url.take().filter(|url| url != "none").map(|url| without_slashes(&url));
     settings.server.base_url = settings.server.base_url.take().map(|url| without_slashes(&url));
     settings.urls.parallel_download_url =
         settings.urls.parallel_download_url.take().map(|url| without_slashes(&url));
-    skip_alone(&settings.auth, origins)?;
-    resolve_issuers(&mut settings.auth, origins)
+    skip_alone(&settings.auth, provenances)?;
+    resolve_issuers(&mut settings.auth, provenances)
 }
 
 /// Where tokens are not verified, nothing that says whose tokens count has an effect: one of the two was not meant.
-fn skip_alone(auth: &Auth, origins: &Origins) -> Result<(), ConfigError> {
+fn skip_alone(auth: &Auth, provenances: &Provenances) -> Result<(), ConfigError> {
     let others = [
         ("auth.issuers", !auth.issuers.is_empty()),
         ("auth.hs256_secrets", !auth.hs256_secrets.is_empty()),
@@ -42,19 +42,20 @@ fn skip_alone(auth: &Auth, origins: &Origins) -> Result<(), ConfigError> {
         None => Ok(()),
         Some((name, _)) => Err(ConfigError::Contradiction(format!(
             "{} is on, so that every token is taken at its word, but {} says whose tokens count; remove one of them",
-            origins.name("auth.skip_validation"),
-            origins.name(name)
+            provenances.name("auth.skip_validation"),
+            provenances.name(name)
         ))),
     }
 }
 
-fn resolve_issuers(auth: &mut Auth, origins: &Origins) -> Result<(), ConfigError> {
+fn resolve_issuers(auth: &mut Auth, provenances: &Provenances) -> Result<(), ConfigError> {
     // Somebody with a platform of their own did not mean to let all of github.com in as well.
     if auth.issuers.is_empty() && auth.hs256_secrets.is_empty() && !auth.skip_validation {
         auth.issuers.push(Issuer { issuer: GITHUB_ISSUER.to_owned(), ..Issuer::default() });
     }
     let given = [("auth.jwks_url", auth.jwks_url.is_some()), ("auth.jwks_file", auth.jwks_file.is_some())];
-    let given: Vec<_> = given.iter().filter(|(_, set)| *set).map(|(name, _)| origins.name(name)).collect();
+    let given: Vec<_> =
+        given.iter().filter(|(_, set)| *set).map(|(name, _)| provenances.name(name)).collect();
     match (given.as_slice(), auth.issuers.as_mut_slice()) {
         ([], _) => Ok(()),
         ([_], [issuer]) if issuer.jwks_url.is_none() && issuer.jwks_file.is_none() => {
@@ -68,7 +69,7 @@ fn resolve_issuers(auth: &mut Auth, origins: &Origins) -> Result<(), ConfigError
         ([name], issuers) => Err(ConfigError::Contradiction(format!(
             "{name} needs exactly one issuer, but {} has {}; give each issuer its keys in a table of its own, \
              {{ issuer = \"…\", jwks_url = \"…\" }}",
-            origins.name("auth.issuers"),
+            provenances.name("auth.issuers"),
             issuers.len()
         ))),
         ([first, second, ..], _) => {
@@ -78,8 +79,8 @@ fn resolve_issuers(auth: &mut Auth, origins: &Origins) -> Result<(), ConfigError
 }
 
 /// Checks values that are of the right type.
-pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), ConfigError> {
-    let check = Check(origins);
+pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result<(), ConfigError> {
+    let check = Check(provenances);
     check.numbers(settings)?;
     check.connections(&settings.server)?;
     check.origin_url("server.base_url", settings.server.base_url.as_deref())?;
@@ -90,7 +91,7 @@ pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), Con
     check.signing_secret("urls.signing_secret", settings.urls.signing_secret.as_ref())?;
     check.signing_secret("urls.signing_secret_secondary", settings.urls.signing_secret_secondary.as_ref())?;
     if settings.urls.signing_secret_secondary.is_some() && settings.urls.signing_secret.is_none() {
-        let secondary = origins.name("urls.signing_secret_secondary");
+        let secondary = provenances.name("urls.signing_secret_secondary");
         return Err(ConfigError::Contradiction(format!(
             "{secondary} is set, but urls.signing_secret is not"
         )));
@@ -99,7 +100,7 @@ pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), Con
     check.auth(&settings.auth)
 }
 
-struct Check<'a>(&'a Origins);
+struct Check<'a>(&'a Provenances);
 
 impl Check<'_> {
     fn that(&self, name: &str, holds: bool, problem: impl FnOnce() -> String) -> Result<(), ConfigError> {

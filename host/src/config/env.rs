@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, ffi::OsString, net::Ipv4Addr};
 
 use toml::Value;
 
-use super::{ConfigError, Origin, StorageDriver, file::Source};
+use super::{ConfigError, Provenance, StorageDriver, file::RawSettings};
 
 /// Names the configuration file.
 pub(super) const CONFIG_FILE: &str = "LARDER_CONFIG";
@@ -188,7 +188,7 @@ impl Variables {
 }
 
 /// Sets what the variables say.
-pub(super) fn overlay(variables: &mut Variables, source: &mut Source) -> Result<(), ConfigError> {
+pub(super) fn overlay(variables: &mut Variables, source: &mut RawSettings) -> Result<(), ConfigError> {
     if variables.get("LARDER_LISTEN").is_none() {
         overlay_port(variables, source)?;
     }
@@ -217,11 +217,11 @@ pub(super) fn overlay(variables: &mut Variables, source: &mut Source) -> Result<
 
 fn set(
     variables: &Variables,
-    source: &mut Source,
+    source: &mut RawSettings,
     (name, setting, kind): (&'static str, &str, Kind),
 ) -> Result<(), ConfigError> {
     if let Some(text) = variables.get(name) {
-        source.set(setting, value(name, text, kind)?, Origin::Variable(name));
+        source.set(setting, value(name, text, kind)?, Provenance::Variable(name));
     }
     Ok(())
 }
@@ -294,10 +294,10 @@ fn switch(name: &str, text: &str) -> Result<bool, ConfigError> {
 
 /// Sets the port alone. `PORT` means all addresses where no address is configured: who sets it reaches the server from
 /// another machine or container.
-fn overlay_port(variables: &Variables, source: &mut Source) -> Result<(), ConfigError> {
+fn overlay_port(variables: &Variables, source: &mut RawSettings) -> Result<(), ConfigError> {
     let (name, text, is_open) = match (variables.get(NITRO_PORT), variables.get(PORT)) {
         (Some(text), _) => (NITRO_PORT, text, false),
-        (None, Some(text)) => (PORT, text, !source.origins.is_set("server.listen")),
+        (None, Some(text)) => (PORT, text, !source.provenances.is_set("server.listen")),
         (None, None) => return Ok(()),
     };
     let port = text
@@ -309,7 +309,7 @@ fn overlay_port(variables: &Variables, source: &mut Source) -> Result<(), Config
         address.set_ip(Ipv4Addr::UNSPECIFIED.into());
     }
     address.set_port(port);
-    source.set("server.listen", Value::String(address.to_string()), Origin::Variable(name));
+    source.set("server.listen", Value::String(address.to_string()), Provenance::Variable(name));
     Ok(())
 }
 

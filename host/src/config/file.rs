@@ -5,32 +5,32 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{ConfigError, Origin, Settings, effective::Origins};
+use super::{ConfigError, Provenance, Settings, effective::Provenances};
 
 /// Shorter words of an error are not taken for a quotation of the file.
 const LEAST_QUOTED: usize = 4;
 
 /// The settings that are set, from the file and then from variables, not checked yet.
 #[derive(Default)]
-pub(super) struct Source {
-    pub(super) origins: Origins,
+pub(super) struct RawSettings {
+    pub(super) provenances: Provenances,
     table: Table,
     file: Option<(PathBuf, String)>,
 }
 
-impl Source {
+impl RawSettings {
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let table: Table =
             toml::from_str(&text).map_err(|e| in_file(path, &text, &e, &without_values(&e, &text)))?;
-        let mut origins = Origins::default();
-        origins.set_all(&table, Origin::File);
-        Ok(Self { origins, table, file: Some((path.to_owned(), text)) })
+        let mut provenances = Provenances::default();
+        provenances.set_all(&table, Provenance::File);
+        Ok(Self { provenances, table, file: Some((path.to_owned(), text)) })
     }
 
     /// Sets one setting, by its dotted name.
-    pub(super) fn set(&mut self, name: &str, value: Value, origin: Origin) {
+    pub(super) fn set(&mut self, name: &str, value: Value, provenance: Provenance) {
         let mut table = &mut self.table;
         let mut rest = name;
         while let Some((section, key)) = rest.split_once('.') {
@@ -40,7 +40,7 @@ impl Source {
             (table, rest) = (inner, key);
         }
         table.insert(rest.to_owned(), value);
-        self.origins.set(name, origin);
+        self.provenances.set(name, provenance);
     }
 
     /// Reads the settings: names, types and choices are checked.
@@ -57,7 +57,7 @@ impl Source {
     fn explain(&self, error: &toml::de::Error) -> ConfigError {
         let problem = error.message().replace('\n', ", ");
         let name = setting_in(error).unwrap_or_default();
-        let of_the_file = || self.file.as_ref().filter(|_| self.origins.variable(&name).is_none());
+        let of_the_file = || self.file.as_ref().filter(|_| self.provenances.variable(&name).is_none());
         // Read once more, for the line alone. With two faults, that may find the other one first.
         let same_fault = |other: &toml::de::Error| other.message() == error.message();
         let placed = of_the_file().and_then(|(path, text)| {
@@ -66,7 +66,7 @@ impl Source {
         });
         match placed {
             Some((path, text, placed)) => in_file(path, text, &placed, &format!("{name}: {problem}")),
-            None => ConfigError::Setting { setting: self.origins.name(&name), problem },
+            None => ConfigError::Setting { setting: self.provenances.name(&name), problem },
         }
     }
 }

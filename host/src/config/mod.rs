@@ -6,7 +6,7 @@
 //! the settings are for.
 //!
 //! Plain `toml` and `serde` with a table of variables, and no library of configuration layers: the names of the variables
-//! are given (those of the known server, so they follow no rule), and the checks between settings, the origins and the
+//! are given (those of the known server, so they follow no rule), and the checks between settings, the provenances and the
 //! warnings would have to be written on top of any library.
 
 mod check;
@@ -33,8 +33,8 @@ use std::{
 };
 
 pub use database::{Database, DatabaseDriver, DatabaseServer, Sqlite, SslMode};
-pub use effective::Origin;
-use effective::Origins;
+pub use effective::Provenance;
+use effective::Provenances;
 pub use error::ConfigError;
 pub use inherited::inherited_listener;
 pub use issuer::{Issuer, allowed_url};
@@ -56,7 +56,7 @@ pub struct Config {
     pub log_filter: Option<String>,
     /// Whether the storage becomes this database's, whoever's it was: the option `--adopt-storage`, never a setting.
     pub adopt_storage: bool,
-    origins: Origins,
+    provenances: Provenances,
 }
 
 impl Config {
@@ -81,49 +81,49 @@ impl Config {
         let mut variables = env::Variables::read(variables)?;
         let file = file.map(Path::to_owned).or_else(|| variables.get(env::CONFIG_FILE).map(PathBuf::from));
         let mut source =
-            file.map_or_else(|| Ok(file::Source::default()), |path| file::Source::read(&path))?;
+            file.map_or_else(|| Ok(file::RawSettings::default()), |path| file::RawSettings::read(&path))?;
         env::overlay(&mut variables, &mut source)?;
         let mut settings = source.settings()?;
-        database::check(&settings.database, &source.origins)?;
-        check::resolve(&mut settings, &source.origins)?;
-        check::settings(&settings, &source.origins)?;
-        proxy::check(&settings.proxy, &source.origins)?;
+        database::check(&settings.database, &source.provenances)?;
+        check::resolve(&mut settings, &source.provenances)?;
+        check::settings(&settings, &source.provenances)?;
+        proxy::check(&settings.proxy, &source.provenances)?;
         let mut warnings = env::without_effect(&variables);
-        warnings.extend(check::storage::without_effect(&settings, &source.origins));
+        warnings.extend(check::storage::without_effect(&settings, &source.provenances));
         warnings.extend(permissions::warnings(&settings, &source));
         Ok(Self {
             settings,
             warnings,
             log_filter: variables.get(env::LOG_FILTER).map(str::to_owned),
             adopt_storage: false,
-            origins: source.origins,
+            provenances: source.provenances,
         })
     }
 
     /// Returns whether the setting of this dotted name is set, and not just its default.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
-        self.origins.is_set(name)
+        self.provenances.is_set(name)
     }
 
     /// Takes the policy component from this file instead, as the option `--policy` asks.
     #[must_use]
     pub fn with_policy(mut self, component: PathBuf) -> Self {
         self.settings.policy.component = Some(component);
-        self.origins.set("policy.component", Origin::Option("--policy"));
+        self.provenances.set("policy.component", Provenance::Option("--policy"));
         self
     }
 
     /// Returns what the operator should know of who reaches this server, and who may use it: one sentence each, for the log.
     #[must_use]
     pub fn exposure(&self) -> Vec<String> {
-        exposure::sentences(&self.settings, &self.origins)
+        exposure::sentences(&self.settings, &self.provenances)
     }
 
     /// Returns the configuration in force as TOML, each value with where it comes from as a comment; secrets are `"***"`.
     #[must_use]
     pub fn effective_toml(&self) -> String {
-        effective::write(&self.settings, &self.origins)
+        effective::write(&self.settings, &self.provenances)
     }
 }
 

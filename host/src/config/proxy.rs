@@ -3,7 +3,7 @@
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, effective::Origins, optional, secret::Secret};
+use super::{ConfigError, effective::Provenances, optional, secret::Secret};
 
 /// Outgoing proxies. Their URLs may hold passwords.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -37,14 +37,14 @@ impl Proxy {
 }
 
 /// Checks that the proxies can be used, where any host is asked through one.
-pub(super) fn check(proxy: &Proxy, origins: &Origins) -> Result<(), ConfigError> {
+pub(super) fn check(proxy: &Proxy, provenances: &Provenances) -> Result<(), ConfigError> {
     if proxy.no.trim() == "*" {
         return Ok(());
     }
     for (name, url) in [("proxy.http", &proxy.http), ("proxy.https", &proxy.https), ("proxy.all", &proxy.all)]
     {
         let Some(problem) = url.as_ref().and_then(|url| problem(url.expose())) else { continue };
-        return Err(ConfigError::Setting { setting: origins.name(name), problem: problem.to_owned() });
+        return Err(ConfigError::Setting { setting: provenances.name(name), problem: problem.to_owned() });
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ thread_local! {
 }
 
 /// Interrupts `store` when a slice gets longer than `limit`, to within a tick.
-pub(super) fn bound_slices<T>(store: &mut Store<T>, limit: Duration) {
+pub(super) fn limit_uninterrupted_run<T>(store: &mut Store<T>, limit: Duration) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
         let ran = ENTERED.get().map_or(Duration::ZERO, |entered| entered.elapsed());
@@ -43,9 +43,9 @@ pub(super) fn bound_slices<T>(store: &mut Store<T>, limit: Duration) {
 }
 
 /// A future whose polls are slices.
-pub(super) struct Sliced<F>(pub(super) Pin<Box<F>>);
+pub(super) struct TimedPoll<F>(pub(super) Pin<Box<F>>);
 
-impl<F: Future> Future for Sliced<F> {
+impl<F: Future> Future for TimedPoll<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {

@@ -15,9 +15,9 @@ use crate::{
     interfaces::{
         handler::Attempt,
         retention::{chosen_entries, chosen_uploads},
-        types::Kept,
+        types::ReplayBody,
     },
-    message::{Answer, Presence, Request, RequestBody, RequestRecord, refusal, unavailable},
+    message::{ClientGone, Request, RequestBody, RequestRecord, Response, error_response, unavailable},
     retention::{Candidate, Witnesses},
     services::Services,
     throttle::Throttle,
@@ -32,7 +32,7 @@ const FAILED: &str = "the server's policy failed on this request";
 /// The component broke (trapped, ran too long, answered nonsense) while it had this call.
 #[derive(Debug, thiserror::Error)]
 #[error("the policy component broke")]
-pub struct Broken;
+pub struct GuestFailed;
 
 /// A handle on this thread's instance. Dropping it lets the calls under way finish, then ends the instance.
 pub struct Guest {
@@ -43,7 +43,7 @@ pub struct Guest {
 pub(super) enum Call {
     Handle {
         attempt: Attempt,
-        reply: oneshot::Sender<Answer>,
+        reply: oneshot::Sender<Response>,
     },
     IsRepeatable {
         method: String,
@@ -78,38 +78,42 @@ impl Guest {
 
     /// Answers a request. What the component breaks over, but calls repeatable, is tried once more on a fresh instance; when
     /// that fails, too, the client gets a 404, which every client takes for a miss. All else gets a 503: clients repeat it.
-    pub async fn handle(&self, request: Request) -> Answer {
+    pub async fn handle(&self, request: Request) -> Response {
         let attempt = first(request);
-        let again = Again::of(&attempt);
+        let again = Replay::of(&attempt);
         match self.attempt(attempt).await {
-            Ok(answer) => answer,
-            Err(Broken) => self.repeat(again).await,
+            Ok(response) => response,
+            Err(GuestFailed) => self.repeat(again).await,
         }
     }
 
-    async fn attempt(&self, attempt: Attempt) -> Result<Answer, Broken> {
+    async fn attempt(&self, attempt: Attempt) -> Result<Response, GuestFailed> {
         self.ask(|reply| Call::Handle { attempt, reply }).await
     }
 
-    async fn repeat(&self, again: Again) -> Answer {
+    async fn repeat(&self, again: Replay) -> Response {
         let id = again.record.id.clone();
         let (method, path) = (again.head.method.to_string(), again.head.uri.path().to_owned());
         match self.ask(|reply| Call::IsRepeatable { method, path, reply }).await {
             Ok(true) => {}
-            Ok(false) | Err(Broken) => return unavailable(FAILED, &id),
+            Ok(false) | Err(GuestFailed) => return unavailable(FAILED, &id),
         }
         let repeated = match again.attempt() {
             Some(attempt) => self.attempt(attempt).await,
-            None => Err(Broken),
+            None => Err(GuestFailed),
         };
-        repeated.unwrap_or_else(|Broken| refusal(StatusCode::NOT_FOUND, "not_found", FAILED, &id))
+        repeated.unwrap_or_else(|GuestFailed| error_response(StatusCode::NOT_FOUND, "not_found", FAILED, &id))
     }
 
     /// Returns which of the entries the component wants to see again when others are reviewed.
     ///
     /// # Errors
     /// When the component breaks over it.
-    pub async fn survey_entries(&self, now_ms: u64, entries: Arc<[Entry]>) -> Result<Vec<EntryId>, Broken> {
+    pub async fn survey_entries(
+        &self,
+        now_ms: u64,
+        entries: Arc<[Entry]>,
+    ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = entries.clone();
         let named = self.ask(|reply| Call::SurveyEntries { now_ms, entries, reply }).await?;
         Ok(chosen_entries(given.iter(), &named))
@@ -124,7 +128,7 @@ impl Guest {
         now_ms: u64,
         candidates: Arc<[Candidate]>,
         witnesses: Witnesses,
-    ) -> Result<Vec<EntryId>, Broken> {
+    ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = candidates.clone();
         let named = self.ask(|reply| Call::ReviewEntries { now_ms, candidates, witnesses, reply }).await?;
         Ok(chosen_entries(given.iter().map(|candidate| &candidate.entry), &named))
@@ -134,31 +138,35 @@ impl Guest {
     ///
     /// # Errors
     /// When the component breaks over it.
-    pub async fn review_uploads(&self, now_ms: u64, uploads: Arc<[Upload]>) -> Result<Vec<UploadId>, Broken> {
+    pub async fn review_uploads(
+        &self,
+        now_ms: u64,
+        uploads: Arc<[Upload]>,
+    ) -> Result<Vec<UploadId>, GuestFailed> {
         let given = uploads.clone();
         let named = self.ask(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
         Ok(chosen_uploads(&given, &named))
     }
 
-    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Broken> {
+    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, GuestFailed> {
         let (reply, answer) = oneshot::channel();
-        self.calls.send(call(reply)).map_err(|_| Broken)?;
-        answer.await.map_err(|_| Broken)
+        self.calls.send(call(reply)).map_err(|_| GuestFailed)?;
+        answer.await.map_err(|_| GuestFailed)
     }
 }
 
 /// What is needed to make a request a second time.
-struct Again {
+struct Replay {
     origin: String,
     received_ms: u64,
     head: Arc<Parts>,
     record: Arc<RequestRecord>,
-    client: Presence,
-    kept: Arc<Kept>,
+    client: ClientGone,
+    kept: Arc<ReplayBody>,
     had_body: bool,
 }
 
-impl Again {
+impl Replay {
     fn of(attempt: &Attempt) -> Self {
         Self {
             origin: attempt.origin.clone(),
@@ -186,7 +194,7 @@ impl Again {
 /// The first attempt at a request.
 fn first(request: Request) -> Attempt {
     let Request { origin, received_ms, head, body, record, client, ticket } = request;
-    Attempt { origin, received_ms, head, body, record, client, kept: Kept::new(ticket) }
+    Attempt { origin, received_ms, head, body, record, client, kept: ReplayBody::new(ticket) }
 }
 
 /// Keeps an instance running until no handle is left.

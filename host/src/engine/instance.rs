@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{select, sync::mpsc};
 use wasmtime::{Store, component::Accessor};
 
-use super::{Policy, deadline::Sliced, guest::Call};
+use super::{Policy, deadline::TimedPoll, guest::Call};
 use crate::{
     interfaces::{
         bindings::{Cache, larder::cache::types},
@@ -44,7 +44,7 @@ pub(super) async fn run(
 ) -> Result<Ended, Fault> {
     let (mut store, instance) = start(policy, services).await.map_err(Fault::NoStart)?;
     let served = store.run_concurrent(async |accessor| serve(accessor, &instance, calls).await);
-    Sliced(Box::pin(served)).await.flatten().map_err(Fault::Broke)
+    TimedPoll(Box::pin(served)).await.flatten().map_err(Fault::Broke)
 }
 
 /// Starts an instance, has it answer a call, and ends it.
@@ -54,12 +54,12 @@ pub(super) async fn probe(policy: &Policy, services: &Arc<Services>) -> wasmtime
     let called = store.run_concurrent(async |accessor| {
         exported.call_is_repeatable(accessor, "GET".into(), "/".into()).await
     });
-    Sliced(Box::pin(called)).await.flatten().map(drop)
+    TimedPoll(Box::pin(called)).await.flatten().map(drop)
 }
 
 async fn start(policy: &Policy, services: &Arc<Services>) -> wasmtime::Result<(Store<State>, Cache)> {
     let mut store = policy.limits.store(policy.pre.engine(), services.clone());
-    let instance = Sliced(Box::pin(policy.pre.instantiate_async(&mut store))).await?;
+    let instance = TimedPoll(Box::pin(policy.pre.instantiate_async(&mut store))).await?;
     Ok((store, instance))
 }
 
@@ -81,7 +81,7 @@ async fn serve(
                 }
             }
             call = calls.recv(), if open => match call {
-                Some(call) => running.push(answer(accessor, instance, call)),
+                Some(call) => running.push(run_call(accessor, instance, call)),
                 None => open = false,
             },
         }
@@ -108,8 +108,8 @@ async fn handle(
     Ok(response)
 }
 
-/// Answers one call. An error is the end of the instance.
-async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> wasmtime::Result<()> {
+/// Runs one call. An error is the end of the instance.
+async fn run_call(accessor: &Accessor<State>, instance: &Cache, call: Call) -> wasmtime::Result<()> {
     match call {
         Call::Handle { attempt, reply } => {
             let (record, method) = (attempt.record.clone(), attempt.head.method.clone());
@@ -126,11 +126,11 @@ async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> was
             if let Some(outcome) = response.outcome.take() {
                 record.explained(handler::outcome(outcome));
             }
-            match accessor.with(|mut access| handler::answer(access.get(), response, &method)) {
-                Ok(answer) => drop(reply.send(answer)),
-                Err(nonsense) => {
+            match accessor.with(|mut access| handler::response(access.get(), response, &method)) {
+                Ok(response) => drop(reply.send(response)),
+                Err(error) => {
                     let _in_request = record.span.enter();
-                    tracing::error!(error = %nonsense, "the policy component returned an invalid response");
+                    tracing::error!(%error, "the policy component returned an invalid response");
                 }
             }
         }

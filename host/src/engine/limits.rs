@@ -35,7 +35,7 @@ impl Limits {
         let mut store = Store::new(engine, State::new(services, self.memory_bytes, self.handles));
         store.limiter(State::limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
-        deadline::bound_slices(&mut store, self.slice);
+        deadline::limit_uninterrupted_run(&mut store, self.slice);
         store
     }
 }

@@ -13,7 +13,7 @@ mod load;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-pub use guest::{Broken, Guest};
+pub use guest::{Guest, GuestFailed};
 pub use limits::Limits;
 pub use load::LoadError;
 use wasmtime::component::Linker;

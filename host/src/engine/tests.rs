@@ -12,7 +12,8 @@ use crate::{
     BUILT_IN_POLICY,
     causes::chain,
     message::{
-        Answer, Held, Kind, Present, Request, RequestBody, RequestRecord, Room, RoomBounds, Rooms, Ticket,
+        ClientGuard, Held, Kind, Request, RequestBody, RequestRecord, Response, Room, RoomBounds, Rooms,
+        Ticket,
     },
     testing::services,
 };
@@ -37,8 +38,8 @@ fn ticket() -> Ticket {
     Ticket::new(rooms, client, Held::default())
 }
 
-async fn get(guest: &Guest, path: &str) -> Answer {
-    let (_present, client) = Present::new();
+async fn get(guest: &Guest, path: &str) -> Response {
+    let (_present, client) = ClientGuard::new();
     let head = http::Request::get(path).body(()).unwrap().into_parts().0;
     let from = std::net::Ipv4Addr::LOCALHOST.into();
     let record = RequestRecord::new("an id".into(), from, &head.method, path, &head.headers);

@@ -158,7 +158,7 @@ impl HostWithStore<State> for HasSelf<State> {
         now_ms: u64,
     ) -> wasmtime::Result<bool> {
         let services = services(accessor);
-        let used = services.recency.entry_is_used(&*services.index, EntryId(entry_id), used_ms, now_ms);
+        let used = services.usage.record_use(&*services.index, EntryId(entry_id), used_ms, now_ms);
         Ok(used.instrument(accessor.with(|mut access| span(access.as_context_mut()))).await)
     }
 
@@ -171,7 +171,7 @@ impl HostWithStore<State> for HasSelf<State> {
 fn with_activity_here(services: &Services, found: Reservation) -> Reservation {
     match found {
         Reservation::Upload(mut upload) => {
-            let here_ms = services.recency.last_activity_ms(&upload.name).unwrap_or_default();
+            let here_ms = services.usage.last_activity_ms(&upload.name).unwrap_or_default();
             upload.active_ms = upload.active_ms.max(here_ms);
             Reservation::Upload(upload)
         }

@@ -13,10 +13,10 @@ use wasmtime::component::ResourceTableError;
 use super::{
     bindings::larder::cache::types::{self as wit, OutcomeKind, Payload},
     state::State,
-    types::{Body, Incoming, Kept, UpstreamResponse},
+    types::{Body, Incoming, ReplayBody, UpstreamResponse},
 };
 use crate::{
-    message::{Answer, Outcome, Outgoing, Presence, RequestBody, RequestRecord},
+    message::{ClientGone, Outcome, Outgoing, RequestBody, RequestRecord, Response},
     net::is_hop_by_hop,
 };
 
@@ -25,9 +25,9 @@ const MAX_HEADERS: usize = 100;
 /// Longest body in memory in a component's response.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why a response cannot be sent.
+/// Why a component's response cannot be sent.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Nonsense {
+pub(crate) enum InvalidResponse {
     #[error("status {0}")]
     Status(u16),
     #[error("too many header fields")]
@@ -49,8 +49,8 @@ pub(crate) struct Attempt {
     pub(crate) head: Arc<Parts>,
     pub(crate) body: RequestBody,
     pub(crate) record: Arc<RequestRecord>,
-    pub(crate) client: Presence,
-    pub(crate) kept: Arc<Kept>,
+    pub(crate) client: ClientGone,
+    pub(crate) kept: Arc<ReplayBody>,
 }
 
 /// The request as the component sees it. Its credential is left out.
@@ -103,35 +103,40 @@ pub(crate) fn outcome(from: wit::Outcome) -> Outcome {
     Outcome { kind, repository, scope, key, version, matched_key, upload, entry, reason }
 }
 
-/// The component's response as it will be sent to a request of this method.
-pub(crate) fn answer(
+/// Converts the component's response into the one that is sent for a request with this method.
+///
+/// # Errors
+/// When a part of it breaks a rule of the world: see [`InvalidResponse`].
+pub(crate) fn response(
     state: &mut State,
-    response: wit::Response,
+    from: wit::Response,
     method: &Method,
-) -> Result<Answer, Nonsense> {
+) -> Result<Response, InvalidResponse> {
     // The payload first: its handle leaves the table even where the rest is refused.
-    let (body, length) = match response.payload {
+    let (body, length) = match from.payload {
         Payload::Upstream(handle) => {
             let upstream = state.table.delete(handle)?;
-            return pass_on(upstream, response.headers);
+            return pass_on(upstream, from.headers);
         }
         Payload::Object(handle) => {
             let content = state.table.delete(handle)?.0;
             let length = content.length;
             (Outgoing::stored(content), Length::MustBe(length))
         }
-        Payload::Bytes(bytes) if bytes.len() > MAX_BODY_BYTES => return Err(Nonsense::TooLarge(bytes.len())),
+        Payload::Bytes(bytes) if bytes.len() > MAX_BODY_BYTES => {
+            return Err(InvalidResponse::TooLarge(bytes.len()));
+        }
         Payload::Bytes(bytes) => (Outgoing::full(bytes), Length::Known),
-        Payload::Empty if method == Method::HEAD || response.status == StatusCode::NOT_MODIFIED => {
+        Payload::Empty if method == Method::HEAD || from.status == StatusCode::NOT_MODIFIED => {
             (Outgoing::empty(), Length::Announced)
         }
         Payload::Empty => (Outgoing::empty(), Length::Known),
     };
-    let mut answer = Answer::new(body);
-    *answer.status_mut() = status(response.status)?;
-    *answer.headers_mut() = headers(response.headers)?;
-    settle_length(answer.headers_mut(), &length)?;
-    Ok(answer)
+    let mut response = Response::new(body);
+    *response.status_mut() = status(from.status)?;
+    *response.headers_mut() = headers(from.headers)?;
+    settle_length(response.headers_mut(), &length)?;
+    Ok(response)
 }
 
 /// What is known of a response's `content-length`.
@@ -144,51 +149,51 @@ enum Length {
     MustBe(u64),
 }
 
-fn settle_length(headers: &mut HeaderMap, length: &Length) -> Result<(), Nonsense> {
+fn settle_length(headers: &mut HeaderMap, length: &Length) -> Result<(), InvalidResponse> {
     match length {
         Length::Known => drop(headers.remove(CONTENT_LENGTH)),
         Length::Announced => {}
         Length::MustBe(bytes) => {
             let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
             if said != Some(*bytes) {
-                return Err(Nonsense::Length(*bytes));
+                return Err(InvalidResponse::Length(*bytes));
             }
         }
     }
     Ok(())
 }
 
-fn status(code: u16) -> Result<StatusCode, Nonsense> {
+fn status(code: u16) -> Result<StatusCode, InvalidResponse> {
     let status = StatusCode::from_u16(code).ok().filter(|s| (200..600).contains(&s.as_u16()));
-    status.ok_or(Nonsense::Status(code))
+    status.ok_or(InvalidResponse::Status(code))
 }
 
-fn headers(fields: Vec<(String, String)>) -> Result<HeaderMap, Nonsense> {
+fn headers(fields: Vec<(String, String)>) -> Result<HeaderMap, InvalidResponse> {
     if fields.len() > MAX_HEADERS {
-        return Err(Nonsense::TooManyHeaders);
+        return Err(InvalidResponse::TooManyHeaders);
     }
     let mut map = HeaderMap::with_capacity(fields.len() + 2);
     for (name, value) in fields {
         let parsed = HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| !is_hop_by_hop(name));
         match (parsed, HeaderValue::try_from(value)) {
             (Some(name), Ok(value)) => drop(map.append(name, value)),
-            _ => return Err(Nonsense::Header(name)),
+            _ => return Err(InvalidResponse::Header(name)),
         }
     }
     Ok(map)
 }
 
-/// The upstream's answer, without what concerned only the connection to it.
-fn pass_on(upstream: UpstreamResponse, added: Vec<(String, String)>) -> Result<Answer, Nonsense> {
-    let UpstreamResponse { response, place } = upstream;
-    let (mut parts, body) = response.into_parts();
+/// The upstream's response without its hop-by-hop header fields, and with those that the component added.
+fn pass_on(upstream: UpstreamResponse, added: Vec<(String, String)>) -> Result<Response, InvalidResponse> {
+    let UpstreamResponse { response: upstream, place } = upstream;
+    let (mut parts, body) = upstream.into_parts();
     crate::net::remove_hop_by_hop(&mut parts.headers);
     for (name, value) in &headers(added)? {
         parts.headers.insert(name, value.clone());
     }
     parts.headers.remove(header::CONNECTION);
-    let mut answer = Answer::new(Outgoing::upstream(body, place));
-    *answer.status_mut() = parts.status;
-    *answer.headers_mut() = parts.headers;
-    Ok(answer)
+    let mut response = Response::new(Outgoing::upstream(body, place));
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = parts.headers;
+    Ok(response)
 }

@@ -11,10 +11,10 @@ use super::{
     errors::HttpCallError,
     for_request::ForRequest,
     state::State,
-    types::{Body, Incoming, Kept, UpstreamResponse},
+    types::{Body, Incoming, ReplayBody, UpstreamResponse},
 };
 use crate::{
-    message::{Full, Presence},
+    message::{ClientGone, Full},
     net::Forwarder,
 };
 
@@ -70,8 +70,8 @@ impl HostWithStore<State> for HasSelf<State> {
 struct Forwarded {
     head: Arc<Parts>,
     body: Body,
-    client: Presence,
-    kept: Arc<Kept>,
+    client: ClientGone,
+    kept: Arc<ReplayBody>,
 }
 
 impl Forwarded {

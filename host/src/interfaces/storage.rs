@@ -86,7 +86,7 @@ impl HostWithStore<State> for HasSelf<State> {
         }
         let ids = block_ids.into_iter().map(checked_block_id).collect::<Result<Vec<_>, _>>()?;
         let services = services(accessor);
-        services.recency.upload_active(&upload, services.clock.now_ms());
+        services.usage.record_activity(&upload, services.clock.now_ms());
         let committed = giving_up(&services, &upload, services.storage.commit(&upload, &ids));
         Ok(committed.for_request(accessor).await?.into())
     }
@@ -164,7 +164,7 @@ fn upload_and_source(
         return Err(wit::Error::Invalid("no such upload, or the body was used before".to_owned()).into());
     };
     let source = body.into_source().within(services.settings.max_entry_bytes);
-    let source = services.recency.follow(&upload, source, &services.clock);
+    let source = services.usage.track_body(&upload, source, &services.clock);
     Ok((upload, source))
 }
 

@@ -10,7 +10,7 @@ use wasmtime::component::Resource;
 
 use super::{bindings::larder::cache::types, state::State};
 use crate::{
-    message::{Held, Presence, RequestBody, RequestRecord, Ticket},
+    message::{ClientGone, Held, RequestBody, RequestRecord, Ticket},
     storage::Content,
 };
 
@@ -21,9 +21,9 @@ pub struct Incoming {
     /// The body.
     pub(crate) body: Body,
     /// Whether the client still waits.
-    pub(crate) client: Presence,
+    pub(crate) client: ClientGone,
     /// What the host keeps of the request until it is answered.
-    pub(crate) kept: Arc<Kept>,
+    pub(crate) kept: Arc<ReplayBody>,
     /// What the log will say of it.
     pub(crate) record: Arc<RequestRecord>,
 }
@@ -37,7 +37,7 @@ pub enum Body {
 }
 
 /// What the host keeps of a request for as long as a component may have a part of it, through both attempts at it.
-pub(crate) struct Kept {
+pub(crate) struct ReplayBody {
     /// Its room.
     pub(crate) ticket: Ticket,
     /// Its body, if that was read into memory and is short: for a second attempt after a fault of the component.
@@ -53,7 +53,7 @@ pub struct UpstreamResponse {
     pub(crate) place: Held,
 }
 
-impl Kept {
+impl ReplayBody {
     pub(crate) fn new(ticket: Ticket) -> Arc<Self> {
         Arc::new(Self { ticket, body: Mutex::new(None) })
     }

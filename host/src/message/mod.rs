@@ -4,18 +4,18 @@
 //! Knows nothing of wasmtime or WIT.
 
 mod body;
+mod client_gone;
 mod outcome;
-mod presence;
 mod record;
 mod response;
 mod room;
 mod ticket;
 
 pub use body::RequestBody;
+pub use client_gone::{ClientGone, ClientGuard};
 pub use outcome::Outcome;
-pub use presence::{Presence, Present};
 pub use record::RequestRecord;
-pub use response::{Answer, Outgoing, refusal, unavailable};
+pub use response::{Outgoing, Response, error_response, unavailable};
 pub use room::{Client, Full, Held, Kind, Room, RoomBounds, Usage};
 pub use ticket::{ReadError, Rooms, Ticket};
 
@@ -39,7 +39,7 @@ pub struct Request {
     /// What the request log will say; names the request.
     pub record: Arc<RequestRecord>,
     /// Whether the client still waits for the answer.
-    pub client: Presence,
+    pub client: ClientGone,
     /// Its room.
     pub ticket: Ticket,
 }

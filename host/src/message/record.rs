@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, header::USER_AGENT};
 use tracing::Span;
 
 use super::{
-    Answer,
+    Response,
     outcome::{Outcome, cut},
 };
 use crate::auth::Claims;
@@ -66,11 +66,12 @@ impl RequestRecord {
         }
     }
 
-    /// Notes the answer: its status, whether it is complete without a body, and, where the server gives it by itself, why.
-    pub fn answered(&self, answer: &Answer, bodiless: bool) {
-        self.status.store(answer.status().as_u16(), Relaxed);
+    /// Records the response: its status, whether it is complete without a body (the response to a `HEAD`), and the outcome,
+    /// where the server made the response without the guest.
+    pub fn set_response(&self, response: &Response, bodiless: bool) {
+        self.status.store(response.status().as_u16(), Relaxed);
         self.complete.fetch_or(bodiless, Relaxed);
-        if let Some(outcome) = answer.extensions().get::<Outcome>() {
+        if let Some(outcome) = response.extensions().get::<Outcome>() {
             let _ = self.outcome.set(outcome.clone().bounded());
         }
     }

@@ -19,31 +19,31 @@ use super::{Held, Outcome, RequestRecord};
 use crate::{causes::chain, storage::Content};
 
 /// A response, ready to be sent.
-pub type Answer = http::Response<Outgoing>;
+pub type Response = http::Response<Outgoing>;
 
 /// The answer that the server gives by itself, without the component: JSON of Twirp's form, which every client can read,
 /// with the id that BuildKit's client needs on whatever it takes for an answer about a blob.
 #[must_use]
-pub fn refusal(status: StatusCode, code: &str, why: &str, request_id: &str) -> Answer {
+pub fn error_response(status: StatusCode, code: &str, why: &str, request_id: &str) -> Response {
     let body = serde_json::json!({ "code": code, "msg": why }).to_string();
-    let mut answer = Answer::new(Outgoing::full(body));
-    *answer.status_mut() = status;
+    let mut response = Response::new(Outgoing::full(body));
+    *response.status_mut() = status;
     let kind = if status.is_server_error() { "failed" } else { "refused" };
-    answer.extensions_mut().insert(Outcome::of_server(kind, why));
-    let headers = answer.headers_mut();
+    response.extensions_mut().insert(Outcome::of_server(kind, why));
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert("x-ms-request-id", id);
     }
-    answer
+    response
 }
 
 /// The answer where the server cannot answer just now, and trying again in a second helps.
 #[must_use]
-pub fn unavailable(why: &str, request_id: &str) -> Answer {
-    let mut answer = refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why, request_id);
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    answer
+pub fn unavailable(why: &str, request_id: &str) -> Response {
+    let mut response = error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why, request_id);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// The body of a response. Counted in the request log.

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     causes::chain,
-    message::{Answer, Client, unavailable},
+    message::{Client, Response, unavailable},
 };
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method does.
@@ -73,7 +73,7 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, ticket: Ticket, respond
     let shared = Rc::new(Shared { client: responder.client(), responder, peer, ticket });
     let service = {
         let shared = shared.clone();
-        service_fn(move |request| answer(request, shared.clone()))
+        service_fn(move |request| serve_request(request, shared.clone()))
     };
     if is_http2 {
         let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
@@ -113,13 +113,13 @@ struct Shared {
     ticket: Ticket,
 }
 
-async fn answer(
+async fn serve_request(
     request: http::Request<Incoming>,
     shared: Rc<Shared>,
 ) -> Result<http::Response<Watched>, Infallible> {
     let Some(active) = shared.ticket.begin() else { return Ok(busy()) };
-    let answer: Answer = shared.responder.respond(&shared.client, shared.peer, request).await?;
-    Ok(answer.map(|body| Watched::new(body, active)))
+    let response: Response = shared.responder.respond(&shared.client, shared.peer, request).await?;
+    Ok(response.map(|body| Watched::new(body, active)))
 }
 
 /// Clients repeat a 503; the policy is not asked.

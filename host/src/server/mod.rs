@@ -89,11 +89,11 @@ pub struct ServerSettings {
 /// A listener, not accepting yet: who connects waits.
 pub struct Listener {
     socket: TcpListener,
-    origin: Origin,
+    source: ListenerSource,
 }
 
 /// Where a listener is from.
-enum Origin {
+enum ListenerSource {
     Own,
     /// A supervisor's: it outlives this process.
     Inherited,
@@ -107,13 +107,13 @@ impl Listener {
     /// # Errors
     /// When the address cannot be had; `AddrInUse` where somebody else listens there.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: listen::listen(address)?, origin: Origin::Own })
+        Ok(Self { socket: listen::listen(address)?, source: ListenerSource::Own })
     }
 
     /// Uses the listener that a supervisor opened.
     #[must_use]
     pub fn inherited(socket: TcpListener) -> Self {
-        Self { socket, origin: Origin::Inherited }
+        Self { socket, source: ListenerSource::Inherited }
     }
 
     /// Shares the listener of the server that runs on this data directory. `None` where there is none, or it has another
@@ -121,7 +121,7 @@ impl Listener {
     #[must_use]
     pub fn take_over(data: &Path, address: SocketAddr) -> Option<Self> {
         let handover::Taken { listener, tie } = handover::take(data, address)?;
-        Some(Self { socket: listener, origin: Origin::Taken(tie) })
+        Some(Self { socket: listener, source: ListenerSource::Taken(tie) })
     }
 }
 
@@ -192,10 +192,10 @@ impl Server {
             };
             threads.push(spawn(format!("larder-{number}"), move || worker.run())?);
         }
-        let Listener { socket: listener, origin } = self.listener;
+        let Listener { socket: listener, source } = self.listener;
         let acceptor = Acceptor {
             listener,
-            is_inherited: matches!(origin, Origin::Inherited),
+            is_inherited: matches!(source, ListenerSource::Inherited),
             offer: offer(&settings.data),
             lanes,
             settings,
@@ -203,9 +203,9 @@ impl Server {
             stopped,
         };
         threads.push(spawn("larder-accept".to_owned(), move || acceptor.run())?);
-        let _predecessor = match origin {
-            Origin::Taken(tie) => Some(tie),
-            Origin::Own | Origin::Inherited => None,
+        let _predecessor = match source {
+            ListenerSource::Taken(tie) => Some(tie),
+            ListenerSource::Own | ListenerSource::Inherited => None,
         };
         Ok(Running { address: self.address, drain, connections, stop, threads, admissions, _predecessor })
     }

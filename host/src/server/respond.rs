@@ -8,7 +8,9 @@ use hyper::body::Incoming;
 use super::{Bounds, ServerSettings, admission::Admission, origin::origin, peer::Peer};
 use crate::{
     engine::Guest,
-    message::{Answer, Client, Present, Request, RequestBody, RequestRecord, refusal, unavailable},
+    message::{
+        Client, ClientGuard, Request, RequestBody, RequestRecord, Response, error_response, unavailable,
+    },
     services::Services,
 };
 
@@ -48,30 +50,35 @@ impl Responder {
         client: &Arc<Client>,
         peer: Peer,
         request: http::Request<Incoming>,
-    ) -> Result<Answer, Infallible> {
+    ) -> Result<Response, Infallible> {
         let (head, body) = request.into_parts();
         let bodiless = head.method == Method::HEAD;
         let id = uuid::Uuid::new_v4().hyphenated().to_string();
         let address = peer.client(&head.headers, &self.settings.trusted_proxies);
         let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
-        let answer = self.answer(client, peer, head, body, &record).await;
-        record.answered(&answer, bodiless);
-        Ok(answer.map(|body| body.recorded(record)))
+        let response = self.dispatch(client, peer, head, body, &record).await;
+        record.set_response(&response, bodiless);
+        Ok(response.map(|body| body.recorded(record)))
     }
 
-    async fn answer(
+    async fn dispatch(
         &self,
         client: &Arc<Client>,
         peer: Peer,
         head: Parts,
         body: RequestBody,
         record: &Arc<RequestRecord>,
-    ) -> Answer {
-        let bad = |why| refusal(StatusCode::BAD_REQUEST, "malformed", why, &record.id);
+    ) -> Response {
+        let bad = |why| error_response(StatusCode::BAD_REQUEST, "malformed", why, &record.id);
         if head_bytes(&head) > self.settings.bounds.header_bytes || head.headers.len() > MAX_FIELDS {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return refusal(status, "invalid_argument", "the head of the request is too large", &record.id);
+            return error_response(
+                status,
+                "invalid_argument",
+                "the head of the request is too large",
+                &record.id,
+            );
         }
         if head.method == Method::CONNECT {
             return bad("CONNECT is not supported");
@@ -83,14 +90,16 @@ impl Responder {
             return bad("the request has no usable Host field");
         };
         // Dropped when the client goes, for then this future is, too.
-        let (_present, presence) = Present::new();
+        let (_present, client_gone) = ClientGuard::new();
         let ticket = match self.admission.admit(client, &head).await {
             Ok(ticket) => ticket,
             Err(full) => return unavailable(&full.to_string(), &record.id),
         };
         let received_ms = self.services.clock.now_ms();
         let (head, record) = (Arc::new(head), record.clone());
-        self.guest.handle(Request { origin, received_ms, head, body, record, client: presence, ticket }).await
+        self.guest
+            .handle(Request { origin, received_ms, head, body, record, client: client_gone, ticket })
+            .await
     }
 }
 

@@ -103,7 +103,7 @@ impl Sweeper<'_> {
         let deleted = match candidate.content {
             ContentState::Broken => index.delete_entry(entry.id).await?,
             ContentState::Whole | ContentState::Unknown => {
-                !self.services.recency.was_used(entry.id)
+                !self.services.usage.has_buffered_use(entry.id)
                     && index.delete_entry_unused(entry.id, entry.used_ms).await?
             }
         };

@@ -77,7 +77,7 @@ async fn work(
     schedule: &Schedule,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let flushing = services.durability.keep_flushing(services.storage.clone(), services.index.clone());
+    let flushing = services.durability.run_flusher(services.storage.clone(), services.index.clone());
     select! {
         () = flushing => {}
         () = keep_recency(services, schedule.recency) => {}
@@ -103,7 +103,7 @@ async fn keep_recency(services: &Services, every: Duration) {
 }
 
 async fn write_recency(services: &Services) {
-    if let Err(error) = services.recency.flush(&services.index).await {
+    if let Err(error) = services.usage.flush(&services.index).await {
         tracing::warn!(error = %chain(&error), "uses of entries are not written down yet");
         if matches!(error, IndexError::NoSpace { .. }) {
             services.pressure.report();

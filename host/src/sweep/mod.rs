@@ -23,7 +23,7 @@ pub use ownership::Ownership;
 use self::failures::Failures;
 use crate::{
     causes::chain,
-    engine::{Broken, Guest},
+    engine::{Guest, GuestFailed},
     index::IndexError,
     services::Services,
     storage::StorageError,
@@ -63,7 +63,7 @@ pub enum SweepError {
     Storage(#[from] StorageError),
     /// The guest failed.
     #[error(transparent)]
-    Guest(#[from] Broken),
+    Guest(#[from] GuestFailed),
 }
 
 /// Sweeps, when told to.
@@ -115,7 +115,7 @@ impl<'a> Sweeper<'a> {
     /// Writes down uses and signs of life that are still in memory, so that they count. Where that fails, as on a full disk, what
     /// they are of is spared.
     async fn write_uses_down(&self) {
-        if let Err(error) = self.services.recency.flush(&self.services.index).await {
+        if let Err(error) = self.services.usage.flush(&self.services.index).await {
             tracing::warn!(error = %chain(&error), "uses of entries are not written down yet; the sweep spares what was used");
         }
     }

@@ -11,10 +11,10 @@ use tokio::task::LocalSet;
 use super::{Ownership, Report, SweepError, Sweeper};
 use crate::{
     BUILT_IN_POLICY,
-    durability::Pass,
     engine::{Engine, Guest, Limits},
     index::{Attachment, Durability, Entry, KeyRule, Reservation, Slot, Upload, sqlite::SqliteIndex},
     pressure::Pressure,
+    retention::Pass,
     services::Services,
     storage::{
         BlockId, Source,
@@ -120,7 +120,7 @@ async fn an_upload_is_abandoned_when_nothing_came_for_it_and_not_while_bytes_arr
         fixture.services.storage.put_block(&idle.name, &block, source()).await.unwrap();
         let active = fixture.upload("active", NOW_MS).await;
         let later = NOW_MS + 12 * 60 * MINUTE_MS;
-        fixture.services.recency.upload_active(&active.name, later - 1000);
+        fixture.services.usage.record_activity(&active.name, later - 1000);
 
         let small = Sweeper::new(&fixture.services, &fixture.guest, GRACE_MS).sweep_uploads_once(later).await;
         assert_eq!(small.unwrap(), Report { uploads: 1, ..Report::default() });
@@ -138,7 +138,7 @@ async fn entries_go_when_unused_for_too_long_also_those_that_were_never_download
         let used = fixture.entry("used", NOW_MS).await;
         fixture.entry("never downloaded", NOW_MS).await;
         let later = NOW_MS + 92 * DAY_MS;
-        fixture.services.recency.entry_used(used.id, later - DAY_MS);
+        fixture.services.usage.buffer_use(used.id, later - DAY_MS);
 
         let report = fixture.sweep(later).await;
         assert_eq!(report, Report { entries: 1, bytes: 12, ..Report::default() });
@@ -175,7 +175,7 @@ async fn layers_stay_as_long_as_the_index_that_names_them_and_go_after_it() {
         let layer = fixture.entry("buildkit-blob-1-sha256:00", NOW_MS).await;
         let index = fixture.entry("index-buildkit-1-00000000#1", NOW_MS + 1000).await;
         let later = NOW_MS + 100 * DAY_MS;
-        fixture.services.recency.entry_used(index.id, later - DAY_MS);
+        fixture.services.usage.buffer_use(index.id, later - DAY_MS);
         assert_eq!(fixture.sweep(later).await.entries, 0, "the index is in use, the layer is not");
         let much_later = later + 100 * DAY_MS;
         assert_eq!(fixture.sweep(much_later).await.entries, 1);
@@ -311,7 +311,7 @@ async fn entries_of_another_boot_that_were_never_flushed_are_given_up() {
             let until = Durability::Until { boot: boot.into() };
             services.index.finalize(upload.id, &attachment, &until, NOW_MS).await.unwrap().unwrap();
         }
-        assert_eq!(services.durability.give_up_lost(&*services.index).await.unwrap(), 1);
+        assert_eq!(services.durability.drop_unflushed(&*services.index).await.unwrap(), 1);
         for flushed in [1, 0] {
             let pass = services.durability.flush_once(&*services.storage, &*services.index).await;
             assert_eq!(pass.unwrap(), Pass { flushed, waiting: 0 });
@@ -392,8 +392,8 @@ async fn an_index_that_takes_no_notes_ends_no_sweep() {
         });
         beside.execute_batch(&refuse.concat()).unwrap();
         let later = NOW_MS + 92 * DAY_MS;
-        fixture.services.recency.entry_used(used.id, later);
-        fixture.services.recency.upload_active(&active.name, later);
+        fixture.services.usage.buffer_use(used.id, later);
+        fixture.services.usage.record_activity(&active.name, later);
         let report = fixture.sweep(later).await;
         assert_eq!((report.entries, report.uploads), (1, 1));
         assert!(fixture.services.index.get_entry(used.id).await.unwrap().is_some());

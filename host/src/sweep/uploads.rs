@@ -44,7 +44,7 @@ impl Sweeper<'_> {
     /// Deletes an upload for which nothing came since it was listed: the row, then what was staged, then its object. What cannot be
     /// removed is an orphan from then on.
     async fn abandon(&self, upload: &Upload, run: &mut Run) -> Result<(), SweepError> {
-        let is_idle = self.services.recency.last_activity_ms(&upload.name).is_none();
+        let is_idle = self.services.usage.last_activity_ms(&upload.name).is_none();
         if !(is_idle && self.services.index.abandon_idle(upload.id, upload.active_ms + 1).await?) {
             return Ok(());
         }

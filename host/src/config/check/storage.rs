@@ -5,7 +5,7 @@ use std::path::Path;
 use http::Uri;
 
 use super::{Check, shown};
-use crate::config::{ConfigError, Settings, Storage, StorageDriver, effective::Origins};
+use crate::config::{ConfigError, Settings, Storage, StorageDriver, effective::Provenances};
 
 /// A setting that belongs to one driver.
 struct Given {
@@ -21,10 +21,10 @@ const BUCKET_BUFFER_BYTES: u64 = 64 << 20;
 const MAX_PREFIX_BYTES: usize = 512;
 
 /// Fills in what follows from other settings.
-pub(super) fn resolve(storage: &mut Storage, data: &Path, origins: &Origins) {
+pub(super) fn resolve(storage: &mut Storage, data: &Path, provenances: &Provenances) {
     if storage.driver == StorageDriver::Filesystem {
         storage.filesystem.path.get_or_insert_with(|| data.join("storage"));
-    } else if !origins.is_set("storage.buffer_bytes") {
+    } else if !provenances.is_set("storage.buffer_bytes") {
         storage.buffer_bytes = BUCKET_BUFFER_BYTES;
     }
     storage.prefix = storage.prefix.trim_matches('/').to_owned();
@@ -34,12 +34,12 @@ pub(super) fn resolve(storage: &mut Storage, data: &Path, origins: &Origins) {
 }
 
 /// Says which settings are set and change nothing.
-pub(in crate::config) fn without_effect(settings: &Settings, origins: &Origins) -> Option<String> {
+pub(in crate::config) fn without_effect(settings: &Settings, provenances: &Provenances) -> Option<String> {
     let none = settings.downloads.direct && settings.storage.driver == StorageDriver::Filesystem;
     none.then(|| {
         format!(
             "{} is set but has no effect: a folder has no URLs, so all downloads go through this server",
-            origins.name("downloads.direct")
+            provenances.name("downloads.direct")
         )
     })
 }

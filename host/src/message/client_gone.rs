@@ -7,24 +7,24 @@ use tokio::sync::watch;
 
 /// Held as long as the client waits for the answer to begin. Dropped with the connection.
 #[derive(Debug)]
-pub struct Present {
+pub struct ClientGuard {
     _held: watch::Sender<()>,
 }
 
 /// Tells when the client is gone.
 #[derive(Clone, Debug)]
-pub struct Presence(watch::Receiver<()>);
+pub struct ClientGone(watch::Receiver<()>);
 
-impl Present {
+impl ClientGuard {
     /// Makes one, and what tells of it.
     #[must_use]
-    pub fn new() -> (Self, Presence) {
+    pub fn new() -> (Self, ClientGone) {
         let (held, receiver) = watch::channel(());
-        (Self { _held: held }, Presence(receiver))
+        (Self { _held: held }, ClientGone(receiver))
     }
 }
 
-impl Presence {
+impl ClientGone {
     /// Returns when the client no longer waits.
     pub async fn ended(mut self) {
         while self.0.changed().await.is_ok() {}

@@ -1,7 +1,7 @@
 //! Uses of entries and signs of life of uploads, collected in memory and written down in batches.
 //!
 //! A server that writes a row for every hit spends more on that than on the hit. What is lost in a crash is a minute's worth
-//! of recency, which costs at most an early eviction.
+//! of usage, which costs at most an early eviction.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What waits to be written.
-pub struct Recency {
+pub struct UsageTracker {
     /// A use after a longer time than this is written at once.
     recent_ms: u64,
     entries: Mutex<HashMap<EntryId, u64>>,
@@ -31,13 +31,13 @@ const BATCH: usize = 1000;
 /// Most uses held. Beyond that, uses of entries that are not held yet are dropped until the next write.
 const MAX_HELD: usize = 100_000;
 
-impl Default for Recency {
+impl Default for UsageTracker {
     fn default() -> Self {
         Self::new(None)
     }
 }
 
-impl Recency {
+impl UsageTracker {
     /// `unused_ms`: how long an entry stands unused before a sweep takes it, if it ever does.
     #[must_use]
     pub fn new(unused_ms: Option<u64>) -> Self {
@@ -46,29 +46,29 @@ impl Recency {
         Self { recent_ms, entries: Mutex::default(), uploads: Mutex::default() }
     }
 
-    /// Notes that an entry is about to be handed out, whose last use the index knew as `used_ms`. Returns `false` if it is
+    /// Notes that an entry is about to be handed out, whose last use the index knew as `last_used_ms`. Returns `false` if it is
     /// gone.
     ///
     /// Where that was long ago, the sweep of another server may be about to take the entry: then the use is written before
     /// this returns, and whoever deletes it as unused afterwards finds that it was used. Where the index does not take it, the
     /// use is written later.
-    pub async fn entry_is_used(&self, index: &dyn Index, id: EntryId, used_ms: u64, now_ms: u64) -> bool {
-        if now_ms.saturating_sub(used_ms) < self.recent_ms {
-            self.entry_used(id, now_ms);
+    pub async fn record_use(&self, index: &dyn Index, id: EntryId, last_used_ms: u64, now_ms: u64) -> bool {
+        if now_ms.saturating_sub(last_used_ms) < self.recent_ms {
+            self.buffer_use(id, now_ms);
             return true;
         }
         match write_use(index, id, now_ms).await {
             Ok(there) => there,
             Err(error) => {
                 tracing::warn!(entry = id.0, error = %chain(&error), "the use of an entry is not written down yet");
-                self.entry_used(id, now_ms);
+                self.buffer_use(id, now_ms);
                 true
             }
         }
     }
 
     /// Notes that an entry was used.
-    pub fn entry_used(&self, id: EntryId, now_ms: u64) {
+    pub fn buffer_use(&self, id: EntryId, now_ms: u64) {
         let mut entries = self.entries.lock();
         if entries.len() < MAX_HELD || entries.contains_key(&id) {
             entries.insert(id, now_ms);
@@ -77,26 +77,26 @@ impl Recency {
 
     /// Returns whether a use of the entry waits to be written.
     #[must_use]
-    pub fn was_used(&self, id: EntryId) -> bool {
+    pub fn has_buffered_use(&self, id: EntryId) -> bool {
         self.entries.lock().contains_key(&id)
     }
 
     /// Notes that bytes came for an upload, or begin to. The time is rounded up: it is later than that of a reservation in the
     /// same millisecond.
-    pub fn upload_active(&self, name: &UploadName, now_ms: u64) {
-        let active_ms = now_ms.saturating_add(1);
+    pub fn record_activity(&self, name: &UploadName, now_ms: u64) {
+        let last_activity_ms = now_ms.saturating_add(1);
         let mut uploads = self.uploads.lock();
         match uploads.get_mut(name) {
-            Some(active) => *active = active_ms,
-            None => drop(uploads.insert(name.clone(), active_ms)),
+            Some(active) => *active = last_activity_ms,
+            None => drop(uploads.insert(name.clone(), last_activity_ms)),
         }
     }
 
     /// Notes that an upload is alive: now, and whenever a part of this body comes for it.
-    pub(crate) fn follow(self: &Arc<Self>, upload: &UploadName, body: Source, clock: &Clock) -> Source {
-        self.upload_active(upload, clock.now_ms());
-        let (recency, upload, clock) = (Arc::clone(self), upload.clone(), clock.clone());
-        let chunks = body.chunks.inspect(move |_| recency.upload_active(&upload, clock.now_ms()));
+    pub(crate) fn track_body(self: &Arc<Self>, upload: &UploadName, body: Source, clock: &Clock) -> Source {
+        self.record_activity(upload, clock.now_ms());
+        let (usage, upload, clock) = (Arc::clone(self), upload.clone(), clock.clone());
+        let chunks = body.chunks.inspect(move |_| usage.record_activity(&upload, clock.now_ms()));
         Source { length: body.length, chunks: chunks.boxed() }
     }
 

@@ -32,7 +32,7 @@ const RETRY: Duration = Duration::from_secs(10);
 const WARNING: Duration = Duration::from_secs(60);
 
 /// Knows this boot, and when there is something to flush.
-pub struct Durabilities {
+pub struct DurabilityTracker {
     boot: String,
     at_once: bool,
     made: Notify,
@@ -41,7 +41,7 @@ pub struct Durabilities {
     warnings: Throttle,
 }
 
-impl Durabilities {
+impl DurabilityTracker {
     /// `boot` names this run of the machine; `at_once` says that the storage is durable without a flush.
     #[must_use]
     pub fn new(boot: String, at_once: bool) -> Self {
@@ -79,7 +79,7 @@ impl Durabilities {
         if self.at_once {
             return Ok(());
         }
-        let lost = self.give_up_lost(index).await?;
+        let lost = self.drop_unflushed(index).await?;
         if lost > 0 {
             tracing::warn!(
                 entries = lost,
@@ -96,7 +96,7 @@ impl Durabilities {
     ///
     /// # Errors
     /// When the index fails.
-    pub async fn give_up_lost(&self, index: &dyn Index) -> Result<usize, IndexError> {
+    pub async fn drop_unflushed(&self, index: &dyn Index) -> Result<usize, IndexError> {
         let (mut after, mut lost) = (EntryId(0), 0);
         loop {
             let page = index.list_volatile(&self.boot, false, after, BATCH).await?;
@@ -146,7 +146,7 @@ impl Durabilities {
     }
 
     /// Flushes whenever there is something to flush, for ever.
-    pub async fn keep_flushing(&self, storage: Arc<dyn Storage>, index: Arc<dyn Index>) {
+    pub async fn run_flusher(&self, storage: Arc<dyn Storage>, index: Arc<dyn Index>) {
         loop {
             let pause = match self.flush_once(&*storage, &*index).await {
                 Ok(Pass { waiting: 0, .. }) => GATHER,

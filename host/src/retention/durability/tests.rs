@@ -18,7 +18,7 @@ struct Fixture {
     folder: TempDir,
     storage: FaultyStorage,
     index: SqliteIndex,
-    durability: Durabilities,
+    durability: DurabilityTracker,
 }
 
 impl Fixture {
@@ -28,7 +28,7 @@ impl Fixture {
         Self {
             storage: FaultyStorage { inner, faults: Faults::none() },
             index: SqliteIndex::open(&folder.path().join("larder.db"), KeyRule::AnyCase).unwrap(),
-            durability: Durabilities::new("this boot".into(), false),
+            durability: DurabilityTracker::new("this boot".into(), false),
             folder,
         }
     }
@@ -151,7 +151,7 @@ async fn flushes_with_few_descriptors() {
 /// Fault 6, with the kernel's own EMFILE.
 #[test]
 fn acknowledged_entries_outlive_a_want_of_descriptors() {
-    run_with_descriptors(100, "durability::tests::flushes_with_few_descriptors", FEW_DESCRIPTORS);
+    run_with_descriptors(100, "retention::durability::tests::flushes_with_few_descriptors", FEW_DESCRIPTORS);
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_restart_of_the_machine_abandons_uploads_that_began_before_it_or_in_th
         let uploads = fixture.index.list_uploads(UploadId(0), 10).await.unwrap();
         uploads.into_iter().map(|upload| upload.slot.key).collect()
     };
-    Durabilities::new("this boot".into(), true).recover(&fixture.index, now_ms).await.unwrap();
+    DurabilityTracker::new("this boot".into(), true).recover(&fixture.index, now_ms).await.unwrap();
     assert_eq!(keys().await, ["before", "since", "future"], "durable at once: nothing is given up");
     fixture.durability.recover(&fixture.index, now_ms).await.unwrap();
     assert_eq!(keys().await, ["since"]);
