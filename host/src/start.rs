@@ -217,7 +217,7 @@ fn wanted(config: &Config) -> Wanted {
 }
 
 fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Server, StartError> {
-    let (server, guest) = (&settings.server, guest_limits(settings));
+    let (server, guest) = (&settings.server, Limits::from(&settings.policy));
     let per_client = match server.max_connections_per_client {
         0 => shares.connections.div_ceil(2),
         count => count.min(shares.connections),
@@ -357,16 +357,8 @@ fn schedule(settings: &Settings) -> Schedule {
     }
 }
 
-fn guest_limits(settings: &Settings) -> Limits {
-    Limits {
-        memory_bytes: usize::try_from(settings.policy.memory_bytes).unwrap_or(usize::MAX),
-        slice: Duration::from_millis(settings.policy.deadline_ms),
-        ..Limits::default()
-    }
-}
-
 fn load_policy(settings: &Settings) -> Result<Policy, StartError> {
-    let limits = guest_limits(settings);
+    let limits = Limits::from(&settings.policy);
     let cache = settings.data.join("compiled");
     let engine = Engine::start()?;
     let Some(file) = &settings.policy.component else {

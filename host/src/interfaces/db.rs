@@ -1,15 +1,13 @@
 //! `larder:cache/db`: the index.
 
-use tracing::Instrument;
-use wasmtime::{
-    AsContextMut,
-    component::{Accessor, HasSelf},
-};
+use std::pin::pin;
+
+use wasmtime::component::{Accessor, HasSelf};
 
 use super::{
     bindings::larder::cache::db::{self as wit, Host, HostWithStore},
     errors::DbCallError,
-    for_request::{ForRequest, span},
+    for_request::{ForRequest, scope},
     state::{State, services},
     storage::object_name,
 };
@@ -20,6 +18,7 @@ use crate::{
     },
     services::Services,
     storage::UploadName,
+    telemetry::InRequest,
 };
 
 /// Most probes in one `find`, and most ids to skip.
@@ -75,8 +74,8 @@ impl HostWithStore<State> for HasSelf<State> {
         let slot = checked_slot(slot)?;
         let owner = checked_owner(owner)?;
         let services = services(accessor);
-        let reserved =
-            reserve(&services, &slot, &owner, now_ms, idle_before_ms).for_request(accessor).await?;
+        let reserved = pin!(reserve(&services, &slot, &owner, now_ms, idle_before_ms));
+        let reserved = reserved.for_request(accessor).await?;
         let found = reserved.ok_or(wit::Error::NoSpace)?;
         Ok(with_activity_here(&services, found).into())
     }
@@ -89,7 +88,7 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<bool, DbCallError> {
         let services = services(accessor);
         let renewed = noticed(&services, services.index.renew(UploadId(upload_id), created_ms, now_ms));
-        renewed.for_request(accessor).await
+        pin!(renewed).for_request(accessor).await
     }
 
     async fn get_upload(
@@ -127,7 +126,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let attachment = checked_attachment(attachment)?;
         let services = services(accessor);
         let attached = services.index.attach(UploadId(upload_id), &attachment, now_ms);
-        Ok(noticed(&services, attached).for_request(accessor).await?.into())
+        Ok(pin!(noticed(&services, attached)).for_request(accessor).await?.into())
     }
 
     async fn finalize(
@@ -140,7 +139,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let services = services(accessor);
         let durability = services.durability.of_new_entry();
         let made = services.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
-        let made = noticed(&services, made).for_request(accessor).await?;
+        let made = pin!(noticed(&services, made)).for_request(accessor).await?;
         if made.is_some() {
             services.durability.entry_was_made();
         }
@@ -158,8 +157,8 @@ impl HostWithStore<State> for HasSelf<State> {
         now_ms: u64,
     ) -> wasmtime::Result<bool> {
         let services = services(accessor);
-        let used = services.usage.record_use(&*services.index, EntryId(entry_id), used_ms, now_ms);
-        Ok(used.instrument(accessor.with(|mut access| span(access.as_context_mut()))).await)
+        let used = pin!(services.usage.record_use(&*services.index, EntryId(entry_id), used_ms, now_ms));
+        Ok(InRequest::new(used, scope(accessor)).await)
     }
 
     async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, DbCallError> {

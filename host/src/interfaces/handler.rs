@@ -1,22 +1,19 @@
 //! `larder:cache/handler`: requests into the component's types, and its responses out of them. What comes out is checked here,
 //! once.
 
-use std::sync::Arc;
-
 use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{self, AUTHORIZATION, CONTENT_LENGTH},
-    request::Parts,
 };
 use wasmtime::component::ResourceTableError;
 
 use super::{
     bindings::larder::cache::types::{self as wit, OutcomeKind, Payload},
     state::State,
-    types::{Body, Incoming, ReplayBody, UpstreamResponse},
+    types::{Body, Incoming, UpstreamResponse},
 };
 use crate::{
-    message::{ClientGone, Outcome, Outgoing, RequestBody, RequestRecord, Response},
+    message::{Outcome, Outgoing, Request, Response},
     net::is_hop_by_hop,
 };
 
@@ -42,34 +39,25 @@ pub(crate) enum InvalidResponse {
     Handle(#[from] ResourceTableError),
 }
 
-/// A request as it is given to an instance.
-pub(crate) struct Attempt {
-    pub(crate) origin: String,
-    pub(crate) received_ms: u64,
-    pub(crate) head: Arc<Parts>,
-    pub(crate) body: RequestBody,
-    pub(crate) record: Arc<RequestRecord>,
-    pub(crate) client: ClientGone,
-    pub(crate) kept: Arc<ReplayBody>,
-}
-
-/// The request as the component sees it. Its credential is left out.
+/// Converts a request into the one that the component gets, without the `authorization` field.
 ///
 /// # Errors
-/// When the component holds as many handles as it may.
-pub(crate) fn request(state: &mut State, attempt: Attempt) -> Result<wit::Request, ResourceTableError> {
-    let Attempt { origin, received_ms, head, body, record, client, kept } = attempt;
-    let visible = wit::Request {
-        id: record.id.clone(),
-        received_ms,
+/// When the component has no free handle.
+pub(crate) fn request(state: &mut State, request: Request) -> Result<wit::Request, ResourceTableError> {
+    let Request { context, body } = request;
+    let incoming = Incoming { context: context.clone(), body: Body::Unread(body) };
+    let incoming = state.table.push(incoming)?;
+    let head = &context.head;
+    Ok(wit::Request {
+        id: context.record.id().to_owned(),
+        received_ms: context.received_ms,
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().map(str::to_owned),
         headers: visible_headers(&head.headers),
-        origin,
-        incoming: state.table.push(Incoming { head, body: Body::Unread(body), kept, client, record })?,
-    };
-    Ok(visible)
+        origin: context.origin.clone(),
+        incoming,
+    })
 }
 
 fn visible_headers(headers: &HeaderMap) -> Vec<(String, String)> {

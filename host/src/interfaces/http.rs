@@ -1,8 +1,7 @@
 //! `larder:cache/http`: request bodies in memory, and the upstream service.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
-use ::http::request::Parts;
 use tokio::select;
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
@@ -11,17 +10,17 @@ use super::{
     errors::HttpCallError,
     for_request::ForRequest,
     state::State,
-    types::{Body, Incoming, ReplayBody, UpstreamResponse},
+    types::{Body, Incoming, UpstreamResponse},
 };
 use crate::{
-    message::{ClientGone, Full},
+    message::{Full, RequestContext},
     net::Forwarder,
 };
 
 /// Longest body that is read into memory, in bytes, whatever the component asks for.
 const MAX_BODY_BYTES: u64 = 8 * 1024 * 1024;
 /// Longest body that is kept for a second attempt, in bytes: of what can be repeated, no message is longer.
-const MAX_REPEATED_BYTES: usize = 256 * 1024;
+const MAX_REPLAY_BYTES: usize = 256 * 1024;
 
 impl Host for State {
     fn convert_error(&mut self, error: HttpCallError) -> wasmtime::Result<Error> {
@@ -35,13 +34,13 @@ impl HostWithStore<State> for HasSelf<State> {
         request: Resource<Incoming>,
         limit: u64,
     ) -> Result<Vec<u8>, HttpCallError> {
-        let (body, kept) = accessor.with(|mut access| {
+        let (body, context) = accessor.with(|mut access| {
             let incoming = access.get().table.get_mut(&request)?;
-            Ok::<_, ResourceTableError>((incoming.take_body(), incoming.kept.clone()))
+            Ok::<_, ResourceTableError>((incoming.take_body(), incoming.context.clone()))
         })?;
         let Body::Unread(body) = body else { return Err(Error::BodyUsed.into()) };
-        let bytes = kept.ticket.read(body, limit.min(MAX_BODY_BYTES)).await?;
-        *kept.body.lock() = Some(&bytes).filter(|bytes| bytes.len() <= MAX_REPEATED_BYTES).cloned();
+        let bytes = context.ticket.read(body, limit.min(MAX_BODY_BYTES)).await?;
+        context.replay_body.set(Some(&bytes).filter(|bytes| bytes.len() <= MAX_REPLAY_BYTES).cloned());
         Ok(bytes.into())
     }
 
@@ -55,11 +54,12 @@ impl HostWithStore<State> for HasSelf<State> {
             Ok::<_, ResourceTableError>((state.services.clone(), Forwarded::of(incoming)))
         })?;
         let Some(forwarder) = &services.forwarder else { return Err(Error::NoUpstream.into()) };
-        let client = asked.client.clone();
+        let context = asked.context.clone();
+        let forwarded = pin!(asked.forward(forwarder));
         let response = select! {
-            forwarded = asked.forward(forwarder).for_request(accessor) => forwarded?,
+            forwarded = forwarded.for_request(accessor) => forwarded?,
             // The upstream may take its time; but a call that nobody waits for must not pile up. The upstream is not to blame.
-            () = client.ended() => return Err(Error::CutShort.into()),
+            () = context.client.wait() => return Err(Error::CutShort.into()),
         };
         // A table without room costs this call, not the component.
         accessor.with(|mut access| access.get().table.push(response)).map_err(|_| Error::Busy.into())
@@ -68,23 +68,19 @@ impl HostWithStore<State> for HasSelf<State> {
 
 /// A request on its way to the upstream.
 struct Forwarded {
-    head: Arc<Parts>,
+    context: Arc<RequestContext>,
     body: Body,
-    client: ClientGone,
-    kept: Arc<ReplayBody>,
 }
 
 impl Forwarded {
     fn of(incoming: &mut Incoming) -> Self {
-        let body = incoming.take_body();
-        let (head, client, kept) = (incoming.head.clone(), incoming.client.clone(), incoming.kept.clone());
-        Self { head, body, client, kept }
+        Self { context: incoming.context.clone(), body: incoming.take_body() }
     }
 
     async fn forward(self, forwarder: &Forwarder) -> Result<UpstreamResponse, Error> {
         let Body::Unread(body) = self.body else { return Err(Error::BodyUsed) };
-        let place = self.kept.ticket.forward().await.map_err(|Full| Error::Busy)?;
-        let response = forwarder.forward(&self.head, body).await?;
+        let place = self.context.ticket.forward().await.map_err(|Full| Error::Busy)?;
+        let response = forwarder.forward(&self.context.head, body).await?;
         Ok(UpstreamResponse { response, place })
     }
 }

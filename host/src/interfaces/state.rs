@@ -8,7 +8,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::{message::RequestRecord, services::Services};
+use crate::{message::RequestContext, services::Services};
 
 /// An idle instance whose memory is more than this part of what it may have is replaced: linear memory never shrinks.
 const GROWN_PART: usize = 8;
@@ -24,7 +24,7 @@ pub(crate) struct State {
     /// The host's capabilities.
     pub(crate) services: Arc<Services>,
     /// The requests that the component is handling, by the task of the export.
-    pub(crate) requests: HashMap<GuestTaskId, Arc<RequestRecord>>,
+    pub(crate) requests: HashMap<GuestTaskId, Arc<RequestContext>>,
     memory: Memory,
     wasi: WasiCtx,
 }

@@ -197,7 +197,8 @@ impl Room {
     pub async fn take(&self, client: &Arc<Client>, amount: u32) -> Result<Held, Full> {
         match self.try_take(client, amount) {
             Some(held) => Ok(held),
-            None => self.wait(client, amount).await,
+            // Boxed: it is rare, and would make every call's future larger.
+            None => Box::pin(self.wait(client, amount)).await,
         }
     }
 
