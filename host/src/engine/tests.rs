@@ -1,5 +1,5 @@
 //! What a guest does when there is not enough of something.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
 

@@ -117,8 +117,7 @@ fn loggable(path: &str) -> String {
     }
 }
 
-/// Microseconds as milliseconds.
-#[allow(clippy::cast_precision_loss, reason = "exact for 285 years")]
+/// Microseconds as milliseconds: exact for 285 years.
 fn milliseconds(microseconds: u128) -> f64 {
     microseconds as f64 / 1000.0
 }

@@ -219,7 +219,7 @@ impl Room {
         self.refused.fetch_add(1, Relaxed);
         if let Some(refused) = self.warnings.due() {
             let Usage { taken, pool, waiting, .. } = self.usage();
-            tracing::warn!(of = ?self.kind, taken, pool, waiting, refused, "requests were refused: the server is busy");
+            tracing::warn!(of = ?self.kind, taken, pool, waiting, refused, "server busy: requests refused");
         }
         Full
     }

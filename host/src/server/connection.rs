@@ -59,7 +59,7 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, ticket: Ticket, respond
         bounds.header_wait = bounds.header_wait.min(FIRST_REQUEST);
     }
     if let Err(error) = prepare(&stream, &bounds) {
-        tracing::debug!(error = %error, "a connection closed at once");
+        tracing::debug!(%error, "connection closed at once");
         return;
     }
     let first = select! {
@@ -309,7 +309,7 @@ async fn closes_unused(ticket: &Ticket) {
 /// Connections end in many ways that are nobody's fault; the request log has what matters.
 fn note(ended: hyper::Result<()>) {
     if let Err(error) = ended {
-        tracing::debug!(error = %chain(&error), "a connection ended");
+        tracing::debug!(error = %chain(&error), "connection ended with an error");
     }
 }
 

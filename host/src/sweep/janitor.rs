@@ -104,7 +104,7 @@ async fn keep_recency(services: &Services, every: Duration) {
 
 async fn write_recency(services: &Services) {
     if let Err(error) = services.usage.flush(&services.index).await {
-        tracing::warn!(error = %chain(&error), "uses of entries are not written down yet");
+        tracing::warn!(error = %chain(&error), "last-used times not persisted yet, retrying");
         if matches!(error, IndexError::NoSpace { .. }) {
             services.pressure.report();
         }

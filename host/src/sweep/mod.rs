@@ -116,7 +116,7 @@ impl<'a> Sweeper<'a> {
     /// they are of is spared.
     async fn write_uses_down(&self) {
         if let Err(error) = self.services.usage.flush(&self.services.index).await {
-            tracing::warn!(error = %chain(&error), "uses of entries are not written down yet; the sweep spares what was used");
+            tracing::warn!(error = %chain(&error), "last-used times not persisted yet; the sweep spares entries that were used");
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The lines are the same as with a span of `tracing`.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     io::Write,
