@@ -95,7 +95,7 @@ impl TestServer {
     }
 
     /// What is taken of what the server has for requests.
-    pub fn usage(&self) -> Vec<larder::message::Usage> {
+    pub fn usage(&self) -> Vec<larder::message::QuotaUsage> {
         self.larder.as_ref().map(Larder::usage).unwrap_or_default()
     }
 

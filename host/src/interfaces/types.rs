@@ -7,7 +7,7 @@ use wasmtime::component::Resource;
 
 use super::{bindings::larder::cache::types, state::State};
 use crate::{
-    message::{Held, RequestBody, RequestContext},
+    message::{QuotaPermit, RequestBody, RequestContext},
     storage::Content,
 };
 
@@ -28,10 +28,10 @@ pub enum Body {
 /// A stored object, or a range of it, opened for reading.
 pub struct Object(pub(crate) Content);
 
-/// The upstream's answer, and the place of its request among those that are with the upstream.
+/// The upstream's response, and the permit of its request.
 pub struct UpstreamResponse {
     pub(crate) response: ::http::Response<hyper::body::Incoming>,
-    pub(crate) place: Held,
+    pub(crate) permit: QuotaPermit,
 }
 
 impl Incoming {

@@ -1,15 +1,15 @@
-//! What the guest is shown when it reviews entries.
+//! The data that the guest gets when it reviews entries.
 
 use crate::index::Entry;
 
-/// What the sweep found when it looked for an entry's object.
+/// The state of an entry's object, as the sweep found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentState {
-    /// There, with the entry's size.
+    /// It exists, with the entry's size.
     Whole,
-    /// Gone, or of another size.
+    /// It is gone, or has another size.
     Broken,
-    /// The storage could not say.
+    /// The storage was unavailable.
     Unknown,
 }
 
@@ -22,7 +22,7 @@ pub struct Candidate {
     pub content: ContentState,
 }
 
-/// Entries that the guest chose to see again.
+/// Entries that the guest selected for its reviews of other entries.
 #[derive(Clone, Debug)]
 pub struct Witnesses {
     /// Of the repositories of the candidates.

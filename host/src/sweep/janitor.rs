@@ -121,7 +121,7 @@ async fn keep_sweeping(policy: &Policy, services: &Arc<Services>, schedule: &Sch
     loop {
         let pressed = async {
             sleep_until(not_before).await;
-            services.pressure.met().await;
+            services.pressure.wait().await;
         };
         let scope = select! {
             biased;
@@ -139,7 +139,7 @@ async fn keep_sweeping(policy: &Policy, services: &Arc<Services>, schedule: &Sch
 /// Sweeps, and once more with the ballast given up where the disk of the index is full.
 async fn make_sweep(policy: &Policy, services: &Arc<Services>, orphan_grace_ms: u64, scope: Scope) {
     let mut swept = sweep(policy, services, orphan_grace_ms, scope).await;
-    if swept.as_ref().is_err_and(SweepError::is_no_space) && services.pressure.give_up_ballast() {
+    if swept.as_ref().is_err_and(SweepError::is_no_space) && services.pressure.drop_ballast() {
         tracing::warn!("the disk of the database is full: its reserve is given up to make room");
         swept = sweep(policy, services, orphan_grace_ms, Scope::Everything).await;
     }
@@ -152,7 +152,7 @@ async fn make_sweep(policy: &Policy, services: &Arc<Services>, orphan_grace_ms: 
     }
     let pressure = services.pressure.clone();
     // It only fails where the process ends.
-    let _ = tokio::task::spawn_blocking(move || pressure.take_ballast()).await;
+    let _ = tokio::task::spawn_blocking(move || pressure.make_ballast()).await;
 }
 
 /// What a sweep looks at.
