@@ -64,7 +64,7 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn from_process(file: Option<&Path>) -> Result<Self, ConfigError> {
-        #[allow(clippy::disallowed_methods, reason = "this module is where the environment is read")]
+        #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
         let variables = std::env::vars_os();
         Self::load(file, variables)
     }

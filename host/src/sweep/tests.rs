@@ -18,7 +18,7 @@ use crate::{
     services::Services,
     storage::{
         BlockId, Source,
-        faulty::{Fault, Faults, FaultyStorage},
+        testing::faulty::{Fault, Faults, FaultyStorage},
     },
     testing::{NOW_MS, services},
 };
