@@ -7,7 +7,7 @@ use crate::service::{Code, Error};
 
 /// Forwards a request; answers at once, in JSON, where that does not work: without an upstream 404, with one that cannot
 /// be reached 502.
-pub(crate) async fn answer<H: Host>(host: &H, request: &Request<H::Incoming>) -> Response<H> {
+pub(crate) async fn answer<H: Host>(host: &H, request: &Request<H::IncomingRequest>) -> Response<H> {
     match host.forward(&request.incoming).await {
         Ok(upstream) => {
             request.note(|outcome| outcome.is(OutcomeKind::Forwarded));

@@ -7,7 +7,7 @@ use crate::route::Route;
 use crate::{blob, forward, pages, twirp, v1};
 
 /// Answers one request. Always answers: what fails becomes a status and a body that the client can read.
-pub async fn handle<H: Host>(host: &H, request: Request<H::Incoming>) -> Response<H> {
+pub async fn handle<H: Host>(host: &H, request: Request<H::IncomingRequest>) -> Response<H> {
     let mut response = match Route::of(&request.method, &request.path, request.query.as_deref()) {
         Route::Call(call) => twirp::answer(host, &request, call).await,
         Route::UnknownCall => twirp::unknown_call(&request),

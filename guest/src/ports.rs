@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 pub use outcome::{Outcome, OutcomeKind};
-pub use review::{Candidate, Content, Witnesses};
+pub use review::{Candidate, ContentState, Roots};
 pub use settings::Settings;
 
 /// The head of a request (`types.request`).
@@ -227,9 +227,9 @@ pub struct Block {
     pub size_bytes: u64,
 }
 
-/// Why a call of the index failed (`db.error`).
+/// Why a call of the index failed (`index.error`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DbError {
+pub enum IndexError {
     /// The database did not answer as it should; trying again may help. Says what happened.
     Unavailable(String),
     /// The disk of the database is full.
@@ -263,7 +263,7 @@ pub struct Entry {
     /// When it was finalized, in milliseconds since 1970.
     pub created_ms: u64,
     /// When it was last used, or made.
-    pub used_ms: u64,
+    pub last_used_ms: u64,
     /// The fingerprint of the token that reserved it, where the index knows it.
     pub owner: Option<String>,
 }
@@ -285,7 +285,7 @@ pub struct Upload {
     /// When it was reserved, or handed out last, in milliseconds since 1970.
     pub created_ms: u64,
     /// When bytes last arrived, or `created_ms`.
-    pub active_ms: u64,
+    pub last_activity_ms: u64,
     /// The content, once there is any.
     pub attachment: Option<Attachment>,
 }
@@ -336,7 +336,7 @@ pub enum AttachOutcome {
 #[allow(async_fn_in_trait, reason = "an instance runs on one thread, nothing needs the futures to be Send")]
 pub trait Host {
     /// A request's body and credential, in the host.
-    type Incoming;
+    type IncomingRequest;
     /// An opened object, in the host.
     type Object;
     /// The upstream's answer, in the host.
@@ -348,16 +348,20 @@ pub trait Host {
     fn settings(&self) -> Settings;
 
     /// `auth.verify`.
-    async fn verify(&self, incoming: &Self::Incoming) -> Result<Claims, AuthError>;
+    async fn verify(&self, incoming: &Self::IncomingRequest) -> Result<Claims, AuthError>;
     /// `auth.sign`.
     fn sign(&self, text: &str) -> String;
     /// `auth.check`.
     fn check(&self, text: &str, signature: &str) -> bool;
 
     /// `http.read-body`.
-    async fn read_body(&self, incoming: &Self::Incoming, limit_bytes: u64) -> Result<Vec<u8>, HttpError>;
+    async fn read_body(
+        &self,
+        incoming: &Self::IncomingRequest,
+        limit_bytes: u64,
+    ) -> Result<Vec<u8>, HttpError>;
     /// `http.forward`.
-    async fn forward(&self, incoming: &Self::Incoming) -> Result<Self::Upstream, HttpError>;
+    async fn forward(&self, incoming: &Self::IncomingRequest) -> Result<Self::Upstream, HttpError>;
 
     /// `storage.stat`.
     async fn stat(&self, object: String) -> Result<u64, StorageError>;
@@ -369,13 +373,13 @@ pub trait Host {
         range: Option<ByteRange>,
     ) -> Result<Self::Object, StorageError>;
     /// `storage.put`.
-    async fn put(&self, upload: String, incoming: &Self::Incoming) -> Result<Stored, StorageError>;
+    async fn put(&self, upload: String, incoming: &Self::IncomingRequest) -> Result<Stored, StorageError>;
     /// `storage.put-block`.
     async fn put_block(
         &self,
         upload: String,
         block_id: String,
-        incoming: &Self::Incoming,
+        incoming: &Self::IncomingRequest,
     ) -> Result<u64, StorageError>;
     /// `storage.commit`.
     async fn commit(&self, upload: String, block_ids: Vec<String>) -> Result<Stored, StorageError>;
@@ -393,52 +397,52 @@ pub trait Host {
     /// `storage.remove`.
     async fn remove(&self, object: String) -> Result<(), StorageError>;
 
-    /// `db.find`.
+    /// `index.find`.
     async fn find(
         &self,
         repository: String,
         version: String,
         probes: Vec<Probe>,
         skip: Vec<u64>,
-    ) -> Result<Option<Entry>, DbError>;
-    /// `db.get-entry`.
-    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, DbError>;
-    /// `db.get-entry-of-upload`.
-    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, DbError>;
-    /// `db.reserve`.
+    ) -> Result<Option<Entry>, IndexError>;
+    /// `index.get-entry`.
+    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, IndexError>;
+    /// `index.get-entry-of-upload`.
+    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, IndexError>;
+    /// `index.reserve`.
     async fn reserve(
         &self,
         slot: Slot,
         owner: String,
         now_ms: u64,
         idle_before_ms: u64,
-    ) -> Result<Reservation, DbError>;
-    /// `db.renew`.
-    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, DbError>;
-    /// `db.get-upload`.
-    async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError>;
-    /// `db.get-upload-by-id`.
-    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, DbError>;
-    /// `db.find-upload`.
-    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, DbError>;
-    /// `db.attach`.
+    ) -> Result<Reservation, IndexError>;
+    /// `index.renew`.
+    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, IndexError>;
+    /// `index.get-upload`.
+    async fn get_upload(&self, name: String) -> Result<Option<Upload>, IndexError>;
+    /// `index.get-upload-by-id`.
+    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, IndexError>;
+    /// `index.find-upload`.
+    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, IndexError>;
+    /// `index.attach`.
     async fn attach(
         &self,
         upload_id: u64,
         attachment: Attachment,
         now_ms: u64,
-    ) -> Result<AttachOutcome, DbError>;
-    /// `db.finalize`.
+    ) -> Result<AttachOutcome, IndexError>;
+    /// `index.finalize`.
     async fn finalize(
         &self,
         upload_id: u64,
         attachment: Attachment,
         now_ms: u64,
-    ) -> Result<Option<Entry>, DbError>;
-    /// `db.abandon`.
-    async fn abandon(&self, upload_id: u64) -> Result<bool, DbError>;
-    /// `db.touch`.
-    async fn touch(&self, entry_id: u64, used_ms: u64, now_ms: u64) -> bool;
-    /// `db.delete-entry`.
-    async fn delete_entry(&self, id: u64) -> Result<bool, DbError>;
+    ) -> Result<Option<Entry>, IndexError>;
+    /// `index.abandon`.
+    async fn abandon(&self, upload_id: u64) -> Result<bool, IndexError>;
+    /// `index.touch`.
+    async fn touch(&self, entry_id: u64, last_used_ms: u64, now_ms: u64) -> bool;
+    /// `index.delete-entry`.
+    async fn delete_entry(&self, id: u64) -> Result<bool, IndexError>;
 }

@@ -2,7 +2,7 @@
 //!
 //! Called by `bindings` for the export `retention`. Pure: looks at what it is given, and at nothing else.
 
-use crate::ports::{Candidate, Content, Entry, Settings, Upload, Witnesses};
+use crate::ports::{Candidate, ContentState, Entry, Roots, Settings, Upload};
 
 /// The least time after which an upload without activity is given up, in milliseconds: an hour. A client that backs off may
 /// pause for a quarter of one (azcore: ten tries, up to 120 s apart). Until then an idle upload yields to whoever reserves
@@ -25,11 +25,7 @@ const INDEX: &str = "index-";
 
 /// Returns the ids of the entries that [`review_entries`] must know of to judge layers: the indexes that are older than the
 /// time for which entries are kept, or of unknown age, and still there. Younger ones name no layer that could go.
-pub fn survey_entries(
-    settings: &Settings,
-    now_ms: u64,
-    entries: impl IntoIterator<Item = Entry>,
-) -> Vec<u64> {
+pub fn select_roots(settings: &Settings, now_ms: u64, entries: impl IntoIterator<Item = Entry>) -> Vec<u64> {
     let Some(limit_ms) = settings.unused_entry_ms else { return Vec::new() };
     let is_old_index = |entry: &Entry| {
         let age_ms = now_ms.saturating_sub(entry.created_ms);
@@ -50,11 +46,11 @@ pub fn review_entries(
     settings: &Settings,
     now_ms: u64,
     candidates: impl IntoIterator<Item = Candidate>,
-    indexes: &Witnesses,
+    indexes: &Roots,
 ) -> Vec<u64> {
     let doomed = |candidate: &Candidate| match candidate.content {
-        Content::Broken => true,
-        Content::Whole | Content::Unknown => {
+        ContentState::Broken => true,
+        ContentState::Intact | ContentState::Unknown => {
             is_unused(settings, now_ms, &candidate.entry) && !is_needed(now_ms, &candidate.entry, indexes)
         }
     };
@@ -69,7 +65,7 @@ pub fn review_uploads(
     uploads: impl IntoIterator<Item = Upload>,
 ) -> Vec<u64> {
     let limit_ms = settings.idle_upload_ms.max(ABANDONED_AFTER_MS);
-    let abandoned = |upload: &Upload| now_ms.saturating_sub(upload.active_ms) > limit_ms;
+    let abandoned = |upload: &Upload| now_ms.saturating_sub(upload.last_activity_ms) > limit_ms;
     uploads.into_iter().filter(abandoned).map(|upload| upload.id).collect()
 }
 
@@ -81,7 +77,7 @@ fn is_unused(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
     })
 }
 
-fn is_needed(now_ms: u64, entry: &Entry, indexes: &Witnesses) -> bool {
+fn is_needed(now_ms: u64, entry: &Entry, indexes: &Roots) -> bool {
     let may_name = |index: &Entry| may_name(now_ms, index, entry);
     is_layer(entry) && (!indexes.complete || indexes.entries.iter().any(may_name))
 }
@@ -106,7 +102,11 @@ fn begins_with(entry: &Entry, start: &str) -> bool {
 }
 
 fn last_use_ms(now_ms: u64, entry: &Entry) -> u64 {
-    if is_ahead(now_ms, entry.created_ms) { entry.used_ms } else { entry.used_ms.max(entry.created_ms) }
+    if is_ahead(now_ms, entry.created_ms) {
+        entry.last_used_ms
+    } else {
+        entry.last_used_ms.max(entry.created_ms)
+    }
 }
 
 fn is_ahead(now_ms: u64, time_ms: u64) -> bool {

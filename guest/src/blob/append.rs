@@ -16,7 +16,7 @@ use crate::writer::Writer;
 /// Creates an empty append blob: what was appended before is thrown away.
 pub(super) async fn create<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     target: Target<'_>,
 ) -> Result<Response<H>, BlobError> {
     // Some clients say that there is no body, others just send none.
@@ -34,7 +34,7 @@ pub(super) async fn create<H: Host>(
 /// Adds the body at the end.
 pub(super) async fn append<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     target: Target<'_>,
 ) -> Result<Response<H>, BlobError> {
     check_announced_length(host, request)?;
@@ -65,7 +65,7 @@ pub(super) async fn append<H: Host>(
 /// Makes what was appended the upload's content. A repeat does the same again.
 pub(super) async fn seal<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     target: Target<'_>,
 ) -> Result<Response<H>, BlobError> {
     let upload = upload_of(host, request, target).await?;

@@ -19,7 +19,7 @@ const MAX_DATE_MS: u64 = 253_402_300_799_000;
 /// Answers a download.
 pub(crate) async fn download<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     id: &str,
     verb: Verb,
 ) -> Response<H> {
@@ -29,7 +29,7 @@ pub(crate) async fn download<H: Host>(
 
 async fn respond<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     id: &str,
     verb: Verb,
 ) -> Result<Response<H>, BlobError> {
@@ -75,7 +75,7 @@ async fn head<H: Host>(host: &H, entry: &Entry) -> Result<Response<H>, BlobError
 
 async fn get<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     entry: &Entry,
     validators: &Validators,
 ) -> Result<Response<H>, BlobError> {

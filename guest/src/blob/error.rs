@@ -3,7 +3,7 @@
 //! What is permanent is a 4xx, for the SDKs repeat 5xx answers for up to a quarter of an hour (protocol reference 3.3). A
 //! 503 says that a second is enough; a 5xx that will not go away says `Retry-After: 121`, with which Go gives up at once.
 
-use crate::ports::{DbError, Host, Level, OutcomeKind, Request, Response, StorageError};
+use crate::ports::{Host, IndexError, Level, OutcomeKind, Request, Response, StorageError};
 use crate::url::Refused;
 
 /// Why a transfer does not take place.
@@ -103,7 +103,11 @@ impl BlobError {
     }
 
     /// Returns the answer, and logs what the operator should know.
-    pub(super) fn into_response<H: Host>(self, host: &H, request: &Request<H::Incoming>) -> Response<H> {
+    pub(super) fn into_response<H: Host>(
+        self,
+        host: &H,
+        request: &Request<H::IncomingRequest>,
+    ) -> Response<H> {
         let (code, status, message) = self.on_the_wire();
         self.note(request, message);
         self.log(host, &request.id, code);
@@ -178,11 +182,11 @@ impl From<Refused> for BlobError {
     }
 }
 
-impl From<DbError> for BlobError {
-    fn from(error: DbError) -> Self {
+impl From<IndexError> for BlobError {
+    fn from(error: IndexError) -> Self {
         match error {
-            DbError::Unavailable(how) => Self::Unavailable(how),
-            DbError::NoSpace => Self::NoSpace,
+            IndexError::Unavailable(how) => Self::Unavailable(how),
+            IndexError::NoSpace => Self::NoSpace,
         }
     }
 }

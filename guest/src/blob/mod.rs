@@ -32,7 +32,7 @@ const API_VERSION: &str = "2021-08-06";
 /// Answers a step of an upload.
 pub(crate) async fn upload<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     name: &str,
     step: Step,
 ) -> Response<H> {
@@ -49,7 +49,7 @@ struct Target<'a> {
 
 async fn take<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     name: &str,
     step: Step,
 ) -> Result<Response<H>, BlobError> {
@@ -82,7 +82,7 @@ fn step_kind(step: Step) -> Option<OutcomeKind> {
 /// Adds what every answer of these routes has. BuildKit's client crashes without the request id.
 fn finish<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     answer: Result<Response<H>, BlobError>,
 ) -> Response<H> {
     answer
@@ -98,7 +98,7 @@ fn finish<H: Host>(
 /// [`BlobError::Displaced`] where it was handed out once more, to another writer.
 async fn upload_of<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     target: Target<'_>,
 ) -> Result<Upload, BlobError> {
     let upload = host.get_upload(target.name.to_owned()).await?.ok_or(BlobError::NotFound)?;
@@ -125,7 +125,7 @@ fn content_length<I>(request: &Request<I>) -> Option<u64> {
 }
 
 /// Refuses a body that is announced to be larger than an entry may be.
-fn check_announced_length<H: Host>(host: &H, request: &Request<H::Incoming>) -> Result<(), BlobError> {
+fn check_announced_length<H: Host>(host: &H, request: &Request<H::IncomingRequest>) -> Result<(), BlobError> {
     match (content_length(request), host.settings().max_entry_bytes) {
         (Some(announced), Some(limit)) if announced > limit => Err(BlobError::TooLarge),
         (_, _) => Ok(()),

@@ -15,7 +15,7 @@ pub(super) fn is_append_blob<I>(request: &Request<I>) -> bool {
 /// Besides the storage's: another kind of blob, an upload that is gone, a body over the limit.
 pub(super) async fn put<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     target: Target<'_>,
 ) -> Result<(), BlobError> {
     if request.header("x-ms-blob-type").is_some_and(|kind| !kind.eq_ignore_ascii_case("BlockBlob")) {

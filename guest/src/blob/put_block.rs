@@ -16,7 +16,7 @@ pub(super) const MAX_ID_BYTES: usize = 256;
 /// Besides the storage's: no id or a too long one, an upload that is gone, a block over the limit of a whole entry.
 pub(super) async fn put_block<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     target: Target<'_>,
 ) -> Result<(), BlobError> {
     let id = required(request.query.as_deref(), "blockid")?;

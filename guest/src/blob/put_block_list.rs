@@ -14,7 +14,7 @@ const MAX_LIST_BYTES: u64 = 8 * 1024 * 1024;
 /// Besides the storage's: a list that cannot be read, an upload that is gone, content over the limit.
 pub(super) async fn put_block_list<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     target: Target<'_>,
 ) -> Result<(), BlobError> {
     let upload = upload_of(host, request, target).await?;

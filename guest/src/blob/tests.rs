@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
-use crate::ports::{DbError, HttpError, StorageError};
+use crate::ports::{HttpError, IndexError, StorageError};
 
 fn reserved() -> (FakeHost, String) {
     let host = FakeHost::new();
@@ -109,7 +109,7 @@ fn a_bad_url_is_a_403_whatever_else_is_wrong() {
     }
     let late = FakeRequest::new("PUT", &url).body("x").at(NOW_MS + 3_600_001);
     assert_refused(&host.send(late), 403, "AuthenticationFailed");
-    assert!(!host.take_calls().contains(&"db.get-upload"));
+    assert!(!host.take_calls().contains(&"index.get-upload"));
 }
 
 #[test]
@@ -221,9 +221,9 @@ fn what_the_storage_says_becomes_a_status_that_clients_treat_right() {
 
 #[test]
 fn an_index_that_does_not_answer_is_busy() {
-    for call in ["db.get-upload", "db.attach"] {
+    for call in ["index.get-upload", "index.attach"] {
         let (host, url) = reserved();
-        host.fail(call, Fault::Db(DbError::Unavailable("x".into())));
+        host.fail(call, Fault::Index(IndexError::Unavailable("x".into())));
         let answer = put(&host, &url, "", "x");
         assert_refused(&answer, 503, "ServerBusy");
         assert_eq!((answer.header("retry-after"), host.take_log().len()), ("1", 1));

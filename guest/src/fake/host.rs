@@ -2,11 +2,11 @@
 
 use super::{FakeHost, FakeIncoming, FakeUpstream, Fault, LogLine, auth};
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, DbError, Entry, Host, HttpError, Level,
-    Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, Entry, Host, HttpError, IndexError,
+    Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
 };
 
-/// Most probes and skipped ids that `db.find` takes.
+/// Most probes and skipped ids that `index.find` takes.
 const MAX_FIND: usize = 1000;
 
 impl FakeHost {
@@ -18,11 +18,11 @@ impl FakeHost {
         }
     }
 
-    fn db_call(&self, call: &'static str) -> Result<(), DbError> {
+    fn index_call(&self, call: &'static str) -> Result<(), IndexError> {
         match self.enter(call) {
             None => Ok(()),
-            Some(Fault::Db(error)) => Err(error),
-            Some(other) => Err(DbError::Unavailable(format!("wrong fault for {call}: {other:?}"))),
+            Some(Fault::Index(error)) => Err(error),
+            Some(other) => Err(IndexError::Unavailable(format!("wrong fault for {call}: {other:?}"))),
         }
     }
 
@@ -38,7 +38,7 @@ impl FakeHost {
 impl FakeHost {
     /// A body begins to come, in the millisecond after its head.
     fn note_activity(&self, upload: &str) {
-        self.db.borrow_mut().upload_active(upload, self.now_ms.get() + 1);
+        self.index.borrow_mut().upload_active(upload, self.now_ms.get() + 1);
     }
 }
 
@@ -57,7 +57,7 @@ impl FakeIncoming {
 }
 
 impl Host for FakeHost {
-    type Incoming = FakeIncoming;
+    type IncomingRequest = FakeIncoming;
     type Object = Vec<u8>;
     type Upstream = FakeUpstream;
 
@@ -185,22 +185,22 @@ impl Host for FakeHost {
         version: String,
         probes: Vec<Probe>,
         skip: Vec<u64>,
-    ) -> Result<Option<Entry>, DbError> {
-        self.db_call("db.find")?;
+    ) -> Result<Option<Entry>, IndexError> {
+        self.index_call("index.find")?;
         if probes.len() > MAX_FIND || skip.len() > MAX_FIND {
-            return Err(DbError::Unavailable("too many probes".to_owned()));
+            return Err(IndexError::Unavailable("too many probes".to_owned()));
         }
-        Ok(self.db.borrow().find(&repository, &version, &probes, &skip))
+        Ok(self.index.borrow().find(&repository, &version, &probes, &skip))
     }
 
-    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, DbError> {
-        self.db_call("db.get-entry")?;
-        Ok(self.db.borrow().entries.get(&id).cloned())
+    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, IndexError> {
+        self.index_call("index.get-entry")?;
+        Ok(self.index.borrow().entries.get(&id).cloned())
     }
 
-    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, DbError> {
-        self.db_call("db.get-entry-of-upload")?;
-        Ok(self.db.borrow().entry_of_upload(upload_id))
+    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, IndexError> {
+        self.index_call("index.get-entry-of-upload")?;
+        Ok(self.index.borrow().entry_of_upload(upload_id))
     }
 
     async fn reserve(
@@ -209,29 +209,29 @@ impl Host for FakeHost {
         owner: String,
         now_ms: u64,
         idle_before_ms: u64,
-    ) -> Result<Reservation, DbError> {
-        self.db_call("db.reserve")?;
-        Ok(self.db.borrow_mut().reserve(slot, owner, now_ms, idle_before_ms))
+    ) -> Result<Reservation, IndexError> {
+        self.index_call("index.reserve")?;
+        Ok(self.index.borrow_mut().reserve(slot, owner, now_ms, idle_before_ms))
     }
 
-    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, DbError> {
-        self.db_call("db.renew")?;
-        Ok(self.db.borrow_mut().renew(upload_id, created_ms, now_ms))
+    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, IndexError> {
+        self.index_call("index.renew")?;
+        Ok(self.index.borrow_mut().renew(upload_id, created_ms, now_ms))
     }
 
-    async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError> {
-        self.db_call("db.get-upload")?;
-        Ok(self.db.borrow().get_upload(&name))
+    async fn get_upload(&self, name: String) -> Result<Option<Upload>, IndexError> {
+        self.index_call("index.get-upload")?;
+        Ok(self.index.borrow().get_upload(&name))
     }
 
-    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, DbError> {
-        self.db_call("db.get-upload-by-id")?;
-        Ok(self.db.borrow().uploads.get(&id).cloned())
+    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, IndexError> {
+        self.index_call("index.get-upload-by-id")?;
+        Ok(self.index.borrow().uploads.get(&id).cloned())
     }
 
-    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, DbError> {
-        self.db_call("db.find-upload")?;
-        Ok(self.db.borrow().find_upload(&slot))
+    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, IndexError> {
+        self.index_call("index.find-upload")?;
+        Ok(self.index.borrow().find_upload(&slot))
     }
 
     async fn attach(
@@ -239,9 +239,9 @@ impl Host for FakeHost {
         upload_id: u64,
         attachment: Attachment,
         now_ms: u64,
-    ) -> Result<AttachOutcome, DbError> {
-        self.db_call("db.attach")?;
-        Ok(self.db.borrow_mut().attach(upload_id, attachment, now_ms))
+    ) -> Result<AttachOutcome, IndexError> {
+        self.index_call("index.attach")?;
+        Ok(self.index.borrow_mut().attach(upload_id, attachment, now_ms))
     }
 
     async fn finalize(
@@ -249,23 +249,23 @@ impl Host for FakeHost {
         upload_id: u64,
         attachment: Attachment,
         now_ms: u64,
-    ) -> Result<Option<Entry>, DbError> {
-        self.db_call("db.finalize")?;
-        Ok(self.db.borrow_mut().finalize(upload_id, &attachment, now_ms))
+    ) -> Result<Option<Entry>, IndexError> {
+        self.index_call("index.finalize")?;
+        Ok(self.index.borrow_mut().finalize(upload_id, &attachment, now_ms))
     }
 
-    async fn abandon(&self, upload_id: u64) -> Result<bool, DbError> {
-        self.db_call("db.abandon")?;
-        Ok(self.db.borrow_mut().uploads.remove(&upload_id).is_some())
+    async fn abandon(&self, upload_id: u64) -> Result<bool, IndexError> {
+        self.index_call("index.abandon")?;
+        Ok(self.index.borrow_mut().uploads.remove(&upload_id).is_some())
     }
 
-    async fn touch(&self, entry_id: u64, used_ms: u64, now_ms: u64) -> bool {
-        let _ = self.enter("db.touch");
-        self.db.borrow_mut().touch(entry_id, used_ms, now_ms)
+    async fn touch(&self, entry_id: u64, last_used_ms: u64, now_ms: u64) -> bool {
+        let _ = self.enter("index.touch");
+        self.index.borrow_mut().touch(entry_id, last_used_ms, now_ms)
     }
 
-    async fn delete_entry(&self, id: u64) -> Result<bool, DbError> {
-        self.db_call("db.delete-entry")?;
-        Ok(self.db.borrow_mut().entries.remove(&id).is_some())
+    async fn delete_entry(&self, id: u64) -> Result<bool, IndexError> {
+        self.index_call("index.delete-entry")?;
+        Ok(self.index.borrow_mut().entries.remove(&id).is_some())
     }
 }

@@ -4,9 +4,9 @@
 //! before a call (a race, that is); and it remembers which calls were made and what was logged. Nothing in it ever waits.
 
 mod auth;
-mod db;
 mod exchange;
 mod host;
+mod index;
 mod storage;
 
 pub use exchange::{Answer, FakeIncoming, FakeRequest, FakeUpstream, block_on};
@@ -15,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ports::{
-    AuthError, Claims, DbError, Entry, HttpError, Level, Scope, Settings, StorageError, Upload,
+    AuthError, Claims, Entry, HttpError, IndexError, Level, Scope, Settings, StorageError, Upload,
 };
 
 /// The time at which a [`FakeRequest`] arrives, unless it says otherwise.
@@ -26,8 +26,8 @@ pub const NOW_MS: u64 = 1_800_000_000_000;
 pub enum Fault {
     /// For the calls of `storage`.
     Storage(StorageError),
-    /// For the calls of `db`.
-    Db(DbError),
+    /// For the calls of `index`.
+    Index(IndexError),
     /// For the calls of `http`.
     Http(HttpError),
 }
@@ -52,7 +52,7 @@ pub struct FakeHost {
     tokens: RefCell<BTreeMap<String, Result<Claims, AuthError>>>,
     /// What `forward` answers; `None` is no upstream.
     upstream: RefCell<Option<FakeUpstream>>,
-    db: RefCell<db::Tables>,
+    index: RefCell<index::Tables>,
     storage: RefCell<storage::Store>,
     calls: RefCell<Vec<&'static str>>,
     log: RefCell<Vec<LogLine>>,
@@ -88,7 +88,7 @@ impl FakeHost {
             }),
             tokens: RefCell::default(),
             upstream: RefCell::default(),
-            db: RefCell::default(),
+            index: RefCell::default(),
             storage: RefCell::default(),
             calls: RefCell::default(),
             log: RefCell::default(),
@@ -120,7 +120,7 @@ impl FakeHost {
         *self.upstream.borrow_mut() = Some(answer);
     }
 
-    /// Makes a call fail from now on, after its hook, until [`Self::heal`]. Calls are named as in the WIT: `db.find`.
+    /// Makes a call fail from now on, after its hook, until [`Self::heal`]. Calls are named as in the WIT: `index.find`.
     pub fn fail(&self, call: &'static str, fault: Fault) {
         self.faults.borrow_mut().insert(call, fault);
     }
@@ -148,18 +148,18 @@ impl FakeHost {
     /// Returns all entries, by id.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
-        self.db.borrow().entries.values().cloned().collect()
+        self.index.borrow().entries.values().cloned().collect()
     }
 
     /// Returns all uploads, by id.
     #[must_use]
     pub fn uploads(&self) -> Vec<Upload> {
-        self.db.borrow().uploads.values().cloned().collect()
+        self.index.borrow().uploads.values().cloned().collect()
     }
 
     /// Changes an upload in place.
     pub fn change_upload(&self, id: u64, change: impl FnOnce(&mut Upload)) {
-        if let Some(upload) = self.db.borrow_mut().uploads.get_mut(&id) {
+        if let Some(upload) = self.index.borrow_mut().uploads.get_mut(&id) {
             change(upload);
         }
     }
@@ -173,12 +173,12 @@ impl FakeHost {
             version: version.to_owned(),
             key: key.to_owned(),
         };
-        self.db.borrow_mut().add_entry(slot, object, None, NOW_MS - 1000).id
+        self.index.borrow_mut().add_entry(slot, object, None, NOW_MS - 1000).id
     }
 
     /// Loses all rows: entries and uploads.
     pub fn forget(&self) {
-        *self.db.borrow_mut() = db::Tables::default();
+        *self.index.borrow_mut() = index::Tables::default();
     }
 
     /// Returns the names and contents of all objects.
@@ -189,7 +189,7 @@ impl FakeHost {
 
     /// Loses the object of an entry, or cuts it to a length.
     pub fn damage(&self, entry: u64, keep_bytes: Option<usize>) {
-        let Some(object) = self.db.borrow().entries.get(&entry).map(|entry| entry.object.clone()) else {
+        let Some(object) = self.index.borrow().entries.get(&entry).map(|entry| entry.object.clone()) else {
             return;
         };
         let objects = &mut self.storage.borrow_mut().objects;
@@ -205,7 +205,7 @@ impl FakeHost {
 
     /// Lets somebody else delete an entry just before its use is noted.
     pub fn let_vanish(&self, id: u64) {
-        self.db.borrow_mut().vanishing.push(id);
+        self.index.borrow_mut().vanishing.push(id);
     }
 
     /// Makes the storage one that has no URLs of its own.
@@ -216,7 +216,7 @@ impl FakeHost {
     /// Returns the times at which entries were touched: id and time.
     #[must_use]
     pub fn touched(&self) -> Vec<(u64, u64)> {
-        self.db.borrow().touched.clone()
+        self.index.borrow().touched.clone()
     }
 
     /// Returns how many blocks are staged in an upload.

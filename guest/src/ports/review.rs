@@ -2,11 +2,11 @@
 
 use super::Entry;
 
-/// What the host found of an entry's object (`retention.content`).
+/// What the host found of an entry's object (`retention.content-state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum ContentState {
     /// There, with the size of the entry.
-    Whole,
+    Intact,
     /// Gone, or of another size.
     Broken,
     /// The storage could not say.
@@ -19,12 +19,12 @@ pub struct Candidate {
     /// The entry.
     pub entry: Entry,
     /// What is left of its content.
-    pub content: Content,
+    pub content: ContentState,
 }
 
-/// Entries that the policy chose to see again (`retention.witnesses`).
+/// Entries that the policy chose to see again (`retention.roots`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Witnesses {
+pub struct Roots {
     /// Of the repositories of the candidates.
     pub entries: Vec<Entry>,
     /// Whether these are all.

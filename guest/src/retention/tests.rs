@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
-use super::{ABANDONED_AFTER_MS, AHEAD_MS, LAYER_MARGIN_MS, review_uploads, survey_entries};
+use super::{ABANDONED_AFTER_MS, AHEAD_MS, LAYER_MARGIN_MS, review_uploads, select_roots};
 use crate::fake::{FakeHost, NOW_MS};
-use crate::ports::{Candidate, Content, Entry, Host, Settings, Slot, Upload, Witnesses};
+use crate::ports::{Candidate, ContentState, Entry, Host, Roots, Settings, Slot, Upload};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -14,29 +14,29 @@ fn slot() -> Slot {
     Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key: "k".into() }
 }
 
-fn entry(id: u64, created_ms: u64, used_ms: u64, content: Content) -> Candidate {
+fn entry(id: u64, created_ms: u64, last_used_ms: u64, content: ContentState) -> Candidate {
     let entry =
-        Entry { id, slot: slot(), object: "o".into(), size_bytes: 1, created_ms, used_ms, owner: None };
+        Entry { id, slot: slot(), object: "o".into(), size_bytes: 1, created_ms, last_used_ms, owner: None };
     Candidate { entry, content }
 }
 
-/// Reviews without witnesses.
+/// Reviews without roots.
 fn review_entries(
     settings: &Settings,
     now_ms: u64,
     candidates: impl IntoIterator<Item = Candidate>,
 ) -> Vec<u64> {
-    super::review_entries(settings, now_ms, candidates, &Witnesses { entries: Vec::new(), complete: true })
+    super::review_entries(settings, now_ms, candidates, &Roots { entries: Vec::new(), complete: true })
 }
 
-fn upload(id: u64, active_ms: u64) -> Upload {
+fn upload(id: u64, last_activity_ms: u64) -> Upload {
     Upload {
         id,
         name: "u".into(),
         slot: slot(),
         owner: "t".into(),
         created_ms: 0,
-        active_ms,
+        last_activity_ms,
         attachment: None,
     }
 }
@@ -44,9 +44,9 @@ fn upload(id: u64, active_ms: u64) -> Upload {
 #[test]
 fn broken_entries_go_and_all_others_stay_where_no_age_is_set() {
     let candidates = [
-        entry(1, 0, 0, Content::Whole),
-        entry(2, NOW_MS, NOW_MS, Content::Broken),
-        entry(3, 0, 0, Content::Unknown),
+        entry(1, 0, 0, ContentState::Intact),
+        entry(2, NOW_MS, NOW_MS, ContentState::Broken),
+        entry(3, 0, 0, ContentState::Unknown),
     ];
     assert_eq!(review_entries(&settings(None), NOW_MS, candidates), [2]);
 }
@@ -57,13 +57,13 @@ fn entries_go_when_they_are_unused_for_longer_than_set() {
     // The fake's URLs are good for an hour.
     let edge = NOW_MS - week - 60 * 60 * 1000;
     let candidates = [
-        entry(1, 0, edge, Content::Whole),
-        entry(2, 0, edge - 1, Content::Whole),
-        entry(3, edge, 0, Content::Whole),
-        entry(4, edge - 1, 0, Content::Whole),
-        entry(5, edge - 1, edge - 1, Content::Unknown),
-        entry(6, NOW_MS, NOW_MS, Content::Unknown),
-        entry(7, NOW_MS + DAY_MS, 0, Content::Whole),
+        entry(1, 0, edge, ContentState::Intact),
+        entry(2, 0, edge - 1, ContentState::Intact),
+        entry(3, edge, 0, ContentState::Intact),
+        entry(4, edge - 1, 0, ContentState::Intact),
+        entry(5, edge - 1, edge - 1, ContentState::Unknown),
+        entry(6, NOW_MS, NOW_MS, ContentState::Unknown),
+        entry(7, NOW_MS + DAY_MS, 0, ContentState::Intact),
     ];
     assert_eq!(review_entries(&settings(Some(week)), NOW_MS, candidates), [2, 4, 5]);
 }
@@ -87,26 +87,27 @@ const WEEK_MS: u64 = 7 * DAY_MS;
 /// Last used so long ago that a layer goes, if no index needs it.
 const OLD_MS: u64 = NOW_MS - WEEK_MS - LAYER_MARGIN_MS - 1;
 
-fn keyed(id: u64, repository: &str, key: &str, created_ms: u64, used_ms: u64) -> Entry {
+fn keyed(id: u64, repository: &str, key: &str, created_ms: u64, last_used_ms: u64) -> Entry {
     let slot = Slot { repository: repository.into(), scope: id.to_string(), key: key.into(), ..slot() };
-    Entry { id, slot, object: "o".into(), size_bytes: 1, created_ms, used_ms, owner: None }
+    Entry { id, slot, object: "o".into(), size_bytes: 1, created_ms, last_used_ms, owner: None }
 }
 
-fn layer(id: u64, created_ms: u64, used_ms: u64) -> Entry {
-    keyed(id, "1", "buildkit-blob-1-sha256:0123", created_ms, used_ms)
+fn layer(id: u64, created_ms: u64, last_used_ms: u64) -> Entry {
+    keyed(id, "1", "buildkit-blob-1-sha256:0123", created_ms, last_used_ms)
 }
 
-fn index(id: u64, created_ms: u64, used_ms: u64) -> Entry {
-    keyed(id, "1", "index-buildkit-1-01234567#1", created_ms, used_ms)
+fn index(id: u64, created_ms: u64, last_used_ms: u64) -> Entry {
+    keyed(id, "1", "index-buildkit-1-01234567#1", created_ms, last_used_ms)
 }
 
 /// A whole sweep: survey, then review. Returns what goes.
 fn sweep(settings: &Settings, now_ms: u64, entries: &[Entry]) -> Vec<u64> {
-    let chosen = survey_entries(settings, now_ms, entries.to_vec());
+    let chosen = select_roots(settings, now_ms, entries.to_vec());
     let entries_chosen = entries.iter().filter(|entry| chosen.contains(&entry.id)).cloned().collect();
-    let witnesses = Witnesses { entries: entries_chosen, complete: true };
-    let candidates = entries.iter().map(|entry| Candidate { entry: entry.clone(), content: Content::Whole });
-    super::review_entries(settings, now_ms, candidates, &witnesses)
+    let roots = Roots { entries: entries_chosen, complete: true };
+    let candidates =
+        entries.iter().map(|entry| Candidate { entry: entry.clone(), content: ContentState::Intact });
+    super::review_entries(settings, now_ms, candidates, &roots)
 }
 
 #[test]
@@ -143,8 +144,8 @@ fn what_was_made_in_the_future_goes_by_its_use() {
     const YEAR_MS: u64 = 365 * DAY_MS;
     let settings = settings(Some(WEEK_MS));
     let ahead = NOW_MS + YEAR_MS;
-    let review = |created_ms, used_ms| {
-        review_entries(&settings, NOW_MS, [entry(1, created_ms, used_ms, Content::Whole)])
+    let review = |created_ms, last_used_ms| {
+        review_entries(&settings, NOW_MS, [entry(1, created_ms, last_used_ms, ContentState::Intact)])
     };
     assert_eq!(review(ahead, OLD_MS), [1]);
     assert!(review(ahead, NOW_MS).is_empty());
@@ -185,9 +186,9 @@ fn layers_and_indexes_are_told_in_any_case() {
 #[test]
 fn no_layer_goes_while_it_is_not_known_which_indexes_there_are() {
     let settings = settings(Some(WEEK_MS));
-    let unknown = Witnesses { entries: Vec::new(), complete: false };
+    let unknown = Roots { entries: Vec::new(), complete: false };
     let candidates = [layer(1, OLD_MS, OLD_MS), keyed(2, "1", "deps", OLD_MS, OLD_MS)]
-        .map(|entry| Candidate { entry, content: Content::Whole });
+        .map(|entry| Candidate { entry, content: ContentState::Intact });
     assert_eq!(super::review_entries(&settings, NOW_MS, candidates, &unknown), [2]);
 }
 
@@ -206,7 +207,7 @@ fn what_is_handed_out_stays_as_long_as_its_url_is_good_even_if_the_use_is_not_no
         // moment of a use that may get lost.
         let handed_out_ms = NOW_MS + unused_ms / 4;
         let good_until_ms = handed_out_ms.saturating_add(url_ms);
-        let candidate = || [Candidate { entry: entry.clone(), content: Content::Whole }];
+        let candidate = || [Candidate { entry: entry.clone(), content: ContentState::Intact }];
         assert!(review_entries(&settings, good_until_ms, candidate()).is_empty());
         if let Some(later) = (NOW_MS + unused_ms).saturating_add(url_ms).checked_add(1) {
             assert_eq!(review_entries(&settings, later, candidate()), [1]);
@@ -232,7 +233,7 @@ proptest! {
                     let mut named = vec![next_id];
                     layers.push(layer(next_id, now_ms, now_ms));
                     for old in layers.iter_mut().rev().skip(1).take(which) {
-                        old.used_ms = now_ms;
+                        old.last_used_ms = now_ms;
                         named.push(old.id);
                     }
                     now_ms += 6 * 60 * 60 * 1000;
@@ -241,7 +242,7 @@ proptest! {
                 }
                 // An import that needs no layer.
                 1 => if let Some((index, _)) = indexes.iter_mut().rev().nth(which) {
-                    index.used_ms = now_ms;
+                    index.last_used_ms = now_ms;
                 },
                 _ => {
                     let all: Vec<Entry> =

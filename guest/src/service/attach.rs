@@ -1,7 +1,7 @@
 //! From a stored object to the content of an upload: the object is there first, then the row refers to it.
 
 use crate::cleanup;
-use crate::ports::{AttachOutcome, DbError, Host, MatchKind, Probe, Slot, Stored, Upload};
+use crate::ports::{AttachOutcome, Host, IndexError, MatchKind, Probe, Slot, Stored, Upload};
 
 /// Why an object did not become the content of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,11 +13,11 @@ pub(crate) enum AttachError {
     /// The upload was handed out once more meanwhile: the object is removed, and the writer that sent it is none any more.
     Displaced,
     /// The index does not answer.
-    Index(DbError),
+    Index(IndexError),
 }
 
-impl From<DbError> for AttachError {
-    fn from(error: DbError) -> Self {
+impl From<IndexError> for AttachError {
+    fn from(error: IndexError) -> Self {
         Self::Index(error)
     }
 }
@@ -53,7 +53,7 @@ pub(crate) async fn attach<H: Host>(
 }
 
 /// Returns whether the upload was handed out once more while its content came, by another server that did not see it come.
-async fn is_displaced<H: Host>(host: &H, upload: &Upload) -> Result<bool, DbError> {
+async fn is_displaced<H: Host>(host: &H, upload: &Upload) -> Result<bool, IndexError> {
     let now = host.get_upload_by_id(upload.id).await?;
     Ok(now.is_some_and(|now| now.created_ms != upload.created_ms))
 }

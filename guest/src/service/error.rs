@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::ports::{
-    AuthError, DbError, Host, HttpError, Level, Outcome, OutcomeKind, Request, Response, StorageError,
+    AuthError, Host, HttpError, IndexError, Level, Outcome, OutcomeKind, Request, Response, StorageError,
 };
 
 /// What kind of error, and so which status.
@@ -115,13 +115,21 @@ impl Error {
     }
 
     /// Returns the answer, notes the reason, and logs the cause if there is one.
-    pub(crate) fn into_response<H: Host>(self, host: &H, request: &Request<H::Incoming>) -> Response<H> {
+    pub(crate) fn into_response<H: Host>(
+        self,
+        host: &H,
+        request: &Request<H::IncomingRequest>,
+    ) -> Response<H> {
         self.log(host, request);
         self.into_silent_response()
     }
 
     /// Returns the answer in the form of version 1, notes the reason, and logs the cause if there is one.
-    pub(crate) fn into_response_v1<H: Host>(self, host: &H, request: &Request<H::Incoming>) -> Response<H> {
+    pub(crate) fn into_response_v1<H: Host>(
+        self,
+        host: &H,
+        request: &Request<H::IncomingRequest>,
+    ) -> Response<H> {
         self.log(host, request);
         let type_key = match self.code {
             // BuildKit's client looks for `AlreadyExists` in it.
@@ -137,7 +145,7 @@ impl Error {
     }
 
     /// Notes the reason for the request's line of the log, and logs the cause, if there is one.
-    pub(crate) fn log<H: Host>(&self, host: &H, request: &Request<H::Incoming>) {
+    pub(crate) fn log<H: Host>(&self, host: &H, request: &Request<H::IncomingRequest>) {
         request.note(|outcome| self.note(outcome));
         if let Some(cause) = &self.cause {
             host.log(Level::Error, &self.message, &[("request", &request.id), ("cause", cause)]);
@@ -210,13 +218,13 @@ impl From<HttpError> for Error {
     }
 }
 
-impl From<DbError> for Error {
-    fn from(error: DbError) -> Self {
+impl From<IndexError> for Error {
+    fn from(error: IndexError) -> Self {
         match error {
-            DbError::Unavailable(how) => {
+            IndexError::Unavailable(how) => {
                 Self::new(Code::Unavailable, "the index does not answer").caused_by(how)
             }
-            DbError::NoSpace => Self::new(Code::NoSpace, "the disk is full").caused_by("no space left"),
+            IndexError::NoSpace => Self::new(Code::NoSpace, "the disk is full").caused_by("no space left"),
         }
     }
 }

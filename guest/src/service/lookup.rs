@@ -4,9 +4,9 @@ use super::{Caller, Checked, Code, Error};
 use crate::ports::{Entry, Host, Level, MatchKind, OutcomeKind, Probe, StorageError};
 use crate::{matching, stale, url};
 
-/// Most probes in one `db.find`.
+/// Most probes in one `index.find`.
 const MAX_PROBES: usize = 1000;
-/// How many matches one lookup looks at before it is a miss: as many as `db.find` can be told to pass over. Only stale ones
+/// How many matches one lookup looks at before it is a miss: as many as `index.find` can be told to pass over. Only stale ones
 /// are passed over, so more than a few are what is left after the storage lost its content.
 const MAX_LOOKS: usize = 1000;
 /// How many stale entries of one lookup have a line of their own in the log.
@@ -92,7 +92,7 @@ fn warn_of_more<H: Host>(caller: &Caller<'_, H>, count: usize) {
 
 /// Notes the use of an entry, and returns whether it is still there.
 async fn is_kept<H: Host>(caller: &Caller<'_, H>, entry: &Entry) -> bool {
-    caller.host.touch(entry.id, entry.used_ms, caller.request.received_ms).await
+    caller.host.touch(entry.id, entry.last_used_ms, caller.request.received_ms).await
 }
 
 /// Returns the first match. One call of the index, but for absurdly many keys and scopes.

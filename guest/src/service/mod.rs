@@ -33,7 +33,7 @@ pub(crate) const FULL: &str =
 /// Who calls, and by what: what every operation needs.
 pub(crate) struct Caller<'a, H: Host> {
     pub(crate) host: &'a H,
-    pub(crate) request: &'a Request<H::Incoming>,
+    pub(crate) request: &'a Request<H::IncomingRequest>,
     pub(crate) claims: &'a Claims,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn is_actions_cache<I>(request: &Request<I>) -> bool {
 /// `unauthenticated` where the token does not count, `permission_denied` where its repository may not use this server.
 pub(crate) async fn verify<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     writes: bool,
 ) -> Result<Claims, Error> {
     host.verify(&request.incoming).await.map_err(|error| match error {

@@ -65,11 +65,11 @@ async fn granted<H: Host>(caller: &Caller<'_, H>, reservation: Reservation) -> R
 }
 
 /// Returns whether this call can only be a retry: it is the holder's, it comes no sooner than a client repeats a call, and
-/// nothing has come for the upload. A byte of a body that is only half here counts (`db.reserve`), and what another server
+/// nothing has come for the upload. A byte of a body that is only half here counts (`index.reserve`), and what another server
 /// has staged.
 async fn is_retry<H: Host>(caller: &Caller<'_, H>, upload: &Upload) -> Result<bool, Error> {
     let is_late = caller.request.received_ms >= upload.created_ms.saturating_add(FIRST_BACK_OFF_MS);
-    let is_untouched = upload.active_ms == upload.created_ms && upload.attachment.is_none();
+    let is_untouched = upload.last_activity_ms == upload.created_ms && upload.attachment.is_none();
     if upload.owner != caller.claims.owner || !is_late || !is_untouched || caller.never_reserves_again() {
         return Ok(false);
     }
@@ -86,7 +86,7 @@ async fn again<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result<HandOu
     if !caller.host.renew(upload.id, upload.created_ms, now_ms).await? {
         return Err(exists());
     }
-    let upload = Upload { created_ms: now_ms, active_ms: now_ms, ..upload };
+    let upload = Upload { created_ms: now_ms, last_activity_ms: now_ms, ..upload };
     Ok(HandOut { writer: Writer::again(&upload), upload })
 }
 

@@ -40,7 +40,7 @@ enum Reply {
 /// Answers a call.
 pub(crate) async fn answer<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     call: route::Call,
 ) -> Response<H> {
     match respond(host, request, call).await {
@@ -50,7 +50,7 @@ pub(crate) async fn answer<H: Host>(
 }
 
 /// Answers what is under the cache service, but none of its calls.
-pub(crate) fn unknown_call<H: Host>(request: &Request<H::Incoming>) -> Response<H> {
+pub(crate) fn unknown_call<H: Host>(request: &Request<H::IncomingRequest>) -> Response<H> {
     let method: String = request.method.chars().take(32).collect();
     let path: String = request.path.chars().take(256).collect();
     let error = Error::new(Code::BadRoute, format!("no handler for {method} {path}"));
@@ -60,7 +60,7 @@ pub(crate) fn unknown_call<H: Host>(request: &Request<H::Incoming>) -> Response<
 
 async fn respond<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     call: route::Call,
 ) -> Result<Response<H>, Error> {
     let encoding = Encoding::of(request.header("content-type"))?;

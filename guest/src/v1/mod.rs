@@ -23,7 +23,7 @@ const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
 /// Answers a call.
 pub(crate) async fn answer<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     call: CallV1<'_>,
 ) -> Response<H> {
     match respond(host, request, call).await {
@@ -34,7 +34,7 @@ pub(crate) async fn answer<H: Host>(
 
 async fn respond<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     call: CallV1<'_>,
 ) -> Result<Response<H>, Error> {
     if call == CallV1::Unknown {

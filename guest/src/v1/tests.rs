@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS, claims};
-use crate::ports::{AuthError, DbError, HttpError, StorageError};
+use crate::ports::{AuthError, HttpError, IndexError, StorageError};
 
 const API: &str = "/_apis/artifactcache";
 
@@ -355,7 +355,7 @@ fn a_commit_that_is_sent_again_changes_nothing() {
 
 #[test]
 fn a_commit_that_is_overtaken_by_its_own_repeat_says_the_same() {
-    for call in ["storage.commit", "db.attach", "db.finalize"] {
+    for call in ["storage.commit", "index.attach", "index.finalize"] {
         let host = host();
         let id = reserved(&host);
         send(&host, id, 0, b"once");
@@ -478,26 +478,26 @@ fn failures_of_the_storage_have_statuses_that_say_whether_to_try_again() {
 
 #[test]
 fn failures_of_the_index_may_pass() {
-    let fault = || Fault::Db(DbError::Unavailable("x".into()));
+    let fault = || Fault::Index(IndexError::Unavailable("x".into()));
     let host = host();
-    host.fail("db.find", fault());
+    host.fail("index.find", fault());
     assert_refused(&get(&host, "t", "cache?keys=k&version=v"), 503);
     host.heal();
-    host.fail("db.reserve", fault());
+    host.fail("index.reserve", fault());
     assert_refused(&reserve(&host, "t", r#"{"key":"k","version":"v"}"#), 503);
     host.heal();
     let id = reserved(&host);
-    host.fail("db.get-upload-by-id", fault());
+    host.fail("index.get-upload-by-id", fault());
     assert_refused(&send(&host, id, 0, b"x"), 503);
     host.heal();
     assert_done(&send(&host, id, 0, b"x"));
-    for call in ["db.get-upload-by-id", "db.attach", "db.finalize"] {
+    for call in ["index.get-upload-by-id", "index.attach", "index.finalize"] {
         host.fail(call, fault());
         assert_refused(&commit(&host, id, 1), 503);
         host.heal();
     }
     assert_done(&commit(&host, id, 1));
-    host.fail("db.get-entry-of-upload", fault());
+    host.fail("index.get-entry-of-upload", fault());
     assert_refused(&commit(&host, id, 1), 503);
     host.heal();
     for (error, status) in [(HttpError::TooLarge, 400), (HttpError::CutShort, 400), (HttpError::Busy, 503)] {

@@ -13,7 +13,7 @@ fn upload(created_ms: u64) -> Upload {
         slot,
         owner: "t".into(),
         created_ms,
-        active_ms: created_ms,
+        last_activity_ms: created_ms,
         attachment: None,
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         types::ReplayBody,
     },
     message::{ClientGone, Request, RequestBody, RequestRecord, Response, error_response, unavailable},
-    retention::{Candidate, Witnesses},
+    retention::{Candidate, Roots},
     services::Services,
     throttle::Throttle,
 };
@@ -50,7 +50,7 @@ pub(super) enum Call {
         path: String,
         reply: oneshot::Sender<bool>,
     },
-    SurveyEntries {
+    SelectRoots {
         now_ms: u64,
         entries: Arc<[Entry]>,
         reply: oneshot::Sender<Vec<u64>>,
@@ -58,7 +58,7 @@ pub(super) enum Call {
     ReviewEntries {
         now_ms: u64,
         candidates: Arc<[Candidate]>,
-        witnesses: Witnesses,
+        roots: Roots,
         reply: oneshot::Sender<Vec<u64>>,
     },
     ReviewUploads {
@@ -109,13 +109,13 @@ impl Guest {
     ///
     /// # Errors
     /// When the component breaks over it.
-    pub async fn survey_entries(
+    pub async fn select_roots(
         &self,
         now_ms: u64,
         entries: Arc<[Entry]>,
     ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = entries.clone();
-        let named = self.ask(|reply| Call::SurveyEntries { now_ms, entries, reply }).await?;
+        let named = self.ask(|reply| Call::SelectRoots { now_ms, entries, reply }).await?;
         Ok(chosen_entries(given.iter(), &named))
     }
 
@@ -127,10 +127,10 @@ impl Guest {
         &self,
         now_ms: u64,
         candidates: Arc<[Candidate]>,
-        witnesses: Witnesses,
+        roots: Roots,
     ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = candidates.clone();
-        let named = self.ask(|reply| Call::ReviewEntries { now_ms, candidates, witnesses, reply }).await?;
+        let named = self.ask(|reply| Call::ReviewEntries { now_ms, candidates, roots, reply }).await?;
         Ok(chosen_entries(given.iter().map(|candidate| &candidate.entry), &named))
     }
 

@@ -8,7 +8,7 @@ use super::{
     errors::AuthCallError,
     for_request::ForRequest,
     state::State,
-    types::Incoming,
+    types::IncomingRequest,
 };
 use crate::auth::{Claims, bearer};
 
@@ -33,7 +33,7 @@ impl Host for State {
 impl HostWithStore<State> for HasSelf<State> {
     async fn verify(
         accessor: &Accessor<State, Self>,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
     ) -> Result<wit::Claims, AuthCallError> {
         let (services, head, record) = accessor.with(|mut access| {
             let state = access.get();

@@ -6,14 +6,14 @@ wasmtime::component::bindgen!({
     world: "cache",
     imports: { "larder:cache/log.emit": trappable | store, default: trappable },
     with: {
-        "larder:cache/types.incoming": crate::interfaces::types::Incoming,
+        "larder:cache/types.incoming-request": crate::interfaces::types::IncomingRequest,
         "larder:cache/types.object": crate::interfaces::types::Object,
         "larder:cache/types.upstream-response": crate::interfaces::types::UpstreamResponse,
         "wasi": wasmtime_wasi::p3::bindings,
     },
     trappable_error_type: {
         "larder:cache/auth.error" => crate::interfaces::errors::AuthCallError,
-        "larder:cache/db.error" => crate::interfaces::errors::DbCallError,
+        "larder:cache/index.error" => crate::interfaces::errors::IndexCallError,
         "larder:cache/http.error" => crate::interfaces::errors::HttpCallError,
         "larder:cache/storage.error" => crate::interfaces::errors::StorageCallError,
     },

@@ -3,7 +3,7 @@
 
 use wasmtime::component::ResourceTableError;
 
-use super::bindings::larder::cache::{auth, db, http, storage};
+use super::bindings::larder::cache::{auth, http, index, storage};
 use crate::{
     auth::TokenError,
     causes::chain,
@@ -23,8 +23,8 @@ pub enum CallError<E> {
 
 /// How a call of `auth` fails.
 pub type AuthCallError = CallError<auth::Error>;
-/// How a call of `db` fails.
-pub type DbCallError = CallError<db::Error>;
+/// How a call of `index` fails.
+pub type IndexCallError = CallError<index::Error>;
 /// How a call of `http` fails.
 pub type HttpCallError = CallError<http::Error>;
 /// How a call of `storage` fails.
@@ -56,8 +56,8 @@ macro_rules! reported {
 reported! {
     TokenError => auth::Error,
     auth::Error => auth::Error,
-    IndexError => db::Error,
-    db::Error => db::Error,
+    IndexError => index::Error,
+    index::Error => index::Error,
     ForwardError => http::Error,
     ReadError => http::Error,
     http::Error => http::Error,
@@ -102,7 +102,7 @@ impl From<StorageError> for storage::Error {
     }
 }
 
-impl From<IndexError> for db::Error {
+impl From<IndexError> for index::Error {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::Unavailable { context, source } => {

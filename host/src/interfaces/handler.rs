@@ -13,7 +13,7 @@ use wasmtime::component::ResourceTableError;
 use super::{
     bindings::larder::cache::types::{self as wit, OutcomeKind, Payload},
     state::State,
-    types::{Body, Incoming, ReplayBody, UpstreamResponse},
+    types::{Body, IncomingRequest, ReplayBody, UpstreamResponse},
 };
 use crate::{
     message::{ClientGone, Outcome, Outgoing, RequestBody, RequestRecord, Response},
@@ -67,7 +67,13 @@ pub(crate) fn request(state: &mut State, attempt: Attempt) -> Result<wit::Reques
         query: head.uri.query().map(str::to_owned),
         headers: visible_headers(&head.headers),
         origin,
-        incoming: state.table.push(Incoming { head, body: Body::Unread(body), kept, client, record })?,
+        incoming: state.table.push(IncomingRequest {
+            head,
+            body: Body::Unread(body),
+            kept,
+            client,
+            record,
+        })?,
     };
     Ok(visible)
 }

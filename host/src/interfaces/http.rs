@@ -11,7 +11,7 @@ use super::{
     errors::HttpCallError,
     for_request::ForRequest,
     state::State,
-    types::{Body, Incoming, ReplayBody, UpstreamResponse},
+    types::{Body, IncomingRequest, ReplayBody, UpstreamResponse},
 };
 use crate::{
     message::{ClientGone, Full},
@@ -32,7 +32,7 @@ impl Host for State {
 impl HostWithStore<State> for HasSelf<State> {
     async fn read_body(
         accessor: &Accessor<State, Self>,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
         limit: u64,
     ) -> Result<Vec<u8>, HttpCallError> {
         let (body, kept) = accessor.with(|mut access| {
@@ -47,7 +47,7 @@ impl HostWithStore<State> for HasSelf<State> {
 
     async fn forward(
         accessor: &Accessor<State, Self>,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
     ) -> Result<Resource<UpstreamResponse>, HttpCallError> {
         let (services, asked) = accessor.with(|mut access| {
             let state = access.get();
@@ -75,7 +75,7 @@ struct Forwarded {
 }
 
 impl Forwarded {
-    fn of(incoming: &mut Incoming) -> Self {
+    fn of(incoming: &mut IncomingRequest) -> Self {
         let body = incoming.take_body();
         let (head, client, kept) = (incoming.head.clone(), incoming.client.clone(), incoming.kept.clone());
         Self { head, body, client, kept }

@@ -6,11 +6,11 @@
 
 mod auth;
 pub(crate) mod bindings;
-mod db;
 mod errors;
 mod for_request;
 pub(crate) mod handler;
 mod http;
+mod index;
 mod log;
 pub(crate) mod retention;
 mod settings;
@@ -33,5 +33,5 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     cache::auth::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     cache::http::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     cache::storage::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    cache::db::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    cache::index::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }

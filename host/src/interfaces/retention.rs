@@ -3,21 +3,21 @@
 use super::bindings::exports::larder::cache::retention as wit;
 use crate::{
     index::{Entry, EntryId, Upload, UploadId},
-    retention::{Candidate, ContentState, Witnesses},
+    retention::{Candidate, ContentState, Roots},
 };
 
-impl From<&Witnesses> for wit::Witnesses {
-    fn from(witnesses: &Witnesses) -> Self {
-        Self { entries: witnesses.entries.iter().map(Into::into).collect(), complete: witnesses.complete }
+impl From<&Roots> for wit::Roots {
+    fn from(roots: &Roots) -> Self {
+        Self { entries: roots.entries.iter().map(Into::into).collect(), complete: roots.complete }
     }
 }
 
 impl From<&Candidate> for wit::Candidate {
     fn from(candidate: &Candidate) -> Self {
         let content = match candidate.content {
-            ContentState::Whole => wit::Content::Whole,
-            ContentState::Broken => wit::Content::Broken,
-            ContentState::Unknown => wit::Content::Unknown,
+            ContentState::Intact => wit::ContentState::Intact,
+            ContentState::Broken => wit::ContentState::Broken,
+            ContentState::Unknown => wit::ContentState::Unknown,
         };
         Self { entry: (&candidate.entry).into(), content }
     }

@@ -13,7 +13,7 @@ use super::{
     errors::StorageCallError,
     for_request::ForRequest,
     state::{State, services},
-    types::{Body, Incoming, Object},
+    types::{Body, IncomingRequest, Object},
 };
 use crate::{
     services::Services,
@@ -54,7 +54,7 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn put(
         accessor: &Accessor<State, Self>,
         upload: String,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
     ) -> Result<wit::Stored, StorageCallError> {
         let services = services(accessor);
         let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
@@ -66,7 +66,7 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         upload: String,
         block_id: String,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
     ) -> Result<u64, StorageCallError> {
         let id = checked_block_id(block_id)?;
         let services = services(accessor);
@@ -156,7 +156,7 @@ fn upload_and_source(
     accessor: &Accessor<State, HasSelf<State>>,
     services: &Services,
     upload: String,
-    request: &Resource<Incoming>,
+    request: &Resource<IncomingRequest>,
 ) -> Result<(UploadName, Source), StorageCallError> {
     let body = accessor
         .with(|mut access| Ok::<_, ResourceTableError>(access.get().table.get_mut(request)?.take_body()))?;

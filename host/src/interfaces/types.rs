@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A request as it arrived: its head, and its body until somebody takes it.
-pub struct Incoming {
+pub struct IncomingRequest {
     /// Method, target and all header fields, `authorization` too.
     pub(crate) head: Arc<Parts>,
     /// The body.
@@ -59,7 +59,7 @@ impl ReplayBody {
     }
 }
 
-impl Incoming {
+impl IncomingRequest {
     /// Takes the body, if nobody did.
     pub(crate) fn take_body(&mut self) -> Body {
         std::mem::replace(&mut self.body, Body::Taken)
@@ -68,8 +68,8 @@ impl Incoming {
 
 impl types::Host for State {}
 
-impl types::HostIncoming for State {
-    fn drop(&mut self, handle: Resource<Incoming>) -> wasmtime::Result<()> {
+impl types::HostIncomingRequest for State {
+    fn drop(&mut self, handle: Resource<IncomingRequest>) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
         Ok(())
     }

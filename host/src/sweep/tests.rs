@@ -105,7 +105,7 @@ async fn with_fixture(test: impl AsyncFnOnce(Fixture)) {
         let fixture = Fixture::new();
         // As at the start of a server.
         let (storage, index) = (&*fixture.services.storage, &*fixture.services.index);
-        assert_eq!(Ownership::find_out(storage, index, NOW_MS).await.unwrap(), Ownership::Own);
+        assert_eq!(Ownership::determine(storage, index, NOW_MS).await.unwrap(), Ownership::Own);
         test(fixture).await;
     };
     LocalSet::new().run_until(run).await;

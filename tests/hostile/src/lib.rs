@@ -8,7 +8,7 @@ mod wit {
 use wit::{
     exports::larder::cache::{handler, retention},
     larder::cache::{
-        auth, db, http, log, storage,
+        auth, http, index, log, storage,
         types::{Payload, Request, Response},
     },
 };
@@ -56,19 +56,19 @@ impl handler::Guest for Hostile {
 
 impl retention::Guest for Hostile {
     /// Wants everything gone, and things that it was not asked about.
-    async fn survey_entries(_now_ms: u64, entries: Vec<db::Entry>) -> Vec<u64> {
+    async fn select_roots(_now_ms: u64, entries: Vec<index::Entry>) -> Vec<u64> {
         entries.iter().map(|entry| entry.id).chain(0..100_000).collect()
     }
 
     async fn review_entries(
         _now_ms: u64,
         candidates: Vec<retention::Candidate>,
-        _witnesses: retention::Witnesses,
+        _roots: retention::Roots,
     ) -> Vec<u64> {
         candidates.iter().map(|candidate| candidate.entry.id).chain(0..100_000).collect()
     }
 
-    async fn review_uploads(_now_ms: u64, uploads: Vec<db::Upload>) -> Vec<u64> {
+    async fn review_uploads(_now_ms: u64, uploads: Vec<index::Upload>) -> Vec<u64> {
         uploads.iter().map(|upload| upload.id).chain(0..100_000).collect()
     }
 }
@@ -99,19 +99,19 @@ fn trap() -> ! {
 /// Traps if this is the first time; what it remembers survives the instance.
 async fn trap_once(request: &Request, mark: &str) -> Response {
     match mark_slot(request, mark).await {
-        db::Reservation::Reserved(_) => trap(),
+        index::Reservation::Reserved(_) => trap(),
         _ => text("after the trap"),
     }
 }
 
-async fn mark_slot(request: &Request, mark: &str) -> db::Reservation {
-    let slot = db::Slot {
+async fn mark_slot(request: &Request, mark: &str) -> index::Reservation {
+    let slot = index::Slot {
         repository: "hostile".into(),
         scope: String::new(),
         version: String::new(),
         key: mark.into(),
     };
-    match db::reserve(slot, "hostile".into(), request.received_ms, 0).await {
+    match index::reserve(slot, "hostile".into(), request.received_ms, 0).await {
         Ok(reservation) => reservation,
         Err(_) => trap(),
     }
@@ -183,8 +183,8 @@ async fn object_name() -> Response {
 }
 
 async fn many_probes() -> Response {
-    let probe = db::Probe { scope: String::new(), key: String::new(), kind: db::MatchKind::Prefix };
-    match db::find("r".into(), "v".into(), vec![probe; 100_000], Vec::new()).await {
+    let probe = index::Probe { scope: String::new(), key: String::new(), kind: index::MatchKind::Prefix };
+    match index::find("r".into(), "v".into(), vec![probe; 100_000], Vec::new()).await {
         Ok(_) => text("found"),
         Err(_) => text("refused"),
     }

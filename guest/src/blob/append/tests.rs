@@ -1,5 +1,5 @@
 use crate::fake::{Answer, FakeHost, FakeRequest, Fault};
-use crate::ports::{DbError, StorageError};
+use crate::ports::{IndexError, StorageError};
 
 fn created() -> (FakeHost, String) {
     let host = FakeHost::new();
@@ -204,7 +204,7 @@ fn failures_are_as_for_blocks() {
         assert_eq!(seal(&host, &url).status, status);
         host.heal();
     }
-    host.fail("db.get-upload", Fault::Db(DbError::Unavailable("x".into())));
+    host.fail("index.get-upload", Fault::Index(IndexError::Unavailable("x".into())));
     assert_eq!(
         [create(&host, &url).status, append(&host, &url, "x").status, seal(&host, &url).status],
         [503; 3]

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
-use crate::ports::{DbError, Level, StorageError};
+use crate::ports::{IndexError, Level, StorageError};
 
 /// A host with one entry of this content, its id, and a URL for it.
 fn stored(content: &str) -> (FakeHost, u64, String) {
@@ -41,7 +41,7 @@ fn a_download_has_everything_that_a_client_needs() {
     let tag = answer.header("etag");
     assert!(tag.starts_with("\"0x") && tag.ends_with('"') && tag.len() == 20, "{tag}");
     assert_eq!(get(&host, &url, &[]).header("etag"), tag);
-    assert_eq!(host.take_calls(), ["db.get-entry", "storage.open"].repeat(2));
+    assert_eq!(host.take_calls(), ["index.get-entry", "storage.open"].repeat(2));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_head_has_the_same_header_fields_and_no_body() {
     let head = host.send(FakeRequest::new("HEAD", &url).header("range", "bytes=0-0"));
     assert!(head.body.is_empty());
     assert_eq!(without_id(head), without_id(get(&host, &url, &[])));
-    assert_eq!(host.take_calls(), ["db.get-entry", "storage.stat", "db.get-entry", "storage.open"]);
+    assert_eq!(host.take_calls(), ["index.get-entry", "storage.stat", "index.get-entry", "storage.open"]);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn an_entry_that_was_deleted_is_a_404() {
 #[test]
 fn what_may_pass_is_a_503_and_our_own_mistakes_are_a_500() {
     for (call, fault, status, retry_after) in [
-        ("db.get-entry", Fault::Db(DbError::Unavailable("x".into())), 503, "1"),
+        ("index.get-entry", Fault::Index(IndexError::Unavailable("x".into())), 503, "1"),
         ("storage.open", Fault::Storage(StorageError::Unavailable("x".into())), 503, "1"),
         ("storage.open", Fault::Storage(StorageError::Invalid("x".into())), 500, "121"),
     ] {

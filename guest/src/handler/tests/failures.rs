@@ -1,26 +1,26 @@
 //! Every route with every failure: `FAILURES.md` has the statuses, and this test makes the same table by trying.
 
 use crate::fake::{Answer, FakeHost, FakeRequest, FakeUpstream, Fault, NOW_MS};
-use crate::ports::{AuthError, DbError, HttpError, StorageError};
+use crate::ports::{AuthError, HttpError, IndexError, StorageError};
 
 const V1: &str = "/_apis/artifactcache";
-const DB: [&str; 12] = [
-    "db.find",
-    "db.get-entry",
-    "db.get-entry-of-upload",
-    "db.reserve",
-    "db.renew",
-    "db.get-upload",
-    "db.get-upload-by-id",
-    "db.find-upload",
-    "db.attach",
-    "db.finalize",
-    "db.abandon",
-    "db.delete-entry",
+const INDEX: [&str; 12] = [
+    "index.find",
+    "index.get-entry",
+    "index.get-entry-of-upload",
+    "index.reserve",
+    "index.renew",
+    "index.get-upload",
+    "index.get-upload-by-id",
+    "index.find-upload",
+    "index.attach",
+    "index.finalize",
+    "index.abandon",
+    "index.delete-entry",
 ];
 /// The calls that need room where the index is.
-const DB_CHANGES: [&str; 6] =
-    ["db.reserve", "db.renew", "db.attach", "db.finalize", "db.abandon", "db.delete-entry"];
+const INDEX_CHANGES: [&str; 6] =
+    ["index.reserve", "index.renew", "index.attach", "index.finalize", "index.abandon", "index.delete-entry"];
 const STORAGE: [&str; 7] = [
     "storage.stat",
     "storage.open",
@@ -195,11 +195,11 @@ const FAILURES: [Failure; 12] = [
     ("storage full", |case| storage(case, StorageError::NoSpace)),
     ("storage down", |case| storage(case, StorageError::Unavailable("x".into()))),
     ("index down", |case| {
-        all(&case, &DB, &Fault::Db(DbError::Unavailable("x".into())));
+        all(&case, &INDEX, &Fault::Index(IndexError::Unavailable("x".into())));
         case
     }),
     ("index full", |case| {
-        all(&case, &DB_CHANGES, &Fault::Db(DbError::NoSpace));
+        all(&case, &INDEX_CHANGES, &Fault::Index(IndexError::NoSpace));
         case
     }),
     ("upstream down", |case| {
@@ -286,7 +286,7 @@ fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
         .into();
         // Fault 13: a full index, too.
         let full = case();
-        all(&full, &DB, &Fault::Db(DbError::NoSpace));
+        all(&full, &INDEX, &Fault::Index(IndexError::NoSpace));
         answers.push(("the index is full".into(), answer(full)));
         for (error, answer) in answers {
             // 507 is repeated by nobody, and with this field Go gives up at once.
@@ -299,9 +299,9 @@ fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
 #[test]
 fn a_fault_of_any_one_call_is_answered_in_the_routes_form() {
     for (route, form, case) in ROUTES {
-        for call in DB.into_iter().chain(STORAGE).chain(["storage.discard", "storage.remove"]) {
-            let fault = if call.starts_with("db.") {
-                Fault::Db(DbError::Unavailable("x".into()))
+        for call in INDEX.into_iter().chain(STORAGE).chain(["storage.discard", "storage.remove"]) {
+            let fault = if call.starts_with("index.") {
+                Fault::Index(IndexError::Unavailable("x".into()))
             } else {
                 Fault::Storage(StorageError::Unavailable("x".into()))
             };

@@ -157,7 +157,7 @@ proptest! {
                 }
                 Step::Forget => {
                     for upload in host.uploads() {
-                        host.change_upload(upload.id, |upload| upload.active_ms = upload.created_ms);
+                        host.change_upload(upload.id, |upload| upload.last_activity_ms = upload.created_ms);
                     }
                 }
             }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS, block_on};
-use crate::ports::{DbError, Host, StorageError, Stored};
+use crate::ports::{Host, IndexError, StorageError, Stored};
 
 /// A host with an upload of token `t`, and `content` put into it.
 fn uploaded(content: &str) -> (FakeHost, String) {
@@ -79,7 +79,7 @@ fn somebody_elses_upload_is_not_thrown_away() {
 #[test]
 fn an_upload_that_was_finalized_meanwhile_keeps_its_object() {
     let (host, _) = uploaded("hello");
-    host.before("db.abandon", |host| {
+    host.before("index.abandon", |host| {
         assert_eq!(finalize(host, "t", "5").status, 200);
     });
     assert_eq!(finalize(&host, "t", "6").status, 400);
@@ -121,7 +121,7 @@ fn without_a_scope_to_write_to_it_is_refused() {
 #[test]
 fn content_that_is_replaced_meanwhile_is_finalized_as_it_is_then() {
     let (host, url) = uploaded("hello");
-    host.before("db.finalize", move |host| {
+    host.before("index.finalize", move |host| {
         assert_eq!(host.send(FakeRequest::new("PUT", &url).body("HELLO")).status, 201);
     });
     assert_eq!(finalize(&host, "t", "5").status, 200);
@@ -133,7 +133,7 @@ fn content_that_is_replaced_meanwhile_is_finalized_as_it_is_then() {
 #[test]
 fn of_two_calls_at_once_both_get_the_same_entry() {
     let (host, _) = uploaded("hello");
-    host.before("db.finalize", |host| {
+    host.before("index.finalize", |host| {
         assert_eq!(finalize(host, "t", "5").status, 200);
     });
     let answer = finalize(&host, "t", "5");
@@ -145,7 +145,7 @@ fn of_two_calls_at_once_both_get_the_same_entry() {
 fn content_that_changes_all_the_time_does_not_keep_the_call_busy() {
     let (host, _) = uploaded("hello");
     for round in 0..10 {
-        host.before("db.finalize", move |host| {
+        host.before("index.finalize", move |host| {
             let (id, object) = (host.uploads()[0].id, format!("object-x{round}"));
             block_on(host.attach(id, Stored { object, size_bytes: 5 }, 0)).unwrap();
         });
@@ -189,9 +189,9 @@ fn what_cannot_be_tidied_up_does_not_fail_the_call() {
 
 #[test]
 fn an_index_that_does_not_answer_is_unavailable() {
-    for (call, size) in [("db.find-upload", "5"), ("db.finalize", "5"), ("db.abandon", "6")] {
+    for (call, size) in [("index.find-upload", "5"), ("index.finalize", "5"), ("index.abandon", "6")] {
         let (host, _) = uploaded("hello");
-        host.fail(call, Fault::Db(DbError::Unavailable("x".to_owned())));
+        host.fail(call, Fault::Index(IndexError::Unavailable("x".to_owned())));
         assert_eq!(refusal(&finalize(&host, "t", size)), (503, "unavailable".to_owned()), "{call}");
         assert_eq!((host.uploads().len(), host.objects().len()), (1, 1), "{call}");
         host.heal();

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
-use crate::ports::{DbError, Level, StorageError};
+use crate::ports::{IndexError, Level, StorageError};
 
 fn host() -> FakeHost {
     let host = FakeHost::new();
@@ -123,7 +123,10 @@ fn a_hit_costs_one_query_and_one_look_at_the_storage() {
     let host = host();
     host.add_entry("main", "v", "k", b"x");
     lookup(&host, "x", &["y", "z", "k"]);
-    assert_eq!(host.take_calls(), ["auth.verify", "http.read-body", "db.find", "storage.stat", "db.touch"]);
+    assert_eq!(
+        host.take_calls(),
+        ["auth.verify", "http.read-body", "index.find", "storage.stat", "index.touch"]
+    );
 }
 
 #[test]
@@ -177,7 +180,7 @@ fn after_a_thousand_looks_it_is_a_miss() {
     host.take_calls();
     assert_eq!(found(&host, "k-", &[]), None);
     let calls = host.take_calls();
-    assert_eq!(calls.iter().filter(|call| **call == "db.find").count(), 1000);
+    assert_eq!(calls.iter().filter(|call| **call == "index.find").count(), 1000);
     assert!(host.touched().is_empty());
     // Where each key has its own look, the other keys are found none the less.
     assert_eq!(found(&host, "k-good", &[]), pair("k-good", "good"));
@@ -195,7 +198,7 @@ fn without_a_scope_to_read_from_it_is_refused() {
 #[test]
 fn storage_and_index_that_do_not_answer_are_no_miss() {
     for (call, fault) in [
-        ("db.find", Fault::Db(DbError::Unavailable("x".into()))),
+        ("index.find", Fault::Index(IndexError::Unavailable("x".into()))),
         ("storage.stat", Fault::Storage(StorageError::Unavailable("x".into()))),
     ] {
         let host = host();
@@ -255,7 +258,7 @@ fn a_url_of_the_storage_costs_one_query_and_one_look_at_the_storage() {
     url_for(&host, "@actions/cache-6.3.0");
     assert_eq!(
         host.take_calls(),
-        ["auth.verify", "http.read-body", "db.find", "storage.presign", "db.touch"]
+        ["auth.verify", "http.read-body", "index.find", "storage.presign", "index.touch"]
     );
 }
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
-use crate::ports::{DbError, StorageError};
+use crate::ports::{IndexError, StorageError};
 
 const MESSAGE: &str = r#"{"key":"k","version":"v"}"#;
 
@@ -75,7 +75,7 @@ fn what_can_only_be_a_retry_gets_the_same_upload() {
 fn of_many_retries_at_once_one_gets_the_upload() {
     let host = host();
     create(&host, "t");
-    host.before("db.renew", |host| assert_eq!(create_after(host, "t", 5000).status, 200));
+    host.before("index.renew", |host| assert_eq!(create_after(host, "t", 5000).status, 200));
     assert!(is_taken(&create_after(&host, "t", 5001)));
     let statuses: Vec<_> = (0..5).map(|_| create_after(&host, "t", 5500).status).collect();
     assert_eq!(statuses, [409; 5]);
@@ -121,12 +121,12 @@ fn what_another_server_has_staged_or_attached_counts() {
     let host = host();
     let url = create(&host, "t").member("signed_upload_url");
     host.send(FakeRequest::new("PUT", &format!("{url}&comp=block&blockid=a")).body("x"));
-    host.change_upload(1, |upload| upload.active_ms = upload.created_ms);
+    host.change_upload(1, |upload| upload.last_activity_ms = upload.created_ms);
     assert!(is_taken(&create_after(&host, "t", 5000)));
     let host = self::host();
     let url = create(&host, "t").member("signed_upload_url");
     host.send(FakeRequest::new("PUT", &url).body("x"));
-    host.change_upload(1, |upload| upload.active_ms = upload.created_ms);
+    host.change_upload(1, |upload| upload.last_activity_ms = upload.created_ms);
     assert!(is_taken(&create_after(&host, "t", 5000)));
 }
 
@@ -210,7 +210,7 @@ fn a_retry_is_unavailable_while_it_is_not_known_whether_anything_came() {
     create(&host, "t");
     for (call, fault) in [
         ("storage.blocks", Fault::Storage(StorageError::Unavailable("x".into()))),
-        ("db.renew", Fault::Db(DbError::Unavailable("x".into()))),
+        ("index.renew", Fault::Index(IndexError::Unavailable("x".into()))),
     ] {
         host.fail(call, fault);
         let answer = create_after(&host, "t", 5000);
@@ -281,7 +281,7 @@ fn of_two_who_replace_a_stale_entry_one_reserves() {
     let host = host();
     let id = host.add_entry("pr", "v", "k", b"content");
     host.damage(id, None);
-    host.before("db.delete-entry", |host| {
+    host.before("index.delete-entry", |host| {
         assert_eq!(create(host, "other").status, 200);
     });
     assert!(is_taken(&create(&host, "t")));
@@ -312,11 +312,11 @@ fn without_a_scope_to_write_to_a_save_is_refused_as_each_client_understands_it()
 
 #[test]
 fn an_index_that_does_not_answer_is_unavailable_and_its_words_stay_in_the_log() {
-    for call in ["db.reserve", "db.delete-entry"] {
+    for call in ["index.reserve", "index.delete-entry"] {
         let host = host();
         let id = host.add_entry("pr", "v", "k", b"content");
         host.damage(id, None);
-        host.fail(call, Fault::Db(DbError::Unavailable("password=x".to_owned())));
+        host.fail(call, Fault::Index(IndexError::Unavailable("password=x".to_owned())));
         let answer = create(&host, "t");
         assert_eq!((answer.status, &*answer.member("code")), (503, "unavailable"), "{call}");
         assert!(!answer.text().contains("password"));
@@ -336,7 +336,7 @@ fn a_reservation_from_the_future_does_not_hold_its_slot() {
     };
     assert_eq!(create("t", NOW_MS + 365 * 24 * 3_600_000), 200);
     assert_eq!(create("other", NOW_MS), 200);
-    assert_eq!((host.uploads().len(), host.uploads()[0].active_ms), (1, NOW_MS));
+    assert_eq!((host.uploads().len(), host.uploads()[0].last_activity_ms), (1, NOW_MS));
     assert_eq!(create("t", NOW_MS), 409);
 }
 
@@ -361,7 +361,7 @@ fn a_key_in_another_case_is_the_same_key() {
 fn on_a_full_disk_a_reservation_is_refused_in_the_way_that_each_client_sees() {
     let host = host();
     let full = || {
-        host.fail("db.reserve", Fault::Db(DbError::NoSpace));
+        host.fail("index.reserve", Fault::Index(IndexError::NoSpace));
     };
     let request = || FakeRequest::call("CreateCacheEntry", "t", MESSAGE);
     full();

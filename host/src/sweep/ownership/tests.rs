@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     async fn whose(&self, index: &dyn Index) -> Ownership {
-        Ownership::find_out(&*self.storage, index, FAR_FUTURE_MS).await.unwrap()
+        Ownership::determine(&*self.storage, index, FAR_FUTURE_MS).await.unwrap()
     }
 }
 
@@ -97,7 +97,7 @@ async fn a_storage_without_an_identity_is_of_the_index_that_knows_most_of_it() {
     for number in 0..30 {
         fixture.entry(&fixture.index, &number.to_string()).await;
     }
-    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Foreign, "what was found out stays");
+    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Foreign, "the result is stored");
     Ownership::adopt(&*fixture.storage, &fixture.index).await.unwrap();
     assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own);
 }
@@ -105,7 +105,7 @@ async fn a_storage_without_an_identity_is_of_the_index_that_knows_most_of_it() {
 /// Fault 14: the right database, but emptied.
 #[tokio::test]
 async fn an_index_that_lost_all_its_entries_owns_nothing_but_a_few_left_behind() {
-    for (left, expected) in [(FEW, Ownership::Own), (FEW + 1, Ownership::Foreign)] {
+    for (left, expected) in [(MAX_LEFTOVERS, Ownership::Own), (MAX_LEFTOVERS + 1, Ownership::Foreign)] {
         let fixture = Fixture::new();
         assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own);
         for number in 0..left {
@@ -115,7 +115,7 @@ async fn an_index_that_lost_all_its_entries_owns_nothing_but_a_few_left_behind()
         assert_eq!(fixture.whose(&fixture.index).await, expected);
         assert_eq!(fixture.whose(&fixture.index).await, expected);
         Ownership::adopt(&*fixture.storage, &fixture.index).await.unwrap();
-        assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own, "the operator's word stands");
+        assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own, "the operator's decision stands");
     }
 }
 
@@ -124,6 +124,6 @@ async fn an_index_that_lost_all_its_entries_owns_nothing_but_a_few_left_behind()
 async fn young_objects_prove_nothing() {
     let fixture = Fixture::new();
     fixture.orphans(30).await;
-    let young = Ownership::find_out(&*fixture.storage, &fixture.index, 1).await.unwrap();
+    let young = Ownership::determine(&*fixture.storage, &fixture.index, 1).await.unwrap();
     assert_eq!(young, Ownership::Own);
 }

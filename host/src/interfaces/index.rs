@@ -1,4 +1,4 @@
-//! `larder:cache/db`: the index.
+//! `larder:cache/index`: the index.
 
 use tracing::Instrument;
 use wasmtime::{
@@ -7,8 +7,8 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::larder::cache::db::{self as wit, Host, HostWithStore},
-    errors::DbCallError,
+    bindings::larder::cache::index::{self as wit, Host, HostWithStore},
+    errors::IndexCallError,
     for_request::{ForRequest, span},
     state::{State, services},
     storage::object_name,
@@ -28,7 +28,7 @@ const MAX_PROBES: usize = 1000;
 const MAX_TEXT_BYTES: usize = 4096;
 
 impl Host for State {
-    fn convert_error(&mut self, error: DbCallError) -> wasmtime::Result<wit::Error> {
+    fn convert_error(&mut self, error: IndexCallError) -> wasmtime::Result<wit::Error> {
         error.into_world()
     }
 }
@@ -40,7 +40,7 @@ impl HostWithStore<State> for HasSelf<State> {
         version: String,
         probes: Vec<wit::Probe>,
         skip: Vec<u64>,
-    ) -> Result<Option<wit::Entry>, DbCallError> {
+    ) -> Result<Option<wit::Entry>, IndexCallError> {
         let probes = checked_probes(probes, skip.len())?;
         let skip: Vec<EntryId> = skip.into_iter().map(EntryId).collect();
         let found = services(accessor)
@@ -51,7 +51,10 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(found.as_ref().map(Into::into))
     }
 
-    async fn get_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<Option<wit::Entry>, DbCallError> {
+    async fn get_entry(
+        accessor: &Accessor<State, Self>,
+        id: u64,
+    ) -> Result<Option<wit::Entry>, IndexCallError> {
         let found = services(accessor).index.get_entry(EntryId(id)).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
@@ -59,7 +62,7 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn get_entry_of_upload(
         accessor: &Accessor<State, Self>,
         upload_id: u64,
-    ) -> Result<Option<wit::Entry>, DbCallError> {
+    ) -> Result<Option<wit::Entry>, IndexCallError> {
         let found =
             services(accessor).index.get_entry_of_upload(UploadId(upload_id)).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
@@ -71,7 +74,7 @@ impl HostWithStore<State> for HasSelf<State> {
         owner: String,
         now_ms: u64,
         idle_before_ms: u64,
-    ) -> Result<wit::Reservation, DbCallError> {
+    ) -> Result<wit::Reservation, IndexCallError> {
         let slot = checked_slot(slot)?;
         let owner = checked_owner(owner)?;
         let services = services(accessor);
@@ -86,7 +89,7 @@ impl HostWithStore<State> for HasSelf<State> {
         upload_id: u64,
         created_ms: u64,
         now_ms: u64,
-    ) -> Result<bool, DbCallError> {
+    ) -> Result<bool, IndexCallError> {
         let services = services(accessor);
         let renewed = noticed(&services, services.index.renew(UploadId(upload_id), created_ms, now_ms));
         renewed.for_request(accessor).await
@@ -95,7 +98,7 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn get_upload(
         accessor: &Accessor<State, Self>,
         name: String,
-    ) -> Result<Option<wit::Upload>, DbCallError> {
+    ) -> Result<Option<wit::Upload>, IndexCallError> {
         let Ok(name) = UploadName::parse(name) else { return Ok(None) };
         let found = services(accessor).index.get_upload(&name).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
@@ -104,7 +107,7 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn get_upload_by_id(
         accessor: &Accessor<State, Self>,
         id: u64,
-    ) -> Result<Option<wit::Upload>, DbCallError> {
+    ) -> Result<Option<wit::Upload>, IndexCallError> {
         let found = services(accessor).index.get_upload_by_id(UploadId(id)).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
@@ -112,7 +115,7 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn find_upload(
         accessor: &Accessor<State, Self>,
         slot: wit::Slot,
-    ) -> Result<Option<wit::Upload>, DbCallError> {
+    ) -> Result<Option<wit::Upload>, IndexCallError> {
         let slot = checked_slot(slot)?;
         let found = services(accessor).index.find_upload(&slot).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
@@ -123,7 +126,7 @@ impl HostWithStore<State> for HasSelf<State> {
         upload_id: u64,
         attachment: wit::Attachment,
         now_ms: u64,
-    ) -> Result<wit::AttachOutcome, DbCallError> {
+    ) -> Result<wit::AttachOutcome, IndexCallError> {
         let attachment = checked_attachment(attachment)?;
         let services = services(accessor);
         let attached = services.index.attach(UploadId(upload_id), &attachment, now_ms);
@@ -135,7 +138,7 @@ impl HostWithStore<State> for HasSelf<State> {
         upload_id: u64,
         attachment: wit::Attachment,
         now_ms: u64,
-    ) -> Result<Option<wit::Entry>, DbCallError> {
+    ) -> Result<Option<wit::Entry>, IndexCallError> {
         let attachment = checked_attachment(attachment)?;
         let services = services(accessor);
         let durability = services.durability.of_new_entry();
@@ -147,7 +150,7 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(made.as_ref().map(Into::into))
     }
 
-    async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Result<bool, DbCallError> {
+    async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Result<bool, IndexCallError> {
         services(accessor).index.abandon(UploadId(upload_id)).for_request(accessor).await
     }
 
@@ -162,7 +165,7 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(used.instrument(accessor.with(|mut access| span(access.as_context_mut()))).await)
     }
 
-    async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, DbCallError> {
+    async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, IndexCallError> {
         services(accessor).index.delete_entry(EntryId(id)).for_request(accessor).await
     }
 }
@@ -263,7 +266,7 @@ impl From<&Entry> for wit::Entry {
             object: entry.object.to_string(),
             size_bytes: entry.size_bytes,
             created_ms: entry.created_ms,
-            used_ms: entry.used_ms,
+            last_used_ms: entry.used_ms,
             owner: entry.owner.clone(),
         }
     }
@@ -279,7 +282,7 @@ impl From<&Upload> for wit::Upload {
             slot: (&upload.slot).into(),
             owner: upload.owner.clone(),
             created_ms: upload.created_ms,
-            active_ms: upload.active_ms,
+            last_activity_ms: upload.active_ms,
             attachment: upload.attachment.as_ref().map(attachment),
         }
     }

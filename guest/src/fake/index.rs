@@ -39,7 +39,7 @@ impl Tables {
         now_ms: u64,
     ) -> Entry {
         let id = self.next_id();
-        let entry = Entry { id, slot, object, size_bytes, created_ms: now_ms, used_ms: now_ms, owner };
+        let entry = Entry { id, slot, object, size_bytes, created_ms: now_ms, last_used_ms: now_ms, owner };
         self.entries.insert(id, entry.clone());
         entry
     }
@@ -80,7 +80,7 @@ impl Tables {
             return Reservation::Entry(entry.clone());
         }
         if let Some(upload) = self.find_upload(&slot) {
-            if (idle_before_ms..=now_ms.saturating_add(AHEAD_MS)).contains(&upload.active_ms) {
+            if (idle_before_ms..=now_ms.saturating_add(AHEAD_MS)).contains(&upload.last_activity_ms) {
                 return Reservation::Upload(upload);
             }
             self.uploads.remove(&upload.id);
@@ -89,24 +89,24 @@ impl Tables {
         // Not random, but as long, and no prefix of another.
         let name = format!("{:032x}", u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
         let upload =
-            Upload { id, name, slot, owner, created_ms: now_ms, active_ms: now_ms, attachment: None };
+            Upload { id, name, slot, owner, created_ms: now_ms, last_activity_ms: now_ms, attachment: None };
         self.uploads.insert(id, upload.clone());
         Reservation::Reserved(upload)
     }
 
     pub(super) fn renew(&mut self, id: u64, created_ms: u64, now_ms: u64) -> bool {
         let untouched = |u: &&mut Upload| {
-            (u.created_ms, u.active_ms) == (created_ms, created_ms) && u.attachment.is_none()
+            (u.created_ms, u.last_activity_ms) == (created_ms, created_ms) && u.attachment.is_none()
         };
         let Some(upload) = self.uploads.get_mut(&id).filter(untouched) else { return false };
-        (upload.created_ms, upload.active_ms) = (now_ms, now_ms);
+        (upload.created_ms, upload.last_activity_ms) = (now_ms, now_ms);
         true
     }
 
     /// Notes that bytes came for an upload.
     pub(super) fn upload_active(&mut self, name: &str, now_ms: u64) {
         if let Some(upload) = self.uploads.values_mut().find(|upload| upload.name == name) {
-            upload.active_ms = upload.active_ms.max(now_ms);
+            upload.last_activity_ms = upload.last_activity_ms.max(now_ms);
         }
     }
 
@@ -119,12 +119,12 @@ impl Tables {
     }
 
     /// The time that the caller saw must be the stored one: the host goes by it.
-    pub(super) fn touch(&mut self, id: u64, used_ms: u64, now_ms: u64) -> bool {
+    pub(super) fn touch(&mut self, id: u64, last_used_ms: u64, now_ms: u64) -> bool {
         if self.vanishing.contains(&id) {
             self.entries.remove(&id);
         }
         let known = self.entries.get(&id);
-        assert!(known.is_none_or(|entry| entry.used_ms == used_ms), "another time of use");
+        assert!(known.is_none_or(|entry| entry.last_used_ms == last_used_ms), "another time of use");
         self.touched.extend(known.map(|_| (id, now_ms)));
         known.is_some()
     }
@@ -133,7 +133,7 @@ impl Tables {
         let Some(upload) = self.uploads.get_mut(&id) else {
             return AttachOutcome::Gone;
         };
-        upload.active_ms = upload.active_ms.max(now_ms);
+        upload.last_activity_ms = upload.last_activity_ms.max(now_ms);
         let object = attachment.object.clone();
         let before = upload.attachment.replace(attachment).map(|before| before.object);
         AttachOutcome::Attached(before.filter(|before| *before != object))
