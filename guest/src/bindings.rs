@@ -1,7 +1,7 @@
-//! The component's side of the world: the generated bindings, and [`Host`] on top of the imports.
+//! The component's side of the world: the generated bindings, and [`Host`] for the imports.
 //!
-//! Nothing is decided here: every function moves values from one type into the other. Compiled natively too, so that the
-//! checks see it, but only callable in a component. No other module names a generated type.
+//! Contains no logic: every function converts types. Also compiled natively, so that the checks cover it, but
+//! only callable in a component. No other module names a generated type.
 
 #[allow(
     missing_docs,
@@ -79,7 +79,7 @@ impl Host for Imports {
         log::emit(level.into(), message, &fields);
     }
 
-    /// They do not change while the component runs, so the host is asked once.
+    /// Constant for the lifetime of the instance, so fetched once.
     fn settings(&self) -> Settings {
         static SETTINGS: OnceLock<Settings> = OnceLock::new();
         SETTINGS.get_or_init(|| settings::get().into()).clone()

@@ -1,4 +1,4 @@
-//! Moves values between the generated types and those of `ports`, field by field.
+//! Conversions between the generated types and those of `ports`, field by field.
 
 use std::cell::RefCell;
 
@@ -21,7 +21,7 @@ impl From<ports::Response<Imports>> for types::Response {
             ports::Payload::Empty => types::Payload::Empty,
             ports::Payload::Bytes(bytes) => types::Payload::Bytes(bytes),
             ports::Payload::Object(object) => types::Payload::Object(object),
-            ports::Payload::Upstream(answer) => types::Payload::Upstream(answer),
+            ports::Payload::Upstream(response) => types::Payload::Upstream(response),
         };
         let outcome = from.outcome.map(|outcome| convert_outcome(outcome, from.status));
         Self { status: from.status, headers: from.headers, payload, outcome }
@@ -95,14 +95,14 @@ impl From<auth::Error> for ports::AuthError {
     fn from(from: auth::Error) -> Self {
         match from {
             auth::Error::Missing => Self::Missing,
-            auth::Error::Malformed(why) => Self::Malformed(why),
+            auth::Error::Malformed(reason) => Self::Malformed(reason),
             auth::Error::Expired => Self::Expired,
             auth::Error::NotYetValid => Self::NotYetValid,
             auth::Error::BadSignature => Self::BadSignature,
-            auth::Error::UntrustedIssuer(who) => Self::UntrustedIssuer(who),
-            auth::Error::BadClaim(which) => Self::BadClaim(which),
-            auth::Error::NotAllowed(who) => Self::NotAllowed(who),
-            auth::Error::Unavailable(how) => Self::Unavailable(how),
+            auth::Error::UntrustedIssuer(issuer) => Self::UntrustedIssuer(issuer),
+            auth::Error::BadClaim(claim) => Self::BadClaim(claim),
+            auth::Error::NotAllowed(repository) => Self::NotAllowed(repository),
+            auth::Error::Unavailable(cause) => Self::Unavailable(cause),
         }
     }
 }
@@ -123,7 +123,7 @@ impl From<http::Error> for ports::HttpError {
             http::Error::BodyUsed => Self::BodyUsed,
             http::Error::Busy => Self::Busy,
             http::Error::NoUpstream => Self::NoUpstream,
-            http::Error::Unavailable(how) => Self::Unavailable(how),
+            http::Error::Unavailable(cause) => Self::Unavailable(cause),
         }
     }
 }
@@ -134,8 +134,8 @@ impl From<storage::Error> for ports::StorageError {
             storage::Error::NotFound => Self::NotFound,
             storage::Error::NoSpace => Self::NoSpace,
             storage::Error::TooLarge => Self::TooLarge,
-            storage::Error::Invalid(why) => Self::Invalid(why),
-            storage::Error::Unavailable(how) => Self::Unavailable(how),
+            storage::Error::Invalid(reason) => Self::Invalid(reason),
+            storage::Error::Unavailable(cause) => Self::Unavailable(cause),
         }
     }
 }
@@ -167,7 +167,7 @@ impl From<ports::Stored> for index::Attachment {
 impl From<index::Error> for ports::IndexError {
     fn from(from: index::Error) -> Self {
         match from {
-            index::Error::Unavailable(how) => Self::Unavailable(how),
+            index::Error::Unavailable(cause) => Self::Unavailable(cause),
             index::Error::NoSpace => Self::NoSpace,
         }
     }

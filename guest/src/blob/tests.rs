@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
 use crate::ports::{HttpError, IndexError, StorageError};
 
 fn reserved() -> (FakeHost, String) {
@@ -10,7 +10,7 @@ fn reserved() -> (FakeHost, String) {
     (host, created.member("signed_upload_url"))
 }
 
-fn put(host: &FakeHost, url: &str, more: &str, body: &str) -> Answer {
+fn put(host: &FakeHost, url: &str, more: &str, body: &str) -> FakeResponse {
     host.send(FakeRequest::new("PUT", &format!("{url}{more}")).body(body))
 }
 
@@ -26,7 +26,7 @@ fn content(host: &FakeHost) -> Option<String> {
 }
 
 #[track_caller]
-fn assert_refused(answer: &Answer, status: u16, code: &str) {
+fn assert_refused(answer: &FakeResponse, status: u16, code: &str) {
     assert_eq!((answer.status, answer.header("x-ms-error-code")), (status, code), "{}", answer.text());
     assert_eq!(answer.header("content-type"), "application/xml");
     let start = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>");
@@ -39,7 +39,7 @@ fn assert_refused(answer: &Answer, status: u16, code: &str) {
 }
 
 #[track_caller]
-fn assert_taken(answer: &Answer) {
+fn assert_taken(answer: &FakeResponse) {
     assert_eq!((answer.status, &*answer.text()), (201, ""));
     assert!(!answer.header("x-ms-request-id").is_empty() && !answer.header("x-ms-version").is_empty());
 }

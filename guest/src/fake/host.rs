@@ -1,12 +1,12 @@
-//! The fake as a [`Host`].
+//! [`Host`] for the fake.
 
-use super::{FakeHost, FakeIncoming, FakeUpstream, Fault, LogLine, auth};
+use super::{FakeHost, FakeIncomingRequest, FakeUpstream, Fault, LogLine, auth};
 use crate::ports::{
     AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, Entry, Host, HttpError, IndexError,
     Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
 };
 
-/// Most probes and skipped ids that `index.find` takes.
+/// Most probes, and most skipped ids, of `index.find`.
 const MAX_FIND: usize = 1000;
 
 impl FakeHost {
@@ -36,16 +36,18 @@ impl FakeHost {
 }
 
 impl FakeHost {
-    /// A body begins to come, in the millisecond after its head.
-    fn note_activity(&self, upload: &str) {
-        self.index.borrow_mut().upload_active(upload, self.now_ms.get() + 1);
+    /// Records that a body begins to arrive, a millisecond after its head.
+    fn record_activity(&self, upload: &str) {
+        self.index.borrow_mut().record_activity(upload, self.now_ms.get() + 1);
     }
 }
 
-impl FakeIncoming {
+impl FakeIncomingRequest {
     fn take_for_storage(&self, limit: Option<u64>) -> Result<Vec<u8>, StorageError> {
-        let body =
-            self.body.take().ok_or_else(|| StorageError::Invalid("the body was taken before".to_owned()))?;
+        let body = self
+            .body
+            .take()
+            .ok_or_else(|| StorageError::Invalid("the body has been taken already".to_owned()))?;
         if self.cut_short {
             return Err(StorageError::Invalid("the body ended early".to_owned()));
         }
@@ -57,7 +59,7 @@ impl FakeIncoming {
 }
 
 impl Host for FakeHost {
-    type IncomingRequest = FakeIncoming;
+    type IncomingRequest = FakeIncomingRequest;
     type Object = Vec<u8>;
     type Upstream = FakeUpstream;
 
@@ -70,7 +72,7 @@ impl Host for FakeHost {
         self.settings.borrow().clone()
     }
 
-    async fn verify(&self, incoming: &FakeIncoming) -> Result<Claims, AuthError> {
+    async fn verify(&self, incoming: &FakeIncomingRequest) -> Result<Claims, AuthError> {
         let _ = self.enter("auth.verify");
         let token = incoming.token.as_ref().ok_or(AuthError::Missing)?;
         let outcome = self.tokens.borrow().get(token).cloned();
@@ -85,7 +87,11 @@ impl Host for FakeHost {
         auth::sign(text) == signature
     }
 
-    async fn read_body(&self, incoming: &FakeIncoming, limit_bytes: u64) -> Result<Vec<u8>, HttpError> {
+    async fn read_body(
+        &self,
+        incoming: &FakeIncomingRequest,
+        limit_bytes: u64,
+    ) -> Result<Vec<u8>, HttpError> {
         self.http_call("http.read-body")?;
         let body = incoming.body.take().ok_or(HttpError::BodyUsed)?;
         if incoming.cut_short {
@@ -94,7 +100,7 @@ impl Host for FakeHost {
         if body.len() as u64 > limit_bytes { Err(HttpError::TooLarge) } else { Ok(body) }
     }
 
-    async fn forward(&self, incoming: &FakeIncoming) -> Result<FakeUpstream, HttpError> {
+    async fn forward(&self, incoming: &FakeIncomingRequest) -> Result<FakeUpstream, HttpError> {
         self.http_call("http.forward")?;
         incoming.body.take().ok_or(HttpError::BodyUsed)?;
         self.upstream.borrow().clone().ok_or(HttpError::NoUpstream)
@@ -122,9 +128,9 @@ impl Host for FakeHost {
         part.map(<[u8]>::to_vec).ok_or_else(|| StorageError::Invalid("not a range of the object".to_owned()))
     }
 
-    async fn put(&self, upload: String, incoming: &FakeIncoming) -> Result<Stored, StorageError> {
+    async fn put(&self, upload: String, incoming: &FakeIncomingRequest) -> Result<Stored, StorageError> {
         self.storage_call("storage.put")?;
-        self.note_activity(&upload);
+        self.record_activity(&upload);
         let content = incoming.take_for_storage(self.settings().max_entry_bytes)?;
         Ok(self.storage.borrow_mut().add(content))
     }
@@ -133,10 +139,10 @@ impl Host for FakeHost {
         &self,
         upload: String,
         block_id: String,
-        incoming: &FakeIncoming,
+        incoming: &FakeIncomingRequest,
     ) -> Result<u64, StorageError> {
         self.storage_call("storage.put-block")?;
-        self.note_activity(&upload);
+        self.record_activity(&upload);
         let content = incoming.take_for_storage(self.settings().max_entry_bytes)?;
         self.storage.borrow_mut().put_block(upload, block_id, content)
     }
@@ -159,7 +165,7 @@ impl Host for FakeHost {
     ) -> Result<Option<String>, StorageError> {
         self.storage_call("storage.presign")?;
         match self.storage.borrow().objects.get(&object) {
-            _ if self.urls_missing.get() => Ok(None),
+            _ if self.presign_disabled.get() => Ok(None),
             Some(content) if content.len() as u64 == size_bytes => {
                 Ok(Some(format!("https://bucket.test/{object}?lifetime-ms={lifetime_ms}")))
             }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, claims};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, claims};
 use crate::ports::{AuthError, HttpError};
 
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
@@ -144,7 +144,7 @@ fn a_whole_save_and_restore_works_in_protobuf() {
         let request = FakeRequest::new("POST", &format!("{SERVICE}/{call}")).token("t");
         host.send(request.header("content-type", "application/protobuf").body(body))
     };
-    let url = |answer: &Answer| {
+    let url = |answer: &FakeResponse| {
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         text[text.find("http").unwrap()..].split('\u{1a}').next().unwrap().to_owned()
     };

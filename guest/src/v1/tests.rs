@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS, claims};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS, claims};
 use crate::ports::{AuthError, HttpError, IndexError, StorageError};
 
 const API: &str = "/_apis/artifactcache";
@@ -16,11 +16,11 @@ fn host() -> FakeHost {
     host
 }
 
-fn get(host: &FakeHost, token: &str, call: &str) -> Answer {
+fn get(host: &FakeHost, token: &str, call: &str) -> FakeResponse {
     host.send(FakeRequest::new("GET", &format!("{API}/{call}")).token(token))
 }
 
-fn reserve(host: &FakeHost, token: &str, message: &str) -> Answer {
+fn reserve(host: &FakeHost, token: &str, message: &str) -> FakeResponse {
     host.send(FakeRequest::new("POST", &format!("{API}/caches")).token(token).body(message))
 }
 
@@ -35,18 +35,18 @@ fn chunk(id: u64, range: &str) -> FakeRequest {
 }
 
 /// Sends the bytes of `content` from `start` on, without a length, as `@actions/cache` does.
-fn send(host: &FakeHost, id: u64, start: usize, content: &[u8]) -> Answer {
+fn send(host: &FakeHost, id: u64, start: usize, content: &[u8]) -> FakeResponse {
     let range = format!("bytes {start}-{}/*", start + content.len() - 1);
     host.send(chunk(id, &range).chunked(content))
 }
 
-fn commit(host: &FakeHost, id: u64, size: usize) -> Answer {
+fn commit(host: &FakeHost, id: u64, size: usize) -> FakeResponse {
     let path = format!("{API}/caches/{id}");
     host.send(FakeRequest::new("POST", &path).token("t").body(format!(r#"{{"size":{size}}}"#)))
 }
 
 #[track_caller]
-fn assert_refused(answer: &Answer, status: u16) {
+fn assert_refused(answer: &FakeResponse, status: u16) {
     assert_eq!(answer.status, status, "{}", answer.text());
     assert_eq!(answer.header("content-type"), "application/json");
     assert!(!answer.member("message").is_empty(), "{}", answer.text());
@@ -55,7 +55,7 @@ fn assert_refused(answer: &Answer, status: u16) {
 }
 
 #[track_caller]
-fn assert_done(answer: &Answer) {
+fn assert_done(answer: &FakeResponse) {
     assert_eq!((answer.status, &*answer.text()), (204, ""));
 }
 
@@ -193,7 +193,7 @@ fn of_many_who_reserve_at_once_one_gets_the_upload_whoever_holds_the_token() {
 }
 
 /// Reserves the slot so long after it was reserved first.
-fn reserve_after(host: &FakeHost, ms: u64) -> Answer {
+fn reserve_after(host: &FakeHost, ms: u64) -> FakeResponse {
     let request = FakeRequest::new("POST", &format!("{API}/caches")).token("t").at(NOW_MS + ms);
     host.send(request.body(r#"{"key":"k","version":"v"}"#))
 }
@@ -231,7 +231,7 @@ fn a_chunk_that_was_on_its_way_when_the_upload_was_handed_out_again_never_counts
     assert_done(&send(&host, before, 0, b"head"));
     assert_refused(&commit(&host, before, 8), 409);
     let upload = &host.uploads()[0];
-    let now = crate::writer::Writer::again(upload).number(upload.id).unwrap();
+    let now = crate::writer::Writer::of_renewal(upload).number(upload.id).unwrap();
     host.before("storage.blocks", move |host| assert_done(&send(host, now, 0, b"HEAD")));
     assert_done(&commit(&host, now, 8));
     assert_eq!(content(&host), b"HEADtail");

@@ -20,7 +20,7 @@ fn upload(created_ms: u64) -> Upload {
 
 #[test]
 fn the_first_writers_blocks_have_the_clients_ids_and_others_have_their_own() {
-    let (first, again) = (Writer::first(&upload(1_000)), Writer::again(&upload(47_000)));
+    let (first, again) = (Writer::of_reservation(&upload(1_000)), Writer::of_renewal(&upload(47_000)));
     assert_eq!((first.block_id("id".into()), again.block_id("id".into())), ("id".into(), "2f.id".into()));
     assert_eq!(first.own_id("MDAw"), Some("MDAw"));
     assert_eq!(again.own_id("2f.v1:0:5"), Some("v1:0:5"));
@@ -37,7 +37,7 @@ fn what_is_no_tag_is_no_writer() {
 
 #[test]
 fn a_number_that_a_double_cannot_hold_is_not_given() {
-    let writer = Writer::again(&upload(u64::MAX));
+    let writer = Writer::of_renewal(&upload(u64::MAX));
     assert!(writer.number((1 << 33) - 1).is_some_and(|number| number < 1 << 53));
     assert_eq!((writer.number(1 << 33), writer.number(u64::MAX)), (None, None));
 }
@@ -47,7 +47,7 @@ proptest! {
     #[test]
     fn tags_and_numbers_are_read_as_they_were_made(id in 1..1_u64 << 33, created_ms in any::<u64>(), is_again: bool) {
         let upload = upload(created_ms);
-        let writer = if is_again { Writer::again(&upload) } else { Writer::first(&upload) };
+        let writer = if is_again { Writer::of_renewal(&upload) } else { Writer::of_reservation(&upload) };
         prop_assert_eq!(Writer::from_tag(writer.tag()), Some(writer));
         let number = writer.number(id).unwrap();
         prop_assert!(number > 0 && number < 1 << 53);
@@ -63,8 +63,8 @@ proptest! {
         id in "\\PC{1,20}",
     ) {
         let (before, after) = (upload(created_ms), upload(created_ms + apart_ms));
-        let again = Writer::again(&after);
-        for earlier in [Writer::first(&before), Writer::again(&before)] {
+        let again = Writer::of_renewal(&after);
+        for earlier in [Writer::of_reservation(&before), Writer::of_renewal(&before)] {
             prop_assert!(!earlier.is_current(&after) && !again.is_current(&before));
             prop_assert_ne!(earlier.tag(), again.tag());
             prop_assert_ne!(earlier.number(7), again.number(7));

@@ -1,4 +1,4 @@
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault};
 use crate::ports::{IndexError, StorageError};
 
 fn created() -> (FakeHost, String) {
@@ -10,7 +10,7 @@ fn created() -> (FakeHost, String) {
     (host, url)
 }
 
-fn put(host: &FakeHost, url: &str, more: &str, position: Option<&str>, body: &str) -> Answer {
+fn put(host: &FakeHost, url: &str, more: &str, position: Option<&str>, body: &str) -> FakeResponse {
     let request = FakeRequest::new("PUT", &format!("{url}{more}")).header("x-ms-blob-type", "AppendBlob");
     let answer = host.send(match position {
         Some(position) => request.header("x-ms-blob-condition-appendpos", position).body(body),
@@ -20,19 +20,19 @@ fn put(host: &FakeHost, url: &str, more: &str, position: Option<&str>, body: &st
     answer
 }
 
-fn create(host: &FakeHost, url: &str) -> Answer {
+fn create(host: &FakeHost, url: &str) -> FakeResponse {
     put(host, url, "", None, "")
 }
 
-fn append(host: &FakeHost, url: &str, body: &str) -> Answer {
+fn append(host: &FakeHost, url: &str, body: &str) -> FakeResponse {
     put(host, url, "&comp=appendblock", None, body)
 }
 
-fn seal(host: &FakeHost, url: &str) -> Answer {
+fn seal(host: &FakeHost, url: &str) -> FakeResponse {
     put(host, url, "&comp=seal", None, "")
 }
 
-fn finalize(host: &FakeHost, size: usize) -> Answer {
+fn finalize(host: &FakeHost, size: usize) -> FakeResponse {
     let message = format!(r#"{{"key":"k","version":"v","size_bytes":{size}}}"#);
     host.send(FakeRequest::call("FinalizeCacheEntryUpload", "t", &message))
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
 use crate::ports::{IndexError, Level, StorageError};
 
 /// A host with one entry of this content, its id, and a URL for it.
@@ -13,7 +13,7 @@ fn stored(content: &str) -> (FakeHost, u64, String) {
     (host, id, found.member("signed_download_url"))
 }
 
-fn get(host: &FakeHost, url: &str, headers: &[(&str, &str)]) -> Answer {
+fn get(host: &FakeHost, url: &str, headers: &[(&str, &str)]) -> FakeResponse {
     let request = FakeRequest::new("GET", url);
     host.send(headers.iter().fold(request, |request, (name, value)| request.header(name, value)))
 }
@@ -47,7 +47,7 @@ fn a_download_has_everything_that_a_client_needs() {
 #[test]
 fn a_head_has_the_same_header_fields_and_no_body() {
     let (host, _, url) = stored("0123456789");
-    let without_id = |mut answer: Answer| {
+    let without_id = |mut answer: FakeResponse| {
         answer.headers.retain(|(name, _)| name != "x-ms-request-id");
         answer.headers.sort();
         (answer.status, answer.headers)

@@ -1,6 +1,6 @@
-//! Every route with every failure: `FAILURES.md` has the statuses, and this test makes the same table by trying.
+//! Every route with every failure. Generates the table of statuses in `FAILURES.md` by trying.
 
-use crate::fake::{Answer, FakeHost, FakeRequest, FakeUpstream, Fault, NOW_MS};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, FakeUpstream, Fault, NOW_MS};
 use crate::ports::{AuthError, HttpError, IndexError, StorageError};
 
 const V1: &str = "/_apis/artifactcache";
@@ -18,7 +18,7 @@ const INDEX: [&str; 12] = [
     "index.abandon",
     "index.delete-entry",
 ];
-/// The calls that need room where the index is.
+/// The calls that write to the index.
 const INDEX_CHANGES: [&str; 6] =
     ["index.reserve", "index.renew", "index.attach", "index.finalize", "index.abandon", "index.delete-entry"];
 const STORAGE: [&str; 7] = [
@@ -31,7 +31,7 @@ const STORAGE: [&str; 7] = [
     "storage.presign",
 ];
 
-/// What the answers of a route look like when it fails.
+/// The form of a route's errors.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Twirp,
@@ -39,7 +39,7 @@ enum Form {
     Azure,
 }
 
-/// A request that succeeds on the host that it is made for.
+/// A request that succeeds, and its host.
 struct Case {
     host: FakeHost,
     request: FakeRequest,
@@ -142,7 +142,7 @@ const ROUTES: [Route; 19] = [
     ("v1 `GET caches`", Form::V1, || v1("GET", "caches?key=k", "")),
     ("v1 `GET caches?keys=…`", Form::V1, || v1("GET", "caches?keys=k&version=v", "")),
     ("v1 `POST caches`", Form::V1, || v1("POST", "caches", r#"{"key":"other","version":"v"}"#)),
-    ("v1 `PATCH caches/{id}`", Form::V1, || v1("PATCH", "caches/{id}", "piece")),
+    ("v1 `PATCH caches/{id}`", Form::V1, || v1("PATCH", "caches/{id}", "chunk")),
     ("v1 `POST caches/{id}`", Form::V1, || v1("POST", "caches/{id}", r#"{"size":1}"#)),
     ("`PUT` blob", Form::Azure, || upload("", "content")),
     ("`PUT` block", Form::Azure, || upload("&comp=block&blockid=a", "content")),
@@ -160,7 +160,7 @@ const ROUTES: [Route; 19] = [
     ("`GET /health`", Form::Twirp, || Case { host: host(), request: FakeRequest::new("GET", "/health") }),
 ];
 
-/// A failure: what it is called, and how it is brought about.
+/// A failure: its name, and its setup.
 type Failure = (&'static str, fn(Case) -> Case);
 
 fn all(case: &Case, calls: &[&'static str], fault: &Fault) {
@@ -177,7 +177,7 @@ const FAILURES: [Failure; 12] = [
         case.host.set_token("t", Err(AuthError::Expired));
         case
     }),
-    ("issuer's keys not to be had", |case| {
+    ("issuer's keys unavailable", |case| {
         case.host.set_token("t", Err(AuthError::Unavailable("x".into())));
         case
     }),
@@ -208,12 +208,12 @@ const FAILURES: [Failure; 12] = [
     }),
 ];
 
-fn answer(case: Case) -> Answer {
+fn answer(case: Case) -> FakeResponse {
     case.host.send(case.request)
 }
 
-/// What holds for every failure on every route.
-fn check(what: &str, form: Form, answer: &Answer) {
+/// Checks the invariants of every error response.
+fn check(what: &str, form: Form, answer: &FakeResponse) {
     assert!((400..600).contains(&answer.status) && answer.status != 429, "{what}: {}", answer.status);
     for field in ["content-encoding", "transfer-encoding", "location", "set-cookie"] {
         assert_eq!(answer.header(field), "", "{what}");
@@ -243,7 +243,7 @@ fn check(what: &str, form: Form, answer: &Answer) {
     }
 }
 
-/// The table: a row for each route, a column for each failure; the status where it is not that of success.
+/// The table: a row for each route, a column for each failure; the status, or `·` if it is that of success.
 fn table() -> String {
     let names: Vec<_> = FAILURES.iter().map(|(name, _)| *name).collect();
     let mut table =
@@ -251,8 +251,8 @@ fn table() -> String {
     for (route, form, case) in ROUTES {
         let success = answer(case());
         assert!((200..300).contains(&success.status), "{route}: {} {}", success.status, success.text());
-        let cells = FAILURES.map(|(failure, bring_about)| {
-            let answer = answer(bring_about(case()));
+        let cells = FAILURES.map(|(failure, set_up)| {
+            let answer = answer(set_up(case()));
             if answer.status == success.status {
                 return String::from("·");
             }
@@ -289,7 +289,7 @@ fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
         all(&full, &INDEX, &Fault::Index(IndexError::NoSpace));
         answers.push(("the index is full".into(), answer(full)));
         for (error, answer) in answers {
-            // 507 is repeated by nobody, and with this field Go gives up at once.
+            // No client retries a 507, and with this field the Go SDK gives up at once.
             let ends = answer.status == 507 || answer.header("retry-after") == "121";
             assert!(answer.status < 500 || ends, "{route}: {error} is {}", answer.status);
         }

@@ -1,6 +1,6 @@
 //! Fault 25: what each request leaves for its line in the log.
 
-use crate::fake::{Answer, FakeHost, FakeRequest, FakeUpstream, Fault};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, FakeUpstream, Fault};
 use crate::ports::{Level, OutcomeKind, StorageError};
 
 fn host() -> FakeHost {
@@ -9,11 +9,11 @@ fn host() -> FakeHost {
     host
 }
 
-fn call(host: &FakeHost, name: &str, message: &str) -> Answer {
+fn call(host: &FakeHost, name: &str, message: &str) -> FakeResponse {
     host.send(FakeRequest::call(name, "t", message))
 }
 
-fn kind(answer: &Answer) -> OutcomeKind {
+fn kind(answer: &FakeResponse) -> OutcomeKind {
     answer.outcome.kind_or(answer.status)
 }
 
@@ -113,7 +113,7 @@ fn attempts_are_told_where_somebody_reads_them() {
     assert_eq!(host.take_log().iter().filter(|line| line.level == Level::Debug).count(), 0);
     host.configure(|settings| settings.debug = true);
     call(&host, "GetCacheEntryDownloadURL", message);
-    let lines: Vec<_> = host.take_log().into_iter().filter(|line| line.message == "looking for").collect();
+    let lines: Vec<_> = host.take_log().into_iter().filter(|line| line.message == "probe").collect();
     assert_eq!(lines.len(), 4);
     assert_eq!(
         lines[3].fields[1..3],

@@ -110,7 +110,7 @@ fn check(host: &FakeHost, savers: usize) -> Result<(), TestCaseError> {
 
 /// A step of a storm.
 #[derive(Clone, Debug)]
-enum Step {
+enum BlobOperation {
     /// Somebody with the token asks for the upload, so long after the last who did: a retry, or another saver.
     Reserve { after_ms: u64 },
     /// One of those who got it sends one of its requests.
@@ -119,12 +119,12 @@ enum Step {
     Forget,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<BlobOperation>> {
     let step = prop_oneof![
-        2 => (0_u64..3000).prop_map(|after_ms| Step::Reserve { after_ms }),
+        2 => (0_u64..3000).prop_map(|after_ms| BlobOperation::Reserve { after_ms }),
         8 => (0_usize..4, 0_usize..6, proptest::bool::weighted(0.2))
-            .prop_map(|(saver, request, cut)| Step::Send { saver, request, cut }),
-        1 => Just(Step::Forget),
+            .prop_map(|(saver, request, cut)| BlobOperation::Send { saver, request, cut }),
+        1 => Just(BlobOperation::Forget),
     ];
     proptest::collection::vec(step, 0..40)
 }
@@ -143,11 +143,11 @@ proptest! {
         let mut savers = vec![(protocol.reserve)(&host, now_ms).unwrap()];
         for step in storm {
             match step {
-                Step::Reserve { after_ms } => {
+                BlobOperation::Reserve { after_ms } => {
                     now_ms += after_ms;
                     savers.extend((protocol.reserve)(&host, now_ms));
                 }
-                Step::Send { saver, request, cut } => {
+                BlobOperation::Send { saver, request, cut } => {
                     let saver = saver % savers.len();
                     let mut requests = (protocol.requests)(&savers[saver], saver);
                     let request = requests.remove(request % requests.len()).at(now_ms);
@@ -155,7 +155,7 @@ proptest! {
                     let expected = [200, 201, 204, 400, 404, 409, 412];
                     prop_assert!(expected.contains(&answer.status), "{}", answer.status);
                 }
-                Step::Forget => {
+                BlobOperation::Forget => {
                     for upload in host.uploads() {
                         host.change_upload(upload.id, |upload| upload.last_activity_ms = upload.created_ms);
                     }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS, block_on};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS, block_on};
 use crate::ports::{Host, IndexError, StorageError, Stored};
 
 /// A host with an upload of token `t`, and `content` put into it.
@@ -14,12 +14,12 @@ fn uploaded(content: &str) -> (FakeHost, String) {
     (host, url)
 }
 
-fn finalize(host: &FakeHost, token: &str, size: &str) -> Answer {
+fn finalize(host: &FakeHost, token: &str, size: &str) -> FakeResponse {
     let message = format!(r#"{{"key":"k","version":"v","size_bytes":{size}}}"#);
     host.send(FakeRequest::call("FinalizeCacheEntryUpload", token, &message))
 }
 
-fn refusal(answer: &Answer) -> (u16, String) {
+fn refusal(answer: &FakeResponse) -> (u16, String) {
     (answer.status, answer.member("code"))
 }
 

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
 use crate::ports::{IndexError, Level, StorageError};
 
 fn host() -> FakeHost {
@@ -43,7 +43,7 @@ fn actions_cache_is_sent_elsewhere_for_parallel_downloads_and_nobody_else_is() {
     assert_eq!(found.member("archiveLocation"), usual, "version 1");
 }
 
-fn lookup(host: &FakeHost, key: &str, restore_keys: &[&str]) -> Answer {
+fn lookup(host: &FakeHost, key: &str, restore_keys: &[&str]) -> FakeResponse {
     let message = serde_json::json!({ "key": key, "version": "v", "restore_keys": restore_keys });
     host.send(FakeRequest::call("GetCacheEntryDownloadURL", "t", &message.to_string()))
 }
@@ -113,7 +113,7 @@ fn an_entry_that_is_deleted_meanwhile_is_passed_over() {
     let host = host();
     host.add_entry("main", "v", "k", b"main");
     let id = host.add_entry("pr", "v", "k", b"pr");
-    host.let_vanish(id);
+    host.delete_before_touch(id);
     assert_eq!(found(&host, "k", &[]), pair("k", "main"));
     assert_eq!(host.touched().len(), 1);
 }
@@ -283,7 +283,7 @@ fn where_the_storage_has_no_url_there_is_ours() {
     let host = host();
     host.configure(|settings| settings.direct_url_ms = Some(600_000));
     host.add_entry("pr", "v", "k", b"x");
-    host.without_urls();
+    host.disable_presign();
     assert!(url_for(&host, "@actions/cache-6.3.0").starts_with(OWN));
     // Such a storage does not say whether the object is there.
     host.damage(1, None);

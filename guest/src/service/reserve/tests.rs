@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
 use crate::ports::{IndexError, StorageError};
 
 const MESSAGE: &str = r#"{"key":"k","version":"v"}"#;
@@ -12,11 +12,11 @@ fn host() -> FakeHost {
     host
 }
 
-fn create(host: &FakeHost, token: &str) -> Answer {
+fn create(host: &FakeHost, token: &str) -> FakeResponse {
     host.send(FakeRequest::call("CreateCacheEntry", token, MESSAGE))
 }
 
-fn is_taken(answer: &Answer) -> bool {
+fn is_taken(answer: &FakeResponse) -> bool {
     let text = "cache entry with the same key, version, and scope already exists";
     (answer.status, &*answer.member("code"), &*answer.member("msg")) == (409, "already_exists", text)
 }
@@ -34,11 +34,11 @@ fn a_free_slot_is_reserved_in_the_scope_that_may_be_written() {
 }
 
 /// A Create that arrives so long after the first one.
-fn create_after(host: &FakeHost, token: &str, ms: u64) -> Answer {
+fn create_after(host: &FakeHost, token: &str, ms: u64) -> FakeResponse {
     host.send(FakeRequest::call("CreateCacheEntry", token, MESSAGE).at(NOW_MS + ms))
 }
 
-fn path(answer: &Answer) -> String {
+fn path(answer: &FakeResponse) -> String {
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.member("signed_upload_url").split('?').next().unwrap().to_owned()
 }
@@ -86,7 +86,8 @@ fn of_many_retries_at_once_one_gets_the_upload() {
 fn an_upload_for_which_anything_has_come_is_not_handed_out_again() {
     let list = "<BlockList></BlockList>";
     let version_1 = |host: &FakeHost| {
-        let number = crate::writer::Writer::first(&host.uploads()[0]).number(host.uploads()[0].id).unwrap();
+        let number =
+            crate::writer::Writer::of_reservation(&host.uploads()[0]).number(host.uploads()[0].id).unwrap();
         FakeRequest::new("PATCH", &format!("/_apis/artifactcache/caches/{number}"))
             .token("t")
             .header("content-range", "bytes 0-0/*")
@@ -191,7 +192,7 @@ fn a_body_that_was_on_its_way_when_the_upload_was_handed_out_again_never_counts(
         let answer = host.send(FakeRequest::new("PUT", &format!("{before}{more}")).body("old"));
         assert_eq!(answer.status, if more.is_empty() { 409 } else { 201 }, "{more}");
         assert!(host.objects().is_empty());
-        let now = crate::writer::Writer::again(&host.uploads()[0]);
+        let now = crate::writer::Writer::of_renewal(&host.uploads()[0]);
         let url = crate::url::make_upload(&host, "http://h", &host.uploads()[0].name, now, NOW_MS + 60_000);
         for (id, status) in [("a", 400), ("b", 201)] {
             let list = format!("<BlockList><Latest>{id}</Latest></BlockList>");

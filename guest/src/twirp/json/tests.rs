@@ -66,7 +66,7 @@ fn what_is_not_a_message_is_refused_shortly() {
     ];
     for body in bodies {
         let error = decode(body).unwrap_err();
-        let answer = error.into_silent_response::<crate::fake::FakeHost>();
+        let answer = crate::twirp::unlogged_error_response::<crate::fake::FakeHost>(&error);
         assert_eq!(answer.status, 400);
         assert!(matches!(answer.payload, crate::ports::Payload::Bytes(text) if text.len() < 4096));
     }
