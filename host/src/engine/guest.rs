@@ -14,7 +14,7 @@ use crate::{
     index::{Entry, EntryId, Upload, UploadId},
     interfaces::{
         handler::Attempt,
-        retention::{chosen_entries, chosen_uploads},
+        retention::{selected_entries, selected_uploads},
         types::ReplayBody,
     },
     message::{ClientGone, Request, RequestBody, RequestRecord, Response, error_response, unavailable},
@@ -105,7 +105,7 @@ impl Guest {
         repeated.unwrap_or_else(|GuestFailed| error_response(StatusCode::NOT_FOUND, "not_found", FAILED, &id))
     }
 
-    /// Returns which of the entries the component wants to see again when others are reviewed.
+    /// Returns the entries that the component selects as roots (`retention.select-roots`).
     ///
     /// # Errors
     /// When the component breaks over it.
@@ -115,11 +115,11 @@ impl Guest {
         entries: Arc<[Entry]>,
     ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = entries.clone();
-        let named = self.ask(|reply| Call::SelectRoots { now_ms, entries, reply }).await?;
-        Ok(chosen_entries(given.iter(), &named))
+        let selected = self.ask(|reply| Call::SelectRoots { now_ms, entries, reply }).await?;
+        Ok(selected_entries(given.iter(), &selected))
     }
 
-    /// Returns which of the entries the component wants deleted.
+    /// Returns the entries that the component selects for deletion (`retention.review-entries`).
     ///
     /// # Errors
     /// When the component breaks over it.
@@ -130,11 +130,11 @@ impl Guest {
         roots: Roots,
     ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = candidates.clone();
-        let named = self.ask(|reply| Call::ReviewEntries { now_ms, candidates, roots, reply }).await?;
-        Ok(chosen_entries(given.iter().map(|candidate| &candidate.entry), &named))
+        let selected = self.ask(|reply| Call::ReviewEntries { now_ms, candidates, roots, reply }).await?;
+        Ok(selected_entries(given.iter().map(|candidate| &candidate.entry), &selected))
     }
 
-    /// Returns which of the uploads the component wants abandoned.
+    /// Returns the uploads that the component selects for abandonment (`retention.review-uploads`).
     ///
     /// # Errors
     /// When the component breaks over it.
@@ -144,8 +144,8 @@ impl Guest {
         uploads: Arc<[Upload]>,
     ) -> Result<Vec<UploadId>, GuestFailed> {
         let given = uploads.clone();
-        let named = self.ask(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
-        Ok(chosen_uploads(&given, &named))
+        let selected = self.ask(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
+        Ok(selected_uploads(&given, &selected))
     }
 
     async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, GuestFailed> {

@@ -1,4 +1,4 @@
-//! `larder:cache/auth`: tokens and signatures. Tokens and keys stay here.
+//! `larder:cache/auth`: tokens and signatures. Tokens and keys stay in the host.
 
 use ::http::{HeaderValue, header::AUTHORIZATION};
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::auth::{Claims, bearer};
 
-/// Longest text that a component may have signed, in bytes.
+/// Longest text for a signature, in bytes.
 const MAX_SIGNED_BYTES: usize = 8 * 1024;
 
 impl Host for State {
     fn sign(&mut self, text: String) -> wasmtime::Result<String> {
-        wasmtime::ensure!(text.len() <= MAX_SIGNED_BYTES, "the component signs a text that is too long");
+        wasmtime::ensure!(text.len() <= MAX_SIGNED_BYTES, "the component signs more than 8 KiB");
         Ok(self.services.signer.sign(&text))
     }
 

@@ -1,7 +1,7 @@
-//! Which request a host call is for, so that every line of the log about it stands in the request's span.
+//! The span of the request that a host call belongs to, so that each log line of the call has it.
 //!
-//! The component's tasks and the host's calls are driven by one event loop, which knows no spans; but while a call begins, the
-//! engine knows the export that it was made from.
+//! One event loop drives the component's tasks and the host calls, outside of any span. But while a host call
+//! starts, wasmtime knows the export that made it.
 
 use tracing::{Instrument, Span};
 use wasmtime::{
@@ -14,10 +14,10 @@ use super::{
     state::State,
 };
 
-/// A driver's call that is made for a request.
+/// A call of a driver on behalf of a request.
 pub(crate) trait ForRequest<V, D: Reported>: Future<Output = Result<V, D>> + Send + Sized {
-    /// Runs the call in the span of the request, and turns its error into one of the world there, so that what is logged of it
-    /// stands in the span, too. Must be called before the host call waits for anything.
+    /// Runs the call in the span of the request. Converts its error inside the span, because the conversion
+    /// logs. Must be called before the host call awaits anything.
     fn for_request(
         self,
         accessor: &Accessor<State, HasSelf<State>>,
@@ -29,7 +29,7 @@ pub(crate) trait ForRequest<V, D: Reported>: Future<Output = Result<V, D>> + Sen
 
 impl<V, D: Reported, F: Future<Output = Result<V, D>> + Send> ForRequest<V, D> for F {}
 
-/// Returns the span of the request that the component is handling; none where it handles none (a sweep).
+/// Returns the span of the request that the component is handling, or no span (in a sweep).
 pub(crate) fn span(mut store: StoreContextMut<'_, State>) -> Span {
     let export = store.async_call_stack().ok().and_then(Iterator::last);
     let record = export.and_then(|export| store.data().requests.get(&export));

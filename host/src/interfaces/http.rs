@@ -18,9 +18,9 @@ use crate::{
     net::Forwarder,
 };
 
-/// Longest body that is read into memory, in bytes, whatever the component asks for.
+/// Longest body that is read into memory, in bytes, whatever limit the component passes.
 const MAX_BODY_BYTES: u64 = 8 * 1024 * 1024;
-/// Longest body that is kept for a second attempt, in bytes: of what can be repeated, no message is longer.
+/// Longest body that is kept for a second attempt, in bytes: no message of a repeatable request is longer.
 const MAX_REPEATED_BYTES: usize = 256 * 1024;
 
 impl Host for State {
@@ -49,32 +49,33 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         request: Resource<IncomingRequest>,
     ) -> Result<Resource<UpstreamResponse>, HttpCallError> {
-        let (services, asked) = accessor.with(|mut access| {
+        let (services, forwarded) = accessor.with(|mut access| {
             let state = access.get();
             let incoming = state.table.get_mut(&request)?;
-            Ok::<_, ResourceTableError>((state.services.clone(), Forwarded::of(incoming)))
+            Ok::<_, ResourceTableError>((state.services.clone(), ForwardedRequest::of(incoming)))
         })?;
         let Some(forwarder) = &services.forwarder else { return Err(Error::NoUpstream.into()) };
-        let client = asked.client.clone();
+        let client = forwarded.client.clone();
         let response = select! {
-            forwarded = asked.forward(forwarder).for_request(accessor) => forwarded?,
-            // The upstream may take its time; but a call that nobody waits for must not pile up. The upstream is not to blame.
+            response = forwarded.forward(forwarder).for_request(accessor) => response?,
+            // A slow upstream may take any time while the client waits. Afterwards the call must not pile up; the error
+            // does not blame the upstream.
             () = client.ended() => return Err(Error::CutShort.into()),
         };
-        // A table without room costs this call, not the component.
+        // A full table fails this call, not the instance.
         accessor.with(|mut access| access.get().table.push(response)).map_err(|_| Error::Busy.into())
     }
 }
 
-/// A request on its way to the upstream.
-struct Forwarded {
+/// A request to be forwarded.
+struct ForwardedRequest {
     head: Arc<Parts>,
     body: Body,
     client: ClientGone,
     kept: Arc<ReplayBody>,
 }
 
-impl Forwarded {
+impl ForwardedRequest {
     fn of(incoming: &mut IncomingRequest) -> Self {
         let body = incoming.take_body();
         let (head, client, kept) = (incoming.head.clone(), incoming.client.clone(), incoming.kept.clone());

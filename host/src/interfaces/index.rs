@@ -22,9 +22,9 @@ use crate::{
     storage::UploadName,
 };
 
-/// Most probes in one `find`, and most ids to skip.
+/// Most probes, and most skipped ids, of one `find`.
 const MAX_PROBES: usize = 1000;
-/// Longest part of a slot, in bytes.
+/// Longest owner, and longest part of a slot, in bytes.
 const MAX_TEXT_BYTES: usize = 4096;
 
 impl Host for State {
@@ -41,7 +41,7 @@ impl HostWithStore<State> for HasSelf<State> {
         probes: Vec<wit::Probe>,
         skip: Vec<u64>,
     ) -> Result<Option<wit::Entry>, IndexCallError> {
-        let probes = checked_probes(probes, skip.len())?;
+        let probes = validate_probes(probes, skip.len())?;
         let skip: Vec<EntryId> = skip.into_iter().map(EntryId).collect();
         let found = services(accessor)
             .index
@@ -75,13 +75,13 @@ impl HostWithStore<State> for HasSelf<State> {
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<wit::Reservation, IndexCallError> {
-        let slot = checked_slot(slot)?;
-        let owner = checked_owner(owner)?;
+        let slot = validate_slot(slot)?;
+        let owner = validate_owner(owner)?;
         let services = services(accessor);
         let reserved =
             reserve(&services, &slot, &owner, now_ms, idle_before_ms).for_request(accessor).await?;
         let found = reserved.ok_or(wit::Error::NoSpace)?;
-        Ok(with_activity_here(&services, found).into())
+        Ok(with_local_activity(&services, found).into())
     }
 
     async fn renew(
@@ -91,7 +91,8 @@ impl HostWithStore<State> for HasSelf<State> {
         now_ms: u64,
     ) -> Result<bool, IndexCallError> {
         let services = services(accessor);
-        let renewed = noticed(&services, services.index.renew(UploadId(upload_id), created_ms, now_ms));
+        let renewed =
+            report_full_disk(&services, services.index.renew(UploadId(upload_id), created_ms, now_ms));
         renewed.for_request(accessor).await
     }
 
@@ -116,7 +117,7 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         slot: wit::Slot,
     ) -> Result<Option<wit::Upload>, IndexCallError> {
-        let slot = checked_slot(slot)?;
+        let slot = validate_slot(slot)?;
         let found = services(accessor).index.find_upload(&slot).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
@@ -127,10 +128,10 @@ impl HostWithStore<State> for HasSelf<State> {
         attachment: wit::Attachment,
         now_ms: u64,
     ) -> Result<wit::AttachOutcome, IndexCallError> {
-        let attachment = checked_attachment(attachment)?;
+        let attachment = validate_attachment(attachment)?;
         let services = services(accessor);
         let attached = services.index.attach(UploadId(upload_id), &attachment, now_ms);
-        Ok(noticed(&services, attached).for_request(accessor).await?.into())
+        Ok(report_full_disk(&services, attached).for_request(accessor).await?.into())
     }
 
     async fn finalize(
@@ -139,11 +140,11 @@ impl HostWithStore<State> for HasSelf<State> {
         attachment: wit::Attachment,
         now_ms: u64,
     ) -> Result<Option<wit::Entry>, IndexCallError> {
-        let attachment = checked_attachment(attachment)?;
+        let attachment = validate_attachment(attachment)?;
         let services = services(accessor);
         let durability = services.durability.of_new_entry();
         let made = services.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
-        let made = noticed(&services, made).for_request(accessor).await?;
+        let made = report_full_disk(&services, made).for_request(accessor).await?;
         if made.is_some() {
             services.durability.entry_was_made();
         }
@@ -157,11 +158,11 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn touch(
         accessor: &Accessor<State, Self>,
         entry_id: u64,
-        used_ms: u64,
+        last_used_ms: u64,
         now_ms: u64,
     ) -> wasmtime::Result<bool> {
         let services = services(accessor);
-        let used = services.usage.record_use(&*services.index, EntryId(entry_id), used_ms, now_ms);
+        let used = services.usage.record_use(&*services.index, EntryId(entry_id), last_used_ms, now_ms);
         Ok(used.instrument(accessor.with(|mut access| span(access.as_context_mut()))).await)
     }
 
@@ -170,20 +171,20 @@ impl HostWithStore<State> for HasSelf<State> {
     }
 }
 
-/// Adds to a reservation that is under way what came for it at this server and is not written down yet.
-fn with_activity_here(services: &Services, found: Reservation) -> Reservation {
+/// Updates the activity of an upload under way with that at this server, which may not be written yet.
+fn with_local_activity(services: &Services, found: Reservation) -> Reservation {
     match found {
         Reservation::Upload(mut upload) => {
-            let here_ms = services.usage.last_activity_ms(&upload.name).unwrap_or_default();
-            upload.active_ms = upload.active_ms.max(here_ms);
+            let local_ms = services.usage.last_activity_ms(&upload.name).unwrap_or_default();
+            upload.active_ms = upload.active_ms.max(local_ms);
             Reservation::Upload(upload)
         }
         Reservation::Reserved(_) | Reservation::Entry(_) => found,
     }
 }
 
-/// Lets the janitor know of a full disk.
-async fn noticed<T>(
+/// Reports a full disk to the janitor, which then sweeps.
+async fn report_full_disk<T>(
     services: &Services,
     call: impl Future<Output = Result<T, IndexError>>,
 ) -> Result<T, IndexError> {
@@ -194,7 +195,8 @@ async fn noticed<T>(
     outcome
 }
 
-/// Reserves a slot, unless the storage is full: nothing would fit, so who saves is told before it sends anything. `None` says so.
+/// Reserves a slot. Returns `None` if the storage is full, so that the client learns it before it sends
+/// anything.
 async fn reserve(
     services: &Services,
     slot: &Slot,
@@ -202,7 +204,8 @@ async fn reserve(
     now_ms: u64,
     idle_before_ms: u64,
 ) -> Result<Option<Reservation>, IndexError> {
-    let reserved = noticed(services, services.index.reserve(slot, owner, now_ms, idle_before_ms)).await?;
+    let reserved =
+        report_full_disk(services, services.index.reserve(slot, owner, now_ms, idle_before_ms)).await?;
     if let Reservation::Reserved(upload) = &reserved
         && is_full(services).await
     {
@@ -213,21 +216,21 @@ async fn reserve(
 }
 
 async fn is_full(services: &Services) -> bool {
-    // A storage that does not answer is not full as far as is known.
+    // A storage that does not answer counts as not full.
     !services.storage.has_room().await.unwrap_or(true)
 }
 
-fn checked_probes(probes: Vec<wit::Probe>, skipped: usize) -> wasmtime::Result<Vec<Probe>> {
+fn validate_probes(probes: Vec<wit::Probe>, skipped: usize) -> wasmtime::Result<Vec<Probe>> {
     wasmtime::ensure!(probes.len() <= MAX_PROBES && skipped <= MAX_PROBES, "too many probes or skipped ids");
     Ok(probes.into_iter().map(Into::into).collect())
 }
 
-fn checked_owner(owner: String) -> wasmtime::Result<String> {
-    wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner's name is too long");
+fn validate_owner(owner: String) -> wasmtime::Result<String> {
+    wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner is too long");
     Ok(owner)
 }
 
-fn checked_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {
+fn validate_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {
     let parts = [&slot.repository, &slot.scope, &slot.version, &slot.key];
     wasmtime::ensure!(
         parts.iter().all(|part| part.len() <= MAX_TEXT_BYTES),
@@ -237,7 +240,7 @@ fn checked_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {
     Ok(Slot { repository, scope, version, key })
 }
 
-fn checked_attachment(attachment: wit::Attachment) -> wasmtime::Result<Attachment> {
+fn validate_attachment(attachment: wit::Attachment) -> wasmtime::Result<Attachment> {
     Ok(Attachment { object: object_name(attachment.object)?, size_bytes: attachment.size_bytes })
 }
 

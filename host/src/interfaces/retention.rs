@@ -1,4 +1,4 @@
-//! `larder:cache/retention`: what the sweep tells the component and what it makes of the answer.
+//! `larder:cache/retention`: converts the input of a review, and filters its result.
 
 use super::bindings::exports::larder::cache::retention as wit;
 use crate::{
@@ -23,12 +23,12 @@ impl From<&Candidate> for wit::Candidate {
     }
 }
 
-/// Of the given entries those that the component named, each once.
-pub(crate) fn chosen_entries<'a>(given: impl Iterator<Item = &'a Entry>, named: &[u64]) -> Vec<EntryId> {
-    given.map(|entry| entry.id).filter(|id| named.contains(&id.0)).collect()
+/// Returns the given entries that the component selected, each once.
+pub(crate) fn selected_entries<'a>(given: impl Iterator<Item = &'a Entry>, selected: &[u64]) -> Vec<EntryId> {
+    given.map(|entry| entry.id).filter(|id| selected.contains(&id.0)).collect()
 }
 
-/// Of the given uploads those that the component named, each once.
-pub(crate) fn chosen_uploads(given: &[Upload], named: &[u64]) -> Vec<UploadId> {
-    given.iter().map(|u| u.id).filter(|id| named.contains(&id.0)).collect()
+/// Returns the given uploads that the component selected, each once.
+pub(crate) fn selected_uploads(given: &[Upload], selected: &[u64]) -> Vec<UploadId> {
+    given.iter().map(|u| u.id).filter(|id| selected.contains(&id.0)).collect()
 }

@@ -1,5 +1,5 @@
-//! `larder:cache/types`: the handles that a component holds while the bytes stay in the host.
-#![allow(unreachable_pub, reason = "the generated bindings re-export these types")]
+//! `larder:cache/types`: the resources behind the component's handles. Their bytes stay in the host.
+#![expect(unreachable_pub, reason = "the generated bindings re-export these types")]
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     storage::Content,
 };
 
-/// A request as it arrived: its head, and its body until somebody takes it.
+/// A request as it arrived: its head, and its body until it is taken.
 pub struct IncomingRequest {
     /// Method, target and all header fields, `authorization` too.
     pub(crate) head: Arc<Parts>,
@@ -22,32 +22,32 @@ pub struct IncomingRequest {
     pub(crate) body: Body,
     /// Whether the client still waits.
     pub(crate) client: ClientGone,
-    /// What the host keeps of the request until it is answered.
+    /// What both attempts at the request share.
     pub(crate) kept: Arc<ReplayBody>,
-    /// What the log will say of it.
+    /// Its log record.
     pub(crate) record: Arc<RequestRecord>,
 }
 
 /// The state of a request's body.
 pub enum Body {
-    /// Nobody took it yet.
+    /// Not taken yet.
     Unread(RequestBody),
-    /// Somebody took it.
+    /// Taken.
     Taken,
 }
 
-/// What the host keeps of a request for as long as a component may have a part of it, through both attempts at it.
+/// What both attempts at a request share. Kept as long as a component may hold a part of the request.
 pub(crate) struct ReplayBody {
-    /// Its room.
+    /// Its admission.
     pub(crate) ticket: Ticket,
-    /// Its body, if that was read into memory and is short: for a second attempt after a fault of the component.
+    /// Its body, if it was read into memory and is at most 256 KiB, for a second attempt.
     pub(crate) body: Mutex<Option<Bytes>>,
 }
 
 /// A stored object, or a range of it, opened for reading.
 pub struct Object(pub(crate) Content);
 
-/// The upstream's answer, and the place of its request among those that are with the upstream.
+/// A response of the upstream, and the permit of its request, which limits concurrent forwarded requests.
 pub struct UpstreamResponse {
     pub(crate) response: ::http::Response<hyper::body::Incoming>,
     pub(crate) place: Held,
@@ -60,7 +60,7 @@ impl ReplayBody {
 }
 
 impl IncomingRequest {
-    /// Takes the body, if nobody did.
+    /// Takes the body.
     pub(crate) fn take_body(&mut self) -> Body {
         std::mem::replace(&mut self.body, Body::Taken)
     }
