@@ -55,7 +55,7 @@ impl handler::Guest for Hostile {
 }
 
 impl retention::Guest for Hostile {
-    /// Wants everything gone, and things that it was not asked about.
+    /// Selects everything, and ids that it was not given.
     async fn select_roots(_now_ms: u64, entries: Vec<index::Entry>) -> Vec<u64> {
         entries.iter().map(|entry| entry.id).chain(0..100_000).collect()
     }
@@ -91,12 +91,12 @@ fn many_headers() -> Response {
     Response { headers, ..text("many headers") }
 }
 
-#[allow(clippy::panic, reason = "that is what it is for")]
+#[allow(clippy::panic, reason = "its purpose")]
 fn trap() -> ! {
     panic!("trapped on request")
 }
 
-/// Traps if this is the first time; what it remembers survives the instance.
+/// Traps the first time only; the mark in the index survives the instance.
 async fn trap_once(request: &Request, mark: &str) -> Response {
     match mark_slot(request, mark).await {
         index::Reservation::Reserved(_) => trap(),
@@ -146,12 +146,12 @@ async fn stored(request: &Request) -> storage::Stored {
     }
 }
 
-/// Stores the body and says as what.
+/// Stores the body, and returns the object's name.
 async fn store(request: &Request) -> Response {
     text(&stored(request).await.object)
 }
 
-/// Stores the body and sends it back from the storage.
+/// Stores the body, and sends it from the storage.
 async fn object(request: &Request) -> Response {
     let stored = stored(request).await;
     let Ok(object) = storage::open(stored.object, stored.size_bytes, None).await else { trap() };
@@ -203,13 +203,13 @@ fn flood_log() -> Response {
     text("logged")
 }
 
-/// Has the host take more text than it may.
+/// Passes more text to the host than its limit.
 fn flood_host() -> Response {
     log::emit(log::Level::Debug, &"x".repeat(24 << 20), &[]);
     text("taken")
 }
 
-/// Says whether it can see the token.
+/// Returns whether it can see the token.
 fn credential(request: &Request) -> Response {
     let seen =
         request.headers.iter().any(|(name, value)| name == "authorization" || value.contains("secret"));
