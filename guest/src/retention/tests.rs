@@ -42,7 +42,7 @@ fn upload(id: u64, last_activity_ms: u64) -> Upload {
 }
 
 #[test]
-fn broken_entries_go_and_all_others_stay_where_no_age_is_set() {
+fn without_an_age_limit_only_broken_entries_are_deleted() {
     let candidates = [
         entry(1, 0, 0, ContentState::Intact),
         entry(2, NOW_MS, NOW_MS, ContentState::Broken),
@@ -52,9 +52,9 @@ fn broken_entries_go_and_all_others_stay_where_no_age_is_set() {
 }
 
 #[test]
-fn entries_go_when_they_are_unused_for_longer_than_set() {
+fn entries_unused_for_longer_than_the_limit_are_deleted() {
     let week = 7 * DAY_MS;
-    // The fake's URLs are good for an hour.
+    // The fake's URLs are valid for an hour.
     let edge = NOW_MS - week - 60 * 60 * 1000;
     let candidates = [
         entry(1, 0, edge, ContentState::Intact),
@@ -69,7 +69,7 @@ fn entries_go_when_they_are_unused_for_longer_than_set() {
 }
 
 #[test]
-fn uploads_go_when_no_byte_came_for_an_hour() {
+fn uploads_without_activity_for_an_hour_are_abandoned() {
     let edge = NOW_MS - ABANDONED_AFTER_MS;
     let uploads =
         [upload(1, edge), upload(2, edge - 1), upload(3, NOW_MS - 30_000), upload(4, NOW_MS + DAY_MS)];
@@ -77,14 +77,14 @@ fn uploads_go_when_no_byte_came_for_an_hour() {
 }
 
 #[test]
-fn uploads_stay_as_long_as_they_do_not_yield_to_others() {
+fn uploads_are_kept_until_they_can_be_displaced() {
     let settings = Settings { idle_upload_ms: DAY_MS, ..settings(None) };
     let uploads = [upload(1, NOW_MS - DAY_MS), upload(2, NOW_MS - DAY_MS - 1)];
     assert_eq!(review_uploads(&settings, NOW_MS, uploads), [2]);
 }
 
 const WEEK_MS: u64 = 7 * DAY_MS;
-/// Last used so long ago that a layer goes, if no index needs it.
+/// Last used so long ago that a layer is deleted, if no index needs it.
 const OLD_MS: u64 = NOW_MS - WEEK_MS - LAYER_MARGIN_MS - 1;
 
 fn keyed(id: u64, repository: &str, key: &str, created_ms: u64, last_used_ms: u64) -> Entry {
@@ -100,7 +100,7 @@ fn index(id: u64, created_ms: u64, last_used_ms: u64) -> Entry {
     keyed(id, "1", "index-buildkit-1-01234567#1", created_ms, last_used_ms)
 }
 
-/// A whole sweep: survey, then review. Returns what goes.
+/// A sweep: selects roots, then reviews. Returns the ids to delete.
 fn sweep(settings: &Settings, now_ms: u64, entries: &[Entry]) -> Vec<u64> {
     let chosen = select_roots(settings, now_ms, entries.to_vec());
     let entries_chosen = entries.iter().filter(|entry| chosen.contains(&entry.id)).cloned().collect();
@@ -111,10 +111,10 @@ fn sweep(settings: &Settings, now_ms: u64, entries: &[Entry]) -> Vec<u64> {
 }
 
 #[test]
-fn a_layer_stays_as_long_as_an_index_that_may_name_it() {
+fn a_layer_is_kept_as_long_as_an_index_may_name_it() {
     let settings = settings(Some(WEEK_MS));
     assert_eq!(sweep(&settings, NOW_MS, &[layer(1, OLD_MS, OLD_MS)]), [1]);
-    // Made right after the layer, and in use.
+    // Created right after the layer, and in use.
     let used = index(2, OLD_MS + 1000, NOW_MS);
     assert!(sweep(&settings, NOW_MS, &[layer(1, OLD_MS, OLD_MS), used.clone()]).is_empty());
     // Of another repository.
@@ -123,7 +123,7 @@ fn a_layer_stays_as_long_as_an_index_that_may_name_it() {
 }
 
 #[test]
-fn a_layer_goes_in_a_later_sweep_than_the_last_index_that_may_name_it() {
+fn a_layer_is_deleted_in_a_later_sweep_than_its_last_index() {
     let settings = settings(Some(WEEK_MS));
     let (layer, index) = (layer(1, OLD_MS, OLD_MS), index(2, OLD_MS, OLD_MS));
     assert_eq!(sweep(&settings, NOW_MS, &[layer.clone(), index]), [2]);
@@ -131,7 +131,7 @@ fn a_layer_goes_in_a_later_sweep_than_the_last_index_that_may_name_it() {
 }
 
 #[test]
-fn layers_of_superseded_builds_go_although_other_indexes_are_in_use() {
+fn layers_of_superseded_builds_are_deleted_while_other_indexes_are_in_use() {
     let settings = settings(Some(WEEK_MS));
     let long_before = index(1, OLD_MS - 30 * DAY_MS, NOW_MS);
     let made_later = index(2, NOW_MS - DAY_MS, NOW_MS);
@@ -140,7 +140,7 @@ fn layers_of_superseded_builds_go_although_other_indexes_are_in_use() {
 
 /// Fault 19.
 #[test]
-fn what_was_made_in_the_future_goes_by_its_use() {
+fn entries_created_in_the_future_expire_by_their_last_use() {
     const YEAR_MS: u64 = 365 * DAY_MS;
     let settings = settings(Some(WEEK_MS));
     let ahead = NOW_MS + YEAR_MS;
@@ -149,7 +149,7 @@ fn what_was_made_in_the_future_goes_by_its_use() {
     };
     assert_eq!(review(ahead, OLD_MS), [1]);
     assert!(review(ahead, NOW_MS).is_empty());
-    // Nobody knows when it was used: the host says that it was now, and later the entry goes.
+    // Its last use is unknown: the host sets it to now, and later the entry is deleted.
     assert!(review(ahead, ahead).is_empty());
     // Another server's clock may be somewhat ahead.
     assert!(review(NOW_MS + AHEAD_MS, OLD_MS).is_empty());
@@ -157,7 +157,7 @@ fn what_was_made_in_the_future_goes_by_its_use() {
 
 /// Fault 19.
 #[test]
-fn a_layer_stays_where_it_is_not_known_when_it_or_its_index_was_made() {
+fn a_layer_is_kept_if_its_own_or_its_indexs_creation_time_is_unknown() {
     let settings = settings(Some(WEEK_MS));
     let ahead = NOW_MS + 365 * DAY_MS;
     for (made, index_made) in [(ahead, ahead), (OLD_MS, ahead), (ahead, OLD_MS)] {
@@ -171,20 +171,20 @@ fn a_layer_stays_where_it_is_not_known_when_it_or_its_index_was_made() {
 
 /// Fault 4: keys match in any case, so they are BuildKit's in any case.
 #[test]
-fn layers_and_indexes_are_told_in_any_case() {
+fn layers_and_indexes_are_recognized_in_any_case() {
     let settings = settings(Some(WEEK_MS));
     let layer = keyed(1, "1", "BuildKit-BLOB-1-sha256:0123", OLD_MS, OLD_MS);
     let used = keyed(2, "1", "INDEX-buildkit-1-01234567#1", OLD_MS + 1000, NOW_MS);
     assert!(sweep(&settings, NOW_MS, &[layer.clone(), used]).is_empty());
     assert_eq!(sweep(&settings, NOW_MS, &[layer]), [1]);
-    // Shorter than what is looked for, and cut in the middle of a character.
+    // Shorter than the prefix, and cut in the middle of a character.
     for key in ["buildkit", "buildkit-blobé"] {
         assert_eq!(sweep(&settings, NOW_MS, &[keyed(1, "1", key, OLD_MS, OLD_MS)]), [1]);
     }
 }
 
 #[test]
-fn no_layer_goes_while_it_is_not_known_which_indexes_there_are() {
+fn no_layer_is_deleted_while_the_roots_are_incomplete() {
     let settings = settings(Some(WEEK_MS));
     let unknown = Roots { entries: Vec::new(), complete: false };
     let candidates = [layer(1, OLD_MS, OLD_MS), keyed(2, "1", "deps", OLD_MS, OLD_MS)]
@@ -193,7 +193,7 @@ fn no_layer_goes_while_it_is_not_known_which_indexes_there_are() {
 }
 
 #[test]
-fn what_is_handed_out_stays_as_long_as_its_url_is_good_even_if_the_use_is_not_noted() {
+fn an_entry_outlives_its_urls_even_if_its_use_is_lost() {
     for (unused_ms, url_ms) in
         [(0, 0), (0, DAY_MS), (1000, 1), (1000, DAY_MS), (WEEK_MS, 1000), (DAY_MS, u64::MAX)]
     {
@@ -203,8 +203,8 @@ fn what_is_handed_out_stays_as_long_as_its_url_is_good_even_if_the_use_is_not_no
             ..FakeHost::new().settings()
         };
         let entry = keyed(1, "1", "deps", NOW_MS, NOW_MS);
-        // The host writes a use down at once where the stored one is older than a quarter of the time; so this is the last
-        // moment of a use that may get lost.
+        // The host writes a use at once if the stored one is older than a quarter of the limit; so this is the
+        // latest use that may get lost.
         let handed_out_ms = NOW_MS + unused_ms / 4;
         let good_until_ms = handed_out_ms.saturating_add(url_ms);
         let candidate = || [Candidate { entry: entry.clone(), content: ContentState::Intact }];
@@ -216,7 +216,7 @@ fn what_is_handed_out_stays_as_long_as_its_url_is_good_even_if_the_use_is_not_no
 }
 
 proptest! {
-    /// Exports and imports at random times, sweeps in between: an index that is there has all its layers.
+    /// Exports and imports at random times, with sweeps in between: an existing index has all its layers.
     #[test]
     fn an_index_never_loses_a_layer(
         steps in proptest::collection::vec((0_u8..4, 0_usize..6, 0_u64..4 * DAY_MS), 1..60),
@@ -258,7 +258,7 @@ proptest! {
                 }
             }
         }
-        // And nothing is kept for ever.
+        // Nothing is kept for ever.
         now_ms += 10 * WEEK_MS;
         for _ in 0..2 {
             let all: Vec<Entry> = layers.iter().chain(indexes.iter().map(|(index, _)| index)).cloned().collect();

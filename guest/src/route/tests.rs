@@ -80,8 +80,8 @@ proptest! {
 
 /// Fault 26.
 #[test]
-fn what_the_upstream_does_not_have_never_goes_there() {
-    for (path, stray) in [
+fn paths_that_the_upstream_lacks_are_not_forwarded() {
+    for (path, reason) in [
         (&*format!("/x{SERVICE}/CreateCacheEntry"), NotFound::Prefixed),
         (&*format!("/a/b{SERVICE}/GetCacheEntryDownloadURL"), NotFound::Prefixed),
         (&*format!("/{SERVICE}/CreateCacheEntry"), NotFound::Prefixed),
@@ -96,7 +96,7 @@ fn what_the_upstream_does_not_have_never_goes_there() {
     ] {
         for method in ["GET", "HEAD", "POST"] {
             let route = Route::of(method, path, Some("x=1"));
-            assert_eq!(route, Route::NotFound(stray), "{method} {path}");
+            assert_eq!(route, Route::NotFound(reason), "{method} {path}");
             assert!(route.is_repeatable());
         }
     }
@@ -114,7 +114,7 @@ fn what_the_upstream_does_not_have_never_goes_there() {
 
 /// Fault 31.
 #[test]
-fn a_list_of_keys_is_looked_up_under_the_name_of_the_list_too() {
+fn a_list_with_keys_is_a_lookup() {
     let route = |method, query| Route::of(method, "/_apis/artifactcache/caches", query);
     for query in ["keys=a%2Cb&version=v", "version=v&keys=a", "keys="] {
         assert_eq!(route("GET", Some(query)), Route::V1(V1Call::Lookup), "{query}");

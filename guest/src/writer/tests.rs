@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 
@@ -30,13 +30,13 @@ fn the_first_writers_blocks_have_the_clients_ids_and_others_have_their_own() {
 }
 
 #[test]
-fn what_is_no_tag_is_no_writer() {
+fn invalid_tags_have_no_writer() {
     assert!(Writer::from_tag(0).is_some() && Writer::from_tag((1 << 20) - 1).is_some());
     assert_eq!((Writer::from_tag(1 << 20), Writer::from_tag(u64::MAX)), (None, None));
 }
 
 #[test]
-fn a_number_that_a_double_cannot_hold_is_not_given() {
+fn numbers_beyond_a_double_are_never_used() {
     let writer = Writer::of_renewal(&upload(u64::MAX));
     assert!(writer.number((1 << 33) - 1).is_some_and(|number| number < 1 << 53));
     assert_eq!((writer.number(1 << 33), writer.number(u64::MAX)), (None, None));
@@ -45,7 +45,7 @@ fn a_number_that_a_double_cannot_hold_is_not_given() {
 proptest! {
     /// Fault 1.
     #[test]
-    fn tags_and_numbers_are_read_as_they_were_made(id in 1..1_u64 << 33, created_ms in any::<u64>(), is_again: bool) {
+    fn tags_and_numbers_round_trip(id in 1..1_u64 << 33, created_ms in any::<u64>(), is_again: bool) {
         let upload = upload(created_ms);
         let writer = if is_again { Writer::of_renewal(&upload) } else { Writer::of_reservation(&upload) };
         prop_assert_eq!(Writer::from_tag(writer.tag()), Some(writer));

@@ -28,7 +28,7 @@ fn lists_of_tags_are_searched() {
 }
 
 #[test]
-fn a_range_is_served_under_the_very_tag_or_date() {
+fn if_range_needs_the_exact_tag_or_date() {
     let date = "Fri, 15 Jan 2027 08:00:00 GMT";
     for (value, expected) in [
         (TAG, true),
@@ -44,7 +44,7 @@ fn a_range_is_served_under_the_very_tag_or_date() {
 
 proptest! {
     #[test]
-    fn any_list_is_read_without_harm(list in "[\"W/, *a]*|\\PC*") {
+    fn any_list_is_parsed_without_a_panic(list in "[\"W/, *a]*|\\PC*") {
         let _ = (if_match(&list, TAG), matches_any(&list, TAG));
     }
 

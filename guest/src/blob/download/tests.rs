@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
 use crate::ports::{IndexError, Level, StorageError};
@@ -99,7 +99,7 @@ fn an_empty_blob_is_a_200_of_length_0() {
 }
 
 #[test]
-fn conditions_hold_or_not() {
+fn conditions_are_evaluated() {
     let (host, _, url) = stored("0123456789");
     let tag = get(&host, &url, &[]).header("etag").to_owned();
     let weak = format!("W/{tag}");
@@ -129,7 +129,7 @@ fn conditions_hold_or_not() {
 }
 
 #[test]
-fn entries_have_tags_of_their_own() {
+fn each_entry_has_its_own_tag() {
     let (host, _, url) = stored("same");
     let other = host.add_entry("main", "v", "k2", b"same");
     let found =
@@ -140,7 +140,7 @@ fn entries_have_tags_of_their_own() {
 }
 
 #[test]
-fn a_bad_url_is_a_403_and_asks_nobody() {
+fn a_bad_url_is_a_403_without_host_calls() {
     let (host, id, url) = stored("x");
     let (_, query) = url.split_once('?').unwrap();
     for target in [
@@ -167,7 +167,7 @@ fn a_bad_url_is_a_403_and_asks_nobody() {
 }
 
 #[test]
-fn what_is_gone_is_a_404_with_one_warning() {
+fn a_stale_entry_is_a_404_with_one_warning() {
     for keep_bytes in [None, Some(2)] {
         for method in ["GET", "HEAD"] {
             let (host, id, url) = stored("0123456789");
@@ -183,7 +183,7 @@ fn what_is_gone_is_a_404_with_one_warning() {
 }
 
 #[test]
-fn an_entry_that_was_deleted_is_a_404() {
+fn a_deleted_entry_is_a_404() {
     use crate::ports::Host;
     let (host, id, url) = stored("x");
     crate::fake::block_on(host.delete_entry(id)).unwrap();
@@ -192,7 +192,7 @@ fn an_entry_that_was_deleted_is_a_404() {
 }
 
 #[test]
-fn what_may_pass_is_a_503_and_our_own_mistakes_are_a_500() {
+fn transient_failures_are_a_503_and_bugs_a_500() {
     for (call, fault, status, retry_after) in [
         ("index.get-entry", Fault::Index(IndexError::Unavailable("x".into())), 503, "1"),
         ("storage.open", Fault::Storage(StorageError::Unavailable("x".into())), 503, "1"),

@@ -8,7 +8,7 @@ fn part(start: u64, end: u64) -> ResolvedRange {
 }
 
 #[test]
-fn a_single_range_is_held_against_the_size() {
+fn a_single_range_is_resolved_against_the_size() {
     for (header, expected) in [
         ("bytes=0-0", part(0, 1)),
         ("bytes=0-9", part(0, 10)),
@@ -33,7 +33,7 @@ fn a_single_range_is_held_against_the_size() {
 }
 
 #[test]
-fn what_is_not_exactly_one_range_of_bytes_is_ignored() {
+fn anything_but_a_single_range_is_ignored() {
     for header in [
         "",
         "bytes",
@@ -56,7 +56,7 @@ fn what_is_not_exactly_one_range_of_bytes_is_ignored() {
 }
 
 #[test]
-fn every_range_of_nothing_is_unsatisfiable() {
+fn every_range_of_an_empty_object_is_unsatisfiable() {
     for header in ["bytes=0-0", "bytes=0-", "bytes=-1", "bytes=-0"] {
         assert_eq!(resolve(header, 0), ResolvedRange::Unsatisfiable, "{header}");
     }
@@ -64,14 +64,14 @@ fn every_range_of_nothing_is_unsatisfiable() {
 
 proptest! {
     #[test]
-    fn any_header_gives_a_range_within_the_object(header in "(bytes=)?[0-9]{0,25}-?[0-9]{0,25}|\\PC*", size in any::<u64>()) {
+    fn any_header_resolves_within_the_object(header in "(bytes=)?[0-9]{0,25}-?[0-9]{0,25}|\\PC*", size in any::<u64>()) {
         if let ResolvedRange::Partial(range) = resolve(&header, size) {
             prop_assert!(range.start < range.end && range.end <= size);
         }
     }
 
     #[test]
-    fn a_range_in_the_object_is_served_as_asked(size in 1..u64::MAX, a in any::<u64>(), b in any::<u64>()) {
+    fn a_range_within_the_object_is_kept(size in 1..u64::MAX, a in any::<u64>(), b in any::<u64>()) {
         let (a, b) = (a % size, b % size);
         let (first, last) = (a.min(b), a.max(b));
         prop_assert_eq!(resolve(&format!("bytes={first}-{last}"), size), part(first, last + 1));

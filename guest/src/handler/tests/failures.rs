@@ -99,8 +99,8 @@ fn v1(method: &str, path: &str, body: &str) -> Case {
     let range = format!("bytes 0-{}/*", body.len().max(1) - 1);
     let request = if method == "PATCH" { request.header("content-range", &range) } else { request };
     if method == "POST" && path.contains("caches/") {
-        let piece = FakeRequest::new("PATCH", &format!("{V1}/{path}")).token("t");
-        host.send(piece.header("content-range", "bytes 0-0/*").body("x"));
+        let chunk = FakeRequest::new("PATCH", &format!("{V1}/{path}")).token("t");
+        host.send(chunk.header("content-range", "bytes 0-0/*").body("x"));
     }
     Case { host, request: if body.is_empty() { request } else { request.body(body) } }
 }
@@ -267,14 +267,14 @@ fn table() -> String {
 }
 
 #[test]
-fn the_table_of_failures_is_true() {
+fn the_table_of_failures_is_current() {
     let document = include_str!("../../../FAILURES.md");
     let table = table();
     assert!(document.contains(&table), "FAILURES.md should have:\n{table}");
 }
 
 #[test]
-fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
+fn permanent_failures_are_never_retried() {
     for (route, _, case) in ROUTES {
         let mut answers: Vec<_> = [
             StorageError::NotFound,
@@ -297,7 +297,7 @@ fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
 }
 
 #[test]
-fn a_fault_of_any_one_call_is_answered_in_the_routes_form() {
+fn a_failure_of_any_single_call_has_the_form_of_the_route() {
     for (route, form, case) in ROUTES {
         for call in INDEX.into_iter().chain(STORAGE).chain(["storage.discard", "storage.remove"]) {
             let fault = if call.starts_with("index.") {

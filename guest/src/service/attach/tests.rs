@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use crate::fake::{FakeHost, FakeRequest, Fault, block_on};
 use crate::ports::{Host, IndexError};
@@ -25,7 +25,7 @@ fn finalize(host: &FakeHost) -> u16 {
 }
 
 #[test]
-fn a_repeated_commit_that_is_overtaken_by_the_finalize_does_not_remove_the_entrys_object() {
+fn a_repeated_commit_overtaken_by_the_finalize_keeps_the_entrys_object() {
     let (host, url) = staged();
     let first = url.clone();
     host.before("index.attach", move |host| {
@@ -38,7 +38,7 @@ fn a_repeated_commit_that_is_overtaken_by_the_finalize_does_not_remove_the_entry
 }
 
 #[test]
-fn a_put_that_is_overtaken_by_the_finalize_is_a_409_and_leaves_no_object() {
+fn a_put_overtaken_by_the_finalize_is_a_409_and_leaves_no_object() {
     let (host, url) = staged();
     let first = url.clone();
     host.before("index.attach", move |host| {
@@ -50,7 +50,7 @@ fn a_put_that_is_overtaken_by_the_finalize_is_a_409_and_leaves_no_object() {
 }
 
 #[test]
-fn content_of_an_upload_that_was_given_up_is_removed() {
+fn content_of_an_abandoned_upload_is_removed() {
     let (host, url) = staged();
     host.before("index.attach", |host| {
         assert!(block_on(host.abandon(host.uploads()[0].id)).unwrap());
@@ -60,7 +60,7 @@ fn content_of_an_upload_that_was_given_up_is_removed() {
 }
 
 #[test]
-fn nothing_is_removed_while_the_index_cannot_say() {
+fn nothing_is_removed_while_the_index_is_unavailable() {
     let (host, url) = staged();
     host.before("index.attach", |host| {
         assert!(block_on(host.abandon(host.uploads()[0].id)).unwrap());
@@ -71,7 +71,7 @@ fn nothing_is_removed_while_the_index_cannot_say() {
 }
 
 #[test]
-fn content_that_is_too_large_but_finalized_meanwhile_is_not_removed() {
+fn too_large_content_is_kept_if_finalized_concurrently() {
     let (host, url) = staged();
     assert_eq!(commit(&host, &url), 201);
     host.configure(|settings| settings.max_entry_bytes = Some(1));

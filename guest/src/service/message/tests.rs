@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::Message;
 
@@ -31,7 +31,7 @@ fn versions_have_up_to_512_bytes() {
 
 /// Fault 32.
 #[test]
-fn in_protocol_version_1_a_version_may_be_empty_and_has_the_same_limits_else() {
+fn in_protocol_version_1_the_version_may_be_empty() {
     let valid = |version: &str| message("k", version, Vec::new()).validate_v1();
     assert_eq!(valid("").unwrap().version, "");
     assert!(valid(&"v".repeat(512)).is_ok());
@@ -39,7 +39,7 @@ fn in_protocol_version_1_a_version_may_be_empty_and_has_the_same_limits_else() {
 }
 
 #[test]
-fn restore_keys_are_limited_like_keys_and_empty_ones_do_not_count() {
+fn restore_keys_are_limited_like_keys_and_empty_ones_are_dropped() {
     let keys = |count: usize| (0..count).map(|n| format!("k{n}")).collect::<Vec<_>>();
     assert!(is_valid("k", "v", keys(100)));
     assert!(!is_valid("k", "v", keys(101)));

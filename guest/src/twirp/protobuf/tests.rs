@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ fn requests_have_their_field_numbers() {
         (V2Call::Finalize, "12016b 1805 220176", message(&[], 5)),
         (V2Call::Lookup, "12016b 220176", message(&[], 0)),
         (V2Call::Lookup, "12016b 1a0161 1a0162 220176", message(&["a", "b"], 0)),
-        // With metadata, and with a field that nobody knows yet.
+        // With metadata, and with an unknown field.
         (V2Call::Create, "0a020809 12016b 1a0176 7a0178", message(&[], 0)),
         (V2Call::Create, "", Message::default()),
     ] {
@@ -46,8 +46,8 @@ fn replies_have_their_field_numbers() {
 }
 
 #[test]
-fn what_is_not_a_message_is_refused() {
-    // Cut off, text that is not UTF-8, a number where text should be, an endless number.
+fn malformed_messages_are_rejected() {
+    // Truncated, text that is not UTF-8, a number in place of text, an endless number.
     for hex in ["12056b", "1201ff", "1007", "12ffffffffffffffffffff"] {
         assert!(decode(V2Call::Lookup, &bytes(hex)).is_err(), "{hex}");
     }
@@ -55,7 +55,7 @@ fn what_is_not_a_message_is_refused() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_without_harm(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_decoded_without_a_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         for call in [V2Call::Create, V2Call::Finalize, V2Call::Lookup] {
             let _ = decode(call, &body);
         }
