@@ -31,7 +31,6 @@ use crate::ports::{
 struct Imports;
 
 /// The exports of the component.
-#[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "exported from a component only"))]
 struct Component;
 
 #[cfg(target_arch = "wasm32")]

@@ -13,7 +13,6 @@ use wit::{
     },
 };
 
-#[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "exported from a component only"))]
 struct Hostile;
 
 #[cfg(target_arch = "wasm32")]
@@ -91,7 +90,7 @@ fn many_headers() -> Response {
     Response { headers, ..text("many headers") }
 }
 
-#[allow(clippy::panic, reason = "its purpose")]
+#[expect(clippy::panic, reason = "its purpose")]
 fn trap() -> ! {
     panic!("trapped on request")
 }
