@@ -56,7 +56,7 @@ pub struct Shares {
 /// The configuration needs more descriptors than there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this process may have {limit} files open, and the configuration needs {needed}: raise the limit (`ulimit -Hn`, LimitNOFILE=), or lower server.max_connections (LARDER_MAX_CONNECTIONS), server.threads or database.max_connections"
+    "the limit of open files is {limit}, and the configuration needs {needed}: raise the limit (`ulimit -Hn`, LimitNOFILE=), or lower server.max_connections (LARDER_MAX_CONNECTIONS), server.threads or database.max_connections"
 )]
 pub struct TooFew {
     /// How many files this process may have open.
@@ -73,7 +73,7 @@ pub fn raise_limit() -> u64 {
     match raised {
         Ok(()) => hard,
         Err(error) => {
-            tracing::warn!(error = %error, "the limit of open files cannot be raised");
+            tracing::warn!(%error, "cannot raise the limit of open files");
             limit.current.unwrap_or(UNLIMITED)
         }
     }

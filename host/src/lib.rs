@@ -5,7 +5,7 @@
 //!
 //! Along the path of a request: [`server`] takes it from the socket, [`engine`] hands it to the guest, `interfaces` answers
 //! the guest's calls with [`storage`], [`index`], [`auth`] and [`net`], and [`message`] carries what goes in and out.
-//! Beside it: [`sweep`], [`recency`] and [`durability`] run by the clock, and [`pressure`] where a disk is full; [`retention`] has
+//! Beside it: [`sweep`] runs by the clock, and [`pressure`] where a disk is full; [`retention`] tracks last uses and durability, and has
 //! what a sweep shows the guest. [`start()`] puts it all together, [`descriptors`] divides the process's open files up.
 
 pub mod auth;

@@ -58,9 +58,7 @@ impl Pressure {
     /// Says that something did not fit.
     pub fn report(&self) {
         if self.warnings.allows() {
-            tracing::error!(
-                "a disk is full: saves are refused until there is room; a sweep makes what room it can"
-            );
+            tracing::error!("disk full: refusing saves until a sweep or an operator frees space");
         }
         self.met.notify_one();
     }
@@ -90,17 +88,17 @@ impl Pressure {
             // A part of it would be of no use, and in the way.
             let _ = fs::remove_file(ballast);
             let path = ballast.display();
-            tracing::debug!(%path, %error, "there is no room for the database's reserve now");
+            tracing::debug!(%path, %error, "no space for the database's reserve");
         }
     }
 
     /// Gives up an upload of which a part did not fit: nobody will finish it, and what was stored of it is in the way.
     pub async fn give_up(&self, storage: &dyn Storage, index: &dyn Index, upload: &UploadName) {
         if let Err(error) = delete_row(storage, index, upload).await {
-            tracing::warn!(error = %chain(&error), "the row of an upload that did not fit is left to the sweep");
+            tracing::warn!(error = %chain(&error), "cannot delete the row of an upload that did not fit; leaving it to the sweep");
         }
         if let Err(error) = storage.discard(upload).await {
-            tracing::warn!(error = %chain(&error), "the blocks of an upload that did not fit are left to the sweep");
+            tracing::warn!(error = %chain(&error), "cannot delete the blocks of an upload that did not fit; leaving them to the sweep");
         }
         self.report();
     }

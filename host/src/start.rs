@@ -165,7 +165,7 @@ impl Larder {
             let _ = ended.send(());
         });
         if last.is_ok() && end.recv_timeout(LAST_WRITES) == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!("what was in memory could not be written down in time");
+            tracing::warn!("last-used times and durability could not be persisted in time");
         }
     }
 }
@@ -217,7 +217,7 @@ fn wanted(config: &Config) -> Wanted {
 }
 
 fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Server, StartError> {
-    let (server, guest) = (&settings.server, guest_limits(settings));
+    let (server, guest) = (&settings.server, Limits::from(&settings.policy));
     let per_client = match server.max_connections_per_client {
         0 => shares.connections.div_ceil(2),
         count => count.min(shares.connections),
@@ -261,13 +261,13 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
     let index = open_index(settings, &pressure).await?;
     if settings.database.driver != DatabaseDriver::Sqlite && !storage.is_durable_at_once() {
         tracing::warn!(
-            "the storage is a folder: this must be the only Larder on this database; several need a storage that they share"
+            "the storage is a local folder, so this must be the only Larder on this database; replicas need a shared storage"
         );
     }
     let tls = Arc::new(client_config(settings.tls.ca_file.as_deref())?);
     let proxies = proxies(settings);
     if let Some(proxies) = proxies.describe() {
-        tracing::info!(%proxies, no = settings.proxy.no, "what goes out goes through a proxy");
+        tracing::info!(%proxies, no = settings.proxy.no, "outgoing requests use a proxy");
     }
     let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*tls).clone(), &proxies));
     let durability = DurabilityTracker::new(DurabilityTracker::this_boot(), storage.is_durable_at_once());
@@ -357,16 +357,8 @@ fn schedule(settings: &Settings) -> Schedule {
     }
 }
 
-fn guest_limits(settings: &Settings) -> Limits {
-    Limits {
-        memory_bytes: usize::try_from(settings.policy.memory_bytes).unwrap_or(usize::MAX),
-        slice: Duration::from_millis(settings.policy.deadline_ms),
-        ..Limits::default()
-    }
-}
-
 fn load_policy(settings: &Settings) -> Result<Policy, StartError> {
-    let limits = guest_limits(settings);
+    let limits = Limits::from(&settings.policy);
     let cache = settings.data.join("compiled");
     let engine = Engine::start()?;
     let Some(file) = &settings.policy.component else {

@@ -1,5 +1,5 @@
 //! What the unit tests of several modules share.
-#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::print_stderr, clippy::unwrap_used, reason = "tests")]
 
 pub(crate) mod proxy;
 

@@ -217,7 +217,6 @@ fn time_ms(value: &Value, claim: &str) -> Result<u64, TokenError> {
     match (seconds.as_u64(), seconds.as_f64()) {
         (Some(whole), _) => Ok(whole.saturating_mul(1000)),
         // A cast from f64 saturates: what is before 1970 becomes 0.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         (None, Some(fraction)) => Ok((fraction * 1000.0) as u64),
         (None, None) => Err(bad(&format!("{claim} must be a number"))),
     }

@@ -31,8 +31,8 @@ pub enum TokenError {
     /// Its repository may not use this server (`auth.owners`, `auth.repositories`); says which it is.
     #[error("not allowed here: {0}")]
     NotAllowed(String),
-    /// The issuer's keys cannot be had just now. Trying again may help.
-    #[error("the issuer's keys cannot be had: {0}")]
+    /// The issuer's signing keys cannot be fetched at the moment. A retry may help.
+    #[error("cannot fetch the issuer's signing keys: {0}")]
     Unavailable(String),
 }
 

@@ -47,8 +47,17 @@ pub struct TokenVerifier {
 }
 
 enum Trust {
-    Signers { issuers: Vec<Arc<Issuer>>, secrets: Vec<DecodingKey>, secret_prefix: String },
+    Signers(Signers),
     Everyone,
+}
+
+/// Whose tokens count.
+struct Signers {
+    issuers: Vec<Arc<Issuer>>,
+    /// Keys of HS256.
+    secrets: Vec<DecodingKey>,
+    /// Goes before the repository ids of tokens that are signed with one of `secrets`.
+    secret_prefix: String,
 }
 
 impl TokenVerifier {
@@ -66,11 +75,11 @@ impl TokenVerifier {
             Trust::Everyone
         } else {
             let issuer = |i| Issuer::from_config(i, Arc::clone(fetch)).map(Arc::new);
-            Trust::Signers {
+            Trust::Signers(Signers {
                 issuers: auth.issuers.iter().map(issuer).collect::<Result<_, _>>()?,
                 secrets: auth.hs256_secrets.iter().map(secret_key).collect::<Result<_, _>>()?,
                 secret_prefix: auth.hs256_repository_prefix.clone(),
-            }
+            })
         };
         let allowed = Allowed::from_config(auth);
         Ok(Self { trust, verified: VerifiedTokens::new(rules.leeway_ms), rules, allowed })
@@ -84,13 +93,26 @@ impl TokenVerifier {
     /// # Errors
     /// One of the cases of [`TokenError`]; none is remembered.
     pub async fn verify(&self, token: &str, now_ms: u64) -> Result<Arc<Claims>, TokenError> {
-        let Trust::Signers { issuers, secrets, secret_prefix } = &self.trust else {
+        let Trust::Signers(signers) = &self.trust else {
             return self.read_unverified(token, now_ms).map(Arc::new);
         };
         let known_as = fingerprint(token);
-        if let Some(claims) = self.verified.get(&known_as, now_ms)? {
-            return Ok(claims);
+        match self.verified.get(&known_as, now_ms)? {
+            Some(claims) => Ok(claims),
+            // Boxed: it is rare, and would make every call's future larger.
+            None => Box::pin(self.verify_first(signers, token, known_as, now_ms)).await,
         }
+    }
+
+    /// Verifies a token that is not remembered, and remembers it.
+    async fn verify_first(
+        &self,
+        signers: &Signers,
+        token: &str,
+        known_as: Fingerprint,
+        now_ms: u64,
+    ) -> Result<Arc<Claims>, TokenError> {
+        let Signers { issuers, secrets, secret_prefix } = signers;
         let jwt = Jwt::parse(token)?;
         let algorithm = jwt.header.algorithm().ok_or(TokenError::BadSignature)?;
         jwt.claims.check_times(&self.rules, now_ms)?;

@@ -1,5 +1,5 @@
 //! What a guest does when there is not enough of something.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::{
     BUILT_IN_POLICY,
     causes::chain,
     message::{
-        ClientGuard, Held, Kind, Request, RequestBody, RequestRecord, Response, Room, RoomBounds, Rooms,
-        Ticket,
+        ClientGuard, Held, Kind, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
+        Room, RoomBounds, Rooms, Ticket,
     },
     testing::services,
 };
@@ -39,19 +39,20 @@ fn ticket() -> Ticket {
 }
 
 async fn get(guest: &Guest, path: &str) -> Response {
-    let (_present, client) = ClientGuard::new();
+    let (_guard, client) = ClientGuard::new();
     let head = http::Request::get(path).body(()).unwrap().into_parts().0;
     let from = std::net::Ipv4Addr::LOCALHOST.into();
-    let record = RequestRecord::new("an id".into(), from, &head.method, path, &head.headers);
-    let request = Request {
+    let record = RequestRecord::new("an id", from, &head.method, path, &head.headers);
+    let context = RequestContext {
         origin: "http://here".into(),
         received_ms: 0,
-        head: head.into(),
-        body: RequestBody::full(bytes::Bytes::new()),
+        head,
         record: record.into(),
         client,
         ticket: ticket(),
+        replay_body: ReplayBody::default(),
     };
+    let request = Request { context: context.into(), body: RequestBody::full(bytes::Bytes::new()) };
     tokio::time::timeout(Duration::from_secs(30), guest.handle(request)).await.unwrap()
 }
 

@@ -1,5 +1,7 @@
 //! `larder:cache/auth`: tokens and signatures. Tokens and keys stay in the host.
 
+use std::pin::pin;
+
 use ::http::{HeaderValue, header::AUTHORIZATION};
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
@@ -35,16 +37,15 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         request: Resource<IncomingRequest>,
     ) -> Result<wit::Claims, AuthCallError> {
-        let (services, head, record) = accessor.with(|mut access| {
+        let (services, context) = accessor.with(|mut access| {
             let state = access.get();
-            let incoming = state.table.get(&request)?;
-            let (head, record) = (incoming.head.clone(), incoming.record.clone());
-            Ok::<_, ResourceTableError>((state.services.clone(), head, record))
+            let context = state.table.get(&request)?.context.clone();
+            Ok::<_, ResourceTableError>((state.services.clone(), context))
         })?;
-        let token = bearer(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))?;
-        let verified = services.tokens.verify(token, services.clock.now_ms());
+        let token = bearer(context.head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))?;
+        let verified = pin!(services.tokens.verify(token, services.clock.now_ms()));
         let claims = verified.for_request(accessor).await?;
-        record.verified(&claims);
+        context.record.set_claims(&claims);
         Ok((&*claims).into())
     }
 }

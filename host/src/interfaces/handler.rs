@@ -1,21 +1,18 @@
 //! `larder:cache/handler`: converts requests to the component's types, and validates its responses.
 
-use std::sync::Arc;
-
 use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{self, AUTHORIZATION, CONTENT_LENGTH},
-    request::Parts,
 };
 use wasmtime::component::ResourceTableError;
 
 use super::{
     bindings::larder::cache::types::{self as wit, OutcomeKind, Payload},
     state::State,
-    types::{Body, IncomingRequest, ReplayBody, UpstreamResponse},
+    types::{Body, IncomingRequest, UpstreamResponse},
 };
 use crate::{
-    message::{ClientGone, Outcome, Outgoing, RequestBody, RequestRecord, Response},
+    message::{Outcome, Outgoing, Request, Response},
     net::is_hop_by_hop,
 };
 
@@ -41,40 +38,25 @@ pub(crate) enum InvalidResponse {
     Handle(#[from] ResourceTableError),
 }
 
-/// An attempt at a request by an instance.
-pub(crate) struct Attempt {
-    pub(crate) origin: String,
-    pub(crate) received_ms: u64,
-    pub(crate) head: Arc<Parts>,
-    pub(crate) body: RequestBody,
-    pub(crate) record: Arc<RequestRecord>,
-    pub(crate) client: ClientGone,
-    pub(crate) kept: Arc<ReplayBody>,
-}
-
-/// Converts a request for the component, without its credential.
+/// Converts a request for the component, without its `authorization` field.
 ///
 /// # Errors
 /// When the instance has no free handle.
-pub(crate) fn request(state: &mut State, attempt: Attempt) -> Result<wit::Request, ResourceTableError> {
-    let Attempt { origin, received_ms, head, body, record, client, kept } = attempt;
-    let visible = wit::Request {
-        id: record.id.clone(),
-        received_ms,
+pub(crate) fn request(state: &mut State, request: Request) -> Result<wit::Request, ResourceTableError> {
+    let Request { context, body } = request;
+    let incoming = IncomingRequest { context: context.clone(), body: Body::Unread(body) };
+    let incoming = state.table.push(incoming)?;
+    let head = &context.head;
+    Ok(wit::Request {
+        id: context.record.id().to_owned(),
+        received_ms: context.received_ms,
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().map(str::to_owned),
         headers: visible_headers(&head.headers),
-        origin,
-        incoming: state.table.push(IncomingRequest {
-            head,
-            body: Body::Unread(body),
-            kept,
-            client,
-            record,
-        })?,
-    };
-    Ok(visible)
+        origin: context.origin.clone(),
+        incoming,
+    })
 }
 
 fn visible_headers(headers: &HeaderMap) -> Vec<(String, String)> {

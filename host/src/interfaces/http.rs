@@ -1,8 +1,7 @@
 //! `larder:cache/http`: request bodies in memory, and the upstream service.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
-use ::http::request::Parts;
 use tokio::select;
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
@@ -11,17 +10,17 @@ use super::{
     errors::HttpCallError,
     for_request::ForRequest,
     state::State,
-    types::{Body, IncomingRequest, ReplayBody, UpstreamResponse},
+    types::{Body, IncomingRequest, UpstreamResponse},
 };
 use crate::{
-    message::{ClientGone, Full},
+    message::{Full, RequestContext},
     net::Forwarder,
 };
 
 /// Longest body that is read into memory, in bytes, whatever limit the component passes.
 const MAX_BODY_BYTES: u64 = 8 * 1024 * 1024;
 /// Longest body that is kept for a second attempt, in bytes: no message of a repeatable request is longer.
-const MAX_REPEATED_BYTES: usize = 256 * 1024;
+const MAX_REPLAY_BYTES: usize = 256 * 1024;
 
 impl Host for State {
     fn convert_error(&mut self, error: HttpCallError) -> wasmtime::Result<Error> {
@@ -35,13 +34,13 @@ impl HostWithStore<State> for HasSelf<State> {
         request: Resource<IncomingRequest>,
         limit: u64,
     ) -> Result<Vec<u8>, HttpCallError> {
-        let (body, kept) = accessor.with(|mut access| {
+        let (body, context) = accessor.with(|mut access| {
             let incoming = access.get().table.get_mut(&request)?;
-            Ok::<_, ResourceTableError>((incoming.take_body(), incoming.kept.clone()))
+            Ok::<_, ResourceTableError>((incoming.take_body(), incoming.context.clone()))
         })?;
         let Body::Unread(body) = body else { return Err(Error::BodyUsed.into()) };
-        let bytes = kept.ticket.read(body, limit.min(MAX_BODY_BYTES)).await?;
-        *kept.body.lock() = Some(&bytes).filter(|bytes| bytes.len() <= MAX_REPEATED_BYTES).cloned();
+        let bytes = context.ticket.read(body, limit.min(MAX_BODY_BYTES)).await?;
+        context.replay_body.set(Some(&bytes).filter(|bytes| bytes.len() <= MAX_REPLAY_BYTES).cloned());
         Ok(bytes.into())
     }
 
@@ -55,12 +54,13 @@ impl HostWithStore<State> for HasSelf<State> {
             Ok::<_, ResourceTableError>((state.services.clone(), ForwardedRequest::of(incoming)))
         })?;
         let Some(forwarder) = &services.forwarder else { return Err(Error::NoUpstream.into()) };
-        let client = forwarded.client.clone();
+        let context = forwarded.context.clone();
+        let call = pin!(forwarded.forward(forwarder));
         let response = select! {
-            response = forwarded.forward(forwarder).for_request(accessor) => response?,
+            response = call.for_request(accessor) => response?,
             // A slow upstream may take any time while the client waits. Afterwards the call must not pile up; the error
             // does not blame the upstream.
-            () = client.ended() => return Err(Error::CutShort.into()),
+            () = context.client.wait() => return Err(Error::CutShort.into()),
         };
         // A full table fails this call, not the instance.
         accessor.with(|mut access| access.get().table.push(response)).map_err(|_| Error::Busy.into())
@@ -69,23 +69,19 @@ impl HostWithStore<State> for HasSelf<State> {
 
 /// A request to be forwarded.
 struct ForwardedRequest {
-    head: Arc<Parts>,
+    context: Arc<RequestContext>,
     body: Body,
-    client: ClientGone,
-    kept: Arc<ReplayBody>,
 }
 
 impl ForwardedRequest {
     fn of(incoming: &mut IncomingRequest) -> Self {
-        let body = incoming.take_body();
-        let (head, client, kept) = (incoming.head.clone(), incoming.client.clone(), incoming.kept.clone());
-        Self { head, body, client, kept }
+        Self { context: incoming.context.clone(), body: incoming.take_body() }
     }
 
     async fn forward(self, forwarder: &Forwarder) -> Result<UpstreamResponse, Error> {
         let Body::Unread(body) = self.body else { return Err(Error::BodyUsed) };
-        let place = self.kept.ticket.forward().await.map_err(|Full| Error::Busy)?;
-        let response = forwarder.forward(&self.head, body).await?;
+        let place = self.context.ticket.forward().await.map_err(|Full| Error::Busy)?;
+        let response = forwarder.forward(&self.context.head, body).await?;
         Ok(UpstreamResponse { response, place })
     }
 }

@@ -1,15 +1,13 @@
 //! `larder:cache/index`: the index.
 
-use tracing::Instrument;
-use wasmtime::{
-    AsContextMut,
-    component::{Accessor, HasSelf},
-};
+use std::pin::pin;
+
+use wasmtime::component::{Accessor, HasSelf};
 
 use super::{
     bindings::larder::cache::index::{self as wit, Host, HostWithStore},
     errors::IndexCallError,
-    for_request::{ForRequest, span},
+    for_request::{ForRequest, scope},
     state::{State, services},
     storage::object_name,
 };
@@ -20,6 +18,7 @@ use crate::{
     },
     services::Services,
     storage::UploadName,
+    telemetry::InRequest,
 };
 
 /// Most probes, and most skipped ids, of one `find`.
@@ -78,8 +77,8 @@ impl HostWithStore<State> for HasSelf<State> {
         let slot = validate_slot(slot)?;
         let owner = validate_owner(owner)?;
         let services = services(accessor);
-        let reserved =
-            reserve(&services, &slot, &owner, now_ms, idle_before_ms).for_request(accessor).await?;
+        let reserved = pin!(reserve(&services, &slot, &owner, now_ms, idle_before_ms));
+        let reserved = reserved.for_request(accessor).await?;
         let found = reserved.ok_or(wit::Error::NoSpace)?;
         Ok(with_local_activity(&services, found).into())
     }
@@ -93,7 +92,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let services = services(accessor);
         let renewed =
             report_full_disk(&services, services.index.renew(UploadId(upload_id), created_ms, now_ms));
-        renewed.for_request(accessor).await
+        pin!(renewed).for_request(accessor).await
     }
 
     async fn get_upload(
@@ -131,7 +130,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let attachment = validate_attachment(attachment)?;
         let services = services(accessor);
         let attached = services.index.attach(UploadId(upload_id), &attachment, now_ms);
-        Ok(report_full_disk(&services, attached).for_request(accessor).await?.into())
+        Ok(pin!(report_full_disk(&services, attached)).for_request(accessor).await?.into())
     }
 
     async fn finalize(
@@ -144,7 +143,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let services = services(accessor);
         let durability = services.durability.of_new_entry();
         let made = services.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
-        let made = report_full_disk(&services, made).for_request(accessor).await?;
+        let made = pin!(report_full_disk(&services, made)).for_request(accessor).await?;
         if made.is_some() {
             services.durability.entry_was_made();
         }
@@ -162,8 +161,8 @@ impl HostWithStore<State> for HasSelf<State> {
         now_ms: u64,
     ) -> wasmtime::Result<bool> {
         let services = services(accessor);
-        let used = services.usage.record_use(&*services.index, EntryId(entry_id), last_used_ms, now_ms);
-        Ok(used.instrument(accessor.with(|mut access| span(access.as_context_mut()))).await)
+        let used = pin!(services.usage.record_use(&*services.index, EntryId(entry_id), last_used_ms, now_ms));
+        Ok(InRequest::new(used, scope(accessor)).await)
     }
 
     async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, IndexCallError> {

@@ -11,6 +11,7 @@ use super::{
     bindings::larder::cache::log::{Host, HostWithStore, Level},
     state::State,
 };
+use crate::telemetry::RequestScope;
 
 const MAX_TEXT_BYTES: usize = 1024;
 const MAX_FIELDS: usize = 16;
@@ -27,8 +28,8 @@ impl HostWithStore<State> for HasSelf<State> {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        let span = super::for_request::span(access.as_context_mut());
-        let _in_request = span.enter();
+        let scope = super::for_request::scope_in(access.as_context_mut());
+        let _in_request = scope.as_ref().map(RequestScope::enter);
         let message = truncate(&message);
         let fields = Fields(&fields);
         match level {

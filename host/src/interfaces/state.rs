@@ -8,7 +8,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::{message::RequestRecord, services::Services};
+use crate::{message::RequestContext, services::Services};
 
 /// An idle instance that uses more than an eighth of its allowed memory is replaced: linear memory never
 /// shrinks.
@@ -25,7 +25,7 @@ pub(crate) struct State {
     /// The host's capabilities.
     pub(crate) services: Arc<Services>,
     /// The requests that the component is handling, by the task of the export.
-    pub(crate) requests: HashMap<GuestTaskId, Arc<RequestRecord>>,
+    pub(crate) requests: HashMap<GuestTaskId, Arc<RequestContext>>,
     memory: MemoryLimiter,
     wasi: WasiCtx,
 }

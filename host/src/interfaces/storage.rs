@@ -1,7 +1,7 @@
 //! `larder:cache/storage`: objects and blocks. The bytes go from the request's body to the driver, and from the
 //! driver to the socket, without entering the component.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, pin::pin, time::Duration};
 
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
@@ -59,7 +59,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let services = services(accessor);
         let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
         let stored = abandon_if_full(&services, &upload, services.storage.put(&upload, source));
-        Ok(stored.for_request(accessor).await?.into())
+        Ok(pin!(stored).for_request(accessor).await?.into())
     }
 
     async fn put_block(
@@ -72,7 +72,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let services = services(accessor);
         let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
         let staged = abandon_if_full(&services, &upload, services.storage.put_block(&upload, &id, source));
-        staged.for_request(accessor).await
+        pin!(staged).for_request(accessor).await
     }
 
     async fn commit(
@@ -88,7 +88,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let services = services(accessor);
         services.usage.record_activity(&upload, services.clock.now_ms());
         let committed = abandon_if_full(&services, &upload, services.storage.commit(&upload, &ids));
-        Ok(committed.for_request(accessor).await?.into())
+        Ok(pin!(committed).for_request(accessor).await?.into())
     }
 
     async fn blocks(

@@ -3,29 +3,18 @@
 
 use std::sync::Arc;
 
-use ::http::request::Parts;
-use bytes::Bytes;
-use parking_lot::Mutex;
 use wasmtime::component::Resource;
 
 use super::{bindings::larder::cache::types, state::State};
 use crate::{
-    message::{ClientGone, Held, RequestBody, RequestRecord, Ticket},
+    message::{Held, RequestBody, RequestContext},
     storage::Content,
 };
 
-/// A request as it arrived: its head, and its body until it is taken.
+/// A request as it arrived: all but its body, and its body until a call takes it.
 pub struct IncomingRequest {
-    /// Method, target and all header fields, `authorization` too.
-    pub(crate) head: Arc<Parts>,
-    /// The body.
+    pub(crate) context: Arc<RequestContext>,
     pub(crate) body: Body,
-    /// Whether the client still waits.
-    pub(crate) client: ClientGone,
-    /// What both attempts at the request share.
-    pub(crate) kept: Arc<ReplayBody>,
-    /// Its log record.
-    pub(crate) record: Arc<RequestRecord>,
 }
 
 /// The state of a request's body.
@@ -36,14 +25,6 @@ pub enum Body {
     Taken,
 }
 
-/// What both attempts at a request share. Kept as long as a component may hold a part of the request.
-pub(crate) struct ReplayBody {
-    /// Its admission.
-    pub(crate) ticket: Ticket,
-    /// Its body, if it was read into memory and is at most 256 KiB, for a second attempt.
-    pub(crate) body: Mutex<Option<Bytes>>,
-}
-
 /// A stored object, or a range of it, opened for reading.
 pub struct Object(pub(crate) Content);
 
@@ -51,12 +32,6 @@ pub struct Object(pub(crate) Content);
 pub struct UpstreamResponse {
     pub(crate) response: ::http::Response<hyper::body::Incoming>,
     pub(crate) place: Held,
-}
-
-impl ReplayBody {
-    pub(crate) fn new(ticket: Ticket) -> Arc<Self> {
-        Arc::new(Self { ticket, body: Mutex::new(None) })
-    }
 }
 
 impl IncomingRequest {

@@ -206,7 +206,7 @@ impl Body for RequestBody {
             }
             Poll::Ready(Some(Err(_))) => {
                 if let Some(record) = &this.record {
-                    record.broke_off();
+                    record.set_broken();
                 }
                 Poll::Ready(Some(Err(this.give_up())))
             }

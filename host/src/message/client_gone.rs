@@ -1,32 +1,55 @@
-//! Whether a client still waits for its answer.
+//! Whether the client still waits for its response.
 //!
-//! A call inside the component does not end when its client goes; so what may wait for ever, which is an answer of the
-//! upstream's, asks here.
+//! A call inside the component does not end when its client disconnects. So a host call without a bound of its own, which is
+//! the wait for the upstream's response, watches [`ClientGone`].
 
-use tokio::sync::watch;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
 
-/// Held as long as the client waits for the answer to begin. Dropped with the connection.
+use tokio::sync::Notify;
+
+/// Held while the client waits for the head of its response. Dropped with the connection.
 #[derive(Debug)]
-pub struct ClientGuard {
-    _held: watch::Sender<()>,
+pub struct ClientGuard(Arc<State>);
+
+/// Completes when the [`ClientGuard`] is dropped.
+#[derive(Clone, Debug)]
+pub struct ClientGone(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    gone: AtomicBool,
+    changed: Notify,
 }
 
-/// Tells when the client is gone.
-#[derive(Clone, Debug)]
-pub struct ClientGone(watch::Receiver<()>);
-
 impl ClientGuard {
-    /// Makes one, and what tells of it.
+    /// Makes a guard, and the handle that watches it.
     #[must_use]
     pub fn new() -> (Self, ClientGone) {
-        let (held, receiver) = watch::channel(());
-        (Self { _held: held }, ClientGone(receiver))
+        let state = Arc::new(State::default());
+        (Self(state.clone()), ClientGone(state))
+    }
+}
+
+impl Drop for ClientGuard {
+    fn drop(&mut self) {
+        self.0.gone.store(true, SeqCst);
+        self.0.changed.notify_waiters();
     }
 }
 
 impl ClientGone {
     /// Returns when the client no longer waits.
-    pub async fn ended(mut self) {
-        while self.0.changed().await.is_ok() {}
+    pub async fn wait(&self) {
+        // Made before the look: it is woken by every drop from now on.
+        let changed = self.0.changed.notified();
+        if !self.0.gone.load(SeqCst) {
+            changed.await;
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

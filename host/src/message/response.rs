@@ -92,7 +92,7 @@ impl Outgoing {
     #[must_use]
     pub fn recorded(self, record: Arc<RequestRecord>) -> Self {
         if self.is_end_stream() {
-            record.completed();
+            record.set_complete();
         }
         Self { record: Some(record), ..self }
     }
@@ -107,13 +107,13 @@ impl Outgoing {
     }
 
     fn note_failure(&self, error: &io::Error) {
-        let _in_request = self.record.as_ref().map(|record| record.span.enter());
+        let _in_request = self.record.as_ref().map(|record| record.scope.enter());
         tracing::warn!(error = %chain(error), "a download was cut short");
     }
 
     fn note_end(&self) {
         if let Some(record) = &self.record {
-            record.completed();
+            record.set_complete();
         }
     }
 }

@@ -197,7 +197,8 @@ impl Room {
     pub async fn take(&self, client: &Arc<Client>, amount: u32) -> Result<Held, Full> {
         match self.try_take(client, amount) {
             Some(held) => Ok(held),
-            None => self.wait(client, amount).await,
+            // Boxed: it is rare, and would make every call's future larger.
+            None => Box::pin(self.wait(client, amount)).await,
         }
     }
 
@@ -218,7 +219,7 @@ impl Room {
         self.refused.fetch_add(1, Relaxed);
         if let Some(refused) = self.warnings.due() {
             let Usage { taken, pool, waiting, .. } = self.usage();
-            tracing::warn!(of = ?self.kind, taken, pool, waiting, refused, "requests were refused: the server is busy");
+            tracing::warn!(of = ?self.kind, taken, pool, waiting, refused, "server busy: requests refused");
         }
         Full
     }

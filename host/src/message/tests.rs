@@ -1,5 +1,5 @@
 //! What the bodies promise.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};

@@ -24,13 +24,13 @@ pub enum FetchError {
     #[error("the URL must be https (http only to a loopback address)")]
     Url,
     /// The server answered something other than 200. Redirects are not followed.
-    #[error("the server answered {0}")]
+    #[error("the server responded with {0}")]
     Status(StatusCode),
     /// The answer is longer than [`MAX_RESPONSE_BYTES`].
-    #[error("the answer is longer than {MAX_RESPONSE_BYTES} bytes")]
+    #[error("the response is longer than {MAX_RESPONSE_BYTES} bytes")]
     TooLarge,
     /// It took longer than [`TIMEOUT`].
-    #[error("no answer within {} s", TIMEOUT.as_secs())]
+    #[error("no response within {} s", TIMEOUT.as_secs())]
     Timeout,
     /// The connection failed.
     #[error("the connection failed: {0}")]

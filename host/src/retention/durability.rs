@@ -81,10 +81,7 @@ impl DurabilityTracker {
         }
         let lost = self.drop_unflushed(index).await?;
         if lost > 0 {
-            tracing::warn!(
-                entries = lost,
-                "entries that were not on disk when the machine stopped were given up"
-            );
+            tracing::warn!(entries = lost, "deleted entries that were not on disk when the machine stopped");
         }
         match boot_time_ms() {
             Some(booted_ms) => abandon_interrupted(index, booted_ms, now_ms).await,
@@ -131,7 +128,7 @@ impl DurabilityTracker {
                     Ok(()) => self.give_up(storage, index, entry).await?,
                     Err(FlushError::Lost(error)) => {
                         let (error, key) = (chain(&error), &entry.slot.key);
-                        tracing::error!(%error, key, "a new entry was lost on its way to the disk and is given up");
+                        tracing::error!(%error, key, "the content of a new entry could not be written to disk; deleting the entry");
                         self.give_up(storage, index, entry).await?;
                     }
                     Err(FlushError::Retry(error)) => {
@@ -155,7 +152,7 @@ impl DurabilityTracker {
                     RETRY
                 }
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), "new entries cannot be marked as durable; trying again");
+                    tracing::error!(error = %chain(&error), "cannot mark new entries as durable, retrying");
                     self.made.notify_one();
                     RETRY
                 }
@@ -180,7 +177,7 @@ impl DurabilityTracker {
         self.lost.lock().insert(entry.id);
         let deleted = index.delete_entry(entry.id).await;
         if let Err(error) = storage.remove(&entry.object).await {
-            tracing::warn!(error = %chain(&error), "its object is left to the sweep");
+            tracing::warn!(error = %chain(&error), "cannot delete the object of a lost entry; leaving it to the sweep");
         }
         deleted?;
         self.lost.lock().remove(&entry.id);
@@ -189,7 +186,7 @@ impl DurabilityTracker {
 
     fn warn_of_waiting(&self, error: &StorageError) {
         if self.warnings.allows() {
-            tracing::warn!(error = %chain(error), "new entries cannot be flushed to the disk yet; trying again");
+            tracing::warn!(error = %chain(error), "cannot flush new entries to disk, retrying");
         }
     }
 }

@@ -60,7 +60,7 @@ impl UsageTracker {
         match write_use(index, id, now_ms).await {
             Ok(there) => there,
             Err(error) => {
-                tracing::warn!(entry = id.0, error = %chain(&error), "the use of an entry is not written down yet");
+                tracing::warn!(entry = id.0, error = %chain(&error), "last-used time not persisted yet, retrying");
                 self.buffer_use(id, now_ms);
                 true
             }

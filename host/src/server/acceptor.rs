@@ -87,7 +87,7 @@ impl Acceptor {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let served = runtime.and_then(|runtime| runtime.block_on(self.serve()));
         if let Err(error) = served {
-            tracing::error!(error = %error, "the server cannot accept connections");
+            tracing::error!(%error, "cannot accept connections");
         }
     }
 
@@ -134,11 +134,11 @@ async fn hand_over(
     let accepted = asked.accept().await.and_then(|(asker, _)| asker.into_std());
     match accepted.and_then(|asker| handover::give(&asker, listener.as_fd()).map(|()| asker)) {
         Ok(successor) => {
-            tracing::info!("the listener is shared with a server that waits for this one to stop");
+            tracing::info!("listener shared with a server that waits for this one to stop");
             Some(successor)
         }
         Err(error) => {
-            tracing::warn!(error = %error, "the listener could not be handed over");
+            tracing::warn!(%error, "cannot hand the listener over");
             sleep(ACCEPT_PAUSE).await;
             None
         }
@@ -170,8 +170,7 @@ impl Dealer {
             // It was gone before it was accepted.
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
-                self.starved
-                    .log(|times| tracing::warn!(error = %error, times, "a connection could not be accepted"));
+                self.starved.log(|times| tracing::warn!(%error, times, "cannot accept a connection"));
                 self.connections.shed_idle();
                 sleep(ACCEPT_PAUSE).await;
             }

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     causes::chain,
-    message::{Client, Response, unavailable},
+    message::{Client, unavailable},
 };
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method does.
@@ -59,7 +59,7 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, ticket: Ticket, respond
         bounds.header_wait = bounds.header_wait.min(FIRST_REQUEST);
     }
     if let Err(error) = prepare(&stream, &bounds) {
-        tracing::debug!(error = %error, "a connection closed at once");
+        tracing::debug!(%error, "connection closed at once");
         return;
     }
     let first = select! {
@@ -118,7 +118,7 @@ async fn serve_request(
     shared: Rc<Shared>,
 ) -> Result<http::Response<Watched>, Infallible> {
     let Some(active) = shared.ticket.begin() else { return Ok(busy()) };
-    let response: Response = shared.responder.respond(&shared.client, shared.peer, request).await?;
+    let response = shared.responder.respond(&shared.client, shared.peer, request).await;
     Ok(response.map(|body| Watched::new(body, active)))
 }
 
@@ -227,26 +227,38 @@ async fn run(mut connection: Pin<&mut impl Connection>, ticket: &Ticket, bounds:
             }
         }
     };
-    let is_open = match closing {
-        Closing::WhenDone => first_request(connection.as_mut(), ticket).await,
-        Closing::MakeRoom => last_moment(connection.as_mut()).await,
-        Closing::Now => true,
-    };
+    let is_open = closing.await_last_request(connection.as_mut(), ticket).await;
     if !is_open || !ticket.was_used() {
-        // Where nothing was asked, no answer is owed.
+        // Without a request no response is due.
         return;
     }
     connection.as_mut().graceful_shutdown();
-    let may_finish = match closing {
-        Closing::WhenDone => true,
-        Closing::MakeRoom => !ticket.is_idle() && ticket.comes_back(),
-        Closing::Now => false,
-    };
-    if may_finish {
+    if closing.lets_finish(ticket) {
         finish(connection, ticket).await;
     } else {
-        // A last chance to say good-bye: no more, because others need the place.
+        // One poll to send GOAWAY or what else is ready; no more, because others need the place.
         poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx).is_ready())).await;
+    }
+}
+
+impl Closing {
+    /// Gives a request that is probably on its way the time to arrive. Returns whether the connection is still open.
+    async fn await_last_request(self, connection: Pin<&mut impl Connection>, ticket: &Ticket) -> bool {
+        match self {
+            Self::WhenDone => first_request(connection, ticket).await,
+            Self::MakeRoom => last_moment(connection).await,
+            Self::Now => true,
+        }
+    }
+
+    /// Returns whether the requests in flight may finish. A connection that had to make room, and got a request in the same
+    /// moment, takes its place back for it.
+    fn lets_finish(self, ticket: &Ticket) -> bool {
+        match self {
+            Self::WhenDone => true,
+            Self::MakeRoom => !ticket.is_idle() && ticket.comes_back(),
+            Self::Now => false,
+        }
     }
 }
 
@@ -297,7 +309,7 @@ async fn closes_unused(ticket: &Ticket) {
 /// Connections end in many ways that are nobody's fault; the request log has what matters.
 fn note(ended: hyper::Result<()>) {
     if let Err(error) = ended {
-        tracing::debug!(error = %chain(&error), "a connection ended");
+        tracing::debug!(error = %chain(&error), "connection ended with an error");
     }
 }
 

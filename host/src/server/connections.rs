@@ -111,12 +111,10 @@ impl Connections {
         let mut table = self.table.lock();
         let of_client = table.of_client.get(&client).copied().unwrap_or(0);
         let room = if !exempt && of_client >= self.limits.per_client {
-            self.crowd(
-                "connections of one client address are at their bound (server.max_connections_per_client)",
-            );
+            self.crowd("a client address is at its connection limit (server.max_connections_per_client)");
             self.evict(&mut table, |slot| slot.client == client)
         } else if table.open.len() >= self.limits.connections {
-            self.crowd("connections are at their bound (server.max_connections)");
+            self.crowd("the server is at its connection limit (server.max_connections)");
             self.evict(&mut table, |_| true)
         } else {
             true
@@ -136,7 +134,7 @@ impl Connections {
         self.crowded.log(|times| {
             tracing::warn!(
                 times,
-                "{what}: the one that is idle longest is closed, else the new one is refused"
+                "{what}: closing the one that has been idle longest, or refusing the new one"
             );
         });
     }
@@ -174,7 +172,7 @@ impl Connections {
                 tracing::warn!(
                     times,
                     limit = self.limits.requests,
-                    "too many requests are in the works: refused"
+                    "too many requests in flight: refusing requests"
                 );
             });
             self.shed_stalled();

@@ -95,7 +95,7 @@ pub(super) fn take(data: &Path, address: SocketAddr) -> Option<Taken> {
     let tie = UnixStream::connect(place.path()).ok()?;
     tie.set_read_timeout(Some(PATIENCE)).ok()?;
     let listener = receive(&tie)
-        .inspect_err(|error| tracing::debug!(error = %error, "the running server gives no listener"))
+        .inspect_err(|error| tracing::debug!(%error, "the running server does not hand its listener over"))
         .ok()?;
     (listener.local_addr().ok()? == address).then_some(Taken { listener, tie })
 }

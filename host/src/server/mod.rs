@@ -218,7 +218,7 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinH
 /// Offers the listener to a successor, where the data directory takes a Unix socket.
 fn offer(data: &Path) -> Option<Offer> {
     Offer::open(data)
-        .inspect_err(|error| tracing::debug!(error = %error, "the listener cannot be offered to a successor"))
+        .inspect_err(|error| tracing::debug!(%error, "cannot offer the listener to a successor"))
         .ok()
 }
 

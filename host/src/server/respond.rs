@@ -1,6 +1,6 @@
 //! The path of a request: from hyper to the guest and back.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use http::{Method, StatusCode, request::Parts};
 use hyper::body::Incoming;
@@ -9,15 +9,16 @@ use super::{Bounds, ServerSettings, admission::Admission, origin::origin, peer::
 use crate::{
     engine::Guest,
     message::{
-        Client, ClientGuard, Request, RequestBody, RequestRecord, Response, error_response, unavailable,
+        Client, ClientGuard, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
+        error_response, unavailable,
     },
     services::Services,
 };
 
-/// Most header fields of a request. Over HTTP/1 hyper reads no more.
+/// Most header fields of a request. hyper reads no more over HTTP/1.
 const MAX_FIELDS: usize = 100;
 
-/// Answers the requests of one thread.
+/// Responds to the requests of one thread.
 pub(super) struct Responder {
     guest: Guest,
     admission: Admission,
@@ -39,27 +40,28 @@ impl Responder {
         &self.settings.bounds
     }
 
-    /// What is known of a new connection.
+    /// The memory account of a new connection.
     pub(super) fn client(&self) -> Arc<Client> {
         self.admission.client()
     }
 
-    /// Answers one request of this connection, whatever it is.
+    /// Responds to one request of this connection. Never fails.
     pub(super) async fn respond(
         &self,
         client: &Arc<Client>,
         peer: Peer,
         request: http::Request<Incoming>,
-    ) -> Result<Response, Infallible> {
+    ) -> Response {
         let (head, body) = request.into_parts();
         let bodiless = head.method == Method::HEAD;
-        let id = uuid::Uuid::new_v4().hyphenated().to_string();
+        let mut id = uuid::Uuid::encode_buffer();
+        let id = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut id);
         let address = peer.client(&head.headers, &self.settings.trusted_proxies);
         let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
         let response = self.dispatch(client, peer, head, body, &record).await;
         record.set_response(&response, bodiless);
-        Ok(response.map(|body| body.recorded(record)))
+        response.map(|body| body.recorded(record))
     }
 
     async fn dispatch(
@@ -70,40 +72,59 @@ impl Responder {
         body: RequestBody,
         record: &Arc<RequestRecord>,
     ) -> Response {
-        let bad = |why| error_response(StatusCode::BAD_REQUEST, "malformed", why, &record.id);
-        if head_bytes(&head) > self.settings.bounds.header_bytes || head.headers.len() > MAX_FIELDS {
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return error_response(
-                status,
-                "invalid_argument",
-                "the head of the request is too large",
-                &record.id,
-            );
-        }
-        if head.method == Method::CONNECT {
-            return bad("CONNECT is not supported");
-        }
-        if !head.uri.path().starts_with('/') {
-            return bad("the request's target is not a path");
-        }
-        let Some(origin) = origin(self.settings.base_url.as_deref(), &head, &peer) else {
-            return bad("the request has no usable Host field");
+        let origin = match self.check_head(&head, &peer) {
+            Ok(origin) => origin,
+            Err(BadHead { status, code, why }) => return error_response(status, code, why, record.id()),
         };
-        // Dropped when the client goes, for then this future is, too.
-        let (_present, client_gone) = ClientGuard::new();
+        // Dropped with this future when the client disconnects.
+        let (_guard, client_gone) = ClientGuard::new();
         let ticket = match self.admission.admit(client, &head).await {
             Ok(ticket) => ticket,
-            Err(full) => return unavailable(&full.to_string(), &record.id),
+            Err(full) => return unavailable(&full.to_string(), record.id()),
         };
-        let received_ms = self.services.clock.now_ms();
-        let (head, record) = (Arc::new(head), record.clone());
-        self.guest
-            .handle(Request { origin, received_ms, head, body, record, client: client_gone, ticket })
-            .await
+        let context = RequestContext {
+            origin,
+            received_ms: self.services.clock.now_ms(),
+            head,
+            record: record.clone(),
+            client: client_gone,
+            ticket,
+            replay_body: ReplayBody::default(),
+        };
+        self.guest.handle(Request { context: Arc::new(context), body }).await
+    }
+
+    /// Checks what the guest relies on, and returns the origin at which the client reaches this server.
+    fn check_head(&self, head: &Parts, peer: &Peer) -> Result<String, BadHead> {
+        if head_bytes(head) > self.settings.bounds.header_bytes || head.headers.len() > MAX_FIELDS {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Err(BadHead { status, code: "invalid_argument", why: "the request's head is too large" });
+        }
+        if head.method == Method::CONNECT {
+            return Err(BadHead::malformed("CONNECT is not supported"));
+        }
+        if !head.uri.path().starts_with('/') {
+            return Err(BadHead::malformed("the request's target is not a path"));
+        }
+        origin(self.settings.base_url.as_deref(), head, peer)
+            .ok_or(BadHead::malformed("the request has no usable Host field"))
     }
 }
 
-/// Returns how long a head is on the wire, about.
+/// Why a request does not reach the guest: the status of its response, and Twirp's code and message.
+struct BadHead {
+    status: StatusCode,
+    code: &'static str,
+    why: &'static str,
+}
+
+impl BadHead {
+    fn malformed(why: &'static str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "malformed", why }
+    }
+}
+
+/// Returns the length of a head on the wire, approximately, in bytes.
 pub(super) fn head_bytes(head: &Parts) -> usize {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     // `: ` and the end of the line.

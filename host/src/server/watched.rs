@@ -53,7 +53,7 @@ pub(super) async fn end_if_stalled(stream: impl Future, limit: Duration) {
             _ = stream.as_mut() => return,
             () = check.as_mut() => match state.patience(limit) {
                 Duration::ZERO => {
-                    tracing::debug!("a stream was reset: its client takes nothing");
+                    tracing::debug!("stream reset: its client reads nothing");
                     return;
                 }
                 left => check.as_mut().reset(Instant::now() + left),

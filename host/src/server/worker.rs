@@ -43,7 +43,7 @@ impl Worker {
                 // What still runs in blocking threads is finished in the background or ends with the process.
                 runtime.shutdown_background();
             }
-            Err(error) => tracing::error!(error = %error, "a server thread has no runtime"),
+            Err(error) => tracing::error!(%error, "cannot start the runtime of a server thread"),
         }
     }
 
@@ -66,10 +66,7 @@ impl Worker {
         let all = async { while open.join_next().await.is_some() {} };
         let Some(deadline) = connections.deadline() else { return };
         if timeout_at(deadline, all).await.is_err() {
-            tracing::warn!(
-                connections = open.len(),
-                "connections still open at the end of the drain time are cut"
-            );
+            tracing::warn!(connections = open.len(), "drain time over: cutting open connections");
         }
     }
 }
@@ -81,7 +78,7 @@ async fn take_on(accepted: Accepted, responder: Rc<Responder>, bounds: Rc<super:
             Some(ticket) => connection::serve(stream, peer, ticket, responder).await,
             None => connection::refuse(stream, bounds).await,
         },
-        Err(error) => tracing::debug!(error = %error, "a connection closed at once"),
+        Err(error) => tracing::debug!(%error, "connection closed at once"),
     }
     drop(load);
 }

@@ -45,7 +45,7 @@ fn bounds(database: &Database) -> sql::Bounds {
 fn open_sqlite(path: PathBuf, rule: KeyRule, pressure: &Pressure) -> Result<SqliteIndex, StartError> {
     let mut opened = SqliteIndex::open(&path, rule);
     if matches!(opened, Err(IndexError::NoSpace { .. })) && pressure.give_up_ballast() {
-        tracing::warn!(path = %path.display(), "the disk is full: the database's reserve is given up to open it");
+        tracing::warn!(path = %path.display(), "disk full: deleting the database's reserve to open the database");
         opened = SqliteIndex::open(&path, rule);
         // Who cannot save yet is told so; a sweep makes room.
         pressure.report();

@@ -76,7 +76,7 @@ pub(super) async fn claim_storage(services: &Services, adopt: bool, orphan_grace
         Ownership::determine(storage, index, old_before_ms).await.map(drop)
     };
     if let Err(error) = claimed {
-        tracing::warn!(error = %chain(&error), "it is not known yet whether the objects in the storage are this database's");
+        tracing::warn!(error = %chain(&error), "cannot check yet whether the objects in the storage belong to this database");
     }
 }
 

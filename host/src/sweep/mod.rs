@@ -118,7 +118,7 @@ impl<'a> Sweeper<'a> {
     /// spares the entries and uploads concerned.
     async fn flush_usage(&self) {
         if let Err(error) = self.services.usage.flush(&self.services.index).await {
-            tracing::warn!(error = %chain(&error), "last-used times not persisted yet; the sweep spares what was used");
+            tracing::warn!(error = %chain(&error), "last-used times not persisted yet; the sweep spares entries that were used");
         }
     }
 }

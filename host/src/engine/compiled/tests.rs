@@ -1,5 +1,5 @@
 //! A kept component that was damaged is never loaded.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, path::PathBuf};
 

@@ -1,5 +1,5 @@
 //! What a room promises.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::future::Future;
 

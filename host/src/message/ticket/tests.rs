@@ -1,5 +1,5 @@
 //! Bodies take their room before they are read, and give it back.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! What is let in, and that it fits.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use futures_util::FutureExt;
 

@@ -1,5 +1,5 @@
 //! Fault 10: who stays and who goes when a bound is reached.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     net::IpAddr,

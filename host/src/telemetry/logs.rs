@@ -1,10 +1,15 @@
-//! Logs: where they go, in what form, and how much.
+//! The logger: where lines go, in which form, and which ones.
 
 use std::io::{self, BufWriter, Write};
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+use super::{
+    format::{JsonLines, TextLines},
+    request::add_ids,
 };
 
 /// The form of a log line.
@@ -54,23 +59,31 @@ pub fn start_logging_to(
     writer: impl Write + Send + 'static,
 ) -> Result<LogGuard, anyhow::Error> {
     let directives = filter.unwrap_or(if debug { DEBUG_FILTER } else { DEFAULT_FILTER });
-    let filter = filter_of(directives)?;
+    let (filter, names_spans) = parse(directives)?;
     let (writer, worker) = NonBlockingBuilder::default().thread_name("larder-log").finish(writer);
-    let lines = fmt::layer().with_writer(writer).with_ansi(false);
-    let lines = match format {
-        LogFormat::Text => lines.boxed(),
-        // The only span is the request's: in a list of spans it would stand twice.
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    let text = || fmt::layer().with_writer(writer.clone()).with_ansi(false);
+    // The only span is the request's: in a list of spans it would stand twice.
+    let json = || text().json().flatten_event(true).with_span_list(false);
+    let lines = match (format, names_spans) {
+        (LogFormat::Text, false) => text().event_format(TextLines::new()).boxed(),
+        (LogFormat::Text, true) => text().boxed(),
+        (LogFormat::Json, false) => json().map_event_format(JsonLines::new).boxed(),
+        (LogFormat::Json, true) => json().boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init()?;
+    if !names_spans {
+        add_ids();
+    }
     Ok(LogGuard { _worker: worker })
 }
 
-/// Filters by target and level, which is decided once for each place in the code. Only directives that name spans or fields
-/// take the filter that looks at each span that is entered.
-fn filter_of(directives: &str) -> Result<Box<dyn Layer<Registry> + Send + Sync>, anyhow::Error> {
+type Filter = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Makes a filter by target and level, which is decided once for each place in the code. Only directives that name spans or
+/// fields take the filter that looks at each span that is entered; returns whether these do.
+fn parse(directives: &str) -> Result<(Filter, bool), anyhow::Error> {
     match directives.parse::<Targets>() {
-        Ok(targets) => Ok(targets.boxed()),
-        Err(_) => Ok(EnvFilter::try_new(directives)?.boxed()),
+        Ok(targets) => Ok((targets.boxed(), false)),
+        Err(_) => Ok((EnvFilter::try_new(directives)?.boxed(), true)),
     }
 }
