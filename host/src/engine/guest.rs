@@ -12,9 +12,9 @@ use super::{
 use crate::{
     causes::chain,
     index::{Entry, EntryId, Upload, UploadId},
-    interfaces::retention::{chosen_entries, chosen_uploads},
+    interfaces::retention::{selected_entries, selected_uploads},
     message::{Request, RequestBody, RequestContext, Response, error_response, unavailable},
-    retention::{Candidate, Witnesses},
+    retention::{Candidate, Roots},
     services::Services,
     throttle::Throttle,
 };
@@ -46,7 +46,7 @@ pub(super) enum Call {
         path: String,
         reply: oneshot::Sender<bool>,
     },
-    SurveyEntries {
+    SelectRoots {
         now_ms: u64,
         entries: Arc<[Entry]>,
         reply: oneshot::Sender<Vec<u64>>,
@@ -54,7 +54,7 @@ pub(super) enum Call {
     ReviewEntries {
         now_ms: u64,
         candidates: Arc<[Candidate]>,
-        witnesses: Witnesses,
+        roots: Roots,
         reply: oneshot::Sender<Vec<u64>>,
     },
     ReviewUploads {
@@ -104,21 +104,21 @@ impl Guest {
         })
     }
 
-    /// Returns the entries that the component selects as witnesses for later reviews.
+    /// Returns the entries that the component selects as roots (`retention.select-roots`).
     ///
     /// # Errors
     /// [`GuestFailed`] when the component fails.
-    pub async fn survey_entries(
+    pub async fn select_roots(
         &self,
         now_ms: u64,
         entries: Arc<[Entry]>,
     ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = entries.clone();
-        let named = self.call(|reply| Call::SurveyEntries { now_ms, entries, reply }).await?;
-        Ok(chosen_entries(given.iter(), &named))
+        let selected = self.call(|reply| Call::SelectRoots { now_ms, entries, reply }).await?;
+        Ok(selected_entries(given.iter(), &selected))
     }
 
-    /// Returns which of the entries the component wants deleted.
+    /// Returns the entries that the component selects for deletion (`retention.review-entries`).
     ///
     /// # Errors
     /// [`GuestFailed`] when the component fails.
@@ -126,14 +126,14 @@ impl Guest {
         &self,
         now_ms: u64,
         candidates: Arc<[Candidate]>,
-        witnesses: Witnesses,
+        roots: Roots,
     ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = candidates.clone();
-        let named = self.call(|reply| Call::ReviewEntries { now_ms, candidates, witnesses, reply }).await?;
-        Ok(chosen_entries(given.iter().map(|candidate| &candidate.entry), &named))
+        let selected = self.call(|reply| Call::ReviewEntries { now_ms, candidates, roots, reply }).await?;
+        Ok(selected_entries(given.iter().map(|candidate| &candidate.entry), &selected))
     }
 
-    /// Returns which of the uploads the component wants abandoned.
+    /// Returns the uploads that the component selects for abandonment (`retention.review-uploads`).
     ///
     /// # Errors
     /// [`GuestFailed`] when the component fails.
@@ -143,8 +143,8 @@ impl Guest {
         uploads: Arc<[Upload]>,
     ) -> Result<Vec<UploadId>, GuestFailed> {
         let given = uploads.clone();
-        let named = self.call(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
-        Ok(chosen_uploads(&given, &named))
+        let selected = self.call(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
+        Ok(selected_uploads(&given, &selected))
     }
 
     async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, GuestFailed> {

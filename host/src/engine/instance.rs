@@ -119,15 +119,15 @@ async fn run_call(accessor: &Accessor<State>, instance: &Cache, call: Call) -> w
             let exported = instance.larder_cache_handler();
             let _ = reply.send(exported.call_is_repeatable(accessor, method, path).await?);
         }
-        Call::SurveyEntries { now_ms, entries, reply } => {
+        Call::SelectRoots { now_ms, entries, reply } => {
             let entries = entries.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
-            let _ = reply.send(retention.call_survey_entries(accessor, now_ms, entries).await?);
+            let _ = reply.send(retention.call_select_roots(accessor, now_ms, entries).await?);
         }
-        Call::ReviewEntries { now_ms, candidates, witnesses, reply } => {
+        Call::ReviewEntries { now_ms, candidates, roots, reply } => {
             let candidates = candidates.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
-            let review = retention.call_review_entries(accessor, now_ms, candidates, (&witnesses).into());
+            let review = retention.call_review_entries(accessor, now_ms, candidates, (&roots).into());
             let _ = reply.send(review.await?);
         }
         Call::ReviewUploads { now_ms, uploads, reply } => {

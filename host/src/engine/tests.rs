@@ -46,7 +46,7 @@ async fn get(guest: &Guest, path: &str) -> Response {
     let context = RequestContext {
         origin: "http://here".into(),
         received_ms: 0,
-        head,
+        head: head.into(),
         record: record.into(),
         client,
         quota: quota(),

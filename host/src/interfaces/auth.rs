@@ -1,4 +1,4 @@
-//! `larder:cache/auth`: tokens and signatures. Tokens and keys stay here.
+//! `larder:cache/auth`: tokens and signatures. Tokens and keys stay in the host.
 
 use std::pin::pin;
 
@@ -10,16 +10,16 @@ use super::{
     errors::AuthCallError,
     for_request::ForRequest,
     state::State,
-    types::Incoming,
+    types::IncomingRequest,
 };
 use crate::auth::{Claims, bearer};
 
-/// Longest text that a component may have signed, in bytes.
+/// Longest text for a signature, in bytes.
 const MAX_SIGNED_BYTES: usize = 8 * 1024;
 
 impl Host for State {
     fn sign(&mut self, text: String) -> wasmtime::Result<String> {
-        wasmtime::ensure!(text.len() <= MAX_SIGNED_BYTES, "the component signs a text that is too long");
+        wasmtime::ensure!(text.len() <= MAX_SIGNED_BYTES, "the component signs more than 8 KiB");
         Ok(self.services.signer.sign(&text))
     }
 
@@ -35,7 +35,7 @@ impl Host for State {
 impl HostWithStore<State> for HasSelf<State> {
     async fn verify(
         accessor: &Accessor<State, Self>,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
     ) -> Result<wit::Claims, AuthCallError> {
         let (services, context) = accessor.with(|mut access| {
             let state = access.get();

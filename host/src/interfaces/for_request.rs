@@ -1,7 +1,7 @@
-//! Which request a host call is for, so that every line of the log about it has the request's id.
+//! The request that a host call belongs to, so that each log line of the call has the request's id.
 //!
-//! The component's tasks and the host's calls are driven by one event loop, which knows no requests. But while a call begins,
-//! the engine knows the export that it was made from.
+//! One event loop drives the component's tasks and the host calls, outside of any request. But while a host
+//! call starts, wasmtime knows the export that made it.
 
 use std::{
     pin::Pin,
@@ -19,12 +19,13 @@ use super::{
 };
 use crate::telemetry::{InRequest, RequestScope};
 
-/// A driver's call that is made for a request. One that is not `Unpin` is pinned in place first, so that it is never moved.
+/// A call of a driver on behalf of a request. The caller pins a future that is not `Unpin`, so that it is never
+/// moved.
 pub(crate) trait ForRequest<V, D: Reported>:
     Future<Output = Result<V, D>> + Send + Unpin + Sized
 {
-    /// Runs the call for the request, and converts its error there, so that what is logged of it has the request's id, too.
-    /// Must be called before the host call waits for anything.
+    /// Runs the call in the scope of the request. Converts its error inside the scope, because the conversion logs.
+    /// Must be called before the host call awaits anything.
     fn for_request(
         self,
         accessor: &Accessor<State, HasSelf<State>>,
@@ -35,7 +36,7 @@ pub(crate) trait ForRequest<V, D: Reported>:
 
 impl<V, D: Reported, F: Future<Output = Result<V, D>> + Send + Unpin> ForRequest<V, D> for F {}
 
-/// A call whose error is converted into one of the world.
+/// A call whose error is converted to one of the world.
 struct Converted<F>(F);
 
 impl<V, D: Reported, F: Future<Output = Result<V, D>> + Unpin> Future for Converted<F> {
@@ -46,7 +47,7 @@ impl<V, D: Reported, F: Future<Output = Result<V, D>> + Unpin> Future for Conver
     }
 }
 
-/// Returns the request that the component is handling; `None` where it handles none (a sweep).
+/// Returns the scope of the request that the component is handling; `None` in a sweep.
 pub(super) fn scope(accessor: &Accessor<State, HasSelf<State>>) -> Option<RequestScope> {
     accessor.with(|mut access| scope_in(access.as_context_mut()))
 }

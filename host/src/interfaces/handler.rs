@@ -1,5 +1,4 @@
-//! `larder:cache/handler`: requests into the component's types, and its responses out of them. What comes out is checked here,
-//! once.
+//! `larder:cache/handler`: converts requests to the component's types, and validates its responses.
 
 use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
@@ -10,7 +9,7 @@ use wasmtime::component::ResourceTableError;
 use super::{
     bindings::larder::cache::types::{self as wit, OutcomeKind, Payload},
     state::State,
-    types::{Body, Incoming, UpstreamResponse},
+    types::{Body, IncomingRequest, UpstreamResponse},
 };
 use crate::{
     message::{Outcome, Outgoing, Request, Response},
@@ -19,7 +18,7 @@ use crate::{
 
 /// Most header fields in a component's response.
 const MAX_HEADERS: usize = 100;
-/// Longest body in memory in a component's response.
+/// Longest body in memory of a component's response, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a component's response cannot be sent.
@@ -35,17 +34,17 @@ pub(crate) enum InvalidResponse {
     Length(u64),
     #[error("a body of {0} bytes")]
     TooLarge(usize),
-    #[error("a handle it does not have")]
+    #[error("a handle that it does not own")]
     Handle(#[from] ResourceTableError),
 }
 
-/// Converts a request into the one that the component gets, without the `authorization` field.
+/// Converts a request for the component, without its `authorization` field.
 ///
 /// # Errors
-/// When the component has no free handle.
+/// When the instance has no free handle.
 pub(crate) fn request(state: &mut State, request: Request) -> Result<wit::Request, ResourceTableError> {
     let Request { context, body } = request;
-    let incoming = Incoming { context: context.clone(), body: Body::Unread(body) };
+    let incoming = IncomingRequest { context: context.clone(), body: Body::Unread(body) };
     let incoming = state.table.push(incoming)?;
     let head = &context.head;
     Ok(wit::Request {
@@ -70,7 +69,7 @@ fn visible_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What the component says of a request, for its line in the log.
+/// Converts the component's part of a request's log line.
 pub(crate) fn outcome(from: wit::Outcome) -> Outcome {
     let kind = match from.kind {
         OutcomeKind::Hit => "hit",
@@ -100,8 +99,8 @@ pub(crate) fn response(
     from: wit::Response,
     method: &Method,
 ) -> Result<Response, InvalidResponse> {
-    // The payload first: its handle leaves the table even where the rest is refused.
-    let (body, length) = match from.payload {
+    // The payload first: its handle leaves the table even if the rest is rejected.
+    let (body, rule) = match from.payload {
         Payload::Upstream(handle) => {
             let upstream = state.table.delete(handle)?;
             return pass_on(upstream, from.headers);
@@ -109,41 +108,42 @@ pub(crate) fn response(
         Payload::Object(handle) => {
             let content = state.table.delete(handle)?.0;
             let length = content.length;
-            (Outgoing::stored(content), Length::MustBe(length))
+            (Outgoing::stored(content), LengthRule::Exactly(length))
         }
         Payload::Bytes(bytes) if bytes.len() > MAX_BODY_BYTES => {
             return Err(InvalidResponse::TooLarge(bytes.len()));
         }
-        Payload::Bytes(bytes) => (Outgoing::full(bytes), Length::Known),
+        Payload::Bytes(bytes) => (Outgoing::full(bytes), LengthRule::Server),
         Payload::Empty if method == Method::HEAD || from.status == StatusCode::NOT_MODIFIED => {
-            (Outgoing::empty(), Length::Announced)
+            (Outgoing::empty(), LengthRule::Optional)
         }
-        Payload::Empty => (Outgoing::empty(), Length::Known),
+        Payload::Empty => (Outgoing::empty(), LengthRule::Server),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status(from.status)?;
     *response.headers_mut() = headers(from.headers)?;
-    settle_length(response.headers_mut(), &length)?;
+    apply_length_rule(response.headers_mut(), &rule)?;
     Ok(response)
 }
 
-/// What is known of a response's `content-length`.
-enum Length {
-    /// The body is in memory: the server counts it.
-    Known,
-    /// There is no body, but the length of one may be told.
-    Announced,
-    /// The component must say exactly this.
-    MustBe(u64),
+/// The rule for a response's `content-length`.
+enum LengthRule {
+    /// The server sets it: the body is in memory.
+    Server,
+    /// The component may set it: there is no body.
+    Optional,
+    /// The component must set it to this value.
+    Exactly(u64),
 }
 
-fn settle_length(headers: &mut HeaderMap, length: &Length) -> Result<(), InvalidResponse> {
-    match length {
-        Length::Known => drop(headers.remove(CONTENT_LENGTH)),
-        Length::Announced => {}
-        Length::MustBe(bytes) => {
-            let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-            if said != Some(*bytes) {
+fn apply_length_rule(headers: &mut HeaderMap, rule: &LengthRule) -> Result<(), InvalidResponse> {
+    match rule {
+        LengthRule::Server => drop(headers.remove(CONTENT_LENGTH)),
+        LengthRule::Optional => {}
+        LengthRule::Exactly(bytes) => {
+            let announced =
+                headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+            if announced != Some(*bytes) {
                 return Err(InvalidResponse::Length(*bytes));
             }
         }

@@ -10,16 +10,16 @@ use super::{
     errors::HttpCallError,
     for_request::ForRequest,
     state::State,
-    types::{Body, Incoming, UpstreamResponse},
+    types::{Body, IncomingRequest, UpstreamResponse},
 };
 use crate::{
     message::{QuotaExceeded, RequestContext},
     net::Forwarder,
 };
 
-/// Longest body that is read into memory, in bytes, whatever the component asks for.
+/// Longest body that is read into memory, in bytes, whatever limit the component passes.
 const MAX_BODY_BYTES: u64 = 8 * 1024 * 1024;
-/// Longest body that is kept for a second attempt, in bytes: of what can be repeated, no message is longer.
+/// Longest body that is kept for a second attempt, in bytes: no message of a repeatable request is longer.
 const MAX_REPLAY_BYTES: usize = 256 * 1024;
 
 impl Host for State {
@@ -31,7 +31,7 @@ impl Host for State {
 impl HostWithStore<State> for HasSelf<State> {
     async fn read_body(
         accessor: &Accessor<State, Self>,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
         limit: u64,
     ) -> Result<Vec<u8>, HttpCallError> {
         let (body, context) = accessor.with(|mut access| {
@@ -46,34 +46,35 @@ impl HostWithStore<State> for HasSelf<State> {
 
     async fn forward(
         accessor: &Accessor<State, Self>,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
     ) -> Result<Resource<UpstreamResponse>, HttpCallError> {
-        let (services, asked) = accessor.with(|mut access| {
+        let (services, forwarded) = accessor.with(|mut access| {
             let state = access.get();
             let incoming = state.table.get_mut(&request)?;
-            Ok::<_, ResourceTableError>((state.services.clone(), Forwarded::of(incoming)))
+            Ok::<_, ResourceTableError>((state.services.clone(), ForwardedRequest::of(incoming)))
         })?;
         let Some(forwarder) = &services.forwarder else { return Err(Error::NoUpstream.into()) };
-        let context = asked.context.clone();
-        let forwarded = pin!(asked.forward(forwarder));
+        let context = forwarded.context.clone();
+        let call = pin!(forwarded.forward(forwarder));
         let response = select! {
-            forwarded = forwarded.for_request(accessor) => forwarded?,
-            // The upstream may take its time; but a call that nobody waits for must not pile up. The upstream is not to blame.
+            response = call.for_request(accessor) => response?,
+            // A slow upstream may take any time while the client waits. Afterwards the call must not pile up; the error
+            // does not blame the upstream.
             () = context.client.wait() => return Err(Error::CutShort.into()),
         };
-        // A table without room costs this call, not the component.
+        // A full table fails this call, not the instance.
         accessor.with(|mut access| access.get().table.push(response)).map_err(|_| Error::Busy.into())
     }
 }
 
-/// A request on its way to the upstream.
-struct Forwarded {
+/// A request to be forwarded.
+struct ForwardedRequest {
     context: Arc<RequestContext>,
     body: Body,
 }
 
-impl Forwarded {
-    fn of(incoming: &mut Incoming) -> Self {
+impl ForwardedRequest {
+    fn of(incoming: &mut IncomingRequest) -> Self {
         Self { context: incoming.context.clone(), body: incoming.take_body() }
     }
 

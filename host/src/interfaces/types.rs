@@ -1,5 +1,5 @@
-//! `larder:cache/types`: the handles that a component holds while the bytes stay in the host.
-#![allow(unreachable_pub, reason = "the generated bindings re-export these types")]
+//! `larder:cache/types`: the resources behind the component's handles. Their bytes stay in the host.
+#![expect(unreachable_pub, reason = "the generated bindings re-export these types")]
 
 use std::sync::Arc;
 
@@ -11,31 +11,31 @@ use crate::{
     storage::Content,
 };
 
-/// A request as it arrived: all but the body, and the body until a call takes it.
-pub struct Incoming {
+/// A request as it arrived: all but its body, and its body until a call takes it.
+pub struct IncomingRequest {
     pub(crate) context: Arc<RequestContext>,
     pub(crate) body: Body,
 }
 
 /// The state of a request's body.
 pub enum Body {
-    /// Nobody took it yet.
+    /// Not taken yet.
     Unread(RequestBody),
-    /// Somebody took it.
+    /// Taken.
     Taken,
 }
 
 /// A stored object, or a range of it, opened for reading.
 pub struct Object(pub(crate) Content);
 
-/// The upstream's response, and the permit of its request.
+/// A response of the upstream, and the permit of its request, which limits concurrent forwarded requests.
 pub struct UpstreamResponse {
     pub(crate) response: ::http::Response<hyper::body::Incoming>,
     pub(crate) permit: QuotaPermit,
 }
 
-impl Incoming {
-    /// Takes the body, if nobody did.
+impl IncomingRequest {
+    /// Takes the body.
     pub(crate) fn take_body(&mut self) -> Body {
         std::mem::replace(&mut self.body, Body::Taken)
     }
@@ -43,8 +43,8 @@ impl Incoming {
 
 impl types::Host for State {}
 
-impl types::HostIncoming for State {
-    fn drop(&mut self, handle: Resource<Incoming>) -> wasmtime::Result<()> {
+impl types::HostIncomingRequest for State {
+    fn drop(&mut self, handle: Resource<IncomingRequest>) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
         Ok(())
     }

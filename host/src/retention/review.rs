@@ -1,32 +1,32 @@
-//! The data that the guest gets when it reviews entries.
+//! The input of a review of entries.
 
 use crate::index::Entry;
 
-/// The state of an entry's object, as the sweep found it.
+/// The state of an entry's object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentState {
-    /// It exists, with the entry's size.
-    Whole,
-    /// It is gone, or has another size.
+    /// Present, with the size of the entry.
+    Intact,
+    /// Missing, or of another size.
     Broken,
-    /// The storage was unavailable.
+    /// The storage did not answer.
     Unknown,
 }
 
-/// An entry, and the state of its content.
+/// An entry that may be deleted.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// The entry.
     pub entry: Entry,
-    /// Its content.
+    /// The state of its content.
     pub content: ContentState,
 }
 
-/// Entries that the guest selected for its reviews of other entries.
+/// Entries that may keep candidates alive.
 #[derive(Clone, Debug)]
-pub struct Witnesses {
-    /// Of the repositories of the candidates.
+pub struct Roots {
+    /// Roots of the candidates' repositories.
     pub entries: Vec<Entry>,
-    /// Whether these are all.
+    /// Whether `entries` is complete: the host holds a limited number of roots.
     pub complete: bool,
 }

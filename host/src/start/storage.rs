@@ -73,7 +73,7 @@ pub(super) async fn claim_storage(services: &Services, adopt: bool, orphan_grace
         Ownership::adopt(storage, index).await
     } else {
         let old_before_ms = services.clock.now_ms().saturating_sub(orphan_grace_ms);
-        Ownership::find_out(storage, index, old_before_ms).await.map(drop)
+        Ownership::determine(storage, index, old_before_ms).await.map(drop)
     };
     if let Err(error) = claimed {
         tracing::warn!(error = %chain(&error), "cannot check yet whether the objects in the storage belong to this database");
