@@ -1,6 +1,6 @@
 //! The data of an instance's store.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use wasmtime::{
     ResourceLimiter, StoreLimits, StoreLimitsBuilder,
@@ -25,7 +25,7 @@ pub(crate) struct State {
     /// The host's capabilities.
     pub(crate) services: Arc<Services>,
     /// The requests that the component is handling, by the task of the export.
-    pub(crate) requests: HashMap<GuestTaskId, Arc<RequestContext>>,
+    pub(crate) requests: BTreeMap<GuestTaskId, Arc<RequestContext>>,
     memory: MemoryLimiter,
     wasi: WasiCtx,
 }
@@ -42,7 +42,7 @@ impl State {
             .tables(MAX_TABLES)
             .build();
         let memory = MemoryLimiter { limits, bytes: 0, grown_at: memory_bytes / GROWN_FRACTION };
-        Self { table, services, requests: HashMap::new(), memory, wasi: WasiCtx::builder().build() }
+        Self { table, services, requests: BTreeMap::new(), memory, wasi: WasiCtx::builder().build() }
     }
 
     /// The limits of the store: wasmtime asks before the instance grows.

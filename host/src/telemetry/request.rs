@@ -1,9 +1,9 @@
 //! Which request a line of the log is about.
 //!
-//! A span of `tracing` is allocated, formatted, and entered at each poll, for lines that are hardly ever written: some 10 % of
-//! a look-up's CPU. So the id of the current request is a value of the thread, which [`super::format`] adds to each line
-//! that is written. A real span, named `request`, is made where the log is not this module's: for the subscriber of a program
-//! that embeds the server, and for filters that name spans or fields.
+//! A span of `tracing` is allocated and formatted for each request, and counted at each poll, for lines that are rarely
+//! written. So the id of the current request is a thread-local value, which `format.rs` adds to each line that is written. A real
+//! span, named `request`, is made only where the lines are not formatted here: for the subscriber of a program that embeds the
+//! server, and for filters that name spans or fields.
 
 use std::{
     cell::Cell,
