@@ -1,4 +1,4 @@
-//! Puts the parts together: from a configuration to a server at work.
+//! Assembles the parts: from a configuration to a running server.
 
 mod claim;
 mod database;
@@ -17,7 +17,7 @@ use aws_lc_rs::rand::SystemRandom;
 use http::Uri;
 use rustls::ClientConfig;
 
-use self::{claim::Claim, database::open_index, storage::open_storage};
+use self::{claim::StartClaim, database::open_index, storage::open_storage};
 use crate::{
     BUILT_IN_POLICY,
     auth::{AuthSetupError, TokenVerifier, UrlSigner},
@@ -26,21 +26,21 @@ use crate::{
     descriptors::{Shares, TooFew, Wanted, raise_limit},
     engine::{Engine, Limits, LoadError, Policy},
     index::{Index, IndexError},
-    message::Usage,
+    message::QuotaUsage,
     net::{Fetch, HttpFetch, Proxies, TlsError, Upstream, client_config},
     pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
-    server::{Bounds, Capacity, ConnectionUsage, Listener, Running, Server, ServerSettings},
+    server::{Capacity, ConnectionUsage, Listener, Running, Server, ServerBounds, ServerSettings},
     services::{PolicySettings, Services},
     storage::StorageError,
     sweep::{Janitor, Schedule, Sweeps},
 };
 
-/// Most requests that may be with the upstream at once.
+/// Most requests at the upstream at once.
 const MAX_FORWARDS: usize = 256;
-/// How often uses are written down.
+/// How often last-used times are persisted.
 const RECENCY_INTERVAL: Duration = Duration::from_secs(10);
-/// How long what is in memory may take to be written down at the end, where a database or bucket hangs.
+/// How long the last writes may take at the end, when a database or bucket hangs.
 const LAST_WRITES: Duration = Duration::from_millis(2500);
 /// The name under which the index keeps the key of signed URLs.
 const URL_SECRET: &str = "url-signing-key";
@@ -52,7 +52,7 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A directory or file of its own cannot be had.
+    /// A file or directory cannot be created or opened.
     #[error("{path}: cannot be used")]
     Path {
         /// Which.
@@ -61,12 +61,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// Another process has the data directory.
+    /// Another process uses the data directory.
     #[error(
         "{0}: another Larder is using this data directory; stop it first, or choose another one (LARDER_DATA)"
     )]
     Locked(PathBuf),
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error("cannot listen on {address} (LARDER_LISTEN)")]
     Listen {
         /// Which.
@@ -78,7 +78,7 @@ pub enum StartError {
     /// The limit of open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
-    /// A thread or runtime cannot be had.
+    /// A thread or runtime cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
     /// The policy cannot be used.
@@ -99,7 +99,7 @@ pub enum StartError {
         #[source]
         source: IndexError,
     },
-    /// The driver is no part of this program.
+    /// The driver was not compiled in.
     #[error(
         "this program was built without the driver `{driver}`: `make build` builds one that has all of them (target/release/larder)"
     )]
@@ -107,7 +107,7 @@ pub enum StartError {
         /// Which.
         driver: &'static str,
     },
-    /// There is no space for what a start needs.
+    /// The disk is too full to start.
     #[error("the disk is full: {path} cannot be opened without some space; make room, some MiB are enough")]
     Full {
         /// What needs it.
@@ -121,7 +121,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
 }
 
-/// A server at work. Dropping it does not stop it: call [`Larder::stop`].
+/// A running server. Dropping it does not stop it: call [`Larder::stop`].
 pub struct Larder {
     running: Running,
     janitor: Janitor,
@@ -130,32 +130,32 @@ pub struct Larder {
 }
 
 impl Larder {
-    /// Where it listens.
+    /// Returns the address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.running.address()
     }
 
-    /// How the files that this process may have open are divided up.
+    /// Returns how the process's file descriptors are divided up.
     #[must_use]
     pub fn shares(&self) -> Shares {
         self.shares
     }
 
-    /// Returns what is taken of what the server has for requests, beside its bounds.
+    /// Returns the usage of each quota for requests.
     #[must_use]
-    pub fn usage(&self) -> Vec<Usage> {
+    pub fn usage(&self) -> Vec<QuotaUsage> {
         self.running.usage()
     }
 
-    /// What of the bounds on connections and requests is used.
+    /// Returns how much of the limits on connections and requests is in use.
     #[must_use]
     pub fn connections(&self) -> ConnectionUsage {
         self.running.connections()
     }
 
-    /// Lets requests in the works finish within the configured bound, and writes down what is in memory. See
-    /// [`Running::stop`] for who connects meanwhile.
+    /// Lets requests in flight finish within the configured limit, and persists what is in memory, for up to 2.5 s. See
+    /// [`Running::stop`] for connections that arrive meanwhile.
     pub fn stop(self) {
         self.running.stop();
         let (ended, end) = mpsc::channel();
@@ -170,10 +170,10 @@ impl Larder {
     }
 }
 
-/// Starts a server. It accepts connections when this returns, and lets them wait from the beginning.
+/// Starts a server. It accepts connections when this returns; earlier ones wait in the backlog.
 ///
 /// # Errors
-/// When a part cannot be had; says which.
+/// See [`StartError`].
 pub async fn start(config: &Config) -> Result<Larder, StartError> {
     start_with(config, None).await
 }
@@ -181,12 +181,12 @@ pub async fn start(config: &Config) -> Result<Larder, StartError> {
 /// As [`start`], on the listener that a supervisor opened, if there is one.
 ///
 /// # Errors
-/// When a part cannot be had; says which.
+/// See [`StartError`].
 pub async fn start_with(config: &Config, inherited: Option<TcpListener>) -> Result<Larder, StartError> {
     let settings = &config.settings;
     let listen = settings.server.listen;
     let shares = Shares::divide(raise_limit(), wanted(config))?;
-    let claim = Claim::begin(&settings.data, listen, inherited)?;
+    let claim = StartClaim::begin(&settings.data, listen, inherited)?;
     // Before the wait: a new policy takes a second or more to compile.
     let policy = load_policy(settings)?;
     let (lock, listener) = claim.complete(&settings.data, listen).await?;
@@ -228,7 +228,7 @@ fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Ser
         threads: server.thread_count(),
         base_url: server.base_url.clone(),
         trusted_proxies: server.trusted_proxies.clone(),
-        bounds: Bounds {
+        bounds: ServerBounds {
             connections: shares.connections,
             connections_per_client: per_client,
             leaving: shares.leaving,
@@ -250,7 +250,7 @@ fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Ser
     Server::new(settings, listener).map_err(|source| StartError::Listen { address: server.listen, source })
 }
 
-/// A path that `config` has filled in.
+/// A path that `config` has resolved.
 fn path_of(path: Option<&PathBuf>) -> PathBuf {
     path.cloned().unwrap_or_default()
 }
@@ -287,7 +287,7 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
     })
 }
 
-/// Where the database is on this machine, a little space is kept for it.
+/// A database on this machine gets a reserve of disk space.
 fn pressure(settings: &Settings) -> Pressure {
     match settings.database.driver {
         DatabaseDriver::Sqlite => Pressure::beside(&path_of(settings.database.sqlite.path.as_ref())),
@@ -295,7 +295,7 @@ fn pressure(settings: &Settings) -> Pressure {
     }
 }
 
-/// The signer of URLs, with the configured key or with one that is made on the first start and kept in the database.
+/// The signer of URLs, with the configured key, or with one that is made on the first start and stored in the database.
 async fn signer(settings: &Settings, index: &dyn Index) -> Result<UrlSigner, StartError> {
     let fresh: [u8; SECRET_BYTES] = aws_lc_rs::rand::generate(&SystemRandom::new())
         .map_err(|_| StartError::Thread(io::Error::other("the system has no random numbers")))?
@@ -304,7 +304,7 @@ async fn signer(settings: &Settings, index: &dyn Index) -> Result<UrlSigner, Sta
     Ok(UrlSigner::from_config(&settings.urls, &kept)?)
 }
 
-/// A number of which 0 stands for none.
+/// A number of which 0 means none.
 fn some(number: u64) -> Option<u64> {
     Some(number).filter(|number| *number > 0)
 }
@@ -315,7 +315,7 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
         upload_url_ms: settings.urls.upload_url_ms,
         download_url_ms: settings.urls.download_url_ms,
         idle_upload_ms: retention.idle_upload_ms,
-        // Where nothing is removed nothing is held back either.
+        // Without sweeps nothing expires.
         unused_entry_ms: some(retention.unused_days)
             .filter(|_| !retention.disable)
             .map(|days| days.saturating_mul(DAY_MS)),
@@ -325,13 +325,13 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
     }
 }
 
-/// How long clients may use a URL of the storage itself.
+/// How long clients may use a URL of the storage itself; `None` without direct downloads.
 fn direct_url_ms(settings: &Settings) -> Option<u64> {
     let downloads = &settings.downloads;
     downloads.direct.then(|| downloads.direct_url_minutes.saturating_mul(MINUTE_MS))
 }
 
-/// The proxies on the way out.
+/// The proxies for outgoing requests.
 fn proxies(settings: &Settings) -> Proxies {
     let exposed = |proxy: Option<&Secret>| proxy.map(|url| url.expose().to_owned());
     let proxy = &settings.proxy;

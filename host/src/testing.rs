@@ -53,8 +53,7 @@ pub(crate) fn services(folder: &Path) -> Arc<Services> {
     services.for_thread()
 }
 
-/// Returns what the environment says of a real server that tests run against, or `None`, once told, where they are to be
-/// skipped. `tests/scripts/with-services.sh` starts the servers and sets the variables; under `CI=true` none may be missing.
+/// Returns the variable of a real server that tests run against, or `None` if they are to be skipped, which is printed once. `tests/scripts/with-services.sh` starts the servers and sets the variables; under `CI=true` none may be missing.
 pub(crate) fn service(variable: &str) -> Option<String> {
     static TOLD: Once = Once::new();
     // The only place beside `config/` that reads the environment.
@@ -72,7 +71,7 @@ pub(crate) fn service(variable: &str) -> Option<String> {
 pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// Mounts one of so many MiB, or returns `None`, once told, where that is not allowed; under `CI=true` it must be.
+    /// Mounts one of `mib` MiB. Returns `None` if that is not allowed, which is printed once; panics then under `CI=true`.
     pub(crate) fn mount(mib: u32) -> Option<Self> {
         static TOLD: Once = Once::new();
         let folder = tempfile::tempdir().ok()?;
@@ -93,12 +92,12 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: whoever failed may have files open still.
+        // Lazily: a failed test may still have files open.
         let _ = std::process::Command::new("umount").arg("--lazy").arg(self.path()).output();
     }
 }
 
-/// Runs a test of this program again, in a process of its own that may open so many files and knows itself by `variable`.
+/// Runs a test of this program again, in a process of its own with this limit of open files and with `variable` set.
 pub(crate) fn run_with_descriptors(limit: u32, test: &str, variable: &str) {
     let output = std::process::Command::new("sh")
         .args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")])

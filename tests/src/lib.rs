@@ -95,7 +95,7 @@ impl TestServer {
     }
 
     /// Returns the usage of the server's resources for requests.
-    pub fn usage(&self) -> Vec<larder::message::Usage> {
+    pub fn usage(&self) -> Vec<larder::message::QuotaUsage> {
         self.larder.as_ref().map(Larder::usage).unwrap_or_default()
     }
 

@@ -1,4 +1,4 @@
-//! What must be true of the settings together, and the settings that follow from others.
+//! Checks of the settings together, and settings that are derived from others.
 
 pub(super) mod storage;
 
@@ -13,7 +13,7 @@ use super::{
 const MAX_DAYS: u64 = 36_500;
 const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
 
-/// Fills in what follows from other settings.
+/// Fills in derived settings.
 pub(super) fn resolve(settings: &mut Settings, provenances: &Provenances) -> Result<(), ConfigError> {
     let data = settings.data.clone();
     storage::resolve(&mut settings.storage, &data, provenances);
@@ -27,7 +27,7 @@ pub(super) fn resolve(settings: &mut Settings, provenances: &Provenances) -> Res
     resolve_issuers(&mut settings.auth, provenances)
 }
 
-/// Where tokens are not verified, nothing that says whose tokens count has an effect: one of the two was not meant.
+/// Without verification of tokens, settings of trusted issuers have no effect: one of the two is a mistake.
 fn skip_alone(auth: &Auth, provenances: &Provenances) -> Result<(), ConfigError> {
     let others = [
         ("auth.issuers", !auth.issuers.is_empty()),
@@ -49,7 +49,7 @@ fn skip_alone(auth: &Auth, provenances: &Provenances) -> Result<(), ConfigError>
 }
 
 fn resolve_issuers(auth: &mut Auth, provenances: &Provenances) -> Result<(), ConfigError> {
-    // Somebody with a platform of their own did not mean to let all of github.com in as well.
+    // An operator with a platform of his own does not mean to admit all of github.com, too.
     if auth.issuers.is_empty() && auth.hs256_secrets.is_empty() && !auth.skip_validation {
         auth.issuers.push(Issuer { issuer: GITHUB_ISSUER.to_owned(), ..Issuer::default() });
     }
@@ -130,7 +130,7 @@ impl Check<'_> {
             ("storage.s3.timeout_ms", storage.s3.timeout_ms, 100, MAX_MS),
             ("storage.gcs.timeout_ms", storage.gcs.timeout_ms, 100, MAX_MS),
             ("storage.azblob.timeout_ms", storage.azblob.timeout_ms, 100, MAX_MS),
-            // The signatures of the services are good for a week at most; a day is what a policy may ask for.
+            // Signatures of the services are valid for a week at most; a policy may request a day.
             ("downloads.direct_url_minutes", downloads.direct_url_minutes, 1, 24 * 60),
             ("upstream.connect_timeout_ms", upstream.connect_timeout_ms, 1, MAX_MS),
             ("auth.leeway_ms", auth.leeway_ms, 0, 60 * 60 * 1000),
@@ -152,7 +152,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Bounds of connections under which clients would keep each other out.
+    /// Refuses limits on connections at which clients would lock each other out.
     fn connections(&self, server: &Server) -> Result<(), ConfigError> {
         let (all, each) = (server.max_connections, server.max_connections_per_client);
         let least = server.threads.max(1) + 1;
@@ -187,7 +187,7 @@ impl Check<'_> {
         self.that(name, false, || format!("is {}; {fault}", shown(text)))
     }
 
-    /// By this end of a host name `@actions/cache` knows where it may read in parallel: another one would change nothing.
+    /// `@actions/cache` reads in parallel only from hosts with this suffix: another one would have no effect.
     fn parallel_url(&self, name: &str, url: Option<&str>) -> Result<(), ConfigError> {
         const SUFFIX: &str = ".blob.core.windows.net";
         self.origin_url(name, url)?;
@@ -222,8 +222,7 @@ impl Check<'_> {
         self.allowed(auth)
     }
 
-    /// The ids of platforms are numbers: a number would be somebody's repository, whose entries tokens without a repository
-    /// would share.
+    /// The ids of platforms are numbers. With a number, tokens without a repository would share the entries of a real repository.
     fn default_repository(&self, auth: &Auth) -> Result<(), ConfigError> {
         let Some(repository) = &auth.default_repository else { return Ok(()) };
         self.that("auth.default_repository", is_repository(repository), || {

@@ -31,7 +31,7 @@ impl Default for Database {
         Self {
             driver: DatabaseDriver::Sqlite,
             max_connections: 16,
-            // Clients wait longer for an answer, and a failover of a database takes about as long.
+            // Clients wait longer for a response, and a failover of a database takes about as long.
             timeout_ms: 10_000,
             // As GitHub.
             case_sensitive_keys: false,
@@ -113,9 +113,9 @@ pub enum SslMode {
     Unset,
     /// Not at all.
     Disable,
-    /// By TLS where the server offers it; whoever answers is taken for the server.
+    /// TLS if the server offers it; its certificate is not checked.
     Prefer,
-    /// By TLS; whoever answers is taken for the server.
+    /// TLS; the server's certificate is not checked.
     Require,
     /// By TLS, with a certificate of a known authority.
     VerifyCa,

@@ -1,4 +1,4 @@
-//! Where each setting comes from, and the configuration in force as text.
+//! The provenance of each setting, and the effective configuration as text.
 
 use std::{collections::BTreeMap, fmt, fmt::Write};
 
@@ -9,7 +9,7 @@ use super::Settings;
 /// Where a setting comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provenance {
-    /// It is not set.
+    /// Not set: the default.
     Default,
     /// From the configuration file.
     File,
@@ -30,7 +30,7 @@ impl fmt::Display for Provenance {
     }
 }
 
-/// Where the settings come from, by dotted name.
+/// The provenance of each setting, by dotted name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Provenances(BTreeMap<String, Provenance>);
 
@@ -64,7 +64,7 @@ impl Provenances {
     }
 }
 
-/// Writes the settings as TOML that can be read back, with their provenances.
+/// Writes the settings as TOML that can be read back, each with its provenance as a comment.
 pub(super) fn write(settings: &Settings, provenances: &Provenances) -> String {
     // The settings are plain structures of text, numbers and lists: they always serialize.
     let table = Table::try_from(settings).unwrap_or_default();

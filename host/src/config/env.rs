@@ -10,7 +10,7 @@ use super::{ConfigError, Provenance, StorageDriver, file::RawSettings};
 
 /// Names the configuration file.
 pub(super) const CONFIG_FILE: &str = "LARDER_CONFIG";
-/// Says what is logged; for the logger.
+/// The filter of the log.
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
 /// Moves the listener to another port, where `LARDER_LISTEN` is not set.
 const NITRO_PORT: &str = "NITRO_PORT";
@@ -127,7 +127,7 @@ const WITHOUT_EFFECT: &[&str] = &[
 /// Set on many machines for other programs as well: they count where the storage is S3, and are not seen where it is not.
 const AMBIENT: &str = "AWS_";
 
-/// What the names of our variables begin with: whoever sets one that is not known believes that it does something.
+/// Prefixes of this server's variables: an unknown one with such a prefix is an error, because its author expects an effect.
 const OURS: [&str; 8] = [
     "LARDER_",
     "STORAGE_FILESYSTEM_",
@@ -187,7 +187,7 @@ impl Variables {
     }
 }
 
-/// Sets what the variables say.
+/// Overlays the settings with the variables.
 pub(super) fn overlay(variables: &mut Variables, source: &mut RawSettings) -> Result<(), ConfigError> {
     if variables.get("LARDER_LISTEN").is_none() {
         overlay_port(variables, source)?;
@@ -226,7 +226,7 @@ fn set(
     Ok(())
 }
 
-/// Says which variables are set and change nothing.
+/// Returns a warning for each variable that is set and has no effect.
 pub(super) fn without_effect(variables: &Variables) -> Vec<String> {
     let mut warnings: Vec<String> = WITHOUT_EFFECT
         .iter()
@@ -246,7 +246,7 @@ fn matters(name: &str) -> bool {
     is_ours(name) || known_names().any(|known| known == name) || WITHOUT_EFFECT.contains(&name)
 }
 
-/// All names that change something here.
+/// All names with an effect.
 fn known_names() -> impl Iterator<Item = &'static str> {
     let settings = VARIABLES.iter().map(|(name, ..)| *name);
     settings.chain([CONFIG_FILE, NITRO_PORT, PORT, SIGNING_ENABLED, LOG_FILTER])
@@ -292,7 +292,7 @@ fn switch(name: &str, text: &str) -> Result<bool, ConfigError> {
     }
 }
 
-/// Sets the port alone. `PORT` means all addresses where no address is configured: who sets it reaches the server from
+/// Sets only the port. `PORT` implies all addresses if no address is configured: a platform that sets it reaches the server from
 /// another machine or container.
 fn overlay_port(variables: &Variables, source: &mut RawSettings) -> Result<(), ConfigError> {
     let (name, text, is_open) = match (variables.get(NITRO_PORT), variables.get(PORT)) {

@@ -21,7 +21,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong, and what is allowed.
+        /// The problem, and the allowed values.
         problem: String,
     },
     /// A setting has a value that is not allowed.
@@ -29,10 +29,10 @@ pub enum ConfigError {
     Setting {
         /// The name in the file, with the variable in brackets if that set it; or the variable alone.
         setting: String,
-        /// The value, unless it is secret, and what is allowed.
+        /// The value, unless it is secret, and the allowed values.
         problem: String,
     },
-    /// A variable whose name begins like those of this server is not known.
+    /// An unknown variable with a prefix of this server.
     #[error("the environment variable {name} is not known; did you mean {nearest}?")]
     UnknownVariable {
         /// The variable.
@@ -51,7 +51,7 @@ pub enum ConfigError {
         /// The known one that it looks like.
         nearest: &'static str,
     },
-    /// Two settings cannot both be meant.
+    /// Two settings contradict each other.
     #[error("{0}")]
     Contradiction(String),
 }

@@ -1,10 +1,10 @@
-//! Who reaches the server, and who may use it: what an operator may not have meant.
+//! Warnings about who can reach the server, and who may use it.
 
 use http::Uri;
 
 use super::{Settings, effective::Provenances};
 
-/// Where tokens of all of github.com come from: the issuer of today, and the one before.
+/// The issuers of all of github.com: the current one, and the one before.
 const PUBLIC_ISSUERS: [&str; 2] =
     ["https://token.actions.githubusercontent.com", "https://vstoken.actions.githubusercontent.com"];
 

@@ -1,4 +1,4 @@
-//! The configuration file, and the settings as they come together.
+//! The configuration file, and the settings before they are checked.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::{ConfigError, Provenance, Settings, effective::Provenances};
 
-/// Shorter words of an error are not taken for a quotation of the file.
+/// Shorter words of an error are not treated as a quotation of the file.
 const LEAST_QUOTED: usize = 4;
 
 /// The settings that are set, from the file and then from variables, not checked yet.
@@ -53,7 +53,7 @@ impl RawSettings {
         self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// Makes a sentence of it. The library's own text shows the line, which may hold a secret.
+    /// Describes an error in one sentence. The library's own text shows the line, which may hold a secret.
     fn explain(&self, error: &toml::de::Error) -> ConfigError {
         let problem = error.message().replace('\n', ", ");
         let name = setting_in(error).unwrap_or_default();
@@ -71,7 +71,7 @@ impl RawSettings {
     }
 }
 
-/// Finds the setting's name: the library tells it in its text alone, in a line of its own.
+/// Returns the setting's name, which the library reports only in its text, on a line of its own.
 fn setting_in(error: &toml::de::Error) -> Option<String> {
     let text = error.to_string();
     let line = text.lines().find_map(|line| line.trim().strip_prefix("in `"))?;
@@ -84,8 +84,8 @@ fn in_file(path: &Path, text: &str, error: &toml::de::Error, problem: &str) -> C
     ConfigError::File { path: path.to_owned(), line, problem: problem.replace('\n', ", ") }
 }
 
-/// What is wrong with text that is not TOML. The library quotes what it cannot read, which may be a secret without quotes: what
-/// stands in the line, behind the setting's name, is left out.
+/// Describes text that is not TOML. The library quotes the text that it cannot parse, which may be a secret without quotes: words
+/// of the setting's value are left out.
 fn without_values(error: &toml::de::Error, text: &str) -> String {
     let at = error.span().map_or(0, |span| text.floor_char_boundary(span.start));
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);

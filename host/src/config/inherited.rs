@@ -9,7 +9,7 @@ use listenfd::ListenFd;
 /// the variables are removed, so that no child takes the socket for its own.
 ///
 /// # Errors
-/// `InvalidInput` when what is announced is no TCP socket, or more than one.
+/// `InvalidInput` when the passed socket is not a TCP listener, or there are several.
 pub fn inherited_listener() -> io::Result<Option<TcpListener>> {
     let mut given = ListenFd::from_env();
     if given.len() > 1 {

@@ -31,7 +31,7 @@ fn parse(text: &str) -> Result<SocketAddr, String> {
     match host {
         None => Ok(SocketAddr::new(DEFAULT_LISTEN.ip(), port)),
         Some("" | "*") => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
-        // An IPv6 address without its brackets, say.
+        // Such as an IPv6 address without its brackets.
         Some(host) if host.contains([':', '[', '/', ' ']) => Err(wrong()),
         Some(host) => {
             look_up(host, port).ok_or_else(|| format!("is `{text}`, but no address is known of `{host}`"))

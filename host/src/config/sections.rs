@@ -28,25 +28,25 @@ const HOUR: u64 = 60 * MINUTE;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where the server keeps what is not placed elsewhere.
+    /// The data directory.
     pub data: PathBuf,
     /// The listener.
     pub server: Server,
-    /// Where the bytes are.
+    /// The storage of objects.
     pub storage: Storage,
-    /// What clients download without this server in between.
+    /// Direct downloads from the storage.
     pub downloads: Downloads,
-    /// Where the index is.
+    /// The database of the index.
     pub database: Database,
-    /// Where requests go that are not for this server.
+    /// The service for requests that are not for the cache.
     pub upstream: Upstream,
-    /// Whose tokens count.
+    /// Verification of tokens.
     pub auth: Auth,
     /// The signed URLs.
     pub urls: Urls,
     /// The guest.
     pub policy: Policy,
-    /// What is removed, and when.
+    /// What is deleted, and when.
     pub retention: Retention,
     /// The log.
     pub log: Log,
@@ -83,24 +83,24 @@ pub struct Server {
     /// Address and port; a host name in the file or the variable is looked up when the configuration is read.
     #[serde(deserialize_with = "listen::deserialize")]
     pub listen: SocketAddr,
-    /// The origin that clients reach this server at, without a slash at the end; unset: what the request's `Host` says.
+    /// The origin at which clients reach this server, without a slash at the end; unset: from the request's `Host`.
     #[serde(with = "optional")]
     pub base_url: Option<String>,
-    /// How many threads serve; 0: as many as there are cores.
+    /// Number of worker threads; 0: the number of cores.
     pub threads: usize,
-    /// Most connections at once; where it is not set, fewer if the limit of open files leaves no room for so many.
+    /// Most connections at once; if unset, fewer when the limit of open files is too low.
     pub max_connections: usize,
     /// Most connections at once of one client address (of an IPv6 address its /64); 0: half of all.
     pub max_connections_per_client: usize,
     /// How long a new connection may take to send the head of its first request.
     pub header_timeout_ms: u64,
-    /// How long a connection may stand between two requests.
+    /// How long a connection may be idle between two requests.
     pub keep_alive_ms: u64,
     /// How long a connection may be silent in the middle of a request, in either direction.
     pub idle_timeout_ms: u64,
-    /// How long requests under way may take after a signal to stop.
+    /// How long requests in flight may take after a signal to stop.
     pub shutdown_ms: u64,
-    /// Proxies in front: from these addresses `Forwarded` and `X-Forwarded-…` count.
+    /// Addresses of proxies in front, whose `Forwarded` and `X-Forwarded-*` fields are believed.
     #[serde(with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Longest head of a request.
@@ -119,7 +119,7 @@ impl Default for Server {
             // Node's agents keep an idle connection for 4 s, Go's for 90 s; both see at once that one was closed.
             keep_alive_ms: 30 * SECOND,
             idle_timeout_ms: 2 * MINUTE,
-            // Docker kills after 10 s, and what is in memory is written down after the last request.
+            // Docker kills after 10 s, and what is in memory is persisted after the last request.
             shutdown_ms: 7 * SECOND,
             // A proxy on this machine.
             trusted_proxies: vec![
@@ -133,7 +133,7 @@ impl Default for Server {
 }
 
 impl Server {
-    /// Returns how many threads serve: `threads`, or the number of cores.
+    /// Returns the number of worker threads: `threads`, or the number of cores.
     #[must_use]
     pub fn thread_count(&self) -> usize {
         match self.threads {
@@ -143,14 +143,14 @@ impl Server {
     }
 }
 
-/// Where requests go that are not for this server.
+/// The service for requests that are not for the cache.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Upstream {
     /// The origin of the platform's results service, without a slash at the end; unset (`none`): nothing is forwarded.
     #[serde(with = "optional")]
     pub url: Option<String>,
-    /// How long the connection may take to come up.
+    /// Timeout of the TCP connection.
     pub connect_timeout_ms: u64,
 }
 
@@ -163,11 +163,11 @@ impl Default for Upstream {
     }
 }
 
-/// Whose tokens count.
+/// Verification of tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// Whether tokens are taken at their word.
+    /// Whether tokens are accepted without verification.
     pub skip_validation: bool,
     /// Who may sign tokens; [`GITHUB_ISSUER`] if neither this nor `hs256_secrets` is set.
     pub issuers: Vec<Issuer>,
@@ -220,10 +220,10 @@ impl Default for Auth {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Urls {
-    /// What URLs are signed with; unset: a random one that is kept in the database.
+    /// The secret that URLs are signed with; unset: a random one that is stored in the database.
     #[serde(with = "optional")]
     pub signing_secret: Option<Secret>,
-    /// What is accepted, too, while secrets change.
+    /// A second secret whose signatures are accepted, during a rotation.
     #[serde(with = "optional")]
     pub signing_secret_secondary: Option<Secret>,
     /// How long an upload URL is valid. One URL serves all blocks of an entry.
@@ -257,9 +257,9 @@ pub struct Policy {
     /// The component; unset: the one that is built in.
     #[serde(with = "optional")]
     pub component: Option<PathBuf>,
-    /// How much memory one instance may take.
+    /// Most linear memory of one instance.
     pub memory_bytes: u64,
-    /// How long an instance may compute without waiting for the host.
+    /// Longest run of an instance without a pause.
     pub deadline_ms: u64,
 }
 
@@ -269,21 +269,21 @@ impl Default for Policy {
     }
 }
 
-/// What is removed, and when.
+/// What is deleted, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
-    /// Whether nothing is removed at all.
+    /// Whether sweeps are off: nothing is deleted.
     pub disable: bool,
-    /// Entries that nobody used for so long are removed; 0: never.
+    /// Entries unused for this many days are deleted; 0: never.
     pub unused_days: u64,
-    /// Uploads that nothing arrives for in so long give way to another save of their key; sweeps remove them after an hour.
+    /// An upload without activity for this long yields to another save of its key; sweeps delete it after an hour.
     pub idle_upload_ms: u64,
-    /// Objects that no entry names are removed when they are older.
+    /// Objects without an entry are deleted when they are older than this.
     pub orphan_grace_hours: u64,
     /// Time between two sweeps of uploads.
     pub sweep_interval_ms: u64,
-    /// Hours between two sweeps of everything, which look at each entry and at each stored object.
+    /// Hours between two full sweeps, which check each entry and each stored object.
     pub full_sweep_hours: u64,
     /// Largest entry that is accepted; 0: any.
     pub max_entry_bytes: u64,
@@ -310,7 +310,7 @@ impl Default for Retention {
 pub struct Log {
     /// The form of a line.
     pub format: LogFormat,
-    /// Whether more is logged where `RUST_LOG` does not say what.
+    /// Whether debug lines are logged when `RUST_LOG` is unset.
     pub debug: bool,
 }
 
@@ -339,7 +339,7 @@ pub struct Tls {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Reads a choice, and names the value and the choices where it is none.
+/// Deserializes a choice. The error names the value and the choices.
 macro_rules! choice {
     ($type:ty, $allowed:literal, [$($text:literal => $value:expr),+]) => {
         impl<'de> Deserialize<'de> for $type {

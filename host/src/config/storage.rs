@@ -132,7 +132,7 @@ pub struct Gcs {
     /// (`GOOGLE_APPLICATION_CREDENTIALS`, workload identity, the metadata server).
     #[serde(with = "optional")]
     pub service_account_key: Option<Secret>,
-    /// Another server, an emulator say; without a key it is asked without credentials.
+    /// Another server, such as an emulator; without a key, requests are anonymous.
     #[serde(with = "optional")]
     pub endpoint: Option<String>,
     /// How long the server may be silent.
@@ -155,7 +155,7 @@ pub struct Azblob {
     /// Account, key or shared access signature, and endpoint, as the portal shows them.
     #[serde(with = "optional")]
     pub connection_string: Option<Secret>,
-    /// The account, where there is no connection string: workload identity or a managed identity prove who this is.
+    /// The account, if there is no connection string: authenticated by workload identity or a managed identity.
     #[serde(with = "optional")]
     pub account: Option<String>,
     /// The account's server, where it is not `https://<account>.blob.core.windows.net`.

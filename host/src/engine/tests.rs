@@ -12,8 +12,8 @@ use crate::{
     BUILT_IN_POLICY,
     causes::chain,
     message::{
-        ClientGuard, Held, Kind, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
-        Room, RoomBounds, Rooms, Ticket,
+        ClientGuard, Quota, QuotaBounds, QuotaKind, QuotaPermit, Quotas, ReplayBody, Request, RequestBody,
+        RequestContext, RequestQuota, RequestRecord, Response,
     },
     testing::services,
 };
@@ -22,20 +22,20 @@ fn policy(limits: Limits) -> Policy {
     Engine::start().unwrap().load(BUILT_IN_POLICY, None, limits).unwrap()
 }
 
-fn ticket() -> Ticket {
+fn quota() -> RequestQuota {
     let bounds =
-        RoomBounds { reserve: 1 << 20, pool: 0, pool_per_connection: 0, wait: Duration::from_secs(10) };
-    let room = |kind| Room::new(kind, bounds);
-    let rooms = Arc::new(Rooms {
-        heads: room(Kind::Heads),
-        waiting: room(Kind::Waiting),
-        messages: room(Kind::Messages),
-        lists: room(Kind::Lists),
-        bodies: Arc::new(room(Kind::Bodies)),
-        forwards: Arc::new(room(Kind::Forwards)),
+        QuotaBounds { reserve: 1 << 20, pool: 0, pool_per_connection: 0, wait: Duration::from_secs(10) };
+    let quota = |kind| Quota::new(kind, bounds);
+    let quotas = Arc::new(Quotas {
+        heads: quota(QuotaKind::Heads),
+        waiting: quota(QuotaKind::Waiting),
+        messages: quota(QuotaKind::Messages),
+        lists: quota(QuotaKind::Lists),
+        bodies: Arc::new(quota(QuotaKind::Bodies)),
+        forwards: Arc::new(quota(QuotaKind::Forwards)),
     });
-    let client = Arc::new(rooms.client());
-    Ticket::new(rooms, client, Held::default())
+    let client = Arc::new(quotas.client());
+    RequestQuota::new(quotas, client, QuotaPermit::default())
 }
 
 async fn get(guest: &Guest, path: &str) -> Response {
@@ -49,7 +49,7 @@ async fn get(guest: &Guest, path: &str) -> Response {
         head,
         record: record.into(),
         client,
-        ticket: ticket(),
+        quota: quota(),
         replay_body: ReplayBody::default(),
     };
     let request = Request { context: context.into(), body: RequestBody::full(bytes::Bytes::new()) };

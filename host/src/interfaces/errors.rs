@@ -9,7 +9,7 @@ use crate::{
     auth::TokenError,
     causes::chain,
     index::IndexError,
-    message::{Full, ReadError},
+    message::{QuotaExceeded, ReadError},
     net::ForwardError,
     storage::{SourceError, StorageError},
 };
@@ -158,7 +158,7 @@ impl From<ReadError> for http::Error {
         match error {
             ReadError::Source(SourceError::CutShort) => Self::CutShort,
             ReadError::Source(SourceError::TooLarge) => Self::TooLarge,
-            ReadError::Full(Full) => Self::Busy,
+            ReadError::QuotaExceeded(QuotaExceeded) => Self::Busy,
         }
     }
 }

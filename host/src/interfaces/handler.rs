@@ -173,14 +173,14 @@ fn headers(fields: Vec<(String, String)>) -> Result<HeaderMap, InvalidResponse> 
 
 /// The upstream's response without its hop-by-hop header fields, and with those that the component added.
 fn pass_on(upstream: UpstreamResponse, added: Vec<(String, String)>) -> Result<Response, InvalidResponse> {
-    let UpstreamResponse { response: upstream, place } = upstream;
+    let UpstreamResponse { response: upstream, permit } = upstream;
     let (mut parts, body) = upstream.into_parts();
     crate::net::remove_hop_by_hop(&mut parts.headers);
     for (name, value) in &headers(added)? {
         parts.headers.insert(name, value.clone());
     }
     parts.headers.remove(header::CONNECTION);
-    let mut response = Response::new(Outgoing::upstream(body, place));
+    let mut response = Response::new(Outgoing::upstream(body, permit));
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
     Ok(response)

@@ -13,7 +13,7 @@ use super::{
     types::{Body, IncomingRequest, UpstreamResponse},
 };
 use crate::{
-    message::{Full, RequestContext},
+    message::{QuotaExceeded, RequestContext},
     net::Forwarder,
 };
 
@@ -39,7 +39,7 @@ impl HostWithStore<State> for HasSelf<State> {
             Ok::<_, ResourceTableError>((incoming.take_body(), incoming.context.clone()))
         })?;
         let Body::Unread(body) = body else { return Err(Error::BodyUsed.into()) };
-        let bytes = context.ticket.read(body, limit.min(MAX_BODY_BYTES)).await?;
+        let bytes = context.quota.read(body, limit.min(MAX_BODY_BYTES)).await?;
         context.replay_body.set(Some(&bytes).filter(|bytes| bytes.len() <= MAX_REPLAY_BYTES).cloned());
         Ok(bytes.into())
     }
@@ -80,8 +80,8 @@ impl ForwardedRequest {
 
     async fn forward(self, forwarder: &Forwarder) -> Result<UpstreamResponse, Error> {
         let Body::Unread(body) = self.body else { return Err(Error::BodyUsed) };
-        let place = self.context.ticket.forward().await.map_err(|Full| Error::Busy)?;
+        let permit = self.context.quota.acquire_forward().await.map_err(|QuotaExceeded| Error::Busy)?;
         let response = forwarder.forward(&self.context.head, body).await?;
-        Ok(UpstreamResponse { response, place })
+        Ok(UpstreamResponse { response, permit })
     }
 }

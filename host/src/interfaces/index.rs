@@ -208,7 +208,7 @@ async fn reserve(
     if let Reservation::Reserved(upload) = &reserved
         && is_full(services).await
     {
-        services.pressure.give_up(&*services.storage, &*services.index, &upload.name).await;
+        services.pressure.abandon_upload(&*services.storage, &*services.index, &upload.name).await;
         return Ok(None);
     }
     Ok(Some(reserved))

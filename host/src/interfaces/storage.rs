@@ -130,7 +130,7 @@ async fn abandon_if_full<T>(
 ) -> Result<T, StorageError> {
     let outcome = call.await;
     if matches!(outcome, Err(StorageError::NoSpace)) {
-        services.pressure.give_up(&*services.storage, &*services.index, upload).await;
+        services.pressure.abandon_upload(&*services.storage, &*services.index, upload).await;
     }
     outcome
 }

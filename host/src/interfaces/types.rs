@@ -7,7 +7,7 @@ use wasmtime::component::Resource;
 
 use super::{bindings::larder::cache::types, state::State};
 use crate::{
-    message::{Held, RequestBody, RequestContext},
+    message::{QuotaPermit, RequestBody, RequestContext},
     storage::Content,
 };
 
@@ -31,7 +31,7 @@ pub struct Object(pub(crate) Content);
 /// A response of the upstream, and the permit of its request, which limits concurrent forwarded requests.
 pub struct UpstreamResponse {
     pub(crate) response: ::http::Response<hyper::body::Incoming>,
-    pub(crate) place: Held,
+    pub(crate) permit: QuotaPermit,
 }
 
 impl IncomingRequest {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use parking_lot::Mutex;
 
-use super::{ClientGone, RequestBody, RequestRecord, Ticket};
+use super::{ClientGone, RequestBody, RequestQuota, RequestRecord};
 
 /// One attempt to handle a request.
 pub struct Request {
@@ -24,12 +24,12 @@ pub struct RequestContext {
     pub received_ms: u64,
     /// Method, target and all header fields, `authorization` too.
     pub head: Parts,
-    /// What the request log will say; has the request's id.
+    /// The record for the request log; has the request's id.
     pub record: Arc<RequestRecord>,
     /// Completes when the client no longer waits for the response.
     pub client: ClientGone,
-    /// Its share of the server's memory.
-    pub ticket: Ticket,
+    /// Its permits: for its head, its body, and the guest's memory for them.
+    pub quota: RequestQuota,
     /// Its body, once that was read, for a second attempt.
     pub replay_body: ReplayBody,
 }

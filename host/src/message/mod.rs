@@ -7,19 +7,19 @@ mod body;
 mod client_gone;
 mod context;
 mod outcome;
+mod quota;
 mod record;
+mod request_quota;
 mod response;
-mod room;
-mod ticket;
 
 pub use body::RequestBody;
 pub use client_gone::{ClientGone, ClientGuard};
 pub use context::{ReplayBody, Request, RequestContext};
 pub use outcome::Outcome;
+pub use quota::{ClientQuota, Quota, QuotaBounds, QuotaExceeded, QuotaKind, QuotaPermit, QuotaUsage};
 pub use record::RequestRecord;
+pub use request_quota::{Quotas, ReadError, RequestQuota};
 pub use response::{Outgoing, Response, error_response, unavailable};
-pub use room::{Client, Full, Held, Kind, Room, RoomBounds, Usage};
-pub use ticket::{ReadError, Rooms, Ticket};
 
 #[cfg(test)]
 mod tests;

@@ -35,8 +35,8 @@ pub struct RequestRecord {
     outcome: OnceLock<Outcome>,
 }
 
-/// Where the paths of the cache service begin. Clients put them behind a base URL, which on some platforms holds a secret
-/// (act), so that what is before them is not logged.
+/// The beginnings of the cache service's paths. Clients append them to a base URL, which holds a secret on some platforms (act). So
+/// the part before them is not logged.
 const SERVICES: [&str; 2] = ["/_apis/artifactcache/", "/twirp/"];
 
 impl RequestRecord {
@@ -108,7 +108,7 @@ impl RequestRecord {
     }
 }
 
-/// A path for the log: without what may be a secret before it, and short.
+/// Returns a path for the log: without a base path, which may be a secret, and at most 256 bytes.
 fn loggable(path: &str) -> String {
     let service = SERVICES.iter().filter_map(|service| path.find(service)).min();
     match service {

@@ -1,4 +1,4 @@
-//! Proxies for what goes out, as they are configured: which one is for a URL, and the first hop of a connection.
+//! Outgoing proxies: which one a URL uses, and the first hop of a connection.
 
 use std::{
     fmt, io,
@@ -22,11 +22,11 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-/// Hosts that are never asked through a proxy: this machine, and the metadata services of clouds, which answer nobody else.
+/// Hosts that are never reached through a proxy: this machine, and the metadata services of clouds, which serve only it.
 const NEVER: &str =
     "localhost,127.0.0.0/8,::1,169.254.169.254,169.254.170.2,fd00:ec2::254,metadata.google.internal";
 
-/// The proxies by the scheme of what is asked for. Their URLs may hold passwords, which `Debug` and [`Self::describe`] leave out.
+/// The proxies by the scheme of the requested URL. Their URLs may hold passwords, which `Debug` and [`Self::describe`] omit.
 #[cfg_attr(not(feature = "bucket"), expect(dead_code, reason = "for the clients of buckets"))]
 #[derive(Clone, Default)]
 pub struct Proxies {
@@ -37,8 +37,8 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// The proxies for `http` and for `https` URLs, each a URL of its own. `no` are the hosts that are asked directly: names,
-    /// which count for what is below them, too, addresses, networks, or `*`; separated by commas.
+    /// The URLs of the proxies for `http` and for `https` URLs. `no` lists the hosts that are reached directly, separated by commas:
+    /// names, with all their subdomains, addresses, networks, or `*`.
     #[must_use]
     pub fn new(http: Option<String>, https: Option<String>, no: &str) -> Self {
         let no = [no, NEVER].join(",");
@@ -54,13 +54,13 @@ impl Proxies {
         if scheme == "https" { self.https.as_deref() } else { self.http.as_deref() }
     }
 
-    /// The hosts that are asked directly.
+    /// The hosts that are reached directly.
     #[cfg(feature = "bucket")]
     pub(crate) fn direct_hosts(&self) -> &str {
         &self.no
     }
 
-    /// What a request to this URL has to show its proxy. Through a tunnel it is shown when that is opened.
+    /// Returns the `proxy-authorization` of a request to this URL. For a tunnel it is sent when the tunnel is opened.
     pub(super) fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
         let plain = url.scheme_str() == Some("http");
         self.intercept(url).filter(|_| plain)?.basic_auth().cloned()
@@ -70,7 +70,7 @@ impl Proxies {
         self.matcher.as_ref()?.intercept(url)
     }
 
-    /// Says which proxies there are, without passwords; nothing where there are none.
+    /// Describes the proxies without passwords; `None` if there are none.
     #[must_use]
     pub fn describe(&self) -> Option<String> {
         let shown = |scheme: &str| {
@@ -88,8 +88,7 @@ impl fmt::Debug for Proxies {
     }
 }
 
-/// Opens the first hop of a connection: to the server itself, to the proxy that a plain request goes to, or a tunnel through
-/// a proxy to the server.
+/// Opens the first hop of a connection: to the server itself, to the proxy for an `http` URL, or a tunnel through a proxy.
 #[derive(Clone)]
 pub struct FirstHop {
     direct: HttpConnector,
@@ -100,14 +99,14 @@ pub struct FirstHop {
 /// The stream of a first hop.
 pub struct Hop {
     stream: MaybeHttpsStream<TokioIo<TcpStream>>,
-    /// The other end is a proxy that wants to see whole URLs.
+    /// The other end is a proxy that needs absolute URLs.
     is_proxy: bool,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl FirstHop {
-    /// Makes one. `tls` is for proxies that are spoken to over TLS.
+    /// `tls` is for proxies that are reached over TLS.
     pub(super) fn new(direct: HttpConnector, tls: ClientConfig, proxies: Proxies) -> Self {
         let to_proxy = HttpsConnectorBuilder::new()
             .with_tls_config(tls)

@@ -1,7 +1,7 @@
-//! Uses of entries and signs of life of uploads, collected in memory and written down in batches.
+//! Last-used times of entries and last activity of uploads, buffered in memory and persisted in batches.
 //!
-//! A server that writes a row for every hit spends more on that than on the hit. What is lost in a crash is a minute's worth
-//! of usage, which costs at most an early eviction.
+//! Writing a row for every hit would cost more than the hit itself. A crash loses the times of some seconds, which costs at most
+//! an early eviction.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,21 +15,21 @@ use crate::{
     storage::{Source, UploadName},
 };
 
-/// What waits to be written.
+/// Buffers last-used times and activity until they are persisted.
 pub struct UsageTracker {
-    /// A use after a longer time than this is written at once.
+    /// A use after a longer time than this is persisted at once.
     recent_ms: u64,
     entries: Mutex<HashMap<EntryId, u64>>,
-    /// They stay here until they are written, so that at no moment neither this nor the index knows of them.
+    /// An upload stays here until it is persisted, so that at every moment this or the index knows of its activity.
     uploads: Mutex<HashMap<UploadName, u64>>,
 }
 
-/// Longest time for which a use may stand in memory alone: other servers do not see it there.
+/// Longest time for which a use may be in memory only, where other servers do not see it.
 const RECENT_MS: u64 = 60 * 60 * 1000;
 /// Most rows in one write.
 const BATCH: usize = 1000;
-/// Most uses held. Beyond that, uses of entries that are not held yet are dropped until the next write.
-const MAX_HELD: usize = 100_000;
+/// Most buffered entries. Uses of further entries are dropped until the next flush.
+const MAX_ENTRIES: usize = 100_000;
 
 impl Default for UsageTracker {
     fn default() -> Self {
@@ -38,26 +38,25 @@ impl Default for UsageTracker {
 }
 
 impl UsageTracker {
-    /// `unused_ms`: how long an entry stands unused before a sweep takes it, if it ever does.
+    /// `unused_ms`: how long an entry may be unused before a sweep deletes it; `None`: for ever.
     #[must_use]
     pub fn new(unused_ms: Option<u64>) -> Self {
-        // The sweep of another server must find the stored time well below its bound.
+        // The sweep of another server must find a stored time well below its limit.
         let recent_ms = unused_ms.map_or(RECENT_MS, |unused_ms| RECENT_MS.min(unused_ms / 4));
         Self { recent_ms, entries: Mutex::default(), uploads: Mutex::default() }
     }
 
-    /// Notes that an entry is about to be handed out, whose last use the index knew as `last_used_ms`. Returns `false` if it is
-    /// gone.
+    /// Records the use of an entry that is about to be handed out, and whose last use in the index was at `last_used_ms`. Returns
+    /// `false` if the entry is gone.
     ///
-    /// Where that was long ago, the sweep of another server may be about to take the entry: then the use is written before
-    /// this returns, and whoever deletes it as unused afterwards finds that it was used. Where the index does not take it, the
-    /// use is written later.
+    /// If that was long ago, the sweep of another server may be about to delete the entry. Then the use is persisted before this
+    /// returns, and a later deletion as unused fails. If the index is unavailable, the use is persisted later.
     pub async fn record_use(&self, index: &dyn Index, id: EntryId, last_used_ms: u64, now_ms: u64) -> bool {
         if now_ms.saturating_sub(last_used_ms) < self.recent_ms {
             self.buffer_use(id, now_ms);
             return true;
         }
-        match write_use(index, id, now_ms).await {
+        match persist_use(index, id, now_ms).await {
             Ok(there) => there,
             Err(error) => {
                 tracing::warn!(entry = id.0, error = %chain(&error), "last-used time not persisted yet, retrying");
@@ -67,22 +66,22 @@ impl UsageTracker {
         }
     }
 
-    /// Notes that an entry was used.
+    /// Records the use of an entry in memory.
     pub fn buffer_use(&self, id: EntryId, now_ms: u64) {
         let mut entries = self.entries.lock();
-        if entries.len() < MAX_HELD || entries.contains_key(&id) {
+        if entries.len() < MAX_ENTRIES || entries.contains_key(&id) {
             entries.insert(id, now_ms);
         }
     }
 
-    /// Returns whether a use of the entry waits to be written.
+    /// Returns whether a use of the entry is not persisted yet.
     #[must_use]
     pub fn has_buffered_use(&self, id: EntryId) -> bool {
         self.entries.lock().contains_key(&id)
     }
 
-    /// Notes that bytes came for an upload, or begin to. The time is rounded up: it is later than that of a reservation in the
-    /// same millisecond.
+    /// Records that bytes of an upload arrived, or begin to. The time is rounded up, so that it is later than that of a reservation
+    /// in the same millisecond.
     pub fn record_activity(&self, name: &UploadName, now_ms: u64) {
         let last_activity_ms = now_ms.saturating_add(1);
         let mut uploads = self.uploads.lock();
@@ -92,7 +91,7 @@ impl UsageTracker {
         }
     }
 
-    /// Notes that an upload is alive: now, and whenever a part of this body comes for it.
+    /// Records activity of an upload now, and whenever a chunk of this body arrives for it.
     pub(crate) fn track_body(self: &Arc<Self>, upload: &UploadName, body: Source, clock: &Clock) -> Source {
         self.record_activity(upload, clock.now_ms());
         let (usage, upload, clock) = (Arc::clone(self), upload.clone(), clock.clone());
@@ -100,38 +99,38 @@ impl UsageTracker {
         Source { length: body.length, chunks: chunks.boxed() }
     }
 
-    /// Returns when bytes last came for an upload, as far as that waits to be written.
+    /// Returns the last activity of an upload that is not persisted yet.
     #[must_use]
     pub fn last_activity_ms(&self, name: &UploadName) -> Option<u64> {
         self.uploads.lock().get(name).copied()
     }
 
-    /// Writes down what was collected. What cannot be written is collected again.
+    /// Persists everything that is buffered. What cannot be persisted stays buffered.
     ///
     /// # Errors
-    /// When the index does not take it.
+    /// When the index fails.
     pub async fn flush(&self, index: &Arc<dyn Index>) -> Result<(), IndexError> {
         let uploads: Vec<_> = self.uploads.lock().iter().map(|(name, at)| (name.clone(), *at)).collect();
         for batch in uploads.chunks(BATCH) {
             index.touch_uploads(batch).await?;
-            batch.iter().for_each(|(name, at)| self.upload_written(name, *at));
+            batch.iter().for_each(|(name, at)| self.drop_persisted(name, *at));
         }
         let entries: Vec<_> = std::mem::take(&mut *self.entries.lock()).into_iter().collect();
         for (number, batch) in entries.chunks(BATCH).enumerate() {
             if let Err(error) = index.touch_entries(batch).await {
-                entries[number * BATCH..].iter().for_each(|(id, at)| self.keep_entry(*id, *at));
+                entries[number * BATCH..].iter().for_each(|(id, at)| self.rebuffer(*id, *at));
                 return Err(error);
             }
         }
         Ok(())
     }
 
-    fn keep_entry(&self, id: EntryId, at: u64) {
+    fn rebuffer(&self, id: EntryId, at: u64) {
         self.entries.lock().entry(id).or_insert(at);
     }
 
-    /// Forgets what was written, unless more came meanwhile.
-    fn upload_written(&self, name: &UploadName, at: u64) {
+    /// Drops an upload that was persisted, unless it was active meanwhile.
+    fn drop_persisted(&self, name: &UploadName, at: u64) {
         let mut uploads = self.uploads.lock();
         if uploads.get(name) == Some(&at) {
             uploads.remove(name);
@@ -139,8 +138,8 @@ impl UsageTracker {
     }
 }
 
-/// Writes down a use, and returns whether the entry is still there.
-async fn write_use(index: &dyn Index, id: EntryId, now_ms: u64) -> Result<bool, IndexError> {
+/// Persists a use, and returns whether the entry still exists.
+async fn persist_use(index: &dyn Index, id: EntryId, now_ms: u64) -> Result<bool, IndexError> {
     index.touch_entries(&[(id, now_ms)]).await?;
     Ok(index.get_entry(id).await?.is_some())
 }

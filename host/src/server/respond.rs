@@ -5,11 +5,11 @@ use std::sync::Arc;
 use http::{Method, StatusCode, request::Parts};
 use hyper::body::Incoming;
 
-use super::{Bounds, ServerSettings, admission::Admission, origin::origin, peer::Peer};
+use super::{ServerBounds, ServerSettings, admission::Admission, origin::origin, peer::Peer};
 use crate::{
     engine::Guest,
     message::{
-        Client, ClientGuard, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
+        ClientGuard, ClientQuota, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
         error_response, unavailable,
     },
     services::Services,
@@ -36,19 +36,19 @@ impl Responder {
         Self { guest, admission, services, settings }
     }
 
-    pub(super) fn bounds(&self) -> &Bounds {
+    pub(super) fn bounds(&self) -> &ServerBounds {
         &self.settings.bounds
     }
 
     /// The memory account of a new connection.
-    pub(super) fn client(&self) -> Arc<Client> {
+    pub(super) fn client(&self) -> Arc<ClientQuota> {
         self.admission.client()
     }
 
     /// Responds to one request of this connection. Never fails.
     pub(super) async fn respond(
         &self,
-        client: &Arc<Client>,
+        client: &Arc<ClientQuota>,
         peer: Peer,
         request: http::Request<Incoming>,
     ) -> Response {
@@ -66,7 +66,7 @@ impl Responder {
 
     async fn dispatch(
         &self,
-        client: &Arc<Client>,
+        client: &Arc<ClientQuota>,
         peer: Peer,
         head: Parts,
         body: RequestBody,
@@ -78,8 +78,8 @@ impl Responder {
         };
         // Dropped with this future when the client disconnects.
         let (_guard, client_gone) = ClientGuard::new();
-        let ticket = match self.admission.admit(client, &head).await {
-            Ok(ticket) => ticket,
+        let quota = match self.admission.admit(client, &head).await {
+            Ok(quota) => quota,
             Err(full) => return unavailable(&full.to_string(), record.id()),
         };
         let context = RequestContext {
@@ -88,7 +88,7 @@ impl Responder {
             head,
             record: record.clone(),
             client: client_gone,
-            ticket,
+            quota,
             replay_body: ReplayBody::default(),
         };
         self.guest.handle(Request { context: Arc::new(context), body }).await

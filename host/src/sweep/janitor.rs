@@ -118,7 +118,7 @@ async fn run_sweeps(policy: &Policy, services: &Arc<Services>, schedule: &Schedu
     loop {
         let disk_is_full = async {
             sleep_until(not_before).await;
-            services.pressure.met().await;
+            services.pressure.wait().await;
         };
         let scope = select! {
             biased;
@@ -136,7 +136,7 @@ async fn run_sweeps(policy: &Policy, services: &Arc<Services>, schedule: &Schedu
 /// Sweeps and logs the result. If the disk of the index is full, releases the ballast and sweeps again.
 async fn sweep_and_log(policy: &Policy, services: &Arc<Services>, orphan_grace_ms: u64, scope: SweepScope) {
     let mut swept = sweep(policy, services, orphan_grace_ms, scope).await;
-    if swept.as_ref().is_err_and(SweepError::is_no_space) && services.pressure.give_up_ballast() {
+    if swept.as_ref().is_err_and(SweepError::is_no_space) && services.pressure.drop_ballast() {
         tracing::warn!("the disk of the database is full: releasing its reserve to free space");
         swept = sweep(policy, services, orphan_grace_ms, SweepScope::Full).await;
     }
@@ -149,7 +149,7 @@ async fn sweep_and_log(policy: &Policy, services: &Arc<Services>, orphan_grace_m
     }
     let pressure = services.pressure.clone();
     // Fails only at the end of the process.
-    let _ = tokio::task::spawn_blocking(move || pressure.take_ballast()).await;
+    let _ = tokio::task::spawn_blocking(move || pressure.make_ballast()).await;
 }
 
 /// What a sweep covers.

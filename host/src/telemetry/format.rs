@@ -42,8 +42,8 @@ impl JsonLines {
     }
 }
 
-/// Returns the id of the request that an event is about. The line of the request itself has its id as a field, and says with
-/// `parent: None` that it is in no request.
+/// Returns the id of the request that an event is about. The request's own line has the id as a field; it has `parent: None`, and
+/// so no request here.
 fn request_of(event: &Event<'_>) -> Option<Arc<str>> {
     current_id().filter(|_| !event.is_root())
 }

@@ -21,12 +21,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise. The HTTP/2 library warns of each connection that a client misuses: a flood of
-/// them would be a flood of lines.
+/// The filter if `RUST_LOG` is unset. The HTTP/2 library warns about each connection that a client misuses: a flood of those would
+/// be a flood of lines.
 const DEFAULT_FILTER: &str = "info,h2=error";
 const DEBUG_FILTER: &str = "info,h2=error,larder=debug";
 
-/// Lines that wait are written together: up to this many bytes.
+/// Most bytes of lines that are written together.
 const LOG_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Writes the remaining lines when it is dropped.
@@ -35,11 +35,11 @@ pub struct LogGuard {
     _worker: WorkerGuard,
 }
 
-/// Starts to log on standard error, by a thread of its own: a request never waits for a slow terminal. `filter` is what
-/// `RUST_LOG` holds.
+/// Starts to log on standard error, in a thread of its own: a request never waits for a slow terminal. `filter` is the value of
+/// `RUST_LOG`.
 ///
 /// # Errors
-/// When the filter cannot be understood, or a logger is there already.
+/// When the filter cannot be parsed, or a logger exists already.
 pub fn start_logging(
     format: LogFormat,
     filter: Option<&str>,
@@ -51,7 +51,7 @@ pub fn start_logging(
 /// As [`start_logging`], into any writer.
 ///
 /// # Errors
-/// When the filter cannot be understood, or a logger is there already.
+/// When the filter cannot be parsed, or a logger exists already.
 pub fn start_logging_to(
     format: LogFormat,
     filter: Option<&str>,

@@ -1,4 +1,4 @@
-//! The log: where it goes, in what form, and which request a line is about. Called by all rooms; calls none.
+//! The log: its destination and form, and the request that a line is about. Depends on no other module of the host.
 
 mod format;
 mod logs;

@@ -17,7 +17,7 @@ struct Given {
 
 /// What uploads may have in memory where nothing is configured: parts for a bucket are larger than what a disk is given at once.
 const BUCKET_BUFFER_BYTES: u64 = 64 << 20;
-/// Longest prefix of keys: with what comes after it, it stays below every service's limit (1,024 bytes).
+/// Longest prefix of keys, in bytes: a whole key stays below the limit of every service (1,024 bytes).
 const MAX_PREFIX_BYTES: usize = 512;
 
 /// Fills in what follows from other settings.
@@ -63,7 +63,7 @@ impl Check<'_> {
         }
     }
 
-    /// Refuses settings of a driver that is not the chosen one: whoever sets them believes that the data goes there.
+    /// Refuses settings of a driver that is not selected: their author expects the data to be stored there.
     fn of_the_driver(&self, storage: &Storage) -> Result<(), ConfigError> {
         let chosen = storage.driver.name();
         let bucket_only = storage.driver == StorageDriver::Filesystem && !storage.prefix.is_empty();

@@ -31,7 +31,7 @@ fn is_swapped(name: &str, known: &str) -> bool {
     name.len() == known.len() && damerau_levenshtein(name, known) == 1 && levenshtein(name, known) == 2
 }
 
-/// Returns whether somebody else sets this variable for a service or container whose name makes it begin like one of ours.
+/// Returns whether Docker or Kubernetes sets this variable, for a service or container whose name begins like our variables.
 ///
 /// Kubernetes sets `<service>_SERVICE_HOST`, `<service>_SERVICE_PORT[_<name>]`, `<service>_PORT=tcp://…` and
 /// `<service>_PORT_<n>_TCP[_ADDR|_PORT|_PROTO]`; Docker's links `<alias>_PORT…`, `<alias>_NAME=/…` and `<alias>_ENV_…`.

@@ -26,7 +26,7 @@ async fn save(services: &Services, key: &str, bytes: &Bytes) -> bool {
     let stored = match services.storage.put(&upload.name, content(bytes)).await {
         Ok(stored) => stored,
         Err(StorageError::NoSpace) => {
-            services.pressure.give_up(&*services.storage, &*services.index, &upload.name).await;
+            services.pressure.abandon_upload(&*services.storage, &*services.index, &upload.name).await;
             return false;
         }
         Err(error) => panic!("{error:?}"),
@@ -41,7 +41,7 @@ fn services_on(disk: &SmallDisk, fixture: &Fixture) -> Arc<Services> {
     let storage = FsStorage::open(disk.path().join("storage"), Budget::new(1 << 20)).unwrap();
     let database = disk.path().join("larder.db");
     let pressure = Pressure::beside(&database);
-    pressure.take_ballast();
+    pressure.make_ballast();
     let services = Services {
         storage: Arc::new(storage),
         index: Arc::new(SqliteIndex::open(&database, KeyRule::AnyCase).unwrap()),
@@ -104,7 +104,7 @@ async fn rows_are_deleted_on_a_disk_filled_by_another_program() {
         if report.is_err() {
             // As the janitor does.
             assert!(report.as_ref().is_err_and(SweepError::is_no_space), "{report:?}");
-            assert!(services.pressure.give_up_ballast());
+            assert!(services.pressure.drop_ballast());
             report = sweeper.sweep_once(later).await;
         }
         report.unwrap();
