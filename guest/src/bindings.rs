@@ -1,7 +1,7 @@
 //! The component's side of the world: the generated bindings, and [`Host`] for the imports.
 //!
-//! Contains no logic: every function converts types. Also compiled natively, so that the checks cover it, but
-//! only callable in a component. No other module names a generated type.
+//! Contains no logic: every function converts types. Also compiled natively, so that the checks
+//! cover it, but only callable in a component. No other module names a generated type.
 
 #[allow(
     missing_docs,

@@ -1,7 +1,7 @@
 //! Removal of objects and blocks that nothing refers to.
 //!
-//! Called by `service` and `blob` after the row that referred to them is gone: row first, object second. A
-//! failure is logged, and does not fail the request: the sweep finds orphans.
+//! Called by `service` and `blob` after the row that referred to them is gone: row first, object
+//! second. A failure is logged, and does not fail the request: the sweep finds orphans.
 
 use crate::ports::{Host, Level, StorageError};
 

@@ -1,4 +1,5 @@
-//! Forwards all other requests (artifacts, logs, whatever comes next) to the upstream results service.
+//! Forwards all other requests (artifacts, logs, whatever comes next) to the upstream results
+//! service.
 //!
 //! Called by `handler`. Must not inspect what it forwards.
 

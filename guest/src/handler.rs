@@ -6,7 +6,8 @@ use crate::ports::{Host, Request, Response};
 use crate::route::Route;
 use crate::{blob, forward, pages, twirp, v1};
 
-/// Handles one request. Never fails: an error becomes a status and a body that the client understands.
+/// Handles one request. Never fails: an error becomes a status and a body that the client
+/// understands.
 pub async fn handle<H: Host>(host: &H, request: Request<H::IncomingRequest>) -> Response<H> {
     let mut response = match Route::of(&request.method, &request.path, request.query.as_deref()) {
         Route::V2(call) => twirp::handle(host, &request, call).await,

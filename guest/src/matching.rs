@@ -1,13 +1,14 @@
 //! The order of matching.
 //!
-//! Called by `service`. The order is GitHub's (protocol reference 5.1): all keys in the first scope, then
-//! all keys in the next, so that a restore key on the own branch wins over the exact key on the default
-//! branch.
+//! Called by `service`. The order is GitHub's (protocol reference 5.1): all keys in the first
+//! scope, then all keys in the next, so that a restore key on the own branch wins over the exact
+//! key on the default branch.
 
 use crate::ports::{Claims, MatchKind, Probe};
 
-/// Returns the probes of a lookup, in order: for each readable scope in the token's order, for each key,
-/// first an exact match, then the newest entry with that prefix. Repeated scopes and keys are dropped.
+/// Returns the probes of a lookup, in order: for each readable scope in the token's order, for each
+/// key, first an exact match, then the newest entry with that prefix. Repeated scopes and keys are
+/// dropped.
 pub(crate) fn probes(claims: &Claims, key: &str, restore_keys: &[String]) -> Vec<Probe> {
     let keys = distinct_keys(key, restore_keys);
     let mut probes = Vec::with_capacity(2 * keys.len() * claims.scopes.len());
@@ -29,13 +30,14 @@ pub(crate) fn readable_scopes(claims: &Claims) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the scope that entries are saved into, if any. Tokens have at most one; the first one counts.
+/// Returns the scope that entries are saved into, if any. Tokens have at most one; the first one
+/// counts.
 pub(crate) fn writable_scope(claims: &Claims) -> Option<&str> {
     claims.scopes.iter().find(|scope| scope.write).map(|scope| scope.name.as_str())
 }
 
-/// Drops repeated keys: some clients repeat the primary key among the restore keys. Linear, because there
-/// are few.
+/// Drops repeated keys: some clients repeat the primary key among the restore keys. Linear, because
+/// there are few.
 fn distinct_keys<'a>(key: &'a str, restore_keys: &'a [String]) -> Vec<&'a str> {
     let mut keys = Vec::with_capacity(1 + restore_keys.len());
     keys.push(key);

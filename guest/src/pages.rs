@@ -1,5 +1,5 @@
-//! The server's own pages. Called by `handler`. They make no host calls, so they work as long as the
-//! component runs.
+//! The server's own pages. Called by `handler`. They make no host calls, so they work as long as
+//! the component runs.
 
 use crate::ports::{Host, Response};
 use crate::route::NotFound;

@@ -1,8 +1,8 @@
 //! The world's imports as one trait, [`Host`], with plain types.
 //!
-//! `bindings` implements the trait with the component's imports, `fake` in memory for tests. Calls and types
-//! are those of `wit/*.wit`, which has their full contracts. Must not depend on routes, or on the use of a
-//! call.
+//! `bindings` implements the trait with the component's imports, `fake` in memory for tests. Calls
+//! and types are those of `wit/*.wit`, which has their full contracts. Must not depend on routes,
+//! or on the use of a call.
 
 mod outcome;
 mod review;

@@ -4,27 +4,30 @@
 
 use crate::ports::{Candidate, ContentState, Entry, Roots, Settings, Upload};
 
-/// Shortest inactivity after which an upload is abandoned, in milliseconds: an hour. A client that backs off
-/// may pause for a quarter of an hour (azcore: ten attempts, up to 120 s apart). An idle upload does not block
-/// its slot in the meantime (`settings.idle-upload-ms`); it only takes disk space.
+/// Shortest inactivity after which an upload is abandoned, in milliseconds: an hour. A client that
+/// backs off may pause for a quarter of an hour (azcore: ten attempts, up to 120 s apart). An idle
+/// upload does not block its slot in the meantime (`settings.idle-upload-ms`); it only takes disk
+/// space.
 pub const ABANDONED_AFTER_MS: u64 = 60 * 60 * 1000;
 
-/// How much longer than other entries a layer of BuildKit is kept, and the longest time between its use and
-/// the creation of an index by the same export, in milliseconds: a day. An export looks up or saves each layer
-/// before it saves the index that names it. An export takes minutes, a job at most hours.
+/// How much longer than other entries a layer of BuildKit is kept, and the longest time between its
+/// use and the creation of an index by the same export, in milliseconds: a day. An export looks up
+/// or saves each layer before it saves the index that names it. An export takes minutes, a job at
+/// most hours.
 pub const LAYER_MARGIN_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// How far in the future a creation time may be, in milliseconds: a day, which extends the retention of the
-/// entry as much. A later one was written while a clock was wrong, and is ignored. The host corrects last-used
-/// times in the future.
+/// How far in the future a creation time may be, in milliseconds: a day, which extends the
+/// retention of the entry as much. A later one was written while a clock was wrong, and is ignored.
+/// The host corrects last-used times in the future.
 pub const AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The prefixes of BuildKit's keys (protocol reference 5.2): of a layer, and of an index, which names layers.
+/// The prefixes of BuildKit's keys (protocol reference 5.2): of a layer, and of an index, which
+/// names layers.
 const LAYER: &str = "buildkit-blob-";
 const INDEX: &str = "index-";
 
-/// Selects the roots that [`review_entries`] needs: the indexes older than `unused_entry_ms`, or of unknown
-/// age. Younger indexes name no layer that could be deleted.
+/// Selects the roots that [`review_entries`] needs: the indexes older than `unused_entry_ms`, or of
+/// unknown age. Younger indexes name no layer that could be deleted.
 pub fn select_roots(settings: &Settings, now_ms: u64, entries: impl IntoIterator<Item = Entry>) -> Vec<u64> {
     let Some(limit_ms) = settings.unused_entry_ms else { return Vec::new() };
     let is_old_index = |entry: &Entry| {
@@ -34,16 +37,16 @@ pub fn select_roots(settings: &Settings, now_ms: u64, entries: impl IntoIterator
     entries.into_iter().filter(is_old_index).map(|entry| entry.id).collect()
 }
 
-/// Returns the ids of the entries to delete: those with broken content, and those unused for longer than
-/// `unused_entry_ms` plus the lifetime of a download URL, because the last use may be written late, and the
-/// holder of a URL can still download the content. If the state of the content is unknown, only the age
-/// counts.
+/// Returns the ids of the entries to delete: those with broken content, and those unused for longer
+/// than `unused_entry_ms` plus the lifetime of a download URL, because the last use may be written
+/// late, and the holder of a URL can still download the content. If the state of the content is
+/// unknown, only the age counts.
 ///
-/// A layer is kept as long as an index may name it, because a build that finds its index and then misses a
-/// layer fails. The policy cannot read an index, but the times bound its layers: a layer that it names was
-/// created before it, and last used at most [`LAYER_MARGIN_MS`] before it was created, by the export that
-/// created both. So a layer is deleted in a later sweep than the last such index. It is deleted eventually,
-/// because indexes expire by their own last use.
+/// A layer is kept as long as an index may name it, because a build that finds its index and then
+/// misses a layer fails. The policy cannot read an index, but the times bound its layers: a layer
+/// that it names was created before it, and last used at most [`LAYER_MARGIN_MS`] before it was
+/// created, by the export that created both. So a layer is deleted in a later sweep than the last
+/// such index. It is deleted eventually, because indexes expire by their own last use.
 pub fn review_entries(
     settings: &Settings,
     now_ms: u64,
@@ -59,8 +62,8 @@ pub fn review_entries(
     candidates.into_iter().filter(doomed).map(|candidate| candidate.entry.id).collect()
 }
 
-/// Returns the ids of the uploads to abandon: those without activity for [`ABANDONED_AFTER_MS`], or for
-/// `idle_upload_ms` if that is longer.
+/// Returns the ids of the uploads to abandon: those without activity for [`ABANDONED_AFTER_MS`], or
+/// for `idle_upload_ms` if that is longer.
 pub fn review_uploads(
     settings: &Settings,
     now_ms: u64,
@@ -84,8 +87,8 @@ fn is_needed(now_ms: u64, entry: &Entry, roots: &Roots) -> bool {
     is_layer(entry) && (!roots.complete || roots.entries.iter().any(may_name))
 }
 
-/// Returns whether the index may name the layer. In any scope: the index of a pull request names layers of the
-/// default branch. An unknown creation time may be any time.
+/// Returns whether the index may name the layer. In any scope: the index of a pull request names
+/// layers of the default branch. An unknown creation time may be any time.
 fn may_name(now_ms: u64, index: &Entry, layer: &Entry) -> bool {
     let was_there = is_ahead(now_ms, layer.created_ms)
         || layer.created_ms <= index.created_ms.saturating_add(LAYER_MARGIN_MS);

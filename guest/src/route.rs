@@ -1,17 +1,17 @@
 //! Routes.
 //!
-//! Called by `handler`. Depends only on method, path and the query parameters that distinguish calls
-//! (`comp` of a blob operation, `keys` of a lookup). Allocates nothing.
+//! Called by `handler`. Depends only on method, path and the query parameters that distinguish
+//! calls (`comp` of a blob operation, `keys` of a lookup). Allocates nothing.
 
 use crate::query;
 
 /// The path of the cache service, protocol version 2.
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
-/// The path of the cache service, protocol version 1. Clients append it to a base URL with any path, and
-/// act puts a secret into that. The part before it is ignored; the bearer token decides.
+/// The path of the cache service, protocol version 1. Clients append it to a base URL with any
+/// path, and act puts a secret into that. The part before it is ignored; the bearer token decides.
 const SERVICE_V1: &str = "/_apis/artifactcache/";
-/// The paths of signed URLs. Three segments, so that Azure's SDKs find an account, a container and a blob
-/// with every kind of host name (protocol reference 3.4).
+/// The paths of signed URLs. Three segments, so that Azure's SDKs find an account, a container and
+/// a blob with every kind of host name (protocol reference 3.4).
 pub(crate) const UPLOADS: &str = "/devstoreaccount1/upload/";
 pub(crate) const DOWNLOADS: &str = "/devstoreaccount1/download/";
 
@@ -135,8 +135,8 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Returns the part of a path after the service and a slash, or an empty string for the service itself.
-/// Returns `None` for any other path.
+/// Returns the part of a path after the service and a slash, or an empty string for the service
+/// itself. Returns `None` for any other path.
 fn strip_service<'a>(path: &'a str, service: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(service)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }

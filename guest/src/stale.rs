@@ -1,7 +1,7 @@
 //! Stale entries: their object is gone, or is not the one that was saved.
 //!
-//! Called by `service` and `blob`. A read never deletes a stale entry: it logs a warning, once per request,
-//! and continues; the sweep deletes it. Only a save into its slot replaces it.
+//! Called by `service` and `blob`. A read never deletes a stale entry: it logs a warning, once per
+//! request, and continues; the sweep deletes it. Only a save into its slot replaces it.
 
 use crate::ports::{Entry, Host, Level, StorageError};
 

@@ -1,8 +1,8 @@
 //! Signed URLs: the holder may upload to one upload, or download one entry, until the URL expires.
 //!
-//! Made by `twirp` and `service`, checked by `blob`. The signature covers the decoded values of the URL's
-//! own parameters, so their order and encoding, and other parameters (`comp`, `blockid`, `timeout`, …), do
-//! not matter. The key stays in the host.
+//! Made by `twirp` and `service`, checked by `blob`. The signature covers the decoded values of the
+//! URL's own parameters, so their order and encoding, and other parameters (`comp`, `blockid`,
+//! `timeout`, …), do not matter. The key stays in the host.
 
 use crate::ports::Host;
 use crate::query;
@@ -20,8 +20,8 @@ pub(crate) enum UrlError {
     Expired,
 }
 
-/// Returns a URL with which this writer can upload to the upload `name` until `expires_ms` (rounded down to
-/// a second).
+/// Returns a URL with which this writer can upload to the upload `name` until `expires_ms` (rounded
+/// down to a second).
 pub(crate) fn make_upload<H: Host>(
     host: &H,
     origin: &str,
@@ -34,7 +34,8 @@ pub(crate) fn make_upload<H: Host>(
     format!("{}{UPLOADS}{name}?w={tag}&se={expires}&sig={signature}", trimmed(origin))
 }
 
-/// Returns a URL with which the entry `id` can be downloaded until `expires_ms` (rounded down to a second).
+/// Returns a URL with which the entry `id` can be downloaded until `expires_ms` (rounded down to a
+/// second).
 pub(crate) fn make_download<H: Host>(host: &H, origin: &str, id: &str, expires_ms: u64) -> String {
     let expires = expires_ms / 1000;
     let signature = host.sign(&download_text(id, expires));
@@ -44,8 +45,8 @@ pub(crate) fn make_download<H: Host>(host: &H, origin: &str, id: &str, expires_m
 /// Checks a query made by [`make_upload`] for this name, and returns its writer.
 ///
 /// # Errors
-/// When it is rejected. The signature is checked before the expiry, so that a forged URL is only ever
-/// reported as forged.
+/// When it is rejected. The signature is checked before the expiry, so that a forged URL is only
+/// ever reported as forged.
 pub(crate) fn check_upload<H: Host>(
     host: &H,
     name: &str,

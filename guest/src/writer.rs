@@ -1,8 +1,8 @@
 //! Writers: each grant of an upload has one.
 //!
-//! An upload is granted when it is reserved, and once more when it is renewed for a call that can only be a
-//! retry (`service::reserve`). If that was no retry after all, two clients hold the same upload. So the
-//! writer is part of an upload's URL, and of its number in protocol version 1:
+//! An upload is granted when it is reserved, and once more when it is renewed for a call that can
+//! only be a retry (`service::reserve`). If that was no retry after all, two clients hold the same
+//! upload. So the writer is part of an upload's URL, and of its number in protocol version 1:
 //!
 //! - a writer that is not the current one is rejected, and
 //! - each writer has its own block ids, and a commit names the blocks of one writer only.
@@ -23,10 +23,11 @@ const MAX_NUMBER: u64 = 1 << 53;
 /// One grant of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Writer {
-    /// The second of the grant ([`Upload::created_ms`]). Two grants of an upload are at least a second apart.
+    /// The second of the grant ([`Upload::created_ms`]). Two grants of an upload are at least a
+    /// second apart.
     stamp: u64,
-    /// Whether the upload was renewed. The first writer's block ids are the client's: storage drivers may
-    /// recognize them.
+    /// Whether the upload was renewed. The first writer's block ids are the client's: storage
+    /// drivers may recognize them.
     is_renewal: bool,
 }
 
@@ -51,8 +52,8 @@ impl Writer {
         (tag >> TAG_BITS == 0).then_some(Self { stamp: tag >> 1, is_renewal: tag & 1 == 1 })
     }
 
-    /// Returns the number of this grant in version 1: not 0, below 2^53. `None` if the upload's id is too
-    /// large (2^33 and more).
+    /// Returns the number of this grant in version 1: not 0, below 2^53. `None` if the upload's id
+    /// is too large (2^33 and more).
     pub(crate) fn number(self, upload_id: u64) -> Option<u64> {
         let number = upload_id.checked_mul(1 << TAG_BITS)?.checked_add(self.tag())?;
         (number < MAX_NUMBER).then_some(number)

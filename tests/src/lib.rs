@@ -1,5 +1,5 @@
-//! Shared by the test suites: a server in this process, on a free port of the loopback interface, with its
-//! data in a temporary directory, and a client for it.
+//! Shared by the test suites: a server in this process, on a free port of the loopback interface,
+//! with its data in a temporary directory, and a client for it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -73,7 +73,8 @@ impl TestServer {
         larder::start(&config).await.err().expect("the server does not start")
     }
 
-    /// Starts a server with the hostile component. Sweeps are disabled: it would have all uploads abandoned.
+    /// Starts a server with the hostile component. Sweeps are disabled: it would have all uploads
+    /// abandoned.
     pub async fn start_hostile() -> Self {
         let data = TempDir::new().expect("a temporary directory");
         let policy = data.path().join("hostile.wasm");
@@ -169,7 +170,8 @@ pub struct RemoteServer {
 }
 
 impl RemoteServer {
-    /// The server that `LARDER_TEST_URL` names, which takes tokens signed with `LARDER_TEST_HS256_SECRET`.
+    /// The server that `LARDER_TEST_URL` names, which takes tokens signed with
+    /// `LARDER_TEST_HS256_SECRET`.
     #[must_use]
     pub fn from_environment() -> Option<Self> {
         let base = std::env::var("LARDER_TEST_URL").ok()?.trim_end_matches('/').to_owned();
@@ -243,13 +245,14 @@ async fn try_exchange(
     Ok(Response { status: head.status, headers: head.headers, body })
 }
 
-/// The issue time of all tokens, in seconds: a job has one token for all its requests, however long it takes.
+/// The issue time of all tokens, in seconds: a job has one token for all its requests, however long
+/// it takes.
 static NOW: LazyLock<u64> = LazyLock::new(|| {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
 });
 
-/// Makes a token for these scopes: name and permission bits (1 read, 2 write). Equal for equal arguments, and
-/// valid for six hours.
+/// Makes a token for these scopes: name and permission bits (1 read, 2 write). Equal for equal
+/// arguments, and valid for six hours.
 #[must_use]
 pub fn token(repository: &str, scopes: &[(&str, u8)]) -> String {
     signed_token(SECRET.as_bytes(), repository, scopes)

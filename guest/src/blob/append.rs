@@ -1,10 +1,11 @@
-//! Append blobs: content is written from start to end, without a list of blocks. Used by the Nix client.
+//! Append blobs: content is written from start to end, without a list of blocks. Used by the Nix
+//! client.
 //!
-//! Each append is a block whose id contains its position: the end of the content so far. A repeated append
-//! cannot be distinguished from a new one, unless the client sends the expected position
-//! (`x-ms-blob-condition-appendpos`). Without that field a repeat adds the bytes twice, the size of the
-//! finalize does not match, and nothing is saved. Concurrent appends overlap, which is detected when the
-//! blob is sealed or finalized. So the bytes are right, or rejected.
+//! Each append is a block whose id contains its position: the end of the content so far. A repeated
+//! append cannot be distinguished from a new one, unless the client sends the expected position
+//! (`x-ms-blob-condition-appendpos`). Without that field a repeat adds the bytes twice, the size of
+//! the finalize does not match, and nothing is saved. Concurrent appends overlap, which is detected
+//! when the blob is sealed or finalized. So the bytes are right, or rejected.
 
 use super::error::BlobError;
 use super::request::{Target, attach, check_content_length, content_length, find_upload, read_body};

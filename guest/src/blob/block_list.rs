@@ -1,8 +1,8 @@
 //! The XML of Put Block List.
 //!
-//! `<BlockList>` with any mix of `<Latest>`, `<Uncommitted>` and `<Committed>`. They are equivalent: an upload
-//! has one set of staged blocks. White space, comments, CDATA, references and a missing declaration are
-//! accepted.
+//! `<BlockList>` with any mix of `<Latest>`, `<Uncommitted>` and `<Committed>`. They are
+//! equivalent: an upload has one set of staged blocks. White space, comments, CDATA, references and
+//! a missing declaration are accepted.
 
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, Event};

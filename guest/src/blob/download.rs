@@ -1,7 +1,7 @@
 //! Downloads: `GET` and `HEAD` of an entry's content or a range of it.
 //!
-//! The head of the response comes from the row. The storage is called only for the bytes that are sent, or,
-//! for a `HEAD`, to check that they exist.
+//! The head of the response comes from the row. The storage is called only for the bytes that are
+//! sent, or, for a `HEAD`, to check that they exist.
 
 use std::time::{Duration, SystemTime};
 
@@ -57,7 +57,8 @@ async fn respond<H: Host>(
     Ok(validators
         .add_to(response)
         .with_header("accept-ranges", "bytes")
-        // A proxy that compresses would drop the length, by which clients detect an incomplete download.
+        // A proxy that compresses would drop the length, by which clients detect an incomplete
+        // download.
         .with_header("cache-control", "no-transform")
         .with_header("content-type", "application/octet-stream")
         .with_header("x-ms-blob-type", "BlockBlob"))
@@ -152,8 +153,8 @@ impl Validators {
     }
 }
 
-/// FNV-1a of id and object name. Entries and objects are immutable, so it identifies the content without
-/// revealing the object's name.
+/// FNV-1a of id and object name. Entries and objects are immutable, so it identifies the content
+/// without revealing the object's name.
 fn fingerprint(entry: &Entry) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;

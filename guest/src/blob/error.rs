@@ -1,8 +1,8 @@
 //! Errors of transfers, in Azure's form: code, status, XML.
 //!
-//! Permanent errors are 4xx, because the SDKs retry 5xx for up to a quarter of an hour (protocol reference
-//! 3.3). A 503 has `Retry-After: 1`. A lasting 5xx has `Retry-After: 121`, with which the Go SDK gives up at
-//! once.
+//! Permanent errors are 4xx, because the SDKs retry 5xx for up to a quarter of an hour (protocol
+//! reference 3.3). A 503 has `Retry-After: 1`. A lasting 5xx has `Retry-After: 121`, with which the
+//! Go SDK gives up at once.
 
 use crate::ports::{Host, IndexError, Level, OutcomeKind, Request, Response, StorageError};
 use crate::url::UrlError;
@@ -55,8 +55,8 @@ pub(super) enum BlobError {
 }
 
 impl BlobError {
-    /// Returns the code, the status and the message for the client. The texts are fixed, so that the XML is
-    /// always well-formed.
+    /// Returns the code, the status and the message for the client. The texts are fixed, so that
+    /// the XML is always well-formed.
     fn wire_form(&self) -> (&'static str, u16, &'static str) {
         match self {
             Self::BadUrl(UrlError::Unsigned) => ("AuthenticationFailed", 403, "The URL is not signed."),
@@ -164,7 +164,8 @@ impl BlobError {
         Self::of_storage(error, Self::BadBody)
     }
 
-    /// Converts a storage error; `on_invalid` converts `invalid`, whose meaning depends on the call.
+    /// Converts a storage error; `on_invalid` converts `invalid`, whose meaning depends on the
+    /// call.
     pub(super) fn of_storage(error: StorageError, on_invalid: impl FnOnce(String) -> Self) -> Self {
         match error {
             StorageError::NotFound => Self::NotFound,

@@ -1,8 +1,9 @@
 //! Transfers: the part of Azure's Blob API that cache clients use.
 //!
-//! Called by `handler`. A signed URL is the whole authority here, and a bad URL is reported before anything
-//! else that is wrong with a request. Bytes never enter the guest: handles are passed from the request to
-//! the storage and back. Must not depend on tokens, or on the encodings of the cache service.
+//! Called by `handler`. A signed URL is the whole authority here, and a bad URL is reported before
+//! anything else that is wrong with a request. Bytes never enter the guest: handles are passed from
+//! the request to the storage and back. Must not depend on tokens, or on the encodings of the cache
+//! service.
 
 mod append;
 mod block_list;
@@ -23,7 +24,8 @@ use crate::url;
 use error::BlobError;
 use request::Target;
 
-/// The version of Azure's API in responses. Clients send newer and older ones; none checks this one.
+/// The version of Azure's API in responses. Clients send newer and older ones; none checks this
+/// one.
 const API_VERSION: &str = "2021-08-06";
 
 /// Handles an operation on an upload.

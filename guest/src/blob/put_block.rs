@@ -1,7 +1,7 @@
 //! Put Block: stages a block under an id that the client chooses.
 //!
-//! The hot path of uploads: BuildKit sends blocks of 1 MiB one by one. One call of the index, one of the
-//! storage.
+//! The hot path of uploads: BuildKit sends blocks of 1 MiB one by one. One call of the index, one
+//! of the storage.
 
 use super::error::BlobError;
 use super::request::{Target, check_content_length, find_upload, required_parameter};
@@ -13,8 +13,8 @@ pub(super) const MAX_ID_BYTES: usize = 256;
 /// Stages the body, in place of a block with the same id.
 ///
 /// # Errors
-/// Those of storage and index; a missing or invalid id, a missing upload, a block larger than an entry may
-/// be.
+/// Those of storage and index; a missing or invalid id, a missing upload, a block larger than an
+/// entry may be.
 pub(super) async fn put_block<H: Host>(
     host: &H,
     request: &Request<H::IncomingRequest>,

@@ -1,7 +1,8 @@
 //! A host in memory, for tests of the policy.
 //!
-//! Implements the contracts of `wit/*.wit` in the simplest way. Tests can inject failures, damage objects, and
-//! run code right before a call (a race). It records all calls and log lines. Its futures are always ready.
+//! Implements the contracts of `wit/*.wit` in the simplest way. Tests can inject failures, damage
+//! objects, and run code right before a call (a race). It records all calls and log lines. Its
+//! futures are always ready.
 
 mod auth;
 mod exchange;
@@ -71,8 +72,8 @@ impl Default for FakeHost {
 }
 
 impl FakeHost {
-    /// Returns a host without tokens, entries or upstream. URLs are valid for an hour, an upload is idle after a
-    /// minute, entries never expire and have no limit.
+    /// Returns a host without tokens, entries or upstream. URLs are valid for an hour, an upload is
+    /// idle after a minute, entries never expire and have no limit.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -120,7 +121,8 @@ impl FakeHost {
         *self.upstream.borrow_mut() = Some(response);
     }
 
-    /// Makes a call fail, after its hook, until [`Self::heal`]. Calls have their WIT names: `index.find`.
+    /// Makes a call fail, after its hook, until [`Self::heal`]. Calls have their WIT names:
+    /// `index.find`.
     pub fn fail(&self, call: &'static str, fault: Fault) {
         self.faults.borrow_mut().insert(call, fault);
     }
@@ -164,7 +166,8 @@ impl FakeHost {
         }
     }
 
-    /// Adds an entry with this content, as made by an old release (without owner), and returns its id.
+    /// Adds an entry with this content, as made by an old release (without owner), and returns its
+    /// id.
     pub fn add_entry(&self, scope: &str, version: &str, key: &str, content: &[u8]) -> u64 {
         let object = self.storage.borrow_mut().add(content.to_vec());
         let slot = crate::ports::Slot {

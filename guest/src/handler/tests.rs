@@ -6,7 +6,8 @@ mod storm;
 use crate::fake::{FakeHost, FakeRequest};
 use crate::handler::is_repeatable;
 
-/// Fault 3: if the policy fails on the request, this decides between a miss (404) and a retry (503).
+/// Fault 3: if the policy fails on the request, this decides between a miss (404) and a retry
+/// (503).
 #[test]
 fn only_requests_without_changes_are_repeatable() {
     let service = "/twirp/github.actions.results.api.v1.CacheService";

@@ -203,8 +203,8 @@ fn an_entry_outlives_its_urls_even_if_its_use_is_lost() {
             ..FakeHost::new().settings()
         };
         let entry = keyed(1, "1", "deps", NOW_MS, NOW_MS);
-        // The host writes a use at once if the stored one is older than a quarter of the limit; so this is the
-        // latest use that may get lost.
+        // The host writes a use at once if the stored one is older than a quarter of the limit; so
+        // this is the latest use that may get lost.
         let handed_out_ms = NOW_MS + unused_ms / 4;
         let good_until_ms = handed_out_ms.saturating_add(url_ms);
         let candidate = || [Candidate { entry: entry.clone(), content: ContentState::Intact }];
@@ -216,7 +216,8 @@ fn an_entry_outlives_its_urls_even_if_its_use_is_lost() {
 }
 
 proptest! {
-    /// Exports and imports at random times, with sweeps in between: an existing index has all its layers.
+    /// Exports and imports at random times, with sweeps in between: an existing index has all its
+    /// layers.
     #[test]
     fn an_index_never_loses_a_layer(
         steps in proptest::collection::vec((0_u8..4, 0_usize..6, 0_u64..4 * DAY_MS), 1..60),
@@ -228,7 +229,8 @@ proptest! {
         for (step, which, pause_ms) in steps {
             now_ms += pause_ms;
             match step {
-                // An export: looks up some layers and saves a new one, then, hours later, the index.
+                // An export: looks up some layers and saves a new one, then, hours later, the
+                // index.
                 0 => {
                     let mut named = vec![next_id];
                     layers.push(layer(next_id, now_ms, now_ms));

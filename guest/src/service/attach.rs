@@ -22,8 +22,8 @@ impl From<IndexError> for AttachError {
     }
 }
 
-/// Attaches an object to its upload, and removes the object that it replaces. `upload` is its row as of
-/// the begin of the request.
+/// Attaches an object to its upload, and removes the object that it replaces. `upload` is its row
+/// as of the begin of the request.
 ///
 /// # Errors
 /// If the object is too large, the upload is gone or has another writer, or the index fails.
@@ -52,8 +52,8 @@ pub(crate) async fn attach<H: Host>(
     }
 }
 
-/// Returns whether the upload has been renewed while its content arrived, by another server that could not
-/// see it arrive.
+/// Returns whether the upload has been renewed while its content arrived, by another server that
+/// could not see it arrive.
 async fn is_displaced<H: Host>(host: &H, upload: &Upload) -> Result<bool, IndexError> {
     let current = host.get_upload_by_id(upload.id).await?;
     Ok(current.is_some_and(|current| current.created_ms != upload.created_ms))
@@ -68,8 +68,8 @@ async fn abandon<H: Host>(host: &H, upload: Upload, object: String) -> Result<()
     Ok(())
 }
 
-/// Succeeds if the upload has become an entry with this object, and removes the object otherwise. A repeated
-/// commit returns the same object, and the upload may have been finalized in between.
+/// Succeeds if the upload has become an entry with this object, and removes the object otherwise. A
+/// repeated commit returns the same object, and the upload may have been finalized in between.
 async fn check_finalized<H: Host>(host: &H, slot: Slot, object: String) -> Result<(), AttachError> {
     let probe = Probe { scope: slot.scope, key: slot.key, kind: MatchKind::Exact };
     let entry = host.find(slot.repository, slot.version, vec![probe], Vec::new()).await?;

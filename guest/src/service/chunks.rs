@@ -1,8 +1,10 @@
-//! Content in positioned chunks, without a final list of blocks: protocol version 1, and append blobs.
+//! Content in positioned chunks, without a final list of blocks: protocol version 1, and append
+//! blobs.
 //!
-//! A chunk is a block whose id contains its position, so that the storage need not know about chunks. When
-//! the client commits, the chunks of its writer are laid out by position: from byte 0, without gaps and
-//! without overlaps. Anything else is rejected, because it is unknown which bytes are right.
+//! A chunk is a block whose id contains its position, so that the storage need not know about
+//! chunks. When the client commits, the chunks of its writer are laid out by position: from byte 0,
+//! without gaps and without overlaps. Anything else is rejected, because it is unknown which bytes
+//! are right.
 //!
 //! Used by `v1` and `blob::append` (ids) and by `finalize` (layout and commit).
 
@@ -50,14 +52,14 @@ const OVERLAP: &str = "the chunks overlap";
 /// The message for a writer that no longer holds the upload.
 pub(crate) const DISPLACED: &str = "the reservation was renewed by another client, which saves the entry now";
 
-/// Returns the id of a ranged chunk. The length is part of it: a block of another length, whose body did not
-/// match its own Content-Range, is not a chunk.
+/// Returns the id of a ranged chunk. The length is part of it: a block of another length, whose
+/// body did not match its own Content-Range, is not a chunk.
 pub(crate) fn ranged_id(writer: Writer, start: u64, length: u64) -> String {
     writer.block_id(format!("v1:{start:x}:{length:x}").into())
 }
 
-/// Returns the id of a chunk that a request appends at `start`. It contains the request's id, so that
-/// concurrent appends never replace each other: they overlap, and are rejected.
+/// Returns the id of a chunk that a request appends at `start`. It contains the request's id, so
+/// that concurrent appends never replace each other: they overlap, and are rejected.
 pub(crate) fn appended_id(writer: Writer, start: u64, request_id: &str) -> String {
     writer.block_id(format!("append:{start:x}:{request_id}").into())
 }
@@ -75,8 +77,8 @@ pub(crate) async fn layout<H: Host>(
     Ok(lay_out(&host.blocks(upload.name.clone()).await?, writer, kind))
 }
 
-/// Lays out the appended chunks of the current writer, which a finalize does not name: those of the renewal,
-/// if there are any, otherwise those of the reservation.
+/// Lays out the appended chunks of the current writer, which a finalize does not name: those of the
+/// renewal, if there are any, otherwise those of the reservation.
 ///
 /// # Errors
 /// When the storage cannot list the blocks.
@@ -121,8 +123,8 @@ fn start_of(block: &Block, writer: Writer, kind: ChunkKind) -> Option<u64> {
     (is_complete && block.size_bytes > 0).then(|| u64::from_str_radix(start, 16).ok())?
 }
 
-/// Commits the chunks, and attaches the object to the upload. May be repeated. Returns `None` if the upload
-/// is gone.
+/// Commits the chunks, and attaches the object to the upload. May be repeated. Returns `None` if
+/// the upload is gone.
 ///
 /// # Errors
 /// Those of storage and index; `invalid_argument` if the content is larger than an entry may be,

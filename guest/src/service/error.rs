@@ -1,7 +1,7 @@
 //! Errors of the cache service.
 //!
-//! An error has a code, a message for the client, and a cause for the log. `twirp` and `v1` write it in
-//! their own forms. There is no code for status 429: BuildKit would stall on it for minutes.
+//! An error has a code, a message for the client, and a cause for the log. `twirp` and `v1` write
+//! it in their own forms. There is no code for status 429: BuildKit would stall on it for minutes.
 
 use std::borrow::Cow;
 
@@ -68,8 +68,8 @@ impl Error {
         Self::new(Code::Internal, "internal error").with_cause(cause)
     }
 
-    /// Returns the error for a repository that may not use this server. `@actions/cache` shows a warning if
-    /// the message begins this way (protocol reference 1.3 and 1.5).
+    /// Returns the error for a repository that may not use this server. `@actions/cache` shows a
+    /// warning if the message begins this way (protocol reference 1.3 and 1.5).
     pub(crate) fn not_allowed(repository: &str, writes: bool) -> Self {
         let access = if writes { "write" } else { "read" };
         Self::new(Code::PermissionDenied, format!("cache {access} denied: {}", clip(repository)))

@@ -10,12 +10,13 @@ use crate::writer::Writer;
 /// Most attempts, if the upload changes during each of them.
 const MAX_ATTEMPTS: usize = 3;
 
-/// Finalizes the upload in the slot, or returns the existing entry. An append blob need not be sealed.
+/// Finalizes the upload in the slot, or returns the existing entry. An append blob need not be
+/// sealed.
 ///
 /// # Errors
-/// `invalid_argument` if nothing was uploaded; also if `size_bytes` does not match, which abandons the
-/// upload. `not_found` if there is neither an upload nor an entry, `already_exists` if it is somebody
-/// else's, `unavailable` if the upload keeps changing.
+/// `invalid_argument` if nothing was uploaded; also if `size_bytes` does not match, which abandons
+/// the upload. `not_found` if there is neither an upload nor an entry, `already_exists` if it is
+/// somebody else's, `unavailable` if the upload keeps changing.
 pub(crate) async fn finalize<H: Host>(
     caller: &Caller<'_, H>,
     slot: Slot,
@@ -36,11 +37,13 @@ pub(crate) async fn finalize<H: Host>(
     Err(upload_changed())
 }
 
-/// Turns the ranged chunks of this writer into an entry of `size_bytes`. The caller may write the upload.
+/// Turns the ranged chunks of this writer into an entry of `size_bytes`. The caller may write the
+/// upload.
 ///
 /// # Errors
-/// `invalid_argument` if the chunks are not exactly `size_bytes` without gaps or overlaps, which abandons
-/// the upload. Those of [`finalized_entry`] if the upload is gone; `unavailable` if its content was replaced.
+/// `invalid_argument` if the chunks are not exactly `size_bytes` without gaps or overlaps, which
+/// abandons the upload. Those of [`finalized_entry`] if the upload is gone; `unavailable` if its
+/// content was replaced.
 pub(crate) async fn finalize_chunks<H: Host>(
     caller: &Caller<'_, H>,
     upload: Upload,
@@ -67,8 +70,8 @@ pub(crate) async fn finalize_chunks<H: Host>(
     }
 }
 
-/// Returns the upload with an attachment: commits its appended chunks, if it has none. Returns `None` if the
-/// upload is gone.
+/// Returns the upload with an attachment: commits its appended chunks, if it has none. Returns
+/// `None` if the upload is gone.
 async fn with_content<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result<Option<Upload>, Error> {
     if upload.attachment.is_some() {
         return Ok(Some(upload));
@@ -116,8 +119,9 @@ fn size_mismatch(expected: u64, uploaded: u64) -> Error {
     )
 }
 
-/// Abandons an incomplete upload if the caller owns it. If another job has taken over the slot, its upload is
-/// left alone; if the upload has been finalized, nothing is removed. Returns the error for the client.
+/// Abandons an incomplete upload if the caller owns it. If another job has taken over the slot, its
+/// upload is left alone; if the upload has been finalized, nothing is removed. Returns the error
+/// for the client.
 async fn abandon<H: Host>(caller: &Caller<'_, H>, upload: Upload, error: Error) -> Error {
     if upload.owner != caller.claims.owner {
         return error;
@@ -135,12 +139,12 @@ async fn abandon<H: Host>(caller: &Caller<'_, H>, upload: Upload, error: Error) 
     }
 }
 
-/// Returns the entry that an upload was finalized into, for a client that repeats its commit because the
-/// first response was lost.
+/// Returns the entry that an upload was finalized into, for a client that repeats its commit
+/// because the first response was lost.
 ///
 /// # Errors
-/// `not_found` if there is none in the caller's repository and scope, `already_exists` if it has another
-/// size.
+/// `not_found` if there is none in the caller's repository and scope, `already_exists` if it has
+/// another size.
 pub(crate) async fn finalized_entry<H: Host>(
     caller: &Caller<'_, H>,
     upload_id: u64,
@@ -156,8 +160,9 @@ pub(crate) async fn finalized_entry<H: Host>(
     }
 }
 
-/// Returns the entry in the slot, for a client that repeats its finalize. The entry must have the caller's
-/// owner and the same size; an entry of a release that did not store owners needs the same size only.
+/// Returns the entry in the slot, for a client that repeats its finalize. The entry must have the
+/// caller's owner and the same size; an entry of a release that did not store owners needs the same
+/// size only.
 async fn existing_entry<H: Host>(
     caller: &Caller<'_, H>,
     slot: Slot,

@@ -6,8 +6,9 @@ use crate::{matching, stale, url};
 
 /// Most probes in one `index.find`.
 const MAX_PROBES: usize = 1000;
-/// Most matches that a lookup tries before it is a miss: the limit of `skip` in `index.find`. Only stale
-/// entries are skipped, so there are more than a few only after the storage has lost its content.
+/// Most matches that a lookup tries before it is a miss: the limit of `skip` in `index.find`. Only
+/// stale entries are skipped, so there are more than a few only after the storage has lost its
+/// content.
 const MAX_MATCHES: usize = 1000;
 /// Most stale entries of one lookup that are logged one by one.
 const MAX_WARNINGS: usize = 32;
@@ -18,12 +19,12 @@ pub(crate) struct Hit {
     pub(crate) download_url: String,
 }
 
-/// Finds the best match, and signs a URL for it: one of this server at `origin`, or a direct one of the
-/// storage. Skips up to [`MAX_MATCHES`] stale entries. Returns `None` for a miss.
+/// Finds the best match, and signs a URL for it: one of this server at `origin`, or a direct one of
+/// the storage. Skips up to [`MAX_MATCHES`] stale entries. Returns `None` for a miss.
 ///
 /// # Errors
-/// `permission_denied` if the token has no readable scope. `unavailable` if index or storage fail: never a
-/// miss, so that the client retries, and a lasting failure is visible.
+/// `permission_denied` if the token has no readable scope. `unavailable` if index or storage fail:
+/// never a miss, so that the client retries, and a lasting failure is visible.
 pub(crate) async fn lookup<H: Host>(
     caller: &Caller<'_, H>,
     message: &ValidRequest,
@@ -46,8 +47,8 @@ pub(crate) async fn lookup<H: Host>(
     Ok(Some(Hit { entry, download_url }))
 }
 
-/// Returns the first match whose object is intact, after recording its use, and its direct URL, if the
-/// client gets one.
+/// Returns the first match whose object is intact, after recording its use, and its direct URL, if
+/// the client gets one.
 async fn find_intact<H: Host>(
     caller: &Caller<'_, H>,
     message: &ValidRequest,
@@ -146,8 +147,8 @@ fn log_match<H: Host>(caller: &Caller<'_, H>, found: Option<&Entry>) {
     }
 }
 
-/// Returns a direct URL. Returns `None` if direct downloads are disabled, the client does not support them,
-/// the storage cannot sign a URL, or the object is stale.
+/// Returns a direct URL. Returns `None` if direct downloads are disabled, the client does not
+/// support them, the storage cannot sign a URL, or the object is stale.
 async fn direct_url<H: Host>(caller: &Caller<'_, H>, entry: &Entry) -> Result<Option<String>, Error> {
     let allowed = caller.host.settings().direct_url_ms.filter(|_| caller.supports_direct_downloads());
     let Some(lifetime_ms) = allowed else { return Ok(None) };

@@ -31,7 +31,8 @@ pub(crate) struct ValidRequest {
 }
 
 impl Message {
-    /// Validates a message of protocol version 2. Drops empty restore keys, which would match anything.
+    /// Validates a message of protocol version 2. Drops empty restore keys, which would match
+    /// anything.
     ///
     /// # Errors
     /// `invalid_argument` if a field exceeds its limits.
@@ -42,8 +43,8 @@ impl Message {
         self.validate_v1()
     }
 
-    /// Validates a message of protocol version 1: as [`Self::validate`], but the version may be empty
-    /// (actions/cache 1.2 sends none).
+    /// Validates a message of protocol version 1: as [`Self::validate`], but the version may be
+    /// empty (actions/cache 1.2 sends none).
     pub(crate) fn validate_v1(mut self) -> Result<ValidRequest, Error> {
         self.restore_keys.retain(|key| !key.is_empty());
         if self.restore_keys.len() > MAX_RESTORE_KEYS {

@@ -1,9 +1,9 @@
 //! The cache service: lookup, reserve, attach, finalize.
 //!
-//! Called by `twirp` (protocol version 2) and `v1`, which decode requests and encode responses, and by
-//! `blob` for the content of uploads. So an entry saved with one version is found with the other, and both
-//! fail for the same reasons. Repository and scopes come from the token alone, never from a message. Must
-//! not depend on an encoding.
+//! Called by `twirp` (protocol version 2) and `v1`, which decode requests and encode responses, and
+//! by `blob` for the content of uploads. So an entry saved with one version is found with the
+//! other, and both fail for the same reasons. Repository and scopes come from the token alone,
+//! never from a message. Must not depend on an encoding.
 
 mod attach;
 mod chunks;
@@ -38,24 +38,26 @@ pub(crate) struct Caller<'a, H: Host> {
 }
 
 impl<H: Host> Caller<'_, H> {
-    /// Returns whether the client is `@actions/cache`, which needs some responses in a form of its own.
+    /// Returns whether the client is `@actions/cache`, which needs some responses in a form of its
+    /// own.
     pub(crate) fn is_actions_cache(&self) -> bool {
         is_actions_cache(self.request)
     }
 
-    /// Returns whether the client never retries a reservation, so that a second one comes from another
-    /// saver. BuildKit and its library, go-actions-cache, retry only after a 429, which this server never
-    /// sends. If one build exports several targets, some may wait for more than a second before they send
-    /// their first byte.
+    /// Returns whether the client never retries a reservation, so that a second one comes from
+    /// another saver. BuildKit and its library, go-actions-cache, retry only after a 429, which
+    /// this server never sends. If one build exports several targets, some may wait for more than a
+    /// second before they send their first byte.
     pub(crate) fn never_retries_reservations(&self) -> bool {
         let agent = self.request.header("user-agent");
         agent.is_some_and(|agent| agent.starts_with("buildkit/") || agent.starts_with("go-actions-cache/"))
     }
 
-    /// Returns whether the client downloads with `GET` and `Range` only, so that any object store can serve
-    /// it. BuildKit does not: the Azure SDK for Go resumes with `x-ms-range`, which other services ignore,
-    /// and would take the wrong bytes. So only known clients qualify: `@actions/cache` in both versions, and
-    /// those that speak protobuf (Nix, and opendal, which sends no name).
+    /// Returns whether the client downloads with `GET` and `Range` only, so that any object store
+    /// can serve it. BuildKit does not: the Azure SDK for Go resumes with `x-ms-range`, which other
+    /// services ignore, and would take the wrong bytes. So only known clients qualify:
+    /// `@actions/cache` in both versions, and those that speak protobuf (Nix, and opendal, which
+    /// sends no name).
     pub(crate) fn supports_direct_downloads(&self) -> bool {
         let starts_with =
             |field: &str, text: &str| self.request.header(field).is_some_and(|value| value.starts_with(text));
@@ -73,8 +75,8 @@ pub(crate) fn is_actions_cache<I>(request: &Request<I>) -> bool {
 /// Verifies the request's token. `writes`: the call saves, which changes the text of a denial.
 ///
 /// # Errors
-/// `unauthenticated` if the token is rejected, `permission_denied` if its repository may not use this
-/// server, `unavailable` if the issuer's keys cannot be fetched.
+/// `unauthenticated` if the token is rejected, `permission_denied` if its repository may not use
+/// this server, `unavailable` if the issuer's keys cannot be fetched.
 pub(crate) async fn verify<H: Host>(
     host: &H,
     request: &Request<H::IncomingRequest>,

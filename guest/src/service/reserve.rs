@@ -8,9 +8,9 @@ use crate::{cleanup, stale};
 /// GitHub's message.
 const EXISTS: &str = "cache entry with the same key, version, and scope already exists";
 
-/// Shortest back-off of a client that retries a reservation, in milliseconds. `@actions/cache` waits 3 s
-/// (version 2) or 5 s (version 1), and no known client less than 1 s (protocol reference 1.6 and 2). An
-/// earlier call comes from another saver with the same token.
+/// Shortest back-off of a client that retries a reservation, in milliseconds. `@actions/cache`
+/// waits 3 s (version 2) or 5 s (version 1), and no known client less than 1 s (protocol reference
+/// 1.6 and 2). An earlier call comes from another saver with the same token.
 const MIN_BACK_OFF_MS: u64 = 1000;
 
 /// An upload that the caller may write, and the writer that it is.
@@ -20,8 +20,9 @@ pub(crate) struct Grant {
     pub(crate) writer: Writer,
 }
 
-/// Reserves the slot. All processes of a job share a token, so the token does not identify the saver: one
-/// caller gets the upload. It is renewed only for a call that must be a retry whose first response was lost.
+/// Reserves the slot. All processes of a job share a token, so the token does not identify the
+/// saver: one caller gets the upload. It is renewed only for a call that must be a retry whose
+/// first response was lost.
 ///
 /// # Errors
 /// `already_exists` if the slot holds an intact entry or an upload under way.
@@ -37,8 +38,8 @@ pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Resu
     Ok(grant)
 }
 
-/// Reserves the slot of a stale entry, after deleting it: a save after a miss must succeed. An entry that
-/// cannot be checked is kept.
+/// Reserves the slot of a stale entry, after deleting it: a save after a miss must succeed. An
+/// entry that cannot be checked is kept.
 async fn replace_stale<H: Host>(caller: &Caller<'_, H>, slot: Slot, entry: Entry) -> Result<Grant, Error> {
     let Ok(Some(reason)) = stale::check(caller.host, &entry).await else {
         return Err(already_exists());
@@ -81,7 +82,8 @@ async fn is_retry<H: Host>(caller: &Caller<'_, H>, upload: &Upload) -> Result<bo
     }
 }
 
-/// Renews the upload for this caller, and displaces its earlier writer. Of concurrent retries one succeeds.
+/// Renews the upload for this caller, and displaces its earlier writer. Of concurrent retries one
+/// succeeds.
 async fn renew<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result<Grant, Error> {
     let now_ms = caller.request.received_ms;
     if !caller.host.renew(upload.id, upload.created_ms, now_ms).await? {

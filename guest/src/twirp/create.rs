@@ -28,8 +28,8 @@ fn reserved<H: Host>(call: &TwirpCall<'_, H>, Grant { upload, writer }: &Grant) 
     Reply::Reserved { upload_url: url::make_upload(host, &request.origin, &upload.name, *writer, expires_ms) }
 }
 
-/// Returns a denial as a reply with status 200 to `@actions/cache`, which reads the message of no other
-/// status, and as an error to all other clients.
+/// Returns a denial as a reply with status 200 to `@actions/cache`, which reads the message of no
+/// other status, and as an error to all other clients.
 pub(super) fn denied<I>(request: &Request<I>, encoding: Encoding, error: Error) -> Result<Reply, Error> {
     if reads_messages(request, encoding) {
         request.record(|outcome| error.note(outcome));
@@ -39,8 +39,8 @@ pub(super) fn denied<I>(request: &Request<I>, encoding: Encoding, error: Error) 
     }
 }
 
-/// As [`denied`], for a full disk: with any status but 200 `@actions/cache` assumes that another job saves
-/// the entry, and shows no warning.
+/// As [`denied`], for a full disk: with any status but 200 `@actions/cache` assumes that another
+/// job saves the entry, and shows no warning.
 fn full<H: Host>(call: &TwirpCall<'_, H>, error: Error) -> Result<Reply, Error> {
     if !reads_messages(call.caller.request, call.encoding) {
         return Err(error);

@@ -1,5 +1,5 @@
-//! Errors in Twirp's form: JSON for both encodings. A client that gets anything else retries for half a
-//! minute. Also used for all requests outside of the cache service.
+//! Errors in Twirp's form: JSON for both encodings. A client that gets anything else retries for
+//! half a minute. Also used for all requests outside of the cache service.
 
 use serde::Serialize;
 

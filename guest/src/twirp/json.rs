@@ -1,8 +1,8 @@
 //! Messages in JSON.
 //!
 //! Decodes protobuf's JSON mapping with the liberties that clients take: names in snake_case or
-//! lowerCamelCase, 64-bit numbers as numbers or strings, null for absent. Encodes names in snake_case, and
-//! ids as strings (protocol reference 1.2).
+//! lowerCamelCase, 64-bit numbers as numbers or strings, null for absent. Encodes names in
+//! snake_case, and ids as strings (protocol reference 1.2).
 
 use std::fmt;
 
@@ -24,8 +24,8 @@ pub(super) fn decode(body: &[u8]) -> Result<Message, Error> {
     }
 }
 
-/// Encodes a reply with all fields of its message, unset ones too, as GitHub's service does: some clients
-/// reject a message with missing fields.
+/// Encodes a reply with all fields of its message, unset ones too, as GitHub's service does: some
+/// clients reject a message with missing fields.
 pub(super) fn encode(reply: &Reply) -> Result<Vec<u8>, Error> {
     let body = match reply {
         Reply::Reserved { upload_url } => {
@@ -71,8 +71,8 @@ struct LookupJson<'a> {
     matched_key: &'a str,
 }
 
-/// A message as a JSON object. A derived implementation would also accept arrays, and reject repeated
-/// fields.
+/// A message as a JSON object. A derived implementation would also accept arrays, and reject
+/// repeated fields.
 struct JsonMessage(Message);
 
 #[derive(Deserialize)]

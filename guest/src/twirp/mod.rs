@@ -1,8 +1,8 @@
 //! Protocol version 2 of the cache service: Twirp, in JSON or protobuf.
 //!
-//! Called by `handler`. Each call verifies the token, decodes and validates the message, calls `service`,
-//! and encodes the reply as the request was encoded. Errors are always JSON (protocol reference 1.6).
-//! Authority comes from the token alone, never from a message.
+//! Called by `handler`. Each call verifies the token, decodes and validates the message, calls
+//! `service`, and encodes the reply as the request was encoded. Errors are always JSON (protocol
+//! reference 1.6). Authority comes from the token alone, never from a message.
 
 mod create;
 mod error;
@@ -30,7 +30,8 @@ enum Encoding {
 enum Reply {
     /// The slot is reserved; the content is uploaded to this URL.
     Reserved { upload_url: String },
-    /// The token may not save, or there is no space: a failure with status 200, for `@actions/cache`.
+    /// The token may not save, or there is no space: a failure with status 200, for
+    /// `@actions/cache`.
     Denied { message: String },
     /// The entry exists.
     Finalized { entry_id: u64 },
@@ -109,8 +110,9 @@ async fn lookup<H: Host>(caller: &Caller<'_, H>, message: &ValidRequest) -> Resu
     Ok(hit.map_or(Reply::Miss, reply))
 }
 
-/// Returns the origin of download URLs. `@actions/cache` uses eight parallel readers if the host name ends in
-/// `.blob.core.windows.net`, and one otherwise (protocol reference, section 4). No other client cares.
+/// Returns the origin of download URLs. `@actions/cache` uses eight parallel readers if the host
+/// name ends in `.blob.core.windows.net`, and one otherwise (protocol reference, section 4). No
+/// other client cares.
 fn download_origin<H: Host>(caller: &Caller<'_, H>) -> String {
     let parallel = caller.host.settings().parallel_download_origin.filter(|_| caller.is_actions_cache());
     parallel.unwrap_or_else(|| caller.request.origin.clone())

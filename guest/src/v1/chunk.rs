@@ -1,9 +1,9 @@
 //! `PATCH caches/{id}`: uploads a chunk of the content.
 //!
-//! Chunks arrive in parallel, in any order, repeatedly, and without a length (`@actions/cache` sends
-//! `Transfer-Encoding: chunked`). A chunk is a block whose id contains its position and length. So a body
-//! that does not match its `Content-Range` never becomes part of the content, although it is stored before
-//! its length is known.
+//! Chunks arrive in parallel, in any order, repeatedly, and without a length (`@actions/cache`
+//! sends `Transfer-Encoding: chunked`). A chunk is a block whose id contains its position and
+//! length. So a body that does not match its `Content-Range` never becomes part of the content,
+//! although it is stored before its length is known.
 
 use crate::ports::{Host, OutcomeKind, Response};
 use crate::service::{self, Caller, Code, Error};
@@ -14,9 +14,9 @@ const MAX_OFFSET: u64 = 1 << 53;
 /// Stages the body, in place of a chunk with the same range.
 ///
 /// # Errors
-/// `invalid_argument` if `Content-Range` is missing or does not match the body, or the entry would be too
-/// large; `not_found` if the caller may not write the upload; `already_exists` if it has been renewed for
-/// another writer.
+/// `invalid_argument` if `Content-Range` is missing or does not match the body, or the entry would
+/// be too large; `not_found` if the caller may not write the upload; `already_exists` if it has
+/// been renewed for another writer.
 pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<Response<H>, Error> {
     let (id, writer) = super::parse_number(id)?;
     let range = caller.request.header("content-range");

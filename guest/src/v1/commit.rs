@@ -14,8 +14,8 @@ struct CommitMessage {
 /// Turns the chunks into an entry of `size` bytes. A repeated call succeeds, too.
 ///
 /// # Errors
-/// Those of [`service::finalize_chunks`] and [`service::finalized_entry`]; `not_found` if the caller may not
-/// write the upload.
+/// Those of [`service::finalize_chunks`] and [`service::finalized_entry`]; `not_found` if the
+/// caller may not write the upload.
 pub(super) async fn commit<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<Response<H>, Error> {
     let (id, writer) = super::parse_number(id)?;
     let CommitMessage { size } = super::message(caller).await?;

@@ -22,8 +22,8 @@ struct HitMessage<'a> {
     archive_location: &'a str,
 }
 
-/// Handles a lookup: `GET cache?keys=…`, or `GET caches?keys=…` of some clients. Returns 200 with the entry,
-/// or 204 for a miss: `@actions/cache` treats a 404 as a failure.
+/// Handles a lookup: `GET cache?keys=…`, or `GET caches?keys=…` of some clients. Returns 200 with
+/// the entry, or 204 for a miss: `@actions/cache` treats a 404 as a failure.
 pub(super) async fn lookup<H: Host>(caller: &Caller<'_, H>) -> Result<Response<H>, Error> {
     let keys = parameter(caller, "keys")?.ok_or_else(|| invalid("keys", "is missing"))?;
     let mut keys = keys.split(',').map(str::to_owned);
@@ -51,8 +51,9 @@ fn hit<H: Host>(entry: &Entry, archive_location: &str) -> Result<Response<H>, Er
     })
 }
 
-/// Handles `GET caches?key=…`. `@actions/cache` sends it after a miss in debug mode, to show entries with
-/// the same key and another version. The index is searched by version, so the list is always empty.
+/// Handles `GET caches?key=…`. `@actions/cache` sends it after a miss in debug mode, to show
+/// entries with the same key and another version. The index is searched by version, so the list is
+/// always empty.
 pub(super) fn list<H: Host>() -> Result<Response<H>, Error> {
     Ok(Response::bytes(200, "application/json", br#"{"totalCount":0,"artifactCaches":[]}"#.to_vec()))
 }

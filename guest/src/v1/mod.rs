@@ -1,8 +1,10 @@
-//! Protocol version 1 of the cache service, `/_apis/artifactcache/`, as used by `@actions/cache` before 4.0,
-//! container actions, GitHub Enterprise Server, Gitea, Forgejo and act (protocol reference, section 2).
+//! Protocol version 1 of the cache service, `/_apis/artifactcache/`, as used by `@actions/cache`
+//! before 4.0, container actions, GitHub Enterprise Server, Gitea, Forgejo and act (protocol
+//! reference, section 2).
 //!
-//! Called by `handler`. The same entries as version 2. Every call needs a bearer token. Errors are JSON with
-//! a `message`. Authority comes from the token alone, never from a path, a query or a message.
+//! Called by `handler`. The same entries as version 2. Every call needs a bearer token. Errors are
+//! JSON with a `message`. Authority comes from the token alone, never from a path, a query or a
+//! message.
 
 mod chunk;
 mod commit;
@@ -74,8 +76,8 @@ fn check_writer(writer: Writer, upload: &Upload) -> Result<(), Error> {
     if writer.is_current(upload) { Ok(()) } else { Err(Error::new(Code::AlreadyExists, service::DISPLACED)) }
 }
 
-/// Returns whether the caller may write the upload: it is of the repository and scope that the caller saves
-/// into. For all other callers it does not exist.
+/// Returns whether the caller may write the upload: it is of the repository and scope that the
+/// caller saves into. For all other callers it does not exist.
 fn may_write<H: Host>(caller: &Caller<'_, H>, upload: &Upload) -> Result<bool, Error> {
     let scope = service::writable_scope(caller)?;
     Ok(upload.slot.repository == caller.claims.repository && upload.slot.scope == scope)

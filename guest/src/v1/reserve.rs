@@ -16,8 +16,8 @@ struct ReserveMessage {
     cache_size: Option<u64>,
 }
 
-/// Reserves the slot, and returns a number for this grant of the upload: not 0, exact as a double, different
-/// for each grant.
+/// Reserves the slot, and returns a number for this grant of the upload: not 0, exact as a double,
+/// different for each grant.
 pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>) -> Result<Response<H>, Error> {
     let scope = service::writable_scope(caller)?;
     let ReserveMessage { key, version, cache_size } = super::message(caller).await?;
@@ -35,7 +35,8 @@ pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>) -> Result<Response<
     let Grant { upload, writer } =
         service::reserve(caller, slot).await.map_err(|error| match error.code() {
             Code::AlreadyExists => error.with_message(taken),
-            // It warns of a 400 only: with any other status it assumes that another job saves the entry.
+            // It warns of a 400 only: with any other status it assumes that another job saves the
+            // entry.
             Code::NoSpace if is_actions_cache(caller) => {
                 error.log(caller.host, caller.request);
                 Error::new(Code::InvalidArgument, FULL)

@@ -1,5 +1,5 @@
-//! Conversion of driver errors to errors of the world, for all interfaces. Details are logged, and not passed
-//! to the component.
+//! Conversion of driver errors to errors of the world, for all interfaces. Details are logged, and
+//! not passed to the component.
 #![expect(unreachable_pub, reason = "the generated bindings name these types")]
 
 use wasmtime::component::ResourceTableError;
@@ -14,7 +14,8 @@ use crate::{
     storage::{SourceError, StorageError},
 };
 
-/// The error of a host call. `?` converts a driver's error, an error of the world, and a fault to it.
+/// The error of a host call. `?` converts a driver's error, an error of the world, and a fault to
+/// it.
 pub enum CallError<E> {
     /// Returned to the component.
     World(E),
@@ -32,7 +33,8 @@ pub type HttpCallError = CallError<http::Error>;
 pub type StorageCallError = CallError<storage::Error>;
 
 impl<E> CallError<E> {
-    /// Converts to the form of the bindings: an error of the world, or a fault as an error of wasmtime.
+    /// Converts to the form of the bindings: an error of the world, or a fault as an error of
+    /// wasmtime.
     pub(super) fn into_world(self) -> wasmtime::Result<E> {
         match self {
             Self::World(error) => Ok(error),
@@ -41,7 +43,8 @@ impl<E> CallError<E> {
     }
 }
 
-/// An error of a driver, or of the world, that a host call can fail with. The conversion logs the details.
+/// An error of a driver, or of the world, that a host call can fail with. The conversion logs the
+/// details.
 pub trait Reported: Into<Self::World> {
     /// The error of the world.
     type World;

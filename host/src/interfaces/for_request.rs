@@ -1,7 +1,7 @@
 //! The request that a host call belongs to, so that each log line of the call has the request's id.
 //!
-//! One event loop drives the component's tasks and the host calls, outside of any request. But while a host
-//! call starts, wasmtime knows the export that made it.
+//! One event loop drives the component's tasks and the host calls, outside of any request. But
+//! while a host call starts, wasmtime knows the export that made it.
 
 use std::{
     pin::Pin,
@@ -19,13 +19,13 @@ use super::{
 };
 use crate::telemetry::{InRequest, RequestScope};
 
-/// A call of a driver on behalf of a request. The caller pins a future that is not `Unpin`, so that it is never
-/// moved.
+/// A call of a driver on behalf of a request. The caller pins a future that is not `Unpin`, so that
+/// it is never moved.
 pub(crate) trait ForRequest<V, D: Reported>:
     Future<Output = Result<V, D>> + Send + Unpin + Sized
 {
-    /// Runs the call in the scope of the request. Converts its error inside the scope, because the conversion logs.
-    /// Must be called before the host call awaits anything.
+    /// Runs the call in the scope of the request. Converts its error inside the scope, because the
+    /// conversion logs. Must be called before the host call awaits anything.
     fn for_request(
         self,
         accessor: &Accessor<State, HasSelf<State>>,

@@ -171,7 +171,8 @@ fn headers(fields: Vec<(String, String)>) -> Result<HeaderMap, InvalidResponse> 
     Ok(map)
 }
 
-/// The upstream's response without its hop-by-hop header fields, and with those that the component added.
+/// The upstream's response without its hop-by-hop header fields, and with those that the component
+/// added.
 fn pass_on(upstream: UpstreamResponse, added: Vec<(String, String)>) -> Result<Response, InvalidResponse> {
     let UpstreamResponse { response: upstream, permit } = upstream;
     let (mut parts, body) = upstream.into_parts();

@@ -19,7 +19,8 @@ use crate::{
 
 /// Longest body that is read into memory, in bytes, whatever limit the component passes.
 const MAX_BODY_BYTES: u64 = 8 * 1024 * 1024;
-/// Longest body that is kept for a second attempt, in bytes: no message of a repeatable request is longer.
+/// Longest body that is kept for a second attempt, in bytes: no message of a repeatable request is
+/// longer.
 const MAX_REPLAY_BYTES: usize = 256 * 1024;
 
 impl Host for State {
@@ -58,8 +59,8 @@ impl HostWithStore<State> for HasSelf<State> {
         let call = pin!(forwarded.forward(forwarder));
         let response = select! {
             response = call.for_request(accessor) => response?,
-            // A slow upstream may take any time while the client waits. Afterwards the call must not pile up; the error
-            // does not blame the upstream.
+            // A slow upstream may take any time while the client waits. Afterwards the call must
+            // not pile up; the error does not blame the upstream.
             () = context.client.wait() => return Err(Error::CutShort.into()),
         };
         // A full table fails this call, not the instance.

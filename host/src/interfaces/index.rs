@@ -170,7 +170,8 @@ impl HostWithStore<State> for HasSelf<State> {
     }
 }
 
-/// Updates the activity of an upload under way with that at this server, which may not be written yet.
+/// Updates the activity of an upload under way with that at this server, which may not be written
+/// yet.
 fn with_local_activity(services: &Services, found: Reservation) -> Reservation {
     match found {
         Reservation::Upload(mut upload) => {
@@ -194,8 +195,8 @@ async fn report_full_disk<T>(
     outcome
 }
 
-/// Reserves a slot. Returns `None` if the storage is full, so that the client learns it before it sends
-/// anything.
+/// Reserves a slot. Returns `None` if the storage is full, so that the client learns it before it
+/// sends anything.
 async fn reserve(
     services: &Services,
     slot: &Slot,

@@ -1,9 +1,9 @@
-//! The host's side of the cache world: one file for each WIT interface, with its name. Below `engine/`, which
-//! runs components.
+//! The host's side of the cache world: one file for each WIT interface, with its name. Below
+//! `engine/`, which runs components.
 //!
-//! Each file turns calls of the component into calls of a driver, and converts the results. `errors.rs`
-//! converts all errors. Input from a component is hostile until it is validated here. `bindings.rs` is
-//! generated from `wit/`; `state.rs` is the data of an instance.
+//! Each file turns calls of the component into calls of a driver, and converts the results.
+//! `errors.rs` converts all errors. Input from a component is hostile until it is validated here.
+//! `bindings.rs` is generated from `wit/`; `state.rs` is the data of an instance.
 
 mod auth;
 pub(crate) mod bindings;

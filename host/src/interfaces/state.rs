@@ -10,8 +10,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::{message::RequestContext, services::Services};
 
-/// An idle instance that uses more than an eighth of its allowed memory is replaced: linear memory never
-/// shrinks.
+/// An idle instance that uses more than an eighth of its allowed memory is replaced: linear memory
+/// never shrinks.
 const GROWN_FRACTION: usize = 8;
 /// Most linear memories, core instances and tables of an instance.
 const MAX_MEMORIES: usize = 8;

@@ -1,5 +1,5 @@
-//! `larder:cache/storage`: objects and blocks. The bytes go from the request's body to the driver, and from the
-//! driver to the socket, without entering the component.
+//! `larder:cache/storage`: objects and blocks. The bytes go from the request's body to the driver,
+//! and from the driver to the socket, without entering the component.
 
 use std::{ops::Range, pin::pin, time::Duration};
 
@@ -150,8 +150,8 @@ fn validate_range(range: ByteRange, size_bytes: u64) -> wasmtime::Result<Range<u
     Ok(range.start..range.end)
 }
 
-/// Takes the request's body as the source of content for an upload. Its length is limited to that of an
-/// entry, and its bytes count as activity of the upload.
+/// Takes the request's body as the source of content for an upload. Its length is limited to that
+/// of an entry, and its bytes count as activity of the upload.
 fn upload_and_source(
     accessor: &Accessor<State, HasSelf<State>>,
     services: &Services,

@@ -1,4 +1,5 @@
-//! `larder:cache/types`: the resources behind the component's handles. Their bytes stay in the host.
+//! `larder:cache/types`: the resources behind the component's handles. Their bytes stay in the
+//! host.
 #![expect(unreachable_pub, reason = "the generated bindings re-export these types")]
 
 use std::sync::Arc;
@@ -28,7 +29,8 @@ pub enum Body {
 /// A stored object, or a range of it, opened for reading.
 pub struct Object(pub(crate) Content);
 
-/// A response of the upstream, and the permit of its request, which limits concurrent forwarded requests.
+/// A response of the upstream, and the permit of its request, which limits concurrent forwarded
+/// requests.
 pub struct UpstreamResponse {
     pub(crate) response: ::http::Response<hyper::body::Incoming>,
     pub(crate) permit: QuotaPermit,

@@ -1,5 +1,5 @@
-//! Retention: last-used times, durability, and the data that a sweep passes to the guest. Knows neither
-//! the sweep nor the guest.
+//! Retention: last-used times, durability, and the data that a sweep passes to the guest. Knows
+//! neither the sweep nor the guest.
 
 mod durability;
 mod review;

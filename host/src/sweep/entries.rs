@@ -47,9 +47,9 @@ impl Sweeper<'_> {
         }
     }
 
-    /// Sets last-used times in the future, written while a clock was ahead, to now, so that the entries
-    /// expire some day. Changes nothing if this clock is wrong: the entries would later seem unused for
-    /// years.
+    /// Sets last-used times in the future, written while a clock was ahead, to now, so that the
+    /// entries expire some day. Changes nothing if this clock is wrong: the entries would later
+    /// seem unused for years.
     async fn correct_future_uses(&self, page: &[Entry], now_ms: u64) {
         let ahead = page.iter().filter(|entry| entry.used_ms > now_ms.saturating_add(AHEAD_MS));
         let ids: Vec<EntryId> = ahead.map(|entry| entry.id).collect();
@@ -99,8 +99,8 @@ impl Sweeper<'_> {
         stream::iter(entries).map(check).buffered(MAX_STATS).collect().await
     }
 
-    /// Deletes an entry: the row, then the object. An entry that was used since it was listed stays,
-    /// unless its content is gone. An object that cannot be removed becomes an orphan.
+    /// Deletes an entry: the row, then the object. An entry that was used since it was listed
+    /// stays, unless its content is gone. An object that cannot be removed becomes an orphan.
     async fn delete(&self, candidate: &Candidate, run: &mut SweepRun) -> Result<(), SweepError> {
         let (entry, index) = (&candidate.entry, &self.services.index);
         let deleted = match candidate.content {

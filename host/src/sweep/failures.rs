@@ -5,7 +5,8 @@ use crate::{causes::chain, storage::StorageError};
 /// Most failures before a sweep stops: after more it is the storage that fails, not an object.
 const MAX_FAILURES: usize = 16;
 
-/// Counts failed removals. An object that can never be removed must not block the sweep of all others.
+/// Counts failed removals. An object that can never be removed must not block the sweep of all
+/// others.
 #[derive(Default)]
 pub(super) struct Failures(usize);
 

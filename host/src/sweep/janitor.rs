@@ -1,4 +1,5 @@
-//! The janitor thread: persists last-used times, flushes new entries to disk, and sweeps on a schedule.
+//! The janitor thread: persists last-used times, flushes new entries to disk, and sweeps on a
+//! schedule.
 
 use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -28,8 +29,8 @@ pub struct Schedule {
 pub struct Sweeps {
     /// Sweeps of abandoned uploads only: each holds a slot and takes space.
     pub uploads: Duration,
-    /// Full sweeps, which check each entry and each object. The first one runs ten minutes after the
-    /// start, so that a server that restarts every day has them, too.
+    /// Full sweeps, which check each entry and each object. The first one runs ten minutes after
+    /// the start, so that a server that restarts every day has them, too.
     pub everything: Duration,
 }
 
@@ -133,7 +134,8 @@ async fn run_sweeps(policy: &Policy, services: &Arc<Services>, schedule: &Schedu
     }
 }
 
-/// Sweeps and logs the result. If the disk of the index is full, releases the ballast and sweeps again.
+/// Sweeps and logs the result. If the disk of the index is full, releases the ballast and sweeps
+/// again.
 async fn sweep_and_log(policy: &Policy, services: &Arc<Services>, orphan_grace_ms: u64, scope: SweepScope) {
     let mut swept = sweep(policy, services, orphan_grace_ms, scope).await;
     if swept.as_ref().is_err_and(SweepError::is_no_space) && services.pressure.drop_ballast() {

@@ -1,9 +1,9 @@
 //! Garbage collection of abandoned uploads, unused and stale entries, and orphaned objects.
 //!
-//! A sweep lists rows in pages by id, so that deletions skip nothing. The guest selects what to delete;
-//! the sweep deletes the row first, the object second. An upload with new bytes, or an entry with a new
-//! use, since its page was read is spared. Open readers can read on to the end. `janitor.rs` runs sweeps
-//! on a schedule.
+//! A sweep lists rows in pages by id, so that deletions skip nothing. The guest selects what to
+//! delete; the sweep deletes the row first, the object second. An upload with new bytes, or an
+//! entry with a new use, since its page was read is spared. Open readers can read on to the end.
+//! `janitor.rs` runs sweeps on a schedule.
 
 mod entries;
 mod failures;
@@ -82,15 +82,15 @@ impl SweepError {
 }
 
 impl<'a> Sweeper<'a> {
-    /// `orphan_grace_ms`: the minimum age of an orphan, in milliseconds. Must be longer than any upload
-    /// takes from its last byte to the row that refers to it.
+    /// `orphan_grace_ms`: the minimum age of an orphan, in milliseconds. Must be longer than any
+    /// upload takes from its last byte to the row that refers to it.
     #[must_use]
     pub fn new(services: &'a Arc<Services>, guest: &'a Guest, orphan_grace_ms: u64) -> Self {
         Self { services, guest, orphan_grace_ms }
     }
 
-    /// Sweeps uploads, entries and orphans once, as of the given time. A step that fails does not stop the
-    /// next ones from freeing space.
+    /// Sweeps uploads, entries and orphans once, as of the given time. A step that fails does not
+    /// stop the next ones from freeing space.
     ///
     /// # Errors
     /// The first failure of index, storage or guest. The sweep can be repeated.
@@ -103,8 +103,8 @@ impl<'a> Sweeper<'a> {
         Ok(run.report)
     }
 
-    /// Sweeps abandoned uploads only. They are few; entries and objects, which cost a call each, are left
-    /// to [`Self::sweep_once`].
+    /// Sweeps abandoned uploads only. They are few; entries and objects, which cost a call each,
+    /// are left to [`Self::sweep_once`].
     ///
     /// # Errors
     /// As [`Self::sweep_once`].
@@ -114,8 +114,8 @@ impl<'a> Sweeper<'a> {
         Ok(run.report)
     }
 
-    /// Writes buffered times of use and activity to the index. If that fails, as on a full disk, the sweep
-    /// spares the entries and uploads concerned.
+    /// Writes buffered times of use and activity to the index. If that fails, as on a full disk,
+    /// the sweep spares the entries and uploads concerned.
     async fn flush_usage(&self) {
         if let Err(error) = self.services.usage.flush(&self.services.index).await {
             tracing::warn!(error = %chain(&error), "last-used times not persisted yet; the sweep spares entries that were used");

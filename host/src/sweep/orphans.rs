@@ -1,5 +1,5 @@
-//! Orphans: objects and staged blocks that no row refers to, left behind by crashes, broken uploads and
-//! deleted rows.
+//! Orphans: objects and staged blocks that no row refers to, left behind by crashes, broken uploads
+//! and deleted rows.
 
 use super::{Ownership, SweepError, SweepRun, Sweeper};
 use crate::storage::{Listed, ObjectName, UploadName};

@@ -1,8 +1,9 @@
-//! Whether the storage belongs to this index, so that unreferenced objects may be removed as orphans.
+//! Whether the storage belongs to this index, so that unreferenced objects may be removed as
+//! orphans.
 //!
 //! An empty database beside a full storage refers to nothing: a volume is not mounted, or a path is
-//! misspelt. So the storage carries the identity of its index. While it carries another one, orphans are
-//! kept, until the operator runs `larder serve --adopt-storage`.
+//! misspelt. So the storage carries the identity of its index. While it carries another one,
+//! orphans are kept, until the operator runs `larder serve --adopt-storage`.
 
 #[cfg(test)]
 mod tests;
@@ -16,8 +17,8 @@ use crate::{
 /// The name of the index's identity among its secrets.
 const IDENTITY: &str = "storage-identity";
 
-/// Most objects that an index without entries may have left behind, because they could not be removed
-/// with their entries.
+/// Most objects that an index without entries may have left behind, because they could not be
+/// removed with their entries.
 const MAX_LEFTOVERS: usize = 16;
 
 /// Which index the storage belongs to.
@@ -34,8 +35,8 @@ const FOREIGN_STORAGE: &str = "the storage holds objects that this database does
      Nothing is removed from the storage for now. If this is intended, start once with `larder serve --adopt-storage`";
 
 impl Ownership {
-    /// Determines which index the storage belongs to, and logs an error if it is not this one. Ignores
-    /// objects younger than `old_before_ms`: their rows may not be written yet.
+    /// Determines which index the storage belongs to, and logs an error if it is not this one.
+    /// Ignores objects younger than `old_before_ms`: their rows may not be written yet.
     ///
     /// # Errors
     /// When storage or index fail.
@@ -50,7 +51,8 @@ impl Ownership {
             Some(carried) if carried != own => Self::Foreign,
             carried => {
                 let inferred = infer(storage, index, old_before_ms, carried.is_some()).await?;
-                // The result is stored: the next entry of this index must not turn all other objects into orphans.
+                // The result is stored: the next entry of this index must not turn all other
+                // objects into orphans.
                 match (inferred, carried) {
                     (Self::Own, Some(_)) => Self::Own,
                     (Self::Own, None) if storage.set_identity(&own, false).await? == own => Self::Own,
@@ -90,8 +92,8 @@ fn adopted_by(own: &str) -> String {
     format!("{own}-adopted")
 }
 
-/// Infers from the objects which index they belong to. `is_marked`: the storage carries this index's
-/// identity.
+/// Infers from the objects which index they belong to. `is_marked`: the storage carries this
+/// index's identity.
 async fn infer(
     storage: &dyn Storage,
     index: &dyn Index,
@@ -107,7 +109,8 @@ async fn infer(
     let is_own = match is_marked {
         // All entries may have been deleted, and their objects with them.
         true => old.len() - known <= MAX_LEFTOVERS,
-        // The storage of a release without identities: at least half of its objects are known; of a new one all.
+        // The storage of a release without identities: at least half of its objects are known; of a
+        // new one all.
         false => known * 2 >= old.len(),
     };
     Ok(if is_own { Ownership::Own } else { Ownership::Foreign })

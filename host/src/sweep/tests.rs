@@ -378,7 +378,8 @@ async fn a_wrong_clock_corrects_no_times() {
     .await;
 }
 
-/// Fault 13: a failed step does not stop the next ones from freeing space, and spares what may be in use.
+/// Fault 13: a failed step does not stop the next ones from freeing space, and spares what may be
+/// in use.
 #[tokio::test]
 async fn an_index_that_rejects_updates_does_not_stop_the_sweep() {
     with_fixture(async |fixture| {

@@ -45,8 +45,8 @@ impl Sweeper<'_> {
         }
     }
 
-    /// Deletes an upload that had no activity since it was listed: the row, then its staged blocks, then
-    /// its object. What cannot be removed becomes an orphan.
+    /// Deletes an upload that had no activity since it was listed: the row, then its staged blocks,
+    /// then its object. What cannot be removed becomes an orphan.
     async fn abandon(&self, upload: &Upload, run: &mut SweepRun) -> Result<(), SweepError> {
         let is_idle = self.services.usage.last_activity_ms(&upload.name).is_none();
         if !(is_idle && self.services.index.abandon_idle(upload.id, upload.active_ms + 1).await?) {

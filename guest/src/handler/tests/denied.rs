@@ -12,7 +12,8 @@ fn host() -> FakeHost {
     host
 }
 
-/// Fault 21: `@actions/cache` shows a warning if the text begins this way, and retries neither status.
+/// Fault 21: `@actions/cache` shows a warning if the text begins this way, and retries neither
+/// status.
 #[test]
 fn calls_of_version_2_are_denied_with_the_prefix_that_clients_know() {
     for (call, access) in [

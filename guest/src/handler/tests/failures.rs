@@ -128,9 +128,9 @@ fn download(method: &'static str) -> Case {
     Case { host, request: FakeRequest::new(method, &url) }
 }
 
-type Route = (&'static str, Form, fn() -> Case);
+type RouteCase = (&'static str, Form, fn() -> Case);
 
-const ROUTES: [Route; 19] = [
+const ROUTES: [RouteCase; 19] = [
     ("`CreateCacheEntry`", Form::Twirp, create),
     ("`CreateCacheEntry`, a retry", Form::Twirp, || {
         let request = call("CreateCacheEntry", r#"{"key":"new","version":"v"}"#).at(NOW_MS + 3000);
@@ -243,7 +243,8 @@ fn check(what: &str, form: Form, answer: &FakeResponse) {
     }
 }
 
-/// The table: a row for each route, a column for each failure; the status, or `·` if it is that of success.
+/// The table: a row for each route, a column for each failure; the status, or `·` if it is that of
+/// success.
 fn table() -> String {
     let names: Vec<_> = FAILURES.iter().map(|(name, _)| *name).collect();
     let mut table =

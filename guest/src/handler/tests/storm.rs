@@ -1,5 +1,5 @@
-//! A retry storm: the requests of saves, repeated any number of times, in any order, some of them cut short,
-//! with repeated reservations. Whatever the result, an entry has the bytes of one saver.
+//! A retry storm: the requests of saves, repeated any number of times, in any order, some of them
+//! cut short, with repeated reservations. Whatever the result, an entry has the bytes of one saver.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -110,7 +110,7 @@ fn check(host: &FakeHost, savers: usize) -> Result<(), TestCaseError> {
 
 /// A step of a storm.
 #[derive(Clone, Debug)]
-enum BlobOperation {
+enum StormStep {
     /// A reservation with the same token, this long after the last one: a retry, or another saver.
     Reserve { after_ms: u64 },
     /// One of the writers sends one of its requests.
@@ -119,12 +119,12 @@ enum BlobOperation {
     Forget,
 }
 
-fn steps() -> impl Strategy<Value = Vec<BlobOperation>> {
+fn steps() -> impl Strategy<Value = Vec<StormStep>> {
     let step = prop_oneof![
-        2 => (0_u64..3000).prop_map(|after_ms| BlobOperation::Reserve { after_ms }),
+        2 => (0_u64..3000).prop_map(|after_ms| StormStep::Reserve { after_ms }),
         8 => (0_usize..4, 0_usize..6, proptest::bool::weighted(0.2))
-            .prop_map(|(saver, request, cut)| BlobOperation::Send { saver, request, cut }),
-        1 => Just(BlobOperation::Forget),
+            .prop_map(|(saver, request, cut)| StormStep::Send { saver, request, cut }),
+        1 => Just(StormStep::Forget),
     ];
     proptest::collection::vec(step, 0..40)
 }
@@ -143,11 +143,11 @@ proptest! {
         let mut savers = vec![(protocol.reserve)(&host, now_ms).unwrap()];
         for step in storm {
             match step {
-                BlobOperation::Reserve { after_ms } => {
+                StormStep::Reserve { after_ms } => {
                     now_ms += after_ms;
                     savers.extend((protocol.reserve)(&host, now_ms));
                 }
-                BlobOperation::Send { saver, request, cut } => {
+                StormStep::Send { saver, request, cut } => {
                     let saver = saver % savers.len();
                     let mut requests = (protocol.requests)(&savers[saver], saver);
                     let request = requests.remove(request % requests.len()).at(now_ms);
@@ -155,7 +155,7 @@ proptest! {
                     let expected = [200, 201, 204, 400, 404, 409, 412];
                     prop_assert!(expected.contains(&answer.status), "{}", answer.status);
                 }
-                BlobOperation::Forget => {
+                StormStep::Forget => {
                     for upload in host.uploads() {
                         host.change_upload(upload.id, |upload| upload.last_activity_ms = upload.created_ms);
                     }
@@ -165,8 +165,8 @@ proptest! {
         }
     }
 
-    /// In order, but each request up to three times, the early ones cut short, and the responses lost: the save
-    /// succeeds, if the client waits for its back-off before it reserves again.
+    /// In order, but each request up to three times, the early ones cut short, and the responses
+    /// lost: the save succeeds, if the client waits for its back-off before it reserves again.
     #[test]
     fn a_save_with_repeated_requests_succeeds(
         which in 0_usize..PROTOCOLS.len(),

@@ -53,7 +53,8 @@ fn one_of_many_concurrent_reservations_gets_the_upload_even_with_one_token() {
     assert_eq!(host.uploads().len(), 1);
 }
 
-/// Fault 1: a client that lost the response to its Create retries after its back-off, and has sent nothing.
+/// Fault 1: a client that lost the response to its Create retries after its back-off, and has sent
+/// nothing.
 #[test]
 fn a_retry_gets_the_same_upload() {
     let host = host();
@@ -81,7 +82,8 @@ fn one_of_many_concurrent_retries_gets_the_upload() {
     assert_eq!(statuses, [409; 5]);
 }
 
-/// Fault 1: a second saver with the same token, while the first one's bytes are stored or in transit.
+/// Fault 1: a second saver with the same token, while the first one's bytes are stored or in
+/// transit.
 #[test]
 fn an_upload_with_activity_is_not_renewed() {
     let list = "<BlockList></BlockList>";
@@ -131,7 +133,8 @@ fn content_at_another_server_prevents_a_renewal() {
     assert!(is_taken(&create_after(&host, "t", 5000)));
 }
 
-/// Fault 1: a build with several targets, one of which waits for more than a second before it sends.
+/// Fault 1: a build with several targets, one of which waits for more than a second before it
+/// sends.
 #[test]
 fn a_client_that_never_retries_is_another_saver() {
     for agent in ["buildkit/v0.25", "go-actions-cache/1.0"] {
@@ -149,7 +152,8 @@ fn a_client_that_never_retries_is_another_saver() {
     }
 }
 
-/// Fault 1: if it was no retry, two clients hold the upload; the earlier one is rejected, and its bytes are ignored.
+/// Fault 1: if it was no retry, two clients hold the upload; the earlier one is rejected, and its
+/// bytes are ignored.
 #[test]
 fn a_displaced_writer_is_rejected() {
     let host = host();
@@ -176,7 +180,8 @@ fn a_displaced_writer_is_rejected() {
     assert_eq!(host.objects().into_values().collect::<Vec<_>>(), [b"new"]);
 }
 
-/// Fault 1: the retry reaches another server while a body is in transit here. Two writers then have blocks in one upload.
+/// Fault 1: the retry reaches another server while a body is in transit here. Two writers then have
+/// blocks in one upload.
 #[test]
 fn a_body_in_transit_during_a_renewal_is_ignored() {
     for more in ["", "&comp=block&blockid=a"] {

@@ -14,8 +14,8 @@ fn content(bytes: &Bytes) -> Source {
     Source { length: Some(bytes.len() as u64), chunks: stream::once(async { Ok(bytes) }).boxed() }
 }
 
-/// Saves an entry, as guest and interfaces do; abandons the upload if it does not fit. Returns whether there is an
-/// entry.
+/// Saves an entry, as guest and interfaces do; abandons the upload if it does not fit. Returns
+/// whether there is an entry.
 async fn save(services: &Services, key: &str, bytes: &Bytes) -> bool {
     let slot = Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key: key.into() };
     let upload = match services.index.reserve(&slot, "owner", NOW_MS, 0).await {
@@ -79,7 +79,8 @@ async fn a_disk_that_is_filled_twenty_times_is_freed_by_each_sweep() {
     .await;
 }
 
-/// Fault 13: another program has filled the disk; the reserve of the database allows rows to be deleted.
+/// Fault 13: another program has filled the disk; the reserve of the database allows rows to be
+/// deleted.
 #[tokio::test]
 async fn rows_are_deleted_on_a_disk_filled_by_another_program() {
     let Some(disk) = SmallDisk::mount(32) else { return };
