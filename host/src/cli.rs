@@ -30,7 +30,8 @@ pub(crate) struct ServeArgs {
     /// A policy component to use instead of the built-in one.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// Adopt a storage that holds objects of another database: objects without an entry in this one are deleted.
+    /// Adopt a storage that holds objects of another database: objects without an entry in this one
+    /// are deleted.
     #[arg(long)]
     pub(crate) adopt_storage: bool,
 }

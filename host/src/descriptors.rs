@@ -1,16 +1,17 @@
 //! The file descriptors of this process, and how they are divided up.
 //!
-//! When they run out, whatever needs the next one fails: a look-up, a flush, the database. So each part has a share. When a share
-//! is used up, that part refuses work, and the others go on.
+//! When they run out, whatever needs the next one fails: a look-up, a flush, the database. So each
+//! part has a share. When a share is used up, that part refuses work, and the others go on.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Always open: standard streams, lock, listener, hand-over socket, the database's files, the log; and files that are open for a
-/// moment only, such as directories while they are flushed.
+/// Always open: standard streams, lock, listener, hand-over socket, the database's files, the log;
+/// and files that are open for a moment only, such as directories while they are flushed.
 const RESERVED: u64 = 48;
 /// A thread's runtime (poller, waker, signals), and its idle connections to the upstream.
 const PER_THREAD: u64 = 8;
-/// Of a request in flight: the object that it reads or writes, and a connection to the upstream or a bucket.
+/// Of a request in flight: the object that it reads or writes, and a connection to the upstream or
+/// a bucket.
 pub const PER_REQUEST: u64 = 2;
 /// Most connections at once that are being refused: each is open until its client has read the 503.
 pub const MAX_REFUSALS: usize = 16;
@@ -65,7 +66,8 @@ pub struct TooFew {
     pub needed: u64,
 }
 
-/// Raises the limit of this process as far as it may (`RLIMIT_NOFILE`, soft to hard) and returns it.
+/// Raises the limit of this process as far as it may (`RLIMIT_NOFILE`, soft to hard) and returns
+/// it.
 pub fn raise_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(UNLIMITED);

@@ -1,7 +1,8 @@
 //! A full disk: reported by the call that finds it, relieved by the janitor.
 //!
-//! Deleting a row first needs a little space for the database's log. So there is a *ballast* beside a database on this machine: a
-//! file of 8 MiB without content, which is deleted when no space is left, and made again when there is.
+//! Deleting a row first needs a little space for the database's log. So there is a *ballast* beside
+//! a database on this machine: a file of 8 MiB without content, which is deleted when no space is
+//! left, and made again when there is.
 
 #[cfg(test)]
 mod tests;
@@ -97,7 +98,8 @@ impl Pressure {
         }
     }
 
-    /// Deletes an upload of which a part did not fit: it will not be finished, and its blocks take space.
+    /// Deletes an upload of which a part did not fit: it will not be finished, and its blocks take
+    /// space.
     pub async fn abandon_upload(&self, storage: &dyn Storage, index: &dyn Index, upload: &UploadName) {
         if let Err(error) = delete_row(storage, index, upload).await {
             tracing::warn!(error = %chain(&error), "cannot delete the row of an upload that did not fit; leaving it to the sweep");

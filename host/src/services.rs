@@ -25,7 +25,8 @@ pub struct PolicySettings {
     pub unused_entry_ms: Option<u64>,
     /// Largest entry, in bytes; `None`: any.
     pub max_entry_bytes: Option<u64>,
-    /// The origin of download URLs for `@actions/cache` in protocol version 2: scheme and authority.
+    /// The origin of download URLs for `@actions/cache` in protocol version 2: scheme and
+    /// authority.
     pub parallel_download_origin: Option<String>,
     /// Lifetime of direct download URLs, in milliseconds; `None`: there are none.
     pub direct_url_ms: Option<u64>,

@@ -154,8 +154,8 @@ impl Larder {
         self.running.connections()
     }
 
-    /// Lets requests in flight finish within the configured limit, and persists what is in memory, for up to 2.5 s. See
-    /// [`Running::stop`] for connections that arrive meanwhile.
+    /// Lets requests in flight finish within the configured limit, and persists what is in memory,
+    /// for up to 2.5 s. See [`Running::stop`] for connections that arrive meanwhile.
     pub fn stop(self) {
         self.running.stop();
         let (ended, end) = mpsc::channel();
@@ -295,7 +295,8 @@ fn pressure(settings: &Settings) -> Pressure {
     }
 }
 
-/// The signer of URLs, with the configured key, or with one that is made on the first start and stored in the database.
+/// The signer of URLs, with the configured key, or with one that is made on the first start and
+/// stored in the database.
 async fn signer(settings: &Settings, index: &dyn Index) -> Result<UrlSigner, StartError> {
     let fresh: [u8; SECRET_BYTES] = aws_lc_rs::rand::generate(&SystemRandom::new())
         .map_err(|_| StartError::Thread(io::Error::other("the system has no random numbers")))?

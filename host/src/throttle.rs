@@ -35,7 +35,8 @@ impl Throttle {
         }
     }
 
-    /// Returns the number of events that this one stands for, itself and those held back before it, if it may pass.
+    /// Returns the number of events that this one stands for, itself and those held back before it,
+    /// if it may pass.
     pub(crate) fn due(&self) -> Option<u64> {
         self.state.lock().count(Instant::now(), self.pause)
     }

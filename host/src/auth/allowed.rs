@@ -1,4 +1,5 @@
-//! The configured owners and repositories that may use the cache, compared with the claims of a verified token.
+//! The configured owners and repositories that may use the cache, compared with the claims of a
+//! verified token.
 
 use std::collections::HashSet;
 
@@ -11,10 +12,12 @@ use crate::config;
 /// Most characters of a token's text in an error.
 const SHOWN_CHARS: usize = 100;
 
-/// The owners and repositories that may use the cache. If both lists are empty, every valid token may.
+/// The owners and repositories that may use the cache. If both lists are empty, every valid token
+/// may.
 ///
-/// An element is an id or a name, behind the prefix of the token's issuer. Names are compared without regard to case, as
-/// GitHub compares them. A name that is a number never counts as a name, because it could be another owner's id.
+/// An element is an id or a name, behind the prefix of the token's issuer. Names are compared
+/// without regard to case, as GitHub compares them. A name that is a number never counts as a name,
+/// because it could be another owner's id.
 pub(super) struct Allowed {
     owners: List,
     repositories: List,
@@ -28,11 +31,12 @@ impl Allowed {
         Self { owners: List::of(&auth.owners), repositories: List::of(&auth.repositories) }
     }
 
-    /// Checks that the token's repository may use the cache. `repository` is its id behind the prefix, or
-    /// `auth.default_repository`.
+    /// Checks that the token's repository may use the cache. `repository` is its id behind the
+    /// prefix, or `auth.default_repository`.
     ///
     /// # Errors
-    /// [`TokenError::NotAllowed`] when neither list has it; names the missing claim when that cannot be decided.
+    /// [`TokenError::NotAllowed`] when neither list has it; names the missing claim when that
+    /// cannot be decided.
     pub(super) fn check(&self, claims: &RawClaims, prefix: &str, repository: &str) -> Result<(), TokenError> {
         if self.owners.0.is_empty() && self.repositories.0.is_empty() {
             return Ok(());

@@ -36,7 +36,8 @@ impl VerifiedTokens {
         Self { cache: Cache::with_weighter(TOKENS, BYTES, ClaimsWeight), leeway_ms }
     }
 
-    /// Returns the claims of a cached token, `None` if it is not cached, and an error if it has expired since.
+    /// Returns the claims of a cached token, `None` if it is not cached, and an error if it has
+    /// expired since.
     pub(super) fn get(&self, token: &Fingerprint, now_ms: u64) -> Result<Option<Arc<Claims>>, TokenError> {
         let Some(claims) = self.cache.get(token) else { return Ok(None) };
         if has_expired(claims.expires_ms, self.leeway_ms, now_ms) {

@@ -15,14 +15,16 @@ pub(super) const MAX_REPOSITORY_BYTES: usize = 128;
 /// The claims of a verified token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Whose entries these are: isolates repositories from each other. The issuer's repository id behind the prefix that is
-    /// configured for the issuer, or `auth.default_repository`.
+    /// Whose entries these are: isolates repositories from each other. The issuer's repository id
+    /// behind the prefix that is configured for the issuer, or `auth.default_repository`.
     pub repository: String,
     /// In the token's order, which is the order of matching.
     pub scopes: Vec<Scope>,
-    /// The token's fingerprint, 32 hexadecimal digits: the same for the same token, and of no other use.
+    /// The token's fingerprint, 32 hexadecimal digits: the same for the same token, and of no other
+    /// use.
     pub owner: String,
-    /// When the token expires, in milliseconds since 1970. It is accepted for the leeway longer than that.
+    /// When the token expires, in milliseconds since 1970. It is accepted for the leeway longer
+    /// than that.
     pub expires_ms: u64,
 }
 
@@ -109,7 +111,8 @@ impl RawClaims {
         }
     }
 
-    /// Checks `exp` and `nbf`. The last millisecond that counts is the one before `exp` plus the leeway.
+    /// Checks `exp` and `nbf`. The last millisecond that counts is the one before `exp` plus the
+    /// leeway.
     pub(super) fn check_times(&self, rules: &ClaimRules, now_ms: u64) -> Result<(), TokenError> {
         if has_expired(self.expires_ms()?, rules.leeway_ms, now_ms) {
             return Err(TokenError::Expired);
@@ -143,7 +146,8 @@ impl RawClaims {
             Some(Value::String(id)) => id.clone(),
             Some(Value::Number(id)) if id.is_u64() => id.to_string(),
             Some(_) => return Err(bad("repository_id must be text or a whole number")),
-            // It is of this issuer, too: without the prefix it could be the id of another one's repository.
+            // It is of this issuer, too: without the prefix it could be the id of another one's
+            // repository.
             None => rules.default_repository.clone().ok_or_else(|| bad("repository_id is missing"))?,
         };
         // No `:`, so that no id can be read as another issuer's prefix and id.
@@ -205,8 +209,8 @@ fn scope(raw: RawScope) -> Result<Scope, TokenError> {
         return Err(bad(&format!("ac has a scope of more than {MAX_SCOPE_BYTES} bytes")));
     }
     let write = raw.permission & WRITE != 0;
-    // Gitea has no scopes: it gives every job the one with the empty name and the permission "write", and means both
-    // (services/actions/auth.go).
+    // Gitea has no scopes: it gives every job the one with the empty name and the permission
+    // "write", and means both (services/actions/auth.go).
     let read = raw.permission & READ != 0 || (write && raw.name.is_empty());
     Ok(Scope { name: raw.name, read, write })
 }

@@ -1,4 +1,5 @@
-//! A trusted issuer and its keys: from a file, a URL, or by discovery; cached, and refreshed when they are old.
+//! A trusted issuer and its keys: from a file, a URL, or by discovery; cached, and refreshed when
+//! they are old.
 
 use std::sync::Arc;
 
@@ -83,10 +84,12 @@ impl Issuer {
         self.name == trimmed(name)
     }
 
-    /// Returns the keys to check a signature with: cached ones, or new ones if the cached ones are old or lack this key.
+    /// Returns the keys to check a signature with: cached ones, or new ones if the cached ones are
+    /// old or lack this key.
     ///
     /// # Errors
-    /// [`TokenError::Unavailable`] when there are none, or none with that key while the issuer cannot be reached.
+    /// [`TokenError::Unavailable`] when there are none, or none with that key while the issuer
+    /// cannot be reached.
     pub(super) async fn keys(
         self: &Arc<Self>,
         algorithm: Algorithm,
@@ -136,7 +139,8 @@ impl Issuer {
 
     /// Joins the fetch in flight, or starts one if the last was at least [`RETRY_MS`] ago.
     ///
-    /// It runs in a task of its own, so that a client that disconnects does not cancel it for the other waiters.
+    /// It runs in a task of its own, so that a client that disconnects does not cancel it for the
+    /// other waiters.
     fn refresh(self: &Arc<Self>, now_ms: u64) -> Option<watch::Receiver<()>> {
         let mut state = self.state.lock();
         if let Some(flight) = &state.flight {
@@ -182,7 +186,8 @@ impl Issuer {
         KeySet::parse(&json).map_err(|e| format!("{url}: {e}"))
     }
 
-    /// Returns the URL of the keys in the issuer's discovery document (OpenID Connect Discovery 1.0, section 4).
+    /// Returns the URL of the keys in the issuer's discovery document (OpenID Connect Discovery
+    /// 1.0, section 4).
     async fn discover(&self) -> Result<String, String> {
         let url = format!("{}/.well-known/openid-configuration", self.name);
         let json = self.fetch.get(&url).await.map_err(|e| format!("{url}: {e}"))?;
@@ -204,7 +209,8 @@ struct Discovery {
     jwks_uri: String,
 }
 
-/// A fetch in flight. Dropped when it is over, also when its runtime stops in the middle: the next caller starts another.
+/// A fetch in flight. Dropped when it is over, also when its runtime stops in the middle: the next
+/// caller starts another.
 struct FetchGuard {
     issuer: Arc<Issuer>,
     /// Dropped after the state is cleared, so that waiters see the outcome.

@@ -16,7 +16,8 @@ pub(super) struct KeySet {
 
 struct SigningKey {
     id: Option<String>,
-    /// The algorithms that the key may verify: its own `alg`, else those of its type and curve. The token has no influence.
+    /// The algorithms that the key may verify: its own `alg`, else those of its type and curve. The
+    /// token has no influence.
     algorithms: Vec<Algorithm>,
     key: DecodingKey,
 }
@@ -72,7 +73,8 @@ impl KeySet {
         verdict
     }
 
-    /// The keys with the token's key id, and those without one; all of them for a token that names none.
+    /// The keys with the token's key id, and those without one; all of them for a token that names
+    /// none.
     fn candidates<'a>(
         &'a self,
         algorithm: Algorithm,
@@ -97,7 +99,8 @@ impl SigningKey {
     }
 }
 
-/// What the key's type allows, narrowed by its `alg`. Symmetric keys (`oct`) allow nothing: a public set cannot hold a secret.
+/// What the key's type allows, narrowed by its `alg`. Symmetric keys (`oct`) allow nothing: a
+/// public set cannot hold a secret.
 fn algorithms(jwk: &Jwk) -> Vec<Algorithm> {
     let by_type: &[Algorithm] = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512],

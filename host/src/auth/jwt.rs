@@ -19,8 +19,8 @@ pub(super) struct Jwt<'a> {
     pub(super) signature: &'a str,
 }
 
-/// The members of a header that are read. Keys and URLs of keys in a header (`jwk`, `jku`, `x5c`, `x5u`) come from the sender and
-/// are ignored.
+/// The members of a header that are read. Keys and URLs of keys in a header (`jwk`, `jku`, `x5c`,
+/// `x5u`) come from the sender and are ignored.
 #[derive(Deserialize)]
 pub(super) struct Header {
     alg: String,
@@ -29,7 +29,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Returns the algorithm, if it is one that is accepted. `none` is not, nor is an extension that has to be understood.
+    /// Returns the algorithm, if it is one that is accepted. `none` is not, nor is an extension
+    /// that has to be understood.
     pub(super) fn algorithm(&self) -> Option<Algorithm> {
         match self.alg.as_str() {
             _ if self.crit.is_some() => None,

@@ -1,8 +1,8 @@
 //! Authentication of requests, and signed URLs.
 //!
-//! [`TokenVerifier`] turns a bearer token into [`Claims`]; [`UrlSigner`] signs the URLs that need no token. Knows no routes, WIT
-//! types or meaning of scopes, and reads no clock: the caller passes the time. Tokens and keys stay inside: no error, log line or
-//! `Debug` output holds one.
+//! [`TokenVerifier`] turns a bearer token into [`Claims`]; [`UrlSigner`] signs the URLs that need
+//! no token. Knows no routes, WIT types or meaning of scopes, and reads no clock: the caller passes
+//! the time. Tokens and keys stay inside: no error, log line or `Debug` output holds one.
 
 mod allowed;
 mod cache;

@@ -29,7 +29,8 @@ impl UrlSigner {
         })
     }
 
-    /// Makes the configured signer. `own_secret` (random, stored in the database) is used if no primary secret is configured.
+    /// Makes the configured signer. `own_secret` (random, stored in the database) is used if no
+    /// primary secret is configured.
     ///
     /// # Errors
     /// When a secret has fewer than [`MIN_SECRET_BYTES`] bytes.
@@ -44,8 +45,8 @@ impl UrlSigner {
         hex::encode(hmac::sign(&self.primary, text.as_bytes()))
     }
 
-    /// Returns whether [`Self::sign`] made this signature, with the primary or the secondary key. Takes the same time for every
-    /// wrong signature of the right form.
+    /// Returns whether [`Self::sign`] made this signature, with the primary or the secondary key.
+    /// Takes the same time for every wrong signature of the right form.
     #[must_use]
     pub fn check(&self, text: &str, signature: &str) -> bool {
         let mut digest = [0; DIGEST_BYTES];

@@ -23,7 +23,8 @@ pub const SKIP_WARNING: &str = "SKIP_TOKEN_VALIDATION is on: tokens are NOT veri
      and overwrite the caches of every repository. Trust the platform's issuer instead (ACTIONS_TOKEN_ISSUER, \
      ACTIONS_TOKEN_JWKS_URL or LARDER_HS256_SECRET).";
 
-/// The repository of tokens that name none, when tokens are not verified and `auth.default_repository` is not set.
+/// The repository of tokens that name none, when tokens are not verified and
+/// `auth.default_repository` is not set.
 const UNVERIFIED_REPOSITORY: &str = "0";
 /// Lifetime of a token without `exp` when tokens are not verified: as long as a job may take.
 const UNVERIFIED_LIFETIME_MS: u64 = 6 * 60 * 60 * 1000;
@@ -32,13 +33,14 @@ const ISSUER_SHOWN_CHARS: usize = 100;
 
 /// Verifies tokens. One for the process, shared by its threads.
 ///
-/// The order of checks: form, algorithm, dates, issuer, signature, then the other claims. An algorithm belongs to one kind
-/// of key (HS256 to a configured secret, RS and ES to an issuer's public keys of that type), so that no key can be used
-/// with another's algorithm.
+/// The order of checks: form, algorithm, dates, issuer, signature, then the other claims. An
+/// algorithm belongs to one kind of key (HS256 to a configured secret, RS and ES to an issuer's
+/// public keys of that type), so that no key can be used with another's algorithm.
 ///
-/// With `auth.skip_validation` a token has to be decodable and its `ac` and `repository_id`, if any, of their form; signature,
-/// issuer, audience and dates are not checked, since nothing in such a token is verified. One without `repository_id`
-/// belongs to `auth.default_repository`, else to `0`; one without `ac` may read and write the scope with the empty name.
+/// With `auth.skip_validation` a token has to be decodable and its `ac` and `repository_id`, if
+/// any, of their form; signature, issuer, audience and dates are not checked, since nothing in such
+/// a token is verified. One without `repository_id` belongs to `auth.default_repository`, else to
+/// `0`; one without `ac` may read and write the scope with the empty name.
 pub struct TokenVerifier {
     trust: Trust,
     rules: ClaimRules,
@@ -87,8 +89,8 @@ impl TokenVerifier {
 
     /// Returns the claims of a token that is valid at `now_ms` (milliseconds since 1970).
     ///
-    /// A valid token is cached until it expires, so this is cheap for all but the first request. It may wait for the issuer's keys,
-    /// and is safe to cancel. Must run on a tokio runtime.
+    /// A valid token is cached until it expires, so this is cheap for all but the first request. It
+    /// may wait for the issuer's keys, and is safe to cancel. Must run on a tokio runtime.
     ///
     /// # Errors
     /// See [`TokenError`]. Failures are not cached.
@@ -173,10 +175,12 @@ impl fmt::Debug for TokenVerifier {
     }
 }
 
-/// Returns the token of an `Authorization` field, `Bearer <token>`; the scheme in any case (RFC 9110, 11.1).
+/// Returns the token of an `Authorization` field, `Bearer <token>`; the scheme in any case (RFC
+/// 9110, 11.1).
 ///
 /// # Errors
-/// [`TokenError::Missing`] when there is no field, or it is of another scheme; [`TokenError::Malformed`] when it is not text.
+/// [`TokenError::Missing`] when there is no field, or it is of another scheme;
+/// [`TokenError::Malformed`] when it is not text.
 pub fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
     let field = authorization.ok_or(TokenError::Missing)?;
     let field = std::str::from_utf8(field).map_err(|_| TokenError::Malformed("not text".to_owned()))?;

@@ -9,7 +9,8 @@ use super::{
     allowed_url, effective::Provenances,
 };
 
-/// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when added to a time.
+/// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when
+/// added to a time.
 const MAX_DAYS: u64 = 36_500;
 const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
 
@@ -27,7 +28,8 @@ pub(super) fn resolve(settings: &mut Settings, provenances: &Provenances) -> Res
     resolve_issuers(&mut settings.auth, provenances)
 }
 
-/// Without verification of tokens, settings of trusted issuers have no effect: one of the two is a mistake.
+/// Without verification of tokens, settings of trusted issuers have no effect: one of the two is a
+/// mistake.
 fn skip_alone(auth: &Auth, provenances: &Provenances) -> Result<(), ConfigError> {
     let others = [
         ("auth.issuers", !auth.issuers.is_empty()),
@@ -164,7 +166,8 @@ impl Check<'_> {
         })
     }
 
-    /// An origin: clients drop a path (they resolve `/twirp/…` against it), and a query would end up in every URL.
+    /// An origin: clients drop a path (they resolve `/twirp/…` against it), and a query would end
+    /// up in every URL.
     fn origin_url(&self, name: &str, url: Option<&str>) -> Result<(), ConfigError> {
         let Some(text) = url else { return Ok(()) };
         let url: Option<Uri> = text.parse().ok();
@@ -187,7 +190,8 @@ impl Check<'_> {
         self.that(name, false, || format!("is {}; {fault}", shown(text)))
     }
 
-    /// `@actions/cache` reads in parallel only from hosts with this suffix: another one would have no effect.
+    /// `@actions/cache` reads in parallel only from hosts with this suffix: another one would have
+    /// no effect.
     fn parallel_url(&self, name: &str, url: Option<&str>) -> Result<(), ConfigError> {
         const SUFFIX: &str = ".blob.core.windows.net";
         self.origin_url(name, url)?;
@@ -222,7 +226,8 @@ impl Check<'_> {
         self.allowed(auth)
     }
 
-    /// The ids of platforms are numbers. With a number, tokens without a repository would share the entries of a real repository.
+    /// The ids of platforms are numbers. With a number, tokens without a repository would share the
+    /// entries of a real repository.
     fn default_repository(&self, auth: &Auth) -> Result<(), ConfigError> {
         let Some(repository) = &auth.default_repository else { return Ok(()) };
         self.that("auth.default_repository", is_repository(repository), || {
@@ -285,7 +290,8 @@ impl Check<'_> {
         })
     }
 
-    /// Repositories of different platforms must not share a number: one could read the other's entries.
+    /// Repositories of different platforms must not share a number: one could read the other's
+    /// entries.
     fn apart(&self, auth: &Auth) -> Result<(), ConfigError> {
         let platforms =
             auth.issuers.iter().map(|i| (host(&i.issuer), i.repository_prefix.as_str(), "auth.issuers"));

@@ -123,7 +123,8 @@ pub enum SslMode {
     VerifyFull,
 }
 
-/// Checks what must be true of the settings of the chosen driver together, and that no other driver's are set.
+/// Checks what must be true of the settings of the chosen driver together, and that no other
+/// driver's are set.
 pub(super) fn check(database: &Database, provenances: &Provenances) -> Result<(), ConfigError> {
     let servers = [
         (DatabaseDriver::Postgres, "postgres", &database.postgres, ["postgres://", "postgresql://"]),
@@ -144,7 +145,8 @@ pub(super) fn check(database: &Database, provenances: &Provenances) -> Result<()
     Ok(())
 }
 
-/// The settings of a server, and whether each is set. The URL is the first, and its parts are the next five.
+/// The settings of a server, and whether each is set. The URL is the first, and its parts are the
+/// next five.
 fn settings(server: &DatabaseServer) -> [(&'static str, bool); 8] {
     [
         ("url", server.url.is_some()),

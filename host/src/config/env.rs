@@ -14,7 +14,8 @@ pub(super) const CONFIG_FILE: &str = "LARDER_CONFIG";
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
 /// Moves the listener to another port, where `LARDER_LISTEN` is not set.
 const NITRO_PORT: &str = "NITRO_PORT";
-/// The port as platforms give it, which reach the server from outside: all addresses, unless an address is configured.
+/// The port as platforms give it, which reach the server from outside: all addresses, unless an
+/// address is configured.
 const PORT: &str = "PORT";
 /// Switches the signing of URLs, on the known server.
 const SIGNING_ENABLED: &str = "URL_SIGNING_ENABLED";
@@ -31,7 +32,8 @@ pub(super) enum ValueKind {
     List,
 }
 
-/// The variables that stand for a setting. The ones without `LARDER_` are names of the known server.
+/// The variables that stand for a setting. The ones without `LARDER_` are names of the known
+/// server.
 pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("LARDER_DATA", "data", ValueKind::Text),
     ("LARDER_LISTEN", "server.listen", ValueKind::Text),
@@ -124,10 +126,12 @@ const WITHOUT_EFFECT: &[&str] = &[
     "MANAGEMENT_API_KEY",
 ];
 
-/// Set on many machines for other programs as well: they count where the storage is S3, and are not seen where it is not.
+/// Set on many machines for other programs as well: they count where the storage is S3, and are not
+/// seen where it is not.
 const AMBIENT: &str = "AWS_";
 
-/// Prefixes of this server's variables: an unknown one with such a prefix is an error, because its author expects an effect.
+/// Prefixes of this server's variables: an unknown one with such a prefix is an error, because its
+/// author expects an effect.
 const OURS: [&str; 8] = [
     "LARDER_",
     "STORAGE_FILESYSTEM_",
@@ -142,10 +146,12 @@ const OURS: [&str; 8] = [
 /// Used by builds and tests of this project.
 const NOT_OURS: [&str; 3] = ["LARDER_CI_", "LARDER_GUEST_", "LARDER_TEST_"];
 
-/// The variables that matter here. One that is empty counts as not set, as in `docker compose` files.
+/// The variables that matter here. One that is empty counts as not set, as in `docker compose`
+/// files.
 pub(super) struct Variables {
     known: BTreeMap<String, String>,
-    /// A variable with an ambient prefix that is a near miss of a known one, which counts where the known one does.
+    /// A variable with an ambient prefix that is a near miss of a known one, which counts where the
+    /// known one does.
     ambient_near_miss: Option<ConfigError>,
 }
 
@@ -292,8 +298,8 @@ fn switch(name: &str, text: &str) -> Result<bool, ConfigError> {
     }
 }
 
-/// Sets only the port. `PORT` implies all addresses if no address is configured: a platform that sets it reaches the server from
-/// another machine or container.
+/// Sets only the port. `PORT` implies all addresses if no address is configured: a platform that
+/// sets it reaches the server from another machine or container.
 fn overlay_port(variables: &Variables, source: &mut RawSettings) -> Result<(), ConfigError> {
     let (name, text, is_open) = match (variables.get(NITRO_PORT), variables.get(PORT)) {
         (Some(text), _) => (NITRO_PORT, text, false),

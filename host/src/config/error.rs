@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// Why a configuration is refused. Each is one sentence that names the setting, and never holds a secret.
+/// Why a configuration is refused. Each is one sentence that names the setting, and never holds a
+/// secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The configuration file cannot be read.
@@ -27,7 +28,8 @@ pub enum ConfigError {
     /// A setting has a value that is not allowed.
     #[error("{setting} {problem}")]
     Setting {
-        /// The name in the file, with the variable in brackets if that set it; or the variable alone.
+        /// The name in the file, with the variable in brackets if that set it; or the variable
+        /// alone.
         setting: String,
         /// The value, unless it is secret, and the allowed values.
         problem: String,

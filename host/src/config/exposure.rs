@@ -35,7 +35,8 @@ fn is_reachable(settings: &Settings) -> bool {
         || base_host(settings).is_some_and(|(_, host)| !is_this_machine(&host))
 }
 
-/// Jobs are told an address that the listener does not have. Behind `https` there is a proxy: this server has no TLS.
+/// Jobs are told an address that the listener does not have. Behind `https` there is a proxy: this
+/// server has no TLS.
 fn unreachable(settings: &Settings, provenances: &Provenances) -> Option<String> {
     let listen = settings.server.listen;
     let (scheme, host) = base_host(settings)?;

@@ -35,7 +35,8 @@ impl RawSettings {
         let mut rest = name;
         while let Some((section, key)) = rest.split_once('.') {
             let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            // A file with something else in a section's place is refused when it is read as settings.
+            // A file with something else in a section's place is refused when it is read as
+            // settings.
             let Value::Table(inner) = entry else { return };
             (table, rest) = (inner, key);
         }
@@ -53,7 +54,8 @@ impl RawSettings {
         self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// Describes an error in one sentence. The library's own text shows the line, which may hold a secret.
+    /// Describes an error in one sentence. The library's own text shows the line, which may hold a
+    /// secret.
     fn explain(&self, error: &toml::de::Error) -> ConfigError {
         let problem = error.message().replace('\n', ", ");
         let name = setting_in(error).unwrap_or_default();
@@ -84,8 +86,8 @@ fn in_file(path: &Path, text: &str, error: &toml::de::Error, problem: &str) -> C
     ConfigError::File { path: path.to_owned(), line, problem: problem.replace('\n', ", ") }
 }
 
-/// Describes text that is not TOML. The library quotes the text that it cannot parse, which may be a secret without quotes: words
-/// of the setting's value are left out.
+/// Describes text that is not TOML. The library quotes the text that it cannot parse, which may be
+/// a secret without quotes: words of the setting's value are left out.
 fn without_values(error: &toml::de::Error, text: &str) -> String {
     let at = error.span().map_or(0, |span| text.floor_char_boundary(span.start));
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);

@@ -22,8 +22,8 @@ pub struct IssuerConfig {
     pub repository_prefix: String,
 }
 
-/// Parses a URL, if it is one that keys may be fetched from: `https`, or `http` to a loopback address, with a host, and
-/// without user name and password.
+/// Parses a URL, if it is one that keys may be fetched from: `https`, or `http` to a loopback
+/// address, with a host, and without user name and password.
 #[must_use]
 pub fn allowed_url(url: &str) -> Option<Uri> {
     let uri: Uri = url.parse().ok()?;

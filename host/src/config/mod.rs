@@ -1,12 +1,14 @@
 //! The configuration: a TOML file, overlaid by environment variables, checked as a whole.
 //!
-//! Loaded once, at start. The only module that reads the environment. A value comes from the variable if that is set and not
-//! empty, else from the file, else from the defaults (`sections.rs`). Every detectable mistake is an error of one sentence that
-//! names the setting; nothing is guessed. Knows nothing of what the settings are for.
+//! Loaded once, at start. The only module that reads the environment. A value comes from the
+//! variable if that is set and not empty, else from the file, else from the defaults
+//! (`sections.rs`). Every detectable mistake is an error of one sentence that names the setting;
+//! nothing is guessed. Knows nothing of what the settings are for.
 //!
-//! Plain `toml` and `serde` with a table of variables, and no library for layered configuration: the names of the variables
-//! are given (those of the known server, so they follow no rule), and the checks between settings, the provenance and the
-//! warnings would have to be written on top of any library.
+//! Plain `toml` and `serde` with a table of variables, and no library for layered configuration:
+//! the names of the variables are given (those of the known server, so they follow no rule), and
+//! the checks between settings, the provenance and the warnings would have to be written on top of
+//! any library.
 
 mod check;
 mod database;
@@ -49,17 +51,20 @@ pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, St
 pub struct Config {
     /// The checked settings, with derived paths filled in.
     pub settings: Settings,
-    /// Settings without effect, and files of secrets that other users can read: one sentence each, for the log.
+    /// Settings without effect, and files of secrets that other users can read: one sentence each,
+    /// for the log.
     pub warnings: Vec<String>,
     /// The value of `RUST_LOG`; not parsed here.
     pub log_filter: Option<String>,
-    /// Whether the storage is adopted, though it may be another database's: the option `--adopt-storage`, never a setting.
+    /// Whether the storage is adopted, though it may be another database's: the option
+    /// `--adopt-storage`, never a setting.
     pub adopt_storage: bool,
     provenances: Provenances,
 }
 
 impl Config {
-    /// Reads the file (else the one that `LARDER_CONFIG` names, else none) and the environment of this process.
+    /// Reads the file (else the one that `LARDER_CONFIG` names, else none) and the environment of
+    /// this process.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -69,10 +74,12 @@ impl Config {
         Self::load(file, variables)
     }
 
-    /// Reads the file (else the one that `LARDER_CONFIG` names, else none) and these environment variables.
+    /// Reads the file (else the one that `LARDER_CONFIG` names, else none) and these environment
+    /// variables.
     ///
     /// # Errors
-    /// When the file cannot be read, a setting is unknown or malformed, or two settings contradict each other.
+    /// When the file cannot be read, a setting is unknown or malformed, or two settings contradict
+    /// each other.
     pub fn load(
         file: Option<&Path>,
         variables: impl Iterator<Item = (OsString, OsString)>,
@@ -113,13 +120,15 @@ impl Config {
         self
     }
 
-    /// Returns warnings about who can reach this server, and who may use it: one sentence each, for the log.
+    /// Returns warnings about who can reach this server, and who may use it: one sentence each, for
+    /// the log.
     #[must_use]
     pub fn exposure(&self) -> Vec<String> {
         exposure::sentences(&self.settings, &self.provenances)
     }
 
-    /// Returns the effective configuration as TOML, each value with its provenance as a comment; secrets are `"***"`.
+    /// Returns the effective configuration as TOML, each value with its provenance as a comment;
+    /// secrets are `"***"`.
     #[must_use]
     pub fn effective_toml(&self) -> String {
         effective::write(&self.settings, &self.provenances)

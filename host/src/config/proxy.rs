@@ -18,7 +18,8 @@ pub struct Proxy {
     /// For both.
     #[serde(with = "optional")]
     pub all: Option<Secret>,
-    /// Hosts that are asked directly, separated by commas: names, with all below them, addresses, networks, or `*`.
+    /// Hosts that are asked directly, separated by commas: names, with all below them, addresses,
+    /// networks, or `*`.
     pub no: String,
 }
 
@@ -49,7 +50,8 @@ pub(super) fn check(proxy: &Proxy, provenances: &Provenances) -> Result<(), Conf
     Ok(())
 }
 
-/// What is wrong with the URL of a proxy, which is not shown: it may hold a password. Without a scheme, `http` is meant.
+/// What is wrong with the URL of a proxy, which is not shown: it may hold a password. Without a
+/// scheme, `http` is meant.
 fn problem(url: &str) -> Option<&'static str> {
     let parsed: Option<Uri> = url.parse().ok();
     let has_host = parsed.as_ref().and_then(Uri::host).is_some_and(|host| !host.is_empty());

@@ -1,5 +1,5 @@
-//! The settings, section by section, and their defaults. The same names as in the file; `examples/larder.toml` explains
-//! each, and a test holds the two together.
+//! The settings, section by section, and their defaults. The same names as in the file;
+//! `examples/larder.toml` explains each, and a test holds the two together.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -81,10 +81,12 @@ impl Default for Settings {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Address and port; a host name in the file or the variable is looked up when the configuration is read.
+    /// Address and port; a host name in the file or the variable is looked up when the
+    /// configuration is read.
     #[serde(deserialize_with = "listen::deserialize")]
     pub listen: SocketAddr,
-    /// The origin at which clients reach this server, without a slash at the end; unset: from the request's `Host`.
+    /// The origin at which clients reach this server, without a slash at the end; unset: from the
+    /// request's `Host`.
     #[serde(with = "optional")]
     pub base_url: Option<String>,
     /// Number of worker threads; 0: the number of cores.
@@ -117,7 +119,8 @@ impl Default for ServerConfig {
             max_connections: 1024,
             max_connections_per_client: 0,
             header_timeout_ms: 15 * SECOND,
-            // Node's agents keep an idle connection for 4 s, Go's for 90 s; both see at once that one was closed.
+            // Node's agents keep an idle connection for 4 s, Go's for 90 s; both see at once that
+            // one was closed.
             keep_alive_ms: 30 * SECOND,
             idle_timeout_ms: 2 * MINUTE,
             // Docker kills after 10 s, and what is in memory is persisted after the last request.
@@ -148,7 +151,8 @@ impl ServerConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamConfig {
-    /// The origin of the platform's results service, without a slash at the end; unset (`none`): nothing is forwarded.
+    /// The origin of the platform's results service, without a slash at the end; unset (`none`):
+    /// nothing is forwarded.
     #[serde(with = "optional")]
     pub url: Option<String>,
     /// Timeout of the TCP connection.
@@ -172,7 +176,8 @@ pub struct Auth {
     pub skip_validation: bool,
     /// Who may sign tokens; [`GITHUB_ISSUER`] if neither this nor `hs256_secrets` is set.
     pub issuers: Vec<IssuerConfig>,
-    /// Where the keys of the only issuer are; unset: by discovery. In force it is moved to the issuer itself.
+    /// Where the keys of the only issuer are; unset: by discovery. In force it is moved to the
+    /// issuer itself.
     #[serde(with = "optional")]
     pub jwks_url: Option<String>,
     /// The keys of the only issuer, in a file. In force it is moved to the issuer itself.
@@ -186,11 +191,11 @@ pub struct Auth {
     /// The repository of tokens that name none; unset: they are refused.
     #[serde(with = "optional")]
     pub default_repository: Option<String>,
-    /// Whose repositories may use the cache: ids or names of owners, behind the issuer's prefix. With `repositories` empty,
-    /// too: everybody's whose token counts.
+    /// Whose repositories may use the cache: ids or names of owners, behind the issuer's prefix.
+    /// With `repositories` empty, too: everybody's whose token counts.
     pub owners: Vec<String>,
-    /// Which repositories may use the cache besides those of `owners`: ids, or names like `owner/name`, behind the issuer's
-    /// prefix.
+    /// Which repositories may use the cache besides those of `owners`: ids, or names like
+    /// `owner/name`, behind the issuer's prefix.
     pub repositories: Vec<String>,
     /// How far clocks may differ.
     pub leeway_ms: u64,
@@ -231,8 +236,8 @@ pub struct Urls {
     pub upload_url_ms: u64,
     /// How long a download URL is valid. It is checked when a request starts.
     pub download_url_ms: u64,
-    /// The origin of download URLs for `@actions/cache`, which reads in parallel where the host is a
-    /// `….blob.core.windows.net`; unset: as for all others.
+    /// The origin of download URLs for `@actions/cache`, which reads in parallel where the host is
+    /// a `….blob.core.windows.net`; unset: as for all others.
     #[serde(with = "optional")]
     pub parallel_download_url: Option<String>,
 }
@@ -278,7 +283,8 @@ pub struct Retention {
     pub disable: bool,
     /// Entries unused for this many days are deleted; 0: never.
     pub unused_days: u64,
-    /// An upload without activity for this long yields to another save of its key; sweeps delete it after an hour.
+    /// An upload without activity for this long yields to another save of its key; sweeps delete it
+    /// after an hour.
     pub idle_upload_ms: u64,
     /// Objects without an entry are deleted when they are older than this.
     pub orphan_grace_hours: u64,

@@ -1,5 +1,5 @@
-//! Compiled components in files. Loading a damaged file would run damaged machine code. So each file is named by the digest of
-//! its content, and is loaded only if the two match.
+//! Compiled components in files. Loading a damaged file would run damaged machine code. So each
+//! file is named by the digest of its content, and is loaded only if the two match.
 
 use std::{
     fs::{self, File},
@@ -20,7 +20,8 @@ const DIGEST_BYTES: usize = 16;
 const CHUNK_BYTES: usize = 64 * 1024;
 const EXTENSION: &str = ".cwasm";
 
-/// A directory of compiled components. It is trusted: a program that can write there can run code in this process.
+/// A directory of compiled components. It is trusted: a program that can write there can run code
+/// in this process.
 pub(super) struct Compiled<'a> {
     dir: &'a Path,
     /// Digests of the component's bytes and of the compiler: the beginning of its file's name.
@@ -38,7 +39,8 @@ impl<'a> Compiled<'a> {
         Self { dir, source }
     }
 
-    /// Loads the component, if its file exists and is undamaged. A damaged file is removed, with a warning.
+    /// Loads the component, if its file exists and is undamaged. A damaged file is removed, with a
+    /// warning.
     pub(super) fn load(&self, engine: &Engine) -> Option<Component> {
         let file = self.file()?;
         let loaded = self.load_file(engine, &file);
@@ -56,8 +58,9 @@ impl<'a> Compiled<'a> {
     fn load_file(&self, engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
         let named = file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         wasmtime::ensure!(named == Some(self.name(&digest_of(file)?)), "its content does not match its name");
-        // SAFETY: the file's content has the digest that `store` wrote into its name, in a directory that only this user can
-        // write (mode 0700), and wasmtime checks the version and the settings of the compilation.
+        // SAFETY: the file's content has the digest that `store` wrote into its name, in a
+        // directory that only this user can write (mode 0700), and wasmtime checks the version and
+        // the settings of the compilation.
         unsafe { Component::deserialize_file(engine, file) }
     }
 
@@ -86,7 +89,8 @@ impl<'a> Compiled<'a> {
         files.find(|file| file.file_name().to_str().is_some_and(named)).map(|file| file.path())
     }
 
-    /// Removes the oldest files of other versions, so that the directory does not grow with every upgrade.
+    /// Removes the oldest files of other versions, so that the directory does not grow with every
+    /// upgrade.
     fn remove_others(&self, keep: &Path) {
         let Ok(entries) = fs::read_dir(self.dir) else { return };
         let mut others: Vec<_> = entries

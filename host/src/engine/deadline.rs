@@ -1,8 +1,9 @@
 //! How long a component may run without a pause.
 //!
-//! An instance runs many calls at once, so a deadline for each call would hit whichever call runs at that moment. The limit is
-//! on one *slice* instead: the time from when the thread enters the instance until it leaves it. Well-behaved calls leave at
-//! every wait for the host, after microseconds.
+//! An instance runs many calls at once, so a deadline for each call would hit whichever call runs
+//! at that moment. The limit is on one *slice* instead: the time from when the thread enters the
+//! instance until it leaves it. Well-behaved calls leave at every wait for the host, after
+//! microseconds.
 
 use std::{
     cell::Cell,

@@ -1,4 +1,5 @@
-//! A guest: the component on one thread. Calls reach its instance through a channel; an instance that fails is replaced.
+//! A guest: the component on one thread. Calls reach its instance through a channel; an instance
+//! that fails is replaced.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,18 +20,21 @@ use crate::{
     throttle::Throttle,
 };
 
-/// The pause before a component that does not start is tried again: after the first failure, and at most. It doubles.
+/// The pause before a component that does not start is tried again: after the first failure, and at
+/// most. It doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What the client reads when the component failed on its request.
 const FAILED: &str = "the server's policy failed on this request";
 
-/// The component failed during this call: it trapped, ran too long, or returned an invalid response.
+/// The component failed during this call: it trapped, ran too long, or returned an invalid
+/// response.
 #[derive(Debug, thiserror::Error)]
 #[error("the policy component failed")]
 pub struct GuestFailed;
 
-/// A handle on this thread's instance. When it is dropped, the calls in flight finish, and the instance ends.
+/// A handle on this thread's instance. When it is dropped, the calls in flight finish, and the
+/// instance ends.
 pub struct Guest {
     calls: mpsc::UnboundedSender<Call>,
 }
@@ -72,9 +76,9 @@ impl Guest {
         Self { calls }
     }
 
-    /// Handles a request. When the component fails on it, and says that the request is repeatable, a second attempt is made on a
-    /// fresh instance. When that fails, too, the response is a 404, which every client takes for a miss. Any other failure is
-    /// a 503, which clients retry.
+    /// Handles a request. When the component fails on it, and says that the request is repeatable,
+    /// a second attempt is made on a fresh instance. When that fails, too, the response is a 404,
+    /// which every client takes for a miss. Any other failure is a 503, which clients retry.
     pub async fn handle(&self, request: Request) -> Response {
         let replay = Replay::of(&request);
         match self.attempt(request).await {

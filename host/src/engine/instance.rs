@@ -27,7 +27,8 @@ const BUSY: &str = "the server is busy";
 pub(super) enum Ended {
     /// The channel is closed, and all calls have finished.
     Closed,
-    /// Its memory has grown, and no call was inside. Linear memory is released only with its instance.
+    /// Its memory has grown, and no call was inside. Linear memory is released only with its
+    /// instance.
     Grown,
 }
 
@@ -92,7 +93,8 @@ async fn serve(
     Ok(Ended::Closed)
 }
 
-/// Has the component handle a request. Until it has, its host calls are known to be for this request.
+/// Has the component handle a request. Until it has, its host calls are known to be for this
+/// request.
 async fn handle(
     accessor: &Accessor<State>,
     instance: &Cache,

@@ -7,9 +7,10 @@ use wasmtime::{Engine, Store};
 use super::deadline;
 use crate::{config, interfaces::state::State, services::Services};
 
-/// Most bytes that one host call, or one result of the component, may copy out of the component: the host allocates them before
-/// it can check them. The largest that are needed are a response of 16 MiB (`interfaces/handler.rs`) and a block list of
-/// 50,000 ids of 256 bytes, with 24 bytes each for their place: 13.4 MiB.
+/// Most bytes that one host call, or one result of the component, may copy out of the component:
+/// the host allocates them before it can check them. The largest that are needed are a response of
+/// 16 MiB (`interfaces/handler.rs`) and a block list of 50,000 ids of 256 bytes, with 24 bytes each
+/// for their place: 13.4 MiB.
 const HOSTCALL_BYTES: usize = 17 * 1024 * 1024;
 
 /// Most handles (requests, objects, upstream responses) of an instance at once.

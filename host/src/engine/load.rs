@@ -1,4 +1,5 @@
-//! From the bytes of a component to machine code. Compilation takes about a second; its result is stored in a file.
+//! From the bytes of a component to machine code. Compilation takes about a second; its result is
+//! stored in a file.
 
 use std::{io, path::Path};
 
@@ -21,7 +22,8 @@ pub enum LoadError {
     /// It is a component, but not of the cache world that this server offers.
     #[error("the component does not fit the world larder:cache/cache@0.2.0")]
     World(#[source] wasmtime::Error),
-    /// It does not start, or fails on its first call, within `policy.memory_bytes` and `policy.deadline_ms`.
+    /// It does not start, or fails on its first call, within `policy.memory_bytes` and
+    /// `policy.deadline_ms`.
     #[error("the component does not start within policy.memory_bytes and policy.deadline_ms")]
     Start(#[source] wasmtime::Error),
 }

@@ -1,7 +1,8 @@
-//! Runs components. There is one [`Engine`] for the process, a [`Policy`] for each loaded component, and a [`Guest`] for each
-//! thread, whose instance is replaced when it fails.
+//! Runs components. There is one [`Engine`] for the process, a [`Policy`] for each loaded
+//! component, and a [`Guest`] for each thread, whose instance is replaced when it fails.
 //!
-//! Stands above `interfaces/`, which has the types and calls of the cache world. Knows no route and no driver.
+//! Stands above `interfaces/`, which has the types and calls of the cache world. Knows no route and
+//! no driver.
 
 mod compiled;
 mod deadline;
@@ -56,7 +57,8 @@ impl Engine {
         Ok(Self { inner, _ticker: Arc::new(ticker) })
     }
 
-    /// Compiles a component, or loads it from `cache`, a directory that only this server writes, and links it to the host.
+    /// Compiles a component, or loads it from `cache`, a directory that only this server writes,
+    /// and links it to the host.
     ///
     /// # Errors
     /// When it is not a component, or does not fit the cache world.
@@ -89,8 +91,8 @@ impl Policy {
     }
 }
 
-/// Links the cache world and WASI. Of WASI a component gets clocks, random numbers and closed standard streams, but no files,
-/// network or environment.
+/// Links the cache world and WASI. Of WASI a component gets clocks, random numbers and closed
+/// standard streams, but no files, network or environment.
 fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

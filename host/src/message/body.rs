@@ -29,15 +29,18 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// The first permit of a body without a length, in bytes.
 const FIRST_STEP_BYTES: u64 = 8 * 1024;
 
-/// The body of a request. Counted in the request log; ends with an error when the client stops sending for too long.
+/// The body of a request. Counted in the request log; ends with an error when the client stops
+/// sending for too long.
 ///
-/// The response may be complete before the client has sent its whole body. Closing the connection then would reset it, and the
-/// client might never read the response. So the rest of a dropped body is read and discarded, up to 64 MiB or 10 s.
+/// The response may be complete before the client has sent its whole body. Closing the connection
+/// then would reset it, and the client might never read the response. So the rest of a dropped body
+/// is read and discarded, up to 64 MiB or 10 s.
 pub struct RequestBody {
     inner: BodySource,
     record: Option<Arc<RequestRecord>>,
     idle: IdleTimer,
-    /// Whether the client is sending. A client that waits for `100 Continue` is not, until it gets that.
+    /// Whether the client is sending. A client that waits for `100 Continue` is not, until it gets
+    /// that.
     sending: bool,
 }
 
@@ -69,8 +72,8 @@ impl IdleTimer {
 }
 
 impl RequestBody {
-    /// A body that arrives over a connection, of a request with this head. A pause of `idle_limit` between bytes ends it as
-    /// cut short.
+    /// A body that arrives over a connection, of a request with this head. A pause of `idle_limit`
+    /// between bytes ends it as cut short.
     #[must_use]
     pub fn from_wire(
         body: hyper::body::Incoming,
@@ -108,11 +111,12 @@ impl RequestBody {
         matches!(self.inner, BodySource::Memory(_))
     }
 
-    /// Reads the body into memory as far as `quota` grows: to the announced length before the first byte, else in steps.
+    /// Reads the body into memory as far as `quota` grows: to the announced length before the first
+    /// byte, else in steps.
     ///
     /// # Errors
-    /// `TooLarge` over `limit` bytes, `CutShort` when it ends early, `QuotaExceeded` when there is no memory, or when the body
-    /// pauses while another one waits for memory.
+    /// `TooLarge` over `limit` bytes, `CutShort` when it ends early, `QuotaExceeded` when there is
+    /// no memory, or when the body pauses while another one waits for memory.
     pub(super) async fn read_to_end(self, limit: u64, quota: &mut Growing<'_>) -> Result<Bytes, ReadError> {
         let announced = self.size_hint();
         if announced.lower() > limit {

@@ -1,7 +1,7 @@
 //! Whether the client still waits for its response.
 //!
-//! A call inside the component does not end when its client disconnects. So a host call without a bound of its own, which is
-//! the wait for the upstream's response, watches [`ClientGone`].
+//! A call inside the component does not end when its client disconnects. So a host call without a
+//! bound of its own, which is the wait for the upstream's response, watches [`ClientGone`].
 
 use std::sync::{
     Arc,

@@ -1,7 +1,7 @@
 //! HTTP messages on their way between the server and the component. Their bytes stay in the host.
 //!
-//! `server/` makes requests and sends responses; `interfaces/` reads request bodies and makes response bodies; `engine/` passes
-//! both on. Knows nothing of wasmtime or WIT.
+//! `server/` makes requests and sends responses; `interfaces/` reads request bodies and makes
+//! response bodies; `engine/` passes both on. Knows nothing of wasmtime or WIT.
 
 mod body;
 mod client_gone;

@@ -1,8 +1,9 @@
 //! Quotas: how much of a limited resource all requests together may use.
 //!
-//! Each connection has a *reserve* that no other connection can use. So a client that sends small requests one at a time never
-//! waits for others. Larger amounts come from a *pool* that all connections share: first come, first served, with a bound on the
-//! wait, and on the part that one connection may have. The sum of all reserves and the pool is the bound of the quota.
+//! Each connection has a *reserve* that no other connection can use. So a client that sends small
+//! requests one at a time never waits for others. Larger amounts come from a *pool* that all
+//! connections share: first come, first served, with a bound on the wait, and on the part that one
+//! connection may have. The sum of all reserves and the pool is the bound of the quota.
 
 use std::{
     array,
@@ -49,7 +50,8 @@ pub struct QuotaBounds {
     pub reserve: u32,
     /// The amount that all connections share.
     pub pool: u32,
-    /// The largest part of the pool that one connection may have. Larger requests are clamped to it.
+    /// The largest part of the pool that one connection may have. Larger requests are clamped to
+    /// it.
     pub pool_per_connection: u32,
     /// The longest wait for a part of the pool.
     pub wait: Duration,

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{auth::Claims, telemetry::RequestScope};
 
-/// What the log line of a request will hold. Shared by all that handle the request; written when the last reference is dropped.
+/// What the log line of a request will hold. Shared by all that handle the request; written when
+/// the last reference is dropped.
 pub struct RequestRecord {
     /// The request, as every line of the log about it names it.
     pub scope: RequestScope,
@@ -35,12 +36,13 @@ pub struct RequestRecord {
     outcome: OnceLock<Outcome>,
 }
 
-/// The beginnings of the cache service's paths. Clients append them to a base URL, which holds a secret on some platforms (act). So
-/// the part before them is not logged.
+/// The beginnings of the cache service's paths. Clients append them to a base URL, which holds a
+/// secret on some platforms (act). So the part before them is not logged.
 const SERVICES: [&str; 2] = ["/_apis/artifactcache/", "/twirp/"];
 
 impl RequestRecord {
-    /// Starts the record of a request. `id` is its UUID in lower case. The query is left out: it holds signatures.
+    /// Starts the record of a request. `id` is its UUID in lower case. The query is left out: it
+    /// holds signatures.
     #[must_use]
     pub fn new(id: &str, client: IpAddr, method: &Method, path: &str, headers: &HeaderMap) -> Self {
         let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -67,8 +69,8 @@ impl RequestRecord {
         self.scope.id()
     }
 
-    /// Records the response: its status, whether it is complete without a body (the response to a `HEAD`), and the outcome,
-    /// where the server made the response without the guest.
+    /// Records the response: its status, whether it is complete without a body (the response to a
+    /// `HEAD`), and the outcome, where the server made the response without the guest.
     pub fn set_response(&self, response: &Response, bodiless: bool) {
         self.status.store(response.status().as_u16(), Relaxed);
         self.complete.fetch_or(bodiless, Relaxed);
@@ -97,7 +99,8 @@ impl RequestRecord {
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Records that the request's body broke off: the client reads no response, though the kernel may accept it.
+    /// Records that the request's body broke off: the client reads no response, though the kernel
+    /// may accept it.
     pub fn set_broken(&self) {
         self.broken.store(true, Relaxed);
     }

@@ -13,10 +13,11 @@ use crate::storage::SourceError;
 
 /// Bodies up to this length are short: messages, and most block lists.
 const SHORT_BODY_BYTES: u64 = 256 * 1024;
-/// Most guest memory for each byte of a message: the text, its fields, and the probes of a lookup, which repeat each key for
-/// every scope, twice.
+/// Most guest memory for each byte of a message: the text, its fields, and the probes of a lookup,
+/// which repeat each key for every scope, twice.
 const MESSAGE_FACTOR: u64 = 12;
-/// Most guest memory for a block list: the text and its ids, and this many bytes for the places of 50,000 ids.
+/// Most guest memory for a block list: the text and its ids, and this many bytes for the places of
+/// 50,000 ids.
 const LIST_FACTOR: u64 = 2;
 const LIST_BYTES: u64 = 2 * 1024 * 1024;
 /// How long a body may pause while another one waits for its memory.
@@ -94,8 +95,8 @@ impl RequestQuota {
         Self { quotas, client, _head: head, body: Mutex::default() }
     }
 
-    /// Reads a body into memory, and keeps permits for it and for the guest's memory for it. A body that is in memory already has
-    /// its permits.
+    /// Reads a body into memory, and keeps permits for it and for the guest's memory for it. A body
+    /// that is in memory already has its permits.
     ///
     /// # Errors
     /// When it has more than `limit` bytes or ends early, or a quota is used up.
@@ -161,7 +162,8 @@ impl Growing<'_> {
         self.reach(bytes.max(self.bytes.saturating_mul(2)).min(limit.max(bytes))).await
     }
 
-    /// Refuses a body that pauses while another one waits for its memory. The connection's own reserve is not waited for.
+    /// Refuses a body that pauses while another one waits for its memory. The connection's own
+    /// reserve is not waited for.
     pub(super) fn paused(&self) -> Result<(), QuotaExceeded> {
         match self.of {
             Some((quota, _))

@@ -21,8 +21,9 @@ use crate::{causes::chain, storage::Content};
 /// A response, ready to be sent.
 pub type Response = http::Response<Outgoing>;
 
-/// Makes the response to a request that the server refuses without the component: JSON in Twirp's form, which every client can
-/// read, with the request id that BuildKit's client expects of a response about a blob.
+/// Makes the response to a request that the server refuses without the component: JSON in Twirp's
+/// form, which every client can read, with the request id that BuildKit's client expects of a
+/// response about a blob.
 #[must_use]
 pub fn error_response(status: StatusCode, code: &str, why: &str, request_id: &str) -> Response {
     let body = serde_json::json!({ "code": code, "msg": why }).to_string();

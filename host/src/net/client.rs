@@ -14,7 +14,8 @@ use rustls::ClientConfig;
 
 use super::{FirstHop, Proxies};
 
-/// A client of HTTP/1.1 and HTTP/2 over TLS, and of HTTP/1.1 for `http` URLs, through the configured proxies.
+/// A client of HTTP/1.1 and HTTP/2 over TLS, and of HTTP/1.1 for `http` URLs, through the
+/// configured proxies.
 pub struct HttpsClient<B> {
     client: Client<HttpsConnector<FirstHop>, B>,
     proxies: Proxies,
@@ -29,13 +30,14 @@ pub struct ClientOptions {
     pub idle_per_host: usize,
 }
 
-/// How long an idle connection is kept. Shorter than the 60 s after which common load balancers drop one silently.
+/// How long an idle connection is kept. Shorter than the 60 s after which common load balancers
+/// drop one silently.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// Makes a client.
 ///
-/// A connection is driven by a task on the runtime of the request that opened it. With one runtime per thread, give each
-/// thread a client of its own, or set `idle_per_host` to 0.
+/// A connection is driven by a task on the runtime of the request that opened it. With one runtime
+/// per thread, give each thread a client of its own, or set `idle_per_host` to 0.
 pub fn https_client<B>(tls: ClientConfig, proxies: &Proxies, options: ClientOptions) -> HttpsClient<B>
 where
     B: Body + Send,

@@ -42,7 +42,8 @@ pub enum FetchError {
 pub trait Fetch: Send + Sync {
     /// Returns the body of a 200 response to `GET url`.
     ///
-    /// Takes a bounded time, reads a bounded number of bytes, and connects only to URLs that [`allowed_url`] allows.
+    /// Takes a bounded time, reads a bounded number of bytes, and connects only to URLs that
+    /// [`allowed_url`] allows.
     async fn get(&self, url: &str) -> Result<Bytes, FetchError>;
 }
 
@@ -53,10 +54,12 @@ pub struct HttpFetch {
 }
 
 impl HttpFetch {
-    /// Makes a fetcher with these TLS settings and proxies. Threads with a runtime each may share it.
+    /// Makes a fetcher with these TLS settings and proxies. Threads with a runtime each may share
+    /// it.
     #[must_use]
     pub fn new(tls: ClientConfig, proxies: &Proxies) -> Self {
-        // No connection is kept: fetches are minutes apart, and the runtime that opened one may be gone.
+        // No connection is kept: fetches are minutes apart, and the runtime that opened one may be
+        // gone.
         let options = ClientOptions { connect_timeout: TIMEOUT, idle_per_host: 0 };
         Self { client: https_client(tls, proxies, options), timeout: TIMEOUT }
     }

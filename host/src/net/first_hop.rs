@@ -19,7 +19,8 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-/// Opens the first hop of a connection: to the server itself, to the proxy for an `http` URL, or a tunnel through a proxy.
+/// Opens the first hop of a connection: to the server itself, to the proxy for an `http` URL, or a
+/// tunnel through a proxy.
 #[derive(Clone)]
 pub struct FirstHop {
     direct: HttpConnector,

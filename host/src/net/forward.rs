@@ -29,7 +29,8 @@ pub enum ForwardError {
     Target(#[from] http::uri::InvalidUriParts),
 }
 
-/// Forwards requests to the upstream. One per thread, because its connections belong to the thread's runtime.
+/// Forwards requests to the upstream. One per thread, because its connections belong to the
+/// thread's runtime.
 pub struct Forwarder {
     client: HttpsClient<RequestBody>,
     upstream: Upstream,
@@ -59,7 +60,8 @@ impl Forwarder {
         Self { client: https_client((*upstream.tls).clone(), &upstream.proxies, options), upstream }
     }
 
-    /// Sends a request, and returns when the head of the response has arrived. Both bodies are streamed.
+    /// Sends a request, and returns when the head of the response has arrived. Both bodies are
+    /// streamed.
     ///
     /// # Errors
     /// When no response begins.
@@ -97,13 +99,15 @@ fn classify(error: hyper_util::client::legacy::Error) -> ForwardError {
     ForwardError::Unavailable(error)
 }
 
-/// Returns whether the client accepts trailers: then the upstream may send some, and they are passed on.
+/// Returns whether the client accepts trailers: then the upstream may send some, and they are
+/// passed on.
 fn accepts_trailers(headers: &HeaderMap) -> bool {
     let codings = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
     codings.flat_map(|value| value.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
-/// Returns whether a header field is hop-by-hop (RFC 9110, 7.6.1), and so is neither forwarded nor set by a component.
+/// Returns whether a header field is hop-by-hop (RFC 9110, 7.6.1), and so is neither forwarded nor
+/// set by a component.
 #[must_use]
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     const OTHERS: [&str; 2] = ["keep-alive", "proxy-connection"];

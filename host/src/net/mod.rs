@@ -1,5 +1,5 @@
-//! Outgoing HTTP: the client, the certificates that it trusts, the proxies that it uses, small fetches, and the forwarder to the
-//! upstream. Knows nothing of tokens, the cache, or the guest.
+//! Outgoing HTTP: the client, the certificates that it trusts, the proxies that it uses, small
+//! fetches, and the forwarder to the upstream. Knows nothing of tokens, the cache, or the guest.
 
 mod client;
 mod fetch;

@@ -30,10 +30,12 @@ pub enum TlsError {
     Library(#[from] rustls::Error),
 }
 
-/// Returns the TLS settings for outgoing requests: the system's root certificates, and those of `ca_file` in addition.
+/// Returns the TLS settings for outgoing requests: the system's root certificates, and those of
+/// `ca_file` in addition.
 ///
-/// A system without root certificates (a bare container) is not an error: a warning is logged, and every `https` request fails.
-/// The system's are found as OpenSSL finds them, with `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+/// A system without root certificates (a bare container) is not an error: a warning is logged, and
+/// every `https` request fails. The system's are found as OpenSSL finds them, with `SSL_CERT_FILE`
+/// and `SSL_CERT_DIR`.
 ///
 /// # Errors
 /// When `ca_file` is given and has no usable certificate: it was configured, so it is needed.

@@ -1,9 +1,10 @@
 //! Durability of new entries: they survive a loss of power, or are deleted after it.
 //!
-//! Flushing a gigabyte before the response would make every save wait for the disk. So a new entry is valid at once, and its row
-//! says that it is valid for this boot of the machine only. A background task flushes the object, and then marks the row as
-//! durable. After a loss of power the rows of the earlier boot without that mark are deleted, because their content cannot be
-//! trusted. A crash of the process alone loses nothing: the kernel has what it wrote.
+//! Flushing a gigabyte before the response would make every save wait for the disk. So a new entry
+//! is valid at once, and its row says that it is valid for this boot of the machine only. A
+//! background task flushes the object, and then marks the row as durable. After a loss of power the
+//! rows of the earlier boot without that mark are deleted, because their content cannot be trusted.
+//! A crash of the process alone loses nothing: the kernel has what it wrote.
 
 #[cfg(test)]
 mod tests;
@@ -42,15 +43,16 @@ pub struct DurabilityTracker {
 }
 
 impl DurabilityTracker {
-    /// `boot` identifies this boot of the machine; with `at_once` the storage is durable without a flush.
+    /// `boot` identifies this boot of the machine; with `at_once` the storage is durable without a
+    /// flush.
     #[must_use]
     pub fn new(boot: String, at_once: bool) -> Self {
         let (lost, warnings) = (Mutex::default(), Throttle::new(WARNING));
         Self { boot, at_once, new_entries: Notify::new(), lost, warnings }
     }
 
-    /// Returns the id of this boot of the machine. Where the kernel has none, it is a random one for this process: then a restart
-    /// is treated like a loss of power, which is safe.
+    /// Returns the id of this boot of the machine. Where the kernel has none, it is a random one
+    /// for this process: then a restart is treated like a loss of power, which is safe.
     #[must_use]
     pub fn this_boot() -> String {
         std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
@@ -69,9 +71,10 @@ impl DurabilityTracker {
         self.new_entries.notify_one();
     }
 
-    /// Deletes what a loss of power may have damaged, before the server accepts requests: entries that were not flushed, and uploads
-    /// from before this boot. Does nothing if the storage is durable at once: then the index may be shared with servers on
-    /// other machines, whose boots are other ones.
+    /// Deletes what a loss of power may have damaged, before the server accepts requests: entries
+    /// that were not flushed, and uploads from before this boot. Does nothing if the storage is
+    /// durable at once: then the index may be shared with servers on other machines, whose boots
+    /// are other ones.
     ///
     /// # Errors
     /// When the index fails.
@@ -107,8 +110,9 @@ impl DurabilityTracker {
 
     /// Flushes the entries of this boot that are not durable yet.
     ///
-    /// Deletes an entry whose bytes the kernel could not write, and only that one: the kernel reports a failed write once, so a
-    /// later successful flush would prove nothing. An entry that could not be flushed for another reason stays as it is.
+    /// Deletes an entry whose bytes the kernel could not write, and only that one: the kernel
+    /// reports a failed write once, so a later successful flush would prove nothing. An entry that
+    /// could not be flushed for another reason stays as it is.
     ///
     /// # Errors
     /// When the index fails. Entries that were flushed before are marked.
@@ -166,8 +170,8 @@ impl DurabilityTracker {
         self.lost.lock().contains(&id)
     }
 
-    /// Deletes an entry whose content is lost. If its row cannot be deleted, its object is deleted all the same, and the entry is a
-    /// miss until a later attempt.
+    /// Deletes an entry whose content is lost. If its row cannot be deleted, its object is deleted
+    /// all the same, and the entry is a miss until a later attempt.
     async fn delete_lost(
         &self,
         storage: &dyn Storage,

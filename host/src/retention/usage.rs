@@ -1,7 +1,8 @@
-//! Last-used times of entries and last activity of uploads, buffered in memory and persisted in batches.
+//! Last-used times of entries and last activity of uploads, buffered in memory and persisted in
+//! batches.
 //!
-//! Writing a row for every hit would cost more than the hit itself. A crash loses the times of some seconds, which costs at most
-//! an early eviction.
+//! Writing a row for every hit would cost more than the hit itself. A crash loses the times of some
+//! seconds, which costs at most an early eviction.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,7 +21,8 @@ pub struct UsageTracker {
     /// A use after a longer time than this is persisted at once.
     recent_ms: u64,
     entries: Mutex<HashMap<EntryId, u64>>,
-    /// An upload stays here until it is persisted, so that at every moment this or the index knows of its activity.
+    /// An upload stays here until it is persisted, so that at every moment this or the index knows
+    /// of its activity.
     uploads: Mutex<HashMap<UploadName, u64>>,
 }
 
@@ -46,11 +48,12 @@ impl UsageTracker {
         Self { recent_ms, entries: Mutex::default(), uploads: Mutex::default() }
     }
 
-    /// Records the use of an entry that is about to be handed out, and whose last use in the index was at `last_used_ms`. Returns
-    /// `false` if the entry is gone.
+    /// Records the use of an entry that is about to be handed out, and whose last use in the index
+    /// was at `last_used_ms`. Returns `false` if the entry is gone.
     ///
-    /// If that was long ago, the sweep of another server may be about to delete the entry. Then the use is persisted before this
-    /// returns, and a later deletion as unused fails. If the index is unavailable, the use is persisted later.
+    /// If that was long ago, the sweep of another server may be about to delete the entry. Then the
+    /// use is persisted before this returns, and a later deletion as unused fails. If the index is
+    /// unavailable, the use is persisted later.
     pub async fn record_use(&self, index: &dyn Index, id: EntryId, last_used_ms: u64, now_ms: u64) -> bool {
         if now_ms.saturating_sub(last_used_ms) < self.recent_ms {
             self.buffer_use(id, now_ms);
@@ -80,8 +83,8 @@ impl UsageTracker {
         self.entries.lock().contains_key(&id)
     }
 
-    /// Records that bytes of an upload arrived, or begin to. The time is rounded up, so that it is later than that of a reservation
-    /// in the same millisecond.
+    /// Records that bytes of an upload arrived, or begin to. The time is rounded up, so that it is
+    /// later than that of a reservation in the same millisecond.
     pub fn record_activity(&self, name: &UploadName, now_ms: u64) {
         let last_activity_ms = now_ms.saturating_add(1);
         let mut uploads = self.uploads.lock();

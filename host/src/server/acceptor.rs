@@ -1,7 +1,7 @@
 //! The thread that accepts connections and distributes them over the worker threads.
 //!
-//! One thread accepts for all workers: the limits are checked in one place, the workers get equal numbers of connections, and
-//! the only listener can be handed to the next process.
+//! One thread accepts for all workers: the limits are checked in one place, the workers get equal
+//! numbers of connections, and the only listener can be handed to the next process.
 
 use std::{
     io,
@@ -82,7 +82,8 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the signal to stop. Without a successor or a supervisor it goes on until the earlier requests are done.
+    /// Accepts until the signal to stop. Without a successor or a supervisor it goes on until the
+    /// earlier requests are done.
     pub(super) fn run(self) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let served = runtime.and_then(|runtime| runtime.block_on(self.serve()));
@@ -177,7 +178,8 @@ impl Dispatcher {
         }
     }
 
-    /// Dispatches the connections in the backlog of a listener that is about to close, which would reset them.
+    /// Dispatches the connections in the backlog of a listener that is about to close, which would
+    /// reset them.
     fn drain_backlog(&self, listener: &TcpListener) {
         loop {
             match listener.accept() {
@@ -191,11 +193,13 @@ impl Dispatcher {
         }
     }
 
-    /// Sends a connection to a worker. Above the limits the worker refuses it; above [`MAX_REFUSALS`] it is closed.
+    /// Sends a connection to a worker. Above the limits the worker refuses it; above
+    /// [`MAX_REFUSALS`] it is closed.
     fn dispatch(&self, stream: TcpStream, address: SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
         let peer = Peer::new(address, local, &self.settings.trusted_proxies);
-        // A proxy has connections of many clients. One on this machine cannot be told from a local client.
+        // A proxy has connections of many clients. One on this machine cannot be told from a local
+        // client.
         let exempt = peer.is_trusted && !peer.address.is_loopback();
         let guard = self.connections.admit(peer.address, exempt);
         let queue = self.pick();
@@ -218,7 +222,8 @@ impl Dispatcher {
     }
 }
 
-/// Returns whether an accept error concerns only the connection that was next (accept(2), "Error handling").
+/// Returns whether an accept error concerns only the connection that was next (accept(2), "Error
+/// handling").
 fn is_of_connection(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(

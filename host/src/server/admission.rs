@@ -1,7 +1,8 @@
 //! Admission: the one place that decides how many requests may be in flight. Runs before the guest.
 //!
-//! A guest that runs out of memory or handles is lost, with all calls inside it. So the requests that enter it are limited such
-//! that it cannot. All limits follow from the resources of the process ([`Capacity`]). The parts of a guest's memory:
+//! A guest that runs out of memory or handles is lost, with all calls inside it. So the requests
+//! that enter it are limited such that it cannot. All limits follow from the resources of the
+//! process ([`Capacity`]). The parts of a guest's memory:
 //!
 //! | part | what for |
 //! |---|---|
@@ -10,7 +11,8 @@
 //! | 9/32 | block lists, made of long bodies |
 //! | 3/16 | the guest itself, and its allocator's overhead |
 //!
-//! Of two parts the first is divided into the reserves of all connections, as if all were on one thread.
+//! Of two parts the first is divided into the reserves of all connections, as if all were on one
+//! thread.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +32,8 @@ const FIELD_BYTES: usize = 64;
 const BODY_POOL_BYTES: usize = 16 * MIB;
 /// The part of it that is reserved for all connections together, in bytes.
 const BODY_RESERVE_BYTES: usize = 8 * MIB;
-/// Larger reserves would be unused: the most frequent request is a lookup, with a head of some 4 KiB and a body of 300 bytes.
+/// Larger reserves would be unused: the most frequent request is a lookup, with a head of some 4
+/// KiB and a body of 300 bytes.
 const MAX_HEAD_RESERVE_BYTES: usize = 16 * 1024;
 const MAX_BODY_RESERVE_BYTES: usize = 8 * 1024;
 const MAX_MESSAGE_RESERVE_BYTES: usize = 12 * 1024;

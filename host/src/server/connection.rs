@@ -36,15 +36,17 @@ use crate::{
 const HTTP2_PREFACE: &[u8] = b"PRI * ";
 /// How often a silent HTTP/2 peer is pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
-/// Streams that a client may reset before they are served, and streams that the server resets because of client errors, before
-/// the connection is closed.
+/// Streams that a client may reset before they are served, and streams that the server resets
+/// because of client errors, before the connection is closed.
 const RESET_STREAMS: usize = 20;
 const FAULTY_STREAMS: usize = 128;
 /// How long a connection that has to end may be idle: time to read the last bytes.
 const LINGER: Duration = Duration::from_secs(3);
-/// How long the server waits for a connection's first request once it stops: the request is probably on its way.
+/// How long the server waits for a connection's first request once it stops: the request is
+/// probably on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
-/// How long an evicted connection is still read: a request that the client sent at the same moment arrives by then.
+/// How long an evicted connection is still read: a request that the client sent at the same moment
+/// arrives by then.
 const LAST_MOMENT: Duration = Duration::from_millis(10);
 /// How long a refused connection may take to read its 503.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
@@ -128,7 +130,8 @@ fn busy() -> http::Response<Watched> {
     unavailable(BUSY, &id).map(Watched::uncounted)
 }
 
-/// Sends small responses at once, and has the kernel drop a peer that acknowledges nothing for `bounds.idle`.
+/// Sends small responses at once, and has the kernel drop a peer that acknowledges nothing for
+/// `bounds.idle`.
 fn prepare(stream: &TcpStream, bounds: &ServerBounds) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
@@ -145,7 +148,8 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
         if count == 0 || !begins || count == HTTP2_PREFACE.len() {
             return Ok(begins && count > 0);
         }
-        // A part of the preface. Clears the readiness, so that the next wait ends when more arrives.
+        // A part of the preface. Clears the readiness, so that the next wait ends when more
+        // arrives.
         let _ = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         if stream.ready(Interest::READABLE).await?.is_read_closed() {
             return Ok(false);
@@ -153,8 +157,8 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// The longest head that hyper reads. Above it hyper responds with an empty body, which some clients retry; below it a head that
-/// is too long gets a response that they understand.
+/// The longest head that hyper reads. Above it hyper responds with an empty body, which some
+/// clients retry; below it a head that is too long gets a response that they understand.
 fn hard_header_bytes(bounds: &ServerBounds, share: Share) -> usize {
     bounds.header_bytes.max(bounds.header_bytes.saturating_mul(4).min(share.buffer_bytes / 2))
 }
@@ -211,7 +215,8 @@ where
     }
 }
 
-/// Drives a connection until it closes, has been idle for too long, or has to end for another reason.
+/// Drives a connection until it closes, has been idle for too long, or has to end for another
+/// reason.
 async fn run(mut connection: Pin<&mut impl HttpConnection>, guard: &ConnectionGuard, bounds: &ServerBounds) {
     let mut check = pin!(sleep(bounds.header_wait));
     let closing = loop {
@@ -236,13 +241,15 @@ async fn run(mut connection: Pin<&mut impl HttpConnection>, guard: &ConnectionGu
     if closing.lets_finish(guard) {
         finish(connection, guard).await;
     } else {
-        // One poll, to send what is ready, such as GOAWAY. No more: another connection needs the place.
+        // One poll, to send what is ready, such as GOAWAY. No more: another connection needs the
+        // place.
         poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx).is_ready())).await;
     }
 }
 
 impl Closing {
-    /// Gives a request that is probably on its way the time to arrive. Returns whether the connection is still open.
+    /// Gives a request that is probably on its way the time to arrive. Returns whether the
+    /// connection is still open.
     async fn await_last_request(
         self,
         connection: Pin<&mut impl HttpConnection>,
@@ -255,8 +262,8 @@ impl Closing {
         }
     }
 
-    /// Returns whether the requests in flight may finish. A connection that was evicted, and got a request in the same moment, is
-    /// counted among the open ones again.
+    /// Returns whether the requests in flight may finish. A connection that was evicted, and got a
+    /// request in the same moment, is counted among the open ones again.
     fn lets_finish(self, guard: &ConnectionGuard) -> bool {
         match self {
             Self::WhenDone => true,
@@ -266,13 +273,14 @@ impl Closing {
     }
 }
 
-/// Drives an evicted connection a little longer, because a client does not retry a request that it sent at the same moment.
-/// Returns whether it is still open.
+/// Drives an evicted connection a little longer, because a client does not retry a request that it
+/// sent at the same moment. Returns whether it is still open.
 async fn last_moment(connection: Pin<&mut impl HttpConnection>) -> bool {
     timeout(LAST_MOMENT, connection).await.map(log_end).is_err()
 }
 
-/// Drives a connection until its first request has arrived, or for [`FIRST_REQUEST`]. Returns whether it is still open.
+/// Drives a connection until its first request has arrived, or for [`FIRST_REQUEST`]. Returns
+/// whether it is still open.
 async fn first_request(mut connection: Pin<&mut impl HttpConnection>, guard: &ConnectionGuard) -> bool {
     let request = poll_fn(|cx| match connection.as_mut().poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Some(ended)),
@@ -288,8 +296,8 @@ async fn first_request(mut connection: Pin<&mut impl HttpConnection>, guard: &Co
     }
 }
 
-/// Drives a connection that accepts no further request until its requests are done. One that is idle for [`LINGER`] and does not
-/// end is cut.
+/// Drives a connection that accepts no further request until its requests are done. One that is
+/// idle for [`LINGER`] and does not end is cut.
 async fn finish(mut connection: Pin<&mut impl HttpConnection>, guard: &ConnectionGuard) {
     loop {
         select! {
@@ -310,14 +318,16 @@ async fn closes_unused(guard: &ConnectionGuard) {
     }
 }
 
-/// Logs how a connection ended, at debug level: most errors are the client's, and the request log has what matters.
+/// Logs how a connection ended, at debug level: most errors are the client's, and the request log
+/// has what matters.
 fn log_end(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(error = %chain(&error), "connection ended with an error");
     }
 }
 
-/// Runs a connection's streams on this thread, and resets those whose client reads nothing for `stall`.
+/// Runs a connection's streams on this thread, and resets those whose client reads nothing for
+/// `stall`.
 #[derive(Clone)]
 struct LocalExecutor {
     stall: Duration,

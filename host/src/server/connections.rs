@@ -1,8 +1,8 @@
 //! All open connections: how many there may be, and which one is closed for another.
 //!
-//! Every limit of the server on connections and requests is enforced here. A connection is accepted before it is counted, so no
-//! client waits unseen in the backlog. At the limit the connection that has been idle longest is evicted; if none is idle, the
-//! new one is refused.
+//! Every limit of the server on connections and requests is enforced here. A connection is accepted
+//! before it is counted, so no client waits unseen in the backlog. At the limit the connection that
+//! has been idle longest is evicted; if none is idle, the new one is refused.
 
 mod guard;
 #[cfg(test)]
@@ -30,7 +30,8 @@ use crate::throttle::Throttle;
 const STALL: Duration = Duration::from_secs(5);
 /// Most connections above the limit: evicted ones that got a request in the same moment.
 const MAX_OVER: usize = 8;
-/// Longest wait for evicted connections to end. A worker that takes longer is held up; accepting must not be.
+/// Longest wait for evicted connections to end. A worker that takes longer is held up; accepting
+/// must not be.
 const LEAVING_TIME: Duration = Duration::from_secs(1);
 
 /// The limits on connections and requests.
@@ -40,7 +41,8 @@ pub(super) struct ConnectionLimits {
     pub(super) connections: usize,
     /// Most connections of one client.
     pub(super) per_client: usize,
-    /// Most evicted connections that have not ended yet: each still has its descriptor and its buffers.
+    /// Most evicted connections that have not ended yet: each still has its descriptor and its
+    /// buffers.
     pub(super) leaving: usize,
     /// Most requests in flight, from the first byte to the last byte of the response.
     pub(super) requests: usize,
@@ -104,8 +106,8 @@ impl Connections {
         })
     }
 
-    /// Counts a new connection, and evicts an idle one if the server is full. `exempt` clients have no limit of their own.
-    /// Returns `None` if none is idle.
+    /// Counts a new connection, and evicts an idle one if the server is full. `exempt` clients have
+    /// no limit of their own. Returns `None` if none is idle.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr, exempt: bool) -> Option<ConnectionGuard> {
         let client = client_key(address);
         let mut table = self.table.lock();
@@ -139,7 +141,8 @@ impl Connections {
         });
     }
 
-    /// Evicts the connection that has been idle longest, of those for which `among` holds. Returns whether there was one.
+    /// Evicts the connection that has been idle longest, of those for which `among` holds. Returns
+    /// whether there was one.
     fn evict(&self, table: &mut ConnectionTable, among: impl Fn(&ConnectionState) -> bool) -> bool {
         let idle = table.open.values().filter(|state| state.is_idle() && among(state));
         let Some(state) = idle.min_by_key(|state| state.since_ms()).cloned() else { return false };
@@ -160,8 +163,9 @@ impl Connections {
         self.evict(&mut self.table.lock(), |_| true);
     }
 
-    /// Counts a request of this connection until the result is dropped. Returns `None` at the limit. The last quarter is for
-    /// connections without a request: otherwise a few clients with many streams could have all.
+    /// Counts a request of this connection until the result is dropped. Returns `None` at the
+    /// limit. The last quarter is for connections without a request: otherwise a few clients with
+    /// many streams could have all.
     fn begin(self: &Arc<Self>, state: &Arc<ConnectionState>) -> Option<ActiveRequest> {
         let limit = self.limits.requests;
         let bound = if state.is_idle() { limit } else { limit - limit / 4 };
@@ -181,7 +185,8 @@ impl Connections {
         Some(ActiveRequest::new(state.clone(), self.clone()))
     }
 
-    /// Closes the connection whose client has read nothing for the longest time, at least [`STALL`].
+    /// Closes the connection whose client has read nothing for the longest time, at least
+    /// [`STALL`].
     fn shed_stalled(&self) {
         let mut table = self.table.lock();
         let since = self.now_ms().saturating_sub(guard::millis(STALL));
@@ -210,8 +215,8 @@ impl Connections {
         self.ended.notify_waiters();
     }
 
-    /// Returns once few evicted connections are left. Accepting must not be faster than closing, or far more connections are open
-    /// than the limit allows.
+    /// Returns once few evicted connections are left. Accepting must not be faster than closing, or
+    /// far more connections are open than the limit allows.
     pub(super) async fn settled(&self) {
         let settled = async {
             loop {

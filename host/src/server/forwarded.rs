@@ -1,7 +1,8 @@
-//! The header fields of proxies in front: `Forwarded` (RFC 7239), else `X-Forwarded-For`, `-Proto` and `-Host`.
+//! The header fields of proxies in front: `Forwarded` (RFC 7239), else `X-Forwarded-For`, `-Proto`
+//! and `-Host`.
 //!
-//! Parsed by hand: only lists, pairs and quotes of the grammar are needed, and the only crate for it has dependencies that
-//! nothing else here needs.
+//! Parsed by hand: only lists, pairs and quotes of the grammar are needed, and the only crate for
+//! it has dependencies that nothing else here needs.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,7 +22,8 @@ pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
     of_first(headers, "host").or_else(|| first(headers, HOST))
 }
 
-/// Returns the address nearest to this server that is not a trusted proxy's. Those before it may be forged.
+/// Returns the address nearest to this server that is not a trusted proxy's. Those before it may be
+/// forged.
 pub(super) fn client(headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let standard = headers.contains_key(FORWARDED);
     let name = if standard { FORWARDED.as_str() } else { FOR };

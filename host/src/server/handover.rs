@@ -1,9 +1,11 @@
-//! Hands the listening socket from one process to the next, so that clients that connect in between wait and are not refused.
+//! Hands the listening socket from one process to the next, so that clients that connect in between
+//! wait and are not refused.
 //!
-//! The running server offers its socket to its successor, a process with the same data directory, over a Unix socket in that
-//! directory (`SCM_RIGHTS`). Both then have one and the same listener; whichever accepts
-//! a waiting connection serves it, and the listener closes with the last of the two. Without support for Unix sockets in the
-//! directory, or in another network namespace, the successor opens a listener of its own.
+//! The running server offers its socket to its successor, a process with the same data directory,
+//! over a Unix socket in that directory (`SCM_RIGHTS`). Both then have one and the same listener;
+//! whichever accepts a waiting connection serves it, and the listener closes with the last of the
+//! two. Without support for Unix sockets in the directory, or in another network namespace, the
+//! successor opens a listener of its own.
 
 use std::{
     fs, io,
@@ -43,14 +45,16 @@ pub(super) struct Offer {
     path: PathBuf,
 }
 
-/// A listener that the running server shares with this process, and the connection by which it sees that this process lives.
+/// A listener that the running server shares with this process, and the connection by which it sees
+/// that this process lives.
 pub(super) struct Taken {
     pub(super) listener: TcpListener,
     pub(super) tie: UnixStream,
 }
 
 impl Offer {
-    /// Begins to offer. Only for the process that holds the data directory's lock: it replaces the socket of an earlier process.
+    /// Begins to offer. Only for the process that holds the data directory's lock: it replaces the
+    /// socket of an earlier process.
     pub(super) fn open(data: &Path) -> io::Result<Self> {
         let socket = SocketPath::of(data)?;
         let path = socket.path();
@@ -85,7 +89,8 @@ impl Drop for Offer {
     }
 }
 
-/// Asks the running server for its listener. Returns `None` if there is no server, or it has another address.
+/// Asks the running server for its listener. Returns `None` if there is no server, or it has
+/// another address.
 pub(super) fn take(data: &Path, address: SocketAddr) -> Option<Taken> {
     // Port 0 means any free port.
     if address.port() == 0 {
@@ -131,7 +136,8 @@ fn receive(tie: &UnixStream) -> io::Result<TcpListener> {
         _ => None,
     });
     match descriptor {
-        // A listener of another network namespace (two containers on one volume) gets no connections of this one.
+        // A listener of another network namespace (two containers on one volume) gets no
+        // connections of this one.
         Some(descriptor) if received.bytes == theirs.len() && u64::from_be_bytes(theirs) == network()? => {
             Ok(descriptor.into())
         }

@@ -1,8 +1,10 @@
-//! The HTTP server: one thread that accepts, and one single-threaded runtime and guest for each core.
+//! The HTTP server: one thread that accepts, and one single-threaded runtime and guest for each
+//! core.
 //!
-//! Top-down: [`Listener::open`] opens the listener, or takes it over from the running process (`handover.rs`); `acceptor.rs`
-//! accepts connections, `connections.rs` limits them, `worker.rs` is a worker thread, `connection.rs` speaks HTTP on one
-//! connection, `respond.rs` is the path of a request. Knows no route: the guest decides what a request means.
+//! Top-down: [`Listener::open`] opens the listener, or takes it over from the running process
+//! (`handover.rs`); `acceptor.rs` accepts connections, `connections.rs` limits them, `worker.rs` is
+//! a worker thread, `connection.rs` speaks HTTP on one connection, `respond.rs` is the path of a
+//! request. Knows no route: the guest decides what a request means.
 
 mod acceptor;
 mod admission;
@@ -115,8 +117,8 @@ impl Listener {
         Self { socket, source: ListenerSource::Inherited }
     }
 
-    /// Shares the listener of the server that runs on this data directory. Returns `None` if there is none, or it has another
-    /// address.
+    /// Shares the listener of the server that runs on this data directory. Returns `None` if there
+    /// is none, or it has another address.
     #[must_use]
     pub fn take_over(data: &Path, address: SocketAddr) -> Option<Self> {
         let handover::Taken { listener, tie } = handover::take(data, address)?;
@@ -228,7 +230,8 @@ impl Running {
         self.address
     }
 
-    /// Returns the usage of each quota, summed over all threads, without the reserves of connections.
+    /// Returns the usage of each quota, summed over all threads, without the reserves of
+    /// connections.
     #[must_use]
     pub fn usage(&self) -> Vec<QuotaUsage> {
         admission::sum(&self.admissions)
@@ -240,9 +243,10 @@ impl Running {
         self.connections.usage()
     }
 
-    /// Lets the requests in flight finish within [`ServerBounds::drain`], and returns when all threads have ended. Idle connections
-    /// close at once. New connections are left to the successor, or to a supervisor's next process. Without either, new
-    /// connections get one request each for as long as earlier requests are in flight.
+    /// Lets the requests in flight finish within [`ServerBounds::drain`], and returns when all
+    /// threads have ended. Idle connections close at once. New connections are left to the
+    /// successor, or to a supervisor's next process. Without either, new connections get one
+    /// request each for as long as earlier requests are in flight.
     pub fn stop(self) {
         self.connections.drain(Instant::now() + self.drain);
         let _ = self.stop.send(true);

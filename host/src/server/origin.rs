@@ -7,9 +7,10 @@ use super::{forwarded, peer::Peer};
 /// Longest accepted `Host`, in bytes.
 const MAX_HOST_BYTES: usize = 255;
 
-/// Returns the configured base URL, else the host and scheme that a trusted proxy forwards, else the request's `Host`. A client
-/// with a false `Host` misleads only itself. HTTP/1.0 has no `Host`: there it is the address of the connection. Returns `None`
-/// for an unusable `Host`, and for two of them (RFC 9112, 3.2).
+/// Returns the configured base URL, else the host and scheme that a trusted proxy forwards, else
+/// the request's `Host`. A client with a false `Host` misleads only itself. HTTP/1.0 has no `Host`:
+/// there it is the address of the connection. Returns `None` for an unusable `Host`, and for two of
+/// them (RFC 9112, 3.2).
 pub(super) fn origin(base_url: Option<&str>, head: &Parts, peer: &Peer) -> Option<String> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

@@ -47,7 +47,8 @@ impl Responder {
 
     /// Responds to one request of this connection. Never fails.
     ///
-    /// The large parts of a request are taken apart before the future begins, which is moved more than once.
+    /// The large parts of a request are taken apart before the future begins, which is moved more
+    /// than once.
     pub(super) fn respond(
         &self,
         client: &Arc<ClientQuota>,
@@ -99,7 +100,8 @@ impl Responder {
         self.guest.handle(Request { context: Arc::new(context), body }).await
     }
 
-    /// Checks what the guest relies on, and returns the origin at which the client reaches this server.
+    /// Checks what the guest relies on, and returns the origin at which the client reaches this
+    /// server.
     fn check_head(&self, head: &Parts, peer: &Peer) -> Result<String, BadHead> {
         if head_bytes(head) > self.settings.bounds.header_bytes || head.headers.len() > MAX_FIELDS {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -116,7 +118,8 @@ impl Responder {
     }
 }
 
-/// Why a request does not reach the guest: the status of its response, and Twirp's code and message.
+/// Why a request does not reach the guest: the status of its response, and Twirp's code and
+/// message.
 struct BadHead {
     status: StatusCode,
     code: &'static str,

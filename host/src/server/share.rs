@@ -1,7 +1,8 @@
 //! The buffers of one connection, sized by the number of connections.
 //!
-//! The bytes that a connection has read ahead, or has not sent yet, are in no other budget. A fixed size would be too small for a
-//! single connection, or too large for a thousand. So each gets a part of a total when it begins, and keeps it.
+//! The bytes that a connection has read ahead, or has not sent yet, are in no other budget. A fixed
+//! size would be too small for a single connection, or too large for a thousand. So each gets a
+//! part of a total when it begins, and keeps it.
 
 /// Buffers of all connections together, in bytes, while there are few.
 const BUFFERS_BYTES: usize = 8 * 1024 * 1024;
@@ -9,9 +10,11 @@ const BUFFERS_BYTES: usize = 8 * 1024 * 1024;
 const MAX_BUFFER_BYTES: usize = 256 * 1024;
 /// The smallest buffer besides a head, in bytes.
 const BESIDES_HEAD_BYTES: usize = 16 * 1024;
-/// Heads of all HTTP/2 streams together, in bytes, while there are few connections: they are read before admission.
+/// Heads of all HTTP/2 streams together, in bytes, while there are few connections: they are read
+/// before admission.
 const HEADS_BYTES: usize = 16 * 1024 * 1024;
-/// Most streams of one connection. RFC 9113 (6.5.2) recommends at least 100; but each may hold a file.
+/// Most streams of one connection. RFC 9113 (6.5.2) recommends at least 100; but each may hold a
+/// file.
 const MAX_STREAMS: usize = 64;
 /// The fewest: a client that waits for a stream is slower, but does not fail.
 const MIN_STREAMS: usize = 4;

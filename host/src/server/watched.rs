@@ -1,8 +1,9 @@
-//! A response's body on its way to the client. Its request is in flight until the last byte is handed to the connection; over
-//! HTTP/2 it is reset when the client stops reading.
+//! A response's body on its way to the client. Its request is in flight until the last byte is
+//! handed to the connection; over HTTP/2 it is reset when the client stops reading.
 //!
-//! Over HTTP/1 the kernel ends a connection whose client stops reading (`TCP_USER_TIMEOUT`). Over HTTP/2 the client may keep one
-//! stream's window shut while it responds to pings, which only the server can see.
+//! Over HTTP/1 the kernel ends a connection whose client stops reading (`TCP_USER_TIMEOUT`). Over
+//! HTTP/2 the client may keep one stream's window shut while it responds to pings, which only the
+//! server can see.
 
 use std::{
     cell::Cell,
@@ -42,7 +43,8 @@ impl Stream {
     }
 }
 
-/// Serves one HTTP/2 stream, and resets it once its client has read nothing of a response for `limit`.
+/// Serves one HTTP/2 stream, and resets it once its client has read nothing of a response for
+/// `limit`.
 pub(super) async fn end_if_stalled(stream: impl Future, limit: Duration) {
     let state = Rc::new(Stream::default());
     let mut stream = pin!(STREAM.scope(state.clone(), stream));
@@ -98,7 +100,8 @@ impl Body for Watched {
         // hyper polls for more only when it can send it.
         self.waits_for_client(false);
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        // Over HTTP/1 hyper drops the body with its last frame; over HTTP/2 only when the client has room for it.
+        // Over HTTP/1 hyper drops the body with its last frame; over HTTP/2 only when the client
+        // has room for it.
         let is_waiting = matches!(frame, Some(Ok(_))) && (self.stream.is_some() || !self.is_end_stream());
         if is_waiting {
             self.waits_for_client(true);

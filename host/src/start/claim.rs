@@ -1,7 +1,7 @@
 //! The exclusive resources of a process: the data directory and the listener.
 //!
-//! A process may start while the one before it still finishes its requests. It shares that one's listener at once, so that no
-//! client is refused, and waits for the directory.
+//! A process may start while the one before it still finishes its requests. It shares that one's
+//! listener at once, so that no client is refused, and waits for the directory.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -29,8 +29,8 @@ pub(super) struct StartClaim {
 }
 
 impl StartClaim {
-    /// Creates the data directory, locks it if no process has it, and gets the listener: the `inherited` one, else that of the
-    /// server that has the directory, else a new one.
+    /// Creates the data directory, locks it if no process has it, and gets the listener: the
+    /// `inherited` one, else that of the server that has the directory, else a new one.
     ///
     /// # Errors
     /// When the directory cannot be used, or the address is another server's.

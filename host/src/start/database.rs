@@ -16,8 +16,9 @@ use crate::{
     pressure::Pressure,
 };
 
-/// Opens the index. With storage in a local folder, a database server may serve only one Larder: this one would treat entries of
-/// another one's folder, or ones that it has not flushed yet, as lost.
+/// Opens the index. With storage in a local folder, a database server may serve only one Larder:
+/// this one would treat entries of another one's folder, or ones that it has not flushed yet, as
+/// lost.
 pub(super) async fn open_index(
     settings: &Settings,
     pressure: &Pressure,
@@ -68,7 +69,8 @@ fn server(server: &DatabaseServer) -> sql::ServerSettings {
     }
 }
 
-/// Opens the database's file. That needs a little space for the files beside it; on a full disk the ballast makes it.
+/// Opens the database's file. That needs a little space for the files beside it; on a full disk the
+/// ballast makes it.
 fn open_sqlite(path: PathBuf, rule: KeyRule, pressure: &Pressure) -> Result<SqliteIndex, StartError> {
     let mut opened = SqliteIndex::open(&path, rule);
     if matches!(opened, Err(IndexError::NoSpace { .. })) && pressure.drop_ballast() {

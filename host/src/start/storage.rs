@@ -30,8 +30,8 @@ use crate::{
     },
 };
 
-/// Opens the configured storage, and checks that it works: a bucket that is missing or read-only fails here, not at the first
-/// save.
+/// Opens the configured storage, and checks that it works: a bucket that is missing or read-only
+/// fails here, not at the first save.
 pub(super) async fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, StartError> {
     match settings.storage.driver {
         StorageDriver::Filesystem => {
@@ -65,8 +65,9 @@ fn open_folder(root: PathBuf, budget: Arc<Budget>, filesystem: &Filesystem) -> R
     })
 }
 
-/// Checks that the objects in the storage belong to the index, or adopts them if the operator wants that. If they do not, or it
-/// cannot be checked, the server runs, and deletes no object without an entry.
+/// Checks that the objects in the storage belong to the index, or adopts them if the operator wants
+/// that. If they do not, or it cannot be checked, the server runs, and deletes no object without an
+/// entry.
 pub(super) async fn claim_storage(services: &Services, adopt: bool, orphan_grace_ms: u64) {
     let (storage, index) = (&*services.storage, &*services.index);
     let claimed = if adopt {

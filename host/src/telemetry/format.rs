@@ -1,4 +1,5 @@
-//! The form of a line: that of `tracing-subscriber`, with the id of the request where a span would stand.
+//! The form of a line: that of `tracing-subscriber`, with the id of the request where a span would
+//! stand.
 
 use std::{fmt, sync::Arc};
 
@@ -42,8 +43,8 @@ impl JsonLines {
     }
 }
 
-/// Returns the id of the request that an event is about. The request's own line has the id as a field; it has `parent: None`, and
-/// so no request here.
+/// Returns the id of the request that an event is about. The request's own line has the id as a
+/// field; it has `parent: None`, and so no request here.
 fn request_of(event: &Event<'_>) -> Option<Arc<str>> {
     current_id().filter(|_| !event.is_root())
 }

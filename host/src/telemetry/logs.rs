@@ -23,8 +23,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// The filter if `RUST_LOG` is unset. The HTTP/2 library warns about each connection that a client misuses: a flood of those would
-/// be a flood of lines.
+/// The filter if `RUST_LOG` is unset. The HTTP/2 library warns about each connection that a client
+/// misuses: a flood of those would be a flood of lines.
 const DEFAULT_FILTER: &str = "info,h2=error";
 const DEBUG_FILTER: &str = "info,h2=error,larder=debug";
 
@@ -37,8 +37,8 @@ pub struct LogGuard {
     _worker: WorkerGuard,
 }
 
-/// Starts to log on standard error, in a thread of its own: a request never waits for a slow terminal. `filter` is the value of
-/// `RUST_LOG`.
+/// Starts to log on standard error, in a thread of its own: a request never waits for a slow
+/// terminal. `filter` is the value of `RUST_LOG`.
 ///
 /// # Errors
 /// When the filter cannot be parsed, or a logger exists already.
@@ -81,8 +81,9 @@ pub fn start_logging_to(
 
 type Filter = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Makes a filter by target and level, which is decided once for each place in the code. Only directives that name spans or
-/// fields take the filter that looks at each span that is entered; returns whether these do.
+/// Makes a filter by target and level, which is decided once for each place in the code. Only
+/// directives that name spans or fields take the filter that looks at each span that is entered;
+/// returns whether these do.
 fn parse(directives: &str) -> Result<(Filter, bool), anyhow::Error> {
     match directives.parse::<Targets>() {
         Ok(targets) => Ok((targets.boxed(), false)),

@@ -1,4 +1,5 @@
-//! The log: its destination and form, and the request that a line is about. Depends on no other module of the host.
+//! The log: its destination and form, and the request that a line is about. Depends on no other
+//! module of the host.
 
 mod format;
 mod logs;

@@ -1,9 +1,10 @@
 //! Which request a line of the log is about.
 //!
-//! A span of `tracing` is allocated and formatted for each request, and counted at each poll, for lines that are rarely
-//! written. So the id of the current request is a thread-local value, which `format.rs` adds to each line that is written. A real
-//! span, named `request`, is made only where the lines are not formatted here: for the subscriber of a program that embeds the
-//! server, and for filters that name spans or fields.
+//! A span of `tracing` is allocated and formatted for each request, and counted at each poll, for
+//! lines that are rarely written. So the id of the current request is a thread-local value, which
+//! `format.rs` adds to each line that is written. A real span, named `request`, is made only where
+//! the lines are not formatted here: for the subscriber of a program that embeds the server, and
+//! for filters that name spans or fields.
 
 use std::{
     cell::Cell,
@@ -58,7 +59,8 @@ impl RequestScope {
         &self.id
     }
 
-    /// Marks all lines of this thread as about the request, until the result is dropped. Not to be held across an `.await`.
+    /// Marks all lines of this thread as about the request, until the result is dropped. Not to be
+    /// held across an `.await`.
     pub fn enter(&self) -> Entered<'_> {
         Entered { before: CURRENT.replace(Some(self.id.clone())), _span: self.span.enter() }
     }
@@ -77,8 +79,8 @@ pub struct InRequest<F> {
 }
 
 impl<F> InRequest<F> {
-    /// Runs `future` for the request; for none where `scope` is `None`. A future that is not `Unpin` is pinned by the
-    /// caller, so that it is never moved.
+    /// Runs `future` for the request; for none where `scope` is `None`. A future that is not
+    /// `Unpin` is pinned by the caller, so that it is never moved.
     pub fn new(future: F, scope: Option<RequestScope>) -> Self {
         Self { future, scope }
     }

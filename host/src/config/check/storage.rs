@@ -15,9 +15,11 @@ struct Given {
     is_set: bool,
 }
 
-/// What uploads may have in memory where nothing is configured: parts for a bucket are larger than what a disk is given at once.
+/// What uploads may have in memory where nothing is configured: parts for a bucket are larger than
+/// what a disk is given at once.
 const BUCKET_BUFFER_BYTES: u64 = 64 << 20;
-/// Longest prefix of keys, in bytes: a whole key stays below the limit of every service (1,024 bytes).
+/// Longest prefix of keys, in bytes: a whole key stays below the limit of every service (1,024
+/// bytes).
 const MAX_PREFIX_BYTES: usize = 512;
 
 /// Fills in what follows from other settings.
@@ -63,7 +65,8 @@ impl Check<'_> {
         }
     }
 
-    /// Refuses settings of a driver that is not selected: their author expects the data to be stored there.
+    /// Refuses settings of a driver that is not selected: their author expects the data to be
+    /// stored there.
     fn of_the_driver(&self, storage: &Storage) -> Result<(), ConfigError> {
         let chosen = storage.driver.name();
         let bucket_only = storage.driver == StorageDriver::Filesystem && !storage.prefix.is_empty();
@@ -132,7 +135,8 @@ impl Check<'_> {
         self.missing(storage, &format!("neither {connection} nor {account} is set"))
     }
 
-    /// The name of a bucket, container or account: what the services allow, taken together. It becomes a part of URLs.
+    /// The name of a bucket, container or account: what the services allow, taken together. It
+    /// becomes a part of URLs.
     fn bucket(&self, name: &str, bucket: Option<&str>) -> Result<(), ConfigError> {
         let Some(bucket) = bucket else { return Ok(()) };
         let form = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);

@@ -126,7 +126,8 @@ async fn entries_are_flushed_when_descriptors_are_there_again() {
 
 const FEW_DESCRIPTORS: &str = "LARDER_TEST_FEW_DESCRIPTORS";
 
-/// Not a test of its own: what [`acknowledged_entries_outlive_a_want_of_descriptors`] runs with a low limit.
+/// Not a test of its own: what [`acknowledged_entries_outlive_a_want_of_descriptors`] runs with a
+/// low limit.
 #[tokio::test]
 async fn flushes_with_few_descriptors() {
     if larder_testing::variable(FEW_DESCRIPTORS).is_none() {

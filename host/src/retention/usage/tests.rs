@@ -75,8 +75,8 @@ async fn reserved(index: &dyn Index, key: &str, now_ms: u64) -> crate::index::Up
     upload
 }
 
-/// Fault 1: what came for an upload is known at every moment, here or in the index, also where it came in the millisecond of
-/// the reservation.
+/// Fault 1: what came for an upload is known at every moment, here or in the index, also where it
+/// came in the millisecond of the reservation.
 #[tokio::test]
 async fn activity_of_an_upload_is_known_until_it_is_written_and_then_the_index_knows_it() {
     let (_folder, index, _) = fixture().await;

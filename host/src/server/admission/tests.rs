@@ -35,7 +35,8 @@ fn admitted(
     admitted
 }
 
-/// Fault 7 (a): 50 connections with 128 requests each, with heads of 31 KiB, and one client that does nothing wrong.
+/// Fault 7 (a): 50 connections with 128 requests each, with heads of 31 KiB, and one client that
+/// does nothing wrong.
 #[tokio::test]
 async fn large_heads_of_many_connections_fill_their_part_and_no_more() {
     let admission = admission(CAPACITY);

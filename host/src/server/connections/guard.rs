@@ -19,7 +19,8 @@ use super::Connections;
 pub(in crate::server) enum Closing {
     /// After the requests in flight, and one that is probably on its way.
     WhenDone,
-    /// Evicted: in a moment, because it is idle. A request that arrives in the same moment is still served.
+    /// Evicted: in a moment, because it is idle. A request that arrives in the same moment is still
+    /// served.
     MakeRoom,
     /// At once.
     Now,
@@ -108,7 +109,8 @@ impl ConnectionGuard {
         Self { state, all }
     }
 
-    /// Returns whether the connection came after the signal to stop: it is closed after its first response.
+    /// Returns whether the connection came after the signal to stop: it is closed after its first
+    /// response.
     pub(in crate::server) fn is_late(&self) -> bool {
         self.state.is_late
     }
@@ -128,8 +130,8 @@ impl ConnectionGuard {
         self.state.is_idle()
     }
 
-    /// Counts the evicted connection again, for a request that came in the same moment. Returns `false` if too many are above the
-    /// limit.
+    /// Counts the evicted connection again, for a request that came in the same moment. Returns
+    /// `false` if too many are above the limit.
     pub(in crate::server) fn readmit(&self) -> bool {
         self.all.readmit(&self.state)
     }
@@ -149,7 +151,8 @@ impl ConnectionGuard {
         closing().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Returns whether the connection has been idle for too long: `first` before its first request, `between` later.
+    /// Returns whether the connection has been idle for too long: `first` before its first request,
+    /// `between` later.
     pub(in crate::server) fn expiry(&self, first: Duration, between: Duration) -> Expiry {
         let bound = if self.state.was_used.load(Relaxed) { between } else { first };
         if !self.state.is_idle() {
@@ -201,7 +204,8 @@ impl ActiveRequest {
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.unblock();
-        // The time first: an idle connection must never seem to be idle since the request before the last.
+        // The time first: an idle connection must never seem to be idle since the request before
+        // the last.
         self.state.since_ms.store(self.all.now_ms(), Relaxed);
         self.state.active.fetch_sub(1, Relaxed);
         self.all.requests.fetch_sub(1, Relaxed);
