@@ -1,7 +1,7 @@
-//! The component's side of the world: the generated bindings, and [`Host`] on top of the imports.
+//! The component's side of the world: the generated bindings, and [`Host`] for the imports.
 //!
-//! Nothing is decided here: every function moves values from one type into the other. Compiled natively too, so that the
-//! checks see it, but only callable in a component. No other module names a generated type.
+//! Contains no logic: every function converts types. Also compiled natively, so that the checks
+//! cover it, but only callable in a component. No other module names a generated type.
 
 #[allow(
     missing_docs,
@@ -20,18 +20,17 @@ mod convert;
 use std::sync::OnceLock;
 
 use wit::exports::larder::cache::{handler, retention};
-use wit::larder::cache::{auth, db, http, log, settings, storage, types};
+use wit::larder::cache::{auth, http, index, log, settings, storage, types};
 
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, DbError, Entry, Host, HttpError, Level,
-    Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, Entry, Host, HttpError, IndexError,
+    Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
 };
 
 /// The imports of the running component.
 struct Imports;
 
 /// The exports of the component.
-#[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "exported from a component only"))]
 struct Component;
 
 #[cfg(target_arch = "wasm32")]
@@ -48,28 +47,28 @@ impl handler::Guest for Component {
 }
 
 impl retention::Guest for Component {
-    async fn survey_entries(now_ms: u64, entries: Vec<db::Entry>) -> Vec<u64> {
+    async fn select_roots(now_ms: u64, entries: Vec<index::Entry>) -> Vec<u64> {
         let entries = entries.into_iter().map(Into::into);
-        crate::retention::survey_entries(&Imports.settings(), now_ms, entries)
+        crate::retention::select_roots(&Imports.settings(), now_ms, entries)
     }
 
     async fn review_entries(
         now_ms: u64,
         candidates: Vec<retention::Candidate>,
-        witnesses: retention::Witnesses,
+        roots: retention::Roots,
     ) -> Vec<u64> {
         let candidates = candidates.into_iter().map(Into::into);
-        crate::retention::review_entries(&Imports.settings(), now_ms, candidates, &witnesses.into())
+        crate::retention::review_entries(&Imports.settings(), now_ms, candidates, &roots.into())
     }
 
-    async fn review_uploads(now_ms: u64, uploads: Vec<db::Upload>) -> Vec<u64> {
+    async fn review_uploads(now_ms: u64, uploads: Vec<index::Upload>) -> Vec<u64> {
         let uploads = uploads.into_iter().map(Into::into);
         crate::retention::review_uploads(&Imports.settings(), now_ms, uploads)
     }
 }
 
 impl Host for Imports {
-    type Incoming = types::Incoming;
+    type IncomingRequest = types::IncomingRequest;
     type Object = types::Object;
     type Upstream = types::UpstreamResponse;
 
@@ -79,13 +78,13 @@ impl Host for Imports {
         log::emit(level.into(), message, &fields);
     }
 
-    /// They do not change while the component runs, so the host is asked once.
+    /// Constant for the lifetime of the instance, so fetched once.
     fn settings(&self) -> Settings {
         static SETTINGS: OnceLock<Settings> = OnceLock::new();
         SETTINGS.get_or_init(|| settings::get().into()).clone()
     }
 
-    async fn verify(&self, incoming: &Self::Incoming) -> Result<Claims, AuthError> {
+    async fn verify(&self, incoming: &Self::IncomingRequest) -> Result<Claims, AuthError> {
         auth::verify(incoming).await.map(Into::into).map_err(Into::into)
     }
 
@@ -97,11 +96,15 @@ impl Host for Imports {
         auth::check(text, signature)
     }
 
-    async fn read_body(&self, incoming: &Self::Incoming, limit_bytes: u64) -> Result<Vec<u8>, HttpError> {
+    async fn read_body(
+        &self,
+        incoming: &Self::IncomingRequest,
+        limit_bytes: u64,
+    ) -> Result<Vec<u8>, HttpError> {
         http::read_body(incoming, limit_bytes).await.map_err(Into::into)
     }
 
-    async fn forward(&self, incoming: &Self::Incoming) -> Result<Self::Upstream, HttpError> {
+    async fn forward(&self, incoming: &Self::IncomingRequest) -> Result<Self::Upstream, HttpError> {
         http::forward(incoming).await.map_err(Into::into)
     }
 
@@ -118,7 +121,7 @@ impl Host for Imports {
         storage::open(object, size_bytes, range.map(Into::into)).await.map_err(Into::into)
     }
 
-    async fn put(&self, upload: String, incoming: &Self::Incoming) -> Result<Stored, StorageError> {
+    async fn put(&self, upload: String, incoming: &Self::IncomingRequest) -> Result<Stored, StorageError> {
         storage::put(upload, incoming).await.map(Into::into).map_err(Into::into)
     }
 
@@ -126,7 +129,7 @@ impl Host for Imports {
         &self,
         upload: String,
         block_id: String,
-        incoming: &Self::Incoming,
+        incoming: &Self::IncomingRequest,
     ) -> Result<u64, StorageError> {
         storage::put_block(upload, block_id, incoming).await.map_err(Into::into)
     }
@@ -163,18 +166,18 @@ impl Host for Imports {
         version: String,
         probes: Vec<Probe>,
         skip: Vec<u64>,
-    ) -> Result<Option<Entry>, DbError> {
+    ) -> Result<Option<Entry>, IndexError> {
         let probes = probes.into_iter().map(Into::into).collect();
-        let found = db::find(repository, version, probes, skip).await;
+        let found = index::find(repository, version, probes, skip).await;
         found.map(|entry| entry.map(Into::into)).map_err(Into::into)
     }
 
-    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, DbError> {
-        db::get_entry(id).await.map(|entry| entry.map(Into::into)).map_err(Into::into)
+    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, IndexError> {
+        index::get_entry(id).await.map(|entry| entry.map(Into::into)).map_err(Into::into)
     }
 
-    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, DbError> {
-        db::get_entry_of_upload(upload_id).await.map(|entry| entry.map(Into::into)).map_err(Into::into)
+    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, IndexError> {
+        index::get_entry_of_upload(upload_id).await.map(|entry| entry.map(Into::into)).map_err(Into::into)
     }
 
     async fn reserve(
@@ -183,25 +186,25 @@ impl Host for Imports {
         owner: String,
         now_ms: u64,
         idle_before_ms: u64,
-    ) -> Result<Reservation, DbError> {
-        let outcome = db::reserve(slot.into(), owner, now_ms, idle_before_ms).await;
+    ) -> Result<Reservation, IndexError> {
+        let outcome = index::reserve(slot.into(), owner, now_ms, idle_before_ms).await;
         outcome.map(Into::into).map_err(Into::into)
     }
 
-    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, DbError> {
-        db::renew(upload_id, created_ms, now_ms).await.map_err(Into::into)
+    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, IndexError> {
+        index::renew(upload_id, created_ms, now_ms).await.map_err(Into::into)
     }
 
-    async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError> {
-        db::get_upload(name).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
+    async fn get_upload(&self, name: String) -> Result<Option<Upload>, IndexError> {
+        index::get_upload(name).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
     }
 
-    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, DbError> {
-        db::get_upload_by_id(id).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
+    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, IndexError> {
+        index::get_upload_by_id(id).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
     }
 
-    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, DbError> {
-        db::find_upload(slot.into()).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
+    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, IndexError> {
+        index::find_upload(slot.into()).await.map(|upload| upload.map(Into::into)).map_err(Into::into)
     }
 
     async fn attach(
@@ -209,8 +212,8 @@ impl Host for Imports {
         upload_id: u64,
         attachment: Attachment,
         now_ms: u64,
-    ) -> Result<AttachOutcome, DbError> {
-        db::attach(upload_id, attachment.into(), now_ms).await.map(Into::into).map_err(Into::into)
+    ) -> Result<AttachOutcome, IndexError> {
+        index::attach(upload_id, attachment.into(), now_ms).await.map(Into::into).map_err(Into::into)
     }
 
     async fn finalize(
@@ -218,20 +221,20 @@ impl Host for Imports {
         upload_id: u64,
         attachment: Attachment,
         now_ms: u64,
-    ) -> Result<Option<Entry>, DbError> {
-        let made = db::finalize(upload_id, attachment.into(), now_ms).await;
+    ) -> Result<Option<Entry>, IndexError> {
+        let made = index::finalize(upload_id, attachment.into(), now_ms).await;
         made.map(|entry| entry.map(Into::into)).map_err(Into::into)
     }
 
-    async fn abandon(&self, upload_id: u64) -> Result<bool, DbError> {
-        db::abandon(upload_id).await.map_err(Into::into)
+    async fn abandon(&self, upload_id: u64) -> Result<bool, IndexError> {
+        index::abandon(upload_id).await.map_err(Into::into)
     }
 
-    async fn touch(&self, entry_id: u64, used_ms: u64, now_ms: u64) -> bool {
-        db::touch(entry_id, used_ms, now_ms).await
+    async fn touch(&self, entry_id: u64, last_used_ms: u64, now_ms: u64) -> bool {
+        index::touch(entry_id, last_used_ms, now_ms).await
     }
 
-    async fn delete_entry(&self, id: u64) -> Result<bool, DbError> {
-        db::delete_entry(id).await.map_err(Into::into)
+    async fn delete_entry(&self, id: u64) -> Result<bool, IndexError> {
+        index::delete_entry(id).await.map_err(Into::into)
     }
 }

@@ -1,34 +1,33 @@
-//! Everything that is not ours goes to the real results service: artifacts, logs, whatever comes next.
+//! Forwards all other requests (artifacts, logs, whatever comes next) to the upstream results
+//! service.
 //!
-//! Called by `handler`. Must never look into what it forwards.
+//! Called by `handler`. Must not inspect what it forwards.
 
 use crate::ports::{Host, HttpError, OutcomeKind, Payload, Request, Response};
 use crate::service::{Code, Error};
+use crate::twirp;
 
-/// Forwards a request; answers at once, in JSON, where that does not work: without an upstream 404, with one that cannot
-/// be reached 502.
-pub(crate) async fn answer<H: Host>(host: &H, request: &Request<H::Incoming>) -> Response<H> {
+/// Forwards a request. Errors are JSON: 404 without an upstream, 502 if it cannot be reached.
+pub(crate) async fn forward<H: Host>(host: &H, request: &Request<H::IncomingRequest>) -> Response<H> {
     match host.forward(&request.incoming).await {
         Ok(upstream) => {
-            request.note(|outcome| outcome.is(OutcomeKind::Forwarded));
+            request.record(|outcome| outcome.set_kind(OutcomeKind::Forwarded));
             Response::new(200, Payload::Upstream(upstream))
         }
-        Err(error) => refusal(error).into_response(host, request),
+        Err(error) => twirp::error_response(host, request, &forward_error(error)),
     }
 }
 
-fn refusal(error: HttpError) -> Error {
+fn forward_error(error: HttpError) -> Error {
     match error {
         HttpError::NoUpstream => Error::new(Code::BadRoute, "no such route, and no upstream is configured"),
-        HttpError::Unavailable(how) => {
-            Error::new(Code::BadGateway, "the upstream service cannot be reached").caused_by(how)
+        HttpError::Unavailable(cause) => {
+            Error::new(Code::BadGateway, "the upstream service cannot be reached").with_cause(cause)
         }
         HttpError::Busy => Error::new(Code::Unavailable, "the server is busy"),
         HttpError::CutShort => Error::new(Code::Malformed, "the request body ended early"),
         HttpError::TooLarge => Error::new(Code::InvalidArgument, "the request body is too large"),
-        HttpError::BodyUsed => {
-            Error::new(Code::Internal, "internal error").caused_by("the body was taken before")
-        }
+        HttpError::BodyUsed => Error::internal("the body has been taken already"),
     }
 }
 

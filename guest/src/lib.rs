@@ -1,9 +1,10 @@
 //! Larder's policy: what a request means, what matches, what is stale, what is swept.
 //!
-//! Built for wasm this is the component that the host runs (`bindings`); built natively it is a library of plain functions
-//! over [`ports::Host`], which is how it is tested. Along the path of a request: `route` says what is asked,
-//! [`handler`] hands it on, `twirp` and `v1` answer the cache service's calls with what `service` does, `blob` the transfers of
-//! bytes, `forward` everything that is not ours. Must never know a storage driver, a database, a secret or a token: it sees handles and claims.
+//! Built for wasm, it is the component that the host runs (`bindings`). Built natively, it is a
+//! library of plain functions over [`ports::Host`], which the tests use. Along the path of a
+//! request: `route` finds the route, [`handler`] calls `twirp` and `v1` for the cache service (both
+//! on `service`), `blob` for transfers, and `forward` for everything else. Must not depend on a
+//! storage driver, a database, a secret or a token: it sees handles and claims.
 
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

@@ -1,12 +1,14 @@
-//! What is looked for, in which order.
+//! The order of matching.
 //!
-//! Called by `twirp::lookup`. The order is GitHub's (protocol reference 5.1): all keys in the first scope, then all keys in
-//! the next, so that the own branch's restore key beats the default branch's exact key.
+//! Called by `service`. The order is GitHub's (protocol reference 5.1): all keys in the first
+//! scope, then all keys in the next, so that a restore key on the own branch wins over the exact
+//! key on the default branch.
 
 use crate::ports::{Claims, MatchKind, Probe};
 
-/// Returns the attempts at a match, in order: for each readable scope in the token's order, for each key the exact one
-/// first, then the newest with it as a prefix. Repeated scopes and keys are looked for once.
+/// Returns the probes of a lookup, in order: for each readable scope in the token's order, for each
+/// key, first an exact match, then the newest entry with that prefix. Repeated scopes and keys are
+/// dropped.
 pub(crate) fn probes(claims: &Claims, key: &str, restore_keys: &[String]) -> Vec<Probe> {
     let keys = distinct_keys(key, restore_keys);
     let mut probes = Vec::with_capacity(2 * keys.len() * claims.scopes.len());
@@ -19,7 +21,7 @@ pub(crate) fn probes(claims: &Claims, key: &str, restore_keys: &[String]) -> Vec
     probes
 }
 
-/// Returns the scopes that may be read, in the token's order, each once.
+/// Returns the readable scopes, in the token's order, each once.
 pub(crate) fn readable_scopes(claims: &Claims) -> impl Iterator<Item = &str> {
     let readable = |scope: &&crate::ports::Scope| scope.read;
     claims.scopes.iter().enumerate().filter_map(move |(at, scope)| {
@@ -28,12 +30,14 @@ pub(crate) fn readable_scopes(claims: &Claims) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the scope that entries are saved into, if any. Tokens have at most one; of several the first counts.
+/// Returns the scope that entries are saved into, if any. Tokens have at most one; the first one
+/// counts.
 pub(crate) fn writable_scope(claims: &Claims) -> Option<&str> {
     claims.scopes.iter().find(|scope| scope.write).map(|scope| scope.name.as_str())
 }
 
-/// Some clients repeat the primary key among the restore keys. Linear, for there are a handful.
+/// Drops repeated keys: some clients repeat the primary key among the restore keys. Linear, because
+/// there are few.
 fn distinct_keys<'a>(key: &'a str, restore_keys: &'a [String]) -> Vec<&'a str> {
     let mut keys = Vec::with_capacity(1 + restore_keys.len());
     keys.push(key);

@@ -1,28 +1,30 @@
-//! The server's own pages. Called by `handler`. Ask the host for nothing: they answer as long as the component runs.
+//! The server's own pages. Called by `handler`. They make no host calls, so they work as long as
+//! the component runs.
 
 use crate::ports::{Host, Response};
-use crate::route::Stray;
+use crate::route::NotFound;
 use crate::service::{Code, Error};
+use crate::twirp;
 
-/// The guest is up and answers.
+/// The health check: the guest runs.
 pub(crate) fn health<H: Host>() -> Response<H> {
     Response::bytes(200, "application/json", br#"{"status":"ok"}"#.to_vec())
 }
 
-/// Names the server, for whoever opens its address in a browser.
+/// The server's name and version, for a browser.
 pub(crate) fn root<H: Host>() -> Response<H> {
     const PAGE: &str = concat!(r#"{"server":"larder","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
     Response::bytes(200, "application/json", PAGE.as_bytes().to_vec())
 }
 
-/// Says what is wrong with a request that is neither for this server nor for the upstream.
-pub(crate) fn nowhere<H: Host>(stray: Stray) -> Response<H> {
-    let text = match stray {
-        Stray::Prefixed => {
+/// Explains a 404 of a path that neither this server nor the upstream has.
+pub(crate) fn not_found<H: Host>(reason: NotFound) -> Response<H> {
+    let text = match reason {
+        NotFound::Prefixed => {
             "the cache service is at the root of this server: give clients its base URL \
              (ACTIONS_RESULTS_URL, ACTIONS_CACHE_URL) without a path"
         }
-        Stray::Common => "there is no such page; whether the server is up is told at /health",
+        NotFound::WellKnown => "no such page; the health check is at /health",
     };
-    Error::new(Code::BadRoute, text).into_silent_response()
+    twirp::unlogged_error_response(&Error::new(Code::BadRoute, text))
 }

@@ -1,8 +1,8 @@
-//! What the policy needs from the outside: the world's imports as one trait, with plain types.
+//! The world's imports as one trait, [`Host`], with plain types.
 //!
-//! The policy is written against [`Host`]. `bindings` implements it with the component's imports, `fake` in memory for
-//! tests. The promises of each call are those of `wit/*.wit`; they are not repeated here in full. Must never know HTTP
-//! routes, or what any call is used for.
+//! `bindings` implements the trait with the component's imports, `fake` in memory for tests. Calls
+//! and types are those of `wit/*.wit`, which has their full contracts. Must not depend on routes,
+//! or on the use of a call.
 
 mod outcome;
 mod review;
@@ -12,46 +12,46 @@ use std::cell::RefCell;
 use std::fmt;
 
 pub use outcome::{Outcome, OutcomeKind};
-pub use review::{Candidate, Content, Witnesses};
+pub use review::{Candidate, ContentState, Roots};
 pub use settings::Settings;
 
 /// The head of a request (`types.request`).
 #[derive(Debug)]
 pub struct Request<I> {
-    /// Made by the host; stands in its log line of this request.
+    /// A UUID, which the host's log line of this request has, too.
     pub id: String,
-    /// When the head arrived, in milliseconds since 1970: the time that policy goes by.
+    /// When the head arrived, in milliseconds since 1970. The policy's clock.
     pub received_ms: u64,
     /// As sent.
     pub method: String,
     /// As sent, not decoded, starts with `/`.
     pub path: String,
-    /// What follows `?`, not decoded.
+    /// The part after `?`, not decoded.
     pub query: Option<String>,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Scheme and authority at which clients reach this server.
+    /// The origin at which clients reach this server: scheme and authority.
     pub origin: String,
-    /// The body and the credential, which stay in the host.
+    /// The handle of the body and the credential, which stay in the host.
     pub incoming: I,
-    /// What will be said of the request in the log; noted as it becomes known.
+    /// The policy's part of the log line, recorded as it becomes known.
     pub outcome: RefCell<Outcome>,
 }
 
 impl<I> Request<I> {
-    /// Returns the value of the first header field of this name, which must be given in lower case.
+    /// Returns the value of the first header field with this name (lower case).
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// Notes something for the log.
-    pub fn note(&self, note: impl FnOnce(&mut Outcome)) {
-        note(&mut self.outcome.borrow_mut());
+    /// Records something for the log line.
+    pub fn record(&self, change: impl FnOnce(&mut Outcome)) {
+        change(&mut self.outcome.borrow_mut());
     }
 }
 
-/// What a response carries (`types.payload`).
+/// The body of a response (`types.payload`).
 pub enum Payload<H: Host + ?Sized> {
     /// No body.
     Empty,
@@ -59,11 +59,11 @@ pub enum Payload<H: Host + ?Sized> {
     Bytes(Vec<u8>),
     /// A stored object or a range of it; the policy sets `content-length`.
     Object(H::Object),
-    /// The upstream's answer, unchanged.
+    /// The upstream's response, unchanged.
     Upstream(H::Upstream),
 }
 
-/// The answer to a request (`types.response`).
+/// The response to a request (`types.response`).
 pub struct Response<H: Host + ?Sized> {
     /// 200 to 599.
     pub status: u16,
@@ -71,93 +71,90 @@ pub struct Response<H: Host + ?Sized> {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub payload: Payload<H>,
-    /// For the log.
+    /// For the log line.
     pub outcome: Option<Outcome>,
 }
 
 impl<H: Host + ?Sized> Response<H> {
-    /// Returns an answer without header fields.
+    /// Returns a response without header fields.
     #[must_use]
     pub fn new(status: u16, payload: Payload<H>) -> Self {
         Self { status, headers: Vec::new(), payload, outcome: None }
     }
 
-    /// Returns an answer with a body of this type.
+    /// Returns a response with a body of this content type.
     #[must_use]
     pub fn bytes(status: u16, content_type: &str, body: Vec<u8>) -> Self {
-        Self::new(status, Payload::Bytes(body)).with("content-type", content_type)
+        Self::new(status, Payload::Bytes(body)).with_header("content-type", content_type)
     }
 
-    /// Adds a header field; the name must be in lower case.
+    /// Adds a header field (name in lower case).
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 }
 
-/// A half-open range of bytes, `start` < `end`.
+/// A half-open range of bytes (`types.byte-range`), `start` < `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {
     /// The first byte.
     pub start: u64,
-    /// The byte after the last one.
+    /// One past the last byte.
     pub end: u64,
 }
 
-/// How much a log line matters.
+/// The level of a log line (`log.level`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see `wit/`")]
 pub enum Level {
-    /// For the developer.
     Debug,
-    /// For the record.
     Info,
-    /// Something to look at.
     Warn,
-    /// Something that failed.
     Error,
 }
 
-/// Why a request's token does not count (`auth.error`).
+/// Why a request's token is rejected (`auth.error`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthError {
-    /// There is none.
+    /// There is no token.
     Missing,
-    /// Not of a form that is understood; says why.
+    /// The token cannot be parsed. The text is the reason.
     Malformed(String),
-    /// Its time is over.
+    /// The token has expired.
     Expired,
-    /// Its time has not come.
+    /// The token is not valid yet.
     NotYetValid,
     /// Wrong signature, key or algorithm.
     BadSignature,
-    /// Says who signed it.
+    /// The issuer, which is not trusted.
     UntrustedIssuer(String),
-    /// Says which claim is missing or of a wrong form.
+    /// The claim that is missing or malformed.
     BadClaim(String),
-    /// It counts, but its repository may not use this server; says which it is.
+    /// The repository, which may not use this server.
     NotAllowed(String),
-    /// The issuer's keys cannot be had just now.
+    /// The issuer's keys cannot be fetched. The text is the cause.
     Unavailable(String),
 }
 
-/// What a token allows in one scope.
+/// What a token permits in one scope (`auth.scope`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// A git ref, usually.
+    /// Usually a git ref.
     pub name: String,
-    /// Entries of it may be restored.
+    /// The token may restore its entries.
     pub read: bool,
-    /// Entries may be saved into it.
+    /// The token may save entries into it.
     pub write: bool,
 }
 
-/// What a verified token says.
+/// The claims of a verified token (`auth.claims`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Isolates repositories from each other.
+    /// The owner of the entries. Repositories are isolated from each other.
     pub repository: String,
-    /// In the order of matching.
+    /// In the token's order, which is the order of matching.
     pub scopes: Vec<Scope>,
     /// The token's fingerprint.
     pub owner: String,
@@ -165,35 +162,35 @@ pub struct Claims {
     pub expires_ms: u64,
 }
 
-/// Why a body cannot be read or a request not be forwarded (`http.error`).
+/// Why a body cannot be read, or a request cannot be forwarded (`http.error`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpError {
     /// The body is longer than the limit.
     TooLarge,
     /// The body ended early.
     CutShort,
-    /// Somebody took the body before.
+    /// The body has been taken already.
     BodyUsed,
-    /// The server has no room for it just now.
+    /// The server has no memory or place left for the request.
     Busy,
     /// No upstream is configured.
     NoUpstream,
-    /// The upstream cannot be reached; says how.
+    /// The upstream cannot be reached. The text is the cause.
     Unavailable(String),
 }
 
 /// Why a storage call failed (`storage.error`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageError {
-    /// Not there (any more).
+    /// The object or upload does not exist (any more).
     NotFound,
-    /// Full, or over a quota.
+    /// The storage is full, or a quota is exhausted.
     NoSpace,
-    /// The body came without a length, and is longer than an entry may be.
+    /// The body has no announced length, and is longer than an entry may be.
     TooLarge,
-    /// Cannot be done, whoever asks again; says why.
+    /// The call can never succeed. The text is the reason.
     Invalid(String),
-    /// Trying again may help; says what happened.
+    /// A retry may succeed. The text is the cause.
     Unavailable(String),
 }
 
@@ -203,94 +200,86 @@ impl fmt::Display for StorageError {
             Self::NotFound => f.write_str("not found"),
             Self::NoSpace => f.write_str("no space left"),
             Self::TooLarge => f.write_str("the body is too large"),
-            Self::Invalid(why) => write!(f, "invalid: {why}"),
-            Self::Unavailable(how) => write!(f, "unavailable: {how}"),
+            Self::Invalid(reason) => write!(f, "invalid: {reason}"),
+            Self::Unavailable(cause) => write!(f, "unavailable: {cause}"),
         }
     }
 }
 
-/// A finished object.
+/// A finished object (`storage.stored`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see `wit/`")]
 pub struct Stored {
-    /// Its name.
     pub object: String,
-    /// Its length.
     pub size_bytes: u64,
 }
 
-/// A block that is staged in an upload.
+/// A staged block (`storage.block`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see `wit/`")]
 pub struct Block {
-    /// The client's id.
     pub id: String,
-    /// Its length.
     pub size_bytes: u64,
 }
 
-/// Why a call of the index failed (`db.error`).
+/// Why a call of the index failed (`index.error`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DbError {
-    /// The database did not answer as it should; trying again may help. Says what happened.
+pub enum IndexError {
+    /// A retry may succeed. The text is the cause.
     Unavailable(String),
     /// The disk of the database is full.
     NoSpace,
 }
 
-/// The place of an entry.
+/// The identity of an entry (`index.slot`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "see `wit/`")]
 pub struct Slot {
-    /// Whose.
     pub repository: String,
-    /// Where.
     pub scope: String,
-    /// Which inputs made it; opaque.
     pub version: String,
-    /// The cache key.
     pub key: String,
 }
 
-/// A finished cache entry.
+/// A finished cache entry (`index.entry`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see `wit/`")]
 pub struct Entry {
-    /// Grows with every entry made.
+    /// Increases with each new entry.
     pub id: u64,
-    /// Its place.
     pub slot: Slot,
-    /// The name of its object.
     pub object: String,
-    /// Its length.
     pub size_bytes: u64,
     /// When it was finalized, in milliseconds since 1970.
     pub created_ms: u64,
-    /// When it was last used, or made.
-    pub used_ms: u64,
-    /// The fingerprint of the token that reserved it, where the index knows it.
+    /// When it was last used, or created.
+    pub last_used_ms: u64,
+    /// The fingerprint of the token that reserved it; `None` for entries of older releases.
     pub owner: Option<String>,
 }
 
 /// An object attached to an upload that is not finalized yet. The same two values as [`Stored`].
 pub type Attachment = Stored;
 
-/// A reserved slot.
+/// A reserved slot: an entry in the making (`index.upload`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see `wit/`")]
 pub struct Upload {
-    /// Its number.
     pub id: u64,
     /// Its name in storage and in URLs.
     pub name: String,
-    /// Its place.
     pub slot: Slot,
     /// The fingerprint of the token that reserved it.
     pub owner: String,
-    /// When it was reserved, or handed out last, in milliseconds since 1970.
+    /// When it was reserved, or last renewed, in milliseconds since 1970.
     pub created_ms: u64,
     /// When bytes last arrived, or `created_ms`.
-    pub active_ms: u64,
-    /// The content, once there is any.
+    pub last_activity_ms: u64,
+    /// The content, if there is any yet.
     pub attachment: Option<Attachment>,
 }
 
-/// How a probe's key is meant.
+/// How a probe's key is compared (`index.match-kind`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MatchKind {
     /// The entry with this key.
@@ -299,65 +288,65 @@ pub enum MatchKind {
     Prefix,
 }
 
-/// One attempt at a match.
+/// One attempt at a match (`index.probe`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see `wit/`")]
 pub struct Probe {
-    /// Where to look.
     pub scope: String,
-    /// The key, or the start of it.
     pub key: String,
-    /// Which of the two.
     pub kind: MatchKind,
 }
 
-/// What `reserve` found in a slot.
+/// The result of `reserve` (`index.reservation`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reservation {
-    /// It was free: now reserved.
+    /// The slot was free. It is reserved now.
     Reserved(Upload),
-    /// An entry.
+    /// The slot holds an entry.
     Entry(Entry),
-    /// An upload under way.
+    /// The slot holds an upload under way.
     Upload(Upload),
 }
 
-/// What `attach` did.
+/// The result of `attach` (`index.attach-outcome`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttachOutcome {
-    /// Attached; names the other object that was attached before.
+    /// Attached. The object that it replaces, if any.
     Attached(Option<String>),
-    /// The upload is gone.
+    /// The upload does not exist (any more).
     Gone,
 }
 
-/// The imports of the world. One implementation is the component's imports, the other a fake for tests.
-///
-/// The futures need not be `Send`: an instance runs on one thread.
-#[allow(async_fn_in_trait, reason = "an instance runs on one thread, nothing needs the futures to be Send")]
+/// The imports of the world.
+#[expect(async_fn_in_trait, reason = "an instance runs on one thread, nothing needs the futures to be Send")]
 pub trait Host {
-    /// A request's body and credential, in the host.
-    type Incoming;
-    /// An opened object, in the host.
+    /// The handle of a request's body and credential.
+    type IncomingRequest;
+    /// The handle of an opened object.
     type Object;
-    /// The upstream's answer, in the host.
+    /// The handle of an upstream response.
     type Upstream;
 
-    /// `log.emit`. Never a secret.
+    /// `log.emit`. Must not contain secrets.
     fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]);
     /// `settings.get`.
     fn settings(&self) -> Settings;
 
     /// `auth.verify`.
-    async fn verify(&self, incoming: &Self::Incoming) -> Result<Claims, AuthError>;
+    async fn verify(&self, incoming: &Self::IncomingRequest) -> Result<Claims, AuthError>;
     /// `auth.sign`.
     fn sign(&self, text: &str) -> String;
     /// `auth.check`.
     fn check(&self, text: &str, signature: &str) -> bool;
 
     /// `http.read-body`.
-    async fn read_body(&self, incoming: &Self::Incoming, limit_bytes: u64) -> Result<Vec<u8>, HttpError>;
+    async fn read_body(
+        &self,
+        incoming: &Self::IncomingRequest,
+        limit_bytes: u64,
+    ) -> Result<Vec<u8>, HttpError>;
     /// `http.forward`.
-    async fn forward(&self, incoming: &Self::Incoming) -> Result<Self::Upstream, HttpError>;
+    async fn forward(&self, incoming: &Self::IncomingRequest) -> Result<Self::Upstream, HttpError>;
 
     /// `storage.stat`.
     async fn stat(&self, object: String) -> Result<u64, StorageError>;
@@ -369,13 +358,13 @@ pub trait Host {
         range: Option<ByteRange>,
     ) -> Result<Self::Object, StorageError>;
     /// `storage.put`.
-    async fn put(&self, upload: String, incoming: &Self::Incoming) -> Result<Stored, StorageError>;
+    async fn put(&self, upload: String, incoming: &Self::IncomingRequest) -> Result<Stored, StorageError>;
     /// `storage.put-block`.
     async fn put_block(
         &self,
         upload: String,
         block_id: String,
-        incoming: &Self::Incoming,
+        incoming: &Self::IncomingRequest,
     ) -> Result<u64, StorageError>;
     /// `storage.commit`.
     async fn commit(&self, upload: String, block_ids: Vec<String>) -> Result<Stored, StorageError>;
@@ -393,52 +382,52 @@ pub trait Host {
     /// `storage.remove`.
     async fn remove(&self, object: String) -> Result<(), StorageError>;
 
-    /// `db.find`.
+    /// `index.find`.
     async fn find(
         &self,
         repository: String,
         version: String,
         probes: Vec<Probe>,
         skip: Vec<u64>,
-    ) -> Result<Option<Entry>, DbError>;
-    /// `db.get-entry`.
-    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, DbError>;
-    /// `db.get-entry-of-upload`.
-    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, DbError>;
-    /// `db.reserve`.
+    ) -> Result<Option<Entry>, IndexError>;
+    /// `index.get-entry`.
+    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, IndexError>;
+    /// `index.get-entry-of-upload`.
+    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, IndexError>;
+    /// `index.reserve`.
     async fn reserve(
         &self,
         slot: Slot,
         owner: String,
         now_ms: u64,
         idle_before_ms: u64,
-    ) -> Result<Reservation, DbError>;
-    /// `db.renew`.
-    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, DbError>;
-    /// `db.get-upload`.
-    async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError>;
-    /// `db.get-upload-by-id`.
-    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, DbError>;
-    /// `db.find-upload`.
-    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, DbError>;
-    /// `db.attach`.
+    ) -> Result<Reservation, IndexError>;
+    /// `index.renew`.
+    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, IndexError>;
+    /// `index.get-upload`.
+    async fn get_upload(&self, name: String) -> Result<Option<Upload>, IndexError>;
+    /// `index.get-upload-by-id`.
+    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, IndexError>;
+    /// `index.find-upload`.
+    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, IndexError>;
+    /// `index.attach`.
     async fn attach(
         &self,
         upload_id: u64,
         attachment: Attachment,
         now_ms: u64,
-    ) -> Result<AttachOutcome, DbError>;
-    /// `db.finalize`.
+    ) -> Result<AttachOutcome, IndexError>;
+    /// `index.finalize`.
     async fn finalize(
         &self,
         upload_id: u64,
         attachment: Attachment,
         now_ms: u64,
-    ) -> Result<Option<Entry>, DbError>;
-    /// `db.abandon`.
-    async fn abandon(&self, upload_id: u64) -> Result<bool, DbError>;
-    /// `db.touch`.
-    async fn touch(&self, entry_id: u64, used_ms: u64, now_ms: u64) -> bool;
-    /// `db.delete-entry`.
-    async fn delete_entry(&self, id: u64) -> Result<bool, DbError>;
+    ) -> Result<Option<Entry>, IndexError>;
+    /// `index.abandon`.
+    async fn abandon(&self, upload_id: u64) -> Result<bool, IndexError>;
+    /// `index.touch`.
+    async fn touch(&self, entry_id: u64, last_used_ms: u64, now_ms: u64) -> bool;
+    /// `index.delete-entry`.
+    async fn delete_entry(&self, id: u64) -> Result<bool, IndexError>;
 }

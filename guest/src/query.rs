@@ -1,13 +1,14 @@
-//! Query strings, one parameter at a time.
+//! Parameters of query strings.
 //!
-//! Called by `route`, `url`, `blob` and `v1`. Percent escapes are decoded once. A `+` stays a `+`: block ids are base64, and no
-//! client writes a space into a parameter that is read so.
+//! Called by `route`, `url`, `blob` and `v1`. Percent escapes are decoded once. [`parameter`] keeps
+//! a `+`: block ids are base64, and no client sends a space in the parameters read that way.
 
 use std::{borrow::Cow, str::Utf8Error};
 
 use percent_encoding::percent_decode_str;
 
-/// Returns the first parameter of this name, decoded; `None` where there is none. Borrows where nothing had to be decoded.
+/// Returns the first parameter with this name, decoded, or `None`. Borrows if there is nothing to
+/// decode.
 ///
 /// # Errors
 /// When the decoded value is not UTF-8.
@@ -16,8 +17,8 @@ pub(crate) fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<Result
     Some(percent_decode_str(raw).decode_utf8())
 }
 
-/// Returns the first parameter of this name, decoded as a form's: a `+` is a space. So Go writes the queries of protocol
-/// version 1; in those of the others a `+` is always escaped.
+/// Returns the first parameter with this name, decoded as a form field: a `+` is a space. Go
+/// encodes queries of protocol version 1 that way; all other clients escape a `+`.
 ///
 /// # Errors
 /// When the decoded value is not UTF-8.

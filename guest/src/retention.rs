@@ -1,75 +1,76 @@
-//! What is kept: the component's judgement of what the host's sweep lists.
+//! Retention: selects the entries and uploads that a sweep deletes.
 //!
-//! Called by `bindings` for the export `retention`. Pure: looks at what it is given, and at nothing else.
+//! Called by `bindings` for the export `retention`. Pure functions of their arguments.
 
-use crate::ports::{Candidate, Content, Entry, Settings, Upload, Witnesses};
+use crate::ports::{Candidate, ContentState, Entry, Roots, Settings, Upload};
 
-/// The least time after which an upload without activity is given up, in milliseconds: an hour. A client that backs off may
-/// pause for a quarter of one (azcore: ten tries, up to 120 s apart). Until then an idle upload yields to whoever reserves
-/// its slot, so that waiting costs disk space only.
+/// Shortest inactivity after which an upload is abandoned, in milliseconds: an hour. A client that
+/// backs off may pause for a quarter of an hour (azcore: ten attempts, up to 120 s apart). An idle
+/// upload does not block its slot in the meantime (`settings.idle-upload-ms`); it only takes disk
+/// space.
 pub const ABANDONED_AFTER_MS: u64 = 60 * 60 * 1000;
 
-/// How much longer than other entries a layer of BuildKit's is kept, and how far from the making of an index it may have been
-/// used by the export that made it, in milliseconds: a day. An export looks each layer up, or saves it, before it saves the
-/// index that names it; it takes minutes, and a job hours at most.
+/// How much longer than other entries a layer of BuildKit is kept, and the longest time between its
+/// use and the creation of an index by the same export, in milliseconds: a day. An export looks up
+/// or saves each layer before it saves the index that names it. An export takes minutes, a job at
+/// most hours.
 pub const LAYER_MARGIN_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// How far ahead of the clock a time of making may be, in milliseconds: a day, which is as much longer as the entry is kept.
-/// A later one was written while a clock was wrong, and says nothing; times of use that are ahead the host brings back to the
-/// present when it meets them.
+/// How far in the future a creation time may be, in milliseconds: a day, which extends the
+/// retention of the entry as much. A later one was written while a clock was wrong, and is ignored.
+/// The host corrects last-used times in the future.
 pub const AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// How BuildKit's keys begin (protocol reference 5.2): of a layer, and of an index, which names layers.
+/// The prefixes of BuildKit's keys (protocol reference 5.2): of a layer, and of an index, which
+/// names layers.
 const LAYER: &str = "buildkit-blob-";
 const INDEX: &str = "index-";
 
-/// Returns the ids of the entries that [`review_entries`] must know of to judge layers: the indexes that are older than the
-/// time for which entries are kept, or of unknown age, and still there. Younger ones name no layer that could go.
-pub fn survey_entries(
-    settings: &Settings,
-    now_ms: u64,
-    entries: impl IntoIterator<Item = Entry>,
-) -> Vec<u64> {
+/// Selects the roots that [`review_entries`] needs: the indexes older than `unused_entry_ms`, or of
+/// unknown age. Younger indexes name no layer that could be deleted.
+pub fn select_roots(settings: &Settings, now_ms: u64, entries: impl IntoIterator<Item = Entry>) -> Vec<u64> {
     let Some(limit_ms) = settings.unused_entry_ms else { return Vec::new() };
     let is_old_index = |entry: &Entry| {
         let age_ms = now_ms.saturating_sub(entry.created_ms);
-        begins_with(entry, INDEX) && (is_ahead(now_ms, entry.created_ms) || age_ms > limit_ms)
+        starts_with(entry, INDEX) && (is_ahead(now_ms, entry.created_ms) || age_ms > limit_ms)
     };
     entries.into_iter().filter(is_old_index).map(|entry| entry.id).collect()
 }
 
-/// Returns the ids of the entries to delete: those whose content is broken, and those not used (or, never used, made) for
-/// longer than the operator keeps them, and then for as long as a URL is good: the last use may be stored late, and who was
-/// given a URL gets the content. An entry that the storage cannot speak for is judged by its age alone.
+/// Returns the ids of the entries to delete: those with broken content, and those unused for longer
+/// than `unused_entry_ms` plus the lifetime of a download URL, because the last use may be written
+/// late, and the holder of a URL can still download the content. If the state of the content is
+/// unknown, only the age counts.
 ///
-/// A layer stays as long as there is an index that may name it: a build that finds its index and then misses a layer fails.
-/// What an index names cannot be read here, but it can be told from the times: a layer that it names was made before it, and
-/// was used no longer than a margin before it was made, by the export that made both. So a layer goes only after all such
-/// indexes, in a later sweep than they; and it does go, for indexes go by their own last use.
+/// A layer is kept as long as an index may name it, because a build that finds its index and then
+/// misses a layer fails. The policy cannot read an index, but the times bound its layers: a layer
+/// that it names was created before it, and last used at most [`LAYER_MARGIN_MS`] before it was
+/// created, by the export that created both. So a layer is deleted in a later sweep than the last
+/// such index. It is deleted eventually, because indexes expire by their own last use.
 pub fn review_entries(
     settings: &Settings,
     now_ms: u64,
     candidates: impl IntoIterator<Item = Candidate>,
-    indexes: &Witnesses,
+    roots: &Roots,
 ) -> Vec<u64> {
     let doomed = |candidate: &Candidate| match candidate.content {
-        Content::Broken => true,
-        Content::Whole | Content::Unknown => {
-            is_unused(settings, now_ms, &candidate.entry) && !is_needed(now_ms, &candidate.entry, indexes)
+        ContentState::Broken => true,
+        ContentState::Intact | ContentState::Unknown => {
+            is_unused(settings, now_ms, &candidate.entry) && !is_needed(now_ms, &candidate.entry, roots)
         }
     };
     candidates.into_iter().filter(doomed).map(|candidate| candidate.entry.id).collect()
 }
 
-/// Returns the ids of the uploads to abandon: those to which no byte came for [`ABANDONED_AFTER_MS`], or for the time after
-/// which they yield to others if that is longer.
+/// Returns the ids of the uploads to abandon: those without activity for [`ABANDONED_AFTER_MS`], or
+/// for `idle_upload_ms` if that is longer.
 pub fn review_uploads(
     settings: &Settings,
     now_ms: u64,
     uploads: impl IntoIterator<Item = Upload>,
 ) -> Vec<u64> {
     let limit_ms = settings.idle_upload_ms.max(ABANDONED_AFTER_MS);
-    let abandoned = |upload: &Upload| now_ms.saturating_sub(upload.active_ms) > limit_ms;
+    let abandoned = |upload: &Upload| now_ms.saturating_sub(upload.last_activity_ms) > limit_ms;
     uploads.into_iter().filter(abandoned).map(|upload| upload.id).collect()
 }
 
@@ -81,13 +82,13 @@ fn is_unused(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
     })
 }
 
-fn is_needed(now_ms: u64, entry: &Entry, indexes: &Witnesses) -> bool {
+fn is_needed(now_ms: u64, entry: &Entry, roots: &Roots) -> bool {
     let may_name = |index: &Entry| may_name(now_ms, index, entry);
-    is_layer(entry) && (!indexes.complete || indexes.entries.iter().any(may_name))
+    is_layer(entry) && (!roots.complete || roots.entries.iter().any(may_name))
 }
 
-/// Scopes do not matter: a pull request's index names layers of the default branch. Where one was made is not known, it may
-/// have been at any time.
+/// Returns whether the index may name the layer. In any scope: the index of a pull request names
+/// layers of the default branch. An unknown creation time may be any time.
 fn may_name(now_ms: u64, index: &Entry, layer: &Entry) -> bool {
     let was_there = is_ahead(now_ms, layer.created_ms)
         || layer.created_ms <= index.created_ms.saturating_add(LAYER_MARGIN_MS);
@@ -97,16 +98,20 @@ fn may_name(now_ms: u64, index: &Entry, layer: &Entry) -> bool {
 }
 
 fn is_layer(entry: &Entry) -> bool {
-    begins_with(entry, LAYER)
+    starts_with(entry, LAYER)
 }
 
-/// In any case, as keys are matched.
-fn begins_with(entry: &Entry, start: &str) -> bool {
-    entry.slot.key.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
+/// Ignores ASCII case, as the matching of keys.
+fn starts_with(entry: &Entry, prefix: &str) -> bool {
+    entry.slot.key.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
 
 fn last_use_ms(now_ms: u64, entry: &Entry) -> u64 {
-    if is_ahead(now_ms, entry.created_ms) { entry.used_ms } else { entry.used_ms.max(entry.created_ms) }
+    if is_ahead(now_ms, entry.created_ms) {
+        entry.last_used_ms
+    } else {
+        entry.last_used_ms.max(entry.created_ms)
+    }
 }
 
 fn is_ahead(now_ms: u64, time_ms: u64) -> bool {

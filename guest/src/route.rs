@@ -1,63 +1,63 @@
-//! Which of the server's routes a request is for.
+//! Routes.
 //!
-//! Called by `handler`. Looks at method, path and the query parameters that tell calls apart (`comp` of a blob operation, `keys` of
-//! a lookup); must never look at anything else of a request. Allocates nothing.
+//! Called by `handler`. Depends only on method, path and the query parameters that distinguish
+//! calls (`comp` of a blob operation, `keys` of a lookup). Allocates nothing.
 
 use crate::query;
 
 /// The path of the cache service, protocol version 2.
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
-/// The paths of the cache service, protocol version 1. Anything may stand before it: its clients add it to a base URL of any
-/// path, which act puts a secret into. That part is not looked at; the bearer token is what counts.
+/// The path of the cache service, protocol version 1. Clients append it to a base URL with any
+/// path, and act puts a secret into that. The part before it is ignored; the bearer token decides.
 const SERVICE_V1: &str = "/_apis/artifactcache/";
-/// The paths of signed URLs: three segments, so that Azure's SDKs find an account, a container and a blob on every kind of
-/// host name (protocol reference 3.4).
+/// The paths of signed URLs. Three segments, so that Azure's SDKs find an account, a container and
+/// a blob with every kind of host name (protocol reference 3.4).
 pub(crate) const UPLOADS: &str = "/devstoreaccount1/upload/";
 pub(crate) const DOWNLOADS: &str = "/devstoreaccount1/download/";
 
-/// What a request is for. Borrows from its path.
+/// The route of a request. Borrows from its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
-    /// A call of the cache service.
-    Call(Call),
-    /// Something else under the cache service: another method of it, or another HTTP method.
-    UnknownCall,
-    /// A call of the cache service, version 1.
-    CallV1(CallV1<'a>),
-    /// A step of the upload with this name.
-    Upload { name: &'a str, step: Step },
-    /// A download of the entry with this id (not checked to be one).
-    Download { entry: &'a str, verb: Verb },
-    /// Is the server alive?
+    /// A call of the cache service, protocol version 2.
+    V2(V2Call),
+    /// Another method below the path of the cache service, or another HTTP method.
+    UnknownV2,
+    /// A call of the cache service, protocol version 1.
+    V1(V1Call<'a>),
+    /// An operation on the upload with this name (not validated).
+    Upload { name: &'a str, operation: BlobOperation },
+    /// A download of the entry with this id (not validated).
+    Download { entry: &'a str, method: DownloadMethod },
+    /// The health check.
     Health,
-    /// What is this server?
+    /// The server's name and version.
     Root,
-    /// Nothing that is here, and nothing that the upstream has either.
-    Nowhere(Stray),
-    /// Not ours: the upstream's.
-    Elsewhere,
+    /// A path that neither this server nor the upstream has.
+    NotFound(NotFound),
+    /// Any other path: forwarded to the upstream.
+    Upstream,
 }
 
-/// What is asked here by mistake, and must not go to the upstream: with it would go the caller's token.
+/// Why a path is not forwarded. The upstream would reject the request, and see the client's token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stray {
-    /// A call of the cache service, version 2, or a signed URL, with something before its path.
+pub(crate) enum NotFound {
+    /// A call of protocol version 2, or a signed URL, with a prefix before its path.
     Prefixed,
-    /// What browsers, robots and monitors ask of every server, and the results service does not have.
-    Common,
+    /// A path that browsers, robots and monitors request from every server.
+    WellKnown,
 }
 
-/// The calls of the cache service.
+/// The calls of protocol version 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
+pub(crate) enum V2Call {
     Create,
     Finalize,
     Lookup,
 }
 
-/// The calls of the cache service, version 1. Ids are not checked to be numbers.
+/// The calls of protocol version 1. Ids are not validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CallV1<'a> {
+pub(crate) enum V1Call<'a> {
     Lookup,
     List,
     Reserve,
@@ -71,23 +71,23 @@ pub(crate) enum CallV1<'a> {
     Unknown,
 }
 
-/// The steps of an upload.
+/// The operations on the blob of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum BlobOperation {
     PutBlob,
     PutBlock,
     PutBlockList,
     AppendBlock,
     Seal,
-    /// A `PUT` with a `comp` that is not served.
+    /// A `PUT` with a `comp` that is not supported.
     UnknownComp,
     /// Not a `PUT`.
     WrongMethod,
 }
 
-/// The ways of a download.
+/// The methods of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
+pub(crate) enum DownloadMethod {
     Get,
     Head,
     /// Neither.
@@ -95,72 +95,73 @@ pub(crate) enum Verb {
 }
 
 impl<'a> Route<'a> {
-    /// Returns the route of a request; every request has one.
+    /// Returns the route of a request. Every request has one.
     pub(crate) fn of(method: &str, path: &'a str, query: Option<&str>) -> Self {
-        if let Some(call) = under(path, SERVICE) {
+        if let Some(call) = strip_service(path, SERVICE) {
             return match (method, call) {
-                ("POST", "CreateCacheEntry") => Self::Call(Call::Create),
-                ("POST", "FinalizeCacheEntryUpload") => Self::Call(Call::Finalize),
-                ("POST", "GetCacheEntryDownloadURL") => Self::Call(Call::Lookup),
-                (_, _) => Self::UnknownCall,
+                ("POST", "CreateCacheEntry") => Self::V2(V2Call::Create),
+                ("POST", "FinalizeCacheEntryUpload") => Self::V2(V2Call::Finalize),
+                ("POST", "GetCacheEntryDownloadURL") => Self::V2(V2Call::Lookup),
+                (_, _) => Self::UnknownV2,
             };
         }
         if let Some(name) = path.strip_prefix(UPLOADS) {
-            return Self::Upload { name, step: Step::of(method, query) };
+            return Self::Upload { name, operation: BlobOperation::of(method, query) };
         }
         if let Some(entry) = path.strip_prefix(DOWNLOADS) {
-            return Self::Download { entry, verb: Verb::of(method) };
+            return Self::Download { entry, method: DownloadMethod::of(method) };
         }
         if let Some((_, call)) = path.split_once(SERVICE_V1) {
-            return Self::CallV1(CallV1::of(method, call, query));
+            return Self::V1(V1Call::of(method, call, query));
         }
         match (method, path) {
             ("GET" | "HEAD", "/health") => Self::Health,
             ("GET" | "HEAD", "/") => Self::Root,
-            (_, _) => Stray::of(path).map_or(Self::Elsewhere, Self::Nowhere),
+            (_, _) => NotFound::of(path).map_or(Self::Upstream, Self::NotFound),
         }
     }
 
-    /// Returns whether a second handling changes nothing that the first did not.
+    /// Returns whether a request may be handled twice: it changes nothing.
     pub(crate) fn is_repeatable(self) -> bool {
         match self {
-            Self::CallV1(CallV1::Lookup | CallV1::List | CallV1::Unknown) => true,
-            Self::CallV1(CallV1::Reserve | CallV1::Chunk { .. } | CallV1::Commit { .. }) => false,
-            Self::Call(Call::Lookup) | Self::Health | Self::Root | Self::UnknownCall | Self::Nowhere(_) => {
+            Self::V1(V1Call::Lookup | V1Call::List | V1Call::Unknown) => true,
+            Self::V1(V1Call::Reserve | V1Call::Chunk { .. } | V1Call::Commit { .. }) => false,
+            Self::V2(V2Call::Lookup) | Self::Health | Self::Root | Self::UnknownV2 | Self::NotFound(_) => {
                 true
             }
-            Self::Download { verb, .. } => matches!(verb, Verb::Get | Verb::Head),
-            Self::Call(Call::Create | Call::Finalize) | Self::Upload { .. } | Self::Elsewhere => false,
+            Self::Download { method, .. } => matches!(method, DownloadMethod::Get | DownloadMethod::Head),
+            Self::V2(V2Call::Create | V2Call::Finalize) | Self::Upload { .. } | Self::Upstream => false,
         }
     }
 }
 
-/// Returns what follows a path of ours and a slash; nothing where neither follows. `None` where the path is another one.
-fn under<'a>(path: &'a str, ours: &str) -> Option<&'a str> {
-    let rest = path.strip_prefix(ours)?;
+/// Returns the part of a path after the service and a slash, or an empty string for the service
+/// itself. Returns `None` for any other path.
+fn strip_service<'a>(path: &'a str, service: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(service)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
 }
 
-impl Stray {
-    /// Returns why a path that is none of ours is nobody else's either, or `None` where it may be the upstream's.
+impl NotFound {
+    /// Returns why the path is not forwarded, or `None` if the upstream may have it.
     fn of(path: &str) -> Option<Self> {
-        let is_call = path.find(SERVICE).is_some_and(|at| under(&path[at..], SERVICE).is_some());
+        let is_call = path.find(SERVICE).is_some_and(|at| strip_service(&path[at..], SERVICE).is_some());
         if is_call || path.contains(UPLOADS) || path.contains(DOWNLOADS) {
             return Some(Self::Prefixed);
         }
-        let is_common = matches!(
+        let is_well_known = matches!(
             path,
             "/metrics" | "/favicon.ico" | "/robots.txt" | "/healthz" | "/livez" | "/readyz" | "/health/"
         ) || path.starts_with("/.well-known/");
-        is_common.then_some(Self::Common)
+        is_well_known.then_some(Self::WellKnown)
     }
 }
 
-impl<'a> CallV1<'a> {
+impl<'a> V1Call<'a> {
     fn of(method: &str, call: &'a str, query: Option<&str>) -> Self {
         match (method, call.split_once('/')) {
             ("GET", None) if call == "cache" => Self::Lookup,
-            // Released clients look up so, and GitHub's service takes it for one.
+            // Some released clients send lookups this way, and GitHub's service accepts them.
             ("GET", None) if call == "caches" && query::parameter(query, "keys").is_some() => Self::Lookup,
             ("GET", None) if call == "caches" => Self::List,
             ("POST", None) if call == "caches" => Self::Reserve,
@@ -171,7 +172,7 @@ impl<'a> CallV1<'a> {
     }
 }
 
-impl Step {
+impl BlobOperation {
     fn of(method: &str, query: Option<&str>) -> Self {
         if method != "PUT" {
             return Self::WrongMethod;
@@ -187,7 +188,7 @@ impl Step {
     }
 }
 
-impl Verb {
+impl DownloadMethod {
     fn of(method: &str) -> Self {
         match method {
             "GET" => Self::Get,

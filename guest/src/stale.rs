@@ -1,18 +1,18 @@
-//! Entries whose object is gone, or is not the one that was saved.
+//! Stale entries: their object is gone, or is not the one that was saved.
 //!
-//! Called by `twirp` and `blob`. A read never deletes such an entry: it says so in the log, once per request, and goes on;
-//! the sweep reaps it. Only a save into its slot replaces it.
+//! Called by `service` and `blob`. A read never deletes a stale entry: it logs a warning, once per
+//! request, and continues; the sweep deletes it. Only a save into its slot replaces it.
 
 use crate::ports::{Entry, Host, Level, StorageError};
 
 /// Why an entry is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(crate) enum StaleReason {
     Gone,
     OtherSize,
 }
 
-impl Reason {
+impl StaleReason {
     fn text(self) -> &'static str {
         match self {
             Self::Gone => "gone",
@@ -21,15 +21,15 @@ impl Reason {
     }
 }
 
-/// Returns why an entry is stale, or `None` where its object is there in full length.
+/// Returns why an entry is stale, or `None` if its object exists with the entry's size.
 ///
 /// # Errors
-/// When the storage cannot say.
-pub(crate) async fn inspect<H: Host>(host: &H, entry: &Entry) -> Result<Option<Reason>, StorageError> {
+/// When the storage does not answer.
+pub(crate) async fn check<H: Host>(host: &H, entry: &Entry) -> Result<Option<StaleReason>, StorageError> {
     match host.stat(entry.object.clone()).await {
         Ok(size_bytes) if size_bytes == entry.size_bytes => Ok(None),
-        Ok(_) => Ok(Some(Reason::OtherSize)),
-        Err(StorageError::NotFound) => Ok(Some(Reason::Gone)),
+        Ok(_) => Ok(Some(StaleReason::OtherSize)),
+        Err(StorageError::NotFound) => Ok(Some(StaleReason::Gone)),
         Err(
             error @ (StorageError::NoSpace
             | StorageError::TooLarge
@@ -39,8 +39,8 @@ pub(crate) async fn inspect<H: Host>(host: &H, entry: &Entry) -> Result<Option<R
     }
 }
 
-/// Warns of an entry that a request met, and what became of it there.
-pub(crate) fn warn<H: Host>(host: &H, outcome: &str, entry: &Entry, reason: Reason) {
+/// Logs a warning about a stale entry and what the request did about it.
+pub(crate) fn warn<H: Host>(host: &H, outcome: &str, entry: &Entry, reason: StaleReason) {
     let id = entry.id.to_string();
     let fields = [
         ("entry", id.as_str()),

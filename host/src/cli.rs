@@ -16,7 +16,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server.
     Serve(ServeArgs),
-    /// Look at the configuration.
+    /// Inspect the configuration.
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
@@ -30,14 +30,15 @@ pub(crate) struct ServeArgs {
     /// A policy component to use instead of the built-in one.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// Take the storage for this database's, though it holds objects of another one: those that no entry names are removed.
+    /// Adopt a storage that holds objects of another database: objects without an entry in this one
+    /// are deleted.
     #[arg(long)]
     pub(crate) adopt_storage: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Print the effective configuration, secrets hidden, or say what is wrong with it.
+    /// Print the effective configuration with secrets masked, or the first error in it.
     Check(ConfigFile),
 }
 

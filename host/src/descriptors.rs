@@ -1,51 +1,52 @@
-//! The files that this process may have open, sockets included, and how they are divided up.
+//! The file descriptors of this process, and how they are divided up.
 //!
-//! Where they run out, whatever needs one next fails: a look-up, a flush, the database. So each part has a share and keeps to
-//! it, and who comes when a share is used up is refused there, while the others go on.
+//! When they run out, whatever needs the next one fails: a look-up, a flush, the database. So each
+//! part has a share. When a share is used up, that part refuses work, and the others go on.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Open whatever happens: standard streams, lock, listener, hand-over socket, the database's files, the log, and what is open
-/// for a moment only, such as directories while they are flushed.
+/// Always open: standard streams, lock, listener, hand-over socket, the database's files, the log;
+/// and files that are open for a moment only, such as directories while they are flushed.
 const RESERVED: u64 = 48;
 /// A thread's runtime (poller, waker, signals), and its idle connections to the upstream.
 const PER_THREAD: u64 = 8;
-/// A request in the works may have the object that it reads or writes open, and a connection to the upstream or a bucket.
+/// Of a request in flight: the object that it reads or writes, and a connection to the upstream or
+/// a bucket.
 pub const PER_REQUEST: u64 = 2;
-/// Most connections that are told that there is no room, at once: each is open until its client has read that.
+/// Most connections at once that are being refused: each is open until its client has read the 503.
 pub const MAX_REFUSALS: usize = 16;
-/// Most connections that were told to make room and have not ended yet.
+/// Most evicted connections that have not ended yet.
 const MAX_LEAVING: u64 = 64;
 /// Fewest connections and requests with which a server makes sense.
 const LEAST: u64 = 16;
 /// Most requests at once. More would only wait for each other.
 const MAX_REQUESTS: u64 = 4096;
-/// What counts as no limit at all.
+/// The limit where the system has none.
 const UNLIMITED: u64 = 1 << 20;
 
-/// What the configuration asks for.
+/// The descriptors that the configuration asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     /// Most connections of clients at once.
     pub connections: usize,
-    /// Whether it may be fewer, where so many do not fit.
+    /// Whether there may be fewer if they do not fit.
     pub may_be_fewer: bool,
-    /// Threads that serve.
+    /// Worker threads.
     pub threads: usize,
-    /// Most connections to a database server; 0 where the database is a file.
+    /// Most connections to a database server; 0 if the database is a file.
     pub database: usize,
 }
 
 /// How the descriptors are divided up. The sum is at most `limit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// How many files this process may have open.
+    /// The process's limit of open files.
     pub limit: u64,
     /// Most connections of clients.
     pub connections: usize,
-    /// Connections that make room for others and have not ended yet.
+    /// Most evicted connections that have not ended yet.
     pub leaving: usize,
-    /// Most requests in the works, each with up to [`PER_REQUEST`] descriptors of its own.
+    /// Most requests in flight, each with up to [`PER_REQUEST`] descriptors.
     pub requests: usize,
     /// Connections to a database server.
     pub database: usize,
@@ -56,16 +57,17 @@ pub struct Shares {
 /// The configuration needs more descriptors than there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this process may have {limit} files open, and the configuration needs {needed}: raise the limit (`ulimit -Hn`, LimitNOFILE=), or lower server.max_connections (LARDER_MAX_CONNECTIONS), server.threads or database.max_connections"
+    "the limit of open files is {limit}, and the configuration needs {needed}: raise the limit (`ulimit -Hn`, LimitNOFILE=), or lower server.max_connections (LARDER_MAX_CONNECTIONS), server.threads or database.max_connections"
 )]
 pub struct TooFew {
-    /// How many files this process may have open.
+    /// The process's limit of open files.
     pub limit: u64,
     /// Fewest that the configuration works with.
     pub needed: u64,
 }
 
-/// Raises the limit of this process as far as it may (`RLIMIT_NOFILE`, soft to hard) and returns it.
+/// Raises the limit of this process as far as it may (`RLIMIT_NOFILE`, soft to hard) and returns
+/// it.
 pub fn raise_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(UNLIMITED);
@@ -73,7 +75,7 @@ pub fn raise_limit() -> u64 {
     match raised {
         Ok(()) => hard,
         Err(error) => {
-            tracing::warn!(error = %error, "the limit of open files cannot be raised");
+            tracing::warn!(%error, "cannot raise the limit of open files");
             limit.current.unwrap_or(UNLIMITED)
         }
     }
@@ -105,7 +107,7 @@ impl Shares {
     }
 }
 
-/// How many of so many connections may be about to end, besides.
+/// Returns how many evicted connections may be open besides this many connections.
 fn leaving(connections: u64) -> u64 {
     (connections / 8).clamp(1, MAX_LEAVING)
 }

@@ -1,11 +1,11 @@
-//! What a person needs to know to use the server, on standard output.
+//! The greeting on standard output: how to use the server.
 
 use std::net::SocketAddr;
 
 /// The kernel's name of this machine (Linux, proc(5)).
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
-/// Returns the greeting: where the server listens, and what a runner's jobs are to be given.
+/// Returns the greeting: where the server listens, and the variable that a runner's jobs need.
 pub(crate) fn text(address: SocketAddr, base_url: Option<&str>, host_name: Option<&str>) -> String {
     let all = if address.ip().is_unspecified() { ", all addresses of this machine" } else { "" };
     let (url, more) = match (base_url, host_name) {

@@ -1,23 +1,24 @@
 //! Larder: a self-hosted GitHub Actions cache server.
 //!
-//! A native host runs a WebAssembly component, the *guest*. The guest decides what a request means, what matches, what is
-//! stale and what is swept; the host has HTTP, storage, database and tokens, and moves the bytes. See `ARCHITECTURE.md`.
+//! A native host runs a WebAssembly component, the *guest*. The guest is the policy: it routes
+//! requests, matches keys, and selects stale and expired entries. The host implements HTTP,
+//! storage, database and tokens, and moves the bytes. See `ARCHITECTURE.md`.
 //!
-//! Along the path of a request: [`server`] takes it from the socket, [`engine`] hands it to the guest, `interfaces` answers
-//! the guest's calls with [`storage`], [`index`], [`auth`] and [`net`], and [`message`] carries what goes in and out.
-//! Beside it: [`sweep`], [`recency`] and [`durability`] run by the clock, and [`pressure`] where a disk is full; [`retention`] has
-//! what a sweep shows the guest. [`start()`] puts it all together, [`descriptors`] divides the process's open files up.
+//! Along the path of a request: [`server`] reads it from the socket, [`engine`] passes it to the
+//! guest, `interfaces` implements the guest's imports with [`storage`], [`index`], [`auth`] and
+//! [`net`], and [`message`] has the requests and responses. Beside it: [`sweep`] runs by the clock,
+//! and [`pressure`] where a disk is full; [`retention`] tracks last uses and durability, and has
+//! what a sweep shows the guest. [`start()`] puts it all together, [`descriptors`] divides the
+//! process's open files up.
 
 pub mod auth;
 pub mod config;
 pub mod descriptors;
-pub mod durability;
 pub mod engine;
 mod interfaces;
 pub mod message;
 pub mod net;
 pub mod pressure;
-pub mod recency;
 pub mod retention;
 pub mod server;
 pub mod services;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use larder::{
-    config::{Config, LogFormat, inherited_listener},
+    config::{Config, inherited_listener},
     telemetry::{self, LogGuard},
 };
 use tokio::{
@@ -47,7 +47,7 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 /// Runs the server until a signal to stop.
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let inherited = inherited_listener().context("the socket of the supervisor")?;
+    let inherited = inherited_listener().context("taking over the supervisor's socket")?;
     let mut config = Config::from_process(args.file.path.as_deref())?;
     if let Some(policy) = args.policy {
         config = config.with_policy(policy);
@@ -57,13 +57,13 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     warn(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let larder = runtime.block_on(larder::start_with(&config, inherited))?;
-    memory::give_back();
-    // Before anybody is told that it runs: who then stops it must not kill it.
+    memory::purge();
+    // Before the greeting: a signal that follows it must stop the server in order, and not kill it.
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let base_url = config.settings.server.base_url.as_deref();
     say(&greeting::text(larder.address(), base_url, greeting::host_name().as_deref()))?;
     runtime.block_on(signals.next());
-    tracing::info!("stopping: requests in the works may finish; a second signal ends them");
+    tracing::info!("stopping: waiting for requests in flight; a second signal aborts them");
     let stopping = runtime.spawn_blocking(|| larder.stop());
     let ended = runtime.block_on(async {
         select! {
@@ -71,18 +71,14 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
             () = signals.next() => Ok(()),
         }
     });
-    // A second signal does not wait for the first one's work.
+    // After a second signal the work of the first one is not waited for.
     runtime.shutdown_background();
     ended
 }
 
 fn start_logging(config: &Config) -> anyhow::Result<LogGuard> {
     let log = &config.settings.log;
-    let format = match log.format {
-        LogFormat::Text => telemetry::LogFormat::Text,
-        LogFormat::Json => telemetry::LogFormat::Json,
-    };
-    telemetry::start_logging(format, config.log_filter.as_deref(), log.debug).context("RUST_LOG")
+    telemetry::start_logging(log.format, config.log_filter.as_deref(), log.debug).context("parsing RUST_LOG")
 }
 
 fn warn(config: &Config) {

@@ -1,7 +1,8 @@
-//! The disk is full: who notices says so, and the janitor makes room.
+//! A full disk: reported by the call that finds it, relieved by the janitor.
 //!
-//! Deleting a row needs a little space for the database's log first. So beside a database on this machine's disk lies a *ballast*: a
-//! file of some MiB that says nothing, and is given up when nothing else is left. It is made again when there is room.
+//! Deleting a row first needs a little space for the database's log. So there is a *ballast* beside
+//! a database on this machine: a file of 8 MiB without content, which is deleted when no space is
+//! left, and made again when there is.
 
 #[cfg(test)]
 mod tests;
@@ -27,27 +28,32 @@ use crate::{
 
 /// What `SQLite` writes to its log before it starts over (1,000 pages of 4 KiB), twice.
 const BALLAST_BYTES: u64 = 8 << 20;
-/// How often the log says that the disk is full.
+/// Most frequent log line about a full disk.
 const WARNING: Duration = Duration::from_secs(60);
 
-/// Knows whether somebody found the disk full.
+/// Notifies the janitor of a full disk, and has the ballast.
 #[derive(Debug)]
 pub struct Pressure {
-    met: Notify,
-    /// `None` where the database is on another machine.
+    reported: Notify,
+    /// `None` if the database is on another machine.
     ballast: Option<PathBuf>,
     turn: Mutex<()>,
     warnings: Throttle,
 }
 
 impl Pressure {
-    /// For a database that is on no disk of this machine.
+    /// For a database on another machine: without a ballast.
     #[must_use]
     pub fn new() -> Self {
-        Self { met: Notify::new(), ballast: None, turn: Mutex::default(), warnings: Throttle::new(WARNING) }
+        Self {
+            reported: Notify::new(),
+            ballast: None,
+            turn: Mutex::default(),
+            warnings: Throttle::new(WARNING),
+        }
     }
 
-    /// With a ballast beside the database in this file.
+    /// With a ballast beside the database's file.
     #[must_use]
     pub fn beside(database: &Path) -> Self {
         let mut ballast = database.as_os_str().to_owned();
@@ -55,52 +61,51 @@ impl Pressure {
         Self { ballast: Some(ballast.into()), ..Self::new() }
     }
 
-    /// Says that something did not fit.
+    /// Reports that something did not fit.
     pub fn report(&self) {
         if self.warnings.allows() {
-            tracing::error!(
-                "a disk is full: saves are refused until there is room; a sweep makes what room it can"
-            );
+            tracing::error!("disk full: refusing saves until a sweep or an operator frees space");
         }
-        self.met.notify_one();
+        self.reported.notify_one();
     }
 
-    /// Waits until something did not fit. What was reported since the last time counts.
-    pub async fn met(&self) {
-        self.met.notified().await;
+    /// Waits for a report. One since the last call counts.
+    pub async fn wait(&self) {
+        self.reported.notified().await;
     }
 
-    /// Gives the ballast up. Returns whether there was one.
+    /// Deletes the ballast. Returns whether there was one.
     #[must_use]
-    pub fn give_up_ballast(&self) -> bool {
+    pub fn drop_ballast(&self) -> bool {
         let Some(ballast) = &self.ballast else { return false };
         let _turn = self.turn.lock();
         let size = fs::metadata(ballast).map_or(0, |found| found.len());
         size > 0 && fs::remove_file(ballast).is_ok()
     }
 
-    /// Makes the ballast, where there is none and there is room. Waits for the disk.
-    pub fn take_ballast(&self) {
+    /// Makes the ballast, if there is none and there is space. Blocks on the disk.
+    pub fn make_ballast(&self) {
         let Some(ballast) = &self.ballast else { return };
         let _turn = self.turn.lock();
         if fs::metadata(ballast).is_ok_and(|found| found.len() == BALLAST_BYTES) {
             return;
         }
         if let Err(error) = make(ballast) {
-            // A part of it would be of no use, and in the way.
+            // A part of it would be useless, and take space.
             let _ = fs::remove_file(ballast);
             let path = ballast.display();
-            tracing::debug!(%path, %error, "there is no room for the database's reserve now");
+            tracing::debug!(%path, %error, "no space for the database's reserve");
         }
     }
 
-    /// Gives up an upload of which a part did not fit: nobody will finish it, and what was stored of it is in the way.
-    pub async fn give_up(&self, storage: &dyn Storage, index: &dyn Index, upload: &UploadName) {
+    /// Deletes an upload of which a part did not fit: it will not be finished, and its blocks take
+    /// space.
+    pub async fn abandon_upload(&self, storage: &dyn Storage, index: &dyn Index, upload: &UploadName) {
         if let Err(error) = delete_row(storage, index, upload).await {
-            tracing::warn!(error = %chain(&error), "the row of an upload that did not fit is left to the sweep");
+            tracing::warn!(error = %chain(&error), "cannot delete the row of an upload that did not fit; leaving it to the sweep");
         }
         if let Err(error) = storage.discard(upload).await {
-            tracing::warn!(error = %chain(&error), "the blocks of an upload that did not fit are left to the sweep");
+            tracing::warn!(error = %chain(&error), "cannot delete the blocks of an upload that did not fit; leaving them to the sweep");
         }
         self.report();
     }
@@ -112,16 +117,16 @@ impl Default for Pressure {
     }
 }
 
-/// Why a row is still there.
+/// Why a row could not be deleted.
 #[derive(Debug, thiserror::Error)]
-enum Kept {
+enum DeleteError {
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-async fn delete_row(storage: &dyn Storage, index: &dyn Index, name: &UploadName) -> Result<(), Kept> {
+async fn delete_row(storage: &dyn Storage, index: &dyn Index, name: &UploadName) -> Result<(), DeleteError> {
     let Some(upload) = index.get_upload(name).await? else { return Ok(()) };
     if index.abandon(upload.id).await?
         && let Some(attachment) = upload.attachment

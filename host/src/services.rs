@@ -1,66 +1,66 @@
-//! The host's capabilities, as the interfaces reach them.
+//! The capabilities that the interfaces use.
 
 use std::sync::Arc;
 
 use crate::{
     auth::{TokenVerifier, UrlSigner},
     clock::Clock,
-    durability::Durabilities,
     index::Index,
     net::{Forwarder, Upstream},
     pressure::Pressure,
-    recency::Recency,
+    retention::{DurabilityTracker, UsageTracker},
     storage::Storage,
 };
 
-/// What the component may know of the configuration.
+/// The part of the configuration that the component sees.
 #[derive(Clone, Debug)]
 pub struct PolicySettings {
-    /// How long an upload URL is good for, in milliseconds.
+    /// Lifetime of an upload URL, in milliseconds.
     pub upload_url_ms: u64,
-    /// How long a download URL is good for, in milliseconds.
+    /// Lifetime of a download URL, in milliseconds.
     pub download_url_ms: u64,
-    /// How long a reservation stands without a byte, in milliseconds.
+    /// How long a reservation is held without a byte, in milliseconds.
     pub idle_upload_ms: u64,
-    /// How long an entry stands unused, in milliseconds.
+    /// How long an entry may be unused, in milliseconds; `None`: for ever.
     pub unused_entry_ms: Option<u64>,
-    /// Largest entry, in bytes.
+    /// Largest entry, in bytes; `None`: any.
     pub max_entry_bytes: Option<u64>,
-    /// Where `@actions/cache` is sent for downloads in protocol version 2: scheme and authority.
+    /// The origin of download URLs for `@actions/cache` in protocol version 2: scheme and
+    /// authority.
     pub parallel_download_origin: Option<String>,
-    /// How long URLs of the storage itself are good that clients are given, in milliseconds; none: they are given none.
+    /// Lifetime of direct download URLs, in milliseconds; `None`: there are none.
     pub direct_url_ms: Option<u64>,
 }
 
-/// Everything behind the interfaces. All but the forwarder is shared by all threads.
+/// The capabilities behind the interfaces. All threads share all of them but the forwarder.
 #[derive(Clone)]
 pub struct Services {
-    /// Where the bytes are.
+    /// The objects.
     pub storage: Arc<dyn Storage>,
-    /// What there is.
+    /// The entries and uploads.
     pub index: Arc<dyn Index>,
-    /// Who sends a request.
+    /// Verifies tokens.
     pub tokens: Arc<TokenVerifier>,
-    /// URLs that prove themselves.
+    /// Signs URLs.
     pub signer: Arc<UrlSigner>,
-    /// Uses that wait to be written down.
-    pub recency: Arc<Recency>,
-    /// Entries that wait to be durable.
-    pub durability: Arc<Durabilities>,
-    /// Whether a disk is full.
+    /// Last-used times that are not persisted yet.
+    pub usage: Arc<UsageTracker>,
+    /// Flushes new entries.
+    pub durability: Arc<DurabilityTracker>,
+    /// Reports a full disk.
     pub pressure: Arc<Pressure>,
-    /// The time.
+    /// The time of day.
     pub clock: Clock,
-    /// What the component may know of the configuration.
+    /// The part of the configuration that the component sees.
     pub settings: PolicySettings,
-    /// Where requests go that are not for the cache.
+    /// Where requests are forwarded that are not for the cache.
     pub upstream: Option<Upstream>,
     /// This thread's connections to the upstream.
     pub forwarder: Option<Arc<Forwarder>>,
 }
 
 impl Services {
-    /// The services for a thread of its own: with its own connections to the upstream.
+    /// Returns the services for one thread, with connections of its own to the upstream.
     #[must_use]
     pub fn for_thread(&self) -> Arc<Self> {
         let forwarder = self.upstream.clone().map(|upstream| Arc::new(Forwarder::new(upstream)));

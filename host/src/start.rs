@@ -1,4 +1,4 @@
-//! Puts the parts together: from a configuration to a server at work.
+//! Assembles the parts: from a configuration to a running server.
 
 mod claim;
 mod database;
@@ -17,31 +17,30 @@ use aws_lc_rs::rand::SystemRandom;
 use http::Uri;
 use rustls::ClientConfig;
 
-use self::{claim::Claim, database::open_index, storage::open_storage};
+use self::{claim::StartClaim, database::open_index, storage::open_storage};
 use crate::{
     BUILT_IN_POLICY,
     auth::{AuthSetupError, TokenVerifier, UrlSigner},
     clock::Clock,
     config::{Config, DatabaseDriver, Secret, Settings},
     descriptors::{Shares, TooFew, Wanted, raise_limit},
-    durability::Durabilities,
-    engine::{Engine, Limits, LoadError, Policy},
+    engine::{Engine, InstanceLimits, LoadError, Policy},
     index::{Index, IndexError},
-    message::Usage,
+    message::QuotaUsage,
     net::{Fetch, HttpFetch, Proxies, TlsError, Upstream, client_config},
     pressure::Pressure,
-    recency::Recency,
-    server::{Bounds, Capacity, ConnectionUsage, Listener, Running, Server, ServerSettings},
+    retention::{DurabilityTracker, UsageTracker},
+    server::{Capacity, ConnectionUsage, Listener, Running, Server, ServerBounds, ServerSettings},
     services::{PolicySettings, Services},
     storage::StorageError,
     sweep::{Janitor, Schedule, Sweeps},
 };
 
-/// Most requests that may be with the upstream at once.
+/// Most requests at the upstream at once.
 const MAX_FORWARDS: usize = 256;
-/// How often uses are written down.
+/// How often last-used times are persisted.
 const RECENCY_INTERVAL: Duration = Duration::from_secs(10);
-/// How long what is in memory may take to be written down at the end, where a database or bucket hangs.
+/// How long the last writes may take at the end, when a database or bucket hangs.
 const LAST_WRITES: Duration = Duration::from_millis(2500);
 /// The name under which the index keeps the key of signed URLs.
 const URL_SECRET: &str = "url-signing-key";
@@ -53,7 +52,7 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A directory or file of its own cannot be had.
+    /// A file or directory cannot be created or opened.
     #[error("{path}: cannot be used")]
     Path {
         /// Which.
@@ -62,12 +61,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// Another process has the data directory.
+    /// Another process uses the data directory.
     #[error(
         "{0}: another Larder is using this data directory; stop it first, or choose another one (LARDER_DATA)"
     )]
     Locked(PathBuf),
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error("cannot listen on {address} (LARDER_LISTEN)")]
     Listen {
         /// Which.
@@ -79,7 +78,7 @@ pub enum StartError {
     /// The limit of open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
-    /// A thread or runtime cannot be had.
+    /// A thread or runtime cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
     /// The policy cannot be used.
@@ -100,7 +99,7 @@ pub enum StartError {
         #[source]
         source: IndexError,
     },
-    /// The driver is no part of this program.
+    /// The driver was not compiled in.
     #[error(
         "this program was built without the driver `{driver}`: `make build` builds one that has all of them (target/release/larder)"
     )]
@@ -108,7 +107,7 @@ pub enum StartError {
         /// Which.
         driver: &'static str,
     },
-    /// There is no space for what a start needs.
+    /// The disk is too full to start.
     #[error("the disk is full: {path} cannot be opened without some space; make room, some MiB are enough")]
     Full {
         /// What needs it.
@@ -122,7 +121,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
 }
 
-/// A server at work. Dropping it does not stop it: call [`Larder::stop`].
+/// A running server. Dropping it does not stop it: call [`Larder::stop`].
 pub struct Larder {
     running: Running,
     janitor: Janitor,
@@ -131,32 +130,32 @@ pub struct Larder {
 }
 
 impl Larder {
-    /// Where it listens.
+    /// Returns the address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.running.address()
     }
 
-    /// How the files that this process may have open are divided up.
+    /// Returns how the process's file descriptors are divided up.
     #[must_use]
     pub fn shares(&self) -> Shares {
         self.shares
     }
 
-    /// Returns what is taken of what the server has for requests, beside its bounds.
+    /// Returns the usage of each quota for requests.
     #[must_use]
-    pub fn usage(&self) -> Vec<Usage> {
+    pub fn usage(&self) -> Vec<QuotaUsage> {
         self.running.usage()
     }
 
-    /// What of the bounds on connections and requests is used.
+    /// Returns how much of the limits on connections and requests is in use.
     #[must_use]
     pub fn connections(&self) -> ConnectionUsage {
         self.running.connections()
     }
 
-    /// Lets requests in the works finish within the configured bound, and writes down what is in memory. See
-    /// [`Running::stop`] for who connects meanwhile.
+    /// Lets requests in flight finish within the configured limit, and persists what is in memory,
+    /// for up to 2.5 s. See [`Running::stop`] for connections that arrive meanwhile.
     pub fn stop(self) {
         self.running.stop();
         let (ended, end) = mpsc::channel();
@@ -166,15 +165,15 @@ impl Larder {
             let _ = ended.send(());
         });
         if last.is_ok() && end.recv_timeout(LAST_WRITES) == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!("what was in memory could not be written down in time");
+            tracing::warn!("last-used times and durability could not be persisted in time");
         }
     }
 }
 
-/// Starts a server. It accepts connections when this returns, and lets them wait from the beginning.
+/// Starts a server. It accepts connections when this returns; earlier ones wait in the backlog.
 ///
 /// # Errors
-/// When a part cannot be had; says which.
+/// See [`StartError`].
 pub async fn start(config: &Config) -> Result<Larder, StartError> {
     start_with(config, None).await
 }
@@ -182,12 +181,12 @@ pub async fn start(config: &Config) -> Result<Larder, StartError> {
 /// As [`start`], on the listener that a supervisor opened, if there is one.
 ///
 /// # Errors
-/// When a part cannot be had; says which.
+/// See [`StartError`].
 pub async fn start_with(config: &Config, inherited: Option<TcpListener>) -> Result<Larder, StartError> {
     let settings = &config.settings;
     let listen = settings.server.listen;
     let shares = Shares::divide(raise_limit(), wanted(config))?;
-    let claim = Claim::begin(&settings.data, listen, inherited)?;
+    let claim = StartClaim::begin(&settings.data, listen, inherited)?;
     // Before the wait: a new policy takes a second or more to compile.
     let policy = load_policy(settings)?;
     let (lock, listener) = claim.complete(&settings.data, listen).await?;
@@ -218,7 +217,7 @@ fn wanted(config: &Config) -> Wanted {
 }
 
 fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Server, StartError> {
-    let (server, guest) = (&settings.server, guest_limits(settings));
+    let (server, guest) = (&settings.server, InstanceLimits::from(&settings.policy));
     let per_client = match server.max_connections_per_client {
         0 => shares.connections.div_ceil(2),
         count => count.min(shares.connections),
@@ -229,7 +228,7 @@ fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Ser
         threads: server.thread_count(),
         base_url: server.base_url.clone(),
         trusted_proxies: server.trusted_proxies.clone(),
-        bounds: Bounds {
+        bounds: ServerBounds {
             connections: shares.connections,
             connections_per_client: per_client,
             leaving: shares.leaving,
@@ -251,7 +250,7 @@ fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Ser
     Server::new(settings, listener).map_err(|source| StartError::Listen { address: server.listen, source })
 }
 
-/// A path that `config` has filled in.
+/// A path that `config` has resolved.
 fn path_of(path: Option<&PathBuf>) -> PathBuf {
     path.cloned().unwrap_or_default()
 }
@@ -262,21 +261,21 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
     let index = open_index(settings, &pressure).await?;
     if settings.database.driver != DatabaseDriver::Sqlite && !storage.is_durable_at_once() {
         tracing::warn!(
-            "the storage is a folder: this must be the only Larder on this database; several need a storage that they share"
+            "the storage is a local folder, so this must be the only Larder on this database; replicas need a shared storage"
         );
     }
     let tls = Arc::new(client_config(settings.tls.ca_file.as_deref())?);
     let proxies = proxies(settings);
     if let Some(proxies) = proxies.describe() {
-        tracing::info!(%proxies, no = settings.proxy.no, "what goes out goes through a proxy");
+        tracing::info!(%proxies, no = settings.proxy.no, "outgoing requests use a proxy");
     }
     let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*tls).clone(), &proxies));
-    let durability = Durabilities::new(Durabilities::this_boot(), storage.is_durable_at_once());
+    let durability = DurabilityTracker::new(DurabilityTracker::this_boot(), storage.is_durable_at_once());
     let policy_settings = policy_settings(settings);
     Ok(Services {
         tokens: Arc::new(TokenVerifier::new(&settings.auth, &fetch)?),
         signer: Arc::new(signer(settings, &*index).await?),
-        recency: Arc::new(Recency::new(policy_settings.unused_entry_ms)),
+        usage: Arc::new(UsageTracker::new(policy_settings.unused_entry_ms)),
         durability: Arc::new(durability),
         pressure: Arc::new(pressure),
         clock: Clock::system(),
@@ -288,7 +287,7 @@ async fn services(settings: &Settings) -> Result<Services, StartError> {
     })
 }
 
-/// Where the database is on this machine, a little space is kept for it.
+/// A database on this machine gets a reserve of disk space.
 fn pressure(settings: &Settings) -> Pressure {
     match settings.database.driver {
         DatabaseDriver::Sqlite => Pressure::beside(&path_of(settings.database.sqlite.path.as_ref())),
@@ -296,7 +295,8 @@ fn pressure(settings: &Settings) -> Pressure {
     }
 }
 
-/// The signer of URLs, with the configured key or with one that is made on the first start and kept in the database.
+/// The signer of URLs, with the configured key, or with one that is made on the first start and
+/// stored in the database.
 async fn signer(settings: &Settings, index: &dyn Index) -> Result<UrlSigner, StartError> {
     let fresh: [u8; SECRET_BYTES] = aws_lc_rs::rand::generate(&SystemRandom::new())
         .map_err(|_| StartError::Thread(io::Error::other("the system has no random numbers")))?
@@ -305,7 +305,7 @@ async fn signer(settings: &Settings, index: &dyn Index) -> Result<UrlSigner, Sta
     Ok(UrlSigner::from_config(&settings.urls, &kept)?)
 }
 
-/// A number of which 0 stands for none.
+/// A number of which 0 means none.
 fn some(number: u64) -> Option<u64> {
     Some(number).filter(|number| *number > 0)
 }
@@ -316,7 +316,7 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
         upload_url_ms: settings.urls.upload_url_ms,
         download_url_ms: settings.urls.download_url_ms,
         idle_upload_ms: retention.idle_upload_ms,
-        // Where nothing is removed nothing is held back either.
+        // Without sweeps nothing expires.
         unused_entry_ms: some(retention.unused_days)
             .filter(|_| !retention.disable)
             .map(|days| days.saturating_mul(DAY_MS)),
@@ -326,13 +326,13 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
     }
 }
 
-/// How long clients may use a URL of the storage itself.
+/// How long clients may use a URL of the storage itself; `None` without direct downloads.
 fn direct_url_ms(settings: &Settings) -> Option<u64> {
     let downloads = &settings.downloads;
     downloads.direct.then(|| downloads.direct_url_minutes.saturating_mul(MINUTE_MS))
 }
 
-/// The proxies on the way out.
+/// The proxies for outgoing requests.
 fn proxies(settings: &Settings) -> Proxies {
     let exposed = |proxy: Option<&Secret>| proxy.map(|url| url.expose().to_owned());
     let proxy = &settings.proxy;
@@ -358,16 +358,8 @@ fn schedule(settings: &Settings) -> Schedule {
     }
 }
 
-fn guest_limits(settings: &Settings) -> Limits {
-    Limits {
-        memory_bytes: usize::try_from(settings.policy.memory_bytes).unwrap_or(usize::MAX),
-        slice: Duration::from_millis(settings.policy.deadline_ms),
-        ..Limits::default()
-    }
-}
-
 fn load_policy(settings: &Settings) -> Result<Policy, StartError> {
-    let limits = guest_limits(settings);
+    let limits = InstanceLimits::from(&settings.policy);
     let cache = settings.data.join("compiled");
     let engine = Engine::start()?;
     let Some(file) = &settings.policy.component else {

@@ -1,5 +1,5 @@
 //! What the unit tests of several modules share.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{path::Path, sync::Arc};
 
@@ -9,11 +9,10 @@ use crate::{
     auth::{TokenVerifier, UrlSigner},
     clock::Clock,
     config::Config,
-    durability::Durabilities,
     index::{KeyRule, sqlite::SqliteIndex},
     net::{Fetch, HttpFetch, Proxies, client_config},
     pressure::Pressure,
-    recency::Recency,
+    retention::{DurabilityTracker, UsageTracker},
     services::{PolicySettings, Services},
     storage::{budget::Budget, fs::FsStorage},
 };
@@ -32,8 +31,8 @@ pub(crate) fn services(folder: &Path) -> Arc<Services> {
         index: Arc::new(SqliteIndex::open(&folder.join("larder.db"), KeyRule::AnyCase).unwrap()),
         tokens: Arc::new(TokenVerifier::new(&config.settings.auth, &fetch).unwrap()),
         signer: Arc::new(UrlSigner::new(&[1; 32], None).unwrap()),
-        recency: Arc::new(Recency::default()),
-        durability: Arc::new(Durabilities::new("this boot".into(), false)),
+        usage: Arc::new(UsageTracker::default()),
+        durability: Arc::new(DurabilityTracker::new("this boot".into(), false)),
         pressure: Arc::new(Pressure::new()),
         clock: Clock::manual(NOW_MS).0,
         settings: PolicySettings {

@@ -1,18 +1,18 @@
-//! Keeps what comes again and again from filling the log.
+//! Limits how often a line is logged.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Lets one through in a while, and counts those that it held back.
+/// Lets one event pass in each `pause`, and counts the ones between.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     pause: Duration,
-    state: Mutex<State>,
+    state: Mutex<ThrottleState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ThrottleState {
     last: Option<Instant>,
     held_back: u64,
 }
@@ -20,22 +20,23 @@ struct State {
 impl Throttle {
     /// One in each `pause`.
     pub(crate) const fn new(pause: Duration) -> Self {
-        Self { pause, state: parking_lot::const_mutex(State { last: None, held_back: 0 }) }
+        Self { pause, state: parking_lot::const_mutex(ThrottleState { last: None, held_back: 0 }) }
     }
 
-    /// Returns whether this one may go through.
+    /// Returns whether this event may pass.
     pub(crate) fn allows(&self) -> bool {
         self.due().is_some()
     }
 
-    /// Logs with `line`, if this one may go through. `line` is given the number of times that it is for.
+    /// Calls `line` if this event may pass, with the number of events that it stands for.
     pub(crate) fn log(&self, line: impl FnOnce(u64)) {
         if let Some(times) = self.due() {
             line(times);
         }
     }
 
-    /// Returns for how many this one stands, with those that were held back before it, if it may go through.
+    /// Returns the number of events that this one stands for, itself and those held back before it,
+    /// if it may pass.
     pub(crate) fn due(&self) -> Option<u64> {
         self.state.lock().count(Instant::now(), self.pause)
     }
@@ -48,7 +49,7 @@ impl Default for Throttle {
     }
 }
 
-impl State {
+impl ThrottleState {
     fn count(&mut self, now: Instant, pause: Duration) -> Option<u64> {
         if self.last.is_some_and(|last| now.saturating_duration_since(last) < pause) {
             self.held_back += 1;

@@ -1,5 +1,5 @@
-//! What the suites share: a server in this process, on a free port of the loopback, with its data in a temporary
-//! directory, and a client for it.
+//! Shared by the test suites: a server in this process, on a free port of the loopback interface,
+//! with its data in a temporary directory, and a client for it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -17,14 +17,14 @@ use tempfile::TempDir;
 
 /// The component that misbehaves on request.
 pub const HOSTILE_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
-/// What tokens are signed with.
+/// The secret of signed tokens.
 pub const SECRET: &str = "a secret that only the tests know";
-/// Longest wait for an answer before a test fails.
+/// Longest wait for a response before a test fails.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// A configuration file of this name in the data directory counts, too.
+/// The name of a configuration file in the data directory, which is loaded, too.
 const CONFIG_FILE: &str = "larder.toml";
-/// A test's client may keep a connection open while the server stops.
+/// Short: a test's client may keep a connection open while the server stops.
 const QUICK_STOP: &str = "[server]\nshutdown_ms = 1000\n";
 
 /// A server in this process.
@@ -37,9 +37,9 @@ pub struct TestServer {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// An answer, read to its end.
+/// A response with its whole body.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// The status.
     pub status: StatusCode,
     /// The header fields.
@@ -54,7 +54,7 @@ impl TestServer {
         Self::start_on(TempDir::new().expect("a temporary directory"), variables).await
     }
 
-    /// Starts a server on data that is there already.
+    /// Starts a server on existing data.
     pub async fn start_on(data: TempDir, variables: &[(&str, &str)]) -> Self {
         let file = data.path().join(CONFIG_FILE);
         if !file.exists() {
@@ -67,13 +67,14 @@ impl TestServer {
         Self { larder: Some(larder), data, base, client }
     }
 
-    /// Starts a server that does not start, and returns why.
+    /// Starts a server that must fail to start, and returns the error.
     pub async fn start_error(data: &TempDir, variables: &[(&str, &str)]) -> larder::StartError {
         let config = config(data.path(), &data.path().join(CONFIG_FILE), variables);
         larder::start(&config).await.err().expect("the server does not start")
     }
 
-    /// Starts a server with the component that misbehaves. Without sweeps: it would have all uploads abandoned.
+    /// Starts a server with the hostile component. Sweeps are disabled: it would have all uploads
+    /// abandoned.
     pub async fn start_hostile() -> Self {
         let data = TempDir::new().expect("a temporary directory");
         let policy = data.path().join("hostile.wasm");
@@ -86,7 +87,7 @@ impl TestServer {
         Self::start_on(data, &variables).await
     }
 
-    /// Stops the server and hands its data over.
+    /// Stops the server, and returns its data.
     pub fn stop(mut self) -> TempDir {
         if let Some(larder) = self.larder.take() {
             larder.stop();
@@ -94,25 +95,25 @@ impl TestServer {
         std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"))
     }
 
-    /// What is taken of what the server has for requests.
-    pub fn usage(&self) -> Vec<larder::message::Usage> {
+    /// Returns the usage of the server's resources for requests.
+    pub fn usage(&self) -> Vec<larder::message::QuotaUsage> {
         self.larder.as_ref().map(Larder::usage).unwrap_or_default()
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request, and reads the whole response.
     pub async fn send(
         &self,
         method: &str,
         target: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> Answer {
+    ) -> Response {
         let exchange = exchange(&self.client, &self.base, method, target, headers, body.into());
         tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
     }
 
-    /// Sends a `GET` without more.
-    pub async fn get(&self, target: &str) -> Answer {
+    /// Sends a `GET` without header fields.
+    pub async fn get(&self, target: &str) -> Response {
         self.send("GET", target, &[], Bytes::new()).await
     }
 }
@@ -125,7 +126,7 @@ impl Drop for TestServer {
     }
 }
 
-impl Answer {
+impl Response {
     /// The body as text.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -138,7 +139,7 @@ impl Answer {
         serde_json::from_slice(&self.body).expect("a body of JSON")
     }
 
-    /// A header field, or nothing.
+    /// A header field, or an empty string.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().expect("plain text")).unwrap_or_default()
@@ -161,7 +162,7 @@ fn config(data: &Path, file: &Path, variables: &[(&str, &str)]) -> Config {
     Config::load(Some(file), all).expect("a good configuration")
 }
 
-/// A server that somebody else runs.
+/// A server in another process.
 pub struct RemoteServer {
     base: String,
     secret: String,
@@ -169,7 +170,8 @@ pub struct RemoteServer {
 }
 
 impl RemoteServer {
-    /// The server that `LARDER_TEST_URL` names, which takes tokens signed with `LARDER_TEST_HS256_SECRET`.
+    /// The server that `LARDER_TEST_URL` names, which takes tokens signed with
+    /// `LARDER_TEST_HS256_SECRET`.
     #[must_use]
     pub fn from_environment() -> Option<Self> {
         let base = std::env::var("LARDER_TEST_URL").ok()?.trim_end_matches('/').to_owned();
@@ -189,15 +191,15 @@ impl RemoteServer {
         signed_token(self.secret.as_bytes(), repository, scopes)
     }
 
-    /// Sends a request and reads the whole answer.
-    pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+    /// Sends a request, and reads the whole response.
+    pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Bytes) -> Response {
         exchange(&self.client, &self.base, method, target, headers, body).await
     }
 
-    /// As [`Self::send`], from a server that may be slow, or gone.
+    /// As [`Self::send`], to a server that may be slow, or gone.
     ///
     /// # Errors
-    /// When there is no whole answer within `patience`.
+    /// When the response is not complete within `patience`.
     pub async fn try_send(
         &self,
         method: &str,
@@ -205,11 +207,11 @@ impl RemoteServer {
         headers: &[(&str, &str)],
         body: Bytes,
         patience: std::time::Duration,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<Response> {
         let exchange = try_exchange(&self.client, &self.base, method, target, headers, body);
         tokio::time::timeout(patience, exchange)
             .await
-            .map_err(|_| anyhow::anyhow!("{method} {target}: no answer within {patience:?}"))?
+            .map_err(|_| anyhow::anyhow!("{method} {target}: no response within {patience:?}"))?
     }
 }
 
@@ -220,7 +222,7 @@ async fn exchange(
     target: &str,
     headers: &[(&str, &str)],
     body: Bytes,
-) -> Answer {
+) -> Response {
     try_exchange(client, base, method, target, headers, body).await.expect("an answer")
 }
 
@@ -231,7 +233,7 @@ async fn try_exchange(
     target: &str,
     headers: &[(&str, &str)],
     body: Bytes,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<Response> {
     let url = if target.starts_with("http") { target.to_owned() } else { format!("{base}{target}") };
     let mut request = http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
@@ -240,16 +242,17 @@ async fn try_exchange(
     let request = request.body(Full::new(body)).expect("a request");
     let (head, body) = client.request(request).await?.into_parts();
     let body = body.collect().await?.to_bytes();
-    Ok(Answer { status: head.status, headers: head.headers, body })
+    Ok(Response { status: head.status, headers: head.headers, body })
 }
 
-/// The second that tokens are made in: whoever saves is known by the token, so a job has one, however long it takes.
+/// The issue time of all tokens, in seconds: a job has one token for all its requests, however long
+/// it takes.
 static NOW: LazyLock<u64> = LazyLock::new(|| {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
 });
 
-/// Makes a token for these scopes: name and permission bits (1 read, 2 write). The same for the same arguments, and good for
-/// six hours.
+/// Makes a token for these scopes: name and permission bits (1 read, 2 write). Equal for equal
+/// arguments, and valid for six hours.
 #[must_use]
 pub fn token(repository: &str, scopes: &[(&str, u8)]) -> String {
     signed_token(SECRET.as_bytes(), repository, scopes)

@@ -17,7 +17,7 @@ use hyper::{
     client::conn::http2::{SendRequest, handshake},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use larder_tests::{Answer, PATIENCE, TestServer, token};
+use larder_tests::{PATIENCE, Response, TestServer, token};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -74,7 +74,7 @@ impl<'a> Job<'a> {
         Self { server, bearer: format!("Bearer {}", token("1", &[("main", 3)])) }
     }
 
-    async fn call(&self, call: &str, message: impl Into<Bytes>) -> Answer {
+    async fn call(&self, call: &str, message: impl Into<Bytes>) -> Response {
         let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
         self.server.send("POST", &format!("{SERVICE}/{call}"), &headers, message).await
     }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use bytes::Bytes;
-use larder_tests::{Answer, TestServer, token};
+use larder_tests::{Response, TestServer, token};
 use serde_json::{Value, json};
 
 const BLOCKS: usize = 5000;
@@ -13,7 +13,7 @@ async fn call(server: &TestServer, token: &str, name: &str, message: Value) -> V
     let path = format!("/twirp/github.actions.results.api.v1.CacheService/{name}");
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let answer: Answer = server.send("POST", &path, &headers, message.to_string()).await;
+    let answer: Response = server.send("POST", &path, &headers, message.to_string()).await;
     assert_eq!(answer.status.as_u16(), 200, "{name}: {}", answer.text());
     answer.json()
 }

@@ -6,7 +6,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use futures_util::future::join_all;
-use larder_tests::{Answer, PATIENCE, TestServer, token};
+use larder_tests::{PATIENCE, Response, TestServer, token};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,7 +17,7 @@ use tokio::{
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 const MIB: usize = 1 << 20;
 
-async fn call(server: &TestServer, name: &str, message: &Value) -> Answer {
+async fn call(server: &TestServer, name: &str, message: &Value) -> Response {
     let bearer = format!("Bearer {}", token("1", &[("main", 3)]));
     let headers = [
         ("authorization", bearer.as_str()),

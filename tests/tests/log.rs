@@ -9,7 +9,7 @@ use std::{
 };
 
 use larder::telemetry::{LogFormat, LogGuard, start_logging_to};
-use larder_tests::{Answer, PATIENCE, TestServer, token};
+use larder_tests::{PATIENCE, Response, TestServer, token};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -91,7 +91,7 @@ impl<'a> Job<'a> {
         Self { server, bearer: format!("Bearer {}", token(repository, &[(BRANCH, 3)])) }
     }
 
-    async fn call(&self, name: &str, message: Value) -> Answer {
+    async fn call(&self, name: &str, message: Value) -> Response {
         let path = format!("/twirp/github.actions.results.api.v1.CacheService/{name}");
         let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
         self.server.send("POST", &path, &headers, message.to_string()).await
@@ -112,7 +112,7 @@ impl<'a> Job<'a> {
         assert_eq!(self.call("FinalizeCacheEntryUpload", message).await.json()["ok"], true);
     }
 
-    async fn look_up(&self, key: &str, restore: &[&str]) -> Answer {
+    async fn look_up(&self, key: &str, restore: &[&str]) -> Response {
         self.call("GetCacheEntryDownloadURL", json!({ "key": key, "version": "v1", "restore_keys": restore }))
             .await
     }

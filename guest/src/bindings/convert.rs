@@ -1,13 +1,13 @@
-//! Moves values between the generated types and those of `ports`, field by field.
+//! Conversions between the generated types and those of `ports`, field by field.
 
 use std::cell::RefCell;
 
 use super::Imports;
 use super::wit::exports::larder::cache::retention;
-use super::wit::larder::cache::{auth, db, http, log, settings, storage, types};
+use super::wit::larder::cache::{auth, http, index, log, settings, storage, types};
 use crate::ports;
 
-impl From<types::Request> for ports::Request<types::Incoming> {
+impl From<types::Request> for ports::Request<types::IncomingRequest> {
     fn from(from: types::Request) -> Self {
         let types::Request { id, received_ms, method, path, query, headers, origin, incoming } = from;
         let outcome = RefCell::default();
@@ -21,7 +21,7 @@ impl From<ports::Response<Imports>> for types::Response {
             ports::Payload::Empty => types::Payload::Empty,
             ports::Payload::Bytes(bytes) => types::Payload::Bytes(bytes),
             ports::Payload::Object(object) => types::Payload::Object(object),
-            ports::Payload::Upstream(answer) => types::Payload::Upstream(answer),
+            ports::Payload::Upstream(response) => types::Payload::Upstream(response),
         };
         let outcome = from.outcome.map(|outcome| convert_outcome(outcome, from.status));
         Self { status: from.status, headers: from.headers, payload, outcome }
@@ -95,14 +95,14 @@ impl From<auth::Error> for ports::AuthError {
     fn from(from: auth::Error) -> Self {
         match from {
             auth::Error::Missing => Self::Missing,
-            auth::Error::Malformed(why) => Self::Malformed(why),
+            auth::Error::Malformed(reason) => Self::Malformed(reason),
             auth::Error::Expired => Self::Expired,
             auth::Error::NotYetValid => Self::NotYetValid,
             auth::Error::BadSignature => Self::BadSignature,
-            auth::Error::UntrustedIssuer(who) => Self::UntrustedIssuer(who),
-            auth::Error::BadClaim(which) => Self::BadClaim(which),
-            auth::Error::NotAllowed(who) => Self::NotAllowed(who),
-            auth::Error::Unavailable(how) => Self::Unavailable(how),
+            auth::Error::UntrustedIssuer(issuer) => Self::UntrustedIssuer(issuer),
+            auth::Error::BadClaim(claim) => Self::BadClaim(claim),
+            auth::Error::NotAllowed(repository) => Self::NotAllowed(repository),
+            auth::Error::Unavailable(cause) => Self::Unavailable(cause),
         }
     }
 }
@@ -123,7 +123,7 @@ impl From<http::Error> for ports::HttpError {
             http::Error::BodyUsed => Self::BodyUsed,
             http::Error::Busy => Self::Busy,
             http::Error::NoUpstream => Self::NoUpstream,
-            http::Error::Unavailable(how) => Self::Unavailable(how),
+            http::Error::Unavailable(cause) => Self::Unavailable(cause),
         }
     }
 }
@@ -134,8 +134,8 @@ impl From<storage::Error> for ports::StorageError {
             storage::Error::NotFound => Self::NotFound,
             storage::Error::NoSpace => Self::NoSpace,
             storage::Error::TooLarge => Self::TooLarge,
-            storage::Error::Invalid(why) => Self::Invalid(why),
-            storage::Error::Unavailable(how) => Self::Unavailable(how),
+            storage::Error::Invalid(reason) => Self::Invalid(reason),
+            storage::Error::Unavailable(cause) => Self::Unavailable(cause),
         }
     }
 }
@@ -152,92 +152,92 @@ impl From<storage::Block> for ports::Block {
     }
 }
 
-impl From<db::Attachment> for ports::Stored {
-    fn from(db::Attachment { object, size_bytes }: db::Attachment) -> Self {
+impl From<index::Attachment> for ports::Stored {
+    fn from(index::Attachment { object, size_bytes }: index::Attachment) -> Self {
         Self { object, size_bytes }
     }
 }
 
-impl From<ports::Stored> for db::Attachment {
+impl From<ports::Stored> for index::Attachment {
     fn from(ports::Stored { object, size_bytes }: ports::Stored) -> Self {
         Self { object, size_bytes }
     }
 }
 
-impl From<db::Error> for ports::DbError {
-    fn from(from: db::Error) -> Self {
+impl From<index::Error> for ports::IndexError {
+    fn from(from: index::Error) -> Self {
         match from {
-            db::Error::Unavailable(how) => Self::Unavailable(how),
-            db::Error::NoSpace => Self::NoSpace,
+            index::Error::Unavailable(cause) => Self::Unavailable(cause),
+            index::Error::NoSpace => Self::NoSpace,
         }
     }
 }
 
-impl From<db::Slot> for ports::Slot {
-    fn from(db::Slot { repository, scope, version, key }: db::Slot) -> Self {
+impl From<index::Slot> for ports::Slot {
+    fn from(index::Slot { repository, scope, version, key }: index::Slot) -> Self {
         Self { repository, scope, version, key }
     }
 }
 
-impl From<ports::Slot> for db::Slot {
+impl From<ports::Slot> for index::Slot {
     fn from(ports::Slot { repository, scope, version, key }: ports::Slot) -> Self {
         Self { repository, scope, version, key }
     }
 }
 
-impl From<db::Entry> for ports::Entry {
-    fn from(from: db::Entry) -> Self {
-        let db::Entry { id, slot, object, size_bytes, created_ms, used_ms, owner } = from;
-        Self { id, slot: slot.into(), object, size_bytes, created_ms, used_ms, owner }
+impl From<index::Entry> for ports::Entry {
+    fn from(from: index::Entry) -> Self {
+        let index::Entry { id, slot, object, size_bytes, created_ms, last_used_ms, owner } = from;
+        Self { id, slot: slot.into(), object, size_bytes, created_ms, last_used_ms, owner }
     }
 }
 
-impl From<db::Upload> for ports::Upload {
-    fn from(from: db::Upload) -> Self {
-        let db::Upload { id, name, slot, owner, created_ms, active_ms, attachment } = from;
+impl From<index::Upload> for ports::Upload {
+    fn from(from: index::Upload) -> Self {
+        let index::Upload { id, name, slot, owner, created_ms, last_activity_ms, attachment } = from;
         Self {
             id,
             name,
             slot: slot.into(),
             owner,
             created_ms,
-            active_ms,
+            last_activity_ms,
             attachment: attachment.map(Into::into),
         }
     }
 }
 
-impl From<ports::Probe> for db::Probe {
+impl From<ports::Probe> for index::Probe {
     fn from(ports::Probe { scope, key, kind }: ports::Probe) -> Self {
         let kind = match kind {
-            ports::MatchKind::Exact => db::MatchKind::Exact,
-            ports::MatchKind::Prefix => db::MatchKind::Prefix,
+            ports::MatchKind::Exact => index::MatchKind::Exact,
+            ports::MatchKind::Prefix => index::MatchKind::Prefix,
         };
         Self { scope, key, kind }
     }
 }
 
-impl From<db::Reservation> for ports::Reservation {
-    fn from(from: db::Reservation) -> Self {
+impl From<index::Reservation> for ports::Reservation {
+    fn from(from: index::Reservation) -> Self {
         match from {
-            db::Reservation::Reserved(upload) => Self::Reserved(upload.into()),
-            db::Reservation::Entry(entry) => Self::Entry(entry.into()),
-            db::Reservation::Upload(upload) => Self::Upload(upload.into()),
+            index::Reservation::Reserved(upload) => Self::Reserved(upload.into()),
+            index::Reservation::Entry(entry) => Self::Entry(entry.into()),
+            index::Reservation::Upload(upload) => Self::Upload(upload.into()),
         }
     }
 }
 
-impl From<db::AttachOutcome> for ports::AttachOutcome {
-    fn from(from: db::AttachOutcome) -> Self {
+impl From<index::AttachOutcome> for ports::AttachOutcome {
+    fn from(from: index::AttachOutcome) -> Self {
         match from {
-            db::AttachOutcome::Attached(replaced) => Self::Attached(replaced),
-            db::AttachOutcome::Gone => Self::Gone,
+            index::AttachOutcome::Attached(replaced) => Self::Attached(replaced),
+            index::AttachOutcome::Gone => Self::Gone,
         }
     }
 }
 
-impl From<retention::Witnesses> for ports::Witnesses {
-    fn from(retention::Witnesses { entries, complete }: retention::Witnesses) -> Self {
+impl From<retention::Roots> for ports::Roots {
+    fn from(retention::Roots { entries, complete }: retention::Roots) -> Self {
         Self { entries: entries.into_iter().map(Into::into).collect(), complete }
     }
 }
@@ -245,9 +245,9 @@ impl From<retention::Witnesses> for ports::Witnesses {
 impl From<retention::Candidate> for ports::Candidate {
     fn from(retention::Candidate { entry, content }: retention::Candidate) -> Self {
         let content = match content {
-            retention::Content::Whole => ports::Content::Whole,
-            retention::Content::Broken => ports::Content::Broken,
-            retention::Content::Unknown => ports::Content::Unknown,
+            retention::ContentState::Intact => ports::ContentState::Intact,
+            retention::ContentState::Broken => ports::ContentState::Broken,
+            retention::ContentState::Unknown => ports::ContentState::Unknown,
         };
         Self { entry: entry.into(), content }
     }

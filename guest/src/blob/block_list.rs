@@ -1,7 +1,8 @@
 //! The XML of Put Block List.
 //!
-//! `<BlockList>` with any mix of `<Latest>`, `<Uncommitted>` and `<Committed>`, which all mean the same here: there is one
-//! set of staged blocks per upload. White space, comments, CDATA, references and a missing declaration are fine.
+//! `<BlockList>` with any mix of `<Latest>`, `<Uncommitted>` and `<Committed>`. They are
+//! equivalent: an upload has one set of staged blocks. White space, comments, CDATA, references and
+//! a missing declaration are accepted.
 
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, Event};
@@ -12,7 +13,7 @@ use super::put_block::MAX_ID_BYTES;
 /// Most ids in a list (Azure's limit).
 pub(super) const MAX_IDS: usize = 50_000;
 
-/// Why there is no list.
+/// Why a list is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListError {
     /// Not well-formed, or not a block list.
@@ -23,44 +24,44 @@ pub(super) enum ListError {
     TooLong,
 }
 
-/// Where in the document the reader is.
+/// The parser's position in the document.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Before the root element.
     Prolog,
     /// In the root element.
     List,
-    /// In an element that holds an id.
+    /// In an element with an id.
     Id,
     /// After the root element.
     Epilog,
 }
 
-/// The list as read so far.
-struct Parser {
-    place: Place,
+/// The state of the parser.
+struct ListParser {
+    position: Position,
     ids: Vec<String>,
     id: String,
 }
 
-/// Reads a block list: the ids in their order, repeats included.
+/// Parses a block list: returns the ids in order, with repetitions.
 pub(super) fn parse(body: &[u8]) -> Result<Vec<String>, ListError> {
     let text = std::str::from_utf8(body).map_err(|_| ListError::NotAList)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::from_str(text);
-    let mut parser = Parser { place: Place::Prolog, ids: Vec::new(), id: String::new() };
+    let mut parser = ListParser { position: Position::Prolog, ids: Vec::new(), id: String::new() };
     loop {
         let event = reader.read_event().map_err(|_| ListError::NotAList)?;
         if matches!(event, Event::Eof) {
             break;
         }
-        parser.take(&event)?;
+        parser.handle(&event)?;
     }
-    if parser.place == Place::Epilog { Ok(parser.ids) } else { Err(ListError::NotAList) }
+    if parser.position == Position::Epilog { Ok(parser.ids) } else { Err(ListError::NotAList) }
 }
 
-impl Parser {
-    fn take(&mut self, event: &Event<'_>) -> Result<(), ListError> {
+impl ListParser {
+    fn handle(&mut self, event: &Event<'_>) -> Result<(), ListError> {
         match event {
             Event::Start(element) => self.open(element.local_name().as_ref()),
             Event::Empty(element) => {
@@ -72,29 +73,29 @@ impl Parser {
             Event::CData(text) => self.text(text),
             Event::GeneralRef(reference) => self.reference(reference),
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::Eof => Ok(()),
-            // May define entities, which nobody needs here.
+            // May define entities, which no client needs.
             Event::DocType(_) => Err(ListError::NotAList),
         }
     }
 
     fn open(&mut self, name: &str) -> Result<(), ListError> {
-        self.place = match (self.place, name) {
-            (Place::Prolog, "BlockList") => Place::List,
-            (Place::List, "Latest" | "Uncommitted" | "Committed") => Place::Id,
+        self.position = match (self.position, name) {
+            (Position::Prolog, "BlockList") => Position::List,
+            (Position::List, "Latest" | "Uncommitted" | "Committed") => Position::Id,
             (_, _) => return Err(ListError::NotAList),
         };
         Ok(())
     }
 
-    /// The reader has checked that the names match.
+    /// The XML reader checks that the names match.
     fn close(&mut self) -> Result<(), ListError> {
-        self.place = match self.place {
-            Place::Id => {
+        self.position = match self.position {
+            Position::Id => {
                 self.push_id()?;
-                Place::List
+                Position::List
             }
-            Place::List => Place::Epilog,
-            Place::Prolog | Place::Epilog => return Err(ListError::NotAList),
+            Position::List => Position::Epilog,
+            Position::Prolog | Position::Epilog => return Err(ListError::NotAList),
         };
         Ok(())
     }
@@ -113,7 +114,7 @@ impl Parser {
     }
 
     fn text(&mut self, text: &str) -> Result<(), ListError> {
-        if self.place == Place::Id {
+        if self.position == Position::Id {
             self.id.push_str(text);
             Ok(())
         } else if text.trim().is_empty() {

@@ -1,26 +1,26 @@
-//! The conditions of a download (RFC 9110, section 13): on the entity tag, which never changes for an entry.
+//! The conditions of a download (RFC 9110, section 13). An entry's entity tag never changes.
 
-/// A position in a list of entity tags.
-struct Tags<'a>(&'a str);
+/// An iterator over a list of entity tags.
+struct EntityTags<'a>(&'a str);
 
-/// Returns whether an `If-Match` holds for this tag: `*`, or the tag is on the list and the client's is a strong one.
+/// Returns whether `If-Match` is true for this tag: it is `*`, or lists the tag as a strong one.
 pub(super) fn if_match(list: &str, tag: &str) -> bool {
-    list.trim() == "*" || Tags(list).any(|(weak, listed)| !weak && listed == tag)
+    list.trim() == "*" || EntityTags(list).any(|(weak, listed)| !weak && listed == tag)
 }
 
-/// Returns whether an `If-None-Match` names this tag, weakly compared: then nothing new is to be sent.
-pub(super) fn names(list: &str, tag: &str) -> bool {
-    list.trim() == "*" || Tags(list).any(|(_, listed)| listed == tag)
+/// Returns whether `If-None-Match` lists this tag (weak comparison): then the response is a 304.
+pub(super) fn matches_any(list: &str, tag: &str) -> bool {
+    list.trim() == "*" || EntityTags(list).any(|(_, listed)| listed == tag)
 }
 
-/// Returns whether a range may be served under this `If-Range`: it is the tag, or the exact date.
+/// Returns whether `If-Range` is true: it is the tag, or the exact date.
 pub(super) fn if_range(value: &str, tag: &str, last_modified: &str) -> bool {
     let value = value.trim();
     value == tag || value == last_modified
 }
 
-/// Yields whether a tag is weak, and the tag with its quotes. Ends where the list is malformed.
-impl<'a> Iterator for Tags<'a> {
+/// Yields whether a tag is weak, and the tag with its quotes. Ends at malformed input.
+impl<'a> Iterator for EntityTags<'a> {
     type Item = (bool, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {

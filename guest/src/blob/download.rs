@@ -1,129 +1,130 @@
-//! Downloads: GET and HEAD of an entry's content, in full or a range of it.
+//! Downloads: `GET` and `HEAD` of an entry's content or a range of it.
 //!
-//! Everything about the answer is known from the row; the storage is asked only for bytes that will be sent, or, for a HEAD,
-//! whether they are there.
+//! The head of the response comes from the row. The storage is called only for the bytes that are
+//! sent, or, for a `HEAD`, to check that they exist.
 
 use std::time::{Duration, SystemTime};
 
 use super::error::BlobError;
-use super::range::{self, Asked};
-use super::{conditions, finish};
+use super::range::{self, ResolvedRange};
+use super::{conditions, into_response};
 use crate::ports::{ByteRange, Entry, Host, Payload, Request, Response, StorageError};
-use crate::route::Verb;
-use crate::stale::{self, Reason};
+use crate::route::DownloadMethod;
+use crate::stale::{self, StaleReason};
 use crate::url;
 
-/// The last moment that an HTTP date can name: the end of the year 9999, in milliseconds since 1970.
+/// The largest HTTP date: the end of the year 9999, in milliseconds since 1970.
 const MAX_DATE_MS: u64 = 253_402_300_799_000;
 
-/// Answers a download.
+/// Handles a download.
 pub(crate) async fn download<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     id: &str,
-    verb: Verb,
+    method: DownloadMethod,
 ) -> Response<H> {
-    let answer = respond(host, request, id, verb).await;
-    finish(host, request, answer)
+    let result = respond(host, request, id, method).await;
+    into_response(host, request, result)
 }
 
 async fn respond<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     id: &str,
-    verb: Verb,
+    method: DownloadMethod,
 ) -> Result<Response<H>, BlobError> {
     url::check_download(host, id, request.query.as_deref(), request.received_ms)?;
-    if verb == Verb::WrongMethod {
+    if method == DownloadMethod::WrongMethod {
         return Err(BlobError::WrongMethod);
     }
     let id = id.parse().map_err(|_| BlobError::NotFound)?;
     let entry = host.get_entry(id).await?.ok_or(BlobError::NotFound)?;
-    request.note(|outcome| {
-        outcome.of_slot(&entry.slot);
+    request.record(|outcome| {
+        outcome.set_slot(&entry.slot);
         outcome.entry = Some(entry.id);
     });
     let validators = Validators::of(&entry);
     if !validators.satisfy_if_match(request) {
         return Err(BlobError::ConditionFailed);
     }
-    if validators.are_known_to(request) {
-        return Ok(validators.describe(Response::new(304, Payload::Empty)));
+    if validators.match_if_none_match(request) {
+        return Ok(validators.add_to(Response::new(304, Payload::Empty)));
     }
-    let response = match verb {
-        Verb::Head => head(host, &entry).await?,
-        Verb::Get | Verb::WrongMethod => get(host, request, &entry, &validators).await?,
+    let response = match method {
+        DownloadMethod::Head => head(host, &entry).await?,
+        DownloadMethod::Get | DownloadMethod::WrongMethod => get(host, request, &entry, &validators).await?,
     };
     Ok(validators
-        .describe(response)
-        .with("accept-ranges", "bytes")
-        // A proxy that compresses would take the length away, by which clients know a whole download.
-        .with("cache-control", "no-transform")
-        .with("content-type", "application/octet-stream")
-        .with("x-ms-blob-type", "BlockBlob"))
+        .add_to(response)
+        .with_header("accept-ranges", "bytes")
+        // A proxy that compresses would drop the length, by which clients detect an incomplete
+        // download.
+        .with_header("cache-control", "no-transform")
+        .with_header("content-type", "application/octet-stream")
+        .with_header("x-ms-blob-type", "BlockBlob"))
 }
 
 async fn head<H: Host>(host: &H, entry: &Entry) -> Result<Response<H>, BlobError> {
-    match stale::inspect(host, entry).await {
+    match stale::check(host, entry).await {
         Ok(None) => {
-            Ok(Response::new(200, Payload::Empty).with("content-length", entry.size_bytes.to_string()))
+            Ok(Response::new(200, Payload::Empty).with_header("content-length", entry.size_bytes.to_string()))
         }
-        Ok(Some(reason)) => Err(gone(host, entry, reason)),
+        Ok(Some(reason)) => Err(stale_error(host, entry, reason)),
         Err(error) => Err(BlobError::of_storage(error, BlobError::Internal)),
     }
 }
 
 async fn get<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     entry: &Entry,
     validators: &Validators,
 ) -> Result<Response<H>, BlobError> {
-    match asked(request, entry, validators) {
-        Asked::Unsatisfiable => Err(BlobError::RangeNotSatisfiable(entry.size_bytes)),
-        Asked::Whole => {
+    match requested_range(request, entry, validators) {
+        ResolvedRange::Unsatisfiable => Err(BlobError::RangeNotSatisfiable(entry.size_bytes)),
+        ResolvedRange::Full => {
             let object = open(host, entry, None).await?;
             let length = entry.size_bytes.to_string();
-            Ok(Response::new(200, Payload::Object(object)).with("content-length", length))
+            Ok(Response::new(200, Payload::Object(object)).with_header("content-length", length))
         }
-        Asked::Part(range) => {
+        ResolvedRange::Partial(range) => {
             let object = open(host, entry, Some(range)).await?;
             let (length, last) = ((range.end - range.start).to_string(), range.end - 1);
             Ok(Response::new(206, Payload::Object(object))
-                .with("content-length", length)
-                .with("content-range", format!("bytes {}-{last}/{}", range.start, entry.size_bytes)))
+                .with_header("content-length", length)
+                .with_header("content-range", format!("bytes {}-{last}/{}", range.start, entry.size_bytes)))
         }
     }
 }
 
-/// `x-ms-range` counts where both are there: Azure's SDKs for Go and JavaScript send that one.
-fn asked<I>(request: &Request<I>, entry: &Entry, validators: &Validators) -> Asked {
+/// `x-ms-range` takes precedence over `range`: Azure's SDKs for Go and JavaScript send it.
+fn requested_range<I>(request: &Request<I>, entry: &Entry, validators: &Validators) -> ResolvedRange {
     let Some(range) = request.header("x-ms-range").or_else(|| request.header("range")) else {
-        return Asked::Whole;
+        return ResolvedRange::Full;
     };
     let still_valid = request
         .header("if-range")
         .is_none_or(|value| conditions::if_range(value, &validators.tag, &validators.last_modified));
-    if still_valid { range::resolve(range, entry.size_bytes) } else { Asked::Whole }
+    if still_valid { range::resolve(range, entry.size_bytes) } else { ResolvedRange::Full }
 }
 
 async fn open<H: Host>(host: &H, entry: &Entry, range: Option<ByteRange>) -> Result<H::Object, BlobError> {
     let opened = host.open(entry.object.clone(), entry.size_bytes, range).await;
     opened.map_err(|error| match error {
-        // Gone or of another size: the storage does not say which.
-        StorageError::NotFound => gone(host, entry, Reason::Gone),
+        // Missing, or of another size: the storage does not distinguish them.
+        StorageError::NotFound => stale_error(host, entry, StaleReason::Gone),
         error => BlobError::of_storage(error, BlobError::Internal),
     })
 }
 
-fn gone<H: Host>(host: &H, entry: &Entry, reason: Reason) -> BlobError {
+fn stale_error<H: Host>(host: &H, entry: &Entry, reason: StaleReason) -> BlobError {
     stale::warn(host, "stale entry not found", entry, reason);
     BlobError::Stale
 }
 
-/// What a client may hold to know an entry's content again.
+/// The validators of an entry's content (RFC 9110, section 8.8).
 struct Validators {
-    /// Strong, with its quotes.
+    /// A strong entity tag, with its quotes.
     tag: String,
     last_modified: String,
 }
@@ -141,17 +142,19 @@ impl Validators {
         request.header("if-match").is_none_or(|list| conditions::if_match(list, &self.tag))
     }
 
-    fn are_known_to<I>(&self, request: &Request<I>) -> bool {
-        request.header("if-none-match").is_some_and(|list| conditions::names(list, &self.tag))
+    fn match_if_none_match<I>(&self, request: &Request<I>) -> bool {
+        request.header("if-none-match").is_some_and(|list| conditions::matches_any(list, &self.tag))
     }
 
-    fn describe<H: Host>(&self, response: Response<H>) -> Response<H> {
-        response.with("etag", self.tag.as_str()).with("last-modified", self.last_modified.as_str())
+    fn add_to<H: Host>(&self, response: Response<H>) -> Response<H> {
+        response
+            .with_header("etag", self.tag.as_str())
+            .with_header("last-modified", self.last_modified.as_str())
     }
 }
 
-/// FNV-1a over id and object name. Entries and objects are immutable, so it names the content; the object's name itself is
-/// nobody's business.
+/// FNV-1a of id and object name. Entries and objects are immutable, so it identifies the content
+/// without revealing the object's name.
 fn fingerprint(entry: &Entry) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;

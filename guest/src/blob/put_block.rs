@@ -1,30 +1,31 @@
-//! Put Block: one piece of the content, under an id of the client's choice.
+//! Put Block: stages a block under an id that the client chooses.
 //!
-//! The hot path of uploads: BuildKit sends 1 MiB blocks one after the other. One look into the index, one call of the
-//! storage.
+//! The hot path of uploads: BuildKit sends blocks of 1 MiB one by one. One call of the index, one
+//! of the storage.
 
 use super::error::BlobError;
-use super::{Target, check_announced_length, required, upload_of};
+use super::request::{Target, check_content_length, find_upload, required_parameter};
 use crate::ports::{Host, Request};
 
-/// The longest block id, in bytes. Clients' ids have up to 88.
+/// The longest block id, in bytes. Known clients use up to 88.
 pub(super) const MAX_ID_BYTES: usize = 256;
 
-/// Stages the body under the block's id; a block of that id is replaced.
+/// Stages the body, in place of a block with the same id.
 ///
 /// # Errors
-/// Besides the storage's: no id or a too long one, an upload that is gone, a block over the limit of a whole entry.
+/// Those of storage and index; a missing or invalid id, a missing upload, a block larger than an
+/// entry may be.
 pub(super) async fn put_block<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     target: Target<'_>,
 ) -> Result<(), BlobError> {
-    let id = required(request.query.as_deref(), "blockid")?;
+    let id = required_parameter(request.query.as_deref(), "blockid")?;
     if id.is_empty() || id.len() > MAX_ID_BYTES {
         return Err(BlobError::BadParameter("blockid"));
     }
-    check_announced_length(host, request)?;
-    let upload = upload_of(host, request, target).await?;
+    check_content_length(host, request)?;
+    let upload = find_upload(host, request, target).await?;
     let staged = host.put_block(upload.name, target.writer.block_id(id), &request.incoming).await;
     staged.map(drop).map_err(BlobError::of_body)
 }

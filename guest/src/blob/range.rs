@@ -2,20 +2,20 @@
 
 use crate::ports::ByteRange;
 
-/// What a range asks of an object of a known size.
+/// A range header, resolved against the size of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// All of it: the range is not one, or not one that is served (several at once), and is to be ignored.
-    Whole,
-    /// A part of it.
-    Part(ByteRange),
-    /// Nothing that it has.
+pub(super) enum ResolvedRange {
+    /// The whole object: the header is malformed, or has several ranges, and is ignored.
+    Full,
+    /// A part of the object.
+    Partial(ByteRange),
+    /// The range starts after the end of the object, or is empty.
     Unsatisfiable,
 }
 
-/// A single range, before it is held against a size. Numbers that are too large for 64 bits are the largest that fits.
+/// A single range, unresolved. Numbers saturate at 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spec {
+enum RangeSpec {
     /// `a-b`, both included.
     Closed(u64, u64),
     /// `a-`.
@@ -24,32 +24,36 @@ enum Spec {
     Last(u64),
 }
 
-/// Reads a range header and holds it against the object's size.
-pub(super) fn resolve(header: &str, size_bytes: u64) -> Asked {
+/// Parses a range header, and resolves it against the object's size.
+pub(super) fn resolve(header: &str, size_bytes: u64) -> ResolvedRange {
     let part = |start: u64, end: u64| {
-        if start < end { Asked::Part(ByteRange { start, end }) } else { Asked::Unsatisfiable }
+        if start < end {
+            ResolvedRange::Partial(ByteRange { start, end })
+        } else {
+            ResolvedRange::Unsatisfiable
+        }
     };
     match parse(header) {
-        None => Asked::Whole,
-        Some(Spec::Closed(first, last)) => part(first, last.saturating_add(1).min(size_bytes)),
-        Some(Spec::From(first)) => part(first, size_bytes),
-        Some(Spec::Last(count)) => part(size_bytes - count.min(size_bytes), size_bytes),
+        None => ResolvedRange::Full,
+        Some(RangeSpec::Closed(first, last)) => part(first, last.saturating_add(1).min(size_bytes)),
+        Some(RangeSpec::From(first)) => part(first, size_bytes),
+        Some(RangeSpec::Last(count)) => part(size_bytes - count.min(size_bytes), size_bytes),
     }
 }
 
-/// Returns `None` for what is not exactly one range of bytes.
-fn parse(header: &str) -> Option<Spec> {
+/// Returns `None` unless the header has exactly one range of bytes.
+fn parse(header: &str) -> Option<RangeSpec> {
     let (unit, range) = header.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
     }
     let (first, last) = range.trim().split_once('-')?;
     match (first, last) {
-        ("", last) => number(last).map(Spec::Last),
-        (first, "") => number(first).map(Spec::From),
+        ("", last) => number(last).map(RangeSpec::Last),
+        (first, "") => number(first).map(RangeSpec::From),
         (first, last) => {
             let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(Spec::Closed(first, last))
+            (first <= last).then_some(RangeSpec::Closed(first, last))
         }
     }
 }

@@ -1,7 +1,7 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
-use crate::ports::{DbError, HttpError, StorageError};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
+use crate::ports::{HttpError, IndexError, StorageError};
 
 fn reserved() -> (FakeHost, String) {
     let host = FakeHost::new();
@@ -10,7 +10,7 @@ fn reserved() -> (FakeHost, String) {
     (host, created.member("signed_upload_url"))
 }
 
-fn put(host: &FakeHost, url: &str, more: &str, body: &str) -> Answer {
+fn put(host: &FakeHost, url: &str, more: &str, body: &str) -> FakeResponse {
     host.send(FakeRequest::new("PUT", &format!("{url}{more}")).body(body))
 }
 
@@ -26,7 +26,7 @@ fn content(host: &FakeHost) -> Option<String> {
 }
 
 #[track_caller]
-fn assert_refused(answer: &Answer, status: u16, code: &str) {
+fn assert_refused(answer: &FakeResponse, status: u16, code: &str) {
     assert_eq!((answer.status, answer.header("x-ms-error-code")), (status, code), "{}", answer.text());
     assert_eq!(answer.header("content-type"), "application/xml");
     let start = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>");
@@ -39,7 +39,7 @@ fn assert_refused(answer: &Answer, status: u16, code: &str) {
 }
 
 #[track_caller]
-fn assert_taken(answer: &Answer) {
+fn assert_taken(answer: &FakeResponse) {
     assert_eq!((answer.status, &*answer.text()), (201, ""));
     assert!(!answer.header("x-ms-request-id").is_empty() && !answer.header("x-ms-version").is_empty());
 }
@@ -54,7 +54,7 @@ fn put_blob_is_the_whole_content_and_replaces_everything() {
 }
 
 #[test]
-fn blocks_are_put_together_in_the_lists_order_and_a_resent_one_replaces() {
+fn blocks_are_assembled_in_the_order_of_the_list_and_a_repeated_one_replaces() {
     let (host, url) = reserved();
     for (id, body) in [("Yg%3D%3D", "b"), ("a/+", "lost"), ("a%2F%2B", "a"), ("unused", "x")] {
         assert_taken(&put(&host, &url, &format!("&comp=block&timeout=30&blockid={id}"), body));
@@ -109,11 +109,11 @@ fn a_bad_url_is_a_403_whatever_else_is_wrong() {
     }
     let late = FakeRequest::new("PUT", &url).body("x").at(NOW_MS + 3_600_001);
     assert_refused(&host.send(late), 403, "AuthenticationFailed");
-    assert!(!host.take_calls().contains(&"db.get-upload"));
+    assert!(!host.take_calls().contains(&"index.get-upload"));
 }
 
 #[test]
-fn an_upload_that_is_over_is_a_404() {
+fn a_finished_upload_is_a_404() {
     let (host, url) = reserved();
     put(&host, &url, "", "hello");
     let message = r#"{"key":"k","version":"v","size_bytes":5}"#;
@@ -125,7 +125,7 @@ fn an_upload_that_is_over_is_a_404() {
 }
 
 #[test]
-fn what_is_not_served_is_told() {
+fn unsupported_operations_have_errors() {
     let (host, url) = reserved();
     let kind = |kind| host.send(FakeRequest::new("PUT", &url).header("x-ms-blob-type", kind).body(""));
     assert_refused(&kind("PageBlob"), 400, "InvalidHeaderValue");
@@ -171,7 +171,7 @@ fn a_bad_list_commits_nothing() {
 }
 
 #[test]
-fn content_over_the_limit_is_refused_early_where_it_is_announced_and_late_otherwise() {
+fn content_over_the_limit_is_rejected_early_if_announced_and_late_otherwise() {
     let (host, url) = reserved();
     host.configure(|settings| settings.max_entry_bytes = Some(3));
     assert_refused(&put(&host, &url, "", "four"), 413, "RequestBodyTooLarge");
@@ -185,7 +185,7 @@ fn content_over_the_limit_is_refused_early_where_it_is_announced_and_late_otherw
 }
 
 #[test]
-fn content_without_a_length_over_the_limit_is_refused_as_if_it_had_one() {
+fn content_over_the_limit_is_rejected_without_an_announced_length() {
     let (host, url) = reserved();
     host.configure(|settings| settings.max_entry_bytes = Some(3));
     for more in ["", "&comp=block&blockid=a", "&comp=appendblock"] {
@@ -196,7 +196,7 @@ fn content_without_a_length_over_the_limit_is_refused_as_if_it_had_one() {
 }
 
 #[test]
-fn what_the_storage_says_becomes_a_status_that_clients_treat_right() {
+fn storage_errors_become_statuses_that_clients_handle() {
     for (error, status, code, retry_after) in [
         (StorageError::NotFound, 404, "BlobNotFound", ""),
         (StorageError::NoSpace, 507, "InsufficientStorage", "121"),
@@ -220,10 +220,10 @@ fn what_the_storage_says_becomes_a_status_that_clients_treat_right() {
 }
 
 #[test]
-fn an_index_that_does_not_answer_is_busy() {
-    for call in ["db.get-upload", "db.attach"] {
+fn an_unavailable_index_is_a_503() {
+    for call in ["index.get-upload", "index.attach"] {
         let (host, url) = reserved();
-        host.fail(call, Fault::Db(DbError::Unavailable("x".into())));
+        host.fail(call, Fault::Index(IndexError::Unavailable("x".into())));
         let answer = put(&host, &url, "", "x");
         assert_refused(&answer, 503, "ServerBusy");
         assert_eq!((answer.header("retry-after"), host.take_log().len()), ("1", 1));
@@ -231,7 +231,7 @@ fn an_index_that_does_not_answer_is_busy() {
 }
 
 #[test]
-fn a_busy_server_takes_the_list_later() {
+fn a_block_list_can_be_retried_after_a_busy_server() {
     let (host, url) = reserved();
     put(&host, &url, "&comp=block&blockid=a", "x");
     host.fail("http.read-body", Fault::Http(HttpError::Busy));

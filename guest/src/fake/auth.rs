@@ -1,4 +1,4 @@
-//! Signatures of the fake: good enough to tell texts apart, and worth nothing else.
+//! Signatures of the fake: distinct for distinct texts, not secure.
 
 /// Returns 32 hexadecimal digits that depend on every byte of the text.
 pub(super) fn sign(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! Requests to the fake, and its answers.
+//! Requests to the fake, and its responses.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -10,49 +10,48 @@ use crate::ports::{Outcome, Payload, Request};
 
 /// A request's body and credential.
 #[derive(Debug, Default)]
-pub struct FakeIncoming {
+pub struct FakeIncomingRequest {
     pub(super) token: Option<String>,
-    /// Taken by the first who wants it.
+    /// `None` once it has been taken.
     pub(super) body: RefCell<Option<Vec<u8>>>,
-    /// The client broke off before the end.
+    /// The client stops before the end of the body.
     pub(super) cut_short: bool,
 }
 
-/// What the upstream answers.
+/// A response of the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "plain")]
 pub struct FakeUpstream {
-    /// Its status.
     pub status: u16,
-    /// Its body.
     pub body: Vec<u8>,
 }
 
-/// A request in the making.
+/// A builder of a request.
 #[derive(Debug)]
 pub struct FakeRequest {
     method: String,
     target: String,
     headers: Vec<(String, String)>,
-    incoming: FakeIncoming,
+    incoming: FakeIncomingRequest,
     received_ms: u64,
     origin: String,
 }
 
-/// An answer with its body in memory.
+/// A response with its body in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status; of a forwarded request the upstream's.
+pub struct FakeResponse {
+    /// The status, of the upstream if the request was forwarded.
     pub status: u16,
     /// Names and values, in order.
     pub headers: Vec<(String, String)>,
-    /// The bytes that would be sent (also for a HEAD, for which a server sends none).
+    /// The bytes of the body (also for a `HEAD`, for which a server sends none).
     pub body: Vec<u8>,
-    /// What the log says of it.
+    /// The outcome in the log line.
     pub outcome: Outcome,
 }
 
 impl FakeRequest {
-    /// Returns a request for a path, a path with a query, or a URL (of which the origin is ignored).
+    /// Returns a request for a path, a path with a query, or a URL (its origin is ignored).
     #[must_use]
     pub fn new(method: &str, target: &str) -> Self {
         let target =
@@ -61,7 +60,10 @@ impl FakeRequest {
             method: method.to_owned(),
             target: target.to_owned(),
             headers: Vec::new(),
-            incoming: FakeIncoming { body: RefCell::new(Some(Vec::new())), ..FakeIncoming::default() },
+            incoming: FakeIncomingRequest {
+                body: RefCell::new(Some(Vec::new())),
+                ..FakeIncomingRequest::default()
+            },
             received_ms: NOW_MS,
             origin: "http://cache.example".to_owned(),
         }
@@ -74,21 +76,21 @@ impl FakeRequest {
         Self::new("POST", &path).token(token).header("content-type", "application/json").body(message)
     }
 
-    /// Sends this bearer token.
+    /// Sets the bearer token.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         self.incoming.token = Some(token.to_owned());
         self
     }
 
-    /// Sends this header field; the name in lower case.
+    /// Adds a header field (name in lower case).
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Sends this body, and its length.
+    /// Sets the body, and announces its length.
     #[must_use]
     pub fn body(self, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref().to_vec();
@@ -97,28 +99,28 @@ impl FakeRequest {
         request
     }
 
-    /// Sends this body in chunks, without its length.
+    /// Sets the body, without announcing its length.
     #[must_use]
     pub fn chunked(self, body: impl AsRef<[u8]>) -> Self {
         self.incoming.body.replace(Some(body.as_ref().to_vec()));
         self
     }
 
-    /// Breaks off before the end of the body.
+    /// Stops before the end of the body.
     #[must_use]
     pub fn cut_short(mut self) -> Self {
         self.incoming.cut_short = true;
         self
     }
 
-    /// Arrives at this time.
+    /// Sets the arrival time.
     #[must_use]
     pub fn at(mut self, received_ms: u64) -> Self {
         self.received_ms = received_ms;
         self
     }
 
-    /// Comes to this origin.
+    /// Sets the origin.
     #[must_use]
     pub fn origin(mut self, origin: &str) -> Self {
         origin.clone_into(&mut self.origin);
@@ -126,8 +128,8 @@ impl FakeRequest {
     }
 }
 
-impl Answer {
-    /// Returns the value of the first header field of this name, or nothing.
+impl FakeResponse {
+    /// Returns the value of the first header field with this name, or an empty string.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
@@ -145,7 +147,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// Returns a text member of the JSON body, or nothing.
+    /// Returns a string member of the JSON body, or an empty string.
     #[must_use]
     pub fn member(&self, name: &str) -> String {
         self.json()[name].as_str().unwrap_or_default().to_owned()
@@ -153,8 +155,8 @@ impl Answer {
 }
 
 impl FakeHost {
-    /// Handles a request from end to end.
-    pub fn send(&self, request: FakeRequest) -> Answer {
+    /// Handles a request.
+    pub fn send(&self, request: FakeRequest) -> FakeResponse {
         self.requests.set(self.requests.get() + 1);
         self.now_ms.set(request.received_ms);
         let (path, query) = match request.target.split_once('?') {
@@ -176,19 +178,24 @@ impl FakeHost {
         let (status, body) = match response.payload {
             Payload::Empty => (response.status, Vec::new()),
             Payload::Bytes(body) | Payload::Object(body) => (response.status, body),
-            Payload::Upstream(answer) => (answer.status, answer.body),
+            Payload::Upstream(response) => (response.status, response.body),
         };
-        Answer { status, headers: response.headers, body, outcome: response.outcome.unwrap_or_default() }
+        FakeResponse {
+            status,
+            headers: response.headers,
+            body,
+            outcome: response.outcome.unwrap_or_default(),
+        }
     }
 }
 
-/// Runs a future of the fake to its end.
+/// Polls a future of the fake to completion.
 ///
 /// # Panics
-/// Where it waits: nothing in the fake does.
+/// If it is pending: the fake never waits.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => panic!("a future of the fake host waits"),
+        Poll::Pending => panic!("a future of the fake host is pending"),
     }
 }

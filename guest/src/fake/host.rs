@@ -1,12 +1,12 @@
-//! The fake as a [`Host`].
+//! [`Host`] for the fake.
 
-use super::{FakeHost, FakeIncoming, FakeUpstream, Fault, LogLine, auth};
+use super::{FakeHost, FakeIncomingRequest, FakeUpstream, Fault, LogLine, auth};
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, DbError, Entry, Host, HttpError, Level,
-    Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, Entry, Host, HttpError, IndexError,
+    Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
 };
 
-/// Most probes and skipped ids that `db.find` takes.
+/// Most probes, and most skipped ids, of `index.find`.
 const MAX_FIND: usize = 1000;
 
 impl FakeHost {
@@ -18,11 +18,11 @@ impl FakeHost {
         }
     }
 
-    fn db_call(&self, call: &'static str) -> Result<(), DbError> {
+    fn index_call(&self, call: &'static str) -> Result<(), IndexError> {
         match self.enter(call) {
             None => Ok(()),
-            Some(Fault::Db(error)) => Err(error),
-            Some(other) => Err(DbError::Unavailable(format!("wrong fault for {call}: {other:?}"))),
+            Some(Fault::Index(error)) => Err(error),
+            Some(other) => Err(IndexError::Unavailable(format!("wrong fault for {call}: {other:?}"))),
         }
     }
 
@@ -36,16 +36,18 @@ impl FakeHost {
 }
 
 impl FakeHost {
-    /// A body begins to come, in the millisecond after its head.
-    fn note_activity(&self, upload: &str) {
-        self.db.borrow_mut().upload_active(upload, self.now_ms.get() + 1);
+    /// Records that a body begins to arrive, a millisecond after its head.
+    fn record_activity(&self, upload: &str) {
+        self.index.borrow_mut().record_activity(upload, self.now_ms.get() + 1);
     }
 }
 
-impl FakeIncoming {
+impl FakeIncomingRequest {
     fn take_for_storage(&self, limit: Option<u64>) -> Result<Vec<u8>, StorageError> {
-        let body =
-            self.body.take().ok_or_else(|| StorageError::Invalid("the body was taken before".to_owned()))?;
+        let body = self
+            .body
+            .take()
+            .ok_or_else(|| StorageError::Invalid("the body has been taken already".to_owned()))?;
         if self.cut_short {
             return Err(StorageError::Invalid("the body ended early".to_owned()));
         }
@@ -57,7 +59,7 @@ impl FakeIncoming {
 }
 
 impl Host for FakeHost {
-    type Incoming = FakeIncoming;
+    type IncomingRequest = FakeIncomingRequest;
     type Object = Vec<u8>;
     type Upstream = FakeUpstream;
 
@@ -70,7 +72,7 @@ impl Host for FakeHost {
         self.settings.borrow().clone()
     }
 
-    async fn verify(&self, incoming: &FakeIncoming) -> Result<Claims, AuthError> {
+    async fn verify(&self, incoming: &FakeIncomingRequest) -> Result<Claims, AuthError> {
         let _ = self.enter("auth.verify");
         let token = incoming.token.as_ref().ok_or(AuthError::Missing)?;
         let outcome = self.tokens.borrow().get(token).cloned();
@@ -85,7 +87,11 @@ impl Host for FakeHost {
         auth::sign(text) == signature
     }
 
-    async fn read_body(&self, incoming: &FakeIncoming, limit_bytes: u64) -> Result<Vec<u8>, HttpError> {
+    async fn read_body(
+        &self,
+        incoming: &FakeIncomingRequest,
+        limit_bytes: u64,
+    ) -> Result<Vec<u8>, HttpError> {
         self.http_call("http.read-body")?;
         let body = incoming.body.take().ok_or(HttpError::BodyUsed)?;
         if incoming.cut_short {
@@ -94,7 +100,7 @@ impl Host for FakeHost {
         if body.len() as u64 > limit_bytes { Err(HttpError::TooLarge) } else { Ok(body) }
     }
 
-    async fn forward(&self, incoming: &FakeIncoming) -> Result<FakeUpstream, HttpError> {
+    async fn forward(&self, incoming: &FakeIncomingRequest) -> Result<FakeUpstream, HttpError> {
         self.http_call("http.forward")?;
         incoming.body.take().ok_or(HttpError::BodyUsed)?;
         self.upstream.borrow().clone().ok_or(HttpError::NoUpstream)
@@ -122,9 +128,9 @@ impl Host for FakeHost {
         part.map(<[u8]>::to_vec).ok_or_else(|| StorageError::Invalid("not a range of the object".to_owned()))
     }
 
-    async fn put(&self, upload: String, incoming: &FakeIncoming) -> Result<Stored, StorageError> {
+    async fn put(&self, upload: String, incoming: &FakeIncomingRequest) -> Result<Stored, StorageError> {
         self.storage_call("storage.put")?;
-        self.note_activity(&upload);
+        self.record_activity(&upload);
         let content = incoming.take_for_storage(self.settings().max_entry_bytes)?;
         Ok(self.storage.borrow_mut().add(content))
     }
@@ -133,10 +139,10 @@ impl Host for FakeHost {
         &self,
         upload: String,
         block_id: String,
-        incoming: &FakeIncoming,
+        incoming: &FakeIncomingRequest,
     ) -> Result<u64, StorageError> {
         self.storage_call("storage.put-block")?;
-        self.note_activity(&upload);
+        self.record_activity(&upload);
         let content = incoming.take_for_storage(self.settings().max_entry_bytes)?;
         self.storage.borrow_mut().put_block(upload, block_id, content)
     }
@@ -159,7 +165,7 @@ impl Host for FakeHost {
     ) -> Result<Option<String>, StorageError> {
         self.storage_call("storage.presign")?;
         match self.storage.borrow().objects.get(&object) {
-            _ if self.urls_missing.get() => Ok(None),
+            _ if self.presign_disabled.get() => Ok(None),
             Some(content) if content.len() as u64 == size_bytes => {
                 Ok(Some(format!("https://bucket.test/{object}?lifetime-ms={lifetime_ms}")))
             }
@@ -185,22 +191,22 @@ impl Host for FakeHost {
         version: String,
         probes: Vec<Probe>,
         skip: Vec<u64>,
-    ) -> Result<Option<Entry>, DbError> {
-        self.db_call("db.find")?;
+    ) -> Result<Option<Entry>, IndexError> {
+        self.index_call("index.find")?;
         if probes.len() > MAX_FIND || skip.len() > MAX_FIND {
-            return Err(DbError::Unavailable("too many probes".to_owned()));
+            return Err(IndexError::Unavailable("too many probes".to_owned()));
         }
-        Ok(self.db.borrow().find(&repository, &version, &probes, &skip))
+        Ok(self.index.borrow().find(&repository, &version, &probes, &skip))
     }
 
-    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, DbError> {
-        self.db_call("db.get-entry")?;
-        Ok(self.db.borrow().entries.get(&id).cloned())
+    async fn get_entry(&self, id: u64) -> Result<Option<Entry>, IndexError> {
+        self.index_call("index.get-entry")?;
+        Ok(self.index.borrow().entries.get(&id).cloned())
     }
 
-    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, DbError> {
-        self.db_call("db.get-entry-of-upload")?;
-        Ok(self.db.borrow().entry_of_upload(upload_id))
+    async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, IndexError> {
+        self.index_call("index.get-entry-of-upload")?;
+        Ok(self.index.borrow().entry_of_upload(upload_id))
     }
 
     async fn reserve(
@@ -209,29 +215,29 @@ impl Host for FakeHost {
         owner: String,
         now_ms: u64,
         idle_before_ms: u64,
-    ) -> Result<Reservation, DbError> {
-        self.db_call("db.reserve")?;
-        Ok(self.db.borrow_mut().reserve(slot, owner, now_ms, idle_before_ms))
+    ) -> Result<Reservation, IndexError> {
+        self.index_call("index.reserve")?;
+        Ok(self.index.borrow_mut().reserve(slot, owner, now_ms, idle_before_ms))
     }
 
-    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, DbError> {
-        self.db_call("db.renew")?;
-        Ok(self.db.borrow_mut().renew(upload_id, created_ms, now_ms))
+    async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, IndexError> {
+        self.index_call("index.renew")?;
+        Ok(self.index.borrow_mut().renew(upload_id, created_ms, now_ms))
     }
 
-    async fn get_upload(&self, name: String) -> Result<Option<Upload>, DbError> {
-        self.db_call("db.get-upload")?;
-        Ok(self.db.borrow().get_upload(&name))
+    async fn get_upload(&self, name: String) -> Result<Option<Upload>, IndexError> {
+        self.index_call("index.get-upload")?;
+        Ok(self.index.borrow().get_upload(&name))
     }
 
-    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, DbError> {
-        self.db_call("db.get-upload-by-id")?;
-        Ok(self.db.borrow().uploads.get(&id).cloned())
+    async fn get_upload_by_id(&self, id: u64) -> Result<Option<Upload>, IndexError> {
+        self.index_call("index.get-upload-by-id")?;
+        Ok(self.index.borrow().uploads.get(&id).cloned())
     }
 
-    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, DbError> {
-        self.db_call("db.find-upload")?;
-        Ok(self.db.borrow().find_upload(&slot))
+    async fn find_upload(&self, slot: Slot) -> Result<Option<Upload>, IndexError> {
+        self.index_call("index.find-upload")?;
+        Ok(self.index.borrow().find_upload(&slot))
     }
 
     async fn attach(
@@ -239,9 +245,9 @@ impl Host for FakeHost {
         upload_id: u64,
         attachment: Attachment,
         now_ms: u64,
-    ) -> Result<AttachOutcome, DbError> {
-        self.db_call("db.attach")?;
-        Ok(self.db.borrow_mut().attach(upload_id, attachment, now_ms))
+    ) -> Result<AttachOutcome, IndexError> {
+        self.index_call("index.attach")?;
+        Ok(self.index.borrow_mut().attach(upload_id, attachment, now_ms))
     }
 
     async fn finalize(
@@ -249,23 +255,23 @@ impl Host for FakeHost {
         upload_id: u64,
         attachment: Attachment,
         now_ms: u64,
-    ) -> Result<Option<Entry>, DbError> {
-        self.db_call("db.finalize")?;
-        Ok(self.db.borrow_mut().finalize(upload_id, &attachment, now_ms))
+    ) -> Result<Option<Entry>, IndexError> {
+        self.index_call("index.finalize")?;
+        Ok(self.index.borrow_mut().finalize(upload_id, &attachment, now_ms))
     }
 
-    async fn abandon(&self, upload_id: u64) -> Result<bool, DbError> {
-        self.db_call("db.abandon")?;
-        Ok(self.db.borrow_mut().uploads.remove(&upload_id).is_some())
+    async fn abandon(&self, upload_id: u64) -> Result<bool, IndexError> {
+        self.index_call("index.abandon")?;
+        Ok(self.index.borrow_mut().uploads.remove(&upload_id).is_some())
     }
 
-    async fn touch(&self, entry_id: u64, used_ms: u64, now_ms: u64) -> bool {
-        let _ = self.enter("db.touch");
-        self.db.borrow_mut().touch(entry_id, used_ms, now_ms)
+    async fn touch(&self, entry_id: u64, last_used_ms: u64, now_ms: u64) -> bool {
+        let _ = self.enter("index.touch");
+        self.index.borrow_mut().touch(entry_id, last_used_ms, now_ms)
     }
 
-    async fn delete_entry(&self, id: u64) -> Result<bool, DbError> {
-        self.db_call("db.delete-entry")?;
-        Ok(self.db.borrow_mut().entries.remove(&id).is_some())
+    async fn delete_entry(&self, id: u64) -> Result<bool, IndexError> {
+        self.index_call("index.delete-entry")?;
+        Ok(self.index.borrow_mut().entries.remove(&id).is_some())
     }
 }

@@ -6,7 +6,7 @@ fn artifact() -> FakeRequest {
 }
 
 #[test]
-fn what_is_not_ours_goes_upstream_and_its_answer_comes_back_unchanged() {
+fn other_requests_are_forwarded_and_the_response_is_unchanged() {
     let host = FakeHost::new();
     host.set_upstream(FakeUpstream { status: 418, body: b"<html>".to_vec() });
     let answer = host.send(artifact());
@@ -17,7 +17,7 @@ fn what_is_not_ours_goes_upstream_and_its_answer_comes_back_unchanged() {
 
 /// Fault 26.
 #[test]
-fn what_is_asked_here_by_mistake_is_answered_here_with_a_sentence() {
+fn misdirected_requests_get_an_explanation() {
     let service = "twirp/github.actions.results.api.v1.CacheService/CreateCacheEntry";
     for (path, told) in [
         (&*format!("/x/{service}"), "without a path"),
@@ -40,14 +40,14 @@ fn what_is_asked_here_by_mistake_is_answered_here_with_a_sentence() {
 }
 
 #[test]
-fn without_an_upstream_the_answer_is_a_404_in_json() {
+fn without_an_upstream_the_response_is_a_404_in_json() {
     let answer = FakeHost::new().send(artifact());
     assert_eq!((answer.status, &*answer.member("code")), (404, "bad_route"));
     assert_eq!(answer.header("content-type"), "application/json");
 }
 
 #[test]
-fn what_goes_wrong_on_the_way_is_told_in_json() {
+fn forwarding_errors_are_json() {
     for (error, status, code) in [
         (HttpError::Unavailable("refused".to_owned()), 502, "unavailable"),
         (HttpError::CutShort, 400, "malformed"),
@@ -62,7 +62,7 @@ fn what_goes_wrong_on_the_way_is_told_in_json() {
     }
 }
 
-/// The host says in its log that it is busy; a line for each request would be too many.
+/// The host logs that it is busy; a line for each request would be too many.
 #[test]
 fn a_busy_server_is_a_503() {
     let host = FakeHost::new();

@@ -6,9 +6,10 @@ mod storm;
 use crate::fake::{FakeHost, FakeRequest};
 use crate::handler::is_repeatable;
 
-/// Fault 3: where the policy breaks over it, this says whether the client is told of a miss (404) or to try again (503).
+/// Fault 3: if the policy fails on the request, this decides between a miss (404) and a retry
+/// (503).
 #[test]
-fn only_what_changes_nothing_is_repeatable() {
+fn only_requests_without_changes_are_repeatable() {
     let service = "/twirp/github.actions.results.api.v1.CacheService";
     for (method, path, expected) in [
         ("POST", &*format!("{service}/GetCacheEntryDownloadURL"), true),
@@ -34,7 +35,7 @@ fn only_what_changes_nothing_is_repeatable() {
 }
 
 #[test]
-fn the_servers_own_pages_need_nothing_of_the_host() {
+fn the_servers_own_pages_make_no_host_calls() {
     let host = FakeHost::new();
     let health = host.send(FakeRequest::new("GET", "/health"));
     assert_eq!((health.status, &*health.text()), (200, r#"{"status":"ok"}"#));

@@ -18,27 +18,27 @@ fn all_keys_of_a_scope_come_before_the_next_scope_and_exact_before_prefix() {
 }
 
 #[test]
-fn scopes_that_may_not_be_read_are_not_looked_into() {
+fn unreadable_scopes_are_not_searched() {
     assert_eq!(listed(&["a=w", "b=r", "c="], "k", &[]), ["b:k", "b:k*"]);
     assert!(listed(&["a=w"], "k", &["r"]).is_empty());
 }
 
 #[test]
-fn repeated_keys_and_scopes_are_looked_for_once() {
+fn repeated_keys_and_scopes_are_searched_once() {
     assert_eq!(listed(&["a=r", "a=rw"], "k", &["k", "r", "k", "r"]), ["a:k", "a:k*", "a:r", "a:r*"]);
     let claims = claims("1", "t", &["a=w", "a=r", "b=r", "a=r"]);
     assert_eq!(readable_scopes(&claims).collect::<Vec<_>>(), ["a", "b"]);
 }
 
 #[test]
-fn the_first_scope_that_may_be_written_is_written() {
+fn entries_are_saved_into_the_first_writable_scope() {
     assert_eq!(writable_scope(&claims("1", "t", &["a=r", "b=w", "c=rw"])), Some("b"));
     assert_eq!(writable_scope(&claims("1", "t", &["a=r"])), None);
 }
 
 proptest! {
     #[test]
-    fn no_probe_is_made_twice(scopes in proptest::collection::vec("[ab]{1,2}=(r|w|rw)", 0..5), keys in proptest::collection::vec("[ab]{1,2}", 1..6)) {
+    fn no_probe_is_repeated(scopes in proptest::collection::vec("[ab]{1,2}=(r|w|rw)", 0..5), keys in proptest::collection::vec("[ab]{1,2}", 1..6)) {
         let scopes: Vec<_> = scopes.iter().map(String::as_str).collect();
         let keys: Vec<_> = keys.iter().map(String::as_str).collect();
         let made = listed(&scopes, keys[0], &keys[1..]);

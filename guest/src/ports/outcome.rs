@@ -1,15 +1,15 @@
-//! What is said of a request in the log (`types.outcome`).
+//! The policy's part of a request's log line (`types.outcome`).
 
 use super::{Slot, Upload};
 
-/// How much of a version is said: enough to tell two apart.
+/// Logged characters of a version: enough to distinguish two.
 const VERSION_CHARS: usize = 16;
-/// How much of an upload's name is said.
+/// Logged characters of an upload's name.
 const UPLOAD_CHARS: usize = 12;
 
-/// What became of a request.
+/// The result of a request (`types.outcome-kind`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "as in `types.outcome-kind`")]
+#[expect(missing_docs, reason = "see `wit/`")]
 pub enum OutcomeKind {
     Hit,
     Miss,
@@ -26,54 +26,54 @@ pub enum OutcomeKind {
     Failed,
 }
 
-/// What is known of a request. Never a secret.
+/// What the policy knows of a request. Must not contain secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// In one word; where it is not said, the status says it.
+    /// The result; `None` derives it from the status.
     pub kind: Option<OutcomeKind>,
-    /// Where no token says it.
+    /// If no token was verified.
     pub repository: Option<String>,
-    /// The scope that was found in, or is saved into.
+    /// The scope of the match, or the scope that is saved into.
     pub scope: Option<String>,
-    /// The key that is asked for, or saved.
+    /// The requested key, or the saved one.
     pub key: Option<String>,
     /// The beginning of the version.
     pub version: Option<String>,
-    /// The key that was found, where it is another one.
+    /// The key of the match, if it is not the requested one.
     pub matched_key: Option<String>,
     /// The beginning of the upload's name.
     pub upload: Option<String>,
-    /// The entry's number.
+    /// The entry's id.
     pub entry: Option<u64>,
-    /// Why it was denied or refused, or failed.
+    /// Why the request was denied, was refused, or failed.
     pub reason: Option<String>,
 }
 
 impl Outcome {
-    /// Notes what is asked for.
-    pub fn ask(&mut self, key: &str, version: &str) {
+    /// Sets key and version.
+    pub fn set_key(&mut self, key: &str, version: &str) {
         self.key = Some(key.to_owned());
         self.version = Some(beginning(version, VERSION_CHARS).to_owned());
     }
 
-    /// Notes whose content comes or goes where no token says it.
-    pub fn of_slot(&mut self, slot: &Slot) {
+    /// Sets repository, scope and key of a transfer, which has no token.
+    pub fn set_slot(&mut self, slot: &Slot) {
         self.repository = Some(slot.repository.clone());
         self.scope = Some(slot.scope.clone());
         self.key = Some(slot.key.clone());
     }
 
-    /// Notes the upload.
-    pub fn of_upload(&mut self, upload: &Upload) {
+    /// Sets the upload.
+    pub fn set_upload(&mut self, upload: &Upload) {
         self.upload = Some(beginning(&upload.name, UPLOAD_CHARS).to_owned());
     }
 
-    /// Notes in one word what became of it.
-    pub fn is(&mut self, kind: OutcomeKind) {
+    /// Sets the result.
+    pub fn set_kind(&mut self, kind: OutcomeKind) {
         self.kind = Some(kind);
     }
 
-    /// Returns what became of it: as noted, else what the status says.
+    /// Returns the result: as set, or derived from the status.
     #[must_use]
     pub fn kind_or(&self, status: u16) -> OutcomeKind {
         self.kind.unwrap_or(match status {

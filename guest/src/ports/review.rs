@@ -1,32 +1,31 @@
-//! What a sweep tells the policy (`retention`).
+//! The input of a review (`retention`).
 
 use super::Entry;
 
-/// What the host found of an entry's object (`retention.content`).
+/// The state of an entry's object (`retention.content-state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// There, with the size of the entry.
-    Whole,
-    /// Gone, or of another size.
+pub enum ContentState {
+    /// Present, with the size of the entry.
+    Intact,
+    /// Missing, or of another size.
     Broken,
-    /// The storage could not say.
+    /// The storage did not answer.
     Unknown,
 }
 
-/// An entry, and the state of its content.
+/// An entry that may be deleted (`retention.candidate`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see `wit/`")]
 pub struct Candidate {
-    /// The entry.
     pub entry: Entry,
-    /// What is left of its content.
-    pub content: Content,
+    pub content: ContentState,
 }
 
-/// Entries that the policy chose to see again (`retention.witnesses`).
+/// Entries that may keep candidates alive (`retention.roots`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Witnesses {
-    /// Of the repositories of the candidates.
+pub struct Roots {
+    /// Roots of the candidates' repositories.
     pub entries: Vec<Entry>,
-    /// Whether these are all.
+    /// Whether `entries` is complete.
     pub complete: bool,
 }

@@ -1,22 +1,22 @@
-//! What the policy needs to know of the configuration.
+//! The operator's settings.
 
-/// What the operator chose (`settings.settings`).
+/// The settings that the policy needs (`settings.settings`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long an upload URL is good for.
+    /// Lifetime of an upload URL, in milliseconds.
     pub upload_url_ms: u64,
-    /// How long a download URL is good for.
+    /// Lifetime of a download URL, in milliseconds.
     pub download_url_ms: u64,
-    /// After how long without a byte a reservation may go to somebody else.
+    /// A reservation without activity for this long, in milliseconds, may be displaced.
     pub idle_upload_ms: u64,
-    /// After how long without use an entry is deleted.
+    /// Entries unused for this long, in milliseconds, are deleted.
     pub unused_entry_ms: Option<u64>,
-    /// The largest entry.
+    /// The largest entry, in bytes.
     pub max_entry_bytes: Option<u64>,
-    /// Where `@actions/cache` downloads in protocol version 2.
+    /// The origin in the download URLs of `@actions/cache`, protocol version 2.
     pub parallel_download_origin: Option<String>,
-    /// How long URLs of the storage itself are good; without, clients are given none.
+    /// Lifetime of direct URLs, in milliseconds; `None` disables them.
     pub direct_url_ms: Option<u64>,
-    /// Whether anybody reads lines of level debug.
+    /// Whether `debug` lines are written.
     pub debug: bool,
 }

@@ -35,12 +35,12 @@ fn a_parameter_is_found_anywhere_and_decoded_once() {
 
 proptest! {
     #[test]
-    fn any_query_is_read_without_harm(query in "\\PC*", name in "[a-z]{0,3}") {
+    fn any_query_is_parsed_without_a_panic(query in "\\PC*", name in "[a-z]{0,3}") {
         let _ = parameter(Some(&query), &name);
     }
 
     #[test]
-    fn what_was_encoded_comes_back(text in "\\PC*", before in "[a-z]=[0-9]&|") {
+    fn encoded_values_round_trip(text in "\\PC*", before in "[a-z]=[0-9]&|") {
         let encoded = percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC);
         let query = format!("{before}blockid={encoded}&z=1");
         prop_assert_eq!(value(&query, "blockid"), Some(text));

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
-use super::{ABANDONED_AFTER_MS, AHEAD_MS, LAYER_MARGIN_MS, review_uploads, survey_entries};
+use super::{ABANDONED_AFTER_MS, AHEAD_MS, LAYER_MARGIN_MS, review_uploads, select_roots};
 use crate::fake::{FakeHost, NOW_MS};
-use crate::ports::{Candidate, Content, Entry, Host, Settings, Slot, Upload, Witnesses};
+use crate::ports::{Candidate, ContentState, Entry, Host, Roots, Settings, Slot, Upload};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -14,62 +14,62 @@ fn slot() -> Slot {
     Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key: "k".into() }
 }
 
-fn entry(id: u64, created_ms: u64, used_ms: u64, content: Content) -> Candidate {
+fn entry(id: u64, created_ms: u64, last_used_ms: u64, content: ContentState) -> Candidate {
     let entry =
-        Entry { id, slot: slot(), object: "o".into(), size_bytes: 1, created_ms, used_ms, owner: None };
+        Entry { id, slot: slot(), object: "o".into(), size_bytes: 1, created_ms, last_used_ms, owner: None };
     Candidate { entry, content }
 }
 
-/// Reviews without witnesses.
+/// Reviews without roots.
 fn review_entries(
     settings: &Settings,
     now_ms: u64,
     candidates: impl IntoIterator<Item = Candidate>,
 ) -> Vec<u64> {
-    super::review_entries(settings, now_ms, candidates, &Witnesses { entries: Vec::new(), complete: true })
+    super::review_entries(settings, now_ms, candidates, &Roots { entries: Vec::new(), complete: true })
 }
 
-fn upload(id: u64, active_ms: u64) -> Upload {
+fn upload(id: u64, last_activity_ms: u64) -> Upload {
     Upload {
         id,
         name: "u".into(),
         slot: slot(),
         owner: "t".into(),
         created_ms: 0,
-        active_ms,
+        last_activity_ms,
         attachment: None,
     }
 }
 
 #[test]
-fn broken_entries_go_and_all_others_stay_where_no_age_is_set() {
+fn without_an_age_limit_only_broken_entries_are_deleted() {
     let candidates = [
-        entry(1, 0, 0, Content::Whole),
-        entry(2, NOW_MS, NOW_MS, Content::Broken),
-        entry(3, 0, 0, Content::Unknown),
+        entry(1, 0, 0, ContentState::Intact),
+        entry(2, NOW_MS, NOW_MS, ContentState::Broken),
+        entry(3, 0, 0, ContentState::Unknown),
     ];
     assert_eq!(review_entries(&settings(None), NOW_MS, candidates), [2]);
 }
 
 #[test]
-fn entries_go_when_they_are_unused_for_longer_than_set() {
+fn entries_unused_for_longer_than_the_limit_are_deleted() {
     let week = 7 * DAY_MS;
-    // The fake's URLs are good for an hour.
+    // The fake's URLs are valid for an hour.
     let edge = NOW_MS - week - 60 * 60 * 1000;
     let candidates = [
-        entry(1, 0, edge, Content::Whole),
-        entry(2, 0, edge - 1, Content::Whole),
-        entry(3, edge, 0, Content::Whole),
-        entry(4, edge - 1, 0, Content::Whole),
-        entry(5, edge - 1, edge - 1, Content::Unknown),
-        entry(6, NOW_MS, NOW_MS, Content::Unknown),
-        entry(7, NOW_MS + DAY_MS, 0, Content::Whole),
+        entry(1, 0, edge, ContentState::Intact),
+        entry(2, 0, edge - 1, ContentState::Intact),
+        entry(3, edge, 0, ContentState::Intact),
+        entry(4, edge - 1, 0, ContentState::Intact),
+        entry(5, edge - 1, edge - 1, ContentState::Unknown),
+        entry(6, NOW_MS, NOW_MS, ContentState::Unknown),
+        entry(7, NOW_MS + DAY_MS, 0, ContentState::Intact),
     ];
     assert_eq!(review_entries(&settings(Some(week)), NOW_MS, candidates), [2, 4, 5]);
 }
 
 #[test]
-fn uploads_go_when_no_byte_came_for_an_hour() {
+fn uploads_without_activity_for_an_hour_are_abandoned() {
     let edge = NOW_MS - ABANDONED_AFTER_MS;
     let uploads =
         [upload(1, edge), upload(2, edge - 1), upload(3, NOW_MS - 30_000), upload(4, NOW_MS + DAY_MS)];
@@ -77,43 +77,44 @@ fn uploads_go_when_no_byte_came_for_an_hour() {
 }
 
 #[test]
-fn uploads_stay_as_long_as_they_do_not_yield_to_others() {
+fn uploads_are_kept_until_they_can_be_displaced() {
     let settings = Settings { idle_upload_ms: DAY_MS, ..settings(None) };
     let uploads = [upload(1, NOW_MS - DAY_MS), upload(2, NOW_MS - DAY_MS - 1)];
     assert_eq!(review_uploads(&settings, NOW_MS, uploads), [2]);
 }
 
 const WEEK_MS: u64 = 7 * DAY_MS;
-/// Last used so long ago that a layer goes, if no index needs it.
+/// Last used so long ago that a layer is deleted, if no index needs it.
 const OLD_MS: u64 = NOW_MS - WEEK_MS - LAYER_MARGIN_MS - 1;
 
-fn keyed(id: u64, repository: &str, key: &str, created_ms: u64, used_ms: u64) -> Entry {
+fn keyed(id: u64, repository: &str, key: &str, created_ms: u64, last_used_ms: u64) -> Entry {
     let slot = Slot { repository: repository.into(), scope: id.to_string(), key: key.into(), ..slot() };
-    Entry { id, slot, object: "o".into(), size_bytes: 1, created_ms, used_ms, owner: None }
+    Entry { id, slot, object: "o".into(), size_bytes: 1, created_ms, last_used_ms, owner: None }
 }
 
-fn layer(id: u64, created_ms: u64, used_ms: u64) -> Entry {
-    keyed(id, "1", "buildkit-blob-1-sha256:0123", created_ms, used_ms)
+fn layer(id: u64, created_ms: u64, last_used_ms: u64) -> Entry {
+    keyed(id, "1", "buildkit-blob-1-sha256:0123", created_ms, last_used_ms)
 }
 
-fn index(id: u64, created_ms: u64, used_ms: u64) -> Entry {
-    keyed(id, "1", "index-buildkit-1-01234567#1", created_ms, used_ms)
+fn index(id: u64, created_ms: u64, last_used_ms: u64) -> Entry {
+    keyed(id, "1", "index-buildkit-1-01234567#1", created_ms, last_used_ms)
 }
 
-/// A whole sweep: survey, then review. Returns what goes.
+/// A sweep: selects roots, then reviews. Returns the ids to delete.
 fn sweep(settings: &Settings, now_ms: u64, entries: &[Entry]) -> Vec<u64> {
-    let chosen = survey_entries(settings, now_ms, entries.to_vec());
+    let chosen = select_roots(settings, now_ms, entries.to_vec());
     let entries_chosen = entries.iter().filter(|entry| chosen.contains(&entry.id)).cloned().collect();
-    let witnesses = Witnesses { entries: entries_chosen, complete: true };
-    let candidates = entries.iter().map(|entry| Candidate { entry: entry.clone(), content: Content::Whole });
-    super::review_entries(settings, now_ms, candidates, &witnesses)
+    let roots = Roots { entries: entries_chosen, complete: true };
+    let candidates =
+        entries.iter().map(|entry| Candidate { entry: entry.clone(), content: ContentState::Intact });
+    super::review_entries(settings, now_ms, candidates, &roots)
 }
 
 #[test]
-fn a_layer_stays_as_long_as_an_index_that_may_name_it() {
+fn a_layer_is_kept_as_long_as_an_index_may_name_it() {
     let settings = settings(Some(WEEK_MS));
     assert_eq!(sweep(&settings, NOW_MS, &[layer(1, OLD_MS, OLD_MS)]), [1]);
-    // Made right after the layer, and in use.
+    // Created right after the layer, and in use.
     let used = index(2, OLD_MS + 1000, NOW_MS);
     assert!(sweep(&settings, NOW_MS, &[layer(1, OLD_MS, OLD_MS), used.clone()]).is_empty());
     // Of another repository.
@@ -122,7 +123,7 @@ fn a_layer_stays_as_long_as_an_index_that_may_name_it() {
 }
 
 #[test]
-fn a_layer_goes_in_a_later_sweep_than_the_last_index_that_may_name_it() {
+fn a_layer_is_deleted_in_a_later_sweep_than_its_last_index() {
     let settings = settings(Some(WEEK_MS));
     let (layer, index) = (layer(1, OLD_MS, OLD_MS), index(2, OLD_MS, OLD_MS));
     assert_eq!(sweep(&settings, NOW_MS, &[layer.clone(), index]), [2]);
@@ -130,7 +131,7 @@ fn a_layer_goes_in_a_later_sweep_than_the_last_index_that_may_name_it() {
 }
 
 #[test]
-fn layers_of_superseded_builds_go_although_other_indexes_are_in_use() {
+fn layers_of_superseded_builds_are_deleted_while_other_indexes_are_in_use() {
     let settings = settings(Some(WEEK_MS));
     let long_before = index(1, OLD_MS - 30 * DAY_MS, NOW_MS);
     let made_later = index(2, NOW_MS - DAY_MS, NOW_MS);
@@ -139,16 +140,16 @@ fn layers_of_superseded_builds_go_although_other_indexes_are_in_use() {
 
 /// Fault 19.
 #[test]
-fn what_was_made_in_the_future_goes_by_its_use() {
+fn entries_created_in_the_future_expire_by_their_last_use() {
     const YEAR_MS: u64 = 365 * DAY_MS;
     let settings = settings(Some(WEEK_MS));
     let ahead = NOW_MS + YEAR_MS;
-    let review = |created_ms, used_ms| {
-        review_entries(&settings, NOW_MS, [entry(1, created_ms, used_ms, Content::Whole)])
+    let review = |created_ms, last_used_ms| {
+        review_entries(&settings, NOW_MS, [entry(1, created_ms, last_used_ms, ContentState::Intact)])
     };
     assert_eq!(review(ahead, OLD_MS), [1]);
     assert!(review(ahead, NOW_MS).is_empty());
-    // Nobody knows when it was used: the host says that it was now, and later the entry goes.
+    // Its last use is unknown: the host sets it to now, and later the entry is deleted.
     assert!(review(ahead, ahead).is_empty());
     // Another server's clock may be somewhat ahead.
     assert!(review(NOW_MS + AHEAD_MS, OLD_MS).is_empty());
@@ -156,7 +157,7 @@ fn what_was_made_in_the_future_goes_by_its_use() {
 
 /// Fault 19.
 #[test]
-fn a_layer_stays_where_it_is_not_known_when_it_or_its_index_was_made() {
+fn a_layer_is_kept_if_its_own_or_its_indexs_creation_time_is_unknown() {
     let settings = settings(Some(WEEK_MS));
     let ahead = NOW_MS + 365 * DAY_MS;
     for (made, index_made) in [(ahead, ahead), (OLD_MS, ahead), (ahead, OLD_MS)] {
@@ -170,29 +171,29 @@ fn a_layer_stays_where_it_is_not_known_when_it_or_its_index_was_made() {
 
 /// Fault 4: keys match in any case, so they are BuildKit's in any case.
 #[test]
-fn layers_and_indexes_are_told_in_any_case() {
+fn layers_and_indexes_are_recognized_in_any_case() {
     let settings = settings(Some(WEEK_MS));
     let layer = keyed(1, "1", "BuildKit-BLOB-1-sha256:0123", OLD_MS, OLD_MS);
     let used = keyed(2, "1", "INDEX-buildkit-1-01234567#1", OLD_MS + 1000, NOW_MS);
     assert!(sweep(&settings, NOW_MS, &[layer.clone(), used]).is_empty());
     assert_eq!(sweep(&settings, NOW_MS, &[layer]), [1]);
-    // Shorter than what is looked for, and cut in the middle of a character.
+    // Shorter than the prefix, and cut in the middle of a character.
     for key in ["buildkit", "buildkit-blobé"] {
         assert_eq!(sweep(&settings, NOW_MS, &[keyed(1, "1", key, OLD_MS, OLD_MS)]), [1]);
     }
 }
 
 #[test]
-fn no_layer_goes_while_it_is_not_known_which_indexes_there_are() {
+fn no_layer_is_deleted_while_the_roots_are_incomplete() {
     let settings = settings(Some(WEEK_MS));
-    let unknown = Witnesses { entries: Vec::new(), complete: false };
+    let unknown = Roots { entries: Vec::new(), complete: false };
     let candidates = [layer(1, OLD_MS, OLD_MS), keyed(2, "1", "deps", OLD_MS, OLD_MS)]
-        .map(|entry| Candidate { entry, content: Content::Whole });
+        .map(|entry| Candidate { entry, content: ContentState::Intact });
     assert_eq!(super::review_entries(&settings, NOW_MS, candidates, &unknown), [2]);
 }
 
 #[test]
-fn what_is_handed_out_stays_as_long_as_its_url_is_good_even_if_the_use_is_not_noted() {
+fn an_entry_outlives_its_urls_even_if_its_use_is_lost() {
     for (unused_ms, url_ms) in
         [(0, 0), (0, DAY_MS), (1000, 1), (1000, DAY_MS), (WEEK_MS, 1000), (DAY_MS, u64::MAX)]
     {
@@ -202,11 +203,11 @@ fn what_is_handed_out_stays_as_long_as_its_url_is_good_even_if_the_use_is_not_no
             ..FakeHost::new().settings()
         };
         let entry = keyed(1, "1", "deps", NOW_MS, NOW_MS);
-        // The host writes a use down at once where the stored one is older than a quarter of the time; so this is the last
-        // moment of a use that may get lost.
+        // The host writes a use at once if the stored one is older than a quarter of the limit; so
+        // this is the latest use that may get lost.
         let handed_out_ms = NOW_MS + unused_ms / 4;
         let good_until_ms = handed_out_ms.saturating_add(url_ms);
-        let candidate = || [Candidate { entry: entry.clone(), content: Content::Whole }];
+        let candidate = || [Candidate { entry: entry.clone(), content: ContentState::Intact }];
         assert!(review_entries(&settings, good_until_ms, candidate()).is_empty());
         if let Some(later) = (NOW_MS + unused_ms).saturating_add(url_ms).checked_add(1) {
             assert_eq!(review_entries(&settings, later, candidate()), [1]);
@@ -215,7 +216,8 @@ fn what_is_handed_out_stays_as_long_as_its_url_is_good_even_if_the_use_is_not_no
 }
 
 proptest! {
-    /// Exports and imports at random times, sweeps in between: an index that is there has all its layers.
+    /// Exports and imports at random times, with sweeps in between: an existing index has all its
+    /// layers.
     #[test]
     fn an_index_never_loses_a_layer(
         steps in proptest::collection::vec((0_u8..4, 0_usize..6, 0_u64..4 * DAY_MS), 1..60),
@@ -227,12 +229,13 @@ proptest! {
         for (step, which, pause_ms) in steps {
             now_ms += pause_ms;
             match step {
-                // An export: looks up some layers and saves a new one, then, hours later, the index.
+                // An export: looks up some layers and saves a new one, then, hours later, the
+                // index.
                 0 => {
                     let mut named = vec![next_id];
                     layers.push(layer(next_id, now_ms, now_ms));
                     for old in layers.iter_mut().rev().skip(1).take(which) {
-                        old.used_ms = now_ms;
+                        old.last_used_ms = now_ms;
                         named.push(old.id);
                     }
                     now_ms += 6 * 60 * 60 * 1000;
@@ -241,7 +244,7 @@ proptest! {
                 }
                 // An import that needs no layer.
                 1 => if let Some((index, _)) = indexes.iter_mut().rev().nth(which) {
-                    index.used_ms = now_ms;
+                    index.last_used_ms = now_ms;
                 },
                 _ => {
                     let all: Vec<Entry> =
@@ -257,7 +260,7 @@ proptest! {
                 }
             }
         }
-        // And nothing is kept for ever.
+        // Nothing is kept for ever.
         now_ms += 10 * WEEK_MS;
         for _ in 0..2 {
             let all: Vec<Entry> = layers.iter().chain(indexes.iter().map(|(index, _)| index)).cloned().collect();

@@ -1,8 +1,10 @@
-//! Content that comes in chunks which say where they start, with no list of blocks at the end: version 1, and append blobs.
+//! Content in positioned chunks, without a final list of blocks: protocol version 1, and append
+//! blobs.
 //!
-//! A chunk is a block whose id says its place, so that the storage needs to know nothing of chunks. What one writer staged is laid
-//! out when the client says that it is done: by place, from the first byte on, without a gap and without an overlap. Anything
-//! else is refused, for then it is not known which bytes are right.
+//! A chunk is a block whose id contains its position, so that the storage need not know about
+//! chunks. When the client commits, the chunks of its writer are laid out by position: from byte 0,
+//! without gaps and without overlaps. Anything else is rejected, because it is unknown which bytes
+//! are right.
 //!
 //! Used by `v1` and `blob::append` (ids) and by `finalize` (layout and commit).
 
@@ -10,16 +12,16 @@ use super::{AttachError, Caller, Code, Error, attach};
 use crate::ports::{Attachment, Block, Host, StorageError, Upload};
 use crate::writer::Writer;
 
-/// Which chunks are meant. An upload has one kind; blocks of another are left out.
+/// The kind of an upload's chunks. Blocks of another kind are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChunkKind {
-    /// Of version 1: in any order; a chunk of the same range replaces the earlier one.
+    /// Protocol version 1: in any order; a chunk with the same range replaces the earlier one.
     Ranged,
-    /// Of an append blob: each starts where those before it end.
+    /// Append blobs: each chunk starts at the end of the one before.
     Appended,
 }
 
-/// The chunks of an upload, in the order of their bytes.
+/// The chunks of an upload, in the order of their positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     ids: Vec<String>,
@@ -27,46 +29,45 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Returns whether there is no chunk.
+    /// Returns whether there are no chunks.
     pub(crate) fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// Returns the chunks' ids, for the commit.
+    /// Returns the block ids for the commit.
     pub(crate) fn into_ids(self) -> Vec<String> {
         self.ids
     }
 
-    /// Returns how many chunks there are.
+    /// Returns the number of chunks.
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
 }
 
-/// Why chunks make no content.
-const GAP: &str = "the chunks leave a gap, or one of them is not whole";
+/// Why chunks are rejected.
+const GAP: &str = "the chunks leave a gap, or one of them is incomplete";
 const OVERLAP: &str = "the chunks overlap";
 
-/// What a writer is told that holds the upload no more.
-pub(crate) const DISPLACED: &str =
-    "the reservation was handed out once more, and somebody else saves the entry";
+/// The message for a writer that no longer holds the upload.
+pub(crate) const DISPLACED: &str = "the reservation was renewed by another client, which saves the entry now";
 
-/// Returns the id of the chunk of version 1 with this range. The length is part of it: a block of another length, whose body
-/// did not keep to its own Content-Range, is no chunk.
+/// Returns the id of a ranged chunk. The length is part of it: a block of another length, whose
+/// body did not match its own Content-Range, is not a chunk.
 pub(crate) fn ranged_id(writer: Writer, start: u64, length: u64) -> String {
     writer.block_id(format!("v1:{start:x}:{length:x}").into())
 }
 
-/// Returns the id of a chunk that is appended at `start` by the request of this id. Two requests never share one: of two
-/// appends at once neither replaces the other, and what they leave is an overlap.
+/// Returns the id of a chunk that a request appends at `start`. It contains the request's id, so
+/// that concurrent appends never replace each other: they overlap, and are rejected.
 pub(crate) fn appended_id(writer: Writer, start: u64, request_id: &str) -> String {
     writer.block_id(format!("append:{start:x}:{request_id}").into())
 }
 
-/// Lays out what this writer staged; the reason where it makes no content.
+/// Lays out this writer's chunks. The inner error is the reason why they are rejected.
 ///
 /// # Errors
-/// When the storage does not say what is staged.
+/// When the storage cannot list the blocks.
 pub(crate) async fn layout<H: Host>(
     host: &H,
     upload: &Upload,
@@ -76,19 +77,19 @@ pub(crate) async fn layout<H: Host>(
     Ok(lay_out(&host.blocks(upload.name.clone()).await?, writer, kind))
 }
 
-/// Lays out what was appended by the writer that holds the upload now, which a finalize does not name: if it was handed out
-/// again, and that writer has sent anything, its own; else the first one's.
+/// Lays out the appended chunks of the current writer, which a finalize does not name: those of the
+/// renewal, if there are any, otherwise those of the reservation.
 ///
 /// # Errors
-/// When the storage does not say what is staged.
+/// When the storage cannot list the blocks.
 pub(crate) async fn layout_appended<H: Host>(
     host: &H,
     upload: &Upload,
 ) -> Result<Result<Layout, &'static str>, StorageError> {
     let blocks = host.blocks(upload.name.clone()).await?;
-    let of = |writer| lay_out(&blocks, writer, ChunkKind::Appended);
-    match of(Writer::again(upload)) {
-        Ok(layout) if layout.is_empty() => Ok(of(Writer::first(upload))),
+    let layout_of = |writer| lay_out(&blocks, writer, ChunkKind::Appended);
+    match layout_of(Writer::of_renewal(upload)) {
+        Ok(layout) if layout.is_empty() => Ok(layout_of(Writer::of_reservation(upload))),
         layout => Ok(layout),
     }
 }
@@ -111,21 +112,23 @@ fn lay_out(blocks: &[Block], writer: Writer, kind: ChunkKind) -> Result<Layout, 
     Ok(layout)
 }
 
-/// Returns where a block's content starts if it is a chunk of this writer and kind, has any bytes, and is whole.
+/// Returns the position of a block, if it is a complete, non-empty chunk of this writer and kind.
 fn start_of(block: &Block, writer: Writer, kind: ChunkKind) -> Option<u64> {
     let (prefix, is_ranged) = match kind {
         ChunkKind::Ranged => ("v1:", true),
         ChunkKind::Appended => ("append:", false),
     };
     let (start, rest) = writer.own_id(&block.id)?.strip_prefix(prefix)?.split_once(':')?;
-    let is_whole = !is_ranged || u64::from_str_radix(rest, 16) == Ok(block.size_bytes);
-    (is_whole && block.size_bytes > 0).then(|| u64::from_str_radix(start, 16).ok())?
+    let is_complete = !is_ranged || u64::from_str_radix(rest, 16) == Ok(block.size_bytes);
+    (is_complete && block.size_bytes > 0).then(|| u64::from_str_radix(start, 16).ok())?
 }
 
-/// Makes the chunks the content of the upload. A repeat does the same again. `None` where the upload ended meanwhile.
+/// Commits the chunks, and attaches the object to the upload. May be repeated. Returns `None` if
+/// the upload is gone.
 ///
 /// # Errors
-/// Those of the storage, and `invalid_argument` where the content is larger than an entry may be.
+/// Those of storage and index; `invalid_argument` if the content is larger than an entry may be,
+/// `already_exists` if the upload has been renewed for another writer.
 pub(crate) async fn commit<H: Host>(
     caller: &Caller<'_, H>,
     upload: &Upload,
@@ -133,7 +136,7 @@ pub(crate) async fn commit<H: Host>(
 ) -> Result<Option<Attachment>, Error> {
     let stored = match caller.host.commit(upload.name.clone(), layout.ids).await {
         Ok(stored) => stored,
-        // Its own repeat may have finished meanwhile: then what was staged is gone, with the upload.
+        // A concurrent repeat may have finalized the upload, which deletes its blocks.
         Err(StorageError::Invalid(_) | StorageError::NotFound)
             if caller.host.get_upload_by_id(upload.id).await?.is_none() =>
         {

@@ -1,48 +1,49 @@
-//! Finalizing: make what was uploaded an entry.
+//! Finalizing: turns an upload into an entry.
 //!
-//! The commit is done by then, so this is fast. A repeat answers as the first call did.
+//! Fast, because the content is committed by then. A repeated call returns the same entry.
 
 use super::{Caller, ChunkKind, Code, Error, chunks};
 use crate::cleanup;
 use crate::ports::{Attachment, Entry, Host, MatchKind, Probe, Slot, Upload};
 use crate::writer::Writer;
 
-/// How often to look again when the upload changed while it was looked at.
-const ROUNDS: usize = 3;
+/// Most attempts, if the upload changes during each of them.
+const MAX_ATTEMPTS: usize = 3;
 
-/// Finalizes the upload in the slot, or returns the entry that is there already.
-///
-/// An append blob need not have been sealed: what was appended is its content.
+/// Finalizes the upload in the slot, or returns the existing entry. An append blob need not be
+/// sealed.
 ///
 /// # Errors
-/// `invalid_argument` where nothing was uploaded, or not as many bytes as the client says: then its upload is gone.
-/// `not_found` where there is neither upload nor entry, `already_exists` where there is somebody else's, `unavailable` where the
-/// upload changes all the time.
+/// `invalid_argument` if nothing was uploaded; also if `size_bytes` does not match, which abandons
+/// the upload. `not_found` if there is neither an upload nor an entry, `already_exists` if it is
+/// somebody else's, `unavailable` if the upload keeps changing.
 pub(crate) async fn finalize<H: Host>(
     caller: &Caller<'_, H>,
     slot: Slot,
     size_bytes: u64,
 ) -> Result<Entry, Error> {
-    for _ in 0..ROUNDS {
+    for _ in 0..MAX_ATTEMPTS {
         let Some(upload) = caller.host.find_upload(slot.clone()).await? else {
-            return existing(caller, slot, size_bytes).await;
+            return existing_entry(caller, slot, size_bytes).await;
         };
         if upload.owner != caller.claims.owner {
-            return Err(Error::new(Code::AlreadyExists, "somebody else is saving this key"));
+            return Err(Error::new(Code::AlreadyExists, "another job is saving this key"));
         }
         let Some(upload) = with_content(caller, upload).await? else { continue };
-        if let Some(entry) = publish(caller, upload, size_bytes).await? {
+        if let Some(entry) = finalize_attached(caller, upload, size_bytes).await? {
             return Ok(entry);
         }
     }
-    Err(changing())
+    Err(upload_changed())
 }
 
-/// Turns an upload that the caller may write, whose content is this writer's chunks of version 1, into an entry of `size_bytes`.
+/// Turns the ranged chunks of this writer into an entry of `size_bytes`. The caller may write the
+/// upload.
 ///
 /// # Errors
-/// `invalid_argument` where the chunks are not exactly that many bytes without gap or overlap: then the upload is gone.
-/// Those of [`finalized`] where the upload ended meanwhile, and not as this entry; `unavailable` where its content was replaced.
+/// `invalid_argument` if the chunks are not exactly `size_bytes` without gaps or overlaps, which
+/// abandons the upload. Those of [`finalized_entry`] if the upload is gone; `unavailable` if its
+/// content was replaced.
 pub(crate) async fn finalize_chunks<H: Host>(
     caller: &Caller<'_, H>,
     upload: Upload,
@@ -54,22 +55,23 @@ pub(crate) async fn finalize_chunks<H: Host>(
         Ok(layout) if layout.size_bytes == size_bytes => {
             if let Some(attachment) = chunks::commit(caller, &upload, layout).await?
                 && let Some(entry) =
-                    publish(caller, Upload { attachment: Some(attachment), ..upload }, size_bytes).await?
+                    finalize_attached(caller, Upload { attachment: Some(attachment), ..upload }, size_bytes)
+                        .await?
             {
                 return Ok(entry);
             }
             match caller.host.get_upload_by_id(id).await? {
-                Some(_) => Err(changing()),
-                None => finalized(caller, id, size_bytes).await,
+                Some(_) => Err(upload_changed()),
+                None => finalized_entry(caller, id, size_bytes).await,
             }
         }
-        Ok(layout) => Err(give_up(caller, upload, mismatch(size_bytes, layout.size_bytes)).await),
-        Err(why) => Err(give_up(caller, upload, Error::new(Code::InvalidArgument, why)).await),
+        Ok(layout) => Err(abandon(caller, upload, size_mismatch(size_bytes, layout.size_bytes)).await),
+        Err(reason) => Err(abandon(caller, upload, Error::new(Code::InvalidArgument, reason)).await),
     }
 }
 
-/// Returns the upload with its content attached: what was appended to it, where nothing was attached before. `None` where
-/// the upload ended meanwhile.
+/// Returns the upload with an attachment: commits its appended chunks, if it has none. Returns
+/// `None` if the upload is gone.
 async fn with_content<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result<Option<Upload>, Error> {
     if upload.attachment.is_some() {
         return Ok(Some(upload));
@@ -82,12 +84,12 @@ async fn with_content<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result
             let attachment = chunks::commit(caller, &upload, layout).await?;
             Ok(attachment.map(|attachment| Upload { attachment: Some(attachment), ..upload }))
         }
-        Err(why) => Err(give_up(caller, upload, Error::new(Code::InvalidArgument, why)).await),
+        Err(reason) => Err(abandon(caller, upload, Error::new(Code::InvalidArgument, reason)).await),
     }
 }
 
-/// Returns `None` where the upload changed or went meanwhile.
-async fn publish<H: Host>(
+/// Finalizes an upload. Returns `None` if it has changed or is gone.
+async fn finalize_attached<H: Host>(
     caller: &Caller<'_, H>,
     upload: Upload,
     size_bytes: u64,
@@ -96,7 +98,7 @@ async fn publish<H: Host>(
         return Err(Error::new(Code::InvalidArgument, "nothing was uploaded for this key"));
     };
     if attachment.size_bytes != size_bytes {
-        return Err(give_up(caller, upload, mismatch(size_bytes, attachment.size_bytes)).await);
+        return Err(abandon(caller, upload, size_mismatch(size_bytes, attachment.size_bytes)).await);
     }
     let entry = caller.host.finalize(upload.id, attachment, caller.request.received_ms).await?;
     if entry.is_some() {
@@ -105,22 +107,22 @@ async fn publish<H: Host>(
     Ok(entry)
 }
 
-/// Somebody attaches other content all the time. It passes, so that it is not said that there is nothing.
-fn changing() -> Error {
-    Error::new(Code::Unavailable, "the upload is being changed just now")
+/// The upload's content changes concurrently. A retry succeeds once that ends.
+fn upload_changed() -> Error {
+    Error::new(Code::Unavailable, "the upload is being changed by another request")
 }
 
-fn mismatch(said: u64, uploaded: u64) -> Error {
+fn size_mismatch(expected: u64, uploaded: u64) -> Error {
     Error::new(
         Code::InvalidArgument,
-        format!("the size is said to be {said}, but {uploaded} bytes were uploaded"),
+        format!("the size should be {expected} bytes, but {uploaded} bytes were uploaded"),
     )
 }
 
-/// Throws away an upload of which not all arrived, if it is the caller's own: somebody else's, who took over the slot, is
-/// none of the caller's business. Nothing is removed where the upload was finalized meanwhile. Returns what to tell the
-/// client.
-async fn give_up<H: Host>(caller: &Caller<'_, H>, upload: Upload, error: Error) -> Error {
+/// Abandons an incomplete upload if the caller owns it. If another job has taken over the slot, its
+/// upload is left alone; if the upload has been finalized, nothing is removed. Returns the error
+/// for the client.
+async fn abandon<H: Host>(caller: &Caller<'_, H>, upload: Upload, error: Error) -> Error {
     if upload.owner != caller.claims.owner {
         return error;
     }
@@ -137,11 +139,13 @@ async fn give_up<H: Host>(caller: &Caller<'_, H>, upload: Upload, error: Error) 
     }
 }
 
-/// Answers for the entry that an upload has become: a client that lost the first answer to its commit asks again.
+/// Returns the entry that an upload was finalized into, for a client that repeats its commit
+/// because the first response was lost.
 ///
 /// # Errors
-/// `not_found` where there is none, or none that the caller may know of; `already_exists` where it has another size.
-pub(crate) async fn finalized<H: Host>(
+/// `not_found` if there is none in the caller's repository and scope, `already_exists` if it has
+/// another size.
+pub(crate) async fn finalized_entry<H: Host>(
     caller: &Caller<'_, H>,
     upload_id: u64,
     size_bytes: u64,
@@ -156,14 +160,19 @@ pub(crate) async fn finalized<H: Host>(
     }
 }
 
-/// Answers for the entry in the slot: the upload was finalized before, by a call whose answer got lost, say. Somebody else's
-/// entry is not the caller's, whatever its size; of one that was made before the index kept owners the size decides.
-async fn existing<H: Host>(caller: &Caller<'_, H>, slot: Slot, size_bytes: u64) -> Result<Entry, Error> {
+/// Returns the entry in the slot, for a client that repeats its finalize. The entry must have the
+/// caller's owner and the same size; an entry of a release that did not store owners needs the same
+/// size only.
+async fn existing_entry<H: Host>(
+    caller: &Caller<'_, H>,
+    slot: Slot,
+    size_bytes: u64,
+) -> Result<Entry, Error> {
     let probe = Probe { scope: slot.scope, key: slot.key, kind: MatchKind::Exact };
     let found = caller.host.find(slot.repository, slot.version, vec![probe], Vec::new()).await?;
     match found {
         Some(entry) if entry.owner.as_ref().is_some_and(|owner| *owner != caller.claims.owner) => {
-            Err(Error::new(Code::AlreadyExists, "somebody else has saved this key"))
+            Err(Error::new(Code::AlreadyExists, "another job has saved this key"))
         }
         Some(entry) if entry.size_bytes == size_bytes => Ok(entry),
         Some(_) => Err(Error::new(Code::AlreadyExists, "there is an entry of another size already")),

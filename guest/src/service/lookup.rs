@@ -1,79 +1,78 @@
-//! Looking up: the best match, if its bytes are there.
+//! Lookup: the best match whose content exists.
 
-use super::{Caller, Checked, Code, Error};
+use super::{Caller, Code, Error, ValidRequest};
 use crate::ports::{Entry, Host, Level, MatchKind, OutcomeKind, Probe, StorageError};
 use crate::{matching, stale, url};
 
-/// Most probes in one `db.find`.
+/// Most probes in one `index.find`.
 const MAX_PROBES: usize = 1000;
-/// How many matches one lookup looks at before it is a miss: as many as `db.find` can be told to pass over. Only stale ones
-/// are passed over, so more than a few are what is left after the storage lost its content.
-const MAX_LOOKS: usize = 1000;
-/// How many stale entries of one lookup have a line of their own in the log.
+/// Most matches that a lookup tries before it is a miss: the limit of `skip` in `index.find`. Only
+/// stale entries are skipped, so there are more than a few only after the storage has lost its
+/// content.
+const MAX_MATCHES: usize = 1000;
+/// Most stale entries of one lookup that are logged one by one.
 const MAX_WARNINGS: usize = 32;
 
-/// An entry whose bytes are there, and where they are had.
+/// An entry whose content exists, and its download URL.
 pub(crate) struct Hit {
     pub(crate) entry: Entry,
     pub(crate) download_url: String,
 }
 
-/// Finds the best match and signs a URL for it, at this origin, or has the storage sign one of its own; stale entries are
-/// passed over.
-///
-/// A clean miss is said only where there is none among the first [`MAX_LOOKS`] matches. Where index or storage do not answer
-/// the client gets `unavailable`, and decides itself: `@actions/cache` tries again and then goes on without a cache, and a failure that lasts is seen as one.
+/// Finds the best match, and signs a URL for it: one of this server at `origin`, or a direct one of
+/// the storage. Skips up to [`MAX_MATCHES`] stale entries. Returns `None` for a miss.
 ///
 /// # Errors
-/// `permission_denied` where the token may read nothing.
+/// `permission_denied` if the token has no readable scope. `unavailable` if index or storage fail:
+/// never a miss, so that the client retries, and a lasting failure is visible.
 pub(crate) async fn lookup<H: Host>(
     caller: &Caller<'_, H>,
-    message: &Checked,
+    message: &ValidRequest,
     origin: &str,
 ) -> Result<Option<Hit>, Error> {
     if matching::readable_scopes(caller.claims).next().is_none() {
         let text = "cache read denied: the token has no scope that it may read from";
         return Err(Error::new(Code::PermissionDenied, text));
     }
-    let Some((entry, direct_url)) = find_whole(caller, message).await? else {
+    let Some((entry, direct_url)) = find_intact(caller, message).await? else {
         return Ok(None);
     };
-    caller.request.note(|outcome| {
-        outcome.is(OutcomeKind::Hit);
+    caller.request.record(|outcome| {
+        outcome.set_kind(OutcomeKind::Hit);
         outcome.scope = Some(entry.slot.scope.clone());
         outcome.matched_key = (entry.slot.key != message.key).then(|| entry.slot.key.clone());
         outcome.entry = Some(entry.id);
     });
-    let download_url = direct_url.unwrap_or_else(|| own_url(caller, &entry, origin));
+    let download_url = direct_url.unwrap_or_else(|| server_url(caller, &entry, origin));
     Ok(Some(Hit { entry, download_url }))
 }
 
-/// Returns the first match whose object is there in full, with its use noted, and the storage's URL of it where the client gets
-/// one.
-async fn find_whole<H: Host>(
+/// Returns the first match whose object is intact, after recording its use, and its direct URL, if
+/// the client gets one.
+async fn find_intact<H: Host>(
     caller: &Caller<'_, H>,
-    message: &Checked,
+    message: &ValidRequest,
 ) -> Result<Option<(Entry, Option<String>)>, Error> {
-    caller.request.note(|outcome| outcome.is(OutcomeKind::Miss));
+    caller.request.record(|outcome| outcome.set_kind(OutcomeKind::Miss));
     let (mut skip, mut stale_count) = (Vec::new(), 0);
     let found = loop {
-        if skip.len() == MAX_LOOKS {
+        if skip.len() == MAX_MATCHES {
             break None;
         }
         let Some(entry) = find(caller, message, &skip).await? else { break None };
-        // The look at the object is part of signing a URL, so a hit costs one look either way.
+        // Signing a URL checks the object, so a hit costs one check either way.
         let direct_url = direct_url(caller, &entry).await?;
-        let stale = if direct_url.is_some() { None } else { stale::inspect(caller.host, &entry).await? };
+        let stale = if direct_url.is_some() { None } else { stale::check(caller.host, &entry).await? };
         match stale {
-            None if is_kept(caller, &entry).await => break Some((entry, direct_url)),
-            // Another server has just deleted it.
+            None if record_use(caller, &entry).await => break Some((entry, direct_url)),
+            // A concurrent sweep has deleted it.
             None => {}
             Some(reason) => {
                 stale_count += 1;
                 if stale_count <= MAX_WARNINGS {
                     stale::warn(caller.host, "stale entry skipped", &entry, reason);
                 }
-                caller.request.note(|outcome| outcome.is(OutcomeKind::Stale));
+                caller.request.record(|outcome| outcome.set_kind(OutcomeKind::Stale));
             }
         }
         skip.push(entry.id);
@@ -84,39 +83,39 @@ async fn find_whole<H: Host>(
     Ok(found)
 }
 
-/// Sums up the stale entries that have no line of their own.
+/// Logs the number of stale entries that were not logged one by one.
 fn warn_of_more<H: Host>(caller: &Caller<'_, H>, count: usize) {
     let fields = [("request", caller.request.id.as_str()), ("count", &count.to_string())];
     caller.host.log(Level::Warn, "more stale entries skipped", &fields);
 }
 
-/// Notes the use of an entry, and returns whether it is still there.
-async fn is_kept<H: Host>(caller: &Caller<'_, H>, entry: &Entry) -> bool {
-    caller.host.touch(entry.id, entry.used_ms, caller.request.received_ms).await
+/// Records the use of an entry, and returns whether it still exists.
+async fn record_use<H: Host>(caller: &Caller<'_, H>, entry: &Entry) -> bool {
+    caller.host.touch(entry.id, entry.last_used_ms, caller.request.received_ms).await
 }
 
-/// Returns the first match. One call of the index, but for absurdly many keys and scopes.
+/// Returns the first match. One call of the index for every [`MAX_PROBES`] probes.
 async fn find<H: Host>(
     caller: &Caller<'_, H>,
-    message: &Checked,
+    message: &ValidRequest,
     skip: &[u64],
 ) -> Result<Option<Entry>, Error> {
     let mut probes = matching::probes(caller.claims, &message.key, &message.restore_keys);
-    explain(caller, message, &probes);
+    log_probes(caller, message, &probes);
     loop {
         let rest = probes.split_off(probes.len().min(MAX_PROBES));
         let (repository, version) = (caller.claims.repository.clone(), message.version.clone());
         let found = caller.host.find(repository, version, probes, skip.to_vec()).await?;
         if found.is_some() || rest.is_empty() {
-            explain_found(caller, found.as_ref());
+            log_match(caller, found.as_ref());
             return Ok(found);
         }
         probes = rest;
     }
 }
 
-/// Says what is looked for, one line for each attempt in the order of matching.
-fn explain<H: Host>(caller: &Caller<'_, H>, message: &Checked, probes: &[Probe]) {
+/// Logs the probes at level debug, in the order of matching.
+fn log_probes<H: Host>(caller: &Caller<'_, H>, message: &ValidRequest, probes: &[Probe]) {
     if !caller.host.settings().debug {
         return;
     }
@@ -131,27 +130,27 @@ fn explain<H: Host>(caller: &Caller<'_, H>, message: &Checked, probes: &[Probe])
             ("match", kind),
             ("version", message.version.as_str()),
         ];
-        caller.host.log(Level::Debug, "looking for", &fields);
+        caller.host.log(Level::Debug, "probe", &fields);
     }
 }
 
-fn explain_found<H: Host>(caller: &Caller<'_, H>, found: Option<&Entry>) {
+fn log_match<H: Host>(caller: &Caller<'_, H>, found: Option<&Entry>) {
     if !caller.host.settings().debug {
         return;
     }
     match found {
         Some(entry) => {
             let fields = [("scope", entry.slot.scope.as_str()), ("key", entry.slot.key.as_str())];
-            caller.host.log(Level::Debug, "found", &fields);
+            caller.host.log(Level::Debug, "match", &fields);
         }
-        None => caller.host.log(Level::Debug, "nothing found", &[]),
+        None => caller.host.log(Level::Debug, "no match", &[]),
     }
 }
 
-/// Returns a URL of the storage itself, or `None` where the operator does not want one, the client cannot use one, there is
-/// none of this object, or the object is stale.
+/// Returns a direct URL. Returns `None` if direct downloads are disabled, the client does not
+/// support them, the storage cannot sign a URL, or the object is stale.
 async fn direct_url<H: Host>(caller: &Caller<'_, H>, entry: &Entry) -> Result<Option<String>, Error> {
-    let allowed = caller.host.settings().direct_url_ms.filter(|_| caller.downloads_plainly());
+    let allowed = caller.host.settings().direct_url_ms.filter(|_| caller.supports_direct_downloads());
     let Some(lifetime_ms) = allowed else { return Ok(None) };
     match caller.host.presign(entry.object.clone(), entry.size_bytes, lifetime_ms).await {
         Ok(url) => Ok(url),
@@ -166,7 +165,7 @@ async fn direct_url<H: Host>(caller: &Caller<'_, H>, entry: &Entry) -> Result<Op
 }
 
 /// Signs a URL of this server.
-fn own_url<H: Host>(caller: &Caller<'_, H>, entry: &Entry, origin: &str) -> String {
+fn server_url<H: Host>(caller: &Caller<'_, H>, entry: &Entry, origin: &str) -> String {
     let expires_ms = caller.request.received_ms.saturating_add(caller.host.settings().download_url_ms);
     url::make_download(caller.host, origin, &entry.id.to_string(), expires_ms)
 }

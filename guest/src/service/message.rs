@@ -1,17 +1,17 @@
-//! What a request asks for, whatever its protocol and encoding, and the limits on it.
+//! The fields of a request, independent of protocol and encoding, and their limits.
 
 use super::{Code, Error};
 use crate::ports::{Claims, Slot};
 
 /// The longest key, in characters (`@actions/cache` allows no more; others do not check).
 const MAX_KEY_CHARS: usize = 512;
-/// The longest version, in bytes. Opaque text; usually 64 hexadecimal digits.
+/// The longest version, in bytes. Opaque; usually 64 hexadecimal digits.
 const MAX_VERSION_BYTES: usize = 512;
 const BAD_VERSION: &str = "version: 1 to 512 bytes";
 /// Most restore keys in one lookup. `@actions/cache` sends nine.
 const MAX_RESTORE_KEYS: usize = 100;
 
-/// The fields of a request message. What a call has no field for is empty.
+/// The fields of a request message, not validated. Fields that a call lacks are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) key: String,
@@ -20,9 +20,9 @@ pub(crate) struct Message {
     pub(crate) size_bytes: i64,
 }
 
-/// A message within the limits.
+/// A validated message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Checked {
+pub(crate) struct ValidRequest {
     pub(crate) key: String,
     pub(crate) version: String,
     /// None of them empty.
@@ -31,17 +31,21 @@ pub(crate) struct Checked {
 }
 
 impl Message {
-    /// Checks the limits. An empty restore key, which would match anything, counts as absent.
-    pub(crate) fn checked(self) -> Result<Checked, Error> {
+    /// Validates a message of protocol version 2. Drops empty restore keys, which would match
+    /// anything.
+    ///
+    /// # Errors
+    /// `invalid_argument` if a field exceeds its limits.
+    pub(crate) fn validate(self) -> Result<ValidRequest, Error> {
         if self.version.is_empty() {
             return Err(invalid(BAD_VERSION));
         }
-        self.checked_of_version_1()
+        self.validate_v1()
     }
 
-    /// As [`Self::checked`], but a version may be empty: in protocol version 1 it need not be there (actions/cache 1.2 sends
-    /// none), and an empty one is a version like any other.
-    pub(crate) fn checked_of_version_1(mut self) -> Result<Checked, Error> {
+    /// Validates a message of protocol version 1: as [`Self::validate`], but the version may be
+    /// empty (actions/cache 1.2 sends none).
+    pub(crate) fn validate_v1(mut self) -> Result<ValidRequest, Error> {
         self.restore_keys.retain(|key| !key.is_empty());
         if self.restore_keys.len() > MAX_RESTORE_KEYS {
             return Err(invalid("restore_keys: at most 100"));
@@ -53,12 +57,12 @@ impl Message {
         check_version(&self.version)?;
         let size_bytes =
             u64::try_from(self.size_bytes).map_err(|_| invalid("size_bytes: must not be negative"))?;
-        Ok(Checked { key: self.key, version: self.version, restore_keys: self.restore_keys, size_bytes })
+        Ok(ValidRequest { key: self.key, version: self.version, restore_keys: self.restore_keys, size_bytes })
     }
 }
 
-impl Checked {
-    /// Returns the slot that the message names, in this scope of the token's repository.
+impl ValidRequest {
+    /// Returns the slot of the message, in this scope of the token's repository.
     pub(crate) fn slot(self, claims: &Claims, scope: &str) -> Slot {
         Slot {
             repository: claims.repository.clone(),
@@ -70,7 +74,7 @@ impl Checked {
 }
 
 fn check_key(key: &str) -> Result<(), Error> {
-    // Bytes first: no need to count the characters of most keys.
+    // Bytes first: most keys need no count of characters.
     if key.len() > MAX_KEY_CHARS && key.chars().count() > MAX_KEY_CHARS {
         return Err(invalid("key: at most 512 characters"));
     }
@@ -84,7 +88,7 @@ fn check_version(version: &str) -> Result<(), Error> {
     check_text(version)
 }
 
-/// Any text is fine but for NUL, which some databases cannot hold: better a clear refusal on all of them.
+/// Rejects NUL, which some databases cannot store.
 fn check_text(text: &str) -> Result<(), Error> {
     if text.contains('\0') { Err(invalid("key and version must not contain NUL")) } else { Ok(()) }
 }

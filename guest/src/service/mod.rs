@@ -1,9 +1,9 @@
-//! The cache service: what can be done with entries, whichever protocol version asks for it.
+//! The cache service: lookup, reserve, attach, finalize.
 //!
-//! Called by `twirp` (version 2) and by `v1`, which read requests and write answers, and by `blob` for the content of uploads.
-//! So an entry saved by one version is found by the other, and all of them fail for the same reasons. Repository and scopes
-//! come from the token alone: what a request may do comes from nowhere else. Must never know how a request or an answer is
-//! encoded.
+//! Called by `twirp` (protocol version 2) and `v1`, which decode requests and encode responses, and
+//! by `blob` for the content of uploads. So an entry saved with one version is found with the
+//! other, and both fail for the same reasons. Repository and scopes come from the token alone,
+//! never from a message. Must not depend on an encoding.
 
 mod attach;
 mod chunks;
@@ -16,70 +16,74 @@ mod reserve;
 pub(crate) use attach::{AttachError, attach};
 pub(crate) use chunks::{ChunkKind, DISPLACED, Layout, appended_id, layout, ranged_id};
 pub(crate) use error::{Code, Error, clip};
-pub(crate) use finalize::{finalize, finalize_chunks, finalized};
+pub(crate) use finalize::{finalize, finalize_chunks, finalized_entry};
 pub(crate) use lookup::{Hit, lookup};
-pub(crate) use message::{Checked, Message};
-pub(crate) use reserve::{HandOut, reserve};
+pub(crate) use message::{Message, ValidRequest};
+pub(crate) use reserve::{Grant, reserve};
 
 use crate::ports::{AuthError, Claims, Host, Request};
 
-/// `@actions/cache` looks for how it starts (protocol reference 1.3).
+/// `@actions/cache` looks for the beginning of this text (protocol reference 1.3).
 const WRITE_DENIED: &str = "cache write denied: the token has no scope that it may write to";
 
-/// What a client prints that saves while the disk is full.
+/// The warning that a client prints if it saves while the disk is full.
 pub(crate) const FULL: &str =
-    "the cache server's disk is full: nothing is saved until its operator makes room";
+    "the cache server's disk is full: nothing can be saved until its operator frees space";
 
-/// Who calls, and by what: what every operation needs.
+/// The context of a call.
 pub(crate) struct Caller<'a, H: Host> {
     pub(crate) host: &'a H,
-    pub(crate) request: &'a Request<H::Incoming>,
+    pub(crate) request: &'a Request<H::IncomingRequest>,
     pub(crate) claims: &'a Claims,
 }
 
 impl<H: Host> Caller<'_, H> {
-    /// Returns whether the client is `@actions/cache`, which needs some answers in another form than all others.
+    /// Returns whether the client is `@actions/cache`, which needs some responses in a form of its
+    /// own.
     pub(crate) fn is_actions_cache(&self) -> bool {
         is_actions_cache(self.request)
     }
 
-    /// Returns whether the client never asks a second time for an upload to which it got no answer, so that whoever seems to is
-    /// another saver: BuildKit and its library, go-actions-cache, repeat a call after a 429 only, which is never sent here. Of
-    /// several targets that one build exports some may wait for more than a second before they send their first byte.
-    pub(crate) fn never_reserves_again(&self) -> bool {
+    /// Returns whether the client never retries a reservation, so that a second one comes from
+    /// another saver. BuildKit and its library, go-actions-cache, retry only after a 429, which
+    /// this server never sends. If one build exports several targets, some may wait for more than a
+    /// second before they send their first byte.
+    pub(crate) fn never_retries_reservations(&self) -> bool {
         let agent = self.request.header("user-agent");
         agent.is_some_and(|agent| agent.starts_with("buildkit/") || agent.starts_with("go-actions-cache/"))
     }
 
-    /// Returns whether the client downloads with plain `GET`, and `Range` at most, so that any server will do. BuildKit does
-    /// not: the Azure SDK for Go resumes with `x-ms-range`, which other services pass over in silence, and takes what comes
-    /// for what it asked for. So only clients that are known count: `@actions/cache` in both versions, and those that speak
-    /// protobuf (opendal, which does not say its name; Nix).
-    pub(crate) fn downloads_plainly(&self) -> bool {
-        let begins =
+    /// Returns whether the client downloads with `GET` and `Range` only, so that any object store
+    /// can serve it. BuildKit does not: the Azure SDK for Go resumes with `x-ms-range`, which other
+    /// services ignore, and would take the wrong bytes. So only known clients qualify:
+    /// `@actions/cache` in both versions, and those that speak protobuf (Nix, and opendal, which
+    /// sends no name).
+    pub(crate) fn supports_direct_downloads(&self) -> bool {
+        let starts_with =
             |field: &str, text: &str| self.request.header(field).is_some_and(|value| value.starts_with(text));
         self.is_actions_cache()
-            || begins("user-agent", "actions/cache")
-            || begins("content-type", "application/protobuf")
+            || starts_with("user-agent", "actions/cache")
+            || starts_with("content-type", "application/protobuf")
     }
 }
 
-/// Returns whether a request is of `@actions/cache`, by its own word.
+/// Returns whether the request's user agent is `@actions/cache`.
 pub(crate) fn is_actions_cache<I>(request: &Request<I>) -> bool {
     request.header("user-agent").is_some_and(|agent| agent.starts_with("@actions/cache"))
 }
 
-/// Verifies the request's token, for a call that saves or one that only reads.
+/// Verifies the request's token. `writes`: the call saves, which changes the text of a denial.
 ///
 /// # Errors
-/// `unauthenticated` where the token does not count, `permission_denied` where its repository may not use this server.
+/// `unauthenticated` if the token is rejected, `permission_denied` if its repository may not use
+/// this server, `unavailable` if the issuer's keys cannot be fetched.
 pub(crate) async fn verify<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
+    request: &Request<H::IncomingRequest>,
     writes: bool,
 ) -> Result<Claims, Error> {
     host.verify(&request.incoming).await.map_err(|error| match error {
-        AuthError::NotAllowed(who) => Error::not_allowed(&who, writes),
+        AuthError::NotAllowed(repository) => Error::not_allowed(&repository, writes),
         error => error.into(),
     })
 }
@@ -87,10 +91,10 @@ pub(crate) async fn verify<H: Host>(
 /// Returns the scope that the caller saves into.
 ///
 /// # Errors
-/// `permission_denied` where there is none.
+/// `permission_denied` if the token has no writable scope.
 pub(crate) fn writable_scope<'a, H: Host>(caller: &Caller<'a, H>) -> Result<&'a str, Error> {
     let scope = crate::matching::writable_scope(caller.claims)
         .ok_or_else(|| Error::new(Code::PermissionDenied, WRITE_DENIED))?;
-    caller.request.note(|outcome| outcome.scope = Some(scope.to_owned()));
+    caller.request.record(|outcome| outcome.scope = Some(scope.to_owned()));
     Ok(scope)
 }

@@ -1,76 +1,78 @@
-//! Reserving a slot: who saves an entry holds its slot until the entry is there.
+//! Reserving a slot for an upload.
 
 use super::{Caller, Code, Error};
 use crate::ports::{Entry, Host, OutcomeKind, Reservation, Slot, StorageError, Upload};
 use crate::writer::Writer;
 use crate::{cleanup, stale};
 
-/// GitHub's words.
+/// GitHub's message.
 const EXISTS: &str = "cache entry with the same key, version, and scope already exists";
 
-/// The soonest after a reservation that a client asks again for what it got no answer to, in milliseconds: `@actions/cache`
-/// waits 3 s (version 2) or 5 s (version 1) before its second attempt, and no client that is known waits less than one
-/// (protocol reference 1.6 and 2). Whoever comes sooner is another saver with the same token.
-const FIRST_BACK_OFF_MS: u64 = 1000;
+/// Shortest back-off of a client that retries a reservation, in milliseconds. `@actions/cache`
+/// waits 3 s (version 2) or 5 s (version 1), and no known client less than 1 s (protocol reference
+/// 1.6 and 2). An earlier call comes from another saver with the same token.
+const MIN_BACK_OFF_MS: u64 = 1000;
 
-/// An upload, and who of all that it was handed out to this caller is.
+/// An upload that the caller may write, and the writer that it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HandOut {
+pub(crate) struct Grant {
     pub(crate) upload: Upload,
     pub(crate) writer: Writer,
 }
 
-/// Reserves the slot. All processes of a job have one token, so that a token tells nothing: of all callers one gets the upload.
-/// It is handed out again only to what can only be a retry of a call whose answer was lost.
+/// Reserves the slot. All processes of a job share a token, so the token does not identify the
+/// saver: one caller gets the upload. It is renewed only for a call that must be a retry whose
+/// first response was lost.
 ///
 /// # Errors
-/// `already_exists` where the slot holds a whole entry or an upload under way.
-pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<HandOut, Error> {
-    let hand_out = match attempt(caller, slot.clone()).await? {
+/// `already_exists` if the slot holds an intact entry or an upload under way.
+pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Grant, Error> {
+    let grant = match try_reserve(caller, slot.clone()).await? {
         Reservation::Entry(entry) => replace_stale(caller, slot, entry).await?,
-        reservation => granted(caller, reservation).await?,
+        reservation => grant_upload(caller, reservation).await?,
     };
-    caller.request.note(|outcome| {
-        outcome.is(OutcomeKind::Reserved);
-        outcome.of_upload(&hand_out.upload);
+    caller.request.record(|outcome| {
+        outcome.set_kind(OutcomeKind::Reserved);
+        outcome.set_upload(&grant.upload);
     });
-    Ok(hand_out)
+    Ok(grant)
 }
 
-/// Reserves the slot of an entry that is stale: a save that follows a miss must succeed. Where the storage cannot say
-/// whether it is, it counts as whole: nothing is deleted on a doubt.
-async fn replace_stale<H: Host>(caller: &Caller<'_, H>, slot: Slot, entry: Entry) -> Result<HandOut, Error> {
-    let Ok(Some(reason)) = stale::inspect(caller.host, &entry).await else {
-        return Err(exists());
+/// Reserves the slot of a stale entry, after deleting it: a save after a miss must succeed. An
+/// entry that cannot be checked is kept.
+async fn replace_stale<H: Host>(caller: &Caller<'_, H>, slot: Slot, entry: Entry) -> Result<Grant, Error> {
+    let Ok(Some(reason)) = stale::check(caller.host, &entry).await else {
+        return Err(already_exists());
     };
     if caller.host.delete_entry(entry.id).await? {
         stale::warn(caller.host, "stale entry replaced", &entry, reason);
         cleanup::remove(caller.host, entry.object).await;
     }
-    granted(caller, attempt(caller, slot).await?).await
+    grant_upload(caller, try_reserve(caller, slot).await?).await
 }
 
-async fn attempt<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Reservation, Error> {
+async fn try_reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Reservation, Error> {
     let now_ms = caller.request.received_ms;
     let idle_before_ms = now_ms.saturating_sub(caller.host.settings().idle_upload_ms);
     Ok(caller.host.reserve(slot, caller.claims.owner.clone(), now_ms, idle_before_ms).await?)
 }
 
-async fn granted<H: Host>(caller: &Caller<'_, H>, reservation: Reservation) -> Result<HandOut, Error> {
+async fn grant_upload<H: Host>(caller: &Caller<'_, H>, reservation: Reservation) -> Result<Grant, Error> {
     match reservation {
-        Reservation::Reserved(upload) => Ok(HandOut { writer: Writer::first(&upload), upload }),
-        Reservation::Upload(upload) if is_retry(caller, &upload).await? => again(caller, upload).await,
-        Reservation::Upload(_) | Reservation::Entry(_) => Err(exists()),
+        Reservation::Reserved(upload) => Ok(Grant { writer: Writer::of_reservation(&upload), upload }),
+        Reservation::Upload(upload) if is_retry(caller, &upload).await? => renew(caller, upload).await,
+        Reservation::Upload(_) | Reservation::Entry(_) => Err(already_exists()),
     }
 }
 
-/// Returns whether this call can only be a retry: it is the holder's, it comes no sooner than a client repeats a call, and
-/// nothing has come for the upload. A byte of a body that is only half here counts (`db.reserve`), and what another server
-/// has staged.
+/// Returns whether this call must be a retry: it has the owner's token, it comes after at least
+/// [`MIN_BACK_OFF_MS`], and nothing has arrived for the upload: neither bytes of an incomplete body
+/// (`index.reserve`), nor blocks staged by another server.
 async fn is_retry<H: Host>(caller: &Caller<'_, H>, upload: &Upload) -> Result<bool, Error> {
-    let is_late = caller.request.received_ms >= upload.created_ms.saturating_add(FIRST_BACK_OFF_MS);
-    let is_untouched = upload.active_ms == upload.created_ms && upload.attachment.is_none();
-    if upload.owner != caller.claims.owner || !is_late || !is_untouched || caller.never_reserves_again() {
+    let is_late = caller.request.received_ms >= upload.created_ms.saturating_add(MIN_BACK_OFF_MS);
+    let is_untouched = upload.last_activity_ms == upload.created_ms && upload.attachment.is_none();
+    if upload.owner != caller.claims.owner || !is_late || !is_untouched || caller.never_retries_reservations()
+    {
         return Ok(false);
     }
     match caller.host.blocks(upload.name.clone()).await {
@@ -80,17 +82,18 @@ async fn is_retry<H: Host>(caller: &Caller<'_, H>, upload: &Upload) -> Result<bo
     }
 }
 
-/// Hands the upload out once more. Of concurrent retries one gets it, and from then on who held it before is refused.
-async fn again<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result<HandOut, Error> {
+/// Renews the upload for this caller, and displaces its earlier writer. Of concurrent retries one
+/// succeeds.
+async fn renew<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result<Grant, Error> {
     let now_ms = caller.request.received_ms;
     if !caller.host.renew(upload.id, upload.created_ms, now_ms).await? {
-        return Err(exists());
+        return Err(already_exists());
     }
-    let upload = Upload { created_ms: now_ms, active_ms: now_ms, ..upload };
-    Ok(HandOut { writer: Writer::again(&upload), upload })
+    let upload = Upload { created_ms: now_ms, last_activity_ms: now_ms, ..upload };
+    Ok(Grant { writer: Writer::of_renewal(&upload), upload })
 }
 
-fn exists() -> Error {
+fn already_exists() -> Error {
     Error::new(Code::AlreadyExists, EXISTS)
 }
 

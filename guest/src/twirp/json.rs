@@ -1,7 +1,8 @@
 //! Messages in JSON.
 //!
-//! Reads what the clients write, which is protobuf's JSON mapping with liberties: names in snake_case or lowerCamelCase,
-//! 64-bit numbers as numbers or text, null for absent. Writes snake_case, and ids as text (protocol reference 1.2).
+//! Decodes protobuf's JSON mapping with the liberties that clients take: names in snake_case or
+//! lowerCamelCase, 64-bit numbers as numbers or strings, null for absent. Encodes names in
+//! snake_case, and ids as strings (protocol reference 1.2).
 
 use std::fmt;
 
@@ -11,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::Reply;
 use crate::service::{Code, Error, Message, clip};
 
-/// Reads a message. Unknown fields are passed over; of a field that comes twice the last one counts.
+/// Decodes a message. Ignores unknown fields; the last one of repeated fields counts.
 pub(super) fn decode(body: &[u8]) -> Result<Message, Error> {
     match serde_json::from_slice(body) {
-        Ok(Fields(message)) => Ok(message),
+        Ok(JsonMessage(message)) => Ok(message),
         Err(error) => {
             // The error may quote the message at any length.
             let text = clip(&format!("the message is not the expected JSON: {error}"));
@@ -23,30 +24,32 @@ pub(super) fn decode(body: &[u8]) -> Result<Message, Error> {
     }
 }
 
-/// Writes a reply: all fields of the call's message, also those that are unset, as GitHub's service writes them. A client that
-/// is not made from the protocol's description takes a field that is missing for an error.
+/// Encodes a reply with all fields of its message, unset ones too, as GitHub's service does: some
+/// clients reject a message with missing fields.
 pub(super) fn encode(reply: &Reply) -> Result<Vec<u8>, Error> {
     let body = match reply {
         Reply::Reserved { upload_url } => {
-            serde_json::to_vec(&Created { ok: true, signed_upload_url: upload_url, message: "" })
+            serde_json::to_vec(&CreateJson { ok: true, signed_upload_url: upload_url, message: "" })
         }
         Reply::Denied { message } => {
-            serde_json::to_vec(&Created { ok: false, signed_upload_url: "", message })
+            serde_json::to_vec(&CreateJson { ok: false, signed_upload_url: "", message })
         }
         Reply::Finalized { entry_id } => {
-            serde_json::to_vec(&Finalized { ok: true, entry_id: &entry_id.to_string(), message: "" })
+            serde_json::to_vec(&FinalizeJson { ok: true, entry_id: &entry_id.to_string(), message: "" })
         }
         Reply::Hit { download_url, matched_key } => {
-            serde_json::to_vec(&Found { ok: true, signed_download_url: download_url, matched_key })
+            serde_json::to_vec(&LookupJson { ok: true, signed_download_url: download_url, matched_key })
         }
-        Reply::Miss => serde_json::to_vec(&Found { ok: false, signed_download_url: "", matched_key: "" }),
+        Reply::Miss => {
+            serde_json::to_vec(&LookupJson { ok: false, signed_download_url: "", matched_key: "" })
+        }
     };
-    body.map_err(|error| Error::new(Code::Internal, "internal error").caused_by(error.to_string()))
+    body.map_err(|error| Error::internal(error.to_string()))
 }
 
 /// The reply to `CreateCacheEntry`.
 #[derive(Serialize)]
-struct Created<'a> {
+struct CreateJson<'a> {
     ok: bool,
     signed_upload_url: &'a str,
     message: &'a str,
@@ -54,7 +57,7 @@ struct Created<'a> {
 
 /// The reply to `FinalizeCacheEntryUpload`.
 #[derive(Serialize)]
-struct Finalized<'a> {
+struct FinalizeJson<'a> {
     ok: bool,
     entry_id: &'a str,
     message: &'a str,
@@ -62,14 +65,15 @@ struct Finalized<'a> {
 
 /// The reply to `GetCacheEntryDownloadURL`.
 #[derive(Serialize)]
-struct Found<'a> {
+struct LookupJson<'a> {
     ok: bool,
     signed_download_url: &'a str,
     matched_key: &'a str,
 }
 
-/// A message as an object; the derived reader would take an array for it, too, and refuse repeated fields.
-struct Fields(Message);
+/// A message as a JSON object. A derived implementation would also accept arrays, and reject
+/// repeated fields.
+struct JsonMessage(Message);
 
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
@@ -84,22 +88,22 @@ enum Field {
     Other,
 }
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for JsonMessage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
+        deserializer.deserialize_map(MessageVisitor)
     }
 }
 
-struct FieldsVisitor;
+struct MessageVisitor;
 
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields;
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = JsonMessage;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonMessage, A::Error> {
         let mut message = Message::default();
         while let Some(field) = map.next_key()? {
             match field {
@@ -110,18 +114,18 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Field::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        Ok(Fields(message))
+        Ok(JsonMessage(message))
     }
 }
 
-/// Reads a value; null is the default, as in protobuf's JSON.
+/// Decodes a value; null is the default, as in protobuf's JSON.
 fn next_or_default<'de, A: MapAccess<'de>, T: Deserialize<'de> + Default>(
     map: &mut A,
 ) -> Result<T, A::Error> {
     Ok(map.next_value::<Option<T>>()?.unwrap_or_default())
 }
 
-/// A 64-bit number: as a number, as text, or null for 0.
+/// A 64-bit integer: a number, a string, or null for 0.
 struct Int64(i64);
 
 impl<'de> Deserialize<'de> for Int64 {
@@ -136,7 +140,7 @@ impl Visitor<'_> for Int64Visitor {
     type Value = Int64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a 64-bit integer, as a number or as text")
+        f.write_str("a 64-bit integer, as a number or a string")
     }
 
     fn visit_unit<E>(self) -> Result<Int64, E> {
@@ -151,11 +155,11 @@ impl Visitor<'_> for Int64Visitor {
         i64::try_from(value).map(Int64).map_err(|_| E::custom("number out of range"))
     }
 
-    /// Writers that know only doubles may write `5e3` or `5000.0`.
+    /// Clients that only have doubles may send `5e3` or `5000.0`.
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Int64, E> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         if value.fract() == 0.0 && value.abs() <= EXACT {
-            #[allow(clippy::cast_possible_truncation, reason = "checked to be a whole number in range")]
+            #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number in range")]
             return Ok(Int64(value as i64));
         }
         Err(E::custom("not a 64-bit integer"))

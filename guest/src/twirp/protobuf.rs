@@ -3,15 +3,15 @@
 use prost::Message as _;
 
 use super::Reply;
-use crate::route::Call;
+use crate::route::V2Call;
 use crate::service::{Code, Error, Message};
 
-/// `metadata` (1) is in none of the requests on purpose: authority comes from the token alone.
+/// No request has `metadata` (1), on purpose: authority comes from the token alone.
 #[derive(Clone, PartialEq, prost::Message)]
 struct CreateRequest {
     #[prost(string, tag = "2")]
     key: String,
-    /// 3 here, 4 in the others.
+    /// 3 here, 4 in the other requests.
     #[prost(string, tag = "3")]
     version: String,
 }
@@ -64,15 +64,15 @@ struct LookupResponse {
     matched_key: String,
 }
 
-/// Reads the message of a call. Unknown fields are passed over.
-pub(super) fn decode(call: Call, body: &[u8]) -> Result<Message, Error> {
+/// Decodes the message of a call. Ignores unknown fields.
+pub(super) fn decode(call: V2Call, body: &[u8]) -> Result<Message, Error> {
     let decoded = match call {
-        Call::Create => CreateRequest::decode(body).map(|CreateRequest { key, version }| Message {
+        V2Call::Create => CreateRequest::decode(body).map(|CreateRequest { key, version }| Message {
             key,
             version,
             ..Message::default()
         }),
-        Call::Finalize => {
+        V2Call::Finalize => {
             FinalizeRequest::decode(body).map(|FinalizeRequest { key, size_bytes, version }| Message {
                 key,
                 version,
@@ -80,7 +80,7 @@ pub(super) fn decode(call: Call, body: &[u8]) -> Result<Message, Error> {
                 ..Message::default()
             })
         }
-        Call::Lookup => LookupRequest::decode(body).map(|LookupRequest { key, restore_keys, version }| {
+        V2Call::Lookup => LookupRequest::decode(body).map(|LookupRequest { key, restore_keys, version }| {
             Message { key, version, restore_keys, ..Message::default() }
         }),
     };
@@ -89,7 +89,7 @@ pub(super) fn decode(call: Call, body: &[u8]) -> Result<Message, Error> {
     })
 }
 
-/// Writes a reply. A miss is a message of zero bytes.
+/// Encodes a reply. A miss is a message of zero bytes.
 pub(super) fn encode(reply: Reply) -> Vec<u8> {
     match reply {
         Reply::Reserved { upload_url } => {

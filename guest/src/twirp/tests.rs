@@ -1,6 +1,6 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, claims};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, claims};
 use crate::ports::{AuthError, HttpError};
 
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
@@ -64,7 +64,7 @@ fn errors_are_json_whatever_the_request_was() {
 }
 
 #[test]
-fn every_reason_against_a_token_is_told() {
+fn each_token_error_has_its_message() {
     let text = || "x".repeat(100_000);
     for (error, status, code) in [
         (AuthError::Missing, 401, "unauthenticated"),
@@ -88,7 +88,7 @@ fn every_reason_against_a_token_is_told() {
 }
 
 #[test]
-fn a_message_that_cannot_be_read_is_told() {
+fn an_unreadable_message_has_an_error() {
     for (error, status, code) in [
         (HttpError::TooLarge, 400, "invalid_argument"),
         (HttpError::CutShort, 400, "malformed"),
@@ -106,7 +106,7 @@ fn a_message_that_cannot_be_read_is_told() {
 }
 
 #[test]
-fn what_is_no_call_is_a_bad_route_in_json() {
+fn unknown_calls_are_bad_route_in_json() {
     let host = host();
     for (method, call) in [
         ("POST", "DeleteCacheEntry"),
@@ -138,13 +138,13 @@ fn authority_comes_from_the_token_and_never_from_the_message() {
 }
 
 #[test]
-fn a_whole_save_and_restore_works_in_protobuf() {
+fn save_and_restore_work_in_protobuf() {
     let host = host();
     let call = |call: &str, body: &[u8]| {
         let request = FakeRequest::new("POST", &format!("{SERVICE}/{call}")).token("t");
         host.send(request.header("content-type", "application/protobuf").body(body))
     };
-    let url = |answer: &Answer| {
+    let url = |answer: &FakeResponse| {
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         text[text.find("http").unwrap()..].split('\u{1a}').next().unwrap().to_owned()
     };

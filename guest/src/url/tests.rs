@@ -1,6 +1,6 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-use super::{Refused, check_download, check_upload, make_download, make_upload};
+use super::{UrlError, check_download, check_upload, make_download, make_upload};
 use crate::fake::{FakeHost, NOW_MS};
 use crate::writer::Writer;
 
@@ -16,7 +16,7 @@ fn made() -> (FakeHost, String, String) {
     (host, url, query)
 }
 
-fn verdict(host: &FakeHost, query: &str) -> Result<Writer, Refused> {
+fn checked(host: &FakeHost, query: &str) -> Result<Writer, UrlError> {
     check_upload(host, "u1", Some(query), NOW_MS)
 }
 
@@ -34,7 +34,7 @@ fn a_url_has_three_path_segments_and_a_query_and_no_double_slash() {
 }
 
 #[test]
-fn order_encoding_and_further_parameters_do_not_matter() {
+fn order_encoding_and_other_parameters_do_not_matter() {
     let (host, _, query) = made();
     let (w, rest) = query.split_once('&').unwrap();
     let (se, sig) = rest.split_once('&').unwrap();
@@ -47,54 +47,54 @@ fn order_encoding_and_further_parameters_do_not_matter() {
         format!("{query}&sig=zz&se=1&w=1"),
         format!("%77={}&%73e={}&sig={encoded}", &w[2..], &se[3..]),
     ] {
-        assert_eq!(verdict(&host, &query), Ok(writer(77)), "{query}");
+        assert_eq!(checked(&host, &query), Ok(writer(77)), "{query}");
     }
 }
 
 #[test]
-fn a_url_is_good_for_its_own_purpose_name_and_time_only() {
+fn a_url_is_valid_for_its_purpose_name_and_time_only() {
     let (host, _, query) = made();
     let query = query.as_str();
     let check = |name, now_ms| check_upload(&host, name, Some(query), now_ms);
     assert_eq!(check("u1", NOW_MS + 5000), Ok(writer(77)));
-    assert_eq!(check("u1", NOW_MS + 5001), Err(Refused::Expired));
-    assert_eq!(check("u2", NOW_MS), Err(Refused::Forged));
-    assert_eq!(check_download(&host, "u1", Some(query), NOW_MS), Err(Refused::Forged));
+    assert_eq!(check("u1", NOW_MS + 5001), Err(UrlError::Expired));
+    assert_eq!(check("u2", NOW_MS), Err(UrlError::Forged));
+    assert_eq!(check_download(&host, "u1", Some(query), NOW_MS), Err(UrlError::Forged));
     let download = make_download(&host, "http://h", "u1", NOW_MS + 5000);
     let query = format!("w=77&{}", download.split_once('?').unwrap().1);
     assert_eq!(check_download(&host, "u1", Some(&query), NOW_MS), Ok(()));
-    assert_eq!(verdict(&host, &query), Err(Refused::Forged));
+    assert_eq!(checked(&host, &query), Err(UrlError::Forged));
 }
 
 #[test]
-fn a_changed_or_missing_part_is_refused() {
+fn a_changed_or_missing_part_is_rejected() {
     let (host, _, query) = made();
     let sig = query.split_once("&se=1800000005&").unwrap().1;
     for (query, refused) in [
-        (format!("w=77&{sig}"), Refused::Unsigned),
-        ("w=77&se=1800000005".to_owned(), Refused::Unsigned),
-        (format!("w=77&se=&{sig}"), Refused::Unsigned),
-        (format!("w=77&se=x&{sig}"), Refused::Unsigned),
-        (format!("w=77&se=99999999999999999999999&{sig}"), Refused::Unsigned),
-        (format!("w=77&se=%ff&{sig}"), Refused::Unsigned),
-        (format!("w=77&se=18446744073709551615&{sig}"), Refused::Forged),
-        (format!("w=77&se=1800000006&{sig}"), Refused::Forged),
-        (format!("{query}0"), Refused::Forged),
-        ("w=77&se=1800000005&sig=".to_owned(), Refused::Forged),
-        // Fault 1: a writer cannot pass for another one.
-        (format!("se=1800000005&{sig}"), Refused::Unsigned),
-        (format!("w=&se=1800000005&{sig}"), Refused::Unsigned),
-        (format!("w=x&se=1800000005&{sig}"), Refused::Unsigned),
-        (format!("w=76&se=1800000005&{sig}"), Refused::Forged),
-        (String::new(), Refused::Unsigned),
+        (format!("w=77&{sig}"), UrlError::Unsigned),
+        ("w=77&se=1800000005".to_owned(), UrlError::Unsigned),
+        (format!("w=77&se=&{sig}"), UrlError::Unsigned),
+        (format!("w=77&se=x&{sig}"), UrlError::Unsigned),
+        (format!("w=77&se=99999999999999999999999&{sig}"), UrlError::Unsigned),
+        (format!("w=77&se=%ff&{sig}"), UrlError::Unsigned),
+        (format!("w=77&se=18446744073709551615&{sig}"), UrlError::Forged),
+        (format!("w=77&se=1800000006&{sig}"), UrlError::Forged),
+        (format!("{query}0"), UrlError::Forged),
+        ("w=77&se=1800000005&sig=".to_owned(), UrlError::Forged),
+        // Fault 1: a writer cannot forge another one.
+        (format!("se=1800000005&{sig}"), UrlError::Unsigned),
+        (format!("w=&se=1800000005&{sig}"), UrlError::Unsigned),
+        (format!("w=x&se=1800000005&{sig}"), UrlError::Unsigned),
+        (format!("w=76&se=1800000005&{sig}"), UrlError::Forged),
+        (String::new(), UrlError::Unsigned),
     ] {
-        assert_eq!(verdict(&host, &query), Err(refused), "{query}");
+        assert_eq!(checked(&host, &query), Err(refused), "{query}");
     }
-    assert_eq!(check_upload(&host, "u1", None, NOW_MS), Err(Refused::Unsigned));
+    assert_eq!(check_upload(&host, "u1", None, NOW_MS), Err(UrlError::Unsigned));
 }
 
 #[test]
-fn a_url_without_end_does_not_overflow() {
+fn the_largest_expiry_does_not_overflow() {
     let host = FakeHost::new();
     let url = make_upload(&host, "http://h", "u1", writer(0), u64::MAX);
     let query = url.split_once('?').unwrap().1;

@@ -1,22 +1,24 @@
-//! `PATCH caches/{id}`: one piece of the content.
+//! `PATCH caches/{id}`: uploads a chunk of the content.
 //!
-//! Pieces come in parallel, in any order, and again, and without a length (`@actions/cache` sends `Transfer-Encoding:
-//! chunked`). A piece is a block whose id says where it starts and how long it is, so that a piece whose body had another
-//! length than its Content-Range is no part of the content, although it was stored before its length was known.
+//! Chunks arrive in parallel, in any order, repeatedly, and without a length (`@actions/cache`
+//! sends `Transfer-Encoding: chunked`). A chunk is a block whose id contains its position and
+//! length. So a body that does not match its `Content-Range` never becomes part of the content,
+//! although it is stored before its length is known.
 
 use crate::ports::{Host, OutcomeKind, Response};
 use crate::service::{self, Caller, Code, Error};
 
-/// Where the numbers of clients end that know only doubles.
+/// Offsets are below this: some clients hold them in a double.
 const MAX_OFFSET: u64 = 1 << 53;
 
-/// Stages the body; a piece of the same range is replaced.
+/// Stages the body, in place of a chunk with the same range.
 ///
 /// # Errors
-/// `invalid_argument` where Content-Range is missing or is not the body's, `not_found` where the upload is not the caller's,
-/// `already_exists` where it was handed out once more.
+/// `invalid_argument` if `Content-Range` is missing or does not match the body, or the entry would
+/// be too large; `not_found` if the caller may not write the upload; `already_exists` if it has
+/// been renewed for another writer.
 pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<Response<H>, Error> {
-    let (id, writer) = super::number(id)?;
+    let (id, writer) = super::parse_number(id)?;
     let range = caller.request.header("content-range");
     let range = range.and_then(ContentRange::parse).ok_or_else(|| {
         Error::new(Code::InvalidArgument, "Content-Range must be of the form `bytes first-last/*`")
@@ -24,36 +26,36 @@ pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<R
     if let Some(announced) = caller.request.header("content-length")
         && announced.trim().parse() != Ok(range.length)
     {
-        return Err(other_length(announced, &range));
+        return Err(length_mismatch(announced, &range));
     }
     if caller.host.settings().max_entry_bytes.is_some_and(|limit| range.start + range.length > limit) {
         return Err(Error::too_large());
     }
     let upload = caller.host.get_upload_by_id(id).await?.ok_or_else(super::no_upload)?;
-    if !super::is_callers(caller, &upload)? {
+    if !super::may_write(caller, &upload)? {
         return Err(super::no_upload());
     }
-    caller.request.note(|outcome| {
-        outcome.of_upload(&upload);
+    caller.request.record(|outcome| {
+        outcome.set_upload(&upload);
         outcome.key = Some(upload.slot.key.clone());
     });
     super::check_writer(writer, &upload)?;
     let block_id = service::ranged_id(writer, range.start, range.length);
     let length = caller.host.put_block(upload.name, block_id, &caller.request.incoming).await?;
     if length != range.length {
-        return Err(other_length(&length.to_string(), &range));
+        return Err(length_mismatch(&length.to_string(), &range));
     }
-    caller.request.note(|outcome| outcome.is(OutcomeKind::Stored));
-    Ok(super::done())
+    caller.request.record(|outcome| outcome.set_kind(OutcomeKind::Stored));
+    Ok(super::no_content())
 }
 
-fn other_length(length: &str, range: &ContentRange) -> Error {
+fn length_mismatch(length: &str, range: &ContentRange) -> Error {
     let length: String = length.chars().take(32).collect();
     let text = format!("the body has {length} bytes, but Content-Range says {}", range.length);
     Error::new(Code::InvalidArgument, text)
 }
 
-/// A piece's place in the content.
+/// The position of a chunk in the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ContentRange {
     start: u64,
@@ -62,17 +64,17 @@ struct ContentRange {
 }
 
 impl ContentRange {
-    /// Reads `bytes first-last/*`; a number in place of `*` is passed over. `None` for what is not of that form.
+    /// Parses `bytes first-last/*`; a total in place of `*` must be larger than `last`.
     fn parse(header: &str) -> Option<Self> {
         let (unit, range) = header.trim().split_once(' ')?;
         let (range, total) = range.trim().split_once('/')?;
         let (first, last) = range.split_once('-')?;
         let (start, last) = (number(first)?, number(last)?);
-        let is_one = unit.eq_ignore_ascii_case("bytes")
+        let is_valid = unit.eq_ignore_ascii_case("bytes")
             && (total == "*" || number(total)? > last)
             && start <= last
             && last < MAX_OFFSET;
-        is_one.then(|| Self { start, length: last - start + 1 })
+        is_valid.then(|| Self { start, length: last - start + 1 })
     }
 }
 

@@ -1,35 +1,36 @@
-//! `POST caches/{id}`: make what was sent an entry.
+//! `POST caches/{id}`: finalizes an upload.
 
 use serde::Deserialize;
 
 use crate::ports::{Host, OutcomeKind, Response};
 use crate::service::{self, Caller, Error};
 
-/// The message; members that are not here are passed over.
+/// The message. Other members are ignored.
 #[derive(Deserialize)]
-struct Commit {
+struct CommitMessage {
     size: u64,
 }
 
-/// Makes the pieces an entry, if they are exactly the bytes that the client says. A repeat answers as the first call did.
+/// Turns the chunks into an entry of `size` bytes. A repeated call succeeds, too.
 ///
 /// # Errors
-/// Those of [`service::finalize_chunks`] and [`service::finalized`]; `not_found` where the upload is not the caller's.
+/// Those of [`service::finalize_chunks`] and [`service::finalized_entry`]; `not_found` if the
+/// caller may not write the upload.
 pub(super) async fn commit<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<Response<H>, Error> {
-    let (id, writer) = super::number(id)?;
-    let Commit { size } = super::message(caller).await?;
+    let (id, writer) = super::parse_number(id)?;
+    let CommitMessage { size } = super::message(caller).await?;
     match caller.host.get_upload_by_id(id).await? {
-        Some(upload) if super::is_callers(caller, &upload)? => {
-            caller.request.note(|outcome| {
-                outcome.of_upload(&upload);
+        Some(upload) if super::may_write(caller, &upload)? => {
+            caller.request.record(|outcome| {
+                outcome.set_upload(&upload);
                 outcome.key = Some(upload.slot.key.clone());
             });
             super::check_writer(writer, &upload)?;
             service::finalize_chunks(caller, upload, writer, size).await?;
         }
         Some(_) => return Err(super::no_upload()),
-        None => drop(service::finalized(caller, id, size).await?),
+        None => drop(service::finalized_entry(caller, id, size).await?),
     }
-    caller.request.note(|outcome| outcome.is(OutcomeKind::Finalized));
-    Ok(super::done())
+    caller.request.record(|outcome| outcome.set_kind(OutcomeKind::Finalized));
+    Ok(super::no_content())
 }

@@ -1,4 +1,4 @@
-//! `GET cache`: the best match; and `GET caches?key=…`, which shows what there is.
+//! `GET cache`: looks up the best match. `GET caches?key=…`: lists entries.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,13 +8,13 @@ use crate::ports::{Entry, Host, Response};
 use crate::query;
 use crate::service::{self, Caller, Code, Error, Hit, Message};
 
-/// The last moment that a date with four digits of a year can name, in milliseconds since 1970.
+/// The end of the year 9999, the last one with four digits, in milliseconds since 1970.
 const MAX_DATE_MS: u64 = 253_402_300_799_000;
 
-/// A hit.
+/// The message of a hit.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Found<'a> {
+struct HitMessage<'a> {
     cache_key: &'a str,
     scope: &'a str,
     cache_version: &'a str,
@@ -22,7 +22,8 @@ struct Found<'a> {
     archive_location: &'a str,
 }
 
-/// Answers a lookup, `GET cache?keys=…` or, as some clients ask, `GET caches?keys=…`: 200 with the entry, 204 for a miss. (A 404 is a failure to `@actions/cache`, and not a miss.)
+/// Handles a lookup: `GET cache?keys=…`, or `GET caches?keys=…` of some clients. Returns 200 with
+/// the entry, or 204 for a miss: `@actions/cache` treats a 404 as a failure.
 pub(super) async fn lookup<H: Host>(caller: &Caller<'_, H>) -> Result<Response<H>, Error> {
     let keys = parameter(caller, "keys")?.ok_or_else(|| invalid("keys", "is missing"))?;
     let mut keys = keys.split(',').map(str::to_owned);
@@ -32,16 +33,16 @@ pub(super) async fn lookup<H: Host>(caller: &Caller<'_, H>) -> Result<Response<H
         version: parameter(caller, "version")?.unwrap_or_default(),
         size_bytes: 0,
     };
-    let message = message.checked_of_version_1()?;
-    caller.request.note(|outcome| outcome.ask(&message.key, &message.version));
+    let message = message.validate_v1()?;
+    caller.request.record(|outcome| outcome.set_key(&message.key, &message.version));
     match service::lookup(caller, &message, &caller.request.origin).await? {
-        Some(Hit { entry, download_url }) => found(&entry, &download_url),
-        None => Ok(super::done()),
+        Some(Hit { entry, download_url }) => hit(&entry, &download_url),
+        None => Ok(super::no_content()),
     }
 }
 
-fn found<H: Host>(entry: &Entry, archive_location: &str) -> Result<Response<H>, Error> {
-    json(&Found {
+fn hit<H: Host>(entry: &Entry, archive_location: &str) -> Result<Response<H>, Error> {
+    json(&HitMessage {
         cache_key: &entry.slot.key,
         scope: &entry.slot.scope,
         cache_version: &entry.slot.version,
@@ -50,15 +51,15 @@ fn found<H: Host>(entry: &Entry, archive_location: &str) -> Result<Response<H>, 
     })
 }
 
-/// Answers `GET caches?key=…`, which `@actions/cache` asks for when a step is debugged and there was a miss, to show entries of the
-/// same key with another version. The index is asked by version, so it is told that there are none.
+/// Handles `GET caches?key=…`. `@actions/cache` sends it after a miss in debug mode, to show
+/// entries with the same key and another version. The index is searched by version, so the list is
+/// always empty.
 pub(super) fn list<H: Host>() -> Result<Response<H>, Error> {
     Ok(Response::bytes(200, "application/json", br#"{"totalCount":0,"artifactCaches":[]}"#.to_vec()))
 }
 
 fn json<H: Host>(body: &impl Serialize) -> Result<Response<H>, Error> {
-    let body = serde_json::to_vec(body)
-        .map_err(|error| Error::new(Code::Internal, "internal error").caused_by(error.to_string()))?;
+    let body = serde_json::to_vec(body).map_err(|error| Error::internal(error.to_string()))?;
     Ok(Response::bytes(200, "application/json", body))
 }
 

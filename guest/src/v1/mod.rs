@@ -1,59 +1,61 @@
-//! Version 1 of the cache service: `/_apis/artifactcache/`, as `@actions/cache` before 4.0, container actions, GitHub
-//! Enterprise Server, Gitea, Forgejo and act speak it (protocol reference, section 2).
+//! Protocol version 1 of the cache service, `/_apis/artifactcache/`, as used by `@actions/cache`
+//! before 4.0, container actions, GitHub Enterprise Server, Gitea, Forgejo and act (protocol
+//! reference, section 2).
 //!
-//! Called by `handler`. The same entries as version 2: what is saved by one is found by the other. Every call proves itself by
-//! its bearer token. An answer has a status that clients of version 1 understand, and where it has a body it is JSON with a
-//! `message`. Must never take authority from a path, a query or a message.
+//! Called by `handler`. The same entries as version 2. Every call needs a bearer token. Errors are
+//! JSON with a `message`. Authority comes from the token alone, never from a path, a query or a
+//! message.
 
 mod chunk;
 mod commit;
+mod error;
 mod lookup;
 mod reserve;
 
 use serde::Deserialize;
 
 use crate::ports::{Claims, Host, Payload, Request, Response, Upload};
-use crate::route::CallV1;
+use crate::route::V1Call;
 use crate::service::{self, Caller, Code, Error, clip};
 use crate::writer::Writer;
 
 /// The largest message, in bytes.
 const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
 
-/// Answers a call.
-pub(crate) async fn answer<H: Host>(
+/// Handles a call.
+pub(crate) async fn handle<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
-    call: CallV1<'_>,
+    request: &Request<H::IncomingRequest>,
+    call: V1Call<'_>,
 ) -> Response<H> {
     match respond(host, request, call).await {
         Ok(response) => response,
-        Err(error) => error.into_response_v1(host, request),
+        Err(error) => error::error_response(host, request, &error),
     }
 }
 
 async fn respond<H: Host>(
     host: &H,
-    request: &Request<H::Incoming>,
-    call: CallV1<'_>,
+    request: &Request<H::IncomingRequest>,
+    call: V1Call<'_>,
 ) -> Result<Response<H>, Error> {
-    if call == CallV1::Unknown {
+    if call == V1Call::Unknown {
         return Err(Error::new(Code::BadRoute, "no such call of the cache service, version 1"));
     }
-    let writes = !matches!(call, CallV1::Lookup | CallV1::List);
+    let writes = !matches!(call, V1Call::Lookup | V1Call::List);
     let claims: Claims = service::verify(host, request, writes).await?;
     let caller = Caller { host, request, claims: &claims };
     match call {
-        CallV1::Lookup => lookup::lookup(&caller).await,
-        CallV1::List => lookup::list(),
-        CallV1::Reserve => reserve::reserve(&caller).await,
-        CallV1::Chunk { id } => chunk::chunk(&caller, id).await,
-        CallV1::Commit { id } => commit::commit(&caller, id).await,
-        CallV1::Unknown => Err(Error::new(Code::BadRoute, "no such call")),
+        V1Call::Lookup => lookup::lookup(&caller).await,
+        V1Call::List => lookup::list(),
+        V1Call::Reserve => reserve::reserve(&caller).await,
+        V1Call::Chunk { id } => chunk::chunk(&caller, id).await,
+        V1Call::Commit { id } => commit::commit(&caller, id).await,
+        V1Call::Unknown => Err(Error::new(Code::BadRoute, "no such call")),
     }
 }
 
-/// Reads the request's JSON.
+/// Reads and decodes the request's JSON message.
 async fn message<H: Host, T: for<'de> Deserialize<'de>>(caller: &Caller<'_, H>) -> Result<T, Error> {
     let body = caller.host.read_body(&caller.request.incoming, MAX_MESSAGE_BYTES).await?;
     serde_json::from_slice(&body).map_err(|error| {
@@ -61,19 +63,22 @@ async fn message<H: Host, T: for<'de> Deserialize<'de>>(caller: &Caller<'_, H>) 
     })
 }
 
-/// Returns which upload the number in a path names, and as whose. What is none names nothing.
-fn number(id: &str) -> Result<(u64, Writer), Error> {
+/// Parses the number in a path: the upload's id, and the writer.
+///
+/// # Errors
+/// `not_found` if it is not a number.
+fn parse_number(id: &str) -> Result<(u64, Writer), Error> {
     id.parse().map(Writer::of_number).map_err(|_| no_upload())
 }
 
-/// Refuses a writer that holds the upload no more.
+/// Rejects a writer that no longer holds the upload.
 fn check_writer(writer: Writer, upload: &Upload) -> Result<(), Error> {
     if writer.is_current(upload) { Ok(()) } else { Err(Error::new(Code::AlreadyExists, service::DISPLACED)) }
 }
 
-/// Returns whether an upload is of the repository and the scope that the caller saves into. Whoever may save there may go
-/// on with it; to all others it does not exist.
-fn is_callers<H: Host>(caller: &Caller<'_, H>, upload: &Upload) -> Result<bool, Error> {
+/// Returns whether the caller may write the upload: it is of the repository and scope that the
+/// caller saves into. For all other callers it does not exist.
+fn may_write<H: Host>(caller: &Caller<'_, H>, upload: &Upload) -> Result<bool, Error> {
     let scope = service::writable_scope(caller)?;
     Ok(upload.slot.repository == caller.claims.repository && upload.slot.scope == scope)
 }
@@ -82,8 +87,8 @@ fn no_upload() -> Error {
     Error::new(Code::NotFound, "there is no such reservation, or it has ended")
 }
 
-/// Done, and there is nothing to say.
-fn done<H: Host>() -> Response<H> {
+/// An empty response, 204.
+fn no_content<H: Host>() -> Response<H> {
     Response::new(204, Payload::Empty)
 }
 

@@ -1,26 +1,26 @@
-//! `POST caches`: reserve a slot.
+//! `POST caches`: reserves a slot.
 
 use serde::Deserialize;
 
 use crate::ports::{Host, Response};
-use crate::service::{self, Caller, Code, Error, FULL, HandOut, Message};
+use crate::service::{self, Caller, Code, Error, FULL, Grant, Message};
 
-/// The message; members that are not here are passed over.
+/// The message. Other members are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Reservation {
+struct ReserveMessage {
     key: String,
-    /// Sent by all that came after actions/cache 1.2.
+    /// Sent by all clients after actions/cache 1.2.
     version: Option<String>,
-    /// Sent by `@actions/cache`, and by nobody else.
+    /// Sent by `@actions/cache` only.
     cache_size: Option<u64>,
 }
 
-/// Reserves the slot; answers with a number of the upload, which is not 0 and fits in a double. Each time that the upload is
-/// handed out it has another one.
+/// Reserves the slot, and returns a number for this grant of the upload: not 0, exact as a double,
+/// different for each grant.
 pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>) -> Result<Response<H>, Error> {
     let scope = service::writable_scope(caller)?;
-    let Reservation { key, version, cache_size } = super::message(caller).await?;
+    let ReserveMessage { key, version, cache_size } = super::message(caller).await?;
     if let Some(limit) = caller.host.settings().max_entry_bytes
         && cache_size.is_some_and(|size| size > limit)
     {
@@ -28,28 +28,29 @@ pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>) -> Result<Response<
         return Err(Error::new(Code::InvalidArgument, text));
     }
     let message = Message { key, version: version.unwrap_or_default(), ..Message::default() };
-    let message = message.checked_of_version_1()?;
-    caller.request.note(|outcome| outcome.ask(&message.key, &message.version));
+    let message = message.validate_v1()?;
+    caller.request.record(|outcome| outcome.set_key(&message.key, &message.version));
     let slot = message.slot(caller.claims, scope);
     let taken = format!("Cache already exists. Scope: {scope}, Key: {}, Version: {}", slot.key, slot.version);
-    let HandOut { upload, writer } =
+    let Grant { upload, writer } =
         service::reserve(caller, slot).await.map_err(|error| match error.code() {
-            Code::AlreadyExists => error.reworded(taken),
-            // It warns of a 400 only, and takes everything else for another job that saves.
+            Code::AlreadyExists => error.with_message(taken),
+            // It warns of a 400 only: with any other status it assumes that another job saves the
+            // entry.
             Code::NoSpace if is_actions_cache(caller) => {
                 error.log(caller.host, caller.request);
                 Error::new(Code::InvalidArgument, FULL)
             }
             _ => error,
         })?;
-    let number = writer.number(upload.id).ok_or_else(|| {
-        Error::new(Code::Internal, "internal error").caused_by("no more numbers for uploads of version 1")
-    })?;
+    let number = writer
+        .number(upload.id)
+        .ok_or_else(|| Error::internal("no more numbers for uploads of version 1"))?;
     let body = format!(r#"{{"cacheId":{number}}}"#);
     Ok(Response::bytes(201, "application/json", body.into_bytes()))
 }
 
-/// In this version it calls itself by another name.
+/// In this protocol version its user agent is different.
 fn is_actions_cache<H: Host>(caller: &Caller<'_, H>) -> bool {
     let agent = caller.request.header("user-agent").unwrap_or_default();
     agent.starts_with("actions/cache") || caller.is_actions_cache()

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 
@@ -13,14 +13,14 @@ fn upload(created_ms: u64) -> Upload {
         slot,
         owner: "t".into(),
         created_ms,
-        active_ms: created_ms,
+        last_activity_ms: created_ms,
         attachment: None,
     }
 }
 
 #[test]
 fn the_first_writers_blocks_have_the_clients_ids_and_others_have_their_own() {
-    let (first, again) = (Writer::first(&upload(1_000)), Writer::again(&upload(47_000)));
+    let (first, again) = (Writer::of_reservation(&upload(1_000)), Writer::of_renewal(&upload(47_000)));
     assert_eq!((first.block_id("id".into()), again.block_id("id".into())), ("id".into(), "2f.id".into()));
     assert_eq!(first.own_id("MDAw"), Some("MDAw"));
     assert_eq!(again.own_id("2f.v1:0:5"), Some("v1:0:5"));
@@ -30,14 +30,14 @@ fn the_first_writers_blocks_have_the_clients_ids_and_others_have_their_own() {
 }
 
 #[test]
-fn what_is_no_tag_is_no_writer() {
+fn invalid_tags_have_no_writer() {
     assert!(Writer::from_tag(0).is_some() && Writer::from_tag((1 << 20) - 1).is_some());
     assert_eq!((Writer::from_tag(1 << 20), Writer::from_tag(u64::MAX)), (None, None));
 }
 
 #[test]
-fn a_number_that_a_double_cannot_hold_is_not_given() {
-    let writer = Writer::again(&upload(u64::MAX));
+fn numbers_beyond_a_double_are_never_used() {
+    let writer = Writer::of_renewal(&upload(u64::MAX));
     assert!(writer.number((1 << 33) - 1).is_some_and(|number| number < 1 << 53));
     assert_eq!((writer.number(1 << 33), writer.number(u64::MAX)), (None, None));
 }
@@ -45,9 +45,9 @@ fn a_number_that_a_double_cannot_hold_is_not_given() {
 proptest! {
     /// Fault 1.
     #[test]
-    fn tags_and_numbers_are_read_as_they_were_made(id in 1..1_u64 << 33, created_ms in any::<u64>(), is_again: bool) {
+    fn tags_and_numbers_round_trip(id in 1..1_u64 << 33, created_ms in any::<u64>(), is_again: bool) {
         let upload = upload(created_ms);
-        let writer = if is_again { Writer::again(&upload) } else { Writer::first(&upload) };
+        let writer = if is_again { Writer::of_renewal(&upload) } else { Writer::of_reservation(&upload) };
         prop_assert_eq!(Writer::from_tag(writer.tag()), Some(writer));
         let number = writer.number(id).unwrap();
         prop_assert!(number > 0 && number < 1 << 53);
@@ -63,8 +63,8 @@ proptest! {
         id in "\\PC{1,20}",
     ) {
         let (before, after) = (upload(created_ms), upload(created_ms + apart_ms));
-        let again = Writer::again(&after);
-        for earlier in [Writer::first(&before), Writer::again(&before)] {
+        let again = Writer::of_renewal(&after);
+        for earlier in [Writer::of_reservation(&before), Writer::of_renewal(&before)] {
             prop_assert!(!earlier.is_current(&after) && !again.is_current(&before));
             prop_assert_ne!(earlier.tag(), again.tag());
             prop_assert_ne!(earlier.number(7), again.number(7));

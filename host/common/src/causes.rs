@@ -1,14 +1,14 @@
-//! The causes of errors: what a line of the log says of an error is made here.
+//! Errors with their causes, as the log shows them.
 
 use std::{error::Error, iter::successors};
 
-/// The error and its causes, the outermost first.
+/// Returns the error and its causes, the outermost first.
 pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     successors(Some(error), |&error| error.source())
 }
 
-/// The texts of the error and its causes, the outermost first, with `: ` between them. A text that stands in one before it is
-/// left out: many libraries repeat their causes.
+/// Returns the texts of the error and its causes, the outermost first, separated by `: `. A text that an earlier one contains is
+/// left out, because many libraries repeat their causes.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     causes(error).fold(String::new(), |mut line, error| {
         let text = error.to_string();

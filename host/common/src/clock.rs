@@ -1,4 +1,4 @@
-//! The one clock. Everything that asks for the time of day asks here, so that tests can say what time it is.
+//! The only source of the time of day, so that tests can set it.
 
 use std::{
     sync::{
@@ -8,7 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Tells the time of day.
+/// A clock: the machine's, or one that a test sets.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     set: Option<Arc<AtomicU64>>,
@@ -21,7 +21,7 @@ impl Clock {
         Self::default()
     }
 
-    /// A clock that stands at what the returned number says: milliseconds since 1970.
+    /// A clock that shows the returned number, in milliseconds since 1970.
     #[must_use]
     pub fn manual(now_ms: u64) -> (Self, Arc<AtomicU64>) {
         let set = Arc::new(AtomicU64::new(now_ms));

@@ -1,20 +1,23 @@
-//! Who may use the cache: the owners and repositories that are configured, by the claims of a verified token.
+//! The configured owners and repositories that may use the cache, compared with the claims of a
+//! verified token.
 
 use std::collections::HashSet;
 
 use super::{
     TokenError,
-    claims::{Identity, RawClaims},
+    claims::{ClaimedIdentity, RawClaims},
 };
 use crate::config;
 
-/// How much of a name that a token gives is said.
+/// Most characters of a token's text in an error.
 const SHOWN_CHARS: usize = 100;
 
-/// The owners and repositories that may use the cache. Both lists empty: whoever has a token that counts.
+/// The owners and repositories that may use the cache. If both lists are empty, every valid token
+/// may.
 ///
-/// An element is an id or a name, behind the prefix of the token's issuer. Names are compared without regard to case, as
-/// GitHub compares them. A name that is a number never counts as a name: it would be as good as somebody's id.
+/// An element is an id or a name, behind the prefix of the token's issuer. Names are compared
+/// without regard to case, as GitHub compares them. A name that is a number never counts as a name,
+/// because it could be another owner's id.
 pub(super) struct Allowed {
     owners: List,
     repositories: List,
@@ -28,11 +31,12 @@ impl Allowed {
         Self { owners: List::of(&auth.owners), repositories: List::of(&auth.repositories) }
     }
 
-    /// Checks that the token's repository may use the cache. `repository` is what its entries are kept under: its id behind
-    /// the prefix, or `auth.default_repository`.
+    /// Checks that the token's repository may use the cache. `repository` is its id behind the
+    /// prefix, or `auth.default_repository`.
     ///
     /// # Errors
-    /// [`TokenError::NotAllowed`] where neither list has it; says which claim is missing where that cannot be decided.
+    /// [`TokenError::NotAllowed`] when neither list has it; names the missing claim when that
+    /// cannot be decided.
     pub(super) fn check(&self, claims: &RawClaims, prefix: &str, repository: &str) -> Result<(), TokenError> {
         if self.owners.0.is_empty() && self.repositories.0.is_empty() {
             return Ok(());
@@ -51,7 +55,7 @@ impl Allowed {
         }
     }
 
-    fn reason(&self, identity: &Identity, prefix: &str, repository: &str) -> String {
+    fn reason(&self, identity: &ClaimedIdentity, prefix: &str, repository: &str) -> String {
         let unknown = [
             (self.owners.names_any(prefix) && identity.owner.is_none(), "the name of its owner"),
             (self.owners.has_ids(prefix) && identity.owner_id.is_none(), "the id of its owner"),
@@ -108,7 +112,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// It is the sender's text: short, and without line breaks for the log.
+/// The text is the sender's: cut, and without line breaks in the log.
 fn shown(text: &str) -> String {
     let short: String = text.chars().take(SHOWN_CHARS).collect();
     short.escape_debug().to_string()

@@ -1,4 +1,4 @@
-//! Tokens that were verified, so that a signature is checked once and not per request.
+//! A cache of verified tokens: a signature is checked once, not per request.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use super::{Claims, TokenError, claims::has_expired};
 /// The SHA-256 of a token.
 pub(super) type Fingerprint = [u8; 32];
 
-/// About how many ordinary tokens are expected at once.
+/// Expected number of tokens.
 const TOKENS: usize = 10_000;
-/// How much memory the remembered claims may take: a bound in bytes, since a token may bring 64 scopes of 1 KiB.
+/// Memory for cached claims, in bytes: a token may have 64 scopes of 1 KiB.
 const BYTES: u64 = 8 * 1024 * 1024;
 
-/// Remembers verified tokens, by fingerprint. The tokens themselves are not kept.
+/// Caches the claims of verified tokens by fingerprint, without the tokens.
 pub(super) struct VerifiedTokens {
     cache: Cache<Fingerprint, Arc<Claims>, ClaimsWeight>,
     leeway_ms: u64,
@@ -36,7 +36,8 @@ impl VerifiedTokens {
         Self { cache: Cache::with_weighter(TOKENS, BYTES, ClaimsWeight), leeway_ms }
     }
 
-    /// Returns what a remembered token says, `None` if it is not remembered, and an error if it has expired since.
+    /// Returns the claims of a cached token, `None` if it is not cached, and an error if it has
+    /// expired since.
     pub(super) fn get(&self, token: &Fingerprint, now_ms: u64) -> Result<Option<Arc<Claims>>, TokenError> {
         let Some(claims) = self.cache.get(token) else { return Ok(None) };
         if has_expired(claims.expires_ms, self.leeway_ms, now_ms) {
@@ -46,7 +47,7 @@ impl VerifiedTokens {
         Ok(Some(claims))
     }
 
-    /// Remembers a verified token.
+    /// Caches a verified token.
     pub(super) fn insert(&self, token: Fingerprint, claims: Arc<Claims>) {
         self.cache.insert(token, claims);
     }

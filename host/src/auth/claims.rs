@@ -1,4 +1,4 @@
-//! What a token says, and the rules that its claims are held to.
+//! The claims of a token, and the rules for them.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,17 +12,19 @@ pub(super) const MAX_SCOPE_BYTES: usize = 1024;
 /// Longest repository id.
 pub(super) const MAX_REPOSITORY_BYTES: usize = 128;
 
-/// What a verified token says.
+/// The claims of a verified token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Whose entries these are: isolates repositories from each other. The issuer's repository id behind the prefix that is
-    /// configured for the issuer, or `auth.default_repository`.
+    /// Whose entries these are: isolates repositories from each other. The issuer's repository id
+    /// behind the prefix that is configured for the issuer, or `auth.default_repository`.
     pub repository: String,
     /// In the token's order, which is the order of matching.
     pub scopes: Vec<Scope>,
-    /// The token's fingerprint, 32 hexadecimal digits: the same for the same token, and of no other use.
+    /// The token's fingerprint, 32 hexadecimal digits: the same for the same token, and of no other
+    /// use.
     pub owner: String,
-    /// When the token expires, in milliseconds since 1970. It is accepted for the leeway longer than that.
+    /// When the token expires, in milliseconds since 1970. It is accepted for the leeway longer
+    /// than that.
     pub expires_ms: u64,
 }
 
@@ -37,14 +39,14 @@ pub struct Scope {
     pub write: bool,
 }
 
-/// The rules of one set-up.
+/// The configured rules.
 pub(super) struct ClaimRules {
     pub(super) leeway_ms: u64,
     pub(super) audience: Option<String>,
     pub(super) default_repository: Option<String>,
 }
 
-/// The claims as they came. Each may be of any type: what is not needed is not looked at.
+/// The claims as they arrived, of any type. Claims that are not needed are not checked.
 #[derive(Deserialize)]
 pub(super) struct RawClaims {
     iss: Option<Value>,
@@ -60,9 +62,9 @@ pub(super) struct RawClaims {
     oidc_extra: Option<Value>,
 }
 
-/// Whose token it is, as far as it says so.
+/// The owner and repository that a token names.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct ClaimedIdentity {
     /// The repository's name with its owner's, `owner/name`.
     pub(super) repository: Option<String>,
     /// The owner's name.
@@ -71,7 +73,7 @@ pub(super) struct Identity {
     pub(super) owner_id: Option<String>,
 }
 
-/// The claims that [`Identity`] is made of, in `oidc_extra`.
+/// The claims that [`ClaimedIdentity`] is made of, in `oidc_extra`.
 #[derive(Default, Deserialize)]
 struct ExtraClaims {
     repository: Option<Value>,
@@ -100,7 +102,7 @@ impl RawClaims {
         })
     }
 
-    /// Returns who signed, by the token's own word.
+    /// Returns the issuer that the token names.
     pub(super) fn issuer(&self) -> Result<&str, TokenError> {
         match &self.iss {
             Some(Value::String(issuer)) => Ok(issuer),
@@ -109,7 +111,8 @@ impl RawClaims {
         }
     }
 
-    /// Checks `exp` and `nbf`. The last millisecond that counts is the one before `exp` plus the leeway.
+    /// Checks `exp` and `nbf`. The last millisecond that counts is the one before `exp` plus the
+    /// leeway.
     pub(super) fn check_times(&self, rules: &ClaimRules, now_ms: u64) -> Result<(), TokenError> {
         if has_expired(self.expires_ms()?, rules.leeway_ms, now_ms) {
             return Err(TokenError::Expired);
@@ -143,7 +146,8 @@ impl RawClaims {
             Some(Value::String(id)) => id.clone(),
             Some(Value::Number(id)) if id.is_u64() => id.to_string(),
             Some(_) => return Err(bad("repository_id must be text or a whole number")),
-            // It is of this issuer, too: without the prefix it could be the id of another one's repository.
+            // It is of this issuer, too: without the prefix it could be the id of another one's
+            // repository.
             None => rules.default_repository.clone().ok_or_else(|| bad("repository_id is missing"))?,
         };
         // No `:`, so that no id can be read as another issuer's prefix and id.
@@ -155,7 +159,7 @@ impl RawClaims {
     }
 
     /// Returns whose token it is: by the claims themselves, else by those in `oidc_extra`.
-    pub(super) fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> ClaimedIdentity {
         let extra: ExtraClaims = match &self.oidc_extra {
             Some(Value::String(json)) => serde_json::from_str(json).unwrap_or_default(),
             Some(object) => Deserialize::deserialize(object).unwrap_or_default(),
@@ -164,7 +168,7 @@ impl RawClaims {
         let repository = text(self.repository.as_ref()).or_else(|| text(extra.repository.as_ref()));
         let owner = text(self.repository_owner.as_ref()).or_else(|| text(extra.repository_owner.as_ref()));
         let of_repository = || Some(repository.as_ref()?.split_once('/')?.0.to_owned());
-        Identity {
+        ClaimedIdentity {
             owner: owner.or_else(of_repository),
             owner_id: text(self.repository_owner_id.as_ref())
                 .or_else(|| text(extra.repository_owner_id.as_ref())),
@@ -205,8 +209,8 @@ fn scope(raw: RawScope) -> Result<Scope, TokenError> {
         return Err(bad(&format!("ac has a scope of more than {MAX_SCOPE_BYTES} bytes")));
     }
     let write = raw.permission & WRITE != 0;
-    // Gitea has no scopes: it gives every job the one with the empty name and the permission "write", and means both
-    // (services/actions/auth.go).
+    // Gitea has no scopes: it gives every job the one with the empty name and the permission
+    // "write", and means both (services/actions/auth.go).
     let read = raw.permission & READ != 0 || (write && raw.name.is_empty());
     Ok(Scope { name: raw.name, read, write })
 }
@@ -216,8 +220,7 @@ fn time_ms(value: &Value, claim: &str) -> Result<u64, TokenError> {
     let Value::Number(seconds) = value else { return Err(bad(&format!("{claim} must be a number"))) };
     match (seconds.as_u64(), seconds.as_f64()) {
         (Some(whole), _) => Ok(whole.saturating_mul(1000)),
-        // A cast from f64 saturates: what is before 1970 becomes 0.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // A cast from f64 saturates: times before 1970 become 0.
         (None, Some(fraction)) => Ok((fraction * 1000.0) as u64),
         (None, None) => Err(bad(&format!("{claim} must be a number"))),
     }

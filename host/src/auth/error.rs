@@ -1,42 +1,42 @@
-//! What can be wrong with a token, and with the set-up.
+//! Errors of token verification, and of its setup.
 
 use std::path::PathBuf;
 
-/// Why a token does not count. The same cases as `auth.error` of the guest's world.
+/// Why a token is refused. The same cases as `auth.error` of the guest's world.
 ///
-/// No case holds the token, or anything of it but a claim's or issuer's name.
+/// No case holds the token, or any part of it but the name of a claim or issuer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// There is no bearer token.
     #[error("no bearer token")]
     Missing,
-    /// It is not a token of a form that is understood; says why.
+    /// Not a JSON Web Token of a supported form; with the reason.
     #[error("not a token: {0}")]
     Malformed(String),
-    /// It was valid once.
+    /// Its `exp` is in the past.
     #[error("the token has expired")]
     Expired,
-    /// It will be valid later.
+    /// Its `nbf` is in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// The signature is wrong, or made with a key or algorithm that is not accepted.
+    /// The signature is wrong, or of a key or algorithm that is not accepted.
     #[error("the token's signature is not accepted")]
     BadSignature,
-    /// Signed by somebody who is not trusted here; says who.
+    /// The issuer is not trusted; with its name.
     #[error("the token's issuer is not trusted here: {0}")]
     UntrustedIssuer(String),
-    /// A claim that is needed is missing or of a wrong form; says which.
+    /// A required claim is missing or malformed; with its name.
     #[error("claim {0}")]
     BadClaim(String),
-    /// Its repository may not use this server (`auth.owners`, `auth.repositories`); says which it is.
+    /// Its repository may not use this server (`auth.owners`, `auth.repositories`); with its name.
     #[error("not allowed here: {0}")]
     NotAllowed(String),
-    /// The issuer's keys cannot be had just now. Trying again may help.
-    #[error("the issuer's keys cannot be had: {0}")]
+    /// The issuer's signing keys cannot be fetched at the moment. A retry may help.
+    #[error("cannot fetch the issuer's signing keys: {0}")]
     Unavailable(String),
 }
 
-/// Why the verifier or the signer cannot be made from the configuration.
+/// Why the verifier or the signer cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthSetupError {
     /// A file of keys cannot be read.
@@ -56,7 +56,7 @@ pub enum AuthSetupError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A secret is too short, or not of its form. The secret is not shown.
+    /// A secret is too short or malformed. It is not shown.
     #[error("{setting}: {problem}")]
     Secret {
         /// Which secret.

@@ -1,4 +1,5 @@
-//! A trusted issuer and its keys: had by discovery, from a URL, or from a file; kept, and renewed when that is due.
+//! A trusted issuer and its keys: from a file, a URL, or by discovery; cached, and refreshed when
+//! they are old.
 
 use std::sync::Arc;
 
@@ -15,24 +16,24 @@ use crate::{
 
 /// Keys younger than this are used as they are.
 const FRESH_MS: u64 = 15 * 60 * 1000;
-/// Keys younger than this are used while new ones are on their way; older ones only if no new ones can be had.
+/// Keys younger than this are used while they are refreshed; older ones only if the refresh fails.
 const LENIENT_MS: u64 = 60 * 60 * 1000;
-/// Keys older than this are not used: an issuer may have had to withdraw one.
+/// Keys older than this are not used: the issuer may have revoked one.
 const MAX_STALE_MS: u64 = 24 * 60 * 60 * 1000;
-/// At least this much time is between two attempts, whatever tokens come.
+/// Shortest time between two fetches, whatever tokens arrive.
 const RETRY_MS: u64 = 5 * 1000;
 
 /// A trusted issuer.
 pub(super) struct Issuer {
     name: String,
     pub(super) repository_prefix: String,
-    source: Source,
+    source: KeySource,
     fetch: Arc<dyn Fetch>,
-    state: Mutex<State>,
+    state: Mutex<FetchState>,
 }
 
-enum Source {
-    /// From a file, at start. Never renewed.
+enum KeySource {
+    /// From a file, read at start. Never refreshed.
     Fixed(Arc<KeySet>),
     /// From a URL.
     KeySetUrl(String),
@@ -41,33 +42,33 @@ enum Source {
 }
 
 #[derive(Default)]
-struct State {
+struct FetchState {
     keys: Option<(Arc<KeySet>, u64)>,
     attempted_ms: Option<u64>,
-    /// Why the last attempt failed.
+    /// Why the last fetch failed.
     problem: Option<String>,
-    /// The attempt that is under way; ends when its sender is dropped.
+    /// The fetch in flight; ends when its sender is dropped.
     flight: Option<watch::Receiver<()>>,
 }
 
-/// What is to be done before the keys at hand are used.
+/// What has to be done before the cached keys are used.
 enum Due {
     Nothing,
-    /// Ask for new ones, and don't wait.
-    Renewal,
-    /// Ask for new ones, and wait.
-    Keys,
+    /// Start a refresh, and do not wait for it.
+    Refresh,
+    /// Fetch new ones, and wait for them.
+    Fetch,
 }
 
 impl Issuer {
     pub(super) fn from_config(
-        issuer: &config::Issuer,
+        issuer: &config::IssuerConfig,
         fetch: Arc<dyn Fetch>,
     ) -> Result<Self, AuthSetupError> {
         let source = match (&issuer.jwks_file, &issuer.jwks_url) {
-            (Some(path), _) => Source::Fixed(Arc::new(read_file(path)?)),
-            (None, Some(url)) => Source::KeySetUrl(url.clone()),
-            (None, None) => Source::Discovery,
+            (Some(path), _) => KeySource::Fixed(Arc::new(read_file(path)?)),
+            (None, Some(url)) => KeySource::KeySetUrl(url.clone()),
+            (None, None) => KeySource::Discovery,
         };
         Ok(Self {
             name: trimmed(&issuer.issuer).to_owned(),
@@ -83,25 +84,27 @@ impl Issuer {
         self.name == trimmed(name)
     }
 
-    /// Returns the keys to check a signature with: the newest that are to be had, and that know the key if any do.
+    /// Returns the keys to check a signature with: cached ones, or new ones if the cached ones are
+    /// old or lack this key.
     ///
     /// # Errors
-    /// [`TokenError::Unavailable`] when there are none, or none with that key while the issuer cannot be asked.
+    /// [`TokenError::Unavailable`] when there are none, or none with that key while the issuer
+    /// cannot be reached.
     pub(super) async fn keys(
         self: &Arc<Self>,
         algorithm: Algorithm,
         id: Option<&str>,
         now_ms: u64,
     ) -> Result<Arc<KeySet>, TokenError> {
-        if let Source::Fixed(keys) = &self.source {
+        if let KeySource::Fixed(keys) = &self.source {
             return Ok(Arc::clone(keys));
         }
         match self.due(algorithm, id, now_ms) {
             Due::Nothing => {}
-            Due::Renewal => drop(self.renew(now_ms)),
-            Due::Keys => {
-                if let Some(mut flight) = self.renew(now_ms) {
-                    // Nothing is ever sent: an error means that the attempt is over.
+            Due::Refresh => drop(self.refresh(now_ms)),
+            Due::Fetch => {
+                if let Some(mut flight) = self.refresh(now_ms) {
+                    // Nothing is ever sent: an error means that the fetch is over.
                     let _ = flight.changed().await;
                 }
             }
@@ -111,33 +114,34 @@ impl Issuer {
 
     fn due(&self, algorithm: Algorithm, id: Option<&str>, now_ms: u64) -> Due {
         match &self.state.lock().keys {
-            Some((keys, _)) if !keys.knows(algorithm, id) => Due::Keys,
+            Some((keys, _)) if !keys.knows(algorithm, id) => Due::Fetch,
             Some((_, at_ms)) => match now_ms.saturating_sub(*at_ms) {
                 age if age < FRESH_MS => Due::Nothing,
-                age if age < LENIENT_MS => Due::Renewal,
-                _ => Due::Keys,
+                age if age < LENIENT_MS => Due::Refresh,
+                _ => Due::Fetch,
             },
-            None => Due::Keys,
+            None => Due::Fetch,
         }
     }
 
     fn usable(&self, algorithm: Algorithm, id: Option<&str>, now_ms: u64) -> Result<Arc<KeySet>, TokenError> {
         let state = self.state.lock();
         let problem =
-            || TokenError::Unavailable(state.problem.clone().unwrap_or_else(|| "no answer yet".to_owned()));
+            || TokenError::Unavailable(state.problem.clone().unwrap_or_else(|| "not fetched yet".to_owned()));
         match &state.keys {
             Some((_, at_ms)) if now_ms.saturating_sub(*at_ms) >= MAX_STALE_MS => Err(problem()),
-            // The key may be a new one, which cannot be known while the issuer does not answer.
+            // The key may be a new one; only the issuer knows.
             Some((keys, _)) if state.problem.is_some() && !keys.knows(algorithm, id) => Err(problem()),
             Some((keys, _)) => Ok(Arc::clone(keys)),
             None => Err(problem()),
         }
     }
 
-    /// Joins the attempt that is under way, or starts one if the last is long enough ago.
+    /// Joins the fetch in flight, or starts one if the last was at least [`RETRY_MS`] ago.
     ///
-    /// It runs in a task of its own, so that a client that goes away does not break it off for those who wait with it.
-    fn renew(self: &Arc<Self>, now_ms: u64) -> Option<watch::Receiver<()>> {
+    /// It runs in a task of its own, so that a client that disconnects does not cancel it for the
+    /// other waiters.
+    fn refresh(self: &Arc<Self>, now_ms: u64) -> Option<watch::Receiver<()>> {
         let mut state = self.state.lock();
         if let Some(flight) = &state.flight {
             return Some(flight.clone());
@@ -149,11 +153,11 @@ impl Issuer {
         state.attempted_ms = Some(now_ms);
         state.flight = Some(flight.clone());
         drop(state);
-        let attempt = Attempt { issuer: Arc::clone(self), _done: done };
+        let fetch = FetchGuard { issuer: Arc::clone(self), _done: done };
         tokio::spawn(async move {
-            let outcome = attempt.issuer.fetch_keys().await;
-            attempt.issuer.settle(outcome, now_ms);
-            drop(attempt);
+            let outcome = fetch.issuer.fetch_keys().await;
+            fetch.issuer.settle(outcome, now_ms);
+            drop(fetch);
         });
         Some(flight)
     }
@@ -174,15 +178,16 @@ impl Issuer {
 
     async fn fetch_keys(&self) -> Result<KeySet, String> {
         let url = match &self.source {
-            Source::Fixed(_) => return Err("keys from a file are not renewed".to_owned()),
-            Source::KeySetUrl(url) => url.clone(),
-            Source::Discovery => self.discover().await?,
+            KeySource::Fixed(_) => return Err("keys from a file are not refreshed".to_owned()),
+            KeySource::KeySetUrl(url) => url.clone(),
+            KeySource::Discovery => self.discover().await?,
         };
         let json = self.fetch.get(&url).await.map_err(|e| format!("{url}: {e}"))?;
         KeySet::parse(&json).map_err(|e| format!("{url}: {e}"))
     }
 
-    /// Returns where the issuer's discovery document says that its keys are (OpenID Connect Discovery 1.0, section 4).
+    /// Returns the URL of the keys in the issuer's discovery document (OpenID Connect Discovery
+    /// 1.0, section 4).
     async fn discover(&self) -> Result<String, String> {
         let url = format!("{}/.well-known/openid-configuration", self.name);
         let json = self.fetch.get(&url).await.map_err(|e| format!("{url}: {e}"))?;
@@ -204,14 +209,15 @@ struct Discovery {
     jwks_uri: String,
 }
 
-/// An attempt under way. Dropped when it is over, also when its runtime stops in the middle: the next caller starts another.
-struct Attempt {
+/// A fetch in flight. Dropped when it is over, also when its runtime stops in the middle: the next
+/// caller starts another.
+struct FetchGuard {
     issuer: Arc<Issuer>,
-    /// Dropped after the state is cleared: whoever waits then sees the outcome.
+    /// Dropped after the state is cleared, so that waiters see the outcome.
     _done: watch::Sender<()>,
 }
 
-impl Drop for Attempt {
+impl Drop for FetchGuard {
     fn drop(&mut self) {
         self.issuer.state.lock().flight = None;
     }

@@ -1,4 +1,4 @@
-//! A set of public keys (RFC 7517), and which of them may check which signature.
+//! A set of public keys (RFC 7517), and the signatures that each may verify.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, crypto,
@@ -6,17 +6,18 @@ use jsonwebtoken::{
 };
 use serde::Deserialize;
 
-/// Most keys of a set that are looked at. Issuers have two to ten.
+/// Most keys of a set that are read. Issuers have two to ten.
 const MAX_KEYS: usize = 64;
 
 /// An issuer's public keys.
 pub(super) struct KeySet {
-    keys: Vec<Key>,
+    keys: Vec<SigningKey>,
 }
 
-struct Key {
+struct SigningKey {
     id: Option<String>,
-    /// What the key may check: its own `alg`, else what its type and curve allow. The token has no say in it.
+    /// The algorithms that the key may verify: its own `alg`, else those of its type and curve. The
+    /// token has no influence.
     algorithms: Vec<Algorithm>,
     key: DecodingKey,
 }
@@ -38,10 +39,11 @@ struct RawKeySet {
 }
 
 impl KeySet {
-    /// Reads a set. Keys of a kind that is not understood or not accepted are left out.
+    /// Parses a set. Keys of unsupported kinds are left out.
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
         let raw: RawKeySet = serde_json::from_slice(json).map_err(|e| format!("not a key set: {e}"))?;
-        let keys: Vec<Key> = raw.keys.into_iter().take(MAX_KEYS).filter_map(Key::read).collect();
+        let keys: Vec<SigningKey> =
+            raw.keys.into_iter().take(MAX_KEYS).filter_map(SigningKey::read).collect();
         if keys.is_empty() {
             return Err("no key that can be used (RSA of 2048 bits or more, EC P-256, EC P-384)".to_owned());
         }
@@ -71,8 +73,13 @@ impl KeySet {
         verdict
     }
 
-    /// The keys with the token's key id, and those without one; all of them for a token that names none.
-    fn candidates<'a>(&'a self, algorithm: Algorithm, id: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
+    /// The keys with the token's key id, and those without one; all of them for a token that names
+    /// none.
+    fn candidates<'a>(
+        &'a self,
+        algorithm: Algorithm,
+        id: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a SigningKey> {
         self.keys.iter().filter(move |key| {
             let named = id.is_none() || key.id.is_none() || key.id.as_deref() == id;
             named && key.algorithms.contains(&algorithm)
@@ -80,7 +87,7 @@ impl KeySet {
     }
 }
 
-impl Key {
+impl SigningKey {
     fn read(value: serde_json::Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         let algorithms = algorithms(&jwk);
@@ -92,7 +99,8 @@ impl Key {
     }
 }
 
-/// What the key's type allows, narrowed by its `alg`. Symmetric keys (`oct`) allow nothing: a public set cannot hold a secret.
+/// What the key's type allows, narrowed by its `alg`. Symmetric keys (`oct`) allow nothing: a
+/// public set cannot hold a secret.
 fn algorithms(jwk: &Jwk) -> Vec<Algorithm> {
     let by_type: &[Algorithm] = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512],

@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::{TokenError, claims::RawClaims};
 
-/// Longest token that is looked at. GitHub's have 1 to 2 KiB.
+/// Longest token that is parsed. GitHub's have 1 to 2 KiB.
 pub(super) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// A token taken apart. Nothing in it is proven.
+/// A parsed token. Nothing in it is verified.
 pub(super) struct Jwt<'a> {
     pub(super) header: Header,
     pub(super) claims: RawClaims,
@@ -19,8 +19,8 @@ pub(super) struct Jwt<'a> {
     pub(super) signature: &'a str,
 }
 
-/// The members of a header that are looked at. Keys or addresses of keys in a header (`jwk`, `jku`, `x5c`, `x5u`) are the
-/// sender's word and are not read at all.
+/// The members of a header that are read. Keys and URLs of keys in a header (`jwk`, `jku`, `x5c`,
+/// `x5u`) come from the sender and are ignored.
 #[derive(Deserialize)]
 pub(super) struct Header {
     alg: String,
@@ -29,7 +29,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Returns the algorithm, if it is one that is accepted. `none` is not, nor is an extension that has to be understood.
+    /// Returns the algorithm, if it is one that is accepted. `none` is not, nor is an extension
+    /// that has to be understood.
     pub(super) fn algorithm(&self) -> Option<Algorithm> {
         match self.alg.as_str() {
             _ if self.crit.is_some() => None,
@@ -45,7 +46,7 @@ impl Header {
 }
 
 impl<'a> Jwt<'a> {
-    /// Takes a token apart.
+    /// Parses a token.
     pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
         if token.is_empty() {
             return Err(TokenError::Missing);

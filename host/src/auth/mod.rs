@@ -1,8 +1,8 @@
-//! Who sends a request, and URLs that prove themselves.
+//! Authentication of requests, and signed URLs.
 //!
-//! [`TokenVerifier`] turns a bearer token into [`Claims`]; [`UrlSigner`] signs the URLs that need no token. Called by
-//! `interfaces/auth.rs`, for the guest. Knows nothing of routes, of WIT types, or of what a scope is for, and never reads a
-//! clock: the caller says what time it is. Tokens and keys stay in here: no error, log line or `Debug` output holds one.
+//! [`TokenVerifier`] turns a bearer token into [`Claims`]; [`UrlSigner`] signs the URLs that need
+//! no token. Knows no routes, WIT types or meaning of scopes, and reads no clock: the caller passes
+//! the time. Tokens and keys stay inside: no error, log line or `Debug` output holds one.
 
 mod allowed;
 mod cache;

@@ -1,4 +1,4 @@
-//! URLs that prove themselves: HMAC-SHA256 over a text, as hexadecimal digits.
+//! Signed URLs: HMAC-SHA256 over a text, as hexadecimal digits.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const DIGEST_BYTES: usize = 32;
 /// Signs texts, and checks signatures. Shared by all threads.
 pub struct UrlSigner {
     primary: hmac::Key,
-    /// A key that is on its way in or out: its signatures are accepted, none is made with it.
+    /// A second key during a rotation: its signatures are accepted, none is made with it.
     secondary: Option<hmac::Key>,
 }
 
@@ -29,8 +29,8 @@ impl UrlSigner {
         })
     }
 
-    /// Makes the signer that is configured. `own_secret` (random, kept in the database) stands in for a primary secret that
-    /// is not configured.
+    /// Makes the configured signer. `own_secret` (random, stored in the database) is used if no
+    /// primary secret is configured.
     ///
     /// # Errors
     /// When a secret has fewer than [`MIN_SECRET_BYTES`] bytes.
@@ -45,8 +45,8 @@ impl UrlSigner {
         hex::encode(hmac::sign(&self.primary, text.as_bytes()))
     }
 
-    /// Returns whether [`Self::sign`] made this signature, with the key of now or the secondary one. Takes the same time
-    /// for every wrong one of the right form.
+    /// Returns whether [`Self::sign`] made this signature, with the primary or the secondary key.
+    /// Takes the same time for every wrong signature of the right form.
     #[must_use]
     pub fn check(&self, text: &str, signature: &str) -> bool {
         let mut digest = [0; DIGEST_BYTES];
@@ -55,7 +55,7 @@ impl UrlSigner {
             return false;
         }
         let matches = |key: &hmac::Key| hmac::verify(key, text.as_bytes(), &digest).is_ok();
-        // No short cut: which key matched is nobody's business.
+        // Without a short cut: the time must not tell which key matched.
         matches(&self.primary) | self.secondary.as_ref().is_some_and(matches)
     }
 }

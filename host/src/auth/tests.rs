@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
+#![expect(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests")]
 
 mod allowed;
 mod claims;

@@ -1,4 +1,4 @@
-//! From a bearer token to what it says.
+//! Verification of bearer tokens.
 
 use std::{fmt, sync::Arc};
 
@@ -18,27 +18,29 @@ use crate::{
     net::Fetch,
 };
 
-/// What the program logs, as a warning, when tokens are not verified.
+/// The program's warning when tokens are not verified.
 pub const SKIP_WARNING: &str = "SKIP_TOKEN_VALIDATION is on: tokens are NOT verified. Whoever reaches this server can read \
      and overwrite the caches of every repository. Trust the platform's issuer instead (ACTIONS_TOKEN_ISSUER, \
      ACTIONS_TOKEN_JWKS_URL or LARDER_HS256_SECRET).";
 
-/// The repository of tokens that name none, when tokens are not verified and `auth.default_repository` is not set.
+/// The repository of tokens that name none, when tokens are not verified and
+/// `auth.default_repository` is not set.
 const UNVERIFIED_REPOSITORY: &str = "0";
-/// How long a token without `exp` is said to be valid when tokens are not verified: as long as a job may take.
+/// Lifetime of a token without `exp` when tokens are not verified: as long as a job may take.
 const UNVERIFIED_LIFETIME_MS: u64 = 6 * 60 * 60 * 1000;
-/// How much of a foreign issuer's name is said.
+/// Most characters of an untrusted issuer's name in an error.
 const ISSUER_SHOWN_CHARS: usize = 100;
 
 /// Verifies tokens. One for the process, shared by its threads.
 ///
-/// The order of checks: form, algorithm, dates, issuer, signature, then the other claims. An algorithm belongs to one kind
-/// of key (HS256 to a configured secret, RS and ES to an issuer's public keys of that type), so that no key can be used
-/// with another's algorithm.
+/// The order of checks: form, algorithm, dates, issuer, signature, then the other claims. An
+/// algorithm belongs to one kind of key (HS256 to a configured secret, RS and ES to an issuer's
+/// public keys of that type), so that no key can be used with another's algorithm.
 ///
-/// With `auth.skip_validation` a token has to be decodable and its `ac` and `repository_id`, if any, of their form; signature,
-/// issuer, audience and dates are not looked at, since nothing in such a token is proven. One without `repository_id`
-/// belongs to `auth.default_repository`, else to `0`; one without `ac` may read and write the scope with the empty name.
+/// With `auth.skip_validation` a token has to be decodable and its `ac` and `repository_id`, if
+/// any, of their form; signature, issuer, audience and dates are not checked, since nothing in such
+/// a token is verified. One without `repository_id` belongs to `auth.default_repository`, else to
+/// `0`; one without `ac` may read and write the scope with the empty name.
 pub struct TokenVerifier {
     trust: Trust,
     rules: ClaimRules,
@@ -47,12 +49,21 @@ pub struct TokenVerifier {
 }
 
 enum Trust {
-    Signers { issuers: Vec<Arc<Issuer>>, secrets: Vec<DecodingKey>, secret_prefix: String },
+    Signers(Signers),
     Everyone,
 }
 
+/// Whose tokens count.
+struct Signers {
+    issuers: Vec<Arc<Issuer>>,
+    /// Keys of HS256.
+    secrets: Vec<DecodingKey>,
+    /// Goes before the repository ids of tokens that are signed with one of `secrets`.
+    secret_prefix: String,
+}
+
 impl TokenVerifier {
-    /// Makes the verifier that is configured. Reads key files; asks no issuer yet.
+    /// Makes the configured verifier. Reads key files; fetches no keys yet.
     ///
     /// # Errors
     /// When a key file cannot be read, or a secret is too short.
@@ -66,31 +77,44 @@ impl TokenVerifier {
             Trust::Everyone
         } else {
             let issuer = |i| Issuer::from_config(i, Arc::clone(fetch)).map(Arc::new);
-            Trust::Signers {
+            Trust::Signers(Signers {
                 issuers: auth.issuers.iter().map(issuer).collect::<Result<_, _>>()?,
                 secrets: auth.hs256_secrets.iter().map(secret_key).collect::<Result<_, _>>()?,
                 secret_prefix: auth.hs256_repository_prefix.clone(),
-            }
+            })
         };
         let allowed = Allowed::from_config(auth);
         Ok(Self { trust, verified: VerifiedTokens::new(rules.leeway_ms), rules, allowed })
     }
 
-    /// Returns what a token says, if it counts at `now_ms` (milliseconds since 1970).
+    /// Returns the claims of a token that is valid at `now_ms` (milliseconds since 1970).
     ///
-    /// A token that counted is remembered until it expires, so this is cheap for all but the first request. It may wait
-    /// for the issuer's keys; dropping it then does no harm. Must run on a tokio runtime.
+    /// A valid token is cached until it expires, so this is cheap for all but the first request. It
+    /// may wait for the issuer's keys, and is safe to cancel. Must run on a tokio runtime.
     ///
     /// # Errors
-    /// One of the cases of [`TokenError`]; none is remembered.
+    /// See [`TokenError`]. Failures are not cached.
     pub async fn verify(&self, token: &str, now_ms: u64) -> Result<Arc<Claims>, TokenError> {
-        let Trust::Signers { issuers, secrets, secret_prefix } = &self.trust else {
+        let Trust::Signers(signers) = &self.trust else {
             return self.read_unverified(token, now_ms).map(Arc::new);
         };
         let known_as = fingerprint(token);
-        if let Some(claims) = self.verified.get(&known_as, now_ms)? {
-            return Ok(claims);
+        match self.verified.get(&known_as, now_ms)? {
+            Some(claims) => Ok(claims),
+            // Boxed: it is rare, and would make every call's future larger.
+            None => Box::pin(self.verify_first(signers, token, known_as, now_ms)).await,
         }
+    }
+
+    /// Verifies a token that is not cached, and caches it.
+    async fn verify_first(
+        &self,
+        signers: &Signers,
+        token: &str,
+        known_as: Fingerprint,
+        now_ms: u64,
+    ) -> Result<Arc<Claims>, TokenError> {
+        let Signers { issuers, secrets, secret_prefix } = signers;
         let jwt = Jwt::parse(token)?;
         let algorithm = jwt.header.algorithm().ok_or(TokenError::BadSignature)?;
         jwt.claims.check_times(&self.rules, now_ms)?;
@@ -151,10 +175,12 @@ impl fmt::Debug for TokenVerifier {
     }
 }
 
-/// Returns the token of an `Authorization` field, `Bearer <token>`; the scheme in any case (RFC 9110, 11.1).
+/// Returns the token of an `Authorization` field, `Bearer <token>`; the scheme in any case (RFC
+/// 9110, 11.1).
 ///
 /// # Errors
-/// [`TokenError::Missing`] when there is no field, or it is of another scheme; [`TokenError::Malformed`] when it is not text.
+/// [`TokenError::Missing`] when there is no field, or it is of another scheme;
+/// [`TokenError::Malformed`] when it is not text.
 pub fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
     let field = authorization.ok_or(TokenError::Missing)?;
     let field = std::str::from_utf8(field).map_err(|_| TokenError::Malformed("not text".to_owned()))?;
@@ -169,7 +195,7 @@ pub fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
 
 fn trusted<'a>(issuers: &'a [Arc<Issuer>], name: &str) -> Result<&'a Arc<Issuer>, TokenError> {
     issuers.iter().find(|issuer| issuer.is(name)).ok_or_else(|| {
-        // It is the sender's text: short, and without line breaks for the log.
+        // The text is the sender's: cut, and without line breaks in the log.
         let shown: String = name.chars().take(ISSUER_SHOWN_CHARS).collect();
         TokenError::UntrustedIssuer(shown.escape_debug().to_string())
     })

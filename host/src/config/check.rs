@@ -1,34 +1,36 @@
-//! What must be true of the settings together, and the settings that follow from others.
+//! Checks of the settings together, and settings that are derived from others.
 
 pub(super) mod storage;
 
 use http::Uri;
 
 use super::{
-    Auth, ConfigError, GITHUB_ISSUER, Issuer, MIN_SECRET_BYTES, Secret, Server, Settings, allowed_url,
-    effective::Origins,
+    Auth, ConfigError, GITHUB_ISSUER, IssuerConfig, MIN_SECRET_BYTES, Secret, ServerConfig, Settings,
+    allowed_url, effective::Provenances,
 };
 
-/// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when added to a time.
+/// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when
+/// added to a time.
 const MAX_DAYS: u64 = 36_500;
 const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
 
-/// Fills in what follows from other settings.
-pub(super) fn resolve(settings: &mut Settings, origins: &Origins) -> Result<(), ConfigError> {
+/// Fills in derived settings.
+pub(super) fn resolve(settings: &mut Settings, provenances: &Provenances) -> Result<(), ConfigError> {
     let data = settings.data.clone();
-    storage::resolve(&mut settings.storage, &data, origins);
+    storage::resolve(&mut settings.storage, &data, provenances);
     settings.database.sqlite.path.get_or_insert_with(|| data.join("larder.db"));
     settings.upstream.url =
         settings.upstream.url.take().filter(|url| url != "none").map(|url| without_slashes(&url));
     settings.server.base_url = settings.server.base_url.take().map(|url| without_slashes(&url));
     settings.urls.parallel_download_url =
         settings.urls.parallel_download_url.take().map(|url| without_slashes(&url));
-    skip_alone(&settings.auth, origins)?;
-    resolve_issuers(&mut settings.auth, origins)
+    skip_alone(&settings.auth, provenances)?;
+    resolve_issuers(&mut settings.auth, provenances)
 }
 
-/// Where tokens are not verified, nothing that says whose tokens count has an effect: one of the two was not meant.
-fn skip_alone(auth: &Auth, origins: &Origins) -> Result<(), ConfigError> {
+/// Without verification of tokens, settings of trusted issuers have no effect: one of the two is a
+/// mistake.
+fn skip_alone(auth: &Auth, provenances: &Provenances) -> Result<(), ConfigError> {
     let others = [
         ("auth.issuers", !auth.issuers.is_empty()),
         ("auth.hs256_secrets", !auth.hs256_secrets.is_empty()),
@@ -42,19 +44,20 @@ fn skip_alone(auth: &Auth, origins: &Origins) -> Result<(), ConfigError> {
         None => Ok(()),
         Some((name, _)) => Err(ConfigError::Contradiction(format!(
             "{} is on, so that every token is taken at its word, but {} says whose tokens count; remove one of them",
-            origins.name("auth.skip_validation"),
-            origins.name(name)
+            provenances.name("auth.skip_validation"),
+            provenances.name(name)
         ))),
     }
 }
 
-fn resolve_issuers(auth: &mut Auth, origins: &Origins) -> Result<(), ConfigError> {
-    // Somebody with a platform of their own did not mean to let all of github.com in as well.
+fn resolve_issuers(auth: &mut Auth, provenances: &Provenances) -> Result<(), ConfigError> {
+    // An operator with a platform of his own does not mean to admit all of github.com, too.
     if auth.issuers.is_empty() && auth.hs256_secrets.is_empty() && !auth.skip_validation {
-        auth.issuers.push(Issuer { issuer: GITHUB_ISSUER.to_owned(), ..Issuer::default() });
+        auth.issuers.push(IssuerConfig { issuer: GITHUB_ISSUER.to_owned(), ..IssuerConfig::default() });
     }
     let given = [("auth.jwks_url", auth.jwks_url.is_some()), ("auth.jwks_file", auth.jwks_file.is_some())];
-    let given: Vec<_> = given.iter().filter(|(_, set)| *set).map(|(name, _)| origins.name(name)).collect();
+    let given: Vec<_> =
+        given.iter().filter(|(_, set)| *set).map(|(name, _)| provenances.name(name)).collect();
     match (given.as_slice(), auth.issuers.as_mut_slice()) {
         ([], _) => Ok(()),
         ([_], [issuer]) if issuer.jwks_url.is_none() && issuer.jwks_file.is_none() => {
@@ -68,7 +71,7 @@ fn resolve_issuers(auth: &mut Auth, origins: &Origins) -> Result<(), ConfigError
         ([name], issuers) => Err(ConfigError::Contradiction(format!(
             "{name} needs exactly one issuer, but {} has {}; give each issuer its keys in a table of its own, \
              {{ issuer = \"…\", jwks_url = \"…\" }}",
-            origins.name("auth.issuers"),
+            provenances.name("auth.issuers"),
             issuers.len()
         ))),
         ([first, second, ..], _) => {
@@ -78,8 +81,8 @@ fn resolve_issuers(auth: &mut Auth, origins: &Origins) -> Result<(), ConfigError
 }
 
 /// Checks values that are of the right type.
-pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), ConfigError> {
-    let check = Check(origins);
+pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result<(), ConfigError> {
+    let check = Check(provenances);
     check.numbers(settings)?;
     check.connections(&settings.server)?;
     check.origin_url("server.base_url", settings.server.base_url.as_deref())?;
@@ -90,7 +93,7 @@ pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), Con
     check.signing_secret("urls.signing_secret", settings.urls.signing_secret.as_ref())?;
     check.signing_secret("urls.signing_secret_secondary", settings.urls.signing_secret_secondary.as_ref())?;
     if settings.urls.signing_secret_secondary.is_some() && settings.urls.signing_secret.is_none() {
-        let secondary = origins.name("urls.signing_secret_secondary");
+        let secondary = provenances.name("urls.signing_secret_secondary");
         return Err(ConfigError::Contradiction(format!(
             "{secondary} is set, but urls.signing_secret is not"
         )));
@@ -99,7 +102,7 @@ pub(super) fn settings(settings: &Settings, origins: &Origins) -> Result<(), Con
     check.auth(&settings.auth)
 }
 
-struct Check<'a>(&'a Origins);
+struct Check<'a>(&'a Provenances);
 
 impl Check<'_> {
     fn that(&self, name: &str, holds: bool, problem: impl FnOnce() -> String) -> Result<(), ConfigError> {
@@ -129,7 +132,7 @@ impl Check<'_> {
             ("storage.s3.timeout_ms", storage.s3.timeout_ms, 100, MAX_MS),
             ("storage.gcs.timeout_ms", storage.gcs.timeout_ms, 100, MAX_MS),
             ("storage.azblob.timeout_ms", storage.azblob.timeout_ms, 100, MAX_MS),
-            // The signatures of the services are good for a week at most; a day is what a policy may ask for.
+            // Signatures of the services are valid for a week at most; a policy may request a day.
             ("downloads.direct_url_minutes", downloads.direct_url_minutes, 1, 24 * 60),
             ("upstream.connect_timeout_ms", upstream.connect_timeout_ms, 1, MAX_MS),
             ("auth.leeway_ms", auth.leeway_ms, 0, 60 * 60 * 1000),
@@ -151,8 +154,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Bounds of connections under which clients would keep each other out.
-    fn connections(&self, server: &Server) -> Result<(), ConfigError> {
+    /// Refuses limits on connections at which clients would lock each other out.
+    fn connections(&self, server: &ServerConfig) -> Result<(), ConfigError> {
         let (all, each) = (server.max_connections, server.max_connections_per_client);
         let least = server.threads.max(1) + 1;
         self.that("server.max_connections", all >= least, || {
@@ -163,7 +166,8 @@ impl Check<'_> {
         })
     }
 
-    /// An origin: clients drop a path (they resolve `/twirp/…` against it), and a query would end up in every URL.
+    /// An origin: clients drop a path (they resolve `/twirp/…` against it), and a query would end
+    /// up in every URL.
     fn origin_url(&self, name: &str, url: Option<&str>) -> Result<(), ConfigError> {
         let Some(text) = url else { return Ok(()) };
         let url: Option<Uri> = text.parse().ok();
@@ -186,7 +190,8 @@ impl Check<'_> {
         self.that(name, false, || format!("is {}; {fault}", shown(text)))
     }
 
-    /// By this end of a host name `@actions/cache` knows where it may read in parallel: another one would change nothing.
+    /// `@actions/cache` reads in parallel only from hosts with this suffix: another one would have
+    /// no effect.
     fn parallel_url(&self, name: &str, url: Option<&str>) -> Result<(), ConfigError> {
         const SUFFIX: &str = ".blob.core.windows.net";
         self.origin_url(name, url)?;
@@ -221,8 +226,8 @@ impl Check<'_> {
         self.allowed(auth)
     }
 
-    /// The ids of platforms are numbers: a number would be somebody's repository, whose entries tokens without a repository
-    /// would share.
+    /// The ids of platforms are numbers. With a number, tokens without a repository would share the
+    /// entries of a real repository.
     fn default_repository(&self, auth: &Auth) -> Result<(), ConfigError> {
         let Some(repository) = &auth.default_repository else { return Ok(()) };
         self.that("auth.default_repository", is_repository(repository), || {
@@ -253,7 +258,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn issuer(&self, issuer: &Issuer) -> Result<(), ConfigError> {
+    fn issuer(&self, issuer: &IssuerConfig) -> Result<(), ConfigError> {
         let name = "auth.issuers";
         let text = &issuer.issuer;
         // Without discovery the issuer is only compared, and need not be a URL.
@@ -285,7 +290,8 @@ impl Check<'_> {
         })
     }
 
-    /// Repositories of different platforms must not share a number: one could read the other's entries.
+    /// Repositories of different platforms must not share a number: one could read the other's
+    /// entries.
     fn apart(&self, auth: &Auth) -> Result<(), ConfigError> {
         let platforms =
             auth.issuers.iter().map(|i| (host(&i.issuer), i.repository_prefix.as_str(), "auth.issuers"));

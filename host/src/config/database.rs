@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Origin, effective::Origins, optional, secret::Secret};
+use super::{ConfigError, Provenance, effective::Provenances, optional, secret::Secret};
 
 /// Where the index is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ impl Default for Database {
         Self {
             driver: DatabaseDriver::Sqlite,
             max_connections: 16,
-            // Clients wait longer for an answer, and a failover of a database takes about as long.
+            // Clients wait longer for a response, and a failover of a database takes about as long.
             timeout_ms: 10_000,
             // As GitHub.
             case_sensitive_keys: false,
@@ -113,9 +113,9 @@ pub enum SslMode {
     Unset,
     /// Not at all.
     Disable,
-    /// By TLS where the server offers it; whoever answers is taken for the server.
+    /// TLS if the server offers it; its certificate is not checked.
     Prefer,
-    /// By TLS; whoever answers is taken for the server.
+    /// TLS; the server's certificate is not checked.
     Require,
     /// By TLS, with a certificate of a known authority.
     VerifyCa,
@@ -123,14 +123,15 @@ pub enum SslMode {
     VerifyFull,
 }
 
-/// Checks what must be true of the settings of the chosen driver together, and that no other driver's are set.
-pub(super) fn check(database: &Database, origins: &Origins) -> Result<(), ConfigError> {
+/// Checks what must be true of the settings of the chosen driver together, and that no other
+/// driver's are set.
+pub(super) fn check(database: &Database, provenances: &Provenances) -> Result<(), ConfigError> {
     let servers = [
         (DatabaseDriver::Postgres, "postgres", &database.postgres, ["postgres://", "postgresql://"]),
         (DatabaseDriver::Mysql, "mysql", &database.mysql, ["mysql://", "mariadb://"]),
     ];
     for (driver, name, server, schemes) in servers {
-        let section = Section { name, origins };
+        let section = Section { name, provenances };
         if driver == database.driver {
             section.check(server, schemes)?;
         } else if let Some((set, _)) = settings(server).iter().find(|(_, set)| *set) {
@@ -138,13 +139,14 @@ pub(super) fn check(database: &Database, origins: &Origins) -> Result<(), Config
         }
     }
     if database.driver != DatabaseDriver::Sqlite && database.sqlite.path.is_some() {
-        let section = Section { name: "sqlite", origins };
+        let section = Section { name: "sqlite", provenances };
         return Err(section.of_another_driver("path"));
     }
     Ok(())
 }
 
-/// The settings of a server, and whether each is set. The URL is the first, and its parts are the next five.
+/// The settings of a server, and whether each is set. The URL is the first, and its parts are the
+/// next five.
 fn settings(server: &DatabaseServer) -> [(&'static str, bool); 8] {
     [
         ("url", server.url.is_some()),
@@ -160,7 +162,7 @@ fn settings(server: &DatabaseServer) -> [(&'static str, bool); 8] {
 
 struct Section<'a> {
     name: &'static str,
-    origins: &'a Origins,
+    provenances: &'a Provenances,
 }
 
 impl Section<'_> {
@@ -170,15 +172,15 @@ impl Section<'_> {
 
     /// The setting as in the file, with its variable.
     fn shown(&self, setting: &str) -> String {
-        self.origins.name(&self.setting(setting))
+        self.provenances.name(&self.setting(setting))
     }
 
     fn of_another_driver(&self, setting: &str) -> ConfigError {
         let (name, set) = (self.name, self.shown(setting));
-        let driver = match self.origins.get("database.driver") {
-            Origin::Default => "DB_DRIVER is not set".to_owned(),
-            Origin::File | Origin::Variable(_) | Origin::Option(_) => {
-                format!("{} is another one", self.origins.name("database.driver"))
+        let driver = match self.provenances.get("database.driver") {
+            Provenance::Default => "DB_DRIVER is not set".to_owned(),
+            Provenance::File | Provenance::Variable(_) | Provenance::Option(_) => {
+                format!("{} is another one", self.provenances.name("database.driver"))
             }
         };
         ConfigError::Contradiction(format!(
@@ -205,7 +207,7 @@ impl Section<'_> {
                     None => Ok(()),
                     Some((part, _)) => Err(ConfigError::Contradiction(format!(
                         "{} is {}, but {} is not set; set DB_{}_URL, or its parts",
-                        self.origins.name("database.driver"),
+                        self.provenances.name("database.driver"),
                         self.name,
                         self.setting(part),
                         self.name.to_ascii_uppercase()

@@ -1,4 +1,4 @@
-//! Where each setting comes from, and the configuration in force as text.
+//! The provenance of each setting, and the effective configuration as text.
 
 use std::{collections::BTreeMap, fmt, fmt::Write};
 
@@ -8,8 +8,8 @@ use super::Settings;
 
 /// Where a setting comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// It is not set.
+pub enum Provenance {
+    /// Not set: the default.
     Default,
     /// From the configuration file.
     File,
@@ -19,7 +19,7 @@ pub enum Origin {
     Option(&'static str),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -30,31 +30,31 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Where the settings come from, by dotted name.
+/// The provenance of each setting, by dotted name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Origins(BTreeMap<String, Origin>);
+pub(super) struct Provenances(BTreeMap<String, Provenance>);
 
-impl Origins {
-    pub(super) fn set(&mut self, name: &str, origin: Origin) {
-        self.0.insert(name.to_owned(), origin);
+impl Provenances {
+    pub(super) fn set(&mut self, name: &str, provenance: Provenance) {
+        self.0.insert(name.to_owned(), provenance);
     }
 
-    pub(super) fn set_all(&mut self, table: &Table, origin: Origin) {
-        each_setting(table, &mut String::new(), &mut |name, _| self.set(name, origin));
+    pub(super) fn set_all(&mut self, table: &Table, provenance: Provenance) {
+        each_setting(table, &mut String::new(), &mut |name, _| self.set(name, provenance));
     }
 
-    pub(super) fn get(&self, name: &str) -> Origin {
-        self.0.get(name).copied().unwrap_or(Origin::Default)
+    pub(super) fn get(&self, name: &str) -> Provenance {
+        self.0.get(name).copied().unwrap_or(Provenance::Default)
     }
 
     pub(super) fn is_set(&self, name: &str) -> bool {
-        self.get(name) != Origin::Default
+        self.get(name) != Provenance::Default
     }
 
     pub(super) fn variable(&self, name: &str) -> Option<&'static str> {
         match self.get(name) {
-            Origin::Variable(variable) => Some(variable),
-            Origin::Default | Origin::File | Origin::Option(_) => None,
+            Provenance::Variable(variable) => Some(variable),
+            Provenance::Default | Provenance::File | Provenance::Option(_) => None,
         }
     }
 
@@ -64,19 +64,19 @@ impl Origins {
     }
 }
 
-/// Writes the settings as TOML that can be read back, with their origins.
-pub(super) fn write(settings: &Settings, origins: &Origins) -> String {
+/// Writes the settings as TOML that can be read back, each with its provenance as a comment.
+pub(super) fn write(settings: &Settings, provenances: &Provenances) -> String {
     // The settings are plain structures of text, numbers and lists: they always serialize.
     let table = Table::try_from(settings).unwrap_or_default();
     let mut text = String::new();
-    write_table(&table, &mut String::new(), origins, &mut text);
+    write_table(&table, &mut String::new(), provenances, &mut text);
     text
 }
 
-fn write_table(table: &Table, prefix: &mut String, origins: &Origins, text: &mut String) {
+fn write_table(table: &Table, prefix: &mut String, provenances: &Provenances, text: &mut String) {
     for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
         // Writing to a String does not fail.
-        let _ = writeln!(text, "{key} = {value} # {}", origins.get(&format!("{prefix}{key}")));
+        let _ = writeln!(text, "{key} = {value} # {}", provenances.get(&format!("{prefix}{key}")));
     }
     for (key, value) in table {
         let Value::Table(inner) = value else { continue };
@@ -84,7 +84,7 @@ fn write_table(table: &Table, prefix: &mut String, origins: &Origins, text: &mut
         let _ = writeln!(text, "\n[{prefix}{key}]");
         prefix.push_str(key);
         prefix.push('.');
-        write_table(inner, prefix, origins, text);
+        write_table(inner, prefix, provenances, text);
         prefix.truncate(length);
     }
 }

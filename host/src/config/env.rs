@@ -6,15 +6,16 @@ use std::{collections::BTreeMap, ffi::OsString, net::Ipv4Addr};
 
 use toml::Value;
 
-use super::{ConfigError, Origin, StorageDriver, file::Source};
+use super::{ConfigError, Provenance, StorageDriver, file::RawSettings};
 
 /// Names the configuration file.
 pub(super) const CONFIG_FILE: &str = "LARDER_CONFIG";
-/// Says what is logged; for the logger.
+/// The filter of the log.
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
 /// Moves the listener to another port, where `LARDER_LISTEN` is not set.
 const NITRO_PORT: &str = "NITRO_PORT";
-/// The port as platforms give it, which reach the server from outside: all addresses, unless an address is configured.
+/// The port as platforms give it, which reach the server from outside: all addresses, unless an
+/// address is configured.
 const PORT: &str = "PORT";
 /// Switches the signing of URLs, on the known server.
 const SIGNING_ENABLED: &str = "URL_SIGNING_ENABLED";
@@ -23,7 +24,7 @@ const UPSTREAM: &str = "DEFAULT_ACTIONS_RESULTS_URL";
 
 /// How the text of a variable is read.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Text,
     Number,
     Switch,
@@ -31,88 +32,89 @@ pub(super) enum Kind {
     List,
 }
 
-/// The variables that stand for a setting. The ones without `LARDER_` are names of the known server.
-pub(super) const VARIABLES: &[(&str, &str, Kind)] = &[
-    ("LARDER_DATA", "data", Kind::Text),
-    ("LARDER_LISTEN", "server.listen", Kind::Text),
-    ("API_BASE_URL", "server.base_url", Kind::Text),
-    ("LARDER_THREADS", "server.threads", Kind::Number),
-    ("LARDER_MAX_CONNECTIONS", "server.max_connections", Kind::Number),
-    ("LARDER_TRUSTED_PROXIES", "server.trusted_proxies", Kind::List),
-    ("STORAGE_DRIVER", "storage.driver", Kind::Text),
-    ("STORAGE_FILESYSTEM_PATH", "storage.filesystem.path", Kind::Text),
-    ("LARDER_RESERVE_BYTES", "storage.filesystem.reserve_bytes", Kind::Number),
-    ("LARDER_BUFFER_BYTES", "storage.buffer_bytes", Kind::Number),
-    ("LARDER_STORAGE_PREFIX", "storage.prefix", Kind::Text),
-    ("STORAGE_S3_BUCKET", "storage.s3.bucket", Kind::Text),
-    ("STORAGE_S3_SOCKET_TIMEOUT_MS", "storage.s3.timeout_ms", Kind::Number),
-    ("LARDER_S3_PATH_STYLE", "storage.s3.path_style", Kind::Text),
-    ("AWS_REGION", "storage.s3.region", Kind::Text),
-    ("AWS_ENDPOINT_URL", "storage.s3.endpoint", Kind::Text),
-    ("AWS_ENDPOINT_URL_S3", "storage.s3.endpoint", Kind::Text),
-    ("AWS_ACCESS_KEY_ID", "storage.s3.access_key_id", Kind::Text),
-    ("AWS_SECRET_ACCESS_KEY", "storage.s3.secret_access_key", Kind::Text),
-    ("AWS_SESSION_TOKEN", "storage.s3.session_token", Kind::Text),
-    ("STORAGE_GCS_BUCKET", "storage.gcs.bucket", Kind::Text),
-    ("STORAGE_GCS_SERVICE_ACCOUNT_KEY", "storage.gcs.service_account_key", Kind::Text),
-    ("STORAGE_GCS_ENDPOINT", "storage.gcs.endpoint", Kind::Text),
-    ("STORAGE_AZBLOB_CONTAINER", "storage.azblob.container", Kind::Text),
-    ("STORAGE_AZBLOB_CONNECTION_STRING", "storage.azblob.connection_string", Kind::Text),
-    ("STORAGE_AZBLOB_ACCOUNT", "storage.azblob.account", Kind::Text),
-    ("STORAGE_AZBLOB_ENDPOINT", "storage.azblob.endpoint", Kind::Text),
-    ("ENABLE_DIRECT_DOWNLOADS", "downloads.direct", Kind::Switch),
-    ("LARDER_DIRECT_URL_MINUTES", "downloads.direct_url_minutes", Kind::Number),
-    ("DB_DRIVER", "database.driver", Kind::Text),
-    ("DB_SQLITE_PATH", "database.sqlite.path", Kind::Text),
-    ("LARDER_DB_MAX_CONNECTIONS", "database.max_connections", Kind::Number),
-    ("LARDER_DB_TIMEOUT_MS", "database.timeout_ms", Kind::Number),
-    ("LARDER_CASE_SENSITIVE_KEYS", "database.case_sensitive_keys", Kind::Switch),
-    ("DB_POSTGRES_URL", "database.postgres.url", Kind::Text),
-    ("DB_POSTGRES_HOST", "database.postgres.host", Kind::Text),
-    ("DB_POSTGRES_PORT", "database.postgres.port", Kind::Number),
-    ("DB_POSTGRES_USER", "database.postgres.user", Kind::Text),
-    ("DB_POSTGRES_PASSWORD", "database.postgres.password", Kind::Text),
-    ("DB_POSTGRES_DATABASE", "database.postgres.database", Kind::Text),
-    ("DB_POSTGRES_SSL_MODE", "database.postgres.ssl_mode", Kind::Text),
-    ("DB_POSTGRES_CA_FILE", "database.postgres.ca_file", Kind::Text),
-    ("DB_MYSQL_URL", "database.mysql.url", Kind::Text),
-    ("DB_MYSQL_HOST", "database.mysql.host", Kind::Text),
-    ("DB_MYSQL_PORT", "database.mysql.port", Kind::Number),
-    ("DB_MYSQL_USER", "database.mysql.user", Kind::Text),
-    ("DB_MYSQL_PASSWORD", "database.mysql.password", Kind::Text),
-    ("DB_MYSQL_DATABASE", "database.mysql.database", Kind::Text),
-    ("DB_MYSQL_SSL_MODE", "database.mysql.ssl_mode", Kind::Text),
-    ("DB_MYSQL_CA_FILE", "database.mysql.ca_file", Kind::Text),
-    (UPSTREAM, "upstream.url", Kind::Text),
-    ("SKIP_TOKEN_VALIDATION", "auth.skip_validation", Kind::Switch),
-    ("ACTIONS_TOKEN_ISSUER", "auth.issuers", Kind::List),
-    ("ACTIONS_TOKEN_JWKS_URL", "auth.jwks_url", Kind::Text),
-    ("LARDER_JWKS_FILE", "auth.jwks_file", Kind::Text),
-    ("LARDER_HS256_SECRET", "auth.hs256_secrets", Kind::Text),
-    ("LARDER_DEFAULT_REPOSITORY", "auth.default_repository", Kind::Text),
-    ("LARDER_OWNERS", "auth.owners", Kind::List),
-    ("LARDER_REPOSITORIES", "auth.repositories", Kind::List),
-    ("URL_SIGNING_SECRET", "urls.signing_secret", Kind::Text),
-    ("URL_SIGNING_SECRET_SECONDARY", "urls.signing_secret_secondary", Kind::Text),
-    ("LARDER_PARALLEL_DOWNLOAD_URL", "urls.parallel_download_url", Kind::Text),
-    ("LARDER_POLICY", "policy.component", Kind::Text),
-    ("CACHE_CLEANUP_OLDER_THAN_DAYS", "retention.unused_days", Kind::Number),
-    ("ORPHANED_STORAGE_GRACE_PERIOD_HOURS", "retention.orphan_grace_hours", Kind::Number),
-    ("LARDER_FULL_SWEEP_HOURS", "retention.full_sweep_hours", Kind::Number),
-    ("DISABLE_CLEANUP_JOBS", "retention.disable", Kind::Switch),
-    ("LARDER_LOG_FORMAT", "log.format", Kind::Text),
-    ("DEBUG", "log.debug", Kind::Switch),
-    ("NODE_EXTRA_CA_CERTS", "tls.ca_file", Kind::Text),
-    ("LARDER_CA_FILE", "tls.ca_file", Kind::Text),
+/// The variables that stand for a setting. The ones without `LARDER_` are names of the known
+/// server.
+pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
+    ("LARDER_DATA", "data", ValueKind::Text),
+    ("LARDER_LISTEN", "server.listen", ValueKind::Text),
+    ("API_BASE_URL", "server.base_url", ValueKind::Text),
+    ("LARDER_THREADS", "server.threads", ValueKind::Number),
+    ("LARDER_MAX_CONNECTIONS", "server.max_connections", ValueKind::Number),
+    ("LARDER_TRUSTED_PROXIES", "server.trusted_proxies", ValueKind::List),
+    ("STORAGE_DRIVER", "storage.driver", ValueKind::Text),
+    ("STORAGE_FILESYSTEM_PATH", "storage.filesystem.path", ValueKind::Text),
+    ("LARDER_RESERVE_BYTES", "storage.filesystem.reserve_bytes", ValueKind::Number),
+    ("LARDER_BUFFER_BYTES", "storage.buffer_bytes", ValueKind::Number),
+    ("LARDER_STORAGE_PREFIX", "storage.prefix", ValueKind::Text),
+    ("STORAGE_S3_BUCKET", "storage.s3.bucket", ValueKind::Text),
+    ("STORAGE_S3_SOCKET_TIMEOUT_MS", "storage.s3.timeout_ms", ValueKind::Number),
+    ("LARDER_S3_PATH_STYLE", "storage.s3.path_style", ValueKind::Text),
+    ("AWS_REGION", "storage.s3.region", ValueKind::Text),
+    ("AWS_ENDPOINT_URL", "storage.s3.endpoint", ValueKind::Text),
+    ("AWS_ENDPOINT_URL_S3", "storage.s3.endpoint", ValueKind::Text),
+    ("AWS_ACCESS_KEY_ID", "storage.s3.access_key_id", ValueKind::Text),
+    ("AWS_SECRET_ACCESS_KEY", "storage.s3.secret_access_key", ValueKind::Text),
+    ("AWS_SESSION_TOKEN", "storage.s3.session_token", ValueKind::Text),
+    ("STORAGE_GCS_BUCKET", "storage.gcs.bucket", ValueKind::Text),
+    ("STORAGE_GCS_SERVICE_ACCOUNT_KEY", "storage.gcs.service_account_key", ValueKind::Text),
+    ("STORAGE_GCS_ENDPOINT", "storage.gcs.endpoint", ValueKind::Text),
+    ("STORAGE_AZBLOB_CONTAINER", "storage.azblob.container", ValueKind::Text),
+    ("STORAGE_AZBLOB_CONNECTION_STRING", "storage.azblob.connection_string", ValueKind::Text),
+    ("STORAGE_AZBLOB_ACCOUNT", "storage.azblob.account", ValueKind::Text),
+    ("STORAGE_AZBLOB_ENDPOINT", "storage.azblob.endpoint", ValueKind::Text),
+    ("ENABLE_DIRECT_DOWNLOADS", "downloads.direct", ValueKind::Switch),
+    ("LARDER_DIRECT_URL_MINUTES", "downloads.direct_url_minutes", ValueKind::Number),
+    ("DB_DRIVER", "database.driver", ValueKind::Text),
+    ("DB_SQLITE_PATH", "database.sqlite.path", ValueKind::Text),
+    ("LARDER_DB_MAX_CONNECTIONS", "database.max_connections", ValueKind::Number),
+    ("LARDER_DB_TIMEOUT_MS", "database.timeout_ms", ValueKind::Number),
+    ("LARDER_CASE_SENSITIVE_KEYS", "database.case_sensitive_keys", ValueKind::Switch),
+    ("DB_POSTGRES_URL", "database.postgres.url", ValueKind::Text),
+    ("DB_POSTGRES_HOST", "database.postgres.host", ValueKind::Text),
+    ("DB_POSTGRES_PORT", "database.postgres.port", ValueKind::Number),
+    ("DB_POSTGRES_USER", "database.postgres.user", ValueKind::Text),
+    ("DB_POSTGRES_PASSWORD", "database.postgres.password", ValueKind::Text),
+    ("DB_POSTGRES_DATABASE", "database.postgres.database", ValueKind::Text),
+    ("DB_POSTGRES_SSL_MODE", "database.postgres.ssl_mode", ValueKind::Text),
+    ("DB_POSTGRES_CA_FILE", "database.postgres.ca_file", ValueKind::Text),
+    ("DB_MYSQL_URL", "database.mysql.url", ValueKind::Text),
+    ("DB_MYSQL_HOST", "database.mysql.host", ValueKind::Text),
+    ("DB_MYSQL_PORT", "database.mysql.port", ValueKind::Number),
+    ("DB_MYSQL_USER", "database.mysql.user", ValueKind::Text),
+    ("DB_MYSQL_PASSWORD", "database.mysql.password", ValueKind::Text),
+    ("DB_MYSQL_DATABASE", "database.mysql.database", ValueKind::Text),
+    ("DB_MYSQL_SSL_MODE", "database.mysql.ssl_mode", ValueKind::Text),
+    ("DB_MYSQL_CA_FILE", "database.mysql.ca_file", ValueKind::Text),
+    (UPSTREAM, "upstream.url", ValueKind::Text),
+    ("SKIP_TOKEN_VALIDATION", "auth.skip_validation", ValueKind::Switch),
+    ("ACTIONS_TOKEN_ISSUER", "auth.issuers", ValueKind::List),
+    ("ACTIONS_TOKEN_JWKS_URL", "auth.jwks_url", ValueKind::Text),
+    ("LARDER_JWKS_FILE", "auth.jwks_file", ValueKind::Text),
+    ("LARDER_HS256_SECRET", "auth.hs256_secrets", ValueKind::Text),
+    ("LARDER_DEFAULT_REPOSITORY", "auth.default_repository", ValueKind::Text),
+    ("LARDER_OWNERS", "auth.owners", ValueKind::List),
+    ("LARDER_REPOSITORIES", "auth.repositories", ValueKind::List),
+    ("URL_SIGNING_SECRET", "urls.signing_secret", ValueKind::Text),
+    ("URL_SIGNING_SECRET_SECONDARY", "urls.signing_secret_secondary", ValueKind::Text),
+    ("LARDER_PARALLEL_DOWNLOAD_URL", "urls.parallel_download_url", ValueKind::Text),
+    ("LARDER_POLICY", "policy.component", ValueKind::Text),
+    ("CACHE_CLEANUP_OLDER_THAN_DAYS", "retention.unused_days", ValueKind::Number),
+    ("ORPHANED_STORAGE_GRACE_PERIOD_HOURS", "retention.orphan_grace_hours", ValueKind::Number),
+    ("LARDER_FULL_SWEEP_HOURS", "retention.full_sweep_hours", ValueKind::Number),
+    ("DISABLE_CLEANUP_JOBS", "retention.disable", ValueKind::Switch),
+    ("LARDER_LOG_FORMAT", "log.format", ValueKind::Text),
+    ("DEBUG", "log.debug", ValueKind::Switch),
+    ("NODE_EXTRA_CA_CERTS", "tls.ca_file", ValueKind::Text),
+    ("LARDER_CA_FILE", "tls.ca_file", ValueKind::Text),
     // As for curl, the names in lower case win.
-    ("HTTP_PROXY", "proxy.http", Kind::Text),
-    ("http_proxy", "proxy.http", Kind::Text),
-    ("HTTPS_PROXY", "proxy.https", Kind::Text),
-    ("https_proxy", "proxy.https", Kind::Text),
-    ("ALL_PROXY", "proxy.all", Kind::Text),
-    ("all_proxy", "proxy.all", Kind::Text),
-    ("NO_PROXY", "proxy.no", Kind::Text),
-    ("no_proxy", "proxy.no", Kind::Text),
+    ("HTTP_PROXY", "proxy.http", ValueKind::Text),
+    ("http_proxy", "proxy.http", ValueKind::Text),
+    ("HTTPS_PROXY", "proxy.https", ValueKind::Text),
+    ("https_proxy", "proxy.https", ValueKind::Text),
+    ("ALL_PROXY", "proxy.all", ValueKind::Text),
+    ("all_proxy", "proxy.all", ValueKind::Text),
+    ("NO_PROXY", "proxy.no", ValueKind::Text),
+    ("no_proxy", "proxy.no", ValueKind::Text),
 ];
 
 /// Variables of the known server that change nothing here.
@@ -124,10 +126,12 @@ const WITHOUT_EFFECT: &[&str] = &[
     "MANAGEMENT_API_KEY",
 ];
 
-/// Set on many machines for other programs as well: they count where the storage is S3, and are not seen where it is not.
+/// Set on many machines for other programs as well: they count where the storage is S3, and are not
+/// seen where it is not.
 const AMBIENT: &str = "AWS_";
 
-/// What the names of our variables begin with: whoever sets one that is not known believes that it does something.
+/// Prefixes of this server's variables: an unknown one with such a prefix is an error, because its
+/// author expects an effect.
 const OURS: [&str; 8] = [
     "LARDER_",
     "STORAGE_FILESYSTEM_",
@@ -142,10 +146,12 @@ const OURS: [&str; 8] = [
 /// Used by builds and tests of this project.
 const NOT_OURS: [&str; 3] = ["LARDER_CI_", "LARDER_GUEST_", "LARDER_TEST_"];
 
-/// The variables that matter here. One that is empty counts as not set, as in `docker compose` files.
+/// The variables that matter here. One that is empty counts as not set, as in `docker compose`
+/// files.
 pub(super) struct Variables {
     known: BTreeMap<String, String>,
-    /// A variable with an ambient prefix that is a near miss of a known one, which counts where the known one does.
+    /// A variable with an ambient prefix that is a near miss of a known one, which counts where the
+    /// known one does.
     ambient_near_miss: Option<ConfigError>,
 }
 
@@ -187,8 +193,8 @@ impl Variables {
     }
 }
 
-/// Sets what the variables say.
-pub(super) fn overlay(variables: &mut Variables, source: &mut Source) -> Result<(), ConfigError> {
+/// Overlays the settings with the variables.
+pub(super) fn overlay(variables: &mut Variables, source: &mut RawSettings) -> Result<(), ConfigError> {
     if variables.get("LARDER_LISTEN").is_none() {
         overlay_port(variables, source)?;
     }
@@ -217,16 +223,16 @@ pub(super) fn overlay(variables: &mut Variables, source: &mut Source) -> Result<
 
 fn set(
     variables: &Variables,
-    source: &mut Source,
-    (name, setting, kind): (&'static str, &str, Kind),
+    source: &mut RawSettings,
+    (name, setting, kind): (&'static str, &str, ValueKind),
 ) -> Result<(), ConfigError> {
     if let Some(text) = variables.get(name) {
-        source.set(setting, value(name, text, kind)?, Origin::Variable(name));
+        source.set(setting, value(name, text, kind)?, Provenance::Variable(name));
     }
     Ok(())
 }
 
-/// Says which variables are set and change nothing.
+/// Returns a warning for each variable that is set and has no effect.
 pub(super) fn without_effect(variables: &Variables) -> Vec<String> {
     let mut warnings: Vec<String> = WITHOUT_EFFECT
         .iter()
@@ -246,7 +252,7 @@ fn matters(name: &str) -> bool {
     is_ours(name) || known_names().any(|known| known == name) || WITHOUT_EFFECT.contains(&name)
 }
 
-/// All names that change something here.
+/// All names with an effect.
 fn known_names() -> impl Iterator<Item = &'static str> {
     let settings = VARIABLES.iter().map(|(name, ..)| *name);
     settings.chain([CONFIG_FILE, NITRO_PORT, PORT, SIGNING_ENABLED, LOG_FILTER])
@@ -267,15 +273,15 @@ fn check_known(name: &str, value: &str) -> Result<(), ConfigError> {
     Err(ConfigError::UnknownVariable { name: name.to_owned(), nearest })
 }
 
-fn value(name: &str, text: &str, kind: Kind) -> Result<Value, ConfigError> {
+fn value(name: &str, text: &str, kind: ValueKind) -> Result<Value, ConfigError> {
     Ok(match kind {
-        Kind::Text => Value::String(text.to_owned()),
-        Kind::Switch => Value::Boolean(switch(name, text)?),
-        Kind::List => {
+        ValueKind::Text => Value::String(text.to_owned()),
+        ValueKind::Switch => Value::Boolean(switch(name, text)?),
+        ValueKind::List => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         }
-        Kind::Number => {
+        ValueKind::Number => {
             let number = text.trim().parse().ok().filter(|n: &i64| *n >= 0);
             Value::Integer(
                 number.ok_or_else(|| wrong(name, format!("is `{text}`; it must be a whole number")))?,
@@ -292,12 +298,12 @@ fn switch(name: &str, text: &str) -> Result<bool, ConfigError> {
     }
 }
 
-/// Sets the port alone. `PORT` means all addresses where no address is configured: who sets it reaches the server from
-/// another machine or container.
-fn overlay_port(variables: &Variables, source: &mut Source) -> Result<(), ConfigError> {
+/// Sets only the port. `PORT` implies all addresses if no address is configured: a platform that
+/// sets it reaches the server from another machine or container.
+fn overlay_port(variables: &Variables, source: &mut RawSettings) -> Result<(), ConfigError> {
     let (name, text, is_open) = match (variables.get(NITRO_PORT), variables.get(PORT)) {
         (Some(text), _) => (NITRO_PORT, text, false),
-        (None, Some(text)) => (PORT, text, !source.origins.is_set("server.listen")),
+        (None, Some(text)) => (PORT, text, !source.provenances.is_set("server.listen")),
         (None, None) => return Ok(()),
     };
     let port = text
@@ -309,7 +315,7 @@ fn overlay_port(variables: &Variables, source: &mut Source) -> Result<(), Config
         address.set_ip(Ipv4Addr::UNSPECIFIED.into());
     }
     address.set_port(port);
-    source.set("server.listen", Value::String(address.to_string()), Origin::Variable(name));
+    source.set("server.listen", Value::String(address.to_string()), Provenance::Variable(name));
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// Why a configuration is refused. Each is one sentence that names the setting, and never holds a secret.
+/// Why a configuration is refused. Each is one sentence that names the setting, and never holds a
+/// secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The configuration file cannot be read.
@@ -21,18 +22,19 @@ pub enum ConfigError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong, and what is allowed.
+        /// The problem, and the allowed values.
         problem: String,
     },
     /// A setting has a value that is not allowed.
     #[error("{setting} {problem}")]
     Setting {
-        /// The name in the file, with the variable in brackets if that set it; or the variable alone.
+        /// The name in the file, with the variable in brackets if that set it; or the variable
+        /// alone.
         setting: String,
-        /// The value, unless it is secret, and what is allowed.
+        /// The value, unless it is secret, and the allowed values.
         problem: String,
     },
-    /// A variable whose name begins like those of this server is not known.
+    /// An unknown variable with a prefix of this server.
     #[error("the environment variable {name} is not known; did you mean {nearest}?")]
     UnknownVariable {
         /// The variable.
@@ -51,7 +53,7 @@ pub enum ConfigError {
         /// The known one that it looks like.
         nearest: &'static str,
     },
-    /// Two settings cannot both be meant.
+    /// Two settings contradict each other.
     #[error("{0}")]
     Contradiction(String),
 }

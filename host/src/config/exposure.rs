@@ -1,16 +1,16 @@
-//! Who reaches the server, and who may use it: what an operator may not have meant.
+//! Warnings about who can reach the server, and who may use it.
 
 use http::Uri;
 
-use super::{Settings, effective::Origins};
+use super::{Settings, effective::Provenances};
 
-/// Where tokens of all of github.com come from: the issuer of today, and the one before.
+/// The issuers of all of github.com: the current one, and the one before.
 const PUBLIC_ISSUERS: [&str; 2] =
     ["https://token.actions.githubusercontent.com", "https://vstoken.actions.githubusercontent.com"];
 
 /// Returns the sentences that apply.
-pub(super) fn sentences(settings: &Settings, origins: &Origins) -> Vec<String> {
-    [open_to_everybody(settings), unreachable(settings, origins)].into_iter().flatten().collect()
+pub(super) fn sentences(settings: &Settings, provenances: &Provenances) -> Vec<String> {
+    [open_to_everybody(settings), unreachable(settings, provenances)].into_iter().flatten().collect()
 }
 
 /// Any repository of github.com gets tokens that count here.
@@ -35,8 +35,9 @@ fn is_reachable(settings: &Settings) -> bool {
         || base_host(settings).is_some_and(|(_, host)| !is_this_machine(&host))
 }
 
-/// Jobs are told an address that the listener does not have. Behind `https` there is a proxy: this server has no TLS.
-fn unreachable(settings: &Settings, origins: &Origins) -> Option<String> {
+/// Jobs are told an address that the listener does not have. Behind `https` there is a proxy: this
+/// server has no TLS.
+fn unreachable(settings: &Settings, provenances: &Provenances) -> Option<String> {
     let listen = settings.server.listen;
     let (scheme, host) = base_host(settings)?;
     (listen.ip().is_loopback() && scheme == "http" && !is_this_machine(&host)).then(|| {
@@ -44,8 +45,8 @@ fn unreachable(settings: &Settings, origins: &Origins) -> Option<String> {
             "no runner can connect: jobs are sent to {}, as {} says, but {} is {listen}, which only this machine reaches. \
              Set LARDER_LISTEN=0.0.0.0:{}, unless a proxy on this machine passes requests on",
             settings.server.base_url.as_deref().unwrap_or_default(),
-            origins.name("server.base_url"),
-            origins.name("server.listen"),
+            provenances.name("server.base_url"),
+            provenances.name("server.listen"),
             listen.port()
         )
     })

@@ -1,46 +1,47 @@
-//! The configuration file, and the settings as they come together.
+//! The configuration file, and the settings before they are checked.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{ConfigError, Origin, Settings, effective::Origins};
+use super::{ConfigError, Provenance, Settings, effective::Provenances};
 
-/// Shorter words of an error are not taken for a quotation of the file.
+/// Shorter words of an error are not treated as a quotation of the file.
 const LEAST_QUOTED: usize = 4;
 
 /// The settings that are set, from the file and then from variables, not checked yet.
 #[derive(Default)]
-pub(super) struct Source {
-    pub(super) origins: Origins,
+pub(super) struct RawSettings {
+    pub(super) provenances: Provenances,
     table: Table,
     file: Option<(PathBuf, String)>,
 }
 
-impl Source {
+impl RawSettings {
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let table: Table =
             toml::from_str(&text).map_err(|e| in_file(path, &text, &e, &without_values(&e, &text)))?;
-        let mut origins = Origins::default();
-        origins.set_all(&table, Origin::File);
-        Ok(Self { origins, table, file: Some((path.to_owned(), text)) })
+        let mut provenances = Provenances::default();
+        provenances.set_all(&table, Provenance::File);
+        Ok(Self { provenances, table, file: Some((path.to_owned(), text)) })
     }
 
     /// Sets one setting, by its dotted name.
-    pub(super) fn set(&mut self, name: &str, value: Value, origin: Origin) {
+    pub(super) fn set(&mut self, name: &str, value: Value, provenance: Provenance) {
         let mut table = &mut self.table;
         let mut rest = name;
         while let Some((section, key)) = rest.split_once('.') {
             let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            // A file with something else in a section's place is refused when it is read as settings.
+            // A file with something else in a section's place is refused when it is read as
+            // settings.
             let Value::Table(inner) = entry else { return };
             (table, rest) = (inner, key);
         }
         table.insert(rest.to_owned(), value);
-        self.origins.set(name, origin);
+        self.provenances.set(name, provenance);
     }
 
     /// Reads the settings: names, types and choices are checked.
@@ -53,11 +54,12 @@ impl Source {
         self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// Makes a sentence of it. The library's own text shows the line, which may hold a secret.
+    /// Describes an error in one sentence. The library's own text shows the line, which may hold a
+    /// secret.
     fn explain(&self, error: &toml::de::Error) -> ConfigError {
         let problem = error.message().replace('\n', ", ");
         let name = setting_in(error).unwrap_or_default();
-        let of_the_file = || self.file.as_ref().filter(|_| self.origins.variable(&name).is_none());
+        let of_the_file = || self.file.as_ref().filter(|_| self.provenances.variable(&name).is_none());
         // Read once more, for the line alone. With two faults, that may find the other one first.
         let same_fault = |other: &toml::de::Error| other.message() == error.message();
         let placed = of_the_file().and_then(|(path, text)| {
@@ -66,12 +68,12 @@ impl Source {
         });
         match placed {
             Some((path, text, placed)) => in_file(path, text, &placed, &format!("{name}: {problem}")),
-            None => ConfigError::Setting { setting: self.origins.name(&name), problem },
+            None => ConfigError::Setting { setting: self.provenances.name(&name), problem },
         }
     }
 }
 
-/// Finds the setting's name: the library tells it in its text alone, in a line of its own.
+/// Returns the setting's name, which the library reports only in its text, on a line of its own.
 fn setting_in(error: &toml::de::Error) -> Option<String> {
     let text = error.to_string();
     let line = text.lines().find_map(|line| line.trim().strip_prefix("in `"))?;
@@ -84,8 +86,8 @@ fn in_file(path: &Path, text: &str, error: &toml::de::Error, problem: &str) -> C
     ConfigError::File { path: path.to_owned(), line, problem: problem.replace('\n', ", ") }
 }
 
-/// What is wrong with text that is not TOML. The library quotes what it cannot read, which may be a secret without quotes: what
-/// stands in the line, behind the setting's name, is left out.
+/// Describes text that is not TOML. The library quotes the text that it cannot parse, which may be
+/// a secret without quotes: words of the setting's value are left out.
 fn without_values(error: &toml::de::Error, text: &str) -> String {
     let at = error.span().map_or(0, |span| text.floor_char_boundary(span.start));
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);

@@ -9,7 +9,7 @@ use super::optional;
 
 /// An issuer of tokens. In the file a text, or a table with these keys.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Issuer {
+pub struct IssuerConfig {
     /// The `iss` of its tokens.
     pub issuer: String,
     /// Where its keys are; unset: by discovery.
@@ -22,8 +22,8 @@ pub struct Issuer {
     pub repository_prefix: String,
 }
 
-/// Parses a URL, if it is one that keys may be fetched from: `https`, or `http` to a loopback address, with a host, and
-/// without user name and password.
+/// Parses a URL, if it is one that keys may be fetched from: `https`, or `http` to a loopback
+/// address, with a host, and without user name and password.
 #[must_use]
 pub fn allowed_url(url: &str) -> Option<Uri> {
     let uri: Uri = url.parse().ok()?;
@@ -57,7 +57,7 @@ struct IssuerTable {
     repository_prefix: String,
 }
 
-impl<'de> Deserialize<'de> for Issuer {
+impl<'de> Deserialize<'de> for IssuerConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match toml::Value::deserialize(deserializer)? {
             toml::Value::String(issuer) => Ok(Self { issuer, ..Self::default() }),

@@ -1,4 +1,5 @@
-//! The address to listen on: `127.0.0.1:3000`, `localhost:3000`, `:3000` for all addresses, or the port alone.
+//! The address to listen on: `127.0.0.1:3000`, `localhost:3000`, `:3000` for all addresses, or the
+//! port alone.
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 
@@ -11,7 +12,8 @@ pub(super) const DEFAULT_LISTEN: SocketAddr =
 const FORMS: &str =
     "it must be like 127.0.0.1:3000, localhost:3000, :3000 (all addresses) or 3000 (this machine only)";
 
-/// Reads an address. A host name is looked up once, here; of its addresses one of IPv4 is preferred.
+/// Reads an address. A host name is looked up once, here; of its addresses one of IPv4 is
+/// preferred.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     match toml::Value::deserialize(deserializer)? {
         toml::Value::String(text) => parse(text.trim()),
@@ -31,7 +33,7 @@ fn parse(text: &str) -> Result<SocketAddr, String> {
     match host {
         None => Ok(SocketAddr::new(DEFAULT_LISTEN.ip(), port)),
         Some("" | "*") => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
-        // An IPv6 address without its brackets, say.
+        // Such as an IPv6 address without its brackets.
         Some(host) if host.contains([':', '[', '/', ' ']) => Err(wrong()),
         Some(host) => {
             look_up(host, port).ok_or_else(|| format!("is `{text}`, but no address is known of `{host}`"))

@@ -5,9 +5,9 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use toml::{Table, Value};
 
 use super::{
-    Origin, Settings,
-    effective::{Origins, each_setting},
-    file::Source,
+    Provenance, Settings,
+    effective::{Provenances, each_setting},
+    file::RawSettings,
     secret::MASK,
 };
 
@@ -15,8 +15,8 @@ use super::{
 const READABLE: u32 = 0o044;
 
 /// Returns a sentence for each file that holds a secret in force and that others can read.
-pub(super) fn warnings(settings: &Settings, source: &Source) -> Vec<String> {
-    let configured = source.path().filter(|_| has_secrets(settings, &source.origins));
+pub(super) fn warnings(settings: &Settings, source: &RawSettings) -> Vec<String> {
+    let configured = source.path().filter(|_| has_secrets(settings, &source.provenances));
     let key = settings.storage.gcs.service_account_key.as_ref().map(|key| Path::new(key.expose()));
     [configured, key].into_iter().flatten().filter_map(warning).collect()
 }
@@ -30,11 +30,11 @@ fn warning(path: &Path) -> Option<String> {
 }
 
 /// Secrets are the settings that are shown masked.
-fn has_secrets(settings: &Settings, origins: &Origins) -> bool {
+fn has_secrets(settings: &Settings, provenances: &Provenances) -> bool {
     let table = Table::try_from(settings).unwrap_or_default();
     let mut found = false;
     each_setting(&table, &mut String::new(), &mut |name, value| {
-        found |= is_masked(value) && origins.get(name) == Origin::File;
+        found |= is_masked(value) && provenances.get(name) == Provenance::File;
     });
     found
 }

@@ -3,7 +3,7 @@
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, effective::Origins, optional, secret::Secret};
+use super::{ConfigError, effective::Provenances, optional, secret::Secret};
 
 /// Outgoing proxies. Their URLs may hold passwords.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -18,7 +18,8 @@ pub struct Proxy {
     /// For both.
     #[serde(with = "optional")]
     pub all: Option<Secret>,
-    /// Hosts that are asked directly, separated by commas: names, with all below them, addresses, networks, or `*`.
+    /// Hosts that are asked directly, separated by commas: names, with all below them, addresses,
+    /// networks, or `*`.
     pub no: String,
 }
 
@@ -37,19 +38,20 @@ impl Proxy {
 }
 
 /// Checks that the proxies can be used, where any host is asked through one.
-pub(super) fn check(proxy: &Proxy, origins: &Origins) -> Result<(), ConfigError> {
+pub(super) fn check(proxy: &Proxy, provenances: &Provenances) -> Result<(), ConfigError> {
     if proxy.no.trim() == "*" {
         return Ok(());
     }
     for (name, url) in [("proxy.http", &proxy.http), ("proxy.https", &proxy.https), ("proxy.all", &proxy.all)]
     {
         let Some(problem) = url.as_ref().and_then(|url| problem(url.expose())) else { continue };
-        return Err(ConfigError::Setting { setting: origins.name(name), problem: problem.to_owned() });
+        return Err(ConfigError::Setting { setting: provenances.name(name), problem: problem.to_owned() });
     }
     Ok(())
 }
 
-/// What is wrong with the URL of a proxy, which is not shown: it may hold a password. Without a scheme, `http` is meant.
+/// What is wrong with the URL of a proxy, which is not shown: it may hold a password. Without a
+/// scheme, `http` is meant.
 fn problem(url: &str) -> Option<&'static str> {
     let parsed: Option<Uri> = url.parse().ok();
     let has_host = parsed.as_ref().and_then(Uri::host).is_some_and(|host| !host.is_empty());

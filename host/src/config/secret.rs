@@ -22,7 +22,8 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 
 /// A text that `Debug` and serialization show as `***`.
 ///
-/// Not the crate `secrecy`: its `Deserialize` quotes a value of a wrong type in the error, and it does not serialize.
+/// Not the crate `secrecy`: its `Deserialize` quotes a value of a wrong type in the error, and it
+/// does not serialize.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -39,8 +40,8 @@ impl Secret {
         &self.0
     }
 
-    /// The bytes of a key: the text's own, or after `base64:` the decoded ones (either alphabet, padded or not), since some
-    /// platforms' keys are not text.
+    /// The bytes of a key: the text's own, or after `base64:` the decoded ones (either alphabet,
+    /// padded or not), since some platforms' keys are not text.
     ///
     /// # Errors
     /// When what follows `base64:` is not base64.

@@ -1,5 +1,5 @@
-//! The settings, section by section, and their defaults. The same names as in the file; `examples/larder.toml` explains
-//! each, and a test holds the two together.
+//! The settings, section by section, and their defaults. The same names as in the file;
+//! `examples/larder.toml` explains each, and a test holds the two together.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -10,10 +10,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Database, DatabaseDriver, Issuer, Proxy, SslMode, listen, networks, optional, secret,
+    Database, DatabaseDriver, IssuerConfig, Proxy, SslMode, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
 };
+use crate::telemetry::LogFormat;
 
 /// The issuer of github.com, which is trusted unless something else is configured.
 pub const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
@@ -28,25 +29,25 @@ const HOUR: u64 = 60 * MINUTE;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where the server keeps what is not placed elsewhere.
+    /// The data directory.
     pub data: PathBuf,
     /// The listener.
-    pub server: Server,
-    /// Where the bytes are.
+    pub server: ServerConfig,
+    /// The storage of objects.
     pub storage: Storage,
-    /// What clients download without this server in between.
+    /// Direct downloads from the storage.
     pub downloads: Downloads,
-    /// Where the index is.
+    /// The database of the index.
     pub database: Database,
-    /// Where requests go that are not for this server.
-    pub upstream: Upstream,
-    /// Whose tokens count.
+    /// The service for requests that are not for the cache.
+    pub upstream: UpstreamConfig,
+    /// Verification of tokens.
     pub auth: Auth,
     /// The signed URLs.
     pub urls: Urls,
     /// The guest.
-    pub policy: Policy,
-    /// What is removed, and when.
+    pub policy: PolicyConfig,
+    /// What is deleted, and when.
     pub retention: Retention,
     /// The log.
     pub log: Log,
@@ -60,14 +61,14 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data: "./data".into(),
-            server: Server::default(),
+            server: ServerConfig::default(),
             storage: Storage::default(),
             downloads: Downloads::default(),
             database: Database::default(),
-            upstream: Upstream::default(),
+            upstream: UpstreamConfig::default(),
             auth: Auth::default(),
             urls: Urls::default(),
-            policy: Policy::default(),
+            policy: PolicyConfig::default(),
             retention: Retention::default(),
             log: Log::default(),
             tls: Tls::default(),
@@ -79,35 +80,37 @@ impl Default for Settings {
 /// The listener.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Server {
-    /// Address and port; a host name in the file or the variable is looked up when the configuration is read.
+pub struct ServerConfig {
+    /// Address and port; a host name in the file or the variable is looked up when the
+    /// configuration is read.
     #[serde(deserialize_with = "listen::deserialize")]
     pub listen: SocketAddr,
-    /// The origin that clients reach this server at, without a slash at the end; unset: what the request's `Host` says.
+    /// The origin at which clients reach this server, without a slash at the end; unset: from the
+    /// request's `Host`.
     #[serde(with = "optional")]
     pub base_url: Option<String>,
-    /// How many threads serve; 0: as many as there are cores.
+    /// Number of worker threads; 0: the number of cores.
     pub threads: usize,
-    /// Most connections at once; where it is not set, fewer if the limit of open files leaves no room for so many.
+    /// Most connections at once; if unset, fewer when the limit of open files is too low.
     pub max_connections: usize,
     /// Most connections at once of one client address (of an IPv6 address its /64); 0: half of all.
     pub max_connections_per_client: usize,
     /// How long a new connection may take to send the head of its first request.
     pub header_timeout_ms: u64,
-    /// How long a connection may stand between two requests.
+    /// How long a connection may be idle between two requests.
     pub keep_alive_ms: u64,
     /// How long a connection may be silent in the middle of a request, in either direction.
     pub idle_timeout_ms: u64,
-    /// How long requests under way may take after a signal to stop.
+    /// How long requests in flight may take after a signal to stop.
     pub shutdown_ms: u64,
-    /// Proxies in front: from these addresses `Forwarded` and `X-Forwarded-…` count.
+    /// Addresses of proxies in front, whose `Forwarded` and `X-Forwarded-*` fields are believed.
     #[serde(with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Longest head of a request.
     pub max_header_bytes: usize,
 }
 
-impl Default for Server {
+impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: listen::DEFAULT_LISTEN,
@@ -116,10 +119,11 @@ impl Default for Server {
             max_connections: 1024,
             max_connections_per_client: 0,
             header_timeout_ms: 15 * SECOND,
-            // Node's agents keep an idle connection for 4 s, Go's for 90 s; both see at once that one was closed.
+            // Node's agents keep an idle connection for 4 s, Go's for 90 s; both see at once that
+            // one was closed.
             keep_alive_ms: 30 * SECOND,
             idle_timeout_ms: 2 * MINUTE,
-            // Docker kills after 10 s, and what is in memory is written down after the last request.
+            // Docker kills after 10 s, and what is in memory is persisted after the last request.
             shutdown_ms: 7 * SECOND,
             // A proxy on this machine.
             trusted_proxies: vec![
@@ -132,8 +136,8 @@ impl Default for Server {
     }
 }
 
-impl Server {
-    /// Returns how many threads serve: `threads`, or the number of cores.
+impl ServerConfig {
+    /// Returns the number of worker threads: `threads`, or the number of cores.
     #[must_use]
     pub fn thread_count(&self) -> usize {
         match self.threads {
@@ -143,18 +147,19 @@ impl Server {
     }
 }
 
-/// Where requests go that are not for this server.
+/// The service for requests that are not for the cache.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Upstream {
-    /// The origin of the platform's results service, without a slash at the end; unset (`none`): nothing is forwarded.
+pub struct UpstreamConfig {
+    /// The origin of the platform's results service, without a slash at the end; unset (`none`):
+    /// nothing is forwarded.
     #[serde(with = "optional")]
     pub url: Option<String>,
-    /// How long the connection may take to come up.
+    /// Timeout of the TCP connection.
     pub connect_timeout_ms: u64,
 }
 
-impl Default for Upstream {
+impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
             url: Some("https://results-receiver.actions.githubusercontent.com".to_owned()),
@@ -163,15 +168,16 @@ impl Default for Upstream {
     }
 }
 
-/// Whose tokens count.
+/// Verification of tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// Whether tokens are taken at their word.
+    /// Whether tokens are accepted without verification.
     pub skip_validation: bool,
     /// Who may sign tokens; [`GITHUB_ISSUER`] if neither this nor `hs256_secrets` is set.
-    pub issuers: Vec<Issuer>,
-    /// Where the keys of the only issuer are; unset: by discovery. In force it is moved to the issuer itself.
+    pub issuers: Vec<IssuerConfig>,
+    /// Where the keys of the only issuer are; unset: by discovery. In force it is moved to the
+    /// issuer itself.
     #[serde(with = "optional")]
     pub jwks_url: Option<String>,
     /// The keys of the only issuer, in a file. In force it is moved to the issuer itself.
@@ -185,11 +191,11 @@ pub struct Auth {
     /// The repository of tokens that name none; unset: they are refused.
     #[serde(with = "optional")]
     pub default_repository: Option<String>,
-    /// Whose repositories may use the cache: ids or names of owners, behind the issuer's prefix. With `repositories` empty,
-    /// too: everybody's whose token counts.
+    /// Whose repositories may use the cache: ids or names of owners, behind the issuer's prefix.
+    /// With `repositories` empty, too: everybody's whose token counts.
     pub owners: Vec<String>,
-    /// Which repositories may use the cache besides those of `owners`: ids, or names like `owner/name`, behind the issuer's
-    /// prefix.
+    /// Which repositories may use the cache besides those of `owners`: ids, or names like
+    /// `owner/name`, behind the issuer's prefix.
     pub repositories: Vec<String>,
     /// How far clocks may differ.
     pub leeway_ms: u64,
@@ -220,18 +226,18 @@ impl Default for Auth {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Urls {
-    /// What URLs are signed with; unset: a random one that is kept in the database.
+    /// The secret that URLs are signed with; unset: a random one that is stored in the database.
     #[serde(with = "optional")]
     pub signing_secret: Option<Secret>,
-    /// What is accepted, too, while secrets change.
+    /// A second secret whose signatures are accepted, during a rotation.
     #[serde(with = "optional")]
     pub signing_secret_secondary: Option<Secret>,
     /// How long an upload URL is valid. One URL serves all blocks of an entry.
     pub upload_url_ms: u64,
     /// How long a download URL is valid. It is checked when a request starts.
     pub download_url_ms: u64,
-    /// The origin of download URLs for `@actions/cache`, which reads in parallel where the host is a
-    /// `….blob.core.windows.net`; unset: as for all others.
+    /// The origin of download URLs for `@actions/cache`, which reads in parallel where the host is
+    /// a `….blob.core.windows.net`; unset: as for all others.
     #[serde(with = "optional")]
     pub parallel_download_url: Option<String>,
 }
@@ -253,37 +259,38 @@ impl Default for Urls {
 /// The guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Policy {
+pub struct PolicyConfig {
     /// The component; unset: the one that is built in.
     #[serde(with = "optional")]
     pub component: Option<PathBuf>,
-    /// How much memory one instance may take.
+    /// Most linear memory of one instance.
     pub memory_bytes: u64,
-    /// How long an instance may compute without waiting for the host.
+    /// Longest run of an instance without a pause.
     pub deadline_ms: u64,
 }
 
-impl Default for Policy {
+impl Default for PolicyConfig {
     fn default() -> Self {
         Self { component: None, memory_bytes: 64 * MIB, deadline_ms: 5 * SECOND }
     }
 }
 
-/// What is removed, and when.
+/// What is deleted, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
-    /// Whether nothing is removed at all.
+    /// Whether sweeps are off: nothing is deleted.
     pub disable: bool,
-    /// Entries that nobody used for so long are removed; 0: never.
+    /// Entries unused for this many days are deleted; 0: never.
     pub unused_days: u64,
-    /// Uploads that nothing arrives for in so long give way to another save of their key; sweeps remove them after an hour.
+    /// An upload without activity for this long yields to another save of its key; sweeps delete it
+    /// after an hour.
     pub idle_upload_ms: u64,
-    /// Objects that no entry names are removed when they are older.
+    /// Objects without an entry are deleted when they are older than this.
     pub orphan_grace_hours: u64,
     /// Time between two sweeps of uploads.
     pub sweep_interval_ms: u64,
-    /// Hours between two sweeps of everything, which look at each entry and at each stored object.
+    /// Hours between two full sweeps, which check each entry and each stored object.
     pub full_sweep_hours: u64,
     /// Largest entry that is accepted; 0: any.
     pub max_entry_bytes: u64,
@@ -310,7 +317,7 @@ impl Default for Retention {
 pub struct Log {
     /// The form of a line.
     pub format: LogFormat,
-    /// Whether more is logged where `RUST_LOG` does not say what.
+    /// Whether debug lines are logged when `RUST_LOG` is unset.
     pub debug: bool,
 }
 
@@ -318,16 +325,6 @@ impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Text, debug: false }
     }
-}
-
-/// The form of a line of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
 }
 
 /// Outgoing TLS.
@@ -339,7 +336,7 @@ pub struct Tls {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Reads a choice, and names the value and the choices where it is none.
+/// Deserializes a choice. The error names the value and the choices.
 macro_rules! choice {
     ($type:ty, $allowed:literal, [$($text:literal => $value:expr),+]) => {
         impl<'de> Deserialize<'de> for $type {

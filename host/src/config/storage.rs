@@ -15,9 +15,11 @@ const SECOND: u64 = 1000;
 pub struct Storage {
     /// Which kind of storage.
     pub driver: StorageDriver,
-    /// How many bytes of uploads may be in memory at once. 64 MiB where nothing is set and the storage is a bucket.
+    /// How many bytes of uploads may be in memory at once. 64 MiB where nothing is set and the
+    /// storage is a bucket.
     pub buffer_bytes: u64,
-    /// What the keys in a bucket begin with, so that it can be shared; empty, or folders with a slash between them.
+    /// What the keys in a bucket begin with, so that it can be shared; empty, or folders with a
+    /// slash between them.
     pub prefix: String,
     /// Settings of the driver `filesystem`.
     pub filesystem: Filesystem,
@@ -47,7 +49,8 @@ impl Default for Storage {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filesystem {
-    /// The folder; `<data>/storage` if not set. Always set in a configuration in force whose driver this is.
+    /// The folder; `<data>/storage` if not set. Always set in a configuration in force whose driver
+    /// this is.
     #[serde(with = "optional")]
     pub path: Option<PathBuf>,
     /// How many bytes of the disk stay free; 0: 1 % of it, but 16 MiB at least and 1 GiB at most.
@@ -98,7 +101,8 @@ impl Default for S3 {
 }
 
 impl S3 {
-    /// Returns whether the bucket's name is in the path: most servers other than Amazon's have one host name only.
+    /// Returns whether the bucket's name is in the path: most servers other than Amazon's have one
+    /// host name only.
     #[must_use]
     pub fn is_path_style(&self) -> bool {
         match self.path_style {
@@ -128,11 +132,12 @@ pub struct Gcs {
     /// The bucket. Always set in a configuration in force whose driver this is.
     #[serde(with = "optional")]
     pub bucket: Option<String>,
-    /// A service account's key: its JSON, or the path of a file that holds it; unset: the application default credentials
-    /// (`GOOGLE_APPLICATION_CREDENTIALS`, workload identity, the metadata server).
+    /// A service account's key: its JSON, or the path of a file that holds it; unset: the
+    /// application default credentials (`GOOGLE_APPLICATION_CREDENTIALS`, workload identity, the
+    /// metadata server).
     #[serde(with = "optional")]
     pub service_account_key: Option<Secret>,
-    /// Another server, an emulator say; without a key it is asked without credentials.
+    /// Another server, such as an emulator; without a key, requests are anonymous.
     #[serde(with = "optional")]
     pub endpoint: Option<String>,
     /// How long the server may be silent.
@@ -155,7 +160,8 @@ pub struct Azblob {
     /// Account, key or shared access signature, and endpoint, as the portal shows them.
     #[serde(with = "optional")]
     pub connection_string: Option<Secret>,
-    /// The account, where there is no connection string: workload identity or a managed identity prove who this is.
+    /// The account, if there is no connection string: authenticated by workload identity or a
+    /// managed identity.
     #[serde(with = "optional")]
     pub account: Option<String>,
     /// The account's server, where it is not `https://<account>.blob.core.windows.net`.

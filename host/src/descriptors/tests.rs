@@ -1,5 +1,5 @@
 //! Fault 9: descriptors are divided up before anybody needs one.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::{PER_REQUEST, Shares, Wanted, raise_limit};
 

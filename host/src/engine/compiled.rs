@@ -1,5 +1,5 @@
-//! Compiled components in files. Loading a damaged one would run whatever the damage made of the code, so each is named by
-//! the digest of its content, and is only loaded where the two agree.
+//! Compiled components in files. Loading a damaged file would run damaged machine code. So each
+//! file is named by the digest of its content, and is loaded only if the two match.
 
 use std::{
     fs::{self, File},
@@ -12,23 +12,24 @@ use wasmtime::{Engine, component::Component};
 
 use crate::causes::chain;
 
-/// How many compiled components of other sources or versions are kept.
-const KEPT: usize = 8;
-/// Bytes of each digest that stand in a file's name.
+/// Compiled components of other sources or versions that are kept.
+const MAX_OTHERS: usize = 8;
+/// Bytes of each digest in a file's name.
 const DIGEST_BYTES: usize = 16;
-/// Bytes read at once to make a digest.
+/// Bytes read at once to compute a digest.
 const CHUNK_BYTES: usize = 64 * 1024;
 const EXTENSION: &str = ".cwasm";
 
-/// A directory of compiled components. It is trusted: whoever writes there runs code in this process.
+/// A directory of compiled components. It is trusted: a program that can write there can run code
+/// in this process.
 pub(super) struct Compiled<'a> {
     dir: &'a Path,
-    /// What the component was made from and what made it: how its file's name begins.
+    /// Digests of the component's bytes and of the compiler: the beginning of its file's name.
     source: String,
 }
 
 impl<'a> Compiled<'a> {
-    /// The place in `dir` of the component that `engine` makes of these bytes.
+    /// The compilation of `bytes` by `engine`, in `dir`.
     pub(super) fn of(dir: &'a Path, engine: &Engine, bytes: &[u8]) -> Self {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut compiler = DefaultHasher::new();
@@ -38,7 +39,8 @@ impl<'a> Compiled<'a> {
         Self { dir, source }
     }
 
-    /// Loads the component, if its file is there and undamaged. A damaged file is removed, with a warning.
+    /// Loads the component, if its file exists and is undamaged. A damaged file is removed, with a
+    /// warning.
     pub(super) fn load(&self, engine: &Engine) -> Option<Component> {
         let file = self.file()?;
         let loaded = self.load_file(engine, &file);
@@ -46,7 +48,7 @@ impl<'a> Compiled<'a> {
             tracing::warn!(
                 error = chain(error.as_ref()),
                 file = %file.display(),
-                "the compiled policy is damaged; compiling again"
+                "the stored compilation of the policy is damaged; compiling again"
             );
             let _ = fs::remove_file(&file);
         }
@@ -55,14 +57,15 @@ impl<'a> Compiled<'a> {
 
     fn load_file(&self, engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
         let named = file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-        wasmtime::ensure!(named == Some(self.name(&digest_of(file)?)), "its content is not what was written");
-        // SAFETY: the file has the digest that `keep` of a process like this one gave it, in a directory that is ours alone
-        // (mode 0700), and wasmtime checks version and settings of what it finds.
+        wasmtime::ensure!(named == Some(self.name(&digest_of(file)?)), "its content does not match its name");
+        // SAFETY: the file's content has the digest that `store` wrote into its name, in a
+        // directory that only this user can write (mode 0700), and wasmtime checks the version and
+        // the settings of the compilation.
         unsafe { Component::deserialize_file(engine, file) }
     }
 
-    /// Writes the component to its file: whole and on disk under its name, or not at all.
-    pub(super) fn keep(&self, component: &Component) -> io::Result<()> {
+    /// Writes the component to its file, atomically and durably.
+    pub(super) fn store(&self, component: &Component) -> io::Result<()> {
         make_private(self.dir)?;
         let code = component.serialize().map_err(io::Error::other)?;
         let file = self.dir.join(self.name(&short_hex(digest(&SHA256, &code).as_ref())));
@@ -72,7 +75,7 @@ impl<'a> Compiled<'a> {
         writer.sync_all()?;
         fs::rename(&temporary, &file)?;
         File::open(self.dir)?.sync_all()?;
-        self.forget_others(&file);
+        self.remove_others(&file);
         Ok(())
     }
 
@@ -86,8 +89,9 @@ impl<'a> Compiled<'a> {
         files.find(|file| file.file_name().to_str().is_some_and(named)).map(|file| file.path())
     }
 
-    /// Removes what earlier versions left, so that the directory does not grow with every upgrade.
-    fn forget_others(&self, keep: &Path) {
+    /// Removes the oldest files of other versions, so that the directory does not grow with every
+    /// upgrade.
+    fn remove_others(&self, keep: &Path) {
         let Ok(entries) = fs::read_dir(self.dir) else { return };
         let mut others: Vec<_> = entries
             .flatten()
@@ -96,7 +100,7 @@ impl<'a> Compiled<'a> {
             .collect();
         others.sort();
         others.reverse();
-        for (_, path) in others.into_iter().skip(KEPT) {
+        for (_, path) in others.into_iter().skip(MAX_OTHERS) {
             let _ = fs::remove_file(path);
         }
     }

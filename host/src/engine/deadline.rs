@@ -1,8 +1,9 @@
-//! How long a component may run without giving control back.
+//! How long a component may run without a pause.
 //!
-//! An instance serves many calls at once, so a deadline for each call would hit whoever runs at that moment. What is bounded
-//! instead is one *slice*: the time from the moment the thread enters the instance until it leaves it. Well-behaved calls
-//! leave at every wait for the host, after microseconds.
+//! An instance runs many calls at once, so a deadline for each call would hit whichever call runs
+//! at that moment. The limit is on one *slice* instead: the time from when the thread enters the
+//! instance until it leaves it. Well-behaved calls leave at every wait for the host, after
+//! microseconds.
 
 use std::{
     cell::Cell,
@@ -27,8 +28,8 @@ thread_local! {
     static ENTERED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Interrupts `store` when a slice gets longer than `limit`, to within a tick.
-pub(super) fn bound_slices<T>(store: &mut Store<T>, limit: Duration) {
+/// Traps `store` when a slice gets longer than `limit`, to within [`TICK`].
+pub(super) fn limit_uninterrupted_run<T>(store: &mut Store<T>, limit: Duration) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
         let ran = ENTERED.get().map_or(Duration::ZERO, |entered| entered.elapsed());
@@ -42,10 +43,10 @@ pub(super) fn bound_slices<T>(store: &mut Store<T>, limit: Duration) {
     });
 }
 
-/// A future whose polls are slices.
-pub(super) struct Sliced<F>(pub(super) Pin<Box<F>>);
+/// A future of which each poll is a slice.
+pub(super) struct TimedPoll<F>(pub(super) Pin<Box<F>>);
 
-impl<F: Future> Future for Sliced<F> {
+impl<F: Future> Future for TimedPoll<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -56,7 +57,7 @@ impl<F: Future> Future for Sliced<F> {
     }
 }
 
-/// The thread that moves the engine's clock on, every [`TICK`], until it is dropped.
+/// The thread that increments the engine's epoch, every [`TICK`], until this is dropped.
 pub(super) struct Ticker {
     stop: Arc<AtomicBool>,
 }

@@ -1,8 +1,9 @@
-//! A guest: the component as one thread sees it. Its instance is replaced when it breaks; calls come in through a channel.
+//! A guest: the component on one thread. Calls reach its instance through a channel; an instance
+//! that fails is replaced.
 
 use std::{sync::Arc, time::Duration};
 
-use http::{StatusCode, request::Parts};
+use http::StatusCode;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -12,45 +13,44 @@ use super::{
 use crate::{
     causes::chain,
     index::{Entry, EntryId, Upload, UploadId},
-    interfaces::{
-        handler::Attempt,
-        retention::{chosen_entries, chosen_uploads},
-        types::Kept,
-    },
-    message::{Answer, Presence, Request, RequestBody, RequestRecord, refusal, unavailable},
-    retention::{Candidate, Witnesses},
+    interfaces::retention::{selected_entries, selected_uploads},
+    message::{Request, RequestBody, RequestContext, Response, error_response, unavailable},
+    retention::{Candidate, Roots},
     services::Services,
     throttle::Throttle,
 };
 
-/// How long a component that does not even start is left alone before the next attempt: at first, and after many failures.
+/// The pause before a component that does not start is tried again: after the first failure, and at
+/// most. It doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// What a client is told when the component broke over its request.
+/// What the client reads when the component failed on its request.
 const FAILED: &str = "the server's policy failed on this request";
 
-/// The component broke (trapped, ran too long, answered nonsense) while it had this call.
+/// The component failed during this call: it trapped, ran too long, or returned an invalid
+/// response.
 #[derive(Debug, thiserror::Error)]
-#[error("the policy component broke")]
-pub struct Broken;
+#[error("the policy component failed")]
+pub struct GuestFailed;
 
-/// A handle on this thread's instance. Dropping it lets the calls under way finish, then ends the instance.
+/// A handle on this thread's instance. When it is dropped, the calls in flight finish, and the
+/// instance ends.
 pub struct Guest {
     calls: mpsc::UnboundedSender<Call>,
 }
 
-/// What can be asked of an instance. A call whose `reply` is dropped was inside a component that broke.
+/// A call of an instance. Its `reply` is dropped when the component fails during the call.
 pub(super) enum Call {
     Handle {
-        attempt: Attempt,
-        reply: oneshot::Sender<Answer>,
+        request: Request,
+        reply: oneshot::Sender<Response>,
     },
     IsRepeatable {
         method: String,
         path: String,
         reply: oneshot::Sender<bool>,
     },
-    SurveyEntries {
+    SelectRoots {
         now_ms: u64,
         entries: Arc<[Entry]>,
         reply: oneshot::Sender<Vec<u64>>,
@@ -58,7 +58,7 @@ pub(super) enum Call {
     ReviewEntries {
         now_ms: u64,
         candidates: Arc<[Candidate]>,
-        witnesses: Witnesses,
+        roots: Roots,
         reply: oneshot::Sender<Vec<u64>>,
     },
     ReviewUploads {
@@ -76,117 +76,109 @@ impl Guest {
         Self { calls }
     }
 
-    /// Answers a request. What the component breaks over, but calls repeatable, is tried once more on a fresh instance; when
-    /// that fails, too, the client gets a 404, which every client takes for a miss. All else gets a 503: clients repeat it.
-    pub async fn handle(&self, request: Request) -> Answer {
-        let attempt = first(request);
-        let again = Again::of(&attempt);
-        match self.attempt(attempt).await {
-            Ok(answer) => answer,
-            Err(Broken) => self.repeat(again).await,
+    /// Handles a request. When the component fails on it, and says that the request is repeatable,
+    /// a second attempt is made on a fresh instance. When that fails, too, the response is a 404,
+    /// which every client takes for a miss. Any other failure is a 503, which clients retry.
+    pub async fn handle(&self, request: Request) -> Response {
+        let replay = Replay::of(&request);
+        match self.attempt(request).await {
+            Ok(response) => response,
+            // Boxed: it is rare, and would make every call's future larger.
+            Err(GuestFailed) => Box::pin(self.replay(replay)).await,
         }
     }
 
-    async fn attempt(&self, attempt: Attempt) -> Result<Answer, Broken> {
-        self.ask(|reply| Call::Handle { attempt, reply }).await
+    async fn attempt(&self, request: Request) -> Result<Response, GuestFailed> {
+        self.call(|reply| Call::Handle { request, reply }).await
     }
 
-    async fn repeat(&self, again: Again) -> Answer {
-        let id = again.record.id.clone();
-        let (method, path) = (again.head.method.to_string(), again.head.uri.path().to_owned());
-        match self.ask(|reply| Call::IsRepeatable { method, path, reply }).await {
+    async fn replay(&self, replay: Replay) -> Response {
+        let context = replay.context.clone();
+        let (method, path) = (context.head.method.to_string(), context.head.uri.path().to_owned());
+        match self.call(|reply| Call::IsRepeatable { method, path, reply }).await {
             Ok(true) => {}
-            Ok(false) | Err(Broken) => return unavailable(FAILED, &id),
+            Ok(false) | Err(GuestFailed) => return unavailable(FAILED, context.record.id()),
         }
-        let repeated = match again.attempt() {
-            Some(attempt) => self.attempt(attempt).await,
-            None => Err(Broken),
+        let second = match replay.request() {
+            Some(request) => self.attempt(request).await,
+            None => Err(GuestFailed),
         };
-        repeated.unwrap_or_else(|Broken| refusal(StatusCode::NOT_FOUND, "not_found", FAILED, &id))
+        second.unwrap_or_else(|GuestFailed| {
+            error_response(StatusCode::NOT_FOUND, "not_found", FAILED, context.record.id())
+        })
     }
 
-    /// Returns which of the entries the component wants to see again when others are reviewed.
+    /// Returns the entries that the component selects as roots (`retention.select-roots`).
     ///
     /// # Errors
-    /// When the component breaks over it.
-    pub async fn survey_entries(&self, now_ms: u64, entries: Arc<[Entry]>) -> Result<Vec<EntryId>, Broken> {
+    /// [`GuestFailed`] when the component fails.
+    pub async fn select_roots(
+        &self,
+        now_ms: u64,
+        entries: Arc<[Entry]>,
+    ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = entries.clone();
-        let named = self.ask(|reply| Call::SurveyEntries { now_ms, entries, reply }).await?;
-        Ok(chosen_entries(given.iter(), &named))
+        let selected = self.call(|reply| Call::SelectRoots { now_ms, entries, reply }).await?;
+        Ok(selected_entries(given.iter(), &selected))
     }
 
-    /// Returns which of the entries the component wants deleted.
+    /// Returns the entries that the component selects for deletion (`retention.review-entries`).
     ///
     /// # Errors
-    /// When the component breaks over it.
+    /// [`GuestFailed`] when the component fails.
     pub async fn review_entries(
         &self,
         now_ms: u64,
         candidates: Arc<[Candidate]>,
-        witnesses: Witnesses,
-    ) -> Result<Vec<EntryId>, Broken> {
+        roots: Roots,
+    ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = candidates.clone();
-        let named = self.ask(|reply| Call::ReviewEntries { now_ms, candidates, witnesses, reply }).await?;
-        Ok(chosen_entries(given.iter().map(|candidate| &candidate.entry), &named))
+        let selected = self.call(|reply| Call::ReviewEntries { now_ms, candidates, roots, reply }).await?;
+        Ok(selected_entries(given.iter().map(|candidate| &candidate.entry), &selected))
     }
 
-    /// Returns which of the uploads the component wants abandoned.
+    /// Returns the uploads that the component selects for abandonment (`retention.review-uploads`).
     ///
     /// # Errors
-    /// When the component breaks over it.
-    pub async fn review_uploads(&self, now_ms: u64, uploads: Arc<[Upload]>) -> Result<Vec<UploadId>, Broken> {
+    /// [`GuestFailed`] when the component fails.
+    pub async fn review_uploads(
+        &self,
+        now_ms: u64,
+        uploads: Arc<[Upload]>,
+    ) -> Result<Vec<UploadId>, GuestFailed> {
         let given = uploads.clone();
-        let named = self.ask(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
-        Ok(chosen_uploads(&given, &named))
+        let selected = self.call(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
+        Ok(selected_uploads(&given, &selected))
     }
 
-    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Broken> {
-        let (reply, answer) = oneshot::channel();
-        self.calls.send(call(reply)).map_err(|_| Broken)?;
-        answer.await.map_err(|_| Broken)
+    async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, GuestFailed> {
+        let (reply, result) = oneshot::channel();
+        self.calls.send(call(reply)).map_err(|_| GuestFailed)?;
+        result.await.map_err(|_| GuestFailed)
     }
 }
 
-/// What is needed to make a request a second time.
-struct Again {
-    origin: String,
-    received_ms: u64,
-    head: Arc<Parts>,
-    record: Arc<RequestRecord>,
-    client: Presence,
-    kept: Arc<Kept>,
+/// What a second attempt at a request needs.
+struct Replay {
+    context: Arc<RequestContext>,
     had_body: bool,
 }
 
-impl Again {
-    fn of(attempt: &Attempt) -> Self {
-        Self {
-            origin: attempt.origin.clone(),
-            received_ms: attempt.received_ms,
-            head: attempt.head.clone(),
-            record: attempt.record.clone(),
-            client: attempt.client.clone(),
-            kept: attempt.kept.clone(),
-            had_body: !http_body::Body::is_end_stream(&attempt.body),
-        }
+impl Replay {
+    fn of(request: &Request) -> Self {
+        let had_body = !http_body::Body::is_end_stream(&request.body);
+        Self { context: request.context.clone(), had_body }
     }
 
-    /// The request again, if its body was kept or it had none.
-    fn attempt(self) -> Option<Attempt> {
-        let Self { origin, received_ms, head, record, client, kept, had_body } = self;
-        let body = kept.body.lock().take();
+    /// Returns the request again; `None` if it had a body that was not kept.
+    fn request(self) -> Option<Request> {
+        let Self { context, had_body } = self;
+        let body = context.replay_body.take();
         if had_body && body.is_none() {
             return None;
         }
-        let body = RequestBody::full(body.unwrap_or_default());
-        Some(Attempt { origin, received_ms, head, body, record, client, kept })
+        Some(Request { context, body: RequestBody::full(body.unwrap_or_default()) })
     }
-}
-
-/// The first attempt at a request.
-fn first(request: Request) -> Attempt {
-    let Request { origin, received_ms, head, body, record, client, ticket } = request;
-    Attempt { origin, received_ms, head, body, record, client, kept: Kept::new(ticket) }
 }
 
 /// Keeps an instance running until no handle is left.
@@ -197,14 +189,14 @@ async fn supervise(policy: Policy, services: Arc<Services>, mut calls: mpsc::Unb
         match instance::run(&policy, &services, &mut calls).await {
             Ok(Ended::Closed) => return,
             Ok(Ended::Grown) => pause = FIRST_PAUSE,
-            Err(instance::Fault::Broke(error)) => {
+            Err(instance::InstanceFault::Failed(error)) => {
                 pause = FIRST_PAUSE;
                 tracing::error!(
                     error = chain(error.as_ref()),
-                    "the policy component broke; a fresh instance takes over"
+                    "the policy component failed; starting a fresh instance"
                 );
             }
-            Err(instance::Fault::NoStart(error)) => {
+            Err(instance::InstanceFault::NoStart(error)) => {
                 if let Some(times) = warnings.due() {
                     let error = chain(error.as_ref());
                     tracing::error!(error, times, "the policy component does not start; requests get a 503");
@@ -218,7 +210,7 @@ async fn supervise(policy: Policy, services: Arc<Services>, mut calls: mpsc::Unb
     }
 }
 
-/// Drops all calls that come in this time; returns whether more may come.
+/// Drops all calls that arrive within `pause`; returns `false` when the channel is closed.
 async fn refuse_for(pause: Duration, calls: &mut mpsc::UnboundedReceiver<Call>) -> bool {
     tokio::time::timeout(pause, async { while calls.recv().await.is_some() {} }).await.is_err()
 }

@@ -1,39 +1,43 @@
-//! One instance of the component, from instantiation until it ends or breaks.
+//! One instance of the component, from instantiation until it ends or fails.
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::{select, sync::mpsc};
+use tokio::{
+    select,
+    sync::{mpsc, oneshot},
+};
 use wasmtime::{Store, component::Accessor};
 
-use super::{Policy, deadline::Sliced, guest::Call};
+use super::{Policy, deadline::TimedPoll, guest::Call};
 use crate::{
     interfaces::{
         bindings::{Cache, larder::cache::types},
         handler,
         state::State,
     },
-    message::{RequestRecord, unavailable},
+    message::{Request, RequestContext, Response, unavailable},
     services::Services,
 };
 
-/// What a client is told whose request finds no handle free.
+/// What the client reads when the component has no free handle.
 const BUSY: &str = "the server is busy";
 
-/// Why an instance ended in order.
+/// Why an instance ended without a fault.
 pub(super) enum Ended {
-    /// The channel closed, and the last call is answered.
+    /// The channel is closed, and all calls have finished.
     Closed,
-    /// Its memory has grown, which only goes back with the instance, and no call was inside.
+    /// Its memory has grown, and no call was inside. Linear memory is released only with its
+    /// instance.
     Grown,
 }
 
-/// How an instance ended other than by request.
-pub(super) enum Fault {
+/// How an instance failed.
+pub(super) enum InstanceFault {
     /// It could not be instantiated.
     NoStart(wasmtime::Error),
-    /// It trapped, or ran too long, or broke a rule of the border. The calls inside it are lost.
-    Broke(wasmtime::Error),
+    /// It trapped, ran too long, or broke a rule of the world. The calls inside it are lost.
+    Failed(wasmtime::Error),
 }
 
 /// Runs an instance on this thread until it ends.
@@ -41,29 +45,29 @@ pub(super) async fn run(
     policy: &Policy,
     services: &Arc<Services>,
     calls: &mut mpsc::UnboundedReceiver<Call>,
-) -> Result<Ended, Fault> {
-    let (mut store, instance) = start(policy, services).await.map_err(Fault::NoStart)?;
+) -> Result<Ended, InstanceFault> {
+    let (mut store, instance) = start(policy, services).await.map_err(InstanceFault::NoStart)?;
     let served = store.run_concurrent(async |accessor| serve(accessor, &instance, calls).await);
-    Sliced(Box::pin(served)).await.flatten().map_err(Fault::Broke)
+    TimedPoll(Box::pin(served)).await.flatten().map_err(InstanceFault::Failed)
 }
 
-/// Starts an instance, has it answer a call, and ends it.
+/// Starts an instance, makes one call of it, and ends it.
 pub(super) async fn probe(policy: &Policy, services: &Arc<Services>) -> wasmtime::Result<()> {
     let (mut store, instance) = start(policy, services).await?;
     let exported = instance.larder_cache_handler();
     let called = store.run_concurrent(async |accessor| {
         exported.call_is_repeatable(accessor, "GET".into(), "/".into()).await
     });
-    Sliced(Box::pin(called)).await.flatten().map(drop)
+    TimedPoll(Box::pin(called)).await.flatten().map(drop)
 }
 
 async fn start(policy: &Policy, services: &Arc<Services>) -> wasmtime::Result<(Store<State>, Cache)> {
     let mut store = policy.limits.store(policy.pre.engine(), services.clone());
-    let instance = Sliced(Box::pin(policy.pre.instantiate_async(&mut store))).await?;
+    let instance = TimedPoll(Box::pin(policy.pre.instantiate_async(&mut store))).await?;
     Ok((store, instance))
 }
 
-/// Takes calls and answers them, all at once.
+/// Receives calls and runs them concurrently.
 async fn serve(
     accessor: &Accessor<State>,
     instance: &Cache,
@@ -74,14 +78,14 @@ async fn serve(
     while open || !running.is_empty() {
         select! {
             biased;
-            Some(answered) = running.next(), if !running.is_empty() => {
-                answered?;
+            Some(finished) = running.next(), if !running.is_empty() => {
+                finished?;
                 if open && running.is_empty() && accessor.with(|mut access| access.get().has_grown()) {
                     return Ok(Ended::Grown);
                 }
             }
             call = calls.recv(), if open => match call {
-                Some(call) => running.push(answer(accessor, instance, call)),
+                Some(call) => running.push(run_call(accessor, instance, call)),
                 None => open = false,
             },
         }
@@ -89,17 +93,18 @@ async fn serve(
     Ok(Ended::Closed)
 }
 
-/// Has the component handle a request. While it does, what it asks of the host is known to be for this request.
+/// Has the component handle a request. Until it has, its host calls are known to be for this
+/// request.
 async fn handle(
     accessor: &Accessor<State>,
     instance: &Cache,
     request: types::Request,
-    record: &Arc<RequestRecord>,
+    context: &Arc<RequestContext>,
 ) -> wasmtime::Result<types::Response> {
     let handle = instance.larder_cache_handler().func_handle();
     let call = accessor.with(|mut access| -> wasmtime::Result<_> {
         let call = handle.start_call_concurrent(&mut access, (request,))?;
-        access.get().requests.insert(call.task(), Arc::clone(record));
+        access.get().requests.insert(call.task(), Arc::clone(context));
         Ok(call)
     })?;
     let task = call.task();
@@ -108,51 +113,55 @@ async fn handle(
     Ok(response)
 }
 
-/// Answers one call. An error is the end of the instance.
-async fn answer(accessor: &Accessor<State>, instance: &Cache, call: Call) -> wasmtime::Result<()> {
+/// Runs one call. An error ends the instance.
+async fn run_call(accessor: &Accessor<State>, instance: &Cache, call: Call) -> wasmtime::Result<()> {
     match call {
-        Call::Handle { attempt, reply } => {
-            let (record, method) = (attempt.record.clone(), attempt.head.method.clone());
-            // The room of the request is taken for as long as the component may have a part of it.
-            let _kept = attempt.kept.clone();
-            let request = match accessor.with(|mut access| handler::request(access.get(), attempt)) {
-                Ok(request) => request,
-                Err(_full) => {
-                    let _ = reply.send(unavailable(BUSY, &record.id));
-                    return Ok(());
-                }
-            };
-            let mut response = handle(accessor, instance, request, &record).await?;
-            if let Some(outcome) = response.outcome.take() {
-                record.explained(handler::outcome(outcome));
-            }
-            match accessor.with(|mut access| handler::answer(access.get(), response, &method)) {
-                Ok(answer) => drop(reply.send(answer)),
-                Err(nonsense) => {
-                    let _in_request = record.span.enter();
-                    tracing::error!(error = %nonsense, "the policy component returned an invalid response");
-                }
-            }
-        }
+        Call::Handle { request, reply } => run_handle(accessor, instance, request, reply).await?,
         Call::IsRepeatable { method, path, reply } => {
             let exported = instance.larder_cache_handler();
             let _ = reply.send(exported.call_is_repeatable(accessor, method, path).await?);
         }
-        Call::SurveyEntries { now_ms, entries, reply } => {
+        Call::SelectRoots { now_ms, entries, reply } => {
             let entries = entries.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
-            let _ = reply.send(retention.call_survey_entries(accessor, now_ms, entries).await?);
+            let _ = reply.send(retention.call_select_roots(accessor, now_ms, entries).await?);
         }
-        Call::ReviewEntries { now_ms, candidates, witnesses, reply } => {
+        Call::ReviewEntries { now_ms, candidates, roots, reply } => {
             let candidates = candidates.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
-            let review = retention.call_review_entries(accessor, now_ms, candidates, (&witnesses).into());
+            let review = retention.call_review_entries(accessor, now_ms, candidates, (&roots).into());
             let _ = reply.send(review.await?);
         }
         Call::ReviewUploads { now_ms, uploads, reply } => {
             let uploads = uploads.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
             let _ = reply.send(retention.call_review_uploads(accessor, now_ms, uploads).await?);
+        }
+    }
+    Ok(())
+}
+
+async fn run_handle(
+    accessor: &Accessor<State>,
+    instance: &Cache,
+    request: Request,
+    reply: oneshot::Sender<Response>,
+) -> wasmtime::Result<()> {
+    // Its memory stays taken for as long as the component may hold a part of the request.
+    let context = request.context.clone();
+    let Ok(request) = accessor.with(|mut access| handler::request(access.get(), request)) else {
+        let _ = reply.send(unavailable(BUSY, context.record.id()));
+        return Ok(());
+    };
+    let mut response = handle(accessor, instance, request, &context).await?;
+    if let Some(outcome) = response.outcome.take() {
+        context.record.set_outcome(handler::outcome(outcome));
+    }
+    match accessor.with(|mut access| handler::response(access.get(), response, &context.head.method)) {
+        Ok(response) => drop(reply.send(response)),
+        Err(error) => {
+            let _in_request = context.record.scope.enter();
+            tracing::error!(%error, "the policy component returned an invalid response");
         }
     }
     Ok(())

@@ -1,41 +1,56 @@
-//! What one instance may use, and a store that holds it to that.
+//! The limits of one instance, and a store that enforces them.
 
 use std::{sync::Arc, time::Duration};
 
 use wasmtime::{Engine, Store};
 
 use super::deadline;
-use crate::{interfaces::state::State, services::Services};
+use crate::{config, interfaces::state::State, services::Services};
 
-/// Most bytes that one call of the host may bring out of the component, and one answer of the component: the host allocates
-/// them before it can look at them. The largest that are needed are a response of 16 MiB (`interfaces/handler.rs`) and a block
-/// list, 50,000 ids of 256 bytes with their 24 bytes each for where they are: 13.4 MiB.
+/// Most bytes that one host call, or one result of the component, may copy out of the component:
+/// the host allocates them before it can check them. The largest that are needed are a response of
+/// 16 MiB (`interfaces/handler.rs`) and a block list of 50,000 ids of 256 bytes, with 24 bytes each
+/// for their place: 13.4 MiB.
 const HOSTCALL_BYTES: usize = 17 * 1024 * 1024;
 
-/// What one instance of a component may use.
+/// Most handles (requests, objects, upstream responses) of an instance at once.
+const HANDLES: usize = 20_000;
+
+/// The limits of one instance of a component.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct InstanceLimits {
     /// Linear memory, in bytes.
     pub memory_bytes: usize,
     /// Longest run without a pause.
     pub slice: Duration,
-    /// Most handles (requests, objects, upstream answers) held at once.
+    /// Most handles (requests, objects, upstream responses) at once.
     pub handles: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { memory_bytes: 128 * 1024 * 1024, slice: Duration::from_secs(1), handles: 20_000 }
+impl From<&config::PolicyConfig> for InstanceLimits {
+    fn from(policy: &config::PolicyConfig) -> Self {
+        Self {
+            memory_bytes: usize::try_from(policy.memory_bytes).unwrap_or(usize::MAX),
+            slice: Duration::from_millis(policy.deadline_ms),
+            handles: HANDLES,
+        }
     }
 }
 
-impl Limits {
-    /// Makes a fresh store with these limits.
+impl Default for InstanceLimits {
+    /// The limits of the default configuration.
+    fn default() -> Self {
+        Self::from(&config::PolicyConfig::default())
+    }
+}
+
+impl InstanceLimits {
+    /// Makes an empty store with these limits.
     pub(super) fn store(self, engine: &Engine, services: Arc<Services>) -> Store<State> {
         let mut store = Store::new(engine, State::new(services, self.memory_bytes, self.handles));
         store.limiter(State::limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
-        deadline::bound_slices(&mut store, self.slice);
+        deadline::limit_uninterrupted_run(&mut store, self.slice);
         store
     }
 }

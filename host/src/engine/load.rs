@@ -1,4 +1,5 @@
-//! From the bytes of a component to machine code. Compiling takes a second or so; its result is kept in a file.
+//! From the bytes of a component to machine code. Compilation takes about a second; its result is
+//! stored in a file.
 
 use std::{io, path::Path};
 
@@ -6,22 +7,23 @@ use wasmtime::{Engine, component::Component};
 
 use super::compiled::Compiled;
 
-/// Why a policy cannot be used.
+/// Why a policy cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The engine does not start.
     #[error("the wasm engine does not start")]
     Engine(#[source] wasmtime::Error),
     /// The thread that measures run time does not start.
-    #[error("the wasm engine's clock does not start")]
+    #[error("cannot start the thread that measures the policy's run time")]
     Ticker(#[source] io::Error),
-    /// The bytes are no component.
+    /// Not a component.
     #[error("not a WebAssembly component")]
     Component(#[source] wasmtime::Error),
     /// It is a component, but not of the cache world that this server offers.
-    #[error("the component does not fit the world larder:cache/cache@0.1.0")]
+    #[error("the component does not fit the world larder:cache/cache@0.2.0")]
     World(#[source] wasmtime::Error),
-    /// It does not start, or breaks over the first call, with what it is given (`policy.memory_bytes`, `policy.deadline_ms`).
+    /// It does not start, or fails on its first call, within `policy.memory_bytes` and
+    /// `policy.deadline_ms`.
     #[error("the component does not start within policy.memory_bytes and policy.deadline_ms")]
     Start(#[source] wasmtime::Error),
 }
@@ -39,10 +41,10 @@ pub(super) fn compile_or_reuse(
         return Ok(component);
     }
     let component = Component::from_binary(engine, bytes).map_err(LoadError::Component)?;
-    if let Err(error) = compiled.keep(&component) {
-        tracing::warn!(error = %error, "the compiled policy cannot be kept; the next start compiles again");
+    if let Err(error) = compiled.store(&component) {
+        tracing::warn!(error = %error, "cannot store the compiled policy; the next start compiles it again");
         return Ok(component);
     }
-    // Of the file only what runs is in memory.
+    // Mapped from the file: only pages that are used take memory.
     Ok(compiled.load(engine).unwrap_or(component))
 }

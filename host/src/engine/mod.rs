@@ -1,8 +1,8 @@
-//! What runs components: the engine (one for the process), a policy (one for each component that is loaded), and guests (one
-//! for each thread, with an instance that is replaced when it breaks).
+//! Runs components. There is one [`Engine`] for the process, a [`Policy`] for each loaded
+//! component, and a [`Guest`] for each thread, whose instance is replaced when it fails.
 //!
-//! Used by `server/` and `sweep/` through [`Engine`], [`Policy`] and [`Guest`]. Stands above `interfaces/`, which has the types
-//! and calls of the cache world. Knows no route and no driver.
+//! Stands above `interfaces/`, which has the types and calls of the cache world. Knows no route and
+//! no driver.
 
 mod compiled;
 mod deadline;
@@ -13,8 +13,8 @@ mod load;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-pub use guest::{Broken, Guest};
-pub use limits::Limits;
+pub use guest::{Guest, GuestFailed};
+pub use limits::InstanceLimits;
 pub use load::LoadError;
 use wasmtime::component::Linker;
 
@@ -36,8 +36,8 @@ pub struct Engine {
 #[derive(Clone)]
 pub struct Policy {
     pre: CachePre<State>,
-    limits: Limits,
-    /// Keeps the clock going by which components are interrupted.
+    limits: InstanceLimits,
+    /// Keeps the thread alive that interrupts components.
     _engine: Engine,
 }
 
@@ -45,23 +45,29 @@ impl Engine {
     /// Starts the engine, and the thread that measures how long components run.
     ///
     /// # Errors
-    /// When the machine cannot run wasm, or no thread can be had.
+    /// When the machine cannot run wasm, or the thread cannot be started.
     pub fn start() -> Result<Self, LoadError> {
         let mut config = wasmtime::Config::new();
         config.wasm_component_model_async(true);
         config.epoch_interruption(true);
-        // A trap says where it happened; the frames cost nothing until then.
+        // A trap's error names up to 16 frames; they cost nothing before a trap.
         config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
         let inner = wasmtime::Engine::new(&config).map_err(LoadError::Engine)?;
         let ticker = Ticker::start(&inner).map_err(LoadError::Ticker)?;
         Ok(Self { inner, _ticker: Arc::new(ticker) })
     }
 
-    /// Compiles a component, or takes it from `cache`, a directory that only this server writes, and links it to the host.
+    /// Compiles a component, or loads it from `cache`, a directory that only this server writes,
+    /// and links it to the host.
     ///
     /// # Errors
-    /// When it is no component, or does not fit the cache world.
-    pub fn load(&self, component: &[u8], cache: Option<&Path>, limits: Limits) -> Result<Policy, LoadError> {
+    /// When it is not a component, or does not fit the cache world.
+    pub fn load(
+        &self,
+        component: &[u8],
+        cache: Option<&Path>,
+        limits: InstanceLimits,
+    ) -> Result<Policy, LoadError> {
         let component = load::compile_or_reuse(&self.inner, component, cache)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
         let pre = linker.instantiate_pre(&component).and_then(CachePre::new).map_err(LoadError::World)?;
@@ -70,10 +76,10 @@ impl Engine {
 }
 
 impl Policy {
-    /// Starts an instance and has it answer a call, to find out whether it can.
+    /// Starts an instance and makes one call of it, to check that it works within its limits.
     ///
     /// # Errors
-    /// [`LoadError::Start`] with what it was that it could not.
+    /// [`LoadError::Start`] with the cause.
     pub async fn probe(&self, services: &Arc<Services>) -> Result<(), LoadError> {
         instance::probe(self, services).await.map_err(LoadError::Start)
     }
@@ -85,8 +91,8 @@ impl Policy {
     }
 }
 
-/// Links the cache world and WASI. Of WASI a component gets clocks, random numbers and closed standard streams: no files, no
-/// network, no environment.
+/// Links the cache world and WASI. Of WASI a component gets clocks, random numbers and closed
+/// standard streams, but no files, network or environment.
 fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -95,7 +101,7 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     Ok(linker)
 }
 
-/// How long a tick of the engine's clock is.
+/// How often the engine's epoch is incremented: the resolution of [`InstanceLimits::slice`].
 const TICK: Duration = Duration::from_millis(50);
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! What a guest does when there is not enough of something.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
 
@@ -12,50 +12,52 @@ use crate::{
     BUILT_IN_POLICY,
     causes::chain,
     message::{
-        Answer, Held, Kind, Present, Request, RequestBody, RequestRecord, Room, RoomBounds, Rooms, Ticket,
+        ClientGuard, Quota, QuotaBounds, QuotaKind, QuotaPermit, Quotas, ReplayBody, Request, RequestBody,
+        RequestContext, RequestQuota, RequestRecord, Response,
     },
     testing::services,
 };
 
-fn policy(limits: Limits) -> Policy {
+fn policy(limits: InstanceLimits) -> Policy {
     Engine::start().unwrap().load(BUILT_IN_POLICY, None, limits).unwrap()
 }
 
-fn ticket() -> Ticket {
+fn quota() -> RequestQuota {
     let bounds =
-        RoomBounds { reserve: 1 << 20, pool: 0, pool_per_connection: 0, wait: Duration::from_secs(10) };
-    let room = |kind| Room::new(kind, bounds);
-    let rooms = Arc::new(Rooms {
-        heads: room(Kind::Heads),
-        waiting: room(Kind::Waiting),
-        messages: room(Kind::Messages),
-        lists: room(Kind::Lists),
-        bodies: Arc::new(room(Kind::Bodies)),
-        forwards: Arc::new(room(Kind::Forwards)),
+        QuotaBounds { reserve: 1 << 20, pool: 0, pool_per_connection: 0, wait: Duration::from_secs(10) };
+    let quota = |kind| Quota::new(kind, bounds);
+    let quotas = Arc::new(Quotas {
+        heads: quota(QuotaKind::Heads),
+        waiting: quota(QuotaKind::Waiting),
+        messages: quota(QuotaKind::Messages),
+        lists: quota(QuotaKind::Lists),
+        bodies: Arc::new(quota(QuotaKind::Bodies)),
+        forwards: Arc::new(quota(QuotaKind::Forwards)),
     });
-    let client = Arc::new(rooms.client());
-    Ticket::new(rooms, client, Held::default())
+    let client = Arc::new(quotas.client());
+    RequestQuota::new(quotas, client, QuotaPermit::default())
 }
 
-async fn get(guest: &Guest, path: &str) -> Answer {
-    let (_present, client) = Present::new();
+async fn get(guest: &Guest, path: &str) -> Response {
+    let (_guard, client) = ClientGuard::new();
     let head = http::Request::get(path).body(()).unwrap().into_parts().0;
     let from = std::net::Ipv4Addr::LOCALHOST.into();
-    let record = RequestRecord::new("an id".into(), from, &head.method, path, &head.headers);
-    let request = Request {
+    let record = RequestRecord::new("an id", from, &head.method, path, &head.headers);
+    let context = RequestContext {
         origin: "http://here".into(),
         received_ms: 0,
         head: head.into(),
-        body: RequestBody::full(bytes::Bytes::new()),
         record: record.into(),
         client,
-        ticket: ticket(),
+        quota: quota(),
+        replay_body: ReplayBody::default(),
     };
+    let request = Request { context: context.into(), body: RequestBody::full(bytes::Bytes::new()) };
     tokio::time::timeout(Duration::from_secs(30), guest.handle(request)).await.unwrap()
 }
 
 /// Starts a guest with these limits and asks it twice.
-async fn statuses(limits: Limits) -> [StatusCode; 2] {
+async fn statuses(limits: InstanceLimits) -> [StatusCode; 2] {
     let folder = TempDir::new().unwrap();
     let (services, policy) = (services(folder.path()), policy(limits));
     let asked = LocalSet::new();
@@ -76,20 +78,20 @@ fn the_causes_of_a_fault_are_in_its_chain() {
 
 #[tokio::test]
 async fn with_what_it_needs_a_guest_answers() {
-    assert_eq!(statuses(Limits::default()).await, [StatusCode::OK; 2]);
+    assert_eq!(statuses(InstanceLimits::default()).await, [StatusCode::OK; 2]);
 }
 
 /// Fault 7 (c): a full table of handles ended the instance, with all calls inside it.
 #[tokio::test]
 async fn without_a_free_handle_a_call_is_a_503_and_the_instance_goes_on() {
-    let limits = Limits { handles: 0, ..Limits::default() };
+    let limits = InstanceLimits { handles: 0, ..InstanceLimits::default() };
     assert_eq!(statuses(limits).await, [StatusCode::SERVICE_UNAVAILABLE; 2]);
 }
 
 /// Fault 18: it was a 404, and ten errors a second.
 #[tokio::test]
 async fn a_policy_that_does_not_start_is_a_503() {
-    let limits = Limits { memory_bytes: 1 << 20, ..Limits::default() };
+    let limits = InstanceLimits { memory_bytes: 1 << 20, ..InstanceLimits::default() };
     assert_eq!(statuses(limits).await, [StatusCode::SERVICE_UNAVAILABLE; 2]);
     let folder = TempDir::new().unwrap();
     let probed = policy(limits).probe(&services(folder.path())).await;
@@ -99,5 +101,5 @@ async fn a_policy_that_does_not_start_is_a_503() {
 #[tokio::test]
 async fn a_policy_that_starts_is_found_to() {
     let folder = TempDir::new().unwrap();
-    policy(Limits::default()).probe(&services(folder.path())).await.unwrap();
+    policy(InstanceLimits::default()).probe(&services(folder.path())).await.unwrap();
 }

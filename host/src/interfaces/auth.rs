@@ -1,4 +1,6 @@
-//! `larder:cache/auth`: tokens and signatures. Tokens and keys stay here.
+//! `larder:cache/auth`: tokens and signatures. Tokens and keys stay in the host.
+
+use std::pin::pin;
 
 use ::http::{HeaderValue, header::AUTHORIZATION};
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
@@ -8,16 +10,16 @@ use super::{
     errors::AuthCallError,
     for_request::ForRequest,
     state::State,
-    types::Incoming,
+    types::IncomingRequest,
 };
 use crate::auth::{Claims, bearer};
 
-/// Longest text that a component may have signed, in bytes.
+/// Longest text for a signature, in bytes.
 const MAX_SIGNED_BYTES: usize = 8 * 1024;
 
 impl Host for State {
     fn sign(&mut self, text: String) -> wasmtime::Result<String> {
-        wasmtime::ensure!(text.len() <= MAX_SIGNED_BYTES, "the component signs a text that is too long");
+        wasmtime::ensure!(text.len() <= MAX_SIGNED_BYTES, "the component signs more than 8 KiB");
         Ok(self.services.signer.sign(&text))
     }
 
@@ -33,18 +35,17 @@ impl Host for State {
 impl HostWithStore<State> for HasSelf<State> {
     async fn verify(
         accessor: &Accessor<State, Self>,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
     ) -> Result<wit::Claims, AuthCallError> {
-        let (services, head, record) = accessor.with(|mut access| {
+        let (services, context) = accessor.with(|mut access| {
             let state = access.get();
-            let incoming = state.table.get(&request)?;
-            let (head, record) = (incoming.head.clone(), incoming.record.clone());
-            Ok::<_, ResourceTableError>((state.services.clone(), head, record))
+            let context = state.table.get(&request)?.context.clone();
+            Ok::<_, ResourceTableError>((state.services.clone(), context))
         })?;
-        let token = bearer(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))?;
-        let verified = services.tokens.verify(token, services.clock.now_ms());
+        let token = bearer(context.head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))?;
+        let verified = pin!(services.tokens.verify(token, services.clock.now_ms()));
         let claims = verified.for_request(accessor).await?;
-        record.verified(&claims);
+        context.record.set_claims(&claims);
         Ok((&*claims).into())
     }
 }

@@ -1,37 +1,40 @@
-//! The one place where a driver's error becomes an error of the world. Details go to the log, not to the component.
-#![allow(unreachable_pub, reason = "the generated bindings name these types")]
+//! Conversion of driver errors to errors of the world, for all interfaces. Details are logged, and
+//! not passed to the component.
+#![expect(unreachable_pub, reason = "the generated bindings name these types")]
 
 use wasmtime::component::ResourceTableError;
 
-use super::bindings::larder::cache::{auth, db, http, storage};
+use super::bindings::larder::cache::{auth, http, index, storage};
 use crate::{
     auth::TokenError,
     causes::chain,
     index::IndexError,
-    message::{Full, ReadError},
+    message::{QuotaExceeded, ReadError},
     net::ForwardError,
     storage::{SourceError, StorageError},
 };
 
-/// How a host call fails. `?` makes it of a driver's error, of an error of the world, and of a fault.
+/// The error of a host call. `?` converts a driver's error, an error of the world, and a fault to
+/// it.
 pub enum CallError<E> {
-    /// The component gets an error of its world.
+    /// Returned to the component.
     World(E),
-    /// The component broke a rule of the border, and its instance ends.
+    /// The component violated a contract of the world, and its instance ends.
     Fault(wasmtime::Error),
 }
 
-/// How a call of `auth` fails.
+/// The error of a call of `auth`.
 pub type AuthCallError = CallError<auth::Error>;
-/// How a call of `db` fails.
-pub type DbCallError = CallError<db::Error>;
-/// How a call of `http` fails.
+/// The error of a call of `index`.
+pub type IndexCallError = CallError<index::Error>;
+/// The error of a call of `http`.
 pub type HttpCallError = CallError<http::Error>;
-/// How a call of `storage` fails.
+/// The error of a call of `storage`.
 pub type StorageCallError = CallError<storage::Error>;
 
 impl<E> CallError<E> {
-    /// What the bindings want: the world's error, or a fault as an error of wasmtime.
+    /// Converts to the form of the bindings: an error of the world, or a fault as an error of
+    /// wasmtime.
     pub(super) fn into_world(self) -> wasmtime::Result<E> {
         match self {
             Self::World(error) => Ok(error),
@@ -40,7 +43,8 @@ impl<E> CallError<E> {
     }
 }
 
-/// An error of a driver, or of the world, that a host call may end with. Its conversion logs what the component is not told.
+/// An error of a driver, or of the world, that a host call can fail with. The conversion logs the
+/// details.
 pub trait Reported: Into<Self::World> {
     /// The error of the world.
     type World;
@@ -56,8 +60,8 @@ macro_rules! reported {
 reported! {
     TokenError => auth::Error,
     auth::Error => auth::Error,
-    IndexError => db::Error,
-    db::Error => db::Error,
+    IndexError => index::Error,
+    index::Error => index::Error,
     ForwardError => http::Error,
     ReadError => http::Error,
     http::Error => http::Error,
@@ -77,7 +81,7 @@ impl<E> From<wasmtime::Error> for CallError<E> {
     }
 }
 
-/// A handle that the component does not have.
+/// A handle that the component does not own.
 impl<E> From<ResourceTableError> for CallError<E> {
     fn from(fault: ResourceTableError) -> Self {
         Self::Fault(fault.into())
@@ -93,7 +97,7 @@ impl From<StorageError> for storage::Error {
                 Self::NoSpace
             }
             StorageError::TooLarge => Self::TooLarge,
-            StorageError::Invalid(why) => Self::Invalid(why),
+            StorageError::Invalid(reason) => Self::Invalid(reason),
             StorageError::Unavailable { context, source } => {
                 tracing::error!(context, error = %chain(&*source), "storage unavailable");
                 Self::Unavailable(context.to_owned())
@@ -102,7 +106,7 @@ impl From<StorageError> for storage::Error {
     }
 }
 
-impl From<IndexError> for db::Error {
+impl From<IndexError> for index::Error {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::Unavailable { context, source } => {
@@ -121,13 +125,13 @@ impl From<TokenError> for auth::Error {
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::Missing => Self::Missing,
-            TokenError::Malformed(why) => Self::Malformed(why),
+            TokenError::Malformed(reason) => Self::Malformed(reason),
             TokenError::Expired => Self::Expired,
             TokenError::NotYetValid => Self::NotYetValid,
             TokenError::BadSignature => Self::BadSignature,
             TokenError::UntrustedIssuer(issuer) => Self::UntrustedIssuer(issuer),
             TokenError::BadClaim(claim) => Self::BadClaim(claim),
-            TokenError::NotAllowed(why) => Self::NotAllowed(why),
+            TokenError::NotAllowed(reason) => Self::NotAllowed(reason),
             TokenError::Unavailable(why) => {
                 tracing::error!(why, "cannot fetch the issuer's signing keys");
                 Self::Unavailable(why)
@@ -145,7 +149,7 @@ impl From<ForwardError> for http::Error {
             }
             ForwardError::Body => Self::CutShort,
             ForwardError::Target(source) => {
-                tracing::warn!(error = %chain(&source), "a request that cannot be forwarded");
+                tracing::warn!(error = %chain(&source), "cannot forward the target of a request");
                 Self::Unavailable("the request's target cannot be forwarded".to_owned())
             }
         }
@@ -157,7 +161,7 @@ impl From<ReadError> for http::Error {
         match error {
             ReadError::Source(SourceError::CutShort) => Self::CutShort,
             ReadError::Source(SourceError::TooLarge) => Self::TooLarge,
-            ReadError::Full(Full) => Self::Busy,
+            ReadError::QuotaExceeded(QuotaExceeded) => Self::Busy,
         }
     }
 }

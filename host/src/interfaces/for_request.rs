@@ -1,9 +1,13 @@
-//! Which request a host call is for, so that every line of the log about it stands in the request's span.
+//! The request that a host call belongs to, so that each log line of the call has the request's id.
 //!
-//! The component's tasks and the host's calls are driven by one event loop, which knows no spans; but while a call begins, the
-//! engine knows the export that it was made from.
+//! One event loop drives the component's tasks and the host calls, outside of any request. But
+//! while a host call starts, wasmtime knows the export that made it.
 
-use tracing::{Instrument, Span};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use wasmtime::{
     AsContextMut, StoreContextMut,
     component::{Accessor, HasSelf},
@@ -13,25 +17,43 @@ use super::{
     errors::{CallError, Reported},
     state::State,
 };
+use crate::telemetry::{InRequest, RequestScope};
 
-/// A driver's call that is made for a request.
-pub(crate) trait ForRequest<V, D: Reported>: Future<Output = Result<V, D>> + Send + Sized {
-    /// Runs the call in the span of the request, and turns its error into one of the world there, so that what is logged of it
-    /// stands in the span, too. Must be called before the host call waits for anything.
+/// A call of a driver on behalf of a request. The caller pins a future that is not `Unpin`, so that
+/// it is never moved.
+pub(crate) trait ForRequest<V, D: Reported>:
+    Future<Output = Result<V, D>> + Send + Unpin + Sized
+{
+    /// Runs the call in the scope of the request. Converts its error inside the scope, because the
+    /// conversion logs. Must be called before the host call awaits anything.
     fn for_request(
         self,
         accessor: &Accessor<State, HasSelf<State>>,
-    ) -> impl Future<Output = Result<V, CallError<D::World>>> + Send {
-        let span = accessor.with(|mut access| span(access.as_context_mut()));
-        async move { Ok(self.await?) }.instrument(span)
+    ) -> impl Future<Output = Result<V, CallError<D::World>>> + Send + Unpin {
+        InRequest::new(Converted(self), scope(accessor))
     }
 }
 
-impl<V, D: Reported, F: Future<Output = Result<V, D>> + Send> ForRequest<V, D> for F {}
+impl<V, D: Reported, F: Future<Output = Result<V, D>> + Send + Unpin> ForRequest<V, D> for F {}
 
-/// Returns the span of the request that the component is handling; none where it handles none (a sweep).
-pub(crate) fn span(mut store: StoreContextMut<'_, State>) -> Span {
-    let export = store.async_call_stack().ok().and_then(Iterator::last);
-    let record = export.and_then(|export| store.data().requests.get(&export));
-    record.map_or_else(Span::none, |record| record.span.clone())
+/// A call whose error is converted to one of the world.
+struct Converted<F>(F);
+
+impl<V, D: Reported, F: Future<Output = Result<V, D>> + Unpin> Future for Converted<F> {
+    type Output = Result<V, CallError<D::World>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map_err(CallError::from)
+    }
+}
+
+/// Returns the scope of the request that the component is handling; `None` in a sweep.
+pub(super) fn scope(accessor: &Accessor<State, HasSelf<State>>) -> Option<RequestScope> {
+    accessor.with(|mut access| scope_in(access.as_context_mut()))
+}
+
+/// As [`scope`], with the store at hand.
+pub(super) fn scope_in(mut store: StoreContextMut<'_, State>) -> Option<RequestScope> {
+    let export = store.async_call_stack().ok().and_then(Iterator::last)?;
+    Some(store.data().requests.get(&export)?.record.scope.clone())
 }

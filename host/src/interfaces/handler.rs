@@ -1,33 +1,29 @@
-//! `larder:cache/handler`: requests into the component's types, and its responses out of them. What comes out is checked here,
-//! once.
-
-use std::sync::Arc;
+//! `larder:cache/handler`: converts requests to the component's types, and validates its responses.
 
 use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{self, AUTHORIZATION, CONTENT_LENGTH},
-    request::Parts,
 };
 use wasmtime::component::ResourceTableError;
 
 use super::{
     bindings::larder::cache::types::{self as wit, OutcomeKind, Payload},
     state::State,
-    types::{Body, Incoming, Kept, UpstreamResponse},
+    types::{Body, IncomingRequest, UpstreamResponse},
 };
 use crate::{
-    message::{Answer, Outcome, Outgoing, Presence, RequestBody, RequestRecord},
+    message::{Outcome, Outgoing, Request, Response},
     net::is_hop_by_hop,
 };
 
 /// Most header fields in a component's response.
 const MAX_HEADERS: usize = 100;
-/// Longest body in memory in a component's response.
+/// Longest body in memory of a component's response, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why a response cannot be sent.
+/// Why a component's response cannot be sent.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Nonsense {
+pub(crate) enum InvalidResponse {
     #[error("status {0}")]
     Status(u16),
     #[error("too many header fields")]
@@ -38,38 +34,29 @@ pub(crate) enum Nonsense {
     Length(u64),
     #[error("a body of {0} bytes")]
     TooLarge(usize),
-    #[error("a handle it does not have")]
+    #[error("a handle that it does not own")]
     Handle(#[from] ResourceTableError),
 }
 
-/// A request as it is given to an instance.
-pub(crate) struct Attempt {
-    pub(crate) origin: String,
-    pub(crate) received_ms: u64,
-    pub(crate) head: Arc<Parts>,
-    pub(crate) body: RequestBody,
-    pub(crate) record: Arc<RequestRecord>,
-    pub(crate) client: Presence,
-    pub(crate) kept: Arc<Kept>,
-}
-
-/// The request as the component sees it. Its credential is left out.
+/// Converts a request for the component, without its `authorization` field.
 ///
 /// # Errors
-/// When the component holds as many handles as it may.
-pub(crate) fn request(state: &mut State, attempt: Attempt) -> Result<wit::Request, ResourceTableError> {
-    let Attempt { origin, received_ms, head, body, record, client, kept } = attempt;
-    let visible = wit::Request {
-        id: record.id.clone(),
-        received_ms,
+/// When the instance has no free handle.
+pub(crate) fn request(state: &mut State, request: Request) -> Result<wit::Request, ResourceTableError> {
+    let Request { context, body } = request;
+    let incoming = IncomingRequest { context: context.clone(), body: Body::Unread(body) };
+    let incoming = state.table.push(incoming)?;
+    let head = &context.head;
+    Ok(wit::Request {
+        id: context.record.id().to_owned(),
+        received_ms: context.received_ms,
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().map(str::to_owned),
         headers: visible_headers(&head.headers),
-        origin,
-        incoming: state.table.push(Incoming { head, body: Body::Unread(body), kept, client, record })?,
-    };
-    Ok(visible)
+        origin: context.origin.clone(),
+        incoming,
+    })
 }
 
 fn visible_headers(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -82,7 +69,7 @@ fn visible_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What the component says of a request, for its line in the log.
+/// Converts the component's part of a request's log line.
 pub(crate) fn outcome(from: wit::Outcome) -> Outcome {
     let kind = match from.kind {
         OutcomeKind::Hit => "hit",
@@ -103,92 +90,99 @@ pub(crate) fn outcome(from: wit::Outcome) -> Outcome {
     Outcome { kind, repository, scope, key, version, matched_key, upload, entry, reason }
 }
 
-/// The component's response as it will be sent to a request of this method.
-pub(crate) fn answer(
+/// Converts the component's response into the one that is sent for a request with this method.
+///
+/// # Errors
+/// When a part of it breaks a rule of the world: see [`InvalidResponse`].
+pub(crate) fn response(
     state: &mut State,
-    response: wit::Response,
+    from: wit::Response,
     method: &Method,
-) -> Result<Answer, Nonsense> {
-    // The payload first: its handle leaves the table even where the rest is refused.
-    let (body, length) = match response.payload {
+) -> Result<Response, InvalidResponse> {
+    // The payload first: its handle leaves the table even if the rest is rejected.
+    let (body, rule) = match from.payload {
         Payload::Upstream(handle) => {
             let upstream = state.table.delete(handle)?;
-            return pass_on(upstream, response.headers);
+            return pass_on(upstream, from.headers);
         }
         Payload::Object(handle) => {
             let content = state.table.delete(handle)?.0;
             let length = content.length;
-            (Outgoing::stored(content), Length::MustBe(length))
+            (Outgoing::stored(content), LengthRule::Exactly(length))
         }
-        Payload::Bytes(bytes) if bytes.len() > MAX_BODY_BYTES => return Err(Nonsense::TooLarge(bytes.len())),
-        Payload::Bytes(bytes) => (Outgoing::full(bytes), Length::Known),
-        Payload::Empty if method == Method::HEAD || response.status == StatusCode::NOT_MODIFIED => {
-            (Outgoing::empty(), Length::Announced)
+        Payload::Bytes(bytes) if bytes.len() > MAX_BODY_BYTES => {
+            return Err(InvalidResponse::TooLarge(bytes.len()));
         }
-        Payload::Empty => (Outgoing::empty(), Length::Known),
+        Payload::Bytes(bytes) => (Outgoing::full(bytes), LengthRule::Server),
+        Payload::Empty if method == Method::HEAD || from.status == StatusCode::NOT_MODIFIED => {
+            (Outgoing::empty(), LengthRule::Optional)
+        }
+        Payload::Empty => (Outgoing::empty(), LengthRule::Server),
     };
-    let mut answer = Answer::new(body);
-    *answer.status_mut() = status(response.status)?;
-    *answer.headers_mut() = headers(response.headers)?;
-    settle_length(answer.headers_mut(), &length)?;
-    Ok(answer)
+    let mut response = Response::new(body);
+    *response.status_mut() = status(from.status)?;
+    *response.headers_mut() = headers(from.headers)?;
+    apply_length_rule(response.headers_mut(), &rule)?;
+    Ok(response)
 }
 
-/// What is known of a response's `content-length`.
-enum Length {
-    /// The body is in memory: the server counts it.
-    Known,
-    /// There is no body, but the length of one may be told.
-    Announced,
-    /// The component must say exactly this.
-    MustBe(u64),
+/// The rule for a response's `content-length`.
+enum LengthRule {
+    /// The server sets it: the body is in memory.
+    Server,
+    /// The component may set it: there is no body.
+    Optional,
+    /// The component must set it to this value.
+    Exactly(u64),
 }
 
-fn settle_length(headers: &mut HeaderMap, length: &Length) -> Result<(), Nonsense> {
-    match length {
-        Length::Known => drop(headers.remove(CONTENT_LENGTH)),
-        Length::Announced => {}
-        Length::MustBe(bytes) => {
-            let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-            if said != Some(*bytes) {
-                return Err(Nonsense::Length(*bytes));
+fn apply_length_rule(headers: &mut HeaderMap, rule: &LengthRule) -> Result<(), InvalidResponse> {
+    match rule {
+        LengthRule::Server => drop(headers.remove(CONTENT_LENGTH)),
+        LengthRule::Optional => {}
+        LengthRule::Exactly(bytes) => {
+            let announced =
+                headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+            if announced != Some(*bytes) {
+                return Err(InvalidResponse::Length(*bytes));
             }
         }
     }
     Ok(())
 }
 
-fn status(code: u16) -> Result<StatusCode, Nonsense> {
+fn status(code: u16) -> Result<StatusCode, InvalidResponse> {
     let status = StatusCode::from_u16(code).ok().filter(|s| (200..600).contains(&s.as_u16()));
-    status.ok_or(Nonsense::Status(code))
+    status.ok_or(InvalidResponse::Status(code))
 }
 
-fn headers(fields: Vec<(String, String)>) -> Result<HeaderMap, Nonsense> {
+fn headers(fields: Vec<(String, String)>) -> Result<HeaderMap, InvalidResponse> {
     if fields.len() > MAX_HEADERS {
-        return Err(Nonsense::TooManyHeaders);
+        return Err(InvalidResponse::TooManyHeaders);
     }
     let mut map = HeaderMap::with_capacity(fields.len() + 2);
     for (name, value) in fields {
         let parsed = HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| !is_hop_by_hop(name));
         match (parsed, HeaderValue::try_from(value)) {
             (Some(name), Ok(value)) => drop(map.append(name, value)),
-            _ => return Err(Nonsense::Header(name)),
+            _ => return Err(InvalidResponse::Header(name)),
         }
     }
     Ok(map)
 }
 
-/// The upstream's answer, without what concerned only the connection to it.
-fn pass_on(upstream: UpstreamResponse, added: Vec<(String, String)>) -> Result<Answer, Nonsense> {
-    let UpstreamResponse { response, place } = upstream;
-    let (mut parts, body) = response.into_parts();
+/// The upstream's response without its hop-by-hop header fields, and with those that the component
+/// added.
+fn pass_on(upstream: UpstreamResponse, added: Vec<(String, String)>) -> Result<Response, InvalidResponse> {
+    let UpstreamResponse { response: upstream, permit } = upstream;
+    let (mut parts, body) = upstream.into_parts();
     crate::net::remove_hop_by_hop(&mut parts.headers);
     for (name, value) in &headers(added)? {
         parts.headers.insert(name, value.clone());
     }
     parts.headers.remove(header::CONNECTION);
-    let mut answer = Answer::new(Outgoing::upstream(body, place));
-    *answer.status_mut() = parts.status;
-    *answer.headers_mut() = parts.headers;
-    Ok(answer)
+    let mut response = Response::new(Outgoing::upstream(body, permit));
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = parts.headers;
+    Ok(response)
 }

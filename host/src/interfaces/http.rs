@@ -1,8 +1,7 @@
 //! `larder:cache/http`: request bodies in memory, and the upstream service.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
-use ::http::request::Parts;
 use tokio::select;
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
@@ -11,17 +10,18 @@ use super::{
     errors::HttpCallError,
     for_request::ForRequest,
     state::State,
-    types::{Body, Incoming, Kept, UpstreamResponse},
+    types::{Body, IncomingRequest, UpstreamResponse},
 };
 use crate::{
-    message::{Full, Presence},
+    message::{QuotaExceeded, RequestContext},
     net::Forwarder,
 };
 
-/// Longest body that is read into memory, in bytes, whatever the component asks for.
+/// Longest body that is read into memory, in bytes, whatever limit the component passes.
 const MAX_BODY_BYTES: u64 = 8 * 1024 * 1024;
-/// Longest body that is kept for a second attempt, in bytes: of what can be repeated, no message is longer.
-const MAX_REPEATED_BYTES: usize = 256 * 1024;
+/// Longest body that is kept for a second attempt, in bytes: no message of a repeatable request is
+/// longer.
+const MAX_REPLAY_BYTES: usize = 256 * 1024;
 
 impl Host for State {
     fn convert_error(&mut self, error: HttpCallError) -> wasmtime::Result<Error> {
@@ -32,59 +32,57 @@ impl Host for State {
 impl HostWithStore<State> for HasSelf<State> {
     async fn read_body(
         accessor: &Accessor<State, Self>,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
         limit: u64,
     ) -> Result<Vec<u8>, HttpCallError> {
-        let (body, kept) = accessor.with(|mut access| {
+        let (body, context) = accessor.with(|mut access| {
             let incoming = access.get().table.get_mut(&request)?;
-            Ok::<_, ResourceTableError>((incoming.take_body(), incoming.kept.clone()))
+            Ok::<_, ResourceTableError>((incoming.take_body(), incoming.context.clone()))
         })?;
         let Body::Unread(body) = body else { return Err(Error::BodyUsed.into()) };
-        let bytes = kept.ticket.read(body, limit.min(MAX_BODY_BYTES)).await?;
-        *kept.body.lock() = Some(&bytes).filter(|bytes| bytes.len() <= MAX_REPEATED_BYTES).cloned();
+        let bytes = context.quota.read(body, limit.min(MAX_BODY_BYTES)).await?;
+        context.replay_body.set(Some(&bytes).filter(|bytes| bytes.len() <= MAX_REPLAY_BYTES).cloned());
         Ok(bytes.into())
     }
 
     async fn forward(
         accessor: &Accessor<State, Self>,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
     ) -> Result<Resource<UpstreamResponse>, HttpCallError> {
-        let (services, asked) = accessor.with(|mut access| {
+        let (services, forwarded) = accessor.with(|mut access| {
             let state = access.get();
             let incoming = state.table.get_mut(&request)?;
-            Ok::<_, ResourceTableError>((state.services.clone(), Forwarded::of(incoming)))
+            Ok::<_, ResourceTableError>((state.services.clone(), ForwardedRequest::of(incoming)))
         })?;
         let Some(forwarder) = &services.forwarder else { return Err(Error::NoUpstream.into()) };
-        let client = asked.client.clone();
+        let context = forwarded.context.clone();
+        let call = pin!(forwarded.forward(forwarder));
         let response = select! {
-            forwarded = asked.forward(forwarder).for_request(accessor) => forwarded?,
-            // The upstream may take its time; but a call that nobody waits for must not pile up. The upstream is not to blame.
-            () = client.ended() => return Err(Error::CutShort.into()),
+            response = call.for_request(accessor) => response?,
+            // A slow upstream may take any time while the client waits. Afterwards the call must
+            // not pile up; the error does not blame the upstream.
+            () = context.client.wait() => return Err(Error::CutShort.into()),
         };
-        // A table without room costs this call, not the component.
+        // A full table fails this call, not the instance.
         accessor.with(|mut access| access.get().table.push(response)).map_err(|_| Error::Busy.into())
     }
 }
 
-/// A request on its way to the upstream.
-struct Forwarded {
-    head: Arc<Parts>,
+/// A request to be forwarded.
+struct ForwardedRequest {
+    context: Arc<RequestContext>,
     body: Body,
-    client: Presence,
-    kept: Arc<Kept>,
 }
 
-impl Forwarded {
-    fn of(incoming: &mut Incoming) -> Self {
-        let body = incoming.take_body();
-        let (head, client, kept) = (incoming.head.clone(), incoming.client.clone(), incoming.kept.clone());
-        Self { head, body, client, kept }
+impl ForwardedRequest {
+    fn of(incoming: &mut IncomingRequest) -> Self {
+        Self { context: incoming.context.clone(), body: incoming.take_body() }
     }
 
     async fn forward(self, forwarder: &Forwarder) -> Result<UpstreamResponse, Error> {
         let Body::Unread(body) = self.body else { return Err(Error::BodyUsed) };
-        let place = self.kept.ticket.forward().await.map_err(|Full| Error::Busy)?;
-        let response = forwarder.forward(&self.head, body).await?;
-        Ok(UpstreamResponse { response, place })
+        let permit = self.context.quota.acquire_forward().await.map_err(|QuotaExceeded| Error::Busy)?;
+        let response = forwarder.forward(&self.context.head, body).await?;
+        Ok(UpstreamResponse { response, permit })
     }
 }

@@ -1,4 +1,4 @@
-//! `larder:cache/log`: the component's lines in the host's log.
+//! `larder:cache/log`: log lines of the component.
 
 use std::fmt::Write;
 
@@ -11,11 +11,12 @@ use super::{
     bindings::larder::cache::log::{Host, HostWithStore, Level},
     state::State,
 };
+use crate::telemetry::RequestScope;
 
 const MAX_TEXT_BYTES: usize = 1024;
 const MAX_FIELDS: usize = 16;
 
-/// What the component's lines are called in filters.
+/// The target of the component's log lines, for filters.
 pub(super) const TARGET: &str = "larder::policy";
 
 impl Host for State {}
@@ -27,9 +28,9 @@ impl HostWithStore<State> for HasSelf<State> {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        let span = super::for_request::span(access.as_context_mut());
-        let _in_request = span.enter();
-        let message = cut(&message);
+        let scope = super::for_request::scope_in(access.as_context_mut());
+        let _in_request = scope.as_ref().map(RequestScope::enter);
+        let message = truncate(&message);
         let fields = Fields(&fields);
         match level {
             Level::Debug => tracing::debug!(target: TARGET, %fields, "{message}"),
@@ -41,7 +42,7 @@ impl HostWithStore<State> for HasSelf<State> {
     }
 }
 
-/// Named values as `name="value"`, so that no value can pass for another line or field.
+/// Displays fields as `name="value"`, so that no value can forge another line or field.
 struct Fields<'a>(&'a [(String, String)]);
 
 impl std::fmt::Display for Fields<'_> {
@@ -50,13 +51,13 @@ impl std::fmt::Display for Fields<'_> {
             if index > 0 {
                 f.write_char(' ')?;
             }
-            write!(f, "{}={:?}", cut(name), cut(value))?;
+            write!(f, "{}={:?}", truncate(name), truncate(value))?;
         }
         Ok(())
     }
 }
 
-/// At most [`MAX_TEXT_BYTES`] of a text, whole characters.
-fn cut(text: &str) -> &str {
+/// Truncates a text to [`MAX_TEXT_BYTES`], at a character boundary.
+fn truncate(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }

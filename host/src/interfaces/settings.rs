@@ -1,4 +1,4 @@
-//! `larder:cache/settings`: what the operator chose.
+//! `larder:cache/settings`: the operator's settings.
 
 use super::{
     bindings::larder::cache::settings::{Host, Settings},

@@ -1,6 +1,6 @@
-//! What the host keeps for one instance: the data of its store.
+//! The data of an instance's store.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use wasmtime::{
     ResourceLimiter, StoreLimits, StoreLimitsBuilder,
@@ -8,10 +8,11 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::{message::RequestRecord, services::Services};
+use crate::{message::RequestContext, services::Services};
 
-/// An idle instance whose memory is more than this part of what it may have is replaced: linear memory never shrinks.
-const GROWN_PART: usize = 8;
+/// An idle instance that uses more than an eighth of its allowed memory is replaced: linear memory
+/// never shrinks.
+const GROWN_FRACTION: usize = 8;
 /// Most linear memories, core instances and tables of an instance.
 const MAX_MEMORIES: usize = 8;
 const MAX_INSTANCES: usize = 32;
@@ -19,18 +20,18 @@ const MAX_TABLES: usize = 32;
 
 /// The data of an instance's store.
 pub(crate) struct State {
-    /// What the component holds handles of.
+    /// The resources that the component holds handles of.
     pub(crate) table: ResourceTable,
     /// The host's capabilities.
     pub(crate) services: Arc<Services>,
     /// The requests that the component is handling, by the task of the export.
-    pub(crate) requests: HashMap<GuestTaskId, Arc<RequestRecord>>,
-    memory: Memory,
+    pub(crate) requests: BTreeMap<GuestTaskId, Arc<RequestContext>>,
+    memory: MemoryLimiter,
     wasi: WasiCtx,
 }
 
 impl State {
-    /// Makes the state of an instance that may have linear memories of `memory_bytes` each, and hold so many handles at once.
+    /// `memory_bytes`: the limit of each linear memory. `handles`: the limit of concurrent handles.
     pub(crate) fn new(services: Arc<Services>, memory_bytes: usize, handles: usize) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles);
@@ -40,34 +41,34 @@ impl State {
             .instances(MAX_INSTANCES)
             .tables(MAX_TABLES)
             .build();
-        let memory = Memory { limits, bytes: 0, grown_at: memory_bytes / GROWN_PART };
-        Self { table, services, requests: HashMap::new(), memory, wasi: WasiCtx::builder().build() }
+        let memory = MemoryLimiter { limits, bytes: 0, grown_at: memory_bytes / GROWN_FRACTION };
+        Self { table, services, requests: BTreeMap::new(), memory, wasi: WasiCtx::builder().build() }
     }
 
-    /// The limits of the store, by which wasmtime asks before the instance grows.
+    /// The limits of the store: wasmtime asks before the instance grows.
     pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
         &mut self.memory
     }
 
-    /// Returns whether the instance has so much memory that it should give it back when it can.
+    /// Returns whether the instance should be replaced once it is idle, to free its memory.
     pub(crate) fn has_grown(&self) -> bool {
         self.memory.bytes > self.memory.grown_at
     }
 }
 
-/// The services, for a call that goes on beside others.
+/// Returns the services, for a call that runs concurrently with others.
 pub(super) fn services(accessor: &Accessor<State, HasSelf<State>>) -> Arc<Services> {
     accessor.with(|mut access| access.get().services.clone())
 }
 
-/// The limits of a store, and how large its largest linear memory is.
-struct Memory {
+/// The limits of a store, and the size of its largest linear memory.
+struct MemoryLimiter {
     limits: StoreLimits,
     bytes: usize,
     grown_at: usize,
 }
 
-impl ResourceLimiter for Memory {
+impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(
         &mut self,
         current: usize,

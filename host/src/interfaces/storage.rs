@@ -1,7 +1,7 @@
-//! `larder:cache/storage`: objects and blocks. The bytes go from the request's body to the driver, and from the driver to the
-//! socket, past the component.
+//! `larder:cache/storage`: objects and blocks. The bytes go from the request's body to the driver,
+//! and from the driver to the socket, without entering the component.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, pin::pin, time::Duration};
 
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
@@ -13,14 +13,14 @@ use super::{
     errors::StorageCallError,
     for_request::ForRequest,
     state::{State, services},
-    types::{Body, Incoming, Object},
+    types::{Body, IncomingRequest, Object},
 };
 use crate::{
     services::Services,
     storage::{BlockId, MAX_BLOCKS, ObjectName, Source, StagedBlock, StorageError, Stored, UploadName},
 };
 
-/// Longest time for which a URL of the storage itself is good: what a component can ask for is limited.
+/// Longest lifetime of a direct URL.
 const MAX_PRESIGN_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Host for State {
@@ -42,10 +42,10 @@ impl HostWithStore<State> for HasSelf<State> {
         range: Option<ByteRange>,
     ) -> Result<Resource<Object>, StorageCallError> {
         let object = object_name(object)?;
-        let range = range.map(|range| checked_range(range, size_bytes)).transpose()?;
+        let range = range.map(|range| validate_range(range, size_bytes)).transpose()?;
         let content =
             services(accessor).storage.open(&object, size_bytes, range).for_request(accessor).await?;
-        // A table without room costs this call, not the component.
+        // A full table fails this call, not the instance.
         accessor
             .with(|mut access| access.get().table.push(Object(content)))
             .map_err(|_| wit::Error::Unavailable("too many objects are open".to_owned()).into())
@@ -54,25 +54,25 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn put(
         accessor: &Accessor<State, Self>,
         upload: String,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
     ) -> Result<wit::Stored, StorageCallError> {
         let services = services(accessor);
         let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
-        let stored = giving_up(&services, &upload, services.storage.put(&upload, source));
-        Ok(stored.for_request(accessor).await?.into())
+        let stored = abandon_if_full(&services, &upload, services.storage.put(&upload, source));
+        Ok(pin!(stored).for_request(accessor).await?.into())
     }
 
     async fn put_block(
         accessor: &Accessor<State, Self>,
         upload: String,
         block_id: String,
-        request: Resource<Incoming>,
+        request: Resource<IncomingRequest>,
     ) -> Result<u64, StorageCallError> {
-        let id = checked_block_id(block_id)?;
+        let id = parse_block_id(block_id)?;
         let services = services(accessor);
         let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
-        let staged = giving_up(&services, &upload, services.storage.put_block(&upload, &id, source));
-        staged.for_request(accessor).await
+        let staged = abandon_if_full(&services, &upload, services.storage.put_block(&upload, &id, source));
+        pin!(staged).for_request(accessor).await
     }
 
     async fn commit(
@@ -84,11 +84,11 @@ impl HostWithStore<State> for HasSelf<State> {
         if block_ids.len() > MAX_BLOCKS {
             return Err(wit::Error::Invalid(format!("more than {MAX_BLOCKS} blocks")).into());
         }
-        let ids = block_ids.into_iter().map(checked_block_id).collect::<Result<Vec<_>, _>>()?;
+        let ids = block_ids.into_iter().map(parse_block_id).collect::<Result<Vec<_>, _>>()?;
         let services = services(accessor);
-        services.recency.upload_active(&upload, services.clock.now_ms());
-        let committed = giving_up(&services, &upload, services.storage.commit(&upload, &ids));
-        Ok(committed.for_request(accessor).await?.into())
+        services.usage.record_activity(&upload, services.clock.now_ms());
+        let committed = abandon_if_full(&services, &upload, services.storage.commit(&upload, &ids));
+        Ok(pin!(committed).for_request(accessor).await?.into())
     }
 
     async fn blocks(
@@ -122,49 +122,51 @@ impl HostWithStore<State> for HasSelf<State> {
     }
 }
 
-/// Gives an upload up of which a part does not fit: what there is of it would be in the way of others until a sweep.
-async fn giving_up<T>(
+/// Abandons the upload if its content does not fit: it would take space until a sweep.
+async fn abandon_if_full<T>(
     services: &Services,
     upload: &UploadName,
     call: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {
     let outcome = call.await;
     if matches!(outcome, Err(StorageError::NoSpace)) {
-        services.pressure.give_up(&*services.storage, &*services.index, upload).await;
+        services.pressure.abandon_upload(&*services.storage, &*services.index, upload).await;
     }
     outcome
 }
 
-/// Checks a name that a component says is an object's. A name that cannot be one is a fault of the component.
+/// Parses an object name of the component. An invalid one is a fault.
 pub(super) fn object_name(text: String) -> wasmtime::Result<ObjectName> {
     Ok(ObjectName::parse(text)?)
 }
 
-fn checked_block_id(text: String) -> Result<BlockId, wit::Error> {
+fn parse_block_id(text: String) -> Result<BlockId, wit::Error> {
     BlockId::parse(text).map_err(|_| wit::Error::Invalid("a block id has 1 to 256 bytes".to_owned()))
 }
 
-fn checked_range(range: ByteRange, size_bytes: u64) -> wasmtime::Result<Range<u64>> {
+fn validate_range(range: ByteRange, size_bytes: u64) -> wasmtime::Result<Range<u64>> {
     let inside = range.start < range.end && range.end <= size_bytes;
     wasmtime::ensure!(inside, "the component opens a range outside of its object");
     Ok(range.start..range.end)
 }
 
-/// Takes the request's body as something to store in an upload: no longer than an entry may be, and as a sign that the upload
-/// is alive.
+/// Takes the request's body as the source of content for an upload. Its length is limited to that
+/// of an entry, and its bytes count as activity of the upload.
 fn upload_and_source(
     accessor: &Accessor<State, HasSelf<State>>,
     services: &Services,
     upload: String,
-    request: &Resource<Incoming>,
+    request: &Resource<IncomingRequest>,
 ) -> Result<(UploadName, Source), StorageCallError> {
     let body = accessor
         .with(|mut access| Ok::<_, ResourceTableError>(access.get().table.get_mut(request)?.take_body()))?;
     let (Ok(upload), Body::Unread(body)) = (UploadName::parse(upload), body) else {
-        return Err(wit::Error::Invalid("no such upload, or the body was used before".to_owned()).into());
+        return Err(
+            wit::Error::Invalid("no such upload, or the body has been taken already".to_owned()).into()
+        );
     };
     let source = body.into_source().within(services.settings.max_entry_bytes);
-    let source = services.recency.follow(&upload, source, &services.clock);
+    let source = services.usage.track_body(&upload, source, &services.clock);
     Ok((upload, source))
 }
 

@@ -17,43 +17,46 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
     ReadError, RequestRecord,
-    ticket::{Growing, PRESSED_PAUSE},
+    request_quota::{Growing, PRESSED_PAUSE},
 };
 use crate::storage::{Source, SourceError};
 
-/// Most bytes of a body that nobody wants which are read so that the client gets to its answer.
+/// Most bytes of an unwanted body that are read so that the client reads its response.
 const DRAIN_BYTES: u64 = 64 * 1024 * 1024;
 /// Longest time spent on that.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// Room that a body without a length takes at first.
+/// The first permit of a body without a length, in bytes.
 const FIRST_STEP_BYTES: u64 = 8 * 1024;
 
-/// The body of a request: counted in the request log, and given up when the client stops sending for too long.
+/// The body of a request. Counted in the request log; ends with an error when the client stops
+/// sending for too long.
 ///
-/// An answer may be given before the client has sent all of its body. Closing then would reset the connection, and the client
-/// might never read the answer; so what is left of a body that is dropped is read and thrown away, up to a limit.
+/// The response may be complete before the client has sent its whole body. Closing the connection
+/// then would reset it, and the client might never read the response. So the rest of a dropped body
+/// is read and discarded, up to 64 MiB or 10 s.
 pub struct RequestBody {
-    inner: Inner,
+    inner: BodySource,
     record: Option<Arc<RequestRecord>>,
-    idle: Idle,
-    /// Whether the client is sending. One that waits for `100 Continue` is not, until it gets it.
+    idle: IdleTimer,
+    /// Whether the client is sending. A client that waits for `100 Continue` is not, until it gets
+    /// that.
     sending: bool,
 }
 
-enum Inner {
+enum BodySource {
     Wire(hyper::body::Incoming),
     Memory(Option<Bytes>),
 }
 
-/// Ends a wait for bytes. Armed only while there is one.
-struct Idle {
+/// Bounds a wait for bytes. Armed only while there is one.
+struct IdleTimer {
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
-impl Idle {
+impl IdleTimer {
     fn progress(&mut self) {
         self.waiting = false;
     }
@@ -69,8 +72,8 @@ impl Idle {
 }
 
 impl RequestBody {
-    /// A body that comes over a connection, of a request with this head. A pause of `idle_limit` between bytes ends it as
-    /// cut short.
+    /// A body that arrives over a connection, of a request with this head. A pause of `idle_limit`
+    /// between bytes ends it as cut short.
     #[must_use]
     pub fn from_wire(
         body: hyper::body::Incoming,
@@ -78,52 +81,53 @@ impl RequestBody {
         record: Arc<RequestRecord>,
         idle_limit: Duration,
     ) -> Self {
-        let idle = Idle { limit: idle_limit, timer: None, waiting: false };
+        let idle = IdleTimer { limit: idle_limit, timer: None, waiting: false };
         let sending = !head.headers.contains_key(EXPECT);
-        Self { inner: Inner::Wire(body), record: Some(record), idle, sending }
+        Self { inner: BodySource::Wire(body), record: Some(record), idle, sending }
     }
 
     /// A body in memory.
     #[must_use]
     pub fn full(bytes: Bytes) -> Self {
-        let idle = Idle { limit: Duration::MAX, timer: None, waiting: false };
-        Self { inner: Inner::Memory(Some(bytes)), record: None, idle, sending: false }
+        let idle = IdleTimer { limit: Duration::MAX, timer: None, waiting: false };
+        Self { inner: BodySource::Memory(Some(bytes)), record: None, idle, sending: false }
     }
 
     /// The body as something to store.
     #[must_use]
     pub fn into_source(self) -> Source {
-        Source { length: self.size_hint().exact(), chunks: Chunks(self).boxed() }
+        Source { length: self.size_hint().exact(), chunks: BodyChunks(self).boxed() }
     }
 
-    /// Nothing more is expected of the client.
-    fn give_up(&mut self) -> SourceError {
+    /// Stops reading: nothing more is expected of the client.
+    fn cut_short(&mut self) -> SourceError {
         self.sending = false;
-        self.inner = Inner::Memory(None);
+        self.inner = BodySource::Memory(None);
         SourceError::CutShort
     }
 
-    /// Returns whether it does not come over a connection.
+    /// Returns whether it is in memory, and does not arrive over a connection.
     pub(super) fn is_in_memory(&self) -> bool {
-        matches!(self.inner, Inner::Memory(_))
+        matches!(self.inner, BodySource::Memory(_))
     }
 
-    /// Reads the body into memory, once there is room for it: for the announced length before the first byte, else in steps.
+    /// Reads the body into memory as far as `quota` grows: to the announced length before the first
+    /// byte, else in steps.
     ///
     /// # Errors
-    /// `TooLarge` over `limit` bytes, `CutShort` when it ends early; when there is no room, or the body pauses while
-    /// somebody waits for its room.
-    pub(super) async fn read_to_end(self, limit: u64, room: &mut Growing<'_>) -> Result<Bytes, ReadError> {
+    /// `TooLarge` over `limit` bytes, `CutShort` when it ends early, `QuotaExceeded` when there is
+    /// no memory, or when the body pauses while another one waits for memory.
+    pub(super) async fn read_to_end(self, limit: u64, quota: &mut Growing<'_>) -> Result<Bytes, ReadError> {
         let announced = self.size_hint();
         if announced.lower() > limit {
             return Err(SourceError::TooLarge.into());
         }
-        room.reach(announced.exact().unwrap_or(FIRST_STEP_BYTES.min(limit))).await?;
-        let mut chunks = Chunks(self);
-        let Some(first) = next(&mut chunks, room).await? else { return Ok(Bytes::new()) };
+        quota.reach(announced.exact().unwrap_or(FIRST_STEP_BYTES.min(limit))).await?;
+        let mut chunks = BodyChunks(self);
+        let Some(first) = next(&mut chunks, quota).await? else { return Ok(Bytes::new()) };
         let first = within(first, limit)?;
-        room.grow(first.len() as u64, limit).await?;
-        let Some(second) = next(&mut chunks, room).await? else { return Ok(first) };
+        quota.grow(first.len() as u64, limit).await?;
+        let Some(second) = next(&mut chunks, quota).await? else { return Ok(first) };
         let known = announced.exact().and_then(|length| usize::try_from(length).ok());
         let capacity = known.unwrap_or(first.len() + second.len());
         let mut whole = Vec::with_capacity(capacity);
@@ -135,9 +139,9 @@ impl RequestBody {
             if length > limit {
                 return Err(SourceError::TooLarge.into());
             }
-            room.grow(length, limit).await?;
+            quota.grow(length, limit).await?;
             whole.extend_from_slice(&chunk);
-            match next(&mut chunks, room).await? {
+            match next(&mut chunks, quota).await? {
                 Some(more) => chunk = more,
                 None => return Ok(whole.into()),
             }
@@ -145,19 +149,21 @@ impl RequestBody {
     }
 }
 
-/// The next chunk of a body that has this room.
-async fn next(chunks: &mut Chunks, room: &Growing<'_>) -> Result<Option<Bytes>, ReadError> {
+/// Returns the next chunk of a body with this permit; `None` at its end.
+async fn next(chunks: &mut BodyChunks, quota: &Growing<'_>) -> Result<Option<Bytes>, ReadError> {
     loop {
         match timeout(PRESSED_PAUSE, chunks.next()).await {
             Ok(chunk) => return Ok(chunk.transpose()?),
-            Err(_) => room.paused()?,
+            Err(_) => quota.paused()?,
         }
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let Inner::Wire(body) = std::mem::replace(&mut self.inner, Inner::Memory(None)) else { return };
+        let BodySource::Wire(body) = std::mem::replace(&mut self.inner, BodySource::Memory(None)) else {
+            return;
+        };
         if self.sending && !body.is_end_stream() && tokio::runtime::Handle::try_current().is_ok() {
             tokio::spawn(timeout(DRAIN_TIME, drain(body)));
         }
@@ -188,11 +194,11 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, SourceError>>> {
         let this = &mut *self;
         let polled = match &mut this.inner {
-            Inner::Wire(body) => {
+            BodySource::Wire(body) => {
                 this.sending = true;
                 Pin::new(body).poll_frame(cx)
             }
-            Inner::Memory(bytes) => {
+            BodySource::Memory(bytes) => {
                 return Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b))));
             }
         };
@@ -206,37 +212,37 @@ impl Body for RequestBody {
             }
             Poll::Ready(Some(Err(_))) => {
                 if let Some(record) = &this.record {
-                    record.broke_off();
+                    record.set_broken();
                 }
-                Poll::Ready(Some(Err(this.give_up())))
+                Poll::Ready(Some(Err(this.cut_short())))
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
                 ready!(this.idle.poll_expired(cx));
-                Poll::Ready(Some(Err(this.give_up())))
+                Poll::Ready(Some(Err(this.cut_short())))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.inner {
-            Inner::Wire(body) => body.is_end_stream(),
-            Inner::Memory(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            BodySource::Wire(body) => body.is_end_stream(),
+            BodySource::Memory(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
-            Inner::Wire(body) => body.size_hint(),
-            Inner::Memory(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            BodySource::Wire(body) => body.size_hint(),
+            BodySource::Memory(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
         }
     }
 }
 
 /// A body's data, without its trailers.
-struct Chunks(RequestBody);
+struct BodyChunks(RequestBody);
 
-impl Stream for Chunks {
+impl Stream for BodyChunks {
     type Item = Result<Bytes, SourceError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

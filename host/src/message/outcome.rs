@@ -1,39 +1,39 @@
-//! What became of a request, for its line in the log.
+//! The outcome of a request, for its log line.
 
 /// Longest text in the log, in bytes.
 const MAX_TEXT_BYTES: usize = 256;
 
-/// What is known of a request besides its HTTP. All texts are somebody else's: at most 256 bytes of each are kept.
+/// The outcome of a request. All texts come from clients, so they are cut to 256 bytes each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// In one word: `hit`, `miss`, `reserved`, …
+    /// One word: `hit`, `miss`, `reserved`, …
     pub kind: &'static str,
-    /// Whose entries these are, where no token says it.
+    /// The repository, for requests without a token.
     pub repository: Option<String>,
-    /// Their scope: a git ref, usually.
+    /// The scope: a git ref, usually.
     pub scope: Option<String>,
-    /// The key that is asked for, or saved.
+    /// The key that was requested or saved.
     pub key: Option<String>,
     /// The beginning of the version.
     pub version: Option<String>,
-    /// The key that was found, where it is another one.
+    /// The key of the entry that was found, if it is another one.
     pub matched_key: Option<String>,
     /// The beginning of the upload's name.
     pub upload: Option<String>,
     /// The entry's number.
     pub entry: Option<u64>,
-    /// Why it was denied or refused, or failed.
+    /// Why the request was denied or refused, or failed.
     pub reason: Option<String>,
 }
 
 impl Outcome {
-    /// What the server made of a request by itself, without the component.
+    /// The outcome of a request that the component did not handle.
     #[must_use]
     pub fn of_server(kind: &'static str, reason: &str) -> Self {
         Self { kind, reason: Some(reason.to_owned()), ..Self::default() }
     }
 
-    /// Cuts every text to its bound.
+    /// Cuts every text to 256 bytes.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         let texts = [
@@ -52,7 +52,7 @@ impl Outcome {
     }
 }
 
-/// At most 256 bytes of a text, whole characters.
+/// Returns the first 256 bytes of a text, cut at a character boundary.
 pub(super) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }

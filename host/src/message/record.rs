@@ -10,21 +10,19 @@ use std::{
 };
 
 use http::{HeaderMap, Method, header::USER_AGENT};
-use tracing::Span;
 
 use super::{
-    Answer,
+    Response,
     outcome::{Outcome, cut},
 };
-use crate::auth::Claims;
+use crate::{auth::Claims, telemetry::RequestScope};
 
-/// What there is to say of a request. Shared by all that handle it; written to the log when the last of them lets go.
+/// What the log line of a request will hold. Shared by all that handle the request; written when
+/// the last reference is dropped.
 pub struct RequestRecord {
-    /// The request's id: a UUID in lower case.
-    pub id: String,
+    /// The request, as every line of the log about it names it.
+    pub scope: RequestScope,
     client: IpAddr,
-    /// What every line of the log about the request stands in: `request{id=…}`.
-    pub span: Span,
     method: Method,
     path: String,
     agent: String,
@@ -38,19 +36,18 @@ pub struct RequestRecord {
     outcome: OnceLock<Outcome>,
 }
 
-/// Where the paths of the cache service begin. Clients put them behind a base URL, which on some platforms holds a secret
-/// (act), so that what is before them is not logged.
+/// The beginnings of the cache service's paths. Clients append them to a base URL, which holds a
+/// secret on some platforms (act). So the part before them is not logged.
 const SERVICES: [&str; 2] = ["/_apis/artifactcache/", "/twirp/"];
 
 impl RequestRecord {
-    /// Starts the record of a request of this client. The query is left out: it holds signatures.
+    /// Starts the record of a request. `id` is its UUID in lower case. The query is left out: it
+    /// holds signatures.
     #[must_use]
-    pub fn new(id: String, client: IpAddr, method: &Method, path: &str, headers: &HeaderMap) -> Self {
+    pub fn new(id: &str, client: IpAddr, method: &Method, path: &str, headers: &HeaderMap) -> Self {
         let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         Self {
-            // Of the highest level, so that it is there whichever lines are.
-            span: tracing::error_span!(target: "larder", "request", id),
-            id,
+            scope: RequestScope::new(id),
             client,
             method: method.clone(),
             path: loggable(path),
@@ -66,47 +63,55 @@ impl RequestRecord {
         }
     }
 
-    /// Notes the answer: its status, whether it is complete without a body, and, where the server gives it by itself, why.
-    pub fn answered(&self, answer: &Answer, bodiless: bool) {
-        self.status.store(answer.status().as_u16(), Relaxed);
+    /// The request's id: a UUID in lower case.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.scope.id()
+    }
+
+    /// Records the response: its status, whether it is complete without a body (the response to a
+    /// `HEAD`), and the outcome, where the server made the response without the guest.
+    pub fn set_response(&self, response: &Response, bodiless: bool) {
+        self.status.store(response.status().as_u16(), Relaxed);
         self.complete.fetch_or(bodiless, Relaxed);
-        if let Some(outcome) = answer.extensions().get::<Outcome>() {
+        if let Some(outcome) = response.extensions().get::<Outcome>() {
             let _ = self.outcome.set(outcome.clone().bounded());
         }
     }
 
-    /// Notes whose token the request has.
-    pub fn verified(&self, claims: &Arc<Claims>) {
+    /// Records the claims of the request's token.
+    pub fn set_claims(&self, claims: &Arc<Claims>) {
         let _ = self.claims.set(Arc::clone(claims));
     }
 
-    /// Notes what became of it. The first word counts.
-    pub fn explained(&self, outcome: Outcome) {
+    /// Records what became of the request. The first outcome counts.
+    pub fn set_outcome(&self, outcome: Outcome) {
         let _ = self.outcome.set(outcome.bounded());
     }
 
-    /// Notes bytes of the request's body.
+    /// Counts bytes of the request's body.
     pub fn received(&self, bytes: usize) {
         self.bytes_in.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Notes bytes of the answer's body.
+    /// Counts bytes of the response's body.
     pub fn sent(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Notes that the request's body broke off: nobody reads the answer, though the system may take it.
-    pub fn broke_off(&self) {
+    /// Records that the request's body broke off: the client reads no response, though the kernel
+    /// may accept it.
+    pub fn set_broken(&self) {
         self.broken.store(true, Relaxed);
     }
 
-    /// Notes that the answer's body was handed over whole.
-    pub fn completed(&self) {
+    /// Records that the whole body of the response was handed to the connection.
+    pub fn set_complete(&self) {
         self.complete.store(true, Relaxed);
     }
 }
 
-/// A path for the log: without what may be a secret before it, and short.
+/// Returns a path for the log: without a base path, which may be a secret, and at most 256 bytes.
 fn loggable(path: &str) -> String {
     let service = SERVICES.iter().filter_map(|service| path.find(service)).min();
     match service {
@@ -115,8 +120,7 @@ fn loggable(path: &str) -> String {
     }
 }
 
-/// Microseconds as milliseconds.
-#[allow(clippy::cast_precision_loss, reason = "exact for 285 years")]
+/// Microseconds as milliseconds: exact for 285 years.
 fn milliseconds(microseconds: u128) -> f64 {
     microseconds as f64 / 1000.0
 }
@@ -125,13 +129,13 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         let nothing = Outcome::default();
         let outcome = self.outcome.get().unwrap_or(&nothing);
-        // None where nobody waited for the answer any more.
+        // None where the client disconnected before the response began.
         let status = Some(*self.status.get_mut()).filter(|status| *status > 0);
         let token = self.claims.get().map(|claims| claims.repository.as_str());
         tracing::info!(
             target: "larder::request",
             parent: None,
-            id = self.id,
+            id = self.scope.id(),
             client = %self.client,
             method = self.method.as_str(),
             path = self.path,

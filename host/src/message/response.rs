@@ -1,4 +1,4 @@
-//! The answer to a request.
+//! The response to a request.
 
 use std::{
     io,
@@ -15,84 +15,85 @@ use http::{
 };
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Held, Outcome, RequestRecord};
+use super::{Outcome, QuotaPermit, RequestRecord};
 use crate::{causes::chain, storage::Content};
 
 /// A response, ready to be sent.
-pub type Answer = http::Response<Outgoing>;
+pub type Response = http::Response<Outgoing>;
 
-/// The answer that the server gives by itself, without the component: JSON of Twirp's form, which every client can read,
-/// with the id that BuildKit's client needs on whatever it takes for an answer about a blob.
+/// Makes the response to a request that the server refuses without the component: JSON in Twirp's
+/// form, which every client can read, with the request id that BuildKit's client expects of a
+/// response about a blob.
 #[must_use]
-pub fn refusal(status: StatusCode, code: &str, why: &str, request_id: &str) -> Answer {
+pub fn error_response(status: StatusCode, code: &str, why: &str, request_id: &str) -> Response {
     let body = serde_json::json!({ "code": code, "msg": why }).to_string();
-    let mut answer = Answer::new(Outgoing::full(body));
-    *answer.status_mut() = status;
+    let mut response = Response::new(Outgoing::full(body));
+    *response.status_mut() = status;
     let kind = if status.is_server_error() { "failed" } else { "refused" };
-    answer.extensions_mut().insert(Outcome::of_server(kind, why));
-    let headers = answer.headers_mut();
+    response.extensions_mut().insert(Outcome::of_server(kind, why));
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert("x-ms-request-id", id);
     }
-    answer
+    response
 }
 
-/// The answer where the server cannot answer just now, and trying again in a second helps.
+/// Makes a 503 with `Retry-After: 1`, for a failure that a retry may overcome.
 #[must_use]
-pub fn unavailable(why: &str, request_id: &str) -> Answer {
-    let mut answer = refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why, request_id);
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    answer
+pub fn unavailable(why: &str, request_id: &str) -> Response {
+    let mut response = error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why, request_id);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// The body of a response. Counted in the request log.
 pub struct Outgoing {
-    inner: Inner,
+    inner: PayloadSource,
     record: Option<Arc<RequestRecord>>,
 }
 
-enum Inner {
+enum PayloadSource {
     Memory(Option<Bytes>),
     Stored { content: Content, left: u64 },
-    Upstream { body: hyper::body::Incoming, _place: Held },
+    Upstream { body: hyper::body::Incoming, _permit: QuotaPermit },
 }
 
 impl Outgoing {
-    /// No body.
+    /// An empty body.
     #[must_use]
     pub fn empty() -> Self {
-        Self::from_inner(Inner::Memory(None))
+        Self::from_inner(PayloadSource::Memory(None))
     }
 
-    /// Bytes in memory.
+    /// A body in memory.
     #[must_use]
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self::from_inner(Inner::Memory(Some(bytes.into())))
+        Self::from_inner(PayloadSource::Memory(Some(bytes.into())))
     }
 
-    /// A stored object. Where it yields fewer bytes than announced, the connection is cut.
+    /// A stored object. When it yields fewer bytes than announced, the connection is cut.
     #[must_use]
     pub fn stored(content: Content) -> Self {
         let left = content.length;
-        Self::from_inner(Inner::Stored { content, left })
+        Self::from_inner(PayloadSource::Stored { content, left })
     }
 
-    /// The upstream's answer, streamed. Until its end it holds the place of its request.
+    /// The upstream's response, streamed. It holds the permit of its request until its end.
     #[must_use]
-    pub fn upstream(body: hyper::body::Incoming, place: Held) -> Self {
-        Self::from_inner(Inner::Upstream { body, _place: place })
+    pub fn upstream(body: hyper::body::Incoming, permit: QuotaPermit) -> Self {
+        Self::from_inner(PayloadSource::Upstream { body, _permit: permit })
     }
 
-    fn from_inner(inner: Inner) -> Self {
+    fn from_inner(inner: PayloadSource) -> Self {
         Self { inner, record: None }
     }
 
-    /// Has the body's bytes counted in the request log.
+    /// Counts the body's bytes in the request log.
     #[must_use]
     pub fn recorded(self, record: Arc<RequestRecord>) -> Self {
         if self.is_end_stream() {
-            record.completed();
+            record.set_complete();
         }
         Self { record: Some(record), ..self }
     }
@@ -107,18 +108,18 @@ impl Outgoing {
     }
 
     fn note_failure(&self, error: &io::Error) {
-        let _in_request = self.record.as_ref().map(|record| record.span.enter());
+        let _in_request = self.record.as_ref().map(|record| record.scope.enter());
         tracing::warn!(error = %chain(error), "a download was cut short");
     }
 
     fn note_end(&self) {
         if let Some(record) = &self.record {
-            record.completed();
+            record.set_complete();
         }
     }
 }
 
-impl Inner {
+impl PayloadSource {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self {
             Self::Memory(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -131,7 +132,7 @@ impl Inner {
     }
 }
 
-/// Lets a chunk of a stored object pass if it keeps to the announced length; an end that comes too early is an error.
+/// Passes a chunk of a stored object on. More bytes than announced, or an early end, are an error.
 fn checked(
     chunk: Option<Result<Bytes, crate::storage::StorageError>>,
     left: &mut u64,
@@ -141,9 +142,9 @@ fn checked(
             *left -= bytes.len() as u64;
             Some(Ok(Frame::data(bytes)))
         }
-        Some(Ok(_)) => Some(Err(io::Error::other("the storage gave more bytes than announced"))),
+        Some(Ok(_)) => Some(Err(io::Error::other("the storage returned more bytes than announced"))),
         Some(Err(error)) => Some(Err(io::Error::other(error))),
-        None if *left > 0 => Some(Err(io::Error::other("the storage gave fewer bytes than announced"))),
+        None if *left > 0 => Some(Err(io::Error::other("the storage returned fewer bytes than announced"))),
         None => None,
     }
 }
@@ -164,17 +165,19 @@ impl Body for Outgoing {
 
     fn is_end_stream(&self) -> bool {
         match &self.inner {
-            Inner::Memory(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Inner::Stored { left, .. } => *left == 0,
-            Inner::Upstream { body, .. } => body.is_end_stream(),
+            PayloadSource::Memory(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            PayloadSource::Stored { left, .. } => *left == 0,
+            PayloadSource::Upstream { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
-            Inner::Memory(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Inner::Stored { left, .. } => SizeHint::with_exact(*left),
-            Inner::Upstream { body, .. } => body.size_hint(),
+            PayloadSource::Memory(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+            PayloadSource::Stored { left, .. } => SizeHint::with_exact(*left),
+            PayloadSource::Upstream { body, .. } => body.size_hint(),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What the bodies promise.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 
-use super::{Outgoing, ReadError, RequestBody, ticket::Growing};
+use super::{Outgoing, ReadError, RequestBody, request_quota::Growing};
 use crate::storage::{Content, SourceError, StorageError};
 
 fn content(length: u64, chunks: Vec<Result<Bytes, StorageError>>) -> Outgoing {
@@ -18,11 +18,11 @@ fn chunk(length: usize) -> Result<Bytes, StorageError> {
 
 #[tokio::test]
 async fn a_body_of_the_limit_is_read_and_one_byte_more_is_refused() {
-    let room = &mut Growing::unbounded();
+    let quota = &mut Growing::unbounded();
     let body = |length: usize| RequestBody::full(Bytes::from(vec![1; length]));
-    assert_eq!(body(10).read_to_end(10, room).await.unwrap().len(), 10);
-    assert_eq!(body(0).read_to_end(0, room).await.unwrap().len(), 0);
-    assert!(matches!(body(11).read_to_end(10, room).await, Err(ReadError::Source(SourceError::TooLarge))));
+    assert_eq!(body(10).read_to_end(10, quota).await.unwrap().len(), 10);
+    assert_eq!(body(0).read_to_end(0, quota).await.unwrap().len(), 0);
+    assert!(matches!(body(11).read_to_end(10, quota).await, Err(ReadError::Source(SourceError::TooLarge))));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The HTTP client for requests that go out.
+//! The HTTP client for outgoing requests.
 
 use std::time::Duration;
 
@@ -14,28 +14,30 @@ use rustls::ClientConfig;
 
 use super::{FirstHop, Proxies};
 
-/// A client that speaks HTTP/1.1 and HTTP/2 over TLS, and plain HTTP/1.1 to `http` URLs, through proxies where there are any.
+/// A client of HTTP/1.1 and HTTP/2 over TLS, and of HTTP/1.1 for `http` URLs, through the
+/// configured proxies.
 pub struct HttpsClient<B> {
     client: Client<HttpsConnector<FirstHop>, B>,
     proxies: Proxies,
 }
 
-/// What callers of [`https_client`] choose differently.
+/// Options of [`https_client`].
 #[derive(Clone, Copy, Debug)]
 pub struct ClientOptions {
-    /// How long the TCP connection may take to come up. TLS is not in it: bound the whole request, too.
+    /// Timeout of the TCP connection, without the TLS handshake: bound the whole request, too.
     pub connect_timeout: Duration,
-    /// How many idle connections are kept for one host; 0 keeps none.
+    /// Idle connections that are kept for one host; 0 keeps none.
     pub idle_per_host: usize,
 }
 
-/// How long an idle connection is kept. Shorter than the 60 s after which common load balancers drop one silently.
+/// How long an idle connection is kept. Shorter than the 60 s after which common load balancers
+/// drop one silently.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// Makes a client.
 ///
-/// A connection is driven by a task on the runtime of the request that opened it. With one runtime per thread, give each
-/// thread a client of its own, or set `idle_per_host` to 0.
+/// A connection is driven by a task on the runtime of the request that opened it. With one runtime
+/// per thread, give each thread a client of its own, or set `idle_per_host` to 0.
 pub fn https_client<B>(tls: ClientConfig, proxies: &Proxies, options: ClientOptions) -> HttpsClient<B>
 where
     B: Body + Send,
@@ -65,7 +67,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// Sends a request, and returns when the head of the answer is there.
+    /// Sends a request, and returns when the head of the response has arrived.
     pub fn request(&self, mut request: Request<B>) -> ResponseFuture {
         if let Some(authorization) = self.proxies.authorization(request.uri()) {
             request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);

@@ -1,4 +1,4 @@
-//! Fetching a small document, within bounds.
+//! Fetches small documents, within limits of size and time.
 
 use std::time::Duration;
 
@@ -11,38 +11,38 @@ use rustls::ClientConfig;
 use super::{ClientOptions, HttpsClient, Proxies, https_client};
 use crate::{causes::chain, config::allowed_url};
 
-/// Longest answer that is read. Key sets have a few KiB.
+/// Longest response that is read. Key sets have a few KiB.
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
 /// How long a fetch may take, from name resolution to the last byte.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a document could not be had.
+/// Why a document could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The URL is neither `https` nor `http` to this machine itself.
+    /// The URL is neither `https` nor `http` to a loopback address.
     #[error("the URL must be https (http only to a loopback address)")]
     Url,
-    /// The server answered something other than 200. Redirects are not followed.
-    #[error("the server answered {0}")]
+    /// A status other than 200. Redirects are not followed.
+    #[error("the server responded with {0}")]
     Status(StatusCode),
-    /// The answer is longer than [`MAX_RESPONSE_BYTES`].
-    #[error("the answer is longer than {MAX_RESPONSE_BYTES} bytes")]
+    /// The response is longer than [`MAX_RESPONSE_BYTES`].
+    #[error("the response is longer than {MAX_RESPONSE_BYTES} bytes")]
     TooLarge,
     /// It took longer than [`TIMEOUT`].
-    #[error("no answer within {} s", TIMEOUT.as_secs())]
+    #[error("no response within {} s", TIMEOUT.as_secs())]
     Timeout,
     /// The connection failed.
     #[error("the connection failed: {0}")]
     Connection(String),
 }
 
-/// Fetches small documents. The tests have an implementation without a network.
+/// Fetches small documents. Tests implement it without a network.
 #[async_trait]
 pub trait Fetch: Send + Sync {
-    /// Returns the body of a 200 answer to `GET url`.
+    /// Returns the body of a 200 response to `GET url`.
     ///
-    /// Promises: it ends within a bounded time, it reads at most a bounded number of bytes, and it talks only to URLs that
+    /// Takes a bounded time, reads a bounded number of bytes, and connects only to URLs that
     /// [`allowed_url`] allows.
     async fn get(&self, url: &str) -> Result<Bytes, FetchError>;
 }
@@ -54,10 +54,12 @@ pub struct HttpFetch {
 }
 
 impl HttpFetch {
-    /// Makes one that trusts what `tls` trusts, and goes through these proxies. Can be shared by threads that have a runtime each.
+    /// Makes a fetcher with these TLS settings and proxies. Threads with a runtime each may share
+    /// it.
     #[must_use]
     pub fn new(tls: ClientConfig, proxies: &Proxies) -> Self {
-        // No connection is kept: fetches are minutes apart, and the thread that opened one may be gone.
+        // No connection is kept: fetches are minutes apart, and the runtime that opened one may be
+        // gone.
         let options = ClientOptions { connect_timeout: TIMEOUT, idle_per_host: 0 };
         Self { client: https_client(tls, proxies, options), timeout: TIMEOUT }
     }
@@ -73,7 +75,7 @@ impl HttpFetch {
             header::HeaderValue::from_static(concat!("larder/", env!("CARGO_PKG_VERSION"))),
         );
         let response = self.client.request(request).await;
-        // hyper's own text ("client error (Connect)") does not say what happened.
+        // hyper's own text ("client error (Connect)") omits the cause.
         let response = response.map_err(|error| FetchError::Connection(chain(&error)))?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));

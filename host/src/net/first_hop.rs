@@ -19,8 +19,8 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-/// Opens the first hop of a connection: to the server itself, to the proxy that a plain request goes to, or a tunnel through
-/// a proxy to the server.
+/// Opens the first hop of a connection: to the server itself, to the proxy for an `http` URL, or a
+/// tunnel through a proxy.
 #[derive(Clone)]
 pub struct FirstHop {
     direct: HttpConnector,
@@ -31,14 +31,14 @@ pub struct FirstHop {
 /// The stream of a first hop.
 pub struct Hop {
     stream: MaybeHttpsStream<TokioIo<TcpStream>>,
-    /// The other end is a proxy that wants to see whole URLs.
+    /// The other end is a proxy that needs absolute URLs.
     is_proxy: bool,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl FirstHop {
-    /// Makes one. `tls` is for proxies that are spoken to over TLS.
+    /// `tls` is for proxies that are reached over TLS.
     pub(super) fn new(direct: HttpConnector, tls: ClientConfig, proxies: Proxies) -> Self {
         let to_proxy = HttpsConnectorBuilder::new()
             .with_tls_config(tls)

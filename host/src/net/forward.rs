@@ -1,4 +1,4 @@
-//! The upstream service: requests that are not for the cache go there as they came.
+//! The upstream service: requests that are not for the cache are forwarded to it unchanged.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,41 +12,42 @@ use rustls::ClientConfig;
 use super::{ClientOptions, HttpsClient, Proxies, https_client};
 use crate::{causes::causes, message::RequestBody, storage::SourceError};
 
-/// How many idle connections to the upstream a thread keeps.
+/// Idle connections to the upstream that a thread keeps.
 const IDLE_CONNECTIONS: usize = 16;
 
 /// Why a request could not be forwarded.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
-    /// The upstream cannot be reached, or broke off before its answer began.
+    /// The upstream cannot be reached, or closed the connection before its response began.
     #[error("the upstream cannot be reached")]
     Unavailable(#[source] hyper_util::client::legacy::Error),
-    /// The client's body breaks off, or is malformed. The upstream is not to blame.
+    /// The client's body ends early or is malformed.
     #[error("the request's body ended early")]
     Body,
-    /// The request's target does not make a URL at the upstream.
+    /// The request's target is not a valid URL at the upstream.
     #[error("the request's target cannot be sent to the upstream")]
     Target(#[from] http::uri::InvalidUriParts),
 }
 
-/// Sends requests to the upstream. One for each thread: its connections belong to the thread's runtime.
+/// Forwards requests to the upstream. One per thread, because its connections belong to the
+/// thread's runtime.
 pub struct Forwarder {
     client: HttpsClient<RequestBody>,
     upstream: Upstream,
 }
 
-/// Where the upstream is, and how to get there.
+/// The upstream, and how to connect to it.
 #[derive(Clone)]
 pub struct Upstream {
     /// `http` or `https`.
     pub scheme: Scheme,
     /// Its host and port.
     pub authority: Authority,
-    /// Longest wait for a TCP connection.
+    /// Timeout of the TCP connection.
     pub connect_timeout: Duration,
-    /// Which certificates are trusted.
+    /// TLS settings: the trusted certificates.
     pub tls: Arc<ClientConfig>,
-    /// The proxies on the way.
+    /// Outgoing proxies.
     pub proxies: Proxies,
 }
 
@@ -59,10 +60,11 @@ impl Forwarder {
         Self { client: https_client((*upstream.tls).clone(), &upstream.proxies, options), upstream }
     }
 
-    /// Sends a request and returns as soon as the head of the answer is there. Both bodies are streamed.
+    /// Sends a request, and returns when the head of the response has arrived. Both bodies are
+    /// streamed.
     ///
     /// # Errors
-    /// When no answer begins.
+    /// When no response begins.
     pub async fn forward(
         &self,
         head: &Parts,
@@ -78,7 +80,7 @@ impl Forwarder {
         if trailers {
             request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
         }
-        self.client.request(request).await.map_err(blame)
+        self.client.request(request).await.map_err(classify)
     }
 
     fn target(&self, uri: &Uri) -> Result<Uri, http::uri::InvalidUriParts> {
@@ -89,22 +91,23 @@ impl Forwarder {
     }
 }
 
-/// Whose fault it is that no answer began: hyper tells of a body that failed as of a connection that failed.
-fn blame(error: hyper_util::client::legacy::Error) -> ForwardError {
+/// Tells a failed request body from a failed connection: hyper reports both alike.
+fn classify(error: hyper_util::client::legacy::Error) -> ForwardError {
     if causes(&error).any(<dyn std::error::Error>::is::<SourceError>) {
         return ForwardError::Body;
     }
     ForwardError::Unavailable(error)
 }
 
-/// Returns whether the client takes trailers: then the upstream may send some, for they are passed on.
+/// Returns whether the client accepts trailers: then the upstream may send some, and they are
+/// passed on.
 fn accepts_trailers(headers: &HeaderMap) -> bool {
     let codings = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
     codings.flat_map(|value| value.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
-/// Returns whether a header field concerns one connection only (RFC 9110, 7.6.1), and so is neither forwarded nor set by a
-/// component.
+/// Returns whether a header field is hop-by-hop (RFC 9110, 7.6.1), and so is neither forwarded nor
+/// set by a component.
 #[must_use]
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     const OTHERS: [&str; 2] = ["keep-alive", "proxy-connection"];
@@ -112,7 +115,7 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
         || OTHERS.contains(&name.as_str())
 }
 
-/// Removes the header fields that concern one connection only, and those that `connection` names.
+/// Removes the hop-by-hop header fields, and those that `connection` names.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)

@@ -1,7 +1,5 @@
-//! Outgoing HTTP: the client, the certificates it trusts, the proxies it goes through, and small fetches.
-//!
-//! Used by `auth` (key sets of token issuers) and by the upstream forwarder. Knows nothing of tokens, of the cache, or of
-//! the guest.
+//! Outgoing HTTP: the client, the certificates that it trusts, the proxies that it uses, small
+//! fetches, and the forwarder to the upstream. Knows nothing of tokens, the cache, or the guest.
 
 mod client;
 mod fetch;

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod proxy;
 
@@ -16,7 +16,8 @@ fn fetcher() -> HttpFetch {
     HttpFetch::new(client_config(None).unwrap(), &Proxies::default())
 }
 
-/// Answers one connection with these bytes, keeps it open as long as the test runs, and returns the URL.
+/// Answers one connection with these bytes, keeps it open as long as the test runs, and returns the
+/// URL.
 async fn answers(answer: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! Which certificates are trusted when a request goes out.
+//! The certificates that outgoing requests trust.
 
 use std::{path::Path, path::PathBuf, sync::Arc};
 
@@ -22,18 +22,20 @@ pub enum TlsError {
         #[source]
         source: rustls::pki_types::pem::Error,
     },
-    /// The file of additional certificates has none that can be used.
+    /// The file of additional certificates has no usable one.
     #[error("tls.ca_file: {0} holds no usable certificate; it must hold certificates in PEM form")]
     NoCertificate(PathBuf),
-    /// The TLS library refuses its own defaults.
+    /// The TLS library rejects its own defaults.
     #[error("TLS cannot be set up")]
     Library(#[from] rustls::Error),
 }
 
-/// Returns the TLS settings for outgoing requests: the system's root certificates, and those of `ca_file` in addition.
+/// Returns the TLS settings for outgoing requests: the system's root certificates, and those of
+/// `ca_file` in addition.
 ///
-/// A system without root certificates (a bare container) is no error: a warning is logged, and every `https` request fails
-/// until there are some. The system's are found as OpenSSL finds them, with `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+/// A system without root certificates (a bare container) is not an error: a warning is logged, and
+/// every `https` request fails. The system's are found as OpenSSL finds them, with `SSL_CERT_FILE`
+/// and `SSL_CERT_DIR`.
 ///
 /// # Errors
 /// When `ca_file` is given and has no usable certificate: it was configured, so it is needed.

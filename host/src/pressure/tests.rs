@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::os::unix::fs::MetadataExt;
 
@@ -11,7 +11,7 @@ fn the_ballast_takes_space_until_it_is_given_up() {
     let Some(disk) = SmallDisk::mount(16) else { return };
     let database = disk.path().join("larder.db");
     let pressure = Pressure::beside(&database);
-    pressure.take_ballast();
+    pressure.make_ballast();
     let ballast = disk.path().join("larder.db.reserve");
     assert!(fs::metadata(&ballast).unwrap().blocks() * 512 >= BALLAST_BYTES);
     let hog = disk.path().join("hog");
@@ -19,13 +19,13 @@ fn the_ballast_takes_space_until_it_is_given_up() {
     while fs::write(&hog, vec![0; size]).is_err() {
         size -= 1 << 16;
     }
-    assert!(pressure.give_up_ballast());
-    assert!(!pressure.give_up_ballast(), "there is one only");
+    assert!(pressure.drop_ballast());
+    assert!(!pressure.drop_ballast(), "there is one only");
     fs::write(disk.path().join("log"), vec![0; 6 << 20]).unwrap();
-    pressure.take_ballast();
+    pressure.make_ballast();
     assert!(!ballast.exists(), "there is no room for it");
     fs::remove_file(hog).unwrap();
-    pressure.take_ballast();
+    pressure.make_ballast();
     assert_eq!(fs::metadata(&ballast).unwrap().len(), BALLAST_BYTES);
 }
 
@@ -34,8 +34,8 @@ async fn what_was_reported_before_anyone_waited_is_met() {
     let pressure = Pressure::new();
     pressure.report();
     pressure.report();
-    pressure.met().await;
-    assert!(!pressure.give_up_ballast());
-    let again = tokio::time::timeout(Duration::from_millis(1), pressure.met()).await;
+    pressure.wait().await;
+    assert!(!pressure.drop_ballast());
+    let again = tokio::time::timeout(Duration::from_millis(1), pressure.wait()).await;
     assert!(again.is_err(), "it was reported once as far as the janitor is concerned");
 }

@@ -1,5 +1,10 @@
-//! What is kept, and for how long: the data that the sweep shows the guest. Plain: knows neither the sweep nor the guest.
+//! Retention: last-used times, durability, and the data that a sweep passes to the guest. Knows
+//! neither the sweep nor the guest.
 
+mod durability;
 mod review;
+mod usage;
 
-pub use review::{Candidate, ContentState, Witnesses};
+pub use durability::{DurabilityTracker, Pass};
+pub use review::{Candidate, ContentState, Roots};
+pub use usage::UsageTracker;

@@ -1,32 +1,32 @@
-//! What the guest is shown when it reviews entries.
+//! The input of a review of entries.
 
 use crate::index::Entry;
 
-/// What the sweep found when it looked for an entry's object.
+/// The state of an entry's object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentState {
-    /// There, with the entry's size.
-    Whole,
-    /// Gone, or of another size.
+    /// Present, with the size of the entry.
+    Intact,
+    /// Missing, or of another size.
     Broken,
-    /// The storage could not say.
+    /// The storage did not answer.
     Unknown,
 }
 
-/// An entry, and the state of its content.
+/// An entry that may be deleted.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// The entry.
     pub entry: Entry,
-    /// Its content.
+    /// The state of its content.
     pub content: ContentState,
 }
 
-/// Entries that the guest chose to see again.
+/// Entries that may keep candidates alive.
 #[derive(Clone, Debug)]
-pub struct Witnesses {
-    /// Of the repositories of the candidates.
+pub struct Roots {
+    /// Roots of the candidates' repositories.
     pub entries: Vec<Entry>,
-    /// Whether these are all.
+    /// Whether `entries` is complete: the host holds a limited number of roots.
     pub complete: bool,
 }

@@ -1,7 +1,7 @@
-//! The thread that accepts connections and deals them out to the threads that serve.
+//! The thread that accepts connections and distributes them over the worker threads.
 //!
-//! One thread for all of them: the bounds are judged in one place, each serving thread gets as many connections as the
-//! others, and the one listener can be handed to the next process.
+//! One thread accepts for all workers: the limits are checked in one place, the workers get equal
+//! numbers of connections, and the only listener can be handed to the next process.
 
 use std::{
     io,
@@ -22,82 +22,83 @@ use tokio::{
 
 use super::{
     ServerSettings,
-    connections::{Connections, Ticket},
+    connections::{ConnectionGuard, Connections},
     handover::{self, Offer},
     peer::Peer,
 };
 use crate::{descriptors::MAX_REFUSALS, throttle::Throttle};
 
-/// How long to wait when the process has no file descriptor left.
+/// Pause after a failed accept, such as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection on its way to the thread that serves it.
+/// A connection on its way to its worker thread.
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: Peer,
-    /// Its place; `None` where there is no room, and all that is left is to say so.
-    pub(super) ticket: Option<Ticket>,
-    pub(super) load: Load,
+    /// `None` where the server is full: the connection only gets a 503.
+    pub(super) guard: Option<ConnectionGuard>,
+    pub(super) load: LoadGuard,
 }
 
-/// Counts a connection for as long as it is served.
-pub(super) struct Load(Arc<AtomicUsize>);
+/// Counts a connection while it lives.
+pub(super) struct LoadGuard(Arc<AtomicUsize>);
 
-impl Load {
+impl LoadGuard {
     fn count(counter: &Arc<AtomicUsize>) -> Self {
         counter.fetch_add(1, Relaxed);
         Self(counter.clone())
     }
 }
 
-impl Drop for Load {
+impl Drop for LoadGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
 }
 
-/// The way to one serving thread.
-pub(super) struct Lane {
+/// The queue of one worker thread, and the number of its connections.
+pub(super) struct WorkerQueue {
     connections: mpsc::UnboundedSender<Accepted>,
     open: Arc<AtomicUsize>,
 }
 
-impl Lane {
+impl WorkerQueue {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Accepted>) {
         let (connections, inbox) = mpsc::unbounded_channel();
         (Self { connections, open: Arc::default() }, inbox)
     }
 }
 
-/// Everything the thread needs.
+/// The acceptor thread's parts.
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
-    /// Whether the listener is a supervisor's, and outlives this process anyway.
+    /// Whether the listener is a supervisor's, and so outlives this process.
     pub(super) is_inherited: bool,
     pub(super) offer: Option<Offer>,
-    pub(super) lanes: Vec<Lane>,
+    pub(super) queues: Vec<WorkerQueue>,
     pub(super) settings: Arc<ServerSettings>,
     pub(super) connections: Arc<Connections>,
     pub(super) stopped: watch::Receiver<bool>,
 }
 
 impl Acceptor {
-    /// Accepts until the signal to stop, and for as long after it as nobody else would.
+    /// Accepts until the signal to stop. Without a successor or a supervisor it goes on until the
+    /// earlier requests are done.
     pub(super) fn run(self) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let served = runtime.and_then(|runtime| runtime.block_on(self.serve()));
         if let Err(error) = served {
-            tracing::error!(error = %error, "the server cannot accept connections");
+            tracing::error!(%error, "cannot accept connections");
         }
     }
 
     async fn serve(self) -> io::Result<()> {
-        let Self { listener, is_inherited, offer, lanes, settings, connections, mut stopped } = self;
+        let Self { listener, is_inherited, offer, queues, settings, connections, mut stopped } = self;
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let asked = offer.as_ref().map(Offer::listener).transpose()?;
-        let dealer = Dealer {
-            lanes,
+        let dispatcher = Dispatcher {
+            queues,
             next: AtomicUsize::new(0),
             settings,
             connections: connections.clone(),
@@ -108,24 +109,24 @@ impl Acceptor {
         loop {
             let is_stopped = *stopped.borrow() || stopped.has_changed().is_err();
             if is_stopped && (is_inherited || successor.as_ref().is_some_and(handover::is_tied)) {
-                // Who connects from now on is the next process's.
+                // New connections belong to the next process.
                 return Ok(());
             }
             select! {
                 biased;
                 _ = stopped.wait_for(|stopped| *stopped), if !is_stopped => {}
                 given = hand_over(asked.as_ref(), &listener) => successor = given.or(successor),
-                // Requests in the works are answered, and nobody has come who would take over.
+                // The requests in flight are done, and no successor has come.
                 () = until_drained(&connections), if is_stopped => break,
-                () = dealer.accept(&listener) => {}
+                () = dispatcher.accept(&listener) => {}
             }
         }
-        dealer.empty(&listener.into_std()?);
+        dispatcher.drain_backlog(&listener.into_std()?);
         Ok(())
     }
 }
 
-/// Gives the listener to a process that asks for it.
+/// Hands the listener to a process that asks for it, and returns the connection to that process.
 async fn hand_over(
     asked: Option<&tokio::net::UnixListener>,
     listener: &tokio::net::TcpListener,
@@ -134,11 +135,11 @@ async fn hand_over(
     let accepted = asked.accept().await.and_then(|(asker, _)| asker.into_std());
     match accepted.and_then(|asker| handover::give(&asker, listener.as_fd()).map(|()| asker)) {
         Ok(successor) => {
-            tracing::info!("the listener is shared with a server that waits for this one to stop");
+            tracing::info!("listener shared with a server that waits for this one to stop");
             Some(successor)
         }
         Err(error) => {
-            tracing::warn!(error = %error, "the listener could not be handed over");
+            tracing::warn!(%error, "cannot hand the listener over");
             sleep(ACCEPT_PAUSE).await;
             None
         }
@@ -150,9 +151,9 @@ async fn until_drained(connections: &Connections) {
     let _ = tokio::time::timeout_at(deadline, connections.drained()).await;
 }
 
-/// Deals connections out.
-struct Dealer {
-    lanes: Vec<Lane>,
+/// Distributes connections over the worker threads.
+struct Dispatcher {
+    queues: Vec<WorkerQueue>,
     next: AtomicUsize,
     settings: Arc<ServerSettings>,
     connections: Arc<Connections>,
@@ -160,29 +161,31 @@ struct Dealer {
     starved: Throttle,
 }
 
-impl Dealer {
-    /// Waits for a connection, and deals it out.
+impl Dispatcher {
+    /// Accepts one connection and dispatches it.
     async fn accept(&self, listener: &tokio::net::TcpListener) {
         self.connections.settled().await;
         let accepted = listener.accept().await;
         match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
-            Ok((stream, address)) => self.place(stream, address),
-            // It was gone before it was accepted.
+            Ok((stream, address)) => self.dispatch(stream, address),
+            // The client closed it before it was accepted.
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
-                self.starved
-                    .log(|times| tracing::warn!(error = %error, times, "a connection could not be accepted"));
+                self.starved.log(|times| tracing::warn!(%error, times, "cannot accept a connection"));
                 self.connections.shed_idle();
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 
-    /// Deals out who waits in the queue of a listener that is about to close: they would be cut off.
-    fn empty(&self, listener: &TcpListener) {
+    /// Dispatches the connections in the backlog of a listener that is about to close, which would
+    /// reset them.
+    fn drain_backlog(&self, listener: &TcpListener) {
         loop {
             match listener.accept() {
-                Ok((stream, address)) if stream.set_nonblocking(true).is_ok() => self.place(stream, address),
+                Ok((stream, address)) if stream.set_nonblocking(true).is_ok() => {
+                    self.dispatch(stream, address);
+                }
                 Ok(_) => {}
                 Err(error) if is_of_connection(&error) => {}
                 Err(_) => return,
@@ -190,34 +193,37 @@ impl Dealer {
         }
     }
 
-    /// Gives a connection to a thread, if there is room for it, or for saying that there is none.
-    fn place(&self, stream: TcpStream, address: SocketAddr) {
+    /// Sends a connection to a worker. Above the limits the worker refuses it; above
+    /// [`MAX_REFUSALS`] it is closed.
+    fn dispatch(&self, stream: TcpStream, address: SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
         let peer = Peer::new(address, local, &self.settings.trusted_proxies);
-        // A proxy speaks for many. One on this machine is not told from a client there.
+        // A proxy has connections of many clients. One on this machine cannot be told from a local
+        // client.
         let exempt = peer.is_trusted && !peer.address.is_loopback();
-        let ticket = self.connections.admit(peer.address, exempt);
-        let lane = self.pick();
-        let load = match &ticket {
-            Some(_) => Load::count(&lane.open),
-            None if self.refusals.load(Relaxed) < MAX_REFUSALS => Load::count(&self.refusals),
+        let guard = self.connections.admit(peer.address, exempt);
+        let queue = self.pick();
+        let load = match &guard {
+            Some(_) => LoadGuard::count(&queue.open),
+            None if self.refusals.load(Relaxed) < MAX_REFUSALS => LoadGuard::count(&self.refusals),
             None => return,
         };
-        // A thread that has ended takes none: then the connection closes.
-        let _ = lane.connections.send(Accepted { stream, peer, ticket, load });
+        // If the thread has ended, the connection is closed.
+        let _ = queue.connections.send(Accepted { stream, peer, guard, load });
     }
 
-    /// Turns to the thread with the fewest connections; of equals to the next in turn.
-    fn pick(&self) -> &Lane {
-        let count = self.lanes.len();
+    /// Picks the worker with the fewest connections; of equals the next in turn.
+    fn pick(&self) -> &WorkerQueue {
+        let count = self.queues.len();
         let first = self.next.fetch_add(1, Relaxed);
         let in_turn = (0..count).map(|step| (first + step) % count);
-        let least = in_turn.min_by_key(|at| self.lanes[*at].open.load(Relaxed));
-        &self.lanes[least.unwrap_or(0)]
+        let least = in_turn.min_by_key(|at| self.queues[*at].open.load(Relaxed));
+        &self.queues[least.unwrap_or(0)]
     }
 }
 
-/// Returns whether an error of accepting is of the one connection that was next (accept(2), "error handling").
+/// Returns whether an accept error concerns only the connection that was next (accept(2), "Error
+/// handling").
 fn is_of_connection(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(

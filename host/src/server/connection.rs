@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use super::{
-    Bounds,
-    connections::{Closing, Expiry, Ticket},
+    ServerBounds,
+    connections::{Closing, ConnectionGuard, Expiry},
     peer::Peer,
     respond::Responder,
     share::Share,
@@ -29,114 +29,117 @@ use super::{
 };
 use crate::{
     causes::chain,
-    message::{Answer, Client, unavailable},
+    message::{ClientQuota, unavailable},
 };
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method does.
 const HTTP2_PREFACE: &[u8] = b"PRI * ";
-/// How often a silent HTTP/2 peer is asked for a sign of life.
+/// How often a silent HTTP/2 peer is pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
-/// Streams that a client may reset before they were looked at, and that the server resets because of the client's errors,
-/// before the connection ends.
+/// Streams that a client may reset before they are served, and streams that the server resets
+/// because of client errors, before the connection is closed.
 const RESET_STREAMS: usize = 20;
 const FAULTY_STREAMS: usize = 128;
-/// How long a connection that has to end may stand idle: time to take the last bytes.
+/// How long a connection that has to end may be idle: time to read the last bytes.
 const LINGER: Duration = Duration::from_secs(3);
-/// How long the first request of a connection may take to come once the server stops: it is likely on its way.
+/// How long the server waits for a connection's first request once it stops: the request is
+/// probably on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
-/// How long a connection that has to make room is still looked at: what its client sent before it knew has come by then.
+/// How long an evicted connection is still read: a request that the client sent at the same moment
+/// arrives by then.
 const LAST_MOMENT: Duration = Duration::from_millis(10);
-/// How long a refused connection may take to read why.
+/// How long a refused connection may take to read its 503.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-/// What is said to who comes when a bound is reached.
+/// What the client reads when a limit is reached.
 const BUSY: &str = "the server is busy; try again";
 
 /// Serves a connection until it closes or has to end.
-pub(super) async fn serve(stream: TcpStream, peer: Peer, ticket: Ticket, responder: Rc<Responder>) {
+pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard, responder: Rc<Responder>) {
     let mut bounds = responder.bounds().clone();
-    if ticket.is_late() {
+    if guard.is_late() {
         bounds.header_wait = bounds.header_wait.min(FIRST_REQUEST);
     }
     if let Err(error) = prepare(&stream, &bounds) {
-        tracing::debug!(error = %error, "a connection closed at once");
+        tracing::debug!(%error, "connection closed at once");
         return;
     }
     let first = select! {
         first = timeout(bounds.header_wait, speaks_http2(&stream)) => first,
-        // Nothing came of it yet.
-        () = closes_unused(&ticket) => return,
+        // No byte has arrived yet.
+        () = closes_unused(&guard) => return,
     };
     let Ok(Ok(is_http2)) = first else { return };
-    let is_late = ticket.is_late();
-    let share = Share::of(ticket.open_connections(), bounds.header_bytes);
-    let shared = Rc::new(Shared { client: responder.client(), responder, peer, ticket });
+    let is_late = guard.is_late();
+    let share = Share::of(guard.open_connections(), bounds.header_bytes);
+    let context = Rc::new(ConnectionContext { client: responder.client(), responder, peer, guard });
     let service = {
-        let shared = shared.clone();
-        service_fn(move |request| answer(request, shared.clone()))
+        let context = context.clone();
+        service_fn(move |request| serve_request(request, context.clone()))
     };
     if is_http2 {
         let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
-        run(pin!(connection), &shared.ticket, &bounds).await;
+        run(pin!(connection), &context.guard, &bounds).await;
     } else {
         let connection =
             http1(&bounds, share).keep_alive(!is_late).serve_connection(TokioIo::new(stream), service);
-        run(pin!(connection), &shared.ticket, &bounds).await;
+        run(pin!(connection), &context.guard, &bounds).await;
     }
 }
 
-/// Tells a client that there is no room for its connection.
-pub(super) async fn refuse(stream: TcpStream, bounds: Rc<Bounds>) {
+/// Responds with a 503 to a connection above the limits.
+pub(super) async fn refuse(stream: TcpStream, bounds: Rc<ServerBounds>) {
     let service = service_fn(|_: http::Request<Incoming>| async { Ok::<_, Infallible>(busy()) });
     let share = Share::smallest(bounds.header_bytes);
     let talk = async {
         if speaks_http2(&stream).await? {
             let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
-            note(connection.await);
+            log_end(connection.await);
         } else {
             let connection =
                 http1(&bounds, share).keep_alive(false).serve_connection(TokioIo::new(stream), service);
-            note(connection.await);
+            log_end(connection.await);
         }
         io::Result::Ok(())
     };
-    // Where it has not ended by then, it is cut.
+    // After that it is cut.
     let _ = timeout(REFUSAL_TIME, talk).await;
 }
 
 /// What the requests of one connection share.
-struct Shared {
+struct ConnectionContext {
     responder: Rc<Responder>,
-    /// Its room for what is in the works.
-    client: Arc<Client>,
+    /// Its part of each quota.
+    client: Arc<ClientQuota>,
     peer: Peer,
-    ticket: Ticket,
+    guard: ConnectionGuard,
 }
 
-async fn answer(
+async fn serve_request(
     request: http::Request<Incoming>,
-    shared: Rc<Shared>,
+    context: Rc<ConnectionContext>,
 ) -> Result<http::Response<Watched>, Infallible> {
-    let Some(active) = shared.ticket.begin() else { return Ok(busy()) };
-    let answer: Answer = shared.responder.respond(&shared.client, shared.peer, request).await?;
-    Ok(answer.map(|body| Watched::new(body, active)))
+    let Some(active) = context.guard.begin() else { return Ok(busy()) };
+    let response = context.responder.respond(&context.client, context.peer, request).await;
+    Ok(response.map(|body| Watched::new(body, active)))
 }
 
-/// Clients repeat a 503; the policy is not asked.
+/// A 503, which clients retry. The guest is not involved.
 fn busy() -> http::Response<Watched> {
     let id = uuid::Uuid::new_v4().hyphenated().to_string();
     unavailable(BUSY, &id).map(Watched::uncounted)
 }
 
-/// Small answers leave at once; a peer that takes nothing for too long is dropped by the kernel.
-fn prepare(stream: &TcpStream, bounds: &Bounds) -> io::Result<()> {
+/// Sends small responses at once, and has the kernel drop a peer that acknowledges nothing for
+/// `bounds.idle`.
+fn prepare(stream: &TcpStream, bounds: &ServerBounds) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_user_timeout(Some(bounds.idle))?;
     Ok(())
 }
 
-/// Looks at the first bytes without taking them.
+/// Peeks at the first bytes: returns whether they are the HTTP/2 preface.
 async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     let mut seen = [0; HTTP2_PREFACE.len()];
     loop {
@@ -145,7 +148,8 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
         if count == 0 || !begins || count == HTTP2_PREFACE.len() {
             return Ok(begins && count > 0);
         }
-        // A part of the preface. What is there was seen: sleep until more comes.
+        // A part of the preface. Clears the readiness, so that the next wait ends when more
+        // arrives.
         let _ = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         if stream.ready(Interest::READABLE).await?.is_read_closed() {
             return Ok(false);
@@ -153,14 +157,14 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// The longest head that is read at all. Above it hyper refuses with an empty body, which some clients repeat; below it a
-/// head that is too long gets an answer that they can read.
-fn hard_header_bytes(bounds: &Bounds, share: Share) -> usize {
+/// The longest head that hyper reads. Above it hyper responds with an empty body, which some
+/// clients retry; below it a head that is too long gets a response that they understand.
+fn hard_header_bytes(bounds: &ServerBounds, share: Share) -> usize {
     bounds.header_bytes.max(bounds.header_bytes.saturating_mul(4).min(share.buffer_bytes / 2))
 }
 
-/// Without a bound of hyper's on the time for a head: [`run`] has it, for both versions.
-fn http1(bounds: &Bounds, share: Share) -> http1::Builder {
+/// Without hyper's own timeout for a head: [`run`] has one, for both versions.
+fn http1(bounds: &ServerBounds, share: Share) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .header_read_timeout(None)
@@ -169,7 +173,7 @@ fn http1(bounds: &Bounds, share: Share) -> http1::Builder {
     builder
 }
 
-fn http2(bounds: &Bounds, share: Share) -> http2::Builder<LocalExecutor> {
+fn http2(bounds: &ServerBounds, share: Share) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor { stall: bounds.idle });
     let window = u32::try_from(share.buffer_bytes).unwrap_or(u32::MAX);
     builder
@@ -187,12 +191,12 @@ fn http2(bounds: &Bounds, share: Share) -> http2::Builder<LocalExecutor> {
 }
 
 /// A connection of either version.
-trait Connection: Future<Output = hyper::Result<()>> {
-    /// Takes no further request; those in the works are answered.
+trait HttpConnection: Future<Output = hyper::Result<()>> {
+    /// Accepts no further request; those in flight finish.
     fn graceful_shutdown(self: Pin<&mut Self>);
 }
 
-impl<S> Connection for http1::Connection<TokioIo<TcpStream>, S>
+impl<S> HttpConnection for http1::Connection<TokioIo<TcpStream>, S>
 where
     S: HttpService<Incoming, ResBody = Watched, Error = Infallible>,
 {
@@ -201,7 +205,7 @@ where
     }
 }
 
-impl<S> Connection for http2::Connection<TokioIo<TcpStream>, S, LocalExecutor>
+impl<S> HttpConnection for http2::Connection<TokioIo<TcpStream>, S, LocalExecutor>
 where
     S: HttpService<Incoming, ResBody = Watched, Error = Infallible>,
     S::Future: 'static,
@@ -211,97 +215,119 @@ where
     }
 }
 
-/// Drives a connection until it closes, has been idle for too long, or has to end for another reason.
-async fn run(mut connection: Pin<&mut impl Connection>, ticket: &Ticket, bounds: &Bounds) {
+/// Drives a connection until it closes, has been idle for too long, or has to end for another
+/// reason.
+async fn run(mut connection: Pin<&mut impl HttpConnection>, guard: &ConnectionGuard, bounds: &ServerBounds) {
     let mut check = pin!(sleep(bounds.header_wait));
     let closing = loop {
         select! {
             biased;
-            ended = connection.as_mut() => return note(ended),
-            closing = poll_fn(|cx| ticket.poll_closing(cx, Closing::WhenDone)) => break closing,
-            () = check.as_mut() => match ticket.expiry(bounds.header_wait, bounds.keep_alive) {
-                // What did not come in all that time is not waited for again.
-                Expiry::Due if !ticket.was_used() => return,
+            ended = connection.as_mut() => return log_end(ended),
+            closing = poll_fn(|cx| guard.poll_closing(cx, Closing::WhenDone)) => break closing,
+            () = check.as_mut() => match guard.expiry(bounds.header_wait, bounds.keep_alive) {
+                // No request in all that time: no further wait.
+                Expiry::Due if !guard.was_used() => return,
                 Expiry::Due => break Closing::WhenDone,
                 Expiry::After(time) => check.as_mut().reset(Instant::now() + time),
             }
         }
     };
-    let is_open = match closing {
-        Closing::WhenDone => first_request(connection.as_mut(), ticket).await,
-        Closing::MakeRoom => last_moment(connection.as_mut()).await,
-        Closing::Now => true,
-    };
-    if !is_open || !ticket.was_used() {
-        // Where nothing was asked, no answer is owed.
+    let is_open = closing.await_last_request(connection.as_mut(), guard).await;
+    if !is_open || !guard.was_used() {
+        // Without a request no response is due.
         return;
     }
     connection.as_mut().graceful_shutdown();
-    let may_finish = match closing {
-        Closing::WhenDone => true,
-        Closing::MakeRoom => !ticket.is_idle() && ticket.comes_back(),
-        Closing::Now => false,
-    };
-    if may_finish {
-        finish(connection, ticket).await;
+    if closing.lets_finish(guard) {
+        finish(connection, guard).await;
     } else {
-        // A last chance to say good-bye: no more, because others need the place.
+        // One poll, to send what is ready, such as GOAWAY. No more: another connection needs the
+        // place.
         poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx).is_ready())).await;
     }
 }
 
-/// Drives a connection that has to make room a little longer: a client that sent a request before it knew does not repeat it.
-/// Returns whether it is still open.
-async fn last_moment(connection: Pin<&mut impl Connection>) -> bool {
-    timeout(LAST_MOMENT, connection).await.map(note).is_err()
+impl Closing {
+    /// Gives a request that is probably on its way the time to arrive. Returns whether the
+    /// connection is still open.
+    async fn await_last_request(
+        self,
+        connection: Pin<&mut impl HttpConnection>,
+        guard: &ConnectionGuard,
+    ) -> bool {
+        match self {
+            Self::WhenDone => first_request(connection, guard).await,
+            Self::MakeRoom => last_moment(connection).await,
+            Self::Now => true,
+        }
+    }
+
+    /// Returns whether the requests in flight may finish. A connection that was evicted, and got a
+    /// request in the same moment, is counted among the open ones again.
+    fn lets_finish(self, guard: &ConnectionGuard) -> bool {
+        match self {
+            Self::WhenDone => true,
+            Self::MakeRoom => !guard.is_idle() && guard.readmit(),
+            Self::Now => false,
+        }
+    }
 }
 
-/// Drives a connection until it had a request, if it comes at all. Returns whether it is still open.
-async fn first_request(mut connection: Pin<&mut impl Connection>, ticket: &Ticket) -> bool {
+/// Drives an evicted connection a little longer, because a client does not retry a request that it
+/// sent at the same moment. Returns whether it is still open.
+async fn last_moment(connection: Pin<&mut impl HttpConnection>) -> bool {
+    timeout(LAST_MOMENT, connection).await.map(log_end).is_err()
+}
+
+/// Drives a connection until its first request has arrived, or for [`FIRST_REQUEST`]. Returns
+/// whether it is still open.
+async fn first_request(mut connection: Pin<&mut impl HttpConnection>, guard: &ConnectionGuard) -> bool {
     let request = poll_fn(|cx| match connection.as_mut().poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Some(ended)),
-        Poll::Pending if ticket.was_used() => Poll::Ready(None),
+        Poll::Pending if guard.was_used() => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     });
     match timeout(FIRST_REQUEST, request).await {
         Ok(Some(ended)) => {
-            note(ended);
+            log_end(ended);
             false
         }
         Ok(None) | Err(_) => true,
     }
 }
 
-/// Drives a connection that takes no further request until its requests are answered. One that has none in the works, but
-/// does not end, is cut.
-async fn finish(mut connection: Pin<&mut impl Connection>, ticket: &Ticket) {
+/// Drives a connection that accepts no further request until its requests are done. One that is
+/// idle for [`LINGER`] and does not end is cut.
+async fn finish(mut connection: Pin<&mut impl HttpConnection>, guard: &ConnectionGuard) {
     loop {
         select! {
             biased;
-            ended = connection.as_mut() => return note(ended),
-            _ = poll_fn(|cx| ticket.poll_closing(cx, Closing::Now)) => return,
-            () = sleep(LINGER) => if ticket.expiry(LINGER, LINGER) == Expiry::Due { return }
+            ended = connection.as_mut() => return log_end(ended),
+            _ = poll_fn(|cx| guard.poll_closing(cx, Closing::Now)) => return,
+            () = sleep(LINGER) => if guard.expiry(LINGER, LINGER) == Expiry::Due { return }
         }
     }
 }
 
-/// Returns when a connection has to end that had no request yet.
-async fn closes_unused(ticket: &Ticket) {
-    match poll_fn(|cx| ticket.poll_closing(cx, Closing::WhenDone)).await {
+/// Returns when a connection without a request has to end.
+async fn closes_unused(guard: &ConnectionGuard) {
+    match poll_fn(|cx| guard.poll_closing(cx, Closing::WhenDone)).await {
         Closing::WhenDone => sleep(FIRST_REQUEST).await,
         Closing::MakeRoom => sleep(LAST_MOMENT).await,
         Closing::Now => {}
     }
 }
 
-/// Connections end in many ways that are nobody's fault; the request log has what matters.
-fn note(ended: hyper::Result<()>) {
+/// Logs how a connection ended, at debug level: most errors are the client's, and the request log
+/// has what matters.
+fn log_end(ended: hyper::Result<()>) {
     if let Err(error) = ended {
-        tracing::debug!(error = %chain(&error), "a connection ended");
+        tracing::debug!(error = %chain(&error), "connection ended with an error");
     }
 }
 
-/// Runs a connection's streams on this thread, and ends those whose client takes nothing for too long.
+/// Runs a connection's streams on this thread, and resets those whose client reads nothing for
+/// `stall`.
 #[derive(Clone)]
 struct LocalExecutor {
     stall: Duration,

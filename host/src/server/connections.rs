@@ -1,10 +1,10 @@
-//! All open connections: how many there may be, and which one goes when another needs its place.
+//! All open connections: how many there may be, and which one is closed for another.
 //!
-//! Every bound of the server on connections and requests is kept here. A connection is accepted first and judged then, so
-//! that nobody waits unseen. When the bound is reached, the connection that stands idle longest makes room; where none is
-//! idle the newcomer is refused.
+//! Every limit of the server on connections and requests is enforced here. A connection is accepted
+//! before it is counted, so no client waits unseen in the backlog. At the limit the connection that
+//! has been idle longest is evicted; if none is idle, the new one is refused.
 
-mod slot;
+mod guard;
 #[cfg(test)]
 mod tests;
 
@@ -21,43 +21,45 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use self::slot::Slot;
-pub(super) use self::slot::{Active, Closing, Expiry, Ticket};
+use self::guard::ConnectionState;
+pub(super) use self::guard::{ActiveRequest, Closing, ConnectionGuard, Expiry};
 use super::peer::client_key;
 use crate::throttle::Throttle;
 
-/// How long a client may take nothing before its connection goes because requests of others need its place.
+/// How long a client may read nothing before its connection can be closed for requests of others.
 const STALL: Duration = Duration::from_secs(5);
-/// Most connections above the bound: those that had to go and got a request in the same moment.
+/// Most connections above the limit: evicted ones that got a request in the same moment.
 const MAX_OVER: usize = 8;
-/// Longest wait for connections that make room. A thread that takes longer to get to them is held up; accepting must not be.
+/// Longest wait for evicted connections to end. A worker that takes longer is held up; accepting
+/// must not be.
 const LEAVING_TIME: Duration = Duration::from_secs(1);
 
-/// The bounds on connections and requests.
+/// The limits on connections and requests.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct ConnectionLimits {
     /// Most connections at once.
     pub(super) connections: usize,
-    /// Most of one client.
+    /// Most connections of one client.
     pub(super) per_client: usize,
-    /// Most connections that were told to make room and have not ended yet: each still has its descriptor and its buffers.
+    /// Most evicted connections that have not ended yet: each still has its descriptor and its
+    /// buffers.
     pub(super) leaving: usize,
-    /// Most requests in the works at once, from their first byte to the last of their answer.
+    /// Most requests in flight, from the first byte to the last byte of the response.
     pub(super) requests: usize,
 }
 
-/// What of the bounds is used, and how often they were reached.
+/// How much of the limits is in use, and how often they were reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionUsage {
-    /// Connections that are open.
+    /// Open connections.
     pub connections: usize,
     /// Most connections at once.
     pub max_connections: usize,
-    /// Requests in the works.
+    /// Requests in flight.
     pub requests: usize,
-    /// Most requests at once.
+    /// Most requests in flight.
     pub max_requests: usize,
-    /// Connections that were closed to make room.
+    /// Connections that were evicted.
     pub evicted: usize,
     /// Connections and requests that were refused.
     pub refused: usize,
@@ -65,31 +67,31 @@ pub struct ConnectionUsage {
 
 /// The open connections.
 pub(super) struct Connections {
-    limits: Limits,
-    table: Mutex<Table>,
+    limits: ConnectionLimits,
+    table: Mutex<ConnectionTable>,
     requests: AtomicUsize,
     evicted: AtomicUsize,
     refused: AtomicUsize,
-    /// Connections that were told to make room and have not ended yet.
+    /// Evicted connections that have not ended yet.
     leaving: AtomicUsize,
     started: Instant,
-    /// Told when a connection ends, or has its place again.
+    /// Notified when a connection ends, or an evicted one is counted again.
     ended: Notify,
-    crowded: Throttle,
+    full: Throttle,
     busy: Throttle,
 }
 
 #[derive(Default)]
-struct Table {
+struct ConnectionTable {
     next: u64,
-    open: HashMap<u64, Arc<Slot>>,
+    open: HashMap<u64, Arc<ConnectionState>>,
     of_client: HashMap<IpAddr, usize>,
-    /// Set by the signal to stop: when the last connection has to end.
+    /// When the last connection has to end. Set by the signal to stop.
     deadline: Option<tokio::time::Instant>,
 }
 
 impl Connections {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+    pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self {
             limits,
             table: Mutex::default(),
@@ -99,24 +101,22 @@ impl Connections {
             leaving: AtomicUsize::new(0),
             started: Instant::now(),
             ended: Notify::new(),
-            crowded: Throttle::default(),
+            full: Throttle::default(),
             busy: Throttle::default(),
         })
     }
 
-    /// Takes a new connection in, if need be in the place of an idle one. `exempt` clients have no bound of their own.
-    /// `None` where there is no room.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, exempt: bool) -> Option<Ticket> {
+    /// Counts a new connection, and evicts an idle one if the server is full. `exempt` clients have
+    /// no limit of their own. Returns `None` if none is idle.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, exempt: bool) -> Option<ConnectionGuard> {
         let client = client_key(address);
         let mut table = self.table.lock();
         let of_client = table.of_client.get(&client).copied().unwrap_or(0);
         let room = if !exempt && of_client >= self.limits.per_client {
-            self.crowd(
-                "connections of one client address are at their bound (server.max_connections_per_client)",
-            );
-            self.evict(&mut table, |slot| slot.client == client)
+            self.warn_full("a client address is at its connection limit (server.max_connections_per_client)");
+            self.evict(&mut table, |state| state.client == client)
         } else if table.open.len() >= self.limits.connections {
-            self.crowd("connections are at their bound (server.max_connections)");
+            self.warn_full("the server is at its connection limit (server.max_connections)");
             self.evict(&mut table, |_| true)
         } else {
             true
@@ -127,46 +127,48 @@ impl Connections {
         }
         let id = table.next;
         table.next += 1;
-        let slot = Arc::new(Slot::new(id, client, self.now_ms(), table.deadline.is_some()));
-        table.insert(&slot);
-        Some(Ticket::new(slot, self.clone()))
+        let state = Arc::new(ConnectionState::new(id, client, self.now_ms(), table.deadline.is_some()));
+        table.insert(&state);
+        Some(ConnectionGuard::new(state, self.clone()))
     }
 
-    fn crowd(&self, what: &str) {
-        self.crowded.log(|times| {
+    fn warn_full(&self, what: &str) {
+        self.full.log(|times| {
             tracing::warn!(
                 times,
-                "{what}: the one that is idle longest is closed, else the new one is refused"
+                "{what}: closing the one that has been idle longest, or refusing the new one"
             );
         });
     }
 
-    /// Closes the connection among these that is idle longest. Returns whether there was one.
-    fn evict(&self, table: &mut Table, among: impl Fn(&Slot) -> bool) -> bool {
-        let idle = table.open.values().filter(|slot| slot.is_idle() && among(slot));
-        let Some(slot) = idle.min_by_key(|slot| slot.since_ms()).cloned() else { return false };
-        self.close(table, &slot, Closing::MakeRoom);
+    /// Evicts the connection that has been idle longest, of those for which `among` holds. Returns
+    /// whether there was one.
+    fn evict(&self, table: &mut ConnectionTable, among: impl Fn(&ConnectionState) -> bool) -> bool {
+        let idle = table.open.values().filter(|state| state.is_idle() && among(state));
+        let Some(state) = idle.min_by_key(|state| state.since_ms()).cloned() else { return false };
+        self.close(table, &state, Closing::MakeRoom);
         true
     }
 
-    fn close(&self, table: &mut Table, slot: &Arc<Slot>, how: Closing) {
-        // At once, so that its place is free; its task ends in a moment.
-        table.remove(slot);
-        slot.close(how);
+    fn close(&self, table: &mut ConnectionTable, state: &Arc<ConnectionState>, how: Closing) {
+        // Removed at once, so that its place is free. Its task ends later.
+        table.remove(state);
+        state.close(how);
         self.leaving.fetch_add(1, Relaxed);
         self.evicted.fetch_add(1, Relaxed);
     }
 
-    /// Makes room among connections that are idle, because the process has no descriptor left.
+    /// Evicts an idle connection, because the process has no descriptor left.
     pub(super) fn shed_idle(&self) {
         self.evict(&mut self.table.lock(), |_| true);
     }
 
-    /// Counts a request of this connection in, until the result is dropped. `None` where too many are in the works. The last quarter
-    /// is for connections that have none: with many streams a few clients would have all.
-    fn begin(self: &Arc<Self>, slot: &Arc<Slot>) -> Option<Active> {
+    /// Counts a request of this connection until the result is dropped. Returns `None` at the
+    /// limit. The last quarter is for connections without a request: otherwise a few clients with
+    /// many streams could have all.
+    fn begin(self: &Arc<Self>, state: &Arc<ConnectionState>) -> Option<ActiveRequest> {
         let limit = self.limits.requests;
-        let bound = if slot.is_idle() { limit } else { limit - limit / 4 };
+        let bound = if state.is_idle() { limit } else { limit - limit / 4 };
         if self.requests.fetch_add(1, Relaxed) >= bound {
             self.requests.fetch_sub(1, Relaxed);
             self.refused.fetch_add(1, Relaxed);
@@ -174,46 +176,47 @@ impl Connections {
                 tracing::warn!(
                     times,
                     limit = self.limits.requests,
-                    "too many requests are in the works: refused"
+                    "too many requests in flight: refusing requests"
                 );
             });
             self.shed_stalled();
             return None;
         }
-        Some(Active::new(slot.clone(), self.clone()))
+        Some(ActiveRequest::new(state.clone(), self.clone()))
     }
 
-    /// Cuts the connection whose client has taken nothing of its answers for longest.
+    /// Closes the connection whose client has read nothing for the longest time, at least
+    /// [`STALL`].
     fn shed_stalled(&self) {
         let mut table = self.table.lock();
-        let since = self.now_ms().saturating_sub(slot::millis(STALL));
-        let stalled = table.open.values().filter(|slot| slot.is_stalled() && slot.since_ms() <= since);
-        if let Some(slot) = stalled.min_by_key(|slot| slot.since_ms()).cloned() {
-            self.close(&mut table, &slot, Closing::Now);
+        let since = self.now_ms().saturating_sub(guard::millis(STALL));
+        let stalled = table.open.values().filter(|state| state.is_stalled() && state.since_ms() <= since);
+        if let Some(state) = stalled.min_by_key(|state| state.since_ms()).cloned() {
+            self.close(&mut table, &state, Closing::Now);
         }
     }
 
-    /// Gives a connection its place again that had to make room. Returns `false` where too many are above the bound.
-    fn take_back(&self, slot: &Arc<Slot>) -> bool {
+    /// Counts an evicted connection again. Returns `false` if too many are above the limit.
+    fn readmit(&self, state: &Arc<ConnectionState>) -> bool {
         let mut table = self.table.lock();
         let may = table.open.len() < self.limits.connections.saturating_add(MAX_OVER);
         if may {
-            table.insert(slot);
+            table.insert(state);
             self.leaving.fetch_sub(1, Relaxed);
             self.ended.notify_waiters();
         }
         may
     }
 
-    fn leave(&self, slot: &Slot) {
-        if !self.table.lock().remove(slot) {
+    fn leave(&self, state: &ConnectionState) {
+        if !self.table.lock().remove(state) {
             self.leaving.fetch_sub(1, Relaxed);
         }
         self.ended.notify_waiters();
     }
 
-    /// Returns once few connections are left that were told to make room: who accepts must not be faster than those who close,
-    /// or far more connections are open than there may be.
+    /// Returns once few evicted connections are left. Accepting must not be faster than closing, or
+    /// far more connections are open than the limit allows.
     pub(super) async fn settled(&self) {
         let settled = async {
             loop {
@@ -228,44 +231,44 @@ impl Connections {
         let _ = tokio::time::timeout(LEAVING_TIME, settled).await;
     }
 
-    /// Returns how many connections are open, those included that were told to make room.
+    /// Returns how many connections are open, evicted ones included.
     pub(super) fn open(&self) -> usize {
         self.table.lock().open.len() + self.leaving.load(Relaxed)
     }
 
     /// Milliseconds since the server was made.
     fn now_ms(&self) -> u64 {
-        slot::millis(self.started.elapsed())
+        guard::millis(self.started.elapsed())
     }
 
-    /// Has every connection end after its requests in the works, and all of them by `deadline`.
+    /// Ends every connection after its requests in flight, and all of them by `deadline`.
     pub(super) fn drain(&self, deadline: tokio::time::Instant) {
         let mut table = self.table.lock();
         table.deadline = Some(deadline);
-        for slot in table.open.values() {
-            slot.close(Closing::WhenDone);
+        for state in table.open.values() {
+            state.close(Closing::WhenDone);
         }
     }
 
-    /// Returns when the last connection has to end, once the signal to stop was given.
+    /// Returns when the last connection has to end; `None` before the signal to stop.
     pub(super) fn deadline(&self) -> Option<tokio::time::Instant> {
         self.table.lock().deadline
     }
 
-    /// Returns once all connections have ended that were open at the signal to stop.
+    /// Returns once all connections that were open at the signal to stop have ended.
     pub(super) async fn drained(&self) {
         loop {
             let ended = self.ended.notified();
             let mut ended = std::pin::pin!(ended);
             ended.as_mut().enable();
-            if self.table.lock().open.values().all(|slot| slot.is_late) {
+            if self.table.lock().open.values().all(|state| state.is_late) {
                 return;
             }
             ended.await;
         }
     }
 
-    /// Returns what of the bounds is used.
+    /// Returns how much of the limits is in use.
     pub(super) fn usage(&self) -> ConnectionUsage {
         ConnectionUsage {
             connections: self.table.lock().open.len(),
@@ -278,22 +281,22 @@ impl Connections {
     }
 }
 
-impl Table {
-    /// Takes a connection in that is not there.
-    fn insert(&mut self, slot: &Arc<Slot>) {
-        self.open.insert(slot.id, slot.clone());
-        *self.of_client.entry(slot.client).or_default() += 1;
+impl ConnectionTable {
+    /// Adds a connection.
+    fn insert(&mut self, state: &Arc<ConnectionState>) {
+        self.open.insert(state.id, state.clone());
+        *self.of_client.entry(state.client).or_default() += 1;
     }
 
-    /// Forgets a connection. Returns `false` where that was done before.
-    fn remove(&mut self, slot: &Slot) -> bool {
-        if self.open.remove(&slot.id).is_none() {
+    /// Removes a connection. Returns `false` if it was removed before.
+    fn remove(&mut self, state: &ConnectionState) -> bool {
+        if self.open.remove(&state.id).is_none() {
             return false;
         }
-        if let Some(count) = self.of_client.get_mut(&slot.client) {
+        if let Some(count) = self.of_client.get_mut(&state.client) {
             *count -= 1;
             if *count == 0 {
-                self.of_client.remove(&slot.client);
+                self.of_client.remove(&state.client);
             }
         }
         true

@@ -1,7 +1,8 @@
-//! What proxies in front say of a request: `Forwarded` (RFC 7239), else `X-Forwarded-For`, `-Proto` and `-Host`.
+//! The header fields of proxies in front: `Forwarded` (RFC 7239), else `X-Forwarded-For`, `-Proto`
+//! and `-Host`.
 //!
-//! Read here by hand: of the grammar only lists, pairs and quotes are needed, and the one crate for it wants libraries that
-//! nothing else here uses.
+//! Parsed by hand: only lists, pairs and quotes of the grammar are needed, and the only crate for
+//! it has dependencies that nothing else here needs.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,17 +12,18 @@ const FOR: &str = "x-forwarded-for";
 const PROTO: &str = "x-forwarded-proto";
 const HOST: &str = "x-forwarded-host";
 
-/// Returns the scheme that the client used. Of several proxies the first one saw the client.
+/// Returns the scheme that the client used, as the first of several proxies saw it.
 pub(super) fn proto(headers: &HeaderMap) -> Option<&str> {
     of_first(headers, "proto").or_else(|| first(headers, PROTO))
 }
 
-/// Returns the host and port that the client asked for.
+/// Returns the host and port that the client requested.
 pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
     of_first(headers, "host").or_else(|| first(headers, HOST))
 }
 
-/// Returns the address nearest to this server that is not a trusted proxy's. What stands before it may be made up.
+/// Returns the address nearest to this server that is not a trusted proxy's. Those before it may be
+/// forged.
 pub(super) fn client(headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let standard = headers.contains_key(FORWARDED);
     let name = if standard { FORWARDED.as_str() } else { FOR };

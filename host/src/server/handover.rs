@@ -1,9 +1,11 @@
-//! The listening socket goes from one process to the next: who connects in between waits instead of being refused.
+//! Hands the listening socket from one process to the next, so that clients that connect in between
+//! wait and are not refused.
 //!
-//! The running server offers its socket to its successor, a process with the same data directory, over a Unix socket in that
-//! directory (`SCM_RIGHTS`). Both then have one and the same listener; the connections that wait in it belong to whoever
-//! accepts them, and it closes with the last of the two. Where the directory takes no Unix socket, or the processes do not
-//! share a network, the successor opens a listener of its own.
+//! The running server offers its socket to its successor, a process with the same data directory,
+//! over a Unix socket in that directory (`SCM_RIGHTS`). Both then have one and the same listener;
+//! whichever accepts a waiting connection serves it, and the listener closes with the last of the
+//! two. Without support for Unix sockets in the directory, or in another network namespace, the
+//! successor opens a listener of its own.
 
 use std::{
     fs, io,
@@ -34,26 +36,28 @@ use rustix::{
 const NAME: &str = "larder.sock";
 /// Longest path of a Unix socket, less than the kernel's 107 bytes.
 const MAX_PATH_BYTES: usize = 100;
-/// How long the running server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the running server may take to hand the listener over.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where successors ask.
+/// The socket on which successors ask for the listener.
 pub(super) struct Offer {
     asked: UnixListener,
     path: PathBuf,
 }
 
-/// A listener that the running server shares with this process, and the connection by which it sees that this process lives.
+/// A listener that the running server shares with this process, and the connection by which it sees
+/// that this process lives.
 pub(super) struct Taken {
     pub(super) listener: TcpListener,
     pub(super) tie: UnixStream,
 }
 
 impl Offer {
-    /// Begins to offer. Only the process that has the data directory may: it takes the place of what an earlier one left.
+    /// Begins to offer. Only for the process that holds the data directory's lock: it replaces the
+    /// socket of an earlier process.
     pub(super) fn open(data: &Path) -> io::Result<Self> {
-        let place = Place::of(data)?;
-        let path = place.path();
+        let socket = SocketPath::of(data)?;
+        let path = socket.path();
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -64,13 +68,13 @@ impl Offer {
         Ok(Self { asked, path: data.join(NAME) })
     }
 
-    /// Where the next process asks. To be called in a runtime.
+    /// Returns the socket for successors. Must be called in a runtime.
     pub(super) fn listener(&self) -> io::Result<tokio::net::UnixListener> {
         tokio::net::UnixListener::from_std(self.asked.try_clone()?)
     }
 }
 
-/// Gives the listener to a process that asks for it: one of the same user, or root.
+/// Sends the listener to a process of the same user, or of root.
 pub(super) fn give(asker: &UnixStream, listener: BorrowedFd<'_>) -> io::Result<()> {
     let uid = socket_peercred(asker)?.uid;
     if uid != geteuid() && !uid.is_root() {
@@ -85,25 +89,26 @@ impl Drop for Offer {
     }
 }
 
-/// Asks the running server for its listener. `None` where there is none, or it listens elsewhere.
+/// Asks the running server for its listener. Returns `None` if there is no server, or it has
+/// another address.
 pub(super) fn take(data: &Path, address: SocketAddr) -> Option<Taken> {
-    // A port of 0 is any that nobody has.
+    // Port 0 means any free port.
     if address.port() == 0 {
         return None;
     }
-    let place = Place::of(data).ok()?;
-    let tie = UnixStream::connect(place.path()).ok()?;
-    tie.set_read_timeout(Some(PATIENCE)).ok()?;
+    let socket = SocketPath::of(data).ok()?;
+    let tie = UnixStream::connect(socket.path()).ok()?;
+    tie.set_read_timeout(Some(TIMEOUT)).ok()?;
     let listener = receive(&tie)
-        .inspect_err(|error| tracing::debug!(error = %error, "the running server gives no listener"))
+        .inspect_err(|error| tracing::debug!(%error, "the running server does not hand its listener over"))
         .ok()?;
     (listener.local_addr().ok()? == address).then_some(Taken { listener, tie })
 }
 
-/// Returns whether the process at the other end lives and still wants the listener.
+/// Returns whether the process at the other end still lives.
 pub(super) fn is_tied(tie: &UnixStream) -> bool {
     let mut byte = [0];
-    // It never writes: an end is all that can come.
+    // It never writes: only the end can be read.
     matches!(
         rustix::net::recv(tie, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT),
         Err(rustix::io::Errno::AGAIN)
@@ -131,7 +136,8 @@ fn receive(tie: &UnixStream) -> io::Result<TcpListener> {
         _ => None,
     });
     match descriptor {
-        // A listener of another network namespace (two containers on one volume) would hear nobody here.
+        // A listener of another network namespace (two containers on one volume) gets no
+        // connections of this one.
         Some(descriptor) if received.bytes == theirs.len() && u64::from_be_bytes(theirs) == network()? => {
             Ok(descriptor.into())
         }
@@ -139,19 +145,19 @@ fn receive(tie: &UnixStream) -> io::Result<TcpListener> {
     }
 }
 
-/// Names the network that this process is in.
+/// Returns the id of this process's network namespace.
 fn network() -> io::Result<u64> {
     Ok(fs::metadata("/proc/self/ns/net")?.ino())
 }
 
-/// The socket's place in the file system, by a short path.
-struct Place {
+/// The socket's path, short enough for a Unix socket.
+struct SocketPath {
     data: PathBuf,
     /// Open while the path leads through it.
     _folder: Option<fs::File>,
 }
 
-impl Place {
+impl SocketPath {
     fn of(data: &Path) -> io::Result<Self> {
         use std::os::{fd::AsRawFd, unix::ffi::OsStrExt};
         if data.join(NAME).as_os_str().as_bytes().len() <= MAX_PATH_BYTES {

@@ -7,12 +7,12 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How many connections the kernel holds that nobody accepted yet: those of a restart wait there. The kernel lowers it to
-/// `net.core.somaxconn`.
+/// Connections that the kernel holds before they are accepted, such as during a restart. The kernel
+/// lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Opens the listener. It is the only one of its address: without `SO_REUSEPORT` a second server there does not start, where
-/// with it the kernel would give it a part of the connections.
+/// Opens the listener, without `SO_REUSEPORT`: a second server on the address fails to start, and
+/// gets no part of the connections.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

@@ -1,9 +1,10 @@
-//! The HTTP server: one thread that accepts, and one single-threaded runtime and guest for each core.
+//! The HTTP server: one thread that accepts, and one single-threaded runtime and guest for each
+//! core.
 //!
-//! Read top-down: [`Listener::open`] opens the listener, or takes it over from the process before (`handover.rs`);
-//! `acceptor.rs` accepts connections, `connections.rs` says which of them may stay, `worker.rs` is a thread that serves,
-//! `connection.rs` speaks HTTP on one connection, `respond.rs` is the path of a request. Knows no route: what a request means
-//! is the guest's to say.
+//! Top-down: [`Listener::open`] opens the listener, or takes it over from the running process
+//! (`handover.rs`); `acceptor.rs` accepts connections, `connections.rs` limits them, `worker.rs` is
+//! a worker thread, `connection.rs` speaks HTTP on one connection, `respond.rs` is the path of a
+//! request. Knows no route: the guest decides what a request means.
 
 mod acceptor;
 mod admission;
@@ -36,24 +37,24 @@ use ipnet::IpNet;
 use tokio::{sync::watch, time::Instant};
 
 use self::{
-    acceptor::{Acceptor, Lane},
+    acceptor::{Acceptor, WorkerQueue},
     admission::Admission,
-    connections::{Connections, Limits},
+    connections::{ConnectionLimits, Connections},
     handover::Offer,
 };
 pub use self::{admission::Capacity, connections::ConnectionUsage};
-use crate::{engine::Policy, message::Usage, services::Services};
+use crate::{engine::Policy, message::QuotaUsage, services::Services};
 
-/// The bounds that the server keeps to.
+/// The limits of the server.
 #[derive(Clone, Debug)]
-pub struct Bounds {
+pub struct ServerBounds {
     /// Most connections at once.
     pub connections: usize,
     /// Most connections at once of one client.
     pub connections_per_client: usize,
-    /// Most connections that were told to make room and have not ended yet.
+    /// Most evicted connections that have not ended yet.
     pub leaving: usize,
-    /// Most requests in the works at once.
+    /// Most requests in flight.
     pub requests: usize,
     /// Longest head of a request, in bytes.
     pub header_bytes: usize,
@@ -63,65 +64,65 @@ pub struct Bounds {
     pub keep_alive: Duration,
     /// Longest silence in the middle of a request, in either direction.
     pub idle: Duration,
-    /// How long requests in the works may take to finish after the signal to stop.
+    /// How long requests in flight may take to finish after the signal to stop.
     pub drain: Duration,
 }
 
-/// What the server needs to know.
+/// The settings of the server.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
-    /// Where to listen. Port 0 takes a free one.
+    /// The address to listen on. Port 0 takes a free port.
     pub listen: SocketAddr,
-    /// Where a running server offers its listener, and this one will: the data directory.
+    /// The data directory, where a running server offers its listener to its successor.
     pub data: PathBuf,
-    /// How many threads.
+    /// Number of worker threads.
     pub threads: usize,
-    /// Where clients reach the server, where that is configured: scheme and authority.
+    /// The configured origin at which clients reach the server: scheme and authority.
     pub base_url: Option<String>,
-    /// Proxies whose word on whom they had a request from counts.
+    /// Proxies whose `Forwarded` and `X-Forwarded-*` fields are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Its bounds.
-    pub bounds: Bounds,
-    /// What it has for requests.
+    /// Its limits.
+    pub bounds: ServerBounds,
+    /// Its resources for requests.
     pub capacity: Capacity,
 }
 
-/// A listener, not accepting yet: who connects waits.
+/// A listener that does not accept yet: connections wait in the backlog.
 pub struct Listener {
     socket: TcpListener,
-    origin: Origin,
+    source: ListenerSource,
 }
 
-/// Where a listener is from.
-enum Origin {
+/// Where a listener comes from.
+enum ListenerSource {
     Own,
-    /// A supervisor's: it outlives this process.
+    /// Opened by a supervisor: it outlives this process.
     Inherited,
-    /// The running server's, which sees by this connection that its successor lives.
+    /// Shared by the running server, which sees by this connection that its successor lives.
     Taken(UnixStream),
 }
 
 impl Listener {
-    /// Opens a listener on an address that nobody has.
+    /// Opens a listener.
     ///
     /// # Errors
-    /// When the address cannot be had; `AddrInUse` where somebody else listens there.
+    /// When the address cannot be bound; `AddrInUse` when another process listens there.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: listen::listen(address)?, origin: Origin::Own })
+        Ok(Self { socket: listen::listen(address)?, source: ListenerSource::Own })
     }
 
     /// Uses the listener that a supervisor opened.
     #[must_use]
     pub fn inherited(socket: TcpListener) -> Self {
-        Self { socket, origin: Origin::Inherited }
+        Self { socket, source: ListenerSource::Inherited }
     }
 
-    /// Shares the listener of the server that runs on this data directory. `None` where there is none, or it has another
-    /// address.
+    /// Shares the listener of the server that runs on this data directory. Returns `None` if there
+    /// is none, or it has another address.
     #[must_use]
     pub fn take_over(data: &Path, address: SocketAddr) -> Option<Self> {
         let handover::Taken { listener, tie } = handover::take(data, address)?;
-        Some(Self { socket: listener, origin: Origin::Taken(tie) })
+        Some(Self { socket: listener, source: ListenerSource::Taken(tie) })
     }
 }
 
@@ -132,7 +133,7 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// A server at work.
+/// A running server.
 pub struct Running {
     address: SocketAddr,
     drain: Duration,
@@ -153,33 +154,33 @@ impl Server {
         Ok(Self { settings, listener, address })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Starts to accept. The data directory must be this process's.
+    /// Starts to accept. The data directory must belong to this process.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(self, policy: &Policy, services: &Services) -> io::Result<Running> {
         let (stop, stopped) = watch::channel(false);
         let bounds = &self.settings.bounds;
-        let connections = Connections::new(Limits {
+        let connections = Connections::new(ConnectionLimits {
             connections: bounds.connections,
             per_client: bounds.connections_per_client,
             leaving: bounds.leaving,
             requests: bounds.requests,
         });
         let drain = bounds.drain;
-        let shared = admission::Shared::new(self.settings.capacity);
+        let shared = admission::SharedQuotas::new(self.settings.capacity);
         let mut admissions = Vec::new();
         let settings = Arc::new(self.settings);
-        let (mut threads, mut lanes) = (Vec::new(), Vec::new());
+        let (mut threads, mut queues) = (Vec::new(), Vec::new());
         for number in 0..settings.threads {
-            let (lane, inbox) = Lane::new();
-            lanes.push(lane);
+            let (queue, inbox) = WorkerQueue::new();
+            queues.push(queue);
             let admission = Admission::new(&shared);
             admissions.push(admission.clone());
             let worker = worker::Worker {
@@ -192,20 +193,20 @@ impl Server {
             };
             threads.push(spawn(format!("larder-{number}"), move || worker.run())?);
         }
-        let Listener { socket: listener, origin } = self.listener;
+        let Listener { socket: listener, source } = self.listener;
         let acceptor = Acceptor {
             listener,
-            is_inherited: matches!(origin, Origin::Inherited),
+            is_inherited: matches!(source, ListenerSource::Inherited),
             offer: offer(&settings.data),
-            lanes,
+            queues,
             settings,
             connections: connections.clone(),
             stopped,
         };
         threads.push(spawn("larder-accept".to_owned(), move || acceptor.run())?);
-        let _predecessor = match origin {
-            Origin::Taken(tie) => Some(tie),
-            Origin::Own | Origin::Inherited => None,
+        let _predecessor = match source {
+            ListenerSource::Taken(tie) => Some(tie),
+            ListenerSource::Own | ListenerSource::Inherited => None,
         };
         Ok(Running { address: self.address, drain, connections, stop, threads, admissions, _predecessor })
     }
@@ -215,35 +216,37 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinH
     std::thread::Builder::new().name(name).spawn(work)
 }
 
-/// Offers the listener to a successor, where the data directory takes a Unix socket.
+/// Offers the listener to a successor, if the data directory supports Unix sockets.
 fn offer(data: &Path) -> Option<Offer> {
     Offer::open(data)
-        .inspect_err(|error| tracing::debug!(error = %error, "the listener cannot be offered to a successor"))
+        .inspect_err(|error| tracing::debug!(%error, "cannot offer the listener to a successor"))
         .ok()
 }
 
 impl Running {
-    /// Where it listens.
+    /// Returns the address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Returns what is taken of each room, over all threads. Reserves of connections do not count.
+    /// Returns the usage of each quota, summed over all threads, without the reserves of
+    /// connections.
     #[must_use]
-    pub fn usage(&self) -> Vec<Usage> {
+    pub fn usage(&self) -> Vec<QuotaUsage> {
         admission::sum(&self.admissions)
     }
 
-    /// What of the bounds on connections and requests is used.
+    /// Returns how much of the limits on connections and requests is in use.
     #[must_use]
     pub fn connections(&self) -> ConnectionUsage {
         self.connections.usage()
     }
 
-    /// Lets the requests in the works finish within the bound, and returns when all threads have ended. Connections between
-    /// two requests close at once. Who connects meanwhile is left to the successor, or a supervisor's next process; where
-    /// there is neither, one request of each is still answered as long as there are earlier ones in the works.
+    /// Lets the requests in flight finish within [`ServerBounds::drain`], and returns when all
+    /// threads have ended. Idle connections close at once. New connections are left to the
+    /// successor, or to a supervisor's next process. Without either, new connections get one
+    /// request each for as long as earlier requests are in flight.
     pub fn stop(self) {
         self.connections.drain(Instant::now() + self.drain);
         let _ = self.stop.send(true);

@@ -1,16 +1,16 @@
-//! Where a client reached this server: what the URLs begin with that it is given.
+//! The origin at which a client reached this server: the beginning of the URLs that it gets.
 
 use http::{HeaderMap, Uri, Version, header::HOST, request::Parts, uri::Authority};
 
 use super::{forwarded, peer::Peer};
 
-/// Longest `Host` that is believed, in bytes.
+/// Longest accepted `Host`, in bytes.
 const MAX_HOST_BYTES: usize = 255;
 
-/// Returns the configured base URL, else what the request says of itself: its `Host`, or what a trusted proxy in front says
-/// of host and scheme. A client that lies about itself misleads only itself. HTTP/1.0 knows no `Host`: there the address
-/// that it connected to counts. `None` where the request says nothing usable, or contradicts itself with two `Host` fields
-/// (RFC 9112, 3.2).
+/// Returns the configured base URL, else the host and scheme that a trusted proxy forwards, else
+/// the request's `Host`. A client with a false `Host` misleads only itself. HTTP/1.0 has no `Host`:
+/// there it is the address of the connection. Returns `None` for an unusable `Host`, and for two of
+/// them (RFC 9112, 3.2).
 pub(super) fn origin(base_url: Option<&str>, head: &Parts, peer: &Peer) -> Option<String> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

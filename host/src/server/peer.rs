@@ -1,4 +1,4 @@
-//! Whom a connection is with, and what of a proxy's word counts.
+//! The two ends of a connection, and whether the other one is a trusted proxy.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -14,7 +14,8 @@ pub(super) struct Peer {
     pub(super) address: IpAddr,
     /// This end.
     pub(super) local: SocketAddr,
-    /// Whether the other end is a trusted proxy: its `Forwarded` and `X-Forwarded-…` count.
+    /// Whether the other end is a trusted proxy, whose `Forwarded` and `X-Forwarded-*` fields are
+    /// believed.
     pub(super) is_trusted: bool,
 }
 
@@ -24,7 +25,8 @@ impl Peer {
         Self { address, local, is_trusted: is_in(trusted, address) }
     }
 
-    /// Returns the client's address: that of the connection, or what trusted proxies say of whom they had it from.
+    /// Returns the client's address: that of the connection, or the one that trusted proxies
+    /// forward.
     pub(super) fn client(&self, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         if !self.is_trusted {
             return self.address;
@@ -37,8 +39,8 @@ pub(super) fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// What counts as one client where connections are counted: an IPv4 address, or the /64 of an IPv6 address, of which one
-/// machine has as many addresses as it likes.
+/// Returns what is counted as one client: an IPv4 address, or the /64 of an IPv6 address, in which
+/// a machine has any number of addresses.
 pub(super) fn client_key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

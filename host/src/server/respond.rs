@@ -1,21 +1,24 @@
 //! The path of a request: from hyper to the guest and back.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use http::{Method, StatusCode, request::Parts};
 use hyper::body::Incoming;
 
-use super::{Bounds, ServerSettings, admission::Admission, origin::origin, peer::Peer};
+use super::{ServerBounds, ServerSettings, admission::Admission, origin::origin, peer::Peer};
 use crate::{
     engine::Guest,
-    message::{Answer, Client, Present, Request, RequestBody, RequestRecord, refusal, unavailable},
+    message::{
+        ClientGuard, ClientQuota, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
+        error_response, unavailable,
+    },
     services::Services,
 };
 
-/// Most header fields of a request. Over HTTP/1 hyper reads no more.
+/// Most header fields of a request. hyper reads no more over HTTP/1.
 const MAX_FIELDS: usize = 100;
 
-/// Answers the requests of one thread.
+/// Responds to the requests of one thread.
 pub(super) struct Responder {
     guest: Guest,
     admission: Admission,
@@ -33,68 +36,103 @@ impl Responder {
         Self { guest, admission, services, settings }
     }
 
-    pub(super) fn bounds(&self) -> &Bounds {
+    pub(super) fn bounds(&self) -> &ServerBounds {
         &self.settings.bounds
     }
 
-    /// What is known of a new connection.
-    pub(super) fn client(&self) -> Arc<Client> {
+    /// The memory account of a new connection.
+    pub(super) fn client(&self) -> Arc<ClientQuota> {
         self.admission.client()
     }
 
-    /// Answers one request of this connection, whatever it is.
-    pub(super) async fn respond(
+    /// Responds to one request of this connection. Never fails.
+    ///
+    /// The large parts of a request are taken apart before the future begins, which is moved more
+    /// than once.
+    pub(super) fn respond(
         &self,
-        client: &Arc<Client>,
+        client: &Arc<ClientQuota>,
         peer: Peer,
         request: http::Request<Incoming>,
-    ) -> Result<Answer, Infallible> {
+    ) -> impl Future<Output = Response> {
         let (head, body) = request.into_parts();
+        let head = Box::new(head);
         let bodiless = head.method == Method::HEAD;
-        let id = uuid::Uuid::new_v4().hyphenated().to_string();
+        let mut id = uuid::Uuid::encode_buffer();
+        let id = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut id);
         let address = peer.client(&head.headers, &self.settings.trusted_proxies);
         let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
-        let answer = self.answer(client, peer, head, body, &record).await;
-        record.answered(&answer, bodiless);
-        Ok(answer.map(|body| body.recorded(record)))
+        async move {
+            let response = self.dispatch(client, peer, head, body, &record).await;
+            record.set_response(&response, bodiless);
+            response.map(|body| body.recorded(record))
+        }
     }
 
-    async fn answer(
+    async fn dispatch(
         &self,
-        client: &Arc<Client>,
+        client: &Arc<ClientQuota>,
         peer: Peer,
-        head: Parts,
+        head: Box<Parts>,
         body: RequestBody,
         record: &Arc<RequestRecord>,
-    ) -> Answer {
-        let bad = |why| refusal(StatusCode::BAD_REQUEST, "malformed", why, &record.id);
-        if head_bytes(&head) > self.settings.bounds.header_bytes || head.headers.len() > MAX_FIELDS {
+    ) -> Response {
+        let origin = match self.check_head(&head, &peer) {
+            Ok(origin) => origin,
+            Err(BadHead { status, code, why }) => return error_response(status, code, why, record.id()),
+        };
+        // Dropped with this future when the client disconnects.
+        let (_guard, client_gone) = ClientGuard::new();
+        let quota = match self.admission.admit(client, &head).await {
+            Ok(quota) => quota,
+            Err(full) => return unavailable(&full.to_string(), record.id()),
+        };
+        let context = RequestContext {
+            origin,
+            received_ms: self.services.clock.now_ms(),
+            head,
+            record: record.clone(),
+            client: client_gone,
+            quota,
+            replay_body: ReplayBody::default(),
+        };
+        self.guest.handle(Request { context: Arc::new(context), body }).await
+    }
+
+    /// Checks what the guest relies on, and returns the origin at which the client reaches this
+    /// server.
+    fn check_head(&self, head: &Parts, peer: &Peer) -> Result<String, BadHead> {
+        if head_bytes(head) > self.settings.bounds.header_bytes || head.headers.len() > MAX_FIELDS {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return refusal(status, "invalid_argument", "the head of the request is too large", &record.id);
+            return Err(BadHead { status, code: "invalid_argument", why: "the request's head is too large" });
         }
         if head.method == Method::CONNECT {
-            return bad("CONNECT is not supported");
+            return Err(BadHead::malformed("CONNECT is not supported"));
         }
         if !head.uri.path().starts_with('/') {
-            return bad("the request's target is not a path");
+            return Err(BadHead::malformed("the request's target is not a path"));
         }
-        let Some(origin) = origin(self.settings.base_url.as_deref(), &head, &peer) else {
-            return bad("the request has no usable Host field");
-        };
-        // Dropped when the client goes, for then this future is, too.
-        let (_present, presence) = Present::new();
-        let ticket = match self.admission.admit(client, &head).await {
-            Ok(ticket) => ticket,
-            Err(full) => return unavailable(&full.to_string(), &record.id),
-        };
-        let received_ms = self.services.clock.now_ms();
-        let (head, record) = (Arc::new(head), record.clone());
-        self.guest.handle(Request { origin, received_ms, head, body, record, client: presence, ticket }).await
+        origin(self.settings.base_url.as_deref(), head, peer)
+            .ok_or(BadHead::malformed("the request has no usable Host field"))
     }
 }
 
-/// Returns how long a head is on the wire, about.
+/// Why a request does not reach the guest: the status of its response, and Twirp's code and
+/// message.
+struct BadHead {
+    status: StatusCode,
+    code: &'static str,
+    why: &'static str,
+}
+
+impl BadHead {
+    fn malformed(why: &'static str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "malformed", why }
+    }
+}
+
+/// Returns the length of a head on the wire, approximately, in bytes.
 pub(super) fn head_bytes(head: &Parts) -> usize {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     // `: ` and the end of the line.

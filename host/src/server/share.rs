@@ -1,33 +1,35 @@
-//! How much memory one connection may take for itself, by how many there are.
+//! The buffers of one connection, sized by the number of connections.
 //!
-//! What a connection reads ahead and has not sent yet is in no other budget. A fixed size for each would be too small for one
-//! connection that is alone, or too large for a thousand: so each gets a part of a sum when it begins, and keeps it.
+//! The bytes that a connection has read ahead, or has not sent yet, are in no other budget. A fixed
+//! size would be too small for a single connection, or too large for a thousand. So each gets a
+//! part of a total when it begins, and keeps it.
 
-/// What all connections share for their buffers, in bytes, as long as there are few; each gets its part.
+/// Buffers of all connections together, in bytes, while there are few.
 const BUFFERS_BYTES: usize = 8 * 1024 * 1024;
-/// The largest buffer: larger ones move no more bytes in a second.
+/// The largest buffer, in bytes: larger ones gain no throughput.
 const MAX_BUFFER_BYTES: usize = 256 * 1024;
-/// What the smallest one has besides a head.
+/// The smallest buffer besides a head, in bytes.
 const BESIDES_HEAD_BYTES: usize = 16 * 1024;
-/// What the heads of all streams of HTTP/2 may take, in bytes, as long as there are few connections: they are read before
-/// anybody can say that there is no room for them.
+/// Heads of all HTTP/2 streams together, in bytes, while there are few connections: they are read
+/// before admission.
 const HEADS_BYTES: usize = 16 * 1024 * 1024;
-/// Most streams of one connection at once. The standard advises against fewer than 100; but each may hold a file.
+/// Most streams of one connection. RFC 9113 (6.5.2) recommends at least 100; but each may hold a
+/// file.
 const MAX_STREAMS: usize = 64;
-/// The fewest: a client that has to wait for one is slower, and no worse.
+/// The fewest: a client that waits for a stream is slower, but does not fail.
 const MIN_STREAMS: usize = 4;
 
 /// One connection's part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
-    /// Most bytes that are read ahead of whoever takes them, and that wait to be sent.
+    /// Most bytes that are read ahead, and most that wait to be sent.
     pub(super) buffer_bytes: usize,
     /// Most streams of HTTP/2 at once.
     pub(super) streams: u32,
 }
 
 impl Share {
-    /// The part of a connection that is one of `open`. A head may have `header_bytes`.
+    /// The share of one of `open` connections, with heads of up to `header_bytes`.
     pub(super) fn of(open: usize, header_bytes: usize) -> Self {
         let open = open.max(1);
         let smallest = header_bytes.saturating_add(BESIDES_HEAD_BYTES);
@@ -38,7 +40,7 @@ impl Share {
         }
     }
 
-    /// The part of a connection for which there is no room.
+    /// The share of a connection that is refused.
     pub(super) fn smallest(header_bytes: usize) -> Self {
         Self::of(usize::MAX, header_bytes)
     }

@@ -1,5 +1,5 @@
 //! Where a client reached the server, and who it is.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,8 +1,9 @@
-//! An answer's body on its way to the client: counts as a request in the works until its last byte is handed over, and on
-//! HTTP/2 is ended where the client takes nothing of it.
+//! A response's body on its way to the client. Its request is in flight until the last byte is
+//! handed to the connection; over HTTP/2 it is reset when the client stops reading.
 //!
-//! On HTTP/1 the kernel ends a connection whose client takes nothing (`TCP_USER_TIMEOUT`). On HTTP/2 the client may keep one
-//! stream's window shut while it answers pings, and only the server can tell.
+//! Over HTTP/1 the kernel ends a connection whose client stops reading (`TCP_USER_TIMEOUT`). Over
+//! HTTP/2 the client may keep one stream's window shut while it responds to pings, which only the
+//! server can see.
 
 use std::{
     cell::Cell,
@@ -21,11 +22,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::connections::Active;
+use super::connections::ActiveRequest;
 use crate::message::Outgoing;
 
 tokio::task_local! {
-    /// The stream of HTTP/2 that the running task serves.
+    /// The HTTP/2 stream that the running task serves.
     static STREAM: Rc<Stream>;
 }
 
@@ -36,13 +37,14 @@ struct Stream {
 }
 
 impl Stream {
-    /// Returns how much longer the stream may stand still: nothing when it has stood still for `limit`.
-    fn patience(&self, limit: Duration) -> Duration {
+    /// Returns how much longer the stream may be blocked: zero when it has been for `limit`.
+    fn time_left(&self, limit: Duration) -> Duration {
         self.blocked_since.get().map_or(limit, |since| limit.saturating_sub(since.elapsed()))
     }
 }
 
-/// Serves one stream of HTTP/2, and resets it once its client has taken nothing of an answer for `limit`.
+/// Serves one HTTP/2 stream, and resets it once its client has read nothing of a response for
+/// `limit`.
 pub(super) async fn end_if_stalled(stream: impl Future, limit: Duration) {
     let state = Rc::new(Stream::default());
     let mut stream = pin!(STREAM.scope(state.clone(), stream));
@@ -51,9 +53,9 @@ pub(super) async fn end_if_stalled(stream: impl Future, limit: Duration) {
         select! {
             biased;
             _ = stream.as_mut() => return,
-            () = check.as_mut() => match state.patience(limit) {
+            () = check.as_mut() => match state.time_left(limit) {
                 Duration::ZERO => {
-                    tracing::debug!("a stream was reset: its client takes nothing");
+                    tracing::debug!("stream reset: its client reads nothing");
                     return;
                 }
                 left => check.as_mut().reset(Instant::now() + left),
@@ -62,20 +64,20 @@ pub(super) async fn end_if_stalled(stream: impl Future, limit: Duration) {
     }
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub(super) struct Watched {
     body: Outgoing,
-    active: Option<Active>,
+    active: Option<ActiveRequest>,
     stream: Option<Rc<Stream>>,
 }
 
 impl Watched {
-    /// Watches the body of an answer to a request that was counted in.
-    pub(super) fn new(body: Outgoing, active: Active) -> Self {
+    /// The body of the response to a counted request.
+    pub(super) fn new(body: Outgoing, active: ActiveRequest) -> Self {
         Self { body, active: Some(active), stream: STREAM.try_with(Rc::clone).ok() }
     }
 
-    /// An answer to a request that was not.
+    /// The body of a response to a request that was not counted.
     pub(super) fn uncounted(body: Outgoing) -> Self {
         Self { body, active: None, stream: None }
     }
@@ -95,10 +97,11 @@ impl Body for Watched {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        // hyper asks for more only where there is room for it.
+        // hyper polls for more only when it can send it.
         self.waits_for_client(false);
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        // Of HTTP/1 the last frame is let go at once; of HTTP/2 only when there is room for it.
+        // Over HTTP/1 hyper drops the body with its last frame; over HTTP/2 only when the client
+        // has room for it.
         let is_waiting = matches!(frame, Some(Ok(_))) && (self.stream.is_some() || !self.is_end_stream());
         if is_waiting {
             self.waits_for_client(true);

@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{engine::Policy, services::Services};
 
-/// Threads for blocking file system calls, for each worker.
+/// Threads for blocking file system calls, per worker.
 const BLOCKING_THREADS: usize = 16;
 
-/// Everything a thread needs.
+/// A worker thread's parts.
 pub(super) struct Worker {
     pub(super) inbox: mpsc::UnboundedReceiver<Accepted>,
     pub(super) policy: Policy,
@@ -30,7 +30,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Serves until no connection comes any more, and the last one has ended.
+    /// Serves until the queue is closed and the last connection has ended.
     pub(super) fn run(self) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -40,10 +40,10 @@ impl Worker {
         match runtime {
             Ok(runtime) => {
                 LocalSet::new().block_on(&runtime, self.serve());
-                // What still runs in blocking threads is finished in the background or ends with the process.
+                // Blocking calls finish in the background or end with the process.
                 runtime.shutdown_background();
             }
-            Err(error) => tracing::error!(error = %error, "a server thread has no runtime"),
+            Err(error) => tracing::error!(%error, "cannot start the runtime of a server thread"),
         }
     }
 
@@ -66,22 +66,19 @@ impl Worker {
         let all = async { while open.join_next().await.is_some() {} };
         let Some(deadline) = connections.deadline() else { return };
         if timeout_at(deadline, all).await.is_err() {
-            tracing::warn!(
-                connections = open.len(),
-                "connections still open at the end of the drain time are cut"
-            );
+            tracing::warn!(connections = open.len(), "drain time over: cutting open connections");
         }
     }
 }
 
-async fn take_on(accepted: Accepted, responder: Rc<Responder>, bounds: Rc<super::Bounds>) {
-    let Accepted { stream, peer, ticket, load } = accepted;
+async fn take_on(accepted: Accepted, responder: Rc<Responder>, bounds: Rc<super::ServerBounds>) {
+    let Accepted { stream, peer, guard, load } = accepted;
     match TcpStream::from_std(stream) {
-        Ok(stream) => match ticket {
-            Some(ticket) => connection::serve(stream, peer, ticket, responder).await,
+        Ok(stream) => match guard {
+            Some(guard) => connection::serve(stream, peer, guard, responder).await,
             None => connection::refuse(stream, bounds).await,
         },
-        Err(error) => tracing::debug!(error = %error, "a connection closed at once"),
+        Err(error) => tracing::debug!(%error, "connection closed at once"),
     }
     drop(load);
 }

@@ -1,7 +1,7 @@
-//! What one process has alone: the data directory and the listener.
+//! The exclusive resources of a process: the data directory and the listener.
 //!
-//! A process may start while the one before it still finishes its requests. It shares that one's listener at once, so that
-//! nobody is refused, and waits for the directory.
+//! A process may start while the one before it still finishes its requests. It shares that one's
+//! listener at once, so that no client is refused, and waits for the directory.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -16,21 +16,21 @@ use tokio::time::{Instant, sleep};
 use super::StartError;
 use crate::server::Listener;
 
-/// How long a start waits for an earlier process to let go of the data directory.
+/// How long a start waits for an earlier process to release the data directory.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
-/// How often it looks.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The claim of a process that starts.
-pub(super) struct Claim {
+/// The claim of a starting process to its exclusive resources.
+pub(super) struct StartClaim {
     file: File,
     is_locked: bool,
     listener: Option<Listener>,
 }
 
-impl Claim {
-    /// Makes the data directory, takes it if nobody has it, and gets hold of the listener: the `inherited` one, else the one
-    /// of the server that has the directory, else a new one.
+impl StartClaim {
+    /// Creates the data directory, locks it if no process has it, and gets the listener: the
+    /// `inherited` one, else that of the server that has the directory, else a new one.
     ///
     /// # Errors
     /// When the directory cannot be used, or the address is another server's.
@@ -51,7 +51,7 @@ impl Claim {
         Ok(claim)
     }
 
-    /// Waits until the data directory is this process's alone.
+    /// Waits until this process has locked the data directory.
     ///
     /// # Errors
     /// When another process still has it after a minute, or the address.

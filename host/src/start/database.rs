@@ -1,4 +1,4 @@
-//! Opens the index that is configured.
+//! Opens the configured index.
 
 #[cfg(feature = "sql")]
 use std::time::Duration;
@@ -16,8 +16,9 @@ use crate::{
     pressure::Pressure,
 };
 
-/// Opens the index. With storage in a folder a database server serves one Larder alone: what another one keeps in its own
-/// folder, or is about to flush, this one would take for lost.
+/// Opens the index. With storage in a local folder, a database server may serve only one Larder:
+/// this one would treat entries of another one's folder, or ones that it has not flushed yet, as
+/// lost.
 pub(super) async fn open_index(
     settings: &Settings,
     pressure: &Pressure,
@@ -68,16 +69,17 @@ fn server(server: &DatabaseServer) -> sql::ServerSettings {
     }
 }
 
-/// Opens the database's file. That needs a little space, for the files beside it; on a full disk it is what is kept for it.
+/// Opens the database's file. That needs a little space for the files beside it; on a full disk the
+/// ballast makes it.
 fn open_sqlite(path: PathBuf, rule: KeyRule, pressure: &Pressure) -> Result<SqliteIndex, StartError> {
     let mut opened = SqliteIndex::open(&path, rule);
-    if matches!(opened, Err(IndexError::NoSpace { .. })) && pressure.give_up_ballast() {
-        tracing::warn!(path = %path.display(), "the disk is full: the database's reserve is given up to open it");
+    if matches!(opened, Err(IndexError::NoSpace { .. })) && pressure.drop_ballast() {
+        tracing::warn!(path = %path.display(), "disk full: deleting the database's reserve to open the database");
         opened = SqliteIndex::open(&path, rule);
-        // Who cannot save yet is told so; a sweep makes room.
+        // Saves are refused until a sweep has made space.
         pressure.report();
     } else {
-        pressure.take_ballast();
+        pressure.make_ballast();
     }
     opened.map_err(|error| match error {
         IndexError::NoSpace { .. } => StartError::Full { path },

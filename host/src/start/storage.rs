@@ -1,4 +1,4 @@
-//! Opens the storage that is configured.
+//! Opens the configured storage.
 
 #[cfg(feature = "azblob")]
 mod azblob;
@@ -30,8 +30,8 @@ use crate::{
     },
 };
 
-/// Opens the storage that is configured, and makes sure that it can be used: a bucket that is missing, or may not be written
-/// to, shows here and not at the first save.
+/// Opens the configured storage, and checks that it works: a bucket that is missing or read-only
+/// fails here, not at the first save.
 pub(super) async fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, StartError> {
     match settings.storage.driver {
         StorageDriver::Filesystem => {
@@ -65,22 +65,23 @@ fn open_folder(root: PathBuf, budget: Arc<Budget>, filesystem: &Filesystem) -> R
     })
 }
 
-/// Makes sure that the objects in the storage are those of the index, or makes them its own where the operator says so. Where they
-/// are not, or it cannot be found out, the server serves, and removes nothing that it does not know.
+/// Checks that the objects in the storage belong to the index, or adopts them if the operator wants
+/// that. If they do not, or it cannot be checked, the server runs, and deletes no object without an
+/// entry.
 pub(super) async fn claim_storage(services: &Services, adopt: bool, orphan_grace_ms: u64) {
     let (storage, index) = (&*services.storage, &*services.index);
     let claimed = if adopt {
         Ownership::adopt(storage, index).await
     } else {
         let old_before_ms = services.clock.now_ms().saturating_sub(orphan_grace_ms);
-        Ownership::find_out(storage, index, old_before_ms).await.map(drop)
+        Ownership::determine(storage, index, old_before_ms).await.map(drop)
     };
     if let Err(error) = claimed {
-        tracing::warn!(error = %chain(&error), "it is not known yet whether the objects in the storage are this database's");
+        tracing::warn!(error = %chain(&error), "cannot check yet whether the objects in the storage belong to this database");
     }
 }
 
-/// A text that `config` makes sure of.
+/// A text that `config` has checked to be set.
 #[cfg(feature = "bucket")]
 fn given(text: Option<&String>) -> String {
     text.cloned().unwrap_or_default()

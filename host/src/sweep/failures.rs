@@ -1,26 +1,27 @@
-//! What a sweep could not remove.
+//! Failed removals of a sweep.
 
 use crate::{causes::chain, storage::StorageError};
 
-/// So many objects that could not be removed, and a sweep stops: then it is the storage that fails.
+/// Most failures before a sweep stops: after more it is the storage that fails, not an object.
 const MAX_FAILURES: usize = 16;
 
-/// Counts what could not be removed. One that never can must not keep all those behind it from going.
+/// Counts failed removals. An object that can never be removed must not block the sweep of all
+/// others.
 #[derive(Default)]
 pub(super) struct Failures(usize);
 
 impl Failures {
-    /// Returns whether something was removed.
+    /// Counts the result of one removal, and returns whether it succeeded.
     ///
     /// # Errors
-    /// The storage's, once there were too many.
-    pub(super) fn note(&mut self, removed: Result<(), StorageError>) -> Result<bool, StorageError> {
+    /// The storage's error, after more than [`MAX_FAILURES`] of them.
+    pub(super) fn record(&mut self, removed: Result<(), StorageError>) -> Result<bool, StorageError> {
         let Err(error) = removed else { return Ok(true) };
         self.0 += 1;
         if self.0 > MAX_FAILURES {
             return Err(error);
         }
-        tracing::warn!(error = %chain(&error), "an object could not be removed; a later sweep tries again");
+        tracing::warn!(error = %chain(&error), "cannot remove an object; a later sweep retries");
         Ok(false)
     }
 }

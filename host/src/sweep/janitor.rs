@@ -1,4 +1,5 @@
-//! Everything that runs by the clock, on a thread of its own: writing uses down, flushing, sweeping.
+//! The janitor thread: persists last-used times, flushes new entries to disk, and sweeps on a
+//! schedule.
 
 use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -10,39 +11,36 @@ use tokio::{
 };
 
 use super::{Report, SweepError, Sweeper};
-use crate::{
-    causes::chain,
-    {engine::Policy, index::IndexError, services::Services},
-};
+use crate::{causes::chain, engine::Policy, index::IndexError, services::Services};
 
-/// When what is done.
+/// The intervals of the janitor's tasks.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// How often uses are written down.
+    /// Interval between writes of last-used times.
     pub recency: Duration,
-    /// How often what is swept; `None` never.
+    /// Intervals between sweeps; `None` disables them.
     pub sweeps: Option<Sweeps>,
-    /// How old an object is before it can be an orphan, in milliseconds.
+    /// Minimum age of an orphan, in milliseconds.
     pub orphan_grace_ms: u64,
 }
 
-/// How often what is swept.
+/// Intervals between sweeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweeps {
-    /// Abandoned uploads: each holds a slot and takes space.
+    /// Sweeps of abandoned uploads only: each holds a slot and takes space.
     pub uploads: Duration,
-    /// Everything: each entry and each object is looked at. The first time is ten minutes after the start, so that a
-    /// server that is restarted every day does it, too.
+    /// Full sweeps, which check each entry and each object. The first one runs ten minutes after
+    /// the start, so that a server that restarts every day has them, too.
     pub everything: Duration,
 }
 
-/// When everything is swept for the first time.
+/// Longest time from the start to the first full sweep.
 const FIRST_FULL_SWEEP: Duration = Duration::from_secs(10 * 60);
 
-/// Shortest time between a sweep and one that is made because the disk is full.
-const PRESSED_PAUSE: Duration = Duration::from_secs(30);
+/// Shortest pause between a sweep and the next one for a full disk.
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(30);
 
-/// The thread.
+/// A handle of the janitor thread.
 pub struct Janitor {
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
@@ -52,7 +50,7 @@ impl Janitor {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When there is no thread or runtime to be had.
+    /// When the thread or its runtime cannot be created.
     pub fn start(policy: Policy, services: Services, schedule: Schedule) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let runtime =
@@ -64,7 +62,7 @@ impl Janitor {
         Ok(Self { stop, thread })
     }
 
-    /// Writes down what is left in memory and ends the thread.
+    /// Persists what is buffered in memory, and ends the thread.
     pub fn stop(self) {
         let _ = self.stop.send(true);
         let _ = self.thread.join();
@@ -77,41 +75,41 @@ async fn work(
     schedule: &Schedule,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let flushing = services.durability.keep_flushing(services.storage.clone(), services.index.clone());
+    let flushing = services.durability.run_flusher(services.storage.clone(), services.index.clone());
     select! {
         () = flushing => {}
-        () = keep_recency(services, schedule.recency) => {}
-        () = keep_sweeping(policy, services, schedule) => {}
+        () = run_usage_writer(services, schedule.recency) => {}
+        () = run_sweeps(policy, services, schedule) => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
-    write_recency(services).await;
+    flush_usage(services).await;
     if let Err(error) = services.storage.settle().await {
-        tracing::warn!(error = %chain(&error), "staged blocks that were in memory only are lost");
+        tracing::warn!(error = %chain(&error), "cannot persist staged blocks; those in memory are lost");
     }
     if let Err(error) = services.durability.flush_once(&*services.storage, &*services.index).await {
-        tracing::warn!(error = %chain(&error), "the last entries are not known to be durable");
+        tracing::warn!(error = %chain(&error), "cannot flush the last entries to disk");
     }
 }
 
-async fn keep_recency(services: &Services, every: Duration) {
+async fn run_usage_writer(services: &Services, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        write_recency(services).await;
+        flush_usage(services).await;
     }
 }
 
-async fn write_recency(services: &Services) {
-    if let Err(error) = services.recency.flush(&services.index).await {
-        tracing::warn!(error = %chain(&error), "uses of entries are not written down yet");
+async fn flush_usage(services: &Services) {
+    if let Err(error) = services.usage.flush(&services.index).await {
+        tracing::warn!(error = %chain(&error), "last-used times not persisted yet, retrying");
         if matches!(error, IndexError::NoSpace { .. }) {
             services.pressure.report();
         }
     }
 }
 
-async fn keep_sweeping(policy: &Policy, services: &Arc<Services>, schedule: &Schedule) {
+async fn run_sweeps(policy: &Policy, services: &Arc<Services>, schedule: &Schedule) {
     let Some(sweeps) = schedule.sweeps else { return std::future::pending().await };
     let mut small = interval(sweeps.uploads);
     let mut full = interval_at(Instant::now() + FIRST_FULL_SWEEP.min(sweeps.everything), sweeps.everything);
@@ -119,60 +117,61 @@ async fn keep_sweeping(policy: &Policy, services: &Arc<Services>, schedule: &Sch
     full.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut not_before = Instant::now();
     loop {
-        let pressed = async {
+        let disk_is_full = async {
             sleep_until(not_before).await;
-            services.pressure.met().await;
+            services.pressure.wait().await;
         };
         let scope = select! {
             biased;
-            () = pressed => Scope::Everything,
-            _ = full.tick() => Scope::Everything,
-            _ = small.tick() => Scope::Uploads,
+            () = disk_is_full => SweepScope::Full,
+            _ = full.tick() => SweepScope::Full,
+            _ = small.tick() => SweepScope::Uploads,
         };
         let began = Instant::now();
-        make_sweep(policy, services, schedule.orphan_grace_ms, scope).await;
-        // On a disk that stays full, sweeps take a tenth of the time at most.
-        not_before = Instant::now() + PRESSED_PAUSE.max(began.elapsed() * 10);
+        sweep_and_log(policy, services, schedule.orphan_grace_ms, scope).await;
+        // On a disk that stays full, sweeps take up to a tenth of the time.
+        not_before = Instant::now() + FULL_DISK_PAUSE.max(began.elapsed() * 10);
     }
 }
 
-/// Sweeps, and once more with the ballast given up where the disk of the index is full.
-async fn make_sweep(policy: &Policy, services: &Arc<Services>, orphan_grace_ms: u64, scope: Scope) {
+/// Sweeps and logs the result. If the disk of the index is full, releases the ballast and sweeps
+/// again.
+async fn sweep_and_log(policy: &Policy, services: &Arc<Services>, orphan_grace_ms: u64, scope: SweepScope) {
     let mut swept = sweep(policy, services, orphan_grace_ms, scope).await;
-    if swept.as_ref().is_err_and(SweepError::is_no_space) && services.pressure.give_up_ballast() {
-        tracing::warn!("the disk of the database is full: its reserve is given up to make room");
-        swept = sweep(policy, services, orphan_grace_ms, Scope::Everything).await;
+    if swept.as_ref().is_err_and(SweepError::is_no_space) && services.pressure.drop_ballast() {
+        tracing::warn!("the disk of the database is full: releasing its reserve to free space");
+        swept = sweep(policy, services, orphan_grace_ms, SweepScope::Full).await;
     }
     match swept {
-        Ok(report) if report == Report::default() => tracing::debug!("swept: nothing to remove"),
+        Ok(report) if report == Report::default() => tracing::debug!("sweep finished: nothing to delete"),
         Ok(Report { uploads, entries, orphans, bytes }) => {
-            tracing::info!(uploads, entries, orphans, bytes, "swept");
+            tracing::info!(uploads, entries, orphans, bytes, "sweep finished");
         }
-        Err(error) => tracing::error!(error = %chain(&error), "the sweep stopped; the next one goes on"),
+        Err(error) => tracing::error!(error = %chain(&error), "the sweep failed; the next one continues"),
     }
     let pressure = services.pressure.clone();
-    // It only fails where the process ends.
-    let _ = tokio::task::spawn_blocking(move || pressure.take_ballast()).await;
+    // Fails only at the end of the process.
+    let _ = tokio::task::spawn_blocking(move || pressure.make_ballast()).await;
 }
 
-/// What a sweep looks at.
+/// What a sweep covers.
 #[derive(Clone, Copy)]
-enum Scope {
+enum SweepScope {
     Uploads,
-    Everything,
+    Full,
 }
 
-/// Sweeps with a guest that lives only that long.
+/// Sweeps with a guest of its own, which ends with the sweep.
 async fn sweep(
     policy: &Policy,
     services: &Arc<Services>,
     orphan_grace_ms: u64,
-    scope: Scope,
+    scope: SweepScope,
 ) -> Result<Report, SweepError> {
     let guest = policy.start(services);
     let (sweeper, now_ms) = (Sweeper::new(services, &guest, orphan_grace_ms), services.clock.now_ms());
     match scope {
-        Scope::Uploads => sweeper.sweep_uploads_once(now_ms).await,
-        Scope::Everything => sweeper.sweep_once(now_ms).await,
+        SweepScope::Uploads => sweeper.sweep_uploads_once(now_ms).await,
+        SweepScope::Full => sweeper.sweep_once(now_ms).await,
     }
 }

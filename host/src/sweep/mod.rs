@@ -1,9 +1,9 @@
-//! What is no longer wanted goes: abandoned uploads, unused and stale entries, orphaned objects.
+//! Garbage collection of abandoned uploads, unused and stale entries, and orphaned objects.
 //!
-//! The sweep lists, in pages that start after the last number seen, so that nothing is skipped while rows go. It asks the
-//! guest what to delete, and deletes: the row first, the object second. What is being used at that moment is spared: an
-//! upload for which bytes came, or an entry that was looked up, since the page was read. Readers keep what they have open.
-//! `janitor.rs` runs it by the clock.
+//! A sweep lists rows in pages by id, so that deletions skip nothing. The guest selects what to
+//! delete; the sweep deletes the row first, the object second. An upload with new bytes, or an
+//! entry with a new use, since its page was read is spared. Open readers can read on to the end.
+//! `janitor.rs` runs sweeps on a schedule.
 
 mod entries;
 mod failures;
@@ -23,36 +23,36 @@ pub use ownership::Ownership;
 use self::failures::Failures;
 use crate::{
     causes::chain,
-    engine::{Broken, Guest},
+    engine::{Guest, GuestFailed},
     index::IndexError,
     services::Services,
     storage::StorageError,
 };
 
-/// Entries, uploads or objects on a page.
+/// Rows per page.
 const PAGE: usize = 500;
 
-/// What a sweep did.
+/// The counts of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Uploads that were abandoned.
+    /// Abandoned uploads.
     pub uploads: usize,
-    /// Entries that were deleted: unused for too long, or without their content.
+    /// Deleted entries: unused for too long, or without their content.
     pub entries: usize,
-    /// Objects and staged blocks that nothing referred to.
+    /// Removed orphans: objects, and uploads with staged blocks.
     pub orphans: usize,
-    /// Bytes of the entries deleted.
+    /// Bytes of the deleted entries.
     pub bytes: u64,
 }
 
-/// A sweep under way.
+/// The state of a sweep under way.
 #[derive(Default)]
-struct Run {
+struct SweepRun {
     report: Report,
     failures: Failures,
 }
 
-/// Why a sweep stopped. What it did until then stands, and the next one goes on.
+/// Why a sweep stopped. What it has deleted stays deleted, and the next sweep continues.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     /// The index failed.
@@ -63,10 +63,10 @@ pub enum SweepError {
     Storage(#[from] StorageError),
     /// The guest failed.
     #[error(transparent)]
-    Guest(#[from] Broken),
+    Guest(#[from] GuestFailed),
 }
 
-/// Sweeps, when told to.
+/// Runs sweeps.
 pub struct Sweeper<'a> {
     services: &'a Arc<Services>,
     guest: &'a Guest,
@@ -82,19 +82,20 @@ impl SweepError {
 }
 
 impl<'a> Sweeper<'a> {
-    /// `orphan_grace_ms`: how old an object or a staged block is before it can be an orphan; longer than any upload takes
-    /// between its last byte and the row that refers to it.
+    /// `orphan_grace_ms`: the minimum age of an orphan, in milliseconds. Must be longer than any
+    /// upload takes from its last byte to the row that refers to it.
     #[must_use]
     pub fn new(services: &'a Arc<Services>, guest: &'a Guest, orphan_grace_ms: u64) -> Self {
         Self { services, guest, orphan_grace_ms }
     }
 
-    /// Sweeps everything once, as of the given time. A step that fails keeps none of those behind it from making room.
+    /// Sweeps uploads, entries and orphans once, as of the given time. A step that fails does not
+    /// stop the next ones from freeing space.
     ///
     /// # Errors
-    /// When index, storage or guest fail: the first failure. The sweep can simply be made again.
+    /// The first failure of index, storage or guest. The sweep can be repeated.
     pub async fn sweep_once(&self, now_ms: u64) -> Result<Report, SweepError> {
-        let mut run = Run::default();
+        let mut run = SweepRun::default();
         let uploads = self.sweep_uploads(now_ms, &mut run).await;
         let entries = self.sweep_entries(now_ms, &mut run).await;
         let orphans = self.sweep_orphans(now_ms, &mut run).await;
@@ -102,28 +103,29 @@ impl<'a> Sweeper<'a> {
         Ok(run.report)
     }
 
-    /// Sweeps abandoned uploads only, which are few: what is paid for each entry and object is left for [`Self::sweep_once`].
+    /// Sweeps abandoned uploads only. They are few; entries and objects, which cost a call each,
+    /// are left to [`Self::sweep_once`].
     ///
     /// # Errors
     /// As [`Self::sweep_once`].
     pub async fn sweep_uploads_once(&self, now_ms: u64) -> Result<Report, SweepError> {
-        let mut run = Run::default();
+        let mut run = SweepRun::default();
         self.sweep_uploads(now_ms, &mut run).await?;
         Ok(run.report)
     }
 
-    /// Writes down uses and signs of life that are still in memory, so that they count. Where that fails, as on a full disk, what
-    /// they are of is spared.
-    async fn write_uses_down(&self) {
-        if let Err(error) = self.services.recency.flush(&self.services.index).await {
-            tracing::warn!(error = %chain(&error), "uses of entries are not written down yet; the sweep spares what was used");
+    /// Writes buffered times of use and activity to the index. If that fails, as on a full disk,
+    /// the sweep spares the entries and uploads concerned.
+    async fn flush_usage(&self) {
+        if let Err(error) = self.services.usage.flush(&self.services.index).await {
+            tracing::warn!(error = %chain(&error), "last-used times not persisted yet; the sweep spares entries that were used");
         }
     }
 }
 
-/// Says what a sweep did that failed in the end.
+/// Logs what a failed sweep has done.
 fn log_partial(report: Report) {
     if report != Report::default() {
-        tracing::info!(?report, "a part of the sweep was done");
+        tracing::info!(?report, "the sweep is incomplete");
     }
 }

@@ -1,8 +1,9 @@
-//! Whether the objects in the storage are this index's, so that those to which it does not refer may go.
+//! Whether the storage belongs to this index, so that unreferenced objects may be removed as
+//! orphans.
 //!
-//! An empty database beside a full storage refers to nothing: a volume that is not mounted, a typo in a path. So the storage
-//! carries the identity of its index, and where it carries another one, nothing is removed for being an orphan before the operator
-//! says so (`larder serve --adopt-storage`).
+//! An empty database beside a full storage refers to nothing: a volume is not mounted, or a path is
+//! misspelt. So the storage carries the identity of its index. While it carries another one,
+//! orphans are kept, until the operator runs `larder serve --adopt-storage`.
 
 #[cfg(test)]
 mod tests;
@@ -13,32 +14,33 @@ use crate::{
     storage::{Listed, ObjectName, Storage},
 };
 
-/// The name under which the index keeps its identity.
+/// The name of the index's identity among its secrets.
 const IDENTITY: &str = "storage-identity";
 
-/// An index without entries may have left so many objects behind, that could not be removed with their entries.
-const FEW: usize = 16;
+/// Most objects that an index without entries may have left behind, because they could not be
+/// removed with their entries.
+const MAX_LEFTOVERS: usize = 16;
 
-/// Whose the objects are.
+/// Which index the storage belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// This index's.
+    /// To this index.
     Own,
-    /// Another index's, or nobody knows whose.
+    /// To another index, or to an unknown one.
     Foreign,
 }
 
-/// Says what an operator can do.
-const CURE: &str = "the storage holds objects that this database knows nothing of: is it the right database, and is its volume mounted? \
-     Nothing is removed from the storage for now. If it is meant to be so, start once with `larder serve --adopt-storage`";
+/// The log line for a foreign storage, with the remedy.
+const FOREIGN_STORAGE: &str = "the storage holds objects that this database does not refer to: is it the right database, and is its volume mounted? \
+     Nothing is removed from the storage for now. If this is intended, start once with `larder serve --adopt-storage`";
 
 impl Ownership {
-    /// Finds out whose the objects are, and says it in the log where they are not this index's. Objects younger than
-    /// `old_before_ms` prove nothing: their rows may be under way.
+    /// Determines which index the storage belongs to, and logs an error if it is not this one.
+    /// Ignores objects younger than `old_before_ms`: their rows may not be written yet.
     ///
     /// # Errors
     /// When storage or index fail.
-    pub async fn find_out(
+    pub async fn determine(
         storage: &dyn Storage,
         index: &dyn Index,
         old_before_ms: u64,
@@ -48,9 +50,10 @@ impl Ownership {
             Some(carried) if carried == adopted_by(&own) => Self::Own,
             Some(carried) if carried != own => Self::Foreign,
             carried => {
-                let judged = judge(storage, index, old_before_ms, carried.is_some()).await?;
-                // What is found out once stays: the next entry of this index must not make all the others its orphans.
-                match (judged, carried) {
+                let inferred = infer(storage, index, old_before_ms, carried.is_some()).await?;
+                // The result is stored: the next entry of this index must not turn all other
+                // objects into orphans.
+                match (inferred, carried) {
                     (Self::Own, Some(_)) => Self::Own,
                     (Self::Own, None) if storage.set_identity(&own, false).await? == own => Self::Own,
                     (Self::Own, None) => Self::Foreign,
@@ -62,18 +65,18 @@ impl Ownership {
             }
         };
         if ownership == Self::Foreign {
-            tracing::error!("{CURE}");
+            tracing::error!("{FOREIGN_STORAGE}");
         }
         Ok(ownership)
     }
 
-    /// Makes the objects this index's, on the operator's word.
+    /// Assigns the storage to this index, at the operator's command.
     ///
     /// # Errors
     /// When storage or index fail.
     pub async fn adopt(storage: &dyn Storage, index: &dyn Index) -> Result<(), SweepError> {
         storage.set_identity(&adopted_by(&identity_of(index).await?), true).await?;
-        tracing::warn!("the storage was adopted: objects that no entry names will be removed");
+        tracing::warn!("the storage was adopted: objects that no entry refers to will be removed");
         Ok(())
     }
 }
@@ -84,13 +87,14 @@ async fn identity_of(index: &dyn Index) -> Result<String, SweepError> {
     Ok(String::from_utf8_lossy(&kept).into_owned())
 }
 
-/// What a storage carries that is the index's because the operator says so, whatever the objects look like.
+/// Returns the identity of a storage that the operator assigned to the index, whatever its objects.
 fn adopted_by(own: &str) -> String {
     format!("{own}-adopted")
 }
 
-/// Tells by the objects whose they are. `is_marked`: the storage carries this index's identity.
-async fn judge(
+/// Infers from the objects which index they belong to. `is_marked`: the storage carries this
+/// index's identity.
+async fn infer(
     storage: &dyn Storage,
     index: &dyn Index,
     old_before_ms: u64,
@@ -100,19 +104,23 @@ async fn judge(
     if is_marked && !is_empty {
         return Ok(Ownership::Own);
     }
-    let old = some_old_objects(storage, old_before_ms).await?;
+    let old = page_of_old_objects(storage, old_before_ms).await?;
     let known = index.referenced_objects(&old).await?.len();
     let is_own = match is_marked {
-        // All its entries may be gone, and their objects went with them.
-        true => old.len() - known <= FEW,
-        // The storage of a release that marked none: most of it is known, and all of it where it is new.
+        // All entries may have been deleted, and their objects with them.
+        true => old.len() - known <= MAX_LEFTOVERS,
+        // The storage of a release without identities: at least half of its objects are known; of a
+        // new one all.
         false => known * 2 >= old.len(),
     };
     Ok(if is_own { Ownership::Own } else { Ownership::Foreign })
 }
 
-/// Returns a page of objects that are old enough to be orphans; none where there are none.
-async fn some_old_objects(storage: &dyn Storage, old_before_ms: u64) -> Result<Vec<ObjectName>, SweepError> {
+/// Returns the first page with objects old enough to be orphans; empty if there are none.
+async fn page_of_old_objects(
+    storage: &dyn Storage,
+    old_before_ms: u64,
+) -> Result<Vec<ObjectName>, SweepError> {
     let mut from = None;
     loop {
         let page = storage.list_objects(from.as_deref()).await?;

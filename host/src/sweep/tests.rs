@@ -1,5 +1,5 @@
-//! What a sweep removes and what it spares, with the built-in policy, a real index and a real storage.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+//! Sweeps with the built-in policy, a real index and a real storage.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -11,10 +11,10 @@ use tokio::task::LocalSet;
 use super::{Ownership, Report, SweepError, Sweeper};
 use crate::{
     BUILT_IN_POLICY,
-    durability::Pass,
-    engine::{Engine, Guest, Limits},
+    engine::{Engine, Guest, InstanceLimits},
     index::{Attachment, Durability, Entry, KeyRule, Reservation, Slot, Upload, sqlite::SqliteIndex},
     pressure::Pressure,
+    retention::Pass,
     services::Services,
     storage::{
         BlockId, Source,
@@ -41,7 +41,7 @@ impl Fixture {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let services = services(folder.path());
-        let policy = Engine::start().unwrap().load(BUILT_IN_POLICY, None, Limits::default()).unwrap();
+        let policy = Engine::start().unwrap().load(BUILT_IN_POLICY, None, InstanceLimits::default()).unwrap();
         let guest = policy.start(&services);
         Self { services, guest, folder }
     }
@@ -103,16 +103,16 @@ fn source() -> Source {
 async fn with_fixture(test: impl AsyncFnOnce(Fixture)) {
     let run = async {
         let fixture = Fixture::new();
-        // As at the start of a server.
+        // As the start of a server does.
         let (storage, index) = (&*fixture.services.storage, &*fixture.services.index);
-        assert_eq!(Ownership::find_out(storage, index, NOW_MS).await.unwrap(), Ownership::Own);
+        assert_eq!(Ownership::determine(storage, index, NOW_MS).await.unwrap(), Ownership::Own);
         test(fixture).await;
     };
     LocalSet::new().run_until(run).await;
 }
 
 #[tokio::test]
-async fn an_upload_is_abandoned_when_nothing_came_for_it_and_not_while_bytes_arrive() {
+async fn an_idle_upload_is_abandoned_and_an_active_one_kept() {
     with_fixture(async |fixture| {
         let idle = fixture.upload("idle", NOW_MS).await;
         fixture.put(&idle, NOW_MS).await;
@@ -120,7 +120,7 @@ async fn an_upload_is_abandoned_when_nothing_came_for_it_and_not_while_bytes_arr
         fixture.services.storage.put_block(&idle.name, &block, source()).await.unwrap();
         let active = fixture.upload("active", NOW_MS).await;
         let later = NOW_MS + 12 * 60 * MINUTE_MS;
-        fixture.services.recency.upload_active(&active.name, later - 1000);
+        fixture.services.usage.record_activity(&active.name, later - 1000);
 
         let small = Sweeper::new(&fixture.services, &fixture.guest, GRACE_MS).sweep_uploads_once(later).await;
         assert_eq!(small.unwrap(), Report { uploads: 1, ..Report::default() });
@@ -133,12 +133,12 @@ async fn an_upload_is_abandoned_when_nothing_came_for_it_and_not_while_bytes_arr
 }
 
 #[tokio::test]
-async fn entries_go_when_unused_for_too_long_also_those_that_were_never_downloaded() {
+async fn unused_entries_are_deleted_even_if_never_downloaded() {
     with_fixture(async |fixture| {
         let used = fixture.entry("used", NOW_MS).await;
         fixture.entry("never downloaded", NOW_MS).await;
         let later = NOW_MS + 92 * DAY_MS;
-        fixture.services.recency.entry_used(used.id, later - DAY_MS);
+        fixture.services.usage.buffer_use(used.id, later - DAY_MS);
 
         let report = fixture.sweep(later).await;
         assert_eq!(report, Report { entries: 1, bytes: 12, ..Report::default() });
@@ -149,7 +149,7 @@ async fn entries_go_when_unused_for_too_long_also_those_that_were_never_download
 }
 
 #[tokio::test]
-async fn a_row_whose_object_is_gone_or_cut_off_is_reaped() {
+async fn a_row_with_a_missing_or_truncated_object_is_deleted() {
     with_fixture(async |fixture| {
         let whole = fixture.entry("whole", NOW_MS).await;
         for (number, key) in ["gone", "cut off"].into_iter().enumerate() {
@@ -170,12 +170,12 @@ async fn a_row_whose_object_is_gone_or_cut_off_is_reaped() {
 }
 
 #[tokio::test]
-async fn layers_stay_as_long_as_the_index_that_names_them_and_go_after_it() {
+async fn layers_are_deleted_after_the_index_that_names_them() {
     with_fixture(async |fixture| {
         let layer = fixture.entry("buildkit-blob-1-sha256:00", NOW_MS).await;
         let index = fixture.entry("index-buildkit-1-00000000#1", NOW_MS + 1000).await;
         let later = NOW_MS + 100 * DAY_MS;
-        fixture.services.recency.entry_used(index.id, later - DAY_MS);
+        fixture.services.usage.buffer_use(index.id, later - DAY_MS);
         assert_eq!(fixture.sweep(later).await.entries, 0, "the index is in use, the layer is not");
         let much_later = later + 100 * DAY_MS;
         assert_eq!(fixture.sweep(much_later).await.entries, 1);
@@ -187,7 +187,7 @@ async fn layers_stay_as_long_as_the_index_that_names_them_and_go_after_it() {
 }
 
 #[tokio::test]
-async fn nothing_is_skipped_over_many_pages_while_rows_go() {
+async fn deletions_over_many_pages_skip_nothing() {
     with_fixture(async |fixture| {
         let many = super::PAGE * 2 + 7;
         for number in 0..many {
@@ -200,7 +200,7 @@ async fn nothing_is_skipped_over_many_pages_while_rows_go() {
 }
 
 #[tokio::test]
-async fn orphans_go_after_the_grace_period_and_what_is_referred_to_stays() {
+async fn orphans_are_removed_after_the_grace_period_and_referenced_objects_kept() {
     with_fixture(async |fixture| {
         let kept = fixture.entry("kept", FAR_FUTURE_MS).await;
         let pending = fixture.upload("pending", FAR_FUTURE_MS).await;
@@ -221,7 +221,7 @@ async fn orphans_go_after_the_grace_period_and_what_is_referred_to_stays() {
     .await;
 }
 
-/// Services whose storage fails by plan.
+/// Services whose storage has injected failures.
 fn failing(fixture: &Fixture) -> (Arc<Services>, Arc<Faults>) {
     let faults = Faults::none();
     let storage = FaultyStorage { inner: fixture.services.storage.clone(), faults: faults.clone() };
@@ -230,7 +230,7 @@ fn failing(fixture: &Fixture) -> (Arc<Services>, Arc<Faults>) {
 }
 
 #[tokio::test]
-async fn an_orphan_that_cannot_be_removed_does_not_keep_the_others() {
+async fn an_orphan_that_cannot_be_removed_does_not_block_the_others() {
     with_fixture(async |fixture| {
         for number in 0..3 {
             let forgotten = fixture.upload(&format!("forgotten {number}"), NOW_MS).await;
@@ -248,7 +248,7 @@ async fn an_orphan_that_cannot_be_removed_does_not_keep_the_others() {
 }
 
 #[tokio::test]
-async fn an_object_of_an_entry_or_upload_that_cannot_be_removed_does_not_keep_the_others_and_goes_later() {
+async fn an_object_that_cannot_be_removed_does_not_block_the_others_and_is_removed_later() {
     with_fixture(async |fixture| {
         for number in 0..3 {
             fixture.entry(&format!("unused {number}"), NOW_MS).await;
@@ -259,7 +259,7 @@ async fn an_object_of_an_entry_or_upload_that_cannot_be_removed_does_not_keep_th
         }
         let (services, faults) = failing(&fixture);
         let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
-        // Of the first upload: what was staged, and its object. Of the first entry: its object.
+        // Of the first upload: its blocks and its object. Of the first entry: its object.
         faults.add("discard", 0, 1, Fault::Fail);
         faults.add("remove", 0, 1, Fault::Fail);
         faults.add("remove", 2, 1, Fault::Fail);
@@ -274,7 +274,7 @@ async fn an_object_of_an_entry_or_upload_that_cannot_be_removed_does_not_keep_th
 }
 
 #[tokio::test]
-async fn a_sweep_stops_where_nothing_can_be_removed() {
+async fn a_sweep_stops_after_too_many_failed_removals() {
     with_fixture(async |fixture| {
         for number in 0..30 {
             fixture.entry(&format!("unused {number}"), NOW_MS).await;
@@ -284,13 +284,13 @@ async fn a_sweep_stops_where_nothing_can_be_removed() {
         faults.add("remove", 0, usize::MAX, Fault::Fail);
         let stopped = sweeper.sweep_once(NOW_MS + 92 * DAY_MS).await;
         assert!(matches!(stopped, Err(SweepError::Storage(_))), "{stopped:?}");
-        assert_eq!(fixture.entries().await, 13, "it gave up after 17 that it could not remove");
+        assert_eq!(fixture.entries().await, 13, "it stopped after 17 failed removals");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_reader_keeps_what_it_opened_when_the_sweep_takes_the_entry() {
+async fn an_open_reader_survives_the_deletion_of_its_entry() {
     with_fixture(async |fixture| {
         let entry = fixture.entry("old", NOW_MS).await;
         let open = fixture.services.storage.open(&entry.object, entry.size_bytes, None).await.unwrap();
@@ -302,7 +302,7 @@ async fn a_reader_keeps_what_it_opened_when_the_sweep_takes_the_entry() {
 }
 
 #[tokio::test]
-async fn entries_of_another_boot_that_were_never_flushed_are_given_up() {
+async fn unflushed_entries_of_another_boot_are_dropped() {
     with_fixture(async |fixture| {
         let services = &fixture.services;
         for (key, boot) in [("lost", "an earlier boot"), ("waiting", "this boot")] {
@@ -311,7 +311,7 @@ async fn entries_of_another_boot_that_were_never_flushed_are_given_up() {
             let until = Durability::Until { boot: boot.into() };
             services.index.finalize(upload.id, &attachment, &until, NOW_MS).await.unwrap().unwrap();
         }
-        assert_eq!(services.durability.give_up_lost(&*services.index).await.unwrap(), 1);
+        assert_eq!(services.durability.drop_unflushed(&*services.index).await.unwrap(), 1);
         for flushed in [1, 0] {
             let pass = services.durability.flush_once(&*services.storage, &*services.index).await;
             assert_eq!(pass.unwrap(), Pass { flushed, waiting: 0 });
@@ -324,7 +324,7 @@ async fn entries_of_another_boot_that_were_never_flushed_are_given_up() {
 
 /// Fault 19.
 #[tokio::test]
-async fn what_was_used_while_the_clock_was_ahead_counts_from_the_next_sweep() {
+async fn future_times_are_corrected_by_the_next_sweep() {
     with_fixture(async |fixture| {
         const NOW_MS: u64 = 1_900_000_000_000;
         let ahead = NOW_MS + 365 * DAY_MS;
@@ -345,7 +345,7 @@ async fn what_was_used_while_the_clock_was_ahead_counts_from_the_next_sweep() {
 
 /// Fault 14.
 #[tokio::test]
-async fn a_database_that_is_not_the_storages_removes_nothing_before_the_operator_says_so() {
+async fn a_foreign_database_removes_nothing_until_the_storage_is_adopted() {
     with_fixture(async |fixture| {
         for number in 0..20 {
             fixture.entry(&number.to_string(), NOW_MS).await;
@@ -367,9 +367,9 @@ async fn a_database_that_is_not_the_storages_removes_nothing_before_the_operator
     .await;
 }
 
-/// Fault 19: a clock that is behind is believed even less.
+/// Fault 19: a clock that is behind corrects nothing.
 #[tokio::test]
-async fn a_clock_that_is_wrong_for_certain_changes_no_times_of_use() {
+async fn a_wrong_clock_corrects_no_times() {
     with_fixture(async |fixture| {
         let entry = fixture.entry("entry", 1_900_000_000_000).await;
         assert_eq!(fixture.sweep(DAY_MS).await, Report::default());
@@ -378,9 +378,10 @@ async fn a_clock_that_is_wrong_for_certain_changes_no_times_of_use() {
     .await;
 }
 
-/// Fault 13: what fails does not keep what is behind it from making room, and spares what may be in use.
+/// Fault 13: a failed step does not stop the next ones from freeing space, and spares what may be
+/// in use.
 #[tokio::test]
-async fn an_index_that_takes_no_notes_ends_no_sweep() {
+async fn an_index_that_rejects_updates_does_not_stop_the_sweep() {
     with_fixture(async |fixture| {
         let used = fixture.entry("used", NOW_MS).await;
         fixture.entry("unused", NOW_MS).await;
@@ -392,8 +393,8 @@ async fn an_index_that_takes_no_notes_ends_no_sweep() {
         });
         beside.execute_batch(&refuse.concat()).unwrap();
         let later = NOW_MS + 92 * DAY_MS;
-        fixture.services.recency.entry_used(used.id, later);
-        fixture.services.recency.upload_active(&active.name, later);
+        fixture.services.usage.buffer_use(used.id, later);
+        fixture.services.usage.record_activity(&active.name, later);
         let report = fixture.sweep(later).await;
         assert_eq!((report.entries, report.uploads), (1, 1));
         assert!(fixture.services.index.get_entry(used.id).await.unwrap().is_some());

@@ -1,58 +1,62 @@
-//! Uploads that nobody finishes.
+//! Abandoned uploads.
 
-use super::{PAGE, Run, SweepError, Sweeper, entries::EARLIEST_MS};
+use super::{PAGE, SweepError, SweepRun, Sweeper, entries::EARLIEST_MS};
 use crate::{
     causes::chain,
     index::{AHEAD_MS, Upload, UploadId},
 };
 
 impl Sweeper<'_> {
-    /// Abandons the uploads that the guest gives up.
-    pub(super) async fn sweep_uploads(&self, now_ms: u64, run: &mut Run) -> Result<(), SweepError> {
-        self.write_uses_down().await;
+    /// Abandons the uploads that the guest selects.
+    pub(super) async fn sweep_uploads(&self, now_ms: u64, run: &mut SweepRun) -> Result<(), SweepError> {
+        self.flush_usage().await;
         let mut after = UploadId(0);
         loop {
             let page = self.services.index.list_uploads(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
-            self.bring_uploads_back(&page, now_ms).await;
-            let given_up = self.guest.review_uploads(now_ms, page.as_slice().into()).await?;
-            for upload in page.iter().filter(|upload| given_up.contains(&upload.id)) {
+            self.correct_future_activity(&page, now_ms).await;
+            let doomed = self.guest.review_uploads(now_ms, page.as_slice().into()).await?;
+            for upload in page.iter().filter(|upload| doomed.contains(&upload.id)) {
                 self.abandon(upload, run).await?;
             }
         }
     }
 
-    /// What was active while the clock was ahead counts from now on; so it is given up some time. Not by a clock that is wrong
-    /// for certain.
-    async fn bring_uploads_back(&self, page: &[Upload], now_ms: u64) {
+    /// Sets last-activity times in the future, written while a clock was ahead, to now, so that the
+    /// uploads expire some day. Changes nothing if this clock is wrong.
+    async fn correct_future_activity(&self, page: &[Upload], now_ms: u64) {
         let ahead = page.iter().filter(|upload| upload.active_ms > now_ms.saturating_add(AHEAD_MS));
-        let uses: Vec<_> = ahead.map(|upload| (upload.name.clone(), now_ms)).collect();
-        if uses.is_empty() {
+        let times: Vec<_> = ahead.map(|upload| (upload.name.clone(), now_ms)).collect();
+        if times.is_empty() {
             return;
         }
         let clock_is_wrong = now_ms < EARLIEST_MS;
-        tracing::warn!(uploads = uses.len(), clock_is_wrong, "uploads were active in the future");
+        tracing::warn!(
+            uploads = times.len(),
+            clock_is_wrong,
+            "uploads have last-activity times in the future"
+        );
         if clock_is_wrong {
             return;
         }
-        if let Err(error) = self.services.index.touch_uploads(&uses).await {
-            tracing::warn!(error = %chain(&error), "times of uploads stay in the future until the next sweep");
+        if let Err(error) = self.services.index.touch_uploads(&times).await {
+            tracing::warn!(error = %chain(&error), "cannot correct last-activity times in the future; the next sweep retries");
         }
     }
 
-    /// Deletes an upload for which nothing came since it was listed: the row, then what was staged, then its object. What cannot be
-    /// removed is an orphan from then on.
-    async fn abandon(&self, upload: &Upload, run: &mut Run) -> Result<(), SweepError> {
-        let is_idle = self.services.recency.last_activity_ms(&upload.name).is_none();
+    /// Deletes an upload that had no activity since it was listed: the row, then its staged blocks,
+    /// then its object. What cannot be removed becomes an orphan.
+    async fn abandon(&self, upload: &Upload, run: &mut SweepRun) -> Result<(), SweepError> {
+        let is_idle = self.services.usage.last_activity_ms(&upload.name).is_none();
         if !(is_idle && self.services.index.abandon_idle(upload.id, upload.active_ms + 1).await?) {
             return Ok(());
         }
         run.report.uploads += 1;
-        tracing::info!(upload = upload.id.0, key = upload.slot.key, "an abandoned upload was removed");
-        run.failures.note(self.services.storage.discard(&upload.name).await)?;
+        tracing::info!(upload = upload.id.0, key = upload.slot.key, "abandoned upload deleted");
+        run.failures.record(self.services.storage.discard(&upload.name).await)?;
         if let Some(attachment) = &upload.attachment {
-            run.failures.note(self.services.storage.remove(&attachment.object).await)?;
+            run.failures.record(self.services.storage.remove(&attachment.object).await)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ fn one_goes_through_in_each_pause() {
 #[test]
 fn one_line_a_minute_with_a_count() {
     const PAUSE: Duration = Duration::from_secs(60);
-    let (mut state, start) = (State { last: None, held_back: 0 }, Instant::now());
+    let (mut state, start) = (ThrottleState { last: None, held_back: 0 }, Instant::now());
     assert_eq!(state.count(start, PAUSE), Some(1));
     for number in 1..=500_u32 {
         assert_eq!(state.count(start + Duration::from_millis(100) * number, PAUSE), None);

@@ -1,4 +1,4 @@
-//! An HTTP proxy for tests: notes what it is asked for, and leads everything to one server.
+//! An HTTP proxy for tests: records its requests, and connects all of them to one server.
 
 use std::{
     net::SocketAddr,
@@ -73,7 +73,7 @@ async fn pass(mut client: TcpStream, server: SocketAddr, heads: Arc<Mutex<Vec<St
     copy_bidirectional(&mut client, &mut server).await.ok().map(drop)
 }
 
-/// Starts a server that gives one answer to whatever it is asked, and returns its address.
+/// Starts a server that has one response to all requests, and returns its address.
 pub async fn answering(body: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -8,12 +8,11 @@ mod wit {
 use wit::{
     exports::larder::cache::{handler, retention},
     larder::cache::{
-        auth, db, http, log, storage,
+        auth, http, index, log, storage,
         types::{Payload, Request, Response},
     },
 };
 
-#[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "exported from a component only"))]
 struct Hostile;
 
 #[cfg(target_arch = "wasm32")]
@@ -55,20 +54,20 @@ impl handler::Guest for Hostile {
 }
 
 impl retention::Guest for Hostile {
-    /// Wants everything gone, and things that it was not asked about.
-    async fn survey_entries(_now_ms: u64, entries: Vec<db::Entry>) -> Vec<u64> {
+    /// Selects everything, and ids that it was not given.
+    async fn select_roots(_now_ms: u64, entries: Vec<index::Entry>) -> Vec<u64> {
         entries.iter().map(|entry| entry.id).chain(0..100_000).collect()
     }
 
     async fn review_entries(
         _now_ms: u64,
         candidates: Vec<retention::Candidate>,
-        _witnesses: retention::Witnesses,
+        _roots: retention::Roots,
     ) -> Vec<u64> {
         candidates.iter().map(|candidate| candidate.entry.id).chain(0..100_000).collect()
     }
 
-    async fn review_uploads(_now_ms: u64, uploads: Vec<db::Upload>) -> Vec<u64> {
+    async fn review_uploads(_now_ms: u64, uploads: Vec<index::Upload>) -> Vec<u64> {
         uploads.iter().map(|upload| upload.id).chain(0..100_000).collect()
     }
 }
@@ -91,27 +90,27 @@ fn many_headers() -> Response {
     Response { headers, ..text("many headers") }
 }
 
-#[allow(clippy::panic, reason = "that is what it is for")]
+#[expect(clippy::panic, reason = "its purpose")]
 fn trap() -> ! {
     panic!("trapped on request")
 }
 
-/// Traps if this is the first time; what it remembers survives the instance.
+/// Traps the first time only; the mark in the index survives the instance.
 async fn trap_once(request: &Request, mark: &str) -> Response {
     match mark_slot(request, mark).await {
-        db::Reservation::Reserved(_) => trap(),
+        index::Reservation::Reserved(_) => trap(),
         _ => text("after the trap"),
     }
 }
 
-async fn mark_slot(request: &Request, mark: &str) -> db::Reservation {
-    let slot = db::Slot {
+async fn mark_slot(request: &Request, mark: &str) -> index::Reservation {
+    let slot = index::Slot {
         repository: "hostile".into(),
         scope: String::new(),
         version: String::new(),
         key: mark.into(),
     };
-    match db::reserve(slot, "hostile".into(), request.received_ms, 0).await {
+    match index::reserve(slot, "hostile".into(), request.received_ms, 0).await {
         Ok(reservation) => reservation,
         Err(_) => trap(),
     }
@@ -146,12 +145,12 @@ async fn stored(request: &Request) -> storage::Stored {
     }
 }
 
-/// Stores the body and says as what.
+/// Stores the body, and returns the object's name.
 async fn store(request: &Request) -> Response {
     text(&stored(request).await.object)
 }
 
-/// Stores the body and sends it back from the storage.
+/// Stores the body, and sends it from the storage.
 async fn object(request: &Request) -> Response {
     let stored = stored(request).await;
     let Ok(object) = storage::open(stored.object, stored.size_bytes, None).await else { trap() };
@@ -183,8 +182,8 @@ async fn object_name() -> Response {
 }
 
 async fn many_probes() -> Response {
-    let probe = db::Probe { scope: String::new(), key: String::new(), kind: db::MatchKind::Prefix };
-    match db::find("r".into(), "v".into(), vec![probe; 100_000], Vec::new()).await {
+    let probe = index::Probe { scope: String::new(), key: String::new(), kind: index::MatchKind::Prefix };
+    match index::find("r".into(), "v".into(), vec![probe; 100_000], Vec::new()).await {
         Ok(_) => text("found"),
         Err(_) => text("refused"),
     }
@@ -203,13 +202,13 @@ fn flood_log() -> Response {
     text("logged")
 }
 
-/// Has the host take more text than it may.
+/// Passes more text to the host than its limit.
 fn flood_host() -> Response {
     log::emit(log::Level::Debug, &"x".repeat(24 << 20), &[]);
     text("taken")
 }
 
-/// Says whether it can see the token.
+/// Returns whether it can see the token.
 fn credential(request: &Request) -> Response {
     let seen =
         request.headers.iter().any(|(name, value)| name == "authorization" || value.contains("secret"));

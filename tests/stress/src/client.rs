@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use larder_tests::{Answer, RemoteServer, SECRET};
+use larder_tests::{RemoteServer, Response, SECRET};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -56,7 +56,7 @@ impl Client {
         target: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<Response> {
         self.remote.try_send(method, target, headers, body.into(), self.patience).await
     }
 
@@ -195,7 +195,7 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<Response> {
         let bearer = format!("Bearer {}", self.token);
         let mut all = vec![("authorization", bearer.as_str())];
         all.extend_from_slice(headers);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use base64::Engine as _;
 use bytes::Bytes;
-use larder_tests::Answer;
+use larder_tests::Response;
 use serde_json::{Value, json};
 
 use super::targets::Target;
@@ -49,25 +49,25 @@ impl Session {
         target: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> Answer {
+    ) -> Response {
         self.target.send(method, target, headers, body.into()).await
     }
 
     /// Makes a call of the cache service with any body.
-    pub async fn raw_call(&self, name: &str, token: &str, kind: &str, body: impl Into<Bytes>) -> Answer {
+    pub async fn raw_call(&self, name: &str, token: &str, kind: &str, body: impl Into<Bytes>) -> Response {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
         self.send("POST", &format!("{SERVICE}/{name}"), &headers, body).await
     }
 
     /// Makes a call of the cache service in JSON.
-    pub async fn call(&self, name: &str, token: &str, message: &Value) -> Answer {
+    pub async fn call(&self, name: &str, token: &str, message: &Value) -> Response {
         let answer = self.raw_call(name, token, "application/json", message.to_string()).await;
         assert_eq!(answer.header("content-type"), "application/json", "{name}");
         answer
     }
 
-    pub async fn create(&self, token: &str, key: &str) -> Answer {
+    pub async fn create(&self, token: &str, key: &str) -> Response {
         self.call("CreateCacheEntry", token, &json!({ "key": key, "version": "v" })).await
     }
 
@@ -78,7 +78,7 @@ impl Session {
         answer.json()["signed_upload_url"].as_str().unwrap().to_owned()
     }
 
-    pub async fn finalize(&self, token: &str, key: &str, size: usize) -> Answer {
+    pub async fn finalize(&self, token: &str, key: &str, size: usize) -> Response {
         let message = json!({ "key": key, "version": "v", "size_bytes": size.to_string() });
         self.call("FinalizeCacheEntryUpload", token, &message).await
     }
@@ -122,15 +122,15 @@ impl Session {
         answer.body
     }
 
-    pub async fn put(&self, url: &str, content: &[u8]) -> Answer {
+    pub async fn put(&self, url: &str, content: &[u8]) -> Response {
         self.blob(url, &[("x-ms-blob-type", "BlockBlob")], content).await
     }
 
-    pub async fn put_block(&self, url: &str, id: &str, content: &[u8]) -> Answer {
+    pub async fn put_block(&self, url: &str, id: &str, content: &[u8]) -> Response {
         self.blob(&format!("{url}&comp=block&blockid={}", encoded(id)), &[], content).await
     }
 
-    pub async fn put_list(&self, url: &str, ids: &[&str]) -> Answer {
+    pub async fn put_list(&self, url: &str, ids: &[&str]) -> Response {
         let latest: String = ids.iter().map(|id| format!("<Latest>{}</Latest>", base64(id))).collect();
         self.put_xml(
             url,
@@ -139,13 +139,13 @@ impl Session {
         .await
     }
 
-    pub async fn put_xml(&self, url: &str, list: &str) -> Answer {
+    pub async fn put_xml(&self, url: &str, list: &str) -> Response {
         self.blob(&format!("{url}&comp=blocklist"), &[("content-type", "application/xml")], list.as_bytes())
             .await
     }
 
     /// Every answer about a blob has a request id, and every error says what it is, in XML.
-    pub async fn blob(&self, url: &str, headers: &[(&str, &str)], content: &[u8]) -> Answer {
+    pub async fn blob(&self, url: &str, headers: &[(&str, &str)], content: &[u8]) -> Response {
         let answer = self.send("PUT", url, headers, content.to_vec()).await;
         assert!(!answer.header("x-ms-request-id").is_empty());
         if answer.status.is_client_error() {
@@ -157,7 +157,7 @@ impl Session {
     }
 }
 
-pub fn assert_is_azure_error(answer: &Answer) {
+pub fn assert_is_azure_error(answer: &Response) {
     assert_eq!(answer.header("content-type"), "application/xml");
     let code = answer.header("x-ms-error-code");
     assert!(!code.is_empty() && answer.text().contains(&format!("<Code>{code}</Code>")), "{}", answer.text());

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use larder_guest::fake::{FakeHost, FakeRequest, NOW_MS, claims};
-use larder_tests::{Answer, TestServer};
+use larder_tests::{Response, TestServer};
 
 /// A server of some kind.
 pub enum Target {
@@ -50,7 +50,7 @@ impl Target {
         }
     }
 
-    pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+    pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Bytes) -> Response {
         match self {
             Self::Native(host, clock) => {
                 let now_ms = NOW_MS + clock.load(Relaxed);
@@ -82,7 +82,7 @@ fn send_natively(
     method: &str,
     headers: &[(&str, &str)],
     body: &Bytes,
-) -> Answer {
+) -> Response {
     for (name, value) in headers {
         request = match value.strip_prefix("Bearer ") {
             Some(token) if *name == "authorization" => request.token(token),
@@ -98,5 +98,5 @@ fn send_natively(
     if !map.contains_key("content-length") {
         map.insert("content-length", http::HeaderValue::from(body.len()));
     }
-    Answer { status: http::StatusCode::from_u16(answer.status).unwrap(), headers: map, body }
+    Response { status: http::StatusCode::from_u16(answer.status).unwrap(), headers: map, body }
 }

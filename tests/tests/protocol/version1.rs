@@ -1,6 +1,6 @@
 //! Version 1 (protocol reference, section 2).
 
-use larder_tests::Answer;
+use larder_tests::Response;
 use serde_json::json;
 
 use super::session::Session;
@@ -8,7 +8,7 @@ use super::session::Session;
 const API: &str = "/_apis/artifactcache";
 
 /// Makes a call of version 1.
-async fn call(session: &Session, token: &str, method: &str, path: &str, body: &str) -> Answer {
+async fn call(session: &Session, token: &str, method: &str, path: &str, body: &str) -> Response {
     let bearer = format!("Bearer {token}");
     let headers = [
         ("authorization", bearer.as_str()),

@@ -1,5 +1,5 @@
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault};
-use crate::ports::{DbError, StorageError};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault};
+use crate::ports::{IndexError, StorageError};
 
 fn created() -> (FakeHost, String) {
     let host = FakeHost::new();
@@ -10,7 +10,7 @@ fn created() -> (FakeHost, String) {
     (host, url)
 }
 
-fn put(host: &FakeHost, url: &str, more: &str, position: Option<&str>, body: &str) -> Answer {
+fn put(host: &FakeHost, url: &str, more: &str, position: Option<&str>, body: &str) -> FakeResponse {
     let request = FakeRequest::new("PUT", &format!("{url}{more}")).header("x-ms-blob-type", "AppendBlob");
     let answer = host.send(match position {
         Some(position) => request.header("x-ms-blob-condition-appendpos", position).body(body),
@@ -20,19 +20,19 @@ fn put(host: &FakeHost, url: &str, more: &str, position: Option<&str>, body: &st
     answer
 }
 
-fn create(host: &FakeHost, url: &str) -> Answer {
+fn create(host: &FakeHost, url: &str) -> FakeResponse {
     put(host, url, "", None, "")
 }
 
-fn append(host: &FakeHost, url: &str, body: &str) -> Answer {
+fn append(host: &FakeHost, url: &str, body: &str) -> FakeResponse {
     put(host, url, "&comp=appendblock", None, body)
 }
 
-fn seal(host: &FakeHost, url: &str) -> Answer {
+fn seal(host: &FakeHost, url: &str) -> FakeResponse {
     put(host, url, "&comp=seal", None, "")
 }
 
-fn finalize(host: &FakeHost, size: usize) -> Answer {
+fn finalize(host: &FakeHost, size: usize) -> FakeResponse {
     let message = format!(r#"{{"key":"k","version":"v","size_bytes":{size}}}"#);
     host.send(FakeRequest::call("FinalizeCacheEntryUpload", "t", &message))
 }
@@ -46,10 +46,10 @@ fn content(host: &FakeHost) -> Option<String> {
 }
 
 #[test]
-fn what_is_appended_in_order_and_sealed_is_the_content() {
+fn sealed_appends_are_the_content() {
     let (host, url) = created();
-    for (at, piece) in [(0, "one"), (3, "two"), (6, "three")] {
-        let answer = append(&host, &url, piece);
+    for (at, chunk) in [(0, "one"), (3, "two"), (6, "three")] {
+        let answer = append(&host, &url, chunk);
         assert_eq!((answer.status, &*answer.text()), (201, ""));
         assert_eq!(answer.header("x-ms-blob-append-offset"), at.to_string());
     }
@@ -61,7 +61,7 @@ fn what_is_appended_in_order_and_sealed_is_the_content() {
 }
 
 #[test]
-fn it_need_not_be_sealed() {
+fn sealing_is_optional() {
     let (host, url) = created();
     append(&host, &url, "one");
     append(&host, &url, "two");
@@ -71,7 +71,7 @@ fn it_need_not_be_sealed() {
 }
 
 #[test]
-fn an_empty_one_is_an_entry_once_it_is_sealed() {
+fn an_empty_sealed_blob_is_an_entry() {
     let (host, url) = created();
     assert_eq!(finalize(&host, 0).status, 400);
     assert_eq!((seal(&host, &url).status, finalize(&host, 0).status), (200, 200));
@@ -79,7 +79,7 @@ fn an_empty_one_is_an_entry_once_it_is_sealed() {
 }
 
 #[test]
-fn a_sealed_one_takes_no_more_also_where_it_is_created_again() {
+fn a_sealed_blob_takes_no_appends_even_if_created_again() {
     let (host, url) = created();
     append(&host, &url, "old");
     assert_eq!(seal(&host, &url).status, 200);
@@ -93,7 +93,7 @@ fn a_sealed_one_takes_no_more_also_where_it_is_created_again() {
 }
 
 #[test]
-fn a_repeat_without_a_position_is_found_by_the_size_and_nothing_is_saved() {
+fn a_repeated_append_without_a_position_fails_the_finalize() {
     let (host, url) = created();
     append(&host, &url, "one");
     append(&host, &url, "one");
@@ -103,7 +103,7 @@ fn a_repeat_without_a_position_is_found_by_the_size_and_nothing_is_saved() {
 }
 
 #[test]
-fn a_position_is_kept_to() {
+fn an_append_position_is_checked() {
     let (host, url) = created();
     let at = |position, body| put(&host, &url, "&comp=appendblock", Some(position), body);
     assert_eq!(at("0", "one").status, 201);
@@ -120,7 +120,7 @@ fn a_position_is_kept_to() {
 }
 
 #[test]
-fn two_appends_at_once_are_never_mixed_up() {
+fn concurrent_appends_never_mix() {
     let (host, url) = created();
     let second = url.clone();
     host.before("storage.put-block", move |host| assert_eq!(append(host, &second, "two").status, 201));
@@ -144,7 +144,7 @@ fn a_body_that_ends_early_is_not_appended() {
 }
 
 #[test]
-fn creating_it_again_starts_over() {
+fn creating_again_starts_over() {
     let (host, url) = created();
     append(&host, &url, "first try");
     assert_eq!(create(&host, &url).status, 201);
@@ -163,7 +163,7 @@ fn it_is_created_empty() {
 }
 
 #[test]
-fn a_sealed_one_takes_no_more() {
+fn a_sealed_blob_takes_no_appends() {
     let (host, url) = created();
     append(&host, &url, "one");
     seal(&host, &url);
@@ -175,7 +175,7 @@ fn a_sealed_one_takes_no_more() {
 }
 
 #[test]
-fn the_limit_is_kept() {
+fn the_size_limit_is_enforced() {
     let (host, url) = created();
     host.configure(|settings| settings.max_entry_bytes = Some(5));
     assert_eq!(append(&host, &url, "sixsix").status, 413);
@@ -204,7 +204,7 @@ fn failures_are_as_for_blocks() {
         assert_eq!(seal(&host, &url).status, status);
         host.heal();
     }
-    host.fail("db.get-upload", Fault::Db(DbError::Unavailable("x".into())));
+    host.fail("index.get-upload", Fault::Index(IndexError::Unavailable("x".into())));
     assert_eq!(
         [create(&host, &url).status, append(&host, &url, "x").status, seal(&host, &url).status],
         [503; 3]

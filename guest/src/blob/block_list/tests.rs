@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 
@@ -9,14 +9,14 @@ fn ids(xml: &str) -> Result<Vec<String>, ListError> {
 }
 
 #[test]
-fn the_order_is_the_lists_whatever_the_tags() {
+fn ids_keep_the_order_of_the_list_whatever_their_elements() {
     let xml = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<BlockList>\n  <Latest>Yg==</Latest>\n  \
                <Uncommitted>YQ==</Uncommitted>\n  <Committed>Yw==</Committed>\n  <Latest>Yg==</Latest>\n</BlockList>\n";
     assert_eq!(ids(xml).unwrap(), ["Yg==", "YQ==", "Yw==", "Yg=="]);
 }
 
 #[test]
-fn the_same_list_may_be_written_in_many_ways() {
+fn equivalent_documents_are_equal_lists() {
     for xml in [
         "<BlockList><Latest>a&b</Latest></BlockList>".replace('&', "&amp;"),
         "<BlockList><Latest><![CDATA[a&b]]></Latest></BlockList>".to_owned(),
@@ -30,14 +30,14 @@ fn the_same_list_may_be_written_in_many_ways() {
 }
 
 #[test]
-fn an_empty_list_is_a_list() {
+fn an_empty_list_is_valid() {
     for xml in ["<BlockList/>", "<BlockList></BlockList>", "<BlockList> <!-- x --> </BlockList>"] {
         assert_eq!(ids(xml), Ok(Vec::new()), "{xml}");
     }
 }
 
 #[test]
-fn what_is_not_a_block_list_is_refused() {
+fn malformed_lists_are_rejected() {
     for xml in [
         "",
         " ",
@@ -86,12 +86,12 @@ fn a_list_has_up_to_50_000_ids() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_without_harm(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_decoded_without_a_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = parse(&body);
     }
 
     #[test]
-    fn any_pieces_of_lists_are_read_without_harm(pieces in proptest::collection::vec(0..12_usize, 0..20)) {
+    fn any_fragments_of_lists_are_parsed_without_a_panic(pieces in proptest::collection::vec(0..12_usize, 0..20)) {
         const PIECES: [&str; 12] = [
             "<BlockList>", "</BlockList>", "<Latest>", "</Latest>", "<Latest/>", "a", " ", "&amp;", "&", "<![CDATA[",
             "]]>", "<!--",
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn ids_come_back_in_order(expected in proptest::collection::vec("[A-Za-z0-9+/=&<>\"']{1,88}", 0..30)) {
+    fn ids_round_trip_in_order(expected in proptest::collection::vec("[A-Za-z0-9+/=&<>\"']{1,88}", 0..30)) {
         let children: String = expected
             .iter()
             .map(|id| format!("<Latest>{}</Latest>", quick_xml::escape::escape(id.as_str())))

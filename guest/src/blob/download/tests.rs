@@ -1,7 +1,7 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
-use crate::ports::{DbError, Level, StorageError};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
+use crate::ports::{IndexError, Level, StorageError};
 
 /// A host with one entry of this content, its id, and a URL for it.
 fn stored(content: &str) -> (FakeHost, u64, String) {
@@ -13,7 +13,7 @@ fn stored(content: &str) -> (FakeHost, u64, String) {
     (host, id, found.member("signed_download_url"))
 }
 
-fn get(host: &FakeHost, url: &str, headers: &[(&str, &str)]) -> Answer {
+fn get(host: &FakeHost, url: &str, headers: &[(&str, &str)]) -> FakeResponse {
     let request = FakeRequest::new("GET", url);
     host.send(headers.iter().fold(request, |request, (name, value)| request.header(name, value)))
 }
@@ -41,13 +41,13 @@ fn a_download_has_everything_that_a_client_needs() {
     let tag = answer.header("etag");
     assert!(tag.starts_with("\"0x") && tag.ends_with('"') && tag.len() == 20, "{tag}");
     assert_eq!(get(&host, &url, &[]).header("etag"), tag);
-    assert_eq!(host.take_calls(), ["db.get-entry", "storage.open"].repeat(2));
+    assert_eq!(host.take_calls(), ["index.get-entry", "storage.open"].repeat(2));
 }
 
 #[test]
 fn a_head_has_the_same_header_fields_and_no_body() {
     let (host, _, url) = stored("0123456789");
-    let without_id = |mut answer: Answer| {
+    let without_id = |mut answer: FakeResponse| {
         answer.headers.retain(|(name, _)| name != "x-ms-request-id");
         answer.headers.sort();
         (answer.status, answer.headers)
@@ -55,7 +55,7 @@ fn a_head_has_the_same_header_fields_and_no_body() {
     let head = host.send(FakeRequest::new("HEAD", &url).header("range", "bytes=0-0"));
     assert!(head.body.is_empty());
     assert_eq!(without_id(head), without_id(get(&host, &url, &[])));
-    assert_eq!(host.take_calls(), ["db.get-entry", "storage.stat", "db.get-entry", "storage.open"]);
+    assert_eq!(host.take_calls(), ["index.get-entry", "storage.stat", "index.get-entry", "storage.open"]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn an_empty_blob_is_a_200_of_length_0() {
 }
 
 #[test]
-fn conditions_hold_or_not() {
+fn conditions_are_evaluated() {
     let (host, _, url) = stored("0123456789");
     let tag = get(&host, &url, &[]).header("etag").to_owned();
     let weak = format!("W/{tag}");
@@ -129,7 +129,7 @@ fn conditions_hold_or_not() {
 }
 
 #[test]
-fn entries_have_tags_of_their_own() {
+fn each_entry_has_its_own_tag() {
     let (host, _, url) = stored("same");
     let other = host.add_entry("main", "v", "k2", b"same");
     let found =
@@ -140,7 +140,7 @@ fn entries_have_tags_of_their_own() {
 }
 
 #[test]
-fn a_bad_url_is_a_403_and_asks_nobody() {
+fn a_bad_url_is_a_403_without_host_calls() {
     let (host, id, url) = stored("x");
     let (_, query) = url.split_once('?').unwrap();
     for target in [
@@ -167,7 +167,7 @@ fn a_bad_url_is_a_403_and_asks_nobody() {
 }
 
 #[test]
-fn what_is_gone_is_a_404_with_one_warning() {
+fn a_stale_entry_is_a_404_with_one_warning() {
     for keep_bytes in [None, Some(2)] {
         for method in ["GET", "HEAD"] {
             let (host, id, url) = stored("0123456789");
@@ -183,7 +183,7 @@ fn what_is_gone_is_a_404_with_one_warning() {
 }
 
 #[test]
-fn an_entry_that_was_deleted_is_a_404() {
+fn a_deleted_entry_is_a_404() {
     use crate::ports::Host;
     let (host, id, url) = stored("x");
     crate::fake::block_on(host.delete_entry(id)).unwrap();
@@ -192,9 +192,9 @@ fn an_entry_that_was_deleted_is_a_404() {
 }
 
 #[test]
-fn what_may_pass_is_a_503_and_our_own_mistakes_are_a_500() {
+fn transient_failures_are_a_503_and_bugs_a_500() {
     for (call, fault, status, retry_after) in [
-        ("db.get-entry", Fault::Db(DbError::Unavailable("x".into())), 503, "1"),
+        ("index.get-entry", Fault::Index(IndexError::Unavailable("x".into())), 503, "1"),
         ("storage.open", Fault::Storage(StorageError::Unavailable("x".into())), 503, "1"),
         ("storage.open", Fault::Storage(StorageError::Invalid("x".into())), 500, "121"),
     ] {

@@ -1,14 +1,14 @@
 use proptest::prelude::*;
 
-use super::{Asked, resolve};
+use super::{ResolvedRange, resolve};
 use crate::ports::ByteRange;
 
-fn part(start: u64, end: u64) -> Asked {
-    Asked::Part(ByteRange { start, end })
+fn part(start: u64, end: u64) -> ResolvedRange {
+    ResolvedRange::Partial(ByteRange { start, end })
 }
 
 #[test]
-fn a_single_range_is_held_against_the_size() {
+fn a_single_range_is_resolved_against_the_size() {
     for (header, expected) in [
         ("bytes=0-0", part(0, 1)),
         ("bytes=0-9", part(0, 10)),
@@ -23,17 +23,17 @@ fn a_single_range_is_held_against_the_size() {
         ("bytes=-400", part(0, 10)),
         ("bytes=007-008", part(7, 9)),
         ("Bytes = 2-4 ", part(2, 5)),
-        ("bytes=10-", Asked::Unsatisfiable),
-        ("bytes=10-20", Asked::Unsatisfiable),
-        ("bytes=99999999999999999999999-", Asked::Unsatisfiable),
-        ("bytes=-0", Asked::Unsatisfiable),
+        ("bytes=10-", ResolvedRange::Unsatisfiable),
+        ("bytes=10-20", ResolvedRange::Unsatisfiable),
+        ("bytes=99999999999999999999999-", ResolvedRange::Unsatisfiable),
+        ("bytes=-0", ResolvedRange::Unsatisfiable),
     ] {
         assert_eq!(resolve(header, 10), expected, "{header}");
     }
 }
 
 #[test]
-fn what_is_not_exactly_one_range_of_bytes_is_ignored() {
+fn anything_but_a_single_range_is_ignored() {
     for header in [
         "",
         "bytes",
@@ -51,27 +51,27 @@ fn what_is_not_exactly_one_range_of_bytes_is_ignored() {
         "bytes=1 - 2",
         "bytes=\u{0661}-2",
     ] {
-        assert_eq!(resolve(header, 10), Asked::Whole, "{header}");
+        assert_eq!(resolve(header, 10), ResolvedRange::Full, "{header}");
     }
 }
 
 #[test]
-fn every_range_of_nothing_is_unsatisfiable() {
+fn every_range_of_an_empty_object_is_unsatisfiable() {
     for header in ["bytes=0-0", "bytes=0-", "bytes=-1", "bytes=-0"] {
-        assert_eq!(resolve(header, 0), Asked::Unsatisfiable, "{header}");
+        assert_eq!(resolve(header, 0), ResolvedRange::Unsatisfiable, "{header}");
     }
 }
 
 proptest! {
     #[test]
-    fn any_header_gives_a_range_within_the_object(header in "(bytes=)?[0-9]{0,25}-?[0-9]{0,25}|\\PC*", size in any::<u64>()) {
-        if let Asked::Part(range) = resolve(&header, size) {
+    fn any_header_resolves_within_the_object(header in "(bytes=)?[0-9]{0,25}-?[0-9]{0,25}|\\PC*", size in any::<u64>()) {
+        if let ResolvedRange::Partial(range) = resolve(&header, size) {
             prop_assert!(range.start < range.end && range.end <= size);
         }
     }
 
     #[test]
-    fn a_range_in_the_object_is_served_as_asked(size in 1..u64::MAX, a in any::<u64>(), b in any::<u64>()) {
+    fn a_range_within_the_object_is_kept(size in 1..u64::MAX, a in any::<u64>(), b in any::<u64>()) {
         let (a, b) = (a % size, b % size);
         let (first, last) = (a.min(b), a.max(b));
         prop_assert_eq!(resolve(&format!("bytes={first}-{last}"), size), part(first, last + 1));

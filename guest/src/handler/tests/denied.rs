@@ -1,4 +1,4 @@
-//! Fault 21: what a repository is told that may not use the server, call by call.
+//! Fault 21: the error of each call for a repository that may not use the server.
 
 use crate::fake::{FakeHost, FakeRequest};
 use crate::ports::AuthError;
@@ -12,9 +12,10 @@ fn host() -> FakeHost {
     host
 }
 
-/// Fault 21: `@actions/cache` warns where the text begins so, and repeats neither status.
+/// Fault 21: `@actions/cache` shows a warning if the text begins this way, and retries neither
+/// status.
 #[test]
-fn calls_of_version_2_are_denied_in_the_words_that_clients_know() {
+fn calls_of_version_2_are_denied_with_the_prefix_that_clients_know() {
     for (call, access) in [
         ("GetCacheEntryDownloadURL", "read"),
         ("CreateCacheEntry", "write"),
@@ -26,7 +27,7 @@ fn calls_of_version_2_are_denied_in_the_words_that_clients_know() {
     }
 }
 
-/// Fault 21: of a reservation it sees the reason in an answer with status 200 only.
+/// Fault 21: for a reservation it reads the reason of a response with status 200 only.
 #[test]
 fn a_reservation_of_actions_cache_is_denied_with_a_message() {
     let create =

@@ -1,26 +1,26 @@
-//! Every route with every failure: `FAILURES.md` has the statuses, and this test makes the same table by trying.
+//! Every route with every failure. Generates the table of statuses in `FAILURES.md` by trying.
 
-use crate::fake::{Answer, FakeHost, FakeRequest, FakeUpstream, Fault, NOW_MS};
-use crate::ports::{AuthError, DbError, HttpError, StorageError};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, FakeUpstream, Fault, NOW_MS};
+use crate::ports::{AuthError, HttpError, IndexError, StorageError};
 
 const V1: &str = "/_apis/artifactcache";
-const DB: [&str; 12] = [
-    "db.find",
-    "db.get-entry",
-    "db.get-entry-of-upload",
-    "db.reserve",
-    "db.renew",
-    "db.get-upload",
-    "db.get-upload-by-id",
-    "db.find-upload",
-    "db.attach",
-    "db.finalize",
-    "db.abandon",
-    "db.delete-entry",
+const INDEX: [&str; 12] = [
+    "index.find",
+    "index.get-entry",
+    "index.get-entry-of-upload",
+    "index.reserve",
+    "index.renew",
+    "index.get-upload",
+    "index.get-upload-by-id",
+    "index.find-upload",
+    "index.attach",
+    "index.finalize",
+    "index.abandon",
+    "index.delete-entry",
 ];
-/// The calls that need room where the index is.
-const DB_CHANGES: [&str; 6] =
-    ["db.reserve", "db.renew", "db.attach", "db.finalize", "db.abandon", "db.delete-entry"];
+/// The calls that write to the index.
+const INDEX_CHANGES: [&str; 6] =
+    ["index.reserve", "index.renew", "index.attach", "index.finalize", "index.abandon", "index.delete-entry"];
 const STORAGE: [&str; 7] = [
     "storage.stat",
     "storage.open",
@@ -31,7 +31,7 @@ const STORAGE: [&str; 7] = [
     "storage.presign",
 ];
 
-/// What the answers of a route look like when it fails.
+/// The form of a route's errors.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Twirp,
@@ -39,7 +39,7 @@ enum Form {
     Azure,
 }
 
-/// A request that succeeds on the host that it is made for.
+/// A request that succeeds, and its host.
 struct Case {
     host: FakeHost,
     request: FakeRequest,
@@ -99,8 +99,8 @@ fn v1(method: &str, path: &str, body: &str) -> Case {
     let range = format!("bytes 0-{}/*", body.len().max(1) - 1);
     let request = if method == "PATCH" { request.header("content-range", &range) } else { request };
     if method == "POST" && path.contains("caches/") {
-        let piece = FakeRequest::new("PATCH", &format!("{V1}/{path}")).token("t");
-        host.send(piece.header("content-range", "bytes 0-0/*").body("x"));
+        let chunk = FakeRequest::new("PATCH", &format!("{V1}/{path}")).token("t");
+        host.send(chunk.header("content-range", "bytes 0-0/*").body("x"));
     }
     Case { host, request: if body.is_empty() { request } else { request.body(body) } }
 }
@@ -128,9 +128,9 @@ fn download(method: &'static str) -> Case {
     Case { host, request: FakeRequest::new(method, &url) }
 }
 
-type Route = (&'static str, Form, fn() -> Case);
+type RouteCase = (&'static str, Form, fn() -> Case);
 
-const ROUTES: [Route; 19] = [
+const ROUTES: [RouteCase; 19] = [
     ("`CreateCacheEntry`", Form::Twirp, create),
     ("`CreateCacheEntry`, a retry", Form::Twirp, || {
         let request = call("CreateCacheEntry", r#"{"key":"new","version":"v"}"#).at(NOW_MS + 3000);
@@ -142,7 +142,7 @@ const ROUTES: [Route; 19] = [
     ("v1 `GET caches`", Form::V1, || v1("GET", "caches?key=k", "")),
     ("v1 `GET caches?keys=…`", Form::V1, || v1("GET", "caches?keys=k&version=v", "")),
     ("v1 `POST caches`", Form::V1, || v1("POST", "caches", r#"{"key":"other","version":"v"}"#)),
-    ("v1 `PATCH caches/{id}`", Form::V1, || v1("PATCH", "caches/{id}", "piece")),
+    ("v1 `PATCH caches/{id}`", Form::V1, || v1("PATCH", "caches/{id}", "chunk")),
     ("v1 `POST caches/{id}`", Form::V1, || v1("POST", "caches/{id}", r#"{"size":1}"#)),
     ("`PUT` blob", Form::Azure, || upload("", "content")),
     ("`PUT` block", Form::Azure, || upload("&comp=block&blockid=a", "content")),
@@ -160,7 +160,7 @@ const ROUTES: [Route; 19] = [
     ("`GET /health`", Form::Twirp, || Case { host: host(), request: FakeRequest::new("GET", "/health") }),
 ];
 
-/// A failure: what it is called, and how it is brought about.
+/// A failure: its name, and its setup.
 type Failure = (&'static str, fn(Case) -> Case);
 
 fn all(case: &Case, calls: &[&'static str], fault: &Fault) {
@@ -177,7 +177,7 @@ const FAILURES: [Failure; 12] = [
         case.host.set_token("t", Err(AuthError::Expired));
         case
     }),
-    ("issuer's keys not to be had", |case| {
+    ("issuer's keys unavailable", |case| {
         case.host.set_token("t", Err(AuthError::Unavailable("x".into())));
         case
     }),
@@ -195,11 +195,11 @@ const FAILURES: [Failure; 12] = [
     ("storage full", |case| storage(case, StorageError::NoSpace)),
     ("storage down", |case| storage(case, StorageError::Unavailable("x".into()))),
     ("index down", |case| {
-        all(&case, &DB, &Fault::Db(DbError::Unavailable("x".into())));
+        all(&case, &INDEX, &Fault::Index(IndexError::Unavailable("x".into())));
         case
     }),
     ("index full", |case| {
-        all(&case, &DB_CHANGES, &Fault::Db(DbError::NoSpace));
+        all(&case, &INDEX_CHANGES, &Fault::Index(IndexError::NoSpace));
         case
     }),
     ("upstream down", |case| {
@@ -208,12 +208,12 @@ const FAILURES: [Failure; 12] = [
     }),
 ];
 
-fn answer(case: Case) -> Answer {
+fn answer(case: Case) -> FakeResponse {
     case.host.send(case.request)
 }
 
-/// What holds for every failure on every route.
-fn check(what: &str, form: Form, answer: &Answer) {
+/// Checks the invariants of every error response.
+fn check(what: &str, form: Form, answer: &FakeResponse) {
     assert!((400..600).contains(&answer.status) && answer.status != 429, "{what}: {}", answer.status);
     for field in ["content-encoding", "transfer-encoding", "location", "set-cookie"] {
         assert_eq!(answer.header(field), "", "{what}");
@@ -243,7 +243,8 @@ fn check(what: &str, form: Form, answer: &Answer) {
     }
 }
 
-/// The table: a row for each route, a column for each failure; the status where it is not that of success.
+/// The table: a row for each route, a column for each failure; the status, or `·` if it is that of
+/// success.
 fn table() -> String {
     let names: Vec<_> = FAILURES.iter().map(|(name, _)| *name).collect();
     let mut table =
@@ -251,8 +252,8 @@ fn table() -> String {
     for (route, form, case) in ROUTES {
         let success = answer(case());
         assert!((200..300).contains(&success.status), "{route}: {} {}", success.status, success.text());
-        let cells = FAILURES.map(|(failure, bring_about)| {
-            let answer = answer(bring_about(case()));
+        let cells = FAILURES.map(|(failure, set_up)| {
+            let answer = answer(set_up(case()));
             if answer.status == success.status {
                 return String::from("·");
             }
@@ -267,14 +268,14 @@ fn table() -> String {
 }
 
 #[test]
-fn the_table_of_failures_is_true() {
+fn the_table_of_failures_is_current() {
     let document = include_str!("../../../FAILURES.md");
     let table = table();
     assert!(document.contains(&table), "FAILURES.md should have:\n{table}");
 }
 
 #[test]
-fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
+fn permanent_failures_are_never_retried() {
     for (route, _, case) in ROUTES {
         let mut answers: Vec<_> = [
             StorageError::NotFound,
@@ -286,10 +287,10 @@ fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
         .into();
         // Fault 13: a full index, too.
         let full = case();
-        all(&full, &DB, &Fault::Db(DbError::NoSpace));
+        all(&full, &INDEX, &Fault::Index(IndexError::NoSpace));
         answers.push(("the index is full".into(), answer(full)));
         for (error, answer) in answers {
-            // 507 is repeated by nobody, and with this field Go gives up at once.
+            // No client retries a 507, and with this field the Go SDK gives up at once.
             let ends = answer.status == 507 || answer.header("retry-after") == "121";
             assert!(answer.status < 500 || ends, "{route}: {error} is {}", answer.status);
         }
@@ -297,11 +298,11 @@ fn what_is_permanent_is_no_5xx_that_anybody_repeats() {
 }
 
 #[test]
-fn a_fault_of_any_one_call_is_answered_in_the_routes_form() {
+fn a_failure_of_any_single_call_has_the_form_of_the_route() {
     for (route, form, case) in ROUTES {
-        for call in DB.into_iter().chain(STORAGE).chain(["storage.discard", "storage.remove"]) {
-            let fault = if call.starts_with("db.") {
-                Fault::Db(DbError::Unavailable("x".into()))
+        for call in INDEX.into_iter().chain(STORAGE).chain(["storage.discard", "storage.remove"]) {
+            let fault = if call.starts_with("index.") {
+                Fault::Index(IndexError::Unavailable("x".into()))
             } else {
                 Fault::Storage(StorageError::Unavailable("x".into()))
             };

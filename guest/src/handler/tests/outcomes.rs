@@ -1,6 +1,6 @@
-//! Fault 25: what each request leaves for its line in the log.
+//! Fault 25: the outcome of each request in its log line.
 
-use crate::fake::{Answer, FakeHost, FakeRequest, FakeUpstream, Fault};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, FakeUpstream, Fault};
 use crate::ports::{Level, OutcomeKind, StorageError};
 
 fn host() -> FakeHost {
@@ -9,17 +9,17 @@ fn host() -> FakeHost {
     host
 }
 
-fn call(host: &FakeHost, name: &str, message: &str) -> Answer {
+fn call(host: &FakeHost, name: &str, message: &str) -> FakeResponse {
     host.send(FakeRequest::call(name, "t", message))
 }
 
-fn kind(answer: &Answer) -> OutcomeKind {
+fn kind(answer: &FakeResponse) -> OutcomeKind {
     answer.outcome.kind_or(answer.status)
 }
 
 /// Fault 25.
 #[test]
-fn a_lookup_says_whether_it_hit_and_what() {
+fn a_lookup_records_its_result() {
     let host = host();
     host.add_entry("main", "v", "deps-1", b"content");
     let answer =
@@ -40,7 +40,7 @@ fn a_lookup_says_whether_it_hit_and_what() {
 
 /// Fault 25.
 #[test]
-fn a_lookup_that_only_finds_what_is_gone_is_stale() {
+fn a_lookup_with_only_stale_matches_is_stale() {
     let host = host();
     host.add_entry("main", "v", "k", b"content");
     host.fail("storage.stat", Fault::Storage(StorageError::NotFound));
@@ -52,9 +52,9 @@ fn a_lookup_that_only_finds_what_is_gone_is_stale() {
     assert!(failed.outcome.reason.unwrap_or_default().ends_with("it hangs"));
 }
 
-/// Fault 25: all requests of an upload name it alike.
+/// Fault 25: all requests of an upload record the same name.
 #[test]
-fn a_save_can_be_followed_from_its_reservation() {
+fn all_requests_of_an_upload_record_the_same_name() {
     let host = host();
     let message = r#"{"key":"k","version":"0123456789abcdef0123","size_bytes":"1"}"#;
     let reserved = call(&host, "CreateCacheEntry", message);
@@ -80,7 +80,7 @@ fn a_save_can_be_followed_from_its_reservation() {
 
 /// Fault 25.
 #[test]
-fn refusals_have_reasons() {
+fn rejections_have_reasons() {
     let host = host();
     for (request, expected, reason) in [
         (FakeRequest::call("CreateCacheEntry", "unknown", "{}"), OutcomeKind::Denied, ""),
@@ -104,16 +104,16 @@ fn refusals_have_reasons() {
     assert_eq!(kind(&host.send(FakeRequest::new("GET", "/health"))), OutcomeKind::Served);
 }
 
-/// Fault 25: with DEBUG=true a lookup says what it tries.
+/// Fault 25: with DEBUG=true a lookup logs its probes.
 #[test]
-fn attempts_are_told_where_somebody_reads_them() {
+fn probes_are_logged_at_level_debug() {
     let host = host();
     let message = r#"{"key":"a","version":"v","restore_keys":["b"]}"#;
     call(&host, "GetCacheEntryDownloadURL", message);
     assert_eq!(host.take_log().iter().filter(|line| line.level == Level::Debug).count(), 0);
     host.configure(|settings| settings.debug = true);
     call(&host, "GetCacheEntryDownloadURL", message);
-    let lines: Vec<_> = host.take_log().into_iter().filter(|line| line.message == "looking for").collect();
+    let lines: Vec<_> = host.take_log().into_iter().filter(|line| line.message == "probe").collect();
     assert_eq!(lines.len(), 4);
     assert_eq!(
         lines[3].fields[1..3],

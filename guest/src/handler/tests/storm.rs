@@ -1,7 +1,7 @@
-//! A retry storm: the requests of saves, each any number of times, in any order, some of them cut off, and the reservation asked for
-//! again and again. Whatever comes of it, an entry that is there has the bytes of one saver.
+//! A retry storm: the requests of saves, repeated any number of times, in any order, some of them
+//! cut short, with repeated reservations. Whatever the result, an entry has the bytes of one saver.
 
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 
@@ -10,26 +10,26 @@ use crate::fake::{FakeHost, FakeRequest, NOW_MS};
 const V1: &str = "/_apis/artifactcache";
 const MESSAGE: &str = r#"{"key":"k","version":"v"}"#;
 
-/// What a saver saves, in three pieces; of two savers they are of the same sizes.
+/// A saver's content in three chunks, of the same sizes for all savers.
 fn content(saver: usize) -> [String; 3] {
-    ["first-", "second-", "third-"].map(|piece| format!("{piece}{saver}"))
+    ["first-", "second-", "third-"].map(|chunk| format!("{chunk}{saver}"))
 }
 
 fn size() -> usize {
     content(0).concat().len()
 }
 
-/// How a save goes: how it reserves, and which requests follow, with what was reserved and in order.
+/// A kind of save: its reservation, and the requests that follow, in order.
 #[derive(Clone, Copy)]
 struct Protocol {
-    /// Returns the URL or the path to send to, or `None` where the slot is taken.
+    /// Returns the URL or the path to send to, or `None` if the slot is taken.
     reserve: fn(&FakeHost, u64) -> Option<String>,
     requests: fn(&str, usize) -> Vec<FakeRequest>,
 }
 
 const PROTOCOLS: [Protocol; 4] = [
     Protocol { reserve: create, requests: in_blocks },
-    Protocol { reserve: create, requests: in_one_piece },
+    Protocol { reserve: create, requests: in_one_request },
     Protocol { reserve: create, requests: by_appending },
     Protocol { reserve: reserve_v1, requests: in_version_1 },
 ];
@@ -55,25 +55,25 @@ fn finalize() -> FakeRequest {
 fn in_blocks(url: &str, saver: usize) -> Vec<FakeRequest> {
     let put = |more: &str, body: &str| FakeRequest::new("PUT", &format!("{url}&comp={more}")).body(body);
     let blocks = content(saver);
-    // Ids that say nothing but the place, as wireit's: those of two savers are the same.
+    // Ids with nothing but the position, as wireit's: equal for two savers.
     let mut requests: Vec<_> =
-        blocks.iter().enumerate().map(|(id, piece)| put(&format!("block&blockid={id}"), piece)).collect();
+        blocks.iter().enumerate().map(|(id, chunk)| put(&format!("block&blockid={id}"), chunk)).collect();
     let list = "<BlockList><Latest>0</Latest><Latest>1</Latest><Latest>2</Latest></BlockList>";
     requests.extend([put("blocklist", list), finalize()]);
     requests
 }
 
-fn in_one_piece(url: &str, saver: usize) -> Vec<FakeRequest> {
+fn in_one_request(url: &str, saver: usize) -> Vec<FakeRequest> {
     vec![FakeRequest::new("PUT", url).body(content(saver).concat()), finalize()]
 }
 
 fn by_appending(url: &str, saver: usize) -> Vec<FakeRequest> {
     let mut at = 0;
     let mut requests = vec![FakeRequest::new("PUT", url).header("x-ms-blob-type", "AppendBlob")];
-    for piece in content(saver) {
+    for chunk in content(saver) {
         let request = FakeRequest::new("PUT", &format!("{url}&comp=appendblock"));
-        requests.push(request.header("x-ms-blob-condition-appendpos", &at.to_string()).body(&piece));
-        at += piece.len();
+        requests.push(request.header("x-ms-blob-condition-appendpos", &at.to_string()).body(&chunk));
+        at += chunk.len();
     }
     requests.push(finalize());
     requests
@@ -82,18 +82,18 @@ fn by_appending(url: &str, saver: usize) -> Vec<FakeRequest> {
 fn in_version_1(path: &str, saver: usize) -> Vec<FakeRequest> {
     let mut start = 0;
     let mut requests = Vec::new();
-    for piece in content(saver) {
-        let range = format!("bytes {start}-{}/*", start + piece.len() - 1);
+    for chunk in content(saver) {
+        let range = format!("bytes {start}-{}/*", start + chunk.len() - 1);
         let request = FakeRequest::new("PATCH", path).token("t").header("content-range", &range);
-        start += piece.len();
-        requests.push(request.chunked(piece));
+        start += chunk.len();
+        requests.push(request.chunked(chunk));
     }
     let size = format!(r#"{{"size":{}}}"#, size());
     requests.push(FakeRequest::new("POST", path).token("t").body(size));
     requests
 }
 
-/// Every entry has the bytes of one of the savers, and no object is without a row.
+/// Every entry has the bytes of one of the savers, and every object has a row.
 fn check(host: &FakeHost, savers: usize) -> Result<(), TestCaseError> {
     let objects = host.objects();
     let entries = host.entries();
@@ -110,21 +110,21 @@ fn check(host: &FakeHost, savers: usize) -> Result<(), TestCaseError> {
 
 /// A step of a storm.
 #[derive(Clone, Debug)]
-enum Step {
-    /// Somebody with the token asks for the upload, so long after the last who did: a retry, or another saver.
+enum StormStep {
+    /// A reservation with the same token, this long after the last one: a retry, or another saver.
     Reserve { after_ms: u64 },
-    /// One of those who got it sends one of its requests.
+    /// One of the writers sends one of its requests.
     Send { saver: usize, request: usize, cut: bool },
-    /// The index forgets how lately bytes came, as where they came through another server.
+    /// The index forgets the last activity, as if the bytes had reached another server.
     Forget,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<StormStep>> {
     let step = prop_oneof![
-        2 => (0_u64..3000).prop_map(|after_ms| Step::Reserve { after_ms }),
+        2 => (0_u64..3000).prop_map(|after_ms| StormStep::Reserve { after_ms }),
         8 => (0_usize..4, 0_usize..6, proptest::bool::weighted(0.2))
-            .prop_map(|(saver, request, cut)| Step::Send { saver, request, cut }),
-        1 => Just(Step::Forget),
+            .prop_map(|(saver, request, cut)| StormStep::Send { saver, request, cut }),
+        1 => Just(StormStep::Forget),
     ];
     proptest::collection::vec(step, 0..40)
 }
@@ -132,7 +132,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     /// Fault 1.
     #[test]
-    fn an_entry_is_one_savers_or_absent_whatever_is_repeated_reordered_or_cut(
+    fn an_entry_has_one_savers_bytes_whatever_is_repeated_reordered_or_cut(
         which in 0_usize..PROTOCOLS.len(),
         storm in steps(),
     ) {
@@ -143,11 +143,11 @@ proptest! {
         let mut savers = vec![(protocol.reserve)(&host, now_ms).unwrap()];
         for step in storm {
             match step {
-                Step::Reserve { after_ms } => {
+                StormStep::Reserve { after_ms } => {
                     now_ms += after_ms;
                     savers.extend((protocol.reserve)(&host, now_ms));
                 }
-                Step::Send { saver, request, cut } => {
+                StormStep::Send { saver, request, cut } => {
                     let saver = saver % savers.len();
                     let mut requests = (protocol.requests)(&savers[saver], saver);
                     let request = requests.remove(request % requests.len()).at(now_ms);
@@ -155,9 +155,9 @@ proptest! {
                     let expected = [200, 201, 204, 400, 404, 409, 412];
                     prop_assert!(expected.contains(&answer.status), "{}", answer.status);
                 }
-                Step::Forget => {
+                StormStep::Forget => {
                     for upload in host.uploads() {
-                        host.change_upload(upload.id, |upload| upload.active_ms = upload.created_ms);
+                        host.change_upload(upload.id, |upload| upload.last_activity_ms = upload.created_ms);
                     }
                 }
             }
@@ -165,10 +165,10 @@ proptest! {
         }
     }
 
-    /// In order, but each request up to three times, the early ones cut off, and the answers lost: the save succeeds, if a client
-    /// waits for its back-off before it reserves again.
+    /// In order, but each request up to three times, the early ones cut short, and the responses
+    /// lost: the save succeeds, if the client waits for its back-off before it reserves again.
     #[test]
-    fn a_save_of_which_each_request_is_repeated_succeeds(
+    fn a_save_with_repeated_requests_succeeds(
         which in 0_usize..PROTOCOLS.len(),
         lost_reservations in 0_u64..3,
         repeats in proptest::collection::vec((0_usize..3, any::<bool>()), 6),

@@ -1,7 +1,7 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use crate::fake::{FakeHost, FakeRequest, Fault, block_on};
-use crate::ports::{DbError, Host};
+use crate::ports::{Host, IndexError};
 
 const LIST: &str = "<BlockList><Latest>a</Latest></BlockList>";
 
@@ -25,10 +25,10 @@ fn finalize(host: &FakeHost) -> u16 {
 }
 
 #[test]
-fn a_repeated_commit_that_is_overtaken_by_the_finalize_does_not_remove_the_entrys_object() {
+fn a_repeated_commit_overtaken_by_the_finalize_keeps_the_entrys_object() {
     let (host, url) = staged();
     let first = url.clone();
-    host.before("db.attach", move |host| {
+    host.before("index.attach", move |host| {
         assert_eq!(commit(host, &first), 201);
         assert_eq!(finalize(host), 200);
     });
@@ -38,10 +38,10 @@ fn a_repeated_commit_that_is_overtaken_by_the_finalize_does_not_remove_the_entry
 }
 
 #[test]
-fn a_put_that_is_overtaken_by_the_finalize_is_a_409_and_leaves_no_object() {
+fn a_put_overtaken_by_the_finalize_is_a_409_and_leaves_no_object() {
     let (host, url) = staged();
     let first = url.clone();
-    host.before("db.attach", move |host| {
+    host.before("index.attach", move |host| {
         assert_eq!(commit(host, &first), 201);
         assert_eq!(finalize(host), 200);
     });
@@ -50,9 +50,9 @@ fn a_put_that_is_overtaken_by_the_finalize_is_a_409_and_leaves_no_object() {
 }
 
 #[test]
-fn content_of_an_upload_that_was_given_up_is_removed() {
+fn content_of_an_abandoned_upload_is_removed() {
     let (host, url) = staged();
-    host.before("db.attach", |host| {
+    host.before("index.attach", |host| {
         assert!(block_on(host.abandon(host.uploads()[0].id)).unwrap());
     });
     assert_eq!(commit(&host, &url), 409);
@@ -60,22 +60,22 @@ fn content_of_an_upload_that_was_given_up_is_removed() {
 }
 
 #[test]
-fn nothing_is_removed_while_the_index_cannot_say() {
+fn nothing_is_removed_while_the_index_is_unavailable() {
     let (host, url) = staged();
-    host.before("db.attach", |host| {
+    host.before("index.attach", |host| {
         assert!(block_on(host.abandon(host.uploads()[0].id)).unwrap());
     });
-    host.fail("db.find", Fault::Db(DbError::Unavailable("x".into())));
+    host.fail("index.find", Fault::Index(IndexError::Unavailable("x".into())));
     assert_eq!(commit(&host, &url), 503);
     assert_eq!(host.objects().len(), 1);
 }
 
 #[test]
-fn content_that_is_too_large_but_finalized_meanwhile_is_not_removed() {
+fn too_large_content_is_kept_if_finalized_concurrently() {
     let (host, url) = staged();
     assert_eq!(commit(&host, &url), 201);
     host.configure(|settings| settings.max_entry_bytes = Some(1));
-    host.before("db.abandon", |host| assert_eq!(finalize(host), 200));
+    host.before("index.abandon", |host| assert_eq!(finalize(host), 200));
     assert_eq!(commit(&host, &url), 413);
     assert!(host.objects().contains_key(&host.entries()[0].object));
 }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::{ChunkKind, GAP, Layout, OVERLAP};
 use crate::ports::Block;
@@ -9,7 +9,7 @@ fn first() -> Writer {
     Writer::from_tag(8).unwrap()
 }
 
-/// A later one.
+/// Its writer after a renewal.
 fn again() -> Writer {
     Writer::from_tag(11).unwrap()
 }
@@ -31,7 +31,7 @@ fn block(id: String, size_bytes: u64) -> Block {
 }
 
 #[test]
-fn chunks_are_laid_out_by_their_place() {
+fn chunks_are_laid_out_by_position() {
     let blocks = vec![
         block(ranged_id(30, 5), 5),
         block(ranged_id(0, 10), 10),
@@ -48,7 +48,7 @@ fn chunks_are_laid_out_by_their_place() {
 }
 
 #[test]
-fn a_gap_or_an_overlap_makes_no_content() {
+fn a_gap_or_an_overlap_is_rejected() {
     let ranged = |chunks: &[(u64, u64)]| {
         let blocks = chunks.iter().map(|(start, length)| block(ranged_id(*start, *length), *length));
         lay_out(&blocks.collect::<Vec<_>>(), ChunkKind::Ranged)
@@ -63,7 +63,7 @@ fn a_gap_or_an_overlap_makes_no_content() {
 }
 
 #[test]
-fn a_block_of_another_length_than_its_range_is_no_chunk() {
+fn a_block_that_does_not_match_its_range_is_not_a_chunk() {
     let blocks = vec![block(ranged_id(0, 10), 9), block(ranged_id(10, 1), 1)];
     assert_eq!(lay_out(&blocks, ChunkKind::Ranged), Err(GAP));
 }
@@ -76,7 +76,7 @@ fn the_longest_ids_fit() {
     }
 }
 
-/// Fault 1: two savers of one upload, whose chunks lie side by side.
+/// Fault 1: two savers of one upload, with adjacent chunks.
 #[test]
 fn chunks_of_two_writers_are_never_laid_out_together() {
     let ids = |writer| [(0, 4), (4, 4)].map(|(start, length)| super::ranged_id(writer, start, length));

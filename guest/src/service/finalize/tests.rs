@@ -1,9 +1,9 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS, block_on};
-use crate::ports::{DbError, Host, StorageError, Stored};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS, block_on};
+use crate::ports::{Host, IndexError, StorageError, Stored};
 
-/// A host with an upload of token `t`, and `content` put into it.
+/// A host with an upload of token `t` that has `content`.
 fn uploaded(content: &str) -> (FakeHost, String) {
     let host = FakeHost::new();
     host.allow("t", &["main=rw"]);
@@ -14,12 +14,12 @@ fn uploaded(content: &str) -> (FakeHost, String) {
     (host, url)
 }
 
-fn finalize(host: &FakeHost, token: &str, size: &str) -> Answer {
+fn finalize(host: &FakeHost, token: &str, size: &str) -> FakeResponse {
     let message = format!(r#"{{"key":"k","version":"v","size_bytes":{size}}}"#);
     host.send(FakeRequest::call("FinalizeCacheEntryUpload", token, &message))
 }
 
-fn refusal(answer: &Answer) -> (u16, String) {
+fn refusal(answer: &FakeResponse) -> (u16, String) {
     (answer.status, answer.member("code"))
 }
 
@@ -34,7 +34,7 @@ fn an_upload_of_the_right_size_becomes_an_entry() {
 }
 
 #[test]
-fn a_repeat_answers_as_the_first_call_did() {
+fn a_repeated_finalize_returns_the_same_entry() {
     let (host, _) = uploaded("hello");
     let first = finalize(&host, "t", "5");
     assert_eq!(finalize(&host, "t", "5").body, first.body);
@@ -44,7 +44,7 @@ fn a_repeat_answers_as_the_first_call_did() {
 }
 
 #[test]
-fn after_it_the_slot_is_taken_also_for_its_maker() {
+fn afterwards_the_slot_is_taken_even_for_its_saver() {
     let (host, _) = uploaded("hello");
     finalize(&host, "t", "5");
     let again = host.send(FakeRequest::call("CreateCacheEntry", "t", r#"{"key":"k","version":"v"}"#));
@@ -60,7 +60,7 @@ fn an_empty_upload_becomes_an_entry_also_when_its_size_is_left_out() {
 }
 
 #[test]
-fn an_upload_of_another_size_is_thrown_away() {
+fn an_upload_of_another_size_is_abandoned() {
     let (host, url) = uploaded("hello");
     host.send(FakeRequest::new("PUT", &format!("{url}&comp=block&blockid=a")).body("x"));
     assert_eq!(refusal(&finalize(&host, "t", "6")), (400, "invalid_argument".to_owned()));
@@ -69,7 +69,7 @@ fn an_upload_of_another_size_is_thrown_away() {
 }
 
 #[test]
-fn somebody_elses_upload_is_not_thrown_away() {
+fn an_upload_of_another_owner_is_left_alone() {
     let (host, _) = uploaded("hello");
     assert_eq!(refusal(&finalize(&host, "other", "6")), (409, "already_exists".to_owned()));
     assert_eq!((host.uploads().len(), host.objects().len()), (1, 1));
@@ -77,9 +77,9 @@ fn somebody_elses_upload_is_not_thrown_away() {
 }
 
 #[test]
-fn an_upload_that_was_finalized_meanwhile_keeps_its_object() {
+fn a_concurrently_finalized_upload_keeps_its_object() {
     let (host, _) = uploaded("hello");
-    host.before("db.abandon", |host| {
+    host.before("index.abandon", |host| {
         assert_eq!(finalize(host, "t", "5").status, 200);
     });
     assert_eq!(finalize(&host, "t", "6").status, 400);
@@ -102,7 +102,7 @@ fn without_an_upload_there_is_nothing_to_finalize() {
     let host = FakeHost::new();
     host.allow("t", &["main=rw"]);
     assert_eq!(refusal(&finalize(&host, "t", "5")), (404, "not_found".to_owned()));
-    // Nor does an entry of a longer key or of another scope count.
+    // An entry with a longer key or in another scope does not match.
     host.add_entry("main", "v", "k2", b"hello");
     host.add_entry("pr", "v", "k", b"hello");
     assert_eq!(refusal(&finalize(&host, "t", "5")), (404, "not_found".to_owned()));
@@ -110,7 +110,7 @@ fn without_an_upload_there_is_nothing_to_finalize() {
 }
 
 #[test]
-fn without_a_scope_to_write_to_it_is_refused() {
+fn without_a_writable_scope_it_is_denied() {
     let (host, _) = uploaded("hello");
     host.allow("reader", &["main=r"]);
     let answer = finalize(&host, "reader", "5");
@@ -119,9 +119,9 @@ fn without_a_scope_to_write_to_it_is_refused() {
 }
 
 #[test]
-fn content_that_is_replaced_meanwhile_is_finalized_as_it_is_then() {
+fn concurrently_replaced_content_is_finalized() {
     let (host, url) = uploaded("hello");
-    host.before("db.finalize", move |host| {
+    host.before("index.finalize", move |host| {
         assert_eq!(host.send(FakeRequest::new("PUT", &url).body("HELLO")).status, 201);
     });
     assert_eq!(finalize(&host, "t", "5").status, 200);
@@ -131,21 +131,21 @@ fn content_that_is_replaced_meanwhile_is_finalized_as_it_is_then() {
 }
 
 #[test]
-fn of_two_calls_at_once_both_get_the_same_entry() {
+fn concurrent_calls_get_the_same_entry() {
     let (host, _) = uploaded("hello");
-    host.before("db.finalize", |host| {
+    host.before("index.finalize", |host| {
         assert_eq!(finalize(host, "t", "5").status, 200);
     });
     let answer = finalize(&host, "t", "5");
     assert_eq!((answer.status, answer.member("entry_id")), (200, host.entries()[0].id.to_string()));
 }
 
-/// Fault 3: it passes, so that it is no 404.
+/// Fault 3: it is transient, so it is not a 404.
 #[test]
-fn content_that_changes_all_the_time_does_not_keep_the_call_busy() {
+fn content_that_keeps_changing_is_unavailable() {
     let (host, _) = uploaded("hello");
     for round in 0..10 {
-        host.before("db.finalize", move |host| {
+        host.before("index.finalize", move |host| {
             let (id, object) = (host.uploads()[0].id, format!("object-x{round}"));
             block_on(host.attach(id, Stored { object, size_bytes: 5 }, 0)).unwrap();
         });
@@ -154,9 +154,9 @@ fn content_that_changes_all_the_time_does_not_keep_the_call_busy() {
     assert_eq!(host.uploads().len(), 1);
 }
 
-/// Fault 5: a saver who was slower than the time after which its slot may be taken.
+/// Fault 5: a saver that was idle for so long that its slot was taken.
 #[test]
-fn a_displaced_owner_is_not_told_that_somebody_elses_upload_is_its_own() {
+fn a_displaced_owner_does_not_finalize_another_owners_upload() {
     let (host, _) = uploaded("hello");
     let taken = FakeRequest::call("CreateCacheEntry", "other", r#"{"key":"k","version":"v"}"#);
     let url = host.send(taken.at(NOW_MS + 60_002)).member("signed_upload_url");
@@ -164,14 +164,14 @@ fn a_displaced_owner_is_not_told_that_somebody_elses_upload_is_its_own() {
     assert_eq!(refusal(&finalize(&host, "t", "5")), (409, "already_exists".to_owned()));
     assert_eq!((host.entries().len(), host.uploads().len()), (0, 1));
     assert_eq!(finalize(&host, "other", "5").status, 200);
-    // Nor that somebody else's entry is.
+    // Nor another owner's entry.
     assert_eq!(refusal(&finalize(&host, "t", "5")), (409, "already_exists".to_owned()));
     assert_eq!(finalize(&host, "other", "5").status, 200);
 }
 
-/// Fault 5: entries of a release that did not keep who saved them.
+/// Fault 5: entries of a release that did not store owners.
 #[test]
-fn of_an_entry_without_an_owner_the_size_decides() {
+fn an_entry_without_an_owner_is_matched_by_size() {
     let host = FakeHost::new();
     host.allow("t", &["main=rw"]);
     host.add_entry("main", "v", "k", b"hello");
@@ -180,7 +180,7 @@ fn of_an_entry_without_an_owner_the_size_decides() {
 }
 
 #[test]
-fn what_cannot_be_tidied_up_does_not_fail_the_call() {
+fn a_failed_cleanup_does_not_fail_the_call() {
     let (host, _) = uploaded("hello");
     host.fail("storage.discard", Fault::Storage(StorageError::Unavailable("x".into())));
     assert_eq!(finalize(&host, "t", "5").status, 200);
@@ -189,9 +189,9 @@ fn what_cannot_be_tidied_up_does_not_fail_the_call() {
 
 #[test]
 fn an_index_that_does_not_answer_is_unavailable() {
-    for (call, size) in [("db.find-upload", "5"), ("db.finalize", "5"), ("db.abandon", "6")] {
+    for (call, size) in [("index.find-upload", "5"), ("index.finalize", "5"), ("index.abandon", "6")] {
         let (host, _) = uploaded("hello");
-        host.fail(call, Fault::Db(DbError::Unavailable("x".to_owned())));
+        host.fail(call, Fault::Index(IndexError::Unavailable("x".to_owned())));
         assert_eq!(refusal(&finalize(&host, "t", size)), (503, "unavailable".to_owned()), "{call}");
         assert_eq!((host.uploads().len(), host.objects().len()), (1, 1), "{call}");
         host.heal();

@@ -1,7 +1,7 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
-use crate::ports::{DbError, Level, StorageError};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
+use crate::ports::{IndexError, Level, StorageError};
 
 fn host() -> FakeHost {
     let host = FakeHost::new();
@@ -10,7 +10,7 @@ fn host() -> FakeHost {
 }
 
 #[test]
-fn an_entry_past_its_time_is_a_hit_that_keeps_it_until_it_is_swept() {
+fn an_expired_entry_is_a_hit_until_it_is_swept() {
     let host = host();
     let old = host.add_entry("pr", "v", "k-old", b"x");
     host.configure(|settings| settings.unused_entry_ms = Some(500));
@@ -19,7 +19,7 @@ fn an_entry_past_its_time_is_a_hit_that_keeps_it_until_it_is_swept() {
 }
 
 #[test]
-fn actions_cache_is_sent_elsewhere_for_parallel_downloads_and_nobody_else_is() {
+fn only_actions_cache_gets_the_parallel_download_origin() {
     let host = host();
     host.add_entry("pr", "v", "k", b"x");
     let url = |agent: &str| {
@@ -43,12 +43,12 @@ fn actions_cache_is_sent_elsewhere_for_parallel_downloads_and_nobody_else_is() {
     assert_eq!(found.member("archiveLocation"), usual, "version 1");
 }
 
-fn lookup(host: &FakeHost, key: &str, restore_keys: &[&str]) -> Answer {
+fn lookup(host: &FakeHost, key: &str, restore_keys: &[&str]) -> FakeResponse {
     let message = serde_json::json!({ "key": key, "version": "v", "restore_keys": restore_keys });
     host.send(FakeRequest::call("GetCacheEntryDownloadURL", "t", &message.to_string()))
 }
 
-/// The key that was matched and the content behind the URL, or nothing for a miss.
+/// The matched key, and the content behind the URL, or `None` for a miss.
 fn found(host: &FakeHost, key: &str, restore_keys: &[&str]) -> Option<(String, String)> {
     let answer = lookup(host, key, restore_keys);
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -99,7 +99,7 @@ fn entries_of_other_versions_repositories_and_scopes_are_not_found() {
 }
 
 #[test]
-fn a_hit_is_a_use_and_a_miss_is_none() {
+fn a_hit_is_a_use_and_a_miss_is_not() {
     let host = host();
     let id = host.add_entry("pr", "v", "k", b"x");
     found(&host, "nothing", &[]);
@@ -109,25 +109,28 @@ fn a_hit_is_a_use_and_a_miss_is_none() {
 }
 
 #[test]
-fn an_entry_that_is_deleted_meanwhile_is_passed_over() {
+fn a_concurrently_deleted_entry_is_skipped() {
     let host = host();
     host.add_entry("main", "v", "k", b"main");
     let id = host.add_entry("pr", "v", "k", b"pr");
-    host.let_vanish(id);
+    host.delete_before_touch(id);
     assert_eq!(found(&host, "k", &[]), pair("k", "main"));
     assert_eq!(host.touched().len(), 1);
 }
 
 #[test]
-fn a_hit_costs_one_query_and_one_look_at_the_storage() {
+fn a_hit_costs_one_query_and_one_storage_call() {
     let host = host();
     host.add_entry("main", "v", "k", b"x");
     lookup(&host, "x", &["y", "z", "k"]);
-    assert_eq!(host.take_calls(), ["auth.verify", "http.read-body", "db.find", "storage.stat", "db.touch"]);
+    assert_eq!(
+        host.take_calls(),
+        ["auth.verify", "http.read-body", "index.find", "storage.stat", "index.touch"]
+    );
 }
 
 #[test]
-fn a_stale_entry_is_passed_over_with_one_warning_and_never_deleted() {
+fn a_stale_entry_is_skipped_with_one_warning_and_never_deleted() {
     for (keep_bytes, reason) in [(None, "gone"), (Some(2), "size")] {
         let host = host();
         host.add_entry("main", "v", "k", b"main");
@@ -143,7 +146,7 @@ fn a_stale_entry_is_passed_over_with_one_warning_and_never_deleted() {
     }
 }
 
-/// A host with so many stale entries `k-…`, made last.
+/// A host whose newest entries are this many stale ones, `k-…`.
 fn stale(count: usize) -> FakeHost {
     let host = host();
     host.add_entry("pr", "v", "k-good", b"good");
@@ -156,7 +159,7 @@ fn stale(count: usize) -> FakeHost {
 
 /// Fault 5: a storage that lost its newest objects.
 #[test]
-fn many_stale_entries_hide_no_older_one_that_is_whole() {
+fn many_stale_entries_do_not_hide_an_intact_one() {
     for count in [32, 33, 200, 999] {
         let host = stale(count);
         assert_eq!(found(&host, "k-", &[]), pair("k-good", "good"), "{count}");
@@ -170,21 +173,21 @@ fn many_stale_entries_hide_no_older_one_that_is_whole() {
     }
 }
 
-/// Fault 5: the bound.
+/// Fault 5: the limit.
 #[test]
-fn after_a_thousand_looks_it_is_a_miss() {
+fn after_a_thousand_matches_it_is_a_miss() {
     let host = stale(1000);
     host.take_calls();
     assert_eq!(found(&host, "k-", &[]), None);
     let calls = host.take_calls();
-    assert_eq!(calls.iter().filter(|call| **call == "db.find").count(), 1000);
+    assert_eq!(calls.iter().filter(|call| **call == "index.find").count(), 1000);
     assert!(host.touched().is_empty());
-    // Where each key has its own look, the other keys are found none the less.
+    // Lookups of other keys still hit.
     assert_eq!(found(&host, "k-good", &[]), pair("k-good", "good"));
 }
 
 #[test]
-fn without_a_scope_to_read_from_it_is_refused() {
+fn without_a_readable_scope_it_is_denied() {
     let host = host();
     host.allow("t", &["pr=w"]);
     let answer = lookup(&host, "k", &[]);
@@ -193,9 +196,9 @@ fn without_a_scope_to_read_from_it_is_refused() {
 }
 
 #[test]
-fn storage_and_index_that_do_not_answer_are_no_miss() {
+fn an_unavailable_storage_or_index_is_not_a_miss() {
     for (call, fault) in [
-        ("db.find", Fault::Db(DbError::Unavailable("x".into()))),
+        ("index.find", Fault::Index(IndexError::Unavailable("x".into()))),
         ("storage.stat", Fault::Storage(StorageError::Unavailable("x".into()))),
     ] {
         let host = host();
@@ -208,7 +211,7 @@ fn storage_and_index_that_do_not_answer_are_no_miss() {
 }
 
 #[test]
-fn more_probes_than_one_query_takes_are_asked_in_order() {
+fn many_probes_are_split_into_queries_in_order() {
     let host = host();
     let scopes: Vec<_> = (0..20).map(|n| format!("s{n}=r")).collect();
     host.allow("t", &scopes.iter().map(String::as_str).collect::<Vec<_>>());
@@ -220,7 +223,7 @@ fn more_probes_than_one_query_takes_are_asked_in_order() {
     assert_eq!(found(&host, "k", &keys), pair("r3-x", "earlier"));
 }
 
-/// The URL that a client of this name gets for the key `k`, asking in JSON.
+/// The URL that a client with this user agent gets for the key `k`, in JSON.
 fn url_for(host: &FakeHost, agent: &str) -> String {
     let message = r#"{"key":"k","version":"v"}"#;
     let call = FakeRequest::call("GetCacheEntryDownloadURL", "t", message).header("user-agent", agent);
@@ -230,7 +233,7 @@ fn url_for(host: &FakeHost, agent: &str) -> String {
 const OWN: &str = "http://cache.example/devstoreaccount1/download/";
 
 #[test]
-fn who_downloads_plainly_gets_a_url_of_the_storage_itself_on_the_first_hit() {
+fn known_clients_get_a_direct_url_on_the_first_hit() {
     let host = host();
     host.add_entry("pr", "v", "k", b"x");
     assert!(url_for(&host, "@actions/cache-6.3.0").starts_with(OWN), "nobody unless it is configured");
@@ -247,7 +250,7 @@ fn who_downloads_plainly_gets_a_url_of_the_storage_itself_on_the_first_hit() {
 }
 
 #[test]
-fn a_url_of_the_storage_costs_one_query_and_one_look_at_the_storage() {
+fn a_direct_url_costs_one_query_and_one_storage_call() {
     let host = host();
     host.add_entry("main", "v", "k", b"x");
     host.configure(|settings| settings.direct_url_ms = Some(600_000));
@@ -255,12 +258,12 @@ fn a_url_of_the_storage_costs_one_query_and_one_look_at_the_storage() {
     url_for(&host, "@actions/cache-6.3.0");
     assert_eq!(
         host.take_calls(),
-        ["auth.verify", "http.read-body", "db.find", "storage.presign", "db.touch"]
+        ["auth.verify", "http.read-body", "index.find", "storage.presign", "index.touch"]
     );
 }
 
 #[test]
-fn a_stale_entry_gets_no_url_of_the_storage() {
+fn a_stale_entry_gets_no_direct_url() {
     for (keep_bytes, reason) in [(None, "gone"), (Some(2), "size")] {
         let host = host();
         host.configure(|settings| settings.direct_url_ms = Some(600_000));
@@ -276,19 +279,19 @@ fn a_stale_entry_gets_no_url_of_the_storage() {
 }
 
 #[test]
-fn where_the_storage_has_no_url_there_is_ours() {
+fn without_a_direct_url_there_is_one_of_the_server() {
     let host = host();
     host.configure(|settings| settings.direct_url_ms = Some(600_000));
     host.add_entry("pr", "v", "k", b"x");
-    host.without_urls();
+    host.disable_presign();
     assert!(url_for(&host, "@actions/cache-6.3.0").starts_with(OWN));
-    // Such a storage does not say whether the object is there.
+    // Such a storage does not check whether the object exists.
     host.damage(1, None);
     assert_eq!(url_for(&host, "@actions/cache-6.3.0"), "");
 }
 
 #[test]
-fn a_storage_that_cannot_say_is_no_miss_and_no_url() {
+fn an_unavailable_storage_is_not_a_miss_and_has_no_url() {
     let host = host();
     host.configure(|settings| settings.direct_url_ms = Some(600_000));
     host.add_entry("pr", "v", "k", b"x");

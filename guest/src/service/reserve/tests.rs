@@ -1,7 +1,7 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-use crate::fake::{Answer, FakeHost, FakeRequest, Fault, NOW_MS};
-use crate::ports::{DbError, StorageError};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
+use crate::ports::{IndexError, StorageError};
 
 const MESSAGE: &str = r#"{"key":"k","version":"v"}"#;
 
@@ -12,17 +12,17 @@ fn host() -> FakeHost {
     host
 }
 
-fn create(host: &FakeHost, token: &str) -> Answer {
+fn create(host: &FakeHost, token: &str) -> FakeResponse {
     host.send(FakeRequest::call("CreateCacheEntry", token, MESSAGE))
 }
 
-fn is_taken(answer: &Answer) -> bool {
+fn is_taken(answer: &FakeResponse) -> bool {
     let text = "cache entry with the same key, version, and scope already exists";
     (answer.status, &*answer.member("code"), &*answer.member("msg")) == (409, "already_exists", text)
 }
 
 #[test]
-fn a_free_slot_is_reserved_in_the_scope_that_may_be_written() {
+fn a_free_slot_is_reserved_in_the_writable_scope() {
     let host = host();
     let answer = create(&host, "t");
     let uploads = host.uploads();
@@ -33,19 +33,19 @@ fn a_free_slot_is_reserved_in_the_scope_that_may_be_written() {
     assert_eq!((answer.status, answer.json()["ok"].as_bool()), (200, Some(true)));
 }
 
-/// A Create that arrives so long after the first one.
-fn create_after(host: &FakeHost, token: &str, ms: u64) -> Answer {
+/// A Create that arrives this long after the first one.
+fn create_after(host: &FakeHost, token: &str, ms: u64) -> FakeResponse {
     host.send(FakeRequest::call("CreateCacheEntry", token, MESSAGE).at(NOW_MS + ms))
 }
 
-fn path(answer: &Answer) -> String {
+fn path(answer: &FakeResponse) -> String {
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.member("signed_upload_url").split('?').next().unwrap().to_owned()
 }
 
-/// Fault 1: all processes of a job have one token.
+/// Fault 1: all processes of a job share a token.
 #[test]
-fn of_many_who_reserve_at_once_one_gets_the_upload_whoever_holds_the_token() {
+fn one_of_many_concurrent_reservations_gets_the_upload_even_with_one_token() {
     let host = host();
     let answers: Vec<_> = (0..12).map(|n| create(&host, if n % 3 == 2 { "other" } else { "t" })).collect();
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
@@ -53,16 +53,17 @@ fn of_many_who_reserve_at_once_one_gets_the_upload_whoever_holds_the_token() {
     assert_eq!(host.uploads().len(), 1);
 }
 
-/// Fault 1: a client that lost the answer to its Create asks again, after its back-off, and has sent nothing.
+/// Fault 1: a client that lost the response to its Create retries after its back-off, and has sent
+/// nothing.
 #[test]
-fn what_can_only_be_a_retry_gets_the_same_upload() {
+fn a_retry_gets_the_same_upload() {
     let host = host();
     let first = create(&host, "t");
     assert!(is_taken(&create_after(&host, "t", 999)));
     let second = create_after(&host, "t", 1000);
     assert_eq!(path(&second), path(&first));
     assert!(is_taken(&create_after(&host, "other", 60_000)));
-    // Its answer may be lost, too.
+    // The second response may be lost, too.
     assert!(is_taken(&create_after(&host, "t", 1999)));
     let third = create_after(&host, "t", 2000);
     assert_eq!((path(&third), host.uploads().len()), (path(&first), 1));
@@ -70,23 +71,25 @@ fn what_can_only_be_a_retry_gets_the_same_upload() {
     assert_eq!(host.send(FakeRequest::new("PUT", &url).body("hello")).status, 201);
 }
 
-/// Fault 1: of several that look like a retry at the same moment one is it.
+/// Fault 1: of several concurrent calls that look like a retry one gets the upload.
 #[test]
-fn of_many_retries_at_once_one_gets_the_upload() {
+fn one_of_many_concurrent_retries_gets_the_upload() {
     let host = host();
     create(&host, "t");
-    host.before("db.renew", |host| assert_eq!(create_after(host, "t", 5000).status, 200));
+    host.before("index.renew", |host| assert_eq!(create_after(host, "t", 5000).status, 200));
     assert!(is_taken(&create_after(&host, "t", 5001)));
     let statuses: Vec<_> = (0..5).map(|_| create_after(&host, "t", 5500).status).collect();
     assert_eq!(statuses, [409; 5]);
 }
 
-/// Fault 1: a second saver with the same token, while the first one's bytes are here or on their way.
+/// Fault 1: a second saver with the same token, while the first one's bytes are stored or in
+/// transit.
 #[test]
-fn an_upload_for_which_anything_has_come_is_not_handed_out_again() {
+fn an_upload_with_activity_is_not_renewed() {
     let list = "<BlockList></BlockList>";
     let version_1 = |host: &FakeHost| {
-        let number = crate::writer::Writer::first(&host.uploads()[0]).number(host.uploads()[0].id).unwrap();
+        let number =
+            crate::writer::Writer::of_reservation(&host.uploads()[0]).number(host.uploads()[0].id).unwrap();
         FakeRequest::new("PATCH", &format!("/_apis/artifactcache/caches/{number}"))
             .token("t")
             .header("content-range", "bytes 0-0/*")
@@ -115,24 +118,25 @@ fn an_upload_for_which_anything_has_come_is_not_handed_out_again() {
     assert!(is_taken(&create_after(&host, "t", 5000)));
 }
 
-/// Fault 1: bytes that came through another server, which has not yet written down that they came.
+/// Fault 1: bytes at another server, which has not written their activity yet.
 #[test]
-fn what_another_server_has_staged_or_attached_counts() {
+fn content_at_another_server_prevents_a_renewal() {
     let host = host();
     let url = create(&host, "t").member("signed_upload_url");
     host.send(FakeRequest::new("PUT", &format!("{url}&comp=block&blockid=a")).body("x"));
-    host.change_upload(1, |upload| upload.active_ms = upload.created_ms);
+    host.change_upload(1, |upload| upload.last_activity_ms = upload.created_ms);
     assert!(is_taken(&create_after(&host, "t", 5000)));
     let host = self::host();
     let url = create(&host, "t").member("signed_upload_url");
     host.send(FakeRequest::new("PUT", &url).body("x"));
-    host.change_upload(1, |upload| upload.active_ms = upload.created_ms);
+    host.change_upload(1, |upload| upload.last_activity_ms = upload.created_ms);
     assert!(is_taken(&create_after(&host, "t", 5000)));
 }
 
-/// Fault 1: a build with several targets, of which one waits for more than a second before it sends.
+/// Fault 1: a build with several targets, one of which waits for more than a second before it
+/// sends.
 #[test]
-fn a_client_that_never_asks_again_is_another_saver() {
+fn a_client_that_never_retries_is_another_saver() {
     for agent in ["buildkit/v0.25", "go-actions-cache/1.0"] {
         let host = host();
         let create = |ms| {
@@ -148,9 +152,10 @@ fn a_client_that_never_asks_again_is_another_saver() {
     }
 }
 
-/// Fault 1: if it was no retry, then two hold the upload; who held it before is told so, and its bytes do not count.
+/// Fault 1: if it was no retry, two clients hold the upload; the earlier one is rejected, and its
+/// bytes are ignored.
 #[test]
-fn who_held_the_upload_before_a_retry_is_refused() {
+fn a_displaced_writer_is_rejected() {
     let host = host();
     let before = create(&host, "t").member("signed_upload_url");
     let now = create_after(&host, "t", 1000).member("signed_upload_url");
@@ -175,9 +180,10 @@ fn who_held_the_upload_before_a_retry_is_refused() {
     assert_eq!(host.objects().into_values().collect::<Vec<_>>(), [b"new"]);
 }
 
-/// Fault 1: the retry comes to another server while a body is on its way here. Two writers then have blocks in one upload.
+/// Fault 1: the retry reaches another server while a body is in transit here. Two writers then have
+/// blocks in one upload.
 #[test]
-fn a_body_that_was_on_its_way_when_the_upload_was_handed_out_again_never_counts() {
+fn a_body_in_transit_during_a_renewal_is_ignored() {
     for more in ["", "&comp=block&blockid=a"] {
         let host = host();
         let before = create(&host, "t").member("signed_upload_url");
@@ -191,7 +197,7 @@ fn a_body_that_was_on_its_way_when_the_upload_was_handed_out_again_never_counts(
         let answer = host.send(FakeRequest::new("PUT", &format!("{before}{more}")).body("old"));
         assert_eq!(answer.status, if more.is_empty() { 409 } else { 201 }, "{more}");
         assert!(host.objects().is_empty());
-        let now = crate::writer::Writer::again(&host.uploads()[0]);
+        let now = crate::writer::Writer::of_renewal(&host.uploads()[0]);
         let url = crate::url::make_upload(&host, "http://h", &host.uploads()[0].name, now, NOW_MS + 60_000);
         for (id, status) in [("a", 400), ("b", 201)] {
             let list = format!("<BlockList><Latest>{id}</Latest></BlockList>");
@@ -205,12 +211,12 @@ fn a_body_that_was_on_its_way_when_the_upload_was_handed_out_again_never_counts(
 }
 
 #[test]
-fn a_retry_is_unavailable_while_it_is_not_known_whether_anything_came() {
+fn a_retry_is_unavailable_while_activity_is_unknown() {
     let host = host();
     create(&host, "t");
     for (call, fault) in [
         ("storage.blocks", Fault::Storage(StorageError::Unavailable("x".into()))),
-        ("db.renew", Fault::Db(DbError::Unavailable("x".into()))),
+        ("index.renew", Fault::Index(IndexError::Unavailable("x".into()))),
     ] {
         host.fail(call, fault);
         let answer = create_after(&host, "t", 5000);
@@ -222,7 +228,7 @@ fn a_retry_is_unavailable_while_it_is_not_known_whether_anything_came() {
 }
 
 #[test]
-fn an_idle_upload_yields_to_others() {
+fn an_idle_upload_is_displaced() {
     let host = host();
     create(&host, "t");
     let later = |ms| FakeRequest::call("CreateCacheEntry", "other", MESSAGE).at(NOW_MS + ms);
@@ -232,7 +238,7 @@ fn an_idle_upload_yields_to_others() {
 }
 
 #[test]
-fn a_whole_entry_is_never_replaced() {
+fn an_intact_entry_is_never_replaced() {
     let host = host();
     host.add_entry("pr", "v", "k", b"content");
     assert!(is_taken(&create(&host, "t")));
@@ -241,7 +247,7 @@ fn a_whole_entry_is_never_replaced() {
 }
 
 #[test]
-fn entries_of_other_scopes_versions_and_keys_are_not_in_the_way() {
+fn entries_of_other_scopes_versions_and_keys_do_not_block_a_slot() {
     let host = host();
     host.add_entry("main", "v", "k", b"x");
     host.add_entry("pr", "w", "k", b"x");
@@ -263,7 +269,7 @@ fn a_stale_entry_is_replaced_so_that_a_save_after_a_miss_succeeds() {
 }
 
 #[test]
-fn nothing_is_deleted_while_the_storage_cannot_say() {
+fn nothing_is_deleted_while_the_storage_is_unavailable() {
     for error in
         [StorageError::Unavailable("x".into()), StorageError::NoSpace, StorageError::Invalid("x".into())]
     {
@@ -277,11 +283,11 @@ fn nothing_is_deleted_while_the_storage_cannot_say() {
 }
 
 #[test]
-fn of_two_who_replace_a_stale_entry_one_reserves() {
+fn one_of_two_concurrent_replacements_of_a_stale_entry_reserves() {
     let host = host();
     let id = host.add_entry("pr", "v", "k", b"content");
     host.damage(id, None);
-    host.before("db.delete-entry", |host| {
+    host.before("index.delete-entry", |host| {
         assert_eq!(create(host, "other").status, 200);
     });
     assert!(is_taken(&create(&host, "t")));
@@ -289,7 +295,7 @@ fn of_two_who_replace_a_stale_entry_one_reserves() {
 }
 
 #[test]
-fn without_a_scope_to_write_to_a_save_is_refused_as_each_client_understands_it() {
+fn without_a_writable_scope_each_client_gets_its_form_of_denial() {
     let host = host();
     host.allow("reader", &["main=r"]);
     let request = || FakeRequest::call("CreateCacheEntry", "reader", MESSAGE);
@@ -311,12 +317,12 @@ fn without_a_scope_to_write_to_a_save_is_refused_as_each_client_understands_it()
 }
 
 #[test]
-fn an_index_that_does_not_answer_is_unavailable_and_its_words_stay_in_the_log() {
-    for call in ["db.reserve", "db.delete-entry"] {
+fn an_unavailable_index_is_a_503_and_its_cause_is_only_logged() {
+    for call in ["index.reserve", "index.delete-entry"] {
         let host = host();
         let id = host.add_entry("pr", "v", "k", b"content");
         host.damage(id, None);
-        host.fail(call, Fault::Db(DbError::Unavailable("password=x".to_owned())));
+        host.fail(call, Fault::Index(IndexError::Unavailable("password=x".to_owned())));
         let answer = create(&host, "t");
         assert_eq!((answer.status, &*answer.member("code")), (503, "unavailable"), "{call}");
         assert!(!answer.text().contains("password"));
@@ -336,7 +342,7 @@ fn a_reservation_from_the_future_does_not_hold_its_slot() {
     };
     assert_eq!(create("t", NOW_MS + 365 * 24 * 3_600_000), 200);
     assert_eq!(create("other", NOW_MS), 200);
-    assert_eq!((host.uploads().len(), host.uploads()[0].active_ms), (1, NOW_MS));
+    assert_eq!((host.uploads().len(), host.uploads()[0].last_activity_ms), (1, NOW_MS));
     assert_eq!(create("t", NOW_MS), 409);
 }
 
@@ -356,12 +362,12 @@ fn a_key_in_another_case_is_the_same_key() {
     }
 }
 
-/// Fault 13: `@actions/cache` prints a warning of its own for this form alone, and repeats none of these.
+/// Fault 13: `@actions/cache` shows a warning for this form alone, and retries none of these.
 #[test]
-fn on_a_full_disk_a_reservation_is_refused_in_the_way_that_each_client_sees() {
+fn on_a_full_disk_each_client_gets_its_form_of_rejection() {
     let host = host();
     let full = || {
-        host.fail("db.reserve", Fault::Db(DbError::NoSpace));
+        host.fail("index.reserve", Fault::Index(IndexError::NoSpace));
     };
     let request = || FakeRequest::call("CreateCacheEntry", "t", MESSAGE);
     full();

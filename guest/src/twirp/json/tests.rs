@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn message(key: &str, restore_keys: &[&str], size_bytes: i64) -> Message {
 }
 
 #[test]
-fn what_the_clients_write_is_read() {
+fn messages_of_known_clients_are_decoded() {
     for (body, expected) in [
         (r#"{"key":"k","version":"v"}"#, message("k", &[], 0)),
         (r#"{"key":"k","version":"v","size_bytes":"5214"}"#, message("k", &[], 5214)),
@@ -41,7 +41,7 @@ fn what_the_clients_write_is_read() {
 }
 
 #[test]
-fn what_is_not_a_message_is_refused_shortly() {
+fn malformed_messages_have_short_errors() {
     let deep = format!(r#"{{"x":{}"#, "[".repeat(200_000));
     let long = format!(r#"{{"size_bytes":"{}"}}"#, "9".repeat(100_000));
     let bodies: [&[u8]; 18] = [
@@ -66,13 +66,13 @@ fn what_is_not_a_message_is_refused_shortly() {
     ];
     for body in bodies {
         let error = decode(body).unwrap_err();
-        let answer = error.into_silent_response::<crate::fake::FakeHost>();
+        let answer = crate::twirp::unlogged_error_response::<crate::fake::FakeHost>(&error);
         assert_eq!(answer.status, 400);
         assert!(matches!(answer.payload, crate::ports::Payload::Bytes(text) if text.len() < 4096));
     }
 }
 
-/// Fault 30: all fields are there, those that are unset too.
+/// Fault 30: replies have all fields, unset ones too.
 #[test]
 fn replies_are_snake_case_with_ids_as_text_and_have_all_fields() {
     for (reply, expected) in [
@@ -94,12 +94,12 @@ fn replies_are_snake_case_with_ids_as_text_and_have_all_fields() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_without_harm(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_decoded_without_a_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode(&body);
     }
 
     #[test]
-    fn any_text_in_a_message_is_read(key in "\\PC*", restore_keys in proptest::collection::vec("\\PC*", 0..4), size in any::<i64>(), as_text in any::<bool>()) {
+    fn any_text_in_a_message_is_decoded(key in "\\PC*", restore_keys in proptest::collection::vec("\\PC*", 0..4), size in any::<i64>(), as_text in any::<bool>()) {
         let size_json = if as_text { serde_json::json!(size.to_string()) } else { serde_json::json!(size) };
         let body = serde_json::json!({ "key": key, "version": "v", "restore_keys": restore_keys, "size_bytes": size_json });
         let expected = Message { key, version: "v".into(), restore_keys, size_bytes: size };

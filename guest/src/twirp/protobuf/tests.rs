@@ -1,9 +1,9 @@
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 
 use super::{decode, encode};
-use crate::route::Call;
+use crate::route::V2Call;
 use crate::service::Message;
 use crate::twirp::Reply;
 
@@ -20,13 +20,13 @@ fn message(restore_keys: &[&str], size_bytes: i64) -> Message {
 #[test]
 fn requests_have_their_field_numbers() {
     for (call, hex, expected) in [
-        (Call::Create, "12016b 1a0176", message(&[], 0)),
-        (Call::Finalize, "12016b 1805 220176", message(&[], 5)),
-        (Call::Lookup, "12016b 220176", message(&[], 0)),
-        (Call::Lookup, "12016b 1a0161 1a0162 220176", message(&["a", "b"], 0)),
-        // With metadata, and with a field that nobody knows yet.
-        (Call::Create, "0a020809 12016b 1a0176 7a0178", message(&[], 0)),
-        (Call::Create, "", Message::default()),
+        (V2Call::Create, "12016b 1a0176", message(&[], 0)),
+        (V2Call::Finalize, "12016b 1805 220176", message(&[], 5)),
+        (V2Call::Lookup, "12016b 220176", message(&[], 0)),
+        (V2Call::Lookup, "12016b 1a0161 1a0162 220176", message(&["a", "b"], 0)),
+        // With metadata, and with an unknown field.
+        (V2Call::Create, "0a020809 12016b 1a0176 7a0178", message(&[], 0)),
+        (V2Call::Create, "", Message::default()),
     ] {
         assert_eq!(decode(call, &bytes(hex)), Ok(expected), "{call:?} {hex}");
     }
@@ -46,17 +46,17 @@ fn replies_have_their_field_numbers() {
 }
 
 #[test]
-fn what_is_not_a_message_is_refused() {
-    // Cut off, text that is not UTF-8, a number where text should be, an endless number.
+fn malformed_messages_are_rejected() {
+    // Truncated, text that is not UTF-8, a number in place of text, an endless number.
     for hex in ["12056b", "1201ff", "1007", "12ffffffffffffffffffff"] {
-        assert!(decode(Call::Lookup, &bytes(hex)).is_err(), "{hex}");
+        assert!(decode(V2Call::Lookup, &bytes(hex)).is_err(), "{hex}");
     }
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_without_harm(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-        for call in [Call::Create, Call::Finalize, Call::Lookup] {
+    fn any_bytes_are_decoded_without_a_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        for call in [V2Call::Create, V2Call::Finalize, V2Call::Lookup] {
             let _ = decode(call, &body);
         }
     }

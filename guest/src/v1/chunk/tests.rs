@@ -1,7 +1,7 @@
 use super::ContentRange;
 
 #[test]
-fn a_content_range_says_where_a_piece_starts_and_how_long_it_is() {
+fn a_content_range_has_the_start_and_length_of_a_chunk() {
     for (text, start, length) in [
         ("bytes 0-0/*", 0, 1),
         ("bytes 0-33554431/*", 0, 33_554_432),
@@ -15,7 +15,7 @@ fn a_content_range_says_where_a_piece_starts_and_how_long_it_is() {
 }
 
 #[test]
-fn what_is_no_range_of_bytes_is_refused() {
+fn malformed_content_ranges_are_rejected() {
     for text in [
         "",
         "bytes",

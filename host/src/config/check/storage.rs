@@ -5,7 +5,7 @@ use std::path::Path;
 use http::Uri;
 
 use super::{Check, shown};
-use crate::config::{ConfigError, Settings, Storage, StorageDriver, effective::Origins};
+use crate::config::{ConfigError, Settings, Storage, StorageDriver, effective::Provenances};
 
 /// A setting that belongs to one driver.
 struct Given {
@@ -15,16 +15,18 @@ struct Given {
     is_set: bool,
 }
 
-/// What uploads may have in memory where nothing is configured: parts for a bucket are larger than what a disk is given at once.
+/// What uploads may have in memory where nothing is configured: parts for a bucket are larger than
+/// what a disk is given at once.
 const BUCKET_BUFFER_BYTES: u64 = 64 << 20;
-/// Longest prefix of keys: with what comes after it, it stays below every service's limit (1,024 bytes).
+/// Longest prefix of keys, in bytes: a whole key stays below the limit of every service (1,024
+/// bytes).
 const MAX_PREFIX_BYTES: usize = 512;
 
 /// Fills in what follows from other settings.
-pub(super) fn resolve(storage: &mut Storage, data: &Path, origins: &Origins) {
+pub(super) fn resolve(storage: &mut Storage, data: &Path, provenances: &Provenances) {
     if storage.driver == StorageDriver::Filesystem {
         storage.filesystem.path.get_or_insert_with(|| data.join("storage"));
-    } else if !origins.is_set("storage.buffer_bytes") {
+    } else if !provenances.is_set("storage.buffer_bytes") {
         storage.buffer_bytes = BUCKET_BUFFER_BYTES;
     }
     storage.prefix = storage.prefix.trim_matches('/').to_owned();
@@ -34,12 +36,12 @@ pub(super) fn resolve(storage: &mut Storage, data: &Path, origins: &Origins) {
 }
 
 /// Says which settings are set and change nothing.
-pub(in crate::config) fn without_effect(settings: &Settings, origins: &Origins) -> Option<String> {
+pub(in crate::config) fn without_effect(settings: &Settings, provenances: &Provenances) -> Option<String> {
     let none = settings.downloads.direct && settings.storage.driver == StorageDriver::Filesystem;
     none.then(|| {
         format!(
             "{} is set but has no effect: a folder has no URLs, so all downloads go through this server",
-            origins.name("downloads.direct")
+            provenances.name("downloads.direct")
         )
     })
 }
@@ -63,7 +65,8 @@ impl Check<'_> {
         }
     }
 
-    /// Refuses settings of a driver that is not the chosen one: whoever sets them believes that the data goes there.
+    /// Refuses settings of a driver that is not selected: their author expects the data to be
+    /// stored there.
     fn of_the_driver(&self, storage: &Storage) -> Result<(), ConfigError> {
         let chosen = storage.driver.name();
         let bucket_only = storage.driver == StorageDriver::Filesystem && !storage.prefix.is_empty();
@@ -132,7 +135,8 @@ impl Check<'_> {
         self.missing(storage, &format!("neither {connection} nor {account} is set"))
     }
 
-    /// The name of a bucket, container or account: what the services allow, taken together. It becomes a part of URLs.
+    /// The name of a bucket, container or account: what the services allow, taken together. It
+    /// becomes a part of URLs.
     fn bucket(&self, name: &str, bucket: Option<&str>) -> Result<(), ConfigError> {
         let Some(bucket) = bucket else { return Ok(()) };
         let form = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);

@@ -16,8 +16,8 @@ pub(super) fn near_miss(name: &str, known: impl Iterator<Item = &'static str>) -
     known.into_iter().find(|known| is_near(name, known))
 }
 
-/// In a long name two slips count, in a shorter one a single slip, in a short one only two letters that changed places:
-/// programs have many short names.
+/// In a long name two slips count, in a shorter one a single slip, in a short one only two letters
+/// that changed places: programs have many short names.
 fn is_near(name: &str, known: &str) -> bool {
     let most = match known.len() {
         ..6 => return is_swapped(name, known),
@@ -31,10 +31,12 @@ fn is_swapped(name: &str, known: &str) -> bool {
     name.len() == known.len() && damerau_levenshtein(name, known) == 1 && levenshtein(name, known) == 2
 }
 
-/// Returns whether somebody else sets this variable for a service or container whose name makes it begin like one of ours.
+/// Returns whether Docker or Kubernetes sets this variable, for a service or container whose name
+/// begins like our variables.
 ///
-/// Kubernetes sets `<service>_SERVICE_HOST`, `<service>_SERVICE_PORT[_<name>]`, `<service>_PORT=tcp://…` and
-/// `<service>_PORT_<n>_TCP[_ADDR|_PORT|_PROTO]`; Docker's links `<alias>_PORT…`, `<alias>_NAME=/…` and `<alias>_ENV_…`.
+/// Kubernetes sets `<service>_SERVICE_HOST`, `<service>_SERVICE_PORT[_<name>]`,
+/// `<service>_PORT=tcp://…` and `<service>_PORT_<n>_TCP[_ADDR|_PORT|_PROTO]`; Docker's links
+/// `<alias>_PORT…`, `<alias>_NAME=/…` and `<alias>_ENV_…`.
 pub(super) fn is_service_link(name: &str, value: &str) -> bool {
     const PROTOCOLS: [&str; 3] = ["tcp://", "udp://", "sctp://"];
     let is_link = || PROTOCOLS.iter().any(|protocol| value.starts_with(protocol));

@@ -108,7 +108,8 @@ fn variables_of_other_programs_are_left_alone() {
     }
 }
 
-/// Fault 20: services and containers with names like our variables', in Kubernetes and under Docker's links.
+/// Fault 20: services and containers with names like our variables', in Kubernetes and under
+/// Docker's links.
 #[test]
 fn links_of_services_are_left_alone_also_where_their_names_are_ours() {
     for service in [

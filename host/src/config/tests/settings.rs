@@ -1,5 +1,5 @@
 use super::{from_env, load, refused};
-use crate::config::{GITHUB_ISSUER, Origin};
+use crate::config::{GITHUB_ISSUER, Provenance};
 
 #[test]
 fn paths_follow_the_data_folder() {
@@ -247,8 +247,8 @@ fn the_effective_configuration_can_be_read_back_and_hides_secrets() {
 
 #[test]
 fn origins_are_told_in_words() {
-    assert_eq!(Origin::Variable("DEBUG").to_string(), "env DEBUG");
-    assert_eq!(Origin::Default.to_string(), "default");
+    assert_eq!(Provenance::Variable("DEBUG").to_string(), "env DEBUG");
+    assert_eq!(Provenance::Default.to_string(), "default");
 }
 
 #[test]

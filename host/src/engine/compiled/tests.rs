@@ -1,5 +1,5 @@
 //! A kept component that was damaged is never loaded.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, path::PathBuf};
 
@@ -18,7 +18,7 @@ fn kept(engine: &Engine) -> (TempDir, PathBuf) {
     let dir = TempDir::new().unwrap();
     let component = Component::from_binary(engine, b"\0asm\x0d\0\x01\0").unwrap();
     let compiled = Compiled::of(dir.path(), engine, SOURCE);
-    compiled.keep(&component).unwrap();
+    compiled.store(&component).unwrap();
     let file = compiled.file().unwrap();
     (dir, file)
 }

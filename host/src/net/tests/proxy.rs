@@ -51,7 +51,8 @@ fn through(proxy: &TestProxy, no: &str) -> Proxies {
     Proxies::new(Some(proxy.url()), Some(proxy.url()), no)
 }
 
-/// Fault 24: keys come through a tunnel, which the password opens; nobody but the proxy knows where the host is.
+/// Fault 24: keys come through a tunnel, which the password opens; nobody but the proxy knows where
+/// the host is.
 #[tokio::test]
 async fn keys_are_fetched_through_a_tunnel() {
     let proxy = TestProxy::before(issuer()).await;

@@ -1,5 +1,5 @@
 //! What is let in, and that it fits.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use futures_util::FutureExt;
 
@@ -17,20 +17,26 @@ fn head(fields: usize, value_bytes: usize) -> Parts {
 }
 
 fn admission(capacity: Capacity) -> Admission {
-    Admission::new(&Shared::new(capacity))
+    Admission::new(&SharedQuotas::new(capacity))
 }
 
 /// Asks for as many requests as are let in at once.
-fn admitted(admission: &Admission, client: &Arc<Client>, head: &Parts, most: usize) -> Vec<Ticket> {
-    let mut tickets = Vec::new();
-    while let Some(Ok(ticket)) = admission.admit(client, head).now_or_never() {
-        tickets.push(ticket);
-        assert!(tickets.len() <= most, "more than {most} were let in");
+fn admitted(
+    admission: &Admission,
+    client: &Arc<ClientQuota>,
+    head: &Parts,
+    most: usize,
+) -> Vec<RequestQuota> {
+    let mut admitted = Vec::new();
+    while let Some(Ok(quota)) = admission.admit(client, head).now_or_never() {
+        admitted.push(quota);
+        assert!(admitted.len() <= most, "more than {most} were let in");
     }
-    tickets
+    admitted
 }
 
-/// Fault 7 (a): 50 connections with 128 requests each, with heads of 31 KiB, and one client that does nothing wrong.
+/// Fault 7 (a): 50 connections with 128 requests each, with heads of 31 KiB, and one client that
+/// does nothing wrong.
 #[tokio::test]
 async fn large_heads_of_many_connections_fill_their_part_and_no_more() {
     let admission = admission(CAPACITY);
@@ -79,7 +85,7 @@ async fn those_that_wait_are_let_in_when_others_leave() {
     let mut inside = admitted(&admission, &client, &large, 128);
     let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(admission.admit(&client, &large))).collect();
     let states: Vec<_> = waiting.iter_mut().map(FutureExt::now_or_never).collect();
-    let refused = states.iter().filter(|state| matches!(state, Some(Err(Full)))).count();
+    let refused = states.iter().filter(|state| matches!(state, Some(Err(QuotaExceeded)))).count();
     assert!(refused > 0 && states.iter().any(Option::is_none));
     inside.pop();
     assert!(waiting.swap_remove(0).await.is_ok());
@@ -90,8 +96,8 @@ async fn those_that_wait_are_let_in_when_others_leave() {
 fn what_may_be_inside_fits_the_guests_memory() {
     for (memory, connections) in [(8 * MIB, 64), (64 * MIB, 1), (64 * MIB, 1024), (256 * MIB, 20_000)] {
         let admission = admission(Capacity { guest_memory_bytes: memory, connections, ..CAPACITY });
-        let Rooms { heads, messages, lists, .. } = &*admission.rooms;
-        let most: usize = [heads, messages, lists].map(|room| room.most(connections)).iter().sum();
+        let Quotas { heads, messages, lists, .. } = &*admission.quotas;
+        let most: usize = [heads, messages, lists].map(|quota| quota.most(connections)).iter().sum();
         assert!(most <= memory / 32 * 26, "{most} of {memory} for {connections} connections");
     }
 }

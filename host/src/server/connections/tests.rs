@@ -1,5 +1,5 @@
 //! Fault 10: who stays and who goes when a bound is reached.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     net::IpAddr,
@@ -8,26 +8,26 @@ use std::{
     time::Duration,
 };
 
-use super::{Closing, Connections, Expiry, Limits, Ticket};
+use super::{Closing, ConnectionGuard, ConnectionLimits, Connections, Expiry};
 
-const ALL: Limits = Limits { connections: 4, per_client: 3, leaving: 64, requests: 3 };
+const ALL: ConnectionLimits = ConnectionLimits { connections: 4, per_client: 3, leaving: 64, requests: 3 };
 
 fn address(last: u8) -> IpAddr {
     [192, 0, 2, last].into()
 }
 
-fn closing(ticket: &Ticket) -> Option<Closing> {
-    match ticket.poll_closing(&mut Context::from_waker(Waker::noop()), Closing::WhenDone) {
+fn closing(guard: &ConnectionGuard) -> Option<Closing> {
+    match guard.poll_closing(&mut Context::from_waker(Waker::noop()), Closing::WhenDone) {
         Poll::Ready(closing) => Some(closing),
         Poll::Pending => None,
     }
 }
 
 /// Admits one, a little later than the one before.
-fn admit(all: &Arc<Connections>, last: u8) -> Option<Ticket> {
-    let ticket = all.admit(address(last), false)?;
+fn admit(all: &Arc<Connections>, last: u8) -> Option<ConnectionGuard> {
+    let guard = all.admit(address(last), false)?;
     std::thread::sleep(Duration::from_millis(2));
-    Some(ticket)
+    Some(guard)
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn the_connection_that_is_idle_longest_makes_room() {
     drop(open[0].begin().unwrap());
     let newcomer = admit(&all, 5).unwrap();
     assert_eq!(closing(&open[1]), Some(Closing::MakeRoom));
-    assert!([&open[0], &open[2], &open[3], &newcomer].iter().all(|ticket| closing(ticket).is_none()));
+    assert!([&open[0], &open[2], &open[3], &newcomer].iter().all(|guard| closing(guard).is_none()));
     assert_eq!((all.usage().connections, all.usage().evicted, all.usage().refused), (4, 1, 0));
     drop(open);
     assert_eq!(all.usage().connections, 1);
@@ -46,9 +46,9 @@ fn the_connection_that_is_idle_longest_makes_room() {
 
 #[test]
 fn where_all_are_busy_the_newcomer_is_refused() {
-    let all = Connections::new(Limits { requests: 9, ..ALL });
+    let all = Connections::new(ConnectionLimits { requests: 9, ..ALL });
     let open: Vec<_> = (1..=4).map(|client| admit(&all, client).unwrap()).collect();
-    let mut busy: Vec<_> = open.iter().map(|ticket| ticket.begin().unwrap()).collect();
+    let mut busy: Vec<_> = open.iter().map(|guard| guard.begin().unwrap()).collect();
     assert!(admit(&all, 5).is_none());
     assert_eq!(all.usage().refused, 1);
     busy.pop();
@@ -75,12 +75,12 @@ fn one_client_has_a_bound_of_its_own_and_makes_room_for_itself() {
 #[test]
 fn requests_are_bounded_and_one_that_ends_makes_room() {
     let all = Connections::new(ALL);
-    let ticket = admit(&all, 1).unwrap();
-    let mut busy: Vec<_> = (0..3).map(|_| ticket.begin().unwrap()).collect();
-    assert!(ticket.begin().is_none());
+    let guard = admit(&all, 1).unwrap();
+    let mut busy: Vec<_> = (0..3).map(|_| guard.begin().unwrap()).collect();
+    assert!(guard.begin().is_none());
     assert_eq!((all.usage().requests, all.usage().refused), (3, 1));
     busy.pop();
-    assert!(ticket.begin().is_some());
+    assert!(guard.begin().is_some());
     drop(busy);
     assert_eq!(all.usage().requests, 0);
 }
@@ -88,7 +88,7 @@ fn requests_are_bounded_and_one_that_ends_makes_room() {
 /// Fault 9: a few clients with many streams took all.
 #[test]
 fn the_last_quarter_of_requests_is_for_connections_that_have_none() {
-    let all = Connections::new(Limits { requests: 8, ..ALL });
+    let all = Connections::new(ConnectionLimits { requests: 8, ..ALL });
     let many = admit(&all, 1).unwrap();
     let busy: Vec<_> = (0..6).map(|_| many.begin().unwrap()).collect();
     assert!(many.begin().is_none());
@@ -103,36 +103,37 @@ fn the_last_quarter_of_requests_is_for_connections_that_have_none() {
 fn a_pause_between_requests_is_shorter_than_one_inside() {
     let (first, between) = (Duration::from_secs(60), Duration::from_millis(1));
     let all = Connections::new(ALL);
-    let ticket = admit(&all, 1).unwrap();
-    assert!(matches!(ticket.expiry(first, between), Expiry::After(left) if left > between));
-    let active = ticket.begin().unwrap();
+    let guard = admit(&all, 1).unwrap();
+    assert!(matches!(guard.expiry(first, between), Expiry::After(left) if left > between));
+    let active = guard.begin().unwrap();
     std::thread::sleep(Duration::from_millis(3));
-    assert_eq!(ticket.expiry(first, between), Expiry::After(between));
+    assert_eq!(guard.expiry(first, between), Expiry::After(between));
     drop(active);
     std::thread::sleep(Duration::from_millis(3));
-    assert_eq!(ticket.expiry(first, between), Expiry::Due);
+    assert_eq!(guard.expiry(first, between), Expiry::Due);
 }
 
 /// Fault 2.
 #[tokio::test]
 async fn a_stop_waits_for_those_that_were_there_and_not_for_later_ones() {
     let all = Connections::new(ALL);
-    let ticket = admit(&all, 1).unwrap();
-    let active = ticket.begin().unwrap();
+    let guard = admit(&all, 1).unwrap();
+    let active = guard.begin().unwrap();
     all.drain(tokio::time::Instant::now() + Duration::from_secs(60));
-    assert_eq!(closing(&ticket), Some(Closing::WhenDone));
+    assert_eq!(closing(&guard), Some(Closing::WhenDone));
     let late = admit(&all, 2).unwrap();
     assert!(late.is_late() && closing(&late).is_none());
     let mut drained = std::pin::pin!(all.drained());
     assert!(futures_util::poll!(drained.as_mut()).is_pending());
-    drop((active, ticket));
+    drop((active, guard));
     drained.await;
 }
 
 /// Fault 10: whoever accepts waits for those who close, so that no more are open than may be.
 #[tokio::test]
 async fn accepting_waits_for_connections_that_make_room() {
-    let all = Connections::new(Limits { connections: 100, per_client: 100, leaving: 64, requests: 1 });
+    let all =
+        Connections::new(ConnectionLimits { connections: 100, per_client: 100, leaving: 64, requests: 1 });
     let mut open: Vec<_> = (0..164).map(|_| all.admit(address(1), false).unwrap()).collect();
     assert_eq!((all.usage().connections, all.open()), (100, 164));
     let mut settled = std::pin::pin!(all.settled());

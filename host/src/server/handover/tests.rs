@@ -1,5 +1,5 @@
 //! Fault 2: the listener outlives the process.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     io::{Read, Write},

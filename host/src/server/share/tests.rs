@@ -3,7 +3,8 @@ use super::Share;
 const HEAD_BYTES: usize = 32 * 1024;
 const MIB: usize = 1024 * 1024;
 
-/// Faults 8 and 9: what a thousand connections hold that all receive, or take nothing of what they are sent.
+/// Faults 8 and 9: what a thousand connections hold that all receive, or take nothing of what they
+/// are sent.
 #[test]
 fn the_buffers_of_all_connections_stay_within_a_bound() {
     let total: usize = (1..=1024).map(|open| Share::of(open, HEAD_BYTES).buffer_bytes).sum();

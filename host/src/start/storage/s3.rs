@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// What an S3 request may take beyond the time for which the server may be silent: there the time in which a part is sent counts
-/// as silence.
+/// What an S3 request may take beyond the time for which the server may be silent: there the time
+/// in which a part is sent counts as silence.
 const S3_SENDING: Duration = Duration::from_secs(50);
 
 pub(super) async fn connect(settings: &Settings) -> Result<Arc<dyn Bucket>, StartError> {

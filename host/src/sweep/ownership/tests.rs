@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// All that there is on disk is older.
+/// Later than all objects on disk.
 const FAR_FUTURE_MS: u64 = 100_000_000_000_000;
 
 struct Fixture {
@@ -31,7 +31,7 @@ impl Fixture {
         Self { folder, storage, index }
     }
 
-    /// The same storage, with the database of another path.
+    /// An index for the same storage with another database file.
     fn beside_another_database(&self, name: &str) -> SqliteIndex {
         SqliteIndex::open(&self.folder.path().join(name), KeyRule::AnyCase).unwrap()
     }
@@ -54,33 +54,37 @@ impl Fixture {
         index.finalize(upload.id, &attachment, &Durability::Durable, 1).await.unwrap().unwrap().id
     }
 
-    async fn whose(&self, index: &dyn Index) -> Ownership {
-        Ownership::find_out(&*self.storage, index, FAR_FUTURE_MS).await.unwrap()
+    async fn ownership(&self, index: &dyn Index) -> Ownership {
+        Ownership::determine(&*self.storage, index, FAR_FUTURE_MS).await.unwrap()
     }
 }
 
 /// Fault 14.
 #[tokio::test]
-async fn an_empty_database_beside_a_full_storage_owns_nothing_until_the_operator_says_so() {
+async fn an_empty_database_beside_a_full_storage_owns_nothing_until_it_adopts_it() {
     let fixture = Fixture::new();
-    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own, "a new storage is its first index's");
+    assert_eq!(
+        fixture.ownership(&fixture.index).await,
+        Ownership::Own,
+        "a new storage belongs to its first index"
+    );
     for number in 0..20 {
         fixture.entry(&fixture.index, &number.to_string()).await;
     }
-    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own);
+    assert_eq!(fixture.ownership(&fixture.index).await, Ownership::Own);
     let empty = fixture.beside_another_database("mistyped.db");
-    assert_eq!(fixture.whose(&empty).await, Ownership::Foreign);
+    assert_eq!(fixture.ownership(&empty).await, Ownership::Foreign);
     fixture.entry(&empty, "new").await;
-    assert_eq!(fixture.whose(&empty).await, Ownership::Foreign, "its own first entries change nothing");
-    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own, "the right one is as it was");
+    assert_eq!(fixture.ownership(&empty).await, Ownership::Foreign, "its own first entries change nothing");
+    assert_eq!(fixture.ownership(&fixture.index).await, Ownership::Own, "the right one is unchanged");
     Ownership::adopt(&*fixture.storage, &empty).await.unwrap();
-    assert_eq!(fixture.whose(&empty).await, Ownership::Own);
-    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Foreign);
+    assert_eq!(fixture.ownership(&empty).await, Ownership::Own);
+    assert_eq!(fixture.ownership(&fixture.index).await, Ownership::Foreign);
 }
 
-/// Fault 14: the last release marked no storage.
+/// Fault 14: the last release stored no identity.
 #[tokio::test]
-async fn a_storage_without_an_identity_is_of_the_index_that_knows_most_of_it() {
+async fn a_storage_without_an_identity_belongs_to_the_index_that_knows_most_of_it() {
     let fixture = Fixture::new();
     for number in 0..6 {
         fixture.entry(&fixture.index, &number.to_string()).await;
@@ -88,42 +92,42 @@ async fn a_storage_without_an_identity_is_of_the_index_that_knows_most_of_it() {
     fixture.orphans(5).await;
     let unknown = fixture.beside_another_database("mistyped.db");
     assert_eq!(fixture.storage.identity().await.unwrap(), None);
-    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own);
-    assert_eq!(fixture.whose(&unknown).await, Ownership::Foreign);
+    assert_eq!(fixture.ownership(&fixture.index).await, Ownership::Own);
+    assert_eq!(fixture.ownership(&unknown).await, Ownership::Foreign);
 
     let fixture = Fixture::new();
     fixture.orphans(20).await;
-    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Foreign);
+    assert_eq!(fixture.ownership(&fixture.index).await, Ownership::Foreign);
     for number in 0..30 {
         fixture.entry(&fixture.index, &number.to_string()).await;
     }
-    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Foreign, "what was found out stays");
+    assert_eq!(fixture.ownership(&fixture.index).await, Ownership::Foreign, "the result is stored");
     Ownership::adopt(&*fixture.storage, &fixture.index).await.unwrap();
-    assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own);
+    assert_eq!(fixture.ownership(&fixture.index).await, Ownership::Own);
 }
 
-/// Fault 14: the right database, but emptied.
+/// Fault 14: the right database, emptied.
 #[tokio::test]
-async fn an_index_that_lost_all_its_entries_owns_nothing_but_a_few_left_behind() {
-    for (left, expected) in [(FEW, Ownership::Own), (FEW + 1, Ownership::Foreign)] {
+async fn an_emptied_index_owns_only_a_few_leftovers() {
+    for (left, expected) in [(MAX_LEFTOVERS, Ownership::Own), (MAX_LEFTOVERS + 1, Ownership::Foreign)] {
         let fixture = Fixture::new();
-        assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own);
+        assert_eq!(fixture.ownership(&fixture.index).await, Ownership::Own);
         for number in 0..left {
             let id = fixture.entry(&fixture.index, &number.to_string()).await;
             fixture.index.delete_entry(id).await.unwrap();
         }
-        assert_eq!(fixture.whose(&fixture.index).await, expected);
-        assert_eq!(fixture.whose(&fixture.index).await, expected);
+        assert_eq!(fixture.ownership(&fixture.index).await, expected);
+        assert_eq!(fixture.ownership(&fixture.index).await, expected);
         Ownership::adopt(&*fixture.storage, &fixture.index).await.unwrap();
-        assert_eq!(fixture.whose(&fixture.index).await, Ownership::Own, "the operator's word stands");
+        assert_eq!(fixture.ownership(&fixture.index).await, Ownership::Own, "the operator's decision stands");
     }
 }
 
-/// Objects whose rows are under way are nobody's orphans.
+/// Objects whose rows may not be written yet are not orphans.
 #[tokio::test]
 async fn young_objects_prove_nothing() {
     let fixture = Fixture::new();
     fixture.orphans(30).await;
-    let young = Ownership::find_out(&*fixture.storage, &fixture.index, 1).await.unwrap();
+    let young = Ownership::determine(&*fixture.storage, &fixture.index, 1).await.unwrap();
     assert_eq!(young, Ownership::Own);
 }

@@ -14,7 +14,8 @@ fn content(bytes: &Bytes) -> Source {
     Source { length: Some(bytes.len() as u64), chunks: stream::once(async { Ok(bytes) }).boxed() }
 }
 
-/// What a save does, with what the interfaces do where something does not fit. Returns whether there is an entry.
+/// Saves an entry, as guest and interfaces do; abandons the upload if it does not fit. Returns
+/// whether there is an entry.
 async fn save(services: &Services, key: &str, bytes: &Bytes) -> bool {
     let slot = Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key: key.into() };
     let upload = match services.index.reserve(&slot, "owner", NOW_MS, 0).await {
@@ -25,7 +26,7 @@ async fn save(services: &Services, key: &str, bytes: &Bytes) -> bool {
     let stored = match services.storage.put(&upload.name, content(bytes)).await {
         Ok(stored) => stored,
         Err(StorageError::NoSpace) => {
-            services.pressure.give_up(&*services.storage, &*services.index, &upload.name).await;
+            services.pressure.abandon_upload(&*services.storage, &*services.index, &upload.name).await;
             return false;
         }
         Err(error) => panic!("{error:?}"),
@@ -40,7 +41,7 @@ fn services_on(disk: &SmallDisk, fixture: &Fixture) -> Arc<Services> {
     let storage = FsStorage::open(disk.path().join("storage"), Budget::new(1 << 20)).unwrap();
     let database = disk.path().join("larder.db");
     let pressure = Pressure::beside(&database);
-    pressure.take_ballast();
+    pressure.make_ballast();
     let services = Services {
         storage: Arc::new(storage),
         index: Arc::new(SqliteIndex::open(&database, KeyRule::AnyCase).unwrap()),
@@ -50,9 +51,9 @@ fn services_on(disk: &SmallDisk, fixture: &Fixture) -> Arc<Services> {
     services.for_thread()
 }
 
-/// Fault 13: a loop of saves that fills the disk 20 times never needs an operator.
+/// Fault 13: saves that fill the disk 20 times never need an operator.
 #[tokio::test]
-async fn a_disk_that_is_filled_twenty_times_is_made_free_again_each_time() {
+async fn a_disk_that_is_filled_twenty_times_is_freed_by_each_sweep() {
     let Some(disk) = SmallDisk::mount(64) else { return };
     with_fixture(async |fixture| {
         let services = services_on(&disk, &fixture);
@@ -63,7 +64,7 @@ async fn a_disk_that_is_filled_twenty_times_is_made_free_again_each_time() {
                 saved += 1;
             }
             assert!(saved >= 20, "{saved} of 1 MiB fit in round {round}");
-            // Several more are refused, and leave nothing.
+            // More saves are rejected, and leave nothing behind.
             for number in 0..50 {
                 assert!(!save(&services, &format!("{round} too many {number}"), &bytes).await);
             }
@@ -78,9 +79,10 @@ async fn a_disk_that_is_filled_twenty_times_is_made_free_again_each_time() {
     .await;
 }
 
-/// Fault 13: another program took all there was; the database's reserve is what rows are deleted with.
+/// Fault 13: another program has filled the disk; the reserve of the database allows rows to be
+/// deleted.
 #[tokio::test]
-async fn rows_are_deleted_though_another_program_took_all_the_space() {
+async fn rows_are_deleted_on_a_disk_filled_by_another_program() {
     let Some(disk) = SmallDisk::mount(32) else { return };
     with_fixture(async |fixture| {
         let services = services_on(&disk, &fixture);
@@ -103,7 +105,7 @@ async fn rows_are_deleted_though_another_program_took_all_the_space() {
         if report.is_err() {
             // As the janitor does.
             assert!(report.as_ref().is_err_and(SweepError::is_no_space), "{report:?}");
-            assert!(services.pressure.give_up_ballast());
+            assert!(services.pressure.drop_ballast());
             report = sweeper.sweep_once(later).await;
         }
         report.unwrap();
@@ -116,7 +118,7 @@ async fn rows_are_deleted_though_another_program_took_all_the_space() {
     .await;
 }
 
-/// Reserves until there is no space left for the database.
+/// Reserves slots until the database has no space left.
 async fn fill_the_log(index: &dyn Index) -> IndexError {
     for number in 0..100_000 {
         let key = format!("{number}{}", "k".repeat(400));

@@ -1,4 +1,4 @@
-//! What is known of one connection, by whoever has to choose one.
+//! The state of one connection, by which connections are chosen for eviction.
 
 use std::{
     net::IpAddr,
@@ -14,46 +14,47 @@ use futures_util::task::AtomicWaker;
 
 use super::Connections;
 
-/// That a connection has to end.
+/// How a connection has to end. A later case is stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Closing {
-    /// After the requests in the works, and the one that is likely on its way.
+    /// After the requests in flight, and one that is probably on its way.
     WhenDone,
-    /// In a moment, for it is idle. A request that comes in the same moment is still answered.
+    /// Evicted: in a moment, because it is idle. A request that arrives in the same moment is still
+    /// served.
     MakeRoom,
     /// At once.
     Now,
 }
 
-/// When a connection has been idle for too long.
+/// Whether a connection has been idle for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Expiry {
     /// Now.
     Due,
-    /// Not before that time has passed.
+    /// Not before this time has passed.
     After(Duration),
 }
 
 /// One connection. All counts are of its own requests.
-pub(super) struct Slot {
+pub(super) struct ConnectionState {
     pub(super) id: u64,
     pub(super) client: IpAddr,
     /// Whether it came after the signal to stop.
     pub(super) is_late: bool,
-    /// Requests in the works.
+    /// Requests in flight.
     active: AtomicU32,
-    /// Of these, how many wait for the client to take a part of the answer.
+    /// Of these, how many wait for the client to read a part of the response.
     blocked: AtomicU32,
     /// When it became idle, or last made progress.
     since_ms: AtomicU64,
-    /// Whether it had a request yet.
+    /// Whether it has had a request.
     was_used: AtomicBool,
     /// A [`Closing`], from 1; 0 while it may go on.
     closing: AtomicU8,
     task: AtomicWaker,
 }
 
-impl Slot {
+impl ConnectionState {
     pub(super) fn new(id: u64, client: IpAddr, now_ms: u64, is_late: bool) -> Self {
         Self {
             id,
@@ -72,7 +73,7 @@ impl Slot {
         self.active.load(Relaxed) == 0
     }
 
-    /// Whether all that it has in the works waits for the client.
+    /// Returns whether all its requests in flight wait for the client.
     pub(super) fn is_stalled(&self) -> bool {
         let active = self.active.load(Relaxed);
         active > 0 && self.blocked.load(Relaxed) >= active
@@ -97,25 +98,26 @@ impl Slot {
     }
 }
 
-/// A connection's place among the others; dropped when it ends.
-pub(in crate::server) struct Ticket {
-    slot: Arc<Slot>,
+/// Counts a connection until it is dropped.
+pub(in crate::server) struct ConnectionGuard {
+    state: Arc<ConnectionState>,
     all: Arc<Connections>,
 }
 
-impl Ticket {
-    pub(super) fn new(slot: Arc<Slot>, all: Arc<Connections>) -> Self {
-        Self { slot, all }
+impl ConnectionGuard {
+    pub(super) fn new(state: Arc<ConnectionState>, all: Arc<Connections>) -> Self {
+        Self { state, all }
     }
 
-    /// Whether the connection came after the signal to stop: it is closed after its first answer.
+    /// Returns whether the connection came after the signal to stop: it is closed after its first
+    /// response.
     pub(in crate::server) fn is_late(&self) -> bool {
-        self.slot.is_late
+        self.state.is_late
     }
 
-    /// Whether the connection had a request yet.
+    /// Returns whether the connection has had a request.
     pub(in crate::server) fn was_used(&self) -> bool {
-        self.slot.was_used.load(Relaxed)
+        self.state.was_used.load(Relaxed)
     }
 
     /// Returns how many connections are open, this one included.
@@ -123,86 +125,89 @@ impl Ticket {
         self.all.open()
     }
 
-    /// Whether no request is in the works.
+    /// Returns whether no request is in flight.
     pub(in crate::server) fn is_idle(&self) -> bool {
-        self.slot.is_idle()
+        self.state.is_idle()
     }
 
-    /// Takes the place back that was given to another, for a request that came in the same moment. Returns whether it may.
-    pub(in crate::server) fn comes_back(&self) -> bool {
-        self.all.take_back(&self.slot)
+    /// Counts the evicted connection again, for a request that came in the same moment. Returns
+    /// `false` if too many are above the limit.
+    pub(in crate::server) fn readmit(&self) -> bool {
+        self.all.readmit(&self.state)
     }
 
-    /// Counts a request in. `None` where too many are in the works.
-    pub(in crate::server) fn begin(&self) -> Option<Active> {
-        self.all.begin(&self.slot)
+    /// Counts a request. Returns `None` at the limit.
+    pub(in crate::server) fn begin(&self) -> Option<ActiveRequest> {
+        self.all.begin(&self.state)
     }
 
-    /// Is ready when the connection has to end in this way, or a harder one.
+    /// Is ready when the connection has to end in this way or a stronger one.
     pub(in crate::server) fn poll_closing(&self, cx: &mut Context<'_>, way: Closing) -> Poll<Closing> {
-        let closing = || self.slot.closing().filter(|closing| *closing as u8 >= way as u8);
+        let closing = || self.state.closing().filter(|closing| *closing as u8 >= way as u8);
         if let Some(closing) = closing() {
             return Poll::Ready(closing);
         }
-        self.slot.task.register(cx.waker());
+        self.state.task.register(cx.waker());
         closing().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Returns whether the connection has been idle for too long: `first` before its first request, `between` later.
+    /// Returns whether the connection has been idle for too long: `first` before its first request,
+    /// `between` later.
     pub(in crate::server) fn expiry(&self, first: Duration, between: Duration) -> Expiry {
-        let bound = if self.slot.was_used.load(Relaxed) { between } else { first };
-        if !self.slot.is_idle() {
+        let bound = if self.state.was_used.load(Relaxed) { between } else { first };
+        if !self.state.is_idle() {
             return Expiry::After(bound);
         }
-        let idle = Duration::from_millis(self.all.now_ms().saturating_sub(self.slot.since_ms()));
+        let idle = Duration::from_millis(self.all.now_ms().saturating_sub(self.state.since_ms()));
         bound.checked_sub(idle).filter(|left| !left.is_zero()).map_or(Expiry::Due, Expiry::After)
     }
 }
 
-impl Drop for Ticket {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.all.leave(&self.slot);
+        self.all.leave(&self.state);
     }
 }
 
-/// A request in the works, from its head to the last byte of its answer.
-pub(in crate::server) struct Active {
-    slot: Arc<Slot>,
+/// A request in flight, from its head to the last byte of its response.
+pub(in crate::server) struct ActiveRequest {
+    state: Arc<ConnectionState>,
     all: Arc<Connections>,
     is_blocked: bool,
 }
 
-impl Active {
-    pub(super) fn new(slot: Arc<Slot>, all: Arc<Connections>) -> Self {
-        slot.was_used.store(true, Relaxed);
-        slot.active.fetch_add(1, Relaxed);
-        Self { slot, all, is_blocked: false }
+impl ActiveRequest {
+    pub(super) fn new(state: Arc<ConnectionState>, all: Arc<Connections>) -> Self {
+        state.was_used.store(true, Relaxed);
+        state.active.fetch_add(1, Relaxed);
+        Self { state, all, is_blocked: false }
     }
 
-    /// A part of the answer was handed over, and the client has to take it now.
+    /// Records that a part of the response was sent, and the client has to read it.
     pub(in crate::server) fn block(&mut self) {
         if !self.is_blocked {
             self.is_blocked = true;
-            self.slot.blocked.fetch_add(1, Relaxed);
-            self.slot.since_ms.store(self.all.now_ms(), Relaxed);
+            self.state.blocked.fetch_add(1, Relaxed);
+            self.state.since_ms.store(self.all.now_ms(), Relaxed);
         }
     }
 
-    /// The client has taken what was handed over.
+    /// Records that the client has read what was sent.
     pub(in crate::server) fn unblock(&mut self) {
         if self.is_blocked {
             self.is_blocked = false;
-            self.slot.blocked.fetch_sub(1, Relaxed);
+            self.state.blocked.fetch_sub(1, Relaxed);
         }
     }
 }
 
-impl Drop for Active {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.unblock();
-        // First the time: one that is idle must never look as if it were idle since its last request but one.
-        self.slot.since_ms.store(self.all.now_ms(), Relaxed);
-        self.slot.active.fetch_sub(1, Relaxed);
+        // The time first: an idle connection must never seem to be idle since the request before
+        // the last.
+        self.state.since_ms.store(self.all.now_ms(), Relaxed);
+        self.state.active.fetch_sub(1, Relaxed);
         self.all.requests.fetch_sub(1, Relaxed);
     }
 }

@@ -1,8 +1,8 @@
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 
-use super::Recency;
+use super::UsageTracker;
 use crate::index::{Attachment, Durability, Entry, Index, KeyRule, Reservation, Slot, sqlite::SqliteIndex};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
@@ -32,37 +32,37 @@ async fn stored(index: &dyn Index, entry: &Entry) -> Option<u64> {
 #[tokio::test]
 async fn a_use_after_a_long_time_is_written_at_once_and_others_in_batches() {
     let (_folder, index, entry) = fixture().await;
-    let recency = Recency::new(Some(90 * DAY_MS));
-    assert!(recency.entry_is_used(&*index, entry.id, 0, HOUR_MS - 1).await);
+    let usage = UsageTracker::new(Some(90 * DAY_MS));
+    assert!(usage.record_use(&*index, entry.id, 0, HOUR_MS - 1).await);
     assert_eq!(stored(&*index, &entry).await, Some(0));
-    assert!(recency.was_used(entry.id));
-    assert!(recency.entry_is_used(&*index, entry.id, 0, HOUR_MS).await);
+    assert!(usage.has_buffered_use(entry.id));
+    assert!(usage.record_use(&*index, entry.id, 0, HOUR_MS).await);
     assert_eq!(stored(&*index, &entry).await, Some(HOUR_MS));
-    recency.flush(&index).await.unwrap();
+    usage.flush(&index).await.unwrap();
     assert_eq!(stored(&*index, &entry).await, Some(HOUR_MS), "the earlier use does not set it back");
 }
 
 #[tokio::test]
 async fn with_a_short_bound_on_unused_entries_a_long_time_is_shorter() {
     let (_folder, index, entry) = fixture().await;
-    let recency = Recency::new(Some(60_000));
-    assert!(recency.entry_is_used(&*index, entry.id, 0, 14_999).await);
+    let usage = UsageTracker::new(Some(60_000));
+    assert!(usage.record_use(&*index, entry.id, 0, 14_999).await);
     assert_eq!(stored(&*index, &entry).await, Some(0));
-    assert!(recency.entry_is_used(&*index, entry.id, 0, 15_000).await);
+    assert!(usage.record_use(&*index, entry.id, 0, 15_000).await);
     assert_eq!(stored(&*index, &entry).await, Some(15_000));
 }
 
 #[tokio::test]
 async fn the_sweep_of_another_server_spares_what_was_handed_out_and_what_it_took_is_not_handed_out() {
     let (_folder, index, entry) = fixture().await;
-    let (here, there) = (Recency::new(Some(DAY_MS)), Arc::clone(&index));
+    let (here, there) = (UsageTracker::new(Some(DAY_MS)), Arc::clone(&index));
     let now_ms = 2 * DAY_MS;
     // The other server has listed the entry as unused, and does not know of this one's memory.
-    assert!(here.entry_is_used(&*index, entry.id, entry.used_ms, now_ms).await);
+    assert!(here.record_use(&*index, entry.id, entry.used_ms, now_ms).await);
     assert!(!there.delete_entry_unused(entry.id, entry.used_ms).await.unwrap());
     // The other way round.
     assert!(there.delete_entry_unused(entry.id, now_ms).await.unwrap());
-    assert!(!here.entry_is_used(&*index, entry.id, entry.used_ms, now_ms).await);
+    assert!(!here.record_use(&*index, entry.id, entry.used_ms, now_ms).await);
 }
 
 /// Reserves a slot at this time.
@@ -75,18 +75,18 @@ async fn reserved(index: &dyn Index, key: &str, now_ms: u64) -> crate::index::Up
     upload
 }
 
-/// Fault 1: what came for an upload is known at every moment, here or in the index, also where it came in the millisecond of
-/// the reservation.
+/// Fault 1: what came for an upload is known at every moment, here or in the index, also where it
+/// came in the millisecond of the reservation.
 #[tokio::test]
 async fn activity_of_an_upload_is_known_until_it_is_written_and_then_the_index_knows_it() {
     let (_folder, index, _) = fixture().await;
     let upload = reserved(&*index, "new", 1000).await;
-    let recency = Recency::default();
-    assert_eq!(recency.last_activity_ms(&upload.name), None);
-    recency.upload_active(&upload.name, 1000);
-    assert_eq!(recency.last_activity_ms(&upload.name), Some(1001));
-    recency.flush(&index).await.unwrap();
-    assert_eq!(recency.last_activity_ms(&upload.name), None, "nothing is kept for ever");
+    let usage = UsageTracker::default();
+    assert_eq!(usage.last_activity_ms(&upload.name), None);
+    usage.record_activity(&upload.name, 1000);
+    assert_eq!(usage.last_activity_ms(&upload.name), Some(1001));
+    usage.flush(&index).await.unwrap();
+    assert_eq!(usage.last_activity_ms(&upload.name), None, "nothing is kept for ever");
     let stored = index.get_upload(&upload.name).await.unwrap().unwrap();
     assert_eq!((stored.created_ms, stored.active_ms), (1000, 1001));
     assert!(!index.renew(upload.id, 1000, 5000).await.unwrap());

@@ -1,9 +1,9 @@
-//! Room: how much requests may take together of something that runs out.
+//! Quotas: how much of a limited resource all requests together may use.
 //!
-//! Each connection has a *reserve* that nobody else can take. So a client that sends small requests, one at a time, waits for
-//! nobody, whatever others do. What is larger, or more at once, comes out of a *pool* that all connections share: in the order
-//! of asking, within a bounded time, and one connection may have a part of it at most. The reserves of all connections
-//! and the pool are the bound of the room.
+//! Each connection has a *reserve* that no other connection can use. So a client that sends small
+//! requests one at a time never waits for others. Larger amounts come from a *pool* that all
+//! connections share: first come, first served, with a bound on the wait, and on the part that one
+//! connection may have. The sum of all reserves and the pool is the bound of the quota.
 
 use std::{
     array,
@@ -24,55 +24,56 @@ use tokio::{
 
 use crate::throttle::Throttle;
 
-/// What there is room for.
+/// The resource that a quota limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum QuotaKind {
     /// Heads of requests inside a guest, in bytes.
     Heads,
-    /// Heads of requests that wait for that, in bytes.
+    /// Heads of requests that wait to enter a guest, in bytes.
     Waiting,
     /// Bodies that are read into memory, in bytes.
     Bodies,
-    /// What a guest makes of short bodies, in bytes.
+    /// A guest's memory for short bodies, in bytes.
     Messages,
-    /// What a guest makes of long bodies, in bytes.
+    /// A guest's memory for long bodies, in bytes.
     Lists,
-    /// Requests that are with the upstream, in number.
+    /// Number of requests in flight at the upstream.
     Forwards,
 }
 
 const KINDS: usize = 6;
 
-/// The bounds of a room, in its unit: bytes, or a number.
+/// The bounds of a quota, in its unit: bytes, or a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoomBounds {
-    /// What each connection has for itself.
+pub struct QuotaBounds {
+    /// The amount that each connection has for itself.
     pub reserve: u32,
-    /// What all share.
+    /// The amount that all connections share.
     pub pool: u32,
-    /// The most that one connection may have of it. Whoever wants more at once gets this.
+    /// The largest part of the pool that one connection may have. Larger requests are clamped to
+    /// it.
     pub pool_per_connection: u32,
-    /// The longest wait for a place in the pool.
+    /// The longest wait for a part of the pool.
     pub wait: Duration,
 }
 
-/// What is taken of a room's pool.
+/// How much of a quota's pool is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Of what.
-    pub kind: Kind,
-    /// So much is taken.
+pub struct QuotaUsage {
+    /// The resource.
+    pub kind: QuotaKind,
+    /// The amount in use.
     pub taken: u32,
-    /// Of so much.
+    /// The size of the pool.
     pub pool: u32,
-    /// So many wait.
+    /// Number of waiters.
     pub waiting: u32,
-    /// So many were refused since the start.
+    /// Number of refusals since the start.
     pub refused: u64,
 }
 
-impl Usage {
-    /// Adds what is taken of another room of this kind.
+impl QuotaUsage {
+    /// Adds the usage of another quota of this kind.
     pub fn add(&mut self, other: Self) {
         self.taken += other.taken;
         self.pool += other.pool;
@@ -81,48 +82,48 @@ impl Usage {
     }
 }
 
-/// There is no room, and was none for as long as anybody waits.
+/// The quota is used up, and stayed so for as long as a request may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server is busy")]
-pub struct Full;
+pub struct QuotaExceeded;
 
-/// A bounded amount of something.
+/// A limited amount of a resource.
 #[derive(Debug)]
-pub struct Room {
-    kind: Kind,
-    bounds: RoomBounds,
+pub struct Quota {
+    kind: QuotaKind,
+    bounds: QuotaBounds,
     pool: Arc<Semaphore>,
     waiting: AtomicU32,
     refused: AtomicU64,
     warnings: Throttle,
 }
 
-/// A connection, as rooms know it.
+/// The part of each quota that one connection uses.
 #[derive(Debug)]
-pub struct Client {
+pub struct ClientQuota {
     allowances: [Allowance; KINDS],
 }
 
-/// What a connection has of a room.
+/// The part of one quota that one connection uses.
 #[derive(Debug)]
 struct Allowance {
-    /// What is left of its reserve.
+    /// The rest of its reserve.
     reserve: AtomicU32,
-    /// Its part of the pool, from the first time on that it needs it.
+    /// Its part of the pool. Made when it is first needed.
     part: OnceLock<Arc<Semaphore>>,
 }
 
-/// Room that was taken. Given back when it is dropped.
+/// An acquired amount. Released when it is dropped.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct QuotaPermit {
     reserve: Option<Reserved>,
     pool: Option<Pooled>,
 }
 
 #[derive(Debug)]
 struct Reserved {
-    client: Arc<Client>,
-    kind: Kind,
+    client: Arc<ClientQuota>,
+    kind: QuotaKind,
     amount: u32,
 }
 
@@ -132,10 +133,10 @@ struct Pooled {
     shared: OwnedSemaphorePermit,
 }
 
-impl Room {
-    /// Makes an empty room.
+impl Quota {
+    /// Makes a quota of which nothing is in use.
     #[must_use]
-    pub fn new(kind: Kind, bounds: RoomBounds) -> Self {
+    pub fn new(kind: QuotaKind, bounds: QuotaBounds) -> Self {
         Self {
             kind,
             bounds,
@@ -146,29 +147,29 @@ impl Room {
         }
     }
 
-    /// Returns the most that anybody can have at once.
+    /// Returns the largest amount that one permit can have.
     #[must_use]
     pub fn largest(&self) -> u32 {
         self.bounds.pool_per_connection.min(self.bounds.pool).max(self.bounds.reserve)
     }
 
-    /// Returns what so many connections can have together.
+    /// Returns the amount that this many connections can have together.
     #[must_use]
     pub fn most(&self, connections: usize) -> usize {
         self.bounds.reserve as usize * connections + self.bounds.pool as usize
     }
 
-    /// Returns whether somebody waits.
+    /// Returns whether a request waits for the pool.
     #[must_use]
-    pub fn is_pressed(&self) -> bool {
+    pub fn has_waiters(&self) -> bool {
         self.waiting.load(Relaxed) > 0
     }
 
-    /// Returns what is taken.
+    /// Returns how much is in use.
     #[must_use]
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> QuotaUsage {
         let free = u32::try_from(self.pool.available_permits()).unwrap_or(u32::MAX);
-        Usage {
+        QuotaUsage {
             kind: self.kind,
             taken: self.bounds.pool.saturating_sub(free),
             pool: self.bounds.pool,
@@ -177,69 +178,74 @@ impl Room {
         }
     }
 
-    /// Takes room if it is there.
-    pub fn try_take(&self, client: &Arc<Client>, amount: u32) -> Option<Held> {
+    /// Acquires an amount if it is available.
+    pub fn try_acquire(&self, client: &Arc<ClientQuota>, amount: u32) -> Option<QuotaPermit> {
         let allowance = client.allowance(self.kind);
         if allowance.take_reserve(amount) {
             let reserved = Reserved { client: client.clone(), kind: self.kind, amount };
-            return Some(Held { reserve: Some(reserved), pool: None });
+            return Some(QuotaPermit { reserve: Some(reserved), pool: None });
         }
-        let amount = self.at_most(amount);
+        let amount = self.clamped(amount);
         let part = allowance.part(&self.bounds).clone().try_acquire_many_owned(amount).ok()?;
         let shared = self.pool.clone().try_acquire_many_owned(amount).ok()?;
-        Some(Held { reserve: None, pool: Some(Pooled { part, shared }) })
+        Some(QuotaPermit { reserve: None, pool: Some(Pooled { part, shared }) })
     }
 
-    /// Takes room, and waits for it.
+    /// Acquires an amount, and waits for it.
     ///
     /// # Errors
-    /// When there is none within the time.
-    pub async fn take(&self, client: &Arc<Client>, amount: u32) -> Result<Held, Full> {
-        match self.try_take(client, amount) {
+    /// [`QuotaExceeded`] when it is not available within [`QuotaBounds::wait`].
+    pub async fn acquire(
+        &self,
+        client: &Arc<ClientQuota>,
+        amount: u32,
+    ) -> Result<QuotaPermit, QuotaExceeded> {
+        match self.try_acquire(client, amount) {
             Some(held) => Ok(held),
-            None => self.wait(client, amount).await,
+            // Boxed: it is rare, and would make every call's future larger.
+            None => Box::pin(self.wait(client, amount)).await,
         }
     }
 
-    async fn wait(&self, client: &Arc<Client>, amount: u32) -> Result<Held, Full> {
-        let _waiting = Waiting::begin(&self.waiting);
-        let amount = self.at_most(amount);
+    async fn wait(&self, client: &Arc<ClientQuota>, amount: u32) -> Result<QuotaPermit, QuotaExceeded> {
+        let _waiting = Waiter::begin(&self.waiting);
+        let amount = self.clamped(amount);
         let part = client.allowance(self.kind).part(&self.bounds).clone();
         let taken = timeout(self.bounds.wait, async {
             let part = part.acquire_many_owned(amount).await.ok()?;
             let shared = self.pool.clone().acquire_many_owned(amount).await.ok()?;
-            Some(Held { reserve: None, pool: Some(Pooled { part, shared }) })
+            Some(QuotaPermit { reserve: None, pool: Some(Pooled { part, shared }) })
         });
         taken.await.ok().flatten().ok_or_else(|| self.refuse())
     }
 
-    /// Counts a request that gets no room.
-    pub fn refuse(&self) -> Full {
+    /// Counts a refusal, and logs it now and then.
+    pub fn refuse(&self) -> QuotaExceeded {
         self.refused.fetch_add(1, Relaxed);
         if let Some(refused) = self.warnings.due() {
-            let Usage { taken, pool, waiting, .. } = self.usage();
-            tracing::warn!(of = ?self.kind, taken, pool, waiting, refused, "requests were refused: the server is busy");
+            let QuotaUsage { taken, pool, waiting, .. } = self.usage();
+            tracing::warn!(of = ?self.kind, taken, pool, waiting, refused, "server busy: requests refused");
         }
-        Full
+        QuotaExceeded
     }
 
-    fn at_most(&self, amount: u32) -> u32 {
+    fn clamped(&self, amount: u32) -> u32 {
         amount.min(self.bounds.pool_per_connection).min(self.bounds.pool)
     }
 }
 
-impl Client {
-    /// A connection with these reserves.
+impl ClientQuota {
+    /// A connection with a full reserve of each quota.
     #[must_use]
-    pub fn new(rooms: [&Room; KINDS]) -> Self {
+    pub fn new(quotas: [&Quota; KINDS]) -> Self {
         let reserve = |at: usize| {
-            rooms.iter().find(|room| room.kind as usize == at).map_or(0, |room| room.bounds.reserve)
+            quotas.iter().find(|quota| quota.kind as usize == at).map_or(0, |quota| quota.bounds.reserve)
         };
         let allowance = |at| Allowance { reserve: AtomicU32::new(reserve(at)), part: OnceLock::new() };
         Self { allowances: array::from_fn(allowance) }
     }
 
-    fn allowance(&self, kind: Kind) -> &Allowance {
+    fn allowance(&self, kind: QuotaKind) -> &Allowance {
         &self.allowances[kind as usize]
     }
 }
@@ -249,19 +255,19 @@ impl Allowance {
         self.reserve.fetch_update(AcqRel, Acquire, |left| left.checked_sub(amount)).is_ok()
     }
 
-    fn part(&self, bounds: &RoomBounds) -> &Arc<Semaphore> {
+    fn part(&self, bounds: &QuotaBounds) -> &Arc<Semaphore> {
         self.part.get_or_init(|| Arc::new(Semaphore::new(bounds.pool_per_connection as usize)))
     }
 }
 
-impl Held {
-    /// Returns whether others could have it.
+impl QuotaPermit {
+    /// Returns whether it has a part of the pool, which others may wait for.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
         self.pool.is_some()
     }
 
-    /// Adds what was taken later, of the same room and connection.
+    /// Merges a later permit of the same quota and connection.
     pub fn absorb(&mut self, mut more: Self) {
         match (&mut self.reserve, &mut more.reserve) {
             (Some(mine), Some(added)) => mine.amount += std::mem::take(&mut added.amount),
@@ -285,17 +291,17 @@ impl Drop for Reserved {
     }
 }
 
-/// Counts one that waits.
-struct Waiting<'a>(&'a AtomicU32);
+/// Counts one waiter while it lives.
+struct Waiter<'a>(&'a AtomicU32);
 
-impl<'a> Waiting<'a> {
+impl<'a> Waiter<'a> {
     fn begin(count: &'a AtomicU32) -> Self {
         count.fetch_add(1, Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }

@@ -1,9 +1,10 @@
-//! Entries survive a loss of power, or are known to be lost.
+//! Durability of new entries: they survive a loss of power, or are deleted after it.
 //!
-//! Flushing a gigabyte before an upload is answered would make every save wait for the disk. So an entry counts at once, and
-//! its row says that it is good only for this boot of the machine. A background task flushes the object and then the row
-//! says that it is durable. After a loss of power the rows of the earlier boot that were never marked are given up: their
-//! content cannot be trusted. A crash of the process alone loses nothing: what it wrote is in the kernel's hands.
+//! Flushing a gigabyte before the response would make every save wait for the disk. So a new entry
+//! is valid at once, and its row says that it is valid for this boot of the machine only. A
+//! background task flushes the object, and then marks the row as durable. After a loss of power the
+//! rows of the earlier boot without that mark are deleted, because their content cannot be trusted.
+//! A crash of the process alone loses nothing: the kernel has what it wrote.
 
 #[cfg(test)]
 mod tests;
@@ -20,37 +21,38 @@ use crate::{
     throttle::Throttle,
 };
 
-/// Most entries that are flushed together.
+/// Entries that are flushed together.
 const BATCH: usize = 256;
 /// Uploads that are listed together.
 const UPLOADS_PAGE: usize = 500;
 /// How long new entries gather before they are flushed together.
 const GATHER: Duration = Duration::from_millis(500);
-/// How long a failed flush waits for the next attempt.
+/// Pause after a failed flush.
 const RETRY: Duration = Duration::from_secs(10);
-/// How often a warning says that entries wait.
+/// Most frequent warning about entries that cannot be flushed.
 const WARNING: Duration = Duration::from_secs(60);
 
-/// Knows this boot, and when there is something to flush.
-pub struct Durabilities {
+/// Flushes new entries, and knows which ones belong to this boot.
+pub struct DurabilityTracker {
     boot: String,
     at_once: bool,
-    made: Notify,
-    /// Entries whose bytes are lost, but whose rows could not be deleted yet.
+    new_entries: Notify,
+    /// Entries whose content is lost, and whose rows could not be deleted yet.
     lost: Mutex<HashSet<EntryId>>,
     warnings: Throttle,
 }
 
-impl Durabilities {
-    /// `boot` names this run of the machine; `at_once` says that the storage is durable without a flush.
+impl DurabilityTracker {
+    /// `boot` identifies this boot of the machine; with `at_once` the storage is durable without a
+    /// flush.
     #[must_use]
     pub fn new(boot: String, at_once: bool) -> Self {
         let (lost, warnings) = (Mutex::default(), Throttle::new(WARNING));
-        Self { boot, at_once, made: Notify::new(), lost, warnings }
+        Self { boot, at_once, new_entries: Notify::new(), lost, warnings }
     }
 
-    /// Names this run of the machine, or, where it cannot be had, this run of the process: then a restart is treated like
-    /// a loss of power, which is safe.
+    /// Returns the id of this boot of the machine. Where the kernel has none, it is a random one
+    /// for this process: then a restart is treated like a loss of power, which is safe.
     #[must_use]
     pub fn this_boot() -> String {
         std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
@@ -58,7 +60,7 @@ impl Durabilities {
             .unwrap_or_else(|_| uuid::Uuid::new_v4().to_string())
     }
 
-    /// What is known of an entry that is made now.
+    /// Returns the durability of an entry that is made now.
     #[must_use]
     pub fn of_new_entry(&self) -> Durability {
         if self.at_once { Durability::Durable } else { Durability::Until { boot: self.boot.clone() } }
@@ -66,12 +68,13 @@ impl Durabilities {
 
     /// Wakes the flusher.
     pub fn entry_was_made(&self) {
-        self.made.notify_one();
+        self.new_entries.notify_one();
     }
 
-    /// Gives up what a loss of power may have spoilt, before anyone can ask for it: entries that were not flushed yet, and
-    /// uploads that began before the machine did. Where the storage is durable at once there is nothing to give up, and the
-    /// index may be shared with servers on other machines, whose boots are not this one.
+    /// Deletes what a loss of power may have damaged, before the server accepts requests: entries
+    /// that were not flushed, and uploads from before this boot. Does nothing if the storage is
+    /// durable at once: then the index may be shared with servers on other machines, whose boots
+    /// are other ones.
     ///
     /// # Errors
     /// When the index fails.
@@ -79,12 +82,9 @@ impl Durabilities {
         if self.at_once {
             return Ok(());
         }
-        let lost = self.give_up_lost(index).await?;
+        let lost = self.drop_unflushed(index).await?;
         if lost > 0 {
-            tracing::warn!(
-                entries = lost,
-                "entries that were not on disk when the machine stopped were given up"
-            );
+            tracing::warn!(entries = lost, "deleted entries that were not on disk when the machine stopped");
         }
         match boot_time_ms() {
             Some(booted_ms) => abandon_interrupted(index, booted_ms, now_ms).await,
@@ -92,11 +92,11 @@ impl Durabilities {
         }
     }
 
-    /// Gives up the entries of earlier boots that were never flushed. Returns how many.
+    /// Deletes the entries of earlier boots that were never flushed. Returns their number.
     ///
     /// # Errors
     /// When the index fails.
-    pub async fn give_up_lost(&self, index: &dyn Index) -> Result<usize, IndexError> {
+    pub async fn drop_unflushed(&self, index: &dyn Index) -> Result<usize, IndexError> {
         let (mut after, mut lost) = (EntryId(0), 0);
         loop {
             let page = index.list_volatile(&self.boot, false, after, BATCH).await?;
@@ -108,13 +108,14 @@ impl Durabilities {
         }
     }
 
-    /// Flushes the entries of this boot that wait for it.
+    /// Flushes the entries of this boot that are not durable yet.
     ///
-    /// An entry whose bytes the kernel could not write is given up, and it alone: the kernel reports a failed write once, so
-    /// a second flush that succeeds would prove nothing. One that could not be flushed for another reason waits.
+    /// Deletes an entry whose bytes the kernel could not write, and only that one: the kernel
+    /// reports a failed write once, so a later successful flush would prove nothing. An entry that
+    /// could not be flushed for another reason stays as it is.
     ///
     /// # Errors
-    /// When the index fails. What was flushed before is marked.
+    /// When the index fails. Entries that were flushed before are marked.
     pub async fn flush_once(&self, storage: &dyn Storage, index: &dyn Index) -> Result<Pass, IndexError> {
         let (mut after, mut pass) = (EntryId(0), Pass::default());
         loop {
@@ -126,17 +127,17 @@ impl Durabilities {
             let mut flushed = Vec::new();
             for (entry, outcome) in page.iter().zip(outcomes) {
                 match outcome {
-                    // What was lost once is not proven by a later flush.
+                    // A later flush does not prove that a lost entry is whole.
                     Ok(()) if !self.is_lost(entry.id) => flushed.push(entry.id),
-                    Ok(()) => self.give_up(storage, index, entry).await?,
+                    Ok(()) => self.delete_lost(storage, index, entry).await?,
                     Err(FlushError::Lost(error)) => {
                         let (error, key) = (chain(&error), &entry.slot.key);
-                        tracing::error!(%error, key, "a new entry was lost on its way to the disk and is given up");
-                        self.give_up(storage, index, entry).await?;
+                        tracing::error!(%error, key, "the content of a new entry could not be written to disk; deleting the entry");
+                        self.delete_lost(storage, index, entry).await?;
                     }
                     Err(FlushError::Retry(error)) => {
                         pass.waiting += 1;
-                        self.warn_of_waiting(&error);
+                        self.warn_unflushed(&error);
                     }
                 }
             }
@@ -145,22 +146,22 @@ impl Durabilities {
         }
     }
 
-    /// Flushes whenever there is something to flush, for ever.
-    pub async fn keep_flushing(&self, storage: Arc<dyn Storage>, index: Arc<dyn Index>) {
+    /// Flushes whenever there are new entries. Never returns.
+    pub async fn run_flusher(&self, storage: Arc<dyn Storage>, index: Arc<dyn Index>) {
         loop {
             let pause = match self.flush_once(&*storage, &*index).await {
                 Ok(Pass { waiting: 0, .. }) => GATHER,
                 Ok(_) => {
-                    self.made.notify_one();
+                    self.new_entries.notify_one();
                     RETRY
                 }
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), "new entries cannot be marked as durable; trying again");
-                    self.made.notify_one();
+                    tracing::error!(error = %chain(&error), "cannot mark new entries as durable, retrying");
+                    self.new_entries.notify_one();
                     RETRY
                 }
             };
-            self.made.notified().await;
+            self.new_entries.notified().await;
             sleep(pause).await;
         }
     }
@@ -169,9 +170,9 @@ impl Durabilities {
         self.lost.lock().contains(&id)
     }
 
-    /// Deletes an entry whose bytes are lost. Where its row cannot be deleted now, its object goes all the same, and the entry
-    /// is a miss until a later attempt.
-    async fn give_up(
+    /// Deletes an entry whose content is lost. If its row cannot be deleted, its object is deleted
+    /// all the same, and the entry is a miss until a later attempt.
+    async fn delete_lost(
         &self,
         storage: &dyn Storage,
         index: &dyn Index,
@@ -180,23 +181,23 @@ impl Durabilities {
         self.lost.lock().insert(entry.id);
         let deleted = index.delete_entry(entry.id).await;
         if let Err(error) = storage.remove(&entry.object).await {
-            tracing::warn!(error = %chain(&error), "its object is left to the sweep");
+            tracing::warn!(error = %chain(&error), "cannot delete the object of a lost entry; leaving it to the sweep");
         }
         deleted?;
         self.lost.lock().remove(&entry.id);
         Ok(())
     }
 
-    fn warn_of_waiting(&self, error: &StorageError) {
+    fn warn_unflushed(&self, error: &StorageError) {
         if self.warnings.allows() {
-            tracing::warn!(error = %chain(error), "new entries cannot be flushed to the disk yet; trying again");
+            tracing::warn!(error = %chain(error), "cannot flush new entries to disk, retrying");
         }
     }
 }
 
-/// Abandons the uploads that began before the machine did.
+/// Abandons the uploads that began before this boot.
 async fn abandon_interrupted(index: &dyn Index, booted_ms: u64, now_ms: u64) -> Result<(), IndexError> {
-    // A reservation from the future began before the clock was set right, nobody knows when.
+    // A reservation from the future began before the clock was corrected, at an unknown time.
     let latest_ms = now_ms.saturating_add(AHEAD_MS);
     let mut after = UploadId(0);
     loop {
@@ -209,16 +210,16 @@ async fn abandon_interrupted(index: &dyn Index, booted_ms: u64, now_ms: u64) -> 
     }
 }
 
-/// What one pass over the waiting entries did.
+/// The result of one pass over the unflushed entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pass {
-    /// Entries that survive a loss of power from now on.
+    /// Entries that are durable now.
     pub flushed: usize,
-    /// Entries that could not be flushed, and wait for the next pass.
+    /// Entries that could not be flushed; the next pass retries.
     pub waiting: usize,
 }
 
-/// When this machine started, in milliseconds since 1970, where the kernel tells.
+/// Returns when this machine booted, in milliseconds since 1970, if the kernel says it.
 fn boot_time_ms() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let seconds: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;

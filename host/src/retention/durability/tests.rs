@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ struct Fixture {
     folder: TempDir,
     storage: FaultyStorage,
     index: SqliteIndex,
-    durability: Durabilities,
+    durability: DurabilityTracker,
 }
 
 impl Fixture {
@@ -30,7 +30,7 @@ impl Fixture {
         Self {
             storage: FaultyStorage { inner, faults: Faults::none() },
             index: SqliteIndex::open(&folder.path().join("larder.db"), KeyRule::AnyCase).unwrap(),
-            durability: Durabilities::new("this boot".into(), false),
+            durability: DurabilityTracker::new("this boot".into(), false),
             folder,
         }
     }
@@ -126,7 +126,8 @@ async fn entries_are_flushed_when_descriptors_are_there_again() {
 
 const FEW_DESCRIPTORS: &str = "LARDER_TEST_FEW_DESCRIPTORS";
 
-/// Not a test of its own: what [`acknowledged_entries_outlive_a_want_of_descriptors`] runs with a low limit.
+/// Not a test of its own: what [`acknowledged_entries_outlive_a_want_of_descriptors`] runs with a
+/// low limit.
 #[tokio::test]
 async fn flushes_with_few_descriptors() {
     if larder_testing::variable(FEW_DESCRIPTORS).is_none() {
@@ -153,7 +154,7 @@ async fn flushes_with_few_descriptors() {
 /// Fault 6, with the kernel's own EMFILE.
 #[test]
 fn acknowledged_entries_outlive_a_want_of_descriptors() {
-    run_with_descriptors(100, "durability::tests::flushes_with_few_descriptors", FEW_DESCRIPTORS);
+    run_with_descriptors(100, "retention::durability::tests::flushes_with_few_descriptors", FEW_DESCRIPTORS);
 }
 
 #[tokio::test]
@@ -169,7 +170,7 @@ async fn a_restart_of_the_machine_abandons_uploads_that_began_before_it_or_in_th
         let uploads = fixture.index.list_uploads(UploadId(0), 10).await.unwrap();
         uploads.into_iter().map(|upload| upload.slot.key).collect()
     };
-    Durabilities::new("this boot".into(), true).recover(&fixture.index, now_ms).await.unwrap();
+    DurabilityTracker::new("this boot".into(), true).recover(&fixture.index, now_ms).await.unwrap();
     assert_eq!(keys().await, ["before", "since", "future"], "durable at once: nothing is given up");
     fixture.durability.recover(&fixture.index, now_ms).await.unwrap();
     assert_eq!(keys().await, ["since"]);

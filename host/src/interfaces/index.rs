@@ -1,15 +1,13 @@
-//! `larder:cache/db`: the index.
+//! `larder:cache/index`: the index.
 
-use tracing::Instrument;
-use wasmtime::{
-    AsContextMut,
-    component::{Accessor, HasSelf},
-};
+use std::pin::pin;
+
+use wasmtime::component::{Accessor, HasSelf};
 
 use super::{
-    bindings::larder::cache::db::{self as wit, Host, HostWithStore},
-    errors::DbCallError,
-    for_request::{ForRequest, span},
+    bindings::larder::cache::index::{self as wit, Host, HostWithStore},
+    errors::IndexCallError,
+    for_request::{ForRequest, scope},
     state::{State, services},
     storage::object_name,
 };
@@ -20,15 +18,16 @@ use crate::{
     },
     services::Services,
     storage::UploadName,
+    telemetry::InRequest,
 };
 
-/// Most probes in one `find`, and most ids to skip.
+/// Most probes, and most skipped ids, of one `find`.
 const MAX_PROBES: usize = 1000;
-/// Longest part of a slot, in bytes.
+/// Longest owner, and longest part of a slot, in bytes.
 const MAX_TEXT_BYTES: usize = 4096;
 
 impl Host for State {
-    fn convert_error(&mut self, error: DbCallError) -> wasmtime::Result<wit::Error> {
+    fn convert_error(&mut self, error: IndexCallError) -> wasmtime::Result<wit::Error> {
         error.into_world()
     }
 }
@@ -40,8 +39,8 @@ impl HostWithStore<State> for HasSelf<State> {
         version: String,
         probes: Vec<wit::Probe>,
         skip: Vec<u64>,
-    ) -> Result<Option<wit::Entry>, DbCallError> {
-        let probes = checked_probes(probes, skip.len())?;
+    ) -> Result<Option<wit::Entry>, IndexCallError> {
+        let probes = validate_probes(probes, skip.len())?;
         let skip: Vec<EntryId> = skip.into_iter().map(EntryId).collect();
         let found = services(accessor)
             .index
@@ -51,7 +50,10 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(found.as_ref().map(Into::into))
     }
 
-    async fn get_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<Option<wit::Entry>, DbCallError> {
+    async fn get_entry(
+        accessor: &Accessor<State, Self>,
+        id: u64,
+    ) -> Result<Option<wit::Entry>, IndexCallError> {
         let found = services(accessor).index.get_entry(EntryId(id)).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
@@ -59,7 +61,7 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn get_entry_of_upload(
         accessor: &Accessor<State, Self>,
         upload_id: u64,
-    ) -> Result<Option<wit::Entry>, DbCallError> {
+    ) -> Result<Option<wit::Entry>, IndexCallError> {
         let found =
             services(accessor).index.get_entry_of_upload(UploadId(upload_id)).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
@@ -71,14 +73,14 @@ impl HostWithStore<State> for HasSelf<State> {
         owner: String,
         now_ms: u64,
         idle_before_ms: u64,
-    ) -> Result<wit::Reservation, DbCallError> {
-        let slot = checked_slot(slot)?;
-        let owner = checked_owner(owner)?;
+    ) -> Result<wit::Reservation, IndexCallError> {
+        let slot = validate_slot(slot)?;
+        let owner = validate_owner(owner)?;
         let services = services(accessor);
-        let reserved =
-            reserve(&services, &slot, &owner, now_ms, idle_before_ms).for_request(accessor).await?;
+        let reserved = pin!(reserve(&services, &slot, &owner, now_ms, idle_before_ms));
+        let reserved = reserved.for_request(accessor).await?;
         let found = reserved.ok_or(wit::Error::NoSpace)?;
-        Ok(with_activity_here(&services, found).into())
+        Ok(with_local_activity(&services, found).into())
     }
 
     async fn renew(
@@ -86,16 +88,17 @@ impl HostWithStore<State> for HasSelf<State> {
         upload_id: u64,
         created_ms: u64,
         now_ms: u64,
-    ) -> Result<bool, DbCallError> {
+    ) -> Result<bool, IndexCallError> {
         let services = services(accessor);
-        let renewed = noticed(&services, services.index.renew(UploadId(upload_id), created_ms, now_ms));
-        renewed.for_request(accessor).await
+        let renewed =
+            report_full_disk(&services, services.index.renew(UploadId(upload_id), created_ms, now_ms));
+        pin!(renewed).for_request(accessor).await
     }
 
     async fn get_upload(
         accessor: &Accessor<State, Self>,
         name: String,
-    ) -> Result<Option<wit::Upload>, DbCallError> {
+    ) -> Result<Option<wit::Upload>, IndexCallError> {
         let Ok(name) = UploadName::parse(name) else { return Ok(None) };
         let found = services(accessor).index.get_upload(&name).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
@@ -104,7 +107,7 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn get_upload_by_id(
         accessor: &Accessor<State, Self>,
         id: u64,
-    ) -> Result<Option<wit::Upload>, DbCallError> {
+    ) -> Result<Option<wit::Upload>, IndexCallError> {
         let found = services(accessor).index.get_upload_by_id(UploadId(id)).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
@@ -112,8 +115,8 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn find_upload(
         accessor: &Accessor<State, Self>,
         slot: wit::Slot,
-    ) -> Result<Option<wit::Upload>, DbCallError> {
-        let slot = checked_slot(slot)?;
+    ) -> Result<Option<wit::Upload>, IndexCallError> {
+        let slot = validate_slot(slot)?;
         let found = services(accessor).index.find_upload(&slot).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
@@ -123,11 +126,11 @@ impl HostWithStore<State> for HasSelf<State> {
         upload_id: u64,
         attachment: wit::Attachment,
         now_ms: u64,
-    ) -> Result<wit::AttachOutcome, DbCallError> {
-        let attachment = checked_attachment(attachment)?;
+    ) -> Result<wit::AttachOutcome, IndexCallError> {
+        let attachment = validate_attachment(attachment)?;
         let services = services(accessor);
         let attached = services.index.attach(UploadId(upload_id), &attachment, now_ms);
-        Ok(noticed(&services, attached).for_request(accessor).await?.into())
+        Ok(pin!(report_full_disk(&services, attached)).for_request(accessor).await?.into())
     }
 
     async fn finalize(
@@ -135,52 +138,53 @@ impl HostWithStore<State> for HasSelf<State> {
         upload_id: u64,
         attachment: wit::Attachment,
         now_ms: u64,
-    ) -> Result<Option<wit::Entry>, DbCallError> {
-        let attachment = checked_attachment(attachment)?;
+    ) -> Result<Option<wit::Entry>, IndexCallError> {
+        let attachment = validate_attachment(attachment)?;
         let services = services(accessor);
         let durability = services.durability.of_new_entry();
         let made = services.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
-        let made = noticed(&services, made).for_request(accessor).await?;
+        let made = pin!(report_full_disk(&services, made)).for_request(accessor).await?;
         if made.is_some() {
             services.durability.entry_was_made();
         }
         Ok(made.as_ref().map(Into::into))
     }
 
-    async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Result<bool, DbCallError> {
+    async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Result<bool, IndexCallError> {
         services(accessor).index.abandon(UploadId(upload_id)).for_request(accessor).await
     }
 
     async fn touch(
         accessor: &Accessor<State, Self>,
         entry_id: u64,
-        used_ms: u64,
+        last_used_ms: u64,
         now_ms: u64,
     ) -> wasmtime::Result<bool> {
         let services = services(accessor);
-        let used = services.recency.entry_is_used(&*services.index, EntryId(entry_id), used_ms, now_ms);
-        Ok(used.instrument(accessor.with(|mut access| span(access.as_context_mut()))).await)
+        let used = pin!(services.usage.record_use(&*services.index, EntryId(entry_id), last_used_ms, now_ms));
+        Ok(InRequest::new(used, scope(accessor)).await)
     }
 
-    async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, DbCallError> {
+    async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, IndexCallError> {
         services(accessor).index.delete_entry(EntryId(id)).for_request(accessor).await
     }
 }
 
-/// Adds to a reservation that is under way what came for it at this server and is not written down yet.
-fn with_activity_here(services: &Services, found: Reservation) -> Reservation {
+/// Updates the activity of an upload under way with that at this server, which may not be written
+/// yet.
+fn with_local_activity(services: &Services, found: Reservation) -> Reservation {
     match found {
         Reservation::Upload(mut upload) => {
-            let here_ms = services.recency.last_activity_ms(&upload.name).unwrap_or_default();
-            upload.active_ms = upload.active_ms.max(here_ms);
+            let local_ms = services.usage.last_activity_ms(&upload.name).unwrap_or_default();
+            upload.active_ms = upload.active_ms.max(local_ms);
             Reservation::Upload(upload)
         }
         Reservation::Reserved(_) | Reservation::Entry(_) => found,
     }
 }
 
-/// Lets the janitor know of a full disk.
-async fn noticed<T>(
+/// Reports a full disk to the janitor, which then sweeps.
+async fn report_full_disk<T>(
     services: &Services,
     call: impl Future<Output = Result<T, IndexError>>,
 ) -> Result<T, IndexError> {
@@ -191,7 +195,8 @@ async fn noticed<T>(
     outcome
 }
 
-/// Reserves a slot, unless the storage is full: nothing would fit, so who saves is told before it sends anything. `None` says so.
+/// Reserves a slot. Returns `None` if the storage is full, so that the client learns it before it
+/// sends anything.
 async fn reserve(
     services: &Services,
     slot: &Slot,
@@ -199,32 +204,33 @@ async fn reserve(
     now_ms: u64,
     idle_before_ms: u64,
 ) -> Result<Option<Reservation>, IndexError> {
-    let reserved = noticed(services, services.index.reserve(slot, owner, now_ms, idle_before_ms)).await?;
+    let reserved =
+        report_full_disk(services, services.index.reserve(slot, owner, now_ms, idle_before_ms)).await?;
     if let Reservation::Reserved(upload) = &reserved
         && is_full(services).await
     {
-        services.pressure.give_up(&*services.storage, &*services.index, &upload.name).await;
+        services.pressure.abandon_upload(&*services.storage, &*services.index, &upload.name).await;
         return Ok(None);
     }
     Ok(Some(reserved))
 }
 
 async fn is_full(services: &Services) -> bool {
-    // A storage that does not answer is not full as far as is known.
+    // A storage that does not answer counts as not full.
     !services.storage.has_room().await.unwrap_or(true)
 }
 
-fn checked_probes(probes: Vec<wit::Probe>, skipped: usize) -> wasmtime::Result<Vec<Probe>> {
+fn validate_probes(probes: Vec<wit::Probe>, skipped: usize) -> wasmtime::Result<Vec<Probe>> {
     wasmtime::ensure!(probes.len() <= MAX_PROBES && skipped <= MAX_PROBES, "too many probes or skipped ids");
     Ok(probes.into_iter().map(Into::into).collect())
 }
 
-fn checked_owner(owner: String) -> wasmtime::Result<String> {
-    wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner's name is too long");
+fn validate_owner(owner: String) -> wasmtime::Result<String> {
+    wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner is too long");
     Ok(owner)
 }
 
-fn checked_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {
+fn validate_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {
     let parts = [&slot.repository, &slot.scope, &slot.version, &slot.key];
     wasmtime::ensure!(
         parts.iter().all(|part| part.len() <= MAX_TEXT_BYTES),
@@ -234,7 +240,7 @@ fn checked_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {
     Ok(Slot { repository, scope, version, key })
 }
 
-fn checked_attachment(attachment: wit::Attachment) -> wasmtime::Result<Attachment> {
+fn validate_attachment(attachment: wit::Attachment) -> wasmtime::Result<Attachment> {
     Ok(Attachment { object: object_name(attachment.object)?, size_bytes: attachment.size_bytes })
 }
 
@@ -263,7 +269,7 @@ impl From<&Entry> for wit::Entry {
             object: entry.object.to_string(),
             size_bytes: entry.size_bytes,
             created_ms: entry.created_ms,
-            used_ms: entry.used_ms,
+            last_used_ms: entry.used_ms,
             owner: entry.owner.clone(),
         }
     }
@@ -279,7 +285,7 @@ impl From<&Upload> for wit::Upload {
             slot: (&upload.slot).into(),
             owner: upload.owner.clone(),
             created_ms: upload.created_ms,
-            active_ms: upload.active_ms,
+            last_activity_ms: upload.active_ms,
             attachment: upload.attachment.as_ref().map(attachment),
         }
     }

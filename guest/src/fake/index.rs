@@ -1,16 +1,16 @@
-//! The fake's index: two ordered maps, searched from end to end.
+//! The fake's index: two ordered maps with linear searches.
 
 use std::collections::BTreeMap;
 
 use crate::ports::{AttachOutcome, Attachment, Entry, MatchKind, Probe, Reservation, Slot, Stored, Upload};
 
-/// How far ahead of the clock a time may be.
+/// How far in the future a time may be.
 const AHEAD_MS: u64 = 10 * 60 * 1000;
 
-/// Letters of ASCII have no case in keys.
+/// Compares slots; keys ignore ASCII case.
 fn is_same(one: &Slot, other: &Slot) -> bool {
-    let place = |slot: &Slot| (slot.repository.clone(), slot.scope.clone(), slot.version.clone());
-    place(one) == place(other) && one.key.eq_ignore_ascii_case(&other.key)
+    let prefix = |slot: &Slot| (slot.repository.clone(), slot.scope.clone(), slot.version.clone());
+    prefix(one) == prefix(other) && one.key.eq_ignore_ascii_case(&other.key)
 }
 
 #[derive(Default)]
@@ -18,10 +18,10 @@ pub(super) struct Tables {
     pub(super) entries: BTreeMap<u64, Entry>,
     pub(super) uploads: BTreeMap<u64, Upload>,
     pub(super) touched: Vec<(u64, u64)>,
-    /// Entries that somebody else deletes before their use is noted.
-    pub(super) vanishing: Vec<u64>,
-    /// Which entry an upload became.
-    became: BTreeMap<u64, u64>,
+    /// Entries that are deleted right before they are touched.
+    pub(super) delete_before_touch: Vec<u64>,
+    /// The entries of finalized uploads.
+    finalized: BTreeMap<u64, u64>,
     last_id: u64,
 }
 
@@ -39,7 +39,7 @@ impl Tables {
         now_ms: u64,
     ) -> Entry {
         let id = self.next_id();
-        let entry = Entry { id, slot, object, size_bytes, created_ms: now_ms, used_ms: now_ms, owner };
+        let entry = Entry { id, slot, object, size_bytes, created_ms: now_ms, last_used_ms: now_ms, owner };
         self.entries.insert(id, entry.clone());
         entry
     }
@@ -53,10 +53,10 @@ impl Tables {
     ) -> Option<Entry> {
         let matches = |entry: &&Entry, probe: &Probe| {
             let slot = &entry.slot;
-            let (key, asked) = (slot.key.to_ascii_lowercase(), probe.key.to_ascii_lowercase());
+            let (key, probed) = (slot.key.to_ascii_lowercase(), probe.key.to_ascii_lowercase());
             let key = match probe.kind {
-                MatchKind::Exact => key == asked,
-                MatchKind::Prefix => key.starts_with(&asked),
+                MatchKind::Exact => key == probed,
+                MatchKind::Prefix => key.starts_with(&probed),
             };
             key && slot.scope == probe.scope
                 && slot.repository == repository
@@ -80,33 +80,33 @@ impl Tables {
             return Reservation::Entry(entry.clone());
         }
         if let Some(upload) = self.find_upload(&slot) {
-            if (idle_before_ms..=now_ms.saturating_add(AHEAD_MS)).contains(&upload.active_ms) {
+            if (idle_before_ms..=now_ms.saturating_add(AHEAD_MS)).contains(&upload.last_activity_ms) {
                 return Reservation::Upload(upload);
             }
             self.uploads.remove(&upload.id);
         }
         let id = self.next_id();
-        // Not random, but as long, and no prefix of another.
+        // Not random, but as long, and never a prefix of another.
         let name = format!("{:032x}", u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
         let upload =
-            Upload { id, name, slot, owner, created_ms: now_ms, active_ms: now_ms, attachment: None };
+            Upload { id, name, slot, owner, created_ms: now_ms, last_activity_ms: now_ms, attachment: None };
         self.uploads.insert(id, upload.clone());
         Reservation::Reserved(upload)
     }
 
     pub(super) fn renew(&mut self, id: u64, created_ms: u64, now_ms: u64) -> bool {
         let untouched = |u: &&mut Upload| {
-            (u.created_ms, u.active_ms) == (created_ms, created_ms) && u.attachment.is_none()
+            (u.created_ms, u.last_activity_ms) == (created_ms, created_ms) && u.attachment.is_none()
         };
         let Some(upload) = self.uploads.get_mut(&id).filter(untouched) else { return false };
-        (upload.created_ms, upload.active_ms) = (now_ms, now_ms);
+        (upload.created_ms, upload.last_activity_ms) = (now_ms, now_ms);
         true
     }
 
-    /// Notes that bytes came for an upload.
-    pub(super) fn upload_active(&mut self, name: &str, now_ms: u64) {
+    /// Records that bytes have arrived for an upload.
+    pub(super) fn record_activity(&mut self, name: &str, now_ms: u64) {
         if let Some(upload) = self.uploads.values_mut().find(|upload| upload.name == name) {
-            upload.active_ms = upload.active_ms.max(now_ms);
+            upload.last_activity_ms = upload.last_activity_ms.max(now_ms);
         }
     }
 
@@ -118,13 +118,13 @@ impl Tables {
         self.uploads.values().find(|upload| is_same(&upload.slot, slot)).cloned()
     }
 
-    /// The time that the caller saw must be the stored one: the host goes by it.
-    pub(super) fn touch(&mut self, id: u64, used_ms: u64, now_ms: u64) -> bool {
-        if self.vanishing.contains(&id) {
+    /// Asserts that the caller passes the stored last use: the host relies on it.
+    pub(super) fn touch(&mut self, id: u64, last_used_ms: u64, now_ms: u64) -> bool {
+        if self.delete_before_touch.contains(&id) {
             self.entries.remove(&id);
         }
         let known = self.entries.get(&id);
-        assert!(known.is_none_or(|entry| entry.used_ms == used_ms), "another time of use");
+        assert!(known.is_none_or(|entry| entry.last_used_ms == last_used_ms), "wrong last use");
         self.touched.extend(known.map(|_| (id, now_ms)));
         known.is_some()
     }
@@ -133,7 +133,7 @@ impl Tables {
         let Some(upload) = self.uploads.get_mut(&id) else {
             return AttachOutcome::Gone;
         };
-        upload.active_ms = upload.active_ms.max(now_ms);
+        upload.last_activity_ms = upload.last_activity_ms.max(now_ms);
         let object = attachment.object.clone();
         let before = upload.attachment.replace(attachment).map(|before| before.object);
         AttachOutcome::Attached(before.filter(|before| *before != object))
@@ -145,11 +145,11 @@ impl Tables {
         }
         let upload = self.uploads.remove(&id)?;
         let entry = self.add_entry(upload.slot, attachment.clone(), Some(upload.owner), now_ms);
-        self.became.insert(id, entry.id);
+        self.finalized.insert(id, entry.id);
         Some(entry)
     }
 
     pub(super) fn entry_of_upload(&self, id: u64) -> Option<Entry> {
-        self.entries.get(self.became.get(&id)?).cloned()
+        self.entries.get(self.finalized.get(&id)?).cloned()
     }
 }

@@ -1,0 +1,9 @@
+//! The log: its destination and form, and the request that a line is about. Depends on no other
+//! module of the host.
+
+mod format;
+mod logs;
+mod request;
+
+pub use logs::{LogFormat, LogGuard, start_logging, start_logging_to};
+pub use request::{Entered, InRequest, RequestScope};

@@ -1,0 +1,112 @@
+//! Which request a line of the log is about.
+//!
+//! A span of `tracing` is allocated and formatted for each request, and counted at each poll, for
+//! lines that are rarely written. So the id of the current request is a thread-local value, which
+//! `format.rs` adds to each line that is written. A real span, named `request`, is made only where
+//! the lines are not formatted here: for the subscriber of a program that embeds the server, and
+//! for filters that name spans or fields.
+
+use std::{
+    cell::Cell,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use tracing::{Span, span};
+
+thread_local! {
+    /// The id of the request for which this thread works at the moment.
+    static CURRENT: Cell<Option<Arc<str>>> = const { Cell::new(None) };
+}
+
+/// Whether the lines get the id of the request from here, so that no span is needed.
+static IDS_ARE_ADDED: AtomicBool = AtomicBool::new(false);
+
+/// A request, as the log names it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RequestScope {
+    id: Arc<str>,
+    span: Span,
+}
+
+/// While it lives, the lines that this thread logs are about a request.
+#[must_use]
+pub struct Entered<'a> {
+    before: Option<Arc<str>>,
+    _span: span::Entered<'a>,
+}
+
+impl RequestScope {
+    /// A request with this id.
+    #[must_use]
+    pub fn new(id: &str) -> Self {
+        let span = if IDS_ARE_ADDED.load(Relaxed) {
+            Span::none()
+        } else {
+            // Of the highest level, so that it is there whichever lines are.
+            tracing::error_span!(target: "larder", "request", id)
+        };
+        Self { id: id.into(), span }
+    }
+
+    /// The request's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Marks all lines of this thread as about the request, until the result is dropped. Not to be
+    /// held across an `.await`.
+    pub fn enter(&self) -> Entered<'_> {
+        Entered { before: CURRENT.replace(Some(self.id.clone())), _span: self.span.enter() }
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        CURRENT.set(self.before.take());
+    }
+}
+
+/// A future whose lines in the log are about a request.
+pub struct InRequest<F> {
+    future: F,
+    scope: Option<RequestScope>,
+}
+
+impl<F> InRequest<F> {
+    /// Runs `future` for the request; for none where `scope` is `None`. A future that is not
+    /// `Unpin` is pinned by the caller, so that it is never moved.
+    pub fn new(future: F, scope: Option<RequestScope>) -> Self {
+        Self { future, scope }
+    }
+}
+
+impl<F: Future + Unpin> Future for InRequest<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { future, scope } = &mut *self;
+        let _entered = scope.as_ref().map(RequestScope::enter);
+        Pin::new(future).poll(cx)
+    }
+}
+
+/// From now on every line gets the id of its request, without a span.
+pub(super) fn add_ids() {
+    IDS_ARE_ADDED.store(true, Relaxed);
+}
+
+/// Returns the id of the request for which this thread works.
+pub(super) fn current_id() -> Option<Arc<str>> {
+    let current = CURRENT.take();
+    CURRENT.set(current.clone());
+    current
+}
+
+#[cfg(test)]
+mod tests;
