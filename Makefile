@@ -15,7 +15,7 @@ CARGO_FLAGS := --release --locked
 # The servers beside which the tests run (tests/scripts/services).
 SERVICES := postgres mariadb seaweedfs fake-gcs azurite
 
-.PHONY: help serve build dist test lint unit e2e stress bench toolchain
+.PHONY: help serve build dist test lint advisories unit e2e stress bench toolchain
 
 help: ## Show the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +36,14 @@ lint: toolchain ## Check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	cargo clippy $(CARGO_FLAGS) --no-default-features --features embedded -- -D warnings
+	$(DENY) --offline --locked check licenses bans sources
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
+
+# What may be among the dependencies: deny.toml.
+DENY = "$$(tests/scripts/clients/cargo-deny.sh)/cargo-deny" --all-features
+
+advisories: toolchain ## Check the dependencies against the list of known vulnerabilities, which is fetched
+	$(DENY) --locked check advisories
 
 # The server, the tests and all between, in one resolution of features: nothing is compiled twice.
 .PHONY: everything

@@ -1,5 +1,7 @@
 //! Builds the policy component from `guest/` and puts it into the program.
 
+#![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts by the environment")]
+
 #[path = "build/component.rs"]
 mod component;
 

@@ -9,12 +9,9 @@
 //! what a sweep shows the guest. [`start()`] puts it all together, [`descriptors`] divides the process's open files up.
 
 pub mod auth;
-mod causes;
-pub mod clock;
 pub mod config;
 pub mod descriptors;
 pub mod engine;
-pub mod index;
 mod interfaces;
 pub mod message;
 pub mod net;
@@ -23,13 +20,16 @@ pub mod retention;
 pub mod server;
 pub mod services;
 mod start;
-pub mod storage;
 pub mod sweep;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
 mod throttle;
 
+use larder_common::causes;
+pub use larder_common::clock;
+pub use larder_index as index;
+pub use larder_storage as storage;
 pub use start::{Larder, StartError, start, start_with};
 
 /// The policy component that is built in.

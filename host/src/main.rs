@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use larder::{
-    config::{Config, LogFormat, inherited_listener},
+    config::{Config, inherited_listener},
     telemetry::{self, LogGuard},
 };
 use tokio::{
@@ -78,11 +78,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
 
 fn start_logging(config: &Config) -> anyhow::Result<LogGuard> {
     let log = &config.settings.log;
-    let format = match log.format {
-        LogFormat::Text => telemetry::LogFormat::Text,
-        LogFormat::Json => telemetry::LogFormat::Json,
-    };
-    telemetry::start_logging(format, config.log_filter.as_deref(), log.debug).context("parsing RUST_LOG")
+    telemetry::start_logging(log.format, config.log_filter.as_deref(), log.debug).context("parsing RUST_LOG")
 }
 
 fn warn(config: &Config) {

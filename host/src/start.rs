@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     config::{Config, DatabaseDriver, Secret, Settings},
     descriptors::{Shares, TooFew, Wanted, raise_limit},
-    engine::{Engine, Limits, LoadError, Policy},
+    engine::{Engine, InstanceLimits, LoadError, Policy},
     index::{Index, IndexError},
     message::QuotaUsage,
     net::{Fetch, HttpFetch, Proxies, TlsError, Upstream, client_config},
@@ -217,7 +217,7 @@ fn wanted(config: &Config) -> Wanted {
 }
 
 fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Server, StartError> {
-    let (server, guest) = (&settings.server, Limits::from(&settings.policy));
+    let (server, guest) = (&settings.server, InstanceLimits::from(&settings.policy));
     let per_client = match server.max_connections_per_client {
         0 => shares.connections.div_ceil(2),
         count => count.min(shares.connections),
@@ -358,7 +358,7 @@ fn schedule(settings: &Settings) -> Schedule {
 }
 
 fn load_policy(settings: &Settings) -> Result<Policy, StartError> {
-    let limits = Limits::from(&settings.policy);
+    let limits = InstanceLimits::from(&settings.policy);
     let cache = settings.data.join("compiled");
     let engine = Engine::start()?;
     let Some(file) = &settings.policy.component else {

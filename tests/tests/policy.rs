@@ -130,7 +130,7 @@ async fn a_download_under_way_survives_a_trap() {
 #[tokio::test]
 async fn a_component_of_another_world_is_refused_at_the_start() {
     let engine = larder::engine::Engine::start().unwrap();
-    let refused = engine.load(b"\0asm\x01\0\0\0", None, larder::engine::Limits::default());
+    let refused = engine.load(b"\0asm\x01\0\0\0", None, larder::engine::InstanceLimits::default());
     assert!(matches!(refused.err(), Some(larder::engine::LoadError::Component(_))));
 }
 

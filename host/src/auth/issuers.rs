@@ -61,7 +61,7 @@ enum Due {
 
 impl Issuer {
     pub(super) fn from_config(
-        issuer: &config::Issuer,
+        issuer: &config::IssuerConfig,
         fetch: Arc<dyn Fetch>,
     ) -> Result<Self, AuthSetupError> {
         let source = match (&issuer.jwks_file, &issuer.jwks_url) {

@@ -5,8 +5,8 @@ pub(super) mod storage;
 use http::Uri;
 
 use super::{
-    Auth, ConfigError, GITHUB_ISSUER, Issuer, MIN_SECRET_BYTES, Secret, Server, Settings, allowed_url,
-    effective::Provenances,
+    Auth, ConfigError, GITHUB_ISSUER, IssuerConfig, MIN_SECRET_BYTES, Secret, ServerConfig, Settings,
+    allowed_url, effective::Provenances,
 };
 
 /// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when added to a time.
@@ -51,7 +51,7 @@ fn skip_alone(auth: &Auth, provenances: &Provenances) -> Result<(), ConfigError>
 fn resolve_issuers(auth: &mut Auth, provenances: &Provenances) -> Result<(), ConfigError> {
     // An operator with a platform of his own does not mean to admit all of github.com, too.
     if auth.issuers.is_empty() && auth.hs256_secrets.is_empty() && !auth.skip_validation {
-        auth.issuers.push(Issuer { issuer: GITHUB_ISSUER.to_owned(), ..Issuer::default() });
+        auth.issuers.push(IssuerConfig { issuer: GITHUB_ISSUER.to_owned(), ..IssuerConfig::default() });
     }
     let given = [("auth.jwks_url", auth.jwks_url.is_some()), ("auth.jwks_file", auth.jwks_file.is_some())];
     let given: Vec<_> =
@@ -153,7 +153,7 @@ impl Check<'_> {
     }
 
     /// Refuses limits on connections at which clients would lock each other out.
-    fn connections(&self, server: &Server) -> Result<(), ConfigError> {
+    fn connections(&self, server: &ServerConfig) -> Result<(), ConfigError> {
         let (all, each) = (server.max_connections, server.max_connections_per_client);
         let least = server.threads.max(1) + 1;
         self.that("server.max_connections", all >= least, || {
@@ -253,7 +253,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn issuer(&self, issuer: &Issuer) -> Result<(), ConfigError> {
+    fn issuer(&self, issuer: &IssuerConfig) -> Result<(), ConfigError> {
         let name = "auth.issuers";
         let text = &issuer.issuer;
         // Without discovery the issuer is only compared, and need not be a URL.

@@ -9,7 +9,7 @@ use super::optional;
 
 /// An issuer of tokens. In the file a text, or a table with these keys.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Issuer {
+pub struct IssuerConfig {
     /// The `iss` of its tokens.
     pub issuer: String,
     /// Where its keys are; unset: by discovery.
@@ -57,7 +57,7 @@ struct IssuerTable {
     repository_prefix: String,
 }
 
-impl<'de> Deserialize<'de> for Issuer {
+impl<'de> Deserialize<'de> for IssuerConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match toml::Value::deserialize(deserializer)? {
             toml::Value::String(issuer) => Ok(Self { issuer, ..Self::default() }),

@@ -36,11 +36,11 @@ pub use effective::Provenance;
 use effective::Provenances;
 pub use error::ConfigError;
 pub use inherited::inherited_listener;
-pub use issuer::{Issuer, allowed_url};
+pub use issuer::{IssuerConfig, allowed_url};
 pub use proxy::Proxy;
 pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{
-    Auth, GITHUB_ISSUER, Log, LogFormat, Policy, Retention, Server, Settings, Tls, Upstream, Urls,
+    Auth, GITHUB_ISSUER, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls, UpstreamConfig, Urls,
 };
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 
@@ -64,7 +64,7 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn from_process(file: Option<&Path>) -> Result<Self, ConfigError> {
-        #[allow(clippy::disallowed_methods, reason = "this module is where the environment is read")]
+        #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
         let variables = std::env::vars_os();
         Self::load(file, variables)
     }

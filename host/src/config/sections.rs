@@ -10,10 +10,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Database, DatabaseDriver, Issuer, Proxy, SslMode, listen, networks, optional, secret,
+    Database, DatabaseDriver, IssuerConfig, Proxy, SslMode, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
 };
+use crate::telemetry::LogFormat;
 
 /// The issuer of github.com, which is trusted unless something else is configured.
 pub const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
@@ -31,7 +32,7 @@ pub struct Settings {
     /// The data directory.
     pub data: PathBuf,
     /// The listener.
-    pub server: Server,
+    pub server: ServerConfig,
     /// The storage of objects.
     pub storage: Storage,
     /// Direct downloads from the storage.
@@ -39,13 +40,13 @@ pub struct Settings {
     /// The database of the index.
     pub database: Database,
     /// The service for requests that are not for the cache.
-    pub upstream: Upstream,
+    pub upstream: UpstreamConfig,
     /// Verification of tokens.
     pub auth: Auth,
     /// The signed URLs.
     pub urls: Urls,
     /// The guest.
-    pub policy: Policy,
+    pub policy: PolicyConfig,
     /// What is deleted, and when.
     pub retention: Retention,
     /// The log.
@@ -60,14 +61,14 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data: "./data".into(),
-            server: Server::default(),
+            server: ServerConfig::default(),
             storage: Storage::default(),
             downloads: Downloads::default(),
             database: Database::default(),
-            upstream: Upstream::default(),
+            upstream: UpstreamConfig::default(),
             auth: Auth::default(),
             urls: Urls::default(),
-            policy: Policy::default(),
+            policy: PolicyConfig::default(),
             retention: Retention::default(),
             log: Log::default(),
             tls: Tls::default(),
@@ -79,7 +80,7 @@ impl Default for Settings {
 /// The listener.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Server {
+pub struct ServerConfig {
     /// Address and port; a host name in the file or the variable is looked up when the configuration is read.
     #[serde(deserialize_with = "listen::deserialize")]
     pub listen: SocketAddr,
@@ -107,7 +108,7 @@ pub struct Server {
     pub max_header_bytes: usize,
 }
 
-impl Default for Server {
+impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: listen::DEFAULT_LISTEN,
@@ -132,7 +133,7 @@ impl Default for Server {
     }
 }
 
-impl Server {
+impl ServerConfig {
     /// Returns the number of worker threads: `threads`, or the number of cores.
     #[must_use]
     pub fn thread_count(&self) -> usize {
@@ -146,7 +147,7 @@ impl Server {
 /// The service for requests that are not for the cache.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Upstream {
+pub struct UpstreamConfig {
     /// The origin of the platform's results service, without a slash at the end; unset (`none`): nothing is forwarded.
     #[serde(with = "optional")]
     pub url: Option<String>,
@@ -154,7 +155,7 @@ pub struct Upstream {
     pub connect_timeout_ms: u64,
 }
 
-impl Default for Upstream {
+impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
             url: Some("https://results-receiver.actions.githubusercontent.com".to_owned()),
@@ -170,7 +171,7 @@ pub struct Auth {
     /// Whether tokens are accepted without verification.
     pub skip_validation: bool,
     /// Who may sign tokens; [`GITHUB_ISSUER`] if neither this nor `hs256_secrets` is set.
-    pub issuers: Vec<Issuer>,
+    pub issuers: Vec<IssuerConfig>,
     /// Where the keys of the only issuer are; unset: by discovery. In force it is moved to the issuer itself.
     #[serde(with = "optional")]
     pub jwks_url: Option<String>,
@@ -253,7 +254,7 @@ impl Default for Urls {
 /// The guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Policy {
+pub struct PolicyConfig {
     /// The component; unset: the one that is built in.
     #[serde(with = "optional")]
     pub component: Option<PathBuf>,
@@ -263,7 +264,7 @@ pub struct Policy {
     pub deadline_ms: u64,
 }
 
-impl Default for Policy {
+impl Default for PolicyConfig {
     fn default() -> Self {
         Self { component: None, memory_bytes: 64 * MIB, deadline_ms: 5 * SECOND }
     }
@@ -318,16 +319,6 @@ impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Text, debug: false }
     }
-}
-
-/// The form of a line of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
 }
 
 /// Outgoing TLS.

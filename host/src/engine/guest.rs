@@ -185,14 +185,14 @@ async fn supervise(policy: Policy, services: Arc<Services>, mut calls: mpsc::Unb
         match instance::run(&policy, &services, &mut calls).await {
             Ok(Ended::Closed) => return,
             Ok(Ended::Grown) => pause = FIRST_PAUSE,
-            Err(instance::Fault::Failed(error)) => {
+            Err(instance::InstanceFault::Failed(error)) => {
                 pause = FIRST_PAUSE;
                 tracing::error!(
                     error = chain(error.as_ref()),
                     "the policy component failed; starting a fresh instance"
                 );
             }
-            Err(instance::Fault::NoStart(error)) => {
+            Err(instance::InstanceFault::NoStart(error)) => {
                 if let Some(times) = warnings.due() {
                     let error = chain(error.as_ref());
                     tracing::error!(error, times, "the policy component does not start; requests get a 503");

@@ -32,7 +32,7 @@ pub(super) enum Ended {
 }
 
 /// How an instance failed.
-pub(super) enum Fault {
+pub(super) enum InstanceFault {
     /// It could not be instantiated.
     NoStart(wasmtime::Error),
     /// It trapped, ran too long, or broke a rule of the world. The calls inside it are lost.
@@ -44,10 +44,10 @@ pub(super) async fn run(
     policy: &Policy,
     services: &Arc<Services>,
     calls: &mut mpsc::UnboundedReceiver<Call>,
-) -> Result<Ended, Fault> {
-    let (mut store, instance) = start(policy, services).await.map_err(Fault::NoStart)?;
+) -> Result<Ended, InstanceFault> {
+    let (mut store, instance) = start(policy, services).await.map_err(InstanceFault::NoStart)?;
     let served = store.run_concurrent(async |accessor| serve(accessor, &instance, calls).await);
-    TimedPoll(Box::pin(served)).await.flatten().map_err(Fault::Failed)
+    TimedPoll(Box::pin(served)).await.flatten().map_err(InstanceFault::Failed)
 }
 
 /// Starts an instance, makes one call of it, and ends it.

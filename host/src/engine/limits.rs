@@ -17,7 +17,7 @@ const HANDLES: usize = 20_000;
 
 /// The limits of one instance of a component.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct InstanceLimits {
     /// Linear memory, in bytes.
     pub memory_bytes: usize,
     /// Longest run without a pause.
@@ -26,8 +26,8 @@ pub struct Limits {
     pub handles: usize,
 }
 
-impl From<&config::Policy> for Limits {
-    fn from(policy: &config::Policy) -> Self {
+impl From<&config::PolicyConfig> for InstanceLimits {
+    fn from(policy: &config::PolicyConfig) -> Self {
         Self {
             memory_bytes: usize::try_from(policy.memory_bytes).unwrap_or(usize::MAX),
             slice: Duration::from_millis(policy.deadline_ms),
@@ -36,14 +36,14 @@ impl From<&config::Policy> for Limits {
     }
 }
 
-impl Default for Limits {
+impl Default for InstanceLimits {
     /// The limits of the default configuration.
     fn default() -> Self {
-        Self::from(&config::Policy::default())
+        Self::from(&config::PolicyConfig::default())
     }
 }
 
-impl Limits {
+impl InstanceLimits {
     /// Makes an empty store with these limits.
     pub(super) fn store(self, engine: &Engine, services: Arc<Services>) -> Store<State> {
         let mut store = Store::new(engine, State::new(services, self.memory_bytes, self.handles));

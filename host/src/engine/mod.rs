@@ -13,7 +13,7 @@ mod load;
 use std::{path::Path, sync::Arc, time::Duration};
 
 pub use guest::{Guest, GuestFailed};
-pub use limits::Limits;
+pub use limits::InstanceLimits;
 pub use load::LoadError;
 use wasmtime::component::Linker;
 
@@ -35,7 +35,7 @@ pub struct Engine {
 #[derive(Clone)]
 pub struct Policy {
     pre: CachePre<State>,
-    limits: Limits,
+    limits: InstanceLimits,
     /// Keeps the thread alive that interrupts components.
     _engine: Engine,
 }
@@ -60,7 +60,12 @@ impl Engine {
     ///
     /// # Errors
     /// When it is not a component, or does not fit the cache world.
-    pub fn load(&self, component: &[u8], cache: Option<&Path>, limits: Limits) -> Result<Policy, LoadError> {
+    pub fn load(
+        &self,
+        component: &[u8],
+        cache: Option<&Path>,
+        limits: InstanceLimits,
+    ) -> Result<Policy, LoadError> {
         let component = load::compile_or_reuse(&self.inner, component, cache)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
         let pre = linker.instantiate_pre(&component).and_then(CachePre::new).map_err(LoadError::World)?;
@@ -94,7 +99,7 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     Ok(linker)
 }
 
-/// How often the engine's epoch is incremented: the resolution of [`Limits::slice`].
+/// How often the engine's epoch is incremented: the resolution of [`InstanceLimits::slice`].
 const TICK: Duration = Duration::from_millis(50);
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::{
     testing::services,
 };
 
-fn policy(limits: Limits) -> Policy {
+fn policy(limits: InstanceLimits) -> Policy {
     Engine::start().unwrap().load(BUILT_IN_POLICY, None, limits).unwrap()
 }
 
@@ -46,7 +46,7 @@ async fn get(guest: &Guest, path: &str) -> Response {
     let context = RequestContext {
         origin: "http://here".into(),
         received_ms: 0,
-        head,
+        head: head.into(),
         record: record.into(),
         client,
         quota: quota(),
@@ -57,7 +57,7 @@ async fn get(guest: &Guest, path: &str) -> Response {
 }
 
 /// Starts a guest with these limits and asks it twice.
-async fn statuses(limits: Limits) -> [StatusCode; 2] {
+async fn statuses(limits: InstanceLimits) -> [StatusCode; 2] {
     let folder = TempDir::new().unwrap();
     let (services, policy) = (services(folder.path()), policy(limits));
     let asked = LocalSet::new();
@@ -78,20 +78,20 @@ fn the_causes_of_a_fault_are_in_its_chain() {
 
 #[tokio::test]
 async fn with_what_it_needs_a_guest_answers() {
-    assert_eq!(statuses(Limits::default()).await, [StatusCode::OK; 2]);
+    assert_eq!(statuses(InstanceLimits::default()).await, [StatusCode::OK; 2]);
 }
 
 /// Fault 7 (c): a full table of handles ended the instance, with all calls inside it.
 #[tokio::test]
 async fn without_a_free_handle_a_call_is_a_503_and_the_instance_goes_on() {
-    let limits = Limits { handles: 0, ..Limits::default() };
+    let limits = InstanceLimits { handles: 0, ..InstanceLimits::default() };
     assert_eq!(statuses(limits).await, [StatusCode::SERVICE_UNAVAILABLE; 2]);
 }
 
 /// Fault 18: it was a 404, and ten errors a second.
 #[tokio::test]
 async fn a_policy_that_does_not_start_is_a_503() {
-    let limits = Limits { memory_bytes: 1 << 20, ..Limits::default() };
+    let limits = InstanceLimits { memory_bytes: 1 << 20, ..InstanceLimits::default() };
     assert_eq!(statuses(limits).await, [StatusCode::SERVICE_UNAVAILABLE; 2]);
     let folder = TempDir::new().unwrap();
     let probed = policy(limits).probe(&services(folder.path())).await;
@@ -101,5 +101,5 @@ async fn a_policy_that_does_not_start_is_a_503() {
 #[tokio::test]
 async fn a_policy_that_starts_is_found_to() {
     let folder = TempDir::new().unwrap();
-    policy(Limits::default()).probe(&services(folder.path())).await.unwrap();
+    policy(InstanceLimits::default()).probe(&services(folder.path())).await.unwrap();
 }

@@ -12,14 +12,14 @@ use tokio::sync::Notify;
 
 /// QuotaPermit while the client waits for the head of its response. Dropped with the connection.
 #[derive(Debug)]
-pub struct ClientGuard(Arc<State>);
+pub struct ClientGuard(Arc<Signal>);
 
 /// Completes when the [`ClientGuard`] is dropped.
 #[derive(Clone, Debug)]
-pub struct ClientGone(Arc<State>);
+pub struct ClientGone(Arc<Signal>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Signal {
     gone: AtomicBool,
     changed: Notify,
 }
@@ -28,7 +28,7 @@ impl ClientGuard {
     /// Makes a guard, and the handle that watches it.
     #[must_use]
     pub fn new() -> (Self, ClientGone) {
-        let state = Arc::new(State::default());
+        let state = Arc::new(Signal::default());
         (Self(state.clone()), ClientGone(state))
     }
 }

@@ -23,7 +23,7 @@ pub struct RequestContext {
     /// When the head arrived, in milliseconds since 1970.
     pub received_ms: u64,
     /// Method, target and all header fields, `authorization` too.
-    pub head: Parts,
+    pub head: Box<Parts>,
     /// The record for the request log; has the request's id.
     pub record: Arc<RequestRecord>,
     /// Completes when the client no longer waits for the response.

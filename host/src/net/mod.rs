@@ -3,14 +3,15 @@
 
 mod client;
 mod fetch;
+mod first_hop;
 mod forward;
-mod proxy;
 mod tls;
 
 pub use client::{ClientOptions, HttpsClient, https_client};
 pub use fetch::{Fetch, FetchError, HttpFetch, MAX_RESPONSE_BYTES, TIMEOUT};
+pub use first_hop::FirstHop;
 pub use forward::{ForwardError, Forwarder, Upstream, is_hop_by_hop, remove_hop_by_hop};
-pub use proxy::{FirstHop, Proxies};
+pub use larder_common::Proxies;
 pub use tls::{TlsError, client_config};
 
 #[cfg(test)]

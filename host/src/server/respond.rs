@@ -46,29 +46,34 @@ impl Responder {
     }
 
     /// Responds to one request of this connection. Never fails.
-    pub(super) async fn respond(
+    ///
+    /// The large parts of a request are taken apart before the future begins, which is moved more than once.
+    pub(super) fn respond(
         &self,
         client: &Arc<ClientQuota>,
         peer: Peer,
         request: http::Request<Incoming>,
-    ) -> Response {
+    ) -> impl Future<Output = Response> {
         let (head, body) = request.into_parts();
+        let head = Box::new(head);
         let bodiless = head.method == Method::HEAD;
         let mut id = uuid::Uuid::encode_buffer();
         let id = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut id);
         let address = peer.client(&head.headers, &self.settings.trusted_proxies);
         let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
-        let response = self.dispatch(client, peer, head, body, &record).await;
-        record.set_response(&response, bodiless);
-        response.map(|body| body.recorded(record))
+        async move {
+            let response = self.dispatch(client, peer, head, body, &record).await;
+            record.set_response(&response, bodiless);
+            response.map(|body| body.recorded(record))
+        }
     }
 
     async fn dispatch(
         &self,
         client: &Arc<ClientQuota>,
         peer: Peer,
-        head: Parts,
+        head: Box<Parts>,
         body: RequestBody,
         record: &Arc<RequestRecord>,
     ) -> Response {

@@ -6,7 +6,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{StartError, path_of};
 #[cfg(feature = "sql")]
-use crate::{config::Database, index::sql};
+use crate::{
+    config::{Database, DatabaseServer, Secret, SslMode},
+    index::sql,
+};
 use crate::{
     config::{DatabaseDriver, Settings},
     index::{Index, IndexError, KeyRule, sqlite::SqliteIndex},
@@ -27,10 +30,12 @@ pub(super) async fn open_index(
         }
         #[cfg(feature = "postgres")]
         DatabaseDriver::Postgres => {
-            Arc::new(sql::postgres::open(&database.postgres, bounds(database), rule).await?)
+            Arc::new(sql::postgres::open(&server(&database.postgres), bounds(database), rule).await?)
         }
         #[cfg(feature = "mysql")]
-        DatabaseDriver::Mysql => Arc::new(sql::mysql::open(&database.mysql, bounds(database), rule).await?),
+        DatabaseDriver::Mysql => {
+            Arc::new(sql::mysql::open(&server(&database.mysql), bounds(database), rule).await?)
+        }
         #[allow(unreachable_patterns, reason = "where every driver is built in")]
         driver => return Err(StartError::NotBuilt { driver: driver.name() }),
     })
@@ -39,6 +44,28 @@ pub(super) async fn open_index(
 #[cfg(feature = "sql")]
 fn bounds(database: &Database) -> sql::Bounds {
     sql::Bounds { connections: database.max_connections, call: Duration::from_millis(database.timeout_ms) }
+}
+
+#[cfg(feature = "sql")]
+fn server(server: &DatabaseServer) -> sql::ServerSettings {
+    let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    sql::ServerSettings {
+        url: exposed(&server.url),
+        host: server.host.clone(),
+        port: (server.port != 0).then_some(server.port),
+        user: server.user.clone(),
+        password: exposed(&server.password),
+        database: server.database.clone(),
+        ssl_mode: match server.ssl_mode {
+            SslMode::Unset => None,
+            SslMode::Disable => Some(sql::SslMode::Disable),
+            SslMode::Prefer => Some(sql::SslMode::Prefer),
+            SslMode::Require => Some(sql::SslMode::Require),
+            SslMode::VerifyCa => Some(sql::SslMode::VerifyCa),
+            SslMode::VerifyFull => Some(sql::SslMode::VerifyFull),
+        },
+        ca_file: server.ca_file.clone(),
+    }
 }
 
 /// Opens the database's file. That needs a little space for the files beside it; on a full disk the ballast makes it.

@@ -11,14 +11,14 @@ use tokio::task::LocalSet;
 use super::{Ownership, Report, SweepError, Sweeper};
 use crate::{
     BUILT_IN_POLICY,
-    engine::{Engine, Guest, Limits},
+    engine::{Engine, Guest, InstanceLimits},
     index::{Attachment, Durability, Entry, KeyRule, Reservation, Slot, Upload, sqlite::SqliteIndex},
     pressure::Pressure,
     retention::Pass,
     services::Services,
     storage::{
         BlockId, Source,
-        faulty::{Fault, Faults, FaultyStorage},
+        testing::faulty::{Fault, Faults, FaultyStorage},
     },
     testing::{NOW_MS, services},
 };
@@ -41,7 +41,7 @@ impl Fixture {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let services = services(folder.path());
-        let policy = Engine::start().unwrap().load(BUILT_IN_POLICY, None, Limits::default()).unwrap();
+        let policy = Engine::start().unwrap().load(BUILT_IN_POLICY, None, InstanceLimits::default()).unwrap();
         let guest = policy.start(&services);
         Self { services, guest, folder }
     }

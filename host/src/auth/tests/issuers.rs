@@ -6,7 +6,7 @@ use serde_json::json;
 use super::support::*;
 use crate::{
     auth::{TokenError, TokenVerifier},
-    config::{Auth, Issuer},
+    config::{Auth, IssuerConfig},
 };
 
 const SECOND: u64 = 1000;
@@ -18,8 +18,8 @@ fn long_lived(kid: &str, n: u64) -> String {
     rs256(kid, &claims_with(json!({ "exp": NOW + 100 * 3600, "n": n })))
 }
 
-fn one_issuer(issuer: Issuer) -> Auth {
-    Auth { issuers: vec![Issuer { issuer: ISSUER.to_owned(), ..issuer }], ..Auth::default() }
+fn one_issuer(issuer: IssuerConfig) -> Auth {
+    Auth { issuers: vec![IssuerConfig { issuer: ISSUER.to_owned(), ..issuer }], ..Auth::default() }
 }
 
 fn unavailable<T: std::fmt::Debug>(outcome: Result<T, TokenError>) -> String {
@@ -250,7 +250,7 @@ async fn a_token_or_key_without_key_id_is_matched_by_its_algorithm() {
 async fn a_configured_url_replaces_discovery() {
     let fake = Arc::new(FakeIssuer::default());
     fake.page(KEYS, &json!({ "keys": [rsa_jwk(&RSA, "rsa")] }));
-    let auth = one_issuer(Issuer { jwks_url: Some(KEYS.to_owned()), ..Issuer::default() });
+    let auth = one_issuer(IssuerConfig { jwks_url: Some(KEYS.to_owned()), ..IssuerConfig::default() });
     verifier_of(&auth, &fake).verify(&long_lived("rsa", 0), NOW_MS).await.unwrap();
     assert_eq!(fake.fetches(), 1);
 }
@@ -260,7 +260,8 @@ async fn keys_from_a_file_need_no_network() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), json!({ "keys": [rsa_jwk(&RSA, "rsa")] }).to_string()).unwrap();
     let fake = Arc::new(FakeIssuer::default());
-    let auth = one_issuer(Issuer { jwks_file: Some(file.path().to_owned()), ..Issuer::default() });
+    let auth =
+        one_issuer(IssuerConfig { jwks_file: Some(file.path().to_owned()), ..IssuerConfig::default() });
     let verifier = verifier_of(&auth, &fake);
     verifier.verify(&long_lived("rsa", 0), NOW_MS + 90 * HOUR).await.unwrap();
     assert_eq!(verifier.verify(&long_lived("other", 0), NOW_MS).await, Err(TokenError::BadSignature));
@@ -278,10 +279,10 @@ async fn one_issuers_key_does_not_sign_for_another() {
     );
     fake.page(other_keys, &json!({ "keys": [rsa_jwk(&OTHER_RSA, "rsa")] }));
     let mut auth = auth();
-    auth.issuers.push(Issuer {
+    auth.issuers.push(IssuerConfig {
         issuer: other.to_owned(),
         repository_prefix: "o:".to_owned(),
-        ..Issuer::default()
+        ..IssuerConfig::default()
     });
     let verifier = verifier_of(&auth, &fake);
     let of_other = claims_with(json!({ "iss": other }));

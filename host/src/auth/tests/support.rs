@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     auth::{Claims, TokenError, TokenVerifier},
-    config::{Auth, Issuer, Secret},
+    config::{Auth, IssuerConfig, Secret},
     net::{Fetch, FetchError},
 };
 
@@ -191,7 +191,7 @@ impl Fetch for FakeIssuer {
 /// Trusts [`ISSUER`] by discovery and [`SECRET`].
 pub(super) fn auth() -> Auth {
     Auth {
-        issuers: vec![Issuer { issuer: ISSUER.to_owned(), ..Issuer::default() }],
+        issuers: vec![IssuerConfig { issuer: ISSUER.to_owned(), ..IssuerConfig::default() }],
         hs256_secrets: vec![Secret::new(SECRET.to_owned())],
         ..Auth::default()
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::support::*;
 use crate::{
     auth::{AuthSetupError, Scope, TokenError, TokenVerifier, bearer},
-    config::{Auth, Issuer, Secret},
+    config::{Auth, IssuerConfig, Secret},
 };
 
 #[test]
@@ -212,8 +212,11 @@ fn remembered_tokens_are_bounded() {
 
 #[test]
 fn each_issuer_and_the_secret_have_their_own_prefix() {
-    let issuer =
-        Issuer { issuer: ISSUER.to_owned(), repository_prefix: "a:".to_owned(), ..Issuer::default() };
+    let issuer = IssuerConfig {
+        issuer: ISSUER.to_owned(),
+        repository_prefix: "a:".to_owned(),
+        ..IssuerConfig::default()
+    };
     let auth = Auth { issuers: vec![issuer], hs256_repository_prefix: "s:".to_owned(), ..auth() };
     assert_eq!(verify(&auth, &rs256("rsa", &claims())).unwrap().repository, "a:42");
     assert_eq!(verify(&auth, &hs256(&claims())).unwrap().repository, "s:42");
@@ -258,7 +261,11 @@ fn a_set_up_that_cannot_work_is_refused() {
     let error = refuse(&short);
     assert!(matches!(error, AuthSetupError::Secret { .. }) && !error.to_string().contains("hush"));
     let with_file = |path: &std::path::Path| {
-        let issuer = Issuer { issuer: ISSUER.into(), jwks_file: Some(path.to_owned()), ..Issuer::default() };
+        let issuer = IssuerConfig {
+            issuer: ISSUER.into(),
+            jwks_file: Some(path.to_owned()),
+            ..IssuerConfig::default()
+        };
         Auth { issuers: vec![issuer], ..auth() }
     };
     assert!(matches!(refuse(&with_file("/no/such/file".as_ref())), AuthSetupError::KeyFile { .. }));

@@ -9,8 +9,8 @@ const AZBLOB: [(&str, &str); 3] = [
     ("STORAGE_AZBLOB_ACCOUNT", "account"),
 ];
 
-/// Variables with their values.
-type Variables = &'static [(&'static str, &'static str)];
+/// VariablePairs with their values.
+type VariablePairs = &'static [(&'static str, &'static str)];
 
 /// The variables of a driver and further ones; a later one replaces an earlier one of its name.
 fn with<'a>(base: &[(&'a str, &'a str)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
@@ -126,7 +126,7 @@ fn variables_of_the_aws_sdk_are_nobodys_business_where_the_storage_is_not_s3() {
 
 #[test]
 fn what_a_driver_needs_and_lacks_is_named() {
-    let lacks: &[(Variables, &[&str])] = &[
+    let lacks: &[(VariablePairs, &[&str])] = &[
         (
             &S3[..1],
             &["storage.driver (STORAGE_DRIVER) is `s3`", "storage.s3.bucket (STORAGE_S3_BUCKET) is not set"],
@@ -159,7 +159,7 @@ fn what_a_driver_needs_and_lacks_is_named() {
 
 #[test]
 fn wrong_values_of_a_bucket_are_refused() {
-    let cases: &[(Variables, (&str, &str), &[&str])] = &[
+    let cases: &[(VariablePairs, (&str, &str), &[&str])] = &[
         (
             &S3,
             ("STORAGE_S3_BUCKET", "s3://b/x"),

@@ -7,9 +7,11 @@ use crate::{
     index::{Attachment, KeyRule, Reservation, Slot, sqlite::SqliteIndex},
     storage::{
         budget::Budget,
-        conformance::whole,
-        faulty::{Fault, Faults, FaultyStorage},
         fs::FsStorage,
+        testing::{
+            faulty::{Fault, Faults, FaultyStorage},
+            whole,
+        },
     },
     testing::run_with_descriptors,
 };
@@ -127,7 +129,7 @@ const FEW_DESCRIPTORS: &str = "LARDER_TEST_FEW_DESCRIPTORS";
 /// Not a test of its own: what [`acknowledged_entries_outlive_a_want_of_descriptors`] runs with a low limit.
 #[tokio::test]
 async fn flushes_with_few_descriptors() {
-    if std::env::var_os(FEW_DESCRIPTORS).is_none() {
+    if larder_testing::variable(FEW_DESCRIPTORS).is_none() {
         return;
     }
     let fixture = Fixture::new();

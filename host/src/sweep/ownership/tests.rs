@@ -9,8 +9,8 @@ use crate::{
     index::{Attachment, Durability, KeyRule, Reservation, Slot, sqlite::SqliteIndex},
     storage::{
         budget::Budget,
-        conformance::{new_upload, whole},
         fs::FsStorage,
+        testing::{new_upload, whole},
     },
 };
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     index::{Index, IndexError},
-    storage::{StorageError, budget::Budget, conformance::pattern, fs::FsStorage},
+    storage::{StorageError, budget::Budget, fs::FsStorage, testing::pattern},
     testing::SmallDisk,
 };
 

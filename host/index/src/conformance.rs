@@ -1,0 +1,241 @@
+//! What every index driver promises, as tests: one per promise of [`Index`](super::Index), run for each driver.
+//!
+//! A driver calls [`conformance!`] in its tests, with a function that opens its database. The cases may share that
+//! database, with each other and with other runs: each works in a repository of its own, and looks at nothing else.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub(super) mod bytes;
+pub(super) mod change;
+pub(super) mod keys;
+pub(super) mod list;
+pub(super) mod lookup;
+pub(super) mod race;
+pub(super) mod upload;
+
+use std::sync::Arc;
+
+use super::{
+    AttachOutcome, Attachment, Durability, Entry, EntryId, Index, MatchKind, Probe, Reservation, Slot,
+    Upload, fresh_upload_name,
+};
+use larder_storage::ObjectName;
+
+/// Makes one `#[test]` of each promise. `$open` returns something that derefs to a [`Case`] and keeps its database alive, or
+/// `None` where its server is not there; `$open_bytes` the same, for keys that are compared byte for byte.
+macro_rules! conformance {
+    ($open:path, $open_bytes:path) => {
+        $crate::conformance::cases! { $open_bytes;
+            bytes {
+                keys_are_case_sensitive
+                slots_that_differ_in_one_part_are_different
+            }
+        }
+        $crate::conformance::cases! { $open;
+            lookup {
+                finds_the_entry_with_the_very_key
+                finds_no_entry_in_another_repository_scope_or_version
+                finds_nothing_without_probes
+                the_first_probe_with_a_match_wins
+                a_prefix_finds_the_entry_made_last_also_within_one_millisecond
+                a_prefix_is_not_about_the_time_of_use
+                an_entry_that_was_made_again_is_the_newest
+                a_prefix_matches_the_whole_key_too
+                an_empty_prefix_finds_the_newest_of_the_scope
+                wildcards_are_literal
+                keys_with_nul_bytes_are_whole
+                keys_in_any_script_are_whole
+                unicode_forms_are_not_unified
+                the_end_of_a_prefix_range_is_where_the_prefix_ends
+                trailing_spaces_count
+                long_keys_are_told_apart_at_their_ends
+                a_skipped_entry_is_absent_for_its_key
+                a_skipped_entry_is_absent_for_a_prefix
+                a_thousand_probes_and_a_thousand_skipped_are_a_search
+                skipping_all_with_a_prefix_goes_on_to_the_next_probe
+                a_prefix_among_many_others_is_found_from_either_side
+                an_entry_is_returned_by_number
+            }
+            keys {
+                keys_match_in_any_case_and_keep_their_own
+                a_prefix_matches_in_any_case
+                the_newest_with_a_prefix_is_found_whatever_its_case
+                only_letters_of_ascii_have_a_case
+                a_slot_is_reserved_in_any_case
+                an_upload_is_found_in_any_case_and_becomes_an_entry_of_its_own
+                long_keys_match_in_any_case
+                scopes_versions_and_repositories_are_case_sensitive
+            }
+            upload {
+                reserving_a_free_slot_makes_an_upload
+                a_name_is_never_given_twice
+                a_slot_with_an_entry_is_not_reserved
+                a_slot_with_an_upload_is_not_reserved
+                an_idle_upload_is_displaced
+                activity_keeps_an_upload_from_being_displaced
+                an_upload_from_the_future_is_displaced
+                a_time_of_activity_from_the_future_comes_back
+                an_upload_is_no_entry
+                an_untouched_upload_is_handed_out_again
+                attaching_replaces_and_names_the_other_object
+                attaching_the_same_object_again_names_none
+                attaching_to_a_missing_upload_is_gone
+                attaching_notes_the_activity_which_never_goes_back
+                finalizing_turns_the_upload_into_the_entry
+                finalizing_twice_makes_one_entry
+                an_entry_is_found_by_the_number_of_its_upload
+                finalizing_without_the_attachment_changes_nothing
+                finalizing_a_missing_upload_is_none
+                entry_numbers_grow_and_are_never_used_again
+                abandoning_frees_the_slot_once
+                abandoning_idle_spares_an_active_upload
+                touching_uploads_never_goes_back
+                the_largest_numbers_are_no_error
+            }
+            change {
+                deleting_an_entry_frees_the_slot_once
+                an_entry_that_was_used_meanwhile_is_not_deleted_as_unused
+                touching_entries_never_goes_back
+                a_time_of_use_from_the_future_comes_back
+                touching_what_is_gone_is_harmless
+                a_secret_is_the_first_that_was_stored
+                secrets_may_be_any_bytes
+            }
+            list {
+                entries_are_listed_by_number_in_pages
+                deleting_while_paging_skips_no_entry
+                uploads_are_listed_by_number_in_pages
+                a_limit_of_zero_lists_nothing
+                volatile_entries_are_listed_by_boot
+                entries_marked_durable_are_not_volatile
+                references_are_those_of_entries_and_uploads
+                a_reference_is_never_missed_while_it_moves
+                existing_uploads_are_those_that_exist
+            }
+            race {
+                of_many_who_reserve_one_slot_one_does
+                of_many_who_displace_an_idle_upload_one_does
+                of_many_who_renew_an_upload_one_does
+                of_many_who_finalize_an_upload_one_does
+                of_many_who_store_a_secret_all_get_the_same
+                a_touch_and_a_deletion_of_the_unused_do_not_both_win
+            }
+        }
+    };
+}
+pub(super) use conformance;
+
+/// The tests of [`conformance!`].
+macro_rules! cases {
+    ($open:path; $($module:ident { $($case:ident)* })*) => {
+        $(mod $module {
+            $(#[test]
+            fn $case() {
+                let Some(opened) = $open() else { return };
+                $crate::conformance::block_on(
+                    $crate::conformance::$module::$case(&opened),
+                );
+            })*
+        })*
+    };
+}
+pub(super) use cases;
+
+/// Runs a case, or one of its threads.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// A case's index, and its own part of it.
+pub(super) struct Case {
+    /// May be shared with others.
+    pub(super) index: Arc<dyn Index>,
+    /// Nobody else's.
+    pub(super) repository: String,
+}
+
+impl Case {
+    pub(super) fn new(index: Arc<dyn Index>) -> Self {
+        Self { index, repository: unique("repository") }
+    }
+
+    pub(super) fn slot(&self, scope: &str, version: &str, key: &str) -> Slot {
+        Slot {
+            repository: self.repository.clone(),
+            scope: scope.to_owned(),
+            version: version.to_owned(),
+            key: key.to_owned(),
+        }
+    }
+
+    /// A slot in the scope `main`, version `v`.
+    pub(super) fn key(&self, key: &str) -> Slot {
+        self.slot("main", "v", key)
+    }
+
+    /// Reserves a slot that is free.
+    pub(super) async fn reserve(&self, slot: &Slot, now_ms: u64) -> Upload {
+        match self.index.reserve(slot, "owner", now_ms, 0).await.unwrap() {
+            Reservation::Reserved(upload) => upload,
+            other => panic!("the slot was taken: {other:?}"),
+        }
+    }
+
+    /// Makes an entry in a free slot.
+    pub(super) async fn entry_at(&self, slot: &Slot, durability: &Durability, now_ms: u64) -> Entry {
+        let upload = self.reserve(slot, now_ms).await;
+        let attachment = attachment(1);
+        let attached = self.index.attach(upload.id, &attachment, now_ms).await;
+        assert_eq!(attached.unwrap(), AttachOutcome::Attached(None));
+        let made = self.index.finalize(upload.id, &attachment, durability, now_ms).await;
+        made.unwrap().expect("the upload was there")
+    }
+
+    /// Makes an entry with this key.
+    pub(super) async fn entry(&self, key: &str) -> Entry {
+        self.entry_at(&self.key(key), &Durability::Durable, 1_000).await
+    }
+
+    /// Looks in the scope `main`, version `v`; returns the key found.
+    pub(super) async fn find(&self, probes: &[Probe], skip: &[EntryId]) -> Option<String> {
+        let found = self.index.find(&self.repository, "v", probes, skip).await;
+        found.unwrap().map(|entry| entry.slot.key)
+    }
+
+    /// The key of the entry with this very key.
+    pub(super) async fn exact(&self, key: &str) -> Option<String> {
+        self.find(&[exact(key)], &[]).await
+    }
+
+    /// The key of the newest entry with this prefix.
+    pub(super) async fn prefix(&self, key: &str) -> Option<String> {
+        self.find(&[prefix(key)], &[]).await
+    }
+}
+
+pub(super) fn exact(key: &str) -> Probe {
+    probe("main", key, MatchKind::Exact)
+}
+
+pub(super) fn prefix(key: &str) -> Probe {
+    probe("main", key, MatchKind::Prefix)
+}
+
+pub(super) fn probe(scope: &str, key: &str, kind: MatchKind) -> Probe {
+    Probe { scope: scope.to_owned(), key: key.to_owned(), kind }
+}
+
+/// Text that no other case uses.
+pub(super) fn unique(what: &str) -> String {
+    format!("{what}-{}", fresh_upload_name().unwrap())
+}
+
+/// An object that no other case uses.
+pub(super) fn object() -> ObjectName {
+    ObjectName::parse(unique("object")).unwrap()
+}
+
+/// A new object of this size.
+pub(super) fn attachment(size_bytes: u64) -> Attachment {
+    Attachment { object: object(), size_bytes }
+}

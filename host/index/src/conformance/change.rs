@@ -1,0 +1,81 @@
+//! Promises of the other changes: deletion, notes of use, secrets.
+
+use super::{Case, unique};
+use crate::{Entry, EntryId};
+
+pub(crate) async fn deleting_an_entry_frees_the_slot_once(case: &Case) {
+    let entry = case.entry("k").await;
+    let other = case.entry("k2").await;
+    assert!(case.index.delete_entry(entry.id).await.unwrap());
+    assert!(!case.index.delete_entry(entry.id).await.unwrap());
+    assert!(!case.index.delete_entry(EntryId(u64::MAX)).await.unwrap());
+    assert_eq!(case.exact("k").await, None);
+    assert_eq!(case.index.get_entry(entry.id).await.unwrap(), None);
+    assert_eq!(case.index.get_entry(other.id).await.unwrap(), Some(other));
+    case.reserve(&entry.slot, 1).await;
+}
+
+pub(crate) async fn an_entry_that_was_used_meanwhile_is_not_deleted_as_unused(case: &Case) {
+    let entry = case.entry("k").await;
+    case.index.touch_entries(&[(entry.id, entry.used_ms + 1)]).await.unwrap();
+    assert!(!case.index.delete_entry_unused(entry.id, entry.used_ms).await.unwrap());
+    let seen = case.index.get_entry(entry.id).await.unwrap().expect("the entry");
+    assert_eq!(seen.used_ms, entry.used_ms + 1);
+    assert!(case.index.delete_entry_unused(entry.id, seen.used_ms).await.unwrap());
+    assert!(!case.index.delete_entry_unused(entry.id, u64::MAX).await.unwrap());
+    assert_eq!(case.exact("k").await, None);
+}
+
+pub(crate) async fn touching_entries_never_goes_back(case: &Case) {
+    let one = case.entry("1").await;
+    let two = case.entry("2").await;
+    let uses = [(one.id, 3_000), (two.id, 500), (one.id, 2_000)];
+    case.index.touch_entries(&uses).await.unwrap();
+    let used = |entry| async move { case.index.get_entry(entry).await.unwrap().unwrap() };
+    let (touched, other) = (used(one.id).await, used(two.id).await);
+    assert_eq!((touched.used_ms, other.used_ms), (3_000, 1_000));
+    assert_eq!(touched.created_ms, one.created_ms);
+}
+
+/// Fault 19.
+pub(crate) async fn a_time_of_use_from_the_future_comes_back(case: &Case) {
+    let (one, two) = (case.entry("1").await, case.entry("2").await);
+    case.index.touch_entries(&[(one.id, 9_000), (two.id, 3_000)]).await.unwrap();
+    let ids = [two.id, EntryId(u64::MAX), one.id];
+    case.index.bring_entries_back(&ids, 4_000).await.unwrap();
+    case.index.bring_entries_back(&[], 4_000).await.unwrap();
+    for (entry, used_ms) in [(one, 4_000), (two, 3_000)] {
+        let there = case.index.get_entry(entry.id).await.unwrap();
+        assert_eq!(there, Some(Entry { used_ms, ..entry }));
+    }
+}
+
+pub(crate) async fn touching_what_is_gone_is_harmless(case: &Case) {
+    let gone = case.entry("1").await;
+    let there = case.entry("2").await;
+    case.index.delete_entry(gone.id).await.unwrap();
+    let uses = [(gone.id, 3_000), (EntryId(u64::MAX), 3_000), (there.id, 3_000)];
+    case.index.touch_entries(&uses).await.unwrap();
+    case.index.touch_entries(&[]).await.unwrap();
+    case.index.mark_durable(&[gone.id, EntryId(u64::MAX)]).await.unwrap();
+    case.index.mark_durable(&[]).await.unwrap();
+    assert_eq!(case.index.get_entry(gone.id).await.unwrap(), None);
+    let there = case.index.get_entry(there.id).await.unwrap().unwrap();
+    assert_eq!(there.used_ms, 3_000);
+}
+
+pub(crate) async fn a_secret_is_the_first_that_was_stored(case: &Case) {
+    let (name, other) = (unique("secret"), unique("secret"));
+    assert_eq!(case.index.secret(&name, b"first").await.unwrap(), b"first");
+    assert_eq!(case.index.secret(&name, b"second").await.unwrap(), b"first");
+    assert_eq!(case.index.secret(&other, b"second").await.unwrap(), b"second");
+}
+
+pub(crate) async fn secrets_may_be_any_bytes(case: &Case) {
+    let every_byte: Vec<u8> = (0..=255).collect();
+    for secret in [&every_byte[..], &[]] {
+        let name = unique("secret");
+        assert_eq!(case.index.secret(&name, secret).await.unwrap(), secret);
+        assert_eq!(case.index.secret(&name, b"other").await.unwrap(), secret);
+    }
+}

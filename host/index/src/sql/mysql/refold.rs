@@ -1,0 +1,146 @@
+//! The statements that bring a database to another rule of comparing keys.
+
+use sqlx::{MySqlConnection, mysql::MySqlRow};
+
+use super::{
+    MySql,
+    statements::{all, count, json, one},
+};
+use crate::{
+    keys::PROPERTY,
+    sql::{
+        fault::Fault,
+        refold::{Change, Refold, Stored, Table},
+        rows::{self, Columns as _, limit},
+    },
+};
+
+/// The statement for either table.
+macro_rules! of_table {
+    ($table:expr, $before:literal, $after:literal) => {
+        match $table {
+            Table::Entries => concat!($before, "entries", $after),
+            Table::Uploads => concat!($before, "uploads", $after),
+        }
+    };
+}
+
+/// A list of rows as a table: numbers, digests, and what keys are compared as, the last two in hexadecimal digits. An empty
+/// text stands for the key itself.
+macro_rules! changed {
+    () => {
+        "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', slot VARCHAR(64) CHARACTER SET ascii PATH '$[1]', \
+         folded VARCHAR(8192) CHARACTER SET ascii PATH '$[2]')) AS changed"
+    };
+}
+
+/// A list of numbers as a table.
+macro_rules! ids {
+    () => {
+        "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) AS gone"
+    };
+}
+
+fn stored(row: &MySqlRow) -> sqlx::Result<Stored> {
+    Ok(Stored {
+        id: id(row)?,
+        place: rows::value(row, 1)?,
+        slot: rows::value(row, 2)?,
+        key: rows::value(row, 3)?,
+        folded: row.bytes(4)?,
+    })
+}
+
+fn id(row: &MySqlRow) -> sqlx::Result<i64> {
+    row.integer(0)?.ok_or(sqlx::Error::RowNotFound)
+}
+
+impl Refold for MySql {
+    async fn rule(connection: &mut MySqlConnection) -> Result<String, Fault> {
+        let read = sqlx::query("SELECT value FROM properties WHERE name = ?").bind(PROPERTY.as_bytes());
+        let rule = one(connection, read, |row| rows::text(row, 0)).await?;
+        rule.ok_or_else(|| sqlx::Error::RowNotFound.into())
+    }
+
+    async fn set_rule(connection: &mut MySqlConnection, name: &str) -> Result<(), Fault> {
+        let set = sqlx::query("UPDATE properties SET value = ? WHERE name = ?");
+        count(connection, set.bind(name.as_bytes()).bind(PROPERTY.as_bytes())).await?;
+        Ok(())
+    }
+
+    async fn page(
+        connection: &mut MySqlConnection,
+        table: Table,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<Stored>, Fault> {
+        let text = of_table!(
+            table,
+            "SELECT id, place, slot, `key`, folded FROM ",
+            " WHERE id > ? ORDER BY id LIMIT ?"
+        );
+        all(connection, sqlx::query(text).bind(after).bind(limit(most)), stored).await
+    }
+
+    async fn holders(
+        connection: &mut MySqlConnection,
+        table: Table,
+        slots: &[&[u8]],
+    ) -> Result<Vec<(i64, Vec<u8>)>, Fault> {
+        let text = of_table!(
+            table,
+            "SELECT held.id, held.slot FROM JSON_TABLE(?, '$[*]' \
+             COLUMNS (slot VARCHAR(64) CHARACTER SET ascii PATH '$')) AS asked STRAIGHT_JOIN ",
+            " AS held ON held.slot = UNHEX(asked.slot)"
+        );
+        let slots = json(&slots.iter().map(hex::encode).collect::<Vec<_>>())?;
+        all(connection, sqlx::query(text).bind(slots), |row| Ok((id(row)?, rows::value(row, 1)?))).await
+    }
+
+    async fn rewrite(
+        connection: &mut MySqlConnection,
+        table: Table,
+        changes: &[Change],
+    ) -> Result<(), Fault> {
+        let text = match table {
+            Table::Entries => concat!(
+                "UPDATE ",
+                changed!(),
+                " STRAIGHT_JOIN entries ON entries.id = changed.id SET entries.slot = UNHEX(changed.slot), \
+                 entries.folded = UNHEX(NULLIF(changed.folded, '')), \
+                 entries.key_head = LEFT(COALESCE(UNHEX(NULLIF(changed.folded, '')), entries.`key`), 255)"
+            ),
+            Table::Uploads => concat!(
+                "UPDATE ",
+                changed!(),
+                " STRAIGHT_JOIN uploads ON uploads.id = changed.id SET uploads.slot = UNHEX(changed.slot), \
+                 uploads.folded = UNHEX(NULLIF(changed.folded, ''))"
+            ),
+        };
+        let hex = |bytes: Option<&[u8]>| bytes.map(hex::encode).unwrap_or_default();
+        let changes: Vec<(i64, String, String)> = changes
+            .iter()
+            .map(|change| (change.id, hex(Some(&*change.slot)), hex(change.folded.as_deref())))
+            .collect();
+        count(connection, sqlx::query(text).bind(json(&changes)?)).await?;
+        Ok(())
+    }
+
+    async fn delete(connection: &mut MySqlConnection, table: Table, ids: &[i64]) -> Result<(), Fault> {
+        let text = match table {
+            Table::Entries => {
+                concat!("DELETE entries FROM ", ids!(), " STRAIGHT_JOIN entries ON entries.id = gone.id")
+            }
+            Table::Uploads => {
+                concat!("DELETE uploads FROM ", ids!(), " STRAIGHT_JOIN uploads ON uploads.id = gone.id")
+            }
+        };
+        count(connection, sqlx::query(text).bind(json(&ids)?)).await?;
+        Ok(())
+    }
+
+    async fn delete_uploads_of_entries(connection: &mut MySqlConnection) -> Result<u64, Fault> {
+        let text = "DELETE uploads FROM uploads JOIN entries ON entries.slot = uploads.slot";
+        count(connection, sqlx::query(text)).await
+    }
+}

@@ -1,0 +1,111 @@
+//! The statements use the indexes that are there for them, so that a large database is as quick as a small one.
+
+use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
+
+use super::{
+    super::{find, texts},
+    new_database,
+};
+use crate::{
+    KeyRule,
+    conformance::{exact, prefix},
+    sql::{
+        asked::Search,
+        tests::{Filling, run},
+    },
+};
+
+/// A step of a plan: the table, how it is read, and by which index.
+type Step = (String, String, Option<String>);
+
+fn steps(rows: &[MySqlRow]) -> Vec<Step> {
+    let text = |row: &MySqlRow, column: &str| row.try_get::<Option<String>, _>(column).unwrap();
+    // A step without a table or a way to read it is decided already.
+    let step = |row| Some((text(row, "table")?, text(row, "type")?, text(row, "key")));
+    rows.iter().filter_map(step).collect()
+}
+
+/// What the server means to do for a statement of constant text. Its values are any; lists have one item.
+async fn plan(connection: &mut MySqlConnection, sql: &str) -> Vec<Step> {
+    let sql = sql
+        .replace("JSON_TABLE(?", "JSON_TABLE('[[1, 1]]'")
+        .replace("LIMIT ?", "LIMIT 5")
+        .replace('?', "'5'");
+    let explain = AssertSqlSafe(format!("EXPLAIN {sql}"));
+    steps(&sqlx::raw_sql(explain).fetch_all(connection).await.unwrap())
+}
+
+/// What the server means to do for a statement with its values.
+async fn plan_with_values(connection: &mut MySqlConnection, mut statement: find::Statement) -> Vec<Step> {
+    statement.text.insert_str(0, "EXPLAIN ");
+    steps(&statement.bound().fetch_all(connection).await.unwrap())
+}
+
+fn check(statement: &str, steps: &[Step]) {
+    for (table, way, index) in steps {
+        let real = ["e", "entries", "uploads"].contains(&&**table);
+        let whole = ["ALL", "index"].contains(&&**way) || index.is_none();
+        assert!(!real || !whole, "{statement}\n{steps:?}");
+    }
+}
+
+#[test]
+fn no_statement_reads_a_whole_table() {
+    let Some(database) = new_database() else { return };
+    drop(database.open());
+    // An empty table is not planned for.
+    (database.fill)(&database.url, &Filling { repository: "r", count: 5_000, older: "a", newer: "b" });
+    database.execute(
+        "INSERT INTO uploads (name, slot, place, repository, scope, version, `key`, owner, created_ms, active_ms)
+           SELECT LPAD(id, 32, '0'), slot, place, repository, scope, version, `key`, 'o', 1, 1 FROM entries",
+    );
+    let search = Search {
+        rule: KeyRule::AnyCase,
+        repository: "r".to_owned(),
+        version: "v".to_owned(),
+        probes: vec![exact("k"), prefix("a"), prefix("b")],
+        skip: Vec::new(),
+    };
+    let all = [
+        find::NEWEST_BLOCK,
+        texts::ENTRY_BY_ID,
+        texts::ENTRY_BY_SLOT,
+        texts::ENTRY_BY_UPLOAD,
+        texts::UPLOAD_BY_ID,
+        texts::UPLOAD_BY_NAME,
+        texts::UPLOAD_BY_SLOT,
+        texts::RENEW,
+        texts::DELETE_UPLOAD,
+        texts::DELETE_IDLE_UPLOAD,
+        texts::DELETE_ENTRY,
+        texts::DELETE_UNUSED_ENTRY,
+        texts::TOUCH_ENTRIES,
+        texts::BRING_ENTRIES_BACK,
+        texts::TOUCH_UPLOADS,
+        texts::MARK_DURABLE,
+        texts::VOLATILE_HERE,
+        texts::VOLATILE_ELSEWHERE,
+        texts::ENTRIES,
+        texts::UPLOADS,
+        texts::REFERENCED,
+        texts::EXISTING,
+    ];
+    run(async {
+        let mut connection = MySqlConnection::connect(&database.url).await.unwrap();
+        for statement in all {
+            check(statement, &plan(&mut connection, statement).await);
+        }
+        let questions = find::questions(&search, &search.probes);
+        let [some_in, newest_in] = find::walking(&search, &search.probes[1]);
+        let mut used = Vec::new();
+        for statement in [questions, some_in, newest_in] {
+            let text = statement.text.clone();
+            let steps = plan_with_values(&mut connection, statement).await;
+            check(&text, &steps);
+            used.extend(steps.into_iter().filter_map(|(.., index)| index));
+        }
+        for index in ["entries_by_key", "entries_by_age", "entries_by_block"] {
+            assert!(used.iter().any(|used| used == index), "{index} is not used: {used:?}");
+        }
+    });
+}

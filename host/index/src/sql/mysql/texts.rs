@@ -1,0 +1,151 @@
+//! The texts of the statements.
+//!
+//! Lists travel as JSON, so that one statement serves lists of any length.
+
+use crate::ahead_ms;
+
+/// The columns that `rows::entry` reads, as the list of a `SELECT`.
+macro_rules! entry_columns {
+    () => {
+        "id, repository, scope, version, `key`, object, size_bytes, created_ms, used_ms, owner"
+    };
+}
+
+/// The columns that `rows::upload` reads, as the list of a `SELECT`.
+macro_rules! upload_columns {
+    () => {
+        "id, repository, scope, version, `key`, name, owner, created_ms, active_ms, object, size_bytes"
+    };
+}
+
+pub(super) const ENTRY_BY_ID: &str = concat!("SELECT ", entry_columns!(), " FROM entries WHERE id = ?");
+
+pub(super) const ENTRY_BY_SLOT: &str = concat!("SELECT ", entry_columns!(), " FROM entries WHERE slot = ?");
+
+pub(super) const ENTRY_BY_UPLOAD: &str =
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE upload = ?");
+
+pub(super) const UPLOAD_BY_ID: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = ?");
+
+pub(super) const UPLOAD_BY_NAME: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE name = ?");
+
+pub(super) const UPLOAD_BY_SLOT: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE slot = ?");
+
+/// Waits for who makes or deletes an upload of this slot at this moment.
+pub(super) const INSERT_UPLOAD: &str = "INSERT INTO uploads \
+     (slot, place, repository, scope, version, `key`, name, owner, created_ms, active_ms, folded) \
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// Waits for who changes the row, and keeps others waiting.
+pub(super) const LOCK_UPLOAD: &str =
+    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = ? FOR UPDATE");
+
+pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = ?, active_ms = ? \
+     WHERE id = ? AND created_ms = ? AND active_ms = ? AND object IS NULL";
+
+pub(super) const ATTACH: &str = concat!(
+    "UPDATE uploads SET object = ?, size_bytes = ?, active_ms = IF(active_ms - ",
+    ahead_ms!(),
+    " > ?, ?, GREATEST(active_ms, ?)) WHERE id = ?"
+);
+
+/// Of an upload and its attachment.
+pub(super) const INSERT_ENTRY: &str = "INSERT INTO entries \
+     (slot, place, repository, scope, version, `key`, folded, key_head, block, object, size_bytes, created_ms, used_ms, \
+     boot, upload, owner) \
+     SELECT slot, place, repository, scope, version, `key`, folded, LEFT(COALESCE(folded, `key`), 255), 0, object, \
+     size_bytes, ?, ?, ?, id, owner FROM uploads WHERE id = ?";
+
+/// A column that is made by the server cannot be made of the number.
+pub(super) const SET_BLOCK: &str = "UPDATE entries SET block = id >> 12 WHERE id = ?";
+
+pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE id = ?";
+
+pub(super) const DELETE_IDLE_UPLOAD: &str =
+    "DELETE FROM uploads WHERE id = ? AND (active_ms < ? OR active_ms > ?)";
+
+pub(super) const DELETE_ENTRY: &str = "DELETE FROM entries WHERE id = ?";
+
+pub(super) const DELETE_UNUSED_ENTRY: &str = "DELETE FROM entries WHERE id = ? AND used_ms <= ?";
+
+/// A list of numbers and times, or of names and times, as a table.
+macro_rules! uses {
+    ($id:literal) => {
+        concat!("JSON_TABLE(?, '$[*]' COLUMNS (id ", $id, " PATH '$[0]', at BIGINT PATH '$[1]')) AS used")
+    };
+}
+
+/// A list of names as a table.
+macro_rules! names {
+    () => {
+        "JSON_TABLE(?, '$[*]' COLUMNS (name VARCHAR(128) CHARACTER SET utf8mb4 PATH '$')) AS names"
+    };
+}
+
+pub(super) const TOUCH_ENTRIES: &str = concat!(
+    "UPDATE ",
+    uses!("BIGINT"),
+    " STRAIGHT_JOIN entries ON entries.id = used.id \
+     SET entries.used_ms = used.at \
+     WHERE entries.used_ms < used.at"
+);
+
+pub(super) const BRING_ENTRIES_BACK: &str = concat!(
+    "UPDATE ",
+    uses!("BIGINT"),
+    " STRAIGHT_JOIN entries ON entries.id = used.id \
+     SET entries.used_ms = used.at WHERE entries.used_ms > used.at"
+);
+
+pub(super) const TOUCH_UPLOADS: &str = concat!(
+    "UPDATE ",
+    uses!("VARCHAR(32) CHARACTER SET utf8mb4"),
+    " STRAIGHT_JOIN uploads ON uploads.name = CAST(used.id AS BINARY) \
+     SET uploads.active_ms = used.at \
+     WHERE uploads.active_ms < used.at OR uploads.active_ms - ",
+    ahead_ms!(),
+    " > used.at"
+);
+
+pub(super) const MARK_DURABLE: &str = concat!(
+    "UPDATE ",
+    uses!("BIGINT"),
+    " STRAIGHT_JOIN entries ON entries.id = used.id SET entries.boot = NULL WHERE entries.boot IS NOT NULL"
+);
+
+pub(super) const VOLATILE_HERE: &str =
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE boot = ? AND id > ? ORDER BY id LIMIT ?");
+
+/// There are few that are volatile.
+pub(super) const VOLATILE_ELSEWHERE: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries FORCE INDEX (entries_volatile) \
+     WHERE boot IS NOT NULL AND boot <> ? AND id > ? ORDER BY id LIMIT ?"
+);
+
+pub(super) const ENTRIES: &str =
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE id > ? ORDER BY id LIMIT ?");
+
+pub(super) const UPLOADS: &str =
+    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id > ? ORDER BY id LIMIT ?");
+
+/// Both tables in one statement: a finalize moves the reference from one to the other.
+pub(super) const REFERENCED: &str = concat!(
+    "SELECT entries.object FROM ",
+    names!(),
+    " STRAIGHT_JOIN entries ON entries.object = CAST(names.name AS BINARY) \
+     UNION ALL SELECT uploads.object FROM ",
+    names!(),
+    " STRAIGHT_JOIN uploads ON uploads.object = CAST(names.name AS BINARY)"
+);
+
+pub(super) const EXISTING: &str = concat!(
+    "SELECT uploads.name FROM ",
+    names!(),
+    " STRAIGHT_JOIN uploads ON uploads.name = CAST(names.name AS BINARY)"
+);
+
+pub(super) const INSERT_SECRET: &str = "INSERT INTO secrets (name, value) VALUES (?, ?)";
+
+pub(super) const SECRET: &str = "SELECT value FROM secrets WHERE name = ?";

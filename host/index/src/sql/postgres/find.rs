@@ -1,0 +1,131 @@
+//! The search for the entry that matches a list of probes: one statement, whatever the list.
+//!
+//! The probes are walked by a recursive query, in their order, until one has a match. For the newest entry with a prefix
+//! the server looks, one after the other, and stops where it knows:
+//!
+//! 1. through the keys with the prefix, if these are few (200): that decides all misses;
+//! 2. from the newest entry backwards, over as many: that decides most hits;
+//! 3. from the newest block of 4,096 entries backwards, in each block through the keys with the prefix. So the cost is some
+//!    hundred steps for a million entries, whatever the prefix and wherever its entries are.
+
+use sqlx::{postgres::PgArguments, query::Query};
+
+use super::statements::entry_columns;
+use crate::{
+    MatchKind,
+    sql::{
+        asked::Search,
+        digest::{self, HEAD_BYTES},
+        rows::integer,
+    },
+};
+
+/// `$e` is the condition that an entry `e` has the prefix of the probe `p`, beyond what its head says.
+macro_rules! find {
+    ($e:literal) => {
+        concat!(
+            "WITH RECURSIVE search (n, id) AS (
+               SELECT 0, NULL::bigint
+             UNION ALL
+               SELECT search.n + 1, CASE WHEN p.low IS NULL THEN
+                 (SELECT e.id FROM entries e WHERE e.slot = p.digest AND e.id <> ALL ($5::bigint[]))
+               ELSE
+                 (SELECT CASE WHEN few.count <= 200 THEN few.newest ELSE COALESCE(
+                   (SELECT max(e.id) FROM (
+                      SELECT e.id, e.place, e.key_head, e.folded, e.key FROM entries e
+                      WHERE e.place <= p.digest AND e.id <> ALL ($5::bigint[])
+                      ORDER BY e.place DESC, e.id DESC LIMIT 200
+                    ) e
+                    WHERE e.place = p.digest AND e.key_head >= p.low AND e.key_head < p.high", $e,
+            "),
+                   (WITH RECURSIVE walk (block, id) AS (
+                      SELECT (SELECT max(e.block) + 1 FROM entries e WHERE e.place = p.digest), NULL::bigint
+                    UNION ALL
+                      SELECT next.block, (
+                        SELECT max(e.id + 0) FROM entries e
+                        WHERE e.place = p.digest AND e.block = next.block
+                          AND e.key_head >= p.low AND e.key_head < p.high AND e.id <> ALL ($5::bigint[])", $e, ")
+                      FROM walk, LATERAL (
+                        SELECT max(e.block) AS block FROM entries e
+                        WHERE e.place = p.digest AND e.block < walk.block) next
+                      WHERE walk.id IS NULL AND next.block IS NOT NULL
+                    ) SELECT max(walk.id) FROM walk)) END
+                  FROM (
+                    SELECT count(*) AS count, max(e.id) AS newest FROM (
+                      SELECT e.id FROM entries e
+                      WHERE e.place = p.digest AND e.key_head >= p.low AND e.key_head < p.high
+                        AND e.id <> ALL ($5::bigint[])", $e, "
+                      ORDER BY e.key_head LIMIT 201
+                    ) e
+                  ) few)
+               END
+               FROM search, LATERAL (
+                 SELECT ($1::bytea[])[search.n + 1] AS digest, ($2::bytea[])[search.n + 1] AS low,
+                   ($3::bytea[])[search.n + 1] AS high, ($4::bytea[])[search.n + 1] AS prefix) p
+               WHERE search.id IS NULL AND search.n < cardinality($1::bytea[])
+             )
+             SELECT ",
+            entry_columns!(),
+            " FROM entries WHERE id = (SELECT max(search.id) FROM search)"
+        )
+    };
+}
+
+/// For prefixes that are not longer than what an index has of a key: the keys themselves need not be read.
+pub(super) const BY_HEAD: &str = find!("");
+
+/// For longer ones.
+pub(super) const BY_KEY: &str =
+    find!(" AND substring(coalesce(e.folded, e.key) FROM 1 FOR octet_length(p.prefix)) = p.prefix");
+
+/// The search as arrays, one item for each probe.
+pub(super) struct Statement<'a> {
+    text: &'static str,
+    digests: Vec<Vec<u8>>,
+    lows: Vec<Option<Vec<u8>>>,
+    highs: Vec<Option<Vec<u8>>>,
+    prefixes: Vec<Option<&'a [u8]>>,
+    skip: Vec<i64>,
+}
+
+impl<'a> Statement<'a> {
+    pub(super) fn new(search: &'a Search) -> Self {
+        let skip = search.skip.iter().map(|id| integer(id.0)).collect();
+        let mut statement = Self {
+            text: BY_HEAD,
+            digests: Vec::new(),
+            lows: Vec::new(),
+            highs: Vec::new(),
+            prefixes: Vec::new(),
+            skip,
+        };
+        for probe in &search.probes {
+            let place = search.place(probe);
+            match probe.kind {
+                MatchKind::Exact => statement.push(digest::slot(&place, &probe.key), None, None),
+                MatchKind::Prefix => statement.push(place, Some(digest::range(&probe.key)), Some(&probe.key)),
+            }
+        }
+        statement
+    }
+
+    fn push(&mut self, digest: Vec<u8>, range: Option<digest::Range>, prefix: Option<&'a str>) {
+        if prefix.is_some_and(|prefix| prefix.len() > HEAD_BYTES) {
+            self.text = BY_KEY;
+        }
+        let (low, high) = range.map(|range| (range.low, range.high)).unzip();
+        self.digests.push(digest);
+        self.lows.push(low);
+        self.highs.push(high);
+        self.prefixes.push(prefix.map(str::as_bytes));
+    }
+
+    pub(super) fn bound(&self) -> Query<'_, sqlx::Postgres, PgArguments> {
+        sqlx::query(self.text)
+            .bind(&self.digests)
+            .bind(&self.lows)
+            .bind(&self.highs)
+            .bind(&self.prefixes)
+            .bind(&self.skip)
+    }
+}

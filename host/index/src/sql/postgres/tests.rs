@@ -1,0 +1,117 @@
+//! The promises of every driver, and what only this one has to get right.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod plan;
+
+use std::sync::{Arc, OnceLock};
+
+use proptest::test_runner::Config;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use crate::{
+    Index, IndexError, KeyRule,
+    conformance::{Case, block_on, conformance, unique},
+    sql::{
+        Bounds, digest, schema,
+        tests::{Database, Filling, all_shared, run, server, until_called, with_database},
+    },
+};
+use larder_testing::service;
+
+/// A new, empty database in the server of the test run.
+fn new_database() -> Option<Database> {
+    let url = service("LARDER_TEST_POSTGRES_URL")?;
+    let name = unique("larder").replace('-', "_");
+    execute(&url, format!("CREATE DATABASE {name}"));
+    Some(Database {
+        url: with_database(&url, &name),
+        open,
+        execute,
+        fill,
+        fill_the_disk: FULL,
+        make_old,
+        hold_entries,
+    })
+}
+
+/// The migrations that were released then.
+const OLD_MIGRATIONS: usize = 1;
+
+fn make_old(url: &str) {
+    run(async {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        schema::migrate(&mut connection, &super::MIGRATIONS[..OLD_MIGRATIONS]).await.unwrap();
+        connection.close().await.unwrap();
+    });
+    execute(url, include_str!("tests/last_release.sql").to_owned());
+}
+
+fn hold_entries(url: &str) -> Box<dyn FnOnce()> {
+    until_called::<PgConnection>(url, ["BEGIN; LOCK TABLE entries", "ROLLBACK"])
+}
+
+const FULL: &[&str] = &[
+    "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS \
+     $$BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = 'disk_full'; END$$",
+    "CREATE TRIGGER no_room BEFORE INSERT ON uploads FOR EACH ROW EXECUTE FUNCTION no_room()",
+];
+
+fn open(url: &str, bounds: Bounds, rule: KeyRule) -> Result<Arc<dyn Index>, IndexError> {
+    Ok(Arc::new(run(super::open(&server(url), bounds, rule))?))
+}
+
+fn execute(url: &str, sql: String) {
+    run(async {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+fn fill(url: &str, filling: &Filling<'_>) {
+    let Filling { repository, count, older, newer } = filling;
+    let place = hex::encode(digest::place(repository, "main", "v"));
+    execute(
+        url,
+        format!(
+            "INSERT INTO entries
+               (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, upload)
+             SELECT sha256('\\x{place}'::bytea || convert_to(key, 'UTF8')), '\\x{place}', '{repository}', 'main', 'v',
+               convert_to(key, 'UTF8'), 'o', 1, 1, 1, i FROM (
+                 SELECT CASE WHEN i <= {count} / 2 THEN '{older}' ELSE '{newer}' END || lpad(i::text, 7, '0') AS key, i
+                 FROM generate_series(1, {count}) AS i) AS keys"
+        ),
+    );
+}
+
+/// A case on the database of this test run.
+fn open_case() -> Option<Case> {
+    static DATABASE: OnceLock<Option<Database>> = OnceLock::new();
+    Some(Case::new(DATABASE.get_or_init(new_database).as_ref()?.open()))
+}
+
+/// The same, for keys that are compared byte for byte.
+fn open_bytes() -> Option<Case> {
+    static DATABASE: OnceLock<Option<Database>> = OnceLock::new();
+    Some(Case::new(DATABASE.get_or_init(new_database).as_ref()?.open_for(KeyRule::Bytes)))
+}
+
+conformance!(crate::sql::postgres::tests::open_case, crate::sql::postgres::tests::open_bytes);
+
+all_shared!();
+
+proptest::proptest! {
+    #![proptest_config(Config { cases: 24, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn behaves_like_the_model(ops in crate::tests::ops(), bytes in proptest::bool::weighted(0.3)) {
+        let (opened, rule) = match bytes {
+            true => (open_bytes(), KeyRule::Bytes),
+            false => (open_case(), KeyRule::AnyCase),
+        };
+        if let Some(opened) = opened {
+            block_on(crate::tests::compare(&*opened.index, rule, ops));
+        }
+    }
+}

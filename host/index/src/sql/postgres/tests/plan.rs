@@ -1,0 +1,85 @@
+//! The statements use the indexes that are there for them, so that a large database is as quick as a small one.
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
+
+use super::{
+    super::{find, session, statements},
+    new_database,
+};
+use crate::sql::tests::{BOUNDS, Filling, run};
+
+/// What the server means to do for a statement, whatever its values.
+async fn plan(connection: &mut PgConnection, sql: &str) -> String {
+    let values = (1..).take_while(|number| sql.contains(&format!("${number}"))).count();
+    let prepare = format!("DEALLOCATE ALL; PREPARE asked AS {sql}");
+    connection.execute(AssertSqlSafe(prepare)).await.unwrap();
+    // Executed, because only then the server shows what is in a recursive query; without values nothing is changed.
+    let explain =
+        format!("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked ({})", vec!["NULL"; values].join(", "));
+    let steps = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.unwrap();
+    steps.iter().map(|step| step.get::<String, _>(0) + "\n").collect()
+}
+
+fn plans(check: impl Fn(&str, &str), statements: &[&str]) {
+    let Some(database) = new_database() else { return };
+    drop(database.open());
+    (database.fill)(&database.url, &Filling { repository: "r", count: 20_000, older: "a", newer: "b" });
+    database.execute("ANALYZE entries");
+    run(async {
+        let mut connection = PgConnection::connect(&database.url).await.unwrap();
+        connection.execute(AssertSqlSafe(session(BOUNDS))).await.unwrap();
+        for statement in statements {
+            check(statement, &plan(&mut connection, statement).await);
+        }
+    });
+}
+
+#[test]
+fn no_statement_reads_a_whole_table() {
+    let check = |statement: &str, plan: &str| {
+        assert!(plan.contains("Index"), "{statement}\n{plan}");
+        assert!(!plan.contains("Seq Scan"), "{statement}\n{plan}");
+    };
+    plans(
+        check,
+        &[
+            find::BY_HEAD,
+            find::BY_KEY,
+            statements::ENTRY_BY_ID,
+            statements::ENTRY_BY_SLOT,
+            statements::ENTRY_BY_UPLOAD,
+            statements::UPLOAD_BY_ID,
+            statements::UPLOAD_BY_NAME,
+            statements::UPLOAD_BY_SLOT,
+            statements::RENEW,
+            statements::ATTACH,
+            statements::FINALIZE,
+            statements::DELETE_UPLOAD,
+            statements::DELETE_ENTRY,
+            statements::TOUCH_ENTRIES,
+            statements::BRING_ENTRIES_BACK,
+            statements::TOUCH_UPLOADS,
+            statements::MARK_DURABLE,
+            statements::VOLATILE,
+            statements::ENTRIES,
+            statements::UPLOADS,
+            statements::REFERENCED,
+            statements::EXISTING,
+        ],
+    );
+}
+
+#[test]
+fn the_search_uses_an_index_for_each_of_its_ways_and_sorts_no_table() {
+    let check = |_: &str, plan: &str| {
+        for index in ["entries_by_slot", "entries_by_key", "entries_by_age", "entries_by_block"] {
+            assert!(plan.contains(index), "{index} is missing in\n{plan}");
+        }
+        // From the newest of all places backwards would be endless.
+        assert!(!plan.contains("Backward using entries_pkey"), "{plan}");
+        assert!(!plan.contains("Sort"), "{plan}");
+    };
+    plans(check, &[find::BY_HEAD, find::BY_KEY]);
+    // Where the head of a key says everything, the entries themselves are not read.
+    plans(|_, plan| assert!(plan.matches("Index Only Scan").count() >= 5, "{plan}"), &[find::BY_HEAD]);
+}

@@ -1,0 +1,116 @@
+//! How entries and uploads are read from rows, and numbers written.
+//!
+//! Called by both drivers. Knows no statement. The servers' integers are signed: a number that does not fit is stored as the
+//! largest one; ids never get that far, so such an id is one that is not there.
+
+use crate::{Attachment, Entry, EntryId, Slot, Upload, UploadId};
+use larder_storage::{ObjectName, UploadName};
+
+/// A row of either server.
+pub(super) trait Columns {
+    /// An integer.
+    fn integer(&self, column: usize) -> sqlx::Result<Option<i64>>;
+    /// Bytes.
+    fn bytes(&self, column: usize) -> sqlx::Result<Option<Vec<u8>>>;
+}
+
+macro_rules! columns {
+    ($row:ty) => {
+        impl Columns for $row {
+            fn integer(&self, column: usize) -> sqlx::Result<Option<i64>> {
+                sqlx::Row::try_get(self, column)
+            }
+
+            fn bytes(&self, column: usize) -> sqlx::Result<Option<Vec<u8>>> {
+                sqlx::Row::try_get(self, column)
+            }
+        }
+    };
+}
+columns!(sqlx::postgres::PgRow);
+columns!(sqlx::mysql::MySqlRow);
+
+/// Returns the integer that stands for a number.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Returns the `LIMIT` that stands for a number of rows.
+pub(super) fn limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// Reads an entry from the first columns: id, repository, scope, version, key, object, size_bytes, created_ms, used_ms,
+/// owner.
+pub(super) fn entry(row: &impl Columns) -> sqlx::Result<Entry> {
+    Ok(Entry {
+        id: EntryId(number(row, 0)?),
+        slot: slot(row)?,
+        object: object(row, 5)?,
+        size_bytes: number(row, 6)?,
+        created_ms: number(row, 7)?,
+        used_ms: number(row, 8)?,
+        owner: row.bytes(9)?.map(utf8).transpose()?,
+    })
+}
+
+/// Reads an upload from the first columns: id, repository, scope, version, key, name, owner, created_ms, active_ms, object,
+/// size_bytes.
+pub(super) fn upload(row: &impl Columns) -> sqlx::Result<Upload> {
+    let attachment = match row.bytes(9)? {
+        None => None,
+        Some(_) => Some(Attachment { object: object(row, 9)?, size_bytes: number(row, 10)? }),
+    };
+    Ok(Upload {
+        id: UploadId(number(row, 0)?),
+        name: name(row, 5)?,
+        slot: slot(row)?,
+        owner: text(row, 6)?,
+        created_ms: number(row, 7)?,
+        active_ms: number(row, 8)?,
+        attachment,
+    })
+}
+
+/// Reads the name of an object.
+pub(super) fn object(row: &impl Columns, column: usize) -> sqlx::Result<ObjectName> {
+    ObjectName::parse(text(row, column)?).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Reads the name of an object, if there is one.
+pub(super) fn optional_object(row: &impl Columns, column: usize) -> sqlx::Result<Option<ObjectName>> {
+    row.bytes(column)?.map(|_| object(row, column)).transpose()
+}
+
+/// Reads bytes.
+pub(super) fn value(row: &impl Columns, column: usize) -> sqlx::Result<Vec<u8>> {
+    row.bytes(column)?.ok_or_else(|| null(column))
+}
+
+/// Reads the name of an upload.
+pub(super) fn name(row: &impl Columns, column: usize) -> sqlx::Result<UploadName> {
+    UploadName::parse(text(row, column)?).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Reads a number.
+pub(super) fn number(row: &impl Columns, column: usize) -> sqlx::Result<u64> {
+    let integer = row.integer(column)?.ok_or_else(|| null(column))?;
+    u64::try_from(integer).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn slot(row: &impl Columns) -> sqlx::Result<Slot> {
+    Ok(Slot { repository: text(row, 1)?, scope: text(row, 2)?, version: text(row, 3)?, key: text(row, 4)? })
+}
+
+/// Reads text.
+pub(super) fn text(row: &impl Columns, column: usize) -> sqlx::Result<String> {
+    utf8(value(row, column)?)
+}
+
+fn utf8(bytes: Vec<u8>) -> sqlx::Result<String> {
+    String::from_utf8(bytes).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn null(column: usize) -> sqlx::Error {
+    sqlx::Error::Decode(format!("column {column} has no value").into())
+}

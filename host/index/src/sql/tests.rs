@@ -1,0 +1,175 @@
+//! What the tests of both drivers share: databases of their own in the servers of the test run, and the tests that are the
+//! same for both.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub(super) mod full;
+pub(super) mod last_release;
+pub(super) mod opening;
+pub(super) mod outage;
+pub(super) mod prefix;
+mod proxy;
+pub(super) mod replicas;
+pub(super) mod turns;
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Bounds, ServerSettings};
+use crate::{Index, IndexError, KeyRule};
+
+/// Few connections, so that callers wait for each other, and time enough for a busy machine.
+pub(super) const BOUNDS: Bounds = Bounds { connections: 6, call: Duration::from_secs(60) };
+
+/// Opens an index on a database.
+type Open = fn(&str, Bounds, KeyRule) -> Result<Arc<dyn Index>, IndexError>;
+
+/// A database of a test's own.
+pub(super) struct Database {
+    pub(super) url: String,
+    /// Opens an index on it.
+    pub(super) open: Open,
+    /// Runs statements on it.
+    pub(super) execute: fn(&str, String),
+    /// Makes reservations fail as they do on a full disk.
+    pub(super) fill_the_disk: &'static [&'static str],
+    /// Makes the tables and rows of the release before keys were compared in any case.
+    pub(super) make_old: fn(&str),
+    /// Keeps everybody from the entries, until what this returns is called.
+    pub(super) hold_entries: fn(&str) -> Box<dyn FnOnce()>,
+    /// Inserts entries: into which place, how many, and how the keys of the older half and of the newer one begin.
+    pub(super) fill: fn(&str, &Filling<'_>),
+}
+
+/// What is inserted by a statement: entries of the scope `main` and version `v`.
+pub(super) struct Filling<'a> {
+    pub(super) repository: &'a str,
+    pub(super) count: u64,
+    /// Keys are this, and the number in seven digits.
+    pub(super) older: &'a str,
+    pub(super) newer: &'a str,
+}
+
+impl Database {
+    pub(super) fn open(&self) -> Arc<dyn Index> {
+        self.open_for(KeyRule::AnyCase)
+    }
+
+    pub(super) fn open_for(&self, rule: KeyRule) -> Arc<dyn Index> {
+        (self.open)(&self.url, BOUNDS, rule).unwrap_or_else(|error| panic!("{}", messages(&error)))
+    }
+
+    pub(super) fn execute(&self, sql: &str) {
+        (self.execute)(&self.url, sql.to_owned());
+    }
+}
+
+/// Makes tests of the shared ones, in the tests of a driver, which has `database()`: a [`Database`] of its own, or `None`.
+macro_rules! shared {
+    ($($module:ident { $($case:ident)* })*) => {
+        $(mod $module {
+            $(#[test]
+            fn $case() {
+                if let Some(database) = super::new_database() {
+                    $crate::sql::tests::$module::$case(&database);
+                }
+            })*
+        })*
+    };
+}
+pub(super) use shared;
+
+/// All of them.
+macro_rules! all_shared {
+    () => {
+        $crate::sql::tests::shared! {
+            opening {
+                many_may_open_a_new_database_at_once
+                what_was_written_is_there_after_reopening
+                a_database_of_a_newer_version_is_refused
+                a_server_that_is_not_there_is_told
+            }
+            full {
+                a_full_disk_is_told_from_an_outage
+            }
+            last_release {
+                is_brought_to_any_case
+                is_left_alone_where_bytes_are_asked_for
+                can_be_changed_and_changed_back
+                a_change_that_was_cut_off_is_finished
+                many_rows_are_rewritten_in_pages
+            }
+            turns {
+                searches_never_have_all_connections
+            }
+            prefix {
+                a_prefix_is_found_behind_many_newer_entries
+                a_long_prefix_is_compared_to_its_end
+            }
+            replicas {
+                never_both_reserve
+                never_both_finalize
+                a_touch_here_and_a_deletion_there_do_not_both_win
+                runtimes_come_and_go
+                a_call_that_nobody_waits_for_is_finished
+            }
+            outage {
+                a_lost_connection_is_replaced
+                a_server_that_hangs_is_an_error_in_time_and_works_when_it_wakes
+                a_server_that_is_gone_is_an_error_and_works_when_it_is_back
+                an_answer_that_was_lost_is_an_error_and_the_change_stands
+                a_reservation_whose_answer_was_lost_is_found_again
+            }
+        }
+    };
+}
+pub(super) use all_shared;
+
+/// Runs statements on a connection of its own, and the last one when what this returns is called.
+pub(super) fn until_called<C: sqlx::Connection>(
+    url: &str,
+    [first, last]: [&'static str; 2],
+) -> Box<dyn FnOnce()>
+where
+    for<'c> &'c mut C: sqlx::Executor<'c, Database = C::Database>,
+{
+    let url = url.to_owned();
+    let (held, holds) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        run(async {
+            let mut connection = C::connect(&url).await.unwrap();
+            sqlx::raw_sql(first).execute(&mut connection).await.unwrap();
+            held.send(()).unwrap();
+            let _ = released.recv();
+            sqlx::raw_sql(last).execute(&mut connection).await.unwrap();
+        });
+    });
+    holds.recv().unwrap();
+    Box::new(move || {
+        drop(release);
+        thread.join().unwrap();
+    })
+}
+
+pub(super) fn server(url: &str) -> ServerSettings {
+    ServerSettings { url: Some(url.to_owned()), ..ServerSettings::default() }
+}
+
+/// The URL with another database in place of its own.
+pub(super) fn with_database(url: &str, database: &str) -> String {
+    let (before, _) = url.rsplit_once('/').unwrap();
+    format!("{before}/{database}")
+}
+
+/// Runs what needs timers and sockets.
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// All the messages of an error, from the outermost to its cause.
+pub(super) fn messages(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", messages(source)),
+        None => error.to_string(),
+    }
+}

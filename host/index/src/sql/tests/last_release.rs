@@ -1,0 +1,61 @@
+//! An index that the release before wrote: fault 4.
+
+use super::{Database, Filling};
+use crate::{
+    EntryId, KeyRule,
+    conformance::{Case, block_on},
+    last_release::{
+        has_its_secret, is_changed_back, is_changed_to_bytes, is_of_any_case, is_of_bytes,
+        its_uploads_can_be_finished,
+    },
+};
+
+/// Fault 4.
+pub(in crate::sql) fn is_brought_to_any_case(database: &Database) {
+    (database.make_old)(&database.url);
+    for _ in 0..2 {
+        block_on(is_of_any_case(&*database.open()));
+    }
+    let index = database.open();
+    block_on(has_its_secret(&*index));
+    block_on(its_uploads_can_be_finished(&*index));
+}
+
+/// Fault 4.
+pub(in crate::sql) fn is_left_alone_where_bytes_are_asked_for(database: &Database) {
+    (database.make_old)(&database.url);
+    block_on(is_of_bytes(&*database.open_for(KeyRule::Bytes)));
+    block_on(is_of_any_case(&*database.open()));
+}
+
+/// Fault 4.
+pub(in crate::sql) fn can_be_changed_and_changed_back(database: &Database) {
+    (database.make_old)(&database.url);
+    drop(database.open());
+    block_on(is_changed_to_bytes(&*database.open_for(KeyRule::Bytes)));
+    block_on(is_changed_back(&*database.open()));
+}
+
+/// Fault 4.
+pub(in crate::sql) fn a_change_that_was_cut_off_is_finished(database: &Database) {
+    (database.make_old)(&database.url);
+    // Of those that collide one is gone, and the other is not rewritten yet.
+    drop(database.open_for(KeyRule::Bytes));
+    database.execute("UPDATE properties SET value = 'changing' WHERE name = 'keys'");
+    database.execute("DELETE FROM entries WHERE id = 2");
+    block_on(is_of_any_case(&*database.open()));
+}
+
+/// Fault 4.
+pub(in crate::sql) fn many_rows_are_rewritten_in_pages(database: &Database) {
+    let case = Case::new(database.open_for(KeyRule::Bytes));
+    let filling = Filling { repository: &case.repository, count: 5_000, older: "OLD-", newer: "new-" };
+    (database.fill)(&database.url, &filling);
+    drop(case.index);
+    let index = database.open();
+    let case = Case { index, repository: case.repository };
+    assert_eq!(block_on(case.prefix("old-")).as_deref(), Some("OLD-0002500"));
+    assert_eq!(block_on(case.exact("old-0000001")).as_deref(), Some("OLD-0000001"));
+    assert_eq!(block_on(case.prefix("NEW-")).as_deref(), Some("new-0005000"));
+    assert_eq!(block_on(case.index.list_entries(EntryId(0), 10_000)).unwrap().len(), 5_000);
+}

@@ -1,0 +1,181 @@
+//! What is read from the database, but for the search in `find.rs`.
+//!
+//! Called by the driver, on a read connection. Changes nothing.
+
+use std::{collections::HashSet, hash::Hash};
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+
+use super::{
+    find,
+    reader::Moment,
+    rows::{self, compared_key, entry_columns, integer, upload_columns},
+};
+use crate::{Entry, EntryId, KeyRule, Slot, Upload, UploadId};
+use larder_storage::{ObjectName, UploadName};
+
+pub(super) const VOLATILE: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries INDEXED BY entries_volatile \
+     WHERE boot IS NOT NULL AND (boot = :boot) = :this_boot AND id > :after ORDER BY id LIMIT :limit"
+);
+
+pub(super) const UPLOAD_BY_SLOT: &str = concat!(
+    "SELECT ",
+    upload_columns!(),
+    " FROM uploads INDEXED BY uploads_by_key WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND ",
+    compared_key!(),
+    " = ?4"
+);
+
+/// Both tables in one statement: a finalize moves the reference from one to the other.
+pub(super) const REFERENCES: &str = "SELECT 1 FROM entries WHERE object = ?1 \
+     UNION ALL SELECT 1 FROM uploads WHERE object = ?1";
+
+/// Returns the upload with this name.
+pub(super) fn upload_by_name(conn: &Connection, name: &UploadName) -> rusqlite::Result<Option<Upload>> {
+    conn.prepare_cached(concat!("SELECT ", upload_columns!(), " FROM uploads WHERE name = ?1"))?
+        .query_one([name.as_str()], rows::upload)
+        .optional()
+}
+
+/// Returns the upload with this number.
+pub(super) fn upload_by_id(conn: &Connection, id: UploadId) -> rusqlite::Result<Option<Upload>> {
+    conn.prepare_cached(concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = ?1"))?
+        .query_one([integer(id.0)], rows::upload)
+        .optional()
+}
+
+/// Returns the upload in this slot.
+pub(super) fn upload_by_slot(
+    conn: &Connection,
+    rule: KeyRule,
+    slot: &Slot,
+) -> rusqlite::Result<Option<Upload>> {
+    conn.prepare_cached(UPLOAD_BY_SLOT)?
+        .query_one(
+            params![
+                slot.repository.as_bytes(),
+                slot.scope.as_bytes(),
+                slot.version.as_bytes(),
+                rule.compared(&slot.key).as_bytes()
+            ],
+            rows::upload,
+        )
+        .optional()
+}
+
+/// Returns the entry that this upload became.
+pub(super) fn entry_by_upload(conn: &Connection, id: UploadId) -> rusqlite::Result<Option<Entry>> {
+    conn.prepare_cached(concat!(
+        "SELECT ",
+        entry_columns!(),
+        " FROM entries INDEXED BY entries_by_upload WHERE upload = ?1"
+    ))?
+    .query_one([integer(id.0)], rows::entry)
+    .optional()
+}
+
+/// Returns the entry in this slot.
+pub(super) fn entry_by_slot(
+    conn: &Connection,
+    rule: KeyRule,
+    slot: &Slot,
+) -> rusqlite::Result<Option<Entry>> {
+    conn.prepare_cached(find::BY_SLOT)?
+        .query_one(
+            params![
+                slot.repository.as_bytes(),
+                slot.scope.as_bytes(),
+                slot.version.as_bytes(),
+                rule.compared(&slot.key).as_bytes()
+            ],
+            rows::entry,
+        )
+        .optional()
+}
+
+/// Returns entries of which it is not known that they survive a loss of power, of this boot or of all others.
+pub(super) fn volatile_entries(
+    conn: &Connection,
+    boot: &str,
+    this_boot: bool,
+    after: EntryId,
+    limit: usize,
+) -> rusqlite::Result<Vec<Entry>> {
+    conn.prepare_cached(VOLATILE)?
+        .query_map(
+            named_params! {
+                ":boot": boot,
+                ":this_boot": this_boot,
+                ":after": integer(after.0),
+                ":limit": rows::limit(limit),
+            },
+            rows::entry,
+        )?
+        .collect()
+}
+
+/// Returns entries by number.
+pub(super) fn entries(conn: &Connection, after: EntryId, limit: usize) -> rusqlite::Result<Vec<Entry>> {
+    conn.prepare_cached(concat!(
+        "SELECT ",
+        entry_columns!(),
+        " FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2"
+    ))?
+    .query_map([integer(after.0), rows::limit(limit)], rows::entry)?
+    .collect()
+}
+
+/// Returns uploads by number.
+pub(super) fn uploads(conn: &Connection, after: UploadId, limit: usize) -> rusqlite::Result<Vec<Upload>> {
+    conn.prepare_cached(concat!(
+        "SELECT ",
+        upload_columns!(),
+        " FROM uploads WHERE id > ?1 ORDER BY id LIMIT ?2"
+    ))?
+    .query_map([integer(after.0), rows::limit(limit)], rows::upload)?
+    .collect()
+}
+
+/// Returns those of the objects that an entry or an upload refers to.
+pub(super) fn referenced_objects(
+    conn: &Connection,
+    objects: &[ObjectName],
+) -> rusqlite::Result<HashSet<ObjectName>> {
+    those_found(conn, REFERENCES, objects, ObjectName::as_str)
+}
+
+/// Returns those of the uploads that exist.
+pub(super) fn existing_uploads(
+    conn: &Connection,
+    names: &[UploadName],
+) -> rusqlite::Result<HashSet<UploadName>> {
+    let sql = "SELECT 1 FROM uploads WHERE name = ?1";
+    those_found(conn, sql, names, UploadName::as_str)
+}
+
+fn those_found<N: Clone + Eq + Hash>(
+    conn: &Connection,
+    sql: &str,
+    names: &[N],
+    text: fn(&N) -> &str,
+) -> rusqlite::Result<HashSet<N>> {
+    let _moment = Moment::begin(conn)?;
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut found = HashSet::new();
+    for name in names {
+        if statement.exists([text(name)])? {
+            found.insert(name.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Returns a secret.
+pub(super) fn secret(conn: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    conn.prepare_cached("SELECT value FROM secrets WHERE name = ?1")?
+        .query_one([name], |row: &Row<'_>| row.get(0))
+        .optional()
+}

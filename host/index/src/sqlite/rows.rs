@@ -1,0 +1,115 @@
+//! How entries and uploads are written into columns and read back.
+//!
+//! Called by the other files of this driver. Knows no statement and no connection.
+//!
+//! SQLite's integers are signed: a number that does not fit is stored as the largest one. Ids never get that far, so such
+//! an id is one that is not there.
+
+use rusqlite::{
+    Row,
+    types::{FromSqlError, Type},
+};
+
+use crate::{Attachment, Entry, EntryId, Slot, Upload, UploadId};
+use larder_storage::{ObjectName, UploadName};
+
+/// The columns that [`entry`] reads, as the list of a `SELECT`.
+macro_rules! entry_columns {
+    () => {
+        "id, repository, scope, version, key, object, size_bytes, created_ms, used_ms, owner"
+    };
+}
+
+/// The columns that [`upload`] reads, as the list of a `SELECT`.
+macro_rules! upload_columns {
+    () => {
+        "id, repository, scope, version, key, name, owner, created_ms, active_ms, object, size_bytes"
+    };
+}
+
+/// What a key is compared as: the expression of the indexes, which a statement must have as it is to use them.
+macro_rules! compared_key {
+    () => {
+        "coalesce(folded, key)"
+    };
+}
+
+pub(super) use {compared_key, entry_columns, upload_columns};
+
+/// Returns the integer that stands for a number.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Returns the `LIMIT` that stands for a number of rows.
+pub(super) fn limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// Reads the number in a column.
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+/// Reads an entry from a row of [`entry_columns`].
+pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        id: EntryId(number(row, 0)?),
+        slot: slot(row)?,
+        object: object(row, 5)?,
+        size_bytes: number(row, 6)?,
+        created_ms: number(row, 7)?,
+        used_ms: number(row, 8)?,
+        owner: row.get(9)?,
+    })
+}
+
+/// Reads an upload from a row of [`upload_columns`].
+pub(super) fn upload(row: &Row<'_>) -> rusqlite::Result<Upload> {
+    let name: String = row.get(5)?;
+    Ok(Upload {
+        id: UploadId(number(row, 0)?),
+        name: UploadName::parse(name).map_err(|e| invalid(5, Type::Text, e))?,
+        slot: slot(row)?,
+        owner: row.get(6)?,
+        created_ms: number(row, 7)?,
+        active_ms: number(row, 8)?,
+        attachment: attachment(row)?,
+    })
+}
+
+/// Reads an object's name.
+pub(super) fn object(row: &Row<'_>, column: usize) -> rusqlite::Result<ObjectName> {
+    let name: String = row.get(column)?;
+    ObjectName::parse(name).map_err(|e| invalid(column, Type::Text, e))
+}
+
+/// Both kinds of row have their slot in the same columns.
+fn slot(row: &Row<'_>) -> rusqlite::Result<Slot> {
+    Ok(Slot { repository: text(row, 1)?, scope: text(row, 2)?, version: text(row, 3)?, key: text(row, 4)? })
+}
+
+fn attachment(row: &Row<'_>) -> rusqlite::Result<Option<Attachment>> {
+    if row.get_ref(9)?.data_type() == Type::Null {
+        return Ok(None);
+    }
+    Ok(Some(Attachment { object: object(row, 9)?, size_bytes: number(row, 10)? }))
+}
+
+/// Reads text that is stored as a BLOB.
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    let bytes = row.get_ref(column)?.as_blob().map_err(|e: FromSqlError| invalid(column, Type::Blob, e))?;
+    match str::from_utf8(bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => Err(invalid(column, Type::Blob, error)),
+    }
+}
+
+fn invalid(
+    column: usize,
+    kind: Type,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
+}

@@ -1,0 +1,76 @@
+//! The promises of every driver, and what only this one has to get right.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod crash;
+mod fault;
+mod last_release;
+mod plan;
+mod process;
+mod watch;
+
+use std::{ops::Deref, path::PathBuf, sync::Arc};
+
+use proptest::test_runner::Config;
+
+use super::{super::conformance::Case, SqliteIndex};
+use crate::{
+    KeyRule,
+    conformance::{block_on, conformance},
+};
+
+/// A case with a database that lasts as long as it.
+pub(super) struct Opened {
+    case: Case,
+    directory: tempfile::TempDir,
+}
+
+impl Deref for Opened {
+    type Target = Case;
+
+    fn deref(&self) -> &Case {
+        &self.case
+    }
+}
+
+impl Opened {
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("index.db")
+    }
+
+    /// Another connection to the same database, as another process would have it.
+    fn beside(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path()).unwrap()
+    }
+}
+
+pub(super) fn open() -> Opened {
+    open_for(KeyRule::AnyCase)
+}
+
+fn open_for(rule: KeyRule) -> Opened {
+    let directory = tempfile::tempdir().unwrap();
+    let index = SqliteIndex::open(&directory.path().join("index.db"), rule).unwrap();
+    Opened { case: Case::new(Arc::new(index)), directory }
+}
+
+fn open_case() -> Option<Opened> {
+    Some(open())
+}
+
+fn open_bytes() -> Option<Opened> {
+    Some(open_for(KeyRule::Bytes))
+}
+
+conformance!(crate::sqlite::tests::open_case, crate::sqlite::tests::open_bytes);
+
+proptest::proptest! {
+    #![proptest_config(Config { cases: 192, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn behaves_like_the_model(ops in crate::tests::ops(), bytes in proptest::bool::weighted(0.3)) {
+        let rule = if bytes { KeyRule::Bytes } else { KeyRule::AnyCase };
+        let opened = open_for(rule);
+        block_on(crate::tests::compare(&*opened.index, rule, ops));
+    }
+}

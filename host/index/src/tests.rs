@@ -1,0 +1,356 @@
+//! Random sequences of operations on a driver, compared with the model. A driver's tests call [`compare`].
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use proptest::{collection::vec, prelude::*, sample::Index as Pick};
+
+use super::{
+    AHEAD_MS, Attachment, Durability, EntryId, Index, KeyRule, MatchKind, Probe, Reservation, Slot, UploadId,
+    conformance::unique, fresh_upload_name, model::Model,
+};
+use larder_storage::ObjectName;
+
+/// One operation. A `Pick` chooses among all entries or uploads that ever were, so that repeats and the dead come up.
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    Find {
+        version: bool,
+        probes: Vec<(bool, String, bool)>,
+        skip: Vec<Pick>,
+    },
+    Reserve {
+        scope: bool,
+        version: bool,
+        key: String,
+        now_ms: u64,
+        idle_before_ms: u64,
+    },
+    /// All the steps to an entry.
+    Make {
+        version: bool,
+        key: String,
+    },
+    Renew {
+        upload: Pick,
+        created_ms: u64,
+        now_ms: u64,
+    },
+    Attach {
+        upload: Pick,
+        object: u8,
+        now_ms: u64,
+    },
+    Finalize {
+        upload: Pick,
+        object: Option<u8>,
+        boot: Option<bool>,
+        now_ms: u64,
+    },
+    Abandon {
+        upload: Pick,
+    },
+    AbandonIdle {
+        upload: Pick,
+        idle_before_ms: u64,
+    },
+    Delete {
+        entry: Pick,
+    },
+    DeleteUnused {
+        entry: Pick,
+        used_ms: u64,
+    },
+    TouchEntries(Vec<(Pick, u64)>),
+    BringBack {
+        entries: Vec<Pick>,
+        now_ms: u64,
+    },
+    TouchUploads(Vec<(Pick, u64)>),
+    MarkDurable(Vec<Pick>),
+    Volatile {
+        boot: bool,
+        this_boot: bool,
+    },
+}
+
+/// Few different keys, so that they meet, with what is hard in them: prefixes of each other, case, wildcards, NUL, the
+/// ends of UTF-8's ranges.
+fn key() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        Just("a"),
+        Just("A"),
+        Just("Ä"),
+        Just("ä"),
+        Just("%"),
+        Just("_"),
+        Just("\0"),
+        Just("\u{7f}"),
+        Just("\u{80}"),
+        Just("\u{7ff}"),
+        Just("\u{ffff}"),
+        Just("\u{10ffff}"),
+    ];
+    prop_oneof![
+        8 => vec(part, 0..4).prop_map(|parts| parts.concat()),
+        1 => any::<String>(),
+    ]
+}
+
+/// Close together, and around the time from which one counts as of the future.
+fn time() -> impl Strategy<Value = u64> {
+    prop_oneof![9 => 0_u64..6, 1 => AHEAD_MS - 2..AHEAD_MS + 8]
+}
+
+/// Random operations, of which many make entries.
+pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let pick = any::<Pick>;
+    let op = prop_oneof![
+        6 => (any::<bool>(), vec((any::<bool>(), key(), any::<bool>()), 0..4), vec(pick(), 0..3))
+            .prop_map(|(version, probes, skip)| Op::Find { version, probes, skip }),
+        6 => (any::<bool>(), any::<bool>(), key(), time(), time()).prop_map(
+            |(scope, version, key, now_ms, idle_before_ms)| Op::Reserve { scope, version, key, now_ms, idle_before_ms }
+        ),
+        8 => (any::<bool>(), key()).prop_map(|(version, key)| Op::Make { version, key }),
+        2 => (pick(), time(), time())
+            .prop_map(|(upload, created_ms, now_ms)| Op::Renew { upload, created_ms, now_ms }),
+        4 => (pick(), 0_u8..3, time()).prop_map(|(upload, object, now_ms)| Op::Attach { upload, object, now_ms }),
+        5 => (pick(), proptest::option::weighted(0.2, 0_u8..3), any::<Option<bool>>(), time())
+            .prop_map(|(upload, object, boot, now_ms)| Op::Finalize { upload, object, boot, now_ms }),
+        1 => pick().prop_map(|upload| Op::Abandon { upload }),
+        1 => (pick(), time()).prop_map(|(upload, idle_before_ms)| Op::AbandonIdle { upload, idle_before_ms }),
+        1 => pick().prop_map(|entry| Op::Delete { entry }),
+        1 => (pick(), time()).prop_map(|(entry, used_ms)| Op::DeleteUnused { entry, used_ms }),
+        1 => vec((pick(), time()), 0..4).prop_map(Op::TouchEntries),
+        1 => (vec(pick(), 0..3), time()).prop_map(|(entries, now_ms)| Op::BringBack { entries, now_ms }),
+        1 => vec((pick(), time()), 0..4).prop_map(Op::TouchUploads),
+        1 => vec(pick(), 0..3).prop_map(Op::MarkDurable),
+        1 => (any::<bool>(), any::<bool>()).prop_map(|(boot, this_boot)| Op::Volatile { boot, this_boot }),
+    ];
+    vec(op, 1..160)
+}
+
+/// Runs the operations on a driver and on the model, and panics where they differ. Works in a repository of its own.
+pub(super) async fn compare(index: &dyn Index, rule: KeyRule, ops: Vec<Op>) {
+    let mut run = Run {
+        index,
+        model: Model::new(rule),
+        repository: unique("repository"),
+        run: fresh_upload_name().unwrap().to_string(),
+        entries: vec![EntryId(u64::MAX)],
+        uploads: vec![UploadId(u64::MAX)],
+    };
+    for op in ops {
+        run.step(op).await;
+    }
+    run.compare_everything().await;
+}
+
+struct Run<'a> {
+    index: &'a dyn Index,
+    model: Model,
+    repository: String,
+    run: String,
+    /// All that ever were, and one that never was.
+    entries: Vec<EntryId>,
+    uploads: Vec<UploadId>,
+}
+
+impl Run<'_> {
+    async fn step(&mut self, op: Op) {
+        match op {
+            Op::Find { version, probes, skip } => self.find(version, probes, &skip).await,
+            Op::Reserve { scope, version, key, now_ms, idle_before_ms } => {
+                let slot = self.slot(scope, version, key);
+                self.reserve(&slot, now_ms, idle_before_ms).await;
+            }
+            Op::Make { version, key } => self.make(version, key).await,
+            Op::Renew { upload, created_ms, now_ms } => {
+                let id = *upload.get(&self.uploads);
+                let answer = self.index.renew(id, created_ms, now_ms).await.unwrap();
+                assert_eq!(answer, self.model.renew(id, created_ms, now_ms));
+            }
+            Op::Attach { upload, object, now_ms } => {
+                self.attach(*upload.get(&self.uploads), object, now_ms).await;
+            }
+            Op::Finalize { upload, object, boot, now_ms } => {
+                let id = *upload.get(&self.uploads);
+                self.finalize(id, object, boot, now_ms).await;
+            }
+            Op::Abandon { upload } => {
+                let id = *upload.get(&self.uploads);
+                let answer = self.index.abandon(id).await.unwrap();
+                assert_eq!(answer, self.model.abandon(id, u64::MAX));
+            }
+            Op::AbandonIdle { upload, idle_before_ms } => {
+                let id = *upload.get(&self.uploads);
+                let answer = self.index.abandon_idle(id, idle_before_ms).await.unwrap();
+                assert_eq!(answer, self.model.abandon(id, idle_before_ms));
+            }
+            Op::Delete { entry } => {
+                let id = *entry.get(&self.entries);
+                let answer = self.index.delete_entry(id).await.unwrap();
+                assert_eq!(answer, self.model.delete(id, u64::MAX));
+            }
+            Op::DeleteUnused { entry, used_ms } => {
+                let id = *entry.get(&self.entries);
+                let answer = self.index.delete_entry_unused(id, used_ms).await.unwrap();
+                assert_eq!(answer, self.model.delete(id, used_ms));
+            }
+            Op::TouchEntries(uses) => self.touch_entries(&uses).await,
+            Op::TouchUploads(uses) => self.touch_uploads(&uses).await,
+            Op::BringBack { entries, now_ms } => {
+                let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
+                self.index.bring_entries_back(&ids, now_ms).await.unwrap();
+                ids.iter().for_each(|id| self.model.bring_entry_back(*id, now_ms));
+            }
+            Op::MarkDurable(entries) => {
+                let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
+                self.index.mark_durable(&ids).await.unwrap();
+                ids.iter().for_each(|id| self.model.mark_durable(*id));
+            }
+            Op::Volatile { boot, this_boot } => self.compare_volatile(boot, this_boot).await,
+        }
+    }
+
+    fn slot(&self, scope: bool, version: bool, key: String) -> Slot {
+        let (scope, version) = (name_of(scope), name_of(version));
+        Slot { repository: self.repository.clone(), scope, version, key }
+    }
+
+    fn attachment(&self, number: u8) -> Attachment {
+        let object = ObjectName::parse(format!("{}-{number}", self.run)).unwrap();
+        Attachment { object, size_bytes: number.into() }
+    }
+
+    /// Of this run, so that a shared database does not matter.
+    fn boot(&self, boot: bool) -> String {
+        format!("{}-{boot}", self.run)
+    }
+
+    async fn find(&self, version: bool, probes: Vec<(bool, String, bool)>, skip: &[Pick]) {
+        let skip: Vec<_> = skip.iter().map(|entry| *entry.get(&self.entries)).collect();
+        let probes: Vec<_> = probes
+            .into_iter()
+            .map(|(scope, key, exact)| Probe {
+                scope: name_of(scope),
+                key,
+                kind: if exact { MatchKind::Exact } else { MatchKind::Prefix },
+            })
+            .collect();
+        let version = name_of(version);
+        let answer = self.index.find(&self.repository, &version, &probes, &skip).await.unwrap();
+        let expected = self.model.find(&self.repository, &version, &probes, &skip);
+        assert_eq!(answer.as_ref(), expected, "{probes:?}");
+    }
+
+    async fn reserve(&mut self, slot: &Slot, now_ms: u64, idle_before_ms: u64) {
+        let answer = self.index.reserve(slot, "o", now_ms, idle_before_ms).await.unwrap();
+        self.model.reserve(slot, "o", now_ms, idle_before_ms, &answer);
+        if let Reservation::Reserved(upload) = answer {
+            self.uploads.push(upload.id);
+        }
+    }
+
+    async fn attach(&mut self, id: UploadId, object: u8, now_ms: u64) {
+        let attachment = self.attachment(object);
+        let answer = self.index.attach(id, &attachment, now_ms).await.unwrap();
+        assert_eq!(answer, self.model.attach(id, &attachment, now_ms));
+    }
+
+    async fn make(&mut self, version: bool, key: String) {
+        let slot = self.slot(true, version, key);
+        self.reserve(&slot, 0, 0).await;
+        let uploads = &mut self.model.uploads.values();
+        if let Some(id) =
+            uploads.find(|upload| self.model.is_same(&upload.slot, &slot)).map(|upload| upload.id)
+        {
+            self.attach(id, 0, 0).await;
+            self.finalize(id, None, None, 0).await;
+        }
+    }
+
+    async fn finalize(&mut self, id: UploadId, object: Option<u8>, boot: Option<bool>, now_ms: u64) {
+        let attached = self.model.uploads.get(&id).and_then(|upload| upload.attachment.clone());
+        let attachment = match (object, attached) {
+            (None, Some(attached)) => attached,
+            (object, _) => self.attachment(object.unwrap_or(0)),
+        };
+        let durability = match boot {
+            None => Durability::Durable,
+            Some(boot) => Durability::Until { boot: self.boot(boot) },
+        };
+        let answer = self.index.finalize(id, &attachment, &durability, now_ms).await.unwrap();
+        self.model.finalize(id, &attachment, &durability, now_ms, answer.as_ref());
+        self.entries.extend(answer.map(|entry| entry.id));
+    }
+
+    async fn touch_entries(&mut self, uses: &[(Pick, u64)]) {
+        let uses: Vec<_> = uses.iter().map(|(entry, time)| (*entry.get(&self.entries), *time)).collect();
+        self.index.touch_entries(&uses).await.unwrap();
+        uses.iter().for_each(|(id, used_ms)| self.model.touch_entry(*id, *used_ms));
+    }
+
+    async fn touch_uploads(&mut self, uses: &[(Pick, u64)]) {
+        let (mut names, mut latest) = (Vec::new(), Vec::new());
+        for (upload, time) in uses {
+            let id = *upload.get(&self.uploads);
+            let name = match self.model.uploads.get(&id) {
+                Some(upload) => upload.name.clone(),
+                None => fresh_upload_name().unwrap(),
+            };
+            latest.push((id, *time));
+            names.push((name, *time));
+        }
+        let latest = super::latest(&latest);
+        latest.into_iter().for_each(|(id, time)| self.model.touch_upload(id, time));
+        self.index.touch_uploads(&names).await.unwrap();
+    }
+
+    async fn compare_volatile(&self, boot: bool, this_boot: bool) {
+        let boot = self.boot(boot);
+        let mut answer = self.index.list_volatile(&boot, this_boot, EntryId(0), 10_000).await.unwrap();
+        answer.retain(|entry| entry.slot.repository == self.repository);
+        assert_eq!(answer, self.model.volatile(&boot, this_boot));
+    }
+
+    async fn compare_everything(&self) {
+        for id in &self.entries {
+            let entry = self.index.get_entry(*id).await.unwrap();
+            assert_eq!(entry.as_ref(), self.model.entries.get(id));
+        }
+        for upload in self.model.uploads.values() {
+            let by_name = self.index.get_upload(&upload.name).await.unwrap();
+            assert_eq!(by_name.as_ref(), Some(upload));
+            let by_id = self.index.get_upload_by_id(upload.id).await.unwrap();
+            assert_eq!(by_id.as_ref(), Some(upload));
+            let by_slot = self.index.find_upload(&upload.slot).await.unwrap();
+            assert_eq!(by_slot.as_ref(), Some(upload));
+            let slot = Slot { key: upload.slot.key.to_ascii_uppercase(), ..upload.slot.clone() };
+            let same = self.model.uploads.values().find(|upload| self.model.is_same(&upload.slot, &slot));
+            assert_eq!(self.index.find_upload(&slot).await.unwrap().as_ref(), same);
+        }
+        for boot in [false, true] {
+            self.compare_volatile(boot, true).await;
+            self.compare_volatile(boot, false).await;
+        }
+        self.compare_references().await;
+    }
+
+    async fn compare_references(&self) {
+        let objects = [0, 1, 2].map(|number| self.attachment(number).object);
+        let answer = self.index.referenced_objects(&objects).await.unwrap();
+        for object in objects {
+            let of_entry = self.model.entries.values().any(|entry| entry.object == object);
+            let of_upload =
+                self.model.uploads.values().any(|upload| {
+                    upload.attachment.as_ref().is_some_and(|attached| attached.object == object)
+                });
+            assert_eq!(answer.contains(&object), of_entry || of_upload, "{object}");
+        }
+    }
+}
+
+/// The two scopes and the two versions.
+fn name_of(which: bool) -> String {
+    which.to_string()
+}

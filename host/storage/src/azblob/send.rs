@@ -1,0 +1,150 @@
+//! Storing a blob or a block: while its bytes come, with one request, or from memory, with several where the first ones fail.
+//!
+//! The library sends what is in memory only, and waits for a server that takes nothing until it has waited long enough for all bytes. So
+//! the requests are made here; the library signs them.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{Request, header::CONTENT_LENGTH, request::Builder};
+use object_store::{
+    azure::AzureAuthorizer,
+    client::{HttpRequest, HttpRequestBody},
+};
+use reqwest::{Body, Response, StatusCode, Url};
+
+use super::{AzblobBucket, failure};
+use crate::{
+    Content, StorageError,
+    bucket::Pieces,
+    outgoing::{is_passing, unavailable},
+    sending::{Sending, Watch, in_memory},
+};
+
+const STORING: &str = "storing an object";
+const STAGING: &str = "storing a block";
+
+/// Where the service says in a word what is wrong.
+const ERROR_CODE: &str = "x-ms-error-code";
+
+/// What the service answers instead of storing the bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the service answered {status} {code}")]
+struct Refused {
+    status: StatusCode,
+    code: String,
+}
+
+/// Why one attempt failed.
+#[derive(Debug)]
+enum Failed {
+    /// It may work the next time.
+    Passing(StorageError),
+    /// It will not.
+    Lasting(StorageError),
+}
+
+impl From<Failed> for StorageError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Passing(error) | Failed::Lasting(error) => error,
+        }
+    }
+}
+
+impl AzblobBucket {
+    /// Stores a blob.
+    pub(super) async fn send_blob(&self, key: &str, content: Content) -> Result<(), StorageError> {
+        Ok(self.send_body(STORING, blob(&self.url(key)?), content).await?)
+    }
+
+    /// Stores a blob that is in memory.
+    pub(super) async fn put_blob(&self, key: &str, body: &Pieces) -> Result<(), StorageError> {
+        let url = self.url(key)?;
+        self.send_pieces(STORING, || blob(&url), body).await
+    }
+
+    /// Stages a block; returns its id.
+    pub(super) async fn send_block(&self, key: &str, content: Content) -> Result<String, StorageError> {
+        let (id, url) = self.block(key)?;
+        self.send_body(STAGING, Request::put(url.as_str()), content).await?;
+        Ok(id)
+    }
+
+    /// Stages a block that is in memory; returns its id.
+    pub(super) async fn put_block(&self, key: &str, body: &Pieces) -> Result<String, StorageError> {
+        let (id, url) = self.block(key)?;
+        self.send_pieces(STAGING, || Request::put(url.as_str()), body).await?;
+        Ok(id)
+    }
+
+    /// Makes an id of as many bytes as the library's, and the block's address.
+    fn block(&self, key: &str) -> Result<(String, Url), StorageError> {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let mut url = self.url(key)?;
+        url.query_pairs_mut()
+            .append_pair("comp", "block")
+            .append_pair("blockid", &BASE64_STANDARD.encode(&id));
+        Ok((id, url))
+    }
+
+    fn url(&self, key: &str) -> Result<Url, StorageError> {
+        let bad = |why: &str| unavailable("finding the container's address", why.to_owned());
+        let mut url = Url::parse(&self.place).map_err(|error| bad(&error.to_string()))?;
+        let path = self.path(key)?;
+        let mut segments = url.path_segments_mut().map_err(|()| bad("it has no path"))?;
+        segments
+            .pop_if_empty()
+            .push(&self.container)
+            .extend(path.parts().map(|part| part.as_ref().to_owned()));
+        drop(segments);
+        Ok(url)
+    }
+
+    /// Sends what is in memory, again where that may help.
+    async fn send_pieces(
+        &self,
+        context: &'static str,
+        request: impl Fn() -> Builder,
+        pieces: &Pieces,
+    ) -> Result<(), StorageError> {
+        let attempt = || self.send_body(context, request(), in_memory(pieces.clone()));
+        Ok(self.patience.trying(attempt, |failed| matches!(failed, Failed::Passing(_))).await?)
+    }
+
+    async fn send_body(
+        &self,
+        context: &'static str,
+        request: Builder,
+        content: Content,
+    ) -> Result<(), Failed> {
+        let lasting = |error| Failed::Lasting(unavailable(context, error));
+        let request = request.header(CONTENT_LENGTH, content.length).body(HttpRequestBody::empty());
+        let mut request = request.map_err(|error| lasting(error.to_string()))?;
+        self.sign(&mut request).await.map_err(|error| Failed::Passing(failure(context, error)))?;
+        let (head, _) = request.into_parts();
+        let watch = Watch::new(self.patience.sending());
+        let body = Body::wrap(Sending::new(content, &watch));
+        let sent = self.http.put(head.uri.to_string()).headers(head.headers).body(body).send();
+        let answer = watch.over(context, sent).await.map_err(Failed::Passing)?;
+        let answer = answer.map_err(|error| Failed::Passing(unavailable(context, error.without_url())))?;
+        accepted(context, &answer)
+    }
+
+    async fn sign(&self, request: &mut HttpRequest) -> object_store::Result<()> {
+        let credential = self.store.credentials().get_credential().await?;
+        AzureAuthorizer::new(&credential, &self.account).try_authorize(request)
+    }
+}
+
+fn blob(url: &Url) -> Builder {
+    Request::put(url.as_str()).header("x-ms-blob-type", "BlockBlob")
+}
+
+fn accepted(context: &'static str, answer: &Response) -> Result<(), Failed> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let code = answer.headers().get(ERROR_CODE).and_then(|code| code.to_str().ok()).unwrap_or_default();
+    let refused = unavailable(context, Refused { status, code: code.to_owned() });
+    Err(if is_passing(status.as_u16()) { Failed::Passing(refused) } else { Failed::Lasting(refused) })
+}

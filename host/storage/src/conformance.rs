@@ -1,0 +1,170 @@
+//! What every driver promises, one test each.
+//!
+//! A driver's tests say `storage_conformance!(fixture)`, where the expression makes a [`Fixture`] with an empty storage;
+//! it is evaluated anew for each test. A promise that is added to the trait gets a function here and its name in the list
+//! at the end of this file.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
+
+mod content;
+mod identity;
+mod listing;
+mod uploads;
+
+use std::{ops::Range, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+
+pub(crate) use self::{content::*, identity::*, listing::*, uploads::*};
+use super::{BlockId, Content, ObjectName, Source, Storage, StorageError, UploadName};
+pub(crate) use crate::testing::{
+    announced, broken, chunked, id, ids, new_upload, pattern, stuck, unannounced, whole,
+};
+
+/// A driver under test.
+#[async_trait]
+pub(crate) trait Fixture: Send + Sync {
+    /// The storage; empty at first.
+    fn storage(&self) -> &dyn Storage;
+
+    /// Ends the process that has the storage open, as far as the storage can tell, and starts another one.
+    async fn restart(&mut self);
+
+    /// Takes away the last byte of an object, behind the storage's back.
+    async fn cut_short(&self, object: &ObjectName);
+}
+
+/// All the ways in which a body of 100,000 bytes can go wrong.
+pub(crate) fn failing_sources() -> Vec<Source> {
+    let bytes = pattern(100_000, 99);
+    vec![
+        broken(Some(100_000), &bytes[..0]),
+        broken(Some(100_000), &bytes[..70_000]),
+        broken(Some(100_000), &bytes),
+        broken(None, &bytes[..70_000]),
+        announced(100_000, &bytes[..99_999]),
+        announced(99_999, &bytes),
+        announced(0, &bytes[..1]),
+        announced(1, &bytes[..0]),
+    ]
+}
+
+pub(crate) async fn read(content: Content) -> Result<Vec<u8>, StorageError> {
+    let length = content.length;
+    let chunks: Vec<Bytes> = content.chunks.try_collect().await?;
+    let bytes = chunks.concat();
+    assert_eq!(bytes.len() as u64, length, "content ends where it said");
+    Ok(bytes)
+}
+
+pub(crate) async fn read_range(
+    storage: &dyn Storage,
+    object: &ObjectName,
+    size_bytes: u64,
+    range: Option<Range<u64>>,
+) -> Vec<u8> {
+    read(storage.open(object, size_bytes, range).await.unwrap()).await.unwrap()
+}
+
+/// Checks that an object has this content, by all the ways to ask.
+pub(crate) async fn assert_content(storage: &dyn Storage, object: &ObjectName, expected: &[u8]) {
+    let size_bytes = expected.len() as u64;
+    assert_eq!(storage.stat(object).await.unwrap(), size_bytes);
+    let actual = read_range(storage, object, size_bytes, None).await;
+    assert!(actual == expected, "the content differs");
+}
+
+pub(crate) async fn put_block(storage: &dyn Storage, upload: &UploadName, block: &str, bytes: &[u8]) {
+    assert_eq!(storage.put_block(upload, &id(block), whole(bytes)).await.unwrap(), bytes.len() as u64);
+}
+
+/// Makes an object of blocks that came in the reverse order, with some that do not count in between.
+pub(crate) async fn scattered_object(storage: &dyn Storage, blocks: &[&[u8]]) -> ObjectName {
+    let upload = new_upload();
+    for (number, bytes) in blocks.iter().enumerate().rev() {
+        put_block(storage, &upload, &format!("unused-{number}"), b"not this").await;
+        put_block(storage, &upload, &number.to_string(), bytes).await;
+    }
+    let list: Vec<BlockId> = (0..blocks.len()).map(|number| id(&number.to_string())).collect();
+    storage.commit(&upload, &list).await.unwrap().object
+}
+
+/// Fails a test that hangs. One that only is slow, on a busy machine or an emulator that searches all it has for each object, does not.
+pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(300), future).await.expect("it hangs")
+}
+
+pub(crate) fn assert_invalid<T: std::fmt::Debug>(result: Result<T, StorageError>) {
+    assert!(matches!(result, Err(StorageError::Invalid(_))), "{result:?}");
+}
+
+pub(crate) fn assert_not_found<T>(result: Result<T, StorageError>) {
+    assert!(matches!(result, Err(StorageError::NotFound)), "{:?}", result.err());
+}
+
+/// Makes a test of every promise.
+macro_rules! storage_conformance {
+    ($fixture:expr) => {
+        $crate::conformance::storage_conformance!($fixture;
+            put_stores_what_came,
+            put_of_a_failing_source_stores_nothing,
+            put_makes_an_object_of_its_own_each_time,
+            put_leaves_the_blocks_alone,
+            concurrent_puts_do_not_mix,
+            stat_and_open_of_what_is_not_there_are_not_found,
+            open_with_another_size_is_not_found,
+            open_outside_of_the_object_is_invalid,
+            ranges_are_exact_at_all_borders,
+            content_comes_in_order_however_large,
+            removed_objects_are_not_found,
+            remove_is_harmless_when_repeated,
+            remove_under_a_reader_never_ends_the_content_early,
+            objects_that_were_cut_short_are_not_found,
+            flush_takes_whatever_it_is_given,
+            objects_survive_a_restart,
+            order_comes_only_from_the_list,
+            ids_may_stand_in_the_list_more_than_once,
+            blocks_that_are_not_listed_do_not_count,
+            unknown_ids_are_invalid_and_change_nothing,
+            too_many_ids_are_invalid,
+            resent_blocks_replace,
+            broken_bodies_do_not_count,
+            bodies_over_their_limit_are_too_large_and_do_not_count,
+            broken_bodies_do_not_replace,
+            abandoned_bodies_do_not_count,
+            blocks_of_unknown_length_are_staged,
+            empty_blocks_are_blocks,
+            empty_lists_make_empty_objects,
+            ids_are_opaque,
+            concurrent_blocks_do_not_mix,
+            concurrent_bodies_of_one_id_do_not_mix,
+            uploads_do_not_mix,
+            blocks_after_the_commit_are_invalid,
+            bodies_under_way_at_the_commit_do_not_count,
+            bodies_under_way_at_the_discard_are_not_lost_in_silence,
+            commit_again_returns_the_same_object,
+            commit_again_with_another_list_is_invalid,
+            concurrent_commits_return_one_object,
+            many_small_blocks_commit,
+            blocks_tells_what_is_complete_until_the_discard,
+            discard_forgets_the_blocks,
+            discard_keeps_what_was_committed,
+            discard_is_harmless_where_there_is_nothing,
+            listing_shows_every_object_once,
+            listing_goes_on_while_objects_are_removed,
+            listing_refuses_a_foreign_cursor,
+            listing_shows_uploads_until_they_are_discarded,
+            an_identity_is_given_once_and_kept,
+        );
+    };
+    ($fixture:expr; $($promise:ident),* $(,)?) => {$(
+        #[tokio::test]
+        async fn $promise() {
+            use $crate::conformance;
+            conformance::bounded(conformance::$promise($fixture)).await;
+        }
+    )*};
+}
+pub(crate) use storage_conformance;

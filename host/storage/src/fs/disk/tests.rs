@@ -1,0 +1,83 @@
+#![allow(clippy::unwrap_used)]
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use futures_util::{FutureExt, StreamExt};
+
+use super::*;
+use crate::{
+    Storage as _,
+    conformance::{new_upload, pattern, whole},
+    fs::tests::Temporary,
+};
+
+/// How slow the disk is, by plan of a test.
+#[derive(Debug, Default)]
+pub(in crate::fs) struct Lag(AtomicU64);
+
+impl Lag {
+    fn set(&self, lag: Duration) {
+        self.0.store(u64::try_from(lag.as_millis()).unwrap(), Relaxed);
+    }
+
+    pub(super) fn wait(&self) {
+        let lag = self.0.load(Relaxed);
+        if lag > 0 {
+            std::thread::sleep(Duration::from_millis(lag));
+        }
+    }
+}
+
+/// Fault 11: a slow disk stops a thread once, and then nobody but who asks it.
+#[tokio::test]
+async fn a_slow_look_open_or_create_keeps_nobody_else_waiting() {
+    let fixture = Temporary::new();
+    let object = fixture.fs().put(&new_upload(), whole(b"content")).await.unwrap().object;
+    fixture.fs().disk.lag.set(Duration::from_millis(50));
+    // These find out.
+    fixture.fs().stat(&object).await.unwrap();
+    fixture.fs().put(&new_upload(), whole(b"1")).await.unwrap();
+    // From now on whoever asks gives the thread back at once, and is answered all the same.
+    for _ in 0..2 {
+        let mut stat = fixture.fs().stat(&object);
+        assert!((&mut stat).now_or_never().is_none());
+        assert_eq!(stat.await.unwrap(), 7);
+        let mut open = fixture.fs().open(&object, 7, None);
+        assert!((&mut open).now_or_never().is_none());
+        assert!(open.await.is_ok());
+        let upload = new_upload();
+        let mut put = fixture.fs().put(&upload, whole(b"1"));
+        assert!((&mut put).now_or_never().is_none());
+        assert_eq!(put.await.unwrap().size_bytes, 1);
+    }
+}
+
+/// What is quick is done in place: handing it to a thread would cost several times as much.
+#[tokio::test]
+async fn on_a_quick_disk_a_look_is_made_in_place() {
+    let fixture = Temporary::new();
+    let object = fixture.fs().put(&new_upload(), whole(b"content")).await.unwrap().object;
+    // A machine that is busy enough to make one of these slow is not asked again at once.
+    let in_place = (0..100).any(|_| {
+        fixture.fs().disk.paces.looks.is_calm() && fixture.fs().stat(&object).now_or_never().is_some()
+    });
+    assert!(in_place || !fixture.fs().disk.paces.looks.is_calm());
+}
+
+/// Fault 9: a share that is used up is waited for, and comes back.
+#[tokio::test]
+async fn downloads_keep_to_their_share_of_descriptors() {
+    let shares = FileShares { downloads: 2, ..FileShares::default() };
+    let fixture = Temporary::with_shares(shares);
+    let bytes = pattern(200_000, 1);
+    let object = fixture.fs().put(&new_upload(), whole(&bytes)).await.unwrap().object;
+    let first = fixture.fs().open(&object, 200_000, None).await.unwrap();
+    let second = fixture.fs().open(&object, 200_000, None).await.unwrap();
+    let mut third = fixture.fs().open(&object, 200_000, None);
+    assert!((&mut third).now_or_never().is_none());
+    drop(first);
+    let third = third.await.unwrap();
+    let read: Vec<_> = third.chunks.map(Result::unwrap).collect().await;
+    assert!(read.concat() == bytes);
+    drop(second);
+}

@@ -1,0 +1,198 @@
+//! Writes a source to a place in a file.
+//!
+//! Chunks are gathered without copying them and written together. A short body is written in place, as it comes; of a long one a
+//! thread writes while the next chunks are gathered.
+
+use std::{fs::File, io, mem, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use super::{
+    disk::Disk,
+    errors, kernel,
+    space::Claim,
+    threads::{Lane, Task},
+};
+use crate::{
+    Source, StorageError,
+    budget::{Hold, Transfer},
+};
+
+/// A body that is known to be no longer is written in place, if the disk keeps up: BuildKit's blocks are as long, and sent one after
+/// the other, so that nothing is gained by two threads.
+const SHORT_BYTES: u64 = 1 << 20;
+
+/// Most bytes that are written in place at once: they stay in the core's cache from the socket to the file.
+const IN_PLACE_BYTES: u64 = 256 << 10;
+
+/// The same of a body that did not say how long it is.
+pub(super) const SMALL_BYTES: u64 = 64 << 10;
+
+/// Tiny chunks are written before there are more of them than this: each one keeps its whole network buffer alive.
+const MAX_CHUNKS: usize = 256;
+
+const CONTEXT: &str = "write content";
+
+/// Where bytes go.
+pub(super) trait Target: Send + Sync + 'static {
+    /// Returns the file. May wait for the disk where [`Self::is_open`] is not true.
+    fn file(&self) -> Result<Arc<File>, StorageError>;
+
+    /// Returns whether the file is open already.
+    fn is_open(&self) -> bool {
+        true
+    }
+}
+
+/// Writes the whole source from `at` on and returns how many bytes that were. Never writes more than `source.length`
+/// bytes, nor more than `claim` finds room for. When it returns, nothing is being written any more, unless the disk does not
+/// answer; `to` is dropped after the last write in any case.
+pub(super) async fn write<W: Target>(
+    disk: &Arc<Disk>,
+    to: &Arc<W>,
+    at: u64,
+    source: Source,
+    transfer: &Transfer,
+    claim: &mut Claim,
+) -> Result<u64, StorageError> {
+    let is_short = source.length.is_some_and(|length| length <= SHORT_BYTES);
+    let batch = Batch::new(transfer);
+    let mut writer =
+        Writer { disk, to, at, batch, transfer, claim, under_way: None, is_small: true, is_short };
+    let result = pump(&mut writer, source).await;
+    let settled = writer.settle().await;
+    let length = result?;
+    settled?;
+    Ok(length)
+}
+
+async fn pump<W: Target>(writer: &mut Writer<'_, W>, mut source: Source) -> Result<u64, StorageError> {
+    let mut received = 0_u64;
+    while let Some(chunk) = source.chunks.next().await {
+        let chunk = chunk?;
+        received += chunk.len() as u64;
+        if source.length.is_some_and(|length| received > length) {
+            return Err(StorageError::Invalid("the body is longer than announced".to_owned()));
+        }
+        writer.push(chunk).await?;
+    }
+    if source.length.is_some_and(|length| received < length) {
+        return Err(StorageError::Invalid("the body ended early".to_owned()));
+    }
+    writer.finish().await?;
+    Ok(received)
+}
+
+/// Chunks that are to be written together.
+struct Batch {
+    chunks: Vec<Bytes>,
+    bytes: u64,
+    hold: Hold,
+}
+
+impl Batch {
+    fn new(transfer: &Transfer) -> Self {
+        Self { chunks: Vec::new(), bytes: 0, hold: transfer.hold() }
+    }
+
+    fn push(&mut self, chunk: Bytes) {
+        self.bytes += chunk.len() as u64;
+        self.hold.grow(chunk.len());
+        self.chunks.push(chunk);
+    }
+
+    /// Takes the batch whole: a closure that named only its chunks would leave the account of them behind, and the bytes
+    /// would no longer count while they are written.
+    fn write(self, file: &File, at: u64) -> io::Result<()> {
+        kernel::write_all_at(file, &self.chunks, at)
+    }
+}
+
+struct Writer<'a, W> {
+    disk: &'a Arc<Disk>,
+    to: &'a Arc<W>,
+    at: u64,
+    batch: Batch,
+    transfer: &'a Transfer,
+    claim: &'a mut Claim,
+    /// What a thread writes, and how many bytes that are.
+    under_way: Option<(u64, Task<()>)>,
+    /// Nothing was handed to another thread yet.
+    is_small: bool,
+    is_short: bool,
+}
+
+impl<W: Target> Writer<'_, W> {
+    async fn push(&mut self, chunk: Bytes) -> Result<(), StorageError> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.batch.push(chunk);
+        let most = self.transfer.chunk_bytes() as u64;
+        let most = if self.is_short { most.min(IN_PLACE_BYTES) } else { most };
+        let is_full = self.batch.bytes >= most;
+        if is_full || self.batch.chunks.len() >= MAX_CHUNKS { self.start().await } else { Ok(()) }
+    }
+
+    /// Returns whether a write can be done here and now without waiting.
+    fn is_quick(&self) -> bool {
+        self.disk.paces.writes.is_calm() && self.to.is_open()
+    }
+
+    /// Takes what is gathered, and where it goes.
+    fn take_batch(&mut self) -> (Batch, u64) {
+        let batch = mem::replace(&mut self.batch, Batch::new(self.transfer));
+        let at = self.at;
+        self.at += batch.bytes;
+        (batch, at)
+    }
+
+    /// Writes what is gathered here and now.
+    fn write_in_place(&mut self) -> Result<(), StorageError> {
+        let bytes = self.batch.bytes;
+        let (batch, at) = self.take_batch();
+        let file = self.to.file()?;
+        self.disk.paces.writes.timed(|| batch.write(&file, at)).map_err(errors::failed(CONTEXT))?;
+        self.claim.written(bytes);
+        Ok(())
+    }
+
+    /// Hands over what is gathered, and waits until it is written where there is no memory to gather more.
+    async fn start(&mut self) -> Result<(), StorageError> {
+        self.settle().await?;
+        let bytes = self.batch.bytes;
+        self.disk.cover(self.claim, bytes).await?;
+        if self.is_short && self.is_quick() {
+            return self.write_in_place();
+        }
+        self.is_small = false;
+        let ((batch, at), to) = (self.take_batch(), Arc::clone(self.to));
+        let write = move || batch.write(&*to.file()?, at).map_err(errors::failed(CONTEXT));
+        let task = self.disk.threads.start(Lane::Transfers, CONTEXT, write).await?;
+        self.under_way = Some((bytes, task));
+        if self.transfer.is_tight() { self.settle().await } else { Ok(()) }
+    }
+
+    async fn finish(&mut self) -> Result<(), StorageError> {
+        if self.batch.chunks.is_empty() {
+            return Ok(());
+        }
+        if self.is_small && self.batch.bytes <= SMALL_BYTES && self.is_quick() {
+            self.disk.cover(self.claim, self.batch.bytes).await?;
+            return self.write_in_place();
+        }
+        self.start().await
+    }
+
+    /// Waits for the write that is under way.
+    async fn settle(&mut self) -> Result<(), StorageError> {
+        // It stays in its place until it is done: who drops this future must not lose it.
+        let Some((bytes, task)) = &mut self.under_way else { return Ok(()) };
+        let (bytes, outcome) = (*bytes, task.outcome().await);
+        self.under_way = None;
+        outcome?;
+        self.claim.written(bytes);
+        Ok(())
+    }
+}

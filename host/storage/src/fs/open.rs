@@ -1,0 +1,109 @@
+//! Finds objects: their size, and what of their file is to be read.
+//!
+//! What the kernel has in memory is answered in place; only what has to wait for a disk goes to another thread (`disk`).
+
+use std::{fs::File, io, ops::Range, sync::Arc};
+
+use rustix::fs::{AtFlags, FileType};
+
+use super::{
+    disk::Disk,
+    errors,
+    kernel::{self, How},
+    layout::{Dirs, Kind, ObjectPath},
+    read,
+    segments::Footer,
+};
+use crate::{
+    Content, ObjectName, StorageError,
+    budget::Budget,
+    extents::{self, Extent},
+};
+
+const CONTEXT: &str = "open an object";
+
+/// An object, open.
+struct Opened {
+    file: File,
+    size_bytes: u64,
+    extents: Vec<Extent>,
+}
+
+/// Returns an object's size. Of a plain one that is one system call, made in place while the disk is quick: it is on the path of
+/// every look-up, and seldom waits.
+pub(super) async fn stat(disk: &Arc<Disk>, object: &ObjectName) -> Result<u64, StorageError> {
+    look(disk, object, |dirs, path, how| match path.kind {
+        Kind::Plain => plain_size(dirs, path),
+        Kind::Segmented => Ok(open(dirs, path, how)?.map(|(_, _, size_bytes)| size_bytes)),
+    })
+    .await
+}
+
+fn plain_size(dirs: &Dirs, path: &ObjectPath) -> io::Result<Option<u64>> {
+    let found = rustix::fs::statat(&dirs.objects.file, path.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| dirs.objects.at(path.as_str(), error))?;
+    let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+    Ok(u64::try_from(found.st_size).ok().filter(|_| is_file))
+}
+
+/// Opens an object, or a range of it.
+pub(super) async fn content(
+    disk: &Arc<Disk>,
+    budget: &Arc<Budget>,
+    object: &ObjectName,
+    size_bytes: u64,
+    range: Option<Range<u64>>,
+) -> Result<Content, StorageError> {
+    let range = range.unwrap_or(0..size_bytes);
+    if range.start > range.end || range.end > size_bytes {
+        return Err(StorageError::Invalid("the range is not within the object".to_owned()));
+    }
+    let descriptor = disk.download_descriptor().await?;
+    let opened = look(disk, object, open_extents).await?;
+    if opened.size_bytes != size_bytes {
+        return Err(StorageError::NotFound);
+    }
+    let pieces = extents::slice(&opened.extents, &range);
+    read::content(disk, opened.file, descriptor, pieces, budget.transfer()).await
+}
+
+/// Asks for an object, and says that it is not found where it is none.
+async fn look<T: Send + 'static>(
+    disk: &Arc<Disk>,
+    object: &ObjectName,
+    ask: fn(&Dirs, &ObjectPath, How) -> io::Result<Option<T>>,
+) -> Result<T, StorageError> {
+    let path = ObjectPath::parse(object.as_str()).ok_or(StorageError::NotFound)?;
+    match disk.look(CONTEXT, move |dirs, how| ask(dirs, &path, how)).await? {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err(StorageError::NotFound),
+        // Cut off while it was read.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(StorageError::NotFound),
+        Err(error) => Err(errors::missing_or(CONTEXT)(error)),
+    }
+}
+
+/// Opens the file and reads its footer, if it has to have one; returns the content's size. `None` where it is no object.
+fn open(dirs: &Dirs, path: &ObjectPath, how: How) -> io::Result<Option<(File, Option<Footer>, u64)>> {
+    let file = kernel::open(&dirs.objects, path.as_str(), how)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    match path.kind {
+        Kind::Plain => Ok(Some((file, None, metadata.len()))),
+        Kind::Segmented => {
+            let footer = Footer::read(&file, metadata.len(), how)?;
+            Ok(footer.map(|footer| (file, Some(footer), footer.size_bytes)))
+        }
+    }
+}
+
+fn open_extents(dirs: &Dirs, path: &ObjectPath, how: How) -> io::Result<Option<Opened>> {
+    let Some((file, footer, size_bytes)) = open(dirs, path, how)? else { return Ok(None) };
+    let extents = match footer {
+        None => Some(vec![Extent { offset: 0, length: size_bytes }]),
+        Some(footer) => footer.extents(&file, how)?,
+    };
+    Ok(extents.map(|extents| Opened { file, size_bytes, extents }))
+}

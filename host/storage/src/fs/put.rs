@@ -1,0 +1,80 @@
+//! Stores an object that comes in one piece.
+//!
+//! The file gets its final name at once: it counts only when the index refers to it, and what a crash leaves behind is
+//! an orphan for the sweep.
+
+use std::{
+    fs::File,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use super::{
+    disk::Disk,
+    errors,
+    intake::{self, Target},
+    layout::{self, Kind, ObjectPath},
+};
+use crate::{Source, StorageError, Stored, budget::Budget};
+
+const CONTEXT: &str = "create an object";
+
+/// A file in the making: deleted when it is dropped before it is kept.
+struct NewObject {
+    disk: Arc<Disk>,
+    path: ObjectPath,
+    file: Arc<File>,
+    is_settled: AtomicBool,
+}
+
+impl NewObject {
+    fn create(disk: &Arc<Disk>) -> io::Result<Self> {
+        let path = ObjectPath::random(Kind::Plain)?;
+        let file = Arc::new(layout::create(&disk.dirs.objects, path.as_str())?);
+        Ok(Self { disk: Arc::clone(disk), path, file, is_settled: AtomicBool::new(false) })
+    }
+}
+
+impl Target for NewObject {
+    fn file(&self) -> Result<Arc<File>, StorageError> {
+        Ok(Arc::clone(&self.file))
+    }
+}
+
+impl Drop for NewObject {
+    fn drop(&mut self) {
+        self.disk.close(Some(Arc::clone(&self.file)));
+        if !self.is_settled.load(Relaxed) {
+            let (disk, path) = (Arc::clone(&self.disk), self.path.clone());
+            // What cannot be deleted is an orphan for the sweep.
+            let delete = move || drop(layout::delete(&disk.dirs.objects, path.as_str()));
+            self.disk.threads.in_background(delete);
+        }
+    }
+}
+
+/// Writes the source to a new object. Where there is no room for it, not a byte of it is read.
+pub(super) async fn put(
+    disk: &Arc<Disk>,
+    budget: &Arc<Budget>,
+    source: Source,
+) -> Result<Stored, StorageError> {
+    let mut claim = disk.claim(source.length).await?;
+    let _descriptor = disk.body_descriptor().await?;
+    let is_small = source.length.is_some_and(|length| length <= intake::SMALL_BYTES);
+    let new = Arc::new(disk.create(CONTEXT, is_small, NewObject::create).await?);
+    let result = intake::write(disk, &new, 0, source, &budget.transfer(), &mut claim).await;
+    new.is_settled.store(true, Relaxed);
+    match result {
+        Ok(size_bytes) => Ok(Stored { object: new.path.name(), size_bytes }),
+        Err(error) => {
+            let remove = move || layout::delete(&new.disk.dirs.objects, new.path.as_str());
+            // The first error is the one to tell; what cannot be deleted is an orphan for the sweep.
+            drop(disk.transfer(CONTEXT, move || remove().map_err(errors::failed(CONTEXT))).await);
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Streams pieces of a file: the hot path of every download.
+//!
+//! What is in the page cache is read in place, which takes less time than to wake another thread; what is not is read on
+//! a thread that may wait.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use rustix::fs::Advice;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    disk::Disk,
+    errors,
+    kernel::{self, How},
+};
+use crate::{
+    Content, StorageError,
+    budget::{Buffer, Transfer},
+    extents::Extent,
+};
+
+/// What is not longer than this is read when it is opened, into one buffer of its size.
+const SMALL_BYTES: u64 = 64 << 10;
+
+/// The largest chunk. A larger one was measured to cost as much processor time, and who takes nothing holds one.
+const MAX_CHUNK_BYTES: u64 = 256 << 10;
+
+const CONTEXT: &str = "read an object";
+
+/// Returns the content of the pieces. What is not short keeps the descriptor until its end.
+pub(super) async fn content(
+    disk: &Arc<Disk>,
+    file: File,
+    descriptor: OwnedSemaphorePermit,
+    pieces: Vec<Extent>,
+    transfer: Transfer,
+) -> Result<Content, StorageError> {
+    let length = pieces.iter().map(|piece| piece.length).sum();
+    if length == 0 {
+        return Ok(Content { length, chunks: stream::empty().boxed() });
+    }
+    if length <= SMALL_BYTES
+        && let Some(buffer) = usize::try_from(length).ok().and_then(|length| transfer.exact_buffer(length))
+    {
+        let bytes = small(disk, file, pieces, buffer).await?;
+        return Ok(Content { length, chunks: stream::iter([Ok(bytes)]).boxed() });
+    }
+    let reader = Reader {
+        disk: Arc::clone(disk),
+        file: Arc::new(file),
+        _descriptor: descriptor,
+        pieces: pieces.into(),
+        left: length,
+        transfer,
+        step: Step::Ready,
+    };
+    Ok(Content { length, chunks: reader.boxed() })
+}
+
+async fn small(
+    disk: &Disk,
+    file: File,
+    pieces: Vec<Extent>,
+    mut buffer: Buffer,
+) -> Result<Bytes, StorageError> {
+    match fill(&file, &pieces, &mut buffer, How::Cached) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        result => return result.map(|()| buffer.freeze()).map_err(failed),
+    }
+    disk.transfer(CONTEXT, move || {
+        let mut left: VecDeque<Extent> = pieces.into();
+        advance(&mut left, buffer.filled() as u64);
+        fill(&file, &left, &mut buffer, How::Waiting).map_err(failed)?;
+        Ok(buffer.freeze())
+    })
+    .await
+}
+
+/// Fills the buffer from the pieces, until it is full or they are at their end. When it fails, what was read before is in
+/// the buffer.
+fn fill<'a>(
+    file: &File,
+    pieces: impl IntoIterator<Item = &'a Extent>,
+    buffer: &mut Buffer,
+    how: How,
+) -> io::Result<()> {
+    for piece in pieces {
+        let Extent { mut offset, mut length } = *piece;
+        while length > 0 {
+            let unfilled = buffer.unfilled();
+            let want = unfilled.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+            if want == 0 {
+                return Ok(());
+            }
+            let read = kernel::read_at(file, &mut unfilled[..want], offset, how)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            buffer.advance(read);
+            offset += read as u64;
+            length -= read as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Takes `bytes` from the front of the pieces.
+fn advance(pieces: &mut VecDeque<Extent>, mut bytes: u64) {
+    while let Some(piece) = pieces.front_mut() {
+        if piece.length > bytes {
+            piece.offset += bytes;
+            piece.length -= bytes;
+            return;
+        }
+        bytes -= piece.length;
+        pieces.pop_front();
+    }
+}
+
+/// Returns the first pieces that `bytes` come from.
+fn first(pieces: &VecDeque<Extent>, bytes: u64) -> Vec<Extent> {
+    let mut covered = 0;
+    let is_needed = |piece: &&Extent| {
+        let needed = covered < bytes;
+        covered += piece.length;
+        needed
+    };
+    pieces.iter().take_while(is_needed).copied().collect()
+}
+
+fn failed(error: io::Error) -> StorageError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => errors::unavailable(CONTEXT, "the file was cut off"),
+        _ => errors::failed(CONTEXT)(error),
+    }
+}
+
+struct Reader {
+    disk: Arc<Disk>,
+    file: Arc<File>,
+    _descriptor: OwnedSemaphorePermit,
+    /// What is still to be read.
+    pieces: VecDeque<Extent>,
+    left: u64,
+    transfer: Transfer,
+    step: Step,
+}
+
+enum Step {
+    Ready,
+    Waiting(BoxFuture<'static, Result<Buffer, StorageError>>),
+    Failed,
+}
+
+impl Reader {
+    /// Reads a chunk that is in memory; `None` where there is none.
+    fn read_cached(&mut self, buffer: &mut Buffer) -> io::Result<bool> {
+        match fill(&self.file, &self.pieces, buffer, How::Cached) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(buffer.filled() > 0),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_waiting(&self, mut buffer: Buffer) -> BoxFuture<'static, Result<Buffer, StorageError>> {
+        let pieces = first(&self.pieces, buffer.unfilled().len() as u64);
+        let (disk, file) = (Arc::clone(&self.disk), Arc::clone(&self.file));
+        let read = async move {
+            disk.transfer(CONTEXT, move || {
+                // A larger window of the kernel's own reading ahead; harmless where it is not known.
+                let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
+                fill(&file, &pieces, &mut buffer, How::Waiting).map_err(failed)?;
+                Ok(buffer)
+            })
+            .await
+        };
+        read.boxed()
+    }
+
+    fn deliver(&mut self, buffer: Buffer) -> Bytes {
+        let bytes = buffer.filled() as u64;
+        self.left -= bytes;
+        advance(&mut self.pieces, bytes);
+        buffer.freeze()
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, StorageError>> {
+        if let Step::Waiting(read) = &mut self.step {
+            let buffer = ready!(read.as_mut().poll(cx));
+            self.step = Step::Ready;
+            return Poll::Ready(Ok(self.deliver(buffer?)));
+        }
+        let want = self.left.min(MAX_CHUNK_BYTES);
+        let mut buffer = self.transfer.buffer(usize::try_from(want).unwrap_or(usize::MAX));
+        if self.read_cached(&mut buffer).map_err(failed)? {
+            return Poll::Ready(Ok(self.deliver(buffer)));
+        }
+        self.step = Step::Waiting(self.read_waiting(buffer));
+        self.poll_chunk(cx)
+    }
+}
+
+impl Stream for Reader {
+    type Item = Result<Bytes, StorageError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.left == 0 || matches!(self.step, Step::Failed) {
+            return Poll::Ready(None);
+        }
+        let chunk = ready!(self.poll_chunk(cx));
+        if chunk.is_err() {
+            self.step = Step::Failed;
+        }
+        Poll::Ready(Some(chunk))
+    }
+}

@@ -1,0 +1,394 @@
+//! Takes in the blocks of an upload.
+//!
+//! All blocks of an upload go into one data file. A block gets its place at the end of it when it begins, and a record in
+//! the journal when it is complete; only what has a record counts. Blocks may come in any order and at the same time.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use rustix::fs::OFlags;
+
+use super::{
+    disk::Disk,
+    errors,
+    files::UploadFiles,
+    intake::{self, Target},
+    journal::{self, CommitRecord, Journal},
+    kernel, layout,
+    place::{self, Place},
+    uploads::{Locked, Uploads},
+};
+use crate::{
+    BlockId, Source, StagedBlock, StorageError, UploadName,
+    budget::Budget,
+    extents::{self, Extent},
+};
+
+pub(super) const CONTEXT: &str = "stage a block";
+
+/// What all uploads of a storage share.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    pub(super) disk: Arc<Disk>,
+    /// Names this run of the machine.
+    pub(super) boot: Arc<str>,
+    /// Blocks remembered in all uploads.
+    pub(super) blocks: Arc<AtomicUsize>,
+}
+
+/// What is known of an upload.
+#[derive(Debug, Default)]
+pub(super) enum Phase {
+    /// Nothing yet: the journal has to be read.
+    #[default]
+    Unread,
+    /// It takes blocks.
+    Open(Box<Staging>),
+    /// It became an object; the journal says which.
+    Committed,
+    /// It was discarded: who still has it must look it up again.
+    Discarded,
+}
+
+impl Phase {
+    /// Ends the use of the upload's files: they are about to become an object, or to be deleted.
+    pub(super) fn close_files(&self) {
+        if let Self::Open(staging) = self
+            && let Some(files) = &staging.files
+        {
+            files.shared.close();
+        }
+    }
+}
+
+/// An upload that takes blocks.
+#[derive(Debug)]
+pub(super) struct Staging {
+    /// `None` while there was no block.
+    pub(super) files: Option<Files>,
+    pub(super) blocks: HashMap<BlockId, Staged>,
+    /// Records in the journal.
+    records: usize,
+    /// Where the next block goes.
+    pub(super) end: u64,
+    remembered: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) shared: Arc<UploadFiles>,
+    journal_end: u64,
+}
+
+/// A complete block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Staged {
+    /// The number of its record.
+    pub(super) number: u32,
+    pub(super) extent: Extent,
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        self.remembered.fetch_sub(self.blocks.len(), Relaxed);
+    }
+}
+
+/// What a journal says.
+pub(super) enum Loaded {
+    Open(Staging),
+    Committed { journal: Journal, commit: CommitRecord },
+}
+
+impl Staging {
+    fn empty(context: &Context) -> Self {
+        let remembered = Arc::clone(&context.blocks);
+        Self { files: None, blocks: HashMap::new(), records: 0, end: 0, remembered }
+    }
+
+    fn resume(
+        context: &Context,
+        name: &UploadName,
+        data: File,
+        journal_file: File,
+        journal: Journal,
+    ) -> io::Result<Self> {
+        let length = data.metadata()?.len();
+        journal_file.set_len(journal.end)?;
+        let mut staging = Self::empty(context);
+        for block in journal.blocks {
+            // Within one boot there are no others; a file that somebody cut off must not be served.
+            if block.extent.end() <= length {
+                staging.remember(&block.id, block.extent);
+            }
+            staging.records += 1;
+        }
+        staging.trim(&data)?;
+        let shared = UploadFiles::new(&context.disk, name, data, journal_file);
+        staging.files = Some(Files { shared, journal_end: journal.end });
+        Ok(staging)
+    }
+
+    /// Gives the space back of what did not become complete before the process ended, and begins behind what did.
+    fn trim(&mut self, data: &File) -> io::Result<()> {
+        let complete: Vec<Extent> = self.blocks.values().map(|block| block.extent).collect();
+        self.end = complete.iter().map(|extent| extent.end()).max().unwrap_or(0);
+        kernel::cut(data, self.end)?;
+        let gaps = extents::gaps(&complete, self.end);
+        gaps.iter().for_each(|gap| kernel::punch(data, gap.offset, gap.length));
+        Ok(())
+    }
+
+    /// Makes the upload's files, where there are none.
+    pub(super) fn create_files(&mut self, context: &Context, name: &UploadName) -> io::Result<&mut Files> {
+        if self.files.is_none() {
+            let (data, journal) = (layout::data_path(name), layout::journal_path(name));
+            let uploads = &context.disk.dirs.uploads;
+            // Left from before the machine last started, or from a creation that failed half-way.
+            layout::delete(uploads, &journal)?;
+            layout::delete(uploads, &data)?;
+            let data = layout::create(uploads, &data)?;
+            let journal = layout::create(uploads, &journal)?;
+            let shared = UploadFiles::new(&context.disk, name, data, journal);
+            let mut files = Files { shared, journal_end: 0 };
+            files.append(&journal::opened(&context.boot))?;
+            self.files = Some(files);
+        }
+        self.files.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn remember(&mut self, id: &BlockId, extent: Extent) -> Option<Staged> {
+        let number = u32::try_from(self.records).unwrap_or(u32::MAX);
+        let replaced = self.blocks.insert(id.clone(), Staged { number, extent });
+        if replaced.is_none() {
+            self.remembered.fetch_add(1, Relaxed);
+        }
+        replaced
+    }
+
+    /// Counts a block as complete; returns the one that it replaces.
+    fn record(&mut self, id: &BlockId, extent: Extent) -> Result<Option<Staged>, StorageError> {
+        if self.records >= journal::MAX_RECORDS {
+            return Err(too_many_blocks());
+        }
+        let files = self.files.as_mut().ok_or(StorageError::NotFound)?;
+        files.append(&journal::block(id, extent)).map_err(errors::failed(CONTEXT))?;
+        let replaced = self.remember(id, extent);
+        self.records += 1;
+        Ok(replaced)
+    }
+
+    fn allocate(&mut self, length: u64) -> Result<Extent, StorageError> {
+        let extent = Extent { offset: self.end, length };
+        // Files cannot be larger than that.
+        let end = self.end.checked_add(length).filter(|end| i64::try_from(*end).is_ok());
+        self.end = end.ok_or_else(|| StorageError::Invalid("the block is too large".to_owned()))?;
+        Ok(extent)
+    }
+
+    pub(super) fn owns(&self, files: &Arc<UploadFiles>) -> bool {
+        self.files.as_ref().is_some_and(|own| Arc::ptr_eq(&own.shared, files))
+    }
+}
+
+impl Files {
+    pub(super) fn append(&mut self, record: &[u8]) -> io::Result<()> {
+        // After a write that failed half-way, the next one starts at the same place.
+        self.shared.journal()?.write_all_at(record, self.journal_end)?;
+        self.journal_end += record.len() as u64;
+        Ok(())
+    }
+}
+
+/// Reads the journal of an upload. May wait for the disk.
+pub(super) fn load(context: &Context, name: &UploadName) -> io::Result<Loaded> {
+    let open = |path: &str| missing_is_none(layout::open(&context.disk.dirs.uploads, path, OFlags::RDWR));
+    let Some(file) = open(&layout::journal_path(name))? else {
+        return Ok(Loaded::Open(Staging::empty(context)));
+    };
+    let Some(mut journal) = journal::read(&file, &context.boot)? else {
+        return Ok(Loaded::Open(Staging::empty(context)));
+    };
+    if let Some(commit) = journal.committed.take() {
+        return Ok(Loaded::Committed { journal, commit });
+    }
+    match open(&layout::data_path(name))? {
+        Some(data) => Ok(Loaded::Open(Staging::resume(context, name, data, file, journal)?)),
+        None => Ok(Loaded::Open(Staging::empty(context))),
+    }
+}
+
+fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Stages a block. Where there is no room for it, not a byte of it is read.
+pub(super) async fn put_block(
+    uploads: &Uploads,
+    budget: &Arc<Budget>,
+    name: &UploadName,
+    id: &BlockId,
+    source: Source,
+) -> Result<u64, StorageError> {
+    let (transfer, disk) = (budget.transfer(), &uploads.context().disk);
+    let mut claim = disk.claim(source.length).await?;
+    let place = match source.length {
+        Some(length) => {
+            let place = Arc::new(allocate(uploads, name, length).await?);
+            intake::write(disk, &place, place.extent.offset, source, &transfer, &mut claim).await?;
+            place
+        }
+        None => {
+            let _descriptor = disk.body_descriptor().await?;
+            let spool = spool(disk, name).await?;
+            let length = intake::write(disk, &spool, 0, source, &transfer, &mut claim).await?;
+            let _claim = disk.claim(Some(length)).await?;
+            let place = Arc::new(allocate(uploads, name, length).await?);
+            copy(disk, spool, &place).await?;
+            place
+        }
+    };
+    complete(disk, &place, id).await?;
+    Ok(place.extent.length)
+}
+
+async fn allocate(uploads: &Uploads, name: &UploadName, length: u64) -> Result<Place, StorageError> {
+    let (slot, locked) = uploads.lock(name).await?;
+    let mut locked = ready(uploads.context(), name, locked).await?;
+    let Phase::Open(staging) = &mut *locked else { return Err(closed()) };
+    if staging.records >= journal::MAX_RECORDS {
+        return Err(too_many_blocks());
+    }
+    let files = Arc::clone(&staging.files.as_ref().ok_or(StorageError::NotFound)?.shared);
+    let extent = staging.allocate(length)?;
+    Ok(Place { slot, files, extent, is_complete: AtomicBool::new(false) })
+}
+
+/// Makes sure that the upload is read and has its files, unless it is closed.
+async fn ready(context: &Context, name: &UploadName, mut locked: Locked) -> Result<Locked, StorageError> {
+    match &*locked {
+        Phase::Open(staging) if staging.files.is_some() => return Ok(locked),
+        Phase::Committed | Phase::Discarded => return Err(closed()),
+        Phase::Open(_) | Phase::Unread => {}
+    }
+    let (owned, name) = (context.clone(), name.clone());
+    let prepare = move |_: &Arc<Disk>| prepare(&owned, &name, &mut locked).map(|()| locked);
+    context.disk.create(CONTEXT, false, prepare).await
+}
+
+fn prepare(context: &Context, name: &UploadName, phase: &mut Phase) -> io::Result<()> {
+    if matches!(phase, Phase::Unread) {
+        *phase = match load(context, name)? {
+            Loaded::Open(staging) => Phase::Open(Box::new(staging)),
+            Loaded::Committed { .. } => Phase::Committed,
+        };
+    }
+    if let Phase::Open(staging) = phase {
+        staging.create_files(context, name)?;
+    }
+    Ok(())
+}
+
+/// A file without a name: its space comes back when it is dropped, or when the process dies.
+struct Spool(Arc<File>);
+
+impl Target for Spool {
+    fn file(&self) -> Result<Arc<File>, StorageError> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+async fn spool(disk: &Arc<Disk>, name: &UploadName) -> Result<Arc<Spool>, StorageError> {
+    let name = name.clone();
+    let create = move |disk: &Arc<Disk>| {
+        let path = layout::spool_path(&name)?;
+        let file = layout::create(&disk.dirs.uploads, &path)?;
+        layout::delete(&disk.dirs.uploads, &path)?;
+        Ok(Arc::new(Spool(Arc::new(file))))
+    };
+    disk.create(CONTEXT, false, create).await
+}
+
+async fn copy(disk: &Disk, spool: Arc<Spool>, place: &Arc<Place>) -> Result<(), StorageError> {
+    let place = Arc::clone(place);
+    disk.transfer(CONTEXT, move || {
+        let (data, Extent { offset, length }) = (place.file()?, place.extent);
+        kernel::copy(&spool.0, &data, offset, length).map_err(errors::failed(CONTEXT))
+    })
+    .await
+}
+
+/// Counts a block as complete, once its record is written.
+async fn complete(disk: &Disk, place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
+    let locked = disk.threads.bounded(CONTEXT, Arc::clone(&place.slot).lock_owned()).await?;
+    if disk.paces.writes.is_calm() && place.is_open() {
+        return disk.paces.writes.timed(|| record(locked, place, id));
+    }
+    let (place, id) = (Arc::clone(place), id.clone());
+    disk.transfer(CONTEXT, move || record(locked, &place, &id)).await
+}
+
+fn record(mut locked: Locked, place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
+    let Phase::Open(staging) = &mut *locked else { return Err(closed()) };
+    if !staging.owns(&place.files) {
+        return Err(closed());
+    }
+    let replaced = staging.record(id, place.extent)?;
+    place.is_complete.store(true, Relaxed);
+    if let Some(replaced) = replaced {
+        place::free(&place.slot, &place.files, replaced.extent);
+    }
+    Ok(())
+}
+
+/// Returns the complete blocks of an upload, also of one that was committed.
+pub(super) async fn blocks(uploads: &Uploads, name: &UploadName) -> Result<Vec<StagedBlock>, StorageError> {
+    let (_slot, mut locked) = uploads.lock(name).await?;
+    let (context, name) = (uploads.context().clone(), name.clone());
+    let disk = Arc::clone(&context.disk);
+    disk.transfer(CONTEXT, move || {
+        if matches!(*locked, Phase::Unread | Phase::Committed) {
+            match load(&context, &name).map_err(errors::failed(CONTEXT))? {
+                Loaded::Open(staging) => *locked = Phase::Open(Box::new(staging)),
+                Loaded::Committed { journal, .. } => {
+                    *locked = Phase::Committed;
+                    return Ok(latest(journal));
+                }
+            }
+        }
+        let Phase::Open(staging) = &*locked else { return Ok(Vec::new()) };
+        let told = |(id, block): (&BlockId, &Staged)| StagedBlock {
+            id: id.clone(),
+            size_bytes: block.extent.length,
+        };
+        Ok(staging.blocks.iter().map(told).collect())
+    })
+    .await
+}
+
+/// The last record of each id counts.
+fn latest(journal: Journal) -> Vec<StagedBlock> {
+    let sizes: HashMap<BlockId, u64> =
+        journal.blocks.into_iter().map(|block| (block.id, block.extent.length)).collect();
+    sizes.into_iter().map(|(id, size_bytes)| StagedBlock { id, size_bytes }).collect()
+}
+
+pub(super) fn closed() -> StorageError {
+    StorageError::Invalid("the upload takes no more blocks".to_owned())
+}
+
+fn too_many_blocks() -> StorageError {
+    StorageError::Invalid("too many blocks in one upload".to_owned())
+}

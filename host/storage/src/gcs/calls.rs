@@ -1,0 +1,294 @@
+//! Calls of the service: bounded in time, and tried again where that may help.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use gcloud_storage::{
+    client::Client,
+    http::{
+        Error,
+        objects::{
+            Object,
+            compose::ComposeObjectRequest,
+            delete::DeleteObjectRequest,
+            get::GetObjectRequest,
+            list::{ListObjectsRequest, ListObjectsResponse},
+            upload::{Media, UploadObjectRequest, UploadType},
+        },
+    },
+    sign::SignedURLError,
+};
+use reqwest::{RequestBuilder, header::AUTHORIZATION};
+use token_source::TokenSource;
+use tokio::time::timeout;
+
+use crate::{
+    StorageError,
+    bucket::Pieces,
+    outgoing::{Patience, is_passing, unavailable},
+    sending::{Sending, TimedOut, Watch},
+};
+
+pub(super) const STORING: &str = "storing an object";
+
+/// The way to the service.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    /// The same HTTP client, for downloads: the library does not show the head of their answers.
+    pub(super) http: reqwest::Client,
+    pub(super) tokens: Option<Arc<dyn TokenSource>>,
+}
+
+impl Connection {
+    /// Says in a request whom it comes from.
+    pub(super) async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, Failure> {
+        let Some(tokens) = &self.tokens else { return Ok(request) };
+        let token = tokens.token().await.map_err(Failure::Transient)?;
+        Ok(request.header(AUTHORIZATION, token))
+    }
+}
+
+/// Makes calls.
+pub(super) struct Calls {
+    pub(super) connection: Connection,
+    pub(super) patience: Patience,
+}
+
+/// Why one attempt failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no such object, or bucket.
+    NotFound,
+    /// The condition of the call does not hold: there is an object.
+    Exists,
+    /// It may work the next time.
+    Transient(Box<dyn std::error::Error + Send + Sync>),
+    /// It will not.
+    Lasting(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The checksum and size of what was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) crc: u32,
+    pub(super) size_bytes: u64,
+}
+
+/// What became of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// The object has these bytes.
+    Now(Sum),
+    /// There was one already.
+    Exists,
+}
+
+/// The service stored something else than was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the service has {found:?} where {expected:?} was sent")]
+struct Differs {
+    expected: Sum,
+    found: Option<Sum>,
+}
+
+impl Sum {
+    /// Of no bytes.
+    pub(super) const NOTHING: Self = Self { crc: 0, size_bytes: 0 };
+
+    fn of(body: &[Bytes]) -> Self {
+        body.iter().fold(Self::NOTHING, |sum, piece| sum.and(piece))
+    }
+
+    /// The sum of a content and what follows it.
+    pub(super) fn and(self, bytes: &[u8]) -> Self {
+        let crc = crc32c::crc32c_append(self.crc, bytes);
+        Self { crc, size_bytes: self.size_bytes + bytes.len() as u64 }
+    }
+
+    /// The sum of two contents one after the other.
+    pub(super) fn then(self, next: Self) -> Self {
+        let length = usize::try_from(next.size_bytes).unwrap_or(usize::MAX);
+        let crc = crc32c::crc32c_combine(self.crc, next.crc, length);
+        Self { crc, size_bytes: self.size_bytes + next.size_bytes }
+    }
+
+    /// What the service says of an object.
+    fn told(object: &Object) -> Option<Self> {
+        let crc = BASE64_STANDARD.decode(object.crc32c.as_ref()?).ok()?;
+        let crc = u32::from_be_bytes(crc.try_into().ok()?);
+        Some(Self { crc, size_bytes: u64::try_from(object.size).ok()? })
+    }
+
+    pub(super) fn check(self, object: &Object) -> Result<(), Failure> {
+        let found = Self::told(object);
+        if found == Some(self) {
+            return Ok(());
+        }
+        Err(Failure::Transient(Box::new(Differs { expected: self, found })))
+    }
+}
+
+impl Calls {
+    pub(super) fn new(connection: Connection, patience: Patience) -> Self {
+        Self { connection, patience }
+    }
+
+    /// Makes a call, again where that may help. Each attempt may take as long as `bytes` need.
+    pub(super) async fn call<T, F>(
+        &self,
+        context: &'static str,
+        bytes: usize,
+        attempt: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, StorageError>
+    where
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let limit = self.patience.for_bytes(bytes);
+        let bounded = || bounded(limit, attempt());
+        let outcome = self.patience.trying(bounded, |failure| matches!(failure, Failure::Transient(_))).await;
+        outcome.map_err(|failure| failure.told(context))
+    }
+
+    /// Stores an object, and makes sure that the service got these bytes; with `new` only where there is none, else it is
+    /// [`Stored::Exists`]. That goes as an upload with metadata (`multipart`), for which the emulator keeps the condition, too; for one
+    /// without it does not.
+    pub(super) async fn upload(
+        &self,
+        bucket: &str,
+        name: String,
+        body: &Pieces,
+        new: bool,
+    ) -> Result<Stored, StorageError> {
+        let sum = Sum::of(body);
+        let request = UploadObjectRequest {
+            bucket: bucket.to_owned(),
+            // No generation: there must be no object.
+            if_generation_match: new.then_some(0),
+            ..UploadObjectRequest::default()
+        };
+        let kind = if new {
+            UploadType::Multipart(Box::new(Object { name, ..Object::default() }))
+        } else {
+            UploadType::Simple(Media { content_length: Some(sum.size_bytes), ..Media::new(name) })
+        };
+        let bytes = usize::try_from(sum.size_bytes).unwrap_or(usize::MAX);
+        let client = &self.connection.client;
+        let (request, kind) = (&request, &kind);
+        self.call(STORING, bytes, || async move {
+            let watch = Watch::new(self.patience.sending());
+            let content = reqwest::Body::wrap(Sending::pieces(body.clone(), &watch));
+            let uploaded = watch.over(STORING, client.upload_object(request, content, kind)).await;
+            match uploaded.map_err(Failure::silent)?.map_err(Failure::from) {
+                Ok(stored) => sum.check(&stored).map(|()| Stored::Now(sum)),
+                Err(Failure::Exists) => Ok(Stored::Exists),
+                Err(failure) => Err(failure),
+            }
+        })
+        .await
+    }
+
+    /// Puts objects together in a new one, and makes sure that it has the bytes of all.
+    pub(super) async fn compose(&self, request: ComposeObjectRequest, sum: Sum) -> Result<(), StorageError> {
+        let (client, request) = (&self.connection.client, &request);
+        self.call(
+            "composing an object",
+            0,
+            || async move { sum.check(&client.compose_object(request).await?) },
+        )
+        .await
+    }
+
+    pub(super) async fn size(&self, request: GetObjectRequest) -> Result<u64, StorageError> {
+        let (client, request) = (&self.connection.client, &request);
+        let asked = self
+            .call("asking for an object's size", 0, || async move { Ok(client.get_object(request).await?) });
+        Ok(u64::try_from(asked.await?.size).unwrap_or_default())
+    }
+
+    /// Deletes an object. Harmless where it is gone.
+    pub(super) async fn delete(&self, bucket: &str, name: String) -> Result<(), StorageError> {
+        let request =
+            DeleteObjectRequest { bucket: bucket.to_owned(), object: name, ..DeleteObjectRequest::default() };
+        let (client, request) = (&self.connection.client, &request);
+        let deleted = self
+            .call("deleting an object", 0, || async move { Ok(client.delete_object(request).await?) })
+            .await;
+        match deleted {
+            Ok(()) | Err(StorageError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn list(
+        &self,
+        request: ListObjectsRequest,
+    ) -> Result<ListObjectsResponse, StorageError> {
+        let (client, request) = (&self.connection.client, &request);
+        self.call("listing objects", 0, || async move { Ok(client.list_objects(request).await?) }).await
+    }
+}
+
+async fn bounded<T>(
+    limit: Duration,
+    attempt: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match timeout(limit, attempt).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Failure::Transient(Box::new(TimedOut(limit)))),
+    }
+}
+
+/// Judges a status: what the service's own guide to retries names, and nothing else, is tried again.
+pub(super) fn judge(status: Option<u16>, error: Box<dyn std::error::Error + Send + Sync>) -> Failure {
+    match status {
+        Some(404) => Failure::NotFound,
+        Some(412) => Failure::Exists,
+        Some(status) if !is_passing(status) => Failure::Lasting(error),
+        _ => Failure::Transient(error),
+    }
+}
+
+impl Failure {
+    /// What a watch says of a request.
+    fn silent(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable { source, .. } => Self::Transient(source),
+            error => Self::Lasting(Box::new(error)),
+        }
+    }
+
+    /// Says it to a caller.
+    pub(super) fn told(self, context: &'static str) -> StorageError {
+        match self {
+            Self::NotFound => StorageError::NotFound,
+            Self::Exists => unavailable(context, "the service speaks of a condition where there was none"),
+            Self::Transient(source) | Self::Lasting(source) => unavailable(context, source),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let status = match &error {
+            Error::Response(response) => Some(response.code),
+            Error::HttpClient(error) | Error::RawResponse(error, _) => error.status().map(|s| s.as_u16()),
+            Error::HttpMiddleware(_) | Error::TokenSource(_) => None,
+            Error::InvalidRangeHeader(_) => Some(400),
+        };
+        judge(status, Box::new(error))
+    }
+}
+
+impl From<SignedURLError> for Failure {
+    fn from(error: SignedURLError) -> Self {
+        match error {
+            SignedURLError::SignBlob(error) => error.into(),
+            // The text may tell of the key.
+            SignedURLError::CertError(_) => Self::Lasting("the key cannot sign".into()),
+            SignedURLError::InvalidOption(_) | SignedURLError::ParseError(_) => {
+                Self::Lasting(Box::new(error))
+            }
+        }
+    }
+}

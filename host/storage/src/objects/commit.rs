@@ -1,0 +1,356 @@
+//! Makes an object of the blocks of an upload. No content is copied, but for blocks that are in no part yet.
+//!
+//! The order of the steps is what makes a crash between any two of them harmless, also where several processes commit the
+//! same upload at the same time:
+//!
+//! 1. blocks that are in no part become the last parts (`additions.rs`). Nothing refers to these yet;
+//! 2. the plan is stored, unless there is one already: then that one counts. From here on the upload is committed;
+//! 3. the manifest, where one is needed, and what says that the other data belongs to it. From here on the data that
+//!    comes into being is never taken for objects of their own;
+//! 4. the multiparts are completed;
+//! 5. it is written down that the plan was carried out.
+//!
+//! A commit that finds a plan goes on with step 3, which can be repeated.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Shared,
+    additions::{self, Addition, Bytes as AddedBytes},
+    journal::{self, Listing},
+    keys::{self, Base},
+    manifest::Manifest,
+    plan::{self, Plan, PlannedBlock, PlannedMultipart, Stretch},
+    session::Session,
+    staging::{Block, Place, StoredPart},
+    uploads::{Phase, Upload},
+};
+use crate::{BlockId, MAX_BLOCKS, ObjectName, StorageError, Stored, UploadName, bucket::Bucket};
+
+/// How often the bucket is asked for blocks that another process still has in memory.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// For how many times the time after which blocks in memory are written down a listing waits for those of other processes:
+/// these notice a quarter of it late, and then have to write.
+const SPILLS_WAITED: u32 = 2;
+
+/// How often it is looked for an object that another process may be completing.
+const LOOKS: usize = 5;
+
+/// Commits an upload, or finds out what it became.
+pub(super) async fn commit(
+    shared: &Arc<Shared>,
+    name: &UploadName,
+    ids: &[BlockId],
+) -> Result<Stored, StorageError> {
+    if ids.len() > MAX_BLOCKS {
+        return Err(StorageError::Invalid(format!("more than {MAX_BLOCKS} blocks in the list")));
+    }
+    let commit = Commit { shared: Arc::clone(shared), name: name.clone(), ids: ids.to_vec() };
+    // Once begun it ends, whether or not the client still waits.
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    shared.bucket.detach(async move { drop(answer.send(commit.run().await)) });
+    answered.await.map_err(|error| StorageError::unavailable("commit an upload", error))?
+}
+
+struct Commit {
+    shared: Arc<Shared>,
+    name: UploadName,
+    ids: Vec<BlockId>,
+}
+
+impl Commit {
+    async fn run(&self) -> Result<Stored, StorageError> {
+        // Each turn waits for somebody who discards it; a client cannot keep that up.
+        for _ in 0..8 {
+            let upload = self.shared.uploads.get(&self.name);
+            let _gate = upload.gate.write().await;
+            if !matches!(upload.phase(), Phase::Discarded) {
+                return self.run_locked(&upload).await;
+            }
+            self.shared.uploads.forget(&self.name, &upload);
+        }
+        Err(StorageError::NotFound)
+    }
+
+    async fn run_locked(&self, upload: &Upload) -> Result<Stored, StorageError> {
+        let listing = journal::list(&self.shared, &self.name).await?;
+        if listing.is_planned {
+            upload.set_phase(Phase::Committed);
+            return self.follow(&self.stored_plan().await?, listing.is_done).await;
+        }
+        let mut session = upload.session();
+        if session.as_ref().is_some_and(|session| !listing.sessions.contains(&session.name)) {
+            // Another process discarded it.
+            upload.set_phase(Phase::Unread);
+            session = None;
+        }
+        let planned = match self.prepare(session.as_ref(), listing).await {
+            Ok(planned) => planned,
+            // Another process may have decided in the meantime, and completed the multipart that was to be added to.
+            Err(error) => {
+                let listing = journal::list(&self.shared, &self.name).await?;
+                if !listing.is_planned {
+                    return Err(error);
+                }
+                upload.set_phase(Phase::Committed);
+                return self.follow(&self.stored_plan().await?, listing.is_done).await;
+            }
+        };
+        let is_ours =
+            self.shared.bucket.put_new(&keys::plan_key(&self.name), journal::encode(&planned.plan)?).await?;
+        upload.set_phase(Phase::Committed);
+        if is_ours {
+            return self.carry_out(&planned.plan).await;
+        }
+        let theirs = self.stored_plan().await?;
+        // It may be ours all the same: a client that lost the answer finds what it stored itself.
+        if let Some(base) = planned.stored.filter(|_| theirs.object != planned.plan.object) {
+            self.shared.bucket.remove(&[base.data()]).await?;
+        }
+        self.follow(&theirs, false).await
+    }
+
+    /// Step 1, and the plan.
+    async fn prepare(
+        &self,
+        session: Option<&Arc<Session>>,
+        listing: Listing,
+    ) -> Result<Planned, StorageError> {
+        if let Some(session) = session {
+            let sealed = session.sealed();
+            let sends: Vec<_> = sealed.iter().map(|sealed| session.send(&self.shared, sealed)).collect();
+            future::try_join_all(sends).await?;
+        }
+        let (blocks, additions) = self.gather(session, listing).await?;
+        self.plan(session, &blocks, &additions).await
+    }
+
+    /// Finds the blocks of the list, and those that are in no part yet.
+    async fn gather(
+        &self,
+        session: Option<&Arc<Session>>,
+        mut listing: Listing,
+    ) -> Result<(Vec<Block>, Vec<Addition>), StorageError> {
+        loop {
+            let blocks = self.find(session.map(Arc::as_ref), listing).await?;
+            if let Some(additions) = self.additions(session, &blocks) {
+                return Ok((blocks, additions));
+            }
+            // Blocks were written down in the meantime, and their memory given up: now they are found there.
+            listing = journal::list(&self.shared, &self.name).await?;
+        }
+    }
+
+    /// Finds the blocks of the list, in its order. Those that another process has in memory appear in the bucket after a
+    /// while.
+    async fn find(
+        &self,
+        session: Option<&Session>,
+        mut listing: Listing,
+    ) -> Result<Vec<Block>, StorageError> {
+        let began = Instant::now();
+        loop {
+            let others = listing.blocks(&self.shared, session.map(|session| session.name.as_str())).await?;
+            let found = {
+                let own = session.map(|session| session.staging.lock());
+                let own = |id: &BlockId| own.as_ref().and_then(|own| own.blocks.get(id));
+                let find = |id: &BlockId| match (own(id), others.get(id)) {
+                    (Some(own), Some(other)) if other.time > own.time => Some(other.clone()),
+                    (own, other) => own.or(other).cloned(),
+                };
+                self.ids.iter().map(find).collect::<Option<Vec<Block>>>()
+            };
+            let has_others =
+                listing.sessions.iter().any(|other| session.is_none_or(|own| own.name != *other));
+            match found {
+                Some(found) => return Ok(found),
+                None if has_others && began.elapsed() < self.shared.spill_after * 3 => {}
+                None => return Err(StorageError::Invalid("a block in the list was not sent".to_owned())),
+            }
+            sleep(ASK_EVERY.min(self.shared.spill_after)).await;
+            listing = journal::list(&self.shared, &self.name).await?;
+        }
+    }
+
+    /// Makes the plan, and stores what is in no part yet.
+    async fn plan(
+        &self,
+        session: Option<&Arc<Session>>,
+        blocks: &[Block],
+        additions: &[Addition],
+    ) -> Result<Planned, StorageError> {
+        let list = plan::fingerprint(&self.ids);
+        let told =
+            |addition: &Addition| PlannedBlock { id: addition.id.clone(), size_bytes: addition.length };
+        let told = additions.iter().map(told).collect();
+        let parts: Vec<&StoredPart> = blocks.iter().flat_map(|block| block.place.parts()).collect();
+        let size_bytes: u64 = blocks.iter().map(|block| block.length).sum();
+        if parts.is_empty() && size_bytes <= self.shared.sizes.read_ahead() {
+            let base = Base::random(&self.name)?;
+            additions::put(&self.shared, &base, &additions::as_listed(&self.ids, additions)).await?;
+            let plan = plan::of_object(&base, size_bytes, list, told)?;
+            return Ok(Planned { plan, stored: Some(base) });
+        }
+        let added = additions::add(&self.shared, &self.name, session, &parts, additions).await?;
+        let mut offset = 0;
+        let offsets: HashMap<&BlockId, u64> = additions
+            .iter()
+            .map(|addition| {
+                let at = offset;
+                offset += addition.length;
+                (&addition.id, at)
+            })
+            .collect();
+        let stretch = |(id, block): (&BlockId, &Block)| match &block.place {
+            Place::Parts(parts, offset) => (Arc::clone(parts), *offset, block.length),
+            Place::Memory | Place::Spilled(..) => {
+                (Arc::clone(&added), offsets.get(id).copied().unwrap_or(0), block.length)
+            }
+        };
+        let stretches: Vec<_> = self.ids.iter().zip(blocks).map(stretch).collect();
+        let stretches: Vec<Stretch<'_>> = stretches
+            .iter()
+            .map(|(parts, offset, length)| Stretch { parts, offset: *offset, length: *length })
+            .collect();
+        Ok(Planned { plan: plan::of_parts(&stretches, list, told)?, stored: None })
+    }
+
+    /// Returns the blocks that are in no part yet, each once, in the order of the list; `None` where one is not in memory any
+    /// more.
+    fn additions(&self, session: Option<&Arc<Session>>, blocks: &[Block]) -> Option<Vec<Addition>> {
+        let mut seen = HashSet::new();
+        let staging = session.map(|session| session.staging.lock());
+        let tail = staging.iter().flat_map(|staging| &staging.tail);
+        let tail: HashMap<u64, &Bytes> = tail.map(|block| (block.time, &block.bytes)).collect();
+        let mut additions = Vec::new();
+        for (id, block) in self.ids.iter().zip(blocks).filter(|(id, _)| seen.insert(*id)) {
+            let bytes = match &block.place {
+                Place::Parts(..) => continue,
+                Place::Memory => AddedBytes::Memory((*tail.get(&block.time)?).clone()),
+                Place::Spilled(spill, offset) => AddedBytes::Spilled(Arc::clone(spill), *offset),
+            };
+            additions.push(Addition { id: id.clone(), length: block.length, bytes });
+        }
+        Some(additions)
+    }
+
+    async fn stored_plan(&self) -> Result<Plan, StorageError> {
+        journal::read(&self.shared, &keys::plan_key(&self.name)).await
+    }
+
+    /// Goes on with a plan that is there.
+    async fn follow(&self, plan: &Plan, is_done: bool) -> Result<Stored, StorageError> {
+        if plan.list != plan::fingerprint(&self.ids) {
+            return Err(StorageError::Invalid("the upload was committed with another list".to_owned()));
+        }
+        if is_done { stored(plan) } else { self.carry_out(plan).await }
+    }
+
+    /// Steps 3 to 5.
+    async fn carry_out(&self, plan: &Plan) -> Result<Stored, StorageError> {
+        let bucket = &self.shared.bucket;
+        if let Some(manifest) = &plan.manifest {
+            store_manifest(&self.shared, manifest).await?;
+        }
+        let completions: Vec<_> = plan.multiparts.iter().map(|multipart| self.complete(multipart)).collect();
+        future::try_join_all(completions).await?;
+        if !plan.multiparts.is_empty() {
+            bucket.put(&keys::done_key(&self.name), Vec::new()).await?;
+        }
+        stored(plan)
+    }
+
+    /// Completes a multipart, or finds that this was done before.
+    async fn complete(&self, multipart: &PlannedMultipart) -> Result<(), StorageError> {
+        let bucket = &self.shared.bucket;
+        let key = Base::parse(&multipart.base).ok_or(StorageError::NotFound)?.data();
+        let mut left = LOOKS;
+        loop {
+            match bucket.complete(&key, &multipart.id, &multipart.parts()).await {
+                Err(StorageError::NotFound) => {}
+                result => return result,
+            }
+            match bucket.head(&key).await {
+                Ok(size_bytes) if size_bytes == multipart.size_bytes => return Ok(()),
+                Ok(_) => return Err(StorageError::NotFound),
+                // Another process may be completing it at this moment.
+                Err(StorageError::NotFound) if left > 0 => {}
+                Err(error) => return Err(error),
+            }
+            left -= 1;
+            sleep(ASK_EVERY).await;
+        }
+    }
+}
+
+/// A plan, and what was stored for it alone.
+struct Planned {
+    plan: Plan,
+    stored: Option<Base>,
+}
+
+fn stored(plan: &Plan) -> Result<Stored, StorageError> {
+    Ok(Stored { object: ObjectName::parse(plan.object.as_str())?, size_bytes: plan.size_bytes })
+}
+
+/// Stores a manifest beside its first data, and notes at the others to whom they belong.
+async fn store_manifest(shared: &Shared, manifest: &Manifest) -> Result<(), StorageError> {
+    let bucket = &shared.bucket;
+    let Some((first, others)) = manifest.data.split_first() else { return Err(StorageError::NotFound) };
+    bucket.put(&first.base()?.manifest(), journal::encode(manifest)?).await?;
+    for other in others {
+        bucket.put(&other.base()?.owned(), vec![Bytes::from(first.base.clone())]).await?;
+    }
+    Ok(())
+}
+
+impl Place {
+    fn parts(&self) -> &[StoredPart] {
+        match self {
+            Self::Parts(parts, _) => parts,
+            Self::Memory | Self::Spilled(..) => &[],
+        }
+    }
+}
+
+/// Returns the complete blocks of an upload, also of one that was committed, with their lengths.
+///
+/// Where other processes took blocks in, it waits until they have written down what they had in memory only: nobody could
+/// tell that it is missing.
+pub(super) async fn blocks(
+    shared: &Shared,
+    name: &UploadName,
+) -> Result<HashMap<BlockId, u64>, StorageError> {
+    let mut listing = journal::list(shared, name).await?;
+    let own = shared.uploads.get(name).session();
+    let is_other = |session: &String| own.as_ref().is_none_or(|own| own.name != *session);
+    if !listing.is_planned && listing.sessions.iter().any(is_other) {
+        sleep(shared.spill_after * SPILLS_WAITED).await;
+        listing = journal::list(shared, name).await?;
+    }
+    let session = own.filter(|own| listing.sessions.contains(&own.name));
+    let mut blocks = listing.blocks(shared, session.as_ref().map(|session| session.name.as_str())).await?;
+    if let Some(session) = session {
+        for (id, own) in &session.staging.lock().blocks {
+            if blocks.get(id).is_none_or(|other| other.time <= own.time) {
+                blocks.insert(id.clone(), own.clone());
+            }
+        }
+    }
+    let mut lengths: HashMap<BlockId, u64> =
+        blocks.into_iter().map(|(id, block)| (id, block.length)).collect();
+    if listing.is_planned {
+        let plan: Plan = journal::read(shared, &keys::plan_key(name)).await?;
+        lengths.extend(plan.blocks.into_iter().map(|block| (block.id, block.size_bytes)));
+    }
+    Ok(lengths)
+}

@@ -1,0 +1,229 @@
+//! Takes the bytes of a body in, in pieces of the sizes that parts should have.
+
+use std::{collections::VecDeque, mem};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream::BoxStream};
+
+use super::{
+    Sizes,
+    room::{Held, Room},
+};
+use crate::{Source, SourceError, StorageError, bucket::Pieces};
+
+/// Chunks below this are copied together: each one would keep the network buffer alive that it came in.
+const COPY_BELOW: usize = 64 << 10;
+
+/// What small chunks are copied into.
+const COPY_BUFFER: usize = 256 << 10;
+
+/// Bytes that came, in order.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pieces: VecDeque<Bytes>,
+    loose: BytesMut,
+    pub(super) length: u64,
+}
+
+impl Gathered {
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        self.length += chunk.len() as u64;
+        if chunk.len() >= COPY_BELOW {
+            self.settle();
+            self.pieces.push_back(chunk);
+            return;
+        }
+        if self.loose.capacity() - self.loose.len() < chunk.len() {
+            self.settle();
+            self.loose = BytesMut::with_capacity(COPY_BUFFER);
+        }
+        self.loose.extend_from_slice(&chunk);
+    }
+
+    fn settle(&mut self) {
+        if !self.loose.is_empty() {
+            self.pieces.push_back(mem::take(&mut self.loose).freeze());
+        }
+    }
+
+    /// Takes the first `length` bytes, or all.
+    fn split_to(&mut self, length: u64) -> Self {
+        self.settle();
+        let mut first = Self::default();
+        while first.length < length {
+            let Some(mut piece) = self.pieces.pop_front() else { break };
+            let wanted = usize::try_from(length - first.length).unwrap_or(usize::MAX);
+            if piece.len() > wanted {
+                let rest = piece.split_off(wanted);
+                self.pieces.push_front(rest);
+            }
+            first.length += piece.len() as u64;
+            first.pieces.push_back(piece);
+        }
+        self.length -= first.length;
+        first
+    }
+
+    fn append(&mut self, mut other: Self) {
+        self.settle();
+        other.settle();
+        self.length += other.length;
+        self.pieces.append(&mut other.pieces);
+    }
+
+    /// Returns the pieces, as they are sent.
+    pub(super) fn into_pieces(mut self) -> Pieces {
+        self.settle();
+        self.pieces.into()
+    }
+
+    /// Returns one piece that keeps nothing else alive.
+    pub(super) fn into_bytes(self) -> Bytes {
+        let mut all = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or(0));
+        self.into_pieces().iter().for_each(|piece| all.extend_from_slice(piece));
+        all.freeze()
+    }
+}
+
+/// A body that is being taken in. Checks that it has the length that it announced.
+pub(super) struct Intake {
+    chunks: BoxStream<'static, Result<Bytes, SourceError>>,
+    length: Option<u64>,
+    received: u64,
+    rest: Bytes,
+}
+
+impl Intake {
+    pub(super) fn new(source: Source) -> Self {
+        Self { chunks: source.chunks, length: source.length, received: 0, rest: Bytes::new() }
+    }
+
+    /// Returns the announced length.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Returns the next `wanted` bytes; fewer only at the end of a body that announced no length.
+    pub(super) async fn take(&mut self, wanted: u64) -> Result<Gathered, StorageError> {
+        let mut gathered = Gathered::default();
+        while gathered.length < wanted {
+            if self.rest.is_empty() && !self.receive().await? {
+                break;
+            }
+            let missing = usize::try_from(wanted - gathered.length).unwrap_or(usize::MAX);
+            gathered.push(self.rest.split_to(missing.min(self.rest.len())));
+        }
+        Ok(gathered)
+    }
+
+    /// Makes sure that the body ends here.
+    pub(super) async fn finish(&mut self) -> Result<(), StorageError> {
+        while self.rest.is_empty() {
+            if !self.receive().await? {
+                return Ok(());
+            }
+        }
+        Err(StorageError::Invalid("the body is longer than announced".to_owned()))
+    }
+
+    /// Waits for a chunk; returns whether there was one.
+    async fn receive(&mut self) -> Result<bool, StorageError> {
+        let Some(chunk) = self.chunks.next().await else {
+            return match self.length {
+                Some(length) if self.received < length => {
+                    Err(StorageError::Invalid("the body ended early".to_owned()))
+                }
+                _ => Ok(false),
+            };
+        };
+        self.rest = chunk?;
+        self.received += self.rest.len() as u64;
+        if self.length.is_some_and(|length| self.received > length) {
+            return Err(StorageError::Invalid("the body is longer than announced".to_owned()));
+        }
+        Ok(true)
+    }
+}
+
+/// A piece of a body that becomes a part.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) content: Gathered,
+    pub(super) held: Held,
+}
+
+/// Cuts a body into pieces. Each takes its room before it is read.
+pub(super) struct Cutter<'a> {
+    room: &'a Room,
+    sizes: Sizes,
+    pub(super) intake: Intake,
+    /// Lengths of the pieces to come, where they are known.
+    planned: VecDeque<u64>,
+    /// What was read ahead of a body without a length.
+    ahead: Option<Piece>,
+    is_at_end: bool,
+}
+
+impl<'a> Cutter<'a> {
+    /// `planned`: the lengths of all pieces, for a body with a length.
+    pub(super) fn new(room: &'a Room, sizes: Sizes, intake: Intake, planned: Vec<u64>) -> Self {
+        let is_at_end = intake.length().is_some();
+        Self { room, sizes, intake, planned: planned.into(), ahead: None, is_at_end }
+    }
+
+    /// Goes on with a body without a length of which this was read.
+    pub(super) fn resume(room: &'a Room, sizes: Sizes, intake: Intake, ahead: Piece) -> Self {
+        let is_at_end = ahead.content.length < sizes.read_ahead();
+        let planned = if is_at_end { sizes.cut(ahead.content.length, false).into() } else { VecDeque::new() };
+        Self { room, sizes, intake, planned, ahead: Some(ahead), is_at_end }
+    }
+
+    /// Returns how many pieces are still to come, where that is known.
+    pub(super) fn pieces_left(&self) -> Option<usize> {
+        self.is_at_end.then_some(self.planned.len())
+    }
+
+    /// Returns the next piece, `None` at the end of the body. Of at least `part_bytes` where the length was not announced.
+    pub(super) async fn next(&mut self, part_bytes: u64) -> Result<Option<Piece>, StorageError> {
+        if !self.is_at_end {
+            self.read_ahead(part_bytes).await?;
+        }
+        let length = match self.planned.pop_front() {
+            Some(length) => length,
+            None if self.is_at_end => return self.intake.finish().await.map(|()| None),
+            None => part_bytes,
+        };
+        match &mut self.ahead {
+            None => {
+                let held = self.room.take(length).await?;
+                Ok(Some(Piece { content: self.intake.take(length).await?, held }))
+            }
+            Some(ahead) => {
+                let content = ahead.content.split_to(length);
+                let held = ahead.held.split(length);
+                Ok(held.map(|held| Piece { content, held }))
+            }
+        }
+    }
+
+    /// Reads so far ahead that what follows this piece is large enough for one of its own, or the end is known.
+    async fn read_ahead(&mut self, part_bytes: u64) -> Result<(), StorageError> {
+        let wanted = part_bytes + self.sizes.min_part;
+        let have = self.ahead.as_ref().map_or(0, |ahead| ahead.content.length);
+        let missing = wanted.saturating_sub(have);
+        // Given back first, then taken anew for both: who waits for room holds none.
+        let mut content = Gathered::default();
+        if let Some(ahead) = self.ahead.take() {
+            content = ahead.content;
+            drop(ahead.held);
+        }
+        let held = self.room.take(wanted).await?;
+        content.append(self.intake.take(missing).await?);
+        if content.length < wanted {
+            self.is_at_end = true;
+            self.planned = self.sizes.cut(content.length, false).into();
+        }
+        self.ahead = Some(Piece { content, held });
+        Ok(())
+    }
+}

@@ -1,0 +1,351 @@
+//! What one process has staged of one upload.
+//!
+//! Several processes behind a load balancer may each receive blocks of the same upload, so each has a *session* of its own
+//! in it, with multiparts of its own, and writes down in the bucket what it has stored. A process that starts anew begins
+//! a new session beside the old ones. What they have staged becomes one object only on commit.
+//!
+//! Large blocks become parts as they come. Small ones are gathered in memory, in the *tail*, until there are enough of them
+//! for a part: then the tail is *sealed* and sent, while the next one fills. A tail that waits for long, or whose memory is
+//! wanted, is *spilled*: its bytes become a small object of the upload, from which any process can go on.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::OnceCell, time::Instant};
+
+use super::{
+    Shared, journal,
+    keys::{self, Base},
+    numbers::{self, Numbers},
+    staging::{Block, Buffered, Place, Spill, Staging, StoredPart},
+    uploads,
+};
+use crate::{BlockId, StorageError, UploadName, bucket::Bucket};
+
+/// A multipart that was begun.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Multipart {
+    pub(super) base: Base,
+    /// What the service calls it.
+    pub(super) id: String,
+}
+
+/// A multipart of a session, begun when its first part is sent.
+#[derive(Debug)]
+pub(super) struct Volume {
+    base: Base,
+    number: u32,
+    begun: OnceCell<Arc<Multipart>>,
+    numbers: Mutex<Numbers>,
+}
+
+/// Numbers for parts that are to be sent.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) volume: Arc<Volume>,
+    pub(super) numbers: Vec<u32>,
+}
+
+/// A tail that is on its way to become a part.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    claim: Claim,
+    pub(super) blocks: Vec<Buffered>,
+    sent: OnceCell<()>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) upload: UploadName,
+    pub(super) name: String,
+    volumes: Mutex<Vec<Arc<Volume>>>,
+    pub(super) staging: Mutex<Staging>,
+    /// Held by who writes the tail down.
+    pub(super) settling: tokio::sync::Mutex<()>,
+    bodies: AtomicUsize,
+    is_discarded: AtomicBool,
+}
+
+/// Counts a body that is being taken in.
+pub(super) struct UnderWay(Arc<Session>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.bodies.fetch_sub(1, Relaxed);
+        self.0.staging.lock().touched = Instant::now();
+    }
+}
+
+impl Session {
+    /// `last_time`: of what is there already.
+    pub(super) fn new(upload: UploadName, name: String, last_time: u64) -> Self {
+        Self {
+            upload,
+            name,
+            volumes: Mutex::default(),
+            staging: Mutex::new(Staging::new(last_time)),
+            settling: tokio::sync::Mutex::default(),
+            bodies: AtomicUsize::new(0),
+            is_discarded: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts a body that is being taken in, until it is dropped.
+    pub(super) fn begin_body(session: &Arc<Self>) -> UnderWay {
+        session.bodies.fetch_add(1, Relaxed);
+        UnderWay(Arc::clone(session))
+    }
+
+    /// What is written down from now on is removed again. Returns when nobody writes a tail down any more.
+    pub(super) async fn discard(&self) {
+        self.is_discarded.store(true, Relaxed);
+        drop(self.settling.lock().await);
+    }
+
+    /// Ends what another process committed or discarded: gives up the memory, and takes back what is still written down.
+    pub(super) fn end(&self) {
+        self.is_discarded.store(true, Relaxed);
+        let mut staging = self.staging.lock();
+        staging.tail.clear();
+        staging.tail_bytes = 0;
+        staging.sealed.clear();
+    }
+
+    pub(super) fn is_discarded(&self) -> bool {
+        self.is_discarded.load(Relaxed)
+    }
+
+    /// Removes what was written down, if the upload was discarded in the meantime.
+    async fn take_back(&self, shared: &Shared, keys: &[String]) -> Result<(), StorageError> {
+        if !self.is_discarded() {
+            return Ok(());
+        }
+        shared.bucket.remove(keys).await?;
+        Err(uploads::closed())
+    }
+
+    /// Returns for how long nothing happened. While bodies are under way a tenth of the time counts: more blocks are to be
+    /// expected, or the client is gone.
+    pub(super) fn idle(&self) -> Duration {
+        let idle = self.staging.lock().touched.elapsed();
+        if self.bodies.load(Relaxed) > 0 { idle / 10 } else { idle }
+    }
+
+    /// Returns a time that comes after all others of this session.
+    pub(super) fn tick(&self, shared: &Shared) -> u64 {
+        self.staging.lock().tick(shared.clock.now_ms())
+    }
+
+    /// Takes numbers for so many parts.
+    pub(super) fn claim(
+        &self,
+        shared: &Shared,
+        id: Option<&BlockId>,
+        count: u32,
+    ) -> Result<Claim, StorageError> {
+        let mut volumes = self.volumes.lock();
+        if let Some(index) = id.and_then(numbers::index_of).filter(|_| count <= numbers::NUMBERS_PER_BLOCK) {
+            let each = numbers::blocks_per_multipart(shared.sizes.max_number);
+            let volume = self.volume(shared, &mut volumes, (index / each) as usize)?;
+            if let Some(numbers) = volume.numbers.lock().take_kept(index % each, count) {
+                return Ok(Claim { volume: Arc::clone(&volume), numbers });
+            }
+        }
+        let last = volumes.len().saturating_sub(1);
+        for number in [last, last + 1] {
+            let volume = self.volume(shared, &mut volumes, number)?;
+            if let Some(numbers) = volume.numbers.lock().take_next(count) {
+                return Ok(Claim { volume: Arc::clone(&volume), numbers });
+            }
+        }
+        Err(StorageError::Invalid("too many parts in one block".to_owned()))
+    }
+
+    fn volume(
+        &self,
+        shared: &Shared,
+        volumes: &mut Vec<Arc<Volume>>,
+        number: usize,
+    ) -> Result<Arc<Volume>, StorageError> {
+        while volumes.len() <= number {
+            volumes.push(Arc::new(Volume {
+                base: Base::random(&self.upload)?,
+                number: u32::try_from(volumes.len()).unwrap_or(u32::MAX),
+                begun: OnceCell::new(),
+                numbers: Mutex::new(Numbers::new(shared.sizes.max_number)),
+            }));
+        }
+        Ok(Arc::clone(&volumes[number]))
+    }
+
+    /// Returns the multipart of a volume: begun and written down, once.
+    pub(super) async fn begin(
+        &self,
+        shared: &Shared,
+        volume: &Volume,
+    ) -> Result<Arc<Multipart>, StorageError> {
+        let begin = || async {
+            let id = shared.bucket.begin(&volume.base.data()).await?;
+            let multipart = Multipart { base: volume.base.clone(), id };
+            let key = keys::multipart_key(&self.upload, &self.name, volume.number);
+            shared.bucket.put(&key, journal::multipart(&multipart)?).await?;
+            Ok(Arc::new(multipart))
+        };
+        volume.begun.get_or_try_init(begin).await.cloned()
+    }
+
+    fn volume_number(&self, multipart: &Multipart) -> Option<u32> {
+        self.volumes.lock().iter().find(|volume| volume.base == multipart.base).map(|volume| volume.number)
+    }
+
+    /// Returns whether a multipart is of this session.
+    pub(super) fn owns(&self, multipart: &Multipart) -> bool {
+        self.volume_number(multipart).is_some()
+    }
+
+    /// Sends a tail, unless it was sent. Can be repeated when it failed.
+    pub(super) async fn send(&self, shared: &Shared, sealed: &Sealed) -> Result<(), StorageError> {
+        let send = || async {
+            let multipart = self.begin(shared, &sealed.claim.volume).await?;
+            let number = *sealed.claim.numbers.first().ok_or(StorageError::NotFound)?;
+            let pieces = sealed.blocks.iter().map(|block| block.bytes.clone()).collect();
+            let length = sealed.blocks.iter().map(|block| block.bytes.len() as u64).sum();
+            let part = shared.bucket.put_part(&multipart.base.data(), &multipart.id, number, pieces).await?;
+            let part = StoredPart { multipart, number, tag: part.tag, length };
+            self.write_down(shared, &[part], &journal::offsets(&sealed.blocks)).await.map(drop)
+        };
+        sealed.sent.get_or_try_init(send).await?;
+        self.staging.lock().sealed.retain(|other| !std::ptr::eq(Arc::as_ptr(other), sealed));
+        Ok(())
+    }
+
+    /// Writes down that blocks lie in parts, and remembers it of those that are known. Returns the key of the record.
+    pub(super) async fn write_down(
+        &self,
+        shared: &Shared,
+        parts: &[StoredPart],
+        blocks: &[journal::BlockEntry],
+    ) -> Result<String, StorageError> {
+        let key = keys::record_key(&self.upload, &self.name, self.tick(shared));
+        let number = |part: &StoredPart| self.volume_number(&part.multipart).unwrap_or(u32::MAX);
+        let record = journal::record_of_parts(parts, number, blocks)?;
+        shared.bucket.put(&key, record).await?;
+        self.take_back(shared, std::slice::from_ref(&key)).await?;
+        let parts: Arc<[StoredPart]> = parts.into();
+        let mut staging = self.staging.lock();
+        for block in blocks {
+            staging.moved(&block.id, block.time, Place::Parts(Arc::clone(&parts), block.offset));
+        }
+        Ok(key)
+    }
+
+    /// Returns the tails that are on their way.
+    pub(super) fn sealed(&self) -> Vec<Arc<Sealed>> {
+        self.staging.lock().sealed.clone()
+    }
+
+    /// Adds a small block to the tail. Returns the tail that is full by it, if it is.
+    pub(super) fn append(
+        &self,
+        shared: &Shared,
+        block: Buffered,
+    ) -> Result<Option<Arc<Sealed>>, StorageError> {
+        let (part, min) = (shared.sizes.part, shared.sizes.min_part);
+        let length = block.bytes.len() as u64;
+        let mut staging = self.staging.lock();
+        staging.count_taken()?;
+        let mut full = None;
+        if staging.tail_bytes >= min && staging.tail_bytes + length > part {
+            full = Some(self.seal(shared, &mut staging)?);
+        }
+        staging.remember(block.id.clone(), Block { time: block.time, length, place: Place::Memory });
+        staging.tail_bytes += length;
+        staging.tail.push(block);
+        if full.is_none() && staging.tail_bytes >= part {
+            full = Some(self.seal(shared, &mut staging)?);
+        }
+        Ok(full)
+    }
+
+    /// Adds a block that lies in parts.
+    pub(super) fn insert(&self, id: &BlockId, block: Block) -> Result<(), StorageError> {
+        let mut staging = self.staging.lock();
+        staging.count_taken()?;
+        staging.remember(id.clone(), block);
+        Ok(())
+    }
+
+    /// Seals the tail, if it is large enough for a part.
+    pub(super) fn seal_if_enough(&self, shared: &Shared) -> Result<Option<Arc<Sealed>>, StorageError> {
+        let mut staging = self.staging.lock();
+        if staging.tail_bytes < shared.sizes.min_part {
+            return Ok(None);
+        }
+        self.seal(shared, &mut staging).map(Some)
+    }
+
+    fn seal(&self, shared: &Shared, staging: &mut Staging) -> Result<Arc<Sealed>, StorageError> {
+        let claim = self.claim(shared, None, 1)?;
+        let blocks = mem::take(&mut staging.tail);
+        staging.tail_bytes = 0;
+        let sealed = Arc::new(Sealed { claim, blocks, sent: OnceCell::new() });
+        staging.sealed.push(Arc::clone(&sealed));
+        Ok(sealed)
+    }
+
+    /// Writes down what is in the tail and is not written down yet.
+    pub(super) async fn spill(&self, shared: &Shared) -> Result<(), StorageError> {
+        let time = self.tick(shared);
+        let (mut pieces, mut entries) = (Vec::new(), Vec::new());
+        let mut length = 0;
+        for block in self.staging.lock().tail.iter().filter(|block| block.spilled.is_none()) {
+            entries.push(journal::BlockEntry::at(block, length));
+            pieces.push(block.bytes.clone());
+            length += block.bytes.len() as u64;
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let spill = Arc::new(Spill { key: keys::spill_key(&self.upload, &self.name, time), length });
+        shared.bucket.put(&spill.key, pieces).await?;
+        let record = keys::record_key(&self.upload, &self.name, time);
+        shared.bucket.put(&record, journal::record_of_spill(&spill, &entries)?).await?;
+        self.take_back(shared, &[spill.key.clone(), record]).await?;
+        let offsets: HashMap<u64, u64> = entries.iter().map(|entry| (entry.time, entry.offset)).collect();
+        for block in &mut self.staging.lock().tail {
+            if let Some(offset) = offsets.get(&block.time) {
+                block.spilled = Some((Arc::clone(&spill), *offset));
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the bytes that are written down.
+    pub(super) fn release_spilled(&self) {
+        let mut staging = self.staging.lock();
+        let tail = mem::take(&mut staging.tail);
+        let (spilled, kept): (Vec<_>, Vec<_>) = tail.into_iter().partition(|block| block.spilled.is_some());
+        staging.tail_bytes = kept.iter().map(|block| block.bytes.len() as u64).sum();
+        staging.tail = kept;
+        for block in spilled {
+            if let Some((spill, offset)) = block.spilled {
+                staging.moved(&block.id, block.time, Place::Spilled(spill, offset));
+            }
+        }
+    }
+}
+
+impl Claim {
+    /// Gives the numbers back: nothing was sent under them, or all of it arrived and does not count.
+    pub(super) fn give_back(&self) {
+        self.volume.numbers.lock().give_back(&self.numbers);
+    }
+}

@@ -1,0 +1,126 @@
+//! What an answer of the service means. The only place of the driver that decides it.
+
+use std::error::Error;
+
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+
+use crate::StorageError;
+use larder_common::causes::chain;
+
+/// The service said no.
+#[derive(Debug, Default)]
+pub(super) struct Failure {
+    status: u16,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+        Self { status, code: error.code().map(str::to_owned), message: error.message().map(str::to_owned) }
+    }
+
+    /// There is an object already.
+    pub(super) fn is_taken(&self) -> bool {
+        self.status == 412
+    }
+
+    /// Somebody else is doing the same at this moment.
+    pub(super) fn is_conflict(&self) -> bool {
+        self.status == 409
+    }
+
+    /// The service does not know such requests.
+    pub(super) fn is_unsupported(&self) -> bool {
+        let codes =
+            ["NotImplemented", "MissingContentMD5", "InvalidArgument", "InvalidRequest", "InvalidDigest"];
+        matches!(self.status, 405 | 501) || self.code.as_deref().is_some_and(|code| codes.contains(&code))
+    }
+
+    fn meaning(&self) -> Option<StorageError> {
+        match (self.status, self.code.as_deref()) {
+            // A bucket that is gone does not mean that every object is: entries would be given up.
+            (_, Some("NoSuchBucket")) => None,
+            // Part of an object that is shorter than it was.
+            (404 | 416, _) | (_, Some("NoSuchKey" | "NoSuchUpload" | "NotFound" | "InvalidRange")) => {
+                Some(StorageError::NotFound)
+            }
+            (507, _) | (_, Some("QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage")) => {
+                Some(StorageError::NoSpace)
+            }
+            (_, Some(code @ ("EntityTooSmall" | "EntityTooLarge" | "InvalidPart" | "InvalidPartOrder"))) => {
+                Some(StorageError::Invalid(format!("the bucket refuses it: {code}")))
+            }
+            _ => None,
+        }
+    }
+
+    fn told(&self) -> String {
+        let told = told(self.code.as_deref(), self.message.as_deref());
+        match self.status {
+            0 => told,
+            status => format!("{told} (status {status})"),
+        }
+    }
+}
+
+/// Returns what to say of a code and a message.
+pub(super) fn told(code: Option<&str>, message: Option<&str>) -> String {
+    match (code, message) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (None, None) => "the service refused".to_owned(),
+    }
+}
+
+/// Returns whether a code says that there is nothing.
+pub(super) fn is_gone(code: Option<&str>) -> bool {
+    matches!(code, Some("NoSuchKey" | "NotFound"))
+}
+
+/// Makes an error of a request that failed.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn failed<E>(context: &'static str, error: SdkError<E, HttpResponse>) -> StorageError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let failure = Failure::of(&error);
+    failure.meaning().unwrap_or_else(|| StorageError::unavailable(context, cause(&error, &failure)))
+}
+
+/// What happened, without the request: there may be a signature in it.
+fn cause<E: Error + 'static>(error: &SdkError<E, HttpResponse>, failure: &Failure) -> String {
+    if matches!(error, SdkError::ServiceError(_)) {
+        return failure.told();
+    }
+    chain(error)
+}
+
+/// Makes an error of a bucket that cannot be used.
+pub(super) fn unusable<E>(bucket: &str, error: &SdkError<E, HttpResponse>) -> StorageError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let failure = Failure::of(error);
+    let why = match failure.status {
+        404 => format!("the bucket `{bucket}` does not exist there"),
+        403 => format!("the bucket `{bucket}` may not be used with these credentials"),
+        301 | 307 | 400 => {
+            format!("the bucket `{bucket}` is in another region, or there is none of this name")
+        }
+        _ => format!("the bucket `{bucket}` cannot be reached: {}", cause(error, &failure)),
+    };
+    StorageError::unavailable("open the bucket", why)
+}
+
+/// What is gone need not be deleted.
+pub(super) fn gone_is_done(error: StorageError) -> Result<(), StorageError> {
+    match error {
+        StorageError::NotFound => Ok(()),
+        error => Err(error),
+    }
+}

@@ -1,0 +1,265 @@
+//! A storage that fails as planned.
+//!
+//! A [`Faults`] says which calls fail, and how; a wrapper and the test share it. All other calls pass through.
+
+#[cfg(test)]
+mod tests;
+
+use std::{future::Future, ops::Range, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+
+use crate::{
+    BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
+    UploadName,
+};
+
+/// What a call suffers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not done, and says so.
+    Fail,
+    /// It is done, but its answer is lost.
+    LoseAnswer,
+    /// It takes so long.
+    Delay(Duration),
+    /// It finds nothing.
+    Miss,
+    /// There is no space for it.
+    NoSpace,
+    /// Of a flush: the object's bytes are lost. [`Fault::Fail`]: they may be flushed later.
+    Lost,
+    /// A bucket's client makes it twice, as after a lost answer, and tells what the second one said.
+    Repeat,
+    /// The content that it returns breaks off after so many bytes.
+    Cut(u64),
+}
+
+struct Rule {
+    /// The name of the method; every one, where it is empty.
+    call: &'static str,
+    skip: usize,
+    times: usize,
+    fault: Fault,
+}
+
+#[derive(Default)]
+struct State {
+    rules: Vec<Rule>,
+    is_down: bool,
+    calls: Vec<&'static str>,
+}
+
+/// Which calls suffer what.
+#[derive(Default)]
+pub struct Faults(Mutex<State>);
+
+impl Faults {
+    /// Plans nothing.
+    #[must_use]
+    pub fn none() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Lets the calls of a method suffer: after the first `skip` of them, so many `times`. A method of any name: `""`.
+    pub fn add(&self, call: &'static str, skip: usize, times: usize, fault: Fault) {
+        self.0.lock().rules.push(Rule { call, skip, times, fault });
+    }
+
+    /// Lets everything fail from now on, or no longer.
+    pub fn set_down(&self, is_down: bool) {
+        self.0.lock().is_down = is_down;
+    }
+
+    /// Forgets all that is planned.
+    pub fn clear(&self) {
+        let mut state = self.0.lock();
+        state.rules.clear();
+        state.is_down = false;
+    }
+
+    /// Returns the calls so far, and forgets them.
+    pub fn take_calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.0.lock().calls)
+    }
+
+    pub(super) fn next(&self, call: &'static str) -> Option<Fault> {
+        let mut state = self.0.lock();
+        state.calls.push(call);
+        if state.is_down {
+            return Some(Fault::Fail);
+        }
+        for rule in state.rules.iter_mut().filter(|rule| rule.call.is_empty() || rule.call == call) {
+            if rule.skip > 0 {
+                rule.skip -= 1;
+            } else if rule.times > 0 {
+                rule.times -= 1;
+                return Some(rule.fault.clone());
+            }
+        }
+        None
+    }
+
+    pub(super) async fn around<T>(
+        &self,
+        call: &'static str,
+        work: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        suffer(self.next(call), work).await
+    }
+
+    pub(super) async fn around_content(
+        &self,
+        call: &'static str,
+        work: impl Future<Output = Result<Content, StorageError>>,
+    ) -> Result<Content, StorageError> {
+        match self.next(call) {
+            Some(Fault::Cut(after)) => work.await.map(|content| cut_after(content, after)),
+            fault => suffer(fault, work).await,
+        }
+    }
+}
+
+pub(super) async fn suffer<T>(
+    fault: Option<Fault>,
+    work: impl Future<Output = Result<T, StorageError>>,
+) -> Result<T, StorageError> {
+    match fault {
+        None | Some(Fault::Cut(_) | Fault::Repeat | Fault::Lost) => work.await,
+        Some(Fault::Fail) => Err(injected()),
+        Some(Fault::LoseAnswer) => work.await.and_then(|_| Err(injected())),
+        Some(Fault::Delay(time)) => {
+            tokio::time::sleep(time).await;
+            work.await
+        }
+        Some(Fault::Miss) => Err(StorageError::NotFound),
+        Some(Fault::NoSpace) => Err(StorageError::NoSpace),
+    }
+}
+
+fn injected() -> StorageError {
+    StorageError::unavailable("do as asked", "a fault was planned here")
+}
+
+fn cut_after(content: Content, after: u64) -> Content {
+    let Content { length, chunks } = content;
+    let whole = chunks.scan(after, |left, chunk| {
+        let chunk = chunk.map(|mut bytes| {
+            let kept = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+            *left -= kept as u64;
+            bytes.truncate(kept);
+            bytes
+        });
+        let goes_on = !matches!(&chunk, Ok(bytes) if bytes.is_empty());
+        async move { goes_on.then_some(chunk) }
+    });
+    Content { length, chunks: whole.chain(stream::iter([Err(injected())])).boxed() }
+}
+
+/// A storage that fails by plan.
+pub struct FaultyStorage {
+    /// The storage that is wrapped.
+    pub inner: Arc<dyn Storage>,
+    /// What fails.
+    pub faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Storage for FaultyStorage {
+    async fn stat(&self, object: &ObjectName) -> Result<u64, StorageError> {
+        self.faults.around("stat", self.inner.stat(object)).await
+    }
+
+    async fn open(
+        &self,
+        object: &ObjectName,
+        size_bytes: u64,
+        range: Option<Range<u64>>,
+    ) -> Result<Content, StorageError> {
+        self.faults.around_content("open", self.inner.open(object, size_bytes, range)).await
+    }
+
+    async fn put(&self, upload: &UploadName, source: Source) -> Result<Stored, StorageError> {
+        self.faults.around("put", self.inner.put(upload, source)).await
+    }
+
+    async fn put_block(
+        &self,
+        upload: &UploadName,
+        id: &BlockId,
+        source: Source,
+    ) -> Result<u64, StorageError> {
+        self.faults.around("put_block", self.inner.put_block(upload, id, source)).await
+    }
+
+    async fn commit(&self, upload: &UploadName, ids: &[BlockId]) -> Result<Stored, StorageError> {
+        self.faults.around("commit", self.inner.commit(upload, ids)).await
+    }
+
+    async fn blocks(&self, upload: &UploadName) -> Result<Vec<StagedBlock>, StorageError> {
+        self.faults.around("blocks", self.inner.blocks(upload)).await
+    }
+
+    async fn presign(
+        &self,
+        object: &ObjectName,
+        size_bytes: u64,
+        lifetime: Duration,
+    ) -> Result<Option<String>, StorageError> {
+        self.faults.around("presign", self.inner.presign(object, size_bytes, lifetime)).await
+    }
+
+    async fn discard(&self, upload: &UploadName) -> Result<(), StorageError> {
+        self.faults.around("discard", self.inner.discard(upload)).await
+    }
+
+    async fn remove(&self, object: &ObjectName) -> Result<(), StorageError> {
+        self.faults.around("remove", self.inner.remove(object)).await
+    }
+
+    /// Faults are planned for each object.
+    async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>> {
+        let mut outcomes = Vec::new();
+        for object in objects {
+            match self.faults.next("flush") {
+                Some(Fault::Fail) => outcomes.push(Err(FlushError::Retry(injected()))),
+                Some(Fault::Lost) => outcomes.push(Err(FlushError::Lost(injected()))),
+                _ => outcomes.extend(self.inner.flush(std::slice::from_ref(object)).await),
+            }
+        }
+        outcomes
+    }
+
+    async fn has_room(&self) -> Result<bool, StorageError> {
+        match self.faults.next("has_room") {
+            Some(Fault::NoSpace) => Ok(false),
+            fault => suffer(fault, self.inner.has_room()).await,
+        }
+    }
+
+    async fn identity(&self) -> Result<Option<String>, StorageError> {
+        self.faults.around("identity", self.inner.identity()).await
+    }
+
+    async fn set_identity(&self, identity: &str, replace: bool) -> Result<String, StorageError> {
+        self.faults.around("set_identity", self.inner.set_identity(identity, replace)).await
+    }
+
+    fn is_durable_at_once(&self) -> bool {
+        self.inner.is_durable_at_once()
+    }
+
+    async fn settle(&self) -> Result<(), StorageError> {
+        self.faults.around("settle", self.inner.settle()).await
+    }
+
+    async fn list_objects(&self, from: Option<&str>) -> Result<Page<ObjectName>, StorageError> {
+        self.faults.around("list_objects", self.inner.list_objects(from)).await
+    }
+
+    async fn list_uploads(&self, from: Option<&str>) -> Result<Page<UploadName>, StorageError> {
+        self.faults.around("list_uploads", self.inner.list_uploads(from)).await
+    }
+}
