@@ -103,8 +103,14 @@ impl Crowd {
 
     /// Waits until all have done once what they came for, though not for ever: some may be kept out. Returns how many have.
     pub async fn in_place(&self) -> usize {
-        let deadline = Instant::now() + IN_PLACE;
-        while self.in_place.load(Relaxed) < self.size && Instant::now() < deadline {
+        self.times(self.size, IN_PLACE).await
+    }
+
+    /// Waits until what they came for was done so many times by all together, but no longer than `limit`. Returns how many times it
+    /// was.
+    pub async fn times(&self, count: usize, limit: Duration) -> usize {
+        let deadline = Instant::now() + limit;
+        while self.in_place.load(Relaxed) < count && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.in_place.load(Relaxed)

@@ -118,5 +118,5 @@ async fn stages_hundreds_of_uploads() {
 /// Fault 9: 494 blocks of one byte in as many uploads were a total outage at a limit of 1,024; here it is 256.
 #[test]
 fn hundreds_of_uploads_need_few_descriptors() {
-    run_with_descriptors(256, "storage::fs::files::tests::stages_hundreds_of_uploads", FEW_DESCRIPTORS);
+    run_with_descriptors(256, "fs::files::tests::stages_hundreds_of_uploads", FEW_DESCRIPTORS);
 }
