@@ -62,7 +62,7 @@ pub(super) async fn is_of_any_case(index: &dyn Index) {
 pub(super) async fn its_uploads_can_be_finished(index: &dyn Index) {
     let upload = index.find_upload(&slot("UPLOAD-A")).await.unwrap().expect("the upload");
     let content = upload.attachment.clone().expect("its content");
-    let made = index.finalize(upload.id, &content, &Durability::Durable, upload.active_ms + 1).await;
+    let made = index.finalize(upload.id, &content, &Durability::Durable, upload.last_activity_ms + 1).await;
     let entry = made.unwrap().expect("an entry");
     assert_eq!((entry.slot.key, entry.owner), ("upload-a".to_owned(), Some(upload.owner)));
     assert!(entry.id > EntryId(7), "a number was used again");

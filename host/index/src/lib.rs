@@ -49,7 +49,7 @@ pub struct Slot {
     pub key: String,
 }
 
-/// A finished cache entry. Immutable but for `used_ms`.
+/// A finished cache entry. Immutable but for `last_used_ms`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its number.
@@ -63,7 +63,7 @@ pub struct Entry {
     /// When it was finalized, in milliseconds since 1970.
     pub created_ms: u64,
     /// When it was last used, or made.
-    pub used_ms: u64,
+    pub last_used_ms: u64,
     /// Fingerprint of the token that reserved it. `None` for entries of releases that did not keep it.
     pub owner: Option<String>,
 }
@@ -91,7 +91,7 @@ pub struct Upload {
     /// When it was reserved, or handed out last ([`Index::renew`]), in milliseconds since 1970.
     pub created_ms: u64,
     /// When bytes last came for it, or `created_ms`.
-    pub active_ms: u64,
+    pub last_activity_ms: u64,
     /// Its content, once there is any.
     pub attachment: Option<Attachment>,
 }
@@ -113,7 +113,7 @@ impl Upload {
     /// Returns whether its slot goes to whoever reserves it: nothing came for it since `idle_before_ms`, or it is not known
     /// when.
     fn is_idle(&self, now_ms: u64, idle_before_ms: u64) -> bool {
-        self.active_ms < idle_before_ms || self.active_ms > now_ms.saturating_add(AHEAD_MS)
+        self.last_activity_ms < idle_before_ms || self.last_activity_ms > now_ms.saturating_add(AHEAD_MS)
     }
 }
 
@@ -211,7 +211,7 @@ pub trait Index: Send + Sync + 'static {
     /// Returns the entry that the upload with this number became, as long as the entry is there.
     async fn get_entry_of_upload(&self, id: UploadId) -> Result<Option<Entry>, IndexError>;
 
-    /// Reserves a slot, unless there is an entry or an upload in it. An upload whose `active_ms` is before
+    /// Reserves a slot, unless there is an entry or an upload in it. An upload whose `last_activity_ms` is before
     /// `idle_before_ms`, or further ahead of `now_ms` than [`AHEAD_MS`], is displaced. Of concurrent calls exactly one
     /// reserves.
     async fn reserve(
@@ -223,7 +223,7 @@ pub trait Index: Send + Sync + 'static {
     ) -> Result<Reservation, IndexError>;
 
     /// Hands an upload out once more: it counts as reserved at `now_ms`. Returns `false`, and changes nothing, where it is gone, has
-    /// an attachment, or its `created_ms` and `active_ms` are not both the given one. Of concurrent calls one succeeds.
+    /// an attachment, or its `created_ms` and `last_activity_ms` are not both the given one. Of concurrent calls one succeeds.
     async fn renew(&self, id: UploadId, created_ms: u64, now_ms: u64) -> Result<bool, IndexError>;
 
     /// Returns the upload with this name.
@@ -263,8 +263,8 @@ pub trait Index: Send + Sync + 'static {
     /// Deletes an entry. Returns whether it was there.
     async fn delete_entry(&self, id: EntryId) -> Result<bool, IndexError>;
 
-    /// Deletes an entry if it was not used since `used_ms`, the time that the caller last saw. Returns whether it was.
-    async fn delete_entry_unused(&self, id: EntryId, used_ms: u64) -> Result<bool, IndexError>;
+    /// Deletes an entry if it was not used since `last_used_ms`, the time that the caller last saw. Returns whether it was.
+    async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError>;
 
     /// Notes uses of entries: id and time of each; of several of one entry the latest counts. A time never goes back.
     async fn touch_entries(&self, uses: &[(EntryId, u64)]) -> Result<(), IndexError>;

@@ -81,7 +81,7 @@ impl Model {
             return;
         }
         if let Some(upload) = self.uploads.values().find(|upload| self.is_same(&upload.slot, slot)) {
-            if (idle_before_ms..=now_ms + 600_000).contains(&upload.active_ms) {
+            if (idle_before_ms..=now_ms + 600_000).contains(&upload.last_activity_ms) {
                 assert_eq!(answer, &Reservation::Upload(upload.clone()));
                 return;
             }
@@ -99,7 +99,7 @@ impl Model {
             slot: slot.clone(),
             owner: owner.to_owned(),
             created_ms: now_ms,
-            active_ms: now_ms,
+            last_activity_ms: now_ms,
             attachment: None,
         };
         assert_eq!(upload, &expected);
@@ -108,17 +108,18 @@ impl Model {
 
     pub(super) fn renew(&mut self, id: UploadId, created_ms: u64, now_ms: u64) -> bool {
         let untouched = |upload: &&mut Upload| {
-            (upload.created_ms, upload.active_ms) == (created_ms, created_ms) && upload.attachment.is_none()
+            (upload.created_ms, upload.last_activity_ms) == (created_ms, created_ms)
+                && upload.attachment.is_none()
         };
         let upload = self.uploads.get_mut(&id).filter(untouched);
-        upload.map(|upload| (upload.created_ms, upload.active_ms) = (now_ms, now_ms)).is_some()
+        upload.map(|upload| (upload.created_ms, upload.last_activity_ms) = (now_ms, now_ms)).is_some()
     }
 
     pub(super) fn attach(&mut self, id: UploadId, attachment: &Attachment, now_ms: u64) -> AttachOutcome {
         let Some(upload) = self.uploads.get_mut(&id) else {
             return AttachOutcome::Gone;
         };
-        upload.active_ms = later(upload.active_ms, now_ms);
+        upload.last_activity_ms = later(upload.last_activity_ms, now_ms);
         let before = upload.attachment.replace(attachment.clone());
         let other = before.map(|before| before.object);
         AttachOutcome::Attached(other.filter(|object| *object != attachment.object))
@@ -147,7 +148,7 @@ impl Model {
             object: attachment.object.clone(),
             size_bytes: attachment.size_bytes,
             created_ms: now_ms,
-            used_ms: now_ms,
+            last_used_ms: now_ms,
             owner: Some(upload.owner.clone()),
         };
         assert_eq!(entry, &expected);
@@ -159,30 +160,30 @@ impl Model {
     }
 
     pub(super) fn abandon(&mut self, id: UploadId, idle_before_ms: u64) -> bool {
-        let idle = |upload: &Upload| upload.active_ms < idle_before_ms;
+        let idle = |upload: &Upload| upload.last_activity_ms < idle_before_ms;
         self.uploads.get(&id).is_some_and(idle) && self.uploads.remove(&id).is_some()
     }
 
-    pub(super) fn delete(&mut self, id: EntryId, used_ms: u64) -> bool {
-        let unused = |entry: &Entry| entry.used_ms <= used_ms;
+    pub(super) fn delete(&mut self, id: EntryId, last_used_ms: u64) -> bool {
+        let unused = |entry: &Entry| entry.last_used_ms <= last_used_ms;
         self.entries.get(&id).is_some_and(unused) && self.entries.remove(&id).is_some()
     }
 
-    pub(super) fn touch_entry(&mut self, id: EntryId, used_ms: u64) {
+    pub(super) fn touch_entry(&mut self, id: EntryId, last_used_ms: u64) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.used_ms = entry.used_ms.max(used_ms);
+            entry.last_used_ms = entry.last_used_ms.max(last_used_ms);
         }
     }
 
     pub(super) fn bring_entry_back(&mut self, id: EntryId, now_ms: u64) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.used_ms = entry.used_ms.min(now_ms);
+            entry.last_used_ms = entry.last_used_ms.min(now_ms);
         }
     }
 
-    pub(super) fn touch_upload(&mut self, id: UploadId, active_ms: u64) {
+    pub(super) fn touch_upload(&mut self, id: UploadId, last_activity_ms: u64) {
         if let Some(upload) = self.uploads.get_mut(&id) {
-            upload.active_ms = later(upload.active_ms, active_ms);
+            upload.last_activity_ms = later(upload.last_activity_ms, last_activity_ms);
         }
     }
 

@@ -58,7 +58,7 @@ pub(super) enum Op {
     },
     DeleteUnused {
         entry: Pick,
-        used_ms: u64,
+        last_used_ms: u64,
     },
     TouchEntries(Vec<(Pick, u64)>),
     BringBack {
@@ -119,7 +119,7 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => pick().prop_map(|upload| Op::Abandon { upload }),
         1 => (pick(), time()).prop_map(|(upload, idle_before_ms)| Op::AbandonIdle { upload, idle_before_ms }),
         1 => pick().prop_map(|entry| Op::Delete { entry }),
-        1 => (pick(), time()).prop_map(|(entry, used_ms)| Op::DeleteUnused { entry, used_ms }),
+        1 => (pick(), time()).prop_map(|(entry, last_used_ms)| Op::DeleteUnused { entry, last_used_ms }),
         1 => vec((pick(), time()), 0..4).prop_map(Op::TouchEntries),
         1 => (vec(pick(), 0..3), time()).prop_map(|(entries, now_ms)| Op::BringBack { entries, now_ms }),
         1 => vec((pick(), time()), 0..4).prop_map(Op::TouchUploads),
@@ -191,10 +191,10 @@ impl Run<'_> {
                 let answer = self.index.delete_entry(id).await.unwrap();
                 assert_eq!(answer, self.model.delete(id, u64::MAX));
             }
-            Op::DeleteUnused { entry, used_ms } => {
+            Op::DeleteUnused { entry, last_used_ms } => {
                 let id = *entry.get(&self.entries);
-                let answer = self.index.delete_entry_unused(id, used_ms).await.unwrap();
-                assert_eq!(answer, self.model.delete(id, used_ms));
+                let answer = self.index.delete_entry_unused(id, last_used_ms).await.unwrap();
+                assert_eq!(answer, self.model.delete(id, last_used_ms));
             }
             Op::TouchEntries(uses) => self.touch_entries(&uses).await,
             Op::TouchUploads(uses) => self.touch_uploads(&uses).await,
@@ -287,7 +287,7 @@ impl Run<'_> {
     async fn touch_entries(&mut self, uses: &[(Pick, u64)]) {
         let uses: Vec<_> = uses.iter().map(|(entry, time)| (*entry.get(&self.entries), *time)).collect();
         self.index.touch_entries(&uses).await.unwrap();
-        uses.iter().for_each(|(id, used_ms)| self.model.touch_entry(*id, *used_ms));
+        uses.iter().for_each(|(id, last_used_ms)| self.model.touch_entry(*id, *last_used_ms));
     }
 
     async fn touch_uploads(&mut self, uses: &[(Pick, u64)]) {

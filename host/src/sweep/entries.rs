@@ -51,7 +51,7 @@ impl Sweeper<'_> {
     /// entries expire some day. Changes nothing if this clock is wrong: the entries would later
     /// seem unused for years.
     async fn correct_future_uses(&self, page: &[Entry], now_ms: u64) {
-        let ahead = page.iter().filter(|entry| entry.used_ms > now_ms.saturating_add(AHEAD_MS));
+        let ahead = page.iter().filter(|entry| entry.last_used_ms > now_ms.saturating_add(AHEAD_MS));
         let ids: Vec<EntryId> = ahead.map(|entry| entry.id).collect();
         if ids.is_empty() {
             return;
@@ -107,7 +107,7 @@ impl Sweeper<'_> {
             ContentState::Broken => index.delete_entry(entry.id).await?,
             ContentState::Intact | ContentState::Unknown => {
                 !self.services.usage.has_buffered_use(entry.id)
-                    && index.delete_entry_unused(entry.id, entry.used_ms).await?
+                    && index.delete_entry_unused(entry.id, entry.last_used_ms).await?
             }
         };
         if deleted {

@@ -71,7 +71,7 @@ pub(crate) async fn of_many_who_renew_an_upload_one_does(case: &Case) {
         let renewed: Vec<_> = renewed.into_iter().flatten().collect();
         assert_eq!(renewed.len(), 1);
         let now = case.index.get_upload(&upload.name).await.unwrap().unwrap();
-        assert_eq!((now.created_ms, now.active_ms), (renewed[0], renewed[0]));
+        assert_eq!((now.created_ms, now.last_activity_ms), (renewed[0], renewed[0]));
     }
 }
 
@@ -102,14 +102,14 @@ pub(crate) async fn a_touch_and_a_deletion_of_the_unused_do_not_both_win(case: &
         let entry = case.entry(&round.to_string()).await;
         let deleted = at_once(case, async |index, number| {
             if number % 2 == 0 {
-                index.touch_entries(&[(entry.id, entry.used_ms + 1)]).await.unwrap();
+                index.touch_entries(&[(entry.id, entry.last_used_ms + 1)]).await.unwrap();
                 return false;
             }
-            index.delete_entry_unused(entry.id, entry.used_ms).await.unwrap()
+            index.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap()
         });
         let left = case.index.get_entry(entry.id).await.unwrap();
         let deletions = deleted.into_iter().filter(|deleted| *deleted).count();
         assert_eq!(deletions, usize::from(left.is_none()));
-        assert!(left.is_none_or(|left| left.used_ms > entry.used_ms));
+        assert!(left.is_none_or(|left| left.last_used_ms > entry.last_used_ms));
     }
 }

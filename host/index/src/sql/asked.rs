@@ -94,7 +94,7 @@ impl Claim {
             slot: self.slot.clone(),
             owner: self.owner.clone(),
             created_ms: now_ms,
-            active_ms: now_ms,
+            last_activity_ms: now_ms,
             attachment: None,
         }
     }

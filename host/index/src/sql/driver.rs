@@ -73,7 +73,7 @@ pub(super) trait Statements: Driver {
     async fn delete_entry(
         connection: &mut Self::Connection,
         id: EntryId,
-        used_ms: Option<u64>,
+        last_used_ms: Option<u64>,
     ) -> Result<bool, Fault>;
 
     async fn touch_entries(connection: &mut Self::Connection, uses: &[(EntryId, u64)]) -> Result<(), Fault>;
@@ -299,9 +299,10 @@ where
         self.client.call("deleting an entry", Repeat::Never, delete).await
     }
 
-    async fn delete_entry_unused(&self, id: EntryId, used_ms: u64) -> Result<bool, IndexError> {
-        let delete =
-            async move |connection: &mut D::Connection| D::delete_entry(connection, id, Some(used_ms)).await;
+    async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError> {
+        let delete = async move |connection: &mut D::Connection| {
+            D::delete_entry(connection, id, Some(last_used_ms)).await
+        };
         self.client.call("deleting an unused entry", Repeat::Never, delete).await
     }
 

@@ -131,10 +131,10 @@ impl<D: Driver> Pool<D> {
         let mut borrowed = self.borrow(fresh).await?;
         let outcome = op(&mut borrowed.connection).await;
         match &outcome {
-            Ok(_) | Err(Fault::Contended) => self.give_back(borrowed),
+            Ok(_) | Err(Fault::Contended) => self.release(borrowed),
             // A statement that fails leaves the connection as it was; any other failure may be the connection's own.
             Err(fault @ Fault::Sql(sqlx::Error::Database(_))) if fault.kind(&D::CODES) != Kind::Lost => {
-                self.give_back(borrowed);
+                self.release(borrowed);
             }
             Err(_) => drop(borrowed),
         }
@@ -159,7 +159,7 @@ impl<D: Driver> Pool<D> {
         self.idle.borrow_mut().pop()
     }
 
-    fn give_back(&self, borrowed: Borrowed<'_, D::Connection>) {
+    fn release(&self, borrowed: Borrowed<'_, D::Connection>) {
         let Borrowed { connection, opened, _permit } = borrowed;
         let now = Instant::now();
         let mut idle = self.idle.borrow_mut();

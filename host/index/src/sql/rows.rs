@@ -49,7 +49,7 @@ pub(super) fn entry(row: &impl Columns) -> sqlx::Result<Entry> {
         object: object(row, 5)?,
         size_bytes: number(row, 6)?,
         created_ms: number(row, 7)?,
-        used_ms: number(row, 8)?,
+        last_used_ms: number(row, 8)?,
         owner: row.bytes(9)?.map(utf8).transpose()?,
     })
 }
@@ -67,7 +67,7 @@ pub(super) fn upload(row: &impl Columns) -> sqlx::Result<Upload> {
         slot: slot(row)?,
         owner: text(row, 6)?,
         created_ms: number(row, 7)?,
-        active_ms: number(row, 8)?,
+        last_activity_ms: number(row, 8)?,
         attachment,
     })
 }

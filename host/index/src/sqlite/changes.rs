@@ -183,10 +183,14 @@ pub(super) fn delete_entry(conn: &Connection, id: EntryId) -> rusqlite::Result<b
 }
 
 /// See [`crate::Index::delete_entry_unused`].
-pub(super) fn delete_entry_unused(conn: &Connection, id: EntryId, used_ms: u64) -> rusqlite::Result<bool> {
+pub(super) fn delete_entry_unused(
+    conn: &Connection,
+    id: EntryId,
+    last_used_ms: u64,
+) -> rusqlite::Result<bool> {
     let deleted = conn
         .prepare_cached("DELETE FROM entries WHERE id = ?1 AND used_ms <= ?2")?
-        .execute([integer(id.0), integer(used_ms)])?;
+        .execute([integer(id.0), integer(last_used_ms)])?;
     Ok(deleted > 0)
 }
 
@@ -194,8 +198,8 @@ pub(super) fn delete_entry_unused(conn: &Connection, id: EntryId, used_ms: u64) 
 pub(super) fn touch_entries(conn: &Connection, uses: &[(EntryId, u64)]) -> rusqlite::Result<()> {
     let mut statement =
         conn.prepare_cached("UPDATE entries SET used_ms = ?2 WHERE id = ?1 AND used_ms < ?2")?;
-    for (id, used_ms) in uses {
-        statement.execute([integer(id.0), integer(*used_ms)])?;
+    for (id, last_used_ms) in uses {
+        statement.execute([integer(id.0), integer(*last_used_ms)])?;
     }
     Ok(())
 }
@@ -213,9 +217,9 @@ pub(super) fn bring_entries_back(conn: &Connection, ids: &[EntryId], now_ms: u64
 /// See [`crate::Index::touch_uploads`].
 pub(super) fn touch_uploads(conn: &Connection, uses: &[(UploadName, u64)]) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(TOUCH_UPLOAD)?;
-    for (name, active_ms) in latest(uses) {
-        let ahead_ms = active_ms.saturating_add(AHEAD_MS);
-        statement.execute(params![name.as_str(), integer(active_ms), integer(ahead_ms)])?;
+    for (name, last_activity_ms) in latest(uses) {
+        let ahead_ms = last_activity_ms.saturating_add(AHEAD_MS);
+        statement.execute(params![name.as_str(), integer(last_activity_ms), integer(ahead_ms)])?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 
 use super::{
-    reader::Moment,
+    reader::ReadTransaction,
     rows::{self, compared_key, entry_columns, integer},
 };
 use crate::{Entry, EntryId, KeyRule, MatchKind, Probe};
@@ -81,12 +81,12 @@ pub(super) enum Outcome {
     /// With this.
     Done(Option<Entry>),
     /// It would have taken more steps than it was allowed.
-    TooLong,
+    OutOfSteps,
 }
 
 /// Looks at the state of one moment, and takes at most `steps` steps over entries that are not the answer.
 pub(super) fn find(conn: &Connection, search: &Search<'_>, mut steps: u64) -> rusqlite::Result<Outcome> {
-    let _moment = Moment::begin(conn)?;
+    let _snapshot = ReadTransaction::begin(conn)?;
     for probe in search.probes {
         let key = search.rule.compared(&probe.key);
         let key = key.as_bytes();
@@ -94,7 +94,7 @@ pub(super) fn find(conn: &Connection, search: &Search<'_>, mut steps: u64) -> ru
             MatchKind::Exact => exact(conn, search, &probe.scope, key)?,
             MatchKind::Prefix => match newest(conn, search, &probe.scope, key, &mut steps)? {
                 Outcome::Done(found) => found,
-                Outcome::TooLong => return Ok(Outcome::TooLong),
+                Outcome::OutOfSteps => return Ok(Outcome::OutOfSteps),
             },
         };
         if found.is_some() {
@@ -125,33 +125,33 @@ fn newest(
 ) -> rusqlite::Result<Outcome> {
     let mut by_key = conn.prepare_cached(BY_KEY)?;
     let mut newest_first = conn.prepare_cached(NEWEST_FIRST)?;
-    let mut meeting = meet(&mut by_key, &mut newest_first, search, scope, prefix, steps)?;
-    if let Meeting::Far = meeting {
-        meeting = walk(conn, search, scope, prefix, steps)?;
+    let mut result = scan_from_both_ends(&mut by_key, &mut newest_first, search, scope, prefix, steps)?;
+    if let ScanResult::Undecided = result {
+        result = scan_by_block(conn, search, scope, prefix, steps)?;
     }
-    match meeting {
-        Meeting::At(id) => by_id(conn, id).map(Outcome::Done),
-        Meeting::Nowhere => Ok(Outcome::Done(None)),
-        Meeting::Far | Meeting::TooLong => Ok(Outcome::TooLong),
+    match result {
+        ScanResult::Found(id) => by_id(conn, id).map(Outcome::Done),
+        ScanResult::NotFound => Ok(Outcome::Done(None)),
+        ScanResult::Undecided | ScanResult::OutOfSteps => Ok(Outcome::OutOfSteps),
     }
 }
 
-enum Meeting {
-    At(EntryId),
-    Nowhere,
-    /// Neither side ended soon.
-    Far,
-    TooLong,
+enum ScanResult {
+    Found(EntryId),
+    NotFound,
+    /// Neither scan ended within `NEAR` steps.
+    Undecided,
+    OutOfSteps,
 }
 
-fn meet(
+fn scan_from_both_ends(
     by_key: &mut Statement<'_>,
     newest_first: &mut Statement<'_>,
     search: &Search<'_>,
     scope: &str,
     prefix: &[u8],
     steps: &mut u64,
-) -> rusqlite::Result<Meeting> {
+) -> rusqlite::Result<ScanResult> {
     let (repository, scope, version) =
         (search.repository.as_bytes(), scope.as_bytes(), search.version.as_bytes());
     let mut by_key = by_key.query(params![repository, scope, version, prefix])?;
@@ -160,38 +160,38 @@ fn meet(
     for _ in 0..NEAR {
         match by_key.next()? {
             Some(row) if starts_with(row, prefix)? => best = best.max(search.counted(row)?),
-            _ => return Ok(best.map_or(Meeting::Nowhere, Meeting::At)),
+            _ => return Ok(best.map_or(ScanResult::NotFound, ScanResult::Found)),
         }
         // There is a key with the prefix (perhaps a skipped one), so this side cannot end before it has come to it.
         if let Some(row) = newest_first.next()?
             && starts_with(row, prefix)?
             && let Some(id) = search.counted(row)?
         {
-            return Ok(Meeting::At(id));
+            return Ok(ScanResult::Found(id));
         }
-        if !take(steps, 1) {
-            return Ok(Meeting::TooLong);
+        if !spend(steps, 1) {
+            return Ok(ScanResult::OutOfSteps);
         }
     }
-    Ok(Meeting::Far)
+    Ok(ScanResult::Undecided)
 }
 
 /// Goes from the newest block backwards.
-fn walk(
+fn scan_by_block(
     conn: &Connection,
     search: &Search<'_>,
     scope: &str,
     prefix: &[u8],
     steps: &mut u64,
-) -> rusqlite::Result<Meeting> {
+) -> rusqlite::Result<ScanResult> {
     let (repository, scope, version) =
         (search.repository.as_bytes(), scope.as_bytes(), search.version.as_bytes());
     let mut block_before = conn.prepare_cached(BLOCK_BEFORE)?;
     let mut in_block = conn.prepare_cached(IN_BLOCK)?;
     let mut block = i64::MAX;
-    while take(steps, BLOCK_STEPS) {
+    while spend(steps, BLOCK_STEPS) {
         let before = block_before.query_one(params![repository, scope, version, block], |row| row.get(0));
-        let Some(before) = before.optional()? else { return Ok(Meeting::Nowhere) };
+        let Some(before) = before.optional()? else { return Ok(ScanResult::NotFound) };
         block = before;
         let mut best = None;
         let mut rows = in_block.query(params![repository, scope, version, block, prefix])?;
@@ -199,19 +199,19 @@ fn walk(
             && starts_with(row, prefix)?
         {
             best = best.max(search.counted(row)?);
-            if !take(steps, 1) {
-                return Ok(Meeting::TooLong);
+            if !spend(steps, 1) {
+                return Ok(ScanResult::OutOfSteps);
             }
         }
         if let Some(id) = best {
-            return Ok(Meeting::At(id));
+            return Ok(ScanResult::Found(id));
         }
     }
-    Ok(Meeting::TooLong)
+    Ok(ScanResult::OutOfSteps)
 }
 
 /// Returns whether there were so many.
-fn take(steps: &mut u64, count: u64) -> bool {
+fn spend(steps: &mut u64, count: u64) -> bool {
     let left = steps.checked_sub(count);
     *steps = left.unwrap_or(0);
     left.is_some()

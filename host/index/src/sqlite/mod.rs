@@ -128,7 +128,7 @@ impl SqliteIndex {
         match outcome.map_err(|error| failed(FIND, error))? {
             Outcome::Done(found) => Ok(found),
             // Not with as many steps as there are numbers.
-            Outcome::TooLong => Ok(None),
+            Outcome::OutOfSteps => Ok(None),
         }
     }
 }
@@ -158,7 +158,7 @@ impl Index for SqliteIndex {
         let search = Search { rule: self.rule, repository, version, probes, skip: &skip };
         match self.read(FIND, |conn| find::find(conn, &search, self.steps_in_place))? {
             Outcome::Done(found) => Ok(found),
-            Outcome::TooLong => self.find_aside(repository, version, probes, skip).await,
+            Outcome::OutOfSteps => self.find_aside(repository, version, probes, skip).await,
         }
     }
 
@@ -245,9 +245,11 @@ impl Index for SqliteIndex {
         self.writer.write("deleting an entry", move |conn| changes::delete_entry(conn, id)).await
     }
 
-    async fn delete_entry_unused(&self, id: EntryId, used_ms: u64) -> Result<bool, IndexError> {
+    async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError> {
         self.writer
-            .write("deleting an unused entry", move |conn| changes::delete_entry_unused(conn, id, used_ms))
+            .write("deleting an unused entry", move |conn| {
+                changes::delete_entry_unused(conn, id, last_used_ms)
+            })
             .await
     }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::{
     find,
-    reader::Moment,
+    reader::ReadTransaction,
     rows::{self, compared_key, entry_columns, integer, upload_columns},
 };
 use crate::{Entry, EntryId, KeyRule, Slot, Upload, UploadId};
@@ -162,7 +162,7 @@ fn those_found<N: Clone + Eq + Hash>(
     names: &[N],
     text: fn(&N) -> &str,
 ) -> rusqlite::Result<HashSet<N>> {
-    let _moment = Moment::begin(conn)?;
+    let _snapshot = ReadTransaction::begin(conn)?;
     let mut statement = conn.prepare_cached(sql)?;
     let mut found = HashSet::new();
     for name in names {

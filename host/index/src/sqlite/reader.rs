@@ -43,19 +43,19 @@ impl Readers {
     }
 }
 
-/// While it lives, all that the connection reads is the state of one moment.
-pub(super) struct Moment<'a>(&'a Connection);
+/// A read transaction: until it is dropped, all reads of the connection see one snapshot.
+pub(super) struct ReadTransaction<'a>(&'a Connection);
 
-impl<'a> Moment<'a> {
+impl<'a> ReadTransaction<'a> {
     pub(super) fn begin(conn: &'a Connection) -> rusqlite::Result<Self> {
         conn.prepare_cached("BEGIN")?.execute([])?;
         Ok(Self(conn))
     }
 }
 
-impl Drop for Moment<'_> {
+impl Drop for ReadTransaction<'_> {
     fn drop(&mut self) {
-        // Nothing was changed. If it fails all the same, the next one cannot begin, and the connection is given up.
+        // A read has nothing to commit. If this fails, the next `BEGIN` fails too and drops the connection.
         let _ = self.0.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         object: object(row, 5)?,
         size_bytes: number(row, 6)?,
         created_ms: number(row, 7)?,
-        used_ms: number(row, 8)?,
+        last_used_ms: number(row, 8)?,
         owner: row.get(9)?,
     })
 }
@@ -74,7 +74,7 @@ pub(super) fn upload(row: &Row<'_>) -> rusqlite::Result<Upload> {
         slot: slot(row)?,
         owner: row.get(6)?,
         created_ms: number(row, 7)?,
-        active_ms: number(row, 8)?,
+        last_activity_ms: number(row, 8)?,
         attachment: attachment(row)?,
     })
 }

@@ -200,9 +200,9 @@ impl Statements for MySql {
     async fn delete_entry(
         connection: &mut MySqlConnection,
         id: EntryId,
-        used_ms: Option<u64>,
+        last_used_ms: Option<u64>,
     ) -> Result<bool, Fault> {
-        let statement = match used_ms {
+        let statement = match last_used_ms {
             None => sqlx::query(DELETE_ENTRY).bind(integer(id.0)),
             Some(used) => sqlx::query(DELETE_UNUSED_ENTRY).bind(integer(id.0)).bind(integer(used)),
         };

@@ -264,9 +264,9 @@ impl Statements for Postgres {
     async fn delete_entry(
         connection: &mut PgConnection,
         id: EntryId,
-        used_ms: Option<u64>,
+        last_used_ms: Option<u64>,
     ) -> Result<bool, Fault> {
-        let statement = sqlx::query(DELETE_ENTRY).bind(integer(id.0)).bind(used_ms.map(integer));
+        let statement = sqlx::query(DELETE_ENTRY).bind(integer(id.0)).bind(last_used_ms.map(integer));
         Ok(count(connection, statement).await? > 0)
     }
 

@@ -67,12 +67,12 @@ pub(in crate::sql) fn a_touch_here_and_a_deletion_there_do_not_both_win(database
         let (touched, gone) = thread::scope(|scope| {
             let touch = scope.spawn(|| {
                 block_on(async {
-                    here.touch_entries(&[(entry.id, entry.used_ms + 1)]).await.unwrap();
+                    here.touch_entries(&[(entry.id, entry.last_used_ms + 1)]).await.unwrap();
                     here.get_entry(entry.id).await.unwrap().is_some()
                 })
             });
             let delete =
-                scope.spawn(|| block_on(there.delete_entry_unused(entry.id, entry.used_ms)).unwrap());
+                scope.spawn(|| block_on(there.delete_entry_unused(entry.id, entry.last_used_ms)).unwrap());
             (touch.join().unwrap(), delete.join().unwrap())
         });
         assert_ne!(touched, gone, "handed out and deleted, or neither");
