@@ -1,7 +1,7 @@
-//! A model of the index: what every driver does, in a few plain maps, without a database.
+//! A model of the index in a few maps, without a database.
 //!
-//! Only for tests: the same random operations go to a driver and to the model, and the answers are compared. What a driver
-//! chooses by itself (numbers and names) the model takes from the driver's answer, and checks.
+//! For tests: the same random operations run on a driver and on the model, and the results are
+//! compared. Numbers and names are chosen by the driver. The model checks them and takes them over.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -18,7 +18,7 @@ pub(super) struct Model {
     rule: KeyRule,
     pub(super) entries: BTreeMap<EntryId, Entry>,
     pub(super) uploads: BTreeMap<UploadId, Upload>,
-    /// The boots of the entries that are volatile.
+    /// The boots of volatile entries.
     boots: BTreeMap<EntryId, String>,
     last_entry: Option<EntryId>,
     last_upload: Option<UploadId>,
@@ -51,7 +51,7 @@ impl Model {
         })
     }
 
-    /// Not by the rule's own code.
+    /// Written independently of [`KeyRule`].
     fn compared(&self, key: &str) -> String {
         let fold =
             |letter: char| if letter.is_ascii() { letter.to_lowercase().next().unwrap() } else { letter };
@@ -61,13 +61,13 @@ impl Model {
         }
     }
 
-    /// Whether the two are one slot.
+    /// Returns whether two slots are the same one.
     pub(super) fn is_same(&self, one: &Slot, other: &Slot) -> bool {
         let place = |slot: &Slot| (slot.repository.clone(), slot.scope.clone(), slot.version.clone());
         place(one) == place(other) && self.compared(&one.key) == self.compared(&other.key)
     }
 
-    /// Checks what the driver answered, and does the same.
+    /// Checks the driver's result and applies it.
     pub(super) fn reserve(
         &mut self,
         slot: &Slot,
@@ -125,7 +125,7 @@ impl Model {
         AttachOutcome::Attached(other.filter(|object| *object != attachment.object))
     }
 
-    /// Checks what the driver answered, and does the same.
+    /// Checks the driver's result and applies it.
     pub(super) fn finalize(
         &mut self,
         id: UploadId,
@@ -175,7 +175,7 @@ impl Model {
         }
     }
 
-    pub(super) fn bring_entry_back(&mut self, id: EntryId, now_ms: u64) {
+    pub(super) fn cap_last_used(&mut self, id: EntryId, now_ms: u64) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.last_used_ms = entry.last_used_ms.min(now_ms);
         }
@@ -200,7 +200,7 @@ impl Model {
     }
 }
 
-/// A time never goes back, unless it is more than ten minutes ahead.
+/// A stored time never decreases, unless it is more than ten minutes ahead.
 fn later(stored_ms: u64, now_ms: u64) -> u64 {
     if stored_ms > now_ms + 600_000 { now_ms } else { stored_ms.max(now_ms) }
 }

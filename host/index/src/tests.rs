@@ -1,16 +1,18 @@
-//! Random sequences of operations on a driver, compared with the model. A driver's tests call [`compare`].
+//! Runs random sequences of operations on a driver and compares it with the model. A driver's tests
+//! call [`compare`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::{collection::vec, prelude::*, sample::Index as Pick};
 
 use super::{
-    AHEAD_MS, Attachment, Durability, EntryId, Index, KeyRule, MatchKind, Probe, Reservation, Slot, UploadId,
-    conformance::unique, fresh_upload_name, model::Model,
+    Attachment, Durability, EntryId, Index, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Reservation, Slot,
+    UploadId, conformance::unique, fresh_upload_name, model::Model,
 };
 use larder_storage::ObjectName;
 
-/// One operation. A `Pick` chooses among all entries or uploads that ever were, so that repeats and the dead come up.
+/// An operation. A `Pick` selects one of all entries or uploads ever made, so that repeats and
+/// deleted ones occur.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     Find {
@@ -25,7 +27,7 @@ pub(super) enum Op {
         now_ms: u64,
         idle_before_ms: u64,
     },
-    /// All the steps to an entry.
+    /// Reserves, attaches and finalizes.
     Make {
         version: bool,
         key: String,
@@ -61,7 +63,7 @@ pub(super) enum Op {
         last_used_ms: u64,
     },
     TouchEntries(Vec<(Pick, u64)>),
-    BringBack {
+    CapLastUsed {
         entries: Vec<Pick>,
         now_ms: u64,
     },
@@ -73,8 +75,8 @@ pub(super) enum Op {
     },
 }
 
-/// Few different keys, so that they meet, with what is hard in them: prefixes of each other, case, wildcards, NUL, the
-/// ends of UTF-8's ranges.
+/// Few different keys, so that they collide, with hard cases: prefixes of each other, case,
+/// wildcards, NUL, the ends of UTF-8's ranges.
 fn key() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         Just("a"),
@@ -96,12 +98,12 @@ fn key() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Close together, and around the time from which one counts as of the future.
+/// Times that are close together, and times around the limit of the clock skew.
 fn time() -> impl Strategy<Value = u64> {
-    prop_oneof![9 => 0_u64..6, 1 => AHEAD_MS - 2..AHEAD_MS + 8]
+    prop_oneof![9 => 0_u64..6, 1 => MAX_CLOCK_SKEW_MS - 2..MAX_CLOCK_SKEW_MS + 8]
 }
 
-/// Random operations, of which many make entries.
+/// Random operations, many of which make entries.
 pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
     let pick = any::<Pick>;
     let op = prop_oneof![
@@ -121,7 +123,7 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => pick().prop_map(|entry| Op::Delete { entry }),
         1 => (pick(), time()).prop_map(|(entry, last_used_ms)| Op::DeleteUnused { entry, last_used_ms }),
         1 => vec((pick(), time()), 0..4).prop_map(Op::TouchEntries),
-        1 => (vec(pick(), 0..3), time()).prop_map(|(entries, now_ms)| Op::BringBack { entries, now_ms }),
+        1 => (vec(pick(), 0..3), time()).prop_map(|(entries, now_ms)| Op::CapLastUsed { entries, now_ms }),
         1 => vec((pick(), time()), 0..4).prop_map(Op::TouchUploads),
         1 => vec(pick(), 0..3).prop_map(Op::MarkDurable),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(boot, this_boot)| Op::Volatile { boot, this_boot }),
@@ -129,7 +131,7 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
     vec(op, 1..160)
 }
 
-/// Runs the operations on a driver and on the model, and panics where they differ. Works in a repository of its own.
+/// Runs the operations on a driver and on the model, in a new repository. Panics if they differ.
 pub(super) async fn compare(index: &dyn Index, rule: KeyRule, ops: Vec<Op>) {
     let mut run = Run {
         index,
@@ -150,7 +152,7 @@ struct Run<'a> {
     model: Model,
     repository: String,
     run: String,
-    /// All that ever were, and one that never was.
+    /// All that were ever made, and one that was not.
     entries: Vec<EntryId>,
     uploads: Vec<UploadId>,
 }
@@ -198,10 +200,10 @@ impl Run<'_> {
             }
             Op::TouchEntries(uses) => self.touch_entries(&uses).await,
             Op::TouchUploads(uses) => self.touch_uploads(&uses).await,
-            Op::BringBack { entries, now_ms } => {
+            Op::CapLastUsed { entries, now_ms } => {
                 let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
-                self.index.bring_entries_back(&ids, now_ms).await.unwrap();
-                ids.iter().for_each(|id| self.model.bring_entry_back(*id, now_ms));
+                self.index.cap_last_used(&ids, now_ms).await.unwrap();
+                ids.iter().for_each(|id| self.model.cap_last_used(*id, now_ms));
             }
             Op::MarkDurable(entries) => {
                 let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
@@ -222,7 +224,7 @@ impl Run<'_> {
         Attachment { object, size_bytes: number.into() }
     }
 
-    /// Of this run, so that a shared database does not matter.
+    /// Unique to this run, so that the database may be shared.
     fn boot(&self, boot: bool) -> String {
         format!("{}-{boot}", self.run)
     }
@@ -350,7 +352,7 @@ impl Run<'_> {
     }
 }
 
-/// The two scopes and the two versions.
+/// Returns one of two names, for scopes and versions.
 fn name_of(which: bool) -> String {
     which.to_string()
 }

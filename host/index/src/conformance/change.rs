@@ -1,4 +1,4 @@
-//! Promises of the other changes: deletion, notes of use, secrets.
+//! Promises about other changes: deletions, touches, secrets.
 
 use super::{Case, unique};
 use crate::{Entry, EntryId};
@@ -42,8 +42,8 @@ pub(crate) async fn a_time_of_use_from_the_future_comes_back(case: &Case) {
     let (one, two) = (case.entry("1").await, case.entry("2").await);
     case.index.touch_entries(&[(one.id, 9_000), (two.id, 3_000)]).await.unwrap();
     let ids = [two.id, EntryId(u64::MAX), one.id];
-    case.index.bring_entries_back(&ids, 4_000).await.unwrap();
-    case.index.bring_entries_back(&[], 4_000).await.unwrap();
+    case.index.cap_last_used(&ids, 4_000).await.unwrap();
+    case.index.cap_last_used(&[], 4_000).await.unwrap();
     for (entry, last_used_ms) in [(one, 4_000), (two, 3_000)] {
         let there = case.index.get_entry(entry.id).await.unwrap();
         assert_eq!(there, Some(Entry { last_used_ms, ..entry }));

@@ -1,4 +1,4 @@
-//! Promises that are about several callers at once.
+//! Promises about concurrent callers.
 
 use std::{
     collections::HashSet,
@@ -11,7 +11,7 @@ use crate::{Durability, Index, Reservation};
 
 const CALLERS: usize = 64;
 
-/// Calls from many threads at the same time.
+/// Calls from several threads at the same time.
 fn at_once<T: Send>(case: &Case, call: impl AsyncFn(Arc<dyn Index>, usize) -> T + Sync) -> Vec<T> {
     let start = Barrier::new(CALLERS);
     thread::scope(|scope| {
@@ -28,7 +28,7 @@ fn at_once<T: Send>(case: &Case, call: impl AsyncFn(Arc<dyn Index>, usize) -> T 
     })
 }
 
-/// Asserts that one of them reserved, and the others saw the upload of that one.
+/// Asserts that exactly one call reserved the slot, and that the others returned its upload.
 fn one_reserved(outcomes: &[Reservation]) {
     let reserved: Vec<_> =
         outcomes.iter().filter(|outcome| matches!(outcome, Reservation::Reserved(_))).collect();

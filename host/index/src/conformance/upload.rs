@@ -1,7 +1,7 @@
-//! Promises of the life of an upload, from its reservation until it is an entry.
+//! Promises about uploads, from reservation to entry.
 
 use super::{Case, attachment, exact};
-use crate::{AHEAD_MS, AttachOutcome, Durability, Entry, Reservation, Upload, UploadId};
+use crate::{AttachOutcome, Durability, Entry, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId};
 use larder_storage::UploadName;
 
 pub(crate) async fn reserving_a_free_slot_makes_an_upload(case: &Case) {
@@ -40,7 +40,7 @@ pub(crate) async fn a_slot_with_an_entry_is_not_reserved(case: &Case) {
 
 pub(crate) async fn a_slot_with_an_upload_is_not_reserved(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1_000).await;
-    // Active at the limit is not idle yet.
+    // Activity exactly at the limit is not idle.
     let again = case.index.reserve(&upload.slot, "o", 2_000, 1_000).await;
     assert_eq!(again.unwrap(), Reservation::Upload(upload));
 }
@@ -82,25 +82,25 @@ pub(crate) async fn an_upload_from_the_future_is_displaced(case: &Case) {
     let Reservation::Reserved(upload) = again else { panic!("not reserved: {again:?}") };
     assert_eq!((upload.created_ms, upload.last_activity_ms), (now_ms, now_ms));
     assert_eq!(case.index.get_upload(&ahead.name).await.unwrap(), None);
-    // Another server's clock may be somewhat ahead.
+    // Another server's clock may be slightly ahead.
     let slot = case.key("somewhat");
-    let upload = case.reserve(&slot, now_ms + AHEAD_MS).await;
+    let upload = case.reserve(&slot, now_ms + MAX_CLOCK_SKEW_MS).await;
     let again = case.index.reserve(&slot, "o", now_ms, now_ms - 1_000).await.unwrap();
     assert_eq!(again, Reservation::Upload(upload));
 }
 
 /// Fault 19.
 pub(crate) async fn a_time_of_activity_from_the_future_comes_back(case: &Case) {
-    let far = 9 * AHEAD_MS;
+    let far = 9 * MAX_CLOCK_SKEW_MS;
     let (one, two) = (case.reserve(&case.key("1"), far).await, case.reserve(&case.key("2"), far).await);
     let active =
         async |upload: &Upload| case.index.get_upload(&upload.name).await.unwrap().unwrap().last_activity_ms;
-    case.index.touch_uploads(&[(one.name.clone(), far - AHEAD_MS)]).await.unwrap();
-    case.index.attach(two.id, &attachment(1), far - AHEAD_MS).await.unwrap();
+    case.index.touch_uploads(&[(one.name.clone(), far - MAX_CLOCK_SKEW_MS)]).await.unwrap();
+    case.index.attach(two.id, &attachment(1), far - MAX_CLOCK_SKEW_MS).await.unwrap();
     assert_eq!((active(&one).await, active(&two).await), (far, far));
-    case.index.touch_uploads(&[(one.name.clone(), far - AHEAD_MS - 1)]).await.unwrap();
-    case.index.attach(two.id, &attachment(1), far - AHEAD_MS - 1).await.unwrap();
-    let back = far - AHEAD_MS - 1;
+    case.index.touch_uploads(&[(one.name.clone(), far - MAX_CLOCK_SKEW_MS - 1)]).await.unwrap();
+    case.index.attach(two.id, &attachment(1), far - MAX_CLOCK_SKEW_MS - 1).await.unwrap();
+    let back = far - MAX_CLOCK_SKEW_MS - 1;
     assert_eq!((active(&one).await, active(&two).await), (back, back));
 }
 
@@ -119,7 +119,7 @@ pub(crate) async fn an_untouched_upload_is_handed_out_again(case: &Case) {
     assert!(!renew(1_000, 3_000).await, "somebody else was faster");
     let now = case.index.get_upload(&upload.name).await.unwrap().unwrap();
     assert_eq!(now, Upload { created_ms: 2_000, last_activity_ms: 2_000, ..upload.clone() });
-    // It is as fresh as one that is reserved now.
+    // It has the times of a new reservation.
     let again = case.index.reserve(&upload.slot, "o", 3_000, 2_000).await.unwrap();
     assert_eq!(again, Reservation::Upload(now));
 
