@@ -1,4 +1,4 @@
-//! What one client does to the server's memory costs that client, and nobody else: fault 7 and fault 8.
+//! A client that exhausts the server's memory affects only itself: fault 7 and fault 8.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -28,7 +28,7 @@ use tokio::{
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 const MIB: usize = 1 << 20;
 
-/// A body of a stated length of which nothing ever comes.
+/// A body with a length but no bytes.
 struct Never(u64);
 
 impl Body for Never {
@@ -52,7 +52,7 @@ async fn socket(server: &TestServer) -> TcpStream {
     timeout(PATIENCE, TcpStream::connect(address)).await.expect("a connection in time").unwrap()
 }
 
-/// A connection of HTTP/2.
+/// Opens an HTTP/2 connection.
 async fn http2<B>(server: &TestServer) -> SendRequest<B>
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
@@ -63,7 +63,7 @@ where
     sender
 }
 
-/// A client that does nothing wrong.
+/// A well-behaved client.
 struct Job<'a> {
     server: &'a TestServer,
     bearer: String,
@@ -79,7 +79,7 @@ impl<'a> Job<'a> {
         self.server.send("POST", &format!("{SERVICE}/{call}"), &headers, message).await
     }
 
-    /// Reserves a key; returns where its content goes.
+    /// Reserves a key and returns the upload URL.
     async fn create(&self, key: &str) -> String {
         let message = format!(r#"{{"key":"{key}","version":"v"}}"#);
         let created = self.call("CreateCacheEntry", message).await;
@@ -107,7 +107,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Uploads under way on every thread. They end well only if no instance breaks meanwhile.
+/// Uploads in progress on every thread. They succeed only if no instance fails meanwhile.
 struct Canaries(Vec<TcpStream>);
 
 impl Canaries {
@@ -134,7 +134,7 @@ impl Canaries {
     }
 }
 
-/// Everything that was taken is given back.
+/// Asserts that all resources are released.
 async fn is_free_again(server: &TestServer) {
     let free = async {
         while server.usage().iter().any(|usage| usage.taken > 0 || usage.waiting > 0) {
@@ -146,10 +146,10 @@ async fn is_free_again(server: &TestServer) {
     }
 }
 
-/// Fault 7 (a): without a token; large heads, to a route that is forwarded, and bodies that do not come.
+/// Fault 7 (a): without a token: large heads to a forwarded route, and bodies that never arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_heads_without_a_token_stop_nobody() {
-    // An upstream that takes connections and never answers.
+    // An upstream that accepts connections and never responds.
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", upstream.local_addr().unwrap());
     let server = TestServer::start(&[("DEFAULT_ACTIONS_RESULTS_URL", &url)]).await;
@@ -164,14 +164,14 @@ async fn large_heads_without_a_token_stop_nobody() {
             let answer = sender.send_request(request.body(Never(10)).unwrap());
             attack.spawn(async move { answer.await.map(|answer| answer.status()) });
         }
-        // It stays open for as long as a sender is there.
+        // It stays open as long as a sender exists.
         attack.spawn(async move {
             std::future::pending::<()>().await;
             drop(sender);
             Ok(StatusCode::OK)
         });
     }
-    // Some are refused; once the first is, the server is as full as it gets.
+    // Once the first is refused, the server is full.
     let refused = timeout(PATIENCE, attack.join_next()).await.expect("a refusal in time").unwrap().unwrap();
     assert_eq!(refused.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
     let content = vec![7; MIB];
@@ -199,7 +199,7 @@ async fn long_block_lists_at_once_cost_nobody_the_policy() {
     let mut understood = 0;
     for commit in commits {
         match commit.status {
-            // No such blocks: the list was read to its end.
+            // The blocks do not exist, so the list was read to its end.
             StatusCode::BAD_REQUEST => understood += 1,
             StatusCode::SERVICE_UNAVAILABLE => assert_eq!(commit.header("retry-after"), "1"),
             status => panic!("{status}: {}", commit.text()),
@@ -210,7 +210,8 @@ async fn long_block_lists_at_once_cost_nobody_the_policy() {
     is_free_again(&server).await;
 }
 
-/// Fault 7 (b): with a token; messages of the largest size, at once to one guest, more than fit its memory.
+/// Fault 7 (b): with a token: more messages of the largest size than fit one guest's memory, all at
+/// once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_messages_at_once_cost_nobody_the_policy() {
     const CALLS: usize = 400;
@@ -228,8 +229,8 @@ async fn large_messages_at_once_cost_nobody_the_policy() {
     is_free_again(&server).await;
 }
 
-/// Fault 8: lists that are announced and do not come take room for as long as nobody else needs it, and messages
-/// of others are read.
+/// Fault 8: announced lists that never arrive hold memory only until others need it, and the
+/// messages of others are read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_sent_lists_stop_nobody() {
     let server = TestServer::start(&[]).await;
@@ -254,7 +255,8 @@ async fn half_sent_lists_stop_nobody() {
         job.save(&key, &content).await;
         assert_eq!(job.restore(&key).await, content);
     }
-    // Whoever holds room without sending gives it up for those that wait, with an answer that clients repeat.
+    // A request that holds memory without sending is refused in favour of waiting ones, with a
+    // status that clients retry.
     let given_up = timeout(PATIENCE, attack.join_next()).await.expect("an answer in time").unwrap().unwrap();
     assert_eq!(given_up.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
     attack.shutdown().await;

@@ -1,4 +1,4 @@
-//! Many blocks: what BuildKit makes of a large layer.
+//! Many blocks, as BuildKit makes them from a large layer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -18,7 +18,7 @@ async fn call(server: &TestServer, token: &str, name: &str, message: Value) -> V
     answer.json()
 }
 
-/// A block that says which one it is, at both ends.
+/// Returns a block that has its number at both ends.
 fn block(number: usize) -> Bytes {
     let mut content = vec![0; BLOCK_BYTES];
     content[..8].copy_from_slice(&number.to_be_bytes());
@@ -26,7 +26,7 @@ fn block(number: usize) -> Bytes {
     content.into()
 }
 
-/// As azblob makes them: 88 characters that end in `==`.
+/// Returns an id as azblob makes it: 88 characters that end in `==`.
 fn block_id(number: usize) -> String {
     format!("mAIuHFFgSw56GIx7t8GPC{number:065}==")
 }

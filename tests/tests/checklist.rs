@@ -1,5 +1,6 @@
-//! The lines of the protocol reference's checklist (section 7) that need a whole server: its connections, its storage, its
-//! answers without the policy. The others are in `protocol/`, and line 33 in `forward.rs`.
+//! The lines of the protocol reference's checklist (section 7) that need a whole server:
+//! connections, storage, responses without the policy. The others are in `protocol/`, and line 33
+//! in `forward.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -57,7 +58,7 @@ async fn url(server: &TestServer, key: &str) -> String {
     lookup(server, key).await["signed_download_url"].as_str().expect("a hit").to_owned()
 }
 
-/// Content in which no two places look the same.
+/// Returns content without repetitions.
 fn content(size: usize) -> Vec<u8> {
     (0..size as u64 / 8 + 1)
         .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
@@ -107,7 +108,7 @@ async fn checklist_14_fifty_thousand_blocks_are_one_entry() {
     let server = TestServer::start(&[]).await;
     let url = reserve(&server, "key").await;
     let id = |number: usize| format!("{number:064}");
-    // Four at a time, of two bytes each: what counts here is their number.
+    // Four at a time, of two bytes each: only their number matters.
     let lane = async |lane: usize| {
         for number in (lane..BLOCKS).step_by(4) {
             let target = format!("{url}&comp=block&blockid={}", id(number));
@@ -130,7 +131,7 @@ async fn checklist_22_no_download_stalls() {
     let server = TestServer::start(&[]).await;
     let url = reserve(&server, "key").await;
     let whole = content(64 * MIB);
-    // The worst order: the list is the blocks backwards.
+    // The worst order: the list has the blocks backwards.
     for (number, block) in whole.chunks(MIB).enumerate().collect::<Vec<_>>().into_iter().rev() {
         let target = format!("{url}&comp=block&blockid={number:04}");
         assert_eq!(server.send("PUT", &target, &[], block.to_vec()).await.status.as_u16(), 201);
@@ -200,7 +201,7 @@ async fn checklist_34_nothing_of_ours_is_a_redirect() {
     }
 }
 
-/// What `@actions/cache` does with a host whose name ends in `.blob.core.windows.net`.
+/// As `@actions/cache` does with a host whose name ends in `.blob.core.windows.net`.
 #[tokio::test]
 async fn eight_readers_at_once_get_the_right_ranges() {
     let origin = "http://cache.blob.core.windows.net:3000";
@@ -209,7 +210,7 @@ async fn eight_readers_at_once_get_the_right_ranges() {
     save(&server, "key", whole.clone()).await;
     let url = url(&server, "key").await;
     let path = url.strip_prefix(origin).expect("the parallel origin").to_owned() + "&timeout=30";
-    // The host name leads to the server by the runner's DNS, and so is the Host of each request.
+    // The runner's DNS resolves the host name to the server, so it is the `Host` of each request.
     let host = ("host", "cache.blob.core.windows.net:3000");
     let head = server.send("HEAD", &path, &[host], "").await;
     assert_eq!((head.status.as_u16(), head.header("content-length")), (200, &*whole.len().to_string()));
@@ -234,7 +235,8 @@ async fn eight_readers_at_once_get_the_right_ranges() {
     assert_eq!(other.status.as_u16(), 412);
 }
 
-/// Gitea's tokens name no repository, and one scope without a name, which they may "write" (protocol reference, section 5).
+/// Gitea's tokens name no repository, and one scope without a name, with the permission "write"
+/// (protocol reference, section 5).
 #[tokio::test]
 async fn tokens_of_gitea_and_act_save_and_restore() {
     let server = TestServer::start(&[("LARDER_DEFAULT_REPOSITORY", "gitea")]).await;

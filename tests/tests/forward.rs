@@ -1,5 +1,6 @@
-//! What is not for the cache goes to the upstream and comes back unchanged, streamed both ways. Both ends are raw sockets here,
-//! so that every byte of a head is seen.
+//! Requests that are not for the cache are forwarded to the upstream, and responses return
+//! unchanged; both are streamed. Both ends are raw sockets, so that every byte of a head is
+//! checked.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -12,11 +13,11 @@ use tokio::{
     time::timeout,
 };
 
-/// The upstream: a listener that the test accepts from.
+/// The upstream: a listener on which the test accepts.
 struct Upstream(TcpListener);
 
 impl Upstream {
-    /// Starts it, and a server that forwards to it.
+    /// Starts an upstream and a server that forwards to it.
     async fn start() -> (Self, TestServer) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -33,7 +34,7 @@ impl Upstream {
 /// One end of a connection.
 struct Peer {
     stream: TcpStream,
-    /// What was read beyond what was asked for.
+    /// Bytes that were read but not returned yet.
     ahead: Vec<u8>,
 }
 
@@ -47,7 +48,7 @@ impl Peer {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Reads up to and including these bytes.
+    /// Reads up to and including `end`.
     async fn read_until(&mut self, end: &str) -> String {
         loop {
             if let Some(at) = self.ahead.windows(end.len()).position(|window| window == end.as_bytes()) {
@@ -67,7 +68,7 @@ impl Peer {
         self.read_until("\r\n\r\n").await.to_lowercase()
     }
 
-    /// Reads to the end; `Err` where the connection is reset.
+    /// Reads to the end. Returns an error if the connection is reset.
     async fn rest(&mut self) -> std::io::Result<Vec<u8>> {
         let mut rest = std::mem::take(&mut self.ahead);
         timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("an end in time")?;
@@ -79,7 +80,7 @@ impl Peer {
     }
 }
 
-/// A request whose head has reached the upstream, and that waits for its answer.
+/// A request whose head has reached the upstream and that waits for its response.
 struct Asked {
     client: Peer,
     peer: Peer,
@@ -97,7 +98,8 @@ impl Asked {
     }
 }
 
-/// Sends a request, has the upstream answer with these bytes, and returns what the client gets until it closes.
+/// Sends a request, lets the upstream respond with these bytes, and returns what the client
+/// receives until it closes.
 async fn exchange(request: &str, answer: &str) -> String {
     let Asked { mut client, mut peer, server: _server } = Asked::with(request).await;
     peer.send(answer).await;
@@ -168,7 +170,7 @@ async fn bodies_go_both_ways_in_chunks_with_their_trailers() {
     let mut peer = upstream.accept().await;
     let head = peer.head().await;
     assert!(head.contains("transfer-encoding: chunked") && head.contains("te: trailers\r\n"), "{head}");
-    // The first piece is there before the second is sent.
+    // The first piece arrives before the second is sent.
     peer.read_until("5\r\nhello\r\n").await;
     client.send("6\r\n world\r\n0\r\nx-sum: 1\r\n\r\n").await;
     assert_eq!(peer.read_until("0\r\nx-sum: 1\r\n\r\n").await, "6\r\n world\r\n0\r\nx-sum: 1\r\n\r\n");
@@ -196,7 +198,7 @@ async fn answers_without_a_body_stay_so() {
         let got = exchange(&GET.replace("GET", method), answer).await.to_lowercase();
         assert!(got.starts_with(&format!("http/1.1 {status}\r\n")), "{got}");
         assert!(got.ends_with("\r\n\r\n") && got.contains("x-kept: 1\r\n"), "{method} {answer}: {got}");
-        // A 304 may go without (RFC 9110, 8.6), and hyper sends it so.
+        // A 304 may omit it (RFC 9110, 8.6), and hyper does.
         let expected = answer.lines().find(|line| line.starts_with("content-length") && method == "HEAD");
         let length = got.lines().find(|line| line.starts_with("content-length"));
         assert_eq!(length, expected, "{method} {answer}: {got}");
@@ -244,7 +246,7 @@ async fn a_long_poll_is_waited_for() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let data = tempfile::TempDir::new().unwrap();
-        // The bound is for silence in the middle of a body, not for an answer that takes its time.
+        // The timeout is for silence within a body, not for a slow response.
         let file = "[server]\nshutdown_ms = 1000\nidle_timeout_ms = 200\nheader_timeout_ms = 200\n[upstream]\nconnect_timeout_ms = 200\n";
         std::fs::write(data.path().join("larder.toml"), file).unwrap();
         (Upstream(listener), TestServer::start_on(data, &[("DEFAULT_ACTIONS_RESULTS_URL", &url)]).await)
@@ -278,7 +280,7 @@ async fn an_answer_may_come_before_the_body_is_sent() {
     client.read_until("no").await;
 }
 
-/// Sends until the other side takes no more for a while; returns how many bytes it took.
+/// Sends until the other side accepts no more for a while. Returns how many bytes it accepted.
 async fn fill(stream: &mut TcpStream, most: usize) -> usize {
     let chunk = vec![7; 256 << 10];
     let mut sent = 0;
@@ -292,7 +294,7 @@ async fn fill(stream: &mut TcpStream, most: usize) -> usize {
 }
 
 const HUGE: usize = 256 << 20;
-/// What the kernel may hold for four sockets, and the server between them.
+/// The most that the kernel may buffer for four sockets, plus the server between them.
 const HELD: usize = 48 << 20;
 
 #[tokio::test]
@@ -303,7 +305,7 @@ async fn an_upload_is_held_back_by_an_upstream_that_does_not_read() {
     let mut peer = upstream.accept().await;
     let sent = fill(&mut client.stream, HUGE).await;
     assert!(sent < HELD, "{sent} bytes were taken");
-    // And then all of it comes.
+    // Then all of it arrives.
     peer.head().await;
     let mut received = peer.ahead.len();
     let mut buffer = vec![0; 1 << 20];
@@ -334,7 +336,7 @@ async fn a_download_is_held_back_by_a_client_that_does_not_read() {
 
 #[tokio::test]
 async fn an_upstream_that_is_down_or_breaks_off_is_a_502_in_json() {
-    // Bound and dropped: nobody listens there.
+    // Bound and dropped, so that nobody listens there.
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
     let server = TestServer::start(&[("DEFAULT_ACTIONS_RESULTS_URL", &url)]).await;
@@ -370,7 +372,7 @@ async fn an_answer_that_breaks_off_is_cut_and_never_ended_cleanly() {
     }
 }
 
-/// Fault 29: whose fault it is.
+/// Fault 29: the response states who is at fault.
 #[tokio::test]
 async fn a_malformed_body_is_the_clients_fault_and_no_502() {
     let (upstream, server) = Upstream::start().await;
@@ -384,7 +386,7 @@ async fn a_malformed_body_is_the_clients_fault_and_no_502() {
         assert!(head.starts_with("http/1.1 400"), "{broken:?}: {head}");
         assert!(head.contains("content-type: application/json"), "{head}");
     }
-    // And CONNECT never gets there.
+    // CONNECT is never forwarded.
     let mut client = Peer::connect(&server).await;
     client.send("CONNECT /upload HTTP/1.1\r\nhost: cache\r\n\r\n").await;
     assert!(client.head().await.starts_with("http/1.1 400"));

@@ -1,4 +1,4 @@
-//! Bad input at the edge: what is not even a request, and tokens that do not count.
+//! Bad input: malformed requests, and tokens that are not valid.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -9,11 +9,11 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Sends bytes, closes the sending side and returns all that comes back.
+/// Sends bytes, closes the sending side and returns everything received.
 async fn raw(server: &TestServer, bytes: &[u8]) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(server.base.strip_prefix("http://").unwrap()).await.unwrap();
-        // The server may close before it has everything.
+        // The server may close before it has read everything.
         let _ = stream.write_all(bytes).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
@@ -43,7 +43,8 @@ async fn what_is_no_request_is_refused_without_html() {
     assert_eq!(server.get("/health").await.status.as_u16(), 200);
 }
 
-/// What the server refuses by itself is JSON, wherever hyper lets it answer: a client that gets anything else repeats.
+/// The server's own refusals are JSON wherever hyper allows a response, because clients retry
+/// anything else.
 #[tokio::test]
 async fn what_the_server_refuses_by_itself_is_json() {
     let server = TestServer::start(&[]).await;
@@ -84,7 +85,7 @@ async fn a_target_with_an_authority_and_a_head_on_an_error_are_understood() {
     assert_eq!((encoded.status.as_u16(), encoded.json()["code"].as_str()), (404, Some("bad_route")));
 }
 
-/// Fault 29: what no client of ours sends, and what an old one does.
+/// Fault 29: requests that no supported client sends, and requests of an old one.
 #[tokio::test]
 async fn contradictions_are_refused_and_http_1_0_is_understood() {
     let server = TestServer::start(&[]).await;

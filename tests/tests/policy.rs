@@ -1,4 +1,4 @@
-//! A policy component that misbehaves costs what it was asked, and nothing else.
+//! A policy component that misbehaves fails the request at hand, and nothing else.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -11,7 +11,8 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Asks for misbehaviour, wants the 404 that clients take for a miss, and wants the next request answered.
+/// Triggers a misbehaviour. Expects the 404 that clients treat as a miss, and a response to the
+/// next request.
 async fn costs_a_404(server: &TestServer, method: &str, path: &str) {
     let answer = server.send(method, path, &[], "a body").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
@@ -42,7 +43,7 @@ async fn what_is_repeatable_is_tried_once_more_on_a_fresh_instance() {
     assert_eq!((answer.status, answer.text()), (StatusCode::OK, "after the trap"));
 }
 
-/// Fault 3: an upload or a call that the policy dropped was a 404, which no client repeats.
+/// Fault 3: an upload or a call that the policy dropped got a 404, which no client retries.
 #[tokio::test]
 async fn what_is_not_repeatable_is_a_503_that_clients_repeat() {
     let server = TestServer::start_hostile().await;
@@ -61,7 +62,7 @@ async fn what_is_not_repeatable_is_a_503_that_clients_repeat() {
     assert_eq!(server.get("/fine").await.text(), "fine");
 }
 
-/// Fault 18: it left a server that listened and answered 404 to everything.
+/// Fault 18: the server went on listening and returned 404 to every request.
 #[tokio::test]
 async fn a_policy_that_cannot_start_fails_the_start() {
     let data = tempfile::TempDir::new().unwrap();

@@ -1,6 +1,7 @@
-//! The protocol, as one table of promises: run natively against the policy with a host in memory, through the built component
-//! in the real server, and, with the feature `running-server`, against the server that `LARDER_TEST_URL` names, which takes
-//! tokens signed with `LARDER_TEST_HS256_SECRET`.
+//! The protocol as one table of promises. They run natively against the policy with an in-memory
+//! host, and through the built component in the real server. With the feature `running-server` they
+//! also run against the server at `LARDER_TEST_URL`, which accepts tokens signed with
+//! `LARDER_TEST_HS256_SECRET`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "tests")]
 

@@ -5,7 +5,8 @@ use super::session::{Session, base64};
 pub async fn the_order_comes_from_the_list_alone(session: &Session) {
     let token = session.main();
     let url = session.reserve(&token, "key").await;
-    // Ids of every length and kind; the first is sent again, one is not listed, one is listed twice.
+    // Ids of several lengths and kinds. The first block is sent twice, one is not listed, one is
+    // listed twice.
     let long = "i".repeat(64);
     for (id, content) in
         [("0001", "old"), ("a/b+c?", "two "), (&long, "three "), ("unlisted", "X"), ("0001", "one ")]
@@ -105,7 +106,7 @@ pub async fn bad_lists_and_block_ids_are_400_in_xml(session: &Session) {
 pub async fn urls_prove_themselves(session: &Session) {
     let token = session.main();
     let upload = session.reserve(&token, "key").await;
-    // Parameters may be added and reordered; the signature counts, not the text.
+    // Parameters may be added and reordered: the signature does not cover the text.
     let (path, query) = upload.split_once('?').unwrap();
     let parameters: Vec<&str> = query.split('&').rev().collect();
     let reordered = format!("{path}?timeout=30&{}&api-version=2026-02-06", parameters.join("&"));
@@ -133,7 +134,7 @@ pub async fn urls_prove_themselves(session: &Session) {
             super::session::assert_is_azure_error(&answer);
         }
     }
-    // The proof of one purpose is none of the other.
+    // A signature for one purpose is not valid for the other.
     let crossed = upload.replace("/upload/", "/download/");
     assert!(session.send("GET", &crossed, &[], "").await.status.is_client_error());
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::session::Session;
 
-/// Fault 30: with all fields, as GitHub's.
+/// Fault 30: with all fields, as in GitHub's responses.
 pub async fn a_miss_is_200_with_ok_false(session: &Session) {
     let token = session.main();
     assert_eq!(
@@ -24,7 +24,7 @@ pub async fn what_is_saved_is_found_in_json(session: &Session) {
     assert!(id.bytes().all(|byte| byte.is_ascii_digit()));
     assert_eq!(session.matched(&token, "key", &[]).await.as_deref(), Some("key"));
     assert_eq!(&session.content(&token, "key").await[..], b"content");
-    // As wireit and go-actions-cache write it.
+    // As wireit and go-actions-cache send it.
     let url = session.reserve(&token, "camel").await;
     session.put(&url, b"12345").await;
     let message = json!({ "key": "camel", "version": "v", "sizeBytes": 5, "metadata": null, "unknown": [1] });
@@ -78,7 +78,8 @@ pub async fn of_many_who_create_at_once_one_gets_the_upload(session: &Session) {
     assert_eq!(session.matched(&token, "key", &[]).await, None, "a reservation is no entry");
 }
 
-/// Fault 1: a client whose answer was lost asks again after its back-off, and nothing has come by then.
+/// Fault 1: a client whose response was lost retries after its back-off, before any bytes have
+/// arrived.
 pub async fn a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does(session: &Session) {
     let (owner, other) = (session.main(), session.token(&[("refs/heads/main", 3), ("other", 1)]));
     let first = session.reserve(&owner, "key").await;
@@ -89,7 +90,7 @@ pub async fn a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does(sessi
     let path = |url: &str| url.split('?').next().unwrap().to_owned();
     assert_eq!(path(&again), path(&first));
     assert_eq!(session.create(&owner, "key").await.status.as_u16(), 409);
-    // Whose answer was lost after all is the writer; the other one is told that it is not.
+    // The client that retried is the writer; the first response is no longer valid.
     assert_eq!(session.put(&first, b"old").await.status.as_u16(), 409);
     assert_eq!(session.put_block(&first, "0000", b"old").await.status.as_u16(), 409);
     assert_eq!(session.put_block(&again, "0000", b"new").await.status.as_u16(), 201);
@@ -100,7 +101,7 @@ pub async fn a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does(sessi
     assert_eq!(session.content(&owner, "key").await, "new");
 }
 
-/// Fault 5: who holds the token of another job.
+/// Fault 5: a client with the token of another job.
 pub async fn a_finalize_of_somebody_elses_upload_is_refused(session: &Session) {
     let (owner, other) = (session.main(), session.token(&[("refs/heads/main", 3), ("other", 1)]));
     let url = session.reserve(&owner, "key").await;

@@ -1,5 +1,5 @@
-//! The checklist of the protocol reference (section 7), as far as other modules do not have its lines: each test names the line
-//! that it proves. What needs a server, and not only a policy, is in `tests/checklist.rs`.
+//! The lines of the protocol reference's checklist (section 7) that no other module covers: each
+//! test names its line. Lines that need a server, not only a policy, are in `tests/checklist.rs`.
 
 use serde_json::json;
 
@@ -81,7 +81,7 @@ pub async fn checklist_07_the_matched_key_is_the_stored_one(session: &Session) {
 pub async fn checklist_09_and_10_a_blob_put_is_201_with_a_request_id(session: &Session) {
     let token = session.main();
     let url = session.reserve(&token, "key").await;
-    // `blob` looks for both.
+    // `blob` checks both.
     assert_eq!(session.put(&url, b"x").await.status.as_u16(), 201);
     assert_eq!(session.put_block(&url, "0001", b"x").await.status.as_u16(), 201);
     assert_eq!(session.put_list(&url, &["0001"]).await.status.as_u16(), 201);
@@ -93,7 +93,8 @@ pub async fn checklist_09_and_10_a_blob_put_is_201_with_a_request_id(session: &S
 pub async fn checklist_11_ids_of_every_clients_kind_and_order_from_the_list(session: &Session) {
     super::blobs::the_order_comes_from_the_list_alone(session).await;
     let token = session.main();
-    // opendal: 16 random bytes; wireit: 4 digits; Azure's for JavaScript: 48 characters; for Go: 64 bytes.
+    // opendal: 16 random bytes; wireit: 4 digits; Azure's for JavaScript: 48 characters; for Go: 64
+    // bytes.
     let random: String = "\u{1}\u{7f}ÿ/+=&? é#%01".chars().take(12).collect();
     let go = format!("{}\0\0\0\u{22}{}", "u".repeat(16), "\0".repeat(44));
     for (key, ids) in [
@@ -162,7 +163,7 @@ pub async fn checklist_18_and_35_signatures_stand_any_order_and_a_token(session:
         let answer = session.send("GET", &url, &[("authorization", &format!("Bearer {token}"))], "").await;
         assert_eq!(answer.status.as_u16(), 200);
     }
-    // As Go writes it: decoded and encoded again, sorted.
+    // As Go sends it: decoded, sorted and encoded again.
     let (path, query) = url.split_once('?').unwrap();
     let encoded = query.replace("sig=", "s%69g=");
     assert_eq!(session.send("GET", &format!("{path}?{encoded}"), &[], "").await.status.as_u16(), 200);
@@ -202,7 +203,7 @@ pub async fn checklist_25_of_concurrent_creates_one_wins_and_a_retry_gets_the_sa
     super::calls::a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does(session).await;
 }
 
-/// Fault 26: with the caller's token it would go to the upstream.
+/// Fault 26: otherwise it would be forwarded to the upstream with the caller's token.
 pub async fn checklist_33_what_is_no_upstreams_is_answered_here(session: &Session) {
     let bearer = format!("Bearer {}", session.main());
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];

@@ -7,7 +7,7 @@ use super::session::Session;
 
 const API: &str = "/_apis/artifactcache";
 
-/// Makes a call of version 1.
+/// Sends a request of version 1.
 async fn call(session: &Session, token: &str, method: &str, path: &str, body: &str) -> Response {
     let bearer = format!("Bearer {token}");
     let headers = [
@@ -59,7 +59,7 @@ pub async fn checklist_27_pieces_come_in_parallel_and_in_any_order(session: &Ses
     assert_eq!(commit(session, &token, id, content.len()).await, 204);
     assert_eq!(commit(session, &token, id, content.len()).await, 204, "a repeat");
     assert_eq!(commit(session, &token, id, 1).await, 409);
-    // Both versions have the same entries.
+    // Both versions share the entries.
     assert_eq!(session.content(&token, "key").await, content);
 }
 
@@ -134,8 +134,8 @@ pub async fn of_many_who_reserve_at_once_one_gets_the_upload(session: &Session) 
     }
 }
 
-/// Fault 1: two savers of equally long archives, whose pieces have the same ranges. Whatever is told to whom, the entry has the
-/// bytes of one.
+/// Fault 1: two clients save archives of the same length in chunks of the same ranges. Whichever
+/// succeeds, the entry has the bytes of only one.
 pub async fn a_retry_of_a_reservation_has_a_number_of_its_own(session: &Session) {
     let token = session.main();
     let first = reserve(session, &token, "key").await;
@@ -167,7 +167,7 @@ pub async fn pieces_that_do_not_make_the_whole_are_refused(session: &Session) {
         assert_eq!(commit(session, &token, id, size).await, 400);
         assert_eq!(session.matched(&token, "key", &[]).await, None);
     }
-    // The slot is free for another try.
+    // The slot is free for another attempt.
     let id = reserve(session, &token, "key").await;
     assert_eq!(send(session, &token, id, 0, b"right").await, 204);
     assert_eq!(commit(session, &token, id, 5).await, 204);
