@@ -13,11 +13,11 @@ pub(crate) fn text(address: SocketAddr, base_url: Option<&str>, host_name: Optio
         (None, _) if !address.ip().is_unspecified() => (format!("http://{address}"), ""),
         (None, Some(name)) => (
             format!("http://{name}:{}", address.port()),
-            "larder: any other name or address of this machine will do that job containers reach\n",
+            "larder: any other name or address of this machine works, too, if job containers can reach it\n",
         ),
         (None, None) => (
             format!("http://<name or address of this machine>:{}", address.port()),
-            "larder: job containers must reach it\n",
+            "larder: job containers must be able to reach it\n",
         ),
     };
     format!(

@@ -108,7 +108,7 @@ pub enum StartError {
         driver: &'static str,
     },
     /// The disk is too full to start.
-    #[error("the disk is full: {path} cannot be opened without some space; make room, some MiB are enough")]
+    #[error("the disk is full: cannot open {path}; free some MiB")]
     Full {
         /// What needs it.
         path: PathBuf,

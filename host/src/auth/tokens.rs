@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The program's warning when tokens are not verified.
-pub const SKIP_WARNING: &str = "SKIP_TOKEN_VALIDATION is on: tokens are NOT verified. Whoever reaches this server can read \
+pub const SKIP_WARNING: &str = "SKIP_TOKEN_VALIDATION is on: tokens are NOT verified. Anyone who reaches this server can read \
      and overwrite the caches of every repository. Trust the platform's issuer instead (ACTIONS_TOKEN_ISSUER, \
      ACTIONS_TOKEN_JWKS_URL or LARDER_HS256_SECRET).";
 

@@ -43,7 +43,7 @@ fn skip_alone(auth: &Auth, provenances: &Provenances) -> Result<(), ConfigError>
     match others.iter().find(|(_, is_set)| auth.skip_validation && *is_set) {
         None => Ok(()),
         Some((name, _)) => Err(ConfigError::Contradiction(format!(
-            "{} is on, so that every token is taken at its word, but {} says whose tokens count; remove one of them",
+            "{} is on, so tokens are not verified, but {} configures their verification; remove one of them",
             provenances.name("auth.skip_validation"),
             provenances.name(name)
         ))),
@@ -66,7 +66,7 @@ fn resolve_issuers(auth: &mut Auth, provenances: &Provenances) -> Result<(), Con
             Ok(())
         }
         ([name], [_]) => Err(ConfigError::Contradiction(format!(
-            "{name} is set, but the issuer's table says where its keys are, too; keep one of them"
+            "{name} is set, but the issuer's table has the location of its keys, too; keep one of them"
         ))),
         ([name], issuers) => Err(ConfigError::Contradiction(format!(
             "{name} needs exactly one issuer, but {} has {}; give each issuer its keys in a table of its own, \

@@ -22,8 +22,8 @@ fn open_to_everybody(settings: &Settings) -> Option<String> {
         && auth.owners.is_empty()
         && auth.repositories.is_empty();
     (is_open && is_reachable(settings)).then(|| {
-        "EVERY repository on github.com may use this cache: nothing says whose tokens count, and other machines reach this \
-         server. Whoever can connect to it may fill its storage. Set auth.owners (LARDER_OWNERS) or auth.repositories \
+        "EVERY repository on github.com may use this cache: tokens of all its jobs are accepted, and other machines can reach this \
+         server. Anyone who can connect to it may fill its storage. Set auth.owners (LARDER_OWNERS) or auth.repositories \
          (LARDER_REPOSITORIES) to the ids or names of yours."
             .to_owned()
     })
@@ -42,8 +42,8 @@ fn unreachable(settings: &Settings, provenances: &Provenances) -> Option<String>
     let (scheme, host) = base_host(settings)?;
     (listen.ip().is_loopback() && scheme == "http" && !is_this_machine(&host)).then(|| {
         format!(
-            "no runner can connect: jobs are sent to {}, as {} says, but {} is {listen}, which only this machine reaches. \
-             Set LARDER_LISTEN=0.0.0.0:{}, unless a proxy on this machine passes requests on",
+            "no runner can connect: jobs are sent to {} ({}), but {} is {listen}, which only this machine can reach. \
+             Set LARDER_LISTEN=0.0.0.0:{}, unless a proxy on this machine forwards requests",
             settings.server.base_url.as_deref().unwrap_or_default(),
             provenances.name("server.base_url"),
             provenances.name("server.listen"),
