@@ -20,7 +20,7 @@ pub const HOSTILE_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/host
 /// The secret that test tokens are signed with.
 pub const SECRET: &str = "a secret that only the tests know";
 /// Longest wait for a response before a test fails.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub const RESPONSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A configuration file in the data directory, which the server loads.
 const CONFIG_FILE: &str = "larder.toml";
@@ -109,7 +109,7 @@ impl TestServer {
         body: impl Into<Bytes>,
     ) -> Response {
         let exchange = exchange(&self.client, &self.base, method, target, headers, body.into());
-        tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+        tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await.expect("an answer in time")
     }
 
     /// Sends a `GET` without header fields.

@@ -17,7 +17,7 @@ use hyper::{
     client::conn::http2::{SendRequest, handshake},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use larder_tests::{PATIENCE, Response, TestServer, token};
+use larder_tests::{RESPONSE_TIMEOUT, Response, TestServer, token};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -49,7 +49,7 @@ impl Body for Never {
 
 async fn socket(server: &TestServer) -> TcpStream {
     let address = server.base.strip_prefix("http://").unwrap();
-    timeout(PATIENCE, TcpStream::connect(address)).await.expect("a connection in time").unwrap()
+    timeout(RESPONSE_TIMEOUT, TcpStream::connect(address)).await.expect("a connection in time").unwrap()
 }
 
 /// Opens an HTTP/2 connection.
@@ -128,7 +128,10 @@ impl Canaries {
         for mut stream in self.0 {
             stream.write_all(b"half").await.unwrap();
             let mut status = [0; 12];
-            timeout(PATIENCE, stream.read_exact(&mut status)).await.expect("an answer in time").unwrap();
+            timeout(RESPONSE_TIMEOUT, stream.read_exact(&mut status))
+                .await
+                .expect("an answer in time")
+                .unwrap();
             assert_eq!(std::str::from_utf8(&status).unwrap(), "HTTP/1.1 201");
         }
     }
@@ -141,7 +144,7 @@ async fn is_free_again(server: &TestServer) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    if timeout(PATIENCE, free).await.is_err() {
+    if timeout(RESPONSE_TIMEOUT, free).await.is_err() {
         panic!("still taken: {:?}", server.usage());
     }
 }
@@ -161,8 +164,8 @@ async fn large_heads_without_a_token_stop_nobody() {
         let mut sender = http2(&server).await;
         for _ in 0..128 {
             let request = Request::post(format!("{}/anything", server.base)).header("x-large", &large);
-            let answer = sender.send_request(request.body(Never(10)).unwrap());
-            attack.spawn(async move { answer.await.map(|answer| answer.status()) });
+            let response = sender.send_request(request.body(Never(10)).unwrap());
+            attack.spawn(async move { response.await.map(|response| response.status()) });
         }
         // It stays open as long as a sender exists.
         attack.spawn(async move {
@@ -172,7 +175,8 @@ async fn large_heads_without_a_token_stop_nobody() {
         });
     }
     // Once the first is refused, the server is full.
-    let refused = timeout(PATIENCE, attack.join_next()).await.expect("a refusal in time").unwrap().unwrap();
+    let refused =
+        timeout(RESPONSE_TIMEOUT, attack.join_next()).await.expect("a refusal in time").unwrap().unwrap();
     assert_eq!(refused.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
     let content = vec![7; MIB];
     for round in 0..3 {
@@ -221,7 +225,7 @@ async fn large_messages_at_once_cost_nobody_the_policy() {
     let message = Bytes::from(format!(r#"{{"key":"k","version":"v"}}{}"#, " ".repeat((256 << 10) - 25)));
     let calls = (0..CALLS).map(|_| job.call("GetCacheEntryDownloadURL", message.clone()));
     let answers = join_all(calls).await;
-    let answered = |status| answers.iter().filter(|answer| answer.status == status).count();
+    let answered = |status| answers.iter().filter(|response| response.status == status).count();
     let (looked_up, refused) = (answered(StatusCode::OK), answered(StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(looked_up + refused, CALLS);
     assert!(looked_up >= CALLS / 10, "{looked_up}");
@@ -240,8 +244,8 @@ async fn half_sent_lists_stop_nobody() {
     for _ in 0..4 {
         let mut sender = http2(&server).await;
         for _ in 0..50 {
-            let answer = sender.send_request(Request::put(&url).body(Never(8 << 20)).unwrap());
-            attack.spawn(async move { answer.await.map(|answer| answer.status()) });
+            let response = sender.send_request(Request::put(&url).body(Never(8 << 20)).unwrap());
+            attack.spawn(async move { response.await.map(|response| response.status()) });
         }
         attack.spawn(async move {
             std::future::pending::<()>().await;
@@ -257,7 +261,8 @@ async fn half_sent_lists_stop_nobody() {
     }
     // A request that holds memory without sending is refused in favour of waiting ones, with a
     // status that clients retry.
-    let given_up = timeout(PATIENCE, attack.join_next()).await.expect("an answer in time").unwrap().unwrap();
+    let given_up =
+        timeout(RESPONSE_TIMEOUT, attack.join_next()).await.expect("an answer in time").unwrap().unwrap();
     assert_eq!(given_up.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
     attack.shutdown().await;
     is_free_again(&server).await;

@@ -13,9 +13,9 @@ async fn call(server: &TestServer, token: &str, name: &str, message: Value) -> V
     let path = format!("/twirp/github.actions.results.api.v1.CacheService/{name}");
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let answer: Response = server.send("POST", &path, &headers, message.to_string()).await;
-    assert_eq!(answer.status.as_u16(), 200, "{name}: {}", answer.text());
-    answer.json()
+    let response: Response = server.send("POST", &path, &headers, message.to_string()).await;
+    assert_eq!(response.status.as_u16(), 200, "{name}: {}", response.text());
+    response.json()
 }
 
 /// Returns a block that has its number at both ends.
@@ -55,8 +55,8 @@ async fn five_thousand_blocks_of_a_mebibyte_are_one_entry() {
     for number in [0, 1, 2499, BLOCKS - 1] {
         let start = number * BLOCK_BYTES;
         let range = format!("bytes={start}-{}", start + BLOCK_BYTES - 1);
-        let answer = server.send("GET", url, &[("x-ms-range", &range)], "").await;
-        assert_eq!(answer.status.as_u16(), 206);
-        assert_eq!(answer.body, block(number), "block {number}");
+        let response = server.send("GET", url, &[("x-ms-range", &range)], "").await;
+        assert_eq!(response.status.as_u16(), 206);
+        assert_eq!(response.body, block(number), "block {number}");
     }
 }

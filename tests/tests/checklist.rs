@@ -7,7 +7,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use futures_util::future::join_all;
-use larder_tests::{PATIENCE, Response, TestServer, token};
+use larder_tests::{RESPONSE_TIMEOUT, Response, TestServer, token};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -33,15 +33,15 @@ fn slot(key: &str) -> Value {
 }
 
 async fn reserve(server: &TestServer, key: &str) -> String {
-    let answer = call(server, "CreateCacheEntry", &slot(key)).await;
-    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-    answer.json()["signed_upload_url"].as_str().unwrap().to_owned()
+    let response = call(server, "CreateCacheEntry", &slot(key)).await;
+    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
+    response.json()["signed_upload_url"].as_str().unwrap().to_owned()
 }
 
 async fn finish(server: &TestServer, key: &str, size: usize) {
     let message = json!({ "key": key, "version": "v", "size_bytes": size });
-    let answer = call(server, "FinalizeCacheEntryUpload", &message).await;
-    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    let response = call(server, "FinalizeCacheEntryUpload", &message).await;
+    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
 }
 
 async fn save(server: &TestServer, key: &str, content: Vec<u8>) {
@@ -93,13 +93,13 @@ async fn checklist_08_a_hit_is_only_what_is_there() {
 async fn checklist_10_answers_without_the_policy_have_a_request_id_too() {
     let server = TestServer::start(&[]).await;
     let long = "x".repeat(40 << 10);
-    let answer = server.send("PUT", "/devstoreaccount1/upload/1", &[("x-long", &long)], "body").await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (431, "application/json"));
-    assert!(!answer.header("x-ms-request-id").is_empty() && answer.json()["msg"].is_string());
+    let response = server.send("PUT", "/devstoreaccount1/upload/1", &[("x-long", &long)], "body").await;
+    assert_eq!((response.status.as_u16(), response.header("content-type")), (431, "application/json"));
+    assert!(!response.header("x-ms-request-id").is_empty() && response.json()["msg"].is_string());
     let hostile = TestServer::start_hostile().await;
-    let answer = hostile.get("/trap").await;
-    assert_eq!(answer.status.as_u16(), 404);
-    assert!(!answer.header("x-ms-request-id").is_empty());
+    let response = hostile.get("/trap").await;
+    assert_eq!(response.status.as_u16(), 404);
+    assert!(!response.header("x-ms-request-id").is_empty());
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn checklist_22_no_download_stalls() {
     let (mut got, mut buffer, mut longest) = (Vec::new(), vec![0; MIB], Duration::ZERO);
     loop {
         let began = Instant::now();
-        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("bytes in time").unwrap();
+        let read = timeout(RESPONSE_TIMEOUT, stream.read(&mut buffer)).await.expect("bytes in time").unwrap();
         longest = longest.max(began.elapsed());
         if read == 0 {
             break;
@@ -165,12 +165,12 @@ async fn checklist_26_a_rush_of_requests_is_never_answered_with_429() {
     save(&server, "key", content(1000)).await;
     let url = url(&server, "key").await;
     let requests = (0..300).map(async |number| {
-        let answer = match number % 3 {
+        let response = match number % 3 {
             0 => call(&server, "GetCacheEntryDownloadURL", &slot("key")).await,
             1 => server.get(&url).await,
             _ => call(&server, "CreateCacheEntry", &slot(&format!("other {number}"))).await,
         };
-        answer.status.as_u16()
+        response.status.as_u16()
     });
     assert!(join_all(requests).await.into_iter().all(|status| status == 200));
 }
@@ -194,9 +194,9 @@ async fn checklist_34_nothing_of_ours_is_a_redirect() {
         &url,
     ] {
         for method in ["GET", "HEAD", "POST", "OPTIONS"] {
-            let answer = server.send(method, target, &[], "").await;
-            assert!(!answer.status.is_redirection(), "{method} {target}");
-            assert_eq!(answer.header("location"), "", "{method} {target}");
+            let response = server.send(method, target, &[], "").await;
+            assert!(!response.status.is_redirection(), "{method} {target}");
+            assert_eq!(response.header("location"), "", "{method} {target}");
         }
     }
 }
@@ -221,12 +221,15 @@ async fn eight_readers_at_once_get_the_right_ranges() {
             let end = (start + 4 * MIB).min(whole.len());
             let range = format!("bytes={start}-{}", end - 1);
             let fields = [host, ("x-ms-range", range.as_str()), ("if-match", tag.as_str())];
-            let answer = server.send("GET", &path, &fields, "").await;
-            assert_eq!(answer.status.as_u16(), 206);
-            assert_eq!(answer.header("etag"), tag);
-            assert_eq!(answer.header("content-length"), (end - start).to_string());
-            assert_eq!(answer.header("content-range"), format!("bytes {start}-{}/{}", end - 1, whole.len()));
-            assert!(answer.body == whole[*start..end], "the bytes of {range}");
+            let response = server.send("GET", &path, &fields, "").await;
+            assert_eq!(response.status.as_u16(), 206);
+            assert_eq!(response.header("etag"), tag);
+            assert_eq!(response.header("content-length"), (end - start).to_string());
+            assert_eq!(
+                response.header("content-range"),
+                format!("bytes {start}-{}/{}", end - 1, whole.len())
+            );
+            assert!(response.body == whole[*start..end], "the bytes of {range}");
         });
         join_all(reads).await;
     }

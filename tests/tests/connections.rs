@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use larder_tests::{PATIENCE, TestServer};
+use larder_tests::{RESPONSE_TIMEOUT, TestServer};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -56,7 +56,7 @@ async fn head(stream: &mut TcpStream) -> String {
             seen.extend_from_slice(&buffer[..count]);
         }
     };
-    timeout(PATIENCE, read).await.expect("an answer in time");
+    timeout(RESPONSE_TIMEOUT, read).await.expect("an answer in time");
     String::from_utf8(seen).unwrap()
 }
 
@@ -67,7 +67,7 @@ async fn ask(stream: &mut TcpStream) -> String {
 
 /// Returns whether the server has closed the connection.
 async fn is_closed(stream: &mut TcpStream) -> bool {
-    matches!(timeout(PATIENCE, stream.read(&mut [0; 64])).await, Ok(Ok(0) | Err(_)))
+    matches!(timeout(RESPONSE_TIMEOUT, stream.read(&mut [0; 64])).await, Ok(Ok(0) | Err(_)))
 }
 
 /// Fault 10: 1,023 idle connections kept the next client out for two minutes.
@@ -98,8 +98,8 @@ async fn a_request_in_the_moment_of_making_room_is_answered() {
         }
         open[0].write_all(HEALTH).await.unwrap();
         let _newcomer = connect(&server).await;
-        let answer = head(&mut open[0]).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "round {round}: {answer:?}");
+        let response = head(&mut open[0]).await;
+        assert!(response.starts_with("HTTP/1.1 200"), "round {round}: {response:?}");
     }
 }
 
@@ -126,7 +126,7 @@ async fn occupy(upstream: &TcpListener, server: &TestServer, count: usize, from:
         let mut stream = connect_from(server, from).await;
         stream.write_all(FORWARDED).await.unwrap();
         // It is in progress once the upstream has it. The upstream's end is kept open, too.
-        busy.push(timeout(PATIENCE, upstream.accept()).await.expect("forwarded").unwrap().0);
+        busy.push(timeout(RESPONSE_TIMEOUT, upstream.accept()).await.expect("forwarded").unwrap().0);
         busy.push(stream);
     }
     busy
@@ -225,7 +225,7 @@ async fn http2(server: &TestServer, window: u32) -> SendRequest<Empty<Bytes>> {
 
 async fn fetch(sender: &mut SendRequest<Empty<Bytes>>, path: &str) -> http::Response<Incoming> {
     let request = http::Request::builder().uri(format!("http://x{path}")).body(Empty::new()).unwrap();
-    timeout(PATIENCE, sender.send_request(request)).await.expect("an answer in time").unwrap()
+    timeout(RESPONSE_TIMEOUT, sender.send_request(request)).await.expect("an answer in time").unwrap()
 }
 
 /// Fault 9: a stream whose client reads nothing never ended as long as the client answered pings.
@@ -234,17 +234,17 @@ async fn a_stream_that_nobody_reads_is_reset_and_its_connection_goes_on() {
     let (upstream, server) = stuck_upstream("idle_timeout_ms = 500\n").await;
     let mut client = http2(&server, 4096).await;
     let mut second = client.clone();
-    let answer = tokio::spawn(async move { fetch(&mut second, "/elsewhere").await });
-    let (mut peer, _) = timeout(PATIENCE, upstream.accept()).await.expect("forwarded").unwrap();
+    let response = tokio::spawn(async move { fetch(&mut second, "/elsewhere").await });
+    let (mut peer, _) = timeout(RESPONSE_TIMEOUT, upstream.accept()).await.expect("forwarded").unwrap();
     head(&mut peer).await;
     // More than all buffers on the way can hold.
     const LENGTH: usize = 32 << 20;
     peer.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n").as_bytes()).await.unwrap();
     let sending = tokio::spawn(async move { peer.write_all(&vec![7; LENGTH]).await });
-    let mut body = answer.await.unwrap().into_body();
+    let mut body = response.await.unwrap().into_body();
     // The client reads nothing until the server gives up. Meanwhile the connection serves other
     // requests.
-    let end = tokio::time::Instant::now() + PATIENCE;
+    let end = tokio::time::Instant::now() + RESPONSE_TIMEOUT;
     while !sending.is_finished() {
         assert!(tokio::time::Instant::now() < end, "the upstream's answer is held for ever");
         assert_eq!(fetch(&mut client, "/health").await.status(), 200);
@@ -252,7 +252,7 @@ async fn a_stream_that_nobody_reads_is_reset_and_its_connection_goes_on() {
     }
     let mut got = 0;
     let failed = loop {
-        match timeout(PATIENCE, body.frame()).await.expect("an end in time") {
+        match timeout(RESPONSE_TIMEOUT, body.frame()).await.expect("an end in time") {
             Some(Ok(frame)) => got += frame.data_ref().map_or(0, Bytes::len),
             Some(Err(_)) => break true,
             None => break false,
@@ -267,13 +267,13 @@ async fn a_stream_that_nobody_reads_is_reset_and_its_connection_goes_on() {
 async fn a_stream_that_is_read_slowly_goes_on() {
     let (upstream, server) = stuck_upstream("idle_timeout_ms = 3000\n").await;
     let mut client = http2(&server, 64 << 10).await;
-    let answer = tokio::spawn(async move { fetch(&mut client, "/elsewhere").await });
-    let (mut peer, _) = timeout(PATIENCE, upstream.accept()).await.expect("forwarded").unwrap();
+    let response = tokio::spawn(async move { fetch(&mut client, "/elsewhere").await });
+    let (mut peer, _) = timeout(RESPONSE_TIMEOUT, upstream.accept()).await.expect("forwarded").unwrap();
     head(&mut peer).await;
     peer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2000000\r\n\r\n").await.unwrap();
     tokio::spawn(async move { peer.write_all(&[7; 2_000_000]).await });
-    let (mut body, mut got) = (answer.await.unwrap().into_body(), 0);
-    while let Some(frame) = timeout(PATIENCE, body.frame()).await.expect("more in time") {
+    let (mut body, mut got) = (response.await.unwrap().into_body(), 0);
+    while let Some(frame) = timeout(RESPONSE_TIMEOUT, body.frame()).await.expect("more in time") {
         got += frame.unwrap().into_data().unwrap().len();
         tokio::time::sleep(Duration::from_millis(40)).await;
     }

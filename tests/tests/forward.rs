@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use larder_tests::{PATIENCE, TestServer};
+use larder_tests::{RESPONSE_TIMEOUT, TestServer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -26,7 +26,8 @@ impl Upstream {
     }
 
     async fn accept(&self) -> Peer {
-        let (stream, _) = timeout(PATIENCE, self.0.accept()).await.expect("a connection in time").unwrap();
+        let (stream, _) =
+            timeout(RESPONSE_TIMEOUT, self.0.accept()).await.expect("a connection in time").unwrap();
         Peer { stream, ahead: Vec::new() }
     }
 }
@@ -57,7 +58,7 @@ impl Peer {
                 return String::from_utf8(read).unwrap();
             }
             let mut buffer = vec![0; 64 << 10];
-            let read = timeout(PATIENCE, self.stream.read(&mut buffer)).await;
+            let read = timeout(RESPONSE_TIMEOUT, self.stream.read(&mut buffer)).await;
             let read = read.unwrap_or_else(|_| panic!("no `{end}` in time: {}", self.text())).unwrap();
             assert!(read > 0, "ended before `{end}`: {}", self.text());
             self.ahead.extend_from_slice(&buffer[..read]);
@@ -71,7 +72,7 @@ impl Peer {
     /// Reads to the end. Returns an error if the connection is reset.
     async fn rest(&mut self) -> std::io::Result<Vec<u8>> {
         let mut rest = std::mem::take(&mut self.ahead);
-        timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("an end in time")?;
+        timeout(RESPONSE_TIMEOUT, self.stream.read_to_end(&mut rest)).await.expect("an end in time")?;
         Ok(rest)
     }
 
@@ -100,9 +101,9 @@ impl Asked {
 
 /// Sends a request, lets the upstream respond with these bytes, and returns what the client
 /// receives until it closes.
-async fn exchange(request: &str, answer: &str) -> String {
+async fn exchange(request: &str, response: &str) -> String {
     let Asked { mut client, mut peer, server: _server } = Asked::with(request).await;
-    peer.send(answer).await;
+    peer.send(response).await;
     String::from_utf8(client.rest().await.unwrap()).unwrap()
 }
 
@@ -151,8 +152,8 @@ async fn checklist_33_method_target_and_fields_reach_the_upstream_as_they_came()
 
 #[tokio::test]
 async fn the_order_of_repeated_fields_is_kept() {
-    let answer = "HTTP/1.1 200 OK\r\nset-cookie: b=2\r\nset-cookie: a=1\r\nset-cookie: c=3\r\ncontent-length: 0\r\n\r\n";
-    let got = exchange(GET, answer).await.to_lowercase();
+    let response = "HTTP/1.1 200 OK\r\nset-cookie: b=2\r\nset-cookie: a=1\r\nset-cookie: c=3\r\ncontent-length: 0\r\n\r\n";
+    let got = exchange(GET, response).await.to_lowercase();
     let cookies: Vec<_> = fields(&got).into_iter().filter(|field| field.starts_with("set-cookie")).collect();
     assert_eq!(cookies, ["set-cookie: b=2", "set-cookie: a=1", "set-cookie: c=3"]);
 }
@@ -185,7 +186,7 @@ async fn bodies_go_both_ways_in_chunks_with_their_trailers() {
 
 #[tokio::test]
 async fn answers_without_a_body_stay_so() {
-    for (method, answer, status) in [
+    for (method, response, status) in [
         ("GET", "HTTP/1.1 204 No Content\r\nx-kept: 1\r\n\r\n", "204 no content"),
         (
             "GET",
@@ -195,20 +196,20 @@ async fn answers_without_a_body_stay_so() {
         ("HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 77\r\nx-kept: 1\r\n\r\n", "200 ok"),
         ("HEAD", "HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nx-kept: 1\r\n\r\n", "404 not found"),
     ] {
-        let got = exchange(&GET.replace("GET", method), answer).await.to_lowercase();
+        let got = exchange(&GET.replace("GET", method), response).await.to_lowercase();
         assert!(got.starts_with(&format!("http/1.1 {status}\r\n")), "{got}");
-        assert!(got.ends_with("\r\n\r\n") && got.contains("x-kept: 1\r\n"), "{method} {answer}: {got}");
+        assert!(got.ends_with("\r\n\r\n") && got.contains("x-kept: 1\r\n"), "{method} {response}: {got}");
         // A 304 may omit it (RFC 9110, 8.6), and hyper does.
-        let expected = answer.lines().find(|line| line.starts_with("content-length") && method == "HEAD");
+        let expected = response.lines().find(|line| line.starts_with("content-length") && method == "HEAD");
         let length = got.lines().find(|line| line.starts_with("content-length"));
-        assert_eq!(length, expected, "{method} {answer}: {got}");
+        assert_eq!(length, expected, "{method} {response}: {got}");
         assert!(!got.contains("transfer-encoding"), "{got}");
     }
 }
 
 #[tokio::test]
 async fn redirects_errors_and_encodings_pass_untouched() {
-    for answer in [
+    for response in [
         "HTTP/1.1 302 Found\r\nlocation: ../elsewhere?a=%2F\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://other.example/x\r\ncontent-length: 4\r\n\r\nbody",
         "HTTP/1.1 500 Oh\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>",
@@ -216,11 +217,11 @@ async fn redirects_errors_and_encodings_pass_untouched() {
         "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nzip!",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
     ] {
-        let got = exchange(GET, answer).await;
-        let last = &answer[answer.rfind("HTTP/1.1").unwrap()..];
+        let got = exchange(GET, response).await;
+        let last = &response[response.rfind("HTTP/1.1").unwrap()..];
         let (head, body) = last.split_once("\r\n\r\n").unwrap();
         let (got_head, got_body) = got.split_once("\r\n\r\n").unwrap();
-        assert_eq!(got_body, body, "{answer}");
+        assert_eq!(got_body, body, "{response}");
         let status = &head.lines().next().unwrap()[..12];
         assert_eq!(&got_head[..12], status);
         for field in head.lines().skip(1) {
@@ -231,9 +232,9 @@ async fn redirects_errors_and_encodings_pass_untouched() {
 
 #[tokio::test]
 async fn fields_of_one_connection_are_not_passed_on() {
-    let answer = "HTTP/1.1 200 OK\r\nconnection: close, x-dropped\r\nx-dropped: 1\r\nkeep-alive: timeout=1\r\n\
+    let response = "HTTP/1.1 200 OK\r\nconnection: close, x-dropped\r\nx-dropped: 1\r\nkeep-alive: timeout=1\r\n\
                   proxy-connection: close\r\nupgrade: h2c\r\nx-kept: 1\r\ncontent-length: 0\r\n\r\n";
-    let got = exchange(GET, answer).await.to_lowercase();
+    let got = exchange(GET, response).await.to_lowercase();
     for dropped in ["x-dropped", "keep-alive: timeout", "proxy-connection", "upgrade"] {
         assert!(!got.contains(dropped), "{dropped}: {got}");
     }
@@ -341,9 +342,9 @@ async fn an_upstream_that_is_down_or_breaks_off_is_a_502_in_json() {
     let url = format!("http://127.0.0.1:{port}");
     let server = TestServer::start(&[("DEFAULT_ACTIONS_RESULTS_URL", &url)]).await;
     for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS"] {
-        let answer = server.send(method, "/twirp/other.Service/Call", &[], "body").await;
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (502, "application/json"));
-        assert_eq!(answer.json()["code"], "unavailable", "{method}");
+        let response = server.send(method, "/twirp/other.Service/Call", &[], "body").await;
+        assert_eq!((response.status.as_u16(), response.header("content-type")), (502, "application/json"));
+        assert_eq!(response.json()["code"], "unavailable", "{method}");
     }
     for broken in ["", "HTTP/1.1 2", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"] {
         let Asked { mut client, mut peer, server: _server } = Asked::with(GET).await;
@@ -359,16 +360,16 @@ async fn an_upstream_that_is_down_or_breaks_off_is_a_502_in_json() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_cut_and_never_ended_cleanly() {
-    for answer in [
+    for response in [
         "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
     ] {
         let Asked { mut client, mut peer, server: _server } = Asked::with(GET).await;
-        peer.send(answer).await;
+        peer.send(response).await;
         client.read_until("half").await;
         drop(peer);
         let rest = client.rest().await.unwrap_or_default();
-        assert!(!rest.ends_with(b"0\r\n\r\n"), "{answer}: a clean end");
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{response}: a clean end");
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use larder::telemetry::{LogFormat, LogGuard, start_logging_to};
-use larder_tests::{PATIENCE, Response, TestServer, token};
+use larder_tests::{RESPONSE_TIMEOUT, Response, TestServer, token};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -64,7 +64,7 @@ impl Log {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, found)
+        tokio::time::timeout(RESPONSE_TIMEOUT, found)
             .await
             .unwrap_or_else(|_| panic!("no line: {what}\n{}", self.text()))
     }
@@ -99,8 +99,11 @@ impl<'a> Job<'a> {
     }
 
     async fn reserve(&self, key: &str) -> String {
-        let answer = self.call("CreateCacheEntry", json!({ "key": key, "version": "v1" })).await;
-        answer.json()["signed_upload_url"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
+        let response = self.call("CreateCacheEntry", json!({ "key": key, "version": "v1" })).await;
+        response.json()["signed_upload_url"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}", response.text()))
+            .to_owned()
     }
 
     async fn save(&self, key: &str, content: &'static str) {
@@ -121,7 +124,7 @@ impl<'a> Job<'a> {
 
 /// Fault 25: hit, miss, and each step of a save and a restore.
 #[tokio::test]
-async fn each_request_of_a_save_and_a_restore_says_what_became_of_it() {
+async fn each_request_of_a_save_and_a_restore_logs_its_outcome() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
     let job = Job::new(&server, "101");
     assert_eq!(job.look_up(KEY, &[]).await.json()["ok"], false);
@@ -150,7 +153,7 @@ async fn each_request_of_a_save_and_a_restore_says_what_became_of_it() {
 
 /// Fault 25: with `DEBUG=true` the log states why a lookup found its entry.
 #[tokio::test]
-async fn debug_lines_say_what_was_looked_for_and_stand_in_the_request() {
+async fn debug_lines_state_the_search_and_belong_to_the_request() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
     Job::new(&server, "102").look_up("explain-me", &["explain-"]).await;
     let request = log.outcome("102", "miss", "explain-me").await;
@@ -166,9 +169,9 @@ async fn debug_lines_say_what_was_looked_for_and_stand_in_the_request() {
 async fn each_refusal_has_its_reason() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
     let refused = async |path: &str, headers: &[(&str, &str)], body: &str| {
-        let answer = server.send("POST", path, headers, body.to_owned()).await;
-        let id = answer.header("x-ms-request-id").to_owned();
-        (answer.status.as_u16(), id)
+        let response = server.send("POST", path, headers, body.to_owned()).await;
+        let id = response.header("x-ms-request-id").to_owned();
+        (response.status.as_u16(), id)
     };
     let lookup = "/twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL";
     let forged = format!("Bearer {}x", token("103", &[(BRANCH, 3)]));
@@ -226,8 +229,8 @@ async fn lines_about_a_request_have_its_id() {
     // A file in place of the folder makes the storage unavailable.
     std::fs::write(&objects, "").unwrap();
     let url = job.reserve("unstorable").await;
-    let answer = server.send("PUT", &url, &[("x-ms-blob-type", "BlockBlob")], "content").await;
-    assert_eq!(answer.status.as_u16(), 503);
+    let response = server.send("PUT", &url, &[("x-ms-blob-type", "BlockBlob")], "content").await;
+    assert_eq!(response.status.as_u16(), 503);
     let failed = log.outcome("105", "failed", "unstorable").await;
     let is_it = |line: &Value| line["message"] == "storage unavailable" && line["span"]["id"] == failed["id"];
     log.line("the host's error", is_it).await;

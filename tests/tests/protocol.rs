@@ -71,7 +71,7 @@ promises! {
     downloads:
         ranges_are_answered_exactly,
         the_azure_range_wins,
-        a_head_tells_what_a_get_would,
+        a_head_has_the_fields_of_a_get,
         conditions_are_kept,
         nothing_is_compressed_or_chunked;
     matching:

@@ -74,22 +74,22 @@ impl Model {
         owner: &str,
         now_ms: u64,
         idle_before_ms: u64,
-        answer: &Reservation,
+        outcome: &Reservation,
     ) {
         if let Some(entry) = self.entries.values().find(|entry| self.is_same(&entry.slot, slot)) {
-            assert_eq!(answer, &Reservation::Entry(entry.clone()));
+            assert_eq!(outcome, &Reservation::Entry(entry.clone()));
             return;
         }
         if let Some(upload) = self.uploads.values().find(|upload| self.is_same(&upload.slot, slot)) {
             if (idle_before_ms..=now_ms + 600_000).contains(&upload.last_activity_ms) {
-                assert_eq!(answer, &Reservation::Upload(upload.clone()));
+                assert_eq!(outcome, &Reservation::Upload(upload.clone()));
                 return;
             }
             let id = upload.id;
             self.uploads.remove(&id);
         }
-        let Reservation::Reserved(upload) = answer else {
-            panic!("the slot is free, but the answer is {answer:?}");
+        let Reservation::Reserved(upload) = outcome else {
+            panic!("the slot is free, but the answer is {outcome:?}");
         };
         assert!(self.last_upload < Some(upload.id), "numbers of uploads grow");
         self.last_upload = Some(upload.id);
@@ -132,14 +132,14 @@ impl Model {
         attachment: &Attachment,
         durability: &Durability,
         now_ms: u64,
-        answer: Option<&Entry>,
+        outcome: Option<&Entry>,
     ) {
         let ready = |upload: &&Upload| upload.attachment.as_ref() == Some(attachment);
         let Some(upload) = self.uploads.get(&id).filter(ready) else {
-            assert_eq!(answer, None);
+            assert_eq!(outcome, None);
             return;
         };
-        let entry = answer.expect("the upload has this attachment");
+        let entry = outcome.expect("the upload has this attachment");
         assert!(self.last_entry < Some(entry.id), "numbers of entries grow");
         self.last_entry = Some(entry.id);
         let expected = Entry {

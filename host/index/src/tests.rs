@@ -168,8 +168,8 @@ impl Run<'_> {
             Op::Make { version, key } => self.make(version, key).await,
             Op::Renew { upload, created_ms, now_ms } => {
                 let id = *upload.get(&self.uploads);
-                let answer = self.index.renew(id, created_ms, now_ms).await.unwrap();
-                assert_eq!(answer, self.model.renew(id, created_ms, now_ms));
+                let outcome = self.index.renew(id, created_ms, now_ms).await.unwrap();
+                assert_eq!(outcome, self.model.renew(id, created_ms, now_ms));
             }
             Op::Attach { upload, object, now_ms } => {
                 self.attach(*upload.get(&self.uploads), object, now_ms).await;
@@ -180,23 +180,23 @@ impl Run<'_> {
             }
             Op::Abandon { upload } => {
                 let id = *upload.get(&self.uploads);
-                let answer = self.index.abandon(id).await.unwrap();
-                assert_eq!(answer, self.model.abandon(id, u64::MAX));
+                let outcome = self.index.abandon(id).await.unwrap();
+                assert_eq!(outcome, self.model.abandon(id, u64::MAX));
             }
             Op::AbandonIdle { upload, idle_before_ms } => {
                 let id = *upload.get(&self.uploads);
-                let answer = self.index.abandon_idle(id, idle_before_ms).await.unwrap();
-                assert_eq!(answer, self.model.abandon(id, idle_before_ms));
+                let outcome = self.index.abandon_idle(id, idle_before_ms).await.unwrap();
+                assert_eq!(outcome, self.model.abandon(id, idle_before_ms));
             }
             Op::Delete { entry } => {
                 let id = *entry.get(&self.entries);
-                let answer = self.index.delete_entry(id).await.unwrap();
-                assert_eq!(answer, self.model.delete(id, u64::MAX));
+                let outcome = self.index.delete_entry(id).await.unwrap();
+                assert_eq!(outcome, self.model.delete(id, u64::MAX));
             }
             Op::DeleteUnused { entry, last_used_ms } => {
                 let id = *entry.get(&self.entries);
-                let answer = self.index.delete_entry_unused(id, last_used_ms).await.unwrap();
-                assert_eq!(answer, self.model.delete(id, last_used_ms));
+                let outcome = self.index.delete_entry_unused(id, last_used_ms).await.unwrap();
+                assert_eq!(outcome, self.model.delete(id, last_used_ms));
             }
             Op::TouchEntries(uses) => self.touch_entries(&uses).await,
             Op::TouchUploads(uses) => self.touch_uploads(&uses).await,
@@ -240,23 +240,23 @@ impl Run<'_> {
             })
             .collect();
         let version = name_of(version);
-        let answer = self.index.find(&self.repository, &version, &probes, &skip).await.unwrap();
+        let outcome = self.index.find(&self.repository, &version, &probes, &skip).await.unwrap();
         let expected = self.model.find(&self.repository, &version, &probes, &skip);
-        assert_eq!(answer.as_ref(), expected, "{probes:?}");
+        assert_eq!(outcome.as_ref(), expected, "{probes:?}");
     }
 
     async fn reserve(&mut self, slot: &Slot, now_ms: u64, idle_before_ms: u64) {
-        let answer = self.index.reserve(slot, "o", now_ms, idle_before_ms).await.unwrap();
-        self.model.reserve(slot, "o", now_ms, idle_before_ms, &answer);
-        if let Reservation::Reserved(upload) = answer {
+        let outcome = self.index.reserve(slot, "o", now_ms, idle_before_ms).await.unwrap();
+        self.model.reserve(slot, "o", now_ms, idle_before_ms, &outcome);
+        if let Reservation::Reserved(upload) = outcome {
             self.uploads.push(upload.id);
         }
     }
 
     async fn attach(&mut self, id: UploadId, object: u8, now_ms: u64) {
         let attachment = self.attachment(object);
-        let answer = self.index.attach(id, &attachment, now_ms).await.unwrap();
-        assert_eq!(answer, self.model.attach(id, &attachment, now_ms));
+        let outcome = self.index.attach(id, &attachment, now_ms).await.unwrap();
+        assert_eq!(outcome, self.model.attach(id, &attachment, now_ms));
     }
 
     async fn make(&mut self, version: bool, key: String) {
@@ -281,9 +281,9 @@ impl Run<'_> {
             None => Durability::Durable,
             Some(boot) => Durability::Until { boot: self.boot(boot) },
         };
-        let answer = self.index.finalize(id, &attachment, &durability, now_ms).await.unwrap();
-        self.model.finalize(id, &attachment, &durability, now_ms, answer.as_ref());
-        self.entries.extend(answer.map(|entry| entry.id));
+        let outcome = self.index.finalize(id, &attachment, &durability, now_ms).await.unwrap();
+        self.model.finalize(id, &attachment, &durability, now_ms, outcome.as_ref());
+        self.entries.extend(outcome.map(|entry| entry.id));
     }
 
     async fn touch_entries(&mut self, uses: &[(Pick, u64)]) {
@@ -310,9 +310,9 @@ impl Run<'_> {
 
     async fn compare_volatile(&self, boot: bool, this_boot: bool) {
         let boot = self.boot(boot);
-        let mut answer = self.index.list_volatile(&boot, this_boot, EntryId(0), 10_000).await.unwrap();
-        answer.retain(|entry| entry.slot.repository == self.repository);
-        assert_eq!(answer, self.model.volatile(&boot, this_boot));
+        let mut outcome = self.index.list_volatile(&boot, this_boot, EntryId(0), 10_000).await.unwrap();
+        outcome.retain(|entry| entry.slot.repository == self.repository);
+        assert_eq!(outcome, self.model.volatile(&boot, this_boot));
     }
 
     async fn compare_everything(&self) {
@@ -340,14 +340,14 @@ impl Run<'_> {
 
     async fn compare_references(&self) {
         let objects = [0, 1, 2].map(|number| self.attachment(number).object);
-        let answer = self.index.referenced_objects(&objects).await.unwrap();
+        let outcome = self.index.referenced_objects(&objects).await.unwrap();
         for object in objects {
             let of_entry = self.model.entries.values().any(|entry| entry.object == object);
             let of_upload =
                 self.model.uploads.values().any(|upload| {
                     upload.attachment.as_ref().is_some_and(|attached| attached.object == object)
                 });
-            assert_eq!(answer.contains(&object), of_entry || of_upload, "{object}");
+            assert_eq!(outcome.contains(&object), of_entry || of_upload, "{object}");
         }
     }
 }

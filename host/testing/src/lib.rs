@@ -20,12 +20,12 @@ pub fn variable(name: &str) -> Option<String> {
 /// once and returns `None`, so that the test is skipped; with `CI=true` it panics.
 /// `tests/scripts/with-services.sh` starts the servers and sets the variables.
 pub fn service(variable: &str) -> Option<String> {
-    static TOLD: Once = Once::new();
+    static NOTICE: Once = Once::new();
     if let Some(value) = self::variable(variable) {
         return Some(value);
     }
     assert!(std::env::var_os("CI").is_none(), "{variable} is not set: under CI every server must be there");
-    TOLD.call_once(|| {
+    NOTICE.call_once(|| {
         eprintln!("{variable} is not set: tests against its server are skipped (see `make unit`)");
     });
     None
@@ -38,7 +38,7 @@ impl SmallDisk {
     /// Mounts a disk of `mib` MiB. If mounting is not allowed, prints a notice once and returns
     /// `None`; with `CI=true` it panics.
     pub fn mount(mib: u32) -> Option<Self> {
-        static TOLD: Once = Once::new();
+        static NOTICE: Once = Once::new();
         let folder = tempfile::tempdir().ok()?;
         let mut mount = std::process::Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]).arg(folder.path());
@@ -46,7 +46,8 @@ impl SmallDisk {
             return Some(Self(folder));
         }
         assert!(std::env::var_os("CI").is_none(), "nothing can be mounted: under CI it must be possible");
-        TOLD.call_once(|| eprintln!("nothing can be mounted (not root?): tests of a full disk are skipped"));
+        NOTICE
+            .call_once(|| eprintln!("nothing can be mounted (not root?): tests of a full disk are skipped"));
         None
     }
 

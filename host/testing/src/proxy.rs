@@ -82,9 +82,9 @@ pub async fn answering(body: &'static str) -> SocketAddr {
             let mut head = vec![0; MAX_HEAD_BYTES];
             let _ = client.read(&mut head).await;
             let length = body.len();
-            let answer =
+            let response =
                 format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-            let _ = client.write_all(answer.as_bytes()).await;
+            let _ = client.write_all(response.as_bytes()).await;
         }
     });
     address

@@ -22,8 +22,8 @@ pub async fn a_listed_block_that_is_missing_is_refused_and_nothing_changes(sessi
     let token = session.main();
     let url = session.reserve(&token, "key").await;
     session.put_block(&url, "0001", b"one").await;
-    let answer = session.put_list(&url, &["0001", "0002"]).await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-ms-error-code")), (400, "InvalidBlockList"));
+    let response = session.put_list(&url, &["0001", "0002"]).await;
+    assert_eq!((response.status.as_u16(), response.header("x-ms-error-code")), (400, "InvalidBlockList"));
     assert!(session.finalize(&token, "key", 3).await.status.is_client_error());
     session.put_block(&url, "0002", b"two").await;
     assert_eq!(session.put_list(&url, &["0001", "0002"]).await.status.as_u16(), 201);
@@ -95,8 +95,8 @@ pub async fn bad_lists_and_block_ids_are_400_in_xml(session: &Session) {
         assert_eq!(session.put_xml(&url, list).await.status.as_u16(), 400, "{list:?}");
     }
     for query in ["&comp=block", "&comp=block&blockid=", "&comp=nothing"] {
-        let answer = session.blob(&format!("{url}{query}"), &[], b"content").await;
-        assert_eq!(answer.status.as_u16(), 400, "{query}");
+        let response = session.blob(&format!("{url}{query}"), &[], b"content").await;
+        assert_eq!(response.status.as_u16(), 400, "{query}");
     }
     let long = "i".repeat(300);
     assert_eq!(session.put_block(&url, &long, b"content").await.status.as_u16(), 400);
@@ -129,9 +129,9 @@ pub async fn urls_prove_themselves(session: &Session) {
             format!("{path}?se=1&sig={signature}"),
             format!("{path}1?{query}"),
         ] {
-            let answer = session.send(method, &bad, &[], "").await;
-            assert_eq!(answer.status.as_u16(), 403, "{method} {bad}");
-            super::session::assert_is_azure_error(&answer);
+            let response = session.send(method, &bad, &[], "").await;
+            assert_eq!(response.status.as_u16(), 403, "{method} {bad}");
+            super::session::assert_is_azure_error(&response);
         }
     }
     // A signature for one purpose is not valid for the other.

@@ -11,11 +11,11 @@ pub async fn a_miss_is_200_with_ok_false(session: &Session) {
         session.lookup(&token, "nothing", &["no"]).await,
         json!({ "ok": false, "signed_download_url": "", "matched_key": "" })
     );
-    let answer = session
+    let response = session
         .raw_call("GetCacheEntryDownloadURL", &token, "application/protobuf", &b"\x12\x01k\x22\x01v"[..])
         .await;
-    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
-    assert_eq!(answer.header("content-type"), "application/protobuf");
+    assert_eq!((response.status.as_u16(), response.body.len()), (200, 0));
+    assert_eq!(response.header("content-type"), "application/protobuf");
 }
 
 pub async fn what_is_saved_is_found_in_json(session: &Session) {
@@ -28,8 +28,8 @@ pub async fn what_is_saved_is_found_in_json(session: &Session) {
     let url = session.reserve(&token, "camel").await;
     session.put(&url, b"12345").await;
     let message = json!({ "key": "camel", "version": "v", "sizeBytes": 5, "metadata": null, "unknown": [1] });
-    let answer = session.call("FinalizeCacheEntryUpload", &token, &message).await;
-    assert_eq!(answer.json()["ok"], true, "{}", answer.text());
+    let response = session.call("FinalizeCacheEntryUpload", &token, &message).await;
+    assert_eq!(response.json()["ok"], true, "{}", response.text());
     let message = json!({ "key": "cam", "version": "v", "restoreKeys": null });
     assert_eq!(
         session.call("GetCacheEntryDownloadURL", &token, &message).await.json()["matched_key"],
@@ -40,9 +40,12 @@ pub async fn what_is_saved_is_found_in_json(session: &Session) {
 pub async fn what_is_saved_is_found_in_protobuf(session: &Session) {
     let token = session.main();
     let call = async |name: &str, body: &'static [u8]| {
-        let answer = session.raw_call(name, &token, "application/protobuf", body).await;
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/protobuf"));
-        answer.body
+        let response = session.raw_call(name, &token, "application/protobuf", body).await;
+        assert_eq!(
+            (response.status.as_u16(), response.header("content-type")),
+            (200, "application/protobuf")
+        );
+        response.body
     };
     let created = call("CreateCacheEntry", b"\x12\x01k\x1a\x01v").await;
     assert_eq!(&created[..3], b"\x08\x01\x12");
@@ -59,9 +62,9 @@ pub async fn a_key_that_exists_is_refused_with_409(session: &Session) {
     let token = session.main();
     session.save(&token, "key", b"content").await;
     for token in [token, session.token(&[("refs/heads/main", 3), ("other", 1)])] {
-        let answer = session.create(&token, "key").await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (409, &json!("already_exists")));
-        assert!(answer.json()["msg"].as_str().unwrap().contains("already exists"));
+        let response = session.create(&token, "key").await;
+        assert_eq!((response.status.as_u16(), &response.json()["code"]), (409, &json!("already_exists")));
+        assert!(response.json()["msg"].as_str().unwrap().contains("already exists"));
     }
 }
 
@@ -71,9 +74,9 @@ pub async fn of_many_who_create_at_once_one_gets_the_upload(session: &Session) {
     let tokens: Vec<_> = (0..9).map(|number| if number % 3 == 2 { &other } else { &token }).collect();
     let creates = tokens.iter().map(|token| session.create(token, "key"));
     let answers = futures_util::future::join_all(creates).await;
-    assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 200).count(), 1);
-    for answer in answers.iter().filter(|answer| answer.status.as_u16() != 200) {
-        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (409, &json!("already_exists")));
+    assert_eq!(answers.iter().filter(|response| response.status.as_u16() == 200).count(), 1);
+    for response in answers.iter().filter(|response| response.status.as_u16() != 200) {
+        assert_eq!((response.status.as_u16(), &response.json()["code"]), (409, &json!("already_exists")));
     }
     assert_eq!(session.matched(&token, "key", &[]).await, None, "a reservation is no entry");
 }
@@ -146,31 +149,35 @@ pub async fn bad_calls_are_400_in_json(session: &Session) {
     ];
     for name in ["CreateCacheEntry", "FinalizeCacheEntryUpload", "GetCacheEntryDownloadURL"] {
         for (kind, body) in cases {
-            let answer = session.raw_call(name, &token, kind, body.to_string()).await;
-            assert_eq!(answer.status.as_u16(), 400, "{name} {kind} {body:.40}: {}", answer.text());
-            assert_eq!(answer.header("content-type"), "application/json");
-            assert!(answer.json()["code"].is_string() && answer.json()["msg"].is_string());
+            let response = session.raw_call(name, &token, kind, body.to_string()).await;
+            assert_eq!(response.status.as_u16(), 400, "{name} {kind} {body:.40}: {}", response.text());
+            assert_eq!(response.header("content-type"), "application/json");
+            assert!(response.json()["code"].is_string() && response.json()["msg"].is_string());
         }
     }
     let huge = vec![b' '; 2 << 20];
-    let answer = session.raw_call("CreateCacheEntry", &token, "application/json", huge).await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (400, "application/json"));
+    let response = session.raw_call("CreateCacheEntry", &token, "application/json", huge).await;
+    assert_eq!((response.status.as_u16(), response.header("content-type")), (400, "application/json"));
 }
 
 pub async fn unknown_calls_are_bad_routes_in_json(session: &Session) {
     let token = session.main();
     for name in ["DeleteCacheEntry", "ListCacheEntries", "Nothing", ""] {
-        let answer = session.raw_call(name, &token, "application/json", "{}").await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (404, &json!("bad_route")), "{name}");
-        assert_eq!(answer.header("content-type"), "application/json");
+        let response = session.raw_call(name, &token, "application/json", "{}").await;
+        assert_eq!(
+            (response.status.as_u16(), &response.json()["code"]),
+            (404, &json!("bad_route")),
+            "{name}"
+        );
+        assert_eq!(response.header("content-type"), "application/json");
     }
 }
 
 pub async fn a_token_without_write_scope_is_refused_as_each_client_understands(session: &Session) {
     let reader = session.token(&[("refs/heads/main", 1)]);
-    let answer = session.create(&reader, "key").await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (403, &json!("permission_denied")));
-    assert!(answer.json()["msg"].as_str().unwrap().starts_with("cache write denied:"));
+    let response = session.create(&reader, "key").await;
+    assert_eq!((response.status.as_u16(), &response.json()["code"]), (403, &json!("permission_denied")));
+    assert!(response.json()["msg"].as_str().unwrap().starts_with("cache write denied:"));
 
     let bearer = format!("Bearer {reader}");
     let headers = [
@@ -179,13 +186,13 @@ pub async fn a_token_without_write_scope_is_refused_as_each_client_understands(s
         ("user-agent", "@actions/cache-6.3.0"),
     ];
     let path = "/twirp/github.actions.results.api.v1.CacheService/CreateCacheEntry";
-    let answer = session.send("POST", path, &headers, "{\"key\":\"key\",\"version\":\"v\"}").await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["ok"]), (200, &json!(false)));
-    assert!(answer.json()["message"].as_str().unwrap().starts_with("cache write denied:"));
+    let response = session.send("POST", path, &headers, "{\"key\":\"key\",\"version\":\"v\"}").await;
+    assert_eq!((response.status.as_u16(), &response.json()["ok"]), (200, &json!(false)));
+    assert!(response.json()["message"].as_str().unwrap().starts_with("cache write denied:"));
 
     let writer = session.token(&[("refs/heads/main", 2)]);
     let message = json!({ "key": "key", "version": "v" });
-    let answer = session.call("GetCacheEntryDownloadURL", &writer, &message).await;
-    assert_eq!(answer.status.as_u16(), 403);
-    assert!(answer.json()["msg"].as_str().unwrap().contains("cache read denied:"));
+    let response = session.call("GetCacheEntryDownloadURL", &writer, &message).await;
+    assert_eq!(response.status.as_u16(), 403);
+    assert!(response.json()["msg"].as_str().unwrap().contains("cache read denied:"));
 }

@@ -10,7 +10,7 @@ const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 pub async fn checklist_01_the_api_is_at_the_origins_root(session: &Session) {
     let bearer = format!("Bearer {}", session.main());
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let answer = session
+    let response = session
         .send(
             "POST",
             &format!("{SERVICE}/GetCacheEntryDownloadURL"),
@@ -19,7 +19,7 @@ pub async fn checklist_01_the_api_is_at_the_origins_root(session: &Session) {
         )
         .await;
     assert_eq!(
-        (answer.status.as_u16(), answer.text()),
+        (response.status.as_u16(), response.text()),
         (200, r#"{"ok":false,"signed_download_url":"","matched_key":""}"#)
     );
 }
@@ -41,10 +41,10 @@ pub async fn checklist_02_every_status_of_a_call_has_a_json_body(session: &Sessi
             if kind == "application/protobuf" && ![401, 404].contains(&status) {
                 continue;
             }
-            let answer = session.raw_call(call, token, kind, body).await;
-            assert!(answer.json().is_object(), "{call}: {}", answer.text());
+            let response = session.raw_call(call, token, kind, body).await;
+            assert!(response.json().is_object(), "{call}: {}", response.text());
             if kind == "application/json" {
-                assert_eq!(answer.status.as_u16(), status, "{call}");
+                assert_eq!(response.status.as_u16(), status, "{call}");
             }
         }
     }
@@ -61,8 +61,11 @@ pub async fn checklist_04_and_05_snake_case_out_any_case_in_and_ids_as_text(sess
     session.put(&url, b"12345").await;
     for size in [json!(5), json!("5")] {
         let message = json!({ "key": "numbers", "version": "v", "size_bytes": size });
-        let answer = session.call("FinalizeCacheEntryUpload", &token, &message).await.json();
-        assert!(answer["entry_id"].as_str().unwrap().bytes().all(|byte| byte.is_ascii_digit()), "{answer}");
+        let response = session.call("FinalizeCacheEntryUpload", &token, &message).await.json();
+        assert!(
+            response["entry_id"].as_str().unwrap().bytes().all(|byte| byte.is_ascii_digit()),
+            "{response}"
+        );
     }
 }
 
@@ -160,8 +163,8 @@ pub async fn checklist_18_and_35_signatures_stand_any_order_and_a_token(session:
     session.save(&token, "more", b"x").await;
     let url = session.url(&token, "more").await;
     for token in ["a.b.c", &token] {
-        let answer = session.send("GET", &url, &[("authorization", &format!("Bearer {token}"))], "").await;
-        assert_eq!(answer.status.as_u16(), 200);
+        let response = session.send("GET", &url, &[("authorization", &format!("Bearer {token}"))], "").await;
+        assert_eq!(response.status.as_u16(), 200);
     }
     // As Go sends it: decoded, sorted and encoded again.
     let (path, query) = url.split_once('?').unwrap();
@@ -178,7 +181,7 @@ pub async fn checklist_20_downloads_have_a_length_and_no_encoding(session: &Sess
 }
 
 pub async fn checklist_21_head_and_get_have_an_etag(session: &Session) {
-    super::downloads::a_head_tells_what_a_get_would(session).await;
+    super::downloads::a_head_has_the_fields_of_a_get(session).await;
 }
 
 pub async fn checklist_23_what_is_permanent_is_a_4xx(session: &Session) {
@@ -190,8 +193,8 @@ pub async fn checklist_23_what_is_permanent_is_a_4xx(session: &Session) {
     let download = session.url(&token, "key").await;
     for url in [&upload, &download] {
         let expired = format!("{}?se=1&sig=00", url.split('?').next().unwrap());
-        let answer = session.send(if url == &upload { "PUT" } else { "GET" }, &expired, &[], "").await;
-        assert_eq!(answer.status.as_u16(), 403);
+        let response = session.send(if url == &upload { "PUT" } else { "GET" }, &expired, &[], "").await;
+        assert_eq!(response.status.as_u16(), 403);
     }
 }
 
@@ -210,15 +213,15 @@ pub async fn checklist_33_what_is_no_upstreams_is_answered_here(session: &Sessio
     let prefixed = format!("/x{SERVICE}/CreateCacheEntry");
     for path in [prefixed.as_str(), "/metrics", "/favicon.ico", "/robots.txt"] {
         for method in ["GET", "POST"] {
-            let answer = session.send(method, path, &headers, r#"{"key":"k","version":"v"}"#).await;
+            let response = session.send(method, path, &headers, r#"{"key":"k","version":"v"}"#).await;
             assert_eq!(
-                (answer.status.as_u16(), &answer.json()["code"]),
+                (response.status.as_u16(), &response.json()["code"]),
                 (404, &json!("bad_route")),
                 "{path}"
             );
-            assert_eq!(answer.header("content-type"), "application/json");
+            assert_eq!(response.header("content-type"), "application/json");
             let text = if path == prefixed { "without a path" } else { "/health" };
-            assert!(answer.json()["msg"].as_str().unwrap().contains(text), "{}", answer.text());
+            assert!(response.json()["msg"].as_str().unwrap().contains(text), "{}", response.text());
         }
     }
 }

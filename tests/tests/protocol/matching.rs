@@ -70,7 +70,7 @@ pub async fn versions_must_be_equal(session: &Session) {
     session.save(&token, "key", b"content").await;
     for version in ["V", "v ", "w", "vv"] {
         let message = serde_json::json!({ "key": "key", "version": version, "restore_keys": ["k"] });
-        let answer = session.call("GetCacheEntryDownloadURL", &token, &message).await;
-        assert_eq!(answer.json()["ok"], false, "{version}");
+        let response = session.call("GetCacheEntryDownloadURL", &token, &message).await;
+        assert_eq!(response.json()["ok"], false, "{version}");
     }
 }

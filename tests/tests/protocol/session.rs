@@ -62,9 +62,9 @@ impl Session {
 
     /// Calls a method of the cache service in JSON.
     pub async fn call(&self, name: &str, token: &str, message: &Value) -> Response {
-        let answer = self.raw_call(name, token, "application/json", message.to_string()).await;
-        assert_eq!(answer.header("content-type"), "application/json", "{name}");
-        answer
+        let response = self.raw_call(name, token, "application/json", message.to_string()).await;
+        assert_eq!(response.header("content-type"), "application/json", "{name}");
+        response
     }
 
     pub async fn create(&self, token: &str, key: &str) -> Response {
@@ -73,9 +73,14 @@ impl Session {
 
     /// Reserves a free key and returns the upload URL.
     pub async fn reserve(&self, token: &str, key: &str) -> String {
-        let answer = self.create(token, key).await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["ok"]), (200, &json!(true)), "{}", answer.text());
-        answer.json()["signed_upload_url"].as_str().unwrap().to_owned()
+        let response = self.create(token, key).await;
+        assert_eq!(
+            (response.status.as_u16(), &response.json()["ok"]),
+            (200, &json!(true)),
+            "{}",
+            response.text()
+        );
+        response.json()["signed_upload_url"].as_str().unwrap().to_owned()
     }
 
     pub async fn finalize(&self, token: &str, key: &str, size: usize) -> Response {
@@ -85,9 +90,14 @@ impl Session {
 
     /// Finalizes an upload and returns the entry's id.
     pub async fn finish(&self, token: &str, key: &str, size: usize) -> String {
-        let answer = self.finalize(token, key, size).await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["ok"]), (200, &json!(true)), "{}", answer.text());
-        answer.json()["entry_id"].as_str().expect("a string of digits").to_owned()
+        let response = self.finalize(token, key, size).await;
+        assert_eq!(
+            (response.status.as_u16(), &response.json()["ok"]),
+            (200, &json!(true)),
+            "{}",
+            response.text()
+        );
+        response.json()["entry_id"].as_str().expect("a string of digits").to_owned()
     }
 
     /// Saves an entry in all steps.
@@ -99,9 +109,9 @@ impl Session {
 
     pub async fn lookup(&self, token: &str, key: &str, restore_keys: &[&str]) -> Value {
         let message = json!({ "key": key, "version": "v", "restore_keys": restore_keys });
-        let answer = self.call("GetCacheEntryDownloadURL", token, &message).await;
-        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-        answer.json()
+        let response = self.call("GetCacheEntryDownloadURL", token, &message).await;
+        assert_eq!(response.status.as_u16(), 200, "{}", response.text());
+        response.json()
     }
 
     /// Returns the key that a lookup matches, or `None`.
@@ -117,9 +127,9 @@ impl Session {
 
     /// Returns the content of an existing entry.
     pub async fn content(&self, token: &str, key: &str) -> Bytes {
-        let answer = self.send("GET", &self.url(token, key).await, &[], "").await;
-        assert_eq!(answer.status.as_u16(), 200);
-        answer.body
+        let response = self.send("GET", &self.url(token, key).await, &[], "").await;
+        assert_eq!(response.status.as_u16(), 200);
+        response.body
     }
 
     pub async fn put(&self, url: &str, content: &[u8]) -> Response {
@@ -146,21 +156,25 @@ impl Session {
 
     /// Checks that a blob response has a request id, and that an error is described in XML.
     pub async fn blob(&self, url: &str, headers: &[(&str, &str)], content: &[u8]) -> Response {
-        let answer = self.send("PUT", url, headers, content.to_vec()).await;
-        assert!(!answer.header("x-ms-request-id").is_empty());
-        if answer.status.is_client_error() {
-            assert_is_azure_error(&answer);
+        let response = self.send("PUT", url, headers, content.to_vec()).await;
+        assert!(!response.header("x-ms-request-id").is_empty());
+        if response.status.is_client_error() {
+            assert_is_azure_error(&response);
         } else {
-            assert_eq!((answer.status.as_u16(), answer.body.len()), (201, 0));
+            assert_eq!((response.status.as_u16(), response.body.len()), (201, 0));
         }
-        answer
+        response
     }
 }
 
-pub fn assert_is_azure_error(answer: &Response) {
-    assert_eq!(answer.header("content-type"), "application/xml");
-    let code = answer.header("x-ms-error-code");
-    assert!(!code.is_empty() && answer.text().contains(&format!("<Code>{code}</Code>")), "{}", answer.text());
+pub fn assert_is_azure_error(response: &Response) {
+    assert_eq!(response.header("content-type"), "application/xml");
+    let code = response.header("x-ms-error-code");
+    assert!(
+        !code.is_empty() && response.text().contains(&format!("<Code>{code}</Code>")),
+        "{}",
+        response.text()
+    );
 }
 
 /// Returns a block id as clients send it in a list.

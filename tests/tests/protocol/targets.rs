@@ -59,11 +59,12 @@ impl Target {
             }
             Self::Server(server) => server.send(method, target, headers, body).await,
             #[cfg(feature = "running-server")]
-            Self::Running(server) => {
-                tokio::time::timeout(larder_tests::PATIENCE, server.send(method, target, headers, body))
-                    .await
-                    .expect("an answer")
-            }
+            Self::Running(server) => tokio::time::timeout(
+                larder_tests::RESPONSE_TIMEOUT,
+                server.send(method, target, headers, body),
+            )
+            .await
+            .expect("an answer"),
         }
     }
 }
@@ -90,14 +91,14 @@ fn send_natively(
             _ => request.header(name, value),
         };
     }
-    let answer = host.send(request.body(body));
+    let response = host.send(request.body(body));
     let mut map = http::HeaderMap::new();
-    for (name, value) in &answer.headers {
+    for (name, value) in &response.headers {
         map.append(http::HeaderName::try_from(name).unwrap(), http::HeaderValue::try_from(value).unwrap());
     }
-    let body = if method == "HEAD" { Bytes::new() } else { Bytes::from(answer.body) };
+    let body = if method == "HEAD" { Bytes::new() } else { Bytes::from(response.body) };
     if !map.contains_key("content-length") {
         map.insert("content-length", http::HeaderValue::from(body.len()));
     }
-    Response { status: http::StatusCode::from_u16(answer.status).unwrap(), headers: map, body }
+    Response { status: http::StatusCode::from_u16(response.status).unwrap(), headers: map, body }
 }

@@ -49,7 +49,7 @@ impl<D: Driver> Client<D> {
     pub(super) async fn call<T, F>(
         &self,
         context: &'static str,
-        repeat: RetrySafety,
+        safety: RetrySafety,
         op: F,
     ) -> Result<T, IndexError>
     where
@@ -57,7 +57,7 @@ impl<D: Driver> Client<D> {
         F: AsyncFn(&mut D::Connection) -> Result<T, Fault> + Send + 'static,
     {
         let deadline = Instant::now() + self.bounds.call;
-        self.call_until(context, repeat, deadline, op).await
+        self.call_until(context, safety, deadline, op).await
     }
 
     /// Makes a search within [`Bounds::call`].
@@ -74,7 +74,7 @@ impl<D: Driver> Client<D> {
     pub(super) async fn call_until<T, F>(
         &self,
         context: &'static str,
-        repeat: RetrySafety,
+        safety: RetrySafety,
         deadline: Instant,
         op: F,
     ) -> Result<T, IndexError>
@@ -82,7 +82,7 @@ impl<D: Driver> Client<D> {
         T: Send + 'static,
         F: AsyncFn(&mut D::Connection) -> Result<T, Fault> + Send + 'static,
     {
-        self.run(context, async move |pool| pool.call(repeat, deadline, &op).await).await
+        self.run(context, async move |pool| pool.call(safety, deadline, &op).await).await
     }
 
     /// Runs `work` on the thread and waits for its outcome.

@@ -75,11 +75,11 @@ impl Fault {
     }
 
     /// Returns whether the call may be retried after the connection was lost.
-    pub(super) fn may_retry(&self, repeat: RetrySafety) -> bool {
+    pub(super) fn may_retry(&self, safety: RetrySafety) -> bool {
         match self {
             Self::Connect(_) => true,
-            Self::Sql(_) => repeat != RetrySafety::Never,
-            Self::Commit(_) => repeat == RetrySafety::Always,
+            Self::Sql(_) => safety != RetrySafety::Never,
+            Self::Commit(_) => safety == RetrySafety::Always,
             Self::TimedOut | Self::Contended | Self::Schema(_) | Self::Closed => false,
         }
     }

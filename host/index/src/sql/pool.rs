@@ -94,17 +94,17 @@ impl<D: Driver> Pool<D> {
         self.call(RetrySafety::Always, deadline, op).await
     }
 
-    /// Makes a call and retries it as far as `repeat` allows, until the deadline.
+    /// Makes a call and retries it as far as `safety` allows, until the deadline.
     pub(super) async fn call<T>(
         &self,
-        repeat: RetrySafety,
+        safety: RetrySafety,
         deadline: Instant,
         op: &impl AsyncFn(&mut D::Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let (mut rolled_back, mut lost) = (0, false);
         loop {
             let fault = match timeout_at(deadline, self.attempt(op, lost)).await {
-                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Ok(result)) => return Ok(result),
                 Ok(Err(fault)) => fault,
                 // The attempt was dropped, and with it its connection.
                 Err(_) => return Err(Fault::TimedOut),
@@ -114,7 +114,7 @@ impl<D: Driver> Pool<D> {
                     rolled_back += 1;
                     sleep(jitter(BACKOFF_STEP * rolled_back)).await;
                 }
-                FaultKind::ConnectionLost if !lost && fault.may_retry(repeat) => {
+                FaultKind::ConnectionLost if !lost && fault.may_retry(safety) => {
                     lost = true;
                     // The idle ones are most likely lost, too.
                     self.idle.borrow_mut().clear();

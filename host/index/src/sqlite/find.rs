@@ -1,6 +1,5 @@
 //! The search for the entry that matches a list of probes.
 //!
-//!
 //! The search for the newest entry with a prefix scans from both ends at once: the newest entry
 //! backwards, until one has the prefix; and the range of keys with the prefix, to its end. The
 //! steps alternate, so the cost is at most twice that of the shorter scan. If neither ends soon

@@ -1,5 +1,4 @@
 //! The statements that read the database, except the search in `find.rs`.
-//!
 
 use std::{collections::HashSet, hash::Hash};
 

@@ -1,6 +1,5 @@
 //! Converts entries and uploads to columns and back.
 //!
-//!
 //! SQLite's integers are signed. A number that does not fit is stored as the largest one. Ids never
 //! grow that large, so such an id matches nothing.
 

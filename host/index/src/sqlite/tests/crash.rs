@@ -45,12 +45,12 @@ async fn write(index: &dyn Index, round: &str, writer: usize) {
         let Reservation::Reserved(upload) = index.reserve(&slot, "o", 1, 0).await.unwrap() else {
             panic!("the slot was taken");
         };
-        say("reserved", &slot);
+        report("reserved", &slot);
         let content = attachment(1);
         index.attach(upload.id, &content, 1).await.unwrap();
         let made = index.finalize(upload.id, &content, &Durability::Durable, 2).await;
         assert!(made.unwrap().is_some());
-        say("finalized", &slot);
+        report("finalized", &slot);
     }
 }
 
@@ -59,7 +59,7 @@ fn slot(key: String) -> Slot {
     Slot { repository, scope, version, key }
 }
 
-fn say(what: &str, slot: &Slot) {
+fn report(what: &str, slot: &Slot) {
     let line = format!("SAID {what} {}\n", slot.key);
     // Fails if the parent has closed the pipe, which it does before the kill.
     let _ = std::io::stdout().lock().write_all(line.as_bytes());
