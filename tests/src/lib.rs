@@ -19,16 +19,16 @@ use tempfile::TempDir;
 
 pub use self::job::Job;
 
-/// The component that misbehaves on request.
+/// A policy component that misbehaves on request.
 pub const HOSTILE_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
-/// The secret of signed tokens.
+/// The secret that test tokens are signed with.
 pub const SECRET: &str = "a secret that only the tests know";
 /// Longest wait for a response before a test fails.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub const RESPONSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// The name of a configuration file in the data directory, which is loaded, too.
+/// A configuration file in the data directory, which the server loads.
 const CONFIG_FILE: &str = "larder.toml";
-/// Short: a test's client may keep a connection open while the server stops.
+/// Short, because a test's client may keep a connection open while the server stops.
 const QUICK_STOP: &str = "[server]\nshutdown_ms = 1000\n";
 
 /// A server in this process.
@@ -36,7 +36,7 @@ pub struct TestServer {
     larder: Option<Larder>,
     /// Its data directory.
     pub data: TempDir,
-    /// Where it listens: scheme and authority.
+    /// Scheme and authority of its address.
     pub base: String,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -96,7 +96,7 @@ impl TestServer {
         Self::start_on(data, &variables).await
     }
 
-    /// Stops the server, and returns its data.
+    /// Stops the server and returns its data directory.
     pub fn stop(mut self) -> TempDir {
         if let Some(larder) = self.larder.take() {
             larder.stop();
@@ -109,7 +109,7 @@ impl TestServer {
         self.larder.as_ref().map(Larder::usage).unwrap_or_default()
     }
 
-    /// Sends a request, and reads the whole response.
+    /// Sends a request and reads the whole response.
     pub async fn send(
         &self,
         method: &str,
@@ -118,7 +118,7 @@ impl TestServer {
         body: impl Into<Bytes>,
     ) -> Response {
         let exchange = exchange(&self.client, &self.base, method, target, headers, body.into());
-        tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+        tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await.expect("an answer in time")
     }
 
     /// Sends a `GET` without header fields.
@@ -184,7 +184,7 @@ pub struct RemoteServer {
 }
 
 impl RemoteServer {
-    /// The server that `LARDER_TEST_URL` names, which takes tokens signed with
+    /// Returns the server at `LARDER_TEST_URL`, which accepts tokens signed with
     /// `LARDER_TEST_HS256_SECRET`.
     #[must_use]
     pub fn from_environment() -> Option<Self> {
@@ -193,7 +193,7 @@ impl RemoteServer {
         Some(Self::at(base, secret))
     }
 
-    /// The server at this origin, which takes tokens signed with `secret`.
+    /// Returns the server at this origin, which accepts tokens signed with `secret`.
     #[must_use]
     pub fn at(base: String, secret: String) -> Self {
         Self { base, secret, client: Client::builder(TokioExecutor::new()).build_http() }
@@ -205,15 +205,15 @@ impl RemoteServer {
         signed_token(self.secret.as_bytes(), repository, scopes)
     }
 
-    /// Sends a request, and reads the whole response.
+    /// Sends a request and reads the whole response.
     pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Bytes) -> Response {
         exchange(&self.client, &self.base, method, target, headers, body).await
     }
 
-    /// As [`Self::send`], to a server that may be slow, or gone.
+    /// Like [`Self::send`], to a server that may be slow or stopped.
     ///
     /// # Errors
-    /// When the response is not complete within `patience`.
+    /// If the response is not complete within `patience`.
     pub async fn try_send(
         &self,
         method: &str,

@@ -1,4 +1,4 @@
-//! What one client does to the server's memory costs that client, and nobody else: fault 7 and fault 8.
+//! A client that exhausts the server's memory affects only itself: fault 7 and fault 8.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -17,7 +17,7 @@ use hyper::{
     client::conn::http2::{SendRequest, handshake},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use larder_tests::{Job, PATIENCE, TestServer};
+use larder_tests::{Job, RESPONSE_TIMEOUT, TestServer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -27,7 +27,7 @@ use tokio::{
 
 const MIB: usize = 1 << 20;
 
-/// A body of a stated length of which nothing ever comes.
+/// A body with a length but no bytes.
 struct Never(u64);
 
 impl Body for Never {
@@ -48,10 +48,10 @@ impl Body for Never {
 
 async fn socket(server: &TestServer) -> TcpStream {
     let address = server.base.strip_prefix("http://").unwrap();
-    timeout(PATIENCE, TcpStream::connect(address)).await.expect("a connection in time").unwrap()
+    timeout(RESPONSE_TIMEOUT, TcpStream::connect(address)).await.expect("a connection in time").unwrap()
 }
 
-/// A connection of HTTP/2.
+/// Opens an HTTP/2 connection.
 async fn http2<B>(server: &TestServer) -> SendRequest<B>
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
@@ -62,7 +62,7 @@ where
     sender
 }
 
-/// Uploads under way on every thread. They end well only if no instance breaks meanwhile.
+/// Uploads in progress on every thread. They succeed only if no instance fails meanwhile.
 struct Canaries(Vec<TcpStream>);
 
 impl Canaries {
@@ -83,28 +83,31 @@ impl Canaries {
         for mut stream in self.0 {
             stream.write_all(b"half").await.unwrap();
             let mut status = [0; 12];
-            timeout(PATIENCE, stream.read_exact(&mut status)).await.expect("an answer in time").unwrap();
+            timeout(RESPONSE_TIMEOUT, stream.read_exact(&mut status))
+                .await
+                .expect("an answer in time")
+                .unwrap();
             assert_eq!(std::str::from_utf8(&status).unwrap(), "HTTP/1.1 201");
         }
     }
 }
 
-/// Everything that was taken is given back.
+/// Asserts that all resources are released.
 async fn is_free_again(server: &TestServer) {
     let free = async {
         while server.usage().iter().any(|usage| usage.taken > 0 || usage.waiting > 0) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    if timeout(PATIENCE, free).await.is_err() {
+    if timeout(RESPONSE_TIMEOUT, free).await.is_err() {
         panic!("still taken: {:?}", server.usage());
     }
 }
 
-/// Fault 7 (a): without a token; large heads, to a route that is forwarded, and bodies that do not come.
+/// Fault 7 (a): without a token: large heads to a forwarded route, and bodies that never arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_heads_without_a_token_stop_nobody() {
-    // An upstream that takes connections and never answers.
+    // An upstream that accepts connections and never responds.
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", upstream.local_addr().unwrap());
     let server = TestServer::start(&[("DEFAULT_ACTIONS_RESULTS_URL", &url)]).await;
@@ -116,18 +119,19 @@ async fn large_heads_without_a_token_stop_nobody() {
         let mut sender = http2(&server).await;
         for _ in 0..128 {
             let request = Request::post(format!("{}/anything", server.base)).header("x-large", &large);
-            let answer = sender.send_request(request.body(Never(10)).unwrap());
-            attack.spawn(async move { answer.await.map(|answer| answer.status()) });
+            let response = sender.send_request(request.body(Never(10)).unwrap());
+            attack.spawn(async move { response.await.map(|response| response.status()) });
         }
-        // It stays open for as long as a sender is there.
+        // It stays open as long as a sender exists.
         attack.spawn(async move {
             std::future::pending::<()>().await;
             drop(sender);
             Ok(StatusCode::OK)
         });
     }
-    // Some are refused; once the first is, the server is as full as it gets.
-    let refused = timeout(PATIENCE, attack.join_next()).await.expect("a refusal in time").unwrap().unwrap();
+    // Once the first is refused, the server is full.
+    let refused =
+        timeout(RESPONSE_TIMEOUT, attack.join_next()).await.expect("a refusal in time").unwrap().unwrap();
     assert_eq!(refused.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
     let content = vec![7; MIB];
     for round in 0..3 {
@@ -154,7 +158,7 @@ async fn long_block_lists_at_once_cost_nobody_the_policy() {
     let mut understood = 0;
     for commit in commits {
         match commit.status {
-            // No such blocks: the list was read to its end.
+            // The blocks do not exist, so the list was read to its end.
             StatusCode::BAD_REQUEST => understood += 1,
             StatusCode::SERVICE_UNAVAILABLE => assert_eq!(commit.header("retry-after"), "1"),
             status => panic!("{status}: {}", commit.text()),
@@ -165,7 +169,8 @@ async fn long_block_lists_at_once_cost_nobody_the_policy() {
     is_free_again(&server).await;
 }
 
-/// Fault 7 (b): with a token; messages of the largest size, at once to one guest, more than fit its memory.
+/// Fault 7 (b): with a token: more messages of the largest size than fit one guest's memory, all at
+/// once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_messages_at_once_cost_nobody_the_policy() {
     const CALLS: usize = 400;
@@ -175,7 +180,7 @@ async fn large_messages_at_once_cost_nobody_the_policy() {
     let message = Bytes::from(format!(r#"{{"key":"k","version":"v"}}{}"#, " ".repeat((256 << 10) - 25)));
     let calls = (0..CALLS).map(|_| job.call("GetCacheEntryDownloadURL", message.clone()));
     let answers = join_all(calls).await;
-    let answered = |status| answers.iter().filter(|answer| answer.status == status).count();
+    let answered = |status| answers.iter().filter(|response| response.status == status).count();
     let (looked_up, refused) = (answered(StatusCode::OK), answered(StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(looked_up + refused, CALLS);
     assert!(looked_up >= CALLS / 10, "{looked_up}");
@@ -183,8 +188,8 @@ async fn large_messages_at_once_cost_nobody_the_policy() {
     is_free_again(&server).await;
 }
 
-/// Fault 8: lists that are announced and do not come take room for as long as nobody else needs it, and messages
-/// of others are read.
+/// Fault 8: announced lists that never arrive hold memory only until others need it, and the
+/// messages of others are read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_sent_lists_stop_nobody() {
     let server = TestServer::start(&[]).await;
@@ -194,8 +199,8 @@ async fn half_sent_lists_stop_nobody() {
     for _ in 0..4 {
         let mut sender = http2(&server).await;
         for _ in 0..50 {
-            let answer = sender.send_request(Request::put(&url).body(Never(8 << 20)).unwrap());
-            attack.spawn(async move { answer.await.map(|answer| answer.status()) });
+            let response = sender.send_request(Request::put(&url).body(Never(8 << 20)).unwrap());
+            attack.spawn(async move { response.await.map(|response| response.status()) });
         }
         attack.spawn(async move {
             std::future::pending::<()>().await;
@@ -209,8 +214,10 @@ async fn half_sent_lists_stop_nobody() {
         job.save(&key, &content).await;
         assert_eq!(job.restore(&key).await, content);
     }
-    // Whoever holds room without sending gives it up for those that wait, with an answer that clients repeat.
-    let given_up = timeout(PATIENCE, attack.join_next()).await.expect("an answer in time").unwrap().unwrap();
+    // A request that holds memory without sending is refused in favour of waiting ones, with a
+    // status that clients retry.
+    let given_up =
+        timeout(RESPONSE_TIMEOUT, attack.join_next()).await.expect("an answer in time").unwrap().unwrap();
     assert_eq!(given_up.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
     attack.shutdown().await;
     is_free_again(&server).await;

@@ -1,4 +1,4 @@
-//! Many blocks: what BuildKit makes of a large layer.
+//! Many blocks, as BuildKit makes them from a large layer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -13,12 +13,12 @@ async fn call(server: &TestServer, token: &str, name: &str, message: Value) -> V
     let path = format!("/twirp/github.actions.results.api.v1.CacheService/{name}");
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let answer: Response = server.send("POST", &path, &headers, message.to_string()).await;
-    assert_eq!(answer.status.as_u16(), 200, "{name}: {}", answer.text());
-    answer.json()
+    let response: Response = server.send("POST", &path, &headers, message.to_string()).await;
+    assert_eq!(response.status.as_u16(), 200, "{name}: {}", response.text());
+    response.json()
 }
 
-/// A block that says which one it is, at both ends.
+/// Returns a block that has its number at both ends.
 fn block(number: usize) -> Bytes {
     let mut content = vec![0; BLOCK_BYTES];
     content[..8].copy_from_slice(&number.to_be_bytes());
@@ -26,7 +26,7 @@ fn block(number: usize) -> Bytes {
     content.into()
 }
 
-/// As azblob makes them: 88 characters that end in `==`.
+/// Returns an id as azblob makes it: 88 characters that end in `==`.
 fn block_id(number: usize) -> String {
     format!("mAIuHFFgSw56GIx7t8GPC{number:065}==")
 }
@@ -55,8 +55,8 @@ async fn five_thousand_blocks_of_a_mebibyte_are_one_entry() {
     for number in [0, 1, 2499, BLOCKS - 1] {
         let start = number * BLOCK_BYTES;
         let range = format!("bytes={start}-{}", start + BLOCK_BYTES - 1);
-        let answer = server.send("GET", url, &[("x-ms-range", &range)], "").await;
-        assert_eq!(answer.status.as_u16(), 206);
-        assert_eq!(answer.body, block(number), "block {number}");
+        let response = server.send("GET", url, &[("x-ms-range", &range)], "").await;
+        assert_eq!(response.status.as_u16(), 206);
+        assert_eq!(response.body, block(number), "block {number}");
     }
 }

@@ -1,12 +1,13 @@
-//! The lines of the protocol reference's checklist (section 7) that need a whole server: its connections, its storage, its
-//! answers without the policy. The others are in `protocol/`, and line 33 in `forward.rs`.
+//! The lines of the protocol reference's checklist (section 7) that need a whole server:
+//! connections, storage, responses without the policy. The others are in `protocol/`, and line 33
+//! in `forward.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use std::{fs, path::Path, time::Duration};
 
 use futures_util::future::join_all;
-use larder_tests::{PATIENCE, Response, TestServer, token};
+use larder_tests::{RESPONSE_TIMEOUT, Response, TestServer, token};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -32,15 +33,15 @@ fn slot(key: &str) -> Value {
 }
 
 async fn reserve(server: &TestServer, key: &str) -> String {
-    let answer = call(server, "CreateCacheEntry", &slot(key)).await;
-    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-    answer.json()["signed_upload_url"].as_str().unwrap().to_owned()
+    let response = call(server, "CreateCacheEntry", &slot(key)).await;
+    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
+    response.json()["signed_upload_url"].as_str().unwrap().to_owned()
 }
 
 async fn finish(server: &TestServer, key: &str, size: usize) {
     let message = json!({ "key": key, "version": "v", "size_bytes": size });
-    let answer = call(server, "FinalizeCacheEntryUpload", &message).await;
-    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+    let response = call(server, "FinalizeCacheEntryUpload", &message).await;
+    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
 }
 
 async fn save(server: &TestServer, key: &str, content: Vec<u8>) {
@@ -57,7 +58,7 @@ async fn url(server: &TestServer, key: &str) -> String {
     lookup(server, key).await["signed_download_url"].as_str().expect("a hit").to_owned()
 }
 
-/// Content in which no two places look the same.
+/// Returns content without repetitions.
 fn content(size: usize) -> Vec<u8> {
     (0..size as u64 / 8 + 1)
         .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
@@ -92,13 +93,13 @@ async fn checklist_08_a_hit_is_only_what_is_there() {
 async fn checklist_10_answers_without_the_policy_have_a_request_id_too() {
     let server = TestServer::start(&[]).await;
     let long = "x".repeat(40 << 10);
-    let answer = server.send("PUT", "/devstoreaccount1/upload/1", &[("x-long", &long)], "body").await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (431, "application/json"));
-    assert!(!answer.header("x-ms-request-id").is_empty() && answer.json()["msg"].is_string());
+    let response = server.send("PUT", "/devstoreaccount1/upload/1", &[("x-long", &long)], "body").await;
+    assert_eq!((response.status.as_u16(), response.header("content-type")), (431, "application/json"));
+    assert!(!response.header("x-ms-request-id").is_empty() && response.json()["msg"].is_string());
     let hostile = TestServer::start_hostile().await;
-    let answer = hostile.get("/trap").await;
-    assert_eq!(answer.status.as_u16(), 404);
-    assert!(!answer.header("x-ms-request-id").is_empty());
+    let response = hostile.get("/trap").await;
+    assert_eq!(response.status.as_u16(), 404);
+    assert!(!response.header("x-ms-request-id").is_empty());
 }
 
 #[tokio::test]
@@ -107,7 +108,7 @@ async fn checklist_14_fifty_thousand_blocks_are_one_entry() {
     let server = TestServer::start(&[]).await;
     let url = reserve(&server, "key").await;
     let id = |number: usize| format!("{number:064}");
-    // Four at a time, of two bytes each: what counts here is their number.
+    // Four at a time, of two bytes each: only their number matters.
     let lane = async |lane: usize| {
         for number in (lane..BLOCKS).step_by(4) {
             let target = format!("{url}&comp=block&blockid={}", id(number));
@@ -130,7 +131,7 @@ async fn checklist_22_no_download_stalls() {
     let server = TestServer::start(&[]).await;
     let url = reserve(&server, "key").await;
     let whole = content(64 * MIB);
-    // The worst order: the list is the blocks backwards.
+    // The worst order: the list has the blocks backwards.
     for (number, block) in whole.chunks(MIB).enumerate().collect::<Vec<_>>().into_iter().rev() {
         let target = format!("{url}&comp=block&blockid={number:04}");
         assert_eq!(server.send("PUT", &target, &[], block.to_vec()).await.status.as_u16(), 201);
@@ -147,7 +148,7 @@ async fn checklist_22_no_download_stalls() {
     let (mut got, mut buffer, mut longest) = (Vec::new(), vec![0; MIB], Duration::ZERO);
     loop {
         let began = Instant::now();
-        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("bytes in time").unwrap();
+        let read = timeout(RESPONSE_TIMEOUT, stream.read(&mut buffer)).await.expect("bytes in time").unwrap();
         longest = longest.max(began.elapsed());
         if read == 0 {
             break;
@@ -164,12 +165,12 @@ async fn checklist_26_a_rush_of_requests_is_never_answered_with_429() {
     save(&server, "key", content(1000)).await;
     let url = url(&server, "key").await;
     let requests = (0..300).map(async |number| {
-        let answer = match number % 3 {
+        let response = match number % 3 {
             0 => call(&server, "GetCacheEntryDownloadURL", &slot("key")).await,
             1 => server.get(&url).await,
             _ => call(&server, "CreateCacheEntry", &slot(&format!("other {number}"))).await,
         };
-        answer.status.as_u16()
+        response.status.as_u16()
     });
     assert!(join_all(requests).await.into_iter().all(|status| status == 200));
 }
@@ -193,14 +194,14 @@ async fn checklist_34_nothing_of_ours_is_a_redirect() {
         &url,
     ] {
         for method in ["GET", "HEAD", "POST", "OPTIONS"] {
-            let answer = server.send(method, target, &[], "").await;
-            assert!(!answer.status.is_redirection(), "{method} {target}");
-            assert_eq!(answer.header("location"), "", "{method} {target}");
+            let response = server.send(method, target, &[], "").await;
+            assert!(!response.status.is_redirection(), "{method} {target}");
+            assert_eq!(response.header("location"), "", "{method} {target}");
         }
     }
 }
 
-/// What `@actions/cache` does with a host whose name ends in `.blob.core.windows.net`.
+/// As `@actions/cache` does with a host whose name ends in `.blob.core.windows.net`.
 #[tokio::test]
 async fn eight_readers_at_once_get_the_right_ranges() {
     let origin = "http://cache.blob.core.windows.net:3000";
@@ -209,7 +210,7 @@ async fn eight_readers_at_once_get_the_right_ranges() {
     save(&server, "key", whole.clone()).await;
     let url = url(&server, "key").await;
     let path = url.strip_prefix(origin).expect("the parallel origin").to_owned() + "&timeout=30";
-    // The host name leads to the server by the runner's DNS, and so is the Host of each request.
+    // The runner's DNS resolves the host name to the server, so it is the `Host` of each request.
     let host = ("host", "cache.blob.core.windows.net:3000");
     let head = server.send("HEAD", &path, &[host], "").await;
     assert_eq!((head.status.as_u16(), head.header("content-length")), (200, &*whole.len().to_string()));
@@ -220,12 +221,15 @@ async fn eight_readers_at_once_get_the_right_ranges() {
             let end = (start + 4 * MIB).min(whole.len());
             let range = format!("bytes={start}-{}", end - 1);
             let fields = [host, ("x-ms-range", range.as_str()), ("if-match", tag.as_str())];
-            let answer = server.send("GET", &path, &fields, "").await;
-            assert_eq!(answer.status.as_u16(), 206);
-            assert_eq!(answer.header("etag"), tag);
-            assert_eq!(answer.header("content-length"), (end - start).to_string());
-            assert_eq!(answer.header("content-range"), format!("bytes {start}-{}/{}", end - 1, whole.len()));
-            assert!(answer.body == whole[*start..end], "the bytes of {range}");
+            let response = server.send("GET", &path, &fields, "").await;
+            assert_eq!(response.status.as_u16(), 206);
+            assert_eq!(response.header("etag"), tag);
+            assert_eq!(response.header("content-length"), (end - start).to_string());
+            assert_eq!(
+                response.header("content-range"),
+                format!("bytes {start}-{}/{}", end - 1, whole.len())
+            );
+            assert!(response.body == whole[*start..end], "the bytes of {range}");
         });
         join_all(reads).await;
     }
@@ -234,7 +238,8 @@ async fn eight_readers_at_once_get_the_right_ranges() {
     assert_eq!(other.status.as_u16(), 412);
 }
 
-/// Gitea's tokens name no repository, and one scope without a name, which they may "write" (protocol reference, section 5).
+/// Gitea's tokens name no repository, and one scope without a name, with the permission "write"
+/// (protocol reference, section 5).
 #[tokio::test]
 async fn tokens_of_gitea_and_act_save_and_restore() {
     let server = TestServer::start(&[("LARDER_DEFAULT_REPOSITORY", "gitea")]).await;

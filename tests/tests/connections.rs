@@ -1,4 +1,5 @@
-//! Connections: who is served when the bounds are reached (fault 10), and what a client that takes nothing costs (fault 9).
+//! Connections: who is served at the limits (fault 10), and what a client that reads nothing costs
+//! (fault 9).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use larder_tests::{PATIENCE, TestServer};
+use larder_tests::{RESPONSE_TIMEOUT, TestServer};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,10 +18,10 @@ use tokio::{
 };
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
-/// Goes to the upstream, and waits there.
+/// Is forwarded to the upstream and waits there.
 const FORWARDED: &[u8] = b"GET /elsewhere HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// A server with this in the section `[server]` of its file.
+/// Starts a server with these lines in the section `[server]` of its file.
 async fn server(file: &str, upstream: &str) -> TestServer {
     let data = TempDir::new().unwrap();
     let text = format!("[server]\nshutdown_ms = 1000\nthreads = 2\n{file}");
@@ -42,7 +43,7 @@ async fn connect_from(server: &TestServer, from: [u8; 4]) -> TcpStream {
     socket.connect(address(server)).await.unwrap()
 }
 
-/// Reads up to the end of one answer's head.
+/// Reads to the end of a response's head.
 async fn head(stream: &mut TcpStream) -> String {
     let mut seen = Vec::new();
     let read = async {
@@ -55,7 +56,7 @@ async fn head(stream: &mut TcpStream) -> String {
             seen.extend_from_slice(&buffer[..count]);
         }
     };
-    timeout(PATIENCE, read).await.expect("an answer in time");
+    timeout(RESPONSE_TIMEOUT, read).await.expect("an answer in time");
     String::from_utf8(seen).unwrap()
 }
 
@@ -66,10 +67,10 @@ async fn ask(stream: &mut TcpStream) -> String {
 
 /// Returns whether the server has closed the connection.
 async fn is_closed(stream: &mut TcpStream) -> bool {
-    matches!(timeout(PATIENCE, stream.read(&mut [0; 64])).await, Ok(Ok(0) | Err(_)))
+    matches!(timeout(RESPONSE_TIMEOUT, stream.read(&mut [0; 64])).await, Ok(Ok(0) | Err(_)))
 }
 
-/// Fault 10: 1,023 of these kept the next client out for two minutes.
+/// Fault 10: 1,023 idle connections kept the next client out for two minutes.
 #[tokio::test]
 async fn idle_connections_keep_nobody_out() {
     let server = server("max_connections = 16\nmax_connections_per_client = 16\n", "none").await;
@@ -83,8 +84,8 @@ async fn idle_connections_keep_nobody_out() {
     assert!(ask(idle.last_mut().unwrap()).await.starts_with("HTTP/1.1 200"), "the last one is kept");
 }
 
-/// Fault 9: a request that comes in the moment in which its connection is chosen to make room is answered: most clients do not
-/// repeat what broke off.
+/// Fault 9: a request that arrives while its connection is being closed to make room gets a
+/// response, because most clients do not retry a broken connection.
 #[tokio::test]
 async fn a_request_in_the_moment_of_making_room_is_answered() {
     let server = server("max_connections = 8\nmax_connections_per_client = 8\n", "none").await;
@@ -97,12 +98,12 @@ async fn a_request_in_the_moment_of_making_room_is_answered() {
         }
         open[0].write_all(HEALTH).await.unwrap();
         let _newcomer = connect(&server).await;
-        let answer = head(&mut open[0]).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "round {round}: {answer:?}");
+        let response = head(&mut open[0]).await;
+        assert!(response.starts_with("HTTP/1.1 200"), "round {round}: {response:?}");
     }
 }
 
-/// Fault 10: so did sockets that send nothing, or the beginning of a head.
+/// Fault 10: so did sockets that send nothing, or only the beginning of a head.
 #[tokio::test]
 async fn silent_connections_keep_nobody_out() {
     let server = server("max_connections = 16\nmax_connections_per_client = 16\n", "none").await;
@@ -118,14 +119,14 @@ async fn silent_connections_keep_nobody_out() {
     }
 }
 
-/// Occupies as many connections from this address as there may be, all with a request in the works.
+/// Opens as many connections from this address as are allowed, each with a request in progress.
 async fn occupy(upstream: &TcpListener, server: &TestServer, count: usize, from: [u8; 4]) -> Vec<TcpStream> {
     let mut busy = Vec::new();
     for _ in 0..count {
         let mut stream = connect_from(server, from).await;
         stream.write_all(FORWARDED).await.unwrap();
-        // It is in the works once the upstream has it. That end is kept, too.
-        busy.push(timeout(PATIENCE, upstream.accept()).await.expect("forwarded").unwrap().0);
+        // It is in progress once the upstream has it. The upstream's end is kept open, too.
+        busy.push(timeout(RESPONSE_TIMEOUT, upstream.accept()).await.expect("forwarded").unwrap().0);
         busy.push(stream);
     }
     busy
@@ -137,7 +138,8 @@ async fn is_told_to_come_back(stream: &mut TcpStream) {
     assert!(refused.contains("retry-after: 1") && refused.contains("application/json"), "{refused}");
 }
 
-/// Fault 10: where nobody is idle the next one hears so at once, in a form that clients repeat.
+/// Fault 10: if no connection is idle, the next one is refused at once, with a status that clients
+/// retry.
 #[tokio::test]
 async fn where_all_are_busy_the_next_is_told_so() {
     let (upstream, server) = stuck_upstream("max_connections = 6\nmax_connections_per_client = 6\n").await;
@@ -145,7 +147,7 @@ async fn where_all_are_busy_the_next_is_told_so() {
     is_told_to_come_back(&mut connect(&server).await).await;
     drop(busy);
     loop {
-        // The six end in a moment.
+        // The six connections end soon.
         if ask(&mut connect(&server).await).await.starts_with("HTTP/1.1 200") {
             return;
         }
@@ -153,7 +155,7 @@ async fn where_all_are_busy_the_next_is_told_so() {
     }
 }
 
-/// Fault 10: one address has half of all, and the others go on.
+/// Fault 10: one address gets at most half of all connections, and the others are served.
 #[tokio::test]
 async fn one_client_cannot_have_all_connections() {
     let (upstream, server) = stuck_upstream("max_connections = 8\n").await;
@@ -162,7 +164,8 @@ async fn one_client_cannot_have_all_connections() {
     assert!(ask(&mut connect_from(&server, [127, 0, 0, 3]).await).await.starts_with("HTTP/1.1 200"));
 }
 
-/// An upstream that takes connections and answers nothing, and a server before it.
+/// Starts an upstream that accepts connections and never responds, and a server that forwards to
+/// it.
 async fn stuck_upstream(file: &str) -> (TcpListener, TestServer) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -170,7 +173,7 @@ async fn stuck_upstream(file: &str) -> (TcpListener, TestServer) {
     (listener, server)
 }
 
-/// Fault 10: between two requests a connection may stand for a shorter time than in the middle of one.
+/// Fault 10: the timeout between two requests is shorter than the one within a request.
 #[tokio::test]
 async fn an_idle_connection_goes_before_a_slow_request() {
     let (upstream, server) =
@@ -190,7 +193,8 @@ async fn an_idle_connection_goes_before_a_slow_request() {
     drop(held);
 }
 
-/// Fault 10: a part of the preface of HTTP/2 is waited for, and is HTTP/1 where it is one.
+/// Fault 10: after part of an HTTP/2 preface the server waits for the rest; if it turns out to be
+/// HTTP/1, it is served as such.
 #[tokio::test]
 async fn the_first_bytes_may_come_one_by_one() {
     let server = server("", "none").await;
@@ -202,14 +206,14 @@ async fn the_first_bytes_may_come_one_by_one() {
     }
     stream.write_all(b"NT /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     assert!(head(&mut stream).await.starts_with("HTTP/1.1 4"));
-    // `P` and an end: answered at once, not polled for.
+    // `P` and the end of the stream: gets a response at once, without polling.
     let mut stream = connect(&server).await;
     stream.write_all(b"P").await.unwrap();
     stream.shutdown().await.unwrap();
     assert!(timeout(Duration::from_secs(5), is_closed(&mut stream)).await.is_ok());
 }
 
-/// A connection of HTTP/2 whose streams have so small a window.
+/// Opens an HTTP/2 connection whose streams have this small window.
 async fn http2(server: &TestServer, window: u32) -> SendRequest<Empty<Bytes>> {
     let stream = TokioIo::new(connect(server).await);
     let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
@@ -221,25 +225,26 @@ async fn http2(server: &TestServer, window: u32) -> SendRequest<Empty<Bytes>> {
 
 async fn fetch(sender: &mut SendRequest<Empty<Bytes>>, path: &str) -> http::Response<Incoming> {
     let request = http::Request::builder().uri(format!("http://x{path}")).body(Empty::new()).unwrap();
-    timeout(PATIENCE, sender.send_request(request)).await.expect("an answer in time").unwrap()
+    timeout(RESPONSE_TIMEOUT, sender.send_request(request)).await.expect("an answer in time").unwrap()
 }
 
-/// Fault 9: a stream whose client takes nothing ended never, as long as the client answered pings.
+/// Fault 9: a stream whose client reads nothing never ended as long as the client answered pings.
 #[tokio::test]
 async fn a_stream_that_nobody_reads_is_reset_and_its_connection_goes_on() {
     let (upstream, server) = stuck_upstream("idle_timeout_ms = 500\n").await;
     let mut client = http2(&server, 4096).await;
     let mut second = client.clone();
-    let answer = tokio::spawn(async move { fetch(&mut second, "/elsewhere").await });
-    let (mut peer, _) = timeout(PATIENCE, upstream.accept()).await.expect("forwarded").unwrap();
+    let response = tokio::spawn(async move { fetch(&mut second, "/elsewhere").await });
+    let (mut peer, _) = timeout(RESPONSE_TIMEOUT, upstream.accept()).await.expect("forwarded").unwrap();
     head(&mut peer).await;
-    // More than all buffers on the way hold.
+    // More than all buffers on the way can hold.
     const LENGTH: usize = 32 << 20;
     peer.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n").as_bytes()).await.unwrap();
     let sending = tokio::spawn(async move { peer.write_all(&vec![7; LENGTH]).await });
-    let mut body = answer.await.unwrap().into_body();
-    // Nothing of it is read until the server has had enough; the connection answers all the while.
-    let end = tokio::time::Instant::now() + PATIENCE;
+    let mut body = response.await.unwrap().into_body();
+    // The client reads nothing until the server gives up. Meanwhile the connection serves other
+    // requests.
+    let end = tokio::time::Instant::now() + RESPONSE_TIMEOUT;
     while !sending.is_finished() {
         assert!(tokio::time::Instant::now() < end, "the upstream's answer is held for ever");
         assert_eq!(fetch(&mut client, "/health").await.status(), 200);
@@ -247,7 +252,7 @@ async fn a_stream_that_nobody_reads_is_reset_and_its_connection_goes_on() {
     }
     let mut got = 0;
     let failed = loop {
-        match timeout(PATIENCE, body.frame()).await.expect("an end in time") {
+        match timeout(RESPONSE_TIMEOUT, body.frame()).await.expect("an end in time") {
             Some(Ok(frame)) => got += frame.data_ref().map_or(0, Bytes::len),
             Some(Err(_)) => break true,
             None => break false,
@@ -257,18 +262,18 @@ async fn a_stream_that_nobody_reads_is_reset_and_its_connection_goes_on() {
     assert_eq!(fetch(&mut client, "/health").await.status(), 200);
 }
 
-/// Fault 9: a stream that is read slowly, but is read, goes on.
+/// Fault 9: a stream that is read slowly is not closed.
 #[tokio::test]
 async fn a_stream_that_is_read_slowly_goes_on() {
     let (upstream, server) = stuck_upstream("idle_timeout_ms = 3000\n").await;
     let mut client = http2(&server, 64 << 10).await;
-    let answer = tokio::spawn(async move { fetch(&mut client, "/elsewhere").await });
-    let (mut peer, _) = timeout(PATIENCE, upstream.accept()).await.expect("forwarded").unwrap();
+    let response = tokio::spawn(async move { fetch(&mut client, "/elsewhere").await });
+    let (mut peer, _) = timeout(RESPONSE_TIMEOUT, upstream.accept()).await.expect("forwarded").unwrap();
     head(&mut peer).await;
     peer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2000000\r\n\r\n").await.unwrap();
     tokio::spawn(async move { peer.write_all(&[7; 2_000_000]).await });
-    let (mut body, mut got) = (answer.await.unwrap().into_body(), 0);
-    while let Some(frame) = timeout(PATIENCE, body.frame()).await.expect("more in time") {
+    let (mut body, mut got) = (response.await.unwrap().into_body(), 0);
+    while let Some(frame) = timeout(RESPONSE_TIMEOUT, body.frame()).await.expect("more in time") {
         got += frame.unwrap().into_data().unwrap().len();
         tokio::time::sleep(Duration::from_millis(40)).await;
     }

@@ -1,22 +1,23 @@
-//! What is not for the cache goes to the upstream and comes back unchanged, streamed both ways. Both ends are raw sockets here,
-//! so that every byte of a head is seen.
+//! Requests that are not for the cache are forwarded to the upstream, and responses return
+//! unchanged; both are streamed. Both ends are raw sockets, so that every byte of a head is
+//! checked.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use std::time::Duration;
 
-use larder_tests::{PATIENCE, TestServer};
+use larder_tests::{RESPONSE_TIMEOUT, TestServer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
-/// The upstream: a listener that the test accepts from.
+/// The upstream: a listener on which the test accepts.
 struct Upstream(TcpListener);
 
 impl Upstream {
-    /// Starts it, and a server that forwards to it.
+    /// Starts an upstream and a server that forwards to it.
     async fn start() -> (Self, TestServer) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -25,7 +26,8 @@ impl Upstream {
     }
 
     async fn accept(&self) -> Peer {
-        let (stream, _) = timeout(PATIENCE, self.0.accept()).await.expect("a connection in time").unwrap();
+        let (stream, _) =
+            timeout(RESPONSE_TIMEOUT, self.0.accept()).await.expect("a connection in time").unwrap();
         Peer { stream, ahead: Vec::new() }
     }
 }
@@ -33,7 +35,7 @@ impl Upstream {
 /// One end of a connection.
 struct Peer {
     stream: TcpStream,
-    /// What was read beyond what was asked for.
+    /// Bytes that were read but not returned yet.
     ahead: Vec<u8>,
 }
 
@@ -47,7 +49,7 @@ impl Peer {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Reads up to and including these bytes.
+    /// Reads up to and including `end`.
     async fn read_until(&mut self, end: &str) -> String {
         loop {
             if let Some(at) = self.ahead.windows(end.len()).position(|window| window == end.as_bytes()) {
@@ -56,7 +58,7 @@ impl Peer {
                 return String::from_utf8(read).unwrap();
             }
             let mut buffer = vec![0; 64 << 10];
-            let read = timeout(PATIENCE, self.stream.read(&mut buffer)).await;
+            let read = timeout(RESPONSE_TIMEOUT, self.stream.read(&mut buffer)).await;
             let read = read.unwrap_or_else(|_| panic!("no `{end}` in time: {}", self.text())).unwrap();
             assert!(read > 0, "ended before `{end}`: {}", self.text());
             self.ahead.extend_from_slice(&buffer[..read]);
@@ -67,10 +69,10 @@ impl Peer {
         self.read_until("\r\n\r\n").await.to_lowercase()
     }
 
-    /// Reads to the end; `Err` where the connection is reset.
+    /// Reads to the end. Returns an error if the connection is reset.
     async fn rest(&mut self) -> std::io::Result<Vec<u8>> {
         let mut rest = std::mem::take(&mut self.ahead);
-        timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("an end in time")?;
+        timeout(RESPONSE_TIMEOUT, self.stream.read_to_end(&mut rest)).await.expect("an end in time")?;
         Ok(rest)
     }
 
@@ -79,7 +81,7 @@ impl Peer {
     }
 }
 
-/// A request whose head has reached the upstream, and that waits for its answer.
+/// A request whose head has reached the upstream and that waits for its response.
 struct Asked {
     client: Peer,
     peer: Peer,
@@ -97,10 +99,11 @@ impl Asked {
     }
 }
 
-/// Sends a request, has the upstream answer with these bytes, and returns what the client gets until it closes.
-async fn exchange(request: &str, answer: &str) -> String {
+/// Sends a request, lets the upstream respond with these bytes, and returns what the client
+/// receives until it closes.
+async fn exchange(request: &str, response: &str) -> String {
     let Asked { mut client, mut peer, server: _server } = Asked::with(request).await;
-    peer.send(answer).await;
+    peer.send(response).await;
     String::from_utf8(client.rest().await.unwrap()).unwrap()
 }
 
@@ -149,8 +152,8 @@ async fn checklist_33_method_target_and_fields_reach_the_upstream_as_they_came()
 
 #[tokio::test]
 async fn the_order_of_repeated_fields_is_kept() {
-    let answer = "HTTP/1.1 200 OK\r\nset-cookie: b=2\r\nset-cookie: a=1\r\nset-cookie: c=3\r\ncontent-length: 0\r\n\r\n";
-    let got = exchange(GET, answer).await.to_lowercase();
+    let response = "HTTP/1.1 200 OK\r\nset-cookie: b=2\r\nset-cookie: a=1\r\nset-cookie: c=3\r\ncontent-length: 0\r\n\r\n";
+    let got = exchange(GET, response).await.to_lowercase();
     let cookies: Vec<_> = fields(&got).into_iter().filter(|field| field.starts_with("set-cookie")).collect();
     assert_eq!(cookies, ["set-cookie: b=2", "set-cookie: a=1", "set-cookie: c=3"]);
 }
@@ -168,7 +171,7 @@ async fn bodies_go_both_ways_in_chunks_with_their_trailers() {
     let mut peer = upstream.accept().await;
     let head = peer.head().await;
     assert!(head.contains("transfer-encoding: chunked") && head.contains("te: trailers\r\n"), "{head}");
-    // The first piece is there before the second is sent.
+    // The first piece arrives before the second is sent.
     peer.read_until("5\r\nhello\r\n").await;
     client.send("6\r\n world\r\n0\r\nx-sum: 1\r\n\r\n").await;
     assert_eq!(peer.read_until("0\r\nx-sum: 1\r\n\r\n").await, "6\r\n world\r\n0\r\nx-sum: 1\r\n\r\n");
@@ -183,7 +186,7 @@ async fn bodies_go_both_ways_in_chunks_with_their_trailers() {
 
 #[tokio::test]
 async fn answers_without_a_body_stay_so() {
-    for (method, answer, status) in [
+    for (method, response, status) in [
         ("GET", "HTTP/1.1 204 No Content\r\nx-kept: 1\r\n\r\n", "204 no content"),
         (
             "GET",
@@ -193,20 +196,20 @@ async fn answers_without_a_body_stay_so() {
         ("HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 77\r\nx-kept: 1\r\n\r\n", "200 ok"),
         ("HEAD", "HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nx-kept: 1\r\n\r\n", "404 not found"),
     ] {
-        let got = exchange(&GET.replace("GET", method), answer).await.to_lowercase();
+        let got = exchange(&GET.replace("GET", method), response).await.to_lowercase();
         assert!(got.starts_with(&format!("http/1.1 {status}\r\n")), "{got}");
-        assert!(got.ends_with("\r\n\r\n") && got.contains("x-kept: 1\r\n"), "{method} {answer}: {got}");
-        // A 304 may go without (RFC 9110, 8.6), and hyper sends it so.
-        let expected = answer.lines().find(|line| line.starts_with("content-length") && method == "HEAD");
+        assert!(got.ends_with("\r\n\r\n") && got.contains("x-kept: 1\r\n"), "{method} {response}: {got}");
+        // A 304 may omit it (RFC 9110, 8.6), and hyper does.
+        let expected = response.lines().find(|line| line.starts_with("content-length") && method == "HEAD");
         let length = got.lines().find(|line| line.starts_with("content-length"));
-        assert_eq!(length, expected, "{method} {answer}: {got}");
+        assert_eq!(length, expected, "{method} {response}: {got}");
         assert!(!got.contains("transfer-encoding"), "{got}");
     }
 }
 
 #[tokio::test]
 async fn redirects_errors_and_encodings_pass_untouched() {
-    for answer in [
+    for response in [
         "HTTP/1.1 302 Found\r\nlocation: ../elsewhere?a=%2F\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://other.example/x\r\ncontent-length: 4\r\n\r\nbody",
         "HTTP/1.1 500 Oh\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>",
@@ -214,11 +217,11 @@ async fn redirects_errors_and_encodings_pass_untouched() {
         "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nzip!",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
     ] {
-        let got = exchange(GET, answer).await;
-        let last = &answer[answer.rfind("HTTP/1.1").unwrap()..];
+        let got = exchange(GET, response).await;
+        let last = &response[response.rfind("HTTP/1.1").unwrap()..];
         let (head, body) = last.split_once("\r\n\r\n").unwrap();
         let (got_head, got_body) = got.split_once("\r\n\r\n").unwrap();
-        assert_eq!(got_body, body, "{answer}");
+        assert_eq!(got_body, body, "{response}");
         let status = &head.lines().next().unwrap()[..12];
         assert_eq!(&got_head[..12], status);
         for field in head.lines().skip(1) {
@@ -229,9 +232,9 @@ async fn redirects_errors_and_encodings_pass_untouched() {
 
 #[tokio::test]
 async fn fields_of_one_connection_are_not_passed_on() {
-    let answer = "HTTP/1.1 200 OK\r\nconnection: close, x-dropped\r\nx-dropped: 1\r\nkeep-alive: timeout=1\r\n\
+    let response = "HTTP/1.1 200 OK\r\nconnection: close, x-dropped\r\nx-dropped: 1\r\nkeep-alive: timeout=1\r\n\
                   proxy-connection: close\r\nupgrade: h2c\r\nx-kept: 1\r\ncontent-length: 0\r\n\r\n";
-    let got = exchange(GET, answer).await.to_lowercase();
+    let got = exchange(GET, response).await.to_lowercase();
     for dropped in ["x-dropped", "keep-alive: timeout", "proxy-connection", "upgrade"] {
         assert!(!got.contains(dropped), "{dropped}: {got}");
     }
@@ -244,7 +247,7 @@ async fn a_long_poll_is_waited_for() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let data = tempfile::TempDir::new().unwrap();
-        // The bound is for silence in the middle of a body, not for an answer that takes its time.
+        // The timeout is for silence within a body, not for a slow response.
         let file = "[server]\nshutdown_ms = 1000\nidle_timeout_ms = 200\nheader_timeout_ms = 200\n[upstream]\nconnect_timeout_ms = 200\n";
         std::fs::write(data.path().join("larder.toml"), file).unwrap();
         (Upstream(listener), TestServer::start_on(data, &[("DEFAULT_ACTIONS_RESULTS_URL", &url)]).await)
@@ -278,7 +281,7 @@ async fn an_answer_may_come_before_the_body_is_sent() {
     client.read_until("no").await;
 }
 
-/// Sends until the other side takes no more for a while; returns how many bytes it took.
+/// Sends until the other side accepts no more for a while. Returns how many bytes it accepted.
 async fn fill(stream: &mut TcpStream, most: usize) -> usize {
     let chunk = vec![7; 256 << 10];
     let mut sent = 0;
@@ -292,7 +295,7 @@ async fn fill(stream: &mut TcpStream, most: usize) -> usize {
 }
 
 const HUGE: usize = 256 << 20;
-/// What the kernel may hold for four sockets, and the server between them.
+/// The most that the kernel may buffer for four sockets, plus the server between them.
 const HELD: usize = 48 << 20;
 
 #[tokio::test]
@@ -303,7 +306,7 @@ async fn an_upload_is_held_back_by_an_upstream_that_does_not_read() {
     let mut peer = upstream.accept().await;
     let sent = fill(&mut client.stream, HUGE).await;
     assert!(sent < HELD, "{sent} bytes were taken");
-    // And then all of it comes.
+    // Then all of it arrives.
     peer.head().await;
     let mut received = peer.ahead.len();
     let mut buffer = vec![0; 1 << 20];
@@ -334,14 +337,14 @@ async fn a_download_is_held_back_by_a_client_that_does_not_read() {
 
 #[tokio::test]
 async fn an_upstream_that_is_down_or_breaks_off_is_a_502_in_json() {
-    // Bound and dropped: nobody listens there.
+    // Bound and dropped, so that nobody listens there.
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
     let server = TestServer::start(&[("DEFAULT_ACTIONS_RESULTS_URL", &url)]).await;
     for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS"] {
-        let answer = server.send(method, "/twirp/other.Service/Call", &[], "body").await;
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (502, "application/json"));
-        assert_eq!(answer.json()["code"], "unavailable", "{method}");
+        let response = server.send(method, "/twirp/other.Service/Call", &[], "body").await;
+        assert_eq!((response.status.as_u16(), response.header("content-type")), (502, "application/json"));
+        assert_eq!(response.json()["code"], "unavailable", "{method}");
     }
     for broken in ["", "HTTP/1.1 2", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"] {
         let Asked { mut client, mut peer, server: _server } = Asked::with(GET).await;
@@ -357,20 +360,20 @@ async fn an_upstream_that_is_down_or_breaks_off_is_a_502_in_json() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_cut_and_never_ended_cleanly() {
-    for answer in [
+    for response in [
         "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
     ] {
         let Asked { mut client, mut peer, server: _server } = Asked::with(GET).await;
-        peer.send(answer).await;
+        peer.send(response).await;
         client.read_until("half").await;
         drop(peer);
         let rest = client.rest().await.unwrap_or_default();
-        assert!(!rest.ends_with(b"0\r\n\r\n"), "{answer}: a clean end");
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{response}: a clean end");
     }
 }
 
-/// Fault 29: whose fault it is.
+/// Fault 29: the response states who is at fault.
 #[tokio::test]
 async fn a_malformed_body_is_the_clients_fault_and_no_502() {
     let (upstream, server) = Upstream::start().await;
@@ -384,7 +387,7 @@ async fn a_malformed_body_is_the_clients_fault_and_no_502() {
         assert!(head.starts_with("http/1.1 400"), "{broken:?}: {head}");
         assert!(head.contains("content-type: application/json"), "{head}");
     }
-    // And CONNECT never gets there.
+    // CONNECT is never forwarded.
     let mut client = Peer::connect(&server).await;
     client.send("CONNECT /upload HTTP/1.1\r\nhost: cache\r\n\r\n").await;
     assert!(client.head().await.starts_with("http/1.1 400"));

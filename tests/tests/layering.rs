@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The crates of the host. Which of them may use which is in their `Cargo.toml`; here is what that does not say.
+/// The crates of the host. Which of them may use which is in their `Cargo.toml`; here is what that
+/// does not say.
 const CRATES: [&str; 4] = ["common/src", "index/src", "src", "storage/src"];
 
 /// A library or module, and the folders below `host/` in which it may be named.
@@ -27,8 +28,8 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("std::env::", &["src/config"]),
 ];
 
-/// A room of the host (a folder or file under `host/src/`), and rooms that it must not name: those above it, and those that it is to
-/// know nothing of.
+/// A room of the host (a folder or file under `host/src/`), and rooms that it must not name: those
+/// above it, and those that it is to know nothing of.
 const MUST_NOT_NAME: [(&str, &[&str]); 4] = [
     (
         "config",
@@ -89,7 +90,8 @@ fn each_library_is_named_only_in_its_own_layer() {
     }
 }
 
-/// The rooms that a text names by paths that begin at the crate: `crate::room`, or each first name in `crate::{…}`.
+/// The rooms that a text names by paths that begin at the crate: `crate::room`, or each first name
+/// in `crate::{…}`.
 fn named_rooms(text: &str) -> Vec<String> {
     let code: Vec<&str> = code(text).map(|(_, line)| line).collect();
     let code = code.join("\n");

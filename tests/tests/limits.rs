@@ -1,25 +1,25 @@
-//! Bad input at the edge: what is not even a request, and tokens that do not count.
+//! Bad input: malformed requests, and tokens that are not valid.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
-use larder_tests::{PATIENCE, SECRET, TestServer};
+use larder_tests::{RESPONSE_TIMEOUT, SECRET, TestServer};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-/// Sends bytes, closes the sending side and returns all that comes back.
+/// Sends bytes, closes the sending side and returns everything received.
 async fn raw(server: &TestServer, bytes: &[u8]) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(server.base.strip_prefix("http://").unwrap()).await.unwrap();
-        // The server may close before it has everything.
+        // The server may close before it has read everything.
         let _ = stream.write_all(bytes).await;
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
+        let mut response = Vec::new();
+        let _ = stream.read_to_end(&mut response).await;
+        String::from_utf8_lossy(&response).into_owned()
     };
-    tokio::time::timeout(PATIENCE, exchange).await.expect("an end in time")
+    tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await.expect("an end in time")
 }
 
 #[tokio::test]
@@ -36,14 +36,15 @@ async fn what_is_no_request_is_refused_without_html() {
         (&long, "431"),
         (&many, "431"),
     ] {
-        let answer = raw(&server, bytes.as_bytes()).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{bytes:.40}: {answer}");
-        assert!(!answer.to_lowercase().contains("<html"), "{answer}");
+        let response = raw(&server, bytes.as_bytes()).await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{bytes:.40}: {response}");
+        assert!(!response.to_lowercase().contains("<html"), "{response}");
     }
     assert_eq!(server.get("/health").await.status.as_u16(), 200);
 }
 
-/// What the server refuses by itself is JSON, wherever hyper lets it answer: a client that gets anything else repeats.
+/// The server's own refusals are JSON wherever hyper allows a response, because clients retry
+/// anything else.
 #[tokio::test]
 async fn what_the_server_refuses_by_itself_is_json() {
     let server = TestServer::start(&[]).await;
@@ -58,9 +59,9 @@ async fn what_the_server_refuses_by_itself_is_json() {
         ("POST /health HTTP/1.1\r\nhost: user@x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}", "400"),
         (&long, "431"),
     ] {
-        let answer = raw(&server, bytes.as_bytes()).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{bytes:.40}: {answer}");
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let response = raw(&server, bytes.as_bytes()).await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{bytes:.40}: {response}");
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
         assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
         assert!(head.to_lowercase().contains("x-ms-request-id: "), "{head}");
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
@@ -77,14 +78,14 @@ async fn a_target_with_an_authority_and_a_head_on_an_error_are_understood() {
     assert!(absolute.starts_with("HTTP/1.1 200") && absolute.ends_with(r#"{"status":"ok"}"#), "{absolute}");
     for target in ["/devstoreaccount1/download/1", "/twirp/other.Service/Call", "/_apis/artifactcache/none"] {
         let request = format!("HEAD {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        let answer = raw(&server, request.as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 40") && answer.ends_with("\r\n\r\n"), "{answer}");
+        let response = raw(&server, request.as_bytes()).await;
+        assert!(response.starts_with("HTTP/1.1 40") && response.ends_with("\r\n\r\n"), "{response}");
     }
     let encoded = server.get("/devstoreaccount1%2Fdownload%2F1?sig=1&se=1").await;
     assert_eq!((encoded.status.as_u16(), encoded.json()["code"].as_str()), (404, Some("bad_route")));
 }
 
-/// Fault 29: what no client of ours sends, and what an old one does.
+/// Fault 29: requests that no supported client sends, and requests of an old one.
 #[tokio::test]
 async fn contradictions_are_refused_and_http_1_0_is_understood() {
     let server = TestServer::start(&[]).await;
@@ -94,10 +95,10 @@ async fn contradictions_are_refused_and_http_1_0_is_understood() {
         ("GET /health HTTP/1.1\r\nhost: x\r\nhost: y\r\nconnection: close\r\n\r\n", "400"),
         ("GET /health HTTP/1.0\r\n\r\n", "200"),
     ] {
-        let answer = raw(&server, bytes.as_bytes()).await;
-        let line = answer.lines().next().unwrap_or_default();
-        assert!(line.starts_with("HTTP/1.") && line[9..].starts_with(status), "{bytes:.40}: {answer}");
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let response = raw(&server, bytes.as_bytes()).await;
+        let line = response.lines().next().unwrap_or_default();
+        assert!(line.starts_with("HTTP/1.") && line[9..].starts_with(status), "{bytes:.40}: {response}");
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
         assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
         assert!(serde_json::from_str::<serde_json::Value>(body).unwrap().is_object());
     }
@@ -115,9 +116,9 @@ async fn paths_lead_nowhere_but_to_routes() {
         "/objects/00/p-00",
     ] {
         for method in ["GET", "PUT", "DELETE"] {
-            let answer = server.send(method, path, &[], "body").await;
-            assert!(answer.status.is_client_error(), "{method} {path}: {}", answer.status);
-            assert!(["application/json", "application/xml"].contains(&answer.header("content-type")));
+            let response = server.send(method, path, &[], "body").await;
+            assert!(response.status.is_client_error(), "{method} {path}: {}", response.status);
+            assert!(["application/json", "application/xml"].contains(&response.header("content-type")));
         }
     }
 }
@@ -162,10 +163,13 @@ async fn each_kind_of_wrong_token_is_401_in_json() {
     };
     assert_eq!(call(&signed(&good, SECRET)).await.status.as_u16(), 200);
     for (what, token) in tokens {
-        let answer = call(&token).await;
-        assert_eq!(answer.status.as_u16(), 401, "{what}: {}", answer.text());
-        assert_eq!(answer.json()["code"], "unauthenticated", "{what}");
-        assert!(token.is_empty() || !answer.text().contains(&token), "{what}: the answer repeats the token");
+        let response = call(&token).await;
+        assert_eq!(response.status.as_u16(), 401, "{what}: {}", response.text());
+        assert_eq!(response.json()["code"], "unauthenticated", "{what}");
+        assert!(
+            token.is_empty() || !response.text().contains(&token),
+            "{what}: the answer repeats the token"
+        );
     }
 }
 
@@ -186,8 +190,8 @@ async fn what_was_saved_is_there_after_a_restart_and_urls_stay_good() {
     let url = found["signed_download_url"].as_str().unwrap().strip_prefix(&server.base).unwrap().to_owned();
 
     let server = TestServer::start_on(server.stop(), &[]).await;
-    let answer = server.get(&url).await;
-    assert_eq!((answer.status.as_u16(), answer.text()), (200, "content"));
+    let response = server.get(&url).await;
+    assert_eq!((response.status.as_u16(), response.text()), (200, "content"));
 }
 
 #[tokio::test]
@@ -196,8 +200,10 @@ async fn http2_by_prior_knowledge_is_spoken_on_the_same_port() {
     let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
         .http2_only(true)
         .build_http::<http_body_util::Empty<bytes::Bytes>>();
-    let answer =
-        tokio::time::timeout(PATIENCE, client.get(format!("{}/health", server.base).parse().unwrap()));
-    let answer = answer.await.expect("an answer in time").unwrap();
-    assert_eq!((answer.version(), answer.status().as_u16()), (http::Version::HTTP_2, 200));
+    let response = tokio::time::timeout(
+        RESPONSE_TIMEOUT,
+        client.get(format!("{}/health", server.base).parse().unwrap()),
+    );
+    let response = response.await.expect("an answer in time").unwrap();
+    assert_eq!((response.version(), response.status().as_u16()), (http::Version::HTTP_2, 200));
 }

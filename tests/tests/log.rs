@@ -1,4 +1,5 @@
-//! Fault 25: one line for each request says what became of it, and every line about a request has its id. No secrets.
+//! Fault 25: each request logs one line with its outcome, every line about a request has its id,
+//! and no line has secrets.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -9,14 +10,14 @@ use std::{
 };
 
 use larder::telemetry::{LogFormat, LogGuard, start_logging_to};
-use larder_tests::{PATIENCE, Response, TestServer, token};
+use larder_tests::{RESPONSE_TIMEOUT, Response, TestServer, token};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 const BRANCH: &str = "refs/heads/main";
 const KEY: &str = "linux-deps-1";
 
-/// What was logged in this process.
+/// The log of this process.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -32,7 +33,7 @@ impl Write for Log {
 }
 
 impl Log {
-    /// The log of this process, which has one; in JSON, and with what `DEBUG=true` adds.
+    /// Returns the log of this process: in JSON, and with the lines of `DEBUG=true`.
     fn start() -> Self {
         static LOG: OnceLock<(Log, LogGuard)> = OnceLock::new();
         let start = || {
@@ -48,12 +49,12 @@ impl Log {
 
     fn lines(&self) -> Vec<Value> {
         let text = self.text();
-        // The last one may be half written.
+        // The last line may be incomplete.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Waits for a line of which this is true.
+    /// Waits for a line that matches.
     async fn line(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let found = async {
             loop {
@@ -63,12 +64,12 @@ impl Log {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, found)
+        tokio::time::timeout(RESPONSE_TIMEOUT, found)
             .await
             .unwrap_or_else(|_| panic!("no line: {what}\n{}", self.text()))
     }
 
-    /// Waits for the line of a request of this repository with this outcome and key.
+    /// Waits for a request's line with this repository, outcome and key.
     async fn outcome(&self, repository: &str, outcome: &str, key: &str) -> Value {
         let is_it = |line: &Value| {
             line["target"] == "larder::request"
@@ -80,7 +81,7 @@ impl Log {
     }
 }
 
-/// A job of a repository that the other tests of this process do not have.
+/// Returns the token of a job in a repository that no other test of this process uses.
 struct Job<'a> {
     server: &'a TestServer,
     bearer: String,
@@ -98,8 +99,11 @@ impl<'a> Job<'a> {
     }
 
     async fn reserve(&self, key: &str) -> String {
-        let answer = self.call("CreateCacheEntry", json!({ "key": key, "version": "v1" })).await;
-        answer.json()["signed_upload_url"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
+        let response = self.call("CreateCacheEntry", json!({ "key": key, "version": "v1" })).await;
+        response.json()["signed_upload_url"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}", response.text()))
+            .to_owned()
     }
 
     async fn save(&self, key: &str, content: &'static str) {
@@ -120,7 +124,7 @@ impl<'a> Job<'a> {
 
 /// Fault 25: hit, miss, and each step of a save and a restore.
 #[tokio::test]
-async fn each_request_of_a_save_and_a_restore_says_what_became_of_it() {
+async fn each_request_of_a_save_and_a_restore_logs_its_outcome() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
     let job = Job::new(&server, "101");
     assert_eq!(job.look_up(KEY, &[]).await.json()["ok"], false);
@@ -147,9 +151,9 @@ async fn each_request_of_a_save_and_a_restore_says_what_became_of_it() {
     assert_eq!((&served["entry"], &served["bytes_out"]), (&hit["entry"], &json!(7)));
 }
 
-/// Fault 25: what DEBUG=true adds: why a lookup found what it found.
+/// Fault 25: with `DEBUG=true` the log states why a lookup found its entry.
 #[tokio::test]
-async fn debug_lines_say_what_was_looked_for_and_stand_in_the_request() {
+async fn debug_lines_state_the_search_and_belong_to_the_request() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
     Job::new(&server, "102").look_up("explain-me", &["explain-"]).await;
     let request = log.outcome("102", "miss", "explain-me").await;
@@ -160,14 +164,14 @@ async fn debug_lines_say_what_was_looked_for_and_stand_in_the_request() {
     }
 }
 
-/// Fault 25: who is refused, and why.
+/// Fault 25: refusals are logged with the client and the reason.
 #[tokio::test]
 async fn each_refusal_has_its_reason() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
     let refused = async |path: &str, headers: &[(&str, &str)], body: &str| {
-        let answer = server.send("POST", path, headers, body.to_owned()).await;
-        let id = answer.header("x-ms-request-id").to_owned();
-        (answer.status.as_u16(), id)
+        let response = server.send("POST", path, headers, body.to_owned()).await;
+        let id = response.header("x-ms-request-id").to_owned();
+        (response.status.as_u16(), id)
     };
     let lookup = "/twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL";
     let forged = format!("Bearer {}x", token("103", &[(BRANCH, 3)]));
@@ -192,7 +196,7 @@ async fn each_refusal_has_its_reason() {
     assert_eq!(line["reason"], "The URL's signature is wrong");
 }
 
-/// Fault 25: a body that broke off can be connected with its reservation.
+/// Fault 25: an incomplete body can be traced to its reservation.
 #[tokio::test]
 async fn a_body_that_breaks_off_names_its_upload_and_key() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
@@ -209,7 +213,7 @@ async fn a_body_that_breaks_off_names_its_upload_and_key() {
     assert!(broken["reason"].as_str().unwrap().contains("The body ended early"), "{broken}");
 }
 
-/// Fault 25: lines of the host and of the policy, on their way deep inside.
+/// Fault 25: lines that the host and the policy log within a request have its id.
 #[tokio::test]
 async fn lines_about_a_request_have_its_id() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
@@ -222,17 +226,17 @@ async fn lines_about_a_request_have_its_id() {
     let is_it = |line: &Value| line["message"] == "stale entry skipped" && line["span"]["id"] == stale["id"];
     log.line("the policy's warning", is_it).await;
 
-    // A file in the folder's place: the storage cannot tell what there is.
+    // A file in place of the folder makes the storage unavailable.
     std::fs::write(&objects, "").unwrap();
     let url = job.reserve("unstorable").await;
-    let answer = server.send("PUT", &url, &[("x-ms-blob-type", "BlockBlob")], "content").await;
-    assert_eq!(answer.status.as_u16(), 503);
+    let response = server.send("PUT", &url, &[("x-ms-blob-type", "BlockBlob")], "content").await;
+    assert_eq!(response.status.as_u16(), 503);
     let failed = log.outcome("105", "failed", "unstorable").await;
     let is_it = |line: &Value| line["message"] == "storage unavailable" && line["span"]["id"] == failed["id"];
     log.line("the host's error", is_it).await;
 }
 
-/// Fault 25: tokens, signatures and act's secret are in no line.
+/// Fault 25: no line has tokens, signatures or act's secret.
 #[tokio::test]
 async fn no_line_holds_a_secret() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);

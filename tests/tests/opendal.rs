@@ -1,6 +1,7 @@
-//! opendal's `ghac` service, which sccache and others are made of, over both versions of the protocol: as sccache uses it (one write for
-//! each entry), and with blocks of random ids in parallel. The service reads its environment, so it runs in a process of its
-//! own: this test, started again.
+//! opendal's `ghac` service, which sccache and others use, over both versions of the protocol: with
+//! one write per entry, as sccache uses it, and with blocks of random ids in parallel. The service
+//! reads its settings from the environment, so it runs in a process of its own: this test, started
+//! again.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -9,7 +10,7 @@ use std::process::{Command, Output};
 use larder_tests::{TestServer, token};
 use opendal::{ErrorKind, Operator, services::Ghac};
 
-/// Set in the process that is the client: where the server is.
+/// Set in the client's process: the server's origin.
 const SERVER: &str = "LARDER_TEST_OPENDAL_SERVER";
 const SECOND_VERSION: &str = "ACTIONS_CACHE_SERVICE_V2";
 const BLOCK_BYTES: usize = (1 << 20) + 1;
@@ -25,7 +26,8 @@ async fn opendal_writes_and_reads_over_version_1() {
     run("opendal_writes_and_reads_over_version_1", None).await;
 }
 
-/// Is the client where it was started as one; else starts a server, and this test again as the client of it.
+/// Runs the client if it was started as one. Otherwise starts a server, and this test again as its
+/// client.
 async fn run(test: &'static str, second_version: Option<&str>) {
     if let Ok(server) = std::env::var(SERVER) {
         return be_client(&server).await;
@@ -41,7 +43,7 @@ async fn run(test: &'static str, second_version: Option<&str>) {
         tokio::task::spawn_blocking(move || client.output().unwrap()).await.unwrap();
     let told = [stdout, stderr].concat();
     assert!(status.success(), "{}", String::from_utf8_lossy(&told));
-    // A name that is misspelt would run no test at all.
+    // A misspelt name would run no test.
     assert!(String::from_utf8_lossy(&told).contains("1 passed"), "{}", String::from_utf8_lossy(&told));
 }
 
@@ -70,7 +72,7 @@ async fn writes_at_once(operator: &Operator) {
     }
 }
 
-/// Four at once, with random ids: only the list tells the order.
+/// Four at once, with random ids: only the list determines the order.
 async fn writes_blocks(operator: &Operator) {
     let content = content(BLOCKS * BLOCK_BYTES + 17);
     let mut writer = operator.writer_with("blocks").chunk(BLOCK_BYTES).concurrent(4).await.unwrap();
@@ -96,7 +98,7 @@ async fn is_refused_a_second_write(operator: &Operator) {
     assert_eq!(operator.read("taken").await.unwrap().to_bytes(), "first");
 }
 
-/// Bytes of which no two stretches are alike.
+/// Returns bytes without repetitions.
 fn content(size: usize) -> Vec<u8> {
     (0_u32..).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).take(size).collect()
 }

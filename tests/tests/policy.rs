@@ -1,4 +1,4 @@
-//! A policy component that misbehaves costs what it was asked, and nothing else.
+//! A policy component that misbehaves fails the request at hand, and nothing else.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use http::StatusCode;
 use larder::Larder;
-use larder_tests::{PATIENCE, TestServer, test_config};
+use larder_tests::{RESPONSE_TIMEOUT, TestServer, test_config};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-/// Asks for misbehaviour, wants the 404 that clients take for a miss, and wants the next request answered.
+/// Triggers a misbehaviour. Expects the 404 that clients treat as a miss, and a response to the
+/// next request.
 async fn costs_a_404(server: &TestServer, method: &str, path: &str) {
-    let answer = server.send(method, path, &[], "a body").await;
-    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
-    assert_eq!(answer.header("content-type"), "application/json", "{path}");
-    assert_eq!(answer.json()["code"], "not_found", "{path}");
+    let response = server.send(method, path, &[], "a body").await;
+    assert_eq!(response.status, StatusCode::NOT_FOUND, "{path}");
+    assert_eq!(response.header("content-type"), "application/json", "{path}");
+    assert_eq!(response.json()["code"], "not_found", "{path}");
     assert_eq!(server.get("/fine").await.text(), "fine", "after {path}");
 }
 
@@ -39,11 +40,11 @@ async fn every_way_to_break_costs_a_404_and_the_next_request_is_answered() {
 #[tokio::test]
 async fn what_is_repeatable_is_tried_once_more_on_a_fresh_instance() {
     let server = TestServer::start_hostile().await;
-    let answer = server.get("/trap-once").await;
-    assert_eq!((answer.status, answer.text()), (StatusCode::OK, "after the trap"));
+    let response = server.get("/trap-once").await;
+    assert_eq!((response.status, response.text()), (StatusCode::OK, "after the trap"));
 }
 
-/// Fault 3: an upload or a call that the policy dropped was a 404, which no client repeats.
+/// Fault 3: an upload or a call that the policy dropped got a 404, which no client retries.
 #[tokio::test]
 async fn what_is_not_repeatable_is_a_503_that_clients_repeat() {
     let server = TestServer::start_hostile().await;
@@ -57,12 +58,15 @@ async fn what_is_not_repeatable_is_a_503_that_clients_repeat() {
         (Some("unavailable"), 36)
     );
     let mut head = [0; 12];
-    tokio::time::timeout(PATIENCE, waiting.read_exact(&mut head)).await.expect("an answer in time").unwrap();
+    tokio::time::timeout(RESPONSE_TIMEOUT, waiting.read_exact(&mut head))
+        .await
+        .expect("an answer in time")
+        .unwrap();
     assert_eq!(&head, b"HTTP/1.1 503");
     assert_eq!(server.get("/fine").await.text(), "fine");
 }
 
-/// Fault 18: it left a server that listened and answered 404 to everything.
+/// Fault 18: the server went on listening and returned 404 to every request.
 #[tokio::test]
 async fn a_policy_that_cannot_start_fails_the_start() {
     let data = tempfile::TempDir::new().unwrap();
@@ -75,15 +79,15 @@ async fn a_policy_that_cannot_start_fails_the_start() {
 #[tokio::test]
 async fn a_body_is_taken_once() {
     let server = TestServer::start_hostile().await;
-    let answer = server.send("POST", "/body-twice", &[], "a body").await;
-    assert_eq!(answer.text(), "true Err(Error::BodyUsed)");
+    let response = server.send("POST", "/body-twice", &[], "a body").await;
+    assert_eq!(response.text(), "true Err(Error::BodyUsed)");
 }
 
 #[tokio::test]
 async fn the_component_does_not_see_the_token() {
     let server = TestServer::start_hostile().await;
-    let answer = server.send("GET", "/credential", &[("authorization", "Bearer a.secret.token")], "").await;
-    assert_eq!(answer.text(), "unseen");
+    let response = server.send("GET", "/credential", &[("authorization", "Bearer a.secret.token")], "").await;
+    assert_eq!(response.text(), "unseen");
 }
 
 #[tokio::test]
@@ -100,7 +104,10 @@ async fn a_call_that_waits_is_lost_with_its_instance_and_told_so() {
     assert_eq!(server.get("/fine").await.text(), "fine");
     assert_eq!(server.get("/trap").await.status, StatusCode::NOT_FOUND);
     let mut head = [0; 12];
-    tokio::time::timeout(PATIENCE, waiting.read_exact(&mut head)).await.expect("an answer in time").unwrap();
+    tokio::time::timeout(RESPONSE_TIMEOUT, waiting.read_exact(&mut head))
+        .await
+        .expect("an answer in time")
+        .unwrap();
     assert_eq!(&head, b"HTTP/1.1 404");
 }
 
@@ -120,7 +127,10 @@ async fn a_download_under_way_survives_a_trap() {
     assert_eq!(server.get("/trap").await.status, StatusCode::NOT_FOUND);
 
     let mut rest = Vec::new();
-    tokio::time::timeout(PATIENCE, transfer.read_to_end(&mut rest)).await.expect("an end in time").unwrap();
+    tokio::time::timeout(RESPONSE_TIMEOUT, transfer.read_to_end(&mut rest))
+        .await
+        .expect("an end in time")
+        .unwrap();
     let head_bytes = first.windows(4).position(|w| w == b"\r\n\r\n").expect("the end of the head") + 4;
     assert_eq!(first.len() - head_bytes + rest.len(), SIZE);
     assert!(rest.iter().all(|byte| *byte == 7));

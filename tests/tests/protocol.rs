@@ -1,6 +1,7 @@
-//! The protocol, as one table of promises: run natively against the policy with a host in memory, through the built component
-//! in the real server, and, with the feature `running-server`, against the server that `LARDER_TEST_URL` names, which takes
-//! tokens signed with `LARDER_TEST_HS256_SECRET`.
+//! The protocol as one table of promises. They run natively against the policy with an in-memory
+//! host, and through the built component in the real server. With the feature `running-server` they
+//! also run against the server at `LARDER_TEST_URL`, which accepts tokens signed with
+//! `LARDER_TEST_HS256_SECRET`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "tests")]
 
@@ -70,7 +71,7 @@ promises! {
     downloads:
         ranges_are_answered_exactly,
         the_azure_range_wins,
-        a_head_tells_what_a_get_would,
+        a_head_has_the_fields_of_a_get,
         conditions_are_kept,
         nothing_is_compressed_or_chunked;
     matching:

@@ -1,4 +1,4 @@
-//! The built-in component keeps to the world in `wit/`.
+//! The built-in component conforms to the world in `wit/`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! Errors with their causes, as the log shows them.
+//! Errors with their causes, for the log.
 
 use std::{error::Error, iter::successors};
 
@@ -7,8 +7,8 @@ pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a 
     successors(Some(error), |&error| error.source())
 }
 
-/// Returns the texts of the error and its causes, the outermost first, separated by `: `. A text that an earlier one contains is
-/// left out, because many libraries repeat their causes.
+/// Returns the texts of the error and its causes, the outermost first, separated by `: `. A text
+/// that an earlier one contains is left out, because many libraries repeat their causes.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     causes(error).fold(String::new(), |mut line, error| {
         let text = error.to_string();

@@ -1,4 +1,4 @@
-//! The only source of the time of day, so that tests can set it.
+//! The only source of wall-clock time, so that tests can set it.
 
 use std::{
     sync::{
@@ -8,27 +8,27 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// A clock: the machine's, or one that a test sets.
+/// A clock: the system's, or one that a test sets.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     set: Option<Arc<AtomicU64>>,
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// Returns the system's clock.
     #[must_use]
     pub fn system() -> Self {
         Self::default()
     }
 
-    /// A clock that shows the returned number, in milliseconds since 1970.
+    /// Returns a clock, and the number that it returns, in milliseconds since 1970.
     #[must_use]
     pub fn manual(now_ms: u64) -> (Self, Arc<AtomicU64>) {
         let set = Arc::new(AtomicU64::new(now_ms));
         (Self { set: Some(set.clone()) }, set)
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the time in milliseconds since 1970.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn now_ms(&self) -> u64 {

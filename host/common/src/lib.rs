@@ -1,6 +1,6 @@
-//! What the host's crates share: the clock, the proxies for outgoing requests, and the texts of errors.
+//! Shared by the host's crates: the clock, proxies for outgoing requests, and error chains.
 //!
-//! A thing belongs here only where two of the crates need it and it knows of neither.
+//! Only code that two of the crates need, and that depends on neither, belongs here.
 
 pub mod causes;
 pub mod clock;

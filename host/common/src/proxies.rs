@@ -1,15 +1,17 @@
-//! Proxies for outgoing requests, as configured: which one is for a URL.
+//! The configured proxies for outgoing requests.
 
 use std::{fmt, sync::Arc};
 
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
-/// Hosts that are never asked through a proxy: this machine, and the metadata services of clouds, which answer nobody else.
+/// Hosts that are never reached through a proxy: this machine, and the metadata services of clouds,
+/// which respond only to direct requests.
 const NEVER: &str =
     "localhost,127.0.0.0/8,::1,169.254.169.254,169.254.170.2,fd00:ec2::254,metadata.google.internal";
 
-/// The proxies by the scheme of what is asked for. Their URLs may hold passwords, which `Debug` and [`Self::describe`] leave out.
+/// The proxies by the scheme of the target URL. Proxy URLs may contain passwords, which `Debug` and
+/// [`Self::describe`] omit.
 #[derive(Clone, Default)]
 pub struct Proxies {
     http: Option<String>,
@@ -19,8 +21,9 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// The proxies for `http` and for `https` URLs, each a URL of its own. `no` are the hosts that are asked directly: names,
-    /// which count for what is below them, too, addresses, networks, or `*`; separated by commas.
+    /// Takes the URLs of the proxies for `http` and `https` targets. `no` lists the hosts that are
+    /// reached directly, separated by commas: names (which include their subdomains), addresses,
+    /// networks, or `*`.
     #[must_use]
     pub fn new(http: Option<String>, https: Option<String>, no: &str) -> Self {
         let no = [no, NEVER].join(",");
@@ -30,32 +33,33 @@ impl Proxies {
         Self { http, https, no, matcher: matcher.map(Arc::new) }
     }
 
-    /// The URL of the proxy for this scheme. May hold a password.
+    /// Returns the URL of the proxy for this scheme. It may contain a password.
     #[must_use]
     pub fn of_scheme(&self, scheme: &str) -> Option<&str> {
         if scheme == "https" { self.https.as_deref() } else { self.http.as_deref() }
     }
 
-    /// The hosts that are asked directly.
+    /// Returns the hosts that are reached directly, separated by commas.
     #[must_use]
     pub fn direct_hosts(&self) -> &str {
         &self.no
     }
 
-    /// What a request to this URL has to show its proxy. Through a tunnel it is shown when that is opened.
+    /// Returns the `Proxy-Authorization` value of a request to an `http` URL. For `https` it is
+    /// sent when the tunnel is opened instead.
     #[must_use]
     pub fn authorization(&self, url: &Uri) -> Option<HeaderValue> {
         let plain = url.scheme_str() == Some("http");
         self.intercept(url).filter(|_| plain)?.basic_auth().cloned()
     }
 
-    /// The proxy for this URL.
+    /// Returns the proxy for this URL.
     #[must_use]
     pub fn intercept(&self, url: &Uri) -> Option<Intercept> {
         self.matcher.as_ref()?.intercept(url)
     }
 
-    /// Says which proxies there are, without passwords; nothing where there are none.
+    /// Describes the proxies without passwords. Returns `None` if there are none.
     #[must_use]
     pub fn describe(&self) -> Option<String> {
         let shown = |scheme: &str| {

@@ -1,7 +1,7 @@
-//! What every index driver promises, as tests: one per promise of [`Index`](super::Index), run for each driver.
+//! Conformance tests: one for each promise of [`Index`](super::Index), run on every driver.
 //!
-//! A driver calls [`conformance!`] in its tests, with a function that opens its database. The cases may share that
-//! database, with each other and with other runs: each works in a repository of its own, and looks at nothing else.
+//! A driver's tests call [`conformance!`] with a function that opens its database. Cases and test
+//! runs may share a database: each case uses its own repository and reads nothing else.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -21,8 +21,9 @@ use super::{
 };
 use larder_storage::ObjectName;
 
-/// Makes one `#[test]` of each promise. `$open` returns something that derefs to a [`Case`] and keeps its database alive, or
-/// `None` where its server is not there; `$open_bytes` the same, for keys that are compared byte for byte.
+/// Makes a `#[test]` for each promise. `$open` returns something that derefs to a [`Case`] and
+/// keeps its database alive, or `None` if there is no server; `$open_bytes` returns the same for
+/// keys that are compared byte for byte.
 macro_rules! conformance {
     ($open:path, $open_bytes:path) => {
         $crate::conformance::cases! { $open_bytes;
@@ -125,7 +126,7 @@ macro_rules! conformance {
 }
 pub(super) use conformance;
 
-/// The tests of [`conformance!`].
+/// Makes the tests for [`conformance!`].
 macro_rules! cases {
     ($open:path; $($module:ident { $($case:ident)* })*) => {
         $(mod $module {
@@ -141,16 +142,16 @@ macro_rules! cases {
 }
 pub(super) use cases;
 
-/// Runs a case, or one of its threads.
+/// Runs a case or one of its threads to completion.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// A case's index, and its own part of it.
+/// An index, and the repository of one case in it.
 pub(super) struct Case {
-    /// May be shared with others.
+    /// May be shared with other cases.
     pub(super) index: Arc<dyn Index>,
-    /// Nobody else's.
+    /// Used by this case only.
     pub(super) repository: String,
 }
 
@@ -168,12 +169,12 @@ impl Case {
         }
     }
 
-    /// A slot in the scope `main`, version `v`.
+    /// Returns the slot of a key in the scope `main` and version `v`.
     pub(super) fn key(&self, key: &str) -> Slot {
         self.slot("main", "v", key)
     }
 
-    /// Reserves a slot that is free.
+    /// Reserves a free slot.
     pub(super) async fn reserve(&self, slot: &Slot, now_ms: u64) -> Upload {
         match self.index.reserve(slot, "owner", now_ms, 0).await.unwrap() {
             Reservation::Reserved(upload) => upload,
@@ -196,18 +197,18 @@ impl Case {
         self.entry_at(&self.key(key), &Durability::Durable, 1_000).await
     }
 
-    /// Looks in the scope `main`, version `v`; returns the key found.
+    /// Searches version `v` and returns the key found.
     pub(super) async fn find(&self, probes: &[Probe], skip: &[EntryId]) -> Option<String> {
         let found = self.index.find(&self.repository, "v", probes, skip).await;
         found.unwrap().map(|entry| entry.slot.key)
     }
 
-    /// The key of the entry with this very key.
+    /// Returns the key of the entry with exactly this key.
     pub(super) async fn exact(&self, key: &str) -> Option<String> {
         self.find(&[exact(key)], &[]).await
     }
 
-    /// The key of the newest entry with this prefix.
+    /// Returns the key of the newest entry with this prefix.
     pub(super) async fn prefix(&self, key: &str) -> Option<String> {
         self.find(&[prefix(key)], &[]).await
     }
@@ -225,17 +226,17 @@ pub(super) fn probe(scope: &str, key: &str, kind: MatchKind) -> Probe {
     Probe { scope: scope.to_owned(), key: key.to_owned(), kind }
 }
 
-/// Text that no other case uses.
+/// Returns a text that no other case uses.
 pub(super) fn unique(what: &str) -> String {
     format!("{what}-{}", fresh_upload_name().unwrap())
 }
 
-/// An object that no other case uses.
+/// Returns the name of an object that no other case uses.
 pub(super) fn object() -> ObjectName {
     ObjectName::parse(unique("object")).unwrap()
 }
 
-/// A new object of this size.
+/// Returns an attachment with a new object of this size.
 pub(super) fn attachment(size_bytes: u64) -> Attachment {
     Attachment { object: object(), size_bytes }
 }

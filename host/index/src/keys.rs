@@ -1,46 +1,47 @@
 //! How keys are compared.
 //!
-//! GitHub's service matches keys without regard to case (protocol reference 5.1, rule 6), and says the key as it was saved.
-//! Only ASCII letters have a case here: every other character is compared by its bytes, alike in all databases and
-//! languages. Only keys are folded: repository, scope and version are compared as they are.
+//! GitHub's service matches keys without regard to case (protocol reference 5.1, rule 6) and
+//! returns a key as it was saved. Only ASCII letters are folded; all other characters are compared
+//! by their bytes, in every database. Only keys are folded: repository, scope and version are
+//! compared as they are.
 //!
-//! A row has what its key is compared as, where that is not the key itself. So a database is made for one rule, which it
-//! remembers, and which each driver changes row by row when it is opened with the other one.
+//! A row stores the folded key if it differs from the key itself. So a database is made for one
+//! rule, and stores its name. Opened with another rule, each driver rewrites the rows.
 
 use std::borrow::Cow;
 
 /// How keys are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyRule {
-    /// Letters of ASCII in any case are the same, as for GitHub.
+    /// ASCII letters match in any case, as in GitHub's service.
     #[default]
     AnyCase,
     /// Byte for byte.
     Bytes,
 }
 
-/// What a database remembers while its rows are rewritten from one rule to the other.
+/// The stored rule while the rows are being rewritten.
 pub(super) const CHANGING: &str = "changing";
 
-/// The name under which a database remembers its rule.
-pub(super) const PROPERTY: &str = "keys";
+/// The name of the stored rule in the table `properties`.
+pub(super) const RULE_PROPERTY: &str = "keys";
 
-/// Rows that are rewritten in one transaction.
-pub(super) const PAGE: usize = 1_000;
+/// Rows rewritten per transaction.
+pub(super) const PAGE_ROWS: usize = 1_000;
 
 impl KeyRule {
-    /// Returns what a key, or the start of one, is compared as.
+    /// Returns the form in which a key, or a prefix of one, is compared.
     pub(super) fn compared(self, key: &str) -> Cow<'_, str> {
         self.folded(key).map_or(Cow::Borrowed(key), Cow::Owned)
     }
 
-    /// Returns what a key is compared as, where that is not the key itself.
+    /// Returns the form in which a key is compared, or `None` if that is the key itself.
     pub(super) fn folded(self, key: &str) -> Option<String> {
         let changes = self == Self::AnyCase && key.bytes().any(|byte| byte.is_ascii_uppercase());
         changes.then(|| key.to_ascii_lowercase())
     }
 
-    /// The rule as a database remembers it. Stored: never to be changed without a migration.
+    /// The name that a database stores. Changing it needs a migration.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::AnyCase => "any-case",
@@ -49,33 +50,33 @@ impl KeyRule {
     }
 }
 
-/// What was done to a database that was made for another rule.
+/// What was changed in a database that was made for another rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rewritten {
-    /// Rows whose keys are compared as something else now.
+pub(super) struct RefoldSummary {
+    /// Rows whose folded key changed.
     pub(super) rows: u64,
-    /// Entries that went, because a newer one differs from them by case only.
+    /// Entries deleted because a newer one differs from them only by case.
     pub(super) entries: u64,
-    /// Uploads that went, because of a newer one, or of an entry.
+    /// Uploads deleted because of a newer one, or because of an entry in the slot.
     pub(super) uploads: u64,
 }
 
-impl Rewritten {
-    /// Says so in the log.
-    pub(super) fn tell(self, rule: KeyRule) {
+impl RefoldSummary {
+    /// Logs it, unless nothing was changed.
+    pub(super) fn log(self, rule: KeyRule) {
         let Self { rows, entries, uploads } = self;
         let rule = rule.name();
         if self == Self::default() {
-            // A new database, or one to which it makes no difference.
+            // A new database, or one without keys that differ.
         } else if entries == 0 && uploads == 0 {
-            tracing::info!(rule, rows, "the index was brought to this rule of comparing keys");
+            tracing::info!(rule, rows, "index rewritten for this rule of comparing keys");
         } else {
             tracing::warn!(
                 rule,
                 rows,
                 entries,
                 uploads,
-                "the index was brought to this rule of comparing keys; of those that differ by case only the newest was kept"
+                "index rewritten for this rule of comparing keys; of keys that differ only by case, the newest was kept"
             );
         }
     }

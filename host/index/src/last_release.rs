@@ -1,10 +1,10 @@
-//! What becomes of an index that the release wrote before keys were compared in any case: the tests that are the same for
-//! every driver. Fault 4.
+//! Opening an index of the last release that compared keys byte for byte: the tests that are the
+//! same for every driver. Fault 4.
 //!
-//! Each driver makes such an index: its tables by the migrations that were released then, and in them the rows that its
-//! own server wrote, for these saves, in this order: `macOS-13-deps`, `Linux-Build`, `linux-build`; `LINUX-BUILD` of another
-//! version; `plain`, `Ünï-KEY`, `Taken`. And uploads under way: `Upload-A`, `upload-a` with its content, `taken` with
-//! its content, `Single-Up`.
+//! Each driver makes such an index with the migrations of that release and the rows that its server
+//! wrote for these saves, in this order: `macOS-13-deps`, `Linux-Build`, `linux-build`;
+//! `LINUX-BUILD` of another version; `plain`, `Ünï-KEY`, `Taken`. The uploads in progress are:
+//! `Upload-A`; `upload-a` and `taken`, both with content; `Single-Up`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -35,7 +35,8 @@ async fn uploads(index: &dyn Index) -> Vec<String> {
     uploads.into_iter().map(|upload| upload.slot.key).collect()
 }
 
-/// Of those that are one now the newest is there; all others are as they were, and can be used in any case.
+/// Of keys that are now the same, the newest is left. All others are unchanged and match in any
+/// case.
 pub(super) async fn is_of_any_case(index: &dyn Index) {
     let expected = ["macOS-13-deps", "linux-build", "LINUX-BUILD", "plain", "Ünï-KEY", "Taken"];
     assert_eq!(entries(index).await, expected);
@@ -58,18 +59,18 @@ pub(super) async fn is_of_any_case(index: &dyn Index) {
     assert!(listed.iter().all(|entry| entry.owner.is_none()), "nobody knows who reserved them");
 }
 
-/// An upload that was under way becomes an entry.
+/// An upload that was in progress becomes an entry.
 pub(super) async fn its_uploads_can_be_finished(index: &dyn Index) {
     let upload = index.find_upload(&slot("UPLOAD-A")).await.unwrap().expect("the upload");
     let content = upload.attachment.clone().expect("its content");
-    let made = index.finalize(upload.id, &content, &Durability::Durable, upload.active_ms + 1).await;
+    let made = index.finalize(upload.id, &content, &Durability::Durable, upload.last_activity_ms + 1).await;
     let entry = made.unwrap().expect("an entry");
     assert_eq!((entry.slot.key, entry.owner), ("upload-a".to_owned(), Some(upload.owner)));
     assert!(entry.id > EntryId(7), "a number was used again");
     assert_eq!(find(index, "Upload-A", MatchKind::Exact).await.as_deref(), Some("upload-a"));
 }
 
-/// With keys that are compared byte for byte all is as it was.
+/// Compared byte for byte, everything is unchanged.
 pub(super) async fn is_of_bytes(index: &dyn Index) {
     let expected =
         ["macOS-13-deps", "Linux-Build", "linux-build", "LINUX-BUILD", "plain", "Ünï-KEY", "Taken"];
@@ -83,7 +84,7 @@ pub(super) async fn is_of_bytes(index: &dyn Index) {
     assert_eq!(find(index, "macos", MatchKind::Prefix).await, None);
 }
 
-/// An index of any case is opened for bytes: keys are told apart from now on.
+/// An any-case index is opened for bytes: keys that differ by case are different again.
 pub(super) async fn is_changed_to_bytes(index: &dyn Index) {
     assert_eq!(find(index, "macOS-13-deps", MatchKind::Exact).await.as_deref(), Some("macOS-13-deps"));
     assert_eq!(find(index, "MACOS-13-DEPS", MatchKind::Exact).await, None);
@@ -94,13 +95,13 @@ pub(super) async fn is_changed_to_bytes(index: &dyn Index) {
     }
 }
 
-/// And back: what was reserved beside an entry, or before another upload, is given up.
+/// It is changed back: uploads in the slot of an entry, or of a newer upload, are deleted.
 pub(super) async fn is_changed_back(index: &dyn Index) {
     assert_eq!(uploads(index).await, ["upload-a", "single-up"]);
     assert_eq!(find(index, "MACOS-13-DEPS", MatchKind::Exact).await.as_deref(), Some("macOS-13-deps"));
 }
 
-/// Secrets are kept: URLs stay good.
+/// Secrets are kept, so URLs stay valid.
 pub(super) async fn has_its_secret(index: &dyn Index) {
     assert_ne!(index.secret("url-signing-key", b"fresh").await.unwrap(), b"fresh");
 }

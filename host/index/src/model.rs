@@ -1,7 +1,7 @@
-//! A model of the index: what every driver does, in a few plain maps, without a database.
+//! A model of the index in a few maps, without a database.
 //!
-//! Only for tests: the same random operations go to a driver and to the model, and the answers are compared. What a driver
-//! chooses by itself (numbers and names) the model takes from the driver's answer, and checks.
+//! For tests: the same random operations run on a driver and on the model, and the results are
+//! compared. Numbers and names are chosen by the driver. The model checks them and takes them over.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -18,7 +18,7 @@ pub(super) struct Model {
     rule: KeyRule,
     pub(super) entries: BTreeMap<EntryId, Entry>,
     pub(super) uploads: BTreeMap<UploadId, Upload>,
-    /// The boots of the entries that are volatile.
+    /// The boots of volatile entries.
     boots: BTreeMap<EntryId, String>,
     last_entry: Option<EntryId>,
     last_upload: Option<UploadId>,
@@ -51,7 +51,7 @@ impl Model {
         })
     }
 
-    /// Not by the rule's own code.
+    /// Written independently of [`KeyRule`].
     fn compared(&self, key: &str) -> String {
         let fold =
             |letter: char| if letter.is_ascii() { letter.to_lowercase().next().unwrap() } else { letter };
@@ -61,35 +61,35 @@ impl Model {
         }
     }
 
-    /// Whether the two are one slot.
+    /// Returns whether two slots are the same one.
     pub(super) fn is_same(&self, one: &Slot, other: &Slot) -> bool {
         let place = |slot: &Slot| (slot.repository.clone(), slot.scope.clone(), slot.version.clone());
         place(one) == place(other) && self.compared(&one.key) == self.compared(&other.key)
     }
 
-    /// Checks what the driver answered, and does the same.
+    /// Checks the driver's result and applies it.
     pub(super) fn reserve(
         &mut self,
         slot: &Slot,
         owner: &str,
         now_ms: u64,
         idle_before_ms: u64,
-        answer: &Reservation,
+        outcome: &Reservation,
     ) {
         if let Some(entry) = self.entries.values().find(|entry| self.is_same(&entry.slot, slot)) {
-            assert_eq!(answer, &Reservation::Entry(entry.clone()));
+            assert_eq!(outcome, &Reservation::Entry(entry.clone()));
             return;
         }
         if let Some(upload) = self.uploads.values().find(|upload| self.is_same(&upload.slot, slot)) {
-            if (idle_before_ms..=now_ms + 600_000).contains(&upload.active_ms) {
-                assert_eq!(answer, &Reservation::Upload(upload.clone()));
+            if (idle_before_ms..=now_ms + 600_000).contains(&upload.last_activity_ms) {
+                assert_eq!(outcome, &Reservation::Upload(upload.clone()));
                 return;
             }
             let id = upload.id;
             self.uploads.remove(&id);
         }
-        let Reservation::Reserved(upload) = answer else {
-            panic!("the slot is free, but the answer is {answer:?}");
+        let Reservation::Reserved(upload) = outcome else {
+            panic!("the slot is free, but the answer is {outcome:?}");
         };
         assert!(self.last_upload < Some(upload.id), "numbers of uploads grow");
         self.last_upload = Some(upload.id);
@@ -99,7 +99,7 @@ impl Model {
             slot: slot.clone(),
             owner: owner.to_owned(),
             created_ms: now_ms,
-            active_ms: now_ms,
+            last_activity_ms: now_ms,
             attachment: None,
         };
         assert_eq!(upload, &expected);
@@ -108,37 +108,38 @@ impl Model {
 
     pub(super) fn renew(&mut self, id: UploadId, created_ms: u64, now_ms: u64) -> bool {
         let untouched = |upload: &&mut Upload| {
-            (upload.created_ms, upload.active_ms) == (created_ms, created_ms) && upload.attachment.is_none()
+            (upload.created_ms, upload.last_activity_ms) == (created_ms, created_ms)
+                && upload.attachment.is_none()
         };
         let upload = self.uploads.get_mut(&id).filter(untouched);
-        upload.map(|upload| (upload.created_ms, upload.active_ms) = (now_ms, now_ms)).is_some()
+        upload.map(|upload| (upload.created_ms, upload.last_activity_ms) = (now_ms, now_ms)).is_some()
     }
 
     pub(super) fn attach(&mut self, id: UploadId, attachment: &Attachment, now_ms: u64) -> AttachOutcome {
         let Some(upload) = self.uploads.get_mut(&id) else {
             return AttachOutcome::Gone;
         };
-        upload.active_ms = later(upload.active_ms, now_ms);
+        upload.last_activity_ms = later(upload.last_activity_ms, now_ms);
         let before = upload.attachment.replace(attachment.clone());
         let other = before.map(|before| before.object);
         AttachOutcome::Attached(other.filter(|object| *object != attachment.object))
     }
 
-    /// Checks what the driver answered, and does the same.
+    /// Checks the driver's result and applies it.
     pub(super) fn finalize(
         &mut self,
         id: UploadId,
         attachment: &Attachment,
         durability: &Durability,
         now_ms: u64,
-        answer: Option<&Entry>,
+        outcome: Option<&Entry>,
     ) {
         let ready = |upload: &&Upload| upload.attachment.as_ref() == Some(attachment);
         let Some(upload) = self.uploads.get(&id).filter(ready) else {
-            assert_eq!(answer, None);
+            assert_eq!(outcome, None);
             return;
         };
-        let entry = answer.expect("the upload has this attachment");
+        let entry = outcome.expect("the upload has this attachment");
         assert!(self.last_entry < Some(entry.id), "numbers of entries grow");
         self.last_entry = Some(entry.id);
         let expected = Entry {
@@ -147,7 +148,7 @@ impl Model {
             object: attachment.object.clone(),
             size_bytes: attachment.size_bytes,
             created_ms: now_ms,
-            used_ms: now_ms,
+            last_used_ms: now_ms,
             owner: Some(upload.owner.clone()),
         };
         assert_eq!(entry, &expected);
@@ -159,30 +160,30 @@ impl Model {
     }
 
     pub(super) fn abandon(&mut self, id: UploadId, idle_before_ms: u64) -> bool {
-        let idle = |upload: &Upload| upload.active_ms < idle_before_ms;
+        let idle = |upload: &Upload| upload.last_activity_ms < idle_before_ms;
         self.uploads.get(&id).is_some_and(idle) && self.uploads.remove(&id).is_some()
     }
 
-    pub(super) fn delete(&mut self, id: EntryId, used_ms: u64) -> bool {
-        let unused = |entry: &Entry| entry.used_ms <= used_ms;
+    pub(super) fn delete(&mut self, id: EntryId, last_used_ms: u64) -> bool {
+        let unused = |entry: &Entry| entry.last_used_ms <= last_used_ms;
         self.entries.get(&id).is_some_and(unused) && self.entries.remove(&id).is_some()
     }
 
-    pub(super) fn touch_entry(&mut self, id: EntryId, used_ms: u64) {
+    pub(super) fn touch_entry(&mut self, id: EntryId, last_used_ms: u64) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.used_ms = entry.used_ms.max(used_ms);
+            entry.last_used_ms = entry.last_used_ms.max(last_used_ms);
         }
     }
 
-    pub(super) fn bring_entry_back(&mut self, id: EntryId, now_ms: u64) {
+    pub(super) fn cap_last_used(&mut self, id: EntryId, now_ms: u64) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.used_ms = entry.used_ms.min(now_ms);
+            entry.last_used_ms = entry.last_used_ms.min(now_ms);
         }
     }
 
-    pub(super) fn touch_upload(&mut self, id: UploadId, active_ms: u64) {
+    pub(super) fn touch_upload(&mut self, id: UploadId, last_activity_ms: u64) {
         if let Some(upload) = self.uploads.get_mut(&id) {
-            upload.active_ms = later(upload.active_ms, active_ms);
+            upload.last_activity_ms = later(upload.last_activity_ms, last_activity_ms);
         }
     }
 
@@ -199,7 +200,7 @@ impl Model {
     }
 }
 
-/// A time never goes back, unless it is more than ten minutes ahead.
+/// A stored time never decreases, unless it is more than ten minutes ahead.
 fn later(stored_ms: u64, now_ms: u64) -> u64 {
     if stored_ms > now_ms + 600_000 { now_ms } else { stored_ms.max(now_ms) }
 }

@@ -1,16 +1,18 @@
-//! Random sequences of operations on a driver, compared with the model. A driver's tests call [`compare`].
+//! Runs random sequences of operations on a driver and compares it with the model. A driver's tests
+//! call [`compare`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::{collection::vec, prelude::*, sample::Index as Pick};
 
 use super::{
-    AHEAD_MS, Attachment, Durability, EntryId, Index, KeyRule, MatchKind, Probe, Reservation, Slot, UploadId,
-    conformance::unique, fresh_upload_name, model::Model,
+    Attachment, Durability, EntryId, Index, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Reservation, Slot,
+    UploadId, conformance::unique, fresh_upload_name, model::Model,
 };
 use larder_storage::ObjectName;
 
-/// One operation. A `Pick` chooses among all entries or uploads that ever were, so that repeats and the dead come up.
+/// An operation. A `Pick` selects one of all entries or uploads ever made, so that repeats and
+/// deleted ones occur.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     Find {
@@ -25,7 +27,7 @@ pub(super) enum Op {
         now_ms: u64,
         idle_before_ms: u64,
     },
-    /// All the steps to an entry.
+    /// Reserves, attaches and finalizes.
     Make {
         version: bool,
         key: String,
@@ -58,10 +60,10 @@ pub(super) enum Op {
     },
     DeleteUnused {
         entry: Pick,
-        used_ms: u64,
+        last_used_ms: u64,
     },
     TouchEntries(Vec<(Pick, u64)>),
-    BringBack {
+    CapLastUsed {
         entries: Vec<Pick>,
         now_ms: u64,
     },
@@ -73,8 +75,8 @@ pub(super) enum Op {
     },
 }
 
-/// Few different keys, so that they meet, with what is hard in them: prefixes of each other, case, wildcards, NUL, the
-/// ends of UTF-8's ranges.
+/// Few different keys, so that they collide, with hard cases: prefixes of each other, case,
+/// wildcards, NUL, the ends of UTF-8's ranges.
 fn key() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         Just("a"),
@@ -96,12 +98,12 @@ fn key() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Close together, and around the time from which one counts as of the future.
+/// Times that are close together, and times around the limit of the clock skew.
 fn time() -> impl Strategy<Value = u64> {
-    prop_oneof![9 => 0_u64..6, 1 => AHEAD_MS - 2..AHEAD_MS + 8]
+    prop_oneof![9 => 0_u64..6, 1 => MAX_CLOCK_SKEW_MS - 2..MAX_CLOCK_SKEW_MS + 8]
 }
 
-/// Random operations, of which many make entries.
+/// Random operations, many of which make entries.
 pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
     let pick = any::<Pick>;
     let op = prop_oneof![
@@ -119,9 +121,9 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => pick().prop_map(|upload| Op::Abandon { upload }),
         1 => (pick(), time()).prop_map(|(upload, idle_before_ms)| Op::AbandonIdle { upload, idle_before_ms }),
         1 => pick().prop_map(|entry| Op::Delete { entry }),
-        1 => (pick(), time()).prop_map(|(entry, used_ms)| Op::DeleteUnused { entry, used_ms }),
+        1 => (pick(), time()).prop_map(|(entry, last_used_ms)| Op::DeleteUnused { entry, last_used_ms }),
         1 => vec((pick(), time()), 0..4).prop_map(Op::TouchEntries),
-        1 => (vec(pick(), 0..3), time()).prop_map(|(entries, now_ms)| Op::BringBack { entries, now_ms }),
+        1 => (vec(pick(), 0..3), time()).prop_map(|(entries, now_ms)| Op::CapLastUsed { entries, now_ms }),
         1 => vec((pick(), time()), 0..4).prop_map(Op::TouchUploads),
         1 => vec(pick(), 0..3).prop_map(Op::MarkDurable),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(boot, this_boot)| Op::Volatile { boot, this_boot }),
@@ -129,7 +131,7 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
     vec(op, 1..160)
 }
 
-/// Runs the operations on a driver and on the model, and panics where they differ. Works in a repository of its own.
+/// Runs the operations on a driver and on the model, in a new repository. Panics if they differ.
 pub(super) async fn compare(index: &dyn Index, rule: KeyRule, ops: Vec<Op>) {
     let mut run = Run {
         index,
@@ -150,7 +152,7 @@ struct Run<'a> {
     model: Model,
     repository: String,
     run: String,
-    /// All that ever were, and one that never was.
+    /// All that were ever made, and one that was not.
     entries: Vec<EntryId>,
     uploads: Vec<UploadId>,
 }
@@ -166,8 +168,8 @@ impl Run<'_> {
             Op::Make { version, key } => self.make(version, key).await,
             Op::Renew { upload, created_ms, now_ms } => {
                 let id = *upload.get(&self.uploads);
-                let answer = self.index.renew(id, created_ms, now_ms).await.unwrap();
-                assert_eq!(answer, self.model.renew(id, created_ms, now_ms));
+                let outcome = self.index.renew(id, created_ms, now_ms).await.unwrap();
+                assert_eq!(outcome, self.model.renew(id, created_ms, now_ms));
             }
             Op::Attach { upload, object, now_ms } => {
                 self.attach(*upload.get(&self.uploads), object, now_ms).await;
@@ -178,30 +180,30 @@ impl Run<'_> {
             }
             Op::Abandon { upload } => {
                 let id = *upload.get(&self.uploads);
-                let answer = self.index.abandon(id).await.unwrap();
-                assert_eq!(answer, self.model.abandon(id, u64::MAX));
+                let outcome = self.index.abandon(id).await.unwrap();
+                assert_eq!(outcome, self.model.abandon(id, u64::MAX));
             }
             Op::AbandonIdle { upload, idle_before_ms } => {
                 let id = *upload.get(&self.uploads);
-                let answer = self.index.abandon_idle(id, idle_before_ms).await.unwrap();
-                assert_eq!(answer, self.model.abandon(id, idle_before_ms));
+                let outcome = self.index.abandon_idle(id, idle_before_ms).await.unwrap();
+                assert_eq!(outcome, self.model.abandon(id, idle_before_ms));
             }
             Op::Delete { entry } => {
                 let id = *entry.get(&self.entries);
-                let answer = self.index.delete_entry(id).await.unwrap();
-                assert_eq!(answer, self.model.delete(id, u64::MAX));
+                let outcome = self.index.delete_entry(id).await.unwrap();
+                assert_eq!(outcome, self.model.delete(id, u64::MAX));
             }
-            Op::DeleteUnused { entry, used_ms } => {
+            Op::DeleteUnused { entry, last_used_ms } => {
                 let id = *entry.get(&self.entries);
-                let answer = self.index.delete_entry_unused(id, used_ms).await.unwrap();
-                assert_eq!(answer, self.model.delete(id, used_ms));
+                let outcome = self.index.delete_entry_unused(id, last_used_ms).await.unwrap();
+                assert_eq!(outcome, self.model.delete(id, last_used_ms));
             }
             Op::TouchEntries(uses) => self.touch_entries(&uses).await,
             Op::TouchUploads(uses) => self.touch_uploads(&uses).await,
-            Op::BringBack { entries, now_ms } => {
+            Op::CapLastUsed { entries, now_ms } => {
                 let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
-                self.index.bring_entries_back(&ids, now_ms).await.unwrap();
-                ids.iter().for_each(|id| self.model.bring_entry_back(*id, now_ms));
+                self.index.cap_last_used(&ids, now_ms).await.unwrap();
+                ids.iter().for_each(|id| self.model.cap_last_used(*id, now_ms));
             }
             Op::MarkDurable(entries) => {
                 let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
@@ -222,7 +224,7 @@ impl Run<'_> {
         Attachment { object, size_bytes: number.into() }
     }
 
-    /// Of this run, so that a shared database does not matter.
+    /// Unique to this run, so that the database may be shared.
     fn boot(&self, boot: bool) -> String {
         format!("{}-{boot}", self.run)
     }
@@ -238,23 +240,23 @@ impl Run<'_> {
             })
             .collect();
         let version = name_of(version);
-        let answer = self.index.find(&self.repository, &version, &probes, &skip).await.unwrap();
+        let outcome = self.index.find(&self.repository, &version, &probes, &skip).await.unwrap();
         let expected = self.model.find(&self.repository, &version, &probes, &skip);
-        assert_eq!(answer.as_ref(), expected, "{probes:?}");
+        assert_eq!(outcome.as_ref(), expected, "{probes:?}");
     }
 
     async fn reserve(&mut self, slot: &Slot, now_ms: u64, idle_before_ms: u64) {
-        let answer = self.index.reserve(slot, "o", now_ms, idle_before_ms).await.unwrap();
-        self.model.reserve(slot, "o", now_ms, idle_before_ms, &answer);
-        if let Reservation::Reserved(upload) = answer {
+        let outcome = self.index.reserve(slot, "o", now_ms, idle_before_ms).await.unwrap();
+        self.model.reserve(slot, "o", now_ms, idle_before_ms, &outcome);
+        if let Reservation::Reserved(upload) = outcome {
             self.uploads.push(upload.id);
         }
     }
 
     async fn attach(&mut self, id: UploadId, object: u8, now_ms: u64) {
         let attachment = self.attachment(object);
-        let answer = self.index.attach(id, &attachment, now_ms).await.unwrap();
-        assert_eq!(answer, self.model.attach(id, &attachment, now_ms));
+        let outcome = self.index.attach(id, &attachment, now_ms).await.unwrap();
+        assert_eq!(outcome, self.model.attach(id, &attachment, now_ms));
     }
 
     async fn make(&mut self, version: bool, key: String) {
@@ -279,15 +281,15 @@ impl Run<'_> {
             None => Durability::Durable,
             Some(boot) => Durability::Until { boot: self.boot(boot) },
         };
-        let answer = self.index.finalize(id, &attachment, &durability, now_ms).await.unwrap();
-        self.model.finalize(id, &attachment, &durability, now_ms, answer.as_ref());
-        self.entries.extend(answer.map(|entry| entry.id));
+        let outcome = self.index.finalize(id, &attachment, &durability, now_ms).await.unwrap();
+        self.model.finalize(id, &attachment, &durability, now_ms, outcome.as_ref());
+        self.entries.extend(outcome.map(|entry| entry.id));
     }
 
     async fn touch_entries(&mut self, uses: &[(Pick, u64)]) {
         let uses: Vec<_> = uses.iter().map(|(entry, time)| (*entry.get(&self.entries), *time)).collect();
         self.index.touch_entries(&uses).await.unwrap();
-        uses.iter().for_each(|(id, used_ms)| self.model.touch_entry(*id, *used_ms));
+        uses.iter().for_each(|(id, last_used_ms)| self.model.touch_entry(*id, *last_used_ms));
     }
 
     async fn touch_uploads(&mut self, uses: &[(Pick, u64)]) {
@@ -308,9 +310,9 @@ impl Run<'_> {
 
     async fn compare_volatile(&self, boot: bool, this_boot: bool) {
         let boot = self.boot(boot);
-        let mut answer = self.index.list_volatile(&boot, this_boot, EntryId(0), 10_000).await.unwrap();
-        answer.retain(|entry| entry.slot.repository == self.repository);
-        assert_eq!(answer, self.model.volatile(&boot, this_boot));
+        let mut outcome = self.index.list_volatile(&boot, this_boot, EntryId(0), 10_000).await.unwrap();
+        outcome.retain(|entry| entry.slot.repository == self.repository);
+        assert_eq!(outcome, self.model.volatile(&boot, this_boot));
     }
 
     async fn compare_everything(&self) {
@@ -338,19 +340,19 @@ impl Run<'_> {
 
     async fn compare_references(&self) {
         let objects = [0, 1, 2].map(|number| self.attachment(number).object);
-        let answer = self.index.referenced_objects(&objects).await.unwrap();
+        let outcome = self.index.referenced_objects(&objects).await.unwrap();
         for object in objects {
             let of_entry = self.model.entries.values().any(|entry| entry.object == object);
             let of_upload =
                 self.model.uploads.values().any(|upload| {
                     upload.attachment.as_ref().is_some_and(|attached| attached.object == object)
                 });
-            assert_eq!(answer.contains(&object), of_entry || of_upload, "{object}");
+            assert_eq!(outcome.contains(&object), of_entry || of_upload, "{object}");
         }
     }
 }
 
-/// The two scopes and the two versions.
+/// Returns one of two names, for scopes and versions.
 fn name_of(which: bool) -> String {
     which.to_string()
 }

@@ -172,7 +172,7 @@ fn with_local_activity(tenant: &Tenant, found: Reservation) -> Reservation {
     match found {
         Reservation::Upload(mut upload) => {
             let local_ms = tenant.usage.last_activity_ms(&upload.name).unwrap_or_default();
-            upload.active_ms = upload.active_ms.max(local_ms);
+            upload.last_activity_ms = upload.last_activity_ms.max(local_ms);
             Reservation::Upload(upload)
         }
         Reservation::Reserved(_) | Reservation::Entry(_) => found,
@@ -265,7 +265,7 @@ impl From<&Entry> for wit::Entry {
             object: entry.object.to_string(),
             size_bytes: entry.size_bytes,
             created_ms: entry.created_ms,
-            last_used_ms: entry.used_ms,
+            last_used_ms: entry.last_used_ms,
             owner: entry.owner.clone(),
         }
     }
@@ -281,7 +281,7 @@ impl From<&Upload> for wit::Upload {
             slot: (&upload.slot).into(),
             owner: upload.owner.clone(),
             created_ms: upload.created_ms,
-            last_activity_ms: upload.active_ms,
+            last_activity_ms: upload.last_activity_ms,
             attachment: upload.attachment.as_ref().map(attachment),
         }
     }

@@ -16,7 +16,7 @@ use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     causes::chain,
-    index::{AHEAD_MS, Durability, Entry, EntryId, Index, IndexError, UploadId},
+    index::{Durability, Entry, EntryId, Index, IndexError, MAX_CLOCK_SKEW_MS, UploadId},
     storage::{FlushError, ObjectName, Storage, StorageError},
     throttle::Throttle,
 };
@@ -202,7 +202,7 @@ impl DurabilityTracker {
 /// Abandons the uploads that began before this boot.
 async fn abandon_interrupted(index: &dyn Index, booted_ms: u64, now_ms: u64) -> Result<(), IndexError> {
     // A reservation from the future began before the clock was corrected, at an unknown time.
-    let latest_ms = now_ms.saturating_add(AHEAD_MS);
+    let latest_ms = now_ms.saturating_add(MAX_CLOCK_SKEW_MS);
     let mut after = UploadId(0);
     loop {
         let page = index.list_uploads(after, UPLOADS_PAGE).await?;

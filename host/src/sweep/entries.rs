@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use super::{PAGE, SweepError, SweepRun, Sweeper};
 use crate::{
     causes::chain,
-    index::{AHEAD_MS, Entry, EntryId},
+    index::{Entry, EntryId, MAX_CLOCK_SKEW_MS},
     retention::{Candidate, ContentState, Roots},
     storage::StorageError,
 };
@@ -51,7 +51,7 @@ impl Sweeper<'_> {
     /// entries expire some day. Changes nothing if this clock is wrong: the entries would later
     /// seem unused for years.
     async fn correct_future_uses(&self, page: &[Entry], now_ms: u64) {
-        let ahead = page.iter().filter(|entry| entry.used_ms > now_ms.saturating_add(AHEAD_MS));
+        let ahead = page.iter().filter(|entry| entry.last_used_ms > now_ms.saturating_add(MAX_CLOCK_SKEW_MS));
         let ids: Vec<EntryId> = ahead.map(|entry| entry.id).collect();
         if ids.is_empty() {
             return;
@@ -61,7 +61,7 @@ impl Sweeper<'_> {
         if clock_is_wrong {
             return;
         }
-        if let Err(error) = self.tenant.index.bring_entries_back(&ids, now_ms).await {
+        if let Err(error) = self.tenant.index.cap_last_used(&ids, now_ms).await {
             tracing::warn!(error = %chain(&error), "cannot correct last-used times in the future; the next sweep retries");
         }
     }
@@ -107,7 +107,7 @@ impl Sweeper<'_> {
             ContentState::Broken => index.delete_entry(entry.id).await?,
             ContentState::Intact | ContentState::Unknown => {
                 !self.tenant.usage.has_buffered_use(entry.id)
-                    && index.delete_entry_unused(entry.id, entry.used_ms).await?
+                    && index.delete_entry_unused(entry.id, entry.last_used_ms).await?
             }
         };
         if deleted {

@@ -333,7 +333,7 @@ async fn future_times_are_corrected_by_the_next_sweep() {
         let times = async || {
             let entry = fixture.tenant.index.get_entry(entry.id).await.unwrap();
             let upload = fixture.tenant.index.get_upload(&upload.name).await.unwrap();
-            (entry.map(|entry| entry.used_ms), upload.map(|upload| upload.active_ms))
+            (entry.map(|entry| entry.last_used_ms), upload.map(|upload| upload.last_activity_ms))
         };
         assert_eq!(times().await, (Some(NOW_MS), Some(NOW_MS)));
         assert_eq!(fixture.sweep(NOW_MS + 89 * DAY_MS).await.uploads, 1);

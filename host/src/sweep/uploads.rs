@@ -3,7 +3,7 @@
 use super::{PAGE, SweepError, SweepRun, Sweeper, entries::EARLIEST_MS};
 use crate::{
     causes::chain,
-    index::{AHEAD_MS, Upload, UploadId},
+    index::{MAX_CLOCK_SKEW_MS, Upload, UploadId},
 };
 
 impl Sweeper<'_> {
@@ -26,7 +26,8 @@ impl Sweeper<'_> {
     /// Sets last-activity times in the future, written while a clock was ahead, to now, so that the
     /// uploads expire some day. Changes nothing if this clock is wrong.
     async fn correct_future_activity(&self, page: &[Upload], now_ms: u64) {
-        let ahead = page.iter().filter(|upload| upload.active_ms > now_ms.saturating_add(AHEAD_MS));
+        let ahead =
+            page.iter().filter(|upload| upload.last_activity_ms > now_ms.saturating_add(MAX_CLOCK_SKEW_MS));
         let times: Vec<_> = ahead.map(|upload| (upload.name.clone(), now_ms)).collect();
         if times.is_empty() {
             return;
@@ -49,7 +50,7 @@ impl Sweeper<'_> {
     /// then its object. What cannot be removed becomes an orphan.
     async fn abandon(&self, upload: &Upload, run: &mut SweepRun) -> Result<(), SweepError> {
         let is_idle = self.tenant.usage.last_activity_ms(&upload.name).is_none();
-        if !(is_idle && self.tenant.index.abandon_idle(upload.id, upload.active_ms + 1).await?) {
+        if !(is_idle && self.tenant.index.abandon_idle(upload.id, upload.last_activity_ms + 1).await?) {
             return Ok(());
         }
         run.report.uploads += 1;

@@ -1,4 +1,4 @@
-//! What the unit tests of the host's crates share.
+//! Helpers for the unit tests of the host's crates.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stderr,
@@ -11,32 +11,34 @@ pub mod proxy;
 
 use std::sync::Once;
 
-/// Returns what the environment of this process says: of the test run, or of the test that started it.
+/// Returns an environment variable, set by the test run or by the test that started this process.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Returns what the environment says of a real server that tests run against, or `None`, once told, where they are to be
-/// skipped. `tests/scripts/with-services.sh` starts the servers and sets the variables; under `CI=true` none may be missing.
+/// Returns the variable that describes a real server for tests. If it is not set, prints a notice
+/// once and returns `None`, so that the test is skipped; with `CI=true` it panics.
+/// `tests/scripts/with-services.sh` starts the servers and sets the variables.
 pub fn service(variable: &str) -> Option<String> {
-    static TOLD: Once = Once::new();
+    static NOTICE: Once = Once::new();
     if let Some(value) = self::variable(variable) {
         return Some(value);
     }
     assert!(std::env::var_os("CI").is_none(), "{variable} is not set: under CI every server must be there");
-    TOLD.call_once(|| {
+    NOTICE.call_once(|| {
         eprintln!("{variable} is not set: tests against its server are skipped (see `make unit`)");
     });
     None
 }
 
-/// A small disk of its own: a file system in memory, mounted until this is dropped.
+/// A small disk: a file system in memory, mounted until this is dropped.
 pub struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// Mounts one of so many MiB, or returns `None`, once told, where that is not allowed; under `CI=true` it must be.
+    /// Mounts a disk of `mib` MiB. If mounting is not allowed, prints a notice once and returns
+    /// `None`; with `CI=true` it panics.
     pub fn mount(mib: u32) -> Option<Self> {
-        static TOLD: Once = Once::new();
+        static NOTICE: Once = Once::new();
         let folder = tempfile::tempdir().ok()?;
         let mut mount = std::process::Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]).arg(folder.path());
@@ -44,7 +46,8 @@ impl SmallDisk {
             return Some(Self(folder));
         }
         assert!(std::env::var_os("CI").is_none(), "nothing can be mounted: under CI it must be possible");
-        TOLD.call_once(|| eprintln!("nothing can be mounted (not root?): tests of a full disk are skipped"));
+        NOTICE
+            .call_once(|| eprintln!("nothing can be mounted (not root?): tests of a full disk are skipped"));
         None
     }
 
@@ -55,12 +58,12 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: whoever failed may have files open still.
+        // Lazily, because a failed test may still have files open.
         let _ = std::process::Command::new("umount").arg("--lazy").arg(self.path()).output();
     }
 }
 
-/// Runs a test of this program again, in a process of its own that may open so many files and knows itself by `variable`.
+/// Runs a test of this program in a new process that may open `limit` files and has `variable` set.
 pub fn run_with_descriptors(limit: u32, test: &str, variable: &str) {
     let output = std::process::Command::new("sh")
         .args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")])

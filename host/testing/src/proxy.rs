@@ -1,4 +1,4 @@
-//! An HTTP proxy for tests: records its requests, and connects all of them to one server.
+//! An HTTP proxy for tests. It records its requests and connects all of them to one server.
 
 use std::{
     net::SocketAddr,
@@ -11,10 +11,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Longest head of a request.
+/// Most bytes in the head of a request.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// A proxy that listens on this machine until it is dropped.
+/// A proxy on the loopback interface. Dropping it stops it.
 pub struct TestProxy {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -28,7 +28,7 @@ impl Drop for TestProxy {
 }
 
 impl TestProxy {
-    /// Starts one that leads everything to this server, whatever host it is asked for.
+    /// Starts a proxy that connects every request to `server`, whatever its target.
     pub async fn before(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -42,18 +42,18 @@ impl TestProxy {
         Self { address, heads, accepting }
     }
 
-    /// Its URL, with a user and a password that has to be encoded.
+    /// Returns its URL, with a user and a password that must be percent-encoded.
     pub fn url(&self) -> String {
         format!("http://user:p%40ss@{}", self.address)
     }
 
-    /// The heads of the requests so far.
+    /// Returns the heads of the requests so far.
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 }
 
-/// What [`TestProxy::url`] proves itself with.
+/// The header field for the credentials in [`TestProxy::url`].
 pub const AUTHORIZATION: &str = "proxy-authorization: Basic dXNlcjpwQHNz";
 
 async fn pass(mut client: TcpStream, server: SocketAddr, heads: Arc<Mutex<Vec<String>>>) -> Option<()> {
@@ -73,7 +73,7 @@ async fn pass(mut client: TcpStream, server: SocketAddr, heads: Arc<Mutex<Vec<St
     copy_bidirectional(&mut client, &mut server).await.ok().map(drop)
 }
 
-/// Starts a server that has one response to all requests, and returns its address.
+/// Starts a server that sends the same response to all requests. Returns its address.
 pub async fn answering(body: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -82,9 +82,9 @@ pub async fn answering(body: &'static str) -> SocketAddr {
             let mut head = vec![0; MAX_HEAD_BYTES];
             let _ = client.read(&mut head).await;
             let length = body.len();
-            let answer =
+            let response =
                 format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-            let _ = client.write_all(answer.as_bytes()).await;
+            let _ = client.write_all(response.as_bytes()).await;
         }
     });
     address

@@ -1,4 +1,5 @@
-//! Clients that mean harm. Each is bounded: in number, and in time, for to drop a [`Crowd`] ends all of it.
+//! Malicious clients. They are bounded in number and in time: dropping a [`Crowd`] ends all of its
+//! attackers.
 
 pub mod http1;
 pub mod http2;
@@ -20,23 +21,25 @@ use tokio::{
     time::timeout,
 };
 
-/// Connections that are being opened at once, so that the kernel's queue of the listener does not overflow.
+/// Connections that are opened at once, few enough for the listener's queue in the kernel.
 const OPENING: usize = 256;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// How long until an attack counts as in place, even where the server keeps some of it out.
+/// The longest wait until an attack counts as established, even if the server keeps some attackers
+/// out.
 const IN_PLACE: Duration = Duration::from_secs(15);
-/// Pause before somebody who was thrown out comes again: all of ten thousand come two thousand times a second.
+/// Pause before a disconnected attacker reconnects: ten thousand of them reconnect two thousand
+/// times a second.
 const RETURN: Duration = Duration::from_secs(5);
 
-/// Where an attacker comes from. The healthy client is [`Peer::NEIGHBOUR`].
+/// The source address of an attacker. The healthy client's is [`Peer::NEIGHBOUR`].
 #[derive(Clone, Copy)]
 pub struct Peer(u8);
 
 impl Peer {
-    /// The healthy client's own address, as of somebody behind the same router.
+    /// The healthy client's address, as if behind the same router.
     pub const NEIGHBOUR: Self = Self(1);
 
-    /// One of several addresses of the loopback.
+    /// Returns one of several loopback addresses.
     #[must_use]
     pub fn other(number: usize) -> Self {
         Self(u8::try_from(2 + number % 200).unwrap_or(2))
@@ -49,7 +52,7 @@ impl Peer {
     }
 }
 
-/// Attackers at work, until this is dropped.
+/// A group of attackers. Dropping it ends the attack.
 pub struct Crowd {
     server: SocketAddr,
     tasks: JoinSet<()>,
@@ -58,7 +61,7 @@ pub struct Crowd {
     in_place: Arc<AtomicUsize>,
 }
 
-/// What an attacker has of its crowd.
+/// An attacker's share of its crowd.
 #[derive(Clone)]
 pub struct Member {
     server: SocketAddr,
@@ -68,7 +71,7 @@ pub struct Member {
 }
 
 impl Crowd {
-    /// Nobody yet.
+    /// Makes an empty crowd.
     #[must_use]
     pub fn against(server: SocketAddr) -> Self {
         Self {
@@ -80,7 +83,7 @@ impl Crowd {
         }
     }
 
-    /// One more attacker, which comes again and again when it is thrown out.
+    /// Adds an attacker, which reconnects whenever it is disconnected.
     pub fn add<Attempt>(&mut self, peer: Peer, attempt: impl Fn(Member) -> Attempt + Send + 'static)
     where
         Attempt: Future<Output = io::Result<()>> + Send + 'static,
@@ -94,20 +97,21 @@ impl Crowd {
         self.size += 1;
         self.tasks.spawn(async move {
             loop {
-                // To be thrown out is what it has to expect.
+                // Being disconnected is expected.
                 let _ = attempt(member.clone()).await;
                 tokio::time::sleep(RETURN).await;
             }
         });
     }
 
-    /// Waits until all have done once what they came for, though not for ever: some may be kept out. Returns how many have.
+    /// Waits until all attackers have reached their goal once, within a limit, because some may be
+    /// kept out. Returns how many have.
     pub async fn in_place(&self) -> usize {
         self.times(self.size, IN_PLACE).await
     }
 
-    /// Waits until what they came for was done so many times by all together, but no longer than `limit`. Returns how many times it
-    /// was.
+    /// Waits up to `limit` until the crowd has reached its goal this many times in total. Returns
+    /// how many times it has.
     pub async fn times(&self, count: usize, limit: Duration) -> usize {
         let deadline = Instant::now() + limit;
         while self.in_place.load(Relaxed) < count && Instant::now() < deadline {
@@ -128,7 +132,7 @@ impl Member {
     }
 }
 
-/// A service that takes connections and never answers.
+/// A service that accepts connections and never responds.
 pub struct BlackHole {
     /// Its origin.
     pub url: String,
@@ -139,7 +143,7 @@ impl BlackHole {
     /// Starts one.
     ///
     /// # Panics
-    /// When there is no port to be had.
+    /// If no port is free.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));

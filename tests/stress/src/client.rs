@@ -1,4 +1,4 @@
-//! A client of the protocol that expects failures.
+//! A client of the protocol that reports failures as errors.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ const READ_WRITE: u8 = 3;
 /// All entries have this version.
 const VERSION: &str = "5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f";
 
-/// A job: a repository's token, and connections of its own.
+/// A job, with a token for its repository and its own connections.
 pub struct Client {
     remote: RemoteServer,
     token: String,
-    /// The longest wait for each answer.
+    /// The longest wait for a response.
     patience: Duration,
 }
 
@@ -28,12 +28,12 @@ pub struct Client {
 pub struct Hit {
     /// The key that matched.
     pub key: String,
-    /// Where its content is.
+    /// The URL of its content.
     pub url: String,
 }
 
 impl Client {
-    /// A job of a repository, with a longest wait for each answer.
+    /// Makes a job of a repository, with this longest wait for a response.
     #[must_use]
     pub fn new(server: &Server, repository: &str, patience: Duration) -> Self {
         let token = larder_tests::token(repository, &[(SCOPE, READ_WRITE)]);
@@ -49,7 +49,7 @@ impl Client {
     /// Sends a request.
     ///
     /// # Errors
-    /// When there is no whole answer in time.
+    /// If the response is not complete in time.
     pub async fn send(
         &self,
         method: &str,
@@ -63,25 +63,25 @@ impl Client {
     async fn call(&self, name: &str, message: &Value) -> anyhow::Result<Value> {
         let bearer = format!("Bearer {}", self.token);
         let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-        let answer = self.send("POST", &format!("{SERVICE}/{name}"), &headers, message.to_string()).await?;
-        ensure!(answer.status == 200, "{name}: {} {}", answer.status, answer.text());
-        Ok(answer.json())
+        let response = self.send("POST", &format!("{SERVICE}/{name}"), &headers, message.to_string()).await?;
+        ensure!(response.status == 200, "{name}: {} {}", response.status, response.text());
+        Ok(response.json())
     }
 
-    /// Reserves a key; returns where to send its content.
+    /// Reserves a key and returns the upload URL.
     ///
     /// # Errors
-    /// When it is refused.
+    /// If it is refused.
     pub async fn create(&self, key: &str) -> anyhow::Result<String> {
         let created = self.call("CreateCacheEntry", &json!({ "key": key, "version": VERSION })).await?;
         ensure!(created["ok"] == true, "create of {key}: {created}");
         created["signed_upload_url"].as_str().map(str::to_owned).context("no upload URL")
     }
 
-    /// Makes an entry of what was sent.
+    /// Finalizes an upload.
     ///
     /// # Errors
-    /// When it is refused.
+    /// If it is refused.
     pub async fn finalize(&self, key: &str, size: usize) -> anyhow::Result<()> {
         let message = json!({ "key": key, "version": VERSION, "size_bytes": size.to_string() });
         let made = self.call("FinalizeCacheEntryUpload", &message).await?;
@@ -89,10 +89,10 @@ impl Client {
         Ok(())
     }
 
-    /// Looks for a key, then for what begins with one of the others.
+    /// Looks up a key, then the restore keys.
     ///
     /// # Errors
-    /// When there is no right answer.
+    /// If the response is not a valid hit or miss.
     pub async fn lookup(&self, key: &str, restore_keys: &[&str]) -> anyhow::Result<Option<Hit>> {
         let message = json!({ "key": key, "version": VERSION, "restore_keys": restore_keys });
         let found = self.call("GetCacheEntryDownloadURL", &message).await?;
@@ -106,15 +106,15 @@ impl Client {
     /// Sends a whole blob.
     ///
     /// # Errors
-    /// When it is refused.
+    /// If it is refused.
     pub async fn put(&self, url: &str, content: Bytes) -> anyhow::Result<()> {
         self.blob(url, &[("x-ms-blob-type", "BlockBlob")], content).await
     }
 
-    /// Sends a block. The number is its id.
+    /// Sends a block whose id is the number.
     ///
     /// # Errors
-    /// When it is refused.
+    /// If it is refused.
     pub async fn put_block(&self, url: &str, number: usize, content: Bytes) -> anyhow::Result<()> {
         self.blob(&block_url(url, number), &[], content).await
     }
@@ -122,15 +122,15 @@ impl Client {
     /// Commits the blocks with these numbers.
     ///
     /// # Errors
-    /// When it is refused.
+    /// If it is refused.
     pub async fn put_list(&self, url: &str, count: usize) -> anyhow::Result<()> {
         self.blob(&format!("{url}&comp=blocklist"), &[], block_list(count).into()).await
     }
 
-    /// Makes an append blob of these pieces.
+    /// Makes an append blob from these pieces.
     ///
     /// # Errors
-    /// When one is refused.
+    /// If one is refused.
     pub async fn append(&self, url: &str, pieces: &[Bytes]) -> anyhow::Result<()> {
         self.blob(url, &[("x-ms-blob-type", "AppendBlob")], Bytes::new()).await?;
         for piece in pieces {
@@ -142,50 +142,50 @@ impl Client {
     /// Appends a piece to an append blob.
     ///
     /// # Errors
-    /// When it is refused.
+    /// If it is refused.
     pub async fn put_piece(&self, url: &str, piece: Bytes) -> anyhow::Result<()> {
         self.blob(&format!("{url}&comp=appendblock"), &[("x-ms-blob-type", "AppendBlob")], piece).await
     }
 
     async fn blob(&self, url: &str, headers: &[(&str, &str)], content: Bytes) -> anyhow::Result<()> {
-        let answer = self.send("PUT", url, headers, content).await?;
-        ensure!(answer.status == 201, "PUT: {} {}", answer.status, answer.header("x-ms-error-code"));
+        let response = self.send("PUT", url, headers, content).await?;
+        ensure!(response.status == 201, "PUT: {} {}", response.status, response.header("x-ms-error-code"));
         Ok(())
     }
 
-    /// Reserves a key by version 1; returns the number of the upload.
+    /// Reserves a key by version 1 and returns the number of the upload.
     ///
     /// # Errors
-    /// When it is refused.
+    /// If it is refused.
     pub async fn reserve(&self, key: &str) -> anyhow::Result<u64> {
         let message = json!({ "key": key, "version": VERSION }).to_string();
-        let answer =
+        let response =
             self.version1("POST", "caches", &[("content-type", "application/json")], message).await?;
-        ensure!(answer.status == 201, "reserve: {} {}", answer.status, answer.text());
-        answer.json()["cacheId"].as_u64().context("no number")
+        ensure!(response.status == 201, "reserve: {} {}", response.status, response.text());
+        response.json()["cacheId"].as_u64().context("no number")
     }
 
     /// Sends a chunk by version 1.
     ///
     /// # Errors
-    /// When it is refused.
+    /// If it is refused.
     pub async fn patch(&self, id: u64, start: usize, content: Bytes) -> anyhow::Result<()> {
         let range = format!("bytes {start}-{}/*", start + content.len() - 1);
         let headers = [("content-range", range.as_str()), ("content-type", "application/octet-stream")];
-        let answer = self.version1("PATCH", &format!("caches/{id}"), &headers, content).await?;
-        ensure!(answer.status == 204, "chunk: {} {}", answer.status, answer.text());
+        let response = self.version1("PATCH", &format!("caches/{id}"), &headers, content).await?;
+        ensure!(response.status == 204, "chunk: {} {}", response.status, response.text());
         Ok(())
     }
 
-    /// Makes an entry of the chunks by version 1.
+    /// Finalizes the chunks by version 1.
     ///
     /// # Errors
-    /// When it is refused.
+    /// If it is refused.
     pub async fn commit(&self, id: u64, size: usize) -> anyhow::Result<()> {
         let message = json!({ "size": size }).to_string();
         let headers = [("content-type", "application/json")];
-        let answer = self.version1("POST", &format!("caches/{id}"), &headers, message).await?;
-        ensure!(answer.status == 204, "commit: {} {}", answer.status, answer.text());
+        let response = self.version1("POST", &format!("caches/{id}"), &headers, message).await?;
+        ensure!(response.status == 204, "commit: {} {}", response.status, response.text());
         Ok(())
     }
 
@@ -205,7 +205,7 @@ impl Client {
     /// Saves an entry as one blob.
     ///
     /// # Errors
-    /// When a step is refused.
+    /// If a step is refused.
     pub async fn save(&self, key: &str, content: Bytes) -> anyhow::Result<()> {
         let size = content.len();
         let url = self.create(key).await?;
@@ -213,20 +213,20 @@ impl Client {
         self.finalize(key, size).await
     }
 
-    /// Downloads what is behind a URL.
+    /// Downloads from a URL.
     ///
     /// # Errors
-    /// When it is not all there.
+    /// If it is incomplete.
     pub async fn download(&self, url: &str) -> anyhow::Result<Bytes> {
-        let answer = self.send("GET", url, &[], Bytes::new()).await?;
-        ensure!(answer.status == 200, "download: {} {}", answer.status, answer.text());
-        Ok(answer.body)
+        let response = self.send("GET", url, &[], Bytes::new()).await?;
+        ensure!(response.status == 200, "download: {} {}", response.status, response.text());
+        Ok(response.body)
     }
 
-    /// Restores an entry that has to be there.
+    /// Restores an entry that must exist.
     ///
     /// # Errors
-    /// When it is not, or a step fails.
+    /// If it does not exist, or a step fails.
     pub async fn restore(&self, key: &str) -> anyhow::Result<Bytes> {
         match self.lookup(key, &[]).await? {
             Some(hit) => self.download(&hit.url).await,
@@ -235,25 +235,25 @@ impl Client {
     }
 }
 
-/// Where a block goes.
+/// Returns the URL of a block.
 #[must_use]
 pub fn block_url(url: &str, number: usize) -> String {
     format!("{url}&comp=block&blockid={}", block_id(number))
 }
 
-/// The list of the blocks 0 to `count`, without that one.
+/// Returns the list of the blocks from 0 to `count` (exclusive).
 #[must_use]
 pub fn block_list(count: usize) -> String {
     let ids: String = (0..count).map(|number| format!("<Latest>{}</Latest>", block_id(number))).collect();
     format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{ids}</BlockList>")
 }
 
-/// Base64 of digits, without padding: no character of it means anything in a URL.
+/// Returns digits in base64 without padding, so that no character needs encoding in a URL.
 fn block_id(number: usize) -> String {
     format!("MDAw{number:08}")
 }
 
-/// Random bytes that a seed repeats.
+/// Returns random bytes determined by a seed.
 #[must_use]
 pub fn content(seed: u64, size: usize) -> Bytes {
     let mut bytes = vec![0; size];

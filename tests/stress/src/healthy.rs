@@ -1,4 +1,4 @@
-//! The client that must not notice anything.
+//! The healthy client, which must not notice the attack.
 
 use std::time::{Duration, Instant};
 
@@ -9,42 +9,43 @@ use crate::{
     server::Server,
 };
 
-/// The longest wait for each answer: what a person would not call an outage. A bound on function, not a measurement.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest wait for a response. It separates service from outage and is not a measure of speed.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const SAVED_BYTES: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(100);
 const REPOSITORY: &str = "77";
 const KEPT: &str = "healthy-kept";
 
-/// A repository with an entry, to which a job comes again and again.
+/// A job that repeatedly uses one repository with an entry.
 pub struct Healthy<'a> {
     server: &'a Server,
-    /// Keeps its connection from round to round.
+    /// Keeps its connection between rounds.
     steady: Client,
     rounds: u64,
-    /// The longest that a step took.
+    /// The longest duration of a step.
     pub slowest: Duration,
 }
 
 impl<'a> Healthy<'a> {
-    /// Saves the entry that is restored from then on.
+    /// Saves the entry that later rounds restore.
     ///
     /// # Errors
-    /// When it cannot be saved.
+    /// If it cannot be saved.
     pub async fn new(server: &'a Server) -> anyhow::Result<Self> {
-        let steady = Client::new(server, REPOSITORY, PATIENCE);
+        let steady = Client::new(server, REPOSITORY, RESPONSE_TIMEOUT);
         steady.save(KEPT, content(0, SAVED_BYTES)).await?;
         Ok(Self { server, steady, rounds: 0, slowest: Duration::ZERO })
     }
 
-    /// Looks up and restores what was saved, and saves more; on a connection of its own, every other time on the one that it keeps.
+    /// Looks up and restores the saved entry, and saves another; in turn on a new connection and on
+    /// the kept one.
     ///
     /// # Errors
-    /// When a step fails or takes too long.
+    /// If a step fails or takes too long.
     pub async fn round(&mut self) -> anyhow::Result<()> {
         self.rounds += 1;
         let number = self.rounds;
-        let fresh = Client::new(self.server, REPOSITORY, PATIENCE);
+        let fresh = Client::new(self.server, REPOSITORY, RESPONSE_TIMEOUT);
         let client = if number.is_multiple_of(2) { &self.steady } else { &fresh };
         let mut slowest = self.slowest;
         let begun = Instant::now();
@@ -63,10 +64,10 @@ impl<'a> Healthy<'a> {
         Ok(())
     }
 
-    /// Goes on for so long, and at least so many rounds. Returns how many there were.
+    /// Runs for this duration and for at least this many rounds. Returns the number of rounds.
     ///
     /// # Errors
-    /// At the first step that fails.
+    /// If a step fails.
     pub async fn rounds(&mut self, wait: Duration, least: usize) -> anyhow::Result<usize> {
         let begun = Instant::now();
         let mut count = 0;

@@ -1,29 +1,31 @@
-//! How much of what: a little under `make test`, much under `make stress`, which sets `LARDER_STRESS=long`.
+//! The scale of the suite: short for `make test`, long for `make stress`, which sets
+//! `LARDER_STRESS=long`.
 
 use std::{process::Command, time::Duration};
 
-/// Whether this is the long form.
+/// Returns whether this is the long form.
 #[must_use]
 pub fn is_long() -> bool {
     std::env::var("LARDER_STRESS").is_ok_and(|scale| scale == "long")
 }
 
-/// One of two numbers, by the form.
+/// Returns one of two numbers, depending on the form.
 #[must_use]
 pub fn rounds(short: usize, long: usize) -> usize {
     if is_long() { long } else { short }
 }
 
-/// How long an attack is kept up.
+/// Returns the duration of an attack.
 #[must_use]
 pub fn hold() -> Duration {
     Duration::from_secs(if is_long() { 60 } else { 4 })
 }
 
-/// Raises this process's limit of descriptors to the hard limit, by `prlimit` of util-linux; returns it.
+/// Raises this process's limit of descriptors to the hard limit with util-linux's `prlimit`.
+/// Returns the limit.
 ///
 /// # Panics
-/// When `prlimit` cannot be run.
+/// If `prlimit` cannot be run.
 #[must_use]
 pub fn raise_descriptors() -> usize {
     let pid = std::process::id().to_string();

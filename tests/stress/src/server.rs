@@ -1,4 +1,4 @@
-//! The release binary as a process of its own.
+//! The release binary in a process of its own.
 
 use std::{
     fs::{self, File},
@@ -14,29 +14,29 @@ use tempfile::TempDir;
 
 use crate::usage::Usage;
 
-/// Longest wait for a start: the first one compiles the policy, on a machine that may be busy.
+/// Longest wait for a start. The first one compiles the policy, perhaps on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// Docker kills what has not ended 10 s after SIGTERM.
+/// Docker kills a process that has not ended 10 s after SIGTERM.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(3);
 
-/// How a server is started.
+/// How to start a server.
 #[derive(Clone, Default)]
 pub struct Setup {
-    /// Environment variables, on top of the suite's own.
+    /// Environment variables, in addition to the suite's own.
     pub variables: Vec<(String, String)>,
-    /// What its configuration file says.
+    /// The content of its configuration file.
     pub file: String,
-    /// Its limit of descriptors, soft and hard; else this process's.
+    /// Its limit of descriptors, soft and hard. Default: this process's.
     pub descriptors: Option<usize>,
-    /// The data directory; else one of its own.
+    /// The data directory. Default: a temporary one.
     pub data: Option<PathBuf>,
-    /// A program that runs it, in the same process in the end.
+    /// A program that executes it in the same process.
     pub wrapper: Vec<String>,
 }
 
 impl Setup {
-    /// With one more variable.
+    /// Adds an environment variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: &impl ToString) -> Self {
         self.variables.push((name.to_owned(), value.to_string()));
@@ -50,7 +50,7 @@ pub struct Server {
     home: TempDir,
     child: Child,
     address: SocketAddr,
-    /// How long the last start took, until it said that it listens.
+    /// How long the last start took, until the server logged that it listens.
     pub started_in: Duration,
 }
 
@@ -58,7 +58,7 @@ impl Server {
     /// Starts a server.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If it does not start.
     #[must_use]
     pub fn start(setup: Setup) -> Self {
         let home = TempDir::new().expect("a temporary directory");
@@ -69,10 +69,10 @@ impl Server {
         Self { setup, home, child, address, started_in: begun.elapsed() }
     }
 
-    /// Starts it again, on the same address and data, once it has ended.
+    /// Restarts an ended server on the same address and data.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If it does not start.
     pub fn start_again(&mut self) {
         let log = log_file(self.home.path());
         let logged = fs::metadata(&log).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
@@ -82,19 +82,19 @@ impl Server {
         self.started_in = begun.elapsed();
     }
 
-    /// Kills it, as SIGKILL does, and waits until it is gone.
+    /// Kills it (SIGKILL) and waits until it is gone.
     ///
     /// # Panics
-    /// When it cannot be killed.
+    /// If it cannot be killed.
     pub fn kill(&mut self) {
         self.child.kill().expect("it is killed");
         self.child.wait().expect("it ends");
     }
 
-    /// Asks it to end (SIGTERM) and waits for that.
+    /// Asks it to end (SIGTERM) and waits until it has.
     ///
     /// # Panics
-    /// When it does not end within what Docker gives it.
+    /// If it does not end within Docker's grace period.
     pub async fn stop(&mut self) -> ExitStatus {
         let asked = Command::new("kill").arg(self.pid().to_string()).status().expect("kill");
         assert!(asked.success(), "the server ended by itself:\n{}", self.log_tail());
@@ -112,47 +112,47 @@ impl Server {
         }
     }
 
-    /// Its process.
+    /// Returns its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where it listens.
+    /// Returns its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it listens: scheme and authority.
+    /// Returns scheme and authority of its address.
     #[must_use]
     pub fn base(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where its data is.
+    /// Returns its data directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         data_of(&self.setup, self.home.path())
     }
 
-    /// What it takes of the machine.
+    /// Returns the resources that it uses.
     ///
     /// # Panics
-    /// When it has ended.
+    /// If it has ended.
     #[must_use]
     pub fn usage(&self) -> Usage {
         Usage::of(self.pid())
             .unwrap_or_else(|error| panic!("{error}: the server ended:\n{}", self.log_tail()))
     }
 
-    /// All that it said, over all its starts.
+    /// Returns its log over all starts.
     #[must_use]
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(log_file(self.home.path())).unwrap_or_default()).into_owned()
     }
 
-    /// The last lines of what it said, without the lines of requests.
+    /// Returns the last lines of its log, without those of requests.
     #[must_use]
     pub fn log_tail(&self) -> String {
         let log = self.log();
@@ -195,7 +195,7 @@ fn spawn(setup: &Setup, home: &Path, listen: &str) -> Child {
     command.stdout(log.try_clone().expect("its log")).stderr(log).spawn().expect("it starts")
 }
 
-/// The program under test: `LARDER_TEST_BINARY`, or the release build beside this one.
+/// Returns the program under test: `LARDER_TEST_BINARY`, or the release build beside this test.
 fn binary() -> PathBuf {
     if let Some(given) = std::env::var_os("LARDER_TEST_BINARY") {
         return given.into();
@@ -207,7 +207,7 @@ fn binary() -> PathBuf {
     built
 }
 
-/// Waits until it says where it listens, behind what it had said before.
+/// Waits until it logs its address, after the log of earlier starts.
 fn listening(child: &mut Child, log: &Path, said: usize) -> SocketAddr {
     const WORDS: &str = "listening on http://";
     let deadline = Instant::now() + START_LIMIT;

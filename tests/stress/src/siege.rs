@@ -1,4 +1,5 @@
-//! An attack, a healthy client beside it, and what the server takes meanwhile and after.
+//! Runs an attack with a healthy client beside it, and checks the server's resources during and
+//! after it.
 
 use std::{
     sync::{
@@ -17,30 +18,31 @@ use crate::{
     usage::{self, Usage},
 };
 
-/// The most that may be resident during an attack.
+/// The most resident memory during an attack, in bytes.
 pub const RESIDENT_BYTES: u64 = 128 << 20;
-/// How soon after an attack things are as they were before.
+/// The longest time after an attack until resources are released.
 const SETTLE: Duration = Duration::from_secs(40);
-/// How much more may stay resident: pages of the policy's memory that were used once, and what the allocator holds ready.
+/// Resident memory that may remain, in bytes: pages of the policy's memory that were used once, and
+/// the allocator's reserve.
 const SETTLED_BYTES: u64 = 32 << 20;
-/// How many more descriptors may stay open: 16 files of the uploads that were used last, and a few connections of the healthy client
-/// and of the index's readers.
+/// Descriptors that may remain open: 16 files of recent uploads, and a few connections of the
+/// healthy client and of the index's readers.
 const SETTLED_DESCRIPTORS: usize = 16 + 8;
 const LEAST_ROUNDS: usize = 3;
 const CALM: Duration = Duration::from_millis(600);
 
-/// One at a time: what is measured is one server on this machine.
+/// One scenario at a time, because the figures are for one server on this machine.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Waits until no other scenario runs.
+/// Waits until no other scenario is running.
 pub async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
     TURN.lock().await
 }
 
-/// The most descriptors that may be open where the limit leaves room for more: 1,024 connections, their files, and what there is besides.
+/// The most open descriptors if the limit allows more: 1,024 connections, their files, and others.
 const DESCRIPTORS: usize = 2_500;
 
-/// What may be taken during the attack.
+/// The resource limits during an attack.
 #[derive(Clone, Copy)]
 pub struct Bounds {
     /// Resident memory, in bytes.
@@ -55,10 +57,11 @@ impl Default for Bounds {
     }
 }
 
-/// Starts a server, attacks it, and holds it to its promises. `attack` returns what keeps the attack up; to drop that ends it.
+/// Starts a server, attacks it, and checks its promises. `attack` returns a value that sustains the
+/// attack until it is dropped.
 ///
 /// # Panics
-/// When one is not kept.
+/// If a promise is not kept.
 pub async fn siege<Attack>(
     name: &str,
     setup: Setup,
@@ -105,10 +108,11 @@ pub async fn siege<Attack>(
     end_well(name, &mut server, &[]).await;
 }
 
-/// Stops the server and reads its log: nothing broke inside. Errors that say one of `expected` are none.
+/// Stops the server and checks that its log has no errors. Errors that contain one of `expected`
+/// are allowed.
 ///
 /// # Panics
-/// When something did.
+/// If there is another error.
 pub async fn end_well(name: &str, server: &mut Server, expected: &[&str]) {
     let status = server.stop().await;
     assert!(status.success(), "{name}: it ended with {status}:\n{}", server.log_tail());
@@ -160,7 +164,7 @@ fn report(
     );
 }
 
-/// Counts descriptors all the time.
+/// Records the peak of open descriptors until it is stopped.
 struct Watch {
     most: Arc<AtomicUsize>,
     task: JoinHandle<()>,

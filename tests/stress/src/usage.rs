@@ -1,26 +1,26 @@
-//! What a process takes of the machine, by `/proc`.
+//! The resources that a process uses, from `/proc`.
 
 use std::{
     fs, io,
     time::{Duration, Instant},
 };
 
-/// What a process takes at one moment.
+/// The resources that a process uses at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     /// Resident memory, in bytes.
     pub resident: u64,
-    /// The most that was ever resident since [`forget_peak`], in bytes.
+    /// Peak resident memory since [`forget_peak`], in bytes.
     pub peak: u64,
     /// Open descriptors.
     pub descriptors: usize,
 }
 
 impl Usage {
-    /// Of the process with this id.
+    /// Reads the usage of the process with this id.
     ///
     /// # Errors
-    /// When there is none.
+    /// If there is none.
     pub fn of(pid: u32) -> io::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let kib = |name: &str| {
@@ -32,10 +32,10 @@ impl Usage {
         Ok(Self { resident: read("VmRSS:")?, peak: read("VmHWM:")?, descriptors })
     }
 
-    /// The least of each that is seen within `wait`, as what is there for good.
+    /// Returns the minimum of each value within `wait`, as the lasting usage.
     ///
     /// # Errors
-    /// As [`Usage::of`].
+    /// Like [`Usage::of`].
     pub async fn calm(pid: u32, wait: Duration) -> io::Result<Self> {
         let mut least = Self::of(pid)?;
         let deadline = Instant::now() + wait;
@@ -49,10 +49,10 @@ impl Usage {
     }
 }
 
-/// Lets the kernel's note of the peak begin anew: it holds what compiling the policy took at the start.
+/// Resets the kernel's record of the peak, which includes compiling the policy at startup.
 ///
 /// # Errors
-/// When there is no such process.
+/// If there is no such process.
 pub fn forget_peak(pid: u32) -> io::Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), "5")
 }

@@ -1,4 +1,5 @@
-//! The scenarios. Each starts a server of its own; they take turns, for what they measure is one server on this machine.
+//! The scenarios. Each starts its own server. They run one at a time, because the figures are for
+//! one server on this machine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 

@@ -4,9 +4,9 @@ use super::session::Session;
 
 async fn put(session: &Session, url: &str, more: &str, body: &[u8]) -> u16 {
     let headers = [("x-ms-blob-type", "AppendBlob"), ("content-type", "application/octet-stream")];
-    let answer = session.send("PUT", &format!("{url}{more}"), &headers, body.to_vec()).await;
-    assert!(!answer.header("x-ms-request-id").is_empty());
-    answer.status.as_u16()
+    let response = session.send("PUT", &format!("{url}{more}"), &headers, body.to_vec()).await;
+    assert!(!response.header("x-ms-request-id").is_empty());
+    response.status.as_u16()
 }
 
 pub async fn checklist_32_what_is_appended_is_the_content_sealed_or_not(session: &Session) {
@@ -40,8 +40,8 @@ pub async fn an_append_that_is_sent_twice_is_refused_or_right(session: &Session)
     put(session, &url, "", b"").await;
     for status in [201, 412] {
         let headers = [("x-ms-blob-type", "AppendBlob"), ("x-ms-blob-condition-appendpos", "0")];
-        let answer = session.send("PUT", &format!("{url}&comp=appendblock"), &headers, "same").await;
-        assert_eq!(answer.status.as_u16(), status);
+        let response = session.send("PUT", &format!("{url}&comp=appendblock"), &headers, "same").await;
+        assert_eq!(response.status.as_u16(), status);
     }
     session.finish(&token, "position", 4).await;
     assert_eq!(session.content(&token, "position").await, "same");

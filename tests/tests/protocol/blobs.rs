@@ -5,7 +5,8 @@ use super::session::{Session, base64};
 pub async fn the_order_comes_from_the_list_alone(session: &Session) {
     let token = session.main();
     let url = session.reserve(&token, "key").await;
-    // Ids of every length and kind; the first is sent again, one is not listed, one is listed twice.
+    // Ids of several lengths and kinds. The first block is sent twice, one is not listed, one is
+    // listed twice.
     let long = "i".repeat(64);
     for (id, content) in
         [("0001", "old"), ("a/b+c?", "two "), (&long, "three "), ("unlisted", "X"), ("0001", "one ")]
@@ -21,8 +22,8 @@ pub async fn a_listed_block_that_is_missing_is_refused_and_nothing_changes(sessi
     let token = session.main();
     let url = session.reserve(&token, "key").await;
     session.put_block(&url, "0001", b"one").await;
-    let answer = session.put_list(&url, &["0001", "0002"]).await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-ms-error-code")), (400, "InvalidBlockList"));
+    let response = session.put_list(&url, &["0001", "0002"]).await;
+    assert_eq!((response.status.as_u16(), response.header("x-ms-error-code")), (400, "InvalidBlockList"));
     assert!(session.finalize(&token, "key", 3).await.status.is_client_error());
     session.put_block(&url, "0002", b"two").await;
     assert_eq!(session.put_list(&url, &["0001", "0002"]).await.status.as_u16(), 201);
@@ -94,8 +95,8 @@ pub async fn bad_lists_and_block_ids_are_400_in_xml(session: &Session) {
         assert_eq!(session.put_xml(&url, list).await.status.as_u16(), 400, "{list:?}");
     }
     for query in ["&comp=block", "&comp=block&blockid=", "&comp=nothing"] {
-        let answer = session.blob(&format!("{url}{query}"), &[], b"content").await;
-        assert_eq!(answer.status.as_u16(), 400, "{query}");
+        let response = session.blob(&format!("{url}{query}"), &[], b"content").await;
+        assert_eq!(response.status.as_u16(), 400, "{query}");
     }
     let long = "i".repeat(300);
     assert_eq!(session.put_block(&url, &long, b"content").await.status.as_u16(), 400);
@@ -105,7 +106,7 @@ pub async fn bad_lists_and_block_ids_are_400_in_xml(session: &Session) {
 pub async fn urls_prove_themselves(session: &Session) {
     let token = session.main();
     let upload = session.reserve(&token, "key").await;
-    // Parameters may be added and reordered; the signature counts, not the text.
+    // Parameters may be added and reordered: the signature does not cover the text.
     let (path, query) = upload.split_once('?').unwrap();
     let parameters: Vec<&str> = query.split('&').rev().collect();
     let reordered = format!("{path}?timeout=30&{}&api-version=2026-02-06", parameters.join("&"));
@@ -128,12 +129,12 @@ pub async fn urls_prove_themselves(session: &Session) {
             format!("{path}?se=1&sig={signature}"),
             format!("{path}1?{query}"),
         ] {
-            let answer = session.send(method, &bad, &[], "").await;
-            assert_eq!(answer.status.as_u16(), 403, "{method} {bad}");
-            super::session::assert_is_azure_error(&answer);
+            let response = session.send(method, &bad, &[], "").await;
+            assert_eq!(response.status.as_u16(), 403, "{method} {bad}");
+            super::session::assert_is_azure_error(&response);
         }
     }
-    // The proof of one purpose is none of the other.
+    // A signature for one purpose is not valid for the other.
     let crossed = upload.replace("/upload/", "/download/");
     assert!(session.send("GET", &crossed, &[], "").await.status.is_client_error());
 }

@@ -4,18 +4,18 @@ use serde_json::json;
 
 use super::session::Session;
 
-/// Fault 30: with all fields, as GitHub's.
+/// Fault 30: with all fields, as in GitHub's responses.
 pub async fn a_miss_is_200_with_ok_false(session: &Session) {
     let token = session.main();
     assert_eq!(
         session.lookup(&token, "nothing", &["no"]).await,
         json!({ "ok": false, "signed_download_url": "", "matched_key": "" })
     );
-    let answer = session
+    let response = session
         .raw_call("GetCacheEntryDownloadURL", &token, "application/protobuf", &b"\x12\x01k\x22\x01v"[..])
         .await;
-    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
-    assert_eq!(answer.header("content-type"), "application/protobuf");
+    assert_eq!((response.status.as_u16(), response.body.len()), (200, 0));
+    assert_eq!(response.header("content-type"), "application/protobuf");
 }
 
 pub async fn what_is_saved_is_found_in_json(session: &Session) {
@@ -24,12 +24,12 @@ pub async fn what_is_saved_is_found_in_json(session: &Session) {
     assert!(id.bytes().all(|byte| byte.is_ascii_digit()));
     assert_eq!(session.matched(&token, "key", &[]).await.as_deref(), Some("key"));
     assert_eq!(&session.content(&token, "key").await[..], b"content");
-    // As wireit and go-actions-cache write it.
+    // As wireit and go-actions-cache send it.
     let url = session.reserve(&token, "camel").await;
     session.put(&url, b"12345").await;
     let message = json!({ "key": "camel", "version": "v", "sizeBytes": 5, "metadata": null, "unknown": [1] });
-    let answer = session.call("FinalizeCacheEntryUpload", &token, &message).await;
-    assert_eq!(answer.json()["ok"], true, "{}", answer.text());
+    let response = session.call("FinalizeCacheEntryUpload", &token, &message).await;
+    assert_eq!(response.json()["ok"], true, "{}", response.text());
     let message = json!({ "key": "cam", "version": "v", "restoreKeys": null });
     assert_eq!(
         session.call("GetCacheEntryDownloadURL", &token, &message).await.json()["matched_key"],
@@ -40,9 +40,12 @@ pub async fn what_is_saved_is_found_in_json(session: &Session) {
 pub async fn what_is_saved_is_found_in_protobuf(session: &Session) {
     let token = session.main();
     let call = async |name: &str, body: &'static [u8]| {
-        let answer = session.raw_call(name, &token, "application/protobuf", body).await;
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/protobuf"));
-        answer.body
+        let response = session.raw_call(name, &token, "application/protobuf", body).await;
+        assert_eq!(
+            (response.status.as_u16(), response.header("content-type")),
+            (200, "application/protobuf")
+        );
+        response.body
     };
     let created = call("CreateCacheEntry", b"\x12\x01k\x1a\x01v").await;
     assert_eq!(&created[..3], b"\x08\x01\x12");
@@ -59,9 +62,9 @@ pub async fn a_key_that_exists_is_refused_with_409(session: &Session) {
     let token = session.main();
     session.save(&token, "key", b"content").await;
     for token in [token, session.token(&[("refs/heads/main", 3), ("other", 1)])] {
-        let answer = session.create(&token, "key").await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (409, &json!("already_exists")));
-        assert!(answer.json()["msg"].as_str().unwrap().contains("already exists"));
+        let response = session.create(&token, "key").await;
+        assert_eq!((response.status.as_u16(), &response.json()["code"]), (409, &json!("already_exists")));
+        assert!(response.json()["msg"].as_str().unwrap().contains("already exists"));
     }
 }
 
@@ -71,14 +74,15 @@ pub async fn of_many_who_create_at_once_one_gets_the_upload(session: &Session) {
     let tokens: Vec<_> = (0..9).map(|number| if number % 3 == 2 { &other } else { &token }).collect();
     let creates = tokens.iter().map(|token| session.create(token, "key"));
     let answers = futures_util::future::join_all(creates).await;
-    assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 200).count(), 1);
-    for answer in answers.iter().filter(|answer| answer.status.as_u16() != 200) {
-        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (409, &json!("already_exists")));
+    assert_eq!(answers.iter().filter(|response| response.status.as_u16() == 200).count(), 1);
+    for response in answers.iter().filter(|response| response.status.as_u16() != 200) {
+        assert_eq!((response.status.as_u16(), &response.json()["code"]), (409, &json!("already_exists")));
     }
     assert_eq!(session.matched(&token, "key", &[]).await, None, "a reservation is no entry");
 }
 
-/// Fault 1: a client whose answer was lost asks again after its back-off, and nothing has come by then.
+/// Fault 1: a client whose response was lost retries after its back-off, before any bytes have
+/// arrived.
 pub async fn a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does(session: &Session) {
     let (owner, other) = (session.main(), session.token(&[("refs/heads/main", 3), ("other", 1)]));
     let first = session.reserve(&owner, "key").await;
@@ -89,7 +93,7 @@ pub async fn a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does(sessi
     let path = |url: &str| url.split('?').next().unwrap().to_owned();
     assert_eq!(path(&again), path(&first));
     assert_eq!(session.create(&owner, "key").await.status.as_u16(), 409);
-    // Whose answer was lost after all is the writer; the other one is told that it is not.
+    // The client that retried is the writer; the first response is no longer valid.
     assert_eq!(session.put(&first, b"old").await.status.as_u16(), 409);
     assert_eq!(session.put_block(&first, "0000", b"old").await.status.as_u16(), 409);
     assert_eq!(session.put_block(&again, "0000", b"new").await.status.as_u16(), 201);
@@ -100,7 +104,7 @@ pub async fn a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does(sessi
     assert_eq!(session.content(&owner, "key").await, "new");
 }
 
-/// Fault 5: who holds the token of another job.
+/// Fault 5: a client with the token of another job.
 pub async fn a_finalize_of_somebody_elses_upload_is_refused(session: &Session) {
     let (owner, other) = (session.main(), session.token(&[("refs/heads/main", 3), ("other", 1)]));
     let url = session.reserve(&owner, "key").await;
@@ -145,31 +149,35 @@ pub async fn bad_calls_are_400_in_json(session: &Session) {
     ];
     for name in ["CreateCacheEntry", "FinalizeCacheEntryUpload", "GetCacheEntryDownloadURL"] {
         for (kind, body) in cases {
-            let answer = session.raw_call(name, &token, kind, body.to_string()).await;
-            assert_eq!(answer.status.as_u16(), 400, "{name} {kind} {body:.40}: {}", answer.text());
-            assert_eq!(answer.header("content-type"), "application/json");
-            assert!(answer.json()["code"].is_string() && answer.json()["msg"].is_string());
+            let response = session.raw_call(name, &token, kind, body.to_string()).await;
+            assert_eq!(response.status.as_u16(), 400, "{name} {kind} {body:.40}: {}", response.text());
+            assert_eq!(response.header("content-type"), "application/json");
+            assert!(response.json()["code"].is_string() && response.json()["msg"].is_string());
         }
     }
     let huge = vec![b' '; 2 << 20];
-    let answer = session.raw_call("CreateCacheEntry", &token, "application/json", huge).await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (400, "application/json"));
+    let response = session.raw_call("CreateCacheEntry", &token, "application/json", huge).await;
+    assert_eq!((response.status.as_u16(), response.header("content-type")), (400, "application/json"));
 }
 
 pub async fn unknown_calls_are_bad_routes_in_json(session: &Session) {
     let token = session.main();
     for name in ["DeleteCacheEntry", "ListCacheEntries", "Nothing", ""] {
-        let answer = session.raw_call(name, &token, "application/json", "{}").await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (404, &json!("bad_route")), "{name}");
-        assert_eq!(answer.header("content-type"), "application/json");
+        let response = session.raw_call(name, &token, "application/json", "{}").await;
+        assert_eq!(
+            (response.status.as_u16(), &response.json()["code"]),
+            (404, &json!("bad_route")),
+            "{name}"
+        );
+        assert_eq!(response.header("content-type"), "application/json");
     }
 }
 
 pub async fn a_token_without_write_scope_is_refused_as_each_client_understands(session: &Session) {
     let reader = session.token(&[("refs/heads/main", 1)]);
-    let answer = session.create(&reader, "key").await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (403, &json!("permission_denied")));
-    assert!(answer.json()["msg"].as_str().unwrap().starts_with("cache write denied:"));
+    let response = session.create(&reader, "key").await;
+    assert_eq!((response.status.as_u16(), &response.json()["code"]), (403, &json!("permission_denied")));
+    assert!(response.json()["msg"].as_str().unwrap().starts_with("cache write denied:"));
 
     let bearer = format!("Bearer {reader}");
     let headers = [
@@ -178,13 +186,13 @@ pub async fn a_token_without_write_scope_is_refused_as_each_client_understands(s
         ("user-agent", "@actions/cache-6.3.0"),
     ];
     let path = "/twirp/github.actions.results.api.v1.CacheService/CreateCacheEntry";
-    let answer = session.send("POST", path, &headers, "{\"key\":\"key\",\"version\":\"v\"}").await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["ok"]), (200, &json!(false)));
-    assert!(answer.json()["message"].as_str().unwrap().starts_with("cache write denied:"));
+    let response = session.send("POST", path, &headers, "{\"key\":\"key\",\"version\":\"v\"}").await;
+    assert_eq!((response.status.as_u16(), &response.json()["ok"]), (200, &json!(false)));
+    assert!(response.json()["message"].as_str().unwrap().starts_with("cache write denied:"));
 
     let writer = session.token(&[("refs/heads/main", 2)]);
     let message = json!({ "key": "key", "version": "v" });
-    let answer = session.call("GetCacheEntryDownloadURL", &writer, &message).await;
-    assert_eq!(answer.status.as_u16(), 403);
-    assert!(answer.json()["msg"].as_str().unwrap().contains("cache read denied:"));
+    let response = session.call("GetCacheEntryDownloadURL", &writer, &message).await;
+    assert_eq!(response.status.as_u16(), 403);
+    assert!(response.json()["msg"].as_str().unwrap().contains("cache read denied:"));
 }

@@ -1,5 +1,5 @@
-//! The checklist of the protocol reference (section 7), as far as other modules do not have its lines: each test names the line
-//! that it proves. What needs a server, and not only a policy, is in `tests/checklist.rs`.
+//! The lines of the protocol reference's checklist (section 7) that no other module covers: each
+//! test names its line. Lines that need a server, not only a policy, are in `tests/checklist.rs`.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 pub async fn checklist_01_the_api_is_at_the_origins_root(session: &Session) {
     let bearer = format!("Bearer {}", session.main());
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let answer = session
+    let response = session
         .send(
             "POST",
             &format!("{SERVICE}/GetCacheEntryDownloadURL"),
@@ -19,7 +19,7 @@ pub async fn checklist_01_the_api_is_at_the_origins_root(session: &Session) {
         )
         .await;
     assert_eq!(
-        (answer.status.as_u16(), answer.text()),
+        (response.status.as_u16(), response.text()),
         (200, r#"{"ok":false,"signed_download_url":"","matched_key":""}"#)
     );
 }
@@ -41,10 +41,10 @@ pub async fn checklist_02_every_status_of_a_call_has_a_json_body(session: &Sessi
             if kind == "application/protobuf" && ![401, 404].contains(&status) {
                 continue;
             }
-            let answer = session.raw_call(call, token, kind, body).await;
-            assert!(answer.json().is_object(), "{call}: {}", answer.text());
+            let response = session.raw_call(call, token, kind, body).await;
+            assert!(response.json().is_object(), "{call}: {}", response.text());
             if kind == "application/json" {
-                assert_eq!(answer.status.as_u16(), status, "{call}");
+                assert_eq!(response.status.as_u16(), status, "{call}");
             }
         }
     }
@@ -61,8 +61,11 @@ pub async fn checklist_04_and_05_snake_case_out_any_case_in_and_ids_as_text(sess
     session.put(&url, b"12345").await;
     for size in [json!(5), json!("5")] {
         let message = json!({ "key": "numbers", "version": "v", "size_bytes": size });
-        let answer = session.call("FinalizeCacheEntryUpload", &token, &message).await.json();
-        assert!(answer["entry_id"].as_str().unwrap().bytes().all(|byte| byte.is_ascii_digit()), "{answer}");
+        let response = session.call("FinalizeCacheEntryUpload", &token, &message).await.json();
+        assert!(
+            response["entry_id"].as_str().unwrap().bytes().all(|byte| byte.is_ascii_digit()),
+            "{response}"
+        );
     }
 }
 
@@ -81,7 +84,7 @@ pub async fn checklist_07_the_matched_key_is_the_stored_one(session: &Session) {
 pub async fn checklist_09_and_10_a_blob_put_is_201_with_a_request_id(session: &Session) {
     let token = session.main();
     let url = session.reserve(&token, "key").await;
-    // `blob` looks for both.
+    // `blob` checks both.
     assert_eq!(session.put(&url, b"x").await.status.as_u16(), 201);
     assert_eq!(session.put_block(&url, "0001", b"x").await.status.as_u16(), 201);
     assert_eq!(session.put_list(&url, &["0001"]).await.status.as_u16(), 201);
@@ -93,7 +96,8 @@ pub async fn checklist_09_and_10_a_blob_put_is_201_with_a_request_id(session: &S
 pub async fn checklist_11_ids_of_every_clients_kind_and_order_from_the_list(session: &Session) {
     super::blobs::the_order_comes_from_the_list_alone(session).await;
     let token = session.main();
-    // opendal: 16 random bytes; wireit: 4 digits; Azure's for JavaScript: 48 characters; for Go: 64 bytes.
+    // opendal: 16 random bytes; wireit: 4 digits; Azure's for JavaScript: 48 characters; for Go: 64
+    // bytes.
     let random: String = "\u{1}\u{7f}ÿ/+=&? é#%01".chars().take(12).collect();
     let go = format!("{}\0\0\0\u{22}{}", "u".repeat(16), "\0".repeat(44));
     for (key, ids) in [
@@ -159,10 +163,10 @@ pub async fn checklist_18_and_35_signatures_stand_any_order_and_a_token(session:
     session.save(&token, "more", b"x").await;
     let url = session.url(&token, "more").await;
     for token in ["a.b.c", &token] {
-        let answer = session.send("GET", &url, &[("authorization", &format!("Bearer {token}"))], "").await;
-        assert_eq!(answer.status.as_u16(), 200);
+        let response = session.send("GET", &url, &[("authorization", &format!("Bearer {token}"))], "").await;
+        assert_eq!(response.status.as_u16(), 200);
     }
-    // As Go writes it: decoded and encoded again, sorted.
+    // As Go sends it: decoded, sorted and encoded again.
     let (path, query) = url.split_once('?').unwrap();
     let encoded = query.replace("sig=", "s%69g=");
     assert_eq!(session.send("GET", &format!("{path}?{encoded}"), &[], "").await.status.as_u16(), 200);
@@ -177,7 +181,7 @@ pub async fn checklist_20_downloads_have_a_length_and_no_encoding(session: &Sess
 }
 
 pub async fn checklist_21_head_and_get_have_an_etag(session: &Session) {
-    super::downloads::a_head_tells_what_a_get_would(session).await;
+    super::downloads::a_head_has_the_fields_of_a_get(session).await;
 }
 
 pub async fn checklist_23_what_is_permanent_is_a_4xx(session: &Session) {
@@ -189,8 +193,8 @@ pub async fn checklist_23_what_is_permanent_is_a_4xx(session: &Session) {
     let download = session.url(&token, "key").await;
     for url in [&upload, &download] {
         let expired = format!("{}?se=1&sig=00", url.split('?').next().unwrap());
-        let answer = session.send(if url == &upload { "PUT" } else { "GET" }, &expired, &[], "").await;
-        assert_eq!(answer.status.as_u16(), 403);
+        let response = session.send(if url == &upload { "PUT" } else { "GET" }, &expired, &[], "").await;
+        assert_eq!(response.status.as_u16(), 403);
     }
 }
 
@@ -202,22 +206,22 @@ pub async fn checklist_25_of_concurrent_creates_one_wins_and_a_retry_gets_the_sa
     super::calls::a_retry_of_a_create_gets_the_same_upload_and_nobody_else_does(session).await;
 }
 
-/// Fault 26: with the caller's token it would go to the upstream.
+/// Fault 26: otherwise it would be forwarded to the upstream with the caller's token.
 pub async fn checklist_33_what_is_no_upstreams_is_answered_here(session: &Session) {
     let bearer = format!("Bearer {}", session.main());
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let prefixed = format!("/x{SERVICE}/CreateCacheEntry");
     for path in [prefixed.as_str(), "/metrics", "/favicon.ico", "/robots.txt"] {
         for method in ["GET", "POST"] {
-            let answer = session.send(method, path, &headers, r#"{"key":"k","version":"v"}"#).await;
+            let response = session.send(method, path, &headers, r#"{"key":"k","version":"v"}"#).await;
             assert_eq!(
-                (answer.status.as_u16(), &answer.json()["code"]),
+                (response.status.as_u16(), &response.json()["code"]),
                 (404, &json!("bad_route")),
                 "{path}"
             );
-            assert_eq!(answer.header("content-type"), "application/json");
+            assert_eq!(response.header("content-type"), "application/json");
             let text = if path == prefixed { "without a path" } else { "/health" };
-            assert!(answer.json()["msg"].as_str().unwrap().contains(text), "{}", answer.text());
+            assert!(response.json()["msg"].as_str().unwrap().contains(text), "{}", response.text());
         }
     }
 }

@@ -23,12 +23,12 @@ pub async fn ranges_are_answered_exactly(session: &Session) {
         ("items=0-1", 200, "", "0123456789abcdefghij"),
     ] {
         for name in ["range", "x-ms-range"] {
-            let answer = session.send("GET", &url, &[(name, range)], "").await;
-            assert_eq!(answer.status.as_u16(), status, "{name}: {range}");
-            assert_eq!(answer.header("content-range"), content_range, "{name}: {range}");
+            let response = session.send("GET", &url, &[(name, range)], "").await;
+            assert_eq!(response.status.as_u16(), status, "{name}: {range}");
+            assert_eq!(response.header("content-range"), content_range, "{name}: {range}");
             if status != 416 {
-                assert_eq!(answer.text(), body, "{name}: {range}");
-                assert_eq!(answer.header("content-length"), body.len().to_string());
+                assert_eq!(response.text(), body, "{name}: {range}");
+                assert_eq!(response.header("content-length"), body.len().to_string());
             }
         }
     }
@@ -38,11 +38,12 @@ pub async fn the_azure_range_wins(session: &Session) {
     let token = session.main();
     session.save(&token, "key", CONTENT).await;
     let url = session.url(&token, "key").await;
-    let answer = session.send("GET", &url, &[("range", "bytes=0-0"), ("x-ms-range", "bytes=18-")], "").await;
-    assert_eq!((answer.status.as_u16(), answer.text()), (206, "ij"));
+    let response =
+        session.send("GET", &url, &[("range", "bytes=0-0"), ("x-ms-range", "bytes=18-")], "").await;
+    assert_eq!((response.status.as_u16(), response.text()), (206, "ij"));
 }
 
-pub async fn a_head_tells_what_a_get_would(session: &Session) {
+pub async fn a_head_has_the_fields_of_a_get(session: &Session) {
     let token = session.main();
     session.save(&token, "key", CONTENT).await;
     let url = session.url(&token, "key").await;
@@ -73,8 +74,8 @@ pub async fn conditions_are_kept(session: &Session) {
         ("if-none-match", "*", 304),
         ("if-none-match", "\"other\"", 200),
     ] {
-        let answer = session.send("GET", &url, &[(name, value)], "").await;
-        assert_eq!(answer.status.as_u16(), status, "{name}: {value}");
+        let response = session.send("GET", &url, &[(name, value)], "").await;
+        assert_eq!(response.status.as_u16(), status, "{name}: {value}");
     }
 }
 
@@ -82,10 +83,10 @@ pub async fn nothing_is_compressed_or_chunked(session: &Session) {
     let token = session.main();
     session.save(&token, "key", &[0; 100_000]).await;
     let url = session.url(&token, "key").await;
-    let answer = session.send("GET", &url, &[("accept-encoding", "gzip, zstd")], "").await;
-    assert_eq!((answer.header("content-length"), answer.body.len()), ("100000", 100_000));
+    let response = session.send("GET", &url, &[("accept-encoding", "gzip, zstd")], "").await;
+    assert_eq!((response.header("content-length"), response.body.len()), ("100000", 100_000));
     for name in ["content-encoding", "transfer-encoding"] {
-        assert_eq!(answer.header(name), "", "{name}");
+        assert_eq!(response.header(name), "", "{name}");
     }
-    assert_eq!(answer.header("content-type"), "application/octet-stream");
+    assert_eq!(response.header("content-type"), "application/octet-stream");
 }

@@ -14,7 +14,7 @@ pub async fn exact_comes_before_prefix_and_the_newest_prefix_wins(session: &Sess
     assert_eq!(session.matched(&token, "index-x#", &[]).await.as_deref(), Some("index-x#12"));
     assert_eq!(session.matched(&token, "none", &["no", "index-x#1"]).await.as_deref(), Some("index-x#1"));
     assert_eq!(session.matched(&token, "none", &["index-"]).await.as_deref(), Some("index-x#12"));
-    // The key comes first, also as a prefix; then the restore keys in their order.
+    // The key is tried first, also as a prefix; then the restore keys in order.
     session.save(&token, "other", b"content").await;
     assert_eq!(session.matched(&token, "index-x#1", &["other"]).await.as_deref(), Some("index-x#1"));
     assert_eq!(session.matched(&token, "none", &["other", "index-"]).await.as_deref(), Some("other"));
@@ -36,16 +36,16 @@ pub async fn scopes_and_repositories_are_isolated(session: &Session) {
     for stranger in [&main, &sibling, &session.token_of("another-repository", &[(PULL, 3), (MAIN, 3)])] {
         assert_eq!(session.matched(stranger, "key", &["k"]).await, None);
     }
-    // The same key may stand in each scope.
+    // Each scope may have an entry with the same key.
     session.save(&main, "key", b"main").await;
     assert_eq!(session.content(&main, "key").await, "main");
     assert_eq!(session.content(&pull, "key").await, "pull");
-    // A scope that may only be written is not read.
+    // A write-only scope is not read.
     let writer = session.token(&[(PULL, 2), (MAIN, 1)]);
     assert_eq!(session.content(&writer, "key").await, "main");
 }
 
-/// Fault 4: but for the case of ASCII letters, which does not matter.
+/// Fault 4: except for the case of ASCII letters.
 pub async fn keys_are_compared_byte_for_byte_but_for_their_case(session: &Session) {
     let token = session.main();
     for key in ["Key", "a%b", "a_c", "caché-1", "with space/and:#?&", "e\u{301}"] {
@@ -70,7 +70,7 @@ pub async fn versions_must_be_equal(session: &Session) {
     session.save(&token, "key", b"content").await;
     for version in ["V", "v ", "w", "vv"] {
         let message = serde_json::json!({ "key": "key", "version": version, "restore_keys": ["k"] });
-        let answer = session.call("GetCacheEntryDownloadURL", &token, &message).await;
-        assert_eq!(answer.json()["ok"], false, "{version}");
+        let response = session.call("GetCacheEntryDownloadURL", &token, &message).await;
+        assert_eq!(response.json()["ok"], false, "{version}");
     }
 }

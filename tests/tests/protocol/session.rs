@@ -1,4 +1,4 @@
-//! A client of the protocol, in steps.
+//! A client of the protocol with one method per step.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -11,7 +11,7 @@ use super::targets::Target;
 
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 
-/// A target, and a repository of its own in it.
+/// A target, and a repository in it that no other session uses.
 pub struct Session {
     target: Target,
     pub repository: String,
@@ -24,12 +24,12 @@ impl Session {
         Self { target, repository }
     }
 
-    /// A token of this session's repository.
+    /// Makes a token for this session's repository.
     pub fn token(&self, scopes: &[(&str, u8)]) -> String {
         self.target.token(&self.repository, scopes)
     }
 
-    /// A token that may read and write the scope `main`.
+    /// Makes a token that may read and write the scope `main`.
     pub fn main(&self) -> String {
         self.token(&[("refs/heads/main", 3)])
     }
@@ -38,7 +38,7 @@ impl Session {
         self.target.token(repository, scopes)
     }
 
-    /// Lets a client's first back-off pass: a second, and what a clock may be wrong by.
+    /// Lets a client's first back-off pass: one second, plus the tolerance for clocks.
     pub async fn wait_for_back_off(&self) {
         self.target.let_pass(1050).await;
     }
@@ -53,29 +53,34 @@ impl Session {
         self.target.send(method, target, headers, body.into()).await
     }
 
-    /// Makes a call of the cache service with any body.
+    /// Calls a method of the cache service with any body.
     pub async fn raw_call(&self, name: &str, token: &str, kind: &str, body: impl Into<Bytes>) -> Response {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
         self.send("POST", &format!("{SERVICE}/{name}"), &headers, body).await
     }
 
-    /// Makes a call of the cache service in JSON.
+    /// Calls a method of the cache service in JSON.
     pub async fn call(&self, name: &str, token: &str, message: &Value) -> Response {
-        let answer = self.raw_call(name, token, "application/json", message.to_string()).await;
-        assert_eq!(answer.header("content-type"), "application/json", "{name}");
-        answer
+        let response = self.raw_call(name, token, "application/json", message.to_string()).await;
+        assert_eq!(response.header("content-type"), "application/json", "{name}");
+        response
     }
 
     pub async fn create(&self, token: &str, key: &str) -> Response {
         self.call("CreateCacheEntry", token, &json!({ "key": key, "version": "v" })).await
     }
 
-    /// Reserves a key that is free and returns the upload URL.
+    /// Reserves a free key and returns the upload URL.
     pub async fn reserve(&self, token: &str, key: &str) -> String {
-        let answer = self.create(token, key).await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["ok"]), (200, &json!(true)), "{}", answer.text());
-        answer.json()["signed_upload_url"].as_str().unwrap().to_owned()
+        let response = self.create(token, key).await;
+        assert_eq!(
+            (response.status.as_u16(), &response.json()["ok"]),
+            (200, &json!(true)),
+            "{}",
+            response.text()
+        );
+        response.json()["signed_upload_url"].as_str().unwrap().to_owned()
     }
 
     pub async fn finalize(&self, token: &str, key: &str, size: usize) -> Response {
@@ -83,14 +88,19 @@ impl Session {
         self.call("FinalizeCacheEntryUpload", token, &message).await
     }
 
-    /// Finalizes what was uploaded and returns the entry's id.
+    /// Finalizes an upload and returns the entry's id.
     pub async fn finish(&self, token: &str, key: &str, size: usize) -> String {
-        let answer = self.finalize(token, key, size).await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["ok"]), (200, &json!(true)), "{}", answer.text());
-        answer.json()["entry_id"].as_str().expect("a string of digits").to_owned()
+        let response = self.finalize(token, key, size).await;
+        assert_eq!(
+            (response.status.as_u16(), &response.json()["ok"]),
+            (200, &json!(true)),
+            "{}",
+            response.text()
+        );
+        response.json()["entry_id"].as_str().expect("a string of digits").to_owned()
     }
 
-    /// Saves an entry from end to end.
+    /// Saves an entry in all steps.
     pub async fn save(&self, token: &str, key: &str, content: &[u8]) -> String {
         let url = self.reserve(token, key).await;
         assert_eq!(self.put(&url, content).await.status.as_u16(), 201);
@@ -99,27 +109,27 @@ impl Session {
 
     pub async fn lookup(&self, token: &str, key: &str, restore_keys: &[&str]) -> Value {
         let message = json!({ "key": key, "version": "v", "restore_keys": restore_keys });
-        let answer = self.call("GetCacheEntryDownloadURL", token, &message).await;
-        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-        answer.json()
+        let response = self.call("GetCacheEntryDownloadURL", token, &message).await;
+        assert_eq!(response.status.as_u16(), 200, "{}", response.text());
+        response.json()
     }
 
-    /// The key that a lookup matches, or nothing.
+    /// Returns the key that a lookup matches, or `None`.
     pub async fn matched(&self, token: &str, key: &str, restore_keys: &[&str]) -> Option<String> {
         let found = self.lookup(token, key, restore_keys).await;
         found["ok"].as_bool().unwrap().then(|| found["matched_key"].as_str().unwrap().to_owned())
     }
 
-    /// The download URL of an entry that is there.
+    /// Returns the download URL of an existing entry.
     pub async fn url(&self, token: &str, key: &str) -> String {
         self.lookup(token, key, &[]).await["signed_download_url"].as_str().expect("a hit").to_owned()
     }
 
-    /// The content of an entry that is there.
+    /// Returns the content of an existing entry.
     pub async fn content(&self, token: &str, key: &str) -> Bytes {
-        let answer = self.send("GET", &self.url(token, key).await, &[], "").await;
-        assert_eq!(answer.status.as_u16(), 200);
-        answer.body
+        let response = self.send("GET", &self.url(token, key).await, &[], "").await;
+        assert_eq!(response.status.as_u16(), 200);
+        response.body
     }
 
     pub async fn put(&self, url: &str, content: &[u8]) -> Response {
@@ -144,31 +154,35 @@ impl Session {
             .await
     }
 
-    /// Every answer about a blob has a request id, and every error says what it is, in XML.
+    /// Checks that a blob response has a request id, and that an error is described in XML.
     pub async fn blob(&self, url: &str, headers: &[(&str, &str)], content: &[u8]) -> Response {
-        let answer = self.send("PUT", url, headers, content.to_vec()).await;
-        assert!(!answer.header("x-ms-request-id").is_empty());
-        if answer.status.is_client_error() {
-            assert_is_azure_error(&answer);
+        let response = self.send("PUT", url, headers, content.to_vec()).await;
+        assert!(!response.header("x-ms-request-id").is_empty());
+        if response.status.is_client_error() {
+            assert_is_azure_error(&response);
         } else {
-            assert_eq!((answer.status.as_u16(), answer.body.len()), (201, 0));
+            assert_eq!((response.status.as_u16(), response.body.len()), (201, 0));
         }
-        answer
+        response
     }
 }
 
-pub fn assert_is_azure_error(answer: &Response) {
-    assert_eq!(answer.header("content-type"), "application/xml");
-    let code = answer.header("x-ms-error-code");
-    assert!(!code.is_empty() && answer.text().contains(&format!("<Code>{code}</Code>")), "{}", answer.text());
+pub fn assert_is_azure_error(response: &Response) {
+    assert_eq!(response.header("content-type"), "application/xml");
+    let code = response.header("x-ms-error-code");
+    assert!(
+        !code.is_empty() && response.text().contains(&format!("<Code>{code}</Code>")),
+        "{}",
+        response.text()
+    );
 }
 
-/// A block id as clients send it in a list.
+/// Returns a block id as clients send it in a list.
 pub fn base64(id: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(id)
 }
 
-/// A block id as clients send it in a URL.
+/// Returns a block id as clients send it in a URL.
 fn encoded(id: &str) -> String {
     base64(id).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
 }

@@ -1,4 +1,4 @@
-//! What the table runs against.
+//! The targets that the table runs against.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -6,13 +6,14 @@ use bytes::Bytes;
 use larder_guest::fake::{FakeHost, FakeRequest, NOW_MS, claims};
 use larder_tests::{Response, TestServer};
 
-/// A server of some kind.
+/// A target.
 pub enum Target {
-    /// The policy, compiled natively, with a host in memory, and a clock that stands still: so many milliseconds after its start.
+    /// The native policy with an in-memory host, and a clock that stands at this many milliseconds
+    /// after the start.
     Native(Box<FakeHost>, AtomicU64),
     /// The built component in the real server.
     Server(Box<TestServer>),
-    /// A server that somebody else runs.
+    /// A server that runs already.
     #[cfg(feature = "running-server")]
     Running(Box<larder_tests::RemoteServer>),
 }
@@ -41,7 +42,7 @@ impl Target {
         }
     }
 
-    /// Lets so many milliseconds pass.
+    /// Lets this many milliseconds pass.
     pub async fn let_pass(&self, ms: u64) {
         if let Self::Native(_, clock) = self {
             clock.fetch_add(ms, Relaxed);
@@ -58,11 +59,12 @@ impl Target {
             }
             Self::Server(server) => server.send(method, target, headers, body).await,
             #[cfg(feature = "running-server")]
-            Self::Running(server) => {
-                tokio::time::timeout(larder_tests::PATIENCE, server.send(method, target, headers, body))
-                    .await
-                    .expect("an answer")
-            }
+            Self::Running(server) => tokio::time::timeout(
+                larder_tests::RESPONSE_TIMEOUT,
+                server.send(method, target, headers, body),
+            )
+            .await
+            .expect("an answer"),
         }
     }
 }
@@ -89,14 +91,14 @@ fn send_natively(
             _ => request.header(name, value),
         };
     }
-    let answer = host.send(request.body(body));
+    let response = host.send(request.body(body));
     let mut map = http::HeaderMap::new();
-    for (name, value) in &answer.headers {
+    for (name, value) in &response.headers {
         map.append(http::HeaderName::try_from(name).unwrap(), http::HeaderValue::try_from(value).unwrap());
     }
-    let body = if method == "HEAD" { Bytes::new() } else { Bytes::from(answer.body) };
+    let body = if method == "HEAD" { Bytes::new() } else { Bytes::from(response.body) };
     if !map.contains_key("content-length") {
         map.insert("content-length", http::HeaderValue::from(body.len()));
     }
-    Response { status: http::StatusCode::from_u16(answer.status).unwrap(), headers: map, body }
+    Response { status: http::StatusCode::from_u16(response.status).unwrap(), headers: map, body }
 }

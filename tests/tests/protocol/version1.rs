@@ -7,7 +7,7 @@ use super::session::Session;
 
 const API: &str = "/_apis/artifactcache";
 
-/// Makes a call of version 1.
+/// Sends a request of version 1.
 async fn call(session: &Session, token: &str, method: &str, path: &str, body: &str) -> Response {
     let bearer = format!("Bearer {token}");
     let headers = [
@@ -15,20 +15,20 @@ async fn call(session: &Session, token: &str, method: &str, path: &str, body: &s
         ("accept", "application/json;api-version=6.0-preview.1"),
         ("content-type", "application/json"),
     ];
-    let answer = session.send(method, &format!("{API}/{path}"), &headers, body.to_owned()).await;
-    if answer.status.as_u16() == 204 {
-        assert!(answer.body.is_empty());
+    let response = session.send(method, &format!("{API}/{path}"), &headers, body.to_owned()).await;
+    if response.status.as_u16() == 204 {
+        assert!(response.body.is_empty());
     } else {
-        assert_eq!(answer.header("content-type"), "application/json");
+        assert_eq!(response.header("content-type"), "application/json");
     }
-    answer
+    response
 }
 
 pub async fn reserve(session: &Session, token: &str, key: &str) -> u64 {
     let message = json!({ "key": key, "version": "v" }).to_string();
-    let answer = call(session, token, "POST", "caches", &message).await;
-    assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
-    answer.json()["cacheId"].as_u64().expect("a number")
+    let response = call(session, token, "POST", "caches", &message).await;
+    assert_eq!(response.status.as_u16(), 201, "{}", response.text());
+    response.json()["cacheId"].as_u64().expect("a number")
 }
 
 pub async fn send(session: &Session, token: &str, id: u64, start: usize, piece: &[u8]) -> u16 {
@@ -59,7 +59,7 @@ pub async fn checklist_27_pieces_come_in_parallel_and_in_any_order(session: &Ses
     assert_eq!(commit(session, &token, id, content.len()).await, 204);
     assert_eq!(commit(session, &token, id, content.len()).await, 204, "a repeat");
     assert_eq!(commit(session, &token, id, 1).await, 409);
-    // Both versions have the same entries.
+    // Both versions share the entries.
     assert_eq!(session.content(&token, "key").await, content);
 }
 
@@ -90,8 +90,8 @@ pub async fn checklist_28_a_miss_is_204_and_what_exists_is_409_with_a_type_key(s
 }
 
 pub async fn checklist_29_the_list_for_debugging_is_answered(session: &Session) {
-    let answer = call(session, &session.main(), "GET", "caches?key=key", "").await;
-    assert_eq!(answer.json(), json!({ "totalCount": 0, "artifactCaches": [] }));
+    let response = call(session, &session.main(), "GET", "caches?key=key", "").await;
+    assert_eq!(response.json(), json!({ "totalCount": 0, "artifactCaches": [] }));
 }
 
 /// Fault 31.
@@ -127,15 +127,15 @@ pub async fn of_many_who_reserve_at_once_one_gets_the_upload(session: &Session) 
     let token = session.main();
     let reserves = (0..8).map(|_| call(session, &token, "POST", "caches", r#"{"key":"key","version":"v"}"#));
     let answers = futures_util::future::join_all(reserves).await;
-    assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 201).count(), 1);
-    for answer in answers.iter().filter(|answer| answer.status.as_u16() != 201) {
-        assert_eq!(answer.status.as_u16(), 409);
-        assert!(answer.json()["typeKey"].as_str().unwrap().contains("AlreadyExists"));
+    assert_eq!(answers.iter().filter(|response| response.status.as_u16() == 201).count(), 1);
+    for response in answers.iter().filter(|response| response.status.as_u16() != 201) {
+        assert_eq!(response.status.as_u16(), 409);
+        assert!(response.json()["typeKey"].as_str().unwrap().contains("AlreadyExists"));
     }
 }
 
-/// Fault 1: two savers of equally long archives, whose pieces have the same ranges. Whatever is told to whom, the entry has the
-/// bytes of one.
+/// Fault 1: two clients save archives of the same length in chunks of the same ranges. Whichever
+/// succeeds, the entry has the bytes of only one.
 pub async fn a_retry_of_a_reservation_has_a_number_of_its_own(session: &Session) {
     let token = session.main();
     let first = reserve(session, &token, "key").await;
@@ -167,7 +167,7 @@ pub async fn pieces_that_do_not_make_the_whole_are_refused(session: &Session) {
         assert_eq!(commit(session, &token, id, size).await, 400);
         assert_eq!(session.matched(&token, "key", &[]).await, None);
     }
-    // The slot is free for another try.
+    // The slot is free for another attempt.
     let id = reserve(session, &token, "key").await;
     assert_eq!(send(session, &token, id, 0, b"right").await, 204);
     assert_eq!(commit(session, &token, id, 5).await, 204);
@@ -193,11 +193,11 @@ pub async fn it_is_found_behind_any_path(session: &Session) {
     let bearer = format!("Bearer {}", session.main());
     for prefix in ["/a-secret-of-acts", "/two/segments", "/"] {
         let path = format!("{prefix}{API}/cache?keys=key&version=v");
-        let answer = session.send("GET", &path, &[("authorization", &bearer)], "").await;
-        assert_eq!(answer.status.as_u16(), 204, "{path}");
-        let answer = session.send("GET", &path, &[], "").await;
-        assert_eq!(answer.status.as_u16(), 401, "a path is no credential");
-        assert!(answer.json()["message"].is_string());
+        let response = session.send("GET", &path, &[("authorization", &bearer)], "").await;
+        assert_eq!(response.status.as_u16(), 204, "{path}");
+        let response = session.send("GET", &path, &[], "").await;
+        assert_eq!(response.status.as_u16(), 401, "a path is no credential");
+        assert!(response.json()["message"].is_string());
     }
 }
 

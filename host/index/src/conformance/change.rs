@@ -1,4 +1,4 @@
-//! Promises of the other changes: deletion, notes of use, secrets.
+//! Promises about other changes: deletions, touches, secrets.
 
 use super::{Case, unique};
 use crate::{Entry, EntryId};
@@ -17,11 +17,11 @@ pub(crate) async fn deleting_an_entry_frees_the_slot_once(case: &Case) {
 
 pub(crate) async fn an_entry_that_was_used_meanwhile_is_not_deleted_as_unused(case: &Case) {
     let entry = case.entry("k").await;
-    case.index.touch_entries(&[(entry.id, entry.used_ms + 1)]).await.unwrap();
-    assert!(!case.index.delete_entry_unused(entry.id, entry.used_ms).await.unwrap());
+    case.index.touch_entries(&[(entry.id, entry.last_used_ms + 1)]).await.unwrap();
+    assert!(!case.index.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap());
     let seen = case.index.get_entry(entry.id).await.unwrap().expect("the entry");
-    assert_eq!(seen.used_ms, entry.used_ms + 1);
-    assert!(case.index.delete_entry_unused(entry.id, seen.used_ms).await.unwrap());
+    assert_eq!(seen.last_used_ms, entry.last_used_ms + 1);
+    assert!(case.index.delete_entry_unused(entry.id, seen.last_used_ms).await.unwrap());
     assert!(!case.index.delete_entry_unused(entry.id, u64::MAX).await.unwrap());
     assert_eq!(case.exact("k").await, None);
 }
@@ -33,7 +33,7 @@ pub(crate) async fn touching_entries_never_goes_back(case: &Case) {
     case.index.touch_entries(&uses).await.unwrap();
     let used = |entry| async move { case.index.get_entry(entry).await.unwrap().unwrap() };
     let (touched, other) = (used(one.id).await, used(two.id).await);
-    assert_eq!((touched.used_ms, other.used_ms), (3_000, 1_000));
+    assert_eq!((touched.last_used_ms, other.last_used_ms), (3_000, 1_000));
     assert_eq!(touched.created_ms, one.created_ms);
 }
 
@@ -42,11 +42,11 @@ pub(crate) async fn a_time_of_use_from_the_future_comes_back(case: &Case) {
     let (one, two) = (case.entry("1").await, case.entry("2").await);
     case.index.touch_entries(&[(one.id, 9_000), (two.id, 3_000)]).await.unwrap();
     let ids = [two.id, EntryId(u64::MAX), one.id];
-    case.index.bring_entries_back(&ids, 4_000).await.unwrap();
-    case.index.bring_entries_back(&[], 4_000).await.unwrap();
-    for (entry, used_ms) in [(one, 4_000), (two, 3_000)] {
+    case.index.cap_last_used(&ids, 4_000).await.unwrap();
+    case.index.cap_last_used(&[], 4_000).await.unwrap();
+    for (entry, last_used_ms) in [(one, 4_000), (two, 3_000)] {
         let there = case.index.get_entry(entry.id).await.unwrap();
-        assert_eq!(there, Some(Entry { used_ms, ..entry }));
+        assert_eq!(there, Some(Entry { last_used_ms, ..entry }));
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn touching_what_is_gone_is_harmless(case: &Case) {
     case.index.mark_durable(&[]).await.unwrap();
     assert_eq!(case.index.get_entry(gone.id).await.unwrap(), None);
     let there = case.index.get_entry(there.id).await.unwrap().unwrap();
-    assert_eq!(there.used_ms, 3_000);
+    assert_eq!(there.last_used_ms, 3_000);
 }
 
 pub(crate) async fn a_secret_is_the_first_that_was_stored(case: &Case) {

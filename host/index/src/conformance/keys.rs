@@ -21,7 +21,7 @@ pub(crate) async fn a_prefix_matches_in_any_case(case: &Case) {
 }
 
 pub(crate) async fn the_newest_with_a_prefix_is_found_whatever_its_case(case: &Case) {
-    // Many, and some in between that sort elsewhere byte for byte.
+    // Many keys, and some among them that sort elsewhere byte for byte.
     for number in 0..300 {
         let start = ["Linux-", "linux-", "LINUX-"][number % 3];
         case.entry(&format!("{start}{number:03}")).await;
@@ -52,7 +52,7 @@ pub(crate) async fn a_slot_is_reserved_in_any_case(case: &Case) {
     let upload = case.reserve(&case.key("Key"), 1_000).await;
     let again = case.index.reserve(&case.key("kEY"), "o", 2_000, 1_000).await.unwrap();
     assert_eq!(again, Reservation::Upload(upload));
-    // Displaced, it is reserved as it is asked for.
+    // A displaced slot is reserved with the key of the new request.
     let again = case.index.reserve(&case.key("kEY"), "o", 2_000, 1_001).await.unwrap();
     assert!(matches!(&again, Reservation::Reserved(upload) if upload.slot.key == "kEY"), "{again:?}");
     let entry = case.entry("Other").await;
@@ -72,7 +72,7 @@ pub(crate) async fn an_upload_is_found_in_any_case_and_becomes_an_entry_of_its_o
 }
 
 pub(crate) async fn long_keys_match_in_any_case(case: &Case) {
-    // Longer than what a database server's index has of a key.
+    // Longer than the part of a key that a database server's index has.
     let (one, two) = (format!("{}Ä1", "K".repeat(400)), format!("{}ä1", "K".repeat(400)));
     case.entry(&one).await;
     case.entry(&two).await;

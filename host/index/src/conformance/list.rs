@@ -1,4 +1,4 @@
-//! Promises of listings and of the questions that the sweep asks.
+//! Promises about listings and about the sweep's queries.
 
 use std::{collections::HashSet, slice, thread};
 
@@ -6,7 +6,7 @@ use super::{Case, attachment, block_on, object, unique};
 use crate::{Durability, Entry, EntryId, Upload, UploadId};
 use larder_storage::UploadName;
 
-/// Lists page by page until the end, and leaves out what is not the case's.
+/// Lists all pages and returns the entries of this case.
 async fn own_entries(case: &Case, mut after: EntryId, limit: usize) -> Vec<Entry> {
     let mut own = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Promises of the search and of reading one entry.
+//! Promises about searches and about reading an entry.
 
 use super::{Case, exact, prefix, probe};
 use crate::{Durability, EntryId, MatchKind};
@@ -47,7 +47,7 @@ pub(crate) async fn the_first_probe_with_a_match_wins(case: &Case) {
 }
 
 pub(crate) async fn a_prefix_finds_the_entry_made_last_also_within_one_millisecond(case: &Case) {
-    // Neither the order of the keys nor the clock says which is the newest.
+    // Neither the order of the keys nor the clock tells which is the newest.
     for (key, now_ms) in [("p-z", 5_000), ("p-m", 5_000), ("p-a", 5_000), ("p-k", 4_000)] {
         case.entry_at(&case.key(key), &Durability::Durable, now_ms).await;
         assert_eq!(case.prefix("p-").await.as_deref(), Some(key));
@@ -218,7 +218,7 @@ pub(crate) async fn a_prefix_among_many_others_is_found_from_either_side(case: &
     }
     case.entry("late").await;
     let skipped = case.entry("rare-9").await.id;
-    // Few keys, far back; many keys, the newest of them near.
+    // A prefix with few, old keys; and one with many keys, the newest of them recent.
     assert_eq!(case.find(&[prefix("rare-")], &[skipped]).await.as_deref(), Some("rare-0"));
     assert_eq!(case.prefix("common-").await.as_deref(), Some("common-199"));
     assert_eq!(case.prefix("common-1").await.as_deref(), Some("common-199"));

@@ -1,4 +1,4 @@
-//! Promises that are about several callers at once.
+//! Promises about concurrent callers.
 
 use std::{
     collections::HashSet,
@@ -11,7 +11,7 @@ use crate::{Durability, Index, Reservation};
 
 const CALLERS: usize = 64;
 
-/// Calls from many threads at the same time.
+/// Calls from several threads at the same time.
 fn at_once<T: Send>(case: &Case, call: impl AsyncFn(Arc<dyn Index>, usize) -> T + Sync) -> Vec<T> {
     let start = Barrier::new(CALLERS);
     thread::scope(|scope| {
@@ -28,7 +28,7 @@ fn at_once<T: Send>(case: &Case, call: impl AsyncFn(Arc<dyn Index>, usize) -> T 
     })
 }
 
-/// Asserts that one of them reserved, and the others saw the upload of that one.
+/// Asserts that exactly one call reserved the slot, and that the others returned its upload.
 fn one_reserved(outcomes: &[Reservation]) {
     let reserved: Vec<_> =
         outcomes.iter().filter(|outcome| matches!(outcome, Reservation::Reserved(_))).collect();
@@ -71,7 +71,7 @@ pub(crate) async fn of_many_who_renew_an_upload_one_does(case: &Case) {
         let renewed: Vec<_> = renewed.into_iter().flatten().collect();
         assert_eq!(renewed.len(), 1);
         let now = case.index.get_upload(&upload.name).await.unwrap().unwrap();
-        assert_eq!((now.created_ms, now.active_ms), (renewed[0], renewed[0]));
+        assert_eq!((now.created_ms, now.last_activity_ms), (renewed[0], renewed[0]));
     }
 }
 
@@ -102,14 +102,14 @@ pub(crate) async fn a_touch_and_a_deletion_of_the_unused_do_not_both_win(case: &
         let entry = case.entry(&round.to_string()).await;
         let deleted = at_once(case, async |index, number| {
             if number % 2 == 0 {
-                index.touch_entries(&[(entry.id, entry.used_ms + 1)]).await.unwrap();
+                index.touch_entries(&[(entry.id, entry.last_used_ms + 1)]).await.unwrap();
                 return false;
             }
-            index.delete_entry_unused(entry.id, entry.used_ms).await.unwrap()
+            index.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap()
         });
         let left = case.index.get_entry(entry.id).await.unwrap();
         let deletions = deleted.into_iter().filter(|deleted| *deleted).count();
         assert_eq!(deletions, usize::from(left.is_none()));
-        assert!(left.is_none_or(|left| left.used_ms > entry.used_ms));
+        assert!(left.is_none_or(|left| left.last_used_ms > entry.last_used_ms));
     }
 }

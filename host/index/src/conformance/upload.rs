@@ -1,7 +1,7 @@
-//! Promises of the life of an upload, from its reservation until it is an entry.
+//! Promises about uploads, from reservation to entry.
 
 use super::{Case, attachment, exact};
-use crate::{AHEAD_MS, AttachOutcome, Durability, Entry, Reservation, Upload, UploadId};
+use crate::{AttachOutcome, Durability, Entry, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId};
 use larder_storage::UploadName;
 
 pub(crate) async fn reserving_a_free_slot_makes_an_upload(case: &Case) {
@@ -12,7 +12,7 @@ pub(crate) async fn reserving_a_free_slot_makes_an_upload(case: &Case) {
     };
     assert!((1..1 << 53).contains(&upload.id.0));
     assert_eq!((&upload.slot, &*upload.owner), (&slot, "fingerprint"));
-    assert_eq!((upload.created_ms, upload.active_ms), (1_000, 1_000));
+    assert_eq!((upload.created_ms, upload.last_activity_ms), (1_000, 1_000));
     assert_eq!(upload.attachment, None);
     let by_id = case.index.get_upload_by_id(upload.id).await.unwrap();
     assert_eq!(by_id.as_ref(), Some(&upload));
@@ -40,7 +40,7 @@ pub(crate) async fn a_slot_with_an_entry_is_not_reserved(case: &Case) {
 
 pub(crate) async fn a_slot_with_an_upload_is_not_reserved(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1_000).await;
-    // Active at the limit is not idle yet.
+    // Activity exactly at the limit is not idle.
     let again = case.index.reserve(&upload.slot, "o", 2_000, 1_000).await;
     assert_eq!(again.unwrap(), Reservation::Upload(upload));
 }
@@ -55,7 +55,7 @@ pub(crate) async fn an_idle_upload_is_displaced(case: &Case) {
     };
     assert_ne!(upload.name, idle.name);
     assert_ne!(upload.id, idle.id);
-    assert_eq!((&*upload.owner, upload.created_ms, upload.active_ms), ("o", 2_000, 2_000));
+    assert_eq!((&*upload.owner, upload.created_ms, upload.last_activity_ms), ("o", 2_000, 2_000));
     assert_eq!(upload.attachment, None);
     assert_eq!(case.index.get_upload(&idle.name).await.unwrap(), None);
     let late = case.index.finalize(idle.id, &content, &Durability::Durable, 2_000).await;
@@ -80,27 +80,27 @@ pub(crate) async fn an_upload_from_the_future_is_displaced(case: &Case) {
     let ahead = case.reserve(&slot, now_ms + YEAR_MS).await;
     let again = case.index.reserve(&slot, "o", now_ms, now_ms - 1_000).await.unwrap();
     let Reservation::Reserved(upload) = again else { panic!("not reserved: {again:?}") };
-    assert_eq!((upload.created_ms, upload.active_ms), (now_ms, now_ms));
+    assert_eq!((upload.created_ms, upload.last_activity_ms), (now_ms, now_ms));
     assert_eq!(case.index.get_upload(&ahead.name).await.unwrap(), None);
-    // Another server's clock may be somewhat ahead.
+    // Another server's clock may be slightly ahead.
     let slot = case.key("somewhat");
-    let upload = case.reserve(&slot, now_ms + AHEAD_MS).await;
+    let upload = case.reserve(&slot, now_ms + MAX_CLOCK_SKEW_MS).await;
     let again = case.index.reserve(&slot, "o", now_ms, now_ms - 1_000).await.unwrap();
     assert_eq!(again, Reservation::Upload(upload));
 }
 
 /// Fault 19.
 pub(crate) async fn a_time_of_activity_from_the_future_comes_back(case: &Case) {
-    let far = 9 * AHEAD_MS;
+    let far = 9 * MAX_CLOCK_SKEW_MS;
     let (one, two) = (case.reserve(&case.key("1"), far).await, case.reserve(&case.key("2"), far).await);
     let active =
-        async |upload: &Upload| case.index.get_upload(&upload.name).await.unwrap().unwrap().active_ms;
-    case.index.touch_uploads(&[(one.name.clone(), far - AHEAD_MS)]).await.unwrap();
-    case.index.attach(two.id, &attachment(1), far - AHEAD_MS).await.unwrap();
+        async |upload: &Upload| case.index.get_upload(&upload.name).await.unwrap().unwrap().last_activity_ms;
+    case.index.touch_uploads(&[(one.name.clone(), far - MAX_CLOCK_SKEW_MS)]).await.unwrap();
+    case.index.attach(two.id, &attachment(1), far - MAX_CLOCK_SKEW_MS).await.unwrap();
     assert_eq!((active(&one).await, active(&two).await), (far, far));
-    case.index.touch_uploads(&[(one.name.clone(), far - AHEAD_MS - 1)]).await.unwrap();
-    case.index.attach(two.id, &attachment(1), far - AHEAD_MS - 1).await.unwrap();
-    let back = far - AHEAD_MS - 1;
+    case.index.touch_uploads(&[(one.name.clone(), far - MAX_CLOCK_SKEW_MS - 1)]).await.unwrap();
+    case.index.attach(two.id, &attachment(1), far - MAX_CLOCK_SKEW_MS - 1).await.unwrap();
+    let back = far - MAX_CLOCK_SKEW_MS - 1;
     assert_eq!((active(&one).await, active(&two).await), (back, back));
 }
 
@@ -118,8 +118,8 @@ pub(crate) async fn an_untouched_upload_is_handed_out_again(case: &Case) {
     assert!(!renew(999, 2_000).await && renew(1_000, 2_000).await);
     assert!(!renew(1_000, 3_000).await, "somebody else was faster");
     let now = case.index.get_upload(&upload.name).await.unwrap().unwrap();
-    assert_eq!(now, Upload { created_ms: 2_000, active_ms: 2_000, ..upload.clone() });
-    // It is as fresh as one that is reserved now.
+    assert_eq!(now, Upload { created_ms: 2_000, last_activity_ms: 2_000, ..upload.clone() });
+    // It has the times of a new reservation.
     let again = case.index.reserve(&upload.slot, "o", 3_000, 2_000).await.unwrap();
     assert_eq!(again, Reservation::Upload(now));
 
@@ -162,10 +162,10 @@ pub(crate) async fn attaching_to_a_missing_upload_is_gone(case: &Case) {
 
 pub(crate) async fn attaching_notes_the_activity_which_never_goes_back(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1_000).await;
-    for (now_ms, active_ms) in [(3_000, 3_000), (2_000, 3_000), (4_000, 4_000)] {
+    for (now_ms, last_activity_ms) in [(3_000, 3_000), (2_000, 3_000), (4_000, 4_000)] {
         case.index.attach(upload.id, &attachment(1), now_ms).await.unwrap();
         let there = case.index.get_upload(&upload.name).await.unwrap().unwrap();
-        assert_eq!((there.active_ms, there.created_ms), (active_ms, 1_000));
+        assert_eq!((there.last_activity_ms, there.created_ms), (last_activity_ms, 1_000));
     }
 }
 
@@ -181,7 +181,7 @@ pub(crate) async fn finalizing_turns_the_upload_into_the_entry(case: &Case) {
         object: content.object,
         size_bytes: 1 << 40,
         created_ms: 2_000,
-        used_ms: 2_000,
+        last_used_ms: 2_000,
         owner: Some(upload.owner),
     };
     assert_eq!(entry, expected);
@@ -280,7 +280,7 @@ pub(crate) async fn touching_uploads_never_goes_back(case: &Case) {
     case.index.touch_uploads(&[]).await.unwrap();
     let one = case.index.get_upload(&one.name).await.unwrap().unwrap();
     let two = case.index.get_upload(&two.name).await.unwrap().unwrap();
-    assert_eq!((one.active_ms, two.active_ms), (3_000, 1_000));
+    assert_eq!((one.last_activity_ms, two.last_activity_ms), (3_000, 1_000));
 }
 
 pub(crate) async fn the_largest_numbers_are_no_error(case: &Case) {

@@ -20,7 +20,7 @@ fn bytes_are_left_alone() {
     assert_eq!(KeyRule::Bytes.compared("ABC"), "ABC");
 }
 
-/// A prefix of a key is a prefix of what the key is compared as.
+/// Folding a prefix of a key yields a prefix of the folded key.
 #[test]
 fn folding_keeps_lengths_and_prefixes() {
     let key = "Ünïcode-KEY-\u{10ffff}Z";

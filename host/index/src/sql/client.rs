@@ -1,8 +1,8 @@
-//! The thread that talks to the database server.
+//! The thread with the connections to the database server.
 //!
-//! Called by the drivers. A connection belongs to the runtime that opened it, and the server has a runtime for each core,
-//! which come and go; so all connections live on one thread with a runtime of its own, and calls are sent there. A call
-//! that was sent is finished, also when nobody waits for its answer any more. Knows no statement.
+//! A connection belongs to the runtime that opened it, and the server has one runtime per core,
+//! which come and go. So all connections live on one thread with its own runtime, and calls are
+//! sent there. A call that was sent is completed even if the caller is gone.
 
 use std::{rc::Rc, thread};
 
@@ -16,22 +16,23 @@ use tokio::{
 
 use super::{
     Bounds,
-    fault::{Fault, Repeat},
+    fault::{Fault, RetrySafety},
     pool::{Driver, Pool},
 };
 use crate::{IndexError, no_space, unavailable};
 
-type Job<D> = Box<dyn FnOnce(Rc<Pool<D>>) -> LocalBoxFuture<'static, ()> + Send>;
+type ClientJob<D> = Box<dyn FnOnce(Rc<Pool<D>>) -> LocalBoxFuture<'static, ()> + Send>;
 
-/// The way to the thread. When it is dropped, calls under way are finished and the connections closed.
+/// Sends calls to the thread. Dropping it completes the calls in progress and closes the
+/// connections.
 pub(super) struct Client<D: Driver> {
-    jobs: Option<mpsc::UnboundedSender<Job<D>>>,
+    jobs: Option<mpsc::UnboundedSender<ClientJob<D>>>,
     thread: Option<thread::JoinHandle<()>>,
     bounds: Bounds,
 }
 
 impl<D: Driver> Client<D> {
-    /// Starts the thread. Connects to nothing yet.
+    /// Starts the thread, without connecting yet.
     pub(super) fn start(driver: D, bounds: Bounds) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let runtime =
@@ -44,11 +45,11 @@ impl<D: Driver> Client<D> {
         Ok(Self { jobs: Some(jobs), thread: Some(thread), bounds })
     }
 
-    /// Makes a call, within the bound of one.
+    /// Makes a call within [`Bounds::call`].
     pub(super) async fn call<T, F>(
         &self,
         context: &'static str,
-        repeat: Repeat,
+        safety: RetrySafety,
         op: F,
     ) -> Result<T, IndexError>
     where
@@ -56,10 +57,10 @@ impl<D: Driver> Client<D> {
         F: AsyncFn(&mut D::Connection) -> Result<T, Fault> + Send + 'static,
     {
         let deadline = Instant::now() + self.bounds.call;
-        self.call_until(context, repeat, deadline, op).await
+        self.call_until(context, safety, deadline, op).await
     }
 
-    /// Makes a search, within the bound of a call.
+    /// Makes a search within [`Bounds::call`].
     pub(super) async fn search<T, F>(&self, context: &'static str, op: F) -> Result<T, IndexError>
     where
         T: Send + 'static,
@@ -69,11 +70,11 @@ impl<D: Driver> Client<D> {
         self.run(context, async move |pool| pool.search(deadline, &op).await).await
     }
 
-    /// Makes a call, within this bound.
+    /// Makes a call that ends by `deadline`.
     pub(super) async fn call_until<T, F>(
         &self,
         context: &'static str,
-        repeat: Repeat,
+        safety: RetrySafety,
         deadline: Instant,
         op: F,
     ) -> Result<T, IndexError>
@@ -81,27 +82,27 @@ impl<D: Driver> Client<D> {
         T: Send + 'static,
         F: AsyncFn(&mut D::Connection) -> Result<T, Fault> + Send + 'static,
     {
-        self.run(context, async move |pool| pool.call(repeat, deadline, &op).await).await
+        self.run(context, async move |pool| pool.call(safety, deadline, &op).await).await
     }
 
-    /// Sends this to the thread, and waits for its answer.
+    /// Runs `work` on the thread and waits for its outcome.
     async fn run<T, F>(&self, context: &'static str, work: F) -> Result<T, IndexError>
     where
         T: Send + 'static,
         F: AsyncFnOnce(Rc<Pool<D>>) -> Result<T, Fault> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let job: Job<D> = Box::new(move |pool| {
+        let (reply, outcome) = oneshot::channel();
+        let job: ClientJob<D> = Box::new(move |pool| {
             async move {
                 let outcome = work(pool).await;
-                // The caller may have gone away; what was changed stands.
+                // The caller may be gone. The change stands.
                 let _ = reply.send(outcome);
             }
             .boxed_local()
         });
         let closed = || unavailable(context, Fault::Closed);
         self.jobs.as_ref().ok_or_else(closed)?.send(job).map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?.map_err(|fault| match fault.is_full(&D::CODES) {
+        outcome.await.map_err(|_| closed())?.map_err(|fault| match fault.is_full(&D::CODES) {
             true => no_space(context, fault),
             false => unavailable(context, fault),
         })
@@ -112,13 +113,17 @@ impl<D: Driver> Drop for Client<D> {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // It failed only if it panicked, and then everyone who waited has been told.
+            // An error means that the thread panicked, and then every waiting caller got an error.
             let _ = thread.join();
         }
     }
 }
 
-async fn serve<D: Driver>(pool: Rc<Pool<D>>, mut queue: mpsc::UnboundedReceiver<Job<D>>, bounds: Bounds) {
+async fn serve<D: Driver>(
+    pool: Rc<Pool<D>>,
+    mut queue: mpsc::UnboundedReceiver<ClientJob<D>>,
+    bounds: Bounds,
+) {
     let mut calls = JoinSet::new();
     loop {
         select! {
@@ -133,6 +138,6 @@ async fn serve<D: Driver>(pool: Rc<Pool<D>>, mut queue: mpsc::UnboundedReceiver<
         while calls.join_next().await.is_some() {}
         pool.close().await;
     };
-    // Each call has its bound; what lasts longer is cut.
+    // Every call has this bound. What takes longer is dropped.
     let _ = timeout(bounds.call, finish).await;
 }

@@ -1,15 +1,15 @@
-//! What went wrong in a call of the database, and whether it is tried again.
+//! Errors of database calls, and whether they are retried.
 
-use super::schema::OpenError;
+use super::schema::SchemaError;
 
-/// What may be done again after the connection was lost in the middle.
+/// Whether a call may be retried after its connection was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repeat {
-    /// All of it: a read, or a change whose repeat has the same outcome and the same answer.
+pub(super) enum RetrySafety {
+    /// A read, or a change that has the same outcome when it is repeated.
     Always,
-    /// What was not committed yet: a transaction whose commit is marked by [`Fault::Commit`].
+    /// A transaction, as long as its commit was not sent: [`Fault::Commit`] marks a failed commit.
     BeforeCommit,
-    /// Nothing: whether a statement took effect is not known, and its answer depends on it.
+    /// A change whose outcome depends on whether the lost attempt took effect.
     Never,
 }
 
@@ -22,96 +22,96 @@ pub(super) enum Fault {
     /// The commit failed, so that its outcome is not known.
     #[error("the commit was not confirmed")]
     Commit(#[source] sqlx::Error),
-    /// There was no connection to be had.
+    /// No connection could be opened.
     #[error("cannot connect to the database server")]
     Connect(#[source] sqlx::Error),
-    /// The time was up.
-    #[error("the database server did not answer in time")]
+    /// The call took too long.
+    #[error("the database server did not respond in time")]
     TimedOut,
-    /// Others were always faster.
-    #[error("too many others change the same row")]
+    /// Other calls were faster in every attempt.
+    #[error("too many concurrent changes of the same row")]
     Contended,
-    /// The tables cannot be had.
+    /// The tables could not be migrated.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Schema(#[from] SchemaError),
     /// The index is being closed.
     #[error("the database is closed")]
     Closed,
 }
 
-/// What an error means for the next attempt.
+/// Decides whether a call is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// The server undid everything because of others: a deadlock.
-    Undone,
-    /// The connection is gone, or the server is going.
-    Lost,
-    /// It would fail again.
+pub(super) enum FaultKind {
+    /// The server rolled the transaction back because of another one, such as a deadlock.
+    RolledBack,
+    /// The connection is lost, or the server is shutting down.
+    ConnectionLost,
+    /// A retry would fail again.
     Final,
 }
 
 impl Fault {
-    /// Tells what this means, with the codes of this server.
-    pub(super) fn kind(&self, codes: &Codes) -> Kind {
+    /// Classifies the error by the codes of this server.
+    pub(super) fn kind(&self, codes: &ErrorCodes) -> FaultKind {
         match self {
             Self::Sql(error) | Self::Commit(error) | Self::Connect(error) => codes.kind(error),
-            Self::TimedOut | Self::Contended | Self::Open(_) | Self::Closed => Kind::Final,
+            Self::TimedOut | Self::Contended | Self::Schema(_) | Self::Closed => FaultKind::Final,
         }
     }
 
-    /// Returns whether the server's disk is full, with the codes of this server.
-    pub(super) fn is_full(&self, codes: &Codes) -> bool {
+    /// Returns whether the server's disk is full, by the codes of this server.
+    pub(super) fn is_full(&self, codes: &ErrorCodes) -> bool {
         match self {
             Self::Sql(sqlx::Error::Database(error)) | Self::Commit(sqlx::Error::Database(error)) => {
-                codes.full.contains(&&*(codes.code)(&**error))
+                codes.disk_full.contains(&&*(codes.code)(&**error))
             }
             _ => false,
         }
     }
 
-    /// Returns whether a statement failed because there is such a row already.
-    pub(super) fn is_taken(&self) -> bool {
+    /// Returns whether a statement violated a unique key.
+    pub(super) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.is_unique_violation())
     }
 
-    /// Returns whether another attempt is right after the connection was lost.
-    pub(super) fn may_repeat(&self, repeat: Repeat) -> bool {
+    /// Returns whether the call may be retried after the connection was lost.
+    pub(super) fn may_retry(&self, safety: RetrySafety) -> bool {
         match self {
             Self::Connect(_) => true,
-            Self::Sql(_) => repeat != Repeat::Never,
-            Self::Commit(_) => repeat == Repeat::Always,
-            Self::TimedOut | Self::Contended | Self::Open(_) | Self::Closed => false,
+            Self::Sql(_) => safety != RetrySafety::Never,
+            Self::Commit(_) => safety == RetrySafety::Always,
+            Self::TimedOut | Self::Contended | Self::Schema(_) | Self::Closed => false,
         }
     }
 }
 
-/// The codes by which a server tells what happened.
-pub(crate) struct Codes {
-    /// A deadlock, or a conflict of transactions: all was undone.
-    pub(super) undone: &'static [&'static str],
-    /// The server ends the connection, or takes none now.
-    pub(super) lost: &'static [&'static str],
-    /// There is no space for what is to be written.
-    pub(super) full: &'static [&'static str],
-    /// Reads the code of an error.
+/// Error codes of a server.
+pub(crate) struct ErrorCodes {
+    /// A deadlock or a conflict: the transaction was rolled back.
+    pub(super) rolled_back: &'static [&'static str],
+    /// The server closes the connection or accepts none.
+    pub(super) connection_lost: &'static [&'static str],
+    /// The disk is full.
+    pub(super) disk_full: &'static [&'static str],
+    /// Returns the code of an error.
     pub(super) code: fn(&dyn sqlx::error::DatabaseError) -> String,
 }
 
-impl Codes {
-    fn kind(&self, error: &sqlx::Error) -> Kind {
+impl ErrorCodes {
+    fn kind(&self, error: &sqlx::Error) -> FaultKind {
         match error {
             sqlx::Error::Database(error) => {
                 let code = (self.code)(&**error);
-                if self.undone.contains(&&*code) {
-                    Kind::Undone
-                } else if self.lost.contains(&&*code) {
-                    Kind::Lost
+                if self.rolled_back.contains(&&*code) {
+                    FaultKind::RolledBack
+                } else if self.connection_lost.contains(&&*code) {
+                    FaultKind::ConnectionLost
                 } else {
-                    Kind::Final
+                    FaultKind::Final
                 }
             }
-            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Kind::Lost,
-            _ => Kind::Final,
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => FaultKind::ConnectionLost,
+            _ => FaultKind::Final,
         }
     }
 }

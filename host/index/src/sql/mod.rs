@@ -1,13 +1,12 @@
-//! The index in a database server, for several replicas at once: PostgreSQL, or MySQL and MariaDB.
+//! The index in a database server, for several replicas: PostgreSQL, or MySQL and MariaDB.
 //!
-//! Here is what both drivers share: the thread with the connections (`client.rs`, `pool.rs`), what is tried again and what
-//! is not (`fault.rs`), how texts become columns and back (`digest.rs`, `rows.rs`), and how the tables come to be
-//! (`schema.rs`). Each driver has its statements. The only place that names the database library.
+//! This module has what both drivers share: the thread with the connections (`client.rs`,
+//! `pool.rs`), the rules for retries (`fault.rs`), conversions to columns and back (`digest.rs`,
+//! `rows.rs`), and migrations (`schema.rs`). Each driver has its own statements.
 //!
-//! The client's texts are stored as bytes, so that they are compared as such, whatever the server's collation. They may be
-//! longer than an index takes; there SHA-256 stands for them.
+//! Texts of clients are stored as bytes, so that the server's collation does not matter. They may
+//! be longer than a database index allows, so indexes use their SHA-256 digests.
 
-mod asked;
 mod client;
 mod digest;
 mod driver;
@@ -18,6 +17,7 @@ mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod refold;
+mod request;
 mod rows;
 mod schema;
 mod settings;

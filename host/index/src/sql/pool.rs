@@ -1,9 +1,10 @@
-//! The connections to a server, and how a call is made on one of them.
+//! A pool of connections, with retries.
 //!
-//! Called by `client.rs`, on its thread. Knows no statement.
+//! Used on the client's thread only.
 //!
-//! Not the library's own pool: that sends a question of its own after each use, waits without bound for the answer when the
-//! server hangs, and cannot be told to use a fresh connection after a loss.
+//! The library's own pool is not used: it pings the server after each use, waits without a bound
+//! for the response when the server hangs, and offers no way to request a new connection after a
+//! loss.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -15,35 +16,35 @@ use tokio::{
 
 use super::{
     Bounds,
-    fault::{Codes, Fault, Kind, Repeat},
+    fault::{ErrorCodes, Fault, FaultKind, RetrySafety},
 };
 
-/// A connection that was not used for so long is asked whether it is still there.
-const TRUSTED: Duration = Duration::from_secs(1);
-/// A connection that was not used for so long is closed.
-const IDLE: Duration = Duration::from_secs(5 * 60);
-/// A connection is closed at this age: after a failover its name may stand for another server.
-const LIFETIME: Duration = Duration::from_secs(30 * 60);
-/// Attempts where the server undoes a call because of others.
-const ATTEMPTS: u32 = 20;
-/// Longest pause between two of them grows by so much with each.
-const PAUSE: Duration = Duration::from_millis(8);
+/// A connection that was idle for longer is pinged before use.
+const PING_AFTER: Duration = Duration::from_secs(1);
+/// A connection that was idle for longer is closed.
+const MAX_IDLE: Duration = Duration::from_secs(5 * 60);
+/// An older connection is closed, because after a failover the name may lead to another server.
+const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+/// Retries of a call that the server rolls back because of others.
+const MAX_RETRIES: u32 = 20;
+/// The longest pause before a retry grows by this with each.
+const BACKOFF_STEP: Duration = Duration::from_millis(8);
 
-/// What a server's kind decides.
+/// What differs between the kinds of servers.
 #[async_trait::async_trait(?Send)]
 pub(crate) trait Driver: Clone + Send + 'static {
-    /// Its connections.
+    /// A connection to the server.
     type Connection: Connection + Send;
-    /// Its codes.
-    const CODES: Codes;
+    /// The error codes of the server.
+    const CODES: ErrorCodes;
 
-    /// Connects, without the bounds of a call.
+    /// Connects without the session settings that bound a call.
     async fn connect_unbounded(&self) -> sqlx::Result<Self::Connection>;
 
-    /// Keeps others from changing the tables, until the connection is closed.
+    /// Takes the migration lock of the database. Closing the connection releases it.
     async fn lock(connection: &mut Self::Connection) -> sqlx::Result<()>;
 
-    /// Connects, and makes the settings of the session.
+    /// Connects and applies the session settings.
     async fn connect(&self) -> sqlx::Result<Self::Connection>;
 }
 
@@ -51,13 +52,13 @@ pub(crate) trait Driver: Clone + Send + 'static {
 pub(super) struct Pool<D: Driver> {
     driver: D,
     permits: Semaphore,
-    /// Of these, as many as searches may have.
-    searches: Semaphore,
-    /// The last used on top.
-    idle: RefCell<Vec<Idle<D::Connection>>>,
+    /// How many of these searches may hold: three quarters.
+    search_permits: Semaphore,
+    /// The most recently used last.
+    idle: RefCell<Vec<IdleConnection<D::Connection>>>,
 }
 
-struct Idle<C> {
+struct IdleConnection<C> {
     connection: C,
     opened: Instant,
     since: Instant,
@@ -72,53 +73,53 @@ struct Borrowed<'a, C> {
 
 impl<D: Driver> Pool<D> {
     pub(super) fn new(driver: D, bounds: Bounds) -> Self {
-        let searches = (bounds.connections * 3 / 4).max(1);
+        let search_permits = (bounds.connections * 3 / 4).max(1);
         Self {
             driver,
             permits: Semaphore::new(bounds.connections),
-            searches: Semaphore::new(searches),
+            search_permits: Semaphore::new(search_permits),
             idle: RefCell::default(),
         }
     }
 
-    /// Makes a search, when its turn comes. Searches may take long, and never have all connections: reservations and
-    /// notes go on beside them.
+    /// Makes a search. Searches may take long, so they never hold all connections: reservations and
+    /// touches proceed beside them.
     pub(super) async fn search<T>(
         &self,
         deadline: Instant,
         op: &impl AsyncFn(&mut D::Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let turn = timeout_at(deadline, self.searches.acquire()).await;
+        let turn = timeout_at(deadline, self.search_permits.acquire()).await;
         let _turn = turn.map_err(|_| Fault::TimedOut)?.map_err(|_| Fault::Closed)?;
-        self.call(Repeat::Always, deadline, op).await
+        self.call(RetrySafety::Always, deadline, op).await
     }
 
-    /// Makes a call, and tries again what may be tried again, until the deadline.
+    /// Makes a call and retries it as far as `safety` allows, until the deadline.
     pub(super) async fn call<T>(
         &self,
-        repeat: Repeat,
+        safety: RetrySafety,
         deadline: Instant,
         op: &impl AsyncFn(&mut D::Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let (mut undone, mut lost) = (0, false);
+        let (mut rolled_back, mut lost) = (0, false);
         loop {
             let fault = match timeout_at(deadline, self.attempt(op, lost)).await {
-                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Ok(result)) => return Ok(result),
                 Ok(Err(fault)) => fault,
-                // With the attempt its connection was dropped.
+                // The attempt was dropped, and with it its connection.
                 Err(_) => return Err(Fault::TimedOut),
             };
             match fault.kind(&D::CODES) {
-                Kind::Undone if undone < ATTEMPTS => {
-                    undone += 1;
-                    sleep(random_part_of(PAUSE * undone)).await;
+                FaultKind::RolledBack if rolled_back < MAX_RETRIES => {
+                    rolled_back += 1;
+                    sleep(jitter(BACKOFF_STEP * rolled_back)).await;
                 }
-                Kind::Lost if !lost && fault.may_repeat(repeat) => {
+                FaultKind::ConnectionLost if !lost && fault.may_retry(safety) => {
                     lost = true;
-                    // The others are most likely lost as well.
+                    // The idle ones are most likely lost, too.
                     self.idle.borrow_mut().clear();
                 }
-                Kind::Undone | Kind::Lost | Kind::Final => return Err(fault),
+                FaultKind::RolledBack | FaultKind::ConnectionLost | FaultKind::Final => return Err(fault),
             }
         }
     }
@@ -131,10 +132,13 @@ impl<D: Driver> Pool<D> {
         let mut borrowed = self.borrow(fresh).await?;
         let outcome = op(&mut borrowed.connection).await;
         match &outcome {
-            Ok(_) | Err(Fault::Contended) => self.give_back(borrowed),
-            // A statement that fails leaves the connection as it was; any other failure may be the connection's own.
-            Err(fault @ Fault::Sql(sqlx::Error::Database(_))) if fault.kind(&D::CODES) != Kind::Lost => {
-                self.give_back(borrowed);
+            Ok(_) | Err(Fault::Contended) => self.release(borrowed),
+            // A failed statement leaves the connection usable. Any other failure may be the
+            // connection's own.
+            Err(fault @ Fault::Sql(sqlx::Error::Database(_)))
+                if fault.kind(&D::CODES) != FaultKind::ConnectionLost =>
+            {
+                self.release(borrowed);
             }
             Err(_) => drop(borrowed),
         }
@@ -145,8 +149,8 @@ impl<D: Driver> Pool<D> {
         let permit = self.permits.acquire().await.map_err(|_| Fault::Closed)?;
         while let Some(mut idle) = self.pop() {
             let alive = !fresh
-                && (idle.since.elapsed() < TRUSTED
-                    || (idle.since.elapsed() < IDLE && idle.connection.ping().await.is_ok()));
+                && (idle.since.elapsed() < PING_AFTER
+                    || (idle.since.elapsed() < MAX_IDLE && idle.connection.ping().await.is_ok()));
             if alive {
                 return Ok(Borrowed { connection: idle.connection, opened: idle.opened, _permit: permit });
             }
@@ -155,33 +159,33 @@ impl<D: Driver> Pool<D> {
         Ok(Borrowed { connection, opened: Instant::now(), _permit: permit })
     }
 
-    fn pop(&self) -> Option<Idle<D::Connection>> {
+    fn pop(&self) -> Option<IdleConnection<D::Connection>> {
         self.idle.borrow_mut().pop()
     }
 
-    fn give_back(&self, borrowed: Borrowed<'_, D::Connection>) {
+    fn release(&self, borrowed: Borrowed<'_, D::Connection>) {
         let Borrowed { connection, opened, _permit } = borrowed;
         let now = Instant::now();
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|other| now - other.since < IDLE);
-        if opened.elapsed() < LIFETIME {
-            idle.push(Idle { connection, opened, since: now });
+        idle.retain(|other| now - other.since < MAX_IDLE);
+        if opened.elapsed() < MAX_AGE {
+            idle.push(IdleConnection { connection, opened, since: now });
         }
     }
 
-    /// Says good-bye on the connections that are not in use.
+    /// Closes the idle connections.
     pub(super) async fn close(&self) {
         while let Some(idle) = self.pop() {
-            // The server notices anyway.
+            // The server notices a closed socket anyway.
             let _ = idle.connection.close().await;
         }
     }
 }
 
-/// A time between nothing and this: so that those who got in each other's way do not meet again.
-fn random_part_of(longest: Duration) -> Duration {
+/// Returns a random duration of up to `longest`, so that colliding calls do not collide again.
+fn jitter(longest: Duration) -> Duration {
     let mut random = [0; 2];
-    // Where there is no chance to be had, the full time is as good as any.
+    // Without random bytes the pause is zero, which is harmless.
     let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
     longest * u32::from(u16::from_le_bytes(random)) / u32::from(u16::MAX)
 }

@@ -1,7 +1,7 @@
-//! How entries and uploads are read from rows, and numbers written.
+//! Reads entries and uploads from rows, and converts numbers to columns.
 //!
-//! Called by both drivers. Knows no statement. The servers' integers are signed: a number that does not fit is stored as the
-//! largest one; ids never get that far, so such an id is one that is not there.
+//! The servers' integers are signed. A number that does not fit is stored as the largest one. Ids
+//! never grow that large, so such an id matches nothing.
 
 use crate::{Attachment, Entry, EntryId, Slot, Upload, UploadId};
 use larder_storage::{ObjectName, UploadName};
@@ -30,18 +30,18 @@ macro_rules! columns {
 columns!(sqlx::postgres::PgRow);
 columns!(sqlx::mysql::MySqlRow);
 
-/// Returns the integer that stands for a number.
+/// Returns a number as a column value, at most `i64::MAX`.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Returns the `LIMIT` that stands for a number of rows.
+/// Returns a number of rows as a `LIMIT`, at most `i64::MAX`.
 pub(super) fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// Reads an entry from the first columns: id, repository, scope, version, key, object, size_bytes, created_ms, used_ms,
-/// owner.
+/// Reads an entry from the first columns: id, repository, scope, version, key, object, size_bytes,
+/// created_ms, used_ms, owner.
 pub(super) fn entry(row: &impl Columns) -> sqlx::Result<Entry> {
     Ok(Entry {
         id: EntryId(number(row, 0)?),
@@ -49,13 +49,13 @@ pub(super) fn entry(row: &impl Columns) -> sqlx::Result<Entry> {
         object: object(row, 5)?,
         size_bytes: number(row, 6)?,
         created_ms: number(row, 7)?,
-        used_ms: number(row, 8)?,
+        last_used_ms: number(row, 8)?,
         owner: row.bytes(9)?.map(utf8).transpose()?,
     })
 }
 
-/// Reads an upload from the first columns: id, repository, scope, version, key, name, owner, created_ms, active_ms, object,
-/// size_bytes.
+/// Reads an upload from the first columns: id, repository, scope, version, key, name, owner,
+/// created_ms, active_ms, object, size_bytes.
 pub(super) fn upload(row: &impl Columns) -> sqlx::Result<Upload> {
     let attachment = match row.bytes(9)? {
         None => None,
@@ -67,7 +67,7 @@ pub(super) fn upload(row: &impl Columns) -> sqlx::Result<Upload> {
         slot: slot(row)?,
         owner: text(row, 6)?,
         created_ms: number(row, 7)?,
-        active_ms: number(row, 8)?,
+        last_activity_ms: number(row, 8)?,
         attachment,
     })
 }
@@ -77,7 +77,7 @@ pub(super) fn object(row: &impl Columns, column: usize) -> sqlx::Result<ObjectNa
     ObjectName::parse(text(row, column)?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// Reads the name of an object, if there is one.
+/// Reads the name of an object, or `None` from a null.
 pub(super) fn optional_object(row: &impl Columns, column: usize) -> sqlx::Result<Option<ObjectName>> {
     row.bytes(column)?.map(|_| object(row, column)).transpose()
 }
@@ -112,5 +112,5 @@ fn utf8(bytes: Vec<u8>) -> sqlx::Result<String> {
 }
 
 fn null(column: usize) -> sqlx::Error {
-    sqlx::Error::Decode(format!("column {column} has no value").into())
+    sqlx::Error::Decode(format!("column {column} is null").into())
 }

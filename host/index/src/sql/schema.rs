@@ -1,7 +1,7 @@
-//! How the tables come to be as this version of the program needs them.
+//! Creates and migrates the tables.
 //!
-//! Called by the drivers when they open a database. Several replicas may do so at once: each waits for a lock
-//! in the database. A migration that was released is never edited: the database remembers its checksum.
+//! Several replicas may open a database at once: each waits for a lock in the database. A released
+//! migration must never be edited, because databases store its checksum.
 
 use std::time::Duration;
 
@@ -15,38 +15,38 @@ use super::{
     Bounds,
     client::Client,
     driver::SqlIndex,
-    fault::{Fault, Repeat},
+    fault::{Fault, RetrySafety},
     refold::{Refold, refold},
 };
 use crate::{IndexError, KeyRule, unavailable};
 
-/// What is being done, for errors.
+/// The context of errors.
 pub(super) const OPEN: &str = "opening the database";
 
-/// How long an opening may take: another replica may be migrating a large table.
-pub(super) const OPENING: Duration = Duration::from_secs(10 * 60);
+/// Longest time for opening a database: another replica may be migrating a large table.
+pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Between two attempts to reach a server.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Pause between two attempts to reach a server.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
+pub(super) enum SchemaError {
     #[error(
         "the database was made by a newer version of larder: its schema has version {found}, this program knows {known}"
     )]
     Newer { found: i64, known: i64 },
     #[error(
-        "an earlier change of the schema to version {0} was cut off in the middle, which this server cannot undo: \
-         restore the database, or drop its tables (they are an index of a cache)"
+        "an earlier migration to version {0} was interrupted, and this server cannot roll it back; restore the \
+         database, or drop its tables to start with an empty cache"
     )]
-    HalfDone(i64),
-    #[error("could not bring the schema up to date")]
+    Interrupted(i64),
+    #[error("cannot migrate the schema")]
     Migrate(#[source] MigrateError),
 }
 
-/// Opens an index, makes or migrates its tables, and brings them to this rule of comparing keys, as needed. Waits for a
-/// server that is just starting, as long as for a call.
+/// Opens an index. Creates and migrates its tables, and rewrites them for this rule of comparing
+/// keys, as needed. Waits up to [`Bounds::call`] for a server that is just starting.
 pub(super) async fn open<D: Refold>(
     driver: D,
     bounds: Bounds,
@@ -56,41 +56,43 @@ pub(super) async fn open<D: Refold>(
 where
     D::Connection: Migrate + 'static,
 {
-    let own = driver.clone();
+    let migration_driver = driver.clone();
     let client = Client::start(driver, bounds).map_err(|error| unavailable(OPEN, error))?;
-    let patience = Instant::now() + bounds.call;
-    while let Err(error) = client.call(OPEN, Repeat::Always, async |_: &mut D::Connection| Ok(())).await {
-        if Instant::now() + PAUSE > patience {
+    let give_up_at = Instant::now() + bounds.call;
+    while let Err(error) = client.call(OPEN, RetrySafety::Always, async |_: &mut D::Connection| Ok(())).await
+    {
+        if Instant::now() + RETRY_INTERVAL > give_up_at {
             return Err(error);
         }
-        sleep(PAUSE).await;
+        sleep(RETRY_INTERVAL).await;
     }
     let migrate = async move |_: &mut D::Connection| -> Result<(), Fault> {
-        // One of its own, without the bounds of a call; when it is closed its lock is free, whatever happened.
-        let mut connection = own.connect_unbounded().await.map_err(Fault::Connect)?;
+        // A connection of its own, without the bounds of a call. Closing it releases the lock in
+        // any case.
+        let mut connection = migration_driver.connect_unbounded().await.map_err(Fault::Connect)?;
         D::lock(&mut connection).await?;
-        migrate(&mut connection, migrations).await.map_err(Fault::Open)?;
+        migrate(&mut connection, migrations).await.map_err(Fault::Schema)?;
         refold::<D>(&mut connection, rule).await?;
         Ok(connection.close().await?)
     };
-    client.call_until(OPEN, Repeat::Never, Instant::now() + OPENING, migrate).await?;
+    client.call_until(OPEN, RetrySafety::Never, Instant::now() + OPEN_TIMEOUT, migrate).await?;
     Ok(SqlIndex { client, rule })
 }
 
-/// Runs the migrations that were not run yet.
+/// Runs the migrations that have not been run yet.
 pub(super) async fn migrate(
     connection: &mut impl Migrate,
     migrations: &[(&'static str, &'static str)],
-) -> Result<(), OpenError> {
+) -> Result<(), SchemaError> {
     let migrations: Vec<Migration> =
         (1..).zip(migrations).map(|(version, named)| migration(version, *named)).collect();
     let known = migrations.last().map_or(0, |last| last.version);
     let migrator = Migrator::with_migrations(migrations);
     match migrator.run_direct(None, connection, false).await {
         Ok(()) => Ok(()),
-        Err(MigrateError::VersionMissing(found)) => Err(OpenError::Newer { found, known }),
-        Err(MigrateError::Dirty(version)) => Err(OpenError::HalfDone(version)),
-        Err(error) => Err(OpenError::Migrate(error)),
+        Err(MigrateError::VersionMissing(found)) => Err(SchemaError::Newer { found, known }),
+        Err(MigrateError::Dirty(version)) => Err(SchemaError::Interrupted(version)),
+        Err(error) => Err(SchemaError::Migrate(error)),
     }
 }
 

@@ -1,15 +1,16 @@
-//! What the drivers are told of a database server.
+//! Settings of a database server.
 
 use std::{path::PathBuf, time::Duration};
 
-/// How to reach a database server: by its URL, or by the parts of one. Has no `Debug`: URL and password are secrets.
+/// How to reach a database server: by its URL, or by the parts of one. Has no `Debug`: URL and
+/// password are secrets.
 #[derive(Clone, Default)]
 pub struct ServerSettings {
-    /// The whole URL; may hold a password. Where it is set, the parts are not looked at.
+    /// The whole URL, which may contain a password. If it is set, the parts are ignored.
     pub url: Option<String>,
     /// The server's name or address.
     pub host: Option<String>,
-    /// The port; `None`: the database's usual one.
+    /// The port. Default: 5432 for PostgreSQL, 3306 for MySQL.
     pub port: Option<u16>,
     /// The user to log in as.
     pub user: Option<String>,
@@ -17,32 +18,33 @@ pub struct ServerSettings {
     pub password: Option<String>,
     /// The name of the database.
     pub database: Option<String>,
-    /// How the connection is protected; `None`: as the URL says, else [`SslMode::Prefer`].
+    /// How the connection is protected. Default: as the URL states, else [`SslMode::Prefer`].
     pub ssl_mode: Option<SslMode>,
-    /// Certificates in PEM form that the server's must be signed by, in addition to the usual ones.
+    /// A PEM file with certificate authorities that are trusted in addition to the usual ones.
     pub ca_file: Option<PathBuf>,
 }
 
 /// How the connection to a server is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SslMode {
-    /// Not at all.
+    /// No TLS.
     Disable,
-    /// By TLS where the server offers it, with any certificate.
+    /// TLS if the server offers it, with any certificate.
     Prefer,
-    /// By TLS, with any certificate.
+    /// TLS with any certificate.
     Require,
-    /// By TLS, with a certificate of a known authority.
+    /// TLS with a certificate of a trusted authority.
     VerifyCa,
-    /// By TLS, with a certificate of a known authority for the server's name.
+    /// TLS with a certificate of a trusted authority for the server's name.
     VerifyFull,
 }
 
-/// What bounds the use of a server.
+/// Limits for the use of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Most connections of this process.
     pub connections: usize,
-    /// How long one call of the index may take: waiting for a connection, connecting, and retries included.
+    /// Longest duration of one index call, including waiting for a connection, connecting, and
+    /// retries.
     pub call: Duration,
 }

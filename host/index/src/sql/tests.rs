@@ -1,5 +1,4 @@
-//! What the tests of both drivers share: databases of their own in the servers of the test run, and the tests that are the
-//! same for both.
+//! Tests that are the same for both drivers, each in a new database on the server of the test run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -17,13 +16,13 @@ use std::{sync::Arc, time::Duration};
 use super::{Bounds, ServerSettings};
 use crate::{Index, IndexError, KeyRule};
 
-/// Few connections, so that callers wait for each other, and time enough for a busy machine.
+/// Few connections, so that callers wait for each other, and a timeout for a busy machine.
 pub(super) const BOUNDS: Bounds = Bounds { connections: 6, call: Duration::from_secs(60) };
 
 /// Opens an index on a database.
 type Open = fn(&str, Bounds, KeyRule) -> Result<Arc<dyn Index>, IndexError>;
 
-/// A database of a test's own.
+/// A new database for one test.
 pub(super) struct Database {
     pub(super) url: String,
     /// Opens an index on it.
@@ -34,17 +33,17 @@ pub(super) struct Database {
     pub(super) fill_the_disk: &'static [&'static str],
     /// Makes the tables and rows of the release before keys were compared in any case.
     pub(super) make_old: fn(&str),
-    /// Keeps everybody from the entries, until what this returns is called.
+    /// Locks the entries until the returned function is called.
     pub(super) hold_entries: fn(&str) -> Box<dyn FnOnce()>,
-    /// Inserts entries: into which place, how many, and how the keys of the older half and of the newer one begin.
+    /// Inserts entries.
     pub(super) fill: fn(&str, &Filling<'_>),
 }
 
-/// What is inserted by a statement: entries of the scope `main` and version `v`.
+/// Entries to insert into the scope `main` and version `v`.
 pub(super) struct Filling<'a> {
     pub(super) repository: &'a str,
     pub(super) count: u64,
-    /// Keys are this, and the number in seven digits.
+    /// Prefix of the keys in the older half; the rest is the number in seven digits.
     pub(super) older: &'a str,
     pub(super) newer: &'a str,
 }
@@ -63,7 +62,8 @@ impl Database {
     }
 }
 
-/// Makes tests of the shared ones, in the tests of a driver, which has `database()`: a [`Database`] of its own, or `None`.
+/// Makes tests from the shared ones. The calling module has `new_database()`, which returns a
+/// [`Database`], or `None` if there is no server.
 macro_rules! shared {
     ($($module:ident { $($case:ident)* })*) => {
         $(mod $module {
@@ -78,7 +78,7 @@ macro_rules! shared {
 }
 pub(super) use shared;
 
-/// All of them.
+/// Makes tests from all shared ones.
 macro_rules! all_shared {
     () => {
         $crate::sql::tests::shared! {
@@ -124,7 +124,8 @@ macro_rules! all_shared {
 }
 pub(super) use all_shared;
 
-/// Runs statements on a connection of its own, and the last one when what this returns is called.
+/// Runs the first statement on a new connection, and the last one when the returned function is
+/// called.
 pub(super) fn until_called<C: sqlx::Connection>(
     url: &str,
     [first, last]: [&'static str; 2],
@@ -155,18 +156,18 @@ pub(super) fn server(url: &str) -> ServerSettings {
     ServerSettings { url: Some(url.to_owned()), ..ServerSettings::default() }
 }
 
-/// The URL with another database in place of its own.
+/// Returns the URL with another database.
 pub(super) fn with_database(url: &str, database: &str) -> String {
     let (before, _) = url.rsplit_once('/').unwrap();
     format!("{before}/{database}")
 }
 
-/// Runs what needs timers and sockets.
+/// Runs a future that needs timers and sockets.
 pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// All the messages of an error, from the outermost to its cause.
+/// Returns the messages of an error and its causes, the outermost first.
 pub(super) fn messages(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", messages(source)),

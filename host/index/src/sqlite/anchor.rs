@@ -1,17 +1,17 @@
-//! Spares readers the kernel's locks.
+//! Saves readers the system calls for file locks.
 //!
-//! Called by the writer's thread. A reader of a write-ahead log holds a lock on the state that it reads, which takes two
-//! system calls for each read; locks that another connection of the process holds already are shared without any. So one
-//! connection keeps the state that was committed last in view, and lets go of it only while the writer commits: a
-//! log that somebody reads cannot start over.
+//! A reader of a write-ahead log locks the snapshot that it reads, which takes two system calls per
+//! read. Locks that another connection of the same process already holds are shared without any. So
+//! one connection always holds the latest snapshot. It releases the snapshot only while the writer
+//! commits, because a log in use cannot be restarted.
 
 use rusqlite::Connection;
 
 use larder_common::causes::chain;
 
-/// A connection that reads nothing and holds on to the latest state.
+/// A connection that only holds the latest snapshot.
 pub(super) struct Anchor {
-    /// `None` after a failure: then readers lock for themselves.
+    /// `None` after a failure: then each reader locks for itself.
     conn: Option<Connection>,
 }
 
@@ -22,12 +22,12 @@ impl Anchor {
         anchor
     }
 
-    /// Takes the state of now into view.
+    /// Opens a read transaction on the current snapshot.
     pub(super) fn hold(&mut self) {
         self.run("BEGIN; SELECT 1 FROM entries LIMIT 1");
     }
 
-    /// Lets go, so that the log can start over.
+    /// Ends the read transaction, so that the log can be restarted.
     pub(super) fn release(&mut self) {
         self.run("COMMIT");
     }
@@ -36,7 +36,7 @@ impl Anchor {
         if let Some(conn) = &self.conn
             && let Err(error) = conn.execute_batch(statements)
         {
-            tracing::warn!(error = %chain(&error), "reads of the database take more system calls from now on");
+            tracing::warn!(error = %chain(&error), "cannot hold a database snapshot: reads now take more system calls");
             self.conn = None;
         }
     }

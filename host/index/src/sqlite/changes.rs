@@ -1,7 +1,7 @@
-//! What is changed in the database.
+//! The statements that change the database.
 //!
-//! Called by the driver, on the writer's connection, in a transaction that the writer opens and commits. A change that
-//! fails is rolled back as a whole by the writer, and may be run again.
+//! They run on the writer's connection, in a transaction that the writer begins and commits. If a
+//! change fails, the writer rolls it back as a whole, and may run it again.
 
 use rusqlite::{Connection, params};
 
@@ -10,8 +10,8 @@ use super::{
     rows::{self, entry_columns, integer, upload_columns},
 };
 use crate::{
-    AHEAD_MS, AttachOutcome, Attachment, Durability, Entry, EntryId, KeyRule, Reservation, Slot, Upload,
-    UploadId, latest,
+    AttachOutcome, Attachment, Durability, Entry, EntryId, KeyRule, MAX_CLOCK_SKEW_MS, Reservation, Slot,
+    Upload, UploadId, latest,
 };
 use larder_storage::UploadName;
 
@@ -98,7 +98,7 @@ pub(super) fn attach(
         attachment.object.as_str(),
         integer(attachment.size_bytes),
         integer(now_ms),
-        integer(now_ms.saturating_add(AHEAD_MS)),
+        integer(now_ms.saturating_add(MAX_CLOCK_SKEW_MS)),
     ])?;
     let replaced = upload.attachment.map(|before| before.object);
     Ok(AttachOutcome::Attached(replaced.filter(|object| *object != attachment.object)))
@@ -183,10 +183,14 @@ pub(super) fn delete_entry(conn: &Connection, id: EntryId) -> rusqlite::Result<b
 }
 
 /// See [`crate::Index::delete_entry_unused`].
-pub(super) fn delete_entry_unused(conn: &Connection, id: EntryId, used_ms: u64) -> rusqlite::Result<bool> {
+pub(super) fn delete_entry_unused(
+    conn: &Connection,
+    id: EntryId,
+    last_used_ms: u64,
+) -> rusqlite::Result<bool> {
     let deleted = conn
         .prepare_cached("DELETE FROM entries WHERE id = ?1 AND used_ms <= ?2")?
-        .execute([integer(id.0), integer(used_ms)])?;
+        .execute([integer(id.0), integer(last_used_ms)])?;
     Ok(deleted > 0)
 }
 
@@ -194,14 +198,14 @@ pub(super) fn delete_entry_unused(conn: &Connection, id: EntryId, used_ms: u64) 
 pub(super) fn touch_entries(conn: &Connection, uses: &[(EntryId, u64)]) -> rusqlite::Result<()> {
     let mut statement =
         conn.prepare_cached("UPDATE entries SET used_ms = ?2 WHERE id = ?1 AND used_ms < ?2")?;
-    for (id, used_ms) in uses {
-        statement.execute([integer(id.0), integer(*used_ms)])?;
+    for (id, last_used_ms) in uses {
+        statement.execute([integer(id.0), integer(*last_used_ms)])?;
     }
     Ok(())
 }
 
-/// See [`crate::Index::bring_entries_back`].
-pub(super) fn bring_entries_back(conn: &Connection, ids: &[EntryId], now_ms: u64) -> rusqlite::Result<()> {
+/// See [`crate::Index::cap_last_used`].
+pub(super) fn cap_last_used(conn: &Connection, ids: &[EntryId], now_ms: u64) -> rusqlite::Result<()> {
     let mut statement =
         conn.prepare_cached("UPDATE entries SET used_ms = ?2 WHERE id = ?1 AND used_ms > ?2")?;
     for id in ids {
@@ -213,9 +217,9 @@ pub(super) fn bring_entries_back(conn: &Connection, ids: &[EntryId], now_ms: u64
 /// See [`crate::Index::touch_uploads`].
 pub(super) fn touch_uploads(conn: &Connection, uses: &[(UploadName, u64)]) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(TOUCH_UPLOAD)?;
-    for (name, active_ms) in latest(uses) {
-        let ahead_ms = active_ms.saturating_add(AHEAD_MS);
-        statement.execute(params![name.as_str(), integer(active_ms), integer(ahead_ms)])?;
+    for (name, last_activity_ms) in latest(uses) {
+        let ahead_ms = last_activity_ms.saturating_add(MAX_CLOCK_SKEW_MS);
+        statement.execute(params![name.as_str(), integer(last_activity_ms), integer(ahead_ms)])?;
     }
     Ok(())
 }

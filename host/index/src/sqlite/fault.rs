@@ -1,4 +1,4 @@
-//! What an error of SQLite means for the caller.
+//! Classifies SQLite's errors.
 
 use std::{error::Error, io, iter};
 
@@ -6,15 +6,16 @@ use rusqlite::{ErrorCode, ffi};
 
 use crate::{IndexError, no_space, unavailable};
 
-/// Turns a failure into the error of the index.
-pub(super) fn failed(context: &'static str, error: impl Error + Send + Sync + 'static) -> IndexError {
+/// Wraps an error in [`IndexError::NoSpace`] if the disk is full, else in
+/// [`IndexError::Unavailable`].
+pub(super) fn index_error(context: &'static str, error: impl Error + Send + Sync + 'static) -> IndexError {
     if is_full(&error) { no_space(context, error) } else { unavailable(context, error) }
 }
 
-/// Returns whether the cause is that the disk is full.
+/// Returns whether a full disk, or an exceeded quota, is among the causes.
 pub(super) fn is_full(error: &(dyn Error + 'static)) -> bool {
     iter::successors(Some(error), source).any(|cause| {
-        let of_sqlite = cause.downcast_ref::<rusqlite::Error>().is_some_and(says_full);
+        let of_sqlite = cause.downcast_ref::<rusqlite::Error>().is_some_and(has_full_code);
         let of_system = cause.downcast_ref::<io::Error>().is_some_and(|error| {
             matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
         });
@@ -26,9 +27,9 @@ fn source<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
     (*error).source()
 }
 
-/// A database in write-ahead mode also needs a few pages of shared memory beside it, and has a code of its own for the lack
-/// of these.
-fn says_full(error: &rusqlite::Error) -> bool {
+/// In write-ahead mode a database also needs a few pages of shared memory beside it. SQLite has a
+/// code of its own for when they cannot be allocated.
+fn has_full_code(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| {
         error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
     })

@@ -1,26 +1,25 @@
 //! The search for the entry that matches a list of probes.
 //!
-//! Called by the driver, on a read connection. Knows nothing of why an entry is skipped.
-//!
-//! The newest entry with a prefix is looked for from two sides at once: from the newest entry backwards, until one has
-//! the prefix; and through the range of keys with the prefix, until it ends. The steps alternate, so the cost is at most
-//! twice that of the side that ends first. Where neither ends soon (many keys with the prefix, all of them older than many
-//! others) the search goes from the newest block of entries backwards, in each block through the keys with the prefix: for a
-//! million entries that is some thousand blocks.
+//! The search for the newest entry with a prefix scans from both ends at once: the newest entry
+//! backwards, until one has the prefix; and the range of keys with the prefix, to its end. The
+//! steps alternate, so the cost is at most twice that of the shorter scan. If neither ends soon
+//! (many keys with the prefix, all older than many other entries), the search goes from the newest
+//! block of entries backwards and scans the keys with the prefix in each block. A million entries
+//! are about a thousand blocks.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 
 use super::{
-    reader::Moment,
+    reader::ReadTransaction,
     rows::{self, compared_key, entry_columns, integer},
 };
 use crate::{Entry, EntryId, KeyRule, MatchKind, Probe};
 
-/// Steps of each side before the search goes by blocks.
-const NEAR: u64 = 400;
+/// Steps of each of the two scans before the search goes by blocks.
+const MAX_STEPS_PER_SIDE: u64 = 400;
 
-/// What the way to a block costs, in steps over an entry.
-const BLOCK_STEPS: u64 = 4;
+/// The cost of moving to the next block, in steps. One step reads one entry.
+const STEPS_PER_BLOCK: u64 = 4;
 
 pub(super) const BY_SLOT: &str = concat!(
     "SELECT ",
@@ -40,7 +39,8 @@ pub(super) const NEWEST_FIRST: &str = concat!(
      WHERE repository = ?1 AND scope = ?2 AND version = ?3 ORDER BY id DESC"
 );
 
-/// Open-ended: not every prefix has a successor, so the reader of the rows sees where the range ends.
+/// No upper bound, because not every prefix has a successor: the caller stops at the first key
+/// without the prefix.
 pub(super) const BY_KEY: &str = concat!(
     "SELECT id, ",
     compared_key!(),
@@ -54,7 +54,7 @@ pub(super) const BY_KEY: &str = concat!(
 pub(super) const BLOCK_BEFORE: &str = "SELECT id >> 10 FROM entries INDEXED BY entries_by_block \
      WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND id >> 10 < ?4 ORDER BY id >> 10 DESC LIMIT 1";
 
-/// Open-ended, as [`BY_KEY`].
+/// No upper bound, like [`BY_KEY`].
 pub(super) const IN_BLOCK: &str = concat!(
     "SELECT id, ",
     compared_key!(),
@@ -65,43 +65,47 @@ pub(super) const IN_BLOCK: &str = concat!(
     compared_key!()
 );
 
-/// What is looked for, and where.
+/// A lookup.
 pub(super) struct Search<'a> {
     pub(super) rule: KeyRule,
     pub(super) repository: &'a str,
     pub(super) version: &'a str,
     pub(super) probes: &'a [Probe],
-    /// Sorted.
+    /// Sorted, for binary search.
     pub(super) skip: &'a [EntryId],
 }
 
-/// How a search ended.
+/// The outcome of a search.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// With this.
+pub(super) enum SearchOutcome {
+    /// The entry found, or `None` if no probe matches.
     Done(Option<Entry>),
-    /// It would have taken more steps than it was allowed.
-    TooLong,
+    /// The search needs more steps than it was allowed.
+    OutOfSteps,
 }
 
-/// Looks at the state of one moment, and takes at most `steps` steps over entries that are not the answer.
-pub(super) fn find(conn: &Connection, search: &Search<'_>, mut steps: u64) -> rusqlite::Result<Outcome> {
-    let _moment = Moment::begin(conn)?;
+/// Searches one snapshot of the database, in at most `steps` steps.
+pub(super) fn find(
+    conn: &Connection,
+    search: &Search<'_>,
+    mut steps: u64,
+) -> rusqlite::Result<SearchOutcome> {
+    let _snapshot = ReadTransaction::begin(conn)?;
     for probe in search.probes {
         let key = search.rule.compared(&probe.key);
         let key = key.as_bytes();
         let found = match probe.kind {
             MatchKind::Exact => exact(conn, search, &probe.scope, key)?,
             MatchKind::Prefix => match newest(conn, search, &probe.scope, key, &mut steps)? {
-                Outcome::Done(found) => found,
-                Outcome::TooLong => return Ok(Outcome::TooLong),
+                SearchOutcome::Done(found) => found,
+                SearchOutcome::OutOfSteps => return Ok(SearchOutcome::OutOfSteps),
             },
         };
         if found.is_some() {
-            return Ok(Outcome::Done(found));
+            return Ok(SearchOutcome::Done(found));
         }
     }
-    Ok(Outcome::Done(None))
+    Ok(SearchOutcome::Done(None))
 }
 
 /// Returns the entry with this number.
@@ -122,96 +126,97 @@ fn newest(
     scope: &str,
     prefix: &[u8],
     steps: &mut u64,
-) -> rusqlite::Result<Outcome> {
+) -> rusqlite::Result<SearchOutcome> {
     let mut by_key = conn.prepare_cached(BY_KEY)?;
     let mut newest_first = conn.prepare_cached(NEWEST_FIRST)?;
-    let mut meeting = meet(&mut by_key, &mut newest_first, search, scope, prefix, steps)?;
-    if let Meeting::Far = meeting {
-        meeting = walk(conn, search, scope, prefix, steps)?;
+    let mut result = scan_from_both_ends(&mut by_key, &mut newest_first, search, scope, prefix, steps)?;
+    if let ScanResult::Undecided = result {
+        result = scan_by_block(conn, search, scope, prefix, steps)?;
     }
-    match meeting {
-        Meeting::At(id) => by_id(conn, id).map(Outcome::Done),
-        Meeting::Nowhere => Ok(Outcome::Done(None)),
-        Meeting::Far | Meeting::TooLong => Ok(Outcome::TooLong),
+    match result {
+        ScanResult::Found(id) => by_id(conn, id).map(SearchOutcome::Done),
+        ScanResult::NotFound => Ok(SearchOutcome::Done(None)),
+        ScanResult::Undecided | ScanResult::OutOfSteps => Ok(SearchOutcome::OutOfSteps),
     }
 }
 
-enum Meeting {
-    At(EntryId),
-    Nowhere,
-    /// Neither side ended soon.
-    Far,
-    TooLong,
+enum ScanResult {
+    Found(EntryId),
+    NotFound,
+    /// Neither scan ended within `MAX_STEPS_PER_SIDE` steps.
+    Undecided,
+    OutOfSteps,
 }
 
-fn meet(
+fn scan_from_both_ends(
     by_key: &mut Statement<'_>,
     newest_first: &mut Statement<'_>,
     search: &Search<'_>,
     scope: &str,
     prefix: &[u8],
     steps: &mut u64,
-) -> rusqlite::Result<Meeting> {
+) -> rusqlite::Result<ScanResult> {
     let (repository, scope, version) =
         (search.repository.as_bytes(), scope.as_bytes(), search.version.as_bytes());
     let mut by_key = by_key.query(params![repository, scope, version, prefix])?;
     let mut newest_first = newest_first.query(params![repository, scope, version])?;
     let mut best = None;
-    for _ in 0..NEAR {
+    for _ in 0..MAX_STEPS_PER_SIDE {
         match by_key.next()? {
-            Some(row) if starts_with(row, prefix)? => best = best.max(search.counted(row)?),
-            _ => return Ok(best.map_or(Meeting::Nowhere, Meeting::At)),
+            Some(row) if starts_with(row, prefix)? => best = best.max(search.candidate(row)?),
+            _ => return Ok(best.map_or(ScanResult::NotFound, ScanResult::Found)),
         }
-        // There is a key with the prefix (perhaps a skipped one), so this side cannot end before it has come to it.
+        // At least one key has the prefix (it may be skipped), so this scan finds it before its
+        // end.
         if let Some(row) = newest_first.next()?
             && starts_with(row, prefix)?
-            && let Some(id) = search.counted(row)?
+            && let Some(id) = search.candidate(row)?
         {
-            return Ok(Meeting::At(id));
+            return Ok(ScanResult::Found(id));
         }
-        if !take(steps, 1) {
-            return Ok(Meeting::TooLong);
+        if !spend(steps, 1) {
+            return Ok(ScanResult::OutOfSteps);
         }
     }
-    Ok(Meeting::Far)
+    Ok(ScanResult::Undecided)
 }
 
-/// Goes from the newest block backwards.
-fn walk(
+/// Scans from the newest block backwards.
+fn scan_by_block(
     conn: &Connection,
     search: &Search<'_>,
     scope: &str,
     prefix: &[u8],
     steps: &mut u64,
-) -> rusqlite::Result<Meeting> {
+) -> rusqlite::Result<ScanResult> {
     let (repository, scope, version) =
         (search.repository.as_bytes(), scope.as_bytes(), search.version.as_bytes());
     let mut block_before = conn.prepare_cached(BLOCK_BEFORE)?;
     let mut in_block = conn.prepare_cached(IN_BLOCK)?;
     let mut block = i64::MAX;
-    while take(steps, BLOCK_STEPS) {
+    while spend(steps, STEPS_PER_BLOCK) {
         let before = block_before.query_one(params![repository, scope, version, block], |row| row.get(0));
-        let Some(before) = before.optional()? else { return Ok(Meeting::Nowhere) };
+        let Some(before) = before.optional()? else { return Ok(ScanResult::NotFound) };
         block = before;
         let mut best = None;
         let mut rows = in_block.query(params![repository, scope, version, block, prefix])?;
         while let Some(row) = rows.next()?
             && starts_with(row, prefix)?
         {
-            best = best.max(search.counted(row)?);
-            if !take(steps, 1) {
-                return Ok(Meeting::TooLong);
+            best = best.max(search.candidate(row)?);
+            if !spend(steps, 1) {
+                return Ok(ScanResult::OutOfSteps);
             }
         }
         if let Some(id) = best {
-            return Ok(Meeting::At(id));
+            return Ok(ScanResult::Found(id));
         }
     }
-    Ok(Meeting::TooLong)
+    Ok(ScanResult::OutOfSteps)
 }
 
-/// Returns whether there were so many.
-fn take(steps: &mut u64, count: u64) -> bool {
+/// Subtracts `count` from the steps left. Returns `false` if there are not that many.
+fn spend(steps: &mut u64, count: u64) -> bool {
     let left = steps.checked_sub(count);
     *steps = left.unwrap_or(0);
     left.is_some()
@@ -226,8 +231,8 @@ impl Search<'_> {
         self.skip.binary_search(&id).is_ok()
     }
 
-    /// Reads the number of an entry, unless it is skipped.
-    fn counted(&self, row: &Row<'_>) -> rusqlite::Result<Option<EntryId>> {
+    /// Reads the number of an entry. Returns `None` if the entry is skipped.
+    fn candidate(&self, row: &Row<'_>) -> rusqlite::Result<Option<EntryId>> {
         let id = EntryId(rows::number(row, 0)?);
         Ok(Some(id).filter(|id| !self.skips(*id)))
     }

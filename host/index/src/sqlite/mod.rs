@@ -1,13 +1,14 @@
 //! The index in an embedded SQLite database.
 //!
-//! Called through the [`Index`] trait. The database is one file (and the two that SQLite puts beside it) on a local disk;
-//! several processes on the same machine may use it at once. Reads happen in place (`reader.rs`), changes on one thread
-//! (`writer.rs`).
+//! The database is one file, plus the two that SQLite puts beside it, on a local disk. Several
+//! processes on the same machine may use it at once. Reads run on the calling thread (`reader.rs`),
+//! changes on one thread (`writer.rs`).
 
 mod anchor;
 mod changes;
 mod fault;
 mod find;
+mod long_searches;
 mod queries;
 mod reader;
 mod refold;
@@ -15,7 +16,6 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod turns;
 mod watch;
 mod writer;
 
@@ -25,12 +25,12 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use self::{
-    fault::failed,
-    find::{Outcome, Search},
+    fault::index_error,
+    find::{Search, SearchOutcome},
+    long_searches::LongSearches,
     reader::Readers,
     schema::OpenError,
-    turns::Turns,
-    watch::{Watch, Watching},
+    watch::{FileWatch, FileWatchThread},
     writer::Writer,
 };
 use super::{
@@ -39,35 +39,36 @@ use super::{
 };
 use larder_storage::{ObjectName, UploadName};
 
-/// A search that takes more steps than this, about a millisecond, moves off the thread that serves requests.
-const STEPS_IN_PLACE: u64 = 2_000;
+/// Steps that a search may take on the thread that serves requests: about a millisecond.
+const MAX_INLINE_STEPS: u64 = 2_000;
 
 /// The index in an SQLite database.
 ///
-/// When it is dropped, the changes under way are finished and the database is closed.
+/// Dropping it completes the queued changes and closes the database.
 pub struct SqliteIndex {
-    /// Stops first: an index that is closed takes its log away.
-    watching: Option<Watching>,
-    watch: Arc<Watch>,
+    /// Stopped first, because closing the database deletes its log.
+    watching: Option<FileWatchThread>,
+    watch: Arc<FileWatch>,
     readers: Arc<Readers>,
     writer: Writer,
     rule: KeyRule,
-    turns: Turns,
-    steps_in_place: u64,
+    long_searches: LongSearches,
+    max_inline_steps: u64,
 }
 
 impl SqliteIndex {
-    /// Opens the database in this file, creating it where there is none. Blocks while a schema is brought up to date.
+    /// Opens the database in this file, and creates it if there is none. Blocks while the schema is
+    /// migrated.
     ///
     /// # Errors
-    /// When the file cannot be used, is not such a database, or was made by a newer version of the program. The source of
-    /// the error says which.
+    /// If the file cannot be used, is not such a database, or was made by a newer version of the
+    /// program. The source of the error states which.
     pub fn open(path: &Path, rule: KeyRule) -> Result<Self, IndexError> {
         let conn = schema::open_for_writing(path, rule)
-            .map_err(|error: OpenError| failed("opening the database", error))?;
+            .map_err(|error: OpenError| index_error("opening the database", error))?;
         let read = || schema::open_for_reading(path);
-        let anchor = read().map_err(|error| failed("opening the database for reading", error))?;
-        let watching = read().map_err(|error| failed("opening the database for reading", error))?;
+        let anchor = read().map_err(|error| index_error("opening the database for reading", error))?;
+        let watching = read().map_err(|error| index_error("opening the database for reading", error))?;
         Self::start(path, rule, conn, [anchor, watching])
             .map_err(|error| unavailable("starting a thread", error))
     }
@@ -79,15 +80,15 @@ impl SqliteIndex {
         [anchor, watching]: [Connection; 2],
     ) -> std::io::Result<Self> {
         let readers = Arc::new(Readers::new(path.to_owned()));
-        let watch = Arc::new(Watch::new(path, watching));
+        let watch = Arc::new(FileWatch::new(path, watching));
         Ok(Self {
-            watching: Some(Watching::start(Arc::clone(&watch))?),
+            watching: Some(FileWatchThread::start(Arc::clone(&watch))?),
             writer: Writer::start(conn, anchor, Arc::clone(&watch))?,
             watch,
             readers,
             rule,
-            turns: Turns::new(),
-            steps_in_place: STEPS_IN_PLACE,
+            long_searches: LongSearches::new(),
+            max_inline_steps: MAX_INLINE_STEPS,
         })
     }
 
@@ -97,13 +98,13 @@ impl SqliteIndex {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, IndexError> {
         match self.watch.unreadable() {
-            None => self.readers.read(query).map_err(|error| failed(context, error)),
+            None => self.readers.read(query).map_err(|error| index_error(context, error)),
             Some(loss) => Err(unavailable(context, loss)),
         }
     }
 
-    /// Repeats a search that takes long, where it keeps nobody waiting.
-    async fn find_aside(
+    /// Repeats a long search on a thread for blocking work.
+    async fn find_in_background(
         &self,
         repository: &str,
         version: &str,
@@ -121,20 +122,21 @@ impl SqliteIndex {
             })
         };
         let outcome = self
-            .turns
+            .long_searches
             .run(search)
             .await
             .map_err(|source| IndexError::Unavailable { context: FIND, source })?;
-        match outcome.map_err(|error| failed(FIND, error))? {
-            Outcome::Done(found) => Ok(found),
-            // Not with as many steps as there are numbers.
-            Outcome::TooLong => Ok(None),
+        match outcome.map_err(|error| index_error(FIND, error))? {
+            SearchOutcome::Done(found) => Ok(found),
+            // Cannot happen with `u64::MAX` steps.
+            SearchOutcome::OutOfSteps => Ok(None),
         }
     }
 }
 
 impl Drop for SqliteIndex {
-    /// The readers go first: the connection that is closed last tidies up, and only the writer's can.
+    /// Closes the read connections first. The connection that is closed last folds the log into the
+    /// database, and only the writer's can.
     fn drop(&mut self) {
         self.watching = None;
         self.watch.close();
@@ -142,7 +144,7 @@ impl Drop for SqliteIndex {
     }
 }
 
-const FIND: &str = "looking for an entry";
+const FIND: &str = "finding an entry";
 
 #[async_trait]
 impl Index for SqliteIndex {
@@ -156,9 +158,9 @@ impl Index for SqliteIndex {
         let mut skip = skip.to_vec();
         skip.sort_unstable();
         let search = Search { rule: self.rule, repository, version, probes, skip: &skip };
-        match self.read(FIND, |conn| find::find(conn, &search, self.steps_in_place))? {
-            Outcome::Done(found) => Ok(found),
-            Outcome::TooLong => self.find_aside(repository, version, probes, skip).await,
+        match self.read(FIND, |conn| find::find(conn, &search, self.max_inline_steps))? {
+            SearchOutcome::Done(found) => Ok(found),
+            SearchOutcome::OutOfSteps => self.find_in_background(repository, version, probes, skip).await,
         }
     }
 
@@ -188,7 +190,7 @@ impl Index for SqliteIndex {
 
     async fn renew(&self, id: UploadId, created_ms: u64, now_ms: u64) -> Result<bool, IndexError> {
         self.writer
-            .write("handing an upload out again", move |conn| changes::renew(conn, id, created_ms, now_ms))
+            .write("renewing an upload", move |conn| changes::renew(conn, id, created_ms, now_ms))
             .await
     }
 
@@ -201,7 +203,7 @@ impl Index for SqliteIndex {
     }
 
     async fn find_upload(&self, slot: &Slot) -> Result<Option<Upload>, IndexError> {
-        self.read("looking for an upload", |conn| queries::upload_by_slot(conn, self.rule, slot))
+        self.read("finding an upload", |conn| queries::upload_by_slot(conn, self.rule, slot))
     }
 
     async fn attach(
@@ -225,7 +227,7 @@ impl Index for SqliteIndex {
     ) -> Result<Option<Entry>, IndexError> {
         let (attachment, durability, rule) = (attachment.clone(), durability.clone(), self.rule);
         self.writer
-            .write("making an entry", move |conn| {
+            .write("finalizing an upload", move |conn| {
                 changes::finalize(conn, rule, id, &attachment, &durability, now_ms)
             })
             .await
@@ -245,9 +247,11 @@ impl Index for SqliteIndex {
         self.writer.write("deleting an entry", move |conn| changes::delete_entry(conn, id)).await
     }
 
-    async fn delete_entry_unused(&self, id: EntryId, used_ms: u64) -> Result<bool, IndexError> {
+    async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError> {
         self.writer
-            .write("deleting an unused entry", move |conn| changes::delete_entry_unused(conn, id, used_ms))
+            .write("deleting an unused entry", move |conn| {
+                changes::delete_entry_unused(conn, id, last_used_ms)
+            })
             .await
     }
 
@@ -256,16 +260,16 @@ impl Index for SqliteIndex {
             return Ok(());
         }
         let uses = uses.to_vec();
-        self.writer.write("noting uses of entries", move |conn| changes::touch_entries(conn, &uses)).await
+        self.writer.write("recording uses of entries", move |conn| changes::touch_entries(conn, &uses)).await
     }
 
-    async fn bring_entries_back(&self, ids: &[EntryId], now_ms: u64) -> Result<(), IndexError> {
+    async fn cap_last_used(&self, ids: &[EntryId], now_ms: u64) -> Result<(), IndexError> {
         if ids.is_empty() {
             return Ok(());
         }
         let ids = ids.to_vec();
         self.writer
-            .write("noting uses of entries", move |conn| changes::bring_entries_back(conn, &ids, now_ms))
+            .write("recording uses of entries", move |conn| changes::cap_last_used(conn, &ids, now_ms))
             .await
     }
 
@@ -274,7 +278,9 @@ impl Index for SqliteIndex {
             return Ok(());
         }
         let uses = uses.to_vec();
-        self.writer.write("noting activity of uploads", move |conn| changes::touch_uploads(conn, &uses)).await
+        self.writer
+            .write("recording activity of uploads", move |conn| changes::touch_uploads(conn, &uses))
+            .await
     }
 
     async fn mark_durable(&self, ids: &[EntryId]) -> Result<(), IndexError> {
@@ -282,9 +288,7 @@ impl Index for SqliteIndex {
             return Ok(());
         }
         let ids = ids.to_vec();
-        self.writer
-            .write("noting that entries are durable", move |conn| changes::mark_durable(conn, &ids))
-            .await
+        self.writer.write("marking entries durable", move |conn| changes::mark_durable(conn, &ids)).await
     }
 
     async fn list_volatile(
@@ -308,11 +312,11 @@ impl Index for SqliteIndex {
     }
 
     async fn referenced_objects(&self, objects: &[ObjectName]) -> Result<HashSet<ObjectName>, IndexError> {
-        self.read("looking for references", |conn| queries::referenced_objects(conn, objects))
+        self.read("finding references", |conn| queries::referenced_objects(conn, objects))
     }
 
     async fn existing_uploads(&self, names: &[UploadName]) -> Result<HashSet<UploadName>, IndexError> {
-        self.read("looking for uploads", |conn| queries::existing_uploads(conn, names))
+        self.read("finding uploads", |conn| queries::existing_uploads(conn, names))
     }
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError> {

@@ -1,6 +1,4 @@
-//! What is read from the database, but for the search in `find.rs`.
-//!
-//! Called by the driver, on a read connection. Changes nothing.
+//! The statements that read the database, except the search in `find.rs`.
 
 use std::{collections::HashSet, hash::Hash};
 
@@ -8,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::{
     find,
-    reader::Moment,
+    reader::ReadTransaction,
     rows::{self, compared_key, entry_columns, integer, upload_columns},
 };
 use crate::{Entry, EntryId, KeyRule, Slot, Upload, UploadId};
@@ -29,7 +27,7 @@ pub(super) const UPLOAD_BY_SLOT: &str = concat!(
     " = ?4"
 );
 
-/// Both tables in one statement: a finalize moves the reference from one to the other.
+/// One statement for both tables, because a finalize moves the reference from one to the other.
 pub(super) const REFERENCES: &str = "SELECT 1 FROM entries WHERE object = ?1 \
      UNION ALL SELECT 1 FROM uploads WHERE object = ?1";
 
@@ -66,7 +64,7 @@ pub(super) fn upload_by_slot(
         .optional()
 }
 
-/// Returns the entry that this upload became.
+/// Returns the entry that was made from this upload.
 pub(super) fn entry_by_upload(conn: &Connection, id: UploadId) -> rusqlite::Result<Option<Entry>> {
     conn.prepare_cached(concat!(
         "SELECT ",
@@ -96,7 +94,7 @@ pub(super) fn entry_by_slot(
         .optional()
 }
 
-/// Returns entries of which it is not known that they survive a loss of power, of this boot or of all others.
+/// Returns entries that are not known to be durable, made in this boot or in any other.
 pub(super) fn volatile_entries(
     conn: &Connection,
     boot: &str,
@@ -139,30 +137,30 @@ pub(super) fn uploads(conn: &Connection, after: UploadId, limit: usize) -> rusql
     .collect()
 }
 
-/// Returns those of the objects that an entry or an upload refers to.
+/// Returns the given objects that an entry or an upload refers to.
 pub(super) fn referenced_objects(
     conn: &Connection,
     objects: &[ObjectName],
 ) -> rusqlite::Result<HashSet<ObjectName>> {
-    those_found(conn, REFERENCES, objects, ObjectName::as_str)
+    filter_existing(conn, REFERENCES, objects, ObjectName::as_str)
 }
 
-/// Returns those of the uploads that exist.
+/// Returns the given uploads that exist.
 pub(super) fn existing_uploads(
     conn: &Connection,
     names: &[UploadName],
 ) -> rusqlite::Result<HashSet<UploadName>> {
     let sql = "SELECT 1 FROM uploads WHERE name = ?1";
-    those_found(conn, sql, names, UploadName::as_str)
+    filter_existing(conn, sql, names, UploadName::as_str)
 }
 
-fn those_found<N: Clone + Eq + Hash>(
+fn filter_existing<N: Clone + Eq + Hash>(
     conn: &Connection,
     sql: &str,
     names: &[N],
     text: fn(&N) -> &str,
 ) -> rusqlite::Result<HashSet<N>> {
-    let _moment = Moment::begin(conn)?;
+    let _snapshot = ReadTransaction::begin(conn)?;
     let mut statement = conn.prepare_cached(sql)?;
     let mut found = HashSet::new();
     for name in names {

@@ -1,7 +1,7 @@
-//! The connections for reading.
+//! The read connections.
 //!
-//! Called by the driver. A read happens in place, on the thread that asks, since it takes microseconds; it sees what is
-//! committed, and waits for no writer. Knows no query.
+//! A read takes microseconds and runs on the calling thread. It sees what is committed, and never
+//! waits for a writer.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,8 @@ use rusqlite::Connection;
 
 use super::schema;
 
-/// Connections that are not in use, the last used on top. There are never more than threads that read at once.
+/// Connections that are not in use, the most recently used last. There are at most as many as
+/// threads that ever read at the same time.
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
@@ -21,7 +22,7 @@ impl Readers {
         Self { path, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Runs a query on a connection of its own.
+    /// Runs a query on an idle connection, or on a new one.
     pub(super) fn read<T>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -31,31 +32,32 @@ impl Readers {
             Some(conn) => conn,
             None => schema::open_for_reading(&self.path)?,
         };
-        let answer = query(&conn)?;
-        // After an error the connection is not used again: the cause may be in it.
+        let result = query(&conn)?;
+        // After an error the connection is dropped, because it may be the cause.
         self.idle.lock().push(conn);
-        Ok(answer)
+        Ok(result)
     }
 
-    /// Closes the connections that are not in use.
+    /// Closes the idle connections.
     pub(super) fn close(&self) {
         self.idle.lock().clear();
     }
 }
 
-/// While it lives, all that the connection reads is the state of one moment.
-pub(super) struct Moment<'a>(&'a Connection);
+/// A read transaction: until it is dropped, all reads of the connection see one snapshot.
+pub(super) struct ReadTransaction<'a>(&'a Connection);
 
-impl<'a> Moment<'a> {
+impl<'a> ReadTransaction<'a> {
     pub(super) fn begin(conn: &'a Connection) -> rusqlite::Result<Self> {
         conn.prepare_cached("BEGIN")?.execute([])?;
         Ok(Self(conn))
     }
 }
 
-impl Drop for Moment<'_> {
+impl Drop for ReadTransaction<'_> {
     fn drop(&mut self) {
-        // Nothing was changed. If it fails all the same, the next one cannot begin, and the connection is given up.
+        // A read has nothing to commit. If this fails, the next `BEGIN` fails too and drops the
+        // connection.
         let _ = self.0.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
     }
 }

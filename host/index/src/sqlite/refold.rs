@@ -1,16 +1,17 @@
-//! Brings a database to the rule by which keys are compared now.
+//! Rewrites a database for another rule of comparing keys.
 //!
-//! Called when a database is opened, after the migrations. Rows are rewritten page by page, each page in a transaction: what
-//! was cut off in the middle is done again at the next opening, for a row that is right stays as it is. Where two rows come
-//! to the same slot the newer one has it, and the other goes; its object is an orphan then, and the sweep's.
+//! Runs when a database is opened, after the migrations. Rows are rewritten in pages, each in a
+//! transaction. An interrupted rewrite starts over at the next opening and skips rows that are
+//! already right. If two rows end up in one slot, the newer one stays and the other is deleted. Its
+//! object becomes an orphan, which the sweep deletes.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::rows::compared_key;
-use crate::keys::{CHANGING, KeyRule, PAGE, PROPERTY, Rewritten};
+use crate::keys::{CHANGING, KeyRule, PAGE_ROWS, RULE_PROPERTY, RefoldSummary};
 
-/// Both tables have the columns that matter here.
-struct Table {
+/// The tables with keys. Both have the columns that are used here.
+struct TableStatements {
     page: &'static str,
     holder: &'static str,
     rewrite: &'static str,
@@ -19,7 +20,7 @@ struct Table {
 
 macro_rules! table {
     ($table:literal) => {
-        Table {
+        TableStatements {
             page: concat!(
                 "SELECT id, repository, scope, version, key, folded FROM ",
                 $table,
@@ -38,37 +39,38 @@ macro_rules! table {
     };
 }
 
-const ENTRIES: Table = table!("entries");
-const UPLOADS: Table = table!("uploads");
+const ENTRIES: TableStatements = table!("entries");
+const UPLOADS: TableStatements = table!("uploads");
 
-/// A slot has an entry or an upload, not both.
+/// A slot has an entry or an upload, never both.
 const DELETE_UPLOADS_OF_ENTRIES: &str = "DELETE FROM uploads WHERE EXISTS (SELECT 1 FROM entries \
      WHERE entries.repository = uploads.repository AND entries.scope = uploads.scope \
      AND entries.version = uploads.version \
      AND coalesce(entries.folded, entries.key) = coalesce(uploads.folded, uploads.key))";
 
-struct Row {
+struct StoredKey {
     id: i64,
     place: [Vec<u8>; 3],
     key: Vec<u8>,
     folded: Option<Vec<u8>>,
 }
 
-/// What became of the rows of a page.
-struct Page {
+/// What was done to a page of rows.
+struct PageOutcome {
     last: i64,
     rows: u64,
-    gone: u64,
+    deleted: u64,
 }
 
-/// Rewrites what is compared otherwise now. Returns what was done, or `None` where the database is of this rule already.
-pub(super) fn refold(conn: &mut Connection, rule: KeyRule) -> rusqlite::Result<Option<Rewritten>> {
+/// Rewrites the rows whose folded key changes. Returns `None` if the database already has this
+/// rule.
+pub(super) fn refold(conn: &mut Connection, rule: KeyRule) -> rusqlite::Result<Option<RefoldSummary>> {
     if begin(conn, rule)? {
         return Ok(None);
     }
-    let mut done = Rewritten::default();
-    done.entries = all_of(conn, &ENTRIES, rule, &mut done.rows)?;
-    done.uploads = all_of(conn, &UPLOADS, rule, &mut done.rows)?;
+    let mut done = RefoldSummary::default();
+    done.entries = refold_table(conn, &ENTRIES, rule, &mut done.rows)?;
+    done.uploads = refold_table(conn, &UPLOADS, rule, &mut done.rows)?;
     let end = immediate(conn)?;
     done.uploads += end.execute(DELETE_UPLOADS_OF_ENTRIES, [])? as u64;
     set_rule(&end, rule.name())?;
@@ -76,10 +78,11 @@ pub(super) fn refold(conn: &mut Connection, rule: KeyRule) -> rusqlite::Result<O
     Ok(Some(done))
 }
 
-/// Returns whether there is nothing to be done; else notes that the change has begun.
+/// Returns whether the database already has this rule. If not, stores that the rewrite has begun.
 fn begin(conn: &mut Connection, rule: KeyRule) -> rusqlite::Result<bool> {
     let is_there = "SELECT value = ?2 FROM properties WHERE name = ?1";
-    let read = |conn: &Connection| conn.query_row(is_there, params![PROPERTY, rule.name()], |row| row.get(0));
+    let read =
+        |conn: &Connection| conn.query_row(is_there, params![RULE_PROPERTY, rule.name()], |row| row.get(0));
     if read(conn)? {
         return Ok(true);
     }
@@ -90,7 +93,7 @@ fn begin(conn: &mut Connection, rule: KeyRule) -> rusqlite::Result<bool> {
 }
 
 fn set_rule(conn: &Connection, value: &str) -> rusqlite::Result<()> {
-    conn.execute("UPDATE properties SET value = ?2 WHERE name = ?1", params![PROPERTY, value])?;
+    conn.execute("UPDATE properties SET value = ?2 WHERE name = ?1", params![RULE_PROPERTY, value])?;
     Ok(())
 }
 
@@ -98,29 +101,39 @@ fn immediate(conn: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     conn.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
-/// Returns how many rows went.
-fn all_of(conn: &mut Connection, table: &Table, rule: KeyRule, rows: &mut u64) -> rusqlite::Result<u64> {
-    let (mut after, mut gone) = (0, 0);
+/// Rewrites a table and returns the number of deleted rows.
+fn refold_table(
+    conn: &mut Connection,
+    table: &TableStatements,
+    rule: KeyRule,
+    rows: &mut u64,
+) -> rusqlite::Result<u64> {
+    let (mut after, mut deleted) = (0, 0);
     loop {
         let transaction = immediate(conn)?;
-        let page = page(&transaction, table, rule, after)?;
+        let page = refold_page(&transaction, table, rule, after)?;
         transaction.commit()?;
-        let Some(page) = page else { return Ok(gone) };
+        let Some(page) = page else { return Ok(deleted) };
         after = page.last;
         *rows += page.rows;
-        gone += page.gone;
+        deleted += page.deleted;
     }
 }
 
-fn page(conn: &Connection, table: &Table, rule: KeyRule, after: i64) -> rusqlite::Result<Option<Page>> {
+fn refold_page(
+    conn: &Connection,
+    table: &TableStatements,
+    rule: KeyRule,
+    after: i64,
+) -> rusqlite::Result<Option<PageOutcome>> {
     let mut select = conn.prepare_cached(table.page)?;
-    let rows = select.query_map(params![after, PAGE as i64], |row| {
+    let rows = select.query_map(params![after, PAGE_ROWS as i64], |row| {
         let place = [row.get(1)?, row.get(2)?, row.get(3)?];
-        Ok(Row { id: row.get(0)?, place, key: row.get(4)?, folded: row.get(5)? })
+        Ok(StoredKey { id: row.get(0)?, place, key: row.get(4)?, folded: row.get(5)? })
     })?;
-    let rows = rows.collect::<rusqlite::Result<Vec<Row>>>()?;
+    let rows = rows.collect::<rusqlite::Result<Vec<StoredKey>>>()?;
     let Some(last) = rows.last().map(|row| row.id) else { return Ok(None) };
-    let mut page = Page { last, rows: 0, gone: 0 };
+    let mut page = PageOutcome { last, rows: 0, deleted: 0 };
     for row in rows {
         let folded = folded(rule, &row.key);
         if folded != row.folded {
@@ -130,7 +143,7 @@ fn page(conn: &Connection, table: &Table, rule: KeyRule, after: i64) -> rusqlite
     Ok(Some(page))
 }
 
-/// What is no text was not written by this program, and is left alone.
+/// Returns `None` for a key that is not UTF-8: this program did not write it, so it stays as it is.
 fn folded(rule: KeyRule, key: &[u8]) -> Option<Vec<u8>> {
     let folded = str::from_utf8(key).ok().and_then(|key| rule.folded(key));
     folded.map(String::into_bytes)
@@ -138,10 +151,10 @@ fn folded(rule: KeyRule, key: &[u8]) -> Option<Vec<u8>> {
 
 fn rewrite(
     conn: &Connection,
-    table: &Table,
-    row: &Row,
+    table: &TableStatements,
+    row: &StoredKey,
     folded: Option<&[u8]>,
-    page: &mut Page,
+    page: &mut PageOutcome,
 ) -> rusqlite::Result<()> {
     let [repository, scope, version] = &row.place;
     let compared = folded.unwrap_or(&row.key);
@@ -151,7 +164,7 @@ fn rewrite(
         .optional()?
         .filter(|holder| *holder != row.id);
     if let Some(holder) = holder {
-        page.gone += 1;
+        page.deleted += 1;
         conn.prepare_cached(table.delete)?.execute([holder.min(row.id)])?;
         if holder > row.id {
             return Ok(());

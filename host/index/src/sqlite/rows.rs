@@ -1,9 +1,7 @@
-//! How entries and uploads are written into columns and read back.
+//! Converts entries and uploads to columns and back.
 //!
-//! Called by the other files of this driver. Knows no statement and no connection.
-//!
-//! SQLite's integers are signed: a number that does not fit is stored as the largest one. Ids never get that far, so such
-//! an id is one that is not there.
+//! SQLite's integers are signed. A number that does not fit is stored as the largest one. Ids never
+//! grow that large, so such an id matches nothing.
 
 use rusqlite::{
     Row,
@@ -27,7 +25,8 @@ macro_rules! upload_columns {
     };
 }
 
-/// What a key is compared as: the expression of the indexes, which a statement must have as it is to use them.
+/// The key as it is compared. This is the expression of the database indexes: a statement uses an
+/// index only if it has exactly this text.
 macro_rules! compared_key {
     () => {
         "coalesce(folded, key)"
@@ -36,12 +35,12 @@ macro_rules! compared_key {
 
 pub(super) use {compared_key, entry_columns, upload_columns};
 
-/// Returns the integer that stands for a number.
+/// Returns a number as a column value, at most `i64::MAX`.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Returns the `LIMIT` that stands for a number of rows.
+/// Returns a number of rows as a `LIMIT`, at most `i64::MAX`.
 pub(super) fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
@@ -60,7 +59,7 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         object: object(row, 5)?,
         size_bytes: number(row, 6)?,
         created_ms: number(row, 7)?,
-        used_ms: number(row, 8)?,
+        last_used_ms: number(row, 8)?,
         owner: row.get(9)?,
     })
 }
@@ -74,7 +73,7 @@ pub(super) fn upload(row: &Row<'_>) -> rusqlite::Result<Upload> {
         slot: slot(row)?,
         owner: row.get(6)?,
         created_ms: number(row, 7)?,
-        active_ms: number(row, 8)?,
+        last_activity_ms: number(row, 8)?,
         attachment: attachment(row)?,
     })
 }
@@ -85,7 +84,7 @@ pub(super) fn object(row: &Row<'_>, column: usize) -> rusqlite::Result<ObjectNam
     ObjectName::parse(name).map_err(|e| invalid(column, Type::Text, e))
 }
 
-/// Both kinds of row have their slot in the same columns.
+/// Reads the slot, which is in the same columns of both kinds of rows.
 fn slot(row: &Row<'_>) -> rusqlite::Result<Slot> {
     Ok(Slot { repository: text(row, 1)?, scope: text(row, 2)?, version: text(row, 3)?, key: text(row, 4)? })
 }

@@ -1,4 +1,4 @@
-//! The promises of every driver, and what only this one has to get right.
+//! The conformance tests, and tests of this driver only.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,7 +19,7 @@ use crate::{
     conformance::{block_on, conformance},
 };
 
-/// A case with a database that lasts as long as it.
+/// A case and its database.
 pub(super) struct Opened {
     case: Case,
     directory: tempfile::TempDir,
@@ -38,7 +38,7 @@ impl Opened {
         self.directory.path().join("index.db")
     }
 
-    /// Another connection to the same database, as another process would have it.
+    /// Opens another connection to the same database, like another process.
     fn beside(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path()).unwrap()
     }

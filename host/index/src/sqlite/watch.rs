@@ -1,9 +1,11 @@
-//! Looks whether the database's files are still the ones that were opened.
+//! Checks that the database's files are still the ones that were opened.
 //!
-//! Called by the writer before it answers, and by a thread of its own every few seconds. SQLite holds its files open and
-//! never looks at their names again: where somebody deletes, replaces or cuts them, everything seems to work, and what was
-//! saved is gone at the next start. So nothing is acknowledged from then on, and the log says what to do. Only looks at names and lengths: to open and close a database's file would
-//! drop the locks that this process has on it.
+//! The writer checks after each commit, before it replies, and a thread checks every two seconds.
+//! SQLite holds its files open and never looks at their names again. If somebody deletes, replaces
+//! or cuts them, everything seems to work, but all that is saved afterwards is lost at the next
+//! start. So from then on no change is acknowledged, and the log names the remedy. The check reads
+//! only names and lengths: opening and closing a database's file would drop the locks that this
+//! process has on it.
 
 use std::{
     io,
@@ -17,59 +19,61 @@ use std::{
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
-/// Between two looks at files that nothing is written to.
-const PAUSE: Duration = Duration::from_secs(2);
+/// Interval of the checks while nothing is written.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Between two lines in the log about the same loss.
-const REMINDER: Duration = Duration::from_secs(60);
+/// Interval of the log lines about the same loss.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What SQLite puts behind the name of a database: the log of what was written last, and the state that is shared.
-const FILES: [&str; 3] = ["", "-wal", "-shm"];
+/// Suffixes of the database's files: the database itself, its write-ahead log and its shared
+/// memory.
+const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// What happened to a file of the database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Loss {
     #[error(
-        "{0} was deleted or moved while it was in use: what is saved now would be gone at the next start, so nothing is; \
-         put this very file back, or stop Larder, restore a backup (else it begins with an empty cache), and start it again"
+        "{0} was deleted or moved while in use; saves are refused, because they would be lost at the next start; put this \
+         very file back, or stop Larder, restore a backup (without one the cache starts empty), and start it again"
     )]
     Gone(PathBuf),
     #[error(
-        "{0} was replaced by another file while it was in use: what is saved now would be gone at the next start, so \
-         nothing is; stop Larder and start it again to use the new file"
+        "{0} was replaced by another file while in use; saves are refused, because they would be lost at the next \
+         start; restart Larder to use the new file"
     )]
     Replaced(PathBuf),
     #[error(
-        "{path} was cut to {bytes} bytes while it was in use; stop Larder, restore a backup or delete the file (it begins \
-         with an empty cache then), and start it again"
+        "{path} was cut to {bytes} bytes while in use; stop Larder, restore a backup or delete the file (the cache then \
+         starts empty), and start it again"
     )]
     Cut { path: PathBuf, bytes: u64 },
 }
 
-/// A file's identity on this machine.
+/// Device and inode of a file.
 type Identity = (u64, u64);
 
-struct State {
-    /// Of the files that were there at the first look.
-    identities: [Option<Identity>; FILES.len()],
+struct WatchState {
+    /// `None` for a file that did not exist when the database was opened.
+    identities: [Option<Identity>; SUFFIXES.len()],
     bytes: u64,
     loss: Option<Loss>,
-    /// When the log last said so.
-    told: Option<Instant>,
+    /// When the loss was last logged.
+    logged_at: Option<Instant>,
 }
 
-/// The files of a database that is open.
-pub(super) struct Watch {
-    files: [PathBuf; FILES.len()],
-    /// One that has read, so that it has the log open: a new connection to an empty file would delete that.
+/// The files of an open database.
+pub(super) struct FileWatch {
+    files: [PathBuf; SUFFIXES.len()],
+    /// For reading the length that the database states. It has read before, so it has the log open:
+    /// a new connection to an empty file would delete the log.
     conn: Mutex<Option<Connection>>,
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
 }
 
-impl Watch {
-    /// Takes the files as they are now for the right ones. The connection, which is for reading, becomes its own.
+impl FileWatch {
+    /// Records the files as they are now. `conn` must be a read connection.
     pub(super) fn new(path: &Path, conn: Connection) -> Self {
-        let files = FILES.map(|suffix| {
+        let files = SUFFIXES.map(|suffix| {
             let mut name = path.as_os_str().to_owned();
             name.push(suffix);
             PathBuf::from(name)
@@ -77,49 +81,49 @@ impl Watch {
         let found = files.each_ref().map(|file| identity(file).ok());
         let identities = found.map(|found| found.map(|(identity, _)| identity));
         let bytes = found[0].map_or(0, |(_, bytes)| bytes);
-        let state = State { identities, bytes, loss: None, told: None };
-        // Where it cannot be read a file that gets shorter counts as cut.
+        let state = WatchState { identities, bytes, loss: None, logged_at: None };
+        // If it cannot read, any file that gets shorter counts as cut.
         let conn = Mutex::new(Some(conn).filter(|conn| length(conn).is_ok()));
         Self { files, conn, state: Mutex::new(state) }
     }
 
-    /// Gives up the connection, so that the writer's is the last to be closed.
+    /// Closes the connection, so that the writer's is the last to be closed.
     pub(super) fn close(&self) {
         *self.conn.lock() = None;
     }
 
-    /// Looks at the files. Returns what has happened to them, if anything has.
-    pub(super) fn look(&self) -> Option<Loss> {
+    /// Checks the files. Returns the loss, if there is one.
+    pub(super) fn check(&self) -> Option<Loss> {
         let mut state = self.state.lock();
-        // A file that was cut is spoilt for good.
+        // A file that was cut stays unusable.
         let before = state.loss.take();
         state.loss = match before {
             Some(Loss::Cut { .. }) => before.clone(),
             _ => self.find_loss(&mut state),
         };
-        tell(&mut state, before.as_ref());
+        log_change(&mut state, before.as_ref());
         state.loss.clone()
     }
 
-    /// What the last look found.
-    pub(super) fn known(&self) -> Option<Loss> {
+    /// The result of the last check.
+    pub(super) fn loss(&self) -> Option<Loss> {
         self.state.lock().loss.clone()
     }
 
-    /// What of it keeps the database from being read. A new connection would read the new file; what was deleted can be
-    /// read by those that have it.
+    /// The loss, if it prevents reading. After a replacement, a new connection would read the new
+    /// file. A deleted file can still be read through the open connections.
     pub(super) fn unreadable(&self) -> Option<Loss> {
-        self.known().filter(|loss| !matches!(loss, Loss::Gone(_)))
+        self.loss().filter(|loss| !matches!(loss, Loss::Gone(_)))
     }
 
-    fn find_loss(&self, state: &mut State) -> Option<Loss> {
+    fn find_loss(&self, state: &mut WatchState) -> Option<Loss> {
         for (number, file) in self.files.iter().enumerate() {
             let Some(right) = state.identities[number] else { continue };
             match identity(file) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Some(Loss::Gone(file.clone()));
                 }
-                // The folder cannot be looked at: nobody knows.
+                // The folder cannot be read, so the state is unknown.
                 Err(_) => return None,
                 Ok((there, _)) if there != right => return Some(Loss::Replaced(file.clone())),
                 Ok((_, bytes)) if number == 0 => {
@@ -134,14 +138,14 @@ impl Watch {
         None
     }
 
-    /// A database gets shorter by `VACUUM` only, and then it has as many pages as it says.
+    /// A database gets shorter only by `VACUUM`, and then the file is as long as its header states.
     fn is_cut(&self, bytes: u64) -> bool {
         let length = self.conn.lock().as_ref().and_then(|conn| length(conn).ok());
         length.is_none_or(|length| bytes < length)
     }
 }
 
-/// The length of a database in bytes, as it says.
+/// The length of a database in bytes, as its header states it.
 fn length(conn: &Connection) -> rusqlite::Result<u64> {
     let pages: i64 = conn.pragma_query_value(None, "page_count", |row| row.get(0))?;
     let page: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
@@ -153,48 +157,49 @@ fn identity(file: &Path) -> io::Result<(Identity, u64)> {
     Ok(((found.dev(), found.ino()), found.len()))
 }
 
-/// Says in the log what is new, and now and then what is not.
-fn tell(state: &mut State, before: Option<&Loss>) {
+/// Logs a new loss and a recovery at once, and a known loss every [`LOG_INTERVAL`].
+fn log_change(state: &mut WatchState, before: Option<&Loss>) {
     match &state.loss {
         None if before.is_some() => {
-            state.told = None;
-            tracing::warn!("the file of the database is back: saves are taken again");
+            state.logged_at = None;
+            tracing::warn!("the database file is back: accepting saves again");
         }
         None => {}
         Some(loss) => {
-            let is_old = before == Some(loss) && state.told.is_some_and(|told| told.elapsed() < REMINDER);
+            let is_old = before == Some(loss)
+                && state.logged_at.is_some_and(|logged_at| logged_at.elapsed() < LOG_INTERVAL);
             if !is_old {
-                state.told = Some(Instant::now());
-                tracing::error!(error = %loss, "the database is lost");
+                state.logged_at = Some(Instant::now());
+                tracing::error!(error = %loss, "the database file is lost: refusing saves");
             }
         }
     }
 }
 
-/// The thread that looks by the clock. Ends when it is dropped.
-pub(super) struct Watching {
+/// The thread that checks every [`CHECK_INTERVAL`]. Dropping this stops it.
+pub(super) struct FileWatchThread {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-impl Watching {
-    pub(super) fn start(watch: Arc<Watch>) -> io::Result<Self> {
+impl FileWatchThread {
+    pub(super) fn start(watch: Arc<FileWatch>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let look = move || {
-            while stopped.recv_timeout(PAUSE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                watch.look();
+        let check = move || {
+            while stopped.recv_timeout(CHECK_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
+                watch.check();
             }
         };
-        let thread = thread::Builder::new().name("index-watch".to_owned()).spawn(look)?;
+        let thread = thread::Builder::new().name("index-watch".to_owned()).spawn(check)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 
-impl Drop for Watching {
+impl Drop for FileWatchThread {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            // It failed only if it panicked; then nothing is looked at any more, and that was in the log.
+            // An error means that the thread panicked, which was logged.
             let _ = thread.join();
         }
     }

@@ -161,7 +161,7 @@ fn acknowledged_entries_outlive_a_want_of_descriptors() {
 async fn a_restart_of_the_machine_abandons_uploads_that_began_before_it_or_in_the_future() {
     let fixture = Fixture::new();
     let now_ms = crate::clock::Clock::system().now_ms();
-    for (key, created_ms) in [("before", 1), ("since", now_ms), ("future", now_ms + AHEAD_MS + 1)] {
+    for (key, created_ms) in [("before", 1), ("since", now_ms), ("future", now_ms + MAX_CLOCK_SKEW_MS + 1)] {
         let [repository, scope, version] = ["1", "main", "v"].map(str::to_owned);
         let slot = Slot { repository, scope, version, key: key.to_owned() };
         fixture.index.reserve(&slot, "owner", created_ms, 0).await.unwrap();

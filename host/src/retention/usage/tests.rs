@@ -26,7 +26,7 @@ async fn fixture() -> (tempfile::TempDir, Arc<dyn Index>, Entry) {
 }
 
 async fn stored(index: &dyn Index, entry: &Entry) -> Option<u64> {
-    index.get_entry(entry.id).await.unwrap().map(|entry| entry.used_ms)
+    index.get_entry(entry.id).await.unwrap().map(|entry| entry.last_used_ms)
 }
 
 #[tokio::test]
@@ -58,11 +58,11 @@ async fn the_sweep_of_another_server_spares_what_was_handed_out_and_what_it_took
     let (here, there) = (UsageTracker::new(Some(DAY_MS)), Arc::clone(&index));
     let now_ms = 2 * DAY_MS;
     // The other server has listed the entry as unused, and does not know of this one's memory.
-    assert!(here.record_use(&*index, entry.id, entry.used_ms, now_ms).await);
-    assert!(!there.delete_entry_unused(entry.id, entry.used_ms).await.unwrap());
+    assert!(here.record_use(&*index, entry.id, entry.last_used_ms, now_ms).await);
+    assert!(!there.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap());
     // The other way round.
     assert!(there.delete_entry_unused(entry.id, now_ms).await.unwrap());
-    assert!(!here.record_use(&*index, entry.id, entry.used_ms, now_ms).await);
+    assert!(!here.record_use(&*index, entry.id, entry.last_used_ms, now_ms).await);
 }
 
 /// Reserves a slot at this time.
@@ -88,6 +88,6 @@ async fn activity_of_an_upload_is_known_until_it_is_written_and_then_the_index_k
     usage.flush(&index).await.unwrap();
     assert_eq!(usage.last_activity_ms(&upload.name), None, "nothing is kept for ever");
     let stored = index.get_upload(&upload.name).await.unwrap().unwrap();
-    assert_eq!((stored.created_ms, stored.active_ms), (1000, 1001));
+    assert_eq!((stored.created_ms, stored.last_activity_ms), (1000, 1001));
     assert!(!index.renew(upload.id, 1000, 5000).await.unwrap());
 }

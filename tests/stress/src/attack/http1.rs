@@ -1,4 +1,4 @@
-//! Attacks in bytes that are written down: HTTP/1.1, and frames of HTTP/2 that no library would send.
+//! Attacks with raw bytes: HTTP/1.1, and HTTP/2 frames that no library would send.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -13,47 +13,47 @@ use super::{Crowd, Member, Peer};
 /// Pause between two drips.
 const DRIP: Duration = Duration::from_millis(700);
 
-/// What is sent on a connection.
+/// A script of what is sent on a connection.
 #[derive(Clone)]
 pub struct Script {
-    /// At once.
+    /// Sent at once.
     pub opening: Bytes,
-    /// At once, too: what all of a crowd share.
+    /// Also sent at once; shared by the whole crowd.
     pub body: Bytes,
-    /// Then, again and again.
+    /// Then sent repeatedly.
     pub drip: Bytes,
-    /// Whether answers are read.
+    /// Whether responses are read.
     pub reads: bool,
-    /// Whether it goes at once.
+    /// Whether the connection is closed at once.
     pub hasty: bool,
 }
 
 impl Script {
-    /// Sends this and nothing more.
+    /// Sends these bytes only.
     #[must_use]
     pub fn once(opening: impl Into<Bytes>) -> Self {
         Self { opening: opening.into(), body: Bytes::new(), drip: Bytes::new(), reads: true, hasty: false }
     }
 
-    /// Sends this, and a little more again and again.
+    /// Sends these bytes, and then a few more repeatedly.
     #[must_use]
     pub fn dripping(opening: impl Into<Bytes>, drip: impl Into<Bytes>) -> Self {
         Self { opening: opening.into(), body: Bytes::new(), drip: drip.into(), reads: true, hasty: false }
     }
 
-    /// Sends this, and reads nothing.
+    /// Sends these bytes and reads nothing.
     #[must_use]
     pub fn deaf(opening: impl Into<Bytes>) -> Self {
         Self { opening: opening.into(), body: Bytes::new(), drip: Bytes::new(), reads: false, hasty: false }
     }
 
-    /// Sends this, and closes the connection.
+    /// Sends these bytes and closes the connection.
     #[must_use]
     pub fn hasty(opening: impl Into<Bytes>) -> Self {
         Self { hasty: true, ..Self::once(opening) }
     }
 
-    /// Sends this besides.
+    /// Sends these bytes as well.
     #[must_use]
     pub fn then(self, body: Bytes) -> Self {
         Self { body, ..self }
@@ -89,7 +89,7 @@ async fn play(script: Script, member: Member) -> io::Result<()> {
     }
 }
 
-/// Holds a connection without ever taking a byte.
+/// Holds a connection without ever reading a byte.
 async fn deaf(stream: TcpStream) -> io::Result<()> {
     stream.ready(tokio::io::Interest::ERROR).await.map(drop)
 }
@@ -100,7 +100,7 @@ async fn swallow(mut reads: OwnedReadHalf) -> io::Result<()> {
     Ok(())
 }
 
-/// A request's head, and whatever follows it.
+/// Returns a request's head and what follows it.
 #[must_use]
 pub fn request(server: SocketAddr, method: &str, target: &str, fields: &str, body: &[u8]) -> Bytes {
     let target = target.strip_prefix(&format!("http://{server}")).unwrap_or(target);
@@ -110,7 +110,8 @@ pub fn request(server: SocketAddr, method: &str, target: &str, fields: &str, bod
     bytes.freeze()
 }
 
-/// The beginning of an HTTP/2 connection whose first head never ends, and a frame that goes on with it.
+/// Returns the beginning of an HTTP/2 connection whose first head never ends, and a frame that
+/// continues it.
 #[must_use]
 pub fn endless_http2_head() -> (Bytes, Bytes) {
     const SETTINGS: u8 = 4;
@@ -118,7 +119,7 @@ pub fn endless_http2_head() -> (Bytes, Bytes) {
     const CONTINUATION: u8 = 9;
     /// `:method: GET` of the static table.
     const METHOD_GET: &[u8] = &[0x82];
-    /// `x: y`, as a literal that is not remembered.
+    /// `x: y`, as a literal without indexing.
     const FIELD: &[u8] = &[0x00, 1, b'x', 1, b'y'];
     let mut opening = BytesMut::from(&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..]);
     opening.put_slice(&frame(SETTINGS, 0, &[]));
@@ -126,7 +127,7 @@ pub fn endless_http2_head() -> (Bytes, Bytes) {
     (opening.freeze(), frame(CONTINUATION, 1, FIELD))
 }
 
-/// A frame without flags (RFC 9113, 4.1).
+/// Returns a frame without flags (RFC 9113, 4.1).
 fn frame(kind: u8, stream: u32, payload: &[u8]) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_uint(payload.len() as u64, 3);

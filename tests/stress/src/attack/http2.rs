@@ -1,4 +1,5 @@
-//! Attacks over HTTP/2: many streams on one connection, which do not end, or whose answers nobody takes.
+//! Attacks over HTTP/2: many streams on one connection that never end, or whose responses are not
+//! read.
 
 use std::{future::poll_fn, io, sync::Arc, time::Duration};
 
@@ -12,16 +13,16 @@ use http::Request;
 
 use super::{Crowd, Member, Peer};
 
-/// What a connection does.
+/// What an attacking connection does.
 #[derive(Clone)]
 pub struct Streams {
-    /// At once; some time after one ends another one begins.
+    /// Streams at once. Some time after one ends, another begins.
     pub count: usize,
-    /// How much of each answer is taken: the initial window.
+    /// How many bytes of each response are accepted: the initial window.
     pub window: u32,
     /// The requests, in turn.
     pub requests: Arc<Vec<Request<()>>>,
-    /// What is sent of each body, which never ends; none: the request ends with its head.
+    /// The part of each body that is sent; the body never ends. `None`: the request has no body.
     pub body: Option<Body>,
 }
 
@@ -30,15 +31,15 @@ pub struct Streams {
 pub struct Body {
     /// Sent at once.
     pub opening: Bytes,
-    /// Sent again and again.
+    /// Sent repeatedly.
     pub drip: Bytes,
 }
 
 /// Pause between two drips.
 const DRIP: Duration = Duration::from_millis(700);
-/// Pause between the end of a stream and the one that takes its place.
+/// Pause between the end of a stream and the next one.
 const AGAIN: Duration = Duration::from_secs(2);
-/// What a client takes by default.
+/// The default window.
 pub const USUAL_WINDOW: u32 = 65_535;
 
 impl Streams {
@@ -62,7 +63,7 @@ impl Streams {
         ended.map_err(io::Error::other)
     }
 
-    /// Keeps so many streams open.
+    /// Keeps this many streams open.
     async fn keep_up(&self, mut send: SendRequest<Bytes>, member: &Member) -> Result<(), h2::Error> {
         let mut open = FuturesUnordered::new();
         let mut sent = 0;
@@ -73,8 +74,8 @@ impl Streams {
                     Some(()) = open.next(), if !open.is_empty() => continue,
                 }
                 let request = self.requests[sent % self.requests.len()].clone();
-                let (answer, stream) = send.send_request(request, self.body.is_none())?;
-                open.push(exchange(answer, stream, self.body.clone()));
+                let (response, stream) = send.send_request(request, self.body.is_none())?;
+                open.push(exchange(response, stream, self.body.clone()));
                 sent += 1;
                 if sent == self.count {
                     member.is_in_place();
@@ -85,8 +86,8 @@ impl Streams {
     }
 }
 
-/// Sends a body that does not end, and takes the answer as far as the window goes.
-async fn exchange(answer: ResponseFuture, mut stream: SendStream<Bytes>, body: Option<Body>) {
+/// Sends a body that never ends, and reads the response as far as the window allows.
+async fn exchange(response: ResponseFuture, mut stream: SendStream<Bytes>, body: Option<Body>) {
     let drips = async {
         let Some(body) = body else { return std::future::pending().await };
         if stream.send_data(body.opening, false).is_err() {
@@ -103,9 +104,9 @@ async fn exchange(answer: ResponseFuture, mut stream: SendStream<Bytes>, body: O
         }
     };
     let takes = async {
-        let Ok(answer) = answer.await else { return };
-        let mut content = answer.into_body();
-        // What is taken is not given back to the window.
+        let Ok(response) = response.await else { return };
+        let mut content = response.into_body();
+        // Bytes that are read are not returned to the window.
         while let Some(Ok(_)) = content.data().await {}
     };
     tokio::select! {

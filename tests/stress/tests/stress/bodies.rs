@@ -1,4 +1,4 @@
-//! Bodies that come byte by byte, and bodies that stop half way.
+//! Bodies that arrive byte by byte, and bodies that stop half way.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,15 +14,15 @@ use larder_stress::{
     siege::{Bounds, siege},
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 const ANNOUNCED: usize = 8 << 20;
 const CALL: &str = "/twirp/github.actions.results.api.v1.CacheService/CreateCacheEntry";
 const CALL_BYTES: usize = 256 << 10;
 const STREAMS: usize = 128;
 
-/// URLs of uploads that an attacker with a token of its own reserved.
+/// Returns URLs of uploads that an attacker reserved with its own token.
 async fn uploads(server: &Server, count: usize) -> Vec<String> {
-    let attacker = Client::new(server, "666", PATIENCE);
+    let attacker = Client::new(server, "666", RESPONSE_TIMEOUT);
     let mut urls = Vec::new();
     for number in 0..count {
         urls.push(attacker.create(&format!("attack-{number}")).await.unwrap());
@@ -34,7 +34,7 @@ fn length(bytes: usize) -> String {
     format!("content-length: {bytes}\r\n")
 }
 
-/// Fault 9. One byte of a block in each of so many uploads.
+/// Fault 9. One byte of a block in each of many uploads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_bodies_on_http1() {
     siege("slow bodies, HTTP/1.1", Setup::default(), Bounds::default(), async |server| {
@@ -78,7 +78,7 @@ async fn slow_bodies_on_http2() {
     .await;
 }
 
-/// Faults 7 and 8. Block lists of 8 MiB, of which 7 come, on HTTP/1.1 and on HTTP/2.
+/// Faults 7 and 8. Block lists of 8 MiB, of which 7 MiB arrive, on HTTP/1.1 and on HTTP/2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_sent_block_lists() {
     siege("half-sent block lists", Setup::default(), Bounds::default(), async |server| {
@@ -110,7 +110,7 @@ async fn half_sent_block_lists() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_sent_calls() {
     siege("half-sent calls", Setup::default(), Bounds::default(), async |server| {
-        let attacker = Client::new(server, "666", PATIENCE);
+        let attacker = Client::new(server, "666", RESPONSE_TIMEOUT);
         let fields = format!(
             "authorization: Bearer {}\r\ncontent-type: application/json\r\n{}",
             attacker.token(),

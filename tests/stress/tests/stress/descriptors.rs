@@ -1,4 +1,4 @@
-//! A server with few descriptors, and everybody who takes some for good.
+//! A server with few descriptors, and clients that hold some of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,18 +14,19 @@ use larder_stress::{
     siege::{Bounds, siege},
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Descriptors that are never all used: for accepting, for files of the index, for the log.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Descriptors that must stay free: for accepting, for files of the index, for the log.
 const SPARE: usize = 8;
 
-/// Faults 6 and 9: forwards that stall, answers that nobody takes, a block of one byte in each of many uploads, and idle connections.
+/// Faults 6 and 9: stalled forwards, responses that are not read, a block of one byte in each of
+/// many uploads, and idle connections.
 async fn everything(server: &Server) -> Crowd {
-    let attacker = Client::new(server, "666", PATIENCE);
+    let attacker = Client::new(server, "666", RESPONSE_TIMEOUT);
     attacker.save("large", content(1, 8 << 20)).await.unwrap();
     let large = attacker.lookup("large", &[]).await.unwrap().unwrap().url;
     for number in 0..600 {
         let url = attacker.create(&format!("attack-{number}")).await.unwrap();
-        // Refused or not: what counts is what it does to others.
+        // Refused or not: only the effect on others matters.
         let _ = attacker.put_block(&url, 0, Bytes::from_static(b"x")).await;
     }
     let mut crowd = Crowd::against(server.address());

@@ -1,4 +1,4 @@
-//! Disks that are full, and disks that are slow.
+//! Full disks and slow disks.
 
 use std::{
     path::Path,
@@ -25,15 +25,15 @@ const MIB: usize = 1 << 20;
 const DISK_MIB: usize = 64;
 const PIECE_BYTES: usize = 4 * MIB;
 const PIECES: usize = DISK_MIB * MIB / PIECE_BYTES;
-/// A refusal that comes later is an outage.
+/// A slower refusal counts as an outage.
 const REFUSED_IN: Duration = Duration::from_secs(2);
-/// How soon the space of what was refused is there again.
+/// The longest time until the space of refused data is free again.
 const FREED_IN: Duration = Duration::from_secs(10);
-const PATIENCE: Duration = Duration::from_secs(20);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Errors that an operator should see.
 const FULL: [&str; 3] = ["is full", "no space left", "InsufficientStorage"];
 
-/// Why a scenario is left out here; a failure under CI.
+/// Prints why a scenario is skipped. With `CI` set it fails instead.
 #[expect(clippy::print_stderr, reason = "a test that is left out says so")]
 fn left_out(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "under CI nothing is left out: {why}");
@@ -59,12 +59,12 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        // What ran on it is gone by now; lazily, in case that it is not.
+        // Lazily, in case a process still uses it.
         let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
     }
 }
 
-/// The ways to send bytes that become no entry.
+/// The ways to send bytes that never become an entry.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Blocks,
@@ -72,7 +72,7 @@ enum Way {
     Chunks,
 }
 
-/// Sends pieces until one is refused; returns what the refusal said, and how long it took.
+/// Sends pieces until one is refused. Returns the refusal and how long it took.
 async fn fill(client: &Client, key: &str, way: Way) -> (String, Duration) {
     let piece = |number: usize| content(number as u64, PIECE_BYTES);
     let url = match way {
@@ -94,7 +94,7 @@ async fn fill(client: &Client, key: &str, way: Way) -> (String, Duration) {
     panic!("{way:?}: {DISK_MIB} MiB were taken, and nothing was refused");
 }
 
-/// Saves until it works.
+/// Retries a save until it succeeds.
 async fn save_works_again(client: &Client, key: &str) {
     let deadline = Instant::now() + FREED_IN;
     for attempt in 0.. {
@@ -108,14 +108,16 @@ async fn save_works_again(client: &Client, key: &str) {
     }
 }
 
-/// Fault 13. A disk that is filled again and again by uploads that come to nothing never needs an operator: reads go on, what does
-/// not fit is refused at once, and the space of it is there for the next one.
+/// Fault 13. A disk that is repeatedly filled by uploads that never become entries needs no
+/// operator: reads continue, data that does not fit is refused at once, and its space is free for
+/// the next upload.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_is_filled_twenty_times() {
     let _turn = turn().await;
     let Some(disk) = Tmpfs::mount(DISK_MIB) else { return left_out("no tmpfs can be mounted (not root)") };
     let mut server = Server::start(Setup { data: Some(disk.path().join("data")), ..Setup::default() });
-    let (reader, filler) = (Client::new(&server, "1", PATIENCE), Client::new(&server, "2", PATIENCE));
+    let (reader, filler) =
+        (Client::new(&server, "1", RESPONSE_TIMEOUT), Client::new(&server, "2", RESPONSE_TIMEOUT));
     let kept = content(7, MIB);
     reader.save("kept", kept.clone()).await.unwrap();
     for round in 0..20 {
@@ -133,14 +135,15 @@ async fn a_disk_that_is_filled_twenty_times() {
     end_well("a disk that is filled twenty times", &mut server, &FULL).await;
 }
 
-/// Fault 13. Where entries fill it nothing is lost: what was acknowledged is read, on a server that was killed and started again, too.
+/// Fault 13. If entries fill the disk, nothing is lost: acknowledged entries can be read, also
+/// after the server was killed and restarted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_is_full_of_entries() {
     let _turn = turn().await;
     let Some(disk) = Tmpfs::mount(DISK_MIB) else { return left_out("no tmpfs can be mounted (not root)") };
     let mut server = Server::start(Setup { data: Some(disk.path().join("data")), ..Setup::default() });
     let mut saved = 0;
-    let client = Client::new(&server, "1", PATIENCE);
+    let client = Client::new(&server, "1", RESPONSE_TIMEOUT);
     let refusal = loop {
         match client.save(&format!("entry-{saved}"), content(saved, PIECE_BYTES)).await {
             Ok(()) => saved += 1,
@@ -151,7 +154,7 @@ async fn a_disk_that_is_full_of_entries() {
     assert!(refusal.contains("507"), "{refusal}");
     assert!(saved > 5, "only {saved} entries of 4 MiB fit on {DISK_MIB} MiB");
     for again in 0..2 {
-        let client = Client::new(&server, "1", PATIENCE);
+        let client = Client::new(&server, "1", RESPONSE_TIMEOUT);
         for number in 0..saved {
             let restored = client.restore(&format!("entry-{number}")).await.unwrap();
             assert!(restored == content(number, PIECE_BYTES), "entry {number} has other bytes");
@@ -166,18 +169,18 @@ async fn a_disk_that_is_full_of_entries() {
     end_well("a disk that is full of entries", &mut server, &FULL).await;
 }
 
-/// `strace` at a process, until this is dropped.
+/// `strace` attached to a process until this is dropped.
 struct Tracer(Child);
 
 impl Tracer {
-    /// Holds up each call of this name, of every thread of the process, for so long.
+    /// Delays each system call of this name, in every thread of the process.
     fn hold_up(pid: u32, call: &str, delay: Duration) -> Self {
         let (trace, inject) =
             (format!("trace={call}"), format!("inject={call}:delay_enter={}", delay.as_micros()));
         let pid = pid.to_string();
         let arguments = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p", &pid];
         let tracer = Self(Command::new("strace").args(arguments).spawn().unwrap());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + RESPONSE_TIMEOUT;
         while !is_traced(&pid) {
             assert!(Instant::now() < deadline, "strace does not attach");
             std::thread::sleep(Duration::from_millis(10));
@@ -188,7 +191,7 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // The process goes on without it.
+        // The process continues without it.
         let _ = Command::new("kill").arg(self.0.id().to_string()).status();
         let _ = self.0.wait();
     }
@@ -202,12 +205,13 @@ fn is_traced(pid: &str) -> bool {
     })
 }
 
-/// Fault 11. The kernel is slow to say what a file is, as NFS or a cold disk may be: `strace` holds each `newfstatat` up. Whoever does not
-/// need the disk is not held up.
+/// Fault 11. File metadata is slow, as on NFS or a cold disk: `strace` delays each `newfstatat`.
+/// Requests that do not need the disk are not delayed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_is_slow_to_tell_of_files() {
+async fn a_disk_with_slow_file_metadata() {
     const DELAY: Duration = Duration::from_secs(1);
-    /// For what looks at no file; the first slow call may hold its thread up, for it is then that it shows.
+    /// For requests that use no file. The first slow call may block its thread, because the delay
+    /// is unknown before it.
     const PROMPT: Duration = Duration::from_millis(700);
     if Command::new("strace").arg("-V").output().is_err() {
         return left_out("strace is not there");
@@ -215,21 +219,21 @@ async fn a_disk_that_is_slow_to_tell_of_files() {
     let _turn = turn().await;
     let mut server = Server::start(Setup::default().with("LARDER_THREADS", &1));
     let mut healthy = Healthy::new(&server).await.unwrap();
-    let kept = Client::new(&server, "2", PATIENCE);
+    let kept = Client::new(&server, "2", RESPONSE_TIMEOUT);
     kept.save("slow", Bytes::from_static(b"slow")).await.unwrap();
     let tracer = Tracer::hold_up(server.pid(), "newfstatat", DELAY);
     assert!(kept.lookup("slow", &[]).await.unwrap().is_some());
     let end = Instant::now() + scale::hold();
     let mut lookups = JoinSet::new();
     for _ in 0..8 {
-        let client = Client::new(&server, "2", PATIENCE);
+        let client = Client::new(&server, "2", RESPONSE_TIMEOUT);
         lookups.spawn(async move {
             while Instant::now() < end {
                 assert!(client.lookup("slow", &[]).await.unwrap().is_some());
             }
         });
     }
-    let prompt = Client::new(&server, "3", PATIENCE);
+    let prompt = Client::new(&server, "3", RESPONSE_TIMEOUT);
     while Instant::now() < end {
         let begun = Instant::now();
         assert_eq!(prompt.send("GET", "/health", &[], "").await.unwrap().status, 200);
@@ -246,15 +250,16 @@ async fn a_disk_that_is_slow_to_tell_of_files() {
     end_well("a slow disk", &mut server, &[]).await;
 }
 
-/// Fault 13. Blocks that break off leave no bytes behind that the next one lacks: 500 of them, of 600 KiB each, again and again, until
-/// they are more than a disk of 1 GiB takes. That has room for all that are under way at once.
+/// Fault 13. Incomplete blocks leave no bytes behind that take space from later ones: 500 of them,
+/// of 600 KiB each, repeatedly, until they exceed a disk of 1 GiB. That disk has room for all that
+/// are in progress at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn blocks_that_break_off_take_no_space() {
     let mib = 1024;
     let Some(disk) = Tmpfs::mount(mib) else { return left_out("no tmpfs can be mounted (not root)") };
     let setup = Setup { data: Some(disk.path().join("data")), ..Setup::default() };
     siege("blocks that break off", setup, Bounds::default(), async |server| {
-        let attacker = Client::new(server, "666", PATIENCE);
+        let attacker = Client::new(server, "666", RESPONSE_TIMEOUT);
         let mut crowd = Crowd::against(server.address());
         let half = content(3, 600 << 10);
         for upload in 0..5 {
@@ -267,7 +272,10 @@ async fn blocks_that_break_off_take_no_space() {
             }
         }
         let needed = (mib * 1024).div_ceil(600);
-        assert!(crowd.times(needed, 3 * PATIENCE).await >= needed, "less was sent than the disk takes");
+        assert!(
+            crowd.times(needed, 3 * RESPONSE_TIMEOUT).await >= needed,
+            "less was sent than the disk takes"
+        );
         crowd
     })
     .await;

@@ -1,4 +1,4 @@
-//! Requests without a token, as many and as large as HTTP/2 lets one send.
+//! Requests without a token, as many and as large as HTTP/2 allows.
 
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ async fn flood(server: &Server, peer: impl Fn(usize) -> Peer) -> Crowd {
     crowd
 }
 
-/// Fault 7. Heads of 31 KiB and bodies that do not come, on their way to an upstream that does not answer.
+/// Fault 7. Heads of 31 KiB and bodies that never arrive, forwarded to an upstream that never
+/// responds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_without_bodies_for_an_upstream_that_hangs() {
     let upstream = BlackHole::start().await;
@@ -46,7 +47,7 @@ async fn heads_without_bodies_for_an_upstream_that_hangs() {
     .await;
 }
 
-/// Fault 7. The same, where nothing is forwarded: each is answered at once, and the next one comes.
+/// Fault 7. The same without forwarding: each gets a response at once, and the next one follows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_without_bodies_without_an_upstream() {
     siege("flood of heads, no upstream", Setup::default(), Bounds::default(), async |server| {

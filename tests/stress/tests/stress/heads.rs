@@ -1,4 +1,4 @@
-//! Heads that come byte by byte, and connections that say nothing at all.
+//! Heads that arrive byte by byte, and silent connections.
 
 use larder_stress::{
     attack::{
@@ -30,7 +30,7 @@ async fn slow_heads_on_http1() {
     .await;
 }
 
-/// Fault 10. A part of the preface keeps nobody busy.
+/// Fault 10. A partial preface keeps no thread busy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_heads_on_http2() {
     siege("slow heads, HTTP/2", Setup::default(), Bounds::default(), async |server| {

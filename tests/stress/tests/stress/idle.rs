@@ -1,4 +1,4 @@
-//! Ten thousand connections on which nothing happens.
+//! Ten thousand idle connections.
 
 use larder_stress::{
     attack::{
@@ -11,17 +11,18 @@ use larder_stress::{
 };
 
 const CONNECTIONS: usize = 10_000;
-/// The most that may be resident where all of them have room: the usual bound is for the usual number of connections.
+/// The most resident memory, in bytes, if all connections are admitted: the usual limit is for the
+/// usual number.
 const RESIDENT_WITH_ALL_BYTES: u64 = 160 << 20;
-/// What this process needs besides.
+/// Descriptors that this process needs for itself.
 const OWN: usize = 500;
 
-/// As many as this machine's hard limit of descriptors lets one process open.
+/// Returns as many connections as the hard limit of descriptors allows one process.
 fn connections() -> usize {
     CONNECTIONS.min(scale::raise_descriptors().saturating_sub(OWN))
 }
 
-/// Every other one has had an answer and is kept alive, the rest never said a word.
+/// Every other connection has had a response and is kept alive; the rest never sent a byte.
 async fn crowd(server: &Server, peer: impl Fn(usize) -> Peer) -> Crowd {
     let mut crowd = Crowd::against(server.address());
     let asked = request(server.address(), "GET", "/health", "", b"");
@@ -33,14 +34,14 @@ async fn crowd(server: &Server, peer: impl Fn(usize) -> Peer) -> Crowd {
     crowd
 }
 
-/// Fault 10. More than there is room for, again and again.
+/// Fault 10. More connections than are admitted, repeatedly.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_idle_connections_where_there_is_room_for_few() {
     let name = format!("{} idle connections, the usual room", connections());
     siege(&name, Setup::default(), Bounds::default(), async |server| crowd(server, Peer::other).await).await;
 }
 
-/// Fault 10. All from the address that the healthy client has, too.
+/// Fault 10. All from the healthy client's address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_idle_connections_of_a_neighbour() {
     let name = format!("{} idle connections of a neighbour", connections());
@@ -50,7 +51,7 @@ async fn ten_thousand_idle_connections_of_a_neighbour() {
     .await;
 }
 
-/// All of them stay, which takes about 8 KiB each.
+/// All are admitted, which takes about 8 KiB each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_idle_connections_that_have_room() {
     let name = format!("{} idle connections, room for all", connections());

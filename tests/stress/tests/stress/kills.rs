@@ -1,4 +1,4 @@
-//! SIGKILL at random moments under mixed load, and a checker of what is there after each start.
+//! SIGKILL at random moments under mixed load, and a check of the data after each start.
 
 #[path = "kills/load.rs"]
 mod load;
@@ -19,13 +19,13 @@ use larder_stress::{
 use load::{Fate, Load};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A start takes a tenth of a second; this is for a machine that does other things, too.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A start takes a tenth of a second; this allows for a busy machine.
 const START: Duration = Duration::from_secs(1);
-/// How many entries of earlier rounds are looked at again in each.
+/// How many entries of earlier rounds are checked again in each round.
 const SAMPLE: usize = 12;
 
-/// What became of each key, over all rounds.
+/// The fate of each key, over all rounds.
 type Fates = BTreeMap<String, Fate>;
 
 fn seed() -> u64 {
@@ -33,8 +33,9 @@ fn seed() -> u64 {
     given.unwrap_or_else(|| fastrand::u64(..))
 }
 
-/// No acknowledged finalize is lost or has other bytes, nothing is visible that was never finalized, and (in the long form, for it takes
-/// ten minutes) a sweep leaves nothing that no entry refers to. `LARDER_STRESS_SEED` repeats a run's choices.
+/// No acknowledged finalize is lost or has other bytes, and nothing is visible that was never
+/// finalized. In the long form, because it takes ten minutes, a sweep leaves no orphans.
+/// `LARDER_STRESS_SEED` repeats a run's choices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stderr, reason = "the seed, and the figures of the run")]
 async fn kills_at_random_moments() {
@@ -85,9 +86,9 @@ fn sample(fates: &Fates, random: &mut fastrand::Rng) -> Fates {
         .collect()
 }
 
-/// Compares what is there with what was promised.
+/// Compares the data with the promises.
 async fn check(server: &Server, fates: &Fates, when: &str) {
-    let client = Client::new(server, load::REPOSITORY, PATIENCE);
+    let client = Client::new(server, load::REPOSITORY, RESPONSE_TIMEOUT);
     let begun = Instant::now();
     for (key, fate) in fates {
         let found = client.lookup(key, &[]).await.unwrap();

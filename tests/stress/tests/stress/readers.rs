@@ -1,4 +1,4 @@
-//! Downloads that nobody takes.
+//! Downloads that are not read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use larder_stress::{
     siege::{Bounds, siege},
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGE: usize = 32 << 20;
 
-/// The URL of an entry that fills every buffer on the way.
+/// Returns the URL of an entry that fills every buffer on the way.
 async fn large_entry(server: &Server) -> String {
-    let attacker = Client::new(server, "666", PATIENCE);
+    let attacker = Client::new(server, "666", RESPONSE_TIMEOUT);
     attacker.save("large", content(1, LARGE)).await.unwrap();
     attacker.lookup("large", &[]).await.unwrap().unwrap().url
 }
@@ -38,7 +38,7 @@ async fn slow_readers_on_http1() {
     .await;
 }
 
-/// Fault 9. Windows of nothing; pings are answered.
+/// Fault 9. Windows of zero bytes; pings are answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_readers_on_http2() {
     siege("slow readers, HTTP/2", Setup::default(), Bounds::default(), async |server| {

@@ -1,4 +1,4 @@
-//! One caller's slow searches, and everybody else's saves.
+//! One client's slow searches beside other clients' saves.
 
 use std::{path::Path, time::Duration};
 
@@ -12,13 +12,13 @@ use rusqlite::{Connection, types::Value};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 const ROWS: usize = 200_000;
 const SEARCHERS: usize = 64;
 const SEED: &str = "seed-000000";
 
-/// Makes many entries of one: rows like its own with other keys. The older half has the prefix that is looked for, the newer half
-/// has none, so a search for the newest one with it has the longest way from both sides.
+/// Copies an entry's row with many other keys. The older half has the prefix that is searched for
+/// and the newer half does not, so a search for the newest one is longest from both ends.
 fn multiply(database: &Path, rows: usize) {
     let mut connection = Connection::open(database).unwrap();
     let columns: Vec<String> = {
@@ -56,17 +56,17 @@ async fn slow_prefix_searches_of_one_caller() {
     let folder = TempDir::new().unwrap();
     let setup = Setup { data: Some(folder.path().join("data")), ..Setup::default() };
     let mut first = Server::start(setup.clone());
-    Client::new(&first, "666", PATIENCE).save(SEED, Bytes::from_static(b"seed")).await.unwrap();
+    Client::new(&first, "666", RESPONSE_TIMEOUT).save(SEED, Bytes::from_static(b"seed")).await.unwrap();
     assert!(first.stop().await.success());
     multiply(&folder.path().join("data/larder.db"), ROWS);
     // The index's readers have a cache of 8 MiB each.
     siege("slow prefix searches", setup, Bounds::default(), async |server| {
         let mut searches = JoinSet::new();
         for number in 0..SEARCHERS {
-            let client = Client::new(server, "666", PATIENCE);
+            let client = Client::new(server, "666", RESPONSE_TIMEOUT);
             searches.spawn(async move {
                 loop {
-                    // Refused or found, the next one follows.
+                    // Refused or found: the next one follows.
                     let _ =
                         client.lookup(&format!("absent-{number}"), &["seed-", "other-zz", "seed-09"]).await;
                 }

@@ -1,59 +1,64 @@
 //! The search for the entry that matches a list of probes: one statement for the usual lookup.
 //!
-//! The answer is the first that is not NULL of a list of questions, one for each probe; the server asks them in their order
-//! and stops at the first answer. For the newest entry with a prefix it looks, and stops where it knows:
+//! The statement returns the first non-null of a list of subqueries, one for each probe; the server
+//! evaluates them in order and stops at the first match. The newest entry with a prefix is searched
+//! in up to three steps, until one decides:
 //!
-//! 1. through the keys with the prefix, if these are few (200): that decides all misses;
-//! 2. from the newest entry backwards, over as many: that decides most hits.
+//! 1. the keys with the prefix, if there are at most 200: this decides all misses;
+//! 2. the newest 200 entries: this decides most hits.
 //!
-//! Else the answer is the negative number of the probe, and further statements look
+//! If neither decides, the subquery returns the negative number of the probe, and further
+//! statements search
 //!
-//! 3. for the newest block of 4,096 entries that has a key with the prefix: many blocks in one statement, then half of them,
-//!    and so on. So the cost is some hundred steps and some ten statements for a million entries, whatever the prefix and
-//!    wherever its entries are.
+//! 3. the newest block of 4,096 entries that has a key with the prefix: first many blocks in one
+//!    statement, then half of them, and so on. For a million entries this takes some hundred steps
+//!    and ten statements, whatever the prefix and wherever its entries are.
 
 use sqlx::{AssertSqlSafe, MySqlConnection, mysql::MySqlRow};
 
-use super::statements::one;
+use super::statements::fetch_optional;
 use crate::{
     Entry, EntryId, MatchKind, Probe,
     sql::{
-        asked::{EntryBy, Search},
         digest::{self, HEAD_BYTES},
         driver::Statements as _,
         fault::Fault,
+        request::{EntryBy, SearchRequest},
         rows::{self, Columns as _},
     },
 };
 
-/// Probes in one statement: usual lists are shorter.
+/// Most probes in one statement. Usual lookups have fewer.
 const PROBES: usize = 64;
-/// Most values in one statement; the server takes 65,535.
+/// Most parameters in one statement. The server's limit is 65,535.
 const VALUES: usize = 60_000;
-/// Blocks in one statement.
+/// Blocks that one statement searches.
 const BLOCKS: i64 = 128;
 
-/// What a statement found out.
+/// The result of a search statement.
 enum Found {
     Entry(Entry),
-    /// The probe of this number has many matches, none of them new.
+    /// The probe with this index has many matches, none of them among the newest entries.
     Undecided(usize),
     Nothing,
 }
 
 /// See [`crate::Index::find`].
-pub(super) async fn find(connection: &mut MySqlConnection, search: &Search) -> Result<Option<Entry>, Fault> {
-    // A prefix takes ten values, and twice what is skipped.
+pub(super) async fn find(
+    connection: &mut MySqlConnection,
+    search: &SearchRequest,
+) -> Result<Option<Entry>, Fault> {
+    // A prefix needs ten parameters, plus two for each skipped entry.
     let most = PROBES.min(VALUES / (10 + 2 * search.skip.len())).max(1);
     let mut rest = &search.probes[..];
     while !rest.is_empty() {
         let some = &rest[..rest.len().min(most)];
-        match ask(connection, search, some).await? {
+        match run_search(connection, search, some).await? {
             Found::Entry(entry) => return Ok(Some(entry)),
             Found::Nothing => rest = &rest[some.len()..],
             Found::Undecided(number) => {
-                // The entry may be gone by now: then this was no match.
-                if let Some(id) = walk(connection, search, &some[number]).await?
+                // The entry may have been deleted since: then the probe has no match.
+                if let Some(id) = scan_by_block(connection, search, &some[number]).await?
                     && let Some(entry) = super::MySql::entry(connection, EntryBy::Id(id)).await?
                 {
                     return Ok(Some(entry));
@@ -65,28 +70,28 @@ pub(super) async fn find(connection: &mut MySqlConnection, search: &Search) -> R
     Ok(None)
 }
 
-/// A statement with its values.
+/// A statement with its parameters.
 #[derive(Default)]
-pub(super) struct Statement {
+pub(super) struct BoundStatement {
     pub(super) text: String,
     values: Vec<Value>,
 }
 
-/// A value. No number is in a text, so that texts come again: a text that does not is closed after each use, and the server
-/// lets the next one wait for 40 ms.
+/// A parameter. Numbers are parameters, too, so that texts repeat and stay cached: a text that is
+/// not cached is closed after each use, and the server delays the next statement by 40 ms.
 #[derive(Clone)]
 enum Value {
     Bytes(Vec<u8>),
     Number(i64),
 }
 
-impl Statement {
+impl BoundStatement {
     fn push(&mut self, text: &str, values: &[&[Value]]) {
         self.text.push_str(text);
         self.values.extend(values.iter().copied().flatten().cloned());
     }
 
-    pub(super) fn bound(&self) -> sqlx::query::Query<'_, sqlx::MySql, sqlx::mysql::MySqlArguments> {
+    pub(super) fn query(&self) -> sqlx::query::Query<'_, sqlx::MySql, sqlx::mysql::MySqlArguments> {
         let mut query = sqlx::query(AssertSqlSafe(self.text.as_str()));
         for value in &self.values {
             query = match value {
@@ -98,8 +103,8 @@ impl Statement {
     }
 }
 
-/// The condition that leaves out what is skipped.
-fn skipping(search: &Search) -> (String, Vec<Value>) {
+/// Returns the condition that excludes the skipped entries.
+fn skip_condition(search: &SearchRequest) -> (String, Vec<Value>) {
     if search.skip.is_empty() {
         return (String::new(), Vec::new());
     }
@@ -108,9 +113,10 @@ fn skipping(search: &Search) -> (String, Vec<Value>) {
     (format!(" AND e.id NOT IN ({marks})"), ids)
 }
 
-/// The values of the conditions on a place, the heads of keys and, where its head says not all, the key itself.
-fn with_prefix(place: &[u8], prefix: &str) -> (&'static str, Vec<Value>) {
-    let range = digest::range(prefix);
+/// Returns a condition on the whole key, which is empty if its head decides, and the parameters:
+/// place, range of heads, and those of the condition.
+fn prefix_condition(place: &[u8], prefix: &str) -> (&'static str, Vec<Value>) {
+    let range = digest::head_range(prefix);
     let mut values = [place.to_vec(), range.low, range.high].map(Value::Bytes).to_vec();
     if prefix.len() <= HEAD_BYTES {
         return ("", values);
@@ -119,10 +125,10 @@ fn with_prefix(place: &[u8], prefix: &str) -> (&'static str, Vec<Value>) {
     (" AND LEFT(COALESCE(e.folded, e.`key`), LENGTH(?)) = ?", values)
 }
 
-/// The questions for these probes.
-pub(super) fn questions(search: &Search, probes: &[Probe]) -> Statement {
-    let (skip, skipped) = skipping(search);
-    let mut statement = Statement::default();
+/// Builds the search statement for these probes.
+pub(super) fn search_statement(search: &SearchRequest, probes: &[Probe]) -> BoundStatement {
+    let (skip, skipped) = skip_condition(search);
+    let mut statement = BoundStatement::default();
     statement.push(
         "SELECT e.id, e.repository, e.scope, e.version, e.`key`, e.object, e.size_bytes, e.created_ms, e.used_ms, \
          e.owner, found.answer FROM (SELECT COALESCE(NULL",
@@ -136,7 +142,7 @@ pub(super) fn questions(search: &Search, probes: &[Probe]) -> Statement {
                 &[&[Value::Bytes(digest::slot(&place, &probe.key))], &skipped],
             ),
             MatchKind::Prefix => {
-                let (exactly, values) = with_prefix(&place, &probe.key);
+                let (exactly, values) = prefix_condition(&place, &probe.key);
                 let undecided = -1 - i64::try_from(number).unwrap_or_default();
                 let text = format!(
                     ", (SELECT CASE WHEN few.n <= 200 THEN few.newest ELSE COALESCE(\
@@ -155,9 +161,13 @@ pub(super) fn questions(search: &Search, probes: &[Probe]) -> Statement {
     statement
 }
 
-async fn ask(connection: &mut MySqlConnection, search: &Search, probes: &[Probe]) -> Result<Found, Fault> {
-    let statement = questions(search, probes);
-    let found = one(connection, statement.bound(), |row| {
+async fn run_search(
+    connection: &mut MySqlConnection,
+    search: &SearchRequest,
+    probes: &[Probe],
+) -> Result<Found, Fault> {
+    let statement = search_statement(search, probes);
+    let found = fetch_optional(connection, statement.query(), |row| {
         Ok(match row.integer(10)? {
             None => Found::Nothing,
             Some(undecided) if undecided < 0 => {
@@ -169,21 +179,21 @@ async fn ask(connection: &mut MySqlConnection, search: &Search, probes: &[Probe]
     Ok(found.await?.unwrap_or(Found::Nothing))
 }
 
-/// Not the largest: for that the server may look at all.
+/// Not `MAX(block)`: for that the server may read all rows.
 pub(super) const NEWEST_BLOCK: &str = "SELECT block FROM entries FORCE INDEX (entries_by_block) \
      WHERE place = ? AND block < ? ORDER BY block DESC LIMIT 1";
 
-/// What a walk looks for.
-struct Walk<'a> {
+/// A search from the newest block backwards.
+struct BlockScan<'a> {
     place: Vec<u8>,
     prefix: &'a str,
     skip: (String, Vec<Value>),
 }
 
-impl Walk<'_> {
-    /// A statement about the keys with the prefix in some blocks.
-    fn statement(&self, what: &str, blocks: &[i64], order: &str) -> Statement {
-        let (exactly, mut values) = with_prefix(&self.place, self.prefix);
+impl BlockScan<'_> {
+    /// Selects `what` from the matching entries in these blocks.
+    fn statement(&self, what: &str, blocks: &[i64], order: &str) -> BoundStatement {
+        let (exactly, mut values) = prefix_condition(&self.place, self.prefix);
         let (marks, (skip, skipped)) = (vec!["?"; blocks.len()].join(", "), &self.skip);
         values.extend(blocks.iter().map(|block| Value::Number(*block)));
         values.extend_from_slice(skipped);
@@ -191,53 +201,55 @@ impl Walk<'_> {
             "SELECT {what} FROM entries e FORCE INDEX (entries_by_block) WHERE e.place = ? \
              AND e.key_head >= ? AND e.key_head < ?{exactly} AND e.block IN ({marks}){skip}{order}"
         );
-        Statement { text, values }
+        BoundStatement { text, values }
     }
 
-    /// Some match in these blocks. Not the newest: the server would look at all.
-    fn some_in(&self, blocks: &[i64]) -> Statement {
+    /// Any match in these blocks. The newest would make the server read all.
+    fn any_in(&self, blocks: &[i64]) -> BoundStatement {
         self.statement("e.id", blocks, " LIMIT 1")
     }
 
     /// The newest match in a block.
-    fn newest_in(&self, block: i64) -> Statement {
+    fn newest_in(&self, block: i64) -> BoundStatement {
         self.statement("MAX(e.id)", &[block], "")
     }
 }
 
-/// Walks from the newest block backwards.
-async fn walk(
+/// Searches from the newest block backwards.
+async fn scan_by_block(
     connection: &mut MySqlConnection,
-    search: &Search,
+    search: &SearchRequest,
     probe: &Probe,
 ) -> Result<Option<EntryId>, Fault> {
-    let walk = Walk { place: search.place(probe), prefix: &probe.key, skip: skipping(search) };
+    let scan = BlockScan { place: search.place(probe), prefix: &probe.key, skip: skip_condition(search) };
     let number = |row: &MySqlRow| row.integer(0);
     let mut before = i64::MAX;
     loop {
-        // Where there are no entries of this place, whole ranges of blocks are passed over.
-        let newest = sqlx::query(NEWEST_BLOCK).bind(&*walk.place).bind(before);
-        let Some(newest) = one(connection, newest, number).await?.flatten() else { return Ok(None) };
+        // Skips ranges of blocks that have no entry of this place.
+        let newest = sqlx::query(NEWEST_BLOCK).bind(&*scan.place).bind(before);
+        let Some(newest) = fetch_optional(connection, newest, number).await?.flatten() else {
+            return Ok(None);
+        };
         before = newest + 1 - BLOCKS;
         let blocks: Vec<i64> = (before..=newest).collect();
-        if one(connection, walk.some_in(&blocks).bound(), number).await?.is_none() {
+        if fetch_optional(connection, scan.any_in(&blocks).query(), number).await?.is_none() {
             continue;
         }
         let mut halves = &blocks[..];
         while halves.len() > 1 {
             let (older, newer) = halves.split_at(halves.len() / 2);
-            let is_newer = one(connection, walk.some_in(newer).bound(), number).await?.is_some();
+            let is_newer = fetch_optional(connection, scan.any_in(newer).query(), number).await?.is_some();
             halves = if is_newer { newer } else { older };
         }
-        let newest = walk.newest_in(halves[0]);
-        let id = one(connection, newest.bound(), number).await?.flatten();
+        let newest = scan.newest_in(halves[0]);
+        let id = fetch_optional(connection, newest.query(), number).await?.flatten();
         return Ok(id.and_then(|id| u64::try_from(id).ok()).map(EntryId));
     }
 }
 
-/// The statements of a walk, for the test of their plans.
+/// The statements of a block scan, for the test of their plans.
 #[cfg(test)]
-pub(super) fn walking(search: &Search, probe: &Probe) -> [Statement; 2] {
-    let walk = Walk { place: search.place(probe), prefix: &probe.key, skip: skipping(search) };
-    [walk.some_in(&[0, 1]), walk.newest_in(0)]
+pub(super) fn block_scan_statements(search: &SearchRequest, probe: &Probe) -> [BoundStatement; 2] {
+    let scan = BlockScan { place: search.place(probe), prefix: &probe.key, skip: skip_condition(search) };
+    [scan.any_in(&[0, 1]), scan.newest_in(0)]
 }

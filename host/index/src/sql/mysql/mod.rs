@@ -1,8 +1,8 @@
 //! The index in a MySQL database, version 8 or newer, or a MariaDB database, version 10.6 or newer.
 //!
-//! Called through the [`Index`](crate::Index) trait. Every change is one statement, or one transaction in the
-//! isolation level `READ COMMITTED`, where a statement sees what was committed before it began. Entries are numbered by the
-//! server, in order: clusters that give each of their nodes numbers of its own are not for this.
+//! Every change is one statement, or one transaction at the isolation level `READ COMMITTED`: a
+//! statement sees what was committed before it began. The server numbers entries in order, so
+//! clusters whose nodes each have their own numbers cannot be used.
 
 mod find;
 mod refold;
@@ -19,7 +19,7 @@ use sqlx::{
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
 };
 
-use super::{Bounds, ServerSettings, SslMode, fault::Codes, pool::Driver, schema};
+use super::{Bounds, ServerSettings, SslMode, fault::ErrorCodes, pool::Driver, schema};
 use crate::{Index, IndexError, KeyRule, unavailable};
 
 /// In order.
@@ -29,7 +29,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
 ];
 
-/// What is too long is an error, and is not cut. Who waits for a row gives up before the program does.
+/// Too long values are errors and are not truncated. Waiting for a row lock ends before the call
+/// does.
 fn session(bounds: Bounds) -> String {
     let lock_seconds = (bounds.call.as_secs() / 2).max(1);
     format!(
@@ -39,7 +40,7 @@ fn session(bounds: Bounds) -> String {
     )
 }
 
-/// Statements kept for each connection: those of a search are as many as there are lengths of lists.
+/// Prepared statements that a connection caches. A search has one for each length of its lists.
 const STATEMENTS: usize = 256;
 
 /// How to reach the server.
@@ -53,13 +54,14 @@ pub(crate) struct MySql {
 impl Driver for MySql {
     type Connection = MySqlConnection;
 
-    const CODES: Codes = Codes {
+    const CODES: ErrorCodes = ErrorCodes {
         // ER_LOCK_DEADLOCK, ER_CHECKREAD (the row has changed), ER_LOCK_WAIT_TIMEOUT
-        undone: &["1213", "1020", "1205"],
-        // ER_CON_COUNT_ERROR, ER_SERVER_SHUTDOWN, ER_NEW_ABORTING_CONNECTION, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED
-        lost: &["1040", "1053", "1184", "1317", "1927"],
+        rolled_back: &["1213", "1020", "1205"],
+        // ER_CON_COUNT_ERROR, ER_SERVER_SHUTDOWN, ER_NEW_ABORTING_CONNECTION, ER_QUERY_INTERRUPTED,
+        // ER_CONNECTION_KILLED
+        connection_lost: &["1040", "1053", "1184", "1317", "1927"],
         // ER_DISK_FULL, ER_RECORD_FILE_FULL
-        full: &["1021", "1114"],
+        disk_full: &["1021", "1114"],
         code: |error| {
             error
                 .try_downcast_ref::<MySqlDatabaseError>()
@@ -72,13 +74,14 @@ impl Driver for MySql {
         self.options.connect().await
     }
 
-    /// The library's own lock waits for ever on MySQL, and not at all on MariaDB, which takes no negative time.
+    /// The library's own lock waits for ever on MySQL and does not wait on MariaDB, which takes no
+    /// negative timeout.
     async fn lock(connection: &mut MySqlConnection) -> sqlx::Result<()> {
         let name = "CONCAT('larder.', LEFT(SHA2(DATABASE(), 256), 40))";
-        let lock = format!("SELECT GET_LOCK({name}, {})", schema::OPENING.as_secs());
+        let lock = format!("SELECT GET_LOCK({name}, {})", schema::OPEN_TIMEOUT.as_secs());
         match sqlx::query_scalar::<_, Option<i64>>(sqlx::AssertSqlSafe(lock)).fetch_one(connection).await? {
             Some(1) => Ok(()),
-            _ => Err(sqlx::Error::Protocol("the lock for migrations was not granted".into())),
+            _ => Err(sqlx::Error::Protocol("cannot get the migration lock".into())),
         }
     }
 
@@ -89,11 +92,11 @@ impl Driver for MySql {
     }
 }
 
-/// Opens the database, and makes or migrates its tables as needed.
+/// Opens the database, and creates or migrates its tables as needed.
 ///
 /// # Errors
-/// When the server cannot be reached, or the database was made by a newer version of the program. The source of the error
-/// says which.
+/// If the server cannot be reached, or the database was made by a newer version of the program. The
+/// source of the error states which.
 pub async fn open(server: &ServerSettings, bounds: Bounds, rule: KeyRule) -> Result<impl Index, IndexError> {
     let options = options(server).map_err(|error| unavailable(schema::OPEN, error))?;
     schema::open(MySql { options, session: session(bounds) }, bounds, rule, MIGRATIONS).await

@@ -1,21 +1,21 @@
-//! The statements that bring a database to another rule of comparing keys.
+//! The statements that rewrite a database for another rule of comparing keys.
 
 use sqlx::{MySqlConnection, mysql::MySqlRow};
 
 use super::{
     MySql,
-    statements::{all, count, json, one},
+    statements::{execute, fetch_all, fetch_optional, json},
 };
 use crate::{
-    keys::PROPERTY,
+    keys::RULE_PROPERTY,
     sql::{
         fault::Fault,
-        refold::{Change, Refold, Stored, Table},
+        refold::{KeyChange, Refold, StoredKey, Table},
         rows::{self, Columns as _, limit},
     },
 };
 
-/// The statement for either table.
+/// Returns the statement for the given table.
 macro_rules! of_table {
     ($table:expr, $before:literal, $after:literal) => {
         match $table {
@@ -25,8 +25,8 @@ macro_rules! of_table {
     };
 }
 
-/// A list of rows as a table: numbers, digests, and what keys are compared as, the last two in hexadecimal digits. An empty
-/// text stands for the key itself.
+/// A list of rows as a table: number, digest and folded key, the last two in hexadecimal digits. An
+/// empty text means that the key needs no folding.
 macro_rules! changed {
     () => {
         "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', slot VARCHAR(64) CHARACTER SET ascii PATH '$[1]', \
@@ -41,8 +41,8 @@ macro_rules! ids {
     };
 }
 
-fn stored(row: &MySqlRow) -> sqlx::Result<Stored> {
-    Ok(Stored {
+fn stored(row: &MySqlRow) -> sqlx::Result<StoredKey> {
+    Ok(StoredKey {
         id: id(row)?,
         place: rows::value(row, 1)?,
         slot: rows::value(row, 2)?,
@@ -57,14 +57,14 @@ fn id(row: &MySqlRow) -> sqlx::Result<i64> {
 
 impl Refold for MySql {
     async fn rule(connection: &mut MySqlConnection) -> Result<String, Fault> {
-        let read = sqlx::query("SELECT value FROM properties WHERE name = ?").bind(PROPERTY.as_bytes());
-        let rule = one(connection, read, |row| rows::text(row, 0)).await?;
+        let read = sqlx::query("SELECT value FROM properties WHERE name = ?").bind(RULE_PROPERTY.as_bytes());
+        let rule = fetch_optional(connection, read, |row| rows::text(row, 0)).await?;
         rule.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 
     async fn set_rule(connection: &mut MySqlConnection, name: &str) -> Result<(), Fault> {
         let set = sqlx::query("UPDATE properties SET value = ? WHERE name = ?");
-        count(connection, set.bind(name.as_bytes()).bind(PROPERTY.as_bytes())).await?;
+        execute(connection, set.bind(name.as_bytes()).bind(RULE_PROPERTY.as_bytes())).await?;
         Ok(())
     }
 
@@ -73,13 +73,13 @@ impl Refold for MySql {
         table: Table,
         after: i64,
         most: usize,
-    ) -> Result<Vec<Stored>, Fault> {
+    ) -> Result<Vec<StoredKey>, Fault> {
         let text = of_table!(
             table,
             "SELECT id, place, slot, `key`, folded FROM ",
             " WHERE id > ? ORDER BY id LIMIT ?"
         );
-        all(connection, sqlx::query(text).bind(after).bind(limit(most)), stored).await
+        fetch_all(connection, sqlx::query(text).bind(after).bind(limit(most)), stored).await
     }
 
     async fn holders(
@@ -94,13 +94,13 @@ impl Refold for MySql {
             " AS held ON held.slot = UNHEX(asked.slot)"
         );
         let slots = json(&slots.iter().map(hex::encode).collect::<Vec<_>>())?;
-        all(connection, sqlx::query(text).bind(slots), |row| Ok((id(row)?, rows::value(row, 1)?))).await
+        fetch_all(connection, sqlx::query(text).bind(slots), |row| Ok((id(row)?, rows::value(row, 1)?))).await
     }
 
     async fn rewrite(
         connection: &mut MySqlConnection,
         table: Table,
-        changes: &[Change],
+        changes: &[KeyChange],
     ) -> Result<(), Fault> {
         let text = match table {
             Table::Entries => concat!(
@@ -122,7 +122,7 @@ impl Refold for MySql {
             .iter()
             .map(|change| (change.id, hex(Some(&*change.slot)), hex(change.folded.as_deref())))
             .collect();
-        count(connection, sqlx::query(text).bind(json(&changes)?)).await?;
+        execute(connection, sqlx::query(text).bind(json(&changes)?)).await?;
         Ok(())
     }
 
@@ -135,12 +135,12 @@ impl Refold for MySql {
                 concat!("DELETE uploads FROM ", ids!(), " STRAIGHT_JOIN uploads ON uploads.id = gone.id")
             }
         };
-        count(connection, sqlx::query(text).bind(json(&ids)?)).await?;
+        execute(connection, sqlx::query(text).bind(json(&ids)?)).await?;
         Ok(())
     }
 
     async fn delete_uploads_of_entries(connection: &mut MySqlConnection) -> Result<u64, Fault> {
         let text = "DELETE uploads FROM uploads JOIN entries ON entries.slot = uploads.slot";
-        count(connection, sqlx::query(text)).await
+        execute(connection, sqlx::query(text)).await
     }
 }

@@ -1,4 +1,4 @@
-//! What is read from a MySQL or MariaDB database and changed in it, but for the search in `find.rs`.
+//! The statements of the MySQL and MariaDB driver, except the search in `find.rs`.
 
 use std::collections::HashSet;
 
@@ -11,45 +11,47 @@ use sqlx::{
 use super::{
     MySql, find,
     texts::{
-        ATTACH, BRING_ENTRIES_BACK, DELETE_ENTRY, DELETE_IDLE_UPLOAD, DELETE_UNUSED_ENTRY, DELETE_UPLOAD,
-        ENTRIES, ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, INSERT_ENTRY, INSERT_SECRET,
-        INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, REFERENCED, RENEW, SECRET, SET_BLOCK, TOUCH_ENTRIES,
-        TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT, UPLOADS, VOLATILE_ELSEWHERE,
-        VOLATILE_HERE,
+        ATTACH, CAP_LAST_USED, DELETE_ENTRY, DELETE_IDLE_UPLOAD, DELETE_UNUSED_ENTRY, DELETE_UPLOAD, ENTRIES,
+        ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, INSERT_ENTRY, INSERT_SECRET, INSERT_UPLOAD,
+        LOCK_UPLOAD, MARK_DURABLE, REFERENCED, RENEW, SECRET, SET_BLOCK, TOUCH_ENTRIES, TOUCH_UPLOADS,
+        UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT, UPLOADS, VOLATILE_ELSEWHERE, VOLATILE_HERE,
     },
 };
 use crate::{
     AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest,
     sql::{
-        asked::{Claim, EntryBy, Idle, Search, UploadBy},
         driver::Statements,
-        fault::{Fault, Repeat},
+        fault::{Fault, RetrySafety},
+        request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
         rows::{self, integer, limit},
     },
 };
 use larder_storage::{ObjectName, UploadName};
 
-type Statement<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
+type MySqlQuery<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
 
-pub(super) async fn one<T>(
+pub(super) async fn fetch_optional<T>(
     connection: &mut MySqlConnection,
-    statement: Statement<'_>,
+    statement: MySqlQuery<'_>,
     read: fn(&MySqlRow) -> sqlx::Result<T>,
 ) -> Result<Option<T>, Fault> {
     let row = statement.fetch_optional(connection).await?;
     Ok(row.as_ref().map(read).transpose()?)
 }
 
-pub(super) async fn all<T, C: FromIterator<T>>(
+pub(super) async fn fetch_all<T, C: FromIterator<T>>(
     connection: &mut MySqlConnection,
-    statement: Statement<'_>,
+    statement: MySqlQuery<'_>,
     read: fn(&MySqlRow) -> sqlx::Result<T>,
 ) -> Result<C, Fault> {
     let rows = statement.fetch_all(connection).await?;
     Ok(rows.iter().map(read).collect::<sqlx::Result<C>>()?)
 }
 
-pub(super) async fn count(connection: &mut MySqlConnection, statement: Statement<'_>) -> Result<u64, Fault> {
+pub(super) async fn execute(
+    connection: &mut MySqlConnection,
+    statement: MySqlQuery<'_>,
+) -> Result<u64, Fault> {
     Ok(statement.execute(connection).await?.rows_affected())
 }
 
@@ -58,11 +60,11 @@ pub(super) fn json(list: &impl serde::Serialize) -> Result<String, Fault> {
 }
 
 impl Statements for MySql {
-    const FINALIZE: Repeat = Repeat::BeforeCommit;
+    const FINALIZE: RetrySafety = RetrySafety::BeforeCommit;
 
-    async fn find(connection: &mut MySqlConnection, search: &Search) -> Result<Option<Entry>, Fault> {
+    async fn find(connection: &mut MySqlConnection, search: &SearchRequest) -> Result<Option<Entry>, Fault> {
         let found = find::find(connection, search).await?;
-        found.map(|entry| search.checked(entry)).transpose()
+        found.map(|entry| search.verify(entry)).transpose()
     }
 
     async fn entry(connection: &mut MySqlConnection, by: EntryBy<'_>) -> Result<Option<Entry>, Fault> {
@@ -71,7 +73,7 @@ impl Statements for MySql {
             EntryBy::Slot(digest) => sqlx::query(ENTRY_BY_SLOT).bind(digest),
             EntryBy::Upload(id) => sqlx::query(ENTRY_BY_UPLOAD).bind(integer(id.0)),
         };
-        one(connection, statement, rows::entry).await
+        fetch_optional(connection, statement, rows::entry).await
     }
 
     async fn upload(connection: &mut MySqlConnection, by: UploadBy<'_>) -> Result<Option<Upload>, Fault> {
@@ -80,36 +82,37 @@ impl Statements for MySql {
             UploadBy::Name(name) => sqlx::query(UPLOAD_BY_NAME).bind(name.as_str().as_bytes()),
             UploadBy::Slot(digest) => sqlx::query(UPLOAD_BY_SLOT).bind(digest),
         };
-        one(connection, statement, rows::upload).await
+        fetch_optional(connection, statement, rows::upload).await
     }
 
-    async fn take(
+    async fn try_reserve(
         connection: &mut MySqlConnection,
-        claim: &Claim,
+        request: &ReservationRequest,
         displaced: Option<UploadId>,
     ) -> Result<Option<Upload>, Fault> {
         let mut transaction = connection.begin().await?;
         if let Some(id) = displaced
-            && !Self::delete_upload(&mut transaction, id, Some(claim.idle())).await?
+            && !Self::delete_upload(&mut transaction, id, Some(request.idle())).await?
         {
             transaction.rollback().await?;
             return Ok(None);
         }
-        let made = match insert_upload(claim).execute(&mut *transaction).await.map_err(Fault::from) {
+        let made = match insert_upload(request).execute(&mut *transaction).await.map_err(Fault::from) {
             Ok(made) => made.last_insert_id(),
-            Err(fault) if fault.is_taken() => {
+            Err(fault) if fault.is_duplicate() => {
                 transaction.rollback().await?;
                 return Ok(None);
             }
             Err(fault) => return Err(fault),
         };
-        // Whose upload was in the slot until now may have made an entry of it. With ours in it nobody else can.
-        if Self::entry(&mut transaction, EntryBy::Slot(&claim.digest)).await?.is_some() {
+        // The upload that was in the slot before may have become an entry. While ours is in the
+        // slot, no other can.
+        if Self::entry(&mut transaction, EntryBy::Slot(&request.digest)).await?.is_some() {
             transaction.rollback().await?;
             return Ok(None);
         }
         transaction.commit().await.map_err(Fault::Commit)?;
-        Ok(Some(claim.upload(UploadId(made))))
+        Ok(Some(request.upload(UploadId(made))))
     }
 
     async fn renew(
@@ -124,7 +127,7 @@ impl Statements for MySql {
             .bind(integer(id.0))
             .bind(integer(created_ms))
             .bind(integer(created_ms));
-        Ok(count(connection, statement).await? > 0)
+        Ok(execute(connection, statement).await? > 0)
     }
 
     async fn attach(
@@ -135,7 +138,7 @@ impl Statements for MySql {
     ) -> Result<AttachOutcome, Fault> {
         let mut transaction = connection.begin().await?;
         let lock = sqlx::query(LOCK_UPLOAD).bind(integer(id.0));
-        let Some(upload) = one(&mut transaction, lock, rows::upload).await? else {
+        let Some(upload) = fetch_optional(&mut transaction, lock, rows::upload).await? else {
             transaction.rollback().await?;
             return Ok(AttachOutcome::Gone);
         };
@@ -146,7 +149,7 @@ impl Statements for MySql {
             .bind(integer(now_ms))
             .bind(integer(now_ms))
             .bind(integer(id.0));
-        count(&mut transaction, attach).await?;
+        execute(&mut transaction, attach).await?;
         transaction.commit().await.map_err(Fault::Commit)?;
         let replaced = upload.attachment.map(|before| before.object);
         Ok(AttachOutcome::Attached(replaced.filter(|object| *object != attachment.object)))
@@ -161,22 +164,22 @@ impl Statements for MySql {
     ) -> Result<Option<Entry>, Fault> {
         let mut transaction = connection.begin().await?;
         let lock = sqlx::query(LOCK_UPLOAD).bind(integer(id.0));
-        let upload = one(&mut transaction, lock, rows::upload).await?;
+        let upload = fetch_optional(&mut transaction, lock, rows::upload).await?;
         if upload.is_none_or(|upload| upload.attachment.as_ref() != Some(attachment)) {
             transaction.rollback().await?;
             return Ok(None);
         }
         let made = match insert_entry(id, boot, now_ms).execute(&mut *transaction).await {
             Ok(made) => made.last_insert_id(),
-            // There is an entry in the slot.
+            // The slot has an entry.
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
                 transaction.rollback().await?;
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
-        count(&mut transaction, sqlx::query(SET_BLOCK).bind(made)).await?;
-        count(&mut transaction, sqlx::query(DELETE_UPLOAD).bind(integer(id.0))).await?;
+        execute(&mut transaction, sqlx::query(SET_BLOCK).bind(made)).await?;
+        execute(&mut transaction, sqlx::query(DELETE_UPLOAD).bind(integer(id.0))).await?;
         let entry = Self::entry(&mut transaction, EntryBy::Id(EntryId(made))).await?;
         transaction.commit().await.map_err(Fault::Commit)?;
         Ok(entry)
@@ -185,7 +188,7 @@ impl Statements for MySql {
     async fn delete_upload(
         connection: &mut MySqlConnection,
         id: UploadId,
-        idle: Option<Idle>,
+        idle: Option<IdleTimes>,
     ) -> Result<bool, Fault> {
         let statement = match idle {
             None => sqlx::query(DELETE_UPLOAD).bind(integer(id.0)),
@@ -194,36 +197,36 @@ impl Statements for MySql {
                 .bind(integer(idle.before_ms))
                 .bind(integer(idle.after_ms)),
         };
-        Ok(count(connection, statement).await? > 0)
+        Ok(execute(connection, statement).await? > 0)
     }
 
     async fn delete_entry(
         connection: &mut MySqlConnection,
         id: EntryId,
-        used_ms: Option<u64>,
+        last_used_ms: Option<u64>,
     ) -> Result<bool, Fault> {
-        let statement = match used_ms {
+        let statement = match last_used_ms {
             None => sqlx::query(DELETE_ENTRY).bind(integer(id.0)),
             Some(used) => sqlx::query(DELETE_UNUSED_ENTRY).bind(integer(id.0)).bind(integer(used)),
         };
-        Ok(count(connection, statement).await? > 0)
+        Ok(execute(connection, statement).await? > 0)
     }
 
     async fn touch_entries(connection: &mut MySqlConnection, uses: &[(EntryId, u64)]) -> Result<(), Fault> {
         let uses: Vec<(i64, i64)> =
             latest(uses).into_iter().map(|(id, at)| (integer(id.0), integer(at))).collect();
-        count(connection, sqlx::query(TOUCH_ENTRIES).bind(json(&uses)?)).await?;
+        execute(connection, sqlx::query(TOUCH_ENTRIES).bind(json(&uses)?)).await?;
         Ok(())
     }
 
-    async fn bring_entries_back(
+    async fn cap_last_used(
         connection: &mut MySqlConnection,
         ids: &[EntryId],
         now_ms: u64,
     ) -> Result<(), Fault> {
         let mut uses: Vec<(i64, i64)> = ids.iter().map(|id| (integer(id.0), integer(now_ms))).collect();
         uses.sort_unstable();
-        count(connection, sqlx::query(BRING_ENTRIES_BACK).bind(json(&uses)?)).await?;
+        execute(connection, sqlx::query(CAP_LAST_USED).bind(json(&uses)?)).await?;
         Ok(())
     }
 
@@ -233,14 +236,14 @@ impl Statements for MySql {
     ) -> Result<(), Fault> {
         let latest = latest(uses);
         let uses: Vec<(&str, i64)> = latest.iter().map(|(name, at)| (name.as_str(), integer(*at))).collect();
-        count(connection, sqlx::query(TOUCH_UPLOADS).bind(json(&uses)?)).await?;
+        execute(connection, sqlx::query(TOUCH_UPLOADS).bind(json(&uses)?)).await?;
         Ok(())
     }
 
     async fn mark_durable(connection: &mut MySqlConnection, ids: &[EntryId]) -> Result<(), Fault> {
         let mut ids: Vec<(i64, i64)> = ids.iter().map(|id| (integer(id.0), 0)).collect();
         ids.sort_unstable();
-        count(connection, sqlx::query(MARK_DURABLE).bind(json(&ids)?)).await?;
+        execute(connection, sqlx::query(MARK_DURABLE).bind(json(&ids)?)).await?;
         Ok(())
     }
 
@@ -253,7 +256,7 @@ impl Statements for MySql {
     ) -> Result<Vec<Entry>, Fault> {
         let text = if this_boot { VOLATILE_HERE } else { VOLATILE_ELSEWHERE };
         let statement = sqlx::query(text).bind(boot.as_bytes()).bind(integer(after.0)).bind(limit(most));
-        all(connection, statement, rows::entry).await
+        fetch_all(connection, statement, rows::entry).await
     }
 
     async fn entries(
@@ -262,7 +265,7 @@ impl Statements for MySql {
         most: usize,
     ) -> Result<Vec<Entry>, Fault> {
         let statement = sqlx::query(ENTRIES).bind(integer(after.0)).bind(limit(most));
-        all(connection, statement, rows::entry).await
+        fetch_all(connection, statement, rows::entry).await
     }
 
     async fn uploads(
@@ -271,7 +274,7 @@ impl Statements for MySql {
         most: usize,
     ) -> Result<Vec<Upload>, Fault> {
         let statement = sqlx::query(UPLOADS).bind(integer(after.0)).bind(limit(most));
-        all(connection, statement, rows::upload).await
+        fetch_all(connection, statement, rows::upload).await
     }
 
     async fn referenced(
@@ -280,7 +283,7 @@ impl Statements for MySql {
     ) -> Result<HashSet<ObjectName>, Fault> {
         let objects = json(&objects.iter().map(ObjectName::as_str).collect::<Vec<_>>())?;
         let statement = sqlx::query(REFERENCED).bind(&objects).bind(&objects);
-        all(connection, statement, |row| rows::object(row, 0)).await
+        fetch_all(connection, statement, |row| rows::object(row, 0)).await
     }
 
     async fn existing(
@@ -288,42 +291,42 @@ impl Statements for MySql {
         names: &[UploadName],
     ) -> Result<HashSet<UploadName>, Fault> {
         let names = json(&names.iter().map(UploadName::as_str).collect::<Vec<_>>())?;
-        all(connection, sqlx::query(EXISTING).bind(names), |row| rows::name(row, 0)).await
+        fetch_all(connection, sqlx::query(EXISTING).bind(names), |row| rows::name(row, 0)).await
     }
 
     async fn secret(connection: &mut MySqlConnection, name: &str, fresh: &[u8]) -> Result<Vec<u8>, Fault> {
         let read = || sqlx::query(SECRET).bind(name.as_bytes());
-        if let Some(stored) = one(connection, read(), |row| rows::value(row, 0)).await? {
+        if let Some(stored) = fetch_optional(connection, read(), |row| rows::value(row, 0)).await? {
             return Ok(stored);
         }
         let insert = sqlx::query(INSERT_SECRET).bind(name.as_bytes()).bind(fresh);
-        match count(connection, insert).await {
-            // Somebody else was faster.
-            Err(fault) if fault.is_taken() => {}
+        match execute(connection, insert).await {
+            // Another call was faster.
+            Err(fault) if fault.is_duplicate() => {}
             inserted => drop(inserted?),
         }
-        let stored = one(connection, read(), |row| rows::value(row, 0)).await?;
+        let stored = fetch_optional(connection, read(), |row| rows::value(row, 0)).await?;
         stored.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 }
 
-fn insert_upload(claim: &Claim) -> Statement<'_> {
-    let slot = &claim.slot;
+fn insert_upload(request: &ReservationRequest) -> MySqlQuery<'_> {
+    let slot = &request.slot;
     sqlx::query(INSERT_UPLOAD)
-        .bind(&*claim.digest)
-        .bind(&*claim.place)
+        .bind(&*request.digest)
+        .bind(&*request.place)
         .bind(slot.repository.as_bytes())
         .bind(slot.scope.as_bytes())
         .bind(slot.version.as_bytes())
         .bind(slot.key.as_bytes())
-        .bind(claim.name.as_str().as_bytes())
-        .bind(claim.owner.as_bytes())
-        .bind(integer(claim.now_ms))
-        .bind(integer(claim.now_ms))
-        .bind(claim.folded.as_ref().map(String::as_bytes))
+        .bind(request.name.as_str().as_bytes())
+        .bind(request.owner.as_bytes())
+        .bind(integer(request.now_ms))
+        .bind(integer(request.now_ms))
+        .bind(request.folded.as_ref().map(String::as_bytes))
 }
 
-fn insert_entry(upload: UploadId, boot: Option<&str>, now_ms: u64) -> Statement<'_> {
+fn insert_entry(upload: UploadId, boot: Option<&str>, now_ms: u64) -> MySqlQuery<'_> {
     sqlx::query(INSERT_ENTRY)
         .bind(integer(now_ms))
         .bind(integer(now_ms))

@@ -1,8 +1,8 @@
 //! The texts of the statements.
 //!
-//! Lists travel as JSON, so that one statement serves lists of any length.
+//! Lists are passed as JSON, so that one statement fits lists of any length.
 
-use crate::ahead_ms;
+use crate::max_clock_skew_ms;
 
 /// The columns that `rows::entry` reads, as the list of a `SELECT`.
 macro_rules! entry_columns {
@@ -31,12 +31,12 @@ pub(super) const UPLOAD_BY_NAME: &str = concat!("SELECT ", upload_columns!(), " 
 
 pub(super) const UPLOAD_BY_SLOT: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE slot = ?");
 
-/// Waits for who makes or deletes an upload of this slot at this moment.
+/// Waits for transactions that insert or delete an upload of this slot.
 pub(super) const INSERT_UPLOAD: &str = "INSERT INTO uploads \
      (slot, place, repository, scope, version, `key`, name, owner, created_ms, active_ms, folded) \
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-/// Waits for who changes the row, and keeps others waiting.
+/// Waits for transactions that change the row, and locks it.
 pub(super) const LOCK_UPLOAD: &str =
     concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = ? FOR UPDATE");
 
@@ -45,18 +45,18 @@ pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = ?, active_ms = ?
 
 pub(super) const ATTACH: &str = concat!(
     "UPDATE uploads SET object = ?, size_bytes = ?, active_ms = IF(active_ms - ",
-    ahead_ms!(),
+    max_clock_skew_ms!(),
     " > ?, ?, GREATEST(active_ms, ?)) WHERE id = ?"
 );
 
-/// Of an upload and its attachment.
+/// Copies the row of an upload with its attachment.
 pub(super) const INSERT_ENTRY: &str = "INSERT INTO entries \
      (slot, place, repository, scope, version, `key`, folded, key_head, block, object, size_bytes, created_ms, used_ms, \
      boot, upload, owner) \
      SELECT slot, place, repository, scope, version, `key`, folded, LEFT(COALESCE(folded, `key`), 255), 0, object, \
      size_bytes, ?, ?, ?, id, owner FROM uploads WHERE id = ?";
 
-/// A column that is made by the server cannot be made of the number.
+/// A separate statement, because a generated column cannot use the automatic number.
 pub(super) const SET_BLOCK: &str = "UPDATE entries SET block = id >> 12 WHERE id = ?";
 
 pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE id = ?";
@@ -90,7 +90,7 @@ pub(super) const TOUCH_ENTRIES: &str = concat!(
      WHERE entries.used_ms < used.at"
 );
 
-pub(super) const BRING_ENTRIES_BACK: &str = concat!(
+pub(super) const CAP_LAST_USED: &str = concat!(
     "UPDATE ",
     uses!("BIGINT"),
     " STRAIGHT_JOIN entries ON entries.id = used.id \
@@ -103,7 +103,7 @@ pub(super) const TOUCH_UPLOADS: &str = concat!(
     " STRAIGHT_JOIN uploads ON uploads.name = CAST(used.id AS BINARY) \
      SET uploads.active_ms = used.at \
      WHERE uploads.active_ms < used.at OR uploads.active_ms - ",
-    ahead_ms!(),
+    max_clock_skew_ms!(),
     " > used.at"
 );
 
@@ -116,7 +116,7 @@ pub(super) const MARK_DURABLE: &str = concat!(
 pub(super) const VOLATILE_HERE: &str =
     concat!("SELECT ", entry_columns!(), " FROM entries WHERE boot = ? AND id > ? ORDER BY id LIMIT ?");
 
-/// There are few that are volatile.
+/// Volatile entries are few.
 pub(super) const VOLATILE_ELSEWHERE: &str = concat!(
     "SELECT ",
     entry_columns!(),
@@ -130,7 +130,7 @@ pub(super) const ENTRIES: &str =
 pub(super) const UPLOADS: &str =
     concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id > ? ORDER BY id LIMIT ?");
 
-/// Both tables in one statement: a finalize moves the reference from one to the other.
+/// One statement for both tables, because a finalize moves the reference from one to the other.
 pub(super) const REFERENCED: &str = concat!(
     "SELECT entries.object FROM ",
     names!(),

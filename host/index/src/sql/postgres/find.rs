@@ -1,12 +1,13 @@
 //! The search for the entry that matches a list of probes: one statement, whatever the list.
 //!
-//! The probes are walked by a recursive query, in their order, until one has a match. For the newest entry with a prefix
-//! the server looks, one after the other, and stops where it knows:
+//! A recursive query tries the probes in order until one matches. The newest entry with a prefix is
+//! searched in three steps, until one decides:
 //!
-//! 1. through the keys with the prefix, if these are few (200): that decides all misses;
-//! 2. from the newest entry backwards, over as many: that decides most hits;
-//! 3. from the newest block of 4,096 entries backwards, in each block through the keys with the prefix. So the cost is some
-//!    hundred steps for a million entries, whatever the prefix and wherever its entries are.
+//! 1. the keys with the prefix, if there are at most 200: this decides all misses;
+//! 2. the newest 200 entries: this decides most hits;
+//! 3. the keys with the prefix in each block of 4,096 entries, from the newest block backwards. For
+//!    a million entries this takes some hundred steps, whatever the prefix and wherever its entries
+//!    are.
 
 use sqlx::{postgres::PgArguments, query::Query};
 
@@ -14,13 +15,14 @@ use super::statements::entry_columns;
 use crate::{
     MatchKind,
     sql::{
-        asked::Search,
         digest::{self, HEAD_BYTES},
+        request::SearchRequest,
         rows::integer,
     },
 };
 
-/// `$e` is the condition that an entry `e` has the prefix of the probe `p`, beyond what its head says.
+/// `$e` is the condition that the whole key of an entry `e`, not only its head, has the prefix of
+/// the probe `p`.
 macro_rules! find {
     ($e:literal) => {
         concat!(
@@ -71,15 +73,15 @@ macro_rules! find {
     };
 }
 
-/// For prefixes that are not longer than what an index has of a key: the keys themselves need not be read.
+/// For prefixes of up to [`HEAD_BYTES`] bytes, where the index alone decides.
 pub(super) const BY_HEAD: &str = find!("");
 
-/// For longer ones.
+/// For longer prefixes.
 pub(super) const BY_KEY: &str =
     find!(" AND substring(coalesce(e.folded, e.key) FROM 1 FOR octet_length(p.prefix)) = p.prefix");
 
-/// The search as arrays, one item for each probe.
-pub(super) struct Statement<'a> {
+/// The parameters of a search: arrays with one item for each probe.
+pub(super) struct SearchStatement<'a> {
     text: &'static str,
     digests: Vec<Vec<u8>>,
     lows: Vec<Option<Vec<u8>>>,
@@ -88,8 +90,8 @@ pub(super) struct Statement<'a> {
     skip: Vec<i64>,
 }
 
-impl<'a> Statement<'a> {
-    pub(super) fn new(search: &'a Search) -> Self {
+impl<'a> SearchStatement<'a> {
+    pub(super) fn new(search: &'a SearchRequest) -> Self {
         let skip = search.skip.iter().map(|id| integer(id.0)).collect();
         let mut statement = Self {
             text: BY_HEAD,
@@ -103,13 +105,15 @@ impl<'a> Statement<'a> {
             let place = search.place(probe);
             match probe.kind {
                 MatchKind::Exact => statement.push(digest::slot(&place, &probe.key), None, None),
-                MatchKind::Prefix => statement.push(place, Some(digest::range(&probe.key)), Some(&probe.key)),
+                MatchKind::Prefix => {
+                    statement.push(place, Some(digest::head_range(&probe.key)), Some(&probe.key));
+                }
             }
         }
         statement
     }
 
-    fn push(&mut self, digest: Vec<u8>, range: Option<digest::Range>, prefix: Option<&'a str>) {
+    fn push(&mut self, digest: Vec<u8>, range: Option<digest::HeadRange>, prefix: Option<&'a str>) {
         if prefix.is_some_and(|prefix| prefix.len() > HEAD_BYTES) {
             self.text = BY_KEY;
         }
@@ -120,7 +124,7 @@ impl<'a> Statement<'a> {
         self.prefixes.push(prefix.map(str::as_bytes));
     }
 
-    pub(super) fn bound(&self) -> Query<'_, sqlx::Postgres, PgArguments> {
+    pub(super) fn query(&self) -> Query<'_, sqlx::Postgres, PgArguments> {
         sqlx::query(self.text)
             .bind(&self.digests)
             .bind(&self.lows)

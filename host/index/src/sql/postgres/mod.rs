@@ -1,7 +1,8 @@
 //! The index in a PostgreSQL database, version 12 or newer.
 //!
-//! Called through the [`Index`] trait. Every change is one statement, or one transaction in the isolation level `READ
-//! COMMITTED`, where a statement sees what was committed before it began, and waits for who changes the same row.
+//! Every change is one statement, or one transaction at the isolation level `READ COMMITTED`: a
+//! statement sees what was committed before it began, and waits for transactions that change the
+//! same row.
 
 mod find;
 mod refold;
@@ -17,7 +18,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use super::{Bounds, ServerSettings, SslMode, fault::Codes, pool::Driver, schema};
+use super::{Bounds, ServerSettings, SslMode, fault::ErrorCodes, pool::Driver, schema};
 use crate::{Index, IndexError, KeyRule, unavailable};
 
 /// In order.
@@ -27,9 +28,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
 ];
 
-/// One plan for each statement, made once, by its indexes alone: the statements are made for these, and a plan that was
-/// made while a table was small would read it from end to end when it is large. The server bounds what the program would
-/// not wait for any more.
+/// Each statement has one plan, made once and from its indexes alone. The statements are written
+/// for these indexes; a plan made while a table was small would scan it when it is large. The
+/// timeouts make the server drop what the program no longer waits for.
 fn session(bounds: Bounds) -> String {
     let call_ms = bounds.call.as_millis();
     format!(
@@ -41,7 +42,7 @@ fn session(bounds: Bounds) -> String {
     )
 }
 
-/// What is locked while the tables are changed: a number in this database, that nobody else has.
+/// The number of the migration lock in the database.
 const LOCK: i64 = i64::from_be_bytes(*b"larder\0\0");
 
 /// How to reach the server.
@@ -55,16 +56,16 @@ pub(crate) struct Postgres {
 impl Driver for Postgres {
     type Connection = PgConnection;
 
-    const CODES: Codes = Codes {
+    const CODES: ErrorCodes = ErrorCodes {
         // serialization_failure, deadlock_detected
-        undone: &["40001", "40P01"],
-        // connection_exception and its kind, too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now,
-        // idle_session_timeout, idle_in_transaction_session_timeout
-        lost: &[
+        rolled_back: &["40001", "40P01"],
+        // connection_exception and its kind, too_many_connections, admin_shutdown, crash_shutdown,
+        // cannot_connect_now, idle_session_timeout, idle_in_transaction_session_timeout
+        connection_lost: &[
             "08000", "08001", "08003", "08004", "08006", "53300", "57P01", "57P02", "57P03", "57P05", "25P03",
         ],
         // disk_full
-        full: &["53100"],
+        disk_full: &["53100"],
         code: |error| error.code().unwrap_or_default().into_owned(),
     };
 
@@ -72,7 +73,7 @@ impl Driver for Postgres {
         self.options.connect().await
     }
 
-    /// The library takes one of its own, for its migrations alone.
+    /// The library's own lock covers only its migrations.
     async fn lock(connection: &mut PgConnection) -> sqlx::Result<()> {
         sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(connection).await?;
         Ok(())
@@ -85,11 +86,11 @@ impl Driver for Postgres {
     }
 }
 
-/// Opens the database, and makes or migrates its tables as needed.
+/// Opens the database, and creates or migrates its tables as needed.
 ///
 /// # Errors
-/// When the server cannot be reached, or the database was made by a newer version of the program. The source of the error
-/// says which.
+/// If the server cannot be reached, or the database was made by a newer version of the program. The
+/// source of the error states which.
 pub async fn open(server: &ServerSettings, bounds: Bounds, rule: KeyRule) -> Result<impl Index, IndexError> {
     let options = options(server).map_err(|error| unavailable(schema::OPEN, error))?;
     schema::open(Postgres { options, session: session(bounds) }, bounds, rule, MIGRATIONS).await

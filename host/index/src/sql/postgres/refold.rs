@@ -1,21 +1,21 @@
-//! The statements that bring a database to another rule of comparing keys.
+//! The statements that rewrite a database for another rule of comparing keys.
 
 use sqlx::{PgConnection, postgres::PgRow};
 
 use super::{
     Postgres,
-    statements::{all, count, one},
+    statements::{execute, fetch_all, fetch_optional},
 };
 use crate::{
-    keys::PROPERTY,
+    keys::RULE_PROPERTY,
     sql::{
         fault::Fault,
-        refold::{Change, Refold, Stored, Table},
+        refold::{KeyChange, Refold, StoredKey, Table},
         rows::{self, Columns as _, limit},
     },
 };
 
-/// The statement for either table.
+/// Returns the statement for the given table.
 macro_rules! of_table {
     ($table:expr, $before:literal, $after:literal) => {
         match $table {
@@ -25,8 +25,8 @@ macro_rules! of_table {
     };
 }
 
-fn stored(row: &PgRow) -> sqlx::Result<Stored> {
-    Ok(Stored {
+fn stored(row: &PgRow) -> sqlx::Result<StoredKey> {
+    Ok(StoredKey {
         id: id(row)?,
         place: rows::value(row, 1)?,
         slot: rows::value(row, 2)?,
@@ -41,14 +41,15 @@ fn id(row: &PgRow) -> sqlx::Result<i64> {
 
 impl Refold for Postgres {
     async fn rule(connection: &mut PgConnection) -> Result<String, Fault> {
-        let read = sqlx::query("SELECT value FROM properties WHERE name = $1").bind(PROPERTY);
-        let rule = one(connection, read, |row| sqlx::Row::try_get(row, 0)).await?;
+        let read = sqlx::query("SELECT value FROM properties WHERE name = $1").bind(RULE_PROPERTY);
+        let rule = fetch_optional(connection, read, |row| sqlx::Row::try_get(row, 0)).await?;
         rule.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 
     async fn set_rule(connection: &mut PgConnection, name: &str) -> Result<(), Fault> {
-        let set = sqlx::query("UPDATE properties SET value = $2 WHERE name = $1").bind(PROPERTY).bind(name);
-        count(connection, set).await?;
+        let set =
+            sqlx::query("UPDATE properties SET value = $2 WHERE name = $1").bind(RULE_PROPERTY).bind(name);
+        execute(connection, set).await?;
         Ok(())
     }
 
@@ -57,13 +58,13 @@ impl Refold for Postgres {
         table: Table,
         after: i64,
         most: usize,
-    ) -> Result<Vec<Stored>, Fault> {
+    ) -> Result<Vec<StoredKey>, Fault> {
         let text = of_table!(
             table,
             "SELECT id, place, slot, key, folded FROM ",
             " WHERE id > $1 ORDER BY id LIMIT $2"
         );
-        all(connection, sqlx::query(text).bind(after).bind(limit(most)), stored).await
+        fetch_all(connection, sqlx::query(text).bind(after).bind(limit(most)), stored).await
     }
 
     async fn holders(
@@ -72,10 +73,14 @@ impl Refold for Postgres {
         slots: &[&[u8]],
     ) -> Result<Vec<(i64, Vec<u8>)>, Fault> {
         let text = of_table!(table, "SELECT id, slot FROM ", " WHERE slot = ANY ($1::bytea[])");
-        all(connection, sqlx::query(text).bind(slots), |row| Ok((id(row)?, rows::value(row, 1)?))).await
+        fetch_all(connection, sqlx::query(text).bind(slots), |row| Ok((id(row)?, rows::value(row, 1)?))).await
     }
 
-    async fn rewrite(connection: &mut PgConnection, table: Table, changes: &[Change]) -> Result<(), Fault> {
+    async fn rewrite(
+        connection: &mut PgConnection,
+        table: Table,
+        changes: &[KeyChange],
+    ) -> Result<(), Fault> {
         let text = match table {
             Table::Entries => {
                 "UPDATE entries SET slot = changed.slot, folded = changed.folded \
@@ -91,18 +96,18 @@ impl Refold for Postgres {
         let ids: Vec<i64> = changes.iter().map(|change| change.id).collect();
         let slots: Vec<&[u8]> = changes.iter().map(|change| &*change.slot).collect();
         let folded: Vec<Option<&[u8]>> = changes.iter().map(|change| change.folded.as_deref()).collect();
-        count(connection, sqlx::query(text).bind(ids).bind(slots).bind(folded)).await?;
+        execute(connection, sqlx::query(text).bind(ids).bind(slots).bind(folded)).await?;
         Ok(())
     }
 
     async fn delete(connection: &mut PgConnection, table: Table, ids: &[i64]) -> Result<(), Fault> {
         let text = of_table!(table, "DELETE FROM ", " WHERE id = ANY ($1::bigint[])");
-        count(connection, sqlx::query(text).bind(ids)).await?;
+        execute(connection, sqlx::query(text).bind(ids)).await?;
         Ok(())
     }
 
     async fn delete_uploads_of_entries(connection: &mut PgConnection) -> Result<u64, Fault> {
         let text = "DELETE FROM uploads USING entries WHERE entries.slot = uploads.slot";
-        count(connection, sqlx::query(text)).await
+        execute(connection, sqlx::query(text)).await
     }
 }

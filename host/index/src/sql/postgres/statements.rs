@@ -1,4 +1,4 @@
-//! What is read from a PostgreSQL database and changed in it, but for the search in `find.rs`.
+//! The statements of the PostgreSQL driver, except the search in `find.rs`.
 
 use std::collections::HashSet;
 
@@ -10,17 +10,17 @@ use sqlx::{
 
 use super::{Postgres, find};
 use crate::{
-    AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, ahead_ms, latest,
+    AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest, max_clock_skew_ms,
     sql::{
-        asked::{Claim, EntryBy, Idle, Search, UploadBy},
         driver::Statements,
-        fault::{Fault, Repeat},
+        fault::{Fault, RetrySafety},
+        request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
         rows::{self, integer, limit},
     },
 };
 use larder_storage::{ObjectName, UploadName};
 
-type Statement<'q> = Query<'q, sqlx::Postgres, PgArguments>;
+type PgQuery<'q> = Query<'q, sqlx::Postgres, PgArguments>;
 
 /// The columns that [`rows::entry`] reads, as the list of a `SELECT`.
 macro_rules! entry_columns {
@@ -53,7 +53,7 @@ pub(super) const UPLOAD_BY_NAME: &str =
 pub(super) const UPLOAD_BY_SLOT: &str =
     concat!("SELECT ", upload_columns!(), " FROM uploads WHERE slot = $1");
 
-/// Waits for who makes or deletes an upload of this slot at this moment.
+/// Waits for transactions that insert or delete an upload of this slot.
 const INSERT_UPLOAD: &str = "INSERT INTO uploads \
      (slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT (slot) DO NOTHING RETURNING id";
@@ -61,10 +61,10 @@ const INSERT_UPLOAD: &str = "INSERT INTO uploads \
 pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $3, active_ms = $3 \
      WHERE id = $1 AND created_ms = $2 AND active_ms = $2 AND object IS NULL";
 
-/// Waits for who changes the row, and then takes it as it is.
+/// Waits for transactions that change the row, and then reads its latest version.
 pub(super) const ATTACH: &str = concat!(
     "UPDATE uploads SET object = $2, size_bytes = $3, active_ms = CASE WHEN uploads.active_ms - ",
-    ahead_ms!(),
+    max_clock_skew_ms!(),
     " > $4 THEN $4 ELSE greatest(uploads.active_ms, $4) END \
      FROM (SELECT id, object FROM uploads WHERE id = $1 FOR UPDATE) AS before \
      WHERE uploads.id = before.id RETURNING before.object"
@@ -88,14 +88,14 @@ pub(super) const TOUCH_ENTRIES: &str = "UPDATE entries SET used_ms = used.at \
      FROM unnest($1::bigint[], $2::bigint[]) AS used (id, at) \
      WHERE entries.id = used.id AND entries.used_ms < used.at";
 
-pub(super) const BRING_ENTRIES_BACK: &str =
+pub(super) const CAP_LAST_USED: &str =
     "UPDATE entries SET used_ms = $2 WHERE id = ANY ($1::bigint[]) AND used_ms > $2";
 
 pub(super) const TOUCH_UPLOADS: &str = concat!(
     "UPDATE uploads SET active_ms = used.at \
      FROM unnest($1::bytea[], $2::bigint[]) AS used (name, at) \
      WHERE uploads.name = used.name AND (uploads.active_ms < used.at OR uploads.active_ms - ",
-    ahead_ms!(),
+    max_clock_skew_ms!(),
     " > used.at)"
 );
 
@@ -114,7 +114,7 @@ pub(super) const ENTRIES: &str =
 pub(super) const UPLOADS: &str =
     concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id > $1 ORDER BY id LIMIT $2");
 
-/// Both tables in one statement: a finalize moves the reference from one to the other.
+/// One statement for both tables, because a finalize moves the reference from one to the other.
 pub(super) const REFERENCED: &str = "SELECT object FROM entries WHERE object = ANY ($1::bytea[]) \
      UNION ALL SELECT object FROM uploads WHERE object = ANY ($1::bytea[])";
 
@@ -124,25 +124,25 @@ const INSERT_SECRET: &str = "INSERT INTO secrets (name, value) VALUES ($1, $2) O
 
 const SECRET: &str = "SELECT value FROM secrets WHERE name = $1";
 
-pub(super) async fn one<T>(
+pub(super) async fn fetch_optional<T>(
     connection: &mut PgConnection,
-    statement: Statement<'_>,
+    statement: PgQuery<'_>,
     read: fn(&PgRow) -> sqlx::Result<T>,
 ) -> Result<Option<T>, Fault> {
     let row = statement.fetch_optional(connection).await?;
     Ok(row.as_ref().map(read).transpose()?)
 }
 
-pub(super) async fn all<T, C: FromIterator<T>>(
+pub(super) async fn fetch_all<T, C: FromIterator<T>>(
     connection: &mut PgConnection,
-    statement: Statement<'_>,
+    statement: PgQuery<'_>,
     read: fn(&PgRow) -> sqlx::Result<T>,
 ) -> Result<C, Fault> {
     let rows = statement.fetch_all(connection).await?;
     Ok(rows.iter().map(read).collect::<sqlx::Result<C>>()?)
 }
 
-pub(super) async fn count(connection: &mut PgConnection, statement: Statement<'_>) -> Result<u64, Fault> {
+pub(super) async fn execute(connection: &mut PgConnection, statement: PgQuery<'_>) -> Result<u64, Fault> {
     Ok(statement.execute(connection).await?.rows_affected())
 }
 
@@ -151,12 +151,12 @@ fn id(row: &PgRow) -> sqlx::Result<UploadId> {
 }
 
 impl Statements for Postgres {
-    const FINALIZE: Repeat = Repeat::Never;
+    const FINALIZE: RetrySafety = RetrySafety::Never;
 
-    async fn find(connection: &mut PgConnection, search: &Search) -> Result<Option<Entry>, Fault> {
-        let statement = find::Statement::new(search);
-        let found = one(connection, statement.bound(), rows::entry).await?;
-        found.map(|entry| search.checked(entry)).transpose()
+    async fn find(connection: &mut PgConnection, search: &SearchRequest) -> Result<Option<Entry>, Fault> {
+        let statement = find::SearchStatement::new(search);
+        let found = fetch_optional(connection, statement.query(), rows::entry).await?;
+        found.map(|entry| search.verify(entry)).transpose()
     }
 
     async fn entry(connection: &mut PgConnection, by: EntryBy<'_>) -> Result<Option<Entry>, Fault> {
@@ -165,7 +165,7 @@ impl Statements for Postgres {
             EntryBy::Slot(digest) => sqlx::query(ENTRY_BY_SLOT).bind(digest),
             EntryBy::Upload(id) => sqlx::query(ENTRY_BY_UPLOAD).bind(integer(id.0)),
         };
-        one(connection, statement, rows::entry).await
+        fetch_optional(connection, statement, rows::entry).await
     }
 
     async fn upload(connection: &mut PgConnection, by: UploadBy<'_>) -> Result<Option<Upload>, Fault> {
@@ -174,30 +174,31 @@ impl Statements for Postgres {
             UploadBy::Name(name) => sqlx::query(UPLOAD_BY_NAME).bind(name.as_str().as_bytes()),
             UploadBy::Slot(digest) => sqlx::query(UPLOAD_BY_SLOT).bind(digest),
         };
-        one(connection, statement, rows::upload).await
+        fetch_optional(connection, statement, rows::upload).await
     }
 
-    async fn take(
+    async fn try_reserve(
         connection: &mut PgConnection,
-        claim: &Claim,
+        request: &ReservationRequest,
         displaced: Option<UploadId>,
     ) -> Result<Option<Upload>, Fault> {
         let mut transaction = connection.begin().await?;
         if let Some(id) = displaced
-            && !Self::delete_upload(&mut transaction, id, Some(claim.idle())).await?
+            && !Self::delete_upload(&mut transaction, id, Some(request.idle())).await?
         {
             transaction.rollback().await?;
             return Ok(None);
         }
-        let made = one(&mut transaction, insert(claim), id).await?;
-        // Whose upload was in the slot until now may have made an entry of it. With ours in it nobody else can.
-        let entry = Self::entry(&mut transaction, EntryBy::Slot(&claim.digest)).await?;
+        let made = fetch_optional(&mut transaction, insert(request), id).await?;
+        // The upload that was in the slot before may have become an entry. While ours is in the
+        // slot, no other can.
+        let entry = Self::entry(&mut transaction, EntryBy::Slot(&request.digest)).await?;
         let (Some(id), None) = (made, entry) else {
             transaction.rollback().await?;
             return Ok(None);
         };
         transaction.commit().await.map_err(Fault::Commit)?;
-        Ok(Some(claim.upload(id)))
+        Ok(Some(request.upload(id)))
     }
 
     async fn renew(
@@ -208,7 +209,7 @@ impl Statements for Postgres {
     ) -> Result<bool, Fault> {
         let statement =
             sqlx::query(RENEW).bind(integer(id.0)).bind(integer(created_ms)).bind(integer(now_ms));
-        Ok(count(connection, statement).await? > 0)
+        Ok(execute(connection, statement).await? > 0)
     }
 
     async fn attach(
@@ -242,9 +243,9 @@ impl Statements for Postgres {
             .bind(integer(attachment.size_bytes))
             .bind(integer(now_ms))
             .bind(boot.map(str::as_bytes));
-        match one(connection, statement, rows::entry).await {
-            // There is an entry in the slot: nothing has changed.
-            Err(fault) if fault.is_taken() => Ok(None),
+        match fetch_optional(connection, statement, rows::entry).await {
+            // The slot has an entry: nothing was changed.
+            Err(fault) if fault.is_duplicate() => Ok(None),
             outcome => outcome,
         }
     }
@@ -252,38 +253,34 @@ impl Statements for Postgres {
     async fn delete_upload(
         connection: &mut PgConnection,
         id: UploadId,
-        idle: Option<Idle>,
+        idle: Option<IdleTimes>,
     ) -> Result<bool, Fault> {
         let statement = sqlx::query(DELETE_UPLOAD)
             .bind(integer(id.0))
             .bind(idle.map(|idle| integer(idle.before_ms)))
             .bind(idle.map(|idle| integer(idle.after_ms)));
-        Ok(count(connection, statement).await? > 0)
+        Ok(execute(connection, statement).await? > 0)
     }
 
     async fn delete_entry(
         connection: &mut PgConnection,
         id: EntryId,
-        used_ms: Option<u64>,
+        last_used_ms: Option<u64>,
     ) -> Result<bool, Fault> {
-        let statement = sqlx::query(DELETE_ENTRY).bind(integer(id.0)).bind(used_ms.map(integer));
-        Ok(count(connection, statement).await? > 0)
+        let statement = sqlx::query(DELETE_ENTRY).bind(integer(id.0)).bind(last_used_ms.map(integer));
+        Ok(execute(connection, statement).await? > 0)
     }
 
     async fn touch_entries(connection: &mut PgConnection, uses: &[(EntryId, u64)]) -> Result<(), Fault> {
         let (ids, times): (Vec<i64>, Vec<i64>) =
             latest(uses).into_iter().map(|(id, at)| (integer(id.0), integer(at))).unzip();
-        count(connection, sqlx::query(TOUCH_ENTRIES).bind(ids).bind(times)).await?;
+        execute(connection, sqlx::query(TOUCH_ENTRIES).bind(ids).bind(times)).await?;
         Ok(())
     }
 
-    async fn bring_entries_back(
-        connection: &mut PgConnection,
-        ids: &[EntryId],
-        now_ms: u64,
-    ) -> Result<(), Fault> {
-        let statement = sqlx::query(BRING_ENTRIES_BACK).bind(sorted(ids)).bind(integer(now_ms));
-        count(connection, statement).await?;
+    async fn cap_last_used(connection: &mut PgConnection, ids: &[EntryId], now_ms: u64) -> Result<(), Fault> {
+        let statement = sqlx::query(CAP_LAST_USED).bind(sorted(ids)).bind(integer(now_ms));
+        execute(connection, statement).await?;
         Ok(())
     }
 
@@ -291,12 +288,12 @@ impl Statements for Postgres {
         let latest = latest(uses);
         let (names, times): (Vec<&[u8]>, Vec<i64>) =
             latest.iter().map(|(name, at)| (name.as_str().as_bytes(), integer(*at))).unzip();
-        count(connection, sqlx::query(TOUCH_UPLOADS).bind(names).bind(times)).await?;
+        execute(connection, sqlx::query(TOUCH_UPLOADS).bind(names).bind(times)).await?;
         Ok(())
     }
 
     async fn mark_durable(connection: &mut PgConnection, ids: &[EntryId]) -> Result<(), Fault> {
-        count(connection, sqlx::query(MARK_DURABLE).bind(sorted(ids))).await?;
+        execute(connection, sqlx::query(MARK_DURABLE).bind(sorted(ids))).await?;
         Ok(())
     }
 
@@ -312,7 +309,7 @@ impl Statements for Postgres {
             .bind(this_boot)
             .bind(integer(after.0))
             .bind(limit(most));
-        all(connection, statement, rows::entry).await
+        fetch_all(connection, statement, rows::entry).await
     }
 
     async fn entries(
@@ -321,7 +318,7 @@ impl Statements for Postgres {
         most: usize,
     ) -> Result<Vec<Entry>, Fault> {
         let statement = sqlx::query(ENTRIES).bind(integer(after.0)).bind(limit(most));
-        all(connection, statement, rows::entry).await
+        fetch_all(connection, statement, rows::entry).await
     }
 
     async fn uploads(
@@ -330,7 +327,7 @@ impl Statements for Postgres {
         most: usize,
     ) -> Result<Vec<Upload>, Fault> {
         let statement = sqlx::query(UPLOADS).bind(integer(after.0)).bind(limit(most));
-        all(connection, statement, rows::upload).await
+        fetch_all(connection, statement, rows::upload).await
     }
 
     async fn referenced(
@@ -338,7 +335,7 @@ impl Statements for Postgres {
         objects: &[ObjectName],
     ) -> Result<HashSet<ObjectName>, Fault> {
         let objects: Vec<&[u8]> = objects.iter().map(|object| object.as_str().as_bytes()).collect();
-        all(connection, sqlx::query(REFERENCED).bind(objects), |row| rows::object(row, 0)).await
+        fetch_all(connection, sqlx::query(REFERENCED).bind(objects), |row| rows::object(row, 0)).await
     }
 
     async fn existing(
@@ -346,38 +343,38 @@ impl Statements for Postgres {
         names: &[UploadName],
     ) -> Result<HashSet<UploadName>, Fault> {
         let names: Vec<&[u8]> = names.iter().map(|name| name.as_str().as_bytes()).collect();
-        all(connection, sqlx::query(EXISTING).bind(names), |row| rows::name(row, 0)).await
+        fetch_all(connection, sqlx::query(EXISTING).bind(names), |row| rows::name(row, 0)).await
     }
 
     async fn secret(connection: &mut PgConnection, name: &str, fresh: &[u8]) -> Result<Vec<u8>, Fault> {
         let read = || sqlx::query(SECRET).bind(name.as_bytes());
-        if let Some(stored) = one(connection, read(), |row| rows::value(row, 0)).await? {
+        if let Some(stored) = fetch_optional(connection, read(), |row| rows::value(row, 0)).await? {
             return Ok(stored);
         }
-        count(connection, sqlx::query(INSERT_SECRET).bind(name.as_bytes()).bind(fresh)).await?;
-        let stored = one(connection, read(), |row| rows::value(row, 0)).await?;
+        execute(connection, sqlx::query(INSERT_SECRET).bind(name.as_bytes()).bind(fresh)).await?;
+        let stored = fetch_optional(connection, read(), |row| rows::value(row, 0)).await?;
         stored.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 }
 
-/// So that concurrent batches lock rows in one order.
+/// Sorted, so that concurrent batches lock rows in the same order.
 fn sorted(ids: &[EntryId]) -> Vec<i64> {
     let mut ids: Vec<i64> = ids.iter().map(|id| integer(id.0)).collect();
     ids.sort_unstable();
     ids
 }
 
-fn insert(claim: &Claim) -> Statement<'_> {
-    let slot = &claim.slot;
+fn insert(request: &ReservationRequest) -> PgQuery<'_> {
+    let slot = &request.slot;
     sqlx::query(INSERT_UPLOAD)
-        .bind(&*claim.digest)
-        .bind(&*claim.place)
+        .bind(&*request.digest)
+        .bind(&*request.place)
         .bind(slot.repository.as_bytes())
         .bind(slot.scope.as_bytes())
         .bind(slot.version.as_bytes())
         .bind(slot.key.as_bytes())
-        .bind(claim.name.as_str().as_bytes())
-        .bind(claim.owner.as_bytes())
-        .bind(integer(claim.now_ms))
-        .bind(claim.folded.as_ref().map(String::as_bytes))
+        .bind(request.name.as_str().as_bytes())
+        .bind(request.owner.as_bytes())
+        .bind(integer(request.now_ms))
+        .bind(request.folded.as_ref().map(String::as_bytes))
 }

@@ -1,4 +1,4 @@
-//! The promises of every driver, and what only this one has to get right.
+//! The conformance tests, and tests of this driver only.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,7 +19,7 @@ use crate::{
 };
 use larder_testing::service;
 
-/// A new, empty database in the server of the test run.
+/// Creates an empty database on the server of the test run.
 fn new_database() -> Option<Database> {
     let url = service("LARDER_TEST_POSTGRES_URL")?;
     let name = unique("larder").replace('-', "_");
@@ -35,7 +35,7 @@ fn new_database() -> Option<Database> {
     })
 }
 
-/// The migrations that were released then.
+/// Number of migrations in that release.
 const OLD_MIGRATIONS: usize = 1;
 
 fn make_old(url: &str) {
@@ -85,13 +85,13 @@ fn fill(url: &str, filling: &Filling<'_>) {
     );
 }
 
-/// A case on the database of this test run.
+/// Opens a case on the database of the test run.
 fn open_case() -> Option<Case> {
     static DATABASE: OnceLock<Option<Database>> = OnceLock::new();
     Some(Case::new(DATABASE.get_or_init(new_database).as_ref()?.open()))
 }
 
-/// The same, for keys that are compared byte for byte.
+/// The same, with keys that are compared byte for byte.
 fn open_bytes() -> Option<Case> {
     static DATABASE: OnceLock<Option<Database>> = OnceLock::new();
     Some(Case::new(DATABASE.get_or_init(new_database).as_ref()?.open_for(KeyRule::Bytes)))

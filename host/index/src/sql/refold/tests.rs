@@ -1,12 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{Change, Stored, changes, plan};
+use super::{KeyChange, StoredKey, changed_keys, plan_rewrite};
 use crate::{keys::KeyRule, sql::digest};
 
 const PLACE: &[u8] = b"place";
 
-fn stored(id: i64, key: &str, rule: KeyRule) -> Stored {
-    Stored {
+fn stored(id: i64, key: &str, rule: KeyRule) -> StoredKey {
+    StoredKey {
         id,
         place: PLACE.to_vec(),
         slot: digest::slot(PLACE, &rule.compared(key)),
@@ -21,12 +21,12 @@ fn only_what_is_compared_otherwise_is_changed() {
     for (from, to) in [(KeyRule::Bytes, KeyRule::AnyCase), (KeyRule::AnyCase, KeyRule::Bytes)] {
         let page = [stored(1, "deps", from), stored(2, "Deps-2", from), stored(3, "ÄÖ", from)];
         let expected = stored(2, "Deps-2", to);
-        let change = Change { id: 2, slot: expected.slot, folded: expected.folded };
-        assert_eq!(changes(&page, to), [change], "{to:?}");
-        assert_eq!(changes(&page, from), []);
+        let change = KeyChange { id: 2, slot: expected.slot, folded: expected.folded };
+        assert_eq!(changed_keys(&page, to), [change], "{to:?}");
+        assert_eq!(changed_keys(&page, from), []);
     }
-    let no_text = Stored { key: vec![b'A', 0xff], ..stored(1, "A", KeyRule::Bytes) };
-    assert_eq!(changes(&[no_text], KeyRule::AnyCase), []);
+    let no_text = StoredKey { key: vec![b'A', 0xff], ..stored(1, "A", KeyRule::Bytes) };
+    assert_eq!(changed_keys(&[no_text], KeyRule::AnyCase), []);
 }
 
 /// Fault 4.
@@ -35,11 +35,11 @@ fn of_those_that_come_to_one_slot_the_newest_stays() {
     let page: Vec<_> = [(1, "KEY"), (2, "Key"), (5, "Other"), (6, "OTHER"), (9, "Alone")]
         .map(|(id, key)| stored(id, key, KeyRule::Bytes))
         .into();
-    let changes = changes(&page, KeyRule::AnyCase);
+    let changes = changed_keys(&page, KeyRule::AnyCase);
     let slot = |key: &str| digest::slot(PLACE, key);
-    // One is on a later page and newer, one on an earlier page and older.
+    // One holder is on a later page and newer, the other on an earlier page and older.
     let holders = [(7, slot("key")), (3, slot("other"))];
-    let plan = plan(changes, &holders);
+    let plan = plan_rewrite(changes, &holders);
     assert_eq!(plan.delete, [1, 2, 3, 5]);
     assert_eq!(plan.rewrite.iter().map(|change| change.id).collect::<Vec<_>>(), [6, 9]);
 }

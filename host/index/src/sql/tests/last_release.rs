@@ -1,4 +1,4 @@
-//! An index that the release before wrote: fault 4.
+//! An index of the last release: fault 4.
 
 use super::{Database, Filling};
 use crate::{
@@ -39,7 +39,7 @@ pub(in crate::sql) fn can_be_changed_and_changed_back(database: &Database) {
 /// Fault 4.
 pub(in crate::sql) fn a_change_that_was_cut_off_is_finished(database: &Database) {
     (database.make_old)(&database.url);
-    // Of those that collide one is gone, and the other is not rewritten yet.
+    // Of two colliding rows, one is deleted and the other is not rewritten yet.
     drop(database.open_for(KeyRule::Bytes));
     database.execute("UPDATE properties SET value = 'changing' WHERE name = 'keys'");
     database.execute("DELETE FROM entries WHERE id = 2");

@@ -1,4 +1,4 @@
-//! The server hangs, goes, and comes back; answers are lost.
+//! The server hangs, stops and returns; responses are lost.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::{
 
 const CALL: Duration = Duration::from_secs(1);
 
-/// The most that a call may take that is bounded by [`CALL`], on a busy machine.
+/// The longest that a call bounded by [`CALL`] may take on a busy machine.
 const IN_TIME: Duration = Duration::from_secs(5);
 
-/// An index behind a proxy, with all its connections in use once.
+/// Opens an index behind a proxy and uses all its connections once.
 fn behind_proxy(database: &Database) -> (Proxy, Case) {
     let proxy = Proxy::start(&database.url);
     drop(database.open());
@@ -45,7 +45,7 @@ fn fails_in_time(case: &Case) {
 
 fn works(case: &Case) {
     assert_eq!(block_on(case.exact("k")).as_deref(), Some("k"));
-    // The attempts during the outage may have reserved it.
+    // An attempt during the outage may have reserved it.
     let reserved = block_on(case.index.reserve(&case.key("new"), "o", 9, 9)).unwrap();
     assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
 }
@@ -54,7 +54,7 @@ pub(in crate::sql) fn a_lost_connection_is_replaced(database: &Database) {
     let (proxy, case) = behind_proxy(database);
     for round in 0..3 {
         proxy.set(Mode::Down);
-        // Until the proxy has closed them all.
+        // Retries until the proxy has closed all connections.
         std::thread::sleep(Duration::from_millis(100));
         proxy.set(Mode::Open);
         assert_eq!(block_on(case.exact("k")).as_deref(), Some("k"));
@@ -89,10 +89,10 @@ pub(in crate::sql) fn a_server_that_is_gone_is_an_error_and_works_when_it_is_bac
 pub(in crate::sql) fn an_answer_that_was_lost_is_an_error_and_the_change_stands(database: &Database) {
     let (proxy, case) = behind_proxy(database);
     let upload = block_on(case.reserve(&case.key("u"), 1));
-    // The connection on top has prepared the statement.
+    // The connection that is used next has prepared the statement.
     assert!(!block_on(case.index.abandon(UploadId(u64::MAX))).unwrap());
     proxy.set(Mode::Deaf);
-    // Whether it was there cannot be known.
+    // Whether the upload existed cannot be known.
     assert!(block_on(case.index.abandon(upload.id)).is_err());
     proxy.set(Mode::Open);
     let direct = database.open();
@@ -106,7 +106,7 @@ pub(in crate::sql) fn a_reservation_whose_answer_was_lost_is_found_again(databas
     let direct = database.open();
     let reserved = std::thread::scope(|scope| {
         let reserving = scope.spawn(|| block_on(case.index.reserve(&slot, "o", 1, 0)));
-        // Cuts the connection now and then, until it is through.
+        // Cuts the connection repeatedly until the call succeeds.
         while !reserving.is_finished() {
             proxy.set(Mode::Down);
             std::thread::sleep(Duration::from_millis(1));
@@ -123,7 +123,7 @@ pub(in crate::sql) fn a_reservation_whose_answer_was_lost_is_found_again(databas
     }
 }
 
-/// Looks until it is so.
+/// Waits until the condition is true.
 fn wait_until(so: impl Fn() -> bool) {
     let started = Instant::now();
     while !so() {

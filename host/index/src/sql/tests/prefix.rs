@@ -1,4 +1,4 @@
-//! Prefixes whose entries are not where one looks first.
+//! Prefixes whose entries are not found in the first steps of a search.
 #![allow(clippy::print_stderr, reason = "it measures, too")]
 
 use std::time::{Duration, Instant};
@@ -7,13 +7,13 @@ use super::{Database, Filling};
 use crate::conformance::{Case, block_on, exact, prefix, probe};
 use crate::{EntryId, MatchKind, Probe};
 
-/// Several blocks. `LARDER_TEST_ROWS` makes more of them, to measure.
+/// Enough rows for several blocks. `LARDER_TEST_ROWS` sets another number, for measurements.
 fn rows() -> u64 {
     #[allow(clippy::disallowed_methods, reason = "a test")]
     std::env::var("LARDER_TEST_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(20_000)
 }
 
-/// Searches some times, and tells the time of the fastest.
+/// Searches 20 times and prints the shortest time.
 fn timed(case: &Case, what: &str, probes: &[Probe], skip: &[EntryId]) -> Option<String> {
     let mut fastest = Duration::MAX;
     let mut found = None;
@@ -23,7 +23,7 @@ fn timed(case: &Case, what: &str, probes: &[Probe], skip: &[EntryId]) -> Option<
         fastest = fastest.min(started.elapsed());
     }
     eprintln!("{what}: {fastest:?}");
-    // Far from what it takes, and far below a look at each row of a million.
+    // Far more than a search takes, and far less than reading a million rows.
     assert!(fastest < Duration::from_millis(100), "{what}: {fastest:?}");
     found
 }
@@ -52,7 +52,7 @@ pub(in crate::sql) fn a_prefix_is_found_behind_many_newer_entries(database: &Dat
         })
         .collect();
     assert_eq!(found("a miss with ten restore keys in two scopes", &misses, &[]), None);
-    // Where the first has many matches, and none of them counts, the next ones are asked.
+    // If a probe has many matches and all are skipped, the next probes are tried.
     let gone: Vec<_> = [misses[0].clone(), prefix("none-"), prefix("old-0000")].into();
     assert_eq!(found("the third", &gone, &[]), Some("old-0000999".to_owned()));
 }

@@ -1,4 +1,5 @@
-//! A server's bad days, without stopping the server: a proxy before it that stops, cuts, and loses answers.
+//! A proxy in front of a server that simulates outages: it hangs, closes connections and loses
+//! responses.
 
 use std::{net::SocketAddr, thread};
 
@@ -17,24 +18,24 @@ use super::run;
 /// What the proxy does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Passes everything on.
+    /// Forwards everything.
     Open,
-    /// Passes nothing on; takes connections.
+    /// Accepts connections and forwards nothing.
     Paused,
-    /// Passes questions on, and no answers.
+    /// Forwards requests, but no responses.
     Deaf,
     /// Closes every connection.
     Down,
 }
 
-/// The proxy; it lives until the end of the test's process.
+/// The proxy. It runs until the process of the test ends.
 pub(super) struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
 }
 
 impl Proxy {
-    /// Starts a proxy before the server of this URL.
+    /// Starts a proxy in front of the server of this URL.
     pub(super) fn start(url: &str) -> Self {
         let target = host_of(url).to_owned();
         let (mode, watched) = watch::channel(Mode::Open);
@@ -45,7 +46,7 @@ impl Proxy {
         Self { address, mode }
     }
 
-    /// The server's URL, through the proxy.
+    /// Returns the server's URL through the proxy.
     pub(super) fn url(&self, url: &str) -> String {
         url.replace(host_of(url), &self.address.to_string())
     }

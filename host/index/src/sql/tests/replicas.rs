@@ -1,4 +1,4 @@
-//! Several processes on one database, as far as the database can tell; and several threads of one process.
+//! Several replicas on one database, simulated in one process; and several threads of one replica.
 
 use std::{sync::Arc, thread};
 
@@ -8,7 +8,7 @@ use crate::{
     conformance::{Case, attachment, block_on},
 };
 
-/// Calls from two replicas, each from some threads, at the same time.
+/// Calls from several threads of two replicas at the same time.
 fn from_both<T: Send>(replicas: &[Arc<dyn Index>; 2], call: impl AsyncFn(&dyn Index) -> T + Sync) -> Vec<T> {
     thread::scope(|scope| {
         let callers: Vec<_> = (0..8)
@@ -26,7 +26,7 @@ pub(in crate::sql) fn never_both_reserve(database: &Database) {
     let case = Case::new(Arc::clone(&replicas[0]));
     for round in 0..40 {
         let slot = case.key(&round.to_string());
-        // In every other round there is an idle upload to be displaced.
+        // In every other round there is an idle upload to displace.
         if round % 2 == 0 {
             block_on(case.reserve(&slot, 1));
         }
@@ -45,7 +45,7 @@ pub(in crate::sql) fn never_both_finalize(database: &Database) {
         let slot = case.key(&round.to_string());
         let (upload, content) = (block_on(case.reserve(&slot, 1)), attachment(1));
         block_on(case.index.attach(upload.id, &content, 1)).unwrap();
-        // Some finalize, and some reserve the slot meanwhile: it is never free.
+        // Some threads finalize, and others try to reserve the slot, which is never free.
         let outcomes = from_both(&replicas, async |index| {
             let made = index.finalize(upload.id, &content, &Durability::Durable, 2).await.unwrap();
             let reserved = index.reserve(&slot, "o", 9, 0).await.unwrap();
@@ -67,12 +67,12 @@ pub(in crate::sql) fn a_touch_here_and_a_deletion_there_do_not_both_win(database
         let (touched, gone) = thread::scope(|scope| {
             let touch = scope.spawn(|| {
                 block_on(async {
-                    here.touch_entries(&[(entry.id, entry.used_ms + 1)]).await.unwrap();
+                    here.touch_entries(&[(entry.id, entry.last_used_ms + 1)]).await.unwrap();
                     here.get_entry(entry.id).await.unwrap().is_some()
                 })
             });
             let delete =
-                scope.spawn(|| block_on(there.delete_entry_unused(entry.id, entry.used_ms)).unwrap());
+                scope.spawn(|| block_on(there.delete_entry_unused(entry.id, entry.last_used_ms)).unwrap());
             (touch.join().unwrap(), delete.join().unwrap())
         });
         assert_ne!(touched, gone, "handed out and deleted, or neither");
@@ -82,7 +82,7 @@ pub(in crate::sql) fn a_touch_here_and_a_deletion_there_do_not_both_win(database
 }
 
 pub(in crate::sql) fn runtimes_come_and_go(database: &Database) {
-    // Opened in a runtime that is gone when the index is used.
+    // Opened in a runtime that no longer exists when the index is used.
     let index = run(async { thread::scope(|scope| scope.spawn(|| database.open()).join().unwrap()) });
     let case = Case::new(index);
     block_on(case.entry("k"));
@@ -97,7 +97,7 @@ pub(in crate::sql) fn runtimes_come_and_go(database: &Database) {
         }
     };
     thread::scope(|scope| {
-        // The first is shut down while the others are in the middle.
+        // The first runtime is shut down while calls of the others are in progress.
         scope.spawn(look(20));
         scope.spawn(look(300));
         scope.spawn(look(300));

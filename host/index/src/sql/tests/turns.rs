@@ -1,4 +1,4 @@
-//! Searches that take long, and everybody else.
+//! Long searches beside other calls.
 
 use std::{thread, time::Duration};
 
@@ -13,7 +13,7 @@ pub(in crate::sql) fn searches_never_have_all_connections(database: &Database) {
     thread::scope(|scope| {
         let searches: Vec<_> =
             (0..4 * BOUNDS.connections).map(|_| scope.spawn(|| block_on(case.prefix("k")))).collect();
-        // All of them are on their way, and none gets an answer.
+        // All searches have started, and none can complete.
         thread::sleep(Duration::from_millis(300));
         assert_eq!(block_on(case.index.find_upload(&slot)).unwrap(), None);
         assert!(searches.iter().all(|search| !search.is_finished()), "the table is not held");

@@ -1,7 +1,7 @@
-//! A process that is killed in the middle of its writes.
+//! A process that is killed while it writes.
 //!
-//! The test runs its own binary again as the process to be killed. That one says what it was told is done, line by line;
-//! what it said must be true of the database that it leaves, and nothing in it may be half done.
+//! The test runs its own binary again as the process to kill. That process prints a line for each
+//! completed step. Every printed step must be in the database, and no step may be half done.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +22,7 @@ const DATABASE: &str = "LARDER_TEST_CRASH_DATABASE";
 const ROUND: &str = "LARDER_TEST_CRASH_ROUND";
 const WRITERS: usize = 8;
 
-/// Not a test of its own: what [`nothing_is_half_done_after_a_kill`] starts and kills.
+/// Not a test: the process that [`nothing_is_half_done_after_a_kill`] starts and kills.
 #[test]
 fn writes_until_killed() {
     let (Some(database), Some(round)) = (larder_testing::variable(DATABASE), larder_testing::variable(ROUND))
@@ -38,19 +38,19 @@ fn writes_until_killed() {
     });
 }
 
-/// Bounded, in case nobody kills it.
+/// Ends by itself if it is not killed.
 async fn write(index: &dyn Index, round: &str, writer: usize) {
     for number in 0..20_000 {
         let slot = slot(format!("{round}-{writer}-{number}"));
         let Reservation::Reserved(upload) = index.reserve(&slot, "o", 1, 0).await.unwrap() else {
             panic!("the slot was taken");
         };
-        say("reserved", &slot);
+        report("reserved", &slot);
         let content = attachment(1);
         index.attach(upload.id, &content, 1).await.unwrap();
         let made = index.finalize(upload.id, &content, &Durability::Durable, 2).await;
         assert!(made.unwrap().is_some());
-        say("finalized", &slot);
+        report("finalized", &slot);
     }
 }
 
@@ -59,9 +59,9 @@ fn slot(key: String) -> Slot {
     Slot { repository, scope, version, key }
 }
 
-fn say(what: &str, slot: &Slot) {
+fn report(what: &str, slot: &Slot) {
     let line = format!("SAID {what} {}\n", slot.key);
-    // Fails when the parent has closed its end, which is before it kills.
+    // Fails if the parent has closed the pipe, which it does before the kill.
     let _ = std::io::stdout().lock().write_all(line.as_bytes());
 }
 
@@ -77,19 +77,19 @@ fn start(database: &Path, round: usize) -> Child {
         .unwrap()
 }
 
-/// Names of tests do not begin with the name of the crate.
+/// Removes the name of the crate, which test names do not have.
 fn without_crate(argument: &'static str) -> &'static str {
     argument.split_once("::").map_or(argument, |(_, name)| name)
 }
 
-/// Lets the child say `lines` lines, kills it, and returns all that it said: what was done for each key.
+/// Kills the child after `lines` lines. Returns the steps that it printed for each key.
 fn run_and_kill(database: &Path, round: usize, lines: usize) -> BTreeMap<String, BTreeSet<String>> {
     let mut child = start(database, round);
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut done: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut count = 0;
     while let Some(Ok(line)) = said.next() {
-        // A line that the kill cut short says nothing.
+        // A line that the kill cut short does not count.
         if let Some((what, key)) = line.split_once("SAID ").and_then(|(_, said)| said.split_once(' ')) {
             done.entry(key.to_owned()).or_default().insert(what.to_owned());
             count += 1;

@@ -1,4 +1,4 @@
-//! Failures in the middle of a change, at the commit, and among others in one transaction.
+//! Failures within a change, at the commit, and of one change among others in a transaction.
 
 use std::{sync::Arc, thread};
 
@@ -11,7 +11,7 @@ use crate::{
     conformance::{Case, attachment, block_on},
 };
 
-/// Makes a statement of the driver fail.
+/// Returns a trigger that makes a statement of the driver fail.
 fn fault(on: &str) -> String {
     format!("CREATE TRIGGER fault BEFORE {on} BEGIN SELECT RAISE(ABORT, 'fault'); END")
 }
@@ -49,7 +49,8 @@ fn a_reservation_that_fails_half_way_displaces_nothing() {
     });
 }
 
-/// Reserves slots at once, held back by another writer until all are in the queue. Returns which were reserved.
+/// Reserves slots at once, while another writer blocks them until all are queued. Returns which
+/// were reserved.
 fn reserve_as_a_group(opened: &super::Opened, keys: &[String]) -> Vec<bool> {
     let writer = opened.beside();
     writer.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -82,7 +83,7 @@ fn a_change_that_fails_fails_alone() {
 #[test]
 fn a_commit_that_fails_fails_all_and_changes_nothing() {
     let opened = open();
-    // A deferred constraint is checked by COMMIT, which leaves the transaction open when it fails.
+    // COMMIT checks a deferred constraint, and leaves the transaction open if it fails.
     let broken = "CREATE TABLE parent (id INTEGER PRIMARY KEY);
         CREATE TABLE child (parent INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
         CREATE TRIGGER fault AFTER INSERT ON uploads BEGIN INSERT INTO child VALUES (1); END";
@@ -97,7 +98,7 @@ fn a_commit_that_fails_fails_all_and_changes_nothing() {
     assert!(reserve_as_a_group(&opened, &keys).into_iter().all(|reserved| reserved));
 }
 
-/// An index whose file may not grow by more than a few pages.
+/// Opens an index whose file may grow by two pages only.
 fn almost_full(path: &std::path::Path) -> Case {
     let conn = schema::open_for_writing(path, KeyRule::AnyCase).unwrap();
     let pages: i64 = conn.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
@@ -121,7 +122,7 @@ fn a_full_disk_is_told_from_an_outage_and_passes() {
         }
         assert!(matches!(refused, Some(IndexError::NoSpace { .. })), "{refused:?}");
         assert_eq!(case.exact("k").await.as_deref(), Some("k"));
-        // What was made goes, and then there is room again.
+        // Deleting frees space.
         for upload in case.index.list_uploads(crate::UploadId(0), 100).await.unwrap() {
             case.index.abandon(upload.id).await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! An index that the release before wrote: fault 4.
+//! An index of the last release: fault 4.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// The migrations that were released then.
+/// Number of migrations in that release.
 const MIGRATIONS: usize = 2;
 
 fn old_index() -> (tempfile::TempDir, PathBuf) {
@@ -86,7 +86,7 @@ fn many_rows_are_rewritten_in_pages() {
     let index = open(&path, KeyRule::AnyCase);
     let left = block_on(index.list_entries(EntryId(0), 10_000)).unwrap();
     let left: Vec<_> = left.into_iter().filter(|entry| entry.slot.repository == "2").collect();
-    // An even number and the one after it have one key: the later one is there.
+    // Each even number shares its key with the next number: the later row is left.
     assert_eq!(left.len(), 1_251);
     assert!(left[1..].iter().all(|entry| entry.slot.key.starts_with("KEY-") || entry.slot.key == "key-1250"));
 }

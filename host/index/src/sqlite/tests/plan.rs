@@ -1,8 +1,8 @@
-//! The statements use the indexes that are there for them, so that a large database is as quick as a small one.
+//! The statements use their database indexes, so that a large database is as fast as a small one.
 
 use super::open;
 
-/// What SQLite means to do for a statement.
+/// Returns SQLite's plan for a statement.
 fn plan(conn: &rusqlite::Connection, sql: &str) -> String {
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let mut steps = statement.raw_query();

@@ -5,7 +5,7 @@ use std::{error::Error, os::unix::fs::PermissionsExt as _, sync::Arc, thread};
 use super::{
     super::{
         SqliteIndex,
-        find::{self, Outcome, Search},
+        find::{self, Search, SearchOutcome},
     },
     open,
 };
@@ -14,7 +14,7 @@ use crate::{
     conformance::{Case, attachment, block_on, prefix},
 };
 
-/// All the messages of an error, from the outermost to its cause.
+/// Returns the messages of an error and its causes, the outermost first.
 pub(super) fn messages(error: &IndexError) -> String {
     let mut messages = error.to_string();
     let mut source = error.source();
@@ -51,7 +51,7 @@ fn the_queue_is_finished_before_the_index_is_gone() {
     let opened = open();
     let slots: Vec<_> = (0..50).map(|number| opened.key(&number.to_string())).collect();
     block_on(async {
-        // Polled once, each stands in the queue; then nobody waits for it any more.
+        // Each is polled once, which queues it, and then dropped.
         for slot in &slots {
             let mut reserving = opened.index.reserve(slot, "o", 1, 0);
             std::future::poll_fn(|context| {
@@ -176,7 +176,8 @@ fn a_read_waits_for_no_writer() {
     assert_eq!(block_on(opened.index.get_entry(entry.id)).unwrap(), None);
 }
 
-/// Makes entries whose newest half hides the older half from one side, and whose number hides it from the other.
+/// Makes entries so that a search for the older half is long from both ends: many are newer, and
+/// many have the prefix.
 fn fill(opened: &super::Opened, half: u64) {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2 * 2)
         INSERT INTO entries (repository, scope, version, key, object, size_bytes, created_ms, used_ms)
@@ -190,7 +191,7 @@ fn a_long_search_moves_aside_and_gives_the_same_answer() {
     let opened = open();
     fill(&opened, 4_000);
     let mut aside = SqliteIndex::open(&opened.path(), KeyRule::AnyCase).unwrap();
-    aside.steps_in_place = 1;
+    aside.max_inline_steps = 1;
     let aside = Case { index: Arc::new(aside), repository: opened.repository.clone() };
     for case in [&*opened, &aside] {
         let search = |key: &str, skip: &[EntryId]| block_on(case.find(&[prefix(key)], skip));
@@ -218,7 +219,7 @@ fn a_prefix_behind_many_newer_entries_is_found_in_few_steps() {
         skip: &[],
     };
     let outcome = find::find(&conn, &search, 1_700).unwrap();
-    assert!(matches!(outcome, Outcome::Done(Some(entry)) if entry.slot.key == "old-0020000"));
+    assert!(matches!(outcome, SearchOutcome::Done(Some(entry)) if entry.slot.key == "old-0020000"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The file is deleted, replaced or cut under way: fault 15.
+//! The file is deleted, replaced or cut while in use: fault 15.
 
 use std::{fs, path::PathBuf};
 
@@ -9,7 +9,7 @@ use crate::{
     sqlite::SqliteIndex,
 };
 
-/// What the index says to a save.
+/// Reserves a slot.
 fn save(opened: &Opened, key: &str) -> Result<Reservation, IndexError> {
     block_on(opened.index.reserve(&opened.key(key), "o", 1, 0))
 }
@@ -40,7 +40,7 @@ fn nothing_is_acknowledged_once_a_file_is_deleted_and_saves_go_on_when_it_is_bac
         refused(&opened, "was deleted or moved");
         assert_eq!(block_on(opened.exact("k")).as_deref(), Some("k"), "what can be read is read");
         fs::rename(&away, &file).unwrap();
-        // The thread that looks by the clock finds it.
+        // The thread that checks every two seconds finds it.
         let mut tries = 0;
         while save(&opened, &format!("again-{tries}")).is_err() {
             tries += 1;
@@ -77,7 +77,7 @@ fn nothing_is_acknowledged_or_read_once_the_file_was_cut() {
     }
 }
 
-/// What an operator may do with the program of SQLite's own is no loss.
+/// Vacuuming with SQLite's own program is not a loss.
 #[test]
 fn a_database_that_was_vacuumed_is_the_same_one() {
     let opened = open();
@@ -94,7 +94,7 @@ fn a_database_that_was_vacuumed_is_the_same_one() {
     let mut tries = 0;
     while fs::metadata(opened.path()).unwrap().len() >= before {
         operator.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-        // The writer lets go of the log when it commits.
+        // The writer releases the log when it commits.
         save(&opened, &format!("between-{tries}")).unwrap();
         tries += 1;
         assert!(tries < 100, "it did not get shorter");

@@ -1,4 +1,4 @@
-//! The load: saves of every kind, look-ups and restores, until the server is gone.
+//! The load: saves of every kind, lookups and restores, until the server is gone.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use larder_stress::{
 };
 use tokio::task::JoinSet;
 
-use super::{Fates, PATIENCE};
+use super::{Fates, RESPONSE_TIMEOUT};
 
 pub(super) const REPOSITORY: &str = "5";
 const SAVERS: usize = 5;
@@ -17,7 +17,7 @@ const READERS: usize = 3;
 const MAX_BYTES: usize = 700 << 10;
 const PIECE_BYTES: usize = 128 << 10;
 
-/// What is known of a key.
+/// What is known about a key.
 #[derive(Clone, Debug)]
 pub(super) struct Fate {
     way: Way,
@@ -70,7 +70,7 @@ impl Load {
         let mut tasks = JoinSet::new();
         for number in 0..SAVERS {
             let saver = Saver {
-                client: Client::new(server, REPOSITORY, PATIENCE),
+                client: Client::new(server, REPOSITORY, RESPONSE_TIMEOUT),
                 name: format!("kill-{round}-{number}"),
                 random: random.fork(),
                 fates: fates.clone(),
@@ -82,13 +82,14 @@ impl Load {
         let kept: Arc<Vec<(String, Fate)>> =
             Arc::new(kept.into_iter().map(|(key, fate)| (key.clone(), fate.clone())).collect());
         for _ in 0..READERS {
-            let client = Client::new(server, REPOSITORY, PATIENCE);
+            let client = Client::new(server, REPOSITORY, RESPONSE_TIMEOUT);
             tasks.spawn(read(client, kept.clone(), random.fork()));
         }
         Self { tasks, fates }
     }
 
-    /// Waits until all have noticed that the server is gone; returns what is known of their keys.
+    /// Waits until all clients have noticed that the server is gone. Returns what is known about
+    /// their keys.
     pub(super) async fn end(mut self) -> Fates {
         while let Some(ended) = self.tasks.join_next().await {
             ended.expect("what was read was right");
@@ -158,7 +159,7 @@ impl Saver {
     }
 }
 
-/// Restores what was acknowledged in earlier rounds: it is there, and right, as long as there is an answer.
+/// Restores entries of earlier rounds. Every response must be complete and right.
 async fn read(client: Client, kept: Arc<Vec<(String, Fate)>>, mut random: fastrand::Rng) {
     while let Some((key, fate)) = random.choice(kept.iter()) {
         let Ok(found) = client.lookup(key, &[]).await else { return };

@@ -1,4 +1,5 @@
-//! The sweep of what kills left behind. By the clock it comes ten minutes after a start, and spares what is younger than an hour.
+//! The sweep of what kills left behind. It runs ten minutes after a start and spares what is
+//! younger than an hour.
 
 use std::{
     collections::BTreeSet,
@@ -10,16 +11,16 @@ use std::{
 use larder_stress::server::{Server, Setup};
 use rusqlite::Connection;
 
-/// How much older everything is made than it is.
+/// How much everything is backdated.
 const AGE: Duration = Duration::from_secs(3 * 60 * 60);
-/// The first sweep of everything, and some time for it.
+/// The first full sweep, and some time for it.
 const SWEPT_IN: Duration = Duration::from_secs(10 * 60 + 60);
 
-/// Makes all that is in the data of a server that has ended three hours older, starts the server, and waits until a sweep has removed
-/// what no entry refers to. Returns how many files it removed.
+/// Backdates all data of an ended server by three hours, starts the server, and waits until a sweep
+/// has removed what no entry refers to. Returns the number of removed files.
 ///
 /// # Panics
-/// When it does not, or when it removes more.
+/// If it does not, or if it removes more.
 pub(super) async fn sweep(data: &Path) -> usize {
     let before = stored(data);
     make_older(data, &before);
@@ -42,11 +43,11 @@ pub(super) async fn sweep(data: &Path) -> usize {
     before.len() - wanted.len()
 }
 
-/// The files of objects and of staged blocks.
+/// Returns the files of objects and of staged blocks.
 fn stored(data: &Path) -> Vec<PathBuf> {
     fn files(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap().flatten() {
-            // What is being removed meanwhile is neither.
+            // A file that is removed meanwhile is neither.
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => files(&entry.path(), found),
                 Ok(_) => found.push(entry.path()),
@@ -65,14 +66,14 @@ fn name(file: &Path) -> String {
     file.file_name().unwrap().to_string_lossy().into_owned()
 }
 
-/// The objects that entries have.
+/// Returns the objects of entries.
 fn entries(data: &Path) -> BTreeSet<String> {
     let connection = Connection::open(data.join("larder.db")).unwrap();
     let mut objects = connection.prepare("SELECT object FROM entries").unwrap();
     objects.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
-/// Files and rows of uploads; entries stay as they are.
+/// Backdates files and the rows of uploads; entries stay as they are.
 fn make_older(data: &Path, files: &[PathBuf]) {
     for file in files {
         let file = fs::File::options().append(true).open(file).unwrap();

@@ -1,4 +1,4 @@
-//! The statements use the indexes that are there for them, so that a large database is as quick as a small one.
+//! The statements use their database indexes, so that a large database is as fast as a small one.
 
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
@@ -10,22 +10,23 @@ use crate::{
     KeyRule,
     conformance::{exact, prefix},
     sql::{
-        asked::Search,
+        request::SearchRequest,
         tests::{Filling, run},
     },
 };
 
-/// A step of a plan: the table, how it is read, and by which index.
+/// A step of a plan: table, access type and index.
 type Step = (String, String, Option<String>);
 
 fn steps(rows: &[MySqlRow]) -> Vec<Step> {
     let text = |row: &MySqlRow, column: &str| row.try_get::<Option<String>, _>(column).unwrap();
-    // A step without a table or a way to read it is decided already.
+    // A step without a table or an access type reads nothing.
     let step = |row| Some((text(row, "table")?, text(row, "type")?, text(row, "key")));
     rows.iter().filter_map(step).collect()
 }
 
-/// What the server means to do for a statement of constant text. Its values are any; lists have one item.
+/// Returns the server's plan for a statement. Parameters have arbitrary values; lists have one
+/// item.
 async fn plan(connection: &mut MySqlConnection, sql: &str) -> Vec<Step> {
     let sql = sql
         .replace("JSON_TABLE(?", "JSON_TABLE('[[1, 1]]'")
@@ -35,10 +36,13 @@ async fn plan(connection: &mut MySqlConnection, sql: &str) -> Vec<Step> {
     steps(&sqlx::raw_sql(explain).fetch_all(connection).await.unwrap())
 }
 
-/// What the server means to do for a statement with its values.
-async fn plan_with_values(connection: &mut MySqlConnection, mut statement: find::Statement) -> Vec<Step> {
+/// Returns the server's plan for a statement with its parameters.
+async fn plan_with_values(
+    connection: &mut MySqlConnection,
+    mut statement: find::BoundStatement,
+) -> Vec<Step> {
     statement.text.insert_str(0, "EXPLAIN ");
-    steps(&statement.bound().fetch_all(connection).await.unwrap())
+    steps(&statement.query().fetch_all(connection).await.unwrap())
 }
 
 fn check(statement: &str, steps: &[Step]) {
@@ -53,13 +57,13 @@ fn check(statement: &str, steps: &[Step]) {
 fn no_statement_reads_a_whole_table() {
     let Some(database) = new_database() else { return };
     drop(database.open());
-    // An empty table is not planned for.
+    // The planner treats empty tables differently.
     (database.fill)(&database.url, &Filling { repository: "r", count: 5_000, older: "a", newer: "b" });
     database.execute(
         "INSERT INTO uploads (name, slot, place, repository, scope, version, `key`, owner, created_ms, active_ms)
            SELECT LPAD(id, 32, '0'), slot, place, repository, scope, version, `key`, 'o', 1, 1 FROM entries",
     );
-    let search = Search {
+    let search = SearchRequest {
         rule: KeyRule::AnyCase,
         repository: "r".to_owned(),
         version: "v".to_owned(),
@@ -80,7 +84,7 @@ fn no_statement_reads_a_whole_table() {
         texts::DELETE_ENTRY,
         texts::DELETE_UNUSED_ENTRY,
         texts::TOUCH_ENTRIES,
-        texts::BRING_ENTRIES_BACK,
+        texts::CAP_LAST_USED,
         texts::TOUCH_UPLOADS,
         texts::MARK_DURABLE,
         texts::VOLATILE_HERE,
@@ -95,10 +99,10 @@ fn no_statement_reads_a_whole_table() {
         for statement in all {
             check(statement, &plan(&mut connection, statement).await);
         }
-        let questions = find::questions(&search, &search.probes);
-        let [some_in, newest_in] = find::walking(&search, &search.probes[1]);
+        let search_statement = find::search_statement(&search, &search.probes);
+        let [any_in, newest_in] = find::block_scan_statements(&search, &search.probes[1]);
         let mut used = Vec::new();
-        for statement in [questions, some_in, newest_in] {
+        for statement in [search_statement, any_in, newest_in] {
             let text = statement.text.clone();
             let steps = plan_with_values(&mut connection, statement).await;
             check(&text, &steps);

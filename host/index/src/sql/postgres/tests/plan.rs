@@ -1,4 +1,4 @@
-//! The statements use the indexes that are there for them, so that a large database is as quick as a small one.
+//! The statements use their database indexes, so that a large database is as fast as a small one.
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 
@@ -8,12 +8,13 @@ use super::{
 };
 use crate::sql::tests::{BOUNDS, Filling, run};
 
-/// What the server means to do for a statement, whatever its values.
+/// Returns the server's plan for a statement with any parameters.
 async fn plan(connection: &mut PgConnection, sql: &str) -> String {
     let values = (1..).take_while(|number| sql.contains(&format!("${number}"))).count();
     let prepare = format!("DEALLOCATE ALL; PREPARE asked AS {sql}");
     connection.execute(AssertSqlSafe(prepare)).await.unwrap();
-    // Executed, because only then the server shows what is in a recursive query; without values nothing is changed.
+    // Executed, because otherwise the plan lacks the parts of a recursive query. All parameters are
+    // null, so nothing is changed.
     let explain =
         format!("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked ({})", vec!["NULL"; values].join(", "));
     let steps = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.unwrap();
@@ -57,7 +58,7 @@ fn no_statement_reads_a_whole_table() {
             statements::DELETE_UPLOAD,
             statements::DELETE_ENTRY,
             statements::TOUCH_ENTRIES,
-            statements::BRING_ENTRIES_BACK,
+            statements::CAP_LAST_USED,
             statements::TOUCH_UPLOADS,
             statements::MARK_DURABLE,
             statements::VOLATILE,
@@ -75,11 +76,11 @@ fn the_search_uses_an_index_for_each_of_its_ways_and_sorts_no_table() {
         for index in ["entries_by_slot", "entries_by_key", "entries_by_age", "entries_by_block"] {
             assert!(plan.contains(index), "{index} is missing in\n{plan}");
         }
-        // From the newest of all places backwards would be endless.
+        // A backward scan over all places would read the whole table.
         assert!(!plan.contains("Backward using entries_pkey"), "{plan}");
         assert!(!plan.contains("Sort"), "{plan}");
     };
     plans(check, &[find::BY_HEAD, find::BY_KEY]);
-    // Where the head of a key says everything, the entries themselves are not read.
+    // If the heads decide, the rows themselves are not read.
     plans(|_, plan| assert!(plan.matches("Index Only Scan").count() >= 5, "{plan}"), &[find::BY_HEAD]);
 }

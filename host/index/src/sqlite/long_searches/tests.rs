@@ -11,9 +11,9 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{TURNS, Turns};
+use super::{LongSearches, MAX_LONG_SEARCHES};
 
-/// A gate that holds whoever comes, and counts them.
+/// A gate that blocks its callers until it is opened, and counts them.
 #[derive(Default)]
 struct Gate {
     open: Mutex<bool>,
@@ -34,7 +34,7 @@ impl Gate {
     }
 }
 
-/// As in a thread that serves.
+/// The runtime of a worker thread.
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().max_blocking_threads(16).enable_time().build().unwrap()
 }
@@ -42,20 +42,21 @@ fn runtime() -> tokio::runtime::Runtime {
 /// Fault 12.
 #[test]
 fn while_many_searches_take_long_other_work_goes_on() {
-    let (turns, gate) = (Arc::new(Turns::new()), Arc::new(Gate::default()));
+    let (long_searches, gate) = (Arc::new(LongSearches::new()), Arc::new(Gate::default()));
     runtime().block_on(async {
         let searches: Vec<_> = (0..64)
             .map(|_| {
-                let (turns, gate) = (Arc::clone(&turns), Arc::clone(&gate));
-                tokio::spawn(async move { turns.run(move || gate.pass()).await.unwrap() })
+                let (long_searches, gate) = (Arc::clone(&long_searches), Arc::clone(&gate));
+                tokio::spawn(async move { long_searches.run(move || gate.pass()).await.unwrap() })
             })
             .collect();
-        // The save of somebody else, sixteen times in a row: every thread that is not at a search serves it.
+        // A save of another client, 16 times in a row, so that it meets every thread that runs no
+        // search.
         for _ in 0..16 {
             let save = tokio::time::timeout(Duration::from_secs(20), tokio::task::spawn_blocking(|| ()));
             save.await.expect("a thread is free").unwrap();
         }
-        assert!(gate.inside.load(Ordering::SeqCst) <= TURNS);
+        assert!(gate.inside.load(Ordering::SeqCst) <= MAX_LONG_SEARCHES);
         gate.open();
         for search in searches {
             search.await.unwrap();
@@ -66,19 +67,20 @@ fn while_many_searches_take_long_other_work_goes_on() {
 
 #[test]
 fn turns_come_in_order_and_who_gives_up_has_none() {
-    let (turns, rest, last) = (Arc::new(Turns::new()), Arc::new(Gate::default()), Arc::new(Gate::default()));
+    let (long_searches, rest, last) =
+        (Arc::new(LongSearches::new()), Arc::new(Gate::default()), Arc::new(Gate::default()));
     let (say, said) = mpsc::channel();
     runtime().block_on(async {
-        // All turns are taken, and only one of them ends.
+        // All permits are taken, and only one of them is released.
         let hold = |gate: &Arc<Gate>| {
-            let (turns, gate) = (Arc::clone(&turns), Arc::clone(gate));
-            tokio::spawn(async move { turns.run(move || gate.pass()).await.unwrap() })
+            let (long_searches, gate) = (Arc::clone(&long_searches), Arc::clone(gate));
+            tokio::spawn(async move { long_searches.run(move || gate.pass()).await.unwrap() })
         };
-        let held: Vec<_> = (1..TURNS).map(|_| hold(&rest)).chain([hold(&last)]).collect();
+        let held: Vec<_> = (1..MAX_LONG_SEARCHES).map(|_| hold(&rest)).chain([hold(&last)]).collect();
         let mut waiting = Vec::new();
         for number in 0..10 {
-            let (turns, say) = (Arc::clone(&turns), say.clone());
-            let search = async move { turns.run(move || say.send(number).unwrap()).await.unwrap() };
+            let (long_searches, say) = (Arc::clone(&long_searches), say.clone());
+            let search = async move { long_searches.run(move || say.send(number).unwrap()).await.unwrap() };
             waiting.push(tokio::spawn(search));
             tokio::task::yield_now().await;
         }

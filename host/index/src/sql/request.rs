@@ -1,53 +1,54 @@
-//! What a driver is asked: for which row, for a search, for a slot.
+//! The arguments of a driver's statements.
 
 use super::{digest, fault::Fault};
-use crate::{AHEAD_MS, Entry, EntryId, KeyRule, MatchKind, Probe, Slot, Upload, UploadId};
+use crate::{Entry, EntryId, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Slot, Upload, UploadId};
 use larder_storage::UploadName;
 
-/// Which entry.
+/// Selects an entry.
 #[derive(Clone, Copy)]
 pub(super) enum EntryBy<'a> {
     Id(EntryId),
-    /// By the digest of its slot.
+    /// The digest of its slot.
     Slot(&'a [u8]),
-    /// By the upload that it was made of.
+    /// The upload that it was made from.
     Upload(UploadId),
 }
 
-/// Which upload.
+/// Selects an upload.
 #[derive(Clone, Copy)]
 pub(super) enum UploadBy<'a> {
     Id(UploadId),
     Name(&'a UploadName),
-    /// By the digest of its slot.
+    /// The digest of its slot.
     Slot(&'a [u8]),
 }
 
-/// When an upload is idle: if its last activity is before the one time or after the other.
+/// An upload is idle if its last activity is before `before_ms` or after `after_ms`.
 #[derive(Clone, Copy)]
-pub(super) struct Idle {
+pub(super) struct IdleTimes {
     pub(super) before_ms: u64,
     pub(super) after_ms: u64,
 }
 
-/// What is looked for, and where.
-pub(super) struct Search {
+/// A lookup.
+pub(super) struct SearchRequest {
     pub(super) rule: KeyRule,
     pub(super) repository: String,
     pub(super) version: String,
-    /// Their keys are what they are compared as.
+    /// With folded keys.
     pub(super) probes: Vec<Probe>,
     pub(super) skip: Vec<EntryId>,
 }
 
-impl Search {
-    /// The place that a probe looks in.
+impl SearchRequest {
+    /// Returns the digest of the place that a probe searches.
     pub(super) fn place(&self, probe: &Probe) -> Vec<u8> {
         digest::place(&self.repository, &probe.scope, &self.version)
     }
 
-    /// Checks the answer: with different texts of one digest, it would be another's entry.
-    pub(super) fn checked(&self, entry: Entry) -> Result<Entry, Fault> {
+    /// Checks that an entry matches a probe. Two texts with the same digest would find the wrong
+    /// entry.
+    pub(super) fn verify(&self, entry: Entry) -> Result<Entry, Fault> {
         let slot = &entry.slot;
         let here = slot.repository == self.repository && slot.version == self.version;
         let key = self.rule.compared(&slot.key);
@@ -61,17 +62,17 @@ impl Search {
         if here && self.probes.iter().any(is_match) {
             Ok(entry)
         } else {
-            Err(sqlx::Error::Decode("the entry found is not of this place".into()).into())
+            Err(sqlx::Error::Decode("the entry found does not match the request".into()).into())
         }
     }
 }
 
-/// A reservation to be.
-pub(super) struct Claim {
+/// A reservation to make.
+pub(super) struct ReservationRequest {
     pub(super) slot: Slot,
     pub(super) place: Vec<u8>,
     pub(super) digest: Vec<u8>,
-    /// What the key is compared as, where that is not the key itself.
+    /// The folded key, if it differs from the key.
     pub(super) folded: Option<String>,
     pub(super) name: UploadName,
     pub(super) owner: String,
@@ -79,13 +80,13 @@ pub(super) struct Claim {
     pub(super) idle_before_ms: u64,
 }
 
-impl Claim {
+impl ReservationRequest {
     /// When an upload in the slot is displaced.
-    pub(super) fn idle(&self) -> Idle {
-        Idle { before_ms: self.idle_before_ms, after_ms: self.now_ms.saturating_add(AHEAD_MS) }
+    pub(super) fn idle(&self) -> IdleTimes {
+        IdleTimes { before_ms: self.idle_before_ms, after_ms: self.now_ms.saturating_add(MAX_CLOCK_SKEW_MS) }
     }
 
-    /// The upload that it makes.
+    /// Returns the upload that the reservation makes.
     pub(super) fn upload(&self, id: UploadId) -> Upload {
         let now_ms = u64::try_from(super::rows::integer(self.now_ms)).unwrap_or_default();
         Upload {
@@ -94,7 +95,7 @@ impl Claim {
             slot: self.slot.clone(),
             owner: self.owner.clone(),
             created_ms: now_ms,
-            active_ms: now_ms,
+            last_activity_ms: now_ms,
             attachment: None,
         }
     }
