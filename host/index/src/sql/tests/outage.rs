@@ -86,7 +86,7 @@ pub(in crate::sql) fn a_server_that_is_gone_is_an_error_and_works_when_it_is_bac
     works(&case);
 }
 
-pub(in crate::sql) fn an_answer_that_was_lost_is_an_error_and_the_change_stands(database: &Database) {
+pub(in crate::sql) fn a_lost_response_is_an_error_and_the_change_stands(database: &Database) {
     let (proxy, case) = behind_proxy(database);
     let upload = block_on(case.reserve(&case.key("u"), 1));
     // The connection that is used next has prepared the statement.
@@ -100,7 +100,7 @@ pub(in crate::sql) fn an_answer_that_was_lost_is_an_error_and_the_change_stands(
     wait_until(|| !there());
 }
 
-pub(in crate::sql) fn a_reservation_whose_answer_was_lost_is_found_again(database: &Database) {
+pub(in crate::sql) fn a_reservation_whose_response_was_lost_is_found_again(database: &Database) {
     let (proxy, case) = behind_proxy(database);
     let slot = case.key("u");
     let direct = database.open();
