@@ -13,14 +13,14 @@ pub(super) mod replicas;
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bounds, ServerSettings};
+use super::{ClientLimits, ConnectionSettings};
 use crate::{Index, IndexError, KeyRule};
 
 /// Few connections, so that callers wait for each other, and a timeout for a busy machine.
-pub(super) const BOUNDS: Bounds = Bounds { connections: 6, call: Duration::from_secs(60) };
+pub(super) const LIMITS: ClientLimits = ClientLimits { connections: 6, call: Duration::from_secs(60) };
 
 /// Opens an index on a database.
-type Open = fn(&str, Bounds, KeyRule) -> Result<Arc<dyn Index>, IndexError>;
+type Open = fn(&str, ClientLimits, KeyRule) -> Result<Arc<dyn Index>, IndexError>;
 
 /// A new database for one test.
 pub(super) struct Database {
@@ -54,7 +54,7 @@ impl Database {
     }
 
     pub(super) fn open_for(&self, rule: KeyRule) -> Arc<dyn Index> {
-        (self.open)(&self.url, BOUNDS, rule).unwrap_or_else(|error| panic!("{}", messages(&error)))
+        (self.open)(&self.url, LIMITS, rule).unwrap_or_else(|error| panic!("{}", messages(&error)))
     }
 
     pub(super) fn execute(&self, sql: &str) {
@@ -152,8 +152,8 @@ where
     })
 }
 
-pub(super) fn server(url: &str) -> ServerSettings {
-    ServerSettings { url: Some(url.to_owned()), ..ServerSettings::default() }
+pub(super) fn server(url: &str) -> ConnectionSettings {
+    ConnectionSettings { url: Some(url.to_owned()), ..ConnectionSettings::default() }
 }
 
 /// Returns the URL with another database.
