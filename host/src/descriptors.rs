@@ -12,9 +12,9 @@ const RESERVED: u64 = 48;
 const PER_THREAD: u64 = 8;
 /// Of a request in flight: the object that it reads or writes, and a connection to the upstream or
 /// a bucket.
-pub const PER_REQUEST: u64 = 2;
+pub(crate) const PER_REQUEST: u64 = 2;
 /// Most connections at once that are being refused: each is open until its client has read the 503.
-pub const MAX_REFUSALS: usize = 16;
+pub(crate) const MAX_REFUSALS: usize = 16;
 /// Most evicted connections that have not ended yet.
 const MAX_LEAVING: u64 = 64;
 /// Fewest connections and requests with which a server makes sense.
@@ -68,7 +68,7 @@ pub struct TooFew {
 
 /// Raises the limit of this process as far as it may (`RLIMIT_NOFILE`, soft to hard) and returns
 /// it.
-pub fn raise_limit() -> u64 {
+pub(crate) fn raise_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(UNLIMITED);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(hard), maximum: limit.maximum });

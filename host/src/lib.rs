@@ -4,27 +4,64 @@
 //! requests, matches keys, and selects stale and expired entries. The host implements HTTP,
 //! storage, database and tokens, and moves the bytes. See `ARCHITECTURE.md`.
 //!
-//! Along the path of a request: [`server`] reads it from the socket, [`engine`] passes it to the
-//! guest, `interfaces` implements the guest's imports with [`storage`], [`index`], [`auth`] and
-//! [`net`], and [`message`] has the requests and responses. Beside it: [`sweep`] runs by the clock,
-//! and [`pressure`] where a disk is full; [`retention`] tracks last uses and durability, and has
-//! what a sweep shows the guest. [`start()`] puts it all together, [`descriptors`] divides the
-//! process's open files up.
+//! # Embedding
+//!
+//! A server is put together by [`Larder::builder`] from a [`Config`](config::Config), which has a
+//! default for everything, and from the parts that the caller brings: a [`storage::Storage`], an
+//! [`index::Index`], a policy component, a listening socket.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use larder::{
+//!     Larder,
+//!     config::Config,
+//!     storage::{budget::Budget, fs::FsStorage},
+//! };
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! // As if these were in the environment of the program `larder`.
+//! let settings = [("LARDER_DATA", "/var/lib/cache"), ("LARDER_LISTEN", "127.0.0.1:3000")];
+//! let config = Config::load(None, settings.map(|(name, value)| (name.into(), value.into())))?;
+//!
+//! // Any `Storage` will do: this one uses up to 48 MiB of memory for transfers.
+//! let objects = FsStorage::open("/srv/objects".into(), Budget::new(48 << 20))?;
+//!
+//! let larder = Larder::builder(config).storage(Arc::new(objects)).build().await?;
+//! println!("ACTIONS_RESULTS_URL=http://{}/", larder.address());
+//!
+//! // Requests in flight finish; what is in memory is persisted.
+//! larder.stop();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The path of a request
+//!
+//! `server` reads it from the socket, `engine` passes it to the guest, `interfaces` implements the
+//! guest's imports with [`storage`], [`index`], `auth` and `net`, and `message` has the requests and
+//! responses. Beside it: `sweep` runs by the clock, and `pressure` where a disk is full; `retention`
+//! tracks last uses and durability, and has what a sweep shows the guest. `setup` makes the parts
+//! of a configuration, `tenant` is whose entries they are, and `descriptors` divides the process's
+//! open files up.
 
-pub mod auth;
+mod auth;
+mod builder;
 pub mod config;
-pub mod descriptors;
-pub mod engine;
+mod descriptors;
+mod engine;
+mod error;
 mod interfaces;
-pub mod message;
-pub mod net;
-pub mod pressure;
-pub mod retention;
-pub mod server;
-pub mod services;
-mod start;
-pub mod sweep;
+mod larder;
+mod message;
+mod net;
+mod pressure;
+mod retention;
+mod server;
+mod setup;
+mod sweep;
 pub mod telemetry;
+mod tenant;
 #[cfg(test)]
 mod testing;
 mod throttle;
@@ -33,7 +70,18 @@ use larder_common::causes;
 pub use larder_common::clock;
 pub use larder_index as index;
 pub use larder_storage as storage;
-pub use start::{Larder, StartError, start, start_with};
+
+pub use self::{
+    auth::{AuthSetupError, SKIP_WARNING},
+    builder::Builder,
+    descriptors::{Shares, TooFew},
+    engine::LoadError,
+    error::StartError,
+    larder::Larder,
+    message::QuotaUsage,
+    net::TlsError,
+    server::ConnectionUsage,
+};
 
 /// The policy component that is built in.
 pub const BUILT_IN_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.wasm"));

@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use larder::{
+    Larder,
     config::{Config, inherited_listener},
     telemetry::{self, LogGuard},
 };
@@ -56,12 +57,16 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let _log = start_logging(&config)?;
     warn(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let larder = runtime.block_on(larder::start_with(&config, inherited))?;
+    let (base_url, exposed) = (config.settings.server.base_url.clone(), greeting::host_name());
+    let mut builder = Larder::builder(config);
+    if let Some(listener) = inherited {
+        builder = builder.listener(listener);
+    }
+    let larder = runtime.block_on(builder.build())?;
     memory::purge();
     // Before the greeting: a signal that follows it must stop the server in order, and not kill it.
     let mut signals = runtime.block_on(async { Signals::new() })?;
-    let base_url = config.settings.server.base_url.as_deref();
-    say(&greeting::text(larder.address(), base_url, greeting::host_name().as_deref()))?;
+    say(&greeting::text(larder.address(), base_url.as_deref(), exposed.as_deref()))?;
     runtime.block_on(signals.next());
     tracing::info!("stopping: waiting for requests in flight; a second signal aborts them");
     let stopping = runtime.spawn_blocking(|| larder.stop());
@@ -86,7 +91,7 @@ fn warn(config: &Config) {
         tracing::warn!("{warning}");
     }
     if config.settings.auth.skip_validation {
-        tracing::warn!("{}", larder::auth::SKIP_WARNING);
+        tracing::warn!("{}", larder::SKIP_WARNING);
     }
 }
 

@@ -33,7 +33,7 @@ const WARNING: Duration = Duration::from_secs(60);
 
 /// Notifies the janitor of a full disk, and has the ballast.
 #[derive(Debug)]
-pub struct Pressure {
+pub(crate) struct Pressure {
     reported: Notify,
     /// `None` if the database is on another machine.
     ballast: Option<PathBuf>,
@@ -44,7 +44,7 @@ pub struct Pressure {
 impl Pressure {
     /// For a database on another machine: without a ballast.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             reported: Notify::new(),
             ballast: None,
@@ -55,14 +55,14 @@ impl Pressure {
 
     /// With a ballast beside the database's file.
     #[must_use]
-    pub fn beside(database: &Path) -> Self {
+    pub(crate) fn beside(database: &Path) -> Self {
         let mut ballast = database.as_os_str().to_owned();
         ballast.push(".reserve");
         Self { ballast: Some(ballast.into()), ..Self::new() }
     }
 
     /// Reports that something did not fit.
-    pub fn report(&self) {
+    pub(crate) fn report(&self) {
         if self.warnings.allows() {
             tracing::error!("disk full: refusing saves until a sweep or an operator frees space");
         }
@@ -70,13 +70,13 @@ impl Pressure {
     }
 
     /// Waits for a report. One since the last call counts.
-    pub async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         self.reported.notified().await;
     }
 
     /// Deletes the ballast. Returns whether there was one.
     #[must_use]
-    pub fn drop_ballast(&self) -> bool {
+    pub(crate) fn drop_ballast(&self) -> bool {
         let Some(ballast) = &self.ballast else { return false };
         let _turn = self.turn.lock();
         let size = fs::metadata(ballast).map_or(0, |found| found.len());
@@ -84,7 +84,7 @@ impl Pressure {
     }
 
     /// Makes the ballast, if there is none and there is space. Blocks on the disk.
-    pub fn make_ballast(&self) {
+    pub(crate) fn make_ballast(&self) {
         let Some(ballast) = &self.ballast else { return };
         let _turn = self.turn.lock();
         if fs::metadata(ballast).is_ok_and(|found| found.len() == BALLAST_BYTES) {
@@ -100,7 +100,7 @@ impl Pressure {
 
     /// Deletes an upload of which a part did not fit: it will not be finished, and its blocks take
     /// space.
-    pub async fn abandon_upload(&self, storage: &dyn Storage, index: &dyn Index, upload: &UploadName) {
+    pub(crate) async fn abandon_upload(&self, storage: &dyn Storage, index: &dyn Index, upload: &UploadName) {
         if let Err(error) = delete_row(storage, index, upload).await {
             tracing::warn!(error = %chain(&error), "cannot delete the row of an upload that did not fit; leaving it to the sweep");
         }

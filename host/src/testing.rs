@@ -13,8 +13,8 @@ use crate::{
     net::{Fetch, HttpFetch, Proxies, client_config},
     pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
-    services::{PolicySettings, Services},
     storage::{budget::Budget, fs::FsStorage},
+    tenant::{PolicySettings, Tenant},
 };
 
 const MINUTE_MS: u64 = 60 * 1000;
@@ -22,11 +22,11 @@ const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 /// Some time long after 1970 and long before the test runs: objects on disk are always younger.
 pub(crate) const NOW_MS: u64 = 1_000_000_000_000;
 
-/// Services with storage and index in a folder, at [`NOW_MS`].
-pub(crate) fn services(folder: &Path) -> Arc<Services> {
+/// A tenant with storage and index in a folder, at [`NOW_MS`].
+pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
     let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new(client_config(None).unwrap(), &Proxies::default()));
     let config = Config::load(None, std::iter::empty()).unwrap();
-    let services = Services {
+    let tenant = Tenant {
         storage: Arc::new(FsStorage::open(folder.join("storage"), Budget::new(1 << 20)).unwrap()),
         index: Arc::new(SqliteIndex::open(&folder.join("larder.db"), KeyRule::AnyCase).unwrap()),
         tokens: Arc::new(TokenVerifier::new(&config.settings.auth, &fetch).unwrap()),
@@ -45,7 +45,6 @@ pub(crate) fn services(folder: &Path) -> Arc<Services> {
             direct_url_ms: None,
         },
         upstream: None,
-        forwarder: None,
     };
-    services.for_thread()
+    Arc::new(tenant)
 }

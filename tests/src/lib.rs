@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod job;
+
 use std::{ffi::OsString, path::Path, sync::LazyLock};
 
 use bytes::Bytes;
@@ -14,6 +16,8 @@ use hyper_util::{
 };
 use larder::{Larder, config::Config};
 use tempfile::TempDir;
+
+pub use self::job::Job;
 
 /// A policy component that misbehaves on request.
 pub const HOSTILE_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
@@ -60,8 +64,13 @@ impl TestServer {
         if !file.exists() {
             std::fs::write(&file, QUICK_STOP).expect("the configuration is written");
         }
-        let config = config(data.path(), &file, variables);
-        let larder = Box::pin(larder::start(&config)).await.expect("the server starts");
+        let config = config(data.path(), Some(&file), variables);
+        let larder = Box::pin(Larder::builder(config).build()).await.expect("the server starts");
+        Self::around(larder, data)
+    }
+
+    /// Takes over a running server.
+    pub fn around(larder: Larder, data: TempDir) -> Self {
         let base = format!("http://{}", larder.address());
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { larder: Some(larder), data, base, client }
@@ -69,8 +78,8 @@ impl TestServer {
 
     /// Starts a server that must fail to start, and returns the error.
     pub async fn start_error(data: &TempDir, variables: &[(&str, &str)]) -> larder::StartError {
-        let config = config(data.path(), &data.path().join(CONFIG_FILE), variables);
-        larder::start(&config).await.err().expect("the server does not start")
+        let config = config(data.path(), Some(&data.path().join(CONFIG_FILE)), variables);
+        Larder::builder(config).build().await.err().expect("the server does not start")
     }
 
     /// Starts a server with the hostile component. Sweeps are disabled: it would have all uploads
@@ -96,7 +105,7 @@ impl TestServer {
     }
 
     /// Returns the usage of the server's resources for requests.
-    pub fn usage(&self) -> Vec<larder::message::QuotaUsage> {
+    pub fn usage(&self) -> Vec<larder::QuotaUsage> {
         self.larder.as_ref().map(Larder::usage).unwrap_or_default()
     }
 
@@ -146,7 +155,12 @@ impl Response {
     }
 }
 
-fn config(data: &Path, file: &Path, variables: &[(&str, &str)]) -> Config {
+/// The configuration of a server with these environment variables, and no file.
+pub fn test_config(data: &Path, variables: &[(&str, &str)]) -> Config {
+    config(data, None, variables)
+}
+
+fn config(data: &Path, file: Option<&Path>, variables: &[(&str, &str)]) -> Config {
     let mut all = vec![
         ("LARDER_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
         ("LARDER_DATA".to_owned(), data.to_str().expect("a path in UTF-8").to_owned()),
@@ -159,7 +173,7 @@ fn config(data: &Path, file: &Path, variables: &[(&str, &str)]) -> Config {
         all.push(((*name).to_owned(), (*value).to_owned()));
     }
     let all = all.into_iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    Config::load(Some(file), all).expect("a good configuration")
+    Config::load(file, all).expect("a good configuration")
 }
 
 /// A server in another process.

@@ -17,7 +17,7 @@ use hyper::{
     client::conn::http2::{SendRequest, handshake},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use larder_tests::{RESPONSE_TIMEOUT, Response, TestServer, token};
+use larder_tests::{Job, RESPONSE_TIMEOUT, TestServer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -25,7 +25,6 @@ use tokio::{
     time::timeout,
 };
 
-const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 const MIB: usize = 1 << 20;
 
 /// A body with a length but no bytes.
@@ -61,50 +60,6 @@ where
         handshake(TokioExecutor::new(), TokioIo::new(socket(server).await)).await.unwrap();
     tokio::spawn(connection);
     sender
-}
-
-/// A well-behaved client.
-struct Job<'a> {
-    server: &'a TestServer,
-    bearer: String,
-}
-
-impl<'a> Job<'a> {
-    fn new(server: &'a TestServer) -> Self {
-        Self { server, bearer: format!("Bearer {}", token("1", &[("main", 3)])) }
-    }
-
-    async fn call(&self, call: &str, message: impl Into<Bytes>) -> Response {
-        let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
-        self.server.send("POST", &format!("{SERVICE}/{call}"), &headers, message).await
-    }
-
-    /// Reserves a key and returns the upload URL.
-    async fn create(&self, key: &str) -> String {
-        let message = format!(r#"{{"key":"{key}","version":"v"}}"#);
-        let created = self.call("CreateCacheEntry", message).await;
-        assert_eq!(created.status, StatusCode::OK, "{}", created.text());
-        created.json()["signed_upload_url"].as_str().unwrap().to_owned()
-    }
-
-    async fn save(&self, key: &str, content: &[u8]) {
-        let url = self.create(key).await;
-        let put = self.server.send("PUT", &url, &[], content.to_vec()).await;
-        assert_eq!(put.status, StatusCode::CREATED, "{}", put.text());
-        let message = format!(r#"{{"key":"{key}","version":"v","size_bytes":{}}}"#, content.len());
-        let finalized = self.call("FinalizeCacheEntryUpload", message).await;
-        assert_eq!(finalized.status, StatusCode::OK, "{}", finalized.text());
-    }
-
-    async fn restore(&self, key: &str) -> Bytes {
-        let found =
-            self.call("GetCacheEntryDownloadURL", format!(r#"{{"key":"{key}","version":"v"}}"#)).await;
-        assert_eq!(found.status, StatusCode::OK, "{}", found.text());
-        let url = found.json()["signed_download_url"].as_str().unwrap().to_owned();
-        let download = self.server.get(&url).await;
-        assert_eq!(download.status, StatusCode::OK, "{}", download.text());
-        download.body
-    }
 }
 
 /// Uploads in progress on every thread. They succeed only if no instance fails meanwhile.

@@ -31,10 +31,13 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
 /// A room of the host (a folder or file under `host/src/`), and rooms that it must not name: those
 /// above it, and those that it is to know nothing of.
 const MUST_NOT_NAME: [(&str, &[&str]); 4] = [
-    ("config", &["auth", "engine", "index", "interfaces", "net", "server", "start", "storage", "sweep"]),
-    ("interfaces", &["engine", "server", "start", "sweep"]),
-    ("retention", &["engine", "interfaces", "server", "start", "sweep"]),
-    ("sweep", &["interfaces", "server", "start"]),
+    (
+        "config",
+        &["auth", "engine", "index", "interfaces", "net", "server", "setup", "storage", "sweep", "tenant"],
+    ),
+    ("interfaces", &["engine", "server", "setup", "sweep"]),
+    ("retention", &["engine", "interfaces", "server", "setup", "sweep"]),
+    ("sweep", &["interfaces", "server", "setup"]),
 ];
 
 /// Most lines of a source file.

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use larder_tests::{RESPONSE_TIMEOUT, TestServer};
+use larder::Larder;
+use larder_tests::{RESPONSE_TIMEOUT, TestServer, test_config};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -71,9 +72,7 @@ async fn a_policy_that_cannot_start_fails_the_start() {
     let data = tempfile::TempDir::new().unwrap();
     std::fs::write(data.path().join("larder.toml"), "[policy]\nmemory_bytes = 1048576\n").unwrap();
     let failed = TestServer::start_error(&data, &[]).await;
-    let larder::StartError::Policy(error @ larder::engine::LoadError::Start(_)) = failed else {
-        panic!("{failed}")
-    };
+    let larder::StartError::Policy(error @ larder::LoadError::Start(_)) = failed else { panic!("{failed}") };
     assert!(error.to_string().contains("policy.memory_bytes"), "{error}");
 }
 
@@ -139,9 +138,10 @@ async fn a_download_under_way_survives_a_trap() {
 
 #[tokio::test]
 async fn a_component_of_another_world_is_refused_at_the_start() {
-    let engine = larder::engine::Engine::start().unwrap();
-    let refused = engine.load(b"\0asm\x01\0\0\0", None, larder::engine::InstanceLimits::default());
-    assert!(matches!(refused.err(), Some(larder::engine::LoadError::Component(_))));
+    let data = tempfile::TempDir::new().unwrap();
+    let builder = Larder::builder(test_config(data.path(), &[])).policy(b"\0asm\x01\0\0\0".to_vec());
+    let refused = builder.build().await;
+    assert!(matches!(refused.err(), Some(larder::StartError::Policy(larder::LoadError::Component(_)))));
 }
 
 async fn connect(server: &TestServer) -> TcpStream {

@@ -14,7 +14,7 @@ pub(super) const MAX_REPOSITORY_BYTES: usize = 128;
 
 /// The claims of a verified token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// Whose entries these are: isolates repositories from each other. The issuer's repository id
     /// behind the prefix that is configured for the issuer, or `auth.default_repository`.
     pub repository: String,
@@ -30,7 +30,7 @@ pub struct Claims {
 
 /// What a token allows in one scope (a git ref, usually).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// The git ref; empty on platforms that have no scopes.
     pub name: String,
     /// Whether entries may be looked up.

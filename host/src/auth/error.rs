@@ -6,7 +6,7 @@ use std::path::PathBuf;
 ///
 /// No case holds the token, or any part of it but the name of a claim or issuer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
+pub(crate) enum TokenError {
     /// There is no bearer token.
     #[error("no bearer token")]
     Missing,

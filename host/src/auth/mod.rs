@@ -14,10 +14,12 @@ mod jwt;
 mod signing;
 mod tokens;
 
-pub use claims::{Claims, Scope};
-pub use error::{AuthSetupError, TokenError};
-pub use signing::UrlSigner;
-pub use tokens::{SKIP_WARNING, TokenVerifier, bearer};
+pub(crate) use claims::{Claims, Scope};
+pub use error::AuthSetupError;
+pub(crate) use error::TokenError;
+pub(crate) use signing::UrlSigner;
+pub use tokens::SKIP_WARNING;
+pub(crate) use tokens::{TokenVerifier, bearer};
 
 #[cfg(test)]
 mod tests;

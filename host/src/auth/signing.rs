@@ -11,7 +11,7 @@ use crate::config::{MIN_SECRET_BYTES, Urls};
 const DIGEST_BYTES: usize = 32;
 
 /// Signs texts, and checks signatures. Shared by all threads.
-pub struct UrlSigner {
+pub(crate) struct UrlSigner {
     primary: hmac::Key,
     /// A second key during a rotation: its signatures are accepted, none is made with it.
     secondary: Option<hmac::Key>,
@@ -22,7 +22,7 @@ impl UrlSigner {
     ///
     /// # Errors
     /// When a secret has fewer than [`MIN_SECRET_BYTES`] bytes.
-    pub fn new(primary: &[u8], secondary: Option<&[u8]>) -> Result<Self, AuthSetupError> {
+    pub(crate) fn new(primary: &[u8], secondary: Option<&[u8]>) -> Result<Self, AuthSetupError> {
         Ok(Self {
             primary: key(primary, "urls.signing_secret")?,
             secondary: secondary.map(|s| key(s, "urls.signing_secret_secondary")).transpose()?,
@@ -34,21 +34,21 @@ impl UrlSigner {
     ///
     /// # Errors
     /// When a secret has fewer than [`MIN_SECRET_BYTES`] bytes.
-    pub fn from_config(urls: &Urls, own_secret: &[u8]) -> Result<Self, AuthSetupError> {
+    pub(crate) fn from_config(urls: &Urls, own_secret: &[u8]) -> Result<Self, AuthSetupError> {
         let primary = urls.signing_secret.as_ref().map_or(own_secret, |s| s.expose().as_bytes());
         Self::new(primary, urls.signing_secret_secondary.as_ref().map(|s| s.expose().as_bytes()))
     }
 
     /// Returns the signature of a text: 64 lower-case hexadecimal digits.
     #[must_use]
-    pub fn sign(&self, text: &str) -> String {
+    pub(crate) fn sign(&self, text: &str) -> String {
         hex::encode(hmac::sign(&self.primary, text.as_bytes()))
     }
 
     /// Returns whether [`Self::sign`] made this signature, with the primary or the secondary key.
     /// Takes the same time for every wrong signature of the right form.
     #[must_use]
-    pub fn check(&self, text: &str, signature: &str) -> bool {
+    pub(crate) fn check(&self, text: &str, signature: &str) -> bool {
         let mut digest = [0; DIGEST_BYTES];
         let canonical = !signature.bytes().any(|b| b.is_ascii_uppercase());
         if !canonical || hex::decode_to_slice(signature, &mut digest).is_err() {

@@ -41,7 +41,7 @@ const ISSUER_SHOWN_CHARS: usize = 100;
 /// any, of their form; signature, issuer, audience and dates are not checked, since nothing in such
 /// a token is verified. One without `repository_id` belongs to `auth.default_repository`, else to
 /// `0`; one without `ac` may read and write the scope with the empty name.
-pub struct TokenVerifier {
+pub(crate) struct TokenVerifier {
     trust: Trust,
     rules: ClaimRules,
     allowed: Allowed,
@@ -67,7 +67,7 @@ impl TokenVerifier {
     ///
     /// # Errors
     /// When a key file cannot be read, or a secret is too short.
-    pub fn new(auth: &config::Auth, fetch: &Arc<dyn Fetch>) -> Result<Self, AuthSetupError> {
+    pub(crate) fn new(auth: &config::Auth, fetch: &Arc<dyn Fetch>) -> Result<Self, AuthSetupError> {
         let rules = ClaimRules {
             leeway_ms: auth.leeway_ms,
             audience: auth.audience.clone(),
@@ -94,7 +94,7 @@ impl TokenVerifier {
     ///
     /// # Errors
     /// See [`TokenError`]. Failures are not cached.
-    pub async fn verify(&self, token: &str, now_ms: u64) -> Result<Arc<Claims>, TokenError> {
+    pub(crate) async fn verify(&self, token: &str, now_ms: u64) -> Result<Arc<Claims>, TokenError> {
         let Trust::Signers(signers) = &self.trust else {
             return self.read_unverified(token, now_ms).map(Arc::new);
         };
@@ -181,7 +181,7 @@ impl fmt::Debug for TokenVerifier {
 /// # Errors
 /// [`TokenError::Missing`] when there is no field, or it is of another scheme;
 /// [`TokenError::Malformed`] when it is not text.
-pub fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
+pub(crate) fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
     let field = authorization.ok_or(TokenError::Missing)?;
     let field = std::str::from_utf8(field).map_err(|_| TokenError::Malformed("not text".to_owned()))?;
     let (scheme, token) = field.trim().split_once(' ').ok_or(TokenError::Missing)?;

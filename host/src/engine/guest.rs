@@ -16,7 +16,7 @@ use crate::{
     interfaces::retention::{selected_entries, selected_uploads},
     message::{Request, RequestBody, RequestContext, Response, error_response, unavailable},
     retention::{Candidate, Roots},
-    services::Services,
+    tenant::Tenant,
     throttle::Throttle,
 };
 
@@ -31,11 +31,11 @@ const FAILED: &str = "the server's policy failed on this request";
 /// response.
 #[derive(Debug, thiserror::Error)]
 #[error("the policy component failed")]
-pub struct GuestFailed;
+pub(crate) struct GuestFailed;
 
 /// A handle on this thread's instance. When it is dropped, the calls in flight finish, and the
 /// instance ends.
-pub struct Guest {
+pub(crate) struct Guest {
     calls: mpsc::UnboundedSender<Call>,
 }
 
@@ -70,16 +70,16 @@ pub(super) enum Call {
 
 impl Guest {
     /// Starts an instance on this thread. Must be called inside a `LocalSet`.
-    pub(super) fn start(policy: Policy, services: Arc<Services>) -> Self {
+    pub(super) fn start(policy: Policy, tenant: Arc<Tenant>) -> Self {
         let (calls, inbox) = mpsc::unbounded_channel();
-        tokio::task::spawn_local(supervise(policy, services, inbox));
+        tokio::task::spawn_local(supervise(policy, tenant, inbox));
         Self { calls }
     }
 
     /// Handles a request. When the component fails on it, and says that the request is repeatable,
     /// a second attempt is made on a fresh instance. When that fails, too, the response is a 404,
     /// which every client takes for a miss. Any other failure is a 503, which clients retry.
-    pub async fn handle(&self, request: Request) -> Response {
+    pub(crate) async fn handle(&self, request: Request) -> Response {
         let replay = Replay::of(&request);
         match self.attempt(request).await {
             Ok(response) => response,
@@ -112,7 +112,7 @@ impl Guest {
     ///
     /// # Errors
     /// [`GuestFailed`] when the component fails.
-    pub async fn select_roots(
+    pub(crate) async fn select_roots(
         &self,
         now_ms: u64,
         entries: Arc<[Entry]>,
@@ -126,7 +126,7 @@ impl Guest {
     ///
     /// # Errors
     /// [`GuestFailed`] when the component fails.
-    pub async fn review_entries(
+    pub(crate) async fn review_entries(
         &self,
         now_ms: u64,
         candidates: Arc<[Candidate]>,
@@ -141,7 +141,7 @@ impl Guest {
     ///
     /// # Errors
     /// [`GuestFailed`] when the component fails.
-    pub async fn review_uploads(
+    pub(crate) async fn review_uploads(
         &self,
         now_ms: u64,
         uploads: Arc<[Upload]>,
@@ -182,11 +182,11 @@ impl Replay {
 }
 
 /// Keeps an instance running until no handle is left.
-async fn supervise(policy: Policy, services: Arc<Services>, mut calls: mpsc::UnboundedReceiver<Call>) {
+async fn supervise(policy: Policy, tenant: Arc<Tenant>, mut calls: mpsc::UnboundedReceiver<Call>) {
     let mut pause = FIRST_PAUSE;
     let warnings = Throttle::default();
     loop {
-        match instance::run(&policy, &services, &mut calls).await {
+        match instance::run(&policy, &tenant, &mut calls).await {
             Ok(Ended::Closed) => return,
             Ok(Ended::Grown) => pause = FIRST_PAUSE,
             Err(instance::InstanceFault::Failed(error)) => {

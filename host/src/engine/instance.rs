@@ -17,7 +17,7 @@ use crate::{
         state::State,
     },
     message::{Request, RequestContext, Response, unavailable},
-    services::Services,
+    tenant::Tenant,
 };
 
 /// What the client reads when the component has no free handle.
@@ -43,17 +43,17 @@ pub(super) enum InstanceFault {
 /// Runs an instance on this thread until it ends.
 pub(super) async fn run(
     policy: &Policy,
-    services: &Arc<Services>,
+    tenant: &Arc<Tenant>,
     calls: &mut mpsc::UnboundedReceiver<Call>,
 ) -> Result<Ended, InstanceFault> {
-    let (mut store, instance) = start(policy, services).await.map_err(InstanceFault::NoStart)?;
+    let (mut store, instance) = start(policy, tenant).await.map_err(InstanceFault::NoStart)?;
     let served = store.run_concurrent(async |accessor| serve(accessor, &instance, calls).await);
     TimedPoll(Box::pin(served)).await.flatten().map_err(InstanceFault::Failed)
 }
 
 /// Starts an instance, makes one call of it, and ends it.
-pub(super) async fn probe(policy: &Policy, services: &Arc<Services>) -> wasmtime::Result<()> {
-    let (mut store, instance) = start(policy, services).await?;
+pub(super) async fn probe(policy: &Policy, tenant: &Arc<Tenant>) -> wasmtime::Result<()> {
+    let (mut store, instance) = start(policy, tenant).await?;
     let exported = instance.larder_cache_handler();
     let called = store.run_concurrent(async |accessor| {
         exported.call_is_repeatable(accessor, "GET".into(), "/".into()).await
@@ -61,8 +61,8 @@ pub(super) async fn probe(policy: &Policy, services: &Arc<Services>) -> wasmtime
     TimedPoll(Box::pin(called)).await.flatten().map(drop)
 }
 
-async fn start(policy: &Policy, services: &Arc<Services>) -> wasmtime::Result<(Store<State>, Cache)> {
-    let mut store = policy.limits.store(policy.pre.engine(), services.clone());
+async fn start(policy: &Policy, tenant: &Arc<Tenant>) -> wasmtime::Result<(Store<State>, Cache)> {
+    let mut store = policy.limits.store(policy.pre.engine(), tenant.clone());
     let instance = TimedPoll(Box::pin(policy.pre.instantiate_async(&mut store))).await?;
     Ok((store, instance))
 }

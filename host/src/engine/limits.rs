@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use wasmtime::{Engine, Store};
 
 use super::deadline;
-use crate::{config, interfaces::state::State, services::Services};
+use crate::{config, interfaces::state::State, tenant::Tenant};
 
 /// Most bytes that one host call, or one result of the component, may copy out of the component:
 /// the host allocates them before it can check them. The largest that are needed are a response of
@@ -18,7 +18,7 @@ const HANDLES: usize = 20_000;
 
 /// The limits of one instance of a component.
 #[derive(Clone, Copy, Debug)]
-pub struct InstanceLimits {
+pub(crate) struct InstanceLimits {
     /// Linear memory, in bytes.
     pub memory_bytes: usize,
     /// Longest run without a pause.
@@ -46,8 +46,8 @@ impl Default for InstanceLimits {
 
 impl InstanceLimits {
     /// Makes an empty store with these limits.
-    pub(super) fn store(self, engine: &Engine, services: Arc<Services>) -> Store<State> {
-        let mut store = Store::new(engine, State::new(services, self.memory_bytes, self.handles));
+    pub(super) fn store(self, engine: &Engine, tenant: Arc<Tenant>) -> Store<State> {
+        let mut store = Store::new(engine, State::new(tenant, self.memory_bytes, self.handles));
         store.limiter(State::limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         deadline::limit_uninterrupted_run(&mut store, self.slice);

@@ -13,8 +13,8 @@ mod load;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-pub use guest::{Guest, GuestFailed};
-pub use limits::InstanceLimits;
+pub(crate) use guest::{Guest, GuestFailed};
+pub(crate) use limits::InstanceLimits;
 pub use load::LoadError;
 use wasmtime::component::Linker;
 
@@ -22,19 +22,19 @@ use deadline::Ticker;
 
 use crate::{
     interfaces::{self, bindings::CachePre, state::State},
-    services::Services,
+    tenant::Tenant,
 };
 
 /// The wasm engine of the process.
 #[derive(Clone)]
-pub struct Engine {
+pub(crate) struct Engine {
     inner: wasmtime::Engine,
     _ticker: Arc<Ticker>,
 }
 
 /// A loaded policy component, ready to be instantiated on any thread.
 #[derive(Clone)]
-pub struct Policy {
+pub(crate) struct Policy {
     pre: CachePre<State>,
     limits: InstanceLimits,
     /// Keeps the thread alive that interrupts components.
@@ -46,7 +46,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the machine cannot run wasm, or the thread cannot be started.
-    pub fn start() -> Result<Self, LoadError> {
+    pub(crate) fn start() -> Result<Self, LoadError> {
         let mut config = wasmtime::Config::new();
         config.wasm_component_model_async(true);
         config.epoch_interruption(true);
@@ -62,7 +62,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it is not a component, or does not fit the cache world.
-    pub fn load(
+    pub(crate) fn load(
         &self,
         component: &[u8],
         cache: Option<&Path>,
@@ -80,14 +80,14 @@ impl Policy {
     ///
     /// # Errors
     /// [`LoadError::Start`] with the cause.
-    pub async fn probe(&self, services: &Arc<Services>) -> Result<(), LoadError> {
-        instance::probe(self, services).await.map_err(LoadError::Start)
+    pub(crate) async fn probe(&self, tenant: &Arc<Tenant>) -> Result<(), LoadError> {
+        instance::probe(self, tenant).await.map_err(LoadError::Start)
     }
 
     /// Starts a guest on this thread, inside its `LocalSet`.
     #[must_use]
-    pub fn start(&self, services: &Arc<Services>) -> Guest {
-        Guest::start(self.clone(), services.clone())
+    pub(crate) fn start(&self, tenant: &Arc<Tenant>) -> Guest {
+        Guest::start(self.clone(), tenant.clone())
     }
 }
 

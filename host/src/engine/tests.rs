@@ -15,7 +15,7 @@ use crate::{
         ClientGuard, Quota, QuotaBounds, QuotaKind, QuotaPermit, Quotas, ReplayBody, Request, RequestBody,
         RequestContext, RequestQuota, RequestRecord, Response,
     },
-    testing::services,
+    testing::tenant,
 };
 
 fn policy(limits: InstanceLimits) -> Policy {
@@ -59,11 +59,11 @@ async fn get(guest: &Guest, path: &str) -> Response {
 /// Starts a guest with these limits and asks it twice.
 async fn statuses(limits: InstanceLimits) -> [StatusCode; 2] {
     let folder = TempDir::new().unwrap();
-    let (services, policy) = (services(folder.path()), policy(limits));
+    let (tenant, policy) = (tenant(folder.path()), policy(limits));
     let asked = LocalSet::new();
     asked
         .run_until(async {
-            let guest = policy.start(&services);
+            let guest = policy.start(&tenant);
             [get(&guest, "/health").await.status(), get(&guest, "/health").await.status()]
         })
         .await
@@ -94,12 +94,12 @@ async fn a_policy_that_does_not_start_is_a_503() {
     let limits = InstanceLimits { memory_bytes: 1 << 20, ..InstanceLimits::default() };
     assert_eq!(statuses(limits).await, [StatusCode::SERVICE_UNAVAILABLE; 2]);
     let folder = TempDir::new().unwrap();
-    let probed = policy(limits).probe(&services(folder.path())).await;
+    let probed = policy(limits).probe(&tenant(folder.path())).await;
     assert!(matches!(probed, Err(LoadError::Start(_))), "{probed:?}");
 }
 
 #[tokio::test]
 async fn a_policy_that_starts_is_found_to() {
     let folder = TempDir::new().unwrap();
-    policy(InstanceLimits::default()).probe(&services(folder.path())).await.unwrap();
+    policy(InstanceLimits::default()).probe(&tenant(folder.path())).await.unwrap();
 }

@@ -20,11 +20,11 @@ const MAX_SIGNED_BYTES: usize = 8 * 1024;
 impl Host for State {
     fn sign(&mut self, text: String) -> wasmtime::Result<String> {
         wasmtime::ensure!(text.len() <= MAX_SIGNED_BYTES, "the component signs more than 8 KiB");
-        Ok(self.services.signer.sign(&text))
+        Ok(self.tenant.signer.sign(&text))
     }
 
     fn check(&mut self, text: String, signature: String) -> wasmtime::Result<bool> {
-        Ok(text.len() <= MAX_SIGNED_BYTES && self.services.signer.check(&text, &signature))
+        Ok(text.len() <= MAX_SIGNED_BYTES && self.tenant.signer.check(&text, &signature))
     }
 
     fn convert_error(&mut self, error: AuthCallError) -> wasmtime::Result<wit::Error> {
@@ -37,13 +37,13 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         request: Resource<IncomingRequest>,
     ) -> Result<wit::Claims, AuthCallError> {
-        let (services, context) = accessor.with(|mut access| {
+        let (tenant, context) = accessor.with(|mut access| {
             let state = access.get();
             let context = state.table.get(&request)?.context.clone();
-            Ok::<_, ResourceTableError>((state.services.clone(), context))
+            Ok::<_, ResourceTableError>((state.tenant.clone(), context))
         })?;
         let token = bearer(context.head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))?;
-        let verified = pin!(services.tokens.verify(token, services.clock.now_ms()));
+        let verified = pin!(tenant.tokens.verify(token, tenant.clock.now_ms()));
         let claims = verified.for_request(accessor).await?;
         context.record.set_claims(&claims);
         Ok((&*claims).into())

@@ -49,14 +49,14 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         request: Resource<IncomingRequest>,
     ) -> Result<Resource<UpstreamResponse>, HttpCallError> {
-        let (services, forwarded) = accessor.with(|mut access| {
+        let (forwarder, forwarded) = accessor.with(|mut access| {
             let state = access.get();
             let incoming = state.table.get_mut(&request)?;
-            Ok::<_, ResourceTableError>((state.services.clone(), ForwardedRequest::of(incoming)))
+            Ok::<_, ResourceTableError>((state.forwarder.clone(), ForwardedRequest::of(incoming)))
         })?;
-        let Some(forwarder) = &services.forwarder else { return Err(Error::NoUpstream.into()) };
+        let Some(forwarder) = forwarder else { return Err(Error::NoUpstream.into()) };
         let context = forwarded.context.clone();
-        let call = pin!(forwarded.forward(forwarder));
+        let call = pin!(forwarded.forward(&forwarder));
         let response = select! {
             response = call.for_request(accessor) => response?,
             // A slow upstream may take any time while the client waits. Afterwards the call must

@@ -8,7 +8,7 @@ use super::{
     bindings::larder::cache::index::{self as wit, Host, HostWithStore},
     errors::IndexCallError,
     for_request::{ForRequest, scope},
-    state::{State, services},
+    state::{State, tenant},
     storage::object_name,
 };
 use crate::{
@@ -16,9 +16,9 @@ use crate::{
         AttachOutcome, Attachment, Entry, EntryId, IndexError, MatchKind, Probe, Reservation, Slot, Upload,
         UploadId,
     },
-    services::Services,
     storage::UploadName,
     telemetry::InRequest,
+    tenant::Tenant,
 };
 
 /// Most probes, and most skipped ids, of one `find`.
@@ -42,11 +42,8 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<Option<wit::Entry>, IndexCallError> {
         let probes = validate_probes(probes, skip.len())?;
         let skip: Vec<EntryId> = skip.into_iter().map(EntryId).collect();
-        let found = services(accessor)
-            .index
-            .find(&repository, &version, &probes, &skip)
-            .for_request(accessor)
-            .await?;
+        let found =
+            tenant(accessor).index.find(&repository, &version, &probes, &skip).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -54,7 +51,7 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         id: u64,
     ) -> Result<Option<wit::Entry>, IndexCallError> {
-        let found = services(accessor).index.get_entry(EntryId(id)).for_request(accessor).await?;
+        let found = tenant(accessor).index.get_entry(EntryId(id)).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -63,7 +60,7 @@ impl HostWithStore<State> for HasSelf<State> {
         upload_id: u64,
     ) -> Result<Option<wit::Entry>, IndexCallError> {
         let found =
-            services(accessor).index.get_entry_of_upload(UploadId(upload_id)).for_request(accessor).await?;
+            tenant(accessor).index.get_entry_of_upload(UploadId(upload_id)).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -76,11 +73,11 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<wit::Reservation, IndexCallError> {
         let slot = validate_slot(slot)?;
         let owner = validate_owner(owner)?;
-        let services = services(accessor);
-        let reserved = pin!(reserve(&services, &slot, &owner, now_ms, idle_before_ms));
+        let tenant = tenant(accessor);
+        let reserved = pin!(reserve(&tenant, &slot, &owner, now_ms, idle_before_ms));
         let reserved = reserved.for_request(accessor).await?;
         let found = reserved.ok_or(wit::Error::NoSpace)?;
-        Ok(with_local_activity(&services, found).into())
+        Ok(with_local_activity(&tenant, found).into())
     }
 
     async fn renew(
@@ -89,9 +86,8 @@ impl HostWithStore<State> for HasSelf<State> {
         created_ms: u64,
         now_ms: u64,
     ) -> Result<bool, IndexCallError> {
-        let services = services(accessor);
-        let renewed =
-            report_full_disk(&services, services.index.renew(UploadId(upload_id), created_ms, now_ms));
+        let tenant = tenant(accessor);
+        let renewed = report_full_disk(&tenant, tenant.index.renew(UploadId(upload_id), created_ms, now_ms));
         pin!(renewed).for_request(accessor).await
     }
 
@@ -100,7 +96,7 @@ impl HostWithStore<State> for HasSelf<State> {
         name: String,
     ) -> Result<Option<wit::Upload>, IndexCallError> {
         let Ok(name) = UploadName::parse(name) else { return Ok(None) };
-        let found = services(accessor).index.get_upload(&name).for_request(accessor).await?;
+        let found = tenant(accessor).index.get_upload(&name).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -108,7 +104,7 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         id: u64,
     ) -> Result<Option<wit::Upload>, IndexCallError> {
-        let found = services(accessor).index.get_upload_by_id(UploadId(id)).for_request(accessor).await?;
+        let found = tenant(accessor).index.get_upload_by_id(UploadId(id)).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -117,7 +113,7 @@ impl HostWithStore<State> for HasSelf<State> {
         slot: wit::Slot,
     ) -> Result<Option<wit::Upload>, IndexCallError> {
         let slot = validate_slot(slot)?;
-        let found = services(accessor).index.find_upload(&slot).for_request(accessor).await?;
+        let found = tenant(accessor).index.find_upload(&slot).for_request(accessor).await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -128,9 +124,9 @@ impl HostWithStore<State> for HasSelf<State> {
         now_ms: u64,
     ) -> Result<wit::AttachOutcome, IndexCallError> {
         let attachment = validate_attachment(attachment)?;
-        let services = services(accessor);
-        let attached = services.index.attach(UploadId(upload_id), &attachment, now_ms);
-        Ok(pin!(report_full_disk(&services, attached)).for_request(accessor).await?.into())
+        let tenant = tenant(accessor);
+        let attached = tenant.index.attach(UploadId(upload_id), &attachment, now_ms);
+        Ok(pin!(report_full_disk(&tenant, attached)).for_request(accessor).await?.into())
     }
 
     async fn finalize(
@@ -140,18 +136,18 @@ impl HostWithStore<State> for HasSelf<State> {
         now_ms: u64,
     ) -> Result<Option<wit::Entry>, IndexCallError> {
         let attachment = validate_attachment(attachment)?;
-        let services = services(accessor);
-        let durability = services.durability.of_new_entry();
-        let made = services.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
-        let made = pin!(report_full_disk(&services, made)).for_request(accessor).await?;
+        let tenant = tenant(accessor);
+        let durability = tenant.durability.of_new_entry();
+        let made = tenant.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
+        let made = pin!(report_full_disk(&tenant, made)).for_request(accessor).await?;
         if made.is_some() {
-            services.durability.entry_was_made();
+            tenant.durability.entry_was_made();
         }
         Ok(made.as_ref().map(Into::into))
     }
 
     async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Result<bool, IndexCallError> {
-        services(accessor).index.abandon(UploadId(upload_id)).for_request(accessor).await
+        tenant(accessor).index.abandon(UploadId(upload_id)).for_request(accessor).await
     }
 
     async fn touch(
@@ -160,22 +156,22 @@ impl HostWithStore<State> for HasSelf<State> {
         last_used_ms: u64,
         now_ms: u64,
     ) -> wasmtime::Result<bool> {
-        let services = services(accessor);
-        let used = pin!(services.usage.record_use(&*services.index, EntryId(entry_id), last_used_ms, now_ms));
+        let tenant = tenant(accessor);
+        let used = pin!(tenant.usage.record_use(&*tenant.index, EntryId(entry_id), last_used_ms, now_ms));
         Ok(InRequest::new(used, scope(accessor)).await)
     }
 
     async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, IndexCallError> {
-        services(accessor).index.delete_entry(EntryId(id)).for_request(accessor).await
+        tenant(accessor).index.delete_entry(EntryId(id)).for_request(accessor).await
     }
 }
 
 /// Updates the activity of an upload under way with that at this server, which may not be written
 /// yet.
-fn with_local_activity(services: &Services, found: Reservation) -> Reservation {
+fn with_local_activity(tenant: &Tenant, found: Reservation) -> Reservation {
     match found {
         Reservation::Upload(mut upload) => {
-            let local_ms = services.usage.last_activity_ms(&upload.name).unwrap_or_default();
+            let local_ms = tenant.usage.last_activity_ms(&upload.name).unwrap_or_default();
             upload.last_activity_ms = upload.last_activity_ms.max(local_ms);
             Reservation::Upload(upload)
         }
@@ -185,12 +181,12 @@ fn with_local_activity(services: &Services, found: Reservation) -> Reservation {
 
 /// Reports a full disk to the janitor, which then sweeps.
 async fn report_full_disk<T>(
-    services: &Services,
+    tenant: &Tenant,
     call: impl Future<Output = Result<T, IndexError>>,
 ) -> Result<T, IndexError> {
     let outcome = call.await;
     if matches!(outcome, Err(IndexError::NoSpace { .. })) {
-        services.pressure.report();
+        tenant.pressure.report();
     }
     outcome
 }
@@ -198,26 +194,26 @@ async fn report_full_disk<T>(
 /// Reserves a slot. Returns `None` if the storage is full, so that the client learns it before it
 /// sends anything.
 async fn reserve(
-    services: &Services,
+    tenant: &Tenant,
     slot: &Slot,
     owner: &str,
     now_ms: u64,
     idle_before_ms: u64,
 ) -> Result<Option<Reservation>, IndexError> {
     let reserved =
-        report_full_disk(services, services.index.reserve(slot, owner, now_ms, idle_before_ms)).await?;
+        report_full_disk(tenant, tenant.index.reserve(slot, owner, now_ms, idle_before_ms)).await?;
     if let Reservation::Reserved(upload) = &reserved
-        && is_full(services).await
+        && is_full(tenant).await
     {
-        services.pressure.abandon_upload(&*services.storage, &*services.index, &upload.name).await;
+        tenant.pressure.abandon_upload(&*tenant.storage, &*tenant.index, &upload.name).await;
         return Ok(None);
     }
     Ok(Some(reserved))
 }
 
-async fn is_full(services: &Services) -> bool {
+async fn is_full(tenant: &Tenant) -> bool {
     // A storage that does not answer counts as not full.
-    !services.storage.has_room().await.unwrap_or(true)
+    !tenant.storage.has_room().await.unwrap_or(true)
 }
 
 fn validate_probes(probes: Vec<wit::Probe>, skipped: usize) -> wasmtime::Result<Vec<Probe>> {

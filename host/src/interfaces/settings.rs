@@ -7,7 +7,7 @@ use super::{
 
 impl Host for State {
     fn get(&mut self) -> wasmtime::Result<Settings> {
-        let settings = &self.services.settings;
+        let settings = &self.tenant.settings;
         Ok(Settings {
             upload_url_ms: settings.upload_url_ms,
             download_url_ms: settings.download_url_ms,

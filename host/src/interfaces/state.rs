@@ -8,7 +8,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::{message::RequestContext, services::Services};
+use crate::{message::RequestContext, net::Forwarder, tenant::Tenant};
 
 /// An idle instance that uses more than an eighth of its allowed memory is replaced: linear memory
 /// never shrinks.
@@ -22,8 +22,10 @@ const MAX_TABLES: usize = 32;
 pub(crate) struct State {
     /// The resources that the component holds handles of.
     pub(crate) table: ResourceTable,
-    /// The host's capabilities.
-    pub(crate) services: Arc<Services>,
+    /// The tenant whose requests the component handles.
+    pub(crate) tenant: Arc<Tenant>,
+    /// The connections of this instance to the tenant's upstream, if it has one.
+    pub(crate) forwarder: Option<Arc<Forwarder>>,
     /// The requests that the component is handling, by the task of the export.
     pub(crate) requests: BTreeMap<GuestTaskId, Arc<RequestContext>>,
     memory: MemoryLimiter,
@@ -32,7 +34,7 @@ pub(crate) struct State {
 
 impl State {
     /// `memory_bytes`: the limit of each linear memory. `handles`: the limit of concurrent handles.
-    pub(crate) fn new(services: Arc<Services>, memory_bytes: usize, handles: usize) -> Self {
+    pub(crate) fn new(tenant: Arc<Tenant>, memory_bytes: usize, handles: usize) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles);
         let limits = StoreLimitsBuilder::new()
@@ -42,7 +44,8 @@ impl State {
             .tables(MAX_TABLES)
             .build();
         let memory = MemoryLimiter { limits, bytes: 0, grown_at: memory_bytes / GROWN_FRACTION };
-        Self { table, services, requests: BTreeMap::new(), memory, wasi: WasiCtx::builder().build() }
+        let forwarder = tenant.upstream.clone().map(|upstream| Arc::new(Forwarder::new(upstream)));
+        Self { table, tenant, forwarder, requests: BTreeMap::new(), memory, wasi: WasiCtx::builder().build() }
     }
 
     /// The limits of the store: wasmtime asks before the instance grows.
@@ -56,9 +59,9 @@ impl State {
     }
 }
 
-/// Returns the services, for a call that runs concurrently with others.
-pub(super) fn services(accessor: &Accessor<State, HasSelf<State>>) -> Arc<Services> {
-    accessor.with(|mut access| access.get().services.clone())
+/// Returns the tenant, for a call that runs concurrently with others.
+pub(super) fn tenant(accessor: &Accessor<State, HasSelf<State>>) -> Arc<Tenant> {
+    accessor.with(|mut access| access.get().tenant.clone())
 }
 
 /// The limits of a store, and the size of its largest linear memory.

@@ -12,12 +12,12 @@ use super::{
     },
     errors::StorageCallError,
     for_request::ForRequest,
-    state::{State, services},
+    state::{State, tenant},
     types::{Body, IncomingRequest, Object},
 };
 use crate::{
-    services::Services,
     storage::{BlockId, MAX_BLOCKS, ObjectName, Source, StagedBlock, StorageError, Stored, UploadName},
+    tenant::Tenant,
 };
 
 /// Longest lifetime of a direct URL.
@@ -32,7 +32,7 @@ impl Host for State {
 impl HostWithStore<State> for HasSelf<State> {
     async fn stat(accessor: &Accessor<State, Self>, object: String) -> Result<u64, StorageCallError> {
         let object = object_name(object)?;
-        services(accessor).storage.stat(&object).for_request(accessor).await
+        tenant(accessor).storage.stat(&object).for_request(accessor).await
     }
 
     async fn open(
@@ -43,8 +43,7 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<Resource<Object>, StorageCallError> {
         let object = object_name(object)?;
         let range = range.map(|range| validate_range(range, size_bytes)).transpose()?;
-        let content =
-            services(accessor).storage.open(&object, size_bytes, range).for_request(accessor).await?;
+        let content = tenant(accessor).storage.open(&object, size_bytes, range).for_request(accessor).await?;
         // A full table fails this call, not the instance.
         accessor
             .with(|mut access| access.get().table.push(Object(content)))
@@ -56,9 +55,9 @@ impl HostWithStore<State> for HasSelf<State> {
         upload: String,
         request: Resource<IncomingRequest>,
     ) -> Result<wit::Stored, StorageCallError> {
-        let services = services(accessor);
-        let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
-        let stored = abandon_if_full(&services, &upload, services.storage.put(&upload, source));
+        let tenant = tenant(accessor);
+        let (upload, source) = upload_and_source(accessor, &tenant, upload, &request)?;
+        let stored = abandon_if_full(&tenant, &upload, tenant.storage.put(&upload, source));
         Ok(pin!(stored).for_request(accessor).await?.into())
     }
 
@@ -69,9 +68,9 @@ impl HostWithStore<State> for HasSelf<State> {
         request: Resource<IncomingRequest>,
     ) -> Result<u64, StorageCallError> {
         let id = parse_block_id(block_id)?;
-        let services = services(accessor);
-        let (upload, source) = upload_and_source(accessor, &services, upload, &request)?;
-        let staged = abandon_if_full(&services, &upload, services.storage.put_block(&upload, &id, source));
+        let tenant = tenant(accessor);
+        let (upload, source) = upload_and_source(accessor, &tenant, upload, &request)?;
+        let staged = abandon_if_full(&tenant, &upload, tenant.storage.put_block(&upload, &id, source));
         pin!(staged).for_request(accessor).await
     }
 
@@ -85,9 +84,9 @@ impl HostWithStore<State> for HasSelf<State> {
             return Err(wit::Error::Invalid(format!("more than {MAX_BLOCKS} blocks")).into());
         }
         let ids = block_ids.into_iter().map(parse_block_id).collect::<Result<Vec<_>, _>>()?;
-        let services = services(accessor);
-        services.usage.record_activity(&upload, services.clock.now_ms());
-        let committed = abandon_if_full(&services, &upload, services.storage.commit(&upload, &ids));
+        let tenant = tenant(accessor);
+        tenant.usage.record_activity(&upload, tenant.clock.now_ms());
+        let committed = abandon_if_full(&tenant, &upload, tenant.storage.commit(&upload, &ids));
         Ok(pin!(committed).for_request(accessor).await?.into())
     }
 
@@ -96,7 +95,7 @@ impl HostWithStore<State> for HasSelf<State> {
         upload: String,
     ) -> Result<Vec<wit::Block>, StorageCallError> {
         let Ok(upload) = UploadName::parse(upload) else { return Ok(Vec::new()) };
-        let blocks = services(accessor).storage.blocks(&upload).for_request(accessor).await?;
+        let blocks = tenant(accessor).storage.blocks(&upload).for_request(accessor).await?;
         Ok(blocks.into_iter().map(Into::into).collect())
     }
 
@@ -108,29 +107,29 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<Option<String>, StorageCallError> {
         let object = object_name(object)?;
         let lifetime = Duration::from_millis(lifetime_ms.min(MAX_PRESIGN_MS));
-        services(accessor).storage.presign(&object, size_bytes, lifetime).for_request(accessor).await
+        tenant(accessor).storage.presign(&object, size_bytes, lifetime).for_request(accessor).await
     }
 
     async fn discard(accessor: &Accessor<State, Self>, upload: String) -> Result<(), StorageCallError> {
         let Ok(upload) = UploadName::parse(upload) else { return Ok(()) };
-        services(accessor).storage.discard(&upload).for_request(accessor).await
+        tenant(accessor).storage.discard(&upload).for_request(accessor).await
     }
 
     async fn remove(accessor: &Accessor<State, Self>, object: String) -> Result<(), StorageCallError> {
         let object = object_name(object)?;
-        services(accessor).storage.remove(&object).for_request(accessor).await
+        tenant(accessor).storage.remove(&object).for_request(accessor).await
     }
 }
 
 /// Abandons the upload if its content does not fit: it would take space until a sweep.
 async fn abandon_if_full<T>(
-    services: &Services,
+    tenant: &Tenant,
     upload: &UploadName,
     call: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {
     let outcome = call.await;
     if matches!(outcome, Err(StorageError::NoSpace)) {
-        services.pressure.abandon_upload(&*services.storage, &*services.index, upload).await;
+        tenant.pressure.abandon_upload(&*tenant.storage, &*tenant.index, upload).await;
     }
     outcome
 }
@@ -154,7 +153,7 @@ fn validate_range(range: ByteRange, size_bytes: u64) -> wasmtime::Result<Range<u
 /// of an entry, and its bytes count as activity of the upload.
 fn upload_and_source(
     accessor: &Accessor<State, HasSelf<State>>,
-    services: &Services,
+    tenant: &Tenant,
     upload: String,
     request: &Resource<IncomingRequest>,
 ) -> Result<(UploadName, Source), StorageCallError> {
@@ -165,8 +164,8 @@ fn upload_and_source(
             wit::Error::Invalid("no such upload, or the body has been taken already".to_owned()).into()
         );
     };
-    let source = body.into_source().within(services.settings.max_entry_bytes);
-    let source = services.usage.track_body(&upload, source, &services.clock);
+    let source = body.into_source().within(tenant.settings.max_entry_bytes);
+    let source = tenant.usage.track_body(&upload, source, &tenant.clock);
     Ok((upload, source))
 }
 

@@ -35,7 +35,7 @@ const FIRST_STEP_BYTES: u64 = 8 * 1024;
 /// The response may be complete before the client has sent its whole body. Closing the connection
 /// then would reset it, and the client might never read the response. So the rest of a dropped body
 /// is read and discarded, up to 64 MiB or 10 s.
-pub struct RequestBody {
+pub(crate) struct RequestBody {
     inner: BodySource,
     record: Option<Arc<RequestRecord>>,
     idle: IdleTimer,
@@ -75,7 +75,7 @@ impl RequestBody {
     /// A body that arrives over a connection, of a request with this head. A pause of `idle_limit`
     /// between bytes ends it as cut short.
     #[must_use]
-    pub fn from_wire(
+    pub(crate) fn from_wire(
         body: hyper::body::Incoming,
         head: &Parts,
         record: Arc<RequestRecord>,
@@ -88,14 +88,14 @@ impl RequestBody {
 
     /// A body in memory.
     #[must_use]
-    pub fn full(bytes: Bytes) -> Self {
+    pub(crate) fn full(bytes: Bytes) -> Self {
         let idle = IdleTimer { limit: Duration::MAX, timer: None, waiting: false };
         Self { inner: BodySource::Memory(Some(bytes)), record: None, idle, sending: false }
     }
 
     /// The body as something to store.
     #[must_use]
-    pub fn into_source(self) -> Source {
+    pub(crate) fn into_source(self) -> Source {
         Source { length: self.size_hint().exact(), chunks: BodyChunks(self).boxed() }
     }
 

@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 
 /// QuotaPermit while the client waits for the head of its response. Dropped with the connection.
 #[derive(Debug)]
-pub struct ClientGuard(Arc<Signal>);
+pub(crate) struct ClientGuard(Arc<Signal>);
 
 /// Completes when the [`ClientGuard`] is dropped.
 #[derive(Clone, Debug)]
-pub struct ClientGone(Arc<Signal>);
+pub(crate) struct ClientGone(Arc<Signal>);
 
 #[derive(Debug, Default)]
 struct Signal {
@@ -27,7 +27,7 @@ struct Signal {
 impl ClientGuard {
     /// Makes a guard, and the handle that watches it.
     #[must_use]
-    pub fn new() -> (Self, ClientGone) {
+    pub(crate) fn new() -> (Self, ClientGone) {
         let state = Arc::new(Signal::default());
         (Self(state.clone()), ClientGone(state))
     }
@@ -42,7 +42,7 @@ impl Drop for ClientGuard {
 
 impl ClientGone {
     /// Returns when the client no longer waits.
-    pub async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         // Made before the look: it is woken by every drop from now on.
         let changed = self.0.changed.notified();
         if !self.0.gone.load(SeqCst) {

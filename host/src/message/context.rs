@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::{ClientGone, RequestBody, RequestQuota, RequestRecord};
 
 /// One attempt to handle a request.
-pub struct Request {
+pub(crate) struct Request {
     /// All but the body.
     pub context: Arc<RequestContext>,
     /// The body, on its way from the client or from memory.
@@ -17,7 +17,7 @@ pub struct Request {
 }
 
 /// A request without its body. Lives as long as the component may hold a part of the request.
-pub struct RequestContext {
+pub(crate) struct RequestContext {
     /// Scheme and authority at which clients reach this server.
     pub origin: String,
     /// When the head arrived, in milliseconds since 1970.
@@ -36,17 +36,17 @@ pub struct RequestContext {
 
 /// A short body in memory, for a second attempt after a fault of the component.
 #[derive(Debug, Default)]
-pub struct ReplayBody(Mutex<Option<Bytes>>);
+pub(crate) struct ReplayBody(Mutex<Option<Bytes>>);
 
 impl ReplayBody {
     /// Keeps a body, in place of an earlier one; `None` keeps none.
-    pub fn set(&self, bytes: Option<Bytes>) {
+    pub(crate) fn set(&self, bytes: Option<Bytes>) {
         *self.0.lock() = bytes;
     }
 
     /// Takes the body out.
     #[must_use]
-    pub fn take(&self) -> Option<Bytes> {
+    pub(crate) fn take(&self) -> Option<Bytes> {
         self.0.lock().take()
     }
 }

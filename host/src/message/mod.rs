@@ -12,14 +12,15 @@ mod record;
 mod request_quota;
 mod response;
 
-pub use body::RequestBody;
-pub use client_gone::{ClientGone, ClientGuard};
-pub use context::{ReplayBody, Request, RequestContext};
-pub use outcome::Outcome;
-pub use quota::{ClientQuota, Quota, QuotaBounds, QuotaExceeded, QuotaKind, QuotaPermit, QuotaUsage};
-pub use record::RequestRecord;
-pub use request_quota::{Quotas, ReadError, RequestQuota};
-pub use response::{Outgoing, Response, error_response, unavailable};
+pub(crate) use body::RequestBody;
+pub(crate) use client_gone::{ClientGone, ClientGuard};
+pub(crate) use context::{ReplayBody, Request, RequestContext};
+pub(crate) use outcome::Outcome;
+pub use quota::QuotaUsage;
+pub(crate) use quota::{ClientQuota, Quota, QuotaBounds, QuotaExceeded, QuotaKind, QuotaPermit};
+pub(crate) use record::RequestRecord;
+pub(crate) use request_quota::{Quotas, ReadError, RequestQuota};
+pub(crate) use response::{Outgoing, Response, error_response, unavailable};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ const MAX_TEXT_BYTES: usize = 256;
 
 /// The outcome of a request. All texts come from clients, so they are cut to 256 bytes each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// One word: `hit`, `miss`, `reserved`, …
     pub kind: &'static str,
     /// The repository, for requests without a token.
@@ -29,13 +29,13 @@ pub struct Outcome {
 impl Outcome {
     /// The outcome of a request that the component did not handle.
     #[must_use]
-    pub fn of_server(kind: &'static str, reason: &str) -> Self {
+    pub(crate) fn of_server(kind: &'static str, reason: &str) -> Self {
         Self { kind, reason: Some(reason.to_owned()), ..Self::default() }
     }
 
     /// Cuts every text to 256 bytes.
     #[must_use]
-    pub fn bounded(mut self) -> Self {
+    pub(crate) fn bounded(mut self) -> Self {
         let texts = [
             &mut self.repository,
             &mut self.scope,

@@ -45,7 +45,7 @@ const KINDS: usize = 6;
 
 /// The bounds of a quota, in its unit: bytes, or a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QuotaBounds {
+pub(crate) struct QuotaBounds {
     /// The amount that each connection has for itself.
     pub reserve: u32,
     /// The amount that all connections share.
@@ -85,11 +85,11 @@ impl QuotaUsage {
 /// The quota is used up, and stayed so for as long as a request may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server is busy")]
-pub struct QuotaExceeded;
+pub(crate) struct QuotaExceeded;
 
 /// A limited amount of a resource.
 #[derive(Debug)]
-pub struct Quota {
+pub(crate) struct Quota {
     kind: QuotaKind,
     bounds: QuotaBounds,
     pool: Arc<Semaphore>,
@@ -100,7 +100,7 @@ pub struct Quota {
 
 /// The part of each quota that one connection uses.
 #[derive(Debug)]
-pub struct ClientQuota {
+pub(crate) struct ClientQuota {
     allowances: [Allowance; KINDS],
 }
 
@@ -115,7 +115,7 @@ struct Allowance {
 
 /// An acquired amount. Released when it is dropped.
 #[derive(Debug, Default)]
-pub struct QuotaPermit {
+pub(crate) struct QuotaPermit {
     reserve: Option<Reserved>,
     pool: Option<Pooled>,
 }
@@ -136,7 +136,7 @@ struct Pooled {
 impl Quota {
     /// Makes a quota of which nothing is in use.
     #[must_use]
-    pub fn new(kind: QuotaKind, bounds: QuotaBounds) -> Self {
+    pub(crate) fn new(kind: QuotaKind, bounds: QuotaBounds) -> Self {
         Self {
             kind,
             bounds,
@@ -149,25 +149,25 @@ impl Quota {
 
     /// Returns the largest amount that one permit can have.
     #[must_use]
-    pub fn largest(&self) -> u32 {
+    pub(crate) fn largest(&self) -> u32 {
         self.bounds.pool_per_connection.min(self.bounds.pool).max(self.bounds.reserve)
     }
 
     /// Returns the amount that this many connections can have together.
-    #[must_use]
-    pub fn most(&self, connections: usize) -> usize {
+    #[cfg(test)]
+    pub(crate) fn most(&self, connections: usize) -> usize {
         self.bounds.reserve as usize * connections + self.bounds.pool as usize
     }
 
     /// Returns whether a request waits for the pool.
     #[must_use]
-    pub fn has_waiters(&self) -> bool {
+    pub(crate) fn has_waiters(&self) -> bool {
         self.waiting.load(Relaxed) > 0
     }
 
     /// Returns how much is in use.
     #[must_use]
-    pub fn usage(&self) -> QuotaUsage {
+    pub(crate) fn usage(&self) -> QuotaUsage {
         let free = u32::try_from(self.pool.available_permits()).unwrap_or(u32::MAX);
         QuotaUsage {
             kind: self.kind,
@@ -179,7 +179,7 @@ impl Quota {
     }
 
     /// Acquires an amount if it is available.
-    pub fn try_acquire(&self, client: &Arc<ClientQuota>, amount: u32) -> Option<QuotaPermit> {
+    pub(crate) fn try_acquire(&self, client: &Arc<ClientQuota>, amount: u32) -> Option<QuotaPermit> {
         let allowance = client.allowance(self.kind);
         if allowance.take_reserve(amount) {
             let reserved = Reserved { client: client.clone(), kind: self.kind, amount };
@@ -195,7 +195,7 @@ impl Quota {
     ///
     /// # Errors
     /// [`QuotaExceeded`] when it is not available within [`QuotaBounds::wait`].
-    pub async fn acquire(
+    pub(crate) async fn acquire(
         &self,
         client: &Arc<ClientQuota>,
         amount: u32,
@@ -220,7 +220,7 @@ impl Quota {
     }
 
     /// Counts a refusal, and logs it now and then.
-    pub fn refuse(&self) -> QuotaExceeded {
+    pub(crate) fn refuse(&self) -> QuotaExceeded {
         self.refused.fetch_add(1, Relaxed);
         if let Some(refused) = self.warnings.due() {
             let QuotaUsage { taken, pool, waiting, .. } = self.usage();
@@ -237,7 +237,7 @@ impl Quota {
 impl ClientQuota {
     /// A connection with a full reserve of each quota.
     #[must_use]
-    pub fn new(quotas: [&Quota; KINDS]) -> Self {
+    pub(crate) fn new(quotas: [&Quota; KINDS]) -> Self {
         let reserve = |at: usize| {
             quotas.iter().find(|quota| quota.kind as usize == at).map_or(0, |quota| quota.bounds.reserve)
         };
@@ -263,12 +263,12 @@ impl Allowance {
 impl QuotaPermit {
     /// Returns whether it has a part of the pool, which others may wait for.
     #[must_use]
-    pub fn is_pooled(&self) -> bool {
+    pub(crate) fn is_pooled(&self) -> bool {
         self.pool.is_some()
     }
 
     /// Merges a later permit of the same quota and connection.
-    pub fn absorb(&mut self, mut more: Self) {
+    pub(crate) fn absorb(&mut self, mut more: Self) {
         match (&mut self.reserve, &mut more.reserve) {
             (Some(mine), Some(added)) => mine.amount += std::mem::take(&mut added.amount),
             (mine @ None, added) => *mine = added.take(),

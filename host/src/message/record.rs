@@ -19,7 +19,7 @@ use crate::{auth::Claims, telemetry::RequestScope};
 
 /// What the log line of a request will hold. Shared by all that handle the request; written when
 /// the last reference is dropped.
-pub struct RequestRecord {
+pub(crate) struct RequestRecord {
     /// The request, as every line of the log about it names it.
     pub scope: RequestScope,
     client: IpAddr,
@@ -44,7 +44,7 @@ impl RequestRecord {
     /// Starts the record of a request. `id` is its UUID in lower case. The query is left out: it
     /// holds signatures.
     #[must_use]
-    pub fn new(id: &str, client: IpAddr, method: &Method, path: &str, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(id: &str, client: IpAddr, method: &Method, path: &str, headers: &HeaderMap) -> Self {
         let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         Self {
             scope: RequestScope::new(id),
@@ -65,13 +65,13 @@ impl RequestRecord {
 
     /// The request's id: a UUID in lower case.
     #[must_use]
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.scope.id()
     }
 
     /// Records the response: its status, whether it is complete without a body (the response to a
     /// `HEAD`), and the outcome, where the server made the response without the guest.
-    pub fn set_response(&self, response: &Response, bodiless: bool) {
+    pub(crate) fn set_response(&self, response: &Response, bodiless: bool) {
         self.status.store(response.status().as_u16(), Relaxed);
         self.complete.fetch_or(bodiless, Relaxed);
         if let Some(outcome) = response.extensions().get::<Outcome>() {
@@ -80,33 +80,33 @@ impl RequestRecord {
     }
 
     /// Records the claims of the request's token.
-    pub fn set_claims(&self, claims: &Arc<Claims>) {
+    pub(crate) fn set_claims(&self, claims: &Arc<Claims>) {
         let _ = self.claims.set(Arc::clone(claims));
     }
 
     /// Records what became of the request. The first outcome counts.
-    pub fn set_outcome(&self, outcome: Outcome) {
+    pub(crate) fn set_outcome(&self, outcome: Outcome) {
         let _ = self.outcome.set(outcome.bounded());
     }
 
     /// Counts bytes of the request's body.
-    pub fn received(&self, bytes: usize) {
+    pub(crate) fn received(&self, bytes: usize) {
         self.bytes_in.fetch_add(bytes as u64, Relaxed);
     }
 
     /// Counts bytes of the response's body.
-    pub fn sent(&self, bytes: usize) {
+    pub(crate) fn sent(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
     }
 
     /// Records that the request's body broke off: the client reads no response, though the kernel
     /// may accept it.
-    pub fn set_broken(&self) {
+    pub(crate) fn set_broken(&self) {
         self.broken.store(true, Relaxed);
     }
 
     /// Records that the whole body of the response was handed to the connection.
-    pub fn set_complete(&self) {
+    pub(crate) fn set_complete(&self) {
         self.complete.store(true, Relaxed);
     }
 }

@@ -25,7 +25,7 @@ pub(super) const PRESSED_PAUSE: Duration = Duration::from_secs(5);
 
 /// The quotas of the requests of one guest.
 #[derive(Debug)]
-pub struct Quotas {
+pub(crate) struct Quotas {
     /// For heads inside the guest.
     pub heads: Quota,
     /// For heads that wait to enter it.
@@ -42,7 +42,7 @@ pub struct Quotas {
 
 /// Why a body could not be read into memory.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// It is too long, or ended early.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -53,7 +53,7 @@ pub enum ReadError {
 
 /// A request's permits: for its head, and for its body once that is read.
 #[derive(Debug)]
-pub struct RequestQuota {
+pub(crate) struct RequestQuota {
     quotas: Arc<Quotas>,
     client: Arc<ClientQuota>,
     _head: QuotaPermit,
@@ -69,7 +69,7 @@ struct BodyQuota {
 impl Quotas {
     /// Makes the account of a new connection.
     #[must_use]
-    pub fn client(&self) -> ClientQuota {
+    pub(crate) fn client(&self) -> ClientQuota {
         ClientQuota::new([
             &self.heads,
             &self.waiting,
@@ -91,7 +91,7 @@ impl Quotas {
 impl RequestQuota {
     /// The permits of a request whose head was admitted.
     #[must_use]
-    pub fn new(quotas: Arc<Quotas>, client: Arc<ClientQuota>, head: QuotaPermit) -> Self {
+    pub(crate) fn new(quotas: Arc<Quotas>, client: Arc<ClientQuota>, head: QuotaPermit) -> Self {
         Self { quotas, client, _head: head, body: Mutex::default() }
     }
 
@@ -100,7 +100,7 @@ impl RequestQuota {
     ///
     /// # Errors
     /// When it has more than `limit` bytes or ends early, or a quota is used up.
-    pub async fn read(&self, body: RequestBody, limit: u64) -> Result<Bytes, ReadError> {
+    pub(crate) async fn read(&self, body: RequestBody, limit: u64) -> Result<Bytes, ReadError> {
         let limit = limit.min(self.quotas.longest_body());
         if body.is_in_memory() {
             return body.read_to_end(limit, &mut Growing::unbounded()).await;
@@ -124,7 +124,7 @@ impl RequestQuota {
     ///
     /// # Errors
     /// When there is none within the time.
-    pub async fn acquire_forward(&self) -> Result<QuotaPermit, QuotaExceeded> {
+    pub(crate) async fn acquire_forward(&self) -> Result<QuotaPermit, QuotaExceeded> {
         self.quotas.forwards.acquire(&self.client, 1).await
     }
 }

@@ -19,13 +19,13 @@ use super::{Outcome, QuotaPermit, RequestRecord};
 use crate::{causes::chain, storage::Content};
 
 /// A response, ready to be sent.
-pub type Response = http::Response<Outgoing>;
+pub(crate) type Response = http::Response<Outgoing>;
 
 /// Makes the response to a request that the server refuses without the component: JSON in Twirp's
 /// form, which every client can read, with the request id that BuildKit's client expects of a
 /// response about a blob.
 #[must_use]
-pub fn error_response(status: StatusCode, code: &str, why: &str, request_id: &str) -> Response {
+pub(crate) fn error_response(status: StatusCode, code: &str, why: &str, request_id: &str) -> Response {
     let body = serde_json::json!({ "code": code, "msg": why }).to_string();
     let mut response = Response::new(Outgoing::full(body));
     *response.status_mut() = status;
@@ -41,14 +41,14 @@ pub fn error_response(status: StatusCode, code: &str, why: &str, request_id: &st
 
 /// Makes a 503 with `Retry-After: 1`, for a failure that a retry may overcome.
 #[must_use]
-pub fn unavailable(why: &str, request_id: &str) -> Response {
+pub(crate) fn unavailable(why: &str, request_id: &str) -> Response {
     let mut response = error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why, request_id);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
 /// The body of a response. Counted in the request log.
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     inner: PayloadSource,
     record: Option<Arc<RequestRecord>>,
 }
@@ -62,26 +62,26 @@ enum PayloadSource {
 impl Outgoing {
     /// An empty body.
     #[must_use]
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self::from_inner(PayloadSource::Memory(None))
     }
 
     /// A body in memory.
     #[must_use]
-    pub fn full(bytes: impl Into<Bytes>) -> Self {
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         Self::from_inner(PayloadSource::Memory(Some(bytes.into())))
     }
 
     /// A stored object. When it yields fewer bytes than announced, the connection is cut.
     #[must_use]
-    pub fn stored(content: Content) -> Self {
+    pub(crate) fn stored(content: Content) -> Self {
         let left = content.length;
         Self::from_inner(PayloadSource::Stored { content, left })
     }
 
     /// The upstream's response, streamed. It holds the permit of its request until its end.
     #[must_use]
-    pub fn upstream(body: hyper::body::Incoming, permit: QuotaPermit) -> Self {
+    pub(crate) fn upstream(body: hyper::body::Incoming, permit: QuotaPermit) -> Self {
         Self::from_inner(PayloadSource::Upstream { body, _permit: permit })
     }
 
@@ -91,7 +91,7 @@ impl Outgoing {
 
     /// Counts the body's bytes in the request log.
     #[must_use]
-    pub fn recorded(self, record: Arc<RequestRecord>) -> Self {
+    pub(crate) fn recorded(self, record: Arc<RequestRecord>) -> Self {
         if self.is_end_stream() {
             record.set_complete();
         }

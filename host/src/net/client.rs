@@ -16,14 +16,14 @@ use super::{FirstHop, Proxies};
 
 /// A client of HTTP/1.1 and HTTP/2 over TLS, and of HTTP/1.1 for `http` URLs, through the
 /// configured proxies.
-pub struct HttpsClient<B> {
+pub(crate) struct HttpsClient<B> {
     client: Client<HttpsConnector<FirstHop>, B>,
     proxies: Proxies,
 }
 
 /// Options of [`https_client`].
 #[derive(Clone, Copy, Debug)]
-pub struct ClientOptions {
+pub(crate) struct ClientOptions {
     /// Timeout of the TCP connection, without the TLS handshake: bound the whole request, too.
     pub connect_timeout: Duration,
     /// Idle connections that are kept for one host; 0 keeps none.
@@ -38,7 +38,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 ///
 /// A connection is driven by a task on the runtime of the request that opened it. With one runtime
 /// per thread, give each thread a client of its own, or set `idle_per_host` to 0.
-pub fn https_client<B>(tls: ClientConfig, proxies: &Proxies, options: ClientOptions) -> HttpsClient<B>
+pub(crate) fn https_client<B>(tls: ClientConfig, proxies: &Proxies, options: ClientOptions) -> HttpsClient<B>
 where
     B: Body + Send,
     B::Data: Send + Buf,
@@ -68,7 +68,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Sends a request, and returns when the head of the response has arrived.
-    pub fn request(&self, mut request: Request<B>) -> ResponseFuture {
+    pub(crate) fn request(&self, mut request: Request<B>) -> ResponseFuture {
         if let Some(authorization) = self.proxies.authorization(request.uri()) {
             request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
         }

@@ -12,14 +12,14 @@ use super::{ClientOptions, HttpsClient, Proxies, https_client};
 use crate::{causes::chain, config::allowed_url};
 
 /// Longest response that is read. Key sets have a few KiB.
-pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
 /// How long a fetch may take, from name resolution to the last byte.
-pub const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a document could not be fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(crate) enum FetchError {
     /// The URL is neither `https` nor `http` to a loopback address.
     #[error("the URL must be https (http only to a loopback address)")]
     Url,
@@ -39,7 +39,7 @@ pub enum FetchError {
 
 /// Fetches small documents. Tests implement it without a network.
 #[async_trait]
-pub trait Fetch: Send + Sync {
+pub(crate) trait Fetch: Send + Sync {
     /// Returns the body of a 200 response to `GET url`.
     ///
     /// Takes a bounded time, reads a bounded number of bytes, and connects only to URLs that
@@ -48,7 +48,7 @@ pub trait Fetch: Send + Sync {
 }
 
 /// [`Fetch`] over the network.
-pub struct HttpFetch {
+pub(crate) struct HttpFetch {
     client: HttpsClient<Empty<Bytes>>,
     pub(super) timeout: Duration,
 }
@@ -57,7 +57,7 @@ impl HttpFetch {
     /// Makes a fetcher with these TLS settings and proxies. Threads with a runtime each may share
     /// it.
     #[must_use]
-    pub fn new(tls: ClientConfig, proxies: &Proxies) -> Self {
+    pub(crate) fn new(tls: ClientConfig, proxies: &Proxies) -> Self {
         // No connection is kept: fetches are minutes apart, and the runtime that opened one may be
         // gone.
         let options = ClientOptions { connect_timeout: TIMEOUT, idle_per_host: 0 };

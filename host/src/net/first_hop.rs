@@ -22,14 +22,14 @@ use tower_service::Service;
 /// Opens the first hop of a connection: to the server itself, to the proxy for an `http` URL, or a
 /// tunnel through a proxy.
 #[derive(Clone)]
-pub struct FirstHop {
+pub(crate) struct FirstHop {
     direct: HttpConnector,
     to_proxy: HttpsConnector<HttpConnector>,
     proxies: Proxies,
 }
 
 /// The stream of a first hop.
-pub struct Hop {
+pub(crate) struct Hop {
     stream: MaybeHttpsStream<TokioIo<TcpStream>>,
     /// The other end is a proxy that needs absolute URLs.
     is_proxy: bool,

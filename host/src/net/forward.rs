@@ -17,7 +17,7 @@ const IDLE_CONNECTIONS: usize = 16;
 
 /// Why a request could not be forwarded.
 #[derive(Debug, thiserror::Error)]
-pub enum ForwardError {
+pub(crate) enum ForwardError {
     /// The upstream cannot be reached, or closed the connection before its response began.
     #[error("the upstream cannot be reached")]
     Unavailable(#[source] hyper_util::client::legacy::Error),
@@ -31,14 +31,14 @@ pub enum ForwardError {
 
 /// Forwards requests to the upstream. One per thread, because its connections belong to the
 /// thread's runtime.
-pub struct Forwarder {
+pub(crate) struct Forwarder {
     client: HttpsClient<RequestBody>,
     upstream: Upstream,
 }
 
 /// The upstream, and how to connect to it.
 #[derive(Clone)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// `http` or `https`.
     pub scheme: Scheme,
     /// Its host and port.
@@ -54,7 +54,7 @@ pub struct Upstream {
 impl Forwarder {
     /// Makes one for this thread.
     #[must_use]
-    pub fn new(upstream: Upstream) -> Self {
+    pub(crate) fn new(upstream: Upstream) -> Self {
         let options =
             ClientOptions { connect_timeout: upstream.connect_timeout, idle_per_host: IDLE_CONNECTIONS };
         Self { client: https_client((*upstream.tls).clone(), &upstream.proxies, options), upstream }
@@ -65,7 +65,7 @@ impl Forwarder {
     ///
     /// # Errors
     /// When no response begins.
-    pub async fn forward(
+    pub(crate) async fn forward(
         &self,
         head: &Parts,
         body: RequestBody,
@@ -109,14 +109,14 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
 /// Returns whether a header field is hop-by-hop (RFC 9110, 7.6.1), and so is neither forwarded nor
 /// set by a component.
 #[must_use]
-pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     const OTHERS: [&str; 2] = ["keep-alive", "proxy-connection"];
     [header::CONNECTION, header::TE, header::TRANSFER_ENCODING, header::UPGRADE].contains(name)
         || OTHERS.contains(&name.as_str())
 }
 
 /// Removes the hop-by-hop header fields, and those that `connection` names.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()

@@ -10,7 +10,10 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{Fetch, FetchError, HttpFetch, MAX_RESPONSE_BYTES, Proxies, TlsError, client_config};
+use super::{
+    Fetch, HttpFetch, Proxies, TlsError, client_config,
+    fetch::{FetchError, MAX_RESPONSE_BYTES},
+};
 
 fn fetcher() -> HttpFetch {
     HttpFetch::new(client_config(None).unwrap(), &Proxies::default())

@@ -39,7 +39,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// When `ca_file` is given and has no usable certificate: it was configured, so it is needed.
-pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let mut roots = native_roots();
     if let Some(path) = ca_file {
         add_file(&mut roots, path)?;

@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_secs(10);
 const WARNING: Duration = Duration::from_secs(60);
 
 /// Flushes new entries, and knows which ones belong to this boot.
-pub struct DurabilityTracker {
+pub(crate) struct DurabilityTracker {
     boot: String,
     at_once: bool,
     new_entries: Notify,
@@ -46,7 +46,7 @@ impl DurabilityTracker {
     /// `boot` identifies this boot of the machine; with `at_once` the storage is durable without a
     /// flush.
     #[must_use]
-    pub fn new(boot: String, at_once: bool) -> Self {
+    pub(crate) fn new(boot: String, at_once: bool) -> Self {
         let (lost, warnings) = (Mutex::default(), Throttle::new(WARNING));
         Self { boot, at_once, new_entries: Notify::new(), lost, warnings }
     }
@@ -54,7 +54,7 @@ impl DurabilityTracker {
     /// Returns the id of this boot of the machine. Where the kernel has none, it is a random one
     /// for this process: then a restart is treated like a loss of power, which is safe.
     #[must_use]
-    pub fn this_boot() -> String {
+    pub(crate) fn this_boot() -> String {
         std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .map(|id| id.trim().to_owned())
             .unwrap_or_else(|_| uuid::Uuid::new_v4().to_string())
@@ -62,12 +62,12 @@ impl DurabilityTracker {
 
     /// Returns the durability of an entry that is made now.
     #[must_use]
-    pub fn of_new_entry(&self) -> Durability {
+    pub(crate) fn of_new_entry(&self) -> Durability {
         if self.at_once { Durability::Durable } else { Durability::Until { boot: self.boot.clone() } }
     }
 
     /// Wakes the flusher.
-    pub fn entry_was_made(&self) {
+    pub(crate) fn entry_was_made(&self) {
         self.new_entries.notify_one();
     }
 
@@ -78,7 +78,7 @@ impl DurabilityTracker {
     ///
     /// # Errors
     /// When the index fails.
-    pub async fn recover(&self, index: &dyn Index, now_ms: u64) -> Result<(), IndexError> {
+    pub(crate) async fn recover(&self, index: &dyn Index, now_ms: u64) -> Result<(), IndexError> {
         if self.at_once {
             return Ok(());
         }
@@ -96,7 +96,7 @@ impl DurabilityTracker {
     ///
     /// # Errors
     /// When the index fails.
-    pub async fn drop_unflushed(&self, index: &dyn Index) -> Result<usize, IndexError> {
+    pub(crate) async fn drop_unflushed(&self, index: &dyn Index) -> Result<usize, IndexError> {
         let (mut after, mut lost) = (EntryId(0), 0);
         loop {
             let page = index.list_volatile(&self.boot, false, after, BATCH).await?;
@@ -116,7 +116,11 @@ impl DurabilityTracker {
     ///
     /// # Errors
     /// When the index fails. Entries that were flushed before are marked.
-    pub async fn flush_once(&self, storage: &dyn Storage, index: &dyn Index) -> Result<Pass, IndexError> {
+    pub(crate) async fn flush_once(
+        &self,
+        storage: &dyn Storage,
+        index: &dyn Index,
+    ) -> Result<Pass, IndexError> {
         let (mut after, mut pass) = (EntryId(0), Pass::default());
         loop {
             let page = index.list_volatile(&self.boot, true, after, BATCH).await?;
@@ -147,7 +151,7 @@ impl DurabilityTracker {
     }
 
     /// Flushes whenever there are new entries. Never returns.
-    pub async fn run_flusher(&self, storage: Arc<dyn Storage>, index: Arc<dyn Index>) {
+    pub(crate) async fn run_flusher(&self, storage: Arc<dyn Storage>, index: Arc<dyn Index>) {
         loop {
             let pause = match self.flush_once(&*storage, &*index).await {
                 Ok(Pass { waiting: 0, .. }) => GATHER,
@@ -212,7 +216,7 @@ async fn abandon_interrupted(index: &dyn Index, booted_ms: u64, now_ms: u64) -> 
 
 /// The result of one pass over the unflushed entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pass {
+pub(crate) struct Pass {
     /// Entries that are durable now.
     pub flushed: usize,
     /// Entries that could not be flushed; the next pass retries.

@@ -1,10 +1,10 @@
 //! Retention: last-used times, durability, and the data that a sweep passes to the guest. Knows
 //! neither the sweep nor the guest.
 
-mod durability;
+pub(crate) mod durability;
 mod review;
 mod usage;
 
-pub use durability::{DurabilityTracker, Pass};
-pub use review::{Candidate, ContentState, Roots};
-pub use usage::UsageTracker;
+pub(crate) use durability::DurabilityTracker;
+pub(crate) use review::{Candidate, ContentState, Roots};
+pub(crate) use usage::UsageTracker;

@@ -4,7 +4,7 @@ use crate::index::Entry;
 
 /// The state of an entry's object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentState {
+pub(crate) enum ContentState {
     /// Present, with the size of the entry.
     Intact,
     /// Missing, or of another size.
@@ -15,7 +15,7 @@ pub enum ContentState {
 
 /// An entry that may be deleted.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The entry.
     pub entry: Entry,
     /// The state of its content.
@@ -24,7 +24,7 @@ pub struct Candidate {
 
 /// Entries that may keep candidates alive.
 #[derive(Clone, Debug)]
-pub struct Roots {
+pub(crate) struct Roots {
     /// Roots of the candidates' repositories.
     pub entries: Vec<Entry>,
     /// Whether `entries` is complete: the host holds a limited number of roots.

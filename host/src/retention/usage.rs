@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Buffers last-used times and activity until they are persisted.
-pub struct UsageTracker {
+pub(crate) struct UsageTracker {
     /// A use after a longer time than this is persisted at once.
     recent_ms: u64,
     entries: Mutex<HashMap<EntryId, u64>>,
@@ -42,7 +42,7 @@ impl Default for UsageTracker {
 impl UsageTracker {
     /// `unused_ms`: how long an entry may be unused before a sweep deletes it; `None`: for ever.
     #[must_use]
-    pub fn new(unused_ms: Option<u64>) -> Self {
+    pub(crate) fn new(unused_ms: Option<u64>) -> Self {
         // The sweep of another server must find a stored time well below its limit.
         let recent_ms = unused_ms.map_or(RECENT_MS, |unused_ms| RECENT_MS.min(unused_ms / 4));
         Self { recent_ms, entries: Mutex::default(), uploads: Mutex::default() }
@@ -54,7 +54,13 @@ impl UsageTracker {
     /// If that was long ago, the sweep of another server may be about to delete the entry. Then the
     /// use is persisted before this returns, and a later deletion as unused fails. If the index is
     /// unavailable, the use is persisted later.
-    pub async fn record_use(&self, index: &dyn Index, id: EntryId, last_used_ms: u64, now_ms: u64) -> bool {
+    pub(crate) async fn record_use(
+        &self,
+        index: &dyn Index,
+        id: EntryId,
+        last_used_ms: u64,
+        now_ms: u64,
+    ) -> bool {
         if now_ms.saturating_sub(last_used_ms) < self.recent_ms {
             self.buffer_use(id, now_ms);
             return true;
@@ -70,7 +76,7 @@ impl UsageTracker {
     }
 
     /// Records the use of an entry in memory.
-    pub fn buffer_use(&self, id: EntryId, now_ms: u64) {
+    pub(crate) fn buffer_use(&self, id: EntryId, now_ms: u64) {
         let mut entries = self.entries.lock();
         if entries.len() < MAX_ENTRIES || entries.contains_key(&id) {
             entries.insert(id, now_ms);
@@ -79,13 +85,13 @@ impl UsageTracker {
 
     /// Returns whether a use of the entry is not persisted yet.
     #[must_use]
-    pub fn has_buffered_use(&self, id: EntryId) -> bool {
+    pub(crate) fn has_buffered_use(&self, id: EntryId) -> bool {
         self.entries.lock().contains_key(&id)
     }
 
     /// Records that bytes of an upload arrived, or begin to. The time is rounded up, so that it is
     /// later than that of a reservation in the same millisecond.
-    pub fn record_activity(&self, name: &UploadName, now_ms: u64) {
+    pub(crate) fn record_activity(&self, name: &UploadName, now_ms: u64) {
         let last_activity_ms = now_ms.saturating_add(1);
         let mut uploads = self.uploads.lock();
         match uploads.get_mut(name) {
@@ -104,7 +110,7 @@ impl UsageTracker {
 
     /// Returns the last activity of an upload that is not persisted yet.
     #[must_use]
-    pub fn last_activity_ms(&self, name: &UploadName) -> Option<u64> {
+    pub(crate) fn last_activity_ms(&self, name: &UploadName) -> Option<u64> {
         self.uploads.lock().get(name).copied()
     }
 
@@ -112,7 +118,7 @@ impl UsageTracker {
     ///
     /// # Errors
     /// When the index fails.
-    pub async fn flush(&self, index: &Arc<dyn Index>) -> Result<(), IndexError> {
+    pub(crate) async fn flush(&self, index: &Arc<dyn Index>) -> Result<(), IndexError> {
         let uploads: Vec<_> = self.uploads.lock().iter().map(|(name, at)| (name.clone(), *at)).collect();
         for batch in uploads.chunks(BATCH) {
             index.touch_uploads(batch).await?;

@@ -41,7 +41,7 @@ const MIB: usize = 1024 * 1024;
 
 /// The resources of the process, from which the limits follow.
 #[derive(Clone, Copy, Debug)]
-pub struct Capacity {
+pub(crate) struct Capacity {
     /// Memory of one guest, in bytes.
     pub guest_memory_bytes: usize,
     /// Handles of one guest.

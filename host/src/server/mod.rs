@@ -36,18 +36,19 @@ use std::{
 use ipnet::IpNet;
 use tokio::{sync::watch, time::Instant};
 
+pub(crate) use self::admission::Capacity;
+pub use self::connections::ConnectionUsage;
 use self::{
     acceptor::{Acceptor, WorkerQueue},
     admission::Admission,
     connections::{ConnectionLimits, Connections},
     handover::Offer,
 };
-pub use self::{admission::Capacity, connections::ConnectionUsage};
-use crate::{engine::Policy, message::QuotaUsage, services::Services};
+use crate::{engine::Policy, message::QuotaUsage, tenant::Tenant};
 
 /// The limits of the server.
 #[derive(Clone, Debug)]
-pub struct ServerBounds {
+pub(crate) struct ServerBounds {
     /// Most connections at once.
     pub connections: usize,
     /// Most connections at once of one client.
@@ -70,9 +71,7 @@ pub struct ServerBounds {
 
 /// The settings of the server.
 #[derive(Clone, Debug)]
-pub struct ServerSettings {
-    /// The address to listen on. Port 0 takes a free port.
-    pub listen: SocketAddr,
+pub(crate) struct ServerSettings {
     /// The data directory, where a running server offers its listener to its successor.
     pub data: PathBuf,
     /// Number of worker threads.
@@ -88,7 +87,7 @@ pub struct ServerSettings {
 }
 
 /// A listener that does not accept yet: connections wait in the backlog.
-pub struct Listener {
+pub(crate) struct Listener {
     socket: TcpListener,
     source: ListenerSource,
 }
@@ -107,34 +106,34 @@ impl Listener {
     ///
     /// # Errors
     /// When the address cannot be bound; `AddrInUse` when another process listens there.
-    pub fn open(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
         Ok(Self { socket: listen::listen(address)?, source: ListenerSource::Own })
     }
 
     /// Uses the listener that a supervisor opened.
     #[must_use]
-    pub fn inherited(socket: TcpListener) -> Self {
+    pub(crate) fn inherited(socket: TcpListener) -> Self {
         Self { socket, source: ListenerSource::Inherited }
     }
 
     /// Shares the listener of the server that runs on this data directory. Returns `None` if there
     /// is none, or it has another address.
     #[must_use]
-    pub fn take_over(data: &Path, address: SocketAddr) -> Option<Self> {
+    pub(crate) fn take_over(data: &Path, address: SocketAddr) -> Option<Self> {
         let handover::Taken { listener, tie } = handover::take(data, address)?;
         Some(Self { socket: listener, source: ListenerSource::Taken(tie) })
     }
 }
 
 /// A server that listens but does not accept yet.
-pub struct Server {
+pub(crate) struct Server {
     settings: ServerSettings,
     listener: Listener,
     address: SocketAddr,
 }
 
 /// A running server.
-pub struct Running {
+pub(crate) struct Running {
     address: SocketAddr,
     drain: Duration,
     connections: Arc<Connections>,
@@ -149,22 +148,16 @@ impl Server {
     ///
     /// # Errors
     /// When the listener has no address.
-    pub fn new(settings: ServerSettings, listener: Listener) -> io::Result<Self> {
+    pub(crate) fn new(settings: ServerSettings, listener: Listener) -> io::Result<Self> {
         let address = listener.socket.local_addr()?;
         Ok(Self { settings, listener, address })
-    }
-
-    /// Returns the address that it listens on.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Starts to accept. The data directory must belong to this process.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(self, policy: &Policy, services: &Services) -> io::Result<Running> {
+    pub(crate) fn start(self, policy: &Policy, tenant: &Arc<Tenant>) -> io::Result<Running> {
         let (stop, stopped) = watch::channel(false);
         let bounds = &self.settings.bounds;
         let connections = Connections::new(ConnectionLimits {
@@ -186,7 +179,7 @@ impl Server {
             let worker = worker::Worker {
                 inbox,
                 policy: policy.clone(),
-                services: services.clone(),
+                tenant: tenant.clone(),
                 settings: settings.clone(),
                 connections: connections.clone(),
                 admission,
@@ -226,20 +219,20 @@ fn offer(data: &Path) -> Option<Offer> {
 impl Running {
     /// Returns the address that it listens on.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Returns the usage of each quota, summed over all threads, without the reserves of
     /// connections.
     #[must_use]
-    pub fn usage(&self) -> Vec<QuotaUsage> {
+    pub(crate) fn usage(&self) -> Vec<QuotaUsage> {
         admission::sum(&self.admissions)
     }
 
     /// Returns how much of the limits on connections and requests is in use.
     #[must_use]
-    pub fn connections(&self) -> ConnectionUsage {
+    pub(crate) fn connections(&self) -> ConnectionUsage {
         self.connections.usage()
     }
 
@@ -247,7 +240,7 @@ impl Running {
     /// threads have ended. Idle connections close at once. New connections are left to the
     /// successor, or to a supervisor's next process. Without either, new connections get one
     /// request each for as long as earlier requests are in flight.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.connections.drain(Instant::now() + self.drain);
         let _ = self.stop.send(true);
         for thread in self.threads {

@@ -12,7 +12,7 @@ use crate::{
         ClientGuard, ClientQuota, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
         error_response, unavailable,
     },
-    services::Services,
+    tenant::Tenant,
 };
 
 /// Most header fields of a request. hyper reads no more over HTTP/1.
@@ -22,7 +22,7 @@ const MAX_FIELDS: usize = 100;
 pub(super) struct Responder {
     guest: Guest,
     admission: Admission,
-    services: Arc<Services>,
+    tenant: Arc<Tenant>,
     settings: Arc<ServerSettings>,
 }
 
@@ -30,10 +30,10 @@ impl Responder {
     pub(super) fn new(
         guest: Guest,
         admission: Admission,
-        services: Arc<Services>,
+        tenant: Arc<Tenant>,
         settings: Arc<ServerSettings>,
     ) -> Self {
-        Self { guest, admission, services, settings }
+        Self { guest, admission, tenant, settings }
     }
 
     pub(super) fn bounds(&self) -> &ServerBounds {
@@ -90,7 +90,7 @@ impl Responder {
         };
         let context = RequestContext {
             origin,
-            received_ms: self.services.clock.now_ms(),
+            received_ms: self.tenant.clock.now_ms(),
             head,
             record: record.clone(),
             client: client_gone,

@@ -14,7 +14,7 @@ use super::{
     ServerSettings, acceptor::Accepted, admission::Admission, connection, connections::Connections,
     respond::Responder,
 };
-use crate::{engine::Policy, services::Services};
+use crate::{engine::Policy, tenant::Tenant};
 
 /// Threads for blocking file system calls, per worker.
 const BLOCKING_THREADS: usize = 16;
@@ -23,7 +23,7 @@ const BLOCKING_THREADS: usize = 16;
 pub(super) struct Worker {
     pub(super) inbox: mpsc::UnboundedReceiver<Accepted>,
     pub(super) policy: Policy,
-    pub(super) services: Services,
+    pub(super) tenant: Arc<Tenant>,
     pub(super) settings: Arc<ServerSettings>,
     pub(super) connections: Arc<Connections>,
     pub(super) admission: Admission,
@@ -48,11 +48,10 @@ impl Worker {
     }
 
     async fn serve(self) {
-        let Self { mut inbox, policy, services, settings, connections, admission } = self;
-        let services = services.for_thread();
+        let Self { mut inbox, policy, tenant, settings, connections, admission } = self;
         let bounds = Rc::new(settings.bounds.clone());
-        let guest = policy.start(&services);
-        let responder = Rc::new(Responder::new(guest, admission, services, settings));
+        let guest = policy.start(&tenant);
+        let responder = Rc::new(Responder::new(guest, admission, tenant, settings));
         let mut open = JoinSet::new();
         loop {
             select! {

@@ -34,7 +34,7 @@ impl Sweeper<'_> {
         let all_roots = self.select_roots(now_ms).await?;
         let mut after = EntryId(0);
         loop {
-            let page = self.services.index.list_entries(after, PAGE).await?;
+            let page = self.tenant.index.list_entries(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
             self.correct_future_uses(&page, now_ms).await;
@@ -61,7 +61,7 @@ impl Sweeper<'_> {
         if clock_is_wrong {
             return;
         }
-        if let Err(error) = self.services.index.cap_last_used(&ids, now_ms).await {
+        if let Err(error) = self.tenant.index.cap_last_used(&ids, now_ms).await {
             tracing::warn!(error = %chain(&error), "cannot correct last-used times in the future; the next sweep retries");
         }
     }
@@ -71,7 +71,7 @@ impl Sweeper<'_> {
         let mut roots = RootSet { by_repository: HashMap::new(), count: 0, complete: true };
         let mut after = EntryId(0);
         loop {
-            let page = self.services.index.list_entries(after, PAGE).await?;
+            let page = self.tenant.index.list_entries(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(roots) };
             after = last.id;
             let page: Arc<[Entry]> = page.into();
@@ -84,7 +84,7 @@ impl Sweeper<'_> {
     /// Checks the object of each entry.
     async fn stat_contents(&self, entries: Vec<Entry>) -> Vec<Candidate> {
         let check = |entry: Entry| async move {
-            let content = match self.services.storage.stat(&entry.object).await {
+            let content = match self.tenant.storage.stat(&entry.object).await {
                 Ok(size) if size == entry.size_bytes => ContentState::Intact,
                 Ok(_) | Err(StorageError::NotFound) => ContentState::Broken,
                 Err(
@@ -102,11 +102,11 @@ impl Sweeper<'_> {
     /// Deletes an entry: the row, then the object. An entry that was used since it was listed
     /// stays, unless its content is gone. An object that cannot be removed becomes an orphan.
     async fn delete(&self, candidate: &Candidate, run: &mut SweepRun) -> Result<(), SweepError> {
-        let (entry, index) = (&candidate.entry, &self.services.index);
+        let (entry, index) = (&candidate.entry, &self.tenant.index);
         let deleted = match candidate.content {
             ContentState::Broken => index.delete_entry(entry.id).await?,
             ContentState::Intact | ContentState::Unknown => {
-                !self.services.usage.has_buffered_use(entry.id)
+                !self.tenant.usage.has_buffered_use(entry.id)
                     && index.delete_entry_unused(entry.id, entry.last_used_ms).await?
             }
         };
@@ -115,7 +115,7 @@ impl Sweeper<'_> {
             run.report.bytes += entry.size_bytes;
             let stale = candidate.content == ContentState::Broken;
             tracing::info!(entry = entry.id.0, key = entry.slot.key, stale, "entry deleted");
-            run.failures.record(self.services.storage.remove(&entry.object).await)?;
+            run.failures.record(self.tenant.storage.remove(&entry.object).await)?;
         }
         Ok(())
     }

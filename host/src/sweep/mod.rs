@@ -17,16 +17,16 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use janitor::{Janitor, Schedule, Sweeps};
-pub use ownership::Ownership;
+pub(crate) use janitor::{Janitor, Schedule, Sweeps};
+pub(crate) use ownership::Ownership;
 
 use self::failures::Failures;
 use crate::{
     causes::chain,
     engine::{Guest, GuestFailed},
     index::IndexError,
-    services::Services,
     storage::StorageError,
+    tenant::Tenant,
 };
 
 /// Rows per page.
@@ -34,7 +34,7 @@ const PAGE: usize = 500;
 
 /// The counts of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub(crate) struct Report {
     /// Abandoned uploads.
     pub uploads: usize,
     /// Deleted entries: unused for too long, or without their content.
@@ -54,7 +54,7 @@ struct SweepRun {
 
 /// Why a sweep stopped. What it has deleted stays deleted, and the next sweep continues.
 #[derive(Debug, thiserror::Error)]
-pub enum SweepError {
+pub(crate) enum SweepError {
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -67,8 +67,8 @@ pub enum SweepError {
 }
 
 /// Runs sweeps.
-pub struct Sweeper<'a> {
-    services: &'a Arc<Services>,
+pub(crate) struct Sweeper<'a> {
+    tenant: &'a Arc<Tenant>,
     guest: &'a Guest,
     orphan_grace_ms: u64,
 }
@@ -76,7 +76,7 @@ pub struct Sweeper<'a> {
 impl SweepError {
     /// Returns whether the disk of the index is full.
     #[must_use]
-    pub fn is_no_space(&self) -> bool {
+    pub(crate) fn is_no_space(&self) -> bool {
         matches!(self, Self::Index(IndexError::NoSpace { .. }))
     }
 }
@@ -85,8 +85,8 @@ impl<'a> Sweeper<'a> {
     /// `orphan_grace_ms`: the minimum age of an orphan, in milliseconds. Must be longer than any
     /// upload takes from its last byte to the row that refers to it.
     #[must_use]
-    pub fn new(services: &'a Arc<Services>, guest: &'a Guest, orphan_grace_ms: u64) -> Self {
-        Self { services, guest, orphan_grace_ms }
+    pub(crate) fn new(tenant: &'a Arc<Tenant>, guest: &'a Guest, orphan_grace_ms: u64) -> Self {
+        Self { tenant, guest, orphan_grace_ms }
     }
 
     /// Sweeps uploads, entries and orphans once, as of the given time. A step that fails does not
@@ -94,7 +94,7 @@ impl<'a> Sweeper<'a> {
     ///
     /// # Errors
     /// The first failure of index, storage or guest. The sweep can be repeated.
-    pub async fn sweep_once(&self, now_ms: u64) -> Result<Report, SweepError> {
+    pub(crate) async fn sweep_once(&self, now_ms: u64) -> Result<Report, SweepError> {
         let mut run = SweepRun::default();
         let uploads = self.sweep_uploads(now_ms, &mut run).await;
         let entries = self.sweep_entries(now_ms, &mut run).await;
@@ -108,7 +108,7 @@ impl<'a> Sweeper<'a> {
     ///
     /// # Errors
     /// As [`Self::sweep_once`].
-    pub async fn sweep_uploads_once(&self, now_ms: u64) -> Result<Report, SweepError> {
+    pub(crate) async fn sweep_uploads_once(&self, now_ms: u64) -> Result<Report, SweepError> {
         let mut run = SweepRun::default();
         self.sweep_uploads(now_ms, &mut run).await?;
         Ok(run.report)
@@ -117,7 +117,7 @@ impl<'a> Sweeper<'a> {
     /// Writes buffered times of use and activity to the index. If that fails, as on a full disk,
     /// the sweep spares the entries and uploads concerned.
     async fn flush_usage(&self) {
-        if let Err(error) = self.services.usage.flush(&self.services.index).await {
+        if let Err(error) = self.tenant.usage.flush(&self.tenant.index).await {
             tracing::warn!(error = %chain(&error), "last-used times not persisted yet; the sweep spares entries that were used");
         }
     }

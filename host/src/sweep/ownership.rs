@@ -23,7 +23,7 @@ const MAX_LEFTOVERS: usize = 16;
 
 /// Which index the storage belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ownership {
+pub(crate) enum Ownership {
     /// To this index.
     Own,
     /// To another index, or to an unknown one.
@@ -40,7 +40,7 @@ impl Ownership {
     ///
     /// # Errors
     /// When storage or index fail.
-    pub async fn determine(
+    pub(crate) async fn determine(
         storage: &dyn Storage,
         index: &dyn Index,
         old_before_ms: u64,
@@ -74,7 +74,7 @@ impl Ownership {
     ///
     /// # Errors
     /// When storage or index fail.
-    pub async fn adopt(storage: &dyn Storage, index: &dyn Index) -> Result<(), SweepError> {
+    pub(crate) async fn adopt(storage: &dyn Storage, index: &dyn Index) -> Result<(), SweepError> {
         storage.set_identity(&adopted_by(&identity_of(index).await?), true).await?;
         tracing::warn!("the storage was adopted: objects that no entry refers to will be removed");
         Ok(())

@@ -12,7 +12,7 @@ impl Sweeper<'_> {
         self.flush_usage().await;
         let mut after = UploadId(0);
         loop {
-            let page = self.services.index.list_uploads(after, PAGE).await?;
+            let page = self.tenant.index.list_uploads(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
             self.correct_future_activity(&page, now_ms).await;
@@ -41,7 +41,7 @@ impl Sweeper<'_> {
         if clock_is_wrong {
             return;
         }
-        if let Err(error) = self.services.index.touch_uploads(&times).await {
+        if let Err(error) = self.tenant.index.touch_uploads(&times).await {
             tracing::warn!(error = %chain(&error), "cannot correct last-activity times in the future; the next sweep retries");
         }
     }
@@ -49,15 +49,15 @@ impl Sweeper<'_> {
     /// Deletes an upload that had no activity since it was listed: the row, then its staged blocks,
     /// then its object. What cannot be removed becomes an orphan.
     async fn abandon(&self, upload: &Upload, run: &mut SweepRun) -> Result<(), SweepError> {
-        let is_idle = self.services.usage.last_activity_ms(&upload.name).is_none();
-        if !(is_idle && self.services.index.abandon_idle(upload.id, upload.last_activity_ms + 1).await?) {
+        let is_idle = self.tenant.usage.last_activity_ms(&upload.name).is_none();
+        if !(is_idle && self.tenant.index.abandon_idle(upload.id, upload.last_activity_ms + 1).await?) {
             return Ok(());
         }
         run.report.uploads += 1;
         tracing::info!(upload = upload.id.0, key = upload.slot.key, "abandoned upload deleted");
-        run.failures.record(self.services.storage.discard(&upload.name).await)?;
+        run.failures.record(self.tenant.storage.discard(&upload.name).await)?;
         if let Some(attachment) = &upload.attachment {
-            run.failures.record(self.services.storage.remove(&attachment.object).await)?;
+            run.failures.record(self.tenant.storage.remove(&attachment.object).await)?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ pub const MIN_CHUNK_BYTES: usize = 32 << 10;
 pub const MAX_CHUNK_BYTES: usize = 1 << 20;
 
 /// What a process allows its transfers where nothing else is configured.
-pub const DEFAULT_TOTAL_BYTES: u64 = 48 << 20;
+pub const DEFAULT_TOTAL_BYTES: u64 = 40 << 20;
 
 /// Where buffers begin. The allocator begins large ones 16 bytes behind the start of a page, and copying pages there was
 /// measured to take five times the processor time (`rep movsb` of an AMD EPYC), whatever the size of the chunk.

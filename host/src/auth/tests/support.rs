@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use crate::{
     auth::{Claims, TokenError, TokenVerifier},
     config::{Auth, IssuerConfig, Secret},
-    net::{Fetch, FetchError},
+    net::{Fetch, fetch::FetchError},
 };
 
 pub(super) const ISSUER: &str = "https://issuer.example";

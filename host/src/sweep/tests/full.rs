@@ -16,39 +16,39 @@ fn content(bytes: &Bytes) -> Source {
 
 /// Saves an entry, as guest and interfaces do; abandons the upload if it does not fit. Returns
 /// whether there is an entry.
-async fn save(services: &Services, key: &str, bytes: &Bytes) -> bool {
+async fn save(tenant: &Tenant, key: &str, bytes: &Bytes) -> bool {
     let slot = Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key: key.into() };
-    let upload = match services.index.reserve(&slot, "owner", NOW_MS, 0).await {
+    let upload = match tenant.index.reserve(&slot, "owner", NOW_MS, 0).await {
         Ok(Reservation::Reserved(upload)) => upload,
         Err(IndexError::NoSpace { .. }) => return false,
         other => panic!("{other:?}"),
     };
-    let stored = match services.storage.put(&upload.name, content(bytes)).await {
+    let stored = match tenant.storage.put(&upload.name, content(bytes)).await {
         Ok(stored) => stored,
         Err(StorageError::NoSpace) => {
-            services.pressure.abandon_upload(&*services.storage, &*services.index, &upload.name).await;
+            tenant.pressure.abandon_upload(&*tenant.storage, &*tenant.index, &upload.name).await;
             return false;
         }
         Err(error) => panic!("{error:?}"),
     };
     let attachment = Attachment { object: stored.object, size_bytes: stored.size_bytes };
-    services.index.attach(upload.id, &attachment, NOW_MS).await.unwrap();
-    let made = services.index.finalize(upload.id, &attachment, &Durability::Durable, NOW_MS).await;
+    tenant.index.attach(upload.id, &attachment, NOW_MS).await.unwrap();
+    let made = tenant.index.finalize(upload.id, &attachment, &Durability::Durable, NOW_MS).await;
     made.unwrap().is_some()
 }
 
-fn services_on(disk: &SmallDisk, fixture: &Fixture) -> Arc<Services> {
+fn tenant_on(disk: &SmallDisk, fixture: &Fixture) -> Arc<Tenant> {
     let storage = FsStorage::open(disk.path().join("storage"), Budget::new(1 << 20)).unwrap();
     let database = disk.path().join("larder.db");
     let pressure = Pressure::beside(&database);
     pressure.make_ballast();
-    let services = Services {
+    let tenant = Tenant {
         storage: Arc::new(storage),
         index: Arc::new(SqliteIndex::open(&database, KeyRule::AnyCase).unwrap()),
         pressure: Arc::new(pressure),
-        ..(*fixture.services).clone()
+        ..(*fixture.tenant).clone()
     };
-    services.for_thread()
+    Arc::new(tenant)
 }
 
 /// Fault 13: saves that fill the disk 20 times never need an operator.
@@ -56,22 +56,22 @@ fn services_on(disk: &SmallDisk, fixture: &Fixture) -> Arc<Services> {
 async fn a_disk_that_is_filled_twenty_times_is_freed_by_each_sweep() {
     let Some(disk) = SmallDisk::mount(64) else { return };
     with_fixture(async |fixture| {
-        let services = services_on(&disk, &fixture);
+        let tenant = tenant_on(&disk, &fixture);
         let bytes = Bytes::from(pattern(MIB, 1));
         for round in 0..20 {
             let mut saved = 0;
-            while save(&services, &format!("{round} {saved}"), &bytes).await {
+            while save(&tenant, &format!("{round} {saved}"), &bytes).await {
                 saved += 1;
             }
             assert!(saved >= 20, "{saved} of 1 MiB fit in round {round}");
             // More saves are rejected, and leave nothing behind.
             for number in 0..50 {
-                assert!(!save(&services, &format!("{round} too many {number}"), &bytes).await);
+                assert!(!save(&tenant, &format!("{round} too many {number}"), &bytes).await);
             }
-            let kept = services.index.list_entries(crate::index::EntryId(0), 1).await.unwrap();
-            assert!(services.storage.open(&kept[0].object, MIB as u64, None).await.is_ok(), "reads go on");
-            assert!(services.index.list_uploads(crate::index::UploadId(0), 10).await.unwrap().is_empty());
-            let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
+            let kept = tenant.index.list_entries(crate::index::EntryId(0), 1).await.unwrap();
+            assert!(tenant.storage.open(&kept[0].object, MIB as u64, None).await.is_ok(), "reads go on");
+            assert!(tenant.index.list_uploads(crate::index::UploadId(0), 10).await.unwrap().is_empty());
+            let sweeper = Sweeper::new(&tenant, &fixture.guest, GRACE_MS);
             let report = sweeper.sweep_once(NOW_MS + 92 * DAY_MS).await.unwrap();
             assert_eq!(report.entries, saved);
         }
@@ -85,10 +85,10 @@ async fn a_disk_that_is_filled_twenty_times_is_freed_by_each_sweep() {
 async fn rows_are_deleted_on_a_disk_filled_by_another_program() {
     let Some(disk) = SmallDisk::mount(32) else { return };
     with_fixture(async |fixture| {
-        let services = services_on(&disk, &fixture);
+        let tenant = tenant_on(&disk, &fixture);
         let bytes = Bytes::from(pattern(MIB, 1));
         let mut saved = 0;
-        while save(&services, &saved.to_string(), &bytes).await {
+        while save(&tenant, &saved.to_string(), &bytes).await {
             saved += 1;
         }
         let mut hogs = 0;
@@ -97,23 +97,23 @@ async fn rows_are_deleted_on_a_disk_filled_by_another_program() {
                 hogs += 1;
             }
         }
-        let full = fill_the_log(&*services.index).await;
+        let full = fill_the_log(&*tenant.index).await;
         assert!(matches!(full, IndexError::NoSpace { .. }), "{full:?}");
-        let sweeper = Sweeper::new(&services, &fixture.guest, GRACE_MS);
+        let sweeper = Sweeper::new(&tenant, &fixture.guest, GRACE_MS);
         let later = NOW_MS + 92 * DAY_MS;
         let mut report = sweeper.sweep_once(later).await;
         if report.is_err() {
             // As the janitor does.
             assert!(report.as_ref().is_err_and(SweepError::is_no_space), "{report:?}");
-            assert!(services.pressure.drop_ballast());
+            assert!(tenant.pressure.drop_ballast());
             report = sweeper.sweep_once(later).await;
         }
         report.unwrap();
-        assert_eq!(services.index.list_entries(crate::index::EntryId(0), 1000).await.unwrap().len(), 0);
+        assert_eq!(tenant.index.list_entries(crate::index::EntryId(0), 1000).await.unwrap().len(), 0);
         for number in 0..hogs {
             std::fs::remove_file(disk.path().join(format!("hog {number}"))).unwrap();
         }
-        assert!(save(&services, "again", &bytes).await);
+        assert!(save(&tenant, "again", &bytes).await);
     })
     .await;
 }

@@ -1,4 +1,7 @@
-//! The capabilities that the interfaces use.
+//! What is per tenant: where its entries are, who may use them, and the settings that its policy sees.
+//!
+//! The host serves one tenant today. Whatever a second one would need of its own is in [`Tenant`];
+//! the listener, the worker threads, the engine and the limits of the process are not.
 
 use std::sync::Arc;
 
@@ -6,7 +9,7 @@ use crate::{
     auth::{TokenVerifier, UrlSigner},
     clock::Clock,
     index::Index,
-    net::{Forwarder, Upstream},
+    net::Upstream,
     pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
     storage::Storage,
@@ -14,7 +17,7 @@ use crate::{
 
 /// The part of the configuration that the component sees.
 #[derive(Clone, Debug)]
-pub struct PolicySettings {
+pub(crate) struct PolicySettings {
     /// Lifetime of an upload URL, in milliseconds.
     pub upload_url_ms: u64,
     /// Lifetime of a download URL, in milliseconds.
@@ -32,9 +35,9 @@ pub struct PolicySettings {
     pub direct_url_ms: Option<u64>,
 }
 
-/// The capabilities behind the interfaces. All threads share all of them but the forwarder.
+/// A tenant. The guest's imports are implemented with it. Cloned, it shares everything.
 #[derive(Clone)]
-pub struct Services {
+pub(crate) struct Tenant {
     /// The objects.
     pub storage: Arc<dyn Storage>,
     /// The entries and uploads.
@@ -55,15 +58,4 @@ pub struct Services {
     pub settings: PolicySettings,
     /// Where requests are forwarded that are not for the cache.
     pub upstream: Option<Upstream>,
-    /// This thread's connections to the upstream.
-    pub forwarder: Option<Arc<Forwarder>>,
-}
-
-impl Services {
-    /// Returns the services for one thread, with connections of its own to the upstream.
-    #[must_use]
-    pub fn for_thread(&self) -> Arc<Self> {
-        let forwarder = self.upstream.clone().map(|upstream| Arc::new(Forwarder::new(upstream)));
-        Arc::new(Self { forwarder, ..self.clone() })
-    }
 }

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{exposed, given};
 use crate::{
+    StartError,
     config::{Azblob, Settings},
     net::client_config,
-    start::{StartError, proxies},
+    setup::outgoing::proxies,
     storage::{
         azblob::{AzblobAccount, AzblobBucket, AzblobSettings},
         bucket::Bucket,

@@ -4,16 +4,17 @@
 use std::time::Duration;
 use std::{path::PathBuf, sync::Arc};
 
-use super::{StartError, path_of};
+use super::path_of;
+use crate::{
+    StartError,
+    config::{DatabaseDriver, Settings},
+    index::{Index, IndexError, KeyRule, sqlite::SqliteIndex},
+    pressure::Pressure,
+};
 #[cfg(feature = "sql")]
 use crate::{
     config::{Database, DatabaseServer, Secret, SslMode},
     index::sql,
-};
-use crate::{
-    config::{DatabaseDriver, Settings},
-    index::{Index, IndexError, KeyRule, sqlite::SqliteIndex},
-    pressure::Pressure,
 };
 
 /// Opens the index. With storage in a local folder, a database server may serve only one Larder:

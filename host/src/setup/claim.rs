@@ -13,8 +13,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use super::StartError;
-use crate::server::Listener;
+use crate::{StartError, server::Listener};
 
 /// How long a start waits for an earlier process to release the data directory.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -22,7 +21,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The claim of a starting process to its exclusive resources.
-pub(super) struct StartClaim {
+pub(crate) struct StartClaim {
     file: File,
     is_locked: bool,
     listener: Option<Listener>,
@@ -34,7 +33,7 @@ impl StartClaim {
     ///
     /// # Errors
     /// When the directory cannot be used, or the address is another server's.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         data: &Path,
         address: SocketAddr,
         inherited: Option<TcpListener>,
@@ -55,7 +54,7 @@ impl StartClaim {
     ///
     /// # Errors
     /// When another process still has it after a minute, or the address.
-    pub(super) async fn complete(
+    pub(crate) async fn complete(
         mut self,
         data: &Path,
         address: SocketAddr,

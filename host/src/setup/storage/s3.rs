@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{exposed, given};
 use crate::{
+    StartError,
     config::{S3, Settings},
-    start::{StartError, proxies},
+    setup::outgoing::proxies,
     storage::{
         bucket::Bucket,
         s3::{self, S3Settings},

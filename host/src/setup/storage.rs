@@ -9,17 +9,18 @@ mod s3;
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{StartError, path_of, some};
+use super::{HOUR_MS, path_of, some};
 use crate::{
+    StartError,
     causes::chain,
-    config::{Filesystem, Settings, StorageDriver},
-    services::Services,
+    config::{Config, Filesystem, Settings, StorageDriver},
     storage::{
         Storage, StorageError,
         budget::Budget,
         fs::{FsSettings, FsStorage},
     },
     sweep::Ownership,
+    tenant::Tenant,
 };
 #[cfg(feature = "bucket")]
 use crate::{
@@ -68,12 +69,13 @@ fn open_folder(root: PathBuf, budget: Arc<Budget>, filesystem: &Filesystem) -> R
 /// Checks that the objects in the storage belong to the index, or adopts them if the operator wants
 /// that. If they do not, or it cannot be checked, the server runs, and deletes no object without an
 /// entry.
-pub(super) async fn claim_storage(services: &Services, adopt: bool, orphan_grace_ms: u64) {
-    let (storage, index) = (&*services.storage, &*services.index);
-    let claimed = if adopt {
+pub(crate) async fn claim_storage(tenant: &Tenant, config: &Config) {
+    let (storage, index) = (&*tenant.storage, &*tenant.index);
+    let claimed = if config.adopt_storage {
         Ownership::adopt(storage, index).await
     } else {
-        let old_before_ms = services.clock.now_ms().saturating_sub(orphan_grace_ms);
+        let orphan_grace_ms = config.settings.retention.orphan_grace_hours.saturating_mul(HOUR_MS);
+        let old_before_ms = tenant.clock.now_ms().saturating_sub(orphan_grace_ms);
         Ownership::determine(storage, index, old_before_ms).await.map(drop)
     };
     if let Err(error) = claimed {

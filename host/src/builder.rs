@@ -1,0 +1,90 @@
+//! Puts a server together: the parts that the caller brings, and the configuration for all others.
+
+use std::{net::TcpListener, sync::Arc};
+
+use crate::{
+    Larder, StartError,
+    config::Config,
+    descriptors::{Shares, raise_limit},
+    index::Index,
+    setup::{self, claim::StartClaim},
+    storage::Storage,
+    sweep::Janitor,
+};
+
+/// Puts a [`Larder`] together. Made by [`Larder::builder`].
+pub struct Builder {
+    config: Config,
+    parts: Parts,
+    listener: Option<TcpListener>,
+}
+
+/// What the caller brings in place of what the configuration says.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) storage: Option<Arc<dyn Storage>>,
+    pub(crate) index: Option<Arc<dyn Index>>,
+    pub(crate) policy: Option<Vec<u8>>,
+}
+
+impl Builder {
+    pub(crate) fn new(config: Config) -> Self {
+        Self { config, parts: Parts::default(), listener: None }
+    }
+
+    /// Keeps objects in this storage. Its promises are those of the [`Storage`] trait.
+    #[must_use]
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.parts.storage = Some(storage);
+        self
+    }
+
+    /// Keeps entries in this index. Its promises are those of the [`Index`] trait.
+    #[must_use]
+    pub fn index(mut self, index: Arc<dyn Index>) -> Self {
+        self.parts.index = Some(index);
+        self
+    }
+
+    /// Runs this policy: a WebAssembly component of the cache world (`wit/`), in binary form.
+    #[must_use]
+    pub fn policy(mut self, component: Vec<u8>) -> Self {
+        self.parts.policy = Some(component);
+        self
+    }
+
+    /// Accepts on this listener, which a supervisor has opened, in place of `server.listen`.
+    #[must_use]
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// Starts the server. It accepts connections when this returns; earlier ones wait in the
+    /// backlog.
+    ///
+    /// The data directory is locked first. While another Larder has it, this one shares its
+    /// listener and waits for up to a minute, so that a restart refuses nobody. Only then are
+    /// storage and database opened.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn build(self) -> Result<Larder, StartError> {
+        let Self { config, parts, listener } = self;
+        let settings = &config.settings;
+        let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
+        let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
+        // Before the wait: a new policy takes a second or more to compile.
+        let policy = setup::policy(settings, parts.policy.as_deref())?;
+        let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
+        let server = setup::server(settings, shares, listener)?;
+        let tenant = Arc::new(setup::tenant(settings, parts.storage, parts.index).await?);
+        policy.probe(&tenant).await?;
+        tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
+        setup::claim_storage(&tenant, &config).await;
+        let janitor = Janitor::start(policy.clone(), tenant.clone(), setup::schedule(settings))
+            .map_err(StartError::Thread)?;
+        let running = server.start(&policy, &tenant).map_err(StartError::Thread)?;
+        Ok(Larder { running, janitor, shares, _lock: lock })
+    }
+}

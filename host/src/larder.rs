@@ -1,0 +1,73 @@
+//! A running server.
+
+use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
+
+use crate::{
+    builder::Builder,
+    config::Config,
+    descriptors::Shares,
+    message::QuotaUsage,
+    server::{ConnectionUsage, Running},
+    sweep::Janitor,
+};
+
+/// How long the last writes may take at the end, when a database or bucket hangs.
+const LAST_WRITES: Duration = Duration::from_millis(2500);
+
+/// A running server. Dropping it does not stop it: call [`Larder::stop`].
+pub struct Larder {
+    pub(crate) running: Running,
+    pub(crate) janitor: Janitor,
+    pub(crate) shares: Shares,
+    /// Of the data directory; released when the process has ended or this is dropped.
+    pub(crate) _lock: File,
+}
+
+impl Larder {
+    /// Begins to put a server together. What the builder is not given is made as the configuration
+    /// says.
+    #[must_use]
+    pub fn builder(config: Config) -> Builder {
+        Builder::new(config)
+    }
+
+    /// Returns the address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.running.address()
+    }
+
+    /// Returns how the process's file descriptors are divided up.
+    #[must_use]
+    pub fn shares(&self) -> Shares {
+        self.shares
+    }
+
+    /// Returns the usage of each quota for requests.
+    #[must_use]
+    pub fn usage(&self) -> Vec<QuotaUsage> {
+        self.running.usage()
+    }
+
+    /// Returns how much of the limits on connections and requests is in use.
+    #[must_use]
+    pub fn connections(&self) -> ConnectionUsage {
+        self.running.connections()
+    }
+
+    /// Lets requests in flight finish within the configured limit, and persists what is in memory,
+    /// for up to 2.5 s. Connections that arrive meanwhile are
+    /// for the successor, if there is one, and refused otherwise.
+    pub fn stop(self) {
+        self.running.stop();
+        let (ended, end) = mpsc::channel();
+        let janitor = self.janitor;
+        let last = std::thread::Builder::new().name("larder-last-writes".to_owned()).spawn(move || {
+            janitor.stop();
+            let _ = ended.send(());
+        });
+        if last.is_ok() && end.recv_timeout(LAST_WRITES) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!("last-used times and durability could not be persisted in time");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! From the configuration to the parts of a server, a file for each. Only [`crate::builder`] calls
+//! it; the order of things is there.
+
+pub(crate) mod claim;
+mod database;
+mod outgoing;
+mod policy;
+mod server;
+mod storage;
+mod tenant;
+
+use std::path::PathBuf;
+
+pub(crate) use self::{
+    policy::policy,
+    server::{server, wanted},
+    storage::claim_storage,
+    tenant::{schedule, tenant},
+};
+
+const MINUTE_MS: u64 = 60 * 1000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// A path that `config` has resolved.
+fn path_of(path: Option<&PathBuf>) -> PathBuf {
+    path.cloned().unwrap_or_default()
+}
+
+/// A number of which 0 means none.
+fn some(number: u64) -> Option<u64> {
+    Some(number).filter(|number| *number > 0)
+}
