@@ -118,7 +118,7 @@ impl TestServer {
         body: impl Into<Bytes>,
     ) -> Response {
         let exchange = exchange(&self.client, &self.base, method, target, headers, body.into());
-        tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await.expect("an answer in time")
+        tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await.expect("a response in time")
     }
 
     /// Sends a `GET` without header fields.
@@ -237,7 +237,7 @@ async fn exchange(
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> Response {
-    try_exchange(client, base, method, target, headers, body).await.expect("an answer")
+    try_exchange(client, base, method, target, headers, body).await.expect("a response")
 }
 
 async fn try_exchange(

@@ -85,7 +85,7 @@ impl Canaries {
             let mut status = [0; 12];
             timeout(RESPONSE_TIMEOUT, stream.read_exact(&mut status))
                 .await
-                .expect("an answer in time")
+                .expect("a response in time")
                 .unwrap();
             assert_eq!(std::str::from_utf8(&status).unwrap(), "HTTP/1.1 201");
         }
@@ -106,7 +106,7 @@ async fn is_free_again(server: &TestServer) {
 
 /// Fault 7 (a): without a token: large heads to a forwarded route, and bodies that never arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_heads_without_a_token_stop_nobody() {
+async fn large_heads_without_a_token_block_no_one() {
     // An upstream that accepts connections and never responds.
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", upstream.local_addr().unwrap());
@@ -146,7 +146,7 @@ async fn large_heads_without_a_token_stop_nobody() {
 
 /// Fault 7 (b): with a token; 16 block lists of nearly 8 MiB at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn long_block_lists_at_once_cost_nobody_the_policy() {
+async fn concurrent_long_block_lists_keep_the_policy_running() {
     let server = TestServer::start(&[]).await;
     let job = Job::new(&server);
     let canaries = Canaries::start(&server, &job).await;
@@ -172,15 +172,15 @@ async fn long_block_lists_at_once_cost_nobody_the_policy() {
 /// Fault 7 (b): with a token: more messages of the largest size than fit one guest's memory, all at
 /// once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_messages_at_once_cost_nobody_the_policy() {
+async fn concurrent_large_messages_keep_the_policy_running() {
     const CALLS: usize = 400;
     let server = TestServer::start(&[("LARDER_THREADS", "1")]).await;
     let job = Job::new(&server);
     let canaries = Canaries::start(&server, &job).await;
     let message = Bytes::from(format!(r#"{{"key":"k","version":"v"}}{}"#, " ".repeat((256 << 10) - 25)));
     let calls = (0..CALLS).map(|_| job.call("GetCacheEntryDownloadURL", message.clone()));
-    let answers = join_all(calls).await;
-    let answered = |status| answers.iter().filter(|response| response.status == status).count();
+    let responses = join_all(calls).await;
+    let answered = |status| responses.iter().filter(|response| response.status == status).count();
     let (looked_up, refused) = (answered(StatusCode::OK), answered(StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(looked_up + refused, CALLS);
     assert!(looked_up >= CALLS / 10, "{looked_up}");
@@ -191,7 +191,7 @@ async fn large_messages_at_once_cost_nobody_the_policy() {
 /// Fault 8: announced lists that never arrive hold memory only until others need it, and the
 /// messages of others are read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_sent_lists_stop_nobody() {
+async fn half_sent_lists_block_no_one() {
     let server = TestServer::start(&[]).await;
     let job = Job::new(&server);
     let url = format!("{}&comp=blocklist", job.create("half").await);
@@ -217,7 +217,7 @@ async fn half_sent_lists_stop_nobody() {
     // A request that holds memory without sending is refused in favour of waiting ones, with a
     // status that clients retry.
     let given_up =
-        timeout(RESPONSE_TIMEOUT, attack.join_next()).await.expect("an answer in time").unwrap().unwrap();
+        timeout(RESPONSE_TIMEOUT, attack.join_next()).await.expect("a response in time").unwrap().unwrap();
     assert_eq!(given_up.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
     attack.shutdown().await;
     is_free_again(&server).await;

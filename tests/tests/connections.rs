@@ -56,7 +56,7 @@ async fn head(stream: &mut TcpStream) -> String {
             seen.extend_from_slice(&buffer[..count]);
         }
     };
-    timeout(RESPONSE_TIMEOUT, read).await.expect("an answer in time");
+    timeout(RESPONSE_TIMEOUT, read).await.expect("a response in time");
     String::from_utf8(seen).unwrap()
 }
 
@@ -72,7 +72,7 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 
 /// Fault 10: 1,023 idle connections kept the next client out for two minutes.
 #[tokio::test]
-async fn idle_connections_keep_nobody_out() {
+async fn idle_connections_keep_no_one_out() {
     let server = server("max_connections = 16\nmax_connections_per_client = 16\n", "none").await;
     let mut idle = Vec::new();
     for _ in 0..40 {
@@ -105,7 +105,7 @@ async fn a_request_in_the_moment_of_making_room_is_answered() {
 
 /// Fault 10: so did sockets that send nothing, or only the beginning of a head.
 #[tokio::test]
-async fn silent_connections_keep_nobody_out() {
+async fn silent_connections_keep_no_one_out() {
     let server = server("max_connections = 16\nmax_connections_per_client = 16\n", "none").await;
     let mut silent = Vec::new();
     for number in 0..60 {
@@ -225,7 +225,7 @@ async fn http2(server: &TestServer, window: u32) -> SendRequest<Empty<Bytes>> {
 
 async fn fetch(sender: &mut SendRequest<Empty<Bytes>>, path: &str) -> http::Response<Incoming> {
     let request = http::Request::builder().uri(format!("http://x{path}")).body(Empty::new()).unwrap();
-    timeout(RESPONSE_TIMEOUT, sender.send_request(request)).await.expect("an answer in time").unwrap()
+    timeout(RESPONSE_TIMEOUT, sender.send_request(request)).await.expect("a response in time").unwrap()
 }
 
 /// Fault 9: a stream whose client reads nothing never ended as long as the client answered pings.
@@ -246,7 +246,7 @@ async fn a_stream_that_nobody_reads_is_reset_and_its_connection_goes_on() {
     // requests.
     let end = tokio::time::Instant::now() + RESPONSE_TIMEOUT;
     while !sending.is_finished() {
-        assert!(tokio::time::Instant::now() < end, "the upstream's answer is held for ever");
+        assert!(tokio::time::Instant::now() < end, "the upstream's response is held for ever");
         assert_eq!(fetch(&mut client, "/health").await.status(), 200);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -185,7 +185,7 @@ async fn bodies_go_both_ways_in_chunks_with_their_trailers() {
 }
 
 #[tokio::test]
-async fn answers_without_a_body_stay_so() {
+async fn responses_without_a_body_stay_without_one() {
     for (method, response, status) in [
         ("GET", "HTTP/1.1 204 No Content\r\nx-kept: 1\r\n\r\n", "204 no content"),
         (
@@ -256,13 +256,13 @@ async fn a_long_poll_is_waited_for() {
     client.send(GET).await;
     let mut peer = upstream.accept().await;
     peer.head().await;
-    assert!(timeout(Duration::from_millis(1000), client.stream.readable()).await.is_err(), "no answer yet");
+    assert!(timeout(Duration::from_millis(1000), client.stream.readable()).await.is_err(), "no response yet");
     peer.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate").await;
     assert!(client.rest().await.unwrap().ends_with(b"late"));
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_waits_for_ends_at_the_upstream_too() {
+async fn an_abandoned_request_is_cancelled_at_the_upstream() {
     let Asked { client, mut peer, server: _server } = Asked::with(GET).await;
     drop(client);
     assert_eq!(peer.rest().await.unwrap(), b"", "the connection is closed");

@@ -168,7 +168,7 @@ async fn each_kind_of_wrong_token_is_401_in_json() {
         assert_eq!(response.json()["code"], "unauthenticated", "{what}");
         assert!(
             token.is_empty() || !response.text().contains(&token),
-            "{what}: the answer repeats the token"
+            "{what}: the response repeats the token"
         );
     }
 }
@@ -204,6 +204,6 @@ async fn http2_by_prior_knowledge_is_spoken_on_the_same_port() {
         RESPONSE_TIMEOUT,
         client.get(format!("{}/health", server.base).parse().unwrap()),
     );
-    let response = response.await.expect("an answer in time").unwrap();
+    let response = response.await.expect("a response in time").unwrap();
     assert_eq!((response.version(), response.status().as_u16()), (http::Version::HTTP_2, 200));
 }

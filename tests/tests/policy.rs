@@ -60,7 +60,7 @@ async fn what_is_not_repeatable_is_a_503_that_clients_repeat() {
     let mut head = [0; 12];
     tokio::time::timeout(RESPONSE_TIMEOUT, waiting.read_exact(&mut head))
         .await
-        .expect("an answer in time")
+        .expect("a response in time")
         .unwrap();
     assert_eq!(&head, b"HTTP/1.1 503");
     assert_eq!(server.get("/fine").await.text(), "fine");
@@ -106,7 +106,7 @@ async fn a_call_that_waits_is_lost_with_its_instance_and_told_so() {
     let mut head = [0; 12];
     tokio::time::timeout(RESPONSE_TIMEOUT, waiting.read_exact(&mut head))
         .await
-        .expect("an answer in time")
+        .expect("a response in time")
         .unwrap();
     assert_eq!(&head, b"HTTP/1.1 404");
 }

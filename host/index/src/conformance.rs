@@ -34,12 +34,12 @@ macro_rules! conformance {
         }
         $crate::conformance::cases! { $open;
             lookup {
-                finds_the_entry_with_the_very_key
+                finds_the_entry_with_exactly_this_key
                 finds_no_entry_in_another_repository_scope_or_version
                 finds_nothing_without_probes
                 the_first_probe_with_a_match_wins
                 a_prefix_finds_the_entry_made_last_also_within_one_millisecond
-                a_prefix_is_not_about_the_time_of_use
+                a_prefix_ignores_the_last_use
                 an_entry_that_was_made_again_is_the_newest
                 a_prefix_matches_the_whole_key_too
                 an_empty_prefix_finds_the_newest_of_the_scope
@@ -75,9 +75,9 @@ macro_rules! conformance {
                 an_idle_upload_is_displaced
                 activity_keeps_an_upload_from_being_displaced
                 an_upload_from_the_future_is_displaced
-                a_time_of_activity_from_the_future_comes_back
+                a_last_activity_from_the_future_is_replaced
                 an_upload_is_no_entry
-                an_untouched_upload_is_handed_out_again
+                an_untouched_upload_is_renewed
                 attaching_replaces_and_names_the_other_object
                 attaching_the_same_object_again_names_none
                 attaching_to_a_missing_upload_is_gone
@@ -97,8 +97,8 @@ macro_rules! conformance {
                 deleting_an_entry_frees_the_slot_once
                 an_entry_that_was_used_meanwhile_is_not_deleted_as_unused
                 touching_entries_never_goes_back
-                a_time_of_use_from_the_future_comes_back
-                touching_what_is_gone_is_harmless
+                a_last_use_from_the_future_is_capped
+                touching_deleted_rows_is_harmless
                 a_secret_is_the_first_that_was_stored
                 secrets_may_be_any_bytes
             }
@@ -114,11 +114,11 @@ macro_rules! conformance {
                 existing_uploads_are_those_that_exist
             }
             race {
-                of_many_who_reserve_one_slot_one_does
-                of_many_who_displace_an_idle_upload_one_does
-                of_many_who_renew_an_upload_one_does
-                of_many_who_finalize_an_upload_one_does
-                of_many_who_store_a_secret_all_get_the_same
+                concurrent_reservations_have_one_winner
+                concurrent_displacements_have_one_winner
+                concurrent_renewals_have_one_winner
+                concurrent_finalizes_make_one_entry
+                concurrent_secrets_are_the_same
                 a_touch_and_a_deletion_of_the_unused_do_not_both_win
             }
         }

@@ -89,7 +89,7 @@ impl Model {
             self.uploads.remove(&id);
         }
         let Reservation::Reserved(upload) = outcome else {
-            panic!("the slot is free, but the answer is {outcome:?}");
+            panic!("the slot is free, but the outcome is {outcome:?}");
         };
         assert!(self.last_upload < Some(upload.id), "numbers of uploads grow");
         self.last_upload = Some(upload.id);

@@ -200,18 +200,22 @@ impl Run<'_> {
             }
             Op::TouchEntries(uses) => self.touch_entries(&uses).await,
             Op::TouchUploads(uses) => self.touch_uploads(&uses).await,
-            Op::CapLastUsed { entries, now_ms } => {
-                let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
-                self.index.cap_last_used(&ids, now_ms).await.unwrap();
-                ids.iter().for_each(|id| self.model.cap_last_used(*id, now_ms));
-            }
-            Op::MarkDurable(entries) => {
-                let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
-                self.index.mark_durable(&ids).await.unwrap();
-                ids.iter().for_each(|id| self.model.mark_durable(*id));
-            }
+            Op::CapLastUsed { entries, now_ms } => self.cap_last_used(&entries, now_ms).await,
+            Op::MarkDurable(entries) => self.mark_durable(&entries).await,
             Op::Volatile { boot, this_boot } => self.compare_volatile(boot, this_boot).await,
         }
+    }
+
+    async fn cap_last_used(&mut self, entries: &[Pick], now_ms: u64) {
+        let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
+        self.index.cap_last_used(&ids, now_ms).await.unwrap();
+        ids.iter().for_each(|id| self.model.cap_last_used(*id, now_ms));
+    }
+
+    async fn mark_durable(&mut self, entries: &[Pick]) {
+        let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
+        self.index.mark_durable(&ids).await.unwrap();
+        ids.iter().for_each(|id| self.model.mark_durable(*id));
     }
 
     fn slot(&self, scope: bool, version: bool, key: String) -> Slot {

@@ -44,14 +44,17 @@ pub(super) async fn open_index(
 }
 
 #[cfg(feature = "sql")]
-fn bounds(database: &Database) -> sql::Bounds {
-    sql::Bounds { connections: database.max_connections, call: Duration::from_millis(database.timeout_ms) }
+fn bounds(database: &Database) -> sql::ClientLimits {
+    sql::ClientLimits {
+        connections: database.max_connections,
+        call: Duration::from_millis(database.timeout_ms),
+    }
 }
 
 #[cfg(feature = "sql")]
-fn server(server: &DatabaseServer) -> sql::ServerSettings {
+fn server(server: &DatabaseServer) -> sql::ConnectionSettings {
     let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
-    sql::ServerSettings {
+    sql::ConnectionSettings {
         url: exposed(&server.url),
         host: server.host.clone(),
         port: (server.port != 0).then_some(server.port),

@@ -73,9 +73,9 @@ pub async fn of_many_who_create_at_once_one_gets_the_upload(session: &Session) {
     let (token, other) = (session.main(), session.token(&[("refs/heads/main", 3), ("other", 1)]));
     let tokens: Vec<_> = (0..9).map(|number| if number % 3 == 2 { &other } else { &token }).collect();
     let creates = tokens.iter().map(|token| session.create(token, "key"));
-    let answers = futures_util::future::join_all(creates).await;
-    assert_eq!(answers.iter().filter(|response| response.status.as_u16() == 200).count(), 1);
-    for response in answers.iter().filter(|response| response.status.as_u16() != 200) {
+    let responses = futures_util::future::join_all(creates).await;
+    assert_eq!(responses.iter().filter(|response| response.status.as_u16() == 200).count(), 1);
+    for response in responses.iter().filter(|response| response.status.as_u16() != 200) {
         assert_eq!((response.status.as_u16(), &response.json()["code"]), (409, &json!("already_exists")));
     }
     assert_eq!(session.matched(&token, "key", &[]).await, None, "a reservation is no entry");

@@ -64,7 +64,7 @@ impl Target {
                 server.send(method, target, headers, body),
             )
             .await
-            .expect("an answer"),
+            .expect("a response"),
         }
     }
 }

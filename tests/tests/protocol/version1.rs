@@ -126,9 +126,9 @@ pub async fn a_version_may_be_left_out(session: &Session) {
 pub async fn of_many_who_reserve_at_once_one_gets_the_upload(session: &Session) {
     let token = session.main();
     let reserves = (0..8).map(|_| call(session, &token, "POST", "caches", r#"{"key":"key","version":"v"}"#));
-    let answers = futures_util::future::join_all(reserves).await;
-    assert_eq!(answers.iter().filter(|response| response.status.as_u16() == 201).count(), 1);
-    for response in answers.iter().filter(|response| response.status.as_u16() != 201) {
+    let responses = futures_util::future::join_all(reserves).await;
+    assert_eq!(responses.iter().filter(|response| response.status.as_u16() == 201).count(), 1);
+    for response in responses.iter().filter(|response| response.status.as_u16() != 201) {
         assert_eq!(response.status.as_u16(), 409);
         assert!(response.json()["typeKey"].as_str().unwrap().contains("AlreadyExists"));
     }

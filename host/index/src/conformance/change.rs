@@ -38,7 +38,7 @@ pub(crate) async fn touching_entries_never_goes_back(case: &Case) {
 }
 
 /// Fault 19.
-pub(crate) async fn a_time_of_use_from_the_future_comes_back(case: &Case) {
+pub(crate) async fn a_last_use_from_the_future_is_capped(case: &Case) {
     let (one, two) = (case.entry("1").await, case.entry("2").await);
     case.index.touch_entries(&[(one.id, 9_000), (two.id, 3_000)]).await.unwrap();
     let ids = [two.id, EntryId(u64::MAX), one.id];
@@ -50,7 +50,7 @@ pub(crate) async fn a_time_of_use_from_the_future_comes_back(case: &Case) {
     }
 }
 
-pub(crate) async fn touching_what_is_gone_is_harmless(case: &Case) {
+pub(crate) async fn touching_deleted_rows_is_harmless(case: &Case) {
     let gone = case.entry("1").await;
     let there = case.entry("2").await;
     case.index.delete_entry(gone.id).await.unwrap();

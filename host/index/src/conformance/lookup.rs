@@ -3,7 +3,7 @@
 use super::{Case, exact, prefix, probe};
 use crate::{Durability, EntryId, MatchKind};
 
-pub(crate) async fn finds_the_entry_with_the_very_key(case: &Case) {
+pub(crate) async fn finds_the_entry_with_exactly_this_key(case: &Case) {
     let made = case.entry("deps-1").await;
     case.entry("deps-12").await;
     let probes = [exact("deps-1")];
@@ -54,7 +54,7 @@ pub(crate) async fn a_prefix_finds_the_entry_made_last_also_within_one_milliseco
     }
 }
 
-pub(crate) async fn a_prefix_is_not_about_the_time_of_use(case: &Case) {
+pub(crate) async fn a_prefix_ignores_the_last_use(case: &Case) {
     let old = case.entry("p-old").await;
     case.entry("p-new").await;
     case.index.touch_entries(&[(old.id, 9_000)]).await.unwrap();

@@ -43,14 +43,14 @@ fn one_reserved(outcomes: &[Reservation]) {
     assert_eq!(ids.len(), 1);
 }
 
-pub(crate) async fn of_many_who_reserve_one_slot_one_does(case: &Case) {
+pub(crate) async fn concurrent_reservations_have_one_winner(case: &Case) {
     for round in 0..5 {
         let slot = case.key(&round.to_string());
         one_reserved(&at_once(case, async |index, _| index.reserve(&slot, "o", 2, 1).await.unwrap()));
     }
 }
 
-pub(crate) async fn of_many_who_displace_an_idle_upload_one_does(case: &Case) {
+pub(crate) async fn concurrent_displacements_have_one_winner(case: &Case) {
     for round in 0..5 {
         let idle = case.reserve(&case.key(&round.to_string()), 1).await;
         let slot = &idle.slot;
@@ -61,7 +61,7 @@ pub(crate) async fn of_many_who_displace_an_idle_upload_one_does(case: &Case) {
 }
 
 /// Fault 1.
-pub(crate) async fn of_many_who_renew_an_upload_one_does(case: &Case) {
+pub(crate) async fn concurrent_renewals_have_one_winner(case: &Case) {
     for round in 0..5 {
         let upload = case.reserve(&case.key(&round.to_string()), 1).await;
         let renewed = at_once(case, async |index, number| {
@@ -75,7 +75,7 @@ pub(crate) async fn of_many_who_renew_an_upload_one_does(case: &Case) {
     }
 }
 
-pub(crate) async fn of_many_who_finalize_an_upload_one_does(case: &Case) {
+pub(crate) async fn concurrent_finalizes_make_one_entry(case: &Case) {
     for round in 0..5 {
         let upload = case.reserve(&case.key(&round.to_string()), 1).await;
         let content = attachment(1);
@@ -89,7 +89,7 @@ pub(crate) async fn of_many_who_finalize_an_upload_one_does(case: &Case) {
     }
 }
 
-pub(crate) async fn of_many_who_store_a_secret_all_get_the_same(case: &Case) {
+pub(crate) async fn concurrent_secrets_are_the_same(case: &Case) {
     let name = unique("secret");
     let got = at_once(case, async |index, number| {
         index.secret(&name, number.to_string().as_bytes()).await.unwrap()

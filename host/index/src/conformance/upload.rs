@@ -90,7 +90,7 @@ pub(crate) async fn an_upload_from_the_future_is_displaced(case: &Case) {
 }
 
 /// Fault 19.
-pub(crate) async fn a_time_of_activity_from_the_future_comes_back(case: &Case) {
+pub(crate) async fn a_last_activity_from_the_future_is_replaced(case: &Case) {
     let far = 9 * MAX_CLOCK_SKEW_MS;
     let (one, two) = (case.reserve(&case.key("1"), far).await, case.reserve(&case.key("2"), far).await);
     let active =
@@ -112,11 +112,11 @@ pub(crate) async fn an_upload_is_no_entry(case: &Case) {
 }
 
 /// Fault 1.
-pub(crate) async fn an_untouched_upload_is_handed_out_again(case: &Case) {
+pub(crate) async fn an_untouched_upload_is_renewed(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1_000).await;
     let renew = async |created_ms, now_ms| case.index.renew(upload.id, created_ms, now_ms).await.unwrap();
     assert!(!renew(999, 2_000).await && renew(1_000, 2_000).await);
-    assert!(!renew(1_000, 3_000).await, "somebody else was faster");
+    assert!(!renew(1_000, 3_000).await, "another call was faster");
     let now = case.index.get_upload(&upload.name).await.unwrap().unwrap();
     assert_eq!(now, Upload { created_ms: 2_000, last_activity_ms: 2_000, ..upload.clone() });
     // It has the times of a new reservation.

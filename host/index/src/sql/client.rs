@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Bounds,
+    ClientLimits,
     fault::{Fault, RetrySafety},
     pool::{Driver, Pool},
 };
@@ -28,24 +28,24 @@ type ClientJob<D> = Box<dyn FnOnce(Rc<Pool<D>>) -> LocalBoxFuture<'static, ()> +
 pub(super) struct Client<D: Driver> {
     jobs: Option<mpsc::UnboundedSender<ClientJob<D>>>,
     thread: Option<thread::JoinHandle<()>>,
-    bounds: Bounds,
+    limits: ClientLimits,
 }
 
 impl<D: Driver> Client<D> {
     /// Starts the thread, without connecting yet.
-    pub(super) fn start(driver: D, bounds: Bounds) -> std::io::Result<Self> {
+    pub(super) fn start(driver: D, limits: ClientLimits) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
         let thread = thread::Builder::new().name("index-client".to_owned()).spawn(move || {
-            let pool = Rc::new(Pool::new(driver, bounds));
-            LocalSet::new().block_on(&runtime, serve(pool, queue, bounds));
+            let pool = Rc::new(Pool::new(driver, limits));
+            LocalSet::new().block_on(&runtime, serve(pool, queue, limits));
             runtime.shutdown_background();
         })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), bounds })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), limits })
     }
 
-    /// Makes a call within [`Bounds::call`].
+    /// Makes a call within [`ClientLimits::call`].
     pub(super) async fn call<T, F>(
         &self,
         context: &'static str,
@@ -56,17 +56,17 @@ impl<D: Driver> Client<D> {
         T: Send + 'static,
         F: AsyncFn(&mut D::Connection) -> Result<T, Fault> + Send + 'static,
     {
-        let deadline = Instant::now() + self.bounds.call;
+        let deadline = Instant::now() + self.limits.call;
         self.call_until(context, safety, deadline, op).await
     }
 
-    /// Makes a search within [`Bounds::call`].
+    /// Makes a search within [`ClientLimits::call`].
     pub(super) async fn search<T, F>(&self, context: &'static str, op: F) -> Result<T, IndexError>
     where
         T: Send + 'static,
         F: AsyncFn(&mut D::Connection) -> Result<T, Fault> + Send + 'static,
     {
-        let deadline = Instant::now() + self.bounds.call;
+        let deadline = Instant::now() + self.limits.call;
         self.run(context, async move |pool| pool.search(deadline, &op).await).await
     }
 
@@ -122,7 +122,7 @@ impl<D: Driver> Drop for Client<D> {
 async fn serve<D: Driver>(
     pool: Rc<Pool<D>>,
     mut queue: mpsc::UnboundedReceiver<ClientJob<D>>,
-    bounds: Bounds,
+    limits: ClientLimits,
 ) {
     let mut calls = JoinSet::new();
     loop {
@@ -139,5 +139,5 @@ async fn serve<D: Driver>(
         pool.close().await;
     };
     // Every call has this bound. What takes longer is dropped.
-    let _ = timeout(bounds.call, finish).await;
+    let _ = timeout(limits.call, finish).await;
 }

@@ -24,4 +24,4 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use settings::{Bounds, ServerSettings, SslMode};
+pub use settings::{ClientLimits, ConnectionSettings, SslMode};

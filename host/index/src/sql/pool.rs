@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Bounds,
+    ClientLimits,
     fault::{ErrorCodes, Fault, FaultKind, RetrySafety},
 };
 
@@ -72,11 +72,11 @@ struct Borrowed<'a, C> {
 }
 
 impl<D: Driver> Pool<D> {
-    pub(super) fn new(driver: D, bounds: Bounds) -> Self {
-        let search_permits = (bounds.connections * 3 / 4).max(1);
+    pub(super) fn new(driver: D, limits: ClientLimits) -> Self {
+        let search_permits = (limits.connections * 3 / 4).max(1);
         Self {
             driver,
-            permits: Semaphore::new(bounds.connections),
+            permits: Semaphore::new(limits.connections),
             search_permits: Semaphore::new(search_permits),
             idle: RefCell::default(),
         }

@@ -12,7 +12,7 @@ use sqlx::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Bounds,
+    ClientLimits,
     client::Client,
     driver::SqlIndex,
     fault::{Fault, RetrySafety},
@@ -46,10 +46,10 @@ pub(super) enum SchemaError {
 }
 
 /// Opens an index. Creates and migrates its tables, and rewrites them for this rule of comparing
-/// keys, as needed. Waits up to [`Bounds::call`] for a server that is just starting.
+/// keys, as needed. Waits up to [`ClientLimits::call`] for a server that is just starting.
 pub(super) async fn open<D: Refold>(
     driver: D,
-    bounds: Bounds,
+    limits: ClientLimits,
     rule: KeyRule,
     migrations: &'static [(&'static str, &'static str)],
 ) -> Result<SqlIndex<D>, IndexError>
@@ -57,8 +57,8 @@ where
     D::Connection: Migrate + 'static,
 {
     let migration_driver = driver.clone();
-    let client = Client::start(driver, bounds).map_err(|error| unavailable(OPEN, error))?;
-    let give_up_at = Instant::now() + bounds.call;
+    let client = Client::start(driver, limits).map_err(|error| unavailable(OPEN, error))?;
+    let give_up_at = Instant::now() + limits.call;
     while let Err(error) = client.call(OPEN, RetrySafety::Always, async |_: &mut D::Connection| Ok(())).await
     {
         if Instant::now() + RETRY_INTERVAL > give_up_at {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 /// How to reach a database server: by its URL, or by the parts of one. Has no `Debug`: URL and
 /// password are secrets.
 #[derive(Clone, Default)]
-pub struct ServerSettings {
+pub struct ConnectionSettings {
     /// The whole URL, which may contain a password. If it is set, the parts are ignored.
     pub url: Option<String>,
     /// The server's name or address.
@@ -41,7 +41,7 @@ pub enum SslMode {
 
 /// Limits for the use of a server.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct ClientLimits {
     /// Most connections of this process.
     pub connections: usize,
     /// Longest duration of one index call, including waiting for a connection, connecting, and

@@ -4,23 +4,23 @@
 
 pub(super) mod full;
 pub(super) mod last_release;
+pub(super) mod long_searches;
 pub(super) mod opening;
 pub(super) mod outage;
 pub(super) mod prefix;
 mod proxy;
 pub(super) mod replicas;
-pub(super) mod turns;
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bounds, ServerSettings};
+use super::{ClientLimits, ConnectionSettings};
 use crate::{Index, IndexError, KeyRule};
 
 /// Few connections, so that callers wait for each other, and a timeout for a busy machine.
-pub(super) const BOUNDS: Bounds = Bounds { connections: 6, call: Duration::from_secs(60) };
+pub(super) const LIMITS: ClientLimits = ClientLimits { connections: 6, call: Duration::from_secs(60) };
 
 /// Opens an index on a database.
-type Open = fn(&str, Bounds, KeyRule) -> Result<Arc<dyn Index>, IndexError>;
+type Open = fn(&str, ClientLimits, KeyRule) -> Result<Arc<dyn Index>, IndexError>;
 
 /// A new database for one test.
 pub(super) struct Database {
@@ -54,7 +54,7 @@ impl Database {
     }
 
     pub(super) fn open_for(&self, rule: KeyRule) -> Arc<dyn Index> {
-        (self.open)(&self.url, BOUNDS, rule).unwrap_or_else(|error| panic!("{}", messages(&error)))
+        (self.open)(&self.url, LIMITS, rule).unwrap_or_else(|error| panic!("{}", messages(&error)))
     }
 
     pub(super) fn execute(&self, sql: &str) {
@@ -83,22 +83,22 @@ macro_rules! all_shared {
     () => {
         $crate::sql::tests::shared! {
             opening {
-                many_may_open_a_new_database_at_once
-                what_was_written_is_there_after_reopening
+                a_new_database_may_be_opened_concurrently
+                data_survives_reopening
                 a_database_of_a_newer_version_is_refused
-                a_server_that_is_not_there_is_told
+                a_missing_server_is_an_error
             }
             full {
-                a_full_disk_is_told_from_an_outage
+                a_full_disk_is_not_an_outage
             }
             last_release {
                 is_brought_to_any_case
-                is_left_alone_where_bytes_are_asked_for
+                is_unchanged_for_bytes
                 can_be_changed_and_changed_back
-                a_change_that_was_cut_off_is_finished
+                an_interrupted_rewrite_is_completed
                 many_rows_are_rewritten_in_pages
             }
-            turns {
+            long_searches {
                 searches_never_have_all_connections
             }
             prefix {
@@ -110,14 +110,14 @@ macro_rules! all_shared {
                 never_both_finalize
                 a_touch_here_and_a_deletion_there_do_not_both_win
                 runtimes_come_and_go
-                a_call_that_nobody_waits_for_is_finished
+                an_abandoned_call_is_completed
             }
             outage {
                 a_lost_connection_is_replaced
                 a_server_that_hangs_is_an_error_in_time_and_works_when_it_wakes
                 a_server_that_is_gone_is_an_error_and_works_when_it_is_back
-                an_answer_that_was_lost_is_an_error_and_the_change_stands
-                a_reservation_whose_answer_was_lost_is_found_again
+                a_lost_response_is_an_error_and_the_change_stands
+                a_reservation_whose_response_was_lost_is_found_again
             }
         }
     };
@@ -152,8 +152,8 @@ where
     })
 }
 
-pub(super) fn server(url: &str) -> ServerSettings {
-    ServerSettings { url: Some(url.to_owned()), ..ServerSettings::default() }
+pub(super) fn server(url: &str) -> ConnectionSettings {
+    ConnectionSettings { url: Some(url.to_owned()), ..ConnectionSettings::default() }
 }
 
 /// Returns the URL with another database.

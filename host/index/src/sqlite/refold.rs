@@ -48,7 +48,7 @@ const DELETE_UPLOADS_OF_ENTRIES: &str = "DELETE FROM uploads WHERE EXISTS (SELEC
      AND entries.version = uploads.version \
      AND coalesce(entries.folded, entries.key) = coalesce(uploads.folded, uploads.key))";
 
-struct StoredKey {
+struct KeyRow {
     id: i64,
     place: [Vec<u8>; 3],
     key: Vec<u8>,
@@ -129,9 +129,9 @@ fn refold_page(
     let mut select = conn.prepare_cached(table.page)?;
     let rows = select.query_map(params![after, PAGE_ROWS as i64], |row| {
         let place = [row.get(1)?, row.get(2)?, row.get(3)?];
-        Ok(StoredKey { id: row.get(0)?, place, key: row.get(4)?, folded: row.get(5)? })
+        Ok(KeyRow { id: row.get(0)?, place, key: row.get(4)?, folded: row.get(5)? })
     })?;
-    let rows = rows.collect::<rusqlite::Result<Vec<StoredKey>>>()?;
+    let rows = rows.collect::<rusqlite::Result<Vec<KeyRow>>>()?;
     let Some(last) = rows.last().map(|row| row.id) else { return Ok(None) };
     let mut page = PageOutcome { last, rows: 0, deleted: 0 };
     for row in rows {
@@ -152,7 +152,7 @@ fn folded(rule: KeyRule, key: &[u8]) -> Option<Vec<u8>> {
 fn rewrite(
     conn: &Connection,
     table: &TableStatements,
-    row: &StoredKey,
+    row: &KeyRow,
     folded: Option<&[u8]>,
     page: &mut PageOutcome,
 ) -> rusqlite::Result<()> {

@@ -50,11 +50,11 @@ pub(super) enum Loss {
 }
 
 /// Device and inode of a file.
-type Identity = (u64, u64);
+type FileIdentity = (u64, u64);
 
 struct WatchState {
     /// `None` for a file that did not exist when the database was opened.
-    identities: [Option<Identity>; SUFFIXES.len()],
+    identities: [Option<FileIdentity>; SUFFIXES.len()],
     bytes: u64,
     loss: Option<Loss>,
     /// When the loss was last logged.
@@ -152,7 +152,7 @@ fn length(conn: &Connection) -> rusqlite::Result<u64> {
     Ok(u64::try_from(pages.saturating_mul(page)).unwrap_or_default())
 }
 
-fn identity(file: &Path) -> io::Result<(Identity, u64)> {
+fn identity(file: &Path) -> io::Result<(FileIdentity, u64)> {
     let found = file.metadata()?;
     Ok(((found.dev(), found.ino()), found.len()))
 }

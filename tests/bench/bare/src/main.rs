@@ -1,8 +1,9 @@
-//! A bare hyper server: reads each request's body, answers always the same bytes, and does nothing else.
+//! A bare hyper server: reads each request's body, always sends the same bytes, and does nothing
+//! else.
 //!
-//! The bench compares Larder's CPU per look-up with it. It is built as Larder is: one single-threaded runtime and one
-//! `SO_REUSEPORT` listener per core. Usage: `larder-bench-bare FILE`, the file holding the body of the answer; prints where it
-//! listens and serves until it is killed.
+//! The bench compares Larder's CPU per lookup with it. It is built like Larder: one single-threaded
+//! runtime and one `SO_REUSEPORT` listener per core. Usage: `larder-bench-bare FILE`, where the file
+//! has the body of the response. Prints its address and serves until it is killed.
 
 use std::{
     convert::Infallible,

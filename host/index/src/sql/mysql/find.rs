@@ -74,29 +74,29 @@ pub(super) async fn find(
 #[derive(Default)]
 pub(super) struct BoundStatement {
     pub(super) text: String,
-    values: Vec<Value>,
+    parameters: Vec<Parameter>,
 }
 
 /// A parameter. Numbers are parameters, too, so that texts repeat and stay cached: a text that is
 /// not cached is closed after each use, and the server delays the next statement by 40 ms.
 #[derive(Clone)]
-enum Value {
+enum Parameter {
     Bytes(Vec<u8>),
     Number(i64),
 }
 
 impl BoundStatement {
-    fn push(&mut self, text: &str, values: &[&[Value]]) {
+    fn push(&mut self, text: &str, parameters: &[&[Parameter]]) {
         self.text.push_str(text);
-        self.values.extend(values.iter().copied().flatten().cloned());
+        self.parameters.extend(parameters.iter().copied().flatten().cloned());
     }
 
     pub(super) fn query(&self) -> sqlx::query::Query<'_, sqlx::MySql, sqlx::mysql::MySqlArguments> {
         let mut query = sqlx::query(AssertSqlSafe(self.text.as_str()));
-        for value in &self.values {
+        for value in &self.parameters {
             query = match value {
-                Value::Bytes(bytes) => query.bind(&**bytes),
-                Value::Number(number) => query.bind(number),
+                Parameter::Bytes(bytes) => query.bind(&**bytes),
+                Parameter::Number(number) => query.bind(number),
             };
         }
         query
@@ -104,25 +104,25 @@ impl BoundStatement {
 }
 
 /// Returns the condition that excludes the skipped entries.
-fn skip_condition(search: &SearchRequest) -> (String, Vec<Value>) {
+fn skip_condition(search: &SearchRequest) -> (String, Vec<Parameter>) {
     if search.skip.is_empty() {
         return (String::new(), Vec::new());
     }
     let marks = vec!["?"; search.skip.len()].join(", ");
-    let ids = search.skip.iter().map(|id| Value::Number(rows::integer(id.0))).collect();
+    let ids = search.skip.iter().map(|id| Parameter::Number(rows::integer(id.0))).collect();
     (format!(" AND e.id NOT IN ({marks})"), ids)
 }
 
 /// Returns a condition on the whole key, which is empty if its head decides, and the parameters:
 /// place, range of heads, and those of the condition.
-fn prefix_condition(place: &[u8], prefix: &str) -> (&'static str, Vec<Value>) {
+fn prefix_condition(place: &[u8], prefix: &str) -> (&'static str, Vec<Parameter>) {
     let range = digest::head_range(prefix);
-    let mut values = [place.to_vec(), range.low, range.high].map(Value::Bytes).to_vec();
+    let mut parameters = [place.to_vec(), range.low, range.high].map(Parameter::Bytes).to_vec();
     if prefix.len() <= HEAD_BYTES {
-        return ("", values);
+        return ("", parameters);
     }
-    values.extend([prefix, prefix].map(|prefix| Value::Bytes(prefix.as_bytes().to_vec())));
-    (" AND LEFT(COALESCE(e.folded, e.`key`), LENGTH(?)) = ?", values)
+    parameters.extend([prefix, prefix].map(|prefix| Parameter::Bytes(prefix.as_bytes().to_vec())));
+    (" AND LEFT(COALESCE(e.folded, e.`key`), LENGTH(?)) = ?", parameters)
 }
 
 /// Builds the search statement for these probes.
@@ -139,10 +139,10 @@ pub(super) fn search_statement(search: &SearchRequest, probes: &[Probe]) -> Boun
         match probe.kind {
             MatchKind::Exact => statement.push(
                 &format!(", (SELECT e.id FROM entries e WHERE e.slot = ?{skip})"),
-                &[&[Value::Bytes(digest::slot(&place, &probe.key))], &skipped],
+                &[&[Parameter::Bytes(digest::slot(&place, &probe.key))], &skipped],
             ),
             MatchKind::Prefix => {
-                let (exactly, values) = prefix_condition(&place, &probe.key);
+                let (exactly, parameters) = prefix_condition(&place, &probe.key);
                 let undecided = -1 - i64::try_from(number).unwrap_or_default();
                 let text = format!(
                     ", (SELECT CASE WHEN few.n <= 200 THEN few.newest ELSE COALESCE(\
@@ -153,7 +153,7 @@ pub(super) fn search_statement(search: &SearchRequest, probes: &[Probe]) -> Boun
                      FORCE INDEX (entries_by_key) WHERE e.place = ? AND e.key_head >= ? AND e.key_head < ?{exactly}{skip} \
                      LIMIT 201) e) few)"
                 );
-                statement.push(&text, &[&values[..1], &skipped, &values[1..], &values, &skipped]);
+                statement.push(&text, &[&parameters[..1], &skipped, &parameters[1..], &parameters, &skipped]);
             }
         }
     }
@@ -187,21 +187,21 @@ pub(super) const NEWEST_BLOCK: &str = "SELECT block FROM entries FORCE INDEX (en
 struct BlockScan<'a> {
     place: Vec<u8>,
     prefix: &'a str,
-    skip: (String, Vec<Value>),
+    skip: (String, Vec<Parameter>),
 }
 
 impl BlockScan<'_> {
     /// Selects `what` from the matching entries in these blocks.
     fn statement(&self, what: &str, blocks: &[i64], order: &str) -> BoundStatement {
-        let (exactly, mut values) = prefix_condition(&self.place, self.prefix);
+        let (exactly, mut parameters) = prefix_condition(&self.place, self.prefix);
         let (marks, (skip, skipped)) = (vec!["?"; blocks.len()].join(", "), &self.skip);
-        values.extend(blocks.iter().map(|block| Value::Number(*block)));
-        values.extend_from_slice(skipped);
+        parameters.extend(blocks.iter().map(|block| Parameter::Number(*block)));
+        parameters.extend_from_slice(skipped);
         let text = format!(
             "SELECT {what} FROM entries e FORCE INDEX (entries_by_block) WHERE e.place = ? \
              AND e.key_head >= ? AND e.key_head < ?{exactly} AND e.block IN ({marks}){skip}{order}"
         );
-        BoundStatement { text, values }
+        BoundStatement { text, parameters }
     }
 
     /// Any match in these blocks. The newest would make the server read all.

@@ -19,7 +19,7 @@ use sqlx::{
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
 };
 
-use super::{Bounds, ServerSettings, SslMode, fault::ErrorCodes, pool::Driver, schema};
+use super::{ClientLimits, ConnectionSettings, SslMode, fault::ErrorCodes, pool::Driver, schema};
 use crate::{Index, IndexError, KeyRule, unavailable};
 
 /// In order.
@@ -31,8 +31,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
 
 /// Too long values are errors and are not truncated. Waiting for a row lock ends before the call
 /// does.
-fn session(bounds: Bounds) -> String {
-    let lock_seconds = (bounds.call.as_secs() / 2).max(1);
+fn session(limits: ClientLimits) -> String {
+    let lock_seconds = (limits.call.as_secs() / 2).max(1);
     format!(
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
          SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
@@ -97,12 +97,16 @@ impl Driver for MySql {
 /// # Errors
 /// If the server cannot be reached, or the database was made by a newer version of the program. The
 /// source of the error states which.
-pub async fn open(server: &ServerSettings, bounds: Bounds, rule: KeyRule) -> Result<impl Index, IndexError> {
+pub async fn open(
+    server: &ConnectionSettings,
+    limits: ClientLimits,
+    rule: KeyRule,
+) -> Result<impl Index, IndexError> {
     let options = options(server).map_err(|error| unavailable(schema::OPEN, error))?;
-    schema::open(MySql { options, session: session(bounds) }, bounds, rule, MIGRATIONS).await
+    schema::open(MySql { options, session: session(limits) }, limits, rule, MIGRATIONS).await
 }
 
-fn options(server: &ServerSettings) -> sqlx::Result<MySqlConnectOptions> {
+fn options(server: &ConnectionSettings) -> sqlx::Result<MySqlConnectOptions> {
     let mut options = match &server.url {
         Some(url) => MySqlConnectOptions::from_str(url)?,
         None => {

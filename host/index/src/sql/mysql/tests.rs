@@ -13,7 +13,7 @@ use crate::{
     Index, IndexError, KeyRule,
     conformance::{Case, block_on, conformance, unique},
     sql::{
-        Bounds, digest, schema,
+        ClientLimits, digest, schema,
         tests::{Database, Filling, all_shared, run, server, until_called, with_database},
     },
 };
@@ -54,8 +54,8 @@ fn hold_entries(url: &str) -> Box<dyn FnOnce()> {
 const FULL: &[&str] = &["CREATE TRIGGER full BEFORE INSERT ON uploads FOR EACH ROW \
      SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1021, MESSAGE_TEXT = 'no space'"];
 
-fn open(url: &str, bounds: Bounds, rule: KeyRule) -> Result<Arc<dyn Index>, IndexError> {
-    Ok(Arc::new(run(super::open(&server(url), bounds, rule))?))
+fn open(url: &str, limits: ClientLimits, rule: KeyRule) -> Result<Arc<dyn Index>, IndexError> {
+    Ok(Arc::new(run(super::open(&server(url), limits, rule))?))
 }
 
 fn execute(url: &str, sql: String) {

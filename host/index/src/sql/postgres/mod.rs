@@ -18,7 +18,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use super::{Bounds, ServerSettings, SslMode, fault::ErrorCodes, pool::Driver, schema};
+use super::{ClientLimits, ConnectionSettings, SslMode, fault::ErrorCodes, pool::Driver, schema};
 use crate::{Index, IndexError, KeyRule, unavailable};
 
 /// In order.
@@ -31,8 +31,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
 /// Each statement has one plan, made once and from its indexes alone. The statements are written
 /// for these indexes; a plan made while a table was small would scan it when it is large. The
 /// timeouts make the server drop what the program no longer waits for.
-fn session(bounds: Bounds) -> String {
-    let call_ms = bounds.call.as_millis();
+fn session(limits: ClientLimits) -> String {
+    let call_ms = limits.call.as_millis();
     format!(
         "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
          SET enable_bitmapscan = off; SET enable_sort = off; SET jit = off; \
@@ -91,12 +91,16 @@ impl Driver for Postgres {
 /// # Errors
 /// If the server cannot be reached, or the database was made by a newer version of the program. The
 /// source of the error states which.
-pub async fn open(server: &ServerSettings, bounds: Bounds, rule: KeyRule) -> Result<impl Index, IndexError> {
+pub async fn open(
+    server: &ConnectionSettings,
+    limits: ClientLimits,
+    rule: KeyRule,
+) -> Result<impl Index, IndexError> {
     let options = options(server).map_err(|error| unavailable(schema::OPEN, error))?;
-    schema::open(Postgres { options, session: session(bounds) }, bounds, rule, MIGRATIONS).await
+    schema::open(Postgres { options, session: session(limits) }, limits, rule, MIGRATIONS).await
 }
 
-fn options(server: &ServerSettings) -> sqlx::Result<PgConnectOptions> {
+fn options(server: &ConnectionSettings) -> sqlx::Result<PgConnectOptions> {
     let mut options = match &server.url {
         Some(url) => PgConnectOptions::from_str(url)?,
         None => {

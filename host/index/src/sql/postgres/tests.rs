@@ -13,7 +13,7 @@ use crate::{
     Index, IndexError, KeyRule,
     conformance::{Case, block_on, conformance, unique},
     sql::{
-        Bounds, digest, schema,
+        ClientLimits, digest, schema,
         tests::{Database, Filling, all_shared, run, server, until_called, with_database},
     },
 };
@@ -57,8 +57,8 @@ const FULL: &[&str] = &[
     "CREATE TRIGGER no_room BEFORE INSERT ON uploads FOR EACH ROW EXECUTE FUNCTION no_room()",
 ];
 
-fn open(url: &str, bounds: Bounds, rule: KeyRule) -> Result<Arc<dyn Index>, IndexError> {
-    Ok(Arc::new(run(super::open(&server(url), bounds, rule))?))
+fn open(url: &str, limits: ClientLimits, rule: KeyRule) -> Result<Arc<dyn Index>, IndexError> {
+    Ok(Arc::new(run(super::open(&server(url), limits, rule))?))
 }
 
 fn execute(url: &str, sql: String) {

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Fault 13.
-pub(in crate::sql) fn a_full_disk_is_told_from_an_outage(database: &Database) {
+pub(in crate::sql) fn a_full_disk_is_not_an_outage(database: &Database) {
     let case = Case::new(database.open());
     for statement in database.fill_the_disk {
         database.execute(statement);

@@ -22,7 +22,7 @@ pub(in crate::sql) fn is_brought_to_any_case(database: &Database) {
 }
 
 /// Fault 4.
-pub(in crate::sql) fn is_left_alone_where_bytes_are_asked_for(database: &Database) {
+pub(in crate::sql) fn is_unchanged_for_bytes(database: &Database) {
     (database.make_old)(&database.url);
     block_on(is_of_bytes(&*database.open_for(KeyRule::Bytes)));
     block_on(is_of_any_case(&*database.open()));
@@ -37,7 +37,7 @@ pub(in crate::sql) fn can_be_changed_and_changed_back(database: &Database) {
 }
 
 /// Fault 4.
-pub(in crate::sql) fn a_change_that_was_cut_off_is_finished(database: &Database) {
+pub(in crate::sql) fn an_interrupted_rewrite_is_completed(database: &Database) {
     (database.make_old)(&database.url);
     // Of two colliding rows, one is deleted and the other is not rewritten yet.
     drop(database.open_for(KeyRule::Bytes));

@@ -8,7 +8,7 @@ use crate::{
     conformance::{Case, block_on},
 };
 
-pub(in crate::sql) fn many_may_open_a_new_database_at_once(database: &Database) {
+pub(in crate::sql) fn a_new_database_may_be_opened_concurrently(database: &Database) {
     const MANY: usize = 16;
     let start = Barrier::new(MANY);
     thread::scope(|scope| {
@@ -21,7 +21,7 @@ pub(in crate::sql) fn many_may_open_a_new_database_at_once(database: &Database) 
     });
 }
 
-pub(in crate::sql) fn what_was_written_is_there_after_reopening(database: &Database) {
+pub(in crate::sql) fn data_survives_reopening(database: &Database) {
     let case = Case::new(database.open());
     let (entry, upload) = block_on(async {
         let upload = case.reserve(&case.key("upload"), 1).await;
@@ -41,19 +41,19 @@ pub(in crate::sql) fn a_database_of_a_newer_version_is_refused(database: &Databa
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
          VALUES (99, 'later', true, '1', 0)",
     );
-    let error = (database.open)(&database.url, super::BOUNDS, KeyRule::AnyCase).err().expect("a refusal");
+    let error = (database.open)(&database.url, super::LIMITS, KeyRule::AnyCase).err().expect("a refusal");
     let messages = messages(&error);
     assert!(messages.contains("newer version of larder"), "{messages}");
     assert!(messages.contains("99"), "{messages}");
 }
 
-pub(in crate::sql) fn a_server_that_is_not_there_is_told(database: &Database) {
+pub(in crate::sql) fn a_missing_server_is_an_error(database: &Database) {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (before, _) = database.url.split_once('@').unwrap();
     let url = format!("{before}@{closed}/larder");
-    let bounds = super::Bounds { call: std::time::Duration::from_millis(500), ..super::BOUNDS };
+    let limits = super::ClientLimits { call: std::time::Duration::from_millis(500), ..super::LIMITS };
     let started = std::time::Instant::now();
-    let error = (database.open)(&url, bounds, KeyRule::AnyCase).err().expect("a refusal");
+    let error = (database.open)(&url, limits, KeyRule::AnyCase).err().expect("a refusal");
     assert!(messages(&error).contains("cannot connect"), "{}", messages(&error));
     assert!(started.elapsed().as_secs() < 5);
 }

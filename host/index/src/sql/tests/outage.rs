@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    BOUNDS, Bounds, Database,
+    ClientLimits, Database, LIMITS,
     proxy::{Mode, Proxy},
 };
 use crate::{
@@ -20,12 +20,13 @@ const IN_TIME: Duration = Duration::from_secs(5);
 fn behind_proxy(database: &Database) -> (Proxy, Case) {
     let proxy = Proxy::start(&database.url);
     drop(database.open());
-    let index = (database.open)(&proxy.url(&database.url), Bounds { call: CALL, ..BOUNDS }, KeyRule::AnyCase)
-        .unwrap();
+    let index =
+        (database.open)(&proxy.url(&database.url), ClientLimits { call: CALL, ..LIMITS }, KeyRule::AnyCase)
+            .unwrap();
     let case = Case::new(index);
     block_on(case.entry("k"));
     std::thread::scope(|scope| {
-        for _ in 0..BOUNDS.connections {
+        for _ in 0..LIMITS.connections {
             scope.spawn(|| block_on(case.exact("k")));
         }
     });
@@ -69,7 +70,7 @@ pub(in crate::sql) fn a_server_that_hangs_is_an_error_in_time_and_works_when_it_
     // More callers than connections, so that some wait for one.
     let started = Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..3 * BOUNDS.connections {
+        for _ in 0..3 * LIMITS.connections {
             scope.spawn(|| assert!(block_on(case.index.get_entry(crate::EntryId(1))).is_err()));
         }
     });
@@ -86,7 +87,7 @@ pub(in crate::sql) fn a_server_that_is_gone_is_an_error_and_works_when_it_is_bac
     works(&case);
 }
 
-pub(in crate::sql) fn an_answer_that_was_lost_is_an_error_and_the_change_stands(database: &Database) {
+pub(in crate::sql) fn a_lost_response_is_an_error_and_the_change_stands(database: &Database) {
     let (proxy, case) = behind_proxy(database);
     let upload = block_on(case.reserve(&case.key("u"), 1));
     // The connection that is used next has prepared the statement.
@@ -100,7 +101,7 @@ pub(in crate::sql) fn an_answer_that_was_lost_is_an_error_and_the_change_stands(
     wait_until(|| !there());
 }
 
-pub(in crate::sql) fn a_reservation_whose_answer_was_lost_is_found_again(database: &Database) {
+pub(in crate::sql) fn a_reservation_whose_response_was_lost_is_found_again(database: &Database) {
     let (proxy, case) = behind_proxy(database);
     let slot = case.key("u");
     let direct = database.open();

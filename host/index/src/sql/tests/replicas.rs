@@ -104,7 +104,7 @@ pub(in crate::sql) fn runtimes_come_and_go(database: &Database) {
     });
 }
 
-pub(in crate::sql) fn a_call_that_nobody_waits_for_is_finished(database: &Database) {
+pub(in crate::sql) fn an_abandoned_call_is_completed(database: &Database) {
     let case = Case::new(database.open());
     let slots: Vec<_> = (0..20).map(|number| case.key(&number.to_string())).collect();
     block_on(async {

@@ -41,7 +41,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// Fault 12.
 #[test]
-fn while_many_searches_take_long_other_work_goes_on() {
+fn other_work_proceeds_beside_many_long_searches() {
     let (long_searches, gate) = (Arc::new(LongSearches::new()), Arc::new(Gate::default()));
     runtime().block_on(async {
         let searches: Vec<_> = (0..64)
@@ -66,7 +66,7 @@ fn while_many_searches_take_long_other_work_goes_on() {
 }
 
 #[test]
-fn turns_come_in_order_and_who_gives_up_has_none() {
+fn long_searches_run_in_order_and_a_cancelled_one_never_runs() {
     let (long_searches, rest, last) =
         (Arc::new(LongSearches::new()), Arc::new(Gate::default()), Arc::new(Gate::default()));
     let (say, said) = mpsc::channel();

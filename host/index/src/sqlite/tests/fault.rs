@@ -66,7 +66,7 @@ fn reserve_as_a_group(opened: &super::Opened, keys: &[String]) -> Vec<bool> {
 }
 
 #[test]
-fn a_change_that_fails_fails_alone() {
+fn a_failed_change_fails_alone() {
     let opened = open();
     let only_bad = "INSERT ON uploads WHEN NEW.key = CAST('bad' AS BLOB)";
     opened.beside().execute_batch(&fault(only_bad)).unwrap();
@@ -81,7 +81,7 @@ fn a_change_that_fails_fails_alone() {
 }
 
 #[test]
-fn a_commit_that_fails_fails_all_and_changes_nothing() {
+fn a_failed_commit_fails_all_changes_and_changes_nothing() {
     let opened = open();
     // COMMIT checks a deferred constraint, and leaves the transaction open if it fails.
     let broken = "CREATE TABLE parent (id INTEGER PRIMARY KEY);
@@ -109,7 +109,7 @@ fn almost_full(path: &std::path::Path) -> Case {
 
 /// Fault 13.
 #[test]
-fn a_full_disk_is_told_from_an_outage_and_passes() {
+fn a_full_disk_is_not_an_outage_and_is_temporary() {
     let directory = tempfile::tempdir().unwrap();
     let case = almost_full(&directory.path().join("index.db"));
     block_on(async {

@@ -42,7 +42,7 @@ fn an_index_of_the_last_release_is_brought_to_any_case() {
 
 /// Fault 4.
 #[test]
-fn an_index_of_the_last_release_is_left_alone_where_bytes_are_asked_for() {
+fn an_index_of_the_last_release_is_unchanged_for_bytes() {
     let (_directory, path) = old_index();
     block_on(is_of_bytes(&open(&path, KeyRule::Bytes)));
     block_on(is_of_any_case(&open(&path, KeyRule::AnyCase)));
@@ -59,7 +59,7 @@ fn the_rule_can_be_changed_and_changed_back() {
 
 /// Fault 4.
 #[test]
-fn a_change_that_was_cut_off_is_finished_by_the_next_opening() {
+fn an_interrupted_rewrite_is_completed_by_the_next_opening() {
     for then in [KeyRule::AnyCase, KeyRule::Bytes] {
         let (_directory, path) = old_index();
         drop(open(&path, KeyRule::AnyCase));

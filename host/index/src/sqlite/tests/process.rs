@@ -26,7 +26,7 @@ pub(super) fn messages(error: &IndexError) -> String {
 }
 
 #[test]
-fn what_was_written_is_there_after_reopening() {
+fn data_survives_reopening() {
     let opened = open();
     let (entry, upload) = block_on(async {
         let upload = opened.reserve(&opened.key("upload"), 1).await;
@@ -47,7 +47,7 @@ fn what_was_written_is_there_after_reopening() {
 }
 
 #[test]
-fn the_queue_is_finished_before_the_index_is_gone() {
+fn dropping_the_index_completes_the_queue() {
     let opened = open();
     let slots: Vec<_> = (0..50).map(|number| opened.key(&number.to_string())).collect();
     block_on(async {
@@ -80,7 +80,7 @@ fn an_empty_file_becomes_a_database() {
 }
 
 #[test]
-fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+fn a_database_of_a_newer_version_is_refused_and_unchanged() {
     let opened = open();
     let newer = "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')";
     opened.beside().execute_batch(newer).unwrap();
@@ -93,7 +93,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn what_is_no_database_is_refused_and_left_alone() {
+fn a_file_that_is_no_database_is_refused_and_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("index.db");
     let content = b"this is not a database, but it is long enough to be looked at".repeat(100);
@@ -116,7 +116,7 @@ fn others_cannot_read_the_secrets() {
 }
 
 #[test]
-fn many_may_open_a_new_database_at_once() {
+fn a_new_database_may_be_opened_concurrently() {
     for _ in 0..10 {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("index.db");
@@ -187,7 +187,7 @@ fn fill(opened: &super::Opened, half: u64) {
 }
 
 #[test]
-fn a_long_search_moves_aside_and_gives_the_same_answer() {
+fn a_long_search_in_the_background_has_the_same_result() {
     let opened = open();
     fill(&opened, 4_000);
     let mut aside = SqliteIndex::open(&opened.path(), KeyRule::AnyCase).unwrap();
@@ -223,7 +223,7 @@ fn a_prefix_behind_many_newer_entries_is_found_in_few_steps() {
 }
 
 #[test]
-fn what_is_read_is_checked() {
+fn rows_are_checked_when_read() {
     let opened = open();
     let entry = block_on(opened.entry("k"));
     let spoil = "UPDATE entries SET object = '../etc/passwd'";

@@ -104,7 +104,7 @@ fn a_database_that_was_vacuumed_is_the_same_one() {
 
 /// Fault 15.
 #[test]
-fn what_is_no_database_is_named_with_the_cure() {
+fn the_error_of_a_damaged_file_names_it_and_the_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("index.db");
     fs::write(&path, b"this is not a database, but it is long enough to be looked at".repeat(100)).unwrap();

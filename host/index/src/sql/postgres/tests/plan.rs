@@ -6,7 +6,7 @@ use super::{
     super::{find, session, statements},
     new_database,
 };
-use crate::sql::tests::{BOUNDS, Filling, run};
+use crate::sql::tests::{Filling, LIMITS, run};
 
 /// Returns the server's plan for a statement with any parameters.
 async fn plan(connection: &mut PgConnection, sql: &str) -> String {
@@ -28,7 +28,7 @@ fn plans(check: impl Fn(&str, &str), statements: &[&str]) {
     database.execute("ANALYZE entries");
     run(async {
         let mut connection = PgConnection::connect(&database.url).await.unwrap();
-        connection.execute(AssertSqlSafe(session(BOUNDS))).await.unwrap();
+        connection.execute(AssertSqlSafe(session(LIMITS))).await.unwrap();
         for statement in statements {
             check(statement, &plan(&mut connection, statement).await);
         }

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use super::{BOUNDS, Database};
+use super::{Database, LIMITS};
 use crate::conformance::{Case, block_on};
 
 /// Fault 12.
@@ -12,7 +12,7 @@ pub(in crate::sql) fn searches_never_have_all_connections(database: &Database) {
     let release = (database.hold_entries)(&database.url);
     thread::scope(|scope| {
         let searches: Vec<_> =
-            (0..4 * BOUNDS.connections).map(|_| scope.spawn(|| block_on(case.prefix("k")))).collect();
+            (0..4 * LIMITS.connections).map(|_| scope.spawn(|| block_on(case.prefix("k")))).collect();
         // All searches have started, and none can complete.
         thread::sleep(Duration::from_millis(300));
         assert_eq!(block_on(case.index.find_upload(&slot)).unwrap(), None);
