@@ -14,7 +14,7 @@ use crate::{
     pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
     services::{PolicySettings, Services},
-    storage::{budget::Budget, fs::FsStorage},
+    storage::fs::{FsStorage, budget::Budget},
 };
 
 const MINUTE_MS: u64 = 60 * 1000;

@@ -16,8 +16,7 @@ use crate::{
     services::Services,
     storage::{
         Storage, StorageError,
-        budget::Budget,
-        fs::{FsSettings, FsStorage},
+        fs::{FsSettings, FsStorage, budget::Budget},
     },
     sweep::Ownership,
 };

@@ -5,240 +5,34 @@
 //! has a conformance test that runs on every driver. Called by `interfaces/storage.rs` (for the guest) and by the sweep.
 //! Knows nothing of HTTP, of WIT types, of the index, or of what an object is for.
 
-#[cfg(feature = "azblob")]
-pub mod azblob;
 #[cfg(feature = "bucket")]
 pub mod bucket;
-pub mod budget;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod error;
 mod extents;
 pub mod fs;
-#[cfg(feature = "gcs")]
-pub mod gcs;
+mod names;
 #[cfg(feature = "bucket")]
 pub mod objects;
-#[cfg(feature = "cloud")]
-mod outgoing;
-#[cfg(feature = "s3")]
-pub mod s3;
-#[cfg(feature = "bucket")]
-mod sending;
+mod source;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, ops::Range, time::Duration};
+use std::{ops::Range, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-#[cfg(feature = "bucket")]
-use futures_util::TryStreamExt;
-use futures_util::{StreamExt, future, stream::BoxStream};
 
-/// The name of a stored object: 1 to 128 of `a-z`, `0-9` and `-`. Made by the driver, opaque to everyone else.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectName(String);
-
-/// The name of an upload: 32 lower-case hexadecimal digits, made at random by the index.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UploadName(String);
-
-/// The id that a client gave a block. Opaque text of 1 to 256 bytes; never becomes part of a path.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BlockId(String);
-
-/// A name or id that is not of its form.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("not a valid {0}")]
-pub struct InvalidName(pub &'static str);
-
-impl From<InvalidName> for StorageError {
-    fn from(error: InvalidName) -> Self {
-        Self::Invalid(error.to_string())
-    }
-}
-
-impl ObjectName {
-    /// Longest name in bytes.
-    pub const MAX_BYTES: usize = 128;
-
-    /// Checks the form.
-    ///
-    /// # Errors
-    /// When the text is empty, too long, or holds anything but `a-z`, `0-9` and `-`.
-    pub fn parse(text: impl Into<String>) -> Result<Self, InvalidName> {
-        let text = text.into();
-        let form = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if (1..=Self::MAX_BYTES).contains(&text.len()) && text.bytes().all(form) {
-            Ok(Self(text))
-        } else {
-            Err(InvalidName("object name"))
-        }
-    }
-}
-
-impl UploadName {
-    /// Checks the form.
-    ///
-    /// # Errors
-    /// When the text is not 32 lower-case hexadecimal digits.
-    pub fn parse(text: impl Into<String>) -> Result<Self, InvalidName> {
-        let text = text.into();
-        let form = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if text.len() == 32 && text.bytes().all(form) {
-            Ok(Self(text))
-        } else {
-            Err(InvalidName("upload name"))
-        }
-    }
-}
-
-impl BlockId {
-    /// Longest id in bytes.
-    pub const MAX_BYTES: usize = 256;
-
-    /// Checks the length.
-    ///
-    /// # Errors
-    /// When the text is empty or longer than [`Self::MAX_BYTES`].
-    pub fn parse(text: impl Into<String>) -> Result<Self, InvalidName> {
-        let text = text.into();
-        if (1..=Self::MAX_BYTES).contains(&text.len()) {
-            Ok(Self(text))
-        } else {
-            Err(InvalidName("block id"))
-        }
-    }
-}
-
-macro_rules! text_newtype {
-    ($($name:ident),*) => {$(
-        impl $name {
-            /// The text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
-}
-text_newtype!(ObjectName, UploadName, BlockId);
+pub use self::{
+    error::{FlushError, SourceError, StorageError},
+    names::{BlockId, InvalidName, ObjectName, UploadName},
+    source::{Content, Source},
+};
 
 /// Most block ids in one commit (Azure's limit).
 pub const MAX_BLOCKS: usize = 50_000;
-
-/// Why a storage call failed.
-#[derive(Debug, thiserror::Error)]
-pub enum StorageError {
-    /// The object, or the upload's blocks, are not there (any more), or the object has another size than the caller knows.
-    #[error("not found")]
-    NotFound,
-    /// The storage is full, or a quota is reached.
-    #[error("no space left")]
-    NoSpace,
-    /// More bytes came than the caller allows (`Source::within`).
-    #[error("the body is too large")]
-    TooLarge,
-    /// What was asked cannot be done, whoever asks again.
-    #[error("{0}")]
-    Invalid(String),
-    /// The storage did not answer as it should; trying again may help.
-    #[error("storage unavailable: {context}")]
-    Unavailable {
-        /// What was being done.
-        context: &'static str,
-        /// What went wrong.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-/// Why it is not known that an object survives a loss of power.
-#[derive(Debug, thiserror::Error)]
-pub enum FlushError {
-    /// Bytes of it could not be written to the disk. The kernel says so once, so a later flush that succeeds proves nothing.
-    #[error("bytes of an object were lost on their way to the disk")]
-    Lost(#[source] StorageError),
-    /// The disk was not asked yet, for want of a file descriptor or of memory, say. To be tried again.
-    #[error("an object cannot be flushed yet")]
-    Retry(#[source] StorageError),
-}
-
-impl StorageError {
-    /// Makes an error that may pass.
-    pub fn unavailable(
-        context: &'static str,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Unavailable { context, source: source.into() }
-    }
-}
-
-/// Why the bytes that are to be stored stopped coming.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The client broke off before the announced end.
-    #[error("the body ended early")]
-    CutShort,
-    /// More bytes came than the caller allows.
-    #[error("the body is too large")]
-    TooLarge,
-}
-
-impl From<SourceError> for StorageError {
-    fn from(error: SourceError) -> Self {
-        match error {
-            SourceError::CutShort => Self::Invalid(error.to_string()),
-            SourceError::TooLarge => Self::TooLarge,
-        }
-    }
-}
-
-/// Bytes on their way in.
-pub struct Source {
-    /// How many bytes will come, where that is known. A driver checks it.
-    pub length: Option<u64>,
-    /// The bytes, in chunks of any size.
-    pub chunks: BoxStream<'static, Result<Bytes, SourceError>>,
-}
-
-impl Source {
-    /// Ends a body of unknown length with an error once it is longer than `limit`, so that it does not fill the storage. One of known
-    /// length is left as it is: that was looked at before.
-    pub fn within(self, limit: Option<u64>) -> Self {
-        let (None, Some(limit)) = (self.length, limit) else { return self };
-        let counted = self.chunks.scan(0_u64, move |length, chunk| {
-            let chunk = chunk.and_then(|bytes| {
-                *length += bytes.len() as u64;
-                if *length > limit { Err(SourceError::TooLarge) } else { Ok(bytes) }
-            });
-            future::ready(Some(chunk))
-        });
-        Self { length: None, chunks: counted.boxed() }
-    }
-
-    /// Returns the bytes as something to send on, of which so many were announced.
-    #[cfg(feature = "bucket")]
-    fn into_content(self, length: u64) -> Content {
-        Content { length, chunks: self.chunks.map_err(StorageError::from).boxed() }
-    }
-}
-
-/// Bytes on their way out.
-pub struct Content {
-    /// How many bytes will come.
-    pub length: u64,
-    /// The bytes, in chunks of any size. Ends with an error, never early, where the storage cannot deliver them all.
-    pub chunks: BoxStream<'static, Result<Bytes, StorageError>>,
-}
 
 /// A finished object.
 #[derive(Clone, Debug, PartialEq, Eq)]

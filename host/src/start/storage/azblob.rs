@@ -7,9 +7,9 @@ use crate::{
     config::{Azblob, Settings},
     net::client_config,
     start::{StartError, proxies},
-    storage::{
+    storage::bucket::{
+        Bucket,
         azblob::{AzblobAccount, AzblobBucket, AzblobSettings},
-        bucket::Bucket,
     },
 };
 

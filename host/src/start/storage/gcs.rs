@@ -7,8 +7,8 @@ use crate::{
     config::{Gcs, Settings},
     net::client_config,
     start::{StartError, proxies},
-    storage::{
-        bucket::Bucket,
+    storage::bucket::{
+        Bucket,
         gcs::{GcsBucket, GcsSettings},
     },
 };

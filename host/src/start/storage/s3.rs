@@ -6,8 +6,8 @@ use super::{exposed, given};
 use crate::{
     config::{S3, Settings},
     start::{StartError, proxies},
-    storage::{
-        bucket::Bucket,
+    storage::bucket::{
+        Bucket,
         s3::{self, S3Settings},
     },
 };

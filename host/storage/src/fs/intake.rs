@@ -9,15 +9,13 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::{
+    budget::{Hold, Transfer},
     disk::Disk,
     errors, kernel,
     space::Claim,
     threads::{Lane, Task},
 };
-use crate::{
-    Source, StorageError,
-    budget::{Hold, Transfer},
-};
+use crate::{Source, StorageError, source::LengthCheck};
 
 /// A body that is known to be no longer is written in place, if the disk keeps up: BuildKit's blocks are as long, and sent one after
 /// the other, so that nothing is gained by two threads.
@@ -68,20 +66,15 @@ pub(super) async fn write<W: Target>(
 }
 
 async fn pump<W: Target>(writer: &mut Writer<'_, W>, mut source: Source) -> Result<u64, StorageError> {
-    let mut received = 0_u64;
+    let mut check = LengthCheck::new(source.length);
     while let Some(chunk) = source.chunks.next().await {
         let chunk = chunk?;
-        received += chunk.len() as u64;
-        if source.length.is_some_and(|length| received > length) {
-            return Err(StorageError::Invalid("the body is longer than announced".to_owned()));
-        }
+        check.add(&chunk)?;
         writer.push(chunk).await?;
     }
-    if source.length.is_some_and(|length| received < length) {
-        return Err(StorageError::Invalid("the body ended early".to_owned()));
-    }
+    let length = check.finish()?;
     writer.finish().await?;
-    Ok(received)
+    Ok(length)
 }
 
 /// Chunks that are to be written together.

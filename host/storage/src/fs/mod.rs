@@ -8,6 +8,7 @@
 //! Built by `cli` from the configuration. Knows nothing of the index: objects to which nothing refers are left for the
 //! sweep to find by listing. Needs Linux.
 
+pub mod budget;
 mod commit;
 mod disk;
 mod errors;
@@ -37,10 +38,10 @@ use std::{io, ops::Range, path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 
 pub use self::disk::FileShares;
-use self::{disk::Disk, layout::ObjectPath, uploads::Uploads};
+use self::{budget::Budget, disk::Disk, layout::ObjectPath, uploads::Uploads};
 use super::{
     BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
-    UploadName, budget::Budget,
+    UploadName,
 };
 
 /// Names one run of the machine, from its start to its end.

@@ -7,6 +7,7 @@ use std::{fs::File, io, ops::Range, sync::Arc};
 use rustix::fs::{AtFlags, FileType};
 
 use super::{
+    budget::Budget,
     disk::Disk,
     errors,
     kernel::{self, How},
@@ -16,7 +17,6 @@ use super::{
 };
 use crate::{
     Content, ObjectName, StorageError,
-    budget::Budget,
     extents::{self, Extent},
 };
 

@@ -13,12 +13,13 @@ use std::{
 };
 
 use super::{
+    budget::Budget,
     disk::Disk,
     errors,
     intake::{self, Target},
     layout::{self, Kind, ObjectPath},
 };
-use crate::{Source, StorageError, Stored, budget::Budget};
+use crate::{Source, StorageError, Stored};
 
 const CONTEXT: &str = "create an object";
 

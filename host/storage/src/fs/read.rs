@@ -18,15 +18,12 @@ use rustix::fs::Advice;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    budget::{Buffer, Transfer},
     disk::Disk,
     errors,
     kernel::{self, How},
 };
-use crate::{
-    Content, StorageError,
-    budget::{Buffer, Transfer},
-    extents::Extent,
-};
+use crate::{Content, StorageError, extents::Extent};
 
 /// What is not longer than this is read when it is opened, into one buffer of its size.
 const SMALL_BYTES: u64 = 64 << 10;

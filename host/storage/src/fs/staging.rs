@@ -17,6 +17,7 @@ use std::{
 use rustix::fs::OFlags;
 
 use super::{
+    budget::Budget,
     disk::Disk,
     errors,
     files::UploadFiles,
@@ -28,7 +29,6 @@ use super::{
 };
 use crate::{
     BlockId, Source, StagedBlock, StorageError, UploadName,
-    budget::Budget,
     extents::{self, Extent},
 };
 

@@ -9,7 +9,11 @@ use super::{
     Sizes,
     room::{Held, Room},
 };
-use crate::{Source, SourceError, StorageError, bucket::Pieces};
+use crate::{
+    Source, SourceError, StorageError,
+    bucket::Pieces,
+    source::{LengthCheck, WrongLength},
+};
 
 /// Chunks below this are copied together: each one would keep the network buffer alive that it came in.
 const COPY_BELOW: usize = 64 << 10;
@@ -89,13 +93,14 @@ impl Gathered {
 pub(super) struct Intake {
     chunks: BoxStream<'static, Result<Bytes, SourceError>>,
     length: Option<u64>,
-    received: u64,
+    check: LengthCheck,
     rest: Bytes,
 }
 
 impl Intake {
     pub(super) fn new(source: Source) -> Self {
-        Self { chunks: source.chunks, length: source.length, received: 0, rest: Bytes::new() }
+        let Source { length, chunks } = source;
+        Self { chunks, length, check: LengthCheck::new(length), rest: Bytes::new() }
     }
 
     /// Returns the announced length.
@@ -123,24 +128,17 @@ impl Intake {
                 return Ok(());
             }
         }
-        Err(StorageError::Invalid("the body is longer than announced".to_owned()))
+        Err(WrongLength::Long.into())
     }
 
     /// Waits for a chunk; returns whether there was one.
     async fn receive(&mut self) -> Result<bool, StorageError> {
         let Some(chunk) = self.chunks.next().await else {
-            return match self.length {
-                Some(length) if self.received < length => {
-                    Err(StorageError::Invalid("the body ended early".to_owned()))
-                }
-                _ => Ok(false),
-            };
+            self.check.finish()?;
+            return Ok(false);
         };
         self.rest = chunk?;
-        self.received += self.rest.len() as u64;
-        if self.length.is_some_and(|length| self.received > length) {
-            return Err(StorageError::Invalid("the body is longer than announced".to_owned()));
-        }
+        self.check.add(&self.rest)?;
         Ok(true)
     }
 }

@@ -11,9 +11,12 @@ use futures_util::{FutureExt, StreamExt, future, stream};
 use super::Temporary;
 use crate::{
     Source, StorageError,
-    budget::{Budget, MIN_CHUNK_BYTES},
     conformance::{Fixture, id, new_upload, pattern, whole},
-    fs::{intake, space::Measured},
+    fs::{
+        budget::{Budget, MIN_CHUNK_BYTES},
+        intake,
+        space::Measured,
+    },
 };
 
 const CHUNK: usize = 16 << 10;

@@ -12,10 +12,10 @@ use proptest::prelude::*;
 use super::Temporary;
 use crate::{
     BlockId, StorageError,
-    budget::Budget,
     conformance::{pattern, whole},
     extents::Extent,
     fs::{
+        budget::Budget,
         errors, intake,
         journal::{self, CommitRecord},
         kernel,

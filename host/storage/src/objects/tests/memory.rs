@@ -18,8 +18,10 @@ use parking_lot::Mutex;
 
 use crate::{
     Content, StorageError,
-    bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
-    sending::{Bounds, Sending, Watch},
+    bucket::{
+        Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces,
+        stall::{Bounds, Sending, Watch},
+    },
 };
 use larder_common::clock::Clock;
 

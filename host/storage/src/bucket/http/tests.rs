@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+use futures_util::{StreamExt, stream};
+
 use super::*;
+use crate::bucket::stall::TimedOut;
 
 /// The bytes that came before the end, and whether the end was an error.
 async fn read(length: u64, chunks: Vec<Result<Bytes, TimedOut>>) -> (Vec<u8>, bool) {

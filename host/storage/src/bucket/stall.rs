@@ -7,6 +7,7 @@
 mod tests;
 
 use std::{
+    error::Error,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -19,23 +20,39 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::{
     select,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
-use super::{Content, StorageError, bucket::Pieces};
+use super::Pieces;
+use crate::{Content, StorageError, source::LengthCheck};
 
 /// The service did not answer in time.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {} ms", .0.as_millis())]
-pub(super) struct TimedOut(pub(super) Duration);
+pub(crate) struct TimedOut(pub(crate) Duration);
+
+/// Ends a stream with [`TimedOut`] once nothing came for `silence`.
+pub(crate) fn within<T: Send + 'static, E: Into<Box<dyn Error + Send + Sync>> + Send + 'static>(
+    silence: Duration,
+    items: impl Stream<Item = Result<T, E>> + Send + 'static,
+) -> impl Stream<Item = Result<T, Box<dyn Error + Send + Sync>>> + Send + 'static {
+    stream::unfold(Some(items.boxed()), move |items| async move {
+        let mut items = items?;
+        match timeout(silence, items.next()).await {
+            Ok(Some(item)) => Some((item.map_err(Into::into), Some(items))),
+            Ok(None) => None,
+            Err(_) => Some((Err(TimedOut(silence).into()), None)),
+        }
+    })
+}
 
 /// How long a service may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// Without taking a byte.
-    pub(super) silence: Duration,
+    pub(crate) silence: Duration,
     /// To the head of its answer, when it has all bytes.
-    pub(super) answer: Duration,
+    pub(crate) answer: Duration,
 }
 
 /// How much longer than without taking a byte: to store what it has, of which some may still be in the kernel's buffers (4 MiB
@@ -44,7 +61,7 @@ const ANSWER_FACTOR: u32 = 3;
 
 impl Bounds {
     /// The bounds for a service that may be silent for so long.
-    pub(super) fn of_silence(silence: Duration) -> Self {
+    pub(crate) fn of_silence(silence: Duration) -> Self {
         Self { silence, answer: silence * ANSWER_FACTOR }
     }
 }
@@ -69,13 +86,13 @@ struct State {
 
 /// Sees how a request gets on that sends bytes.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     bounds: Bounds,
     state: Mutex<State>,
 }
 
 impl Watch {
-    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+    pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
         let state = State { waiting: Waiting::Service, since: Instant::now(), failure: None };
         Arc::new(Self { bounds, state: Mutex::new(state) })
     }
@@ -95,7 +112,7 @@ impl Watch {
     ///
     /// # Errors
     /// When the service is silent for too long, or the bytes did not come.
-    pub(super) async fn over<T>(
+    pub(crate) async fn over<T>(
         &self,
         context: &'static str,
         request: impl Future<Output = T>,
@@ -132,9 +149,10 @@ impl Watch {
 }
 
 /// The body of a request: exactly so many bytes, or an error.
-pub(super) struct Sending {
+pub(crate) struct Sending {
     /// Behind a lock only because a body has to be `Sync`.
     chunks: Mutex<BoxStream<'static, Result<Bytes, StorageError>>>,
+    check: LengthCheck,
     left: u64,
     /// The end, kept back until nothing follows.
     last: Option<Bytes>,
@@ -144,46 +162,44 @@ pub(super) struct Sending {
 /// The bytes did not come; the watch knows why.
 #[derive(Debug, thiserror::Error)]
 #[error("the bytes to be sent did not come")]
-pub(super) struct Broken;
+pub(crate) struct Broken;
 
 impl Sending {
-    pub(super) fn new(content: Content, watch: &Arc<Watch>) -> Self {
+    pub(crate) fn new(content: Content, watch: &Arc<Watch>) -> Self {
         watch.now(Waiting::Service);
         let watch = Arc::clone(watch);
-        Self { chunks: Mutex::new(content.chunks), left: content.length, last: None, watch }
+        let (chunks, left) = (Mutex::new(content.chunks), content.length);
+        Self { chunks, check: LengthCheck::new(Some(left)), left, last: None, watch }
     }
 
     /// Bytes that are in memory.
-    pub(super) fn pieces(pieces: Pieces, watch: &Arc<Watch>) -> Self {
+    pub(crate) fn pieces(pieces: Pieces, watch: &Arc<Watch>) -> Self {
         Self::new(in_memory(pieces), watch)
     }
 
     /// Returns the next chunk. The last one comes when it is certain that nothing follows: a service that has all bytes stores them.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StorageError>> {
         loop {
-            let left = self.left - self.last.as_ref().map_or(0, |last| last.len() as u64);
-            match ready!(Pin::new(self.chunks.get_mut()).poll_next(cx)).transpose()? {
-                Some(chunk) if chunk.len() as u64 > left => {
-                    return Poll::Ready(Err(invalid("the body is longer than announced")));
-                }
-                Some(chunk) if chunk.is_empty() => {}
-                Some(chunk) if chunk.len() as u64 == left => self.last = Some(chunk),
-                Some(chunk) => return Poll::Ready(Ok(Some(chunk))),
-                None if left > 0 => return Poll::Ready(Err(invalid("the body ended early"))),
-                None => return Poll::Ready(Ok(self.last.take())),
+            let Some(chunk) = ready!(Pin::new(self.chunks.get_mut()).poll_next(cx)).transpose()? else {
+                self.check.finish()?;
+                return Poll::Ready(Ok(self.last.take()));
+            };
+            self.check.add(&chunk)?;
+            if chunk.is_empty() {
+                continue;
             }
+            if !self.check.is_complete() {
+                return Poll::Ready(Ok(Some(chunk)));
+            }
+            self.last = Some(chunk);
         }
     }
 }
 
 /// Makes a content of bytes that are in memory.
-pub(super) fn in_memory(pieces: Pieces) -> Content {
+pub(crate) fn in_memory(pieces: Pieces) -> Content {
     let length = pieces.iter().map(|piece| piece.len() as u64).sum();
     Content { length, chunks: stream::iter(pieces.into_iter().map(Ok)).boxed() }
-}
-
-fn invalid(why: &str) -> StorageError {
-    StorageError::Invalid(why.to_owned())
 }
 
 impl Body for Sending {

@@ -25,9 +25,11 @@ use tokio::time::timeout;
 
 use crate::{
     StorageError,
-    bucket::Pieces,
-    outgoing::{Patience, is_passing, unavailable},
-    sending::{Sending, TimedOut, Watch},
+    bucket::{
+        Pieces,
+        http::{Patience, is_passing, unavailable},
+        stall::{Sending, TimedOut, Watch},
+    },
 };
 
 pub(super) const STORING: &str = "storing an object";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
-use crate::{StorageError, outgoing::unavailable};
+use crate::{StorageError, bucket::http::unavailable};
 
 /// The account and key of the emulators, which everyone knows.
 const DEVELOPMENT: (&str, &str) = (

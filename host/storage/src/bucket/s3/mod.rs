@@ -22,11 +22,8 @@ use bytes::Bytes;
 
 pub use self::settings::S3Settings;
 use self::{body::Limits, errors::Failure};
-use super::{
-    Content, StorageError,
-    bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
-    sending::Watch,
-};
+use super::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces, stall::Watch};
+use crate::{Content, StorageError};
 
 /// Limits of the service: parts of at least 5 MiB but for the last one, numbered from 1 to 10,000.
 const LIMITS: PartLimits = PartLimits { min_bytes: 5 << 20, max_number: 10_000 };
@@ -161,7 +158,7 @@ impl Bucket for S3Bucket {
         if total != Some(size_bytes) {
             return Err(StorageError::NotFound);
         }
-        Ok(Content { length: wanted, chunks: body::chunks(answer.body, wanted, self.limits) })
+        Ok(body::content(answer.body, wanted, self.limits))
     }
 
     async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError> {
@@ -171,7 +168,7 @@ impl Bucket for S3Bucket {
         if size_bytes > limit {
             return Err(StorageError::Invalid("the object is larger than it may be".to_owned()));
         }
-        body::whole(body::chunks(answer.body, size_bytes, self.limits), size_bytes).await
+        body::whole(body::content(answer.body, size_bytes, self.limits)).await
     }
 
     async fn put(&self, key: &str, pieces: Pieces) -> Result<(), StorageError> {

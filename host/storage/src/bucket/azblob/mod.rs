@@ -30,11 +30,11 @@ use tokio::time::timeout;
 use self::account::Account;
 pub use self::account::{AzblobAccount, AzblobSettings};
 use super::{
-    Content, StorageError,
-    bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
-    outgoing::{PATIENCE_FACTOR, Patience, Unusable, folder, http_client, unavailable},
-    sending::TimedOut,
+    Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces,
+    http::{PATIENCE_FACTOR, Patience, Unusable, folder, http_client, unavailable},
+    stall::TimedOut,
 };
+use crate::{Content, StorageError};
 use larder_common::causes::{causes, chain};
 
 /// Largest number of a part: so many blocks a blob may have.

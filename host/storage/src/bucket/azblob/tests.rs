@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use super::{account::Connection, *};
 use crate::{
-    bucket::conformance::{BucketFixture, bucket_conformance},
+    bucket::{
+        conformance::{BucketFixture, bucket_conformance},
+        http::tests::no_roots,
+    },
     conformance::new_upload,
     objects::{ObjectSettings, tests::fixture::ObjectFixture},
-    outgoing::tests::no_roots,
 };
 use larder_testing::service;
 

@@ -6,14 +6,12 @@ use std::{error::Error, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, TryStreamExt};
 use rustls::ClientConfig;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{
-    Content, StorageError,
-    sending::{Bounds, TimedOut},
-};
+use super::stall::{Bounds, within};
+use crate::{Content, StorageError};
 use larder_common::Proxies;
 
 /// How long a connection may take to come up.
@@ -85,33 +83,14 @@ impl Patience {
         attempt.retry(pauses).when(may_pass).await
     }
 
-    /// Makes a content of exactly `length` bytes of a stream: one that ends early, goes on, fails or falls silent ends with
-    /// an error.
+    /// Makes a content of exactly `length` bytes of a stream: one that ends early, goes on, fails or sends nothing for the
+    /// timeout ends with an error.
     pub(super) fn content<E: Error + Send + Sync + 'static>(
         self,
         length: u64,
         chunks: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     ) -> Content {
-        let state = (chunks.boxed(), length, false);
-        let checked = stream::unfold(state, move |(mut chunks, left, failed)| async move {
-            if failed {
-                return None;
-            }
-            let next = match timeout(self.0, chunks.next()).await {
-                Err(_) => Err(unavailable(READING, TimedOut(self.0))),
-                Ok(Some(Err(error))) => Err(unavailable(READING, error)),
-                Ok(Some(Ok(chunk))) if chunk.len() as u64 > left => Err(unavailable(READING, TooLong)),
-                Ok(Some(Ok(chunk))) => Ok(chunk),
-                Ok(None) if left == 0 => return None,
-                Ok(None) => Err(unavailable(READING, CutShort(left))),
-            };
-            let (left, failed) = match &next {
-                Ok(chunk) => (left - chunk.len() as u64, false),
-                Err(_) => (left, true),
-            };
-            Some((next, (chunks, left, failed)))
-        });
-        Content { length, chunks: checked.boxed() }
+        Content::exact(READING, length, within(self.0, chunks))
     }
 }
 
@@ -142,14 +121,6 @@ pub(super) fn is_passing(status: u16) -> bool {
 }
 
 const READING: &str = "reading an object";
-
-#[derive(Debug, thiserror::Error)]
-#[error("the content ended {0} bytes early")]
-struct CutShort(u64);
-
-#[derive(Debug, thiserror::Error)]
-#[error("more content came than was announced")]
-struct TooLong;
 
 /// Says of a bucket what is wrong with it.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Content, StorageError,
-    sending::{Sending, Watch},
+    bucket::stall::{Sending, Watch},
 };
 
 impl Calls {

@@ -14,9 +14,11 @@ use reqwest::{Body, Response, StatusCode, Url};
 use super::{AzblobBucket, failure};
 use crate::{
     Content, StorageError,
-    bucket::Pieces,
-    outgoing::{is_passing, unavailable},
-    sending::{Sending, Watch, in_memory},
+    bucket::{
+        Pieces,
+        http::{is_passing, unavailable},
+        stall::{Sending, Watch, in_memory},
+    },
 };
 
 const STORING: &str = "storing an object";

@@ -26,10 +26,10 @@ use token_source::TokenSource;
 
 use self::calls::{Calls, Failure, Stored};
 use super::{
-    Content, StorageError,
-    bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
-    outgoing::{Patience, Unusable, folder, http_client, unavailable},
+    Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces,
+    http::{Patience, Unusable, folder, http_client, unavailable},
 };
+use crate::{Content, StorageError};
 use larder_common::causes::chain;
 
 /// Where the service is.

@@ -1,18 +1,27 @@
 //! What the object stores of clouds have in common: a flat space of keys, and objects that are made of parts.
 //!
-//! [`Bucket`] is implemented once for each service (`s3/`, `gcs/`, `azblob/`). `objects/` makes a [`Storage`](super::Storage)
+//! [`Bucket`] is implemented once for each service (`s3/`, `gcs/`, `azblob/`). `objects/` makes a [`Storage`](crate::Storage)
 //! of it: names, staging, coalescing, the order of an upload's blocks. It makes all calls on a runtime of its own, so
 //! connections that are kept live there. A bucket knows nothing of uploads or blocks.
 
+#[cfg(feature = "azblob")]
+pub mod azblob;
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(feature = "gcs")]
+pub mod gcs;
+#[cfg(feature = "cloud")]
+mod http;
+#[cfg(feature = "s3")]
+pub mod s3;
+pub(crate) mod stall;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Content, StorageError};
+use crate::{Content, StorageError};
 
 /// What a service can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,17 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use bytes::{Bytes, BytesMut};
-use futures_util::{
-    StreamExt, TryStreamExt,
-    stream::{self, BoxStream},
-};
-use tokio::time::timeout;
+use futures_util::{TryStreamExt, stream};
 
 use crate::{
     Content, StorageError,
-    bucket::Pieces,
-    sending::{Bounds, Sending, Watch},
+    bucket::{
+        Pieces,
+        stall::{Bounds, Sending, Watch, within},
+    },
 };
+
+const CONTEXT: &str = "read an object";
 
 /// Bounds on the service.
 #[derive(Clone, Copy, Debug)]
@@ -58,41 +58,19 @@ pub(super) fn total_of(content_range: &str) -> Option<u64> {
     content_range.strip_prefix("bytes ")?.rsplit_once('/')?.1.parse().ok()
 }
 
-/// Returns the chunks of an answer. They end with an error where there are not exactly `length` bytes.
-pub(super) fn chunks(
-    body: ByteStream,
-    length: u64,
-    limits: Limits,
-) -> BoxStream<'static, Result<Bytes, StorageError>> {
-    let next = move |state: Option<(ByteStream, u64)>| async move {
-        let (mut body, left) = state?;
-        let chunk = match timeout(limits.silence, body.next()).await {
-            Err(error) => Err(broken(error)),
-            Ok(Some(Err(error))) => Err(broken(error)),
-            Ok(None) if left == 0 => return None,
-            Ok(None) => Err(broken("the answer ended early")),
-            Ok(Some(Ok(chunk))) if chunk.len() as u64 > left => Err(broken("the answer is too long")),
-            Ok(Some(Ok(chunk))) => Ok(chunk),
-        };
-        let rest = chunk.as_ref().ok().map(|chunk| chunk.len() as u64).map(|came| (body, left - came));
-        Some((chunk, rest))
-    };
-    stream::unfold(Some((body, length)), next).boxed()
+/// Returns the content of a response. It ends with an error where there are not exactly `length` bytes, or none for
+/// [`Limits::silence`].
+pub(super) fn content(body: ByteStream, length: u64, limits: Limits) -> Content {
+    let chunks = stream::unfold(body, |mut body| async move { body.next().await.map(|chunk| (chunk, body)) });
+    Content::exact(CONTEXT, length, within(limits.silence, chunks))
 }
 
-/// Returns all bytes.
-pub(super) async fn whole(
-    chunks: BoxStream<'static, Result<Bytes, StorageError>>,
-    length: u64,
-) -> Result<Bytes, StorageError> {
-    let all = BytesMut::with_capacity(usize::try_from(length).unwrap_or(0));
+/// Reads a content into memory.
+pub(super) async fn whole(content: Content) -> Result<Bytes, StorageError> {
+    let all = BytesMut::with_capacity(usize::try_from(content.length).unwrap_or(0));
     let append = |mut all: BytesMut, chunk: Bytes| async move {
         all.extend_from_slice(&chunk);
         Ok(all)
     };
-    chunks.try_fold(all, append).await.map(BytesMut::freeze)
-}
-
-fn broken(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StorageError {
-    StorageError::unavailable("read an object", source)
+    content.chunks.try_fold(all, append).await.map(BytesMut::freeze)
 }
