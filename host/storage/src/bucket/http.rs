@@ -1,6 +1,6 @@
-//! What the drivers of clouds share on their way out: HTTP clients, and how long they wait.
+//! HTTP clients, retries and timeouts of the drivers that use `reqwest`: `gcs/` and `azblob/`.
 //!
-//! Called by `gcs/` and `azblob/`. Knows nothing of their protocols.
+//! Nothing here depends on their protocols.
 
 use std::{error::Error, time::Duration};
 
@@ -10,28 +10,28 @@ use futures_util::{Stream, TryStreamExt};
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::stall::{Bounds, within};
+use super::stall::{StallTimeouts, with_read_timeout};
 use crate::{Content, StorageError};
 use larder_common::Proxies;
 
-/// How long a connection may take to come up.
+/// Timeout of opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept. Shorter than the 60 s after which common load balancers drop one silently.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
-/// What a slow connection is taken to carry at least, when a call with a large body is bounded.
-const LEAST_BYTES_PER_SECOND: u64 = 128 * 1024;
+/// The timeout of a call with a large body assumes at least this throughput.
+const MIN_BYTES_PER_SECOND: u64 = 128 * 1024;
 
-/// How often a call is made that fails as if it might succeed.
-const ATTEMPTS: usize = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// Most attempts of a call.
+const MAX_ATTEMPTS: usize = 4;
+const MIN_DELAY: Duration = Duration::from_millis(200);
+const MAX_DELAY: Duration = Duration::from_secs(3);
 
-/// How long a call goes on trying, as a multiple of the time that the server may be silent.
-pub(super) const PATIENCE_FACTOR: u32 = 3;
+/// No attempt of a call starts after this multiple of the timeout.
+pub(super) const RETRY_FACTOR: u32 = 3;
 
 /// Makes an HTTP client. HTTP/1.1 alone: several connections carry more than the streams of one.
 pub(super) fn http_client(tls: &ClientConfig, proxies: &Proxies) -> Result<reqwest::Client, StorageError> {
-    // Those that are configured, and not those that the library would find in the environment.
+    // Only configured proxies; the library would also read the environment.
     let mut builder = reqwest::Client::builder().no_proxy();
     let unusable = |error: reqwest::Error| unavailable("setting up the proxy", error.without_url());
     let direct = || reqwest::NoProxy::from_string(proxies.direct_hosts());
@@ -51,36 +51,39 @@ pub(super) fn http_client(tls: &ClientConfig, proxies: &Proxies) -> Result<reqwe
         .map_err(|error| unavailable("making an HTTP client", error))
 }
 
-/// How long the server may be silent.
+/// How long a call waits, and how often it is retried.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience(pub(super) Duration);
+pub(super) struct RetryPolicy {
+    /// How long the server may send nothing.
+    pub(super) timeout: Duration,
+}
 
-impl Patience {
-    /// Returns how long a call may take that carries so many bytes.
+impl RetryPolicy {
+    /// The timeout of a call that carries `bytes`.
     pub(super) fn for_bytes(self, bytes: usize) -> Duration {
-        self.0 + Duration::from_secs(bytes as u64 / LEAST_BYTES_PER_SECOND)
+        self.timeout + Duration::from_secs(bytes as u64 / MIN_BYTES_PER_SECOND)
     }
 
-    /// Returns what bounds a request that sends bytes.
-    pub(super) fn sending(self) -> Bounds {
-        Bounds::of_silence(self.0)
+    /// The timeouts of a request that sends bytes.
+    pub(super) fn stall_timeouts(self) -> StallTimeouts {
+        StallTimeouts::from_timeout(self.timeout)
     }
 
-    /// Makes an attempt, and others with growing pauses as long as the failure is a passing one. None begins when the server could
-    /// have been silent three times: one that hangs costs the time of one attempt more at most.
-    pub(super) async fn trying<T, E, F: Future<Output = Result<T, E>>>(
+    /// Retries transient failures with exponential backoff, up to [`MAX_ATTEMPTS`] attempts. No attempt starts after
+    /// 3 × `timeout`, so a hung server costs at most that plus one attempt.
+    pub(super) async fn retry<T, E, F: Future<Output = Result<T, E>>>(
         self,
         attempt: impl FnMut() -> F,
-        is_passing: impl Fn(&E) -> bool,
+        is_transient: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
-        let pauses = ExponentialBuilder::default()
+        let delays = ExponentialBuilder::default()
             .with_jitter()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_max_times(ATTEMPTS - 1);
-        let began = Instant::now();
-        let may_pass = |error: &E| is_passing(error) && began.elapsed() < self.0 * PATIENCE_FACTOR;
-        attempt.retry(pauses).when(may_pass).await
+            .with_min_delay(MIN_DELAY)
+            .with_max_delay(MAX_DELAY)
+            .with_max_times(MAX_ATTEMPTS - 1);
+        let started = Instant::now();
+        let may_retry = |error: &E| is_transient(error) && started.elapsed() < self.timeout * RETRY_FACTOR;
+        attempt.retry(delays).when(may_retry).await
     }
 
     /// Makes a content of exactly `length` bytes of a stream: one that ends early, goes on, fails or sends nothing for the
@@ -90,12 +93,12 @@ impl Patience {
         length: u64,
         chunks: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     ) -> Content {
-        Content::exact(READING, length, within(self.0, chunks))
+        Content::exact(READING, length, with_read_timeout(self.timeout, chunks))
     }
 }
 
-impl Patience {
-    /// Reads a content of `length` bytes into memory, if those are at most `limit`.
+impl RetryPolicy {
+    /// Reads a content of `length` bytes into memory; more than `limit` is [`StorageError::Invalid`].
     pub(super) async fn read<E: Error + Send + Sync + 'static>(
         self,
         length: u64,
@@ -115,26 +118,22 @@ impl Patience {
     }
 }
 
-/// Whether the services' own guides to retries name this status: the same request may succeed later.
-pub(super) fn is_passing(status: u16) -> bool {
+/// Whether a request that got this status may succeed later, as the services' guides to retries list them.
+pub(super) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
 const READING: &str = "reading an object";
 
-/// Says of a bucket what is wrong with it.
+/// The configured bucket, or container, does not exist.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
-    /// It is not there.
-    #[error("{kind} `{name}` does not exist at {place}")]
-    Missing {
-        /// What the service calls it.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// The server.
-        place: String,
-    },
+#[error("{kind} `{name}` does not exist at {place}")]
+pub(super) struct BucketMissing {
+    /// The service's word for it, with its article.
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    /// The URL of the server.
+    pub(super) place: String,
 }
 
 /// Wraps an error of a library.
@@ -145,8 +144,8 @@ pub(super) fn unavailable(
     StorageError::Unavailable { context, source: error.into() }
 }
 
-/// Returns what the keys of a bucket begin with: nothing, or a prefix with a slash at its end.
-pub(super) fn folder(prefix: &str) -> String {
+/// Returns the prefix of all keys: empty, or ending with a slash.
+pub(super) fn key_prefix(prefix: &str) -> String {
     if prefix.is_empty() { String::new() } else { format!("{}/", prefix.trim_matches('/')) }
 }
 

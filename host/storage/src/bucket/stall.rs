@@ -1,7 +1,7 @@
-//! Bytes on their way to a service while they still come in.
+//! Uploads to a service whose bytes are still arriving from the client.
 //!
-//! [`Sending`] is the body of a request, [`Watch`] sees how it gets on: a service that takes no bytes, or does not answer when it
-//! has them all, is given up; a client that is slow is not the service's fault. Used by the drivers of clouds.
+//! [`UploadBody`] is the body of the request. [`StallDetector`] fails the request when the service accepts no bytes, or does
+//! not respond once it has them all. A slow client does not count. Used by all drivers of buckets.
 
 #[cfg(test)]
 mod tests;
@@ -26,80 +26,80 @@ use tokio::{
 use super::Pieces;
 use crate::{Content, StorageError, source::LengthCheck};
 
-/// The service did not answer in time.
+/// The service did not respond in time.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {} ms", .0.as_millis())]
 pub(crate) struct TimedOut(pub(crate) Duration);
 
-/// Ends a stream with [`TimedOut`] once nothing came for `silence`.
-pub(crate) fn within<T: Send + 'static, E: Into<Box<dyn Error + Send + Sync>> + Send + 'static>(
-    silence: Duration,
+/// Ends a stream with [`TimedOut`] when no item came for `limit`.
+pub(crate) fn with_read_timeout<T: Send + 'static, E: Into<Box<dyn Error + Send + Sync>> + Send + 'static>(
+    limit: Duration,
     items: impl Stream<Item = Result<T, E>> + Send + 'static,
 ) -> impl Stream<Item = Result<T, Box<dyn Error + Send + Sync>>> + Send + 'static {
     stream::unfold(Some(items.boxed()), move |items| async move {
         let mut items = items?;
-        match timeout(silence, items.next()).await {
+        match timeout(limit, items.next()).await {
             Ok(Some(item)) => Some((item.map_err(Into::into), Some(items))),
             Ok(None) => None,
-            Err(_) => Some((Err(TimedOut(silence).into()), None)),
+            Err(_) => Some((Err(TimedOut(limit).into()), None)),
         }
     })
 }
 
-/// How long a service may take.
+/// How long a service may stall.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Without taking a byte.
-    pub(crate) silence: Duration,
-    /// To the head of its answer, when it has all bytes.
-    pub(crate) answer: Duration,
+pub(crate) struct StallTimeouts {
+    /// Without accepting a byte.
+    pub(crate) idle: Duration,
+    /// From the last byte to the head of the response.
+    pub(crate) response: Duration,
 }
 
-/// How much longer than without taking a byte: to store what it has, of which some may still be in the kernel's buffers (4 MiB
-/// by default; 128 KiB/s in the default 30 s).
-const ANSWER_FACTOR: u32 = 3;
+/// `response` as a multiple of `idle`. Bytes that count as sent may still be in the kernel's buffers: 4 MiB by default, which is
+/// 128 KiB/s in the default 30 s.
+const RESPONSE_FACTOR: u32 = 3;
 
-impl Bounds {
-    /// The bounds for a service that may be silent for so long.
-    pub(crate) fn of_silence(silence: Duration) -> Self {
-        Self { silence, answer: silence * ANSWER_FACTOR }
+impl StallTimeouts {
+    /// The timeouts of a service that may accept no byte for `idle`.
+    pub(crate) fn from_timeout(idle: Duration) -> Self {
+        Self { idle, response: idle * RESPONSE_FACTOR }
     }
 }
 
-/// Who is waited for.
+/// What the request is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waiting {
-    /// Whoever the bytes come from; he has bounds of his own.
+enum WaitingFor {
+    /// The source of the bytes, which has timeouts of its own.
     Source,
-    /// The service, to take bytes.
+    /// The service, to accept bytes.
     Service,
-    /// The service, to answer.
-    Answer,
+    /// The service, to respond.
+    Response,
 }
 
 #[derive(Debug)]
 struct State {
-    waiting: Waiting,
+    waiting_for: WaitingFor,
     since: Instant,
     failure: Option<StorageError>,
 }
 
-/// Sees how a request gets on that sends bytes.
+/// Fails a request that sends bytes when the service stalls.
 #[derive(Debug)]
-pub(crate) struct Watch {
-    bounds: Bounds,
+pub(crate) struct StallDetector {
+    timeouts: StallTimeouts,
     state: Mutex<State>,
 }
 
-impl Watch {
-    pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
-        let state = State { waiting: Waiting::Service, since: Instant::now(), failure: None };
-        Arc::new(Self { bounds, state: Mutex::new(state) })
+impl StallDetector {
+    pub(crate) fn new(timeouts: StallTimeouts) -> Arc<Self> {
+        let state = State { waiting_for: WaitingFor::Service, since: Instant::now(), failure: None };
+        Arc::new(Self { timeouts, state: Mutex::new(state) })
     }
 
-    fn now(&self, waiting: Waiting) {
+    fn wait_for(&self, waiting_for: WaitingFor) {
         let mut state = self.state.lock();
-        state.waiting = waiting;
+        state.waiting_for = waiting_for;
         state.since = Instant::now();
     }
 
@@ -107,19 +107,19 @@ impl Watch {
         self.state.lock().failure = Some(error);
     }
 
-    /// Runs a request whose body is a [`Sending`] of this watch. What went wrong with the bytes goes before what the service
-    /// says of it.
+    /// Runs a request whose body is an [`UploadBody`] of this detector. A failure of the source takes precedence over the
+    /// service's response.
     ///
     /// # Errors
-    /// When the service is silent for too long, or the bytes did not come.
-    pub(crate) async fn over<T>(
+    /// When the service stalls, or the source fails.
+    pub(crate) async fn run<T>(
         &self,
         context: &'static str,
         request: impl Future<Output = T>,
     ) -> Result<T, StorageError> {
         let outcome = select! {
             outcome = request => Ok(outcome),
-            silence = self.silent() => Err(StorageError::unavailable(context, TimedOut(silence))),
+            limit = self.stalled() => Err(StorageError::unavailable(context, TimedOut(limit))),
         };
         match self.state.lock().failure.take() {
             Some(failure) => Err(failure),
@@ -127,19 +127,19 @@ impl Watch {
         }
     }
 
-    /// Returns when the service was silent for too long: for how long.
-    async fn silent(&self) -> Duration {
+    /// Returns once the service has stalled: the timeout that it exceeded.
+    async fn stalled(&self) -> Duration {
         loop {
-            let (waiting, since) = {
+            let (waiting_for, since) = {
                 let state = self.state.lock();
-                (state.waiting, state.since)
+                (state.waiting_for, state.since)
             };
-            let limit = match waiting {
-                Waiting::Answer => self.bounds.answer,
-                Waiting::Source | Waiting::Service => self.bounds.silence,
+            let limit = match waiting_for {
+                WaitingFor::Response => self.timeouts.response,
+                WaitingFor::Source | WaitingFor::Service => self.timeouts.idle,
             };
-            // A source that is slow is looked at again: the next to be waited for may be the service.
-            let from = if waiting == Waiting::Source { Instant::now() } else { since };
+            // After a slow source the next wait may be for the service: check again.
+            let from = if waiting_for == WaitingFor::Source { Instant::now() } else { since };
             if from.elapsed() >= limit {
                 return limit;
             }
@@ -148,36 +148,36 @@ impl Watch {
     }
 }
 
-/// The body of a request: exactly so many bytes, or an error.
-pub(crate) struct Sending {
+/// The body of a request: exactly the announced bytes, or an error.
+pub(crate) struct UploadBody {
     /// Behind a lock only because a body has to be `Sync`.
     chunks: Mutex<BoxStream<'static, Result<Bytes, StorageError>>>,
     check: LengthCheck,
     left: u64,
-    /// The end, kept back until nothing follows.
+    /// The last chunk, held back until the source has ended.
     last: Option<Bytes>,
-    watch: Arc<Watch>,
+    stall: Arc<StallDetector>,
 }
 
-/// The bytes did not come; the watch knows why.
+/// The source failed; the [`StallDetector`] has the error.
 #[derive(Debug, thiserror::Error)]
 #[error("the bytes to be sent did not come")]
-pub(crate) struct Broken;
+pub(crate) struct SourceFailed;
 
-impl Sending {
-    pub(crate) fn new(content: Content, watch: &Arc<Watch>) -> Self {
-        watch.now(Waiting::Service);
-        let watch = Arc::clone(watch);
+impl UploadBody {
+    pub(crate) fn new(content: Content, stall: &Arc<StallDetector>) -> Self {
+        stall.wait_for(WaitingFor::Service);
+        let stall = Arc::clone(stall);
         let (chunks, left) = (Mutex::new(content.chunks), content.length);
-        Self { chunks, check: LengthCheck::new(Some(left)), left, last: None, watch }
+        Self { chunks, check: LengthCheck::new(Some(left)), left, last: None, stall }
     }
 
-    /// Bytes that are in memory.
-    pub(crate) fn pieces(pieces: Pieces, watch: &Arc<Watch>) -> Self {
-        Self::new(in_memory(pieces), watch)
+    /// A body of bytes that are in memory.
+    pub(crate) fn pieces(pieces: Pieces, stall: &Arc<StallDetector>) -> Self {
+        Self::new(in_memory(pieces), stall)
     }
 
-    /// Returns the next chunk. The last one comes when it is certain that nothing follows: a service that has all bytes stores them.
+    /// Returns the next chunk. The last one is held back until the source has ended: a service that has all bytes stores them.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StorageError>> {
         loop {
             let Some(chunk) = ready!(Pin::new(self.chunks.get_mut()).poll_next(cx)).transpose()? else {
@@ -202,27 +202,27 @@ pub(crate) fn in_memory(pieces: Pieces) -> Content {
     Content { length, chunks: stream::iter(pieces.into_iter().map(Ok)).boxed() }
 }
 
-impl Body for Sending {
+impl Body for UploadBody {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = SourceFailed;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, SourceFailed>>> {
         let Poll::Ready(chunk) = self.poll_chunk(cx) else {
-            self.watch.now(Waiting::Source);
+            self.stall.wait_for(WaitingFor::Source);
             return Poll::Pending;
         };
         match chunk {
             Ok(chunk) => {
                 self.left -= chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-                self.watch.now(if self.left == 0 { Waiting::Answer } else { Waiting::Service });
+                self.stall.wait_for(if self.left == 0 { WaitingFor::Response } else { WaitingFor::Service });
                 Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
             }
             Err(error) => {
-                self.watch.fail(error);
-                Poll::Ready(Some(Err(Broken)))
+                self.stall.fail(error);
+                Poll::Ready(Some(Err(SourceFailed)))
             }
         }
     }

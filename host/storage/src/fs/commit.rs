@@ -15,10 +15,10 @@ use rustix::io::Errno;
 use super::{
     errors,
     journal::{self, CommitRecord, Journal},
-    kernel,
     layout::{self, Dirs, Kind, ObjectPath},
     segments,
     staging::{self, Context, Loaded, Phase, Staged, Staging},
+    sys,
     uploads::{Locked, Uploads},
 };
 use crate::{
@@ -73,7 +73,7 @@ impl Commit {
         if let Some(data) = data.filter(|_| !plan.is_plain) {
             extents::gaps(&plan.extents, end)
                 .iter()
-                .for_each(|gap| kernel::punch(&data, gap.offset, gap.length));
+                .for_each(|gap| sys::punch(&data, gap.offset, gap.length));
         }
         Ok(stored(&record))
     }
@@ -159,7 +159,7 @@ fn finish_data(data: &File, plan: &Plan, end: u64) -> io::Result<()> {
         data.write_all_at(&segments::trailer(&plan.extents, plan.size_bytes), end)?;
     }
     // The sweep must not take an object for an old orphan because its last block came long ago.
-    kernel::touch(data)
+    sys::touch(data)
 }
 
 fn unknown_block() -> StorageError {

@@ -1,6 +1,6 @@
 //! The disk under a storage: its directories, and how it is asked.
 //!
-//! Whatever may wait for the disk goes through here: in place while it is quick (`pace`), else on a thread of a bounded number
+//! Whatever may wait for the disk goes through here: in place while it is quick (`gate`), else on a thread of a bounded number
 //! (`threads`). What is open (`files`, [`FileShares`]) and what is free (`space`) are bounded here, too.
 
 #[cfg(test)]
@@ -13,10 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     errors,
     files::FileCache,
-    kernel::{self, How},
+    inline::InlineGates,
     layout::Dirs,
-    pace::Paces,
     space::{Claim, LEAST_ROOM_BYTES, Space},
+    sys::{self, MayBlock},
     threads::{Lane, Threads},
 };
 use crate::StorageError;
@@ -49,7 +49,7 @@ struct TooMany;
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) dirs: Dirs,
-    pub(super) paces: Paces,
+    pub(super) inline: InlineGates,
     pub(super) threads: Threads,
     pub(super) files: FileCache,
     pub(super) space: Arc<Space>,
@@ -65,10 +65,10 @@ impl Disk {
     /// Opens the directories below `root`.
     pub(super) fn open(root: &Path, shares: FileShares, reserve_bytes: Option<u64>) -> io::Result<Self> {
         let dirs = Dirs::open(root)?;
-        let may_hang = kernel::may_hang(&dirs.objects.file)?;
+        let may_hang = sys::may_hang(&dirs.objects.file)?;
         Ok(Self {
             dirs,
-            paces: Paces::new(may_hang),
+            inline: InlineGates::new(may_hang),
             threads: Threads::default(),
             files: FileCache::new(shares.uploads),
             space: Space::new(reserve_bytes),
@@ -93,23 +93,27 @@ impl Disk {
     pub(super) async fn look<T: Send + 'static>(
         self: &Arc<Self>,
         context: &'static str,
-        ask: impl Fn(&Dirs, How) -> io::Result<T> + Send + 'static,
+        ask: impl Fn(&Dirs, MayBlock) -> io::Result<T> + Send + 'static,
     ) -> Result<io::Result<T>, StorageError> {
-        if self.paces.looks.is_calm() {
-            match self.timed_look(&ask, How::Cached) {
+        if self.inline.looks.allowed() {
+            match self.timed_look(&ask, MayBlock::No) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 answer => return Ok(answer),
             }
         }
         let disk = Arc::clone(self);
-        let look = move || Ok(disk.timed_look(&ask, How::Waiting));
+        let look = move || Ok(disk.timed_look(&ask, MayBlock::Yes));
         self.threads.run(Lane::Looks, context, look).await
     }
 
-    fn timed_look<T>(&self, ask: &impl Fn(&Dirs, How) -> io::Result<T>, how: How) -> io::Result<T> {
-        self.paces.looks.timed(|| {
+    fn timed_look<T>(
+        &self,
+        ask: &impl Fn(&Dirs, MayBlock) -> io::Result<T>,
+        may_block: MayBlock,
+    ) -> io::Result<T> {
+        self.inline.looks.timed(|| {
             self.wait_as_planned();
-            ask(&self.dirs, how)
+            ask(&self.dirs, may_block)
         })
     }
 
@@ -122,13 +126,13 @@ impl Disk {
     ) -> Result<T, StorageError> {
         let disk = Arc::clone(self);
         let create = move || {
-            let made = disk.paces.creates.timed(|| {
+            let made = disk.inline.creates.timed(|| {
                 disk.wait_as_planned();
                 create(&disk)
             });
             made.map_err(errors::failed(context))
         };
-        if is_quick && self.paces.creates.is_calm() {
+        if is_quick && self.inline.creates.allowed() {
             return create();
         }
         self.threads.run(Lane::Looks, context, create).await
@@ -159,7 +163,7 @@ impl Disk {
     async fn look_at_space(self: &Arc<Self>, bytes: u64) -> Result<(), StorageError> {
         const CONTEXT: &str = "find out what is free on the disk";
         if self.space.is_stale(bytes) {
-            let measured = self.look(CONTEXT, |dirs, _| kernel::measure(&dirs.objects.file)).await?;
+            let measured = self.look(CONTEXT, |dirs, _| sys::measure(&dirs.objects.file)).await?;
             self.space.note(measured.map_err(errors::failed(CONTEXT))?);
         }
         Ok(())

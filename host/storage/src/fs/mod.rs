@@ -2,7 +2,7 @@
 //!
 //! One file per upload: blocks are written into it as they come, and on commit it becomes the object by a rename. Bytes
 //! are written once and never copied. The parts, along the way of an upload and a download: `put`, or `uploads`,
-//! `staging`, `place`, `journal` and `commit`; then `open` and `read`. `layout` alone knows names, `kernel` the system calls,
+//! `staging`, `place`, `journal` and `commit`; then `open` and `read`. `layout` alone knows names, `sys` the system calls,
 //! `segments` the form of content that lies in pieces. `disk` is how all of them ask the disk.
 //!
 //! Built by `cli` from the configuration. Knows nothing of the index: objects to which nothing refers are left for the
@@ -15,23 +15,23 @@ mod errors;
 mod files;
 mod flush;
 mod identity;
-mod intake;
+mod inline;
 mod journal;
-mod kernel;
 mod layout;
 mod list;
 mod open;
-mod pace;
 mod place;
 mod put;
 mod read;
 mod segments;
 mod space;
 mod staging;
+mod sys;
 #[cfg(test)]
 mod tests;
 mod threads;
 mod uploads;
+mod writer;
 
 use std::{io, ops::Range, path::PathBuf, sync::Arc};
 

@@ -16,16 +16,16 @@ use std::{
 use super::{
     errors,
     files::UploadFiles,
-    intake::Target,
-    kernel,
     staging::{self, Phase, Staging},
-    uploads::Slot,
+    sys,
+    uploads::UploadHandle,
+    writer::Target,
 };
 use crate::{StorageError, extents::Extent};
 
 /// A place for one block. Given back when the block does not become complete.
 pub(super) struct Place {
-    pub(super) slot: Slot,
+    pub(super) handle: UploadHandle,
     pub(super) files: Arc<UploadFiles>,
     pub(super) extent: Extent,
     pub(super) is_complete: AtomicBool,
@@ -59,13 +59,13 @@ impl Drop for Place {
         // Nobody writes there any more: writers keep their place.
         let (files, extent) = (Arc::clone(&self.files), self.extent);
         let locked =
-            Arc::clone(&self.slot).try_lock_owned().ok().filter(|phase| is_last(phase, &files, extent));
-        let Some(mut locked) = locked else { return free(&self.slot, &files, extent) };
+            Arc::clone(&self.handle).try_lock_owned().ok().filter(|phase| is_last(phase, &files, extent));
+        let Some(mut locked) = locked else { return free(&self.handle, &files, extent) };
         // The last place can be given to another block, so that one broken transfer does not make the object segmented. It is
         // locked until the file ends there: bytes of the next block must not be cut off.
         self.files.in_background(move || {
             if let Phase::Open(staging) = &mut *locked
-                && files.data().and_then(|data| kernel::cut(&data, extent.offset)).is_ok()
+                && files.data().and_then(|data| sys::cut(&data, extent.offset)).is_ok()
             {
                 staging.end = extent.offset;
             }
@@ -80,13 +80,13 @@ fn is_last(phase: &Phase, files: &Arc<UploadFiles>, extent: Extent) -> bool {
 
 /// Gives space back that nothing refers to. As long as that is not done the upload is not forgotten: what is read back of it may
 /// use the place again.
-pub(super) fn free(slot: &Slot, files: &Arc<UploadFiles>, extent: Extent) {
-    let (slot, owned) = (Arc::clone(slot), Arc::clone(files));
+pub(super) fn free(handle: &UploadHandle, files: &Arc<UploadFiles>, extent: Extent) {
+    let (handle, owned) = (Arc::clone(handle), Arc::clone(files));
     files.in_background(move || {
         // A file that is gone gave its space back.
         if let Ok(data) = owned.data() {
-            kernel::punch(&data, extent.offset, extent.length);
+            sys::punch(&data, extent.offset, extent.length);
         }
-        drop(slot);
+        drop(handle);
     });
 }

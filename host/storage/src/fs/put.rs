@@ -16,8 +16,8 @@ use super::{
     budget::Budget,
     disk::Disk,
     errors,
-    intake::{self, Target},
     layout::{self, Kind, ObjectPath},
+    writer::{self, Target},
 };
 use crate::{Source, StorageError, Stored};
 
@@ -65,9 +65,9 @@ pub(super) async fn put(
 ) -> Result<Stored, StorageError> {
     let mut claim = disk.claim(source.length).await?;
     let _descriptor = disk.body_descriptor().await?;
-    let is_small = source.length.is_some_and(|length| length <= intake::SMALL_BYTES);
+    let is_small = source.length.is_some_and(|length| length <= writer::SMALL_BYTES);
     let new = Arc::new(disk.create(CONTEXT, is_small, NewObject::create).await?);
-    let result = intake::write(disk, &new, 0, source, &budget.transfer(), &mut claim).await;
+    let result = writer::write(disk, &new, 0, source, &budget.transfer(), &mut claim).await;
     new.is_settled.store(true, Relaxed);
     match result {
         Ok(size_bytes) => Ok(Stored { object: new.path.name(), size_bytes }),

@@ -21,7 +21,7 @@ use super::{
     budget::{Buffer, Transfer},
     disk::Disk,
     errors,
-    kernel::{self, How},
+    sys::{self, MayBlock},
 };
 use crate::{Content, StorageError, extents::Extent};
 
@@ -69,14 +69,14 @@ async fn small(
     pieces: Vec<Extent>,
     mut buffer: Buffer,
 ) -> Result<Bytes, StorageError> {
-    match fill(&file, &pieces, &mut buffer, How::Cached) {
+    match fill(&file, &pieces, &mut buffer, MayBlock::No) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         result => return result.map(|()| buffer.freeze()).map_err(failed),
     }
     disk.transfer(CONTEXT, move || {
         let mut left: VecDeque<Extent> = pieces.into();
         advance(&mut left, buffer.filled() as u64);
-        fill(&file, &left, &mut buffer, How::Waiting).map_err(failed)?;
+        fill(&file, &left, &mut buffer, MayBlock::Yes).map_err(failed)?;
         Ok(buffer.freeze())
     })
     .await
@@ -88,7 +88,7 @@ fn fill<'a>(
     file: &File,
     pieces: impl IntoIterator<Item = &'a Extent>,
     buffer: &mut Buffer,
-    how: How,
+    may_block: MayBlock,
 ) -> io::Result<()> {
     for piece in pieces {
         let Extent { mut offset, mut length } = *piece;
@@ -98,7 +98,7 @@ fn fill<'a>(
             if want == 0 {
                 return Ok(());
             }
-            let read = kernel::read_at(file, &mut unfilled[..want], offset, how)?;
+            let read = sys::read_at(file, &mut unfilled[..want], offset, may_block)?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -161,7 +161,7 @@ enum Step {
 impl Reader {
     /// Reads a chunk that is in memory; `None` where there is none.
     fn read_cached(&mut self, buffer: &mut Buffer) -> io::Result<bool> {
-        match fill(&self.file, &self.pieces, buffer, How::Cached) {
+        match fill(&self.file, &self.pieces, buffer, MayBlock::No) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(buffer.filled() > 0),
             Err(error) => Err(error),
@@ -175,7 +175,7 @@ impl Reader {
             disk.transfer(CONTEXT, move || {
                 // A larger window of the kernel's own reading ahead; harmless where it is not known.
                 let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
-                fill(&file, &pieces, &mut buffer, How::Waiting).map_err(failed)?;
+                fill(&file, &pieces, &mut buffer, MayBlock::Yes).map_err(failed)?;
                 Ok(buffer)
             })
             .await

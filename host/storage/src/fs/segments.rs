@@ -12,7 +12,7 @@
 
 use std::{fs::File, io};
 
-use super::kernel::{How, read_exact_at};
+use super::sys::{MayBlock, read_exact_at};
 use crate::{MAX_BLOCKS, extents::Extent};
 
 const MAGIC: [u8; 8] = *b"LARDSEG1";
@@ -49,10 +49,10 @@ pub(super) struct Footer {
 
 impl Footer {
     /// Reads the footer of a file of `file_bytes`; `None` where there is no good one.
-    pub(super) fn read(file: &File, file_bytes: u64, how: How) -> io::Result<Option<Self>> {
+    pub(super) fn read(file: &File, file_bytes: u64, may_block: MayBlock) -> io::Result<Option<Self>> {
         let Some(footer_at) = file_bytes.checked_sub(FOOTER_BYTES as u64) else { return Ok(None) };
         let mut bytes = [0; FOOTER_BYTES];
-        read_exact_at(file, &mut bytes, footer_at, how)?;
+        read_exact_at(file, &mut bytes, footer_at, may_block)?;
         Ok(Self::parse(&bytes, footer_at))
     }
 
@@ -78,9 +78,9 @@ impl Footer {
     }
 
     /// Reads the pieces; `None` where they are not good.
-    pub(super) fn extents(&self, file: &File, how: How) -> io::Result<Option<Vec<Extent>>> {
+    pub(super) fn extents(&self, file: &File, may_block: MayBlock) -> io::Result<Option<Vec<Extent>>> {
         let mut bytes = vec![0; self.pieces * EXTENT_BYTES];
-        read_exact_at(file, &mut bytes, self.pieces_at, how)?;
+        read_exact_at(file, &mut bytes, self.pieces_at, may_block)?;
         if crc32c::crc32c(&bytes) != self.pieces_crc {
             return Ok(None);
         }

@@ -21,11 +21,12 @@ use super::{
     disk::Disk,
     errors,
     files::UploadFiles,
-    intake::{self, Target},
     journal::{self, CommitRecord, Journal},
-    kernel, layout,
+    layout,
     place::{self, Place},
+    sys,
     uploads::{Locked, Uploads},
+    writer::{self, Target},
 };
 use crate::{
     BlockId, Source, StagedBlock, StorageError, UploadName,
@@ -141,9 +142,9 @@ impl Staging {
     fn trim(&mut self, data: &File) -> io::Result<()> {
         let complete: Vec<Extent> = self.blocks.values().map(|block| block.extent).collect();
         self.end = complete.iter().map(|extent| extent.end()).max().unwrap_or(0);
-        kernel::cut(data, self.end)?;
+        sys::cut(data, self.end)?;
         let gaps = extents::gaps(&complete, self.end);
-        gaps.iter().for_each(|gap| kernel::punch(data, gap.offset, gap.length));
+        gaps.iter().for_each(|gap| sys::punch(data, gap.offset, gap.length));
         Ok(())
     }
 
@@ -247,13 +248,13 @@ pub(super) async fn put_block(
     let place = match source.length {
         Some(length) => {
             let place = Arc::new(allocate(uploads, name, length).await?);
-            intake::write(disk, &place, place.extent.offset, source, &transfer, &mut claim).await?;
+            writer::write(disk, &place, place.extent.offset, source, &transfer, &mut claim).await?;
             place
         }
         None => {
             let _descriptor = disk.body_descriptor().await?;
             let spool = spool(disk, name).await?;
-            let length = intake::write(disk, &spool, 0, source, &transfer, &mut claim).await?;
+            let length = writer::write(disk, &spool, 0, source, &transfer, &mut claim).await?;
             let _claim = disk.claim(Some(length)).await?;
             let place = Arc::new(allocate(uploads, name, length).await?);
             copy(disk, spool, &place).await?;
@@ -265,7 +266,7 @@ pub(super) async fn put_block(
 }
 
 async fn allocate(uploads: &Uploads, name: &UploadName, length: u64) -> Result<Place, StorageError> {
-    let (slot, locked) = uploads.lock(name).await?;
+    let (handle, locked) = uploads.lock(name).await?;
     let mut locked = ready(uploads.context(), name, locked).await?;
     let Phase::Open(staging) = &mut *locked else { return Err(closed()) };
     if staging.records >= journal::MAX_RECORDS {
@@ -273,7 +274,7 @@ async fn allocate(uploads: &Uploads, name: &UploadName, length: u64) -> Result<P
     }
     let files = Arc::clone(&staging.files.as_ref().ok_or(StorageError::NotFound)?.shared);
     let extent = staging.allocate(length)?;
-    Ok(Place { slot, files, extent, is_complete: AtomicBool::new(false) })
+    Ok(Place { handle, files, extent, is_complete: AtomicBool::new(false) })
 }
 
 /// Makes sure that the upload is read and has its files, unless it is closed.
@@ -325,16 +326,16 @@ async fn copy(disk: &Disk, spool: Arc<Spool>, place: &Arc<Place>) -> Result<(), 
     let place = Arc::clone(place);
     disk.transfer(CONTEXT, move || {
         let (data, Extent { offset, length }) = (place.file()?, place.extent);
-        kernel::copy(&spool.0, &data, offset, length).map_err(errors::failed(CONTEXT))
+        sys::copy(&spool.0, &data, offset, length).map_err(errors::failed(CONTEXT))
     })
     .await
 }
 
 /// Counts a block as complete, once its record is written.
 async fn complete(disk: &Disk, place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
-    let locked = disk.threads.bounded(CONTEXT, Arc::clone(&place.slot).lock_owned()).await?;
-    if disk.paces.writes.is_calm() && place.is_open() {
-        return disk.paces.writes.timed(|| record(locked, place, id));
+    let locked = disk.threads.bounded(CONTEXT, Arc::clone(&place.handle).lock_owned()).await?;
+    if disk.inline.writes.allowed() && place.is_open() {
+        return disk.inline.writes.timed(|| record(locked, place, id));
     }
     let (place, id) = (Arc::clone(place), id.clone());
     disk.transfer(CONTEXT, move || record(locked, &place, &id)).await
@@ -348,7 +349,7 @@ fn record(mut locked: Locked, place: &Arc<Place>, id: &BlockId) -> Result<(), St
     let replaced = staging.record(id, place.extent)?;
     place.is_complete.store(true, Relaxed);
     if let Some(replaced) = replaced {
-        place::free(&place.slot, &place.files, replaced.extent);
+        place::free(&place.handle, &place.files, replaced.extent);
     }
     Ok(())
 }

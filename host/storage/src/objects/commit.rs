@@ -3,7 +3,7 @@
 //! The order of the steps is what makes a crash between any two of them harmless, also where several processes commit the
 //! same upload at the same time:
 //!
-//! 1. blocks that are in no part become the last parts (`additions.rs`). Nothing refers to these yet;
+//! 1. blocks that are in no part become the last parts (`leftovers.rs`). Nothing refers to these yet;
 //! 2. the plan is stored, unless there is one already: then that one counts. From here on the upload is committed;
 //! 3. the manifest, where one is needed, and what says that the other data belongs to it. From here on the data that
 //!    comes into being is never taken for objects of their own;
@@ -24,9 +24,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Shared,
-    additions::{self, Addition, Bytes as AddedBytes},
     journal::{self, Listing},
     keys::{self, Base},
+    leftovers::{self, Leftover, LeftoverBytes},
     manifest::Manifest,
     plan::{self, Plan, PlannedBlock, PlannedMultipart, Stretch},
     session::Session,
@@ -130,8 +130,8 @@ impl Commit {
             let sends: Vec<_> = sealed.iter().map(|sealed| session.send(&self.shared, sealed)).collect();
             future::try_join_all(sends).await?;
         }
-        let (blocks, additions) = self.gather(session, listing).await?;
-        self.plan(session, &blocks, &additions).await
+        let (blocks, leftovers) = self.gather(session, listing).await?;
+        self.plan(session, &blocks, &leftovers).await
     }
 
     /// Finds the blocks of the list, and those that are in no part yet.
@@ -139,11 +139,11 @@ impl Commit {
         &self,
         session: Option<&Arc<Session>>,
         mut listing: Listing,
-    ) -> Result<(Vec<Block>, Vec<Addition>), StorageError> {
+    ) -> Result<(Vec<Block>, Vec<Leftover>), StorageError> {
         loop {
             let blocks = self.find(session.map(Arc::as_ref), listing).await?;
-            if let Some(additions) = self.additions(session, &blocks) {
-                return Ok((blocks, additions));
+            if let Some(leftovers) = self.leftovers(session, &blocks) {
+                return Ok((blocks, leftovers));
             }
             // Blocks were written down in the meantime, and their memory given up: now they are found there.
             listing = journal::list(&self.shared, &self.name).await?;
@@ -186,28 +186,28 @@ impl Commit {
         &self,
         session: Option<&Arc<Session>>,
         blocks: &[Block],
-        additions: &[Addition],
+        leftovers: &[Leftover],
     ) -> Result<Planned, StorageError> {
         let list = plan::fingerprint(&self.ids);
         let told =
-            |addition: &Addition| PlannedBlock { id: addition.id.clone(), size_bytes: addition.length };
-        let told = additions.iter().map(told).collect();
+            |leftover: &Leftover| PlannedBlock { id: leftover.id.clone(), size_bytes: leftover.length };
+        let told = leftovers.iter().map(told).collect();
         let parts: Vec<&StoredPart> = blocks.iter().flat_map(|block| block.place.parts()).collect();
         let size_bytes: u64 = blocks.iter().map(|block| block.length).sum();
         if parts.is_empty() && size_bytes <= self.shared.sizes.read_ahead() {
             let base = Base::random(&self.name)?;
-            additions::put(&self.shared, &base, &additions::as_listed(&self.ids, additions)).await?;
+            leftovers::put(&self.shared, &base, &leftovers::as_listed(&self.ids, leftovers)).await?;
             let plan = plan::of_object(&base, size_bytes, list, told)?;
             return Ok(Planned { plan, stored: Some(base) });
         }
-        let added = additions::add(&self.shared, &self.name, session, &parts, additions).await?;
+        let added = leftovers::add(&self.shared, &self.name, session, &parts, leftovers).await?;
         let mut offset = 0;
-        let offsets: HashMap<&BlockId, u64> = additions
+        let offsets: HashMap<&BlockId, u64> = leftovers
             .iter()
-            .map(|addition| {
+            .map(|leftover| {
                 let at = offset;
-                offset += addition.length;
-                (&addition.id, at)
+                offset += leftover.length;
+                (&leftover.id, at)
             })
             .collect();
         let stretch = |(id, block): (&BlockId, &Block)| match &block.place {
@@ -226,21 +226,21 @@ impl Commit {
 
     /// Returns the blocks that are in no part yet, each once, in the order of the list; `None` where one is not in memory any
     /// more.
-    fn additions(&self, session: Option<&Arc<Session>>, blocks: &[Block]) -> Option<Vec<Addition>> {
+    fn leftovers(&self, session: Option<&Arc<Session>>, blocks: &[Block]) -> Option<Vec<Leftover>> {
         let mut seen = HashSet::new();
         let staging = session.map(|session| session.staging.lock());
         let tail = staging.iter().flat_map(|staging| &staging.tail);
         let tail: HashMap<u64, &Bytes> = tail.map(|block| (block.time, &block.bytes)).collect();
-        let mut additions = Vec::new();
+        let mut leftovers = Vec::new();
         for (id, block) in self.ids.iter().zip(blocks).filter(|(id, _)| seen.insert(*id)) {
             let bytes = match &block.place {
                 Place::Parts(..) => continue,
-                Place::Memory => AddedBytes::Memory((*tail.get(&block.time)?).clone()),
-                Place::Spilled(spill, offset) => AddedBytes::Spilled(Arc::clone(spill), *offset),
+                Place::Memory => LeftoverBytes::Memory((*tail.get(&block.time)?).clone()),
+                Place::Spilled(spill, offset) => LeftoverBytes::Spilled(Arc::clone(spill), *offset),
             };
-            additions.push(Addition { id: id.clone(), length: block.length, bytes });
+            leftovers.push(Leftover { id: id.clone(), length: block.length, bytes });
         }
-        Some(additions)
+        Some(leftovers)
     }
 
     async fn stored_plan(&self) -> Result<Plan, StorageError> {

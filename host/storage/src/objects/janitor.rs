@@ -30,11 +30,11 @@ pub(super) async fn work(shared: Weak<Shared>) {
         let Some(strong) = shared.upgrade() else { return };
         tidy(&strong).await;
         let pause = strong.spill_after / LOOKS_PER_SPILL;
-        let room = Arc::clone(&strong.room);
+        let memory = Arc::clone(&strong.memory);
         drop(strong);
         tokio::select! {
             () = sleep(pause) => {}
-            () = room.pressed() => {}
+            () = memory.waiter_arrived() => {}
         }
     }
 }
@@ -42,14 +42,14 @@ pub(super) async fn work(shared: Weak<Shared>) {
 async fn tidy(shared: &Arc<Shared>) {
     let mut sessions = shared.uploads.sessions();
     let is_idle = |session: &Arc<Session>| session.idle() >= shared.spill_after;
-    if shared.room.is_pressed() {
+    if shared.memory.has_waiters() {
         // Those that waited longest are the least likely to be filled soon.
         sessions.sort_by_cached_key(|session| std::cmp::Reverse(session.idle()));
     } else {
         sessions.retain(is_idle);
     }
     let settle = |session: Arc<Session>| async move {
-        let is_wanted = shared.room.is_pressed();
+        let is_wanted = shared.memory.has_waiters();
         if is_wanted || session.idle() >= shared.spill_after {
             settle(shared, &session, is_wanted).await;
         }

@@ -205,7 +205,7 @@ impl Listing {
         let multiparts: Vec<_> = self.multiparts.iter().filter(|it| wanted(&it.0)).cloned().collect();
         let multiparts: HashMap<(String, u32), Arc<Multipart>> = stream::iter(multiparts)
             .map(|(session, number, key)| async move {
-                let multipart = gone_is_none(read::<MultipartRecord>(shared, &key).await)?;
+                let multipart = gone_as_none(read::<MultipartRecord>(shared, &key).await)?;
                 let multipart = multipart.and_then(MultipartRecord::into_multipart);
                 Ok::<_, StorageError>(multipart.map(|it| ((session, number), Arc::new(it))))
             })
@@ -216,7 +216,7 @@ impl Listing {
         let records: Vec<_> = self.records.iter().filter(|it| wanted(&it.0)).cloned().collect();
         let mut records = stream::iter(records)
             .map(|(session, key)| async move {
-                Ok::<_, StorageError>((session, gone_is_none(read::<Record>(shared, &key).await)?))
+                Ok::<_, StorageError>((session, gone_as_none(read::<Record>(shared, &key).await)?))
             })
             .buffer_unordered(READS);
         let mut blocks = HashMap::new();
@@ -230,7 +230,7 @@ impl Listing {
 }
 
 /// What is discarded while it is read does not count.
-fn gone_is_none<T>(result: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
+fn gone_as_none<T>(result: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(StorageError::NotFound) => Ok(None),

@@ -1,30 +1,30 @@
 //! A [`Storage`] on top of any [`Bucket`]: objects in an object store.
 //!
-//! The parts, along the way of an upload and a download: `put`, or `uploads`, `blocks`, `session`, `additions` and
+//! The parts, along the way of an upload and a download: `put`, or `uploads`, `blocks`, `session`, `leftovers` and
 //! `commit`, which follows a `plan`; then `read`, with `manifest` for what lies in pieces. `keys` alone knows the names in
-//! the bucket, `journal` what is remembered there, `numbers` the order of parts, `room` the memory, `hosted` the threads.
+//! the bucket, `journal` what is remembered there, `numbers` the order of parts, `memory` the memory, `hosted` the threads.
 //!
 //! Any number of processes may use one bucket, also for blocks of the same upload. Knows nothing of the index: objects to
 //! which nothing refers are left for the sweep to find by listing.
 
-mod additions;
 mod blocks;
+mod body;
 mod commit;
-mod hosted;
 mod identity;
-mod intake;
 mod janitor;
 mod journal;
 mod keys;
+mod leftovers;
 mod list;
 mod manifest;
-mod numbers;
+mod memory;
+mod part_numbers;
+mod part_size;
 mod plan;
 mod put;
 mod read;
-mod room;
+mod runtime;
 mod session;
-mod sizes;
 mod staging;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -35,9 +35,9 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use self::{
-    hosted::{Host, Hosted},
-    room::Room,
-    sizes::Sizes,
+    memory::MemoryBudget,
+    part_size::PartSizes,
+    runtime::{IoRuntime, RuntimeBucket},
     uploads::Uploads,
 };
 use super::{
@@ -55,7 +55,7 @@ pub struct ObjectSettings {
     /// How long blocks that are too few for a part stay in memory only, after the last of them.
     pub spill_after: Duration,
     /// How long an upload waits for memory before that is an error.
-    pub patience: Duration,
+    pub acquire_timeout: Duration,
     /// Smallest part, where the service allows smaller ones.
     pub min_part_bytes: u64,
     /// What a part should have.
@@ -69,9 +69,9 @@ impl ObjectSettings {
         Self {
             buffer_bytes,
             spill_after: Duration::from_secs(1),
-            patience: Duration::from_secs(60),
-            min_part_bytes: sizes::MIN_PART_BYTES,
-            part_bytes: sizes::PART_BYTES,
+            acquire_timeout: Duration::from_secs(60),
+            min_part_bytes: part_size::MIN_PART_BYTES,
+            part_bytes: part_size::PART_BYTES,
         }
     }
 }
@@ -87,19 +87,19 @@ pub struct ObjectStorage {
 
 /// What all calls share.
 struct Shared {
-    bucket: Hosted,
-    sizes: Sizes,
-    room: Arc<Room>,
+    bucket: RuntimeBucket,
+    sizes: PartSizes,
+    memory: Arc<MemoryBudget>,
     uploads: Uploads,
     clock: Clock,
     spill_after: Duration,
-    _host: Host,
+    _runtime: IoRuntime,
 }
 
 impl Shared {
     /// Returns whether a body of this length is sent on while it comes: what is small is kept in memory, so that a request can be
     /// repeated.
-    fn is_sent_on(&self, length: u64) -> bool {
+    fn is_streamed_through(&self, length: u64) -> bool {
         length > self.sizes.read_ahead() && self.bucket.send_limit().is_some_and(|limit| length <= limit)
     }
 }
@@ -110,17 +110,17 @@ impl ObjectStorage {
     /// # Errors
     /// When there is no thread to be had.
     pub fn open(bucket: Arc<dyn Bucket>, settings: &ObjectSettings) -> Result<Self, StorageError> {
-        let host = Host::start()?;
-        let runtime = host.handle();
-        let sizes = Sizes::new(bucket.part_limits(), settings.min_part_bytes, settings.part_bytes);
+        let runtime = IoRuntime::start()?;
+        let handle = runtime.handle();
+        let sizes = PartSizes::new(bucket.part_limits(), settings.min_part_bytes, settings.part_bytes);
         let shared = Arc::new(Shared {
-            bucket: Hosted::new(bucket, runtime),
+            bucket: RuntimeBucket::new(bucket, handle),
             sizes,
-            room: Arc::new(Room::new(settings.buffer_bytes, settings.patience)),
+            memory: Arc::new(MemoryBudget::new(settings.buffer_bytes, settings.acquire_timeout)),
             uploads: Uploads::default(),
             clock: Clock::system(),
             spill_after: settings.spill_after,
-            _host: host,
+            _runtime: runtime,
         });
         shared.bucket.detach(janitor::work(Arc::downgrade(&shared)));
         Ok(Self { shared })

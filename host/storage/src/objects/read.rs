@@ -10,9 +10,9 @@ use futures_util::{
 
 use super::{
     Shared,
-    hosted::Hosted,
     keys::{Base, Named},
     manifest::{Data, Manifest, Piece},
+    runtime::RuntimeBucket,
 };
 use crate::{Content, ObjectName, StorageError, bucket::Bucket};
 
@@ -127,7 +127,7 @@ impl Window {
     }
 
     /// Returns the content of the pieces.
-    async fn open(self, bucket: &Hosted) -> Result<Chunks, StorageError> {
+    async fn open(self, bucket: &RuntimeBucket) -> Result<Chunks, StorageError> {
         let content = bucket.get(&self.key, self.size_bytes, Some(self.range.clone())).await?;
         if self.pieces.len() == 1 {
             return Ok(content.chunks);

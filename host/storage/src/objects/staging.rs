@@ -6,13 +6,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    room::Held,
+    memory::MemoryPermit,
     session::{Multipart, Sealed},
 };
 use crate::{BlockId, MAX_BLOCKS, StorageError};
 
 /// Most blocks taken in by a session, resent ones counted again. Bounds the memory that an upload can take.
-const MAX_TAKEN: usize = 2 * MAX_BLOCKS;
+const MAX_STAGED: usize = 2 * MAX_BLOCKS;
 
 /// A part that was stored.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub(super) struct Buffered {
     pub(super) id: BlockId,
     pub(super) time: u64,
     pub(super) bytes: Bytes,
-    pub(super) _held: Held,
+    pub(super) _permit: MemoryPermit,
     /// Where it is written down, and from which offset on.
     pub(super) spilled: Option<(Arc<Spill>, u64)>,
 }
@@ -68,7 +68,7 @@ pub(super) struct Staging {
     pub(super) tail: Vec<Buffered>,
     pub(super) tail_bytes: u64,
     pub(super) sealed: Vec<Arc<Sealed>>,
-    taken: usize,
+    staged: usize,
     last_time: u64,
     pub(super) touched: Instant,
 }
@@ -81,22 +81,22 @@ impl Staging {
             tail: Vec::new(),
             tail_bytes: 0,
             sealed: Vec::new(),
-            taken: 0,
+            staged: 0,
             last_time,
             touched: Instant::now(),
         }
     }
 
-    pub(super) fn tick(&mut self, now_ms: u64) -> u64 {
+    pub(super) fn next_timestamp(&mut self, now_ms: u64) -> u64 {
         self.last_time = now_ms.max(self.last_time + 1);
         self.last_time
     }
 
-    pub(super) fn count_taken(&mut self) -> Result<(), StorageError> {
-        if self.taken >= MAX_TAKEN {
+    pub(super) fn count_block(&mut self) -> Result<(), StorageError> {
+        if self.staged >= MAX_STAGED {
             return Err(StorageError::Invalid("too many blocks in one upload".to_owned()));
         }
-        self.taken += 1;
+        self.staged += 1;
         Ok(())
     }
 

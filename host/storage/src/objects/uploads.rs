@@ -137,7 +137,7 @@ async fn begin(shared: &Shared, name: &UploadName) -> Result<Phase, StorageError
 }
 
 /// A multipart that is gone was completed or given up by another process.
-pub(super) fn gone_is_closed(error: StorageError) -> StorageError {
+pub(super) fn gone_as_closed(error: StorageError) -> StorageError {
     match error {
         StorageError::NotFound => closed(),
         error => error,

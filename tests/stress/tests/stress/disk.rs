@@ -266,7 +266,7 @@ async fn blocks_that_break_off_take_no_space() {
                 Script::hasty(opening).then(half.clone()).join(&mut crowd, Peer::other(number));
             }
         }
-        let needed = (mib as usize * 1024).div_ceil(600);
+        let needed = (mib * 1024).div_ceil(600);
         assert!(crowd.times(needed, 3 * PATIENCE).await >= needed, "less was sent than the disk takes");
         crowd
     })

@@ -31,7 +31,7 @@ use self::account::Account;
 pub use self::account::{AzblobAccount, AzblobSettings};
 use super::{
     Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces,
-    http::{PATIENCE_FACTOR, Patience, Unusable, folder, http_client, unavailable},
+    http::{BucketMissing, RETRY_FACTOR, RetryPolicy, http_client, key_prefix, unavailable},
     stall::TimedOut,
 };
 use crate::{Content, StorageError};
@@ -62,8 +62,8 @@ pub struct AzblobBucket {
     /// Where it is, without a credential, for messages.
     place: String,
     /// Goes before every key: nothing, or ends with a slash.
-    folder: String,
-    patience: Patience,
+    key_prefix: String,
+    retry_policy: RetryPolicy,
     settings: AzblobSettings,
 }
 
@@ -73,10 +73,10 @@ impl AzblobBucket {
     /// # Errors
     /// When the connection string is not of its form, or there are no credentials.
     pub fn connect(settings: AzblobSettings) -> Result<Self, StorageError> {
-        let patience = Patience(settings.timeout);
+        let retry_policy = RetryPolicy { timeout: settings.timeout };
         let retry = RetryConfig {
             max_retries: MAX_RETRIES,
-            retry_timeout: settings.timeout * PATIENCE_FACTOR,
+            retry_timeout: settings.timeout * RETRY_FACTOR,
             ..RetryConfig::default()
         };
         let Account { builder, name, place } = settings.account.read()?;
@@ -87,12 +87,12 @@ impl AzblobBucket {
             .with_http_connector(http::Connector::new(http.clone()))
             .build()
             .map_err(|error| unavailable("setting up Azure Blob Storage", error))?;
-        let (container, folder) = (settings.container.clone(), folder(&settings.prefix));
-        Ok(Self { store, http, account: name, container, place, folder, patience, settings })
+        let (container, key_prefix) = (settings.container.clone(), key_prefix(&settings.prefix));
+        Ok(Self { store, http, account: name, container, place, key_prefix, retry_policy, settings })
     }
 
     fn path(&self, key: &str) -> Result<Path, StorageError> {
-        Path::parse(format!("{}{key}", self.folder))
+        Path::parse(format!("{}{key}", self.key_prefix))
             .map_err(|_| StorageError::Invalid(format!("the key {key}")))
     }
 
@@ -112,7 +112,7 @@ impl AzblobBucket {
         context: &'static str,
         call: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, StorageError> {
-        let limit = self.patience.for_bytes(bytes) * PATIENCE_FACTOR;
+        let limit = self.retry_policy.for_bytes(bytes) * RETRY_FACTOR;
         match timeout(limit, call).await {
             Ok(answer) => answer.map_err(|error| failure(context, error)),
             Err(_) => Err(unavailable(context, TimedOut(limit))),
@@ -138,7 +138,7 @@ impl AzblobBucket {
             page_token: from.map(str::to_owned),
             ..PaginatedListOptions::default()
         };
-        let prefix = format!("{}{prefix}", self.folder);
+        let prefix = format!("{}{prefix}", self.key_prefix);
         let found = self.call("listing objects", self.store.list_paginated(Some(&prefix), options)).await?;
         let items = found.result.objects.iter().filter_map(|object| self.listed(object));
         Ok(BucketPage { items: items.collect(), next: found.page_token })
@@ -146,7 +146,7 @@ impl AzblobBucket {
 
     fn listed(&self, object: &ObjectMeta) -> Option<ListedKey> {
         Some(ListedKey {
-            key: object.location.as_ref().strip_prefix(&self.folder)?.to_owned(),
+            key: object.location.as_ref().strip_prefix(&self.key_prefix)?.to_owned(),
             size_bytes: object.size,
             modified_ms: u64::try_from(object.last_modified.timestamp_millis()).unwrap_or_default(),
         })
@@ -166,7 +166,7 @@ impl Bucket for AzblobBucket {
     async fn check(&self) -> Result<(), StorageError> {
         let missing = |error: &StorageError| match error {
             StorageError::NotFound => true,
-            StorageError::Unavailable { source, .. } => says(&**source, UNKNOWN_CONTAINER),
+            StorageError::Unavailable { source, .. } => mentions(&**source, UNKNOWN_CONTAINER),
             StorageError::NoSpace | StorageError::TooLarge | StorageError::Invalid(_) => false,
         };
         if let Err(error) = self.page("", None, 1).await {
@@ -174,7 +174,7 @@ impl Bucket for AzblobBucket {
                 return Err(error);
             }
             let (name, place) = (self.container.clone(), self.place.clone());
-            let missing = Unusable::Missing { kind: "the container", name, place };
+            let missing = BucketMissing { kind: "the container", name, place };
             return Err(unavailable("looking for the container", missing));
         }
         // Reading alone is not enough: a key that may not write would fail only at the first save.
@@ -209,14 +209,14 @@ impl Bucket for AzblobBucket {
         if opened.meta.size != size_bytes || opened.range.end - opened.range.start != length {
             return Err(StorageError::NotFound);
         }
-        Ok(self.patience.content(length, opened.into_stream()))
+        Ok(self.retry_policy.content(length, opened.into_stream()))
     }
 
     async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError> {
         let path = self.path(key)?;
         let opened = self.call("reading an object", self.store.get(&path)).await?;
         let length = opened.meta.size;
-        self.patience.read(length, limit, opened.into_stream()).await
+        self.retry_policy.read(length, limit, opened.into_stream()).await
     }
 
     async fn put(&self, key: &str, body: Pieces) -> Result<(), StorageError> {
@@ -283,7 +283,7 @@ impl Bucket for AzblobBucket {
         let (path, id) = (self.path(key)?, multipart.to_owned());
         let parts = parts.iter().map(|part| PartId { content_id: part.tag.clone() }).collect();
         match self.call("committing blocks", self.store.complete_multipart(&path, &id, parts)).await {
-            Err(StorageError::Unavailable { source, .. }) if says(&*source, UNKNOWN_BLOCK) => {
+            Err(StorageError::Unavailable { source, .. }) if mentions(&*source, UNKNOWN_BLOCK) => {
                 Err(StorageError::NotFound)
             }
             outcome => outcome.map(drop),
@@ -326,6 +326,6 @@ fn failure(context: &'static str, error: Error) -> StorageError {
 }
 
 /// Returns whether an error, or one of its causes, has these words.
-fn says(error: &(dyn std::error::Error + 'static), words: &str) -> bool {
+fn mentions(error: &(dyn std::error::Error + 'static), words: &str) -> bool {
     causes(error).any(|cause| cause.to_string().contains(words))
 }

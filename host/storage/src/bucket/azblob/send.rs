@@ -16,8 +16,8 @@ use crate::{
     Content, StorageError,
     bucket::{
         Pieces,
-        http::{is_passing, unavailable},
-        stall::{Sending, Watch, in_memory},
+        http::{is_transient, unavailable},
+        stall::{StallDetector, UploadBody, in_memory},
     },
 };
 
@@ -37,17 +37,17 @@ struct Refused {
 
 /// Why one attempt failed.
 #[derive(Debug)]
-enum Failed {
+enum AttemptError {
     /// It may work the next time.
-    Passing(StorageError),
+    Transient(StorageError),
     /// It will not.
-    Lasting(StorageError),
+    Permanent(StorageError),
 }
 
-impl From<Failed> for StorageError {
-    fn from(failed: Failed) -> Self {
+impl From<AttemptError> for StorageError {
+    fn from(failed: AttemptError) -> Self {
         match failed {
-            Failed::Passing(error) | Failed::Lasting(error) => error,
+            AttemptError::Transient(error) | AttemptError::Permanent(error) => error,
         }
     }
 }
@@ -109,7 +109,7 @@ impl AzblobBucket {
         pieces: &Pieces,
     ) -> Result<(), StorageError> {
         let attempt = || self.send_body(context, request(), in_memory(pieces.clone()));
-        Ok(self.patience.trying(attempt, |failed| matches!(failed, Failed::Passing(_))).await?)
+        Ok(self.retry_policy.retry(attempt, |failed| matches!(failed, AttemptError::Transient(_))).await?)
     }
 
     async fn send_body(
@@ -117,17 +117,18 @@ impl AzblobBucket {
         context: &'static str,
         request: Builder,
         content: Content,
-    ) -> Result<(), Failed> {
-        let lasting = |error| Failed::Lasting(unavailable(context, error));
+    ) -> Result<(), AttemptError> {
+        let lasting = |error| AttemptError::Permanent(unavailable(context, error));
         let request = request.header(CONTENT_LENGTH, content.length).body(HttpRequestBody::empty());
         let mut request = request.map_err(|error| lasting(error.to_string()))?;
-        self.sign(&mut request).await.map_err(|error| Failed::Passing(failure(context, error)))?;
+        self.sign(&mut request).await.map_err(|error| AttemptError::Transient(failure(context, error)))?;
         let (head, _) = request.into_parts();
-        let watch = Watch::new(self.patience.sending());
-        let body = Body::wrap(Sending::new(content, &watch));
+        let stall = StallDetector::new(self.retry_policy.stall_timeouts());
+        let body = Body::wrap(UploadBody::new(content, &stall));
         let sent = self.http.put(head.uri.to_string()).headers(head.headers).body(body).send();
-        let answer = watch.over(context, sent).await.map_err(Failed::Passing)?;
-        let answer = answer.map_err(|error| Failed::Passing(unavailable(context, error.without_url())))?;
+        let answer = stall.run(context, sent).await.map_err(AttemptError::Transient)?;
+        let answer =
+            answer.map_err(|error| AttemptError::Transient(unavailable(context, error.without_url())))?;
         accepted(context, &answer)
     }
 
@@ -141,12 +142,16 @@ fn blob(url: &Url) -> Builder {
     Request::put(url.as_str()).header("x-ms-blob-type", "BlockBlob")
 }
 
-fn accepted(context: &'static str, answer: &Response) -> Result<(), Failed> {
+fn accepted(context: &'static str, answer: &Response) -> Result<(), AttemptError> {
     let status = answer.status();
     if status.is_success() {
         return Ok(());
     }
     let code = answer.headers().get(ERROR_CODE).and_then(|code| code.to_str().ok()).unwrap_or_default();
     let refused = unavailable(context, Refused { status, code: code.to_owned() });
-    Err(if is_passing(status.as_u16()) { Failed::Passing(refused) } else { Failed::Lasting(refused) })
+    Err(if is_transient(status.as_u16()) {
+        AttemptError::Transient(refused)
+    } else {
+        AttemptError::Permanent(refused)
+    })
 }

@@ -27,8 +27,8 @@ use crate::{
     StorageError,
     bucket::{
         Pieces,
-        http::{Patience, is_passing, unavailable},
-        stall::{Sending, TimedOut, Watch},
+        http::{RetryPolicy, is_transient, unavailable},
+        stall::{StallDetector, TimedOut, UploadBody},
     },
 };
 
@@ -44,9 +44,9 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Says in a request whom it comes from.
-    pub(super) async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, Failure> {
+    pub(super) async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, CallError> {
         let Some(tokens) = &self.tokens else { return Ok(request) };
-        let token = tokens.token().await.map_err(Failure::Transient)?;
+        let token = tokens.token().await.map_err(CallError::Transient)?;
         Ok(request.header(AUTHORIZATION, token))
     }
 }
@@ -54,12 +54,12 @@ impl Connection {
 /// Makes calls.
 pub(super) struct Calls {
     pub(super) connection: Connection,
-    pub(super) patience: Patience,
+    pub(super) retry_policy: RetryPolicy,
 }
 
 /// Why one attempt failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum CallError {
     /// There is no such object, or bucket.
     NotFound,
     /// The condition of the call does not hold: there is an object.
@@ -67,7 +67,7 @@ pub(super) enum Failure {
     /// It may work the next time.
     Transient(Box<dyn std::error::Error + Send + Sync>),
     /// It will not.
-    Lasting(Box<dyn std::error::Error + Send + Sync>),
+    Permanent(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The checksum and size of what was stored.
@@ -79,7 +79,7 @@ pub(super) struct Sum {
 
 /// What became of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(super) enum UploadOutcome {
     /// The object has these bytes.
     Now(Sum),
     /// There was one already.
@@ -89,7 +89,7 @@ pub(super) enum Stored {
 /// The service stored something else than was sent.
 #[derive(Debug, thiserror::Error)]
 #[error("the service has {found:?} where {expected:?} was sent")]
-struct Differs {
+struct ChecksumMismatch {
     expected: Sum,
     found: Option<Sum>,
 }
@@ -116,24 +116,24 @@ impl Sum {
     }
 
     /// What the service says of an object.
-    fn told(object: &Object) -> Option<Self> {
+    fn of_object(object: &Object) -> Option<Self> {
         let crc = BASE64_STANDARD.decode(object.crc32c.as_ref()?).ok()?;
         let crc = u32::from_be_bytes(crc.try_into().ok()?);
         Some(Self { crc, size_bytes: u64::try_from(object.size).ok()? })
     }
 
-    pub(super) fn check(self, object: &Object) -> Result<(), Failure> {
-        let found = Self::told(object);
+    pub(super) fn check(self, object: &Object) -> Result<(), CallError> {
+        let found = Self::of_object(object);
         if found == Some(self) {
             return Ok(());
         }
-        Err(Failure::Transient(Box::new(Differs { expected: self, found })))
+        Err(CallError::Transient(Box::new(ChecksumMismatch { expected: self, found })))
     }
 }
 
 impl Calls {
-    pub(super) fn new(connection: Connection, patience: Patience) -> Self {
-        Self { connection, patience }
+    pub(super) fn new(connection: Connection, retry_policy: RetryPolicy) -> Self {
+        Self { connection, retry_policy }
     }
 
     /// Makes a call, again where that may help. Each attempt may take as long as `bytes` need.
@@ -144,16 +144,17 @@ impl Calls {
         attempt: impl Fn() -> F + Send + Sync,
     ) -> Result<T, StorageError>
     where
-        F: Future<Output = Result<T, Failure>> + Send,
+        F: Future<Output = Result<T, CallError>> + Send,
     {
-        let limit = self.patience.for_bytes(bytes);
+        let limit = self.retry_policy.for_bytes(bytes);
         let bounded = || bounded(limit, attempt());
-        let outcome = self.patience.trying(bounded, |failure| matches!(failure, Failure::Transient(_))).await;
-        outcome.map_err(|failure| failure.told(context))
+        let outcome =
+            self.retry_policy.retry(bounded, |failure| matches!(failure, CallError::Transient(_))).await;
+        outcome.map_err(|failure| failure.into_storage_error(context))
     }
 
     /// Stores an object, and makes sure that the service got these bytes; with `new` only where there is none, else it is
-    /// [`Stored::Exists`]. That goes as an upload with metadata (`multipart`), for which the emulator keeps the condition, too; for one
+    /// [`UploadOutcome::Exists`]. That goes as an upload with metadata (`multipart`), for which the emulator keeps the condition, too; for one
     /// without it does not.
     pub(super) async fn upload(
         &self,
@@ -161,7 +162,7 @@ impl Calls {
         name: String,
         body: &Pieces,
         new: bool,
-    ) -> Result<Stored, StorageError> {
+    ) -> Result<UploadOutcome, StorageError> {
         let sum = Sum::of(body);
         let request = UploadObjectRequest {
             bucket: bucket.to_owned(),
@@ -178,12 +179,12 @@ impl Calls {
         let client = &self.connection.client;
         let (request, kind) = (&request, &kind);
         self.call(STORING, bytes, || async move {
-            let watch = Watch::new(self.patience.sending());
-            let content = reqwest::Body::wrap(Sending::pieces(body.clone(), &watch));
-            let uploaded = watch.over(STORING, client.upload_object(request, content, kind)).await;
-            match uploaded.map_err(Failure::silent)?.map_err(Failure::from) {
-                Ok(stored) => sum.check(&stored).map(|()| Stored::Now(sum)),
-                Err(Failure::Exists) => Ok(Stored::Exists),
+            let stall = StallDetector::new(self.retry_policy.stall_timeouts());
+            let content = reqwest::Body::wrap(UploadBody::pieces(body.clone(), &stall));
+            let uploaded = stall.run(STORING, client.upload_object(request, content, kind)).await;
+            match uploaded.map_err(CallError::from_storage_error)?.map_err(CallError::from) {
+                Ok(stored) => sum.check(&stored).map(|()| UploadOutcome::Now(sum)),
+                Err(CallError::Exists) => Ok(UploadOutcome::Exists),
                 Err(failure) => Err(failure),
             }
         })
@@ -233,44 +234,44 @@ impl Calls {
 
 async fn bounded<T>(
     limit: Duration,
-    attempt: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+    attempt: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
     match timeout(limit, attempt).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Failure::Transient(Box::new(TimedOut(limit)))),
+        Err(_) => Err(CallError::Transient(Box::new(TimedOut(limit)))),
     }
 }
 
 /// Judges a status: what the service's own guide to retries names, and nothing else, is tried again.
-pub(super) fn judge(status: Option<u16>, error: Box<dyn std::error::Error + Send + Sync>) -> Failure {
+pub(super) fn classify(status: Option<u16>, error: Box<dyn std::error::Error + Send + Sync>) -> CallError {
     match status {
-        Some(404) => Failure::NotFound,
-        Some(412) => Failure::Exists,
-        Some(status) if !is_passing(status) => Failure::Lasting(error),
-        _ => Failure::Transient(error),
+        Some(404) => CallError::NotFound,
+        Some(412) => CallError::Exists,
+        Some(status) if !is_transient(status) => CallError::Permanent(error),
+        _ => CallError::Transient(error),
     }
 }
 
-impl Failure {
+impl CallError {
     /// What a watch says of a request.
-    fn silent(error: StorageError) -> Self {
+    fn from_storage_error(error: StorageError) -> Self {
         match error {
             StorageError::Unavailable { source, .. } => Self::Transient(source),
-            error => Self::Lasting(Box::new(error)),
+            error => Self::Permanent(Box::new(error)),
         }
     }
 
     /// Says it to a caller.
-    pub(super) fn told(self, context: &'static str) -> StorageError {
+    pub(super) fn into_storage_error(self, context: &'static str) -> StorageError {
         match self {
             Self::NotFound => StorageError::NotFound,
             Self::Exists => unavailable(context, "the service speaks of a condition where there was none"),
-            Self::Transient(source) | Self::Lasting(source) => unavailable(context, source),
+            Self::Transient(source) | Self::Permanent(source) => unavailable(context, source),
         }
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for CallError {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::Response(response) => Some(response.code),
@@ -278,18 +279,18 @@ impl From<Error> for Failure {
             Error::HttpMiddleware(_) | Error::TokenSource(_) => None,
             Error::InvalidRangeHeader(_) => Some(400),
         };
-        judge(status, Box::new(error))
+        classify(status, Box::new(error))
     }
 }
 
-impl From<SignedURLError> for Failure {
+impl From<SignedURLError> for CallError {
     fn from(error: SignedURLError) -> Self {
         match error {
             SignedURLError::SignBlob(error) => error.into(),
             // The text may tell of the key.
-            SignedURLError::CertError(_) => Self::Lasting("the key cannot sign".into()),
+            SignedURLError::CertError(_) => Self::Permanent("the key cannot sign".into()),
             SignedURLError::InvalidOption(_) | SignedURLError::ParseError(_) => {
-                Self::Lasting(Box::new(error))
+                Self::Permanent(Box::new(error))
             }
         }
     }

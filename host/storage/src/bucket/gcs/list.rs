@@ -31,10 +31,10 @@ impl GcsBucket {
         let found = self.list_names(prefix, from).await?;
         let more = found.next_page_token.is_some();
         let objects = found.items.unwrap_or_default();
-        let last = objects.last().and_then(|object| object.name.strip_prefix(&self.folder));
+        let last = objects.last().and_then(|object| object.name.strip_prefix(&self.key_prefix));
         let next = last.filter(|_| more).map(|last| format!("{last}{AFTER}"));
         let items = objects.iter().filter_map(|object| {
-            let key = object.name.strip_prefix(&self.folder)?;
+            let key = object.name.strip_prefix(&self.key_prefix)?;
             let size_bytes = u64::try_from(object.size).unwrap_or_default();
             let listed = ListedKey { key: key.to_owned(), size_bytes, modified_ms: made_ms(object) };
             (!key.starts_with(PARTS)).then_some(listed)
@@ -52,11 +52,11 @@ impl GcsBucket {
         let more = found.next_page_token.is_some();
         let objects = found.items.unwrap_or_default();
         // Where the names are not of parts, the page ends behind its last name.
-        let last = objects.last().and_then(|object| object.name.strip_prefix(&self.folder));
+        let last = objects.last().and_then(|object| object.name.strip_prefix(&self.key_prefix));
         let mut next = last.map(|last| format!("{last}{AFTER}"));
         let mut items: Vec<OpenMultipart> = Vec::new();
         for object in objects {
-            let name = object.name.strip_prefix(&self.folder).and_then(|name| name.strip_prefix(PARTS));
+            let name = object.name.strip_prefix(&self.key_prefix).and_then(|name| name.strip_prefix(PARTS));
             let Some((key, id)) = name.and_then(parse_name) else { continue };
             let begun_ms = made_ms(&object);
             match items.last_mut() {

@@ -24,10 +24,10 @@ use gcloud_storage::{
 };
 use token_source::TokenSource;
 
-use self::calls::{Calls, Failure, Stored};
+use self::calls::{CallError, Calls, UploadOutcome};
 use super::{
     Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces,
-    http::{Patience, Unusable, folder, http_client, unavailable},
+    http::{BucketMissing, RetryPolicy, http_client, key_prefix, unavailable},
 };
 use crate::{Content, StorageError};
 use larder_common::causes::chain;
@@ -66,7 +66,7 @@ pub struct GcsBucket {
     calls: Calls,
     bucket: String,
     /// Goes before every key: nothing, or ends with a slash.
-    folder: String,
+    key_prefix: String,
     endpoint: String,
     signs: bool,
     identity: Identity,
@@ -97,9 +97,9 @@ impl GcsBucket {
         let connection =
             connection(identity.clone(), http_client(&settings.tls, &settings.proxies)?, &endpoint);
         Ok(Self {
-            calls: Calls::new(connection, Patience(settings.timeout)),
+            calls: Calls::new(connection, RetryPolicy { timeout: settings.timeout }),
             bucket: settings.bucket.clone(),
-            folder: folder(&settings.prefix),
+            key_prefix: key_prefix(&settings.prefix),
             endpoint,
             signs: identity.sign_by.is_some() && identity.access_id.is_some(),
             identity,
@@ -108,7 +108,7 @@ impl GcsBucket {
     }
 
     fn full(&self, key: &str) -> String {
-        format!("{}{key}", self.folder)
+        format!("{}{key}", self.key_prefix)
     }
 
     fn object(&self, key: &str) -> GetObjectRequest {
@@ -152,14 +152,14 @@ impl Bucket for GcsBucket {
     async fn check(&self) -> Result<(), StorageError> {
         let request = ListObjectsRequest {
             bucket: self.bucket.clone(),
-            prefix: Some(self.folder.clone()),
+            prefix: Some(self.key_prefix.clone()),
             max_results: Some(1),
             ..ListObjectsRequest::default()
         };
         match self.calls.list(request).await {
             Err(StorageError::NotFound) => {
                 let (name, place) = (self.bucket.clone(), self.endpoint.clone());
-                let missing = Unusable::Missing { kind: "the bucket", name, place };
+                let missing = BucketMissing { kind: "the bucket", name, place };
                 return Err(unavailable("looking for the bucket", missing));
             }
             other => other?,
@@ -211,7 +211,7 @@ impl Bucket for GcsBucket {
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
         let stored = self.calls.upload(&self.bucket, self.full(key), &body, true).await?;
-        Ok(stored != Stored::Exists)
+        Ok(stored != UploadOutcome::Exists)
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError> {
@@ -265,7 +265,7 @@ impl Bucket for GcsBucket {
             .calls
             .call("signing a URL", 0, || async move {
                 let options = self.signing_options(lifetime);
-                client.signed_url(&self.bucket, name, None, None, options).await.map_err(Failure::from)
+                client.signed_url(&self.bucket, name, None, None, options).await.map_err(CallError::from)
             })
             .await;
         // Workload identity lets the service sign, which needs a permission of its own. Without it downloads work all the

@@ -14,7 +14,7 @@ use gcloud_storage::http::objects::{
 
 use super::{
     GcsBucket,
-    calls::{Stored, Sum},
+    calls::{Sum, UploadOutcome},
 };
 use crate::{
     Content, StorageError,
@@ -74,8 +74,8 @@ impl GcsBucket {
     ) -> Result<Part, StorageError> {
         let name = format!("{}{number:05}", self.parts_folder(key, multipart)?);
         match self.calls.upload(&self.bucket, name, body, false).await? {
-            Stored::Now(sum) => Ok(Part { number, tag: tag(sum) }),
-            Stored::Exists => Err(StorageError::Invalid(format!("part {number} exists"))),
+            UploadOutcome::Now(sum) => Ok(Part { number, tag: tag(sum) }),
+            UploadOutcome::Exists => Err(StorageError::Invalid(format!("part {number} exists"))),
         }
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Response, StatusCode, header};
 
-use super::calls::{Calls, Connection, Failure, judge};
+use super::calls::{CallError, Calls, Connection, classify};
 use crate::{Content, StorageError};
 
 /// What need not be encoded in a segment of a path, or a value of a query.
@@ -30,7 +30,7 @@ impl Calls {
         if total_bytes(&response) != Some(size_bytes) || response.content_length() != Some(length) {
             return Err(StorageError::NotFound);
         }
-        Ok(self.patience.content(length, response.bytes_stream()))
+        Ok(self.retry_policy.content(length, response.bytes_stream()))
     }
 
     /// Reads an object of at most `limit` bytes.
@@ -43,7 +43,7 @@ impl Calls {
     ) -> Result<Bytes, StorageError> {
         let response = self.download(&media_url(endpoint, bucket, name), None).await?;
         let length = response.content_length().unwrap_or(u64::MAX);
-        self.patience.read(length, limit, response.bytes_stream()).await
+        self.retry_policy.read(length, limit, response.bytes_stream()).await
     }
 
     async fn download(&self, url: &str, range: Option<&Range<u64>>) -> Result<Response, StorageError> {
@@ -51,18 +51,22 @@ impl Calls {
     }
 }
 
-async fn ask(connection: &Connection, url: &str, range: Option<&Range<u64>>) -> Result<Response, Failure> {
+async fn ask(connection: &Connection, url: &str, range: Option<&Range<u64>>) -> Result<Response, CallError> {
     let mut request = connection.http.get(url);
     if let Some(range) = range {
         request = request.header(header::RANGE, format!("bytes={}-{}", range.start, range.end - 1));
     }
-    let response =
-        connection.authorized(request).await?.send().await.map_err(|error| judge(None, Box::new(error)))?;
+    let response = connection
+        .authorized(request)
+        .await?
+        .send()
+        .await
+        .map_err(|error| classify(None, Box::new(error)))?;
     match response.error_for_status_ref() {
         Ok(_) => Ok(response),
         // The range begins behind the end: another size than the caller knows.
-        Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => Err(Failure::NotFound),
-        Err(error) => Err(judge(error.status().map(|s| s.as_u16()), Box::new(error))),
+        Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => Err(CallError::NotFound),
+        Err(error) => Err(classify(error.status().map(|s| s.as_u16()), Box::new(error))),
     }
 }
 

@@ -12,12 +12,12 @@ use percent_encoding::utf8_percent_encode;
 use reqwest::{Body, header};
 
 use super::{
-    calls::{Calls, Failure, STORING, Sum, judge},
+    calls::{CallError, Calls, STORING, Sum, classify},
     read::SEGMENT,
 };
 use crate::{
     Content, StorageError,
-    bucket::stall::{Sending, Watch},
+    bucket::stall::{StallDetector, UploadBody},
 };
 
 impl Calls {
@@ -30,28 +30,28 @@ impl Calls {
         content: Content,
     ) -> Result<Sum, StorageError> {
         let sum = Arc::new(Mutex::new(Sum::NOTHING));
-        let watch = Watch::new(self.patience.sending());
+        let stall = StallDetector::new(self.retry_policy.stall_timeouts());
         let length = content.length;
-        let body = Body::wrap(Sending::new(summed(content, &sum), &watch));
+        let body = Body::wrap(UploadBody::new(summed(content, &sum), &stall));
         let url = upload_url(endpoint, bucket, &name);
-        let stored = watch.over(STORING, self.post(&url, length, body)).await?;
-        let stored = stored.map_err(|failure| failure.told(STORING))?;
+        let stored = stall.run(STORING, self.post(&url, length, body)).await?;
+        let stored = stored.map_err(|failure| failure.into_storage_error(STORING))?;
         let sum = *sum.lock();
         if let Err(differs) = sum.check(&stored) {
             self.delete(bucket, name).await?;
-            return Err(differs.told(STORING));
+            return Err(differs.into_storage_error(STORING));
         }
         Ok(sum)
     }
 
-    async fn post(&self, url: &str, length: u64, body: Body) -> Result<Object, Failure> {
+    async fn post(&self, url: &str, length: u64, body: Body) -> Result<Object, CallError> {
         let request = self.connection.authorized(self.connection.http.post(url)).await?;
         let request = request.header(header::CONTENT_TYPE, "application/octet-stream");
         let sent = request.header(header::CONTENT_LENGTH, length).body(body).send().await;
-        let failed = |error: reqwest::Error| judge(error.status().map(|s| s.as_u16()), Box::new(error));
+        let failed = |error: reqwest::Error| classify(error.status().map(|s| s.as_u16()), Box::new(error));
         let answer = sent.and_then(reqwest::Response::error_for_status).map_err(failed)?;
         let answer = answer.bytes().await.map_err(failed)?;
-        serde_json::from_slice(&answer).map_err(|error| Failure::Transient(Box::new(error)))
+        serde_json::from_slice(&answer).map_err(|error| CallError::Transient(Box::new(error)))
     }
 }
 

@@ -99,8 +99,8 @@ fn parts_are_named_after_their_object_and_found_again() {
 
 #[tokio::test]
 async fn a_server_that_does_not_answer_and_a_key_that_is_none_are_told_without_secrets() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let from_storage_error = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", from_storage_error.local_addr().unwrap());
     let patient = GcsSettings { timeout: Duration::from_millis(100), ..settings("silent", &endpoint) };
     let bucket = GcsBucket::connect(patient).await.unwrap();
     let error = bucket.head("x").await.unwrap_err();

@@ -7,8 +7,8 @@ use crate::bucket::stall::TimedOut;
 
 /// The bytes that came before the end, and whether the end was an error.
 async fn read(length: u64, chunks: Vec<Result<Bytes, TimedOut>>) -> (Vec<u8>, bool) {
-    let patience = Patience(Duration::from_millis(50));
-    let mut content = patience.content(length, stream::iter(chunks).chain(stream::empty()));
+    let retry_policy = RetryPolicy { timeout: Duration::from_millis(50) };
+    let mut content = retry_policy.content(length, stream::iter(chunks).chain(stream::empty()));
     let mut bytes = Vec::new();
     loop {
         match content.chunks.try_next().await {
@@ -39,7 +39,7 @@ async fn content_is_whole_or_ends_with_an_error() {
 #[tokio::test]
 async fn content_that_falls_silent_ends_with_an_error() {
     let chunks = stream::iter([chunk("he")]).chain(stream::pending());
-    let mut content = Patience(Duration::from_millis(20)).content(5, chunks);
+    let mut content = RetryPolicy { timeout: Duration::from_millis(20) }.content(5, chunks);
     assert_eq!(content.chunks.next().await.unwrap().unwrap(), "he");
     let error = content.chunks.next().await.unwrap().unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
@@ -48,14 +48,17 @@ async fn content_that_falls_silent_ends_with_an_error() {
 
 #[test]
 fn a_large_body_may_take_longer() {
-    let patience = Patience(Duration::from_secs(10));
-    assert_eq!(patience.for_bytes(100), Duration::from_secs(10));
-    assert_eq!(patience.for_bytes(16 << 20), Duration::from_secs(10 + 128));
+    let retry_policy = RetryPolicy { timeout: Duration::from_secs(10) };
+    assert_eq!(retry_policy.for_bytes(100), Duration::from_secs(10));
+    assert_eq!(retry_policy.for_bytes(16 << 20), Duration::from_secs(10 + 128));
 }
 
 #[test]
-fn a_prefix_is_a_folder() {
-    assert_eq!((folder(""), folder("a"), folder("/a/b/")), (String::new(), "a/".into(), "a/b/".into()));
+fn a_key_prefix_ends_with_a_slash() {
+    assert_eq!(
+        (key_prefix(""), key_prefix("a"), key_prefix("/a/b/")),
+        (String::new(), "a/".into(), "a/b/".into())
+    );
 }
 
 /// How often an attempt is made that fails so, each taking so long, where the server may be silent for a second.
@@ -68,21 +71,23 @@ async fn attempts(passing: bool, each: Duration) -> usize {
             Err::<(), bool>(passing)
         }
     };
-    assert!(Patience(Duration::from_secs(1)).trying(attempt, |passing| *passing).await.is_err());
+    assert!(
+        RetryPolicy { timeout: Duration::from_secs(1) }.retry(attempt, |passing| *passing).await.is_err()
+    );
     made
 }
 
 #[tokio::test]
 async fn a_call_is_tried_again_where_that_may_help_and_not_for_long_where_the_server_hangs() {
-    assert_eq!(attempts(true, Duration::from_millis(1)).await, ATTEMPTS);
+    assert_eq!(attempts(true, Duration::from_millis(1)).await, MAX_ATTEMPTS);
     assert_eq!(attempts(false, Duration::from_millis(1)).await, 1);
     assert_eq!(attempts(true, Duration::from_secs(3)).await, 1, "it had all bytes and did not answer");
 }
 
 #[test]
 fn what_may_pass_is_what_the_services_name() {
-    assert!([408, 429, 500, 503].into_iter().all(is_passing));
-    assert!(![400, 403, 404, 409, 412].into_iter().any(is_passing));
+    assert!([408, 429, 500, 503].into_iter().all(is_transient));
+    assert!(![400, 403, 404, 409, 412].into_iter().any(is_transient));
 }
 
 /// Fault 24: buckets of Google and Azure are reached through the proxy that is configured.

@@ -10,7 +10,7 @@ use crate::{
     Content, StorageError,
     bucket::{
         Pieces,
-        stall::{Bounds, Sending, Watch, within},
+        stall::{StallDetector, StallTimeouts, UploadBody, with_read_timeout},
     },
 };
 
@@ -18,15 +18,15 @@ const CONTEXT: &str = "read an object";
 
 /// Bounds on the service.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct ReadLimits {
     /// How long no bytes may come.
     pub(super) silence: Duration,
 }
 
-impl Limits {
+impl ReadLimits {
     /// Returns what bounds a request that sends bytes.
-    pub(super) fn sending(self) -> Bounds {
-        Bounds::of_silence(self.silence)
+    pub(super) fn stall_timeouts(self) -> StallTimeouts {
+        StallTimeouts::from_timeout(self.silence)
     }
 }
 
@@ -36,16 +36,16 @@ pub(super) fn length(pieces: &Pieces) -> i64 {
 }
 
 /// Makes a body of pieces. It can be sent again; is not hashed for the signature, for TLS protects it on the way.
-pub(super) fn watched(pieces: Pieces, watch: &Arc<Watch>) -> ByteStream {
-    let watch = Arc::clone(watch);
+pub(super) fn watched(pieces: Pieces, stall: &Arc<StallDetector>) -> ByteStream {
+    let stall = Arc::clone(stall);
     ByteStream::new(SdkBody::retryable(move || {
-        SdkBody::from_body_1_x(Sending::pieces(pieces.clone(), &watch))
+        SdkBody::from_body_1_x(UploadBody::pieces(pieces.clone(), &stall))
     }))
 }
 
 /// Makes a body of bytes that are still coming. It cannot be sent again.
-pub(super) fn passing(content: Content, watch: &Arc<Watch>) -> ByteStream {
-    ByteStream::new(SdkBody::from_body_1_x(Sending::new(content, watch)))
+pub(super) fn passing(content: Content, stall: &Arc<StallDetector>) -> ByteStream {
+    ByteStream::new(SdkBody::from_body_1_x(UploadBody::new(content, stall)))
 }
 
 /// Returns a length as the service wants it.
@@ -59,10 +59,10 @@ pub(super) fn total_of(content_range: &str) -> Option<u64> {
 }
 
 /// Returns the content of a response. It ends with an error where there are not exactly `length` bytes, or none for
-/// [`Limits::silence`].
-pub(super) fn content(body: ByteStream, length: u64, limits: Limits) -> Content {
+/// [`ReadLimits::silence`].
+pub(super) fn content(body: ByteStream, length: u64, limits: ReadLimits) -> Content {
     let chunks = stream::unfold(body, |mut body| async move { body.next().await.map(|chunk| (chunk, body)) });
-    Content::exact(CONTEXT, length, within(limits.silence, chunks))
+    Content::exact(CONTEXT, length, with_read_timeout(limits.silence, chunks))
 }
 
 /// Reads a content into memory.

@@ -35,7 +35,7 @@ const DEFAULT_REGION: &str = "us-east-1";
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
 /// Returns a client that sends nothing large, so that silence is the service's own, and soon too long.
-pub(super) fn asking(client: &Client, settings: &S3Settings) -> Client {
+pub(super) fn metadata_client(client: &Client, settings: &S3Settings) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout.min(settings.silence))
         .read_timeout(settings.silence)
@@ -52,7 +52,7 @@ pub(super) fn over_own_connections(client: &Client, settings: &S3Settings) -> Re
 }
 
 /// Settings of a request that a watch bounds, and that cannot be repeated.
-pub(super) fn unbounded() -> Builder {
+pub(super) fn no_timeouts() -> Builder {
     Builder::new().timeout_config(TimeoutConfig::disabled()).retry_config(RetryConfig::disabled())
 }
 

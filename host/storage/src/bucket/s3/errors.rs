@@ -12,13 +12,13 @@ use larder_common::causes::chain;
 
 /// The service said no.
 #[derive(Debug, Default)]
-pub(super) struct Failure {
+pub(super) struct Rejection {
     status: u16,
     code: Option<String>,
     message: Option<String>,
 }
 
-impl Failure {
+impl Rejection {
     pub(super) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
         let status = error.raw_response().map_or(0, |response| response.status().as_u16());
         Self { status, code: error.code().map(str::to_owned), message: error.message().map(str::to_owned) }
@@ -41,7 +41,7 @@ impl Failure {
         matches!(self.status, 405 | 501) || self.code.as_deref().is_some_and(|code| codes.contains(&code))
     }
 
-    fn meaning(&self) -> Option<StorageError> {
+    fn classify(&self) -> Option<StorageError> {
         match (self.status, self.code.as_deref()) {
             // A bucket that is gone does not mean that every object is: entries would be given up.
             (_, Some("NoSuchBucket")) => None,
@@ -59,17 +59,17 @@ impl Failure {
         }
     }
 
-    fn told(&self) -> String {
-        let told = told(self.code.as_deref(), self.message.as_deref());
+    fn describe(&self) -> String {
+        let describe = describe(self.code.as_deref(), self.message.as_deref());
         match self.status {
-            0 => told,
-            status => format!("{told} (status {status})"),
+            0 => describe,
+            status => format!("{describe} (status {status})"),
         }
     }
 }
 
 /// Returns what to say of a code and a message.
-pub(super) fn told(code: Option<&str>, message: Option<&str>) -> String {
+pub(super) fn describe(code: Option<&str>, message: Option<&str>) -> String {
     match (code, message) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),
@@ -88,14 +88,14 @@ pub(super) fn failed<E>(context: &'static str, error: SdkError<E, HttpResponse>)
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    let failure = Failure::of(&error);
-    failure.meaning().unwrap_or_else(|| StorageError::unavailable(context, cause(&error, &failure)))
+    let failure = Rejection::of(&error);
+    failure.classify().unwrap_or_else(|| StorageError::unavailable(context, cause(&error, &failure)))
 }
 
 /// What happened, without the request: there may be a signature in it.
-fn cause<E: Error + 'static>(error: &SdkError<E, HttpResponse>, failure: &Failure) -> String {
+fn cause<E: Error + 'static>(error: &SdkError<E, HttpResponse>, failure: &Rejection) -> String {
     if matches!(error, SdkError::ServiceError(_)) {
-        return failure.told();
+        return failure.describe();
     }
     chain(error)
 }
@@ -105,7 +105,7 @@ pub(super) fn unusable<E>(bucket: &str, error: &SdkError<E, HttpResponse>) -> St
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    let failure = Failure::of(error);
+    let failure = Rejection::of(error);
     let why = match failure.status {
         404 => format!("the bucket `{bucket}` does not exist there"),
         403 => format!("the bucket `{bucket}` may not be used with these credentials"),
@@ -118,7 +118,7 @@ where
 }
 
 /// What is gone need not be deleted.
-pub(super) fn gone_is_done(error: StorageError) -> Result<(), StorageError> {
+pub(super) fn ignore_not_found(error: StorageError) -> Result<(), StorageError> {
     match error {
         StorageError::NotFound => Ok(()),
         error => Err(error),

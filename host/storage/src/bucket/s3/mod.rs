@@ -21,8 +21,8 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 
 pub use self::settings::S3Settings;
-use self::{body::Limits, errors::Failure};
-use super::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces, stall::Watch};
+use self::{body::ReadLimits, errors::Rejection};
+use super::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces, stall::StallDetector};
 use crate::{Content, StorageError};
 
 /// Limits of the service: parts of at least 5 MiB but for the last one, numbered from 1 to 10,000.
@@ -45,11 +45,11 @@ struct S3Bucket {
     /// For requests that send parts, or that the service may work on for long.
     client: Client,
     /// For all others: it does not wait for a service that is silent.
-    asking: Client,
+    metadata_client: Client,
     bucket: String,
     /// Goes before each key.
     prefix: String,
-    limits: Limits,
+    limits: ReadLimits,
     settings: S3Settings,
 }
 
@@ -59,15 +59,15 @@ struct S3Bucket {
 /// When the settings cannot be used.
 pub async fn connect(settings: &S3Settings) -> Result<Arc<dyn Bucket>, StorageError> {
     let client = client::client(settings).await?;
-    let asking = client::asking(&client, settings);
-    Ok(Arc::new(S3Bucket::over(client, asking, settings.clone())))
+    let metadata_client = client::metadata_client(&client, settings);
+    Ok(Arc::new(S3Bucket::over(client, metadata_client, settings.clone())))
 }
 
 impl S3Bucket {
-    fn over(client: Client, asking: Client, settings: S3Settings) -> Self {
-        let limits = Limits { silence: settings.silence };
+    fn over(client: Client, metadata_client: Client, settings: S3Settings) -> Self {
+        let limits = ReadLimits { silence: settings.silence };
         let (bucket, prefix) = (settings.bucket.clone(), settings.prefix.clone());
-        Self { client, asking, bucket, prefix, limits, settings }
+        Self { client, metadata_client, bucket, prefix, limits, settings }
     }
 
     fn key(&self, key: &str) -> String {
@@ -79,13 +79,13 @@ impl S3Bucket {
     }
 
     /// Returns the client that has the patience for what is sent.
-    fn sender(&self, pieces: &Pieces) -> &Client {
-        if body::length(pieces) <= SMALL_BYTES { &self.asking } else { &self.client }
+    fn client_for(&self, pieces: &Pieces) -> &Client {
+        if body::length(pieces) <= SMALL_BYTES { &self.metadata_client } else { &self.client }
     }
 
     async fn remove_one(&self, key: &str) -> Result<(), StorageError> {
         let removed = self.client.delete_object().bucket(&self.bucket).key(self.key(key)).send().await;
-        removed.map(drop).or_else(|error| errors::gone_is_done(errors::failed("delete an object", error)))
+        removed.map(drop).or_else(|error| errors::ignore_not_found(errors::failed("delete an object", error)))
     }
 
     /// Deletes up to a thousand keys with one request. `false`: the service does not do that.
@@ -98,13 +98,13 @@ impl S3Bucket {
         let delete = delete.map_err(|error| StorageError::unavailable(CONTEXT, error))?;
         let answer = match self.client.delete_objects().bucket(&self.bucket).delete(delete).send().await {
             Ok(answer) => answer,
-            Err(error) if Failure::of(&error).is_unsupported() => return Ok(false),
+            Err(error) if Rejection::of(&error).is_unsupported() => return Ok(false),
             Err(error) => return Err(errors::failed(CONTEXT, error)),
         };
         match answer.errors().iter().find(|error| !errors::is_gone(error.code())) {
             None => Ok(true),
             Some(error) => {
-                Err(StorageError::unavailable(CONTEXT, errors::told(error.code(), error.message())))
+                Err(StorageError::unavailable(CONTEXT, errors::describe(error.code(), error.message())))
             }
         }
     }
@@ -118,12 +118,12 @@ impl Bucket for S3Bucket {
 
     fn with_own_connections(&self) -> Result<Option<Arc<dyn Bucket>>, StorageError> {
         let client = client::over_own_connections(&self.client, &self.settings)?;
-        let asking = client::asking(&client, &self.settings);
-        Ok(Some(Arc::new(Self::over(client, asking, self.settings.clone()))))
+        let metadata_client = client::metadata_client(&client, &self.settings);
+        Ok(Some(Arc::new(Self::over(client, metadata_client, self.settings.clone()))))
     }
 
     async fn check(&self) -> Result<(), StorageError> {
-        let answer = self.asking.head_bucket().bucket(&self.bucket).send().await;
+        let answer = self.metadata_client.head_bucket().bucket(&self.bucket).send().await;
         answer.map_err(|error| errors::unusable(&self.bucket, &error))?;
         // Reading alone is not enough: a key that may not write would fail only at the first save.
         let probe = format!("_check/{}", uuid::Uuid::new_v4().simple());
@@ -132,7 +132,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
-        let answer = self.asking.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
+        let answer = self.metadata_client.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
         let answer = answer.map_err(|error| errors::failed("look for an object", error))?;
         Ok(length(answer.content_length()))
     }
@@ -145,7 +145,12 @@ impl Bucket for S3Bucket {
     ) -> Result<Content, StorageError> {
         let wanted = range.as_ref().map_or(size_bytes, |range| range.end - range.start);
         let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
-        let get = self.asking.get_object().bucket(&self.bucket).key(self.key(key)).set_range(header.clone());
+        let get = self
+            .metadata_client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(self.key(key))
+            .set_range(header.clone());
         let answer = get.send().await.map_err(|error| errors::failed("read an object", error))?;
         let total = match (answer.content_range(), header) {
             (Some(range), _) => body::total_of(range),
@@ -162,7 +167,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError> {
-        let get = self.asking.get_object().bucket(&self.bucket).key(self.key(key));
+        let get = self.metadata_client.get_object().bucket(&self.bucket).key(self.key(key));
         let answer = get.send().await.map_err(|error| errors::failed("read an object", error))?;
         let size_bytes = length(answer.content_length());
         if size_bytes > limit {
@@ -173,10 +178,10 @@ impl Bucket for S3Bucket {
 
     async fn put(&self, key: &str, pieces: Pieces) -> Result<(), StorageError> {
         const CONTEXT: &str = "store an object";
-        let put = self.sender(&pieces).put_object().bucket(&self.bucket).key(self.key(key));
+        let put = self.client_for(&pieces).put_object().bucket(&self.bucket).key(self.key(key));
         let put = put.content_length(body::length(&pieces));
-        let watch = Watch::new(self.limits.sending());
-        let answer = watch.over(CONTEXT, Box::pin(put.body(body::watched(pieces, &watch)).send())).await?;
+        let stall = StallDetector::new(self.limits.stall_timeouts());
+        let answer = stall.run(CONTEXT, Box::pin(put.body(body::watched(pieces, &stall)).send())).await?;
         answer.map(drop).map_err(|error| errors::failed(CONTEXT, error))
     }
 
@@ -186,11 +191,11 @@ impl Bucket for S3Bucket {
 
     async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
         const CONTEXT: &str = "store an object";
-        let watch = Watch::new(self.limits.sending());
+        let stall = StallDetector::new(self.limits.stall_timeouts());
         let put = self.client.put_object().bucket(&self.bucket).key(self.key(key));
-        let put = put.content_length(body::announced(content.length)).body(body::passing(content, &watch));
-        let request = put.customize().config_override(client::unbounded()).send();
-        let answer = watch.over(CONTEXT, Box::pin(request)).await?;
+        let put = put.content_length(body::announced(content.length)).body(body::passing(content, &stall));
+        let request = put.customize().config_override(client::no_timeouts()).send();
+        let answer = stall.run(CONTEXT, Box::pin(request)).await?;
         answer.map(drop).map_err(|error| errors::failed(CONTEXT, error))
     }
 
@@ -202,24 +207,24 @@ impl Bucket for S3Bucket {
         content: Content,
     ) -> Result<Part, StorageError> {
         const CONTEXT: &str = "store a part";
-        let watch = Watch::new(self.limits.sending());
+        let stall = StallDetector::new(self.limits.stall_timeouts());
         let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
         let put = put.part_number(number.cast_signed()).content_length(body::announced(content.length));
-        let put = put.body(body::passing(content, &watch)).customize();
-        let answer = watch.over(CONTEXT, Box::pin(put.config_override(client::unbounded()).send())).await?;
+        let put = put.body(body::passing(content, &stall)).customize();
+        let answer = stall.run(CONTEXT, Box::pin(put.config_override(client::no_timeouts()).send())).await?;
         stored(number, answer.map_err(|error| errors::failed(CONTEXT, error))?.e_tag())
     }
 
     async fn put_new(&self, key: &str, pieces: Pieces) -> Result<bool, StorageError> {
         let put =
-            self.sender(&pieces).put_object().bucket(&self.bucket).key(self.key(key)).if_none_match("*");
+            self.client_for(&pieces).put_object().bucket(&self.bucket).key(self.key(key)).if_none_match("*");
         let again = pieces.clone();
         let put = put.content_length(body::length(&pieces));
-        let watch = Watch::new(self.limits.sending());
-        let put = put.body(body::watched(pieces, &watch)).send();
-        match watch.over("store an object", Box::pin(put)).await? {
+        let stall = StallDetector::new(self.limits.stall_timeouts());
+        let put = put.body(body::watched(pieces, &stall)).send();
+        match stall.run("store an object", Box::pin(put)).await? {
             Ok(_) => Ok(true),
-            Err(error) => match Failure::of(&error) {
+            Err(error) => match Rejection::of(&error) {
                 failure if failure.is_taken() => Ok(false),
                 // Two at the same time; the service wants that one of them asks again. There will be one then.
                 failure if failure.is_conflict() => match self.head(key).await {
@@ -251,7 +256,12 @@ impl Bucket for S3Bucket {
     }
 
     async fn list(&self, prefix: &str, from: Option<&str>) -> Result<BucketPage<ListedKey>, StorageError> {
-        let list = self.asking.list_objects_v2().bucket(&self.bucket).prefix(self.key(prefix)).max_keys(PAGE);
+        let list = self
+            .metadata_client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(self.key(prefix))
+            .max_keys(PAGE);
         let answer = list.set_start_after(from.map(|from| self.key(from))).send().await;
         let answer = answer.map_err(|error| errors::failed("list objects", error))?;
         let listed = |object: &aws_sdk_s3::types::Object| {
@@ -268,7 +278,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn begin(&self, key: &str) -> Result<String, StorageError> {
-        let begin = self.asking.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
+        let begin = self.metadata_client.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
         let answer = begin.send().await.map_err(|error| errors::failed("begin an object", error))?;
         let id = answer.upload_id().map(str::to_owned);
         id.ok_or_else(|| StorageError::unavailable("begin an object", "the service gave it no id"))
@@ -284,8 +294,8 @@ impl Bucket for S3Bucket {
         const CONTEXT: &str = "store a part";
         let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
         let put = put.part_number(number.cast_signed()).content_length(body::length(&pieces));
-        let watch = Watch::new(self.limits.sending());
-        let answer = watch.over(CONTEXT, Box::pin(put.body(body::watched(pieces, &watch)).send())).await?;
+        let stall = StallDetector::new(self.limits.stall_timeouts());
+        let answer = stall.run(CONTEXT, Box::pin(put.body(body::watched(pieces, &stall)).send())).await?;
         stored(number, answer.map_err(|error| errors::failed(CONTEXT, error))?.e_tag())
     }
 
@@ -303,7 +313,7 @@ impl Bucket for S3Bucket {
     async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(self.key(key));
         let answer = abort.upload_id(multipart).send().await;
-        answer.map(drop).or_else(|error| errors::gone_is_done(errors::failed("give up an object", error)))
+        answer.map(drop).or_else(|error| errors::ignore_not_found(errors::failed("give up an object", error)))
     }
 
     async fn list_multiparts(
@@ -311,7 +321,8 @@ impl Bucket for S3Bucket {
         prefix: &str,
         from: Option<&str>,
     ) -> Result<BucketPage<OpenMultipart>, StorageError> {
-        let list = self.asking.list_multipart_uploads().bucket(&self.bucket).prefix(self.key(prefix));
+        let list =
+            self.metadata_client.list_multipart_uploads().bucket(&self.bucket).prefix(self.key(prefix));
         let (key, id) = from.and_then(|from| from.split_once(SEPARATOR)).unzip();
         let list =
             list.set_key_marker(key.map(|key| self.key(key))).set_upload_id_marker(id.map(str::to_owned));
@@ -338,7 +349,7 @@ impl Bucket for S3Bucket {
         const CONTEXT: &str = "sign a URL";
         let config = PresigningConfig::expires_in(lifetime)
             .map_err(|error| StorageError::Invalid(format!("a URL of the storage: {error}")))?;
-        let get = self.asking.get_object().bucket(&self.bucket).key(self.key(key));
+        let get = self.metadata_client.get_object().bucket(&self.bucket).key(self.key(key));
         let signed = get.presigned(config).await.map_err(|error| errors::failed(CONTEXT, error))?;
         Ok(Some(signed.uri().to_owned()))
     }

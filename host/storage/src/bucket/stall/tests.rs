@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use super::*;
 use larder_common::causes::chain;
 
-const SHORT: Bounds = Bounds { silence: Duration::from_millis(50), answer: Duration::from_millis(200) };
+const SHORT: StallTimeouts =
+    StallTimeouts { idle: Duration::from_millis(50), response: Duration::from_millis(200) };
 
 fn content(length: u64, chunks: &[&'static str]) -> Content {
     let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
@@ -17,8 +18,8 @@ fn content(length: u64, chunks: &[&'static str]) -> Content {
 
 /// Takes the bytes of a body as a service does, and says what the watch says.
 async fn taken(content: Content) -> Result<Bytes, String> {
-    let watch = Watch::new(SHORT);
-    let collected = watch.over("send", Sending::new(content, &watch).collect()).await;
+    let stall = StallDetector::new(SHORT);
+    let collected = stall.run("send", UploadBody::new(content, &stall).collect()).await;
     Ok(collected.map_err(|error| error.to_string())?.unwrap().to_bytes())
 }
 
@@ -36,10 +37,10 @@ async fn a_body_has_exactly_the_bytes_that_were_announced() {
 
 #[tokio::test]
 async fn the_end_is_kept_back_until_it_is_certain_that_nothing_follows() {
-    let watch = Watch::new(SHORT);
+    let stall = StallDetector::new(SHORT);
     let open =
         Content { chunks: content(0, &["he", "llo"]).chunks.chain(stream::pending()).boxed(), length: 5 };
-    let mut body = Sending::new(open, &watch);
+    let mut body = UploadBody::new(open, &stall);
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "he");
     assert!(timeout(Duration::from_millis(50), body.frame()).await.is_err(), "the last chunk came");
     assert!(!body.is_end_stream());
@@ -47,54 +48,56 @@ async fn the_end_is_kept_back_until_it_is_certain_that_nothing_follows() {
 
 #[tokio::test]
 async fn what_the_bytes_lack_goes_before_what_the_service_says() {
-    let watch = Watch::new(SHORT);
-    let mut body = Sending::new(content(9, &["short"]), &watch);
+    let stall = StallDetector::new(SHORT);
+    let mut body = UploadBody::new(content(9, &["short"]), &stall);
     let request = async {
         while let Some(Ok(_)) = body.frame().await {}
         Err::<(), _>("connection lost")
     };
-    assert_eq!(watch.over("send", request).await.unwrap_err().to_string(), "the body ended early");
+    assert_eq!(stall.run("send", request).await.unwrap_err().to_string(), "the body ended early");
 }
 
 #[tokio::test]
 async fn a_service_that_takes_nothing_is_given_up() {
-    let watch = Watch::new(SHORT);
-    let mut body = Sending::new(content(10, &["hello", "hello"]), &watch);
+    let stall = StallDetector::new(SHORT);
+    let mut body = UploadBody::new(content(10, &["hello", "hello"]), &stall);
     let request = async {
         body.frame().await;
         pending::<()>().await;
     };
-    let told = watch.over("send", request).await.unwrap_err();
+    let told = stall.run("send", request).await.unwrap_err();
     assert_eq!(chain(&told), "storage unavailable: send: no answer within 50 ms");
 }
 
 #[tokio::test]
 async fn a_service_that_has_all_may_take_longer_to_answer() {
-    let watch = Watch::new(SHORT);
+    let stall = StallDetector::new(SHORT);
     let answering = |after| {
-        let body = Sending::new(content(5, &["hello"]), &watch);
+        let body = UploadBody::new(content(5, &["hello"]), &stall);
         async move { (body.collect().await.unwrap(), tokio::time::sleep(Duration::from_millis(after)).await) }
     };
-    watch.over("send", answering(100)).await.unwrap();
-    let told = watch.over("send", answering(60_000)).await.unwrap_err();
+    stall.run("send", answering(100)).await.unwrap();
+    let told = stall.run("send", answering(60_000)).await.unwrap_err();
     assert_eq!(chain(&told), "storage unavailable: send: no answer within 200 ms");
 }
 
 #[tokio::test]
 async fn a_slow_client_is_not_the_services_fault() {
-    let watch = Watch::new(SHORT);
+    let stall = StallDetector::new(SHORT);
     let late = stream::once(async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         Ok(Bytes::from_static(b"late"))
     });
-    let mut body =
-        Sending::new(Content { length: 8, chunks: late.chain(content(0, &["more"]).chunks).boxed() }, &watch);
+    let mut body = UploadBody::new(
+        Content { length: 8, chunks: late.chain(content(0, &["more"]).chunks).boxed() },
+        &stall,
+    );
     let request = async {
         body.frame().await.unwrap().unwrap();
         pending::<()>().await;
     };
     let begun = Instant::now();
     // The pause is not counted, and the silence behind it is.
-    watch.over("send", request).await.unwrap_err();
+    stall.run("send", request).await.unwrap_err();
     assert!(begun.elapsed() >= Duration::from_millis(350), "{:?}", begun.elapsed());
 }

@@ -14,8 +14,8 @@ use crate::{
     conformance::{Fixture, id, new_upload, pattern, whole},
     fs::{
         budget::{Budget, MIN_CHUNK_BYTES},
-        intake,
         space::Measured,
+        writer,
     },
 };
 
@@ -138,7 +138,7 @@ fn counted(count: usize, chunk_bytes: usize, alive: &Arc<AtomicU64>) -> Source {
 /// A file to write to.
 struct Sink(Arc<std::fs::File>);
 
-impl intake::Target for Sink {
+impl writer::Target for Sink {
     fn file(&self) -> Result<Arc<std::fs::File>, StorageError> {
         Ok(Arc::clone(&self.0))
     }
@@ -167,7 +167,7 @@ fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
             let (source, transfer, sink) = (counted(CHUNKS, SMALL_CHUNK, &alive), budget.transfer(), &sink);
             async move {
                 let mut claim = disk.space.claim(source.length)?;
-                intake::write(disk, sink, 0, source, &transfer, &mut claim).await
+                writer::write(disk, sink, 0, source, &transfer, &mut claim).await
             }
         });
         let mut writes = future::join_all(writes);

@@ -13,7 +13,7 @@ const STEPS: u32 = 5;
 
 /// Sizes and numbers of parts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
+pub(super) struct PartSizes {
     /// Smallest part, but for the last of an object.
     pub(super) min_part: u64,
     /// What a part should have; at least `min_part`.
@@ -22,28 +22,28 @@ pub(super) struct Sizes {
     pub(super) max_number: u32,
 }
 
-impl Sizes {
+impl PartSizes {
     pub(super) fn new(limits: PartLimits, min_part: u64, part: u64) -> Self {
         let min_part = limits.min_bytes.max(min_part).max(1);
         Self { min_part, part: part.max(min_part), max_number: limits.max_number }
     }
 
     /// Returns lengths for the parts of so many bytes: even ones, each at least `min_part` where there are two or more, and
-    /// mostly less than twice that or at most `part`; larger where there would be too many. `is_scarce`: as small as they
+    /// mostly less than twice that or at most `part`; larger where there would be too many. `is_low`: as small as they
     /// may be.
-    pub(super) fn cut(&self, length: u64, is_scarce: bool) -> Vec<u64> {
+    pub(super) fn split(&self, length: u64, is_low: bool) -> Vec<u64> {
         if length == 0 {
             return Vec::new();
         }
         let most = length / self.min_part;
         let most = most.min(u64::from(self.max_number / 2));
-        let count = if is_scarce { most } else { length.div_ceil(self.part).min(most) }.max(1);
+        let count = if is_low { most } else { length.div_ceil(self.part).min(most) }.max(1);
         let (each, more) = (length / count, length % count);
         (0..count).map(|number| each + u64::from(number < more)).collect()
     }
 
     /// Returns lengths for the parts of a whole object: all but the last of one size, which lets them all fit.
-    pub(super) fn cut_whole(&self, length: u64) -> Vec<u64> {
+    pub(super) fn split_whole(&self, length: u64) -> Vec<u64> {
         let each = self.part.max(length.div_ceil(u64::from(self.max_number)));
         let full = usize::try_from(length / each).unwrap_or(usize::MAX);
         let mut lengths = vec![each; full];

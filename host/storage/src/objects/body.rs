@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::BoxStream};
 
 use super::{
-    Sizes,
-    room::{Held, Room},
+    PartSizes,
+    memory::{MemoryBudget, MemoryPermit},
 };
 use crate::{
     Source, SourceError, StorageError,
@@ -23,13 +23,13 @@ const COPY_BUFFER: usize = 256 << 10;
 
 /// Bytes that came, in order.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub(super) struct ChunkBuffer {
     pieces: VecDeque<Bytes>,
     loose: BytesMut,
     pub(super) length: u64,
 }
 
-impl Gathered {
+impl ChunkBuffer {
     pub(super) fn push(&mut self, chunk: Bytes) {
         self.length += chunk.len() as u64;
         if chunk.len() >= COPY_BELOW {
@@ -90,14 +90,14 @@ impl Gathered {
 }
 
 /// A body that is being taken in. Checks that it has the length that it announced.
-pub(super) struct Intake {
+pub(super) struct BodyReader {
     chunks: BoxStream<'static, Result<Bytes, SourceError>>,
     length: Option<u64>,
     check: LengthCheck,
     rest: Bytes,
 }
 
-impl Intake {
+impl BodyReader {
     pub(super) fn new(source: Source) -> Self {
         let Source { length, chunks } = source;
         Self { chunks, length, check: LengthCheck::new(length), rest: Bytes::new() }
@@ -109,8 +109,8 @@ impl Intake {
     }
 
     /// Returns the next `wanted` bytes; fewer only at the end of a body that announced no length.
-    pub(super) async fn take(&mut self, wanted: u64) -> Result<Gathered, StorageError> {
-        let mut gathered = Gathered::default();
+    pub(super) async fn take(&mut self, wanted: u64) -> Result<ChunkBuffer, StorageError> {
+        let mut gathered = ChunkBuffer::default();
         while gathered.length < wanted {
             if self.rest.is_empty() && !self.receive().await? {
                 break;
@@ -145,61 +145,72 @@ impl Intake {
 
 /// A piece of a body that becomes a part.
 #[derive(Debug)]
-pub(super) struct Piece {
-    pub(super) content: Gathered,
-    pub(super) held: Held,
+pub(super) struct PartBody {
+    pub(super) content: ChunkBuffer,
+    pub(super) permit: MemoryPermit,
 }
 
 /// Cuts a body into pieces. Each takes its room before it is read.
-pub(super) struct Cutter<'a> {
-    room: &'a Room,
-    sizes: Sizes,
-    pub(super) intake: Intake,
+pub(super) struct PartSplitter<'a> {
+    memory: &'a MemoryBudget,
+    sizes: PartSizes,
+    pub(super) reader: BodyReader,
     /// Lengths of the pieces to come, where they are known.
     planned: VecDeque<u64>,
     /// What was read ahead of a body without a length.
-    ahead: Option<Piece>,
+    ahead: Option<PartBody>,
     is_at_end: bool,
 }
 
-impl<'a> Cutter<'a> {
+impl<'a> PartSplitter<'a> {
     /// `planned`: the lengths of all pieces, for a body with a length.
-    pub(super) fn new(room: &'a Room, sizes: Sizes, intake: Intake, planned: Vec<u64>) -> Self {
-        let is_at_end = intake.length().is_some();
-        Self { room, sizes, intake, planned: planned.into(), ahead: None, is_at_end }
+    pub(super) fn new(
+        memory: &'a MemoryBudget,
+        sizes: PartSizes,
+        reader: BodyReader,
+        planned: Vec<u64>,
+    ) -> Self {
+        let is_at_end = reader.length().is_some();
+        Self { memory, sizes, reader, planned: planned.into(), ahead: None, is_at_end }
     }
 
     /// Goes on with a body without a length of which this was read.
-    pub(super) fn resume(room: &'a Room, sizes: Sizes, intake: Intake, ahead: Piece) -> Self {
+    pub(super) fn resume(
+        memory: &'a MemoryBudget,
+        sizes: PartSizes,
+        reader: BodyReader,
+        ahead: PartBody,
+    ) -> Self {
         let is_at_end = ahead.content.length < sizes.read_ahead();
-        let planned = if is_at_end { sizes.cut(ahead.content.length, false).into() } else { VecDeque::new() };
-        Self { room, sizes, intake, planned, ahead: Some(ahead), is_at_end }
+        let planned =
+            if is_at_end { sizes.split(ahead.content.length, false).into() } else { VecDeque::new() };
+        Self { memory, sizes, reader, planned, ahead: Some(ahead), is_at_end }
     }
 
     /// Returns how many pieces are still to come, where that is known.
-    pub(super) fn pieces_left(&self) -> Option<usize> {
+    pub(super) fn parts_left(&self) -> Option<usize> {
         self.is_at_end.then_some(self.planned.len())
     }
 
     /// Returns the next piece, `None` at the end of the body. Of at least `part_bytes` where the length was not announced.
-    pub(super) async fn next(&mut self, part_bytes: u64) -> Result<Option<Piece>, StorageError> {
+    pub(super) async fn next(&mut self, part_bytes: u64) -> Result<Option<PartBody>, StorageError> {
         if !self.is_at_end {
             self.read_ahead(part_bytes).await?;
         }
         let length = match self.planned.pop_front() {
             Some(length) => length,
-            None if self.is_at_end => return self.intake.finish().await.map(|()| None),
+            None if self.is_at_end => return self.reader.finish().await.map(|()| None),
             None => part_bytes,
         };
         match &mut self.ahead {
             None => {
-                let held = self.room.take(length).await?;
-                Ok(Some(Piece { content: self.intake.take(length).await?, held }))
+                let permit = self.memory.acquire(length).await?;
+                Ok(Some(PartBody { content: self.reader.take(length).await?, permit }))
             }
             Some(ahead) => {
                 let content = ahead.content.split_to(length);
-                let held = ahead.held.split(length);
-                Ok(held.map(|held| Piece { content, held }))
+                let permit = ahead.permit.split(length);
+                Ok(permit.map(|permit| PartBody { content, permit }))
             }
         }
     }
@@ -210,18 +221,18 @@ impl<'a> Cutter<'a> {
         let have = self.ahead.as_ref().map_or(0, |ahead| ahead.content.length);
         let missing = wanted.saturating_sub(have);
         // Given back first, then taken anew for both: who waits for room holds none.
-        let mut content = Gathered::default();
+        let mut content = ChunkBuffer::default();
         if let Some(ahead) = self.ahead.take() {
             content = ahead.content;
-            drop(ahead.held);
+            drop(ahead.permit);
         }
-        let held = self.room.take(wanted).await?;
-        content.append(self.intake.take(missing).await?);
+        let permit = self.memory.acquire(wanted).await?;
+        content.append(self.reader.take(missing).await?);
         if content.length < wanted {
             self.is_at_end = true;
-            self.planned = self.sizes.cut(content.length, false).into();
+            self.planned = self.sizes.split(content.length, false).into();
         }
-        self.ahead = Some(Piece { content, held });
+        self.ahead = Some(PartBody { content, permit });
         Ok(())
     }
 }

@@ -35,12 +35,12 @@ pub(super) fn index_of(id: &BlockId) -> Option<u32> {
 
 /// The numbers of one multipart that are taken.
 #[derive(Debug)]
-pub(super) struct Numbers {
+pub(super) struct PartNumbers {
     taken: BTreeSet<u32>,
     max: u32,
 }
 
-impl Numbers {
+impl PartNumbers {
     pub(super) fn new(max: u32) -> Self {
         Self { taken: BTreeSet::new(), max }
     }
@@ -53,7 +53,7 @@ impl Numbers {
 
     /// Takes so many numbers, one behind the other, from those that are kept for a block; none where they are used up.
     /// `place`: which block of this multipart it is.
-    pub(super) fn take_kept(&mut self, place: u32, count: u32) -> Option<Vec<u32>> {
+    pub(super) fn take_reserved(&mut self, place: u32, count: u32) -> Option<Vec<u32>> {
         let first = place * NUMBERS_PER_BLOCK + 1;
         self.take_free(first, (first + NUMBERS_PER_BLOCK - 1).min(self.max), count)
     }
@@ -72,7 +72,7 @@ impl Numbers {
     }
 
     /// Gives numbers back.
-    pub(super) fn give_back(&mut self, numbers: &[u32]) {
+    pub(super) fn release(&mut self, numbers: &[u32]) {
         for number in numbers {
             self.taken.remove(number);
         }

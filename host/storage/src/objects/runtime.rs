@@ -23,13 +23,13 @@ const THREADS: usize = 2;
 
 /// The runtime. It ends when this is dropped; what still runs in it ends, too.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(super) struct IoRuntime {
     /// Taken only when it is dropped.
     runtime: Option<Runtime>,
     handle: Handle,
 }
 
-impl Host {
+impl IoRuntime {
     pub(super) fn start() -> Result<Self, StorageError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -46,7 +46,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for IoRuntime {
     fn drop(&mut self) {
         // A plain drop would wait, which a thread that serves must not.
         if let Some(runtime) = self.runtime.take() {
@@ -75,39 +75,39 @@ impl<T> Drop for Task<T> {
 
 /// A bucket, called from that runtime, but where bytes pass through.
 #[derive(Clone)]
-pub(super) struct Hosted {
+pub(super) struct RuntimeBucket {
     bucket: Arc<dyn Bucket>,
-    runtime: Handle,
-    locals: Arc<ThreadLocal<Arc<dyn Bucket>>>,
+    handle: Handle,
+    per_thread: Arc<ThreadLocal<Arc<dyn Bucket>>>,
 }
 
-impl Hosted {
-    pub(super) fn new(bucket: Arc<dyn Bucket>, runtime: Handle) -> Self {
-        Self { bucket, runtime, locals: Arc::default() }
+impl RuntimeBucket {
+    pub(super) fn new(bucket: Arc<dyn Bucket>, handle: Handle) -> Self {
+        Self { bucket, handle, per_thread: Arc::default() }
     }
 
     /// Returns this thread's way to the bucket.
-    async fn local(&self) -> Result<Arc<dyn Bucket>, StorageError> {
-        if let Some(local) = self.locals.get() {
+    async fn for_this_thread(&self) -> Result<Arc<dyn Bucket>, StorageError> {
+        if let Some(local) = self.per_thread.get() {
             return Ok(Arc::clone(local));
         }
         let bucket = Arc::clone(&self.bucket);
-        let made = self.runtime.spawn_blocking(move || bucket.with_own_connections()).await;
+        let made = self.handle.spawn_blocking(move || bucket.with_own_connections()).await;
         let own = made.map_err(|error| StorageError::unavailable("reach the storage", error))??;
-        Ok(Arc::clone(self.locals.get_or(|| own.unwrap_or_else(|| Arc::clone(&self.bucket)))))
+        Ok(Arc::clone(self.per_thread.get_or(|| own.unwrap_or_else(|| Arc::clone(&self.bucket)))))
     }
 
     /// Does something in the runtime, as long as somebody waits for it.
-    pub(super) fn start<T: Send + 'static>(
+    pub(super) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StorageError>> + Send + 'static,
     ) -> Task<T> {
-        Task(self.runtime.spawn(work))
+        Task(self.handle.spawn(work))
     }
 
     /// Does something in the runtime, whether or not somebody waits for it.
     pub(super) fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
-        drop(self.runtime.spawn(work));
+        drop(self.handle.spawn(work));
     }
 
     async fn call<T: Send + 'static, F>(
@@ -117,12 +117,12 @@ impl Hosted {
     where
         F: Future<Output = Result<T, StorageError>> + Send + 'static,
     {
-        self.start(call(Arc::clone(&self.bucket))).join().await
+        self.spawn(call(Arc::clone(&self.bucket))).join().await
     }
 }
 
 #[async_trait]
-impl Bucket for Hosted {
+impl Bucket for RuntimeBucket {
     fn part_limits(&self) -> PartLimits {
         self.bucket.part_limits()
     }
@@ -132,7 +132,7 @@ impl Bucket for Hosted {
     }
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
-        self.local().await?.head(key).await
+        self.for_this_thread().await?.head(key).await
     }
 
     async fn get(
@@ -141,7 +141,7 @@ impl Bucket for Hosted {
         size_bytes: u64,
         range: Option<Range<u64>>,
     ) -> Result<Content, StorageError> {
-        self.local().await?.get(key, size_bytes, range).await
+        self.for_this_thread().await?.get(key, size_bytes, range).await
     }
 
     async fn read(&self, key: &str, limit: u64) -> Result<bytes::Bytes, StorageError> {
@@ -159,7 +159,7 @@ impl Bucket for Hosted {
     }
 
     async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
-        self.local().await?.send(key, content).await
+        self.for_this_thread().await?.send(key, content).await
     }
 
     async fn send_part(
@@ -169,7 +169,7 @@ impl Bucket for Hosted {
         number: u32,
         content: Content,
     ) -> Result<Part, StorageError> {
-        self.local().await?.send_part(key, multipart, number, content).await
+        self.for_this_thread().await?.send_part(key, multipart, number, content).await
     }
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {

@@ -11,8 +11,9 @@ use futures_util::StreamExt;
 use super::{
     budget::{Hold, Transfer},
     disk::Disk,
-    errors, kernel,
+    errors,
     space::Claim,
+    sys,
     threads::{Lane, Task},
 };
 use crate::{Source, StorageError, source::LengthCheck};
@@ -98,7 +99,7 @@ impl Batch {
     /// Takes the batch whole: a closure that named only its chunks would leave the account of them behind, and the bytes
     /// would no longer count while they are written.
     fn write(self, file: &File, at: u64) -> io::Result<()> {
-        kernel::write_all_at(file, &self.chunks, at)
+        sys::write_all_at(file, &self.chunks, at)
     }
 }
 
@@ -130,7 +131,7 @@ impl<W: Target> Writer<'_, W> {
 
     /// Returns whether a write can be done here and now without waiting.
     fn is_quick(&self) -> bool {
-        self.disk.paces.writes.is_calm() && self.to.is_open()
+        self.disk.inline.writes.allowed() && self.to.is_open()
     }
 
     /// Takes what is gathered, and where it goes.
@@ -146,7 +147,7 @@ impl<W: Target> Writer<'_, W> {
         let bytes = self.batch.bytes;
         let (batch, at) = self.take_batch();
         let file = self.to.file()?;
-        self.disk.paces.writes.timed(|| batch.write(&file, at)).map_err(errors::failed(CONTEXT))?;
+        self.disk.inline.writes.timed(|| batch.write(&file, at)).map_err(errors::failed(CONTEXT))?;
         self.claim.written(bytes);
         Ok(())
     }

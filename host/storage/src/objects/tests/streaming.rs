@@ -48,7 +48,7 @@ async fn a_large_block_is_one_part_and_takes_no_room() {
     let puts = list.iter().rev().map(|id| put(&storage, &upload, id, &body));
     future::join_all(puts).await;
     assert_eq!(count(&faults, "send_part"), 8);
-    assert_eq!(storage.shared.room.peak_bytes(), 0);
+    assert_eq!(storage.shared.memory.peak_bytes(), 0);
     assert!(commits_to(&storage, &upload, &list, &body.repeat(8)).await, "it lies in pieces");
 }
 
@@ -62,7 +62,7 @@ async fn a_large_object_is_one_request() {
         faults.take_calls().iter().filter(|call| call.starts_with("send") || call.starts_with("put")).count(),
         1
     );
-    assert_eq!(storage.shared.room.peak_bytes(), 0);
+    assert_eq!(storage.shared.memory.peak_bytes(), 0);
     assert_eq!(bucket.open_multiparts(), 0);
 }
 

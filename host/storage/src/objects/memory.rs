@@ -23,69 +23,69 @@ use crate::StorageError;
 const UNIT_BYTES: u64 = 256;
 
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct MemoryBudget {
     units: Arc<Semaphore>,
     total: u32,
-    waiting: AtomicUsize,
+    waiters: AtomicUsize,
     peak: AtomicUsize,
-    patience: Duration,
-    pressure: Notify,
+    acquire_timeout: Duration,
+    waiter: Notify,
 }
 
 /// Room that was taken; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Held(OwnedSemaphorePermit);
+pub(super) struct MemoryPermit(OwnedSemaphorePermit);
 
-impl Room {
-    /// `patience`: how long somebody waits for room before that is an error.
-    pub(super) fn new(total_bytes: u64, patience: Duration) -> Self {
+impl MemoryBudget {
+    /// `acquire_timeout`: how long somebody waits for room before that is an error.
+    pub(super) fn new(total_bytes: u64, acquire_timeout: Duration) -> Self {
         let total = units(total_bytes).max(1);
         Self {
             units: Arc::new(Semaphore::new(total as usize)),
             total,
-            waiting: AtomicUsize::new(0),
+            waiters: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
-            patience,
-            pressure: Notify::new(),
+            acquire_timeout,
+            waiter: Notify::new(),
         }
     }
 
     /// Takes room for so many bytes, once it is there: in the order of asking. More than there is in total is the total, so
     /// that a part can always be sent, by one upload at a time.
-    pub(super) async fn take(&self, bytes: u64) -> Result<Held, StorageError> {
+    pub(super) async fn acquire(&self, bytes: u64) -> Result<MemoryPermit, StorageError> {
         let wanted = units(bytes).min(self.total);
-        let held = match Arc::clone(&self.units).try_acquire_many_owned(wanted) {
-            Ok(permit) => Held(permit),
+        let permit = match Arc::clone(&self.units).try_acquire_many_owned(wanted) {
+            Ok(permit) => MemoryPermit(permit),
             Err(_) => self.wait_for(wanted).await?,
         };
         self.peak.fetch_max(self.total as usize - self.units.available_permits(), Relaxed);
-        Ok(held)
+        Ok(permit)
     }
 
-    async fn wait_for(&self, wanted: u32) -> Result<Held, StorageError> {
-        let _waiting = Waiting::begin(&self.waiting);
-        self.pressure.notify_one();
-        let taken = timeout(self.patience, Arc::clone(&self.units).acquire_many_owned(wanted)).await;
+    async fn wait_for(&self, wanted: u32) -> Result<MemoryPermit, StorageError> {
+        let _waiting = WaiterCount::begin(&self.waiters);
+        self.waiter.notify_one();
+        let taken = timeout(self.acquire_timeout, Arc::clone(&self.units).acquire_many_owned(wanted)).await;
         match taken {
-            Ok(Ok(permit)) => Ok(Held(permit)),
+            Ok(Ok(permit)) => Ok(MemoryPermit(permit)),
             Ok(Err(error)) => Err(StorageError::unavailable("wait for memory", error)),
             Err(error) => Err(StorageError::unavailable("wait for memory", error)),
         }
     }
 
     /// Returns when somebody begins to wait for room.
-    pub(super) async fn pressed(&self) {
-        self.pressure.notified().await;
+    pub(super) async fn waiter_arrived(&self) {
+        self.waiter.notified().await;
     }
 
     /// Returns whether somebody waits for room.
-    pub(super) fn is_pressed(&self) -> bool {
-        self.waiting.load(Relaxed) > 0
+    pub(super) fn has_waiters(&self) -> bool {
+        self.waiters.load(Relaxed) > 0
     }
 
     /// Returns whether room gets scarce: parts should be as small as they may be.
-    pub(super) fn is_scarce(&self) -> bool {
-        self.is_pressed() || self.units.available_permits() < self.total as usize / 4
+    pub(super) fn is_low(&self) -> bool {
+        self.has_waiters() || self.units.available_permits() < self.total as usize / 4
     }
 
     /// Returns the most bytes that were ever taken at once.
@@ -102,22 +102,22 @@ impl Room {
 }
 
 /// Counts one who waits.
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaiterCount<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaiterCount<'a> {
     fn begin(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaiterCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
 }
 
-impl Held {
+impl MemoryPermit {
     /// Gives back what is more than room for so many bytes.
     pub(super) fn shrink_to(&mut self, bytes: u64) {
         let surplus = self.0.num_permits().saturating_sub(units(bytes) as usize);

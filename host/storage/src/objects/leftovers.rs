@@ -3,9 +3,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use bytes::Bytes;
+
 use super::{
     Shared,
-    intake::Gathered,
+    body::ChunkBuffer,
     keys::{self, Base},
     session::{Multipart, Session},
     staging::{Spill, StoredPart},
@@ -18,38 +20,38 @@ const FOREIGN_NUMBERS: u32 = 2048;
 
 /// A block, complete, in no part.
 #[derive(Clone, Debug)]
-pub(super) struct Addition {
+pub(super) struct Leftover {
     pub(super) id: BlockId,
     pub(super) length: u64,
-    pub(super) bytes: Bytes,
+    pub(super) bytes: LeftoverBytes,
 }
 
 /// Its bytes.
 #[derive(Clone, Debug)]
-pub(super) enum Bytes {
-    Memory(bytes::Bytes),
+pub(super) enum LeftoverBytes {
+    Memory(Bytes),
     Spilled(Arc<Spill>, u64),
 }
 
 /// Puts the additions together. Reads each spilled object once where its blocks follow each other.
 struct Reader<'a> {
     shared: &'a Shared,
-    additions: std::slice::Iter<'a, Addition>,
-    rest: bytes::Bytes,
-    spill: Option<(Arc<Spill>, bytes::Bytes)>,
+    leftovers: std::slice::Iter<'a, Leftover>,
+    rest: Bytes,
+    spill: Option<(Arc<Spill>, Bytes)>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(shared: &'a Shared, additions: &'a [Addition]) -> Self {
-        Self { shared, additions: additions.iter(), rest: bytes::Bytes::new(), spill: None }
+    fn new(shared: &'a Shared, leftovers: &'a [Leftover]) -> Self {
+        Self { shared, leftovers: leftovers.iter(), rest: Bytes::new(), spill: None }
     }
 
-    async fn take(&mut self, wanted: u64) -> Result<Gathered, StorageError> {
-        let mut gathered = Gathered::default();
+    async fn take(&mut self, wanted: u64) -> Result<ChunkBuffer, StorageError> {
+        let mut gathered = ChunkBuffer::default();
         while gathered.length < wanted {
             if self.rest.is_empty() {
-                let Some(addition) = self.additions.next() else { break };
-                self.rest = self.bytes(addition).await?;
+                let Some(leftover) = self.leftovers.next() else { break };
+                self.rest = self.bytes(leftover).await?;
             }
             let missing = usize::try_from(wanted - gathered.length).unwrap_or(usize::MAX);
             gathered.push(self.rest.split_to(missing.min(self.rest.len())));
@@ -57,10 +59,10 @@ impl<'a> Reader<'a> {
         Ok(gathered)
     }
 
-    async fn bytes(&mut self, addition: &Addition) -> Result<bytes::Bytes, StorageError> {
-        let (spill, offset) = match &addition.bytes {
-            Bytes::Memory(bytes) => return Ok(bytes.clone()),
-            Bytes::Spilled(spill, offset) => (spill, *offset),
+    async fn bytes(&mut self, leftover: &Leftover) -> Result<Bytes, StorageError> {
+        let (spill, offset) = match &leftover.bytes {
+            LeftoverBytes::Memory(bytes) => return Ok(bytes.clone()),
+            LeftoverBytes::Spilled(spill, offset) => (spill, *offset),
         };
         if self.spill.as_ref().is_none_or(|(read, _)| read != spill) {
             self.spill = None;
@@ -69,7 +71,7 @@ impl<'a> Reader<'a> {
         }
         let all = self.spill.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
-        let until = from.saturating_add(usize::try_from(addition.length).unwrap_or(usize::MAX));
+        let until = from.saturating_add(usize::try_from(leftover.length).unwrap_or(usize::MAX));
         if until > all.len() {
             return Err(StorageError::NotFound);
         }
@@ -78,26 +80,26 @@ impl<'a> Reader<'a> {
 }
 
 /// Returns how much memory it takes to put a piece of so many bytes together.
-fn needed(additions: &[Addition], piece: u64) -> u64 {
-    let spilled = additions.iter().filter_map(|addition| match &addition.bytes {
-        Bytes::Memory(_) => None,
-        Bytes::Spilled(spill, _) => Some(spill.length),
+fn needed(leftovers: &[Leftover], piece: u64) -> u64 {
+    let spilled = leftovers.iter().filter_map(|leftover| match &leftover.bytes {
+        LeftoverBytes::Memory(_) => None,
+        LeftoverBytes::Spilled(spill, _) => Some(spill.length),
     });
     // What is in memory counts already.
     spilled.max().map_or(0, |largest| piece + largest)
 }
 
 /// Returns the additions as often and in the order in which a list names them.
-pub(super) fn as_listed(ids: &[BlockId], additions: &[Addition]) -> Vec<Addition> {
-    let by_id: HashMap<&BlockId, &Addition> = additions.iter().map(|it| (&it.id, it)).collect();
+pub(super) fn as_listed(ids: &[BlockId], leftovers: &[Leftover]) -> Vec<Leftover> {
+    let by_id: HashMap<&BlockId, &Leftover> = leftovers.iter().map(|it| (&it.id, it)).collect();
     ids.iter().filter_map(|id| by_id.get(id).copied().cloned()).collect()
 }
 
 /// Makes an object of all additions.
-pub(super) async fn put(shared: &Shared, base: &Base, additions: &[Addition]) -> Result<(), StorageError> {
-    let total = additions.iter().map(|addition| addition.length).sum();
-    let _held = shared.room.take(needed(additions, total)).await?;
-    let content = Reader::new(shared, additions).take(total).await?;
+pub(super) async fn put(shared: &Shared, base: &Base, leftovers: &[Leftover]) -> Result<(), StorageError> {
+    let total = leftovers.iter().map(|leftover| leftover.length).sum();
+    let _permit = shared.memory.acquire(needed(leftovers, total)).await?;
+    let content = Reader::new(shared, leftovers).take(total).await?;
     shared.bucket.put(&base.data(), content.into_pieces()).await
 }
 
@@ -107,10 +109,10 @@ pub(super) async fn add(
     name: &UploadName,
     session: Option<&Arc<Session>>,
     parts: &[&StoredPart],
-    additions: &[Addition],
+    leftovers: &[Leftover],
 ) -> Result<Arc<[StoredPart]>, StorageError> {
-    let total = additions.iter().map(|addition| addition.length).sum();
-    let lengths = shared.sizes.cut(total, false);
+    let total = leftovers.iter().map(|leftover| leftover.length).sum();
+    let lengths = shared.sizes.split(total, false);
     let count = u32::try_from(lengths.len()).unwrap_or(u32::MAX);
     if count == 0 {
         return Ok(Vec::new().into());
@@ -119,10 +121,10 @@ pub(super) async fn add(
         Some(target) => target,
         None => own(shared, name, session, count).await?,
     };
-    let mut reader = Reader::new(shared, additions);
+    let mut reader = Reader::new(shared, leftovers);
     let mut added = Vec::new();
     for (length, number) in lengths.into_iter().zip(numbers) {
-        let _held = shared.room.take(needed(additions, length)).await?;
+        let _permit = shared.memory.acquire(needed(leftovers, length)).await?;
         let pieces = reader.take(length).await?.into_pieces();
         let part = shared.bucket.put_part(&multipart.base.data(), &multipart.id, number, pieces).await?;
         added.push(StoredPart { multipart: Arc::clone(&multipart), number, tag: part.tag, length });
@@ -166,5 +168,5 @@ async fn own(
     let new = || Ok::<_, StorageError>(Arc::new(Session::new(name.clone(), keys::random()?, 0)));
     let session = session.cloned().map_or_else(new, Ok)?;
     let claim = session.claim(shared, None, count)?;
-    Ok((session.begin(shared, &claim.volume).await?, claim.numbers))
+    Ok((session.begin(shared, &claim.slot).await?, claim.numbers))
 }

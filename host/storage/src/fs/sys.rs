@@ -16,48 +16,52 @@ use super::{layout::Dir, space::Measured};
 
 /// Whether a call may wait for a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    /// It may not: it fails with `WouldBlock` where the kernel does not have the answer in memory.
-    Cached,
-    /// It may; the caller is on a thread for that.
-    Waiting,
+pub(super) enum MayBlock {
+    /// The call fails with `WouldBlock` where the kernel does not have the result in memory.
+    No,
+    /// The caller runs on a thread for blocking calls.
+    Yes,
 }
 
 /// Opens a file for reading.
-pub(super) fn open(dir: &Dir, path: &str, how: How) -> io::Result<File> {
+pub(super) fn open(dir: &Dir, path: &str, may_block: MayBlock) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = match how {
-        How::Waiting => {
+    let file = match may_block {
+        MayBlock::Yes => {
             let opened = rustix::fs::openat(&dir.file, path, flags, Mode::empty());
             opened.map_err(|error| dir.at(path, error))?
         }
-        How::Cached => rustix::fs::openat2(&dir.file, path, flags, Mode::empty(), ResolveFlags::CACHED)
-            .map_err(|error| dir.at(path, not_without_waiting(error)))?,
+        MayBlock::No => rustix::fs::openat2(&dir.file, path, flags, Mode::empty(), ResolveFlags::CACHED)
+            .map_err(|error| dir.at(path, would_block(error)))?,
     };
     Ok(File::from(file))
 }
 
 /// Reads some bytes; none only at the end of the file.
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64, how: How) -> io::Result<usize> {
-    match how {
-        How::Waiting => loop {
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64, may_block: MayBlock) -> io::Result<usize> {
+    match may_block {
+        MayBlock::Yes => loop {
             match file.read_at(buffer, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
         },
-        How::Cached => {
+        MayBlock::No => {
             let flags = ReadWriteFlags::NOWAIT;
-            rustix::io::preadv2(file, &mut [IoSliceMut::new(buffer)], offset, flags)
-                .map_err(not_without_waiting)
+            rustix::io::preadv2(file, &mut [IoSliceMut::new(buffer)], offset, flags).map_err(would_block)
         }
     }
 }
 
 /// Fills the buffer; a file that is too short is `UnexpectedEof`.
-pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64, how: How) -> io::Result<()> {
+pub(super) fn read_exact_at(
+    file: &File,
+    mut buffer: &mut [u8],
+    mut offset: u64,
+    may_block: MayBlock,
+) -> io::Result<()> {
     while !buffer.is_empty() {
-        match read_at(file, buffer, offset, how)? {
+        match read_at(file, buffer, offset, may_block)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             read => {
                 buffer = &mut buffer[read..];
@@ -69,7 +73,7 @@ pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64,
 }
 
 /// Old kernels, some file systems, and sandboxes that know only old calls refuse to answer without waiting.
-fn not_without_waiting(error: Errno) -> io::Error {
+fn would_block(error: Errno) -> io::Error {
     match error {
         Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::INTR => {
             io::ErrorKind::WouldBlock.into()
@@ -125,7 +129,7 @@ fn copy_through_memory(from: &File, to: &File, to_offset: u64, mut done: u64, le
     let mut buffer = vec![0; 64 << 10];
     while done < length {
         let step = usize::try_from(length - done).unwrap_or(usize::MAX).min(buffer.len());
-        read_exact_at(from, &mut buffer[..step], done, How::Waiting)?;
+        read_exact_at(from, &mut buffer[..step], done, MayBlock::Yes)?;
         to.write_all_at(&buffer[..step], to_offset + done)?;
         done += step as u64;
     }
@@ -152,7 +156,7 @@ pub(super) fn touch(file: &File) -> io::Result<()> {
 
 /// File systems, by the numbers that the kernel gives them, whose bytes are on another machine, or in another process: NFS, SMB
 /// and CIFS, FUSE, 9P, Ceph, Lustre, AFS, GPFS, BeeGFS, OCFS2, GFS2 (`statfs(2)`, `linux/magic.h`).
-const ELSEWHERE: [u64; 13] = [
+const REMOTE_OR_USERSPACE: [u64; 13] = [
     0x6969,
     0x517B,
     0xFE53_4D42,
@@ -174,7 +178,7 @@ pub(super) fn may_hang(file: &File) -> io::Result<bool> {
     // The number has another type on other processors, and is negative on some.
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, clippy::cast_lossless)]
     let kind = kind as u64 & 0xFFFF_FFFF;
-    Ok(ELSEWHERE.contains(&kind))
+    Ok(REMOTE_OR_USERSPACE.contains(&kind))
 }
 
 /// Finds out how large the file system of the file is, and what of it is free for this process.

@@ -21,24 +21,24 @@ const SLOW: Duration = Duration::from_millis(5);
 
 /// How long nothing of a kind is done in place after a wait: the kernel lets writers wait for 0.2 s at most, so this is 1 % of the
 /// time.
-const REST: Duration = Duration::from_secs(20);
+const BACKOFF: Duration = Duration::from_secs(20);
 
 /// Times what is done in place, of one kind.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct InlineGate {
     /// In milliseconds of [`now_ms`].
-    resting_until_ms: AtomicU64,
+    blocked_until_ms: AtomicU64,
 }
 
 /// One for each kind: a slow write says nothing of looks at what is in memory.
 #[derive(Debug, Default)]
-pub(super) struct Paces {
+pub(super) struct InlineGates {
     /// Of short stretches of bytes, to files that are open.
-    pub(super) writes: Pace,
+    pub(super) writes: InlineGate,
     /// `stat` and `open`.
-    pub(super) looks: Pace,
+    pub(super) looks: InlineGate,
     /// New files.
-    pub(super) creates: Pace,
+    pub(super) creates: InlineGate,
 }
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -47,23 +47,23 @@ fn now_ms() -> u64 {
     u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Paces {
+impl InlineGates {
     /// `may_hang`: the file system is of a kind that may not answer at all, so nothing is ever done in place.
     pub(super) fn new(may_hang: bool) -> Self {
-        let paces = Self::default();
+        let inline = Self::default();
         if may_hang {
-            for pace in [&paces.writes, &paces.looks, &paces.creates] {
-                pace.resting_until_ms.store(u64::MAX, Relaxed);
+            for gate in [&inline.writes, &inline.looks, &inline.creates] {
+                gate.blocked_until_ms.store(u64::MAX, Relaxed);
             }
         }
-        paces
+        inline
     }
 }
 
-impl Pace {
+impl InlineGate {
     /// Returns whether the disk keeps up, as far as is known.
-    pub(super) fn is_calm(&self) -> bool {
-        now_ms() >= self.resting_until_ms.load(Relaxed)
+    pub(super) fn allowed(&self) -> bool {
+        now_ms() >= self.blocked_until_ms.load(Relaxed)
     }
 
     /// Does something of the kind, in place or on a thread.
@@ -71,7 +71,7 @@ impl Pace {
         let start = Instant::now();
         let done = work();
         if start.elapsed() >= SLOW {
-            self.resting_until_ms.fetch_max(now_ms() + REST.as_secs() * 1000, Relaxed);
+            self.blocked_until_ms.fetch_max(now_ms() + BACKOFF.as_secs() * 1000, Relaxed);
         }
         done
     }
