@@ -5,36 +5,38 @@ use crate::InvalidName;
 /// Why a storage call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The object, or the upload's blocks, are not there (any more), or the object has another size than the caller knows.
+    /// The object or upload does not exist (any more), or the object has another size.
     #[error("not found")]
     NotFound,
     /// The storage is full, or a quota is reached.
     #[error("no space left")]
     NoSpace,
-    /// More bytes came than the caller allows (`Source::within`).
+    /// The source has more bytes than `Source::within` allows.
     #[error("the body is too large")]
     TooLarge,
-    /// What was asked cannot be done, whoever asks again.
+    /// The request cannot succeed; retrying does not help.
     #[error("{0}")]
     Invalid(String),
-    /// The storage did not answer as it should; trying again may help.
+    /// The storage failed; retrying may help.
     #[error("storage unavailable: {context}")]
     Unavailable {
-        /// What was being done.
+        /// What was attempted, as an imperative: "open an object".
         context: &'static str,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// Why it is not known that an object survives a loss of power.
+/// Why an object may not be durable.
 #[derive(Debug, thiserror::Error)]
 pub enum FlushError {
-    /// Bytes of it could not be written to the disk. The kernel says so once, so a later flush that succeeds proves nothing.
+    /// The kernel could not write some of its bytes. It reports this only once, so a later flush
+    /// that succeeds proves nothing.
     #[error("bytes of an object were lost on their way to the disk")]
     Lost(#[source] StorageError),
-    /// The disk was not asked yet, for want of a file descriptor or of memory, say. To be tried again.
+    /// The flush was not attempted, for want of a file descriptor or memory, say. It can be
+    /// retried.
     #[error("an object cannot be flushed yet")]
     Retry(#[source] StorageError),
 }
@@ -46,7 +48,7 @@ impl From<InvalidName> for StorageError {
 }
 
 impl StorageError {
-    /// Makes an error that may pass.
+    /// Makes an [`Self::Unavailable`].
     pub fn unavailable(
         context: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -55,13 +57,13 @@ impl StorageError {
     }
 }
 
-/// Why the bytes that are to be stored stopped coming.
+/// Why a source ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The client broke off before the announced end.
+    /// The client disconnected before the announced end.
     #[error("the body ended early")]
     CutShort,
-    /// More bytes came than the caller allows.
+    /// The source has more bytes than `Source::within` allows.
     #[error("the body is too large")]
     TooLarge,
 }

@@ -1,9 +1,9 @@
-//! Where the bytes of cache entries live.
+//! The storage of cache entries.
 //!
-//! An *object* is an immutable, named sequence of bytes. An *upload* is the workplace of one object: blocks are staged in
-//! it until [`Storage::commit`] makes them an object. The [`Storage`] trait states what every driver promises; each promise
-//! has a conformance test that runs on every driver. Called by `interfaces/storage.rs` (for the guest) and by the sweep.
-//! Knows nothing of HTTP, of WIT types, of the index, or of what an object is for.
+//! An *object* is an immutable, named sequence of bytes. An *upload* collects the blocks of one
+//! object: they are staged in it until [`Storage::commit`] makes them an object. The [`Storage`]
+//! trait has the promises of all drivers, each with a conformance test that runs on every driver.
+//! Nothing here depends on HTTP, WIT types, the index, or the purpose of an object.
 
 #[cfg(feature = "bucket")]
 pub mod bucket;
@@ -34,7 +34,7 @@ pub use self::{
 /// Most block ids in one commit (Azure's limit).
 pub const MAX_BLOCKS: usize = 50_000;
 
-/// A finished object.
+/// A complete object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Its name.
@@ -52,7 +52,7 @@ pub struct StagedBlock {
     pub size_bytes: u64,
 }
 
-/// What a listing says of an object or an upload.
+/// An object or upload, as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<Name> {
     /// Its name.
@@ -64,23 +64,25 @@ pub struct Listed<Name> {
 /// A page of a listing.
 #[derive(Clone, Debug)]
 pub struct Page<Name> {
-    /// What is on it. May be empty although more pages follow.
+    /// May be empty although more pages follow.
     pub items: Vec<Listed<Name>>,
-    /// Where the next page starts; `None` after the last one. Stays valid when listed things are removed.
+    /// The cursor of the next page; `None` on the last one. Stays valid when listed items are
+    /// removed.
     pub next: Option<String>,
 }
 
-/// A place for objects.
+/// Stores objects.
 ///
-/// All methods may be called concurrently, also for the same names. Memory use does not depend on the size of objects.
+/// All methods may be called concurrently, even for the same names. Memory use does not depend on
+/// the size of objects.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
     /// Returns the object's size in bytes, without reading its content.
     async fn stat(&self, object: &ObjectName) -> Result<u64, StorageError>;
 
-    /// Opens an object of `size_bytes`, or the part of it in `range`, for reading. An object of another size is
-    /// [`StorageError::NotFound`]. The reader keeps what it opened when the object is removed meanwhile, or ends with an
-    /// error.
+    /// Opens an object of `size_bytes`, or a range of it, for reading. An object of another size is
+    /// [`StorageError::NotFound`]. If the object is removed while it is read, the reader gets the
+    /// rest, or an error.
     async fn open(
         &self,
         object: &ObjectName,
@@ -88,28 +90,31 @@ pub trait Storage: Send + Sync + 'static {
         range: Option<Range<u64>>,
     ) -> Result<Content, StorageError>;
 
-    /// Stores a whole object. A source that fails, or does not have its length, stores nothing:
-    /// [`StorageError::Invalid`], or [`StorageError::TooLarge`] where that is how it fails. The upload's blocks are not touched.
+    /// Stores a whole object. A source that fails, or has another length than it announced, stores
+    /// nothing: [`StorageError::Invalid`], or [`StorageError::TooLarge`] if it exceeded its limit.
+    /// The upload's blocks are not touched.
     async fn put(&self, upload: &UploadName, source: Source) -> Result<Stored, StorageError>;
 
-    /// Stages a block and returns its length. The same id again replaces the block, once the new one is complete; a source
-    /// that fails changes nothing. After [`Self::commit`]: [`StorageError::Invalid`].
+    /// Stages a block and returns its length in bytes. A block with the same id replaces the
+    /// earlier one once it is complete; a source that fails changes nothing. After
+    /// [`Self::commit`]: [`StorageError::Invalid`].
     async fn put_block(&self, upload: &UploadName, id: &BlockId, source: Source)
     -> Result<u64, StorageError>;
 
-    /// Makes an object of the staged blocks in the given order; an id may stand in it more than once, and blocks that are
-    /// not in it do not count. An id that is not staged: [`StorageError::Invalid`], nothing changes. An empty list makes an
-    /// empty object. No content is copied through the process. A repeat with the same list returns the same object, also
-    /// after a restart; with another list it is [`StorageError::Invalid`].
+    /// Makes an object of the staged blocks, in the order of `ids`. An id may be listed more than
+    /// once, and blocks that are not listed are dropped. If an id is not staged:
+    /// [`StorageError::Invalid`], and nothing changes. An empty list makes an empty object. No
+    /// content is copied through the process. A repeat with the same list returns the same object,
+    /// even after a restart; with another list it is [`StorageError::Invalid`].
     async fn commit(&self, upload: &UploadName, ids: &[BlockId]) -> Result<Stored, StorageError>;
 
-    /// Returns the complete blocks of an upload, each id once, in no order; none where nothing is staged. After
-    /// [`Self::commit`] they are still told, until [`Self::discard`].
+    /// Returns the complete blocks of an upload, each id once, in no order; none if nothing is
+    /// staged. They are returned after [`Self::commit`], too, until [`Self::discard`].
     async fn blocks(&self, upload: &UploadName) -> Result<Vec<StagedBlock>, StorageError>;
 
-    /// Returns a URL at which a client gets an object of `size_bytes` from the storage itself, for so long; `None` where
-    /// this driver, or this object, has none. An object that is gone or of another size is [`StorageError::NotFound`], in
-    /// drivers that have such URLs.
+    /// Returns a URL at which clients can download an object of `size_bytes` from the storage
+    /// itself for `lifetime`; `None` if this driver, or this object, has none. In drivers that have
+    /// such URLs, an object that is gone or of another size is [`StorageError::NotFound`].
     async fn presign(
         &self,
         _object: &ObjectName,
@@ -119,41 +124,46 @@ pub trait Storage: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Forgets what is staged in an upload. A committed object stays. Harmless where there is nothing.
+    /// Deletes the staged blocks of an upload. A committed object stays. Succeeds if there is
+    /// nothing.
     async fn discard(&self, upload: &UploadName) -> Result<(), StorageError>;
 
-    /// Deletes an object. Harmless where there is none.
+    /// Deletes an object. Succeeds if there is none.
     async fn remove(&self, object: &ObjectName) -> Result<(), StorageError>;
 
-    /// Makes sure that the objects survive a loss of power, and returns what became of each, in their order; the failure of one
-    /// does not keep it from the others. An object that is gone needs no flush. An object of which it is not known after a
-    /// restart of the machine is taken as lost. Returns at once where [`Self::is_durable_at_once`].
+    /// Makes the objects durable against a loss of power. Returns a result for each, in order; a
+    /// failure of one does not affect the others. An object that is gone is `Ok`. After a restart
+    /// of the machine, an object whose state is unknown is [`FlushError::Lost`]. Returns at once if
+    /// [`Self::is_durable_at_once`].
     async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>>;
 
-    /// Returns whether there is room for bodies. Where there is none they are refused: [`StorageError::NoSpace`].
+    /// Returns whether there is space for bodies. If not, they are refused:
+    /// [`StorageError::NoSpace`].
     async fn has_room(&self) -> Result<bool, StorageError> {
         Ok(true)
     }
 
-    /// Returns the identity that the storage carries; `None` where it was given none yet.
+    /// Returns the identity of the storage; `None` if it has none yet.
     async fn identity(&self) -> Result<Option<String>, StorageError>;
 
-    /// Gives the storage an identity, of 1 to 64 of `a-z`, `0-9` and `-`, and returns the one that it carries then: where it
-    /// had one that is the old one, unless it is to `replace` it. Of concurrent calls that do not replace, all return the same.
+    /// Sets the identity of the storage, 1 to 64 of `a-z`, `0-9` and `-`, and returns the identity
+    /// that it has then: an existing one is kept, unless `replace` is set. Concurrent calls without
+    /// `replace` all return the same.
     async fn set_identity(&self, identity: &str, replace: bool) -> Result<String, StorageError>;
 
-    /// Returns whether `put` and `commit` return only when the object survives a loss of power.
+    /// Returns whether objects are durable when `put` and `commit` return.
     fn is_durable_at_once(&self) -> bool;
 
-    /// Writes down what is staged in the memory of this process only. Called before it ends.
+    /// Writes staged blocks that are only in the memory of this process. Called before the process
+    /// ends.
     async fn settle(&self) -> Result<(), StorageError> {
         Ok(())
     }
 
-    /// Lists all objects, in pages of about a thousand. Objects made or removed meanwhile may or may not be on it; all
-    /// others are, exactly once.
+    /// Lists all objects, in pages of about a thousand. Objects that are made or removed meanwhile
+    /// may be missing; all others are listed exactly once.
     async fn list_objects(&self, from: Option<&str>) -> Result<Page<ObjectName>, StorageError>;
 
-    /// Lists all uploads that have something staged, likewise.
+    /// Lists all uploads with staged blocks, in the same way.
     async fn list_uploads(&self, from: Option<&str>) -> Result<Page<UploadName>, StorageError>;
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The name of a stored object: 1 to 128 of `a-z`, `0-9` and `-`. Made by the driver, opaque to everyone else.
+/// The name of a stored object: 1 to 128 of `a-z`, `0-9` and `-`. Made by the driver, opaque to all
+/// others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName(pub(crate) String);
 
@@ -14,7 +15,7 @@ pub struct UploadName(pub(crate) String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockId(pub(crate) String);
 
-/// A name or id that is not of its form.
+/// A name or id of invalid form.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not a valid {0}")]
 pub struct InvalidName(pub &'static str);
@@ -23,7 +24,7 @@ impl ObjectName {
     /// Longest name in bytes.
     pub const MAX_BYTES: usize = 128;
 
-    /// Checks the form.
+    /// Parses a name.
     ///
     /// # Errors
     /// When the text is empty, too long, or holds anything but `a-z`, `0-9` and `-`.
@@ -39,7 +40,7 @@ impl ObjectName {
 }
 
 impl UploadName {
-    /// Checks the form.
+    /// Parses a name.
     ///
     /// # Errors
     /// When the text is not 32 lower-case hexadecimal digits.
@@ -58,7 +59,7 @@ impl BlockId {
     /// Longest id in bytes.
     pub const MAX_BYTES: usize = 256;
 
-    /// Checks the length.
+    /// Parses an id.
     ///
     /// # Errors
     /// When the text is empty or longer than [`Self::MAX_BYTES`].
@@ -75,7 +76,7 @@ impl BlockId {
 macro_rules! text_newtype {
     ($($name:ident),*) => {$(
         impl $name {
-            /// The text.
+            /// The text of it.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -1,4 +1,4 @@
-//! Bytes on their way in and out, and the checks of their lengths.
+//! Bytes to store and bytes to send, and the checks of their lengths.
 
 #[cfg(feature = "bucket")]
 use std::error::Error;
@@ -13,17 +13,17 @@ use futures_util::{
 
 use crate::{SourceError, StorageError};
 
-/// Bytes on their way in.
+/// Bytes to store.
 pub struct Source {
-    /// How many bytes will come, where that is known. A driver checks it.
+    /// The announced length in bytes, which the driver checks.
     pub length: Option<u64>,
     /// The bytes, in chunks of any size.
     pub chunks: BoxStream<'static, Result<Bytes, SourceError>>,
 }
 
 impl Source {
-    /// Ends a body of unknown length with an error once it is longer than `limit`, so that it does not fill the storage. One of known
-    /// length is left as it is: that was looked at before.
+    /// Ends a body of unknown length with [`SourceError::TooLarge`] once it is longer than `limit`,
+    /// so that it cannot fill the storage. A known length has been checked before.
     pub fn within(self, limit: Option<u64>) -> Self {
         let (None, Some(limit)) = (self.length, limit) else { return self };
         let counted = self.chunks.scan(0_u64, move |length, chunk| {
@@ -36,25 +36,25 @@ impl Source {
         Self { length: None, chunks: counted.boxed() }
     }
 
-    /// Returns the bytes as something to send on, of which so many were announced.
+    /// Converts the source into a content of `length` bytes.
     #[cfg(feature = "bucket")]
     pub(crate) fn into_content(self, length: u64) -> Content {
         Content { length, chunks: self.chunks.map_err(StorageError::from).boxed() }
     }
 }
 
-/// Bytes on their way out.
+/// Bytes of an object.
 pub struct Content {
-    /// How many bytes will come.
+    /// The length in bytes.
     pub length: u64,
-    /// The bytes, in chunks of any size. Ends with an error, never early, where the storage cannot deliver them all.
+    /// The bytes, in chunks of any size. Never ends early without an error.
     pub chunks: BoxStream<'static, Result<Bytes, StorageError>>,
 }
 
 #[cfg(feature = "bucket")]
 impl Content {
-    /// Makes a content of exactly `length` bytes: chunks that end early, go on or fail end with
-    /// [`StorageError::Unavailable`].
+    /// Makes a content of exactly `length` bytes. Chunks that end early, are too long or fail end
+    /// with [`StorageError::Unavailable`].
     pub(crate) fn exact<E: Into<Box<dyn Error + Send + Sync>> + 'static>(
         context: &'static str,
         length: u64,
@@ -79,13 +79,13 @@ impl Content {
     }
 }
 
-/// A body that has another length than it announced.
+/// A body has another length than announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WrongLength {
-    /// Fewer bytes came.
+    /// Too few bytes.
     #[error("the body ended early")]
     Short,
-    /// More bytes came.
+    /// Too many bytes.
     #[error("the body is longer than announced")]
     Long,
 }
@@ -96,7 +96,7 @@ impl From<WrongLength> for StorageError {
     }
 }
 
-/// Compares the bytes of a body, as they come, with the length that it announced.
+/// Compares the received bytes of a body with its announced length.
 #[derive(Debug)]
 pub(crate) struct LengthCheck {
     announced: Option<u64>,
@@ -104,12 +104,12 @@ pub(crate) struct LengthCheck {
 }
 
 impl LengthCheck {
-    /// `announced`: the body's length in bytes; without one any length is right.
+    /// `announced`: the length in bytes; `None` accepts any length.
     pub(crate) fn new(announced: Option<u64>) -> Self {
         Self { announced, received: 0 }
     }
 
-    /// Counts a chunk.
+    /// Counts a received chunk.
     pub(crate) fn add(&mut self, chunk: &Bytes) -> Result<(), WrongLength> {
         self.received += chunk.len() as u64;
         if self.announced.is_some_and(|length| self.received > length) {
@@ -118,13 +118,13 @@ impl LengthCheck {
         Ok(())
     }
 
-    /// Returns whether all announced bytes came.
+    /// Returns whether all announced bytes have been received.
     #[cfg(feature = "bucket")]
     pub(crate) fn is_complete(&self) -> bool {
         self.announced == Some(self.received)
     }
 
-    /// Checks the end of the body. Returns its length in bytes.
+    /// Checks the length at the end of the body, and returns it.
     pub(crate) fn finish(&self) -> Result<u64, WrongLength> {
         if self.announced.is_some_and(|length| self.received < length) {
             return Err(WrongLength::Short);

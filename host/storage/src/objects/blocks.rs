@@ -1,4 +1,4 @@
-//! Takes the blocks of an upload in.
+//! Stages blocks: small ones in the tail, others as parts of a multipart upload.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -15,13 +15,13 @@ use super::{
 use crate::{BlockId, Content, Source, StorageError, UploadName, bucket::Bucket};
 use larder_common::causes::chain;
 
-/// Parts of one body that are sent at once, while the next is received.
+/// Parts of one body sent at the same time, while the next is received.
 const MAX_SENDS: usize = 2;
 
-/// Full tails of one upload that are on their way, before a block has to wait for the oldest.
+/// Sealed tails of one upload that may be in flight; the next block waits for the oldest.
 const MAX_SEALED: usize = 2;
 
-/// A block that is being taken in.
+/// A block that is being received.
 struct BlockUpload<'a> {
     shared: &'a Arc<Shared>,
     upload: Arc<Upload>,
@@ -62,22 +62,16 @@ pub(super) async fn put_block(
             if content.length < sizes.min_part {
                 return block.buffer(PartBody { content, permit }).await;
             }
-            block
-                .upload_parts(PartSplitter::resume(
-                    &shared.memory,
-                    sizes,
-                    reader,
-                    PartBody { content, permit },
-                ))
-                .await
+            let ahead = PartBody { content, permit };
+            block.upload_parts(PartSplitter::resume(&shared.memory, sizes, reader, ahead)).await
         }
     }
 }
 
 impl BlockUpload<'_> {
-    /// Adds a block to the tail.
-    async fn buffer(&self, piece: PartBody) -> Result<u64, StorageError> {
-        let PartBody { content, mut permit } = piece;
+    /// Adds the block to the tail.
+    async fn buffer(&self, body: PartBody) -> Result<u64, StorageError> {
+        let PartBody { content, mut permit } = body;
         let length = content.length;
         permit.shrink_to(length);
         let bytes = content.into_bytes();
@@ -101,10 +95,10 @@ impl BlockUpload<'_> {
         Ok(length)
     }
 
-    /// Makes one part of a block, while it comes.
+    /// Stores the block as one part, with one request whose body is the client's.
     async fn stream_through(&self, content: Content) -> Result<u64, StorageError> {
         let (shared, session, length) = (self.shared, &self.session, content.length);
-        // Not given back where it fails: a late part could take the place of another one's.
+        // Its number is not released on failure: the part may still arrive, and would replace another.
         let claim = session.claim(shared, Some(self.id), 1)?;
         let number = *claim.numbers.first().ok_or(StorageError::NotFound)?;
         let multipart = session.begin(shared, &claim.slot).await?;
@@ -114,7 +108,7 @@ impl BlockUpload<'_> {
         Ok(length)
     }
 
-    /// Makes parts of a block.
+    /// Stores the block as parts that are buffered in memory.
     async fn upload_parts(&self, mut splitter: PartSplitter<'_>) -> Result<u64, StorageError> {
         let mut uploads = PartUploads::new(self);
         if let Err(error) = uploads.send_all(&mut splitter).await {
@@ -127,7 +121,7 @@ impl BlockUpload<'_> {
         Ok(length)
     }
 
-    /// Makes a block count that lies in parts: it is written down first.
+    /// Records a block whose parts are stored, and then adds it to the staged blocks.
     async fn publish(&self, parts: &[StoredPart], length: u64) -> Result<(), StorageError> {
         let time = self.session.next_timestamp(self.shared);
         let entry = journal::BlockEntry { id: self.id.clone(), time, offset: 0, length };
@@ -140,24 +134,24 @@ impl BlockUpload<'_> {
         };
         drop(gate);
         if published.is_err() {
-            // It does not count, so it must not be found either. What fails here the sweep makes up for.
+            // The block is not staged, so no process may find its record. If this fails the sweep deletes it.
             let _ = self.shared.bucket.remove(&[key]).await;
         }
         published
     }
 }
 
-/// Sends a full tail; a failure is made up for by the next who needs it, or by the janitor.
+/// Sends a sealed tail. On failure the commit, or the janitor, sends it again.
 pub(super) fn send_in_background(shared: &Arc<Shared>, session: &Arc<Session>, sealed: Arc<Sealed>) {
     let (background, session) = (Arc::clone(shared), Arc::clone(session));
     shared.bucket.detach(async move {
         if let Err(error) = session.send(&background, &sealed).await {
-            tracing::debug!(error = %chain(&error), "blocks could not be sent yet");
+            tracing::debug!(error = %chain(&error), "cannot send staged blocks yet, retrying");
         }
     });
 }
 
-/// The parts of one body, on their way.
+/// The parts of one body, in flight.
 struct PartUploads<'a> {
     block: &'a BlockUpload<'a>,
     claims: Vec<PartClaim>,
@@ -179,12 +173,12 @@ impl<'a> PartUploads<'a> {
                 free = self.claim(splitter.parts_left())?;
             }
             let part_bytes = if shared.memory.is_low() { shared.sizes.min_part } else { shared.sizes.part };
-            let Some(piece) = splitter.next(part_bytes).await? else { break };
+            let Some(body) = splitter.next(part_bytes).await? else { break };
             let Some(number) = free.pop_front() else { break };
             if self.tasks.len() >= MAX_SENDS {
                 self.join_first().await?;
             }
-            self.start(number, piece);
+            self.start(number, body);
         }
         while !self.tasks.is_empty() {
             self.join_first().await?;
@@ -192,9 +186,9 @@ impl<'a> PartUploads<'a> {
         Ok(())
     }
 
-    /// Takes numbers for the pieces that are left; for some, where that is not known.
-    fn claim(&mut self, pieces: Option<usize>) -> Result<VecDeque<u32>, StorageError> {
-        let count = pieces.map_or(NUMBERS_PER_BLOCK / 2, |pieces| u32::try_from(pieces).unwrap_or(u32::MAX));
+    /// Reserves numbers for the remaining parts, or [`NUMBERS_PER_BLOCK`]` / 2` where their number is unknown.
+    fn claim(&mut self, parts: Option<usize>) -> Result<VecDeque<u32>, StorageError> {
+        let count = parts.map_or(NUMBERS_PER_BLOCK / 2, |parts| u32::try_from(parts).unwrap_or(u32::MAX));
         let id = Some(self.block.id).filter(|_| self.claims.is_empty());
         let claim = self.block.session.claim(self.block.shared, id, count.max(1))?;
         let numbers = claim.numbers.iter().copied().collect();
@@ -202,13 +196,13 @@ impl<'a> PartUploads<'a> {
         Ok(numbers)
     }
 
-    fn start(&mut self, number: u32, piece: PartBody) {
+    fn start(&mut self, number: u32, body: PartBody) {
         let Some(claim) = self.claims.last() else { return };
         let (shared, session) = (Arc::clone(self.block.shared), Arc::clone(&self.block.session));
         let slot = Arc::clone(&claim.slot);
         self.tasks.push_back(self.block.shared.bucket.spawn(async move {
             let multipart = session.begin(&shared, &slot).await?;
-            let PartBody { content, permit } = piece;
+            let PartBody { content, permit } = body;
             let length = content.length;
             let key = multipart.base.data();
             let part = shared.bucket.put_part(&key, &multipart.id, number, content.into_pieces()).await;
@@ -226,11 +220,11 @@ impl<'a> PartUploads<'a> {
         Ok(())
     }
 
-    /// After a body that failed. Its numbers can be used again where all that was sent has arrived; where that is not known
-    /// a late part could take the place of another one's.
+    /// Ends a failed body. Its numbers are released only if every part that was sent has arrived: a part that arrives late would
+    /// replace another one with its number.
     async fn abandon(&mut self) {
         while !self.tasks.is_empty() {
-            // The first failure was told already.
+            // The first failure has been returned.
             let _ = self.join_first().await;
         }
         if self.all_arrived {
@@ -238,7 +232,7 @@ impl<'a> PartUploads<'a> {
         }
     }
 
-    /// Gives back the numbers that were taken for parts that did not come.
+    /// Releases the numbers that no part used.
     fn release_unused(&mut self) {
         let used: Vec<u32> = self.parts.iter().map(|part| part.number).collect();
         if let Some(last) = self.claims.last_mut() {

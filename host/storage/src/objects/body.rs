@@ -1,4 +1,4 @@
-//! Takes the bytes of a body in, in pieces of the sizes that parts should have.
+//! Reads a body into buffers of the sizes of parts.
 
 use std::{collections::VecDeque, mem};
 
@@ -15,13 +15,13 @@ use crate::{
     source::{LengthCheck, WrongLength},
 };
 
-/// Chunks below this are copied together: each one would keep the network buffer alive that it came in.
+/// Smaller chunks are copied into one buffer: each would keep its whole network buffer alive.
 const COPY_BELOW: usize = 64 << 10;
 
-/// What small chunks are copied into.
+/// Size of the buffer for small chunks.
 const COPY_BUFFER: usize = 256 << 10;
 
-/// Bytes that came, in order.
+/// Received bytes, in order, with few copies.
 #[derive(Debug, Default)]
 pub(super) struct ChunkBuffer {
     pieces: VecDeque<Bytes>,
@@ -50,7 +50,7 @@ impl ChunkBuffer {
         }
     }
 
-    /// Takes the first `length` bytes, or all.
+    /// Splits off the first `length` bytes, or all.
     fn split_to(&mut self, length: u64) -> Self {
         self.settle();
         let mut first = Self::default();
@@ -75,13 +75,13 @@ impl ChunkBuffer {
         self.pieces.append(&mut other.pieces);
     }
 
-    /// Returns the pieces, as they are sent.
+    /// Returns the bytes as the body of a request.
     pub(super) fn into_pieces(mut self) -> Pieces {
         self.settle();
         self.pieces.into()
     }
 
-    /// Returns one piece that keeps nothing else alive.
+    /// Copies the bytes into one buffer, so that no network buffer stays alive.
     pub(super) fn into_bytes(self) -> Bytes {
         let mut all = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or(0));
         self.into_pieces().iter().for_each(|piece| all.extend_from_slice(piece));
@@ -89,7 +89,7 @@ impl ChunkBuffer {
     }
 }
 
-/// A body that is being taken in. Checks that it has the length that it announced.
+/// Reads a body and checks that it has its announced length.
 pub(super) struct BodyReader {
     chunks: BoxStream<'static, Result<Bytes, SourceError>>,
     length: Option<u64>,
@@ -121,7 +121,7 @@ impl BodyReader {
         Ok(gathered)
     }
 
-    /// Makes sure that the body ends here.
+    /// Checks that the body ends here.
     pub(super) async fn finish(&mut self) -> Result<(), StorageError> {
         while self.rest.is_empty() {
             if !self.receive().await? {
@@ -131,7 +131,7 @@ impl BodyReader {
         Err(WrongLength::Long.into())
     }
 
-    /// Waits for a chunk; returns whether there was one.
+    /// Waits for the next chunk; returns `false` at the end of the body.
     async fn receive(&mut self) -> Result<bool, StorageError> {
         let Some(chunk) = self.chunks.next().await else {
             self.check.finish()?;
@@ -143,27 +143,27 @@ impl BodyReader {
     }
 }
 
-/// A piece of a body that becomes a part.
+/// The bytes of one part, and the memory that they count against.
 #[derive(Debug)]
 pub(super) struct PartBody {
     pub(super) content: ChunkBuffer,
     pub(super) permit: MemoryPermit,
 }
 
-/// Cuts a body into pieces. Each takes its room before it is read.
+/// Splits a body into parts. The memory of a part is acquired before it is read.
 pub(super) struct PartSplitter<'a> {
     memory: &'a MemoryBudget,
     sizes: PartSizes,
     pub(super) reader: BodyReader,
-    /// Lengths of the pieces to come, where they are known.
+    /// Lengths of the remaining parts; empty while the end of the body is unknown.
     planned: VecDeque<u64>,
-    /// What was read ahead of a body without a length.
+    /// Bytes read ahead, of a body without an announced length.
     ahead: Option<PartBody>,
     is_at_end: bool,
 }
 
 impl<'a> PartSplitter<'a> {
-    /// `planned`: the lengths of all pieces, for a body with a length.
+    /// `planned`: the lengths of all parts, for a body with an announced length.
     pub(super) fn new(
         memory: &'a MemoryBudget,
         sizes: PartSizes,
@@ -174,7 +174,7 @@ impl<'a> PartSplitter<'a> {
         Self { memory, sizes, reader, planned: planned.into(), ahead: None, is_at_end }
     }
 
-    /// Goes on with a body without a length of which this was read.
+    /// Continues a body without an announced length, whose first bytes are `ahead`.
     pub(super) fn resume(
         memory: &'a MemoryBudget,
         sizes: PartSizes,
@@ -187,12 +187,12 @@ impl<'a> PartSplitter<'a> {
         Self { memory, sizes, reader, planned, ahead: Some(ahead), is_at_end }
     }
 
-    /// Returns how many pieces are still to come, where that is known.
+    /// Number of remaining parts; `None` while the end of the body is unknown.
     pub(super) fn parts_left(&self) -> Option<usize> {
         self.is_at_end.then_some(self.planned.len())
     }
 
-    /// Returns the next piece, `None` at the end of the body. Of at least `part_bytes` where the length was not announced.
+    /// Returns the next part, `None` at the end of the body. Without an announced length it has at least `part_bytes`.
     pub(super) async fn next(&mut self, part_bytes: u64) -> Result<Option<PartBody>, StorageError> {
         if !self.is_at_end {
             self.read_ahead(part_bytes).await?;
@@ -215,12 +215,12 @@ impl<'a> PartSplitter<'a> {
         }
     }
 
-    /// Reads so far ahead that what follows this piece is large enough for one of its own, or the end is known.
+    /// Reads ahead until the next part is followed by at least the smallest part, or by the end of the body.
     async fn read_ahead(&mut self, part_bytes: u64) -> Result<(), StorageError> {
         let wanted = part_bytes + self.sizes.min_part;
         let have = self.ahead.as_ref().map_or(0, |ahead| ahead.content.length);
         let missing = wanted.saturating_sub(have);
-        // Given back first, then taken anew for both: who waits for room holds none.
+        // Released before it is acquired again for both: a waiter must hold no memory.
         let mut content = ChunkBuffer::default();
         if let Some(ahead) = self.ahead.take() {
             content = ahead.content;

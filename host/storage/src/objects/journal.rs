@@ -1,7 +1,7 @@
-//! What an upload has to remember, in the bucket: which blocks are complete, and where they are.
+//! The records of an upload in the bucket: which blocks are complete, and where their bytes are.
 //!
-//! Each record is an object of its own, so it is there or not, and nobody writes over another one's. They are small: a few
-//! hundred bytes for each part of some megabytes. Reading all of an upload is one listing and a request for each record.
+//! Each record is an object of its own, so writing one is atomic and no process overwrites another's. A record has a few
+//! hundred bytes for a part of some megabytes. Reading an upload takes one listing and a request for each record.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,10 +23,10 @@ use crate::{
     bucket::{Bucket, Pieces},
 };
 
-/// No record that we wrote is longer: a hundred thousand blocks with the longest ids.
+/// Longest record that Larder writes: 100,000 blocks with the longest ids.
 pub(super) const MAX_RECORD_BYTES: u64 = 64 << 20;
 
-/// Records read at once.
+/// Records read at the same time.
 const READS: usize = 32;
 
 #[derive(Serialize, Deserialize)]
@@ -35,7 +35,7 @@ struct MultipartRecord {
     id: String,
 }
 
-/// Blocks that lie, one behind the other or not, in the parts or in the spilled object.
+/// Blocks in these parts, or in a spilled object.
 #[derive(Serialize, Deserialize)]
 struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -63,7 +63,7 @@ struct SpillEntry {
     length: u64,
 }
 
-/// A block, in the bytes of its record.
+/// A block, at an offset of the bytes of its record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct BlockEntry {
     #[serde(rename = "i", with = "block_id")]
@@ -97,7 +97,7 @@ pub(super) mod block_id {
     }
 }
 
-/// Returns a record as it is stored.
+/// Encodes a record.
 pub(super) fn encode(record: &impl Serialize) -> Result<Pieces, StorageError> {
     let bytes =
         serde_json::to_vec(record).map_err(|error| StorageError::unavailable("write a record", error))?;
@@ -115,7 +115,7 @@ pub(super) fn multipart(multipart: &Multipart) -> Result<Pieces, StorageError> {
     encode(&MultipartRecord { base: multipart.base.as_str().to_owned(), id: multipart.id.clone() })
 }
 
-/// Returns blocks as they lie one behind the other.
+/// Returns the entries of blocks that are stored one after the other.
 pub(super) fn offsets(blocks: &[Buffered]) -> Vec<BlockEntry> {
     let mut offset = 0;
     let entry = |block: &Buffered| {
@@ -126,7 +126,7 @@ pub(super) fn offsets(blocks: &[Buffered]) -> Vec<BlockEntry> {
     blocks.iter().map(entry).collect()
 }
 
-/// Returns the record of blocks in parts. `number`: of the multipart of a part, in its session.
+/// Returns the record of blocks in parts. `number` returns the slot number of a part's multipart upload.
 pub(super) fn record_of_parts(
     parts: &[StoredPart],
     number: impl Fn(&StoredPart) -> u32,
@@ -147,22 +147,22 @@ pub(super) fn record_of_spill(spill: &Spill, blocks: &[BlockEntry]) -> Result<Pi
     encode(&Record { parts: Vec::new(), spill: Some(entry), blocks: blocks.to_vec() })
 }
 
-/// What is there of an upload, by the names alone.
+/// The keys of an upload.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) is_planned: bool,
     pub(super) is_done: bool,
-    /// Of all sessions.
+    /// Names of all sessions.
     pub(super) sessions: HashSet<String>,
     multiparts: Vec<(String, u32, String)>,
     records: Vec<(String, String)>,
-    /// The latest time of a record.
+    /// The latest timestamp of a record.
     pub(super) last_time: u64,
     /// Every key.
     pub(super) keys: Vec<String>,
 }
 
-/// Lists what is there of an upload.
+/// Lists the keys of an upload.
 pub(super) async fn list(shared: &Shared, upload: &UploadName) -> Result<Listing, StorageError> {
     let prefix = keys::upload_prefix(upload);
     let mut listing = Listing::default();
@@ -195,7 +195,7 @@ impl Listing {
         self.keys.push(key);
     }
 
-    /// Reads the blocks of all sessions but one.
+    /// Reads the records of all sessions, except for one.
     pub(super) async fn blocks(
         &self,
         shared: &Shared,
@@ -229,7 +229,7 @@ impl Listing {
     }
 }
 
-/// What is discarded while it is read does not count.
+/// Skips a record that was deleted since it was listed.
 fn gone_as_none<T>(result: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -245,8 +245,8 @@ impl MultipartRecord {
 }
 
 impl Record {
-    /// Lets the blocks of this record count where they are the latest. A record whose multipart is not there counts for
-    /// nothing: its upload was discarded.
+    /// Adds the blocks of this record that are the latest with their id. A record whose multipart upload is missing is skipped:
+    /// the upload was discarded.
     fn add_to(self, blocks: &mut HashMap<BlockId, Block>, multipart: impl Fn(u32) -> Option<Arc<Multipart>>) {
         let stored = |part: &PartEntry| {
             let (number, tag, length) = (part.number, part.tag.clone(), part.length);

@@ -1,5 +1,5 @@
-//! Blocks that are in no part when their upload is committed: the rest in memory, and what was spilled. They become the last
-//! parts.
+//! Leftovers: blocks that are in no part when their upload is committed, because they are in memory or spilled. They become
+//! the last parts.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{BlockId, StorageError, UploadName, bucket::Bucket};
 
-/// Parts that are added to a multipart of another process get numbers among so many at the upper end: another one that adds
-/// parts at the same time gets others.
+/// Leftovers that are added to a multipart upload of another process get random numbers among this many at the upper end, so that
+/// two processes that do so at the same time get different ones.
 const FOREIGN_NUMBERS: u32 = 2048;
 
-/// A block, complete, in no part.
+/// A complete block that is in no part.
 #[derive(Clone, Debug)]
 pub(super) struct Leftover {
     pub(super) id: BlockId,
@@ -26,22 +26,22 @@ pub(super) struct Leftover {
     pub(super) bytes: LeftoverBytes,
 }
 
-/// Its bytes.
+/// Where the bytes of a leftover are.
 #[derive(Clone, Debug)]
 pub(super) enum LeftoverBytes {
     Memory(Bytes),
     Spilled(Arc<Spill>, u64),
 }
 
-/// Puts the additions together. Reads each spilled object once where its blocks follow each other.
-struct Reader<'a> {
+/// Concatenates leftovers. Reads a spilled object once for consecutive blocks of it.
+struct LeftoverReader<'a> {
     shared: &'a Shared,
     leftovers: std::slice::Iter<'a, Leftover>,
     rest: Bytes,
     spill: Option<(Arc<Spill>, Bytes)>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> LeftoverReader<'a> {
     fn new(shared: &'a Shared, leftovers: &'a [Leftover]) -> Self {
         Self { shared, leftovers: leftovers.iter(), rest: Bytes::new(), spill: None }
     }
@@ -79,31 +79,30 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Returns how much memory it takes to put a piece of so many bytes together.
+/// Memory needed to concatenate `piece` bytes: leftovers that are in memory hold theirs already.
 fn needed(leftovers: &[Leftover], piece: u64) -> u64 {
     let spilled = leftovers.iter().filter_map(|leftover| match &leftover.bytes {
         LeftoverBytes::Memory(_) => None,
         LeftoverBytes::Spilled(spill, _) => Some(spill.length),
     });
-    // What is in memory counts already.
     spilled.max().map_or(0, |largest| piece + largest)
 }
 
-/// Returns the additions as often and in the order in which a list names them.
+/// Returns the leftovers in the order of the list, and as often as they are in it.
 pub(super) fn as_listed(ids: &[BlockId], leftovers: &[Leftover]) -> Vec<Leftover> {
     let by_id: HashMap<&BlockId, &Leftover> = leftovers.iter().map(|it| (&it.id, it)).collect();
     ids.iter().filter_map(|id| by_id.get(id).copied().cloned()).collect()
 }
 
-/// Makes an object of all additions.
+/// Stores all leftovers as one object.
 pub(super) async fn put(shared: &Shared, base: &Base, leftovers: &[Leftover]) -> Result<(), StorageError> {
     let total = leftovers.iter().map(|leftover| leftover.length).sum();
     let _permit = shared.memory.acquire(needed(leftovers, total)).await?;
-    let content = Reader::new(shared, leftovers).take(total).await?;
+    let content = LeftoverReader::new(shared, leftovers).take(total).await?;
     shared.bucket.put(&base.data(), content.into_pieces()).await
 }
 
-/// Makes the last parts of all additions: of the multipart in which the other blocks are, where that can be.
+/// Stores all leftovers as the last parts: in the multipart upload of the other blocks, if possible.
 pub(super) async fn add(
     shared: &Shared,
     name: &UploadName,
@@ -121,7 +120,7 @@ pub(super) async fn add(
         Some(target) => target,
         None => own(shared, name, session, count).await?,
     };
-    let mut reader = Reader::new(shared, leftovers);
+    let mut reader = LeftoverReader::new(shared, leftovers);
     let mut added = Vec::new();
     for (length, number) in lengths.into_iter().zip(numbers) {
         let _permit = shared.memory.acquire(needed(leftovers, length)).await?;
@@ -134,7 +133,7 @@ pub(super) async fn add(
 
 type Target = (Arc<Multipart>, Vec<u32>);
 
-/// Finds room in the one multipart, of another session, in which all other blocks are.
+/// Takes numbers in a multipart upload of another session, if all other blocks are in it.
 fn foreign(
     shared: &Shared,
     session: Option<&Arc<Session>>,
@@ -158,7 +157,7 @@ fn foreign(
     Ok(Some((Arc::clone(multipart), (start..start + count).collect())))
 }
 
-/// Takes numbers in a multipart of this session, or of a new one.
+/// Takes numbers in a multipart upload of this session, or of a new one.
 async fn own(
     shared: &Shared,
     name: &UploadName,

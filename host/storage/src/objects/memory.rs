@@ -1,8 +1,8 @@
-//! The memory that uploads to an object store may take together.
+//! The memory budget of all uploads to an object store.
 //!
-//! Parts are sent from memory, so that a request can be repeated; whoever takes bytes in takes room for them first, for a
-//! whole part or a whole small block at once. So nobody who holds room waits for more of it, but for tails: blocks that
-//! wait until there are enough of them for a part. Where somebody waits, `janitor.rs` makes these give their room up.
+//! Parts are sent from memory, so that a request can be repeated. Memory is acquired before the bytes are read, for a whole
+//! part or a whole small block at once, so no holder waits for more. The exception are tails: small blocks that wait until
+//! they fill a part. While there are waiters, `janitor.rs` spills the tails.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::StorageError;
 
-/// Room is counted in units of so many bytes.
+/// Bytes per permit of the semaphore.
 const UNIT_BYTES: u64 = 256;
 
 #[derive(Debug)]
@@ -32,12 +32,12 @@ pub(super) struct MemoryBudget {
     waiter: Notify,
 }
 
-/// Room that was taken; given back when it is dropped.
+/// Acquired memory; released on drop.
 #[derive(Debug)]
 pub(super) struct MemoryPermit(OwnedSemaphorePermit);
 
 impl MemoryBudget {
-    /// `acquire_timeout`: how long somebody waits for room before that is an error.
+    /// `acquire_timeout`: how long [`Self::acquire`] waits before it fails.
     pub(super) fn new(total_bytes: u64, acquire_timeout: Duration) -> Self {
         let total = units(total_bytes).max(1);
         Self {
@@ -50,8 +50,8 @@ impl MemoryBudget {
         }
     }
 
-    /// Takes room for so many bytes, once it is there: in the order of asking. More than there is in total is the total, so
-    /// that a part can always be sent, by one upload at a time.
+    /// Waits (FIFO) for `bytes` of the memory budget. Larger requests are clamped to the whole budget, so an oversized part can
+    /// always be sent, one upload at a time.
     pub(super) async fn acquire(&self, bytes: u64) -> Result<MemoryPermit, StorageError> {
         let wanted = units(bytes).min(self.total);
         let permit = match Arc::clone(&self.units).try_acquire_many_owned(wanted) {
@@ -73,35 +73,35 @@ impl MemoryBudget {
         }
     }
 
-    /// Returns when somebody begins to wait for room.
+    /// Returns when a call of [`Self::acquire`] begins to wait.
     pub(super) async fn waiter_arrived(&self) {
         self.waiter.notified().await;
     }
 
-    /// Returns whether somebody waits for room.
+    /// Returns whether a call of [`Self::acquire`] waits.
     pub(super) fn has_waiters(&self) -> bool {
         self.waiters.load(Relaxed) > 0
     }
 
-    /// Returns whether room gets scarce: parts should be as small as they may be.
+    /// Returns whether less than a quarter is free, or there are waiters: parts should be as small as possible.
     pub(super) fn is_low(&self) -> bool {
         self.has_waiters() || self.units.available_permits() < self.total as usize / 4
     }
 
-    /// Returns the most bytes that were ever taken at once.
+    /// Most bytes ever held at once.
     #[cfg(test)]
     pub(super) fn peak_bytes(&self) -> u64 {
         self.peak.load(Relaxed) as u64 * UNIT_BYTES
     }
 
-    /// Returns the bytes that are taken now.
+    /// Bytes held now.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> u64 {
         (self.total as usize - self.units.available_permits()) as u64 * UNIT_BYTES
     }
 }
 
-/// Counts one who waits.
+/// Counts a waiter until it is dropped.
 struct WaiterCount<'a>(&'a AtomicUsize);
 
 impl<'a> WaiterCount<'a> {
@@ -118,13 +118,13 @@ impl Drop for WaiterCount<'_> {
 }
 
 impl MemoryPermit {
-    /// Gives back what is more than room for so many bytes.
+    /// Releases all but `bytes`.
     pub(super) fn shrink_to(&mut self, bytes: u64) {
         let surplus = self.0.num_permits().saturating_sub(units(bytes) as usize);
         drop(self.0.split(surplus));
     }
 
-    /// Splits off room for so many bytes, or what there is.
+    /// Splits off `bytes`, or all.
     pub(super) fn split(&mut self, bytes: u64) -> Option<Self> {
         let count = (units(bytes) as usize).min(self.0.num_permits());
         self.0.split(count).map(Self)

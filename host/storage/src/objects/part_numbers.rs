@@ -1,9 +1,9 @@
-//! Which numbers the parts of a multipart get.
+//! The numbers of the parts of a multipart upload.
 //!
-//! The order of an object's bytes comes from the block list alone. But where the numbers of the parts agree with the list,
-//! the finished multipart *is* the object, and nothing has to be rearranged. So numbers are given in the order of arrival,
-//! and where a well-known client says in a block's id which one it is, the place for it is kept free: `@actions/cache`
-//! sends blocks of 64 MiB, eight at a time, in any order.
+//! The block list alone decides the order of an object's bytes. But if the numbers of the parts are in that order, the
+//! completed multipart upload is the object, without a manifest. So numbers are taken in the order of arrival. The ids of
+//! `@actions/cache`, which sends eight blocks of 64 MiB at a time in any order, contain the block's index: numbers are
+//! reserved for it.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 
 use crate::{BlockId, MAX_BLOCKS};
 
-/// Numbers kept for each block of which the place is known: two attempts of eight parts each.
+/// Numbers reserved for each block whose index is known: two attempts of eight parts.
 pub(super) const NUMBERS_PER_BLOCK: u32 = 16;
 
 const UUID_BYTES: usize = 36;
 const INDEX_BYTES: usize = 12;
 
-/// Returns which block of its object this is, as far as its id tells; counted from 0. The ids of `@actions/cache` are the
-/// base64 of a UUID as text and twelve digits.
+/// Returns the index of a block in its object, counted from 0, if its id contains it. The ids of `@actions/cache` are the
+/// base64 of a UUID as text and the index in twelve digits.
 pub(super) fn index_of(id: &BlockId) -> Option<u32> {
     let text = BASE64_STANDARD.decode(id.as_str()).ok()?;
     let (uuid, digits) = text.split_at_checked(UUID_BYTES)?;
@@ -33,7 +33,7 @@ pub(super) fn index_of(id: &BlockId) -> Option<u32> {
     (index < u32::try_from(MAX_BLOCKS).unwrap_or(u32::MAX)).then_some(index)
 }
 
-/// The numbers of one multipart that are taken.
+/// The part numbers of one multipart upload.
 #[derive(Debug)]
 pub(super) struct PartNumbers {
     taken: BTreeSet<u32>,
@@ -45,14 +45,14 @@ impl PartNumbers {
         Self { taken: BTreeSet::new(), max }
     }
 
-    /// Takes so many numbers behind all that are taken.
+    /// Takes `count` numbers above all that are taken; `None` where too few are left.
     pub(super) fn take_next(&mut self, count: u32) -> Option<Vec<u32>> {
         let first = self.taken.last().map_or(1, |last| last + 1);
         self.take_free(first, self.max, count)
     }
 
-    /// Takes so many numbers, one behind the other, from those that are kept for a block; none where they are used up.
-    /// `place`: which block of this multipart it is.
+    /// Takes `count` consecutive numbers of those reserved for a block; `None` where too few are left. `place`: the index of
+    /// the block in this multipart upload.
     pub(super) fn take_reserved(&mut self, place: u32, count: u32) -> Option<Vec<u32>> {
         let first = place * NUMBERS_PER_BLOCK + 1;
         self.take_free(first, (first + NUMBERS_PER_BLOCK - 1).min(self.max), count)
@@ -71,7 +71,7 @@ impl PartNumbers {
         None
     }
 
-    /// Gives numbers back.
+    /// Makes numbers available again.
     pub(super) fn release(&mut self, numbers: &[u32]) {
         for number in numbers {
             self.taken.remove(number);
@@ -79,7 +79,7 @@ impl PartNumbers {
     }
 }
 
-/// Returns in how many blocks, of which the place is known, a multipart is full.
+/// Number of positioned blocks that fit in one multipart upload.
 pub(super) fn blocks_per_multipart(max_number: u32) -> u32 {
     (max_number / NUMBERS_PER_BLOCK).max(1)
 }

@@ -1,24 +1,24 @@
-//! How large parts are.
+//! The sizes of parts.
 
 use crate::bucket::PartLimits;
 
-/// Smallest part, whatever the service allows: smaller blocks are gathered first. The limit of S3.
+/// Smallest part, even where the service allows smaller ones: smaller blocks are coalesced. The limit of S3.
 pub(super) const MIN_PART_BYTES: u64 = 5 << 20;
 
-/// What a part should have. Clients' blocks of 64 MiB become eight parts.
+/// Usual size of a part. A client's block of 64 MiB becomes eight parts.
 pub(super) const PART_BYTES: u64 = 8 << 20;
 
-/// Of the parts of an object without a known length, the first fifth has the usual size, the next twice that, and so on.
+/// Of an object of unknown length the first fifth of the part numbers has the usual size, the next fifth twice that, and so on.
 const STEPS: u32 = 5;
 
-/// Sizes and numbers of parts.
+/// The sizes of parts, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PartSizes {
-    /// Smallest part, but for the last of an object.
+    /// Smallest part, except for the last of an object.
     pub(super) min_part: u64,
-    /// What a part should have; at least `min_part`.
+    /// Usual size; at least `min_part`.
     pub(super) part: u64,
-    /// Largest number of a part.
+    /// Largest part number.
     pub(super) max_number: u32,
 }
 
@@ -28,9 +28,9 @@ impl PartSizes {
         Self { min_part, part: part.max(min_part), max_number: limits.max_number }
     }
 
-    /// Returns lengths for the parts of so many bytes: even ones, each at least `min_part` where there are two or more, and
-    /// mostly less than twice that or at most `part`; larger where there would be too many. `is_low`: as small as they
-    /// may be.
+    /// Splits `length` bytes into parts of even sizes: at least `min_part` where there are two or more, and usually less than
+    /// twice that or at most `part`. They are larger where they would need more than half of the numbers. `is_low`: memory
+    /// is low, so the parts are as small as possible.
     pub(super) fn split(&self, length: u64, is_low: bool) -> Vec<u64> {
         if length == 0 {
             return Vec::new();
@@ -42,7 +42,7 @@ impl PartSizes {
         (0..count).map(|number| each + u64::from(number < more)).collect()
     }
 
-    /// Returns lengths for the parts of a whole object: all but the last of one size, which lets them all fit.
+    /// Splits a whole object of `length` bytes: all parts but the last have one size, large enough for the numbers to suffice.
     pub(super) fn split_whole(&self, length: u64) -> Vec<u64> {
         let each = self.part.max(length.div_ceil(u64::from(self.max_number)));
         let full = usize::try_from(length / each).unwrap_or(usize::MAX);
@@ -51,13 +51,13 @@ impl PartSizes {
         lengths
     }
 
-    /// Returns how large the next part of a whole object of unknown length is, after so many.
+    /// Size of the next part of an object of unknown length, after `parts` parts.
     pub(super) fn next_of_whole(&self, parts: usize) -> u64 {
         let step = (self.max_number / STEPS).max(1) as usize;
         self.part << (parts / step).min(STEPS as usize - 1)
     }
 
-    /// Returns how much of a body without a length is read before it is decided what becomes of it.
+    /// Bytes that are read of a body without an announced length before its parts are planned.
     pub(super) fn read_ahead(&self) -> u64 {
         self.part + self.min_part
     }

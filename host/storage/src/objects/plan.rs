@@ -1,7 +1,7 @@
-//! What an upload becomes.
+//! The plan of a commit.
 //!
-//! A plan says which parts of which multiparts are completed, and which bytes of them, in which order, are the content. It
-//! is made once for an upload, stored, and then carried out by whoever comes by: every step of it can be repeated.
+//! A plan has the parts with which each multipart upload is completed, and the bytes of them that are the content, in order. It
+//! is made and stored once for an upload. Any process can execute it, and repeat each step.
 
 use std::collections::BTreeMap;
 
@@ -26,14 +26,14 @@ pub(super) struct Plan {
     /// The name of the object.
     pub(super) object: String,
     pub(super) size_bytes: u64,
-    /// Of the list that it was made from.
+    /// Fingerprint of its block list.
     pub(super) list: String,
-    /// The multiparts that are completed for it.
+    /// The multipart uploads to complete.
     pub(super) multiparts: Vec<PlannedMultipart>,
-    /// What makes it a segmented object.
+    /// The manifest of a segmented object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) manifest: Option<Manifest>,
-    /// Blocks that stand in no record.
+    /// Blocks without a record: the leftovers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) blocks: Vec<PlannedBlock>,
 }
@@ -54,7 +54,7 @@ pub(super) struct PlannedBlock {
     pub(super) size_bytes: u64,
 }
 
-/// Bytes of the content: from an offset on in these parts, one behind the other.
+/// Bytes of the content: at an offset of these parts, concatenated.
 pub(super) struct Stretch<'a> {
     pub(super) parts: &'a [StoredPart],
     pub(super) offset: u64,
@@ -62,7 +62,7 @@ pub(super) struct Stretch<'a> {
 }
 
 impl Stretch<'_> {
-    /// Returns the parts that it lies in, and where in each.
+    /// Returns the parts that it is in, and the extent in each.
     fn pieces(&self) -> impl Iterator<Item = (&StoredPart, Extent)> {
         let (mut skip, mut left) = (self.offset, self.length);
         self.parts.iter().filter_map(move |part| {
@@ -75,7 +75,7 @@ impl Stretch<'_> {
     }
 }
 
-/// The parts that are used of one multipart.
+/// The used parts of one multipart upload.
 struct Used<'a> {
     parts: BTreeMap<u32, &'a StoredPart>,
 }
@@ -85,7 +85,7 @@ impl Used<'_> {
         self.parts.values().map(|part| part.length).sum()
     }
 
-    /// Returns where the parts begin, in an object that begins at `start`.
+    /// Returns the offsets of the parts, in an object that begins at `start`.
     fn starts(&self, mut start: u64) -> Vec<(u32, u64)> {
         let place = |(number, part): (&u32, &&StoredPart)| {
             let at = start;
@@ -136,7 +136,7 @@ fn planned(base: &Base, used: &Used<'_>) -> PlannedMultipart {
     PlannedMultipart { base: base.as_str().to_owned(), id, size_bytes: used.size(), parts }
 }
 
-/// Makes the plan for content that is stored already, in one piece.
+/// Makes the plan for content that is stored as one object.
 pub(super) fn of_object(
     base: &Base,
     size_bytes: u64,
@@ -148,13 +148,13 @@ pub(super) fn of_object(
 }
 
 impl PlannedMultipart {
-    /// Returns the parts, as the bucket wants them.
+    /// Returns the parts for [`Bucket::complete`](crate::bucket::Bucket::complete).
     pub(super) fn parts(&self) -> Vec<Part> {
         self.parts.iter().map(|(number, tag)| Part { number: *number, tag: tag.clone() }).collect()
     }
 }
 
-/// Returns what tells one list from another.
+/// Returns the SHA-256 of a block list.
 pub(super) fn fingerprint(ids: &[BlockId]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     for id in ids {

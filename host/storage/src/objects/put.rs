@@ -1,5 +1,5 @@
-//! Stores an object that comes in one piece: from memory where it is small, while it comes where its length is known, else in
-//! parts, several at once.
+//! Stores an object from one body: from memory if it is small, streamed in one request if its length is known, else in several
+//! parts at once.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::{
     bucket::{Bucket, Part},
 };
 
-/// Parts that are sent at once, while the next is received.
+/// Parts sent at the same time, while the next is received.
 const MAX_SENDS: usize = 3;
 
 /// Stores the source as a new object.
@@ -66,7 +66,7 @@ async fn in_parts(
         MultipartPut { shared, key, id, tasks: VecDeque::new(), parts: Vec::new(), is_complete: false };
     let length = multipart.send_all(&mut splitter).await?;
     match shared.bucket.complete(&multipart.key, &multipart.id, &multipart.parts).await {
-        // A client that lost the answer asks again, and the multipart is no more: the key is nobody else's.
+        // The SDK retried after a lost response, and the multipart upload is gone. No one else uses this key.
         Err(StorageError::NotFound) if shared.bucket.head(&multipart.key).await? == length => {}
         completed => completed?,
     }
@@ -74,7 +74,7 @@ async fn in_parts(
     Ok(length)
 }
 
-/// An object in the making; given up when it is dropped before it is complete.
+/// The multipart upload of one object; aborted if it is dropped before it is complete.
 struct MultipartPut<'a> {
     shared: &'a Arc<Shared>,
     key: String,
@@ -127,7 +127,7 @@ impl Drop for MultipartPut<'_> {
         if !self.is_complete {
             let (shared, key, id) = (Arc::clone(self.shared), self.key.clone(), self.id.clone());
             self.shared.bucket.detach(async move {
-                // What fails here is listed with the upload, and the sweep's.
+                // If this fails, the multipart upload is listed with the upload, and the sweep aborts it.
                 let _ = shared.bucket.abort(&key, &id).await;
             });
         }

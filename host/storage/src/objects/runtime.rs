@@ -1,8 +1,8 @@
-//! Makes the calls to a bucket: where bytes pass through on the thread that has them, all others on a runtime of their own.
+//! Runs the calls to a bucket on a runtime of their own, except for those that stream bytes to or from a client.
 //!
-//! The server's threads have a runtime each, which ends with its thread, and clients keep their connections where they
-//! were opened. What is in memory may be sent when its thread has ended, so it is sent from here. What a thread passes on between
-//! its own client and the bucket, it passes over connections of its own.
+//! Each of the server's threads has a runtime that ends with the thread, and an HTTP connection lives in the runtime that
+//! opened it. Buffered bytes may be sent after their thread has ended, so they are sent from the runtime here. Streams between
+//! a client and the bucket stay on the client's thread, over connections of that thread.
 
 use std::{future::Future, ops::Range, sync::Arc, time::Duration};
 
@@ -18,13 +18,13 @@ use crate::{
     bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
 };
 
-/// Threads for encryption and the like.
+/// Threads of the runtime, mostly for encryption.
 const THREADS: usize = 2;
 
-/// The runtime. It ends when this is dropped; what still runs in it ends, too.
+/// The runtime. Dropping it stops all of its tasks.
 #[derive(Debug)]
 pub(super) struct IoRuntime {
-    /// Taken only when it is dropped.
+    /// Always `Some` until it is dropped.
     runtime: Option<Runtime>,
     handle: Handle,
 }
@@ -48,14 +48,14 @@ impl IoRuntime {
 
 impl Drop for IoRuntime {
     fn drop(&mut self) {
-        // A plain drop would wait, which a thread that serves must not.
+        // A plain drop would block the thread.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// A task that is stopped when nobody waits for it any more.
+/// A task that is aborted when this is dropped.
 pub(super) struct Task<T>(JoinHandle<Result<T, StorageError>>);
 
 impl<T> Task<T> {
@@ -73,7 +73,7 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// A bucket, called from that runtime, but where bytes pass through.
+/// A bucket whose calls run on the [`IoRuntime`], except for streams.
 #[derive(Clone)]
 pub(super) struct RuntimeBucket {
     bucket: Arc<dyn Bucket>,
@@ -86,7 +86,7 @@ impl RuntimeBucket {
         Self { bucket, handle, per_thread: Arc::default() }
     }
 
-    /// Returns this thread's way to the bucket.
+    /// Returns the bucket with this thread's connections.
     async fn for_this_thread(&self) -> Result<Arc<dyn Bucket>, StorageError> {
         if let Some(local) = self.per_thread.get() {
             return Ok(Arc::clone(local));
@@ -97,7 +97,7 @@ impl RuntimeBucket {
         Ok(Arc::clone(self.per_thread.get_or(|| own.unwrap_or_else(|| Arc::clone(&self.bucket)))))
     }
 
-    /// Does something in the runtime, as long as somebody waits for it.
+    /// Runs `work` on the runtime until the task is dropped.
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StorageError>> + Send + 'static,
@@ -105,7 +105,7 @@ impl RuntimeBucket {
         Task(self.handle.spawn(work))
     }
 
-    /// Does something in the runtime, whether or not somebody waits for it.
+    /// Runs `work` on the runtime to its end.
     pub(super) fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
         drop(self.handle.spawn(work));
     }

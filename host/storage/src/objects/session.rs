@@ -1,12 +1,12 @@
-//! What one process has staged of one upload.
+//! The blocks of one upload that one process has staged.
 //!
-//! Several processes behind a load balancer may each receive blocks of the same upload, so each has a *session* of its own
-//! in it, with multiparts of its own, and writes down in the bucket what it has stored. A process that starts anew begins
-//! a new session beside the old ones. What they have staged becomes one object only on commit.
+//! Several processes behind a load balancer may receive blocks of the same upload. Each has its own *session* in the upload,
+//! with its own multipart uploads, and records the staged blocks in the bucket. A restarted process begins a new session. The
+//! commit makes one object of all sessions.
 //!
-//! Large blocks become parts as they come. Small ones are gathered in memory, in the *tail*, until there are enough of them
-//! for a part: then the tail is *sealed* and sent, while the next one fills. A tail that waits for long, or whose memory is
-//! wanted, is *spilled*: its bytes become a small object of the upload, from which any process can go on.
+//! Large blocks are sent as parts while they arrive. Small ones are collected in memory, in the *tail*, until they fill a part.
+//! Then the tail is *sealed* and sent, while the next one fills. A tail that is idle, or whose memory is needed, is *spilled*:
+//! stored as a small object of the upload, which any process can read.
 
 use std::{
     collections::HashMap,
@@ -30,15 +30,15 @@ use super::{
 };
 use crate::{BlockId, StorageError, UploadName, bucket::Bucket};
 
-/// A multipart that was begun.
+/// A multipart upload that was begun.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Multipart {
     pub(super) base: Base,
-    /// What the service calls it.
+    /// The service's id.
     pub(super) id: String,
 }
 
-/// A multipart of a session, begun when its first part is sent.
+/// A multipart upload of a session, begun when its first part is sent.
 #[derive(Debug)]
 pub(super) struct MultipartSlot {
     base: Base,
@@ -47,14 +47,14 @@ pub(super) struct MultipartSlot {
     numbers: Mutex<PartNumbers>,
 }
 
-/// Numbers for parts that are to be sent.
+/// Reserved part numbers.
 #[derive(Debug)]
 pub(super) struct PartClaim {
     pub(super) slot: Arc<MultipartSlot>,
     pub(super) numbers: Vec<u32>,
 }
 
-/// A tail that is on its way to become a part.
+/// A full tail, sent as one part.
 #[derive(Debug)]
 pub(super) struct Sealed {
     claim: PartClaim,
@@ -68,13 +68,13 @@ pub(super) struct Session {
     pub(super) name: String,
     slots: Mutex<Vec<Arc<MultipartSlot>>>,
     pub(super) staging: Mutex<Staging>,
-    /// Held by who writes the tail down.
+    /// Held while the tail is sent or spilled.
     pub(super) settling: tokio::sync::Mutex<()>,
     bodies: AtomicUsize,
     is_discarded: AtomicBool,
 }
 
-/// Counts a body that is being taken in.
+/// Counts a body that is being received.
 pub(super) struct InFlight(Arc<Session>);
 
 impl Drop for InFlight {
@@ -85,7 +85,7 @@ impl Drop for InFlight {
 }
 
 impl Session {
-    /// `last_time`: of what is there already.
+    /// `last_time`: the latest timestamp in the upload so far.
     pub(super) fn new(upload: UploadName, name: String, last_time: u64) -> Self {
         Self {
             upload,
@@ -98,19 +98,19 @@ impl Session {
         }
     }
 
-    /// Counts a body that is being taken in, until it is dropped.
+    /// Counts a body that is being received, until the guard is dropped.
     pub(super) fn begin_body(session: &Arc<Self>) -> InFlight {
         session.bodies.fetch_add(1, Relaxed);
         InFlight(Arc::clone(session))
     }
 
-    /// What is written down from now on is removed again. Returns when nobody writes a tail down any more.
+    /// Marks the session as discarded: records written from now on are deleted again. Returns when no tail is being written.
     pub(super) async fn discard(&self) {
         self.is_discarded.store(true, Relaxed);
         drop(self.settling.lock().await);
     }
 
-    /// Ends what another process committed or discarded: gives up the memory, and takes back what is still written down.
+    /// Ends a session whose upload another process committed or discarded: frees its memory, and deletes records written from now on.
     pub(super) fn end(&self) {
         self.is_discarded.store(true, Relaxed);
         let mut staging = self.staging.lock();
@@ -123,7 +123,7 @@ impl Session {
         self.is_discarded.load(Relaxed)
     }
 
-    /// Removes what was written down, if the upload was discarded in the meantime.
+    /// Deletes `keys`, which were just written, if the upload has been discarded.
     async fn undo_if_discarded(&self, shared: &Shared, keys: &[String]) -> Result<(), StorageError> {
         if !self.is_discarded() {
             return Ok(());
@@ -132,19 +132,19 @@ impl Session {
         Err(uploads::closed())
     }
 
-    /// Returns for how long nothing happened. While bodies are under way a tenth of the time counts: more blocks are to be
-    /// expected, or the client is gone.
+    /// Time since the last activity. A tenth of it while bodies are being received: then more blocks are likely, or the client is
+    /// gone.
     pub(super) fn idle(&self) -> Duration {
         let idle = self.staging.lock().touched.elapsed();
         if self.bodies.load(Relaxed) > 0 { idle / 10 } else { idle }
     }
 
-    /// Returns a time that comes after all others of this session.
+    /// Returns a timestamp, in milliseconds since 1970, later than all others of this session.
     pub(super) fn next_timestamp(&self, shared: &Shared) -> u64 {
         self.staging.lock().next_timestamp(shared.clock.now_ms())
     }
 
-    /// Takes numbers for so many parts.
+    /// Reserves numbers for `count` parts; those kept for the block, if its id contains its index.
     pub(super) fn claim(
         &self,
         shared: &Shared,
@@ -188,7 +188,7 @@ impl Session {
         Ok(Arc::clone(&slots[number]))
     }
 
-    /// Returns the multipart of a volume: begun and written down, once.
+    /// Returns the multipart upload of a slot. The first call begins and records it.
     pub(super) async fn begin(
         &self,
         shared: &Shared,
@@ -208,12 +208,12 @@ impl Session {
         self.slots.lock().iter().find(|slot| slot.base == multipart.base).map(|slot| slot.number)
     }
 
-    /// Returns whether a multipart is of this session.
+    /// Returns whether a multipart upload belongs to this session.
     pub(super) fn owns(&self, multipart: &Multipart) -> bool {
         self.slot_number(multipart).is_some()
     }
 
-    /// Sends a tail, unless it was sent. Can be repeated when it failed.
+    /// Sends a sealed tail once. Can be repeated after a failure.
     pub(super) async fn send(&self, shared: &Shared, sealed: &Sealed) -> Result<(), StorageError> {
         let send = || async {
             let multipart = self.begin(shared, &sealed.claim.slot).await?;
@@ -229,7 +229,7 @@ impl Session {
         Ok(())
     }
 
-    /// Writes down that blocks lie in parts, and remembers it of those that are known. Returns the key of the record.
+    /// Records blocks whose bytes are in parts, in the bucket and in memory. Returns the key of the record.
     pub(super) async fn record(
         &self,
         shared: &Shared,
@@ -249,12 +249,12 @@ impl Session {
         Ok(key)
     }
 
-    /// Returns the tails that are on their way.
+    /// Returns the sealed tails that are not sent yet.
     pub(super) fn sealed(&self) -> Vec<Arc<Sealed>> {
         self.staging.lock().sealed.clone()
     }
 
-    /// Adds a small block to the tail. Returns the tail that is full by it, if it is.
+    /// Adds a small block to the tail. Returns the sealed tail if that filled it.
     pub(super) fn append(
         &self,
         shared: &Shared,
@@ -277,7 +277,7 @@ impl Session {
         Ok(full)
     }
 
-    /// Adds a block that lies in parts.
+    /// Adds a block whose bytes are in parts.
     pub(super) fn insert(&self, id: &BlockId, block: Block) -> Result<(), StorageError> {
         let mut staging = self.staging.lock();
         staging.count_block()?;
@@ -303,7 +303,7 @@ impl Session {
         Ok(sealed)
     }
 
-    /// Writes down what is in the tail and is not written down yet.
+    /// Spills the blocks of the tail that are not spilled yet.
     pub(super) async fn spill(&self, shared: &Shared) -> Result<(), StorageError> {
         let time = self.next_timestamp(shared);
         let (mut pieces, mut entries) = (Vec::new(), Vec::new());
@@ -330,7 +330,7 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets the bytes that are written down.
+    /// Frees the memory of spilled blocks.
     pub(super) fn release_spilled(&self) {
         let mut staging = self.staging.lock();
         let tail = mem::take(&mut staging.tail);
@@ -346,7 +346,7 @@ impl Session {
 }
 
 impl PartClaim {
-    /// Gives the numbers back: nothing was sent under them, or all of it arrived and does not count.
+    /// Releases the numbers: no part was sent under them, or all have arrived and are not used.
     pub(super) fn release(&self) {
         self.slot.numbers.lock().release(&self.numbers);
     }

@@ -1,4 +1,4 @@
-//! What a session knows of its blocks: which are complete, and where their bytes are.
+//! The blocks of a session: which are complete, and where their bytes are.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{BlockId, MAX_BLOCKS, StorageError};
 
-/// Most blocks taken in by a session, resent ones counted again. Bounds the memory that an upload can take.
+/// Most blocks staged in a session; a block that is sent again counts again. Bounds the memory of an upload.
 const MAX_STAGED: usize = 2 * MAX_BLOCKS;
 
 /// A part that was stored.
@@ -28,13 +28,13 @@ pub(super) struct StoredPart {
 pub(super) enum Place {
     /// In the memory of this session.
     Memory,
-    /// In these parts, one behind the other, from an offset on.
+    /// At an offset of these parts, concatenated.
     Parts(Arc<[StoredPart]>, u64),
-    /// In a spilled object of this key and length, from an offset on.
+    /// At an offset of a spilled object.
     Spilled(Arc<Spill>, u64),
 }
 
-/// Bytes of a tail that were written down.
+/// A small object with the bytes of a tail.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Spill {
     pub(super) key: String,
@@ -44,7 +44,7 @@ pub(super) struct Spill {
 /// A complete block.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    /// When it was complete; of several blocks with one id the last counts.
+    /// When it was complete. Of several blocks with one id the latest counts.
     pub(super) time: u64,
     pub(super) length: u64,
     pub(super) place: Place,
@@ -57,11 +57,11 @@ pub(super) struct Buffered {
     pub(super) time: u64,
     pub(super) bytes: Bytes,
     pub(super) _permit: MemoryPermit,
-    /// Where it is written down, and from which offset on.
+    /// The spilled object, and the offset in it.
     pub(super) spilled: Option<(Arc<Spill>, u64)>,
 }
 
-/// What a session knows.
+/// The staged blocks of a session.
 #[derive(Debug)]
 pub(super) struct Staging {
     pub(super) blocks: HashMap<BlockId, Block>,
@@ -74,7 +74,7 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// `last_time`: of what is there already.
+    /// `last_time`: the latest timestamp in the upload so far.
     pub(super) fn new(last_time: u64) -> Self {
         Self {
             blocks: HashMap::new(),
@@ -100,13 +100,13 @@ impl Staging {
         Ok(())
     }
 
-    /// Lets a block count, unless a later one with its id is there already.
+    /// Adds a block, unless there is a later one with its id.
     pub(super) fn remember(&mut self, id: BlockId, block: Block) {
         self.touched = Instant::now();
         match self.blocks.get(&id) {
             Some(known) if known.time > block.time => return,
             Some(Block { time, length, place: Place::Memory }) => {
-                // The bytes of the old one are not needed any more, unless they are on their way already.
+                // The bytes of the replaced block are dropped, unless its tail is sealed.
                 let (time, length) = (*time, *length);
                 let before = self.tail.len();
                 self.tail.retain(|old| old.time != time);
@@ -119,14 +119,14 @@ impl Staging {
         self.blocks.insert(id, block);
     }
 
-    /// Notes where a block is now, if it still counts.
+    /// Updates the place of a block that has not been replaced.
     pub(super) fn moved(&mut self, id: &BlockId, time: u64, place: Place) {
         if let Some(block) = self.blocks.get_mut(id).filter(|block| block.time == time) {
             block.place = place;
         }
     }
 
-    /// Returns whether blocks are in memory only.
+    /// Returns whether there are blocks in memory only.
     pub(super) fn has_unwritten(&self) -> bool {
         !self.sealed.is_empty() || self.tail.iter().any(|block| block.spilled.is_none())
     }

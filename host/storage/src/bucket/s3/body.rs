@@ -1,4 +1,4 @@
-//! Bytes to and from the service.
+//! The bodies of requests and responses.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,26 +16,27 @@ use crate::{
 
 const CONTEXT: &str = "read an object";
 
-/// Bounds on the service.
+/// Timeouts of a response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadLimits {
-    /// How long no bytes may come.
+    /// Longest time without a byte.
     pub(super) silence: Duration,
 }
 
 impl ReadLimits {
-    /// Returns what bounds a request that sends bytes.
+    /// The timeouts of a request that sends bytes.
     pub(super) fn stall_timeouts(self) -> StallTimeouts {
         StallTimeouts::from_timeout(self.silence)
     }
 }
 
-/// Returns how many bytes there are.
+/// Length of a body in bytes.
 pub(super) fn length(pieces: &Pieces) -> i64 {
     i64::try_from(pieces.iter().map(Bytes::len).sum::<usize>()).unwrap_or(i64::MAX)
 }
 
-/// Makes a body of pieces. It can be sent again; is not hashed for the signature, for TLS protects it on the way.
+/// Makes a body from memory, which can be sent again. It is not hashed for the signature: TLS
+/// protects it.
 pub(super) fn watched(pieces: Pieces, stall: &Arc<StallDetector>) -> ByteStream {
     let stall = Arc::clone(stall);
     ByteStream::new(SdkBody::retryable(move || {
@@ -43,23 +44,23 @@ pub(super) fn watched(pieces: Pieces, stall: &Arc<StallDetector>) -> ByteStream 
     }))
 }
 
-/// Makes a body of bytes that are still coming. It cannot be sent again.
+/// Makes a body of arriving bytes, which cannot be sent again.
 pub(super) fn passing(content: Content, stall: &Arc<StallDetector>) -> ByteStream {
     ByteStream::new(SdkBody::from_body_1_x(UploadBody::new(content, stall)))
 }
 
-/// Returns a length as the service wants it.
+/// Converts a length to the SDK's type.
 pub(super) fn announced(length: u64) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-/// Reads how large an object is of which a part came.
+/// Parses the size of the whole object from a `Content-Range` field.
 pub(super) fn total_of(content_range: &str) -> Option<u64> {
     content_range.strip_prefix("bytes ")?.rsplit_once('/')?.1.parse().ok()
 }
 
-/// Returns the content of a response. It ends with an error where there are not exactly `length` bytes, or none for
-/// [`ReadLimits::silence`].
+/// Returns the content of a response. It ends with an error unless it has exactly `length` bytes,
+/// or if none arrive for [`ReadLimits::silence`].
 pub(super) fn content(body: ByteStream, length: u64, limits: ReadLimits) -> Content {
     let chunks = stream::unfold(body, |mut body| async move { body.next().await.map(|chunk| (chunk, body)) });
     Content::exact(CONTEXT, length, with_read_timeout(limits.silence, chunks))

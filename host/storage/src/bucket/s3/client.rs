@@ -25,16 +25,16 @@ use crate::StorageError;
 
 const CONTEXT: &str = "set up the client of the bucket";
 
-/// Longest pause between two attempts.
+/// Longest delay between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// Where nothing else is said and another service than Amazon's is used, which mostly does not care.
+/// Region for services other than Amazon's, which mostly ignore it.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// Longer than this, servers tend to have closed a connection.
+/// Idle timeout of pooled connections; servers tend to close them after this.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
-/// Returns a client that sends nothing large, so that silence is the service's own, and soon too long.
+/// Returns a client with short timeouts, for requests without large bodies.
 pub(super) fn metadata_client(client: &Client, settings: &S3Settings) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout.min(settings.silence))
@@ -45,18 +45,18 @@ pub(super) fn metadata_client(client: &Client, settings: &S3Settings) -> Client 
     Client::from_conf(client.config().to_builder().timeout_config(timeouts).build())
 }
 
-/// Returns the same client over connections of its own; it proves itself in the same way.
+/// Returns the same client, with the same credentials, over connections of its own.
 pub(super) fn over_own_connections(client: &Client, settings: &S3Settings) -> Result<Client, StorageError> {
     let config = client.config().to_builder().http_client(http_client(settings)?);
     Ok(Client::from_conf(config.build()))
 }
 
-/// Settings of a request that a watch bounds, and that cannot be repeated.
+/// Configuration of a request that a `StallDetector` watches and that cannot be repeated.
 pub(super) fn no_timeouts() -> Builder {
     Builder::new().timeout_config(TimeoutConfig::disabled()).retry_config(RetryConfig::disabled())
 }
 
-/// Returns a client that waits long enough for a part to be sent.
+/// Returns a client whose timeouts allow a part to be sent.
 pub(super) async fn client(settings: &S3Settings) -> Result<Client, StorageError> {
     let http = http_client(settings)?;
     let retry =
@@ -90,9 +90,9 @@ pub(super) async fn client(settings: &S3Settings) -> Result<Client, StorageError
     let mut config = Builder::from(&shared)
         .retry_config(retry)
         .timeout_config(timeouts)
-        // Our own bound on silence is in `body`; this one would cut off clients that read slowly.
+        // `body` has the timeout of responses; this protection would also fail slow clients.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        // Other services do not know the newer checksums.
+        // Other services do not support the newer checksums.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .force_path_style(settings.path_style);
@@ -116,7 +116,7 @@ fn http_client(settings: &S3Settings) -> Result<SharedHttpClient, StorageError> 
     let tls = TlsContext::builder().with_trust_store(roots).build();
     let tls = tls.map_err(|error| StorageError::unavailable(CONTEXT, error))?;
     let proxy = proxy(settings)?;
-    // The client's own builder takes no proxy, its connector's does.
+    // The client's own builder takes no proxy, but its connector's does.
     Ok(HttpBuilder::new().pool_idle_timeout(POOL_IDLE).build_with_connector_fn(
         move |settings, components| {
             let mut builder = Connector::builder()
@@ -131,18 +131,19 @@ fn http_client(settings: &S3Settings) -> Result<SharedHttpClient, StorageError> 
     ))
 }
 
-/// The proxy of the bucket's endpoint. The client takes one, for one scheme; what proves who this is has the same.
+/// The proxy for the bucket's endpoint. The SDK takes one proxy for one scheme, and uses it for
+/// credentials, too.
 fn proxy(settings: &S3Settings) -> Result<ProxyConfig, StorageError> {
     let is_plain = settings.endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
     let scheme = if is_plain { "http" } else { "https" };
     let Some(url) = settings.proxies.of_scheme(scheme) else { return Ok(ProxyConfig::disabled()) };
     let (make, url) = (if is_plain { ProxyConfig::http } else { ProxyConfig::https }, url.to_owned());
-    // The error's text would show the URL, which may hold a password.
+    // The error's text would show the URL, which may contain a password.
     let config = make(url).map_err(|_| StorageError::Invalid("the proxy's URL cannot be used".to_owned()))?;
     Ok(config.no_proxy(settings.proxies.direct_hosts()))
 }
 
-/// Reads a file of certificates. Checked here: the client would panic.
+/// Reads a file of certificates. Checked here, because the client would panic.
 fn certificates(file: &Path) -> Result<Vec<u8>, StorageError> {
     let unusable = |why: String| StorageError::Invalid(format!("{}: {why}", file.display()));
     let pem = fs::read(file).map_err(|error| unusable(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! What an answer of the service means. The only place of the driver that decides it.
+//! Maps the SDK's errors. No other file of the driver does.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use aws_sdk_s3::{
 use crate::StorageError;
 use larder_common::causes::chain;
 
-/// The service said no.
+/// An error response of the service.
 #[derive(Debug, Default)]
 pub(super) struct Rejection {
     status: u16,
@@ -24,17 +24,17 @@ impl Rejection {
         Self { status, code: error.code().map(str::to_owned), message: error.message().map(str::to_owned) }
     }
 
-    /// There is an object already.
+    /// The object exists already.
     pub(super) fn is_taken(&self) -> bool {
         self.status == 412
     }
 
-    /// Somebody else is doing the same at this moment.
+    /// A concurrent request conflicts with this one.
     pub(super) fn is_conflict(&self) -> bool {
         self.status == 409
     }
 
-    /// The service does not know such requests.
+    /// The service does not support this kind of request.
     pub(super) fn is_unsupported(&self) -> bool {
         let codes =
             ["NotImplemented", "MissingContentMD5", "InvalidArgument", "InvalidRequest", "InvalidDigest"];
@@ -43,9 +43,9 @@ impl Rejection {
 
     fn classify(&self) -> Option<StorageError> {
         match (self.status, self.code.as_deref()) {
-            // A bucket that is gone does not mean that every object is: entries would be given up.
+            // A missing bucket must not count as a missing object: entries would be dropped.
             (_, Some("NoSuchBucket")) => None,
-            // Part of an object that is shorter than it was.
+            // A range of an object that is shorter than expected.
             (404 | 416, _) | (_, Some("NoSuchKey" | "NoSuchUpload" | "NotFound" | "InvalidRange")) => {
                 Some(StorageError::NotFound)
             }
@@ -68,7 +68,7 @@ impl Rejection {
     }
 }
 
-/// Returns what to say of a code and a message.
+/// Formats an error code and its message.
 pub(super) fn describe(code: Option<&str>, message: Option<&str>) -> String {
     match (code, message) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
@@ -77,12 +77,12 @@ pub(super) fn describe(code: Option<&str>, message: Option<&str>) -> String {
     }
 }
 
-/// Returns whether a code says that there is nothing.
+/// Returns whether an error code means that the object does not exist.
 pub(super) fn is_gone(code: Option<&str>) -> bool {
     matches!(code, Some("NoSuchKey" | "NotFound"))
 }
 
-/// Makes an error of a request that failed.
+/// Converts the error of a request.
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn failed<E>(context: &'static str, error: SdkError<E, HttpResponse>) -> StorageError
 where
@@ -92,7 +92,7 @@ where
     failure.classify().unwrap_or_else(|| StorageError::unavailable(context, cause(&error, &failure)))
 }
 
-/// What happened, without the request: there may be a signature in it.
+/// Describes the error without the request, which may contain a signature.
 fn cause<E: Error + 'static>(error: &SdkError<E, HttpResponse>, failure: &Rejection) -> String {
     if matches!(error, SdkError::ServiceError(_)) {
         return failure.describe();
@@ -100,7 +100,7 @@ fn cause<E: Error + 'static>(error: &SdkError<E, HttpResponse>, failure: &Reject
     chain(error)
 }
 
-/// Makes an error of a bucket that cannot be used.
+/// Describes why the bucket cannot be used.
 pub(super) fn unusable<E>(bucket: &str, error: &SdkError<E, HttpResponse>) -> StorageError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -117,7 +117,7 @@ where
     StorageError::unavailable("open the bucket", why)
 }
 
-/// What is gone need not be deleted.
+/// Deleting what does not exist succeeds.
 pub(super) fn ignore_not_found(error: StorageError) -> Result<(), StorageError> {
     match error {
         StorageError::NotFound => Ok(()),

@@ -1,7 +1,7 @@
-//! Objects in a bucket of Amazon S3, or of a service that speaks its protocol.
+//! A bucket of Amazon S3, or of a service with the same protocol.
 //!
-//! `client` makes the client, `errors` decides what an answer means, `body` moves bytes. Built from the configuration by
-//! [`connect`]; used through `objects/` alone. Knows the keys as text.
+//! `client` makes the SDK's clients, `errors` maps its errors, `body` streams bytes. [`connect`]
+//! makes the bucket; only `objects/` uses it.
 
 mod body;
 mod client;
@@ -25,38 +25,38 @@ use self::{body::ReadLimits, errors::Rejection};
 use super::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces, stall::StallDetector};
 use crate::{Content, StorageError};
 
-/// Limits of the service: parts of at least 5 MiB but for the last one, numbered from 1 to 10,000.
+/// Limits of the service: parts of at least 5 MiB, except for the last, numbered from 1 to 10,000.
 const LIMITS: PartLimits = PartLimits { min_bytes: 5 << 20, max_number: 10_000 };
 
-/// Most bytes of an object or part that is stored with one request.
+/// Largest body of one request, in bytes.
 const SEND_LIMIT: u64 = 5 << 30;
 
-/// Keys or multiparts on a page.
+/// Items per page of a listing.
 const PAGE: i32 = 1000;
 
-/// What is sent in no time. Records of uploads are smaller.
+/// Up to this size a body is sent by the metadata client. The records of an upload are smaller.
 const SMALL_BYTES: i64 = 64 << 10;
 
-/// Separates the parts of a cursor. No key has one.
+/// Separates the fields of a cursor. No key contains it.
 const SEPARATOR: char = ' ';
 
 /// A bucket.
 struct S3Bucket {
-    /// For requests that send parts, or that the service may work on for long.
+    /// For large bodies, and requests that the service may work on for long.
     client: Client,
-    /// For all others: it does not wait for a service that is silent.
+    /// For all other requests, with short timeouts.
     metadata_client: Client,
     bucket: String,
-    /// Goes before each key.
+    /// Prefix of all keys.
     prefix: String,
     limits: ReadLimits,
     settings: S3Settings,
 }
 
-/// Makes a bucket of settings. Asks the service for nothing; see [`Bucket::check`].
+/// Makes a bucket of the settings, without a request; see [`Bucket::check`].
 ///
 /// # Errors
-/// When the settings cannot be used.
+/// When the settings are invalid.
 pub async fn connect(settings: &S3Settings) -> Result<Arc<dyn Bucket>, StorageError> {
     let client = client::client(settings).await?;
     let metadata_client = client::metadata_client(&client, settings);
@@ -78,7 +78,7 @@ impl S3Bucket {
         key.strip_prefix(&self.prefix).map(str::to_owned)
     }
 
-    /// Returns the client that has the patience for what is sent.
+    /// Returns the client whose timeouts suit a body of this size.
     fn client_for(&self, pieces: &Pieces) -> &Client {
         if body::length(pieces) <= SMALL_BYTES { &self.metadata_client } else { &self.client }
     }
@@ -88,7 +88,7 @@ impl S3Bucket {
         removed.map(drop).or_else(|error| errors::ignore_not_found(errors::failed("delete an object", error)))
     }
 
-    /// Deletes up to a thousand keys with one request. `false`: the service does not do that.
+    /// Deletes up to a thousand keys with one request. `false`: the service does not support it.
     async fn remove_together(&self, keys: &[String]) -> Result<bool, StorageError> {
         const CONTEXT: &str = "delete objects";
         let object = |key: &String| ObjectIdentifier::builder().key(self.key(key)).build();
@@ -125,7 +125,7 @@ impl Bucket for S3Bucket {
     async fn check(&self) -> Result<(), StorageError> {
         let answer = self.metadata_client.head_bucket().bucket(&self.bucket).send().await;
         answer.map_err(|error| errors::unusable(&self.bucket, &error))?;
-        // Reading alone is not enough: a key that may not write would fail only at the first save.
+        // A key that may read but not write would otherwise fail only at the first save.
         let probe = format!("_check/{}", uuid::Uuid::new_v4().simple());
         self.put(&probe, vec![Bytes::from_static(b"larder")]).await?;
         self.remove(&[probe]).await
@@ -155,7 +155,7 @@ impl Bucket for S3Bucket {
         let total = match (answer.content_range(), header) {
             (Some(range), _) => body::total_of(range),
             (None, None) => Some(length(answer.content_length())),
-            // It answered with the whole object: not what is wanted.
+            // The service ignored the range and returned the whole object.
             (None, Some(_)) => {
                 return Err(StorageError::unavailable("read an object", "the service knows no ranges"));
             }
@@ -226,12 +226,12 @@ impl Bucket for S3Bucket {
             Ok(_) => Ok(true),
             Err(error) => match Rejection::of(&error) {
                 failure if failure.is_taken() => Ok(false),
-                // Two at the same time; the service wants that one of them asks again. There will be one then.
+                // A concurrent request: the service asks for a retry. By then the object exists.
                 failure if failure.is_conflict() => match self.head(key).await {
                     Ok(_) => Ok(false),
                     Err(_) => Err(errors::failed("store an object", error)),
                 },
-                // A service that knows no conditions.
+                // The service does not support conditional requests.
                 failure if failure.is_unsupported() => match self.head(key).await {
                     Ok(_) => Ok(false),
                     Err(StorageError::NotFound) => self.put(key, again).await.map(|()| true),

@@ -1,48 +1,50 @@
-//! What the driver has to be told.
+//! The settings of the driver.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
 use larder_common::Proxies;
 
-/// Where the bucket is, and how to reach it.
+/// The bucket, and how to reach it.
 #[derive(Clone)]
 pub struct S3Settings {
     /// The name of the bucket.
     pub bucket: String,
-    /// Goes before each key; ends with a slash, or is empty.
+    /// Prefix of all keys; empty, or ends with a slash.
     pub prefix: String,
-    /// The region; unset: what the environment or the profile says, else `us-east-1` where there is an endpoint.
+    /// The region. Default: from the environment or the profile, else `us-east-1` if there is an
+    /// endpoint.
     pub region: Option<String>,
-    /// The origin of a service that is not Amazon's.
+    /// The URL of a service other than Amazon's.
     pub endpoint: Option<String>,
-    /// The bucket's name stands in the path instead of the host name; other services often need that.
+    /// Put the bucket's name into the path instead of the host name, as other services often need.
     pub path_style: bool,
-    /// The access key, with its secret; unset: found as the SDK does, from environment, profile, web identity or the
+    /// The access key id. Default: the SDK's chain of environment, profile, web identity, and the
     /// metadata of the instance or task.
     pub access_key_id: Option<String>,
-    /// Its secret.
+    /// The secret of the access key.
     pub secret_access_key: Option<String>,
-    /// What belongs to a key that is good for a while.
+    /// The session token of temporary credentials.
     pub session_token: Option<String>,
-    /// Certificates in PEM form that are trusted in addition to the system's.
+    /// PEM file of certificates that are trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// The proxies on the way.
+    /// The configured proxies.
     pub proxies: Proxies,
-    /// How long a connection may take to come up.
+    /// Timeout of opening a connection.
     pub connect_timeout: Duration,
-    /// How long the service may be silent: to the head of an answer, where nothing large is sent, and then between any two
-    /// chunks of it. Such a request takes at most twice that, with all its attempts.
+    /// Longest time without a byte from the service: before the head of a response, if the request
+    /// has no large body, and between two chunks. Such a request takes at most twice that, with all
+    /// attempts.
     pub silence: Duration,
-    /// The same, from the start of a request that sends a part. Must be enough for 10 MiB.
+    /// The same for a request with a large body, counted from its start. Must be enough for 10 MiB.
     pub read_timeout: Duration,
-    /// How long such a request may take to the head of its answer, with all its attempts.
+    /// Timeout of such a request up to the head of its response, with all attempts.
     pub attempt_timeout: Duration,
-    /// How often a request is sent at most.
+    /// Most attempts of a request.
     pub attempts: u32,
 }
 
 impl S3Settings {
-    /// Settings for a bucket of Amazon's, with defaults for everything else.
+    /// Default settings for a bucket of Amazon's.
     #[must_use]
     pub fn new(bucket: impl Into<String>) -> Self {
         Self {

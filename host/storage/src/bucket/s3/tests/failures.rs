@@ -27,11 +27,11 @@ async fn a_bucket_that_cannot_be_used_is_told_at_the_start() {
     let missing = S3Settings { bucket: "no-such-bucket".to_owned(), ..settings.clone() };
     assert!(check(&missing).await.contains("`no-such-bucket` does not exist"), "{}", check(&missing).await);
     let wrong = S3Settings { secret_access_key: Some("wrong-secret".to_owned()), ..settings.clone() };
-    let describe = check(&wrong).await;
-    assert!(describe.contains("credentials") && !describe.contains("wrong-secret"), "{describe}");
+    let message = check(&wrong).await;
+    assert!(message.contains("credentials") && !message.contains("wrong-secret"), "{message}");
     let nobody = S3Settings { endpoint: Some("http://127.0.0.1:1".to_owned()), ..settings };
-    let describe = check(&nobody).await;
-    assert!(describe.contains("cannot be reached"), "{describe}");
+    let message = check(&nobody).await;
+    assert!(message.contains("cannot be reached"), "{message}");
 }
 
 /// Answers requests as a service does for a key that may read, and nothing else.
@@ -66,8 +66,8 @@ async fn a_bucket_that_may_not_be_written_to_is_told_at_the_start() {
         secret_access_key: Some("secret".to_owned()),
         ..S3Settings::new("bucket")
     };
-    let describe = check(&settings).await;
-    assert!(describe.contains("AccessDenied"), "{describe}");
+    let message = check(&settings).await;
+    assert!(message.contains("AccessDenied"), "{message}");
     server.abort();
 }
 
@@ -84,10 +84,10 @@ async fn wrong_credentials_are_never_a_miss() {
         bucket.list("objects/", None).await.map(drop).unwrap_err(),
         bucket.remove(&["objects/x".to_owned(), "objects/y".to_owned()]).await.unwrap_err(),
     ] {
-        let describe = format!("{error:?}");
+        let message = format!("{error:?}");
         assert!(
-            matches!(error, StorageError::Unavailable { .. }) && !describe.contains("wrong-secret"),
-            "{describe}"
+            matches!(error, StorageError::Unavailable { .. }) && !message.contains("wrong-secret"),
+            "{message}"
         );
     }
 }
