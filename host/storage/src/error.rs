@@ -33,7 +33,7 @@ pub enum StorageError {
 pub enum FlushError {
     /// The kernel could not write some of its bytes. It reports this only once, so a later flush
     /// that succeeds proves nothing.
-    #[error("bytes of an object were lost on their way to the disk")]
+    #[error("bytes of an object could not be written to the disk")]
     Lost(#[source] StorageError),
     /// The flush was not attempted, for want of a file descriptor or memory, say. It can be
     /// retried.

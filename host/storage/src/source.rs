@@ -66,7 +66,7 @@ impl Content {
             let next: Result<Bytes, Box<dyn Error + Send + Sync>> = match chunks.next().await {
                 Some(Err(error)) => Err(error.into()),
                 Some(Ok(chunk)) if chunk.len() as u64 > left => {
-                    Err("more content came than was announced".into())
+                    Err("the content is longer than announced".into())
                 }
                 Some(Ok(chunk)) => Ok(chunk),
                 None if left == 0 => return None,

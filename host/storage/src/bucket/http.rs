@@ -33,7 +33,7 @@ pub(super) const RETRY_FACTOR: u32 = 3;
 pub(super) fn http_client(tls: &ClientConfig, proxies: &Proxies) -> Result<reqwest::Client, StorageError> {
     // Only configured proxies; the library would also read the environment.
     let mut builder = reqwest::Client::builder().no_proxy();
-    let unusable = |error: reqwest::Error| unavailable("setting up the proxy", error.without_url());
+    let unusable = |error: reqwest::Error| unavailable("set up the proxy", error.without_url());
     let direct = || reqwest::NoProxy::from_string(proxies.direct_hosts());
     if let Some(url) = proxies.of_scheme("http") {
         builder = builder.proxy(reqwest::Proxy::http(url).map_err(unusable)?.no_proxy(direct()));
@@ -48,7 +48,7 @@ pub(super) fn http_client(tls: &ClientConfig, proxies: &Proxies) -> Result<reqwe
         .pool_idle_timeout(IDLE_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .build()
-        .map_err(|error| unavailable("making an HTTP client", error))
+        .map_err(|error| unavailable("make an HTTP client", error))
 }
 
 /// How long a call waits, and how often it is retried.
@@ -107,7 +107,7 @@ impl RetryPolicy {
     ) -> Result<Bytes, StorageError> {
         if length > limit {
             return Err(StorageError::Invalid(format!(
-                "an object of {length} bytes; at most {limit} are read"
+                "an object of {length} bytes is too large to be read into memory (limit: {limit})"
             )));
         }
         let chunks: Vec<Bytes> = self.content(length, chunks).chunks.try_collect().await?;
@@ -123,7 +123,7 @@ pub(super) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
-const READING: &str = "reading an object";
+const READING: &str = "read an object";
 
 /// The configured bucket, or container, does not exist.
 #[derive(Debug, thiserror::Error)]

@@ -129,7 +129,7 @@ pub trait Bucket: Send + Sync + 'static {
     /// bytes are not kept. Durable when this returns. Nothing is stored if the content fails or has
     /// another length than announced.
     async fn send(&self, _key: &str, _content: Content) -> Result<(), StorageError> {
-        Err(StorageError::Invalid("nothing is stored while it comes".to_owned()))
+        Err(StorageError::Invalid("this bucket has no streaming uploads".to_owned()))
     }
 
     /// Stores a part in the same way as [`Self::send`].
@@ -140,7 +140,7 @@ pub trait Bucket: Send + Sync + 'static {
         _number: u32,
         _content: Content,
     ) -> Result<Part, StorageError> {
-        Err(StorageError::Invalid("nothing is stored while it comes".to_owned()))
+        Err(StorageError::Invalid("this bucket has no streaming uploads".to_owned()))
     }
 
     /// Stores a small object unless the key exists, and returns whether it did. Of concurrent calls

@@ -28,7 +28,7 @@ use crate::{Content, StorageError, source::LengthCheck};
 
 /// The service did not respond in time.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer within {} ms", .0.as_millis())]
+#[error("no response within {} ms", .0.as_millis())]
 pub(crate) struct TimedOut(pub(crate) Duration);
 
 /// Ends a stream with [`TimedOut`] when no item came for `limit`.
@@ -161,7 +161,7 @@ pub(crate) struct UploadBody {
 
 /// The source failed; the [`StallDetector`] has the error.
 #[derive(Debug, thiserror::Error)]
-#[error("the bytes to be sent did not come")]
+#[error("the source of the request body failed")]
 pub(crate) struct SourceFailed;
 
 impl UploadBody {

@@ -1,12 +1,12 @@
-//! How much memory all transfers together may hold.
+//! The memory budget of all transfers.
 //!
-//! A [`Budget`] is shared by the drivers of a process. Every upload and download under way has a [`Transfer`]; through it
-//! it learns how large its chunks may be, gets buffers to read into, and accounts for the bytes that it holds. Knows
-//! nothing of files or of objects.
+//! Every upload and download has a [`Transfer`], which gives the size of its chunks, provides
+//! buffers to read into, and counts the bytes that it holds.
 //!
-//! The bound: as long as a consumer holds at most one chunk of each transfer, the transfers together hold at most
-//! [`Budget::total_bytes`], and for each of them [`MIN_CHUNK_BYTES`] (a writer: and one chunk as its source made it).
-//! Buffers kept for reuse are a part of the total, at most an eighth of it.
+//! The bound: as long as a consumer holds at most one chunk of each transfer, the transfers
+//! together hold at most [`Budget::total_bytes`], and for each of them [`MIN_CHUNK_BYTES`] (a
+//! writer: and one chunk as its source made it). Buffers kept for reuse are a part of the total, at
+//! most an eighth of it.
 
 #[cfg(test)]
 mod tests;
@@ -19,24 +19,25 @@ use std::sync::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// A transfer may always hold a chunk of this size, however many there are.
+/// A transfer may always hold a chunk of this size, however many transfers there are.
 pub const MIN_CHUNK_BYTES: usize = 32 << 10;
 
-/// The largest chunk. Writes of this size were measured to take a quarter less processor time than of 256 KiB (fewer
+/// The largest chunk. Writes of this size take a quarter less processor time than of 256 KiB (fewer
 /// changes of threads); reads take the same.
 pub const MAX_CHUNK_BYTES: usize = 1 << 20;
 
-/// What a process allows its transfers where nothing else is configured.
+/// The default budget of a process.
 pub const DEFAULT_TOTAL_BYTES: u64 = 48 << 20;
 
-/// Where buffers begin. The allocator begins large ones 16 bytes behind the start of a page, and copying pages there was
-/// measured to take five times the processor time (`rep movsb` of an AMD EPYC), whatever the size of the chunk.
+/// Alignment of buffers. The allocator begins large ones 16 bytes after the start of a page, and
+/// copying pages there takes five times the processor time (`rep movsb` of an AMD EPYC), whatever
+/// the size of the chunk.
 const ALIGNMENT: usize = 64;
 
-/// Sizes of buffers are powers of two between the two limits, so that few kinds of them are kept.
+/// Sizes of buffers are powers of two between the two limits, so that few kinds are kept.
 const CLASSES: usize = (MAX_CHUNK_BYTES / MIN_CHUNK_BYTES).ilog2() as usize + 1;
 
-/// The memory that all transfers of a process share.
+/// The memory budget of all transfers of a process.
 #[derive(Debug)]
 pub struct Budget {
     total: u64,
@@ -46,7 +47,7 @@ pub struct Budget {
     idle: Mutex<Idle>,
 }
 
-/// Buffers that wait for their next use, by size class.
+/// Unused buffers, by size class.
 #[derive(Debug, Default)]
 struct Idle {
     bytes: u64,
@@ -64,7 +65,7 @@ struct Memory {
 impl Memory {
     fn zeroed(length: usize) -> Self {
         let bytes = vec![0; length + ALIGNMENT].into_boxed_slice();
-        // Where it cannot be told, the memory is good all the same.
+        // If the offset is unknown, the memory is usable without alignment.
         let start = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
         Self { bytes, start, length }
     }
@@ -79,7 +80,7 @@ impl Memory {
 }
 
 impl Budget {
-    /// Makes a budget of so many bytes.
+    /// Makes a budget of `total_bytes`.
     #[must_use]
     pub fn new(total_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
@@ -98,33 +99,33 @@ impl Budget {
         Transfer(Arc::new(Registration(Arc::clone(self))))
     }
 
-    /// Returns how large a chunk of each transfer should be at present: its share of half the total, so that it may have
-    /// two of them.
+    /// Size of a chunk of each transfer at present: its share of half the total, so that it may
+    /// have two of them.
     #[must_use]
     pub fn chunk_bytes(&self) -> usize {
         let active = self.active.load(Relaxed).max(1) as u64;
         power_of_two_within(self.total / (2 * active))
     }
 
-    /// Returns the bytes that the budget allows, apart from each transfer's minimum.
+    /// The total in bytes, apart from each transfer's minimum.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         self.total
     }
 
-    /// Returns how many transfers are under way.
+    /// Number of transfers.
     #[must_use]
     pub fn active(&self) -> usize {
         self.active.load(Relaxed)
     }
 
-    /// Returns the bytes held in buffers now.
+    /// Bytes held in buffers now.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
         self.held.load(Relaxed)
     }
 
-    /// Returns the most bytes that were ever held at once.
+    /// Most bytes ever held at once.
     #[must_use]
     pub fn peak_bytes(&self) -> u64 {
         self.peak.load(Relaxed)
@@ -169,7 +170,7 @@ impl Budget {
     fn keep(&self, memory: Memory) {
         let length = memory.length as u64;
         let mut idle = self.idle.lock();
-        // It is still among those that are held.
+        // It still counts as held.
         let has_room = idle.bytes + self.held_bytes() <= self.total;
         if has_room && idle.bytes + length <= self.total / 8 {
             idle.bytes += length;
@@ -187,7 +188,7 @@ fn class(length: usize) -> usize {
     (length / MIN_CHUNK_BYTES).ilog2() as usize
 }
 
-/// One upload or download under way. Clones are the same transfer.
+/// An upload or download. Clones are the same transfer.
 #[derive(Clone, Debug)]
 pub struct Transfer(Arc<Registration>);
 
@@ -205,26 +206,26 @@ impl Transfer {
         &self.0.0
     }
 
-    /// Returns how many bytes to gather before they are worth a write.
+    /// Number of bytes to collect before a write.
     #[must_use]
     pub fn chunk_bytes(&self) -> usize {
         if self.is_tight() { MIN_CHUNK_BYTES } else { self.budget().chunk_bytes() }
     }
 
-    /// Returns whether the budget is used up: nothing more should be taken in before something is given up.
+    /// Returns whether the budget is used up: release bytes before reading more.
     #[must_use]
     pub fn is_tight(&self) -> bool {
         self.budget().held_bytes() >= self.budget().total
     }
 
-    /// Starts to account for bytes that come from elsewhere.
+    /// Starts to count bytes that are held elsewhere.
     #[must_use]
     pub fn hold(&self) -> Hold {
         Hold { transfer: self.clone(), bytes: 0 }
     }
 
-    /// Returns a buffer of at least [`MIN_CHUNK_BYTES`], not much larger than `want` and within the budget. What is in it
-    /// is left from its last use.
+    /// Returns a buffer of at least [`MIN_CHUNK_BYTES`], not much larger than `want` and within the
+    /// budget. It has bytes of its last use.
     #[must_use]
     pub fn buffer(&self, want: usize) -> Buffer {
         let length = self.budget().grow_by_chunk(want);
@@ -232,7 +233,7 @@ impl Transfer {
         Buffer { memory: Some(self.budget().reuse(length)), filled: 0, pooled: true, hold }
     }
 
-    /// Returns a buffer of exactly `length` zeros, or `None` where the budget has no room for it.
+    /// Returns a buffer of exactly `length` zeros; `None` if the budget has not enough left.
     #[must_use]
     pub fn exact_buffer(&self, length: usize) -> Option<Buffer> {
         let budget = self.budget();
@@ -245,7 +246,7 @@ impl Transfer {
     }
 }
 
-/// Bytes accounted for, until it is dropped.
+/// Counted bytes, until it is dropped.
 #[derive(Debug)]
 pub struct Hold {
     transfer: Transfer,
@@ -253,7 +254,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Accounts for more bytes.
+    /// Counts more bytes.
     pub fn grow(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         self.transfer.budget().grow(bytes as u64);
@@ -266,10 +267,10 @@ impl Drop for Hold {
     }
 }
 
-/// Memory to read into; accounted for until it, or what [`Buffer::freeze`] made of it, is dropped.
+/// Memory to read into, counted until it, or the [`Bytes`] made of it, is dropped.
 #[derive(Debug)]
 pub struct Buffer {
-    /// Taken only when it is dropped.
+    /// Always `Some` until it is dropped.
     memory: Option<Memory>,
     filled: usize,
     pooled: bool,
@@ -277,24 +278,24 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Returns the part that is not filled yet.
+    /// The part that is not filled yet.
     pub fn unfilled(&mut self) -> &mut [u8] {
         self.memory.as_mut().map_or(&mut [], |memory| &mut memory.get_mut()[self.filled..])
     }
 
-    /// Returns how much is filled.
+    /// Number of filled bytes.
     #[must_use]
     pub fn filled(&self) -> usize {
         self.filled
     }
 
-    /// Counts so many bytes more as filled; at most what [`Self::unfilled`] has.
+    /// Marks more bytes as filled; at most all of [`Self::unfilled`].
     pub fn advance(&mut self, bytes: usize) {
         let length = self.memory.as_ref().map_or(0, |memory| memory.length);
         self.filled = (self.filled + bytes).min(length);
     }
 
-    /// Returns the filled part. The memory comes back to the budget when the last clone of it is dropped.
+    /// Returns the filled part. The memory returns to the budget when its last clone is dropped.
     #[must_use]
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)

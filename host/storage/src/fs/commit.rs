@@ -1,12 +1,14 @@
 //! Makes an object of the blocks of an upload.
 //!
-//! The data file becomes the object; nothing is copied. The order of the steps is what makes a crash harmless:
+//! The data file becomes the object; nothing is copied. The order of the steps makes a crash
+//! harmless:
 //!
-//! 1. behind the data: the trailer, where the blocks do not already lie as the list wants them;
-//! 2. in the journal: which object it becomes, and from which list. From here on it is committed;
-//! 3. rename the data file to the object. If that did not happen, who reads the journal next makes up for it.
+//! 1. If the extents of the list are not the file in order, the trailer is appended to it.
+//! 2. The journal records the object and its list. From here on the upload is committed.
+//! 3. The data file is renamed to the object. If that does not happen, the next reader of the
+//!    journal does it.
 //!
-//! Bodies that are still coming in write to the places that they have, which the object does not refer to.
+//! Bodies that are still being received write to their own extents, which the object does not use.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
@@ -28,7 +30,7 @@ use crate::{
 
 const CONTEXT: &str = "commit an upload";
 
-/// Commits an upload, or finds out what it became.
+/// Commits an upload, or returns the object of an earlier commit.
 pub(super) async fn commit(
     uploads: &Uploads,
     name: &UploadName,
@@ -39,7 +41,7 @@ pub(super) async fn commit(
     }
     let (_slot, mut locked) = uploads.lock(name).await?;
     let commit = Commit { context: uploads.context().clone(), name: name.clone(), ids: ids.to_vec() };
-    // Once begun it ends, whether or not the client still waits.
+    // It runs to its end even if the client disconnects.
     uploads.context().disk.transfer(CONTEXT, move || commit.run(&mut locked)).await
 }
 
@@ -68,7 +70,7 @@ impl Commit {
         phase.close_files();
         **phase = Phase::Committed;
         if !self.publish(&record.object)? {
-            return Err(errors::unavailable(CONTEXT, "the file of the blocks is gone"));
+            return Err(errors::unavailable(CONTEXT, "the data file of the upload is missing"));
         }
         if let Some(data) = data.filter(|_| !plan.is_plain) {
             extents::gaps(&plan.extents, end)
@@ -78,9 +80,9 @@ impl Commit {
         Ok(stored(&record))
     }
 
-    /// Answers a repeat.
+    /// Handles a repeated commit.
     fn again(&self, journal: &Journal, commit: &CommitRecord) -> Result<Stored, StorageError> {
-        // Usually it was renamed before, and may even be removed again.
+        // Usually the file was renamed before, and the object may even be removed again.
         self.publish(&commit.object)?;
         let is_same = commit.list.len() == self.ids.len()
             && commit.list.iter().zip(&self.ids).all(|(number, id)| {
@@ -89,7 +91,7 @@ impl Commit {
         if is_same {
             Ok(stored(commit))
         } else {
-            Err(StorageError::Invalid("the upload was committed with another list".to_owned()))
+            Err(StorageError::Invalid("the upload was committed with another block list".to_owned()))
         }
     }
 
@@ -108,7 +110,7 @@ impl Commit {
         write().map_err(errors::failed(CONTEXT))
     }
 
-    /// Step 3. Returns whether there still was something to rename.
+    /// Step 3. Returns whether there was a file to rename.
     fn publish(&self, object: &ObjectPath) -> Result<bool, StorageError> {
         let Dirs { objects, uploads, .. } = &self.context.disk.dirs;
         let from = layout::data_path(&self.name);
@@ -124,12 +126,12 @@ fn stored(commit: &CommitRecord) -> Stored {
     Stored { object: commit.object.name(), size_bytes: commit.size_bytes }
 }
 
-/// What a list means for the blocks that are there.
+/// The object that a list makes of the staged blocks.
 struct Plan {
     list: Vec<u32>,
     extents: Vec<Extent>,
     size_bytes: u64,
-    /// The data file is the content, as it is.
+    /// The data file is the content.
     is_plain: bool,
 }
 
@@ -141,7 +143,8 @@ impl Plan {
         let size_bytes =
             size_bytes.ok_or_else(|| StorageError::Invalid("the object is too large".to_owned()))?;
         let extents = extents::merge(blocks.iter().map(|block| block.extent));
-        // Places that are still being written to lie before the end as well, so they cannot be in a plain object.
+        // Extents that are still being written to are before the end, too, so they cannot be in a
+        // plain object.
         let whole = Extent { offset: 0, length: staging.end };
         let is_plain = staging.end == 0 || extents == [whole];
         let list = blocks.iter().map(|block| block.number).collect();
@@ -149,19 +152,19 @@ impl Plan {
     }
 }
 
-/// Makes the data file what the object has to be.
+/// Prepares the data file for the rename.
 fn finish_data(data: &File, plan: &Plan, end: u64) -> io::Result<()> {
     if data.metadata()?.len() != end {
-        // Left from a block that broke off, or a commit that failed.
+        // Left over from an aborted block, or a commit that failed.
         data.set_len(end)?;
     }
     if !plan.is_plain {
         data.write_all_at(&segments::trailer(&plan.extents, plan.size_bytes), end)?;
     }
-    // The sweep must not take an object for an old orphan because its last block came long ago.
+    // The last block may be old, but the sweep must not take the object for an old orphan.
     sys::touch(data)
 }
 
 fn unknown_block() -> StorageError {
-    StorageError::Invalid("a block in the list was not sent".to_owned())
+    StorageError::Invalid("a block of the list is not staged".to_owned())
 }

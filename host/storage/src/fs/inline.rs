@@ -1,9 +1,9 @@
-//! Whether the disk may be asked in place.
+//! Whether the disk may be used in place, without another thread.
 //!
-//! A write ends in the page cache, and a look at a file that is known in the kernel's memory, in less time than it takes to wake
-//! another thread. But where more was written than the disk keeps up with, where the disk is cold, or where it is at the other end
-//! of a network, the kernel makes who asks wait, and with him everything on his thread. So what is done in place is timed, and
-//! after a slow one there is none of its kind for a while.
+//! A write ends in the page cache, and a query is answered from the kernel's memory, in less time
+//! than it takes to wake another thread. But if more is written than the disk can take, or the disk
+//! is cold or on a network, the kernel blocks the caller, and everything else on its thread. So
+//! calls in place are timed, and after a slow one no call of its kind is made in place for a while.
 
 #[cfg(test)]
 mod tests;
@@ -16,24 +16,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A write of at most 256 KiB takes a tenth of a millisecond, a look some microseconds; this is a wait.
+/// A call that takes this long was blocked. A write of 256 KiB takes a tenth of a millisecond, a
+/// query some microseconds.
 const SLOW: Duration = Duration::from_millis(5);
 
-/// How long nothing of a kind is done in place after a wait: the kernel lets writers wait for 0.2 s at most, so this is 1 % of the
-/// time.
+/// How long no call of a kind is made in place after a slow one. The kernel blocks writers for 0.2
+/// s at most, so this is 1 % of the time.
 const BACKOFF: Duration = Duration::from_secs(20);
 
-/// Times what is done in place, of one kind.
+/// Times the calls in place of one kind.
 #[derive(Debug, Default)]
 pub(super) struct InlineGate {
     /// In milliseconds of [`now_ms`].
     blocked_until_ms: AtomicU64,
 }
 
-/// One for each kind: a slow write says nothing of looks at what is in memory.
+/// One for each kind: a slow write does not make queries slow.
 #[derive(Debug, Default)]
 pub(super) struct InlineGates {
-    /// Of short stretches of bytes, to files that are open.
+    /// Short writes, to open files.
     pub(super) writes: InlineGate,
     /// `stat` and `open`.
     pub(super) looks: InlineGate,
@@ -48,7 +49,7 @@ fn now_ms() -> u64 {
 }
 
 impl InlineGates {
-    /// `may_hang`: the file system is of a kind that may not answer at all, so nothing is ever done in place.
+    /// `may_hang`: the file system may not respond at all, so no call is ever made in place.
     pub(super) fn new(may_hang: bool) -> Self {
         let inline = Self::default();
         if may_hang {
@@ -61,12 +62,12 @@ impl InlineGates {
 }
 
 impl InlineGate {
-    /// Returns whether the disk keeps up, as far as is known.
+    /// Returns whether a call may be made in place.
     pub(super) fn allowed(&self) -> bool {
         now_ms() >= self.blocked_until_ms.load(Relaxed)
     }
 
-    /// Does something of the kind, in place or on a thread.
+    /// Runs and times a call, in place or on a thread.
     pub(super) fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let done = work();

@@ -1,6 +1,7 @@
-//! Finds objects: their size, and what of their file is to be read.
+//! Opens objects: their sizes, and the extents of their content.
 //!
-//! What the kernel has in memory is answered in place; only what has to wait for a disk goes to another thread (`disk`).
+//! Results that the kernel has in memory are returned in place; only calls that wait for the disk
+//! go to another thread (`disk`).
 
 use std::{fs::File, io, ops::Range, sync::Arc};
 
@@ -22,15 +23,15 @@ use crate::{
 
 const CONTEXT: &str = "open an object";
 
-/// An object, open.
+/// An open object.
 struct Opened {
     file: File,
     size_bytes: u64,
     extents: Vec<Extent>,
 }
 
-/// Returns an object's size. Of a plain one that is one system call, made in place while the disk is quick: it is on the path of
-/// every look-up, and seldom waits.
+/// Returns an object's size. For a plain one that is one system call, made in place while the disk
+/// is fast: it is on the path of every lookup.
 pub(super) async fn stat(disk: &Arc<Disk>, object: &ObjectName) -> Result<u64, StorageError> {
     look(disk, object, |dirs, path, may_block| match path.kind {
         Kind::Plain => plain_size(dirs, path),
@@ -56,7 +57,7 @@ pub(super) async fn content(
 ) -> Result<Content, StorageError> {
     let range = range.unwrap_or(0..size_bytes);
     if range.start > range.end || range.end > size_bytes {
-        return Err(StorageError::Invalid("the range is not within the object".to_owned()));
+        return Err(StorageError::Invalid("the range is outside the object".to_owned()));
     }
     let descriptor = disk.download_descriptor().await?;
     let opened = look(disk, object, open_extents).await?;
@@ -67,7 +68,7 @@ pub(super) async fn content(
     read::content(disk, opened.file, descriptor, pieces, budget.transfer()).await
 }
 
-/// Asks for an object, and says that it is not found where it is none.
+/// Runs a query about an object; what is no object is [`StorageError::NotFound`].
 async fn look<T: Send + 'static>(
     disk: &Arc<Disk>,
     object: &ObjectName,
@@ -77,13 +78,14 @@ async fn look<T: Send + 'static>(
     match disk.look(CONTEXT, move |dirs, may_block| ask(dirs, &path, may_block)).await? {
         Ok(Some(found)) => Ok(found),
         Ok(None) => Err(StorageError::NotFound),
-        // Cut off while it was read.
+        // Truncated while it was read.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(StorageError::NotFound),
         Err(error) => Err(errors::missing_or(CONTEXT)(error)),
     }
 }
 
-/// Opens the file and reads its footer, if it has to have one; returns the content's size. `None` where it is no object.
+/// Opens the file and reads its footer, if it is segmented; returns the content's size. `None` if
+/// it is no object.
 fn open(
     dirs: &Dirs,
     path: &ObjectPath,

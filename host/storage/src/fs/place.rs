@@ -1,7 +1,7 @@
-//! A place in the data file of an upload, for one block on its way in.
+//! The extent of one block in the data file of an upload, while it is received.
 //!
-//! What does not become a complete block takes no space: its place is cut off at the end of the file, or punched out of its middle,
-//! as soon as the block has broken off or was refused.
+//! A block that does not complete takes no space: its extent is cut off the end of the file, or
+//! punched out of its middle, as soon as the block has failed.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{StorageError, extents::Extent};
 
-/// A place for one block. Given back when the block does not become complete.
+/// The extent of a block. Freed on drop unless the block is complete.
 pub(super) struct Place {
     pub(super) handle: UploadHandle,
     pub(super) files: Arc<UploadFiles>,
@@ -40,7 +40,7 @@ impl fmt::Debug for Place {
 impl Target for Place {
     fn file(&self) -> Result<Arc<File>, StorageError> {
         self.files.data().map_err(|error| match error.kind() {
-            // The upload became an object, or is no more.
+            // The upload was committed or discarded.
             io::ErrorKind::NotFound => staging::closed(),
             _ => errors::failed(staging::CONTEXT)(error),
         })
@@ -56,13 +56,14 @@ impl Drop for Place {
         if self.is_complete.load(Relaxed) {
             return;
         }
-        // Nobody writes there any more: writers keep their place.
+        // No one writes there any more: writers hold the place.
         let (files, extent) = (Arc::clone(&self.files), self.extent);
         let locked =
             Arc::clone(&self.handle).try_lock_owned().ok().filter(|phase| is_last(phase, &files, extent));
         let Some(mut locked) = locked else { return free(&self.handle, &files, extent) };
-        // The last place can be given to another block, so that one broken transfer does not make the object segmented. It is
-        // locked until the file ends there: bytes of the next block must not be cut off.
+        // The last extent is given to the next block, so that one failed transfer does not make the
+        // object segmented. The upload is locked until the file ends there: the next block's bytes
+        // must not be cut off.
         self.files.in_background(move || {
             if let Phase::Open(staging) = &mut *locked
                 && files.data().and_then(|data| sys::cut(&data, extent.offset)).is_ok()
@@ -78,12 +79,12 @@ fn is_last(phase: &Phase, files: &Arc<UploadFiles>, extent: Extent) -> bool {
     matches!(phase, Phase::Open(staging) if is_last(staging))
 }
 
-/// Gives space back that nothing refers to. As long as that is not done the upload is not forgotten: what is read back of it may
-/// use the place again.
+/// Frees space that nothing refers to. Until that is done the upload is not forgotten: if it were
+/// read back, it could use the extent again.
 pub(super) fn free(handle: &UploadHandle, files: &Arc<UploadFiles>, extent: Extent) {
     let (handle, owned) = (Arc::clone(handle), Arc::clone(files));
     files.in_background(move || {
-        // A file that is gone gave its space back.
+        // A deleted file has freed its space.
         if let Ok(data) = owned.data() {
             sys::punch(&data, extent.offset, extent.length);
         }

@@ -1,7 +1,7 @@
-//! Stores an object that comes in one piece.
+//! Stores an object from one body.
 //!
-//! The file gets its final name at once: it counts only when the index refers to it, and what a crash leaves behind is
-//! an orphan for the sweep.
+//! The file gets its final name at once: it counts only when the index refers to it, and what a
+//! crash leaves behind is an orphan for the sweep.
 
 use std::{
     fs::File,
@@ -23,7 +23,7 @@ use crate::{Source, StorageError, Stored};
 
 const CONTEXT: &str = "create an object";
 
-/// A file in the making: deleted when it is dropped before it is kept.
+/// A new file; deleted on drop unless it is kept.
 struct NewObject {
     disk: Arc<Disk>,
     path: ObjectPath,
@@ -50,14 +50,14 @@ impl Drop for NewObject {
         self.disk.close(Some(Arc::clone(&self.file)));
         if !self.is_settled.load(Relaxed) {
             let (disk, path) = (Arc::clone(&self.disk), self.path.clone());
-            // What cannot be deleted is an orphan for the sweep.
+            // If this fails, the file is an orphan for the sweep.
             let delete = move || drop(layout::delete(&disk.dirs.objects, path.as_str()));
             self.disk.threads.in_background(delete);
         }
     }
 }
 
-/// Writes the source to a new object. Where there is no room for it, not a byte of it is read.
+/// Writes the source to a new object. If there is no space for it, no byte of it is read.
 pub(super) async fn put(
     disk: &Arc<Disk>,
     budget: &Arc<Budget>,
@@ -73,7 +73,8 @@ pub(super) async fn put(
         Ok(size_bytes) => Ok(Stored { object: new.path.name(), size_bytes }),
         Err(error) => {
             let remove = move || layout::delete(&new.disk.dirs.objects, new.path.as_str());
-            // The first error is the one to tell; what cannot be deleted is an orphan for the sweep.
+            // The first error is returned. If the delete fails, the file is an orphan for the
+            // sweep.
             drop(disk.transfer(CONTEXT, move || remove().map_err(errors::failed(CONTEXT))).await);
             Err(error)
         }

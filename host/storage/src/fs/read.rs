@@ -1,7 +1,7 @@
-//! Streams pieces of a file: the hot path of every download.
+//! Streams extents of a file: the hot path of every download.
 //!
-//! What is in the page cache is read in place, which takes less time than to wake another thread; what is not is read on
-//! a thread that may wait.
+//! Bytes in the page cache are read in place, which takes less time than waking another thread;
+//! others are read on a thread that may block.
 
 use std::{
     collections::VecDeque,
@@ -25,15 +25,15 @@ use super::{
 };
 use crate::{Content, StorageError, extents::Extent};
 
-/// What is not longer than this is read when it is opened, into one buffer of its size.
+/// Up to this size a content is read when it is opened, into one buffer.
 const SMALL_BYTES: u64 = 64 << 10;
 
-/// The largest chunk. A larger one was measured to cost as much processor time, and who takes nothing holds one.
+/// The largest chunk. Larger ones take as much processor time, and a stalled client holds one.
 const MAX_CHUNK_BYTES: u64 = 256 << 10;
 
 const CONTEXT: &str = "read an object";
 
-/// Returns the content of the pieces. What is not short keeps the descriptor until its end.
+/// Returns the content of the extents. It holds the descriptor to its end, unless it is small.
 pub(super) async fn content(
     disk: &Arc<Disk>,
     file: File,
@@ -82,8 +82,8 @@ async fn small(
     .await
 }
 
-/// Fills the buffer from the pieces, until it is full or they are at their end. When it fails, what was read before is in
-/// the buffer.
+/// Fills the buffer from the extents. After a failure the buffer has the bytes that were read
+/// before it.
 fn fill<'a>(
     file: &File,
     pieces: impl IntoIterator<Item = &'a Extent>,
@@ -110,7 +110,7 @@ fn fill<'a>(
     Ok(())
 }
 
-/// Takes `bytes` from the front of the pieces.
+/// Removes `bytes` from the front of the extents.
 fn advance(pieces: &mut VecDeque<Extent>, mut bytes: u64) {
     while let Some(piece) = pieces.front_mut() {
         if piece.length > bytes {
@@ -123,7 +123,7 @@ fn advance(pieces: &mut VecDeque<Extent>, mut bytes: u64) {
     }
 }
 
-/// Returns the first pieces that `bytes` come from.
+/// Returns the first extents, with `bytes` in total.
 fn first(pieces: &VecDeque<Extent>, bytes: u64) -> Vec<Extent> {
     let mut covered = 0;
     let is_needed = |piece: &&Extent| {
@@ -136,7 +136,7 @@ fn first(pieces: &VecDeque<Extent>, bytes: u64) -> Vec<Extent> {
 
 fn failed(error: io::Error) -> StorageError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => errors::unavailable(CONTEXT, "the file was cut off"),
+        io::ErrorKind::UnexpectedEof => errors::unavailable(CONTEXT, "the file is truncated"),
         _ => errors::failed(CONTEXT)(error),
     }
 }
@@ -145,7 +145,7 @@ struct Reader {
     disk: Arc<Disk>,
     file: Arc<File>,
     _descriptor: OwnedSemaphorePermit,
-    /// What is still to be read.
+    /// The extents that are not read yet.
     pieces: VecDeque<Extent>,
     left: u64,
     transfer: Transfer,
@@ -159,7 +159,7 @@ enum Step {
 }
 
 impl Reader {
-    /// Reads a chunk that is in memory; `None` where there is none.
+    /// Reads a chunk that is in memory; `false` if there is none.
     fn read_cached(&mut self, buffer: &mut Buffer) -> io::Result<bool> {
         match fill(&self.file, &self.pieces, buffer, MayBlock::No) {
             Ok(()) => Ok(true),
@@ -173,7 +173,7 @@ impl Reader {
         let (disk, file) = (Arc::clone(&self.disk), Arc::clone(&self.file));
         let read = async move {
             disk.transfer(CONTEXT, move || {
-                // A larger window of the kernel's own reading ahead; harmless where it is not known.
+                // A larger read-ahead window; harmless if it is not supported.
                 let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
                 fill(&file, &pieces, &mut buffer, MayBlock::Yes).map_err(failed)?;
                 Ok(buffer)

@@ -1,7 +1,8 @@
-//! Takes in the blocks of an upload.
+//! Stages the blocks of an upload.
 //!
-//! All blocks of an upload go into one data file. A block gets its place at the end of it when it begins, and a record in
-//! the journal when it is complete; only what has a record counts. Blocks may come in any order and at the same time.
+//! All blocks of an upload go into one data file. A block gets an extent at its end when it begins,
+//! and a record in the journal when it is complete; only blocks with a record count. Blocks may
+//! arrive in any order and at the same time.
 
 use std::{
     collections::HashMap,
@@ -35,32 +36,32 @@ use crate::{
 
 pub(super) const CONTEXT: &str = "stage a block";
 
-/// What all uploads of a storage share.
+/// The state that all uploads of a storage share.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
     pub(super) disk: Arc<Disk>,
-    /// Names this run of the machine.
+    /// The id of the current boot.
     pub(super) boot: Arc<str>,
-    /// Blocks remembered in all uploads.
+    /// Number of blocks remembered in all uploads.
     pub(super) blocks: Arc<AtomicUsize>,
 }
 
-/// What is known of an upload.
+/// The state of an upload.
 #[derive(Debug, Default)]
 pub(super) enum Phase {
-    /// Nothing yet: the journal has to be read.
+    /// The journal has not been read yet.
     #[default]
     Unread,
     /// It takes blocks.
     Open(Box<Staging>),
-    /// It became an object; the journal says which.
+    /// It became an object, which the journal names.
     Committed,
-    /// It was discarded: who still has it must look it up again.
+    /// It was discarded; holders must look it up again.
     Discarded,
 }
 
 impl Phase {
-    /// Ends the use of the upload's files: they are about to become an object, or to be deleted.
+    /// Closes the upload's files for good, before they become an object or are deleted.
     pub(super) fn close_files(&self) {
         if let Self::Open(staging) = self
             && let Some(files) = &staging.files
@@ -73,12 +74,12 @@ impl Phase {
 /// An upload that takes blocks.
 #[derive(Debug)]
 pub(super) struct Staging {
-    /// `None` while there was no block.
+    /// `None` before the first block.
     pub(super) files: Option<Files>,
     pub(super) blocks: HashMap<BlockId, Staged>,
-    /// Records in the journal.
+    /// Number of records in the journal.
     records: usize,
-    /// Where the next block goes.
+    /// Offset of the next block.
     pub(super) end: u64,
     remembered: Arc<AtomicUsize>,
 }
@@ -103,7 +104,7 @@ impl Drop for Staging {
     }
 }
 
-/// What a journal says.
+/// The state that a journal describes.
 pub(super) enum Loaded {
     Open(Staging),
     Committed { journal: Journal, commit: CommitRecord },
@@ -126,7 +127,7 @@ impl Staging {
         journal_file.set_len(journal.end)?;
         let mut staging = Self::empty(context);
         for block in journal.blocks {
-            // Within one boot there are no others; a file that somebody cut off must not be served.
+            // Impossible within one boot, unless the file was truncated; it must not be served.
             if block.extent.end() <= length {
                 staging.remember(&block.id, block.extent);
             }
@@ -138,7 +139,7 @@ impl Staging {
         Ok(staging)
     }
 
-    /// Gives the space back of what did not become complete before the process ended, and begins behind what did.
+    /// Frees the space of incomplete blocks of an earlier process.
     fn trim(&mut self, data: &File) -> io::Result<()> {
         let complete: Vec<Extent> = self.blocks.values().map(|block| block.extent).collect();
         self.end = complete.iter().map(|extent| extent.end()).max().unwrap_or(0);
@@ -148,12 +149,12 @@ impl Staging {
         Ok(())
     }
 
-    /// Makes the upload's files, where there are none.
+    /// Makes the upload's files, if there are none.
     pub(super) fn create_files(&mut self, context: &Context, name: &UploadName) -> io::Result<&mut Files> {
         if self.files.is_none() {
             let (data, journal) = (layout::data_path(name), layout::journal_path(name));
             let uploads = &context.disk.dirs.uploads;
-            // Left from before the machine last started, or from a creation that failed half-way.
+            // Left over from an earlier boot, or from a creation that failed.
             layout::delete(uploads, &journal)?;
             layout::delete(uploads, &data)?;
             let data = layout::create(uploads, &data)?;
@@ -175,7 +176,7 @@ impl Staging {
         replaced
     }
 
-    /// Counts a block as complete; returns the one that it replaces.
+    /// Adds a complete block; returns the one that it replaces.
     fn record(&mut self, id: &BlockId, extent: Extent) -> Result<Option<Staged>, StorageError> {
         if self.records >= journal::MAX_RECORDS {
             return Err(too_many_blocks());
@@ -202,14 +203,14 @@ impl Staging {
 
 impl Files {
     pub(super) fn append(&mut self, record: &[u8]) -> io::Result<()> {
-        // After a write that failed half-way, the next one starts at the same place.
+        // After a partial write, the next record starts at the same offset.
         self.shared.journal()?.write_all_at(record, self.journal_end)?;
         self.journal_end += record.len() as u64;
         Ok(())
     }
 }
 
-/// Reads the journal of an upload. May wait for the disk.
+/// Reads the journal of an upload. May block on the disk.
 pub(super) fn load(context: &Context, name: &UploadName) -> io::Result<Loaded> {
     let open = |path: &str| missing_is_none(layout::open(&context.disk.dirs.uploads, path, OFlags::RDWR));
     let Some(file) = open(&layout::journal_path(name))? else {
@@ -235,7 +236,7 @@ fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Stages a block. Where there is no room for it, not a byte of it is read.
+/// Stages a block. If there is no space for it, no byte of it is read.
 pub(super) async fn put_block(
     uploads: &Uploads,
     budget: &Arc<Budget>,
@@ -302,7 +303,7 @@ fn prepare(context: &Context, name: &UploadName, phase: &mut Phase) -> io::Resul
     Ok(())
 }
 
-/// A file without a name: its space comes back when it is dropped, or when the process dies.
+/// A file without a name: its space is freed when it is dropped, or when the process dies.
 struct Spool(Arc<File>);
 
 impl Target for Spool {
@@ -331,7 +332,7 @@ async fn copy(disk: &Disk, spool: Arc<Spool>, place: &Arc<Place>) -> Result<(), 
     .await
 }
 
-/// Counts a block as complete, once its record is written.
+/// Adds a complete block, once its record is written.
 async fn complete(disk: &Disk, place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
     let locked = disk.threads.bounded(CONTEXT, Arc::clone(&place.handle).lock_owned()).await?;
     if disk.inline.writes.allowed() && place.is_open() {
@@ -354,7 +355,7 @@ fn record(mut locked: Locked, place: &Arc<Place>, id: &BlockId) -> Result<(), St
     Ok(())
 }
 
-/// Returns the complete blocks of an upload, also of one that was committed.
+/// Returns the complete blocks of an upload, even of a committed one.
 pub(super) async fn blocks(uploads: &Uploads, name: &UploadName) -> Result<Vec<StagedBlock>, StorageError> {
     let (_slot, mut locked) = uploads.lock(name).await?;
     let (context, name) = (uploads.context().clone(), name.clone());

@@ -1,4 +1,5 @@
-//! The calls to the kernel that the standard library does not have, and how to do without those that may be missing.
+//! System calls that the standard library does not have, with fallbacks for those that may be
+//! missing.
 
 use std::{
     fs::File,
@@ -14,7 +15,7 @@ use rustix::{
 
 use super::{layout::Dir, space::Measured};
 
-/// Whether a call may wait for a disk.
+/// Whether a call may block on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MayBlock {
     /// The call fails with `WouldBlock` where the kernel does not have the result in memory.
@@ -72,7 +73,8 @@ pub(super) fn read_exact_at(
     Ok(())
 }
 
-/// Old kernels, some file systems, and sandboxes that know only old calls refuse to answer without waiting.
+/// Old kernels, some file systems, and sandboxes with few system calls do not support non-blocking
+/// calls.
 fn would_block(error: Errno) -> io::Error {
     match error {
         Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::INTR => {
@@ -82,10 +84,10 @@ fn would_block(error: Errno) -> io::Error {
     }
 }
 
-/// Most slices that one call takes.
+/// Most slices of one call.
 const MAX_SLICES: usize = 1024;
 
-/// Writes all chunks, one after the other, from `offset` on.
+/// Writes all chunks, concatenated, at `offset`.
 pub(super) fn write_all_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
     for chunks in chunks.chunks(MAX_SLICES) {
         let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
@@ -106,7 +108,7 @@ pub(super) fn write_all_at(file: &File, chunks: &[Bytes], mut offset: u64) -> io
     Ok(())
 }
 
-/// Copies within the kernel where it can; a source that is too short is `UnexpectedEof`.
+/// Copies within the kernel if possible; a source that is too short is `UnexpectedEof`.
 pub(super) fn copy(from: &File, to: &File, to_offset: u64, length: u64) -> io::Result<()> {
     let mut done = 0;
     while done < length {
@@ -136,16 +138,17 @@ fn copy_through_memory(from: &File, to: &File, to_offset: u64, mut done: u64, le
     Ok(())
 }
 
-/// Gives the space of a range back, where the file system can. Reading it gives zeros, or what was there.
+/// Frees the space of a range, if the file system supports it. Reading it gives zeros, or the old
+/// bytes.
 pub(super) fn punch(file: &File, offset: u64, length: u64) {
     if length > 0 {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        // It is only space: where it cannot be had, it comes back when the file is deleted.
+        // It is only space: otherwise it is freed when the file is deleted.
         let _ = rustix::fs::fallocate(file, flags, offset, length);
     }
 }
 
-/// Makes the file as new as a file written now.
+/// Sets the modification time to now.
 pub(super) fn touch(file: &File) -> io::Result<()> {
     let times = Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
@@ -154,8 +157,8 @@ pub(super) fn touch(file: &File) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &times)?)
 }
 
-/// File systems, by the numbers that the kernel gives them, whose bytes are on another machine, or in another process: NFS, SMB
-/// and CIFS, FUSE, 9P, Ceph, Lustre, AFS, GPFS, BeeGFS, OCFS2, GFS2 (`statfs(2)`, `linux/magic.h`).
+/// `f_type` of file systems whose bytes are on another machine, or in another process: NFS, SMB and
+/// CIFS, FUSE, 9P, Ceph, Lustre, AFS, GPFS, BeeGFS, OCFS2, GFS2 (`statfs(2)`, `linux/magic.h`).
 const REMOTE_OR_USERSPACE: [u64; 13] = [
     0x6969,
     0x517B,
@@ -172,7 +175,7 @@ const REMOTE_OR_USERSPACE: [u64; 13] = [
     0x0116_1970,
 ];
 
-/// Returns whether the file is on a file system that may not answer at all.
+/// Returns whether the file is on a file system that may not respond at all.
 pub(super) fn may_hang(file: &File) -> io::Result<bool> {
     let kind = rustix::fs::fstatfs(file)?.f_type;
     // The number has another type on other processors, and is negative on some.
@@ -181,14 +184,14 @@ pub(super) fn may_hang(file: &File) -> io::Result<bool> {
     Ok(REMOTE_OR_USERSPACE.contains(&kind))
 }
 
-/// Finds out how large the file system of the file is, and what of it is free for this process.
+/// Returns the size of the file system, and the space that is free for this process.
 pub(super) fn measure(file: &File) -> io::Result<Measured> {
     let found = rustix::fs::fstatvfs(file)?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     Ok(Measured { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
 }
 
-/// Ends the file at this place, if it is longer.
+/// Truncates the file to this length, if it is longer.
 pub(super) fn cut(file: &File, length: u64) -> io::Result<()> {
     if file.metadata()?.len() > length { file.set_len(length) } else { Ok(()) }
 }

@@ -1,7 +1,7 @@
 //! The uploads that this process remembers.
 //!
-//! What is remembered of an upload can be read back from its journal, so the least recently used are forgotten when they
-//! become many. An upload that somebody works on is never forgotten: its allocated places are known only here.
+//! Their state can be read back from their journals, so the least recently used are forgotten when
+//! there are many. An upload in use is never forgotten: its allocated extents are known only here.
 
 use std::{
     collections::HashMap,
@@ -22,16 +22,16 @@ use super::{
 };
 use crate::{StorageError, UploadName};
 
-/// Most uploads remembered while nobody works on them.
+/// Most remembered uploads that are not in use.
 const MAX_UPLOADS: usize = 512;
 
-/// Most blocks remembered in all of them together: some 100 MB in the worst case.
+/// Most remembered blocks of all uploads: some 100 MB in the worst case.
 const MAX_BLOCKS_REMEMBERED: usize = 500_000;
 
-/// An upload; locked while it is changed, not while bytes come in.
+/// An upload; locked while it changes, but not while bytes arrive.
 pub(super) type UploadHandle = Arc<tokio::sync::Mutex<Phase>>;
 
-/// An upload, locked.
+/// A locked upload.
 pub(super) type Locked = OwnedMutexGuard<Phase>;
 
 #[derive(Debug)]
@@ -54,13 +54,13 @@ impl Uploads {
         Self { context, max_uploads: MAX_UPLOADS, remembered: Mutex::default() }
     }
 
-    /// Remembers fewer uploads.
+    /// Remembers at most `max_uploads`.
     #[cfg(test)]
     pub(super) fn set_max(&mut self, max_uploads: usize) {
         self.max_uploads = max_uploads;
     }
 
-    /// Returns how many uploads are remembered.
+    /// Number of remembered uploads.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.remembered.lock().handles.len()
@@ -72,7 +72,7 @@ impl Uploads {
 
     /// Locks an upload. Its phase is never `Discarded`.
     pub(super) async fn lock(&self, name: &UploadName) -> Result<(UploadHandle, Locked), StorageError> {
-        // Each turn waits for somebody who discards it; a client cannot keep that up.
+        // Each round waits for a discard of the same upload; a client cannot cause many of them.
         for _ in 0..8 {
             let handle = self.handle(name);
             let locked =
@@ -102,14 +102,15 @@ impl Uploads {
         handle
     }
 
-    /// Deletes what an upload has and makes those who wait for it start over.
+    /// Deletes the files of an upload. Waiters start over with a new one.
     pub(super) async fn discard(&self, name: &UploadName) -> Result<(), StorageError> {
         const CONTEXT: &str = "discard an upload";
         let (handle, mut locked) = self.lock(name).await?;
         let (disk, owned) = (Arc::clone(&self.context.disk), name.clone());
         let discarded = self.context.disk.transfer(CONTEXT, move || {
             let uploads = &disk.dirs.uploads;
-            // Data without a journal is listed and can be discarded; a journal without data would say too much.
+            // In this order: data without a journal can be listed and discarded; a journal without
+            // data would name missing blocks.
             layout::delete(uploads, &layout::journal_path(&owned)).map_err(errors::failed(CONTEXT))?;
             locked.close_files();
             *locked = Phase::Discarded;
@@ -129,9 +130,9 @@ impl Uploads {
 }
 
 impl Remembered {
-    /// Takes out the half of the idle uploads that was used longest ago.
+    /// Removes the least recently used half of the uploads that are not in use.
     fn forget_older_half(&mut self) -> Vec<UploadHandle> {
-        // Clones are made under the lock that the caller has: one reference means that nobody works on it.
+        // Clones are made under the caller's lock: with one reference it is not in use.
         let mut idle: Vec<u64> = self
             .handles
             .values()

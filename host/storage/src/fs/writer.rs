@@ -1,7 +1,7 @@
-//! Writes a source to a place in a file.
+//! Writes a source to a file.
 //!
-//! Chunks are gathered without copying them and written together. A short body is written in place, as it comes; of a long one a
-//! thread writes while the next chunks are gathered.
+//! Chunks are collected without copying them and written together. A short body is written in
+//! place, as it arrives; of a long one a thread writes while the next chunks are collected.
 
 use std::{fs::File, io, mem, sync::Arc};
 
@@ -18,35 +18,35 @@ use super::{
 };
 use crate::{Source, StorageError, source::LengthCheck};
 
-/// A body that is known to be no longer is written in place, if the disk keeps up: BuildKit's blocks are as long, and sent one after
-/// the other, so that nothing is gained by two threads.
+/// A body with at most this announced length is written in place, if the disk is fast. BuildKit
+/// sends blocks of this size one after the other, so a second thread gains nothing.
 const SHORT_BYTES: u64 = 1 << 20;
 
-/// Most bytes that are written in place at once: they stay in the core's cache from the socket to the file.
+/// Most bytes of one write in place: they stay in the core's cache from the socket to the file.
 const IN_PLACE_BYTES: u64 = 256 << 10;
 
-/// The same of a body that did not say how long it is.
+/// The same for a body without an announced length.
 pub(super) const SMALL_BYTES: u64 = 64 << 10;
 
-/// Tiny chunks are written before there are more of them than this: each one keeps its whole network buffer alive.
+/// Most collected chunks: each tiny one keeps its whole network buffer alive.
 const MAX_CHUNKS: usize = 256;
 
 const CONTEXT: &str = "write content";
 
-/// Where bytes go.
+/// The file to write to.
 pub(super) trait Target: Send + Sync + 'static {
-    /// Returns the file. May wait for the disk where [`Self::is_open`] is not true.
+    /// Returns the file. May block unless [`Self::is_open`].
     fn file(&self) -> Result<Arc<File>, StorageError>;
 
-    /// Returns whether the file is open already.
+    /// Returns whether the file is open.
     fn is_open(&self) -> bool {
         true
     }
 }
 
-/// Writes the whole source from `at` on and returns how many bytes that were. Never writes more than `source.length`
-/// bytes, nor more than `claim` finds room for. When it returns, nothing is being written any more, unless the disk does not
-/// answer; `to` is dropped after the last write in any case.
+/// Writes the whole source at `at` and returns its length. Never writes more than `source.length`
+/// bytes, nor more than `claim` has space for. When it returns, nothing is being written any more,
+/// unless the disk does not respond; `to` is always dropped after the last write.
 pub(super) async fn write<W: Target>(
     disk: &Arc<Disk>,
     to: &Arc<W>,
@@ -78,7 +78,7 @@ async fn pump<W: Target>(writer: &mut Writer<'_, W>, mut source: Source) -> Resu
     Ok(length)
 }
 
-/// Chunks that are to be written together.
+/// Chunks to write together.
 struct Batch {
     chunks: Vec<Bytes>,
     bytes: u64,
@@ -96,8 +96,8 @@ impl Batch {
         self.chunks.push(chunk);
     }
 
-    /// Takes the batch whole: a closure that named only its chunks would leave the account of them behind, and the bytes
-    /// would no longer count while they are written.
+    /// Takes `self` whole: a closure that captured only the chunks would leave their hold behind,
+    /// and they would not count while they are written.
     fn write(self, file: &File, at: u64) -> io::Result<()> {
         sys::write_all_at(file, &self.chunks, at)
     }
@@ -110,9 +110,9 @@ struct Writer<'a, W> {
     batch: Batch,
     transfer: &'a Transfer,
     claim: &'a mut Claim,
-    /// What a thread writes, and how many bytes that are.
+    /// The running write of a thread, and its length in bytes.
     under_way: Option<(u64, Task<()>)>,
-    /// Nothing was handed to another thread yet.
+    /// No write has run on a thread yet.
     is_small: bool,
     is_short: bool,
 }
@@ -129,12 +129,12 @@ impl<W: Target> Writer<'_, W> {
         if is_full || self.batch.chunks.len() >= MAX_CHUNKS { self.start().await } else { Ok(()) }
     }
 
-    /// Returns whether a write can be done here and now without waiting.
+    /// Returns whether a write can be done in place.
     fn is_quick(&self) -> bool {
         self.disk.inline.writes.allowed() && self.to.is_open()
     }
 
-    /// Takes what is gathered, and where it goes.
+    /// Takes the collected chunks, and their offset.
     fn take_batch(&mut self) -> (Batch, u64) {
         let batch = mem::replace(&mut self.batch, Batch::new(self.transfer));
         let at = self.at;
@@ -142,7 +142,7 @@ impl<W: Target> Writer<'_, W> {
         (batch, at)
     }
 
-    /// Writes what is gathered here and now.
+    /// Writes the collected chunks in place.
     fn write_in_place(&mut self) -> Result<(), StorageError> {
         let bytes = self.batch.bytes;
         let (batch, at) = self.take_batch();
@@ -152,7 +152,8 @@ impl<W: Target> Writer<'_, W> {
         Ok(())
     }
 
-    /// Hands over what is gathered, and waits until it is written where there is no memory to gather more.
+    /// Starts to write the collected chunks on a thread, and waits for it if the memory budget is
+    /// used up.
     async fn start(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
         let bytes = self.batch.bytes;
@@ -179,9 +180,9 @@ impl<W: Target> Writer<'_, W> {
         self.start().await
     }
 
-    /// Waits for the write that is under way.
+    /// Waits for the running write.
     async fn settle(&mut self) -> Result<(), StorageError> {
-        // It stays in its place until it is done: who drops this future must not lose it.
+        // It stays here until it is done, in case this future is dropped.
         let Some((bytes, task)) = &mut self.under_way else { return Ok(()) };
         let (bytes, outcome) = (*bytes, task.outcome().await);
         self.under_way = None;

@@ -173,7 +173,7 @@ impl Commit {
             match found {
                 Some(found) => return Ok(found),
                 None if has_others && began.elapsed() < self.shared.spill_after * 3 => {}
-                None => return Err(StorageError::Invalid("a block in the list was not sent".to_owned())),
+                None => return Err(StorageError::Invalid("a block of the list is not staged".to_owned())),
             }
             sleep(POLL_INTERVAL.min(self.shared.spill_after)).await;
             listing = journal::list(&self.shared, &self.name).await?;
@@ -248,7 +248,7 @@ impl Commit {
     /// Executes a stored plan, if it was made from the same list.
     async fn follow(&self, plan: &Plan, is_done: bool) -> Result<Stored, StorageError> {
         if plan.list != plan::fingerprint(&self.ids) {
-            return Err(StorageError::Invalid("the upload was committed with another list".to_owned()));
+            return Err(StorageError::Invalid("the upload was committed with another block list".to_owned()));
         }
         if is_done { stored(plan) } else { self.carry_out(plan).await }
     }

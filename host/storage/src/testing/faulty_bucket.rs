@@ -1,4 +1,4 @@
-//! A bucket that fails as planned.
+//! A bucket that fails as a test plans.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -13,9 +13,9 @@ use crate::{
 
 /// A bucket that fails as planned.
 pub struct FaultyBucket {
-    /// The bucket that is wrapped.
+    /// The wrapped bucket.
     pub inner: Arc<dyn Bucket>,
-    /// What fails.
+    /// The planned faults.
     pub faults: Arc<Faults>,
 }
 

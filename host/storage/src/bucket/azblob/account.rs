@@ -1,4 +1,4 @@
-//! Whose container it is, and how that is proved.
+//! The account of the container, and its credentials.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
 use crate::{StorageError, bucket::http::unavailable};
 
-/// The account and key of the emulators, which everyone knows.
+/// The well-known account and key of the emulators.
 const DEVELOPMENT: (&str, &str) = (
     "devstoreaccount1",
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
@@ -14,32 +14,33 @@ const DEVELOPMENT: (&str, &str) = (
 const DEVELOPMENT_ENDPOINT: &str = "http://127.0.0.1:10000/devstoreaccount1";
 const PUBLIC_SUFFIX: &str = "core.windows.net";
 
-/// What a container needs to know.
+/// Settings of a container.
 #[derive(Clone, Debug)]
 pub struct AzblobSettings {
-    /// The container.
+    /// The name of the container.
     pub container: String,
-    /// What all keys begin with; empty, or folders with a slash between them.
+    /// Prefix of all keys; empty, or folders with a slash between them.
     pub prefix: String,
     /// The account.
     pub account: AzblobAccount,
-    /// How long the server may be silent.
+    /// Longest time without a byte from the server.
     pub timeout: Duration,
-    /// Whose certificates are trusted.
+    /// The trusted certificates.
     pub tls: rustls::ClientConfig,
-    /// The proxies on the way.
+    /// The configured proxies.
     pub proxies: larder_common::Proxies,
 }
 
-/// An account, and how to prove that it may be used.
+/// An account and its credentials.
 #[derive(Clone)]
 pub enum AzblobAccount {
-    /// As the portal shows it: account, key or shared access signature, endpoint.
+    /// The connection string that the portal shows: account, key or shared access signature,
+    /// endpoint.
     ConnectionString(String),
-    /// By a workload identity (`AZURE_CLIENT_ID`, `AZURE_TENANT_ID` and `AZURE_FEDERATED_TOKEN_FILE`, as Kubernetes sets them)
-    /// or the machine's managed identity.
+    /// A workload identity (`AZURE_CLIENT_ID`, `AZURE_TENANT_ID` and `AZURE_FEDERATED_TOKEN_FILE`,
+    /// as Kubernetes sets them), or the machine's managed identity.
     Identity {
-        /// Its name.
+        /// The name of the account.
         account: String,
         /// Its server, if it is not `https://<account>.blob.core.windows.net`.
         endpoint: Option<String>,
@@ -55,21 +56,21 @@ impl std::fmt::Debug for AzblobAccount {
     }
 }
 
-/// An account as it was read.
+/// A parsed account.
 pub(super) struct Account {
-    /// Knows how to prove itself.
+    /// Has the credentials.
     pub(super) builder: MicrosoftAzureBuilder,
     pub(super) name: String,
-    /// Where it is, without a credential.
+    /// The URL of the service, without credentials.
     pub(super) place: String,
 }
 
-/// What is wrong with a connection string, without a word of it.
+/// What is wrong with a connection string. It is not quoted, because it contains a key.
 #[derive(Debug, thiserror::Error)]
 #[error("storage.azblob.connection_string (STORAGE_AZBLOB_CONNECTION_STRING) {0}")]
 struct BadConnectionString(&'static str);
 
-/// The parts of a connection string.
+/// The fields of a connection string.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Connection<'a> {
     pub(super) account: Option<&'a str>,
@@ -79,19 +80,19 @@ pub(super) struct Connection<'a> {
 }
 
 impl AzblobAccount {
-    /// Reads what is configured.
+    /// Reads the configured account.
     pub(super) fn read(&self) -> Result<Account, StorageError> {
         match self {
             Self::ConnectionString(text) => {
                 let parsed = Connection::parse(text).and_then(|connection| connection.read());
                 parsed.map_err(|problem| {
-                    unavailable("reading the connection string", BadConnectionString(problem))
+                    unavailable("read the connection string", BadConnectionString(problem))
                 })
             }
             Self::Identity { account, endpoint } => {
                 let place =
                     endpoint.clone().unwrap_or_else(|| public_endpoint("https", account, PUBLIC_SUFFIX));
-                // The library reads what Kubernetes and the machine say of identities.
+                // The library reads the variables of Kubernetes and the machine's identity.
                 let builder = MicrosoftAzureBuilder::from_env().with_account(account);
                 Ok(Account { builder: at(builder, &place), name: account.clone(), place })
             }
@@ -100,7 +101,7 @@ impl AzblobAccount {
 }
 
 impl<'a> Connection<'a> {
-    /// Reads `Name=value;Name=value`. Names that say nothing of blobs are passed over.
+    /// Parses `Name=value;Name=value`. Names that are not about blobs are ignored.
     pub(super) fn parse(text: &'a str) -> Result<Self, &'static str> {
         let mut found = Self::default();
         let (mut scheme, mut suffix) = ("https", PUBLIC_SUFFIX);
@@ -126,7 +127,7 @@ impl<'a> Connection<'a> {
         Ok(found)
     }
 
-    /// The account, which an endpoint names where nothing else does.
+    /// The account, from its own field or the endpoint's host.
     pub(super) fn account(&self) -> Option<&str> {
         let of_endpoint = || {
             let (_, rest) = self.endpoint.as_deref()?.split_once("://")?;

@@ -1,11 +1,11 @@
-//! The HTTP client that the library uses: one that trusts what this server trusts.
+//! The HTTP client for the library, which trusts this server's certificates.
 
 use object_store::{
     ClientOptions,
     client::{HttpClient, HttpConnector},
 };
 
-/// Gives the library that client.
+/// Gives the client to the library.
 #[derive(Clone, Debug)]
 pub(super) struct Connector(reqwest::Client);
 

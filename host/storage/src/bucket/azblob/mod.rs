@@ -1,8 +1,9 @@
 //! Azure Blob Storage.
 //!
-//! A bucket for `objects/`; opened by `start/`. Parts are the blocks of one blob; the service drops those that nobody commits
-//! after a week, so there are no multiparts to list. Blocks belong to the blob, not to an attempt: committing one attempt drops
-//! what others have staged for the same key. `objects/` gives each attempt a key of its own.
+//! Parts are the blocks of one blob. The service deletes uncommitted blocks after a week, so there
+//! are no multipart uploads to list. Blocks belong to the blob and not to an attempt: a commit
+//! drops what other attempts have staged for the same key. So `objects/` gives each attempt a key
+//! of its own.
 
 mod account;
 mod http;
@@ -37,41 +38,41 @@ use super::{
 use crate::{Content, StorageError};
 use larder_common::causes::{causes, chain};
 
-/// Largest number of a part: so many blocks a blob may have.
+/// Largest part number: most blocks of a blob (the service's limit).
 const MAX_NUMBER: u32 = 50_000;
-/// Most bytes of a block; a blob that is stored with one request may have some more.
+/// Largest block in bytes. A blob that is stored with one request may be larger.
 const SEND_LIMIT: u64 = 4000 << 20;
-/// Most blobs on a page.
+/// Items per page of a listing.
 const PAGE: usize = 1000;
-/// Most blobs deleted at the same time for one call.
+/// Concurrent deletes of one call.
 const DELETES_AT_ONCE: usize = 16;
-/// How often a call is tried again.
+/// Most retries of a call.
 const MAX_RETRIES: usize = 3;
-/// The service's word for a list with a block that is not staged (any more).
+/// Error code for a block list with an unknown block.
 const UNKNOWN_BLOCK: &str = "InvalidBlockList";
-/// The service's words for a container that is not there.
+/// Error code for a missing container.
 const UNKNOWN_CONTAINER: &str = "ContainerNotFound";
 
 /// A container.
 pub struct AzblobBucket {
     store: MicrosoftAzure,
-    /// The same connections, for what the library does not do.
+    /// The same connections, for requests that the library does not support.
     http: reqwest::Client,
     account: String,
     container: String,
-    /// Where it is, without a credential, for messages.
+    /// The URL of the service without credentials, for messages.
     place: String,
-    /// Goes before every key: nothing, or ends with a slash.
+    /// Prefix of all keys: empty, or ends with a slash.
     key_prefix: String,
     retry_policy: RetryPolicy,
     settings: AzblobSettings,
 }
 
 impl AzblobBucket {
-    /// Reads the account. Whether the container is there is for [`Bucket::check`] to say.
+    /// Reads the account. [`Bucket::check`] checks the container itself.
     ///
     /// # Errors
-    /// When the connection string is not of its form, or there are no credentials.
+    /// When the connection string is malformed, or there are no credentials.
     pub fn connect(settings: AzblobSettings) -> Result<Self, StorageError> {
         let retry_policy = RetryPolicy { timeout: settings.timeout };
         let retry = RetryConfig {
@@ -86,7 +87,7 @@ impl AzblobBucket {
             .with_retry(retry)
             .with_http_connector(http::Connector::new(http.clone()))
             .build()
-            .map_err(|error| unavailable("setting up Azure Blob Storage", error))?;
+            .map_err(|error| unavailable("set up Azure Blob Storage", error))?;
         let (container, key_prefix) = (settings.container.clone(), key_prefix(&settings.prefix));
         Ok(Self { store, http, account: name, container, place, key_prefix, retry_policy, settings })
     }
@@ -96,7 +97,7 @@ impl AzblobBucket {
             .map_err(|_| StorageError::Invalid(format!("the key {key}")))
     }
 
-    /// Waits for a call that carries no content; the library itself tries again.
+    /// Waits for a call without a body; the library retries it.
     async fn call<T>(
         &self,
         context: &'static str,
@@ -105,7 +106,7 @@ impl AzblobBucket {
         self.call_with(0, context, call).await
     }
 
-    /// Waits for a call that carries so many bytes.
+    /// Waits for a call with a body of `bytes`.
     async fn call_with<T>(
         &self,
         bytes: usize,
@@ -121,7 +122,7 @@ impl AzblobBucket {
 
     async fn remove_one(&self, key: &str) -> Result<(), StorageError> {
         let path = self.path(key)?;
-        match self.call("deleting an object", self.store.delete(&path)).await {
+        match self.call("delete an object", self.store.delete(&path)).await {
             Ok(()) | Err(StorageError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -139,7 +140,7 @@ impl AzblobBucket {
             ..PaginatedListOptions::default()
         };
         let prefix = format!("{}{prefix}", self.key_prefix);
-        let found = self.call("listing objects", self.store.list_paginated(Some(&prefix), options)).await?;
+        let found = self.call("list objects", self.store.list_paginated(Some(&prefix), options)).await?;
         let items = found.result.objects.iter().filter_map(|object| self.listed(object));
         Ok(BucketPage { items: items.collect(), next: found.page_token })
     }
@@ -175,9 +176,9 @@ impl Bucket for AzblobBucket {
             }
             let (name, place) = (self.container.clone(), self.place.clone());
             let missing = BucketMissing { kind: "the container", name, place };
-            return Err(unavailable("looking for the container", missing));
+            return Err(unavailable("look for the container", missing));
         }
-        // Reading alone is not enough: a key that may not write would fail only at the first save.
+        // A key that may read but not write would otherwise fail only at the first save.
         let probe = format!("_check/{}", uuid::Uuid::new_v4().simple());
         self.put(&probe, vec![Bytes::from_static(b"larder")]).await?;
         self.remove(&[probe]).await
@@ -185,7 +186,7 @@ impl Bucket for AzblobBucket {
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
         let path = self.path(key)?;
-        Ok(self.call("asking for an object's size", self.store.head(&path)).await?.size)
+        Ok(self.call("look for an object", self.store.head(&path)).await?.size)
     }
 
     async fn get(
@@ -198,9 +199,9 @@ impl Bucket for AzblobBucket {
         let length = range.as_ref().map_or(size_bytes, |range| range.end - range.start);
         let ranged = range.is_some();
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        let opened = self.call("reading an object", self.store.get_opts(&path, options)).await;
+        let opened = self.call("read an object", self.store.get_opts(&path, options)).await;
         let opened = match opened {
-            // A range that begins behind the end is refused in a way that the library does not tell from others.
+            // The library does not distinguish an unsatisfiable range from other failures.
             Err(StorageError::Unavailable { .. }) if ranged && self.head(key).await? != size_bytes => {
                 return Err(StorageError::NotFound);
             }
@@ -214,7 +215,7 @@ impl Bucket for AzblobBucket {
 
     async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError> {
         let path = self.path(key)?;
-        let opened = self.call("reading an object", self.store.get(&path)).await?;
+        let opened = self.call("read an object", self.store.get(&path)).await?;
         let length = opened.meta.size;
         self.retry_policy.read(length, limit, opened.into_stream()).await
     }
@@ -252,7 +253,7 @@ impl Bucket for AzblobBucket {
                 Err(error) => Err(error),
             }
         };
-        self.call_with(bytes, "storing an object", exists).await
+        self.call_with(bytes, "store an object", exists).await
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError> {
@@ -265,7 +266,7 @@ impl Bucket for AzblobBucket {
     }
 
     async fn begin(&self, _key: &str) -> Result<String, StorageError> {
-        // The service knows no attempts; a block's id is made at random.
+        // The service has no multipart ids; the ids of blocks are random.
         Ok(uuid::Uuid::new_v4().simple().to_string())
     }
 
@@ -282,7 +283,7 @@ impl Bucket for AzblobBucket {
     async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError> {
         let (path, id) = (self.path(key)?, multipart.to_owned());
         let parts = parts.iter().map(|part| PartId { content_id: part.tag.clone() }).collect();
-        match self.call("committing blocks", self.store.complete_multipart(&path, &id, parts)).await {
+        match self.call("commit blocks", self.store.complete_multipart(&path, &id, parts)).await {
             Err(StorageError::Unavailable { source, .. }) if mentions(&*source, UNKNOWN_BLOCK) => {
                 Err(StorageError::NotFound)
             }
@@ -290,7 +291,7 @@ impl Bucket for AzblobBucket {
         }
     }
 
-    /// The service has no way to drop blocks; it does so itself after a week.
+    /// The service cannot drop blocks; it deletes them after a week.
     async fn abort(&self, _key: &str, _multipart: &str) -> Result<(), StorageError> {
         Ok(())
     }
@@ -305,13 +306,13 @@ impl Bucket for AzblobBucket {
 
     async fn presign(&self, key: &str, lifetime: Duration) -> Result<Option<String>, StorageError> {
         let path = self.path(key)?;
-        let signed = self.call("signing a URL", self.store.signed_url(Method::GET, &path, lifetime)).await;
+        let signed = self.call("sign a URL", self.store.signed_url(Method::GET, &path, lifetime)).await;
         match signed {
             Ok(url) => Ok(Some(url.into())),
-            // A shared access signature cannot sign others, and an identity may lack the permission. Downloads work all the
-            // same, through this server.
+            // A shared access signature cannot sign URLs, and an identity may lack the permission.
+            // Then downloads go through this server.
             Err(error) => {
-                tracing::debug!(error = %chain(&error), "no URL of the container can be signed");
+                tracing::debug!(error = %chain(&error), "cannot sign a URL of the container; the download goes through this server");
                 Ok(None)
             }
         }
@@ -325,7 +326,7 @@ fn failure(context: &'static str, error: Error) -> StorageError {
     }
 }
 
-/// Returns whether an error, or one of its causes, has these words.
+/// Returns whether the text of an error, or of one of its causes, contains `words`.
 fn mentions(error: &(dyn std::error::Error + 'static), words: &str) -> bool {
     causes(error).any(|cause| cause.to_string().contains(words))
 }

@@ -1,7 +1,7 @@
-//! Storing a blob or a block: while its bytes come, with one request, or from memory, with several where the first ones fail.
+//! Stores blobs and blocks: streamed with one request, or from memory with retries.
 //!
-//! The library sends what is in memory only, and waits for a server that takes nothing until it has waited long enough for all bytes. So
-//! the requests are made here; the library signs them.
+//! The library sends only bytes in memory, and its only timeout covers the whole request. So the
+//! requests are made here; the library signs them.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{Request, header::CONTENT_LENGTH, request::Builder};
@@ -21,15 +21,15 @@ use crate::{
     },
 };
 
-const STORING: &str = "storing an object";
-const STAGING: &str = "storing a block";
+const STORING: &str = "store an object";
+const STAGING: &str = "stage a block";
 
-/// Where the service says in a word what is wrong.
+/// Header with the service's error code.
 const ERROR_CODE: &str = "x-ms-error-code";
 
-/// What the service answers instead of storing the bytes.
+/// An error response to an upload.
 #[derive(Debug, thiserror::Error)]
-#[error("the service answered {status} {code}")]
+#[error("the service responded {status} {code}")]
 struct Refused {
     status: StatusCode,
     code: String,
@@ -38,9 +38,9 @@ struct Refused {
 /// Why one attempt failed.
 #[derive(Debug)]
 enum AttemptError {
-    /// It may work the next time.
+    /// A retry may succeed.
     Transient(StorageError),
-    /// It will not.
+    /// A retry cannot succeed.
     Permanent(StorageError),
 }
 
@@ -53,32 +53,32 @@ impl From<AttemptError> for StorageError {
 }
 
 impl AzblobBucket {
-    /// Stores a blob.
+    /// Stores a blob from a stream.
     pub(super) async fn send_blob(&self, key: &str, content: Content) -> Result<(), StorageError> {
         Ok(self.send_body(STORING, blob(&self.url(key)?), content).await?)
     }
 
-    /// Stores a blob that is in memory.
+    /// Stores a blob from memory.
     pub(super) async fn put_blob(&self, key: &str, body: &Pieces) -> Result<(), StorageError> {
         let url = self.url(key)?;
         self.send_pieces(STORING, || blob(&url), body).await
     }
 
-    /// Stages a block; returns its id.
+    /// Stages a block from a stream; returns its id.
     pub(super) async fn send_block(&self, key: &str, content: Content) -> Result<String, StorageError> {
         let (id, url) = self.block(key)?;
         self.send_body(STAGING, Request::put(url.as_str()), content).await?;
         Ok(id)
     }
 
-    /// Stages a block that is in memory; returns its id.
+    /// Stages a block from memory; returns its id.
     pub(super) async fn put_block(&self, key: &str, body: &Pieces) -> Result<String, StorageError> {
         let (id, url) = self.block(key)?;
         self.send_pieces(STAGING, || Request::put(url.as_str()), body).await?;
         Ok(id)
     }
 
-    /// Makes an id of as many bytes as the library's, and the block's address.
+    /// Makes a block id, as long as the library's, and the block's URL.
     fn block(&self, key: &str) -> Result<(String, Url), StorageError> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let mut url = self.url(key)?;
@@ -89,7 +89,7 @@ impl AzblobBucket {
     }
 
     fn url(&self, key: &str) -> Result<Url, StorageError> {
-        let bad = |why: &str| unavailable("finding the container's address", why.to_owned());
+        let bad = |why: &str| unavailable("make the container's URL", why.to_owned());
         let mut url = Url::parse(&self.place).map_err(|error| bad(&error.to_string()))?;
         let path = self.path(key)?;
         let mut segments = url.path_segments_mut().map_err(|()| bad("it has no path"))?;
@@ -101,7 +101,7 @@ impl AzblobBucket {
         Ok(url)
     }
 
-    /// Sends what is in memory, again where that may help.
+    /// Sends a body from memory, with retries.
     async fn send_pieces(
         &self,
         context: &'static str,

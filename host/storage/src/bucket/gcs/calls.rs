@@ -1,4 +1,4 @@
-//! Calls of the service: bounded in time, and tried again where that may help.
+//! Calls of the service, with timeouts and retries.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,18 +32,19 @@ use crate::{
     },
 };
 
-pub(super) const STORING: &str = "storing an object";
+pub(super) const STORING: &str = "store an object";
 
-/// The way to the service.
+/// The clients of the service.
 pub(super) struct Connection {
     pub(super) client: Client,
-    /// The same HTTP client, for downloads: the library does not show the head of their answers.
+    /// The same HTTP client, for downloads: the library does not return the heads of their
+    /// responses.
     pub(super) http: reqwest::Client,
     pub(super) tokens: Option<Arc<dyn TokenSource>>,
 }
 
 impl Connection {
-    /// Says in a request whom it comes from.
+    /// Adds the credentials to a request.
     pub(super) async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, CallError> {
         let Some(tokens) = &self.tokens else { return Ok(request) };
         let token = tokens.token().await.map_err(CallError::Transient)?;
@@ -51,7 +52,7 @@ impl Connection {
     }
 }
 
-/// Makes calls.
+/// Calls the service.
 pub(super) struct Calls {
     pub(super) connection: Connection,
     pub(super) retry_policy: RetryPolicy,
@@ -60,35 +61,35 @@ pub(super) struct Calls {
 /// Why one attempt failed.
 #[derive(Debug)]
 pub(super) enum CallError {
-    /// There is no such object, or bucket.
+    /// No such object, or bucket.
     NotFound,
-    /// The condition of the call does not hold: there is an object.
+    /// The precondition failed: the object exists.
     Exists,
-    /// It may work the next time.
+    /// A retry may succeed.
     Transient(Box<dyn std::error::Error + Send + Sync>),
-    /// It will not.
+    /// A retry cannot succeed.
     Permanent(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The checksum and size of what was stored.
+/// The CRC32C and size of stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) crc: u32,
     pub(super) size_bytes: u64,
 }
 
-/// What became of an upload.
+/// The result of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UploadOutcome {
-    /// The object has these bytes.
+    /// The object was stored, with these bytes.
     Now(Sum),
-    /// There was one already.
+    /// There was an object already.
     Exists,
 }
 
-/// The service stored something else than was sent.
+/// The service stored other bytes than were sent.
 #[derive(Debug, thiserror::Error)]
-#[error("the service has {found:?} where {expected:?} was sent")]
+#[error("checksum mismatch: sent {expected:?}, stored {found:?}")]
 struct ChecksumMismatch {
     expected: Sum,
     found: Option<Sum>,
@@ -102,20 +103,20 @@ impl Sum {
         body.iter().fold(Self::NOTHING, |sum, piece| sum.and(piece))
     }
 
-    /// The sum of a content and what follows it.
+    /// The sum of this content followed by `bytes`.
     pub(super) fn and(self, bytes: &[u8]) -> Self {
         let crc = crc32c::crc32c_append(self.crc, bytes);
         Self { crc, size_bytes: self.size_bytes + bytes.len() as u64 }
     }
 
-    /// The sum of two contents one after the other.
+    /// The sum of two contents, concatenated.
     pub(super) fn then(self, next: Self) -> Self {
         let length = usize::try_from(next.size_bytes).unwrap_or(usize::MAX);
         let crc = crc32c::crc32c_combine(self.crc, next.crc, length);
         Self { crc, size_bytes: self.size_bytes + next.size_bytes }
     }
 
-    /// What the service says of an object.
+    /// Reads the sum of an object from its metadata.
     fn of_object(object: &Object) -> Option<Self> {
         let crc = BASE64_STANDARD.decode(object.crc32c.as_ref()?).ok()?;
         let crc = u32::from_be_bytes(crc.try_into().ok()?);
@@ -136,7 +137,7 @@ impl Calls {
         Self { connection, retry_policy }
     }
 
-    /// Makes a call, again where that may help. Each attempt may take as long as `bytes` need.
+    /// Makes a call and retries transient failures. The timeout of each attempt depends on `bytes`.
     pub(super) async fn call<T, F>(
         &self,
         context: &'static str,
@@ -153,9 +154,9 @@ impl Calls {
         outcome.map_err(|failure| failure.into_storage_error(context))
     }
 
-    /// Stores an object, and makes sure that the service got these bytes; with `new` only where there is none, else it is
-    /// [`UploadOutcome::Exists`]. That goes as an upload with metadata (`multipart`), for which the emulator keeps the condition, too; for one
-    /// without it does not.
+    /// Stores an object and compares the service's checksum; with `new`, only if there is none,
+    /// else [`UploadOutcome::Exists`]. The emulator honours `ifGenerationMatch` only on multipart
+    /// uploads, so `new` objects are stored that way and the tests cover the production path.
     pub(super) async fn upload(
         &self,
         bucket: &str,
@@ -166,7 +167,7 @@ impl Calls {
         let sum = Sum::of(body);
         let request = UploadObjectRequest {
             bucket: bucket.to_owned(),
-            // No generation: there must be no object.
+            // Generation 0: there must be no object.
             if_generation_match: new.then_some(0),
             ..UploadObjectRequest::default()
         };
@@ -191,31 +192,27 @@ impl Calls {
         .await
     }
 
-    /// Puts objects together in a new one, and makes sure that it has the bytes of all.
+    /// Composes a new object and checks that it has the bytes of all sources.
     pub(super) async fn compose(&self, request: ComposeObjectRequest, sum: Sum) -> Result<(), StorageError> {
         let (client, request) = (&self.connection.client, &request);
-        self.call(
-            "composing an object",
-            0,
-            || async move { sum.check(&client.compose_object(request).await?) },
-        )
-        .await
+        self.call("compose an object", 0, || async move { sum.check(&client.compose_object(request).await?) })
+            .await
     }
 
     pub(super) async fn size(&self, request: GetObjectRequest) -> Result<u64, StorageError> {
         let (client, request) = (&self.connection.client, &request);
-        let asked = self
-            .call("asking for an object's size", 0, || async move { Ok(client.get_object(request).await?) });
+        let asked =
+            self.call("look for an object", 0, || async move { Ok(client.get_object(request).await?) });
         Ok(u64::try_from(asked.await?.size).unwrap_or_default())
     }
 
-    /// Deletes an object. Harmless where it is gone.
+    /// Deletes an object. Succeeds if it does not exist.
     pub(super) async fn delete(&self, bucket: &str, name: String) -> Result<(), StorageError> {
         let request =
             DeleteObjectRequest { bucket: bucket.to_owned(), object: name, ..DeleteObjectRequest::default() };
         let (client, request) = (&self.connection.client, &request);
         let deleted = self
-            .call("deleting an object", 0, || async move { Ok(client.delete_object(request).await?) })
+            .call("delete an object", 0, || async move { Ok(client.delete_object(request).await?) })
             .await;
         match deleted {
             Ok(()) | Err(StorageError::NotFound) => Ok(()),
@@ -228,7 +225,7 @@ impl Calls {
         request: ListObjectsRequest,
     ) -> Result<ListObjectsResponse, StorageError> {
         let (client, request) = (&self.connection.client, &request);
-        self.call("listing objects", 0, || async move { Ok(client.list_objects(request).await?) }).await
+        self.call("list objects", 0, || async move { Ok(client.list_objects(request).await?) }).await
     }
 }
 
@@ -242,7 +239,7 @@ async fn bounded<T>(
     }
 }
 
-/// Judges a status: what the service's own guide to retries names, and nothing else, is tried again.
+/// Classifies a status: only those in the service's guide to retries are transient.
 pub(super) fn classify(status: Option<u16>, error: Box<dyn std::error::Error + Send + Sync>) -> CallError {
     match status {
         Some(404) => CallError::NotFound,
@@ -253,7 +250,7 @@ pub(super) fn classify(status: Option<u16>, error: Box<dyn std::error::Error + S
 }
 
 impl CallError {
-    /// What a watch says of a request.
+    /// Converts an error of a `StallDetector`.
     fn from_storage_error(error: StorageError) -> Self {
         match error {
             StorageError::Unavailable { source, .. } => Self::Transient(source),
@@ -261,11 +258,13 @@ impl CallError {
         }
     }
 
-    /// Says it to a caller.
+    /// Converts the failure for the caller.
     pub(super) fn into_storage_error(self, context: &'static str) -> StorageError {
         match self {
             Self::NotFound => StorageError::NotFound,
-            Self::Exists => unavailable(context, "the service speaks of a condition where there was none"),
+            Self::Exists => {
+                unavailable(context, "the service reported a failed precondition of a request without one")
+            }
             Self::Transient(source) | Self::Permanent(source) => unavailable(context, source),
         }
     }
@@ -287,7 +286,7 @@ impl From<SignedURLError> for CallError {
     fn from(error: SignedURLError) -> Self {
         match error {
             SignedURLError::SignBlob(error) => error.into(),
-            // The text may tell of the key.
+            // The text may contain parts of the key.
             SignedURLError::CertError(_) => Self::Permanent("the key cannot sign".into()),
             SignedURLError::InvalidOption(_) | SignedURLError::ParseError(_) => {
                 Self::Permanent(Box::new(error))

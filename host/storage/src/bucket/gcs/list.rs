@@ -1,4 +1,4 @@
-//! Listing objects, and multiparts by their parts.
+//! Lists objects, and multipart uploads by their parts.
 
 use gcloud_storage::http::objects::{
     Object,
@@ -14,15 +14,15 @@ use crate::{
     bucket::{BucketPage, ListedKey, OpenMultipart},
 };
 
-/// Most objects on a page (the service's limit).
+/// Largest page (the service's limit).
 const PAGE: i32 = 1000;
-/// The first name after `x` is not before `x!`: no key has a byte below `-`.
+/// `x!` is the first name after `x`: no key has a byte below `-`.
 const AFTER: char = '!';
-/// Follows `/`: what begins with `x0` comes after all that begins with `x/`.
+/// The byte after `/`: `x0` comes after all names that begin with `x/`.
 const AFTER_FOLDER: char = '0';
 
 impl GcsBucket {
-    /// Lists objects. A page begins where the last one ended, by name, so it does not matter what was removed meanwhile.
+    /// Lists objects. The cursor is a name, so it stays valid when objects are removed.
     pub(super) async fn list_keys(
         &self,
         prefix: &str,
@@ -42,7 +42,8 @@ impl GcsBucket {
         Ok(BucketPage { items: items.collect(), next })
     }
 
-    /// Lists multiparts. Each shows once: the next page begins behind its last part.
+    /// Lists multipart uploads, each once: the next page begins after the last part of the last
+    /// one.
     pub(super) async fn list_open(
         &self,
         prefix: &str,
@@ -51,7 +52,7 @@ impl GcsBucket {
         let found = self.list_names(&format!("{PARTS}{prefix}"), from).await?;
         let more = found.next_page_token.is_some();
         let objects = found.items.unwrap_or_default();
-        // Where the names are not of parts, the page ends behind its last name.
+        // If no name is of a part, the page ends after its last name.
         let last = objects.last().and_then(|object| object.name.strip_prefix(&self.key_prefix));
         let mut next = last.map(|last| format!("{last}{AFTER}"));
         let mut items: Vec<OpenMultipart> = Vec::new();
@@ -86,7 +87,7 @@ impl GcsBucket {
     }
 }
 
-/// When an object was made, in milliseconds since 1970.
+/// When an object was created, in milliseconds since 1970.
 fn made_ms(object: &Object) -> u64 {
     let made = object.time_created.or(object.updated);
     made.map_or(0, |made| u64::try_from(made.unix_timestamp_nanos() / 1_000_000).unwrap_or_default())

@@ -1,8 +1,8 @@
 //! Google Cloud Storage, over its JSON API.
 //!
-//! A bucket for `objects/`; opened by `start/`. The service has no multipart of the kind that S3 has in this API: parts are
-//! objects of their own, and [`complete`](Bucket::complete) lets the service compose them, at most 32 at a time, in rounds
-//! (`parts.rs`). Every upload and composition is checked against the service's own checksum.
+//! This API has no multipart uploads like those of S3. Parts are objects of their own, and
+//! [`complete`](Bucket::complete) has the service compose them, at most 32 at a time, in rounds
+//! (`parts.rs`). Every upload and composition is checked against the service's checksum.
 
 mod calls;
 mod list;
@@ -32,32 +32,32 @@ use super::{
 use crate::{Content, StorageError};
 use larder_common::causes::chain;
 
-/// Where the service is.
+/// The public endpoint.
 const PUBLIC_ENDPOINT: &str = "https://storage.googleapis.com";
-/// The endpoints of the service itself, as those for private networks.
+/// Domain of Google's own endpoints, including those for private networks.
 const OWN_DOMAIN: &str = ".googleapis.com";
-/// Most bytes of an object.
+/// Largest object in bytes.
 const SEND_LIMIT: u64 = 5 << 40;
-/// Most objects deleted at the same time for one call.
+/// Concurrent deletes of one call.
 const DELETES_AT_ONCE: usize = 16;
 
-/// What a bucket needs to know.
+/// Settings of a bucket.
 #[derive(Clone, Debug)]
 pub struct GcsSettings {
-    /// The bucket.
+    /// The name of the bucket.
     pub bucket: String,
-    /// What all keys begin with; empty, or folders with a slash between them.
+    /// Prefix of all keys; empty, or folders with a slash between them.
     pub prefix: String,
-    /// A service account's key: its JSON, or the path of a file. Without: the application default credentials, or none for
-    /// an endpoint that is not Google's.
+    /// A service account key: its JSON, or the path of its file. Default: the application default
+    /// credentials, or none for an endpoint that is not Google's.
     pub service_account_key: Option<String>,
-    /// Another server.
+    /// The URL of another server.
     pub endpoint: Option<String>,
-    /// How long the server may be silent.
+    /// Longest time without a byte from the server.
     pub timeout: Duration,
-    /// Whose certificates are trusted.
+    /// The trusted certificates.
     pub tls: rustls::ClientConfig,
-    /// The proxies on the way.
+    /// The configured proxies.
     pub proxies: larder_common::Proxies,
 }
 
@@ -65,7 +65,7 @@ pub struct GcsSettings {
 pub struct GcsBucket {
     calls: Calls,
     bucket: String,
-    /// Goes before every key: nothing, or ends with a slash.
+    /// Prefix of all keys: empty, or ends with a slash.
     key_prefix: String,
     endpoint: String,
     signs: bool,
@@ -73,7 +73,7 @@ pub struct GcsBucket {
     settings: GcsSettings,
 }
 
-/// Whom the requests come from.
+/// The credentials of the requests.
 #[derive(Clone)]
 struct Identity {
     tokens: Option<Arc<dyn TokenSource>>,
@@ -82,14 +82,14 @@ struct Identity {
 }
 
 impl GcsBucket {
-    /// Finds the credentials. Whether the bucket is there is for [`Bucket::check`] to say.
+    /// Finds the credentials. [`Bucket::check`] checks the bucket itself.
     ///
     /// # Errors
-    /// When there are no credentials, or they cannot be used.
+    /// When there are no credentials, or they are invalid.
     pub async fn connect(settings: GcsSettings) -> Result<Self, StorageError> {
         let endpoint = settings.endpoint.clone().unwrap_or_else(|| PUBLIC_ENDPOINT.to_owned());
         let identity = identify(settings.service_account_key.as_deref(), &endpoint).await?;
-        // It is in the identity now.
+        // The identity has it now.
         Self::connected(identity, GcsSettings { service_account_key: None, ..settings }, endpoint)
     }
 
@@ -119,7 +119,7 @@ impl GcsBucket {
         }
     }
 
-    /// Deletes objects by their full names.
+    /// Deletes objects by their full names, with the prefix.
     async fn remove_named(&self, names: Vec<String>) -> Result<(), StorageError> {
         let deletes: Vec<_> = names.into_iter().map(|name| self.calls.delete(&self.bucket, name)).collect();
         stream::iter(deletes).buffer_unordered(DELETES_AT_ONCE).try_collect().await
@@ -160,11 +160,11 @@ impl Bucket for GcsBucket {
             Err(StorageError::NotFound) => {
                 let (name, place) = (self.bucket.clone(), self.endpoint.clone());
                 let missing = BucketMissing { kind: "the bucket", name, place };
-                return Err(unavailable("looking for the bucket", missing));
+                return Err(unavailable("look for the bucket", missing));
             }
             other => other?,
         };
-        // Reading alone is not enough: a key that may not write would fail only at the first save.
+        // A key that may read but not write would otherwise fail only at the first save.
         let probe = format!("_check/{}", uuid::Uuid::new_v4().simple());
         self.put(&probe, vec![Bytes::from_static(b"larder")]).await?;
         self.remove(&[probe]).await
@@ -239,7 +239,7 @@ impl Bucket for GcsBucket {
     async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError> {
         self.compose_parts(key, multipart, parts).await?;
         if let Err(error) = self.drop_parts(key, multipart).await {
-            tracing::warn!(error = %chain(&error), key, "the parts of an object that is complete are left to the sweep");
+            tracing::warn!(error = %chain(&error), key, "cannot delete the parts of a complete object; the sweep deletes them");
         }
         Ok(())
     }
@@ -263,21 +263,21 @@ impl Bucket for GcsBucket {
         let (client, name) = (&self.calls.connection.client, &self.full(key));
         let signed = self
             .calls
-            .call("signing a URL", 0, || async move {
+            .call("sign a URL", 0, || async move {
                 let options = self.signing_options(lifetime);
                 client.signed_url(&self.bucket, name, None, None, options).await.map_err(CallError::from)
             })
             .await;
-        // Workload identity lets the service sign, which needs a permission of its own. Without it downloads work all the
-        // same, through this server.
+        // With workload identity the service signs, which needs a permission. Without it downloads
+        // go through this server.
         signed.map(Some).or_else(|error| {
-            tracing::warn!(error = %chain(&error), "no URL of the bucket can be signed; the download goes through this server");
+            tracing::warn!(error = %chain(&error), "cannot sign a URL of the bucket; the download goes through this server");
             Ok(None)
         })
     }
 }
 
-/// Signed URLs of a server: the bucket's name is in the path.
+/// The URL style of a server whose path has the bucket's name.
 struct At(String);
 
 impl URLStyle for At {
@@ -295,10 +295,12 @@ fn is_of_google(endpoint: &str) -> bool {
 }
 
 async fn identify(key: Option<&str>, endpoint: &str) -> Result<Identity, StorageError> {
-    let refused = |error| unavailable("finding the credentials of Google Cloud Storage", error);
+    let refused = |error| unavailable("find the credentials of Google Cloud Storage", error);
     let config = match key {
         Some(json) if json.trim_start().starts_with('{') => {
-            let key = CredentialsFile::new_from_str(json).await.map_err(|_| refused(BadKey("is not one")))?;
+            let key = CredentialsFile::new_from_str(json)
+                .await
+                .map_err(|_| refused(BadKey("is not a service account key")))?;
             ClientConfig::default()
                 .with_credentials(key)
                 .await
@@ -306,7 +308,8 @@ async fn identify(key: Option<&str>, endpoint: &str) -> Result<Identity, Storage
         }
         Some(path) => {
             let key = CredentialsFile::new_from_file(path.to_owned()).await;
-            let key = key.map_err(|_| refused(BadKey("cannot be read from its file, or is not one")))?;
+            let key =
+                key.map_err(|_| refused(BadKey("is not the path of a readable service account key")))?;
             ClientConfig::default()
                 .with_credentials(key)
                 .await
@@ -315,7 +318,7 @@ async fn identify(key: Option<&str>, endpoint: &str) -> Result<Identity, Storage
         None if is_of_google(endpoint) => ClientConfig::default()
             .with_auth()
             .await
-            .map_err(|error| unavailable("finding the application default credentials", error))?,
+            .map_err(|error| unavailable("find the application default credentials", error))?,
         None => return Ok(Identity { tokens: None, access_id: None, sign_by: None }),
     };
     Ok(Identity {
@@ -325,14 +328,14 @@ async fn identify(key: Option<&str>, endpoint: &str) -> Result<Identity, Storage
     })
 }
 
-/// What is wrong with a key, without a word of it: the library's errors may quote.
+/// What is wrong with a key. The library's errors may quote the key, so they are not included.
 #[derive(Debug, thiserror::Error)]
 #[error("storage.gcs.service_account_key (STORAGE_GCS_SERVICE_ACCOUNT_KEY) {0}")]
 struct BadKey(&'static str);
 
 impl BadKey {
     fn of(_error: &gcloud_storage::client::google_cloud_auth::error::Error) -> Self {
-        Self("is refused, or its token server does not answer")
+        Self("is refused, or its token server does not respond")
     }
 }
 
@@ -349,7 +352,7 @@ fn connection(identity: Identity, http: reqwest::Client, endpoint: &str) -> call
     calls::Connection { client: Client::new(config), http, tokens: identity.tokens }
 }
 
-/// A source of tokens that is there already.
+/// Provides an existing token source.
 #[derive(Debug)]
 struct Tokens(Arc<dyn TokenSource>);
 

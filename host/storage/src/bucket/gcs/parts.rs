@@ -1,8 +1,8 @@
-//! Objects made of parts, by composition.
+//! Multipart uploads, by composition.
 //!
-//! A part is an object `_parts/<key>/<multipart>/<number>`; no key of an object can begin so. Its tag carries its checksum and
-//! size, so the composed object can be checked against its parts without reading it. What nobody completes is found by listing
-//! `_parts/`.
+//! A part is an object `_parts/<key>/<multipart>/<number>`; no key of an object begins so. Its tag
+//! has its checksum and size, so the composed object can be checked against its parts without
+//! reading it. Abandoned parts are found by listing `_parts/`.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use gcloud_storage::http::objects::{
@@ -21,24 +21,24 @@ use crate::{
     bucket::{Part, Pieces},
 };
 
-/// Largest number of a part. The service has no such limit; four rounds of composition make a million, and more than this
-/// nobody needs.
+/// Largest part number. The service has no such limit: four rounds of composition would allow a
+/// million.
 pub(super) const MAX_NUMBER: u32 = 10_000;
-/// Before the names of parts. `_` is in no key.
+/// Prefix of the names of parts. `_` is in no key.
 pub(super) const PARTS: &str = "_parts/";
-/// Most objects that the service composes at once.
+/// Most sources of one composition (the service's limit).
 const MAX_SOURCES: usize = 32;
-/// Compositions under way at the same time for one object.
+/// Concurrent compositions for one object.
 const COMPOSITIONS_AT_ONCE: usize = 8;
 
-/// An object that will be a stretch of another one.
+/// A source of a composition.
 #[derive(Clone, Debug)]
 struct Stretch {
     name: String,
     sum: Sum,
 }
 
-/// Names an attempt: 32 hexadecimal digits.
+/// Makes the id of a multipart upload: 32 hexadecimal digits.
 pub(super) fn new_multipart() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
@@ -52,14 +52,14 @@ fn parse_tag(tag: &str) -> Option<Sum> {
     Some(Sum { crc: u32::from_str_radix(crc, 16).ok()?, size_bytes: size.parse().ok()? })
 }
 
-/// Takes the key and the multipart out of a part's name (what follows [`PARTS`]).
+/// Parses the key and the multipart id from a part's name, without [`PARTS`].
 pub(super) fn parse_name(name: &str) -> Option<(&str, &str)> {
     let (of_multipart, _number) = name.rsplit_once('/')?;
     of_multipart.rsplit_once('/')
 }
 
 impl GcsBucket {
-    /// What the full names of a multipart's parts begin with.
+    /// Prefix of the full names of a multipart upload's parts.
     fn parts_folder(&self, key: &str, multipart: &str) -> Result<String, StorageError> {
         let form = multipart.len() == 32 && multipart.bytes().all(|b| b.is_ascii_hexdigit());
         if form { Ok(self.full(&format!("{PARTS}{key}/{multipart}/"))) } else { Err(StorageError::NotFound) }
@@ -91,7 +91,7 @@ impl GcsBucket {
         Ok(Part { number, tag: tag(sum) })
     }
 
-    /// Composes the object, in as many rounds as it takes.
+    /// Composes the object, in as many rounds as needed.
     pub(super) async fn compose_parts(
         &self,
         key: &str,
@@ -121,12 +121,13 @@ impl GcsBucket {
             round += 1;
         }
         if level.is_empty() {
-            return Err(StorageError::Invalid("an object of no parts".to_owned()));
+            return Err(StorageError::Invalid("an object needs at least one part".to_owned()));
         }
         self.compose(self.full(key), &level).await.map(drop)
     }
 
-    /// Returns whether the first part is gone, as it is after a composition that succeeded. Not every server says so itself.
+    /// Returns whether the first part is gone, as after a successful composition. Not every server
+    /// reports that itself.
     async fn is_dropped(&self, folder: &str, parts: &[Part]) -> bool {
         let Some(first) = parts.first() else { return false };
         let request = GetObjectRequest {
@@ -137,7 +138,7 @@ impl GcsBucket {
         matches!(self.calls.size(request).await, Err(StorageError::NotFound))
     }
 
-    /// Makes one object of every 32.
+    /// Composes each group of 32 objects.
     async fn compose_round(
         &self,
         folder: &str,
@@ -167,7 +168,7 @@ impl GcsBucket {
         Ok(Stretch { name: target, sum })
     }
 
-    /// Deletes the parts of a multipart, and what was composed of them on the way.
+    /// Deletes the parts of a multipart upload, and its intermediate compositions.
     pub(super) async fn drop_parts(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
         let Ok(folder) = self.parts_folder(key, multipart) else { return Ok(()) };
         loop {

@@ -1,6 +1,7 @@
-//! Reading an object: one request, whose head tells the size.
+//! Downloads, with one request whose response head has the size.
 //!
-//! The library's download does not show that head, so the request is made here, with the library's tokens.
+//! The library's download does not return that head, so the request is made here, with the
+//! library's tokens.
 
 use std::ops::Range;
 
@@ -11,11 +12,11 @@ use reqwest::{Response, StatusCode, header};
 use super::calls::{CallError, Calls, Connection, classify};
 use crate::{Content, StorageError};
 
-/// What need not be encoded in a segment of a path, or a value of a query.
+/// Characters that need no encoding in a path segment or a query value.
 pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Calls {
-    /// Opens an object of this size, or a part of it.
+    /// Opens an object of this size, or a range of it.
     pub(super) async fn open(
         &self,
         endpoint: &str,
@@ -33,7 +34,7 @@ impl Calls {
         Ok(self.retry_policy.content(length, response.bytes_stream()))
     }
 
-    /// Reads an object of at most `limit` bytes.
+    /// Reads an object of at most `limit` bytes into memory.
     pub(super) async fn read(
         &self,
         endpoint: &str,
@@ -47,7 +48,7 @@ impl Calls {
     }
 
     async fn download(&self, url: &str, range: Option<&Range<u64>>) -> Result<Response, StorageError> {
-        self.call("reading an object", 0, || ask(&self.connection, url, range)).await
+        self.call("read an object", 0, || ask(&self.connection, url, range)).await
     }
 }
 
@@ -64,13 +65,13 @@ async fn ask(connection: &Connection, url: &str, range: Option<&Range<u64>>) -> 
         .map_err(|error| classify(None, Box::new(error)))?;
     match response.error_for_status_ref() {
         Ok(_) => Ok(response),
-        // The range begins behind the end: another size than the caller knows.
+        // The range begins after the end: the object has another size.
         Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => Err(CallError::NotFound),
         Err(error) => Err(classify(error.status().map(|s| s.as_u16()), Box::new(error))),
     }
 }
 
-/// What the head says of the size of the whole object.
+/// The size of the whole object, from the response head.
 fn total_bytes(response: &Response) -> Option<u64> {
     match response.headers().get(header::CONTENT_RANGE) {
         None if response.status() == StatusCode::OK => response.content_length(),

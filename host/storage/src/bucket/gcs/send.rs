@@ -1,7 +1,7 @@
-//! Storing an object while its bytes come, with one request.
+//! Streaming uploads, with one request.
 //!
-//! The library's upload repeats nothing either, but tells nothing of how it gets on; so the request is made here, with the library's
-//! tokens.
+//! The library's upload does not retry either, but it cannot be watched for stalls. So the request
+//! is made here, with the library's tokens.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
 };
 
 impl Calls {
-    /// Stores an object, and makes sure that the service got these bytes.
+    /// Stores an object and compares the service's checksum.
     pub(super) async fn send(
         &self,
         endpoint: &str,
@@ -55,7 +55,7 @@ impl Calls {
     }
 }
 
-/// Adds up what passes.
+/// Sums up the chunks that pass.
 fn summed(content: Content, sum: &Arc<Mutex<Sum>>) -> Content {
     let sum = Arc::clone(sum);
     let add = move |chunk: &bytes::Bytes| {

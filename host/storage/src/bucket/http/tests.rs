@@ -43,7 +43,7 @@ async fn content_that_falls_silent_ends_with_an_error() {
     assert_eq!(content.chunks.next().await.unwrap().unwrap(), "he");
     let error = content.chunks.next().await.unwrap().unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(source, "no answer within 20 ms");
+    assert_eq!(source, "no response within 20 ms");
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn certificates(file: &Path) -> Result<Vec<u8>, StorageError> {
         roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
     }
     if roots.is_empty() {
-        return Err(unusable("there is no certificate in it".to_owned()));
+        return Err(unusable("it contains no certificate".to_owned()));
     }
     Ok(pem)
 }

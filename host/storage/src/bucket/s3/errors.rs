@@ -53,7 +53,7 @@ impl Rejection {
                 Some(StorageError::NoSpace)
             }
             (_, Some(code @ ("EntityTooSmall" | "EntityTooLarge" | "InvalidPart" | "InvalidPartOrder"))) => {
-                Some(StorageError::Invalid(format!("the bucket refuses it: {code}")))
+                Some(StorageError::Invalid(format!("the bucket refused the request: {code}")))
             }
             _ => None,
         }
@@ -73,7 +73,7 @@ pub(super) fn describe(code: Option<&str>, message: Option<&str>) -> String {
     match (code, message) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),
-        (None, None) => "the service refused".to_owned(),
+        (None, None) => "the service refused the request".to_owned(),
     }
 }
 
@@ -107,10 +107,10 @@ where
 {
     let failure = Rejection::of(error);
     let why = match failure.status {
-        404 => format!("the bucket `{bucket}` does not exist there"),
-        403 => format!("the bucket `{bucket}` may not be used with these credentials"),
+        404 => format!("the bucket `{bucket}` does not exist"),
+        403 => format!("these credentials have no access to the bucket `{bucket}`"),
         301 | 307 | 400 => {
-            format!("the bucket `{bucket}` is in another region, or there is none of this name")
+            format!("the bucket `{bucket}` is in another region or does not exist")
         }
         _ => format!("the bucket `{bucket}` cannot be reached: {}", cause(error, &failure)),
     };

@@ -157,7 +157,7 @@ impl Bucket for S3Bucket {
             (None, None) => Some(length(answer.content_length())),
             // The service ignored the range and returned the whole object.
             (None, Some(_)) => {
-                return Err(StorageError::unavailable("read an object", "the service knows no ranges"));
+                return Err(StorageError::unavailable("read an object", "the service ignored the range"));
             }
         };
         if total != Some(size_bytes) {
@@ -171,7 +171,7 @@ impl Bucket for S3Bucket {
         let answer = get.send().await.map_err(|error| errors::failed("read an object", error))?;
         let size_bytes = length(answer.content_length());
         if size_bytes > limit {
-            return Err(StorageError::Invalid("the object is larger than it may be".to_owned()));
+            return Err(StorageError::Invalid("the object is too large to be read into memory".to_owned()));
         }
         body::whole(body::content(answer.body, size_bytes, self.limits)).await
     }
@@ -281,7 +281,7 @@ impl Bucket for S3Bucket {
         let begin = self.metadata_client.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
         let answer = begin.send().await.map_err(|error| errors::failed("begin an object", error))?;
         let id = answer.upload_id().map(str::to_owned);
-        id.ok_or_else(|| StorageError::unavailable("begin an object", "the service gave it no id"))
+        id.ok_or_else(|| StorageError::unavailable("begin an object", "the response has no upload id"))
     }
 
     async fn put_part(
@@ -313,7 +313,9 @@ impl Bucket for S3Bucket {
     async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(self.key(key));
         let answer = abort.upload_id(multipart).send().await;
-        answer.map(drop).or_else(|error| errors::ignore_not_found(errors::failed("give up an object", error)))
+        answer
+            .map(drop)
+            .or_else(|error| errors::ignore_not_found(errors::failed("abort a multipart upload", error)))
     }
 
     async fn list_multiparts(
@@ -356,7 +358,7 @@ impl Bucket for S3Bucket {
 }
 
 fn stored(number: u32, tag: Option<&str>) -> Result<Part, StorageError> {
-    let tag = tag.ok_or_else(|| StorageError::unavailable("store a part", "the service gave it no tag"))?;
+    let tag = tag.ok_or_else(|| StorageError::unavailable("store a part", "the response has no ETag"))?;
     Ok(Part { number, tag: tag.to_owned() })
 }
 

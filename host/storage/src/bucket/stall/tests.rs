@@ -66,7 +66,7 @@ async fn a_service_that_takes_nothing_is_given_up() {
         pending::<()>().await;
     };
     let told = stall.run("send", request).await.unwrap_err();
-    assert_eq!(chain(&told), "storage unavailable: send: no answer within 50 ms");
+    assert_eq!(chain(&told), "storage unavailable: send: no response within 50 ms");
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_service_that_has_all_may_take_longer_to_answer() {
     };
     stall.run("send", answering(100)).await.unwrap();
     let told = stall.run("send", answering(60_000)).await.unwrap_err();
-    assert_eq!(chain(&told), "storage unavailable: send: no answer within 200 ms");
+    assert_eq!(chain(&told), "storage unavailable: send: no response within 200 ms");
 }
 
 #[tokio::test]
