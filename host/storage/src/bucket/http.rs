@@ -127,13 +127,13 @@ const READING: &str = "read an object";
 
 /// The configured bucket, or container, does not exist.
 #[derive(Debug, thiserror::Error)]
-#[error("{kind} `{name}` does not exist at {place}")]
+#[error("{kind} `{name}` does not exist at {server}")]
 pub(super) struct BucketMissing {
     /// The service's word for it, with its article.
     pub(super) kind: &'static str,
     pub(super) name: String,
     /// The URL of the server.
-    pub(super) place: String,
+    pub(super) server: String,
 }
 
 /// Wraps an error of a library.

@@ -78,7 +78,7 @@ enum WaitingFor {
 }
 
 #[derive(Debug)]
-struct State {
+struct StallState {
     waiting_for: WaitingFor,
     since: Instant,
     failure: Option<StorageError>,
@@ -88,12 +88,12 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct StallDetector {
     timeouts: StallTimeouts,
-    state: Mutex<State>,
+    state: Mutex<StallState>,
 }
 
 impl StallDetector {
     pub(crate) fn new(timeouts: StallTimeouts) -> Arc<Self> {
-        let state = State { waiting_for: WaitingFor::Service, since: Instant::now(), failure: None };
+        let state = StallState { waiting_for: WaitingFor::Service, since: Instant::now(), failure: None };
         Arc::new(Self { timeouts, state: Mutex::new(state) })
     }
 

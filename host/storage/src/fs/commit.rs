@@ -19,9 +19,9 @@ use super::{
     journal::{self, CommitRecord, Journal},
     layout::{self, Dirs, Kind, ObjectPath},
     segments,
-    staging::{self, Context, Loaded, Phase, Staged, Staging},
+    staging::{self, Context, JournaledBlock, Loaded, OpenUpload, UploadState},
     sys,
-    uploads::{Locked, Uploads},
+    uploads::{Locked, UploadCache},
 };
 use crate::{
     BlockId, MAX_BLOCKS, StorageError, Stored, UploadName,
@@ -32,7 +32,7 @@ const CONTEXT: &str = "commit an upload";
 
 /// Commits an upload, or returns the object of an earlier commit.
 pub(super) async fn commit(
-    uploads: &Uploads,
+    uploads: &UploadCache,
     name: &UploadName,
     ids: &[BlockId],
 ) -> Result<Stored, StorageError> {
@@ -40,35 +40,35 @@ pub(super) async fn commit(
         return Err(StorageError::Invalid(format!("more than {MAX_BLOCKS} blocks in the list")));
     }
     let (_slot, mut locked) = uploads.lock(name).await?;
-    let commit = Commit { context: uploads.context().clone(), name: name.clone(), ids: ids.to_vec() };
+    let commit = FileCommit { context: uploads.context().clone(), name: name.clone(), ids: ids.to_vec() };
     // It runs to its end even if the client disconnects.
     uploads.context().disk.transfer(CONTEXT, move || commit.run(&mut locked)).await
 }
 
-struct Commit {
+struct FileCommit {
     context: Context,
     name: UploadName,
     ids: Vec<BlockId>,
 }
 
-impl Commit {
+impl FileCommit {
     fn run(&self, phase: &mut Locked) -> Result<Stored, StorageError> {
-        if matches!(**phase, Phase::Unread | Phase::Committed) {
+        if matches!(**phase, UploadState::Unread | UploadState::Committed) {
             match staging::load(&self.context, &self.name).map_err(errors::failed(CONTEXT))? {
-                Loaded::Open(staging) => **phase = Phase::Open(Box::new(staging)),
+                Loaded::Open(staging) => **phase = UploadState::Open(Box::new(staging)),
                 Loaded::Committed { journal, commit } => {
-                    **phase = Phase::Committed;
+                    **phase = UploadState::Committed;
                     return self.again(&journal, &commit);
                 }
             }
         }
-        let Phase::Open(staging) = &mut **phase else { return Err(StorageError::NotFound) };
-        let plan = Plan::new(staging, &self.ids)?;
+        let UploadState::Open(staging) = &mut **phase else { return Err(StorageError::NotFound) };
+        let plan = ObjectLayout::new(staging, &self.ids)?;
         let record = self.journal(staging, &plan)?;
         let data = staging.files.as_ref().and_then(|files| files.shared.data().ok());
         let end = staging.end;
         phase.close_files();
-        **phase = Phase::Committed;
+        **phase = UploadState::Committed;
         if !self.publish(&record.object)? {
             return Err(errors::unavailable(CONTEXT, "the data file of the upload is missing"));
         }
@@ -96,7 +96,7 @@ impl Commit {
     }
 
     /// Steps 1 and 2.
-    fn journal(&self, staging: &mut Staging, plan: &Plan) -> Result<CommitRecord, StorageError> {
+    fn journal(&self, staging: &mut OpenUpload, plan: &ObjectLayout) -> Result<CommitRecord, StorageError> {
         let kind = if plan.is_plain { Kind::Plain } else { Kind::Segmented };
         let mut write = || {
             let end = staging.end;
@@ -127,7 +127,7 @@ fn stored(commit: &CommitRecord) -> Stored {
 }
 
 /// The object that a list makes of the staged blocks.
-struct Plan {
+struct ObjectLayout {
     list: Vec<u32>,
     extents: Vec<Extent>,
     size_bytes: u64,
@@ -135,10 +135,10 @@ struct Plan {
     is_plain: bool,
 }
 
-impl Plan {
-    fn new(staging: &Staging, ids: &[BlockId]) -> Result<Self, StorageError> {
+impl ObjectLayout {
+    fn new(staging: &OpenUpload, ids: &[BlockId]) -> Result<Self, StorageError> {
         let find = |id| staging.blocks.get(id).copied().ok_or_else(unknown_block);
-        let blocks: Vec<Staged> = ids.iter().map(find).collect::<Result<_, _>>()?;
+        let blocks: Vec<JournaledBlock> = ids.iter().map(find).collect::<Result<_, _>>()?;
         let size_bytes = blocks.iter().try_fold(0_u64, |sum, block| sum.checked_add(block.extent.length));
         let size_bytes =
             size_bytes.ok_or_else(|| StorageError::Invalid("the object is too large".to_owned()))?;
@@ -153,7 +153,7 @@ impl Plan {
 }
 
 /// Prepares the data file for the rename.
-fn finish_data(data: &File, plan: &Plan, end: u64) -> io::Result<()> {
+fn finish_data(data: &File, plan: &ObjectLayout, end: u64) -> io::Result<()> {
     if data.metadata()?.len() != end {
         // Left over from an aborted block, or a commit that failed.
         data.set_len(end)?;

@@ -16,7 +16,7 @@ use super::{
     files::FileCache,
     inline::InlineGates,
     layout::Dirs,
-    space::{Claim, LEAST_ROOM_BYTES, Space},
+    space::{LEAST_ROOM_BYTES, Space, SpaceClaim},
     sys::{self, MayBlock},
     threads::{Lane, Threads},
 };
@@ -46,7 +46,7 @@ const DESCRIPTOR_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 #[error("too many open files")]
-struct TooMany;
+struct TooManyOpenFiles;
 
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -142,13 +142,17 @@ impl Disk {
     }
 
     /// Begins a body of this length, if there is space for it.
-    pub(super) async fn claim(self: &Arc<Self>, length: Option<u64>) -> Result<Claim, StorageError> {
+    pub(super) async fn claim(self: &Arc<Self>, length: Option<u64>) -> Result<SpaceClaim, StorageError> {
         self.look_at_space(length.unwrap_or(0)).await?;
         self.space.claim(length)
     }
 
     /// Reserves space for `bytes` more of a body.
-    pub(super) async fn cover(self: &Arc<Self>, claim: &mut Claim, bytes: u64) -> Result<(), StorageError> {
+    pub(super) async fn cover(
+        self: &Arc<Self>,
+        claim: &mut SpaceClaim,
+        bytes: u64,
+    ) -> Result<(), StorageError> {
         let lacks = claim.lacks(bytes);
         if lacks == 0 {
             return Ok(());
@@ -210,6 +214,6 @@ async fn descriptor(
     match waited {
         Ok(Ok(permit)) => Ok(permit),
         // The semaphore is never closed.
-        Ok(Err(_)) | Err(_) => Err(errors::unavailable(context, TooMany)),
+        Ok(Err(_)) | Err(_) => Err(errors::unavailable(context, TooManyOpenFiles)),
     }
 }

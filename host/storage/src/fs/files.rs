@@ -24,12 +24,12 @@ use crate::UploadName;
 
 /// One of the two files of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Part {
+enum UploadFile {
     Data,
     Journal,
 }
 
-type Key = (u64, Part);
+type Key = (u64, UploadFile);
 
 /// The open files of all uploads; at most `max`, apart from those in use.
 #[derive(Debug)]
@@ -75,7 +75,8 @@ impl FileCache {
 
     fn forget(&self, id: u64) -> [Option<Arc<File>>; 2] {
         let mut open = self.open.lock();
-        [Part::Data, Part::Journal].map(|part| open.files.remove(&(id, part)).map(|(file, _)| file))
+        [UploadFile::Data, UploadFile::Journal]
+            .map(|part| open.files.remove(&(id, part)).map(|(file, _)| file))
     }
 
     /// Number of open files.
@@ -100,25 +101,25 @@ impl UploadFiles {
         let id = disk.files.ids.fetch_add(1, Ordering::Relaxed);
         let (disk, is_closed) = (Arc::clone(disk), AtomicBool::new(false));
         let files = Self { id, name: name.clone(), disk, is_closed };
-        files.keep(Part::Data, &Arc::new(data));
-        files.keep(Part::Journal, &Arc::new(journal));
+        files.keep(UploadFile::Data, &Arc::new(data));
+        files.keep(UploadFile::Journal, &Arc::new(journal));
         Arc::new(files)
     }
 
     /// Returns the data file. May block unless [`Self::is_open`].
     pub(super) fn data(&self) -> io::Result<Arc<File>> {
-        self.get(Part::Data)
+        self.get(UploadFile::Data)
     }
 
     /// Returns the journal. May block unless [`Self::is_open`].
     pub(super) fn journal(&self) -> io::Result<Arc<File>> {
-        self.get(Part::Journal)
+        self.get(UploadFile::Journal)
     }
 
     /// Returns whether both files are open.
     pub(super) fn is_open(&self) -> bool {
         let open = self.disk.files.open.lock();
-        [Part::Data, Part::Journal].iter().all(|part| open.files.contains_key(&(self.id, *part)))
+        [UploadFile::Data, UploadFile::Journal].iter().all(|part| open.files.contains_key(&(self.id, *part)))
     }
 
     /// Closes the files for good: the upload was committed or discarded.
@@ -132,13 +133,13 @@ impl UploadFiles {
         self.disk.threads.in_background(work);
     }
 
-    fn get(&self, part: Part) -> io::Result<Arc<File>> {
+    fn get(&self, part: UploadFile) -> io::Result<Arc<File>> {
         if let Some(file) = self.disk.files.get((self.id, part)) {
             return Ok(file);
         }
         let path = match part {
-            Part::Data => layout::data_path(&self.name),
-            Part::Journal => layout::journal_path(&self.name),
+            UploadFile::Data => layout::data_path(&self.name),
+            UploadFile::Journal => layout::journal_path(&self.name),
         };
         let file = Arc::new(layout::open(&self.disk.dirs.uploads, &path, OFlags::RDWR)?);
         // Checked after it was opened: new files of this upload are made only after these are
@@ -150,7 +151,7 @@ impl UploadFiles {
         Ok(file)
     }
 
-    fn keep(&self, part: Part, file: &Arc<File>) {
+    fn keep(&self, part: UploadFile, file: &Arc<File>) {
         self.disk.close(self.disk.files.keep((self.id, part), Arc::clone(file)));
     }
 

@@ -124,12 +124,12 @@ pub(super) fn parse(bytes: &[u8], boot: &str) -> Option<Journal> {
     Some(journal)
 }
 
-struct Record<'a> {
+struct JournalRecord<'a> {
     kind: u8,
     body: &'a [u8],
 }
 
-fn split(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+fn split(bytes: &[u8]) -> Option<(JournalRecord<'_>, &[u8])> {
     let (crc, rest) = bytes.split_first_chunk::<4>()?;
     let (length, _) = rest.split_first_chunk::<4>()?;
     let whole = (u32::from_le_bytes(*length) as usize).checked_add(HEADER_BYTES - 4)?;
@@ -138,11 +138,11 @@ fn split(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
         return None;
     }
     let (kind, body) = checked[4..].split_first()?;
-    Some((Record { kind: *kind, body }, after))
+    Some((JournalRecord { kind: *kind, body }, after))
 }
 
 impl Journal {
-    fn take(&mut self, record: &Record<'_>) -> Option<()> {
+    fn take(&mut self, record: &JournalRecord<'_>) -> Option<()> {
         match record.kind {
             BLOCK => self.blocks.push(parse_block(record.body)?),
             COMMITTED => self.committed = Some(parse_committed(record.body)?),

@@ -41,7 +41,7 @@ pub(super) struct Dir {
 /// An error, with the path.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}")]
-struct At {
+struct PathError {
     path: PathBuf,
     source: io::Error,
 }
@@ -78,7 +78,7 @@ impl Dir {
 }
 
 fn at(path: PathBuf, source: io::Error) -> io::Error {
-    io::Error::new(source.kind(), At { path, source })
+    io::Error::new(source.kind(), PathError { path, source })
 }
 
 /// The open directories of a storage.

@@ -8,6 +8,7 @@
 //!
 //! The index is not used here: the sweep finds objects without an entry by listing. Needs Linux.
 
+mod block_extent;
 pub mod budget;
 mod commit;
 mod disk;
@@ -20,7 +21,6 @@ mod journal;
 mod layout;
 mod list;
 mod open;
-mod place;
 mod put;
 mod read;
 mod segments;
@@ -38,7 +38,7 @@ use std::{io, ops::Range, path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 
 pub use self::disk::FileShares;
-use self::{budget::Budget, disk::Disk, layout::ObjectPath, uploads::Uploads};
+use self::{budget::Budget, disk::Disk, layout::ObjectPath, uploads::UploadCache};
 use super::{
     BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
     UploadName,
@@ -57,7 +57,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub struct FsStorage {
     disk: Arc<Disk>,
     budget: Arc<Budget>,
-    uploads: Uploads,
+    uploads: UploadCache,
 }
 
 /// Settings of [`FsStorage`].
@@ -108,7 +108,7 @@ impl FsStorage {
             }
             _ => errors::failed("open the storage")(error),
         })?);
-        let uploads = Uploads::new(Arc::clone(&disk), boot);
+        let uploads = UploadCache::new(Arc::clone(&disk), boot);
         Ok(Self { disk, budget, uploads })
     }
 

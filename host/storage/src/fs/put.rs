@@ -17,7 +17,7 @@ use super::{
     disk::Disk,
     errors,
     layout::{self, Kind, ObjectPath},
-    writer::{self, Target},
+    writer::{self, WriteTarget},
 };
 use crate::{Source, StorageError, Stored};
 
@@ -39,7 +39,7 @@ impl NewObject {
     }
 }
 
-impl Target for NewObject {
+impl WriteTarget for NewObject {
     fn file(&self) -> Result<Arc<File>, StorageError> {
         Ok(Arc::clone(&self.file))
     }

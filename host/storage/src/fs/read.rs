@@ -58,7 +58,7 @@ pub(super) async fn content(
         pieces: pieces.into(),
         left: length,
         transfer,
-        step: Step::Ready,
+        state: ReadState::Ready,
     };
     Ok(Content { length, chunks: reader.boxed() })
 }
@@ -149,10 +149,10 @@ struct Reader {
     pieces: VecDeque<Extent>,
     left: u64,
     transfer: Transfer,
-    step: Step,
+    state: ReadState,
 }
 
-enum Step {
+enum ReadState {
     Ready,
     Waiting(BoxFuture<'static, Result<Buffer, StorageError>>),
     Failed,
@@ -191,9 +191,9 @@ impl Reader {
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, StorageError>> {
-        if let Step::Waiting(read) = &mut self.step {
+        if let ReadState::Waiting(read) = &mut self.state {
             let buffer = ready!(read.as_mut().poll(cx));
-            self.step = Step::Ready;
+            self.state = ReadState::Ready;
             return Poll::Ready(Ok(self.deliver(buffer?)));
         }
         let want = self.left.min(MAX_CHUNK_BYTES);
@@ -201,7 +201,7 @@ impl Reader {
         if self.read_cached(&mut buffer).map_err(failed)? {
             return Poll::Ready(Ok(self.deliver(buffer)));
         }
-        self.step = Step::Waiting(self.read_waiting(buffer));
+        self.state = ReadState::Waiting(self.read_waiting(buffer));
         self.poll_chunk(cx)
     }
 }
@@ -210,12 +210,12 @@ impl Stream for Reader {
     type Item = Result<Bytes, StorageError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.left == 0 || matches!(self.step, Step::Failed) {
+        if self.left == 0 || matches!(self.state, ReadState::Failed) {
             return Poll::Ready(None);
         }
         let chunk = ready!(self.poll_chunk(cx));
         if chunk.is_err() {
-            self.step = Step::Failed;
+            self.state = ReadState::Failed;
         }
         Poll::Ready(Some(chunk))
     }

@@ -39,7 +39,7 @@ pub(super) struct Measured {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SpaceState {
     /// Free bytes above the reserve at the last measurement, minus what was written since.
     room: u64,
     looked: Option<Instant>,
@@ -51,7 +51,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Space {
     reserve_bytes: Option<u64>,
-    state: Mutex<State>,
+    state: Mutex<SpaceState>,
 }
 
 impl Space {
@@ -85,8 +85,8 @@ impl Space {
     }
 
     /// Begins a body of this length, if it fits.
-    pub(super) fn claim(self: &Arc<Self>, length: Option<u64>) -> Result<Claim, StorageError> {
-        let mut claim = Claim { space: Arc::clone(self), to_come: length, held: 0 };
+    pub(super) fn claim(self: &Arc<Self>, length: Option<u64>) -> Result<SpaceClaim, StorageError> {
+        let mut claim = SpaceClaim { space: Arc::clone(self), to_come: length, held: 0 };
         let state = self.state.lock();
         if state.held.saturating_add(length.unwrap_or(0)) > state.room {
             return Err(StorageError::NoSpace);
@@ -99,14 +99,14 @@ impl Space {
 
 /// The reserved space of one body.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct SpaceClaim {
     space: Arc<Space>,
     /// Announced bytes that are not written yet.
     to_come: Option<u64>,
     held: u64,
 }
 
-impl Claim {
+impl SpaceClaim {
     /// Bytes to reserve before `bytes` can be written.
     pub(super) fn lacks(&self, bytes: u64) -> u64 {
         bytes.saturating_sub(self.held)
@@ -142,7 +142,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for SpaceClaim {
     fn drop(&mut self) {
         self.space.state.lock().held -= self.held;
     }

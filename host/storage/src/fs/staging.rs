@@ -18,16 +18,15 @@ use std::{
 use rustix::fs::OFlags;
 
 use super::{
+    block_extent::{self, BlockExtent},
     budget::Budget,
     disk::Disk,
     errors,
     files::UploadFiles,
     journal::{self, CommitRecord, Journal},
-    layout,
-    place::{self, Place},
-    sys,
-    uploads::{Locked, Uploads},
-    writer::{self, Target},
+    layout, sys,
+    uploads::{Locked, UploadCache},
+    writer::{self, WriteTarget},
 };
 use crate::{
     BlockId, Source, StagedBlock, StorageError, UploadName,
@@ -48,19 +47,19 @@ pub(super) struct Context {
 
 /// The state of an upload.
 #[derive(Debug, Default)]
-pub(super) enum Phase {
+pub(super) enum UploadState {
     /// The journal has not been read yet.
     #[default]
     Unread,
     /// It takes blocks.
-    Open(Box<Staging>),
+    Open(Box<OpenUpload>),
     /// It became an object, which the journal names.
     Committed,
     /// It was discarded; holders must look it up again.
     Discarded,
 }
 
-impl Phase {
+impl UploadState {
     /// Closes the upload's files for good, before they become an object or are deleted.
     pub(super) fn close_files(&self) {
         if let Self::Open(staging) = self
@@ -73,10 +72,10 @@ impl Phase {
 
 /// An upload that takes blocks.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(super) struct OpenUpload {
     /// `None` before the first block.
     pub(super) files: Option<Files>,
-    pub(super) blocks: HashMap<BlockId, Staged>,
+    pub(super) blocks: HashMap<BlockId, JournaledBlock>,
     /// Number of records in the journal.
     records: usize,
     /// Offset of the next block.
@@ -92,13 +91,13 @@ pub(super) struct Files {
 
 /// A complete block.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Staged {
+pub(super) struct JournaledBlock {
     /// The number of its record.
     pub(super) number: u32,
     pub(super) extent: Extent,
 }
 
-impl Drop for Staging {
+impl Drop for OpenUpload {
     fn drop(&mut self) {
         self.remembered.fetch_sub(self.blocks.len(), Relaxed);
     }
@@ -106,11 +105,11 @@ impl Drop for Staging {
 
 /// The state that a journal describes.
 pub(super) enum Loaded {
-    Open(Staging),
+    Open(OpenUpload),
     Committed { journal: Journal, commit: CommitRecord },
 }
 
-impl Staging {
+impl OpenUpload {
     fn empty(context: &Context) -> Self {
         let remembered = Arc::clone(&context.blocks);
         Self { files: None, blocks: HashMap::new(), records: 0, end: 0, remembered }
@@ -167,9 +166,9 @@ impl Staging {
         self.files.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn remember(&mut self, id: &BlockId, extent: Extent) -> Option<Staged> {
+    fn remember(&mut self, id: &BlockId, extent: Extent) -> Option<JournaledBlock> {
         let number = u32::try_from(self.records).unwrap_or(u32::MAX);
-        let replaced = self.blocks.insert(id.clone(), Staged { number, extent });
+        let replaced = self.blocks.insert(id.clone(), JournaledBlock { number, extent });
         if replaced.is_none() {
             self.remembered.fetch_add(1, Relaxed);
         }
@@ -177,7 +176,7 @@ impl Staging {
     }
 
     /// Adds a complete block; returns the one that it replaces.
-    fn record(&mut self, id: &BlockId, extent: Extent) -> Result<Option<Staged>, StorageError> {
+    fn record(&mut self, id: &BlockId, extent: Extent) -> Result<Option<JournaledBlock>, StorageError> {
         if self.records >= journal::MAX_RECORDS {
             return Err(too_many_blocks());
         }
@@ -214,17 +213,17 @@ impl Files {
 pub(super) fn load(context: &Context, name: &UploadName) -> io::Result<Loaded> {
     let open = |path: &str| missing_is_none(layout::open(&context.disk.dirs.uploads, path, OFlags::RDWR));
     let Some(file) = open(&layout::journal_path(name))? else {
-        return Ok(Loaded::Open(Staging::empty(context)));
+        return Ok(Loaded::Open(OpenUpload::empty(context)));
     };
     let Some(mut journal) = journal::read(&file, &context.boot)? else {
-        return Ok(Loaded::Open(Staging::empty(context)));
+        return Ok(Loaded::Open(OpenUpload::empty(context)));
     };
     if let Some(commit) = journal.committed.take() {
         return Ok(Loaded::Committed { journal, commit });
     }
     match open(&layout::data_path(name))? {
-        Some(data) => Ok(Loaded::Open(Staging::resume(context, name, data, file, journal)?)),
-        None => Ok(Loaded::Open(Staging::empty(context))),
+        Some(data) => Ok(Loaded::Open(OpenUpload::resume(context, name, data, file, journal)?)),
+        None => Ok(Loaded::Open(OpenUpload::empty(context))),
     }
 }
 
@@ -238,7 +237,7 @@ fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// Stages a block. If there is no space for it, no byte of it is read.
 pub(super) async fn put_block(
-    uploads: &Uploads,
+    uploads: &UploadCache,
     budget: &Arc<Budget>,
     name: &UploadName,
     id: &BlockId,
@@ -266,38 +265,42 @@ pub(super) async fn put_block(
     Ok(place.extent.length)
 }
 
-async fn allocate(uploads: &Uploads, name: &UploadName, length: u64) -> Result<Place, StorageError> {
+async fn allocate(
+    uploads: &UploadCache,
+    name: &UploadName,
+    length: u64,
+) -> Result<BlockExtent, StorageError> {
     let (handle, locked) = uploads.lock(name).await?;
     let mut locked = ready(uploads.context(), name, locked).await?;
-    let Phase::Open(staging) = &mut *locked else { return Err(closed()) };
+    let UploadState::Open(staging) = &mut *locked else { return Err(closed()) };
     if staging.records >= journal::MAX_RECORDS {
         return Err(too_many_blocks());
     }
     let files = Arc::clone(&staging.files.as_ref().ok_or(StorageError::NotFound)?.shared);
     let extent = staging.allocate(length)?;
-    Ok(Place { handle, files, extent, is_complete: AtomicBool::new(false) })
+    Ok(BlockExtent { handle, files, extent, is_complete: AtomicBool::new(false) })
 }
 
 /// Makes sure that the upload is read and has its files, unless it is closed.
 async fn ready(context: &Context, name: &UploadName, mut locked: Locked) -> Result<Locked, StorageError> {
     match &*locked {
-        Phase::Open(staging) if staging.files.is_some() => return Ok(locked),
-        Phase::Committed | Phase::Discarded => return Err(closed()),
-        Phase::Open(_) | Phase::Unread => {}
+        UploadState::Open(staging) if staging.files.is_some() => return Ok(locked),
+        UploadState::Committed | UploadState::Discarded => return Err(closed()),
+        UploadState::Open(_) | UploadState::Unread => {}
     }
     let (owned, name) = (context.clone(), name.clone());
     let prepare = move |_: &Arc<Disk>| prepare(&owned, &name, &mut locked).map(|()| locked);
     context.disk.create(CONTEXT, false, prepare).await
 }
 
-fn prepare(context: &Context, name: &UploadName, phase: &mut Phase) -> io::Result<()> {
-    if matches!(phase, Phase::Unread) {
+fn prepare(context: &Context, name: &UploadName, phase: &mut UploadState) -> io::Result<()> {
+    if matches!(phase, UploadState::Unread) {
         *phase = match load(context, name)? {
-            Loaded::Open(staging) => Phase::Open(Box::new(staging)),
-            Loaded::Committed { .. } => Phase::Committed,
+            Loaded::Open(staging) => UploadState::Open(Box::new(staging)),
+            Loaded::Committed { .. } => UploadState::Committed,
         };
     }
-    if let Phase::Open(staging) = phase {
+    if let UploadState::Open(staging) = phase {
         staging.create_files(context, name)?;
     }
     Ok(())
@@ -306,7 +309,7 @@ fn prepare(context: &Context, name: &UploadName, phase: &mut Phase) -> io::Resul
 /// A file without a name: its space is freed when it is dropped, or when the process dies.
 struct Spool(Arc<File>);
 
-impl Target for Spool {
+impl WriteTarget for Spool {
     fn file(&self) -> Result<Arc<File>, StorageError> {
         Ok(Arc::clone(&self.0))
     }
@@ -323,7 +326,7 @@ async fn spool(disk: &Arc<Disk>, name: &UploadName) -> Result<Arc<Spool>, Storag
     disk.create(CONTEXT, false, create).await
 }
 
-async fn copy(disk: &Disk, spool: Arc<Spool>, place: &Arc<Place>) -> Result<(), StorageError> {
+async fn copy(disk: &Disk, spool: Arc<Spool>, place: &Arc<BlockExtent>) -> Result<(), StorageError> {
     let place = Arc::clone(place);
     disk.transfer(CONTEXT, move || {
         let (data, Extent { offset, length }) = (place.file()?, place.extent);
@@ -333,7 +336,7 @@ async fn copy(disk: &Disk, spool: Arc<Spool>, place: &Arc<Place>) -> Result<(), 
 }
 
 /// Adds a complete block, once its record is written.
-async fn complete(disk: &Disk, place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
+async fn complete(disk: &Disk, place: &Arc<BlockExtent>, id: &BlockId) -> Result<(), StorageError> {
     let locked = disk.threads.bounded(CONTEXT, Arc::clone(&place.handle).lock_owned()).await?;
     if disk.inline.writes.allowed() && place.is_open() {
         return disk.inline.writes.timed(|| record(locked, place, id));
@@ -342,36 +345,39 @@ async fn complete(disk: &Disk, place: &Arc<Place>, id: &BlockId) -> Result<(), S
     disk.transfer(CONTEXT, move || record(locked, &place, &id)).await
 }
 
-fn record(mut locked: Locked, place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
-    let Phase::Open(staging) = &mut *locked else { return Err(closed()) };
+fn record(mut locked: Locked, place: &Arc<BlockExtent>, id: &BlockId) -> Result<(), StorageError> {
+    let UploadState::Open(staging) = &mut *locked else { return Err(closed()) };
     if !staging.owns(&place.files) {
         return Err(closed());
     }
     let replaced = staging.record(id, place.extent)?;
     place.is_complete.store(true, Relaxed);
     if let Some(replaced) = replaced {
-        place::free(&place.handle, &place.files, replaced.extent);
+        block_extent::free(&place.handle, &place.files, replaced.extent);
     }
     Ok(())
 }
 
 /// Returns the complete blocks of an upload, even of a committed one.
-pub(super) async fn blocks(uploads: &Uploads, name: &UploadName) -> Result<Vec<StagedBlock>, StorageError> {
+pub(super) async fn blocks(
+    uploads: &UploadCache,
+    name: &UploadName,
+) -> Result<Vec<StagedBlock>, StorageError> {
     let (_slot, mut locked) = uploads.lock(name).await?;
     let (context, name) = (uploads.context().clone(), name.clone());
     let disk = Arc::clone(&context.disk);
     disk.transfer(CONTEXT, move || {
-        if matches!(*locked, Phase::Unread | Phase::Committed) {
+        if matches!(*locked, UploadState::Unread | UploadState::Committed) {
             match load(&context, &name).map_err(errors::failed(CONTEXT))? {
-                Loaded::Open(staging) => *locked = Phase::Open(Box::new(staging)),
+                Loaded::Open(staging) => *locked = UploadState::Open(Box::new(staging)),
                 Loaded::Committed { journal, .. } => {
-                    *locked = Phase::Committed;
+                    *locked = UploadState::Committed;
                     return Ok(latest(journal));
                 }
             }
         }
-        let Phase::Open(staging) = &*locked else { return Ok(Vec::new()) };
-        let told = |(id, block): (&BlockId, &Staged)| StagedBlock {
+        let UploadState::Open(staging) = &*locked else { return Ok(Vec::new()) };
+        let told = |(id, block): (&BlockId, &JournaledBlock)| StagedBlock {
             id: id.clone(),
             size_bytes: block.extent.length,
         };

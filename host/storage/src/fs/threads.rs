@@ -29,15 +29,15 @@ pub(super) enum Lane {
 }
 
 /// Most concurrent calls of a lane.
-const MOST: usize = 64;
+const MAX_CALLS: usize = 64;
 
 /// Longest wait of a call for a thread and its result. A slow disk takes a second; clients wait for
 /// minutes.
-const BOUND: Duration = Duration::from_secs(30);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the file system does not respond")]
-struct Silent;
+struct Unresponsive;
 
 #[derive(Debug)]
 pub(super) struct Threads {
@@ -48,26 +48,26 @@ pub(super) struct Threads {
 
 impl Default for Threads {
     fn default() -> Self {
-        Self::new(MOST, BOUND)
+        Self::new(MAX_CALLS, CALL_TIMEOUT)
     }
 }
 
 /// A call that runs on a thread.
 #[derive(Debug)]
-pub(super) struct Task<T> {
+pub(super) struct BlockingTask<T> {
     context: &'static str,
     deadline: Instant,
     handle: JoinHandle<Result<T, StorageError>>,
 }
 
-impl<T> Task<T> {
+impl<T> BlockingTask<T> {
     /// Returns the result, or an error after the time limit: the call continues then. May be called
     /// again if it was cancelled.
     pub(super) async fn outcome(&mut self) -> Result<T, StorageError> {
         match timeout_at(self.deadline, &mut self.handle).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => Err(errors::unavailable(self.context, error)),
-            Err(_) => Err(errors::unavailable(self.context, Silent)),
+            Err(_) => Err(errors::unavailable(self.context, Unresponsive)),
         }
     }
 }
@@ -93,7 +93,7 @@ impl Threads {
         lane: Lane,
         context: &'static str,
         work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<Task<T>, StorageError> {
+    ) -> Result<BlockingTask<T>, StorageError> {
         let deadline = Instant::now() + self.bound;
         let permit = self.permit(lane, context, deadline).await?;
         let handle = tokio::task::spawn_blocking(move || {
@@ -101,7 +101,7 @@ impl Threads {
             drop(permit);
             outcome
         });
-        Ok(Task { context, deadline, handle })
+        Ok(BlockingTask { context, deadline, handle })
     }
 
     async fn permit(
@@ -117,7 +117,7 @@ impl Threads {
         match timeout_at(deadline, lane.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             // The semaphore is never closed.
-            Ok(Err(_)) | Err(_) => Err(errors::unavailable(context, Silent)),
+            Ok(Err(_)) | Err(_) => Err(errors::unavailable(context, Unresponsive)),
         }
     }
 
@@ -128,7 +128,7 @@ impl Threads {
         wait: impl Future<Output = T>,
     ) -> Result<T, StorageError> {
         let waited = tokio::time::timeout(self.bound, wait).await;
-        waited.map_err(|_| errors::unavailable(context, Silent))
+        waited.map_err(|_| errors::unavailable(context, Unresponsive))
     }
 
     /// Runs work in the background.

@@ -18,7 +18,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     disk::Disk,
     errors, layout,
-    staging::{Context, Phase},
+    staging::{Context, UploadState},
 };
 use crate::{StorageError, UploadName};
 
@@ -29,13 +29,13 @@ const MAX_UPLOADS: usize = 512;
 const MAX_BLOCKS_REMEMBERED: usize = 500_000;
 
 /// An upload; locked while it changes, but not while bytes arrive.
-pub(super) type UploadHandle = Arc<tokio::sync::Mutex<Phase>>;
+pub(super) type UploadHandle = Arc<tokio::sync::Mutex<UploadState>>;
 
 /// A locked upload.
-pub(super) type Locked = OwnedMutexGuard<Phase>;
+pub(super) type Locked = OwnedMutexGuard<UploadState>;
 
 #[derive(Debug)]
-pub(super) struct Uploads {
+pub(super) struct UploadCache {
     context: Context,
     max_uploads: usize,
     remembered: Mutex<Remembered>,
@@ -47,7 +47,7 @@ struct Remembered {
     handles: HashMap<UploadName, (UploadHandle, u64)>,
 }
 
-impl Uploads {
+impl UploadCache {
     pub(super) fn new(disk: Arc<Disk>, boot: String) -> Self {
         let blocks = Arc::new(AtomicUsize::new(0));
         let context = Context { disk, boot: boot.into(), blocks };
@@ -77,7 +77,7 @@ impl Uploads {
             let handle = self.handle(name);
             let locked =
                 self.context.disk.threads.bounded("lock an upload", Arc::clone(&handle).lock_owned()).await?;
-            if !matches!(*locked, Phase::Discarded) {
+            if !matches!(*locked, UploadState::Discarded) {
                 return Ok((handle, locked));
             }
             self.forget(name, &handle);
@@ -113,7 +113,7 @@ impl Uploads {
             // data would name missing blocks.
             layout::delete(uploads, &layout::journal_path(&owned)).map_err(errors::failed(CONTEXT))?;
             locked.close_files();
-            *locked = Phase::Discarded;
+            *locked = UploadState::Discarded;
             layout::delete(uploads, &layout::data_path(&owned)).map_err(errors::failed(CONTEXT))
         });
         discarded.await?;

@@ -12,9 +12,9 @@ use super::{
     budget::{Hold, Transfer},
     disk::Disk,
     errors,
-    space::Claim,
+    space::SpaceClaim,
     sys,
-    threads::{Lane, Task},
+    threads::{BlockingTask, Lane},
 };
 use crate::{Source, StorageError, source::LengthCheck};
 
@@ -34,7 +34,7 @@ const MAX_CHUNKS: usize = 256;
 const CONTEXT: &str = "write content";
 
 /// The file to write to.
-pub(super) trait Target: Send + Sync + 'static {
+pub(super) trait WriteTarget: Send + Sync + 'static {
     /// Returns the file. May block unless [`Self::is_open`].
     fn file(&self) -> Result<Arc<File>, StorageError>;
 
@@ -47,13 +47,13 @@ pub(super) trait Target: Send + Sync + 'static {
 /// Writes the whole source at `at` and returns its length. Never writes more than `source.length`
 /// bytes, nor more than `claim` has space for. When it returns, nothing is being written any more,
 /// unless the disk does not respond; `to` is always dropped after the last write.
-pub(super) async fn write<W: Target>(
+pub(super) async fn write<W: WriteTarget>(
     disk: &Arc<Disk>,
     to: &Arc<W>,
     at: u64,
     source: Source,
     transfer: &Transfer,
-    claim: &mut Claim,
+    claim: &mut SpaceClaim,
 ) -> Result<u64, StorageError> {
     let is_short = source.length.is_some_and(|length| length <= SHORT_BYTES);
     let batch = Batch::new(transfer);
@@ -66,7 +66,7 @@ pub(super) async fn write<W: Target>(
     Ok(length)
 }
 
-async fn pump<W: Target>(writer: &mut Writer<'_, W>, mut source: Source) -> Result<u64, StorageError> {
+async fn pump<W: WriteTarget>(writer: &mut Writer<'_, W>, mut source: Source) -> Result<u64, StorageError> {
     let mut check = LengthCheck::new(source.length);
     while let Some(chunk) = source.chunks.next().await {
         let chunk = chunk?;
@@ -109,15 +109,15 @@ struct Writer<'a, W> {
     at: u64,
     batch: Batch,
     transfer: &'a Transfer,
-    claim: &'a mut Claim,
+    claim: &'a mut SpaceClaim,
     /// The running write of a thread, and its length in bytes.
-    under_way: Option<(u64, Task<()>)>,
+    under_way: Option<(u64, BlockingTask<()>)>,
     /// No write has run on a thread yet.
     is_small: bool,
     is_short: bool,
 }
 
-impl<W: Target> Writer<'_, W> {
+impl<W: WriteTarget> Writer<'_, W> {
     async fn push(&mut self, chunk: Bytes) -> Result<(), StorageError> {
         if chunk.is_empty() {
             return Ok(());

@@ -9,7 +9,7 @@ use super::{
     part_numbers::NUMBERS_PER_BLOCK,
     runtime::Task,
     session::{InFlight, PartClaim, Sealed, Session},
-    staging::{Block, Buffered, Place, StoredPart},
+    staging::{Block, BlockLocation, Buffered, StoredPart},
     uploads::{self, Upload},
 };
 use crate::{BlockId, Content, Source, StorageError, UploadName, bucket::Bucket};
@@ -128,7 +128,7 @@ impl BlockUpload<'_> {
         let key = self.session.record(self.shared, parts, &[entry]).await?;
         let gate = self.upload.gate.read().await;
         let published = if self.upload.is_current(&self.session) {
-            self.session.insert(self.id, Block { time, length, place: Place::Parts(parts.into(), 0) })
+            self.session.insert(self.id, Block { time, length, place: BlockLocation::Parts(parts.into(), 0) })
         } else {
             Err(uploads::closed())
         };

@@ -28,9 +28,9 @@ use super::{
     keys::{self, Base},
     leftovers::{self, Leftover, LeftoverBytes},
     manifest::Manifest,
-    plan::{self, Plan, PlannedBlock, PlannedMultipart, Stretch},
+    plan::{self, ContentRange, Plan, PlannedBlock, PlannedMultipart},
     session::Session,
-    staging::{Block, Place, StoredPart},
+    staging::{Block, BlockLocation, StoredPart},
     uploads::{Phase, Upload},
 };
 use crate::{BlockId, MAX_BLOCKS, ObjectName, StorageError, Stored, UploadName, bucket::Bucket};
@@ -210,15 +210,15 @@ impl Commit {
             })
             .collect();
         let stretch = |(id, block): (&BlockId, &Block)| match &block.place {
-            Place::Parts(parts, offset) => (Arc::clone(parts), *offset, block.length),
-            Place::Memory | Place::Spilled(..) => {
+            BlockLocation::Parts(parts, offset) => (Arc::clone(parts), *offset, block.length),
+            BlockLocation::Memory | BlockLocation::Spilled(..) => {
                 (Arc::clone(&added), offsets.get(id).copied().unwrap_or(0), block.length)
             }
         };
         let stretches: Vec<_> = self.ids.iter().zip(blocks).map(stretch).collect();
-        let stretches: Vec<Stretch<'_>> = stretches
+        let stretches: Vec<ContentRange<'_>> = stretches
             .iter()
-            .map(|(parts, offset, length)| Stretch { parts, offset: *offset, length: *length })
+            .map(|(parts, offset, length)| ContentRange { parts, offset: *offset, length: *length })
             .collect();
         Ok(Planned { plan: plan::of_parts(&stretches, list, unrecorded)?, stored: None })
     }
@@ -232,9 +232,9 @@ impl Commit {
         let mut leftovers = Vec::new();
         for (id, block) in self.ids.iter().zip(blocks).filter(|(id, _)| seen.insert(*id)) {
             let bytes = match &block.place {
-                Place::Parts(..) => continue,
-                Place::Memory => LeftoverBytes::Memory((*tail.get(&block.time)?).clone()),
-                Place::Spilled(spill, offset) => LeftoverBytes::Spilled(Arc::clone(spill), *offset),
+                BlockLocation::Parts(..) => continue,
+                BlockLocation::Memory => LeftoverBytes::Memory((*tail.get(&block.time)?).clone()),
+                BlockLocation::Spilled(spill, offset) => LeftoverBytes::Spilled(Arc::clone(spill), *offset),
             };
             leftovers.push(Leftover { id: id.clone(), length: block.length, bytes });
         }
@@ -311,7 +311,7 @@ async fn store_manifest(shared: &Shared, manifest: &Manifest) -> Result<(), Stor
     Ok(())
 }
 
-impl Place {
+impl BlockLocation {
     fn parts(&self) -> &[StoredPart] {
         match self {
             Self::Parts(parts, _) => parts,

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     Shared,
-    keys::{self, Base, Staged},
+    keys::{self, Base, UploadKey},
     session::Multipart,
-    staging::{Block, Buffered, Place, Spill, StoredPart},
+    staging::{Block, BlockLocation, Buffered, Spill, StoredPart},
 };
 use crate::{
     BlockId, StorageError, UploadName,
@@ -180,17 +180,17 @@ pub(super) async fn list(shared: &Shared, upload: &UploadName) -> Result<Listing
 impl Listing {
     fn add(&mut self, prefix: &str, key: String) {
         match key.strip_prefix(prefix).and_then(keys::parse_staged) {
-            Some(Staged::Plan) => self.is_planned = true,
-            Some(Staged::Done) => self.is_done = true,
-            Some(Staged::Open { session }) => drop(self.sessions.insert(session)),
-            Some(Staged::Multipart { session, number }) => {
+            Some(UploadKey::Plan) => self.is_planned = true,
+            Some(UploadKey::Done) => self.is_done = true,
+            Some(UploadKey::Open { session }) => drop(self.sessions.insert(session)),
+            Some(UploadKey::Multipart { session, number }) => {
                 self.multiparts.push((session, number, key.clone()));
             }
-            Some(Staged::Record { session, time }) => {
+            Some(UploadKey::Record { session, time }) => {
                 self.last_time = self.last_time.max(time);
                 self.records.push((session, key.clone()));
             }
-            Some(Staged::Spill) | None => {}
+            Some(UploadKey::Spill) | None => {}
         }
         self.keys.push(key);
     }
@@ -258,11 +258,11 @@ impl Record {
         let spill = self.spill.map(|spill| Arc::new(Spill { key: spill.key, length: spill.length }));
         for BlockEntry { id, time, offset, length } in self.blocks {
             let place = match &spill {
-                Some(spill) => Place::Spilled(Arc::clone(spill), offset),
-                None => Place::Parts(Arc::clone(&parts), offset),
+                Some(spill) => BlockLocation::Spilled(Arc::clone(spill), offset),
+                None => BlockLocation::Parts(Arc::clone(&parts), offset),
             };
             let is_later = |known: &Block| {
-                known.time < time || known.time == time && matches!(known.place, Place::Spilled(..))
+                known.time < time || known.time == time && matches!(known.place, BlockLocation::Spilled(..))
             };
             if blocks.get(&id).is_none_or(is_later) {
                 blocks.insert(id, Block { time, length, place });

@@ -141,7 +141,7 @@ pub(super) fn upload_of(key: &str) -> Option<UploadName> {
 
 /// The kind of a key of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Staged {
+pub(super) enum UploadKey {
     Open { session: String },
     Multipart { session: String, number: u32 },
     Record { session: String, time: u64 },
@@ -176,10 +176,10 @@ pub(super) fn done_key(upload: &UploadName) -> String {
 }
 
 /// Parses a key of an upload, without its prefix.
-pub(super) fn parse_staged(name: &str) -> Option<Staged> {
+pub(super) fn parse_staged(name: &str) -> Option<UploadKey> {
     match name {
-        "plan" => return Some(Staged::Plan),
-        "plan-done" => return Some(Staged::Done),
+        "plan" => return Some(UploadKey::Plan),
+        "plan-done" => return Some(UploadKey::Done),
         _ => {}
     }
     let (session, what) = name.split_once('-')?;
@@ -188,13 +188,13 @@ pub(super) fn parse_staged(name: &str) -> Option<Staged> {
     }
     let session = session.to_owned();
     if what == "open" {
-        return Some(Staged::Open { session });
+        return Some(UploadKey::Open { session });
     }
     let (kind, number) = what.split_at_checked(1)?;
     match kind {
-        "m" => Some(Staged::Multipart { session, number: number.parse().ok()? }),
-        "r" => Some(Staged::Record { session, time: u64::from_str_radix(number, 16).ok()? }),
-        "s" => Some(Staged::Spill),
+        "m" => Some(UploadKey::Multipart { session, number: number.parse().ok()? }),
+        "r" => Some(UploadKey::Record { session, time: u64::from_str_radix(number, 16).ok()? }),
+        "s" => Some(UploadKey::Spill),
         _ => None,
     }
 }

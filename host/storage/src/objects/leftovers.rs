@@ -131,7 +131,7 @@ pub(super) async fn add(
     Ok(added.into())
 }
 
-type Target = (Arc<Multipart>, Vec<u32>);
+type PartTarget = (Arc<Multipart>, Vec<u32>);
 
 /// Takes numbers in a multipart upload of another session, if all other blocks are in it.
 fn foreign(
@@ -139,7 +139,7 @@ fn foreign(
     session: Option<&Arc<Session>>,
     parts: &[&StoredPart],
     count: u32,
-) -> Result<Option<Target>, StorageError> {
+) -> Result<Option<PartTarget>, StorageError> {
     let Some(first) = parts.first() else { return Ok(None) };
     let multipart = &first.multipart;
     let is_own = session.is_some_and(|session| session.owns(multipart));
@@ -163,7 +163,7 @@ async fn own(
     name: &UploadName,
     session: Option<&Arc<Session>>,
     count: u32,
-) -> Result<Target, StorageError> {
+) -> Result<PartTarget, StorageError> {
     let new = || Ok::<_, StorageError>(Arc::new(Session::new(name.clone(), keys::random()?, 0)));
     let session = session.cloned().map_or_else(new, Ok)?;
     let claim = session.claim(shared, None, count)?;

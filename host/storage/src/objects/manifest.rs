@@ -18,14 +18,14 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub(super) size_bytes: u64,
-    pub(super) data: Vec<Data>,
+    pub(super) data: Vec<DataObject>,
     /// Offset and length of each extent.
     extents: Vec<(u64, u64)>,
 }
 
 /// A data object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Data {
+pub(super) struct DataObject {
     pub(super) base: String,
     pub(super) size_bytes: u64,
 }
@@ -39,14 +39,14 @@ pub(super) struct Piece {
     pub(super) range: Range<u64>,
 }
 
-impl Data {
+impl DataObject {
     pub(super) fn base(&self) -> Result<Base, StorageError> {
         Base::parse(&self.base).ok_or(StorageError::NotFound)
     }
 }
 
 impl Manifest {
-    pub(super) fn new(data: Vec<Data>, extents: &[Extent], size_bytes: u64) -> Self {
+    pub(super) fn new(data: Vec<DataObject>, extents: &[Extent], size_bytes: u64) -> Self {
         let extents = extents.iter().map(|extent| (extent.offset, extent.length)).collect();
         Self { size_bytes, data, extents }
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     journal::block_id,
     keys::{Base, Named},
-    manifest::{Data, Manifest},
+    manifest::{DataObject, Manifest},
     staging::StoredPart,
 };
 use crate::{
@@ -55,13 +55,13 @@ pub(super) struct PlannedBlock {
 }
 
 /// Bytes of the content: at an offset of these parts, concatenated.
-pub(super) struct Stretch<'a> {
+pub(super) struct ContentRange<'a> {
     pub(super) parts: &'a [StoredPart],
     pub(super) offset: u64,
     pub(super) length: u64,
 }
 
-impl Stretch<'_> {
+impl ContentRange<'_> {
     /// Returns the parts that it is in, and the extent in each.
     fn pieces(&self) -> impl Iterator<Item = (&StoredPart, Extent)> {
         let (mut skip, mut left) = (self.offset, self.length);
@@ -98,12 +98,12 @@ impl Used<'_> {
 
 /// Makes the plan for content of these stretches.
 pub(super) fn of_parts(
-    stretches: &[Stretch<'_>],
+    stretches: &[ContentRange<'_>],
     list: String,
     blocks: Vec<PlannedBlock>,
 ) -> Result<Plan, StorageError> {
     let mut used: BTreeMap<&Base, Used<'_>> = BTreeMap::new();
-    for (part, _) in stretches.iter().flat_map(Stretch::pieces) {
+    for (part, _) in stretches.iter().flat_map(ContentRange::pieces) {
         let used = used.entry(&part.multipart.base).or_insert_with(|| Used { parts: BTreeMap::new() });
         used.parts.insert(part.number, part);
     }
@@ -117,13 +117,14 @@ pub(super) fn of_parts(
         let start = places.get(&(&part.multipart.base, part.number))?;
         Some(Extent { offset: start + extent.offset, length: extent.length })
     };
-    let extents = extents::merge(stretches.iter().flat_map(Stretch::pieces).filter_map(place));
+    let extents = extents::merge(stretches.iter().flat_map(ContentRange::pieces).filter_map(place));
     let size_bytes = extents.iter().try_fold(0_u64, |sum, extent| sum.checked_add(extent.length));
     let size_bytes = size_bytes.ok_or_else(|| StorageError::Invalid("the object is too large".to_owned()))?;
     let first = used.keys().next().map(|base| (*base).clone()).ok_or(StorageError::NotFound)?;
     let is_plain = used.len() == 1 && extents == [Extent { offset: 0, length: end }];
-    let data =
-        used.iter().map(|(base, used)| Data { base: base.as_str().to_owned(), size_bytes: used.size() });
+    let data = used
+        .iter()
+        .map(|(base, used)| DataObject { base: base.as_str().to_owned(), size_bytes: used.size() });
     let manifest = (!is_plain).then(|| Manifest::new(data.collect(), &extents, size_bytes));
     let named = if is_plain { Named::Plain(first) } else { Named::Segmented(first) };
     let multiparts = used.iter().map(|(base, used)| planned(base, used)).collect();

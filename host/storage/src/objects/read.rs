@@ -11,7 +11,7 @@ use futures_util::{
 use super::{
     Shared,
     keys::{Base, Named},
-    manifest::{Data, Manifest, Piece},
+    manifest::{DataObject, Manifest, Piece},
     runtime::RuntimeBucket,
 };
 use crate::{Content, ObjectName, StorageError, bucket::Bucket};
@@ -57,8 +57,8 @@ async fn size(shared: &Shared, named: Named) -> Result<u64, StorageError> {
 }
 
 /// Checks that all data exists and has its size.
-async fn check(shared: &Shared, data: &[Data]) -> Result<(), StorageError> {
-    let check = |data: &Data| {
+async fn check(shared: &Shared, data: &[DataObject]) -> Result<(), StorageError> {
+    let check = |data: &DataObject| {
         let (base, size_bytes) = (data.base(), data.size_bytes);
         async move {
             if shared.bucket.head(&base?.data()).await? == size_bytes {

@@ -25,7 +25,7 @@ use super::{
     Shared, journal,
     keys::{self, Base},
     part_numbers::{self, PartNumbers},
-    staging::{Block, Buffered, Place, Spill, Staging, StoredPart},
+    staging::{Block, BlockLocation, Buffered, Spill, Staging, StoredPart},
     uploads,
 };
 use crate::{BlockId, StorageError, UploadName, bucket::Bucket};
@@ -244,7 +244,7 @@ impl Session {
         let parts: Arc<[StoredPart]> = parts.into();
         let mut staging = self.staging.lock();
         for block in blocks {
-            staging.moved(&block.id, block.time, Place::Parts(Arc::clone(&parts), block.offset));
+            staging.moved(&block.id, block.time, BlockLocation::Parts(Arc::clone(&parts), block.offset));
         }
         Ok(key)
     }
@@ -268,7 +268,7 @@ impl Session {
         if staging.tail_bytes >= min && staging.tail_bytes + length > part {
             full = Some(self.seal(shared, &mut staging)?);
         }
-        staging.remember(block.id.clone(), Block { time: block.time, length, place: Place::Memory });
+        staging.remember(block.id.clone(), Block { time: block.time, length, place: BlockLocation::Memory });
         staging.tail_bytes += length;
         staging.tail.push(block);
         if full.is_none() && staging.tail_bytes >= part {
@@ -339,7 +339,7 @@ impl Session {
         staging.tail = kept;
         for block in spilled {
             if let Some((spill, offset)) = block.spilled {
-                staging.moved(&block.id, block.time, Place::Spilled(spill, offset));
+                staging.moved(&block.id, block.time, BlockLocation::Spilled(spill, offset));
             }
         }
     }

@@ -25,7 +25,7 @@ pub(super) struct StoredPart {
 
 /// Where the bytes of a block are.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum BlockLocation {
     /// In the memory of this session.
     Memory,
     /// At an offset of these parts, concatenated.
@@ -47,7 +47,7 @@ pub(super) struct Block {
     /// When it was complete. Of several blocks with one id the latest counts.
     pub(super) time: u64,
     pub(super) length: u64,
-    pub(super) place: Place,
+    pub(super) place: BlockLocation,
 }
 
 /// A small block in memory.
@@ -105,7 +105,7 @@ impl Staging {
         self.touched = Instant::now();
         match self.blocks.get(&id) {
             Some(known) if known.time > block.time => return,
-            Some(Block { time, length, place: Place::Memory }) => {
+            Some(Block { time, length, place: BlockLocation::Memory }) => {
                 // The bytes of the replaced block are dropped, unless its tail is sealed.
                 let (time, length) = (*time, *length);
                 let before = self.tail.len();
@@ -120,7 +120,7 @@ impl Staging {
     }
 
     /// Updates the place of a block that has not been replaced.
-    pub(super) fn moved(&mut self, id: &BlockId, time: u64, place: Place) {
+    pub(super) fn moved(&mut self, id: &BlockId, time: u64, place: BlockLocation) {
         if let Some(block) = self.blocks.get_mut(id).filter(|block| block.time == time) {
             block.place = place;
         }

@@ -47,7 +47,7 @@ struct Rule {
 }
 
 #[derive(Default)]
-struct State {
+struct FaultState {
     rules: Vec<Rule>,
     is_down: bool,
     calls: Vec<&'static str>,
@@ -55,7 +55,7 @@ struct State {
 
 /// The planned faults.
 #[derive(Default)]
-pub struct Faults(Mutex<State>);
+pub struct Faults(Mutex<FaultState>);
 
 impl Faults {
     /// No faults.
@@ -108,7 +108,7 @@ impl Faults {
         call: &'static str,
         work: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
-        suffer(self.next(call), work).await
+        apply(self.next(call), work).await
     }
 
     pub(super) async fn around_content(
@@ -118,12 +118,12 @@ impl Faults {
     ) -> Result<Content, StorageError> {
         match self.next(call) {
             Some(Fault::Cut(after)) => work.await.map(|content| cut_after(content, after)),
-            fault => suffer(fault, work).await,
+            fault => apply(fault, work).await,
         }
     }
 }
 
-pub(super) async fn suffer<T>(
+pub(super) async fn apply<T>(
     fault: Option<Fault>,
     work: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {
@@ -236,7 +236,7 @@ impl Storage for FaultyStorage {
     async fn has_room(&self) -> Result<bool, StorageError> {
         match self.faults.next("has_room") {
             Some(Fault::NoSpace) => Ok(false),
-            fault => suffer(fault, self.inner.has_room()).await,
+            fault => apply(fault, self.inner.has_room()).await,
         }
     }
 

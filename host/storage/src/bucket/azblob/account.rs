@@ -62,7 +62,7 @@ pub(super) struct Account {
     pub(super) builder: MicrosoftAzureBuilder,
     pub(super) name: String,
     /// The URL of the service, without credentials.
-    pub(super) place: String,
+    pub(super) service_url: String,
 }
 
 /// What is wrong with a connection string. It is not quoted, because it contains a key.
@@ -72,7 +72,7 @@ struct BadConnectionString(&'static str);
 
 /// The fields of a connection string.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Connection<'a> {
+pub(super) struct ConnectionFields<'a> {
     pub(super) account: Option<&'a str>,
     pub(super) key: Option<&'a str>,
     pub(super) signature: Option<&'a str>,
@@ -84,23 +84,23 @@ impl AzblobAccount {
     pub(super) fn read(&self) -> Result<Account, StorageError> {
         match self {
             Self::ConnectionString(text) => {
-                let parsed = Connection::parse(text).and_then(|connection| connection.read());
+                let parsed = ConnectionFields::parse(text).and_then(|connection| connection.read());
                 parsed.map_err(|problem| {
                     unavailable("read the connection string", BadConnectionString(problem))
                 })
             }
             Self::Identity { account, endpoint } => {
-                let place =
+                let service_url =
                     endpoint.clone().unwrap_or_else(|| public_endpoint("https", account, PUBLIC_SUFFIX));
                 // The library reads the variables of Kubernetes and the machine's identity.
                 let builder = MicrosoftAzureBuilder::from_env().with_account(account);
-                Ok(Account { builder: at(builder, &place), name: account.clone(), place })
+                Ok(Account { builder: at(builder, &service_url), name: account.clone(), service_url })
             }
         }
     }
 }
 
-impl<'a> Connection<'a> {
+impl<'a> ConnectionFields<'a> {
     /// Parses `Name=value;Name=value`. Names that are not about blobs are ignored.
     pub(super) fn parse(text: &'a str) -> Result<Self, &'static str> {
         let mut found = Self::default();
@@ -138,21 +138,21 @@ impl<'a> Connection<'a> {
     }
 
     fn read(&self) -> Result<Account, &'static str> {
-        let place = self.endpoint.clone().ok_or("has neither AccountName nor BlobEndpoint")?;
+        let service_url = self.endpoint.clone().ok_or("has neither AccountName nor BlobEndpoint")?;
         let account =
             self.account().ok_or("has neither AccountName nor a BlobEndpoint that names the account")?;
-        let builder = at(MicrosoftAzureBuilder::new().with_account(account), &place);
+        let builder = at(MicrosoftAzureBuilder::new().with_account(account), &service_url);
         let builder = match (self.key, self.signature) {
             (Some(key), _) => builder.with_access_key(key),
             (None, Some(signature)) => builder.with_config(AzureConfigKey::SasKey, signature),
             (None, None) => return Err("has neither AccountKey nor SharedAccessSignature"),
         };
-        Ok(Account { builder, name: account.to_owned(), place })
+        Ok(Account { builder, name: account.to_owned(), service_url })
     }
 }
 
-fn at(builder: MicrosoftAzureBuilder, place: &str) -> MicrosoftAzureBuilder {
-    builder.with_endpoint(place.to_owned()).with_allow_http(place.starts_with("http://"))
+fn at(builder: MicrosoftAzureBuilder, service_url: &str) -> MicrosoftAzureBuilder {
+    builder.with_endpoint(service_url.to_owned()).with_allow_http(service_url.starts_with("http://"))
 }
 
 fn public_endpoint(scheme: &str, account: &str, suffix: &str) -> String {

@@ -61,7 +61,7 @@ pub struct AzblobBucket {
     account: String,
     container: String,
     /// The URL of the service without credentials, for messages.
-    place: String,
+    service_url: String,
     /// Prefix of all keys: empty, or ends with a slash.
     key_prefix: String,
     retry_policy: RetryPolicy,
@@ -80,7 +80,7 @@ impl AzblobBucket {
             retry_timeout: settings.timeout * RETRY_FACTOR,
             ..RetryConfig::default()
         };
-        let Account { builder, name, place } = settings.account.read()?;
+        let Account { builder, name, service_url } = settings.account.read()?;
         let http = http_client(&settings.tls, &settings.proxies)?;
         let store = builder
             .with_container_name(&settings.container)
@@ -89,7 +89,7 @@ impl AzblobBucket {
             .build()
             .map_err(|error| unavailable("set up Azure Blob Storage", error))?;
         let (container, key_prefix) = (settings.container.clone(), key_prefix(&settings.prefix));
-        Ok(Self { store, http, account: name, container, place, key_prefix, retry_policy, settings })
+        Ok(Self { store, http, account: name, container, service_url, key_prefix, retry_policy, settings })
     }
 
     fn path(&self, key: &str) -> Result<Path, StorageError> {
@@ -115,7 +115,7 @@ impl AzblobBucket {
     ) -> Result<T, StorageError> {
         let limit = self.retry_policy.for_bytes(bytes) * RETRY_FACTOR;
         match timeout(limit, call).await {
-            Ok(answer) => answer.map_err(|error| failure(context, error)),
+            Ok(response) => response.map_err(|error| failure(context, error)),
             Err(_) => Err(unavailable(context, TimedOut(limit))),
         }
     }
@@ -174,8 +174,8 @@ impl Bucket for AzblobBucket {
             if !missing(&error) {
                 return Err(error);
             }
-            let (name, place) = (self.container.clone(), self.place.clone());
-            let missing = BucketMissing { kind: "the container", name, place };
+            let (name, service_url) = (self.container.clone(), self.service_url.clone());
+            let missing = BucketMissing { kind: "the container", name, server: service_url };
             return Err(unavailable("look for the container", missing));
         }
         // A key that may read but not write would otherwise fail only at the first save.

@@ -30,7 +30,7 @@ const ERROR_CODE: &str = "x-ms-error-code";
 /// An error response to an upload.
 #[derive(Debug, thiserror::Error)]
 #[error("the service responded {status} {code}")]
-struct Refused {
+struct ErrorResponse {
     status: StatusCode,
     code: String,
 }
@@ -90,7 +90,7 @@ impl AzblobBucket {
 
     fn url(&self, key: &str) -> Result<Url, StorageError> {
         let bad = |why: &str| unavailable("make the container's URL", why.to_owned());
-        let mut url = Url::parse(&self.place).map_err(|error| bad(&error.to_string()))?;
+        let mut url = Url::parse(&self.service_url).map_err(|error| bad(&error.to_string()))?;
         let path = self.path(key)?;
         let mut segments = url.path_segments_mut().map_err(|()| bad("it has no path"))?;
         segments
@@ -126,10 +126,10 @@ impl AzblobBucket {
         let stall = StallDetector::new(self.retry_policy.stall_timeouts());
         let body = Body::wrap(UploadBody::new(content, &stall));
         let sent = self.http.put(head.uri.to_string()).headers(head.headers).body(body).send();
-        let answer = stall.run(context, sent).await.map_err(AttemptError::Transient)?;
-        let answer =
-            answer.map_err(|error| AttemptError::Transient(unavailable(context, error.without_url())))?;
-        accepted(context, &answer)
+        let response = stall.run(context, sent).await.map_err(AttemptError::Transient)?;
+        let response =
+            response.map_err(|error| AttemptError::Transient(unavailable(context, error.without_url())))?;
+        accepted(context, &response)
     }
 
     async fn sign(&self, request: &mut HttpRequest) -> object_store::Result<()> {
@@ -142,13 +142,13 @@ fn blob(url: &Url) -> Builder {
     Request::put(url.as_str()).header("x-ms-blob-type", "BlockBlob")
 }
 
-fn accepted(context: &'static str, answer: &Response) -> Result<(), AttemptError> {
-    let status = answer.status();
+fn accepted(context: &'static str, response: &Response) -> Result<(), AttemptError> {
+    let status = response.status();
     if status.is_success() {
         return Ok(());
     }
-    let code = answer.headers().get(ERROR_CODE).and_then(|code| code.to_str().ok()).unwrap_or_default();
-    let refused = unavailable(context, Refused { status, code: code.to_owned() });
+    let code = response.headers().get(ERROR_CODE).and_then(|code| code.to_str().ok()).unwrap_or_default();
+    let refused = unavailable(context, ErrorResponse { status, code: code.to_owned() });
     Err(if is_transient(status.as_u16()) {
         AttemptError::Transient(refused)
     } else {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{account::Connection, *};
+use super::{account::ConnectionFields, *};
 use crate::{
     bucket::{
         conformance::{BucketFixture, bucket_conformance},
@@ -111,8 +111,8 @@ async fn a_wrong_key_and_a_silent_server_are_told_as_such_and_tell_no_secret() {
     assert!(matches!(error, StorageError::Unavailable { .. }), "{error:?}");
 
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = format!("http://{}/devstoreaccount1", silent.local_addr().unwrap());
-    let text = format!("AccountName=devstoreaccount1;AccountKey=aHVzaA==;BlobEndpoint={place}");
+    let service_url = format!("http://{}/devstoreaccount1", silent.local_addr().unwrap());
+    let text = format!("AccountName=devstoreaccount1;AccountKey=aHVzaA==;BlobEndpoint={service_url}");
     let timeout = Duration::from_millis(200);
     let bucket = AzblobBucket::connect(AzblobSettings { timeout, ..settings("silent", "", &text) }).unwrap();
     let error = bucket.head("x").await.unwrap_err();
@@ -121,7 +121,7 @@ async fn a_wrong_key_and_a_silent_server_are_told_as_such_and_tell_no_secret() {
 
 #[test]
 fn connection_strings_are_read_as_the_portal_writes_them() {
-    let read = |text| Connection::parse(text).unwrap();
+    let read = |text| ConnectionFields::parse(text).unwrap();
     let portal = read(
         "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=a+b/c==;EndpointSuffix=core.windows.net",
     );
@@ -151,8 +151,8 @@ fn a_bad_connection_string_is_told_without_its_secrets() {
         let Err(error) = AzblobBucket::connect(settings("container", "", text)) else {
             panic!("{text} is accepted")
         };
-        let told = format!("{error:?}");
-        assert!(told.contains(problem) && !told.contains("hush"), "{told}");
+        let message = format!("{error:?}");
+        assert!(message.contains(problem) && !message.contains("hush"), "{message}");
     }
 }
 

@@ -201,9 +201,9 @@ impl Calls {
 
     pub(super) async fn size(&self, request: GetObjectRequest) -> Result<u64, StorageError> {
         let (client, request) = (&self.connection.client, &request);
-        let asked =
+        let found =
             self.call("look for an object", 0, || async move { Ok(client.get_object(request).await?) });
-        Ok(u64::try_from(asked.await?.size).unwrap_or_default())
+        Ok(u64::try_from(found.await?.size).unwrap_or_default())
     }
 
     /// Deletes an object. Succeeds if it does not exist.

@@ -131,7 +131,7 @@ impl GcsBucket {
         SignedURLOptions {
             method: SignedURLMethod::GET,
             expires: lifetime,
-            style: Box::new(At(host.to_owned())),
+            style: Box::new(HostUrlStyle(host.to_owned())),
             insecure: scheme == "http",
             ..SignedURLOptions::default()
         }
@@ -158,8 +158,8 @@ impl Bucket for GcsBucket {
         };
         match self.calls.list(request).await {
             Err(StorageError::NotFound) => {
-                let (name, place) = (self.bucket.clone(), self.endpoint.clone());
-                let missing = BucketMissing { kind: "the bucket", name, place };
+                let (name, server) = (self.bucket.clone(), self.endpoint.clone());
+                let missing = BucketMissing { kind: "the bucket", name, server };
                 return Err(unavailable("look for the bucket", missing));
             }
             other => other?,
@@ -278,9 +278,9 @@ impl Bucket for GcsBucket {
 }
 
 /// The URL style of a server whose path has the bucket's name.
-struct At(String);
+struct HostUrlStyle(String);
 
-impl URLStyle for At {
+impl URLStyle for HostUrlStyle {
     fn host(&self, _bucket: &str) -> String {
         self.0.clone()
     }

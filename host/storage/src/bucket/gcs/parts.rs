@@ -33,7 +33,7 @@ const COMPOSITIONS_AT_ONCE: usize = 8;
 
 /// A source of a composition.
 #[derive(Clone, Debug)]
-struct Stretch {
+struct ComposeSource {
     name: String,
     sum: Sum,
 }
@@ -113,7 +113,7 @@ impl GcsBucket {
             let sum = parse_tag(&part.tag).ok_or_else(|| {
                 StorageError::Invalid(format!("part {} has no tag of this bucket", part.number))
             })?;
-            level.push(Stretch { name: format!("{folder}{:05}", part.number), sum });
+            level.push(ComposeSource { name: format!("{folder}{:05}", part.number), sum });
         }
         let mut round = 0;
         while level.len() > MAX_SOURCES {
@@ -143,18 +143,22 @@ impl GcsBucket {
         &self,
         folder: &str,
         round: usize,
-        level: &[Stretch],
-    ) -> Result<Vec<Stretch>, StorageError> {
+        level: &[ComposeSource],
+    ) -> Result<Vec<ComposeSource>, StorageError> {
         let groups = level.chunks(MAX_SOURCES).enumerate();
         let compositions: Vec<_> =
             groups.map(|(group, of)| self.compose(format!("{folder}round-{round}-{group:05}"), of)).collect();
         stream::iter(compositions).buffered(COMPOSITIONS_AT_ONCE).try_collect().await
     }
 
-    async fn compose(&self, target: String, sources: &[Stretch]) -> Result<Stretch, StorageError> {
+    async fn compose(
+        &self,
+        target: String,
+        sources: &[ComposeSource],
+    ) -> Result<ComposeSource, StorageError> {
         let sum = sources.iter().fold(Sum::NOTHING, |sum, source| sum.then(source.sum));
         let named =
-            |source: &Stretch| SourceObjects { name: source.name.clone(), ..SourceObjects::default() };
+            |source: &ComposeSource| SourceObjects { name: source.name.clone(), ..SourceObjects::default() };
         let request = ComposeObjectRequest {
             bucket: self.bucket.clone(),
             destination_object: target.clone(),
@@ -165,7 +169,7 @@ impl GcsBucket {
             ..ComposeObjectRequest::default()
         };
         self.calls.compose(request, sum).await?;
-        Ok(Stretch { name: target, sum })
+        Ok(ComposeSource { name: target, sum })
     }
 
     /// Deletes the parts of a multipart upload, and its intermediate compositions.

@@ -49,9 +49,9 @@ impl Calls {
         let request = request.header(header::CONTENT_TYPE, "application/octet-stream");
         let sent = request.header(header::CONTENT_LENGTH, length).body(body).send().await;
         let failed = |error: reqwest::Error| classify(error.status().map(|s| s.as_u16()), Box::new(error));
-        let answer = sent.and_then(reqwest::Response::error_for_status).map_err(failed)?;
-        let answer = answer.bytes().await.map_err(failed)?;
-        serde_json::from_slice(&answer).map_err(|error| CallError::Transient(Box::new(error)))
+        let response = sent.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+        let response = response.bytes().await.map_err(failed)?;
+        serde_json::from_slice(&response).map_err(|error| CallError::Transient(Box::new(error)))
     }
 }
 

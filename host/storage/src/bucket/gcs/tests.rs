@@ -108,8 +108,11 @@ async fn a_server_that_does_not_answer_and_a_key_that_is_none_are_told_without_s
     for key in ["{ \"hush\": 1 }", "{ hush", "/no/such/file/hush"] {
         let keyed = GcsSettings { service_account_key: Some(key.to_owned()), ..settings("b", &endpoint) };
         let Err(error) = GcsBucket::connect(keyed).await else { panic!("{key} is accepted") };
-        let told = format!("{error:?}");
-        assert!(told.contains("STORAGE_GCS_SERVICE_ACCOUNT_KEY") || told.contains("BadKey"), "{told}");
-        assert!(!told.contains("hush"), "{told}");
+        let message = format!("{error:?}");
+        assert!(
+            message.contains("STORAGE_GCS_SERVICE_ACCOUNT_KEY") || message.contains("BadKey"),
+            "{message}"
+        );
+        assert!(!message.contains("hush"), "{message}");
     }
 }

@@ -18,15 +18,15 @@ const CONTEXT: &str = "read an object";
 
 /// Timeouts of a response.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ReadLimits {
+pub(super) struct ReadTimeouts {
     /// Longest time without a byte.
-    pub(super) silence: Duration,
+    pub(super) idle_timeout: Duration,
 }
 
-impl ReadLimits {
+impl ReadTimeouts {
     /// The timeouts of a request that sends bytes.
     pub(super) fn stall_timeouts(self) -> StallTimeouts {
-        StallTimeouts::from_timeout(self.silence)
+        StallTimeouts::from_timeout(self.idle_timeout)
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn length(pieces: &Pieces) -> i64 {
 
 /// Makes a body from memory, which can be sent again. It is not hashed for the signature: TLS
 /// protects it.
-pub(super) fn watched(pieces: Pieces, stall: &Arc<StallDetector>) -> ByteStream {
+pub(super) fn from_memory(pieces: Pieces, stall: &Arc<StallDetector>) -> ByteStream {
     let stall = Arc::clone(stall);
     ByteStream::new(SdkBody::retryable(move || {
         SdkBody::from_body_1_x(UploadBody::pieces(pieces.clone(), &stall))
@@ -45,12 +45,12 @@ pub(super) fn watched(pieces: Pieces, stall: &Arc<StallDetector>) -> ByteStream 
 }
 
 /// Makes a body of arriving bytes, which cannot be sent again.
-pub(super) fn passing(content: Content, stall: &Arc<StallDetector>) -> ByteStream {
+pub(super) fn streamed(content: Content, stall: &Arc<StallDetector>) -> ByteStream {
     ByteStream::new(SdkBody::from_body_1_x(UploadBody::new(content, stall)))
 }
 
 /// Converts a length to the SDK's type.
-pub(super) fn announced(length: u64) -> i64 {
+pub(super) fn sdk_length(length: u64) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
@@ -60,10 +60,10 @@ pub(super) fn total_of(content_range: &str) -> Option<u64> {
 }
 
 /// Returns the content of a response. It ends with an error unless it has exactly `length` bytes,
-/// or if none arrive for [`ReadLimits::silence`].
-pub(super) fn content(body: ByteStream, length: u64, limits: ReadLimits) -> Content {
+/// or if none arrive for [`ReadTimeouts::idle_timeout`].
+pub(super) fn content(body: ByteStream, length: u64, timeouts: ReadTimeouts) -> Content {
     let chunks = stream::unfold(body, |mut body| async move { body.next().await.map(|chunk| (chunk, body)) });
-    Content::exact(CONTEXT, length, with_read_timeout(limits.silence, chunks))
+    Content::exact(CONTEXT, length, with_read_timeout(timeouts.idle_timeout, chunks))
 }
 
 /// Reads a content into memory.

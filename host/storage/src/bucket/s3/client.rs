@@ -37,10 +37,10 @@ const POOL_IDLE: Duration = Duration::from_secs(20);
 /// Returns a client with short timeouts, for requests without large bodies.
 pub(super) fn metadata_client(client: &Client, settings: &S3Settings) -> Client {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(settings.connect_timeout.min(settings.silence))
-        .read_timeout(settings.silence)
-        .operation_attempt_timeout(settings.silence)
-        .operation_timeout(2 * settings.silence)
+        .connect_timeout(settings.connect_timeout.min(settings.idle_timeout))
+        .read_timeout(settings.idle_timeout)
+        .operation_attempt_timeout(settings.idle_timeout)
+        .operation_timeout(2 * settings.idle_timeout)
         .build();
     Client::from_conf(client.config().to_builder().timeout_config(timeouts).build())
 }

@@ -21,7 +21,7 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 
 pub use self::settings::S3Settings;
-use self::{body::ReadLimits, errors::Rejection};
+use self::{body::ReadTimeouts, errors::Rejection};
 use super::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces, stall::StallDetector};
 use crate::{Content, StorageError};
 
@@ -49,7 +49,7 @@ struct S3Bucket {
     bucket: String,
     /// Prefix of all keys.
     prefix: String,
-    limits: ReadLimits,
+    timeouts: ReadTimeouts,
     settings: S3Settings,
 }
 
@@ -65,9 +65,9 @@ pub async fn connect(settings: &S3Settings) -> Result<Arc<dyn Bucket>, StorageEr
 
 impl S3Bucket {
     fn over(client: Client, metadata_client: Client, settings: S3Settings) -> Self {
-        let limits = ReadLimits { silence: settings.silence };
+        let timeouts = ReadTimeouts { idle_timeout: settings.idle_timeout };
         let (bucket, prefix) = (settings.bucket.clone(), settings.prefix.clone());
-        Self { client, metadata_client, bucket, prefix, limits, settings }
+        Self { client, metadata_client, bucket, prefix, timeouts, settings }
     }
 
     fn key(&self, key: &str) -> String {
@@ -96,12 +96,12 @@ impl S3Bucket {
         let delete =
             objects.and_then(|objects| Delete::builder().quiet(true).set_objects(Some(objects)).build());
         let delete = delete.map_err(|error| StorageError::unavailable(CONTEXT, error))?;
-        let answer = match self.client.delete_objects().bucket(&self.bucket).delete(delete).send().await {
-            Ok(answer) => answer,
+        let response = match self.client.delete_objects().bucket(&self.bucket).delete(delete).send().await {
+            Ok(response) => response,
             Err(error) if Rejection::of(&error).is_unsupported() => return Ok(false),
             Err(error) => return Err(errors::failed(CONTEXT, error)),
         };
-        match answer.errors().iter().find(|error| !errors::is_gone(error.code())) {
+        match response.errors().iter().find(|error| !errors::is_gone(error.code())) {
             None => Ok(true),
             Some(error) => {
                 Err(StorageError::unavailable(CONTEXT, errors::describe(error.code(), error.message())))
@@ -123,8 +123,8 @@ impl Bucket for S3Bucket {
     }
 
     async fn check(&self) -> Result<(), StorageError> {
-        let answer = self.metadata_client.head_bucket().bucket(&self.bucket).send().await;
-        answer.map_err(|error| errors::unusable(&self.bucket, &error))?;
+        let response = self.metadata_client.head_bucket().bucket(&self.bucket).send().await;
+        response.map_err(|error| errors::unusable(&self.bucket, &error))?;
         // A key that may read but not write would otherwise fail only at the first save.
         let probe = format!("_check/{}", uuid::Uuid::new_v4().simple());
         self.put(&probe, vec![Bytes::from_static(b"larder")]).await?;
@@ -132,9 +132,10 @@ impl Bucket for S3Bucket {
     }
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
-        let answer = self.metadata_client.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
-        let answer = answer.map_err(|error| errors::failed("look for an object", error))?;
-        Ok(length(answer.content_length()))
+        let response =
+            self.metadata_client.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
+        let response = response.map_err(|error| errors::failed("look for an object", error))?;
+        Ok(length(response.content_length()))
     }
 
     async fn get(
@@ -151,10 +152,10 @@ impl Bucket for S3Bucket {
             .bucket(&self.bucket)
             .key(self.key(key))
             .set_range(header.clone());
-        let answer = get.send().await.map_err(|error| errors::failed("read an object", error))?;
-        let total = match (answer.content_range(), header) {
+        let response = get.send().await.map_err(|error| errors::failed("read an object", error))?;
+        let total = match (response.content_range(), header) {
             (Some(range), _) => body::total_of(range),
-            (None, None) => Some(length(answer.content_length())),
+            (None, None) => Some(length(response.content_length())),
             // The service ignored the range and returned the whole object.
             (None, Some(_)) => {
                 return Err(StorageError::unavailable("read an object", "the service ignored the range"));
@@ -163,26 +164,27 @@ impl Bucket for S3Bucket {
         if total != Some(size_bytes) {
             return Err(StorageError::NotFound);
         }
-        Ok(body::content(answer.body, wanted, self.limits))
+        Ok(body::content(response.body, wanted, self.timeouts))
     }
 
     async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError> {
         let get = self.metadata_client.get_object().bucket(&self.bucket).key(self.key(key));
-        let answer = get.send().await.map_err(|error| errors::failed("read an object", error))?;
-        let size_bytes = length(answer.content_length());
+        let response = get.send().await.map_err(|error| errors::failed("read an object", error))?;
+        let size_bytes = length(response.content_length());
         if size_bytes > limit {
             return Err(StorageError::Invalid("the object is too large to be read into memory".to_owned()));
         }
-        body::whole(body::content(answer.body, size_bytes, self.limits)).await
+        body::whole(body::content(response.body, size_bytes, self.timeouts)).await
     }
 
     async fn put(&self, key: &str, pieces: Pieces) -> Result<(), StorageError> {
         const CONTEXT: &str = "store an object";
         let put = self.client_for(&pieces).put_object().bucket(&self.bucket).key(self.key(key));
         let put = put.content_length(body::length(&pieces));
-        let stall = StallDetector::new(self.limits.stall_timeouts());
-        let answer = stall.run(CONTEXT, Box::pin(put.body(body::watched(pieces, &stall)).send())).await?;
-        answer.map(drop).map_err(|error| errors::failed(CONTEXT, error))
+        let stall = StallDetector::new(self.timeouts.stall_timeouts());
+        let response =
+            stall.run(CONTEXT, Box::pin(put.body(body::from_memory(pieces, &stall)).send())).await?;
+        response.map(drop).map_err(|error| errors::failed(CONTEXT, error))
     }
 
     fn send_limit(&self) -> Option<u64> {
@@ -191,12 +193,12 @@ impl Bucket for S3Bucket {
 
     async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
         const CONTEXT: &str = "store an object";
-        let stall = StallDetector::new(self.limits.stall_timeouts());
+        let stall = StallDetector::new(self.timeouts.stall_timeouts());
         let put = self.client.put_object().bucket(&self.bucket).key(self.key(key));
-        let put = put.content_length(body::announced(content.length)).body(body::passing(content, &stall));
+        let put = put.content_length(body::sdk_length(content.length)).body(body::streamed(content, &stall));
         let request = put.customize().config_override(client::no_timeouts()).send();
-        let answer = stall.run(CONTEXT, Box::pin(request)).await?;
-        answer.map(drop).map_err(|error| errors::failed(CONTEXT, error))
+        let response = stall.run(CONTEXT, Box::pin(request)).await?;
+        response.map(drop).map_err(|error| errors::failed(CONTEXT, error))
     }
 
     async fn send_part(
@@ -207,12 +209,13 @@ impl Bucket for S3Bucket {
         content: Content,
     ) -> Result<Part, StorageError> {
         const CONTEXT: &str = "store a part";
-        let stall = StallDetector::new(self.limits.stall_timeouts());
+        let stall = StallDetector::new(self.timeouts.stall_timeouts());
         let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
-        let put = put.part_number(number.cast_signed()).content_length(body::announced(content.length));
-        let put = put.body(body::passing(content, &stall)).customize();
-        let answer = stall.run(CONTEXT, Box::pin(put.config_override(client::no_timeouts()).send())).await?;
-        stored(number, answer.map_err(|error| errors::failed(CONTEXT, error))?.e_tag())
+        let put = put.part_number(number.cast_signed()).content_length(body::sdk_length(content.length));
+        let put = put.body(body::streamed(content, &stall)).customize();
+        let response =
+            stall.run(CONTEXT, Box::pin(put.config_override(client::no_timeouts()).send())).await?;
+        stored(number, response.map_err(|error| errors::failed(CONTEXT, error))?.e_tag())
     }
 
     async fn put_new(&self, key: &str, pieces: Pieces) -> Result<bool, StorageError> {
@@ -220,8 +223,8 @@ impl Bucket for S3Bucket {
             self.client_for(&pieces).put_object().bucket(&self.bucket).key(self.key(key)).if_none_match("*");
         let again = pieces.clone();
         let put = put.content_length(body::length(&pieces));
-        let stall = StallDetector::new(self.limits.stall_timeouts());
-        let put = put.body(body::watched(pieces, &stall)).send();
+        let stall = StallDetector::new(self.timeouts.stall_timeouts());
+        let put = put.body(body::from_memory(pieces, &stall)).send();
         match stall.run("store an object", Box::pin(put)).await? {
             Ok(_) => Ok(true),
             Err(error) => match Rejection::of(&error) {
@@ -262,8 +265,8 @@ impl Bucket for S3Bucket {
             .bucket(&self.bucket)
             .prefix(self.key(prefix))
             .max_keys(PAGE);
-        let answer = list.set_start_after(from.map(|from| self.key(from))).send().await;
-        let answer = answer.map_err(|error| errors::failed("list objects", error))?;
+        let response = list.set_start_after(from.map(|from| self.key(from))).send().await;
+        let response = response.map_err(|error| errors::failed("list objects", error))?;
         let listed = |object: &aws_sdk_s3::types::Object| {
             Some(ListedKey {
                 key: self.without_prefix(object.key()?)?,
@@ -271,17 +274,20 @@ impl Bucket for S3Bucket {
                 modified_ms: milliseconds(object.last_modified()),
             })
         };
-        let items: Vec<ListedKey> = answer.contents().iter().filter_map(listed).collect();
-        let is_last = answer.is_truncated() != Some(true);
+        let items: Vec<ListedKey> = response.contents().iter().filter_map(listed).collect();
+        let is_last = response.is_truncated() != Some(true);
         let next = items.last().filter(|_| !is_last).map(|item| item.key.clone());
         Ok(BucketPage { items, next })
     }
 
     async fn begin(&self, key: &str) -> Result<String, StorageError> {
         let begin = self.metadata_client.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
-        let answer = begin.send().await.map_err(|error| errors::failed("begin an object", error))?;
-        let id = answer.upload_id().map(str::to_owned);
-        id.ok_or_else(|| StorageError::unavailable("begin an object", "the response has no upload id"))
+        let response =
+            begin.send().await.map_err(|error| errors::failed("begin a multipart upload", error))?;
+        let id = response.upload_id().map(str::to_owned);
+        id.ok_or_else(|| {
+            StorageError::unavailable("begin a multipart upload", "the response has no upload id")
+        })
     }
 
     async fn put_part(
@@ -294,9 +300,10 @@ impl Bucket for S3Bucket {
         const CONTEXT: &str = "store a part";
         let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
         let put = put.part_number(number.cast_signed()).content_length(body::length(&pieces));
-        let stall = StallDetector::new(self.limits.stall_timeouts());
-        let answer = stall.run(CONTEXT, Box::pin(put.body(body::watched(pieces, &stall)).send())).await?;
-        stored(number, answer.map_err(|error| errors::failed(CONTEXT, error))?.e_tag())
+        let stall = StallDetector::new(self.timeouts.stall_timeouts());
+        let response =
+            stall.run(CONTEXT, Box::pin(put.body(body::from_memory(pieces, &stall)).send())).await?;
+        stored(number, response.map_err(|error| errors::failed(CONTEXT, error))?.e_tag())
     }
 
     async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError> {
@@ -306,14 +313,14 @@ impl Bucket for S3Bucket {
         let parts = parts.iter().map(completed).collect();
         let complete = self.client.complete_multipart_upload().bucket(&self.bucket).key(self.key(key));
         let list = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-        let answer = complete.upload_id(multipart).multipart_upload(list).send().await;
-        answer.map(drop).map_err(|error| errors::failed("complete an object", error))
+        let response = complete.upload_id(multipart).multipart_upload(list).send().await;
+        response.map(drop).map_err(|error| errors::failed("complete a multipart upload", error))
     }
 
     async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(self.key(key));
-        let answer = abort.upload_id(multipart).send().await;
-        answer
+        let response = abort.upload_id(multipart).send().await;
+        response
             .map(drop)
             .or_else(|error| errors::ignore_not_found(errors::failed("abort a multipart upload", error)))
     }
@@ -328,8 +335,8 @@ impl Bucket for S3Bucket {
         let (key, id) = from.and_then(|from| from.split_once(SEPARATOR)).unzip();
         let list =
             list.set_key_marker(key.map(|key| self.key(key))).set_upload_id_marker(id.map(str::to_owned));
-        let answer = list.max_uploads(PAGE).send().await;
-        let answer = answer.map_err(|error| errors::failed("list multiparts", error))?;
+        let response = list.max_uploads(PAGE).send().await;
+        let response = response.map_err(|error| errors::failed("list multipart uploads", error))?;
         let open = |multipart: &aws_sdk_s3::types::MultipartUpload| {
             Some(OpenMultipart {
                 key: self.without_prefix(multipart.key()?)?,
@@ -337,11 +344,11 @@ impl Bucket for S3Bucket {
                 begun_ms: milliseconds(multipart.initiated()),
             })
         };
-        let items = answer.uploads().iter().filter_map(open).collect();
-        let next = match (answer.is_truncated(), answer.next_key_marker()) {
+        let items = response.uploads().iter().filter_map(open).collect();
+        let next = match (response.is_truncated(), response.next_key_marker()) {
             (Some(true), Some(key)) => self
                 .without_prefix(key)
-                .map(|key| format!("{key}{SEPARATOR}{}", answer.next_upload_id_marker().unwrap_or(""))),
+                .map(|key| format!("{key}{SEPARATOR}{}", response.next_upload_id_marker().unwrap_or(""))),
             _ => None,
         };
         Ok(BucketPage { items, next })

@@ -34,7 +34,7 @@ pub struct S3Settings {
     /// Longest time without a byte from the service: before the head of a response, if the request
     /// has no large body, and between two chunks. Such a request takes at most twice that, with all
     /// attempts.
-    pub silence: Duration,
+    pub idle_timeout: Duration,
     /// The same for a request with a large body, counted from its start. Must be enough for 10 MiB.
     pub read_timeout: Duration,
     /// Timeout of such a request up to the head of its response, with all attempts.
@@ -59,7 +59,7 @@ impl S3Settings {
             ca_file: None,
             proxies: Proxies::default(),
             connect_timeout: Duration::from_secs(5),
-            silence: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(60),
             attempt_timeout: Duration::from_secs(120),
             attempts: 4,
@@ -81,7 +81,7 @@ impl fmt::Debug for S3Settings {
             .field("ca_file", &self.ca_file)
             .field("proxies", &self.proxies)
             .field("connect_timeout", &self.connect_timeout)
-            .field("silence", &self.silence)
+            .field("idle_timeout", &self.idle_timeout)
             .field("read_timeout", &self.read_timeout)
             .field("attempt_timeout", &self.attempt_timeout)
             .field("attempts", &self.attempts)

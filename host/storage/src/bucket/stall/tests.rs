@@ -65,8 +65,8 @@ async fn a_service_that_takes_nothing_is_given_up() {
         body.frame().await;
         pending::<()>().await;
     };
-    let told = stall.run("send", request).await.unwrap_err();
-    assert_eq!(chain(&told), "storage unavailable: send: no response within 50 ms");
+    let message = stall.run("send", request).await.unwrap_err();
+    assert_eq!(chain(&message), "storage unavailable: send: no response within 50 ms");
 }
 
 #[tokio::test]
@@ -77,8 +77,8 @@ async fn a_service_that_has_all_may_take_longer_to_answer() {
         async move { (body.collect().await.unwrap(), tokio::time::sleep(Duration::from_millis(after)).await) }
     };
     stall.run("send", answering(100)).await.unwrap();
-    let told = stall.run("send", answering(60_000)).await.unwrap_err();
-    assert_eq!(chain(&told), "storage unavailable: send: no response within 200 ms");
+    let message = stall.run("send", answering(60_000)).await.unwrap_err();
+    assert_eq!(chain(&message), "storage unavailable: send: no response within 200 ms");
 }
 
 #[tokio::test]

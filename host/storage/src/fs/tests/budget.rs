@@ -138,7 +138,7 @@ fn counted(count: usize, chunk_bytes: usize, alive: &Arc<AtomicU64>) -> Source {
 /// A file to write to.
 struct Sink(Arc<std::fs::File>);
 
-impl writer::Target for Sink {
+impl writer::WriteTarget for Sink {
     fn file(&self) -> Result<Arc<std::fs::File>, StorageError> {
         Ok(Arc::clone(&self.0))
     }

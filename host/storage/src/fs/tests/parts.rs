@@ -26,7 +26,7 @@ use crate::{
 /// A device that is always full.
 struct Full(Arc<File>);
 
-impl writer::Target for Full {
+impl writer::WriteTarget for Full {
     fn file(&self) -> Result<Arc<File>, StorageError> {
         Ok(Arc::clone(&self.0))
     }

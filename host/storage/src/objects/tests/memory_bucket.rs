@@ -32,19 +32,19 @@ struct Object {
 }
 
 #[derive(Default)]
-struct Multipart {
+struct OpenParts {
     parts: BTreeMap<u32, (String, Bytes)>,
     begun_ms: u64,
 }
 
 #[derive(Default)]
-struct State {
+struct BucketState {
     objects: BTreeMap<String, Object>,
-    multiparts: BTreeMap<(String, String), Multipart>,
+    multiparts: BTreeMap<(String, String), OpenParts>,
 }
 
 pub(super) struct MemoryBucket {
-    state: Mutex<State>,
+    state: Mutex<BucketState>,
     limits: PartLimits,
     page: usize,
     send_limit: Option<u64>,
@@ -87,7 +87,7 @@ impl MemoryBucket {
         self.state.lock().multiparts.len()
     }
 
-    fn store(&self, state: &mut State, key: &str, bytes: Bytes) {
+    fn store(&self, state: &mut BucketState, key: &str, bytes: Bytes) {
         state.objects.insert(key.to_owned(), Object { bytes, modified_ms: Clock::system().now_ms() });
     }
 
@@ -221,7 +221,7 @@ impl Bucket for MemoryBucket {
 
     async fn begin(&self, key: &str) -> Result<String, StorageError> {
         let id = format!("multipart-{}", self.next.fetch_add(1, Relaxed));
-        let begun = Multipart { begun_ms: Clock::system().now_ms(), ..Multipart::default() };
+        let begun = OpenParts { begun_ms: Clock::system().now_ms(), ..OpenParts::default() };
         self.state.lock().multiparts.insert((key.to_owned(), id.clone()), begun);
         Ok(id)
     }

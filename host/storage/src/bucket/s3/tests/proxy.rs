@@ -17,11 +17,11 @@ use tokio::{
 
 pub(super) struct Proxy {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<ProxyState>,
     accepting: JoinHandle<()>,
 }
 
-struct State {
+struct ProxyState {
     server: String,
     is_down: AtomicBool,
     /// Bytes of answers that still pass; then connections break.
@@ -41,7 +41,7 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let server = server.strip_prefix("http://").unwrap().to_owned();
         let (is_down, budget) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
-        let state = Arc::new(State { server, is_down, budget, broken: Notify::new() });
+        let state = Arc::new(ProxyState { server, is_down, budget, broken: Notify::new() });
         let accepting = tokio::spawn(accept(listener, state.clone()));
         Self { address, state, accepting }
     }
@@ -62,7 +62,7 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, state: Arc<State>) {
+async fn accept(listener: TcpListener, state: Arc<ProxyState>) {
     while let Ok((client, _)) = listener.accept().await {
         if !state.is_down.load(Relaxed) {
             let state = state.clone();
@@ -76,7 +76,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-async fn pass(client: TcpStream, state: &State) -> std::io::Result<()> {
+async fn pass(client: TcpStream, state: &ProxyState) -> std::io::Result<()> {
     let server = TcpStream::connect(&state.server).await?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();

@@ -16,28 +16,28 @@ use std::{
 use super::{
     errors,
     files::UploadFiles,
-    staging::{self, Phase, Staging},
+    staging::{self, OpenUpload, UploadState},
     sys,
     uploads::UploadHandle,
-    writer::Target,
+    writer::WriteTarget,
 };
 use crate::{StorageError, extents::Extent};
 
 /// The extent of a block. Freed on drop unless the block is complete.
-pub(super) struct Place {
+pub(super) struct BlockExtent {
     pub(super) handle: UploadHandle,
     pub(super) files: Arc<UploadFiles>,
     pub(super) extent: Extent,
     pub(super) is_complete: AtomicBool,
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for BlockExtent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Place").field("extent", &self.extent).finish_non_exhaustive()
     }
 }
 
-impl Target for Place {
+impl WriteTarget for BlockExtent {
     fn file(&self) -> Result<Arc<File>, StorageError> {
         self.files.data().map_err(|error| match error.kind() {
             // The upload was committed or discarded.
@@ -51,7 +51,7 @@ impl Target for Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for BlockExtent {
     fn drop(&mut self) {
         if self.is_complete.load(Relaxed) {
             return;
@@ -65,7 +65,7 @@ impl Drop for Place {
         // object segmented. The upload is locked until the file ends there: the next block's bytes
         // must not be cut off.
         self.files.in_background(move || {
-            if let Phase::Open(staging) = &mut *locked
+            if let UploadState::Open(staging) = &mut *locked
                 && files.data().and_then(|data| sys::cut(&data, extent.offset)).is_ok()
             {
                 staging.end = extent.offset;
@@ -74,9 +74,9 @@ impl Drop for Place {
     }
 }
 
-fn is_last(phase: &Phase, files: &Arc<UploadFiles>, extent: Extent) -> bool {
-    let is_last = |staging: &Staging| staging.owns(files) && staging.end == extent.end();
-    matches!(phase, Phase::Open(staging) if is_last(staging))
+fn is_last(phase: &UploadState, files: &Arc<UploadFiles>, extent: Extent) -> bool {
+    let is_last = |staging: &OpenUpload| staging.owns(files) && staging.end == extent.end();
+    matches!(phase, UploadState::Open(staging) if is_last(staging))
 }
 
 /// Frees space that nothing refers to. Until that is done the upload is not forgotten: if it were
