@@ -46,7 +46,7 @@ pub struct Shares {
     pub connections: usize,
     /// Most evicted connections that have not ended yet.
     pub leaving: usize,
-    /// Most requests in flight, each with up to [`PER_REQUEST`] descriptors.
+    /// Most requests in flight, each with up to `PER_REQUEST` descriptors.
     pub requests: usize,
     /// Connections to a database server.
     pub database: usize,
