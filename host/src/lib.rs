@@ -16,7 +16,7 @@
 //! use larder::{
 //!     Larder,
 //!     config::Config,
-//!     storage::{budget::Budget, fs::FsStorage},
+//!     storage::fs::{FsStorage, budget::Budget},
 //! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

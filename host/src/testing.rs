@@ -13,7 +13,7 @@ use crate::{
     net::{Fetch, HttpFetch, Proxies, client_config},
     pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
-    storage::{budget::Budget, fs::FsStorage},
+    storage::fs::{FsStorage, budget::Budget},
     tenant::{PolicySettings, Tenant},
 };
 

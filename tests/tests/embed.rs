@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 use larder::{
     Larder,
     index::{KeyRule, sqlite::SqliteIndex},
-    storage::{budget::Budget, fs::FsStorage},
+    storage::fs::{FsStorage, budget::Budget},
 };
 use larder_tests::{HOSTILE_POLICY, Job, TestServer, test_config};
 use tempfile::TempDir;

@@ -16,8 +16,7 @@ use crate::{
     config::{Config, Filesystem, Settings, StorageDriver},
     storage::{
         Storage, StorageError,
-        budget::Budget,
-        fs::{FsSettings, FsStorage},
+        fs::{FsSettings, FsStorage, budget::Budget},
     },
     sweep::Ownership,
     tenant::Tenant,

@@ -1,14 +1,14 @@
-//! Content that lies in pieces: which stretches of the stored bytes, in which order, it is made of.
+//! Extents: the ranges of stored bytes, in order, that make up a content.
 //!
-//! Used by the drivers that write blocks as they come and put only their order right on commit: `fs/` within one file,
-//! `objects/` within the data of one or several objects, one behind the other. Knows nothing of either.
+//! Used by drivers that store blocks in the order of arrival: `fs/` within one file, `objects/`
+//! within one or several data objects, concatenated.
 
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
-/// A stretch of what the bytes lie in: a file, or data objects one behind the other.
+/// A range of a file, or of concatenated data objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) offset: u64,
@@ -21,7 +21,7 @@ impl Extent {
     }
 }
 
-/// Joins neighbours and drops what is empty.
+/// Merges adjacent extents and drops empty ones.
 pub(super) fn merge(extents: impl IntoIterator<Item = Extent>) -> Vec<Extent> {
     let mut merged: Vec<Extent> = Vec::new();
     for extent in extents.into_iter().filter(|extent| extent.length > 0) {
@@ -33,7 +33,7 @@ pub(super) fn merge(extents: impl IntoIterator<Item = Extent>) -> Vec<Extent> {
     merged
 }
 
-/// Returns what of `0..end` no extent covers.
+/// Returns the ranges of `0..end` that no extent covers.
 pub(super) fn gaps(extents: &[Extent], end: u64) -> Vec<Extent> {
     let mut sorted = extents.to_vec();
     sorted.sort_unstable_by_key(|extent| extent.offset);
@@ -49,7 +49,7 @@ pub(super) fn gaps(extents: &[Extent], end: u64) -> Vec<Extent> {
     gaps
 }
 
-/// Returns where the bytes `range` of the content are.
+/// Returns the extents of the bytes `range` of the content.
 pub(super) fn slice(extents: &[Extent], range: &Range<u64>) -> Vec<Extent> {
     let mut starts = Vec::with_capacity(extents.len());
     let mut start = 0;

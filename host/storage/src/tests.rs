@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use futures_util::TryStreamExt;
+
 use super::*;
 
 #[test]

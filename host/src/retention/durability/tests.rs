@@ -6,8 +6,7 @@ use super::*;
 use crate::{
     index::{Attachment, KeyRule, Reservation, Slot, sqlite::SqliteIndex},
     storage::{
-        budget::Budget,
-        fs::FsStorage,
+        fs::{FsStorage, budget::Budget},
         testing::{
             faulty::{Fault, Faults, FaultyStorage},
             whole,

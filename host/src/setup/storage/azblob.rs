@@ -8,9 +8,9 @@ use crate::{
     config::{Azblob, Settings},
     net::client_config,
     setup::outgoing::proxies,
-    storage::{
+    storage::bucket::{
+        Bucket,
         azblob::{AzblobAccount, AzblobBucket, AzblobSettings},
-        bucket::Bucket,
     },
 };
 

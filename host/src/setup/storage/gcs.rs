@@ -8,8 +8,8 @@ use crate::{
     config::{Gcs, Settings},
     net::client_config,
     setup::outgoing::proxies,
-    storage::{
-        bucket::Bucket,
+    storage::bucket::{
+        Bucket,
         gcs::{GcsBucket, GcsSettings},
     },
 };

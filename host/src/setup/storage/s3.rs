@@ -7,8 +7,8 @@ use crate::{
     StartError,
     config::{S3, Settings},
     setup::outgoing::proxies,
-    storage::{
-        bucket::Bucket,
+    storage::bucket::{
+        Bucket,
         s3::{self, S3Settings},
     },
 };
@@ -35,7 +35,7 @@ fn s3_settings(s3: &S3, settings: &Settings) -> S3Settings {
         session_token: exposed(s3.session_token.as_ref()),
         ca_file: settings.tls.ca_file.clone(),
         proxies: proxies(settings),
-        silence,
+        idle_timeout: silence,
         read_timeout,
         attempt_timeout: 2 * read_timeout,
         ..S3Settings::new(given(s3.bucket.as_ref()))

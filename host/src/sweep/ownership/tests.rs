@@ -8,8 +8,7 @@ use super::*;
 use crate::{
     index::{Attachment, Durability, KeyRule, Reservation, Slot, sqlite::SqliteIndex},
     storage::{
-        budget::Budget,
-        fs::FsStorage,
+        fs::{FsStorage, budget::Budget},
         testing::{new_upload, whole},
     },
 };

@@ -3,7 +3,11 @@
 use super::*;
 use crate::{
     index::{Index, IndexError},
-    storage::{StorageError, budget::Budget, fs::FsStorage, testing::pattern},
+    storage::{
+        StorageError,
+        fs::{FsStorage, budget::Budget},
+        testing::pattern,
+    },
     testing::SmallDisk,
 };
 

@@ -1,12 +1,14 @@
 //! Makes an object of the blocks of an upload.
 //!
-//! The data file becomes the object; nothing is copied. The order of the steps is what makes a crash harmless:
+//! The data file becomes the object; nothing is copied. The order of the steps makes a crash
+//! harmless:
 //!
-//! 1. behind the data: the trailer, where the blocks do not already lie as the list wants them;
-//! 2. in the journal: which object it becomes, and from which list. From here on it is committed;
-//! 3. rename the data file to the object. If that did not happen, who reads the journal next makes up for it.
+//! 1. If the extents of the list are not the file in order, the trailer is appended to it.
+//! 2. The journal records the object and its list. From here on the upload is committed.
+//! 3. The data file is renamed to the object. If that does not happen, the next reader of the
+//!    journal does it.
 //!
-//! Bodies that are still coming in write to the places that they have, which the object does not refer to.
+//! Bodies that are still being received write to their own extents, which the object does not use.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
@@ -15,11 +17,11 @@ use rustix::io::Errno;
 use super::{
     errors,
     journal::{self, CommitRecord, Journal},
-    kernel,
     layout::{self, Dirs, Kind, ObjectPath},
     segments,
-    staging::{self, Context, Loaded, Phase, Staged, Staging},
-    uploads::{Locked, Uploads},
+    staging::{self, Context, JournaledBlock, Loaded, OpenUpload, UploadState},
+    sys,
+    uploads::{Locked, UploadCache},
 };
 use crate::{
     BlockId, MAX_BLOCKS, StorageError, Stored, UploadName,
@@ -28,9 +30,9 @@ use crate::{
 
 const CONTEXT: &str = "commit an upload";
 
-/// Commits an upload, or finds out what it became.
+/// Commits an upload, or returns the object of an earlier commit.
 pub(super) async fn commit(
-    uploads: &Uploads,
+    uploads: &UploadCache,
     name: &UploadName,
     ids: &[BlockId],
 ) -> Result<Stored, StorageError> {
@@ -38,49 +40,49 @@ pub(super) async fn commit(
         return Err(StorageError::Invalid(format!("more than {MAX_BLOCKS} blocks in the list")));
     }
     let (_slot, mut locked) = uploads.lock(name).await?;
-    let commit = Commit { context: uploads.context().clone(), name: name.clone(), ids: ids.to_vec() };
-    // Once begun it ends, whether or not the client still waits.
+    let commit = FileCommit { context: uploads.context().clone(), name: name.clone(), ids: ids.to_vec() };
+    // It runs to its end even if the client disconnects.
     uploads.context().disk.transfer(CONTEXT, move || commit.run(&mut locked)).await
 }
 
-struct Commit {
+struct FileCommit {
     context: Context,
     name: UploadName,
     ids: Vec<BlockId>,
 }
 
-impl Commit {
+impl FileCommit {
     fn run(&self, phase: &mut Locked) -> Result<Stored, StorageError> {
-        if matches!(**phase, Phase::Unread | Phase::Committed) {
+        if matches!(**phase, UploadState::Unread | UploadState::Committed) {
             match staging::load(&self.context, &self.name).map_err(errors::failed(CONTEXT))? {
-                Loaded::Open(staging) => **phase = Phase::Open(Box::new(staging)),
+                Loaded::Open(staging) => **phase = UploadState::Open(Box::new(staging)),
                 Loaded::Committed { journal, commit } => {
-                    **phase = Phase::Committed;
+                    **phase = UploadState::Committed;
                     return self.again(&journal, &commit);
                 }
             }
         }
-        let Phase::Open(staging) = &mut **phase else { return Err(StorageError::NotFound) };
-        let plan = Plan::new(staging, &self.ids)?;
+        let UploadState::Open(staging) = &mut **phase else { return Err(StorageError::NotFound) };
+        let plan = ObjectLayout::new(staging, &self.ids)?;
         let record = self.journal(staging, &plan)?;
         let data = staging.files.as_ref().and_then(|files| files.shared.data().ok());
         let end = staging.end;
         phase.close_files();
-        **phase = Phase::Committed;
+        **phase = UploadState::Committed;
         if !self.publish(&record.object)? {
-            return Err(errors::unavailable(CONTEXT, "the file of the blocks is gone"));
+            return Err(errors::unavailable(CONTEXT, "the data file of the upload is missing"));
         }
         if let Some(data) = data.filter(|_| !plan.is_plain) {
             extents::gaps(&plan.extents, end)
                 .iter()
-                .for_each(|gap| kernel::punch(&data, gap.offset, gap.length));
+                .for_each(|gap| sys::punch(&data, gap.offset, gap.length));
         }
         Ok(stored(&record))
     }
 
-    /// Answers a repeat.
+    /// Handles a repeated commit.
     fn again(&self, journal: &Journal, commit: &CommitRecord) -> Result<Stored, StorageError> {
-        // Usually it was renamed before, and may even be removed again.
+        // Usually the file was renamed before, and the object may even be removed again.
         self.publish(&commit.object)?;
         let is_same = commit.list.len() == self.ids.len()
             && commit.list.iter().zip(&self.ids).all(|(number, id)| {
@@ -89,12 +91,12 @@ impl Commit {
         if is_same {
             Ok(stored(commit))
         } else {
-            Err(StorageError::Invalid("the upload was committed with another list".to_owned()))
+            Err(StorageError::Invalid("the upload was committed with another block list".to_owned()))
         }
     }
 
     /// Steps 1 and 2.
-    fn journal(&self, staging: &mut Staging, plan: &Plan) -> Result<CommitRecord, StorageError> {
+    fn journal(&self, staging: &mut OpenUpload, plan: &ObjectLayout) -> Result<CommitRecord, StorageError> {
         let kind = if plan.is_plain { Kind::Plain } else { Kind::Segmented };
         let mut write = || {
             let end = staging.end;
@@ -108,7 +110,7 @@ impl Commit {
         write().map_err(errors::failed(CONTEXT))
     }
 
-    /// Step 3. Returns whether there still was something to rename.
+    /// Step 3. Returns whether there was a file to rename.
     fn publish(&self, object: &ObjectPath) -> Result<bool, StorageError> {
         let Dirs { objects, uploads, .. } = &self.context.disk.dirs;
         let from = layout::data_path(&self.name);
@@ -124,24 +126,25 @@ fn stored(commit: &CommitRecord) -> Stored {
     Stored { object: commit.object.name(), size_bytes: commit.size_bytes }
 }
 
-/// What a list means for the blocks that are there.
-struct Plan {
+/// The object that a list makes of the staged blocks.
+struct ObjectLayout {
     list: Vec<u32>,
     extents: Vec<Extent>,
     size_bytes: u64,
-    /// The data file is the content, as it is.
+    /// The data file is the content.
     is_plain: bool,
 }
 
-impl Plan {
-    fn new(staging: &Staging, ids: &[BlockId]) -> Result<Self, StorageError> {
+impl ObjectLayout {
+    fn new(staging: &OpenUpload, ids: &[BlockId]) -> Result<Self, StorageError> {
         let find = |id| staging.blocks.get(id).copied().ok_or_else(unknown_block);
-        let blocks: Vec<Staged> = ids.iter().map(find).collect::<Result<_, _>>()?;
+        let blocks: Vec<JournaledBlock> = ids.iter().map(find).collect::<Result<_, _>>()?;
         let size_bytes = blocks.iter().try_fold(0_u64, |sum, block| sum.checked_add(block.extent.length));
         let size_bytes =
             size_bytes.ok_or_else(|| StorageError::Invalid("the object is too large".to_owned()))?;
         let extents = extents::merge(blocks.iter().map(|block| block.extent));
-        // Places that are still being written to lie before the end as well, so they cannot be in a plain object.
+        // Extents that are still being written to are before the end, too, so they cannot be in a
+        // plain object.
         let whole = Extent { offset: 0, length: staging.end };
         let is_plain = staging.end == 0 || extents == [whole];
         let list = blocks.iter().map(|block| block.number).collect();
@@ -149,19 +152,19 @@ impl Plan {
     }
 }
 
-/// Makes the data file what the object has to be.
-fn finish_data(data: &File, plan: &Plan, end: u64) -> io::Result<()> {
+/// Prepares the data file for the rename.
+fn finish_data(data: &File, plan: &ObjectLayout, end: u64) -> io::Result<()> {
     if data.metadata()?.len() != end {
-        // Left from a block that broke off, or a commit that failed.
+        // Left over from an aborted block, or a commit that failed.
         data.set_len(end)?;
     }
     if !plan.is_plain {
         data.write_all_at(&segments::trailer(&plan.extents, plan.size_bytes), end)?;
     }
-    // The sweep must not take an object for an old orphan because its last block came long ago.
-    kernel::touch(data)
+    // The last block may be old, but the sweep must not take the object for an old orphan.
+    sys::touch(data)
 }
 
 fn unknown_block() -> StorageError {
-    StorageError::Invalid("a block in the list was not sent".to_owned())
+    StorageError::Invalid("a block of the list is not staged".to_owned())
 }

@@ -1,7 +1,8 @@
-//! The disk under a storage: its directories, and how it is asked.
+//! The disk of a storage: its directories, and all access that may block.
 //!
-//! Whatever may wait for the disk goes through here: in place while it is quick (`pace`), else on a thread of a bounded number
-//! (`threads`). What is open (`files`, [`FileShares`]) and what is free (`space`) are bounded here, too.
+//! Calls run in place while the disk is fast (`inline`), else on a bounded number of threads
+//! (`threads`). Open files (`files`, [`FileShares`]) and free space (`space`) are bounded here,
+//! too.
 
 #[cfg(test)]
 mod tests;
@@ -13,23 +14,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     errors,
     files::FileCache,
-    kernel::{self, How},
+    inline::InlineGates,
     layout::Dirs,
-    pace::Paces,
-    space::{Claim, LEAST_ROOM_BYTES, Space},
+    space::{LEAST_ROOM_BYTES, Space, SpaceClaim},
+    sys::{self, MayBlock},
     threads::{Lane, Threads},
 };
 use crate::StorageError;
 
-/// How many file descriptors a storage may have open beyond those of its directories. When a share is used up, who comes next waits
-/// for some seconds and is then refused.
+/// File descriptors that a storage may open, apart from its directories. When a share is used up,
+/// the next call waits up to 10 s and then fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileShares {
-    /// Kept open for uploads: two for each that was used last. The others are opened again when blocks come.
+    /// Kept open for uploads: two for each of the most recently used. The others are reopened when
+    /// blocks arrive.
     pub uploads: usize,
-    /// Whole objects, and blocks of unknown length, on their way in: one each.
+    /// Whole objects, and blocks of unknown length, while they are received: one each.
     pub bodies: usize,
-    /// Objects on their way out, if they are larger than 64 KiB: one each.
+    /// Objects larger than 64 KiB while they are sent: one each.
     pub downloads: usize,
 }
 
@@ -39,23 +41,23 @@ impl Default for FileShares {
     }
 }
 
-/// How long a transfer waits for a descriptor.
+/// Longest wait for a descriptor.
 const DESCRIPTOR_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
-#[error("as many files are open as may be")]
-struct TooMany;
+#[error("too many open files")]
+struct TooManyOpenFiles;
 
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) dirs: Dirs,
-    pub(super) paces: Paces,
+    pub(super) inline: InlineGates,
     pub(super) threads: Threads,
     pub(super) files: FileCache,
     pub(super) space: Arc<Space>,
     bodies: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
-    /// Whether even closing a file may wait.
+    /// Whether even closing a file may block.
     may_hang: bool,
     #[cfg(test)]
     pub(super) lag: tests::Lag,
@@ -65,10 +67,10 @@ impl Disk {
     /// Opens the directories below `root`.
     pub(super) fn open(root: &Path, shares: FileShares, reserve_bytes: Option<u64>) -> io::Result<Self> {
         let dirs = Dirs::open(root)?;
-        let may_hang = kernel::may_hang(&dirs.objects.file)?;
+        let may_hang = sys::may_hang(&dirs.objects.file)?;
         Ok(Self {
             dirs,
-            paces: Paces::new(may_hang),
+            inline: InlineGates::new(may_hang),
             threads: Threads::default(),
             files: FileCache::new(shares.uploads),
             space: Space::new(reserve_bytes),
@@ -80,7 +82,7 @@ impl Disk {
         })
     }
 
-    /// Has work done that may wait for the disk.
+    /// Runs work that may block on the disk.
     pub(super) async fn transfer<T: Send + 'static>(
         &self,
         context: &'static str,
@@ -89,31 +91,36 @@ impl Disk {
         self.threads.run(Lane::Transfers, context, work).await
     }
 
-    /// Finds something out: in place, if the kernel knows it and the disk is quick; else on a thread.
+    /// Runs a query: in place, if the kernel has the result in memory and the disk is fast, else on
+    /// a thread.
     pub(super) async fn look<T: Send + 'static>(
         self: &Arc<Self>,
         context: &'static str,
-        ask: impl Fn(&Dirs, How) -> io::Result<T> + Send + 'static,
+        ask: impl Fn(&Dirs, MayBlock) -> io::Result<T> + Send + 'static,
     ) -> Result<io::Result<T>, StorageError> {
-        if self.paces.looks.is_calm() {
-            match self.timed_look(&ask, How::Cached) {
+        if self.inline.looks.allowed() {
+            match self.timed_look(&ask, MayBlock::No) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 answer => return Ok(answer),
             }
         }
         let disk = Arc::clone(self);
-        let look = move || Ok(disk.timed_look(&ask, How::Waiting));
+        let look = move || Ok(disk.timed_look(&ask, MayBlock::Yes));
         self.threads.run(Lane::Looks, context, look).await
     }
 
-    fn timed_look<T>(&self, ask: &impl Fn(&Dirs, How) -> io::Result<T>, how: How) -> io::Result<T> {
-        self.paces.looks.timed(|| {
+    fn timed_look<T>(
+        &self,
+        ask: &impl Fn(&Dirs, MayBlock) -> io::Result<T>,
+        may_block: MayBlock,
+    ) -> io::Result<T> {
+        self.inline.looks.timed(|| {
             self.wait_as_planned();
-            ask(&self.dirs, how)
+            ask(&self.dirs, may_block)
         })
     }
 
-    /// Makes a file: in place, if `is_quick` and the disk is, too.
+    /// Makes a file: in place, if `is_quick` and the disk is fast, else on a thread.
     pub(super) async fn create<T: Send + 'static>(
         self: &Arc<Self>,
         context: &'static str,
@@ -122,26 +129,30 @@ impl Disk {
     ) -> Result<T, StorageError> {
         let disk = Arc::clone(self);
         let create = move || {
-            let made = disk.paces.creates.timed(|| {
+            let made = disk.inline.creates.timed(|| {
                 disk.wait_as_planned();
                 create(&disk)
             });
             made.map_err(errors::failed(context))
         };
-        if is_quick && self.paces.creates.is_calm() {
+        if is_quick && self.inline.creates.allowed() {
             return create();
         }
         self.threads.run(Lane::Looks, context, create).await
     }
 
-    /// Begins a body of this length, if there is room for it.
-    pub(super) async fn claim(self: &Arc<Self>, length: Option<u64>) -> Result<Claim, StorageError> {
+    /// Begins a body of this length, if there is space for it.
+    pub(super) async fn claim(self: &Arc<Self>, length: Option<u64>) -> Result<SpaceClaim, StorageError> {
         self.look_at_space(length.unwrap_or(0)).await?;
         self.space.claim(length)
     }
 
-    /// Makes sure that room is held for so many bytes more of a body.
-    pub(super) async fn cover(self: &Arc<Self>, claim: &mut Claim, bytes: u64) -> Result<(), StorageError> {
+    /// Reserves space for `bytes` more of a body.
+    pub(super) async fn cover(
+        self: &Arc<Self>,
+        claim: &mut SpaceClaim,
+        bytes: u64,
+    ) -> Result<(), StorageError> {
         let lacks = claim.lacks(bytes);
         if lacks == 0 {
             return Ok(());
@@ -150,32 +161,32 @@ impl Disk {
         claim.hold(lacks)
     }
 
-    /// Returns whether there is room for bodies.
+    /// Returns whether there is space for bodies.
     pub(super) async fn has_room(self: &Arc<Self>) -> Result<bool, StorageError> {
         self.look_at_space(LEAST_ROOM_BYTES).await?;
         Ok(self.space.has_room())
     }
 
     async fn look_at_space(self: &Arc<Self>, bytes: u64) -> Result<(), StorageError> {
-        const CONTEXT: &str = "find out what is free on the disk";
+        const CONTEXT: &str = "measure the free space";
         if self.space.is_stale(bytes) {
-            let measured = self.look(CONTEXT, |dirs, _| kernel::measure(&dirs.objects.file)).await?;
+            let measured = self.look(CONTEXT, |dirs, _| sys::measure(&dirs.objects.file)).await?;
             self.space.note(measured.map_err(errors::failed(CONTEXT))?);
         }
         Ok(())
     }
 
-    /// Takes a descriptor for a body on its way in.
+    /// Takes a descriptor for a body that is received.
     pub(super) async fn body_descriptor(&self) -> Result<OwnedSemaphorePermit, StorageError> {
         descriptor(&self.bodies, "store a body").await
     }
 
-    /// Takes a descriptor for an object on its way out.
+    /// Takes a descriptor for an object that is sent.
     pub(super) async fn download_descriptor(&self) -> Result<OwnedSemaphorePermit, StorageError> {
         descriptor(&self.downloads, "open an object").await
     }
 
-    /// Closes a file: where it is on a server, that may wait until all is written.
+    /// Closes a file; on a network file system that may block until all is written.
     pub(super) fn close(&self, file: Option<Arc<File>>) {
         if let Some(file) = file.filter(|_| self.may_hang) {
             self.threads.in_background(move || drop(file));
@@ -202,7 +213,7 @@ async fn descriptor(
     let waited = tokio::time::timeout(DESCRIPTOR_WAIT, Arc::clone(share).acquire_owned()).await;
     match waited {
         Ok(Ok(permit)) => Ok(permit),
-        // It is never closed.
-        Ok(Err(_)) | Err(_) => Err(errors::unavailable(context, TooMany)),
+        // The semaphore is never closed.
+        Ok(Err(_)) | Err(_) => Err(errors::unavailable(context, TooManyOpenFiles)),
     }
 }

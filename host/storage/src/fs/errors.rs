@@ -1,10 +1,10 @@
-//! What an I/O error means to a caller of the storage. The only place of the driver that decides it.
+//! Maps I/O errors. No other file of the driver does.
 
 use std::{error::Error, io};
 
 use crate::StorageError;
 
-/// Returns the conversion of errors that come up while doing what `context` says.
+/// Returns the conversion of errors, with this context.
 pub(super) fn failed(context: &'static str) -> impl Fn(io::Error) -> StorageError {
     move |error| match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::NoSpace,
@@ -12,7 +12,7 @@ pub(super) fn failed(context: &'static str) -> impl Fn(io::Error) -> StorageErro
     }
 }
 
-/// Returns the conversion for files that may be gone.
+/// Returns the conversion of errors of files that may not exist.
 pub(super) fn missing_or(context: &'static str) -> impl Fn(io::Error) -> StorageError {
     move |error| match error.kind() {
         io::ErrorKind::NotFound => StorageError::NotFound,
@@ -20,7 +20,7 @@ pub(super) fn missing_or(context: &'static str) -> impl Fn(io::Error) -> Storage
     }
 }
 
-/// Makes an error that may pass.
+/// Makes a [`StorageError::Unavailable`].
 pub(super) fn unavailable(
     context: &'static str,
     source: impl Into<Box<dyn Error + Send + Sync>>,

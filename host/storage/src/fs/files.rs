@@ -1,7 +1,7 @@
-//! The files of uploads, open while they are used.
+//! The open files of uploads.
 //!
-//! An upload that waits for its next block keeps no descriptor: its files are opened when they are needed, and those that were
-//! used last stay open, up to a number.
+//! An idle upload needs no descriptor: its files are opened when they are needed, and the most
+//! recently used ones stay open.
 
 #[cfg(test)]
 mod tests;
@@ -22,16 +22,16 @@ use rustix::fs::OFlags;
 use super::{disk::Disk, layout};
 use crate::UploadName;
 
-/// Which of the two files of an upload.
+/// One of the two files of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Part {
+enum UploadFile {
     Data,
     Journal,
 }
 
-type Key = (u64, Part);
+type Key = (u64, UploadFile);
 
-/// Open files of all uploads of a storage; at most `max`, apart from those that are being used at this moment.
+/// The open files of all uploads; at most `max`, apart from those in use.
 #[derive(Debug)]
 pub(super) struct FileCache {
     max: usize,
@@ -46,7 +46,7 @@ struct Open {
 }
 
 impl FileCache {
-    /// Keeps so many files open, at least the two of one upload.
+    /// Keeps up to `max` files open, at least the two of one upload.
     pub(super) fn new(max: usize) -> Self {
         Self { max: max.max(2), ids: AtomicU64::new(0), open: Mutex::default() }
     }
@@ -75,17 +75,18 @@ impl FileCache {
 
     fn forget(&self, id: u64) -> [Option<Arc<File>>; 2] {
         let mut open = self.open.lock();
-        [Part::Data, Part::Journal].map(|part| open.files.remove(&(id, part)).map(|(file, _)| file))
+        [UploadFile::Data, UploadFile::Journal]
+            .map(|part| open.files.remove(&(id, part)).map(|(file, _)| file))
     }
 
-    /// Returns how many are open.
+    /// Number of open files.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.open.lock().files.len()
     }
 }
 
-/// The two files of an upload, from when they were made until the upload is committed or discarded.
+/// The two files of an upload, from their creation until the upload is committed or discarded.
 #[derive(Debug)]
 pub(super) struct UploadFiles {
     id: u64,
@@ -100,48 +101,49 @@ impl UploadFiles {
         let id = disk.files.ids.fetch_add(1, Ordering::Relaxed);
         let (disk, is_closed) = (Arc::clone(disk), AtomicBool::new(false));
         let files = Self { id, name: name.clone(), disk, is_closed };
-        files.keep(Part::Data, &Arc::new(data));
-        files.keep(Part::Journal, &Arc::new(journal));
+        files.keep(UploadFile::Data, &Arc::new(data));
+        files.keep(UploadFile::Journal, &Arc::new(journal));
         Arc::new(files)
     }
 
-    /// Returns the file of the blocks. May wait for the disk where [`Self::is_open`] is not true.
+    /// Returns the data file. May block unless [`Self::is_open`].
     pub(super) fn data(&self) -> io::Result<Arc<File>> {
-        self.get(Part::Data)
+        self.get(UploadFile::Data)
     }
 
-    /// Returns the journal, likewise.
+    /// Returns the journal. May block unless [`Self::is_open`].
     pub(super) fn journal(&self) -> io::Result<Arc<File>> {
-        self.get(Part::Journal)
+        self.get(UploadFile::Journal)
     }
 
-    /// Returns whether both files are open, so that nobody has to wait for them.
+    /// Returns whether both files are open.
     pub(super) fn is_open(&self) -> bool {
         let open = self.disk.files.open.lock();
-        [Part::Data, Part::Journal].iter().all(|part| open.files.contains_key(&(self.id, *part)))
+        [UploadFile::Data, UploadFile::Journal].iter().all(|part| open.files.contains_key(&(self.id, *part)))
     }
 
-    /// Ends the use of the files: the upload became an object, or is no more.
+    /// Closes the files for good: the upload was committed or discarded.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
         self.let_go();
     }
 
-    /// Has work on the files done that nobody waits for.
+    /// Runs work on the files in the background.
     pub(super) fn in_background(&self, work: impl FnOnce() + Send + 'static) {
         self.disk.threads.in_background(work);
     }
 
-    fn get(&self, part: Part) -> io::Result<Arc<File>> {
+    fn get(&self, part: UploadFile) -> io::Result<Arc<File>> {
         if let Some(file) = self.disk.files.get((self.id, part)) {
             return Ok(file);
         }
         let path = match part {
-            Part::Data => layout::data_path(&self.name),
-            Part::Journal => layout::journal_path(&self.name),
+            UploadFile::Data => layout::data_path(&self.name),
+            UploadFile::Journal => layout::journal_path(&self.name),
         };
         let file = Arc::new(layout::open(&self.disk.dirs.uploads, &path, OFlags::RDWR)?);
-        // Asked after it was opened: files of another upload of this name are made only when these are closed.
+        // Checked after it was opened: new files of this upload are made only after these are
+        // closed.
         if self.is_closed.load(Ordering::Acquire) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -149,7 +151,7 @@ impl UploadFiles {
         Ok(file)
     }
 
-    fn keep(&self, part: Part, file: &Arc<File>) {
+    fn keep(&self, part: UploadFile, file: &Arc<File>) {
         self.disk.close(self.disk.files.keep((self.id, part), Arc::clone(file)));
     }
 

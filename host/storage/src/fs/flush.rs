@@ -1,8 +1,8 @@
-//! Makes objects survive a loss of power.
+//! Makes objects durable against a loss of power.
 //!
-//! The kernel reports a failed write to who flushes next, and only once: a second flush that succeeds proves nothing. So an `fsync`
-//! that fails with what a failed write is reported as ([`is_lost_write`]) gives the object up. Everything before it, such as
-//! opening the file, says nothing of the bytes, and is tried again.
+//! The kernel reports a failed write once, to the next caller of `fsync`: a second flush that
+//! succeeds proves nothing. So an object is lost if its `fsync` fails like a failed write
+//! ([`is_lost_write`]). Failures of earlier steps, such as opening the file, are retried.
 
 #[cfg(test)]
 mod tests;
@@ -30,8 +30,8 @@ struct NotFlushed {
 /// Flushes a file or directory.
 pub(super) type Sync = fn(&File) -> io::Result<()>;
 
-/// Writes the objects and the directories that they are in to the disk, and says of each what became of it. Objects that are
-/// not there are passed over: they were removed meanwhile. Waits for the disk.
+/// Flushes the objects and their directories, and returns a result for each object. Objects that do
+/// not exist were removed and are `Ok`. Blocks on the disk.
 pub(super) fn flush(dirs: &Dirs, objects: &[ObjectName]) -> Vec<Result<(), FlushError>> {
     flush_with(dirs, objects, File::sync_data, File::sync_all)
 }
@@ -48,21 +48,21 @@ fn flush_with(
         let flushed = match ObjectPath::parse(object.as_str()) {
             Some(path) => sync(dirs, path.as_str(), OFlags::RDONLY, sync_file)
                 .map(|()| shards.entry(path.shard().to_owned()).or_default().push(at)),
-            // A name that was not made here names nothing.
+            // A name that this driver did not make.
             None => Ok(()),
         };
         outcomes.push(flushed.or_else(|failure| failure.outcome(object)));
     }
     for (shard, flushed) in shards {
         if let Err(failure) = sync(dirs, &shard, OFlags::DIRECTORY, sync_directory) {
-            // Whether the names of these are on the disk is not known either.
+            // The names of these may not be on the disk either.
             flushed.into_iter().for_each(|at| outcomes[at] = failure.outcome(&objects[at]));
         }
     }
     outcomes
 }
 
-/// At which step it failed.
+/// The step that failed.
 enum Failure {
     Open(io::Error),
     Sync(io::Error),
@@ -87,13 +87,13 @@ impl Failure {
     }
 }
 
-/// Whether an error of an `fsync` says that bytes were lost on their way to the disk.
+/// Whether this error of an `fsync` means that bytes could not be written.
 fn is_lost_write(error: &io::Error) -> bool {
     let lost = [Errno::IO, Errno::NOSPC, Errno::DQUOT].map(|errno| Some(errno.raw_os_error()));
     lost.contains(&error.raw_os_error())
 }
 
-/// What is said of objects for which there was no thread.
+/// The result of all objects if there was no thread for them.
 pub(super) fn not_tried(objects: &[ObjectName], error: &StorageError) -> Vec<Result<(), FlushError>> {
     let retry = |_| Err(FlushError::Retry(errors::unavailable(CONTEXT, error.to_string())));
     objects.iter().map(retry).collect()

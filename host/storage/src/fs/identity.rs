@@ -1,4 +1,4 @@
-//! Whose objects these are: a file in the root says so.
+//! The identity of the storage, in a file in its root.
 
 use std::{
     io::{self, Read},
@@ -17,15 +17,15 @@ use crate::StorageError;
 pub(super) const CONTEXT: &str = "read or write the identity of the storage";
 
 const NAME: &str = "identity";
-/// Where it is written before it counts.
+/// The temporary file, renamed when it is complete.
 const FRESH: &str = "identity.new";
-/// No identity is longer; a file that is was not made here.
+/// Longest identity that Larder writes, and more.
 const MAX_BYTES: u64 = 256;
 
-/// The directory belongs to this process, so it is enough that its threads take turns.
+/// Only this process uses the directory, so a lock of its threads suffices.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Returns what the file says; `None` where there is none. Waits for the disk.
+/// Reads the identity; `None` if there is no file. Blocks on the disk.
 pub(super) fn read(dirs: &Dirs) -> Result<Option<String>, StorageError> {
     let file = match layout::open(&dirs.root, NAME, OFlags::RDONLY) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -36,7 +36,8 @@ pub(super) fn read(dirs: &Dirs) -> Result<Option<String>, StorageError> {
     Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
 }
 
-/// Writes the file, where there is none or it is to be replaced; returns what it says then. Waits for the disk.
+/// Writes the identity if there is none or `replace` is set; returns the one that it has then.
+/// Blocks on the disk.
 pub(super) fn write(dirs: &Dirs, identity: &str, replace: bool) -> Result<String, StorageError> {
     let _turn = TURN.lock();
     if let Some(known) = read(dirs)?.filter(|_| !replace) {

@@ -1,4 +1,4 @@
-//! What an upload has to remember: which blocks are complete, and what they became.
+//! The journal of an upload: its complete blocks, and its object.
 //!
 //! A journal is a file of records, each appended in one write:
 //!
@@ -8,13 +8,13 @@
 //!
 //! | kind | body |
 //! |---|---|
-//! | opened | the run of the machine (boot) in which the upload began; always the first record |
+//! | opened | the id of the boot in which the upload began; always the first record |
 //! | block | offset u64, length u64, id |
 //! | committed | size u64, length of the object's name u8, name, and for each listed id the number u32 of its block record |
 //!
-//! All numbers are little-endian. Reading ends at the first record that is not whole: that is where the process died, and
-//! nothing was ever answered for it. Nothing here is flushed to disk: after a loss of power the boot is another one, and
-//! the journal is void.
+//! All numbers are little-endian. Reading ends at the first record that is not whole: the process
+//! died there, before it responded. Nothing is flushed to the disk: after a loss of power the boot
+//! id differs, and the journal is void.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
@@ -26,36 +26,37 @@ const OPENED: u8 = 0;
 const BLOCK: u8 = 1;
 const COMMITTED: u8 = 2;
 
-/// Most block records of an upload (Azure's limit of uncommitted blocks). Bounds the memory that an upload can take.
+/// Most block records of an upload (Azure's limit of uncommitted blocks). Bounds the memory of an
+/// upload.
 pub(super) const MAX_RECORDS: usize = 2 * MAX_BLOCKS;
 
-/// No journal that we wrote is longer: every record with the longest id, and the longest list.
+/// Longest journal that Larder writes: all records with the longest ids, and the longest list.
 const MAX_JOURNAL_BYTES: u64 =
     (MAX_RECORDS * (HEADER_BYTES + 16 + BlockId::MAX_BYTES) + 4 * MAX_BLOCKS + 1024) as u64;
 
-/// A block, complete.
+/// A complete block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BlockRecord {
     pub(super) id: BlockId,
     pub(super) extent: Extent,
 }
 
-/// What an upload became.
+/// The object of a committed upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CommitRecord {
     pub(super) object: ObjectPath,
     pub(super) size_bytes: u64,
-    /// The list, as numbers of block records.
+    /// The block list, as numbers of block records.
     pub(super) list: Vec<u32>,
 }
 
 /// A journal, as read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Journal {
-    /// In the order in which they were written; the place in it is the number of the record.
+    /// In the order in which they were written; the index is the number of the record.
     pub(super) blocks: Vec<BlockRecord>,
     pub(super) committed: Option<CommitRecord>,
-    /// Where the next record goes.
+    /// Offset of the next record.
     pub(super) end: u64,
 }
 
@@ -78,7 +79,7 @@ pub(super) fn committed(commit: &CommitRecord) -> Vec<u8> {
     let name = commit.object.name();
     let mut body = Vec::with_capacity(9 + name.as_str().len() + 4 * commit.list.len());
     body.extend_from_slice(&commit.size_bytes.to_le_bytes());
-    // Our names have 34 bytes.
+    // Names of this driver have 34 bytes.
     body.push(u8::try_from(name.as_str().len()).unwrap_or(u8::MAX));
     body.extend_from_slice(name.as_str().as_bytes());
     body.extend(commit.list.iter().flat_map(|number| number.to_le_bytes()));
@@ -97,7 +98,7 @@ fn record(kind: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Reads a journal of this boot; `None` where there is none that counts.
+/// Reads a journal of this boot; `None` if there is none.
 pub(super) fn read(file: &File, boot: &str) -> io::Result<Option<Journal>> {
     let length = file.metadata()?.len().min(MAX_JOURNAL_BYTES);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
@@ -105,7 +106,7 @@ pub(super) fn read(file: &File, boot: &str) -> io::Result<Option<Journal>> {
     Ok(parse(&bytes, boot))
 }
 
-/// Takes what is whole from the bytes of a journal.
+/// Parses the whole records of a journal.
 pub(super) fn parse(bytes: &[u8], boot: &str) -> Option<Journal> {
     let (first, mut rest) = split(bytes)?;
     if first.kind != OPENED || first.body != boot.as_bytes() {
@@ -123,12 +124,12 @@ pub(super) fn parse(bytes: &[u8], boot: &str) -> Option<Journal> {
     Some(journal)
 }
 
-struct Record<'a> {
+struct JournalRecord<'a> {
     kind: u8,
     body: &'a [u8],
 }
 
-fn split(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+fn split(bytes: &[u8]) -> Option<(JournalRecord<'_>, &[u8])> {
     let (crc, rest) = bytes.split_first_chunk::<4>()?;
     let (length, _) = rest.split_first_chunk::<4>()?;
     let whole = (u32::from_le_bytes(*length) as usize).checked_add(HEADER_BYTES - 4)?;
@@ -137,11 +138,11 @@ fn split(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
         return None;
     }
     let (kind, body) = checked[4..].split_first()?;
-    Some((Record { kind: *kind, body }, after))
+    Some((JournalRecord { kind: *kind, body }, after))
 }
 
 impl Journal {
-    fn take(&mut self, record: &Record<'_>) -> Option<()> {
+    fn take(&mut self, record: &JournalRecord<'_>) -> Option<()> {
         match record.kind {
             BLOCK => self.blocks.push(parse_block(record.body)?),
             COMMITTED => self.committed = Some(parse_committed(record.body)?),

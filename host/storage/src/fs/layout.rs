@@ -1,4 +1,4 @@
-//! Where things lie below the root, and how they are named.
+//! The names of all files and directories below the root.
 //!
 //! ```text
 //! lock                           held by the process that uses the root
@@ -10,7 +10,7 @@
 //! uploads/<name>.spool-<random>  a block of unknown length on its way in
 //! ```
 //!
-//! Only names that are checked here become paths. Names that are not of these forms are left alone.
+//! Only names that are checked here become paths. Files with other names are ignored.
 
 use std::{
     fs::{DirBuilder, File},
@@ -30,18 +30,18 @@ const HEX_DIGITS: usize = 32;
 const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
 const DIR_MODE: Mode = Mode::from_raw_mode(0o700);
 
-/// A directory, open.
+/// An open directory.
 #[derive(Debug)]
 pub(super) struct Dir {
     pub(super) file: File,
-    /// For what is told of failures; the directory itself is found by `file`.
+    /// For error messages; the directory itself is accessed through `file`.
     path: PathBuf,
 }
 
-/// A failure, and where.
+/// An error, with the path.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}")]
-struct At {
+struct PathError {
     path: PathBuf,
     source: io::Error,
 }
@@ -54,7 +54,7 @@ impl Dir {
         Ok(Self { file, path: path.to_owned() })
     }
 
-    /// Makes a directory in this one, where there is none, and opens it.
+    /// Makes and opens a directory in this one.
     fn directory(&self, name: &str) -> io::Result<Self> {
         self.make_directory(name)?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -71,29 +71,29 @@ impl Dir {
         }
     }
 
-    /// Makes an error that says where it was.
+    /// Adds the path to an error.
     pub(super) fn at(&self, name: &str, error: impl Into<io::Error>) -> io::Error {
         at(self.path.join(name), error.into())
     }
 }
 
 fn at(path: PathBuf, source: io::Error) -> io::Error {
-    io::Error::new(source.kind(), At { path, source })
+    io::Error::new(source.kind(), PathError { path, source })
 }
 
-/// The directories of a storage, open.
+/// The open directories of a storage.
 #[derive(Debug)]
 pub(super) struct Dirs {
     pub(super) root: Dir,
     pub(super) objects: Dir,
     pub(super) uploads: Dir,
-    /// Its lock ends with it.
+    /// Holds the lock until it is dropped.
     _lock: File,
 }
 
 impl Dirs {
-    /// Opens the directories below `root` and makes those that are missing. Fails with `WouldBlock` when another process
-    /// uses them.
+    /// Opens the directories below `root` and makes missing ones. Fails with `WouldBlock` if
+    /// another process uses them.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let made = DirBuilder::new().recursive(true).mode(DIR_MODE.as_raw_mode()).create(root);
         made.map_err(|error| at(root.to_owned(), error))?;
@@ -113,7 +113,8 @@ impl Dirs {
     }
 }
 
-/// Two processes on one root would write over each other's blocks. File systems that have no locks are trusted.
+/// Two processes on one root would overwrite each other's blocks. File systems without locks are
+/// trusted.
 fn lock(root: &Dir) -> io::Result<File> {
     const NAME: &str = "lock";
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -125,16 +126,16 @@ fn lock(root: &Dir) -> io::Result<File> {
     }
 }
 
-/// How an object's file is to be read.
+/// The format of an object's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The file is the content.
     Plain,
-    /// The file's trailer says what the content is.
+    /// The file ends with a trailer, which has the extents of the content.
     Segmented,
 }
 
-/// The place of an object, relative to `objects`.
+/// The path of an object, relative to `objects`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ObjectPath {
     pub(super) kind: Kind,
@@ -144,7 +145,7 @@ pub(super) struct ObjectPath {
 impl ObjectPath {
     const NAME_AT: usize = 3;
 
-    /// Makes a new name.
+    /// Makes a random name.
     pub(super) fn random(kind: Kind) -> io::Result<Self> {
         Ok(Self::new(kind, &random_hex()?))
     }
@@ -157,7 +158,7 @@ impl ObjectPath {
         Self { kind, path: format!("{}/{letter}-{hex}", &hex[..2]) }
     }
 
-    /// Returns the place of a name that was made here, else `None`.
+    /// Parses a name; `None` if this driver did not make it.
     pub(super) fn parse(name: &str) -> Option<Self> {
         let (kind, hex) = match name.split_at_checked(2)? {
             ("p-", hex) => (Kind::Plain, hex),
@@ -172,34 +173,34 @@ impl ObjectPath {
         &self.path
     }
 
-    /// Returns the directory below `objects`.
+    /// The directory, relative to `objects`.
     pub(super) fn shard(&self) -> &str {
         &self.path[..2]
     }
 
-    /// Returns what follows the kind: sorts like the directories do.
+    /// The name without its kind: sorts like the directories.
     pub(super) fn hex(&self) -> &str {
         &self.path[Self::NAME_AT + 2..]
     }
 
     /// Returns the object's name.
     pub(super) fn name(&self) -> ObjectName {
-        // Of the form that `ObjectName` asks for: 34 of its characters.
+        // 34 of the allowed characters, so it is valid.
         ObjectName(self.path[Self::NAME_AT..].to_owned())
     }
 }
 
-/// The place of an upload's blocks, relative to `uploads`.
+/// The path of an upload's data file, relative to `uploads`.
 pub(super) fn data_path(upload: &UploadName) -> String {
     format!("{upload}.data")
 }
 
-/// The place of an upload's journal.
+/// The path of an upload's journal, relative to `uploads`.
 pub(super) fn journal_path(upload: &UploadName) -> String {
     format!("{upload}.journal")
 }
 
-/// A new place for a block of unknown length.
+/// A random path for a block of unknown length.
 pub(super) fn spool_path(upload: &UploadName) -> io::Result<String> {
     Ok(format!("{upload}.spool-{}", random_hex()?))
 }
@@ -211,21 +212,21 @@ pub(super) fn upload_of(file_name: &str) -> Option<UploadName> {
     if ours { UploadName::parse(upload).ok() } else { None }
 }
 
-/// Creates a file that must not be there yet.
+/// Creates a file that must not exist.
 pub(super) fn create(dir: &Dir, path: &str) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let created = rustix::fs::openat(&dir.file, path, flags, FILE_MODE);
     created.map(File::from).map_err(|error| dir.at(path, error))
 }
 
-/// Opens a file that is there.
+/// Opens an existing file for writing.
 pub(super) fn open(dir: &Dir, path: &str, access: OFlags) -> io::Result<File> {
     let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let opened = rustix::fs::openat(&dir.file, path, flags, Mode::empty());
     opened.map(File::from).map_err(|error| dir.at(path, error))
 }
 
-/// Deletes a file, if it is there.
+/// Deletes a file, if it exists.
 pub(super) fn delete(dir: &Dir, path: &str) -> io::Result<()> {
     match rustix::fs::unlinkat(&dir.file, path, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -239,7 +240,7 @@ fn is_hex(text: &str) -> bool {
 
 fn random_hex() -> io::Result<String> {
     let mut random = [0_u8; HEX_DIGITS / 2];
-    // Reads of up to 256 bytes are never cut short.
+    // Reads of up to 256 bytes are never short.
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     Ok(hex::encode(random))
 }

@@ -1,6 +1,6 @@
 //! Lists objects and uploads, in the order of their names.
 //!
-//! The cursor is the last name of the page before: it stays valid when that is removed.
+//! The cursor is the last name of the page before, so it stays valid when that is removed.
 
 use std::{collections::BTreeMap, ffi::CStr, fs::File, io};
 
@@ -15,7 +15,7 @@ use crate::{Listed, ObjectName, Page, StorageError, UploadName};
 const PAGE_ITEMS: usize = 1000;
 const CONTEXT: &str = "list a directory";
 
-/// Returns a page of the objects. Waits for the disk.
+/// Returns a page of objects. Blocks on the disk.
 pub(super) fn objects(dirs: &Dirs, from: Option<&str>) -> Result<Page<ObjectName>, StorageError> {
     let after = from.map(|name| ObjectPath::parse(name).ok_or_else(bad_cursor)).transpose()?;
     let first = after.as_ref().map_or(0, |after| u8::from_str_radix(after.shard(), 16).unwrap_or(0));
@@ -53,7 +53,7 @@ fn shard_after(dirs: &Dirs, shard: u8, after: Option<&ObjectPath>) -> io::Result
     Ok(paths)
 }
 
-/// Returns a page of the uploads. Waits for the disk.
+/// Returns a page of uploads. Blocks on the disk.
 pub(super) fn uploads(dirs: &Dirs, from: Option<&str>) -> Result<Page<UploadName>, StorageError> {
     let after = from.map(|name| UploadName::parse(name).map_err(|_| bad_cursor())).transpose()?;
     let mut files: BTreeMap<UploadName, Vec<String>> = BTreeMap::new();
@@ -88,7 +88,7 @@ fn each_name(dir: &File, mut visit: impl FnMut(&str)) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns when a file was last written; `None` where it is gone.
+/// When a file was last written, in milliseconds since 1970; `None` if it does not exist.
 fn modified_ms(dir: &Dir, path: &str) -> io::Result<Option<u64>> {
     match rustix::fs::statat(&dir.file, path, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => {
@@ -101,5 +101,5 @@ fn modified_ms(dir: &Dir, path: &str) -> io::Result<Option<u64>> {
 }
 
 fn bad_cursor() -> StorageError {
-    StorageError::Invalid("not a place in this listing".to_owned())
+    StorageError::Invalid("invalid cursor of a listing".to_owned())
 }

@@ -1,75 +1,77 @@
 //! Objects as files in a directory of this machine.
 //!
-//! One file per upload: blocks are written into it as they come, and on commit it becomes the object by a rename. Bytes
-//! are written once and never copied. The parts, along the way of an upload and a download: `put`, or `uploads`,
-//! `staging`, `place`, `journal` and `commit`; then `open` and `read`. `layout` alone knows names, `kernel` the system calls,
-//! `segments` the form of content that lies in pieces. `disk` is how all of them ask the disk.
+//! Each upload has one data file: blocks are written into it as they arrive, and the commit renames
+//! it to the object. Bytes are written once and never copied. An upload passes through `put`, or
+//! through `uploads`, `staging`, `place`, `journal` and `commit`; a download through `open` and
+//! `read`. `layout` has all names of files, `sys` the system calls, `segments` the format of
+//! segmented objects, `disk` the access to the disk.
 //!
-//! Built by `cli` from the configuration. Knows nothing of the index: objects to which nothing refers are left for the
-//! sweep to find by listing. Needs Linux.
+//! The index is not used here: the sweep finds objects without an entry by listing. Needs Linux.
 
+mod block_extent;
+pub mod budget;
 mod commit;
 mod disk;
 mod errors;
 mod files;
 mod flush;
 mod identity;
-mod intake;
+mod inline;
 mod journal;
-mod kernel;
 mod layout;
 mod list;
 mod open;
-mod pace;
-mod place;
 mod put;
 mod read;
 mod segments;
 mod space;
 mod staging;
+mod sys;
 #[cfg(test)]
 mod tests;
 mod threads;
 mod uploads;
+mod writer;
 
 use std::{io, ops::Range, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 
 pub use self::disk::FileShares;
-use self::{disk::Disk, layout::ObjectPath, uploads::Uploads};
+use self::{budget::Budget, disk::Disk, layout::ObjectPath, uploads::UploadCache};
 use super::{
     BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
-    UploadName, budget::Budget,
+    UploadName,
 };
 
-/// Names one run of the machine, from its start to its end.
+/// The id of the current boot of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A [`Storage`] in a directory.
 ///
-/// The directory must be on one file system and belong to this process alone. What `put` and `commit` return survives the
-/// end of the process, but a loss of power only after [`Storage::flush`]. Staged blocks survive the end of the process,
-/// but not of the machine: then the upload is as if nothing had been sent.
+/// The directory must be on one file system, and only this process may use it. What `put` and
+/// `commit` return survives the end of the process, but a loss of power only after
+/// [`Storage::flush`]. Staged blocks survive the end of the process, but not a restart of the
+/// machine: then the upload is empty.
 #[derive(Debug)]
 pub struct FsStorage {
     disk: Arc<Disk>,
     budget: Arc<Budget>,
-    uploads: Uploads,
+    uploads: UploadCache,
 }
 
-/// How the storage works. The defaults are right where nothing else is known.
+/// Settings of [`FsStorage`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FsSettings {
-    /// File descriptors.
+    /// Limits of file descriptors.
     pub files: FileShares,
-    /// How much of the disk stays free, in bytes; unset: 1 % of it, but 16 MiB at least and 1 GiB at most.
+    /// Bytes of the disk that stay free. Default: 1 % of it, at least 16 MiB and at most 1 GiB.
     pub reserve_bytes: Option<u64>,
 }
 
 impl FsStorage {
-    /// Opens the storage below `root`, and makes its directories where they are missing. Deletes nothing. Waits for the
-    /// disk.
+    /// Opens the storage below `root`, and makes missing directories. Deletes nothing. Blocks on
+    /// the disk.
     ///
     /// # Errors
     /// When a directory cannot be made or opened, or another process has the storage open.
@@ -77,7 +79,7 @@ impl FsStorage {
         Self::open_with(root, budget, &FsSettings::default())
     }
 
-    /// Opens the storage with other settings than the defaults.
+    /// Opens the storage with these settings.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -86,11 +88,11 @@ impl FsStorage {
         budget: Arc<Budget>,
         settings: &FsSettings,
     ) -> Result<Self, StorageError> {
-        let boot = boot().map_err(errors::failed("find out when the machine started"))?;
+        let boot = boot().map_err(errors::failed("read the boot id"))?;
         Self::open_in_boot(root, budget, boot, settings)
     }
 
-    // By value, like `open`: a path that is given to nobody else.
+    // By value, like `open`.
     #[allow(clippy::needless_pass_by_value)]
     fn open_in_boot(
         root: PathBuf,
@@ -106,12 +108,12 @@ impl FsStorage {
             }
             _ => errors::failed("open the storage")(error),
         })?);
-        let uploads = Uploads::new(Arc::clone(&disk), boot);
+        let uploads = UploadCache::new(Arc::clone(&disk), boot);
         Ok(Self { disk, budget, uploads })
     }
 
-    /// Does for the janitor what takes as long as it takes.
-    async fn patiently<T: Send + 'static>(
+    /// Runs work of the sweep, without the time limit of other calls.
+    async fn run_unbounded<T: Send + 'static>(
         &self,
         context: &'static str,
         work: impl FnOnce(&Disk) -> Result<T, StorageError> + Send + 'static,
@@ -167,7 +169,7 @@ impl Storage for FsStorage {
     }
 
     async fn remove(&self, object: &ObjectName) -> Result<(), StorageError> {
-        // A name that was not made here names nothing.
+        // A name that this driver did not make.
         let Some(path) = ObjectPath::parse(object.as_str()) else { return Ok(()) };
         let disk = Arc::clone(&self.disk);
         // Deleting a large file takes long.
@@ -179,7 +181,8 @@ impl Storage for FsStorage {
 
     async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>> {
         let owned = objects.to_vec();
-        let flushed = self.patiently("flush objects", move |disk| Ok(flush::flush(&disk.dirs, &owned))).await;
+        let flushed =
+            self.run_unbounded("flush objects", move |disk| Ok(flush::flush(&disk.dirs, &owned))).await;
         flushed.unwrap_or_else(|error| flush::not_tried(objects, &error))
     }
 
@@ -188,12 +191,13 @@ impl Storage for FsStorage {
     }
 
     async fn identity(&self) -> Result<Option<String>, StorageError> {
-        self.patiently(identity::CONTEXT, |disk| identity::read(&disk.dirs)).await
+        self.run_unbounded(identity::CONTEXT, |disk| identity::read(&disk.dirs)).await
     }
 
     async fn set_identity(&self, identity: &str, replace: bool) -> Result<String, StorageError> {
         let identity = identity.to_owned();
-        self.patiently(identity::CONTEXT, move |disk| identity::write(&disk.dirs, &identity, replace)).await
+        self.run_unbounded(identity::CONTEXT, move |disk| identity::write(&disk.dirs, &identity, replace))
+            .await
     }
 
     fn is_durable_at_once(&self) -> bool {
@@ -202,11 +206,11 @@ impl Storage for FsStorage {
 
     async fn list_objects(&self, from: Option<&str>) -> Result<Page<ObjectName>, StorageError> {
         let from = from.map(str::to_owned);
-        self.patiently("list objects", move |disk| list::objects(&disk.dirs, from.as_deref())).await
+        self.run_unbounded("list objects", move |disk| list::objects(&disk.dirs, from.as_deref())).await
     }
 
     async fn list_uploads(&self, from: Option<&str>) -> Result<Page<UploadName>, StorageError> {
         let from = from.map(str::to_owned);
-        self.patiently("list uploads", move |disk| list::uploads(&disk.dirs, from.as_deref())).await
+        self.run_unbounded("list uploads", move |disk| list::uploads(&disk.dirs, from.as_deref())).await
     }
 }

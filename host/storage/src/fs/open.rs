@@ -1,40 +1,41 @@
-//! Finds objects: their size, and what of their file is to be read.
+//! Opens objects: their sizes, and the extents of their content.
 //!
-//! What the kernel has in memory is answered in place; only what has to wait for a disk goes to another thread (`disk`).
+//! Results that the kernel has in memory are returned in place; only calls that wait for the disk
+//! go to another thread (`disk`).
 
 use std::{fs::File, io, ops::Range, sync::Arc};
 
 use rustix::fs::{AtFlags, FileType};
 
 use super::{
+    budget::Budget,
     disk::Disk,
     errors,
-    kernel::{self, How},
     layout::{Dirs, Kind, ObjectPath},
     read,
     segments::Footer,
+    sys::{self, MayBlock},
 };
 use crate::{
     Content, ObjectName, StorageError,
-    budget::Budget,
     extents::{self, Extent},
 };
 
 const CONTEXT: &str = "open an object";
 
-/// An object, open.
+/// An open object.
 struct Opened {
     file: File,
     size_bytes: u64,
     extents: Vec<Extent>,
 }
 
-/// Returns an object's size. Of a plain one that is one system call, made in place while the disk is quick: it is on the path of
-/// every look-up, and seldom waits.
+/// Returns an object's size. For a plain one that is one system call, made in place while the disk
+/// is fast: it is on the path of every lookup.
 pub(super) async fn stat(disk: &Arc<Disk>, object: &ObjectName) -> Result<u64, StorageError> {
-    look(disk, object, |dirs, path, how| match path.kind {
+    look(disk, object, |dirs, path, may_block| match path.kind {
         Kind::Plain => plain_size(dirs, path),
-        Kind::Segmented => Ok(open(dirs, path, how)?.map(|(_, _, size_bytes)| size_bytes)),
+        Kind::Segmented => Ok(open(dirs, path, may_block)?.map(|(_, _, size_bytes)| size_bytes)),
     })
     .await
 }
@@ -56,7 +57,7 @@ pub(super) async fn content(
 ) -> Result<Content, StorageError> {
     let range = range.unwrap_or(0..size_bytes);
     if range.start > range.end || range.end > size_bytes {
-        return Err(StorageError::Invalid("the range is not within the object".to_owned()));
+        return Err(StorageError::Invalid("the range is outside the object".to_owned()));
     }
     let descriptor = disk.download_descriptor().await?;
     let opened = look(disk, object, open_extents).await?;
@@ -67,25 +68,30 @@ pub(super) async fn content(
     read::content(disk, opened.file, descriptor, pieces, budget.transfer()).await
 }
 
-/// Asks for an object, and says that it is not found where it is none.
+/// Runs a query about an object; what is no object is [`StorageError::NotFound`].
 async fn look<T: Send + 'static>(
     disk: &Arc<Disk>,
     object: &ObjectName,
-    ask: fn(&Dirs, &ObjectPath, How) -> io::Result<Option<T>>,
+    ask: fn(&Dirs, &ObjectPath, MayBlock) -> io::Result<Option<T>>,
 ) -> Result<T, StorageError> {
     let path = ObjectPath::parse(object.as_str()).ok_or(StorageError::NotFound)?;
-    match disk.look(CONTEXT, move |dirs, how| ask(dirs, &path, how)).await? {
+    match disk.look(CONTEXT, move |dirs, may_block| ask(dirs, &path, may_block)).await? {
         Ok(Some(found)) => Ok(found),
         Ok(None) => Err(StorageError::NotFound),
-        // Cut off while it was read.
+        // Truncated while it was read.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(StorageError::NotFound),
         Err(error) => Err(errors::missing_or(CONTEXT)(error)),
     }
 }
 
-/// Opens the file and reads its footer, if it has to have one; returns the content's size. `None` where it is no object.
-fn open(dirs: &Dirs, path: &ObjectPath, how: How) -> io::Result<Option<(File, Option<Footer>, u64)>> {
-    let file = kernel::open(&dirs.objects, path.as_str(), how)?;
+/// Opens the file and reads its footer, if it is segmented; returns the content's size. `None` if
+/// it is no object.
+fn open(
+    dirs: &Dirs,
+    path: &ObjectPath,
+    may_block: MayBlock,
+) -> io::Result<Option<(File, Option<Footer>, u64)>> {
+    let file = sys::open(&dirs.objects, path.as_str(), may_block)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Ok(None);
@@ -93,17 +99,17 @@ fn open(dirs: &Dirs, path: &ObjectPath, how: How) -> io::Result<Option<(File, Op
     match path.kind {
         Kind::Plain => Ok(Some((file, None, metadata.len()))),
         Kind::Segmented => {
-            let footer = Footer::read(&file, metadata.len(), how)?;
+            let footer = Footer::read(&file, metadata.len(), may_block)?;
             Ok(footer.map(|footer| (file, Some(footer), footer.size_bytes)))
         }
     }
 }
 
-fn open_extents(dirs: &Dirs, path: &ObjectPath, how: How) -> io::Result<Option<Opened>> {
-    let Some((file, footer, size_bytes)) = open(dirs, path, how)? else { return Ok(None) };
+fn open_extents(dirs: &Dirs, path: &ObjectPath, may_block: MayBlock) -> io::Result<Option<Opened>> {
+    let Some((file, footer, size_bytes)) = open(dirs, path, may_block)? else { return Ok(None) };
     let extents = match footer {
         None => Some(vec![Extent { offset: 0, length: size_bytes }]),
-        Some(footer) => footer.extents(&file, how)?,
+        Some(footer) => footer.extents(&file, may_block)?,
     };
     Ok(extents.map(|extents| Opened { file, size_bytes, extents }))
 }

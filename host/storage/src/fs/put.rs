@@ -1,7 +1,7 @@
-//! Stores an object that comes in one piece.
+//! Stores an object from one body.
 //!
-//! The file gets its final name at once: it counts only when the index refers to it, and what a crash leaves behind is
-//! an orphan for the sweep.
+//! The file gets its final name at once: it counts only when the index refers to it, and what a
+//! crash leaves behind is an orphan for the sweep.
 
 use std::{
     fs::File,
@@ -13,16 +13,17 @@ use std::{
 };
 
 use super::{
+    budget::Budget,
     disk::Disk,
     errors,
-    intake::{self, Target},
     layout::{self, Kind, ObjectPath},
+    writer::{self, WriteTarget},
 };
-use crate::{Source, StorageError, Stored, budget::Budget};
+use crate::{Source, StorageError, Stored};
 
 const CONTEXT: &str = "create an object";
 
-/// A file in the making: deleted when it is dropped before it is kept.
+/// A new file; deleted on drop unless it is kept.
 struct NewObject {
     disk: Arc<Disk>,
     path: ObjectPath,
@@ -38,7 +39,7 @@ impl NewObject {
     }
 }
 
-impl Target for NewObject {
+impl WriteTarget for NewObject {
     fn file(&self) -> Result<Arc<File>, StorageError> {
         Ok(Arc::clone(&self.file))
     }
@@ -49,14 +50,14 @@ impl Drop for NewObject {
         self.disk.close(Some(Arc::clone(&self.file)));
         if !self.is_settled.load(Relaxed) {
             let (disk, path) = (Arc::clone(&self.disk), self.path.clone());
-            // What cannot be deleted is an orphan for the sweep.
+            // If this fails, the file is an orphan for the sweep.
             let delete = move || drop(layout::delete(&disk.dirs.objects, path.as_str()));
             self.disk.threads.in_background(delete);
         }
     }
 }
 
-/// Writes the source to a new object. Where there is no room for it, not a byte of it is read.
+/// Writes the source to a new object. If there is no space for it, no byte of it is read.
 pub(super) async fn put(
     disk: &Arc<Disk>,
     budget: &Arc<Budget>,
@@ -64,15 +65,16 @@ pub(super) async fn put(
 ) -> Result<Stored, StorageError> {
     let mut claim = disk.claim(source.length).await?;
     let _descriptor = disk.body_descriptor().await?;
-    let is_small = source.length.is_some_and(|length| length <= intake::SMALL_BYTES);
+    let is_small = source.length.is_some_and(|length| length <= writer::SMALL_BYTES);
     let new = Arc::new(disk.create(CONTEXT, is_small, NewObject::create).await?);
-    let result = intake::write(disk, &new, 0, source, &budget.transfer(), &mut claim).await;
+    let result = writer::write(disk, &new, 0, source, &budget.transfer(), &mut claim).await;
     new.is_settled.store(true, Relaxed);
     match result {
         Ok(size_bytes) => Ok(Stored { object: new.path.name(), size_bytes }),
         Err(error) => {
             let remove = move || layout::delete(&new.disk.dirs.objects, new.path.as_str());
-            // The first error is the one to tell; what cannot be deleted is an orphan for the sweep.
+            // The first error is returned. If the delete fails, the file is an orphan for the
+            // sweep.
             drop(disk.transfer(CONTEXT, move || remove().map_err(errors::failed(CONTEXT))).await);
             Err(error)
         }

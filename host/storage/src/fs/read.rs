@@ -1,7 +1,7 @@
-//! Streams pieces of a file: the hot path of every download.
+//! Streams extents of a file: the hot path of every download.
 //!
-//! What is in the page cache is read in place, which takes less time than to wake another thread; what is not is read on
-//! a thread that may wait.
+//! Bytes in the page cache are read in place, which takes less time than waking another thread;
+//! others are read on a thread that may block.
 
 use std::{
     collections::VecDeque,
@@ -18,25 +18,22 @@ use rustix::fs::Advice;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    budget::{Buffer, Transfer},
     disk::Disk,
     errors,
-    kernel::{self, How},
+    sys::{self, MayBlock},
 };
-use crate::{
-    Content, StorageError,
-    budget::{Buffer, Transfer},
-    extents::Extent,
-};
+use crate::{Content, StorageError, extents::Extent};
 
-/// What is not longer than this is read when it is opened, into one buffer of its size.
+/// Up to this size a content is read when it is opened, into one buffer.
 const SMALL_BYTES: u64 = 64 << 10;
 
-/// The largest chunk. A larger one was measured to cost as much processor time, and who takes nothing holds one.
+/// The largest chunk. Larger ones take as much processor time, and a stalled client holds one.
 const MAX_CHUNK_BYTES: u64 = 256 << 10;
 
 const CONTEXT: &str = "read an object";
 
-/// Returns the content of the pieces. What is not short keeps the descriptor until its end.
+/// Returns the content of the extents. It holds the descriptor to its end, unless it is small.
 pub(super) async fn content(
     disk: &Arc<Disk>,
     file: File,
@@ -61,7 +58,7 @@ pub(super) async fn content(
         pieces: pieces.into(),
         left: length,
         transfer,
-        step: Step::Ready,
+        state: ReadState::Ready,
     };
     Ok(Content { length, chunks: reader.boxed() })
 }
@@ -72,26 +69,26 @@ async fn small(
     pieces: Vec<Extent>,
     mut buffer: Buffer,
 ) -> Result<Bytes, StorageError> {
-    match fill(&file, &pieces, &mut buffer, How::Cached) {
+    match fill(&file, &pieces, &mut buffer, MayBlock::No) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         result => return result.map(|()| buffer.freeze()).map_err(failed),
     }
     disk.transfer(CONTEXT, move || {
         let mut left: VecDeque<Extent> = pieces.into();
         advance(&mut left, buffer.filled() as u64);
-        fill(&file, &left, &mut buffer, How::Waiting).map_err(failed)?;
+        fill(&file, &left, &mut buffer, MayBlock::Yes).map_err(failed)?;
         Ok(buffer.freeze())
     })
     .await
 }
 
-/// Fills the buffer from the pieces, until it is full or they are at their end. When it fails, what was read before is in
-/// the buffer.
+/// Fills the buffer from the extents. After a failure the buffer has the bytes that were read
+/// before it.
 fn fill<'a>(
     file: &File,
     pieces: impl IntoIterator<Item = &'a Extent>,
     buffer: &mut Buffer,
-    how: How,
+    may_block: MayBlock,
 ) -> io::Result<()> {
     for piece in pieces {
         let Extent { mut offset, mut length } = *piece;
@@ -101,7 +98,7 @@ fn fill<'a>(
             if want == 0 {
                 return Ok(());
             }
-            let read = kernel::read_at(file, &mut unfilled[..want], offset, how)?;
+            let read = sys::read_at(file, &mut unfilled[..want], offset, may_block)?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -113,7 +110,7 @@ fn fill<'a>(
     Ok(())
 }
 
-/// Takes `bytes` from the front of the pieces.
+/// Removes `bytes` from the front of the extents.
 fn advance(pieces: &mut VecDeque<Extent>, mut bytes: u64) {
     while let Some(piece) = pieces.front_mut() {
         if piece.length > bytes {
@@ -126,7 +123,7 @@ fn advance(pieces: &mut VecDeque<Extent>, mut bytes: u64) {
     }
 }
 
-/// Returns the first pieces that `bytes` come from.
+/// Returns the first extents, with `bytes` in total.
 fn first(pieces: &VecDeque<Extent>, bytes: u64) -> Vec<Extent> {
     let mut covered = 0;
     let is_needed = |piece: &&Extent| {
@@ -139,7 +136,7 @@ fn first(pieces: &VecDeque<Extent>, bytes: u64) -> Vec<Extent> {
 
 fn failed(error: io::Error) -> StorageError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => errors::unavailable(CONTEXT, "the file was cut off"),
+        io::ErrorKind::UnexpectedEof => errors::unavailable(CONTEXT, "the file is truncated"),
         _ => errors::failed(CONTEXT)(error),
     }
 }
@@ -148,23 +145,23 @@ struct Reader {
     disk: Arc<Disk>,
     file: Arc<File>,
     _descriptor: OwnedSemaphorePermit,
-    /// What is still to be read.
+    /// The extents that are not read yet.
     pieces: VecDeque<Extent>,
     left: u64,
     transfer: Transfer,
-    step: Step,
+    state: ReadState,
 }
 
-enum Step {
+enum ReadState {
     Ready,
     Waiting(BoxFuture<'static, Result<Buffer, StorageError>>),
     Failed,
 }
 
 impl Reader {
-    /// Reads a chunk that is in memory; `None` where there is none.
+    /// Reads a chunk that is in memory; `false` if there is none.
     fn read_cached(&mut self, buffer: &mut Buffer) -> io::Result<bool> {
-        match fill(&self.file, &self.pieces, buffer, How::Cached) {
+        match fill(&self.file, &self.pieces, buffer, MayBlock::No) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(buffer.filled() > 0),
             Err(error) => Err(error),
@@ -176,9 +173,9 @@ impl Reader {
         let (disk, file) = (Arc::clone(&self.disk), Arc::clone(&self.file));
         let read = async move {
             disk.transfer(CONTEXT, move || {
-                // A larger window of the kernel's own reading ahead; harmless where it is not known.
+                // A larger read-ahead window; harmless if it is not supported.
                 let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
-                fill(&file, &pieces, &mut buffer, How::Waiting).map_err(failed)?;
+                fill(&file, &pieces, &mut buffer, MayBlock::Yes).map_err(failed)?;
                 Ok(buffer)
             })
             .await
@@ -194,9 +191,9 @@ impl Reader {
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, StorageError>> {
-        if let Step::Waiting(read) = &mut self.step {
+        if let ReadState::Waiting(read) = &mut self.state {
             let buffer = ready!(read.as_mut().poll(cx));
-            self.step = Step::Ready;
+            self.state = ReadState::Ready;
             return Poll::Ready(Ok(self.deliver(buffer?)));
         }
         let want = self.left.min(MAX_CHUNK_BYTES);
@@ -204,7 +201,7 @@ impl Reader {
         if self.read_cached(&mut buffer).map_err(failed)? {
             return Poll::Ready(Ok(self.deliver(buffer)));
         }
-        self.step = Step::Waiting(self.read_waiting(buffer));
+        self.state = ReadState::Waiting(self.read_waiting(buffer));
         self.poll_chunk(cx)
     }
 }
@@ -213,12 +210,12 @@ impl Stream for Reader {
     type Item = Result<Bytes, StorageError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.left == 0 || matches!(self.step, Step::Failed) {
+        if self.left == 0 || matches!(self.state, ReadState::Failed) {
             return Poll::Ready(None);
         }
         let chunk = ready!(self.poll_chunk(cx));
         if chunk.is_err() {
-            self.step = Step::Failed;
+            self.state = ReadState::Failed;
         }
         Poll::Ready(Some(chunk))
     }

@@ -1,25 +1,26 @@
-//! Content that lies in pieces within one file.
+//! The format of segmented objects.
 //!
-//! Blocks that did not come in the order of their list, were sent twice or were left out make a *segmented* object: the
-//! file as it was written, and behind it a trailer that says which pieces of it, in which order, are the content:
+//! Blocks that were not received in the order of their list, were sent twice or are not listed make
+//! a *segmented* object: the file as it was written, and a trailer with the extents of the content,
+//! in order:
 //!
 //! ```text
 //! pieces   offset u64, length u64     each
 //! footer   magic [8], content's length u64, number of pieces u32, crc32c of the pieces u32, crc32c of the footer u32
 //! ```
 //!
-//! All numbers are little-endian. A file that was cut off has no footer at its end and is no object.
+//! All numbers are little-endian. A truncated file has no footer at its end and is no object.
 
 use std::{fs::File, io};
 
-use super::kernel::{How, read_exact_at};
+use super::sys::{MayBlock, read_exact_at};
 use crate::{MAX_BLOCKS, extents::Extent};
 
 const MAGIC: [u8; 8] = *b"LARDSEG1";
 const FOOTER_BYTES: usize = 28;
 const EXTENT_BYTES: usize = 16;
 
-/// Returns the trailer for content of these extents.
+/// Returns the trailer for a content of these extents.
 pub(super) fn trailer(extents: &[Extent], size_bytes: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(extents.len() * EXTENT_BYTES + FOOTER_BYTES);
     for extent in extents {
@@ -38,7 +39,7 @@ pub(super) fn trailer(extents: &[Extent], size_bytes: u64) -> Vec<u8> {
     bytes
 }
 
-/// What the end of a segmented file says.
+/// The footer of a segmented file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Footer {
     pub(super) size_bytes: u64,
@@ -48,11 +49,11 @@ pub(super) struct Footer {
 }
 
 impl Footer {
-    /// Reads the footer of a file of `file_bytes`; `None` where there is no good one.
-    pub(super) fn read(file: &File, file_bytes: u64, how: How) -> io::Result<Option<Self>> {
+    /// Reads the footer of a file of `file_bytes`; `None` if there is no valid one.
+    pub(super) fn read(file: &File, file_bytes: u64, may_block: MayBlock) -> io::Result<Option<Self>> {
         let Some(footer_at) = file_bytes.checked_sub(FOOTER_BYTES as u64) else { return Ok(None) };
         let mut bytes = [0; FOOTER_BYTES];
-        read_exact_at(file, &mut bytes, footer_at, how)?;
+        read_exact_at(file, &mut bytes, footer_at, may_block)?;
         Ok(Self::parse(&bytes, footer_at))
     }
 
@@ -77,10 +78,10 @@ impl Footer {
         })
     }
 
-    /// Reads the pieces; `None` where they are not good.
-    pub(super) fn extents(&self, file: &File, how: How) -> io::Result<Option<Vec<Extent>>> {
+    /// Reads the extents; `None` if they are invalid.
+    pub(super) fn extents(&self, file: &File, may_block: MayBlock) -> io::Result<Option<Vec<Extent>>> {
         let mut bytes = vec![0; self.pieces * EXTENT_BYTES];
-        read_exact_at(file, &mut bytes, self.pieces_at, how)?;
+        read_exact_at(file, &mut bytes, self.pieces_at, may_block)?;
         if crc32c::crc32c(&bytes) != self.pieces_crc {
             return Ok(None);
         }

@@ -1,7 +1,8 @@
-//! Takes in the blocks of an upload.
+//! Stages the blocks of an upload.
 //!
-//! All blocks of an upload go into one data file. A block gets its place at the end of it when it begins, and a record in
-//! the journal when it is complete; only what has a record counts. Blocks may come in any order and at the same time.
+//! All blocks of an upload go into one data file. A block gets an extent at its end when it begins,
+//! and a record in the journal when it is complete; only blocks with a record count. Blocks may
+//! arrive in any order and at the same time.
 
 use std::{
     collections::HashMap,
@@ -17,49 +18,49 @@ use std::{
 use rustix::fs::OFlags;
 
 use super::{
+    block_extent::{self, BlockExtent},
+    budget::Budget,
     disk::Disk,
     errors,
     files::UploadFiles,
-    intake::{self, Target},
     journal::{self, CommitRecord, Journal},
-    kernel, layout,
-    place::{self, Place},
-    uploads::{Locked, Uploads},
+    layout, sys,
+    uploads::{Locked, UploadCache},
+    writer::{self, WriteTarget},
 };
 use crate::{
     BlockId, Source, StagedBlock, StorageError, UploadName,
-    budget::Budget,
     extents::{self, Extent},
 };
 
 pub(super) const CONTEXT: &str = "stage a block";
 
-/// What all uploads of a storage share.
+/// The state that all uploads of a storage share.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
     pub(super) disk: Arc<Disk>,
-    /// Names this run of the machine.
+    /// The id of the current boot.
     pub(super) boot: Arc<str>,
-    /// Blocks remembered in all uploads.
+    /// Number of blocks remembered in all uploads.
     pub(super) blocks: Arc<AtomicUsize>,
 }
 
-/// What is known of an upload.
+/// The state of an upload.
 #[derive(Debug, Default)]
-pub(super) enum Phase {
-    /// Nothing yet: the journal has to be read.
+pub(super) enum UploadState {
+    /// The journal has not been read yet.
     #[default]
     Unread,
     /// It takes blocks.
-    Open(Box<Staging>),
-    /// It became an object; the journal says which.
+    Open(Box<OpenUpload>),
+    /// It became an object, which the journal names.
     Committed,
-    /// It was discarded: who still has it must look it up again.
+    /// It was discarded; holders must look it up again.
     Discarded,
 }
 
-impl Phase {
-    /// Ends the use of the upload's files: they are about to become an object, or to be deleted.
+impl UploadState {
+    /// Closes the upload's files for good, before they become an object or are deleted.
     pub(super) fn close_files(&self) {
         if let Self::Open(staging) = self
             && let Some(files) = &staging.files
@@ -71,13 +72,13 @@ impl Phase {
 
 /// An upload that takes blocks.
 #[derive(Debug)]
-pub(super) struct Staging {
-    /// `None` while there was no block.
+pub(super) struct OpenUpload {
+    /// `None` before the first block.
     pub(super) files: Option<Files>,
-    pub(super) blocks: HashMap<BlockId, Staged>,
-    /// Records in the journal.
+    pub(super) blocks: HashMap<BlockId, JournaledBlock>,
+    /// Number of records in the journal.
     records: usize,
-    /// Where the next block goes.
+    /// Offset of the next block.
     pub(super) end: u64,
     remembered: Arc<AtomicUsize>,
 }
@@ -90,25 +91,25 @@ pub(super) struct Files {
 
 /// A complete block.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Staged {
+pub(super) struct JournaledBlock {
     /// The number of its record.
     pub(super) number: u32,
     pub(super) extent: Extent,
 }
 
-impl Drop for Staging {
+impl Drop for OpenUpload {
     fn drop(&mut self) {
         self.remembered.fetch_sub(self.blocks.len(), Relaxed);
     }
 }
 
-/// What a journal says.
+/// The state that a journal describes.
 pub(super) enum Loaded {
-    Open(Staging),
+    Open(OpenUpload),
     Committed { journal: Journal, commit: CommitRecord },
 }
 
-impl Staging {
+impl OpenUpload {
     fn empty(context: &Context) -> Self {
         let remembered = Arc::clone(&context.blocks);
         Self { files: None, blocks: HashMap::new(), records: 0, end: 0, remembered }
@@ -125,7 +126,7 @@ impl Staging {
         journal_file.set_len(journal.end)?;
         let mut staging = Self::empty(context);
         for block in journal.blocks {
-            // Within one boot there are no others; a file that somebody cut off must not be served.
+            // Impossible within one boot, unless the file was truncated; it must not be served.
             if block.extent.end() <= length {
                 staging.remember(&block.id, block.extent);
             }
@@ -137,22 +138,22 @@ impl Staging {
         Ok(staging)
     }
 
-    /// Gives the space back of what did not become complete before the process ended, and begins behind what did.
+    /// Frees the space of incomplete blocks of an earlier process.
     fn trim(&mut self, data: &File) -> io::Result<()> {
         let complete: Vec<Extent> = self.blocks.values().map(|block| block.extent).collect();
         self.end = complete.iter().map(|extent| extent.end()).max().unwrap_or(0);
-        kernel::cut(data, self.end)?;
+        sys::cut(data, self.end)?;
         let gaps = extents::gaps(&complete, self.end);
-        gaps.iter().for_each(|gap| kernel::punch(data, gap.offset, gap.length));
+        gaps.iter().for_each(|gap| sys::punch(data, gap.offset, gap.length));
         Ok(())
     }
 
-    /// Makes the upload's files, where there are none.
+    /// Makes the upload's files, if there are none.
     pub(super) fn create_files(&mut self, context: &Context, name: &UploadName) -> io::Result<&mut Files> {
         if self.files.is_none() {
             let (data, journal) = (layout::data_path(name), layout::journal_path(name));
             let uploads = &context.disk.dirs.uploads;
-            // Left from before the machine last started, or from a creation that failed half-way.
+            // Left over from an earlier boot, or from a creation that failed.
             layout::delete(uploads, &journal)?;
             layout::delete(uploads, &data)?;
             let data = layout::create(uploads, &data)?;
@@ -165,17 +166,17 @@ impl Staging {
         self.files.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn remember(&mut self, id: &BlockId, extent: Extent) -> Option<Staged> {
+    fn remember(&mut self, id: &BlockId, extent: Extent) -> Option<JournaledBlock> {
         let number = u32::try_from(self.records).unwrap_or(u32::MAX);
-        let replaced = self.blocks.insert(id.clone(), Staged { number, extent });
+        let replaced = self.blocks.insert(id.clone(), JournaledBlock { number, extent });
         if replaced.is_none() {
             self.remembered.fetch_add(1, Relaxed);
         }
         replaced
     }
 
-    /// Counts a block as complete; returns the one that it replaces.
-    fn record(&mut self, id: &BlockId, extent: Extent) -> Result<Option<Staged>, StorageError> {
+    /// Adds a complete block; returns the one that it replaces.
+    fn record(&mut self, id: &BlockId, extent: Extent) -> Result<Option<JournaledBlock>, StorageError> {
         if self.records >= journal::MAX_RECORDS {
             return Err(too_many_blocks());
         }
@@ -201,28 +202,28 @@ impl Staging {
 
 impl Files {
     pub(super) fn append(&mut self, record: &[u8]) -> io::Result<()> {
-        // After a write that failed half-way, the next one starts at the same place.
+        // After a partial write, the next record starts at the same offset.
         self.shared.journal()?.write_all_at(record, self.journal_end)?;
         self.journal_end += record.len() as u64;
         Ok(())
     }
 }
 
-/// Reads the journal of an upload. May wait for the disk.
+/// Reads the journal of an upload. May block on the disk.
 pub(super) fn load(context: &Context, name: &UploadName) -> io::Result<Loaded> {
     let open = |path: &str| missing_is_none(layout::open(&context.disk.dirs.uploads, path, OFlags::RDWR));
     let Some(file) = open(&layout::journal_path(name))? else {
-        return Ok(Loaded::Open(Staging::empty(context)));
+        return Ok(Loaded::Open(OpenUpload::empty(context)));
     };
     let Some(mut journal) = journal::read(&file, &context.boot)? else {
-        return Ok(Loaded::Open(Staging::empty(context)));
+        return Ok(Loaded::Open(OpenUpload::empty(context)));
     };
     if let Some(commit) = journal.committed.take() {
         return Ok(Loaded::Committed { journal, commit });
     }
     match open(&layout::data_path(name))? {
-        Some(data) => Ok(Loaded::Open(Staging::resume(context, name, data, file, journal)?)),
-        None => Ok(Loaded::Open(Staging::empty(context))),
+        Some(data) => Ok(Loaded::Open(OpenUpload::resume(context, name, data, file, journal)?)),
+        None => Ok(Loaded::Open(OpenUpload::empty(context))),
     }
 }
 
@@ -234,9 +235,9 @@ fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Stages a block. Where there is no room for it, not a byte of it is read.
+/// Stages a block. If there is no space for it, no byte of it is read.
 pub(super) async fn put_block(
-    uploads: &Uploads,
+    uploads: &UploadCache,
     budget: &Arc<Budget>,
     name: &UploadName,
     id: &BlockId,
@@ -247,13 +248,13 @@ pub(super) async fn put_block(
     let place = match source.length {
         Some(length) => {
             let place = Arc::new(allocate(uploads, name, length).await?);
-            intake::write(disk, &place, place.extent.offset, source, &transfer, &mut claim).await?;
+            writer::write(disk, &place, place.extent.offset, source, &transfer, &mut claim).await?;
             place
         }
         None => {
             let _descriptor = disk.body_descriptor().await?;
             let spool = spool(disk, name).await?;
-            let length = intake::write(disk, &spool, 0, source, &transfer, &mut claim).await?;
+            let length = writer::write(disk, &spool, 0, source, &transfer, &mut claim).await?;
             let _claim = disk.claim(Some(length)).await?;
             let place = Arc::new(allocate(uploads, name, length).await?);
             copy(disk, spool, &place).await?;
@@ -264,47 +265,51 @@ pub(super) async fn put_block(
     Ok(place.extent.length)
 }
 
-async fn allocate(uploads: &Uploads, name: &UploadName, length: u64) -> Result<Place, StorageError> {
-    let (slot, locked) = uploads.lock(name).await?;
+async fn allocate(
+    uploads: &UploadCache,
+    name: &UploadName,
+    length: u64,
+) -> Result<BlockExtent, StorageError> {
+    let (handle, locked) = uploads.lock(name).await?;
     let mut locked = ready(uploads.context(), name, locked).await?;
-    let Phase::Open(staging) = &mut *locked else { return Err(closed()) };
+    let UploadState::Open(staging) = &mut *locked else { return Err(closed()) };
     if staging.records >= journal::MAX_RECORDS {
         return Err(too_many_blocks());
     }
     let files = Arc::clone(&staging.files.as_ref().ok_or(StorageError::NotFound)?.shared);
     let extent = staging.allocate(length)?;
-    Ok(Place { slot, files, extent, is_complete: AtomicBool::new(false) })
+    Ok(BlockExtent { handle, files, extent, is_complete: AtomicBool::new(false) })
 }
 
 /// Makes sure that the upload is read and has its files, unless it is closed.
 async fn ready(context: &Context, name: &UploadName, mut locked: Locked) -> Result<Locked, StorageError> {
     match &*locked {
-        Phase::Open(staging) if staging.files.is_some() => return Ok(locked),
-        Phase::Committed | Phase::Discarded => return Err(closed()),
-        Phase::Open(_) | Phase::Unread => {}
+        UploadState::Open(staging) if staging.files.is_some() => return Ok(locked),
+        UploadState::Committed | UploadState::Discarded => return Err(closed()),
+        UploadState::Open(_) | UploadState::Unread => {}
     }
     let (owned, name) = (context.clone(), name.clone());
     let prepare = move |_: &Arc<Disk>| prepare(&owned, &name, &mut locked).map(|()| locked);
     context.disk.create(CONTEXT, false, prepare).await
 }
 
-fn prepare(context: &Context, name: &UploadName, phase: &mut Phase) -> io::Result<()> {
-    if matches!(phase, Phase::Unread) {
+fn prepare(context: &Context, name: &UploadName, phase: &mut UploadState) -> io::Result<()> {
+    if matches!(phase, UploadState::Unread) {
         *phase = match load(context, name)? {
-            Loaded::Open(staging) => Phase::Open(Box::new(staging)),
-            Loaded::Committed { .. } => Phase::Committed,
+            Loaded::Open(staging) => UploadState::Open(Box::new(staging)),
+            Loaded::Committed { .. } => UploadState::Committed,
         };
     }
-    if let Phase::Open(staging) = phase {
+    if let UploadState::Open(staging) = phase {
         staging.create_files(context, name)?;
     }
     Ok(())
 }
 
-/// A file without a name: its space comes back when it is dropped, or when the process dies.
+/// A file without a name: its space is freed when it is dropped, or when the process dies.
 struct Spool(Arc<File>);
 
-impl Target for Spool {
+impl WriteTarget for Spool {
     fn file(&self) -> Result<Arc<File>, StorageError> {
         Ok(Arc::clone(&self.0))
     }
@@ -321,55 +326,58 @@ async fn spool(disk: &Arc<Disk>, name: &UploadName) -> Result<Arc<Spool>, Storag
     disk.create(CONTEXT, false, create).await
 }
 
-async fn copy(disk: &Disk, spool: Arc<Spool>, place: &Arc<Place>) -> Result<(), StorageError> {
+async fn copy(disk: &Disk, spool: Arc<Spool>, place: &Arc<BlockExtent>) -> Result<(), StorageError> {
     let place = Arc::clone(place);
     disk.transfer(CONTEXT, move || {
         let (data, Extent { offset, length }) = (place.file()?, place.extent);
-        kernel::copy(&spool.0, &data, offset, length).map_err(errors::failed(CONTEXT))
+        sys::copy(&spool.0, &data, offset, length).map_err(errors::failed(CONTEXT))
     })
     .await
 }
 
-/// Counts a block as complete, once its record is written.
-async fn complete(disk: &Disk, place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
-    let locked = disk.threads.bounded(CONTEXT, Arc::clone(&place.slot).lock_owned()).await?;
-    if disk.paces.writes.is_calm() && place.is_open() {
-        return disk.paces.writes.timed(|| record(locked, place, id));
+/// Adds a complete block, once its record is written.
+async fn complete(disk: &Disk, place: &Arc<BlockExtent>, id: &BlockId) -> Result<(), StorageError> {
+    let locked = disk.threads.bounded(CONTEXT, Arc::clone(&place.handle).lock_owned()).await?;
+    if disk.inline.writes.allowed() && place.is_open() {
+        return disk.inline.writes.timed(|| record(locked, place, id));
     }
     let (place, id) = (Arc::clone(place), id.clone());
     disk.transfer(CONTEXT, move || record(locked, &place, &id)).await
 }
 
-fn record(mut locked: Locked, place: &Arc<Place>, id: &BlockId) -> Result<(), StorageError> {
-    let Phase::Open(staging) = &mut *locked else { return Err(closed()) };
+fn record(mut locked: Locked, place: &Arc<BlockExtent>, id: &BlockId) -> Result<(), StorageError> {
+    let UploadState::Open(staging) = &mut *locked else { return Err(closed()) };
     if !staging.owns(&place.files) {
         return Err(closed());
     }
     let replaced = staging.record(id, place.extent)?;
     place.is_complete.store(true, Relaxed);
     if let Some(replaced) = replaced {
-        place::free(&place.slot, &place.files, replaced.extent);
+        block_extent::free(&place.handle, &place.files, replaced.extent);
     }
     Ok(())
 }
 
-/// Returns the complete blocks of an upload, also of one that was committed.
-pub(super) async fn blocks(uploads: &Uploads, name: &UploadName) -> Result<Vec<StagedBlock>, StorageError> {
+/// Returns the complete blocks of an upload, even of a committed one.
+pub(super) async fn blocks(
+    uploads: &UploadCache,
+    name: &UploadName,
+) -> Result<Vec<StagedBlock>, StorageError> {
     let (_slot, mut locked) = uploads.lock(name).await?;
     let (context, name) = (uploads.context().clone(), name.clone());
     let disk = Arc::clone(&context.disk);
     disk.transfer(CONTEXT, move || {
-        if matches!(*locked, Phase::Unread | Phase::Committed) {
+        if matches!(*locked, UploadState::Unread | UploadState::Committed) {
             match load(&context, &name).map_err(errors::failed(CONTEXT))? {
-                Loaded::Open(staging) => *locked = Phase::Open(Box::new(staging)),
+                Loaded::Open(staging) => *locked = UploadState::Open(Box::new(staging)),
                 Loaded::Committed { journal, .. } => {
-                    *locked = Phase::Committed;
+                    *locked = UploadState::Committed;
                     return Ok(latest(journal));
                 }
             }
         }
-        let Phase::Open(staging) = &*locked else { return Ok(Vec::new()) };
-        let told = |(id, block): (&BlockId, &Staged)| StagedBlock {
+        let UploadState::Open(staging) = &*locked else { return Ok(Vec::new()) };
+        let told = |(id, block): (&BlockId, &JournaledBlock)| StagedBlock {
             id: id.clone(),
             size_bytes: block.extent.length,
         };

@@ -1,8 +1,8 @@
-//! Threads that may wait for a disk.
+//! Threads that may block on the disk.
 //!
-//! A file system that hangs (a network's, mostly) keeps every thread that asks it, for as long as it hangs. So there are only so
-//! many at once, and who waits longer than a bound for an answer is told that the storage is unavailable. The thread goes on:
-//! what it was given is dropped when it is done.
+//! A file system that hangs (mostly a network's) blocks every thread that calls it, for as long as
+//! it hangs. So the number of threads is bounded, and a call that waits too long fails as
+//! unavailable. Its thread continues and drops the result.
 
 #[cfg(test)]
 mod tests;
@@ -18,24 +18,26 @@ use tokio::{
 use super::errors;
 use crate::StorageError;
 
-/// What a thread is wanted for. Each has threads of its own, so that a look-up waits for no transfer.
+/// The purpose of a thread. Each lane has its own threads, so that a lookup never waits for a
+/// transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Finding out, opening and creating.
+    /// Queries, opening and creating.
     Looks,
-    /// Writing, reading, and what changes several files.
+    /// Writing, reading, and changes of several files.
     Transfers,
 }
 
-/// Most calls of a lane that wait for the disk at once.
-const MOST: usize = 64;
+/// Most concurrent calls of a lane.
+const MAX_CALLS: usize = 64;
 
-/// How long a call waits for a thread and its answer. A disk that is merely slow takes a second; clients wait for minutes.
-const BOUND: Duration = Duration::from_secs(30);
+/// Longest wait of a call for a thread and its result. A slow disk takes a second; clients wait for
+/// minutes.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
-#[error("the file system does not answer")]
-struct Silent;
+#[error("the file system does not respond")]
+struct Unresponsive;
 
 #[derive(Debug)]
 pub(super) struct Threads {
@@ -46,26 +48,26 @@ pub(super) struct Threads {
 
 impl Default for Threads {
     fn default() -> Self {
-        Self::new(MOST, BOUND)
+        Self::new(MAX_CALLS, CALL_TIMEOUT)
     }
 }
 
-/// Work that a thread does.
+/// A call that runs on a thread.
 #[derive(Debug)]
-pub(super) struct Task<T> {
+pub(super) struct BlockingTask<T> {
     context: &'static str,
     deadline: Instant,
     handle: JoinHandle<Result<T, StorageError>>,
 }
 
-impl<T> Task<T> {
-    /// Returns the outcome, or an error where it takes too long: then it is still being done. To be called again where the
-    /// caller was dropped meanwhile.
+impl<T> BlockingTask<T> {
+    /// Returns the result, or an error after the time limit: the call continues then. May be called
+    /// again if it was cancelled.
     pub(super) async fn outcome(&mut self) -> Result<T, StorageError> {
         match timeout_at(self.deadline, &mut self.handle).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => Err(errors::unavailable(self.context, error)),
-            Err(_) => Err(errors::unavailable(self.context, Silent)),
+            Err(_) => Err(errors::unavailable(self.context, Unresponsive)),
         }
     }
 }
@@ -75,7 +77,7 @@ impl Threads {
         Self { looks: Arc::new(Semaphore::new(most)), transfers: Arc::new(Semaphore::new(most)), bound }
     }
 
-    /// Has work done, and returns its outcome.
+    /// Runs work on a thread, and returns its result.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         lane: Lane,
@@ -85,13 +87,13 @@ impl Threads {
         self.start(lane, context, work).await?.outcome().await
     }
 
-    /// Hands work to a thread, once there is one.
+    /// Starts work on a thread, once one is free.
     pub(super) async fn start<T: Send + 'static>(
         &self,
         lane: Lane,
         context: &'static str,
         work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<Task<T>, StorageError> {
+    ) -> Result<BlockingTask<T>, StorageError> {
         let deadline = Instant::now() + self.bound;
         let permit = self.permit(lane, context, deadline).await?;
         let handle = tokio::task::spawn_blocking(move || {
@@ -99,7 +101,7 @@ impl Threads {
             drop(permit);
             outcome
         });
-        Ok(Task { context, deadline, handle })
+        Ok(BlockingTask { context, deadline, handle })
     }
 
     async fn permit(
@@ -114,22 +116,22 @@ impl Threads {
         });
         match timeout_at(deadline, lane.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            // It is never closed.
-            Ok(Err(_)) | Err(_) => Err(errors::unavailable(context, Silent)),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(errors::unavailable(context, Unresponsive)),
         }
     }
 
-    /// Bounds the wait for somebody else who may be waiting for the disk.
+    /// Bounds the wait for another call that may be blocked on the disk.
     pub(super) async fn bounded<T>(
         &self,
         context: &'static str,
         wait: impl Future<Output = T>,
     ) -> Result<T, StorageError> {
         let waited = tokio::time::timeout(self.bound, wait).await;
-        waited.map_err(|_| errors::unavailable(context, Silent))
+        waited.map_err(|_| errors::unavailable(context, Unresponsive))
     }
 
-    /// Has work done that nobody waits for.
+    /// Runs work in the background.
     pub(super) fn in_background(&self, work: impl FnOnce() + Send + 'static) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };
         let lane = Arc::clone(&self.transfers);

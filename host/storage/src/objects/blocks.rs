@@ -1,33 +1,33 @@
-//! Takes the blocks of an upload in.
+//! Stages blocks: small ones in the tail, others as parts of a multipart upload.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Shared,
-    hosted::Task,
-    intake::{Cutter, Intake, Piece},
+    body::{BodyReader, PartBody, PartSplitter},
     journal,
-    numbers::NUMBERS_PER_BLOCK,
-    session::{Claim, Sealed, Session, UnderWay},
-    staging::{Block, Buffered, Place, StoredPart},
+    part_numbers::NUMBERS_PER_BLOCK,
+    runtime::Task,
+    session::{InFlight, PartClaim, Sealed, Session},
+    staging::{Block, BlockLocation, Buffered, StoredPart},
     uploads::{self, Upload},
 };
 use crate::{BlockId, Content, Source, StorageError, UploadName, bucket::Bucket};
 use larder_common::causes::chain;
 
-/// Parts of one body that are sent at once, while the next is received.
-const SENDS: usize = 2;
+/// Parts of one body sent at the same time, while the next is received.
+const MAX_SENDS: usize = 2;
 
-/// Full tails of one upload that are on their way, before a block has to wait for the oldest.
-const SEALED: usize = 2;
+/// Sealed tails of one upload that may be in flight; the next block waits for the oldest.
+const MAX_SEALED: usize = 2;
 
-/// A block that is being taken in.
-struct Taking<'a> {
+/// A block that is being received.
+struct BlockUpload<'a> {
     shared: &'a Arc<Shared>,
     upload: Arc<Upload>,
     session: Arc<Session>,
     id: &'a BlockId,
-    _under_way: UnderWay,
+    _in_flight: InFlight,
 }
 
 /// Stages a block.
@@ -38,146 +38,147 @@ pub(super) async fn put_block(
     source: Source,
 ) -> Result<u64, StorageError> {
     let (upload, session) = uploads::open(shared, name).await?;
-    let under_way = Session::begin_body(&session);
-    let taking = Taking { shared, upload, session, id, _under_way: under_way };
-    if let Some(length) = source.length.filter(|length| shared.is_sent_on(*length)) {
-        return taking.sent_on(source.into_content(length)).await;
+    let in_flight = Session::begin_body(&session);
+    let block = BlockUpload { shared, upload, session, id, _in_flight: in_flight };
+    if let Some(length) = source.length.filter(|length| shared.is_streamed_through(*length)) {
+        return block.stream_through(source.into_content(length)).await;
     }
-    let mut intake = Intake::new(source);
+    let mut reader = BodyReader::new(source);
     let sizes = shared.sizes;
-    match intake.length() {
+    match reader.length() {
         Some(length) if length < sizes.min_part => {
-            let held = shared.room.take(length).await?;
-            let content = intake.take(length).await?;
-            intake.finish().await?;
-            taking.small(Piece { content, held }).await
+            let permit = shared.memory.acquire(length).await?;
+            let content = reader.take(length).await?;
+            reader.finish().await?;
+            block.buffer(PartBody { content, permit }).await
         }
         Some(length) => {
-            let planned = sizes.cut(length, shared.room.is_scarce());
-            taking.large(Cutter::new(&shared.room, sizes, intake, planned)).await
+            let planned = sizes.split(length, shared.memory.is_low());
+            block.upload_parts(PartSplitter::new(&shared.memory, sizes, reader, planned)).await
         }
         None => {
-            let held = shared.room.take(sizes.read_ahead()).await?;
-            let content = intake.take(sizes.read_ahead()).await?;
+            let permit = shared.memory.acquire(sizes.read_ahead()).await?;
+            let content = reader.take(sizes.read_ahead()).await?;
             if content.length < sizes.min_part {
-                return taking.small(Piece { content, held }).await;
+                return block.buffer(PartBody { content, permit }).await;
             }
-            taking.large(Cutter::resume(&shared.room, sizes, intake, Piece { content, held })).await
+            let ahead = PartBody { content, permit };
+            block.upload_parts(PartSplitter::resume(&shared.memory, sizes, reader, ahead)).await
         }
     }
 }
 
-impl Taking<'_> {
-    /// Adds a block to the tail.
-    async fn small(&self, piece: Piece) -> Result<u64, StorageError> {
-        let Piece { content, mut held } = piece;
+impl BlockUpload<'_> {
+    /// Adds the block to the tail.
+    async fn buffer(&self, body: PartBody) -> Result<u64, StorageError> {
+        let PartBody { content, mut permit } = body;
         let length = content.length;
-        held.shrink_to(length);
+        permit.shrink_to(length);
         let bytes = content.into_bytes();
         let full = {
             let _gate = self.upload.gate.read().await;
             if !self.upload.is_current(&self.session) {
                 return Err(uploads::closed());
             }
-            let time = self.session.tick(self.shared);
-            let block = Buffered { id: self.id.clone(), time, bytes, _held: held, spilled: None };
+            let time = self.session.next_timestamp(self.shared);
+            let block = Buffered { id: self.id.clone(), time, bytes, _permit: permit, spilled: None };
             self.session.append(self.shared, block)?
         };
         if let Some(sealed) = full {
             send_in_background(self.shared, &self.session, sealed);
             let oldest =
                 { self.session.sealed().split_first().map(|(first, rest)| (Arc::clone(first), rest.len())) };
-            if let Some((oldest, _)) = oldest.filter(|(_, others)| *others >= SEALED) {
+            if let Some((oldest, _)) = oldest.filter(|(_, others)| *others >= MAX_SEALED) {
                 self.session.send(self.shared, &oldest).await?;
             }
         }
         Ok(length)
     }
 
-    /// Makes one part of a block, while it comes.
-    async fn sent_on(&self, content: Content) -> Result<u64, StorageError> {
+    /// Stores the block as one part, with one request whose body is the client's.
+    async fn stream_through(&self, content: Content) -> Result<u64, StorageError> {
         let (shared, session, length) = (self.shared, &self.session, content.length);
-        // Not given back where it fails: a late part could take the place of another one's.
+        // Its number is not released on failure: the part may still arrive, and would replace another.
         let claim = session.claim(shared, Some(self.id), 1)?;
         let number = *claim.numbers.first().ok_or(StorageError::NotFound)?;
-        let multipart = session.begin(shared, &claim.volume).await?;
+        let multipart = session.begin(shared, &claim.slot).await?;
         let part = shared.bucket.send_part(&multipart.base.data(), &multipart.id, number, content).await;
-        let tag = part.map_err(uploads::gone_is_closed)?.tag;
-        self.count(&[StoredPart { multipart, number, tag, length }], length).await?;
+        let tag = part.map_err(uploads::gone_as_closed)?.tag;
+        self.publish(&[StoredPart { multipart, number, tag, length }], length).await?;
         Ok(length)
     }
 
-    /// Makes parts of a block.
-    async fn large(&self, mut cutter: Cutter<'_>) -> Result<u64, StorageError> {
-        let mut sending = Sending::new(self);
-        if let Err(error) = sending.all(&mut cutter).await {
-            sending.give_up().await;
+    /// Stores the block as parts that are buffered in memory.
+    async fn upload_parts(&self, mut splitter: PartSplitter<'_>) -> Result<u64, StorageError> {
+        let mut uploads = PartUploads::new(self);
+        if let Err(error) = uploads.send_all(&mut splitter).await {
+            uploads.abandon().await;
             return Err(error);
         }
-        let length = sending.parts.iter().map(|part| part.length).sum();
-        self.count(&sending.parts, length).await?;
-        sending.give_back_unused();
+        let length = uploads.parts.iter().map(|part| part.length).sum();
+        self.publish(&uploads.parts, length).await?;
+        uploads.release_unused();
         Ok(length)
     }
 
-    /// Makes a block count that lies in parts: it is written down first.
-    async fn count(&self, parts: &[StoredPart], length: u64) -> Result<(), StorageError> {
-        let time = self.session.tick(self.shared);
+    /// Records a block whose parts are stored, and then adds it to the staged blocks.
+    async fn publish(&self, parts: &[StoredPart], length: u64) -> Result<(), StorageError> {
+        let time = self.session.next_timestamp(self.shared);
         let entry = journal::BlockEntry { id: self.id.clone(), time, offset: 0, length };
-        let key = self.session.write_down(self.shared, parts, &[entry]).await?;
+        let key = self.session.record(self.shared, parts, &[entry]).await?;
         let gate = self.upload.gate.read().await;
-        let counted = if self.upload.is_current(&self.session) {
-            self.session.insert(self.id, Block { time, length, place: Place::Parts(parts.into(), 0) })
+        let published = if self.upload.is_current(&self.session) {
+            self.session.insert(self.id, Block { time, length, place: BlockLocation::Parts(parts.into(), 0) })
         } else {
             Err(uploads::closed())
         };
         drop(gate);
-        if counted.is_err() {
-            // It does not count, so it must not be found either. What fails here the sweep makes up for.
+        if published.is_err() {
+            // The block is not staged, so no process may find its record. If this fails the sweep deletes it.
             let _ = self.shared.bucket.remove(&[key]).await;
         }
-        counted
+        published
     }
 }
 
-/// Sends a full tail; a failure is made up for by the next who needs it, or by the janitor.
+/// Sends a sealed tail. On failure the commit, or the janitor, sends it again.
 pub(super) fn send_in_background(shared: &Arc<Shared>, session: &Arc<Session>, sealed: Arc<Sealed>) {
     let (background, session) = (Arc::clone(shared), Arc::clone(session));
     shared.bucket.detach(async move {
         if let Err(error) = session.send(&background, &sealed).await {
-            tracing::debug!(error = %chain(&error), "blocks could not be sent yet");
+            tracing::debug!(error = %chain(&error), "cannot send staged blocks yet, retrying");
         }
     });
 }
 
-/// The parts of one body, on their way.
-struct Sending<'a> {
-    taking: &'a Taking<'a>,
-    claims: Vec<Claim>,
+/// The parts of one body, in flight.
+struct PartUploads<'a> {
+    block: &'a BlockUpload<'a>,
+    claims: Vec<PartClaim>,
     tasks: VecDeque<Task<StoredPart>>,
     parts: Vec<StoredPart>,
     all_arrived: bool,
 }
 
-impl<'a> Sending<'a> {
-    fn new(taking: &'a Taking<'a>) -> Self {
-        Self { taking, claims: Vec::new(), tasks: VecDeque::new(), parts: Vec::new(), all_arrived: true }
+impl<'a> PartUploads<'a> {
+    fn new(block: &'a BlockUpload<'a>) -> Self {
+        Self { block, claims: Vec::new(), tasks: VecDeque::new(), parts: Vec::new(), all_arrived: true }
     }
 
-    async fn all(&mut self, cutter: &mut Cutter<'_>) -> Result<(), StorageError> {
-        let shared = self.taking.shared;
+    async fn send_all(&mut self, splitter: &mut PartSplitter<'_>) -> Result<(), StorageError> {
+        let shared = self.block.shared;
         let mut free = VecDeque::new();
         loop {
-            if free.is_empty() && cutter.pieces_left() != Some(0) {
-                free = self.claim(cutter.pieces_left())?;
+            if free.is_empty() && splitter.parts_left() != Some(0) {
+                free = self.claim(splitter.parts_left())?;
             }
-            let part_bytes = if shared.room.is_scarce() { shared.sizes.min_part } else { shared.sizes.part };
-            let Some(piece) = cutter.next(part_bytes).await? else { break };
+            let part_bytes = if shared.memory.is_low() { shared.sizes.min_part } else { shared.sizes.part };
+            let Some(body) = splitter.next(part_bytes).await? else { break };
             let Some(number) = free.pop_front() else { break };
-            if self.tasks.len() >= SENDS {
+            if self.tasks.len() >= MAX_SENDS {
                 self.join_first().await?;
             }
-            self.start(number, piece);
+            self.start(number, body);
         }
         while !self.tasks.is_empty() {
             self.join_first().await?;
@@ -185,28 +186,28 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// Takes numbers for the pieces that are left; for some, where that is not known.
-    fn claim(&mut self, pieces: Option<usize>) -> Result<VecDeque<u32>, StorageError> {
-        let count = pieces.map_or(NUMBERS_PER_BLOCK / 2, |pieces| u32::try_from(pieces).unwrap_or(u32::MAX));
-        let id = Some(self.taking.id).filter(|_| self.claims.is_empty());
-        let claim = self.taking.session.claim(self.taking.shared, id, count.max(1))?;
+    /// Reserves numbers for the remaining parts, or [`NUMBERS_PER_BLOCK`]` / 2` where their number is unknown.
+    fn claim(&mut self, parts: Option<usize>) -> Result<VecDeque<u32>, StorageError> {
+        let count = parts.map_or(NUMBERS_PER_BLOCK / 2, |parts| u32::try_from(parts).unwrap_or(u32::MAX));
+        let id = Some(self.block.id).filter(|_| self.claims.is_empty());
+        let claim = self.block.session.claim(self.block.shared, id, count.max(1))?;
         let numbers = claim.numbers.iter().copied().collect();
         self.claims.push(claim);
         Ok(numbers)
     }
 
-    fn start(&mut self, number: u32, piece: Piece) {
+    fn start(&mut self, number: u32, body: PartBody) {
         let Some(claim) = self.claims.last() else { return };
-        let (shared, session) = (Arc::clone(self.taking.shared), Arc::clone(&self.taking.session));
-        let volume = Arc::clone(&claim.volume);
-        self.tasks.push_back(self.taking.shared.bucket.start(async move {
-            let multipart = session.begin(&shared, &volume).await?;
-            let Piece { content, held } = piece;
+        let (shared, session) = (Arc::clone(self.block.shared), Arc::clone(&self.block.session));
+        let slot = Arc::clone(&claim.slot);
+        self.tasks.push_back(self.block.shared.bucket.spawn(async move {
+            let multipart = session.begin(&shared, &slot).await?;
+            let PartBody { content, permit } = body;
             let length = content.length;
             let key = multipart.base.data();
             let part = shared.bucket.put_part(&key, &multipart.id, number, content.into_pieces()).await;
-            let part = part.map_err(uploads::gone_is_closed)?;
-            drop(held);
+            let part = part.map_err(uploads::gone_as_closed)?;
+            drop(permit);
             Ok(StoredPart { multipart, number, tag: part.tag, length })
         }));
     }
@@ -219,25 +220,25 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// After a body that failed. Its numbers can be used again where all that was sent has arrived; where that is not known
-    /// a late part could take the place of another one's.
-    async fn give_up(&mut self) {
+    /// Ends a failed body. Its numbers are released only if every part that was sent has arrived: a part that arrives late would
+    /// replace another one with its number.
+    async fn abandon(&mut self) {
         while !self.tasks.is_empty() {
-            // The first failure was told already.
+            // The first failure has been returned.
             let _ = self.join_first().await;
         }
         if self.all_arrived {
-            self.claims.iter().for_each(Claim::give_back);
+            self.claims.iter().for_each(PartClaim::release);
         }
     }
 
-    /// Gives back the numbers that were taken for parts that did not come.
-    fn give_back_unused(&mut self) {
+    /// Releases the numbers that no part used.
+    fn release_unused(&mut self) {
         let used: Vec<u32> = self.parts.iter().map(|part| part.number).collect();
         if let Some(last) = self.claims.last_mut() {
             let used = |number: &u32| used.contains(number);
             last.numbers.retain(|number| !used(number));
-            last.give_back();
+            last.release();
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Makes an object of the blocks of an upload. No content is copied, but for blocks that are in no part yet.
+//! Makes an object of the blocks of an upload. No content is copied, except for blocks that are in no part yet.
 //!
-//! The order of the steps is what makes a crash between any two of them harmless, also where several processes commit the
-//! same upload at the same time:
+//! The order of the steps makes a crash between any two of them harmless, even if several processes commit the same upload at
+//! the same time:
 //!
-//! 1. blocks that are in no part become the last parts (`additions.rs`). Nothing refers to these yet;
-//! 2. the plan is stored, unless there is one already: then that one counts. From here on the upload is committed;
-//! 3. the manifest, where one is needed, and what says that the other data belongs to it. From here on the data that
-//!    comes into being is never taken for objects of their own;
-//! 4. the multiparts are completed;
-//! 5. it is written down that the plan was carried out.
+//! 1. Blocks that are in no part are sent as the last parts (`leftovers.rs`). Nothing refers to these yet.
+//! 2. The plan is stored, unless there is one: then that one is executed. From here on the upload is committed.
+//! 3. The manifest is stored, if one is needed, and the other data is marked as its own. From here on no data of this object is
+//!    listed as an object.
+//! 4. The multipart uploads are completed.
+//! 5. The plan is recorded as done.
 //!
-//! A commit that finds a plan goes on with step 3, which can be repeated.
+//! A commit that finds a plan continues with step 3. Steps 3 to 5 can be repeated.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,28 +24,28 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Shared,
-    additions::{self, Addition, Bytes as AddedBytes},
     journal::{self, Listing},
     keys::{self, Base},
+    leftovers::{self, Leftover, LeftoverBytes},
     manifest::Manifest,
-    plan::{self, Plan, PlannedBlock, PlannedMultipart, Stretch},
+    plan::{self, ContentRange, Plan, PlannedBlock, PlannedMultipart},
     session::Session,
-    staging::{Block, Place, StoredPart},
+    staging::{Block, BlockLocation, StoredPart},
     uploads::{Phase, Upload},
 };
 use crate::{BlockId, MAX_BLOCKS, ObjectName, StorageError, Stored, UploadName, bucket::Bucket};
 
-/// How often the bucket is asked for blocks that another process still has in memory.
-const ASK_EVERY: Duration = Duration::from_millis(200);
+/// How often the bucket is polled for blocks that another process still has in memory.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// For how many times the time after which blocks in memory are written down a listing waits for those of other processes:
-/// these notice a quarter of it late, and then have to write.
+/// A listing waits this multiple of `spill_after` for the blocks of other processes: their janitors run every quarter of it, and
+/// the spill takes time.
 const SPILLS_WAITED: u32 = 2;
 
-/// How often it is looked for an object that another process may be completing.
-const LOOKS: usize = 5;
+/// Attempts to find an object that another process may be completing.
+const MAX_LOOKS: usize = 5;
 
-/// Commits an upload, or finds out what it became.
+/// Commits an upload, or returns the object of an earlier commit.
 pub(super) async fn commit(
     shared: &Arc<Shared>,
     name: &UploadName,
@@ -55,10 +55,10 @@ pub(super) async fn commit(
         return Err(StorageError::Invalid(format!("more than {MAX_BLOCKS} blocks in the list")));
     }
     let commit = Commit { shared: Arc::clone(shared), name: name.clone(), ids: ids.to_vec() };
-    // Once begun it ends, whether or not the client still waits.
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    shared.bucket.detach(async move { drop(answer.send(commit.run().await)) });
-    answered.await.map_err(|error| StorageError::unavailable("commit an upload", error))?
+    // It runs to its end even if the client disconnects.
+    let (done, result) = tokio::sync::oneshot::channel();
+    shared.bucket.detach(async move { drop(done.send(commit.run().await)) });
+    result.await.map_err(|error| StorageError::unavailable("commit an upload", error))?
 }
 
 struct Commit {
@@ -69,7 +69,7 @@ struct Commit {
 
 impl Commit {
     async fn run(&self) -> Result<Stored, StorageError> {
-        // Each turn waits for somebody who discards it; a client cannot keep that up.
+        // Each round waits for a discard of the same upload; a client cannot cause many of them.
         for _ in 0..8 {
             let upload = self.shared.uploads.get(&self.name);
             let _gate = upload.gate.write().await;
@@ -95,7 +95,7 @@ impl Commit {
         }
         let planned = match self.prepare(session.as_ref(), listing).await {
             Ok(planned) => planned,
-            // Another process may have decided in the meantime, and completed the multipart that was to be added to.
+            // Another process may have stored its plan, and completed the multipart upload that parts were added to.
             Err(error) => {
                 let listing = journal::list(&self.shared, &self.name).await?;
                 if !listing.is_planned {
@@ -112,14 +112,14 @@ impl Commit {
             return self.carry_out(&planned.plan).await;
         }
         let theirs = self.stored_plan().await?;
-        // It may be ours all the same: a client that lost the answer finds what it stored itself.
+        // It may be our own plan: the SDK retries after a lost response, and then finds it.
         if let Some(base) = planned.stored.filter(|_| theirs.object != planned.plan.object) {
             self.shared.bucket.remove(&[base.data()]).await?;
         }
         self.follow(&theirs, false).await
     }
 
-    /// Step 1, and the plan.
+    /// Step 1, and makes the plan.
     async fn prepare(
         &self,
         session: Option<&Arc<Session>>,
@@ -130,28 +130,27 @@ impl Commit {
             let sends: Vec<_> = sealed.iter().map(|sealed| session.send(&self.shared, sealed)).collect();
             future::try_join_all(sends).await?;
         }
-        let (blocks, additions) = self.gather(session, listing).await?;
-        self.plan(session, &blocks, &additions).await
+        let (blocks, leftovers) = self.gather(session, listing).await?;
+        self.plan(session, &blocks, &leftovers).await
     }
 
-    /// Finds the blocks of the list, and those that are in no part yet.
+    /// Finds the blocks of the list, and the leftovers among them.
     async fn gather(
         &self,
         session: Option<&Arc<Session>>,
         mut listing: Listing,
-    ) -> Result<(Vec<Block>, Vec<Addition>), StorageError> {
+    ) -> Result<(Vec<Block>, Vec<Leftover>), StorageError> {
         loop {
             let blocks = self.find(session.map(Arc::as_ref), listing).await?;
-            if let Some(additions) = self.additions(session, &blocks) {
-                return Ok((blocks, additions));
+            if let Some(leftovers) = self.leftovers(session, &blocks) {
+                return Ok((blocks, leftovers));
             }
-            // Blocks were written down in the meantime, and their memory given up: now they are found there.
+            // Blocks were spilled, and their memory freed, since they were listed: list them again.
             listing = journal::list(&self.shared, &self.name).await?;
         }
     }
 
-    /// Finds the blocks of the list, in its order. Those that another process has in memory appear in the bucket after a
-    /// while.
+    /// Finds the blocks of the list, in its order. Waits up to 3 × `spill_after` for blocks that another process has in memory.
     async fn find(
         &self,
         session: Option<&Session>,
@@ -174,83 +173,82 @@ impl Commit {
             match found {
                 Some(found) => return Ok(found),
                 None if has_others && began.elapsed() < self.shared.spill_after * 3 => {}
-                None => return Err(StorageError::Invalid("a block in the list was not sent".to_owned())),
+                None => return Err(StorageError::Invalid("a block of the list is not staged".to_owned())),
             }
-            sleep(ASK_EVERY.min(self.shared.spill_after)).await;
+            sleep(POLL_INTERVAL.min(self.shared.spill_after)).await;
             listing = journal::list(&self.shared, &self.name).await?;
         }
     }
 
-    /// Makes the plan, and stores what is in no part yet.
+    /// Makes the plan, and stores the leftovers.
     async fn plan(
         &self,
         session: Option<&Arc<Session>>,
         blocks: &[Block],
-        additions: &[Addition],
+        leftovers: &[Leftover],
     ) -> Result<Planned, StorageError> {
         let list = plan::fingerprint(&self.ids);
-        let told =
-            |addition: &Addition| PlannedBlock { id: addition.id.clone(), size_bytes: addition.length };
-        let told = additions.iter().map(told).collect();
+        let planned =
+            |leftover: &Leftover| PlannedBlock { id: leftover.id.clone(), size_bytes: leftover.length };
+        let unrecorded = leftovers.iter().map(planned).collect();
         let parts: Vec<&StoredPart> = blocks.iter().flat_map(|block| block.place.parts()).collect();
         let size_bytes: u64 = blocks.iter().map(|block| block.length).sum();
         if parts.is_empty() && size_bytes <= self.shared.sizes.read_ahead() {
             let base = Base::random(&self.name)?;
-            additions::put(&self.shared, &base, &additions::as_listed(&self.ids, additions)).await?;
-            let plan = plan::of_object(&base, size_bytes, list, told)?;
+            leftovers::put(&self.shared, &base, &leftovers::as_listed(&self.ids, leftovers)).await?;
+            let plan = plan::of_object(&base, size_bytes, list, unrecorded)?;
             return Ok(Planned { plan, stored: Some(base) });
         }
-        let added = additions::add(&self.shared, &self.name, session, &parts, additions).await?;
+        let added = leftovers::add(&self.shared, &self.name, session, &parts, leftovers).await?;
         let mut offset = 0;
-        let offsets: HashMap<&BlockId, u64> = additions
+        let offsets: HashMap<&BlockId, u64> = leftovers
             .iter()
-            .map(|addition| {
+            .map(|leftover| {
                 let at = offset;
-                offset += addition.length;
-                (&addition.id, at)
+                offset += leftover.length;
+                (&leftover.id, at)
             })
             .collect();
         let stretch = |(id, block): (&BlockId, &Block)| match &block.place {
-            Place::Parts(parts, offset) => (Arc::clone(parts), *offset, block.length),
-            Place::Memory | Place::Spilled(..) => {
+            BlockLocation::Parts(parts, offset) => (Arc::clone(parts), *offset, block.length),
+            BlockLocation::Memory | BlockLocation::Spilled(..) => {
                 (Arc::clone(&added), offsets.get(id).copied().unwrap_or(0), block.length)
             }
         };
         let stretches: Vec<_> = self.ids.iter().zip(blocks).map(stretch).collect();
-        let stretches: Vec<Stretch<'_>> = stretches
+        let stretches: Vec<ContentRange<'_>> = stretches
             .iter()
-            .map(|(parts, offset, length)| Stretch { parts, offset: *offset, length: *length })
+            .map(|(parts, offset, length)| ContentRange { parts, offset: *offset, length: *length })
             .collect();
-        Ok(Planned { plan: plan::of_parts(&stretches, list, told)?, stored: None })
+        Ok(Planned { plan: plan::of_parts(&stretches, list, unrecorded)?, stored: None })
     }
 
-    /// Returns the blocks that are in no part yet, each once, in the order of the list; `None` where one is not in memory any
-    /// more.
-    fn additions(&self, session: Option<&Arc<Session>>, blocks: &[Block]) -> Option<Vec<Addition>> {
+    /// Returns the blocks that are in no part yet, each once, in the order of the list; `None` if one is no longer in memory.
+    fn leftovers(&self, session: Option<&Arc<Session>>, blocks: &[Block]) -> Option<Vec<Leftover>> {
         let mut seen = HashSet::new();
         let staging = session.map(|session| session.staging.lock());
         let tail = staging.iter().flat_map(|staging| &staging.tail);
         let tail: HashMap<u64, &Bytes> = tail.map(|block| (block.time, &block.bytes)).collect();
-        let mut additions = Vec::new();
+        let mut leftovers = Vec::new();
         for (id, block) in self.ids.iter().zip(blocks).filter(|(id, _)| seen.insert(*id)) {
             let bytes = match &block.place {
-                Place::Parts(..) => continue,
-                Place::Memory => AddedBytes::Memory((*tail.get(&block.time)?).clone()),
-                Place::Spilled(spill, offset) => AddedBytes::Spilled(Arc::clone(spill), *offset),
+                BlockLocation::Parts(..) => continue,
+                BlockLocation::Memory => LeftoverBytes::Memory((*tail.get(&block.time)?).clone()),
+                BlockLocation::Spilled(spill, offset) => LeftoverBytes::Spilled(Arc::clone(spill), *offset),
             };
-            additions.push(Addition { id: id.clone(), length: block.length, bytes });
+            leftovers.push(Leftover { id: id.clone(), length: block.length, bytes });
         }
-        Some(additions)
+        Some(leftovers)
     }
 
     async fn stored_plan(&self) -> Result<Plan, StorageError> {
         journal::read(&self.shared, &keys::plan_key(&self.name)).await
     }
 
-    /// Goes on with a plan that is there.
+    /// Executes a stored plan, if it was made from the same list.
     async fn follow(&self, plan: &Plan, is_done: bool) -> Result<Stored, StorageError> {
         if plan.list != plan::fingerprint(&self.ids) {
-            return Err(StorageError::Invalid("the upload was committed with another list".to_owned()));
+            return Err(StorageError::Invalid("the upload was committed with another block list".to_owned()));
         }
         if is_done { stored(plan) } else { self.carry_out(plan).await }
     }
@@ -269,11 +267,11 @@ impl Commit {
         stored(plan)
     }
 
-    /// Completes a multipart, or finds that this was done before.
+    /// Completes a multipart upload, or finds that it is complete.
     async fn complete(&self, multipart: &PlannedMultipart) -> Result<(), StorageError> {
         let bucket = &self.shared.bucket;
         let key = Base::parse(&multipart.base).ok_or(StorageError::NotFound)?.data();
-        let mut left = LOOKS;
+        let mut left = MAX_LOOKS;
         loop {
             match bucket.complete(&key, &multipart.id, &multipart.parts()).await {
                 Err(StorageError::NotFound) => {}
@@ -287,12 +285,12 @@ impl Commit {
                 Err(error) => return Err(error),
             }
             left -= 1;
-            sleep(ASK_EVERY).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 }
 
-/// A plan, and what was stored for it alone.
+/// A plan, and the object that was stored only for it.
 struct Planned {
     plan: Plan,
     stored: Option<Base>,
@@ -302,7 +300,7 @@ fn stored(plan: &Plan) -> Result<Stored, StorageError> {
     Ok(Stored { object: ObjectName::parse(plan.object.as_str())?, size_bytes: plan.size_bytes })
 }
 
-/// Stores a manifest beside its first data, and notes at the others to whom they belong.
+/// Stores a manifest beside its first data, and marks the other data as its own.
 async fn store_manifest(shared: &Shared, manifest: &Manifest) -> Result<(), StorageError> {
     let bucket = &shared.bucket;
     let Some((first, others)) = manifest.data.split_first() else { return Err(StorageError::NotFound) };
@@ -313,7 +311,7 @@ async fn store_manifest(shared: &Shared, manifest: &Manifest) -> Result<(), Stor
     Ok(())
 }
 
-impl Place {
+impl BlockLocation {
     fn parts(&self) -> &[StoredPart] {
         match self {
             Self::Parts(parts, _) => parts,
@@ -322,10 +320,10 @@ impl Place {
     }
 }
 
-/// Returns the complete blocks of an upload, also of one that was committed, with their lengths.
+/// Returns the complete blocks of an upload, even of a committed one, with their lengths.
 ///
-/// Where other processes took blocks in, it waits until they have written down what they had in memory only: nobody could
-/// tell that it is missing.
+/// If other processes have sessions in the upload, it waits until they have spilled the blocks in their memory, which cannot be
+/// seen otherwise.
 pub(super) async fn blocks(
     shared: &Shared,
     name: &UploadName,

@@ -1,14 +1,14 @@
-//! Whose objects these are: a small object says so.
+//! The identity of the storage, in a small object.
 
 use bytes::Bytes;
 
 use super::{Shared, keys};
 use crate::{StorageError, bucket::Bucket};
 
-/// No identity is longer; an object that is was not made here.
+/// Longer than any identity.
 const MAX_BYTES: u64 = 256;
 
-/// Returns what the object says; `None` where there is none.
+/// Reads the identity; `None` if there is none.
 pub(super) async fn read(shared: &Shared) -> Result<Option<String>, StorageError> {
     match shared.bucket.read(keys::IDENTITY, MAX_BYTES).await {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
@@ -17,7 +17,7 @@ pub(super) async fn read(shared: &Shared) -> Result<Option<String>, StorageError
     }
 }
 
-/// Stores the object, where there is none or it is to be replaced; returns what it says then.
+/// Stores the identity if there is none or `replace` is set; returns the one that it has then.
 pub(super) async fn write(shared: &Shared, identity: &str, replace: bool) -> Result<String, StorageError> {
     let bytes = || vec![Bytes::copy_from_slice(identity.as_bytes())];
     if replace {
@@ -27,7 +27,7 @@ pub(super) async fn write(shared: &Shared, identity: &str, replace: bool) -> Res
     if let Some(known) = read(shared).await? {
         return Ok(known);
     }
-    // Of several at once one stores it; what it says then is what counts.
+    // Of concurrent calls one stores it, and all return that one.
     shared.bucket.put_new(keys::IDENTITY, bytes()).await?;
     read(shared).await?.ok_or(StorageError::NotFound)
 }

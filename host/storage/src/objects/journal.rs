@@ -1,7 +1,7 @@
-//! What an upload has to remember, in the bucket: which blocks are complete, and where they are.
+//! The records of an upload in the bucket: which blocks are complete, and where their bytes are.
 //!
-//! Each record is an object of its own, so it is there or not, and nobody writes over another one's. They are small: a few
-//! hundred bytes for each part of some megabytes. Reading all of an upload is one listing and a request for each record.
+//! Each record is an object of its own, so writing one is atomic and no process overwrites another's. A record has a few
+//! hundred bytes for a part of some megabytes. Reading an upload takes one listing and a request for each record.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,19 +14,19 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     Shared,
-    keys::{self, Base, Staged},
+    keys::{self, Base, UploadKey},
     session::Multipart,
-    staging::{Block, Buffered, Place, Spill, StoredPart},
+    staging::{Block, BlockLocation, Buffered, Spill, StoredPart},
 };
 use crate::{
     BlockId, StorageError, UploadName,
     bucket::{Bucket, Pieces},
 };
 
-/// No record that we wrote is longer: a hundred thousand blocks with the longest ids.
+/// Longest record that Larder writes: 100,000 blocks with the longest ids.
 pub(super) const MAX_RECORD_BYTES: u64 = 64 << 20;
 
-/// Records read at once.
+/// Records read at the same time.
 const READS: usize = 32;
 
 #[derive(Serialize, Deserialize)]
@@ -35,7 +35,7 @@ struct MultipartRecord {
     id: String,
 }
 
-/// Blocks that lie, one behind the other or not, in the parts or in the spilled object.
+/// Blocks in these parts, or in a spilled object.
 #[derive(Serialize, Deserialize)]
 struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -63,7 +63,7 @@ struct SpillEntry {
     length: u64,
 }
 
-/// A block, in the bytes of its record.
+/// A block, at an offset of the bytes of its record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct BlockEntry {
     #[serde(rename = "i", with = "block_id")]
@@ -97,7 +97,7 @@ pub(super) mod block_id {
     }
 }
 
-/// Returns a record as it is stored.
+/// Encodes a record.
 pub(super) fn encode(record: &impl Serialize) -> Result<Pieces, StorageError> {
     let bytes =
         serde_json::to_vec(record).map_err(|error| StorageError::unavailable("write a record", error))?;
@@ -115,7 +115,7 @@ pub(super) fn multipart(multipart: &Multipart) -> Result<Pieces, StorageError> {
     encode(&MultipartRecord { base: multipart.base.as_str().to_owned(), id: multipart.id.clone() })
 }
 
-/// Returns blocks as they lie one behind the other.
+/// Returns the entries of blocks that are stored one after the other.
 pub(super) fn offsets(blocks: &[Buffered]) -> Vec<BlockEntry> {
     let mut offset = 0;
     let entry = |block: &Buffered| {
@@ -126,7 +126,7 @@ pub(super) fn offsets(blocks: &[Buffered]) -> Vec<BlockEntry> {
     blocks.iter().map(entry).collect()
 }
 
-/// Returns the record of blocks in parts. `number`: of the multipart of a part, in its session.
+/// Returns the record of blocks in parts. `number` returns the slot number of a part's multipart upload.
 pub(super) fn record_of_parts(
     parts: &[StoredPart],
     number: impl Fn(&StoredPart) -> u32,
@@ -147,22 +147,22 @@ pub(super) fn record_of_spill(spill: &Spill, blocks: &[BlockEntry]) -> Result<Pi
     encode(&Record { parts: Vec::new(), spill: Some(entry), blocks: blocks.to_vec() })
 }
 
-/// What is there of an upload, by the names alone.
+/// The keys of an upload.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) is_planned: bool,
     pub(super) is_done: bool,
-    /// Of all sessions.
+    /// Names of all sessions.
     pub(super) sessions: HashSet<String>,
     multiparts: Vec<(String, u32, String)>,
     records: Vec<(String, String)>,
-    /// The latest time of a record.
+    /// The latest timestamp of a record.
     pub(super) last_time: u64,
     /// Every key.
     pub(super) keys: Vec<String>,
 }
 
-/// Lists what is there of an upload.
+/// Lists the keys of an upload.
 pub(super) async fn list(shared: &Shared, upload: &UploadName) -> Result<Listing, StorageError> {
     let prefix = keys::upload_prefix(upload);
     let mut listing = Listing::default();
@@ -180,22 +180,22 @@ pub(super) async fn list(shared: &Shared, upload: &UploadName) -> Result<Listing
 impl Listing {
     fn add(&mut self, prefix: &str, key: String) {
         match key.strip_prefix(prefix).and_then(keys::parse_staged) {
-            Some(Staged::Plan) => self.is_planned = true,
-            Some(Staged::Done) => self.is_done = true,
-            Some(Staged::Open { session }) => drop(self.sessions.insert(session)),
-            Some(Staged::Multipart { session, number }) => {
+            Some(UploadKey::Plan) => self.is_planned = true,
+            Some(UploadKey::Done) => self.is_done = true,
+            Some(UploadKey::Open { session }) => drop(self.sessions.insert(session)),
+            Some(UploadKey::Multipart { session, number }) => {
                 self.multiparts.push((session, number, key.clone()));
             }
-            Some(Staged::Record { session, time }) => {
+            Some(UploadKey::Record { session, time }) => {
                 self.last_time = self.last_time.max(time);
                 self.records.push((session, key.clone()));
             }
-            Some(Staged::Spill) | None => {}
+            Some(UploadKey::Spill) | None => {}
         }
         self.keys.push(key);
     }
 
-    /// Reads the blocks of all sessions but one.
+    /// Reads the records of all sessions, except for one.
     pub(super) async fn blocks(
         &self,
         shared: &Shared,
@@ -205,7 +205,7 @@ impl Listing {
         let multiparts: Vec<_> = self.multiparts.iter().filter(|it| wanted(&it.0)).cloned().collect();
         let multiparts: HashMap<(String, u32), Arc<Multipart>> = stream::iter(multiparts)
             .map(|(session, number, key)| async move {
-                let multipart = gone_is_none(read::<MultipartRecord>(shared, &key).await)?;
+                let multipart = gone_as_none(read::<MultipartRecord>(shared, &key).await)?;
                 let multipart = multipart.and_then(MultipartRecord::into_multipart);
                 Ok::<_, StorageError>(multipart.map(|it| ((session, number), Arc::new(it))))
             })
@@ -216,7 +216,7 @@ impl Listing {
         let records: Vec<_> = self.records.iter().filter(|it| wanted(&it.0)).cloned().collect();
         let mut records = stream::iter(records)
             .map(|(session, key)| async move {
-                Ok::<_, StorageError>((session, gone_is_none(read::<Record>(shared, &key).await)?))
+                Ok::<_, StorageError>((session, gone_as_none(read::<Record>(shared, &key).await)?))
             })
             .buffer_unordered(READS);
         let mut blocks = HashMap::new();
@@ -229,8 +229,8 @@ impl Listing {
     }
 }
 
-/// What is discarded while it is read does not count.
-fn gone_is_none<T>(result: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
+/// Skips a record that was deleted since it was listed.
+fn gone_as_none<T>(result: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(StorageError::NotFound) => Ok(None),
@@ -245,8 +245,8 @@ impl MultipartRecord {
 }
 
 impl Record {
-    /// Lets the blocks of this record count where they are the latest. A record whose multipart is not there counts for
-    /// nothing: its upload was discarded.
+    /// Adds the blocks of this record that are the latest with their id. A record whose multipart upload is missing is skipped:
+    /// the upload was discarded.
     fn add_to(self, blocks: &mut HashMap<BlockId, Block>, multipart: impl Fn(u32) -> Option<Arc<Multipart>>) {
         let stored = |part: &PartEntry| {
             let (number, tag, length) = (part.number, part.tag.clone(), part.length);
@@ -258,11 +258,11 @@ impl Record {
         let spill = self.spill.map(|spill| Arc::new(Spill { key: spill.key, length: spill.length }));
         for BlockEntry { id, time, offset, length } in self.blocks {
             let place = match &spill {
-                Some(spill) => Place::Spilled(Arc::clone(spill), offset),
-                None => Place::Parts(Arc::clone(&parts), offset),
+                Some(spill) => BlockLocation::Spilled(Arc::clone(spill), offset),
+                None => BlockLocation::Parts(Arc::clone(&parts), offset),
             };
             let is_later = |known: &Block| {
-                known.time < time || known.time == time && matches!(known.place, Place::Spilled(..))
+                known.time < time || known.time == time && matches!(known.place, BlockLocation::Spilled(..))
             };
             if blocks.get(&id).is_none_or(is_later) {
                 blocks.insert(id, Block { time, length, place });

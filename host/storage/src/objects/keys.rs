@@ -1,34 +1,34 @@
-//! The keys in the bucket. The only place that knows their forms.
+//! The keys in the bucket. No other file knows their forms.
 //!
 //! | key | what |
 //! |---|---|
-//! | `identity` | whose objects these are |
-//! | `objects/<base>` | bytes: an object, or the data of a segmented one |
-//! | `objects/<base>.s` | makes it a segmented object: which bytes of which data are its content |
-//! | `objects/<base>.o` | says that it is data of a segmented object of another base |
-//! | `uploads/<upload>/<session>-open` | somebody takes blocks of this upload in |
-//! | `uploads/<upload>/<session>-m<number>` | a multipart of theirs |
-//! | `uploads/<upload>/<session>-r<time>` | blocks, and where they are |
-//! | `uploads/<upload>/<session>-s<time>` | the bytes of blocks that are too few for a part |
-//! | `uploads/<upload>/plan` | what the upload becomes: from here on it is committed |
-//! | `uploads/<upload>/plan-done` | the plan was carried out |
+//! | `identity` | the identity of the storage |
+//! | `objects/<base>` | an object, or the data of a segmented one |
+//! | `objects/<base>.s` | the manifest of a segmented object: the extents of its content |
+//! | `objects/<base>.o` | marks data of a segmented object with another base |
+//! | `uploads/<upload>/<session>-open` | an open session |
+//! | `uploads/<upload>/<session>-m<number>` | a multipart upload of a session |
+//! | `uploads/<upload>/<session>-r<time>` | a record of blocks |
+//! | `uploads/<upload>/<session>-s<time>` | a spilled tail |
+//! | `uploads/<upload>/plan` | the plan of the commit: from here on the upload is committed |
+//! | `uploads/<upload>/plan-done` | the plan is done |
 //!
-//! A *base* is the name of the upload and 16 random hexadecimal digits. The object's name is `p-<base>` where its bytes are
-//! the content as they are, `s-<base>` where it is segmented.
+//! A *base* is the name of the upload and 16 random hexadecimal digits. The object's name is
+//! `p-<base>` if its data is the content, `s-<base>` if it is segmented.
 
 use crate::{ObjectName, StorageError, UploadName};
 
-/// Says whose objects these are.
+/// The identity of the storage.
 pub(super) const IDENTITY: &str = "identity";
-/// Where objects are.
+/// Prefix of objects.
 pub(super) const OBJECTS: &str = "objects/";
-/// Where staged blocks are.
+/// Prefix of uploads.
 pub(super) const UPLOADS: &str = "uploads/";
 
 const RANDOM_DIGITS: usize = 16;
 const UPLOAD_DIGITS: usize = 32;
 
-/// Returns random hexadecimal digits.
+/// Returns 16 random hexadecimal digits.
 pub(super) fn random() -> Result<String, StorageError> {
     let mut bytes = [0_u8; RANDOM_DIGITS / 2];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
@@ -40,12 +40,12 @@ fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Names bytes in the bucket.
+/// The name of data in the bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Base(String);
 
 impl Base {
-    /// Makes a new one for an upload.
+    /// Makes a random one for an upload.
     pub(super) fn random(upload: &UploadName) -> Result<Self, StorageError> {
         Ok(Self(format!("{upload}-{}", random()?)))
     }
@@ -76,7 +76,7 @@ impl Base {
     }
 }
 
-/// What of an object a key is.
+/// The kind of a key of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Data,
@@ -84,7 +84,7 @@ pub(super) enum Role {
     Owned,
 }
 
-/// Reads a key below [`OBJECTS`].
+/// Parses a key below [`OBJECTS`].
 pub(super) fn parse_object_key(key: &str) -> Option<(Base, Role)> {
     let name = key.strip_prefix(OBJECTS)?;
     let (base, role) = match name.rsplit_once('.') {
@@ -96,7 +96,7 @@ pub(super) fn parse_object_key(key: &str) -> Option<(Base, Role)> {
     Some((Base::parse(base)?, role))
 }
 
-/// An object, by what its name says.
+/// A parsed object name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Named {
     Plain(Base),
@@ -104,7 +104,7 @@ pub(super) enum Named {
 }
 
 impl Named {
-    /// Reads a name; `None` for one that was not made here.
+    /// Parses a name; `None` if this driver did not make it.
     pub(super) fn parse(object: &ObjectName) -> Option<Self> {
         let (kind, base) = object.as_str().split_once('-')?;
         match kind {
@@ -123,25 +123,25 @@ impl Named {
     }
 }
 
-/// Returns where everything of an upload is.
+/// Prefix of all keys of an upload.
 pub(super) fn upload_prefix(upload: &UploadName) -> String {
     format!("{UPLOADS}{upload}/")
 }
 
-/// Returns where an upload's multiparts are listed.
+/// Prefix of the keys of an upload's multipart uploads.
 pub(super) fn multipart_prefix(upload: &UploadName) -> String {
     format!("{OBJECTS}{upload}-")
 }
 
-/// Reads which upload a key below [`UPLOADS`] is of.
+/// Returns the upload of a key below [`UPLOADS`].
 pub(super) fn upload_of(key: &str) -> Option<UploadName> {
     let (upload, _) = key.strip_prefix(UPLOADS)?.split_once('/')?;
     UploadName::parse(upload).ok()
 }
 
-/// What a key of an upload is.
+/// The kind of a key of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Staged {
+pub(super) enum UploadKey {
     Open { session: String },
     Multipart { session: String, number: u32 },
     Record { session: String, time: u64 },
@@ -150,7 +150,7 @@ pub(super) enum Staged {
     Done,
 }
 
-/// Returns the key of something in an upload.
+/// Returns the key of an open session.
 pub(super) fn open_key(upload: &UploadName, session: &str) -> String {
     format!("{}{session}-open", upload_prefix(upload))
 }
@@ -175,11 +175,11 @@ pub(super) fn done_key(upload: &UploadName) -> String {
     format!("{}plan-done", upload_prefix(upload))
 }
 
-/// Reads a key of an upload, without its prefix.
-pub(super) fn parse_staged(name: &str) -> Option<Staged> {
+/// Parses a key of an upload, without its prefix.
+pub(super) fn parse_staged(name: &str) -> Option<UploadKey> {
     match name {
-        "plan" => return Some(Staged::Plan),
-        "plan-done" => return Some(Staged::Done),
+        "plan" => return Some(UploadKey::Plan),
+        "plan-done" => return Some(UploadKey::Done),
         _ => {}
     }
     let (session, what) = name.split_once('-')?;
@@ -188,13 +188,13 @@ pub(super) fn parse_staged(name: &str) -> Option<Staged> {
     }
     let session = session.to_owned();
     if what == "open" {
-        return Some(Staged::Open { session });
+        return Some(UploadKey::Open { session });
     }
     let (kind, number) = what.split_at_checked(1)?;
     match kind {
-        "m" => Some(Staged::Multipart { session, number: number.parse().ok()? }),
-        "r" => Some(Staged::Record { session, time: u64::from_str_radix(number, 16).ok()? }),
-        "s" => Some(Staged::Spill),
+        "m" => Some(UploadKey::Multipart { session, number: number.parse().ok()? }),
+        "r" => Some(UploadKey::Record { session, time: u64::from_str_radix(number, 16).ok()? }),
+        "s" => Some(UploadKey::Spill),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
-//! Lists objects and uploads, and forgets uploads.
+//! Lists objects and uploads, and discards uploads.
 //!
-//! An object, or an upload, may have several keys, which follow each other in the bucket's listing. The last one of a page
-//! is held back until the next page has shown whether there is more of it; the cursor carries it.
+//! An object, or an upload, may have several consecutive keys. The last one of a page is held back
+//! until the next page shows whether it has more; the cursor contains it.
 
 use std::collections::HashSet;
 
@@ -15,10 +15,11 @@ use crate::{
     bucket::{Bucket, ListedKey},
 };
 
-/// Keys deleted with one request.
+/// Keys per delete request.
 const KEYS_PER_REQUEST: usize = 1000;
 
-/// Separates the parts of a cursor. The bucket's own may hold anything, so it comes last.
+/// Separates the fields of a cursor. The bucket's own cursor may contain it, so that is the last
+/// field.
 const SEPARATOR: char = '~';
 
 /// An object whose keys are being listed.
@@ -41,7 +42,7 @@ impl Pending {
         self.modified_ms = self.modified_ms.max(modified_ms);
     }
 
-    /// Returns the object; none where this is only the data of one.
+    /// Returns the object; `None` if this is only data of another one.
     fn finish(self) -> Result<Option<Listed<ObjectName>>, StorageError> {
         let named = match (self.has_manifest, self.is_owned) {
             (true, _) => Named::Segmented(self.base),
@@ -65,7 +66,7 @@ impl Pending {
     }
 }
 
-/// Returns a page of the objects.
+/// Returns a page of objects.
 pub(super) async fn objects(shared: &Shared, from: Option<&str>) -> Result<Page<ObjectName>, StorageError> {
     let (mut pending, from) = match from.map(|cursor| cursor.split_once(SEPARATOR).ok_or_else(bad_cursor)) {
         None => (None, None),
@@ -102,7 +103,8 @@ pub(super) async fn objects(shared: &Shared, from: Option<&str>) -> Result<Page<
     Ok(Page { items, next })
 }
 
-/// Returns a page of the uploads: first those that have keys, then those that have nothing but an open multipart.
+/// Returns a page of uploads: first those with keys, then those with nothing but an open multipart
+/// upload.
 pub(super) async fn uploads(shared: &Shared, from: Option<&str>) -> Result<Page<UploadName>, StorageError> {
     let mut fields = from.map(|cursor| cursor.splitn(3, SEPARATOR));
     let mut field = || fields.as_mut().map(Iterator::next);
@@ -143,7 +145,7 @@ async fn staged(
         (Some(next), Some(Listed { name, modified_ms })) => {
             format!("s{SEPARATOR}{name},{modified_ms}{SEPARATOR}{next}")
         }
-        // Only keys of others so far.
+        // Only keys of other kinds so far.
         (Some(next), None) => return Box::pin(staged(shared, None, Some(&next))).await,
         (None, _) => {
             items.extend(pending);
@@ -161,7 +163,7 @@ async fn multiparts(shared: &Shared, from: Option<&str>) -> Result<Page<UploadNa
             continue;
         };
         let is_known = items.iter().any(|item| item.name == name);
-        // One that has keys was listed with them.
+        // Uploads with keys have been listed before.
         if !is_known && shared.bucket.list(&keys::upload_prefix(&name), None).await?.items.is_empty() {
             items.push(Listed { name, modified_ms: multipart.begun_ms });
         }
@@ -169,7 +171,7 @@ async fn multiparts(shared: &Shared, from: Option<&str>) -> Result<Page<UploadNa
     Ok(Page { items, next: page.next.map(|next| format!("m{SEPARATOR}from{SEPARATOR}{next}")) })
 }
 
-/// Deletes what an upload has and makes those who wait for it start over.
+/// Deletes everything of an upload. Waiters start over with a new session.
 pub(super) async fn discard(shared: &Shared, name: &UploadName) -> Result<(), StorageError> {
     let upload = shared.uploads.get(name);
     let _gate = upload.gate.write().await;
@@ -178,7 +180,7 @@ pub(super) async fn discard(shared: &Shared, name: &UploadName) -> Result<(), St
     }
     upload.set_phase(Phase::Discarded);
     shared.uploads.forget(name, &upload);
-    // Who writes to the bucket at this moment finds that it does not count any more, and removes it.
+    // Concurrent writers find that the session is discarded, and delete what they wrote.
     let mut keys = Vec::new();
     let mut from = None;
     loop {
@@ -211,5 +213,5 @@ async fn abort_all(shared: &Shared, name: &UploadName) -> Result<(), StorageErro
 }
 
 fn bad_cursor() -> StorageError {
-    StorageError::Invalid("not a place in this listing".to_owned())
+    StorageError::Invalid("invalid cursor of a listing".to_owned())
 }

@@ -1,8 +1,8 @@
-//! Segmented objects: which bytes of which data are the content.
+//! Manifests of segmented objects.
 //!
-//! Where the order of the block list does not agree with the order in which the parts were stored, or several processes
-//! stored parts, the bytes stay where they are and a manifest beside them says how to read them. Copying them inside of the
-//! service would write every byte twice, and keep the client waiting.
+//! If the block list is not in the order of the parts, or several processes stored parts, the bytes
+//! stay where they are, and a manifest has the extents of the content. Server-side copies would
+//! write every byte twice, and keep the client waiting.
 
 use std::ops::Range;
 
@@ -14,49 +14,49 @@ use crate::{
     extents::{self, Extent},
 };
 
-/// A manifest. Offsets count from the start of the first data to the end of the last, one behind the other.
+/// A manifest. Offsets are in the concatenation of all data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub(super) size_bytes: u64,
-    pub(super) data: Vec<Data>,
-    /// Offset and length of each piece.
+    pub(super) data: Vec<DataObject>,
+    /// Offset and length of each extent.
     extents: Vec<(u64, u64)>,
 }
 
-/// Bytes in the bucket.
+/// A data object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Data {
+pub(super) struct DataObject {
     pub(super) base: String,
     pub(super) size_bytes: u64,
 }
 
-/// Bytes of one data.
+/// A range of one data object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) key: String,
-    /// Of the data as a whole.
+    /// Size of the whole data object.
     pub(super) size_bytes: u64,
     pub(super) range: Range<u64>,
 }
 
-impl Data {
+impl DataObject {
     pub(super) fn base(&self) -> Result<Base, StorageError> {
         Base::parse(&self.base).ok_or(StorageError::NotFound)
     }
 }
 
 impl Manifest {
-    pub(super) fn new(data: Vec<Data>, extents: &[Extent], size_bytes: u64) -> Self {
+    pub(super) fn new(data: Vec<DataObject>, extents: &[Extent], size_bytes: u64) -> Self {
         let extents = extents.iter().map(|extent| (extent.offset, extent.length)).collect();
         Self { size_bytes, data, extents }
     }
 
-    /// Reads the manifest of an object; [`StorageError::NotFound`] where there is none.
+    /// Reads the manifest of an object; [`StorageError::NotFound`] if there is none.
     pub(super) async fn read(shared: &Shared, base: &Base) -> Result<Self, StorageError> {
         journal::read(shared, &base.manifest()).await
     }
 
-    /// Returns the pieces that the bytes `range` of the content are made of.
+    /// Returns the pieces of the bytes `range` of the content.
     pub(super) fn pieces(&self, range: &Range<u64>) -> Result<Vec<Piece>, StorageError> {
         let all: Vec<Extent> =
             self.extents.iter().map(|(offset, length)| Extent { offset: *offset, length: *length }).collect();

@@ -1,30 +1,30 @@
 //! A [`Storage`] on top of any [`Bucket`]: objects in an object store.
 //!
-//! The parts, along the way of an upload and a download: `put`, or `uploads`, `blocks`, `session`, `additions` and
-//! `commit`, which follows a `plan`; then `read`, with `manifest` for what lies in pieces. `keys` alone knows the names in
-//! the bucket, `journal` what is remembered there, `numbers` the order of parts, `room` the memory, `hosted` the threads.
+//! An upload passes through `put`, or through `uploads`, `blocks`, `session`, `leftovers` and `commit`, which executes a
+//! `plan`. A download passes through `read`, with `manifest` for segmented objects. `keys` has all names in the bucket,
+//! `journal` the records there, `part_numbers` the order of parts, `memory` the memory budget, `runtime` the threads.
 //!
-//! Any number of processes may use one bucket, also for blocks of the same upload. Knows nothing of the index: objects to
-//! which nothing refers are left for the sweep to find by listing.
+//! Any number of processes may use one bucket, even for blocks of the same upload. The index is not used here: the sweep finds
+//! objects without an entry by listing.
 
-mod additions;
 mod blocks;
+mod body;
 mod commit;
-mod hosted;
 mod identity;
-mod intake;
 mod janitor;
 mod journal;
 mod keys;
+mod leftovers;
 mod list;
 mod manifest;
-mod numbers;
+mod memory;
+mod part_numbers;
+mod part_size;
 mod plan;
 mod put;
 mod read;
-mod room;
+mod runtime;
 mod session;
-mod sizes;
 mod staging;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -35,9 +35,9 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use self::{
-    hosted::{Host, Hosted},
-    room::Room,
-    sizes::Sizes,
+    memory::MemoryBudget,
+    part_size::PartSizes,
+    runtime::{IoRuntime, RuntimeBucket},
     uploads::Uploads,
 };
 use super::{
@@ -46,32 +46,32 @@ use super::{
 };
 use larder_common::clock::Clock;
 
-/// How the layer works. The defaults are right but for the memory.
+/// Settings of [`ObjectStorage`]. Only the memory needs to be configured.
 #[derive(Clone, Debug)]
 pub struct ObjectSettings {
-    /// How many bytes of uploads may be in memory at once. Bodies that announce no length come with up to one smallest
-    /// part (5 MiB) each on top of it.
+    /// Memory budget of all uploads, in bytes. A body without an announced length takes up to one smallest part (5 MiB) on top
+    /// of it.
     pub buffer_bytes: u64,
-    /// How long blocks that are too few for a part stay in memory only, after the last of them.
+    /// How long an idle tail stays in memory only.
     pub spill_after: Duration,
-    /// How long an upload waits for memory before that is an error.
-    pub patience: Duration,
+    /// How long an upload waits for memory before it fails.
+    pub acquire_timeout: Duration,
     /// Smallest part, where the service allows smaller ones.
     pub min_part_bytes: u64,
-    /// What a part should have.
+    /// Usual size of a part.
     pub part_bytes: u64,
 }
 
 impl ObjectSettings {
-    /// Settings for so much memory.
+    /// The defaults, with a memory budget of `buffer_bytes`.
     #[must_use]
     pub fn new(buffer_bytes: u64) -> Self {
         Self {
             buffer_bytes,
             spill_after: Duration::from_secs(1),
-            patience: Duration::from_secs(60),
-            min_part_bytes: sizes::MIN_PART_BYTES,
-            part_bytes: sizes::PART_BYTES,
+            acquire_timeout: Duration::from_secs(60),
+            min_part_bytes: part_size::MIN_PART_BYTES,
+            part_bytes: part_size::PART_BYTES,
         }
     }
 }
@@ -85,48 +85,48 @@ pub struct ObjectStorage {
     shared: Arc<Shared>,
 }
 
-/// What all calls share.
+/// The state of the storage.
 struct Shared {
-    bucket: Hosted,
-    sizes: Sizes,
-    room: Arc<Room>,
+    bucket: RuntimeBucket,
+    sizes: PartSizes,
+    memory: Arc<MemoryBudget>,
     uploads: Uploads,
     clock: Clock,
     spill_after: Duration,
-    _host: Host,
+    _runtime: IoRuntime,
 }
 
 impl Shared {
-    /// Returns whether a body of this length is sent on while it comes: what is small is kept in memory, so that a request can be
-    /// repeated.
-    fn is_sent_on(&self, length: u64) -> bool {
+    /// Returns whether a body of this length is streamed through in one request. Smaller ones are buffered, so that the request
+    /// can be repeated.
+    fn is_streamed_through(&self, length: u64) -> bool {
         length > self.sizes.read_ahead() && self.bucket.send_limit().is_some_and(|limit| length <= limit)
     }
 }
 
 impl ObjectStorage {
-    /// Opens the storage in a bucket. Asks the bucket for nothing; see [`Bucket::check`].
+    /// Opens the storage in a bucket, without a request; see [`Self::check`].
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When no thread can be started.
     pub fn open(bucket: Arc<dyn Bucket>, settings: &ObjectSettings) -> Result<Self, StorageError> {
-        let host = Host::start()?;
-        let runtime = host.handle();
-        let sizes = Sizes::new(bucket.part_limits(), settings.min_part_bytes, settings.part_bytes);
+        let runtime = IoRuntime::start()?;
+        let handle = runtime.handle();
+        let sizes = PartSizes::new(bucket.part_limits(), settings.min_part_bytes, settings.part_bytes);
         let shared = Arc::new(Shared {
-            bucket: Hosted::new(bucket, runtime),
+            bucket: RuntimeBucket::new(bucket, handle),
             sizes,
-            room: Arc::new(Room::new(settings.buffer_bytes, settings.patience)),
+            memory: Arc::new(MemoryBudget::new(settings.buffer_bytes, settings.acquire_timeout)),
             uploads: Uploads::default(),
             clock: Clock::system(),
             spill_after: settings.spill_after,
-            _host: host,
+            _runtime: runtime,
         });
-        shared.bucket.detach(janitor::work(Arc::downgrade(&shared)));
+        shared.bucket.detach(janitor::run(Arc::downgrade(&shared)));
         Ok(Self { shared })
     }
 
-    /// Makes sure that the bucket is there and can be used, for a clear failure at the start.
+    /// Checks that the bucket exists and can be listed and written to.
     ///
     /// # Errors
     /// When it cannot.

@@ -1,7 +1,7 @@
-//! What an upload becomes.
+//! The plan of a commit.
 //!
-//! A plan says which parts of which multiparts are completed, and which bytes of them, in which order, are the content. It
-//! is made once for an upload, stored, and then carried out by whoever comes by: every step of it can be repeated.
+//! A plan has the parts with which each multipart upload is completed, and the bytes of them that are the content, in order. It
+//! is made and stored once for an upload. Any process can execute it, and repeat each step.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     journal::block_id,
     keys::{Base, Named},
-    manifest::{Data, Manifest},
+    manifest::{DataObject, Manifest},
     staging::StoredPart,
 };
 use crate::{
@@ -26,14 +26,14 @@ pub(super) struct Plan {
     /// The name of the object.
     pub(super) object: String,
     pub(super) size_bytes: u64,
-    /// Of the list that it was made from.
+    /// Fingerprint of its block list.
     pub(super) list: String,
-    /// The multiparts that are completed for it.
+    /// The multipart uploads to complete.
     pub(super) multiparts: Vec<PlannedMultipart>,
-    /// What makes it a segmented object.
+    /// The manifest of a segmented object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) manifest: Option<Manifest>,
-    /// Blocks that stand in no record.
+    /// Blocks without a record: the leftovers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) blocks: Vec<PlannedBlock>,
 }
@@ -54,15 +54,15 @@ pub(super) struct PlannedBlock {
     pub(super) size_bytes: u64,
 }
 
-/// Bytes of the content: from an offset on in these parts, one behind the other.
-pub(super) struct Stretch<'a> {
+/// Bytes of the content: at an offset of these parts, concatenated.
+pub(super) struct ContentRange<'a> {
     pub(super) parts: &'a [StoredPart],
     pub(super) offset: u64,
     pub(super) length: u64,
 }
 
-impl Stretch<'_> {
-    /// Returns the parts that it lies in, and where in each.
+impl ContentRange<'_> {
+    /// Returns the parts that it is in, and the extent in each.
     fn pieces(&self) -> impl Iterator<Item = (&StoredPart, Extent)> {
         let (mut skip, mut left) = (self.offset, self.length);
         self.parts.iter().filter_map(move |part| {
@@ -75,7 +75,7 @@ impl Stretch<'_> {
     }
 }
 
-/// The parts that are used of one multipart.
+/// The used parts of one multipart upload.
 struct Used<'a> {
     parts: BTreeMap<u32, &'a StoredPart>,
 }
@@ -85,7 +85,7 @@ impl Used<'_> {
         self.parts.values().map(|part| part.length).sum()
     }
 
-    /// Returns where the parts begin, in an object that begins at `start`.
+    /// Returns the offsets of the parts, in an object that begins at `start`.
     fn starts(&self, mut start: u64) -> Vec<(u32, u64)> {
         let place = |(number, part): (&u32, &&StoredPart)| {
             let at = start;
@@ -98,12 +98,12 @@ impl Used<'_> {
 
 /// Makes the plan for content of these stretches.
 pub(super) fn of_parts(
-    stretches: &[Stretch<'_>],
+    stretches: &[ContentRange<'_>],
     list: String,
     blocks: Vec<PlannedBlock>,
 ) -> Result<Plan, StorageError> {
     let mut used: BTreeMap<&Base, Used<'_>> = BTreeMap::new();
-    for (part, _) in stretches.iter().flat_map(Stretch::pieces) {
+    for (part, _) in stretches.iter().flat_map(ContentRange::pieces) {
         let used = used.entry(&part.multipart.base).or_insert_with(|| Used { parts: BTreeMap::new() });
         used.parts.insert(part.number, part);
     }
@@ -117,13 +117,14 @@ pub(super) fn of_parts(
         let start = places.get(&(&part.multipart.base, part.number))?;
         Some(Extent { offset: start + extent.offset, length: extent.length })
     };
-    let extents = extents::merge(stretches.iter().flat_map(Stretch::pieces).filter_map(place));
+    let extents = extents::merge(stretches.iter().flat_map(ContentRange::pieces).filter_map(place));
     let size_bytes = extents.iter().try_fold(0_u64, |sum, extent| sum.checked_add(extent.length));
     let size_bytes = size_bytes.ok_or_else(|| StorageError::Invalid("the object is too large".to_owned()))?;
     let first = used.keys().next().map(|base| (*base).clone()).ok_or(StorageError::NotFound)?;
     let is_plain = used.len() == 1 && extents == [Extent { offset: 0, length: end }];
-    let data =
-        used.iter().map(|(base, used)| Data { base: base.as_str().to_owned(), size_bytes: used.size() });
+    let data = used
+        .iter()
+        .map(|(base, used)| DataObject { base: base.as_str().to_owned(), size_bytes: used.size() });
     let manifest = (!is_plain).then(|| Manifest::new(data.collect(), &extents, size_bytes));
     let named = if is_plain { Named::Plain(first) } else { Named::Segmented(first) };
     let multiparts = used.iter().map(|(base, used)| planned(base, used)).collect();
@@ -136,7 +137,7 @@ fn planned(base: &Base, used: &Used<'_>) -> PlannedMultipart {
     PlannedMultipart { base: base.as_str().to_owned(), id, size_bytes: used.size(), parts }
 }
 
-/// Makes the plan for content that is stored already, in one piece.
+/// Makes the plan for content that is stored as one object.
 pub(super) fn of_object(
     base: &Base,
     size_bytes: u64,
@@ -148,13 +149,13 @@ pub(super) fn of_object(
 }
 
 impl PlannedMultipart {
-    /// Returns the parts, as the bucket wants them.
+    /// Returns the parts for [`Bucket::complete`](crate::bucket::Bucket::complete).
     pub(super) fn parts(&self) -> Vec<Part> {
         self.parts.iter().map(|(number, tag)| Part { number: *number, tag: tag.clone() }).collect()
     }
 }
 
-/// Returns what tells one list from another.
+/// Returns the SHA-256 of a block list.
 pub(super) fn fingerprint(ids: &[BlockId]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     for id in ids {

@@ -1,4 +1,4 @@
-//! Finds objects, and reads them.
+//! Reads, signs and removes objects.
 
 use std::{ops::Range, time::Duration};
 
@@ -10,31 +10,34 @@ use futures_util::{
 
 use super::{
     Shared,
-    hosted::Hosted,
     keys::{Base, Named},
-    manifest::{Data, Manifest, Piece},
+    manifest::{DataObject, Manifest, Piece},
+    runtime::RuntimeBucket,
 };
 use crate::{Content, ObjectName, StorageError, bucket::Bucket};
 
-/// The next piece is asked for while one is read, where no piece is larger: a service ends an answer that nobody reads.
+/// Up to this size of all pieces, the next one is requested while one is read. Larger ones are not:
+/// a service ends a response that is not read.
 const AHEAD_BYTES: u64 = 16 << 20;
 
-/// Pieces within so many bytes of each other are read with one request, into memory.
+/// Pieces within this many bytes are read with one request, into memory.
 const WINDOW_BYTES: u64 = 1 << 20;
 
 type Chunks = BoxStream<'static, Result<Bytes, StorageError>>;
 
-/// Returns an object's size. It is gone only where the bucket is not: entries are given up for that.
+/// Returns an object's size. A missing bucket is an error and not [`StorageError::NotFound`],
+/// because entries of missing objects are dropped.
 pub(super) async fn stat(shared: &Shared, object: &ObjectName) -> Result<u64, StorageError> {
     let named = Named::parse(object).ok_or(StorageError::NotFound)?;
     let (Named::Plain(base) | Named::Segmented(base)) = &named;
     let key = base.data();
     match size(shared, named).await {
-        // To a question about an object some services answer the same where there is no bucket; a list they refuse.
+        // Some services answer a `HEAD` for a missing bucket like one for a missing object, but not
+        // a list.
         Err(StorageError::NotFound) => match shared.bucket.list(&key, None).await {
             Ok(_) => Err(StorageError::NotFound),
             Err(StorageError::NotFound) => {
-                Err(StorageError::unavailable("look for an object", "the bucket is not there"))
+                Err(StorageError::unavailable("look for an object", "the bucket does not exist"))
             }
             Err(error) => Err(error),
         },
@@ -53,9 +56,9 @@ async fn size(shared: &Shared, named: Named) -> Result<u64, StorageError> {
     }
 }
 
-/// Makes sure that data is there and whole.
-async fn check(shared: &Shared, data: &[Data]) -> Result<(), StorageError> {
-    let check = |data: &Data| {
+/// Checks that all data exists and has its size.
+async fn check(shared: &Shared, data: &[DataObject]) -> Result<(), StorageError> {
+    let check = |data: &DataObject| {
         let (base, size_bytes) = (data.base(), data.size_bytes);
         async move {
             if shared.bucket.head(&base?.data()).await? == size_bytes {
@@ -68,7 +71,7 @@ async fn check(shared: &Shared, data: &[Data]) -> Result<(), StorageError> {
     future::try_join_all(data.iter().map(check)).await.map(drop)
 }
 
-/// Opens an object, or a part of it.
+/// Opens an object, or a range of it.
 pub(super) async fn open(
     shared: &Shared,
     object: &ObjectName,
@@ -77,10 +80,10 @@ pub(super) async fn open(
 ) -> Result<Content, StorageError> {
     let named = Named::parse(object).ok_or(StorageError::NotFound)?;
     if range.as_ref().is_some_and(|range| range.start > range.end || range.end > size_bytes) {
-        return Err(StorageError::Invalid("the range is outside of the object".to_owned()));
+        return Err(StorageError::Invalid("the range is outside the object".to_owned()));
     }
     match named {
-        // There are no requests for no bytes.
+        // A range request cannot ask for no bytes.
         _ if range.as_ref().is_some_and(Range::is_empty) || size_bytes == 0 => {
             if stat(shared, object).await? != size_bytes {
                 return Err(StorageError::NotFound);
@@ -101,10 +104,10 @@ pub(super) async fn open(
     }
 }
 
-/// Pieces that are read with one request: one of any length, or several that lie near each other.
+/// Pieces that are read with one request: a single one, or several that are near each other.
 struct Window {
     key: String,
-    /// Of the data as a whole.
+    /// Size of the whole data object.
     size_bytes: u64,
     range: Range<u64>,
     pieces: Vec<Range<u64>>,
@@ -127,7 +130,7 @@ impl Window {
     }
 
     /// Returns the content of the pieces.
-    async fn open(self, bucket: &Hosted) -> Result<Chunks, StorageError> {
+    async fn open(self, bucket: &RuntimeBucket) -> Result<Chunks, StorageError> {
         let content = bucket.get(&self.key, self.size_bytes, Some(self.range.clone())).await?;
         if self.pieces.len() == 1 {
             return Ok(content.chunks);
@@ -153,7 +156,7 @@ fn windows(pieces: Vec<Piece>) -> Vec<Window> {
     windows
 }
 
-/// Opens pieces, one behind the other. The first one at once, so that what is gone is known.
+/// Opens pieces, concatenated. The first is opened at once, so that a missing one is an error.
 async fn pieces(shared: &Shared, pieces: Vec<Piece>) -> Result<Content, StorageError> {
     let length = pieces.iter().map(|piece| piece.range.end - piece.range.start).sum();
     let windows = windows(pieces);
@@ -169,7 +172,7 @@ async fn pieces(shared: &Shared, pieces: Vec<Piece>) -> Result<Content, StorageE
     Ok(Content { length, chunks: until_error(first.chain(rest)).boxed() })
 }
 
-/// Ends with the first error: what would come behind it is not what belongs there.
+/// Ends after the first error, because later bytes would be misplaced.
 fn until_error<T, E>(
     stream: impl stream::Stream<Item = Result<T, E>>,
 ) -> impl stream::Stream<Item = Result<T, E>> {
@@ -179,7 +182,7 @@ fn until_error<T, E>(
     })
 }
 
-/// Returns a URL of an object that is one piece in the bucket.
+/// Signs a URL of a plain object.
 pub(super) async fn presign(
     shared: &Shared,
     object: &ObjectName,
@@ -195,10 +198,11 @@ pub(super) async fn presign(
     }
 }
 
-/// Deletes an object. The manifest goes last: as long as it is there, the object is listed and can be deleted again.
+/// Deletes an object. The manifest is deleted last: until then the object is listed and can be
+/// deleted again.
 pub(super) async fn remove(shared: &Shared, object: &ObjectName) -> Result<(), StorageError> {
     let base = match Named::parse(object) {
-        // A name that was not made here names nothing.
+        // A name that this driver did not make.
         None => return Ok(()),
         Some(Named::Plain(base)) => return shared.bucket.remove(&[base.data()]).await,
         Some(Named::Segmented(base)) => base,

@@ -1,12 +1,12 @@
-//! What one process has staged of one upload.
+//! The blocks of one upload that one process has staged.
 //!
-//! Several processes behind a load balancer may each receive blocks of the same upload, so each has a *session* of its own
-//! in it, with multiparts of its own, and writes down in the bucket what it has stored. A process that starts anew begins
-//! a new session beside the old ones. What they have staged becomes one object only on commit.
+//! Several processes behind a load balancer may receive blocks of the same upload. Each has its own *session* in the upload,
+//! with its own multipart uploads, and records the staged blocks in the bucket. A restarted process begins a new session. The
+//! commit makes one object of all sessions.
 //!
-//! Large blocks become parts as they come. Small ones are gathered in memory, in the *tail*, until there are enough of them
-//! for a part: then the tail is *sealed* and sent, while the next one fills. A tail that waits for long, or whose memory is
-//! wanted, is *spilled*: its bytes become a small object of the upload, from which any process can go on.
+//! Large blocks are sent as parts while they arrive. Small ones are collected in memory, in the *tail*, until they fill a part.
+//! Then the tail is *sealed* and sent, while the next one fills. A tail that is idle, or whose memory is needed, is *spilled*:
+//! stored as a small object of the upload, which any process can read.
 
 use std::{
     collections::HashMap,
@@ -24,40 +24,40 @@ use tokio::{sync::OnceCell, time::Instant};
 use super::{
     Shared, journal,
     keys::{self, Base},
-    numbers::{self, Numbers},
-    staging::{Block, Buffered, Place, Spill, Staging, StoredPart},
+    part_numbers::{self, PartNumbers},
+    staging::{Block, BlockLocation, Buffered, Spill, Staging, StoredPart},
     uploads,
 };
 use crate::{BlockId, StorageError, UploadName, bucket::Bucket};
 
-/// A multipart that was begun.
+/// A multipart upload that was begun.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Multipart {
     pub(super) base: Base,
-    /// What the service calls it.
+    /// The service's id.
     pub(super) id: String,
 }
 
-/// A multipart of a session, begun when its first part is sent.
+/// A multipart upload of a session, begun when its first part is sent.
 #[derive(Debug)]
-pub(super) struct Volume {
+pub(super) struct MultipartSlot {
     base: Base,
     number: u32,
     begun: OnceCell<Arc<Multipart>>,
-    numbers: Mutex<Numbers>,
+    numbers: Mutex<PartNumbers>,
 }
 
-/// Numbers for parts that are to be sent.
+/// Reserved part numbers.
 #[derive(Debug)]
-pub(super) struct Claim {
-    pub(super) volume: Arc<Volume>,
+pub(super) struct PartClaim {
+    pub(super) slot: Arc<MultipartSlot>,
     pub(super) numbers: Vec<u32>,
 }
 
-/// A tail that is on its way to become a part.
+/// A full tail, sent as one part.
 #[derive(Debug)]
 pub(super) struct Sealed {
-    claim: Claim,
+    claim: PartClaim,
     pub(super) blocks: Vec<Buffered>,
     sent: OnceCell<()>,
 }
@@ -66,18 +66,18 @@ pub(super) struct Sealed {
 pub(super) struct Session {
     pub(super) upload: UploadName,
     pub(super) name: String,
-    volumes: Mutex<Vec<Arc<Volume>>>,
+    slots: Mutex<Vec<Arc<MultipartSlot>>>,
     pub(super) staging: Mutex<Staging>,
-    /// Held by who writes the tail down.
+    /// Held while the tail is sent or spilled.
     pub(super) settling: tokio::sync::Mutex<()>,
     bodies: AtomicUsize,
     is_discarded: AtomicBool,
 }
 
-/// Counts a body that is being taken in.
-pub(super) struct UnderWay(Arc<Session>);
+/// Counts a body that is being received.
+pub(super) struct InFlight(Arc<Session>);
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.bodies.fetch_sub(1, Relaxed);
         self.0.staging.lock().touched = Instant::now();
@@ -85,12 +85,12 @@ impl Drop for UnderWay {
 }
 
 impl Session {
-    /// `last_time`: of what is there already.
+    /// `last_time`: the latest timestamp in the upload so far.
     pub(super) fn new(upload: UploadName, name: String, last_time: u64) -> Self {
         Self {
             upload,
             name,
-            volumes: Mutex::default(),
+            slots: Mutex::default(),
             staging: Mutex::new(Staging::new(last_time)),
             settling: tokio::sync::Mutex::default(),
             bodies: AtomicUsize::new(0),
@@ -98,19 +98,19 @@ impl Session {
         }
     }
 
-    /// Counts a body that is being taken in, until it is dropped.
-    pub(super) fn begin_body(session: &Arc<Self>) -> UnderWay {
+    /// Counts a body that is being received, until the guard is dropped.
+    pub(super) fn begin_body(session: &Arc<Self>) -> InFlight {
         session.bodies.fetch_add(1, Relaxed);
-        UnderWay(Arc::clone(session))
+        InFlight(Arc::clone(session))
     }
 
-    /// What is written down from now on is removed again. Returns when nobody writes a tail down any more.
+    /// Marks the session as discarded: records written from now on are deleted again. Returns when no tail is being written.
     pub(super) async fn discard(&self) {
         self.is_discarded.store(true, Relaxed);
         drop(self.settling.lock().await);
     }
 
-    /// Ends what another process committed or discarded: gives up the memory, and takes back what is still written down.
+    /// Ends a session whose upload another process committed or discarded: frees its memory, and deletes records written from now on.
     pub(super) fn end(&self) {
         self.is_discarded.store(true, Relaxed);
         let mut staging = self.staging.lock();
@@ -123,8 +123,8 @@ impl Session {
         self.is_discarded.load(Relaxed)
     }
 
-    /// Removes what was written down, if the upload was discarded in the meantime.
-    async fn take_back(&self, shared: &Shared, keys: &[String]) -> Result<(), StorageError> {
+    /// Deletes `keys`, which were just written, if the upload has been discarded.
+    async fn undo_if_discarded(&self, shared: &Shared, keys: &[String]) -> Result<(), StorageError> {
         if !self.is_discarded() {
             return Ok(());
         }
@@ -132,127 +132,129 @@ impl Session {
         Err(uploads::closed())
     }
 
-    /// Returns for how long nothing happened. While bodies are under way a tenth of the time counts: more blocks are to be
-    /// expected, or the client is gone.
+    /// Time since the last activity. A tenth of it while bodies are being received: then more blocks are likely, or the client is
+    /// gone.
     pub(super) fn idle(&self) -> Duration {
         let idle = self.staging.lock().touched.elapsed();
         if self.bodies.load(Relaxed) > 0 { idle / 10 } else { idle }
     }
 
-    /// Returns a time that comes after all others of this session.
-    pub(super) fn tick(&self, shared: &Shared) -> u64 {
-        self.staging.lock().tick(shared.clock.now_ms())
+    /// Returns a timestamp, in milliseconds since 1970, later than all others of this session.
+    pub(super) fn next_timestamp(&self, shared: &Shared) -> u64 {
+        self.staging.lock().next_timestamp(shared.clock.now_ms())
     }
 
-    /// Takes numbers for so many parts.
+    /// Reserves numbers for `count` parts; those kept for the block, if its id contains its index.
     pub(super) fn claim(
         &self,
         shared: &Shared,
         id: Option<&BlockId>,
         count: u32,
-    ) -> Result<Claim, StorageError> {
-        let mut volumes = self.volumes.lock();
-        if let Some(index) = id.and_then(numbers::index_of).filter(|_| count <= numbers::NUMBERS_PER_BLOCK) {
-            let each = numbers::blocks_per_multipart(shared.sizes.max_number);
-            let volume = self.volume(shared, &mut volumes, (index / each) as usize)?;
-            if let Some(numbers) = volume.numbers.lock().take_kept(index % each, count) {
-                return Ok(Claim { volume: Arc::clone(&volume), numbers });
+    ) -> Result<PartClaim, StorageError> {
+        let mut slots = self.slots.lock();
+        if let Some(index) =
+            id.and_then(part_numbers::index_of).filter(|_| count <= part_numbers::NUMBERS_PER_BLOCK)
+        {
+            let each = part_numbers::blocks_per_multipart(shared.sizes.max_number);
+            let slot = self.slot(shared, &mut slots, (index / each) as usize)?;
+            if let Some(numbers) = slot.numbers.lock().take_reserved(index % each, count) {
+                return Ok(PartClaim { slot: Arc::clone(&slot), numbers });
             }
         }
-        let last = volumes.len().saturating_sub(1);
+        let last = slots.len().saturating_sub(1);
         for number in [last, last + 1] {
-            let volume = self.volume(shared, &mut volumes, number)?;
-            if let Some(numbers) = volume.numbers.lock().take_next(count) {
-                return Ok(Claim { volume: Arc::clone(&volume), numbers });
+            let slot = self.slot(shared, &mut slots, number)?;
+            if let Some(numbers) = slot.numbers.lock().take_next(count) {
+                return Ok(PartClaim { slot: Arc::clone(&slot), numbers });
             }
         }
         Err(StorageError::Invalid("too many parts in one block".to_owned()))
     }
 
-    fn volume(
+    fn slot(
         &self,
         shared: &Shared,
-        volumes: &mut Vec<Arc<Volume>>,
+        slots: &mut Vec<Arc<MultipartSlot>>,
         number: usize,
-    ) -> Result<Arc<Volume>, StorageError> {
-        while volumes.len() <= number {
-            volumes.push(Arc::new(Volume {
+    ) -> Result<Arc<MultipartSlot>, StorageError> {
+        while slots.len() <= number {
+            slots.push(Arc::new(MultipartSlot {
                 base: Base::random(&self.upload)?,
-                number: u32::try_from(volumes.len()).unwrap_or(u32::MAX),
+                number: u32::try_from(slots.len()).unwrap_or(u32::MAX),
                 begun: OnceCell::new(),
-                numbers: Mutex::new(Numbers::new(shared.sizes.max_number)),
+                numbers: Mutex::new(PartNumbers::new(shared.sizes.max_number)),
             }));
         }
-        Ok(Arc::clone(&volumes[number]))
+        Ok(Arc::clone(&slots[number]))
     }
 
-    /// Returns the multipart of a volume: begun and written down, once.
+    /// Returns the multipart upload of a slot. The first call begins and records it.
     pub(super) async fn begin(
         &self,
         shared: &Shared,
-        volume: &Volume,
+        slot: &MultipartSlot,
     ) -> Result<Arc<Multipart>, StorageError> {
         let begin = || async {
-            let id = shared.bucket.begin(&volume.base.data()).await?;
-            let multipart = Multipart { base: volume.base.clone(), id };
-            let key = keys::multipart_key(&self.upload, &self.name, volume.number);
+            let id = shared.bucket.begin(&slot.base.data()).await?;
+            let multipart = Multipart { base: slot.base.clone(), id };
+            let key = keys::multipart_key(&self.upload, &self.name, slot.number);
             shared.bucket.put(&key, journal::multipart(&multipart)?).await?;
             Ok(Arc::new(multipart))
         };
-        volume.begun.get_or_try_init(begin).await.cloned()
+        slot.begun.get_or_try_init(begin).await.cloned()
     }
 
-    fn volume_number(&self, multipart: &Multipart) -> Option<u32> {
-        self.volumes.lock().iter().find(|volume| volume.base == multipart.base).map(|volume| volume.number)
+    fn slot_number(&self, multipart: &Multipart) -> Option<u32> {
+        self.slots.lock().iter().find(|slot| slot.base == multipart.base).map(|slot| slot.number)
     }
 
-    /// Returns whether a multipart is of this session.
+    /// Returns whether a multipart upload belongs to this session.
     pub(super) fn owns(&self, multipart: &Multipart) -> bool {
-        self.volume_number(multipart).is_some()
+        self.slot_number(multipart).is_some()
     }
 
-    /// Sends a tail, unless it was sent. Can be repeated when it failed.
+    /// Sends a sealed tail once. Can be repeated after a failure.
     pub(super) async fn send(&self, shared: &Shared, sealed: &Sealed) -> Result<(), StorageError> {
         let send = || async {
-            let multipart = self.begin(shared, &sealed.claim.volume).await?;
+            let multipart = self.begin(shared, &sealed.claim.slot).await?;
             let number = *sealed.claim.numbers.first().ok_or(StorageError::NotFound)?;
             let pieces = sealed.blocks.iter().map(|block| block.bytes.clone()).collect();
             let length = sealed.blocks.iter().map(|block| block.bytes.len() as u64).sum();
             let part = shared.bucket.put_part(&multipart.base.data(), &multipart.id, number, pieces).await?;
             let part = StoredPart { multipart, number, tag: part.tag, length };
-            self.write_down(shared, &[part], &journal::offsets(&sealed.blocks)).await.map(drop)
+            self.record(shared, &[part], &journal::offsets(&sealed.blocks)).await.map(drop)
         };
         sealed.sent.get_or_try_init(send).await?;
         self.staging.lock().sealed.retain(|other| !std::ptr::eq(Arc::as_ptr(other), sealed));
         Ok(())
     }
 
-    /// Writes down that blocks lie in parts, and remembers it of those that are known. Returns the key of the record.
-    pub(super) async fn write_down(
+    /// Records blocks whose bytes are in parts, in the bucket and in memory. Returns the key of the record.
+    pub(super) async fn record(
         &self,
         shared: &Shared,
         parts: &[StoredPart],
         blocks: &[journal::BlockEntry],
     ) -> Result<String, StorageError> {
-        let key = keys::record_key(&self.upload, &self.name, self.tick(shared));
-        let number = |part: &StoredPart| self.volume_number(&part.multipart).unwrap_or(u32::MAX);
+        let key = keys::record_key(&self.upload, &self.name, self.next_timestamp(shared));
+        let number = |part: &StoredPart| self.slot_number(&part.multipart).unwrap_or(u32::MAX);
         let record = journal::record_of_parts(parts, number, blocks)?;
         shared.bucket.put(&key, record).await?;
-        self.take_back(shared, std::slice::from_ref(&key)).await?;
+        self.undo_if_discarded(shared, std::slice::from_ref(&key)).await?;
         let parts: Arc<[StoredPart]> = parts.into();
         let mut staging = self.staging.lock();
         for block in blocks {
-            staging.moved(&block.id, block.time, Place::Parts(Arc::clone(&parts), block.offset));
+            staging.moved(&block.id, block.time, BlockLocation::Parts(Arc::clone(&parts), block.offset));
         }
         Ok(key)
     }
 
-    /// Returns the tails that are on their way.
+    /// Returns the sealed tails that are not sent yet.
     pub(super) fn sealed(&self) -> Vec<Arc<Sealed>> {
         self.staging.lock().sealed.clone()
     }
 
-    /// Adds a small block to the tail. Returns the tail that is full by it, if it is.
+    /// Adds a small block to the tail. Returns the sealed tail if that filled it.
     pub(super) fn append(
         &self,
         shared: &Shared,
@@ -261,12 +263,12 @@ impl Session {
         let (part, min) = (shared.sizes.part, shared.sizes.min_part);
         let length = block.bytes.len() as u64;
         let mut staging = self.staging.lock();
-        staging.count_taken()?;
+        staging.count_block()?;
         let mut full = None;
         if staging.tail_bytes >= min && staging.tail_bytes + length > part {
             full = Some(self.seal(shared, &mut staging)?);
         }
-        staging.remember(block.id.clone(), Block { time: block.time, length, place: Place::Memory });
+        staging.remember(block.id.clone(), Block { time: block.time, length, place: BlockLocation::Memory });
         staging.tail_bytes += length;
         staging.tail.push(block);
         if full.is_none() && staging.tail_bytes >= part {
@@ -275,10 +277,10 @@ impl Session {
         Ok(full)
     }
 
-    /// Adds a block that lies in parts.
+    /// Adds a block whose bytes are in parts.
     pub(super) fn insert(&self, id: &BlockId, block: Block) -> Result<(), StorageError> {
         let mut staging = self.staging.lock();
-        staging.count_taken()?;
+        staging.count_block()?;
         staging.remember(id.clone(), block);
         Ok(())
     }
@@ -301,9 +303,9 @@ impl Session {
         Ok(sealed)
     }
 
-    /// Writes down what is in the tail and is not written down yet.
+    /// Spills the blocks of the tail that are not spilled yet.
     pub(super) async fn spill(&self, shared: &Shared) -> Result<(), StorageError> {
-        let time = self.tick(shared);
+        let time = self.next_timestamp(shared);
         let (mut pieces, mut entries) = (Vec::new(), Vec::new());
         let mut length = 0;
         for block in self.staging.lock().tail.iter().filter(|block| block.spilled.is_none()) {
@@ -318,7 +320,7 @@ impl Session {
         shared.bucket.put(&spill.key, pieces).await?;
         let record = keys::record_key(&self.upload, &self.name, time);
         shared.bucket.put(&record, journal::record_of_spill(&spill, &entries)?).await?;
-        self.take_back(shared, &[spill.key.clone(), record]).await?;
+        self.undo_if_discarded(shared, &[spill.key.clone(), record]).await?;
         let offsets: HashMap<u64, u64> = entries.iter().map(|entry| (entry.time, entry.offset)).collect();
         for block in &mut self.staging.lock().tail {
             if let Some(offset) = offsets.get(&block.time) {
@@ -328,7 +330,7 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets the bytes that are written down.
+    /// Frees the memory of spilled blocks.
     pub(super) fn release_spilled(&self) {
         let mut staging = self.staging.lock();
         let tail = mem::take(&mut staging.tail);
@@ -337,15 +339,15 @@ impl Session {
         staging.tail = kept;
         for block in spilled {
             if let Some((spill, offset)) = block.spilled {
-                staging.moved(&block.id, block.time, Place::Spilled(spill, offset));
+                staging.moved(&block.id, block.time, BlockLocation::Spilled(spill, offset));
             }
         }
     }
 }
 
-impl Claim {
-    /// Gives the numbers back: nothing was sent under them, or all of it arrived and does not count.
-    pub(super) fn give_back(&self) {
-        self.volume.numbers.lock().give_back(&self.numbers);
+impl PartClaim {
+    /// Releases the numbers: no part was sent under them, or all have arrived and are not used.
+    pub(super) fn release(&self) {
+        self.slot.numbers.lock().release(&self.numbers);
     }
 }

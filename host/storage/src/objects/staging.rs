@@ -1,4 +1,4 @@
-//! What a session knows of its blocks: which are complete, and where their bytes are.
+//! The blocks of a session: which are complete, and where their bytes are.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,13 +6,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    room::Held,
+    memory::MemoryPermit,
     session::{Multipart, Sealed},
 };
 use crate::{BlockId, MAX_BLOCKS, StorageError};
 
-/// Most blocks taken in by a session, resent ones counted again. Bounds the memory that an upload can take.
-const MAX_TAKEN: usize = 2 * MAX_BLOCKS;
+/// Most blocks staged in a session; a block that is sent again counts again. Bounds the memory of an upload.
+const MAX_STAGED: usize = 2 * MAX_BLOCKS;
 
 /// A part that was stored.
 #[derive(Clone, Debug)]
@@ -25,16 +25,16 @@ pub(super) struct StoredPart {
 
 /// Where the bytes of a block are.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum BlockLocation {
     /// In the memory of this session.
     Memory,
-    /// In these parts, one behind the other, from an offset on.
+    /// At an offset of these parts, concatenated.
     Parts(Arc<[StoredPart]>, u64),
-    /// In a spilled object of this key and length, from an offset on.
+    /// At an offset of a spilled object.
     Spilled(Arc<Spill>, u64),
 }
 
-/// Bytes of a tail that were written down.
+/// A small object with the bytes of a tail.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Spill {
     pub(super) key: String,
@@ -44,10 +44,10 @@ pub(super) struct Spill {
 /// A complete block.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    /// When it was complete; of several blocks with one id the last counts.
+    /// When it was complete. Of several blocks with one id the latest counts.
     pub(super) time: u64,
     pub(super) length: u64,
-    pub(super) place: Place,
+    pub(super) place: BlockLocation,
 }
 
 /// A small block in memory.
@@ -56,57 +56,57 @@ pub(super) struct Buffered {
     pub(super) id: BlockId,
     pub(super) time: u64,
     pub(super) bytes: Bytes,
-    pub(super) _held: Held,
-    /// Where it is written down, and from which offset on.
+    pub(super) _permit: MemoryPermit,
+    /// The spilled object, and the offset in it.
     pub(super) spilled: Option<(Arc<Spill>, u64)>,
 }
 
-/// What a session knows.
+/// The staged blocks of a session.
 #[derive(Debug)]
 pub(super) struct Staging {
     pub(super) blocks: HashMap<BlockId, Block>,
     pub(super) tail: Vec<Buffered>,
     pub(super) tail_bytes: u64,
     pub(super) sealed: Vec<Arc<Sealed>>,
-    taken: usize,
+    staged: usize,
     last_time: u64,
     pub(super) touched: Instant,
 }
 
 impl Staging {
-    /// `last_time`: of what is there already.
+    /// `last_time`: the latest timestamp in the upload so far.
     pub(super) fn new(last_time: u64) -> Self {
         Self {
             blocks: HashMap::new(),
             tail: Vec::new(),
             tail_bytes: 0,
             sealed: Vec::new(),
-            taken: 0,
+            staged: 0,
             last_time,
             touched: Instant::now(),
         }
     }
 
-    pub(super) fn tick(&mut self, now_ms: u64) -> u64 {
+    pub(super) fn next_timestamp(&mut self, now_ms: u64) -> u64 {
         self.last_time = now_ms.max(self.last_time + 1);
         self.last_time
     }
 
-    pub(super) fn count_taken(&mut self) -> Result<(), StorageError> {
-        if self.taken >= MAX_TAKEN {
+    pub(super) fn count_block(&mut self) -> Result<(), StorageError> {
+        if self.staged >= MAX_STAGED {
             return Err(StorageError::Invalid("too many blocks in one upload".to_owned()));
         }
-        self.taken += 1;
+        self.staged += 1;
         Ok(())
     }
 
-    /// Lets a block count, unless a later one with its id is there already.
+    /// Adds a block, unless there is a later one with its id.
     pub(super) fn remember(&mut self, id: BlockId, block: Block) {
         self.touched = Instant::now();
         match self.blocks.get(&id) {
             Some(known) if known.time > block.time => return,
-            Some(Block { time, length, place: Place::Memory }) => {
-                // The bytes of the old one are not needed any more, unless they are on their way already.
+            Some(Block { time, length, place: BlockLocation::Memory }) => {
+                // The bytes of the replaced block are dropped, unless its tail is sealed.
                 let (time, length) = (*time, *length);
                 let before = self.tail.len();
                 self.tail.retain(|old| old.time != time);
@@ -119,14 +119,14 @@ impl Staging {
         self.blocks.insert(id, block);
     }
 
-    /// Notes where a block is now, if it still counts.
-    pub(super) fn moved(&mut self, id: &BlockId, time: u64, place: Place) {
+    /// Updates the place of a block that has not been replaced.
+    pub(super) fn moved(&mut self, id: &BlockId, time: u64, place: BlockLocation) {
         if let Some(block) = self.blocks.get_mut(id).filter(|block| block.time == time) {
             block.place = place;
         }
     }
 
-    /// Returns whether blocks are in memory only.
+    /// Returns whether there are blocks in memory only.
     pub(super) fn has_unwritten(&self) -> bool {
         !self.sealed.is_empty() || self.tail.iter().any(|block| block.spilled.is_none())
     }

@@ -3,31 +3,31 @@
 mod crash;
 pub(crate) mod fixture;
 mod memory;
+mod memory_bucket;
 mod order;
 mod parts;
-mod passing;
 mod replicas;
-mod room;
+mod streaming;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{fixture::small, memory::MemoryBucket};
-use super::{ObjectSettings, ObjectStorage, sizes};
+use self::{fixture::small, memory_bucket::MemoryBucket};
+use super::{ObjectSettings, ObjectStorage, part_size};
 use crate::{BlockId, Storage, UploadName, bucket::Bucket, conformance};
 
 /// As in production: most of the suite's blocks are smaller than a part.
 mod with_real_sizes {
-    use super::{ObjectSettings, fixture::ObjectFixture, memory::MemoryBucket, sizes};
+    use super::{ObjectSettings, fixture::ObjectFixture, memory_bucket::MemoryBucket, part_size};
 
     crate::conformance::storage_conformance!(ObjectFixture::new(
-        MemoryBucket::new(sizes::MIN_PART_BYTES, 10_000),
+        MemoryBucket::new(part_size::MIN_PART_BYTES, 10_000),
         ObjectSettings::new(64 << 20),
     ));
 }
 
 /// Parts so small, and so few of them, that the suite's blocks become parts of several multiparts.
 mod with_small_parts {
-    use super::{fixture::ObjectFixture, memory::MemoryBucket, small};
+    use super::{fixture::ObjectFixture, memory_bucket::MemoryBucket, small};
 
     crate::conformance::storage_conformance!(ObjectFixture::new(
         MemoryBucket::with_pages(10_000, 40, 37),

@@ -1,7 +1,6 @@
 //! The uploads that this process remembers.
 //!
-//! What is remembered can be read back from the bucket, except for blocks that are in memory only, so the uploads that
-//! nobody used for long are forgotten.
+//! Their state can be read back from the bucket, except for blocks that are in memory only, so idle uploads are forgotten.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,17 +13,17 @@ use super::{
 };
 use crate::{StorageError, UploadName, bucket::Bucket};
 
-/// What is known of an upload.
+/// The state of an upload.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Phase {
-    /// Nothing yet.
+    /// Not read from the bucket yet.
     #[default]
     Unread,
     /// It takes blocks.
     Open(Arc<Session>),
-    /// It became an object; the bucket says which.
+    /// It became an object, which the plan in the bucket names.
     Committed,
-    /// It was discarded: who still has it must look it up again.
+    /// It was discarded; holders must look it up again.
     Discarded,
 }
 
@@ -32,7 +31,7 @@ pub(super) enum Phase {
 #[derive(Debug, Default)]
 pub(super) struct Upload {
     phase: Mutex<Phase>,
-    /// Held for reading while a block is made to count, for writing while the phase is about to change.
+    /// Read-locked while a block is added, write-locked while the phase changes.
     pub(super) gate: tokio::sync::RwLock<()>,
 }
 
@@ -44,7 +43,7 @@ impl Uploads {
         Arc::clone(self.0.lock().entry(name.clone()).or_default())
     }
 
-    /// Forgets an upload, if it is still this one.
+    /// Forgets an upload, unless it has been replaced by a new one.
     pub(super) fn forget(&self, name: &UploadName, upload: &Arc<Upload>) {
         let mut uploads = self.0.lock();
         if uploads.get(name).is_some_and(|known| Arc::ptr_eq(known, upload)) {
@@ -57,9 +56,9 @@ impl Uploads {
         self.0.lock().values().filter_map(|upload| upload.session()).collect()
     }
 
-    /// Forgets what nobody works on and `is_old` says of its session.
+    /// Forgets uploads that are not in use and whose session `is_old`.
     pub(super) fn forget_idle(&self, is_old: impl Fn(&Session) -> bool) {
-        // Clones are made under this lock: one reference means that nobody works on it.
+        // Clones are made under this lock: with one reference it is not in use.
         self.0.lock().retain(|_, upload| {
             Arc::strong_count(upload) > 1
                 || match &*upload.phase.lock() {
@@ -91,18 +90,18 @@ impl Upload {
         }
     }
 
-    /// Returns whether a session is still the one that takes blocks.
+    /// Returns whether `session` is still the session of the upload.
     pub(super) fn is_current(&self, session: &Arc<Session>) -> bool {
         self.session().is_some_and(|current| Arc::ptr_eq(&current, session))
     }
 }
 
-/// Returns an upload and the session in which it takes blocks; begins one where there is none.
+/// Returns an upload and its session, which is begun if there is none.
 pub(super) async fn open(
     shared: &Shared,
     name: &UploadName,
 ) -> Result<(Arc<Upload>, Arc<Session>), StorageError> {
-    // Each turn waits for somebody who discards it; a client cannot keep that up.
+    // Each round waits for a discard of the same upload; a client cannot cause many of them.
     for _ in 0..8 {
         let upload = shared.uploads.get(name);
         if let Some(session) = upload.session() {
@@ -125,7 +124,7 @@ pub(super) async fn open(
     Err(StorageError::NotFound)
 }
 
-/// Finds out whether an upload takes blocks, and begins a session if so.
+/// Begins a session, unless the upload is committed.
 async fn begin(shared: &Shared, name: &UploadName) -> Result<Phase, StorageError> {
     let listing = journal::list(shared, name).await?;
     if listing.is_planned {
@@ -136,15 +135,15 @@ async fn begin(shared: &Shared, name: &UploadName) -> Result<Phase, StorageError
     Ok(Phase::Open(Arc::new(session)))
 }
 
-/// A multipart that is gone was completed or given up by another process.
-pub(super) fn gone_is_closed(error: StorageError) -> StorageError {
+/// Maps a missing multipart upload: another process completed or aborted it.
+pub(super) fn gone_as_closed(error: StorageError) -> StorageError {
     match error {
         StorageError::NotFound => closed(),
         error => error,
     }
 }
 
-/// What is said of an upload that was committed or discarded.
+/// The error for an upload that was committed or discarded.
 pub(super) fn closed() -> StorageError {
     StorageError::Invalid("the upload takes no more blocks".to_owned())
 }

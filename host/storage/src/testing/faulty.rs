@@ -1,6 +1,7 @@
-//! A storage that fails as planned.
+//! A storage that fails as a test plans.
 //!
-//! A [`Faults`] says which calls fail, and how; a wrapper and the test share it. All other calls pass through.
+//! A [`Faults`] is shared by the wrapper and the test, and has the calls that fail. All other calls
+//! pass through.
 
 #[cfg(test)]
 mod tests;
@@ -16,29 +17,29 @@ use crate::{
     UploadName,
 };
 
-/// What a call suffers.
+/// The fault of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not done, and says so.
+    /// It is not made, and fails.
     Fail,
-    /// It is done, but its answer is lost.
+    /// It is made, but its result is lost.
     LoseAnswer,
-    /// It takes so long.
+    /// It is delayed.
     Delay(Duration),
-    /// It finds nothing.
+    /// It returns [`StorageError::NotFound`].
     Miss,
-    /// There is no space for it.
+    /// It returns [`StorageError::NoSpace`].
     NoSpace,
-    /// Of a flush: the object's bytes are lost. [`Fault::Fail`]: they may be flushed later.
+    /// A flush loses the object's bytes. With [`Fault::Fail`] they may be flushed later.
     Lost,
-    /// A bucket's client makes it twice, as after a lost answer, and tells what the second one said.
+    /// A bucket's client makes it twice, as after a lost response, and returns the second result.
     Repeat,
-    /// The content that it returns breaks off after so many bytes.
+    /// The content that it returns fails after this many bytes.
     Cut(u64),
 }
 
 struct Rule {
-    /// The name of the method; every one, where it is empty.
+    /// The name of the method; empty for all.
     call: &'static str,
     skip: usize,
     times: usize,
@@ -46,41 +47,41 @@ struct Rule {
 }
 
 #[derive(Default)]
-struct State {
+struct FaultState {
     rules: Vec<Rule>,
     is_down: bool,
     calls: Vec<&'static str>,
 }
 
-/// Which calls suffer what.
+/// The planned faults.
 #[derive(Default)]
-pub struct Faults(Mutex<State>);
+pub struct Faults(Mutex<FaultState>);
 
 impl Faults {
-    /// Plans nothing.
+    /// No faults.
     #[must_use]
     pub fn none() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Lets the calls of a method suffer: after the first `skip` of them, so many `times`. A method of any name: `""`.
+    /// Plans a fault for `times` calls of a method, after the first `skip`. Any method: `""`.
     pub fn add(&self, call: &'static str, skip: usize, times: usize, fault: Fault) {
         self.0.lock().rules.push(Rule { call, skip, times, fault });
     }
 
-    /// Lets everything fail from now on, or no longer.
+    /// Makes all calls fail from now on, or no longer.
     pub fn set_down(&self, is_down: bool) {
         self.0.lock().is_down = is_down;
     }
 
-    /// Forgets all that is planned.
+    /// Removes all planned faults.
     pub fn clear(&self) {
         let mut state = self.0.lock();
         state.rules.clear();
         state.is_down = false;
     }
 
-    /// Returns the calls so far, and forgets them.
+    /// Returns the names of the calls so far, and clears them.
     pub fn take_calls(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.0.lock().calls)
     }
@@ -107,7 +108,7 @@ impl Faults {
         call: &'static str,
         work: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
-        suffer(self.next(call), work).await
+        apply(self.next(call), work).await
     }
 
     pub(super) async fn around_content(
@@ -117,12 +118,12 @@ impl Faults {
     ) -> Result<Content, StorageError> {
         match self.next(call) {
             Some(Fault::Cut(after)) => work.await.map(|content| cut_after(content, after)),
-            fault => suffer(fault, work).await,
+            fault => apply(fault, work).await,
         }
     }
 }
 
-pub(super) async fn suffer<T>(
+pub(super) async fn apply<T>(
     fault: Option<Fault>,
     work: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {
@@ -140,7 +141,7 @@ pub(super) async fn suffer<T>(
 }
 
 fn injected() -> StorageError {
-    StorageError::unavailable("do as asked", "a fault was planned here")
+    StorageError::unavailable("make a call", "a planned fault")
 }
 
 fn cut_after(content: Content, after: u64) -> Content {
@@ -158,11 +159,11 @@ fn cut_after(content: Content, after: u64) -> Content {
     Content { length, chunks: whole.chain(stream::iter([Err(injected())])).boxed() }
 }
 
-/// A storage that fails by plan.
+/// A storage that fails as planned.
 pub struct FaultyStorage {
-    /// The storage that is wrapped.
+    /// The wrapped storage.
     pub inner: Arc<dyn Storage>,
-    /// What fails.
+    /// The planned faults.
     pub faults: Arc<Faults>,
 }
 
@@ -235,7 +236,7 @@ impl Storage for FaultyStorage {
     async fn has_room(&self) -> Result<bool, StorageError> {
         match self.faults.next("has_room") {
             Some(Fault::NoSpace) => Ok(false),
-            fault => suffer(fault, self.inner.has_room()).await,
+            fault => apply(fault, self.inner.has_room()).await,
         }
     }
 

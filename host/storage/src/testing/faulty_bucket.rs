@@ -1,11 +1,11 @@
-//! A bucket that fails as planned.
+//! A bucket that fails as a test plans.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::faulty::{Fault, Faults, suffer};
+use super::faulty::{Fault, Faults, apply};
 use crate::{
     Content, StorageError,
     bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
@@ -13,9 +13,9 @@ use crate::{
 
 /// A bucket that fails as planned.
 pub struct FaultyBucket {
-    /// The bucket that is wrapped.
+    /// The wrapped bucket.
     pub inner: Arc<dyn Bucket>,
-    /// What fails.
+    /// The planned faults.
     pub faults: Arc<Faults>,
 }
 
@@ -74,7 +74,7 @@ impl Bucket for FaultyBucket {
                 self.inner.put_new(key, body.clone()).await?;
                 self.inner.put_new(key, body).await
             }
-            fault => suffer(fault, self.inner.put_new(key, body)).await,
+            fault => apply(fault, self.inner.put_new(key, body)).await,
         }
     }
 
@@ -106,7 +106,7 @@ impl Bucket for FaultyBucket {
                 self.inner.complete(key, multipart, parts).await?;
                 self.inner.complete(key, multipart, parts).await
             }
-            fault => suffer(fault, self.inner.complete(key, multipart, parts)).await,
+            fault => apply(fault, self.inner.complete(key, multipart, parts)).await,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What tests need of a storage: names, bytes, sources, and wrappers that fail as planned.
+//! Tools of tests: names, bytes, sources, and wrappers that fail as planned.
 
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "tests")]
 
@@ -11,24 +11,24 @@ use futures_util::{StreamExt, stream};
 
 use crate::{BlockId, Source, SourceError, UploadName};
 
-/// A name that no other test has.
+/// A random name.
 pub fn new_upload() -> UploadName {
     let mut random = [0_u8; 16];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).unwrap();
     UploadName::parse(hex::encode(random)).unwrap()
 }
 
-/// The id of a block.
+/// A block id.
 pub fn id(text: &str) -> BlockId {
     BlockId::parse(text).unwrap()
 }
 
-/// The ids of some blocks.
+/// Some block ids.
 pub fn ids<const N: usize>(texts: [&str; N]) -> Vec<BlockId> {
     texts.into_iter().map(id).collect()
 }
 
-/// Bytes in which every position can be told from its neighbours, and one seed from another.
+/// Bytes in which every position differs from its neighbours, and one seed from another.
 pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
@@ -38,18 +38,18 @@ pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// A source that has it all and says so.
+/// A source with an announced length.
 pub fn whole(bytes: &[u8]) -> Source {
     chunked(bytes, 10_000)
 }
 
-/// A source in chunks of a size of its own.
+/// A source in chunks of `chunk_bytes`.
 pub fn chunked(bytes: &[u8], chunk_bytes: usize) -> Source {
     let chunks: Vec<_> = bytes.chunks(chunk_bytes).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
     Source { length: Some(bytes.len() as u64), chunks: stream::iter(chunks).boxed() }
 }
 
-/// A source of which nobody knows how long it will be.
+/// A source without an announced length.
 pub fn unannounced(bytes: &[u8]) -> Source {
     Source { length: None, ..whole(bytes) }
 }
@@ -59,13 +59,13 @@ pub fn announced(length: u64, bytes: &[u8]) -> Source {
     Source { length: Some(length), ..whole(bytes) }
 }
 
-/// A source that breaks off with an error after `bytes`.
+/// A source that fails after `bytes`.
 pub fn broken(length: Option<u64>, bytes: &[u8]) -> Source {
     let end = stream::iter([Err(SourceError::CutShort)]);
     Source { length, chunks: whole(bytes).chunks.chain(end).boxed() }
 }
 
-/// A source that gives `bytes` and then never ends.
+/// A source that stalls after `bytes`.
 pub fn stuck(length: Option<u64>, bytes: &[u8]) -> Source {
     Source { length, chunks: whole(bytes).chunks.chain(stream::pending()).boxed() }
 }

@@ -59,9 +59,9 @@ async fn on_a_quick_disk_a_look_is_made_in_place() {
     let object = fixture.fs().put(&new_upload(), whole(b"content")).await.unwrap().object;
     // A machine that is busy enough to make one of these slow is not asked again at once.
     let in_place = (0..100).any(|_| {
-        fixture.fs().disk.paces.looks.is_calm() && fixture.fs().stat(&object).now_or_never().is_some()
+        fixture.fs().disk.inline.looks.allowed() && fixture.fs().stat(&object).now_or_never().is_some()
     });
-    assert!(in_place || !fixture.fs().disk.paces.looks.is_calm());
+    assert!(in_place || !fixture.fs().disk.inline.looks.allowed());
 }
 
 /// Fault 9: a share that is used up is waited for, and comes back.

@@ -11,9 +11,12 @@ use futures_util::{FutureExt, StreamExt, future, stream};
 use super::Temporary;
 use crate::{
     Source, StorageError,
-    budget::{Budget, MIN_CHUNK_BYTES},
     conformance::{Fixture, id, new_upload, pattern, whole},
-    fs::{intake, space::Measured},
+    fs::{
+        budget::{Budget, MIN_CHUNK_BYTES},
+        space::Measured,
+        writer,
+    },
 };
 
 const CHUNK: usize = 16 << 10;
@@ -135,7 +138,7 @@ fn counted(count: usize, chunk_bytes: usize, alive: &Arc<AtomicU64>) -> Source {
 /// A file to write to.
 struct Sink(Arc<std::fs::File>);
 
-impl intake::Target for Sink {
+impl writer::WriteTarget for Sink {
     fn file(&self) -> Result<Arc<std::fs::File>, StorageError> {
         Ok(Arc::clone(&self.0))
     }
@@ -164,7 +167,7 @@ fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
             let (source, transfer, sink) = (counted(CHUNKS, SMALL_CHUNK, &alive), budget.transfer(), &sink);
             async move {
                 let mut claim = disk.space.claim(source.length)?;
-                intake::write(disk, sink, 0, source, &transfer, &mut claim).await
+                writer::write(disk, sink, 0, source, &transfer, &mut claim).await
             }
         });
         let mut writes = future::join_all(writes);

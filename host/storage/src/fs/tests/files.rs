@@ -12,12 +12,11 @@ use tokio::sync::oneshot;
 use super::{BOOT, Temporary};
 use crate::{
     Source, Storage, StorageError,
-    budget::Budget,
     conformance::{
         Fixture, assert_content, bounded, failing_sources, id, ids, new_upload, pattern, put_block,
         scattered_object, whole,
     },
-    fs::{FsSettings, FsStorage},
+    fs::{FsSettings, FsStorage, budget::Budget},
 };
 use larder_common::causes::chain;
 

@@ -7,12 +7,11 @@ use futures_util::{StreamExt, future};
 use super::{BOOT, Temporary};
 use crate::{
     Source, Storage, StorageError, UploadName,
-    budget::Budget,
     conformance::{
         Fixture, announced, assert_content, bounded, broken, id, ids, new_upload, pattern, put_block, stuck,
         whole,
     },
-    fs::{FsSettings, FsStorage},
+    fs::{FsSettings, FsStorage, budget::Budget},
 };
 use larder_testing::SmallDisk;
 

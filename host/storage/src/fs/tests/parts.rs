@@ -12,21 +12,21 @@ use proptest::prelude::*;
 use super::Temporary;
 use crate::{
     BlockId, StorageError,
-    budget::Budget,
     conformance::{pattern, whole},
     extents::Extent,
     fs::{
-        errors, intake,
+        budget::Budget,
+        errors,
         journal::{self, CommitRecord},
-        kernel,
         layout::{Kind, ObjectPath, upload_of},
+        sys, writer,
     },
 };
 
 /// A device that is always full.
 struct Full(Arc<File>);
 
-impl intake::Target for Full {
+impl writer::WriteTarget for Full {
     fn file(&self) -> Result<Arc<File>, StorageError> {
         Ok(Arc::clone(&self.0))
     }
@@ -40,7 +40,7 @@ async fn a_full_disk_is_no_space() {
     for length in [1, 65_536, 65_537, 5_000_000] {
         let mut claim = disk.claim(Some(length as u64)).await.unwrap();
         let source = whole(&pattern(length, 1));
-        let result = intake::write(disk, &full, 0, source, &budget.transfer(), &mut claim).await;
+        let result = writer::write(disk, &full, 0, source, &budget.transfer(), &mut claim).await;
         assert!(matches!(result, Err(StorageError::NoSpace)), "{result:?}");
     }
     assert_eq!(budget.held_bytes(), 0);
@@ -62,7 +62,7 @@ fn many_tiny_chunks_are_written_in_order() {
     let mut file = tempfile::tempfile().unwrap();
     let bytes = pattern(5000, 1);
     let chunks: Vec<Bytes> = bytes.chunks(1).map(Bytes::copy_from_slice).collect();
-    kernel::write_all_at(&file, &chunks, 3).unwrap();
+    sys::write_all_at(&file, &chunks, 3).unwrap();
     let mut read = Vec::new();
     file.rewind().unwrap();
     file.read_to_end(&mut read).unwrap();
@@ -75,12 +75,12 @@ fn copies_are_exact_and_a_short_source_is_an_error() {
     let bytes = pattern(200_000, 1);
     from.write_all(&bytes).unwrap();
     let mut to = tempfile::tempfile().unwrap();
-    kernel::copy(&from, &to, 5, 200_000).unwrap();
+    sys::copy(&from, &to, 5, 200_000).unwrap();
     let mut read = Vec::new();
     to.rewind().unwrap();
     to.read_to_end(&mut read).unwrap();
     assert!(read == [&[0; 5], &bytes[..]].concat());
-    assert!(kernel::copy(&from, &to, 0, 200_001).is_err());
+    assert!(sys::copy(&from, &to, 0, 200_001).is_err());
 }
 
 #[test]

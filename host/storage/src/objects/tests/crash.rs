@@ -16,13 +16,13 @@ use crate::{
 /// More requests than any of these uploads takes.
 const MOST: usize = 200;
 
-struct Upload {
+struct TestUpload {
     name: UploadName,
     list: Vec<BlockId>,
     bodies: Vec<Vec<u8>>,
 }
 
-impl Upload {
+impl TestUpload {
     /// `order`: `false` makes a segmented object.
     fn new(is_ordered: bool) -> Self {
         let list = if is_ordered { ids(["a", "b", "c"]) } else { ids(["c", "a", "b"]) };
@@ -50,7 +50,7 @@ async fn objects(storage: &ObjectStorage) -> BTreeSet<ObjectName> {
 }
 
 /// Removes what is listed; then nothing must be left.
-async fn sweep(storage: &ObjectStorage, bucket: &MemoryBucket, upload: &Upload) {
+async fn sweep(storage: &ObjectStorage, bucket: &MemoryBucket, upload: &TestUpload) {
     storage.discard(&upload.name).await.unwrap();
     for object in objects(storage).await {
         storage.remove(&object).await.unwrap();
@@ -59,7 +59,11 @@ async fn sweep(storage: &ObjectStorage, bucket: &MemoryBucket, upload: &Upload) 
     assert_eq!(bucket.open_multiparts(), 0);
 }
 
-async fn ends_right_after(upload: &Upload, bucket: &Arc<MemoryBucket>, result: Result<Stored, StorageError>) {
+async fn ends_right_after(
+    upload: &TestUpload,
+    bucket: &Arc<MemoryBucket>,
+    result: Result<Stored, StorageError>,
+) {
     // Another process: what it is asked again ends right, or is refused.
     let storage = storage(bucket);
     let again = storage.commit(&upload.name, &upload.list).await;
@@ -92,7 +96,7 @@ async fn a_process_that_ends_between_any_two_requests_leaves_all_or_nothing() {
                 faults.add("", requests, usize::MAX, Fault::Fail);
                 let faulty = Arc::new(FaultyBucket { inner: bucket.clone(), faults: faults.clone() });
                 let storage = open(faulty, &patient());
-                let upload = Upload::new(is_ordered);
+                let upload = TestUpload::new(is_ordered);
                 let result = upload.run(&storage).await;
                 drop(storage);
                 let is_over = result.is_ok() && faults.take_calls().len() <= requests;
@@ -114,7 +118,7 @@ async fn any_one_request_that_fails_is_made_up_for_by_a_retry() {
             faults.add("", requests, 1, fault.clone());
             let faulty = Arc::new(FaultyBucket { inner: bucket.clone(), faults: faults.clone() });
             let storage = open(faulty, &patient());
-            let upload = Upload::new(requests % 2 == 0);
+            let upload = TestUpload::new(requests % 2 == 0);
             let mut stored = None;
             for _ in 0..3 {
                 // As a client does: the request that failed is sent again, until the commit is answered.
@@ -149,7 +153,7 @@ async fn requests_that_a_client_repeats_by_itself_are_harmless() {
             faults.add(call, 0, 1, Fault::Repeat);
             let storage = open(Arc::new(FaultyBucket { inner: bucket.clone(), faults }), &patient());
             let bodies = bodies.iter().map(|n| pattern(*n, *n as u64)).collect();
-            let upload = Upload { bodies, ..Upload::new(true) };
+            let upload = TestUpload { bodies, ..TestUpload::new(true) };
             let stored = upload.run(&storage).await.unwrap();
             assert_content(&storage, &stored.object, &upload.expected()).await;
             assert!(upload.run(&storage).await.is_err(), "it takes no more blocks");
@@ -173,7 +177,7 @@ async fn a_whole_object_is_stored_where_a_client_repeats_its_completion() {
 async fn a_bucket_that_is_gone_is_not_taken_for_objects_that_are() {
     let (bucket, faults) = (bucket(), Faults::none());
     let storage = open(Arc::new(FaultyBucket { inner: bucket, faults: faults.clone() }), &patient());
-    let (plain, segmented) = (Upload::new(true), Upload::new(false));
+    let (plain, segmented) = (TestUpload::new(true), TestUpload::new(false));
     for stored in [plain.run(&storage).await.unwrap(), segmented.run(&storage).await.unwrap()] {
         for call in ["head", "read"] {
             faults.add(call, 0, usize::MAX, Fault::Miss);
@@ -214,7 +218,7 @@ async fn settling_goes_on_behind_an_upload_that_fails() {
 async fn a_removal_that_ends_half_way_leaves_what_is_listed() {
     for requests in 0..10 {
         let bucket = bucket();
-        let upload = Upload::new(false);
+        let upload = TestUpload::new(false);
         let stored = {
             // Two processes: the object has two data.
             let (one, other) = (storage(&bucket), storage(&bucket));
@@ -240,7 +244,7 @@ async fn a_removal_that_ends_half_way_leaves_what_is_listed() {
 async fn pieces_near_each_other_are_read_with_one_request() {
     let (bucket, faults) = (bucket(), Faults::none());
     let storage = open(Arc::new(FaultyBucket { inner: bucket, faults: faults.clone() }), &patient());
-    let upload = Upload::new(false);
+    let upload = TestUpload::new(false);
     let stored = upload.run(&storage).await.unwrap();
     assert!(stored.object.as_str().starts_with("s-"));
     faults.take_calls();
@@ -258,7 +262,7 @@ async fn content_that_breaks_off_is_an_error() {
     let storage = open(Arc::new(FaultyBucket { inner: bucket, faults: faults.clone() }), &patient());
     // Too far from each other to be read with one request.
     let bodies = [1_500_000, 1_200_000, 700].iter().map(|n| pattern(*n, *n as u64)).collect();
-    let upload = Upload { bodies, ..Upload::new(false) };
+    let upload = TestUpload { bodies, ..TestUpload::new(false) };
     let stored = upload.run(&storage).await.unwrap();
     for skip in 0..2 {
         faults.clear();

@@ -7,48 +7,48 @@ use super::{bucket, commits_to, put, storage, toolkit_id};
 use crate::{
     BlockId, Storage,
     conformance::{id, new_upload, pattern, unannounced, whole},
-    objects::numbers::{self, Numbers},
+    objects::part_numbers::{self, PartNumbers},
 };
 
 #[test]
 fn ids_of_the_toolkit_tell_their_place() {
-    assert_eq!(numbers::index_of(&toolkit_id(0)), Some(0));
-    assert_eq!(numbers::index_of(&toolkit_id(49_999)), Some(49_999));
-    assert_eq!(numbers::index_of(&toolkit_id(50_000)), None);
+    assert_eq!(part_numbers::index_of(&toolkit_id(0)), Some(0));
+    assert_eq!(part_numbers::index_of(&toolkit_id(49_999)), Some(49_999));
+    assert_eq!(part_numbers::index_of(&toolkit_id(50_000)), None);
     assert_eq!(
-        numbers::index_of(&id("ZmJlMDdjMDAtZjQ1ZS00YjExLTljYjQtMWU4NGFmZWRiNGUwMDAwMDAwMDAwMDAy")),
+        part_numbers::index_of(&id("ZmJlMDdjMDAtZjQ1ZS00YjExLTljYjQtMWU4NGFmZWRiNGUwMDAwMDAwMDAwMDAy")),
         Some(2)
     );
     // BuildKit, wireit, a UUID alone, plain text.
     for other in ["mAIuHFFgSw56GIx7t8GPCAAAACIAAA==", "MDAwMA==", "Zm9v", "x", "0000"] {
-        assert_eq!(numbers::index_of(&id(other)), None, "{other}");
+        assert_eq!(part_numbers::index_of(&id(other)), None, "{other}");
     }
 }
 
 proptest! {
     #[test]
     fn numbers_are_never_given_twice(takes in prop::collection::vec((0..12_u32, 1..20_u32, any::<bool>()), 0..40)) {
-        let mut numbers = Numbers::new(160);
+        let mut numbers = PartNumbers::new(160);
         let mut taken = std::collections::BTreeSet::new();
-        for (place, count, is_kept) in takes {
-            let got = if is_kept { numbers.take_kept(place, count) } else { numbers.take_next(count) };
+        for (place, count, is_reserved) in takes {
+            let got = if is_reserved { numbers.take_reserved(place, count) } else { numbers.take_next(count) };
             let Some(got) = got else { continue };
             prop_assert_eq!(got.len(), count as usize);
             prop_assert!(got.windows(2).all(|pair| pair[1] == pair[0] + 1));
             for number in got {
                 prop_assert!((1..=160).contains(&number) && taken.insert(number), "{}", number);
-                prop_assert!(!is_kept || (number - 1) / 16 == place);
+                prop_assert!(!is_reserved || (number - 1) / 16 == place);
             }
         }
     }
 
     #[test]
-    fn pieces_are_a_body_and_large_enough(length in 0..2_000_000_u64, is_scarce: bool) {
-        let sizes = crate::objects::sizes::Sizes { min_part: 10_000, part: 16_000, max_number: 10_000 };
-        let pieces = sizes.cut(length, is_scarce);
+    fn pieces_are_a_body_and_large_enough(length in 0..2_000_000_u64, is_low: bool) {
+        let sizes = crate::objects::part_size::PartSizes { min_part: 10_000, part: 16_000, max_number: 10_000 };
+        let pieces = sizes.split(length, is_low);
         prop_assert_eq!(pieces.iter().sum::<u64>(), length);
         prop_assert!(pieces.len() < 2 || pieces.iter().all(|piece| (10_000..20_000).contains(piece)));
-        let whole = sizes.cut_whole(length);
+        let whole = sizes.split_whole(length);
         prop_assert_eq!(whole.iter().sum::<u64>(), length);
         prop_assert!(whole.iter().rev().skip(1).all(|piece| *piece >= 10_000));
     }

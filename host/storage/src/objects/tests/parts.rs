@@ -11,7 +11,7 @@ use super::{MIN, MemoryBucket, bucket, commits_to, open, patient, put, small, st
 use crate::{
     BlockId, Source, Storage,
     conformance::{assert_content, id, new_upload, pattern},
-    objects::{ObjectSettings, sizes},
+    objects::{ObjectSettings, part_size},
     testing::{
         faulty::{Fault, Faults},
         faulty_bucket::FaultyBucket,
@@ -53,7 +53,7 @@ async fn small_blocks_become_few_parts_and_one_object() {
 
 #[tokio::test]
 async fn hardly_more_is_written_than_the_content() {
-    let bucket = MemoryBucket::new(sizes::MIN_PART_BYTES, 10_000);
+    let bucket = MemoryBucket::new(part_size::MIN_PART_BYTES, 10_000);
     let storage = open(bucket.clone(), &ObjectSettings::new(64 << 20));
     let upload = new_upload();
     let body = pattern(1 << 20, 1);
@@ -112,12 +112,12 @@ async fn spilled_blocks_become_parts_of_the_object() {
     }
     assert_eq!(bucket.keys("uploads/"), Vec::<String>::new());
     assert_eq!(bucket.open_multiparts(), 0);
-    assert_eq!(storage.shared.room.held_bytes(), 0);
+    assert_eq!(storage.shared.memory.held_bytes(), 0);
 }
 
 #[tokio::test]
 async fn large_uploads_stay_within_their_memory() {
-    let bucket = MemoryBucket::new(sizes::MIN_PART_BYTES, 10_000);
+    let bucket = MemoryBucket::new(part_size::MIN_PART_BYTES, 10_000);
     let faults = Faults::none();
     faults.add("put_part", 0, usize::MAX, Fault::Delay(Duration::from_millis(20)));
     let faulty = Arc::new(FaultyBucket { inner: bucket, faults });
@@ -138,7 +138,7 @@ async fn large_uploads_stay_within_their_memory() {
     assert!(puts.into_iter().all(|put| put.is_ok()));
     assert_eq!(put.unwrap().size_bytes, 24 << 20);
     assert_eq!(storage.commit(&upload, &list).await.unwrap().size_bytes, 96 << 20);
-    let peak = storage.shared.room.peak_bytes();
+    let peak = storage.shared.memory.peak_bytes();
     assert!((10 << 20..=16 << 20).contains(&peak), "{peak}");
 }
 

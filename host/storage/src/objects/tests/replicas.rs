@@ -99,7 +99,7 @@ async fn memory_of_an_upload_that_another_process_ended_is_given_up() {
             other.discard(&upload).await.unwrap();
         }
         one.settle().await.unwrap();
-        assert_eq!(one.shared.room.held_bytes(), 0);
+        assert_eq!(one.shared.memory.held_bytes(), 0);
         // What comes now is refused, or begins anew.
         let again = one.put_block(&upload, &id("a"), whole(b"new")).await;
         assert_eq!(again.is_err(), is_committed);

@@ -2,9 +2,8 @@ use std::time::Instant;
 
 use super::*;
 use crate::{
-    budget::Budget,
     conformance::{assert_not_found, id, new_upload, pattern, read, whole},
-    fs::FsStorage,
+    fs::{FsStorage, budget::Budget},
 };
 
 fn faulty() -> (tempfile::TempDir, FaultyStorage) {

@@ -1,0 +1,79 @@
+//! Whether the disk may be used in place, without another thread.
+//!
+//! A write ends in the page cache, and a query is answered from the kernel's memory, in less time
+//! than it takes to wake another thread. But if more is written than the disk can take, or the disk
+//! is cold or on a network, the kernel blocks the caller, and everything else on its thread. So
+//! calls in place are timed, and after a slow one no call of its kind is made in place for a while.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+/// A call that takes this long was blocked. A write of 256 KiB takes a tenth of a millisecond, a
+/// query some microseconds.
+const SLOW: Duration = Duration::from_millis(5);
+
+/// How long no call of a kind is made in place after a slow one. The kernel blocks writers for 0.2
+/// s at most, so this is 1 % of the time.
+const BACKOFF: Duration = Duration::from_secs(20);
+
+/// Times the calls in place of one kind.
+#[derive(Debug, Default)]
+pub(super) struct InlineGate {
+    /// In milliseconds of [`now_ms`].
+    blocked_until_ms: AtomicU64,
+}
+
+/// One for each kind: a slow write does not make queries slow.
+#[derive(Debug, Default)]
+pub(super) struct InlineGates {
+    /// Short writes, to open files.
+    pub(super) writes: InlineGate,
+    /// `stat` and `open`.
+    pub(super) looks: InlineGate,
+    /// New files.
+    pub(super) creates: InlineGate,
+}
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn now_ms() -> u64 {
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl InlineGates {
+    /// `may_hang`: the file system may not respond at all, so no call is ever made in place.
+    pub(super) fn new(may_hang: bool) -> Self {
+        let inline = Self::default();
+        if may_hang {
+            for gate in [&inline.writes, &inline.looks, &inline.creates] {
+                gate.blocked_until_ms.store(u64::MAX, Relaxed);
+            }
+        }
+        inline
+    }
+}
+
+impl InlineGate {
+    /// Returns whether a call may be made in place.
+    pub(super) fn allowed(&self) -> bool {
+        now_ms() >= self.blocked_until_ms.load(Relaxed)
+    }
+
+    /// Runs and times a call, in place or on a thread.
+    pub(super) fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let done = work();
+        if start.elapsed() >= SLOW {
+            self.blocked_until_ms.fetch_max(now_ms() + BACKOFF.as_secs() * 1000, Relaxed);
+        }
+        done
+    }
+}
