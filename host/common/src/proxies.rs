@@ -7,7 +7,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 /// Hosts that are never reached through a proxy: this machine, and the metadata services of clouds,
 /// which respond only to direct requests.
-const NEVER: &str =
+const ALWAYS_DIRECT: &str =
     "localhost,127.0.0.0/8,::1,169.254.169.254,169.254.170.2,fd00:ec2::254,metadata.google.internal";
 
 /// The proxies by the scheme of the target URL. Proxy URLs may contain passwords, which `Debug` and
@@ -26,7 +26,7 @@ impl Proxies {
     /// networks, or `*`.
     #[must_use]
     pub fn new(http: Option<String>, https: Option<String>, no: &str) -> Self {
-        let no = [no, NEVER].join(",");
+        let no = [no, ALWAYS_DIRECT].join(",");
         let given = |proxy: &Option<String>| proxy.clone().unwrap_or_default();
         let matcher = (http.is_some() || https.is_some())
             .then(|| Matcher::builder().http(given(&http)).https(given(&https)).no(no.clone()).build());

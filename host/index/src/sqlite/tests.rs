@@ -20,12 +20,12 @@ use crate::{
 };
 
 /// A case and its database.
-pub(super) struct Opened {
+pub(super) struct TestIndex {
     case: Case,
     directory: tempfile::TempDir,
 }
 
-impl Deref for Opened {
+impl Deref for TestIndex {
     type Target = Case;
 
     fn deref(&self) -> &Case {
@@ -33,7 +33,7 @@ impl Deref for Opened {
     }
 }
 
-impl Opened {
+impl TestIndex {
     fn path(&self) -> PathBuf {
         self.directory.path().join("index.db")
     }
@@ -44,21 +44,21 @@ impl Opened {
     }
 }
 
-pub(super) fn open() -> Opened {
+pub(super) fn open() -> TestIndex {
     open_for(KeyRule::AnyCase)
 }
 
-fn open_for(rule: KeyRule) -> Opened {
+fn open_for(rule: KeyRule) -> TestIndex {
     let directory = tempfile::tempdir().unwrap();
     let index = SqliteIndex::open(&directory.path().join("index.db"), rule).unwrap();
-    Opened { case: Case::new(Arc::new(index)), directory }
+    TestIndex { case: Case::new(Arc::new(index)), directory }
 }
 
-fn open_case() -> Option<Opened> {
+fn open_case() -> Option<TestIndex> {
     Some(open())
 }
 
-fn open_bytes() -> Option<Opened> {
+fn open_bytes() -> Option<TestIndex> {
     Some(open_for(KeyRule::Bytes))
 }
 

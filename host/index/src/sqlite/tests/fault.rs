@@ -51,7 +51,7 @@ fn a_reservation_that_fails_half_way_displaces_nothing() {
 
 /// Reserves slots at once, while another writer blocks them until all are queued. Returns which
 /// were reserved.
-fn reserve_as_a_group(opened: &super::Opened, keys: &[String]) -> Vec<bool> {
+fn reserve_as_a_group(opened: &super::TestIndex, keys: &[String]) -> Vec<bool> {
     let writer = opened.beside();
     writer.execute_batch("BEGIN IMMEDIATE").unwrap();
     thread::scope(|scope| {

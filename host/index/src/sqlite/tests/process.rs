@@ -33,7 +33,7 @@ fn data_survives_reopening() {
         (opened.entry("k").await, upload)
     });
     let path = opened.path();
-    let super::Opened { case, directory } = opened;
+    let super::TestIndex { case, directory } = opened;
     drop(case);
     let left: Vec<_> = directory.path().read_dir().unwrap().collect();
     assert_eq!(left.len(), 1, "the log was not folded into the database: {left:?}");
@@ -62,7 +62,7 @@ fn dropping_the_index_completes_the_queue() {
         }
     });
     let path = opened.path();
-    let super::Opened { case, directory: _directory } = opened;
+    let super::TestIndex { case, directory: _directory } = opened;
     drop(case);
     let index = SqliteIndex::open(&path, KeyRule::AnyCase).unwrap();
     for slot in &slots {
@@ -178,7 +178,7 @@ fn a_read_waits_for_no_writer() {
 
 /// Makes entries so that a search for the older half is long from both ends: many are newer, and
 /// many have the prefix.
-fn fill(opened: &super::Opened, half: u64) {
+fn fill(opened: &super::TestIndex, half: u64) {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2 * 2)
         INSERT INTO entries (repository, scope, version, key, object, size_bytes, created_ms, used_ms)
         SELECT ?1, CAST('main' AS BLOB), CAST('v' AS BLOB),

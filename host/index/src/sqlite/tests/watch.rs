@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use super::{Opened, open, process::messages};
+use super::{TestIndex, open, process::messages};
 use crate::{
     IndexError, KeyRule, Reservation,
     conformance::{Case, block_on},
@@ -10,11 +10,11 @@ use crate::{
 };
 
 /// Reserves a slot.
-fn save(opened: &Opened, key: &str) -> Result<Reservation, IndexError> {
+fn save(opened: &TestIndex, key: &str) -> Result<Reservation, IndexError> {
     block_on(opened.index.reserve(&opened.key(key), "o", 1, 0))
 }
 
-fn refused(opened: &Opened, what: &str) {
+fn refused(opened: &TestIndex, what: &str) {
     for key in ["1", "2"] {
         let refused = save(opened, key);
         let error = refused.expect_err("a refusal");
@@ -24,7 +24,7 @@ fn refused(opened: &Opened, what: &str) {
     }
 }
 
-fn beside(opened: &Opened, suffix: &str) -> PathBuf {
+fn beside(opened: &TestIndex, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", opened.path().display()))
 }
 
