@@ -115,7 +115,7 @@ impl Disk {
         may_block: MayBlock,
     ) -> io::Result<T> {
         self.inline.looks.timed(|| {
-            self.wait_as_planned();
+            self.apply_lag();
             ask(&self.dirs, may_block)
         })
     }
@@ -130,7 +130,7 @@ impl Disk {
         let disk = Arc::clone(self);
         let create = move || {
             let made = disk.inline.creates.timed(|| {
-                disk.wait_as_planned();
+                disk.apply_lag();
                 create(&disk)
             });
             made.map_err(errors::failed(context))
@@ -194,13 +194,13 @@ impl Disk {
     }
 
     #[cfg(test)]
-    fn wait_as_planned(&self) {
+    fn apply_lag(&self) {
         self.lag.wait();
     }
 
     #[cfg(not(test))]
     #[allow(clippy::unused_self, reason = "only tests slow a disk down")]
-    fn wait_as_planned(&self) {}
+    fn apply_lag(&self) {}
 }
 
 async fn descriptor(

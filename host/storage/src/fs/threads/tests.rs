@@ -7,7 +7,7 @@ use super::*;
 const SOON: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(60);
 
-/// Fault 11: a file system that hangs keeps a bounded number of threads, and everyone else is told.
+/// Fault 11: a hanging file system blocks a bounded number of threads, and all other calls fail.
 #[tokio::test]
 async fn a_disk_that_hangs_is_unavailable_and_keeps_no_more_threads() {
     let threads = Threads::new(2, SOON);

@@ -1,4 +1,4 @@
-//! Servers that refuse, and servers that go away.
+//! Servers that refuse requests, and servers that fail.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ async fn a_bucket_that_cannot_be_used_is_told_at_the_start() {
     assert!(message.contains("cannot be reached"), "{message}");
 }
 
-/// Answers requests as a service does for a key that may read, and nothing else.
+/// A server that allows a key to read, and nothing else.
 async fn serve_for_reading(listener: TcpListener) {
     loop {
         let (mut connection, _) = listener.accept().await.unwrap();

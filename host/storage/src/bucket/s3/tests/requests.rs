@@ -1,4 +1,4 @@
-//! What the layer relies on, on the real thing.
+//! What `objects/` relies on, with a real service.
 
 use std::{collections::BTreeSet, time::Duration};
 
