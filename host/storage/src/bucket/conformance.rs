@@ -162,7 +162,7 @@ pub(crate) async fn send_stores_nothing_of_bytes_that_do_not_come(fixture: impl 
     for (number, (why, content)) in cases.into_iter().enumerate() {
         let key = format!("{prefix}{number}");
         let error = bucket.send(&key, content).await.unwrap_err();
-        assert!(matches!(&error, StorageError::Invalid(told) if told == why), "{why}: {error:?}");
+        assert!(matches!(&error, StorageError::Invalid(message) if message == why), "{why}: {error:?}");
         assert_not_found(bucket.head(&key).await);
     }
     // The sender is dropped in the middle.
@@ -174,7 +174,7 @@ pub(crate) async fn send_stores_nothing_of_bytes_that_do_not_come(fixture: impl 
     assert_not_found(bucket.head(&key).await);
 }
 
-pub(crate) async fn parts_that_are_sent_on_stand_beside_others(fixture: impl BucketFixture) {
+pub(crate) async fn streamed_parts_stand_beside_others(fixture: impl BucketFixture) {
     let (bucket, prefix) = (fixture.bucket(), prefix());
     let key = format!("{prefix}x");
     let bodies: Vec<_> = (0..4).map(|n| pattern(part_bytes(&*bucket) + 1000 * n, n as u64)).collect();
@@ -538,7 +538,7 @@ macro_rules! bucket_conformance {
             put_replaces,
             send_stores_what_comes,
             send_stores_nothing_of_bytes_that_do_not_come,
-            parts_that_are_sent_on_stand_beside_others,
+            streamed_parts_stand_beside_others,
             of_several_new_objects_one_wins,
             keys_may_have_every_allowed_form,
             ranges_are_exact,

@@ -64,25 +64,26 @@ pub(crate) async fn unknown_ids_are_invalid_and_change_nothing(fixture: impl Fix
 pub(crate) async fn blocks_tells_what_is_complete_until_the_discard(fixture: impl Fixture) {
     let mut fixture = fixture;
     let upload = new_upload();
-    assert_eq!(told(fixture.storage(), &upload).await, []);
+    assert_eq!(staged_blocks(fixture.storage(), &upload).await, []);
     put_block(fixture.storage(), &upload, "b", b"12345").await;
     put_block(fixture.storage(), &upload, "a", b"").await;
     put_block(fixture.storage(), &upload, "b", b"123").await;
     let _ = fixture.storage().put_block(&upload, &id("broken"), broken(Some(9), b"12")).await;
     let expected = [("a".to_owned(), 0), ("b".to_owned(), 3)];
-    assert_eq!(told(fixture.storage(), &upload).await, expected);
+    assert_eq!(staged_blocks(fixture.storage(), &upload).await, expected);
     fixture.storage().commit(&upload, &ids(["a", "b"])).await.unwrap();
     fixture.restart().await;
-    assert_eq!(told(fixture.storage(), &upload).await, expected, "a commit can be repeated");
+    assert_eq!(staged_blocks(fixture.storage(), &upload).await, expected, "a commit can be repeated");
     fixture.storage().discard(&upload).await.unwrap();
-    assert_eq!(told(fixture.storage(), &upload).await, []);
+    assert_eq!(staged_blocks(fixture.storage(), &upload).await, []);
 }
 
-async fn told(storage: &dyn Storage, upload: &UploadName) -> Vec<(String, u64)> {
+async fn staged_blocks(storage: &dyn Storage, upload: &UploadName) -> Vec<(String, u64)> {
     let blocks = storage.blocks(upload).await.unwrap();
-    let mut told: Vec<_> = blocks.into_iter().map(|block| (block.id.to_string(), block.size_bytes)).collect();
-    told.sort();
-    told
+    let mut staged_blocks: Vec<_> =
+        blocks.into_iter().map(|block| (block.id.to_string(), block.size_bytes)).collect();
+    staged_blocks.sort();
+    staged_blocks
 }
 
 pub(crate) async fn too_many_ids_are_invalid(fixture: impl Fixture) {

@@ -62,17 +62,17 @@ fn a_key_prefix_ends_with_a_slash() {
 }
 
 /// Number of attempts that fail, each after `each`, with a timeout of a second.
-async fn attempts(passing: bool, each: Duration) -> usize {
+async fn attempts(transient: bool, each: Duration) -> usize {
     let mut made = 0;
     let attempt = || {
         made += 1;
         async move {
             tokio::time::sleep(each).await;
-            Err::<(), bool>(passing)
+            Err::<(), bool>(transient)
         }
     };
     assert!(
-        RetryPolicy { timeout: Duration::from_secs(1) }.retry(attempt, |passing| *passing).await.is_err()
+        RetryPolicy { timeout: Duration::from_secs(1) }.retry(attempt, |transient| *transient).await.is_err()
     );
     made
 }
@@ -98,8 +98,8 @@ async fn the_client_of_the_clouds_goes_through_the_proxy() {
     let proxy = TestProxy::before(answering("content").await).await;
     let proxies = Proxies::new(Some(proxy.url()), None, "direct.test");
     let client = super::http_client(&no_roots(), &proxies).unwrap();
-    let answer = client.get("http://bucket.test/object").send().await.unwrap();
-    assert_eq!(answer.text().await.unwrap(), "content");
+    let response = client.get("http://bucket.test/object").send().await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "content");
     assert!(client.get("http://direct.test/object").send().await.is_err());
     let heads = proxy.heads();
     assert!(heads.len() == 1 && heads[0].starts_with("get http://bucket.test/object http/1.1"), "{heads:?}");

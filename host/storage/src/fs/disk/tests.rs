@@ -59,9 +59,9 @@ async fn on_a_quick_disk_a_look_is_made_in_place() {
     let object = fixture.fs().put(&new_upload(), whole(b"content")).await.unwrap().object;
     // A busy machine may make one of these slow; then it is not used in place for a while.
     let in_place = (0..100).any(|_| {
-        fixture.fs().disk.inline.looks.allowed() && fixture.fs().stat(&object).now_or_never().is_some()
+        fixture.fs().disk.inline.queries.allowed() && fixture.fs().stat(&object).now_or_never().is_some()
     });
-    assert!(in_place || !fixture.fs().disk.inline.looks.allowed());
+    assert!(in_place || !fixture.fs().disk.inline.queries.allowed());
 }
 
 /// Fault 9: a used-up share is waited for, and comes back.

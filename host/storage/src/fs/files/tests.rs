@@ -37,14 +37,14 @@ async fn no_more_files_are_open_than_may_be_and_nothing_is_lost() {
 
 /// A source that reports when it is polled, and gives its bytes when it may continue.
 fn paused(bytes: &[u8]) -> (Source, oneshot::Receiver<()>, oneshot::Sender<()>) {
-    let (asked, was_asked) = oneshot::channel();
+    let (polled, was_polled) = oneshot::channel();
     let (go_on, may_go_on) = oneshot::channel::<()>();
     let pause = stream::once(async move {
-        asked.send(()).unwrap();
+        polled.send(()).unwrap();
         may_go_on.await.unwrap();
     });
     let chunks = pause.flat_map(|()| stream::empty()).chain(whole(bytes).chunks).boxed();
-    (Source { length: Some(bytes.len() as u64), chunks }, was_asked, go_on)
+    (Source { length: Some(bytes.len() as u64), chunks }, was_polled, go_on)
 }
 
 /// Fault 9: nor do blocks without a byte yet.
@@ -52,9 +52,9 @@ fn paused(bytes: &[u8]) -> (Source, oneshot::Receiver<()>, oneshot::Sender<()>) 
 async fn a_block_under_way_finds_its_file_again_after_it_was_closed() {
     let fixture = with_cache(2);
     let (upload, bytes) = (new_upload(), pattern(300_000, 1));
-    let (source, was_asked, go_on) = paused(&bytes);
+    let (source, was_polled, go_on) = paused(&bytes);
     let meanwhile = async {
-        was_asked.await.unwrap();
+        was_polled.await.unwrap();
         for _ in 0..5 {
             put_block(fixture.fs(), &new_upload(), "x", b"x").await;
         }
@@ -74,9 +74,9 @@ async fn a_block_under_way_does_not_find_the_file_of_another_upload_of_its_name(
     for size in [5, 2_000_000] {
         let fixture = with_cache(2);
         let upload = new_upload();
-        let (source, was_asked, go_on) = paused(&pattern(size, 1));
+        let (source, was_polled, go_on) = paused(&pattern(size, 1));
         let meanwhile = async {
-            was_asked.await.unwrap();
+            was_polled.await.unwrap();
             fixture.fs().discard(&upload).await.unwrap();
             put_block(fixture.fs(), &upload, "b", b"another").await;
             put_block(fixture.fs(), &new_upload(), "x", b"x").await;

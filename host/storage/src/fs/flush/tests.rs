@@ -42,8 +42,8 @@ async fn only_what_an_fsync_says_of_lost_writes_gives_an_object_up() {
             assert!(matches!(outcome[..], [Err(FlushError::Lost(_))]), "{outcome:?}");
         }
     }
-    let passing: [Sync; 3] = [|_| fails(Errno::NOMEM), |_| fails(Errno::ACCESS), |_| fails(Errno::INVAL)];
-    for sync in passing {
+    let transient: [Sync; 3] = [|_| fails(Errno::NOMEM), |_| fails(Errno::ACCESS), |_| fails(Errno::INVAL)];
+    for sync in transient {
         let outcome = flush_with(dirs, &objects, sync, File::sync_all);
         assert!(matches!(outcome[..], [Err(FlushError::Retry(_))]), "{outcome:?}");
     }

@@ -15,16 +15,16 @@ async fn a_disk_that_hangs_is_unavailable_and_keeps_no_more_threads() {
     for _ in 0..5 {
         let (release, hang) = mpsc::channel::<()>();
         held.push(release);
-        let hung = threads.run(Lane::Looks, "look", move || Ok(hang.recv().is_ok())).await;
+        let hung = threads.run(Lane::Queries, "query", move || Ok(hang.recv().is_ok())).await;
         assert!(matches!(hung, Err(StorageError::Unavailable { .. })), "{hung:?}");
     }
-    assert_eq!(threads.looks.available_permits(), 0);
+    assert_eq!(threads.queries.available_permits(), 0);
     assert_eq!(threads.run(Lane::Transfers, "write", || Ok(7)).await.unwrap(), 7, "another lane goes on");
     drop(held);
-    while threads.looks.available_permits() < 2 {
+    while threads.queries.available_permits() < 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(threads.run(Lane::Looks, "look", || Ok(7)).await.unwrap(), 7);
+    assert_eq!(threads.run(Lane::Queries, "query", || Ok(7)).await.unwrap(), 7);
 }
 
 #[tokio::test]

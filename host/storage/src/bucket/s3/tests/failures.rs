@@ -44,13 +44,13 @@ async fn serve_for_reading(listener: TcpListener) {
             request.ends_with(end)
         };
         while !is_whole(&request) && connection.read_buf(&mut request).await.unwrap() > 0 {}
-        let answer = if request.starts_with(b"HEAD ") {
+        let response = if request.starts_with(b"HEAD ") {
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         } else {
             "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 63\r\nConnection: close\r\n\r\n\
              <Error><Code>AccessDenied</Code><Message>no</Message></Error>\r\n"
         };
-        connection.write_all(answer.as_bytes()).await.unwrap();
+        connection.write_all(response.as_bytes()).await.unwrap();
     }
 }
 
