@@ -1,8 +1,8 @@
-//! What every driver promises, one test each.
+//! The promises of all drivers, one test each.
 //!
-//! A driver's tests say `storage_conformance!(fixture)`, where the expression makes a [`Fixture`] with an empty storage;
-//! it is evaluated anew for each test. A promise that is added to the trait gets a function here and its name in the list
-//! at the end of this file.
+//! A driver's tests use `storage_conformance!(fixture)`, where the expression makes a [`Fixture`]
+//! with an empty storage; it is evaluated anew for each test. A new promise of the trait gets a
+//! function here, and its name in the list at the end of this file.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
@@ -29,14 +29,14 @@ pub(crate) trait Fixture: Send + Sync {
     /// The storage; empty at first.
     fn storage(&self) -> &dyn Storage;
 
-    /// Ends the process that has the storage open, as far as the storage can tell, and starts another one.
+    /// Restarts the process that has the storage open, as far as the storage can tell.
     async fn restart(&mut self);
 
-    /// Takes away the last byte of an object, behind the storage's back.
+    /// Removes the last byte of an object, without the storage.
     async fn cut_short(&self, object: &ObjectName);
 }
 
-/// All the ways in which a body of 100,000 bytes can go wrong.
+/// All failures of a body of 100,000 bytes.
 pub(crate) fn failing_sources() -> Vec<Source> {
     let bytes = pattern(100_000, 99);
     vec![
@@ -68,7 +68,7 @@ pub(crate) async fn read_range(
     read(storage.open(object, size_bytes, range).await.unwrap()).await.unwrap()
 }
 
-/// Checks that an object has this content, by all the ways to ask.
+/// Checks an object's content, with all methods.
 pub(crate) async fn assert_content(storage: &dyn Storage, object: &ObjectName, expected: &[u8]) {
     let size_bytes = expected.len() as u64;
     assert_eq!(storage.stat(object).await.unwrap(), size_bytes);
@@ -80,7 +80,7 @@ pub(crate) async fn put_block(storage: &dyn Storage, upload: &UploadName, block:
     assert_eq!(storage.put_block(upload, &id(block), whole(bytes)).await.unwrap(), bytes.len() as u64);
 }
 
-/// Makes an object of blocks that came in the reverse order, with some that do not count in between.
+/// Makes an object of blocks that are sent in reverse order, with unlisted ones in between.
 pub(crate) async fn scattered_object(storage: &dyn Storage, blocks: &[&[u8]]) -> ObjectName {
     let upload = new_upload();
     for (number, bytes) in blocks.iter().enumerate().rev() {
@@ -91,7 +91,8 @@ pub(crate) async fn scattered_object(storage: &dyn Storage, blocks: &[&[u8]]) ->
     storage.commit(&upload, &list).await.unwrap().object
 }
 
-/// Fails a test that hangs. One that only is slow, on a busy machine or an emulator that searches all it has for each object, does not.
+/// Fails a test that hangs; not one that is slow, on a busy machine or with an emulator that
+/// searches all its objects.
 pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(300), future).await.expect("it hangs")
 }

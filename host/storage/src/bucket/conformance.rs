@@ -1,8 +1,9 @@
-//! What every bucket promises, one test each.
+//! The promises of all buckets, one test each.
 //!
-//! A driver's tests say `bucket_conformance!(fixture)`, where the expression makes `Option<impl BucketFixture>`; it is evaluated
-//! anew for each test, and `None` skips it (no server). Each test works under a prefix of its own, so all may run at once in one
-//! bucket. A promise that is added to the trait gets a function here and its name in the list at the end of this file.
+//! A driver's tests use `bucket_conformance!(fixture)`, where the expression makes `Option<impl
+//! BucketFixture>`; it is evaluated anew for each test, and `None` skips it (no server). Each test
+//! has a prefix of its own, so all may run at once in one bucket. A new promise of the trait gets a
+//! function here, and its name in the list at the end of this file.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -26,16 +27,16 @@ pub(crate) trait BucketFixture: Send + Sync {
     /// A bucket of the same service that does not exist.
     fn missing(&self) -> Arc<dyn Bucket>;
 
-    /// Whether multiparts that nobody completes are kept for ever, and so are listed.
+    /// Whether abandoned multipart uploads are kept for ever, and so are listed.
     fn keeps_multiparts(&self) -> bool;
 }
 
-/// A prefix that no other test has.
+/// A random prefix.
 fn prefix() -> String {
     format!("test-{}/", new_upload())
 }
 
-/// Bytes in pieces of different sizes, an empty one among them.
+/// Bytes in chunks of different sizes, an empty one among them.
 fn pieces(bytes: &[u8]) -> Pieces {
     let mut pieces: Pieces = bytes.chunks(300_007).map(Bytes::copy_from_slice).collect();
     pieces.insert(pieces.len() / 2, Bytes::new());
@@ -68,7 +69,7 @@ async fn part(bucket: &dyn Bucket, key: &str, id: &str, number: u32, bytes: &[u8
     part
 }
 
-/// A size that a part may have that is not the last.
+/// A valid size of a part that is not the last.
 fn part_bytes(bucket: &dyn Bucket) -> usize {
     usize::try_from(bucket.part_limits().min_bytes).unwrap().max(1)
 }
@@ -112,7 +113,7 @@ pub(crate) async fn what_is_not_there_is_not_found(fixture: impl BucketFixture) 
     assert_not_found(bucket.get(&key, 1, None).await);
     assert_not_found(bucket.get(&key, 10, Some(3..5)).await);
     assert_not_found(bucket.read(&key, 10).await);
-    // A folder of something is not something.
+    // A prefix with a slash is no object.
     put(&*bucket, &format!("{key}/inside"), b"x").await;
     assert_not_found(bucket.head(&key).await);
     assert_not_found(bucket.read(&key, 10).await);
@@ -130,7 +131,7 @@ pub(crate) async fn put_stores_what_it_is_given(fixture: impl BucketFixture) {
     assert_content(&*bucket, &key, b"").await;
 }
 
-/// Bytes that come in chunks, of which so many are announced.
+/// A content of `chunks` with an announced length.
 fn coming(length: usize, chunks: &[u8]) -> Content {
     let chunks: Vec<_> = pieces(chunks).into_iter().map(Ok).collect();
     Content { length: length as u64, chunks: stream::iter(chunks).boxed() }
@@ -161,10 +162,10 @@ pub(crate) async fn send_stores_nothing_of_bytes_that_do_not_come(fixture: impl 
     for (number, (why, content)) in cases.into_iter().enumerate() {
         let key = format!("{prefix}{number}");
         let error = bucket.send(&key, content).await.unwrap_err();
-        assert!(matches!(&error, StorageError::Invalid(told) if told == why), "{why}: {error:?}");
+        assert!(matches!(&error, StorageError::Invalid(message) if message == why), "{why}: {error:?}");
         assert_not_found(bucket.head(&key).await);
     }
-    // Who sends goes away in the middle of it.
+    // The sender is dropped in the middle.
     let key = format!("{prefix}away");
     let stuck =
         Content { chunks: coming(0, &bytes).chunks.chain(stream::pending()).boxed(), length: 4_000_000 };
@@ -173,7 +174,7 @@ pub(crate) async fn send_stores_nothing_of_bytes_that_do_not_come(fixture: impl 
     assert_not_found(bucket.head(&key).await);
 }
 
-pub(crate) async fn parts_that_are_sent_on_stand_beside_others(fixture: impl BucketFixture) {
+pub(crate) async fn streamed_parts_stand_beside_others(fixture: impl BucketFixture) {
     let (bucket, prefix) = (fixture.bucket(), prefix());
     let key = format!("{prefix}x");
     let bodies: Vec<_> = (0..4).map(|n| pattern(part_bytes(&*bucket) + 1000 * n, n as u64)).collect();
@@ -181,7 +182,7 @@ pub(crate) async fn parts_that_are_sent_on_stand_beside_others(fixture: impl Buc
     let send = async |number: u32, body: &[u8]| {
         bucket.send_part(&key, &id, number, coming(body.len(), body)).await.unwrap()
     };
-    // A part that breaks off does not count, and may be sent again.
+    // A part that fails is not stored, and may be sent again.
     let cut = bucket.send_part(&key, &id, 1, coming(bodies[0].len() + 1, &bodies[0])).await;
     assert!(matches!(cut, Err(StorageError::Invalid(_))), "{cut:?}");
     let parts = [
@@ -298,12 +299,12 @@ pub(crate) async fn listing_shows_every_key_once_in_order(fixture: impl BucketFi
         let about_now = before_ms - 60_000..now_ms() + 60_000;
         assert!(about_now.contains(&item.modified_ms), "{item:?}");
     }
-    // The prefix is of text, not of folders.
+    // The prefix is text, and not a folder.
     assert_eq!(keys_of(&*bucket, &format!("{prefix}q/0/")).await.len(), 1);
     assert_eq!(keys_of(&*bucket, &format!("{prefix}q/")).await.len(), 3);
     assert!(keys_of(&*bucket, &format!("{prefix}oth")).await.len() == 1);
     assert!(keys_of(&*bucket, &format!("{prefix}nothing")).await.is_empty());
-    // A page's place stays valid when what was on the page, and all else, is removed.
+    // A cursor stays valid when the items of its page, and all others, are removed.
     let first = bucket.list(&format!("{prefix}o/"), None).await.unwrap();
     assert!((100..=1100).contains(&first.items.len()), "{} on a page", first.items.len());
     let on_page: Vec<String> = first.items.iter().map(|item| item.key.clone()).collect();
@@ -370,7 +371,7 @@ pub(crate) async fn complete_replaces_what_was_there(fixture: impl BucketFixture
     assert_content(&*bucket, &key, b"after it").await;
 }
 
-/// As many parts as a service composes in several rounds, where parts may be small.
+/// Enough parts for several rounds of composition, if parts may be small.
 pub(crate) async fn many_parts_make_one_object(fixture: impl BucketFixture) {
     let (bucket, key) = (fixture.bucket(), format!("{}x", prefix()));
     let size = part_bytes(&*bucket);
@@ -449,7 +450,7 @@ pub(crate) async fn open_multiparts_are_listed_where_they_are_kept(fixture: impl
     let only = part(&*bucket, &done, &id, 1, b"1").await;
     bucket.complete(&done, &id, &[only]).await.unwrap();
     let open = multiparts_of(&*bucket, &format!("{prefix}o/")).await;
-    // What has begun shows neither as objects nor under another prefix.
+    // An open multipart upload is listed neither as an object nor under another prefix.
     assert_eq!(keys_of(&*bucket, &format!("{prefix}o/")).await.len(), 1);
     assert_eq!(multiparts_of(&*bucket, &format!("{prefix}p/")).await, []);
     if !fixture.keeps_multiparts() {
@@ -486,7 +487,7 @@ pub(crate) async fn content_outlives_the_bucket_that_opened_it(fixture: impl Buc
     assert!(read(content).await.unwrap() == bytes);
 }
 
-/// Where there is such a URL: it works with plain `GET` and `Range`, and for as long as was asked.
+/// If there is such a URL, it works with plain `GET` and `Range`, until it expires.
 pub(crate) async fn presigned_urls_serve_the_object(fixture: impl BucketFixture) {
     let (bucket, key) = (fixture.bucket(), format!("{}x", prefix()));
     let bytes = pattern(100_000, 5);
@@ -504,7 +505,7 @@ pub(crate) async fn presigned_urls_serve_the_object(fixture: impl BucketFixture)
     assert!(part.bytes().await.unwrap() == bytes[5..10]);
 }
 
-/// How long a presigned URL is good: each service's own words for it.
+/// The lifetime of a presigned URL, in each service's own parameter.
 pub(crate) fn lifetime_s(url: &str, now_s: u64) -> u64 {
     let query = url.split_once('?').unwrap().1;
     let value = |name: &str| {
@@ -537,7 +538,7 @@ macro_rules! bucket_conformance {
             put_replaces,
             send_stores_what_comes,
             send_stores_nothing_of_bytes_that_do_not_come,
-            parts_that_are_sent_on_stand_beside_others,
+            streamed_parts_stand_beside_others,
             of_several_new_objects_one_wins,
             keys_may_have_every_allowed_form,
             ranges_are_exact,

@@ -16,7 +16,8 @@ use larder_common::Proxies;
 
 /// Timeout of opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept. Shorter than the 60 s after which common load balancers drop one silently.
+/// How long an idle connection is kept. Shorter than the 60 s after which common load balancers
+/// drop one silently.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// The timeout of a call with a large body assumes at least this throughput.
 const MIN_BYTES_PER_SECOND: u64 = 128 * 1024;
@@ -69,8 +70,8 @@ impl RetryPolicy {
         StallTimeouts::from_timeout(self.timeout)
     }
 
-    /// Retries transient failures with exponential backoff, up to [`MAX_ATTEMPTS`] attempts. No attempt starts after
-    /// 3 × `timeout`, so a hung server costs at most that plus one attempt.
+    /// Retries transient failures with exponential backoff, up to [`MAX_ATTEMPTS`] attempts. No
+    /// attempt starts after 3 × `timeout`, so a hung server costs at most that plus one attempt.
     pub(super) async fn retry<T, E, F: Future<Output = Result<T, E>>>(
         self,
         attempt: impl FnMut() -> F,
@@ -86,8 +87,8 @@ impl RetryPolicy {
         attempt.retry(delays).when(may_retry).await
     }
 
-    /// Makes a content of exactly `length` bytes of a stream: one that ends early, goes on, fails or sends nothing for the
-    /// timeout ends with an error.
+    /// Makes a content of exactly `length` bytes. It ends with an error if the stream ends early,
+    /// is too long, fails, or sends nothing for the timeout.
     pub(super) fn content<E: Error + Send + Sync + 'static>(
         self,
         length: u64,
@@ -98,7 +99,8 @@ impl RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Reads a content of `length` bytes into memory; more than `limit` is [`StorageError::Invalid`].
+    /// Reads a content of `length` bytes into memory; more than `limit` is
+    /// [`StorageError::Invalid`].
     pub(super) async fn read<E: Error + Send + Sync + 'static>(
         self,
         length: u64,
@@ -118,7 +120,8 @@ impl RetryPolicy {
     }
 }
 
-/// Whether a request that got this status may succeed later, as the services' guides to retries list them.
+/// Whether a request that got this status may succeed later, as the services' guides to retries
+/// list them.
 pub(super) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }

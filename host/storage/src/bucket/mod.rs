@@ -151,7 +151,8 @@ pub trait Bucket: Send + Sync + 'static {
     /// Deletes objects. Succeeds for those that do not exist.
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError>;
 
-    /// Lists the objects whose keys start with `prefix`, in the order of keys, in pages of about a thousand.
+    /// Lists the objects whose keys start with `prefix`, in the order of keys, in pages of about a
+    /// thousand.
     async fn list(&self, prefix: &str, from: Option<&str>) -> Result<BucketPage<ListedKey>, StorageError>;
 
     /// Begins a multipart upload and returns its id: at most 1,024 bytes of printable ASCII without

@@ -1,7 +1,8 @@
 //! Uploads to a service whose bytes are still arriving from the client.
 //!
-//! [`UploadBody`] is the body of the request. [`StallDetector`] fails the request when the service accepts no bytes, or does
-//! not respond once it has them all. A slow client does not count. Used by all drivers of buckets.
+//! [`UploadBody`] is the body of the request. [`StallDetector`] fails the request when the service
+//! accepts no bytes, or does not respond once it has them all. A slow client does not count. Used
+//! by all drivers of buckets.
 
 #[cfg(test)]
 mod tests;
@@ -55,8 +56,8 @@ pub(crate) struct StallTimeouts {
     pub(crate) response: Duration,
 }
 
-/// `response` as a multiple of `idle`. Bytes that count as sent may still be in the kernel's buffers: 4 MiB by default, which is
-/// 128 KiB/s in the default 30 s.
+/// `response` as a multiple of `idle`. Bytes that count as sent may still be in the kernel's
+/// buffers: 4 MiB by default, which is 128 KiB/s in the default 30 s.
 const RESPONSE_FACTOR: u32 = 3;
 
 impl StallTimeouts {
@@ -107,8 +108,8 @@ impl StallDetector {
         self.state.lock().failure = Some(error);
     }
 
-    /// Runs a request whose body is an [`UploadBody`] of this detector. A failure of the source takes precedence over the
-    /// service's response.
+    /// Runs a request whose body is an [`UploadBody`] of this detector. A failure of the source
+    /// takes precedence over the service's response.
     ///
     /// # Errors
     /// When the service stalls, or the source fails.
@@ -177,7 +178,8 @@ impl UploadBody {
         Self::new(in_memory(pieces), stall)
     }
 
-    /// Returns the next chunk. The last one is held back until the source has ended: a service that has all bytes stores them.
+    /// Returns the next chunk. The last one is held back until the source has ended: a service that
+    /// has all bytes stores them.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StorageError>> {
         loop {
             let Some(chunk) = ready!(Pin::new(self.chunks.get_mut()).poll_next(cx)).transpose()? else {

@@ -1,4 +1,4 @@
-//! The promise on whose objects these are.
+//! Promises on the identity.
 
 use futures_util::future;
 

@@ -17,7 +17,7 @@ async fn assert_commits_to(storage: &dyn Storage, upload: &UploadName, list: &[B
 
 pub(crate) async fn order_comes_only_from_the_list(fixture: impl Fixture) {
     let storage = fixture.storage();
-    // Ids whose order, as text or as sent, is not the one of the list.
+    // The order of the ids, as text or as sent, is not that of the list.
     for list in [["3", "1", "2"], ["1", "2", "3"], ["2", "3", "1"], ["10", "9", "zz"]] {
         for sent in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
             let upload = new_upload();
@@ -64,25 +64,26 @@ pub(crate) async fn unknown_ids_are_invalid_and_change_nothing(fixture: impl Fix
 pub(crate) async fn blocks_tells_what_is_complete_until_the_discard(fixture: impl Fixture) {
     let mut fixture = fixture;
     let upload = new_upload();
-    assert_eq!(told(fixture.storage(), &upload).await, []);
+    assert_eq!(staged_blocks(fixture.storage(), &upload).await, []);
     put_block(fixture.storage(), &upload, "b", b"12345").await;
     put_block(fixture.storage(), &upload, "a", b"").await;
     put_block(fixture.storage(), &upload, "b", b"123").await;
     let _ = fixture.storage().put_block(&upload, &id("broken"), broken(Some(9), b"12")).await;
     let expected = [("a".to_owned(), 0), ("b".to_owned(), 3)];
-    assert_eq!(told(fixture.storage(), &upload).await, expected);
+    assert_eq!(staged_blocks(fixture.storage(), &upload).await, expected);
     fixture.storage().commit(&upload, &ids(["a", "b"])).await.unwrap();
     fixture.restart().await;
-    assert_eq!(told(fixture.storage(), &upload).await, expected, "a commit can be repeated");
+    assert_eq!(staged_blocks(fixture.storage(), &upload).await, expected, "a commit can be repeated");
     fixture.storage().discard(&upload).await.unwrap();
-    assert_eq!(told(fixture.storage(), &upload).await, []);
+    assert_eq!(staged_blocks(fixture.storage(), &upload).await, []);
 }
 
-async fn told(storage: &dyn Storage, upload: &UploadName) -> Vec<(String, u64)> {
+async fn staged_blocks(storage: &dyn Storage, upload: &UploadName) -> Vec<(String, u64)> {
     let blocks = storage.blocks(upload).await.unwrap();
-    let mut told: Vec<_> = blocks.into_iter().map(|block| (block.id.to_string(), block.size_bytes)).collect();
-    told.sort();
-    told
+    let mut staged_blocks: Vec<_> =
+        blocks.into_iter().map(|block| (block.id.to_string(), block.size_bytes)).collect();
+    staged_blocks.sort();
+    staged_blocks
 }
 
 pub(crate) async fn too_many_ids_are_invalid(fixture: impl Fixture) {
@@ -149,7 +150,7 @@ pub(crate) async fn abandoned_bodies_do_not_count(fixture: impl Fixture) {
     put_block(storage, &upload, "a", b"good").await;
     let bytes = pattern(2_000_000, 3);
     for length in [Some(3_000_000), None] {
-        // It takes in what there is, waits for more, and is dropped.
+        // It receives what there is, waits for more, and is dropped.
         let a = id("a");
         let mut under_way = storage.put_block(&upload, &a, stuck(length, &bytes));
         for _ in 0..100 {
@@ -262,7 +263,7 @@ pub(crate) async fn blocks_after_the_commit_are_invalid(mut fixture: impl Fixtur
     }
 }
 
-/// A source that stops half-way until it is told to go on.
+/// A source that stops half-way until it may continue.
 fn interrupted(bytes: &[u8]) -> (oneshot::Sender<()>, Source) {
     let (go, wait) = oneshot::channel::<()>();
     let (first, rest) = bytes.split_at(bytes.len() / 2);
@@ -284,7 +285,7 @@ pub(crate) async fn bodies_under_way_at_the_commit_do_not_count(fixture: impl Fi
             tokio::task::yield_now().await;
         }
         let stored = storage.commit(&upload, &ids(["a"])).await.unwrap();
-        // Nobody waits for it where the driver noticed before the end of the body.
+        // No one waits if the driver noticed before the end of the body.
         _ = go.send(());
         stored
     };
@@ -306,7 +307,7 @@ pub(crate) async fn bodies_under_way_at_the_discard_are_not_lost_in_silence(fixt
             tokio::task::yield_now().await;
         }
         storage.discard(&upload).await.unwrap();
-        // Nobody waits for it where the driver noticed before the end of the body.
+        // No one waits if the driver noticed before the end of the body.
         _ = go.send(());
     };
     let (late, ()) = future::join(put, discard).await;

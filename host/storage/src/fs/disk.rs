@@ -93,30 +93,30 @@ impl Disk {
 
     /// Runs a query: in place, if the kernel has the result in memory and the disk is fast, else on
     /// a thread.
-    pub(super) async fn look<T: Send + 'static>(
+    pub(super) async fn query<T: Send + 'static>(
         self: &Arc<Self>,
         context: &'static str,
-        ask: impl Fn(&Dirs, MayBlock) -> io::Result<T> + Send + 'static,
+        call: impl Fn(&Dirs, MayBlock) -> io::Result<T> + Send + 'static,
     ) -> Result<io::Result<T>, StorageError> {
-        if self.inline.looks.allowed() {
-            match self.timed_look(&ask, MayBlock::No) {
+        if self.inline.queries.allowed() {
+            match self.timed_query(&call, MayBlock::No) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                answer => return Ok(answer),
+                result => return Ok(result),
             }
         }
         let disk = Arc::clone(self);
-        let look = move || Ok(disk.timed_look(&ask, MayBlock::Yes));
-        self.threads.run(Lane::Looks, context, look).await
+        let query = move || Ok(disk.timed_query(&call, MayBlock::Yes));
+        self.threads.run(Lane::Queries, context, query).await
     }
 
-    fn timed_look<T>(
+    fn timed_query<T>(
         &self,
-        ask: &impl Fn(&Dirs, MayBlock) -> io::Result<T>,
+        call: &impl Fn(&Dirs, MayBlock) -> io::Result<T>,
         may_block: MayBlock,
     ) -> io::Result<T> {
-        self.inline.looks.timed(|| {
-            self.wait_as_planned();
-            ask(&self.dirs, may_block)
+        self.inline.queries.timed(|| {
+            self.apply_lag();
+            call(&self.dirs, may_block)
         })
     }
 
@@ -130,7 +130,7 @@ impl Disk {
         let disk = Arc::clone(self);
         let create = move || {
             let made = disk.inline.creates.timed(|| {
-                disk.wait_as_planned();
+                disk.apply_lag();
                 create(&disk)
             });
             made.map_err(errors::failed(context))
@@ -138,12 +138,12 @@ impl Disk {
         if is_quick && self.inline.creates.allowed() {
             return create();
         }
-        self.threads.run(Lane::Looks, context, create).await
+        self.threads.run(Lane::Queries, context, create).await
     }
 
     /// Begins a body of this length, if there is space for it.
     pub(super) async fn claim(self: &Arc<Self>, length: Option<u64>) -> Result<SpaceClaim, StorageError> {
-        self.look_at_space(length.unwrap_or(0)).await?;
+        self.refresh_space(length.unwrap_or(0)).await?;
         self.space.claim(length)
     }
 
@@ -157,20 +157,20 @@ impl Disk {
         if lacks == 0 {
             return Ok(());
         }
-        self.look_at_space(lacks).await?;
+        self.refresh_space(lacks).await?;
         claim.hold(lacks)
     }
 
     /// Returns whether there is space for bodies.
     pub(super) async fn has_room(self: &Arc<Self>) -> Result<bool, StorageError> {
-        self.look_at_space(LEAST_ROOM_BYTES).await?;
+        self.refresh_space(LEAST_ROOM_BYTES).await?;
         Ok(self.space.has_room())
     }
 
-    async fn look_at_space(self: &Arc<Self>, bytes: u64) -> Result<(), StorageError> {
+    async fn refresh_space(self: &Arc<Self>, bytes: u64) -> Result<(), StorageError> {
         const CONTEXT: &str = "measure the free space";
         if self.space.is_stale(bytes) {
-            let measured = self.look(CONTEXT, |dirs, _| sys::measure(&dirs.objects.file)).await?;
+            let measured = self.query(CONTEXT, |dirs, _| sys::measure(&dirs.objects.file)).await?;
             self.space.note(measured.map_err(errors::failed(CONTEXT))?);
         }
         Ok(())
@@ -194,13 +194,13 @@ impl Disk {
     }
 
     #[cfg(test)]
-    fn wait_as_planned(&self) {
+    fn apply_lag(&self) {
         self.lag.wait();
     }
 
     #[cfg(not(test))]
     #[allow(clippy::unused_self, reason = "only tests slow a disk down")]
-    fn wait_as_planned(&self) {}
+    fn apply_lag(&self) {}
 }
 
 async fn descriptor(

@@ -37,7 +37,7 @@ pub(super) struct InlineGates {
     /// Short writes, to open files.
     pub(super) writes: InlineGate,
     /// `stat` and `open`.
-    pub(super) looks: InlineGate,
+    pub(super) queries: InlineGate,
     /// New files.
     pub(super) creates: InlineGate,
 }
@@ -53,7 +53,7 @@ impl InlineGates {
     pub(super) fn new(may_hang: bool) -> Self {
         let inline = Self::default();
         if may_hang {
-            for gate in [&inline.writes, &inline.looks, &inline.creates] {
+            for gate in [&inline.writes, &inline.queries, &inline.creates] {
                 gate.blocked_until_ms.store(u64::MAX, Relaxed);
             }
         }

@@ -5,9 +5,9 @@
 //! identity                       which index the objects belong to
 //! objects/3f/p-3f07…             plain: the file is the content
 //! objects/3f/s-3f9c…             segmented: content, then a trailer (see `segments`)
-//! uploads/<name>.data            the blocks of an upload, as they came
+//! uploads/<name>.data            the blocks of an upload, in the order of arrival
 //! uploads/<name>.journal         which of them are complete (see `journal`)
-//! uploads/<name>.spool-<random>  a block of unknown length on its way in
+//! uploads/<name>.spool-<random>  a block of unknown length, while it is received
 //! ```
 //!
 //! Only names that are checked here become paths. Files with other names are ignored.

@@ -33,7 +33,7 @@ struct Opened {
 /// Returns an object's size. For a plain one that is one system call, made in place while the disk
 /// is fast: it is on the path of every lookup.
 pub(super) async fn stat(disk: &Arc<Disk>, object: &ObjectName) -> Result<u64, StorageError> {
-    look(disk, object, |dirs, path, may_block| match path.kind {
+    query(disk, object, |dirs, path, may_block| match path.kind {
         Kind::Plain => plain_size(dirs, path),
         Kind::Segmented => Ok(open(dirs, path, may_block)?.map(|(_, _, size_bytes)| size_bytes)),
     })
@@ -60,7 +60,7 @@ pub(super) async fn content(
         return Err(StorageError::Invalid("the range is outside the object".to_owned()));
     }
     let descriptor = disk.download_descriptor().await?;
-    let opened = look(disk, object, open_extents).await?;
+    let opened = query(disk, object, open_extents).await?;
     if opened.size_bytes != size_bytes {
         return Err(StorageError::NotFound);
     }
@@ -69,13 +69,13 @@ pub(super) async fn content(
 }
 
 /// Runs a query about an object; what is no object is [`StorageError::NotFound`].
-async fn look<T: Send + 'static>(
+async fn query<T: Send + 'static>(
     disk: &Arc<Disk>,
     object: &ObjectName,
-    ask: fn(&Dirs, &ObjectPath, MayBlock) -> io::Result<Option<T>>,
+    call: fn(&Dirs, &ObjectPath, MayBlock) -> io::Result<Option<T>>,
 ) -> Result<T, StorageError> {
     let path = ObjectPath::parse(object.as_str()).ok_or(StorageError::NotFound)?;
-    match disk.look(CONTEXT, move |dirs, may_block| ask(dirs, &path, may_block)).await? {
+    match disk.query(CONTEXT, move |dirs, may_block| call(dirs, &path, may_block)).await? {
         Ok(Some(found)) => Ok(found),
         Ok(None) => Err(StorageError::NotFound),
         // Truncated while it was read.

@@ -377,11 +377,11 @@ pub(super) async fn blocks(
             }
         }
         let UploadState::Open(staging) = &*locked else { return Ok(Vec::new()) };
-        let told = |(id, block): (&BlockId, &JournaledBlock)| StagedBlock {
+        let staged = |(id, block): (&BlockId, &JournaledBlock)| StagedBlock {
             id: id.clone(),
             size_bytes: block.extent.length,
         };
-        Ok(staging.blocks.iter().map(told).collect())
+        Ok(staging.blocks.iter().map(staged).collect())
     })
     .await
 }

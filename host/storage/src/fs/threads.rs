@@ -23,7 +23,7 @@ use crate::StorageError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Queries, opening and creating.
-    Looks,
+    Queries,
     /// Writing, reading, and changes of several files.
     Transfers,
 }
@@ -41,7 +41,7 @@ struct Unresponsive;
 
 #[derive(Debug)]
 pub(super) struct Threads {
-    looks: Arc<Semaphore>,
+    queries: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
     bound: Duration,
 }
@@ -74,7 +74,7 @@ impl<T> BlockingTask<T> {
 
 impl Threads {
     pub(super) fn new(most: usize, bound: Duration) -> Self {
-        Self { looks: Arc::new(Semaphore::new(most)), transfers: Arc::new(Semaphore::new(most)), bound }
+        Self { queries: Arc::new(Semaphore::new(most)), transfers: Arc::new(Semaphore::new(most)), bound }
     }
 
     /// Runs work on a thread, and returns its result.
@@ -111,7 +111,7 @@ impl Threads {
         deadline: Instant,
     ) -> Result<OwnedSemaphorePermit, StorageError> {
         let lane = Arc::clone(match lane {
-            Lane::Looks => &self.looks,
+            Lane::Queries => &self.queries,
             Lane::Transfers => &self.transfers,
         });
         match timeout_at(deadline, lane.acquire_owned()).await {

@@ -98,7 +98,8 @@ impl BlockUpload<'_> {
     /// Stores the block as one part, with one request whose body is the client's.
     async fn stream_through(&self, content: Content) -> Result<u64, StorageError> {
         let (shared, session, length) = (self.shared, &self.session, content.length);
-        // Its number is not released on failure: the part may still arrive, and would replace another.
+        // Its number is not released on failure: the part may still arrive, and would replace
+        // another.
         let claim = session.claim(shared, Some(self.id), 1)?;
         let number = *claim.numbers.first().ok_or(StorageError::NotFound)?;
         let multipart = session.begin(shared, &claim.slot).await?;
@@ -134,7 +135,8 @@ impl BlockUpload<'_> {
         };
         drop(gate);
         if published.is_err() {
-            // The block is not staged, so no process may find its record. If this fails the sweep deletes it.
+            // The block is not staged, so no process may find its record. If this fails the sweep
+            // deletes it.
             let _ = self.shared.bucket.remove(&[key]).await;
         }
         published
@@ -186,7 +188,8 @@ impl<'a> PartUploads<'a> {
         Ok(())
     }
 
-    /// Reserves numbers for the remaining parts, or [`NUMBERS_PER_BLOCK`]` / 2` where their number is unknown.
+    /// Reserves numbers for the remaining parts, or [`NUMBERS_PER_BLOCK`]` / 2` where their number
+    /// is unknown.
     fn claim(&mut self, parts: Option<usize>) -> Result<VecDeque<u32>, StorageError> {
         let count = parts.map_or(NUMBERS_PER_BLOCK / 2, |parts| u32::try_from(parts).unwrap_or(u32::MAX));
         let id = Some(self.block.id).filter(|_| self.claims.is_empty());
@@ -220,8 +223,8 @@ impl<'a> PartUploads<'a> {
         Ok(())
     }
 
-    /// Ends a failed body. Its numbers are released only if every part that was sent has arrived: a part that arrives late would
-    /// replace another one with its number.
+    /// Ends a failed body. Its numbers are released only if every part that was sent has arrived: a
+    /// part that arrives late would replace another one with its number.
     async fn abandon(&mut self) {
         while !self.tasks.is_empty() {
             // The first failure has been returned.

@@ -192,7 +192,8 @@ impl<'a> PartSplitter<'a> {
         self.is_at_end.then_some(self.planned.len())
     }
 
-    /// Returns the next part, `None` at the end of the body. Without an announced length it has at least `part_bytes`.
+    /// Returns the next part, `None` at the end of the body. Without an announced length it has at
+    /// least `part_bytes`.
     pub(super) async fn next(&mut self, part_bytes: u64) -> Result<Option<PartBody>, StorageError> {
         if !self.is_at_end {
             self.read_ahead(part_bytes).await?;
@@ -215,7 +216,8 @@ impl<'a> PartSplitter<'a> {
         }
     }
 
-    /// Reads ahead until the next part is followed by at least the smallest part, or by the end of the body.
+    /// Reads ahead until the next part is followed by at least the smallest part, or by the end of
+    /// the body.
     async fn read_ahead(&mut self, part_bytes: u64) -> Result<(), StorageError> {
         let wanted = part_bytes + self.sizes.min_part;
         let have = self.ahead.as_ref().map_or(0, |ahead| ahead.content.length);

@@ -1,12 +1,15 @@
-//! Makes an object of the blocks of an upload. No content is copied, except for blocks that are in no part yet.
+//! Makes an object of the blocks of an upload. No content is copied, except for blocks that are in
+//! no part yet.
 //!
-//! The order of the steps makes a crash between any two of them harmless, even if several processes commit the same upload at
-//! the same time:
+//! The order of the steps makes a crash between any two of them harmless, even if several processes
+//! commit the same upload at the same time:
 //!
-//! 1. Blocks that are in no part are sent as the last parts (`leftovers.rs`). Nothing refers to these yet.
-//! 2. The plan is stored, unless there is one: then that one is executed. From here on the upload is committed.
-//! 3. The manifest is stored, if one is needed, and the other data is marked as its own. From here on no data of this object is
-//!    listed as an object.
+//! 1. Blocks that are in no part are sent as the last parts (`leftovers.rs`). Nothing refers to
+//!    these yet.
+//! 2. The plan is stored, unless there is one: then that one is executed. From here on the upload
+//!    is committed.
+//! 3. The manifest is stored, if one is needed, and the other data is marked as its own. From here
+//!    on no data of this object is listed as an object.
 //! 4. The multipart uploads are completed.
 //! 5. The plan is recorded as done.
 //!
@@ -38,8 +41,8 @@ use crate::{BlockId, MAX_BLOCKS, ObjectName, StorageError, Stored, UploadName, b
 /// How often the bucket is polled for blocks that another process still has in memory.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A listing waits this multiple of `spill_after` for the blocks of other processes: their janitors run every quarter of it, and
-/// the spill takes time.
+/// A listing waits this multiple of `spill_after` for the blocks of other processes: their janitors
+/// run every quarter of it, and the spill takes time.
 const SPILLS_WAITED: u32 = 2;
 
 /// Attempts to find an object that another process may be completing.
@@ -95,7 +98,8 @@ impl Commit {
         }
         let planned = match self.prepare(session.as_ref(), listing).await {
             Ok(planned) => planned,
-            // Another process may have stored its plan, and completed the multipart upload that parts were added to.
+            // Another process may have stored its plan, and completed the multipart upload that
+            // parts were added to.
             Err(error) => {
                 let listing = journal::list(&self.shared, &self.name).await?;
                 if !listing.is_planned {
@@ -109,7 +113,7 @@ impl Commit {
             self.shared.bucket.put_new(&keys::plan_key(&self.name), journal::encode(&planned.plan)?).await?;
         upload.set_phase(Phase::Committed);
         if is_ours {
-            return self.carry_out(&planned.plan).await;
+            return self.execute(&planned.plan).await;
         }
         let theirs = self.stored_plan().await?;
         // It may be our own plan: the SDK retries after a lost response, and then finds it.
@@ -150,7 +154,8 @@ impl Commit {
         }
     }
 
-    /// Finds the blocks of the list, in its order. Waits up to 3 × `spill_after` for blocks that another process has in memory.
+    /// Finds the blocks of the list, in its order. Waits up to 3 × `spill_after` for blocks that
+    /// another process has in memory.
     async fn find(
         &self,
         session: Option<&Session>,
@@ -195,7 +200,7 @@ impl Commit {
         let size_bytes: u64 = blocks.iter().map(|block| block.length).sum();
         if parts.is_empty() && size_bytes <= self.shared.sizes.read_ahead() {
             let base = Base::random(&self.name)?;
-            leftovers::put(&self.shared, &base, &leftovers::as_listed(&self.ids, leftovers)).await?;
+            leftovers::put(&self.shared, &base, &leftovers::in_list_order(&self.ids, leftovers)).await?;
             let plan = plan::of_object(&base, size_bytes, list, unrecorded)?;
             return Ok(Planned { plan, stored: Some(base) });
         }
@@ -223,7 +228,8 @@ impl Commit {
         Ok(Planned { plan: plan::of_parts(&stretches, list, unrecorded)?, stored: None })
     }
 
-    /// Returns the blocks that are in no part yet, each once, in the order of the list; `None` if one is no longer in memory.
+    /// Returns the blocks that are in no part yet, each once, in the order of the list; `None` if
+    /// one is no longer in memory.
     fn leftovers(&self, session: Option<&Arc<Session>>, blocks: &[Block]) -> Option<Vec<Leftover>> {
         let mut seen = HashSet::new();
         let staging = session.map(|session| session.staging.lock());
@@ -250,11 +256,11 @@ impl Commit {
         if plan.list != plan::fingerprint(&self.ids) {
             return Err(StorageError::Invalid("the upload was committed with another block list".to_owned()));
         }
-        if is_done { stored(plan) } else { self.carry_out(plan).await }
+        if is_done { stored(plan) } else { self.execute(plan).await }
     }
 
     /// Steps 3 to 5.
-    async fn carry_out(&self, plan: &Plan) -> Result<Stored, StorageError> {
+    async fn execute(&self, plan: &Plan) -> Result<Stored, StorageError> {
         let bucket = &self.shared.bucket;
         if let Some(manifest) = &plan.manifest {
             store_manifest(&self.shared, manifest).await?;
@@ -322,8 +328,8 @@ impl BlockLocation {
 
 /// Returns the complete blocks of an upload, even of a committed one, with their lengths.
 ///
-/// If other processes have sessions in the upload, it waits until they have spilled the blocks in their memory, which cannot be
-/// seen otherwise.
+/// If other processes have sessions in the upload, it waits until they have spilled the blocks in
+/// their memory, which cannot be seen otherwise.
 pub(super) async fn blocks(
     shared: &Shared,
     name: &UploadName,

@@ -1,4 +1,5 @@
-//! Spills tails that are idle, or whose memory has waiters, and sends sealed tails that failed before.
+//! Spills tails that are idle, or whose memory has waiters, and sends sealed tails that failed
+//! before.
 
 use std::{
     sync::{Arc, Weak},
@@ -84,8 +85,8 @@ async fn settle(shared: &Arc<Shared>, session: &Arc<Session>, free_memory: bool)
     }
 }
 
-/// Writes the blocks of a session, or ends the session if another process committed or discarded the upload: then its blocks can
-/// never be committed.
+/// Writes the blocks of a session, or ends the session if another process committed or discarded
+/// the upload: then its blocks can never be committed.
 async fn write_or_end(
     shared: &Arc<Shared>,
     session: &Arc<Session>,
@@ -117,13 +118,14 @@ async fn write(shared: &Arc<Shared>, session: &Arc<Session>, free_memory: bool) 
     for sealed in session.sealed() {
         session.send(shared, &sealed).await?;
     }
-    if free_memory && let Some(sealed) = session.seal_if_enough(shared)? {
+    if free_memory && let Some(sealed) = session.seal_if_large_enough(shared)? {
         session.send(shared, &sealed).await?;
     }
     session.spill(shared).await
 }
 
-/// Writes the blocks of all sessions that are in memory only. A failure of one does not stop the others.
+/// Writes the blocks of all sessions that are in memory only. A failure of one does not stop the
+/// others.
 pub(super) async fn settle_all(shared: &Arc<Shared>) -> Result<(), StorageError> {
     let mut settled = Ok(());
     for session in shared.uploads.sessions() {

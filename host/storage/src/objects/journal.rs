@@ -1,7 +1,8 @@
 //! The records of an upload in the bucket: which blocks are complete, and where their bytes are.
 //!
-//! Each record is an object of its own, so writing one is atomic and no process overwrites another's. A record has a few
-//! hundred bytes for a part of some megabytes. Reading an upload takes one listing and a request for each record.
+//! Each record is an object of its own, so writing one is atomic and no process overwrites
+//! another's. A record has a few hundred bytes for a part of some megabytes. Reading an upload
+//! takes one listing and a request for each record.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -126,7 +127,8 @@ pub(super) fn offsets(blocks: &[Buffered]) -> Vec<BlockEntry> {
     blocks.iter().map(entry).collect()
 }
 
-/// Returns the record of blocks in parts. `number` returns the slot number of a part's multipart upload.
+/// Returns the record of blocks in parts. `number` returns the slot number of a part's multipart
+/// upload.
 pub(super) fn record_of_parts(
     parts: &[StoredPart],
     number: impl Fn(&StoredPart) -> u32,
@@ -245,8 +247,8 @@ impl MultipartRecord {
 }
 
 impl Record {
-    /// Adds the blocks of this record that are the latest with their id. A record whose multipart upload is missing is skipped:
-    /// the upload was discarded.
+    /// Adds the blocks of this record that are the latest with their id. A record whose multipart
+    /// upload is missing is skipped: the upload was discarded.
     fn add_to(self, blocks: &mut HashMap<BlockId, Block>, multipart: impl Fn(u32) -> Option<Arc<Multipart>>) {
         let stored = |part: &PartEntry| {
             let (number, tag, length) = (part.number, part.tag.clone(), part.length);

@@ -1,5 +1,5 @@
-//! Leftovers: blocks that are in no part when their upload is committed, because they are in memory or spilled. They become
-//! the last parts.
+//! Leftovers: blocks that are in no part when their upload is committed, because they are in memory
+//! or spilled. They become the last parts.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{BlockId, StorageError, UploadName, bucket::Bucket};
 
-/// Leftovers that are added to a multipart upload of another process get random numbers among this many at the upper end, so that
-/// two processes that do so at the same time get different ones.
+/// Leftovers that are added to a multipart upload of another process get random numbers among this
+/// many at the upper end, so that two processes that do so at the same time get different ones.
 const FOREIGN_NUMBERS: u32 = 2048;
 
 /// A complete block that is in no part.
@@ -89,7 +89,7 @@ fn needed(leftovers: &[Leftover], piece: u64) -> u64 {
 }
 
 /// Returns the leftovers in the order of the list, and as often as they are in it.
-pub(super) fn as_listed(ids: &[BlockId], leftovers: &[Leftover]) -> Vec<Leftover> {
+pub(super) fn in_list_order(ids: &[BlockId], leftovers: &[Leftover]) -> Vec<Leftover> {
     let by_id: HashMap<&BlockId, &Leftover> = leftovers.iter().map(|it| (&it.id, it)).collect();
     ids.iter().filter_map(|id| by_id.get(id).copied().cloned()).collect()
 }
@@ -102,7 +102,8 @@ pub(super) async fn put(shared: &Shared, base: &Base, leftovers: &[Leftover]) ->
     shared.bucket.put(&base.data(), content.into_pieces()).await
 }
 
-/// Stores all leftovers as the last parts: in the multipart upload of the other blocks, if possible.
+/// Stores all leftovers as the last parts: in the multipart upload of the other blocks, if
+/// possible.
 pub(super) async fn add(
     shared: &Shared,
     name: &UploadName,

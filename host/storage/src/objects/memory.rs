@@ -1,8 +1,9 @@
 //! The memory budget of all uploads to an object store.
 //!
-//! Parts are sent from memory, so that a request can be repeated. Memory is acquired before the bytes are read, for a whole
-//! part or a whole small block at once, so no holder waits for more. The exception are tails: small blocks that wait until
-//! they fill a part. While there are waiters, `janitor.rs` spills the tails.
+//! Parts are sent from memory, so that a request can be repeated. Memory is acquired before the
+//! bytes are read, for a whole part or a whole small block at once, so no holder waits for more.
+//! The exception are tails: small blocks that wait until they fill a part. While there are waiters,
+//! `janitor.rs` spills the tails.
 
 use std::{
     sync::{
@@ -50,8 +51,8 @@ impl MemoryBudget {
         }
     }
 
-    /// Waits (FIFO) for `bytes` of the memory budget. Larger requests are clamped to the whole budget, so an oversized part can
-    /// always be sent, one upload at a time.
+    /// Waits (FIFO) for `bytes` of the memory budget. Larger requests are clamped to the whole
+    /// budget, so an oversized part can always be sent, one upload at a time.
     pub(super) async fn acquire(&self, bytes: u64) -> Result<MemoryPermit, StorageError> {
         let wanted = units(bytes).min(self.total);
         let permit = match Arc::clone(&self.units).try_acquire_many_owned(wanted) {
@@ -83,7 +84,8 @@ impl MemoryBudget {
         self.waiters.load(Relaxed) > 0
     }
 
-    /// Returns whether less than a quarter is free, or there are waiters: parts should be as small as possible.
+    /// Returns whether less than a quarter is free, or there are waiters: parts should be as small
+    /// as possible.
     pub(super) fn is_low(&self) -> bool {
         self.has_waiters() || self.units.available_permits() < self.total as usize / 4
     }

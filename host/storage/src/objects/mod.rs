@@ -1,11 +1,12 @@
 //! A [`Storage`] on top of any [`Bucket`]: objects in an object store.
 //!
-//! An upload passes through `put`, or through `uploads`, `blocks`, `session`, `leftovers` and `commit`, which executes a
-//! `plan`. A download passes through `read`, with `manifest` for segmented objects. `keys` has all names in the bucket,
-//! `journal` the records there, `part_numbers` the order of parts, `memory` the memory budget, `runtime` the threads.
+//! An upload passes through `put`, or through `uploads`, `blocks`, `session`, `leftovers` and
+//! `commit`, which executes a `plan`. A download passes through `read`, with `manifest` for
+//! segmented objects. `keys` has all names in the bucket, `journal` the records there,
+//! `part_numbers` the order of parts, `memory` the memory budget, `runtime` the threads.
 //!
-//! Any number of processes may use one bucket, even for blocks of the same upload. The index is not used here: the sweep finds
-//! objects without an entry by listing.
+//! Any number of processes may use one bucket, even for blocks of the same upload. The index is not
+//! used here: the sweep finds objects without an entry by listing.
 
 mod blocks;
 mod body;
@@ -49,8 +50,8 @@ use larder_common::clock::Clock;
 /// Settings of [`ObjectStorage`]. Only the memory needs to be configured.
 #[derive(Clone, Debug)]
 pub struct ObjectSettings {
-    /// Memory budget of all uploads, in bytes. A body without an announced length takes up to one smallest part (5 MiB) on top
-    /// of it.
+    /// Memory budget of all uploads, in bytes. A body without an announced length takes up to one
+    /// smallest part (5 MiB) on top of it.
     pub buffer_bytes: u64,
     /// How long an idle tail stays in memory only.
     pub spill_after: Duration,
@@ -78,9 +79,10 @@ impl ObjectSettings {
 
 /// A [`Storage`] in a bucket.
 ///
-/// What `put` and `commit` return is durable. A staged block that is smaller than a part may be lost when the process is
-/// killed within a second of it (see [`ObjectSettings::spill_after`]); then the commit refuses it. Everything else that is
-/// staged survives, and other processes can commit it.
+/// What `put` and `commit` return is durable. A staged block that is smaller than a part may be
+/// lost when the process is killed within a second of it (see [`ObjectSettings::spill_after`]);
+/// then the commit refuses it. Everything else that is staged survives, and other processes can
+/// commit it.
 pub struct ObjectStorage {
     shared: Arc<Shared>,
 }
@@ -97,8 +99,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// Returns whether a body of this length is streamed through in one request. Smaller ones are buffered, so that the request
-    /// can be repeated.
+    /// Returns whether a body of this length is streamed through in one request. Smaller ones are
+    /// buffered, so that the request can be repeated.
     fn is_streamed_through(&self, length: u64) -> bool {
         length > self.sizes.read_ahead() && self.bucket.send_limit().is_some_and(|limit| length <= limit)
     }

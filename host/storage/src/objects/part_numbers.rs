@@ -1,9 +1,9 @@
 //! The numbers of the parts of a multipart upload.
 //!
-//! The block list alone decides the order of an object's bytes. But if the numbers of the parts are in that order, the
-//! completed multipart upload is the object, without a manifest. So numbers are taken in the order of arrival. The ids of
-//! `@actions/cache`, which sends eight blocks of 64 MiB at a time in any order, contain the block's index: numbers are
-//! reserved for it.
+//! The block list alone decides the order of an object's bytes. But if the numbers of the parts are
+//! in that order, the completed multipart upload is the object, without a manifest. So numbers are
+//! taken in the order of arrival. The ids of `@actions/cache`, which sends eight blocks of 64 MiB
+//! at a time in any order, contain the block's index: numbers are reserved for it.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ pub(super) const NUMBERS_PER_BLOCK: u32 = 16;
 const UUID_BYTES: usize = 36;
 const INDEX_BYTES: usize = 12;
 
-/// Returns the index of a block in its object, counted from 0, if its id contains it. The ids of `@actions/cache` are the
-/// base64 of a UUID as text and the index in twelve digits.
+/// Returns the index of a block in its object, counted from 0, if its id contains it. The ids of
+/// `@actions/cache` are the base64 of a UUID as text and the index in twelve digits.
 pub(super) fn index_of(id: &BlockId) -> Option<u32> {
     let text = BASE64_STANDARD.decode(id.as_str()).ok()?;
     let (uuid, digits) = text.split_at_checked(UUID_BYTES)?;
@@ -51,8 +51,8 @@ impl PartNumbers {
         self.take_free(first, self.max, count)
     }
 
-    /// Takes `count` consecutive numbers of those reserved for a block; `None` where too few are left. `place`: the index of
-    /// the block in this multipart upload.
+    /// Takes `count` consecutive numbers of those reserved for a block; `None` where too few are
+    /// left. `place`: the index of the block in this multipart upload.
     pub(super) fn take_reserved(&mut self, place: u32, count: u32) -> Option<Vec<u32>> {
         let first = place * NUMBERS_PER_BLOCK + 1;
         self.take_free(first, (first + NUMBERS_PER_BLOCK - 1).min(self.max), count)

@@ -2,13 +2,15 @@
 
 use crate::bucket::PartLimits;
 
-/// Smallest part, even where the service allows smaller ones: smaller blocks are coalesced. The limit of S3.
+/// Smallest part, even where the service allows smaller ones: smaller blocks are coalesced. The
+/// limit of S3.
 pub(super) const MIN_PART_BYTES: u64 = 5 << 20;
 
 /// Usual size of a part. A client's block of 64 MiB becomes eight parts.
 pub(super) const PART_BYTES: u64 = 8 << 20;
 
-/// Of an object of unknown length the first fifth of the part numbers has the usual size, the next fifth twice that, and so on.
+/// Of an object of unknown length the first fifth of the part numbers has the usual size, the next
+/// fifth twice that, and so on.
 const STEPS: u32 = 5;
 
 /// The sizes of parts, in bytes.
@@ -28,9 +30,10 @@ impl PartSizes {
         Self { min_part, part: part.max(min_part), max_number: limits.max_number }
     }
 
-    /// Splits `length` bytes into parts of even sizes: at least `min_part` where there are two or more, and usually less than
-    /// twice that or at most `part`. They are larger where they would need more than half of the numbers. `is_low`: memory
-    /// is low, so the parts are as small as possible.
+    /// Splits `length` bytes into parts of even sizes: at least `min_part` where there are two or
+    /// more, and usually less than twice that or at most `part`. They are larger where they would
+    /// need more than half of the numbers. `is_low`: memory is low, so the parts are as small as
+    /// possible.
     pub(super) fn split(&self, length: u64, is_low: bool) -> Vec<u64> {
         if length == 0 {
             return Vec::new();
@@ -42,7 +45,8 @@ impl PartSizes {
         (0..count).map(|number| each + u64::from(number < more)).collect()
     }
 
-    /// Splits a whole object of `length` bytes: all parts but the last have one size, large enough for the numbers to suffice.
+    /// Splits a whole object of `length` bytes: all parts but the last have one size, large enough
+    /// for the numbers to suffice.
     pub(super) fn split_whole(&self, length: u64) -> Vec<u64> {
         let each = self.part.max(length.div_ceil(u64::from(self.max_number)));
         let full = usize::try_from(length / each).unwrap_or(usize::MAX);

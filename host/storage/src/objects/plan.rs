@@ -1,7 +1,8 @@
 //! The plan of a commit.
 //!
-//! A plan has the parts with which each multipart upload is completed, and the bytes of them that are the content, in order. It
-//! is made and stored once for an upload. Any process can execute it, and repeat each step.
+//! A plan has the parts with which each multipart upload is completed, and the bytes of them that
+//! are the content, in order. It is made and stored once for an upload. Any process can execute it,
+//! and repeat each step.
 
 use std::collections::BTreeMap;
 

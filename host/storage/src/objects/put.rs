@@ -1,5 +1,5 @@
-//! Stores an object from one body: from memory if it is small, streamed in one request if its length is known, else in several
-//! parts at once.
+//! Stores an object from one body: from memory if it is small, streamed in one request if its
+//! length is known, else in several parts at once.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -66,7 +66,8 @@ async fn in_parts(
         MultipartPut { shared, key, id, tasks: VecDeque::new(), parts: Vec::new(), is_complete: false };
     let length = multipart.send_all(&mut splitter).await?;
     match shared.bucket.complete(&multipart.key, &multipart.id, &multipart.parts).await {
-        // The SDK retried after a lost response, and the multipart upload is gone. No one else uses this key.
+        // The SDK retried after a lost response, and the multipart upload is gone. No one else uses
+        // this key.
         Err(StorageError::NotFound) if shared.bucket.head(&multipart.key).await? == length => {}
         completed => completed?,
     }
@@ -127,7 +128,8 @@ impl Drop for MultipartPut<'_> {
         if !self.is_complete {
             let (shared, key, id) = (Arc::clone(self.shared), self.key.clone(), self.id.clone());
             self.shared.bucket.detach(async move {
-                // If this fails, the multipart upload is listed with the upload, and the sweep aborts it.
+                // If this fails, the multipart upload is listed with the upload, and the sweep
+                // aborts it.
                 let _ = shared.bucket.abort(&key, &id).await;
             });
         }

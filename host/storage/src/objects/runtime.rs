@@ -1,8 +1,10 @@
-//! Runs the calls to a bucket on a runtime of their own, except for those that stream bytes to or from a client.
+//! Runs the calls to a bucket on a runtime of their own, except for those that stream bytes to or
+//! from a client.
 //!
-//! Each of the server's threads has a runtime that ends with the thread, and an HTTP connection lives in the runtime that
-//! opened it. Buffered bytes may be sent after their thread has ended, so they are sent from the runtime here. Streams between
-//! a client and the bucket stay on the client's thread, over connections of that thread.
+//! Each of the server's threads has a runtime that ends with the thread, and an HTTP connection
+//! lives in the runtime that opened it. Buffered bytes may be sent after their thread has ended, so
+//! they are sent from the runtime here. Streams between a client and the bucket stay on the
+//! client's thread, over connections of that thread.
 
 use std::{future::Future, ops::Range, sync::Arc, time::Duration};
 

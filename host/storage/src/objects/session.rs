@@ -1,12 +1,13 @@
 //! The blocks of one upload that one process has staged.
 //!
-//! Several processes behind a load balancer may receive blocks of the same upload. Each has its own *session* in the upload,
-//! with its own multipart uploads, and records the staged blocks in the bucket. A restarted process begins a new session. The
-//! commit makes one object of all sessions.
+//! Several processes behind a load balancer may receive blocks of the same upload. Each has its own
+//! *session* in the upload, with its own multipart uploads, and records the staged blocks in the
+//! bucket. A restarted process begins a new session. The commit makes one object of all sessions.
 //!
-//! Large blocks are sent as parts while they arrive. Small ones are collected in memory, in the *tail*, until they fill a part.
-//! Then the tail is *sealed* and sent, while the next one fills. A tail that is idle, or whose memory is needed, is *spilled*:
-//! stored as a small object of the upload, which any process can read.
+//! Large blocks are sent as parts while they arrive. Small ones are collected in memory, in the
+//! *tail*, until they fill a part. Then the tail is *sealed* and sent, while the next one fills. A
+//! tail that is idle, or whose memory is needed, is *spilled*: stored as a small object of the
+//! upload, which any process can read.
 
 use std::{
     collections::HashMap,
@@ -104,13 +105,15 @@ impl Session {
         InFlight(Arc::clone(session))
     }
 
-    /// Marks the session as discarded: records written from now on are deleted again. Returns when no tail is being written.
+    /// Marks the session as discarded: records written from now on are deleted again. Returns when
+    /// no tail is being written.
     pub(super) async fn discard(&self) {
         self.is_discarded.store(true, Relaxed);
         drop(self.settling.lock().await);
     }
 
-    /// Ends a session whose upload another process committed or discarded: frees its memory, and deletes records written from now on.
+    /// Ends a session whose upload another process committed or discarded: frees its memory, and
+    /// deletes records written from now on.
     pub(super) fn end(&self) {
         self.is_discarded.store(true, Relaxed);
         let mut staging = self.staging.lock();
@@ -132,8 +135,8 @@ impl Session {
         Err(uploads::closed())
     }
 
-    /// Time since the last activity. A tenth of it while bodies are being received: then more blocks are likely, or the client is
-    /// gone.
+    /// Time since the last activity. A tenth of it while bodies are being received: then more
+    /// blocks are likely, or the client is gone.
     pub(super) fn idle(&self) -> Duration {
         let idle = self.staging.lock().touched.elapsed();
         if self.bodies.load(Relaxed) > 0 { idle / 10 } else { idle }
@@ -229,7 +232,8 @@ impl Session {
         Ok(())
     }
 
-    /// Records blocks whose bytes are in parts, in the bucket and in memory. Returns the key of the record.
+    /// Records blocks whose bytes are in parts, in the bucket and in memory. Returns the key of the
+    /// record.
     pub(super) async fn record(
         &self,
         shared: &Shared,
@@ -286,7 +290,7 @@ impl Session {
     }
 
     /// Seals the tail, if it is large enough for a part.
-    pub(super) fn seal_if_enough(&self, shared: &Shared) -> Result<Option<Arc<Sealed>>, StorageError> {
+    pub(super) fn seal_if_large_enough(&self, shared: &Shared) -> Result<Option<Arc<Sealed>>, StorageError> {
         let mut staging = self.staging.lock();
         if staging.tail_bytes < shared.sizes.min_part {
             return Ok(None);

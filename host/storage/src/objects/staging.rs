@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{BlockId, MAX_BLOCKS, StorageError};
 
-/// Most blocks staged in a session; a block that is sent again counts again. Bounds the memory of an upload.
+/// Most blocks staged in a session; a block that is sent again counts again. Bounds the memory of
+/// an upload.
 const MAX_STAGED: usize = 2 * MAX_BLOCKS;
 
 /// A part that was stored.

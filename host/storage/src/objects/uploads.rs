@@ -1,6 +1,7 @@
 //! The uploads that this process remembers.
 //!
-//! Their state can be read back from the bucket, except for blocks that are in memory only, so idle uploads are forgotten.
+//! Their state can be read back from the bucket, except for blocks that are in memory only, so idle
+//! uploads are forgotten.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What the driver promises: everything that a bucket does, against an emulator, and what only it does.
+//! The promises of all buckets, against an emulator, and those of this driver.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -26,7 +26,7 @@ fn settings(container: &str, prefix: &str, connection_string: &str) -> AzblobSet
     }
 }
 
-/// A folder of the container that the tests share.
+/// A prefix in the container of all tests.
 struct Emulator {
     connection_string: String,
     container: String,
@@ -59,7 +59,7 @@ impl BucketFixture for Emulator {
 
 bucket_conformance!(Emulator::found());
 
-/// The whole storage on it, each test in a folder of its own.
+/// The whole storage, with a prefix for each test.
 mod storage_on_it {
     use super::*;
 

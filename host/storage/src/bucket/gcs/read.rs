@@ -48,11 +48,15 @@ impl Calls {
     }
 
     async fn download(&self, url: &str, range: Option<&Range<u64>>) -> Result<Response, StorageError> {
-        self.call("read an object", 0, || ask(&self.connection, url, range)).await
+        self.call("read an object", 0, || request_media(&self.connection, url, range)).await
     }
 }
 
-async fn ask(connection: &Connection, url: &str, range: Option<&Range<u64>>) -> Result<Response, CallError> {
+async fn request_media(
+    connection: &Connection,
+    url: &str,
+    range: Option<&Range<u64>>,
+) -> Result<Response, CallError> {
     let mut request = connection.http.get(url);
     if let Some(range) = range {
         request = request.header(header::RANGE, format!("bytes={}-{}", range.start, range.end - 1));

@@ -1,4 +1,4 @@
-//! What the driver promises: everything that a bucket does, against an emulator, and what only it does.
+//! The promises of all buckets, against an emulator, and those of this driver.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -27,7 +27,7 @@ fn settings(bucket: &str, endpoint: &str) -> GcsSettings {
     }
 }
 
-/// The bucket that the tests share.
+/// The bucket of all tests.
 struct Emulator {
     bucket: Arc<GcsBucket>,
     missing: Arc<GcsBucket>,
@@ -60,7 +60,7 @@ impl BucketFixture for Emulator {
 
 bucket_conformance!(Emulator::found().await);
 
-/// The whole storage on it, each test in a folder of its own.
+/// The whole storage, with a prefix for each test.
 mod storage_on_it {
     use super::*;
 
@@ -99,8 +99,8 @@ fn parts_are_named_after_their_object_and_found_again() {
 
 #[tokio::test]
 async fn a_server_that_does_not_answer_and_a_key_that_is_none_are_told_without_secrets() {
-    let from_storage_error = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", from_storage_error.local_addr().unwrap());
+    let silent_server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent_server.local_addr().unwrap());
     let patient = GcsSettings { timeout: Duration::from_millis(100), ..settings("silent", &endpoint) };
     let bucket = GcsBucket::connect(patient).await.unwrap();
     let error = bucket.head("x").await.unwrap_err();

@@ -5,7 +5,7 @@ use futures_util::{StreamExt, stream};
 use super::*;
 use crate::bucket::stall::TimedOut;
 
-/// The bytes that came before the end, and whether the end was an error.
+/// The received bytes, and whether they end with an error.
 async fn read(length: u64, chunks: Vec<Result<Bytes, TimedOut>>) -> (Vec<u8>, bool) {
     let retry_policy = RetryPolicy { timeout: Duration::from_millis(50) };
     let mut content = retry_policy.content(length, stream::iter(chunks).chain(stream::empty()));
@@ -61,18 +61,18 @@ fn a_key_prefix_ends_with_a_slash() {
     );
 }
 
-/// How often an attempt is made that fails so, each taking so long, where the server may be silent for a second.
-async fn attempts(passing: bool, each: Duration) -> usize {
+/// Number of attempts that fail, each after `each`, with a timeout of a second.
+async fn attempts(transient: bool, each: Duration) -> usize {
     let mut made = 0;
     let attempt = || {
         made += 1;
         async move {
             tokio::time::sleep(each).await;
-            Err::<(), bool>(passing)
+            Err::<(), bool>(transient)
         }
     };
     assert!(
-        RetryPolicy { timeout: Duration::from_secs(1) }.retry(attempt, |passing| *passing).await.is_err()
+        RetryPolicy { timeout: Duration::from_secs(1) }.retry(attempt, |transient| *transient).await.is_err()
     );
     made
 }
@@ -90,7 +90,7 @@ fn what_may_pass_is_what_the_services_name() {
     assert!(![400, 403, 404, 409, 412].into_iter().any(is_transient));
 }
 
-/// Fault 24: buckets of Google and Azure are reached through the proxy that is configured.
+/// Fault 24: buckets of Google and Azure are reached through the configured proxy.
 #[tokio::test]
 async fn the_client_of_the_clouds_goes_through_the_proxy() {
     use larder_common::Proxies;
@@ -98,15 +98,15 @@ async fn the_client_of_the_clouds_goes_through_the_proxy() {
     let proxy = TestProxy::before(answering("content").await).await;
     let proxies = Proxies::new(Some(proxy.url()), None, "direct.test");
     let client = super::http_client(&no_roots(), &proxies).unwrap();
-    let answer = client.get("http://bucket.test/object").send().await.unwrap();
-    assert_eq!(answer.text().await.unwrap(), "content");
+    let response = client.get("http://bucket.test/object").send().await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "content");
     assert!(client.get("http://direct.test/object").send().await.is_err());
     let heads = proxy.heads();
     assert!(heads.len() == 1 && heads[0].starts_with("get http://bucket.test/object http/1.1"), "{heads:?}");
     assert!(heads[0].contains(AUTHORIZATION), "{heads:?}");
 }
 
-/// TLS that trusts nobody: it is not used.
+/// TLS without trusted certificates; it is not used.
 pub(crate) fn no_roots() -> rustls::ClientConfig {
     rustls::ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
         .with_safe_default_protocol_versions()

@@ -1,4 +1,5 @@
-//! Against a real server (see `tests/scripts/services/seaweedfs.sh`); each test in a prefix of its own.
+//! Against a real server (see `tests/scripts/services/seaweedfs.sh`); each test in a prefix of its
+//! own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bucket;
@@ -18,7 +19,7 @@ use crate::{
 };
 use larder_testing::service;
 
-/// Settings for a place of its own on the server; `None` where there is no server.
+/// Settings with a random prefix; `None` if there is no server.
 fn settings() -> Option<S3Settings> {
     Some(S3Settings {
         prefix: format!("{}/", new_upload()),

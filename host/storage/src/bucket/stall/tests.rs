@@ -16,7 +16,7 @@ fn content(length: u64, chunks: &[&'static str]) -> Content {
     Content { length, chunks: stream::iter(chunks).boxed() }
 }
 
-/// Takes the bytes of a body as a service does, and says what the watch says.
+/// Reads a body like a service, and returns the result of the detector.
 async fn taken(content: Content) -> Result<Bytes, String> {
     let stall = StallDetector::new(SHORT);
     let collected = stall.run("send", UploadBody::new(content, &stall).collect()).await;
@@ -97,7 +97,7 @@ async fn a_slow_client_is_not_the_services_fault() {
         pending::<()>().await;
     };
     let begun = Instant::now();
-    // The pause is not counted, and the silence behind it is.
+    // Only the stall after the pause counts.
     stall.run("send", request).await.unwrap_err();
     assert!(begun.elapsed() >= Duration::from_millis(350), "{:?}", begun.elapsed());
 }

@@ -16,7 +16,8 @@ fn chunks_shrink_when_transfers_become_many() {
 
 #[test]
 fn buffers_are_never_more_than_the_total_and_a_minimum_each() {
-    // With the default total, the fair shares of transfers that start one after the other add up to more than the bound.
+    // With the default total, the fair shares of transfers that start one after the other exceed
+    // the bound in sum.
     for total in [0, 1, 100_000, 1 << 20, DEFAULT_TOTAL_BYTES] {
         let budget = Budget::new(total);
         let mut kept = Vec::new();

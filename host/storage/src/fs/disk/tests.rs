@@ -11,7 +11,7 @@ use crate::{
     fs::tests::Temporary,
 };
 
-/// How slow the disk is, by plan of a test.
+/// The lag of the disk, as a test plans it.
 #[derive(Debug, Default)]
 pub(in crate::fs) struct Lag(AtomicU64);
 
@@ -28,16 +28,16 @@ impl Lag {
     }
 }
 
-/// Fault 11: a slow disk stops a thread once, and then nobody but who asks it.
+/// Fault 11: a slow disk blocks a thread once, and then only the calls that need it.
 #[tokio::test]
 async fn a_slow_look_open_or_create_keeps_nobody_else_waiting() {
     let fixture = Temporary::new();
     let object = fixture.fs().put(&new_upload(), whole(b"content")).await.unwrap().object;
     fixture.fs().disk.lag.set(Duration::from_millis(50));
-    // These find out.
+    // The first slow calls.
     fixture.fs().stat(&object).await.unwrap();
     fixture.fs().put(&new_upload(), whole(b"1")).await.unwrap();
-    // From now on whoever asks gives the thread back at once, and is answered all the same.
+    // From now on each call frees the thread at once, and still gets its result.
     for _ in 0..2 {
         let mut stat = fixture.fs().stat(&object);
         assert!((&mut stat).now_or_never().is_none());
@@ -52,19 +52,19 @@ async fn a_slow_look_open_or_create_keeps_nobody_else_waiting() {
     }
 }
 
-/// What is quick is done in place: handing it to a thread would cost several times as much.
+/// Fast calls are made in place: handing them to a thread would cost several times as much.
 #[tokio::test]
 async fn on_a_quick_disk_a_look_is_made_in_place() {
     let fixture = Temporary::new();
     let object = fixture.fs().put(&new_upload(), whole(b"content")).await.unwrap().object;
-    // A machine that is busy enough to make one of these slow is not asked again at once.
+    // A busy machine may make one of these slow; then it is not used in place for a while.
     let in_place = (0..100).any(|_| {
-        fixture.fs().disk.inline.looks.allowed() && fixture.fs().stat(&object).now_or_never().is_some()
+        fixture.fs().disk.inline.queries.allowed() && fixture.fs().stat(&object).now_or_never().is_some()
     });
-    assert!(in_place || !fixture.fs().disk.inline.looks.allowed());
+    assert!(in_place || !fixture.fs().disk.inline.queries.allowed());
 }
 
-/// Fault 9: a share that is used up is waited for, and comes back.
+/// Fault 9: a used-up share is waited for, and comes back.
 #[tokio::test]
 async fn downloads_keep_to_their_share_of_descriptors() {
     let shares = FileShares { downloads: 2, ..FileShares::default() };

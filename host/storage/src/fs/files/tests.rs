@@ -17,7 +17,7 @@ fn with_cache(uploads: usize) -> Temporary {
     Temporary::with_shares(FileShares { uploads, ..FileShares::default() })
 }
 
-/// Fault 9: uploads that wait for blocks keep no descriptors.
+/// Fault 9: idle uploads keep no descriptors.
 #[tokio::test]
 async fn no_more_files_are_open_than_may_be_and_nothing_is_lost() {
     let fixture = with_cache(6);
@@ -35,26 +35,26 @@ async fn no_more_files_are_open_than_may_be_and_nothing_is_lost() {
     assert_eq!(fixture.fs().disk.files.count(), 0, "what is committed or discarded is closed");
 }
 
-/// A source that tells when it was asked, and gives its bytes when it may go on.
+/// A source that reports when it is polled, and gives its bytes when it may continue.
 fn paused(bytes: &[u8]) -> (Source, oneshot::Receiver<()>, oneshot::Sender<()>) {
-    let (asked, was_asked) = oneshot::channel();
+    let (polled, was_polled) = oneshot::channel();
     let (go_on, may_go_on) = oneshot::channel::<()>();
     let pause = stream::once(async move {
-        asked.send(()).unwrap();
+        polled.send(()).unwrap();
         may_go_on.await.unwrap();
     });
     let chunks = pause.flat_map(|()| stream::empty()).chain(whole(bytes).chunks).boxed();
-    (Source { length: Some(bytes.len() as u64), chunks }, was_asked, go_on)
+    (Source { length: Some(bytes.len() as u64), chunks }, was_polled, go_on)
 }
 
-/// Fault 9: nor do blocks of which no byte comes.
+/// Fault 9: nor do blocks without a byte yet.
 #[tokio::test]
 async fn a_block_under_way_finds_its_file_again_after_it_was_closed() {
     let fixture = with_cache(2);
     let (upload, bytes) = (new_upload(), pattern(300_000, 1));
-    let (source, was_asked, go_on) = paused(&bytes);
+    let (source, was_polled, go_on) = paused(&bytes);
     let meanwhile = async {
-        was_asked.await.unwrap();
+        was_polled.await.unwrap();
         for _ in 0..5 {
             put_block(fixture.fs(), &new_upload(), "x", b"x").await;
         }
@@ -68,15 +68,15 @@ async fn a_block_under_way_finds_its_file_again_after_it_was_closed() {
     assert_content(fixture.fs(), &stored.object, &bytes).await;
 }
 
-/// Bytes of an upload that was discarded never get into another one of its name.
+/// Bytes of a discarded upload never get into another one with its name.
 #[tokio::test]
 async fn a_block_under_way_does_not_find_the_file_of_another_upload_of_its_name() {
     for size in [5, 2_000_000] {
         let fixture = with_cache(2);
         let upload = new_upload();
-        let (source, was_asked, go_on) = paused(&pattern(size, 1));
+        let (source, was_polled, go_on) = paused(&pattern(size, 1));
         let meanwhile = async {
-            was_asked.await.unwrap();
+            was_polled.await.unwrap();
             fixture.fs().discard(&upload).await.unwrap();
             put_block(fixture.fs(), &upload, "b", b"another").await;
             put_block(fixture.fs(), &new_upload(), "x", b"x").await;
@@ -92,7 +92,7 @@ async fn a_block_under_way_does_not_find_the_file_of_another_upload_of_its_name(
 
 const FEW_DESCRIPTORS: &str = "LARDER_TEST_FEW_DESCRIPTORS";
 
-/// Not a test of its own: what [`hundreds_of_uploads_need_few_descriptors`] runs with a low limit.
+/// Not a test of its own: [`hundreds_of_uploads_need_few_descriptors`] runs it with a low limit.
 #[tokio::test]
 async fn stages_hundreds_of_uploads() {
     if larder_testing::variable(FEW_DESCRIPTORS).is_none() {
@@ -103,7 +103,7 @@ async fn stages_hundreds_of_uploads() {
     for upload in &uploads {
         put_block(fixture.fs(), upload, "a", b"1").await;
     }
-    // There is room for others.
+    // Others still get descriptors.
     let open: Result<Vec<File>, _> = (0..50).map(|_| File::open("/dev/null")).collect();
     drop(open.unwrap());
     for upload in &uploads {
@@ -115,7 +115,8 @@ async fn stages_hundreds_of_uploads() {
     assert!(matches!(fixture.fs().commit(&new_upload(), &ids(["a"])).await, Err(StorageError::Invalid(_))));
 }
 
-/// Fault 9: 494 blocks of one byte in as many uploads were a total outage at a limit of 1,024; here it is 256.
+/// Fault 9: 494 blocks of one byte in as many uploads were a total outage at a limit of 1,024; here
+/// it is 256.
 #[test]
 fn hundreds_of_uploads_need_few_descriptors() {
     run_with_descriptors(256, "fs::files::tests::stages_hundreds_of_uploads", FEW_DESCRIPTORS);

@@ -14,7 +14,7 @@ fn fails(errno: Errno) -> io::Result<()> {
     Err(errno.into())
 }
 
-/// Objects in directories of their own: `count` of them.
+/// `count` objects, each in its own directory.
 async fn objects(fixture: &Temporary, count: usize) -> Vec<ObjectName> {
     let mut objects: Vec<ObjectName> = Vec::new();
     while objects.len() < count {
@@ -42,14 +42,14 @@ async fn only_what_an_fsync_says_of_lost_writes_gives_an_object_up() {
             assert!(matches!(outcome[..], [Err(FlushError::Lost(_))]), "{outcome:?}");
         }
     }
-    let passing: [Sync; 3] = [|_| fails(Errno::NOMEM), |_| fails(Errno::ACCESS), |_| fails(Errno::INVAL)];
-    for sync in passing {
+    let transient: [Sync; 3] = [|_| fails(Errno::NOMEM), |_| fails(Errno::ACCESS), |_| fails(Errno::INVAL)];
+    for sync in transient {
         let outcome = flush_with(dirs, &objects, sync, File::sync_all);
         assert!(matches!(outcome[..], [Err(FlushError::Retry(_))]), "{outcome:?}");
     }
 }
 
-/// Fault 6: an object whose file cannot be opened says nothing of its bytes, nor of the other objects.
+/// Fault 6: a file that cannot be opened proves nothing about its bytes, nor about other objects.
 #[tokio::test]
 async fn an_object_that_cannot_be_opened_is_tried_again_and_the_others_are_flushed() {
     let fixture = Temporary::new();
@@ -57,7 +57,7 @@ async fn an_object_that_cannot_be_opened_is_tried_again_and_the_others_are_flush
     let file = fixture.object_path(&objects[1]);
     let away = file.with_extension("away");
     fs::rename(&file, &away).unwrap();
-    // ELOOP: what any user gets, root included.
+    // ELOOP: any user gets it, root included.
     std::os::unix::fs::symlink(&away, &file).unwrap();
     let outcomes = fixture.fs().flush(&objects).await;
     let [Ok(()), Err(FlushError::Retry(error)), Ok(())] = &outcomes[..] else { panic!("{outcomes:?}") };
@@ -66,7 +66,7 @@ async fn an_object_that_cannot_be_opened_is_tried_again_and_the_others_are_flush
     assert!(fixture.fs().flush(&objects).await.iter().all(Result::is_ok));
 }
 
-/// Fault 6: a directory that cannot be flushed concerns what is in it.
+/// Fault 6: a directory that cannot be flushed affects the objects in it.
 #[tokio::test]
 async fn a_directory_whose_flush_fails_concerns_its_own_objects_only() {
     let fixture = Temporary::new();

@@ -4,7 +4,7 @@ use super::*;
 
 const MIB: u64 = 1 << 20;
 
-/// A space of which `free` MiB are free, with a reserve of 16 MiB.
+/// A space with `free` MiB, and a reserve of 16 MiB.
 fn space(free: u64) -> Arc<Space> {
     let space = Space::new(None);
     space.note(Measured { total: 64 * MIB, free: free * MIB });
@@ -26,7 +26,7 @@ fn bodies_are_refused_before_they_reach_into_the_reserve() {
     assert!(fits(&space, 32), "what broke off counts no more");
 }
 
-/// Fault 13: a hundred at once do not get what is there once.
+/// Fault 13: a hundred bodies at once do not reserve the same space.
 #[test]
 fn many_bodies_at_once_do_not_overshoot() {
     let space = space(48);
@@ -56,7 +56,7 @@ fn a_body_of_unknown_length_asks_as_it_comes() {
     assert!(matches!(claim.hold(claim.lacks(MIB)), Err(StorageError::NoSpace)));
 }
 
-/// A client that announces everything and sends nothing does not keep the others out.
+/// A client that announces everything and sends nothing does not exclude others.
 #[test]
 fn only_what_comes_soon_is_held() {
     let space = space(1000);

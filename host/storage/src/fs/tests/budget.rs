@@ -1,4 +1,4 @@
-//! How much memory transfers take together.
+//! The memory of all transfers.
 
 use std::sync::{
     Arc,
@@ -34,7 +34,7 @@ async fn slow_readers_stay_within_the_budget() {
         contents.push(fixture.storage().open(&object, 2_000_000, None).await.unwrap());
     }
     assert_eq!(budget.active(), readers);
-    // Each one keeps a chunk, as a client does that does not read on.
+    // Each client keeps a chunk and does not read on.
     let kept = future::join_all(contents.iter_mut().map(|content| content.chunks.next())).await;
     let bound = TOTAL + (readers * MIN_CHUNK_BYTES) as u64;
     assert!(budget.peak_bytes() <= bound, "{} of {bound}", budget.peak_bytes());
@@ -51,7 +51,7 @@ async fn readers_that_start_one_after_the_other_stay_within_the_budget() {
         let object = fixture.storage().put(&new_upload(), whole(&pattern(length, 1))).await.unwrap().object;
         let mut kept = Vec::new();
         for _ in 0..100 {
-            // The first ones believe that they are few.
+            // The first ones count few transfers.
             let mut content = fixture.storage().open(&object, length as u64, None).await.unwrap();
             let chunk = content.chunks.next().await.unwrap().unwrap();
             kept.push((content, chunk));
@@ -107,7 +107,7 @@ async fn abandoned_transfers_give_their_memory_back() {
     assert_eq!((budget.held_bytes(), budget.active()), (0, 0));
 }
 
-/// Bytes that are counted as long as they are really in memory, whatever the budget believes.
+/// Bytes that are counted while they are in memory, independent of the budget.
 struct Counted {
     bytes: Vec<u8>,
     alive: Arc<AtomicU64>,
@@ -125,7 +125,7 @@ impl Drop for Counted {
     }
 }
 
-/// A source that makes each chunk when it is asked for it.
+/// A source that makes each chunk when it is polled.
 fn counted(count: usize, chunk_bytes: usize, alive: &Arc<AtomicU64>) -> Source {
     let alive = Arc::clone(alive);
     let chunks = stream::iter(0..count).map(move |_| {
@@ -150,7 +150,7 @@ fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
     const SMALL_CHUNK: usize = 1 << 10;
     // More than is written in place.
     const CHUNKS: usize = 1100;
-    // One thread that writes, and it is busy: every write stays under way.
+    // One busy thread: every write stays pending.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build().unwrap();
     let (release, released) = std::sync::mpsc::channel::<()>();
@@ -161,7 +161,7 @@ fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
         let sink = Arc::new(Sink(Arc::new(tempfile::tempfile().unwrap())));
         let fixture = Temporary::new();
         let disk = &fixture.fs().disk;
-        // It is known what is free, so that nobody has to ask.
+        // The free space is known, so no query is needed.
         disk.space.note(Measured { total: 1 << 40, free: 1 << 40 });
         let writes = (0..WRITERS).map(|_| {
             let (source, transfer, sink) = (counted(CHUNKS, SMALL_CHUNK, &alive), budget.transfer(), &sink);

@@ -1,4 +1,4 @@
-//! What is left when the process or the machine ends at a bad moment.
+//! Crashes of the process or the machine at every step.
 
 use std::{fs, path::PathBuf};
 
@@ -95,7 +95,7 @@ async fn assert_staged(fixture: &Temporary, upload: &UploadName, count: usize) {
 async fn a_flipped_bit_in_the_journal_is_never_another_block() {
     let upload = new_upload();
     let mut original = Temporary::new();
-    // So long that an offset or a length with a flipped bit still lies within the file.
+    // So long that an offset or a length with a flipped bit is still within the file.
     let blocks = [("a", pattern(5000, 1)), ("b", pattern(5000, 2))];
     for (block, bytes) in &blocks {
         put_block(original.storage(), &upload, block, bytes).await;
@@ -144,7 +144,7 @@ async fn a_commit_that_ended_before_its_record_is_done_anew() {
     put_block(fixture.storage(), &upload, "b", b"b").await;
     let journal = fs::read(upload_file(&fixture, &upload, "journal")).unwrap();
     let stored = fixture.storage().commit(&upload, &ids(["b", "a"])).await.unwrap();
-    // The trailer is written, the record is not.
+    // The trailer is written, but not the record.
     fs::rename(fixture.object_path(&stored.object), upload_file(&fixture, &upload, "data")).unwrap();
     fs::write(upload_file(&fixture, &upload, "journal"), journal).unwrap();
     fixture.restart().await;

@@ -1,4 +1,4 @@
-//! What the driver does to the directory.
+//! The files of the driver.
 
 use std::{
     fs,
@@ -130,7 +130,7 @@ async fn a_second_process_is_refused() {
     assert!(detail.contains(root.to_str().unwrap()), "{detail}");
 }
 
-/// Fault 28: errors say which path it is about.
+/// Fault 28: errors contain the path.
 #[tokio::test]
 async fn errors_name_the_path_that_failed() {
     let above = tempfile::tempdir().unwrap();
@@ -203,7 +203,7 @@ async fn an_upload_under_way_is_never_forgotten() {
     fixture.storage.as_mut().unwrap().uploads.set_max(1);
     let upload = new_upload();
     let (slow, quick) = (pattern(500_000, 1), pattern(400_000, 2));
-    // It has its place, and writes nothing before it may go on.
+    // It has its extent, and writes nothing before it may continue.
     let (has_place, placed) = oneshot::channel::<()>();
     let (go_on, may_go_on) = oneshot::channel::<()>();
     let pause = stream::once(async move {

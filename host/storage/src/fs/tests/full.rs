@@ -1,4 +1,4 @@
-//! A disk that is full, and what gives its space back.
+//! A full disk, and how space is freed.
 
 use std::{fs, os::unix::fs::MetadataExt, time::Duration};
 
@@ -17,23 +17,23 @@ use larder_testing::SmallDisk;
 
 const MIB: usize = 1 << 20;
 
-/// What may be left of dozens of MiB: a page at each border of what was freed.
+/// What may be left of dozens of MiB: a page at each border of a freed range.
 const KEPT_BYTES: u64 = 256 << 10;
 
-/// The bytes that an upload's data takes on the disk, once nothing is being given back any more.
+/// The bytes that an upload's data takes on the disk, once all freed space is released.
 async fn taken(fixture: &Temporary, upload: &UploadName, expected: u64) -> u64 {
     let data = fixture.root.path().join(format!("uploads/{upload}.data"));
     for _ in 0..500 {
         if fs::metadata(&data).unwrap().blocks() * 512 <= expected {
             break;
         }
-        // In the background, and nobody is told when.
+        // In the background.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     fs::metadata(data).unwrap().blocks() * 512
 }
 
-/// Fault 13: what clients broke off, at the end and in the middle, takes no space.
+/// Fault 13: aborted blocks, at the end and in the middle, take no space.
 #[tokio::test]
 async fn blocks_that_break_off_keep_no_bytes() {
     let fixture = Temporary::new();
@@ -45,7 +45,7 @@ async fn blocks_that_break_off_keep_no_bytes() {
         for source in sources {
             fixture.storage().put_block(&upload, &id("broken"), source).await.unwrap_err();
         }
-        // Several at once: not all of them are the last one in the file.
+        // Several at once: not all of them are the last in the file.
         let block = id("broken");
         let puts = (0..8).map(|_| fixture.storage().put_block(&upload, &block, broken(None, &bytes)));
         future::join_all(puts).await;
@@ -61,7 +61,7 @@ async fn blocks_that_break_off_keep_no_bytes() {
     assert_content(fixture.storage(), &stored.object, b"1222").await;
 }
 
-/// Fault 13: nor does what was under way when the process ended.
+/// Fault 13: nor do blocks that were incomplete when the process ended.
 #[tokio::test]
 async fn what_was_under_way_at_the_end_of_the_process_keeps_no_bytes() {
     let mut fixture = Temporary::new();
@@ -70,7 +70,7 @@ async fn what_was_under_way_at_the_end_of_the_process_keeps_no_bytes() {
     let data = fixture.root.path().join(format!("uploads/{upload}.data"));
     put_block(fixture.storage(), &upload, "b", &pattern(2 * MIB, 1)).await;
     put_block(fixture.storage(), &upload, "c", b"3").await;
-    // As if the record of `b`, and bytes of a fourth block, had been under way.
+    // As if the record of `b`, and bytes of a fourth block, had been lost.
     let journal = fixture.root.path().join(format!("uploads/{upload}.journal"));
     put_block(fixture.storage(), &upload, "b", b"2").await;
     fixture.storage = None;
@@ -96,8 +96,8 @@ fn free(disk: &SmallDisk) -> u64 {
     found.f_bavail * found.f_frsize
 }
 
-/// Puts one after the other until the storage says that it has no room: many at once refuse each other before that, and what was
-/// broken off is given back in the background.
+/// Puts one block after the other until the storage is full: concurrent ones would be refused
+/// before that, and their space is freed in the background.
 async fn fill(storage: &FsStorage, bytes: &[u8]) -> Vec<UploadName> {
     let mut uploads = Vec::new();
     for _ in 0..500 {
@@ -112,7 +112,7 @@ async fn fill(storage: &FsStorage, bytes: &[u8]) -> Vec<UploadName> {
     panic!("there is room for ever");
 }
 
-/// Fault 13: the reserve is kept, also from a hundred bodies at once, and reads go on.
+/// Fault 13: the reserve stays free, even with a hundred bodies at once, and reads continue.
 #[tokio::test]
 async fn a_disk_is_filled_up_to_the_reserve_and_no_further() {
     let Some(disk) = SmallDisk::mount(64) else { return };
@@ -140,7 +140,7 @@ async fn a_disk_is_filled_up_to_the_reserve_and_no_further() {
     assert!(storage.put(&new_upload(), whole(&bytes)).await.is_ok());
 }
 
-/// Fault 13: without a reserve the kernel refuses, and what did not fit is given back at once.
+/// Fault 13: without a reserve the kernel refuses, and what did not fit is freed at once.
 #[tokio::test]
 async fn a_block_that_does_not_fit_is_given_back_at_once() {
     let Some(disk) = SmallDisk::mount(8) else { return };
@@ -148,7 +148,7 @@ async fn a_block_that_does_not_fit_is_given_back_at_once() {
     let upload = new_upload();
     put_block(&storage, &upload, "a", b"1").await;
     let before = free(&disk);
-    // Another program takes what there is while the block comes.
+    // Another program takes the space while the block is received.
     let hog = disk.path().join("hog");
     let (first, rest) = (pattern(2 * MIB, 1), pattern(4 * MIB, 2));
     let hogging = hog.clone();
@@ -178,7 +178,7 @@ async fn a_block_that_does_not_fit_is_given_back_at_once() {
     assert_content(&storage, &stored.object, b"12").await;
 }
 
-/// A client that announces the whole disk and sends nothing keeps nobody out.
+/// A client that announces the whole disk and sends nothing does not exclude others.
 #[tokio::test]
 async fn silent_bodies_do_not_fill_the_disk() {
     let fixture = Temporary::new();

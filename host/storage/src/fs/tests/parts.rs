@@ -1,4 +1,4 @@
-//! The parts that need no storage.
+//! The modules that need no storage.
 
 use std::{
     fs::File,

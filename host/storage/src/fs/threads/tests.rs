@@ -7,7 +7,7 @@ use super::*;
 const SOON: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(60);
 
-/// Fault 11: a file system that hangs keeps a bounded number of threads, and everyone else is told.
+/// Fault 11: a hanging file system blocks a bounded number of threads, and all other calls fail.
 #[tokio::test]
 async fn a_disk_that_hangs_is_unavailable_and_keeps_no_more_threads() {
     let threads = Threads::new(2, SOON);
@@ -15,16 +15,16 @@ async fn a_disk_that_hangs_is_unavailable_and_keeps_no_more_threads() {
     for _ in 0..5 {
         let (release, hang) = mpsc::channel::<()>();
         held.push(release);
-        let hung = threads.run(Lane::Looks, "look", move || Ok(hang.recv().is_ok())).await;
+        let hung = threads.run(Lane::Queries, "query", move || Ok(hang.recv().is_ok())).await;
         assert!(matches!(hung, Err(StorageError::Unavailable { .. })), "{hung:?}");
     }
-    assert_eq!(threads.looks.available_permits(), 0);
+    assert_eq!(threads.queries.available_permits(), 0);
     assert_eq!(threads.run(Lane::Transfers, "write", || Ok(7)).await.unwrap(), 7, "another lane goes on");
     drop(held);
-    while threads.looks.available_permits() < 2 {
+    while threads.queries.available_permits() < 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(threads.run(Lane::Looks, "look", || Ok(7)).await.unwrap(), 7);
+    assert_eq!(threads.run(Lane::Queries, "query", || Ok(7)).await.unwrap(), 7);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A process that ends, or a bucket that fails, between any two requests.
+//! A process that crashes, or a bucket that fails, between any two requests.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// More requests than any of these uploads takes.
+/// More requests than any of these uploads makes.
 const MOST: usize = 200;
 
 struct TestUpload {
@@ -49,7 +49,7 @@ async fn objects(storage: &ObjectStorage) -> BTreeSet<ObjectName> {
     page.items.into_iter().map(|item| item.name).collect()
 }
 
-/// Removes what is listed; then nothing must be left.
+/// Removes all listed objects and uploads; then nothing must be left.
 async fn sweep(storage: &ObjectStorage, bucket: &MemoryBucket, upload: &TestUpload) {
     storage.discard(&upload.name).await.unwrap();
     for object in objects(storage).await {
@@ -64,7 +64,7 @@ async fn ends_right_after(
     bucket: &Arc<MemoryBucket>,
     result: Result<Stored, StorageError>,
 ) {
-    // Another process: what it is asked again ends right, or is refused.
+    // In another process a repeat succeeds or is refused.
     let storage = storage(bucket);
     let again = storage.commit(&upload.name, &upload.list).await;
     match (&result, &again) {
@@ -91,7 +91,7 @@ async fn a_process_that_ends_between_any_two_requests_leaves_all_or_nothing() {
         for fault in [Fault::Fail, Fault::LoseAnswer] {
             for requests in 0..MOST {
                 let (bucket, faults) = (bucket(), Faults::none());
-                // The last request may have arrived; all that come after it do not.
+                // The last request may have arrived; all later ones do not.
                 faults.add("", requests, 1, fault.clone());
                 faults.add("", requests, usize::MAX, Fault::Fail);
                 let faulty = Arc::new(FaultyBucket { inner: bucket.clone(), faults: faults.clone() });
@@ -121,7 +121,7 @@ async fn any_one_request_that_fails_is_made_up_for_by_a_retry() {
             let upload = TestUpload::new(requests % 2 == 0);
             let mut stored = None;
             for _ in 0..3 {
-                // As a client does: the request that failed is sent again, until the commit is answered.
+                // Like a client: the failed request is sent again, until the commit succeeds.
                 for (id, body) in ids(["a", "b", "c"]).iter().zip(&upload.bodies) {
                     for _ in 0..2 {
                         if storage.put_block(&upload.name, id, whole(body)).await.is_ok() {
@@ -220,7 +220,7 @@ async fn a_removal_that_ends_half_way_leaves_what_is_listed() {
         let bucket = bucket();
         let upload = TestUpload::new(false);
         let stored = {
-            // Two processes: the object has two data.
+            // Two processes: the object has two data objects.
             let (one, other) = (storage(&bucket), storage(&bucket));
             let all = ids(["a", "b", "c"]);
             one.put_block(&upload.name, &all[0], whole(&upload.bodies[0])).await.unwrap();

@@ -32,14 +32,15 @@ pub(crate) struct ObjectFixture {
 }
 
 impl ObjectFixture {
-    /// A storage whose process uses the same client of the bucket before and after it starts again.
+    /// A storage whose process keeps its client of the bucket over a restart.
     pub(crate) fn new(bucket: Arc<dyn Bucket>, settings: ObjectSettings) -> Self {
         let storage = ObjectStorage::open(Arc::clone(&bucket), &settings).unwrap();
         let connect = move || std::future::ready(Arc::clone(&bucket)).boxed();
         Self { connect: Box::new(connect), settings, storage }
     }
 
-    /// A storage whose process connects anew whenever it starts. Connections end with the process that opened them.
+    /// A storage whose process reconnects at each start. Connections end with the process that
+    /// opened them.
     pub(crate) async fn connecting<F>(
         settings: ObjectSettings,
         connect: impl Fn() -> F + Send + Sync + 'static,

@@ -13,7 +13,7 @@ async fn room_is_given_in_the_order_of_asking_and_never_more_than_there_is() {
     while !memory.has_waiters() {
         tokio::task::yield_now().await;
     }
-    // There would be room for it, but it came later.
+    // It would fit, but it came later.
     let small = tokio::spawn({
         let memory = memory.clone();
         async move { memory.acquire(1_000).await.map(drop) }
@@ -24,7 +24,7 @@ async fn room_is_given_in_the_order_of_asking_and_never_more_than_there_is() {
     large.await.unwrap().unwrap();
     small.await.unwrap().unwrap();
     assert!(memory.peak_bytes() <= 10_240 && memory.held_bytes() == 0);
-    // More than there is in total is the total.
+    // Requests are clamped to the total.
     drop(memory.acquire(1 << 30).await.unwrap());
 }
 

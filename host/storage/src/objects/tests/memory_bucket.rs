@@ -1,4 +1,4 @@
-//! A bucket in memory that has the rules of S3.
+//! A bucket in memory, with the rules of S3.
 
 use std::{
     collections::BTreeMap,
@@ -72,7 +72,7 @@ impl MemoryBucket {
         bucket
     }
 
-    /// A bucket that stores up to so many bytes while they come.
+    /// A bucket with streaming uploads of up to `limit` bytes.
     pub(super) fn that_takes_what_comes(min_bytes: u64, max_number: u32, limit: u64) -> Arc<Self> {
         let mut bucket = Self::new(min_bytes, max_number);
         Arc::get_mut(&mut bucket).unwrap().send_limit = Some(limit);
@@ -95,7 +95,7 @@ impl MemoryBucket {
         self.state.lock().objects.get(key).cloned().ok_or(StorageError::NotFound)
     }
 
-    /// Returns what comes, through the same check as with a real service.
+    /// Returns the received bytes, with the same check as for a real service.
     async fn arrived(&self, content: Content) -> Result<Pieces, StorageError> {
         assert!(self.send_limit.is_some_and(|limit| content.length <= limit), "{} bytes", content.length);
         let forever = Duration::from_secs(60);
@@ -238,7 +238,7 @@ impl Bucket for MemoryBucket {
         }
         let bytes = self.received(&body);
         let tag = format!("tag-{}", self.next.fetch_add(1, Relaxed));
-        // UploadBody takes a while.
+        // Sending takes a while.
         tokio::task::yield_now().await;
         let mut state = self.state.lock();
         let Some(begun) = state.multiparts.get_mut(&(key.to_owned(), multipart.to_owned())) else {

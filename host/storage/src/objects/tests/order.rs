@@ -1,4 +1,4 @@
-//! Which order the parts get, and when nothing has to be rearranged.
+//! The order of parts, and when an object is plain.
 
 use futures_util::future;
 use proptest::prelude::*;
@@ -60,7 +60,7 @@ async fn blocks_of_the_toolkit_need_no_rearranging_however_they_arrive() {
     let storage = storage(&bucket);
     for arrival in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 4, 0, 3, 1]] {
         let upload = new_upload();
-        // The last one is shorter, as it is with the client; and smaller than a part.
+        // The last one is shorter, as it is with the client, and smaller than a part.
         let bodies: Vec<Vec<u8>> =
             [70_000, 70_000, 70_000, 70_000, 4_000].iter().map(|n| pattern(*n, *n as u64)).collect();
         let list: Vec<BlockId> = (0..5).map(toolkit_id).collect();
@@ -121,7 +121,7 @@ async fn sequential_blocks_of_any_size_and_length_need_no_rearranging() {
                 storage.put_block(&upload, id, source).await.unwrap();
             }
             let is_plain = commits_to(&storage, &upload, &list, &bodies.concat()).await;
-            // A small block between large ones is behind them.
+            // A small block between large ones is stored after them.
             assert!(is_plain || lengths.contains(&9_999), "{lengths:?} {announces}");
         }
     }

@@ -1,4 +1,4 @@
-//! Coalescing, spilling, and what is written.
+//! Coalescing, spilling, and the number of written bytes.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},

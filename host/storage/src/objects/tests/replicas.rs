@@ -1,4 +1,4 @@
-//! Several processes on one bucket, and processes that end.
+//! Several processes on one bucket, and processes that crash.
 
 use std::{sync::Arc, time::Duration};
 
@@ -66,7 +66,8 @@ async fn a_listing_has_the_small_blocks_of_other_processes() {
     assert_eq!(other.blocks(&upload).await.unwrap().len(), 3);
 }
 
-/// A process that has blocks for which a part could not be sent yet, in a multipart that has block `a` already.
+/// A process with blocks whose part could not be sent yet, in a multipart upload that has block `a`
+/// already.
 async fn with_unsent_blocks(
     faults: &Arc<Faults>,
     bucket: &Arc<MemoryBucket>,
@@ -100,7 +101,7 @@ async fn memory_of_an_upload_that_another_process_ended_is_given_up() {
         }
         one.settle().await.unwrap();
         assert_eq!(one.shared.memory.held_bytes(), 0);
-        // What comes now is refused, or begins anew.
+        // Later blocks are refused, or begin a new upload.
         let again = one.put_block(&upload, &id("a"), whole(b"new")).await;
         assert_eq!(again.is_err(), is_committed);
         if !is_committed {
@@ -159,7 +160,8 @@ async fn what_was_staged_before_a_restart_is_one_object_with_what_comes_after() 
     drop(before);
     let after = storage(&bucket);
     assert_eq!(after.blocks(&upload).await.unwrap().len(), 4);
-    // All parts are of one multipart, and the rest becomes its last part: nothing is rearranged.
+    // All parts are in one multipart upload, and the leftovers are its last part: the object is
+    // plain.
     assert!(commits_to(&after, &upload, &list, &bodies.concat()).await);
 
     let upload = new_upload();
@@ -204,7 +206,7 @@ async fn multiparts_that_nothing_else_tells_of_are_listed_and_discarded() {
     let bucket = bucket();
     let storage = storage(&bucket);
     let upload = new_upload();
-    // What a process leaves that is killed while it stores a large object.
+    // The leftovers of a process that is killed while it stores a large object.
     let stuck = crate::conformance::stuck(None, &pattern(200_000, 1));
     let (killed, name) = (super::storage(&bucket), upload.clone());
     let put = tokio::spawn(async move { killed.put(&name, stuck).await.map(drop) });

@@ -1,4 +1,4 @@
-//! Bodies that are sent on while they come.
+//! Bodies that are streamed through.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Longer than what is kept in memory.
+/// Longer than a buffered body.
 const LARGE: usize = 40_000;
 const LIMIT: u64 = 100_000;
 
@@ -44,7 +44,7 @@ async fn a_large_block_is_one_part_and_takes_no_room() {
     let (_, faults, storage) = bucket();
     let (upload, body) = (new_upload(), pattern(LARGE, 1));
     let list: Vec<_> = (0..8).map(toolkit_id).collect();
-    // Backwards, several at once: the toolkit's ids tell the place all the same.
+    // Backwards, several at once: the toolkit's ids contain the index.
     let puts = list.iter().rev().map(|id| put(&storage, &upload, id, &body));
     future::join_all(puts).await;
     assert_eq!(count(&faults, "send_part"), 8);

@@ -1,4 +1,4 @@
-//! What every bucket promises.
+//! The promises of all buckets.
 
 use super::*;
 use crate::bucket::conformance::{BucketFixture, bucket_conformance};

@@ -1,4 +1,4 @@
-//! Servers that refuse, and servers that go away.
+//! Servers that refuse requests, and servers that fail.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ async fn a_bucket_that_cannot_be_used_is_told_at_the_start() {
     assert!(message.contains("cannot be reached"), "{message}");
 }
 
-/// Answers requests as a service does for a key that may read, and nothing else.
+/// A server that allows a key to read, and nothing else.
 async fn serve_for_reading(listener: TcpListener) {
     loop {
         let (mut connection, _) = listener.accept().await.unwrap();
@@ -44,13 +44,13 @@ async fn serve_for_reading(listener: TcpListener) {
             request.ends_with(end)
         };
         while !is_whole(&request) && connection.read_buf(&mut request).await.unwrap() > 0 {}
-        let answer = if request.starts_with(b"HEAD ") {
+        let response = if request.starts_with(b"HEAD ") {
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         } else {
             "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 63\r\nConnection: close\r\n\r\n\
              <Error><Code>AccessDenied</Code><Message>no</Message></Error>\r\n"
         };
-        connection.write_all(answer.as_bytes()).await.unwrap();
+        connection.write_all(response.as_bytes()).await.unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-//! The whole way of large and of many blocks.
+//! Large blocks, and many blocks.
 #![allow(clippy::print_stderr, reason = "figures, for `--nocapture`")]
 
 use std::time::Instant;

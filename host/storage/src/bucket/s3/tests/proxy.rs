@@ -1,4 +1,4 @@
-//! Stands between the driver and the server, and breaks connections.
+//! A proxy between the driver and the server, which breaks connections.
 
 use std::{
     net::SocketAddr,
@@ -24,7 +24,7 @@ pub(super) struct Proxy {
 struct ProxyState {
     server: String,
     is_down: AtomicBool,
-    /// Bytes of answers that still pass; then connections break.
+    /// Bytes of responses until connections break.
     budget: AtomicU64,
     broken: Notify,
 }
@@ -50,13 +50,13 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Breaks all connections and takes no new ones; or takes them again.
+    /// Breaks all connections and accepts no new ones, or accepts them again.
     pub(super) fn set_down(&self, is_down: bool) {
         self.state.is_down.store(is_down, Relaxed);
         self.state.broken.notify_waiters();
     }
 
-    /// Lets so many bytes of answers pass, and then breaks each connection that has more.
+    /// Breaks each connection after `bytes` of responses.
     pub(super) fn break_after(&self, bytes: u64) {
         self.state.budget.store(bytes, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What the layer relies on, on the real thing.
+//! What `objects/` relies on, with a real service.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,11 +22,11 @@ async fn get(url: &str, range: Option<&str>) -> (u16, Vec<u8>) {
     let range = range.map(|range| format!("Range: {range}\r\n")).unwrap_or_default();
     let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\n{range}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let head_end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-    let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
-    (status, answer.split_off(head_end))
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await.unwrap();
+    let head_end = response.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let status = std::str::from_utf8(&response[9..12]).unwrap().parse().unwrap();
+    (status, response.split_off(head_end))
 }
 
 #[tokio::test]
