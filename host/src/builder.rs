@@ -2,13 +2,15 @@
 
 use std::{net::TcpListener, sync::Arc};
 
+use larder_index::Index;
+use larder_storage::Storage;
+
 use crate::{
-    Larder, StartError,
     config::Config,
     descriptors::{Shares, raise_limit},
-    index::Index,
+    error::StartError,
+    larder::Larder,
     setup::{self, claim::StartClaim},
-    storage::Storage,
     sweep::Janitor,
 };
 

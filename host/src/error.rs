@@ -2,10 +2,10 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::{
-    auth::AuthSetupError, descriptors::TooFew, engine::LoadError, index::IndexError, net::TlsError,
-    storage::StorageError,
-};
+use larder_index::IndexError;
+use larder_storage::StorageError;
+
+use crate::{auth::AuthSetupError, descriptors::TooFew, engine::LoadError, net::TlsError};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]

@@ -66,7 +66,6 @@ mod tenant;
 mod testing;
 mod throttle;
 
-use larder_common::causes;
 pub use larder_common::clock;
 pub use larder_index as index;
 pub use larder_storage as storage;
@@ -81,7 +80,5 @@ pub use self::{
     message::QuotaUsage,
     net::TlsError,
     server::ConnectionUsage,
+    setup::BUILT_IN_POLICY,
 };
-
-/// The policy component that is built in.
-pub const BUILT_IN_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.wasm"));

@@ -2,6 +2,7 @@
 
 mod cli;
 mod greeting;
+#[cfg(feature = "jemalloc")]
 mod memory;
 
 use std::{
@@ -63,6 +64,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         builder = builder.listener(listener);
     }
     let larder = runtime.block_on(builder.build())?;
+    #[cfg(feature = "jemalloc")]
     memory::purge();
     // Before the greeting: a signal that follows it must stop the server in order, and not kill it.
     let mut signals = runtime.block_on(async { Signals::new() })?;

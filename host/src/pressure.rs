@@ -15,16 +15,14 @@ use std::{
     time::Duration,
 };
 
+use larder_common::causes::chain;
+use larder_index::{Index, IndexError};
+use larder_storage::{Storage, StorageError, UploadName};
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 use tokio::sync::Notify;
 
-use crate::{
-    causes::chain,
-    index::{Index, IndexError},
-    storage::{Storage, StorageError, UploadName},
-    throttle::Throttle,
-};
+use crate::throttle::Throttle;
 
 /// What `SQLite` writes to its log before it starts over (1,000 pages of 4 KiB), twice.
 const BALLAST_BYTES: u64 = 8 << 20;

@@ -5,15 +5,16 @@ use std::{path::Path, sync::Arc};
 
 pub(crate) use larder_testing::{SmallDisk, proxy, run_with_descriptors};
 
+use larder_common::clock::Clock;
+use larder_index::{KeyRule, sqlite::SqliteIndex};
+use larder_storage::fs::{FsStorage, budget::Budget};
+
 use crate::{
     auth::{TokenVerifier, UrlSigner},
-    clock::Clock,
     config::Config,
-    index::{KeyRule, sqlite::SqliteIndex},
     net::{Fetch, HttpFetch, Proxies, client_config},
     pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
-    storage::fs::{FsStorage, budget::Budget},
     tenant::{PolicySettings, Tenant},
 };
 

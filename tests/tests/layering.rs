@@ -90,15 +90,15 @@ fn each_library_is_named_only_in_its_own_layer() {
     }
 }
 
-/// The rooms that a text names by paths that begin at the crate: `crate::room`, or each first name
-/// in `crate::{…}`.
+/// The rooms that a text names: `crate::room`, each first name in `crate::{…}`, and the crates beside
+/// it, `larder_room`.
 fn named_rooms(text: &str) -> Vec<String> {
     let code: Vec<&str> = code(text).map(|(_, line)| line).collect();
     let code = code.join("\n");
     let paths = code.split("crate::").skip(1);
-    paths
-        .flat_map(|path| if path.starts_with('{') { first_names(path) } else { vec![first_word(path)] })
-        .collect()
+    let own =
+        paths.flat_map(|path| if path.starts_with('{') { first_names(path) } else { vec![first_word(path)] });
+    own.chain(code.split("larder_").skip(1).map(first_word)).collect()
 }
 
 fn first_word(text: &str) -> String {
@@ -127,8 +127,8 @@ fn first_names(group: &str) -> Vec<String> {
 
 #[test]
 fn rooms_are_found_in_all_forms_of_paths() {
-    let text = "use crate::one;\n// crate::no\nuse crate::{\n    two::{Two, no},\n    three,\n};\nuse crate::{four};\nlet x = crate::five::x(&crate::six::Y);";
-    assert_eq!(named_rooms(text), ["one", "two", "three", "four", "five", "six"]);
+    let text = "use crate::one;\n// crate::no\nuse crate::{\n    two::{Two, no},\n    three,\n};\nuse crate::{four};\nlet x = crate::five::x(&crate::six::Y);\nuse larder_seven::Seven;";
+    assert_eq!(named_rooms(text), ["one", "two", "three", "four", "five", "six", "seven"]);
 }
 
 #[test]

@@ -15,11 +15,12 @@ pub(super) mod upload;
 
 use std::sync::Arc;
 
+use larder_storage::ObjectName;
+
 use super::{
     AttachOutcome, Attachment, Durability, Entry, EntryId, Index, MatchKind, Probe, Reservation, Slot,
     Upload, fresh_upload_name,
 };
-use larder_storage::ObjectName;
 
 /// Makes a `#[test]` for each promise. `$open` returns something that derefs to a [`Case`] and
 /// keeps its database alive, or `None` if there is no server; `$open_bytes` returns the same for

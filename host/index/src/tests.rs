@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use larder_storage::ObjectName;
 use proptest::{collection::vec, prelude::*, sample::Index as Pick};
 
 use super::{
     Attachment, Durability, EntryId, Index, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Reservation, Slot,
     UploadId, conformance::unique, fresh_upload_name, model::Model,
 };
-use larder_storage::ObjectName;
 
 /// An operation. A `Pick` selects one of all entries or uploads ever made, so that repeats and
 /// deleted ones occur.

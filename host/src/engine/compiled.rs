@@ -10,7 +10,7 @@ use std::{
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use wasmtime::{Engine, component::Component};
 
-use crate::causes::chain;
+use larder_common::causes::chain;
 
 /// Compiled components of other sources or versions that are kept.
 const MAX_OTHERS: usize = 8;

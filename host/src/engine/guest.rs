@@ -4,6 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
+use larder_common::causes::chain;
+use larder_index::{Entry, EntryId, Upload, UploadId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -11,8 +13,6 @@ use super::{
     instance::{self, Ended},
 };
 use crate::{
-    causes::chain,
-    index::{Entry, EntryId, Upload, UploadId},
     interfaces::retention::{selected_entries, selected_uploads},
     message::{Request, RequestBody, RequestContext, Response, error_response, unavailable},
     retention::{Candidate, Roots},

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use larder_common::causes::chain;
 use tempfile::TempDir;
 use tokio::task::LocalSet;
 
 use super::*;
 use crate::{
     BUILT_IN_POLICY,
-    causes::chain,
     message::{
         ClientGuard, Quota, QuotaBounds, QuotaKind, QuotaPermit, Quotas, ReplayBody, Request, RequestBody,
         RequestContext, RequestQuota, RequestRecord, Response,

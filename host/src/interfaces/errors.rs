@@ -2,16 +2,16 @@
 //! not passed to the component.
 #![expect(unreachable_pub, reason = "the generated bindings name these types")]
 
+use larder_common::causes::chain;
+use larder_index::IndexError;
+use larder_storage::{SourceError, StorageError};
 use wasmtime::component::ResourceTableError;
 
 use super::bindings::larder::cache::{auth, http, index, storage};
 use crate::{
     auth::TokenError,
-    causes::chain,
-    index::IndexError,
     message::{QuotaExceeded, ReadError},
     net::ForwardError,
-    storage::{SourceError, StorageError},
 };
 
 /// The error of a host call. `?` converts a driver's error, an error of the world, and a fault to

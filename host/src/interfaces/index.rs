@@ -2,6 +2,11 @@
 
 use std::pin::pin;
 
+use larder_index::{
+    AttachOutcome, Attachment, Entry, EntryId, IndexError, MatchKind, Probe, Reservation, Slot, Upload,
+    UploadId,
+};
+use larder_storage::UploadName;
 use wasmtime::component::{Accessor, HasSelf};
 
 use super::{
@@ -11,15 +16,7 @@ use super::{
     state::{State, tenant},
     storage::object_name,
 };
-use crate::{
-    index::{
-        AttachOutcome, Attachment, Entry, EntryId, IndexError, MatchKind, Probe, Reservation, Slot, Upload,
-        UploadId,
-    },
-    storage::UploadName,
-    telemetry::InRequest,
-    tenant::Tenant,
-};
+use crate::{telemetry::InRequest, tenant::Tenant};
 
 /// Most probes, and most skipped ids, of one `find`.
 const MAX_PROBES: usize = 1000;

@@ -1,10 +1,9 @@
 //! `larder:cache/retention`: converts the input of a review, and filters its result.
 
+use larder_index::{Entry, EntryId, Upload, UploadId};
+
 use super::bindings::exports::larder::cache::retention as wit;
-use crate::{
-    index::{Entry, EntryId, Upload, UploadId},
-    retention::{Candidate, ContentState, Roots},
-};
+use crate::retention::{Candidate, ContentState, Roots};
 
 impl From<&Roots> for wit::Roots {
     fn from(roots: &Roots) -> Self {

@@ -3,6 +3,9 @@
 
 use std::{ops::Range, pin::pin, time::Duration};
 
+use larder_storage::{
+    BlockId, MAX_BLOCKS, ObjectName, Source, StagedBlock, StorageError, Stored, UploadName,
+};
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
 use super::{
@@ -15,10 +18,7 @@ use super::{
     state::{State, tenant},
     types::{Body, IncomingRequest, Object},
 };
-use crate::{
-    storage::{BlockId, MAX_BLOCKS, ObjectName, Source, StagedBlock, StorageError, Stored, UploadName},
-    tenant::Tenant,
-};
+use crate::tenant::Tenant;
 
 /// Longest lifetime of a direct URL.
 const MAX_PRESIGN_MS: u64 = 24 * 60 * 60 * 1000;

@@ -4,13 +4,11 @@
 
 use std::sync::Arc;
 
+use larder_storage::Content;
 use wasmtime::component::Resource;
 
 use super::{bindings::larder::cache::types, state::State};
-use crate::{
-    message::{QuotaPermit, RequestBody, RequestContext},
-    storage::Content,
-};
+use crate::message::{QuotaPermit, RequestBody, RequestContext};
 
 /// A request as it arrived: all but its body, and its body until a call takes it.
 pub struct IncomingRequest {

@@ -13,13 +13,13 @@ use futures_util::{Stream, StreamExt};
 use http::{header::EXPECT, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use larder_storage::{Source, SourceError};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
     ReadError, RequestRecord,
     request_quota::{Growing, PRESSED_PAUSE},
 };
-use crate::storage::{Source, SourceError};
 
 /// Most bytes of an unwanted body that are read so that the client reads its response.
 const DRAIN_BYTES: u64 = 64 * 1024 * 1024;

@@ -10,7 +10,7 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-/// QuotaPermit while the client waits for the head of its response. Dropped with the connection.
+/// Held while the client waits for the head of its response. Dropped with the connection.
 #[derive(Debug)]
 pub(crate) struct ClientGuard(Arc<Signal>);
 

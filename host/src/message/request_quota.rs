@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use larder_storage::SourceError;
 use parking_lot::Mutex;
 
 use super::{
     RequestBody,
     quota::{ClientQuota, Quota, QuotaExceeded, QuotaPermit},
 };
-use crate::storage::SourceError;
 
 /// Bodies up to this length are short: messages, and most block lists.
 const SHORT_BODY_BYTES: u64 = 256 * 1024;

@@ -14,9 +14,10 @@ use http::{
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body::{Body, Frame, SizeHint};
+use larder_common::causes::chain;
+use larder_storage::Content;
 
 use super::{Outcome, QuotaPermit, RequestRecord};
-use crate::{causes::chain, storage::Content};
 
 /// A response, ready to be sent.
 pub(crate) type Response = http::Response<Outgoing>;
@@ -134,7 +135,7 @@ impl PayloadSource {
 
 /// Passes a chunk of a stored object on. More bytes than announced, or an early end, are an error.
 fn checked(
-    chunk: Option<Result<Bytes, crate::storage::StorageError>>,
+    chunk: Option<Result<Bytes, larder_storage::StorageError>>,
     left: &mut u64,
 ) -> Option<io::Result<Frame<Bytes>>> {
     match chunk {

@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
+use larder_storage::{Content, SourceError, StorageError};
 
 use super::{Outgoing, ReadError, RequestBody, request_quota::Growing};
-use crate::storage::{Content, SourceError, StorageError};
 
 fn content(length: u64, chunks: Vec<Result<Bytes, StorageError>>) -> Outgoing {
     Outgoing::stored(Content { length, chunks: stream::iter(chunks).boxed() })

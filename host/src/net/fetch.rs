@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use larder_common::causes::chain;
 use rustls::ClientConfig;
 
 use super::{ClientOptions, HttpsClient, Proxies, https_client};
-use crate::{causes::chain, config::allowed_url};
+use crate::config::allowed_url;
 
 /// Longest response that is read. Key sets have a few KiB.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;

@@ -7,10 +7,12 @@ use http::{
     request::Parts,
     uri::{Authority, Scheme},
 };
+use larder_common::causes::causes;
+use larder_storage::SourceError;
 use rustls::ClientConfig;
 
 use super::{ClientOptions, HttpsClient, Proxies, https_client};
-use crate::{causes::causes, message::RequestBody, storage::SourceError};
+use crate::message::RequestBody;
 
 /// Idle connections to the upstream that a thread keeps.
 const IDLE_CONNECTIONS: usize = 16;

@@ -8,7 +8,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use crate::causes::chain;
+use larder_common::causes::chain;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -11,15 +11,13 @@ mod tests;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use larder_common::causes::chain;
+use larder_index::{Durability, Entry, EntryId, Index, IndexError, MAX_CLOCK_SKEW_MS, UploadId};
+use larder_storage::{FlushError, ObjectName, Storage, StorageError};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
-use crate::{
-    causes::chain,
-    index::{Durability, Entry, EntryId, Index, IndexError, MAX_CLOCK_SKEW_MS, UploadId},
-    storage::{FlushError, ObjectName, Storage, StorageError},
-    throttle::Throttle,
-};
+use crate::throttle::Throttle;
 
 /// Entries that are flushed together.
 const BATCH: usize = 256;

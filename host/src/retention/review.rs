@@ -1,6 +1,6 @@
 //! The input of a review of entries.
 
-use crate::index::Entry;
+use larder_index::Entry;
 
 /// The state of an entry's object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

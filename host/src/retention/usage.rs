@@ -9,12 +9,10 @@ use std::{collections::HashMap, sync::Arc};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 
-use crate::{
-    causes::chain,
-    clock::Clock,
-    index::{EntryId, Index, IndexError},
-    storage::{Source, UploadName},
-};
+use larder_common::causes::chain;
+use larder_common::clock::Clock;
+use larder_index::{EntryId, Index, IndexError};
+use larder_storage::{Source, UploadName};
 
 /// Buffers last-used times and activity until they are persisted.
 pub(crate) struct UsageTracker {

@@ -11,6 +11,7 @@ use hyper::{
     service::{HttpService, service_fn},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use larder_common::causes::chain;
 use socket2::SockRef;
 use tokio::{
     io::Interest,
@@ -27,10 +28,7 @@ use super::{
     share::Share,
     watched::{Watched, end_if_stalled},
 };
-use crate::{
-    causes::chain,
-    message::{ClientQuota, unavailable},
-};
+use crate::message::{ClientQuota, unavailable};
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method does.
 const HTTP2_PREFACE: &[u8] = b"PRI * ";

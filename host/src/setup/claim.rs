@@ -13,7 +13,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use crate::{StartError, server::Listener};
+use crate::{error::StartError, server::Listener};
 
 /// How long a start waits for an earlier process to release the data directory.
 const LOCK_WAIT: Duration = Duration::from_secs(60);

@@ -4,17 +4,17 @@
 use std::time::Duration;
 use std::{path::PathBuf, sync::Arc};
 
-use super::path_of;
-use crate::{
-    StartError,
-    config::{DatabaseDriver, Settings},
-    index::{Index, IndexError, KeyRule, sqlite::SqliteIndex},
-    pressure::Pressure,
-};
 #[cfg(feature = "sql")]
+use larder_index::sql;
+use larder_index::{Index, IndexError, KeyRule, sqlite::SqliteIndex};
+
+use super::path_of;
+#[cfg(feature = "sql")]
+use crate::config::{Database, DatabaseServer, Secret, SslMode};
 use crate::{
-    config::{Database, DatabaseServer, Secret, SslMode},
-    index::sql,
+    config::{DatabaseDriver, Settings},
+    error::StartError,
+    pressure::Pressure,
 };
 
 /// Opens the index. With storage in a local folder, a database server may serve only one Larder:

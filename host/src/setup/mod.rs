@@ -11,6 +11,7 @@ mod tenant;
 
 use std::path::PathBuf;
 
+pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
     policy::policy,
     server::{server, wanted},

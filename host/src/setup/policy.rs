@@ -3,10 +3,13 @@
 use std::fs;
 
 use crate::{
-    BUILT_IN_POLICY, StartError,
     config::Settings,
     engine::{Engine, InstanceLimits, Policy},
+    error::StartError,
 };
+
+/// The policy component that is built in.
+pub const BUILT_IN_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.wasm"));
 
 /// Loads `component`, else the configured one, else the built-in one.
 pub(crate) fn policy(settings: &Settings, component: Option<&[u8]>) -> Result<Policy, StartError> {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    StartError,
     config::{Config, DatabaseDriver, Settings},
     descriptors::{Shares, Wanted},
     engine::InstanceLimits,
+    error::StartError,
     server::{Capacity, Listener, Server, ServerBounds, ServerSettings},
 };
 

@@ -9,25 +9,25 @@ mod s3;
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{HOUR_MS, path_of, some};
-use crate::{
-    StartError,
-    causes::chain,
-    config::{Config, Filesystem, Settings, StorageDriver},
-    storage::{
-        Storage, StorageError,
-        fs::{FsSettings, FsStorage, budget::Budget},
-    },
-    sweep::Ownership,
-    tenant::Tenant,
+use larder_common::causes::chain;
+use larder_storage::{
+    Storage, StorageError,
+    fs::{FsSettings, FsStorage, budget::Budget},
 };
 #[cfg(feature = "bucket")]
+use larder_storage::{
+    bucket::Bucket,
+    objects::{ObjectSettings, ObjectStorage},
+};
+
+use super::{HOUR_MS, path_of, some};
+#[cfg(feature = "bucket")]
+use crate::config::Secret;
 use crate::{
-    config::Secret,
-    storage::{
-        bucket::Bucket,
-        objects::{ObjectSettings, ObjectStorage},
-    },
+    config::{Config, Filesystem, Settings, StorageDriver},
+    error::StartError,
+    sweep::Ownership,
+    tenant::Tenant,
 };
 
 /// Opens the configured storage, and checks that it works: a bucket that is missing or read-only

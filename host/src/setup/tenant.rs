@@ -3,6 +3,9 @@
 use std::{io, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand::SystemRandom;
+use larder_common::clock::Clock;
+use larder_index::Index;
+use larder_storage::Storage;
 
 use super::{
     DAY_MS, HOUR_MS, MINUTE_MS,
@@ -12,15 +15,12 @@ use super::{
     storage::open_storage,
 };
 use crate::{
-    StartError,
     auth::{TokenVerifier, UrlSigner},
-    clock::Clock,
     config::{DatabaseDriver, Settings},
-    index::Index,
+    error::StartError,
     net::{Fetch, HttpFetch, client_config},
     pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
-    storage::Storage,
     sweep::{Schedule, Sweeps},
     tenant::{PolicySettings, Tenant},
 };

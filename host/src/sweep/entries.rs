@@ -9,14 +9,12 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use larder_common::causes::chain;
+use larder_index::{Entry, EntryId, MAX_CLOCK_SKEW_MS};
+use larder_storage::StorageError;
 
 use super::{PAGE, SweepError, SweepRun, Sweeper};
-use crate::{
-    causes::chain,
-    index::{Entry, EntryId, MAX_CLOCK_SKEW_MS},
-    retention::{Candidate, ContentState, Roots},
-    storage::StorageError,
-};
+use crate::retention::{Candidate, ContentState, Roots};
 
 /// October 2025, in milliseconds since 1970. A clock that is earlier is wrong.
 pub(super) const EARLIEST_MS: u64 = 1_760_000_000_000;

@@ -1,6 +1,7 @@
 //! Failed removals of a sweep.
 
-use crate::{causes::chain, storage::StorageError};
+use larder_common::causes::chain;
+use larder_storage::StorageError;
 
 /// Most failures before a sweep stops: after more it is the storage that fails, not an object.
 const MAX_FAILURES: usize = 16;

@@ -3,6 +3,8 @@
 
 use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 
+use larder_common::causes::chain;
+use larder_index::IndexError;
 use tokio::{
     select,
     sync::watch,
@@ -11,7 +13,7 @@ use tokio::{
 };
 
 use super::{Report, SweepError, Sweeper};
-use crate::{causes::chain, engine::Policy, index::IndexError, tenant::Tenant};
+use crate::{engine::Policy, tenant::Tenant};
 
 /// The intervals of the janitor's tasks.
 #[derive(Clone, Debug)]

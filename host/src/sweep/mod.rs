@@ -20,12 +20,13 @@ use std::sync::Arc;
 pub(crate) use janitor::{Janitor, Schedule, Sweeps};
 pub(crate) use ownership::Ownership;
 
+use larder_common::causes::chain;
+use larder_index::IndexError;
+use larder_storage::StorageError;
+
 use self::failures::Failures;
 use crate::{
-    causes::chain,
     engine::{Guest, GuestFailed},
-    index::IndexError,
-    storage::StorageError,
     tenant::Tenant,
 };
 

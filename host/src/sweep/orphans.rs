@@ -1,8 +1,9 @@
 //! Orphans: objects and staged blocks that no row refers to, left behind by crashes, broken uploads
 //! and deleted rows.
 
+use larder_storage::{Listed, ObjectName, UploadName};
+
 use super::{Ownership, SweepError, SweepRun, Sweeper};
-use crate::storage::{Listed, ObjectName, UploadName};
 
 impl Sweeper<'_> {
     /// Removes orphans older than the grace period; none if the storage belongs to another index.

@@ -8,11 +8,10 @@
 #[cfg(test)]
 mod tests;
 
+use larder_index::{EntryId, Index};
+use larder_storage::{Listed, ObjectName, Storage};
+
 use super::SweepError;
-use crate::{
-    index::{EntryId, Index},
-    storage::{Listed, ObjectName, Storage},
-};
 
 /// The name of the index's identity among its secrets.
 const IDENTITY: &str = "storage-identity";

@@ -5,6 +5,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use larder_index::{Attachment, Durability, Entry, KeyRule, Reservation, Slot, Upload, sqlite::SqliteIndex};
+use larder_storage::{
+    BlockId, Source,
+    testing::faulty::{Fault, Faults, FaultyStorage},
+};
 use tempfile::TempDir;
 use tokio::task::LocalSet;
 
@@ -12,13 +17,8 @@ use super::{Ownership, Report, SweepError, Sweeper};
 use crate::{
     BUILT_IN_POLICY,
     engine::{Engine, Guest, InstanceLimits},
-    index::{Attachment, Durability, Entry, KeyRule, Reservation, Slot, Upload, sqlite::SqliteIndex},
     pressure::Pressure,
     retention::durability::Pass,
-    storage::{
-        BlockId, Source,
-        testing::faulty::{Fault, Faults, FaultyStorage},
-    },
     tenant::Tenant,
     testing::{NOW_MS, tenant},
 };
@@ -74,7 +74,7 @@ impl Fixture {
     }
 
     async fn entries(&self) -> usize {
-        self.tenant.index.list_entries(crate::index::EntryId(0), 10_000).await.unwrap().len()
+        self.tenant.index.list_entries(larder_index::EntryId(0), 10_000).await.unwrap().len()
     }
 
     fn objects(&self) -> Vec<PathBuf> {
@@ -316,7 +316,7 @@ async fn unflushed_entries_of_another_boot_are_dropped() {
             let pass = tenant.durability.flush_once(&*tenant.storage, &*tenant.index).await;
             assert_eq!(pass.unwrap(), Pass { flushed, waiting: 0 });
         }
-        let left = tenant.index.list_entries(crate::index::EntryId(0), 10).await.unwrap();
+        let left = tenant.index.list_entries(larder_index::EntryId(0), 10).await.unwrap();
         assert_eq!(left.iter().map(|entry| entry.slot.key.as_str()).collect::<Vec<_>>(), ["waiting"]);
     })
     .await;

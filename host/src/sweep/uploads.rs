@@ -1,10 +1,9 @@
 //! Abandoned uploads.
 
+use larder_common::causes::chain;
+use larder_index::{MAX_CLOCK_SKEW_MS, Upload, UploadId};
+
 use super::{PAGE, SweepError, SweepRun, Sweeper, entries::EARLIEST_MS};
-use crate::{
-    causes::chain,
-    index::{MAX_CLOCK_SKEW_MS, Upload, UploadId},
-};
 
 impl Sweeper<'_> {
     /// Abandons the uploads that the guest selects.

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
+use larder_common::clock::Clock;
+use larder_index::Index;
+use larder_storage::Storage;
+
 use crate::{
     auth::{TokenVerifier, UrlSigner},
-    clock::Clock,
-    index::Index,
     net::Upstream,
     pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
-    storage::Storage,
 };
 
 /// The part of the configuration that the component sees.

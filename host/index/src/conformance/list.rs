@@ -2,9 +2,10 @@
 
 use std::{collections::HashSet, slice, thread};
 
+use larder_storage::UploadName;
+
 use super::{Case, attachment, block_on, object, unique};
 use crate::{Durability, Entry, EntryId, Upload, UploadId};
-use larder_storage::UploadName;
 
 /// Lists all pages and returns the entries of this case.
 async fn own_entries(case: &Case, mut after: EntryId, limit: usize) -> Vec<Entry> {

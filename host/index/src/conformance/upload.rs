@@ -1,8 +1,9 @@
 //! Promises about uploads, from reservation to entry.
 
+use larder_storage::UploadName;
+
 use super::{Case, attachment, exact};
 use crate::{AttachOutcome, Durability, Entry, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId};
-use larder_storage::UploadName;
 
 pub(crate) async fn reserving_a_free_slot_makes_an_upload(case: &Case) {
     let slot = case.key("k");

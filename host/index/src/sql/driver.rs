@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
+use larder_storage::{ObjectName, UploadName};
 
 use super::{
     client::Client,
@@ -18,7 +19,6 @@ use crate::{
     AttachOutcome, Attachment, Durability, Entry, EntryId, Index, IndexError, KeyRule, Probe, Reservation,
     Slot, Upload, UploadId, fresh_upload_name,
 };
-use larder_storage::{ObjectName, UploadName};
 
 /// The statements of a driver. They do what the methods of [`Index`] do, on one connection.
 pub(super) trait Statements: Driver {

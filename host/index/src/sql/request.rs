@@ -1,8 +1,9 @@
 //! The arguments of a driver's statements.
 
+use larder_storage::UploadName;
+
 use super::{digest, fault::Fault};
 use crate::{Entry, EntryId, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Slot, Upload, UploadId};
-use larder_storage::UploadName;
 
 /// Selects an entry.
 #[derive(Clone, Copy)]

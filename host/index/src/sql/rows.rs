@@ -3,8 +3,9 @@
 //! The servers' integers are signed. A number that does not fit is stored as the largest one. Ids
 //! never grow that large, so such an id matches nothing.
 
-use crate::{Attachment, Entry, EntryId, Slot, Upload, UploadId};
 use larder_storage::{ObjectName, UploadName};
+
+use crate::{Attachment, Entry, EntryId, Slot, Upload, UploadId};
 
 /// A row of either server.
 pub(super) trait Columns {

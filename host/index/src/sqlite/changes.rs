@@ -3,6 +3,7 @@
 //! They run on the writer's connection, in a transaction that the writer begins and commits. If a
 //! change fails, the writer rolls it back as a whole, and may run it again.
 
+use larder_storage::UploadName;
 use rusqlite::{Connection, params};
 
 use super::{
@@ -13,7 +14,6 @@ use crate::{
     AttachOutcome, Attachment, Durability, Entry, EntryId, KeyRule, MAX_CLOCK_SKEW_MS, Reservation, Slot,
     Upload, UploadId, latest,
 };
-use larder_storage::UploadName;
 
 pub(super) const TOUCH_UPLOAD: &str =
     "UPDATE uploads SET active_ms = ?2 WHERE name = ?1 AND (active_ms < ?2 OR active_ms > ?3)";

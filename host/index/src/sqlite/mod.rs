@@ -22,6 +22,7 @@ mod writer;
 use std::{collections::HashSet, path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use larder_storage::{ObjectName, UploadName};
 use rusqlite::Connection;
 
 use self::{
@@ -37,7 +38,6 @@ use super::{
     AttachOutcome, Attachment, Durability, Entry, EntryId, Index, IndexError, KeyRule, Probe, Reservation,
     Slot, Upload, UploadId, unavailable,
 };
-use larder_storage::{ObjectName, UploadName};
 
 /// Steps that a search may take on the thread that serves requests: about a millisecond.
 const MAX_INLINE_STEPS: u64 = 2_000;

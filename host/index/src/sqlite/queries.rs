@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, hash::Hash};
 
+use larder_storage::{ObjectName, UploadName};
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
     rows::{self, compared_key, entry_columns, integer, upload_columns},
 };
 use crate::{Entry, EntryId, KeyRule, Slot, Upload, UploadId};
-use larder_storage::{ObjectName, UploadName};
 
 pub(super) const VOLATILE: &str = concat!(
     "SELECT ",

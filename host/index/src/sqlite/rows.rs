@@ -3,13 +3,13 @@
 //! SQLite's integers are signed. A number that does not fit is stored as the largest one. Ids never
 //! grow that large, so such an id matches nothing.
 
+use larder_storage::{ObjectName, UploadName};
 use rusqlite::{
     Row,
     types::{FromSqlError, Type},
 };
 
 use crate::{Attachment, Entry, EntryId, Slot, Upload, UploadId};
-use larder_storage::{ObjectName, UploadName};
 
 /// The columns that [`entry`] reads, as the list of a `SELECT`.
 macro_rules! entry_columns {

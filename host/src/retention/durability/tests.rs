@@ -1,19 +1,17 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use larder_index::{Attachment, KeyRule, Reservation, Slot, sqlite::SqliteIndex};
+use larder_storage::{
+    fs::{FsStorage, budget::Budget},
+    testing::{
+        faulty::{Fault, Faults, FaultyStorage},
+        whole,
+    },
+};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{
-    index::{Attachment, KeyRule, Reservation, Slot, sqlite::SqliteIndex},
-    storage::{
-        fs::{FsStorage, budget::Budget},
-        testing::{
-            faulty::{Fault, Faults, FaultyStorage},
-            whole,
-        },
-    },
-    testing::run_with_descriptors,
-};
+use crate::testing::run_with_descriptors;
 
 struct Fixture {
     folder: TempDir,
@@ -159,7 +157,7 @@ fn acknowledged_entries_outlive_a_want_of_descriptors() {
 #[tokio::test]
 async fn a_restart_of_the_machine_abandons_uploads_that_began_before_it_or_in_the_future() {
     let fixture = Fixture::new();
-    let now_ms = crate::clock::Clock::system().now_ms();
+    let now_ms = larder_common::clock::Clock::system().now_ms();
     for (key, created_ms) in [("before", 1), ("since", now_ms), ("future", now_ms + MAX_CLOCK_SKEW_MS + 1)] {
         let [repository, scope, version] = ["1", "main", "v"].map(str::to_owned);
         let slot = Slot { repository, scope, version, key: key.to_owned() };

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use larder_index::{Attachment, Durability, Entry, Index, KeyRule, Reservation, Slot, sqlite::SqliteIndex};
+
 use super::UsageTracker;
-use crate::index::{Attachment, Durability, Entry, Index, KeyRule, Reservation, Slot, sqlite::SqliteIndex};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -18,7 +19,7 @@ async fn fixture() -> (tempfile::TempDir, Arc<dyn Index>, Entry) {
     let Reservation::Reserved(upload) = index.reserve(&slot, "o", 0, 0).await.unwrap() else {
         panic!("the slot is taken");
     };
-    let object = crate::storage::ObjectName::parse("object").unwrap();
+    let object = larder_storage::ObjectName::parse("object").unwrap();
     let attachment = Attachment { object, size_bytes: 1 };
     index.attach(upload.id, &attachment, 0).await.unwrap();
     let entry = index.finalize(upload.id, &attachment, &Durability::Durable, 0).await.unwrap().unwrap();
@@ -66,7 +67,7 @@ async fn the_sweep_of_another_server_spares_what_was_handed_out_and_what_it_took
 }
 
 /// Reserves a slot at this time.
-async fn reserved(index: &dyn Index, key: &str, now_ms: u64) -> crate::index::Upload {
+async fn reserved(index: &dyn Index, key: &str, now_ms: u64) -> larder_index::Upload {
     let [repository, scope, version, key] = ["r", "s", "v", key].map(str::to_owned);
     let slot = Slot { repository, scope, version, key };
     let Reservation::Reserved(upload) = index.reserve(&slot, "o", now_ms, 0).await.unwrap() else {

@@ -2,16 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use larder_storage::bucket::{
+    Bucket,
+    azblob::{AzblobAccount, AzblobBucket, AzblobSettings},
+};
+
 use super::{exposed, given};
 use crate::{
-    StartError,
     config::{Azblob, Settings},
+    error::StartError,
     net::client_config,
     setup::outgoing::proxies,
-    storage::bucket::{
-        Bucket,
-        azblob::{AzblobAccount, AzblobBucket, AzblobSettings},
-    },
 };
 
 pub(super) fn connect(settings: &Settings) -> Result<Arc<dyn Bucket>, StartError> {

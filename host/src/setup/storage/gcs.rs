@@ -2,16 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use larder_storage::bucket::{
+    Bucket,
+    gcs::{GcsBucket, GcsSettings},
+};
+
 use super::{exposed, given};
 use crate::{
-    StartError,
     config::{Gcs, Settings},
+    error::StartError,
     net::client_config,
     setup::outgoing::proxies,
-    storage::bucket::{
-        Bucket,
-        gcs::{GcsBucket, GcsSettings},
-    },
 };
 
 pub(super) async fn connect(settings: &Settings) -> Result<Arc<dyn Bucket>, StartError> {

@@ -2,15 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use larder_storage::bucket::{
+    Bucket,
+    s3::{self, S3Settings},
+};
+
 use super::{exposed, given};
 use crate::{
-    StartError,
     config::{S3, Settings},
+    error::StartError,
     setup::outgoing::proxies,
-    storage::bucket::{
-        Bucket,
-        s3::{self, S3Settings},
-    },
 };
 
 /// What an S3 request may take beyond the time for which the server may be silent: there the time

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
+use larder_index::{Attachment, Durability, KeyRule, Reservation, Slot, sqlite::SqliteIndex};
+use larder_storage::{
+    fs::{FsStorage, budget::Budget},
+    testing::{new_upload, whole},
+};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{
-    index::{Attachment, Durability, KeyRule, Reservation, Slot, sqlite::SqliteIndex},
-    storage::{
-        fs::{FsStorage, budget::Budget},
-        testing::{new_upload, whole},
-    },
-};
 
 /// Later than all objects on disk.
 const FAR_FUTURE_MS: u64 = 100_000_000_000_000;

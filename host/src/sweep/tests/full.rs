@@ -1,15 +1,14 @@
 //! A full disk, with the database beside the objects.
 
-use super::*;
-use crate::{
-    index::{Index, IndexError},
-    storage::{
-        StorageError,
-        fs::{FsStorage, budget::Budget},
-        testing::pattern,
-    },
-    testing::SmallDisk,
+use larder_index::{Index, IndexError};
+use larder_storage::{
+    StorageError,
+    fs::{FsStorage, budget::Budget},
+    testing::pattern,
 };
+
+use super::*;
+use crate::testing::SmallDisk;
 
 const MIB: usize = 1 << 20;
 
@@ -72,9 +71,9 @@ async fn a_disk_that_is_filled_twenty_times_is_freed_by_each_sweep() {
             for number in 0..50 {
                 assert!(!save(&tenant, &format!("{round} too many {number}"), &bytes).await);
             }
-            let kept = tenant.index.list_entries(crate::index::EntryId(0), 1).await.unwrap();
+            let kept = tenant.index.list_entries(larder_index::EntryId(0), 1).await.unwrap();
             assert!(tenant.storage.open(&kept[0].object, MIB as u64, None).await.is_ok(), "reads go on");
-            assert!(tenant.index.list_uploads(crate::index::UploadId(0), 10).await.unwrap().is_empty());
+            assert!(tenant.index.list_uploads(larder_index::UploadId(0), 10).await.unwrap().is_empty());
             let sweeper = Sweeper::new(&tenant, &fixture.guest, GRACE_MS);
             let report = sweeper.sweep_once(NOW_MS + 92 * DAY_MS).await.unwrap();
             assert_eq!(report.entries, saved);
@@ -113,7 +112,7 @@ async fn rows_are_deleted_on_a_disk_filled_by_another_program() {
             report = sweeper.sweep_once(later).await;
         }
         report.unwrap();
-        assert_eq!(tenant.index.list_entries(crate::index::EntryId(0), 1000).await.unwrap().len(), 0);
+        assert_eq!(tenant.index.list_entries(larder_index::EntryId(0), 1000).await.unwrap().len(), 0);
         for number in 0..hogs {
             std::fs::remove_file(disk.path().join(format!("hog {number}"))).unwrap();
         }

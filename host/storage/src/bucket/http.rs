@@ -7,12 +7,12 @@ use std::{error::Error, time::Duration};
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
+use larder_common::Proxies;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use super::stall::{StallTimeouts, with_read_timeout};
 use crate::{Content, StorageError};
-use larder_common::Proxies;
 
 /// Timeout of opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

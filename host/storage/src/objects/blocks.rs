@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use larder_common::causes::chain;
+
 use super::{
     Shared,
     body::{BodyReader, PartBody, PartSplitter},
@@ -13,7 +15,6 @@ use super::{
     uploads::{self, Upload},
 };
 use crate::{BlockId, Content, Source, StorageError, UploadName, bucket::Bucket};
-use larder_common::causes::chain;
 
 /// Parts of one body sent at the same time, while the next is received.
 const MAX_SENDS: usize = 2;

@@ -7,11 +7,11 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use larder_common::causes::chain;
 use tokio::time::sleep;
 
 use super::{Shared, journal, session::Session, uploads::Phase};
 use crate::StorageError;
-use larder_common::causes::chain;
 
 /// Tails spilled at the same time.
 const WRITES: usize = 8;

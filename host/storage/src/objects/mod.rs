@@ -34,6 +34,7 @@ mod uploads;
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use larder_common::clock::Clock;
 
 use self::{
     memory::MemoryBudget,
@@ -45,7 +46,6 @@ use super::{
     BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
     UploadName, bucket::Bucket,
 };
-use larder_common::clock::Clock;
 
 /// Settings of [`ObjectStorage`]. Only the memory needs to be configured.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use larder_storage::{ObjectName, UploadName};
 use sqlx::{
     Connection as _, MySqlConnection,
     mysql::{MySqlArguments, MySqlRow},
@@ -26,7 +27,6 @@ use crate::{
         rows::{self, integer, limit},
     },
 };
-use larder_storage::{ObjectName, UploadName};
 
 type MySqlQuery<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
 

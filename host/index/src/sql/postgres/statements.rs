@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use larder_storage::{ObjectName, UploadName};
 use sqlx::{
     Connection as _, PgConnection,
     postgres::{PgArguments, PgRow},
@@ -18,7 +19,6 @@ use crate::{
         rows::{self, integer, limit},
     },
 };
-use larder_storage::{ObjectName, UploadName};
 
 type PgQuery<'q> = Query<'q, sqlx::Postgres, PgArguments>;
 

@@ -6,6 +6,7 @@ mod plan;
 
 use std::sync::{Arc, OnceLock};
 
+use larder_testing::service;
 use proptest::test_runner::Config;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
@@ -17,7 +18,6 @@ use crate::{
         tests::{Database, Filling, all_shared, run, server, until_called, with_database},
     },
 };
-use larder_testing::service;
 
 /// Creates an empty database on the server of the test run.
 fn new_database() -> Option<Database> {

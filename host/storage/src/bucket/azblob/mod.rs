@@ -17,6 +17,7 @@ use ::http::Method;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use larder_common::causes::{causes, chain};
 use object_store::{
     Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
     RetryConfig,
@@ -36,7 +37,6 @@ use super::{
     stall::TimedOut,
 };
 use crate::{Content, StorageError};
-use larder_common::causes::{causes, chain};
 
 /// Largest part number: most blocks of a blob (the service's limit).
 const MAX_NUMBER: u32 = 50_000;

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use larder_testing::service;
+
 use super::{account::ConnectionFields, *};
 use crate::{
     bucket::{
@@ -13,7 +15,6 @@ use crate::{
     conformance::new_upload,
     objects::{ObjectSettings, tests::fixture::ObjectFixture},
 };
-use larder_testing::service;
 
 fn settings(container: &str, prefix: &str, connection_string: &str) -> AzblobSettings {
     AzblobSettings {

@@ -22,6 +22,7 @@ use gcloud_storage::{
     http::objects::{get::GetObjectRequest, list::ListObjectsRequest},
     sign::{PathStyle, SignedURLMethod, SignedURLOptions, URLStyle},
 };
+use larder_common::causes::chain;
 use token_source::TokenSource;
 
 use self::calls::{CallError, Calls, UploadOutcome};
@@ -30,7 +31,6 @@ use super::{
     http::{BucketMissing, RetryPolicy, http_client, key_prefix, unavailable},
 };
 use crate::{Content, StorageError};
-use larder_common::causes::chain;
 
 /// The public endpoint.
 const PUBLIC_ENDPOINT: &str = "https://storage.googleapis.com";

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use larder_testing::service;
+
 use super::{calls::Sum, *};
 use crate::{
     bucket::{
@@ -13,7 +15,6 @@ use crate::{
     conformance::new_upload,
     objects::{ObjectSettings, tests::fixture::ObjectFixture},
 };
-use larder_testing::service;
 
 fn settings(bucket: &str, endpoint: &str) -> GcsSettings {
     GcsSettings {

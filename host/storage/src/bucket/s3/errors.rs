@@ -6,9 +6,9 @@ use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
+use larder_common::causes::chain;
 
 use crate::StorageError;
-use larder_common::causes::chain;
 
 /// An error response of the service.
 #[derive(Debug, Default)]

@@ -11,13 +11,14 @@ mod requests;
 
 use std::{sync::Arc, time::Duration};
 
+use larder_testing::service;
+
 use super::{S3Settings, connect};
 use crate::{
     bucket::Bucket,
     conformance::new_upload,
     objects::{ObjectSettings, tests::fixture::ObjectFixture},
 };
-use larder_testing::service;
 
 /// Settings with a random prefix; `None` if there is no server.
 fn settings() -> Option<S3Settings> {

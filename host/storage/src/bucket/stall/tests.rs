@@ -3,10 +3,10 @@
 use std::future::pending;
 
 use http_body_util::BodyExt;
+use larder_common::causes::chain;
 use tokio::time::timeout;
 
 use super::*;
-use larder_common::causes::chain;
 
 const SHORT: StallTimeouts =
     StallTimeouts { idle: Duration::from_millis(50), response: Duration::from_millis(200) };

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use futures_util::{StreamExt, stream};
+use larder_testing::run_with_descriptors;
 use tokio::sync::oneshot;
 
 use super::*;
@@ -11,7 +12,6 @@ use crate::{
     },
     fs::{FileShares, tests::Temporary},
 };
-use larder_testing::run_with_descriptors;
 
 fn with_cache(uploads: usize) -> Temporary {
     Temporary::with_shares(FileShares { uploads, ..FileShares::default() })

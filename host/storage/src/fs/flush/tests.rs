@@ -2,13 +2,14 @@
 
 use std::fs;
 
+use larder_common::causes::chain;
+
 use super::*;
 use crate::{
     Storage as _,
     conformance::{new_upload, whole},
     fs::tests::Temporary,
 };
-use larder_common::causes::chain;
 
 fn fails(errno: Errno) -> io::Result<()> {
     Err(errno.into())

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, future, stream};
+use larder_common::causes::chain;
 use tokio::sync::oneshot;
 
 use super::{BOOT, Temporary};
@@ -18,7 +19,6 @@ use crate::{
     },
     fs::{FsSettings, FsStorage, budget::Budget},
 };
-use larder_common::causes::chain;
 
 #[tokio::test]
 async fn blocks_in_the_order_of_the_list_become_a_plain_file() {

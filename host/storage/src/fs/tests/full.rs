@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::MetadataExt, time::Duration};
 
 use futures_util::{StreamExt, future};
+use larder_testing::SmallDisk;
 
 use super::{BOOT, Temporary};
 use crate::{
@@ -13,7 +14,6 @@ use crate::{
     },
     fs::{FsSettings, FsStorage, budget::Budget},
 };
-use larder_testing::SmallDisk;
 
 const MIB: usize = 1 << 20;
 

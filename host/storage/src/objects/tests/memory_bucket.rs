@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
+use larder_common::clock::Clock;
 use parking_lot::Mutex;
 
 use crate::{
@@ -23,7 +24,6 @@ use crate::{
         stall::{StallDetector, StallTimeouts, UploadBody},
     },
 };
-use larder_common::clock::Clock;
 
 #[derive(Clone)]
 struct Object {

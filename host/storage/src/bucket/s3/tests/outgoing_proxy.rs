@@ -1,8 +1,9 @@
 //! Fault 24: a bucket that is reached through a proxy.
 
-use super::super::{S3Settings, connect};
 use larder_common::Proxies;
 use larder_testing::proxy::{AUTHORIZATION, TestProxy, answering};
+
+use super::super::{S3Settings, connect};
 
 const EMPTY: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
 
