@@ -29,11 +29,16 @@ pub(crate) struct Parts {
     pub(crate) policy: Option<Vec<u8>>,
 }
 
-impl Builder {
-    pub(crate) fn new(config: Config) -> Self {
-        Self { config, parts: Parts::default(), listener: None }
+impl Larder {
+    /// Begins to put a server together. What the builder is not given is made as the configuration
+    /// says.
+    #[must_use]
+    pub fn builder(config: Config) -> Builder {
+        Builder { config, parts: Parts::default(), listener: None }
     }
+}
 
+impl Builder {
     /// Keeps objects in this storage. Its promises are those of the [`Storage`] trait.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {

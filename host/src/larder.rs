@@ -3,8 +3,6 @@
 use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
 
 use crate::{
-    builder::Builder,
-    config::Config,
     descriptors::Shares,
     message::QuotaUsage,
     server::{ConnectionUsage, Running},
@@ -24,13 +22,6 @@ pub struct Larder {
 }
 
 impl Larder {
-    /// Begins to put a server together. What the builder is not given is made as the configuration
-    /// says.
-    #[must_use]
-    pub fn builder(config: Config) -> Builder {
-        Builder::new(config)
-    }
-
     /// Returns the address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
