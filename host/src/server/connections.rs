@@ -1,8 +1,9 @@
 //! All open connections: how many there may be, and which one is closed for another.
 //!
 //! Every limit of the server on connections and requests is enforced here. A connection is accepted
-//! before it is counted, so no client waits unseen in the backlog. At the limit the connection that
-//! has been idle longest is evicted; if none is idle, the new one is refused.
+//! before it is counted, so no client waits unseen in the backlog. At the limit an idle connection
+//! is evicted: one that has never had a request, else the one that has been idle longest. If none is
+//! idle, the new one is refused.
 
 mod guard;
 #[cfg(test)]
@@ -28,6 +29,9 @@ use crate::throttle::Throttle;
 
 /// How long a client may read nothing before its connection can be closed for requests of others.
 const STALL: Duration = Duration::from_secs(5);
+/// How old a connection without a request must be to be evicted before all others. A request that
+/// follows the connection has arrived by then, over a network, too.
+const FIRST_REQUEST_TIME: Duration = Duration::from_millis(100);
 /// Most connections above the limit: evicted ones that got a request in the same moment.
 const MAX_OVER: usize = 8;
 /// Longest wait for evicted connections to end. A worker that takes longer is held up; accepting
@@ -141,11 +145,19 @@ impl Connections {
         });
     }
 
-    /// Evicts the connection that has been idle longest, of those for which `among` holds. Returns
-    /// whether there was one.
+    /// Evicts an idle connection, of those for which `among` holds. Returns whether there was one.
+    ///
+    /// One that is older than [`FIRST_REQUEST_TIME`] and never had a request comes first: nobody
+    /// waits on it, while a client that has been served may send its next request in this moment.
+    /// Then the one that has been idle longest.
     fn evict(&self, table: &mut ConnectionTable, among: impl Fn(&ConnectionState) -> bool) -> bool {
         let idle = table.open.values().filter(|state| state.is_idle() && among(state));
-        let Some(state) = idle.min_by_key(|state| state.since_ms()).cloned() else { return false };
+        let late = self.now_ms().saturating_sub(guard::millis(FIRST_REQUEST_TIME));
+        let order = |state: &&Arc<ConnectionState>| {
+            let since = state.since_ms();
+            (state.was_used() || since >= late, since)
+        };
+        let Some(state) = idle.min_by_key(order).cloned() else { return false };
         self.close(table, &state, Closing::MakeRoom);
         true
     }

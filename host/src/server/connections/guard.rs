@@ -79,6 +79,10 @@ impl ConnectionState {
         active > 0 && self.blocked.load(Relaxed) >= active
     }
 
+    pub(super) fn was_used(&self) -> bool {
+        self.was_used.load(Relaxed)
+    }
+
     pub(super) fn since_ms(&self) -> u64 {
         self.since_ms.load(Relaxed)
     }
@@ -117,7 +121,7 @@ impl ConnectionGuard {
 
     /// Returns whether the connection has had a request.
     pub(in crate::server) fn was_used(&self) -> bool {
-        self.state.was_used.load(Relaxed)
+        self.state.was_used()
     }
 
     /// Returns how many connections are open, this one included.
@@ -154,7 +158,7 @@ impl ConnectionGuard {
     /// Returns whether the connection has been idle for too long: `first` before its first request,
     /// `between` later.
     pub(in crate::server) fn expiry(&self, first: Duration, between: Duration) -> Expiry {
-        let bound = if self.state.was_used.load(Relaxed) { between } else { first };
+        let bound = if self.state.was_used() { between } else { first };
         if !self.state.is_idle() {
             return Expiry::After(bound);
         }

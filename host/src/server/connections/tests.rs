@@ -44,6 +44,19 @@ fn the_connection_that_is_idle_longest_makes_room() {
     assert_eq!(all.usage().connections, 1);
 }
 
+/// Fault 10: a crowd that connects and says nothing evicts itself, and not who was just served.
+#[test]
+fn one_without_a_request_makes_room_before_one_that_was_served() {
+    let all = Connections::new(ALL);
+    let served = admit(&all, 1).unwrap();
+    drop(served.begin().unwrap());
+    let silent: Vec<_> = (2..=4).map(|client| admit(&all, client).unwrap()).collect();
+    std::thread::sleep(FIRST_REQUEST_TIME + Duration::from_millis(20));
+    let _newcomers: Vec<_> = (5..=7).map(|client| admit(&all, client).unwrap()).collect();
+    assert!(silent.iter().all(|guard| closing(guard) == Some(Closing::MakeRoom)));
+    assert!(closing(&served).is_none());
+}
+
 #[test]
 fn where_all_are_busy_the_newcomer_is_refused() {
     let all = Connections::new(ConnectionLimits { requests: 9, ..ALL });

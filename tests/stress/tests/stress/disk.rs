@@ -31,7 +31,7 @@ const REFUSED_IN: Duration = Duration::from_secs(2);
 const FREED_IN: Duration = Duration::from_secs(10);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Errors that an operator should see.
-const FULL: [&str; 3] = ["is full", "no space left", "InsufficientStorage"];
+const FULL: [&str; 4] = ["disk full", "is full", "no space left", "InsufficientStorage"];
 
 /// Prints why a scenario is skipped. With `CI` set it fails instead.
 #[expect(clippy::print_stderr, reason = "a test that is left out says so")]
