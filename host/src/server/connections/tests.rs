@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Closing, ConnectionGuard, ConnectionLimits, Connections, Expiry};
+use super::{Closing, ConnectionGuard, ConnectionLimits, Connections, Expiry, FIRST_REQUEST_TIME};
 
 const ALL: ConnectionLimits = ConnectionLimits { connections: 4, per_client: 3, leaving: 64, requests: 3 };
 
