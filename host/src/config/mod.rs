@@ -82,9 +82,9 @@ impl Config {
     /// each other.
     pub fn load(
         file: Option<&Path>,
-        variables: impl Iterator<Item = (OsString, OsString)>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let mut variables = env::Variables::read(variables)?;
+        let mut variables = env::Variables::read(variables.into_iter())?;
         let file = file.map(Path::to_owned).or_else(|| variables.get(env::CONFIG_FILE).map(PathBuf::from));
         let mut source =
             file.map_or_else(|| Ok(file::RawSettings::default()), |path| file::RawSettings::read(&path))?;
