@@ -63,11 +63,18 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(listener) = inherited {
         builder = builder.listener(listener);
     }
-    let larder = runtime.block_on(builder.build())?;
+    // Before anybody can be served: a signal must stop the server in order, and not kill it.
+    let mut signals = runtime.block_on(async { Signals::new() })?;
+    let started = runtime.block_on(async {
+        select! {
+            biased;
+            started = builder.build() => started.map(Some),
+            () = signals.next() => Ok(None),
+        }
+    })?;
+    let Some(larder) = started else { return Ok(()) };
     #[cfg(feature = "jemalloc")]
     memory::purge();
-    // Before the greeting: a signal that follows it must stop the server in order, and not kill it.
-    let mut signals = runtime.block_on(async { Signals::new() })?;
     say(&greeting::text(larder.address(), base_url.as_deref(), exposed.as_deref()))?;
     runtime.block_on(signals.next());
     tracing::info!("stopping: waiting for requests in flight; a second signal aborts them");

@@ -250,11 +250,14 @@ impl Closing {
     /// connection is still open.
     async fn await_last_request(
         self,
-        connection: Pin<&mut impl HttpConnection>,
+        mut connection: Pin<&mut impl HttpConnection>,
         guard: &ConnectionGuard,
     ) -> bool {
         match self {
-            Self::WhenDone => first_request(connection, guard).await,
+            Self::WhenDone => {
+                first_request(connection.as_mut(), guard).await
+                    && (!guard.is_idle() || last_moment(connection).await)
+            }
             Self::MakeRoom => last_moment(connection).await,
             Self::Now => true,
         }
@@ -271,7 +274,7 @@ impl Closing {
     }
 }
 
-/// Drives an evicted connection a little longer, because a client does not retry a request that it
+/// Drives an idle connection a little longer, because a client does not retry a request that it
 /// sent at the same moment. Returns whether it is still open.
 async fn last_moment(connection: Pin<&mut impl HttpConnection>) -> bool {
     timeout(LAST_MOMENT, connection).await.map(log_end).is_err()

@@ -296,6 +296,6 @@ fn the_log_filter_is_passed_on() {
 fn a_value_that_is_not_text_is_refused_only_where_it_matters() {
     use std::os::unix::ffi::OsStringExt;
     let garbage = || OsString::from_vec(vec![0xff, 0xfe]);
-    Config::load(None, [("OTHER".into(), garbage()), (garbage(), "x".into())].into_iter()).unwrap();
-    refused(Config::load(None, [("LARDER_DATA".into(), garbage())].into_iter()), &["LARDER_DATA", "UTF-8"]);
+    Config::load(None, [("OTHER".into(), garbage()), (garbage(), "x".into())]).unwrap();
+    refused(Config::load(None, [("LARDER_DATA".into(), garbage())]), &["LARDER_DATA", "UTF-8"]);
 }
