@@ -17,16 +17,11 @@ use crate::{
 /// Puts a [`Larder`] together. Made by [`Larder::builder`].
 pub struct Builder {
     config: Config,
-    parts: Parts,
+    // What the caller brings in place of what the configuration says.
+    storage: Option<Arc<dyn Storage>>,
+    index: Option<Arc<dyn Index>>,
+    policy: Option<Vec<u8>>,
     listener: Option<TcpListener>,
-}
-
-/// What the caller brings in place of what the configuration says.
-#[derive(Default)]
-pub(crate) struct Parts {
-    pub(crate) storage: Option<Arc<dyn Storage>>,
-    pub(crate) index: Option<Arc<dyn Index>>,
-    pub(crate) policy: Option<Vec<u8>>,
 }
 
 impl Larder {
@@ -34,7 +29,7 @@ impl Larder {
     /// says.
     #[must_use]
     pub fn builder(config: Config) -> Builder {
-        Builder { config, parts: Parts::default(), listener: None }
+        Builder { config, storage: None, index: None, policy: None, listener: None }
     }
 }
 
@@ -42,21 +37,21 @@ impl Builder {
     /// Keeps objects in this storage. Its promises are those of the [`Storage`] trait.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
-        self.parts.storage = Some(storage);
+        self.storage = Some(storage);
         self
     }
 
     /// Keeps entries in this index. Its promises are those of the [`Index`] trait.
     #[must_use]
     pub fn index(mut self, index: Arc<dyn Index>) -> Self {
-        self.parts.index = Some(index);
+        self.index = Some(index);
         self
     }
 
     /// Runs this policy: a WebAssembly component of the cache world (`wit/`), in binary form.
     #[must_use]
     pub fn policy(mut self, component: Vec<u8>) -> Self {
-        self.parts.policy = Some(component);
+        self.policy = Some(component);
         self
     }
 
@@ -77,15 +72,15 @@ impl Builder {
     /// # Errors
     /// See [`StartError`].
     pub async fn build(self) -> Result<Larder, StartError> {
-        let Self { config, parts, listener } = self;
+        let Self { config, storage, index, policy, listener } = self;
         let settings = &config.settings;
         let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
         let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
-        let policy = setup::policy(settings, parts.policy.as_deref())?;
+        let policy = setup::policy(settings, policy.as_deref())?;
         let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
         let server = setup::server(settings, shares, listener)?;
-        let tenant = Arc::new(setup::tenant(settings, parts.storage, parts.index).await?);
+        let tenant = Arc::new(setup::tenant(settings, storage, index).await?);
         policy.probe(&tenant).await?;
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;

@@ -8,9 +8,11 @@ use std::{path::PathBuf, sync::Arc};
 use larder_index::sql;
 use larder_index::{Index, IndexError, KeyRule, sqlite::SqliteIndex};
 
+#[cfg(feature = "sql")]
+use super::exposed;
 use super::path_of;
 #[cfg(feature = "sql")]
-use crate::config::{Database, DatabaseServer, Secret, SslMode};
+use crate::config::{Database, DatabaseServer, SslMode};
 use crate::{
     config::{DatabaseDriver, Settings},
     error::StartError,
@@ -53,13 +55,12 @@ fn bounds(database: &Database) -> sql::ClientLimits {
 
 #[cfg(feature = "sql")]
 fn server(server: &DatabaseServer) -> sql::ConnectionSettings {
-    let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
     sql::ConnectionSettings {
-        url: exposed(&server.url),
+        url: exposed(server.url.as_ref()),
         host: server.host.clone(),
         port: (server.port != 0).then_some(server.port),
         user: server.user.clone(),
-        password: exposed(&server.password),
+        password: exposed(server.password.as_ref()),
         database: server.database.clone(),
         ssl_mode: match server.ssl_mode {
             SslMode::Unset => None,

@@ -11,6 +11,8 @@ mod tenant;
 
 use std::path::PathBuf;
 
+use crate::config::{Secret, Settings};
+
 pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
     policy::policy,
@@ -26,6 +28,16 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 /// A path that `config` has resolved.
 fn path_of(path: Option<&PathBuf>) -> PathBuf {
     path.cloned().unwrap_or_default()
+}
+
+/// A secret in plain text, for the part that needs it.
+fn exposed(secret: Option<&Secret>) -> Option<String> {
+    secret.map(|secret| secret.expose().to_owned())
+}
+
+/// How old an object without an entry must be before it is an orphan.
+fn orphan_grace_ms(settings: &Settings) -> u64 {
+    settings.retention.orphan_grace_hours.saturating_mul(HOUR_MS)
 }
 
 /// A number of which 0 means none.

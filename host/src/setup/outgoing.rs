@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use http::Uri;
 use rustls::ClientConfig;
 
+use super::exposed;
 use crate::{
-    config::{Secret, Settings},
+    config::Settings,
     net::{Proxies, Upstream},
 };
 
 /// The proxies for outgoing requests.
 pub(super) fn proxies(settings: &Settings) -> Proxies {
-    let exposed = |proxy: Option<&Secret>| proxy.map(|url| url.expose().to_owned());
     let proxy = &settings.proxy;
     Proxies::new(exposed(proxy.for_http()), exposed(proxy.for_https()), &proxy.no)
 }

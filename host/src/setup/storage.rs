@@ -20,9 +20,7 @@ use larder_storage::{
     objects::{ObjectSettings, ObjectStorage},
 };
 
-use super::{HOUR_MS, path_of, some};
-#[cfg(feature = "bucket")]
-use crate::config::Secret;
+use super::{orphan_grace_ms, path_of, some};
 use crate::{
     config::{Config, Filesystem, Settings, StorageDriver},
     error::StartError,
@@ -73,8 +71,7 @@ pub(crate) async fn claim_storage(tenant: &Tenant, config: &Config) {
     let claimed = if config.adopt_storage {
         Ownership::adopt(storage, index).await
     } else {
-        let orphan_grace_ms = config.settings.retention.orphan_grace_hours.saturating_mul(HOUR_MS);
-        let old_before_ms = tenant.clock.now_ms().saturating_sub(orphan_grace_ms);
+        let old_before_ms = tenant.clock.now_ms().saturating_sub(orphan_grace_ms(&config.settings));
         Ownership::determine(storage, index, old_before_ms).await.map(drop)
     };
     if let Err(error) = claimed {
@@ -86,9 +83,4 @@ pub(crate) async fn claim_storage(tenant: &Tenant, config: &Config) {
 #[cfg(feature = "bucket")]
 fn given(text: Option<&String>) -> String {
     text.cloned().unwrap_or_default()
-}
-
-#[cfg(feature = "bucket")]
-fn exposed(secret: Option<&Secret>) -> Option<String> {
-    secret.map(|secret| secret.expose().to_owned())
 }

@@ -10,6 +10,7 @@ use larder_storage::Storage;
 use super::{
     DAY_MS, HOUR_MS, MINUTE_MS,
     database::open_index,
+    orphan_grace_ms,
     outgoing::{proxies, upstream},
     path_of, some,
     storage::open_storage,
@@ -131,6 +132,6 @@ pub(crate) fn schedule(settings: &Settings) -> Schedule {
             uploads: Duration::from_millis(retention.sweep_interval_ms),
             everything: Duration::from_millis(retention.full_sweep_hours.saturating_mul(HOUR_MS)),
         }),
-        orphan_grace_ms: retention.orphan_grace_hours.saturating_mul(HOUR_MS),
+        orphan_grace_ms: orphan_grace_ms(settings),
     }
 }

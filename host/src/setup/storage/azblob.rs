@@ -7,12 +7,12 @@ use larder_storage::bucket::{
     azblob::{AzblobAccount, AzblobBucket, AzblobSettings},
 };
 
-use super::{exposed, given};
+use super::given;
 use crate::{
     config::{Azblob, Settings},
     error::StartError,
     net::client_config,
-    setup::outgoing::proxies,
+    setup::{exposed, outgoing::proxies},
 };
 
 pub(super) fn connect(settings: &Settings) -> Result<Arc<dyn Bucket>, StartError> {

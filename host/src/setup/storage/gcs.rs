@@ -7,12 +7,12 @@ use larder_storage::bucket::{
     gcs::{GcsBucket, GcsSettings},
 };
 
-use super::{exposed, given};
+use super::given;
 use crate::{
     config::{Gcs, Settings},
     error::StartError,
     net::client_config,
-    setup::outgoing::proxies,
+    setup::{exposed, outgoing::proxies},
 };
 
 pub(super) async fn connect(settings: &Settings) -> Result<Arc<dyn Bucket>, StartError> {

@@ -7,11 +7,11 @@ use larder_storage::bucket::{
     s3::{self, S3Settings},
 };
 
-use super::{exposed, given};
+use super::given;
 use crate::{
     config::{S3, Settings},
     error::StartError,
-    setup::outgoing::proxies,
+    setup::{exposed, outgoing::proxies},
 };
 
 /// What an S3 request may take beyond the time for which the server may be silent: there the time
