@@ -24,8 +24,8 @@
 //! let settings = [("LARDER_DATA", "/var/lib/cache"), ("LARDER_LISTEN", "127.0.0.1:3000")];
 //! let config = Config::load(None, settings.map(|(name, value)| (name.into(), value.into())))?;
 //!
-//! // Any `Storage` will do: this one uses up to 40 MiB of memory for transfers.
-//! let objects = FsStorage::open("/srv/objects".into(), Budget::new(40 << 20))?;
+//! // Any `Storage` will do: this one uses up to 32 MiB of memory for transfers.
+//! let objects = FsStorage::open("/srv/objects".into(), Budget::new(32 << 20))?;
 //!
 //! let larder = Larder::builder(config).storage(Arc::new(objects)).build().await?;
 //! println!("ACTIONS_RESULTS_URL=http://{}/", larder.address());

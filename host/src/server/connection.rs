@@ -117,7 +117,7 @@ async fn serve_request(
     request: http::Request<Incoming>,
     context: Rc<ConnectionContext>,
 ) -> Result<http::Response<Watched>, Infallible> {
-    let Some(active) = context.guard.begin() else { return Ok(busy()) };
+    let Some(active) = context.guard.begin().await else { return Ok(busy()) };
     let response = context.responder.respond(&context.client, context.peer, request).await;
     Ok(response.map(|body| Watched::new(body, active)))
 }

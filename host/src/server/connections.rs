@@ -20,7 +20,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use self::guard::ConnectionState;
 pub(super) use self::guard::{ActiveRequest, Closing, ConnectionGuard, Expiry};
@@ -32,6 +35,9 @@ const STALL: Duration = Duration::from_secs(5);
 /// How old a connection without a request must be to be evicted before all others. A request that
 /// follows the connection has arrived by then, over a network, too.
 const FIRST_REQUEST_TIME: Duration = Duration::from_millis(100);
+/// Longest wait for a place among the requests in flight. Short enough that a client still has time
+/// to retry; most places are free again within milliseconds.
+const REQUEST_WAIT: Duration = Duration::from_secs(2);
 /// Most connections above the limit: evicted ones that got a request in the same moment.
 const MAX_OVER: usize = 8;
 /// Longest wait for evicted connections to end. A worker that takes longer is held up; accepting
@@ -73,7 +79,8 @@ pub struct ConnectionUsage {
 pub(super) struct Connections {
     limits: ConnectionLimits,
     table: Mutex<ConnectionTable>,
-    requests: AtomicUsize,
+    /// A permit for each request that may be in flight.
+    requests: Arc<Semaphore>,
     evicted: AtomicUsize,
     refused: AtomicUsize,
     /// Evicted connections that have not ended yet.
@@ -99,7 +106,7 @@ impl Connections {
         Arc::new(Self {
             limits,
             table: Mutex::default(),
-            requests: AtomicUsize::new(0),
+            requests: Arc::new(Semaphore::new(limits.requests)),
             evicted: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             leaving: AtomicUsize::new(0),
@@ -175,26 +182,43 @@ impl Connections {
         self.evict(&mut self.table.lock(), |_| true);
     }
 
-    /// Counts a request of this connection until the result is dropped. Returns `None` at the
-    /// limit. The last quarter is for connections without a request: otherwise a few clients with
-    /// many streams could have all.
-    fn begin(self: &Arc<Self>, state: &Arc<ConnectionState>) -> Option<ActiveRequest> {
-        let limit = self.limits.requests;
-        let bound = if state.is_idle() { limit } else { limit - limit / 4 };
-        if self.requests.fetch_add(1, Relaxed) >= bound {
-            self.requests.fetch_sub(1, Relaxed);
-            self.refused.fetch_add(1, Relaxed);
-            self.busy.log(|times| {
-                tracing::warn!(
-                    times,
-                    limit = self.limits.requests,
-                    "too many requests in flight: refusing requests"
-                );
-            });
-            self.shed_stalled();
-            return None;
+    /// Counts a request of this connection until the result is dropped. At the limit the first
+    /// request of a connection waits for a place, in order; a further one at the same time is
+    /// refused, and so is one that has waited for [`REQUEST_WAIT`]: the result is `None`.
+    ///
+    /// The last quarter of the places is for first requests: otherwise a few clients with many
+    /// streams could have all.
+    async fn begin(self: &Arc<Self>, state: &Arc<ConnectionState>) -> Option<ActiveRequest> {
+        let is_first = state.is_idle();
+        // Counted while it waits: its connection is not idle, and cannot be evicted.
+        let active = ActiveRequest::new(state.clone(), self.clone());
+        let reserved = if is_first { 0 } else { self.limits.requests / 4 };
+        if self.requests.available_permits() > reserved
+            && let Ok(place) = self.requests.clone().try_acquire_owned()
+        {
+            return Some(active.admitted(place));
         }
-        Some(ActiveRequest::new(state.clone(), self.clone()))
+        self.shed_stalled();
+        let place = if is_first { self.wait_for_place().await } else { None };
+        if place.is_none() {
+            self.warn_busy();
+        }
+        place.map(|place| active.admitted(place))
+    }
+
+    async fn wait_for_place(&self) -> Option<OwnedSemaphorePermit> {
+        timeout(REQUEST_WAIT, self.requests.clone().acquire_owned()).await.ok()?.ok()
+    }
+
+    fn warn_busy(&self) {
+        self.refused.fetch_add(1, Relaxed);
+        self.busy.log(|times| {
+            tracing::warn!(
+                times,
+                limit = self.limits.requests,
+                "too many requests in flight: refusing requests"
+            );
+        });
     }
 
     /// Closes the connection whose client has read nothing for the longest time, at least
@@ -285,7 +309,7 @@ impl Connections {
         ConnectionUsage {
             connections: self.table.lock().open.len(),
             max_connections: self.limits.connections,
-            requests: self.requests.load(Relaxed),
+            requests: self.limits.requests - self.requests.available_permits(),
             max_requests: self.limits.requests,
             evicted: self.evicted.load(Relaxed),
             refused: self.refused.load(Relaxed),

@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Connections;
 
@@ -140,9 +141,9 @@ impl ConnectionGuard {
         self.all.readmit(&self.state)
     }
 
-    /// Counts a request. Returns `None` at the limit.
-    pub(in crate::server) fn begin(&self) -> Option<ActiveRequest> {
-        self.all.begin(&self.state)
+    /// Counts a request, once there is a place for it. Returns `None` if there is none.
+    pub(in crate::server) async fn begin(&self) -> Option<ActiveRequest> {
+        self.all.begin(&self.state).await
     }
 
     /// Is ready when the connection has to end in this way or a stronger one.
@@ -178,13 +179,20 @@ pub(in crate::server) struct ActiveRequest {
     state: Arc<ConnectionState>,
     all: Arc<Connections>,
     is_blocked: bool,
+    /// Its place among all requests in flight; `None` while it waits for one.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl ActiveRequest {
     pub(super) fn new(state: Arc<ConnectionState>, all: Arc<Connections>) -> Self {
         state.was_used.store(true, Relaxed);
         state.active.fetch_add(1, Relaxed);
-        Self { state, all, is_blocked: false }
+        Self { state, all, is_blocked: false, _place: None }
+    }
+
+    pub(super) fn admitted(mut self, place: OwnedSemaphorePermit) -> Self {
+        self._place = Some(place);
+        self
     }
 
     /// Records that a part of the response was sent, and the client has to read it.
@@ -212,7 +220,6 @@ impl Drop for ActiveRequest {
         // the last.
         self.state.since_ms.store(self.all.now_ms(), Relaxed);
         self.state.active.fetch_sub(1, Relaxed);
-        self.all.requests.fetch_sub(1, Relaxed);
     }
 }
 

@@ -8,7 +8,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Closing, ConnectionGuard, ConnectionLimits, Connections, Expiry, FIRST_REQUEST_TIME};
+use futures_util::FutureExt;
+use tokio::time::timeout;
+
+use super::{
+    ActiveRequest, Closing, ConnectionGuard, ConnectionLimits, Connections, Expiry, FIRST_REQUEST_TIME,
+    REQUEST_WAIT,
+};
 
 const ALL: ConnectionLimits = ConnectionLimits { connections: 4, per_client: 3, leaving: 64, requests: 3 };
 
@@ -23,6 +29,11 @@ fn closing(guard: &ConnectionGuard) -> Option<Closing> {
     }
 }
 
+/// Counts a request that does not have to wait for its place.
+fn begin(guard: &ConnectionGuard) -> Option<ActiveRequest> {
+    guard.begin().now_or_never().flatten()
+}
+
 /// Admits one, a little later than the one before.
 fn admit(all: &Arc<Connections>, last: u8) -> Option<ConnectionGuard> {
     let guard = all.admit(address(last), false)?;
@@ -35,7 +46,7 @@ fn the_connection_that_is_idle_longest_makes_room() {
     let all = Connections::new(ALL);
     let open: Vec<_> = (1..=4).map(|client| admit(&all, client).unwrap()).collect();
     // The first was used since: the second is idle longest.
-    drop(open[0].begin().unwrap());
+    drop(begin(&open[0]).unwrap());
     let newcomer = admit(&all, 5).unwrap();
     assert_eq!(closing(&open[1]), Some(Closing::MakeRoom));
     assert!([&open[0], &open[2], &open[3], &newcomer].iter().all(|guard| closing(guard).is_none()));
@@ -49,7 +60,7 @@ fn the_connection_that_is_idle_longest_makes_room() {
 fn one_without_a_request_makes_room_before_one_that_was_served() {
     let all = Connections::new(ALL);
     let served = admit(&all, 1).unwrap();
-    drop(served.begin().unwrap());
+    drop(begin(&served).unwrap());
     let silent: Vec<_> = (2..=4).map(|client| admit(&all, client).unwrap()).collect();
     std::thread::sleep(FIRST_REQUEST_TIME + Duration::from_millis(20));
     let _newcomers: Vec<_> = (5..=7).map(|client| admit(&all, client).unwrap()).collect();
@@ -61,7 +72,7 @@ fn one_without_a_request_makes_room_before_one_that_was_served() {
 fn where_all_are_busy_the_newcomer_is_refused() {
     let all = Connections::new(ConnectionLimits { requests: 9, ..ALL });
     let open: Vec<_> = (1..=4).map(|client| admit(&all, client).unwrap()).collect();
-    let mut busy: Vec<_> = open.iter().map(|guard| guard.begin().unwrap()).collect();
+    let mut busy: Vec<_> = open.iter().map(|guard| begin(guard).unwrap()).collect();
     assert!(admit(&all, 5).is_none());
     assert_eq!(all.usage().refused, 1);
     busy.pop();
@@ -74,7 +85,7 @@ fn one_client_has_a_bound_of_its_own_and_makes_room_for_itself() {
     let all = Connections::new(ALL);
     let open: Vec<_> = (0..3).map(|_| admit(&all, 1).unwrap()).collect();
     let other = admit(&all, 2).unwrap();
-    drop(other.begin());
+    drop(begin(&other));
     let fourth = admit(&all, 1).unwrap();
     assert_eq!(closing(&open[0]), Some(Closing::MakeRoom));
     assert!(closing(&other).is_none() && closing(&fourth).is_none());
@@ -89,13 +100,37 @@ fn one_client_has_a_bound_of_its_own_and_makes_room_for_itself() {
 fn requests_are_bounded_and_one_that_ends_makes_room() {
     let all = Connections::new(ALL);
     let guard = admit(&all, 1).unwrap();
-    let mut busy: Vec<_> = (0..3).map(|_| guard.begin().unwrap()).collect();
-    assert!(guard.begin().is_none());
+    let mut busy: Vec<_> = (0..3).map(|_| begin(&guard).unwrap()).collect();
+    assert!(begin(&guard).is_none());
     assert_eq!((all.usage().requests, all.usage().refused), (3, 1));
     busy.pop();
-    assert!(guard.begin().is_some());
+    assert!(begin(&guard).is_some());
     drop(busy);
     assert_eq!(all.usage().requests, 0);
+}
+
+/// Faults 9 and 10: a burst of short requests is served in order; only a place that stays taken is
+/// an outage.
+#[tokio::test]
+async fn the_first_request_of_a_connection_waits_for_its_place() {
+    let all = Connections::new(ConnectionLimits { requests: 1, ..ALL });
+    let [one, two, three] = [1, 2, 3].map(|client| all.admit(address(client), false).unwrap());
+    let held = one.begin().await.unwrap();
+    let (mut second, mut third) = (std::pin::pin!(two.begin()), std::pin::pin!(three.begin()));
+    assert!(futures_util::poll!(second.as_mut()).is_pending());
+    assert!(futures_util::poll!(third.as_mut()).is_pending());
+    // One that waits is not idle: it cannot be evicted, and its further streams do not wait.
+    assert!(two.begin().await.is_none());
+    all.shed_idle();
+    assert_eq!((all.usage().requests, all.usage().refused, all.usage().evicted), (1, 1, 0));
+    drop(held);
+    let held = second.await.unwrap();
+    assert!(futures_util::poll!(third.as_mut()).is_pending());
+    assert!(timeout(2 * REQUEST_WAIT, third).await.unwrap().is_none());
+    assert_eq!(all.usage().refused, 2);
+    drop(held);
+    assert_eq!(all.usage().requests, 0);
+    assert!(three.begin().await.is_some());
 }
 
 /// Fault 9: a few clients with many streams took all.
@@ -103,11 +138,11 @@ fn requests_are_bounded_and_one_that_ends_makes_room() {
 fn the_last_quarter_of_requests_is_for_connections_that_have_none() {
     let all = Connections::new(ConnectionLimits { requests: 8, ..ALL });
     let many = admit(&all, 1).unwrap();
-    let busy: Vec<_> = (0..6).map(|_| many.begin().unwrap()).collect();
-    assert!(many.begin().is_none());
+    let busy: Vec<_> = (0..6).map(|_| begin(&many).unwrap()).collect();
+    assert!(begin(&many).is_none());
     let (second, third) = (admit(&all, 2).unwrap(), admit(&all, 3).unwrap());
-    let held = (second.begin().unwrap(), third.begin().unwrap());
-    assert!(second.begin().is_none());
+    let held = (begin(&second).unwrap(), begin(&third).unwrap());
+    assert!(begin(&second).is_none());
     drop((busy, held));
     assert_eq!(all.usage().requests, 0);
 }
@@ -118,7 +153,7 @@ fn a_pause_between_requests_is_shorter_than_one_inside() {
     let all = Connections::new(ALL);
     let guard = admit(&all, 1).unwrap();
     assert!(matches!(guard.expiry(first, between), Expiry::After(left) if left > between));
-    let active = guard.begin().unwrap();
+    let active = begin(&guard).unwrap();
     std::thread::sleep(Duration::from_millis(3));
     assert_eq!(guard.expiry(first, between), Expiry::After(between));
     drop(active);
@@ -131,7 +166,7 @@ fn a_pause_between_requests_is_shorter_than_one_inside() {
 async fn a_stop_waits_for_those_that_were_there_and_not_for_later_ones() {
     let all = Connections::new(ALL);
     let guard = admit(&all, 1).unwrap();
-    let active = guard.begin().unwrap();
+    let active = begin(&guard).unwrap();
     all.drain(tokio::time::Instant::now() + Duration::from_secs(60));
     assert_eq!(closing(&guard), Some(Closing::WhenDone));
     let late = admit(&all, 2).unwrap();

@@ -27,7 +27,7 @@ pub const MIN_CHUNK_BYTES: usize = 32 << 10;
 pub const MAX_CHUNK_BYTES: usize = 1 << 20;
 
 /// The default budget of a process.
-pub const DEFAULT_TOTAL_BYTES: u64 = 40 << 20;
+pub const DEFAULT_TOTAL_BYTES: u64 = 32 << 20;
 
 /// Alignment of buffers. The allocator begins large ones 16 bytes after the start of a page, and
 /// copying pages there takes five times the processor time (`rep movsb` of an AMD EPYC), whatever
