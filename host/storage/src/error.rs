@@ -20,7 +20,7 @@ pub enum StorageError {
     /// The storage failed; retrying may help.
     #[error("storage unavailable: {context}")]
     Unavailable {
-        /// What was attempted, as an imperative: "open an object".
+        /// What was being done, such as `opening an object`.
         context: &'static str,
         /// The cause.
         #[source]

@@ -34,7 +34,7 @@ pub(super) const RETRY_FACTOR: u32 = 3;
 pub(super) fn http_client(tls: &ClientConfig, proxies: &Proxies) -> Result<reqwest::Client, StorageError> {
     // Only configured proxies; the library would also read the environment.
     let mut builder = reqwest::Client::builder().no_proxy();
-    let unusable = |error: reqwest::Error| unavailable("set up the proxy", error.without_url());
+    let unusable = |error: reqwest::Error| unavailable("setting up the proxy", error.without_url());
     let direct = || reqwest::NoProxy::from_string(proxies.direct_hosts());
     if let Some(url) = proxies.of_scheme("http") {
         builder = builder.proxy(reqwest::Proxy::http(url).map_err(unusable)?.no_proxy(direct()));
@@ -126,7 +126,7 @@ pub(super) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
-const READING: &str = "read an object";
+const READING: &str = "reading an object";
 
 /// The configured bucket, or container, does not exist.
 #[derive(Debug, thiserror::Error)]

@@ -28,7 +28,7 @@ use crate::{
     extents::{self, Extent},
 };
 
-const CONTEXT: &str = "commit an upload";
+const CONTEXT: &str = "committing an upload";
 
 /// Commits an upload, or returns the object of an earlier commit.
 pub(super) async fn commit(

@@ -168,7 +168,7 @@ impl Disk {
     }
 
     async fn refresh_space(self: &Arc<Self>, bytes: u64) -> Result<(), StorageError> {
-        const CONTEXT: &str = "measure the free space";
+        const CONTEXT: &str = "measuring the free space";
         if self.space.is_stale(bytes) {
             let measured = self.query(CONTEXT, |dirs, _| sys::measure(&dirs.objects.file)).await?;
             self.space.note(measured.map_err(errors::failed(CONTEXT))?);
@@ -178,12 +178,12 @@ impl Disk {
 
     /// Takes a descriptor for a body that is received.
     pub(super) async fn body_descriptor(&self) -> Result<OwnedSemaphorePermit, StorageError> {
-        descriptor(&self.bodies, "store a body").await
+        descriptor(&self.bodies, "storing a body").await
     }
 
     /// Takes a descriptor for an object that is sent.
     pub(super) async fn download_descriptor(&self) -> Result<OwnedSemaphorePermit, StorageError> {
-        descriptor(&self.downloads, "open an object").await
+        descriptor(&self.downloads, "opening an object").await
     }
 
     /// Closes a file; on a network file system that may block until all is written.

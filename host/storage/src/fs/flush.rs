@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{FlushError, ObjectName, StorageError};
 
-const CONTEXT: &str = "flush an object";
+const CONTEXT: &str = "flushing an object";
 
 /// Why an object may not be on the disk.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::StorageError;
 
-pub(super) const CONTEXT: &str = "read or write the identity of the storage";
+pub(super) const CONTEXT: &str = "reading or writing the identity of the storage";
 
 const NAME: &str = "identity";
 /// The temporary file, renamed when it is complete.

@@ -13,7 +13,7 @@ use super::{
 use crate::{Listed, ObjectName, Page, StorageError, UploadName};
 
 const PAGE_ITEMS: usize = 1000;
-const CONTEXT: &str = "list a directory";
+const CONTEXT: &str = "listing a directory";
 
 /// Returns a page of objects. Blocks on the disk.
 pub(super) fn objects(dirs: &Dirs, from: Option<&str>) -> Result<Page<ObjectName>, StorageError> {

@@ -88,7 +88,7 @@ impl FsStorage {
         budget: Arc<Budget>,
         settings: &FsSettings,
     ) -> Result<Self, StorageError> {
-        let boot = boot().map_err(errors::failed("read the boot id"))?;
+        let boot = boot().map_err(errors::failed("reading the boot id"))?;
         Self::open_in_boot(root, budget, boot, settings)
     }
 
@@ -104,9 +104,9 @@ impl FsStorage {
         let disk = Arc::new(opened.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => {
                 let why = format!("{}: another process has this directory open", root.display());
-                errors::unavailable("open the storage", why)
+                errors::unavailable("opening the storage", why)
             }
-            _ => errors::failed("open the storage")(error),
+            _ => errors::failed("opening the storage")(error),
         })?);
         let uploads = UploadCache::new(Arc::clone(&disk), boot);
         Ok(Self { disk, budget, uploads })
@@ -174,15 +174,15 @@ impl Storage for FsStorage {
         let disk = Arc::clone(&self.disk);
         // Deleting a large file takes long.
         let remove = move || {
-            layout::delete(&disk.dirs.objects, path.as_str()).map_err(errors::failed("remove an object"))
+            layout::delete(&disk.dirs.objects, path.as_str()).map_err(errors::failed("removing an object"))
         };
-        self.disk.transfer("remove an object", remove).await
+        self.disk.transfer("removing an object", remove).await
     }
 
     async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>> {
         let owned = objects.to_vec();
         let flushed =
-            self.run_unbounded("flush objects", move |disk| Ok(flush::flush(&disk.dirs, &owned))).await;
+            self.run_unbounded("flushing objects", move |disk| Ok(flush::flush(&disk.dirs, &owned))).await;
         flushed.unwrap_or_else(|error| flush::not_tried(objects, &error))
     }
 
@@ -206,11 +206,11 @@ impl Storage for FsStorage {
 
     async fn list_objects(&self, from: Option<&str>) -> Result<Page<ObjectName>, StorageError> {
         let from = from.map(str::to_owned);
-        self.run_unbounded("list objects", move |disk| list::objects(&disk.dirs, from.as_deref())).await
+        self.run_unbounded("listing objects", move |disk| list::objects(&disk.dirs, from.as_deref())).await
     }
 
     async fn list_uploads(&self, from: Option<&str>) -> Result<Page<UploadName>, StorageError> {
         let from = from.map(str::to_owned);
-        self.run_unbounded("list uploads", move |disk| list::uploads(&disk.dirs, from.as_deref())).await
+        self.run_unbounded("listing uploads", move |disk| list::uploads(&disk.dirs, from.as_deref())).await
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     extents::{self, Extent},
 };
 
-const CONTEXT: &str = "open an object";
+const CONTEXT: &str = "opening an object";
 
 /// An open object.
 struct Opened {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{Source, StorageError, Stored};
 
-const CONTEXT: &str = "create an object";
+const CONTEXT: &str = "creating an object";
 
 /// A new file; deleted on drop unless it is kept.
 struct NewObject {

@@ -31,7 +31,7 @@ const SMALL_BYTES: u64 = 64 << 10;
 /// The largest chunk. Larger ones take as much processor time, and a stalled client holds one.
 const MAX_CHUNK_BYTES: u64 = 256 << 10;
 
-const CONTEXT: &str = "read an object";
+const CONTEXT: &str = "reading an object";
 
 /// Returns the content of the extents. It holds the descriptor to its end, unless it is small.
 pub(super) async fn content(

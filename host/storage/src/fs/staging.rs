@@ -33,7 +33,7 @@ use crate::{
     extents::{self, Extent},
 };
 
-pub(super) const CONTEXT: &str = "stage a block";
+pub(super) const CONTEXT: &str = "staging a block";
 
 /// The state that all uploads of a storage share.
 #[derive(Clone, Debug)]

@@ -75,8 +75,12 @@ impl UploadCache {
         // Each round waits for a discard of the same upload; a client cannot cause many of them.
         for _ in 0..8 {
             let handle = self.handle(name);
-            let locked =
-                self.context.disk.threads.bounded("lock an upload", Arc::clone(&handle).lock_owned()).await?;
+            let locked = self
+                .context
+                .disk
+                .threads
+                .bounded("locking an upload", Arc::clone(&handle).lock_owned())
+                .await?;
             if !matches!(*locked, UploadState::Discarded) {
                 return Ok((handle, locked));
             }
@@ -104,7 +108,7 @@ impl UploadCache {
 
     /// Deletes the files of an upload. Waiters start over with a new one.
     pub(super) async fn discard(&self, name: &UploadName) -> Result<(), StorageError> {
-        const CONTEXT: &str = "discard an upload";
+        const CONTEXT: &str = "discarding an upload";
         let (handle, mut locked) = self.lock(name).await?;
         let (disk, owned) = (Arc::clone(&self.context.disk), name.clone());
         let discarded = self.context.disk.transfer(CONTEXT, move || {

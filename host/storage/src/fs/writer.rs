@@ -31,7 +31,7 @@ pub(super) const SMALL_BYTES: u64 = 64 << 10;
 /// Most collected chunks: each tiny one keeps its whole network buffer alive.
 const MAX_CHUNKS: usize = 256;
 
-const CONTEXT: &str = "write content";
+const CONTEXT: &str = "writing content";
 
 /// The file to write to.
 pub(super) trait WriteTarget: Send + Sync + 'static {

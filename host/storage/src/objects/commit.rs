@@ -61,7 +61,7 @@ pub(super) async fn commit(
     // It runs to its end even if the client disconnects.
     let (done, result) = tokio::sync::oneshot::channel();
     shared.bucket.detach(async move { drop(done.send(commit.run().await)) });
-    result.await.map_err(|error| StorageError::unavailable("commit an upload", error))?
+    result.await.map_err(|error| StorageError::unavailable("committing an upload", error))?
 }
 
 struct Commit {

@@ -101,14 +101,14 @@ pub(super) mod block_id {
 /// Encodes a record.
 pub(super) fn encode(record: &impl Serialize) -> Result<Pieces, StorageError> {
     let bytes =
-        serde_json::to_vec(record).map_err(|error| StorageError::unavailable("write a record", error))?;
+        serde_json::to_vec(record).map_err(|error| StorageError::unavailable("writing a record", error))?;
     Ok(vec![Bytes::from(bytes)])
 }
 
 /// Reads a record.
 pub(super) async fn read<T: DeserializeOwned>(shared: &Shared, key: &str) -> Result<T, StorageError> {
     let bytes = shared.bucket.read(key, MAX_RECORD_BYTES).await?;
-    serde_json::from_slice(&bytes).map_err(|error| StorageError::unavailable("read a record", error))
+    serde_json::from_slice(&bytes).map_err(|error| StorageError::unavailable("reading a record", error))
 }
 
 /// Returns the record of a multipart.

@@ -37,7 +37,7 @@ pub(super) async fn stat(shared: &Shared, object: &ObjectName) -> Result<u64, St
         Err(StorageError::NotFound) => match shared.bucket.list(&key, None).await {
             Ok(_) => Err(StorageError::NotFound),
             Err(StorageError::NotFound) => {
-                Err(StorageError::unavailable("look for an object", "the bucket does not exist"))
+                Err(StorageError::unavailable("looking for an object", "the bucket does not exist"))
             }
             Err(error) => Err(error),
         },

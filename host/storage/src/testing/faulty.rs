@@ -141,7 +141,7 @@ pub(super) async fn apply<T>(
 }
 
 fn injected() -> StorageError {
-    StorageError::unavailable("make a call", "a planned fault")
+    StorageError::unavailable("making a call", "a planned fault")
 }
 
 fn cut_after(content: Content, after: u64) -> Content {

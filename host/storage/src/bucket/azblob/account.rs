@@ -86,7 +86,7 @@ impl AzblobAccount {
             Self::ConnectionString(text) => {
                 let parsed = ConnectionFields::parse(text).and_then(|connection| connection.read());
                 parsed.map_err(|problem| {
-                    unavailable("read the connection string", BadConnectionString(problem))
+                    unavailable("reading the connection string", BadConnectionString(problem))
                 })
             }
             Self::Identity { account, endpoint } => {

@@ -122,7 +122,7 @@ impl AzblobBucket {
 
     async fn remove_one(&self, key: &str) -> Result<(), StorageError> {
         let path = self.path(key)?;
-        match self.call("delete an object", self.store.delete(&path)).await {
+        match self.call("deleting an object", self.store.delete(&path)).await {
             Ok(()) | Err(StorageError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -140,7 +140,7 @@ impl AzblobBucket {
             ..PaginatedListOptions::default()
         };
         let prefix = format!("{}{prefix}", self.key_prefix);
-        let found = self.call("list objects", self.store.list_paginated(Some(&prefix), options)).await?;
+        let found = self.call("listing objects", self.store.list_paginated(Some(&prefix), options)).await?;
         let items = found.result.objects.iter().filter_map(|object| self.listed(object));
         Ok(BucketPage { items: items.collect(), next: found.page_token })
     }
@@ -176,7 +176,7 @@ impl Bucket for AzblobBucket {
             }
             let (name, service_url) = (self.container.clone(), self.service_url.clone());
             let missing = BucketMissing { kind: "the container", name, server: service_url };
-            return Err(unavailable("look for the container", missing));
+            return Err(unavailable("looking for the container", missing));
         }
         // A key that may read but not write would otherwise fail only at the first save.
         let probe = format!("_check/{}", uuid::Uuid::new_v4().simple());
@@ -186,7 +186,7 @@ impl Bucket for AzblobBucket {
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
         let path = self.path(key)?;
-        Ok(self.call("look for an object", self.store.head(&path)).await?.size)
+        Ok(self.call("looking for an object", self.store.head(&path)).await?.size)
     }
 
     async fn get(
@@ -199,7 +199,7 @@ impl Bucket for AzblobBucket {
         let length = range.as_ref().map_or(size_bytes, |range| range.end - range.start);
         let ranged = range.is_some();
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        let opened = self.call("read an object", self.store.get_opts(&path, options)).await;
+        let opened = self.call("reading an object", self.store.get_opts(&path, options)).await;
         let opened = match opened {
             // The library does not distinguish an unsatisfiable range from other failures.
             Err(StorageError::Unavailable { .. }) if ranged && self.head(key).await? != size_bytes => {
@@ -215,7 +215,7 @@ impl Bucket for AzblobBucket {
 
     async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError> {
         let path = self.path(key)?;
-        let opened = self.call("read an object", self.store.get(&path)).await?;
+        let opened = self.call("reading an object", self.store.get(&path)).await?;
         let length = opened.meta.size;
         self.retry_policy.read(length, limit, opened.into_stream()).await
     }
@@ -253,7 +253,7 @@ impl Bucket for AzblobBucket {
                 Err(error) => Err(error),
             }
         };
-        self.call_with(bytes, "store an object", exists).await
+        self.call_with(bytes, "storing an object", exists).await
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError> {
@@ -283,7 +283,7 @@ impl Bucket for AzblobBucket {
     async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError> {
         let (path, id) = (self.path(key)?, multipart.to_owned());
         let parts = parts.iter().map(|part| PartId { content_id: part.tag.clone() }).collect();
-        match self.call("commit blocks", self.store.complete_multipart(&path, &id, parts)).await {
+        match self.call("committing blocks", self.store.complete_multipart(&path, &id, parts)).await {
             Err(StorageError::Unavailable { source, .. }) if mentions(&*source, UNKNOWN_BLOCK) => {
                 Err(StorageError::NotFound)
             }
@@ -306,7 +306,7 @@ impl Bucket for AzblobBucket {
 
     async fn presign(&self, key: &str, lifetime: Duration) -> Result<Option<String>, StorageError> {
         let path = self.path(key)?;
-        let signed = self.call("sign a URL", self.store.signed_url(Method::GET, &path, lifetime)).await;
+        let signed = self.call("signing a URL", self.store.signed_url(Method::GET, &path, lifetime)).await;
         match signed {
             Ok(url) => Ok(Some(url.into())),
             // A shared access signature cannot sign URLs, and an identity may lack the permission.

@@ -21,8 +21,8 @@ use crate::{
     },
 };
 
-const STORING: &str = "store an object";
-const STAGING: &str = "stage a block";
+const STORING: &str = "storing an object";
+const STAGING: &str = "staging a block";
 
 /// Header with the service's error code.
 const ERROR_CODE: &str = "x-ms-error-code";

@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-pub(super) const STORING: &str = "store an object";
+pub(super) const STORING: &str = "storing an object";
 
 /// The clients of the service.
 pub(super) struct Connection {
@@ -195,14 +195,18 @@ impl Calls {
     /// Composes a new object and checks that it has the bytes of all sources.
     pub(super) async fn compose(&self, request: ComposeObjectRequest, sum: Sum) -> Result<(), StorageError> {
         let (client, request) = (&self.connection.client, &request);
-        self.call("compose an object", 0, || async move { sum.check(&client.compose_object(request).await?) })
-            .await
+        self.call(
+            "composing an object",
+            0,
+            || async move { sum.check(&client.compose_object(request).await?) },
+        )
+        .await
     }
 
     pub(super) async fn size(&self, request: GetObjectRequest) -> Result<u64, StorageError> {
         let (client, request) = (&self.connection.client, &request);
         let found =
-            self.call("look for an object", 0, || async move { Ok(client.get_object(request).await?) });
+            self.call("looking for an object", 0, || async move { Ok(client.get_object(request).await?) });
         Ok(u64::try_from(found.await?.size).unwrap_or_default())
     }
 
@@ -212,7 +216,7 @@ impl Calls {
             DeleteObjectRequest { bucket: bucket.to_owned(), object: name, ..DeleteObjectRequest::default() };
         let (client, request) = (&self.connection.client, &request);
         let deleted = self
-            .call("delete an object", 0, || async move { Ok(client.delete_object(request).await?) })
+            .call("deleting an object", 0, || async move { Ok(client.delete_object(request).await?) })
             .await;
         match deleted {
             Ok(()) | Err(StorageError::NotFound) => Ok(()),
@@ -225,7 +229,7 @@ impl Calls {
         request: ListObjectsRequest,
     ) -> Result<ListObjectsResponse, StorageError> {
         let (client, request) = (&self.connection.client, &request);
-        self.call("list objects", 0, || async move { Ok(client.list_objects(request).await?) }).await
+        self.call("listing objects", 0, || async move { Ok(client.list_objects(request).await?) }).await
     }
 }
 

@@ -160,7 +160,7 @@ impl Bucket for GcsBucket {
             Err(StorageError::NotFound) => {
                 let (name, server) = (self.bucket.clone(), self.endpoint.clone());
                 let missing = BucketMissing { kind: "the bucket", name, server };
-                return Err(unavailable("look for the bucket", missing));
+                return Err(unavailable("looking for the bucket", missing));
             }
             other => other?,
         };
@@ -263,7 +263,7 @@ impl Bucket for GcsBucket {
         let (client, name) = (&self.calls.connection.client, &self.full(key));
         let signed = self
             .calls
-            .call("sign a URL", 0, || async move {
+            .call("signing a URL", 0, || async move {
                 let options = self.signing_options(lifetime);
                 client.signed_url(&self.bucket, name, None, None, options).await.map_err(CallError::from)
             })
@@ -318,7 +318,7 @@ async fn identify(key: Option<&str>, endpoint: &str) -> Result<Identity, Storage
         None if is_of_google(endpoint) => ClientConfig::default()
             .with_auth()
             .await
-            .map_err(|error| unavailable("find the application default credentials", error))?,
+            .map_err(|error| unavailable("finding the application default credentials", error))?,
         None => return Ok(Identity { tokens: None, access_id: None, sign_by: None }),
     };
     Ok(Identity {

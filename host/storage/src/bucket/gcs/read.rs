@@ -48,7 +48,7 @@ impl Calls {
     }
 
     async fn download(&self, url: &str, range: Option<&Range<u64>>) -> Result<Response, StorageError> {
-        self.call("read an object", 0, || request_media(&self.connection, url, range)).await
+        self.call("reading an object", 0, || request_media(&self.connection, url, range)).await
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-const CONTEXT: &str = "read an object";
+const CONTEXT: &str = "reading an object";
 
 /// Timeouts of a response.
 #[derive(Clone, Copy, Debug)]

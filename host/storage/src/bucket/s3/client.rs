@@ -23,7 +23,7 @@ use rustls::{
 use super::settings::S3Settings;
 use crate::StorageError;
 
-const CONTEXT: &str = "set up the client of the bucket";
+const CONTEXT: &str = "setting up the client of the bucket";
 
 /// Longest delay between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(5);

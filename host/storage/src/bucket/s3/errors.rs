@@ -114,7 +114,7 @@ where
         }
         _ => format!("the bucket `{bucket}` cannot be reached: {}", cause(error, &failure)),
     };
-    StorageError::unavailable("open the bucket", why)
+    StorageError::unavailable("opening the bucket", why)
 }
 
 /// Deleting what does not exist succeeds.

@@ -85,12 +85,14 @@ impl S3Bucket {
 
     async fn remove_one(&self, key: &str) -> Result<(), StorageError> {
         let removed = self.client.delete_object().bucket(&self.bucket).key(self.key(key)).send().await;
-        removed.map(drop).or_else(|error| errors::ignore_not_found(errors::failed("delete an object", error)))
+        removed
+            .map(drop)
+            .or_else(|error| errors::ignore_not_found(errors::failed("deleting an object", error)))
     }
 
     /// Deletes up to a thousand keys with one request. `false`: the service does not support it.
     async fn remove_together(&self, keys: &[String]) -> Result<bool, StorageError> {
-        const CONTEXT: &str = "delete objects";
+        const CONTEXT: &str = "deleting objects";
         let object = |key: &String| ObjectIdentifier::builder().key(self.key(key)).build();
         let objects = keys.iter().map(object).collect::<Result<Vec<_>, _>>();
         let delete =
@@ -134,7 +136,7 @@ impl Bucket for S3Bucket {
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
         let response =
             self.metadata_client.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
-        let response = response.map_err(|error| errors::failed("look for an object", error))?;
+        let response = response.map_err(|error| errors::failed("looking for an object", error))?;
         Ok(length(response.content_length()))
     }
 
@@ -152,13 +154,13 @@ impl Bucket for S3Bucket {
             .bucket(&self.bucket)
             .key(self.key(key))
             .set_range(header.clone());
-        let response = get.send().await.map_err(|error| errors::failed("read an object", error))?;
+        let response = get.send().await.map_err(|error| errors::failed("reading an object", error))?;
         let total = match (response.content_range(), header) {
             (Some(range), _) => body::total_of(range),
             (None, None) => Some(length(response.content_length())),
             // The service ignored the range and returned the whole object.
             (None, Some(_)) => {
-                return Err(StorageError::unavailable("read an object", "the service ignored the range"));
+                return Err(StorageError::unavailable("reading an object", "the service ignored the range"));
             }
         };
         if total != Some(size_bytes) {
@@ -169,7 +171,7 @@ impl Bucket for S3Bucket {
 
     async fn read(&self, key: &str, limit: u64) -> Result<Bytes, StorageError> {
         let get = self.metadata_client.get_object().bucket(&self.bucket).key(self.key(key));
-        let response = get.send().await.map_err(|error| errors::failed("read an object", error))?;
+        let response = get.send().await.map_err(|error| errors::failed("reading an object", error))?;
         let size_bytes = length(response.content_length());
         if size_bytes > limit {
             return Err(StorageError::Invalid("the object is too large to be read into memory".to_owned()));
@@ -178,7 +180,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn put(&self, key: &str, pieces: Pieces) -> Result<(), StorageError> {
-        const CONTEXT: &str = "store an object";
+        const CONTEXT: &str = "storing an object";
         let put = self.client_for(&pieces).put_object().bucket(&self.bucket).key(self.key(key));
         let put = put.content_length(body::length(&pieces));
         let stall = StallDetector::new(self.timeouts.stall_timeouts());
@@ -192,7 +194,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
-        const CONTEXT: &str = "store an object";
+        const CONTEXT: &str = "storing an object";
         let stall = StallDetector::new(self.timeouts.stall_timeouts());
         let put = self.client.put_object().bucket(&self.bucket).key(self.key(key));
         let put = put.content_length(body::sdk_length(content.length)).body(body::streamed(content, &stall));
@@ -208,7 +210,7 @@ impl Bucket for S3Bucket {
         number: u32,
         content: Content,
     ) -> Result<Part, StorageError> {
-        const CONTEXT: &str = "store a part";
+        const CONTEXT: &str = "storing a part";
         let stall = StallDetector::new(self.timeouts.stall_timeouts());
         let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
         let put = put.part_number(number.cast_signed()).content_length(body::sdk_length(content.length));
@@ -225,14 +227,14 @@ impl Bucket for S3Bucket {
         let put = put.content_length(body::length(&pieces));
         let stall = StallDetector::new(self.timeouts.stall_timeouts());
         let put = put.body(body::from_memory(pieces, &stall)).send();
-        match stall.run("store an object", Box::pin(put)).await? {
+        match stall.run("storing an object", Box::pin(put)).await? {
             Ok(_) => Ok(true),
             Err(error) => match Rejection::of(&error) {
                 failure if failure.is_taken() => Ok(false),
                 // A concurrent request: the service asks for a retry. By then the object exists.
                 failure if failure.is_conflict() => match self.head(key).await {
                     Ok(_) => Ok(false),
-                    Err(_) => Err(errors::failed("store an object", error)),
+                    Err(_) => Err(errors::failed("storing an object", error)),
                 },
                 // The service does not support conditional requests.
                 failure if failure.is_unsupported() => match self.head(key).await {
@@ -240,7 +242,7 @@ impl Bucket for S3Bucket {
                     Err(StorageError::NotFound) => self.put(key, again).await.map(|()| true),
                     Err(error) => Err(error),
                 },
-                _ => Err(errors::failed("store an object", error)),
+                _ => Err(errors::failed("storing an object", error)),
             },
         }
     }
@@ -266,7 +268,7 @@ impl Bucket for S3Bucket {
             .prefix(self.key(prefix))
             .max_keys(PAGE);
         let response = list.set_start_after(from.map(|from| self.key(from))).send().await;
-        let response = response.map_err(|error| errors::failed("list objects", error))?;
+        let response = response.map_err(|error| errors::failed("listing objects", error))?;
         let listed = |object: &aws_sdk_s3::types::Object| {
             Some(ListedKey {
                 key: self.without_prefix(object.key()?)?,
@@ -283,10 +285,10 @@ impl Bucket for S3Bucket {
     async fn begin(&self, key: &str) -> Result<String, StorageError> {
         let begin = self.metadata_client.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
         let response =
-            begin.send().await.map_err(|error| errors::failed("begin a multipart upload", error))?;
+            begin.send().await.map_err(|error| errors::failed("beginning a multipart upload", error))?;
         let id = response.upload_id().map(str::to_owned);
         id.ok_or_else(|| {
-            StorageError::unavailable("begin a multipart upload", "the response has no upload id")
+            StorageError::unavailable("beginning a multipart upload", "the response has no upload id")
         })
     }
 
@@ -297,7 +299,7 @@ impl Bucket for S3Bucket {
         number: u32,
         pieces: Pieces,
     ) -> Result<Part, StorageError> {
-        const CONTEXT: &str = "store a part";
+        const CONTEXT: &str = "storing a part";
         let put = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(multipart);
         let put = put.part_number(number.cast_signed()).content_length(body::length(&pieces));
         let stall = StallDetector::new(self.timeouts.stall_timeouts());
@@ -314,7 +316,7 @@ impl Bucket for S3Bucket {
         let complete = self.client.complete_multipart_upload().bucket(&self.bucket).key(self.key(key));
         let list = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let response = complete.upload_id(multipart).multipart_upload(list).send().await;
-        response.map(drop).map_err(|error| errors::failed("complete a multipart upload", error))
+        response.map(drop).map_err(|error| errors::failed("completing a multipart upload", error))
     }
 
     async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
@@ -322,7 +324,7 @@ impl Bucket for S3Bucket {
         let response = abort.upload_id(multipart).send().await;
         response
             .map(drop)
-            .or_else(|error| errors::ignore_not_found(errors::failed("abort a multipart upload", error)))
+            .or_else(|error| errors::ignore_not_found(errors::failed("aborting a multipart upload", error)))
     }
 
     async fn list_multiparts(
@@ -336,7 +338,7 @@ impl Bucket for S3Bucket {
         let list =
             list.set_key_marker(key.map(|key| self.key(key))).set_upload_id_marker(id.map(str::to_owned));
         let response = list.max_uploads(PAGE).send().await;
-        let response = response.map_err(|error| errors::failed("list multipart uploads", error))?;
+        let response = response.map_err(|error| errors::failed("listing multipart uploads", error))?;
         let open = |multipart: &aws_sdk_s3::types::MultipartUpload| {
             Some(OpenMultipart {
                 key: self.without_prefix(multipart.key()?)?,
@@ -355,7 +357,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn presign(&self, key: &str, lifetime: Duration) -> Result<Option<String>, StorageError> {
-        const CONTEXT: &str = "sign a URL";
+        const CONTEXT: &str = "signing a URL";
         let config = PresigningConfig::expires_in(lifetime)
             .map_err(|error| StorageError::Invalid(format!("a URL of the storage: {error}")))?;
         let get = self.metadata_client.get_object().bucket(&self.bucket).key(self.key(key));
@@ -365,7 +367,7 @@ impl Bucket for S3Bucket {
 }
 
 fn stored(number: u32, tag: Option<&str>) -> Result<Part, StorageError> {
-    let tag = tag.ok_or_else(|| StorageError::unavailable("store a part", "the response has no ETag"))?;
+    let tag = tag.ok_or_else(|| StorageError::unavailable("storing a part", "the response has no ETag"))?;
     Ok(Part { number, tag: tag.to_owned() })
 }
 
