@@ -20,7 +20,7 @@ use larder_storage::{
     objects::{ObjectSettings, ObjectStorage},
 };
 
-use super::{orphan_grace_ms, path_of, some};
+use super::{orphan_grace_ms, outgoing::Outgoing, path_of, some};
 use crate::{
     config::{Config, Filesystem, Settings, StorageDriver},
     error::StartError,
@@ -30,7 +30,11 @@ use crate::{
 
 /// Opens the configured storage, and checks that it works: a bucket that is missing or read-only
 /// fails here, not at the first save.
-pub(super) async fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, StartError> {
+#[cfg_attr(not(feature = "bucket"), expect(unused_variables, reason = "only buckets are elsewhere"))]
+pub(super) async fn open_storage(
+    settings: &Settings,
+    outgoing: &Outgoing,
+) -> Result<Arc<dyn Storage>, StartError> {
     match settings.storage.driver {
         StorageDriver::Filesystem => {
             let budget = Budget::new(settings.storage.buffer_bytes);
@@ -38,11 +42,11 @@ pub(super) async fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>
             Ok(Arc::new(open_folder(root, budget, &settings.storage.filesystem)?))
         }
         #[cfg(feature = "s3")]
-        StorageDriver::S3 => in_bucket(s3::connect(settings).await?, settings).await,
+        StorageDriver::S3 => in_bucket(s3::connect(settings, outgoing).await?, settings).await,
         #[cfg(feature = "gcs")]
-        StorageDriver::Gcs => in_bucket(gcs::connect(settings).await?, settings).await,
+        StorageDriver::Gcs => in_bucket(gcs::connect(settings, outgoing).await?, settings).await,
         #[cfg(feature = "azblob")]
-        StorageDriver::Azblob => in_bucket(azblob::connect(settings)?, settings).await,
+        StorageDriver::Azblob => in_bucket(azblob::connect(settings, outgoing)?, settings).await,
         #[allow(unreachable_patterns, reason = "where every driver is built in")]
         driver => Err(StartError::NotBuilt { driver: driver.name() }),
     }

@@ -8,18 +8,14 @@ use larder_index::Index;
 use larder_storage::Storage;
 
 use super::{
-    DAY_MS, HOUR_MS, MINUTE_MS,
-    database::open_index,
-    orphan_grace_ms,
-    outgoing::{proxies, upstream},
-    path_of, some,
+    DAY_MS, HOUR_MS, MINUTE_MS, database::open_index, orphan_grace_ms, outgoing::Outgoing, path_of, some,
     storage::open_storage,
 };
 use crate::{
     auth::{TokenVerifier, UrlSigner},
     config::{DatabaseDriver, Settings},
     error::StartError,
-    net::{Fetch, HttpFetch, client_config},
+    net::{Fetch, HttpFetch},
     pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
     sweep::{Schedule, Sweeps},
@@ -38,20 +34,19 @@ pub(crate) async fn tenant(
     storage: Option<Arc<dyn Storage>>,
     index: Option<Arc<dyn Index>>,
 ) -> Result<Tenant, StartError> {
+    let outgoing = Outgoing::new(settings)?;
+    if let Some(proxies) = outgoing.proxies.describe() {
+        tracing::info!(%proxies, no = settings.proxy.no, "outgoing requests use a proxy");
+    }
     let storage = match storage {
         Some(storage) => storage,
-        None => open_storage(settings).await?,
+        None => open_storage(settings, &outgoing).await?,
     };
     let (index, pressure) = match index {
         Some(index) => (index, Pressure::new()),
         None => database(settings, &*storage).await?,
     };
-    let tls = Arc::new(client_config(settings.tls.ca_file.as_deref())?);
-    let proxies = proxies(settings);
-    if let Some(proxies) = proxies.describe() {
-        tracing::info!(%proxies, no = settings.proxy.no, "outgoing requests use a proxy");
-    }
-    let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*tls).clone(), &proxies));
+    let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*outgoing.tls).clone(), &outgoing.proxies));
     let durability = DurabilityTracker::new(DurabilityTracker::this_boot(), storage.is_durable_at_once());
     let policy_settings = policy_settings(settings);
     Ok(Tenant {
@@ -62,7 +57,7 @@ pub(crate) async fn tenant(
         pressure: Arc::new(pressure),
         clock: Clock::system(),
         settings: policy_settings,
-        upstream: upstream(settings, tls, proxies),
+        upstream: outgoing.upstream(settings),
         storage,
         index,
     })

@@ -11,15 +11,14 @@ use super::given;
 use crate::{
     config::{Azblob, Settings},
     error::StartError,
-    net::client_config,
-    setup::{exposed, outgoing::proxies},
+    setup::{exposed, outgoing::Outgoing},
 };
 
-pub(super) fn connect(settings: &Settings) -> Result<Arc<dyn Bucket>, StartError> {
-    Ok(Arc::new(AzblobBucket::connect(azblob_settings(&settings.storage.azblob, settings)?)?))
+pub(super) fn connect(settings: &Settings, outgoing: &Outgoing) -> Result<Arc<dyn Bucket>, StartError> {
+    Ok(Arc::new(AzblobBucket::connect(azblob_settings(&settings.storage.azblob, settings, outgoing))?))
 }
 
-fn azblob_settings(azblob: &Azblob, settings: &Settings) -> Result<AzblobSettings, StartError> {
+fn azblob_settings(azblob: &Azblob, settings: &Settings, outgoing: &Outgoing) -> AzblobSettings {
     let account = match exposed(azblob.connection_string.as_ref()) {
         Some(text) => AzblobAccount::ConnectionString(text),
         None => AzblobAccount::Identity {
@@ -27,12 +26,12 @@ fn azblob_settings(azblob: &Azblob, settings: &Settings) -> Result<AzblobSetting
             endpoint: azblob.endpoint.clone(),
         },
     };
-    Ok(AzblobSettings {
+    AzblobSettings {
         container: given(azblob.container.as_ref()),
         prefix: settings.storage.prefix.clone(),
         account,
         timeout: Duration::from_millis(azblob.timeout_ms),
-        tls: client_config(settings.tls.ca_file.as_deref())?,
-        proxies: proxies(settings),
-    })
+        tls: (*outgoing.tls).clone(),
+        proxies: outgoing.proxies.clone(),
+    }
 }

@@ -11,22 +11,21 @@ use super::given;
 use crate::{
     config::{Gcs, Settings},
     error::StartError,
-    net::client_config,
-    setup::{exposed, outgoing::proxies},
+    setup::{exposed, outgoing::Outgoing},
 };
 
-pub(super) async fn connect(settings: &Settings) -> Result<Arc<dyn Bucket>, StartError> {
-    Ok(Arc::new(GcsBucket::connect(gcs_settings(&settings.storage.gcs, settings)?).await?))
+pub(super) async fn connect(settings: &Settings, outgoing: &Outgoing) -> Result<Arc<dyn Bucket>, StartError> {
+    Ok(Arc::new(GcsBucket::connect(gcs_settings(&settings.storage.gcs, settings, outgoing)).await?))
 }
 
-fn gcs_settings(gcs: &Gcs, settings: &Settings) -> Result<GcsSettings, StartError> {
-    Ok(GcsSettings {
+fn gcs_settings(gcs: &Gcs, settings: &Settings, outgoing: &Outgoing) -> GcsSettings {
+    GcsSettings {
         bucket: given(gcs.bucket.as_ref()),
         prefix: settings.storage.prefix.clone(),
         service_account_key: exposed(gcs.service_account_key.as_ref()),
         endpoint: gcs.endpoint.clone(),
         timeout: Duration::from_millis(gcs.timeout_ms),
-        tls: client_config(settings.tls.ca_file.as_deref())?,
-        proxies: proxies(settings),
-    })
+        tls: (*outgoing.tls).clone(),
+        proxies: outgoing.proxies.clone(),
+    }
 }

@@ -11,18 +11,18 @@ use super::given;
 use crate::{
     config::{S3, Settings},
     error::StartError,
-    setup::{exposed, outgoing::proxies},
+    setup::{exposed, outgoing::Outgoing},
 };
 
 /// What an S3 request may take beyond the time for which the server may be silent: there the time
 /// in which a part is sent counts as silence.
 const S3_SENDING: Duration = Duration::from_secs(50);
 
-pub(super) async fn connect(settings: &Settings) -> Result<Arc<dyn Bucket>, StartError> {
-    Ok(s3::connect(&s3_settings(&settings.storage.s3, settings)).await?)
+pub(super) async fn connect(settings: &Settings, outgoing: &Outgoing) -> Result<Arc<dyn Bucket>, StartError> {
+    Ok(s3::connect(&s3_settings(&settings.storage.s3, settings, outgoing)).await?)
 }
 
-fn s3_settings(s3: &S3, settings: &Settings) -> S3Settings {
+fn s3_settings(s3: &S3, settings: &Settings, outgoing: &Outgoing) -> S3Settings {
     let prefix = &settings.storage.prefix;
     let silence = Duration::from_millis(s3.timeout_ms);
     let read_timeout = silence + S3_SENDING;
@@ -35,7 +35,7 @@ fn s3_settings(s3: &S3, settings: &Settings) -> S3Settings {
         secret_access_key: exposed(s3.secret_access_key.as_ref()),
         session_token: exposed(s3.session_token.as_ref()),
         ca_file: settings.tls.ca_file.clone(),
-        proxies: proxies(settings),
+        proxies: outgoing.proxies.clone(),
         idle_timeout: silence,
         read_timeout,
         attempt_timeout: 2 * read_timeout,
