@@ -7,6 +7,7 @@ use tokio::{
     select,
     sync::{mpsc, oneshot},
 };
+use tracing::Instrument;
 use wasmtime::{Store, component::Accessor};
 
 use super::{Policy, deadline::TimedPoll, guest::Call};
@@ -108,7 +109,8 @@ async fn handle(
         Ok(call)
     })?;
     let task = call.task();
-    let (response,) = handle.finish_call_concurrent(accessor, call).await?;
+    let span = context.record.scope.guest_call("handle");
+    let (response,) = handle.finish_call_concurrent(accessor, call).instrument(span).await?;
     accessor.with(|mut access| access.get().requests.remove(&task));
     Ok(response)
 }

@@ -44,7 +44,7 @@ impl HostWithStore<State> for HasSelf<State> {
         })?;
         let token = bearer(context.head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))?;
         let verified = pin!(tenant.tokens.verify(token, tenant.clock.now_ms()));
-        let claims = verified.for_request(accessor).await?;
+        let claims = verified.for_request(accessor, "auth.verify").await?;
         context.record.set_claims(&claims);
         Ok((&*claims).into())
     }

@@ -25,12 +25,14 @@ pub(crate) trait ForRequest<V, D: Reported>:
     Future<Output = Result<V, D>> + Send + Unpin + Sized
 {
     /// Runs the call in the scope of the request. Converts its error inside the scope, because the
-    /// conversion logs. Must be called before the host call awaits anything.
+    /// conversion logs. Must be called before the host call awaits anything. `call` names it in
+    /// traces.
     fn for_request(
         self,
         accessor: &Accessor<State, HasSelf<State>>,
+        call: &'static str,
     ) -> impl Future<Output = Result<V, CallError<D::World>>> + Send + Unpin {
-        InRequest::new(Converted(self), scope(accessor))
+        InRequest::new(Converted(self), scope(accessor), call)
     }
 }
 

@@ -51,14 +51,14 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<Resource<UpstreamResponse>, HttpCallError> {
         let (forwarder, forwarded) = accessor.with(|mut access| {
             let state = access.get();
-            let incoming = state.table.get_mut(&request)?;
-            Ok::<_, ResourceTableError>((state.forwarder.clone(), ForwardedRequest::of(incoming)))
+            let forwarded = ForwardedRequest::of(state.table.get_mut(&request)?);
+            Ok::<_, ResourceTableError>((state.forwarder(), forwarded))
         })?;
         let Some(forwarder) = forwarder else { return Err(Error::NoUpstream.into()) };
         let context = forwarded.context.clone();
         let call = pin!(forwarded.forward(&forwarder));
         let response = select! {
-            response = call.for_request(accessor) => response?,
+            response = call.for_request(accessor, "http.forward") => response?,
             // A slow upstream may take any time while the client waits. Afterwards the call must
             // not pile up; the error does not blame the upstream.
             () = context.client.wait() => return Err(Error::CutShort.into()),

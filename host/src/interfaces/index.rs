@@ -39,8 +39,11 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<Option<wit::Entry>, IndexCallError> {
         let probes = validate_probes(probes, skip.len())?;
         let skip: Vec<EntryId> = skip.into_iter().map(EntryId).collect();
-        let found =
-            tenant(accessor).index.find(&repository, &version, &probes, &skip).for_request(accessor).await?;
+        let found = tenant(accessor)
+            .index
+            .find(&repository, &version, &probes, &skip)
+            .for_request(accessor, "index.find")
+            .await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -48,7 +51,8 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         id: u64,
     ) -> Result<Option<wit::Entry>, IndexCallError> {
-        let found = tenant(accessor).index.get_entry(EntryId(id)).for_request(accessor).await?;
+        let found =
+            tenant(accessor).index.get_entry(EntryId(id)).for_request(accessor, "index.get_entry").await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -56,8 +60,11 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         upload_id: u64,
     ) -> Result<Option<wit::Entry>, IndexCallError> {
-        let found =
-            tenant(accessor).index.get_entry_of_upload(UploadId(upload_id)).for_request(accessor).await?;
+        let found = tenant(accessor)
+            .index
+            .get_entry_of_upload(UploadId(upload_id))
+            .for_request(accessor, "index.get_entry_of_upload")
+            .await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -72,7 +79,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let owner = validate_owner(owner)?;
         let tenant = tenant(accessor);
         let reserved = pin!(reserve(&tenant, &slot, &owner, now_ms, idle_before_ms));
-        let reserved = reserved.for_request(accessor).await?;
+        let reserved = reserved.for_request(accessor, "index.reserve").await?;
         let found = reserved.ok_or(wit::Error::NoSpace)?;
         Ok(with_local_activity(&tenant, found).into())
     }
@@ -85,7 +92,7 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<bool, IndexCallError> {
         let tenant = tenant(accessor);
         let renewed = report_full_disk(&tenant, tenant.index.renew(UploadId(upload_id), created_ms, now_ms));
-        pin!(renewed).for_request(accessor).await
+        pin!(renewed).for_request(accessor, "index.renew").await
     }
 
     async fn get_upload(
@@ -93,7 +100,8 @@ impl HostWithStore<State> for HasSelf<State> {
         name: String,
     ) -> Result<Option<wit::Upload>, IndexCallError> {
         let Ok(name) = UploadName::parse(name) else { return Ok(None) };
-        let found = tenant(accessor).index.get_upload(&name).for_request(accessor).await?;
+        let found =
+            tenant(accessor).index.get_upload(&name).for_request(accessor, "index.get_upload").await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -101,7 +109,11 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         id: u64,
     ) -> Result<Option<wit::Upload>, IndexCallError> {
-        let found = tenant(accessor).index.get_upload_by_id(UploadId(id)).for_request(accessor).await?;
+        let found = tenant(accessor)
+            .index
+            .get_upload_by_id(UploadId(id))
+            .for_request(accessor, "index.get_upload_by_id")
+            .await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -110,7 +122,8 @@ impl HostWithStore<State> for HasSelf<State> {
         slot: wit::Slot,
     ) -> Result<Option<wit::Upload>, IndexCallError> {
         let slot = validate_slot(slot)?;
-        let found = tenant(accessor).index.find_upload(&slot).for_request(accessor).await?;
+        let found =
+            tenant(accessor).index.find_upload(&slot).for_request(accessor, "index.find_upload").await?;
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -123,7 +136,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let attachment = validate_attachment(attachment)?;
         let tenant = tenant(accessor);
         let attached = tenant.index.attach(UploadId(upload_id), &attachment, now_ms);
-        Ok(pin!(report_full_disk(&tenant, attached)).for_request(accessor).await?.into())
+        Ok(pin!(report_full_disk(&tenant, attached)).for_request(accessor, "index.attach").await?.into())
     }
 
     async fn finalize(
@@ -136,7 +149,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let tenant = tenant(accessor);
         let durability = tenant.durability.of_new_entry();
         let made = tenant.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
-        let made = pin!(report_full_disk(&tenant, made)).for_request(accessor).await?;
+        let made = pin!(report_full_disk(&tenant, made)).for_request(accessor, "index.finalize").await?;
         if made.is_some() {
             tenant.durability.entry_was_made();
         }
@@ -144,7 +157,7 @@ impl HostWithStore<State> for HasSelf<State> {
     }
 
     async fn abandon(accessor: &Accessor<State, Self>, upload_id: u64) -> Result<bool, IndexCallError> {
-        tenant(accessor).index.abandon(UploadId(upload_id)).for_request(accessor).await
+        tenant(accessor).index.abandon(UploadId(upload_id)).for_request(accessor, "index.abandon").await
     }
 
     async fn touch(
@@ -155,11 +168,11 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> wasmtime::Result<bool> {
         let tenant = tenant(accessor);
         let used = pin!(tenant.usage.record_use(&*tenant.index, EntryId(entry_id), last_used_ms, now_ms));
-        Ok(InRequest::new(used, scope(accessor)).await)
+        Ok(InRequest::new(used, scope(accessor), "index.touch").await)
     }
 
     async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, IndexCallError> {
-        tenant(accessor).index.delete_entry(EntryId(id)).for_request(accessor).await
+        tenant(accessor).index.delete_entry(EntryId(id)).for_request(accessor, "index.delete_entry").await
     }
 }
 

@@ -24,8 +24,8 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     /// The tenant whose requests the component handles.
     pub(crate) tenant: Arc<Tenant>,
-    /// The connections of this instance to the tenant's upstream, if it has one.
-    pub(crate) forwarder: Option<Arc<Forwarder>>,
+    /// The connections of this instance to the tenant's upstream, since its first forward.
+    forwarder: Option<Arc<Forwarder>>,
     /// The requests that the component is handling, by the task of the export.
     pub(crate) requests: BTreeMap<GuestTaskId, Arc<RequestContext>>,
     memory: MemoryLimiter,
@@ -44,8 +44,23 @@ impl State {
             .tables(MAX_TABLES)
             .build();
         let memory = MemoryLimiter { limits, bytes: 0, grown_at: memory_bytes / GROWN_FRACTION };
-        let forwarder = tenant.upstream.clone().map(|upstream| Arc::new(Forwarder::new(upstream)));
-        Self { table, tenant, forwarder, requests: BTreeMap::new(), memory, wasi: WasiCtx::builder().build() }
+        Self {
+            table,
+            tenant,
+            forwarder: None,
+            requests: BTreeMap::new(),
+            memory,
+            wasi: WasiCtx::builder().build(),
+        }
+    }
+
+    /// Returns what forwards to the tenant's upstream; `None` where it has none.
+    pub(super) fn forwarder(&mut self) -> Option<Arc<Forwarder>> {
+        if self.forwarder.is_none() {
+            let upstream = self.tenant.upstream.clone()?;
+            self.forwarder = Some(Arc::new(Forwarder::new(upstream)));
+        }
+        self.forwarder.clone()
     }
 
     /// The limits of the store: wasmtime asks before the instance grows.

@@ -32,7 +32,7 @@ impl Host for State {
 impl HostWithStore<State> for HasSelf<State> {
     async fn stat(accessor: &Accessor<State, Self>, object: String) -> Result<u64, StorageCallError> {
         let object = object_name(object)?;
-        tenant(accessor).storage.stat(&object).for_request(accessor).await
+        tenant(accessor).storage.stat(&object).for_request(accessor, "storage.stat").await
     }
 
     async fn open(
@@ -43,7 +43,11 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<Resource<Object>, StorageCallError> {
         let object = object_name(object)?;
         let range = range.map(|range| validate_range(range, size_bytes)).transpose()?;
-        let content = tenant(accessor).storage.open(&object, size_bytes, range).for_request(accessor).await?;
+        let content = tenant(accessor)
+            .storage
+            .open(&object, size_bytes, range)
+            .for_request(accessor, "storage.open")
+            .await?;
         // A full table fails this call, not the instance.
         accessor
             .with(|mut access| access.get().table.push(Object(content)))
@@ -58,7 +62,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let tenant = tenant(accessor);
         let (upload, source) = upload_and_source(accessor, &tenant, upload, &request)?;
         let stored = abandon_if_full(&tenant, &upload, tenant.storage.put(&upload, source));
-        Ok(pin!(stored).for_request(accessor).await?.into())
+        Ok(pin!(stored).for_request(accessor, "storage.put").await?.into())
     }
 
     async fn put_block(
@@ -71,7 +75,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let tenant = tenant(accessor);
         let (upload, source) = upload_and_source(accessor, &tenant, upload, &request)?;
         let staged = abandon_if_full(&tenant, &upload, tenant.storage.put_block(&upload, &id, source));
-        pin!(staged).for_request(accessor).await
+        pin!(staged).for_request(accessor, "storage.put_block").await
     }
 
     async fn commit(
@@ -87,7 +91,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let tenant = tenant(accessor);
         tenant.usage.record_activity(&upload, tenant.clock.now_ms());
         let committed = abandon_if_full(&tenant, &upload, tenant.storage.commit(&upload, &ids));
-        Ok(pin!(committed).for_request(accessor).await?.into())
+        Ok(pin!(committed).for_request(accessor, "storage.commit").await?.into())
     }
 
     async fn blocks(
@@ -95,7 +99,7 @@ impl HostWithStore<State> for HasSelf<State> {
         upload: String,
     ) -> Result<Vec<wit::Block>, StorageCallError> {
         let Ok(upload) = UploadName::parse(upload) else { return Ok(Vec::new()) };
-        let blocks = tenant(accessor).storage.blocks(&upload).for_request(accessor).await?;
+        let blocks = tenant(accessor).storage.blocks(&upload).for_request(accessor, "storage.blocks").await?;
         Ok(blocks.into_iter().map(Into::into).collect())
     }
 
@@ -107,17 +111,21 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<Option<String>, StorageCallError> {
         let object = object_name(object)?;
         let lifetime = Duration::from_millis(lifetime_ms.min(MAX_PRESIGN_MS));
-        tenant(accessor).storage.presign(&object, size_bytes, lifetime).for_request(accessor).await
+        tenant(accessor)
+            .storage
+            .presign(&object, size_bytes, lifetime)
+            .for_request(accessor, "storage.presign")
+            .await
     }
 
     async fn discard(accessor: &Accessor<State, Self>, upload: String) -> Result<(), StorageCallError> {
         let Ok(upload) = UploadName::parse(upload) else { return Ok(()) };
-        tenant(accessor).storage.discard(&upload).for_request(accessor).await
+        tenant(accessor).storage.discard(&upload).for_request(accessor, "storage.discard").await
     }
 
     async fn remove(accessor: &Accessor<State, Self>, object: String) -> Result<(), StorageCallError> {
         let object = object_name(object)?;
-        tenant(accessor).storage.remove(&object).for_request(accessor).await
+        tenant(accessor).storage.remove(&object).for_request(accessor, "storage.remove").await
     }
 }
 

@@ -18,6 +18,9 @@ use std::{
 
 use tracing::{Span, span};
 
+/// The target of the spans of calls, to the guest and to drivers.
+const CALLS: &str = "larder::calls";
+
 thread_local! {
     /// The id of the request for which this thread works at the moment.
     static CURRENT: Cell<Option<Arc<str>>> = const { Cell::new(None) };
@@ -53,6 +56,12 @@ impl RequestScope {
         Self { id: id.into(), span }
     }
 
+    /// The span of a call of the guest for this request, with the export's name.
+    #[must_use]
+    pub fn guest_call(&self, export: &'static str) -> Span {
+        tracing::trace_span!(target: CALLS, parent: self.span.id(), "guest call", export)
+    }
+
     /// The request's id.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -72,17 +81,22 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// A future whose lines in the log are about a request.
+/// A call of a driver whose lines in the log are about a request.
 pub struct InRequest<F> {
     future: F,
     scope: Option<RequestScope>,
+    /// `driver call`, with the call's name. At the level of traces, so that it costs nothing where
+    /// nobody collects them.
+    span: Span,
 }
 
 impl<F> InRequest<F> {
     /// Runs `future` for the request; for none where `scope` is `None`. A future that is not
     /// `Unpin` is pinned by the caller, so that it is never moved.
-    pub fn new(future: F, scope: Option<RequestScope>) -> Self {
-        Self { future, scope }
+    pub fn new(future: F, scope: Option<RequestScope>, call: &'static str) -> Self {
+        let request = scope.as_ref().and_then(|scope| scope.span.id());
+        let span = tracing::trace_span!(target: CALLS, parent: request, "driver call", call);
+        Self { future, scope, span }
     }
 }
 
@@ -90,8 +104,9 @@ impl<F: Future + Unpin> Future for InRequest<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { future, scope } = &mut *self;
-        let _entered = scope.as_ref().map(RequestScope::enter);
+        let Self { future, scope, span } = &mut *self;
+        let _in_request = scope.as_ref().map(RequestScope::enter);
+        let _in_call = span.enter();
         Pin::new(future).poll(cx)
     }
 }

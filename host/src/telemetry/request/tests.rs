@@ -25,7 +25,7 @@ fn a_future_is_in_its_request_while_it_is_polled_and_not_between() {
         polls += 1;
         if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
     });
-    let mut future = InRequest::new(future, Some(RequestScope::new("an id")));
+    let mut future = InRequest::new(future, Some(RequestScope::new("an id")), "a call");
     let cx = &mut Context::from_waker(Waker::noop());
     assert!(Pin::new(&mut future).poll(cx).is_pending());
     assert_eq!(current_id(), None);
