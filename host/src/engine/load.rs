@@ -1,5 +1,5 @@
-//! From the bytes of a component to machine code. Compilation takes about a second; its result is
-//! stored in a file.
+//! From the bytes of a component to machine code. Compilation takes about a second (seconds in a
+//! program that is not optimised); its result is stored in a file.
 
 use std::{io, path::Path};
 
@@ -40,6 +40,7 @@ pub(super) fn compile_or_reuse(
     if let Some(component) = compiled.load(engine) {
         return Ok(component);
     }
+    tracing::info!("compiling the policy, for this start and the next ones");
     let component = Component::from_binary(engine, bytes).map_err(LoadError::Component)?;
     if let Err(error) = compiled.store(&component) {
         tracing::warn!(error = %error, "cannot store the compiled policy; the next start compiles it again");
