@@ -49,13 +49,14 @@ mod auth;
 mod builder;
 pub mod config;
 mod descriptors;
+mod disk_pressure;
 mod engine;
 mod error;
 mod interfaces;
 mod larder;
+mod log_throttle;
 mod message;
 mod net;
-mod pressure;
 mod retention;
 mod server;
 mod setup;
@@ -64,7 +65,6 @@ pub mod telemetry;
 mod tenant;
 #[cfg(test)]
 mod testing;
-mod throttle;
 
 pub use larder_common::clock;
 pub use larder_index as index;

@@ -12,8 +12,8 @@ use larder_storage::fs::{FsStorage, budget::Budget};
 use crate::{
     auth::{TokenVerifier, UrlSigner},
     config::Config,
+    disk_pressure::DiskPressure,
     net::{Fetch, HttpFetch, Proxies, client_config},
-    pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
     tenant::{PolicySettings, Tenant},
 };
@@ -34,7 +34,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         signer: Arc::new(UrlSigner::new(&[1; 32], None).unwrap()),
         usage: Arc::new(UsageTracker::default()),
         durability: Arc::new(DurabilityTracker::new("this boot".into(), false)),
-        pressure: Arc::new(Pressure::new()),
+        pressure: Arc::new(DiskPressure::new()),
         clock: Clock::manual(NOW_MS).0,
         settings: PolicySettings {
             upload_url_ms: DAY_MS,

@@ -12,14 +12,14 @@ mod issuers;
 mod jwks;
 mod jwt;
 mod signing;
-mod tokens;
+mod token_verifier;
 
 pub(crate) use claims::{Claims, Scope};
 pub use error::AuthSetupError;
 pub(crate) use error::TokenError;
 pub(crate) use signing::UrlSigner;
-pub use tokens::SKIP_WARNING;
-pub(crate) use tokens::{TokenVerifier, bearer};
+pub use token_verifier::SKIP_WARNING;
+pub(crate) use token_verifier::{TokenVerifier, bearer};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The environment variables: which there are, and what each sets.
 
-mod names;
+mod misspelt;
 
 use std::{collections::BTreeMap, ffi::OsString, net::Ipv4Addr};
 
@@ -168,7 +168,7 @@ impl Variables {
             let not_text = |_| wrong(&name, "must be UTF-8 text".to_owned());
             let value = value.into_string().map_err(not_text)?;
             check_known(&name, &value)?;
-            if (!value.is_empty() || name == UPSTREAM) && !names::is_service_link(&name, &value) {
+            if (!value.is_empty() || name == UPSTREAM) && !misspelt::is_service_link(&name, &value) {
                 picked.known.insert(name, value);
             }
         }
@@ -180,8 +180,8 @@ impl Variables {
     }
 
     fn check_spelling(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
-        let Some(nearest) = names::near_miss(name, known_names()) else { return Ok(()) };
-        if names::is_service_link(name, value) {
+        let Some(nearest) = misspelt::near_miss(name, known_names()) else { return Ok(()) };
+        if misspelt::is_service_link(name, value) {
             return Ok(());
         }
         let error = ConfigError::NearMiss { name: name.to_owned(), nearest };
@@ -264,7 +264,7 @@ fn is_ours(name: &str) -> bool {
 
 fn check_known(name: &str, value: &str) -> Result<(), ConfigError> {
     let foreign =
-        NOT_OURS.iter().any(|prefix| name.starts_with(prefix)) || names::is_service_link(name, value);
+        NOT_OURS.iter().any(|prefix| name.starts_with(prefix)) || misspelt::is_service_link(name, value);
     if !is_ours(name) || foreign || known_names().any(|known| known == name) {
         return Ok(());
     }

@@ -17,7 +17,6 @@ mod env;
 mod error;
 mod exposure;
 mod file;
-mod inherited;
 mod issuer;
 mod listen;
 mod networks;
@@ -26,6 +25,7 @@ mod permissions;
 mod proxy;
 mod secret;
 mod sections;
+mod socket_activation;
 mod storage;
 
 use std::{
@@ -37,13 +37,13 @@ pub use database::{Database, DatabaseDriver, DatabaseServer, Sqlite, SslMode};
 pub use effective::Provenance;
 use effective::Provenances;
 pub use error::ConfigError;
-pub use inherited::inherited_listener;
 pub use issuer::{IssuerConfig, allowed_url};
 pub use proxy::Proxy;
 pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{
     Auth, GITHUB_ISSUER, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls, UpstreamConfig, Urls,
 };
+pub use socket_activation::inherited_listener;
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 
 /// The effective configuration.

@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     interfaces::retention::{selected_entries, selected_uploads},
+    log_throttle::Throttle,
     message::{Request, RequestBody, RequestContext, Response, error_response, unavailable},
     retention::{Candidate, Roots},
     tenant::Tenant,
-    throttle::Throttle,
 };
 
 /// The pause before a component that does not start is tried again: after the first failure, and at

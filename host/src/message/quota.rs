@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::throttle::Throttle;
+use crate::log_throttle::Throttle;
 
 /// The resource that a quota limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,18 +2,18 @@
 //! fetches, and the forwarder to the upstream. Knows nothing of tokens, the cache, or the guest.
 
 mod client;
+mod connector;
 pub(crate) mod fetch;
-mod first_hop;
-mod forward;
 mod tls;
+mod upstream;
 
 pub(crate) use client::{ClientOptions, HttpsClient, https_client};
+pub(crate) use connector::FirstHop;
 pub(crate) use fetch::{Fetch, HttpFetch};
-pub(crate) use first_hop::FirstHop;
-pub(crate) use forward::{ForwardError, Forwarder, Upstream, is_hop_by_hop, remove_hop_by_hop};
 pub(crate) use larder_common::Proxies;
 pub use tls::TlsError;
 pub(crate) use tls::client_config;
+pub(crate) use upstream::{ForwardError, Forwarder, Upstream, is_hop_by_hop, remove_hop_by_hop};
 
 #[cfg(test)]
 mod tests;

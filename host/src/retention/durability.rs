@@ -17,7 +17,7 @@ use larder_storage::{FlushError, ObjectName, Storage, StorageError};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
-use crate::throttle::Throttle;
+use crate::log_throttle::Throttle;
 
 /// Entries that are flushed together.
 const BATCH: usize = 256;

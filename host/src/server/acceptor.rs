@@ -26,7 +26,7 @@ use super::{
     handover::{self, Offer},
     peer::Peer,
 };
-use crate::{descriptors::MAX_REFUSALS, throttle::Throttle};
+use crate::{descriptors::MAX_REFUSALS, log_throttle::Throttle};
 
 /// Pause after a failed accept, such as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

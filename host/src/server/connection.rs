@@ -22,11 +22,11 @@ use tokio::{
 
 use super::{
     ServerBounds,
+    buffer_share::Share,
     connections::{Closing, ConnectionGuard, Expiry},
     peer::Peer,
     respond::Responder,
-    share::Share,
-    watched::{Watched, end_if_stalled},
+    response_body::{Watched, end_if_stalled},
 };
 use crate::message::{ClientQuota, unavailable};
 

@@ -28,7 +28,7 @@ use tokio::{
 use self::guard::ConnectionState;
 pub(super) use self::guard::{ActiveRequest, Closing, ConnectionGuard, Expiry};
 use super::peer::client_key;
-use crate::throttle::Throttle;
+use crate::log_throttle::Throttle;
 
 /// How long a client may read nothing before its connection can be closed for requests of others.
 const STALL: Duration = Duration::from_secs(5);

@@ -8,16 +8,16 @@
 
 mod acceptor;
 mod admission;
+mod buffer_share;
 mod connection;
 mod connections;
-mod forwarded;
+mod forwarded_header;
 mod handover;
 mod listen;
 mod origin;
 mod peer;
 mod respond;
-mod share;
-mod watched;
+mod response_body;
 mod worker;
 
 #[cfg(test)]

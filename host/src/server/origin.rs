@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Uri, Version, header::HOST, request::Parts, uri::Authority};
 
-use super::{forwarded, peer::Peer};
+use super::{forwarded_header, peer::Peer};
 
 /// Longest accepted `Host`, in bytes.
 const MAX_HOST_BYTES: usize = 255;
@@ -27,7 +27,7 @@ pub(super) fn origin(base_url: Option<&str>, head: &Parts, peer: &Peer) -> Optio
     if !peer.is_trusted {
         return Some(format!("http://{authority}"));
     }
-    let outside = forwarded::host(&head.headers).and_then(usable);
+    let outside = forwarded_header::host(&head.headers).and_then(usable);
     let scheme = scheme(&head.headers);
     Some(format!("{scheme}://{}", outside.as_ref().unwrap_or(&authority)))
 }
@@ -47,7 +47,7 @@ fn usable(host: &str) -> Option<Authority> {
 }
 
 fn scheme(headers: &HeaderMap) -> &'static str {
-    match forwarded::proto(headers) {
+    match forwarded_header::proto(headers) {
         Some(proto) if proto.eq_ignore_ascii_case("https") => "https",
         _ => "http",
     }

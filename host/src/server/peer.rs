@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use http::HeaderMap;
 use ipnet::IpNet;
 
-use super::forwarded;
+use super::forwarded_header;
 
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ impl Peer {
         if !self.is_trusted {
             return self.address;
         }
-        forwarded::client(headers, |address| is_in(trusted, address)).unwrap_or(self.address)
+        forwarded_header::client(headers, |address| is_in(trusted, address)).unwrap_or(self.address)
     }
 }
 

@@ -15,8 +15,8 @@ use super::path_of;
 use crate::config::{Database, DatabaseServer, SslMode};
 use crate::{
     config::{DatabaseDriver, Settings},
+    disk_pressure::DiskPressure,
     error::StartError,
-    pressure::Pressure,
 };
 
 /// Opens the index. With storage in a local folder, a database server may serve only one Larder:
@@ -24,7 +24,7 @@ use crate::{
 /// lost.
 pub(super) async fn open_index(
     settings: &Settings,
-    pressure: &Pressure,
+    pressure: &DiskPressure,
 ) -> Result<Arc<dyn Index>, StartError> {
     let database = &settings.database;
     let rule = if database.case_sensitive_keys { KeyRule::Bytes } else { KeyRule::AnyCase };
@@ -76,7 +76,7 @@ fn server(server: &DatabaseServer) -> sql::ConnectionSettings {
 
 /// Opens the database's file. That needs a little space for the files beside it; on a full disk the
 /// ballast makes it.
-fn open_sqlite(path: PathBuf, rule: KeyRule, pressure: &Pressure) -> Result<SqliteIndex, StartError> {
+fn open_sqlite(path: PathBuf, rule: KeyRule, pressure: &DiskPressure) -> Result<SqliteIndex, StartError> {
     let mut opened = SqliteIndex::open(&path, rule);
     if matches!(opened, Err(IndexError::NoSpace { .. })) && pressure.drop_ballast() {
         tracing::warn!(path = %path.display(), "disk full: deleting the database's reserve to open the database");

@@ -14,9 +14,9 @@ use super::{
 use crate::{
     auth::{TokenVerifier, UrlSigner},
     config::{DatabaseDriver, Settings},
+    disk_pressure::DiskPressure,
     error::StartError,
     net::{Fetch, HttpFetch},
-    pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
     sweep::{Schedule, Sweeps},
     tenant::{PolicySettings, Tenant},
@@ -43,7 +43,7 @@ pub(crate) async fn tenant(
         None => open_storage(settings, &outgoing).await?,
     };
     let (index, pressure) = match index {
-        Some(index) => (index, Pressure::new()),
+        Some(index) => (index, DiskPressure::new()),
         None => database(settings, &*storage).await?,
     };
     let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*outgoing.tls).clone(), &outgoing.proxies));
@@ -67,7 +67,7 @@ pub(crate) async fn tenant(
 async fn database(
     settings: &Settings,
     storage: &dyn Storage,
-) -> Result<(Arc<dyn Index>, Pressure), StartError> {
+) -> Result<(Arc<dyn Index>, DiskPressure), StartError> {
     let pressure = pressure(settings);
     let index = open_index(settings, &pressure).await?;
     if settings.database.driver != DatabaseDriver::Sqlite && !storage.is_durable_at_once() {
@@ -79,10 +79,10 @@ async fn database(
 }
 
 /// A database on this machine gets a reserve of disk space.
-fn pressure(settings: &Settings) -> Pressure {
+fn pressure(settings: &Settings) -> DiskPressure {
     match settings.database.driver {
-        DatabaseDriver::Sqlite => Pressure::beside(&path_of(settings.database.sqlite.path.as_ref())),
-        DatabaseDriver::Postgres | DatabaseDriver::Mysql => Pressure::new(),
+        DatabaseDriver::Sqlite => DiskPressure::beside(&path_of(settings.database.sqlite.path.as_ref())),
+        DatabaseDriver::Postgres | DatabaseDriver::Mysql => DiskPressure::new(),
     }
 }
 

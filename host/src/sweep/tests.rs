@@ -16,8 +16,8 @@ use tokio::task::LocalSet;
 use super::{Ownership, Report, SweepError, Sweeper};
 use crate::{
     BUILT_IN_POLICY,
+    disk_pressure::DiskPressure,
     engine::{Engine, Guest, InstanceLimits},
-    pressure::Pressure,
     retention::durability::Pass,
     tenant::Tenant,
     testing::{NOW_MS, tenant},

@@ -11,8 +11,8 @@ use larder_storage::Storage;
 
 use crate::{
     auth::{TokenVerifier, UrlSigner},
+    disk_pressure::DiskPressure,
     net::Upstream,
-    pressure::Pressure,
     retention::{DurabilityTracker, UsageTracker},
 };
 
@@ -52,7 +52,7 @@ pub(crate) struct Tenant {
     /// Flushes new entries.
     pub durability: Arc<DurabilityTracker>,
     /// Reports a full disk.
-    pub pressure: Arc<Pressure>,
+    pub pressure: Arc<DiskPressure>,
     /// The time of day.
     pub clock: Clock,
     /// The part of the configuration that the component sees.

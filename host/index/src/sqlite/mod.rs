@@ -4,9 +4,9 @@
 //! processes on the same machine may use it at once. Reads run on the calling thread (`reader.rs`),
 //! changes on one thread (`writer.rs`).
 
-mod anchor;
 mod changes;
 mod fault;
+mod file_watch;
 mod find;
 mod long_searches;
 mod queries;
@@ -14,9 +14,9 @@ mod reader;
 mod refold;
 mod rows;
 mod schema;
+mod snapshot_anchor;
 #[cfg(test)]
 mod tests;
-mod watch;
 mod writer;
 
 use std::{collections::HashSet, path::Path, sync::Arc};
@@ -27,11 +27,11 @@ use rusqlite::Connection;
 
 use self::{
     fault::index_error,
+    file_watch::{FileWatch, FileWatchThread},
     find::{Search, SearchOutcome},
     long_searches::LongSearches,
     reader::Readers,
     schema::OpenError,
-    watch::{FileWatch, FileWatchThread},
     writer::Writer,
 };
 use super::{

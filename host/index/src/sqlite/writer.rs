@@ -10,9 +10,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    anchor::Anchor,
     fault::is_full,
-    watch::{FileWatch, Loss},
+    file_watch::{FileWatch, Loss},
+    snapshot_anchor::Anchor,
 };
 use crate::{IndexError, no_space, unavailable};
 

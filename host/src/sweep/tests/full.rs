@@ -43,7 +43,7 @@ async fn save(tenant: &Tenant, key: &str, bytes: &Bytes) -> bool {
 fn tenant_on(disk: &SmallDisk, fixture: &Fixture) -> Arc<Tenant> {
     let storage = FsStorage::open(disk.path().join("storage"), Budget::new(1 << 20)).unwrap();
     let database = disk.path().join("larder.db");
-    let pressure = Pressure::beside(&database);
+    let pressure = DiskPressure::beside(&database);
     pressure.make_ballast();
     let tenant = Tenant {
         storage: Arc::new(storage),

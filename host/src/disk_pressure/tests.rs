@@ -10,7 +10,7 @@ use crate::testing::SmallDisk;
 fn the_ballast_takes_space_until_it_is_given_up() {
     let Some(disk) = SmallDisk::mount(16) else { return };
     let database = disk.path().join("larder.db");
-    let pressure = Pressure::beside(&database);
+    let pressure = DiskPressure::beside(&database);
     pressure.make_ballast();
     let ballast = disk.path().join("larder.db.reserve");
     assert!(fs::metadata(&ballast).unwrap().blocks() * 512 >= BALLAST_BYTES);
@@ -31,7 +31,7 @@ fn the_ballast_takes_space_until_it_is_given_up() {
 
 #[tokio::test]
 async fn what_was_reported_before_anyone_waited_is_met() {
-    let pressure = Pressure::new();
+    let pressure = DiskPressure::new();
     pressure.report();
     pressure.report();
     pressure.wait().await;

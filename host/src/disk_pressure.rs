@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 use tokio::sync::Notify;
 
-use crate::throttle::Throttle;
+use crate::log_throttle::Throttle;
 
 /// What `SQLite` writes to its log before it starts over (1,000 pages of 4 KiB), twice.
 const BALLAST_BYTES: u64 = 8 << 20;
@@ -31,7 +31,7 @@ const WARNING: Duration = Duration::from_secs(60);
 
 /// Notifies the janitor of a full disk, and has the ballast.
 #[derive(Debug)]
-pub(crate) struct Pressure {
+pub(crate) struct DiskPressure {
     reported: Notify,
     /// `None` if the database is on another machine.
     ballast: Option<PathBuf>,
@@ -39,7 +39,7 @@ pub(crate) struct Pressure {
     warnings: Throttle,
 }
 
-impl Pressure {
+impl DiskPressure {
     /// For a database on another machine: without a ballast.
     #[must_use]
     pub(crate) fn new() -> Self {
@@ -109,7 +109,7 @@ impl Pressure {
     }
 }
 
-impl Default for Pressure {
+impl Default for DiskPressure {
     fn default() -> Self {
         Self::new()
     }
