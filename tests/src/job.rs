@@ -2,55 +2,94 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use serde_json::{Value, json};
 
 use crate::{Response, TestServer, token};
 
+/// The branch of a job, which is where its entries are.
+pub const BRANCH: &str = "refs/heads/main";
+
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
+const VERSION: &str = "v";
 
 /// A job of a workflow, with its token. A call that fails is the end of the test.
 pub struct Job<'a> {
     server: &'a TestServer,
-    bearer: String,
+    /// Its `Authorization`.
+    pub bearer: String,
 }
 
 impl<'a> Job<'a> {
-    /// A job of repository 1, on its branch `main`.
+    /// A job of repository 1.
     #[must_use]
     pub fn new(server: &'a TestServer) -> Self {
-        Self { server, bearer: format!("Bearer {}", token("1", &[("main", 3)])) }
+        Self::of(server, "1")
+    }
+
+    /// A job of this repository.
+    #[must_use]
+    pub fn of(server: &'a TestServer, repository: &str) -> Self {
+        Self { server, bearer: format!("Bearer {}", token(repository, &[(BRANCH, 3)])) }
     }
 
     /// Makes a call of protocol version 2.
     pub async fn call(&self, call: &str, message: impl Into<Bytes>) -> Response {
-        let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
+        let headers = [
+            ("authorization", self.bearer.as_str()),
+            ("content-type", "application/json"),
+            ("user-agent", "@actions/cache-6.3.0"),
+        ];
         self.server.send("POST", &format!("{SERVICE}/{call}"), &headers, message).await
+    }
+
+    /// Makes a call about a key, with more fields, and returns its response whatever it is.
+    pub async fn call_about(&self, call: &str, key: &str, more: Value) -> Response {
+        let mut message = json!({ "key": key, "version": VERSION });
+        message.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        self.call(call, message.to_string()).await
     }
 
     /// Reserves a key, and returns the upload URL.
     pub async fn create(&self, key: &str) -> String {
-        let message = format!(r#"{{"key":"{key}","version":"v"}}"#);
-        let created = self.call("CreateCacheEntry", message).await;
+        let created = self.call_about("CreateCacheEntry", key, json!({})).await;
         assert_eq!(created.status, StatusCode::OK, "{}", created.text());
         created.json()["signed_upload_url"].as_str().unwrap().to_owned()
+    }
+
+    /// Finalizes an upload.
+    pub async fn finalize(&self, key: &str, size_bytes: usize) {
+        let size = json!({ "size_bytes": size_bytes });
+        let finalized = self.call_about("FinalizeCacheEntryUpload", key, size).await;
+        assert_eq!(finalized.status, StatusCode::OK, "{}", finalized.text());
+        assert_eq!(finalized.json()["ok"], true, "{}", finalized.text());
     }
 
     /// Saves an entry.
     pub async fn save(&self, key: &str, content: &[u8]) {
         let url = self.create(key).await;
-        let put = self.server.send("PUT", &url, &[], content.to_vec()).await;
+        let headers = [("x-ms-blob-type", "BlockBlob")];
+        let put = self.server.send("PUT", &url, &headers, content.to_vec()).await;
         assert_eq!(put.status, StatusCode::CREATED, "{}", put.text());
-        let message = format!(r#"{{"key":"{key}","version":"v","size_bytes":{}}}"#, content.len());
-        let finalized = self.call("FinalizeCacheEntryUpload", message).await;
-        assert_eq!(finalized.status, StatusCode::OK, "{}", finalized.text());
+        self.finalize(key, content.len()).await;
+    }
+
+    /// Looks a key up.
+    pub async fn look_up(&self, key: &str, restore_keys: &[&str]) -> Value {
+        let more = json!({ "restore_keys": restore_keys });
+        let found = self.call_about("GetCacheEntryDownloadURL", key, more).await;
+        assert_eq!(found.status, StatusCode::OK, "{}", found.text());
+        found.json()
+    }
+
+    /// Returns the download URL of an entry.
+    pub async fn url(&self, key: &str) -> String {
+        let found = self.look_up(key, &[]).await;
+        found["signed_download_url"].as_str().filter(|url| !url.is_empty()).expect("a hit").to_owned()
     }
 
     /// Returns the content of an entry.
     pub async fn restore(&self, key: &str) -> Bytes {
-        let found =
-            self.call("GetCacheEntryDownloadURL", format!(r#"{{"key":"{key}","version":"v"}}"#)).await;
-        assert_eq!(found.status, StatusCode::OK, "{}", found.text());
-        let url = found.json()["signed_download_url"].as_str().unwrap().to_owned();
-        let download = self.server.get(&url).await;
+        let download = self.server.get(&self.url(key).await).await;
         assert_eq!(download.status, StatusCode::OK, "{}", download.text());
         download.body
     }

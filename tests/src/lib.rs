@@ -17,7 +17,7 @@ use hyper_util::{
 use larder::{Larder, config::Config};
 use tempfile::TempDir;
 
-pub use self::job::Job;
+pub use self::job::{BRANCH, Job};
 
 /// A policy component that misbehaves on request.
 pub const HOSTILE_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));

@@ -7,8 +7,8 @@
 use std::{fs, path::Path, time::Duration};
 
 use futures_util::future::join_all;
-use larder_tests::{RESPONSE_TIMEOUT, Response, TestServer, token};
-use serde_json::{Value, json};
+use larder_tests::{Job, RESPONSE_TIMEOUT, TestServer};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -17,46 +17,6 @@ use tokio::{
 
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 const MIB: usize = 1 << 20;
-
-async fn call(server: &TestServer, name: &str, message: &Value) -> Response {
-    let bearer = format!("Bearer {}", token("1", &[("main", 3)]));
-    let headers = [
-        ("authorization", bearer.as_str()),
-        ("content-type", "application/json"),
-        ("user-agent", "@actions/cache-6.3.0"),
-    ];
-    server.send("POST", &format!("{SERVICE}/{name}"), &headers, message.to_string()).await
-}
-
-fn slot(key: &str) -> Value {
-    json!({ "key": key, "version": "v" })
-}
-
-async fn reserve(server: &TestServer, key: &str) -> String {
-    let response = call(server, "CreateCacheEntry", &slot(key)).await;
-    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
-    response.json()["signed_upload_url"].as_str().unwrap().to_owned()
-}
-
-async fn finish(server: &TestServer, key: &str, size: usize) {
-    let message = json!({ "key": key, "version": "v", "size_bytes": size });
-    let response = call(server, "FinalizeCacheEntryUpload", &message).await;
-    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
-}
-
-async fn save(server: &TestServer, key: &str, content: Vec<u8>) {
-    let (url, size) = (reserve(server, key).await, content.len());
-    assert_eq!(server.send("PUT", &url, &[], content).await.status.as_u16(), 201);
-    finish(server, key, size).await;
-}
-
-async fn lookup(server: &TestServer, key: &str) -> Value {
-    call(server, "GetCacheEntryDownloadURL", &slot(key)).await.json()
-}
-
-async fn url(server: &TestServer, key: &str) -> String {
-    lookup(server, key).await["signed_download_url"].as_str().expect("a hit").to_owned()
-}
 
 /// Returns content without repetitions.
 fn content(size: usize) -> Vec<u8> {
@@ -79,11 +39,12 @@ fn remove_files(folder: &Path) {
 #[tokio::test]
 async fn checklist_08_a_hit_is_only_what_is_there() {
     let server = TestServer::start(&[]).await;
-    save(&server, "key", content(1000)).await;
-    let url = url(&server, "key").await;
+    let job = Job::new(&server);
+    job.save("key", &content(1000)).await;
+    let url = job.url("key").await;
     remove_files(&server.data.path().join("storage/objects"));
     assert_eq!(
-        lookup(&server, "key").await,
+        job.look_up("key", &[]).await,
         json!({ "ok": false, "signed_download_url": "", "matched_key": "" })
     );
     assert_eq!(server.get(&url).await.status.as_u16(), 404);
@@ -106,7 +67,8 @@ async fn checklist_10_answers_without_the_policy_have_a_request_id_too() {
 async fn checklist_14_fifty_thousand_blocks_are_one_entry() {
     const BLOCKS: usize = 50_000;
     let server = TestServer::start(&[]).await;
-    let url = reserve(&server, "key").await;
+    let job = Job::new(&server);
+    let url = job.create("key").await;
     let id = |number: usize| format!("{number:064}");
     // Four at a time, of two bytes each: only their number matters.
     let lane = async |lane: usize| {
@@ -120,8 +82,8 @@ async fn checklist_14_fifty_thousand_blocks_are_one_entry() {
     let list: String = (0..BLOCKS).map(|number| format!("<Latest>{}</Latest>", id(number))).collect();
     let list = format!("<BlockList>{list}</BlockList>");
     assert_eq!(server.send("PUT", &format!("{url}&comp=blocklist"), &[], list).await.status.as_u16(), 201);
-    finish(&server, "key", BLOCKS * 2).await;
-    let whole = server.get(&self::url(&server, "key").await).await.body;
+    job.finalize("key", BLOCKS * 2).await;
+    let whole = server.get(&job.url("key").await).await.body;
     let expected: Vec<u8> = (0..BLOCKS).flat_map(|n| u16::try_from(n).unwrap().to_be_bytes()).collect();
     assert!(whole == expected);
 }
@@ -129,7 +91,8 @@ async fn checklist_14_fifty_thousand_blocks_are_one_entry() {
 #[tokio::test]
 async fn checklist_22_no_download_stalls() {
     let server = TestServer::start(&[]).await;
-    let url = reserve(&server, "key").await;
+    let job = Job::new(&server);
+    let url = job.create("key").await;
     let whole = content(64 * MIB);
     // The worst order: the list has the blocks backwards.
     for (number, block) in whole.chunks(MIB).enumerate().collect::<Vec<_>>().into_iter().rev() {
@@ -139,8 +102,8 @@ async fn checklist_22_no_download_stalls() {
     let list: String = (0..64).map(|number| format!("<Latest>{number:04}</Latest>")).collect();
     let list = format!("<BlockList>{list}</BlockList>");
     assert_eq!(server.send("PUT", &format!("{url}&comp=blocklist"), &[], list).await.status.as_u16(), 201);
-    finish(&server, "key", whole.len()).await;
-    let url = self::url(&server, "key").await;
+    job.finalize("key", whole.len()).await;
+    let url = job.url("key").await;
     let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(authority).await.unwrap();
     let head = format!("GET /{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -162,13 +125,14 @@ async fn checklist_22_no_download_stalls() {
 #[tokio::test]
 async fn checklist_26_a_rush_of_requests_is_never_answered_with_429() {
     let server = TestServer::start(&[]).await;
-    save(&server, "key", content(1000)).await;
-    let url = url(&server, "key").await;
+    let job = Job::new(&server);
+    job.save("key", &content(1000)).await;
+    let url = job.url("key").await;
     let requests = (0..300).map(async |number| {
         let response = match number % 3 {
-            0 => call(&server, "GetCacheEntryDownloadURL", &slot("key")).await,
+            0 => job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await,
             1 => server.get(&url).await,
-            _ => call(&server, "CreateCacheEntry", &slot(&format!("other {number}"))).await,
+            _ => job.call_about("CreateCacheEntry", &format!("other {number}"), json!({})).await,
         };
         response.status.as_u16()
     });
@@ -178,8 +142,9 @@ async fn checklist_26_a_rush_of_requests_is_never_answered_with_429() {
 #[tokio::test]
 async fn checklist_34_nothing_of_ours_is_a_redirect() {
     let server = TestServer::start(&[]).await;
-    save(&server, "key", content(10)).await;
-    let url = url(&server, "key").await;
+    let job = Job::new(&server);
+    job.save("key", &content(10)).await;
+    let url = job.url("key").await;
     for target in [
         "/",
         "/health",
@@ -206,9 +171,10 @@ async fn checklist_34_nothing_of_ours_is_a_redirect() {
 async fn eight_readers_at_once_get_the_right_ranges() {
     let origin = "http://cache.blob.core.windows.net:3000";
     let server = TestServer::start(&[("LARDER_PARALLEL_DOWNLOAD_URL", origin)]).await;
+    let job = Job::new(&server);
     let whole = content(32 * MIB + 12345);
-    save(&server, "key", whole.clone()).await;
-    let url = url(&server, "key").await;
+    job.save("key", &whole).await;
+    let url = job.url("key").await;
     let path = url.strip_prefix(origin).expect("the parallel origin").to_owned() + "&timeout=30";
     // The runner's DNS resolves the host name to the server, so it is the `Host` of each request.
     let host = ("host", "cache.blob.core.windows.net:3000");

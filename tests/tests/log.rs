@@ -10,11 +10,10 @@ use std::{
 };
 
 use larder::telemetry::{LogFormat, LogGuard, start_logging_to};
-use larder_tests::{RESPONSE_TIMEOUT, Response, TestServer, token};
+use larder_tests::{BRANCH, Job, RESPONSE_TIMEOUT, TestServer, token};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-const BRANCH: &str = "refs/heads/main";
 const KEY: &str = "linux-deps-1";
 
 /// The log of this process.
@@ -81,61 +80,20 @@ impl Log {
     }
 }
 
-/// Returns the token of a job in a repository that no other test of this process uses.
-struct Job<'a> {
-    server: &'a TestServer,
-    bearer: String,
-}
-
-impl<'a> Job<'a> {
-    fn new(server: &'a TestServer, repository: &str) -> Self {
-        Self { server, bearer: format!("Bearer {}", token(repository, &[(BRANCH, 3)])) }
-    }
-
-    async fn call(&self, name: &str, message: Value) -> Response {
-        let path = format!("/twirp/github.actions.results.api.v1.CacheService/{name}");
-        let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
-        self.server.send("POST", &path, &headers, message.to_string()).await
-    }
-
-    async fn reserve(&self, key: &str) -> String {
-        let response = self.call("CreateCacheEntry", json!({ "key": key, "version": "v1" })).await;
-        response.json()["signed_upload_url"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{}", response.text()))
-            .to_owned()
-    }
-
-    async fn save(&self, key: &str, content: &'static str) {
-        let url = self.reserve(key).await;
-        assert_eq!(
-            self.server.send("PUT", &url, &[("x-ms-blob-type", "BlockBlob")], content).await.status.as_u16(),
-            201
-        );
-        let message = json!({ "key": key, "version": "v1", "size_bytes": content.len().to_string() });
-        assert_eq!(self.call("FinalizeCacheEntryUpload", message).await.json()["ok"], true);
-    }
-
-    async fn look_up(&self, key: &str, restore: &[&str]) -> Response {
-        self.call("GetCacheEntryDownloadURL", json!({ "key": key, "version": "v1", "restore_keys": restore }))
-            .await
-    }
-}
-
 /// Fault 25: hit, miss, and each step of a save and a restore.
 #[tokio::test]
 async fn each_request_of_a_save_and_a_restore_logs_its_outcome() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
-    let job = Job::new(&server, "101");
-    assert_eq!(job.look_up(KEY, &[]).await.json()["ok"], false);
-    job.save(KEY, "content").await;
-    let again = job.call("CreateCacheEntry", json!({ "key": KEY, "version": "v1" })).await;
+    let job = Job::of(&server, "101");
+    assert_eq!(job.look_up(KEY, &[]).await["ok"], false);
+    job.save(KEY, b"content").await;
+    let again = job.call_about("CreateCacheEntry", KEY, json!({})).await;
     assert_eq!(again.status.as_u16(), 409);
     let hit = job.look_up("linux-deps-2", &["linux-deps-"]).await;
-    server.get(hit.json()["signed_download_url"].as_str().unwrap()).await;
+    server.get(hit["signed_download_url"].as_str().unwrap()).await;
 
     let miss = log.outcome("101", "miss", KEY).await;
-    assert_eq!((&miss["status"], &miss["version"]), (&json!(200), &json!("v1")));
+    assert_eq!((&miss["status"], &miss["version"]), (&json!(200), &json!("v")));
     assert!(miss["duration_ms"].as_f64().unwrap() > 0.0, "{miss}");
     let reserved = log.outcome("101", "reserved", KEY).await;
     assert_eq!(reserved["scope"], BRANCH);
@@ -155,7 +113,7 @@ async fn each_request_of_a_save_and_a_restore_logs_its_outcome() {
 #[tokio::test]
 async fn debug_lines_state_the_search_and_belong_to_the_request() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
-    Job::new(&server, "102").look_up("explain-me", &["explain-"]).await;
+    Job::of(&server, "102").look_up("explain-me", &["explain-"]).await;
     let request = log.outcome("102", "miss", "explain-me").await;
     for probe in [r#"key="explain-me" match="exact""#, r#"key="explain-" match="prefix""#] {
         let is_it = |line: &Value| line["fields"].as_str().is_some_and(|fields| fields.contains(probe));
@@ -189,7 +147,7 @@ async fn each_refusal_has_its_reason() {
         assert_eq!(line["status"], status);
         assert!(["denied", "refused"].contains(&line["outcome"].as_str().unwrap()), "{line}");
     }
-    let url = Job::new(&server, "103").reserve("forged").await;
+    let url = Job::of(&server, "103").create("forged").await;
     let (path, _) = url[server.base.len()..].split_once('?').unwrap();
     server.send("PUT", &format!("{}00", &url[server.base.len()..]), &[], "x").await;
     let line = log.line("a forged URL", |line| line["path"] == path && line["outcome"] == "denied").await;
@@ -200,7 +158,7 @@ async fn each_refusal_has_its_reason() {
 #[tokio::test]
 async fn a_body_that_breaks_off_names_its_upload_and_key() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
-    let url = Job::new(&server, "104").reserve("broken").await;
+    let url = Job::of(&server, "104").create("broken").await;
     let target = &url[server.base.len()..];
     let mut stream = TcpStream::connect(server.base.strip_prefix("http://").unwrap()).await.unwrap();
     let head = format!("PUT {target} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nonly this");
@@ -217,8 +175,8 @@ async fn a_body_that_breaks_off_names_its_upload_and_key() {
 #[tokio::test]
 async fn lines_about_a_request_have_its_id() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
-    let job = Job::new(&server, "105");
-    job.save("gone", "content").await;
+    let job = Job::of(&server, "105");
+    job.save("gone", b"content").await;
     let objects = server.data.path().join("storage/objects");
     std::fs::remove_dir_all(&objects).unwrap();
     job.look_up("gone", &[]).await;
@@ -228,7 +186,7 @@ async fn lines_about_a_request_have_its_id() {
 
     // A file in place of the folder makes the storage unavailable.
     std::fs::write(&objects, "").unwrap();
-    let url = job.reserve("unstorable").await;
+    let url = job.create("unstorable").await;
     let response = server.send("PUT", &url, &[("x-ms-blob-type", "BlockBlob")], "content").await;
     assert_eq!(response.status.as_u16(), 503);
     let failed = log.outcome("105", "failed", "unstorable").await;
@@ -240,12 +198,12 @@ async fn lines_about_a_request_have_its_id() {
 #[tokio::test]
 async fn no_line_holds_a_secret() {
     let (log, server) = (Log::start(), TestServer::start(&[]).await);
-    let job = Job::new(&server, "106");
-    job.save("secretive", "content").await;
-    let url = job.look_up("secretive", &[]).await.json()["signed_download_url"].as_str().unwrap().to_owned();
+    let job = Job::of(&server, "106");
+    job.save("secretive", b"content").await;
+    let url = job.url("secretive").await;
     server.get(&url).await;
     let headers = [("authorization", job.bearer.as_str())];
-    let path = "/acts-secret/_apis/artifactcache/cache?keys=secretive&version=v1";
+    let path = "/acts-secret/_apis/artifactcache/cache?keys=secretive&version=v";
     assert_eq!(server.send("GET", path, &headers, "").await.status.as_u16(), 200);
     let is_it = |line: &Value| line["path"] == "…/_apis/artifactcache/cache" && line["repository"] == "106";
     log.line("version 1", is_it).await;

@@ -31,14 +31,14 @@ static IDS_ARE_ADDED: AtomicBool = AtomicBool::new(false);
 
 /// A request, as the log names it. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct RequestScope {
+pub(crate) struct RequestScope {
     id: Arc<str>,
     span: Span,
 }
 
 /// While it lives, the lines that this thread logs are about a request.
 #[must_use]
-pub struct Entered<'a> {
+pub(crate) struct Entered<'a> {
     before: Option<Arc<str>>,
     _span: span::Entered<'a>,
 }
@@ -46,7 +46,7 @@ pub struct Entered<'a> {
 impl RequestScope {
     /// A request with this id.
     #[must_use]
-    pub fn new(id: &str) -> Self {
+    pub(crate) fn new(id: &str) -> Self {
         let span = if IDS_ARE_ADDED.load(Relaxed) {
             Span::none()
         } else {
@@ -58,19 +58,19 @@ impl RequestScope {
 
     /// The span of a call of the guest for this request, with the export's name.
     #[must_use]
-    pub fn guest_call(&self, export: &'static str) -> Span {
+    pub(crate) fn guest_call(&self, export: &'static str) -> Span {
         tracing::trace_span!(target: CALLS, parent: self.span.id(), "guest call", export)
     }
 
     /// The request's id.
     #[must_use]
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// Marks all lines of this thread as about the request, until the result is dropped. Not to be
     /// held across an `.await`.
-    pub fn enter(&self) -> Entered<'_> {
+    pub(crate) fn enter(&self) -> Entered<'_> {
         Entered { before: CURRENT.replace(Some(self.id.clone())), _span: self.span.enter() }
     }
 }
@@ -82,7 +82,7 @@ impl Drop for Entered<'_> {
 }
 
 /// A call of a driver whose lines in the log are about a request.
-pub struct InRequest<F> {
+pub(crate) struct InRequest<F> {
     future: F,
     scope: Option<RequestScope>,
     /// `driver call`, with the call's name. At the level of traces, so that it costs nothing where
@@ -93,7 +93,7 @@ pub struct InRequest<F> {
 impl<F> InRequest<F> {
     /// Runs `future` for the request; for none where `scope` is `None`. A future that is not
     /// `Unpin` is pinned by the caller, so that it is never moved.
-    pub fn new(future: F, scope: Option<RequestScope>, call: &'static str) -> Self {
+    pub(crate) fn new(future: F, scope: Option<RequestScope>, call: &'static str) -> Self {
         let request = scope.as_ref().and_then(|scope| scope.span.id());
         let span = tracing::trace_span!(target: CALLS, parent: request, "driver call", call);
         Self { future, scope, span }
