@@ -35,7 +35,7 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             driver: StorageDriver::Filesystem,
-            buffer_bytes: 32 * MIB,
+            buffer_bytes: 24 * MIB,
             prefix: String::new(),
             filesystem: Filesystem::default(),
             s3: S3::default(),

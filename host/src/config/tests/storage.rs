@@ -82,7 +82,7 @@ fn every_variable_of_a_bucket_sets_its_setting() {
 fn a_bucket_has_larger_buffers_unless_they_are_set() {
     assert_eq!(settings(&S3, &[]).storage.buffer_bytes, 64 << 20);
     assert_eq!(settings(&S3, &[("LARDER_BUFFER_BYTES", "1048576")]).storage.buffer_bytes, 1 << 20);
-    assert_eq!(settings(&[], &[]).storage.buffer_bytes, 32 << 20);
+    assert_eq!(settings(&[], &[]).storage.buffer_bytes, 24 << 20);
 }
 
 #[test]

@@ -19,16 +19,15 @@ use std::sync::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// A transfer may always hold a chunk of this size, however many transfers there are: a thousand
-/// clients that read nothing hold as many of them beyond the total.
-pub const MIN_CHUNK_BYTES: usize = 16 << 10;
+/// A transfer may always hold a chunk of this size, however many transfers there are.
+pub const MIN_CHUNK_BYTES: usize = 32 << 10;
 
 /// The largest chunk. Writes of this size take a quarter less processor time than of 256 KiB (fewer
 /// changes of threads); reads take the same.
 pub const MAX_CHUNK_BYTES: usize = 1 << 20;
 
 /// The default budget of a process.
-pub const DEFAULT_TOTAL_BYTES: u64 = 32 << 20;
+pub const DEFAULT_TOTAL_BYTES: u64 = 24 << 20;
 
 /// Alignment of buffers. The allocator begins large ones 16 bytes after the start of a page, and
 /// copying pages there takes five times the processor time (`rep movsb` of an AMD EPYC), whatever
