@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use larder_tests::{RESPONSE_TIMEOUT, TestServer};
+use larder_tests::{Job, RESPONSE_TIMEOUT, TestServer};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -82,6 +82,45 @@ async fn idle_connections_keep_no_one_out() {
     }
     assert!(is_closed(&mut idle[0]).await, "the one that is idle longest makes room");
     assert!(ask(idle.last_mut().unwrap()).await.starts_with("HTTP/1.1 200"), "the last one is kept");
+}
+
+/// Fault 10: requests without a token or a signature do not cut off a client that has one.
+#[tokio::test]
+async fn authorized_clients_are_kept_where_others_connect() {
+    let server = server("max_connections = 16\nmax_connections_per_client = 16\n", "none").await;
+    let job = Job::new(&server);
+    job.save("kept", b"content").await;
+    let url = job.url("kept").await;
+    let target = url.strip_prefix(&server.base).unwrap();
+    let forged = target.replace("sig=", "sig=0");
+    let token = larder_tests::token("1", &[("refs/heads/main", 3)]);
+    let search = "/_apis/artifactcache/cache?keys=absent&version=5f5f";
+    let asked = |method: &str, target: &str| {
+        format!("{method} {target} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n")
+    };
+    let mut open = Vec::new();
+    for (request, status) in [
+        (asked("HEAD", target).replace("authorization", "x-nothing"), "200"),
+        (asked("GET", search), "204"),
+        (asked("HEAD", &forged).replace("authorization", "x-nothing"), "403"),
+        (asked("GET", search).replace("Bearer ", "Bearer x"), "401"),
+    ] {
+        let mut stream = connect(&server).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let response = head(&mut stream).await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {response}");
+        open.push(stream);
+    }
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        let mut stream = connect(&server).await;
+        assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
+        crowd.push(stream);
+    }
+    for stream in &mut open[..2] {
+        assert!(ask(stream).await.starts_with("HTTP/1.1 200"), "an authorized client is kept");
+    }
+    assert!(is_closed(&mut open[2]).await, "a URL with a false signature is no authorization");
 }
 
 /// Fault 9: a request that arrives while its connection is being closed to make room gets a

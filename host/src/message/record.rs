@@ -89,6 +89,14 @@ impl RequestRecord {
         let _ = self.outcome.set(outcome.bounded());
     }
 
+    /// Returns whether the request was allowed, by a verified token or the signature of its URL. To
+    /// be asked once there is a response.
+    pub(crate) fn is_authorized(&self) -> bool {
+        let of_blob = |outcome: &Outcome| outcome.upload.is_some() || outcome.entry.is_some();
+        let is_success = (200..300).contains(&self.status.load(Relaxed));
+        self.claims.get().is_some() || is_success && self.outcome.get().is_some_and(of_blob)
+    }
+
     /// Counts bytes of the request's body.
     pub(crate) fn received(&self, bytes: usize) {
         self.bytes_in.fetch_add(bytes as u64, Relaxed);

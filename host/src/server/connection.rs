@@ -63,6 +63,8 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard,
         return;
     }
     let first = select! {
+        // First what has arrived: a connection with a request is not closed for another.
+        biased;
         first = timeout(bounds.header_wait, speaks_http2(&stream)) => first,
         // No byte has arrived yet.
         () = closes_unused(&guard) => return,
@@ -118,7 +120,7 @@ async fn serve_request(
     context: Rc<ConnectionContext>,
 ) -> Result<http::Response<Watched>, Infallible> {
     let Some(active) = context.guard.begin().await else { return Ok(busy()) };
-    let response = context.responder.respond(&context.client, context.peer, request).await;
+    let response = context.responder.respond(&context.client, &active, context.peer, request).await;
     Ok(response.map(|body| Watched::new(body, active)))
 }
 
@@ -277,7 +279,21 @@ impl Closing {
 /// Drives an idle connection a little longer, because a client does not retry a request that it
 /// sent at the same moment. Returns whether it is still open.
 async fn last_moment(connection: Pin<&mut impl HttpConnection>) -> bool {
-    timeout(LAST_MOMENT, connection).await.map(log_end).is_err()
+    select! {
+        biased;
+        ended = connection => {
+            log_end(ended);
+            false
+        }
+        () = until_last_moment() => true,
+    }
+}
+
+/// Waits for [`LAST_MOMENT`], then until the runtime has seen what has arrived meanwhile: a busy
+/// thread may get here late.
+async fn until_last_moment() {
+    sleep(LAST_MOMENT).await;
+    tokio::task::yield_now().await;
 }
 
 /// Drives a connection until its first request has arrived, or for [`FIRST_REQUEST`]. Returns
@@ -314,7 +330,7 @@ async fn finish(mut connection: Pin<&mut impl HttpConnection>, guard: &Connectio
 async fn closes_unused(guard: &ConnectionGuard) {
     match poll_fn(|cx| guard.poll_closing(cx, Closing::WhenDone)).await {
         Closing::WhenDone => sleep(FIRST_REQUEST).await,
-        Closing::MakeRoom => sleep(LAST_MOMENT).await,
+        Closing::MakeRoom => until_last_moment().await,
         Closing::Now => {}
     }
 }

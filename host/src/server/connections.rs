@@ -2,8 +2,8 @@
 //!
 //! Every limit of the server on connections and requests is enforced here. A connection is accepted
 //! before it is counted, so no client waits unseen in the backlog. At the limit an idle connection
-//! is evicted: one that has never had a request, else the one that has been idle longest. If none is
-//! idle, the new one is refused.
+//! is evicted: one that has never had a request, else one that has never had an authorized request,
+//! else the one that has been idle longest. If none is idle, the new one is refused.
 
 mod guard;
 #[cfg(test)]
@@ -156,13 +156,15 @@ impl Connections {
     ///
     /// One that is older than [`FIRST_REQUEST_TIME`] and never had a request comes first: nobody
     /// waits on it, while a client that has been served may send its next request in this moment.
-    /// Then the one that has been idle longest.
+    /// Then those that never had an authorized request: who has no token must not be able to cut off
+    /// who has one. Of equals the one that has been idle longest.
     fn evict(&self, table: &mut ConnectionTable, among: impl Fn(&ConnectionState) -> bool) -> bool {
         let idle = table.open.values().filter(|state| state.is_idle() && among(state));
         let late = self.now_ms().saturating_sub(guard::millis(FIRST_REQUEST_TIME));
         let order = |state: &&Arc<ConnectionState>| {
             let since = state.since_ms();
-            (state.was_used() || since >= late, since)
+            let may_be_waited_on = state.was_used() || since >= late;
+            (may_be_waited_on, state.was_authorized(), since)
         };
         let Some(state) = idle.min_by_key(order).cloned() else { return false };
         self.close(table, &state, Closing::MakeRoom);
@@ -186,28 +188,34 @@ impl Connections {
     /// request of a connection waits for a place, in order; a further one at the same time is
     /// refused, and so is one that has waited for [`REQUEST_WAIT`]: the result is `None`.
     ///
-    /// The last quarter of the places is for first requests: otherwise a few clients with many
-    /// streams could have all.
+    /// Half of the places is for first requests: otherwise a few clients with many streams could have
+    /// all.
     async fn begin(self: &Arc<Self>, state: &Arc<ConnectionState>) -> Option<ActiveRequest> {
         let is_first = state.is_idle();
-        // Counted while it waits: its connection is not idle, and cannot be evicted.
-        let active = ActiveRequest::new(state.clone(), self.clone());
-        let reserved = if is_first { 0 } else { self.limits.requests / 4 };
-        if self.requests.available_permits() > reserved
-            && let Ok(place) = self.requests.clone().try_acquire_owned()
-        {
-            return Some(active.admitted(place));
+        if let Some(place) = self.free_place(is_first) {
+            return Some(ActiveRequest::new(state, self).with_place(place));
         }
         self.shed_stalled();
-        let place = if is_first { self.wait_for_place().await } else { None };
-        if place.is_none() {
+        let active = if is_first { self.wait_for_place(state).await } else { None };
+        if active.is_none() {
             self.warn_busy();
         }
-        place.map(|place| active.admitted(place))
+        active
     }
 
-    async fn wait_for_place(&self) -> Option<OwnedSemaphorePermit> {
-        timeout(REQUEST_WAIT, self.requests.clone().acquire_owned()).await.ok()?.ok()
+    fn free_place(&self, is_first: bool) -> Option<OwnedSemaphorePermit> {
+        let reserved = if is_first { 0 } else { self.limits.requests / 2 };
+        if self.requests.available_permits() <= reserved {
+            return None;
+        }
+        self.requests.clone().try_acquire_owned().ok()
+    }
+
+    async fn wait_for_place(self: &Arc<Self>, state: &Arc<ConnectionState>) -> Option<ActiveRequest> {
+        // Counted while it waits: its connection is not idle, and cannot be evicted.
+        let active = ActiveRequest::new(state, self);
+        let place = timeout(REQUEST_WAIT, self.requests.clone().acquire_owned()).await.ok()?.ok()?;
+        Some(active.with_place(place))
     }
 
     fn warn_busy(&self) {

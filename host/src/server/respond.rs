@@ -5,7 +5,10 @@ use std::sync::Arc;
 use http::{Method, StatusCode, request::Parts};
 use hyper::body::Incoming;
 
-use super::{ServerBounds, ServerSettings, admission::Admission, origin::origin, peer::Peer};
+use super::{
+    ServerBounds, ServerSettings, admission::Admission, connections::ActiveRequest, origin::origin,
+    peer::Peer,
+};
 use crate::{
     engine::Guest,
     message::{
@@ -52,6 +55,7 @@ impl Responder {
     pub(super) fn respond(
         &self,
         client: &Arc<ClientQuota>,
+        active: &ActiveRequest,
         peer: Peer,
         request: http::Request<Incoming>,
     ) -> impl Future<Output = Response> {
@@ -66,6 +70,9 @@ impl Responder {
         async move {
             let response = self.dispatch(client, peer, head, body, &record).await;
             record.set_response(&response, bodiless);
+            if record.is_authorized() {
+                active.set_authorized();
+            }
             response.map(|body| body.recorded(record))
         }
     }

@@ -50,6 +50,8 @@ pub(super) struct ConnectionState {
     since_ms: AtomicU64,
     /// Whether it has had a request.
     was_used: AtomicBool,
+    /// Whether it has had an authorized request.
+    was_authorized: AtomicBool,
     /// A [`Closing`], from 1; 0 while it may go on.
     closing: AtomicU8,
     task: AtomicWaker,
@@ -65,6 +67,7 @@ impl ConnectionState {
             blocked: AtomicU32::new(0),
             since_ms: AtomicU64::new(now_ms),
             was_used: AtomicBool::new(false),
+            was_authorized: AtomicBool::new(false),
             closing: AtomicU8::new(0),
             task: AtomicWaker::new(),
         }
@@ -82,6 +85,10 @@ impl ConnectionState {
 
     pub(super) fn was_used(&self) -> bool {
         self.was_used.load(Relaxed)
+    }
+
+    pub(super) fn was_authorized(&self) -> bool {
+        self.was_authorized.load(Relaxed)
     }
 
     pub(super) fn since_ms(&self) -> u64 {
@@ -184,15 +191,20 @@ pub(in crate::server) struct ActiveRequest {
 }
 
 impl ActiveRequest {
-    pub(super) fn new(state: Arc<ConnectionState>, all: Arc<Connections>) -> Self {
+    pub(super) fn new(state: &Arc<ConnectionState>, all: &Arc<Connections>) -> Self {
         state.was_used.store(true, Relaxed);
         state.active.fetch_add(1, Relaxed);
-        Self { state, all, is_blocked: false, _place: None }
+        Self { state: state.clone(), all: all.clone(), is_blocked: false, _place: None }
     }
 
-    pub(super) fn admitted(mut self, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn with_place(mut self, place: OwnedSemaphorePermit) -> Self {
         self._place = Some(place);
         self
+    }
+
+    /// Records that a verified token or a signed URL allowed the request.
+    pub(in crate::server) fn set_authorized(&self) {
+        self.state.was_authorized.store(true, Relaxed);
     }
 
     /// Records that a part of the response was sent, and the client has to read it.
