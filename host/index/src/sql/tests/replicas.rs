@@ -75,7 +75,8 @@ pub(in crate::sql) fn a_touch_here_and_a_deletion_there_do_not_both_win(database
                 scope.spawn(|| block_on(there.delete_entry_unused(entry.id, entry.last_used_ms)).unwrap());
             (touch.join().unwrap(), delete.join().unwrap())
         });
-        assert_ne!(touched, gone, "handed out and deleted, or neither");
+        let is_there = || block_on(case.index.get_entry(entry.id)).unwrap();
+        assert_ne!(touched, gone, "handed out and deleted, or neither; now {:?}", is_there());
         (kept, deleted) = (kept + usize::from(touched), deleted + usize::from(gone));
     }
     assert_eq!(kept + deleted, 60);
