@@ -6,11 +6,15 @@ use larder_index::Index;
 use larder_storage::Storage;
 
 use crate::{
+    auth::Authenticator,
     config::Config,
     descriptors::{Shares, raise_limit},
     error::StartError,
     larder::Larder,
-    setup::{self, claim::StartClaim},
+    setup::{
+        self,
+        claim::{StartClaim, WantedListener},
+    },
     sweep::Janitor,
 };
 
@@ -20,8 +24,9 @@ pub struct Builder {
     // What the caller brings in place of what the configuration says.
     storage: Option<Arc<dyn Storage>>,
     index: Option<Arc<dyn Index>>,
+    authenticator: Option<Arc<dyn Authenticator>>,
     policy: Option<Vec<u8>>,
-    listener: Option<TcpListener>,
+    listener: WantedListener,
 }
 
 impl Larder {
@@ -29,7 +34,14 @@ impl Larder {
     /// says.
     #[must_use]
     pub fn builder(config: Config) -> Builder {
-        Builder { config, storage: None, index: None, policy: None, listener: None }
+        Builder {
+            config,
+            storage: None,
+            index: None,
+            authenticator: None,
+            policy: None,
+            listener: WantedListener::Configured,
+        }
     }
 }
 
@@ -48,6 +60,13 @@ impl Builder {
         self
     }
 
+    /// Has this verify the tokens of requests, in place of what the configuration trusts.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
+        self.authenticator = Some(authenticator);
+        self
+    }
+
     /// Runs this policy: a WebAssembly component of the cache world (`wit/`), in binary form.
     #[must_use]
     pub fn policy(mut self, component: Vec<u8>) -> Self {
@@ -58,7 +77,14 @@ impl Builder {
     /// Accepts on this listener, which a supervisor has opened, in place of `server.listen`.
     #[must_use]
     pub fn listener(mut self, listener: TcpListener) -> Self {
-        self.listener = Some(listener);
+        self.listener = WantedListener::Given(listener);
+        self
+    }
+
+    /// Listens nowhere: all requests come by [`Larder::service`].
+    #[must_use]
+    pub fn without_listener(mut self) -> Self {
+        self.listener = WantedListener::Without;
         self
     }
 
@@ -72,7 +98,7 @@ impl Builder {
     /// # Errors
     /// See [`StartError`].
     pub async fn build(self) -> Result<Larder, StartError> {
-        let Self { config, storage, index, policy, listener } = self;
+        let Self { config, storage, index, authenticator, policy, listener } = self;
         let settings = &config.settings;
         let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
         let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
@@ -80,7 +106,7 @@ impl Builder {
         let policy = setup::policy(settings, policy.as_deref())?;
         let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
         let server = setup::server(settings, shares, listener)?;
-        let tenant = Arc::new(setup::tenant(settings, storage, index).await?);
+        let tenant = Arc::new(setup::tenant(settings, storage, index, authenticator).await?);
         policy.probe(&tenant).await?;
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;

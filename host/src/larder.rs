@@ -5,7 +5,7 @@ use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
 use crate::{
     descriptors::Shares,
     message::QuotaUsage,
-    server::{ConnectionUsage, Running},
+    server::{ConnectionUsage, LarderService, Running},
     sweep::Janitor,
 };
 
@@ -22,10 +22,16 @@ pub struct Larder {
 }
 
 impl Larder {
-    /// Returns the address that it listens on.
+    /// Returns the address that it listens on; `None` if it has no listener.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> Option<SocketAddr> {
         self.running.address()
+    }
+
+    /// Returns the server as a service, for requests that reach the embedding program.
+    #[must_use]
+    pub fn service(&self) -> LarderService {
+        self.running.service()
     }
 
     /// Returns how the process's file descriptors are divided up.

@@ -36,6 +36,60 @@
 //! # }
 //! ```
 //!
+//! ## In a server of your own
+//!
+//! [`Larder::service`] is a [`tower_service::Service`] for every path that your program does not
+//! know itself. `examples/embed` is a whole program.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use larder::{Access, Authenticator, Larder, Scope, TokenError, config::Config};
+//!
+//! /// Your tokens, in place of signed ones.
+//! struct Jobs;
+//!
+//! #[async_trait::async_trait]
+//! impl Authenticator for Jobs {
+//!     async fn authenticate(&self, token: &str) -> Result<Access, TokenError> {
+//!         let branch = Scope { name: "refs/heads/main".to_owned(), read: true, write: true };
+//!         match token {
+//!             "job-7" => Ok(Access {
+//!                 repository: "42".to_owned(),
+//!                 scopes: vec![branch],
+//!                 expires_ms: u64::MAX,
+//!             }),
+//!             _ => Err(TokenError::BadSignature),
+//!         }
+//!     }
+//! }
+//!
+//! # async fn example(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+//! let larder = Larder::builder(config)
+//!     .authenticator(Arc::new(Jobs))
+//!     .without_listener()
+//!     .build()
+//!     .await?;
+//! // With axum: `Router::new().route(…).fallback_service(larder.service())`.
+//! let service = larder.service();
+//! # let _ = service;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Versions
+//!
+//! Everything that this page names follows semantic versioning from 1.0 on; until then a minor
+//! version may change it, and CHANGELOG.md says so. Text of errors and logs, the schema of a
+//! database and the layout of a directory are not part of it: they are carried over by the next
+//! version, not by yours.
+//!
+//! # Features
+//!
+//! `cli` (the program), `jemalloc` (its allocator), and the drivers `s3`, `gcs`, `azblob`,
+//! `postgres` and `mysql`. A program with a storage of its own wants none of them: SQLite and the
+//! directory are always there.
+//!
 //! # The path of a request
 //!
 //! `server` reads it from the socket, `engine` passes it to the guest, `interfaces` implements the
@@ -71,7 +125,7 @@ pub use larder_index as index;
 pub use larder_storage as storage;
 
 pub use self::{
-    auth::{AuthSetupError, SKIP_WARNING},
+    auth::{Access, AuthSetupError, Authenticator, SKIP_WARNING, Scope, TokenError},
     builder::Builder,
     descriptors::{Shares, TooFew},
     engine::LoadError,
@@ -79,6 +133,6 @@ pub use self::{
     larder::Larder,
     message::QuotaUsage,
     net::TlsError,
-    server::ConnectionUsage,
+    server::{ClientAddress, ConnectionUsage, LarderService, ResponseBody, ResponseFuture},
     setup::BUILT_IN_POLICY,
 };

@@ -75,7 +75,9 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let Some(larder) = started else { return Ok(()) };
     #[cfg(feature = "jemalloc")]
     memory::purge();
-    say(&greeting::text(larder.address(), base_url.as_deref(), exposed.as_deref()))?;
+    if let Some(address) = larder.address() {
+        say(&greeting::text(address, base_url.as_deref(), exposed.as_deref()))?;
+    }
     runtime.block_on(signals.next());
     tracing::info!("stopping: waiting for requests in flight; a second signal aborts them");
     let stopping = runtime.spawn_blocking(|| larder.stop());

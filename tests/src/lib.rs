@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod job;
+mod mounted;
 
 use std::{ffi::OsString, path::Path, sync::LazyLock};
 
@@ -17,7 +18,10 @@ use hyper_util::{
 use larder::{Larder, config::Config};
 use tempfile::TempDir;
 
-pub use self::job::{BRANCH, Job};
+pub use self::{
+    job::{BRANCH, Job},
+    mounted::{MountedServer, accept},
+};
 
 /// A policy component that misbehaves on request.
 pub const HOSTILE_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
@@ -71,7 +75,7 @@ impl TestServer {
 
     /// Takes over a running server.
     pub fn around(larder: Larder, data: TempDir) -> Self {
-        let base = format!("http://{}", larder.address());
+        let base = format!("http://{}", larder.address().expect("it listens"));
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { larder: Some(larder), data, base, client }
     }
@@ -158,6 +162,13 @@ impl Response {
 /// The configuration of a server with these environment variables, and no file.
 pub fn test_config(data: &Path, variables: &[(&str, &str)]) -> Config {
     config(data, None, variables)
+}
+
+/// The configuration of a server with these lines in its file.
+pub fn test_config_of_file(data: &Path, text: &str) -> Config {
+    let file = data.join(CONFIG_FILE);
+    std::fs::write(&file, text).expect("the configuration is written");
+    config(data, Some(&file), &[])
 }
 
 fn config(data: &Path, file: Option<&Path>, variables: &[(&str, &str)]) -> Config {

@@ -49,7 +49,7 @@ async fn the_listener_is_the_callers() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let larder = Larder::builder(test_config(data.path(), &[])).listener(listener).build().await.unwrap();
-    assert_eq!(larder.address(), address);
+    assert_eq!(larder.address(), Some(address));
     let server = TestServer::around(larder, data);
     assert_eq!(server.get("/health").await.status, 200);
 }

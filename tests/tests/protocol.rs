@@ -1,5 +1,6 @@
 //! The protocol as one table of promises. They run natively against the policy with an in-memory
-//! host, and through the built component in the real server. With the feature `running-server` they
+//! host, through the built component in the real server, and through the service that other programs
+//! mount. With the feature `running-server` they
 //! also run against the server at `LARDER_TEST_URL`, which accepts tokens signed with
 //! `LARDER_TEST_HS256_SECRET`.
 
@@ -35,6 +36,11 @@ macro_rules! promises {
         mod through_the_component {
             $($(#[tokio::test] async fn $name() {
                 crate::$module::$name(&crate::session::Session::new(crate::targets::server().await)).await;
+            })+)+
+        }
+        mod through_the_service {
+            $($(#[tokio::test] async fn $name() {
+                crate::$module::$name(&crate::session::Session::new(crate::targets::mounted().await)).await;
             })+)+
         }
         #[cfg(feature = "running-server")]

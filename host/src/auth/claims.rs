@@ -30,7 +30,7 @@ pub(crate) struct Claims {
 
 /// What a token allows in one scope (a git ref, usually).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Scope {
+pub struct Scope {
     /// The git ref; empty on platforms that have no scopes.
     pub name: String,
     /// Whether entries may be looked up.

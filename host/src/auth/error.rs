@@ -6,7 +6,8 @@ use std::path::PathBuf;
 ///
 /// No case holds the token, or any part of it but the name of a claim or issuer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TokenError {
+#[non_exhaustive]
+pub enum TokenError {
     /// There is no bearer token.
     #[error("no bearer token")]
     Missing,

@@ -5,6 +5,7 @@
 //! the time. Tokens and keys stay inside: no error, log line or `Debug` output holds one.
 
 mod allowed;
+mod authenticator;
 mod cache;
 mod claims;
 mod error;
@@ -14,9 +15,10 @@ mod jwt;
 mod signing;
 mod token_verifier;
 
-pub(crate) use claims::{Claims, Scope};
-pub use error::AuthSetupError;
-pub(crate) use error::TokenError;
+pub use authenticator::{Access, Authenticator};
+pub(crate) use claims::Claims;
+pub use claims::Scope;
+pub use error::{AuthSetupError, TokenError};
 pub(crate) use signing::UrlSigner;
 pub use token_verifier::SKIP_WARNING;
 pub(crate) use token_verifier::{TokenVerifier, bearer};

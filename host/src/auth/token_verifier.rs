@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 
 use super::{
-    AuthSetupError, Claims, Scope, TokenError,
+    AuthSetupError, Authenticator, Claims, Scope, TokenError,
     allowed::Allowed,
     cache::{Fingerprint, VerifiedTokens, fingerprint},
     claims::ClaimRules,
@@ -51,6 +51,8 @@ pub(crate) struct TokenVerifier {
 enum Trust {
     Signers(Signers),
     Everyone,
+    /// The embedding program decides.
+    Caller(Arc<dyn Authenticator>),
 }
 
 /// Whose tokens count.
@@ -87,6 +89,14 @@ impl TokenVerifier {
         Ok(Self { trust, verified: VerifiedTokens::new(rules.leeway_ms), rules, allowed })
     }
 
+    /// Makes a verifier that asks the embedding program about each token.
+    pub(crate) fn of_caller(authenticator: Arc<dyn Authenticator>) -> Self {
+        let rules = ClaimRules { leeway_ms: 0, audience: None, default_repository: None };
+        let allowed = Allowed::from_config(&config::Auth::default());
+        let verified = VerifiedTokens::new(rules.leeway_ms);
+        Self { trust: Trust::Caller(authenticator), verified, rules, allowed }
+    }
+
     /// Returns the claims of a token that is valid at `now_ms` (milliseconds since 1970).
     ///
     /// A valid token is cached until it expires, so this is cheap for all but the first request. It
@@ -95,8 +105,13 @@ impl TokenVerifier {
     /// # Errors
     /// See [`TokenError`]. Failures are not cached.
     pub(crate) async fn verify(&self, token: &str, now_ms: u64) -> Result<Arc<Claims>, TokenError> {
-        let Trust::Signers(signers) = &self.trust else {
-            return self.read_unverified(token, now_ms).map(Arc::new);
+        let signers = match &self.trust {
+            Trust::Signers(signers) => signers,
+            Trust::Everyone => return self.read_unverified(token, now_ms).map(Arc::new),
+            Trust::Caller(caller) => {
+                let access = caller.authenticate(token).await?;
+                return access.into_claims(token, now_ms).map(Arc::new);
+            }
         };
         let known_as = fingerprint(token);
         match self.verified.get(&known_as, now_ms)? {
@@ -230,6 +245,6 @@ fn secret_key(secret: &config::Secret) -> Result<DecodingKey, AuthSetupError> {
     Ok(DecodingKey::from_secret(&bytes))
 }
 
-fn owner(known_as: &Fingerprint) -> String {
+pub(super) fn owner(known_as: &Fingerprint) -> String {
     hex::encode(&known_as[..16])
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::{header::EXPECT, request::Parts};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use larder_storage::{Source, SourceError};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
@@ -45,8 +45,46 @@ pub(crate) struct RequestBody {
 }
 
 enum BodySource {
-    Wire(hyper::body::Incoming),
+    Wire(WireBody),
     Memory(Option<Bytes>),
+}
+
+/// A body as it comes in: over a connection of this server, or from a program that embeds it.
+pub(crate) enum WireBody {
+    Own(hyper::body::Incoming),
+    Callers(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+/// The error of a caller's body. All that matters of it is that the body broke off.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Body for WireBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Callers(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_end_stream(),
+            Self::Callers(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => body.size_hint(),
+            Self::Callers(body) => body.size_hint(),
+        }
+    }
 }
 
 /// Bounds a wait for bytes. Armed only while there is one.
@@ -76,7 +114,7 @@ impl RequestBody {
     /// between bytes ends it as cut short.
     #[must_use]
     pub(crate) fn from_wire(
-        body: hyper::body::Incoming,
+        body: WireBody,
         head: &Parts,
         record: Arc<RequestRecord>,
         idle_limit: Duration,
@@ -170,7 +208,7 @@ impl Drop for RequestBody {
     }
 }
 
-async fn drain(mut body: hyper::body::Incoming) {
+async fn drain(mut body: WireBody) {
     let mut left = DRAIN_BYTES;
     while let Some(Ok(frame)) = body.frame().await {
         left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));

@@ -12,7 +12,7 @@ mod record;
 mod request_quota;
 mod response;
 
-pub(crate) use body::RequestBody;
+pub(crate) use body::{BoxError, RequestBody, WireBody};
 pub(crate) use client_gone::{ClientGone, ClientGuard};
 pub(crate) use context::{ReplayBody, Request, RequestContext};
 pub(crate) use outcome::Outcome;

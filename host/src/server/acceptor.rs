@@ -126,6 +126,26 @@ impl Acceptor {
     }
 }
 
+/// Keeps the workers of a server without a listener: until the signal to stop, and then until the
+/// requests in flight are done.
+pub(super) fn keep_workers(
+    queues: Vec<WorkerQueue>,
+    connections: &Connections,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let kept = runtime.map(|runtime| {
+        runtime.block_on(async {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+            until_drained(connections).await;
+        });
+    });
+    if let Err(error) = kept {
+        tracing::error!(%error, "cannot keep the server threads");
+    }
+    drop(queues);
+}
+
 /// Hands the listener to a process that asks for it, and returns the connection to that process.
 async fn hand_over(
     asked: Option<&tokio::net::UnixListener>,

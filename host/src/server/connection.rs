@@ -25,10 +25,10 @@ use super::{
     buffer_share::Share,
     connections::{Closing, ConnectionGuard, Expiry},
     peer::Peer,
-    respond::Responder,
+    respond::{Responder, busy},
     response_body::{Watched, end_if_stalled},
 };
-use crate::message::{ClientQuota, unavailable};
+use crate::message::{ClientQuota, WireBody};
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method does.
 const HTTP2_PREFACE: &[u8] = b"PRI * ";
@@ -49,11 +49,8 @@ const LAST_MOMENT: Duration = Duration::from_millis(10);
 /// How long a refused connection may take to read its 503.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-/// What the client reads when a limit is reached.
-const BUSY: &str = "the server is busy; try again";
-
 /// Serves a connection until it closes or has to end.
-pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard, responder: Rc<Responder>) {
+pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard, responder: Arc<Responder>) {
     let mut bounds = responder.bounds().clone();
     if guard.is_late() {
         bounds.header_wait = bounds.header_wait.min(FIRST_REQUEST);
@@ -89,7 +86,7 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard,
 
 /// Responds with a 503 to a connection above the limits.
 pub(super) async fn refuse(stream: TcpStream, bounds: Rc<ServerBounds>) {
-    let service = service_fn(|_: http::Request<Incoming>| async { Ok::<_, Infallible>(busy()) });
+    let service = service_fn(|_: http::Request<Incoming>| async { Ok::<_, Infallible>(refusal()) });
     let share = Share::smallest(bounds.header_bytes);
     let talk = async {
         if speaks_http2(&stream).await? {
@@ -108,7 +105,7 @@ pub(super) async fn refuse(stream: TcpStream, bounds: Rc<ServerBounds>) {
 
 /// What the requests of one connection share.
 struct ConnectionContext {
-    responder: Rc<Responder>,
+    responder: Arc<Responder>,
     /// Its part of each quota.
     client: Arc<ClientQuota>,
     peer: Peer,
@@ -119,15 +116,14 @@ async fn serve_request(
     request: http::Request<Incoming>,
     context: Rc<ConnectionContext>,
 ) -> Result<http::Response<Watched>, Infallible> {
-    let Some(active) = context.guard.begin().await else { return Ok(busy()) };
-    let response = context.responder.respond(&context.client, &active, context.peer, request).await;
+    let Some(active) = context.guard.begin().await else { return Ok(refusal()) };
+    let response =
+        context.responder.respond(&context.client, &active, context.peer, request.map(WireBody::Own)).await;
     Ok(response.map(|body| Watched::new(body, active)))
 }
 
-/// A 503, which clients retry. The guest is not involved.
-fn busy() -> http::Response<Watched> {
-    let id = uuid::Uuid::new_v4().hyphenated().to_string();
-    unavailable(BUSY, &id).map(Watched::uncounted)
+fn refusal() -> http::Response<Watched> {
+    busy().map(Watched::uncounted)
 }
 
 /// Sends small responses at once, and has the kernel drop a peer that acknowledges nothing for

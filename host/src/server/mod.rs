@@ -4,7 +4,8 @@
 //! Top-down: [`Listener::open`] opens the listener, or takes it over from the running process
 //! (`handover.rs`); `acceptor.rs` accepts connections, `connections.rs` limits them, `worker.rs` is
 //! a worker thread, `connection.rs` speaks HTTP on one connection, `respond.rs` is the path of a
-//! request. Knows no route: the guest decides what a request means.
+//! request. `service.rs` takes requests from a program that embeds the server, and hands them to the
+//! same path. Knows no route: the guest decides what a request means.
 
 mod acceptor;
 mod admission;
@@ -18,6 +19,7 @@ mod origin;
 mod peer;
 mod respond;
 mod response_body;
+mod service;
 mod worker;
 
 #[cfg(test)]
@@ -28,7 +30,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
@@ -37,12 +39,16 @@ use ipnet::IpNet;
 use tokio::{sync::watch, time::Instant};
 
 pub(crate) use self::admission::Capacity;
-pub use self::connections::ConnectionUsage;
 use self::{
     acceptor::{Acceptor, WorkerQueue},
     admission::Admission,
     connections::{ConnectionLimits, Connections},
     handover::Offer,
+    worker::RunningWorker,
+};
+pub use self::{
+    connections::ConnectionUsage,
+    service::{ClientAddress, LarderService, ResponseBody, ResponseFuture},
 };
 use crate::{engine::Policy, message::QuotaUsage, tenant::Tenant};
 
@@ -67,6 +73,17 @@ pub(crate) struct ServerBounds {
     pub idle: Duration,
     /// How long requests in flight may take to finish after the signal to stop.
     pub drain: Duration,
+}
+
+impl ServerBounds {
+    fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            connections: self.connections,
+            per_client: self.connections_per_client,
+            leaving: self.leaving,
+            requests: self.requests,
+        }
+    }
 }
 
 /// The settings of the server.
@@ -125,58 +142,57 @@ impl Listener {
     }
 }
 
-/// A server that listens but does not accept yet.
+/// A server that does not serve yet.
 pub(crate) struct Server {
     settings: ServerSettings,
-    listener: Listener,
-    address: SocketAddr,
+    /// `None`: requests come from the embedding program alone.
+    listener: Option<Listener>,
+    address: Option<SocketAddr>,
 }
 
 /// A running server.
 pub(crate) struct Running {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     drain: Duration,
     connections: Arc<Connections>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    workers: Vec<Arc<RunningWorker>>,
     admissions: Vec<Admission>,
     _predecessor: Option<UnixStream>,
 }
 
 impl Server {
-    /// Makes a server on a listener.
+    /// Makes a server on a listener, or without one.
     ///
     /// # Errors
     /// When the listener has no address.
-    pub(crate) fn new(settings: ServerSettings, listener: Listener) -> io::Result<Self> {
-        let address = listener.socket.local_addr()?;
+    pub(crate) fn new(settings: ServerSettings, listener: Option<Listener>) -> io::Result<Self> {
+        let address = listener.as_ref().map(|listener| listener.socket.local_addr()).transpose()?;
         Ok(Self { settings, listener, address })
     }
 
-    /// Starts to accept. The data directory must belong to this process.
+    /// Starts to serve. The data directory must belong to this process.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn start(self, policy: &Policy, tenant: &Arc<Tenant>) -> io::Result<Running> {
+        let Self { settings, listener, address } = self;
         let (stop, stopped) = watch::channel(false);
-        let bounds = &self.settings.bounds;
-        let connections = Connections::new(ConnectionLimits {
-            connections: bounds.connections,
-            per_client: bounds.connections_per_client,
-            leaving: bounds.leaving,
-            requests: bounds.requests,
-        });
-        let drain = bounds.drain;
-        let shared = admission::SharedQuotas::new(self.settings.capacity);
+        let connections = Connections::new(settings.bounds.connection_limits());
+        let drain = settings.bounds.drain;
+        let shared = admission::SharedQuotas::new(settings.capacity);
         let mut admissions = Vec::new();
-        let settings = Arc::new(self.settings);
+        let settings = Arc::new(settings);
         let (mut threads, mut queues) = (Vec::new(), Vec::new());
+        let (running, started) = mpsc::channel();
         for number in 0..settings.threads {
             let (queue, inbox) = WorkerQueue::new();
             queues.push(queue);
             let admission = Admission::new(&shared);
             admissions.push(admission.clone());
             let worker = worker::Worker {
+                running: running.clone(),
                 inbox,
                 policy: policy.clone(),
                 tenant: tenant.clone(),
@@ -186,22 +202,51 @@ impl Server {
             };
             threads.push(spawn(format!("larder-{number}"), move || worker.run())?);
         }
-        let Listener { socket: listener, source } = self.listener;
+        drop(running);
+        let workers: Vec<_> = started.iter().collect();
+        if workers.len() < settings.threads {
+            return Err(io::Error::other("a server thread has no runtime"));
+        }
+        let Intake { thread, _predecessor } =
+            Intake::start(listener, queues, settings, connections.clone(), stopped)?;
+        threads.push(thread);
+        Ok(Running { address, drain, connections, stop, threads, workers, admissions, _predecessor })
+    }
+}
+
+/// What feeds the worker threads, or keeps them where the embedding program does.
+struct Intake {
+    thread: JoinHandle<()>,
+    _predecessor: Option<UnixStream>,
+}
+
+impl Intake {
+    fn start(
+        listener: Option<Listener>,
+        queues: Vec<WorkerQueue>,
+        settings: Arc<ServerSettings>,
+        connections: Arc<Connections>,
+        stopped: watch::Receiver<bool>,
+    ) -> io::Result<Self> {
+        let Some(Listener { socket: listener, source }) = listener else {
+            let keep = move || acceptor::keep_workers(queues, &connections, stopped);
+            return Ok(Self { thread: spawn("larder-keep".to_owned(), keep)?, _predecessor: None });
+        };
         let acceptor = Acceptor {
             listener,
             is_inherited: matches!(source, ListenerSource::Inherited),
             offer: offer(&settings.data),
             queues,
             settings,
-            connections: connections.clone(),
+            connections,
             stopped,
         };
-        threads.push(spawn("larder-accept".to_owned(), move || acceptor.run())?);
+        let thread = spawn("larder-accept".to_owned(), move || acceptor.run())?;
         let _predecessor = match source {
             ListenerSource::Taken(tie) => Some(tie),
             ListenerSource::Own | ListenerSource::Inherited => None,
         };
-        Ok(Running { address: self.address, drain, connections, stop, threads, admissions, _predecessor })
+        Ok(Self { thread, _predecessor })
     }
 }
 
@@ -219,8 +264,14 @@ fn offer(data: &Path) -> Option<Offer> {
 impl Running {
     /// Returns the address that it listens on.
     #[must_use]
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Returns the server as a service.
+    #[must_use]
+    pub(crate) fn service(&self) -> LarderService {
+        LarderService::new(self.workers.clone(), self.connections.clone())
     }
 
     /// Returns the usage of each quota, summed over all threads, without the reserves of

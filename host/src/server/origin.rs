@@ -37,7 +37,7 @@ fn of_target(uri: &Uri) -> Option<Authority> {
 }
 
 fn of_connection(version: Version, peer: &Peer) -> Option<Authority> {
-    (version <= Version::HTTP_10).then(|| usable(&peer.local.to_string()))?
+    usable(&peer.local.filter(|_| version <= Version::HTTP_10)?.to_string())
 }
 
 fn usable(host: &str) -> Option<Authority> {

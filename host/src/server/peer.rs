@@ -1,6 +1,6 @@
 //! The two ends of a connection, and whether the other one is a trusted proxy.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -12,8 +12,8 @@ use super::forwarded_header;
 pub(super) struct Peer {
     /// The other end: a client, or a proxy in front.
     pub(super) address: IpAddr,
-    /// This end.
-    pub(super) local: SocketAddr,
+    /// This end; `None` where the connection is an embedding program's.
+    pub(super) local: Option<SocketAddr>,
     /// Whether the other end is a trusted proxy, whose `Forwarded` and `X-Forwarded-*` fields are
     /// believed.
     pub(super) is_trusted: bool,
@@ -22,7 +22,13 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(address: SocketAddr, local: SocketAddr, trusted: &[IpNet]) -> Self {
         let address = address.ip().to_canonical();
-        Self { address, local, is_trusted: is_in(trusted, address) }
+        Self { address, local: Some(local), is_trusted: is_in(trusted, address) }
+    }
+
+    /// The client of an embedding program, which may know its address.
+    pub(super) fn of_caller(address: Option<IpAddr>, trusted: &[IpNet]) -> Self {
+        let address = address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.to_canonical());
+        Self { address, local: None, is_trusted: is_in(trusted, address) }
     }
 
     /// Returns the client's address: that of the connection, or the one that trusted proxies

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Method, StatusCode, request::Parts};
-use hyper::body::Incoming;
+use ipnet::IpNet;
 
 use super::{
     ServerBounds, ServerSettings, admission::Admission, connections::ActiveRequest, origin::origin,
@@ -13,13 +13,21 @@ use crate::{
     engine::Guest,
     message::{
         ClientGuard, ClientQuota, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
-        error_response, unavailable,
+        WireBody, error_response, unavailable,
     },
     tenant::Tenant,
 };
 
 /// Most header fields of a request. hyper reads no more over HTTP/1.
 const MAX_FIELDS: usize = 100;
+
+/// What the client reads when a limit is reached.
+const BUSY: &str = "the server is busy; try again";
+
+/// A 503, which clients retry. The guest is not involved.
+pub(super) fn busy() -> Response {
+    unavailable(BUSY, &uuid::Uuid::new_v4().hyphenated().to_string())
+}
 
 /// Responds to the requests of one thread.
 pub(super) struct Responder {
@@ -43,6 +51,10 @@ impl Responder {
         &self.settings.bounds
     }
 
+    pub(super) fn trusted_proxies(&self) -> &[IpNet] {
+        &self.settings.trusted_proxies
+    }
+
     /// The memory account of a new connection.
     pub(super) fn client(&self) -> Arc<ClientQuota> {
         self.admission.client()
@@ -57,7 +69,7 @@ impl Responder {
         client: &Arc<ClientQuota>,
         active: &ActiveRequest,
         peer: Peer,
-        request: http::Request<Incoming>,
+        request: http::Request<WireBody>,
     ) -> impl Future<Output = Response> {
         let (head, body) = request.into_parts();
         let head = Box::new(head);

@@ -1,6 +1,14 @@
 //! One thread of the server: its runtime, its connections, its guest.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc as std_mpsc,
+    },
+    time::Duration,
+};
 
 use tokio::{
     net::TcpStream,
@@ -19,8 +27,24 @@ use crate::{engine::Policy, tenant::Tenant};
 /// Threads for blocking file system calls, per worker.
 const BLOCKING_THREADS: usize = 16;
 
+/// A running worker thread, for requests that come from other threads.
+pub(super) struct RunningWorker {
+    pub(super) responder: Arc<Responder>,
+    pub(super) runtime: tokio::runtime::Handle,
+    has_ended: AtomicBool,
+}
+
+impl RunningWorker {
+    /// Returns whether the thread has ended. What needs its runtime must not be polled any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(SeqCst)
+    }
+}
+
 /// A worker thread's parts.
 pub(super) struct Worker {
+    /// Told once it runs.
+    pub(super) running: std_mpsc::Sender<Arc<RunningWorker>>,
     pub(super) inbox: mpsc::UnboundedReceiver<Accepted>,
     pub(super) policy: Policy,
     pub(super) tenant: Arc<Tenant>,
@@ -39,7 +63,8 @@ impl Worker {
             .build();
         match runtime {
             Ok(runtime) => {
-                LocalSet::new().block_on(&runtime, self.serve());
+                let worker = LocalSet::new().block_on(&runtime, self.serve());
+                worker.has_ended.store(true, SeqCst);
                 // Blocking calls finish in the background or end with the process.
                 runtime.shutdown_background();
             }
@@ -47,11 +72,19 @@ impl Worker {
         }
     }
 
-    async fn serve(self) {
-        let Self { mut inbox, policy, tenant, settings, connections, admission } = self;
+    async fn serve(self) -> Arc<RunningWorker> {
+        let Self { running, mut inbox, policy, tenant, settings, connections, admission } = self;
         let bounds = Rc::new(settings.bounds.clone());
         let guest = policy.start(&tenant);
-        let responder = Rc::new(Responder::new(guest, admission, tenant, settings));
+        let responder = Arc::new(Responder::new(guest, admission, tenant, settings));
+        let worker = Arc::new(RunningWorker {
+            responder: responder.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            has_ended: AtomicBool::new(false),
+        });
+        let _ = running.send(worker.clone());
+        // Who waits for all workers waits until none can report any more.
+        drop(running);
         let mut open = JoinSet::new();
         loop {
             select! {
@@ -62,15 +95,21 @@ impl Worker {
                 }
             }
         }
-        let all = async { while open.join_next().await.is_some() {} };
-        let Some(deadline) = connections.deadline() else { return };
-        if timeout_at(deadline, all).await.is_err() {
+        let all = async {
+            while open.join_next().await.is_some() {}
+            // Requests of an embedding program are at this thread's guest, too.
+            connections.drained().await;
+        };
+        if let Some(deadline) = connections.deadline()
+            && timeout_at(deadline, all).await.is_err()
+        {
             tracing::warn!(connections = open.len(), "drain time over: cutting open connections");
         }
+        worker
     }
 }
 
-async fn take_on(accepted: Accepted, responder: Rc<Responder>, bounds: Rc<super::ServerBounds>) {
+async fn take_on(accepted: Accepted, responder: Arc<Responder>, bounds: Rc<super::ServerBounds>) {
     let Accepted { stream, peer, guard, load } = accepted;
     match TcpStream::from_std(stream) {
         Ok(stream) => match guard {

@@ -20,28 +20,45 @@ const LOCK_WAIT: Duration = Duration::from_secs(60);
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// The listener that a start needs.
+pub(crate) enum WantedListener {
+    /// One on the configured address.
+    Configured,
+    /// This one, which a supervisor or the embedding program has opened.
+    Given(TcpListener),
+    /// None.
+    Without,
+}
+
 /// The claim of a starting process to its exclusive resources.
 pub(crate) struct StartClaim {
     file: File,
     is_locked: bool,
+    /// Whether a listener is wanted that there is not yet.
+    must_listen: bool,
     listener: Option<Listener>,
 }
 
 impl StartClaim {
-    /// Creates the data directory, locks it if no process has it, and gets the listener: the
-    /// `inherited` one, else that of the server that has the directory, else a new one.
+    /// Creates the data directory, locks it if no process has it, and gets the listener: the given
+    /// one, else that of the server that has the directory, else a new one.
     ///
     /// # Errors
     /// When the directory cannot be used, or the address is another server's.
     pub(crate) fn begin(
         data: &Path,
         address: SocketAddr,
-        inherited: Option<TcpListener>,
+        listener: WantedListener,
     ) -> Result<Self, StartError> {
         let path = data.join("larder.lock");
         fs::create_dir_all(data).map_err(|source| StartError::Path { path: data.to_owned(), source })?;
         let file = File::create(&path).map_err(|source| StartError::Path { path, source })?;
-        let mut claim = Self { file, is_locked: false, listener: inherited.map(Listener::inherited) };
+        let must_listen = matches!(listener, WantedListener::Configured);
+        let listener = match listener {
+            WantedListener::Given(socket) => Some(Listener::inherited(socket)),
+            WantedListener::Configured | WantedListener::Without => None,
+        };
+        let mut claim = Self { file, is_locked: false, must_listen, listener };
         claim.is_locked = claim.try_lock(data)?;
         if !claim.is_locked {
             tracing::warn!(data = %data.display(), "another Larder is using the data directory; waiting for it to stop");
@@ -50,7 +67,8 @@ impl StartClaim {
         Ok(claim)
     }
 
-    /// Waits until this process has locked the data directory.
+    /// Waits until this process has locked the data directory. Returns the lock, and the listener if
+    /// one is wanted.
     ///
     /// # Errors
     /// When another process still has it after a minute, or the address.
@@ -58,7 +76,7 @@ impl StartClaim {
         mut self,
         data: &Path,
         address: SocketAddr,
-    ) -> Result<(File, Listener), StartError> {
+    ) -> Result<(File, Option<Listener>), StartError> {
         let end = Instant::now() + LOCK_WAIT;
         while !self.is_locked {
             if Instant::now() >= end {
@@ -68,8 +86,10 @@ impl StartClaim {
             self.is_locked = self.try_lock(data)?;
             self.try_listen(data, address)?;
         }
-        let listener = self.listener.ok_or_else(|| in_use(address))?;
-        Ok((self.file, listener))
+        if self.must_listen && self.listener.is_none() {
+            return Err(StartError::Listen { address, source: io::ErrorKind::AddrInUse.into() });
+        }
+        Ok((self.file, self.listener))
     }
 
     fn try_lock(&self, data: &Path) -> Result<bool, StartError> {
@@ -83,7 +103,7 @@ impl StartClaim {
     }
 
     fn try_listen(&mut self, data: &Path, address: SocketAddr) -> Result<(), StartError> {
-        if self.listener.is_some() {
+        if !self.must_listen || self.listener.is_some() {
             return Ok(());
         }
         if !self.is_locked {
@@ -99,8 +119,4 @@ impl StartClaim {
         }
         Ok(())
     }
-}
-
-fn in_use(address: SocketAddr) -> StartError {
-    StartError::Listen { address, source: io::ErrorKind::AddrInUse.into() }
 }

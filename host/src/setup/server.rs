@@ -28,8 +28,12 @@ pub(crate) fn wanted(config: &Config) -> Wanted {
     }
 }
 
-/// A server that listens and does not accept yet.
-pub(crate) fn server(settings: &Settings, shares: Shares, listener: Listener) -> Result<Server, StartError> {
+/// A server that does not serve yet.
+pub(crate) fn server(
+    settings: &Settings,
+    shares: Shares,
+    listener: Option<Listener>,
+) -> Result<Server, StartError> {
     let (server, guest) = (&settings.server, InstanceLimits::from(&settings.policy));
     let per_client = match server.max_connections_per_client {
         0 => shares.connections.div_ceil(2),

@@ -12,7 +12,7 @@ use super::{
     storage::open_storage,
 };
 use crate::{
-    auth::{TokenVerifier, UrlSigner},
+    auth::{Authenticator, TokenVerifier, UrlSigner},
     config::{DatabaseDriver, Settings},
     disk_pressure::DiskPressure,
     error::StartError,
@@ -28,11 +28,12 @@ const RECENCY_INTERVAL: Duration = Duration::from_secs(10);
 const URL_SECRET: &str = "url-signing-key";
 const SECRET_BYTES: usize = 32;
 
-/// The one tenant. `storage` and `index` are the caller's, where it brings them.
+/// The one tenant. `storage`, `index` and `authenticator` are the caller's, where it brings them.
 pub(crate) async fn tenant(
     settings: &Settings,
     storage: Option<Arc<dyn Storage>>,
     index: Option<Arc<dyn Index>>,
+    authenticator: Option<Arc<dyn Authenticator>>,
 ) -> Result<Tenant, StartError> {
     let outgoing = Outgoing::new(settings)?;
     if let Some(proxies) = outgoing.proxies.describe() {
@@ -50,7 +51,10 @@ pub(crate) async fn tenant(
     let durability = DurabilityTracker::new(DurabilityTracker::this_boot(), storage.is_durable_at_once());
     let policy_settings = policy_settings(settings);
     Ok(Tenant {
-        tokens: Arc::new(TokenVerifier::new(&settings.auth, &fetch)?),
+        tokens: Arc::new(match authenticator {
+            Some(authenticator) => TokenVerifier::of_caller(authenticator),
+            None => TokenVerifier::new(&settings.auth, &fetch)?,
+        }),
         signer: Arc::new(signer(settings, &*index).await?),
         usage: Arc::new(UsageTracker::new(policy_settings.unused_entry_ms)),
         durability: Arc::new(durability),

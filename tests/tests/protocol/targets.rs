@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use larder_guest::fake::{FakeHost, FakeRequest, NOW_MS, claims};
-use larder_tests::{Response, TestServer};
+use larder_tests::{MountedServer, Response, TestServer};
 
 /// A target.
 pub enum Target {
@@ -13,6 +13,8 @@ pub enum Target {
     Native(Box<FakeHost>, AtomicU64),
     /// The built component in the real server.
     Server(Box<TestServer>),
+    /// The same as a service in somebody else's server.
+    Mounted(Box<MountedServer>),
     /// A server that runs already.
     #[cfg(feature = "running-server")]
     Running(Box<larder_tests::RemoteServer>),
@@ -26,6 +28,10 @@ pub async fn server() -> Target {
     Target::Server(Box::new(TestServer::start(&[]).await))
 }
 
+pub async fn mounted() -> Target {
+    Target::Mounted(Box::new(MountedServer::start().await))
+}
+
 #[cfg(feature = "running-server")]
 pub fn running() -> Target {
     Target::Running(Box::new(larder_tests::RemoteServer::from_environment().expect("LARDER_TEST_URL")))
@@ -36,7 +42,7 @@ impl Target {
     pub fn token(&self, repository: &str, scopes: &[(&str, u8)]) -> String {
         match self {
             Self::Native(host, _) => native_token(host, repository, scopes),
-            Self::Server(_) => larder_tests::token(repository, scopes),
+            Self::Server(_) | Self::Mounted(_) => larder_tests::token(repository, scopes),
             #[cfg(feature = "running-server")]
             Self::Running(server) => server.token(repository, scopes),
         }
@@ -58,15 +64,15 @@ impl Target {
                 send_natively(host, FakeRequest::new(method, target).at(now_ms), method, headers, &body)
             }
             Self::Server(server) => server.send(method, target, headers, body).await,
+            Self::Mounted(server) => in_time(server.remote.send(method, target, headers, body)).await,
             #[cfg(feature = "running-server")]
-            Self::Running(server) => tokio::time::timeout(
-                larder_tests::RESPONSE_TIMEOUT,
-                server.send(method, target, headers, body),
-            )
-            .await
-            .expect("a response"),
+            Self::Running(server) => in_time(server.send(method, target, headers, body)).await,
         }
     }
+}
+
+async fn in_time(response: impl Future<Output = Response>) -> Response {
+    tokio::time::timeout(larder_tests::RESPONSE_TIMEOUT, response).await.expect("a response")
 }
 
 fn native_token(host: &FakeHost, repository: &str, scopes: &[(&str, u8)]) -> String {
