@@ -57,6 +57,10 @@ unit: everything ## Run the Rust tests, beside real servers
 e2e: everything ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd openssl python3 nginx
 	tests/scripts/with-services.sh $(SERVICES) -- bash -c 'tests/scripts/e2e.sh && LARDER_TEST_MATRIX=1 tests/scripts/matrix.sh'
+	LARDER_TEST_BINARY=$(abspath $(TARGET_DIR))/release/larder-mounted LARDER_TEST_SIZES=few tests/scripts/e2e.sh $(MOUNTED_CASES)
+
+# What also runs against the server as a service in another program (tests/src/bin/larder-mounted.rs).
+MOUNTED_CASES = $(foreach case,save-restore keys sccache nix version-1,cases/$(case).test.mjs)
 
 stress: everything ## Attack and kill the server for long (ARGS="…": a part of it, see tests/stress/README.md)
 	@tests/scripts/need.sh node npm zstd python3 strace

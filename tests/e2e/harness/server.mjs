@@ -149,10 +149,16 @@ class OwnServer {
 }
 
 /** The program under test. */
-export function binary() {
-  const target = path.resolve(repositoryRoot, process.env.CARGO_TARGET_DIR ?? 'target')
-  const file = process.env.LARDER_TEST_BINARY ?? path.join(target, 'release', 'larder')
-  if (!existsSync(file)) throw new Error(`no server binary at ${file}: run 'make build' first`)
+export const binary = () => existing(process.env.LARDER_TEST_BINARY ?? built('larder'))
+
+/** The program of this example, of the folder `examples`. */
+export const exampleBinary = (name) => existing(built(`larder-example-${name}`))
+
+const built = (name) =>
+  path.join(path.resolve(repositoryRoot, process.env.CARGO_TARGET_DIR ?? 'target'), 'release', name)
+
+function existing(file) {
+  if (!existsSync(file)) throw new Error(`no program at ${file}: run 'make e2e', which builds it first`)
   return file
 }
 
