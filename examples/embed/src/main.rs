@@ -26,6 +26,7 @@ use axum::{
     routing::{get, post},
 };
 use larder::{ClientAddress, Larder, config::Config};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{jobs::Jobs, memory::MemoryStorage};
 
@@ -46,9 +47,12 @@ async fn main() -> anyhow::Result<()> {
         .layer(middleware::from_fn(tell_address));
 
     let listener = tokio::net::TcpListener::bind(&address).await.context("listening")?;
+    // Before anybody can know of it: a signal must stop it in order, and not kill it.
+    let mut terminate = signal(SignalKind::terminate())?;
     announce(listener.local_addr()?)?;
     let service = platform.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(asked_to_stop()).await?;
+    let asked_to_stop = async move { _ = terminate.recv().await };
+    axum::serve(listener, service).with_graceful_shutdown(asked_to_stop).await?;
     // Persists what is in memory. Blocks, so not on a thread that serves.
     tokio::task::spawn_blocking(|| larder.stop()).await?;
     Ok(())
@@ -78,14 +82,4 @@ fn announce(address: SocketAddr) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "listening on http://{address}")?;
     Ok(out.flush()?)
-}
-
-async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            terminate.recv().await;
-        }
-        Err(_) => std::future::pending().await,
-    }
 }

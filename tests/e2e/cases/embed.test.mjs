@@ -29,7 +29,9 @@ after(async () => {
   if (status && status.code !== 0) throw new Error(`the platform ended with ${JSON.stringify(status)}`)
 })
 
-const log = () => readFileSync(path.join(home, 'log'), 'utf8')
+function log() {
+  return readFileSync(path.join(home, 'log'), 'utf8')
+}
 
 async function start() {
   const file = path.join(home, 'log')
