@@ -28,7 +28,9 @@
 //! let objects = FsStorage::open("/srv/objects".into(), Budget::new(32 << 20))?;
 //!
 //! let larder = Larder::builder(config).storage(Arc::new(objects)).build().await?;
-//! println!("ACTIONS_RESULTS_URL=http://{}/", larder.address());
+//! if let Some(address) = larder.address() {
+//!     println!("ACTIONS_RESULTS_URL=http://{address}/");
+//! }
 //!
 //! // Requests in flight finish; what is in memory is persisted.
 //! larder.stop();
