@@ -3,7 +3,7 @@
 use super::{
     Claims, Scope, TokenError,
     cache::fingerprint,
-    claims::{MAX_REPOSITORY_BYTES, MAX_SCOPE_BYTES, MAX_SCOPES},
+    claims::{MAX_REPOSITORY_BYTES, MAX_SCOPE_BYTES, MAX_SCOPES, bad},
     token_verifier::owner,
 };
 
@@ -50,10 +50,6 @@ impl Access {
         }
         Ok(Claims { repository, scopes, owner: owner(&fingerprint(token)), expires_ms })
     }
-}
-
-fn bad(problem: &str) -> TokenError {
-    TokenError::BadClaim(problem.to_owned())
 }
 
 #[cfg(test)]

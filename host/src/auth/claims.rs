@@ -230,6 +230,6 @@ fn not_a_list() -> TokenError {
     bad("ac must be a list of {\"Scope\", \"Permission\"}")
 }
 
-fn bad(problem: &str) -> TokenError {
+pub(super) fn bad(problem: &str) -> TokenError {
     TokenError::BadClaim(problem.to_owned())
 }

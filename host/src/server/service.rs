@@ -127,12 +127,12 @@ impl Future for ResponseFuture {
     type Output = Result<http::Response<ResponseBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.worker.has_ended() {
+        let Self { response, worker } = &mut *self;
+        if worker.has_ended() {
             return Poll::Ready(Ok(busy().map(ResponseBody::uncounted)));
         }
-        let worker = self.worker.clone();
         let _runtime = worker.runtime.enter();
-        self.response.as_mut().poll(cx).map(Ok)
+        response.as_mut().poll(cx).map(Ok)
     }
 }
 
