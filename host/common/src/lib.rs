@@ -1,9 +1,12 @@
-//! Shared by the host's crates: the clock, proxies for outgoing requests, and error chains.
+//! Shared by the host's crates: the clock, proxies for outgoing requests, error chains, and names of
+//! tenants.
 //!
 //! Only code that two of the crates need, and that depends on neither, belongs here.
 
 pub mod causes;
 pub mod clock;
 mod proxies;
+mod tenant;
 
 pub use proxies::Proxies;
+pub use tenant::{InvalidTenantName, TenantName};

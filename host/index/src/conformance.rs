@@ -11,10 +11,12 @@ pub(super) mod keys;
 pub(super) mod list;
 pub(super) mod lookup;
 pub(super) mod race;
+pub(super) mod tenants;
 pub(super) mod upload;
 
 use std::sync::Arc;
 
+use larder_common::TenantName;
 use larder_storage::ObjectName;
 
 use super::{
@@ -24,8 +26,37 @@ use super::{
 
 /// Makes a `#[test]` for each promise. `$open` returns something that derefs to a [`Case`] and
 /// keeps its database alive, or `None` if there is no server; `$open_bytes` returns the same for
-/// keys that are compared byte for byte.
+/// keys that are compared byte for byte. `$open_tenant` and `$open_tenant_bytes` return the same with
+/// the index of a tenant ([`Case::of_a_tenant`]).
 macro_rules! conformance {
+    ($open:path, $open_bytes:path; $open_tenant:path, $open_tenant_bytes:path) => {
+        $crate::conformance::promises!($open, $open_bytes);
+        mod of_a_tenant {
+            $crate::conformance::promises!($open_tenant, $open_tenant_bytes);
+        }
+        $crate::conformance::cases! { $open;
+            tenants {
+                a_slot_is_free_in_each_tenant
+                nothing_of_another_tenant_is_found
+                an_entry_of_an_upload_is_not_found_by_another_tenant
+                nothing_of_another_tenant_is_changed
+                a_batch_with_rows_of_several_tenants_changes_ones_own
+                an_idle_upload_of_another_tenant_is_not_displaced
+                tenants_with_similar_names_are_different
+                lists_show_what_is_ones_own_from_any_number
+                secrets_are_each_tenants_own
+                the_index_of_a_tenant_returns_that_of_no_other
+                a_tenant_is_forgotten_once_it_has_no_rows
+                the_default_tenant_is_not_forgotten
+                tenants_are_listed_while_they_have_something
+            }
+        }
+    };
+}
+pub(super) use conformance;
+
+/// Makes the tests for [`conformance!`] that are the same for each tenant.
+macro_rules! promises {
     ($open:path, $open_bytes:path) => {
         $crate::conformance::cases! { $open_bytes;
             bytes {
@@ -125,7 +156,7 @@ macro_rules! conformance {
         }
     };
 }
-pub(super) use conformance;
+pub(super) use promises;
 
 /// Makes the tests for [`conformance!`].
 macro_rules! cases {
@@ -159,6 +190,12 @@ pub(super) struct Case {
 impl Case {
     pub(super) fn new(index: Arc<dyn Index>) -> Self {
         Self { index, repository: unique("repository") }
+    }
+
+    /// The same, in the index of a tenant of its own.
+    pub(super) fn of_a_tenant(self) -> Self {
+        let tenant = TenantName::parse(&unique("t")).unwrap();
+        Self { index: self.index.tenant(&tenant).unwrap(), ..self }
     }
 
     pub(super) fn slot(&self, scope: &str, version: &str, key: &str) -> Slot {

@@ -23,6 +23,9 @@ pub enum IndexError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// This index, or this handle of it, does not do that; retrying does not help.
+    #[error("{0}")]
+    Unsupported(&'static str),
 }
 
 /// Wraps an error in [`IndexError::Unavailable`].

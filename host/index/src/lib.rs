@@ -8,6 +8,9 @@
 //! compared byte for byte. Keys are compared by the [`KeyRule`] of the database, and returned as
 //! they were saved. Every change is atomic, also among several processes that share a database, and
 //! repeating a change is harmless.
+//!
+//! An index is one tenant's ([`Index::tenant`]): what others have in the same database does not exist
+//! for it, and their slots are others.
 
 #[cfg(test)]
 mod conformance;
@@ -26,9 +29,13 @@ pub mod sqlite;
 mod tests;
 mod upload;
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
+use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
 
 #[cfg(feature = "sql")]
@@ -45,9 +52,44 @@ use self::{
     upload::fresh_upload_name,
 };
 
-/// A database of entries and uploads.
+/// A database of entries and uploads, as one tenant sees it. The index that a driver opens is that of
+/// the tenant `default`.
 #[async_trait]
 pub trait Index: Send + Sync + 'static {
+    /// Returns the index of another tenant in the same database. No call of it finds or changes what
+    /// is another tenant's, whatever ids, names, slots or objects it is given; numbers of entries and
+    /// uploads are unique among all tenants. It shares connections, threads and caches, and costs some
+    /// hundred bytes. The database is closed with the last handle.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no tenants, or if it is that of another tenant than
+    /// `default`: such a handle returns itself only.
+    fn tenant(&self, _name: &TenantName) -> Result<Arc<dyn Index>, IndexError> {
+        Err(IndexError::Unsupported("this index has no tenants"))
+    }
+
+    /// Returns up to `limit` names of tenants that have something in the database, in the order of
+    /// their bytes, starting after `after`.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] as for [`Self::tenant`].
+    async fn list_tenants(
+        &self,
+        _after: Option<&TenantName>,
+        _limit: usize,
+    ) -> Result<Vec<TenantName>, IndexError> {
+        Err(IndexError::Unsupported("this index has no tenants"))
+    }
+
+    /// Deletes what is left of a tenant that has neither entries nor uploads: its secrets. Returns
+    /// `false`, and changes nothing, if it has any.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if it is the tenant `default`, or the index has no tenants.
+    async fn forget_tenant(&self) -> Result<bool, IndexError> {
+        Err(IndexError::Unsupported("this index has no tenants"))
+    }
+
     /// Returns the entry that the first matching probe finds, or `None` if no probe matches. Of
     /// several entries with a prefix, the one with the highest [`Entry::id`] is found. Entries in
     /// `skip` count as absent.
@@ -167,6 +209,13 @@ pub trait Index: Send + Sync + 'static {
     /// calls all return the same secret.
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError>;
 }
+
+/// The name of the tenant `default`, in the errors of [`Index::tenant`] and others.
+const NOT_OF_DEFAULT: IndexError =
+    IndexError::Unsupported("the index of a tenant gives no access to those of others");
+
+/// The error of [`Index::forget_tenant`] for the tenant `default`.
+const NOT_FOR_DEFAULT: IndexError = IndexError::Unsupported("the tenant `default` cannot be removed");
 
 /// Returns the latest time of each id, sorted by id, so that concurrent batches lock rows in the
 /// same order.

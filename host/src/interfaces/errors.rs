@@ -117,6 +117,7 @@ impl From<IndexError> for index::Error {
                 tracing::error!(context, error = %chain(&*source), "the disk of the database is full");
                 Self::NoSpace
             }
+            IndexError::Unsupported(what) => Self::Unavailable(what.to_owned()),
         }
     }
 }

@@ -4,23 +4,35 @@
 //! change fails, the writer rolls it back as a whole, and may run it again.
 
 use larder_storage::UploadName;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::{
     queries,
     rows::{self, entry_columns, integer, upload_columns},
+    tenant::TenantConnection,
 };
 use crate::{
     AttachOutcome, Attachment, Durability, Entry, EntryId, KeyRule, MAX_CLOCK_SKEW_MS, Reservation, Slot,
     Upload, UploadId, latest,
 };
 
-pub(super) const TOUCH_UPLOAD: &str =
-    "UPDATE uploads SET active_ms = ?2 WHERE name = ?1 AND (active_ms < ?2 OR active_ms > ?3)";
+pub(super) const TOUCH_UPLOAD: &str = "UPDATE uploads SET active_ms = ?3 WHERE tenant = ?1 AND name = ?2 AND (active_ms < ?3 OR active_ms > ?4)";
+
+pub(super) const TOUCH_ENTRY: &str =
+    "UPDATE entries SET used_ms = ?3 WHERE tenant = ?1 AND id = ?2 AND used_ms < ?3";
+
+pub(super) const MARK_DURABLE: &str =
+    "UPDATE entries SET boot = NULL WHERE tenant = ?1 AND id = ?2 AND boot IS NOT NULL";
+
+pub(super) const DELETE_UNUSED_ENTRY: &str =
+    "DELETE FROM entries WHERE tenant = ?1 AND id = ?2 AND used_ms <= ?3";
+
+pub(super) const HAS_ROWS: &str = "SELECT 1 FROM entries INDEXED BY entries_by_tenant WHERE tenant = ?1 \
+     UNION ALL SELECT 1 FROM uploads INDEXED BY uploads_by_tenant WHERE tenant = ?1";
 
 /// See [`crate::Index::reserve`].
 pub(super) fn reserve(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     rule: KeyRule,
     slot: &Slot,
     owner: &str,
@@ -41,20 +53,22 @@ pub(super) fn reserve(
 }
 
 fn insert_upload(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     rule: KeyRule,
     slot: &Slot,
     owner: &str,
     name: &UploadName,
     now_ms: u64,
 ) -> rusqlite::Result<Upload> {
-    conn.prepare_cached(concat!(
-        "INSERT INTO uploads (repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8) RETURNING ",
+    conn.prepare(concat!(
+        "INSERT INTO uploads \
+         (tenant, repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9) RETURNING ",
         upload_columns!()
     ))?
     .query_one(
         params![
+            conn.tenant(),
             slot.repository.as_bytes(),
             slot.scope.as_bytes(),
             slot.version.as_bytes(),
@@ -69,19 +83,24 @@ fn insert_upload(
 }
 
 /// See [`crate::Index::renew`].
-pub(super) fn renew(conn: &Connection, id: UploadId, created_ms: u64, now_ms: u64) -> rusqlite::Result<bool> {
+pub(super) fn renew(
+    conn: TenantConnection<'_>,
+    id: UploadId,
+    created_ms: u64,
+    now_ms: u64,
+) -> rusqlite::Result<bool> {
     let renewed = conn
-        .prepare_cached(
-            "UPDATE uploads SET created_ms = ?3, active_ms = ?3 \
-             WHERE id = ?1 AND created_ms = ?2 AND active_ms = ?2 AND object IS NULL",
+        .prepare(
+            "UPDATE uploads SET created_ms = ?4, active_ms = ?4 \
+             WHERE tenant = ?1 AND id = ?2 AND created_ms = ?3 AND active_ms = ?3 AND object IS NULL",
         )?
-        .execute([integer(id.0), integer(created_ms), integer(now_ms)])?;
+        .execute(params![conn.tenant(), integer(id.0), integer(created_ms), integer(now_ms)])?;
     Ok(renewed > 0)
 }
 
 /// See [`crate::Index::attach`].
 pub(super) fn attach(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     id: UploadId,
     attachment: &Attachment,
     now_ms: u64,
@@ -89,11 +108,12 @@ pub(super) fn attach(
     let Some(upload) = queries::upload_by_id(conn, id)? else {
         return Ok(AttachOutcome::Gone);
     };
-    conn.prepare_cached(
-        "UPDATE uploads SET object = ?2, size_bytes = ?3, \
-         active_ms = iif(active_ms > ?5, ?4, max(active_ms, ?4)) WHERE id = ?1",
+    conn.prepare(
+        "UPDATE uploads SET object = ?3, size_bytes = ?4, \
+         active_ms = iif(active_ms > ?6, ?5, max(active_ms, ?5)) WHERE tenant = ?1 AND id = ?2",
     )?
     .execute(params![
+        conn.tenant(),
         integer(id.0),
         attachment.object.as_str(),
         integer(attachment.size_bytes),
@@ -106,7 +126,7 @@ pub(super) fn attach(
 
 /// See [`crate::Index::finalize`].
 pub(super) fn finalize(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     rule: KeyRule,
     id: UploadId,
     attachment: &Attachment,
@@ -127,7 +147,7 @@ pub(super) fn finalize(
 }
 
 fn insert_entry(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     rule: KeyRule,
     Upload { id, slot, owner, .. }: &Upload,
     attachment: &Attachment,
@@ -138,14 +158,15 @@ fn insert_entry(
         Durability::Durable => None,
         Durability::Until { boot } => Some(boot),
     };
-    conn.prepare_cached(concat!(
+    conn.prepare(concat!(
         "INSERT INTO entries \
-         (repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11) RETURNING ",
+         (tenant, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12) RETURNING ",
         entry_columns!()
     ))?
     .query_one(
         params![
+            conn.tenant(),
             slot.repository.as_bytes(),
             slot.scope.as_bytes(),
             slot.version.as_bytes(),
@@ -163,83 +184,112 @@ fn insert_entry(
 }
 
 /// See [`crate::Index::abandon`].
-pub(super) fn abandon(conn: &Connection, id: UploadId) -> rusqlite::Result<bool> {
-    let deleted = conn.prepare_cached("DELETE FROM uploads WHERE id = ?1")?.execute([integer(id.0)])?;
+pub(super) fn abandon(conn: TenantConnection<'_>, id: UploadId) -> rusqlite::Result<bool> {
+    let deleted = conn
+        .prepare("DELETE FROM uploads WHERE tenant = ?1 AND id = ?2")?
+        .execute(params![conn.tenant(), integer(id.0)])?;
     Ok(deleted > 0)
 }
 
 /// See [`crate::Index::abandon_idle`].
-pub(super) fn abandon_idle(conn: &Connection, id: UploadId, idle_before_ms: u64) -> rusqlite::Result<bool> {
+pub(super) fn abandon_idle(
+    conn: TenantConnection<'_>,
+    id: UploadId,
+    idle_before_ms: u64,
+) -> rusqlite::Result<bool> {
     let deleted = conn
-        .prepare_cached("DELETE FROM uploads WHERE id = ?1 AND active_ms < ?2")?
-        .execute([integer(id.0), integer(idle_before_ms)])?;
+        .prepare("DELETE FROM uploads WHERE tenant = ?1 AND id = ?2 AND active_ms < ?3")?
+        .execute(params![conn.tenant(), integer(id.0), integer(idle_before_ms)])?;
     Ok(deleted > 0)
 }
 
 /// See [`crate::Index::delete_entry`].
-pub(super) fn delete_entry(conn: &Connection, id: EntryId) -> rusqlite::Result<bool> {
-    let deleted = conn.prepare_cached("DELETE FROM entries WHERE id = ?1")?.execute([integer(id.0)])?;
+pub(super) fn delete_entry(conn: TenantConnection<'_>, id: EntryId) -> rusqlite::Result<bool> {
+    let deleted = conn
+        .prepare("DELETE FROM entries WHERE tenant = ?1 AND id = ?2")?
+        .execute(params![conn.tenant(), integer(id.0)])?;
     Ok(deleted > 0)
 }
 
 /// See [`crate::Index::delete_entry_unused`].
 pub(super) fn delete_entry_unused(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     id: EntryId,
     last_used_ms: u64,
 ) -> rusqlite::Result<bool> {
-    let deleted = conn
-        .prepare_cached("DELETE FROM entries WHERE id = ?1 AND used_ms <= ?2")?
-        .execute([integer(id.0), integer(last_used_ms)])?;
+    let deleted = conn.prepare(DELETE_UNUSED_ENTRY)?.execute(params![
+        conn.tenant(),
+        integer(id.0),
+        integer(last_used_ms)
+    ])?;
     Ok(deleted > 0)
 }
 
 /// See [`crate::Index::touch_entries`].
-pub(super) fn touch_entries(conn: &Connection, uses: &[(EntryId, u64)]) -> rusqlite::Result<()> {
-    let mut statement =
-        conn.prepare_cached("UPDATE entries SET used_ms = ?2 WHERE id = ?1 AND used_ms < ?2")?;
+pub(super) fn touch_entries(conn: TenantConnection<'_>, uses: &[(EntryId, u64)]) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare(TOUCH_ENTRY)?;
     for (id, last_used_ms) in uses {
-        statement.execute([integer(id.0), integer(*last_used_ms)])?;
+        statement.execute(params![conn.tenant(), integer(id.0), integer(*last_used_ms)])?;
     }
     Ok(())
 }
 
 /// See [`crate::Index::cap_last_used`].
-pub(super) fn cap_last_used(conn: &Connection, ids: &[EntryId], now_ms: u64) -> rusqlite::Result<()> {
+pub(super) fn cap_last_used(
+    conn: TenantConnection<'_>,
+    ids: &[EntryId],
+    now_ms: u64,
+) -> rusqlite::Result<()> {
     let mut statement =
-        conn.prepare_cached("UPDATE entries SET used_ms = ?2 WHERE id = ?1 AND used_ms > ?2")?;
+        conn.prepare("UPDATE entries SET used_ms = ?3 WHERE tenant = ?1 AND id = ?2 AND used_ms > ?3")?;
     for id in ids {
-        statement.execute([integer(id.0), integer(now_ms)])?;
+        statement.execute(params![conn.tenant(), integer(id.0), integer(now_ms)])?;
     }
     Ok(())
 }
 
 /// See [`crate::Index::touch_uploads`].
-pub(super) fn touch_uploads(conn: &Connection, uses: &[(UploadName, u64)]) -> rusqlite::Result<()> {
-    let mut statement = conn.prepare_cached(TOUCH_UPLOAD)?;
+pub(super) fn touch_uploads(conn: TenantConnection<'_>, uses: &[(UploadName, u64)]) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare(TOUCH_UPLOAD)?;
     for (name, last_activity_ms) in latest(uses) {
         let ahead_ms = last_activity_ms.saturating_add(MAX_CLOCK_SKEW_MS);
-        statement.execute(params![name.as_str(), integer(last_activity_ms), integer(ahead_ms)])?;
+        statement.execute(params![
+            conn.tenant(),
+            name.as_str(),
+            integer(last_activity_ms),
+            integer(ahead_ms)
+        ])?;
     }
     Ok(())
 }
 
 /// See [`crate::Index::mark_durable`].
-pub(super) fn mark_durable(conn: &Connection, ids: &[EntryId]) -> rusqlite::Result<()> {
-    let mut statement =
-        conn.prepare_cached("UPDATE entries SET boot = NULL WHERE id = ?1 AND boot IS NOT NULL")?;
+pub(super) fn mark_durable(conn: TenantConnection<'_>, ids: &[EntryId]) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare(MARK_DURABLE)?;
     for id in ids {
-        statement.execute([integer(id.0)])?;
+        statement.execute(params![conn.tenant(), integer(id.0)])?;
     }
     Ok(())
 }
 
 /// See [`crate::Index::secret`].
-pub(super) fn secret(conn: &Connection, name: &str, fresh: &[u8]) -> rusqlite::Result<Vec<u8>> {
+pub(super) fn secret(conn: TenantConnection<'_>, name: &str, fresh: &[u8]) -> rusqlite::Result<Vec<u8>> {
     if let Some(stored) = queries::secret(conn, name)? {
         return Ok(stored);
     }
-    conn.prepare_cached("INSERT INTO secrets (name, value) VALUES (?1, ?2)")?
-        .execute(params![name, fresh])?;
+    conn.prepare("INSERT INTO secrets (tenant, name, value) VALUES (?1, ?2, ?3)")?.execute(params![
+        conn.tenant(),
+        name,
+        fresh
+    ])?;
     Ok(fresh.to_vec())
+}
+
+/// See [`crate::Index::forget_tenant`].
+pub(super) fn forget(conn: TenantConnection<'_>) -> rusqlite::Result<bool> {
+    if conn.prepare(HAS_ROWS)?.exists([conn.tenant()])? {
+        return Ok(false);
+    }
+    conn.prepare("DELETE FROM secrets WHERE tenant = ?1")?.execute([conn.tenant()])?;
+    Ok(true)
 }

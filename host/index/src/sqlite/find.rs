@@ -7,11 +7,11 @@
 //! block of entries backwards and scans the keys with the prefix in each block. A million entries
 //! are about a thousand blocks.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{
-    reader::ReadTransaction,
     rows::{self, compared_key, entry_columns, integer},
+    tenant::TenantConnection,
 };
 use crate::{Entry, EntryId, KeyRule, MatchKind, Probe};
 
@@ -25,18 +25,19 @@ pub(super) const BY_SLOT: &str = concat!(
     "SELECT ",
     entry_columns!(),
     " FROM entries INDEXED BY entries_by_key \
-     WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND ",
+     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND ",
     compared_key!(),
-    " = ?4"
+    " = ?5"
 );
 
-pub(super) const BY_ID: &str = concat!("SELECT ", entry_columns!(), " FROM entries WHERE id = ?1");
+pub(super) const BY_ID: &str =
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant = ?1 AND id = ?2");
 
 pub(super) const NEWEST_FIRST: &str = concat!(
     "SELECT id, ",
     compared_key!(),
     " FROM entries INDEXED BY entries_by_age \
-     WHERE repository = ?1 AND scope = ?2 AND version = ?3 ORDER BY id DESC"
+     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 ORDER BY id DESC"
 );
 
 /// No upper bound, because not every prefix has a successor: the caller stops at the first key
@@ -45,23 +46,23 @@ pub(super) const BY_KEY: &str = concat!(
     "SELECT id, ",
     compared_key!(),
     " FROM entries INDEXED BY entries_by_key \
-     WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND ",
+     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND ",
     compared_key!(),
-    " >= ?4 ORDER BY ",
+    " >= ?5 ORDER BY ",
     compared_key!()
 );
 
 pub(super) const BLOCK_BEFORE: &str = "SELECT id >> 10 FROM entries INDEXED BY entries_by_block \
-     WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND id >> 10 < ?4 ORDER BY id >> 10 DESC LIMIT 1";
+     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND id >> 10 < ?5 ORDER BY id >> 10 DESC LIMIT 1";
 
 /// No upper bound, like [`BY_KEY`].
 pub(super) const IN_BLOCK: &str = concat!(
     "SELECT id, ",
     compared_key!(),
     " FROM entries INDEXED BY entries_by_block \
-     WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND id >> 10 = ?4 AND ",
+     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND id >> 10 = ?5 AND ",
     compared_key!(),
-    " >= ?5 ORDER BY ",
+    " >= ?6 ORDER BY ",
     compared_key!()
 );
 
@@ -86,11 +87,11 @@ pub(super) enum SearchOutcome {
 
 /// Searches one snapshot of the database, in at most `steps` steps.
 pub(super) fn find(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     search: &Search<'_>,
     mut steps: u64,
 ) -> rusqlite::Result<SearchOutcome> {
-    let _snapshot = ReadTransaction::begin(conn)?;
+    let _snapshot = conn.snapshot()?;
     for probe in search.probes {
         let key = search.rule.compared(&probe.key);
         let key = key.as_bytes();
@@ -109,27 +110,36 @@ pub(super) fn find(
 }
 
 /// Returns the entry with this number.
-pub(super) fn by_id(conn: &Connection, id: EntryId) -> rusqlite::Result<Option<Entry>> {
-    conn.prepare_cached(BY_ID)?.query_one([integer(id.0)], rows::entry).optional()
+pub(super) fn by_id(conn: TenantConnection<'_>, id: EntryId) -> rusqlite::Result<Option<Entry>> {
+    conn.prepare(BY_ID)?.query_one(params![conn.tenant(), integer(id.0)], rows::entry).optional()
 }
 
-fn exact(conn: &Connection, search: &Search<'_>, scope: &str, key: &[u8]) -> rusqlite::Result<Option<Entry>> {
-    let mut statement = conn.prepare_cached(BY_SLOT)?;
-    let place = params![search.repository.as_bytes(), scope.as_bytes(), search.version.as_bytes(), key];
+fn exact(
+    conn: TenantConnection<'_>,
+    search: &Search<'_>,
+    scope: &str,
+    key: &[u8],
+) -> rusqlite::Result<Option<Entry>> {
+    let mut statement = conn.prepare(BY_SLOT)?;
+    let place = params![
+        conn.tenant(),
+        search.repository.as_bytes(),
+        scope.as_bytes(),
+        search.version.as_bytes(),
+        key
+    ];
     let found = statement.query_one(place, rows::entry).optional()?;
     Ok(found.filter(|entry| !search.skips(entry.id)))
 }
 
 fn newest(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     search: &Search<'_>,
     scope: &str,
     prefix: &[u8],
     steps: &mut u64,
 ) -> rusqlite::Result<SearchOutcome> {
-    let mut by_key = conn.prepare_cached(BY_KEY)?;
-    let mut newest_first = conn.prepare_cached(NEWEST_FIRST)?;
-    let mut result = scan_from_both_ends(&mut by_key, &mut newest_first, search, scope, prefix, steps)?;
+    let mut result = scan_from_both_ends(conn, search, scope, prefix, steps)?;
     if let ScanResult::Undecided = result {
         result = scan_by_block(conn, search, scope, prefix, steps)?;
     }
@@ -149,8 +159,7 @@ enum ScanResult {
 }
 
 fn scan_from_both_ends(
-    by_key: &mut Statement<'_>,
-    newest_first: &mut Statement<'_>,
+    conn: TenantConnection<'_>,
     search: &Search<'_>,
     scope: &str,
     prefix: &[u8],
@@ -158,8 +167,9 @@ fn scan_from_both_ends(
 ) -> rusqlite::Result<ScanResult> {
     let (repository, scope, version) =
         (search.repository.as_bytes(), scope.as_bytes(), search.version.as_bytes());
-    let mut by_key = by_key.query(params![repository, scope, version, prefix])?;
-    let mut newest_first = newest_first.query(params![repository, scope, version])?;
+    let (mut by_key, mut newest_first) = (conn.prepare(BY_KEY)?, conn.prepare(NEWEST_FIRST)?);
+    let mut by_key = by_key.query(params![conn.tenant(), repository, scope, version, prefix])?;
+    let mut newest_first = newest_first.query(params![conn.tenant(), repository, scope, version])?;
     let mut best = None;
     for _ in 0..MAX_STEPS_PER_SIDE {
         match by_key.next()? {
@@ -183,7 +193,7 @@ fn scan_from_both_ends(
 
 /// Scans from the newest block backwards.
 fn scan_by_block(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     search: &Search<'_>,
     scope: &str,
     prefix: &[u8],
@@ -191,15 +201,16 @@ fn scan_by_block(
 ) -> rusqlite::Result<ScanResult> {
     let (repository, scope, version) =
         (search.repository.as_bytes(), scope.as_bytes(), search.version.as_bytes());
-    let mut block_before = conn.prepare_cached(BLOCK_BEFORE)?;
-    let mut in_block = conn.prepare_cached(IN_BLOCK)?;
+    let mut block_before = conn.prepare(BLOCK_BEFORE)?;
+    let mut in_block = conn.prepare(IN_BLOCK)?;
     let mut block = i64::MAX;
     while spend(steps, STEPS_PER_BLOCK) {
-        let before = block_before.query_one(params![repository, scope, version, block], |row| row.get(0));
+        let before = block_before
+            .query_one(params![conn.tenant(), repository, scope, version, block], |row| row.get(0));
         let Some(before) = before.optional()? else { return Ok(ScanResult::NotFound) };
         block = before;
         let mut best = None;
-        let mut rows = in_block.query(params![repository, scope, version, block, prefix])?;
+        let mut rows = in_block.query(params![conn.tenant(), repository, scope, version, block, prefix])?;
         while let Some(row) = rows.next()?
             && starts_with(row, prefix)?
         {

@@ -15,6 +15,7 @@ mod refold;
 mod rows;
 mod schema;
 mod snapshot_anchor;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -22,6 +23,7 @@ mod writer;
 use std::{collections::HashSet, path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
 use rusqlite::Connection;
 
@@ -32,20 +34,28 @@ use self::{
     long_searches::LongSearches,
     reader::Readers,
     schema::OpenError,
+    tenant::TenantConnection,
     writer::Writer,
 };
 use super::{
-    AttachOutcome, Attachment, Durability, Entry, EntryId, Index, IndexError, KeyRule, Probe, Reservation,
-    Slot, Upload, UploadId, unavailable,
+    AttachOutcome, Attachment, Durability, Entry, EntryId, Index, IndexError, KeyRule, NOT_FOR_DEFAULT,
+    NOT_OF_DEFAULT, Probe, Reservation, Slot, Upload, UploadId, unavailable,
 };
 
 /// Steps that a search may take on the thread that serves requests: about a millisecond.
 const MAX_INLINE_STEPS: u64 = 2_000;
 
-/// The index in an SQLite database.
+/// The index of a tenant in an SQLite database.
 ///
-/// Dropping it completes the queued changes and closes the database.
+/// Dropping the last one of a database completes the queued changes and closes the database.
 pub struct SqliteIndex {
+    database: Arc<Database>,
+    tenant: TenantName,
+    max_inline_steps: u64,
+}
+
+/// What the indexes of all tenants share.
+struct Database {
     /// Stopped first, because closing the database deletes its log.
     watching: Option<FileWatchThread>,
     watch: Arc<FileWatch>,
@@ -53,7 +63,6 @@ pub struct SqliteIndex {
     writer: Writer,
     rule: KeyRule,
     long_searches: LongSearches,
-    max_inline_steps: u64,
 }
 
 impl SqliteIndex {
@@ -73,6 +82,66 @@ impl SqliteIndex {
             .map_err(|error| unavailable("starting a thread", error))
     }
 
+    fn start(path: &Path, rule: KeyRule, conn: Connection, others: [Connection; 2]) -> std::io::Result<Self> {
+        let database = Database::start(path, rule, conn, others)?;
+        Ok(Self::of(Arc::new(database), TenantName::default()))
+    }
+
+    fn of(database: Arc<Database>, tenant: TenantName) -> Self {
+        Self { database, tenant, max_inline_steps: MAX_INLINE_STEPS }
+    }
+
+    fn read<T>(
+        &self,
+        context: &'static str,
+        query: impl FnOnce(TenantConnection<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, IndexError> {
+        self.database.read(context, |conn| query(TenantConnection::new(conn, &self.tenant)))
+    }
+
+    async fn write<T, F>(&self, context: &'static str, mut change: F) -> Result<T, IndexError>
+    where
+        T: Send + 'static,
+        F: FnMut(TenantConnection<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let tenant = self.tenant.clone();
+        let change = move |conn: &Connection| change(TenantConnection::new(conn, &tenant));
+        self.database.writer.write(context, change).await
+    }
+
+    /// Repeats a long search on a thread for blocking work.
+    async fn find_in_background(
+        &self,
+        repository: &str,
+        version: &str,
+        probes: &[Probe],
+        skip: Vec<EntryId>,
+    ) -> Result<Option<Entry>, IndexError> {
+        let (readers, rule) = (Arc::clone(&self.database.readers), self.database.rule);
+        let (repository, version) = (repository.to_owned(), version.to_owned());
+        let (probes, tenant) = (probes.to_vec(), self.tenant.clone());
+        let search = move || {
+            readers.read(|conn| {
+                let search =
+                    Search { rule, repository: &repository, version: &version, probes: &probes, skip: &skip };
+                find::find(TenantConnection::new(conn, &tenant), &search, u64::MAX)
+            })
+        };
+        let outcome = self
+            .database
+            .long_searches
+            .run(search)
+            .await
+            .map_err(|source| IndexError::Unavailable { context: FIND, source })?;
+        match outcome.map_err(|error| index_error(FIND, error))? {
+            SearchOutcome::Done(found) => Ok(found),
+            // Cannot happen with `u64::MAX` steps.
+            SearchOutcome::OutOfSteps => Ok(None),
+        }
+    }
+}
+
+impl Database {
     fn start(
         path: &Path,
         rule: KeyRule,
@@ -88,7 +157,6 @@ impl SqliteIndex {
             readers,
             rule,
             long_searches: LongSearches::new(),
-            max_inline_steps: MAX_INLINE_STEPS,
         })
     }
 
@@ -102,39 +170,9 @@ impl SqliteIndex {
             Some(loss) => Err(unavailable(context, loss)),
         }
     }
-
-    /// Repeats a long search on a thread for blocking work.
-    async fn find_in_background(
-        &self,
-        repository: &str,
-        version: &str,
-        probes: &[Probe],
-        skip: Vec<EntryId>,
-    ) -> Result<Option<Entry>, IndexError> {
-        let (readers, rule) = (Arc::clone(&self.readers), self.rule);
-        let (repository, version) = (repository.to_owned(), version.to_owned());
-        let probes = probes.to_vec();
-        let search = move || {
-            readers.read(|conn| {
-                let search =
-                    Search { rule, repository: &repository, version: &version, probes: &probes, skip: &skip };
-                find::find(conn, &search, u64::MAX)
-            })
-        };
-        let outcome = self
-            .long_searches
-            .run(search)
-            .await
-            .map_err(|source| IndexError::Unavailable { context: FIND, source })?;
-        match outcome.map_err(|error| index_error(FIND, error))? {
-            SearchOutcome::Done(found) => Ok(found),
-            // Cannot happen with `u64::MAX` steps.
-            SearchOutcome::OutOfSteps => Ok(None),
-        }
-    }
 }
 
-impl Drop for SqliteIndex {
+impl Drop for Database {
     /// Closes the read connections first. The connection that is closed last folds the log into the
     /// database, and only the writer's can.
     fn drop(&mut self) {
@@ -148,6 +186,31 @@ const FIND: &str = "finding an entry";
 
 #[async_trait]
 impl Index for SqliteIndex {
+    fn tenant(&self, name: &TenantName) -> Result<Arc<dyn Index>, IndexError> {
+        if *name != self.tenant && !self.tenant.is_default() {
+            return Err(NOT_OF_DEFAULT);
+        }
+        Ok(Arc::new(Self::of(Arc::clone(&self.database), name.clone())))
+    }
+
+    async fn list_tenants(
+        &self,
+        after: Option<&TenantName>,
+        limit: usize,
+    ) -> Result<Vec<TenantName>, IndexError> {
+        if !self.tenant.is_default() {
+            return Err(NOT_OF_DEFAULT);
+        }
+        self.database.read("listing tenants", |conn| tenant::list(conn, after, limit))
+    }
+
+    async fn forget_tenant(&self) -> Result<bool, IndexError> {
+        if self.tenant.is_default() {
+            return Err(NOT_FOR_DEFAULT);
+        }
+        self.write("removing a tenant", changes::forget).await
+    }
+
     async fn find(
         &self,
         repository: &str,
@@ -157,7 +220,7 @@ impl Index for SqliteIndex {
     ) -> Result<Option<Entry>, IndexError> {
         let mut skip = skip.to_vec();
         skip.sort_unstable();
-        let search = Search { rule: self.rule, repository, version, probes, skip: &skip };
+        let search = Search { rule: self.database.rule, repository, version, probes, skip: &skip };
         match self.read(FIND, |conn| find::find(conn, &search, self.max_inline_steps))? {
             SearchOutcome::Done(found) => Ok(found),
             SearchOutcome::OutOfSteps => self.find_in_background(repository, version, probes, skip).await,
@@ -180,18 +243,15 @@ impl Index for SqliteIndex {
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
         let (slot, owner, fresh) = (slot.clone(), owner.to_owned(), super::fresh_upload_name()?);
-        let rule = self.rule;
-        self.writer
-            .write("reserving a slot", move |conn| {
-                changes::reserve(conn, rule, &slot, &owner, &fresh, now_ms, idle_before_ms)
-            })
-            .await
+        let rule = self.database.rule;
+        self.write("reserving a slot", move |conn| {
+            changes::reserve(conn, rule, &slot, &owner, &fresh, now_ms, idle_before_ms)
+        })
+        .await
     }
 
     async fn renew(&self, id: UploadId, created_ms: u64, now_ms: u64) -> Result<bool, IndexError> {
-        self.writer
-            .write("renewing an upload", move |conn| changes::renew(conn, id, created_ms, now_ms))
-            .await
+        self.write("renewing an upload", move |conn| changes::renew(conn, id, created_ms, now_ms)).await
     }
 
     async fn get_upload(&self, name: &UploadName) -> Result<Option<Upload>, IndexError> {
@@ -203,7 +263,7 @@ impl Index for SqliteIndex {
     }
 
     async fn find_upload(&self, slot: &Slot) -> Result<Option<Upload>, IndexError> {
-        self.read("finding an upload", |conn| queries::upload_by_slot(conn, self.rule, slot))
+        self.read("finding an upload", |conn| queries::upload_by_slot(conn, self.database.rule, slot))
     }
 
     async fn attach(
@@ -213,9 +273,7 @@ impl Index for SqliteIndex {
         now_ms: u64,
     ) -> Result<AttachOutcome, IndexError> {
         let attachment = attachment.clone();
-        self.writer
-            .write("attaching an object", move |conn| changes::attach(conn, id, &attachment, now_ms))
-            .await
+        self.write("attaching an object", move |conn| changes::attach(conn, id, &attachment, now_ms)).await
     }
 
     async fn finalize(
@@ -225,34 +283,31 @@ impl Index for SqliteIndex {
         durability: &Durability,
         now_ms: u64,
     ) -> Result<Option<Entry>, IndexError> {
-        let (attachment, durability, rule) = (attachment.clone(), durability.clone(), self.rule);
-        self.writer
-            .write("finalizing an upload", move |conn| {
-                changes::finalize(conn, rule, id, &attachment, &durability, now_ms)
-            })
-            .await
+        let (attachment, durability, rule) = (attachment.clone(), durability.clone(), self.database.rule);
+        self.write("finalizing an upload", move |conn| {
+            changes::finalize(conn, rule, id, &attachment, &durability, now_ms)
+        })
+        .await
     }
 
     async fn abandon(&self, id: UploadId) -> Result<bool, IndexError> {
-        self.writer.write("deleting an upload", move |conn| changes::abandon(conn, id)).await
+        self.write("deleting an upload", move |conn| changes::abandon(conn, id)).await
     }
 
     async fn abandon_idle(&self, id: UploadId, idle_before_ms: u64) -> Result<bool, IndexError> {
-        self.writer
-            .write("deleting an idle upload", move |conn| changes::abandon_idle(conn, id, idle_before_ms))
+        self.write("deleting an idle upload", move |conn| changes::abandon_idle(conn, id, idle_before_ms))
             .await
     }
 
     async fn delete_entry(&self, id: EntryId) -> Result<bool, IndexError> {
-        self.writer.write("deleting an entry", move |conn| changes::delete_entry(conn, id)).await
+        self.write("deleting an entry", move |conn| changes::delete_entry(conn, id)).await
     }
 
     async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError> {
-        self.writer
-            .write("deleting an unused entry", move |conn| {
-                changes::delete_entry_unused(conn, id, last_used_ms)
-            })
-            .await
+        self.write("deleting an unused entry", move |conn| {
+            changes::delete_entry_unused(conn, id, last_used_ms)
+        })
+        .await
     }
 
     async fn touch_entries(&self, uses: &[(EntryId, u64)]) -> Result<(), IndexError> {
@@ -260,7 +315,7 @@ impl Index for SqliteIndex {
             return Ok(());
         }
         let uses = uses.to_vec();
-        self.writer.write("recording uses of entries", move |conn| changes::touch_entries(conn, &uses)).await
+        self.write("recording uses of entries", move |conn| changes::touch_entries(conn, &uses)).await
     }
 
     async fn cap_last_used(&self, ids: &[EntryId], now_ms: u64) -> Result<(), IndexError> {
@@ -268,9 +323,7 @@ impl Index for SqliteIndex {
             return Ok(());
         }
         let ids = ids.to_vec();
-        self.writer
-            .write("recording uses of entries", move |conn| changes::cap_last_used(conn, &ids, now_ms))
-            .await
+        self.write("recording uses of entries", move |conn| changes::cap_last_used(conn, &ids, now_ms)).await
     }
 
     async fn touch_uploads(&self, uses: &[(UploadName, u64)]) -> Result<(), IndexError> {
@@ -278,9 +331,7 @@ impl Index for SqliteIndex {
             return Ok(());
         }
         let uses = uses.to_vec();
-        self.writer
-            .write("recording activity of uploads", move |conn| changes::touch_uploads(conn, &uses))
-            .await
+        self.write("recording activity of uploads", move |conn| changes::touch_uploads(conn, &uses)).await
     }
 
     async fn mark_durable(&self, ids: &[EntryId]) -> Result<(), IndexError> {
@@ -288,7 +339,7 @@ impl Index for SqliteIndex {
             return Ok(());
         }
         let ids = ids.to_vec();
-        self.writer.write("marking entries durable", move |conn| changes::mark_durable(conn, &ids)).await
+        self.write("marking entries durable", move |conn| changes::mark_durable(conn, &ids)).await
     }
 
     async fn list_volatile(
@@ -321,6 +372,6 @@ impl Index for SqliteIndex {
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError> {
         let (name, fresh) = (name.to_owned(), fresh.to_vec());
-        self.writer.write("reading a secret", move |conn| changes::secret(conn, &name, &fresh)).await
+        self.write("reading a secret", move |conn| changes::secret(conn, &name, &fresh)).await
     }
 }

@@ -3,12 +3,12 @@
 use std::{collections::HashSet, hash::Hash};
 
 use larder_storage::{ObjectName, UploadName};
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{
     find,
-    reader::ReadTransaction,
     rows::{self, compared_key, entry_columns, integer, upload_columns},
+    tenant::TenantConnection,
 };
 use crate::{Entry, EntryId, KeyRule, Slot, Upload, UploadId};
 
@@ -16,44 +16,71 @@ pub(super) const VOLATILE: &str = concat!(
     "SELECT ",
     entry_columns!(),
     " FROM entries INDEXED BY entries_volatile \
-     WHERE boot IS NOT NULL AND (boot = :boot) = :this_boot AND id > :after ORDER BY id LIMIT :limit"
+     WHERE tenant = ?1 AND boot IS NOT NULL AND (boot = ?2) = ?3 AND id > ?4 ORDER BY id LIMIT ?5"
 );
 
 pub(super) const UPLOAD_BY_SLOT: &str = concat!(
     "SELECT ",
     upload_columns!(),
-    " FROM uploads INDEXED BY uploads_by_key WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND ",
+    " FROM uploads INDEXED BY uploads_by_key \
+     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND ",
     compared_key!(),
-    " = ?4"
+    " = ?5"
 );
 
 /// One statement for both tables, because a finalize moves the reference from one to the other.
-pub(super) const REFERENCES: &str = "SELECT 1 FROM entries WHERE object = ?1 \
-     UNION ALL SELECT 1 FROM uploads WHERE object = ?1";
+pub(super) const REFERENCES: &str = "SELECT 1 FROM entries INDEXED BY entries_by_object WHERE tenant = ?1 AND object = ?2 \
+     UNION ALL SELECT 1 FROM uploads INDEXED BY uploads_by_object WHERE tenant = ?1 AND object = ?2";
+
+pub(super) const UPLOAD_BY_NAME: &str =
+    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant = ?1 AND name = ?2");
+
+pub(super) const UPLOAD_BY_ID: &str =
+    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant = ?1 AND id = ?2");
+
+pub(super) const ENTRY_BY_UPLOAD: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries INDEXED BY entries_by_upload WHERE tenant = ?1 AND upload = ?2"
+);
+
+pub(super) const ENTRIES: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries INDEXED BY entries_by_tenant WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+);
+
+pub(super) const UPLOADS: &str = concat!(
+    "SELECT ",
+    upload_columns!(),
+    " FROM uploads INDEXED BY uploads_by_tenant WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+);
+
+pub(super) const EXISTING_UPLOAD: &str = "SELECT 1 FROM uploads WHERE tenant = ?1 AND name = ?2";
 
 /// Returns the upload with this name.
-pub(super) fn upload_by_name(conn: &Connection, name: &UploadName) -> rusqlite::Result<Option<Upload>> {
-    conn.prepare_cached(concat!("SELECT ", upload_columns!(), " FROM uploads WHERE name = ?1"))?
-        .query_one([name.as_str()], rows::upload)
-        .optional()
+pub(super) fn upload_by_name(
+    conn: TenantConnection<'_>,
+    name: &UploadName,
+) -> rusqlite::Result<Option<Upload>> {
+    conn.prepare(UPLOAD_BY_NAME)?.query_one([conn.tenant(), name.as_str()], rows::upload).optional()
 }
 
 /// Returns the upload with this number.
-pub(super) fn upload_by_id(conn: &Connection, id: UploadId) -> rusqlite::Result<Option<Upload>> {
-    conn.prepare_cached(concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = ?1"))?
-        .query_one([integer(id.0)], rows::upload)
-        .optional()
+pub(super) fn upload_by_id(conn: TenantConnection<'_>, id: UploadId) -> rusqlite::Result<Option<Upload>> {
+    conn.prepare(UPLOAD_BY_ID)?.query_one(params![conn.tenant(), integer(id.0)], rows::upload).optional()
 }
 
 /// Returns the upload in this slot.
 pub(super) fn upload_by_slot(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     rule: KeyRule,
     slot: &Slot,
 ) -> rusqlite::Result<Option<Upload>> {
-    conn.prepare_cached(UPLOAD_BY_SLOT)?
+    conn.prepare(UPLOAD_BY_SLOT)?
         .query_one(
             params![
+                conn.tenant(),
                 slot.repository.as_bytes(),
                 slot.scope.as_bytes(),
                 slot.version.as_bytes(),
@@ -65,25 +92,20 @@ pub(super) fn upload_by_slot(
 }
 
 /// Returns the entry that was made from this upload.
-pub(super) fn entry_by_upload(conn: &Connection, id: UploadId) -> rusqlite::Result<Option<Entry>> {
-    conn.prepare_cached(concat!(
-        "SELECT ",
-        entry_columns!(),
-        " FROM entries INDEXED BY entries_by_upload WHERE upload = ?1"
-    ))?
-    .query_one([integer(id.0)], rows::entry)
-    .optional()
+pub(super) fn entry_by_upload(conn: TenantConnection<'_>, id: UploadId) -> rusqlite::Result<Option<Entry>> {
+    conn.prepare(ENTRY_BY_UPLOAD)?.query_one(params![conn.tenant(), integer(id.0)], rows::entry).optional()
 }
 
 /// Returns the entry in this slot.
 pub(super) fn entry_by_slot(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     rule: KeyRule,
     slot: &Slot,
 ) -> rusqlite::Result<Option<Entry>> {
-    conn.prepare_cached(find::BY_SLOT)?
+    conn.prepare(find::BY_SLOT)?
         .query_one(
             params![
+                conn.tenant(),
                 slot.repository.as_bytes(),
                 slot.scope.as_bytes(),
                 slot.version.as_bytes(),
@@ -96,50 +118,45 @@ pub(super) fn entry_by_slot(
 
 /// Returns entries that are not known to be durable, made in this boot or in any other.
 pub(super) fn volatile_entries(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     boot: &str,
     this_boot: bool,
     after: EntryId,
     limit: usize,
 ) -> rusqlite::Result<Vec<Entry>> {
-    conn.prepare_cached(VOLATILE)?
+    conn.prepare(VOLATILE)?
         .query_map(
-            named_params! {
-                ":boot": boot,
-                ":this_boot": this_boot,
-                ":after": integer(after.0),
-                ":limit": rows::limit(limit),
-            },
+            params![conn.tenant(), boot, this_boot, integer(after.0), rows::limit(limit)],
             rows::entry,
         )?
         .collect()
 }
 
 /// Returns entries by number.
-pub(super) fn entries(conn: &Connection, after: EntryId, limit: usize) -> rusqlite::Result<Vec<Entry>> {
-    conn.prepare_cached(concat!(
-        "SELECT ",
-        entry_columns!(),
-        " FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2"
-    ))?
-    .query_map([integer(after.0), rows::limit(limit)], rows::entry)?
-    .collect()
+pub(super) fn entries(
+    conn: TenantConnection<'_>,
+    after: EntryId,
+    limit: usize,
+) -> rusqlite::Result<Vec<Entry>> {
+    conn.prepare(ENTRIES)?
+        .query_map(params![conn.tenant(), integer(after.0), rows::limit(limit)], rows::entry)?
+        .collect()
 }
 
 /// Returns uploads by number.
-pub(super) fn uploads(conn: &Connection, after: UploadId, limit: usize) -> rusqlite::Result<Vec<Upload>> {
-    conn.prepare_cached(concat!(
-        "SELECT ",
-        upload_columns!(),
-        " FROM uploads WHERE id > ?1 ORDER BY id LIMIT ?2"
-    ))?
-    .query_map([integer(after.0), rows::limit(limit)], rows::upload)?
-    .collect()
+pub(super) fn uploads(
+    conn: TenantConnection<'_>,
+    after: UploadId,
+    limit: usize,
+) -> rusqlite::Result<Vec<Upload>> {
+    conn.prepare(UPLOADS)?
+        .query_map(params![conn.tenant(), integer(after.0), rows::limit(limit)], rows::upload)?
+        .collect()
 }
 
 /// Returns the given objects that an entry or an upload refers to.
 pub(super) fn referenced_objects(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     objects: &[ObjectName],
 ) -> rusqlite::Result<HashSet<ObjectName>> {
     filter_existing(conn, REFERENCES, objects, ObjectName::as_str)
@@ -147,24 +164,23 @@ pub(super) fn referenced_objects(
 
 /// Returns the given uploads that exist.
 pub(super) fn existing_uploads(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     names: &[UploadName],
 ) -> rusqlite::Result<HashSet<UploadName>> {
-    let sql = "SELECT 1 FROM uploads WHERE name = ?1";
-    filter_existing(conn, sql, names, UploadName::as_str)
+    filter_existing(conn, EXISTING_UPLOAD, names, UploadName::as_str)
 }
 
 fn filter_existing<N: Clone + Eq + Hash>(
-    conn: &Connection,
+    conn: TenantConnection<'_>,
     sql: &str,
     names: &[N],
     text: fn(&N) -> &str,
 ) -> rusqlite::Result<HashSet<N>> {
-    let _snapshot = ReadTransaction::begin(conn)?;
-    let mut statement = conn.prepare_cached(sql)?;
+    let _snapshot = conn.snapshot()?;
+    let mut statement = conn.prepare(sql)?;
     let mut found = HashSet::new();
     for name in names {
-        if statement.exists([text(name)])? {
+        if statement.exists([conn.tenant(), text(name)])? {
             found.insert(name.clone());
         }
     }
@@ -172,8 +188,8 @@ fn filter_existing<N: Clone + Eq + Hash>(
 }
 
 /// Returns a secret.
-pub(super) fn secret(conn: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
-    conn.prepare_cached("SELECT value FROM secrets WHERE name = ?1")?
-        .query_one([name], |row: &Row<'_>| row.get(0))
+pub(super) fn secret(conn: TenantConnection<'_>, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    conn.prepare("SELECT value FROM secrets WHERE tenant = ?1 AND name = ?2")?
+        .query_one([conn.tenant(), name], |row: &Row<'_>| row.get(0))
         .optional()
 }

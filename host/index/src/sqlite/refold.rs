@@ -22,16 +22,16 @@ macro_rules! table {
     ($table:literal) => {
         TableStatements {
             page: concat!(
-                "SELECT id, repository, scope, version, key, folded FROM ",
+                "SELECT id, tenant, repository, scope, version, key, folded FROM ",
                 $table,
                 " WHERE id > ?1 ORDER BY id LIMIT ?2"
             ),
             holder: concat!(
                 "SELECT id FROM ",
                 $table,
-                " WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND ",
+                " WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND ",
                 compared_key!(),
-                " = ?4"
+                " = ?5"
             ),
             rewrite: concat!("UPDATE ", $table, " SET folded = ?2 WHERE id = ?1"),
             delete: concat!("DELETE FROM ", $table, " WHERE id = ?1"),
@@ -44,12 +44,13 @@ const UPLOADS: TableStatements = table!("uploads");
 
 /// A slot has an entry or an upload, never both.
 const DELETE_UPLOADS_OF_ENTRIES: &str = "DELETE FROM uploads WHERE EXISTS (SELECT 1 FROM entries \
-     WHERE entries.repository = uploads.repository AND entries.scope = uploads.scope \
+     WHERE entries.tenant = uploads.tenant AND entries.repository = uploads.repository AND entries.scope = uploads.scope \
      AND entries.version = uploads.version \
      AND coalesce(entries.folded, entries.key) = coalesce(uploads.folded, uploads.key))";
 
 struct KeyRow {
     id: i64,
+    tenant: String,
     place: [Vec<u8>; 3],
     key: Vec<u8>,
     folded: Option<Vec<u8>>,
@@ -128,8 +129,8 @@ fn refold_page(
 ) -> rusqlite::Result<Option<PageOutcome>> {
     let mut select = conn.prepare_cached(table.page)?;
     let rows = select.query_map(params![after, PAGE_ROWS as i64], |row| {
-        let place = [row.get(1)?, row.get(2)?, row.get(3)?];
-        Ok(KeyRow { id: row.get(0)?, place, key: row.get(4)?, folded: row.get(5)? })
+        let place = [row.get(2)?, row.get(3)?, row.get(4)?];
+        Ok(KeyRow { id: row.get(0)?, tenant: row.get(1)?, place, key: row.get(5)?, folded: row.get(6)? })
     })?;
     let rows = rows.collect::<rusqlite::Result<Vec<KeyRow>>>()?;
     let Some(last) = rows.last().map(|row| row.id) else { return Ok(None) };
@@ -160,7 +161,7 @@ fn rewrite(
     let compared = folded.unwrap_or(&row.key);
     let holder: Option<i64> = conn
         .prepare_cached(table.holder)?
-        .query_one(params![repository, scope, version, compared], |holder| holder.get(0))
+        .query_one(params![row.tenant, repository, scope, version, compared], |holder| holder.get(0))
         .optional()?
         .filter(|holder| *holder != row.id);
     if let Some(holder) = holder {

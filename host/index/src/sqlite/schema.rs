@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("V2__entry_of_upload", include_str!("migrations/V2__entry_of_upload.sql")),
     ("V3__owner_of_entry", include_str!("migrations/V3__owner_of_entry.sql")),
     ("V4__compared_keys", include_str!("migrations/V4__compared_keys.sql")),
+    ("V5__tenants", include_str!("migrations/V5__tenants.sql")),
 ];
 
 /// Longest wait for another process that writes.

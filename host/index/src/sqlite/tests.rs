@@ -38,6 +38,10 @@ impl TestIndex {
         self.directory.path().join("index.db")
     }
 
+    fn of_a_tenant(self) -> Self {
+        Self { case: self.case.of_a_tenant(), ..self }
+    }
+
     /// Opens another connection to the same database, like another process.
     fn beside(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path()).unwrap()
@@ -62,15 +66,30 @@ fn open_bytes() -> Option<TestIndex> {
     Some(open_for(KeyRule::Bytes))
 }
 
-conformance!(crate::sqlite::tests::open_case, crate::sqlite::tests::open_bytes);
+/// The same, as a tenant that is not alone.
+fn open_tenant() -> Option<TestIndex> {
+    Some(open().of_a_tenant())
+}
+
+fn open_tenant_bytes() -> Option<TestIndex> {
+    Some(open_for(KeyRule::Bytes).of_a_tenant())
+}
+
+conformance!(
+    crate::sqlite::tests::open_case, crate::sqlite::tests::open_bytes;
+    crate::sqlite::tests::open_tenant, crate::sqlite::tests::open_tenant_bytes
+);
 
 proptest::proptest! {
     #![proptest_config(Config { cases: 192, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn behaves_like_the_model(ops in crate::tests::ops(), bytes in proptest::bool::weighted(0.3)) {
+    fn behaves_like_the_model(ops in crate::tests::ops(), bytes in proptest::bool::weighted(0.3), tenant: bool) {
         let rule = if bytes { KeyRule::Bytes } else { KeyRule::AnyCase };
-        let opened = open_for(rule);
+        let mut opened = open_for(rule);
+        if tenant {
+            opened = opened.of_a_tenant();
+        }
         block_on(crate::tests::compare(&*opened.index, rule, ops));
     }
 }

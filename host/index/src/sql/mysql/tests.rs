@@ -95,7 +95,19 @@ fn open_bytes() -> Option<Case> {
     Some(Case::new(DATABASE.get_or_init(new_database).as_ref()?.open_for(KeyRule::Bytes)))
 }
 
-conformance!(crate::sql::mysql::tests::open_case, crate::sql::mysql::tests::open_bytes);
+/// The same, as a tenant that is not alone.
+fn open_tenant() -> Option<Case> {
+    Some(open_case()?.of_a_tenant())
+}
+
+fn open_tenant_bytes() -> Option<Case> {
+    Some(open_bytes()?.of_a_tenant())
+}
+
+conformance!(
+    crate::sql::mysql::tests::open_case, crate::sql::mysql::tests::open_bytes;
+    crate::sql::mysql::tests::open_tenant, crate::sql::mysql::tests::open_tenant_bytes
+);
 
 all_shared!();
 
@@ -103,12 +115,15 @@ proptest::proptest! {
     #![proptest_config(Config { cases: 24, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn behaves_like_the_model(ops in crate::tests::ops(), bytes in proptest::bool::weighted(0.3)) {
+    fn behaves_like_the_model(ops in crate::tests::ops(), bytes in proptest::bool::weighted(0.3), tenant: bool) {
         let (opened, rule) = match bytes {
             true => (open_bytes(), KeyRule::Bytes),
             false => (open_case(), KeyRule::AnyCase),
         };
-        if let Some(opened) = opened {
+        if let Some(mut opened) = opened {
+            if tenant {
+                opened = opened.of_a_tenant();
+            }
             block_on(crate::tests::compare(&*opened.index, rule, ops));
         }
     }

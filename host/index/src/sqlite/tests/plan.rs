@@ -1,6 +1,9 @@
 //! The statements use their database indexes, so that a large database is as fast as a small one.
 
-use super::open;
+use super::{
+    super::{changes, find, queries, tenant},
+    open,
+};
 
 /// Returns SQLite's plan for a statement.
 fn plan(conn: &rusqlite::Connection, sql: &str) -> String {
@@ -19,22 +22,29 @@ fn no_statement_reads_a_whole_table_or_sorts() {
     let opened = open();
     let conn = opened.beside();
     let statements = [
-        super::super::find::BY_SLOT.to_owned(),
-        super::super::find::BY_ID.to_owned(),
-        super::super::find::BY_KEY.to_owned(),
-        super::super::find::NEWEST_FIRST.to_owned(),
-        super::super::queries::VOLATILE.to_owned(),
-        super::super::queries::REFERENCES.to_owned(),
-        super::super::find::BLOCK_BEFORE.to_owned(),
-        super::super::find::IN_BLOCK.to_owned(),
-        super::super::queries::UPLOAD_BY_SLOT.to_owned(),
-        "SELECT * FROM uploads WHERE name = ?".to_owned(),
-        super::super::changes::TOUCH_UPLOAD.to_owned(),
-        "UPDATE entries SET boot = NULL WHERE id = ?1 AND boot IS NOT NULL".to_owned(),
-        "DELETE FROM entries WHERE id = ?1 AND used_ms <= ?2".to_owned(),
+        find::BY_SLOT,
+        find::BY_ID,
+        find::BY_KEY,
+        find::NEWEST_FIRST,
+        find::BLOCK_BEFORE,
+        find::IN_BLOCK,
+        queries::VOLATILE,
+        queries::REFERENCES,
+        queries::UPLOAD_BY_SLOT,
+        queries::UPLOAD_BY_NAME,
+        queries::UPLOAD_BY_ID,
+        queries::ENTRY_BY_UPLOAD,
+        queries::ENTRIES,
+        queries::UPLOADS,
+        queries::EXISTING_UPLOAD,
+        changes::TOUCH_UPLOAD,
+        changes::MARK_DURABLE,
+        changes::DELETE_UNUSED_ENTRY,
+        changes::HAS_ROWS,
     ];
     for statement in statements {
-        let plan = plan(&conn, &statement);
+        let plan = plan(&conn, statement);
+        assert!(statement.contains("tenant = ?1"), "{statement}");
         assert!(plan.contains("SEARCH"), "{statement}\n{plan}");
         assert!(!plan.contains("SCAN"), "{statement}\n{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
@@ -45,9 +55,33 @@ fn no_statement_reads_a_whole_table_or_sorts() {
 fn the_search_for_a_prefix_reads_no_table() {
     let opened = open();
     let conn = opened.beside();
-    use super::super::find::{BLOCK_BEFORE, BY_KEY, IN_BLOCK, NEWEST_FIRST};
-    for statement in [BY_KEY, NEWEST_FIRST, BLOCK_BEFORE, IN_BLOCK] {
+    for statement in [find::BY_KEY, find::NEWEST_FIRST, find::BLOCK_BEFORE, find::IN_BLOCK] {
         let plan = plan(&conn, statement);
         assert!(plan.contains("COVERING INDEX"), "{plan}");
     }
+}
+
+/// The tenant of a row is compared after the row is found by its number, and not the other way round.
+#[test]
+fn a_row_is_found_by_its_number() {
+    let opened = open();
+    let conn = opened.beside();
+    for statement in [
+        find::BY_ID,
+        queries::UPLOAD_BY_ID,
+        changes::MARK_DURABLE,
+        changes::DELETE_UNUSED_ENTRY,
+        changes::TOUCH_ENTRY,
+    ] {
+        let plan = plan(&conn, statement);
+        assert!(plan.contains("USING INTEGER PRIMARY KEY (rowid=?)"), "{statement}\n{plan}");
+    }
+}
+
+#[test]
+fn the_next_tenant_is_one_step_in_each_index() {
+    let opened = open();
+    let plan = plan(&opened.beside(), tenant::NEXT);
+    assert_eq!(plan.matches("COVERING INDEX").count(), 3, "{plan}");
+    assert_eq!(plan.matches("(tenant>?)").count(), 3, "{plan}");
 }

@@ -2,10 +2,13 @@
 
 use std::{error::Error, os::unix::fs::PermissionsExt as _, sync::Arc, thread};
 
+use larder_common::TenantName;
+
 use super::{
     super::{
         SqliteIndex,
         find::{self, Search, SearchOutcome},
+        tenant::TenantConnection,
     },
     open,
 };
@@ -218,7 +221,8 @@ fn a_prefix_behind_many_newer_entries_is_found_in_few_steps() {
         probes: &probes,
         skip: &[],
     };
-    let outcome = find::find(&conn, &search, 1_700).unwrap();
+    let default = TenantName::default();
+    let outcome = find::find(TenantConnection::new(&conn, &default), &search, 1_700).unwrap();
     assert!(matches!(outcome, SearchOutcome::Done(Some(entry)) if entry.slot.key == "old-0020000"));
 }
 
