@@ -1,7 +1,8 @@
 //! The promises of all drivers, one test each.
 //!
 //! A driver's tests use `storage_conformance!(fixture)`, where the expression makes a [`Fixture`]
-//! with an empty storage; it is evaluated anew for each test. A new promise of the trait gets a
+//! with an empty storage; it is evaluated anew for each test. They use it again with [`OfATenant`] of
+//! that fixture, and `tenants_conformance!(fixture)`. A new promise of the trait gets a
 //! function here, and its name in the list at the end of this file.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
@@ -9,6 +10,7 @@
 mod content;
 mod identity;
 mod listing;
+mod tenants;
 mod uploads;
 
 use std::{ops::Range, time::Duration};
@@ -17,7 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 
-pub(crate) use self::{content::*, identity::*, listing::*, uploads::*};
+pub(crate) use self::{content::*, identity::*, listing::*, tenants::*, uploads::*};
 use super::{BlockId, Content, ObjectName, Source, Storage, StorageError, UploadName};
 pub(crate) use crate::testing::{
     announced, broken, chunked, id, ids, new_upload, pattern, stuck, unannounced, whole,
@@ -33,7 +35,12 @@ pub(crate) trait Fixture: Send + Sync {
     async fn restart(&mut self);
 
     /// Removes the last byte of an object, without the storage.
-    async fn cut_short(&self, object: &ObjectName);
+    async fn cut_short(&self, object: &ObjectName) {
+        self.cut_short_below("", object).await;
+    }
+
+    /// The same below a folder of the storage: empty, or with a slash at its end.
+    async fn cut_short_below(&self, folder: &str, object: &ObjectName);
 }
 
 /// All failures of a body of 100,000 bytes.
@@ -104,6 +111,26 @@ pub(crate) fn assert_invalid<T: std::fmt::Debug>(result: Result<T, StorageError>
 pub(crate) fn assert_not_found<T>(result: Result<T, StorageError>) {
     assert!(matches!(result, Err(StorageError::NotFound)), "{:?}", result.err());
 }
+
+/// Makes a test of every promise on tenants. The fixture is that of the tenant `default`.
+macro_rules! tenants_conformance {
+    ($fixture:expr) => {
+        $crate::conformance::storage_conformance!($fixture;
+            nothing_of_another_tenant_is_found,
+            nothing_of_another_tenant_is_changed,
+            an_upload_of_one_name_is_one_of_each_tenant,
+            removing_all_that_is_listed_leaves_other_tenants_alone,
+            a_cursor_of_another_tenant_shows_nothing_of_it,
+            each_tenant_has_its_own_identity,
+            the_storage_of_a_tenant_returns_that_of_no_other,
+            handles_of_a_tenant_share_its_uploads,
+            a_tenant_is_forgotten_once_it_has_nothing,
+            a_tenant_that_never_had_anything_is_forgotten,
+            the_default_tenant_is_not_forgotten,
+        );
+    };
+}
+pub(crate) use tenants_conformance;
 
 /// Makes a test of every promise.
 macro_rules! storage_conformance {

@@ -1,7 +1,8 @@
 //! The storage of cache entries.
 //!
 //! An *object* is an immutable, named sequence of bytes. An *upload* collects the blocks of one
-//! object: they are staged in it until [`Storage::commit`] makes them an object. The [`Storage`]
+//! object: they are staged in it until [`Storage::commit`] makes them an object. A storage is one
+//! tenant's ([`Storage::tenant`]): what others have does not exist for it. The [`Storage`]
 //! trait has the promises of all drivers, each with a conformance test that runs on every driver.
 //! Nothing here depends on HTTP, WIT types, the index, or the purpose of an object.
 
@@ -16,14 +17,16 @@ mod names;
 #[cfg(feature = "bucket")]
 pub mod objects;
 mod source;
+mod tenants;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use larder_common::TenantName;
 
 pub use self::{
     error::{FlushError, SourceError, StorageError},
@@ -77,6 +80,32 @@ pub struct Page<Name> {
 /// the size of objects.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
+    /// Returns the storage of another tenant, below this one: `tenants/<name>/` with the same layout.
+    /// No call of it finds, lists or changes what is another tenant's, whatever names and cursors it
+    /// is given; and none of this one's finds, lists or changes what is below `tenants/`. It shares
+    /// threads, connections, memory and descriptors, so their limits are for all tenants together. It
+    /// makes nothing before the first write, and costs up to 1 KiB until then. Handles of one name
+    /// share what they remember; that is dropped with the last one, with its background work.
+    /// [`Self::settle`] and [`Self::identity`] are of one tenant.
+    ///
+    /// # Errors
+    /// [`StorageError::Invalid`] if the storage has no tenants, or if it is that of another tenant than
+    /// `default`: such a handle returns itself only. [`StorageError::Unavailable`] while calls run on
+    /// whose handle was dropped before they ended.
+    fn tenant(&self, _name: &TenantName) -> Result<Arc<dyn Storage>, StorageError> {
+        Err(StorageError::Invalid("this storage has no tenants".to_owned()))
+    }
+
+    /// Deletes what is left of a tenant that has neither objects nor uploads: its identity, and what
+    /// is made for it. Returns `false` if anything else is left; then nothing was deleted, unless a
+    /// concurrent call has stored it.
+    ///
+    /// # Errors
+    /// [`StorageError::Invalid`] if it is the tenant `default`, or the storage has no tenants.
+    async fn forget_tenant(&self) -> Result<bool, StorageError> {
+        Err(StorageError::Invalid("this storage has no tenants".to_owned()))
+    }
+
     /// Returns the object's size in bytes, without reading its content.
     async fn stat(&self, object: &ObjectName) -> Result<u64, StorageError>;
 

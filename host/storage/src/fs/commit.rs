@@ -12,12 +12,11 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
-use rustix::io::Errno;
-
 use super::{
+    dirs::Dirs,
     errors,
     journal::{self, CommitRecord, Journal},
-    layout::{self, Dirs, Kind, ObjectPath},
+    layout::{self, Kind, ObjectPath},
     segments,
     staging::{self, Context, JournaledBlock, Loaded, OpenUpload, UploadState},
     sys,
@@ -114,11 +113,7 @@ impl FileCommit {
     fn publish(&self, object: &ObjectPath) -> Result<bool, StorageError> {
         let Dirs { objects, uploads, .. } = &self.context.disk.dirs;
         let from = layout::data_path(&self.name);
-        match rustix::fs::renameat(&uploads.file, &from, &objects.file, object.as_str()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(errors::failed(CONTEXT)(objects.at(object.as_str(), error))),
-        }
+        layout::rename(uploads, &from, objects, object.as_str()).map_err(errors::failed(CONTEXT))
     }
 }
 

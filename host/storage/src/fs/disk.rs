@@ -9,13 +9,14 @@ mod tests;
 
 use std::{fs::File, io, path::Path, sync::Arc, time::Duration};
 
+use larder_common::TenantName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
+    dirs::Dirs,
     errors,
     files::FileCache,
     inline::InlineGates,
-    layout::Dirs,
     space::{LEAST_ROOM_BYTES, Space, SpaceClaim},
     sys::{self, MayBlock},
     threads::{Lane, Threads},
@@ -51,16 +52,16 @@ struct TooManyOpenFiles;
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) dirs: Dirs,
-    pub(super) inline: InlineGates,
+    pub(super) inline: Arc<InlineGates>,
     pub(super) threads: Threads,
-    pub(super) files: FileCache,
+    pub(super) files: Arc<FileCache>,
     pub(super) space: Arc<Space>,
     bodies: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     /// Whether even closing a file may block.
     may_hang: bool,
     #[cfg(test)]
-    pub(super) lag: tests::Lag,
+    pub(super) lag: Arc<tests::Lag>,
 }
 
 impl Disk {
@@ -70,16 +71,32 @@ impl Disk {
         let may_hang = sys::may_hang(&dirs.objects.file)?;
         Ok(Self {
             dirs,
-            inline: InlineGates::new(may_hang),
+            inline: Arc::new(InlineGates::new(may_hang)),
             threads: Threads::default(),
-            files: FileCache::new(shares.uploads),
+            files: Arc::new(FileCache::new(shares.uploads)),
             space: Space::new(reserve_bytes),
             bodies: Arc::new(Semaphore::new(shares.bodies.max(1))),
             downloads: Arc::new(Semaphore::new(shares.downloads.max(1))),
             may_hang,
             #[cfg(test)]
-            lag: tests::Lag::default(),
+            lag: Arc::default(),
         })
+    }
+
+    /// The same disk with the directories of a tenant. All limits are for both together.
+    pub(super) fn of_tenant(&self, name: &TenantName) -> Self {
+        Self {
+            dirs: self.dirs.of_tenant(name),
+            inline: Arc::clone(&self.inline),
+            threads: self.threads.clone(),
+            files: Arc::clone(&self.files),
+            space: Arc::clone(&self.space),
+            bodies: Arc::clone(&self.bodies),
+            downloads: Arc::clone(&self.downloads),
+            may_hang: self.may_hang,
+            #[cfg(test)]
+            lag: Arc::clone(&self.lag),
+        }
     }
 
     /// Runs work that may block on the disk.

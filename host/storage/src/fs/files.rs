@@ -19,7 +19,7 @@ use std::{
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
-use super::{disk::Disk, layout};
+use super::{disk::Disk, layout, staging::Context};
 use crate::UploadName;
 
 /// One of the two files of an upload.
@@ -93,14 +93,16 @@ pub(super) struct UploadFiles {
     name: UploadName,
     disk: Arc<Disk>,
     is_closed: AtomicBool,
+    _call: Arc<()>,
 }
 
 impl UploadFiles {
     /// Takes files that were just opened or made.
-    pub(super) fn new(disk: &Arc<Disk>, name: &UploadName, data: File, journal: File) -> Arc<Self> {
+    pub(super) fn new(context: &Context, name: &UploadName, data: File, journal: File) -> Arc<Self> {
+        let Context { disk, calls, .. } = context;
         let id = disk.files.ids.fetch_add(1, Ordering::Relaxed);
         let (disk, is_closed) = (Arc::clone(disk), AtomicBool::new(false));
-        let files = Self { id, name: name.clone(), disk, is_closed };
+        let files = Self { id, name: name.clone(), disk, is_closed, _call: Arc::clone(calls) };
         files.keep(UploadFile::Data, &Arc::new(data));
         files.keep(UploadFile::Journal, &Arc::new(journal));
         Arc::new(files)

@@ -12,8 +12,9 @@ use std::{collections::BTreeMap, fs::File, io};
 use rustix::{fs::OFlags, io::Errno};
 
 use super::{
+    dirs::Dirs,
     errors,
-    layout::{self, Dirs, ObjectPath},
+    layout::{self, ObjectPath},
 };
 use crate::{FlushError, ObjectName, StorageError};
 
@@ -53,13 +54,31 @@ fn flush_with(
         };
         outcomes.push(flushed.or_else(|failure| failure.outcome(object)));
     }
+    // The names of these may not be on the disk either.
+    let mut fail = |flushed: Vec<usize>, failure: &Failure| {
+        flushed.into_iter().for_each(|at| outcomes[at] = failure.outcome(&objects[at]));
+    };
+    let mut named = Vec::new();
     for (shard, flushed) in shards {
-        if let Err(failure) = sync(dirs, &shard, OFlags::DIRECTORY, sync_directory) {
-            // The names of these may not be on the disk either.
-            flushed.into_iter().for_each(|at| outcomes[at] = failure.outcome(&objects[at]));
+        match sync(dirs, &shard, OFlags::DIRECTORY, sync_directory) {
+            Ok(()) => named.extend(flushed),
+            Err(failure) => fail(flushed, &failure),
         }
     }
+    if !named.is_empty()
+        && let Err(failure) = sync_made(dirs, sync_directory)
+    {
+        fail(named, &failure);
+    }
     outcomes
+}
+
+/// Flushes the directories that were made with the files in them.
+fn sync_made(dirs: &Dirs, sync: Sync) -> Result<(), Failure> {
+    dirs.objects.made_with_files().into_iter().try_for_each(|path| {
+        let directory = dirs.objects.open_made(path).map_err(Failure::Open)?;
+        sync(&directory).map_err(Failure::Sync)
+    })
 }
 
 /// The step that failed.

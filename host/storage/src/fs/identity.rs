@@ -8,10 +8,7 @@ use std::{
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
-use super::{
-    errors,
-    layout::{self, Dirs},
-};
+use super::{dirs::Dirs, errors, layout};
 use crate::StorageError;
 
 pub(super) const CONTEXT: &str = "reading or writing the identity of the storage";
@@ -54,6 +51,13 @@ fn replace_file(dirs: &Dirs, identity: &str) -> io::Result<()> {
     file.write_all_at(identity.as_bytes(), 0)
         .and_then(|()| file.sync_all())
         .map_err(|error| root.at(FRESH, error))?;
-    rustix::fs::renameat(&root.file, FRESH, &root.file, NAME).map_err(|error| root.at(NAME, error))?;
-    root.file.sync_all()
+    layout::rename(root, FRESH, root, NAME)?;
+    root.sync()
+}
+
+/// Deletes it. Blocks on the disk.
+pub(super) fn remove(dirs: &Dirs) -> io::Result<()> {
+    let _turn = TURN.lock();
+    layout::delete(&dirs.root, FRESH)?;
+    layout::delete(&dirs.root, NAME)
 }

@@ -8,123 +8,23 @@
 //! uploads/<name>.data            the blocks of an upload, in the order of arrival
 //! uploads/<name>.journal         which of them are complete (see `journal`)
 //! uploads/<name>.spool-<random>  a block of unknown length, while it is received
+//! tenants/<tenant>/              the same for another tenant, without a lock
 //! ```
 //!
 //! Only names that are checked here become paths. Files with other names are ignored.
 
-use std::{
-    fs::{DirBuilder, File},
-    io,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, io};
 
 use rustix::{
-    fs::{AtFlags, CWD, FlockOperation, Mode, OFlags},
+    fs::{AtFlags, Mode, OFlags},
     io::Errno,
 };
 
+use super::dirs::Dir;
 use crate::{ObjectName, UploadName};
 
 const HEX_DIGITS: usize = 32;
-const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
-const DIR_MODE: Mode = Mode::from_raw_mode(0o700);
-
-/// An open directory.
-#[derive(Debug)]
-pub(super) struct Dir {
-    pub(super) file: File,
-    /// For error messages; the directory itself is accessed through `file`.
-    path: PathBuf,
-}
-
-/// An error, with the path.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {source}")]
-struct PathError {
-    path: PathBuf,
-    source: io::Error,
-}
-
-impl Dir {
-    fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(CWD, path, flags, Mode::empty());
-        let file = File::from(opened.map_err(|error| at(path.to_owned(), error.into()))?);
-        Ok(Self { file, path: path.to_owned() })
-    }
-
-    /// Makes and opens a directory in this one.
-    fn directory(&self, name: &str) -> io::Result<Self> {
-        self.make_directory(name)?;
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(&self.file, name, flags, Mode::empty());
-        let file = File::from(opened.map_err(|error| self.at(name, error))?);
-        Ok(Self { file, path: self.path.join(name) })
-    }
-
-    fn make_directory(&self, name: &str) -> io::Result<bool> {
-        match rustix::fs::mkdirat(&self.file, name, DIR_MODE) {
-            Ok(()) => Ok(true),
-            Err(Errno::EXIST) => Ok(false),
-            Err(error) => Err(self.at(name, error)),
-        }
-    }
-
-    /// Adds the path to an error.
-    pub(super) fn at(&self, name: &str, error: impl Into<io::Error>) -> io::Error {
-        at(self.path.join(name), error.into())
-    }
-}
-
-fn at(path: PathBuf, source: io::Error) -> io::Error {
-    io::Error::new(source.kind(), PathError { path, source })
-}
-
-/// The open directories of a storage.
-#[derive(Debug)]
-pub(super) struct Dirs {
-    pub(super) root: Dir,
-    pub(super) objects: Dir,
-    pub(super) uploads: Dir,
-    /// Holds the lock until it is dropped.
-    _lock: File,
-}
-
-impl Dirs {
-    /// Opens the directories below `root` and makes missing ones. Fails with `WouldBlock` if
-    /// another process uses them.
-    pub(super) fn open(root: &Path) -> io::Result<Self> {
-        let made = DirBuilder::new().recursive(true).mode(DIR_MODE.as_raw_mode()).create(root);
-        made.map_err(|error| at(root.to_owned(), error))?;
-        let root = Dir::open(root)?;
-        let lock = lock(&root)?;
-        let objects = root.directory("objects")?;
-        let uploads = root.directory("uploads")?;
-        let mut made = false;
-        for shard in 0..=u8::MAX {
-            made |= objects.make_directory(&hex::encode([shard]))?;
-        }
-        if made {
-            objects.file.sync_all()?;
-            root.file.sync_all()?;
-        }
-        Ok(Self { root, objects, uploads, _lock: lock })
-    }
-}
-
-/// Two processes on one root would overwrite each other's blocks. File systems without locks are
-/// trusted.
-fn lock(root: &Dir) -> io::Result<File> {
-    const NAME: &str = "lock";
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat(&root.file, NAME, flags, FILE_MODE);
-    let file = File::from(opened.map_err(|error| root.at(NAME, error))?);
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => Ok(file),
-        Err(error) => Err(root.at(NAME, error)),
-    }
-}
+pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
 
 /// The format of an object's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +90,11 @@ impl ObjectPath {
     }
 }
 
+/// The directories of objects, relative to `objects`.
+pub(super) fn shards() -> impl Iterator<Item = String> {
+    (0..=u8::MAX).map(|shard| hex::encode([shard]))
+}
+
 /// The path of an upload's data file, relative to `uploads`.
 pub(super) fn data_path(upload: &UploadName) -> String {
     format!("{upload}.data")
@@ -212,23 +117,43 @@ pub(super) fn upload_of(file_name: &str) -> Option<UploadName> {
     if ours { UploadName::parse(upload).ok() } else { None }
 }
 
-/// Creates a file that must not exist.
+/// Creates a file that must not exist, and the directories that it needs.
 pub(super) fn create(dir: &Dir, path: &str) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let created = rustix::fs::openat(&dir.file, path, flags, FILE_MODE);
+    let create = || rustix::fs::openat(&dir.file, &*dir.resolve(path), flags, FILE_MODE);
+    let created = match create() {
+        Err(Errno::NOENT) if dir.make_parents(path)? => create(),
+        created => created,
+    };
     created.map(File::from).map_err(|error| dir.at(path, error))
+}
+
+/// Renames a file, and makes the directories that it needs. Returns whether there was one.
+pub(super) fn rename(from: &Dir, old: &str, to: &Dir, new: &str) -> io::Result<bool> {
+    let (old, resolved) = (from.resolve(old), to.resolve(new));
+    let rename = || rustix::fs::renameat(&from.file, &*old, &to.file, &*resolved);
+    let renamed = match rename() {
+        // Either the file or the directory is missing.
+        Err(Errno::NOENT) if to.make_parents(new)? => rename(),
+        renamed => renamed,
+    };
+    match renamed {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(to.at(new, error)),
+    }
 }
 
 /// Opens an existing file for writing.
 pub(super) fn open(dir: &Dir, path: &str, access: OFlags) -> io::Result<File> {
     let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let opened = rustix::fs::openat(&dir.file, path, flags, Mode::empty());
+    let opened = rustix::fs::openat(&dir.file, &*dir.resolve(path), flags, Mode::empty());
     opened.map(File::from).map_err(|error| dir.at(path, error))
 }
 
 /// Deletes a file, if it exists.
 pub(super) fn delete(dir: &Dir, path: &str) -> io::Result<()> {
-    match rustix::fs::unlinkat(&dir.file, path, AtFlags::empty()) {
+    match rustix::fs::unlinkat(&dir.file, &*dir.resolve(path), AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(dir.at(path, error)),
     }

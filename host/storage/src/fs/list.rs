@@ -7,8 +7,9 @@ use std::{collections::BTreeMap, ffi::CStr, fs::File, io};
 use rustix::fs::{AtFlags, OFlags};
 
 use super::{
+    dirs::{Dir, Dirs},
     errors,
-    layout::{self, Dir, Dirs, ObjectPath},
+    layout::{self, ObjectPath},
 };
 use crate::{Listed, ObjectName, Page, StorageError, UploadName};
 
@@ -57,7 +58,13 @@ fn shard_after(dirs: &Dirs, shard: u8, after: Option<&ObjectPath>) -> io::Result
 pub(super) fn uploads(dirs: &Dirs, from: Option<&str>) -> Result<Page<UploadName>, StorageError> {
     let after = from.map(|name| UploadName::parse(name).map_err(|_| bad_cursor())).transpose()?;
     let mut files: BTreeMap<UploadName, Vec<String>> = BTreeMap::new();
-    let dir = layout::open(&dirs.uploads, ".", OFlags::DIRECTORY).map_err(errors::failed(CONTEXT))?;
+    let dir = match layout::open(&dirs.uploads, ".", OFlags::DIRECTORY) {
+        // Made with the first upload.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
+        dir => dir.map_err(errors::failed(CONTEXT))?,
+    };
     each_name(&dir, |file| {
         if let Some(upload) = layout::upload_of(file).filter(|upload| Some(upload) > after.as_ref()) {
             files.entry(upload).or_default().push(file.to_owned());
@@ -90,7 +97,7 @@ fn each_name(dir: &File, mut visit: impl FnMut(&str)) -> io::Result<()> {
 
 /// When a file was last written, in milliseconds since 1970; `None` if it does not exist.
 fn modified_ms(dir: &Dir, path: &str) -> io::Result<Option<u64>> {
-    match rustix::fs::statat(&dir.file, path, AtFlags::SYMLINK_NOFOLLOW) {
+    match rustix::fs::statat(&dir.file, &*dir.resolve(path), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => {
             let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
             Ok(Some(seconds * 1000 + stat.st_mtime_nsec / 1_000_000))

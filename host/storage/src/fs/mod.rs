@@ -11,10 +11,12 @@
 mod block_extent;
 pub mod budget;
 mod commit;
+mod dirs;
 mod disk;
 mod errors;
 mod files;
 mod flush;
+mod forget;
 mod identity;
 mod inline;
 mod journal;
@@ -36,18 +38,20 @@ mod writer;
 use std::{io, ops::Range, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
+use larder_common::TenantName;
 
 pub use self::disk::FileShares;
 use self::{budget::Budget, disk::Disk, layout::ObjectPath, uploads::UploadCache};
 use super::{
     BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
     UploadName,
+    tenants::{TenantStates, not_for_default, not_of_default},
 };
 
 /// The id of the current boot of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// A [`Storage`] in a directory.
+/// A [`Storage`] of a tenant, in a directory. Other tenants are in `tenants/<name>` below it.
 ///
 /// The directory must be on one file system, and only this process may use it. What `put` and
 /// `commit` return survives the end of the process, but a loss of power only after
@@ -57,7 +61,9 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub struct FsStorage {
     disk: Arc<Disk>,
     budget: Arc<Budget>,
-    uploads: UploadCache,
+    uploads: Arc<UploadCache>,
+    /// `None` in the storage of a tenant: it has none below it.
+    tenants: Option<Arc<TenantStates<UploadCache>>>,
 }
 
 /// Settings of [`FsStorage`].
@@ -108,8 +114,30 @@ impl FsStorage {
             }
             _ => errors::failed("opening the storage")(error),
         })?);
-        let uploads = UploadCache::new(Arc::clone(&disk), boot);
-        Ok(Self { disk, budget, uploads })
+        let uploads = Arc::new(UploadCache::new(Arc::clone(&disk), boot));
+        Ok(Self { disk, budget, uploads, tenants: Some(Arc::default()) })
+    }
+
+    fn is_of(&self, name: &TenantName) -> bool {
+        self.uploads.tenant().map_or(name.is_default(), |own| own == name)
+    }
+
+    /// The same storage.
+    fn again(&self) -> Self {
+        Self {
+            disk: Arc::clone(&self.disk),
+            budget: Arc::clone(&self.budget),
+            uploads: Arc::clone(&self.uploads),
+            tenants: self.tenants.clone(),
+        }
+    }
+
+    /// The storage of another tenant.
+    fn of_tenant(&self, name: &TenantName) -> Result<Self, StorageError> {
+        let tenants = self.tenants.as_ref().ok_or_else(not_of_default)?;
+        let uploads = tenants.get(name, |registration| self.uploads.of_tenant(registration))?;
+        let (disk, budget) = (Arc::clone(&uploads.context().disk), Arc::clone(&self.budget));
+        Ok(Self { disk, budget, uploads, tenants: None })
     }
 
     /// Runs work of the sweep, without the time limit of other calls.
@@ -130,6 +158,18 @@ fn boot() -> io::Result<String> {
 
 #[async_trait]
 impl Storage for FsStorage {
+    fn tenant(&self, name: &TenantName) -> Result<Arc<dyn Storage>, StorageError> {
+        let storage = if self.is_of(name) { self.again() } else { self.of_tenant(name)? };
+        Ok(Arc::new(storage))
+    }
+
+    async fn forget_tenant(&self) -> Result<bool, StorageError> {
+        if self.tenants.is_some() {
+            return Err(not_for_default());
+        }
+        self.run_unbounded("removing a tenant", |disk| forget::forget(&disk.dirs)).await
+    }
+
     async fn stat(&self, object: &ObjectName) -> Result<u64, StorageError> {
         open::stat(&self.disk, object).await
     }

@@ -9,9 +9,10 @@ use rustix::fs::{AtFlags, FileType};
 
 use super::{
     budget::Budget,
+    dirs::Dirs,
     disk::Disk,
     errors,
-    layout::{Dirs, Kind, ObjectPath},
+    layout::{Kind, ObjectPath},
     read,
     segments::Footer,
     sys::{self, MayBlock},
@@ -41,8 +42,12 @@ pub(super) async fn stat(disk: &Arc<Disk>, object: &ObjectName) -> Result<u64, S
 }
 
 fn plain_size(dirs: &Dirs, path: &ObjectPath) -> io::Result<Option<u64>> {
-    let found = rustix::fs::statat(&dirs.objects.file, path.as_str(), AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(|error| dirs.objects.at(path.as_str(), error))?;
+    let found = rustix::fs::statat(
+        &dirs.objects.file,
+        &*dirs.objects.resolve(path.as_str()),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .map_err(|error| dirs.objects.at(path.as_str(), error))?;
     let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
     Ok(u64::try_from(found.st_size).ok().filter(|_| is_file))
 }

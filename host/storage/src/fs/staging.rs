@@ -35,14 +35,16 @@ use crate::{
 
 pub(super) const CONTEXT: &str = "staging a block";
 
-/// The state that all uploads of a storage share.
+/// The state that all uploads of a tenant share.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
     pub(super) disk: Arc<Disk>,
     /// The id of the current boot.
     pub(super) boot: Arc<str>,
-    /// Number of blocks remembered in all uploads.
+    /// Number of blocks remembered in all uploads, of all tenants.
     pub(super) blocks: Arc<AtomicUsize>,
+    /// Held by the calls that use the tenant's files.
+    pub(super) calls: Arc<()>,
 }
 
 /// The state of an upload.
@@ -133,7 +135,7 @@ impl OpenUpload {
             staging.records += 1;
         }
         staging.trim(&data)?;
-        let shared = UploadFiles::new(&context.disk, name, data, journal_file);
+        let shared = UploadFiles::new(context, name, data, journal_file);
         staging.files = Some(Files { shared, journal_end: journal.end });
         Ok(staging)
     }
@@ -158,7 +160,7 @@ impl OpenUpload {
             layout::delete(uploads, &data)?;
             let data = layout::create(uploads, &data)?;
             let journal = layout::create(uploads, &journal)?;
-            let shared = UploadFiles::new(&context.disk, name, data, journal);
+            let shared = UploadFiles::new(context, name, data, journal);
             let mut files = Files { shared, journal_end: 0 };
             files.append(&journal::opened(&context.boot))?;
             self.files = Some(files);

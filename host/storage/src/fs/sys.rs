@@ -13,7 +13,7 @@ use rustix::{
     io::{Errno, ReadWriteFlags},
 };
 
-use super::{layout::Dir, space::Measured};
+use super::{dirs::Dir, space::Measured};
 
 /// Whether a call may block on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +29,14 @@ pub(super) fn open(dir: &Dir, path: &str, may_block: MayBlock) -> io::Result<Fil
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = match may_block {
         MayBlock::Yes => {
-            let opened = rustix::fs::openat(&dir.file, path, flags, Mode::empty());
+            let opened = rustix::fs::openat(&dir.file, &*dir.resolve(path), flags, Mode::empty());
             opened.map_err(|error| dir.at(path, error))?
         }
-        MayBlock::No => rustix::fs::openat2(&dir.file, path, flags, Mode::empty(), ResolveFlags::CACHED)
-            .map_err(|error| dir.at(path, would_block(error)))?,
+        MayBlock::No => {
+            let cached = ResolveFlags::CACHED;
+            let opened = rustix::fs::openat2(&dir.file, &*dir.resolve(path), flags, Mode::empty(), cached);
+            opened.map_err(|error| dir.at(path, would_block(error)))?
+        }
     };
     Ok(File::from(file))
 }

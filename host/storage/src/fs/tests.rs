@@ -16,6 +16,7 @@ mod files;
 mod full;
 mod model;
 mod parts;
+mod tenants;
 
 const BOOT: &str = "00000000-0000-0000-0000-000000000001";
 
@@ -48,6 +49,10 @@ impl Temporary {
         self.storage.as_ref().unwrap()
     }
 
+    pub(super) fn set_max_uploads(&mut self, most: usize) {
+        Arc::get_mut(&mut self.storage.as_mut().unwrap().uploads).unwrap().set_max(most);
+    }
+
     pub(super) fn restart_in(&mut self, boot: &str) {
         self.storage = None;
         let (root, budget) = (self.root.path().to_owned(), Budget::new(4 << 20));
@@ -66,7 +71,12 @@ impl Temporary {
     }
 
     pub(super) fn object_path(&self, object: &ObjectName) -> PathBuf {
-        self.root.path().join("objects").join(&object.as_str()[2..4]).join(object.as_str())
+        self.object_path_below("", object)
+    }
+
+    pub(super) fn object_path_below(&self, folder: &str, object: &ObjectName) -> PathBuf {
+        let objects = self.root.path().join(folder).join("objects");
+        objects.join(&object.as_str()[2..4]).join(object.as_str())
     }
 
     /// All files below a directory, with their paths from there.
@@ -98,11 +108,24 @@ impl Fixture for Temporary {
         self.restart_in(BOOT);
     }
 
-    async fn cut_short(&self, object: &ObjectName) {
-        let file = std::fs::File::options().write(true).open(self.object_path(object)).unwrap();
+    async fn cut_short_below(&self, folder: &str, object: &ObjectName) {
+        let path = self.object_path_below(folder, object);
+        let file = std::fs::File::options().write(true).open(path).unwrap();
         let length = file.metadata().unwrap().len();
         file.set_len(length - 1).unwrap();
     }
 }
 
 storage_conformance!(Temporary::new());
+
+mod of_a_tenant {
+    use super::Temporary;
+
+    crate::conformance::storage_conformance!(crate::conformance::OfATenant::new(Temporary::new()).await);
+}
+
+mod of_tenants {
+    use super::Temporary;
+
+    crate::conformance::tenants_conformance!(Temporary::new());
+}

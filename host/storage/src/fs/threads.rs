@@ -39,7 +39,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 #[error("the file system does not respond")]
 struct Unresponsive;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Threads {
     queries: Arc<Semaphore>,
     transfers: Arc<Semaphore>,

@@ -7,11 +7,12 @@ use std::{
     collections::HashMap,
     mem,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
+use larder_common::TenantName;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
@@ -20,10 +21,13 @@ use super::{
     errors, layout,
     staging::{Context, UploadState},
 };
-use crate::{StorageError, UploadName};
+use crate::{StorageError, UploadName, tenants::Registration};
 
-/// Most remembered uploads that are not in use.
+/// Most remembered uploads of a tenant that are not in use.
 const MAX_UPLOADS: usize = 512;
+
+/// The same of all tenants together: some 4 MB. The tenant that has one more forgets its own.
+const MAX_UPLOADS_IN_ALL: usize = 8_192;
 
 /// Most remembered blocks of all uploads: some 100 MB in the worst case.
 const MAX_BLOCKS_REMEMBERED: usize = 500_000;
@@ -39,19 +43,73 @@ pub(super) struct UploadCache {
     context: Context,
     max_uploads: usize,
     remembered: Mutex<Remembered>,
+    /// Number of remembered uploads of all tenants.
+    in_all: Arc<AtomicUsize>,
+    /// `None` for the tenant `default`.
+    registration: Option<Registration<UploadCache>>,
 }
 
 #[derive(Debug, Default)]
 struct Remembered {
     uses: u64,
-    handles: HashMap<UploadName, (UploadHandle, u64)>,
+    handles: HashMap<UploadName, Entry>,
+}
+
+/// A remembered upload, and when it was used.
+#[derive(Debug)]
+struct Entry {
+    handle: UploadHandle,
+    used: u64,
+    _counted: Counted,
+}
+
+/// Counts until it is dropped.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 impl UploadCache {
     pub(super) fn new(disk: Arc<Disk>, boot: String) -> Self {
-        let blocks = Arc::new(AtomicUsize::new(0));
-        let context = Context { disk, boot: boot.into(), blocks };
-        Self { context, max_uploads: MAX_UPLOADS, remembered: Mutex::default() }
+        let context = Context { disk, boot: boot.into(), blocks: Arc::default(), calls: Arc::default() };
+        Self {
+            context,
+            max_uploads: MAX_UPLOADS,
+            remembered: Mutex::default(),
+            in_all: Arc::default(),
+            registration: None,
+        }
+    }
+
+    /// The uploads of another tenant on the same disk. Returns with them what their calls hold.
+    pub(super) fn of_tenant(&self, registration: Registration<Self>) -> (Arc<Self>, Weak<()>) {
+        let disk = Arc::new(self.context.disk.of_tenant(registration.name()));
+        let context = Context { disk, calls: Arc::default(), ..self.context.clone() };
+        let calls = Arc::downgrade(&context.calls);
+        let uploads = Self {
+            context,
+            max_uploads: self.max_uploads,
+            remembered: Mutex::default(),
+            in_all: Arc::clone(&self.in_all),
+            registration: Some(registration),
+        };
+        (Arc::new(uploads), calls)
+    }
+
+    /// Whose they are; `None` for `default`.
+    pub(super) fn tenant(&self) -> Option<&TenantName> {
+        self.registration.as_ref().map(Registration::name)
     }
 
     /// Remembers at most `max_uploads`.
@@ -64,6 +122,12 @@ impl UploadCache {
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.remembered.lock().handles.len()
+    }
+
+    /// Number of remembered uploads of all tenants.
+    #[cfg(test)]
+    pub(super) fn count_in_all(&self) -> usize {
+        self.in_all.load(Relaxed)
     }
 
     pub(super) fn context(&self) -> &Context {
@@ -92,13 +156,17 @@ impl UploadCache {
     fn handle(&self, name: &UploadName) -> UploadHandle {
         let mut remembered = self.remembered.lock();
         let is_crowded = remembered.handles.len() >= self.max_uploads
+            || self.in_all.load(Relaxed) >= MAX_UPLOADS_IN_ALL
             || self.context.blocks.load(Relaxed) > MAX_BLOCKS_REMEMBERED;
         let forgotten = if is_crowded { remembered.forget_older_half() } else { Vec::new() };
         remembered.uses += 1;
         let uses = remembered.uses;
-        let (handle, used) = remembered.handles.entry(name.clone()).or_default();
-        *used = uses;
-        let handle = Arc::clone(handle);
+        let entry = remembered.handles.entry(name.clone()).or_insert_with(|| {
+            let _counted = Counted::begin(&self.in_all);
+            Entry { handle: UploadHandle::default(), used: uses, _counted }
+        });
+        entry.used = uses;
+        let handle = Arc::clone(&entry.handle);
         drop(remembered);
         if !forgotten.is_empty() {
             self.context.disk.threads.in_background(move || drop(forgotten));
@@ -127,7 +195,7 @@ impl UploadCache {
 
     fn forget(&self, name: &UploadName, handle: &UploadHandle) {
         let mut remembered = self.remembered.lock();
-        if remembered.handles.get(name).is_some_and(|(known, _)| Arc::ptr_eq(known, handle)) {
+        if remembered.handles.get(name).is_some_and(|known| Arc::ptr_eq(&known.handle, handle)) {
             remembered.handles.remove(name);
         }
     }
@@ -140,8 +208,8 @@ impl Remembered {
         let mut idle: Vec<u64> = self
             .handles
             .values()
-            .filter(|(handle, _)| Arc::strong_count(handle) == 1)
-            .map(|(_, used)| *used)
+            .filter(|entry| Arc::strong_count(&entry.handle) == 1)
+            .map(|entry| entry.used)
             .collect();
         if idle.is_empty() {
             return Vec::new();
@@ -149,9 +217,9 @@ impl Remembered {
         idle.sort_unstable();
         let limit = idle[idle.len() / 2];
         let all = mem::take(&mut self.handles);
-        let (old, kept): (HashMap<_, _>, _) =
-            all.into_iter().partition(|(_, (handle, used))| Arc::strong_count(handle) == 1 && *used <= limit);
+        let is_old = |entry: &Entry| Arc::strong_count(&entry.handle) == 1 && entry.used <= limit;
+        let (old, kept): (HashMap<_, _>, _) = all.into_iter().partition(|(_, entry)| is_old(entry));
         self.handles = kept;
-        old.into_values().map(|(handle, _)| handle).collect()
+        old.into_values().map(|entry| entry.handle).collect()
     }
 }

@@ -183,7 +183,7 @@ async fn content_that_is_cut_off_while_it_is_read_ends_with_an_error() {
 #[tokio::test]
 async fn forgotten_uploads_are_read_back() {
     let mut fixture = Temporary::new();
-    fixture.storage.as_mut().unwrap().uploads.set_max(4);
+    fixture.set_max_uploads(4);
     let uploads: Vec<_> = (0..40).map(|_| new_upload()).collect();
     for block in ["a", "b", "a"] {
         for upload in &uploads {
@@ -200,7 +200,7 @@ async fn forgotten_uploads_are_read_back() {
 #[tokio::test]
 async fn an_upload_under_way_is_never_forgotten() {
     let mut fixture = Temporary::new();
-    fixture.storage.as_mut().unwrap().uploads.set_max(1);
+    fixture.set_max_uploads(1);
     let upload = new_upload();
     let (slow, quick) = (pattern(500_000, 1), pattern(400_000, 2));
     // It has its extent, and writes nothing before it may continue.

@@ -65,9 +65,9 @@ impl Fixture for ObjectFixture {
         self.storage = ObjectStorage::open((self.connect)().await, &self.settings).unwrap();
     }
 
-    async fn cut_short(&self, object: &ObjectName) {
+    async fn cut_short_below(&self, folder: &str, object: &ObjectName) {
         let (_, base) = object.as_str().split_once('-').unwrap();
-        let key = format!("objects/{base}");
+        let key = format!("{folder}objects/{base}");
         let bucket = (self.connect)().await;
         let bytes = bucket.read(&key, 1 << 30).await.unwrap();
         bucket.put(&key, vec![bytes.slice(..bytes.len() - 1)]).await.unwrap();
