@@ -11,11 +11,12 @@ use crate::{
     descriptors::{Shares, raise_limit},
     error::StartError,
     larder::Larder,
+    server::ServedTenants,
     setup::{
         self,
         claim::{StartClaim, WantedListener},
     },
-    sweep::Janitor,
+    sweep::{Janitor, JanitorWork, OtherTenants},
 };
 
 /// Puts a [`Larder`] together. Made by [`Larder::builder`].
@@ -106,13 +107,23 @@ impl Builder {
         let policy = setup::policy(settings, policy.as_deref())?;
         let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
         let server = setup::server(settings, shares, listener)?;
-        let tenant = Arc::new(setup::tenant(settings, storage, index, authenticator).await?);
+        let shared = Arc::new(setup::Shared::open(settings, storage, index).await?);
+        let tenant = Arc::new(setup::tenant(settings, &shared, authenticator).await?);
         policy.probe(&tenant).await?;
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;
-        let janitor = Janitor::start(policy.clone(), tenant.clone(), setup::schedule(settings))
-            .map_err(StartError::Thread)?;
-        let running = server.start(&policy, &tenant).map_err(StartError::Thread)?;
-        Ok(Larder { running, janitor, shares, _lock: lock })
+        let (tenancy, others) = match setup::tenants(settings, &shared, &policy).await? {
+            Some(setup::Tenants { tenancy, loader, made }) => {
+                let registry = tenancy.registry.clone();
+                (Some(tenancy), Some(OtherTenants { registry, reload: loader, made }))
+            }
+            None => (None, None),
+        };
+        let schedule = setup::schedule(settings);
+        let work = JanitorWork { policy: policy.clone(), tenant: tenant.clone(), others, schedule };
+        let janitor = Janitor::start(work).map_err(StartError::Thread)?;
+        let served = ServedTenants { policy, tenant, tenancy: tenancy.clone() };
+        let running = server.start(&served).map_err(StartError::Thread)?;
+        Ok(Larder { running, janitor, shares, tenancy, _lock: lock })
     }
 }

@@ -21,6 +21,49 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Add, list and remove the tenants of a server with several. A running server follows within
+    /// seconds.
+    Tenant {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: TenantCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Write the file of a new tenant. What else it may say: examples/tenant.toml.
+    Add(NewTenant),
+    /// List the tenants: name, hosts, and what is wrong with the file.
+    Ls,
+    /// Remove a tenant, with all its entries.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A tenant to be added.
+#[derive(Debug, Args)]
+pub(crate) struct NewTenant {
+    /// Its name: 1 to 63 of a-z, 0-9 and -.
+    pub(crate) name: String,
+    /// A host name at which it is served.
+    #[arg(long = "host", value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    /// Whose tokens are accepted, for example https://token.actions.githubusercontent.com.
+    #[arg(long = "issuer", value_name = "URL", required = true)]
+    pub(crate) issuers: Vec<String>,
+    /// Serve it at any other host, too, for tokens of its issuers.
+    #[arg(long)]
+    pub(crate) by_issuer: bool,
+    /// Whose repositories may use it: an id or a name. Without this and --repository: all.
+    #[arg(long = "owner", value_name = "OWNER")]
+    pub(crate) owners: Vec<String>,
+    /// A repository that may use it: an id, or a name like owner/name.
+    #[arg(long = "repository", value_name = "REPOSITORY")]
+    pub(crate) repositories: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,9 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use larder_index::IndexError;
 use larder_storage::StorageError;
 
-use crate::{auth::AuthSetupError, descriptors::TooFew, engine::LoadError, net::TlsError};
+use crate::{
+    auth::AuthSetupError, config::ConfigError, descriptors::TooFew, engine::LoadError, net::TlsError,
+};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,9 @@ pub enum StartError {
     /// A thread or runtime cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
+    /// The files of the tenants cannot be read.
+    #[error("the tenants cannot be served")]
+    Tenants(#[from] ConfigError),
     /// The policy cannot be used.
     #[error("the policy cannot be loaded")]
     Policy(#[from] LoadError),

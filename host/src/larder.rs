@@ -5,7 +5,7 @@ use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
 use crate::{
     descriptors::Shares,
     message::QuotaUsage,
-    server::{ConnectionUsage, LarderService, Running},
+    server::{ConnectionUsage, LarderService, Running, Tenancy},
     sweep::Janitor,
 };
 
@@ -17,6 +17,8 @@ pub struct Larder {
     pub(crate) running: Running,
     pub(crate) janitor: Janitor,
     pub(crate) shares: Shares,
+    /// `None` where there is one tenant.
+    pub(crate) tenancy: Option<Tenancy>,
     /// Of the data directory; released when the process has ended or this is dropped.
     pub(crate) _lock: File,
 }
@@ -50,6 +52,13 @@ impl Larder {
     #[must_use]
     pub fn connections(&self) -> ConnectionUsage {
         self.running.connections()
+    }
+
+    /// Returns how many instances of policies the tenants besides `default` have at the moment;
+    /// `None` where there are none.
+    #[must_use]
+    pub fn tenant_instances(&self) -> Option<usize> {
+        self.tenancy.as_ref().map(|tenancy| tenancy.pool.taken())
     }
 
     /// Lets requests in flight finish within the configured limit, and persists what is in memory,

@@ -113,6 +113,7 @@ mod larder;
 mod log_throttle;
 mod message;
 mod net;
+mod registry;
 mod retention;
 mod server;
 mod setup;
@@ -122,7 +123,7 @@ mod tenant;
 #[cfg(test)]
 mod testing;
 
-pub use larder_common::clock;
+pub use larder_common::{InvalidTenantName, TenantName, clock};
 pub use larder_index as index;
 pub use larder_storage as storage;
 

@@ -4,6 +4,7 @@ mod cli;
 mod greeting;
 #[cfg(feature = "jemalloc")]
 mod memory;
+mod tenant_files;
 
 use std::{
     io::{self, Write},
@@ -22,7 +23,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use cli::{Cli, Command, ConfigCommand, ServeArgs};
+use cli::{Cli, Command, ConfigCommand, ServeArgs, TenantCommand};
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
@@ -42,9 +43,30 @@ fn run(command: Command) -> anyhow::Result<()> {
             say(&config.effective_toml())?;
             let exposure = config.exposure();
             let mut warnings = config.warnings.iter().chain(&exposure);
-            warnings.try_for_each(|warning| say(&format!("# warning: {warning}\n")))
+            warnings.try_for_each(|warning| say(&format!("# warning: {warning}\n")))?;
+            check_tenants(&config)
+        }
+        Command::Tenant { file, command } => {
+            let config = Config::from_process(file.path.as_deref())?;
+            match command {
+                TenantCommand::Add(new) => say(&format!("{}\n", tenant_files::add(&config, &new)?.display())),
+                TenantCommand::Ls => say(&tenant_files::list(&config)?),
+                TenantCommand::Rm { name } => tenant_files::remove(&config, &name),
+            }
         }
     }
+}
+
+/// Prints the tenants, and fails if one has a fault.
+fn check_tenants(config: &Config) -> anyhow::Result<()> {
+    if config.settings.tenants.dir.is_none() {
+        return Ok(());
+    }
+    for tenant in config.tenants()? {
+        say(&format!("# tenant {}: {}\n", tenant.name, tenant.fault.as_deref().unwrap_or("good")))?;
+        anyhow::ensure!(tenant.fault.is_none(), "the file of the tenant {} has a fault", tenant.name);
+    }
+    Ok(())
 }
 
 /// Runs the server until a signal to stop.

@@ -46,6 +46,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
             direct_url_ms: None,
         },
         upstream: None,
+        shared: None,
     };
     Arc::new(tenant)
 }

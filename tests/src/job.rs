@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{Response, TestServer, token};
+use crate::{Response, TestServer, signed_token, token};
 
 /// The branch of a job, which is where its entries are.
 pub const BRANCH: &str = "refs/heads/main";
@@ -15,6 +15,8 @@ const VERSION: &str = "v";
 /// A job of a workflow, with its token. A call that fails is the end of the test.
 pub struct Job<'a> {
     server: &'a TestServer,
+    /// The host that it asks; `None`: the address of the server.
+    host: Option<String>,
     /// Its `Authorization`.
     pub bearer: String,
 }
@@ -29,7 +31,28 @@ impl<'a> Job<'a> {
     /// A job of this repository.
     #[must_use]
     pub fn of(server: &'a TestServer, repository: &str) -> Self {
-        Self { server, bearer: format!("Bearer {}", token(repository, &[(BRANCH, 3)])) }
+        Self { server, host: None, bearer: format!("Bearer {}", token(repository, &[(BRANCH, 3)])) }
+    }
+
+    /// A job of repository 1 that asks this host, with a token of this secret.
+    #[must_use]
+    pub fn at(server: &'a TestServer, host: &str, secret: &str) -> Self {
+        let token = signed_token(secret.as_bytes(), "1", &[(BRANCH, 3)]);
+        Self { server, host: Some(host.to_owned()), bearer: format!("Bearer {token}") }
+    }
+
+    /// Sends a request to the host of the job. A URL that the server made begins with that host.
+    pub async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response {
+        let Some(host) = &self.host else { return self.server.send(method, target, headers, body).await };
+        let origin = format!("http://{host}");
+        let headers: Vec<_> = headers.iter().copied().chain([("host", host.as_str())]).collect();
+        self.server.send(method, target.strip_prefix(&origin).unwrap_or(target), &headers, body).await
     }
 
     /// Makes a call of protocol version 2.
@@ -39,7 +62,7 @@ impl<'a> Job<'a> {
             ("content-type", "application/json"),
             ("user-agent", "@actions/cache-6.3.0"),
         ];
-        self.server.send("POST", &format!("{SERVICE}/{call}"), &headers, message).await
+        self.send("POST", &format!("{SERVICE}/{call}"), &headers, message).await
     }
 
     /// Makes a call about a key, with more fields, and returns its response whatever it is.
@@ -68,7 +91,7 @@ impl<'a> Job<'a> {
     pub async fn save(&self, key: &str, content: &[u8]) {
         let url = self.create(key).await;
         let headers = [("x-ms-blob-type", "BlockBlob")];
-        let put = self.server.send("PUT", &url, &headers, content.to_vec()).await;
+        let put = self.send("PUT", &url, &headers, content.to_vec()).await;
         assert_eq!(put.status, StatusCode::CREATED, "{}", put.text());
         self.finalize(key, content.len()).await;
     }
@@ -89,7 +112,7 @@ impl<'a> Job<'a> {
 
     /// Returns the content of an entry.
     pub async fn restore(&self, key: &str) -> Bytes {
-        let download = self.server.get(&self.url(key).await).await;
+        let download = self.send("GET", &self.url(key).await, &[], Bytes::new()).await;
         assert_eq!(download.status, StatusCode::OK, "{}", download.text());
         download.body
     }

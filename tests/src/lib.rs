@@ -5,6 +5,7 @@
 
 mod job;
 mod mounted;
+pub mod tenants;
 
 use std::{ffi::OsString, path::Path, sync::LazyLock};
 
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 pub use self::{
     job::{BRANCH, Job},
     mounted::{MountedServer, accept},
+    tenants::TenantServer,
 };
 
 /// A policy component that misbehaves on request.
@@ -106,6 +108,11 @@ impl TestServer {
             larder.stop();
         }
         std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"))
+    }
+
+    /// Returns how many instances of policies the tenants besides `default` have.
+    pub fn tenant_instances(&self) -> Option<usize> {
+        self.larder.as_ref().and_then(Larder::tenant_instances)
     }
 
     /// Returns the usage of the server's resources for requests.
@@ -283,16 +290,29 @@ pub fn token(repository: &str, scopes: &[(&str, u8)]) -> String {
     signed_token(SECRET.as_bytes(), repository, scopes)
 }
 
+/// Makes a token of an issuer, signed with a secret, for [`BRANCH`].
+#[must_use]
+pub fn issued_token(secret: &[u8], issuer: &str, repository: &str) -> String {
+    make_token(secret, Some(issuer), repository, &[(BRANCH, 3)])
+}
+
 fn signed_token(secret: &[u8], repository: &str, scopes: &[(&str, u8)]) -> String {
+    make_token(secret, None, repository, scopes)
+}
+
+fn make_token(secret: &[u8], issuer: Option<&str>, repository: &str, scopes: &[(&str, u8)]) -> String {
     let now = *NOW;
     let scopes: Vec<_> =
         scopes.iter().map(|(name, bits)| serde_json::json!({ "Scope": name, "Permission": bits })).collect();
-    let claims = serde_json::json!({
+    let mut claims = serde_json::json!({
         "ac": serde_json::Value::from(scopes).to_string(),
         "repository_id": repository,
         "nbf": now - 10,
         "exp": now + 6 * 3600,
     });
+    if let Some(issuer) = issuer {
+        claims["iss"] = issuer.into();
+    }
     let key = jsonwebtoken::EncodingKey::from_secret(secret);
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
 }

@@ -1,7 +1,6 @@
 //! The protocol as one table of promises. They run natively against the policy with an in-memory
-//! host, through the built component in the real server, and through the service that other programs
-//! mount. With the feature `running-server` they
-//! also run against the server at `LARDER_TEST_URL`, which accepts tokens signed with
+//! host, through the built component in the real server, through the service that other programs
+//! mount, and against a tenant among a hundred. With the feature `running-server` they also run against the server at `LARDER_TEST_URL`, which accepts tokens signed with
 //! `LARDER_TEST_HS256_SECRET`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "tests")]
@@ -41,6 +40,11 @@ macro_rules! promises {
         mod through_the_service {
             $($(#[tokio::test] async fn $name() {
                 crate::$module::$name(&crate::session::Session::new(crate::targets::mounted().await)).await;
+            })+)+
+        }
+        mod as_one_of_many_tenants {
+            $($(#[tokio::test] async fn $name() {
+                crate::$module::$name(&crate::session::Session::new(crate::targets::tenant().await)).await;
             })+)+
         }
         #[cfg(feature = "running-server")]

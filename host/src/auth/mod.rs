@@ -21,7 +21,7 @@ pub use claims::Scope;
 pub use error::{AuthSetupError, TokenError};
 pub(crate) use signing::UrlSigner;
 pub use token_verifier::SKIP_WARNING;
-pub(crate) use token_verifier::{TokenVerifier, bearer};
+pub(crate) use token_verifier::{TokenVerifier, bearer, issuer_of};
 
 #[cfg(test)]
 mod tests;

@@ -208,6 +208,12 @@ pub(crate) fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
     }
 }
 
+/// Returns the issuer that a bearer token names. Nothing is verified.
+pub(crate) fn issuer_of(authorization: Option<&[u8]>) -> Option<String> {
+    let jwt = Jwt::parse(bearer(authorization).ok()?).ok()?;
+    jwt.claims.issuer().ok().map(str::to_owned)
+}
+
 fn trusted<'a>(issuers: &'a [Arc<Issuer>], name: &str) -> Result<&'a Arc<Issuer>, TokenError> {
     issuers.iter().find(|issuer| issuer.is(name)).ok_or_else(|| {
         // The text is the sender's: cut, and without line breaks in the log.

@@ -19,6 +19,11 @@ pub(super) fn resolve(settings: &mut Settings, provenances: &Provenances) -> Res
     let data = settings.data.clone();
     storage::resolve(&mut settings.storage, &data, provenances);
     settings.database.sqlite.path.get_or_insert_with(|| data.join("larder.db"));
+    resolve_tenant(settings, provenances)
+}
+
+/// Fills in derived settings that each tenant has of its own.
+pub(super) fn resolve_tenant(settings: &mut Settings, provenances: &Provenances) -> Result<(), ConfigError> {
     settings.upstream.url =
         settings.upstream.url.take().filter(|url| url != "none").map(|url| without_slashes(&url));
     settings.server.base_url = settings.server.base_url.take().map(|url| without_slashes(&url));
@@ -115,7 +120,17 @@ impl Check<'_> {
 
     fn numbers(&self, settings: &Settings) -> Result<(), ConfigError> {
         let Settings {
-            server, storage, database, downloads, upstream, auth, urls, policy, retention, ..
+            server,
+            storage,
+            database,
+            downloads,
+            upstream,
+            auth,
+            urls,
+            policy,
+            retention,
+            tenants,
+            ..
         } = settings;
         let ranges = [
             ("server.threads", server.threads as u64, 0, 1024),
@@ -145,6 +160,9 @@ impl Check<'_> {
             ("retention.orphan_grace_hours", retention.orphan_grace_hours, 1, MAX_DAYS * 24),
             ("retention.full_sweep_hours", retention.full_sweep_hours, 1, 24 * 365),
             ("retention.sweep_interval_ms", retention.sweep_interval_ms, 1000, MAX_MS),
+            ("tenants.max_instances", tenants.max_instances as u64, 1, 10_000),
+            ("tenants.idle_ms", tenants.idle_ms, 1, MAX_MS),
+            ("tenants.guest_memory_bytes", tenants.guest_memory_bytes, 1024 * 1024, 1 << 40),
         ];
         for (name, value, least, most) in ranges {
             self.that(name, (least..=most).contains(&value), || {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{ConfigError, Provenance, Settings, effective::Provenances};
@@ -44,9 +44,14 @@ impl RawSettings {
         self.provenances.set(name, provenance);
     }
 
-    /// Reads the settings: names, types and choices are checked.
+    /// Reads the settings of a server: names, types and choices are checked.
     pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
-        Settings::deserialize(self.table.clone()).map_err(|error| self.explain(&error))
+        self.parse()
+    }
+
+    /// Reads settings of this form.
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        T::deserialize(self.table.clone()).map_err(|error| self.explain::<T>(&error))
     }
 
     /// The file, if there is one.
@@ -56,14 +61,14 @@ impl RawSettings {
 
     /// Describes an error in one sentence. The library's own text shows the line, which may hold a
     /// secret.
-    fn explain(&self, error: &toml::de::Error) -> ConfigError {
+    fn explain<T: DeserializeOwned>(&self, error: &toml::de::Error) -> ConfigError {
         let problem = error.message().replace('\n', ", ");
         let name = setting_in(error).unwrap_or_default();
         let of_the_file = || self.file.as_ref().filter(|_| self.provenances.variable(&name).is_none());
         // Read once more, for the line alone. With two faults, that may find the other one first.
         let same_fault = |other: &toml::de::Error| other.message() == error.message();
         let placed = of_the_file().and_then(|(path, text)| {
-            let fault = toml::from_str::<Settings>(text).err().filter(same_fault)?;
+            let fault = toml::from_str::<T>(text).err().filter(same_fault)?;
             Some((path, text, fault))
         });
         match placed {

@@ -27,6 +27,7 @@ mod secret;
 mod sections;
 mod socket_activation;
 mod storage;
+mod tenants;
 
 use std::{
     ffi::OsString,
@@ -45,6 +46,8 @@ pub use sections::{
 };
 pub use socket_activation::inherited_listener;
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
+pub use tenants::{REMOVED_TENANT, TenantSummary, Tenants};
+pub(crate) use tenants::{TenantConfig, TenantFiles, host_name};
 
 /// The effective configuration.
 #[derive(Clone, Debug)]
@@ -118,6 +121,18 @@ impl Config {
         self.settings.policy.component = Some(component);
         self.provenances.set("policy.component", Provenance::Option("--policy"));
         self
+    }
+
+    /// Returns what the files of the tenants say, in the order of their names; nothing without
+    /// `tenants.dir`.
+    ///
+    /// # Errors
+    /// When the directory cannot be read. What is wrong with a file is in its summary.
+    pub fn tenants(&self) -> Result<Vec<TenantSummary>, ConfigError> {
+        match &self.settings.tenants.dir {
+            Some(dir) => tenants::summaries(dir, &self.settings),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Returns warnings about who can reach this server, and who may use it: one sentence each, for

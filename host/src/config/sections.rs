@@ -13,6 +13,7 @@ use super::{
     Database, DatabaseDriver, IssuerConfig, Proxy, SslMode, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
+    tenants::Tenants,
 };
 use crate::telemetry::LogFormat;
 
@@ -55,6 +56,8 @@ pub struct Settings {
     pub tls: Tls,
     /// Outgoing proxies.
     pub proxy: Proxy,
+    /// Several tenants in one server.
+    pub tenants: Tenants,
 }
 
 impl Default for Settings {
@@ -73,6 +76,7 @@ impl Default for Settings {
             log: Log::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
+            tenants: Tenants::default(),
         }
     }
 }

@@ -1,9 +1,12 @@
-//! How long a component may run without a pause.
+//! How long a component may run without a pause, and how it shares its thread.
 //!
 //! An instance runs many calls at once, so a deadline for each call would hit whichever call runs
 //! at that moment. The limit is on one *slice* instead: the time from when the thread enters the
-//! instance until it leaves it. Well-behaved calls leave at every wait for the host, after
-//! microseconds.
+//! instance until the instance waits for the host. Well-behaved calls wait after microseconds.
+//!
+//! A slice that is longer than a tick is interrupted at each tick, so that everything else on the
+//! thread gets its turn. Only the limit ends it. The guests of several tenants have a budget, too
+//! (`tenant/cpu.rs`): past it an instance is not entered until the budget has recovered.
 
 use std::{
     cell::Cell,
@@ -14,61 +17,111 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     thread,
     time::{Duration, Instant},
 };
 
+use tokio::time::Sleep;
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use super::TICK;
+use crate::tenant::CpuBudget;
+
+/// A slice is interrupted at a tick only if it has run for so long since the last one: the first
+/// tick after an instance was entered may follow at once.
+const SHORTEST_TURN: Duration = Duration::from_millis(3);
 
 thread_local! {
-    /// When this thread entered the instance that it runs.
-    static ENTERED: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// The turn of the instance that this thread runs.
+    static TURN: Cell<Option<Turn>> = const { Cell::new(None) };
 }
 
-/// Traps `store` when a slice gets longer than `limit`, to within [`TICK`].
+/// A part of a slice: from when the thread enters the instance until it leaves it.
+#[derive(Clone, Copy)]
+struct Turn {
+    entered: Instant,
+    /// How long the earlier turns of this slice took.
+    before: Duration,
+    was_interrupted: bool,
+}
+
+/// Traps `store` when a slice gets longer than `limit`, to within a tick, and interrupts it at each
+/// tick.
 pub(super) fn limit_uninterrupted_run<T>(store: &mut Store<T>, limit: Duration) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
-        let ran = ENTERED.get().map_or(Duration::ZERO, |entered| entered.elapsed());
+        let Some(turn) = TURN.get() else { return Ok(UpdateDeadline::Continue(1)) };
+        let took = turn.entered.elapsed();
+        let ran = turn.before + took;
         if ran > limit {
             return Err(wasmtime::format_err!(
                 "the component ran for {} ms without a pause",
                 ran.as_millis()
             ));
         }
-        Ok(UpdateDeadline::Continue(1))
+        if took < SHORTEST_TURN {
+            return Ok(UpdateDeadline::Continue(1));
+        }
+        TURN.set(Some(Turn { was_interrupted: true, ..turn }));
+        // Tokio's own: the runtime looks for what has arrived before it continues here.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });
 }
 
-/// A future of which each poll is a slice.
-pub(super) struct TimedPoll<F>(pub(super) Pin<Box<F>>);
+/// A future of which each poll is a turn of an instance.
+pub(super) struct TimedPoll<F> {
+    inner: Pin<Box<F>>,
+    /// How long the turns of the present slice took.
+    before: Duration,
+    budget: Option<Arc<CpuBudget>>,
+    /// Until when the budget is used up.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F: Future> TimedPoll<F> {
+    /// Runs `inner`, within the tenant's budget if it has one.
+    pub(super) fn new(inner: F, budget: Option<&Arc<CpuBudget>>) -> Self {
+        Self { inner: Box::pin(inner), before: Duration::ZERO, budget: budget.cloned(), pause: None }
+    }
+
+    /// Accounts for a turn that has ended.
+    fn account(&mut self, turn: Turn) {
+        let took = turn.entered.elapsed();
+        self.before = if turn.was_interrupted { turn.before + took } else { Duration::ZERO };
+        let pause = self.budget.as_ref().and_then(|budget| budget.charge(took));
+        self.pause = pause.map(|pause| Box::pin(tokio::time::sleep(pause)));
+    }
+}
 
 impl<F: Future> Future for TimedPoll<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        ENTERED.set(Some(Instant::now()));
-        let polled = self.0.as_mut().poll(cx);
-        ENTERED.set(None);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Some(pause) = &mut this.pause {
+            ready!(pause.as_mut().poll(cx));
+            this.pause = None;
+        }
+        let turn = Turn { entered: Instant::now(), before: this.before, was_interrupted: false };
+        TURN.set(Some(turn));
+        let polled = this.inner.as_mut().poll(cx);
+        this.account(TURN.take().unwrap_or(turn));
         polled
     }
 }
 
-/// The thread that increments the engine's epoch, every [`TICK`], until this is dropped.
+/// The thread that increments the engine's epoch, every tick, until this is dropped.
 pub(super) struct Ticker {
     stop: Arc<AtomicBool>,
 }
 
 impl Ticker {
-    pub(super) fn start(engine: &Engine) -> io::Result<Self> {
+    pub(super) fn start(engine: &Engine, tick: Duration) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (engine, stopped) = (engine.weak(), stop.clone());
         thread::Builder::new().name("larder-ticker".into()).stack_size(64 * 1024).spawn(move || {
             while !stopped.load(Relaxed) {
-                thread::sleep(TICK);
+                thread::sleep(tick);
                 let Some(engine) = engine.upgrade() else { return };
                 engine.increment_epoch();
             }

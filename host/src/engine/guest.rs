@@ -1,7 +1,10 @@
 //! A guest: the component on one thread. Calls reach its instance through a channel; an instance
 //! that fails is replaced.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
 use larder_common::causes::chain;
@@ -10,7 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Policy,
-    instance::{self, Ended},
+    faults::Faults,
+    instance::{self, Ended, InstanceFault, Work},
+    instance_pool::InstancePool,
 };
 use crate::{
     interfaces::retention::{selected_entries, selected_uploads},
@@ -26,6 +31,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What the client reads when the component failed on its request.
 const FAILED: &str = "the server's policy failed on this request";
+/// What the client reads when there are too many instances.
+const BUSY: &str = "the server is busy; try again";
 
 /// The component failed during this call: it trapped, ran too long, or returned an invalid
 /// response.
@@ -69,11 +76,15 @@ pub(super) enum Call {
 }
 
 impl Guest {
-    /// Starts an instance on this thread. Must be called inside a `LocalSet`.
-    pub(super) fn start(policy: Policy, tenant: Arc<Tenant>) -> Self {
-        let (calls, inbox) = mpsc::unbounded_channel();
-        tokio::task::spawn_local(supervise(policy, tenant, inbox));
-        Self { calls }
+    /// Makes a guest, and the task that has to run on the thread of its instance, inside a
+    /// `LocalSet`.
+    pub(super) fn new(
+        policy: Policy,
+        tenant: Arc<Tenant>,
+        pool: Option<Arc<InstancePool>>,
+    ) -> (Self, GuestTask) {
+        let (sender, calls) = mpsc::unbounded_channel();
+        (Self { calls: sender }, GuestTask { policy, tenant, calls, pool })
     }
 
     /// Handles a request. When the component fails on it, and says that the request is repeatable,
@@ -181,31 +192,76 @@ impl Replay {
     }
 }
 
-/// Keeps an instance running until no handle is left.
-async fn supervise(policy: Policy, tenant: Arc<Tenant>, mut calls: mpsc::UnboundedReceiver<Call>) {
-    let mut pause = FIRST_PAUSE;
-    let warnings = Throttle::default();
-    loop {
-        match instance::run(&policy, &tenant, &mut calls).await {
-            Ok(Ended::Closed) => return,
-            Ok(Ended::Grown) => pause = FIRST_PAUSE,
-            Err(instance::InstanceFault::Failed(error)) => {
-                pause = FIRST_PAUSE;
-                tracing::error!(
-                    error = chain(error.as_ref()),
-                    "the policy component failed; starting a fresh instance"
-                );
-            }
-            Err(instance::InstanceFault::NoStart(error)) => {
-                if let Some(times) = warnings.due() {
-                    let error = chain(error.as_ref());
-                    tracing::error!(error, times, "the policy component does not start; requests get a 503");
+/// What of a guest runs on its thread: its end of the channel.
+pub(crate) struct GuestTask {
+    policy: Policy,
+    tenant: Arc<Tenant>,
+    calls: mpsc::UnboundedReceiver<Call>,
+    /// `None`: the instance is made at once, and stays.
+    pool: Option<Arc<InstancePool>>,
+}
+
+impl GuestTask {
+    /// Keeps an instance running until no handle is left. In a pool only while there are calls.
+    pub(crate) async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        let warnings = Throttle::default();
+        let mut faults = Faults::default();
+        loop {
+            match self.run_instance().await {
+                Ok(Ended::Closed) => return,
+                Ok(Ended::Grown | Ended::Idle) => pause = FIRST_PAUSE,
+                Err(InstanceFault::Failed(error)) => {
+                    pause = FIRST_PAUSE;
+                    tracing::error!(
+                        error = chain(error.as_ref()),
+                        "the policy component failed; starting a fresh instance"
+                    );
+                    let rest = if self.pool.is_some() { faults.count(Instant::now()) } else { None };
+                    if let Some(rest) = rest
+                        && !refuse_for(rest, &mut self.calls).await
+                    {
+                        return;
+                    }
                 }
-                if !refuse_for(pause, &mut calls).await {
-                    return;
+                Err(InstanceFault::NoStart(error)) => {
+                    if let Some(times) = warnings.due() {
+                        let error = chain(error.as_ref());
+                        tracing::error!(
+                            error,
+                            times,
+                            "the policy component does not start; requests get a 503"
+                        );
+                    }
+                    if !refuse_for(pause, &mut self.calls).await {
+                        return;
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
             }
+        }
+    }
+
+    async fn run_instance(&mut self) -> Result<Ended, InstanceFault> {
+        let Self { policy, tenant, calls, pool } = self;
+        let Some(pool) = pool else {
+            return instance::run(policy, tenant, Work { first: None, calls, place: None }).await;
+        };
+        let Some(first) = calls.recv().await else { return Ok(Ended::Closed) };
+        let Some(mut place) = pool.take().await else {
+            first.refuse_busy();
+            return Ok(Ended::Idle);
+        };
+        let work = Work { first: Some(first), calls, place: Some(&mut place) };
+        instance::run(policy, tenant, work).await
+    }
+}
+
+impl Call {
+    /// Responds that the server is busy, if it is a request.
+    fn refuse_busy(self) {
+        if let Self::Handle { request, reply } = self {
+            let _ = reply.send(unavailable(BUSY, request.context.record.id()));
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
 use tracing::Instrument;
 use wasmtime::{Store, component::Accessor};
 
-use super::{Policy, deadline::TimedPoll, guest::Call};
+use super::{Policy, deadline::TimedPoll, guest::Call, instance_pool::Place};
 use crate::{
     interfaces::{
         bindings::{Cache, larder::cache::types},
@@ -18,7 +18,7 @@ use crate::{
         state::State,
     },
     message::{Request, RequestContext, Response, unavailable},
-    tenant::Tenant,
+    tenant::{CpuBudget, Tenant},
 };
 
 /// What the client reads when the component has no free handle.
@@ -31,6 +31,8 @@ pub(super) enum Ended {
     /// Its memory has grown, and no call was inside. Linear memory is released only with its
     /// instance.
     Grown,
+    /// It had no call for long, or its place is needed for another one.
+    Idle,
 }
 
 /// How an instance failed.
@@ -41,15 +43,28 @@ pub(super) enum InstanceFault {
     Failed(wasmtime::Error),
 }
 
+/// What an instance serves.
+pub(super) struct Work<'a> {
+    /// The call that it is started for.
+    pub(super) first: Option<Call>,
+    pub(super) calls: &'a mut mpsc::UnboundedReceiver<Call>,
+    /// Its place, where the number of instances is limited.
+    pub(super) place: Option<&'a mut Place>,
+}
+
 /// Runs an instance on this thread until it ends.
 pub(super) async fn run(
     policy: &Policy,
     tenant: &Arc<Tenant>,
-    calls: &mut mpsc::UnboundedReceiver<Call>,
+    work: Work<'_>,
 ) -> Result<Ended, InstanceFault> {
     let (mut store, instance) = start(policy, tenant).await.map_err(InstanceFault::NoStart)?;
-    let served = store.run_concurrent(async |accessor| serve(accessor, &instance, calls).await);
-    TimedPoll(Box::pin(served)).await.flatten().map_err(InstanceFault::Failed)
+    let served = store.run_concurrent(async |accessor| serve(accessor, &instance, work).await);
+    TimedPoll::new(served, budget(tenant)).await.flatten().map_err(InstanceFault::Failed)
+}
+
+fn budget(tenant: &Tenant) -> Option<&Arc<CpuBudget>> {
+    tenant.shared.as_ref().map(|shared| &shared.cpu)
 }
 
 /// Starts an instance, makes one call of it, and ends it.
@@ -59,24 +74,25 @@ pub(super) async fn probe(policy: &Policy, tenant: &Arc<Tenant>) -> wasmtime::Re
     let called = store.run_concurrent(async |accessor| {
         exported.call_is_repeatable(accessor, "GET".into(), "/".into()).await
     });
-    TimedPoll(Box::pin(called)).await.flatten().map(drop)
+    TimedPoll::new(called, budget(tenant)).await.flatten().map(drop)
 }
 
 async fn start(policy: &Policy, tenant: &Arc<Tenant>) -> wasmtime::Result<(Store<State>, Cache)> {
     let mut store = policy.limits.store(policy.pre.engine(), tenant.clone());
-    let instance = TimedPoll(Box::pin(policy.pre.instantiate_async(&mut store))).await?;
+    let instance = TimedPoll::new(policy.pre.instantiate_async(&mut store), budget(tenant)).await?;
     Ok((store, instance))
 }
 
 /// Receives calls and runs them concurrently.
-async fn serve(
-    accessor: &Accessor<State>,
-    instance: &Cache,
-    calls: &mut mpsc::UnboundedReceiver<Call>,
-) -> wasmtime::Result<Ended> {
+async fn serve(accessor: &Accessor<State>, instance: &Cache, work: Work<'_>) -> wasmtime::Result<Ended> {
+    let Work { first, calls, mut place } = work;
     let mut running = FuturesUnordered::new();
+    running.extend(first.map(|call| run_call(accessor, instance, call)));
     let mut open = true;
     while open || !running.is_empty() {
+        if running.is_empty() {
+            place.iter_mut().for_each(|place| place.set_idle());
+        }
         select! {
             biased;
             Some(finished) = running.next(), if !running.is_empty() => {
@@ -86,12 +102,23 @@ async fn serve(
                 }
             }
             call = calls.recv(), if open => match call {
-                Some(call) => running.push(run_call(accessor, instance, call)),
+                Some(call) => {
+                    place.iter_mut().for_each(|place| place.set_busy());
+                    running.push(run_call(accessor, instance, call));
+                }
                 None => open = false,
             },
+            () = must_end(place.as_deref()), if running.is_empty() => return Ok(Ended::Idle),
         }
     }
     Ok(Ended::Closed)
+}
+
+async fn must_end(place: Option<&Place>) {
+    match place {
+        Some(place) => place.must_end().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Has the component handle a request. Until it has, its host calls are known to be for this

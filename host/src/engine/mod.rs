@@ -6,14 +6,17 @@
 
 mod compiled;
 mod deadline;
+mod faults;
 mod guest;
 mod instance;
+mod instance_pool;
 mod limits;
 mod load;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-pub(crate) use guest::{Guest, GuestFailed};
+pub(crate) use guest::{Guest, GuestFailed, GuestTask};
+pub(crate) use instance_pool::InstancePool;
 pub(crate) use limits::InstanceLimits;
 pub use load::LoadError;
 use wasmtime::component::Linker;
@@ -37,23 +40,22 @@ pub(crate) struct Engine {
 pub(crate) struct Policy {
     pre: CachePre<State>,
     limits: InstanceLimits,
-    /// Keeps the thread alive that interrupts components.
-    _engine: Engine,
+    engine: Engine,
 }
 
 impl Engine {
-    /// Starts the engine, and the thread that measures how long components run.
+    /// Starts the engine, and the thread that measures how long components run, to within `tick`.
     ///
     /// # Errors
     /// When the machine cannot run wasm, or the thread cannot be started.
-    pub(crate) fn start() -> Result<Self, LoadError> {
+    pub(crate) fn start(tick: Duration) -> Result<Self, LoadError> {
         let mut config = wasmtime::Config::new();
         config.wasm_component_model_async(true);
         config.epoch_interruption(true);
         // A trap's error names up to 16 frames; they cost nothing before a trap.
         config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
         let inner = wasmtime::Engine::new(&config).map_err(LoadError::Engine)?;
-        let ticker = Ticker::start(&inner).map_err(LoadError::Ticker)?;
+        let ticker = Ticker::start(&inner, tick).map_err(LoadError::Ticker)?;
         Ok(Self { inner, _ticker: Arc::new(ticker) })
     }
 
@@ -71,7 +73,7 @@ impl Engine {
         let component = load::compile_or_reuse(&self.inner, component, cache)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
         let pre = linker.instantiate_pre(&component).and_then(CachePre::new).map_err(LoadError::World)?;
-        Ok(Policy { pre, limits, _engine: self.clone() })
+        Ok(Policy { pre, limits, engine: self.clone() })
     }
 }
 
@@ -84,10 +86,31 @@ impl Policy {
         instance::probe(self, tenant).await.map_err(LoadError::Start)
     }
 
-    /// Starts a guest on this thread, inside its `LocalSet`.
+    /// Starts a guest on this thread, inside its `LocalSet`, whose instance stays.
     #[must_use]
     pub(crate) fn start(&self, tenant: &Arc<Tenant>) -> Guest {
-        Guest::start(self.clone(), tenant.clone())
+        let (guest, task) = Guest::new(self.clone(), tenant.clone(), None);
+        tokio::task::spawn_local(task.run());
+        guest
+    }
+
+    /// Makes a guest that has an instance while there are calls, within the limits of the pool. The
+    /// task must run on the thread of the instances, inside a `LocalSet`.
+    #[must_use]
+    pub(crate) fn pooled(&self, tenant: &Arc<Tenant>, pool: &Arc<InstancePool>) -> (Guest, GuestTask) {
+        Guest::new(self.clone(), tenant.clone(), Some(pool.clone()))
+    }
+
+    /// The engine that runs it.
+    #[must_use]
+    pub(crate) fn engine(&self) -> Engine {
+        self.engine.clone()
+    }
+
+    /// The same component, with other limits.
+    #[must_use]
+    pub(crate) fn with_limits(&self, limits: InstanceLimits) -> Self {
+        Self { limits, ..self.clone() }
     }
 }
 
@@ -101,8 +124,10 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     Ok(linker)
 }
 
-/// How often the engine's epoch is incremented: the resolution of [`InstanceLimits::slice`].
-const TICK: Duration = Duration::from_millis(50);
+/// How often a component that computes is interrupted, in a server with one tenant.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+/// The same where several tenants share a thread.
+pub(crate) const SHARED_TICK: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests;

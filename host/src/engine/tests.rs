@@ -19,7 +19,7 @@ use crate::{
 };
 
 fn policy(limits: InstanceLimits) -> Policy {
-    Engine::start().unwrap().load(BUILT_IN_POLICY, None, limits).unwrap()
+    Engine::start(TICK).unwrap().load(BUILT_IN_POLICY, None, limits).unwrap()
 }
 
 fn quota() -> RequestQuota {

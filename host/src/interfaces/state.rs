@@ -8,7 +8,11 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::{message::RequestContext, net::Forwarder, tenant::Tenant};
+use crate::{
+    message::RequestContext,
+    net::Forwarder,
+    tenant::{MemoryShare, Tenant},
+};
 
 /// An idle instance that uses more than an eighth of its allowed memory is replaced: linear memory
 /// never shrinks.
@@ -43,7 +47,8 @@ impl State {
             .instances(MAX_INSTANCES)
             .tables(MAX_TABLES)
             .build();
-        let memory = MemoryLimiter { limits, bytes: 0, grown_at: memory_bytes / GROWN_FRACTION };
+        let share = tenant.shared.as_ref().map(|shared| shared.memory.share());
+        let memory = MemoryLimiter { limits, share, bytes: 0, grown_at: memory_bytes / GROWN_FRACTION };
         Self {
             table,
             tenant,
@@ -82,6 +87,8 @@ pub(super) fn tenant(accessor: &Accessor<State, HasSelf<State>>) -> Arc<Tenant> 
 /// The limits of a store, and the size of its largest linear memory.
 struct MemoryLimiter {
     limits: StoreLimits,
+    /// What it has of the memory that the guests of several tenants share.
+    share: Option<MemoryShare>,
     bytes: usize,
     grown_at: usize,
 }
@@ -93,7 +100,8 @@ impl ResourceLimiter for MemoryLimiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let allowed = self.limits.memory_growing(current, desired, maximum)?;
+        let allowed = self.limits.memory_growing(current, desired, maximum)?
+            && self.share.as_mut().is_none_or(|share| share.grow(current, desired));
         if allowed {
             self.bytes = self.bytes.max(desired);
         }

@@ -11,6 +11,9 @@ use std::{
 
 use http::{HeaderMap, Method, header::USER_AGENT};
 
+use larder_common::TenantName;
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{
     Response,
     outcome::{Outcome, cut},
@@ -34,6 +37,14 @@ pub(crate) struct RequestRecord {
     broken: AtomicBool,
     claims: OnceLock<Arc<Claims>>,
     outcome: OnceLock<Outcome>,
+    tenant: OnceLock<TenantRequest>,
+}
+
+/// A request of one of several tenants.
+struct TenantRequest {
+    name: TenantName,
+    /// Its place among the tenant's requests in flight.
+    _place: OwnedSemaphorePermit,
 }
 
 /// The beginnings of the cache service's paths. Clients append them to a base URL, which holds a
@@ -60,6 +71,7 @@ impl RequestRecord {
             broken: AtomicBool::new(false),
             claims: OnceLock::new(),
             outcome: OnceLock::new(),
+            tenant: OnceLock::new(),
         }
     }
 
@@ -77,6 +89,12 @@ impl RequestRecord {
         if let Some(outcome) = response.extensions().get::<Outcome>() {
             let _ = self.outcome.set(outcome.clone().bounded());
         }
+    }
+
+    /// Records whose request it is. Its place among the tenant's requests is held until the last
+    /// byte of the response is gone.
+    pub(crate) fn set_tenant(&self, name: &TenantName, place: OwnedSemaphorePermit) {
+        let _ = self.tenant.set(TenantRequest { name: name.clone(), _place: place });
     }
 
     /// Records the claims of the request's token.
@@ -144,6 +162,7 @@ impl Drop for RequestRecord {
             target: "larder::request",
             parent: None,
             id = self.scope.id(),
+            tenant = self.tenant.get().map(|tenant| tenant.name.as_str()),
             client = %self.client,
             method = self.method.as_str(),
             path = self.path,

@@ -28,10 +28,17 @@ pub(crate) type Response = http::Response<Outgoing>;
 #[must_use]
 pub(crate) fn error_response(status: StatusCode, code: &str, why: &str, request_id: &str) -> Response {
     let body = serde_json::json!({ "code": code, "msg": why }).to_string();
-    let mut response = Response::new(Outgoing::full(body));
-    *response.status_mut() = status;
+    let mut response = json_response(status, body, request_id);
     let kind = if status.is_server_error() { "failed" } else { "refused" };
     response.extensions_mut().insert(Outcome::of_server(kind, why));
+    response
+}
+
+/// Makes a response of JSON.
+#[must_use]
+pub(crate) fn json_response(status: StatusCode, body: String, request_id: &str) -> Response {
+    let mut response = Response::new(Outgoing::full(body));
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Ok(id) = HeaderValue::from_str(request_id) {

@@ -20,6 +20,8 @@ mod peer;
 mod respond;
 mod response_body;
 mod service;
+mod tenant_guests;
+mod tenant_route;
 mod worker;
 
 #[cfg(test)]
@@ -38,7 +40,6 @@ use std::{
 use ipnet::IpNet;
 use tokio::{sync::watch, time::Instant};
 
-pub(crate) use self::admission::Capacity;
 use self::{
     acceptor::{Acceptor, WorkerQueue},
     admission::Admission,
@@ -46,6 +47,7 @@ use self::{
     handover::Offer,
     worker::RunningWorker,
 };
+pub(crate) use self::{admission::Capacity, tenant_guests::Tenancy};
 pub use self::{
     connections::ConnectionUsage,
     service::{ClientAddress, LarderService, ResponseBody, ResponseFuture},
@@ -142,6 +144,15 @@ impl Listener {
     }
 }
 
+/// Whose requests a server responds to.
+pub(crate) struct ServedTenants {
+    /// The tenant `default`, and its policy.
+    pub(crate) policy: Policy,
+    pub(crate) tenant: Arc<Tenant>,
+    /// The others; `None` where it is the only one.
+    pub(crate) tenancy: Option<Tenancy>,
+}
+
 /// A server that does not serve yet.
 pub(crate) struct Server {
     settings: ServerSettings,
@@ -176,7 +187,8 @@ impl Server {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub(crate) fn start(self, policy: &Policy, tenant: &Arc<Tenant>) -> io::Result<Running> {
+    pub(crate) fn start(self, served: &ServedTenants) -> io::Result<Running> {
+        let ServedTenants { policy, tenant, tenancy } = served;
         let Self { settings, listener, address } = self;
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::new(settings.bounds.connection_limits());
@@ -196,6 +208,7 @@ impl Server {
                 inbox,
                 policy: policy.clone(),
                 tenant: tenant.clone(),
+                tenancy: tenancy.clone(),
                 settings: settings.clone(),
                 connections: connections.clone(),
                 admission,

@@ -1,35 +1,62 @@
 //! The origin at which a client reached this server: the beginning of the URLs that it gets.
 
-use http::{HeaderMap, Uri, Version, header::HOST, request::Parts, uri::Authority};
+use http::{HeaderMap, HeaderValue, Uri, Version, header::HOST, request::Parts, uri::Authority};
 
 use super::{forwarded_header, peer::Peer};
 
 /// Longest accepted `Host`, in bytes.
 const MAX_HOST_BYTES: usize = 255;
 
+/// Where a client reached this server.
+pub(super) struct Reached {
+    /// Its host, and the port if it is named.
+    pub(super) authority: Authority,
+    scheme: &'static str,
+}
+
+impl Reached {
+    /// Scheme and authority.
+    pub(super) fn origin(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority)
+    }
+}
+
 /// Returns the configured base URL, else the host and scheme that a trusted proxy forwards, else
 /// the request's `Host`. A client with a false `Host` misleads only itself. HTTP/1.0 has no `Host`:
 /// there it is the address of the connection. Returns `None` for an unusable `Host`, and for two of
 /// them (RFC 9112, 3.2).
 pub(super) fn origin(base_url: Option<&str>, head: &Parts, peer: &Peer) -> Option<String> {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => return None,
-        (host, None) => host,
-    };
-    if let Some(base_url) = base_url {
-        return Some(base_url.to_owned());
+    let host = only_host(head)?;
+    match base_url {
+        Some(base_url) => Some(base_url.to_owned()),
+        None => at(host, head, peer).map(|reached| reached.origin()),
     }
+}
+
+/// As [`origin`], without a configured base URL.
+pub(super) fn reached(head: &Parts, peer: &Peer) -> Option<Reached> {
+    at(only_host(head)?, head, peer)
+}
+
+/// Returns the `Host`, if there is one; `None` if there are two.
+fn only_host(head: &Parts) -> Option<Option<&HeaderValue>> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => None,
+        (host, None) => Some(host),
+    }
+}
+
+fn at(host: Option<&HeaderValue>, head: &Parts, peer: &Peer) -> Option<Reached> {
     let authority = match host {
         Some(host) => usable(host.to_str().ok()?)?,
         None => of_target(&head.uri).or_else(|| of_connection(head.version, peer))?,
     };
     if !peer.is_trusted {
-        return Some(format!("http://{authority}"));
+        return Some(Reached { authority, scheme: "http" });
     }
     let outside = forwarded_header::host(&head.headers).and_then(usable);
-    let scheme = scheme(&head.headers);
-    Some(format!("{scheme}://{}", outside.as_ref().unwrap_or(&authority)))
+    Some(Reached { authority: outside.unwrap_or(authority), scheme: scheme(&head.headers) })
 }
 
 fn of_target(uri: &Uri) -> Option<Authority> {

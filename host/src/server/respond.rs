@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, request::Parts};
 use ipnet::IpNet;
+use larder_common::causes::chain;
 
 use super::{
-    ServerBounds, ServerSettings, admission::Admission, connections::ActiveRequest, origin::origin,
+    ServerBounds, ServerSettings,
+    admission::Admission,
+    connections::ActiveRequest,
+    origin::origin,
     peer::Peer,
+    tenant_guests::TenantGuests,
+    tenant_route::{Owner, Route, healthy, route},
 };
 use crate::{
     engine::Guest,
@@ -23,6 +29,10 @@ const MAX_FIELDS: usize = 100;
 
 /// What the client reads when a limit is reached.
 const BUSY: &str = "the server is busy; try again";
+/// What the client reads when its tenant has as many requests in flight as it may have.
+const TENANT_BUSY: &str = "too many requests of this tenant are in flight; try again";
+/// What the client reads when the database fails at the first request of a tenant.
+const NOT_OPEN: &str = "the tenant cannot be opened; try again";
 
 /// A 503, which clients retry. The guest is not involved.
 pub(super) fn busy() -> Response {
@@ -35,16 +45,20 @@ pub(super) struct Responder {
     admission: Admission,
     tenant: Arc<Tenant>,
     settings: Arc<ServerSettings>,
+    /// The guests of other tenants; `None` where there is one tenant.
+    others: Option<TenantGuests>,
 }
 
 impl Responder {
+    /// `guest` and `tenant` are those of the tenant `default`.
     pub(super) fn new(
         guest: Guest,
         admission: Admission,
         tenant: Arc<Tenant>,
         settings: Arc<ServerSettings>,
+        others: Option<TenantGuests>,
     ) -> Self {
-        Self { guest, admission, tenant, settings }
+        Self { guest, admission, tenant, settings, others }
     }
 
     pub(super) fn bounds(&self) -> &ServerBounds {
@@ -97,10 +111,65 @@ impl Responder {
         body: RequestBody,
         record: &Arc<RequestRecord>,
     ) -> Response {
-        let origin = match self.check_head(&head, &peer) {
+        if let Some(others) = &self.others {
+            // Boxed: it would make the future of a server with one tenant larger.
+            return Box::pin(self.dispatch_to_tenant(others, client, peer, head, body, record)).await;
+        }
+        let base_url = self.settings.base_url.as_deref();
+        let origin = match self.check_head(&head).and_then(|()| origin(base_url, &head, &peer).ok_or(NO_HOST))
+        {
             Ok(origin) => origin,
-            Err(BadHead { status, code, why }) => return error_response(status, code, why, record.id()),
+            Err(bad) => return bad.response(record),
         };
+        let whose = (&self.guest, &self.tenant);
+        self.call(whose, client, head, origin, body, record).await
+    }
+
+    /// Determines whose request it is, and has that tenant's guest respond.
+    async fn dispatch_to_tenant(
+        &self,
+        others: &TenantGuests,
+        client: &Arc<ClientQuota>,
+        peer: Peer,
+        mut head: Box<Parts>,
+        body: RequestBody,
+        record: &Arc<RequestRecord>,
+    ) -> Response {
+        let base_url = self.settings.base_url.as_deref();
+        let route =
+            self.check_head(&head).and_then(|()| route(others.registry(), base_url, &mut head, &peer));
+        match route {
+            Ok(Route { origin, whose: Owner::Default }) => {
+                let whose = (&self.guest, &self.tenant);
+                self.call(whose, client, head, origin, body, record).await
+            }
+            Ok(Route { origin, whose: Owner::Tenant(registered) }) => {
+                let Some(place) = registered.admit() else { return unavailable(TENANT_BUSY, record.id()) };
+                record.set_tenant(&registered.name, place);
+                let (guest, tenant) = match others.of(&registered).await {
+                    Ok(both) => both,
+                    Err(error) => {
+                        tracing::error!(tenant = %registered.name, error = chain(&error), "a tenant cannot be opened");
+                        return unavailable(NOT_OPEN, record.id());
+                    }
+                };
+                self.call((&guest, &tenant), client, head, origin, body, record).await
+            }
+            Ok(Route { whose: Owner::Health, .. }) => healthy(record.id()),
+            Err(bad) => bad.response(record),
+        }
+    }
+
+    /// Has a guest respond.
+    async fn call(
+        &self,
+        (guest, tenant): (&Guest, &Arc<Tenant>),
+        client: &Arc<ClientQuota>,
+        head: Box<Parts>,
+        origin: String,
+        body: RequestBody,
+        record: &Arc<RequestRecord>,
+    ) -> Response {
         // Dropped with this future when the client disconnects.
         let (_guard, client_gone) = ClientGuard::new();
         let quota = match self.admission.admit(client, &head).await {
@@ -109,19 +178,18 @@ impl Responder {
         };
         let context = RequestContext {
             origin,
-            received_ms: self.tenant.clock.now_ms(),
+            received_ms: tenant.clock.now_ms(),
             head,
             record: record.clone(),
             client: client_gone,
             quota,
             replay_body: ReplayBody::default(),
         };
-        self.guest.handle(Request { context: Arc::new(context), body }).await
+        guest.handle(Request { context: Arc::new(context), body }).await
     }
 
-    /// Checks what the guest relies on, and returns the origin at which the client reaches this
-    /// server.
-    fn check_head(&self, head: &Parts, peer: &Peer) -> Result<String, BadHead> {
+    /// Checks what the guest relies on.
+    fn check_head(&self, head: &Parts) -> Result<(), BadHead> {
         if head_bytes(head) > self.settings.bounds.header_bytes || head.headers.len() > MAX_FIELDS {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
             return Err(BadHead { status, code: "invalid_argument", why: "the request's head is too large" });
@@ -132,22 +200,28 @@ impl Responder {
         if !head.uri.path().starts_with('/') {
             return Err(BadHead::malformed("the request's target is not a path"));
         }
-        origin(self.settings.base_url.as_deref(), head, peer)
-            .ok_or(BadHead::malformed("the request has no usable Host field"))
+        Ok(())
     }
 }
 
 /// Why a request does not reach the guest: the status of its response, and Twirp's code and
 /// message.
-struct BadHead {
-    status: StatusCode,
-    code: &'static str,
-    why: &'static str,
+pub(super) struct BadHead {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) why: &'static str,
 }
 
+/// There is no `Host`, or an unusable one.
+pub(super) const NO_HOST: BadHead = BadHead::malformed("the request has no usable Host field");
+
 impl BadHead {
-    fn malformed(why: &'static str) -> Self {
+    const fn malformed(why: &'static str) -> Self {
         Self { status: StatusCode::BAD_REQUEST, code: "malformed", why }
+    }
+
+    fn response(&self, record: &RequestRecord) -> Response {
+        error_response(self.status, self.code, self.why, record.id())
     }
 }
 

@@ -19,8 +19,13 @@ use tokio::{
 };
 
 use super::{
-    ServerSettings, acceptor::Accepted, admission::Admission, connection, connections::Connections,
+    ServerSettings,
+    acceptor::Accepted,
+    admission::Admission,
+    connection,
+    connections::Connections,
     respond::Responder,
+    tenant_guests::{Tenancy, TenantGuests},
 };
 use crate::{engine::Policy, tenant::Tenant};
 
@@ -48,6 +53,7 @@ pub(super) struct Worker {
     pub(super) inbox: mpsc::UnboundedReceiver<Accepted>,
     pub(super) policy: Policy,
     pub(super) tenant: Arc<Tenant>,
+    pub(super) tenancy: Option<Tenancy>,
     pub(super) settings: Arc<ServerSettings>,
     pub(super) connections: Arc<Connections>,
     pub(super) admission: Admission,
@@ -73,10 +79,11 @@ impl Worker {
     }
 
     async fn serve(self) -> Arc<RunningWorker> {
-        let Self { running, mut inbox, policy, tenant, settings, connections, admission } = self;
+        let Self { running, mut inbox, policy, tenant, tenancy, settings, connections, admission } = self;
         let bounds = Rc::new(settings.bounds.clone());
         let guest = policy.start(&tenant);
-        let responder = Arc::new(Responder::new(guest, admission, tenant, settings));
+        let others = tenancy.map(TenantGuests::new);
+        let responder = Arc::new(Responder::new(guest, admission, tenant, settings, others));
         let worker = Arc::new(RunningWorker {
             responder: responder.clone(),
             runtime: tokio::runtime::Handle::current(),

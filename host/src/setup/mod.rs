@@ -8,6 +8,7 @@ mod policy;
 mod server;
 mod storage;
 mod tenant;
+mod tenants;
 
 use std::path::PathBuf;
 
@@ -18,7 +19,8 @@ pub(crate) use self::{
     policy::policy,
     server::{server, wanted},
     storage::claim_storage,
-    tenant::{schedule, tenant},
+    tenant::{Shared, schedule, tenant},
+    tenants::{Tenants, tenants},
 };
 
 const MINUTE_MS: u64 = 60 * 1000;

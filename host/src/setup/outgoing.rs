@@ -31,11 +31,11 @@ impl Outgoing {
     }
 
     /// The service for requests that are not for the cache; `None` without one.
-    pub(super) fn upstream(self, settings: &Settings) -> Option<Upstream> {
+    pub(super) fn upstream(&self, settings: &Settings) -> Option<Upstream> {
         let connect_timeout = Duration::from_millis(settings.upstream.connect_timeout_ms);
         let uri: Uri = settings.upstream.url.as_ref()?.parse().ok()?;
         let parts = uri.into_parts();
-        let Self { tls, proxies } = self;
+        let (tls, proxies) = (self.tls.clone(), self.proxies.clone());
         Some(Upstream { scheme: parts.scheme?, authority: parts.authority?, connect_timeout, tls, proxies })
     }
 }

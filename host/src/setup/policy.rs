@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     config::Settings,
-    engine::{Engine, InstanceLimits, Policy},
+    engine::{Engine, InstanceLimits, Policy, SHARED_TICK, TICK},
     error::StartError,
 };
 
@@ -15,7 +15,7 @@ pub const BUILT_IN_POLICY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gue
 pub(crate) fn policy(settings: &Settings, component: Option<&[u8]>) -> Result<Policy, StartError> {
     let limits = InstanceLimits::from(&settings.policy);
     let cache = settings.data.join("compiled");
-    let engine = Engine::start()?;
+    let engine = Engine::start(if settings.tenants.dir.is_some() { SHARED_TICK } else { TICK })?;
     let load = |component: &[u8]| Ok(engine.load(component, Some(&cache), limits)?);
     match (component, &settings.policy.component) {
         (Some(component), _) => load(component),

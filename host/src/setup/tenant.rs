@@ -1,9 +1,9 @@
-//! The tenant: where its entries are, who may use them, and how long they stay.
+//! A tenant: where its entries are, who may use them, and how long they stay.
 
 use std::{io, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand::SystemRandom;
-use larder_common::clock::Clock;
+use larder_common::{TenantName, clock::Clock};
 use larder_index::Index;
 use larder_storage::Storage;
 
@@ -19,7 +19,7 @@ use crate::{
     net::{Fetch, HttpFetch},
     retention::{DurabilityTracker, UsageTracker},
     sweep::{Schedule, Sweeps},
-    tenant::{PolicySettings, Tenant},
+    tenant::{PolicySettings, SharedResources, Tenant},
 };
 
 /// How often last-used times are persisted.
@@ -28,42 +28,109 @@ const RECENCY_INTERVAL: Duration = Duration::from_secs(10);
 const URL_SECRET: &str = "url-signing-key";
 const SECRET_BYTES: usize = 32;
 
-/// The one tenant. `storage`, `index` and `authenticator` are the caller's, where it brings them.
+/// What all tenants are made with.
+pub(crate) struct Shared {
+    outgoing: Outgoing,
+    fetch: Arc<dyn Fetch>,
+    pressure: Arc<DiskPressure>,
+    /// Those of the tenant `default`, which make those of others.
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) index: Arc<dyn Index>,
+}
+
+impl Shared {
+    /// Opens storage and index, unless the caller brings them.
+    pub(crate) async fn open(
+        settings: &Settings,
+        storage: Option<Arc<dyn Storage>>,
+        index: Option<Arc<dyn Index>>,
+    ) -> Result<Self, StartError> {
+        let outgoing = Outgoing::new(settings)?;
+        if let Some(proxies) = outgoing.proxies.describe() {
+            tracing::info!(%proxies, no = settings.proxy.no, "outgoing requests use a proxy");
+        }
+        let storage = match storage {
+            Some(storage) => storage,
+            None => open_storage(settings, &outgoing).await?,
+        };
+        let (index, pressure) = match index {
+            Some(index) => (index, DiskPressure::new()),
+            None => database(settings, &*storage).await?,
+        };
+        let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*outgoing.tls).clone(), &outgoing.proxies));
+        Ok(Self { outgoing, fetch, pressure: Arc::new(pressure), storage, index })
+    }
+
+    /// Checks that tokens can be verified as these settings say.
+    pub(super) fn check_tokens(&self, settings: &Settings) -> Result<(), StartError> {
+        Ok(TokenVerifier::new(&settings.auth, &self.fetch).map(drop)?)
+    }
+}
+
+/// Where the entries of a tenant are, and what is known of them in memory. It stays the same when the
+/// tenant's settings change.
+pub(super) struct Holdings {
+    storage: Arc<dyn Storage>,
+    index: Arc<dyn Index>,
+    usage: Arc<UsageTracker>,
+    durability: Arc<DurabilityTracker>,
+}
+
+impl Holdings {
+    pub(super) fn new(settings: &Settings, storage: Arc<dyn Storage>, index: Arc<dyn Index>) -> Self {
+        let durability = DurabilityTracker::new(DurabilityTracker::this_boot(), storage.is_durable_at_once());
+        let usage = Arc::new(UsageTracker::new(unused_entry_ms(settings)));
+        Self { storage, index, usage, durability: Arc::new(durability) }
+    }
+
+    /// Opens those of one of several tenants, and deletes what a loss of power may have damaged.
+    pub(super) async fn of_tenant(
+        name: &TenantName,
+        settings: &Settings,
+        shared: &Shared,
+    ) -> Result<Self, StartError> {
+        let (storage, index) = (shared.storage.tenant(name)?, shared.index.tenant(name)?);
+        let holdings = Self::new(settings, storage, index);
+        holdings.durability.recover(&*holdings.index, Clock::system().now_ms()).await?;
+        Ok(holdings)
+    }
+}
+
+/// The tenant `default`. `authenticator` is the caller's, where it brings one.
 pub(crate) async fn tenant(
     settings: &Settings,
-    storage: Option<Arc<dyn Storage>>,
-    index: Option<Arc<dyn Index>>,
+    shared: &Shared,
     authenticator: Option<Arc<dyn Authenticator>>,
 ) -> Result<Tenant, StartError> {
-    let outgoing = Outgoing::new(settings)?;
-    if let Some(proxies) = outgoing.proxies.describe() {
-        tracing::info!(%proxies, no = settings.proxy.no, "outgoing requests use a proxy");
-    }
-    let storage = match storage {
-        Some(storage) => storage,
-        None => open_storage(settings, &outgoing).await?,
-    };
-    let (index, pressure) = match index {
-        Some(index) => (index, DiskPressure::new()),
-        None => database(settings, &*storage).await?,
-    };
-    let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*outgoing.tls).clone(), &outgoing.proxies));
-    let durability = DurabilityTracker::new(DurabilityTracker::this_boot(), storage.is_durable_at_once());
-    let policy_settings = policy_settings(settings);
+    let holdings = Holdings::new(settings, shared.storage.clone(), shared.index.clone());
+    let tokens = authenticator.map(TokenVerifier::of_caller);
+    assemble(settings, shared, &holdings, tokens, None).await
+}
+
+/// Puts a tenant together. `tokens` are verified as its settings say, unless they are given.
+pub(super) async fn assemble(
+    settings: &Settings,
+    shared: &Shared,
+    holdings: &Holdings,
+    tokens: Option<TokenVerifier>,
+    resources: Option<SharedResources>,
+) -> Result<Tenant, StartError> {
+    let Holdings { storage, index, usage, durability } = holdings;
     Ok(Tenant {
-        tokens: Arc::new(match authenticator {
-            Some(authenticator) => TokenVerifier::of_caller(authenticator),
-            None => TokenVerifier::new(&settings.auth, &fetch)?,
+        tokens: Arc::new(match tokens {
+            Some(tokens) => tokens,
+            None => TokenVerifier::new(&settings.auth, &shared.fetch)?,
         }),
-        signer: Arc::new(signer(settings, &*index).await?),
-        usage: Arc::new(UsageTracker::new(policy_settings.unused_entry_ms)),
-        durability: Arc::new(durability),
-        pressure: Arc::new(pressure),
+        signer: Arc::new(signer(settings, &**index).await?),
+        usage: usage.clone(),
+        durability: durability.clone(),
+        pressure: shared.pressure.clone(),
         clock: Clock::system(),
-        settings: policy_settings,
-        upstream: outgoing.upstream(settings),
-        storage,
-        index,
+        settings: policy_settings(settings),
+        upstream: shared.outgoing.upstream(settings),
+        shared: resources,
+        storage: storage.clone(),
+        index: index.clone(),
     })
 }
 
@@ -106,14 +173,17 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
         upload_url_ms: settings.urls.upload_url_ms,
         download_url_ms: settings.urls.download_url_ms,
         idle_upload_ms: retention.idle_upload_ms,
-        // Without sweeps nothing expires.
-        unused_entry_ms: some(retention.unused_days)
-            .filter(|_| !retention.disable)
-            .map(|days| days.saturating_mul(DAY_MS)),
+        unused_entry_ms: unused_entry_ms(settings),
         max_entry_bytes: some(retention.max_entry_bytes),
         parallel_download_origin: settings.urls.parallel_download_url.clone(),
         direct_url_ms: direct_url_ms(settings),
     }
+}
+
+/// Without sweeps nothing expires.
+fn unused_entry_ms(settings: &Settings) -> Option<u64> {
+    let retention = &settings.retention;
+    some(retention.unused_days).filter(|_| !retention.disable).map(|days| days.saturating_mul(DAY_MS))
 }
 
 /// How long clients may use a URL of the storage itself; `None` without direct downloads.

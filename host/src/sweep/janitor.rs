@@ -11,8 +11,12 @@ use tokio::{
     task::LocalSet,
     time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until},
 };
+use tracing::Instrument;
 
-use super::{Report, SweepError, Sweeper};
+use super::{
+    Ownership, Report, SweepError, Sweeper,
+    other_tenants::{OpenTenants, OtherTenants},
+};
 use crate::{engine::Policy, tenant::Tenant};
 
 /// The intervals of the janitor's tasks.
@@ -48,17 +52,27 @@ pub(crate) struct Janitor {
     thread: JoinHandle<()>,
 }
 
+/// Whose entries a janitor takes care of.
+pub(crate) struct JanitorWork {
+    /// The tenant `default`, and its policy.
+    pub(crate) policy: Policy,
+    pub(crate) tenant: Arc<Tenant>,
+    /// The others; `None` where it is the only one.
+    pub(crate) others: Option<OtherTenants>,
+    pub(crate) schedule: Schedule,
+}
+
 impl Janitor {
     /// Starts the thread.
     ///
     /// # Errors
     /// When the thread or its runtime cannot be created.
-    pub(crate) fn start(policy: Policy, tenant: Arc<Tenant>, schedule: Schedule) -> io::Result<Self> {
+    pub(crate) fn start(work: JanitorWork) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
         let thread = std::thread::Builder::new().name("larder-janitor".into()).spawn(move || {
-            LocalSet::new().block_on(&runtime, work(&policy, &tenant, &schedule, stopped));
+            LocalSet::new().block_on(&runtime, run(work, stopped));
             runtime.shutdown_background();
         })?;
         Ok(Self { stop, thread })
@@ -71,19 +85,26 @@ impl Janitor {
     }
 }
 
-async fn work(
-    policy: &Policy,
-    tenant: &Arc<Tenant>,
-    schedule: &Schedule,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
+    let JanitorWork { policy, tenant, others, schedule } = work;
+    let (others, made) = OpenTenants::new(others);
     let flushing = tenant.durability.run_flusher(tenant.storage.clone(), tenant.index.clone());
     select! {
         () = flushing => {}
-        () = run_usage_writer(tenant, schedule.recency) => {}
-        () = run_sweeps(policy, tenant, schedule) => {}
+        () = run_usage_writer(&tenant, &others, schedule.recency) => {}
+        () = run_sweeps(&policy, &tenant, &others, &schedule) => {}
+        () = others.follow(made) => {}
+        () = others.watch() => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
+    persist(&tenant).await;
+    for tenant in others.open() {
+        persist(&tenant).await;
+    }
+}
+
+/// Persists what is buffered in memory.
+pub(super) async fn persist(tenant: &Tenant) {
     flush_usage(tenant).await;
     if let Err(error) = tenant.storage.settle().await {
         tracing::warn!(error = %chain(&error), "cannot persist staged blocks; those in memory are lost");
@@ -93,12 +114,15 @@ async fn work(
     }
 }
 
-async fn run_usage_writer(tenant: &Tenant, every: Duration) {
+async fn run_usage_writer(tenant: &Tenant, others: &OpenTenants, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         flush_usage(tenant).await;
+        for tenant in others.open() {
+            flush_usage(&tenant).await;
+        }
     }
 }
 
@@ -111,7 +135,7 @@ async fn flush_usage(tenant: &Tenant) {
     }
 }
 
-async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, schedule: &Schedule) {
+async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants, schedule: &Schedule) {
     let Some(sweeps) = schedule.sweeps else { return std::future::pending().await };
     let mut small = interval(sweeps.uploads);
     let mut full = interval_at(Instant::now() + FIRST_FULL_SWEEP.min(sweeps.everything), sweeps.everything);
@@ -131,8 +155,30 @@ async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, schedule: &Schedule) 
         };
         let began = Instant::now();
         sweep_and_log(policy, tenant, schedule.orphan_grace_ms, scope).await;
+        sweep_others(others, schedule.orphan_grace_ms, scope).await;
         // On a disk that stays full, sweeps take up to a tenth of the time.
         not_before = Instant::now() + FULL_DISK_PAUSE.max(began.elapsed() * 10);
+    }
+}
+
+/// Sweeps what the other tenants have, one after the other.
+async fn sweep_others(others: &OpenTenants, orphan_grace_ms: u64, scope: SweepScope) {
+    for registered in others.all() {
+        let tenant = match registered.tenant().await {
+            Ok(tenant) => tenant,
+            Err(error) => {
+                tracing::error!(tenant = %registered.name, error = chain(&error), "a tenant cannot be swept; the next sweep tries again");
+                continue;
+            }
+        };
+        if matches!(scope, SweepScope::Full) {
+            let old_before_ms = tenant.clock.now_ms().saturating_sub(orphan_grace_ms);
+            if let Err(error) = Ownership::determine(&*tenant.storage, &*tenant.index, old_before_ms).await {
+                tracing::warn!(tenant = %registered.name, error = chain(&error), "cannot check whether the objects belong to this database");
+            }
+        }
+        let named = tracing::error_span!("tenant", name = %registered.name);
+        sweep_and_log(&registered.policy, tenant, orphan_grace_ms, scope).instrument(named).await;
     }
 }
 

@@ -9,7 +9,9 @@ mod entries;
 mod failures;
 mod janitor;
 mod orphans;
+mod other_tenants;
 mod ownership;
+mod removal;
 mod uploads;
 
 #[cfg(test)]
@@ -17,7 +19,8 @@ mod tests;
 
 use std::sync::Arc;
 
-pub(crate) use janitor::{Janitor, Schedule, Sweeps};
+pub(crate) use janitor::{Janitor, JanitorWork, Schedule, Sweeps};
+pub(crate) use other_tenants::OtherTenants;
 pub(crate) use ownership::Ownership;
 
 use larder_common::causes::chain;

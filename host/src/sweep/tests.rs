@@ -17,7 +17,7 @@ use super::{Ownership, Report, SweepError, Sweeper};
 use crate::{
     BUILT_IN_POLICY,
     disk_pressure::DiskPressure,
-    engine::{Engine, Guest, InstanceLimits},
+    engine::{Engine, Guest, InstanceLimits, TICK},
     retention::durability::Pass,
     tenant::Tenant,
     testing::{NOW_MS, tenant},
@@ -41,7 +41,8 @@ impl Fixture {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let tenant = tenant(folder.path());
-        let policy = Engine::start().unwrap().load(BUILT_IN_POLICY, None, InstanceLimits::default()).unwrap();
+        let policy =
+            Engine::start(TICK).unwrap().load(BUILT_IN_POLICY, None, InstanceLimits::default()).unwrap();
         let guest = policy.start(&tenant);
         Self { tenant, guest, folder }
     }

@@ -1,9 +1,15 @@
 //! What is per tenant: where its entries are, who may use them, and the settings that its policy sees.
 //!
-//! The host serves one tenant today. Whatever a second one would need of its own is in [`Tenant`];
-//! the listener, the worker threads, the engine and the limits of the process are not.
+//! Whatever one tenant has of its own is in [`Tenant`]; the listener, the worker threads, the engine
+//! and the limits of the process are shared.
+
+mod cpu;
+mod guest_memory;
 
 use std::sync::Arc;
+
+pub(crate) use cpu::CpuBudget;
+pub(crate) use guest_memory::{GuestMemory, MemoryShare};
 
 use larder_common::clock::Clock;
 use larder_index::Index;
@@ -59,4 +65,15 @@ pub(crate) struct Tenant {
     pub settings: PolicySettings,
     /// Where requests are forwarded that are not for the cache.
     pub upstream: Option<Upstream>,
+    /// What it shares with other tenants; `None` where it is the only one.
+    pub shared: Option<SharedResources>,
+}
+
+/// What the guests of several tenants share.
+#[derive(Clone)]
+pub(crate) struct SharedResources {
+    /// The tenant's own share of the CPU.
+    pub cpu: Arc<CpuBudget>,
+    /// The linear memory of all guests.
+    pub memory: Arc<GuestMemory>,
 }

@@ -29,6 +29,10 @@ impl handler::Guest for Hostile {
             "/wait" | "/save/wait" => wait(&request).await,
             "/save/trap" => trap(),
             "/flood-host" => flood_host(),
+            "/never" => std::future::pending().await,
+            "/recurse" => text(&recurse(u64::from(request.received_ms > 0)).to_string()),
+            "/status-9999" => Response { status: 9999, ..text("a status that is none") },
+            "/a-million-headers" => headers(1_000_000),
             "/status" => Response { status: 99, ..text("a status that is none") },
             "/header" => with_header("not a name", "x"),
             "/header-value" => with_header("x-split", "a\r\nset-cookie: b"),
@@ -86,8 +90,18 @@ fn with_header(name: &str, value: &str) -> Response {
 }
 
 fn many_headers() -> Response {
-    let headers = (0..10_000).map(|number| (format!("x-{number}"), String::new())).collect();
+    headers(10_000)
+}
+
+fn headers(count: u32) -> Response {
+    let headers = (0..count).map(|number| (format!("x-{number}"), String::new())).collect();
     Response { headers, ..text("many headers") }
+}
+
+/// Never returns: each call needs the result of the next one.
+#[expect(unconditional_recursion, reason = "its purpose")]
+fn recurse(depth: u64) -> u64 {
+    std::hint::black_box(depth) + recurse(std::hint::black_box(depth + 1))
 }
 
 #[expect(clippy::panic, reason = "its purpose")]

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use larder_guest::fake::{FakeHost, FakeRequest, NOW_MS, claims};
-use larder_tests::{MountedServer, Response, TestServer};
+use larder_tests::{MountedServer, Response, TenantServer, TestServer, tenants};
+use tempfile::TempDir;
 
 /// A target.
 pub enum Target {
@@ -15,6 +16,8 @@ pub enum Target {
     Server(Box<TestServer>),
     /// The same as a service in somebody else's server.
     Mounted(Box<MountedServer>),
+    /// One of a hundred tenants in the real server.
+    Tenant(Box<TenantServer>),
     /// A server that runs already.
     #[cfg(feature = "running-server")]
     Running(Box<larder_tests::RemoteServer>),
@@ -32,6 +35,22 @@ pub async fn mounted() -> Target {
     Target::Mounted(Box::new(MountedServer::start().await))
 }
 
+/// The tenant is at the address of the server, so that requests need no other host.
+pub async fn tenant() -> Target {
+    let data = TempDir::new().unwrap();
+    for number in 0..99 {
+        tenants::write(data.path(), &format!("tenant-{number}"), "");
+    }
+    tenants::write_at(
+        data.path(),
+        "among-many",
+        "127.0.0.1",
+        larder_tests::SECRET,
+        "[upstream]\nurl = \"none\"\n",
+    );
+    Target::Tenant(Box::new(TenantServer::start_on(data, &[("RUST_LOG", "off")]).await))
+}
+
 #[cfg(feature = "running-server")]
 pub fn running() -> Target {
     Target::Running(Box::new(larder_tests::RemoteServer::from_environment().expect("LARDER_TEST_URL")))
@@ -42,7 +61,7 @@ impl Target {
     pub fn token(&self, repository: &str, scopes: &[(&str, u8)]) -> String {
         match self {
             Self::Native(host, _) => native_token(host, repository, scopes),
-            Self::Server(_) | Self::Mounted(_) => larder_tests::token(repository, scopes),
+            Self::Server(_) | Self::Mounted(_) | Self::Tenant(_) => larder_tests::token(repository, scopes),
             #[cfg(feature = "running-server")]
             Self::Running(server) => server.token(repository, scopes),
         }
@@ -64,6 +83,7 @@ impl Target {
                 send_natively(host, FakeRequest::new(method, target).at(now_ms), method, headers, &body)
             }
             Self::Server(server) => server.send(method, target, headers, body).await,
+            Self::Tenant(tenants) => tenants.server.send(method, target, headers, body).await,
             Self::Mounted(server) => in_time(server.remote.send(method, target, headers, body)).await,
             #[cfg(feature = "running-server")]
             Self::Running(server) => in_time(server.send(method, target, headers, body)).await,

@@ -1,0 +1,347 @@
+//! Several tenants in one server: the section `[tenants]`, and the file of each tenant.
+//!
+//! A file says what a tenant has of its own. What is the same for all, and where no tenant may
+//! differ (listener, storage, database, log), is in the configuration of the server.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use http::uri::Authority;
+use larder_common::{TenantName, causes::chain};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::{
+    Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, UpstreamConfig, Urls, check,
+    file::RawSettings, optional,
+};
+
+/// How the file of a tenant ends.
+const EXTENSION: &str = "toml";
+/// How it ends while the tenant is being removed.
+pub const REMOVED_TENANT: &str = "removed";
+
+/// Several tenants in one server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tenants {
+    /// A directory with a file for each tenant, `NAME.toml`, which is watched; unset: there is one
+    /// tenant, and every host is its.
+    #[serde(with = "optional")]
+    pub dir: Option<PathBuf>,
+    /// Host names of the tenant `default`, which the configuration of the server describes.
+    pub hosts: Vec<String>,
+    /// Most instances of policies at once.
+    pub max_instances: usize,
+    /// An instance without a request for so long ends.
+    pub idle_ms: u64,
+    /// Linear memory of all instances together, above 4 MiB of each.
+    pub guest_memory_bytes: u64,
+}
+
+impl Default for Tenants {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            hosts: Vec::new(),
+            max_instances: 256,
+            idle_ms: 30_000,
+            guest_memory_bytes: 512 * 1024 * 1024,
+        }
+    }
+}
+
+/// A tenant, as its file describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct TenantConfig {
+    /// The name of its file.
+    pub name: TenantName,
+    /// What only tenants have.
+    pub own: TenantSection,
+    /// The settings of the server with those of the tenant in their places.
+    pub settings: Settings,
+}
+
+/// The section `[tenant]` of a tenant's file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TenantSection {
+    /// Host names at which the tenant is served, with a port where it matters.
+    pub hosts: Vec<String>,
+    /// Whether requests to other hosts are this tenant's if their token is of one of its issuers.
+    pub by_issuer: bool,
+    /// The origin at which clients reach this tenant; unset: from the request's `Host`.
+    #[serde(with = "optional")]
+    pub base_url: Option<String>,
+    /// Most requests in flight.
+    pub max_requests: usize,
+    /// What its policy may compute in long turns, in percent of a core.
+    pub cpu_percent: u32,
+}
+
+impl Default for TenantSection {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), by_issuer: false, base_url: None, max_requests: 64, cpu_percent: 10 }
+    }
+}
+
+/// A tenant's file.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TenantFile {
+    tenant: TenantSection,
+    upstream: UpstreamConfig,
+    auth: Auth,
+    urls: Urls,
+    policy: PolicyConfig,
+    retention: Retention,
+}
+
+/// What a file inherits of the server's configuration where it does not say otherwise: never a
+/// secret, and never who may use it.
+const INHERITED: [&str; 11] = [
+    "upstream.url",
+    "upstream.connect_timeout_ms",
+    "auth.leeway_ms",
+    "urls.upload_url_ms",
+    "urls.download_url_ms",
+    "policy.component",
+    "policy.memory_bytes",
+    "policy.deadline_ms",
+    "retention.unused_days",
+    "retention.idle_upload_ms",
+    "retention.max_entry_bytes",
+];
+/// What is the same for all tenants.
+const COMMON: [&str; 4] = [
+    "retention.disable",
+    "retention.orphan_grace_hours",
+    "retention.sweep_interval_ms",
+    "retention.full_sweep_hours",
+];
+
+/// The tenants of a directory, and what is wrong with the files of others.
+#[derive(Debug, Default)]
+pub(crate) struct TenantFiles {
+    pub(crate) tenants: Vec<TenantConfig>,
+    pub(crate) faults: Vec<(PathBuf, ConfigError)>,
+}
+
+impl TenantFiles {
+    /// Reads all files. A file with a fault does not keep the others from being read.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(crate) fn read(dir: &Path, server: &Settings) -> Result<Self, ConfigError> {
+        let mut read = Self::default();
+        let mut claimed = Claimed::of_default(server)?;
+        for path in files(dir, EXTENSION)? {
+            let tenant = TenantConfig::read(&path, server).and_then(|tenant| {
+                claimed.claim(&tenant)?;
+                Ok(tenant)
+            });
+            match tenant {
+                Ok(tenant) => read.tenants.push(tenant),
+                Err(fault) => read.faults.push((path, fault)),
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// A tenant, as its file describes it, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantSummary {
+    /// Its name: that of its file.
+    pub name: String,
+    /// The host names at which it is served.
+    pub hosts: Vec<String>,
+    /// Whether the issuer of a token chooses it, too.
+    pub is_by_issuer: bool,
+    /// Whether its entries are being deleted.
+    pub is_being_removed: bool,
+    /// What is wrong with its file.
+    pub fault: Option<String>,
+}
+
+/// Reads all files of a directory, for the operator.
+pub(super) fn summaries(dir: &Path, server: &Settings) -> Result<Vec<TenantSummary>, ConfigError> {
+    let TenantFiles { tenants, faults } = TenantFiles::read(dir, server)?;
+    let name_of =
+        |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let nothing = |path: &Path| TenantSummary {
+        name: name_of(path),
+        hosts: Vec::new(),
+        is_by_issuer: false,
+        is_being_removed: false,
+        fault: None,
+    };
+    let good = tenants.into_iter().map(|TenantConfig { name, own, .. }| TenantSummary {
+        name: name.to_string(),
+        hosts: own.hosts,
+        is_by_issuer: own.by_issuer,
+        ..nothing(Path::new(""))
+    });
+    let bad = faults.iter().map(|(path, fault)| TenantSummary { fault: Some(chain(fault)), ..nothing(path) });
+    let removed = files(dir, REMOVED_TENANT)?;
+    let removed = removed.iter().map(|path| TenantSummary { is_being_removed: true, ..nothing(path) });
+    let mut all: Vec<_> = good.chain(bad).chain(removed).collect();
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(all)
+}
+
+/// The files of a directory that end so, in the order of their names.
+fn files(dir: &Path, end: &str) -> Result<Vec<PathBuf>, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: dir.to_owned(), source };
+    let entries = fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(unreadable)?;
+    let paths = entries.into_iter().map(|entry| entry.path());
+    let is_tenant = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == end)
+            && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+    };
+    let mut files: Vec<_> = paths.filter(is_tenant).collect();
+    files.sort();
+    Ok(files)
+}
+
+impl TenantConfig {
+    /// Reads a tenant's file.
+    ///
+    /// # Errors
+    /// As [`Config::load`](super::Config::load).
+    pub(crate) fn read(path: &Path, server: &Settings) -> Result<Self, ConfigError> {
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let fault = |problem: String| ConfigError::File { path: path.to_owned(), line: 1, problem };
+        let name: TenantName = name.parse().map_err(|error| fault(format!("{error}")))?;
+        if name.is_default() {
+            return Err(fault(
+                "the tenant `default` is described by the configuration of the server; its hosts are tenants.hosts"
+                    .to_owned(),
+            ));
+        }
+        let mut source = RawSettings::read(path)?;
+        for name in COMMON {
+            if source.provenances.is_set(name) {
+                return Err(fault(format!(
+                    "{name} is the same for all tenants: set it in the server's file"
+                )));
+            }
+        }
+        inherit(&mut source, server);
+        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention } = source.parse()?;
+        let has_signer = !auth.issuers.is_empty() || !auth.hs256_secrets.is_empty() || auth.skip_validation;
+        if !has_signer {
+            return Err(fault(
+                "nobody may use this tenant: set auth.issuers or auth.hs256_secrets".to_owned(),
+            ));
+        }
+        own.hosts = own.hosts.iter().map(|host| host_name(host).map_err(&fault)).collect::<Result<_, _>>()?;
+        if own.hosts.is_empty() && !own.by_issuer {
+            return Err(fault(
+                "no request can reach this tenant: set tenant.hosts or tenant.by_issuer".to_owned(),
+            ));
+        }
+        let mut settings = Settings { upstream, auth, urls, policy, retention, ..server.clone() };
+        settings.server.base_url = own.base_url.take();
+        check::resolve_tenant(&mut settings, &source.provenances)?;
+        check::settings(&settings, &source.provenances)?;
+        own.check().map_err(fault)?;
+        Ok(Self { name, own, settings })
+    }
+}
+
+impl TenantSection {
+    fn check(&self) -> Result<(), String> {
+        if !(1..=1_000_000).contains(&self.max_requests) {
+            return Err(format!(
+                "tenant.max_requests is {}; it must be from 1 to 1000000",
+                self.max_requests
+            ));
+        }
+        if !(1..=10_000).contains(&self.cpu_percent) {
+            return Err(format!("tenant.cpu_percent is {}; it must be from 1 to 10000", self.cpu_percent));
+        }
+        Ok(())
+    }
+}
+
+/// Sets what the file leaves out as it is in the server's configuration.
+fn inherit(source: &mut RawSettings, server: &Settings) {
+    // Plain structures of text, numbers and lists: they always serialize.
+    let table = Table::try_from(server).unwrap_or_default();
+    for name in INHERITED.iter().chain(&COMMON) {
+        let Some((section, key)) = name.split_once('.') else { continue };
+        let value = table.get(section).and_then(Value::as_table).and_then(|section| section.get(key));
+        if let Some(value) = value
+            && !source.provenances.is_set(name)
+        {
+            source.set(name, value.clone(), Provenance::Default);
+        }
+    }
+}
+
+/// Checks a host name, and writes it as it is compared: in lower case, without a dot at the end.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(crate) fn host_name(text: &str) -> Result<String, String> {
+    let host = text.to_ascii_lowercase();
+    let authority: Option<Authority> = host.parse().ok();
+    match authority {
+        Some(authority) if !authority.host().is_empty() && !host.contains('@') => {
+            Ok(host.strip_suffix('.').unwrap_or(&host).to_owned())
+        }
+        _ => Err(format!("`{text}` is not a host name, with a port or without")),
+    }
+}
+
+/// Which hosts and issuers are whose.
+struct Claimed {
+    hosts: BTreeMap<String, TenantName>,
+    issuers: BTreeMap<String, TenantName>,
+}
+
+impl Claimed {
+    fn of_default(server: &Settings) -> Result<Self, ConfigError> {
+        let setting = |problem| ConfigError::Setting { setting: "tenants.hosts".to_owned(), problem };
+        let hosts = server.tenants.hosts.iter().map(|host| Ok((host_name(host)?, TenantName::default())));
+        let hosts = hosts.collect::<Result<_, String>>().map_err(setting)?;
+        Ok(Self { hosts, issuers: BTreeMap::new() })
+    }
+
+    /// Notes what a tenant claims, all of it or nothing.
+    fn claim(&mut self, tenant: &TenantConfig) -> Result<(), ConfigError> {
+        let contradiction = |what: &str, other: &TenantName| {
+            ConfigError::Contradiction(format!(
+                "{what} is claimed by the tenants {other} and {}",
+                tenant.name
+            ))
+        };
+        let issuers = tenant.settings.auth.issuers.iter().map(|issuer| issuer.issuer.as_str());
+        let issuers: Vec<_> = issuers.filter(|_| tenant.own.by_issuer).collect();
+        for host in &tenant.own.hosts {
+            if let Some(other) = self.hosts.get(host) {
+                return Err(contradiction(&format!("the host {host}"), other));
+            }
+        }
+        for issuer in &issuers {
+            if let Some(other) = self.issuers.get(*issuer) {
+                return Err(contradiction(&format!("the issuer {issuer}"), other));
+            }
+        }
+        let hosts = tenant.own.hosts.iter().map(|host| (host.clone(), tenant.name.clone()));
+        self.hosts.extend(hosts);
+        for issuer in issuers {
+            if let Entry::Vacant(place) = self.issuers.entry(issuer.to_owned()) {
+                place.insert(tenant.name.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

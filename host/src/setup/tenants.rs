@@ -1,0 +1,293 @@
+//! The tenants of a directory: read at the start, and again whenever a file there has changed.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use larder_common::{TenantName, causes::chain};
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, mpsc};
+
+use super::tenant::{Holdings, Shared, assemble};
+use crate::{
+    config::{ConfigError, REMOVED_TENANT, Settings, TenantConfig, TenantFiles, host_name},
+    engine::{InstanceLimits, InstancePool, Policy},
+    error::StartError,
+    registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served},
+    server::Tenancy,
+    tenant::{CpuBudget, GuestMemory, SharedResources, Tenant},
+};
+
+/// Keeps the registry as the directory says.
+pub(crate) struct TenantLoader {
+    dir: PathBuf,
+    server: Settings,
+    shared: Arc<Shared>,
+    /// The policy of the server, for tenants without one of their own.
+    policy: Policy,
+    memory: Arc<GuestMemory>,
+    registry: Arc<Registry>,
+    made: mpsc::UnboundedSender<Arc<Registered>>,
+    state: Mutex<Loaded>,
+}
+
+/// What was loaded.
+#[derive(Default)]
+struct Loaded {
+    /// The files as they were when they were read.
+    stamps: Stamps,
+    tenants: BTreeMap<TenantName, Known>,
+    /// Where the entries of tenants are that had a request, by name.
+    holdings: HashMap<TenantName, Arc<OnceCell<Holdings>>>,
+}
+
+/// A tenant that is served.
+#[derive(Clone)]
+struct Known {
+    /// Its file and its component, as they were when they were read.
+    stamps: Stamps,
+    registered: Arc<Registered>,
+}
+
+/// What tells that a file is another one, by path.
+type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
+
+/// When a file was written, its length and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp(i64, i64, u64, u64);
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let of = |file: Metadata| Self(file.mtime(), file.mtime_nsec(), file.len(), file.ino());
+        fs::metadata(path).ok().map(of)
+    }
+}
+
+/// A server with several tenants, and what keeps them as the directory says.
+pub(crate) struct Tenants {
+    pub(crate) tenancy: Tenancy,
+    pub(crate) loader: Arc<TenantLoader>,
+    /// The tenants that were made, each once.
+    pub(crate) made: mpsc::UnboundedReceiver<Arc<Registered>>,
+}
+
+/// Reads the directory. `None` if there is none configured.
+///
+/// # Errors
+/// When the directory cannot be read. A file with a fault is logged, and its tenant is not served.
+pub(crate) async fn tenants(
+    settings: &Settings,
+    shared: &Arc<Shared>,
+    policy: &Policy,
+) -> Result<Option<Tenants>, StartError> {
+    let section = &settings.tenants;
+    let Some(dir) = &section.dir else { return Ok(None) };
+    let hosts = section.hosts.iter().filter_map(|host| host_name(host).ok());
+    let registry = Arc::new(Registry::new(hosts));
+    let (made, made_tenants) = mpsc::unbounded_channel();
+    let memory = usize::try_from(section.guest_memory_bytes).unwrap_or(usize::MAX);
+    let loader = Arc::new(TenantLoader {
+        dir: dir.clone(),
+        server: settings.clone(),
+        shared: shared.clone(),
+        policy: policy.clone(),
+        memory: GuestMemory::new(memory),
+        registry: registry.clone(),
+        made,
+        state: Mutex::default(),
+    });
+    loader.load().await?;
+    let pool = InstancePool::new(section.max_instances, Duration::from_millis(section.idle_ms));
+    Ok(Some(Tenants { tenancy: Tenancy { registry, pool }, loader, made: made_tenants }))
+}
+
+impl TenantLoader {
+    /// Reads the directory, if anything in it has changed, and serves what it says from now on. A
+    /// tenant whose file has a fault stays as it was.
+    async fn load(self: &Arc<Self>) -> Result<(), ConfigError> {
+        let this = self.clone();
+        let read = tokio::task::spawn_blocking(move || this.read()).await;
+        let Some((files, stamps)) = read.unwrap_or(Ok(None))? else { return Ok(()) };
+        let removed = self.removed_names();
+        for (path, fault) in &files.faults {
+            tracing::error!(file = %path.display(), error = chain(fault), "a tenant's file has a fault; the tenant stays as it was");
+        }
+        let mut tenants = BTreeMap::new();
+        for path in files.faults.iter().map(|(path, _)| path) {
+            if let Some((name, known)) = self.known_of(path) {
+                tenants.insert(name, known);
+            }
+        }
+        for config in files.tenants {
+            let name = config.name.clone();
+            if removed.contains(&name) {
+                tracing::error!(tenant = %name, "the tenant is being removed; remove its file, or wait until it is gone");
+            } else if let Some(known) = self.keep_or_make(config).await {
+                tenants.insert(name, known);
+            }
+        }
+        self.serve(tenants, stamps);
+        Ok(())
+    }
+
+    /// Reads all files; `None` if none has changed.
+    fn read(&self) -> Result<Option<(TenantFiles, Stamps)>, ConfigError> {
+        let stamps = self.stamps();
+        if self.state.lock().stamps == stamps && !stamps.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((TenantFiles::read(&self.dir, &self.server)?, stamps)))
+    }
+
+    /// Returns the stamps of the directory, of each file in it, and of the components in use.
+    fn stamps(&self) -> Stamps {
+        let files = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let state = self.state.lock();
+        let components = state.tenants.values().flat_map(|known| known.stamps.keys().cloned());
+        let all = files.chain(components).chain([self.dir.clone()]);
+        all.map(|path| (path.clone(), Stamp::of(&path))).collect()
+    }
+
+    fn file_of(&self, name: &TenantName) -> PathBuf {
+        self.dir.join(format!("{name}.toml"))
+    }
+
+    fn known_of(&self, path: &Path) -> Option<(TenantName, Known)> {
+        let name: TenantName = path.file_stem()?.to_str()?.parse().ok()?;
+        let known = self.state.lock().tenants.get(&name)?.clone();
+        Some((name, known))
+    }
+
+    /// Returns the tenant as it is served, if its files have not changed, or a new one. Returns what
+    /// was there before if the new one has a fault.
+    async fn keep_or_make(self: &Arc<Self>, config: TenantConfig) -> Option<Known> {
+        let known = self.state.lock().tenants.get(&config.name).cloned();
+        let paths = [Some(self.file_of(&config.name)), config.settings.policy.component.clone()];
+        let stamps: Stamps =
+            paths.into_iter().flatten().map(|path| (path.clone(), Stamp::of(&path))).collect();
+        if known.as_ref().is_some_and(|known| known.stamps == stamps) {
+            return known;
+        }
+        let name = config.name.clone();
+        match self.make(config).await {
+            Ok(registered) => {
+                tracing::info!(tenant = %name, is_new = known.is_none(), "the tenant is served");
+                Some(Known { stamps, registered })
+            }
+            Err(error) => {
+                tracing::error!(tenant = %name, error = chain(&error), "the tenant cannot be served as its file says");
+                known
+            }
+        }
+    }
+
+    async fn make(self: &Arc<Self>, config: TenantConfig) -> Result<Arc<Registered>, StartError> {
+        let TenantConfig { name, own, settings } = config;
+        let has_own_policy = settings.policy.component != self.server.policy.component;
+        self.shared.check_tokens(&settings)?;
+        let policy = self.policy_of(&settings).await?;
+        let issuers = settings.auth.issuers.iter().filter(|_| own.by_issuer);
+        let description = Description {
+            hosts: own.hosts,
+            issuers: issuers.map(|issuer| issuer.issuer.clone()).collect(),
+            base_url: settings.server.base_url.clone(),
+            max_requests: own.max_requests,
+            name: name.clone(),
+        };
+        let cpu = Arc::new(CpuBudget::new(own.cpu_percent));
+        let holdings = self.state.lock().holdings.entry(name.clone()).or_default().clone();
+        let resources = SharedResources { cpu, memory: self.memory.clone() };
+        let maker = Maker { name, settings, shared: self.shared.clone(), holdings, resources };
+        let registered = Registered::new(description, policy, Box::new(maker), self.made.clone());
+        if has_own_policy {
+            registered.policy.probe(registered.tenant().await?).await?;
+        }
+        Ok(registered)
+    }
+
+    /// Compiles the tenant's component, or shares that of the server.
+    async fn policy_of(self: &Arc<Self>, settings: &Settings) -> Result<Policy, StartError> {
+        let limits = InstanceLimits::from(&settings.policy);
+        let file = match &settings.policy.component {
+            Some(file) if self.server.policy.component.as_ref() != Some(file) => file.clone(),
+            _ => return Ok(self.policy.with_limits(limits)),
+        };
+        let (engine, cache) = (self.policy.engine(), self.server.data.join("compiled"));
+        let load = move || {
+            let component = fs::read(&file).map_err(|source| StartError::Path { path: file, source })?;
+            Ok(engine.load(&component, Some(&cache), limits)?)
+        };
+        match tokio::task::spawn_blocking(load).await {
+            Ok(policy) => policy,
+            Err(panicked) => Err(StartError::Thread(panicked.into())),
+        }
+    }
+
+    /// Serves these tenants from now on.
+    fn serve(&self, tenants: BTreeMap<TenantName, Known>, stamps: Stamps) {
+        let mut state = self.state.lock();
+        for name in state.tenants.keys().filter(|name| !tenants.contains_key(*name)) {
+            tracing::info!(tenant = %name, "the tenant is not served any more");
+        }
+        // Requests in flight may still use those of a tenant that is gone.
+        state.holdings.retain(|name, holdings| tenants.contains_key(name) || Arc::strong_count(holdings) > 1);
+        state.stamps = stamps;
+        self.registry.replace(Served::new(tenants.values().map(|known| known.registered.clone())));
+        state.tenants = tenants;
+    }
+
+    /// Returns the names of tenants that are being removed.
+    fn removed_names(&self) -> Vec<TenantName> {
+        let files = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let marks =
+            files.filter(|path| path.extension().is_some_and(|extension| extension == REMOVED_TENANT));
+        marks.filter_map(|path| path.file_stem()?.to_str()?.parse().ok()).collect()
+    }
+}
+
+#[async_trait]
+impl Reload for TenantLoader {
+    async fn reload(self: Arc<Self>) {
+        if let Err(error) = self.load().await {
+            tracing::error!(
+                error = chain(&error),
+                "the tenants' directory cannot be read; all stay as they were"
+            );
+        }
+    }
+
+    fn removals(&self) -> Vec<Removal> {
+        let removal = |name: TenantName| {
+            let storage = self.shared.storage.tenant(&name).ok()?;
+            let index = self.shared.index.tenant(&name).ok()?;
+            let mark = self.dir.join(format!("{name}.{REMOVED_TENANT}"));
+            Some(Removal { name, storage, index, mark })
+        };
+        self.removed_names().into_iter().filter_map(removal).collect()
+    }
+}
+
+/// Makes one tenant.
+struct Maker {
+    name: TenantName,
+    settings: Settings,
+    shared: Arc<Shared>,
+    /// Shared with whom the tenant was before its file changed.
+    holdings: Arc<OnceCell<Holdings>>,
+    resources: SharedResources,
+}
+
+#[async_trait]
+impl MakeTenant for Maker {
+    async fn make(&self) -> Result<Tenant, StartError> {
+        let Self { name, settings, shared, holdings, resources } = self;
+        let holdings = holdings.get_or_try_init(|| Holdings::of_tenant(name, settings, shared)).await?;
+        assemble(settings, shared, holdings, None, Some(resources.clone())).await
+    }
+}

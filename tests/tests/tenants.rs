@@ -1,0 +1,261 @@
+//! Several tenants in one server: whose a request is, and that no tenant reaches what is another's.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::{fs, path::Path, time::Duration};
+
+use http::StatusCode;
+use larder_tests::{
+    HOSTILE_POLICY, Job, TenantServer,
+    tenants::{self, host_of, secret_of},
+};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+
+/// A public key whose private one nobody here has.
+const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+    "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
+#[tokio::test]
+async fn two_tenants_have_the_same_key_and_their_own_bytes() {
+    let server = TenantServer::start(&["acme", "umbrella"], &[]).await;
+    let (acme, umbrella) = (server.job("acme"), server.job("umbrella"));
+    acme.save("key", b"of acme").await;
+    assert_eq!(umbrella.look_up("key", &["k"]).await["ok"], false);
+    umbrella.save("key", b"of umbrella").await;
+    assert_eq!(acme.restore("key").await, "of acme");
+    assert_eq!(umbrella.restore("key").await, "of umbrella");
+    assert!(acme.url("key").await.starts_with("http://acme.test/"), "{}", acme.url("key").await);
+}
+
+#[tokio::test]
+async fn a_host_of_nobody_is_a_404_in_json_and_its_health_is_the_servers() {
+    let server = TenantServer::start(&["acme"], &[("LARDER_THREADS", "1")]).await;
+    for host in ["nobody.test", "acme.test.evil", "xacme.test", "test", "127.0.0.1"] {
+        let job = Job::at(&server.server, host, &secret_of("acme"));
+        let found = job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await;
+        assert_eq!((found.status, found.json()["code"].as_str()), (StatusCode::NOT_FOUND, Some("not_found")));
+        assert!(!found.header("x-ms-request-id").is_empty());
+        let health = job.send("GET", "/health", &[], "").await;
+        assert_eq!((health.status, health.text()), (StatusCode::OK, r#"{"status":"ok"}"#));
+        assert_eq!(job.send("POST", "/health", &[], "").await.status, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(server.server.tenant_instances(), Some(0), "a guest ran for nobody");
+    for host in ["acme.test", "ACME.test", "acme.test:8080", "acme.test."] {
+        let job = Job::at(&server.server, host, &secret_of("acme"));
+        assert_eq!(job.look_up("key", &[]).await["ok"], false, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn the_tenant_default_is_at_its_hosts_alone() {
+    let data = TempDir::new().unwrap();
+    fs::create_dir(data.path().join("tenants.d")).unwrap();
+    fs::write(data.path().join("larder.toml"), "[tenants]\nhosts = [\"main.test\"]\n").unwrap();
+    tenants::write(data.path(), "acme", "");
+    let server = TenantServer::start_on(data, &[]).await;
+    let main = Job::at(&server.server, "main.test", larder_tests::SECRET);
+    main.save("key", b"of the server").await;
+    assert_eq!(main.restore("key").await, "of the server");
+    assert_eq!(server.job("acme").look_up("key", &[]).await["ok"], false);
+    let elsewhere = Job::at(&server.server, "other.test", larder_tests::SECRET);
+    assert_eq!(elsewhere.call("GetCacheEntryDownloadURL", "{}").await.status, StatusCode::NOT_FOUND);
+}
+
+/// A tenant whose clients cannot be told by their host: tokens choose it, and its URLs name it.
+#[tokio::test]
+async fn the_issuer_of_a_token_chooses_a_tenant() {
+    let data = TempDir::new().unwrap();
+    for name in ["acme", "umbrella"] {
+        let file = format!(
+            "[tenant]\nby_issuer = true\n[auth]\nissuers = [{{ issuer = \"https://{name}.test\", jwks_file = \"{}\" }}]\n\
+             hs256_secrets = [\"{}\"]\nhs256_repository_prefix = \"s:\"\n",
+            data.path().join("keys.json").display(),
+            secret_of(name),
+        );
+        fs::create_dir_all(data.path().join("tenants.d")).unwrap();
+        fs::write(data.path().join(format!("tenants.d/{name}.toml")), file).unwrap();
+    }
+    fs::write(data.path().join("keys.json"), KEYS).unwrap();
+    let server = TenantServer::start_on(data, &[]).await;
+    let job = |issuer: &str, secret: &str| {
+        let token = larder_tests::issued_token(secret.as_bytes(), issuer, "1");
+        let mut job = Job::at(&server.server, "any.test", secret);
+        job.bearer = format!("Bearer {token}");
+        job
+    };
+    let acme = job("https://acme.test", &secret_of("acme"));
+    let umbrella = job("https://umbrella.test", &secret_of("umbrella"));
+    acme.save("key", b"of acme").await;
+    let url = acme.url("key").await;
+    assert!(url.starts_with("http://any.test/@acme/"), "{url}");
+    assert_eq!(acme.restore("key").await, "of acme");
+    assert_eq!(umbrella.look_up("key", &[]).await["ok"], false);
+    // The issuer is only a claim: the tenant's own keys decide.
+    let forged = job("https://acme.test", &secret_of("umbrella"));
+    assert_eq!(forged.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status, 401);
+    let unknown = job("https://nobody.test", &secret_of("acme"));
+    assert_eq!(unknown.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status, 404);
+    // A URL of one tenant is nothing at the other.
+    let elsewhere = url.replace("/@acme/", "/@umbrella/");
+    assert!(umbrella.send("GET", &elsewhere, &[], "").await.status.is_client_error());
+}
+
+#[tokio::test]
+async fn tenants_come_change_and_go_while_the_server_runs() {
+    let server = TenantServer::start(&["acme"], &[]).await;
+    server.job("acme").save("key", b"stays").await;
+    server.write("umbrella", "");
+    server.until("umbrella", "/", StatusCode::NOT_FOUND).await;
+    server.until("umbrella", "/health", StatusCode::OK).await;
+    let job = server.job("umbrella");
+    timeout(Duration::from_secs(30), async {
+        while job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("it is served");
+    job.save("key", b"new").await;
+    // A file with a fault changes nothing, for this tenant and for others.
+    fs::write(server.file("umbrella"), "[tenant]\nhosts = 7\n").unwrap();
+    fs::write(server.file("broken"), "nonsense").unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(job.restore("key").await, "new");
+    assert_eq!(server.job("acme").restore("key").await, "stays");
+    // Without its file it is not served; its entries stay.
+    fs::remove_file(server.file("umbrella")).unwrap();
+    timeout(Duration::from_secs(30), async {
+        while job.call("GetCacheEntryDownloadURL", "{}").await.status != StatusCode::NOT_FOUND {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("it is gone");
+    server.write("umbrella", "");
+    timeout(Duration::from_secs(30), async {
+        while job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("it is back");
+    assert_eq!(job.restore("key").await, "new");
+}
+
+#[tokio::test]
+async fn a_removed_tenant_leaves_nothing_and_a_new_one_of_its_name_finds_nothing() {
+    let server = TenantServer::start(&["acme", "umbrella"], &[]).await;
+    for tenant in ["acme", "umbrella"] {
+        server.job(tenant).save("key", &[7; 100_000]).await;
+    }
+    server.job("acme").create("begun").await;
+    let mark = server.file("acme").with_extension("removed");
+    fs::rename(server.file("acme"), &mark).unwrap();
+    timeout(Duration::from_secs(30), async {
+        while mark.exists() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("it is removed");
+    let of_tenant = server.server.data.path().join("storage/tenants/acme");
+    assert!(!of_tenant.exists(), "its objects are still there");
+    server.write("acme", "");
+    timeout(Duration::from_secs(30), async {
+        let job = server.job("acme");
+        while job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("it is served");
+    assert_eq!(server.job("acme").look_up("key", &[]).await["ok"], false);
+    server.job("acme").save("begun", b"anew").await;
+    assert_eq!(server.job("umbrella").restore("key").await.len(), 100_000);
+}
+
+/// Writes a component into the data directory, and returns the lines that choose it.
+fn policy_lines(data: &Path, component: &[u8]) -> String {
+    let file = data.join("policy.wasm");
+    let draft = data.join("policy.wasm.draft");
+    fs::write(&draft, component).unwrap();
+    fs::rename(draft, &file).unwrap();
+    format!("[policy]\ncomponent = \"{}\"\n", file.display())
+}
+
+/// A policy is replaced while requests are in flight: none fails.
+#[tokio::test]
+async fn a_policy_is_exchanged_under_load() {
+    let server = TenantServer::start(&["acme"], &[]).await;
+    let job = server.job("acme");
+    job.save("key", &vec![1; 200_000]).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let load = async {
+        let mut calls = 0;
+        while !*stopped.borrow() {
+            assert_eq!(job.restore("key").await.len(), 200_000);
+            job.save(&format!("other-{calls}"), b"x").await;
+            calls += 1;
+        }
+        calls
+    };
+    let exchange = async {
+        let lines = policy_lines(server.server.data.path(), larder::BUILT_IN_POLICY);
+        for round in 0..4 {
+            let deadline = format!("deadline_ms = {}\n", 4000 + round);
+            server.write("acme", &format!("{lines}{deadline}"));
+            tokio::time::sleep(Duration::from_millis(2_500)).await;
+        }
+        // What is no component changes nothing.
+        policy_lines(server.server.data.path(), b"no component");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        stop.send(true).unwrap();
+    };
+    let (calls, ()) = tokio::join!(load, exchange);
+    assert!(calls > 20, "only {calls} calls");
+    // And one that is another policy takes its place.
+    policy_lines(server.server.data.path(), HOSTILE_POLICY);
+    server.until("acme", "/fine", StatusCode::OK).await;
+    assert_eq!(job.send("GET", "/fine", &[], "").await.text(), "fine");
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_requests_in_flight_and_no_more() {
+    let data = TempDir::new().unwrap();
+    let lines = format!("{}deadline_ms = 1000\n", policy_lines(data.path(), HOSTILE_POLICY));
+    tenants::write(data.path(), "evil", &lines);
+    tenants::write(data.path(), "acme", "");
+    let file = data.path().join("tenants.d/evil.toml");
+    let text = fs::read_to_string(&file).unwrap().replace("[tenant]", "[tenant]\nmax_requests = 5");
+    fs::write(&file, text).unwrap();
+    let server = TenantServer::start_on(data, &[("DISABLE_CLEANUP_JOBS", "true")]).await;
+    let evil = server.job("evil");
+    assert_eq!(evil.send("GET", "/fine", &[], "").await.text(), "fine");
+    // Their bodies never come.
+    let head = format!("PUT /wait HTTP/1.1\r\nhost: {}\r\ncontent-length: 9\r\n\r\n", host_of("evil"));
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        let mut stream =
+            TcpStream::connect(server.server.base.strip_prefix("http://").unwrap()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    let refused = timeout(Duration::from_secs(20), async {
+        loop {
+            let response = evil.send("GET", "/fine", &[], "").await;
+            if response.status != StatusCode::OK {
+                return response;
+            }
+        }
+    })
+    .await
+    .expect("the sixth is refused");
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text());
+    assert!(!refused.header("retry-after").is_empty());
+    server.job("acme").save("key", b"healthy").await;
+    assert_eq!(server.job("acme").restore("key").await, "healthy");
+    drop(held);
+    server.until("evil", "/fine", StatusCode::OK).await;
+}
