@@ -98,7 +98,7 @@
 //! guest's imports with [`storage`], [`index`], `auth` and `net`, and `message` has the requests and
 //! responses. Beside it: `sweep` runs by the clock, and `pressure` where a disk is full; `retention`
 //! tracks last uses and durability, and has what a sweep shows the guest. `setup` makes the parts
-//! of a configuration, `tenant` is whose entries they are, and `descriptors` divides the process's
+//! of a configuration, `tenant` is what one tenant has, `registry` which others there are, and `descriptors` divides the process's
 //! open files up.
 
 mod auth;

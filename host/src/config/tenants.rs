@@ -138,8 +138,9 @@ impl TenantFiles {
     pub(crate) fn read(dir: &Path, server: &Settings) -> Result<Self, ConfigError> {
         let mut read = Self::default();
         let mut claimed = Claimed::of_default(server)?;
+        let inherited = inherited(server);
         for path in files(dir, EXTENSION)? {
-            let tenant = TenantConfig::read(&path, server).and_then(|tenant| {
+            let tenant = TenantConfig::read(&path, server, &inherited).and_then(|tenant| {
                 claimed.claim(&tenant)?;
                 Ok(tenant)
             });
@@ -212,7 +213,7 @@ impl TenantConfig {
     ///
     /// # Errors
     /// As [`Config::load`](super::Config::load).
-    pub(crate) fn read(path: &Path, server: &Settings) -> Result<Self, ConfigError> {
+    fn read(path: &Path, server: &Settings, inherited: &[(&str, Value)]) -> Result<Self, ConfigError> {
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let fault = |problem: String| ConfigError::File { path: path.to_owned(), line: 1, problem };
         let name: TenantName = name.parse().map_err(|error| fault(format!("{error}")))?;
@@ -230,7 +231,11 @@ impl TenantConfig {
                 )));
             }
         }
-        inherit(&mut source, server);
+        for (name, value) in inherited {
+            if !source.provenances.is_set(name) {
+                source.set(name, value.clone(), Provenance::Default);
+            }
+        }
         let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention } = source.parse()?;
         let has_signer = !auth.issuers.is_empty() || !auth.hs256_secrets.is_empty() || auth.skip_validation;
         if !has_signer {
@@ -247,7 +252,7 @@ impl TenantConfig {
         let mut settings = Settings { upstream, auth, urls, policy, retention, ..server.clone() };
         settings.server.base_url = own.base_url.take();
         check::resolve_tenant(&mut settings, &source.provenances)?;
-        check::settings(&settings, &source.provenances)?;
+        check::settings(&settings, &source.provenances).map_err(of_tenant)?;
         own.check().map_err(fault)?;
         Ok(Self { name, own, settings })
     }
@@ -268,19 +273,25 @@ impl TenantSection {
     }
 }
 
-/// Sets what the file leaves out as it is in the server's configuration.
-fn inherit(source: &mut RawSettings, server: &Settings) {
+/// Names a setting as it is called in a tenant's file.
+fn of_tenant(error: ConfigError) -> ConfigError {
+    match error {
+        ConfigError::Setting { setting, problem } if setting == "server.base_url" => {
+            ConfigError::Setting { setting: "tenant.base_url".to_owned(), problem }
+        }
+        error => error,
+    }
+}
+
+/// Returns what a file inherits where it does not say otherwise, by dotted name.
+fn inherited(server: &Settings) -> Vec<(&'static str, Value)> {
     // Plain structures of text, numbers and lists: they always serialize.
     let table = Table::try_from(server).unwrap_or_default();
-    for name in INHERITED.iter().chain(&COMMON) {
-        let Some((section, key)) = name.split_once('.') else { continue };
-        let value = table.get(section).and_then(Value::as_table).and_then(|section| section.get(key));
-        if let Some(value) = value
-            && !source.provenances.is_set(name)
-        {
-            source.set(name, value.clone(), Provenance::Default);
-        }
-    }
+    let value = |name: &'static str| {
+        let (section, key) = name.split_once('.')?;
+        Some((name, table.get(section)?.get(key)?.clone()))
+    };
+    INHERITED.into_iter().chain(COMMON).filter_map(value).collect()
 }
 
 /// Checks a host name, and writes it as it is compared: in lower case, without a dot at the end.

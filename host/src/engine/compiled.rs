@@ -13,7 +13,7 @@ use wasmtime::{Engine, component::Component};
 use larder_common::causes::chain;
 
 /// Compiled components of other sources or versions that are kept.
-const MAX_OTHERS: usize = 8;
+const MAX_OTHERS: usize = 64;
 /// Bytes of each digest in a file's name.
 const DIGEST_BYTES: usize = 16;
 /// Bytes read at once to compute a digest.

@@ -4,7 +4,7 @@
 use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 
 use larder_common::causes::chain;
-use larder_index::IndexError;
+use larder_index::{Index, IndexError};
 use tokio::{
     select,
     sync::watch,
@@ -155,15 +155,22 @@ async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants,
         };
         let began = Instant::now();
         sweep_and_log(policy, tenant, schedule.orphan_grace_ms, scope).await;
-        sweep_others(others, schedule.orphan_grace_ms, scope).await;
+        sweep_others(&*tenant.index, others, schedule.orphan_grace_ms, scope).await;
         // On a disk that stays full, sweeps take up to a tenth of the time.
         not_before = Instant::now() + FULL_DISK_PAUSE.max(began.elapsed() * 10);
     }
 }
 
 /// Sweeps what the other tenants have, one after the other.
-async fn sweep_others(others: &OpenTenants, orphan_grace_ms: u64, scope: SweepScope) {
-    for registered in others.all() {
+async fn sweep_others(index: &dyn Index, others: &OpenTenants, orphan_grace_ms: u64, scope: SweepScope) {
+    let with_rows = match others.all_with_rows(index).await {
+        Ok(tenants) => tenants,
+        Err(error) => {
+            tracing::error!(error = chain(&error), "the tenants cannot be swept; the next sweep tries again");
+            return;
+        }
+    };
+    for registered in with_rows {
         let tenant = match registered.tenant().await {
             Ok(tenant) => tenant,
             Err(error) => {

@@ -1,16 +1,23 @@
 //! What the janitor does for the tenants besides `default`: it follows which there are, flushes the
 //! new entries of those that had a request, and deletes what removed ones have left.
 
-use std::{cell::RefCell, collections::BTreeMap, fs, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashSet},
+    fs,
+    sync::Arc,
+    time::Duration,
+};
 
 use larder_common::{TenantName, causes::chain};
+use larder_index::{Index, IndexError};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
-use super::{janitor::persist, removal};
+use super::{PAGE, janitor::persist, removal};
 use crate::{
     registry::{Registered, Registry, Reload},
     retention::DurabilityTracker,
@@ -65,6 +72,25 @@ impl OpenTenants {
     /// Returns all that are served.
     pub(super) fn all(&self) -> Vec<Arc<Registered>> {
         self.source.as_ref().map(|(registry, _)| registry.all()).unwrap_or_default()
+    }
+
+    /// Returns those that are served and have anything in the database. What never had a request is
+    /// not made for a sweep.
+    pub(super) async fn all_with_rows(&self, index: &dyn Index) -> Result<Vec<Arc<Registered>>, IndexError> {
+        let mut all = self.all();
+        if all.is_empty() {
+            return Ok(all);
+        }
+        let mut known = HashSet::new();
+        let mut after = None;
+        loop {
+            let page = index.list_tenants(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.clone());
+            known.extend(page);
+        }
+        all.retain(|registered| known.contains(&registered.name));
+        Ok(all)
     }
 
     /// Flushes the new entries of each tenant from its first request on. Never returns.

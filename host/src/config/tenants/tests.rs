@@ -62,7 +62,7 @@ fn what_is_wrong_is_said_with_the_setting() {
         ("a.toml", &GOOD.replace("hosts", "max_requests = 0\nhosts"), "tenant.max_requests is 0"),
         ("a.toml", &GOOD.replace("hosts", "cpu_percent = 0\nhosts"), "tenant.cpu_percent is 0"),
         ("a.toml", &format!("{GOOD}[policy]\ndeadline_ms = 0\n"), "policy.deadline_ms is 0"),
-        ("a.toml", &GOOD.replace("hosts", "base_url = \"ftp://x\"\nhosts"), "base_url is ftp://x"),
+        ("a.toml", &GOOD.replace("hosts", "base_url = \"ftp://x\"\nhosts"), "tenant.base_url is `ftp://x`"),
         ("a.toml", "[tenant\n", "line 1"),
     ] {
         let fault = fault(name, text);
@@ -96,4 +96,20 @@ fn a_host_and_an_issuer_are_one_tenants() {
 fn other_files_are_no_tenants() {
     let read = read(&server(""), &[(".a.toml", "x"), ("a.toml~", "x"), ("README", "x"), ("b.removed", "x")]);
     assert!(read.tenants.is_empty() && read.faults.is_empty());
+}
+
+#[test]
+fn the_example_states_the_defaults_of_a_tenant() {
+    let is_setting = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && *line != "#";
+    let example = include_str!("../../../../examples/tenant.toml");
+    let stated: String = example
+        .lines()
+        .map(|line| if is_setting(&line) { &line[1..] } else { line })
+        .fold(String::new(), |text, line| text + line + "\n");
+    let stated: TenantFile = toml::from_str(&stated).unwrap();
+    let defaults = TenantFile::default();
+    assert_eq!(format!("{:?}", stated.tenant), format!("{:?}", defaults.tenant));
+    assert_eq!(format!("{:?}", stated.policy), format!("{:?}", defaults.policy));
+    assert_eq!(format!("{:?}", stated.retention), format!("{:?}", defaults.retention));
+    assert_eq!(format!("{:?}", stated.urls), format!("{:?}", defaults.urls));
 }
