@@ -6,6 +6,7 @@ mod plan;
 
 use std::sync::{Arc, OnceLock};
 
+use larder_common::TenantName;
 use larder_testing::service;
 use proptest::test_runner::Config;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection};
@@ -68,7 +69,7 @@ fn execute(url: &str, sql: String) {
 
 fn fill(url: &str, filling: &Filling<'_>) {
     let Filling { repository, count, older, newer } = filling;
-    let place = hex::encode(digest::place(repository, "main", "v"));
+    let place = hex::encode(digest::place(&TenantName::default(), repository, "main", "v"));
     execute(
         url,
         format!(

@@ -1,5 +1,6 @@
 //! The statements use their database indexes, so that a large database is as fast as a small one.
 
+use larder_common::TenantName;
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
@@ -90,6 +91,7 @@ fn no_statement_reads_a_whole_table() {
            SELECT LPAD(id, 32, '0'), slot, place, repository, scope, version, `key`, 'o', 1, 1 FROM entries",
     );
     let search = SearchRequest {
+        tenant: TenantName::default(),
         rule: KeyRule::AnyCase,
         repository: "r".to_owned(),
         version: "v".to_owned(),
