@@ -24,8 +24,11 @@ pub(super) const ENTRY_BY_ID: &str =
 pub(super) const ENTRY_BY_SLOT: &str =
     concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant = ? AND slot = ?");
 
-pub(super) const ENTRY_BY_UPLOAD: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant = ? AND upload = ?");
+pub(super) const ENTRY_BY_UPLOAD: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries FORCE INDEX (entries_by_upload) WHERE tenant = ? AND upload = ?"
+);
 
 pub(super) const UPLOAD_BY_ID: &str =
     concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant = ? AND id = ?");

@@ -68,7 +68,7 @@ macro_rules! find {
              )
              SELECT ",
             entry_columns!(),
-            " FROM entries WHERE tenant = $1 AND id = (SELECT max(search.id) FROM search)"
+            " FROM entries WHERE tenant || '' = $1 AND id = (SELECT max(search.id) FROM search)"
         )
     };
 }

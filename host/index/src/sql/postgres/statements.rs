@@ -40,23 +40,26 @@ macro_rules! upload_columns {
 
 pub(super) use entry_columns;
 
+// `tenant || '' = $1` is `tenant = $1` that no index matches. Where a row is named more closely, it is
+// to be found by that, also by a plan that was made while the tables were small.
+
 pub(super) const ENTRY_BY_ID: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant = $1 AND id = $2");
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND id = $2");
 
 pub(super) const ENTRY_BY_SLOT: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant = $1 AND slot = $2");
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND slot = $2");
 
 pub(super) const ENTRY_BY_UPLOAD: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant = $1 AND upload = $2");
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND upload = $2");
 
 pub(super) const UPLOAD_BY_ID: &str =
-    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant = $1 AND id = $2");
+    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant || '' = $1 AND id = $2");
 
 pub(super) const UPLOAD_BY_NAME: &str =
-    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant = $1 AND name = $2");
+    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant || '' = $1 AND name = $2");
 
 pub(super) const UPLOAD_BY_SLOT: &str =
-    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant = $1 AND slot = $2");
+    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant || '' = $1 AND slot = $2");
 
 /// Waits for transactions that insert or delete an upload of this slot.
 const INSERT_UPLOAD: &str = "INSERT INTO uploads \
@@ -64,47 +67,48 @@ const INSERT_UPLOAD: &str = "INSERT INTO uploads \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11) ON CONFLICT (slot) DO NOTHING RETURNING id";
 
 pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $4, active_ms = $4 \
-     WHERE tenant = $1 AND id = $2 AND created_ms = $3 AND active_ms = $3 AND object IS NULL";
+     WHERE tenant || '' = $1 AND id = $2 AND created_ms = $3 AND active_ms = $3 AND object IS NULL";
 
 /// Waits for transactions that change the row, and then reads its latest version.
 pub(super) const ATTACH: &str = concat!(
     "UPDATE uploads SET object = $3, size_bytes = $4, active_ms = CASE WHEN uploads.active_ms - ",
     max_clock_skew_ms!(),
     " > $5 THEN $5 ELSE greatest(uploads.active_ms, $5) END \
-     FROM (SELECT id, object FROM uploads WHERE tenant = $1 AND id = $2 FOR UPDATE) AS before \
+     FROM (SELECT id, object FROM uploads WHERE tenant || '' = $1 AND id = $2 FOR UPDATE) AS before \
      WHERE uploads.id = before.id RETURNING before.object"
 );
 
 pub(super) const FINALIZE: &str = concat!(
-    "WITH upload AS (DELETE FROM uploads WHERE tenant = $1 AND id = $2 AND object = $3 AND size_bytes = $4 RETURNING *) \
+    "WITH upload AS (DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND object = $3 AND size_bytes = $4 RETURNING *) \
      INSERT INTO entries \
      (tenant, slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
      SELECT tenant, slot, place, repository, scope, version, key, object, size_bytes, $5, $5, $6, id, owner, folded FROM upload RETURNING ",
     entry_columns!()
 );
 
-pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant = $1 AND id = $2 AND ($3::bigint IS NULL OR active_ms < $3 OR active_ms > $4::bigint)";
+pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR active_ms < $3 OR active_ms > $4::bigint)";
 
 pub(super) const DELETE_ENTRY: &str =
-    "DELETE FROM entries WHERE tenant = $1 AND id = $2 AND ($3::bigint IS NULL OR used_ms <= $3)";
+    "DELETE FROM entries WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR used_ms <= $3)";
 
 pub(super) const TOUCH_ENTRIES: &str = "UPDATE entries SET used_ms = used.at \
      FROM unnest($2::bigint[], $3::bigint[]) AS used (id, at) \
-     WHERE entries.tenant = $1 AND entries.id = used.id AND entries.used_ms < used.at";
+     WHERE entries.tenant || '' = $1 AND entries.id = used.id AND entries.used_ms < used.at";
 
 pub(super) const CAP_LAST_USED: &str =
-    "UPDATE entries SET used_ms = $3 WHERE tenant = $1 AND id = ANY ($2::bigint[]) AND used_ms > $3";
+    "UPDATE entries SET used_ms = $3 WHERE tenant || '' = $1 AND id = ANY ($2::bigint[]) AND used_ms > $3";
 
 pub(super) const TOUCH_UPLOADS: &str = concat!(
     "UPDATE uploads SET active_ms = used.at \
      FROM unnest($2::bytea[], $3::bigint[]) AS used (name, at) \
-     WHERE uploads.tenant = $1 AND uploads.name = used.name AND (uploads.active_ms < used.at OR uploads.active_ms - ",
+     WHERE uploads.tenant || '' = $1 AND uploads.name = used.name AND (uploads.active_ms < used.at OR uploads.active_ms - ",
     max_clock_skew_ms!(),
     " > used.at)"
 );
 
-pub(super) const MARK_DURABLE: &str =
-    "UPDATE entries SET boot = NULL WHERE tenant = $1 AND id = ANY ($2::bigint[]) AND boot IS NOT NULL";
+/// Not `boot IS NOT NULL`, for which the index of all volatile entries would be read.
+pub(super) const MARK_DURABLE: &str = "UPDATE entries SET boot = NULL \
+     WHERE tenant || '' = $1 AND id = ANY ($2::bigint[]) AND CASE WHEN boot IS NULL THEN false ELSE true END";
 
 pub(super) const VOLATILE: &str = concat!(
     "SELECT ",
@@ -132,10 +136,11 @@ pub(super) const ENTRIES: &str = page!("entries", entry_columns!());
 pub(super) const UPLOADS: &str = page!("uploads", upload_columns!());
 
 /// One statement for both tables, because a finalize moves the reference from one to the other.
-pub(super) const REFERENCED: &str = "SELECT object FROM entries WHERE tenant = $1 AND object = ANY ($2::bytea[]) \
-     UNION ALL SELECT object FROM uploads WHERE tenant = $1 AND object = ANY ($2::bytea[])";
+pub(super) const REFERENCED: &str = "SELECT object FROM entries WHERE tenant || '' = $1 AND object = ANY ($2::bytea[]) \
+     UNION ALL SELECT object FROM uploads WHERE tenant || '' = $1 AND object = ANY ($2::bytea[])";
 
-pub(super) const EXISTING: &str = "SELECT name FROM uploads WHERE tenant = $1 AND name = ANY ($2::bytea[])";
+pub(super) const EXISTING: &str =
+    "SELECT name FROM uploads WHERE tenant || '' = $1 AND name = ANY ($2::bytea[])";
 
 const INSERT_SECRET: &str = "INSERT INTO secrets (tenant, name, value) VALUES ($1, $2, $3) \
      ON CONFLICT (tenant, name) DO NOTHING";

@@ -32,6 +32,7 @@ fn new_database() -> Option<Database> {
         fill,
         fill_the_disk: FULL,
         make_old,
+        of_release_before: OF_RELEASE_BEFORE,
         hold_entries,
     })
 }
@@ -51,6 +52,19 @@ fn make_old(url: &str) {
 fn hold_entries(url: &str) -> Box<dyn FnOnce()> {
     until_called::<PgConnection>(url, ["BEGIN; LOCK TABLE entries", "ROLLBACK"])
 }
+
+const OF_RELEASE_BEFORE: &[&str] = &[
+    "INSERT INTO uploads \
+     (slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
+     VALUES ('slot', 'place', '1', 'main', 'v', 'by-the-release-before', '77777777777777777777777777777777', 'o', 1, 1, \
+     NULL) ON CONFLICT (slot) DO NOTHING RETURNING id",
+    "UPDATE uploads SET object = 'p-1', size_bytes = 5 WHERE name = '77777777777777777777777777777777'",
+    "WITH upload AS (DELETE FROM uploads WHERE slot = 'slot' AND object = 'p-1' AND size_bytes = 5 RETURNING *) \
+     INSERT INTO entries \
+     (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
+     SELECT slot, place, repository, scope, version, key, object, size_bytes, 1, 1, NULL, id, owner, folded FROM upload \
+     RETURNING id",
+];
 
 const FULL: &[&str] = &[
     "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS \

@@ -13,7 +13,7 @@ ALTER TABLE uploads
     ADD COLUMN tenant VARBINARY(63) NOT NULL DEFAULT 'default',
     ADD KEY uploads_by_tenant (tenant, id),
     DROP KEY uploads_by_name,
-    ADD UNIQUE KEY uploads_by_name (tenant, name);
+    ADD UNIQUE KEY uploads_by_name (name, tenant);
 
 ALTER TABLE secrets
     ADD COLUMN tenant VARBINARY(63) NOT NULL DEFAULT 'default' FIRST,

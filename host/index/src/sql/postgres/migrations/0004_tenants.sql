@@ -13,7 +13,7 @@ ALTER TABLE uploads ADD COLUMN tenant bytea NOT NULL DEFAULT 'default';
 CREATE INDEX uploads_by_tenant ON uploads (tenant, id);
 
 DROP INDEX uploads_by_name;
-CREATE UNIQUE INDEX uploads_by_name ON uploads (tenant, name);
+CREATE UNIQUE INDEX uploads_by_name ON uploads (name, tenant);
 
 ALTER TABLE secrets ADD COLUMN tenant bytea NOT NULL DEFAULT 'default';
 ALTER TABLE secrets DROP CONSTRAINT secrets_pkey;
