@@ -88,6 +88,8 @@ fn open_sqlite(path: PathBuf, rule: KeyRule, pressure: &DiskPressure) -> Result<
     }
     opened.map_err(|error| match error {
         IndexError::NoSpace { .. } => StartError::Full { path },
-        source @ (IndexError::Unavailable { .. } | IndexError::Unsupported(_)) => StartError::Database { path, source },
+        source @ (IndexError::Unavailable { .. } | IndexError::Unsupported(_)) => {
+            StartError::Database { path, source }
+        }
     })
 }
