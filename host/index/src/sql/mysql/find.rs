@@ -21,10 +21,10 @@ use crate::{
     Entry, EntryId, MatchKind, Probe,
     sql::{
         digest::{self, HEAD_BYTES},
-        driver::Statements as _,
         fault::Fault,
         request::{EntryBy, SearchRequest},
         rows::{self, Columns as _},
+        statements::Statements as _,
         tenant::TenantConnection,
     },
 };

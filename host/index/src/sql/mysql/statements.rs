@@ -23,10 +23,10 @@ use super::{
 use crate::{
     AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest,
     sql::{
-        driver::Statements,
         fault::{Fault, RetrySafety},
         request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
         rows::{self, integer, limit},
+        statements::Statements,
         tenant::{Tenancy, TenantConnection},
     },
 };

@@ -14,10 +14,10 @@ use super::{Postgres, find};
 use crate::{
     AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest, max_clock_skew_ms,
     sql::{
-        driver::Statements,
         fault::{Fault, RetrySafety},
         request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
         rows::{self, integer, limit},
+        statements::Statements,
         tenant::TenantConnection,
     },
 };
