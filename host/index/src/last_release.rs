@@ -8,7 +8,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{Durability, EntryId, Index, MatchKind, Probe, Reservation, Slot, UploadId};
+use std::sync::Arc;
+
+use larder_common::TenantName;
+
+use super::{
+    Durability, EntryId, Index, KeyRule, MatchKind, Probe, Reservation, Slot, UploadId,
+    conformance::{attachment, block_on},
+};
 
 const SCOPE: &str = "refs/heads/main";
 
@@ -104,4 +111,65 @@ pub(super) async fn is_changed_back(index: &dyn Index) {
 /// Secrets are kept, so URLs stay valid.
 pub(super) async fn has_its_secret(index: &dyn Index) {
     assert_ne!(index.secret("url-signing-key", b"fresh").await.unwrap(), b"fresh");
+}
+
+/// All rows are those of the tenant `default`; their slots are free for another.
+pub(super) async fn is_all_of_the_default_tenant(index: &dyn Index) {
+    assert_eq!(index.list_tenants(None, 10).await.unwrap(), [TenantName::default()]);
+    let default = index.tenant(&TenantName::default()).unwrap();
+    is_of_any_case(&*default).await;
+    has_its_secret(&*default).await;
+    let other = index.tenant(&TenantName::parse("other").unwrap()).unwrap();
+    assert_eq!(entries(&*other).await, Vec::<String>::new());
+    assert_eq!(uploads(&*other).await, Vec::<String>::new());
+    for listed in index.list_entries(EntryId(0), 100).await.unwrap() {
+        assert_eq!(other.get_entry(listed.id).await.unwrap(), None);
+        let reserved = other.reserve(&listed.slot, "o", 1, 0).await.unwrap();
+        assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
+    }
+    assert_eq!(other.secret("url-signing-key", b"fresh").await.unwrap(), b"fresh");
+    is_of_any_case(index).await;
+    has_its_secret(index).await;
+}
+
+/// Opened for another rule, the newest row of each slot stays, in each tenant.
+pub(super) fn the_newest_stays_in_each_tenant(open: impl Fn(KeyRule) -> Arc<dyn Index>) {
+    block_on(make_spellings(&*open(KeyRule::Bytes)));
+    block_on(has_the_newest_spellings(&*open(KeyRule::AnyCase)));
+}
+
+const TENANTS: [&str; 3] = ["default", "a", "b"];
+
+fn tenant(index: &dyn Index, name: &str) -> Arc<dyn Index> {
+    index.tenant(&TenantName::parse(name).unwrap()).unwrap()
+}
+
+/// Makes entries and an upload whose keys differ by their case only, in an index for bytes.
+async fn make_spellings(index: &dyn Index) {
+    for (at, name) in TENANTS.iter().enumerate() {
+        let tenant = tenant(index, name);
+        // The last tenant's newest is another spelling than that of the others.
+        let keys = if at == 2 { ["KEY", "key"] } else { ["key", "KEY"] };
+        for key in keys {
+            let Reservation::Reserved(upload) = tenant.reserve(&slot(key), "o", 1, 0).await.unwrap() else {
+                panic!("the slot is taken")
+            };
+            let content = attachment(1);
+            tenant.attach(upload.id, &content, 1).await.unwrap();
+            tenant.finalize(upload.id, &content, &Durability::Durable, 1).await.unwrap().unwrap();
+        }
+        // In the slot of an entry, for this tenant only.
+        let reserved = tenant.reserve(&slot("Key"), "o", 1, 0).await.unwrap();
+        assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
+    }
+    tenant(index, "c").reserve(&slot("Key"), "o", 1, 0).await.unwrap();
+}
+
+async fn has_the_newest_spellings(index: &dyn Index) {
+    for (name, expected) in TENANTS.iter().zip(["KEY", "KEY", "key"]) {
+        let tenant = tenant(index, name);
+        assert_eq!(entries(&*tenant).await, [expected], "{name}");
+        assert_eq!(uploads(&*tenant).await, Vec::<String>::new(), "{name}");
+    }
+    assert_eq!(uploads(&*tenant(index, "c")).await, ["Key"]);
 }

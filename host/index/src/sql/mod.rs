@@ -21,6 +21,8 @@ mod request;
 mod rows;
 mod schema;
 mod settings;
+mod statements;
+mod tenant;
 #[cfg(test)]
 mod tests;
 

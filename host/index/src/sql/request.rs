@@ -1,5 +1,6 @@
 //! The arguments of a driver's statements.
 
+use larder_common::TenantName;
 use larder_storage::UploadName;
 
 use super::{digest, fault::Fault};
@@ -33,6 +34,7 @@ pub(super) struct IdleTimes {
 
 /// A lookup.
 pub(super) struct SearchRequest {
+    pub(super) tenant: TenantName,
     pub(super) rule: KeyRule,
     pub(super) repository: String,
     pub(super) version: String,
@@ -44,7 +46,7 @@ pub(super) struct SearchRequest {
 impl SearchRequest {
     /// Returns the digest of the place that a probe searches.
     pub(super) fn place(&self, probe: &Probe) -> Vec<u8> {
-        digest::place(&self.repository, &probe.scope, &self.version)
+        digest::place(&self.tenant, &self.repository, &probe.scope, &self.version)
     }
 
     /// Checks that an entry matches a probe. Two texts with the same digest would find the wrong
@@ -70,6 +72,7 @@ impl SearchRequest {
 
 /// A reservation to make.
 pub(super) struct ReservationRequest {
+    pub(super) tenant: TenantName,
     pub(super) slot: Slot,
     pub(super) place: Vec<u8>,
     pub(super) digest: Vec<u8>,

@@ -3,6 +3,7 @@
 //! The servers' integers are signed. A number that does not fit is stored as the largest one. Ids
 //! never grow that large, so such an id matches nothing.
 
+use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
 
 use crate::{Attachment, Entry, EntryId, Slot, Upload, UploadId};
@@ -91,6 +92,11 @@ pub(super) fn value(row: &impl Columns, column: usize) -> sqlx::Result<Vec<u8>> 
 /// Reads the name of an upload.
 pub(super) fn name(row: &impl Columns, column: usize) -> sqlx::Result<UploadName> {
     UploadName::parse(text(row, column)?).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Reads the name of a tenant.
+pub(super) fn tenant(row: &impl Columns, column: usize) -> sqlx::Result<TenantName> {
+    TenantName::parse(&text(row, column)?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Reads a number.

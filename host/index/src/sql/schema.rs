@@ -76,7 +76,7 @@ where
         Ok(connection.close().await?)
     };
     client.call_until(OPEN, RetrySafety::Never, Instant::now() + OPEN_TIMEOUT, migrate).await?;
-    Ok(SqlIndex { client, rule })
+    Ok(SqlIndex::new(client, rule))
 }
 
 /// Runs the migrations that have not been run yet.

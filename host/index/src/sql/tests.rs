@@ -33,6 +33,9 @@ pub(super) struct Database {
     pub(super) fill_the_disk: &'static [&'static str],
     /// Makes the tables and rows of the release before keys were compared in any case.
     pub(super) make_old: fn(&str),
+    /// A reservation and a finalize as the release before tenants made them, for the key
+    /// `by-the-release-before`.
+    pub(super) of_release_before: &'static [&'static str],
     /// Locks the entries until the returned function is called.
     pub(super) hold_entries: fn(&str) -> Box<dyn FnOnce()>,
     /// Inserts entries.
@@ -97,6 +100,10 @@ macro_rules! all_shared {
                 can_be_changed_and_changed_back
                 an_interrupted_rewrite_is_completed
                 many_rows_are_rewritten_in_pages
+                is_all_of_the_default_tenant
+                may_be_opened_concurrently
+                statements_of_the_release_before_work_on
+                of_each_tenant_the_newest_stays
             }
             long_searches {
                 searches_never_have_all_connections

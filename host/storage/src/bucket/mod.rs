@@ -21,8 +21,24 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use larder_common::TenantName;
 
 use crate::{Content, StorageError};
+
+/// The folder of all tenants but `default`.
+const TENANTS: &str = "tenants/";
+
+/// Returns the folder of a tenant's keys, with a slash at its end.
+pub(crate) fn tenant_folder(name: &TenantName) -> String {
+    format!("{TENANTS}{name}/")
+}
+
+/// Splits a key, or the prefix of keys, after the folder of its tenant, which is empty for `default`.
+#[cfg_attr(not(feature = "gcs"), expect(dead_code, reason = "only this driver has keys of its own"))]
+pub(crate) fn split_folder(key: &str) -> (&str, &str) {
+    let end = key.strip_prefix(TENANTS).and_then(|rest| rest.find('/'));
+    key.split_at(end.map_or(0, |end| TENANTS.len() + end + 1))
+}
 
 /// Limits of a service for the parts of a multipart upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +96,8 @@ pub type Pieces = Vec<Bytes>;
 
 /// A bucket (or container) of an object store.
 ///
-/// Keys are made by `objects/`, of `a-z`, `0-9`, `-`, `.` and `/`, at most 255 bytes. All methods
+/// Keys are made by `objects/`, of `a-z`, `0-9`, `-`, `.` and `/`, at most 255 bytes. Those of a
+/// tenant begin with its folder ([`tenant_folder`]), and a listing is within one. All methods
 /// may be called concurrently. Transient failures are retried for a bounded time and then returned
 /// as [`StorageError::Unavailable`]. A missing object is always [`StorageError::NotFound`]. No
 /// error text contains a secret.

@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
 use larder_common::TenantName;
 
 use super::{Fixture, assert_content, assert_invalid, assert_not_found, id, new_upload, put_block, whole};
@@ -205,9 +206,8 @@ pub(crate) async fn removing_all_that_is_listed_leaves_other_tenants_alone(fixtu
 pub(crate) async fn a_cursor_of_another_tenant_shows_nothing_of_it(fixture: impl Fixture) {
     let tenants = three(&fixture).await;
     let other = &tenants[2].storage;
-    for _ in 0..1_005 {
-        other.put(&new_upload(), whole(b"x")).await.unwrap();
-    }
+    let puts = stream::iter(0..1_005).map(async |_| other.put(&new_upload(), whole(b"x")).await.unwrap());
+    puts.buffer_unordered(16).for_each(async |_| ()).await;
     let cursor = other.list_objects(None).await.unwrap().next.expect("more than a page");
     let all = objects(&**other).await;
     for own in &tenants[..2] {

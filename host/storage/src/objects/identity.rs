@@ -17,6 +17,11 @@ pub(super) async fn read(shared: &Shared) -> Result<Option<String>, StorageError
     }
 }
 
+/// Deletes the identity.
+pub(super) async fn remove(shared: &Shared) -> Result<(), StorageError> {
+    shared.bucket.remove(&[keys::IDENTITY.to_owned()]).await
+}
+
 /// Stores the identity if there is none or `replace` is set; returns the one that it has then.
 pub(super) async fn write(shared: &Shared, identity: &str, replace: bool) -> Result<String, StorageError> {
     let bytes = || vec![Bytes::copy_from_slice(identity.as_bytes())];

@@ -25,17 +25,25 @@ const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// Most blocks remembered in all uploads together: some 100 MB in the worst case.
 const MAX_BLOCKS_REMEMBERED: usize = 500_000;
 
-/// Runs until the storage is dropped.
+/// Runs until the storage is dropped. Sleeps while there is no upload, so that idle tenants cost
+/// nothing.
 pub(super) async fn run(shared: Weak<Shared>) {
+    let Some(mut waiters) = shared.upgrade().map(|shared| shared.memory.waiters()) else { return };
     loop {
         let Some(strong) = shared.upgrade() else { return };
-        tidy(&strong).await;
+        // In memory of its own, which an idle tenant does not have.
+        Box::pin(tidy(&strong)).await;
         let pause = strong.spill_after / CHECKS_PER_SPILL;
-        let memory = Arc::clone(&strong.memory);
+        let next_upload = strong.uploads.next_if_empty();
         drop(strong);
+        if let Some(next_upload) = next_upload {
+            next_upload.notified().await;
+            continue;
+        }
         tokio::select! {
             () = sleep(pause) => {}
-            () = memory.waiter_arrived() => {}
+            // An error: the memory of the storage is gone, and so is the storage.
+            _ = waiters.changed() => {}
         }
     }
 }

@@ -13,6 +13,9 @@
 //! | `uploads/<upload>/plan` | the plan of the commit: from here on the upload is committed |
 //! | `uploads/<upload>/plan-done` | the plan is done |
 //!
+//! Those of another tenant than `default` are in the folder `tenants/<tenant>/`, which `runtime` puts
+//! before all of these.
+//!
 //! A *base* is the name of the upload and 16 random hexadecimal digits. The object's name is
 //! `p-<base>` if its data is the content, `s-<base>` if it is segmented.
 

@@ -197,6 +197,16 @@ pub(super) async fn discard(shared: &Shared, name: &UploadName) -> Result<(), St
     abort_all(shared, name).await
 }
 
+/// Returns whether there is neither an object nor an upload, nor anything of one.
+pub(super) async fn is_empty(shared: &Shared) -> Result<bool, StorageError> {
+    for prefix in [keys::OBJECTS, keys::UPLOADS] {
+        if !shared.bucket.list(prefix, None).await?.items.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(shared.bucket.list_multiparts(keys::OBJECTS, None).await?.items.is_empty())
+}
+
 async fn abort_all(shared: &Shared, name: &UploadName) -> Result<(), StorageError> {
     let mut seen = HashSet::new();
     let mut from = None;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
 
@@ -30,7 +30,8 @@ pub(super) struct MemoryBudget {
     waiters: AtomicUsize,
     peak: AtomicUsize,
     acquire_timeout: Duration,
-    waiter: Notify,
+    /// Changes with each waiter that comes.
+    waiter: watch::Sender<()>,
 }
 
 /// Acquired memory; released on drop.
@@ -47,7 +48,7 @@ impl MemoryBudget {
             waiters: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             acquire_timeout,
-            waiter: Notify::new(),
+            waiter: watch::Sender::new(()),
         }
     }
 
@@ -65,7 +66,7 @@ impl MemoryBudget {
 
     async fn wait_for(&self, wanted: u32) -> Result<MemoryPermit, StorageError> {
         let _waiting = WaiterCount::begin(&self.waiters);
-        self.waiter.notify_one();
+        self.waiter.send_replace(());
         let taken = timeout(self.acquire_timeout, Arc::clone(&self.units).acquire_many_owned(wanted)).await;
         match taken {
             Ok(Ok(permit)) => Ok(MemoryPermit(permit)),
@@ -74,9 +75,9 @@ impl MemoryBudget {
         }
     }
 
-    /// Returns when a call of [`Self::acquire`] begins to wait.
-    pub(super) async fn waiter_arrived(&self) {
-        self.waiter.notified().await;
+    /// Changes when a call of [`Self::acquire`] begins to wait.
+    pub(super) fn waiters(&self) -> watch::Receiver<()> {
+        self.waiter.subscribe()
     }
 
     /// Returns whether a call of [`Self::acquire`] waits.

@@ -31,10 +31,14 @@ mod staging;
 pub(crate) mod tests;
 mod uploads;
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use larder_common::clock::Clock;
+use larder_common::{TenantName, clock::Clock};
 
 use self::{
     memory::MemoryBudget,
@@ -44,7 +48,9 @@ use self::{
 };
 use super::{
     BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
-    UploadName, bucket::Bucket,
+    UploadName,
+    bucket::Bucket,
+    tenants::{Registration, TenantStates, not_for_default, not_of_default},
 };
 
 /// Settings of [`ObjectStorage`]. Only the memory needs to be configured.
@@ -77,7 +83,7 @@ impl ObjectSettings {
     }
 }
 
-/// A [`Storage`] in a bucket.
+/// A [`Storage`] of a tenant, in a bucket. Other tenants are in the folder `tenants/<name>/` of it.
 ///
 /// What `put` and `commit` return is durable. A staged block that is smaller than a part may be
 /// lost when the process is killed within a second of it (see [`ObjectSettings::spill_after`]);
@@ -85,9 +91,11 @@ impl ObjectSettings {
 /// commit it.
 pub struct ObjectStorage {
     shared: Arc<Shared>,
+    /// `None` in the storage of a tenant: it has none below it.
+    tenants: Option<Arc<TenantStates<Shared>>>,
 }
 
-/// The state of the storage.
+/// The state of a tenant's storage.
 struct Shared {
     bucket: RuntimeBucket,
     sizes: PartSizes,
@@ -95,10 +103,32 @@ struct Shared {
     uploads: Uploads,
     clock: Clock,
     spill_after: Duration,
-    _runtime: IoRuntime,
+    runtime: Arc<IoRuntime>,
+    /// `None` for the tenant `default`.
+    registration: Option<Registration<Self>>,
 }
 
 impl Shared {
+    /// The state of another tenant in the same bucket, with its own uploads.
+    fn of_tenant(&self, registration: Registration<Self>) -> Arc<Self> {
+        let shared = Arc::new(Self {
+            bucket: self.bucket.of_tenant(registration.name()),
+            sizes: self.sizes,
+            memory: Arc::clone(&self.memory),
+            uploads: Uploads::default(),
+            clock: self.clock.clone(),
+            spill_after: self.spill_after,
+            runtime: Arc::clone(&self.runtime),
+            registration: Some(registration),
+        });
+        shared.bucket.detach(janitor::run(Arc::downgrade(&shared)));
+        shared
+    }
+
+    fn is_of(&self, name: &TenantName) -> bool {
+        self.registration.as_ref().map_or(name.is_default(), |registration| registration.name() == name)
+    }
+
     /// Returns whether a body of this length is streamed through in one request. Smaller ones are
     /// buffered, so that the request can be repeated.
     fn is_streamed_through(&self, length: u64) -> bool {
@@ -122,10 +152,11 @@ impl ObjectStorage {
             uploads: Uploads::default(),
             clock: Clock::system(),
             spill_after: settings.spill_after,
-            _runtime: runtime,
+            runtime: Arc::new(runtime),
+            registration: None,
         });
         shared.bucket.detach(janitor::run(Arc::downgrade(&shared)));
-        Ok(Self { shared })
+        Ok(Self { shared, tenants: Some(Arc::default()) })
     }
 
     /// Checks that the bucket exists and can be listed and written to.
@@ -139,6 +170,28 @@ impl ObjectStorage {
 
 #[async_trait]
 impl Storage for ObjectStorage {
+    fn tenant(&self, name: &TenantName) -> Result<Arc<dyn Storage>, StorageError> {
+        if self.shared.is_of(name) {
+            let (shared, tenants) = (Arc::clone(&self.shared), self.tenants.clone());
+            return Ok(Arc::new(Self { shared, tenants }));
+        }
+        let tenants = self.tenants.as_ref().ok_or_else(not_of_default)?;
+        // Calls may run on after their handle is dropped: as in another process, the bucket decides.
+        let shared = tenants.get(name, |of| (self.shared.of_tenant(of), Weak::new()))?;
+        Ok(Arc::new(Self { shared, tenants: None }))
+    }
+
+    async fn forget_tenant(&self) -> Result<bool, StorageError> {
+        if self.tenants.is_some() {
+            return Err(not_for_default());
+        }
+        if !list::is_empty(&self.shared).await? {
+            return Ok(false);
+        }
+        identity::remove(&self.shared).await?;
+        Ok(true)
+    }
+
     async fn stat(&self, object: &ObjectName) -> Result<u64, StorageError> {
         read::stat(&self.shared, object).await
     }

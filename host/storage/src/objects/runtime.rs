@@ -9,6 +9,7 @@
 use std::{future::Future, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use larder_common::TenantName;
 use thread_local::ThreadLocal;
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -17,8 +18,11 @@ use tokio::{
 
 use crate::{
     Content, StorageError,
-    bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces},
+    bucket::{Bucket, BucketPage, ListedKey, OpenMultipart, Part, PartLimits, Pieces, tenant_folder},
 };
+
+/// Separates the folder and the bucket's cursor. In no folder.
+const FOLDER_END: char = ':';
 
 /// Threads of the runtime, mostly for encryption.
 const THREADS: usize = 2;
@@ -75,17 +79,34 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// A bucket whose calls run on the [`IoRuntime`], except for streams.
+/// A bucket whose calls run on the [`IoRuntime`], except for streams; or a tenant's folder of it, with
+/// the same connections.
 #[derive(Clone)]
 pub(super) struct RuntimeBucket {
     bucket: Arc<dyn Bucket>,
     handle: Handle,
     per_thread: Arc<ThreadLocal<Arc<dyn Bucket>>>,
+    /// The beginning of all keys, which callers neither see nor write: empty, or ends with a slash.
+    folder: Arc<str>,
 }
 
 impl RuntimeBucket {
     pub(super) fn new(bucket: Arc<dyn Bucket>, handle: Handle) -> Self {
-        Self { bucket, handle, per_thread: Arc::default() }
+        Self { bucket, handle, per_thread: Arc::default(), folder: "".into() }
+    }
+
+    /// The folder of a tenant.
+    pub(super) fn of_tenant(&self, name: &TenantName) -> Self {
+        Self { folder: format!("{}{}", self.folder, tenant_folder(name)).into(), ..self.clone() }
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.folder)
+    }
+
+    /// Returns a listed key as callers know it. `None` for a key of another folder.
+    fn without_folder(&self, key: &str) -> Option<String> {
+        key.strip_prefix(&*self.folder).map(str::to_owned)
     }
 
     /// Returns the bucket with this thread's connections.
@@ -121,6 +142,23 @@ impl RuntimeBucket {
     {
         self.spawn(call(Arc::clone(&self.bucket))).join().await
     }
+
+    /// Returns the bucket's cursor. One of another folder is refused.
+    fn bucket_cursor(&self, from: Option<&str>) -> Result<Option<String>, StorageError> {
+        let own = |from: &str| match from.split_once(FOLDER_END) {
+            Some((folder, cursor)) if folder == &*self.folder => Ok(cursor.to_owned()),
+            _ => Err(StorageError::Invalid("the cursor is one of another listing".to_owned())),
+        };
+        from.map(own).transpose()
+    }
+
+    /// Returns a page as callers know it. Its cursor names the folder.
+    fn own_page<T>(&self, page: BucketPage<T>, own: impl Fn(T) -> Option<T>) -> BucketPage<T> {
+        BucketPage {
+            items: page.items.into_iter().filter_map(own).collect(),
+            next: page.next.map(|next| format!("{}{FOLDER_END}{next}", self.folder)),
+        }
+    }
 }
 
 #[async_trait]
@@ -134,7 +172,7 @@ impl Bucket for RuntimeBucket {
     }
 
     async fn head(&self, key: &str) -> Result<u64, StorageError> {
-        self.for_this_thread().await?.head(key).await
+        self.for_this_thread().await?.head(&self.key(key)).await
     }
 
     async fn get(
@@ -143,16 +181,16 @@ impl Bucket for RuntimeBucket {
         size_bytes: u64,
         range: Option<Range<u64>>,
     ) -> Result<Content, StorageError> {
-        self.for_this_thread().await?.get(key, size_bytes, range).await
+        self.for_this_thread().await?.get(&self.key(key), size_bytes, range).await
     }
 
     async fn read(&self, key: &str, limit: u64) -> Result<bytes::Bytes, StorageError> {
-        let key = key.to_owned();
+        let key = self.key(key);
         self.call(move |bucket| async move { bucket.read(&key, limit).await }).await
     }
 
     async fn put(&self, key: &str, body: Pieces) -> Result<(), StorageError> {
-        let key = key.to_owned();
+        let key = self.key(key);
         self.call(|bucket| async move { bucket.put(&key, body).await }).await
     }
 
@@ -161,7 +199,7 @@ impl Bucket for RuntimeBucket {
     }
 
     async fn send(&self, key: &str, content: Content) -> Result<(), StorageError> {
-        self.for_this_thread().await?.send(key, content).await
+        self.for_this_thread().await?.send(&self.key(key), content).await
     }
 
     async fn send_part(
@@ -171,26 +209,28 @@ impl Bucket for RuntimeBucket {
         number: u32,
         content: Content,
     ) -> Result<Part, StorageError> {
-        self.for_this_thread().await?.send_part(key, multipart, number, content).await
+        self.for_this_thread().await?.send_part(&self.key(key), multipart, number, content).await
     }
 
     async fn put_new(&self, key: &str, body: Pieces) -> Result<bool, StorageError> {
-        let key = key.to_owned();
+        let key = self.key(key);
         self.call(|bucket| async move { bucket.put_new(&key, body).await }).await
     }
 
     async fn remove(&self, keys: &[String]) -> Result<(), StorageError> {
-        let keys = keys.to_vec();
+        let keys: Vec<String> = keys.iter().map(|key| self.key(key)).collect();
         self.call(|bucket| async move { bucket.remove(&keys).await }).await
     }
 
     async fn list(&self, prefix: &str, from: Option<&str>) -> Result<BucketPage<ListedKey>, StorageError> {
-        let (prefix, from) = (prefix.to_owned(), from.map(str::to_owned));
-        self.call(|bucket| async move { bucket.list(&prefix, from.as_deref()).await }).await
+        let (prefix, from) = (self.key(prefix), self.bucket_cursor(from)?);
+        let page = self.call(|bucket| async move { bucket.list(&prefix, from.as_deref()).await }).await?;
+        let own = |item: ListedKey| Some(ListedKey { key: self.without_folder(&item.key)?, ..item });
+        Ok(self.own_page(page, own))
     }
 
     async fn begin(&self, key: &str) -> Result<String, StorageError> {
-        let key = key.to_owned();
+        let key = self.key(key);
         self.call(|bucket| async move { bucket.begin(&key).await }).await
     }
 
@@ -201,17 +241,17 @@ impl Bucket for RuntimeBucket {
         number: u32,
         body: Pieces,
     ) -> Result<Part, StorageError> {
-        let (key, multipart) = (key.to_owned(), multipart.to_owned());
+        let (key, multipart) = (self.key(key), multipart.to_owned());
         self.call(move |bucket| async move { bucket.put_part(&key, &multipart, number, body).await }).await
     }
 
     async fn complete(&self, key: &str, multipart: &str, parts: &[Part]) -> Result<(), StorageError> {
-        let (key, multipart, parts) = (key.to_owned(), multipart.to_owned(), parts.to_vec());
+        let (key, multipart, parts) = (self.key(key), multipart.to_owned(), parts.to_vec());
         self.call(|bucket| async move { bucket.complete(&key, &multipart, &parts).await }).await
     }
 
     async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
-        let (key, multipart) = (key.to_owned(), multipart.to_owned());
+        let (key, multipart) = (self.key(key), multipart.to_owned());
         self.call(|bucket| async move { bucket.abort(&key, &multipart).await }).await
     }
 
@@ -220,12 +260,15 @@ impl Bucket for RuntimeBucket {
         prefix: &str,
         from: Option<&str>,
     ) -> Result<BucketPage<OpenMultipart>, StorageError> {
-        let (prefix, from) = (prefix.to_owned(), from.map(str::to_owned));
-        self.call(|bucket| async move { bucket.list_multiparts(&prefix, from.as_deref()).await }).await
+        let (prefix, from) = (self.key(prefix), self.bucket_cursor(from)?);
+        let page =
+            self.call(|bucket| async move { bucket.list_multiparts(&prefix, from.as_deref()).await }).await?;
+        let own = |item: OpenMultipart| Some(OpenMultipart { key: self.without_folder(&item.key)?, ..item });
+        Ok(self.own_page(page, own))
     }
 
     async fn presign(&self, key: &str, lifetime: Duration) -> Result<Option<String>, StorageError> {
-        let key = key.to_owned();
+        let key = self.key(key);
         self.call(move |bucket| async move { bucket.presign(&key, lifetime).await }).await
     }
 }

@@ -8,6 +8,7 @@ mod order;
 mod parts;
 mod replicas;
 mod streaming;
+mod tenants;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,6 +31,25 @@ mod with_small_parts {
     use super::{fixture::ObjectFixture, memory_bucket::MemoryBucket, small};
 
     crate::conformance::storage_conformance!(ObjectFixture::new(
+        MemoryBucket::with_pages(10_000, 40, 37),
+        small(),
+    ));
+}
+
+/// The same as a tenant, and several beside each other.
+mod of_a_tenant {
+    use super::{fixture::ObjectFixture, memory_bucket::MemoryBucket, small};
+    use crate::conformance::OfATenant;
+
+    crate::conformance::storage_conformance!(
+        OfATenant::new(ObjectFixture::new(MemoryBucket::with_pages(10_000, 40, 37), small())).await
+    );
+}
+
+mod of_tenants {
+    use super::{fixture::ObjectFixture, memory_bucket::MemoryBucket, small};
+
+    crate::conformance::tenants_conformance!(ObjectFixture::new(
         MemoryBucket::with_pages(10_000, 40, 37),
         small(),
     ));

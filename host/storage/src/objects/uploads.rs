@@ -6,6 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::{
     Shared, journal,
@@ -37,16 +38,36 @@ pub(super) struct Upload {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Uploads(Mutex<HashMap<UploadName, Arc<Upload>>>);
+pub(super) struct Uploads {
+    remembered: Mutex<HashMap<UploadName, Arc<Upload>>>,
+    /// Notified of each new one, and of the end.
+    added: Arc<Notify>,
+}
+
+impl Drop for Uploads {
+    /// Wakes the janitor, so that it ends.
+    fn drop(&mut self) {
+        self.added.notify_one();
+    }
+}
 
 impl Uploads {
     pub(super) fn get(&self, name: &UploadName) -> Arc<Upload> {
-        Arc::clone(self.0.lock().entry(name.clone()).or_default())
+        let added = || {
+            self.added.notify_one();
+            Arc::default()
+        };
+        Arc::clone(self.remembered.lock().entry(name.clone()).or_insert_with(added))
+    }
+
+    /// If there is no upload, returns what is notified of the next one.
+    pub(super) fn next_if_empty(&self) -> Option<Arc<Notify>> {
+        self.remembered.lock().is_empty().then(|| Arc::clone(&self.added))
     }
 
     /// Forgets an upload, unless it has been replaced by a new one.
     pub(super) fn forget(&self, name: &UploadName, upload: &Arc<Upload>) {
-        let mut uploads = self.0.lock();
+        let mut uploads = self.remembered.lock();
         if uploads.get(name).is_some_and(|known| Arc::ptr_eq(known, upload)) {
             uploads.remove(name);
         }
@@ -54,13 +75,13 @@ impl Uploads {
 
     /// Returns the sessions of all uploads that take blocks.
     pub(super) fn sessions(&self) -> Vec<Arc<Session>> {
-        self.0.lock().values().filter_map(|upload| upload.session()).collect()
+        self.remembered.lock().values().filter_map(|upload| upload.session()).collect()
     }
 
     /// Forgets uploads that are not in use and whose session `is_old`.
     pub(super) fn forget_idle(&self, is_old: impl Fn(&Session) -> bool) {
         // Clones are made under this lock: with one reference it is not in use.
-        self.0.lock().retain(|_, upload| {
+        self.remembered.lock().retain(|_, upload| {
             Arc::strong_count(upload) > 1
                 || match &*upload.phase.lock() {
                     Phase::Open(session) => !is_old(session),
@@ -71,7 +92,7 @@ impl Uploads {
 
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.0.lock().len()
+        self.remembered.lock().len()
     }
 }
 

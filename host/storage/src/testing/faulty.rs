@@ -10,6 +10,7 @@ use std::{future::Future, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
+use larder_common::TenantName;
 use parking_lot::Mutex;
 
 use crate::{
@@ -169,6 +170,16 @@ pub struct FaultyStorage {
 
 #[async_trait]
 impl Storage for FaultyStorage {
+    /// The faults are planned for all tenants together.
+    fn tenant(&self, name: &TenantName) -> Result<Arc<dyn Storage>, StorageError> {
+        let (inner, faults) = (self.inner.tenant(name)?, Arc::clone(&self.faults));
+        Ok(Arc::new(Self { inner, faults }))
+    }
+
+    async fn forget_tenant(&self) -> Result<bool, StorageError> {
+        self.faults.around("forget_tenant", self.inner.forget_tenant()).await
+    }
+
     async fn stat(&self, object: &ObjectName) -> Result<u64, StorageError> {
         self.faults.around("stat", self.inner.stat(object)).await
     }

@@ -21,10 +21,11 @@ use crate::{
     Entry, EntryId, MatchKind, Probe,
     sql::{
         digest::{self, HEAD_BYTES},
-        driver::Statements as _,
         fault::Fault,
         request::{EntryBy, SearchRequest},
         rows::{self, Columns as _},
+        statements::Statements as _,
+        tenant::TenantConnection,
     },
 };
 
@@ -45,7 +46,7 @@ enum Found {
 
 /// See [`crate::Index::find`].
 pub(super) async fn find(
-    connection: &mut MySqlConnection,
+    db: &mut TenantConnection<'_, MySqlConnection>,
     search: &SearchRequest,
 ) -> Result<Option<Entry>, Fault> {
     // A prefix needs ten parameters, plus two for each skipped entry.
@@ -53,13 +54,13 @@ pub(super) async fn find(
     let mut rest = &search.probes[..];
     while !rest.is_empty() {
         let some = &rest[..rest.len().min(most)];
-        match run_search(connection, search, some).await? {
+        match run_search(db.connection, search, some).await? {
             Found::Entry(entry) => return Ok(Some(entry)),
             Found::Nothing => rest = &rest[some.len()..],
             Found::Undecided(number) => {
                 // The entry may have been deleted since: then the probe has no match.
-                if let Some(id) = scan_by_block(connection, search, &some[number]).await?
-                    && let Some(entry) = super::MySql::entry(connection, EntryBy::Id(id)).await?
+                if let Some(id) = scan_by_block(db.connection, search, &some[number]).await?
+                    && let Some(entry) = super::MySql::entry(db, EntryBy::Id(id)).await?
                 {
                     return Ok(Some(entry));
                 }
@@ -157,7 +158,9 @@ pub(super) fn search_statement(search: &SearchRequest, probes: &[Probe]) -> Boun
             }
         }
     }
-    statement.push(") AS answer) found LEFT JOIN entries e ON e.id = found.answer", &[]);
+    let tenant = Parameter::Bytes(search.tenant.as_str().as_bytes().to_vec());
+    let entry = ") AS answer) found LEFT JOIN entries e ON e.id = found.answer AND e.tenant = ?";
+    statement.push(entry, &[&[tenant]]);
     statement
 }
 

@@ -27,6 +27,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("initial", include_str!("migrations/0001_initial.sql")),
     ("owner of entry", include_str!("migrations/0002_owner_of_entry.sql")),
     ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
+    ("tenants", include_str!("migrations/0004_tenants.sql")),
 ];
 
 /// Too long values are errors and are not truncated. Waiting for a row lock ends before the call

@@ -6,6 +6,7 @@ mod plan;
 
 use std::sync::{Arc, OnceLock};
 
+use larder_common::TenantName;
 use larder_testing::service;
 use proptest::test_runner::Config;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection};
@@ -31,6 +32,7 @@ fn new_database() -> Option<Database> {
         fill,
         fill_the_disk: FULL,
         make_old,
+        of_release_before: OF_RELEASE_BEFORE,
         hold_entries,
     })
 }
@@ -51,6 +53,20 @@ fn hold_entries(url: &str) -> Box<dyn FnOnce()> {
     until_called::<MySqlConnection>(url, ["LOCK TABLES entries WRITE", "UNLOCK TABLES"])
 }
 
+const OF_RELEASE_BEFORE: &[&str] = &[
+    "INSERT INTO uploads \
+     (slot, place, repository, scope, version, `key`, name, owner, created_ms, active_ms, folded) \
+     VALUES (REPEAT('s', 32), REPEAT('p', 32), '1', 'main', 'v', 'by-the-release-before', REPEAT('7', 32), 'o', 1, 1, \
+     NULL)",
+    "UPDATE uploads SET object = 'p-1', size_bytes = 5 WHERE name = REPEAT('7', 32)",
+    "INSERT INTO entries \
+     (slot, place, repository, scope, version, `key`, folded, key_head, block, object, size_bytes, created_ms, used_ms, \
+     boot, upload, owner) \
+     SELECT slot, place, repository, scope, version, `key`, folded, LEFT(COALESCE(folded, `key`), 255), 0, object, \
+     size_bytes, 1, 1, NULL, id, owner FROM uploads WHERE slot = REPEAT('s', 32)",
+    "DELETE FROM uploads WHERE slot = REPEAT('s', 32)",
+];
+
 const FULL: &[&str] = &["CREATE TRIGGER full BEFORE INSERT ON uploads FOR EACH ROW \
      SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1021, MESSAGE_TEXT = 'no space'"];
 
@@ -68,7 +84,7 @@ fn execute(url: &str, sql: String) {
 
 fn fill(url: &str, filling: &Filling<'_>) {
     let Filling { repository, count, older, newer } = filling;
-    let place = hex::encode(digest::place(repository, "main", "v"));
+    let place = hex::encode(digest::place(&TenantName::default(), repository, "main", "v"));
     execute(
         url,
         format!(

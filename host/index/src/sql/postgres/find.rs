@@ -30,12 +30,12 @@ macro_rules! find {
                SELECT 0, NULL::bigint
              UNION ALL
                SELECT search.n + 1, CASE WHEN p.low IS NULL THEN
-                 (SELECT e.id FROM entries e WHERE e.slot = p.digest AND e.id <> ALL ($5::bigint[]))
+                 (SELECT e.id FROM entries e WHERE e.slot = p.digest AND e.id <> ALL ($6::bigint[]))
                ELSE
                  (SELECT CASE WHEN few.count <= 200 THEN few.newest ELSE COALESCE(
                    (SELECT max(e.id) FROM (
                       SELECT e.id, e.place, e.key_head, e.folded, e.key FROM entries e
-                      WHERE e.place <= p.digest AND e.id <> ALL ($5::bigint[])
+                      WHERE e.place <= p.digest AND e.id <> ALL ($6::bigint[])
                       ORDER BY e.place DESC, e.id DESC LIMIT 200
                     ) e
                     WHERE e.place = p.digest AND e.key_head >= p.low AND e.key_head < p.high", $e,
@@ -46,7 +46,7 @@ macro_rules! find {
                       SELECT next.block, (
                         SELECT max(e.id + 0) FROM entries e
                         WHERE e.place = p.digest AND e.block = next.block
-                          AND e.key_head >= p.low AND e.key_head < p.high AND e.id <> ALL ($5::bigint[])", $e, ")
+                          AND e.key_head >= p.low AND e.key_head < p.high AND e.id <> ALL ($6::bigint[])", $e, ")
                       FROM walk, LATERAL (
                         SELECT max(e.block) AS block FROM entries e
                         WHERE e.place = p.digest AND e.block < walk.block) next
@@ -56,19 +56,19 @@ macro_rules! find {
                     SELECT count(*) AS count, max(e.id) AS newest FROM (
                       SELECT e.id FROM entries e
                       WHERE e.place = p.digest AND e.key_head >= p.low AND e.key_head < p.high
-                        AND e.id <> ALL ($5::bigint[])", $e, "
+                        AND e.id <> ALL ($6::bigint[])", $e, "
                       ORDER BY e.key_head LIMIT 201
                     ) e
                   ) few)
                END
                FROM search, LATERAL (
-                 SELECT ($1::bytea[])[search.n + 1] AS digest, ($2::bytea[])[search.n + 1] AS low,
-                   ($3::bytea[])[search.n + 1] AS high, ($4::bytea[])[search.n + 1] AS prefix) p
-               WHERE search.id IS NULL AND search.n < cardinality($1::bytea[])
+                 SELECT ($2::bytea[])[search.n + 1] AS digest, ($3::bytea[])[search.n + 1] AS low,
+                   ($4::bytea[])[search.n + 1] AS high, ($5::bytea[])[search.n + 1] AS prefix) p
+               WHERE search.id IS NULL AND search.n < cardinality($2::bytea[])
              )
              SELECT ",
             entry_columns!(),
-            " FROM entries WHERE id = (SELECT max(search.id) FROM search)"
+            " FROM entries WHERE tenant || '' = $1 AND id = (SELECT max(search.id) FROM search)"
         )
     };
 }
@@ -80,9 +80,10 @@ pub(super) const BY_HEAD: &str = find!("");
 pub(super) const BY_KEY: &str =
     find!(" AND substring(coalesce(e.folded, e.key) FROM 1 FOR octet_length(p.prefix)) = p.prefix");
 
-/// The parameters of a search: arrays with one item for each probe.
+/// The parameters of a search: the tenant, and arrays with one item for each probe.
 pub(super) struct SearchStatement<'a> {
     text: &'static str,
+    tenant: &'a [u8],
     digests: Vec<Vec<u8>>,
     lows: Vec<Option<Vec<u8>>>,
     highs: Vec<Option<Vec<u8>>>,
@@ -95,6 +96,7 @@ impl<'a> SearchStatement<'a> {
         let skip = search.skip.iter().map(|id| integer(id.0)).collect();
         let mut statement = Self {
             text: BY_HEAD,
+            tenant: search.tenant.as_str().as_bytes(),
             digests: Vec::new(),
             lows: Vec::new(),
             highs: Vec::new(),
@@ -126,6 +128,7 @@ impl<'a> SearchStatement<'a> {
 
     pub(super) fn query(&self) -> Query<'_, sqlx::Postgres, PgArguments> {
         sqlx::query(self.text)
+            .bind(self.tenant)
             .bind(&self.digests)
             .bind(&self.lows)
             .bind(&self.highs)

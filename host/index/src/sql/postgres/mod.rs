@@ -26,6 +26,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("initial", include_str!("migrations/0001_initial.sql")),
     ("owner of entry", include_str!("migrations/0002_owner_of_entry.sql")),
     ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
+    ("tenants", include_str!("migrations/0004_tenants.sql")),
 ];
 
 /// Each statement has one plan, made once and from its indexes alone. The statements are written

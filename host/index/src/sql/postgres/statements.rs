@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
 use sqlx::{
     Connection as _, PgConnection,
@@ -13,10 +14,11 @@ use super::{Postgres, find};
 use crate::{
     AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest, max_clock_skew_ms,
     sql::{
-        driver::Statements,
         fault::{Fault, RetrySafety},
         request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
         rows::{self, integer, limit},
+        statements::Statements,
+        tenant::TenantConnection,
     },
 };
 
@@ -38,91 +40,125 @@ macro_rules! upload_columns {
 
 pub(super) use entry_columns;
 
-pub(super) const ENTRY_BY_ID: &str = concat!("SELECT ", entry_columns!(), " FROM entries WHERE id = $1");
+// `tenant || '' = $1` is `tenant = $1` that no index matches. Where a row is named more closely, it is
+// to be found by that, also by a plan that was made while the tables were small.
 
-pub(super) const ENTRY_BY_SLOT: &str = concat!("SELECT ", entry_columns!(), " FROM entries WHERE slot = $1");
+pub(super) const ENTRY_BY_ID: &str =
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND id = $2");
+
+pub(super) const ENTRY_BY_SLOT: &str =
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND slot = $2");
 
 pub(super) const ENTRY_BY_UPLOAD: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE upload = $1");
+    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND upload = $2");
 
-pub(super) const UPLOAD_BY_ID: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = $1");
+pub(super) const UPLOAD_BY_ID: &str =
+    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant || '' = $1 AND id = $2");
 
 pub(super) const UPLOAD_BY_NAME: &str =
-    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE name = $1");
+    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant || '' = $1 AND name = $2");
 
 pub(super) const UPLOAD_BY_SLOT: &str =
-    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE slot = $1");
+    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE tenant || '' = $1 AND slot = $2");
 
 /// Waits for transactions that insert or delete an upload of this slot.
 const INSERT_UPLOAD: &str = "INSERT INTO uploads \
-     (slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT (slot) DO NOTHING RETURNING id";
+     (tenant, slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11) ON CONFLICT (slot) DO NOTHING RETURNING id";
 
-pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $3, active_ms = $3 \
-     WHERE id = $1 AND created_ms = $2 AND active_ms = $2 AND object IS NULL";
+pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $4, active_ms = $4 \
+     WHERE tenant || '' = $1 AND id = $2 AND created_ms = $3 AND active_ms = $3 AND object IS NULL";
 
 /// Waits for transactions that change the row, and then reads its latest version.
 pub(super) const ATTACH: &str = concat!(
-    "UPDATE uploads SET object = $2, size_bytes = $3, active_ms = CASE WHEN uploads.active_ms - ",
+    "UPDATE uploads SET object = $3, size_bytes = $4, active_ms = CASE WHEN uploads.active_ms - ",
     max_clock_skew_ms!(),
-    " > $4 THEN $4 ELSE greatest(uploads.active_ms, $4) END \
-     FROM (SELECT id, object FROM uploads WHERE id = $1 FOR UPDATE) AS before \
+    " > $5 THEN $5 ELSE greatest(uploads.active_ms, $5) END \
+     FROM (SELECT id, object FROM uploads WHERE tenant || '' = $1 AND id = $2 FOR UPDATE) AS before \
      WHERE uploads.id = before.id RETURNING before.object"
 );
 
 pub(super) const FINALIZE: &str = concat!(
-    "WITH upload AS (DELETE FROM uploads WHERE id = $1 AND object = $2 AND size_bytes = $3 RETURNING *) \
+    "WITH upload AS (DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND object = $3 AND size_bytes = $4 RETURNING *) \
      INSERT INTO entries \
-     (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
-     SELECT slot, place, repository, scope, version, key, object, size_bytes, $4, $4, $5, id, owner, folded FROM upload RETURNING ",
+     (tenant, slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
+     SELECT tenant, slot, place, repository, scope, version, key, object, size_bytes, $5, $5, $6, id, owner, folded FROM upload RETURNING ",
     entry_columns!()
 );
 
-pub(super) const DELETE_UPLOAD: &str =
-    "DELETE FROM uploads WHERE id = $1 AND ($2::bigint IS NULL OR active_ms < $2 OR active_ms > $3::bigint)";
+pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR active_ms < $3 OR active_ms > $4::bigint)";
 
 pub(super) const DELETE_ENTRY: &str =
-    "DELETE FROM entries WHERE id = $1 AND ($2::bigint IS NULL OR used_ms <= $2)";
+    "DELETE FROM entries WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR used_ms <= $3)";
 
 pub(super) const TOUCH_ENTRIES: &str = "UPDATE entries SET used_ms = used.at \
-     FROM unnest($1::bigint[], $2::bigint[]) AS used (id, at) \
-     WHERE entries.id = used.id AND entries.used_ms < used.at";
+     FROM unnest($2::bigint[], $3::bigint[]) AS used (id, at) \
+     WHERE entries.tenant || '' = $1 AND entries.id = used.id AND entries.used_ms < used.at";
 
 pub(super) const CAP_LAST_USED: &str =
-    "UPDATE entries SET used_ms = $2 WHERE id = ANY ($1::bigint[]) AND used_ms > $2";
+    "UPDATE entries SET used_ms = $3 WHERE tenant || '' = $1 AND id = ANY ($2::bigint[]) AND used_ms > $3";
 
 pub(super) const TOUCH_UPLOADS: &str = concat!(
     "UPDATE uploads SET active_ms = used.at \
-     FROM unnest($1::bytea[], $2::bigint[]) AS used (name, at) \
-     WHERE uploads.name = used.name AND (uploads.active_ms < used.at OR uploads.active_ms - ",
+     FROM unnest($2::bytea[], $3::bigint[]) AS used (name, at) \
+     WHERE uploads.tenant || '' = $1 AND uploads.name = used.name AND (uploads.active_ms < used.at OR uploads.active_ms - ",
     max_clock_skew_ms!(),
     " > used.at)"
 );
 
-pub(super) const MARK_DURABLE: &str =
-    "UPDATE entries SET boot = NULL WHERE id = ANY ($1::bigint[]) AND boot IS NOT NULL";
+/// Not `boot IS NOT NULL`, for which the index of all volatile entries would be read.
+pub(super) const MARK_DURABLE: &str = "UPDATE entries SET boot = NULL \
+     WHERE tenant || '' = $1 AND id = ANY ($2::bigint[]) AND CASE WHEN boot IS NULL THEN false ELSE true END";
 
 pub(super) const VOLATILE: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    " FROM entries WHERE boot IS NOT NULL AND (boot = $1) = $2 AND id > $3 ORDER BY id LIMIT $4"
+    " FROM entries WHERE tenant = $1 AND boot IS NOT NULL AND (boot = $2) = $3 AND id > $4 ORDER BY id LIMIT $5"
 );
 
-pub(super) const ENTRIES: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE id > $1 ORDER BY id LIMIT $2");
+/// A page of a tenant. It is read in the order of the index by tenant and number, which no other index
+/// has: so it costs its own rows, and not those of others that are between them.
+macro_rules! page {
+    ($table:literal, $columns:expr) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM (SELECT * FROM ",
+            $table,
+            " WHERE (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3) AS page \
+             WHERE tenant = $1 ORDER BY tenant, id"
+        )
+    };
+}
 
-pub(super) const UPLOADS: &str =
-    concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id > $1 ORDER BY id LIMIT $2");
+pub(super) const ENTRIES: &str = page!("entries", entry_columns!());
+
+pub(super) const UPLOADS: &str = page!("uploads", upload_columns!());
 
 /// One statement for both tables, because a finalize moves the reference from one to the other.
-pub(super) const REFERENCED: &str = "SELECT object FROM entries WHERE object = ANY ($1::bytea[]) \
-     UNION ALL SELECT object FROM uploads WHERE object = ANY ($1::bytea[])";
+pub(super) const REFERENCED: &str = "SELECT object FROM entries WHERE tenant || '' = $1 AND object = ANY ($2::bytea[]) \
+     UNION ALL SELECT object FROM uploads WHERE tenant || '' = $1 AND object = ANY ($2::bytea[])";
 
-pub(super) const EXISTING: &str = "SELECT name FROM uploads WHERE name = ANY ($1::bytea[])";
+pub(super) const EXISTING: &str =
+    "SELECT name FROM uploads WHERE tenant || '' = $1 AND name = ANY ($2::bytea[])";
 
-const INSERT_SECRET: &str = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+const INSERT_SECRET: &str = "INSERT INTO secrets (tenant, name, value) VALUES ($1, $2, $3) \
+     ON CONFLICT (tenant, name) DO NOTHING";
 
-const SECRET: &str = "SELECT value FROM secrets WHERE name = $1";
+const SECRET: &str = "SELECT value FROM secrets WHERE tenant = $1 AND name = $2";
+
+/// Whether a tenant has rows.
+pub(super) const HAS_ROWS: &str = "(SELECT 1 FROM entries WHERE tenant = $1 LIMIT 1) UNION ALL (SELECT 1 FROM uploads WHERE tenant = $1 LIMIT 1)";
+
+const FORGET_SECRETS: &str = "DELETE FROM secrets WHERE tenant = $1 \
+     AND NOT EXISTS (SELECT FROM entries WHERE tenant = $1) AND NOT EXISTS (SELECT FROM uploads WHERE tenant = $1)";
+
+/// One step in an index of each table.
+pub(super) const NEXT_TENANT: &str = "SELECT name FROM (
+       (SELECT tenant AS name FROM entries WHERE tenant > $1 ORDER BY tenant LIMIT 1)
+       UNION ALL (SELECT tenant FROM uploads WHERE tenant > $1 ORDER BY tenant LIMIT 1)
+       UNION ALL (SELECT tenant FROM secrets WHERE tenant > $1 ORDER BY tenant LIMIT 1)
+     ) AS next ORDER BY name LIMIT 1";
 
 pub(super) async fn fetch_optional<T>(
     connection: &mut PgConnection,
@@ -146,6 +182,15 @@ pub(super) async fn execute(connection: &mut PgConnection, statement: PgQuery<'_
     Ok(statement.execute(connection).await?.rows_affected())
 }
 
+type Db<'a> = TenantConnection<'a, PgConnection>;
+
+impl<'a> Db<'a> {
+    /// A statement whose first parameter is the tenant.
+    fn query(&self, text: &'static str) -> PgQuery<'a> {
+        sqlx::query(text).bind(self.tenant())
+    }
+}
+
 fn id(row: &PgRow) -> sqlx::Result<UploadId> {
     rows::number(row, 0).map(UploadId)
 }
@@ -153,38 +198,39 @@ fn id(row: &PgRow) -> sqlx::Result<UploadId> {
 impl Statements for Postgres {
     const FINALIZE: RetrySafety = RetrySafety::Never;
 
-    async fn find(connection: &mut PgConnection, search: &SearchRequest) -> Result<Option<Entry>, Fault> {
+    async fn find(db: &mut Db<'_>, search: &SearchRequest) -> Result<Option<Entry>, Fault> {
         let statement = find::SearchStatement::new(search);
-        let found = fetch_optional(connection, statement.query(), rows::entry).await?;
+        let found = fetch_optional(db.connection, statement.query(), rows::entry).await?;
         found.map(|entry| search.verify(entry)).transpose()
     }
 
-    async fn entry(connection: &mut PgConnection, by: EntryBy<'_>) -> Result<Option<Entry>, Fault> {
+    async fn entry(db: &mut Db<'_>, by: EntryBy<'_>) -> Result<Option<Entry>, Fault> {
         let statement = match by {
-            EntryBy::Id(id) => sqlx::query(ENTRY_BY_ID).bind(integer(id.0)),
-            EntryBy::Slot(digest) => sqlx::query(ENTRY_BY_SLOT).bind(digest),
-            EntryBy::Upload(id) => sqlx::query(ENTRY_BY_UPLOAD).bind(integer(id.0)),
+            EntryBy::Id(id) => db.query(ENTRY_BY_ID).bind(integer(id.0)),
+            EntryBy::Slot(digest) => db.query(ENTRY_BY_SLOT).bind(digest),
+            EntryBy::Upload(id) => db.query(ENTRY_BY_UPLOAD).bind(integer(id.0)),
         };
-        fetch_optional(connection, statement, rows::entry).await
+        fetch_optional(db.connection, statement, rows::entry).await
     }
 
-    async fn upload(connection: &mut PgConnection, by: UploadBy<'_>) -> Result<Option<Upload>, Fault> {
+    async fn upload(db: &mut Db<'_>, by: UploadBy<'_>) -> Result<Option<Upload>, Fault> {
         let statement = match by {
-            UploadBy::Id(id) => sqlx::query(UPLOAD_BY_ID).bind(integer(id.0)),
-            UploadBy::Name(name) => sqlx::query(UPLOAD_BY_NAME).bind(name.as_str().as_bytes()),
-            UploadBy::Slot(digest) => sqlx::query(UPLOAD_BY_SLOT).bind(digest),
+            UploadBy::Id(id) => db.query(UPLOAD_BY_ID).bind(integer(id.0)),
+            UploadBy::Name(name) => db.query(UPLOAD_BY_NAME).bind(name.as_str().as_bytes()),
+            UploadBy::Slot(digest) => db.query(UPLOAD_BY_SLOT).bind(digest),
         };
-        fetch_optional(connection, statement, rows::upload).await
+        fetch_optional(db.connection, statement, rows::upload).await
     }
 
     async fn try_reserve(
-        connection: &mut PgConnection,
+        db: &mut Db<'_>,
         request: &ReservationRequest,
         displaced: Option<UploadId>,
     ) -> Result<Option<Upload>, Fault> {
-        let mut transaction = connection.begin().await?;
+        let tenant = db.tenancy();
+        let mut transaction = db.connection.begin().await?;
         if let Some(id) = displaced
-            && !Self::delete_upload(&mut transaction, id, Some(request.idle())).await?
+            && !Self::delete_upload(&mut tenant.on(&mut transaction), id, Some(request.idle())).await?
         {
             transaction.rollback().await?;
             return Ok(None);
@@ -192,7 +238,7 @@ impl Statements for Postgres {
         let made = fetch_optional(&mut transaction, insert(request), id).await?;
         // The upload that was in the slot before may have become an entry. While ours is in the
         // slot, no other can.
-        let entry = Self::entry(&mut transaction, EntryBy::Slot(&request.digest)).await?;
+        let entry = Self::entry(&mut tenant.on(&mut transaction), EntryBy::Slot(&request.digest)).await?;
         let (Some(id), None) = (made, entry) else {
             transaction.rollback().await?;
             return Ok(None);
@@ -201,29 +247,24 @@ impl Statements for Postgres {
         Ok(Some(request.upload(id)))
     }
 
-    async fn renew(
-        connection: &mut PgConnection,
-        id: UploadId,
-        created_ms: u64,
-        now_ms: u64,
-    ) -> Result<bool, Fault> {
-        let statement =
-            sqlx::query(RENEW).bind(integer(id.0)).bind(integer(created_ms)).bind(integer(now_ms));
-        Ok(execute(connection, statement).await? > 0)
+    async fn renew(db: &mut Db<'_>, id: UploadId, created_ms: u64, now_ms: u64) -> Result<bool, Fault> {
+        let statement = db.query(RENEW).bind(integer(id.0)).bind(integer(created_ms)).bind(integer(now_ms));
+        Ok(execute(db.connection, statement).await? > 0)
     }
 
     async fn attach(
-        connection: &mut PgConnection,
+        db: &mut Db<'_>,
         id: UploadId,
         attachment: &Attachment,
         now_ms: u64,
     ) -> Result<AttachOutcome, Fault> {
-        let statement = sqlx::query(ATTACH)
+        let statement = db
+            .query(ATTACH)
             .bind(integer(id.0))
             .bind(attachment.object.as_str().as_bytes())
             .bind(integer(attachment.size_bytes))
             .bind(integer(now_ms));
-        let Some(row) = statement.fetch_optional(connection).await? else {
+        let Some(row) = statement.fetch_optional(&mut *db.connection).await? else {
             return Ok(AttachOutcome::Gone);
         };
         let replaced = rows::optional_object(&row, 0)?;
@@ -231,129 +272,120 @@ impl Statements for Postgres {
     }
 
     async fn finalize(
-        connection: &mut PgConnection,
+        db: &mut Db<'_>,
         id: UploadId,
         attachment: &Attachment,
         boot: Option<&str>,
         now_ms: u64,
     ) -> Result<Option<Entry>, Fault> {
-        let statement = sqlx::query(FINALIZE)
+        let statement = db
+            .query(FINALIZE)
             .bind(integer(id.0))
             .bind(attachment.object.as_str().as_bytes())
             .bind(integer(attachment.size_bytes))
             .bind(integer(now_ms))
             .bind(boot.map(str::as_bytes));
-        match fetch_optional(connection, statement, rows::entry).await {
+        match fetch_optional(db.connection, statement, rows::entry).await {
             // The slot has an entry: nothing was changed.
             Err(fault) if fault.is_duplicate() => Ok(None),
             outcome => outcome,
         }
     }
 
-    async fn delete_upload(
-        connection: &mut PgConnection,
-        id: UploadId,
-        idle: Option<IdleTimes>,
-    ) -> Result<bool, Fault> {
-        let statement = sqlx::query(DELETE_UPLOAD)
+    async fn delete_upload(db: &mut Db<'_>, id: UploadId, idle: Option<IdleTimes>) -> Result<bool, Fault> {
+        let statement = db
+            .query(DELETE_UPLOAD)
             .bind(integer(id.0))
             .bind(idle.map(|idle| integer(idle.before_ms)))
             .bind(idle.map(|idle| integer(idle.after_ms)));
-        Ok(execute(connection, statement).await? > 0)
+        Ok(execute(db.connection, statement).await? > 0)
     }
 
-    async fn delete_entry(
-        connection: &mut PgConnection,
-        id: EntryId,
-        last_used_ms: Option<u64>,
-    ) -> Result<bool, Fault> {
-        let statement = sqlx::query(DELETE_ENTRY).bind(integer(id.0)).bind(last_used_ms.map(integer));
-        Ok(execute(connection, statement).await? > 0)
+    async fn delete_entry(db: &mut Db<'_>, id: EntryId, last_used_ms: Option<u64>) -> Result<bool, Fault> {
+        let statement = db.query(DELETE_ENTRY).bind(integer(id.0)).bind(last_used_ms.map(integer));
+        Ok(execute(db.connection, statement).await? > 0)
     }
 
-    async fn touch_entries(connection: &mut PgConnection, uses: &[(EntryId, u64)]) -> Result<(), Fault> {
+    async fn touch_entries(db: &mut Db<'_>, uses: &[(EntryId, u64)]) -> Result<(), Fault> {
         let (ids, times): (Vec<i64>, Vec<i64>) =
             latest(uses).into_iter().map(|(id, at)| (integer(id.0), integer(at))).unzip();
-        execute(connection, sqlx::query(TOUCH_ENTRIES).bind(ids).bind(times)).await?;
+        execute(db.connection, db.query(TOUCH_ENTRIES).bind(ids).bind(times)).await?;
         Ok(())
     }
 
-    async fn cap_last_used(connection: &mut PgConnection, ids: &[EntryId], now_ms: u64) -> Result<(), Fault> {
-        let statement = sqlx::query(CAP_LAST_USED).bind(sorted(ids)).bind(integer(now_ms));
-        execute(connection, statement).await?;
+    async fn cap_last_used(db: &mut Db<'_>, ids: &[EntryId], now_ms: u64) -> Result<(), Fault> {
+        let statement = db.query(CAP_LAST_USED).bind(sorted(ids)).bind(integer(now_ms));
+        execute(db.connection, statement).await?;
         Ok(())
     }
 
-    async fn touch_uploads(connection: &mut PgConnection, uses: &[(UploadName, u64)]) -> Result<(), Fault> {
+    async fn touch_uploads(db: &mut Db<'_>, uses: &[(UploadName, u64)]) -> Result<(), Fault> {
         let latest = latest(uses);
         let (names, times): (Vec<&[u8]>, Vec<i64>) =
             latest.iter().map(|(name, at)| (name.as_str().as_bytes(), integer(*at))).unzip();
-        execute(connection, sqlx::query(TOUCH_UPLOADS).bind(names).bind(times)).await?;
+        execute(db.connection, db.query(TOUCH_UPLOADS).bind(names).bind(times)).await?;
         Ok(())
     }
 
-    async fn mark_durable(connection: &mut PgConnection, ids: &[EntryId]) -> Result<(), Fault> {
-        execute(connection, sqlx::query(MARK_DURABLE).bind(sorted(ids))).await?;
+    async fn mark_durable(db: &mut Db<'_>, ids: &[EntryId]) -> Result<(), Fault> {
+        execute(db.connection, db.query(MARK_DURABLE).bind(sorted(ids))).await?;
         Ok(())
     }
 
     async fn volatile(
-        connection: &mut PgConnection,
+        db: &mut Db<'_>,
         boot: &str,
         this_boot: bool,
         after: EntryId,
         most: usize,
     ) -> Result<Vec<Entry>, Fault> {
-        let statement = sqlx::query(VOLATILE)
-            .bind(boot.as_bytes())
-            .bind(this_boot)
-            .bind(integer(after.0))
-            .bind(limit(most));
-        fetch_all(connection, statement, rows::entry).await
+        let statement =
+            db.query(VOLATILE).bind(boot.as_bytes()).bind(this_boot).bind(integer(after.0)).bind(limit(most));
+        fetch_all(db.connection, statement, rows::entry).await
     }
 
-    async fn entries(
-        connection: &mut PgConnection,
-        after: EntryId,
-        most: usize,
-    ) -> Result<Vec<Entry>, Fault> {
-        let statement = sqlx::query(ENTRIES).bind(integer(after.0)).bind(limit(most));
-        fetch_all(connection, statement, rows::entry).await
+    async fn entries(db: &mut Db<'_>, after: EntryId, most: usize) -> Result<Vec<Entry>, Fault> {
+        let statement = db.query(ENTRIES).bind(integer(after.0)).bind(limit(most));
+        fetch_all(db.connection, statement, rows::entry).await
     }
 
-    async fn uploads(
-        connection: &mut PgConnection,
-        after: UploadId,
-        most: usize,
-    ) -> Result<Vec<Upload>, Fault> {
-        let statement = sqlx::query(UPLOADS).bind(integer(after.0)).bind(limit(most));
-        fetch_all(connection, statement, rows::upload).await
+    async fn uploads(db: &mut Db<'_>, after: UploadId, most: usize) -> Result<Vec<Upload>, Fault> {
+        let statement = db.query(UPLOADS).bind(integer(after.0)).bind(limit(most));
+        fetch_all(db.connection, statement, rows::upload).await
     }
 
-    async fn referenced(
-        connection: &mut PgConnection,
-        objects: &[ObjectName],
-    ) -> Result<HashSet<ObjectName>, Fault> {
+    async fn referenced(db: &mut Db<'_>, objects: &[ObjectName]) -> Result<HashSet<ObjectName>, Fault> {
         let objects: Vec<&[u8]> = objects.iter().map(|object| object.as_str().as_bytes()).collect();
-        fetch_all(connection, sqlx::query(REFERENCED).bind(objects), |row| rows::object(row, 0)).await
+        fetch_all(db.connection, db.query(REFERENCED).bind(objects), |row| rows::object(row, 0)).await
     }
 
-    async fn existing(
-        connection: &mut PgConnection,
-        names: &[UploadName],
-    ) -> Result<HashSet<UploadName>, Fault> {
+    async fn existing(db: &mut Db<'_>, names: &[UploadName]) -> Result<HashSet<UploadName>, Fault> {
         let names: Vec<&[u8]> = names.iter().map(|name| name.as_str().as_bytes()).collect();
-        fetch_all(connection, sqlx::query(EXISTING).bind(names), |row| rows::name(row, 0)).await
+        fetch_all(db.connection, db.query(EXISTING).bind(names), |row| rows::name(row, 0)).await
     }
 
-    async fn secret(connection: &mut PgConnection, name: &str, fresh: &[u8]) -> Result<Vec<u8>, Fault> {
-        let read = || sqlx::query(SECRET).bind(name.as_bytes());
-        if let Some(stored) = fetch_optional(connection, read(), |row| rows::value(row, 0)).await? {
+    async fn secret(db: &mut Db<'_>, name: &str, fresh: &[u8]) -> Result<Vec<u8>, Fault> {
+        let tenant = db.tenant();
+        let read = || sqlx::query(SECRET).bind(tenant).bind(name.as_bytes());
+        if let Some(stored) = fetch_optional(db.connection, read(), |row| rows::value(row, 0)).await? {
             return Ok(stored);
         }
-        execute(connection, sqlx::query(INSERT_SECRET).bind(name.as_bytes()).bind(fresh)).await?;
-        let stored = fetch_optional(connection, read(), |row| rows::value(row, 0)).await?;
+        execute(db.connection, db.query(INSERT_SECRET).bind(name.as_bytes()).bind(fresh)).await?;
+        let stored = fetch_optional(db.connection, read(), |row| rows::value(row, 0)).await?;
         stored.ok_or_else(|| sqlx::Error::RowNotFound.into())
+    }
+
+    async fn forget(db: &mut Db<'_>) -> Result<bool, Fault> {
+        let has_rows = db.query(HAS_ROWS).fetch_optional(&mut *db.connection).await?.is_some();
+        if !has_rows {
+            execute(db.connection, db.query(FORGET_SECRETS)).await?;
+        }
+        Ok(!has_rows)
+    }
+
+    async fn next_tenant(connection: &mut PgConnection, after: &str) -> Result<Option<TenantName>, Fault> {
+        let next = sqlx::query(NEXT_TENANT).bind(after.as_bytes());
+        fetch_optional(connection, next, |row| rows::tenant(row, 0)).await
     }
 }
 
@@ -367,6 +399,7 @@ fn sorted(ids: &[EntryId]) -> Vec<i64> {
 fn insert(request: &ReservationRequest) -> PgQuery<'_> {
     let slot = &request.slot;
     sqlx::query(INSERT_UPLOAD)
+        .bind(request.tenant.as_str().as_bytes())
         .bind(&*request.digest)
         .bind(&*request.place)
         .bind(slot.repository.as_bytes())

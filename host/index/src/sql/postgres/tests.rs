@@ -6,6 +6,7 @@ mod plan;
 
 use std::sync::{Arc, OnceLock};
 
+use larder_common::TenantName;
 use larder_testing::service;
 use proptest::test_runner::Config;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -31,6 +32,7 @@ fn new_database() -> Option<Database> {
         fill,
         fill_the_disk: FULL,
         make_old,
+        of_release_before: OF_RELEASE_BEFORE,
         hold_entries,
     })
 }
@@ -50,6 +52,19 @@ fn make_old(url: &str) {
 fn hold_entries(url: &str) -> Box<dyn FnOnce()> {
     until_called::<PgConnection>(url, ["BEGIN; LOCK TABLE entries", "ROLLBACK"])
 }
+
+const OF_RELEASE_BEFORE: &[&str] = &[
+    "INSERT INTO uploads \
+     (slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
+     VALUES ('slot', 'place', '1', 'main', 'v', 'by-the-release-before', '77777777777777777777777777777777', 'o', 1, 1, \
+     NULL) ON CONFLICT (slot) DO NOTHING RETURNING id",
+    "UPDATE uploads SET object = 'p-1', size_bytes = 5 WHERE name = '77777777777777777777777777777777'",
+    "WITH upload AS (DELETE FROM uploads WHERE slot = 'slot' AND object = 'p-1' AND size_bytes = 5 RETURNING *) \
+     INSERT INTO entries \
+     (slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
+     SELECT slot, place, repository, scope, version, key, object, size_bytes, 1, 1, NULL, id, owner, folded FROM upload \
+     RETURNING id",
+];
 
 const FULL: &[&str] = &[
     "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS \
@@ -71,7 +86,7 @@ fn execute(url: &str, sql: String) {
 
 fn fill(url: &str, filling: &Filling<'_>) {
     let Filling { repository, count, older, newer } = filling;
-    let place = hex::encode(digest::place(repository, "main", "v"));
+    let place = hex::encode(digest::place(&TenantName::default(), repository, "main", "v"));
     execute(
         url,
         format!(

@@ -1,12 +1,14 @@
 //! An index of the last release: fault 4.
 
+use std::{sync::Barrier, thread};
+
 use super::{Database, Filling};
 use crate::{
-    EntryId, KeyRule,
+    EntryId, KeyRule, UploadId,
     conformance::{Case, block_on},
     last_release::{
         has_its_secret, is_changed_back, is_changed_to_bytes, is_of_any_case, is_of_bytes,
-        its_uploads_can_be_finished,
+        its_uploads_can_be_finished, the_newest_stays_in_each_tenant,
     },
 };
 
@@ -58,4 +60,41 @@ pub(in crate::sql) fn many_rows_are_rewritten_in_pages(database: &Database) {
     assert_eq!(block_on(case.exact("old-0000001")).as_deref(), Some("OLD-0000001"));
     assert_eq!(block_on(case.prefix("NEW-")).as_deref(), Some("new-0005000"));
     assert_eq!(block_on(case.index.list_entries(EntryId(0), 10_000)).unwrap().len(), 5_000);
+}
+
+pub(in crate::sql) fn is_all_of_the_default_tenant(database: &Database) {
+    (database.make_old)(&database.url);
+    block_on(crate::last_release::is_all_of_the_default_tenant(&*database.open()));
+}
+
+/// Several replicas migrate it at once.
+pub(in crate::sql) fn may_be_opened_concurrently(database: &Database) {
+    const MANY: usize = 8;
+    (database.make_old)(&database.url);
+    let start = Barrier::new(MANY);
+    thread::scope(|scope| {
+        for _ in 0..MANY {
+            scope.spawn(|| {
+                start.wait();
+                block_on(is_of_any_case(&*database.open()));
+            });
+        }
+    });
+}
+
+/// A replica of the release before works on while others are replaced. Its statements name no tenant.
+pub(in crate::sql) fn statements_of_the_release_before_work_on(database: &Database) {
+    (database.make_old)(&database.url);
+    let index = database.open();
+    database.of_release_before.iter().for_each(|statement| database.execute(statement));
+    let entries = block_on(index.list_entries(EntryId(0), 100)).unwrap();
+    let made = entries.last().unwrap();
+    assert_eq!((&*made.slot.key, made.size_bytes), ("by-the-release-before", 5));
+    let other = index.tenant(&larder_common::TenantName::parse("other").unwrap()).unwrap();
+    assert_eq!(block_on(other.get_entry(made.id)).unwrap(), None);
+    assert_eq!(block_on(other.list_uploads(UploadId(0), 100)).unwrap(), []);
+}
+
+pub(in crate::sql) fn of_each_tenant_the_newest_stays(database: &Database) {
+    the_newest_stays_in_each_tenant(|rule| database.open_for(rule));
 }

@@ -1,14 +1,18 @@
 //! An index of the last release: fault 4.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Barrier},
+    thread,
+};
 
 use super::super::{SqliteIndex, schema};
 use crate::{
-    EntryId, Index, KeyRule,
-    conformance::block_on,
+    EntryId, Index, KeyRule, UploadId,
+    conformance::{Case, block_on},
     last_release::{
-        has_its_secret, is_changed_back, is_changed_to_bytes, is_of_any_case, is_of_bytes,
-        its_uploads_can_be_finished,
+        has_its_secret, is_all_of_the_default_tenant, is_changed_back, is_changed_to_bytes, is_of_any_case,
+        is_of_bytes, its_uploads_can_be_finished, the_newest_stays_in_each_tenant,
     },
 };
 
@@ -89,4 +93,56 @@ fn many_rows_are_rewritten_in_pages() {
     // Each even number shares its key with the next number: the later row is left.
     assert_eq!(left.len(), 1_251);
     assert!(left[1..].iter().all(|entry| entry.slot.key.starts_with("KEY-") || entry.slot.key == "key-1250"));
+}
+
+#[test]
+fn an_index_of_the_last_release_is_all_of_the_default_tenant() {
+    let (_directory, path) = old_index();
+    block_on(is_all_of_the_default_tenant(&open(&path, KeyRule::AnyCase)));
+}
+
+#[test]
+fn an_index_of_the_last_release_may_be_opened_concurrently() {
+    for _ in 0..5 {
+        let (_directory, path) = old_index();
+        let start = Barrier::new(8);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    start.wait();
+                    block_on(is_of_any_case(&open(&path, KeyRule::AnyCase)));
+                });
+            }
+        });
+    }
+}
+
+/// The table of uploads is made again, and its numbers go on.
+#[test]
+fn numbers_of_uploads_that_are_gone_are_not_used_again() {
+    let (_directory, path) = old_index();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("DELETE FROM uploads").unwrap();
+    let case = Case::new(Arc::new(open(&path, KeyRule::AnyCase)));
+    assert_eq!(block_on(case.reserve(&case.key("k"), 1)).id, UploadId(12));
+}
+
+#[test]
+fn of_each_tenant_the_newest_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("index.db");
+    the_newest_stays_in_each_tenant(|rule| Arc::new(open(&path, rule)));
+}
+
+/// A migration that is interrupted leaves the database as it was.
+#[test]
+fn an_interrupted_migration_changes_nothing() {
+    let (_directory, path) = old_index();
+    let mut conn = rusqlite::Connection::open(&path).unwrap();
+    let (name, last) = *schema::MIGRATIONS.last().unwrap();
+    let broken = format!("{last}; SELECT no_such_function()");
+    let mut migrations = schema::MIGRATIONS.to_vec();
+    *migrations.last_mut().unwrap() = (name, &broken);
+    assert!(schema::migrate(&mut conn, &migrations).is_err());
+    drop(conn);
+    block_on(is_all_of_the_default_tenant(&open(&path, KeyRule::AnyCase)));
 }

@@ -81,6 +81,20 @@ mod storage_on_it {
         Some(fixture) => fixture,
         None => return,
     });
+
+    mod of_a_tenant {
+        crate::conformance::storage_conformance!(match super::fixture().await {
+            Some(fixture) => crate::conformance::OfATenant::new(fixture).await,
+            None => return,
+        });
+    }
+
+    mod of_tenants {
+        crate::conformance::tenants_conformance!(match super::fixture().await {
+            Some(fixture) => fixture,
+            None => return,
+        });
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     StorageError,
-    bucket::{BucketPage, ListedKey, OpenMultipart},
+    bucket::{BucketPage, ListedKey, OpenMultipart, split_folder},
 };
 
 /// Largest page (the service's limit).
@@ -37,7 +37,7 @@ impl GcsBucket {
             let key = object.name.strip_prefix(&self.key_prefix)?;
             let size_bytes = u64::try_from(object.size).unwrap_or_default();
             let listed = ListedKey { key: key.to_owned(), size_bytes, modified_ms: made_ms(object) };
-            (!key.starts_with(PARTS)).then_some(listed)
+            (!split_folder(key).1.starts_with(PARTS)).then_some(listed)
         });
         Ok(BucketPage { items: items.collect(), next })
     }
@@ -49,7 +49,8 @@ impl GcsBucket {
         prefix: &str,
         from: Option<&str>,
     ) -> Result<BucketPage<OpenMultipart>, StorageError> {
-        let found = self.list_names(&format!("{PARTS}{prefix}"), from).await?;
+        let (folder, rest) = split_folder(prefix);
+        let found = self.list_names(&format!("{folder}{PARTS}{rest}"), from).await?;
         let more = found.next_page_token.is_some();
         let objects = found.items.unwrap_or_default();
         // If no name is of a part, the page ends after its last name.
@@ -57,16 +58,17 @@ impl GcsBucket {
         let mut next = last.map(|last| format!("{last}{AFTER}"));
         let mut items: Vec<OpenMultipart> = Vec::new();
         for object in objects {
-            let name = object.name.strip_prefix(&self.key_prefix).and_then(|name| name.strip_prefix(PARTS));
-            let Some((key, id)) = name.and_then(parse_name) else { continue };
+            let Some(name) = object.name.strip_prefix(&self.key_prefix) else { continue };
+            let Some((key, id)) = parse_name(name) else { continue };
             let begun_ms = made_ms(&object);
             match items.last_mut() {
                 Some(last) if last.key == key && last.id == id => last.begun_ms = last.begun_ms.min(begun_ms),
-                _ => items.push(OpenMultipart { key: key.to_owned(), id: id.to_owned(), begun_ms }),
+                _ => items.push(OpenMultipart { key, id: id.to_owned(), begun_ms }),
             }
         }
         if let Some(last) = items.last() {
-            next = Some(format!("{PARTS}{}/{}{AFTER_FOLDER}", last.key, last.id));
+            let (folder, key) = split_folder(&last.key);
+            next = Some(format!("{folder}{PARTS}{key}/{}{AFTER_FOLDER}", last.id));
         }
         Ok(BucketPage { items, next: next.filter(|_| more) })
     }

@@ -1,6 +1,7 @@
 //! Multipart uploads, by composition.
 //!
-//! A part is an object `_parts/<key>/<multipart>/<number>`; no key of an object begins so. Its tag
+//! A part is an object `_parts/<key>/<multipart>/<number>`, below the folder of its tenant; no key of
+//! an object begins so. Its tag
 //! has its checksum and size, so the composed object can be checked against its parts without
 //! reading it. Abandoned parts are found by listing `_parts/`.
 
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     Content, StorageError,
-    bucket::{Part, Pieces},
+    bucket::{Part, Pieces, split_folder},
 };
 
 /// Largest part number. The service has no such limit: four rounds of composition would allow a
@@ -52,17 +53,24 @@ fn parse_tag(tag: &str) -> Option<Sum> {
     Some(Sum { crc: u32::from_str_radix(crc, 16).ok()?, size_bytes: size.parse().ok()? })
 }
 
-/// Parses the key and the multipart id from a part's name, without [`PARTS`].
-pub(super) fn parse_name(name: &str) -> Option<(&str, &str)> {
-    let (of_multipart, _number) = name.rsplit_once('/')?;
-    of_multipart.rsplit_once('/')
+/// Parses the key and the multipart id from a part's name.
+pub(super) fn parse_name(name: &str) -> Option<(String, &str)> {
+    let (folder, name) = split_folder(name);
+    let (of_multipart, _number) = name.strip_prefix(PARTS)?.rsplit_once('/')?;
+    let (key, multipart) = of_multipart.rsplit_once('/')?;
+    Some((format!("{folder}{key}"), multipart))
 }
 
 impl GcsBucket {
     /// Prefix of the full names of a multipart upload's parts.
     fn parts_folder(&self, key: &str, multipart: &str) -> Result<String, StorageError> {
         let form = multipart.len() == 32 && multipart.bytes().all(|b| b.is_ascii_hexdigit());
-        if form { Ok(self.full(&format!("{PARTS}{key}/{multipart}/"))) } else { Err(StorageError::NotFound) }
+        let (folder, key) = split_folder(key);
+        if form {
+            Ok(self.full(&format!("{folder}{PARTS}{key}/{multipart}/")))
+        } else {
+            Err(StorageError::NotFound)
+        }
     }
 
     pub(super) async fn upload_part(

@@ -82,6 +82,20 @@ mod storage_on_it {
         Some(fixture) => fixture,
         None => return,
     });
+
+    mod of_a_tenant {
+        crate::conformance::storage_conformance!(match super::fixture().await {
+            Some(fixture) => crate::conformance::OfATenant::new(fixture).await,
+            None => return,
+        });
+    }
+
+    mod of_tenants {
+        crate::conformance::tenants_conformance!(match super::fixture().await {
+            Some(fixture) => fixture,
+            None => return,
+        });
+    }
 }
 
 #[test]
@@ -93,9 +107,13 @@ fn sums_of_pieces_are_sums_of_the_whole() {
 
 #[test]
 fn parts_are_named_after_their_object_and_found_again() {
-    assert_eq!(parts::parse_name("a/b/0123/00001"), Some(("a/b", "0123")));
-    assert_eq!(parts::parse_name("a/0123/round-0-00001"), Some(("a", "0123")));
-    assert_eq!(parts::parse_name("a/00001"), None);
+    assert_eq!(parts::parse_name("_parts/a/b/0123/00001"), Some(("a/b".to_owned(), "0123")));
+    assert_eq!(parts::parse_name("_parts/a/0123/round-0-00001"), Some(("a".to_owned(), "0123")));
+    let of_tenant = parts::parse_name("tenants/t/_parts/a/b/0123/00001");
+    assert_eq!(of_tenant, Some(("tenants/t/a/b".to_owned(), "0123")));
+    for other in ["a/00001", "_parts/a/00001", "a/b/0123/00001", "tenants/t/a/b/0123/00001", "tenants/t"] {
+        assert_eq!(parts::parse_name(other), None, "{other}");
+    }
 }
 
 #[tokio::test]

@@ -54,6 +54,20 @@ mod conformance {
     });
 }
 
+mod of_a_tenant {
+    crate::conformance::storage_conformance!(match super::fixture().await {
+        Some(fixture) => crate::conformance::OfATenant::new(fixture).await,
+        None => return,
+    });
+}
+
+mod of_tenants {
+    crate::conformance::tenants_conformance!(match super::fixture().await {
+        Some(fixture) => fixture,
+        None => return,
+    });
+}
+
 #[test]
 fn secrets_are_not_shown() {
     let settings = S3Settings { secret_access_key: Some("hidden".to_owned()), ..S3Settings::new("b") };

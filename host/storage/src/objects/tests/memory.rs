@@ -13,12 +13,13 @@ async fn room_is_given_in_the_order_of_asking_and_never_more_than_there_is() {
     while !memory.has_waiters() {
         tokio::task::yield_now().await;
     }
+    let mut waiters = memory.waiters();
     // It would fit, but it came later.
     let small = tokio::spawn({
         let memory = memory.clone();
         async move { memory.acquire(1_000).await.map(drop) }
     });
-    tokio::time::timeout(Duration::from_secs(60), memory.waiter_arrived()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), waiters.changed()).await.unwrap().unwrap();
     assert!(!small.is_finished());
     drop(first);
     large.await.unwrap().unwrap();

@@ -1,5 +1,6 @@
 //! The statements use their database indexes, so that a large database is as fast as a small one.
 
+use larder_common::TenantName;
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
@@ -54,7 +55,7 @@ fn check(statement: &str, steps: &[Step]) {
 }
 
 /// All statements of constant text.
-const STATEMENTS: [&str; 22] = [
+const STATEMENTS: [&str; 24] = [
     find::NEWEST_BLOCK,
     texts::ENTRY_BY_ID,
     texts::ENTRY_BY_SLOT,
@@ -77,6 +78,22 @@ const STATEMENTS: [&str; 22] = [
     texts::UPLOADS,
     texts::REFERENCED,
     texts::EXISTING,
+    texts::HAS_ROWS,
+    texts::NEXT_TENANT,
+];
+
+/// The index that a statement is made for; without those that name a unique key, of which the server
+/// reads the one row while it plans.
+const INDEXES: [(&str, &str); 9] = [
+    (texts::ENTRY_BY_UPLOAD, "entries_by_upload"),
+    (texts::TOUCH_ENTRIES, "PRIMARY"),
+    (texts::MARK_DURABLE, "PRIMARY"),
+    (texts::TOUCH_UPLOADS, "uploads_by_name"),
+    (texts::EXISTING, "uploads_by_name"),
+    (texts::REFERENCED, "entries_by_object"),
+    (texts::ENTRIES, "entries_by_tenant"),
+    (texts::UPLOADS, "uploads_by_tenant"),
+    (texts::VOLATILE_HERE, "entries_volatile"),
 ];
 
 #[test]
@@ -90,6 +107,7 @@ fn no_statement_reads_a_whole_table() {
            SELECT LPAD(id, 32, '0'), slot, place, repository, scope, version, `key`, 'o', 1, 1 FROM entries",
     );
     let search = SearchRequest {
+        tenant: TenantName::default(),
         rule: KeyRule::AnyCase,
         repository: "r".to_owned(),
         version: "v".to_owned(),
@@ -99,7 +117,13 @@ fn no_statement_reads_a_whole_table() {
     run(async {
         let mut connection = MySqlConnection::connect(&database.url).await.unwrap();
         for statement in STATEMENTS {
+            assert!(statement.contains("tenant") || statement.contains("place"), "{statement}");
             check(statement, &plan(&mut connection, statement).await);
+        }
+        for (statement, index) in INDEXES {
+            let steps = plan(&mut connection, statement).await;
+            let used = |(.., used): &Step| used.as_deref() == Some(index);
+            assert!(steps.iter().any(used), "{statement}\n{steps:?}");
         }
         let search_statement = find::search_statement(&search, &search.probes);
         let [any_in, newest_in] = find::block_scan_statements(&search, &search.probes[1]);

@@ -66,8 +66,40 @@ fn no_statement_reads_a_whole_table() {
             statements::UPLOADS,
             statements::REFERENCED,
             statements::EXISTING,
+            statements::HAS_ROWS,
+            statements::NEXT_TENANT,
         ],
     );
+}
+
+/// The rows of other tenants are not read, and no row is found by its tenant alone where it is named
+/// more closely.
+#[test]
+fn statements_use_the_index_that_is_made_for_them() {
+    for (statement, index) in [
+        (statements::ENTRY_BY_ID, "entries_pkey"),
+        (statements::TOUCH_ENTRIES, "entries_pkey"),
+        (statements::MARK_DURABLE, "entries_pkey"),
+        (statements::DELETE_ENTRY, "entries_pkey"),
+        (statements::RENEW, "uploads_pkey"),
+        (statements::ATTACH, "uploads_pkey"),
+        (statements::DELETE_UPLOAD, "uploads_pkey"),
+        (statements::ENTRIES, "entries_by_tenant"),
+        (statements::UPLOADS, "uploads_by_tenant"),
+        (statements::HAS_ROWS, "entries_by_tenant"),
+        (statements::NEXT_TENANT, "entries_by_tenant"),
+        (statements::VOLATILE, "entries_volatile"),
+        (statements::REFERENCED, "entries_by_object"),
+        (statements::REFERENCED, "uploads_by_object"),
+        (statements::EXISTING, "uploads_by_name"),
+        (statements::UPLOAD_BY_NAME, "uploads_by_name"),
+        (statements::TOUCH_UPLOADS, "uploads_by_name"),
+        (statements::ENTRY_BY_SLOT, "entries_by_slot"),
+        (statements::ENTRY_BY_UPLOAD, "entries_by_upload"),
+    ] {
+        assert!(statement.contains("tenant"), "{statement}");
+        plans(|_, plan| assert!(plan.contains(index), "{statement}\n{plan}"), &[statement]);
+    }
 }
 
 #[test]

@@ -1,0 +1,34 @@
+//! What the indexes of tenants cost while they are idle. Alone in its process, whose memory it reads.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use larder_common::TenantName;
+use larder_index::{Index, KeyRule, sqlite::SqliteIndex};
+
+const HANDLES: u64 = 100_000;
+
+/// The resident memory of this process, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn an_idle_index_of_a_tenant_is_small_and_has_no_thread_and_no_descriptor() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = SqliteIndex::open(&directory.path().join("index.db"), KeyRule::AnyCase).unwrap();
+    let count = |what: &str| std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
+    let (threads, descriptors) = (count("task"), count("fd"));
+    let names: Vec<TenantName> =
+        (0..HANDLES).map(|number| TenantName::parse(&format!("tenant-{number}")).unwrap()).collect();
+    let before = resident();
+    let handles: Vec<Arc<dyn Index>> = names.iter().map(|name| index.tenant(name).unwrap()).collect();
+    let each = resident().saturating_sub(before) / HANDLES;
+    println!("{each} bytes each");
+    assert!(each < 256, "{each} bytes each");
+    assert_eq!((count("task"), count("fd")), (threads, descriptors));
+    drop(handles);
+}
