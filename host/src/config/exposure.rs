@@ -14,7 +14,7 @@ pub(super) fn sentences(settings: &Settings, provenances: &Provenances) -> Vec<S
 }
 
 /// Any repository of github.com gets tokens that count here.
-fn open_to_everybody(settings: &Settings) -> Option<String> {
+pub(super) fn open_to_everybody(settings: &Settings) -> Option<String> {
     let auth = &settings.auth;
     let is_public = |issuer: &str| PUBLIC_ISSUERS.contains(&issuer.trim_end_matches('/'));
     let is_open = !auth.skip_validation

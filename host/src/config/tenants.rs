@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, UpstreamConfig, Urls, check,
+    Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, UpstreamConfig, Urls, check, exposure,
     file::RawSettings, optional,
 };
 
@@ -255,6 +255,13 @@ impl TenantConfig {
         check::settings(&settings, &source.provenances).map_err(of_tenant)?;
         own.check().map_err(fault)?;
         Ok(Self { name, own, settings })
+    }
+}
+
+impl TenantConfig {
+    /// Returns a warning, if any repository of github.com may use this tenant.
+    pub(crate) fn exposure(&self) -> Option<String> {
+        exposure::open_to_everybody(&self.settings)
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 use http::StatusCode;
 use larder_common::causes::chain;
 use larder_index::{Entry, EntryId, Upload, UploadId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{
     Policy,
@@ -29,6 +32,9 @@ use crate::{
 /// most. It doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest time for a decision about a request, or about a page of a sweep. A component that never
+/// makes it must not hold up the sweeps of others.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// What the client reads when the component failed on its request.
 const FAILED: &str = "the server's policy failed on this request";
 /// What the client reads when there are too many instances.
@@ -106,7 +112,7 @@ impl Guest {
     async fn replay(&self, replay: Replay) -> Response {
         let context = replay.context.clone();
         let (method, path) = (context.head.method.to_string(), context.head.uri.path().to_owned());
-        match self.call(|reply| Call::IsRepeatable { method, path, reply }).await {
+        match self.question(|reply| Call::IsRepeatable { method, path, reply }).await {
             Ok(true) => {}
             Ok(false) | Err(GuestFailed) => return unavailable(FAILED, context.record.id()),
         }
@@ -129,7 +135,7 @@ impl Guest {
         entries: Arc<[Entry]>,
     ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = entries.clone();
-        let selected = self.call(|reply| Call::SelectRoots { now_ms, entries, reply }).await?;
+        let selected = self.question(|reply| Call::SelectRoots { now_ms, entries, reply }).await?;
         Ok(selected_entries(given.iter(), &selected))
     }
 
@@ -144,7 +150,8 @@ impl Guest {
         roots: Roots,
     ) -> Result<Vec<EntryId>, GuestFailed> {
         let given = candidates.clone();
-        let selected = self.call(|reply| Call::ReviewEntries { now_ms, candidates, roots, reply }).await?;
+        let selected =
+            self.question(|reply| Call::ReviewEntries { now_ms, candidates, roots, reply }).await?;
         Ok(selected_entries(given.iter().map(|candidate| &candidate.entry), &selected))
     }
 
@@ -158,8 +165,13 @@ impl Guest {
         uploads: Arc<[Upload]>,
     ) -> Result<Vec<UploadId>, GuestFailed> {
         let given = uploads.clone();
-        let selected = self.call(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
+        let selected = self.question(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
         Ok(selected_uploads(&given, &selected))
+    }
+
+    /// Makes a call that waits for no client, so that it has to be answered in time.
+    async fn question<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, GuestFailed> {
+        timeout(ANSWERED_WITHIN, self.call(call)).await.unwrap_or(Err(GuestFailed))
     }
 
     async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, GuestFailed> {
@@ -250,6 +262,10 @@ impl GuestTask {
         let Some(first) = calls.recv().await else { return Ok(Ended::Closed) };
         let Some(mut place) = pool.take().await else {
             first.refuse_busy();
+            // They waited as long.
+            while let Ok(call) = calls.try_recv() {
+                call.refuse_busy();
+            }
             return Ok(Ended::Idle);
         };
         let work = Work { first: Some(first), calls, place: Some(&mut place) };
@@ -268,5 +284,5 @@ impl Call {
 
 /// Drops all calls that arrive within `pause`; returns `false` when the channel is closed.
 async fn refuse_for(pause: Duration, calls: &mut mpsc::UnboundedReceiver<Call>) -> bool {
-    tokio::time::timeout(pause, async { while calls.recv().await.is_some() {} }).await.is_err()
+    timeout(pause, async { while calls.recv().await.is_some() {} }).await.is_err()
 }

@@ -16,6 +16,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::tenant::{Holdings, Shared, assemble};
 use crate::{
+    auth::SKIP_WARNING,
     config::{ConfigError, REMOVED_TENANT, Settings, TenantConfig, TenantFiles, host_name},
     engine::{InstanceLimits, InstancePool, Policy},
     error::StartError,
@@ -175,6 +176,12 @@ impl TenantLoader {
             return known;
         }
         let name = config.name.clone();
+        if let Some(warning) = config.exposure() {
+            tracing::warn!(tenant = %name, "{warning}");
+        }
+        if config.settings.auth.skip_validation {
+            tracing::warn!(tenant = %name, "{SKIP_WARNING}");
+        }
         match self.make(config).await {
             Ok(registered) => {
                 tracing::info!(tenant = %name, is_new = known.is_none(), "the tenant is served");
