@@ -5,6 +5,7 @@
 
 mod job;
 mod mounted;
+mod stock;
 
 use std::{ffi::OsString, path::Path, sync::LazyLock};
 
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 pub use self::{
     job::{BRANCH, Job},
     mounted::{MountedServer, accept},
+    stock::{StockOptions, StockServer},
 };
 
 /// A policy component that misbehaves on request.
