@@ -14,11 +14,16 @@ fi
 mkdir -p "$LARDER_DATA"
 
 settings=(--env "API_BASE_URL=${API_BASE_URL:-http://$listen}")
-for name in ACTIONS_TOKEN_ISSUER DEBUG DEFAULT_ACTIONS_RESULTS_URL LARDER_CASE_SENSITIVE_KEYS LARDER_HS256_SECRET \
-  LARDER_JWKS_FILE LARDER_MAX_BYTES LARDER_PARALLEL_DOWNLOAD_URL LARDER_SWEEP_TOKEN RUST_LOG SKIP_TOKEN_VALIDATION \
-  URL_SIGNING_SECRET; do
+for name in ACTIONS_TOKEN_ISSUER DEBUG DEFAULT_ACTIONS_RESULTS_URL LARDER_CASE_SENSITIVE_KEYS LARDER_DEFAULT_REPOSITORY \
+  LARDER_HS256_SECRET LARDER_JWKS_FILE LARDER_MAX_BYTES LARDER_PARALLEL_DOWNLOAD_URL LARDER_SWEEP_TOKEN RUST_LOG \
+  SKIP_TOKEN_VALIDATION URL_SIGNING_SECRET; do
   [[ -z ${!name+set} ]] || settings+=(--env "$name=${!name}")
 done
+# The one setting of a configuration file that a case sets.
+if [[ -n ${LARDER_CONFIG:-} ]]; then
+  idle_ms=$(sed -n 's/^idle_upload_ms = //p' "$LARDER_CONFIG")
+  [[ -z $idle_ms ]] || settings+=(--env "LARDER_IDLE_UPLOAD_MS=$idle_ms")
+fi
 
 "$wasmtime" serve -S cli=y --no-logging-prefix --dir "$LARDER_DATA::/data" --addr "$listen" \
   "${settings[@]}" "$component" &

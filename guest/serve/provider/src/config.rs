@@ -16,7 +16,7 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 const MAX_DAYS: u64 = 36_500;
 
 /// The variables that have an effect.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     "ACTIONS_TOKEN_ISSUER",
     "API_BASE_URL",
     "CACHE_CLEANUP_OLDER_THAN_DAYS",
@@ -26,6 +26,7 @@ const KNOWN: [&str; 20] = [
     "LARDER_CASE_SENSITIVE_KEYS",
     "LARDER_DEFAULT_REPOSITORY",
     "LARDER_HS256_SECRET",
+    "LARDER_IDLE_UPLOAD_MS",
     "LARDER_JWKS_FILE",
     "LARDER_MAX_BYTES",
     "LARDER_OWNERS",
@@ -90,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) parallel_download_url: Option<String>,
     pub(crate) keys: KeyRule,
     pub(crate) unused_days: u64,
+    /// An upload without activity for this long yields to another save of its key.
+    pub(crate) idle_upload_ms: u64,
     pub(crate) orphan_grace_ms: u64,
     pub(crate) max_bytes: Option<NonZeroU64>,
     pub(crate) sweep_token: Option<String>,
@@ -127,6 +130,10 @@ impl Settings {
                 false => KeyRule::AnyCase,
             },
             unused_days: variables.number("CACHE_CLEANUP_OLDER_THAN_DAYS", MAX_DAYS)?.unwrap_or(90),
+            idle_upload_ms: variables
+                .number("LARDER_IDLE_UPLOAD_MS", MAX_DAYS * 24 * HOUR_MS)?
+                .unwrap_or(5 * 60 * 1000)
+                .max(1000),
             orphan_grace_ms: HOUR_MS
                 * variables
                     .number("ORPHANED_STORAGE_GRACE_PERIOD_HOURS", MAX_DAYS * 24)?

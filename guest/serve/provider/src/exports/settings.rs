@@ -6,8 +6,7 @@ use crate::{
     instance::instance,
 };
 
-const MINUTE_MS: u64 = 60 * 1000;
-const HOUR_MS: u64 = 60 * MINUTE_MS;
+const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
 impl Guest for Provider {
@@ -17,7 +16,7 @@ impl Guest for Provider {
         Settings {
             upload_url_ms: 6 * HOUR_MS,
             download_url_ms: HOUR_MS,
-            idle_upload_ms: 5 * MINUTE_MS,
+            idle_upload_ms: settings.idle_upload_ms,
             unused_entry_ms: Some(settings.unused_days * DAY_MS).filter(|ms| *ms > 0),
             max_entry_bytes: None,
             parallel_download_origin: settings.parallel_download_url.clone(),

@@ -75,15 +75,16 @@ pub(super) fn place_folder(repository: &str, scope: &str, version: &str) -> Stri
 
 /// The file that finds the slot of an upload, or of the entry that it became.
 pub(super) fn upload_pointer(id: u64) -> String {
-    let name = format!("{id:013x}");
+    let name = format!("{id:08x}");
     format!("uploads/{}/{name}", &name[..2])
 }
 
-/// The number of an upload is the beginning of its name: 52 bits.
+/// The number of an upload is the beginning of its name: 32 bits, because the policy has 20 more in
+/// the numbers of protocol version 1. A number that is taken is not taken again.
 pub(super) fn upload_id(name: &str) -> Option<u64> {
     let form = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     let is_name = name.len() == 32 && name.bytes().all(form);
-    is_name.then(|| u64::from_str_radix(&name[..13], 16).ok()).flatten().filter(|id| *id > 0)
+    is_name.then(|| u64::from_str_radix(&name[..8], 16).ok()).flatten().filter(|id| *id > 0)
 }
 
 /// The file that finds the slot of an entry. A folder has the entries of 72 minutes.

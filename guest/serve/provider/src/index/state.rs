@@ -46,7 +46,7 @@ impl State {
         match self {
             Self::Upload { id, created_ms, revision, attachment } => {
                 let attached = attachment.as_ref().map(|a| format!(".{}.{:x}", a.object, a.size_bytes));
-                format!("u.{id:013x}.{created_ms:x}.{revision:016x}{}", attached.unwrap_or_default())
+                format!("u.{id:08x}.{created_ms:x}.{revision:016x}{}", attached.unwrap_or_default())
             }
             Self::Entry { id, created_ms, attachment: Attachment { object, size_bytes } } => {
                 format!("e.{id:014x}.{created_ms:x}.{object}.{size_bytes:x}")
