@@ -58,9 +58,21 @@ e2e: everything ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd openssl python3 nginx
 	tests/scripts/with-services.sh $(SERVICES) -- bash -c 'tests/scripts/e2e.sh && LARDER_TEST_MATRIX=1 tests/scripts/matrix.sh'
 	LARDER_TEST_BINARY=$(abspath $(TARGET_DIR))/release/larder-mounted LARDER_TEST_SIZES=few tests/scripts/e2e.sh $(MOUNTED_CASES)
+	$(TARGET_DIR)/release/larder-serve-compose $(SERVE_DIR)
+	ln -sf $(CURDIR)/tests/scripts/larder-serve.sh $(SERVE_DIR)/larder-serve
+	LARDER_TEST_BINARY=$(abspath $(SERVE_DIR))/larder-serve LARDER_TEST_SIZES=few tests/scripts/e2e.sh $(MOUNTED_CASES)
 
-# What also runs against the server as a service in another program (tests/src/bin/larder-mounted.rs).
+# What also runs against the server as a service in another program (tests/src/bin/larder-mounted.rs), and against the component
+# under a stock wasmtime (tests/scripts/larder-serve.sh).
 MOUNTED_CASES = $(foreach case,save-restore keys sccache nix version-1,cases/$(case).test.mjs)
+
+# The parts and the composition, files of a release.
+SERVE_DIR = $(TARGET_DIR)/serve
+.PHONY: serve-wasm
+serve-wasm: toolchain ## Build the component for a stock `wasmtime serve`, print the command, and run it if there is a wasmtime
+	cargo build $(CARGO_FLAGS) -p larder-serve-compose
+	$(TARGET_DIR)/release/larder-serve-compose $(SERVE_DIR)
+	exec tests/scripts/serve-wasm.sh $(SERVE_DIR)/larder-serve.wasm
 
 stress: everything ## Attack and kill the server for long (ARGS="…": a part of it, see tests/stress/README.md)
 	@tests/scripts/need.sh node npm zstd python3 strace

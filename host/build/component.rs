@@ -24,8 +24,9 @@ const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 
 /// Builds the component of `package` into the build script's output directory, as `name`.
 pub(crate) fn build(package: &str, name: &str) -> Result<()> {
-    for watched in ["../wit", "../Cargo.lock"] {
-        println!("cargo::rerun-if-changed={watched}");
+    let root = workspace_root()?;
+    for watched in ["wit", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo::rerun-if-env-changed={CHOICE}");
 
@@ -38,6 +39,13 @@ pub(crate) fn build(package: &str, name: &str) -> Result<()> {
     let component = encode(&core).with_context(|| format!("making a component of {}", core.display()))?;
     fs::write(out.join(name), component)?;
     Ok(())
+}
+
+/// The folder of the workspace: the nearest one above the package that has a lock file.
+fn workspace_root() -> Result<PathBuf> {
+    let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let root = package.ancestors().find(|folder| folder.join("Cargo.lock").exists());
+    Ok(root.context("no Cargo.lock above the package")?.to_owned())
 }
 
 /// Makes a component of the guest's core module.
@@ -91,7 +99,7 @@ fn rustup_adds_target() -> bool {
 }
 
 fn with_rustup(package: &str, target_dir: &Path) -> Result<()> {
-    run(cargo(Path::new(&env::var("CARGO")?), package, target_dir))
+    run(cargo(Path::new(&env::var("CARGO")?), package, target_dir)?)
 }
 
 fn debian_is_complete() -> bool {
@@ -105,7 +113,7 @@ fn debian_std_source() -> Result<PathBuf> {
 }
 
 fn with_debian(package: &str, target_dir: &Path) -> Result<()> {
-    let mut command = cargo(Path::new(DEBIAN_CARGO), package, target_dir);
+    let mut command = cargo(Path::new(DEBIAN_CARGO), package, target_dir)?;
     command.args(["-Z", "build-std=std,panic_abort"]);
     command.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
     command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker()?);
@@ -129,7 +137,7 @@ fn sysroot(rustc: &str) -> Result<PathBuf> {
 }
 
 /// A cargo that builds the guest and inherits nothing of the cargo that runs this script.
-fn cargo(program: &Path, package: &str, target_dir: &Path) -> Command {
+fn cargo(program: &Path, package: &str, target_dir: &Path) -> Result<Command> {
     let mut command = Command::new(program);
     for inherited in env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
         let keep = ["CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"].contains(&inherited.as_str())
@@ -152,8 +160,8 @@ fn cargo(program: &Path, package: &str, target_dir: &Path) -> Command {
         PROFILE,
         "--target-dir",
     ]);
-    command.arg(target_dir).current_dir("..");
-    command
+    command.arg(target_dir).current_dir(workspace_root()?);
+    Ok(command)
 }
 
 fn run(mut command: Command) -> Result<()> {

@@ -5,6 +5,7 @@
 
 mod job;
 mod mounted;
+mod stock;
 pub mod tenants;
 
 use std::{ffi::OsString, path::Path, sync::LazyLock};
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 pub use self::{
     job::{BRANCH, Job},
     mounted::{MountedServer, accept},
+    stock::{StockOptions, StockServer},
     tenants::TenantServer,
 };
 

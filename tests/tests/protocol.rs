@@ -1,6 +1,7 @@
 //! The protocol as one table of promises. They run natively against the policy with an in-memory
 //! host, through the built component in the real server, through the service that other programs
-//! mount, and against a tenant among a hundred. With the feature `running-server` they also run against the server at `LARDER_TEST_URL`, which accepts tokens signed with
+//! mount, against a tenant among a hundred, and composed with a provider and an edge under a stock
+//! `wasmtime serve`. With the feature `running-server` they also run against the server at `LARDER_TEST_URL`, which accepts tokens signed with
 //! `LARDER_TEST_HS256_SECRET`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "tests")]
@@ -45,6 +46,17 @@ macro_rules! promises {
         mod as_one_of_many_tenants {
             $($(#[tokio::test] async fn $name() {
                 crate::$module::$name(&crate::session::Session::new(crate::targets::tenant().await)).await;
+            })+)+
+        }
+        mod under_wasmtime_serve {
+            $($(#[tokio::test] async fn $name() {
+                crate::$module::$name(&crate::session::Session::new(crate::targets::stock())).await;
+            })+)+
+        }
+        mod under_wasmtime_serve_with_an_instance_for_each_request {
+            $($(#[tokio::test] async fn $name() {
+                let target = crate::targets::stock_with_fresh_instances();
+                crate::$module::$name(&crate::session::Session::new(target)).await;
             })+)+
         }
         #[cfg(feature = "running-server")]

@@ -7,13 +7,16 @@ import path from 'node:path'
  * The stored objects of a server: `list()` names them, `size(name)`, `remove(names)`, and `cut(name, size)`, after which only the first
  * `size` bytes are left.
  */
-export const storedObjects = (server) => server.backend?.objects ?? new Files(path.join(server.dataDir, 'storage', 'objects'))
+export const storedObjects = (server) => server.backend?.objects ?? new Files(server.dataDir)
+
+/** The folders of the native server, and of the component under wasmtime. */
+const FOLDERS = ['storage/objects', 'objects', 'blocks']
 
 class Files {
-  constructor(folder) {
-    this.folder = folder
+  constructor(dataDir) {
+    this.folders = FOLDERS.map((folder) => path.join(dataDir, folder))
   }
-  list = async () => filesBelow(this.folder)
+  list = async () => this.folders.flatMap(filesBelow)
   size = async (name) => statSync(name).size
   remove = async (names) => names.forEach((name) => unlinkSync(name))
   cut = async (name, size) => truncateSync(name, size)

@@ -1,10 +1,13 @@
 //! The targets that the table runs against.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use larder_guest::fake::{FakeHost, FakeRequest, NOW_MS, claims};
-use larder_tests::{MountedServer, Response, TenantServer, TestServer, tenants};
+use larder_tests::{MountedServer, Response, StockOptions, StockServer, TenantServer, TestServer, tenants};
 use tempfile::TempDir;
 
 /// A target.
@@ -18,6 +21,8 @@ pub enum Target {
     Mounted(Box<MountedServer>),
     /// One of a hundred tenants in the real server.
     Tenant(Box<TenantServer>),
+    /// The component under a stock `wasmtime serve`, shared by all promises.
+    Stock(&'static StockServer),
     /// A server that runs already.
     #[cfg(feature = "running-server")]
     Running(Box<larder_tests::RemoteServer>),
@@ -51,6 +56,27 @@ pub async fn tenant() -> Target {
     Target::Tenant(Box::new(TenantServer::start_on(data, &[("RUST_LOG", "off")]).await))
 }
 
+pub fn stock() -> Target {
+    static SERVER: LazyLock<StockServer> = LazyLock::new(|| start_stock(&[]));
+    Target::Stock(&SERVER)
+}
+
+pub fn stock_with_fresh_instances() -> Target {
+    static SERVER: LazyLock<StockServer> =
+        LazyLock::new(|| start_stock(&["--max-instance-reuse-count", "1"]));
+    Target::Stock(&SERVER)
+}
+
+/// Starts a server that ends with this process. Its data stays in the temporary directory of the
+/// build until the next run.
+fn start_stock(arguments: &[&str]) -> StockServer {
+    let data = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stock-{}", arguments.len()));
+    let _ = std::fs::remove_dir_all(&data);
+    std::fs::create_dir_all(&data).unwrap();
+    let arguments = arguments.iter().map(ToString::to_string).collect();
+    StockServer::start(&data, &StockOptions { arguments, ..StockOptions::default() })
+}
+
 #[cfg(feature = "running-server")]
 pub fn running() -> Target {
     Target::Running(Box::new(larder_tests::RemoteServer::from_environment().expect("LARDER_TEST_URL")))
@@ -61,7 +87,9 @@ impl Target {
     pub fn token(&self, repository: &str, scopes: &[(&str, u8)]) -> String {
         match self {
             Self::Native(host, _) => native_token(host, repository, scopes),
-            Self::Server(_) | Self::Mounted(_) | Self::Tenant(_) => larder_tests::token(repository, scopes),
+            Self::Server(_) | Self::Mounted(_) | Self::Tenant(_) | Self::Stock(_) => {
+                larder_tests::token(repository, scopes)
+            }
             #[cfg(feature = "running-server")]
             Self::Running(server) => server.token(repository, scopes),
         }
@@ -84,6 +112,7 @@ impl Target {
             }
             Self::Server(server) => server.send(method, target, headers, body).await,
             Self::Tenant(tenants) => tenants.server.send(method, target, headers, body).await,
+            Self::Stock(server) => in_time(server.remote.send(method, target, headers, body)).await,
             Self::Mounted(server) => in_time(server.remote.send(method, target, headers, body)).await,
             #[cfg(feature = "running-server")]
             Self::Running(server) => in_time(server.send(method, target, headers, body)).await,

@@ -1,0 +1,24 @@
+//! Builds the three parts from source.
+
+#![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts by the environment")]
+
+#[path = "../../../host/build/component.rs"]
+mod component;
+
+fn main() -> anyhow::Result<()> {
+    for watched in [
+        "../provider",
+        "../edge",
+        "../wit",
+        "../../src",
+        "../../Cargo.toml",
+        "../../../host/src/auth",
+        "../../../host/build",
+        "build.rs",
+    ] {
+        println!("cargo::rerun-if-changed={watched}");
+    }
+    component::build("larder-serve-provider", "provider.wasm")?;
+    component::build("larder-guest", "policy.wasm")?;
+    component::build("larder-serve-edge", "edge.wasm")
+}

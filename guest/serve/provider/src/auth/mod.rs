@@ -1,0 +1,25 @@
+//! Tokens and signatures.
+//!
+//! The rules for claims are the native server's own files: one text, compiled for both. Signatures
+//! are RustCrypto's, because the native server's library is not of this target.
+
+#[path = "../../../../../host/src/auth/allowed.rs"]
+mod allowed;
+#[path = "../../../../../host/src/auth/claims.rs"]
+#[allow(unreachable_pub, reason = "public in the native server's library")]
+mod claims;
+#[path = "../../../../../host/src/auth/error.rs"]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "errors of the native server's start")]
+mod error;
+mod jwks;
+mod jwt;
+mod signing;
+#[cfg(test)]
+mod tests;
+mod verifier;
+
+pub(crate) use claims::Claims;
+pub(crate) use error::TokenError;
+pub(crate) use jwks::KeySet;
+pub(crate) use signing::UrlSigner;
+pub(crate) use verifier::{TokenVerifier, bearer};

@@ -1,0 +1,144 @@
+//! Verification of bearer tokens: what the native server's `auth/token_verifier.rs` does, with the
+//! same rules in the same order.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Claims, KeySet, TokenError,
+    allowed::Allowed,
+    claims::{ClaimRules, Scope, has_expired},
+    jwt::{Algorithm, Jwt},
+    signing,
+};
+use crate::config::Auth;
+
+/// The clocks of issuer and server may differ by this much, in milliseconds.
+const LEEWAY_MS: u64 = 60 * 1000;
+/// The repository of tokens that name none, when tokens are not verified.
+const UNVERIFIED_REPOSITORY: &str = "0";
+/// Lifetime of a token without `exp` when tokens are not verified.
+const UNVERIFIED_LIFETIME_MS: u64 = 6 * 60 * 60 * 1000;
+/// Most characters of an untrusted issuer's name in an error.
+const ISSUER_SHOWN_CHARS: usize = 100;
+/// Most verified tokens that an instance remembers.
+const MAX_REMEMBERED: usize = 256;
+
+/// Verifies tokens; remembers verified ones as long as the instance lives.
+pub(crate) struct TokenVerifier {
+    rules: ClaimRules,
+    allowed: Allowed,
+    skip_validation: bool,
+    secret: Option<Hmac<Sha256>>,
+    issuer: Option<(String, KeySet)>,
+    verified: RefCell<HashMap<[u8; 32], Claims>>,
+}
+
+impl TokenVerifier {
+    /// Makes a verifier. `keys` are the issuer's.
+    pub(crate) fn new(auth: &Auth, keys: Option<KeySet>) -> Self {
+        let rules = ClaimRules {
+            leeway_ms: LEEWAY_MS,
+            audience: auth.audience.clone(),
+            default_repository: auth.default_repository.clone(),
+        };
+        Self {
+            rules,
+            allowed: Allowed::from_config(auth),
+            skip_validation: auth.skip_validation,
+            secret: auth.hs256_secret.as_ref().map(|secret| signing::key(&secret.0)),
+            issuer: auth.issuer.clone().zip(keys),
+            verified: RefCell::default(),
+        }
+    }
+
+    /// Returns the claims of a token that is valid at `now_ms`.
+    pub(crate) fn verify(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
+        let known_as: [u8; 32] = Sha256::digest(token).into();
+        if self.skip_validation {
+            return self.read_unverified(token, &known_as, now_ms);
+        }
+        if let Some(claims) = self.verified.borrow().get(&known_as) {
+            let is_over = has_expired(claims.expires_ms, self.rules.leeway_ms, now_ms);
+            return if is_over { Err(TokenError::Expired) } else { Ok(claims.clone()) };
+        }
+        let jwt = Jwt::parse(token)?;
+        let algorithm = jwt.header.algorithm().ok_or(TokenError::BadSignature)?;
+        jwt.claims.check_times(&self.rules, now_ms)?;
+        if !self.is_signed(&jwt, algorithm)? {
+            return Err(TokenError::BadSignature);
+        }
+        let claims = self.read_verified(&jwt, &known_as)?;
+        let mut verified = self.verified.borrow_mut();
+        if verified.len() == MAX_REMEMBERED {
+            verified.clear();
+        }
+        verified.insert(known_as, claims.clone());
+        Ok(claims)
+    }
+
+    fn is_signed(&self, jwt: &Jwt<'_>, algorithm: Algorithm) -> Result<bool, TokenError> {
+        if algorithm == Algorithm::Hs256 {
+            let made_with = |key: &Hmac<Sha256>| {
+                key.clone().chain_update(jwt.signed).verify_slice(&jwt.signature).is_ok()
+            };
+            return Ok(self.secret.as_ref().is_some_and(made_with));
+        }
+        let name = jwt.claims.issuer()?;
+        let trusted = |(issuer, _): &&(String, KeySet)| issuer == name.strip_suffix('/').unwrap_or(name);
+        let (_, keys) = self.issuer.as_ref().filter(trusted).ok_or_else(|| untrusted(name))?;
+        Ok(keys.check(algorithm, jwt.header.kid.as_deref(), jwt.signed, &jwt.signature))
+    }
+
+    fn read_verified(&self, jwt: &Jwt<'_>, known_as: &[u8; 32]) -> Result<Claims, TokenError> {
+        jwt.claims.check_audience(&self.rules)?;
+        let repository = jwt.claims.repository(&self.rules, "")?;
+        self.allowed.check(&jwt.claims, "", &repository)?;
+        let missing = || TokenError::BadClaim("ac is missing".to_owned());
+        Ok(Claims {
+            repository,
+            scopes: jwt.claims.scopes()?.ok_or_else(missing)?,
+            owner: owner(known_as),
+            expires_ms: jwt.claims.expires_ms()?,
+        })
+    }
+
+    fn read_unverified(&self, token: &str, known_as: &[u8; 32], now_ms: u64) -> Result<Claims, TokenError> {
+        let jwt = Jwt::parse(token)?;
+        let default =
+            self.rules.default_repository.clone().unwrap_or_else(|| UNVERIFIED_REPOSITORY.to_owned());
+        let rules = ClaimRules { default_repository: Some(default), leeway_ms: 0, audience: None };
+        let everything = || vec![Scope { name: String::new(), read: true, write: true }];
+        Ok(Claims {
+            repository: jwt.claims.repository(&rules, "")?,
+            scopes: jwt.claims.scopes()?.unwrap_or_else(everything),
+            owner: owner(known_as),
+            expires_ms: jwt.claims.expires_ms().unwrap_or(now_ms.saturating_add(UNVERIFIED_LIFETIME_MS)),
+        })
+    }
+}
+
+/// Returns the token of an `Authorization` field, `Bearer <token>`; the scheme in any case.
+pub(crate) fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
+    let field = authorization.ok_or(TokenError::Missing)?;
+    let field = std::str::from_utf8(field).map_err(|_| TokenError::Malformed("not text".to_owned()))?;
+    let (scheme, token) = field.trim().split_once(' ').ok_or(TokenError::Missing)?;
+    let token = token.trim();
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        Ok(token)
+    } else {
+        Err(TokenError::Missing)
+    }
+}
+
+fn untrusted(name: &str) -> TokenError {
+    // The text is the sender's: cut, and without line breaks in the log.
+    let shown: String = name.chars().take(ISSUER_SHOWN_CHARS).collect();
+    TokenError::UntrustedIssuer(shown.escape_debug().to_string())
+}
+
+fn owner(known_as: &[u8; 32]) -> String {
+    hex::encode(&known_as[..16])
+}
