@@ -1,6 +1,6 @@
 //! What the indexes of tenants cost while they are idle. Alone in its process, whose memory it reads.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::sync::Arc;
 
