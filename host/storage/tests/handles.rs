@@ -1,6 +1,6 @@
 //! What the storages of tenants cost while they are idle. Alone in its process, whose memory it reads.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 
@@ -30,7 +30,6 @@ fn an_idle_storage_of_a_tenant_is_small_and_has_no_thread_and_no_descriptor() {
     let before = resident();
     let handles: Vec<Arc<dyn Storage>> = names.iter().map(|name| storage.tenant(name).unwrap()).collect();
     let each = resident().saturating_sub(before) / HANDLES;
-    eprintln!("{each} bytes each");
     assert!(each < 1024, "{each} bytes each");
     assert_eq!((count("task"), count("fd")), (threads, descriptors));
     assert!(!root.path().join("tenants").exists());

@@ -84,14 +84,14 @@ mod storage_on_it {
     });
 
     mod of_a_tenant {
-        crate::conformance::storage_conformance!(match super::fixture().await {
+        crate::conformance::short_storage_conformance!(match super::fixture().await {
             Some(fixture) => crate::conformance::OfATenant::new(fixture).await,
             None => return,
         });
     }
 
     mod of_tenants {
-        crate::conformance::tenants_conformance!(match super::fixture().await {
+        crate::conformance::short_tenants_conformance!(match super::fixture().await {
             Some(fixture) => fixture,
             None => return,
         });
