@@ -1,6 +1,6 @@
 //! The same calls on a native file system, for tests, with crashes at any call.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests")]
 
 use std::{
     cell::Cell,

@@ -16,6 +16,8 @@ pub(crate) mod read;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeSet, HashSet};
+
 pub(crate) use manifest::{Manifest, Segment, segments};
 use names::{
     BlockFile, DISCARDED, LIST, ObjectName, blocks_folder, body_name, counted_of_body, encode_id, id_file,
@@ -27,6 +29,9 @@ use crate::{
     capacity::Capacity,
     directory::{self, ATTEMPTS, Directory, FileError, Renamed},
 };
+
+/// Most blocks of an object whose lengths are checked by a `stat`.
+const MAX_BLOCK_STATS: usize = 16;
 
 /// The outcome of a call.
 pub(crate) type Outcome<T> = Result<T, Error>;
@@ -105,14 +110,38 @@ impl<D: Directory + Clone> Storage<D> {
         &self.capacity
     }
 
-    /// Returns the size of an object in bytes.
+    /// Returns the size of an object in bytes. One whose blocks are not all there is not found.
     pub(crate) async fn stat(&self, object: &str) -> Outcome<u64> {
         let parsed = ObjectName::parse(object).ok_or(Error::NotFound)?;
-        let found = self.directory.stat(&object_path(object, &parsed)).await?.ok_or(Error::NotFound)?;
-        Ok(match parsed {
-            ObjectName::Whole { .. } => found.size_bytes,
-            ObjectName::Blocks { size_bytes, .. } => size_bytes,
-        })
+        let path = object_path(object, &parsed);
+        match &parsed {
+            ObjectName::Whole { .. } => {
+                Ok(self.directory.stat(&path).await?.ok_or(Error::NotFound)?.size_bytes)
+            }
+            ObjectName::Blocks { upload, size_bytes } => {
+                let manifest = self.manifest(&path).await?.ok_or(Error::NotFound)?;
+                let is_there = self.has_blocks(&blocks_folder(upload), &manifest).await?;
+                if is_there { Ok(*size_bytes) } else { Err(Error::NotFound) }
+            }
+        }
+    }
+
+    /// Returns whether the blocks of an object are there. The lengths of a few are checked, too.
+    async fn has_blocks(&self, folder: &str, manifest: &Manifest) -> Outcome<bool> {
+        let needed: BTreeSet<&String> =
+            manifest.order.iter().filter_map(|place| manifest.blocks.get(*place as usize)).collect();
+        if needed.len() > MAX_BLOCK_STATS {
+            let names: HashSet<String> = self.directory.list(folder).await?.into_iter().collect();
+            return Ok(needed.iter().all(|name| names.contains(*name)));
+        }
+        for name in needed {
+            let stat = self.directory.stat(&format!("{folder}/{name}")).await?;
+            let expected = BlockFile::parse(name).map(|block| block.size_bytes);
+            if stat.map(|stat| stat.size_bytes) != expected {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Returns the stretches of files that are the bytes `start..end` of an object of this size.
@@ -124,10 +153,13 @@ impl<D: Directory + Clone> Storage<D> {
         end: u64,
     ) -> Outcome<Vec<Segment>> {
         let parsed = ObjectName::parse(object).ok_or(Error::NotFound)?;
-        if self.stat(object).await? != size_bytes {
+        let path = object_path(object, &parsed);
+        let (ObjectName::Whole { size_bytes: named, .. } | ObjectName::Blocks { size_bytes: named, .. }) =
+            &parsed;
+        if *named != size_bytes {
             return Err(Error::NotFound);
         }
-        let path = object_path(object, &parsed);
+        // The reader checks each file's length when it opens it.
         let ObjectName::Blocks { upload, .. } = &parsed else {
             return Ok(segments([(path, size_bytes)], start, end));
         };

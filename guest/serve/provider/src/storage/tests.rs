@@ -147,6 +147,30 @@ fn an_upload_that_was_discarded_is_gone_and_an_empty_list_is_an_object() {
     assert_eq!(content(&storage, &object, 0, 0, 0).unwrap(), b"");
 }
 
+#[test]
+fn an_object_that_lacks_a_block_is_not_found() {
+    for (blocks, cut) in [(3_usize, true), (3, false), (20, false)] {
+        let root = tempfile::tempdir().unwrap();
+        let storage = storage(root.path());
+        let ids: Vec<String> = (0..blocks).map(|number| number.to_string()).collect();
+        for id in &ids {
+            put_block(&storage, id, b"bytes").unwrap();
+        }
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let (object, size) = commit(&storage, &ids).unwrap();
+        assert_eq!(run(storage.stat(&object)).unwrap(), size);
+        let folder = root.path().join(super::blocks_folder(UPLOAD));
+        let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let block = names.into_iter().find(|path| path.to_string_lossy().contains("/b.")).unwrap();
+        if cut {
+            std::fs::write(block, b"byt").unwrap();
+        } else {
+            std::fs::remove_file(block).unwrap();
+        }
+        assert!(matches!(run(storage.stat(&object)), Err(Error::NotFound)));
+    }
+}
+
 /// A commit that is killed at each of its calls can be repeated, and has the listed bytes.
 #[test]
 fn a_killed_commit_can_be_repeated() {
