@@ -58,12 +58,14 @@ e2e: everything ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd openssl python3 nginx curl
 	tests/scripts/with-services.sh $(SERVICES) -- bash -c 'tests/scripts/e2e.sh && LARDER_TEST_MATRIX=1 tests/scripts/matrix.sh'
 	LARDER_TEST_BINARY=$(abspath $(TARGET_DIR))/release/larder-mounted LARDER_TEST_SIZES=few tests/scripts/e2e.sh $(MOUNTED_CASES)
+	ln -sf $(CURDIR)/tests/scripts/larder-tenant.sh $(TARGET_DIR)/release/larder-tenant
+	LARDER_TEST_BINARY=$(abspath $(TARGET_DIR))/release/larder-tenant LARDER_TEST_SIZES=few tests/scripts/e2e.sh $(MOUNTED_CASES)
 	$(TARGET_DIR)/release/larder-serve-compose $(SERVE_DIR)
 	ln -sf $(CURDIR)/tests/scripts/larder-serve.sh $(SERVE_DIR)/larder-serve
 	LARDER_TEST_BINARY=$(abspath $(SERVE_DIR))/larder-serve LARDER_TEST_SIZES=few tests/scripts/e2e.sh $(MOUNTED_CASES) cases/buildkit.test.mjs
 
-# What also runs against the server as a service in another program (tests/src/bin/larder-mounted.rs), and against the component
-# under a stock wasmtime (tests/scripts/larder-serve.sh).
+# What also runs against the server as a service in another program (tests/src/bin/larder-mounted.rs), against a tenant among a
+# hundred (tests/scripts/larder-tenant.sh), and against the component under a stock wasmtime (tests/scripts/larder-serve.sh).
 MOUNTED_CASES = $(foreach case,save-restore keys sccache nix version-1,cases/$(case).test.mjs)
 
 # The parts and the composition, files of a release.

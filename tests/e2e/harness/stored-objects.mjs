@@ -9,8 +9,8 @@ import path from 'node:path'
  */
 export const storedObjects = (server) => server.backend?.objects ?? new Files(server.dataDir)
 
-/** The folders of the native server, and of the component under wasmtime. */
-const FOLDERS = ['storage/objects', 'objects', 'blocks']
+/** The folders of the native server, of a tenant (tests/scripts/larder-tenant.sh), and of the component under wasmtime. */
+const FOLDERS = ['storage/objects', 'storage/tenants/among-many/objects', 'objects', 'blocks']
 
 class Files {
   constructor(dataDir) {
