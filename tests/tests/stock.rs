@@ -1,6 +1,6 @@
 //! The composed component under a stock `wasmtime serve`: what the protocol table does not ask.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "tests")]
 
 #[path = "stock/client.rs"]
 mod client;
@@ -34,9 +34,15 @@ async fn refusal(options: StockOptions) -> String {
     let response = Client::of(&server).send("GET", "/health", &[], "").await;
     assert_eq!((response.status.as_u16(), response.header("content-type")), (503, "application/json"));
     let message = response.json()["msg"].as_str().unwrap().to_owned();
-    let log = server.log();
     let reason = message.rsplit_once("set up: ").map_or(message.as_str(), |(_, reason)| reason);
-    assert!(log.contains("ERROR") && log.contains(reason), "{log}");
+    // It is written after the response.
+    let written = async {
+        while !(server.log().contains("ERROR") && server.log().contains(reason)) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let written = tokio::time::timeout(std::time::Duration::from_secs(10), written).await;
+    assert!(written.is_ok(), "{message}: {}", server.log());
     message
 }
 

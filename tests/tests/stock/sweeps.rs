@@ -16,7 +16,7 @@ use super::{
 const TOKEN: &str = "a token for sweeps only";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Sets the times of all files back.
+/// Sets the times of all files back, and those in the names of a slot's states.
 fn age(folder: &Path, by: Duration) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -24,6 +24,13 @@ fn age(folder: &Path, by: Duration) {
             age(&path, by);
         }
         std::fs::File::open(&path).unwrap().set_modified(SystemTime::now() - by).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut parts: Vec<_> = name.split('.').map(str::to_owned).collect();
+        if path.is_file() && ["u", "e"].contains(&parts[0].as_str()) && parts.len() >= 4 {
+            let created_ms = u64::from_str_radix(&parts[2], 16).unwrap();
+            parts[2] = format!("{:x}", created_ms - u64::try_from(by.as_millis()).unwrap());
+            std::fs::rename(&path, path.with_file_name(parts.join("."))).unwrap();
+        }
     }
 }
 
