@@ -1,7 +1,5 @@
 //! Builds the three parts from source.
 
-#![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts by the environment")]
-
 #[path = "../../../host/build/component.rs"]
 mod component;
 

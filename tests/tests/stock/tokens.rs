@@ -36,7 +36,7 @@ fn rs256(key: &RsaKeyPair) -> impl Fn(&[u8]) -> Vec<u8> {
     }
 }
 
-fn claims(changes: Value) -> Value {
+fn claims(changes: &Value) -> Value {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mut claims = json!({
         "iss": ISSUER, "exp": now + 600, "nbf": now - 10, "repository_id": "7", "aud": "larder",
@@ -76,8 +76,8 @@ async fn an_issuers_tokens_are_verified_by_its_keys() {
     let variables = variables.map(|(name, value)| (name, value.to_owned())).to_vec();
     let server = StockServer::start(data.path(), &StockOptions { variables, ..StockOptions::default() });
     let client = Client::of(&server);
-    let rs = |changes| token(&json!({ "alg": "RS256", "kid": "rsa" }), &claims(changes), rs256(&rsa));
-    let es = token(&json!({ "alg": "ES256", "kid": "ec" }), &claims(json!({})), |signed| {
+    let rs = |changes| token(&json!({ "alg": "RS256", "kid": "rsa" }), &claims(&changes), rs256(&rsa));
+    let es = token(&json!({ "alg": "ES256", "kid": "ec" }), &claims(&json!({})), |signed| {
         ec.sign(&SystemRandom::new(), signed).unwrap().as_ref().to_vec()
     });
     let good = rs(json!({}));
@@ -85,12 +85,12 @@ async fn an_issuers_tokens_are_verified_by_its_keys() {
         assert_eq!(status(&client, token).await, 200);
     }
     let public_der = rsa.public_key().as_der().unwrap().as_ref().to_vec();
-    let confused = token(&json!({ "alg": "HS256", "kid": "rsa" }), &claims(json!({})), |signed| {
+    let confused = token(&json!({ "alg": "HS256", "kid": "rsa" }), &claims(&json!({})), |signed| {
         hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &public_der), signed).as_ref().to_vec()
     });
-    let unsigned = token(&json!({ "alg": "none" }), &claims(json!({})), |_| Vec::new());
-    let by_another = token(&json!({ "alg": "RS256", "kid": "rsa" }), &claims(json!({})), rs256(&other));
-    let mismatched = token(&json!({ "alg": "ES256", "kid": "rsa" }), &claims(json!({})), rs256(&rsa));
+    let unsigned = token(&json!({ "alg": "none" }), &claims(&json!({})), |_| Vec::new());
+    let by_another = token(&json!({ "alg": "RS256", "kid": "rsa" }), &claims(&json!({})), rs256(&other));
+    let mismatched = token(&json!({ "alg": "ES256", "kid": "rsa" }), &claims(&json!({})), rs256(&rsa));
     let bad = [
         ("another key", by_another),
         ("the public key as a secret", confused),

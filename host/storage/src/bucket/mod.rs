@@ -97,7 +97,7 @@ pub type Pieces = Vec<Bytes>;
 /// A bucket (or container) of an object store.
 ///
 /// Keys are made by `objects/`, of `a-z`, `0-9`, `-`, `.` and `/`, at most 255 bytes. Those of a
-/// tenant begin with its folder ([`tenant_folder`]), and a listing is within one. All methods
+/// tenant begin with its folder (`tenant_folder`), and a listing is within one. All methods
 /// may be called concurrently. Transient failures are retried for a bounded time and then returned
 /// as [`StorageError::Unavailable`]. A missing object is always [`StorageError::NotFound`]. No
 /// error text contains a secret.
