@@ -7,7 +7,9 @@ use std::sync::{
 
 use bytes::Bytes;
 use larder_guest::fake::{FakeHost, FakeRequest, NOW_MS, claims};
-use larder_tests::{MountedServer, Response, StockOptions, StockServer, TenantServer, TestServer, tenants};
+use larder_tests::{
+    MountedServer, RemoteServer, Response, StockOptions, StockServer, TenantServer, TestServer, tenants,
+};
 use tempfile::TempDir;
 
 /// A target.
@@ -22,7 +24,7 @@ pub enum Target {
     /// One of a hundred tenants in the real server.
     Tenant(Box<TenantServer>),
     /// The component under a stock `wasmtime serve`, shared by all promises.
-    Stock(&'static StockServer),
+    Stock(Box<RemoteServer>),
     /// A server that runs already.
     #[cfg(feature = "running-server")]
     Running(Box<larder_tests::RemoteServer>),
@@ -58,13 +60,18 @@ pub async fn tenant() -> Target {
 
 pub fn stock() -> Target {
     static SERVER: LazyLock<StockServer> = LazyLock::new(|| start_stock(&[]));
-    Target::Stock(&SERVER)
+    of_stock(&SERVER)
 }
 
 pub fn stock_with_fresh_instances() -> Target {
     static SERVER: LazyLock<StockServer> =
         LazyLock::new(|| start_stock(&["--max-instance-reuse-count", "1"]));
-    Target::Stock(&SERVER)
+    of_stock(&SERVER)
+}
+
+/// A client for each promise: connections belong to the runtime of the test that opened them.
+fn of_stock(server: &StockServer) -> Target {
+    Target::Stock(Box::new(RemoteServer::at(server.base.clone(), larder_tests::SECRET.to_owned())))
 }
 
 /// Starts a server that ends with this process. Its data stays in the temporary directory of the
@@ -112,7 +119,7 @@ impl Target {
             }
             Self::Server(server) => server.send(method, target, headers, body).await,
             Self::Tenant(tenants) => tenants.server.send(method, target, headers, body).await,
-            Self::Stock(server) => in_time(server.remote.send(method, target, headers, body)).await,
+            Self::Stock(server) => in_time(server.send(method, target, headers, body)).await,
             Self::Mounted(server) => in_time(server.remote.send(method, target, headers, body)).await,
             #[cfg(feature = "running-server")]
             Self::Running(server) => in_time(server.send(method, target, headers, body)).await,

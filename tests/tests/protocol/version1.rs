@@ -54,7 +54,8 @@ pub async fn checklist_27_pieces_come_in_parallel_and_in_any_order(session: &Ses
     let pieces: Vec<(usize, &[u8])> =
         content.chunks(40_000).enumerate().map(|(at, piece)| (at * 40_000, piece)).collect();
     let sends = pieces.iter().rev().map(|(start, piece)| send(session, &token, id, *start, piece));
-    assert!(futures_util::future::join_all(sends).await.into_iter().all(|status| status == 204));
+    let statuses = futures_util::future::join_all(sends).await;
+    assert!(statuses.iter().all(|status| *status == 204), "{statuses:?}");
     assert_eq!(send(session, &token, id, 0, &content[..40_000]).await, 204, "sent again");
     assert_eq!(commit(session, &token, id, content.len()).await, 204);
     assert_eq!(commit(session, &token, id, content.len()).await, 204, "a repeat");

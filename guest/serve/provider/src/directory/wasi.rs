@@ -13,6 +13,10 @@ use crate::bindings::{
 const NO_DIRECTORY: &str =
     "there is no directory to store in: run `wasmtime serve` with --dir DIRECTORY::/data";
 
+/// How often a folder is listed until no name in it was renamed or deleted meanwhile: wasmtime looks
+/// at each file that it lists, and a listing ends with an error at one that is gone.
+const LIST_ATTEMPTS: u32 = 100;
+
 /// A preopened directory.
 #[derive(Clone, Copy)]
 pub(crate) struct WasiDirectory(&'static Descriptor);
@@ -106,13 +110,20 @@ impl Directory for WasiDirectory {
     }
 
     async fn list(&self, path: &str) -> Result<Vec<String>> {
-        let opened =
-            self.0.open_at(PathFlags::empty(), path.to_owned(), OpenFlags::DIRECTORY, DescriptorFlags::READ);
-        let Some(folder) = found("open", path, opened.await)? else { return Ok(Vec::new()) };
-        let (stream, end) = folder.read_directory();
-        let entries = stream.collect().await;
-        end.await.map_err(|error| failed("list", path, error))?;
-        Ok(entries.into_iter().map(|entry| entry.name).collect())
+        let mut left = LIST_ATTEMPTS;
+        loop {
+            let flags = OpenFlags::DIRECTORY;
+            let opened = self.0.open_at(PathFlags::empty(), path.to_owned(), flags, DescriptorFlags::READ);
+            let Some(folder) = found("open", path, opened.await)? else { return Ok(Vec::new()) };
+            let (stream, end) = folder.read_directory();
+            let entries = stream.collect().await;
+            left -= 1;
+            match end.await {
+                Ok(()) => return Ok(entries.into_iter().map(|entry| entry.name).collect()),
+                Err(ErrorCode::NoEntry) if left > 0 => {}
+                Err(error) => return Err(failed("list", path, error)),
+            }
+        }
     }
 
     async fn create(&self, path: &str, bytes: &[u8]) -> Result<Option<bool>> {
