@@ -84,11 +84,6 @@ impl Registered {
         self.tenant.get_or_try_init(|| make).await
     }
 
-    /// Returns what it needs, if that is made already.
-    pub(crate) fn made(&self) -> Option<&Arc<Tenant>> {
-        self.tenant.get()
-    }
-
     /// Admits a request; `None` if too many are in flight.
     pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
         self.requests.clone().try_acquire_owned().ok()

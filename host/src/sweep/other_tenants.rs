@@ -97,7 +97,8 @@ impl OpenTenants {
     pub(super) async fn follow(&self, made: Option<mpsc::UnboundedReceiver<Arc<Registered>>>) {
         if let Some(mut made) = made {
             while let Some(registered) = made.recv().await {
-                if let Some(tenant) = registered.made() {
+                // It is being made at this moment, by who has sent it: this waits for that.
+                if let Ok(tenant) = registered.tenant().await {
                     self.add(&registered.name, tenant);
                 }
             }
