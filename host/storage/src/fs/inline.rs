@@ -3,12 +3,17 @@
 //! A write ends in the page cache, and a query is answered from the kernel's memory, in less time
 //! than it takes to wake another thread. But if more is written than the disk can take, or the disk
 //! is cold or on a network, the kernel blocks the caller, and everything else on its thread. So
-//! calls in place are timed, and after a slow one no call of its kind is made in place for a while.
+//! calls in place are timed, and after one that was blocked no call of its kind is made in place for
+//! a while.
+//!
+//! A call may also take long because others had the core meanwhile. On a busy machine that happens
+//! several times a second, and another thread would not help: it would cost more of what is short.
 
 #[cfg(test)]
 mod tests;
 
 use std::{
+    ffi::c_long,
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,8 +21,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A call that takes this long was blocked. A write of 256 KiB takes a tenth of a millisecond, a
-/// query some microseconds.
+use nix::sys::resource::{UsageWho, getrusage};
+
+/// A call that takes this long, and waited for something, was blocked. A write of 256 KiB takes a
+/// tenth of a millisecond, a query some microseconds.
 const SLOW: Duration = Duration::from_millis(5);
 
 /// How long no call of a kind is made in place after a slow one. The kernel blocks writers for 0.2
@@ -69,11 +76,18 @@ impl InlineGate {
 
     /// Runs and times a call, in place or on a thread.
     pub(super) fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
+        let (waits, start) = (waits_of_thread(), Instant::now());
         let done = work();
-        if start.elapsed() >= SLOW {
+        if start.elapsed() >= SLOW && waits_of_thread() != waits {
             self.blocked_until_ms.fetch_max(now_ms() + BACKOFF.as_secs() * 1000, Relaxed);
         }
         done
     }
+}
+
+/// Returns how often this thread gave its core up because it had to wait. One system call, a
+/// fraction of a microsecond.
+fn waits_of_thread() -> c_long {
+    // Never fails on Linux.
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.voluntary_context_switches())
 }
