@@ -1,7 +1,8 @@
 //! The form of a token: three parts in base64url (RFC 7519, compact serialization).
+//!
+//! Also compiled into the component of `guest/serve`, so it names no library of signatures.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
 use super::{TokenError, claims::RawClaims};
@@ -29,19 +30,10 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Returns the algorithm, if it is one that is accepted. `none` is not, nor is an extension
-    /// that has to be understood.
-    pub(super) fn algorithm(&self) -> Option<Algorithm> {
-        match self.alg.as_str() {
-            _ if self.crit.is_some() => None,
-            "RS256" => Some(Algorithm::RS256),
-            "RS384" => Some(Algorithm::RS384),
-            "RS512" => Some(Algorithm::RS512),
-            "ES256" => Some(Algorithm::ES256),
-            "ES384" => Some(Algorithm::ES384),
-            "HS256" => Some(Algorithm::HS256),
-            _ => None,
-        }
+    /// Returns the name of the algorithm. `None` if the token has an extension that has to be
+    /// understood: there is none that is.
+    pub(super) fn algorithm(&self) -> Option<&str> {
+        self.crit.is_none().then_some(&self.alg)
     }
 }
 
@@ -63,6 +55,24 @@ impl<'a> Jwt<'a> {
             .map_err(|_| malformed("the header is not a JSON object with an alg"))?;
         let claims = RawClaims::parse(&decode(claims, "the claims")?)?;
         Ok(Self { header, claims, signed: signed.as_bytes(), signature })
+    }
+}
+
+/// Returns the token of an `Authorization` field, `Bearer <token>`; the scheme in any case (RFC
+/// 9110, 11.1).
+///
+/// # Errors
+/// [`TokenError::Missing`] when there is no field, or it is of another scheme;
+/// [`TokenError::Malformed`] when it is not text.
+pub(crate) fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
+    let field = authorization.ok_or(TokenError::Missing)?;
+    let field = std::str::from_utf8(field).map_err(|_| TokenError::Malformed("not text".to_owned()))?;
+    let (scheme, token) = field.trim().split_once(' ').ok_or(TokenError::Missing)?;
+    let token = token.trim();
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        Ok(token)
+    } else {
+        Err(TokenError::Missing)
     }
 }
 

@@ -19,9 +19,10 @@ pub use authenticator::{Access, Authenticator};
 pub(crate) use claims::Claims;
 pub use claims::Scope;
 pub use error::{AuthSetupError, TokenError};
+pub(crate) use jwt::bearer;
 pub(crate) use signing::UrlSigner;
 pub use token_verifier::SKIP_WARNING;
-pub(crate) use token_verifier::{TokenVerifier, bearer, issuer_of};
+pub(crate) use token_verifier::{TokenVerifier, issuer_of};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use super::{
     claims::ClaimRules,
     issuers::Issuer,
     jwks::Verdict,
-    jwt::Jwt,
+    jwt::{Jwt, bearer},
 };
 use crate::{
     config::{self, MIN_SECRET_BYTES},
@@ -131,7 +131,7 @@ impl TokenVerifier {
     ) -> Result<Arc<Claims>, TokenError> {
         let Signers { issuers, secrets, secret_prefix } = signers;
         let jwt = Jwt::parse(token)?;
-        let algorithm = jwt.header.algorithm().ok_or(TokenError::BadSignature)?;
+        let algorithm = accepted(jwt.header.algorithm()).ok_or(TokenError::BadSignature)?;
         jwt.claims.check_times(&self.rules, now_ms)?;
         let prefix = if algorithm == Algorithm::HS256 {
             check_secret_signature(&jwt, secrets)?;
@@ -190,28 +190,23 @@ impl fmt::Debug for TokenVerifier {
     }
 }
 
-/// Returns the token of an `Authorization` field, `Bearer <token>`; the scheme in any case (RFC
-/// 9110, 11.1).
-///
-/// # Errors
-/// [`TokenError::Missing`] when there is no field, or it is of another scheme;
-/// [`TokenError::Malformed`] when it is not text.
-pub(crate) fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
-    let field = authorization.ok_or(TokenError::Missing)?;
-    let field = std::str::from_utf8(field).map_err(|_| TokenError::Malformed("not text".to_owned()))?;
-    let (scheme, token) = field.trim().split_once(' ').ok_or(TokenError::Missing)?;
-    let token = token.trim();
-    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
-        Ok(token)
-    } else {
-        Err(TokenError::Missing)
-    }
-}
-
 /// Returns the issuer that a bearer token names. Nothing is verified.
 pub(crate) fn issuer_of(authorization: Option<&[u8]>) -> Option<String> {
     let jwt = Jwt::parse(bearer(authorization).ok()?).ok()?;
     jwt.claims.issuer().ok().map(str::to_owned)
+}
+
+/// Returns the algorithm of this name, if it is one that is accepted. `none` is not.
+fn accepted(name: Option<&str>) -> Option<Algorithm> {
+    match name? {
+        "RS256" => Some(Algorithm::RS256),
+        "RS384" => Some(Algorithm::RS384),
+        "RS512" => Some(Algorithm::RS512),
+        "ES256" => Some(Algorithm::ES256),
+        "ES384" => Some(Algorithm::ES384),
+        "HS256" => Some(Algorithm::HS256),
+        _ => None,
+    }
 }
 
 fn trusted<'a>(issuers: &'a [Arc<Issuer>], name: &str) -> Result<&'a Arc<Issuer>, TokenError> {

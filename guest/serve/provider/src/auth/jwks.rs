@@ -6,7 +6,7 @@ use rsa::{BigUint, RsaPublicKey, pkcs1v15, traits::PublicKeyParts};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use super::jwt::Algorithm;
+use super::verifier::Algorithm;
 
 /// Most keys of a set that are read.
 const MAX_KEYS: usize = 64;

@@ -1,6 +1,6 @@
 //! Tokens and signatures.
 //!
-//! The rules for claims are the native server's own files: one text, compiled for both. Signatures
+//! The form of a token and the rules for claims are the native server's own files: one text, compiled for both. Signatures
 //! are RustCrypto's, because the native server's library is not of this target.
 
 #[path = "../../../../../host/src/auth/allowed.rs"]
@@ -12,6 +12,7 @@ mod claims;
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "errors of the native server's start")]
 mod error;
 mod jwks;
+#[path = "../../../../../host/src/auth/jwt.rs"]
 mod jwt;
 mod signing;
 #[cfg(test)]
@@ -21,5 +22,6 @@ mod verifier;
 pub(crate) use claims::Claims;
 pub(crate) use error::TokenError;
 pub(crate) use jwks::KeySet;
+pub(crate) use jwt::bearer;
 pub(crate) use signing::UrlSigner;
-pub(crate) use verifier::{TokenVerifier, bearer};
+pub(crate) use verifier::TokenVerifier;

@@ -3,6 +3,7 @@
 
 use std::{cell::RefCell, collections::HashMap};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
@@ -10,7 +11,7 @@ use super::{
     Claims, KeySet, TokenError,
     allowed::Allowed,
     claims::{ClaimRules, Scope, has_expired},
-    jwt::{Algorithm, Jwt},
+    jwt::Jwt,
     signing,
 };
 use crate::config::Auth;
@@ -25,6 +26,14 @@ const UNVERIFIED_LIFETIME_MS: u64 = 6 * 60 * 60 * 1000;
 const ISSUER_SHOWN_CHARS: usize = 100;
 /// Most verified tokens that an instance remembers.
 const MAX_REMEMBERED: usize = 256;
+
+/// An algorithm that is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Hs256,
+    Rs256,
+    Es256,
+}
 
 /// Verifies tokens; remembers verified ones as long as the instance lives.
 pub(crate) struct TokenVerifier {
@@ -65,7 +74,7 @@ impl TokenVerifier {
             return if is_over { Err(TokenError::Expired) } else { Ok(claims.clone()) };
         }
         let jwt = Jwt::parse(token)?;
-        let algorithm = jwt.header.algorithm().ok_or(TokenError::BadSignature)?;
+        let algorithm = accepted(jwt.header.algorithm()).ok_or(TokenError::BadSignature)?;
         jwt.claims.check_times(&self.rules, now_ms)?;
         if !self.is_signed(&jwt, algorithm)? {
             return Err(TokenError::BadSignature);
@@ -80,16 +89,17 @@ impl TokenVerifier {
     }
 
     fn is_signed(&self, jwt: &Jwt<'_>, algorithm: Algorithm) -> Result<bool, TokenError> {
+        // One that is not base64url is a wrong signature.
+        let signature = URL_SAFE_NO_PAD.decode(jwt.signature).unwrap_or_default();
         if algorithm == Algorithm::Hs256 {
-            let made_with = |key: &Hmac<Sha256>| {
-                key.clone().chain_update(jwt.signed).verify_slice(&jwt.signature).is_ok()
-            };
+            let made_with =
+                |key: &Hmac<Sha256>| key.clone().chain_update(jwt.signed).verify_slice(&signature).is_ok();
             return Ok(self.secret.as_ref().is_some_and(made_with));
         }
         let name = jwt.claims.issuer()?;
         let trusted = |(issuer, _): &&(String, KeySet)| issuer == name.strip_suffix('/').unwrap_or(name);
         let (_, keys) = self.issuer.as_ref().filter(trusted).ok_or_else(|| untrusted(name))?;
-        Ok(keys.check(algorithm, jwt.header.kid.as_deref(), jwt.signed, &jwt.signature))
+        Ok(keys.check(algorithm, jwt.header.kid.as_deref(), jwt.signed, &signature))
     }
 
     fn read_verified(&self, jwt: &Jwt<'_>, known_as: &[u8; 32]) -> Result<Claims, TokenError> {
@@ -120,16 +130,13 @@ impl TokenVerifier {
     }
 }
 
-/// Returns the token of an `Authorization` field, `Bearer <token>`; the scheme in any case.
-pub(crate) fn bearer(authorization: Option<&[u8]>) -> Result<&str, TokenError> {
-    let field = authorization.ok_or(TokenError::Missing)?;
-    let field = std::str::from_utf8(field).map_err(|_| TokenError::Malformed("not text".to_owned()))?;
-    let (scheme, token) = field.trim().split_once(' ').ok_or(TokenError::Missing)?;
-    let token = token.trim();
-    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
-        Ok(token)
-    } else {
-        Err(TokenError::Missing)
+/// Returns the algorithm of this name, if it is one that is accepted. `none` is not.
+fn accepted(name: Option<&str>) -> Option<Algorithm> {
+    match name? {
+        "HS256" => Some(Algorithm::Hs256),
+        "RS256" => Some(Algorithm::Rs256),
+        "ES256" => Some(Algorithm::Es256),
+        _ => None,
     }
 }
 
