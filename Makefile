@@ -62,7 +62,7 @@ e2e: everything ## Run the suite of real clients against the built server
 	LARDER_TEST_BINARY=$(abspath $(TARGET_DIR))/release/larder-tenant LARDER_TEST_SIZES=few tests/scripts/e2e.sh $(MOUNTED_CASES)
 	$(TARGET_DIR)/release/larder-serve-compose $(SERVE_DIR)
 	ln -sf $(CURDIR)/tests/scripts/larder-serve.sh $(SERVE_DIR)/larder-serve
-	LARDER_TEST_BINARY=$(abspath $(SERVE_DIR))/larder-serve LARDER_TEST_SIZES=few tests/scripts/e2e.sh $(MOUNTED_CASES) cases/buildkit.test.mjs
+	LARDER_TEST_BINARY=$(abspath $(SERVE_DIR))/larder-serve LARDER_TEST_SIZES=few tests/scripts/e2e.sh $(MOUNTED_CASES) cases/buildkit.test.mjs cases/same-token.test.mjs
 
 # What also runs against the server as a service in another program (tests/src/bin/larder-mounted.rs), against a tenant among a
 # hundred (tests/scripts/larder-tenant.sh), and against the component under a stock wasmtime (tests/scripts/larder-serve.sh).
