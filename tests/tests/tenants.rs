@@ -7,7 +7,7 @@ use std::{fs, path::Path, time::Duration};
 use http::StatusCode;
 use larder_tests::{
     HOSTILE_POLICY, Job, TenantServer,
-    tenants::{self, host_of, secret_of},
+    tenants::{self, eventually, free_address, host_of, secret_of},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -110,13 +110,7 @@ async fn tenants_come_change_and_go_while_the_server_runs() {
     server.until("umbrella", "/", StatusCode::NOT_FOUND).await;
     server.until("umbrella", "/health", StatusCode::OK).await;
     let job = server.job("umbrella");
-    timeout(Duration::from_secs(30), async {
-        while job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status != StatusCode::OK {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is served");
+    server.until_served("umbrella").await;
     job.save("key", b"new").await;
     // A file with a fault changes nothing, for this tenant and for others.
     fs::write(server.file("umbrella"), "[tenant]\nhosts = 7\n").unwrap();
@@ -126,21 +120,9 @@ async fn tenants_come_change_and_go_while_the_server_runs() {
     assert_eq!(server.job("acme").restore("key").await, "stays");
     // Without its file it is not served; its entries stay.
     fs::remove_file(server.file("umbrella")).unwrap();
-    timeout(Duration::from_secs(30), async {
-        while job.call("GetCacheEntryDownloadURL", "{}").await.status != StatusCode::NOT_FOUND {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is gone");
+    eventually(async || job.probe().await == StatusCode::NOT_FOUND).await;
     server.write("umbrella", "");
-    timeout(Duration::from_secs(30), async {
-        while job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status != StatusCode::OK {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is back");
+    server.until_served("umbrella").await;
     assert_eq!(job.restore("key").await, "new");
 }
 
@@ -153,24 +135,11 @@ async fn a_removed_tenant_leaves_nothing_and_a_new_one_of_its_name_finds_nothing
     server.job("acme").create("begun").await;
     let mark = server.file("acme").with_extension("removed");
     fs::rename(server.file("acme"), &mark).unwrap();
-    timeout(Duration::from_secs(30), async {
-        while mark.exists() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is removed");
+    eventually(async || !mark.exists()).await;
     let of_tenant = server.server.data.path().join("storage/tenants/acme");
     assert!(!of_tenant.exists(), "its objects are still there");
     server.write("acme", "");
-    timeout(Duration::from_secs(30), async {
-        let job = server.job("acme");
-        while job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status != StatusCode::OK {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is served");
+    server.until_served("acme").await;
     assert_eq!(server.job("acme").look_up("key", &[]).await["ok"], false);
     server.job("acme").save("begun", b"anew").await;
     assert_eq!(server.job("umbrella").restore("key").await.len(), 100_000);
@@ -225,11 +194,10 @@ async fn a_policy_is_exchanged_under_load() {
 async fn a_tenant_has_so_many_requests_in_flight_and_no_more() {
     let data = TempDir::new().unwrap();
     let lines = format!("{}deadline_ms = 1000\n", policy_lines(data.path(), HOSTILE_POLICY));
-    tenants::write(data.path(), "evil", &lines);
+    let limit = format!("{lines}[tenant]\nhosts = [\"evil.test\"]\nmax_requests = 5\n");
+    let tokens = format!("[auth]\nhs256_secrets = [\"{}\"]\n", secret_of("evil"));
+    tenants::write_text(data.path(), "evil", &(limit + &tokens));
     tenants::write(data.path(), "acme", "");
-    let file = data.path().join("tenants.d/evil.toml");
-    let text = fs::read_to_string(&file).unwrap().replace("[tenant]", "[tenant]\nmax_requests = 5");
-    fs::write(&file, text).unwrap();
     let server = TenantServer::start_on(data, &[("DISABLE_CLEANUP_JOBS", "true")]).await;
     let evil = server.job("evil");
     assert_eq!(evil.send("GET", "/fine", &[], "").await.text(), "fine");
@@ -258,4 +226,58 @@ async fn a_tenant_has_so_many_requests_in_flight_and_no_more() {
     assert_eq!(server.job("acme").restore("key").await, "healthy");
     drop(held);
     server.until("evil", "/fine", StatusCode::OK).await;
+}
+
+/// Its clients need no host name: whatever they call the server, they are this tenant's.
+#[tokio::test]
+async fn a_tenant_is_at_its_own_listener_at_any_host_but_those_of_others() {
+    let (data, address) = (TempDir::new().unwrap(), free_address());
+    tenants::write_section(data.path(), "acme", &format!("listen = [\"{address}\"]"));
+    // The same IP address, at any other port.
+    tenants::write_section(data.path(), "umbrella", "hosts = [\"umbrella.test\", \"127.0.0.1\"]");
+    fs::write(data.path().join("larder.toml"), "[tenants]\nhosts = [\"main.test\"]\n").unwrap();
+    let server = TenantServer::start_on(data, &[]).await;
+    let at = |host: &str| Job::at(&server.server, host, &secret_of("acme")).through(address);
+    let own = address.to_string();
+    at(&own).save("key", b"of acme").await;
+    let url = at(&own).url("key").await;
+    assert!(url.starts_with(&format!("http://{own}/")) && !url.contains("/@"), "{url}");
+    assert_eq!(at("any.test").restore("key").await, "of acme");
+    for host in ["umbrella.test", "UMBRELLA.test:80", "127.0.0.1", "main.test"] {
+        let refused = at(host).call_about("GetCacheEntryDownloadURL", "key", json!({})).await;
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (StatusCode::NOT_FOUND, Some("not_found"))
+        );
+        assert_eq!(at(host).send("GET", "/health", &[], "").await.status, StatusCode::OK);
+    }
+    // The listener of the server is at nobody's service, but for hosts.
+    let elsewhere = Job::at(&server.server, "any.test", &secret_of("acme"));
+    assert_eq!(elsewhere.probe().await, StatusCode::NOT_FOUND);
+    assert_eq!(server.job("umbrella").look_up("key", &[]).await["ok"], false);
+}
+
+#[tokio::test]
+async fn a_listener_comes_and_goes_with_its_tenants_file() {
+    let server = TenantServer::start(&["acme"], &[]).await;
+    let data = server.server.data.path();
+    let listen = |address| format!("hosts = [\"acme.test\"]\nlisten = [\"{address}\"]");
+    server.job("acme").save("key", b"of acme").await;
+    // Somebody else's, for now: the tenant is served by its host.
+    let occupant = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = occupant.local_addr().unwrap();
+    tenants::write_section(data, "acme", &listen(first));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(server.job("acme").restore("key").await, "of acme");
+    drop(occupant);
+    let is_open = async |address| TcpStream::connect(address).await.is_ok();
+    eventually(async || is_open(first).await).await;
+    assert_eq!(server.job("acme").through(first).restore("key").await, "of acme");
+    let second = free_address();
+    tenants::write_section(data, "acme", &listen(second));
+    eventually(async || is_open(second).await && !is_open(first).await).await;
+    assert_eq!(server.job("acme").through(second).restore("key").await, "of acme");
+    fs::remove_file(server.file("acme")).unwrap();
+    eventually(async || !is_open(second).await).await;
+    assert_eq!(server.job("acme").probe().await, StatusCode::NOT_FOUND);
 }

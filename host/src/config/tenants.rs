@@ -3,9 +3,11 @@
 //! A file says what a tenant has of its own. What is the same for all, and where no tenant may
 //! differ (listener, storage, database, log), is in the configuration of the server.
 
+mod claims;
+
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -16,8 +18,9 @@ use toml::{Table, Value};
 
 use super::{
     Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, UpstreamConfig, Urls, check, exposure,
-    file::RawSettings, optional,
+    file::RawSettings, listen, listen::overlap, optional,
 };
+use claims::Claims;
 
 /// How the file of a tenant ends.
 const EXTENSION: &str = "toml";
@@ -71,6 +74,9 @@ pub(crate) struct TenantConfig {
 pub(crate) struct TenantSection {
     /// Host names at which the tenant is served, with a port where it matters.
     pub hosts: Vec<String>,
+    /// Addresses on which the server listens for this tenant alone.
+    #[serde(deserialize_with = "listen::list")]
+    pub listen: Vec<SocketAddr>,
     /// Whether requests to other hosts are this tenant's if their token is of one of its issuers.
     pub by_issuer: bool,
     /// The origin at which clients reach this tenant; unset: from the request's `Host`.
@@ -84,7 +90,14 @@ pub(crate) struct TenantSection {
 
 impl Default for TenantSection {
     fn default() -> Self {
-        Self { hosts: Vec::new(), by_issuer: false, base_url: None, max_requests: 64, cpu_percent: 10 }
+        Self {
+            hosts: Vec::new(),
+            listen: Vec::new(),
+            by_issuer: false,
+            base_url: None,
+            max_requests: 64,
+            cpu_percent: 10,
+        }
     }
 }
 
@@ -137,11 +150,11 @@ impl TenantFiles {
     /// When the directory cannot be read.
     pub(crate) fn read(dir: &Path, server: &Settings) -> Result<Self, ConfigError> {
         let mut read = Self::default();
-        let mut claimed = Claimed::of_default(server)?;
+        let mut claims = Claims::of_server(server)?;
         let inherited = inherited(server);
         for path in files(dir, EXTENSION)? {
             let tenant = TenantConfig::read(&path, server, &inherited).and_then(|tenant| {
-                claimed.claim(&tenant)?;
+                claims.claim(&tenant)?;
                 Ok(tenant)
             });
             match tenant {
@@ -160,6 +173,8 @@ pub struct TenantSummary {
     pub name: String,
     /// The host names at which it is served.
     pub hosts: Vec<String>,
+    /// The addresses on which the server listens for it alone.
+    pub listen: Vec<SocketAddr>,
     /// Whether the issuer of a token chooses it, too.
     pub is_by_issuer: bool,
     /// Whether its entries are being deleted.
@@ -176,6 +191,7 @@ pub(super) fn summaries(dir: &Path, server: &Settings) -> Result<Vec<TenantSumma
     let nothing = |path: &Path| TenantSummary {
         name: name_of(path),
         hosts: Vec::new(),
+        listen: Vec::new(),
         is_by_issuer: false,
         is_being_removed: false,
         fault: None,
@@ -183,6 +199,7 @@ pub(super) fn summaries(dir: &Path, server: &Settings) -> Result<Vec<TenantSumma
     let good = tenants.into_iter().map(|TenantConfig { name, own, .. }| TenantSummary {
         name: name.to_string(),
         hosts: own.hosts,
+        listen: own.listen,
         is_by_issuer: own.by_issuer,
         ..nothing(Path::new(""))
     });
@@ -244,9 +261,10 @@ impl TenantConfig {
             ));
         }
         own.hosts = own.hosts.iter().map(|host| host_name(host).map_err(&fault)).collect::<Result<_, _>>()?;
-        if own.hosts.is_empty() && !own.by_issuer {
+        if own.hosts.is_empty() && own.listen.is_empty() && !own.by_issuer {
             return Err(fault(
-                "no request can reach this tenant: set tenant.hosts or tenant.by_issuer".to_owned(),
+                "no request can reach this tenant: set tenant.hosts, tenant.listen or tenant.by_issuer"
+                    .to_owned(),
             ));
         }
         let mut settings = Settings { upstream, auth, urls, policy, retention, ..server.clone() };
@@ -261,12 +279,25 @@ impl TenantConfig {
 impl TenantConfig {
     /// Returns a warning, if any repository of github.com may use this tenant.
     pub(crate) fn exposure(&self) -> Option<String> {
-        exposure::open_to_everybody(&self.settings)
+        let mut settings = self.settings.clone();
+        let is_open = |address: &&SocketAddr| !address.ip().is_loopback();
+        if let Some(open) = self.own.listen.iter().find(is_open) {
+            settings.server.listen = *open;
+        }
+        exposure::open_to_everybody(&settings)
     }
 }
 
 impl TenantSection {
     fn check(&self) -> Result<(), String> {
+        if let Some(address) = self.listen.iter().find(|address| address.port() == 0) {
+            return Err(format!("tenant.listen has {address}; a port must be named, or no client knows it"));
+        }
+        for (at, address) in self.listen.iter().enumerate() {
+            if let Some(other) = self.listen[..at].iter().find(|other| overlap(**other, *address)) {
+                return Err(format!("tenant.listen has {other} and {address}; one listener serves both"));
+            }
+        }
         if !(1..=1_000_000).contains(&self.max_requests) {
             return Err(format!(
                 "tenant.max_requests is {}; it must be from 1 to 1000000",
@@ -313,51 +344,6 @@ pub(crate) fn host_name(text: &str) -> Result<String, String> {
             Ok(host.strip_suffix('.').unwrap_or(&host).to_owned())
         }
         _ => Err(format!("`{text}` is not a host name, with a port or without")),
-    }
-}
-
-/// Which hosts and issuers are whose.
-struct Claimed {
-    hosts: BTreeMap<String, TenantName>,
-    issuers: BTreeMap<String, TenantName>,
-}
-
-impl Claimed {
-    fn of_default(server: &Settings) -> Result<Self, ConfigError> {
-        let setting = |problem| ConfigError::Setting { setting: "tenants.hosts".to_owned(), problem };
-        let hosts = server.tenants.hosts.iter().map(|host| Ok((host_name(host)?, TenantName::default())));
-        let hosts = hosts.collect::<Result<_, String>>().map_err(setting)?;
-        Ok(Self { hosts, issuers: BTreeMap::new() })
-    }
-
-    /// Notes what a tenant claims, all of it or nothing.
-    fn claim(&mut self, tenant: &TenantConfig) -> Result<(), ConfigError> {
-        let contradiction = |what: &str, other: &TenantName| {
-            ConfigError::Contradiction(format!(
-                "{what} is claimed by the tenants {other} and {}",
-                tenant.name
-            ))
-        };
-        let issuers = tenant.settings.auth.issuers.iter().map(|issuer| issuer.issuer.as_str());
-        let issuers: Vec<_> = issuers.filter(|_| tenant.own.by_issuer).collect();
-        for host in &tenant.own.hosts {
-            if let Some(other) = self.hosts.get(host) {
-                return Err(contradiction(&format!("the host {host}"), other));
-            }
-        }
-        for issuer in &issuers {
-            if let Some(other) = self.issuers.get(*issuer) {
-                return Err(contradiction(&format!("the issuer {issuer}"), other));
-            }
-        }
-        let hosts = tenant.own.hosts.iter().map(|host| (host.clone(), tenant.name.clone()));
-        self.hosts.extend(hosts);
-        for issuer in issuers {
-            if let Entry::Vacant(place) = self.issuers.entry(issuer.to_owned()) {
-                place.insert(tenant.name.clone());
-            }
-        }
-        Ok(())
     }
 }
 

@@ -202,6 +202,7 @@ impl TenantLoader {
         let issuers = settings.auth.issuers.iter().filter(|_| own.by_issuer);
         let description = Description {
             hosts: own.hosts,
+            listen: own.listen,
             issuers: issuers.map(|issuer| issuer.issuer.clone()).collect(),
             base_url: settings.server.base_url.clone(),
             max_requests: own.max_requests,

@@ -63,6 +63,14 @@ fn what_is_wrong_is_said_with_the_setting() {
         ("a.toml", &GOOD.replace("hosts", "cpu_percent = 0\nhosts"), "tenant.cpu_percent is 0"),
         ("a.toml", &format!("{GOOD}[policy]\ndeadline_ms = 0\n"), "policy.deadline_ms is 0"),
         ("a.toml", &GOOD.replace("hosts", "base_url = \"ftp://x\"\nhosts"), "tenant.base_url is `ftp://x`"),
+        ("a.toml", &GOOD.replace("hosts", "listen = [\":0\"]\nhosts"), "a port must be named"),
+        ("a.toml", &GOOD.replace("hosts", "listen = \":1\"\nhosts"), "tenant.listen"),
+        ("a.toml", &GOOD.replace("hosts", "listen = [true]\nhosts"), "is of type boolean; it must be like"),
+        (
+            "a.toml",
+            &GOOD.replace("hosts", "listen = [\":4000\", \"[::1]:4001\", 4000]\nhosts"),
+            "tenant.listen has 0.0.0.0:4000 and 127.0.0.1:4000",
+        ),
         ("a.toml", "[tenant\n", "line 1"),
     ] {
         let fault = fault(name, text);
@@ -90,6 +98,31 @@ fn a_host_and_an_issuer_are_one_tenants() {
     }
     // Without `by_issuer` any number of tenants trust one issuer.
     assert_eq!(read(&server, &[("a.toml", GOOD), ("b.toml", &other_host)]).tenants.len(), 2);
+}
+
+#[test]
+fn an_address_is_one_tenants_and_not_the_servers() {
+    let server = server("[server]\nlisten = \"127.0.0.1:4000\"\n");
+    let at = |address: &str| GOOD.replace("hosts = [\"Acme.Example\"]", &format!("listen = [\"{address}\"]"));
+    for (first, second, expected) in [
+        (
+            "127.0.0.1:5000",
+            "127.0.0.1:5000",
+            Some("the address 127.0.0.1:5000 is claimed by the tenants a and b"),
+        ),
+        ("127.0.0.1:5000", ":5000", Some("the address 0.0.0.0:5000 is claimed by the tenants a and b")),
+        ("[::]:5000", "127.0.0.1:5000", Some("claimed by the tenants a and b")),
+        ("5000", "4000", Some("the server itself listens on 127.0.0.1:4000")),
+        ("5000", "0.0.0.0:4000", Some("tenant.listen has 0.0.0.0:4000, but the server")),
+        (":5000", "[::1]:5000", None),
+        ("127.0.0.2:4000", "127.0.0.1:5000", None),
+    ] {
+        let read = read(&server, &[("a.toml", &at(first)), ("b.toml", &at(second))]);
+        let fault = read.faults.first().map(|(_, fault)| chain(fault));
+        let is_expected = |expected: &str| fault.as_ref().is_some_and(|fault| fault.contains(expected));
+        assert!(expected.map_or(fault.is_none(), is_expected), "{first}, {second}: {fault:?}");
+        assert_eq!(read.tenants.len() + read.faults.len(), 2);
+    }
 }
 
 #[test]
