@@ -11,7 +11,11 @@ use larder_tests::{
 };
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 /// A public key whose private one nobody here has.
 const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
@@ -280,4 +284,87 @@ async fn a_listener_comes_and_goes_with_its_tenants_file() {
     fs::remove_file(server.file("acme")).unwrap();
     eventually(async || !is_open(second).await).await;
     assert_eq!(server.job("acme").probe().await, StatusCode::NOT_FOUND);
+}
+
+/// Looks a key up on this connection, which stays open. Returns the status; `None` if it is closed.
+async fn look_up_on(stream: &mut TcpStream, job: &Job<'_>, tenant: &str) -> Option<String> {
+    let body = r#"{"key":"key","version":"v"}"#;
+    let request = format!(
+        "POST /twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL HTTP/1.1\r\nhost: {}\r\n\
+         authorization: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        host_of(tenant),
+        job.bearer,
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut response = Vec::new();
+    // A miss ends with this.
+    while !response.ends_with(b"}") {
+        let read =
+            timeout(Duration::from_secs(20), stream.read_buf(&mut response)).await.expect("a response");
+        if !read.is_ok_and(|count| count > 0) {
+            return None;
+        }
+    }
+    String::from_utf8_lossy(&response).split(' ').nth(1).map(str::to_owned)
+}
+
+async fn connect(server: &TenantServer) -> TcpStream {
+    TcpStream::connect(server.server.base.strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_tenant_that_holds_connections_takes_the_places_of_nobody_else() {
+    let data = TempDir::new().unwrap();
+    let bounds =
+        "[server]\nmax_connections = 8\nmax_connections_per_client = 8\nthreads = 1\nshutdown_ms = 1000\n";
+    fs::write(data.path().join("larder.toml"), bounds).unwrap();
+    for name in ["acme", "crowd"] {
+        tenants::write(data.path(), name, "");
+    }
+    let server = TenantServer::start_on(data, &[("LARDER_THREADS", "1")]).await;
+    let (acme, crowd) = (server.job("acme"), server.job("crowd"));
+    // Idle for longer than any other: it would be the first to make room for them.
+    let mut patient = connect(&server).await;
+    assert_eq!(look_up_on(&mut patient, &acme, "acme").await.as_deref(), Some("200"));
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let mut stream = connect(&server).await;
+        assert_eq!(look_up_on(&mut stream, &crowd, "crowd").await.as_deref(), Some("200"));
+        held.push(stream);
+    }
+    assert_eq!(look_up_on(&mut patient, &acme, "acme").await.as_deref(), Some("200"));
+    let mut open = 0;
+    for stream in &mut held {
+        open += usize::from(timeout(Duration::from_millis(100), stream.read_u8()).await.is_err());
+    }
+    assert!((1..=4).contains(&open), "{open} of half of 8 are open");
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_busy_connections_and_no_more() {
+    let data = TempDir::new().unwrap();
+    let lines = format!("{}deadline_ms = 1000\n", policy_lines(data.path(), HOSTILE_POLICY));
+    let section = "[tenant]\nhosts = [\"evil.test\"]\nmax_connections = 3\n";
+    let tokens = format!("[auth]\nhs256_secrets = [\"{}\"]\n", secret_of("evil"));
+    tenants::write_text(data.path(), "evil", &format!("{lines}{section}{tokens}"));
+    tenants::write(data.path(), "acme", "");
+    let server = TenantServer::start_on(data, &[("DISABLE_CLEANUP_JOBS", "true")]).await;
+    let evil = server.job("evil");
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect(&server).await;
+        let head = format!("PUT /wait HTTP/1.1\r\nhost: {}\r\ncontent-length: 9\r\n\r\n", host_of("evil"));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    let refused = async || evil.send("GET", "/fine", &[], "").await.status == StatusCode::SERVICE_UNAVAILABLE;
+    eventually(refused).await;
+    let refused = evil.send("GET", "/fine", &[], "").await;
+    assert!(refused.text().contains("connections of this tenant"), "{}", refused.text());
+    assert_eq!((refused.header("connection"), refused.header("retry-after")), ("close", "1"));
+    server.job("acme").save("key", b"healthy").await;
+    assert_eq!(server.job("acme").restore("key").await, "healthy");
+    drop(held);
+    server.until("evil", "/fine", StatusCode::OK).await;
 }

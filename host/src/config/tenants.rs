@@ -84,6 +84,9 @@ pub(crate) struct TenantSection {
     pub base_url: Option<String>,
     /// Most requests in flight.
     pub max_requests: usize,
+    /// Most connections at once whose latest request was this tenant's; 0: half of
+    /// `server.max_connections`.
+    pub max_connections: usize,
     /// What its policy may compute in long turns, in percent of a core.
     pub cpu_percent: u32,
 }
@@ -96,6 +99,7 @@ impl Default for TenantSection {
             by_issuer: false,
             base_url: None,
             max_requests: 64,
+            max_connections: 0,
             cpu_percent: 10,
         }
     }
@@ -302,6 +306,12 @@ impl TenantSection {
             return Err(format!(
                 "tenant.max_requests is {}; it must be from 1 to 1000000",
                 self.max_requests
+            ));
+        }
+        if self.max_connections > 1_000_000 {
+            return Err(format!(
+                "tenant.max_connections is {}; it must be from 0 to 1000000",
+                self.max_connections
             ));
         }
         if !(1..=10_000).contains(&self.cpu_percent) {

@@ -30,6 +30,8 @@ pub(crate) struct Description {
     pub(crate) base_url: Option<String>,
     /// Most requests in flight.
     pub(crate) max_requests: usize,
+    /// Most connections at once; `None`: half of all.
+    pub(crate) max_connections: Option<usize>,
 }
 
 /// A tenant that is served. A change of its file makes another one.
@@ -40,6 +42,8 @@ pub(crate) struct Registered {
     pub(crate) policy: Policy,
     /// Where the server listens for it alone.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Most connections at once; `None`: half of all.
+    pub(crate) max_connections: Option<usize>,
     hosts: Vec<String>,
     issuers: Vec<String>,
     requests: Arc<Semaphore>,
@@ -56,10 +60,23 @@ impl Registered {
         maker: Box<dyn MakeTenant>,
         made: mpsc::UnboundedSender<Arc<Self>>,
     ) -> Arc<Self> {
-        let Description { name, hosts, listen, issuers, base_url, max_requests } = description;
+        let Description { name, hosts, listen, issuers, base_url, max_requests, max_connections } =
+            description;
         let requests = Arc::new(Semaphore::new(max_requests));
         let tenant = OnceCell::new();
-        Arc::new(Self { name, base_url, policy, listen, hosts, issuers, requests, maker, tenant, made })
+        Arc::new(Self {
+            name,
+            base_url,
+            policy,
+            listen,
+            max_connections,
+            hosts,
+            issuers,
+            requests,
+            maker,
+            tenant,
+            made,
+        })
     }
 
     pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {

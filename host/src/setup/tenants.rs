@@ -206,6 +206,7 @@ impl TenantLoader {
             issuers: issuers.map(|issuer| issuer.issuer.clone()).collect(),
             base_url: settings.server.base_url.clone(),
             max_requests: own.max_requests,
+            max_connections: Some(own.max_connections).filter(|count| *count > 0),
             name: name.clone(),
         };
         let cpu = Arc::new(CpuBudget::new(own.cpu_percent));

@@ -61,6 +61,11 @@ fn what_is_wrong_is_said_with_the_setting() {
         ("a.toml", &format!("{GOOD}[retention]\nfull_sweep_hours = 1\n"), "is the same for all tenants"),
         ("a.toml", &GOOD.replace("hosts", "max_requests = 0\nhosts"), "tenant.max_requests is 0"),
         ("a.toml", &GOOD.replace("hosts", "cpu_percent = 0\nhosts"), "tenant.cpu_percent is 0"),
+        (
+            "a.toml",
+            &GOOD.replace("hosts", "max_connections = 1000001\nhosts"),
+            "tenant.max_connections is 1000001",
+        ),
         ("a.toml", &format!("{GOOD}[policy]\ndeadline_ms = 0\n"), "policy.deadline_ms is 0"),
         ("a.toml", &GOOD.replace("hosts", "base_url = \"ftp://x\"\nhosts"), "tenant.base_url is `ftp://x`"),
         ("a.toml", &GOOD.replace("hosts", "listen = [\":0\"]\nhosts"), "a port must be named"),
