@@ -215,6 +215,15 @@ pub(super) fn summaries(dir: &Path, server: &Settings) -> Result<Vec<TenantSumma
     Ok(all)
 }
 
+/// Returns the tenants that are being removed.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(crate) fn removed_tenants(dir: &Path) -> Result<Vec<TenantName>, ConfigError> {
+    let name = |path: PathBuf| path.file_stem()?.to_str()?.parse().ok();
+    Ok(files(dir, REMOVED_TENANT)?.into_iter().filter_map(name).collect())
+}
+
 /// The files of a directory that end so, in the order of their names.
 fn files(dir: &Path, end: &str) -> Result<Vec<PathBuf>, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: dir.to_owned(), source };

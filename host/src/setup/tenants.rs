@@ -17,7 +17,7 @@ use tokio::sync::{OnceCell, mpsc};
 use super::tenant::{Holdings, Shared, assemble};
 use crate::{
     auth::SKIP_WARNING,
-    config::{ConfigError, REMOVED_TENANT, Settings, TenantConfig, TenantFiles, host_name},
+    config::{ConfigError, REMOVED_TENANT, Settings, TenantConfig, TenantFiles, host_name, removed_tenants},
     engine::{InstanceLimits, InstancePool, Policy},
     error::StartError,
     registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served},
@@ -115,7 +115,7 @@ impl TenantLoader {
         let this = self.clone();
         let read = tokio::task::spawn_blocking(move || this.read()).await;
         let Some((files, stamps)) = read.unwrap_or(Ok(None))? else { return Ok(()) };
-        let removed = self.removed_names();
+        let removed = removed_tenants(&self.dir)?;
         for (path, fault) in &files.faults {
             tracing::error!(file = %path.display(), error = chain(fault), "a tenant's file has a fault; the tenant stays as it was");
         }
@@ -250,14 +250,6 @@ impl TenantLoader {
         self.registry.replace(Served::new(tenants.values().map(|known| known.registered.clone())));
         state.tenants = tenants;
     }
-
-    /// Returns the names of tenants that are being removed.
-    fn removed_names(&self) -> Vec<TenantName> {
-        let files = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
-        let marks =
-            files.filter(|path| path.extension().is_some_and(|extension| extension == REMOVED_TENANT));
-        marks.filter_map(|path| path.file_stem()?.to_str()?.parse().ok()).collect()
-    }
 }
 
 #[async_trait]
@@ -278,7 +270,8 @@ impl Reload for TenantLoader {
             let mark = self.dir.join(format!("{name}.{REMOVED_TENANT}"));
             Some(Removal { name, storage, index, mark })
         };
-        self.removed_names().into_iter().filter_map(removal).collect()
+        // A directory that cannot be read is logged by each reload.
+        removed_tenants(&self.dir).unwrap_or_default().into_iter().filter_map(removal).collect()
     }
 }
 
