@@ -17,8 +17,14 @@ pub(crate) const PER_REQUEST: u64 = 2;
 pub(crate) const MAX_REFUSALS: usize = 16;
 /// Most listeners of tenants at once.
 pub(crate) const MAX_TENANT_LISTENERS: usize = 128;
+/// Most storages of tenants' own at once.
+pub(crate) const MAX_OWN_STORAGES: usize = 32;
+/// Of each of them that is a folder: its directories and lock, and files of uploads that are kept open.
+const PER_OWN_STORAGE: usize = 8;
 /// Most evicted connections that have not ended yet.
 const MAX_LEAVING: u64 = 64;
+/// What tenants may have of their own.
+const OF_TENANTS: usize = MAX_TENANT_LISTENERS + PER_OWN_STORAGE * MAX_OWN_STORAGES;
 /// Fewest connections and requests with which a server makes sense.
 const LEAST: u64 = 16;
 /// Most requests at once. More would only wait for each other.
@@ -37,7 +43,7 @@ pub struct Wanted {
     pub threads: usize,
     /// Most connections to a database server; 0 if the database is a file.
     pub database: usize,
-    /// Whether there are several tenants, which may have listeners of their own.
+    /// Whether there are several tenants, which may have listeners and storages of their own.
     pub has_tenants: bool,
 }
 
@@ -91,7 +97,7 @@ impl Shares {
     /// # Errors
     /// When they are too few for what is wanted.
     pub fn divide(limit: u64, wanted: Wanted) -> Result<Self, TooFew> {
-        let of_tenants = if wanted.has_tenants { MAX_TENANT_LISTENERS as u64 } else { 0 };
+        let of_tenants = if wanted.has_tenants { OF_TENANTS as u64 } else { 0 };
         let reserved = RESERVED + MAX_REFUSALS as u64 + PER_THREAD * wanted.threads as u64 + of_tenants;
         let fixed = reserved + wanted.database as u64;
         let asked = wanted.connections as u64;

@@ -187,6 +187,25 @@ fn half_sent(address: SocketAddr) -> TcpStream {
     stream
 }
 
+impl Program {
+    /// Stops it, with a request in flight, and returns the process that follows it: it starts before
+    /// that if `early`, else after.
+    fn followed(mut self, data: &Path, address: SocketAddr, early: bool) -> Self {
+        let _slow = half_sent(address);
+        if !early {
+            self.terminate();
+        }
+        let next = Self::start(command(data, &address.to_string(), ""));
+        if early {
+            next.says("waiting for it to stop");
+            self.terminate();
+        }
+        assert!(self.ends().0.success());
+        assert_eq!(next.address(), address);
+        next
+    }
+}
+
 /// Fault 2: the next process is there before the first one is told to stop, and after.
 #[test]
 fn nobody_is_refused_while_one_process_follows_another() {
@@ -195,18 +214,7 @@ fn nobody_is_refused_while_one_process_follows_another() {
     let address = running.address();
     let clients = Clients::start(address);
     for early in [true, false, true] {
-        let _slow = half_sent(address);
-        if !early {
-            running.terminate();
-        }
-        let next = Program::start(command(data.path(), &address.to_string(), ""));
-        if early {
-            next.says("waiting for it to stop");
-            running.terminate();
-        }
-        assert!(running.ends().0.success());
-        assert_eq!(next.address(), address);
-        running = next;
+        running = running.followed(data.path(), address, early);
     }
     clients.all_were_answered();
 }
@@ -229,18 +237,7 @@ fn nobody_is_refused_at_the_listener_of_a_tenant() {
     let address = running.address();
     let (clients, of_server) = (Clients::start(of_tenant), Clients::start(address));
     for early in [true, false] {
-        let _slow = half_sent(address);
-        if !early {
-            running.terminate();
-        }
-        let next = Program::start(command(data.path(), &address.to_string(), ""));
-        if early {
-            next.says("waiting for it to stop");
-            running.terminate();
-        }
-        assert!(running.ends().0.success());
-        next.address();
-        running = next;
+        running = running.followed(data.path(), address, early);
     }
     clients.all_were_answered();
     of_server.all_were_answered();

@@ -73,7 +73,7 @@ async fn the_issuer_of_a_token_chooses_a_tenant() {
     let data = TempDir::new().unwrap();
     for name in ["acme", "umbrella"] {
         let file = format!(
-            "[tenant]\nby_issuer = true\n[auth]\nissuers = [{{ issuer = \"https://{name}.test\", jwks_file = \"{}\" }}]\n\
+            "[tenant]\nhosts = [\"{name}.test\"]\nby_issuer = true\n[auth]\nissuers = [{{ issuer = \"https://{name}.test\", jwks_file = \"{}\" }}]\n\
              hs256_secrets = [\"{}\"]\nhs256_repository_prefix = \"s:\"\n",
             data.path().join("keys.json").display(),
             secret_of(name),
@@ -101,6 +101,12 @@ async fn the_issuer_of_a_token_chooses_a_tenant() {
     assert_eq!(forged.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status, 401);
     let unknown = job("https://nobody.test", &secret_of("acme"));
     assert_eq!(unknown.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status, 404);
+    // At a host of the tenant the URL is good, too.
+    let named = url.strip_prefix("http://any.test").unwrap();
+    let own = Job::at(&server.server, "acme.test", &secret_of("acme"));
+    assert_eq!(own.send("GET", named, &[], "").await.text(), "of acme");
+    let other = Job::at(&server.server, "umbrella.test", &secret_of("umbrella"));
+    assert!(other.send("GET", named, &[], "").await.status.is_client_error());
     // A URL of one tenant is nothing at the other.
     let elsewhere = url.replace("/@acme/", "/@umbrella/");
     assert!(umbrella.send("GET", &elsewhere, &[], "").await.status.is_client_error());

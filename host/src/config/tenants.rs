@@ -4,6 +4,7 @@
 //! differ (listener, storage, database, log), is in the configuration of the server.
 
 mod claims;
+mod own_storage;
 
 use std::{
     fs,
@@ -17,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, UpstreamConfig, Urls, check, exposure,
-    file::RawSettings, listen, listen::overlap, optional,
+    Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, Storage, UpstreamConfig, Urls, check,
+    exposure, file::RawSettings, listen, listen::overlap, optional,
 };
 use claims::Claims;
 
@@ -66,6 +67,8 @@ pub(crate) struct TenantConfig {
     pub own: TenantSection,
     /// The settings of the server with those of the tenant in their places.
     pub settings: Settings,
+    /// Its section `storage`, which is in `settings`, too; `None`: it is in the storage of the server.
+    pub own_storage: Option<Storage>,
 }
 
 /// The section `[tenant]` of a tenant's file.
@@ -115,6 +118,7 @@ struct TenantFile {
     urls: Urls,
     policy: PolicyConfig,
     retention: Retention,
+    storage: Option<Storage>,
 }
 
 /// What a file inherits of the server's configuration where it does not say otherwise: never a
@@ -155,6 +159,7 @@ impl TenantFiles {
     pub(crate) fn read(dir: &Path, server: &Settings) -> Result<Self, ConfigError> {
         let mut read = Self::default();
         let mut claims = Claims::of_server(server)?;
+        claims.note_removed(&removed_tenants(dir, server)?);
         let inherited = inherited(server);
         for path in files(dir, EXTENSION)? {
             let tenant = TenantConfig::read(&path, server, &inherited).and_then(|tenant| {
@@ -215,13 +220,27 @@ pub(super) fn summaries(dir: &Path, server: &Settings) -> Result<Vec<TenantSumma
     Ok(all)
 }
 
+/// A tenant that is being removed.
+#[derive(Debug)]
+pub(crate) struct RemovedTenant {
+    pub(crate) name: TenantName,
+    /// The file that says so.
+    pub(crate) mark: PathBuf,
+    /// Its own storage, if it has one.
+    pub(crate) storage: Result<Option<Storage>, ConfigError>,
+}
+
 /// Returns the tenants that are being removed.
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub(crate) fn removed_tenants(dir: &Path) -> Result<Vec<TenantName>, ConfigError> {
-    let name = |path: PathBuf| path.file_stem()?.to_str()?.parse().ok();
-    Ok(files(dir, REMOVED_TENANT)?.into_iter().filter_map(name).collect())
+pub(crate) fn removed_tenants(dir: &Path, server: &Settings) -> Result<Vec<RemovedTenant>, ConfigError> {
+    let removed = |mark: PathBuf| {
+        let name = mark.file_stem()?.to_str()?.parse().ok()?;
+        let storage = own_storage::read(&mark, server);
+        Some(RemovedTenant { name, mark, storage })
+    };
+    Ok(files(dir, REMOVED_TENANT)?.into_iter().filter_map(removed).collect())
 }
 
 /// The files of a directory that end so, in the order of their names.
@@ -236,6 +255,22 @@ fn files(dir: &Path, end: &str) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files: Vec<_> = paths.filter(is_tenant).collect();
     files.sort();
     Ok(files)
+}
+
+/// Reads the settings of a file, with what it inherits.
+fn source(path: &Path, inherited: &[(&str, Value)]) -> Result<RawSettings, ConfigError> {
+    let mut source = RawSettings::read(path)?;
+    source.provenances.set_file_alone();
+    if let Some(name) = COMMON.iter().find(|name| source.provenances.is_set(name)) {
+        let problem = format!("{name} is the same for all tenants: set it in the server's file");
+        return Err(ConfigError::File { path: path.to_owned(), line: 1, problem });
+    }
+    for (name, value) in inherited {
+        if !source.provenances.is_set(name) {
+            source.set(name, value.clone(), Provenance::Default);
+        }
+    }
+    Ok(source)
 }
 
 impl TenantConfig {
@@ -253,39 +288,21 @@ impl TenantConfig {
                     .to_owned(),
             ));
         }
-        let mut source = RawSettings::read(path)?;
-        for name in COMMON {
-            if source.provenances.is_set(name) {
-                return Err(fault(format!(
-                    "{name} is the same for all tenants: set it in the server's file"
-                )));
-            }
-        }
-        for (name, value) in inherited {
-            if !source.provenances.is_set(name) {
-                source.set(name, value.clone(), Provenance::Default);
-            }
-        }
-        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention } = source.parse()?;
-        let has_signer = !auth.issuers.is_empty() || !auth.hs256_secrets.is_empty() || auth.skip_validation;
-        if !has_signer {
-            return Err(fault(
-                "nobody may use this tenant: set auth.issuers or auth.hs256_secrets".to_owned(),
-            ));
-        }
+        let source = source(path, inherited)?;
+        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention, storage } =
+            source.parse()?;
+        let complete = |storage| own_storage::complete(storage, server, &source.provenances);
+        let own_storage = storage.map(complete).transpose()?;
         own.hosts = own.hosts.iter().map(|host| host_name(host).map_err(&fault)).collect::<Result<_, _>>()?;
-        if own.hosts.is_empty() && own.listen.is_empty() && !own.by_issuer {
-            return Err(fault(
-                "no request can reach this tenant: set tenant.hosts, tenant.listen or tenant.by_issuer"
-                    .to_owned(),
-            ));
-        }
+        own.check(&auth).map_err(fault)?;
         let mut settings = Settings { upstream, auth, urls, policy, retention, ..server.clone() };
+        if let Some(storage) = &own_storage {
+            settings.storage = storage.clone();
+        }
         settings.server.base_url = own.base_url.take();
         check::resolve_tenant(&mut settings, &source.provenances)?;
         check::settings(&settings, &source.provenances).map_err(of_tenant)?;
-        own.check().map_err(fault)?;
-        Ok(Self { name, own, settings })
+        Ok(Self { name, own, settings, own_storage })
     }
 }
 
@@ -302,7 +319,20 @@ impl TenantConfig {
 }
 
 impl TenantSection {
-    fn check(&self) -> Result<(), String> {
+    /// Checks the section, and that somebody can use the tenant.
+    fn check(&self, auth: &Auth) -> Result<(), String> {
+        if auth.issuers.is_empty() && auth.hs256_secrets.is_empty() && !auth.skip_validation {
+            return Err("nobody may use this tenant: set auth.issuers or auth.hs256_secrets".to_owned());
+        }
+        if self.hosts.is_empty() && self.listen.is_empty() && !self.by_issuer {
+            let how = "set tenant.hosts, tenant.listen or tenant.by_issuer";
+            return Err(format!("no request can reach this tenant: {how}"));
+        }
+        self.check_listen()?;
+        self.check_limits()
+    }
+
+    fn check_listen(&self) -> Result<(), String> {
         if let Some(address) = self.listen.iter().find(|address| address.port() == 0) {
             return Err(format!("tenant.listen has {address}; a port must be named, or no client knows it"));
         }
@@ -311,6 +341,10 @@ impl TenantSection {
                 return Err(format!("tenant.listen has {other} and {address}; one listener serves both"));
             }
         }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), String> {
         if !(1..=1_000_000).contains(&self.max_requests) {
             return Err(format!(
                 "tenant.max_requests is {}; it must be from 1 to 1000000",

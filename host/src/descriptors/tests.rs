@@ -35,10 +35,10 @@ fn what_is_asked_for_is_given_or_refused_in_one_line() {
 }
 
 #[test]
-fn listeners_of_tenants_have_a_share() {
+fn what_tenants_have_of_their_own_has_a_share() {
     let (one, several) = (PLAIN, Wanted { has_tenants: true, ..PLAIN });
     let [one, several] = [one, several].map(|wanted| Shares::divide(1024, wanted).unwrap());
-    assert_eq!(several.reserved - one.reserved, super::MAX_TENANT_LISTENERS as u64);
+    assert_eq!(several.reserved - one.reserved, super::OF_TENANTS as u64);
     assert!(sum(several) <= 1024, "{several:?}");
 }
 

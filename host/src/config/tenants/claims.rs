@@ -1,4 +1,4 @@
-//! What only one tenant can have: hosts, addresses, issuers.
+//! What only one tenant can have: hosts, addresses, issuers, a storage.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -7,15 +7,22 @@ use std::{
 
 use larder_common::TenantName;
 
-use super::{TenantConfig, host_name};
-use crate::config::{ConfigError, Settings, listen::overlap};
+use super::{RemovedTenant, TenantConfig, host_name, own_storage::Place};
+use crate::{
+    config::{ConfigError, Settings, Storage, listen::overlap},
+    descriptors::MAX_OWN_STORAGES,
+};
 
-/// Which hosts, addresses and issuers are whose.
+/// Which hosts, addresses, issuers and storages are whose.
 pub(super) struct Claims {
     hosts: BTreeMap<String, TenantName>,
     /// `None`: that of the server itself.
     addresses: Vec<(SocketAddr, Option<TenantName>)>,
     issuers: BTreeMap<String, TenantName>,
+    /// Each with whose it is, for an error.
+    places: Vec<(Place, String)>,
+    /// Storages of tenants' own.
+    own_storages: usize,
 }
 
 impl Claims {
@@ -24,7 +31,27 @@ impl Claims {
         let setting = |problem| ConfigError::Setting { setting: "tenants.hosts".to_owned(), problem };
         let hosts = server.tenants.hosts.iter().map(|host| Ok((host_name(host)?, TenantName::default())));
         let hosts = hosts.collect::<Result<_, String>>().map_err(setting)?;
-        Ok(Self { hosts, addresses: vec![(server.server.listen, None)], issuers: BTreeMap::new() })
+        let Settings { data, storage, tenants, database, .. } = server;
+        let folders = [Some(data), tenants.dir.as_ref(), database.sqlite.path.as_ref()];
+        let folders = folders.into_iter().flatten().map(|path| Place::folder(path));
+        let places = folders.chain([Place::of(storage)]).map(|place| (place, "the server".to_owned()));
+        Ok(Self {
+            hosts,
+            addresses: vec![(server.server.listen, None)],
+            issuers: BTreeMap::new(),
+            places: places.collect(),
+            own_storages: 0,
+        })
+    }
+
+    /// Notes the storages that are still deleted from.
+    pub(super) fn note_removed(&mut self, removed: &[RemovedTenant]) {
+        for RemovedTenant { name, storage, .. } in removed {
+            if let Ok(Some(storage)) = storage {
+                self.places.push((Place::of(storage), format!("the tenant {name}, which is being removed")));
+                self.own_storages += 1;
+            }
+        }
     }
 
     /// Notes what a tenant claims, all of it or nothing.
@@ -60,12 +87,32 @@ impl Claims {
                 return Err(contradiction(&format!("the issuer {issuer}"), other));
             }
         }
-        self.note(tenant, issuers);
+        let own = tenant.own_storage.as_ref();
+        let place = own.map(|storage| self.free_place(storage)).transpose()?;
+        self.note(tenant, issuers, place);
         Ok(())
     }
 
-    fn note(&mut self, tenant: &TenantConfig, issuers: Vec<&str>) {
+    /// Returns where a storage is, if it is nobody else's.
+    fn free_place(&self, storage: &Storage) -> Result<Place, ConfigError> {
+        if self.own_storages >= MAX_OWN_STORAGES {
+            return Err(ConfigError::Contradiction(format!(
+                "at most {MAX_OWN_STORAGES} tenants of a server may have a storage of their own"
+            )));
+        }
+        let place = Place::of(storage);
+        match self.places.iter().find(|(other, _)| place.overlaps(other)) {
+            None => Ok(place),
+            Some((other, owner)) => Err(ConfigError::Contradiction(format!(
+                "the section storage says {place}, but {other} is of {owner}, and neither may be in the other"
+            ))),
+        }
+    }
+
+    fn note(&mut self, tenant: &TenantConfig, issuers: Vec<&str>, place: Option<Place>) {
         let name = &tenant.name;
+        self.own_storages += usize::from(place.is_some());
+        self.places.extend(place.map(|place| (place, format!("the tenant {name}"))));
         self.hosts.extend(tenant.own.hosts.iter().map(|host| (host.clone(), name.clone())));
         let addresses = tenant.own.listen.iter();
         self.addresses.extend(addresses.map(|address| (*address, Some(name.clone()))));

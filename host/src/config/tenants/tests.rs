@@ -7,7 +7,8 @@ use crate::config::Config;
 
 const GOOD: &str = "[tenant]\nhosts = [\"Acme.Example\"]\n[auth]\nissuers = [\"https://issuer.example\"]\n";
 
-fn server(text: &str) -> Settings {
+/// The settings of a server with this file.
+pub(super) fn server(text: &str) -> Settings {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("larder.toml");
     fs::write(&file, text).unwrap();
@@ -57,7 +58,7 @@ fn what_is_wrong_is_said_with_the_setting() {
         ("a.toml", "[tenant]\nhosts = [\"a\"]\n", "nobody may use this tenant"),
         ("a.toml", "[auth]\nissuers = [\"https://i\"]\n", "no request can reach this tenant"),
         ("a.toml", &GOOD.replace("Acme.Example", "a b"), "`a b` is not a host name"),
-        ("a.toml", &format!("{GOOD}[storage]\ndriver = \"s3\"\n"), "unknown field `storage`"),
+        ("a.toml", &format!("{GOOD}[database]\ndriver = \"mysql\"\n"), "unknown field `database`"),
         ("a.toml", &format!("{GOOD}[retention]\nfull_sweep_hours = 1\n"), "is the same for all tenants"),
         ("a.toml", &GOOD.replace("hosts", "max_requests = 0\nhosts"), "tenant.max_requests is 0"),
         ("a.toml", &GOOD.replace("hosts", "cpu_percent = 0\nhosts"), "tenant.cpu_percent is 0"),
@@ -150,4 +151,6 @@ fn the_example_states_the_defaults_of_a_tenant() {
     assert_eq!(format!("{:?}", stated.policy), format!("{:?}", defaults.policy));
     assert_eq!(format!("{:?}", stated.retention), format!("{:?}", defaults.retention));
     assert_eq!(format!("{:?}", stated.urls), format!("{:?}", defaults.urls));
+    // Not set in truth: with the section the tenant has a storage of its own.
+    assert_eq!(stated.storage, Some(Storage::default()));
 }
