@@ -82,7 +82,7 @@ impl Builder {
         self
     }
 
-    /// Listens nowhere: all requests come by [`Larder::service`].
+    /// Listens nowhere, and for no tenant: all requests come by [`Larder::service`].
     #[must_use]
     pub fn without_listener(mut self) -> Self {
         self.listener = WantedListener::Without;

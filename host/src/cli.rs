@@ -52,6 +52,9 @@ pub(crate) struct NewTenant {
     /// A host name at which it is served.
     #[arg(long = "host", value_name = "HOST")]
     pub(crate) hosts: Vec<String>,
+    /// An address on which the server listens for it alone, such as :3001.
+    #[arg(long = "listen", value_name = "ADDRESS")]
+    pub(crate) listen: Vec<String>,
     /// Whose tokens are accepted, for example https://token.actions.githubusercontent.com.
     #[arg(long = "issuer", value_name = "URL", required = true)]
     pub(crate) issuers: Vec<String>,

@@ -15,8 +15,16 @@ const PER_THREAD: u64 = 8;
 pub(crate) const PER_REQUEST: u64 = 2;
 /// Most connections at once that are being refused: each is open until its client has read the 503.
 pub(crate) const MAX_REFUSALS: usize = 16;
+/// Most listeners of tenants at once.
+pub(crate) const MAX_TENANT_LISTENERS: usize = 128;
+/// Most storages of tenants' own at once.
+pub(crate) const MAX_OWN_STORAGES: usize = 32;
+/// Of each of them that is a folder: its directories and lock, and files of uploads that are kept open.
+const PER_OWN_STORAGE: usize = 8;
 /// Most evicted connections that have not ended yet.
 const MAX_LEAVING: u64 = 64;
+/// What tenants may have of their own.
+const OF_TENANTS: usize = MAX_TENANT_LISTENERS + PER_OWN_STORAGE * MAX_OWN_STORAGES;
 /// Fewest connections and requests with which a server makes sense.
 const LEAST: u64 = 16;
 /// Most requests at once. More would only wait for each other.
@@ -35,6 +43,8 @@ pub struct Wanted {
     pub threads: usize,
     /// Most connections to a database server; 0 if the database is a file.
     pub database: usize,
+    /// Whether there are several tenants, which may have listeners and storages of their own.
+    pub has_tenants: bool,
 }
 
 /// How the descriptors are divided up. The sum is at most `limit`.
@@ -87,7 +97,8 @@ impl Shares {
     /// # Errors
     /// When they are too few for what is wanted.
     pub fn divide(limit: u64, wanted: Wanted) -> Result<Self, TooFew> {
-        let reserved = RESERVED + MAX_REFUSALS as u64 + PER_THREAD * wanted.threads as u64;
+        let of_tenants = if wanted.has_tenants { OF_TENANTS as u64 } else { 0 };
+        let reserved = RESERVED + MAX_REFUSALS as u64 + PER_THREAD * wanted.threads as u64 + of_tenants;
         let fixed = reserved + wanted.database as u64;
         let asked = wanted.connections as u64;
         let least = if wanted.may_be_fewer { asked.min(LEAST) } else { asked };

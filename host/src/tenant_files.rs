@@ -47,7 +47,11 @@ pub(crate) fn add(config: &Config, new: &NewTenant) -> anyhow::Result<PathBuf> {
 fn table(new: &NewTenant) -> Table {
     let texts = |texts: &[String]| Value::Array(texts.iter().cloned().map(Value::String).collect());
     let mut tenant = Table::new();
-    tenant.insert("hosts".to_owned(), texts(&new.hosts));
+    for (setting, values) in [("hosts", &new.hosts), ("listen", &new.listen)] {
+        if !values.is_empty() {
+            tenant.insert(setting.to_owned(), texts(values));
+        }
+    }
     if new.by_issuer {
         tenant.insert("by_issuer".to_owned(), Value::Boolean(true));
     }
@@ -69,12 +73,15 @@ pub(crate) fn list(config: &Config) -> anyhow::Result<String> {
 }
 
 fn line(tenant: &TenantSummary) -> String {
-    let TenantSummary { name, hosts, is_by_issuer, is_being_removed, fault } = tenant;
+    let TenantSummary { name, hosts, listen, is_by_issuer, is_being_removed, fault } = tenant;
     match fault {
         _ if *is_being_removed => format!("{name}\tbeing removed\n"),
         Some(fault) => format!("{name}\tfault: {fault}\n"),
-        None if *is_by_issuer => format!("{name}\t{}\tby issuer\n", hosts.join(" ")),
-        None => format!("{name}\t{}\n", hosts.join(" ")),
+        None => {
+            let listen: String = listen.iter().map(|address| format!("\tlistens on {address}")).collect();
+            let by_issuer = if *is_by_issuer { "\tby issuer" } else { "" };
+            format!("{name}\t{}{listen}{by_issuer}\n", hosts.join(" "))
+        }
     }
 }
 

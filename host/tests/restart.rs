@@ -125,7 +125,7 @@ fn data(file: &str) -> tempfile::TempDir {
 fn ask(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: any.test\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
@@ -187,6 +187,25 @@ fn half_sent(address: SocketAddr) -> TcpStream {
     stream
 }
 
+impl Program {
+    /// Stops it, with a request in flight, and returns the process that follows it: it starts before
+    /// that if `early`, else after.
+    fn followed(mut self, data: &Path, address: SocketAddr, early: bool) -> Self {
+        let _slow = half_sent(address);
+        if !early {
+            self.terminate();
+        }
+        let next = Self::start(command(data, &address.to_string(), ""));
+        if early {
+            next.says("waiting for it to stop");
+            self.terminate();
+        }
+        assert!(self.ends().0.success());
+        assert_eq!(next.address(), address);
+        next
+    }
+}
+
 /// Fault 2: the next process is there before the first one is told to stop, and after.
 #[test]
 fn nobody_is_refused_while_one_process_follows_another() {
@@ -195,20 +214,33 @@ fn nobody_is_refused_while_one_process_follows_another() {
     let address = running.address();
     let clients = Clients::start(address);
     for early in [true, false, true] {
-        let _slow = half_sent(address);
-        if !early {
-            running.terminate();
-        }
-        let next = Program::start(command(data.path(), &address.to_string(), ""));
-        if early {
-            next.says("waiting for it to stop");
-            running.terminate();
-        }
-        assert!(running.ends().0.success());
-        assert_eq!(next.address(), address);
-        running = next;
+        running = running.followed(data.path(), address, early);
     }
     clients.all_were_answered();
+}
+
+/// The listener of a tenant is handed over with the server's own.
+#[test]
+fn nobody_is_refused_at_the_listener_of_a_tenant() {
+    let data = data("");
+    let of_tenant = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dir = data.path().join("tenants.d");
+    std::fs::create_dir(&dir).unwrap();
+    let file = format!(
+        "[tenant]\nlisten = [\"{of_tenant}\"]\n[auth]\nhs256_secrets = [\"of no importance here\"]\n"
+    );
+    std::fs::write(dir.join("acme.toml"), file).unwrap();
+    let settings =
+        format!("[server]\nshutdown_ms = 1500\n[tenants]\nhosts = [\"x\"]\ndir = \"{}\"\n", dir.display());
+    std::fs::write(data.path().join("larder.toml"), settings).unwrap();
+    let mut running = Program::start(command(data.path(), "127.0.0.1:0", ""));
+    let address = running.address();
+    let (clients, of_server) = (Clients::start(of_tenant), Clients::start(address));
+    for early in [true, false] {
+        running = running.followed(data.path(), address, early);
+    }
+    clients.all_were_answered();
+    of_server.all_were_answered();
 }
 
 /// Fault 2: the supervisor's socket outlives the process.

@@ -43,10 +43,12 @@ fn a_tenant_is_added_listed_and_removed() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(good(&dir, &["tenant", "ls"]), "acme\tacme.test\n");
     assert!(good(&dir, &["config", "check"]).contains("# tenant acme: good"));
-    good(&dir, &["tenant", "add", "other", "--by-issuer", "--issuer", "https://other.test"]);
-    assert_eq!(good(&dir, &["tenant", "ls"]), "acme\tacme.test\nother\t\tby issuer\n");
+    let other = ["--by-issuer", "--issuer", "https://other.test", "--listen", "4001"];
+    good(&dir, &[&["tenant", "add", "other"][..], &other].concat());
+    let line = "other\t\tlistens on 127.0.0.1:4001\tby issuer\n";
+    assert_eq!(good(&dir, &["tenant", "ls"]), format!("acme\tacme.test\n{line}"));
     good(&dir, &["tenant", "rm", "acme"]);
-    assert_eq!(good(&dir, &["tenant", "ls"]), "acme\tbeing removed\nother\t\tby issuer\n");
+    assert_eq!(good(&dir, &["tenant", "ls"]), format!("acme\tbeing removed\n{line}"));
     assert!(
         bad(&dir, &["tenant", "add", "acme", "--host", "a.test", "--issuer", ISSUER])
             .contains("being removed")
@@ -75,6 +77,8 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
             "configuration of the server",
         ),
         (&["tenant", "add", "b", "--issuer", ISSUER], "no request can reach this tenant"),
+        (&["tenant", "add", "b", "--listen", ":3000", "--issuer", ISSUER], "the server itself listens on"),
+        (&["tenant", "add", "b", "--listen", "nowhere", "--issuer", ISSUER], "is `nowhere`; it must be like"),
         (&["tenant", "add", "b", "--host", "b.test"], "--issuer"),
         (&["tenant", "rm", "b"], "there is no tenant b"),
         (&["tenant", "rm", "../acme"], "not the name of a tenant"),

@@ -1,5 +1,7 @@
 //! A job that saves and restores entries by protocol version 2.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -17,6 +19,8 @@ pub struct Job<'a> {
     server: &'a TestServer,
     /// The host that it asks; `None`: the address of the server.
     host: Option<String>,
+    /// Where it connects to; `None`: to the address of the server.
+    through: Option<SocketAddr>,
     /// Its `Authorization`.
     pub bearer: String,
 }
@@ -31,14 +35,25 @@ impl<'a> Job<'a> {
     /// A job of this repository.
     #[must_use]
     pub fn of(server: &'a TestServer, repository: &str) -> Self {
-        Self { server, host: None, bearer: format!("Bearer {}", token(repository, &[(BRANCH, 3)])) }
+        Self {
+            server,
+            host: None,
+            through: None,
+            bearer: format!("Bearer {}", token(repository, &[(BRANCH, 3)])),
+        }
     }
 
     /// A job of repository 1 that asks this host, with a token of this secret.
     #[must_use]
     pub fn at(server: &'a TestServer, host: &str, secret: &str) -> Self {
         let token = signed_token(secret.as_bytes(), "1", &[(BRANCH, 3)]);
-        Self { server, host: Some(host.to_owned()), bearer: format!("Bearer {token}") }
+        Self { server, host: Some(host.to_owned()), through: None, bearer: format!("Bearer {token}") }
+    }
+
+    /// The same, by another listener of the server.
+    #[must_use]
+    pub fn through(self, listener: SocketAddr) -> Self {
+        Self { through: Some(listener), ..self }
     }
 
     /// Sends a request to the host of the job. A URL that the server made begins with that host.
@@ -52,7 +67,13 @@ impl<'a> Job<'a> {
         let Some(host) = &self.host else { return self.server.send(method, target, headers, body).await };
         let origin = format!("http://{host}");
         let headers: Vec<_> = headers.iter().copied().chain([("host", host.as_str())]).collect();
-        self.server.send(method, target.strip_prefix(&origin).unwrap_or(target), &headers, body).await
+        let target = target.strip_prefix(&origin).unwrap_or(target);
+        match &self.through {
+            Some(listener) => {
+                self.server.send(method, &format!("http://{listener}{target}"), &headers, body).await
+            }
+            None => self.server.send(method, target, &headers, body).await,
+        }
     }
 
     /// Makes a call of protocol version 2.
@@ -70,6 +91,11 @@ impl<'a> Job<'a> {
         let mut message = json!({ "key": key, "version": VERSION });
         message.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
         self.call(call, message.to_string()).await
+    }
+
+    /// Looks a key up, and returns the status whatever it is.
+    pub async fn probe(&self) -> StatusCode {
+        self.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status
     }
 
     /// Reserves a key, and returns the upload URL.

@@ -168,6 +168,14 @@ impl Response {
     }
 }
 
+/// The resident memory of this process, in KiB.
+#[must_use]
+pub fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 /// The configuration of a server with these environment variables, and no file.
 pub fn test_config(data: &Path, variables: &[(&str, &str)]) -> Config {
     config(data, None, variables)

@@ -1,6 +1,9 @@
 //! A server with several tenants.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
 
 use http::StatusCode;
 use tempfile::TempDir;
@@ -55,13 +58,29 @@ impl TenantServer {
 
     /// Waits until `GET` of this target at the host of a tenant has this status.
     pub async fn until(&self, name: &str, target: &str, status: StatusCode) {
-        let until = async {
-            while self.job(name).send("GET", target, &[], "").await.status != status {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(FOLLOWS_WITHIN, until).await.expect("the server follows");
+        let job = self.job(name);
+        let is_so = async || job.send("GET", target, &[], "").await.status == status;
+        eventually(is_so).await;
     }
+
+    /// Waits until a tenant is served, with its own tokens.
+    pub async fn until_served(&self, name: &str) {
+        let job = self.job(name);
+        eventually(async || job.probe().await == StatusCode::OK).await;
+    }
+}
+
+/// Waits until the server has followed a change.
+///
+/// # Panics
+/// When it has not within half a minute.
+pub async fn eventually(mut is_so: impl AsyncFnMut() -> bool) {
+    let until = async {
+        while !is_so().await {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(FOLLOWS_WITHIN, until).await.expect("the server follows");
 }
 
 /// The host of a tenant.
@@ -83,11 +102,29 @@ pub fn write(data: &Path, name: &str, more: &str) {
 
 /// Writes the file of a tenant with this host and secret.
 pub fn write_at(data: &Path, name: &str, host: &str, secret: &str, more: &str) {
+    let text = format!("[tenant]\nhosts = [\"{host}\"]\n[auth]\nhs256_secrets = [\"{secret}\"]\n{more}");
+    write_text(data, name, &text);
+}
+
+/// Writes the file of a tenant with its secret, with these lines as its section `tenant`.
+pub fn write_section(data: &Path, name: &str, section: &str) {
+    let secret = secret_of(name);
+    write_text(data, name, &format!("[tenant]\n{section}\n[auth]\nhs256_secrets = [\"{secret}\"]\n"));
+}
+
+/// Writes the file of a tenant.
+pub fn write_text(data: &Path, name: &str, text: &str) {
     let dir = data.join("tenants.d");
     std::fs::create_dir_all(&dir).expect("a directory");
-    let text = format!("[tenant]\nhosts = [\"{host}\"]\n[auth]\nhs256_secrets = [\"{secret}\"]\n{more}");
     // As an editor would: a half-written file is never seen.
     let draft = dir.join(format!(".{name}"));
     std::fs::write(&draft, text).expect("the file is written");
     std::fs::rename(draft, dir.join(format!("{name}.toml"))).expect("the file is moved");
+}
+
+/// An address of this machine that is free, as far as anybody can know.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    socket.local_addr().expect("it has an address")
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use larder_tests::{HOSTILE_POLICY, TenantServer, tenants};
+use larder_tests::{HOSTILE_POLICY, TenantServer, resident_kib, tenants};
 use tempfile::TempDir;
 use tokio::{sync::Mutex, time::timeout};
 
@@ -62,12 +62,6 @@ async fn server(threads: &str) -> TenantServer {
 /// The tenant whose policy does this.
 fn name_of(attack: &str) -> String {
     format!("evil{}", attack.replace('/', "-"))
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Looks up until the time is over, and returns how long each took, sorted.

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+use std::net::SocketAddr;
+
 use http::StatusCode;
 use larder_tests::{
     Job, Response, TenantServer,
-    tenants::{host_of, secret_of},
+    tenants::{free_address, host_of, secret_of, write_section},
 };
+use tempfile::TempDir;
 
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 const V1: &str = "/_apis/artifactcache";
@@ -14,6 +17,8 @@ const V1: &str = "/_apis/artifactcache";
 /// A request that must fail.
 struct Attempt {
     host: String,
+    /// Where it connects to; `None`: to the server's own listener.
+    listener: Option<SocketAddr>,
     method: &'static str,
     target: String,
     /// Whose token it has.
@@ -25,7 +30,13 @@ struct Attempt {
 impl Attempt {
     fn new(host: &str, method: &'static str, target: impl Into<String>) -> Self {
         let target = target.into();
-        Self { host: host.to_owned(), method, target, token: None, headers: Vec::new(), body: Vec::new() }
+        let host = host.to_owned();
+        Self { host, listener: None, method, target, token: None, headers: Vec::new(), body: Vec::new() }
+    }
+
+    fn through(mut self, listener: SocketAddr) -> Self {
+        self.listener = Some(listener);
+        self
     }
 
     fn with_token(mut self, of: &'static str) -> Self {
@@ -49,6 +60,9 @@ impl Attempt {
         if let Some(of) = self.token {
             job.bearer = server.job(of).bearer;
         }
+        if let Some(listener) = self.listener {
+            job = job.through(listener);
+        }
         let mut headers: Vec<_> = self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let bearer = job.bearer.clone();
         if self.token.is_some() {
@@ -58,7 +72,8 @@ impl Attempt {
     }
 
     fn describe(&self) -> String {
-        format!("{} {} at {} with {:?}", self.method, self.target, self.host, self.token)
+        let Self { method, target, host, listener, token, .. } = self;
+        format!("{method} {target} at {host} by {listener:?} with {token:?}")
     }
 }
 
@@ -183,6 +198,56 @@ async fn nothing_of_a_tenant_is_of_any_use_at_another() {
     acme.finalize("begun", 4).await;
     assert_eq!(acme.restore("begun").await, "good");
     assert_ne!(secret_of("acme"), secret_of("umbrella"));
+}
+
+/// Listeners of their own: what is another's there is nothing, whatever host is named.
+#[tokio::test]
+async fn nothing_of_a_tenant_is_of_any_use_at_the_listener_of_another() {
+    let data = TempDir::new().unwrap();
+    let listeners = [free_address(), free_address()];
+    for (name, listener) in ["acme", "umbrella"].into_iter().zip(listeners) {
+        let section = format!("hosts = [\"{}\"]\nlisten = [\"{listener}\"]", host_of(name));
+        write_section(data.path(), name, &section);
+    }
+    let [own, other] = listeners;
+    let server = TenantServer::start_on(data, &[]).await;
+    let at_own = || Job::at(&server.server, &own.to_string(), &secret_of("acme")).through(own);
+    at_own().save("key", b"of acme").await;
+    server.job("umbrella").save("another", b"of umbrella").await;
+    // Signed at the one listener: they name its address.
+    let (download, upload) = (at_own().url("key").await, at_own().create("begun").await);
+    let path = |url: &str| url.strip_prefix(&format!("http://{own}")).unwrap().to_owned();
+    let (download, upload) = (path(&download), path(&upload));
+
+    let mut attempts = Vec::new();
+    let hosts =
+        [other.to_string(), host_of("umbrella"), "nobody.test".to_owned(), own.to_string(), host_of("acme")];
+    for host in &hosts {
+        attempts.extend(attempts_at_url(host, &download));
+        attempts.extend(attempts_at_url(host, &upload));
+        attempts.push(Attempt::new(host, "GET", format!("/@acme{download}")));
+        attempts.push(Attempt::new(host, "GET", download.clone()).with("x-forwarded-host", "acme.test"));
+        attempts.push(Attempt::new(host, "GET", download.clone()).with("forwarded", "host=acme.test"));
+        attempts.extend(attempts_with_token(host, "acme", "1"));
+    }
+    let mut attempts: Vec<_> = attempts.into_iter().map(|attempt| attempt.through(other)).collect();
+    // A tenant's own token and host, but at the listener of the other.
+    let umbrellas = host_of("umbrella");
+    attempts.extend(attempts_with_token(&umbrellas, "umbrella", "1").into_iter().map(|at| at.through(own)));
+    assert!(attempts.len() > 150, "only {}", attempts.len());
+    for attempt in &attempts {
+        let response = attempt.send(&server).await;
+        check(attempt, &response);
+        let is_others = [host_of("acme"), umbrellas.clone()].contains(&attempt.host)
+            && (attempt.host == umbrellas) == (attempt.listener == Some(own));
+        if is_others {
+            assert_eq!(response.status, StatusCode::NOT_FOUND, "{}", attempt.describe());
+        }
+    }
+
+    assert_eq!(at_own().restore("key").await, "of acme");
+    assert_eq!(server.job("umbrella").through(other).restore("another").await, "of umbrella");
+    assert_eq!(server.job("umbrella").look_up("key", &["k", "b", "o"]).await["ok"], false);
 }
 
 /// Two `Host` fields, and a `Host` beside another authority in the target.

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use larder_tests::{TenantServer, tenants};
+use larder_tests::{TenantServer, resident_kib, tenants};
 use tempfile::TempDir;
 
 const TENANTS: usize = 1000;
@@ -17,12 +17,6 @@ const INSTANCES: usize = 64;
 const IDLE_KIB: u64 = 64;
 /// Resident memory that is not any tenant's: a busy server with all its instances.
 const SERVER_KIB: u64 = 160 * 1024;
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
 
 #[tokio::test]
 async fn a_thousand_tenants_are_idle_for_little() {

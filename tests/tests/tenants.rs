@@ -7,11 +7,15 @@ use std::{fs, path::Path, time::Duration};
 use http::StatusCode;
 use larder_tests::{
     HOSTILE_POLICY, Job, TenantServer,
-    tenants::{self, host_of, secret_of},
+    tenants::{self, eventually, free_address, host_of, secret_of},
 };
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 /// A public key whose private one nobody here has.
 const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
@@ -69,7 +73,7 @@ async fn the_issuer_of_a_token_chooses_a_tenant() {
     let data = TempDir::new().unwrap();
     for name in ["acme", "umbrella"] {
         let file = format!(
-            "[tenant]\nby_issuer = true\n[auth]\nissuers = [{{ issuer = \"https://{name}.test\", jwks_file = \"{}\" }}]\n\
+            "[tenant]\nhosts = [\"{name}.test\"]\nby_issuer = true\n[auth]\nissuers = [{{ issuer = \"https://{name}.test\", jwks_file = \"{}\" }}]\n\
              hs256_secrets = [\"{}\"]\nhs256_repository_prefix = \"s:\"\n",
             data.path().join("keys.json").display(),
             secret_of(name),
@@ -97,6 +101,12 @@ async fn the_issuer_of_a_token_chooses_a_tenant() {
     assert_eq!(forged.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status, 401);
     let unknown = job("https://nobody.test", &secret_of("acme"));
     assert_eq!(unknown.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status, 404);
+    // At a host of the tenant the URL is good, too.
+    let named = url.strip_prefix("http://any.test").unwrap();
+    let own = Job::at(&server.server, "acme.test", &secret_of("acme"));
+    assert_eq!(own.send("GET", named, &[], "").await.text(), "of acme");
+    let other = Job::at(&server.server, "umbrella.test", &secret_of("umbrella"));
+    assert!(other.send("GET", named, &[], "").await.status.is_client_error());
     // A URL of one tenant is nothing at the other.
     let elsewhere = url.replace("/@acme/", "/@umbrella/");
     assert!(umbrella.send("GET", &elsewhere, &[], "").await.status.is_client_error());
@@ -110,13 +120,7 @@ async fn tenants_come_change_and_go_while_the_server_runs() {
     server.until("umbrella", "/", StatusCode::NOT_FOUND).await;
     server.until("umbrella", "/health", StatusCode::OK).await;
     let job = server.job("umbrella");
-    timeout(Duration::from_secs(30), async {
-        while job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status != StatusCode::OK {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is served");
+    server.until_served("umbrella").await;
     job.save("key", b"new").await;
     // A file with a fault changes nothing, for this tenant and for others.
     fs::write(server.file("umbrella"), "[tenant]\nhosts = 7\n").unwrap();
@@ -126,21 +130,9 @@ async fn tenants_come_change_and_go_while_the_server_runs() {
     assert_eq!(server.job("acme").restore("key").await, "stays");
     // Without its file it is not served; its entries stay.
     fs::remove_file(server.file("umbrella")).unwrap();
-    timeout(Duration::from_secs(30), async {
-        while job.call("GetCacheEntryDownloadURL", "{}").await.status != StatusCode::NOT_FOUND {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is gone");
+    eventually(async || job.probe().await == StatusCode::NOT_FOUND).await;
     server.write("umbrella", "");
-    timeout(Duration::from_secs(30), async {
-        while job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status != StatusCode::OK {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is back");
+    server.until_served("umbrella").await;
     assert_eq!(job.restore("key").await, "new");
 }
 
@@ -153,24 +145,11 @@ async fn a_removed_tenant_leaves_nothing_and_a_new_one_of_its_name_finds_nothing
     server.job("acme").create("begun").await;
     let mark = server.file("acme").with_extension("removed");
     fs::rename(server.file("acme"), &mark).unwrap();
-    timeout(Duration::from_secs(30), async {
-        while mark.exists() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is removed");
+    eventually(async || !mark.exists()).await;
     let of_tenant = server.server.data.path().join("storage/tenants/acme");
     assert!(!of_tenant.exists(), "its objects are still there");
     server.write("acme", "");
-    timeout(Duration::from_secs(30), async {
-        let job = server.job("acme");
-        while job.call_about("GetCacheEntryDownloadURL", "key", json!({})).await.status != StatusCode::OK {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("it is served");
+    server.until_served("acme").await;
     assert_eq!(server.job("acme").look_up("key", &[]).await["ok"], false);
     server.job("acme").save("begun", b"anew").await;
     assert_eq!(server.job("umbrella").restore("key").await.len(), 100_000);
@@ -225,11 +204,10 @@ async fn a_policy_is_exchanged_under_load() {
 async fn a_tenant_has_so_many_requests_in_flight_and_no_more() {
     let data = TempDir::new().unwrap();
     let lines = format!("{}deadline_ms = 1000\n", policy_lines(data.path(), HOSTILE_POLICY));
-    tenants::write(data.path(), "evil", &lines);
+    let limit = format!("{lines}[tenant]\nhosts = [\"evil.test\"]\nmax_requests = 5\n");
+    let tokens = format!("[auth]\nhs256_secrets = [\"{}\"]\n", secret_of("evil"));
+    tenants::write_text(data.path(), "evil", &(limit + &tokens));
     tenants::write(data.path(), "acme", "");
-    let file = data.path().join("tenants.d/evil.toml");
-    let text = fs::read_to_string(&file).unwrap().replace("[tenant]", "[tenant]\nmax_requests = 5");
-    fs::write(&file, text).unwrap();
     let server = TenantServer::start_on(data, &[("DISABLE_CLEANUP_JOBS", "true")]).await;
     let evil = server.job("evil");
     assert_eq!(evil.send("GET", "/fine", &[], "").await.text(), "fine");
@@ -254,6 +232,143 @@ async fn a_tenant_has_so_many_requests_in_flight_and_no_more() {
     .expect("the sixth is refused");
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text());
     assert!(!refused.header("retry-after").is_empty());
+    server.job("acme").save("key", b"healthy").await;
+    assert_eq!(server.job("acme").restore("key").await, "healthy");
+    drop(held);
+    server.until("evil", "/fine", StatusCode::OK).await;
+}
+
+/// Its clients need no host name: whatever they call the server, they are this tenant's.
+#[tokio::test]
+async fn a_tenant_is_at_its_own_listener_at_any_host_but_those_of_others() {
+    let (data, address) = (TempDir::new().unwrap(), free_address());
+    tenants::write_section(data.path(), "acme", &format!("listen = [\"{address}\"]"));
+    // The same IP address, at any other port.
+    tenants::write_section(data.path(), "umbrella", "hosts = [\"umbrella.test\", \"127.0.0.1\"]");
+    fs::write(data.path().join("larder.toml"), "[tenants]\nhosts = [\"main.test\"]\n").unwrap();
+    let server = TenantServer::start_on(data, &[]).await;
+    let at = |host: &str| Job::at(&server.server, host, &secret_of("acme")).through(address);
+    let own = address.to_string();
+    at(&own).save("key", b"of acme").await;
+    let url = at(&own).url("key").await;
+    assert!(url.starts_with(&format!("http://{own}/")) && !url.contains("/@"), "{url}");
+    assert_eq!(at("any.test").restore("key").await, "of acme");
+    for host in ["umbrella.test", "UMBRELLA.test:80", "127.0.0.1", "main.test"] {
+        let refused = at(host).call_about("GetCacheEntryDownloadURL", "key", json!({})).await;
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (StatusCode::NOT_FOUND, Some("not_found"))
+        );
+        assert_eq!(at(host).send("GET", "/health", &[], "").await.status, StatusCode::OK);
+    }
+    // The listener of the server is at nobody's service, but for hosts.
+    let elsewhere = Job::at(&server.server, "any.test", &secret_of("acme"));
+    assert_eq!(elsewhere.probe().await, StatusCode::NOT_FOUND);
+    assert_eq!(server.job("umbrella").look_up("key", &[]).await["ok"], false);
+}
+
+#[tokio::test]
+async fn a_listener_comes_and_goes_with_its_tenants_file() {
+    let server = TenantServer::start(&["acme"], &[]).await;
+    let data = server.server.data.path();
+    let listen = |address| format!("hosts = [\"acme.test\"]\nlisten = [\"{address}\"]");
+    server.job("acme").save("key", b"of acme").await;
+    // Somebody else's, for now: the tenant is served by its host.
+    let occupant = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = occupant.local_addr().unwrap();
+    tenants::write_section(data, "acme", &listen(first));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(server.job("acme").restore("key").await, "of acme");
+    drop(occupant);
+    let is_open = async |address| TcpStream::connect(address).await.is_ok();
+    eventually(async || is_open(first).await).await;
+    assert_eq!(server.job("acme").through(first).restore("key").await, "of acme");
+    let second = free_address();
+    tenants::write_section(data, "acme", &listen(second));
+    eventually(async || is_open(second).await && !is_open(first).await).await;
+    assert_eq!(server.job("acme").through(second).restore("key").await, "of acme");
+    fs::remove_file(server.file("acme")).unwrap();
+    eventually(async || !is_open(second).await).await;
+    assert_eq!(server.job("acme").probe().await, StatusCode::NOT_FOUND);
+}
+
+/// Looks a key up on this connection, which stays open. Returns the status; `None` if it is closed.
+async fn look_up_on(stream: &mut TcpStream, job: &Job<'_>, tenant: &str) -> Option<String> {
+    let body = r#"{"key":"key","version":"v"}"#;
+    let request = format!(
+        "POST /twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL HTTP/1.1\r\nhost: {}\r\n\
+         authorization: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        host_of(tenant),
+        job.bearer,
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut response = Vec::new();
+    // A miss ends with this.
+    while !response.ends_with(b"}") {
+        let read =
+            timeout(Duration::from_secs(20), stream.read_buf(&mut response)).await.expect("a response");
+        if !read.is_ok_and(|count| count > 0) {
+            return None;
+        }
+    }
+    String::from_utf8_lossy(&response).split(' ').nth(1).map(str::to_owned)
+}
+
+async fn connect(server: &TenantServer) -> TcpStream {
+    TcpStream::connect(server.server.base.strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_tenant_that_holds_connections_takes_the_places_of_nobody_else() {
+    let data = TempDir::new().unwrap();
+    let bounds =
+        "[server]\nmax_connections = 8\nmax_connections_per_client = 8\nthreads = 1\nshutdown_ms = 1000\n";
+    fs::write(data.path().join("larder.toml"), bounds).unwrap();
+    for name in ["acme", "crowd"] {
+        tenants::write(data.path(), name, "");
+    }
+    let server = TenantServer::start_on(data, &[("LARDER_THREADS", "1")]).await;
+    let (acme, crowd) = (server.job("acme"), server.job("crowd"));
+    // Idle for longer than any other: it would be the first to make room for them.
+    let mut patient = connect(&server).await;
+    assert_eq!(look_up_on(&mut patient, &acme, "acme").await.as_deref(), Some("200"));
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let mut stream = connect(&server).await;
+        assert_eq!(look_up_on(&mut stream, &crowd, "crowd").await.as_deref(), Some("200"));
+        held.push(stream);
+    }
+    assert_eq!(look_up_on(&mut patient, &acme, "acme").await.as_deref(), Some("200"));
+    let mut open = 0;
+    for stream in &mut held {
+        open += usize::from(timeout(Duration::from_millis(100), stream.read_u8()).await.is_err());
+    }
+    assert!((1..=4).contains(&open), "{open} of half of 8 are open");
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_busy_connections_and_no_more() {
+    let data = TempDir::new().unwrap();
+    let lines = format!("{}deadline_ms = 1000\n", policy_lines(data.path(), HOSTILE_POLICY));
+    let section = "[tenant]\nhosts = [\"evil.test\"]\nmax_connections = 3\n";
+    let tokens = format!("[auth]\nhs256_secrets = [\"{}\"]\n", secret_of("evil"));
+    tenants::write_text(data.path(), "evil", &format!("{lines}{section}{tokens}"));
+    tenants::write(data.path(), "acme", "");
+    let server = TenantServer::start_on(data, &[("DISABLE_CLEANUP_JOBS", "true")]).await;
+    let evil = server.job("evil");
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect(&server).await;
+        let head = format!("PUT /wait HTTP/1.1\r\nhost: {}\r\ncontent-length: 9\r\n\r\n", host_of("evil"));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    let refused = async || evil.send("GET", "/fine", &[], "").await.status == StatusCode::SERVICE_UNAVAILABLE;
+    eventually(refused).await;
+    let refused = evil.send("GET", "/fine", &[], "").await;
+    assert!(refused.text().contains("connections of this tenant"), "{}", refused.text());
+    assert_eq!((refused.header("connection"), refused.header("retry-after")), ("close", "1"));
     server.job("acme").save("key", b"healthy").await;
     assert_eq!(server.job("acme").restore("key").await, "healthy");
     drop(held);

@@ -32,11 +32,30 @@ impl fmt::Display for Provenance {
 
 /// The provenance of each setting, by dotted name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Provenances(BTreeMap<String, Provenance>);
+pub(super) struct Provenances {
+    known: BTreeMap<String, Provenance>,
+    /// Whether they are those of a tenant's file, which no variable overlays.
+    is_file_alone: bool,
+}
 
 impl Provenances {
     pub(super) fn set(&mut self, name: &str, provenance: Provenance) {
-        self.0.insert(name.to_owned(), provenance);
+        self.known.insert(name.to_owned(), provenance);
+    }
+
+    /// Says that no variable overlays the file.
+    pub(super) fn set_file_alone(&mut self) {
+        self.is_file_alone = true;
+    }
+
+    /// Names a setting that is not set, for an error, with the variable that would set it.
+    pub(super) fn unset(&self, name: &str, variable: &str) -> String {
+        if self.is_file_alone { name.to_owned() } else { format!("{name} ({variable})") }
+    }
+
+    /// Says how to set a setting, in the file or by its variable.
+    pub(super) fn assignment(&self, name: &str, variable: &str, value: &str) -> String {
+        if self.is_file_alone { format!("{name} = \"{value}\"") } else { format!("{variable}={value}") }
     }
 
     pub(super) fn set_all(&mut self, table: &Table, provenance: Provenance) {
@@ -44,7 +63,7 @@ impl Provenances {
     }
 
     pub(super) fn get(&self, name: &str) -> Provenance {
-        self.0.get(name).copied().unwrap_or(Provenance::Default)
+        self.known.get(name).copied().unwrap_or(Provenance::Default)
     }
 
     pub(super) fn is_set(&self, name: &str) -> bool {

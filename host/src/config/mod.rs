@@ -47,7 +47,9 @@ pub use sections::{
 pub use socket_activation::inherited_listener;
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 pub use tenants::{REMOVED_TENANT, TenantSummary, Tenants};
-pub(crate) use tenants::{TenantConfig, TenantFiles, host_name};
+pub(crate) use tenants::{
+    RemovedTenant, TenantConfig, TenantFiles, TenantSection, host_name, removed_tenants,
+};
 
 /// The effective configuration.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ const MIB: u64 = 1024 * 1024;
 const SECOND: u64 = 1000;
 
 /// Where the bytes are.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Storage {
     /// Which kind of storage.
@@ -46,7 +46,7 @@ impl Default for Storage {
 }
 
 /// A folder.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filesystem {
     /// The folder; `<data>/storage` if not set. Always set in a configuration in force whose driver
@@ -58,7 +58,7 @@ pub struct Filesystem {
 }
 
 /// A bucket of Amazon S3, or of a server that speaks its protocol.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3 {
     /// The bucket. Always set in a configuration in force whose driver this is.
@@ -126,7 +126,7 @@ pub enum PathStyle {
 }
 
 /// A bucket of Google Cloud Storage.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gcs {
     /// The bucket. Always set in a configuration in force whose driver this is.
@@ -151,7 +151,7 @@ impl Default for Gcs {
 }
 
 /// A container of Azure Blob Storage.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Azblob {
     /// The container. Always set in a configuration in force whose driver this is.

@@ -3,9 +3,12 @@
 //! A file says what a tenant has of its own. What is the same for all, and where no tenant may
 //! differ (listener, storage, database, log), is in the configuration of the server.
 
+mod claims;
+mod own_storage;
+
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -15,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, UpstreamConfig, Urls, check, exposure,
-    file::RawSettings, optional,
+    Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, Storage, UpstreamConfig, Urls, check,
+    exposure, file::RawSettings, listen, listen::overlap, optional,
 };
+use claims::Claims;
 
 /// How the file of a tenant ends.
 const EXTENSION: &str = "toml";
@@ -63,6 +67,8 @@ pub(crate) struct TenantConfig {
     pub own: TenantSection,
     /// The settings of the server with those of the tenant in their places.
     pub settings: Settings,
+    /// Its section `storage`, which is in `settings`, too; `None`: it is in the storage of the server.
+    pub own_storage: Option<Storage>,
 }
 
 /// The section `[tenant]` of a tenant's file.
@@ -71,6 +77,9 @@ pub(crate) struct TenantConfig {
 pub(crate) struct TenantSection {
     /// Host names at which the tenant is served, with a port where it matters.
     pub hosts: Vec<String>,
+    /// Addresses on which the server listens for this tenant alone.
+    #[serde(deserialize_with = "listen::list")]
+    pub listen: Vec<SocketAddr>,
     /// Whether requests to other hosts are this tenant's if their token is of one of its issuers.
     pub by_issuer: bool,
     /// The origin at which clients reach this tenant; unset: from the request's `Host`.
@@ -78,13 +87,24 @@ pub(crate) struct TenantSection {
     pub base_url: Option<String>,
     /// Most requests in flight.
     pub max_requests: usize,
+    /// Most connections at once whose latest request was this tenant's; 0: half of
+    /// `server.max_connections`.
+    pub max_connections: usize,
     /// What its policy may compute in long turns, in percent of a core.
     pub cpu_percent: u32,
 }
 
 impl Default for TenantSection {
     fn default() -> Self {
-        Self { hosts: Vec::new(), by_issuer: false, base_url: None, max_requests: 64, cpu_percent: 10 }
+        Self {
+            hosts: Vec::new(),
+            listen: Vec::new(),
+            by_issuer: false,
+            base_url: None,
+            max_requests: 64,
+            max_connections: 0,
+            cpu_percent: 10,
+        }
     }
 }
 
@@ -98,6 +118,7 @@ struct TenantFile {
     urls: Urls,
     policy: PolicyConfig,
     retention: Retention,
+    storage: Option<Storage>,
 }
 
 /// What a file inherits of the server's configuration where it does not say otherwise: never a
@@ -137,11 +158,12 @@ impl TenantFiles {
     /// When the directory cannot be read.
     pub(crate) fn read(dir: &Path, server: &Settings) -> Result<Self, ConfigError> {
         let mut read = Self::default();
-        let mut claimed = Claimed::of_default(server)?;
+        let mut claims = Claims::of_server(server)?;
+        claims.note_removed(&removed_tenants(dir, server)?);
         let inherited = inherited(server);
         for path in files(dir, EXTENSION)? {
             let tenant = TenantConfig::read(&path, server, &inherited).and_then(|tenant| {
-                claimed.claim(&tenant)?;
+                claims.claim(&tenant)?;
                 Ok(tenant)
             });
             match tenant {
@@ -160,6 +182,8 @@ pub struct TenantSummary {
     pub name: String,
     /// The host names at which it is served.
     pub hosts: Vec<String>,
+    /// The addresses on which the server listens for it alone.
+    pub listen: Vec<SocketAddr>,
     /// Whether the issuer of a token chooses it, too.
     pub is_by_issuer: bool,
     /// Whether its entries are being deleted.
@@ -176,6 +200,7 @@ pub(super) fn summaries(dir: &Path, server: &Settings) -> Result<Vec<TenantSumma
     let nothing = |path: &Path| TenantSummary {
         name: name_of(path),
         hosts: Vec::new(),
+        listen: Vec::new(),
         is_by_issuer: false,
         is_being_removed: false,
         fault: None,
@@ -183,6 +208,7 @@ pub(super) fn summaries(dir: &Path, server: &Settings) -> Result<Vec<TenantSumma
     let good = tenants.into_iter().map(|TenantConfig { name, own, .. }| TenantSummary {
         name: name.to_string(),
         hosts: own.hosts,
+        listen: own.listen,
         is_by_issuer: own.by_issuer,
         ..nothing(Path::new(""))
     });
@@ -192,6 +218,29 @@ pub(super) fn summaries(dir: &Path, server: &Settings) -> Result<Vec<TenantSumma
     let mut all: Vec<_> = good.chain(bad).chain(removed).collect();
     all.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(all)
+}
+
+/// A tenant that is being removed.
+#[derive(Debug)]
+pub(crate) struct RemovedTenant {
+    pub(crate) name: TenantName,
+    /// The file that says so.
+    pub(crate) mark: PathBuf,
+    /// Its own storage, if it has one.
+    pub(crate) storage: Result<Option<Storage>, ConfigError>,
+}
+
+/// Returns the tenants that are being removed.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(crate) fn removed_tenants(dir: &Path, server: &Settings) -> Result<Vec<RemovedTenant>, ConfigError> {
+    let removed = |mark: PathBuf| {
+        let name = mark.file_stem()?.to_str()?.parse().ok()?;
+        let storage = own_storage::read(&mark, server);
+        Some(RemovedTenant { name, mark, storage })
+    };
+    Ok(files(dir, REMOVED_TENANT)?.into_iter().filter_map(removed).collect())
 }
 
 /// The files of a directory that end so, in the order of their names.
@@ -206,6 +255,22 @@ fn files(dir: &Path, end: &str) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files: Vec<_> = paths.filter(is_tenant).collect();
     files.sort();
     Ok(files)
+}
+
+/// Reads the settings of a file, with what it inherits.
+fn source(path: &Path, inherited: &[(&str, Value)]) -> Result<RawSettings, ConfigError> {
+    let mut source = RawSettings::read(path)?;
+    source.provenances.set_file_alone();
+    if let Some(name) = COMMON.iter().find(|name| source.provenances.is_set(name)) {
+        let problem = format!("{name} is the same for all tenants: set it in the server's file");
+        return Err(ConfigError::File { path: path.to_owned(), line: 1, problem });
+    }
+    for (name, value) in inherited {
+        if !source.provenances.is_set(name) {
+            source.set(name, value.clone(), Provenance::Default);
+        }
+    }
+    Ok(source)
 }
 
 impl TenantConfig {
@@ -223,54 +288,73 @@ impl TenantConfig {
                     .to_owned(),
             ));
         }
-        let mut source = RawSettings::read(path)?;
-        for name in COMMON {
-            if source.provenances.is_set(name) {
-                return Err(fault(format!(
-                    "{name} is the same for all tenants: set it in the server's file"
-                )));
-            }
-        }
-        for (name, value) in inherited {
-            if !source.provenances.is_set(name) {
-                source.set(name, value.clone(), Provenance::Default);
-            }
-        }
-        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention } = source.parse()?;
-        let has_signer = !auth.issuers.is_empty() || !auth.hs256_secrets.is_empty() || auth.skip_validation;
-        if !has_signer {
-            return Err(fault(
-                "nobody may use this tenant: set auth.issuers or auth.hs256_secrets".to_owned(),
-            ));
-        }
+        let source = source(path, inherited)?;
+        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention, storage } =
+            source.parse()?;
+        let complete = |storage| own_storage::complete(storage, server, &source.provenances);
+        let own_storage = storage.map(complete).transpose()?;
         own.hosts = own.hosts.iter().map(|host| host_name(host).map_err(&fault)).collect::<Result<_, _>>()?;
-        if own.hosts.is_empty() && !own.by_issuer {
-            return Err(fault(
-                "no request can reach this tenant: set tenant.hosts or tenant.by_issuer".to_owned(),
-            ));
-        }
+        own.check(&auth).map_err(fault)?;
         let mut settings = Settings { upstream, auth, urls, policy, retention, ..server.clone() };
+        if let Some(storage) = &own_storage {
+            settings.storage = storage.clone();
+        }
         settings.server.base_url = own.base_url.take();
         check::resolve_tenant(&mut settings, &source.provenances)?;
         check::settings(&settings, &source.provenances).map_err(of_tenant)?;
-        own.check().map_err(fault)?;
-        Ok(Self { name, own, settings })
+        Ok(Self { name, own, settings, own_storage })
     }
 }
 
 impl TenantConfig {
     /// Returns a warning, if any repository of github.com may use this tenant.
     pub(crate) fn exposure(&self) -> Option<String> {
-        exposure::open_to_everybody(&self.settings)
+        let mut settings = self.settings.clone();
+        let is_open = |address: &&SocketAddr| !address.ip().is_loopback();
+        if let Some(open) = self.own.listen.iter().find(is_open) {
+            settings.server.listen = *open;
+        }
+        exposure::open_to_everybody(&settings)
     }
 }
 
 impl TenantSection {
-    fn check(&self) -> Result<(), String> {
+    /// Checks the section, and that somebody can use the tenant.
+    fn check(&self, auth: &Auth) -> Result<(), String> {
+        if auth.issuers.is_empty() && auth.hs256_secrets.is_empty() && !auth.skip_validation {
+            return Err("nobody may use this tenant: set auth.issuers or auth.hs256_secrets".to_owned());
+        }
+        if self.hosts.is_empty() && self.listen.is_empty() && !self.by_issuer {
+            let how = "set tenant.hosts, tenant.listen or tenant.by_issuer";
+            return Err(format!("no request can reach this tenant: {how}"));
+        }
+        self.check_listen()?;
+        self.check_limits()
+    }
+
+    fn check_listen(&self) -> Result<(), String> {
+        if let Some(address) = self.listen.iter().find(|address| address.port() == 0) {
+            return Err(format!("tenant.listen has {address}; a port must be named, or no client knows it"));
+        }
+        for (at, address) in self.listen.iter().enumerate() {
+            if let Some(other) = self.listen[..at].iter().find(|other| overlap(**other, *address)) {
+                return Err(format!("tenant.listen has {other} and {address}; one listener serves both"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), String> {
         if !(1..=1_000_000).contains(&self.max_requests) {
             return Err(format!(
                 "tenant.max_requests is {}; it must be from 1 to 1000000",
                 self.max_requests
+            ));
+        }
+        if self.max_connections > 1_000_000 {
+            return Err(format!(
+                "tenant.max_connections is {}; it must be from 0 to 1000000",
+                self.max_connections
             ));
         }
         if !(1..=10_000).contains(&self.cpu_percent) {
@@ -313,51 +397,6 @@ pub(crate) fn host_name(text: &str) -> Result<String, String> {
             Ok(host.strip_suffix('.').unwrap_or(&host).to_owned())
         }
         _ => Err(format!("`{text}` is not a host name, with a port or without")),
-    }
-}
-
-/// Which hosts and issuers are whose.
-struct Claimed {
-    hosts: BTreeMap<String, TenantName>,
-    issuers: BTreeMap<String, TenantName>,
-}
-
-impl Claimed {
-    fn of_default(server: &Settings) -> Result<Self, ConfigError> {
-        let setting = |problem| ConfigError::Setting { setting: "tenants.hosts".to_owned(), problem };
-        let hosts = server.tenants.hosts.iter().map(|host| Ok((host_name(host)?, TenantName::default())));
-        let hosts = hosts.collect::<Result<_, String>>().map_err(setting)?;
-        Ok(Self { hosts, issuers: BTreeMap::new() })
-    }
-
-    /// Notes what a tenant claims, all of it or nothing.
-    fn claim(&mut self, tenant: &TenantConfig) -> Result<(), ConfigError> {
-        let contradiction = |what: &str, other: &TenantName| {
-            ConfigError::Contradiction(format!(
-                "{what} is claimed by the tenants {other} and {}",
-                tenant.name
-            ))
-        };
-        let issuers = tenant.settings.auth.issuers.iter().map(|issuer| issuer.issuer.as_str());
-        let issuers: Vec<_> = issuers.filter(|_| tenant.own.by_issuer).collect();
-        for host in &tenant.own.hosts {
-            if let Some(other) = self.hosts.get(host) {
-                return Err(contradiction(&format!("the host {host}"), other));
-            }
-        }
-        for issuer in &issuers {
-            if let Some(other) = self.issuers.get(*issuer) {
-                return Err(contradiction(&format!("the issuer {issuer}"), other));
-            }
-        }
-        let hosts = tenant.own.hosts.iter().map(|host| (host.clone(), tenant.name.clone()));
-        self.hosts.extend(hosts);
-        for issuer in issuers {
-            if let Entry::Vacant(place) = self.issuers.entry(issuer.to_owned()) {
-                place.insert(tenant.name.clone());
-            }
-        }
-        Ok(())
     }
 }
 

@@ -3,7 +3,8 @@
 
 use super::{PER_REQUEST, Shares, Wanted, raise_limit};
 
-const PLAIN: Wanted = Wanted { connections: 1024, may_be_fewer: true, threads: 2, database: 0 };
+const PLAIN: Wanted =
+    Wanted { connections: 1024, may_be_fewer: true, threads: 2, database: 0, has_tenants: false };
 
 fn sum(shares: Shares) -> u64 {
     let connections = (shares.connections + shares.leaving + shares.database) as u64;
@@ -31,6 +32,14 @@ fn what_is_asked_for_is_given_or_refused_in_one_line() {
     let refused = Shares::divide(256, wanted).unwrap_err().to_string();
     assert!(refused.contains("256") && refused.contains("max_connections") && !refused.contains('\n'));
     assert!(Shares::divide(0, PLAIN).is_err() && Shares::divide(100, PLAIN).is_err());
+}
+
+#[test]
+fn what_tenants_have_of_their_own_has_a_share() {
+    let (one, several) = (PLAIN, Wanted { has_tenants: true, ..PLAIN });
+    let [one, several] = [one, several].map(|wanted| Shares::divide(1024, wanted).unwrap());
+    assert_eq!(several.reserved - one.reserved, super::OF_TENANTS as u64);
+    assert!(sum(several) <= 1024, "{several:?}");
 }
 
 #[test]

@@ -7,7 +7,9 @@ mod registered;
 mod reload;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,6 +18,7 @@ use std::{
 
 use larder_common::TenantName;
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 pub(crate) use registered::{Description, MakeTenant, Registered};
 pub(crate) use reload::{Reload, Removal};
@@ -31,6 +34,8 @@ pub(crate) struct Registry {
     served: RwLock<Arc<Served>>,
     /// Increases whenever they change.
     version: AtomicU64,
+    /// Notified then.
+    changed: Notify,
 }
 
 /// The tenants at one time.
@@ -45,7 +50,7 @@ pub(crate) struct Served {
 pub(crate) enum Whose {
     /// That of the tenant `default`.
     Default,
-    /// That of a tenant which its host names.
+    /// That of a tenant which its host or its listener names.
     Hosts(Arc<Registered>),
     /// That of a tenant which the token or the URL names, so its URLs have to, too.
     Named(Arc<Registered>),
@@ -61,6 +66,7 @@ impl Registry {
             default_hosts: default_hosts.into_iter().collect(),
             served: RwLock::default(),
             version: AtomicU64::new(0),
+            changed: Notify::new(),
         }
     }
 
@@ -68,6 +74,12 @@ impl Registry {
     pub(crate) fn replace(&self, served: Served) {
         *self.served.write() = Arc::new(served);
         self.version.fetch_add(1, Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Returns once the tenants have changed since the last call. For one waiter.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Returns a number that is another one whenever the tenants have changed.
@@ -82,6 +94,17 @@ impl Registry {
         self.served.read().by_name.values().cloned().collect()
     }
 
+    /// Returns the addresses of listeners that are one tenant's each.
+    #[must_use]
+    pub(crate) fn listeners(&self) -> BTreeMap<SocketAddr, TenantName> {
+        let served = self.served.read();
+        let of = |tenant: &Arc<Registered>| {
+            let (listen, name) = (tenant.listen.clone(), tenant.name.clone());
+            listen.into_iter().map(move |address| (address, name.clone()))
+        };
+        served.by_name.values().flat_map(of).collect()
+    }
+
     /// Returns whether this one is still served, and not another one of its name.
     #[must_use]
     pub(crate) fn is_current(&self, registered: &Arc<Registered>) -> bool {
@@ -89,32 +112,42 @@ impl Registry {
         served.by_name.get(&registered.name).is_some_and(|current| Arc::ptr_eq(current, registered))
     }
 
-    /// Determines whose a request is: by its authority (host, and port if it has one), else by the
-    /// tenant that the path names, else by the issuer of its token, which is not verified yet:
-    /// the tenant's own verifier does that.
+    /// Determines whose a request is. `listener` is the tenant on whose own listener it came: then it
+    /// is that tenant's, unless its authority (host, and port if it has one) is another one's.
+    /// Else it is by its authority, else by the tenant that the path names, else by the issuer of its
+    /// token, which is not verified yet: the tenant's own verifier does that.
     pub(crate) fn whose(
         &self,
+        listener: Option<&TenantName>,
         authority: &str,
         path: &str,
         issuer: impl FnOnce() -> Option<String>,
     ) -> Whose {
-        let (with_port, host) = forms_of(authority);
+        let authority = in_lower_case(authority);
+        let host = without_port(&authority);
         let served = self.served.read();
-        if let Some(tenant) = served.by_host.get(&with_port).or_else(|| served.by_host.get(&host)) {
-            return Whose::Hosts(tenant.clone());
+        let of_host = served.by_host.get(&*authority).or_else(|| served.by_host.get(host));
+        let is_defaults = || self.default_hosts.contains(&*authority) || self.default_hosts.contains(host);
+        match (listener, of_host) {
+            (Some(own), Some(tenant)) if tenant.name != *own => Whose::Nobody,
+            (_, Some(tenant)) => Whose::at_its_own(tenant, path),
+            (Some(_), None) if is_defaults() => Whose::Nobody,
+            (Some(own), None) => {
+                served.by_name.get(own).map_or(Whose::Nobody, |tenant| Whose::at_its_own(tenant, path))
+            }
+            (None, None) if is_defaults() => Whose::Default,
+            (None, None) => served.of_path_or_issuer(path, issuer),
         }
-        if self.default_hosts.contains(&with_port) || self.default_hosts.contains(&host) {
-            return Whose::Default;
-        }
-        let tenant = match in_path(path) {
-            Some((name, _)) => TenantName::parse(name)
-                .ok()
-                .and_then(|name| served.by_name.get(&name))
-                .filter(|tenant| tenant.is_by_issuer()),
-            None if served.by_issuer.is_empty() => None,
-            None => issuer().and_then(|issuer| served.by_issuer.get(issuer.trim_end_matches('/'))),
-        };
-        tenant.map_or(Whose::Nobody, |tenant| Whose::Named(tenant.clone()))
+    }
+}
+
+impl Whose {
+    /// That of a tenant which its host or its listener names. URLs that it got elsewhere may name it,
+    /// too.
+    fn at_its_own(tenant: &Arc<Registered>, path: &str) -> Self {
+        let is_named =
+            tenant.is_by_issuer() && in_path(path).is_some_and(|(name, _)| name == tenant.name.as_str());
+        if is_named { Self::Named(tenant.clone()) } else { Self::Hosts(tenant.clone()) }
     }
 }
 
@@ -132,6 +165,18 @@ impl Served {
         }
         served
     }
+
+    fn of_path_or_issuer(&self, path: &str, issuer: impl FnOnce() -> Option<String>) -> Whose {
+        let tenant = match in_path(path) {
+            Some((name, _)) => TenantName::parse(name)
+                .ok()
+                .and_then(|name| self.by_name.get(&name))
+                .filter(|tenant| tenant.is_by_issuer()),
+            None if self.by_issuer.is_empty() => None,
+            None => issuer().and_then(|issuer| self.by_issuer.get(issuer.trim_end_matches('/'))),
+        };
+        tenant.map_or(Whose::Nobody, |tenant| Whose::Named(tenant.clone()))
+    }
 }
 
 /// Returns the name of a tenant at the beginning of a path, and the rest of the path.
@@ -146,16 +191,23 @@ pub(crate) fn origin_of(origin: &str, name: &TenantName) -> String {
     format!("{origin}{PATH_MARK}{name}")
 }
 
-/// Returns an authority as hosts are compared: whole, and without its port.
-fn forms_of(authority: &str) -> (String, String) {
-    let whole = authority.to_ascii_lowercase();
-    let host = match whole.rsplit_once(':') {
+/// Returns an authority as hosts are compared.
+fn in_lower_case(authority: &str) -> Cow<'_, str> {
+    if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(authority.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(authority)
+    }
+}
+
+/// Returns the host of an authority, without a dot at the end.
+fn without_port(authority: &str) -> &str {
+    let host = match authority.rsplit_once(':') {
         // Not a part of an IPv6 address.
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !host.ends_with(':') => host,
-        _ => &whole,
+        _ => authority,
     };
-    let host = host.strip_suffix('.').unwrap_or(host).to_owned();
-    (whole, host)
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 #[cfg(test)]

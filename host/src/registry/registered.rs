@@ -1,6 +1,6 @@
 //! A tenant that is served.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 use larder_common::TenantName;
@@ -23,11 +23,15 @@ pub(crate) struct Description {
     pub(crate) name: TenantName,
     /// In lower case, without a dot at the end.
     pub(crate) hosts: Vec<String>,
+    /// Where the server listens for it alone.
+    pub(crate) listen: Vec<SocketAddr>,
     /// The issuers whose tokens choose it, at any host.
     pub(crate) issuers: Vec<String>,
     pub(crate) base_url: Option<String>,
     /// Most requests in flight.
     pub(crate) max_requests: usize,
+    /// Most connections at once; `None`: half of all.
+    pub(crate) max_connections: Option<usize>,
 }
 
 /// A tenant that is served. A change of its file makes another one.
@@ -36,6 +40,10 @@ pub(crate) struct Registered {
     /// The configured origin at which clients reach it.
     pub(crate) base_url: Option<String>,
     pub(crate) policy: Policy,
+    /// Where the server listens for it alone.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Most connections at once; `None`: half of all.
+    pub(crate) max_connections: Option<usize>,
     hosts: Vec<String>,
     issuers: Vec<String>,
     requests: Arc<Semaphore>,
@@ -52,10 +60,23 @@ impl Registered {
         maker: Box<dyn MakeTenant>,
         made: mpsc::UnboundedSender<Arc<Self>>,
     ) -> Arc<Self> {
-        let Description { name, hosts, issuers, base_url, max_requests } = description;
+        let Description { name, hosts, listen, issuers, base_url, max_requests, max_connections } =
+            description;
         let requests = Arc::new(Semaphore::new(max_requests));
         let tenant = OnceCell::new();
-        Arc::new(Self { name, base_url, policy, hosts, issuers, requests, maker, tenant, made })
+        Arc::new(Self {
+            name,
+            base_url,
+            policy,
+            listen,
+            max_connections,
+            hosts,
+            issuers,
+            requests,
+            maker,
+            tenant,
+            made,
+        })
     }
 
     pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {

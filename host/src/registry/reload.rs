@@ -13,8 +13,8 @@ pub(crate) trait Reload: Send + Sync + 'static {
     /// Looks for changes, and serves what there is from now on. Logs what is wrong.
     async fn reload(self: Arc<Self>);
 
-    /// Returns the tenants whose entries have to be deleted.
-    fn removals(&self) -> Vec<Removal>;
+    /// Returns the tenants whose entries have to be deleted. Logs those that cannot be at the moment.
+    async fn removals(&self) -> Vec<Removal>;
 }
 
 /// A tenant whose entries have to be deleted. It is not served any more.

@@ -1,19 +1,21 @@
 //! The thread that accepts connections and distributes them over the worker threads.
 //!
 //! One thread accepts for all workers: the limits are checked in one place, the workers get equal
-//! numbers of connections, and the only listener can be handed to the next process.
+//! numbers of connections, and the listeners can be handed to the next process.
 
 use std::{
     io,
     net::{SocketAddr, TcpListener, TcpStream},
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::unix::net::UnixStream,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc as std_mpsc,
     },
     time::Duration,
 };
 
+use larder_common::TenantName;
 use tokio::{
     select,
     sync::{mpsc, watch},
@@ -24,9 +26,10 @@ use super::{
     ServerSettings,
     connections::{ConnectionGuard, Connections},
     handover::{self, Offer},
+    listeners::Listeners,
     peer::Peer,
 };
-use crate::{descriptors::MAX_REFUSALS, log_throttle::Throttle};
+use crate::{descriptors::MAX_REFUSALS, log_throttle::Throttle, registry::Registry};
 
 /// Pause after a failed accept, such as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -72,6 +75,10 @@ impl WorkerQueue {
 /// The acceptor thread's parts.
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
+    /// Listeners of tenants that the process before has shared.
+    pub(super) taken: Vec<TcpListener>,
+    /// The tenants, which may have listeners of their own.
+    pub(super) registry: Option<Arc<Registry>>,
     /// Whether the listener is a supervisor's, and so outlives this process.
     pub(super) is_inherited: bool,
     pub(super) offer: Option<Offer>,
@@ -79,6 +86,8 @@ pub(super) struct Acceptor {
     pub(super) settings: Arc<ServerSettings>,
     pub(super) connections: Arc<Connections>,
     pub(super) stopped: watch::Receiver<bool>,
+    /// Dropped once the listeners of tenants are open, as far as they can be.
+    pub(super) opening: std_mpsc::Sender<()>,
 }
 
 impl Acceptor {
@@ -93,9 +102,9 @@ impl Acceptor {
     }
 
     async fn serve(self) -> io::Result<()> {
-        let Self { listener, is_inherited, offer, queues, settings, connections, mut stopped } = self;
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let Self { listener, taken, registry, is_inherited, offer, queues, settings, connections, .. } = self;
+        let (mut stopped, opening) = (self.stopped, self.opening);
+        let mut listeners = Listeners::new(listener, taken, registry)?;
         let asked = offer.as_ref().map(Offer::listener).transpose()?;
         let dispatcher = Dispatcher {
             queues,
@@ -105,24 +114,34 @@ impl Acceptor {
             refusals: Arc::default(),
             starved: Throttle::default(),
         };
+        let drain =
+            |socket: &TcpListener, tenant: Option<&TenantName>| dispatcher.drain_backlog(socket, tenant);
+        listeners.follow(drain);
+        drop(opening);
         let mut successor = None;
         loop {
             let is_stopped = *stopped.borrow() || stopped.has_changed().is_err();
-            if is_stopped && (is_inherited || successor.as_ref().is_some_and(handover::is_tied)) {
+            let is_followed = successor.as_ref().is_some_and(handover::is_tied);
+            if is_stopped && is_followed {
                 // New connections belong to the next process.
+                return Ok(());
+            }
+            if is_stopped && is_inherited {
+                // So do they here, but of the supervisor's listener alone.
+                listeners.close_of_tenants(drain);
                 return Ok(());
             }
             select! {
                 biased;
                 _ = stopped.wait_for(|stopped| *stopped), if !is_stopped => {}
-                given = hand_over(asked.as_ref(), &listener) => successor = given.or(successor),
+                given = hand_over(asked.as_ref(), &listeners) => successor = given.or(successor),
+                () = listeners.changed() => listeners.follow(drain),
                 // The requests in flight are done, and no successor has come.
                 () = until_drained(&connections), if is_stopped => break,
-                () = dispatcher.accept(&listener) => {}
+                () = dispatcher.accept(&listeners) => {}
             }
         }
-        dispatcher.drain_backlog(&listener.into_std()?);
-        Ok(())
+        listeners.close(drain)
     }
 }
 
@@ -146,14 +165,12 @@ pub(super) fn keep_workers(
     drop(queues);
 }
 
-/// Hands the listener to a process that asks for it, and returns the connection to that process.
-async fn hand_over(
-    asked: Option<&tokio::net::UnixListener>,
-    listener: &tokio::net::TcpListener,
-) -> Option<UnixStream> {
+/// Hands the listeners to a process that asks for them, and returns the connection to that process.
+async fn hand_over(asked: Option<&tokio::net::UnixListener>, listeners: &Listeners) -> Option<UnixStream> {
     let Some(asked) = asked else { return std::future::pending().await };
     let accepted = asked.accept().await.and_then(|(asker, _)| asker.into_std());
-    match accepted.and_then(|asker| handover::give(&asker, listener.as_fd()).map(|()| asker)) {
+    let (own, of_tenants) = listeners.descriptors();
+    match accepted.and_then(|asker| handover::give(&asker, own, &of_tenants).map(|()| asker)) {
         Ok(successor) => {
             tracing::info!("listener shared with a server that waits for this one to stop");
             Some(successor)
@@ -183,11 +200,11 @@ struct Dispatcher {
 
 impl Dispatcher {
     /// Accepts one connection and dispatches it.
-    async fn accept(&self, listener: &tokio::net::TcpListener) {
+    async fn accept(&self, listeners: &Listeners) {
         self.connections.settled().await;
-        let accepted = listener.accept().await;
-        match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
-            Ok((stream, address)) => self.dispatch(stream, address),
+        let accepted = listeners.accept().await;
+        match accepted.and_then(|(stream, address, tenant)| Ok((stream.into_std()?, address, tenant))) {
+            Ok((stream, address, tenant)) => self.dispatch(stream, address, tenant),
             // The client closed it before it was accepted.
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
@@ -200,11 +217,11 @@ impl Dispatcher {
 
     /// Dispatches the connections in the backlog of a listener that is about to close, which would
     /// reset them.
-    fn drain_backlog(&self, listener: &TcpListener) {
+    fn drain_backlog(&self, listener: &TcpListener, tenant: Option<&TenantName>) {
         loop {
             match listener.accept() {
                 Ok((stream, address)) if stream.set_nonblocking(true).is_ok() => {
-                    self.dispatch(stream, address);
+                    self.dispatch(stream, address, tenant.cloned());
                 }
                 Ok(_) => {}
                 Err(error) if is_of_connection(&error) => {}
@@ -215,9 +232,9 @@ impl Dispatcher {
 
     /// Sends a connection to a worker. Above the limits the worker refuses it; above
     /// [`MAX_REFUSALS`] it is closed.
-    fn dispatch(&self, stream: TcpStream, address: SocketAddr) {
+    fn dispatch(&self, stream: TcpStream, address: SocketAddr, tenant: Option<TenantName>) {
         let Ok(local) = stream.local_addr() else { return };
-        let peer = Peer::new(address, local, &self.settings.trusted_proxies);
+        let peer = Peer::new(address, local, &self.settings.trusted_proxies).at(tenant);
         // A proxy has connections of many clients. One on this machine cannot be told from a local
         // client.
         let exempt = peer.is_trusted && !peer.address.is_loopback();

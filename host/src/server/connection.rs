@@ -117,8 +117,10 @@ async fn serve_request(
     context: Rc<ConnectionContext>,
 ) -> Result<http::Response<Watched>, Infallible> {
     let Some(active) = context.guard.begin().await else { return Ok(refusal()) };
-    let response =
-        context.responder.respond(&context.client, &active, context.peer, request.map(WireBody::Own)).await;
+    let response = context
+        .responder
+        .respond(&context.client, &active, context.peer.clone(), request.map(WireBody::Own))
+        .await;
     Ok(response.map(|body| Watched::new(body, active)))
 }
 

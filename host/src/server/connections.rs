@@ -3,7 +3,8 @@
 //! Every limit of the server on connections and requests is enforced here. A connection is accepted
 //! before it is counted, so no client waits unseen in the backlog. At the limit an idle connection
 //! is evicted: one that has never had a request, else one that has never had an authorized request,
-//! else the one that has been idle longest. If none is idle, the new one is refused.
+//! else the one that has been idle longest. If none is idle, the new one is refused. A tenant's limit
+//! is enforced at a request, because nobody knows before whose a connection is.
 
 mod guard;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::IpAddr,
     sync::{
         Arc,
@@ -19,6 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use larder_common::TenantName;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -97,6 +100,8 @@ struct ConnectionTable {
     next: u64,
     open: HashMap<u64, Arc<ConnectionState>>,
     of_client: HashMap<IpAddr, usize>,
+    /// Of tenants whose connections are counted.
+    of_tenant: HashMap<TenantName, usize>,
     /// When the last connection has to end. Set by the signal to stop.
     deadline: Option<tokio::time::Instant>,
 }
@@ -240,6 +245,28 @@ impl Connections {
         }
     }
 
+    /// Makes a connection that of a tenant: it is counted there, and no longer where it was. At `limit`
+    /// an idle one of the same tenant is evicted; returns `false` if none is idle.
+    fn assign(&self, state: &Arc<ConnectionState>, tenant: Option<&TenantName>, limit: usize) -> bool {
+        if state.is_of(tenant) {
+            return true;
+        }
+        let mut table = self.table.lock();
+        if let Some(tenant) = tenant
+            && table.of_tenant.get(tenant).copied().unwrap_or(0) >= limit
+            && !self.evict(&mut table, |other| other.is_of(Some(tenant)))
+        {
+            self.refused.fetch_add(1, Relaxed);
+            return false;
+        }
+        let is_counted = table.remove(state);
+        state.set_tenant(tenant.cloned());
+        if is_counted {
+            table.insert(state);
+        }
+        true
+    }
+
     /// Counts an evicted connection again. Returns `false` if too many are above the limit.
     fn readmit(&self, state: &Arc<ConnectionState>) -> bool {
         let mut table = self.table.lock();
@@ -330,6 +357,9 @@ impl ConnectionTable {
     fn insert(&mut self, state: &Arc<ConnectionState>) {
         self.open.insert(state.id, state.clone());
         *self.of_client.entry(state.client).or_default() += 1;
+        if let Some(tenant) = state.tenant() {
+            *self.of_tenant.entry(tenant).or_default() += 1;
+        }
     }
 
     /// Removes a connection. Returns `false` if it was removed before.
@@ -337,12 +367,20 @@ impl ConnectionTable {
         if self.open.remove(&state.id).is_none() {
             return false;
         }
-        if let Some(count) = self.of_client.get_mut(&state.client) {
-            *count -= 1;
-            if *count == 0 {
-                self.of_client.remove(&state.client);
-            }
+        uncount(&mut self.of_client, &state.client);
+        if let Some(tenant) = state.tenant() {
+            uncount(&mut self.of_tenant, &tenant);
         }
         true
+    }
+}
+
+/// Counts one less. None leaves nothing behind.
+fn uncount<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }

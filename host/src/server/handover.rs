@@ -1,7 +1,7 @@
-//! Hands the listening socket from one process to the next, so that clients that connect in between
+//! Hands the listening sockets from one process to the next, so that clients that connect in between
 //! wait and are not refused.
 //!
-//! The running server offers its socket to its successor, a process with the same data directory,
+//! The running server offers its socket, and those of its tenants, to its successor, a process with the same data directory,
 //! over a Unix socket in that directory (`SCM_RIGHTS`). Both then have one and the same listener;
 //! whichever accepts a waiting connection serves it, and the listener closes with the last of the
 //! two. Without support for Unix sockets in the directory, or in another network namespace, the
@@ -36,7 +36,7 @@ use rustix::{
 const NAME: &str = "larder.sock";
 /// Longest path of a Unix socket, less than the kernel's 107 bytes.
 const MAX_PATH_BYTES: usize = 100;
-/// How long the running server may take to hand the listener over.
+/// How long the running server may take to hand a listener over, and its successor to take it.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The socket on which successors ask for the listener.
@@ -49,6 +49,8 @@ pub(super) struct Offer {
 /// that this process lives.
 pub(super) struct Taken {
     pub(super) listener: TcpListener,
+    /// Those of its tenants.
+    pub(super) of_tenants: Vec<TcpListener>,
     pub(super) tie: UnixStream,
 }
 
@@ -74,13 +76,22 @@ impl Offer {
     }
 }
 
-/// Sends the listener to a process of the same user, or of root.
-pub(super) fn give(asker: &UnixStream, listener: BorrowedFd<'_>) -> io::Result<()> {
+/// Sends the listener, and those of tenants, to a process of the same user, or of root.
+pub(super) fn give(
+    asker: &UnixStream,
+    listener: BorrowedFd<'_>,
+    of_tenants: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let uid = socket_peercred(asker)?.uid;
     if uid != geteuid() && !uid.is_root() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    send(asker, listener)
+    asker.set_nonblocking(false)?;
+    asker.set_write_timeout(Some(TIMEOUT))?;
+    let count = u32::try_from(of_tenants.len()).map_err(io::Error::other)?;
+    let first = [&network()?.to_be_bytes()[..], &count.to_be_bytes()].concat();
+    send(asker, listener, &first)?;
+    of_tenants.iter().try_for_each(|of_tenant| send(asker, *of_tenant, &[0]))
 }
 
 impl Drop for Offer {
@@ -99,10 +110,13 @@ pub(super) fn take(data: &Path, address: SocketAddr) -> Option<Taken> {
     let socket = SocketPath::of(data).ok()?;
     let tie = UnixStream::connect(socket.path()).ok()?;
     tie.set_read_timeout(Some(TIMEOUT)).ok()?;
-    let listener = receive(&tie)
+    let (listener, count) = receive_first(&tie)
         .inspect_err(|error| tracing::debug!(%error, "the running server does not hand its listener over"))
         .ok()?;
-    (listener.local_addr().ok()? == address).then_some(Taken { listener, tie })
+    // All that arrive: one that is missing is opened later.
+    let of_tenants = (0..count).map_while(|_| receive(&tie, &mut [0]).ok()).map(|(_, socket)| socket);
+    let of_tenants = of_tenants.collect();
+    (listener.local_addr().ok()? == address).then_some(Taken { listener, of_tenants, tie })
 }
 
 /// Returns whether the process at the other end still lives.
@@ -115,34 +129,43 @@ pub(super) fn is_tied(tie: &UnixStream) -> bool {
     )
 }
 
-fn send(asker: &UnixStream, listener: BorrowedFd<'_>) -> io::Result<()> {
+fn send(asker: &UnixStream, listener: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
     let descriptors = [listener];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(io::ErrorKind::OutOfMemory.into());
     }
-    sendmsg(asker, &[IoSlice::new(&network()?.to_be_bytes())], &mut control, SendFlags::NOSIGNAL)?;
+    sendmsg(asker, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
-fn receive(tie: &UnixStream) -> io::Result<TcpListener> {
-    let mut theirs = [0; 8];
+/// Receives the server's own listener, and how many of tenants follow.
+fn receive_first(tie: &UnixStream) -> io::Result<(TcpListener, u32)> {
+    let mut bytes = [0; 12];
+    let (length, listener) = receive(tie, &mut bytes)?;
+    let (theirs, count) = bytes.split_at(8);
+    // A listener of another network namespace (two containers on one volume) gets no connections of
+    // this one.
+    if length < theirs.len() || theirs != network()?.to_be_bytes() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    // An earlier release names no number.
+    let count = count.try_into().map(u32::from_be_bytes).map_err(io::Error::other)?;
+    Ok((listener, count))
+}
+
+/// Receives a listener and the bytes with it. Returns their number.
+fn receive(tie: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, TcpListener)> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(tie, &mut [IoSliceMut::new(&mut theirs)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received = recvmsg(tie, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let descriptor: Option<OwnedFd> = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    match descriptor {
-        // A listener of another network namespace (two containers on one volume) gets no
-        // connections of this one.
-        Some(descriptor) if received.bytes == theirs.len() && u64::from_be_bytes(theirs) == network()? => {
-            Ok(descriptor.into())
-        }
-        _ => Err(io::ErrorKind::Unsupported.into()),
-    }
+    let descriptor = descriptor.ok_or(io::ErrorKind::Unsupported)?;
+    Ok((received.bytes, descriptor.into()))
 }
 
 /// Returns the id of this process's network namespace.

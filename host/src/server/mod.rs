@@ -2,7 +2,7 @@
 //! core.
 //!
 //! Top-down: [`Listener::open`] opens the listener, or takes it over from the running process
-//! (`handover.rs`); `acceptor.rs` accepts connections, `connections.rs` limits them, `worker.rs` is
+//! (`handover.rs`); `listeners.rs` has all of them, `acceptor.rs` accepts connections, `connections.rs` limits them, `worker.rs` is
 //! a worker thread, `connection.rs` speaks HTTP on one connection, `respond.rs` is the path of a
 //! request. `service.rs` takes requests from a program that embeds the server, and hands them to the
 //! same path. Knows no route: the guest decides what a request means.
@@ -15,6 +15,7 @@ mod connections;
 mod forwarded_header;
 mod handover;
 mod listen;
+mod listeners;
 mod origin;
 mod peer;
 mod respond;
@@ -52,7 +53,7 @@ pub use self::{
     connections::ConnectionUsage,
     service::{ClientAddress, LarderService, ResponseBody, ResponseFuture},
 };
-use crate::{engine::Policy, message::QuotaUsage, tenant::Tenant};
+use crate::{engine::Policy, message::QuotaUsage, registry::Registry, tenant::Tenant};
 
 /// The limits of the server.
 #[derive(Clone, Debug)]
@@ -116,8 +117,12 @@ enum ListenerSource {
     Own,
     /// Opened by a supervisor: it outlives this process.
     Inherited,
-    /// Shared by the running server, which sees by this connection that its successor lives.
-    Taken(UnixStream),
+    /// Shared by the running server, with those of its tenants. It sees by this connection that its
+    /// successor lives.
+    Taken {
+        tie: UnixStream,
+        of_tenants: Vec<TcpListener>,
+    },
 }
 
 impl Listener {
@@ -139,8 +144,8 @@ impl Listener {
     /// is none, or it has another address.
     #[must_use]
     pub(crate) fn take_over(data: &Path, address: SocketAddr) -> Option<Self> {
-        let handover::Taken { listener, tie } = handover::take(data, address)?;
-        Some(Self { socket: listener, source: ListenerSource::Taken(tie) })
+        let handover::Taken { listener, of_tenants, tie } = handover::take(data, address)?;
+        Some(Self { socket: listener, source: ListenerSource::Taken { tie, of_tenants } })
     }
 }
 
@@ -220,8 +225,9 @@ impl Server {
         if workers.len() < settings.threads {
             return Err(io::Error::other("a server thread has no runtime"));
         }
+        let registry = tenancy.as_ref().map(|tenancy| tenancy.registry.clone());
         let Intake { thread, _predecessor } =
-            Intake::start(listener, queues, settings, connections.clone(), stopped)?;
+            Intake::start(listener, registry, queues, settings, connections.clone(), stopped)?;
         threads.push(thread);
         Ok(Running { address, drain, connections, stop, threads, workers, admissions, _predecessor })
     }
@@ -236,6 +242,7 @@ struct Intake {
 impl Intake {
     fn start(
         listener: Option<Listener>,
+        registry: Option<Arc<Registry>>,
         queues: Vec<WorkerQueue>,
         settings: Arc<ServerSettings>,
         connections: Arc<Connections>,
@@ -245,20 +252,27 @@ impl Intake {
             let keep = move || acceptor::keep_workers(queues, &connections, stopped);
             return Ok(Self { thread: spawn("larder-keep".to_owned(), keep)?, _predecessor: None });
         };
+        let is_inherited = matches!(source, ListenerSource::Inherited);
+        let (taken, _predecessor) = match source {
+            ListenerSource::Taken { tie, of_tenants } => (of_tenants, Some(tie)),
+            ListenerSource::Own | ListenerSource::Inherited => (Vec::new(), None),
+        };
+        let (opening, opened) = mpsc::channel();
         let acceptor = Acceptor {
             listener,
-            is_inherited: matches!(source, ListenerSource::Inherited),
+            taken,
+            registry,
+            is_inherited,
             offer: offer(&settings.data),
             queues,
             settings,
             connections,
             stopped,
+            opening,
         };
         let thread = spawn("larder-accept".to_owned(), move || acceptor.run())?;
-        let _predecessor = match source {
-            ListenerSource::Taken(tie) => Some(tie),
-            ListenerSource::Own | ListenerSource::Inherited => None,
-        };
+        // Nothing is sent: it ends when all are open, or none can be.
+        let _ = opened.recv();
         Ok(Self { thread, _predecessor })
     }
 }

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
+use larder_common::TenantName;
 
 use super::forwarded_header;
 
 /// The two ends of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// The other end: a client, or a proxy in front.
     pub(super) address: IpAddr,
@@ -17,18 +18,25 @@ pub(super) struct Peer {
     /// Whether the other end is a trusted proxy, whose `Forwarded` and `X-Forwarded-*` fields are
     /// believed.
     pub(super) is_trusted: bool,
+    /// Whose listener accepted the connection, if it is one tenant's.
+    pub(super) listener: Option<TenantName>,
 }
 
 impl Peer {
     pub(super) fn new(address: SocketAddr, local: SocketAddr, trusted: &[IpNet]) -> Self {
         let address = address.ip().to_canonical();
-        Self { address, local: Some(local), is_trusted: is_in(trusted, address) }
+        Self { address, local: Some(local), is_trusted: is_in(trusted, address), listener: None }
+    }
+
+    /// The same on a tenant's own listener.
+    pub(super) fn at(self, listener: Option<TenantName>) -> Self {
+        Self { listener, ..self }
     }
 
     /// The client of an embedding program, which may know its address.
     pub(super) fn of_caller(address: Option<IpAddr>, trusted: &[IpNet]) -> Self {
         let address = address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.to_canonical());
-        Self { address, local: None, is_trusted: is_in(trusted, address) }
+        Self { address, local: None, is_trusted: is_in(trusted, address), listener: None }
     }
 
     /// Returns the client's address: that of the connection, or the one that trusted proxies

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, StatusCode, request::Parts};
+use http::{HeaderValue, Method, StatusCode, Version, header::CONNECTION, request::Parts};
 use ipnet::IpNet;
 use larder_common::causes::chain;
 
@@ -31,12 +31,23 @@ const MAX_FIELDS: usize = 100;
 const BUSY: &str = "the server is busy; try again";
 /// What the client reads when its tenant has as many requests in flight as it may have.
 const TENANT_BUSY: &str = "too many requests of this tenant are in flight; try again";
+/// What the client reads when its tenant has as many connections as it may have, all busy.
+const TENANT_FULL: &str = "too many connections of this tenant are busy; try again";
 /// What the client reads when the database fails at the first request of a tenant.
 const NOT_OPEN: &str = "the tenant cannot be opened; try again";
 
 /// A 503, which clients retry. The guest is not involved.
 pub(super) fn busy() -> Response {
     unavailable(BUSY, &uuid::Uuid::new_v4().hyphenated().to_string())
+}
+
+/// A 503 after which the connection ends. HTTP/2 has no field that says so.
+fn refuse_connection(version: Version, record: &RequestRecord) -> Response {
+    let mut response = unavailable(TENANT_FULL, record.id());
+    if version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Responds to the requests of one thread.
@@ -94,7 +105,7 @@ impl Responder {
         let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
         async move {
-            let response = self.dispatch(client, peer, head, body, &record).await;
+            let response = self.dispatch(client, active, peer, head, body, &record).await;
             record.set_response(&response, bodiless);
             if record.is_authorized() {
                 active.set_authorized();
@@ -106,6 +117,7 @@ impl Responder {
     async fn dispatch(
         &self,
         client: &Arc<ClientQuota>,
+        active: &ActiveRequest,
         peer: Peer,
         head: Box<Parts>,
         body: RequestBody,
@@ -113,7 +125,8 @@ impl Responder {
     ) -> Response {
         if let Some(others) = &self.others {
             // Boxed: it would make the future of a server with one tenant larger.
-            return Box::pin(self.dispatch_to_tenant(others, client, peer, head, body, record)).await;
+            return Box::pin(self.dispatch_to_tenant(others, (client, active), peer, head, body, record))
+                .await;
         }
         let base_url = self.settings.base_url.as_deref();
         let origin = match self.check_head(&head).and_then(|()| origin(base_url, &head, &peer).ok_or(NO_HOST))
@@ -129,7 +142,7 @@ impl Responder {
     async fn dispatch_to_tenant(
         &self,
         others: &TenantGuests,
-        client: &Arc<ClientQuota>,
+        (client, active): (&Arc<ClientQuota>, &ActiveRequest),
         peer: Peer,
         mut head: Box<Parts>,
         body: RequestBody,
@@ -140,10 +153,16 @@ impl Responder {
             self.check_head(&head).and_then(|()| route(others.registry(), base_url, &mut head, &peer));
         match route {
             Ok(Route { origin, whose: Owner::Default }) => {
+                active.unassign();
                 let whose = (&self.guest, &self.tenant);
                 self.call(whose, client, head, origin, body, record).await
             }
             Ok(Route { origin, whose: Owner::Tenant(registered) }) => {
+                let limit =
+                    registered.max_connections.unwrap_or(self.settings.bounds.connections.div_ceil(2));
+                if !active.assign(&registered.name, limit) {
+                    return refuse_connection(head.version, record);
+                }
                 let Some(place) = registered.admit() else { return unavailable(TENANT_BUSY, record.id()) };
                 record.set_tenant(&registered.name, place);
                 let (guest, tenant) = match others.of(&registered).await {

@@ -1,6 +1,6 @@
 //! Whose a request is, in a server with several tenants.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, header::AUTHORIZATION, request::Parts, uri::PathAndQuery};
@@ -34,7 +34,7 @@ pub(super) enum Owner {
     Health,
 }
 
-/// No tenant is served at this host, and the token names none.
+/// No tenant is served at this host, and the token names none; or it is another tenant's listener.
 const NOBODY: BadHead = BadHead {
     status: StatusCode::NOT_FOUND,
     code: "not_found",
@@ -54,7 +54,12 @@ pub(super) fn route(
 ) -> Result<Route, BadHead> {
     let reached = reached(head, peer).ok_or(NO_HOST)?;
     let issuer = || issuer_of(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes));
-    match registry.whose(reached.authority.as_str(), head.uri.path(), issuer) {
+    let authority = match reached.authority.as_str() {
+        // The address of a tenant's listener is no host of another tenant, even if its IP address is.
+        authority if is_listener(authority, peer) => "",
+        authority => authority,
+    };
+    match registry.whose(peer.listener.as_ref(), authority, head.uri.path(), issuer) {
         Whose::Default => Ok(Route { origin: origin(base_url, &reached), whose: Owner::Default }),
         Whose::Hosts(tenant) => {
             let origin = origin(tenant.base_url.as_deref(), &reached);
@@ -68,6 +73,11 @@ pub(super) fn route(
         Whose::Nobody if is_health(head) => Ok(Route { origin: String::new(), whose: Owner::Health }),
         Whose::Nobody => Err(NOBODY),
     }
+}
+
+/// Returns whether this is the address at which a tenant's listener was reached.
+fn is_listener(authority: &str, peer: &Peer) -> bool {
+    peer.listener.is_some() && authority.parse().is_ok_and(|address: SocketAddr| peer.local == Some(address))
 }
 
 fn origin(configured: Option<&str>, reached: &Reached) -> String {

@@ -25,6 +25,7 @@ pub(crate) fn wanted(config: &Config) -> Wanted {
         may_be_fewer: !config.is_set("server.max_connections"),
         threads: settings.server.thread_count(),
         database,
+        has_tenants: settings.tenants.dir.is_some(),
     }
 }
 

@@ -4,15 +4,16 @@
 mod azblob;
 #[cfg(feature = "gcs")]
 mod gcs;
+mod own;
 #[cfg(feature = "s3")]
 mod s3;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use larder_common::causes::chain;
 use larder_storage::{
     Storage, StorageError,
-    fs::{FsSettings, FsStorage, budget::Budget},
+    fs::{FileShares, FsSettings, FsStorage, budget::Budget},
 };
 #[cfg(feature = "bucket")]
 use larder_storage::{
@@ -20,9 +21,10 @@ use larder_storage::{
     objects::{ObjectSettings, ObjectStorage},
 };
 
+pub(super) use self::own::OwnStorages;
 use super::{orphan_grace_ms, outgoing::Outgoing, path_of, some};
 use crate::{
-    config::{Config, Filesystem, Settings, StorageDriver},
+    config::{Config, Settings, StorageDriver},
     error::StartError,
     sweep::Ownership,
     tenant::Tenant,
@@ -38,29 +40,50 @@ pub(super) async fn open_storage(
     match settings.storage.driver {
         StorageDriver::Filesystem => {
             let budget = Budget::new(settings.storage.buffer_bytes);
-            let root = path_of(settings.storage.filesystem.path.as_ref());
-            Ok(Arc::new(open_folder(root, budget, &settings.storage.filesystem)?))
+            Ok(Arc::new(open_folder(settings, budget, FileShares::default())?))
         }
-        #[cfg(feature = "s3")]
-        StorageDriver::S3 => in_bucket(s3::connect(settings, outgoing).await?, settings).await,
-        #[cfg(feature = "gcs")]
-        StorageDriver::Gcs => in_bucket(gcs::connect(settings, outgoing).await?, settings).await,
-        #[cfg(feature = "azblob")]
-        StorageDriver::Azblob => in_bucket(azblob::connect(settings, outgoing)?, settings).await,
-        #[allow(unreachable_patterns, reason = "where every driver is built in")]
+        #[cfg(feature = "bucket")]
+        _ => {
+            let bucket = connect(settings, outgoing).await?;
+            let objects = ObjectStorage::open(bucket, &ObjectSettings::new(settings.storage.buffer_bytes))?;
+            objects.check().await?;
+            Ok(Arc::new(objects))
+        }
+        #[cfg(not(feature = "bucket"))]
         driver => Err(StartError::NotBuilt { driver: driver.name() }),
     }
 }
 
+/// Connects to the configured bucket, without a request.
 #[cfg(feature = "bucket")]
-async fn in_bucket(bucket: Arc<dyn Bucket>, settings: &Settings) -> Result<Arc<dyn Storage>, StartError> {
-    let objects = ObjectStorage::open(bucket, &ObjectSettings::new(settings.storage.buffer_bytes))?;
-    objects.check().await?;
-    Ok(Arc::new(objects))
+async fn connect(settings: &Settings, outgoing: &Outgoing) -> Result<Arc<dyn Bucket>, StartError> {
+    match settings.storage.driver {
+        #[cfg(feature = "s3")]
+        StorageDriver::S3 => s3::connect(settings, outgoing).await,
+        #[cfg(feature = "gcs")]
+        StorageDriver::Gcs => gcs::connect(settings, outgoing).await,
+        #[cfg(feature = "azblob")]
+        StorageDriver::Azblob => azblob::connect(settings, outgoing),
+        driver => Err(StartError::NotBuilt { driver: driver.name() }),
+    }
 }
 
-fn open_folder(root: PathBuf, budget: Arc<Budget>, filesystem: &Filesystem) -> Result<FsStorage, StartError> {
-    let settings = FsSettings { reserve_bytes: some(filesystem.reserve_bytes), ..FsSettings::default() };
+/// Checks that a driver is built in.
+fn check_built(driver: StorageDriver) -> Result<(), StartError> {
+    let is_built = match driver {
+        StorageDriver::Filesystem => true,
+        StorageDriver::S3 => cfg!(feature = "s3"),
+        StorageDriver::Gcs => cfg!(feature = "gcs"),
+        StorageDriver::Azblob => cfg!(feature = "azblob"),
+    };
+    if is_built { Ok(()) } else { Err(StartError::NotBuilt { driver: driver.name() }) }
+}
+
+/// Opens the configured folder. Blocks on the disk.
+fn open_folder(settings: &Settings, budget: Arc<Budget>, files: FileShares) -> Result<FsStorage, StartError> {
+    let filesystem = &settings.storage.filesystem;
+    let root = path_of(filesystem.path.as_ref());
+    let settings = FsSettings { reserve_bytes: some(filesystem.reserve_bytes), files };
     FsStorage::open_with(root.clone(), budget, &settings).map_err(|error| match error {
         StorageError::NoSpace => StartError::Full { path: root },
         error => error.into(),

@@ -8,12 +8,16 @@ use larder_index::Index;
 use larder_storage::Storage;
 
 use super::{
-    DAY_MS, HOUR_MS, MINUTE_MS, database::open_index, orphan_grace_ms, outgoing::Outgoing, path_of, some,
-    storage::open_storage,
+    DAY_MS, HOUR_MS, MINUTE_MS,
+    database::open_index,
+    orphan_grace_ms,
+    outgoing::Outgoing,
+    path_of, some,
+    storage::{OwnStorages, open_storage},
 };
 use crate::{
     auth::{Authenticator, TokenVerifier, UrlSigner},
-    config::{DatabaseDriver, Settings},
+    config::{DatabaseDriver, Settings, StorageDriver},
     disk_pressure::DiskPressure,
     error::StartError,
     net::{Fetch, HttpFetch},
@@ -36,6 +40,7 @@ pub(crate) struct Shared {
     /// Those of the tenant `default`, which make those of others.
     pub(super) storage: Arc<dyn Storage>,
     pub(super) index: Arc<dyn Index>,
+    own_storages: Arc<OwnStorages>,
 }
 
 impl Shared {
@@ -58,7 +63,35 @@ impl Shared {
             None => database(settings, &*storage).await?,
         };
         let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*outgoing.tls).clone(), &outgoing.proxies));
-        Ok(Self { outgoing, fetch, pressure: Arc::new(pressure), storage, index })
+        let own_storages = Arc::new(OwnStorages::new(settings.storage.buffer_bytes));
+        Ok(Self { outgoing, fetch, pressure: Arc::new(pressure), storage, index, own_storages })
+    }
+
+    /// Opens the storage of a tenant: its own, where its settings say one.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(super) async fn storage_of(
+        &self,
+        name: &TenantName,
+        own: Option<&Settings>,
+    ) -> Result<Arc<dyn Storage>, StartError> {
+        match own {
+            Some(settings) => self.own_storages.open(name, settings, &self.outgoing).await,
+            None => Ok(self.storage.tenant(name)?),
+        }
+    }
+
+    /// Checks that a tenant's own storage can be opened as these settings say.
+    pub(super) fn check_own_storage(&self, name: &TenantName, settings: &Settings) -> Result<(), StartError> {
+        OwnStorages::check(settings)?;
+        if self.storage.is_durable_at_once()
+            && settings.storage.driver == StorageDriver::Filesystem
+            && settings.database.driver != DatabaseDriver::Sqlite
+        {
+            tracing::warn!(tenant = %name, "its own storage is a local folder, so this must be the only Larder on this database");
+        }
+        Ok(())
     }
 
     /// Checks that tokens can be verified as these settings say.
@@ -84,12 +117,15 @@ impl Holdings {
     }
 
     /// Opens those of one of several tenants, and deletes what a loss of power may have damaged.
+    /// `has_own_storage`: where the settings say, and not in the server's.
     pub(super) async fn of_tenant(
         name: &TenantName,
         settings: &Settings,
+        has_own_storage: bool,
         shared: &Shared,
     ) -> Result<Self, StartError> {
-        let (storage, index) = (shared.storage.tenant(name)?, shared.index.tenant(name)?);
+        let storage = shared.storage_of(name, Some(settings).filter(|_| has_own_storage)).await?;
+        let index = shared.index.tenant(name)?;
         let holdings = Self::new(settings, storage, index);
         holdings.durability.recover(&*holdings.index, Clock::system().now_ms()).await?;
         Ok(holdings)

@@ -17,7 +17,10 @@ use tokio::sync::{OnceCell, mpsc};
 use super::tenant::{Holdings, Shared, assemble};
 use crate::{
     auth::SKIP_WARNING,
-    config::{ConfigError, REMOVED_TENANT, Settings, TenantConfig, TenantFiles, host_name},
+    config::{
+        ConfigError, RemovedTenant, Settings, Storage, TenantConfig, TenantFiles, TenantSection, host_name,
+        removed_tenants,
+    },
     engine::{InstanceLimits, InstancePool, Policy},
     error::StartError,
     registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served},
@@ -45,7 +48,15 @@ struct Loaded {
     stamps: Stamps,
     tenants: BTreeMap<TenantName, Known>,
     /// Where the entries of tenants are that had a request, by name.
-    holdings: HashMap<TenantName, Arc<OnceCell<Holdings>>>,
+    holdings: HashMap<TenantName, KnownHoldings>,
+}
+
+/// Where the entries of a tenant are, once it had a request.
+#[derive(Clone, Default)]
+struct KnownHoldings {
+    /// The storage of its own; `None`: the server's.
+    own_storage: Option<Storage>,
+    cell: Arc<OnceCell<Holdings>>,
 }
 
 /// A tenant that is served.
@@ -103,7 +114,8 @@ pub(crate) async fn tenants(
         made,
         state: Mutex::default(),
     });
-    loader.load().await?;
+    // Boxed: it has all settings of a tenant in it.
+    Box::pin(loader.load()).await?;
     let pool = InstancePool::new(section.max_instances, Duration::from_millis(section.idle_ms));
     Ok(Some(Tenants { tenancy: Tenancy { registry, pool }, loader, made: made_tenants }))
 }
@@ -115,7 +127,7 @@ impl TenantLoader {
         let this = self.clone();
         let read = tokio::task::spawn_blocking(move || this.read()).await;
         let Some((files, stamps)) = read.unwrap_or(Ok(None))? else { return Ok(()) };
-        let removed = self.removed_names();
+        let removed = removed_tenants(&self.dir, &self.server)?;
         for (path, fault) in &files.faults {
             tracing::error!(file = %path.display(), error = chain(fault), "a tenant's file has a fault; the tenant stays as it was");
         }
@@ -127,7 +139,7 @@ impl TenantLoader {
         }
         for config in files.tenants {
             let name = config.name.clone();
-            if removed.contains(&name) {
+            if removed.iter().any(|removed| removed.name == name) {
                 tracing::error!(tenant = %name, "the tenant is being removed; remove its file, or wait until it is gone");
             } else if let Some(known) = self.keep_or_make(config).await {
                 tenants.insert(name, known);
@@ -195,27 +207,32 @@ impl TenantLoader {
     }
 
     async fn make(self: &Arc<Self>, config: TenantConfig) -> Result<Arc<Registered>, StartError> {
-        let TenantConfig { name, own, settings } = config;
+        let TenantConfig { name, own, settings, own_storage } = config;
         let has_own_policy = settings.policy.component != self.server.policy.component;
         self.shared.check_tokens(&settings)?;
+        if own_storage.is_some() {
+            self.shared.check_own_storage(&name, &settings)?;
+        }
         let policy = self.policy_of(&settings).await?;
-        let issuers = settings.auth.issuers.iter().filter(|_| own.by_issuer);
-        let description = Description {
-            hosts: own.hosts,
-            issuers: issuers.map(|issuer| issuer.issuer.clone()).collect(),
-            base_url: settings.server.base_url.clone(),
-            max_requests: own.max_requests,
-            name: name.clone(),
-        };
         let cpu = Arc::new(CpuBudget::new(own.cpu_percent));
-        let holdings = self.state.lock().holdings.entry(name.clone()).or_default().clone();
+        let description = describe(&name, own, &settings);
+        let holdings = self.holdings_of(&name, own_storage);
         let resources = SharedResources { cpu, memory: self.memory.clone() };
-        let maker = Maker { name, settings, shared: self.shared.clone(), holdings, resources };
+        let shared = self.shared.clone();
+        let maker = Maker { name: name.clone(), settings, shared, holdings: holdings.clone(), resources };
         let registered = Registered::new(description, policy, Box::new(maker), self.made.clone());
         if has_own_policy {
             registered.policy.probe(registered.tenant().await?).await?;
         }
+        self.state.lock().holdings.insert(name, holdings);
         Ok(registered)
+    }
+
+    /// Returns where the entries of a tenant are: as before, unless its storage has changed.
+    fn holdings_of(&self, name: &TenantName, own_storage: Option<Storage>) -> KnownHoldings {
+        let known = self.state.lock().holdings.get(name).cloned();
+        let same = known.filter(|known| known.own_storage == own_storage);
+        same.unwrap_or_else(|| KnownHoldings { own_storage, cell: Arc::default() })
     }
 
     /// Compiles the tenant's component, or shares that of the server.
@@ -236,6 +253,15 @@ impl TenantLoader {
         }
     }
 
+    /// Opens what a removed tenant has, to be deleted.
+    async fn removal(&self, removed: RemovedTenant) -> Result<Removal, StartError> {
+        let RemovedTenant { name, mark, storage } = removed;
+        let own = storage?.map(|storage| Settings { storage, ..self.server.clone() });
+        let storage = self.shared.storage_of(&name, own.as_ref()).await?;
+        let index = self.shared.index.tenant(&name)?;
+        Ok(Removal { name, storage, index, mark })
+    }
+
     /// Serves these tenants from now on.
     fn serve(&self, tenants: BTreeMap<TenantName, Known>, stamps: Stamps) {
         let mut state = self.state.lock();
@@ -243,18 +269,10 @@ impl TenantLoader {
             tracing::info!(tenant = %name, "the tenant is not served any more");
         }
         // Requests in flight may still use those of a tenant that is gone.
-        state.holdings.retain(|name, holdings| tenants.contains_key(name) || Arc::strong_count(holdings) > 1);
+        state.holdings.retain(|name, known| tenants.contains_key(name) || Arc::strong_count(&known.cell) > 1);
         state.stamps = stamps;
         self.registry.replace(Served::new(tenants.values().map(|known| known.registered.clone())));
         state.tenants = tenants;
-    }
-
-    /// Returns the names of tenants that are being removed.
-    fn removed_names(&self) -> Vec<TenantName> {
-        let files = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
-        let marks =
-            files.filter(|path| path.extension().is_some_and(|extension| extension == REMOVED_TENANT));
-        marks.filter_map(|path| path.file_stem()?.to_str()?.parse().ok()).collect()
     }
 }
 
@@ -269,14 +287,33 @@ impl Reload for TenantLoader {
         }
     }
 
-    fn removals(&self) -> Vec<Removal> {
-        let removal = |name: TenantName| {
-            let storage = self.shared.storage.tenant(&name).ok()?;
-            let index = self.shared.index.tenant(&name).ok()?;
-            let mark = self.dir.join(format!("{name}.{REMOVED_TENANT}"));
-            Some(Removal { name, storage, index, mark })
-        };
-        self.removed_names().into_iter().filter_map(removal).collect()
+    async fn removals(&self) -> Vec<Removal> {
+        let mut removals = Vec::new();
+        // A directory that cannot be read is logged by each reload.
+        for removed in removed_tenants(&self.dir, &self.server).unwrap_or_default() {
+            let name = removed.name.clone();
+            match self.removal(removed).await {
+                Ok(removal) => removals.push(removal),
+                Err(error) => {
+                    tracing::error!(tenant = %name, error = chain(&error), "cannot remove the tenant yet, retrying");
+                }
+            }
+        }
+        removals
+    }
+}
+
+/// What the registry knows of a tenant.
+fn describe(name: &TenantName, own: TenantSection, settings: &Settings) -> Description {
+    let issuers = settings.auth.issuers.iter().filter(|_| own.by_issuer);
+    Description {
+        hosts: own.hosts,
+        listen: own.listen,
+        issuers: issuers.map(|issuer| issuer.issuer.clone()).collect(),
+        base_url: settings.server.base_url.clone(),
+        max_requests: own.max_requests,
+        max_connections: Some(own.max_connections).filter(|count| *count > 0),
+        name: name.clone(),
     }
 }
 
@@ -286,7 +323,7 @@ struct Maker {
     settings: Settings,
     shared: Arc<Shared>,
     /// Shared with whom the tenant was before its file changed.
-    holdings: Arc<OnceCell<Holdings>>,
+    holdings: KnownHoldings,
     resources: SharedResources,
 }
 
@@ -294,7 +331,9 @@ struct Maker {
 impl MakeTenant for Maker {
     async fn make(&self) -> Result<Tenant, StartError> {
         let Self { name, settings, shared, holdings, resources } = self;
-        let holdings = holdings.get_or_try_init(|| Holdings::of_tenant(name, settings, shared)).await?;
+        let has_own = holdings.own_storage.is_some();
+        let make = || Holdings::of_tenant(name, settings, has_own, shared);
+        let holdings = holdings.cell.get_or_try_init(make).await?;
         assemble(settings, shared, holdings, None, Some(resources.clone())).await
     }
 }

@@ -118,7 +118,11 @@ impl OpenTenants {
                 let durability: Arc<DurabilityTracker> = tenant.durability.clone();
                 let flusher =
                     tokio::task::spawn_local(async move { durability.run_flusher(storage, index).await });
-                open.insert(name.clone(), OpenTenant { tenant: tenant.clone(), flusher });
+                let before = open.insert(name.clone(), OpenTenant { tenant: tenant.clone(), flusher });
+                // Its entries are in another storage from now on.
+                if let Some(before) = before {
+                    tokio::task::spawn_local(async move { persist(&before.tenant).await });
+                }
             }
         }
     }
@@ -150,7 +154,7 @@ impl OpenTenants {
 
     /// Deletes the entries of removed tenants. What fails is tried again.
     async fn remove(&self, reload: &dyn Reload) {
-        for removal in reload.removals() {
+        for removal in reload.removals().await {
             let name = &removal.name;
             match removal::remove(&*removal.storage, &*removal.index).await {
                 Ok(None) => {}

@@ -69,6 +69,16 @@ impl Ownership {
         Ok(ownership)
     }
 
+    /// Returns whether the storage carries the identity of another index.
+    ///
+    /// # Errors
+    /// When storage or index fail.
+    pub(super) async fn is_anothers(storage: &dyn Storage, index: &dyn Index) -> Result<bool, SweepError> {
+        let own = identity_of(index).await?;
+        let carried = storage.identity().await?;
+        Ok(carried.is_some_and(|carried| carried != own && carried != adopted_by(&own)))
+    }
+
     /// Assigns the storage to this index, at the operator's command.
     ///
     /// # Errors

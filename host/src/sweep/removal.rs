@@ -4,10 +4,11 @@
 use larder_index::{EntryId, Index, UploadId};
 use larder_storage::Storage;
 
-use super::{PAGE, Report, SweepError};
+use super::{Ownership, PAGE, Report, SweepError};
 
 /// Deletes everything that is in these. Returns `None` if a request that began before the tenant
-/// was removed has added something meanwhile: then it has to be called again.
+/// was removed has added something meanwhile: then it has to be called again. In a storage that
+/// carries the identity of another index only the objects of this one are deleted.
 ///
 /// # Errors
 /// The first failure of index or storage. What was deleted stays deleted.
@@ -15,8 +16,16 @@ pub(super) async fn remove(storage: &dyn Storage, index: &dyn Index) -> Result<O
     let mut report = Report::default();
     remove_uploads(storage, index, &mut report).await?;
     remove_entries(storage, index, &mut report).await?;
-    remove_orphans(storage, &mut report).await?;
-    let is_gone = index.forget_tenant().await? && storage.forget_tenant().await?;
+    let is_anothers = Ownership::is_anothers(storage, index).await?;
+    if is_anothers {
+        tracing::warn!(
+            "the storage of the removed tenant belongs to another database: what this one does not know stays"
+        );
+    } else {
+        remove_orphans(storage, &mut report).await?;
+    }
+    // The index last: it knows whose the storage is.
+    let is_gone = (is_anothers || storage.forget_tenant().await?) && index.forget_tenant().await?;
     Ok(is_gone.then_some(report))
 }
 
@@ -83,3 +92,6 @@ async fn remove_orphans(storage: &dyn Storage, report: &mut Report) -> Result<()
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

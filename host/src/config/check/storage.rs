@@ -23,7 +23,7 @@ const BUCKET_BUFFER_BYTES: u64 = 64 << 20;
 const MAX_PREFIX_BYTES: usize = 512;
 
 /// Fills in what follows from other settings.
-pub(super) fn resolve(storage: &mut Storage, data: &Path, provenances: &Provenances) {
+pub(in crate::config) fn resolve(storage: &mut Storage, data: &Path, provenances: &Provenances) {
     if storage.driver == StorageDriver::Filesystem {
         storage.filesystem.path.get_or_insert_with(|| data.join("storage"));
     } else if !provenances.is_set("storage.buffer_bytes") {
@@ -44,6 +44,11 @@ pub(in crate::config) fn without_effect(settings: &Settings, provenances: &Prove
             provenances.name("downloads.direct")
         )
     })
+}
+
+/// Checks the settings of a storage by themselves.
+pub(in crate::config) fn alone(storage: &Storage, provenances: &Provenances) -> Result<(), ConfigError> {
+    Check(provenances).storage(storage)
 }
 
 impl Check<'_> {
@@ -83,8 +88,9 @@ impl Check<'_> {
             "STORAGE_DRIVER is not set".to_owned()
         };
         let name = self.0.name(name);
+        let set = self.0.assignment("storage.driver", "STORAGE_DRIVER", wanted);
         Err(ConfigError::Contradiction(format!(
-            "{name} is set, but {driver}: set STORAGE_DRIVER={wanted} to use it, or remove it"
+            "{name} is set, but {driver}: set {set} to use it, or remove it"
         )))
     }
 
@@ -93,7 +99,7 @@ impl Check<'_> {
         if needed.is_none_or(|needed| needed.is_set) {
             return Ok(());
         }
-        self.missing(storage, &format!("{} is not set", unset(storage, name)))
+        self.missing(storage, &format!("{} is not set", self.unset(storage, name)))
     }
 
     fn missing(&self, storage: &Storage, what: &str) -> Result<(), ConfigError> {
@@ -109,7 +115,7 @@ impl Check<'_> {
                 return Err(ConfigError::Contradiction(format!(
                     "{} is set, but {} is not",
                     self.0.name(one),
-                    unset(storage, other)
+                    self.unset(storage, other)
                 )));
             }
         }
@@ -131,8 +137,13 @@ impl Check<'_> {
         if is_set(storage, connection) || is_set(storage, account) {
             return Ok(());
         }
-        let (connection, account) = (unset(storage, connection), unset(storage, account));
+        let (connection, account) = (self.unset(storage, connection), self.unset(storage, account));
         self.missing(storage, &format!("neither {connection} nor {account} is set"))
+    }
+
+    /// Names a setting that is not set, and the variable that would set it.
+    fn unset(&self, storage: &Storage, name: &str) -> String {
+        self.0.unset(name, given(storage, name).map_or("", |given| given.variable))
     }
 
     /// The name of a bucket, container or account: what the services allow, taken together. It
@@ -185,14 +196,8 @@ fn given(storage: &Storage, name: &str) -> Option<Given> {
     all_given(storage).into_iter().find(|given| given.name == name)
 }
 
-fn is_set(storage: &Storage, name: &str) -> bool {
+pub(in crate::config) fn is_set(storage: &Storage, name: &str) -> bool {
     given(storage, name).is_some_and(|given| given.is_set)
-}
-
-/// Names a setting that is not set, and the variable that would set it.
-fn unset(storage: &Storage, name: &str) -> String {
-    let variable = given(storage, name).map_or("", |given| given.variable);
-    format!("{name} ({variable})")
 }
 
 /// What belongs to one driver.

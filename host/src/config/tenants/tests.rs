@@ -7,7 +7,8 @@ use crate::config::Config;
 
 const GOOD: &str = "[tenant]\nhosts = [\"Acme.Example\"]\n[auth]\nissuers = [\"https://issuer.example\"]\n";
 
-fn server(text: &str) -> Settings {
+/// The settings of a server with this file.
+pub(super) fn server(text: &str) -> Settings {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("larder.toml");
     fs::write(&file, text).unwrap();
@@ -57,12 +58,25 @@ fn what_is_wrong_is_said_with_the_setting() {
         ("a.toml", "[tenant]\nhosts = [\"a\"]\n", "nobody may use this tenant"),
         ("a.toml", "[auth]\nissuers = [\"https://i\"]\n", "no request can reach this tenant"),
         ("a.toml", &GOOD.replace("Acme.Example", "a b"), "`a b` is not a host name"),
-        ("a.toml", &format!("{GOOD}[storage]\ndriver = \"s3\"\n"), "unknown field `storage`"),
+        ("a.toml", &format!("{GOOD}[database]\ndriver = \"mysql\"\n"), "unknown field `database`"),
         ("a.toml", &format!("{GOOD}[retention]\nfull_sweep_hours = 1\n"), "is the same for all tenants"),
         ("a.toml", &GOOD.replace("hosts", "max_requests = 0\nhosts"), "tenant.max_requests is 0"),
         ("a.toml", &GOOD.replace("hosts", "cpu_percent = 0\nhosts"), "tenant.cpu_percent is 0"),
+        (
+            "a.toml",
+            &GOOD.replace("hosts", "max_connections = 1000001\nhosts"),
+            "tenant.max_connections is 1000001",
+        ),
         ("a.toml", &format!("{GOOD}[policy]\ndeadline_ms = 0\n"), "policy.deadline_ms is 0"),
         ("a.toml", &GOOD.replace("hosts", "base_url = \"ftp://x\"\nhosts"), "tenant.base_url is `ftp://x`"),
+        ("a.toml", &GOOD.replace("hosts", "listen = [\":0\"]\nhosts"), "a port must be named"),
+        ("a.toml", &GOOD.replace("hosts", "listen = \":1\"\nhosts"), "tenant.listen"),
+        ("a.toml", &GOOD.replace("hosts", "listen = [true]\nhosts"), "is of type boolean; it must be like"),
+        (
+            "a.toml",
+            &GOOD.replace("hosts", "listen = [\":4000\", \"[::1]:4001\", 4000]\nhosts"),
+            "tenant.listen has 0.0.0.0:4000 and 127.0.0.1:4000",
+        ),
         ("a.toml", "[tenant\n", "line 1"),
     ] {
         let fault = fault(name, text);
@@ -93,6 +107,31 @@ fn a_host_and_an_issuer_are_one_tenants() {
 }
 
 #[test]
+fn an_address_is_one_tenants_and_not_the_servers() {
+    let server = server("[server]\nlisten = \"127.0.0.1:4000\"\n");
+    let at = |address: &str| GOOD.replace("hosts = [\"Acme.Example\"]", &format!("listen = [\"{address}\"]"));
+    for (first, second, expected) in [
+        (
+            "127.0.0.1:5000",
+            "127.0.0.1:5000",
+            Some("the address 127.0.0.1:5000 is claimed by the tenants a and b"),
+        ),
+        ("127.0.0.1:5000", ":5000", Some("the address 0.0.0.0:5000 is claimed by the tenants a and b")),
+        ("[::]:5000", "127.0.0.1:5000", Some("claimed by the tenants a and b")),
+        ("5000", "4000", Some("the server itself listens on 127.0.0.1:4000")),
+        ("5000", "0.0.0.0:4000", Some("tenant.listen has 0.0.0.0:4000, but the server")),
+        (":5000", "[::1]:5000", None),
+        ("127.0.0.2:4000", "127.0.0.1:5000", None),
+    ] {
+        let read = read(&server, &[("a.toml", &at(first)), ("b.toml", &at(second))]);
+        let fault = read.faults.first().map(|(_, fault)| chain(fault));
+        let is_expected = |expected: &str| fault.as_ref().is_some_and(|fault| fault.contains(expected));
+        assert!(expected.map_or(fault.is_none(), is_expected), "{first}, {second}: {fault:?}");
+        assert_eq!(read.tenants.len() + read.faults.len(), 2);
+    }
+}
+
+#[test]
 fn other_files_are_no_tenants() {
     let read = read(&server(""), &[(".a.toml", "x"), ("a.toml~", "x"), ("README", "x"), ("b.removed", "x")]);
     assert!(read.tenants.is_empty() && read.faults.is_empty());
@@ -112,4 +151,6 @@ fn the_example_states_the_defaults_of_a_tenant() {
     assert_eq!(format!("{:?}", stated.policy), format!("{:?}", defaults.policy));
     assert_eq!(format!("{:?}", stated.retention), format!("{:?}", defaults.retention));
     assert_eq!(format!("{:?}", stated.urls), format!("{:?}", defaults.urls));
+    // Not set in truth: with the section the tenant has a storage of its own.
+    assert_eq!(stated.storage, Some(Storage::default()));
 }

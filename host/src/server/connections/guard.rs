@@ -11,6 +11,8 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
+use larder_common::TenantName;
+use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Connections;
@@ -52,6 +54,8 @@ pub(super) struct ConnectionState {
     was_used: AtomicBool,
     /// Whether it has had an authorized request.
     was_authorized: AtomicBool,
+    /// Whose its latest request was, of the tenants that are counted.
+    tenant: Mutex<Option<TenantName>>,
     /// A [`Closing`], from 1; 0 while it may go on.
     closing: AtomicU8,
     task: AtomicWaker,
@@ -68,6 +72,7 @@ impl ConnectionState {
             since_ms: AtomicU64::new(now_ms),
             was_used: AtomicBool::new(false),
             was_authorized: AtomicBool::new(false),
+            tenant: Mutex::default(),
             closing: AtomicU8::new(0),
             task: AtomicWaker::new(),
         }
@@ -93,6 +98,18 @@ impl ConnectionState {
 
     pub(super) fn since_ms(&self) -> u64 {
         self.since_ms.load(Relaxed)
+    }
+
+    pub(super) fn is_of(&self, tenant: Option<&TenantName>) -> bool {
+        self.tenant.lock().as_ref() == tenant
+    }
+
+    pub(super) fn tenant(&self) -> Option<TenantName> {
+        self.tenant.lock().clone()
+    }
+
+    pub(super) fn set_tenant(&self, tenant: Option<TenantName>) {
+        *self.tenant.lock() = tenant;
     }
 
     pub(super) fn close(&self, closing: Closing) {
@@ -205,6 +222,22 @@ impl ActiveRequest {
     /// Records that a verified token or a signed URL allowed the request.
     pub(in crate::server) fn set_authorized(&self) {
         self.state.was_authorized.store(true, Relaxed);
+    }
+
+    /// Records whose the request is: its connection is that tenant's from now on, of which there are
+    /// at most `limit`. Returns `false` if there are as many, and none of them is idle: then the
+    /// connection ends after this request.
+    pub(in crate::server) fn assign(&self, tenant: &TenantName, limit: usize) -> bool {
+        let may = self.all.assign(&self.state, Some(tenant), limit);
+        if !may {
+            self.state.close(Closing::WhenDone);
+        }
+        may
+    }
+
+    /// Records that the request is of no tenant whose connections are counted.
+    pub(in crate::server) fn unassign(&self) {
+        self.all.assign(&self.state, None, usize::MAX);
     }
 
     /// Records that a part of the response was sent, and the client has to read it.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use larder_common::TenantName;
 use tokio::time::timeout;
 
 use super::{
@@ -206,4 +207,67 @@ async fn accepting_waits_for_connections_that_make_room() {
     assert_eq!(all.open(), 163);
     drop(open);
     assert_eq!(all.open(), 0);
+}
+
+fn tenant(name: &str) -> TenantName {
+    name.parse().unwrap()
+}
+
+#[test]
+fn a_connection_is_of_the_tenant_of_its_latest_request() {
+    let all = Connections::new(ConnectionLimits { requests: 9, ..ALL });
+    let (acme, other) = (tenant("acme"), tenant("umbrella"));
+    let [one, two] = [1, 2].map(|client| admit(&all, client).unwrap());
+    assert!(begin(&one).unwrap().assign(&acme, 1));
+    assert!(begin(&one).unwrap().assign(&acme, 1), "it is the tenant's already");
+    assert!(begin(&one).unwrap().assign(&other, 1));
+    assert!(begin(&two).unwrap().assign(&acme, 1), "the other has left it");
+    begin(&two).unwrap().unassign();
+    assert_eq!(all.table.lock().of_tenant, [(other, 1)].into());
+    drop((one, two));
+    assert!(all.table.lock().of_tenant.is_empty());
+}
+
+/// A tenant's crowd makes room among itself, however many places are free, and is then refused.
+#[test]
+fn at_its_limit_a_tenant_makes_room_for_itself() {
+    let all = Connections::new(ConnectionLimits { requests: 9, per_client: 9, ..ALL });
+    let acme = tenant("acme");
+    let other = admit(&all, 1).unwrap();
+    assert!(begin(&other).unwrap().assign(&tenant("umbrella"), 2));
+    let own: Vec<_> = (0..3).map(|_| admit(&all, 2).unwrap()).collect();
+    assert!(own[..2].iter().all(|guard| begin(guard).unwrap().assign(&acme, 2)));
+    begin(&own[0]).unwrap().set_authorized();
+    let busy = begin(&own[2]).unwrap();
+    assert!(busy.assign(&acme, 2));
+    // Of the two idle ones the one without an authorized request, though it was used later.
+    assert_eq!(closing(&own[1]), Some(Closing::MakeRoom));
+    assert!(closing(&own[0]).is_none() && closing(&other).is_none());
+    // All busy: the newcomer is refused, and ends.
+    let still = begin(&own[0]).unwrap();
+    let newcomer = admit(&all, 3).unwrap();
+    assert!(!begin(&newcomer).unwrap().assign(&acme, 2));
+    assert_eq!(closing(&newcomer), Some(Closing::WhenDone));
+    assert!(closing(&other).is_none());
+    drop((busy, still));
+}
+
+/// A request that arrives while its connection is evicted counts once, if at all.
+#[test]
+fn an_evicted_connection_counts_at_its_tenant_when_it_is_counted_again() {
+    let all = Connections::new(ConnectionLimits { requests: 9, ..ALL });
+    let acme = tenant("acme");
+    let open: Vec<_> = (1..=4).map(|client| admit(&all, client).unwrap()).collect();
+    assert!(begin(&open[0]).unwrap().assign(&acme, 9));
+    open[1..].iter().for_each(|guard| begin(guard).unwrap().set_authorized());
+    let newcomer = admit(&all, 5).unwrap();
+    assert_eq!(closing(&open[0]), Some(Closing::MakeRoom));
+    assert!(all.table.lock().of_tenant.is_empty());
+    let request = begin(&open[0]).unwrap();
+    assert!(request.assign(&tenant("umbrella"), 9));
+    assert!(all.table.lock().of_tenant.is_empty(), "it is not counted yet");
+    assert!(open[0].readmit());
+    assert_eq!(all.table.lock().of_tenant, [(tenant("umbrella"), 1)].into());
+    drop((request, newcomer, open));
+    assert!(all.table.lock().of_tenant.is_empty());
 }

@@ -3,23 +3,24 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::fd::AsFd,
     thread,
 };
 
 use super::{Offer, is_tied, take};
-use crate::server::listen::listen;
+use crate::{descriptors::MAX_TENANT_LISTENERS, server::listen::listen};
 
 fn anywhere() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
 /// Waits for the next one that asks.
-fn give(offer: &Offer, listener: &std::net::TcpListener) -> std::os::unix::net::UnixStream {
+fn give(offer: &Offer, listener: &TcpListener, of_tenants: &[TcpListener]) -> std::os::unix::net::UnixStream {
     offer.asked.set_nonblocking(false).unwrap();
     let (asker, _) = offer.asked.accept().unwrap();
-    super::give(&asker, listener.as_fd()).unwrap();
+    let of_tenants: Vec<_> = of_tenants.iter().map(AsFd::as_fd).collect();
+    super::give(&asker, listener.as_fd(), &of_tenants).unwrap();
     asker
 }
 
@@ -35,7 +36,7 @@ fn a_successor_has_the_same_listener_and_the_connections_that_wait_in_it() {
         let offer = Offer::open(&data).unwrap();
         let (taken, tie) = thread::scope(|scope| {
             let asker = scope.spawn(|| take(&data, address).unwrap());
-            let tie = give(&offer, &listener);
+            let tie = give(&offer, &listener, &[]);
             (asker.join().unwrap(), tie)
         });
         assert!(is_tied(&tie));
@@ -54,6 +55,25 @@ fn a_successor_has_the_same_listener_and_the_connections_that_wait_in_it() {
 }
 
 #[test]
+fn a_successor_has_the_listeners_of_all_tenants() {
+    let data = tempfile::tempdir().unwrap();
+    let listener = listen(anywhere()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let of_tenants: Vec<_> = (0..MAX_TENANT_LISTENERS).map(|_| listen(anywhere()).unwrap()).collect();
+    let addresses = |of: &[TcpListener]| of.iter().map(|of| of.local_addr().unwrap()).collect::<Vec<_>>();
+    let given = addresses(&of_tenants);
+    let offer = Offer::open(data.path()).unwrap();
+    let taken = thread::scope(|scope| {
+        let asker = scope.spawn(|| take(data.path(), address).unwrap());
+        give(&offer, &listener, &of_tenants);
+        asker.join().unwrap()
+    });
+    assert_eq!(addresses(&taken.of_tenants), given);
+    drop(of_tenants);
+    TcpStream::connect(given[MAX_TENANT_LISTENERS - 1]).unwrap();
+}
+
+#[test]
 fn nothing_is_taken_from_nobody_or_for_another_address() {
     let data = tempfile::tempdir().unwrap();
     let listener = listen(anywhere()).unwrap();
@@ -64,7 +84,7 @@ fn nothing_is_taken_from_nobody_or_for_another_address() {
     let other = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), address.port()));
     thread::scope(|scope| {
         let asker = scope.spawn(|| take(data.path(), other));
-        give(&offer, &listener);
+        give(&offer, &listener, &[]);
         assert!(asker.join().unwrap().is_none());
     });
     drop(offer);

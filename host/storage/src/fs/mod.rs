@@ -35,7 +35,12 @@ mod threads;
 mod uploads;
 mod writer;
 
-use std::{io, ops::Range, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, Weak},
+};
 
 use async_trait::async_trait;
 use larder_common::TenantName;
@@ -64,6 +69,24 @@ pub struct FsStorage {
     uploads: Arc<UploadCache>,
     /// `None` in the storage of a tenant: it has none below it.
     tenants: Option<Arc<TenantStates<UploadCache>>>,
+}
+
+/// A storage that is closed when nobody else uses it any more.
+#[derive(Clone, Debug)]
+pub struct WeakFsStorage {
+    uploads: Weak<UploadCache>,
+    budget: Arc<Budget>,
+    tenants: Option<Arc<TenantStates<UploadCache>>>,
+}
+
+impl WeakFsStorage {
+    /// Returns the storage, if it is still open.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<FsStorage> {
+        let uploads = self.uploads.upgrade()?;
+        let (disk, budget) = (Arc::clone(&uploads.context().disk), Arc::clone(&self.budget));
+        Some(FsStorage { disk, budget, uploads, tenants: self.tenants.clone() })
+    }
 }
 
 /// Settings of [`FsStorage`].
@@ -132,12 +155,25 @@ impl FsStorage {
         }
     }
 
-    /// The storage of another tenant.
-    fn of_tenant(&self, name: &TenantName) -> Result<Self, StorageError> {
+    /// The storage of another tenant; see [`Storage::tenant`].
+    ///
+    /// # Errors
+    /// As [`Storage::tenant`].
+    pub fn of_tenant(&self, name: &TenantName) -> Result<Self, StorageError> {
         let tenants = self.tenants.as_ref().ok_or_else(not_of_default)?;
         let uploads = tenants.get(name, |registration| self.uploads.of_tenant(registration))?;
         let (disk, budget) = (Arc::clone(&uploads.context().disk), Arc::clone(&self.budget));
         Ok(Self { disk, budget, uploads, tenants: None })
+    }
+
+    /// Refers to the storage without keeping it open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakFsStorage {
+        WeakFsStorage {
+            uploads: Arc::downgrade(&self.uploads),
+            budget: Arc::clone(&self.budget),
+            tenants: self.tenants.clone(),
+        }
     }
 
     /// Runs work of the sweep, without the time limit of other calls.

@@ -83,6 +83,24 @@ impl ObjectSettings {
     }
 }
 
+/// What the storages of several buckets can share: the memory budget of uploads, and threads.
+#[derive(Clone)]
+pub struct ObjectResources {
+    memory: Arc<MemoryBudget>,
+    runtime: Arc<IoRuntime>,
+}
+
+impl ObjectResources {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(settings: &ObjectSettings) -> Result<Self, StorageError> {
+        let memory = Arc::new(MemoryBudget::new(settings.buffer_bytes, settings.acquire_timeout));
+        Ok(Self { memory, runtime: Arc::new(IoRuntime::start()?) })
+    }
+}
+
 /// A [`Storage`] of a tenant, in a bucket. Other tenants are in the folder `tenants/<name>/` of it.
 ///
 /// What `put` and `commit` return is durable. A staged block that is smaller than a part may be
@@ -142,21 +160,30 @@ impl ObjectStorage {
     /// # Errors
     /// When no thread can be started.
     pub fn open(bucket: Arc<dyn Bucket>, settings: &ObjectSettings) -> Result<Self, StorageError> {
-        let runtime = IoRuntime::start()?;
-        let handle = runtime.handle();
+        Ok(Self::open_sharing(bucket, settings, &ObjectResources::start(settings)?))
+    }
+
+    /// The same with resources that others use, too. The memory budget is theirs.
+    #[must_use]
+    pub fn open_sharing(
+        bucket: Arc<dyn Bucket>,
+        settings: &ObjectSettings,
+        resources: &ObjectResources,
+    ) -> Self {
+        let ObjectResources { memory, runtime } = resources.clone();
         let sizes = PartSizes::new(bucket.part_limits(), settings.min_part_bytes, settings.part_bytes);
         let shared = Arc::new(Shared {
-            bucket: RuntimeBucket::new(bucket, handle),
+            bucket: RuntimeBucket::new(bucket, runtime.handle()),
             sizes,
-            memory: Arc::new(MemoryBudget::new(settings.buffer_bytes, settings.acquire_timeout)),
+            memory,
             uploads: Uploads::default(),
             clock: Clock::system(),
             spill_after: settings.spill_after,
-            runtime: Arc::new(runtime),
+            runtime,
             registration: None,
         });
         shared.bucket.detach(janitor::run(Arc::downgrade(&shared)));
-        Ok(Self { shared, tenants: Some(Arc::default()) })
+        Self { shared, tenants: Some(Arc::default()) }
     }
 
     /// Checks that the bucket exists and can be listed and written to.

@@ -6,6 +6,7 @@ use super::Temporary;
 use crate::{
     Storage,
     conformance::{assert_content, id, new_upload, put_block, unannounced, whole},
+    fs::{FsStorage, budget::Budget},
 };
 
 fn name(text: &str) -> TenantName {
@@ -139,4 +140,22 @@ async fn the_bound_of_remembered_uploads_is_one_for_all_tenants() {
     assert!(remembered <= 8_192 + handles.len() * 10, "{remembered}");
     drop(handles);
     assert_eq!(fixture.fs().uploads.count_in_all(), 0);
+}
+
+/// A directory can be opened once, so who has it open must be found.
+#[tokio::test]
+async fn a_storage_in_use_is_found_again_and_is_closed_with_its_last_use() {
+    let root = tempfile::tempdir().unwrap();
+    let open = || FsStorage::open(root.path().to_owned(), Budget::new(1 << 20));
+    let storage = open().unwrap().of_tenant(&name("a")).unwrap();
+    let weak = storage.downgrade();
+    let object = storage.put(&new_upload(), whole(b"x")).await.unwrap().object;
+    assert!(open().is_err(), "it is in use");
+    let again = weak.upgrade().unwrap();
+    drop(storage);
+    assert_content(&again, &object, b"x").await;
+    assert!(again.tenant(&name("b")).is_err(), "it is still that of one tenant");
+    drop(again);
+    assert!(weak.upgrade().is_none());
+    assert_content(&open().unwrap().of_tenant(&name("a")).unwrap(), &object, b"x").await;
 }

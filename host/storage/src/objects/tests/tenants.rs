@@ -8,7 +8,7 @@ use super::{bucket, open, small, storage};
 use crate::{
     Storage,
     conformance::{assert_content, id, new_upload, pattern, put_block, whole},
-    objects::{ObjectSettings, ObjectStorage},
+    objects::{ObjectResources, ObjectSettings, ObjectStorage},
 };
 
 fn name(text: &str) -> TenantName {
@@ -33,6 +33,22 @@ async fn eventually(what: &str, is_true: impl AsyncFn() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("{what} does not happen");
+}
+
+#[tokio::test]
+async fn storages_of_several_buckets_share_memory_and_threads() {
+    let resources = ObjectResources::start(&small()).unwrap();
+    let buckets = [bucket(), bucket()];
+    let [one, other] = buckets.map(|bucket| ObjectStorage::open_sharing(bucket, &small(), &resources));
+    assert!(Arc::ptr_eq(&one.shared.memory, &other.shared.memory));
+    assert!(Arc::ptr_eq(&one.shared.runtime, &other.shared.runtime));
+    let object = one.put(&new_upload(), whole(b"x")).await.unwrap().object;
+    assert!(other.stat(&object).await.is_err());
+    // Which the one that stays needs, too.
+    drop(one);
+    drop(resources);
+    let object = other.put(&new_upload(), whole(b"y")).await.unwrap().object;
+    assert_content(&other, &object, b"y").await;
 }
 
 #[tokio::test]
