@@ -27,6 +27,7 @@ use super::{
     peer::Peer,
     respond::{Responder, busy},
     response_body::{Watched, end_if_stalled},
+    wire::Wire,
 };
 use crate::message::{ClientQuota, WireBody};
 
@@ -78,14 +79,14 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard,
         let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
         run(pin!(connection), &context.guard, &bounds).await;
     } else {
-        let connection =
-            http1(&bounds, share).keep_alive(!is_late).serve_connection(TokioIo::new(stream), service);
+        let wire = Wire::new(stream, peer.address);
+        let connection = http1(&bounds, share).keep_alive(!is_late).serve_connection(wire, service);
         run(pin!(connection), &context.guard, &bounds).await;
     }
 }
 
 /// Responds with a 503 to a connection above the limits.
-pub(super) async fn refuse(stream: TcpStream, bounds: Rc<ServerBounds>) {
+pub(super) async fn refuse(stream: TcpStream, peer: Peer, bounds: Rc<ServerBounds>) {
     let service = service_fn(|_: http::Request<Incoming>| async { Ok::<_, Infallible>(refusal()) });
     let share = Share::smallest(bounds.header_bytes);
     let talk = async {
@@ -93,8 +94,8 @@ pub(super) async fn refuse(stream: TcpStream, bounds: Rc<ServerBounds>) {
             let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
             log_end(connection.await);
         } else {
-            let connection =
-                http1(&bounds, share).keep_alive(false).serve_connection(TokioIo::new(stream), service);
+            let wire = Wire::new(stream, peer.address);
+            let connection = http1(&bounds, share).keep_alive(false).serve_connection(wire, service);
             log_end(connection.await);
         }
         io::Result::Ok(())
@@ -153,8 +154,8 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// The longest head that hyper reads. Above it hyper responds with an empty body, which some
-/// clients retry; below it a head that is too long gets a response that they understand.
+/// The longest head that hyper reads. Above it hyper refuses the request by itself: over HTTP/1
+/// [`Wire`] adds the error, over HTTP/2 the body is empty.
 fn hard_header_bytes(bounds: &ServerBounds, share: Share) -> usize {
     bounds.header_bytes.max(bounds.header_bytes.saturating_mul(4).min(share.buffer_bytes / 2))
 }
@@ -192,7 +193,7 @@ trait HttpConnection: Future<Output = hyper::Result<()>> {
     fn graceful_shutdown(self: Pin<&mut Self>);
 }
 
-impl<S> HttpConnection for http1::Connection<TokioIo<TcpStream>, S>
+impl<S> HttpConnection for http1::Connection<Wire, S>
 where
     S: HttpService<Incoming, ResBody = Watched, Error = Infallible>,
 {
