@@ -44,9 +44,8 @@ const LINGER: Duration = Duration::from_secs(3);
 /// How long the server waits for a connection's first request once it stops: the request is
 /// probably on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
-/// How long an evicted connection is still read: a request that the client sent at the same moment
-/// arrives by then.
-const LAST_MOMENT: Duration = Duration::from_millis(10);
+/// How often it is checked whether a connection that has to end may still be read.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How long a refused connection may take to read its 503.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
@@ -255,9 +254,9 @@ impl Closing {
         match self {
             Self::WhenDone => {
                 first_request(connection.as_mut(), guard).await
-                    && (!guard.is_idle() || last_moment(connection).await)
+                    && (!guard.is_idle() || last_moment(connection, guard).await)
             }
-            Self::MakeRoom => last_moment(connection).await,
+            Self::MakeRoom => last_moment(connection, guard).await,
             Self::Now => true,
         }
     }
@@ -275,21 +274,24 @@ impl Closing {
 
 /// Drives an idle connection a little longer, because a client does not retry a request that it
 /// sent at the same moment. Returns whether it is still open.
-async fn last_moment(connection: Pin<&mut impl HttpConnection>) -> bool {
+async fn last_moment(connection: Pin<&mut impl HttpConnection>, guard: &ConnectionGuard) -> bool {
     select! {
         biased;
         ended = connection => {
             log_end(ended);
             false
         }
-        () = until_last_moment() => true,
+        () = until_last_moment(guard) => true,
     }
 }
 
-/// Waits for [`LAST_MOMENT`], then until the runtime has seen what has arrived meanwhile: a busy
-/// thread may get here late.
-async fn until_last_moment() {
-    sleep(LAST_MOMENT).await;
+/// Waits as long as the connection may still be read, then until the runtime has seen what has arrived
+/// meanwhile: a busy thread may get here late.
+async fn until_last_moment(guard: &ConnectionGuard) {
+    let begun = Instant::now();
+    while guard.may_linger(begun.elapsed()) {
+        sleep(MOMENT).await;
+    }
     tokio::task::yield_now().await;
 }
 
@@ -327,7 +329,7 @@ async fn finish(mut connection: Pin<&mut impl HttpConnection>, guard: &Connectio
 async fn closes_unused(guard: &ConnectionGuard) {
     match poll_fn(|cx| guard.poll_closing(cx, Closing::WhenDone)).await {
         Closing::WhenDone => sleep(FIRST_REQUEST).await,
-        Closing::MakeRoom => until_last_moment().await,
+        Closing::MakeRoom => until_last_moment(guard).await,
         Closing::Now => {}
     }
 }
