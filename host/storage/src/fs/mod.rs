@@ -25,6 +25,7 @@ mod list;
 mod open;
 mod put;
 mod read;
+mod read_size;
 mod segments;
 mod space;
 mod staging;
