@@ -80,6 +80,10 @@ pub(crate) struct ServeArgs {
     /// are deleted.
     #[arg(long)]
     pub(crate) adopt_storage: bool,
+    /// Rewrite a database server's rows for another `database.case_sensitive_keys`: of keys that become
+    /// one the newest is kept. All other servers on the database must be stopped.
+    #[arg(long)]
+    pub(crate) rewrite_keys: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -77,6 +77,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         config = config.with_policy(policy);
     }
     config.adopt_storage = args.adopt_storage;
+    config.rewrite_keys = args.rewrite_keys;
     let _log = start_logging(&config)?;
     warn(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

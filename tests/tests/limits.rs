@@ -48,16 +48,32 @@ async fn what_is_no_request_is_refused_without_html() {
 #[tokio::test]
 async fn what_the_server_refuses_by_itself_is_json() {
     let server = TestServer::start(&[]).await;
-    let long = format!(
-        "GET /health HTTP/1.1\r\nhost: x\r\nx-long: {}\r\nconnection: close\r\n\r\n",
-        "x".repeat(40 << 10)
-    );
+    let with_field = |length: usize| {
+        let value = "x".repeat(length);
+        format!("GET /health HTTP/1.1\r\nhost: x\r\nx-long: {value}\r\nconnection: close\r\n\r\n")
+    };
+    let with_path = |length: usize| {
+        format!("GET /{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "x".repeat(length))
+    };
+    // Above 64 KiB of a target, and above 128 KiB in all, hyper refuses a request by itself; and what
+    // is no HTTP.
+    let after_another = format!("GET /health HTTP/1.1\r\nhost: x\r\n\r\n{}", with_path(70 << 10));
+    let many = format!("GET /health HTTP/1.1\r\nhost: x\r\n{}\r\n", "x-a: b\r\n".repeat(500));
     for (bytes, status) in [
+        (&*with_path(40 << 10), "431"),
+        (&with_path(70 << 10), "414"),
+        (&with_path(200 << 10), "431"),
+        (&with_field(200 << 10), "431"),
+        (&many, "431"),
+        ("nonsense\r\n\r\n", "400"),
+        ("GET /health HTTP/1.1\r\nhost x\r\n\r\n", "400"),
+        ("GET /health HTTP/3.7\r\nhost: x\r\n\r\n", "400"),
+        ("GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", "400"),
         ("OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "400"),
         ("CONNECT x:443 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "400"),
         ("GET /health HTTP/1.1\r\nconnection: close\r\n\r\n", "400"),
         ("POST /health HTTP/1.1\r\nhost: user@x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}", "400"),
-        (&long, "431"),
+        (&with_field(40 << 10), "431"),
     ] {
         let response = raw(&server, bytes.as_bytes()).await;
         assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{bytes:.40}: {response}");
@@ -67,6 +83,10 @@ async fn what_the_server_refuses_by_itself_is_json() {
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         assert!(body["code"].is_string() && body["msg"].is_string());
     }
+    let both = raw(&server, after_another.as_bytes()).await;
+    let (first, second) = both.split_once(r#"{"status":"ok"}"#).unwrap();
+    assert!(first.starts_with("HTTP/1.1 200") && second.starts_with("HTTP/1.1 414"), "{both}");
+    assert!(second.contains(r#""code":"invalid_argument""#), "{second}");
 }
 
 #[tokio::test]

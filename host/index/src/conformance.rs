@@ -129,6 +129,7 @@ macro_rules! promises {
                 deleting_an_entry_frees_the_slot_once
                 an_entry_that_was_used_meanwhile_is_not_deleted_as_unused
                 touching_entries_never_goes_back
+                touching_an_entry_tells_whether_it_is_there
                 a_last_use_from_the_future_is_capped
                 touching_deleted_rows_is_harmless
                 a_secret_is_the_first_that_was_stored

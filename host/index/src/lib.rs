@@ -170,6 +170,11 @@ pub trait Index: Send + Sync + 'static {
     /// once for an entry: the latest counts, and a stored time never decreases.
     async fn touch_entries(&self, uses: &[(EntryId, u64)]) -> Result<(), IndexError>;
 
+    /// Records a use of one entry in the same way, and returns whether the entry exists. One statement
+    /// does both: of this call and a deletion as unused ([`Self::delete_entry_unused`]), which saw an
+    /// earlier use, exactly one succeeds.
+    async fn touch_entry(&self, id: EntryId, used_ms: u64) -> Result<bool, IndexError>;
+
     /// Lowers the last use of these entries to `now_ms` where it is later. Such a time was stored
     /// while a clock was wrong.
     async fn cap_last_used(&self, ids: &[EntryId], now_ms: u64) -> Result<(), IndexError>;

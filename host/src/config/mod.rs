@@ -64,6 +64,9 @@ pub struct Config {
     /// Whether the storage is adopted, though it may be another database's: the option
     /// `--adopt-storage`, never a setting.
     pub adopt_storage: bool,
+    /// Whether the rows of a database server may be rewritten for another
+    /// `database.case_sensitive_keys`: the option `--rewrite-keys`, never a setting.
+    pub rewrite_keys: bool,
     provenances: Provenances,
 }
 
@@ -107,6 +110,7 @@ impl Config {
             warnings,
             log_filter: variables.get(env::LOG_FILTER).map(str::to_owned),
             adopt_storage: false,
+            rewrite_keys: false,
             provenances: source.provenances,
         })
     }

@@ -20,7 +20,7 @@ pub use quota::QuotaUsage;
 pub(crate) use quota::{ClientQuota, Quota, QuotaBounds, QuotaExceeded, QuotaKind, QuotaPermit};
 pub(crate) use record::RequestRecord;
 pub(crate) use request_quota::{Quotas, ReadError, RequestQuota};
-pub(crate) use response::{Outgoing, Response, error_response, json_response, unavailable};
+pub(crate) use response::{Outgoing, Response, error_body, error_response, json_response, unavailable};
 
 #[cfg(test)]
 mod tests;

@@ -27,11 +27,16 @@ pub(crate) type Response = http::Response<Outgoing>;
 /// response about a blob.
 #[must_use]
 pub(crate) fn error_response(status: StatusCode, code: &str, why: &str, request_id: &str) -> Response {
-    let body = serde_json::json!({ "code": code, "msg": why }).to_string();
-    let mut response = json_response(status, body, request_id);
+    let mut response = json_response(status, error_body(code, why), request_id);
     let kind = if status.is_server_error() { "failed" } else { "refused" };
     response.extensions_mut().insert(Outcome::of_server(kind, why));
     response
+}
+
+/// Makes the body of such a response.
+#[must_use]
+pub(crate) fn error_body(code: &str, why: &str) -> String {
+    serde_json::json!({ "code": code, "msg": why }).to_string()
 }
 
 /// Makes a response of JSON.

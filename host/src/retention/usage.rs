@@ -63,7 +63,7 @@ impl UsageTracker {
             self.buffer_use(id, now_ms);
             return true;
         }
-        match persist_use(index, id, now_ms).await {
+        match index.touch_entry(id, now_ms).await {
             Ok(there) => there,
             Err(error) => {
                 tracing::warn!(entry = id.0, error = %chain(&error), "last-used time not persisted yet, retrying");
@@ -143,12 +143,6 @@ impl UsageTracker {
             uploads.remove(name);
         }
     }
-}
-
-/// Persists a use, and returns whether the entry still exists.
-async fn persist_use(index: &dyn Index, id: EntryId, now_ms: u64) -> Result<bool, IndexError> {
-    index.touch_entries(&[(id, now_ms)]).await?;
-    Ok(index.get_entry(id).await?.is_some())
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use super::{
     peer::Peer,
     respond::{Responder, busy},
     response_body::{Watched, end_if_stalled},
+    wire::Wire,
 };
 use crate::message::{ClientQuota, WireBody};
 
@@ -43,9 +44,8 @@ const LINGER: Duration = Duration::from_secs(3);
 /// How long the server waits for a connection's first request once it stops: the request is
 /// probably on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
-/// How long an evicted connection is still read: a request that the client sent at the same moment
-/// arrives by then.
-const LAST_MOMENT: Duration = Duration::from_millis(10);
+/// How often it is checked whether a connection that has to end may still be read.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How long a refused connection may take to read its 503.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
@@ -78,14 +78,14 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard,
         let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
         run(pin!(connection), &context.guard, &bounds).await;
     } else {
-        let connection =
-            http1(&bounds, share).keep_alive(!is_late).serve_connection(TokioIo::new(stream), service);
+        let wire = Wire::new(stream, peer.address);
+        let connection = http1(&bounds, share).keep_alive(!is_late).serve_connection(wire, service);
         run(pin!(connection), &context.guard, &bounds).await;
     }
 }
 
 /// Responds with a 503 to a connection above the limits.
-pub(super) async fn refuse(stream: TcpStream, bounds: Rc<ServerBounds>) {
+pub(super) async fn refuse(stream: TcpStream, peer: Peer, bounds: Rc<ServerBounds>) {
     let service = service_fn(|_: http::Request<Incoming>| async { Ok::<_, Infallible>(refusal()) });
     let share = Share::smallest(bounds.header_bytes);
     let talk = async {
@@ -93,8 +93,8 @@ pub(super) async fn refuse(stream: TcpStream, bounds: Rc<ServerBounds>) {
             let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
             log_end(connection.await);
         } else {
-            let connection =
-                http1(&bounds, share).keep_alive(false).serve_connection(TokioIo::new(stream), service);
+            let wire = Wire::new(stream, peer.address);
+            let connection = http1(&bounds, share).keep_alive(false).serve_connection(wire, service);
             log_end(connection.await);
         }
         io::Result::Ok(())
@@ -155,8 +155,8 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// The longest head that hyper reads. Above it hyper responds with an empty body, which some
-/// clients retry; below it a head that is too long gets a response that they understand.
+/// The longest head that hyper reads. Above it hyper refuses the request by itself: over HTTP/1
+/// [`Wire`] adds the error, over HTTP/2 the body is empty.
 fn hard_header_bytes(bounds: &ServerBounds, share: Share) -> usize {
     bounds.header_bytes.max(bounds.header_bytes.saturating_mul(4).min(share.buffer_bytes / 2))
 }
@@ -194,7 +194,7 @@ trait HttpConnection: Future<Output = hyper::Result<()>> {
     fn graceful_shutdown(self: Pin<&mut Self>);
 }
 
-impl<S> HttpConnection for http1::Connection<TokioIo<TcpStream>, S>
+impl<S> HttpConnection for http1::Connection<Wire, S>
 where
     S: HttpService<Incoming, ResBody = Watched, Error = Infallible>,
 {
@@ -256,9 +256,9 @@ impl Closing {
         match self {
             Self::WhenDone => {
                 first_request(connection.as_mut(), guard).await
-                    && (!guard.is_idle() || last_moment(connection).await)
+                    && (!guard.is_idle() || last_moment(connection, guard).await)
             }
-            Self::MakeRoom => last_moment(connection).await,
+            Self::MakeRoom => last_moment(connection, guard).await,
             Self::Now => true,
         }
     }
@@ -276,21 +276,24 @@ impl Closing {
 
 /// Drives an idle connection a little longer, because a client does not retry a request that it
 /// sent at the same moment. Returns whether it is still open.
-async fn last_moment(connection: Pin<&mut impl HttpConnection>) -> bool {
+async fn last_moment(connection: Pin<&mut impl HttpConnection>, guard: &ConnectionGuard) -> bool {
     select! {
         biased;
         ended = connection => {
             log_end(ended);
             false
         }
-        () = until_last_moment() => true,
+        () = until_last_moment(guard) => true,
     }
 }
 
-/// Waits for [`LAST_MOMENT`], then until the runtime has seen what has arrived meanwhile: a busy
-/// thread may get here late.
-async fn until_last_moment() {
-    sleep(LAST_MOMENT).await;
+/// Waits as long as the connection may still be read, then until the runtime has seen what has arrived
+/// meanwhile: a busy thread may get here late.
+async fn until_last_moment(guard: &ConnectionGuard) {
+    let begun = Instant::now();
+    while guard.may_linger(begun.elapsed()) {
+        sleep(MOMENT).await;
+    }
     tokio::task::yield_now().await;
 }
 
@@ -328,7 +331,7 @@ async fn finish(mut connection: Pin<&mut impl HttpConnection>, guard: &Connectio
 async fn closes_unused(guard: &ConnectionGuard) {
     match poll_fn(|cx| guard.poll_closing(cx, Closing::WhenDone)).await {
         Closing::WhenDone => sleep(FIRST_REQUEST).await,
-        Closing::MakeRoom => until_last_moment().await,
+        Closing::MakeRoom => until_last_moment(guard).await,
         Closing::Now => {}
     }
 }

@@ -38,6 +38,12 @@ const STALL: Duration = Duration::from_secs(5);
 /// How old a connection without a request must be to be evicted before all others. A request that
 /// follows the connection has arrived by then, over a network, too.
 const FIRST_REQUEST_TIME: Duration = Duration::from_millis(100);
+/// How long a connection that has to end is still read: a request that the client sent at the same
+/// moment arrives by then.
+const LAST_MOMENT: Duration = Duration::from_millis(10);
+/// The same for one that has never had a request, counted from its beginning, while new ones wait for
+/// evicted ones to end.
+const FIRST_MOMENT: Duration = Duration::from_millis(30);
 /// Longest wait for a place among the requests in flight. Short enough that a client still has time
 /// to retry; most places are free again within milliseconds.
 const REQUEST_WAIT: Duration = Duration::from_secs(2);
@@ -293,13 +299,18 @@ impl Connections {
             loop {
                 let mut ended = std::pin::pin!(self.ended.notified());
                 ended.as_mut().enable();
-                if self.leaving.load(Relaxed) < self.limits.leaving {
+                if !self.is_crowded() {
                     return;
                 }
                 ended.await;
             }
         };
         let _ = tokio::time::timeout(LEAVING_TIME, settled).await;
+    }
+
+    /// Returns whether new connections wait for evicted ones to end.
+    fn is_crowded(&self) -> bool {
+        self.leaving.load(Relaxed) >= self.limits.leaving
     }
 
     /// Returns how many connections are open, evicted ones included.

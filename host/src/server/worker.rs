@@ -121,7 +121,7 @@ async fn take_on(accepted: Accepted, responder: Arc<Responder>, bounds: Rc<super
     match TcpStream::from_std(stream) {
         Ok(stream) => match guard {
             Some(guard) => connection::serve(stream, peer, guard, responder).await,
-            None => connection::refuse(stream, bounds).await,
+            None => connection::refuse(stream, peer, bounds).await,
         },
         Err(error) => tracing::debug!(%error, "connection closed at once"),
     }

@@ -14,7 +14,7 @@ use super::path_of;
 #[cfg(feature = "sql")]
 use crate::config::{Database, DatabaseServer, SslMode};
 use crate::{
-    config::{DatabaseDriver, Settings},
+    config::{Config, DatabaseDriver},
     disk_pressure::DiskPressure,
     error::StartError,
 };
@@ -23,10 +23,12 @@ use crate::{
 /// this one would treat entries of another one's folder, or ones that it has not flushed yet, as
 /// lost.
 pub(super) async fn open_index(
-    settings: &Settings,
+    config: &Config,
     pressure: &DiskPressure,
 ) -> Result<Arc<dyn Index>, StartError> {
-    let database = &settings.database;
+    let database = &config.settings.database;
+    #[cfg(feature = "sql")]
+    let other = if config.rewrite_keys { sql::OtherRule::Rewrite } else { sql::OtherRule::Refuse };
     let rule = if database.case_sensitive_keys { KeyRule::Bytes } else { KeyRule::AnyCase };
     Ok(match database.driver {
         DatabaseDriver::Sqlite => {
@@ -34,11 +36,11 @@ pub(super) async fn open_index(
         }
         #[cfg(feature = "postgres")]
         DatabaseDriver::Postgres => {
-            Arc::new(sql::postgres::open(&server(&database.postgres), bounds(database), rule).await?)
+            Arc::new(sql::postgres::open(&server(&database.postgres), bounds(database), rule, other).await?)
         }
         #[cfg(feature = "mysql")]
         DatabaseDriver::Mysql => {
-            Arc::new(sql::mysql::open(&server(&database.mysql), bounds(database), rule).await?)
+            Arc::new(sql::mysql::open(&server(&database.mysql), bounds(database), rule, other).await?)
         }
         #[allow(unreachable_patterns, reason = "where every driver is built in")]
         driver => return Err(StartError::NotBuilt { driver: driver.name() }),

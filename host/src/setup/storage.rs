@@ -26,7 +26,7 @@ use super::{orphan_grace_ms, outgoing::Outgoing, path_of, some};
 use crate::{
     config::{Config, Settings, StorageDriver},
     error::StartError,
-    sweep::Ownership,
+    sweep::{Ages, Ownership},
     tenant::Tenant,
 };
 
@@ -98,8 +98,8 @@ pub(crate) async fn claim_storage(tenant: &Tenant, config: &Config) {
     let claimed = if config.adopt_storage {
         Ownership::adopt(storage, index).await
     } else {
-        let old_before_ms = tenant.clock.now_ms().saturating_sub(orphan_grace_ms(&config.settings));
-        Ownership::determine(storage, index, old_before_ms).await.map(drop)
+        let ages = Ages::new(tenant.clock.now_ms(), orphan_grace_ms(&config.settings));
+        Ownership::determine(storage, index, ages).await.map(drop)
     };
     if let Err(error) = claimed {
         tracing::warn!(error = %chain(&error), "cannot check yet whether the objects in the storage belong to this database");

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     auth::{Authenticator, TokenVerifier, UrlSigner},
-    config::{DatabaseDriver, Settings, StorageDriver},
+    config::{Config, DatabaseDriver, Settings, StorageDriver},
     disk_pressure::DiskPressure,
     error::StartError,
     net::{Fetch, HttpFetch},
@@ -46,10 +46,11 @@ pub(crate) struct Shared {
 impl Shared {
     /// Opens storage and index, unless the caller brings them.
     pub(crate) async fn open(
-        settings: &Settings,
+        config: &Config,
         storage: Option<Arc<dyn Storage>>,
         index: Option<Arc<dyn Index>>,
     ) -> Result<Self, StartError> {
+        let settings = &config.settings;
         let outgoing = Outgoing::new(settings)?;
         if let Some(proxies) = outgoing.proxies.describe() {
             tracing::info!(%proxies, no = settings.proxy.no, "outgoing requests use a proxy");
@@ -60,7 +61,7 @@ impl Shared {
         };
         let (index, pressure) = match index {
             Some(index) => (index, DiskPressure::new()),
-            None => database(settings, &*storage).await?,
+            None => database(config, &*storage).await?,
         };
         let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*outgoing.tls).clone(), &outgoing.proxies));
         let own_storages = Arc::new(OwnStorages::new(settings.storage.buffer_bytes));
@@ -172,11 +173,12 @@ pub(super) async fn assemble(
 
 /// Opens the configured database, and what reports that its disk is full.
 async fn database(
-    settings: &Settings,
+    config: &Config,
     storage: &dyn Storage,
 ) -> Result<(Arc<dyn Index>, DiskPressure), StartError> {
+    let settings = &config.settings;
     let pressure = pressure(settings);
-    let index = open_index(settings, &pressure).await?;
+    let index = open_index(config, &pressure).await?;
     if settings.database.driver != DatabaseDriver::Sqlite && !storage.is_durable_at_once() {
         tracing::warn!(
             "the storage is a local folder, so this must be the only Larder on this database; replicas need a shared storage"

@@ -13,11 +13,9 @@ use larder_common::causes::chain;
 use larder_index::{Entry, EntryId, MAX_CLOCK_SKEW_MS};
 use larder_storage::StorageError;
 
-use super::{PAGE, SweepError, SweepRun, Sweeper};
+use super::{PAGE, SweepError, SweepRun, Sweeper, ages::EARLIEST_MS};
 use crate::retention::{Candidate, ContentState, Roots};
 
-/// October 2025, in milliseconds since 1970. A clock that is earlier is wrong.
-pub(super) const EARLIEST_MS: u64 = 1_760_000_000_000;
 /// Concurrent `stat` calls.
 const MAX_STATS: usize = 8;
 /// Most roots held in memory.

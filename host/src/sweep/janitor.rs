@@ -14,7 +14,7 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    Ownership, Report, SweepError, Sweeper,
+    Ages, Ownership, Report, SweepError, Sweeper,
     other_tenants::{OpenTenants, OtherTenants},
 };
 use crate::{engine::Policy, tenant::Tenant};
@@ -179,8 +179,8 @@ async fn sweep_others(index: &dyn Index, others: &OpenTenants, orphan_grace_ms: 
             }
         };
         if matches!(scope, SweepScope::Full) {
-            let old_before_ms = tenant.clock.now_ms().saturating_sub(orphan_grace_ms);
-            if let Err(error) = Ownership::determine(&*tenant.storage, &*tenant.index, old_before_ms).await {
+            let ages = Ages::new(tenant.clock.now_ms(), orphan_grace_ms);
+            if let Err(error) = Ownership::determine(&*tenant.storage, &*tenant.index, ages).await {
                 tracing::warn!(tenant = %registered.name, error = chain(&error), "cannot check whether the objects belong to this database");
             }
         }

@@ -5,6 +5,7 @@
 //! entry with a new use, since its page was read is spared. Open readers can read on to the end.
 //! `janitor.rs` runs sweeps on a schedule.
 
+mod ages;
 mod entries;
 mod failures;
 mod janitor;
@@ -19,6 +20,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub(crate) use ages::Ages;
 pub(crate) use janitor::{Janitor, JanitorWork, Schedule, Sweeps};
 pub(crate) use other_tenants::OtherTenants;
 pub(crate) use ownership::Ownership;
@@ -54,6 +56,8 @@ pub(crate) struct Report {
 struct SweepRun {
     report: Report,
     failures: Failures,
+    /// Orphans with impossible times, which now have that of this sweep.
+    corrected: usize,
 }
 
 /// Why a sweep stopped. What it has deleted stays deleted, and the next sweep continues.
@@ -103,6 +107,12 @@ impl<'a> Sweeper<'a> {
         let uploads = self.sweep_uploads(now_ms, &mut run).await;
         let entries = self.sweep_entries(now_ms, &mut run).await;
         let orphans = self.sweep_orphans(now_ms, &mut run).await;
+        if run.corrected > 0 {
+            tracing::warn!(
+                orphans = run.corrected,
+                "orphans were written while a clock was wrong; they are removed after the grace period"
+            );
+        }
         uploads.and(entries).and(orphans).inspect_err(|_| log_partial(run.report))?;
         Ok(run.report)
     }

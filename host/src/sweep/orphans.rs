@@ -1,30 +1,40 @@
 //! Orphans: objects and staged blocks that no row refers to, left behind by crashes, broken uploads
 //! and deleted rows.
+//!
+//! An orphan whose time cannot be right, because a clock was wrong when it was written, is given the
+//! present time: so it neither stays for ever nor goes while its row may still come.
 
-use larder_storage::{Listed, ObjectName, UploadName};
+use larder_storage::{ObjectName, UploadName};
 
-use super::{Ownership, SweepError, SweepRun, Sweeper};
+use super::{
+    Ownership, SweepError, SweepRun, Sweeper,
+    ages::{Age, Ages},
+};
 
 impl Sweeper<'_> {
     /// Removes orphans older than the grace period; none if the storage belongs to another index.
     pub(super) async fn sweep_orphans(&self, now_ms: u64, run: &mut SweepRun) -> Result<(), SweepError> {
         let (storage, index) = (&*self.tenant.storage, &*self.tenant.index);
-        let old_before_ms = now_ms.saturating_sub(self.orphan_grace_ms);
-        if Ownership::determine(storage, index, old_before_ms).await? == Ownership::Foreign {
+        let ages = Ages::new(now_ms, self.orphan_grace_ms);
+        if Ownership::determine(storage, index, ages).await? == Ownership::Foreign {
             return Ok(());
         }
-        self.sweep_objects(now_ms, run).await?;
-        self.sweep_staged(now_ms, run).await
+        self.sweep_objects(ages, run).await?;
+        self.sweep_staged(ages, run).await
     }
 
-    async fn sweep_objects(&self, now_ms: u64, run: &mut SweepRun) -> Result<(), SweepError> {
-        let mut from = None;
+    async fn sweep_objects(&self, ages: Ages, run: &mut SweepRun) -> Result<(), SweepError> {
+        let (storage, mut from) = (&*self.tenant.storage, None);
         loop {
-            let page = self.tenant.storage.list_objects(from.as_deref()).await?;
-            let old: Vec<ObjectName> = self.older(page.items, now_ms);
-            let referenced = self.tenant.index.referenced_objects(&old).await?;
-            for object in old.iter().filter(|object| !referenced.contains(object)) {
-                if run.failures.record(self.tenant.storage.remove(object).await)? {
+            let page = storage.list_objects(from.as_deref()).await?;
+            let listed: Vec<(ObjectName, Age)> = ages.not_young(page.items);
+            let names: Vec<ObjectName> = listed.iter().map(|(object, _)| object.clone()).collect();
+            let referenced = self.tenant.index.referenced_objects(&names).await?;
+            for (object, age) in listed.iter().filter(|(object, _)| !referenced.contains(object)) {
+                if *age == Age::Unknown {
+                    let corrected = storage.set_object_time(object, ages.now_ms).await;
+                    run.corrected += usize::from(run.failures.record(corrected)?);
+                } else if run.failures.record(storage.remove(object).await)? {
                     tracing::info!(%object, "orphaned object removed");
                     run.report.orphans += 1;
                 }
@@ -36,14 +46,18 @@ impl Sweeper<'_> {
         }
     }
 
-    async fn sweep_staged(&self, now_ms: u64, run: &mut SweepRun) -> Result<(), SweepError> {
-        let mut from = None;
+    async fn sweep_staged(&self, ages: Ages, run: &mut SweepRun) -> Result<(), SweepError> {
+        let (storage, mut from) = (&*self.tenant.storage, None);
         loop {
-            let page = self.tenant.storage.list_uploads(from.as_deref()).await?;
-            let old: Vec<UploadName> = self.older(page.items, now_ms);
-            let existing = self.tenant.index.existing_uploads(&old).await?;
-            for upload in old.iter().filter(|upload| !existing.contains(upload)) {
-                if run.failures.record(self.tenant.storage.discard(upload).await)? {
+            let page = storage.list_uploads(from.as_deref()).await?;
+            let listed: Vec<(UploadName, Age)> = ages.not_young(page.items);
+            let names: Vec<UploadName> = listed.iter().map(|(upload, _)| upload.clone()).collect();
+            let existing = self.tenant.index.existing_uploads(&names).await?;
+            for (upload, age) in listed.iter().filter(|(upload, _)| !existing.contains(upload)) {
+                if *age == Age::Unknown {
+                    let corrected = storage.set_upload_time(upload, ages.now_ms).await;
+                    run.corrected += usize::from(run.failures.record(corrected)?);
+                } else if run.failures.record(storage.discard(upload).await)? {
                     tracing::info!("orphaned blocks of an upload removed");
                     run.report.orphans += 1;
                 }
@@ -53,10 +67,5 @@ impl Sweeper<'_> {
                 return Ok(());
             }
         }
-    }
-
-    fn older<Name>(&self, items: Vec<Listed<Name>>, now_ms: u64) -> Vec<Name> {
-        let limit = now_ms.saturating_sub(self.orphan_grace_ms);
-        items.into_iter().filter(|item| item.modified_ms < limit).map(|item| item.name).collect()
     }
 }

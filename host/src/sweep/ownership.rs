@@ -9,9 +9,9 @@
 mod tests;
 
 use larder_index::{EntryId, Index};
-use larder_storage::{Listed, ObjectName, Storage};
+use larder_storage::{ObjectName, Storage};
 
-use super::SweepError;
+use super::{Ages, SweepError};
 
 /// The name of the index's identity among its secrets.
 const IDENTITY: &str = "storage-identity";
@@ -35,21 +35,21 @@ const FOREIGN_STORAGE: &str = "the storage holds objects that this database does
 
 impl Ownership {
     /// Determines which index the storage belongs to, and logs an error if it is not this one.
-    /// Ignores objects younger than `old_before_ms`: their rows may not be written yet.
+    /// Ignores young objects: their rows may not be written yet.
     ///
     /// # Errors
     /// When storage or index fail.
     pub(crate) async fn determine(
         storage: &dyn Storage,
         index: &dyn Index,
-        old_before_ms: u64,
+        ages: Ages,
     ) -> Result<Self, SweepError> {
         let own = identity_of(index).await?;
         let ownership = match storage.identity().await? {
             Some(carried) if carried == adopted_by(&own) => Self::Own,
             Some(carried) if carried != own => Self::Foreign,
             carried => {
-                let inferred = infer(storage, index, old_before_ms, carried.is_some()).await?;
+                let inferred = infer(storage, index, ages, carried.is_some()).await?;
                 // The result is stored: the next entry of this index must not turn all other
                 // objects into orphans.
                 match (inferred, carried) {
@@ -106,14 +106,14 @@ fn adopted_by(own: &str) -> String {
 async fn infer(
     storage: &dyn Storage,
     index: &dyn Index,
-    old_before_ms: u64,
+    ages: Ages,
     is_marked: bool,
 ) -> Result<Ownership, SweepError> {
     let is_empty = index.list_entries(EntryId(0), 1).await?.is_empty();
     if is_marked && !is_empty {
         return Ok(Ownership::Own);
     }
-    let old = page_of_old_objects(storage, old_before_ms).await?;
+    let old = page_of_old_objects(storage, ages).await?;
     let known = index.referenced_objects(&old).await?.len();
     let is_own = match is_marked {
         // All entries may have been deleted, and their objects with them.
@@ -125,16 +125,13 @@ async fn infer(
     Ok(if is_own { Ownership::Own } else { Ownership::Foreign })
 }
 
-/// Returns the first page with objects old enough to be orphans; empty if there are none.
-async fn page_of_old_objects(
-    storage: &dyn Storage,
-    old_before_ms: u64,
-) -> Result<Vec<ObjectName>, SweepError> {
+/// Returns the first page with objects that are not young; empty if there are none. One of unknown age
+/// counts, else a storage that was filled by a wrong clock would seem to be new.
+async fn page_of_old_objects(storage: &dyn Storage, ages: Ages) -> Result<Vec<ObjectName>, SweepError> {
     let mut from = None;
     loop {
         let page = storage.list_objects(from.as_deref()).await?;
-        let old = |item: Listed<ObjectName>| (item.modified_ms < old_before_ms).then_some(item.name);
-        let found: Vec<ObjectName> = page.items.into_iter().filter_map(old).collect();
+        let found: Vec<ObjectName> = ages.not_young(page.items).into_iter().map(|(name, _)| name).collect();
         from = page.next;
         if !found.is_empty() || from.is_none() {
             return Ok(found);

@@ -13,7 +13,7 @@ use larder_storage::{
 use tempfile::TempDir;
 use tokio::task::LocalSet;
 
-use super::{Ownership, Report, SweepError, Sweeper};
+use super::{Ages, Ownership, Report, SweepError, Sweeper};
 use crate::{
     BUILT_IN_POLICY,
     disk_pressure::DiskPressure,
@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod full;
+mod times;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const MINUTE_MS: u64 = 60 * 1000;
@@ -106,7 +107,10 @@ async fn with_fixture(test: impl AsyncFnOnce(Fixture)) {
         let fixture = Fixture::new();
         // As the start of a server does.
         let (storage, index) = (&*fixture.tenant.storage, &*fixture.tenant.index);
-        assert_eq!(Ownership::determine(storage, index, NOW_MS).await.unwrap(), Ownership::Own);
+        assert_eq!(
+            Ownership::determine(storage, index, Ages::new(NOW_MS, GRACE_MS)).await.unwrap(),
+            Ownership::Own
+        );
         test(fixture).await;
     };
     LocalSet::new().run_until(run).await;

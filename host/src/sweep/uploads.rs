@@ -3,7 +3,7 @@
 use larder_common::causes::chain;
 use larder_index::{MAX_CLOCK_SKEW_MS, Upload, UploadId};
 
-use super::{PAGE, SweepError, SweepRun, Sweeper, entries::EARLIEST_MS};
+use super::{PAGE, SweepError, SweepRun, Sweeper, ages::EARLIEST_MS};
 
 impl Sweeper<'_> {
     /// Abandons the uploads that the guest selects.

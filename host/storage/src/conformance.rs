@@ -210,6 +210,7 @@ macro_rules! short_storage_conformance {
             discard_is_harmless_where_there_is_nothing,
             listing_refuses_a_foreign_cursor,
             listing_shows_uploads_until_they_are_discarded,
+            a_time_that_was_set_is_listed,
             an_identity_is_given_once_and_kept,
         );
     };

@@ -160,6 +160,19 @@ pub trait Storage: Send + Sync + 'static {
     /// Deletes an object. Succeeds if there is none.
     async fn remove(&self, object: &ObjectName) -> Result<(), StorageError>;
 
+    /// Sets when an object was last written, as it is listed. The sweep does so where the time cannot
+    /// be right, because a clock was wrong. Succeeds if there is no such object. A driver whose service
+    /// keeps the time remembers it in memory, for a bounded number of names; what it forgets is listed
+    /// with the service's time again.
+    async fn set_object_time(&self, _object: &ObjectName, _modified_ms: u64) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// Sets when the staged blocks of an upload were last written, in the same way.
+    async fn set_upload_time(&self, _upload: &UploadName, _modified_ms: u64) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     /// Makes the objects durable against a loss of power. Returns a result for each, in order; a
     /// failure of one does not affect the others. An object that is gone is `Ok`. After a restart
     /// of the machine, an object whose state is unknown is [`FlushError::Lost`]. Returns at once if

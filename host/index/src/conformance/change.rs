@@ -37,6 +37,20 @@ pub(crate) async fn touching_entries_never_goes_back(case: &Case) {
     assert_eq!(touched.created_ms, one.created_ms);
 }
 
+pub(crate) async fn touching_an_entry_tells_whether_it_is_there(case: &Case) {
+    let (entry, gone) = (case.entry("1").await, case.entry("2").await);
+    case.index.delete_entry(gone.id).await.unwrap();
+    for (used_ms, stored_ms) in [(3_000, 3_000), (3_000, 3_000), (2_000, 3_000), (4_000, 4_000)] {
+        assert!(case.index.touch_entry(entry.id, used_ms).await.unwrap());
+        let stored = case.index.get_entry(entry.id).await.unwrap();
+        assert_eq!(stored, Some(Entry { last_used_ms: stored_ms, ..entry.clone() }));
+    }
+    for absent in [gone.id, EntryId(u64::MAX)] {
+        assert!(!case.index.touch_entry(absent, 3_000).await.unwrap());
+        assert_eq!(case.index.get_entry(absent).await.unwrap(), None);
+    }
+}
+
 /// Fault 19.
 pub(crate) async fn a_last_use_from_the_future_is_capped(case: &Case) {
     let (one, two) = (case.entry("1").await, case.entry("2").await);

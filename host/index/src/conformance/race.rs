@@ -100,16 +100,17 @@ pub(crate) async fn concurrent_secrets_are_the_same(case: &Case) {
 pub(crate) async fn a_touch_and_a_deletion_of_the_unused_do_not_both_win(case: &Case) {
     for round in 0..5 {
         let entry = case.entry(&round.to_string()).await;
-        let deleted = at_once(case, async |index, number| {
+        let done = at_once(case, async |index, number| {
             if number % 2 == 0 {
-                index.touch_entries(&[(entry.id, entry.last_used_ms + 1)]).await.unwrap();
-                return false;
+                let touched = index.touch_entry(entry.id, entry.last_used_ms + 1).await.unwrap();
+                return (touched, false);
             }
-            index.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap()
+            (false, index.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap())
         });
         let left = case.index.get_entry(entry.id).await.unwrap();
-        let deletions = deleted.into_iter().filter(|deleted| *deleted).count();
+        let deletions = done.iter().filter(|(_, deleted)| *deleted).count();
         assert_eq!(deletions, usize::from(left.is_none()));
+        assert_eq!(done.iter().any(|(touched, _)| *touched), left.is_some(), "{done:?}");
         assert!(left.is_none_or(|left| left.last_used_ms > entry.last_used_ms));
     }
 }

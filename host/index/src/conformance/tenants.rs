@@ -176,6 +176,7 @@ async fn change_all(own: &Tenant, other: &Tenant) {
     assert!(!index.delete_entry_unused(other.entry.id, u64::MAX).await.unwrap());
     let both = [other.entry.id, other.volatile.id];
     index.touch_entries(&both.map(|id| (id, 9_000))).await.unwrap();
+    assert!(!index.touch_entry(other.entry.id, 9_000).await.unwrap());
     index.cap_last_used(&both, 1).await.unwrap();
     index.mark_durable(&both).await.unwrap();
     let names = [&other.upload.name, &other.attached.name];

@@ -297,6 +297,12 @@ where
         self.call("recording uses of entries", RetrySafety::Always, touch).await
     }
 
+    async fn touch_entry(&self, id: EntryId, used_ms: u64) -> Result<bool, IndexError> {
+        let touch =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::touch_entry(db, id, used_ms).await;
+        self.call("recording a use of an entry", RetrySafety::Always, touch).await
+    }
+
     async fn cap_last_used(&self, ids: &[EntryId], now_ms: u64) -> Result<(), IndexError> {
         if ids.is_empty() {
             return Ok(());

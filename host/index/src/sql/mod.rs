@@ -26,4 +26,4 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 
-pub use settings::{ClientLimits, ConnectionSettings, SslMode};
+pub use settings::{ClientLimits, ConnectionSettings, OtherRule, SslMode};

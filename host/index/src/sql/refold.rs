@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{digest, fault::Fault, pool::Driver};
+use super::{OtherRule, digest, fault::Fault, pool::Driver, schema::SchemaError};
 use crate::keys::{CHANGING, KeyRule, PAGE_ROWS, RefoldSummary};
 
 /// The tables with keys. Both have the columns that are used here.
@@ -70,10 +70,21 @@ pub(super) trait Refold: Driver {
     async fn delete_uploads_of_entries(connection: &mut Self::Connection) -> Result<u64, Fault>;
 }
 
-/// Rewrites the rows whose folded key changes.
-pub(super) async fn refold<D: Refold>(connection: &mut D::Connection, rule: KeyRule) -> Result<(), Fault> {
-    if D::rule(connection).await? == rule.name() {
+/// Rewrites the rows whose folded key changes, if the database was made for another rule and `other`
+/// allows it. A rewrite that was interrupted is always completed, for this rule.
+pub(super) async fn refold<D: Refold>(
+    connection: &mut D::Connection,
+    rule: KeyRule,
+    other: OtherRule,
+) -> Result<(), Fault> {
+    let stored = D::rule(connection).await?;
+    if stored == rule.name() {
         return Ok(());
+    }
+    if stored != CHANGING && other == OtherRule::Refuse {
+        let is_case_sensitive = |name: &str| name == KeyRule::Bytes.name();
+        let (stored, own) = (is_case_sensitive(&stored), is_case_sensitive(rule.name()));
+        return Err(Fault::Schema(SchemaError::OtherRule { stored, own }));
     }
     D::set_rule(connection, CHANGING).await?;
     let mut done = RefoldSummary::default();

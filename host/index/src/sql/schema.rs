@@ -12,19 +12,25 @@ use sqlx::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    ClientLimits,
+    ClientLimits, OtherRule,
     client::Client,
     driver::SqlIndex,
     fault::{Fault, RetrySafety},
     refold::{Refold, refold},
 };
-use crate::{IndexError, KeyRule, unavailable};
+use crate::{IndexError, KeyRule, keys::CHANGING, unavailable};
 
 /// The context of errors.
 pub(super) const OPEN: &str = "opening the database";
 
 /// Longest time for opening a database: another replica may be migrating a large table.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// The library's table of the migrations that were run.
+const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
+
+/// The migration since which a database records its rule of comparing keys.
+const RULE_MIGRATION: &str = "compared keys";
 
 /// Pause between two attempts to reach a server.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -41,16 +47,22 @@ pub(super) enum SchemaError {
          database, or drop its tables to start with an empty cache"
     )]
     Interrupted(i64),
+    #[error(
+        "the database was made for database.case_sensitive_keys = {stored}, and this server has {own}; servers that \
+         share a database need the same. To change the setting for all of them, stop them, and start one of them \
+         once with `larder serve --rewrite-keys`"
+    )]
+    OtherRule { stored: bool, own: bool },
     #[error("cannot migrate the schema")]
     Migrate(#[source] MigrateError),
 }
 
 /// Opens an index. Creates and migrates its tables, and rewrites them for this rule of comparing
-/// keys, as needed. Waits up to [`ClientLimits::call`] for a server that is just starting.
+/// keys, as needed and allowed. Waits up to [`ClientLimits::call`] for a server that is just starting.
 pub(super) async fn open<D: Refold>(
     driver: D,
     limits: ClientLimits,
-    rule: KeyRule,
+    (rule, other): (KeyRule, OtherRule),
     migrations: &'static [(&'static str, &'static str)],
 ) -> Result<SqlIndex<D>, IndexError>
 where
@@ -71,12 +83,29 @@ where
         // any case.
         let mut connection = migration_driver.connect_unbounded().await.map_err(Fault::Connect)?;
         D::lock(&mut connection).await?;
+        let had_rule = records_rule(&mut connection, migrations).await.map_err(Fault::Schema)?;
         migrate(&mut connection, migrations).await.map_err(Fault::Schema)?;
-        refold::<D>(&mut connection, rule).await?;
+        if !had_rule {
+            // New, or of a release that had one rule: nobody has set another one.
+            D::set_rule(&mut connection, CHANGING).await?;
+        }
+        refold::<D>(&mut connection, rule, other).await?;
         Ok(connection.close().await?)
     };
     client.call_until(OPEN, RetrySafety::Never, Instant::now() + OPEN_TIMEOUT, migrate).await?;
     Ok(SqlIndex::new(client, rule))
+}
+
+/// Returns whether the database already records its rule of comparing keys.
+async fn records_rule(
+    connection: &mut impl Migrate,
+    migrations: &[(&'static str, &'static str)],
+) -> Result<bool, SchemaError> {
+    connection.ensure_migrations_table(MIGRATIONS_TABLE).await.map_err(SchemaError::Migrate)?;
+    let applied = connection.list_applied_migrations(MIGRATIONS_TABLE).await.map_err(SchemaError::Migrate)?;
+    let needed =
+        (1..).zip(migrations).find(|(_, (name, _))| *name == RULE_MIGRATION).map(|(version, _)| version);
+    Ok(needed.is_some_and(|needed: i64| applied.iter().any(|migration| migration.version == needed)))
 }
 
 /// Runs the migrations that have not been run yet.

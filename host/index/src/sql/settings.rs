@@ -39,6 +39,15 @@ pub enum SslMode {
     VerifyFull,
 }
 
+/// What opening does with a database that was made for another rule of comparing keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherRule {
+    /// Refuses it: other servers may be using it, and would miss what is rewritten.
+    Refuse,
+    /// Rewrites its rows. No other server may be using it.
+    Rewrite,
+}
+
 /// Limits for the use of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientLimits {

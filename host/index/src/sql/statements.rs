@@ -85,6 +85,13 @@ pub(super) trait Statements: Driver {
         uses: &[(EntryId, u64)],
     ) -> Result<(), Fault>;
 
+    /// Records a use and returns whether the entry exists, both with one lock on its row.
+    async fn touch_entry(
+        db: &mut TenantConnection<'_, Self::Connection>,
+        id: EntryId,
+        used_ms: u64,
+    ) -> Result<bool, Fault>;
+
     async fn cap_last_used(
         db: &mut TenantConnection<'_, Self::Connection>,
         ids: &[EntryId],

@@ -13,14 +13,14 @@ pub(super) mod replicas;
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ClientLimits, ConnectionSettings};
+use super::{ClientLimits, ConnectionSettings, OtherRule};
 use crate::{Index, IndexError, KeyRule};
 
 /// Few connections, so that callers wait for each other, and a timeout for a busy machine.
 pub(super) const LIMITS: ClientLimits = ClientLimits { connections: 6, call: Duration::from_secs(60) };
 
 /// Opens an index on a database.
-type Open = fn(&str, ClientLimits, KeyRule) -> Result<Arc<dyn Index>, IndexError>;
+type Open = fn(&str, ClientLimits, KeyRule, OtherRule) -> Result<Arc<dyn Index>, IndexError>;
 
 /// A new database for one test.
 pub(super) struct Database {
@@ -56,8 +56,19 @@ impl Database {
         self.open_for(KeyRule::AnyCase)
     }
 
+    /// As a server with this setting starts.
+    pub(super) fn try_open(&self, rule: KeyRule) -> Result<Arc<dyn Index>, IndexError> {
+        (self.open)(&self.url, LIMITS, rule, OtherRule::Refuse)
+    }
+
     pub(super) fn open_for(&self, rule: KeyRule) -> Arc<dyn Index> {
-        (self.open)(&self.url, LIMITS, rule).unwrap_or_else(|error| panic!("{}", messages(&error)))
+        self.try_open(rule).unwrap_or_else(|error| panic!("{}", messages(&error)))
+    }
+
+    /// The same, for a database of another rule.
+    pub(super) fn rewrite_for(&self, rule: KeyRule) -> Arc<dyn Index> {
+        let opened = (self.open)(&self.url, LIMITS, rule, OtherRule::Rewrite);
+        opened.unwrap_or_else(|error| panic!("{}", messages(&error)))
     }
 
     pub(super) fn execute(&self, sql: &str) {
@@ -90,6 +101,8 @@ macro_rules! all_shared {
                 data_survives_reopening
                 a_database_of_a_newer_version_is_refused
                 a_missing_server_is_an_error
+                servers_that_compare_keys_differently_do_not_share_a_database
+                of_servers_that_start_at_once_on_a_new_database_one_sets_the_rule
             }
             full {
                 a_full_disk_is_not_an_outage

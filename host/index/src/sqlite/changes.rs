@@ -21,6 +21,10 @@ pub(super) const TOUCH_UPLOAD: &str = "UPDATE uploads SET active_ms = ?3 WHERE t
 pub(super) const TOUCH_ENTRY: &str =
     "UPDATE entries SET used_ms = ?3 WHERE tenant = ?1 AND id = ?2 AND used_ms < ?3";
 
+/// As [`TOUCH_ENTRY`], but counts the row also if it does not change.
+pub(super) const TOUCH_FOUND_ENTRY: &str =
+    "UPDATE entries SET used_ms = max(used_ms, ?3) WHERE tenant = ?1 AND id = ?2";
+
 pub(super) const MARK_DURABLE: &str =
     "UPDATE entries SET boot = NULL WHERE tenant = ?1 AND id = ?2 AND boot IS NOT NULL";
 
@@ -232,6 +236,12 @@ pub(super) fn touch_entries(conn: TenantConnection<'_>, uses: &[(EntryId, u64)])
         statement.execute(params![conn.tenant(), integer(id.0), integer(*last_used_ms)])?;
     }
     Ok(())
+}
+
+/// See [`crate::Index::touch_entry`].
+pub(super) fn touch_entry(conn: TenantConnection<'_>, id: EntryId, used_ms: u64) -> rusqlite::Result<bool> {
+    let mut statement = conn.prepare(TOUCH_FOUND_ENTRY)?;
+    Ok(statement.execute(params![conn.tenant(), integer(id.0), integer(used_ms)])? > 0)
 }
 
 /// See [`crate::Index::cap_last_used`].

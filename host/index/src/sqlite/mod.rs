@@ -318,6 +318,10 @@ impl Index for SqliteIndex {
         self.write("recording uses of entries", move |conn| changes::touch_entries(conn, &uses)).await
     }
 
+    async fn touch_entry(&self, id: EntryId, used_ms: u64) -> Result<bool, IndexError> {
+        self.write("recording a use of an entry", move |conn| changes::touch_entry(conn, id, used_ms)).await
+    }
+
     async fn cap_last_used(&self, ids: &[EntryId], now_ms: u64) -> Result<(), IndexError> {
         if ids.is_empty() {
             return Ok(());

@@ -15,7 +15,7 @@ use larder_common::TenantName;
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Connections;
+use super::{Connections, FIRST_MOMENT, LAST_MOMENT};
 
 /// How a connection has to end. A later case is stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +157,20 @@ impl ConnectionGuard {
     /// Returns whether no request is in flight.
     pub(in crate::server) fn is_idle(&self) -> bool {
         self.state.is_idle()
+    }
+
+    /// Returns whether a connection that has to end may still be read, `waited` after that was decided.
+    /// While new connections wait for evicted ones to end, one that never had an authorized request
+    /// goes at once; one without any request once its client has had time to send it.
+    pub(in crate::server) fn may_linger(&self, waited: Duration) -> bool {
+        if waited >= LAST_MOMENT {
+            return false;
+        }
+        if self.state.was_authorized() || !self.all.is_crowded() {
+            return true;
+        }
+        let age_ms = self.all.now_ms().saturating_sub(self.state.since_ms());
+        !self.state.was_used() && age_ms < millis(FIRST_MOMENT)
     }
 
     /// Counts the evicted connection again, for a request that came in the same moment. Returns

@@ -13,8 +13,8 @@ use larder_common::TenantName;
 use tokio::time::timeout;
 
 use super::{
-    ActiveRequest, Closing, ConnectionGuard, ConnectionLimits, Connections, Expiry, FIRST_REQUEST_TIME,
-    REQUEST_WAIT,
+    ActiveRequest, Closing, ConnectionGuard, ConnectionLimits, Connections, Expiry, FIRST_MOMENT,
+    FIRST_REQUEST_TIME, LAST_MOMENT, REQUEST_WAIT,
 };
 
 const ALL: ConnectionLimits = ConnectionLimits { connections: 4, per_client: 3, leaving: 64, requests: 3 };
@@ -81,6 +81,24 @@ fn one_without_an_authorized_request_makes_room_before_one_that_had_one() {
     let _newcomers: Vec<_> = (5..=7).map(|client| admit(&all, client).unwrap()).collect();
     assert!(served.iter().all(|guard| closing(guard) == Some(Closing::MakeRoom)));
     assert!(closing(&authorized).is_none());
+}
+
+/// New connections wait until evicted ones have ended: those of clients without a token end at once.
+#[test]
+fn while_new_ones_wait_only_authorized_connections_linger() {
+    let all = Connections::new(ConnectionLimits { leaving: 2, ..ALL });
+    let open: Vec<_> = (1..=4).map(|client| admit(&all, client).unwrap()).collect();
+    let [authorized, served, fresh, _] = &open[..] else { panic!("four") };
+    begin(authorized).unwrap().set_authorized();
+    drop(begin(served).unwrap());
+    let lingering = || [authorized, served, fresh].map(|guard| guard.may_linger(Duration::ZERO));
+    let _first = admit(&all, 5).unwrap();
+    assert_eq!(lingering(), [true; 3]);
+    let _second = admit(&all, 6).unwrap();
+    assert_eq!(lingering(), [true, false, true]);
+    std::thread::sleep(FIRST_MOMENT);
+    assert_eq!(lingering(), [true, false, false]);
+    assert!(!authorized.may_linger(LAST_MOMENT));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use larder_common::clock::Clock;
 use larder_index::{Attachment, Durability, KeyRule, Reservation, Slot, sqlite::SqliteIndex};
 use larder_storage::{
     fs::{FsStorage, budget::Budget},
@@ -13,6 +14,10 @@ use super::*;
 
 /// Later than all objects on disk.
 const FAR_FUTURE_MS: u64 = 100_000_000_000_000;
+
+fn now_ms() -> u64 {
+    Clock::system().now_ms()
+}
 
 struct Fixture {
     folder: TempDir,
@@ -52,7 +57,7 @@ impl Fixture {
     }
 
     async fn ownership(&self, index: &dyn Index) -> Ownership {
-        Ownership::determine(&*self.storage, index, FAR_FUTURE_MS).await.unwrap()
+        Ownership::determine(&*self.storage, index, Ages::new(FAR_FUTURE_MS, 0)).await.unwrap()
     }
 }
 
@@ -125,6 +130,20 @@ async fn an_emptied_index_owns_only_a_few_leftovers() {
 async fn young_objects_prove_nothing() {
     let fixture = Fixture::new();
     fixture.orphans(30).await;
-    let young = Ownership::determine(&*fixture.storage, &fixture.index, 1).await.unwrap();
+    let young =
+        Ownership::determine(&*fixture.storage, &fixture.index, Ages::new(now_ms(), 60_000)).await.unwrap();
     assert_eq!(young, Ownership::Own);
+}
+
+/// Fault 14, with files that a wrong clock has written.
+#[tokio::test]
+async fn objects_from_the_future_are_not_young() {
+    let fixture = Fixture::new();
+    fixture.orphans(30).await;
+    for item in fixture.storage.list_objects(None).await.unwrap().items {
+        fixture.storage.set_object_time(&item.name, now_ms() + 86_400_000).await.unwrap();
+    }
+    let ages = Ages::new(now_ms(), 60_000);
+    let ahead = Ownership::determine(&*fixture.storage, &fixture.index, ages).await.unwrap();
+    assert_eq!(ahead, Ownership::Foreign);
 }

@@ -94,3 +94,34 @@ pub(crate) async fn listing_shows_uploads_until_they_are_discarded(mut fixture: 
     }
     assert!(all_uploads(fixture.storage()).await.is_empty());
 }
+
+pub(crate) async fn a_time_that_was_set_is_listed(fixture: impl Fixture) {
+    const SET_MS: u64 = 1_765_432_100_123;
+    let storage = fixture.storage();
+    let (upload, other) = (new_upload(), new_upload());
+    put_block(storage, &upload, "a", b"1").await;
+    put_block(storage, &other, "a", b"1").await;
+    let object = storage.put(&new_upload(), whole(b"x")).await.unwrap().object;
+    let untouched = storage.put(&new_upload(), whole(b"x")).await.unwrap().object;
+    storage.set_object_time(&object, SET_MS).await.unwrap();
+    storage.set_upload_time(&upload, SET_MS).await.unwrap();
+    for item in storage.list_objects(None).await.unwrap().items {
+        assert_eq!(item.modified_ms == SET_MS, item.name == object, "{item:?} beside {untouched}");
+    }
+    let mut from = None;
+    loop {
+        let page = storage.list_uploads(from.as_deref()).await.unwrap();
+        for item in page.items {
+            assert_eq!(item.modified_ms == SET_MS, item.name == upload, "{item:?}");
+        }
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    storage.remove(&object).await.unwrap();
+    storage.discard(&upload).await.unwrap();
+    // They are gone, which is no error.
+    storage.set_object_time(&object, SET_MS).await.unwrap();
+    storage.set_upload_time(&upload, SET_MS).await.unwrap();
+}

@@ -4,8 +4,8 @@
 //! buffers to read into, and counts the bytes that it holds.
 //!
 //! The bound: as long as a consumer holds at most one chunk of each transfer, the transfers
-//! together hold at most [`Budget::total_bytes`], and for each of them [`MIN_CHUNK_BYTES`] (a
-//! writer: and one chunk as its source made it). Buffers kept for reuse are a part of the total, at
+//! together hold at most [`Budget::total_bytes`], and for each of them [`MIN_READ_BYTES`] (a writer:
+//! [`MIN_CHUNK_BYTES`], and one chunk as its source made it). Buffers kept for reuse are a part of the total, at
 //! most an eighth of it.
 
 #[cfg(test)]
@@ -19,8 +19,12 @@ use std::sync::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// A transfer may always hold a chunk of this size, however many transfers there are.
+/// A writer may always hold a chunk of this size, however many transfers there are.
 pub const MIN_CHUNK_BYTES: usize = 32 << 10;
+
+/// The same for a reader: HTTP/2's usual frame. Readers can be many, because a client needs nothing but
+/// a request to have one.
+pub const MIN_READ_BYTES: usize = 16 << 10;
 
 /// The largest chunk. Writes of this size take a quarter less processor time than of 256 KiB (fewer
 /// changes of threads); reads take the same.
@@ -35,7 +39,7 @@ pub const DEFAULT_TOTAL_BYTES: u64 = 24 << 20;
 const ALIGNMENT: usize = 64;
 
 /// Sizes of buffers are powers of two between the two limits, so that few kinds are kept.
-const CLASSES: usize = (MAX_CHUNK_BYTES / MIN_CHUNK_BYTES).ilog2() as usize + 1;
+const CLASSES: usize = (MAX_CHUNK_BYTES / MIN_READ_BYTES).ilog2() as usize + 1;
 
 /// The memory budget of all transfers of a process.
 #[derive(Debug)]
@@ -103,8 +107,11 @@ impl Budget {
     /// have two of them.
     #[must_use]
     pub fn chunk_bytes(&self) -> usize {
-        let active = self.active.load(Relaxed).max(1) as u64;
-        power_of_two_within(self.total / (2 * active))
+        power_of_two_within(self.share(), MIN_CHUNK_BYTES)
+    }
+
+    fn share(&self) -> u64 {
+        self.total / (2 * self.active.load(Relaxed).max(1) as u64)
     }
 
     /// The total in bytes, apart from each transfer's minimum.
@@ -136,10 +143,12 @@ impl Budget {
         self.peak.fetch_max(held, Relaxed);
     }
 
-    /// Takes what is left of the total, at most a fair chunk and at least the minimum.
+    /// Takes what is left of the total, at most a fair chunk and at least a reader's minimum.
     fn grow_by_chunk(&self, want: usize) -> usize {
-        let fair = self.chunk_bytes().min(want.next_power_of_two()).max(MIN_CHUNK_BYTES);
-        let grant = |held: u64| power_of_two_within(self.total.saturating_sub(held)).min(fair);
+        let share = power_of_two_within(self.share(), MIN_READ_BYTES);
+        let fair = share.min(want.next_power_of_two()).max(MIN_READ_BYTES);
+        let grant =
+            |held: u64| power_of_two_within(self.total.saturating_sub(held), MIN_READ_BYTES).min(fair);
         let mut held = self.held.load(Relaxed);
         loop {
             let granted = grant(held);
@@ -179,13 +188,13 @@ impl Budget {
     }
 }
 
-fn power_of_two_within(bytes: u64) -> usize {
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES);
+fn power_of_two_within(bytes: u64, least: usize) -> usize {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(least, MAX_CHUNK_BYTES);
     1 << bytes.ilog2()
 }
 
 fn class(length: usize) -> usize {
-    (length / MIN_CHUNK_BYTES).ilog2() as usize
+    (length / MIN_READ_BYTES).ilog2() as usize
 }
 
 /// An upload or download. Clones are the same transfer.
@@ -224,7 +233,7 @@ impl Transfer {
         Hold { transfer: self.clone(), bytes: 0 }
     }
 
-    /// Returns a buffer of at least [`MIN_CHUNK_BYTES`], not much larger than `want` and within the
+    /// Returns a reader's buffer of at least [`MIN_READ_BYTES`], not much larger than `want` and within the
     /// budget. It has bytes of its last use.
     #[must_use]
     pub fn buffer(&self, want: usize) -> Buffer {
@@ -237,7 +246,7 @@ impl Transfer {
     #[must_use]
     pub fn exact_buffer(&self, length: usize) -> Option<Buffer> {
         let budget = self.budget();
-        if length > MIN_CHUNK_BYTES && budget.held_bytes() + length as u64 > budget.total {
+        if length > MIN_READ_BYTES && budget.held_bytes() + length as u64 > budget.total {
             return None;
         }
         let mut hold = self.hold();

@@ -58,15 +58,8 @@ fn shard_after(dirs: &Dirs, shard: u8, after: Option<&ObjectPath>) -> io::Result
 pub(super) fn uploads(dirs: &Dirs, from: Option<&str>) -> Result<Page<UploadName>, StorageError> {
     let after = from.map(|name| UploadName::parse(name).map_err(|_| bad_cursor())).transpose()?;
     let mut files: BTreeMap<UploadName, Vec<String>> = BTreeMap::new();
-    let dir = match layout::open(&dirs.uploads, ".", OFlags::DIRECTORY) {
-        // Made with the first upload.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Page { items: Vec::new(), next: None });
-        }
-        dir => dir.map_err(errors::failed(CONTEXT))?,
-    };
-    each_name(&dir, |file| {
-        if let Some(upload) = layout::upload_of(file).filter(|upload| Some(upload) > after.as_ref()) {
+    each_upload_file(dirs, |upload, file| {
+        if Some(&upload) > after.as_ref() {
             files.entry(upload).or_default().push(file.to_owned());
         }
     })
@@ -78,6 +71,30 @@ pub(super) fn uploads(dirs: &Dirs, from: Option<&str>) -> Result<Page<UploadName
         items.extend(modified.map(|modified_ms| Listed { name, modified_ms }));
     }
     Ok(Page { items, next })
+}
+
+/// Returns the files of an upload.
+pub(super) fn files_of(dirs: &Dirs, wanted: &UploadName) -> io::Result<Vec<String>> {
+    let mut files = Vec::new();
+    each_upload_file(dirs, |upload, file| {
+        if upload == *wanted {
+            files.push(file.to_owned());
+        }
+    })?;
+    Ok(files)
+}
+
+fn each_upload_file(dirs: &Dirs, mut visit: impl FnMut(UploadName, &str)) -> io::Result<()> {
+    let dir = match layout::open(&dirs.uploads, ".", OFlags::DIRECTORY) {
+        // Made with the first upload.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        dir => dir?,
+    };
+    each_name(&dir, |file| {
+        if let Some(upload) = layout::upload_of(file) {
+            visit(upload, file);
+        }
+    })
 }
 
 fn newest(dirs: &Dirs, files: &[String]) -> io::Result<Option<u64>> {
@@ -100,7 +117,7 @@ fn modified_ms(dir: &Dir, path: &str) -> io::Result<Option<u64>> {
     match rustix::fs::statat(&dir.file, &*dir.resolve(path), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => {
             let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-            Ok(Some(seconds * 1000 + stat.st_mtime_nsec / 1_000_000))
+            Ok(Some(seconds.saturating_mul(1000).saturating_add(stat.st_mtime_nsec / 1_000_000)))
         }
         Err(rustix::io::Errno::NOENT) => Ok(None),
         Err(error) => Err(dir.at(path, error)),

@@ -25,6 +25,7 @@ mod list;
 mod open;
 mod put;
 mod read;
+mod read_size;
 mod segments;
 mod space;
 mod staging;
@@ -32,6 +33,7 @@ mod sys;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod times;
 mod uploads;
 mod writer;
 
@@ -253,6 +255,18 @@ impl Storage for FsStorage {
             layout::delete(&disk.dirs.objects, path.as_str()).map_err(errors::failed("removing an object"))
         };
         self.disk.transfer("removing an object", remove).await
+    }
+
+    async fn set_object_time(&self, object: &ObjectName, modified_ms: u64) -> Result<(), StorageError> {
+        let object = object.clone();
+        self.run_unbounded(times::CONTEXT, move |disk| times::set_of_object(&disk.dirs, &object, modified_ms))
+            .await
+    }
+
+    async fn set_upload_time(&self, upload: &UploadName, modified_ms: u64) -> Result<(), StorageError> {
+        let upload = upload.clone();
+        self.run_unbounded(times::CONTEXT, move |disk| times::set_of_upload(&disk.dirs, &upload, modified_ms))
+            .await
     }
 
     async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>> {

@@ -10,6 +10,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -21,16 +22,13 @@ use super::{
     budget::{Buffer, Transfer},
     disk::Disk,
     errors,
+    read_size::ReadSize,
     sys::{self, MayBlock},
 };
 use crate::{Content, StorageError, extents::Extent};
 
 /// Up to this size a content is read when it is opened, into one buffer.
 const SMALL_BYTES: u64 = 64 << 10;
-
-/// The largest chunk. Half of it takes a tenth more processor time, twice of it as much; and a
-/// stalled client holds one.
-const MAX_CHUNK_BYTES: u64 = 512 << 10;
 
 const CONTEXT: &str = "reading an object";
 
@@ -59,6 +57,7 @@ pub(super) async fn content(
         pieces: pieces.into(),
         left: length,
         transfer,
+        size: ReadSize::new(),
         state: ReadState::Ready,
     };
     Ok(Content { length, chunks: reader.boxed() })
@@ -150,6 +149,7 @@ struct Reader {
     pieces: VecDeque<Extent>,
     left: u64,
     transfer: Transfer,
+    size: ReadSize,
     state: ReadState,
 }
 
@@ -188,6 +188,7 @@ impl Reader {
         let bytes = buffer.filled() as u64;
         self.left -= bytes;
         advance(&mut self.pieces, bytes);
+        self.size.given(Instant::now());
         buffer.freeze()
     }
 
@@ -197,8 +198,9 @@ impl Reader {
             self.state = ReadState::Ready;
             return Poll::Ready(Ok(self.deliver(buffer?)));
         }
-        let want = self.left.min(MAX_CHUNK_BYTES);
-        let mut buffer = self.transfer.buffer(usize::try_from(want).unwrap_or(usize::MAX));
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let want = self.size.next(Instant::now()).min(left);
+        let mut buffer = self.transfer.buffer(want);
         if self.read_cached(&mut buffer).map_err(failed)? {
             return Poll::Ready(Ok(self.deliver(buffer)));
         }

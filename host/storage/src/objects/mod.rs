@@ -11,6 +11,7 @@
 mod blocks;
 mod body;
 mod commit;
+mod corrected_times;
 mod identity;
 mod janitor;
 mod journal;
@@ -41,6 +42,7 @@ use async_trait::async_trait;
 use larder_common::{TenantName, clock::Clock};
 
 use self::{
+    corrected_times::CorrectedTimes,
     memory::MemoryBudget,
     part_size::PartSizes,
     runtime::{IoRuntime, RuntimeBucket},
@@ -119,6 +121,7 @@ struct Shared {
     sizes: PartSizes,
     memory: Arc<MemoryBudget>,
     uploads: Uploads,
+    corrected_times: CorrectedTimes,
     clock: Clock,
     spill_after: Duration,
     runtime: Arc<IoRuntime>,
@@ -134,6 +137,7 @@ impl Shared {
             sizes: self.sizes,
             memory: Arc::clone(&self.memory),
             uploads: Uploads::default(),
+            corrected_times: CorrectedTimes::default(),
             clock: self.clock.clone(),
             spill_after: self.spill_after,
             runtime: Arc::clone(&self.runtime),
@@ -177,6 +181,7 @@ impl ObjectStorage {
             sizes,
             memory,
             uploads: Uploads::default(),
+            corrected_times: CorrectedTimes::default(),
             clock: Clock::system(),
             spill_after: settings.spill_after,
             runtime,
@@ -264,11 +269,25 @@ impl Storage for ObjectStorage {
     }
 
     async fn discard(&self, upload: &UploadName) -> Result<(), StorageError> {
-        list::discard(&self.shared, upload).await
+        list::discard(&self.shared, upload).await?;
+        self.shared.corrected_times.forget(upload.as_str());
+        Ok(())
     }
 
     async fn remove(&self, object: &ObjectName) -> Result<(), StorageError> {
-        read::remove(&self.shared, object).await
+        read::remove(&self.shared, object).await?;
+        self.shared.corrected_times.forget(object.as_str());
+        Ok(())
+    }
+
+    async fn set_object_time(&self, object: &ObjectName, modified_ms: u64) -> Result<(), StorageError> {
+        self.shared.corrected_times.set(object.as_str(), modified_ms);
+        Ok(())
+    }
+
+    async fn set_upload_time(&self, upload: &UploadName, modified_ms: u64) -> Result<(), StorageError> {
+        self.shared.corrected_times.set(upload.as_str(), modified_ms);
+        Ok(())
     }
 
     async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>> {
@@ -292,10 +311,14 @@ impl Storage for ObjectStorage {
     }
 
     async fn list_objects(&self, from: Option<&str>) -> Result<Page<ObjectName>, StorageError> {
-        list::objects(&self.shared, from).await
+        let mut page = list::objects(&self.shared, from).await?;
+        self.shared.corrected_times.apply(&mut page.items, ObjectName::as_str);
+        Ok(page)
     }
 
     async fn list_uploads(&self, from: Option<&str>) -> Result<Page<UploadName>, StorageError> {
-        list::uploads(&self.shared, from).await
+        let mut page = list::uploads(&self.shared, from).await?;
+        self.shared.corrected_times.apply(&mut page.items, UploadName::as_str);
+        Ok(page)
     }
 }

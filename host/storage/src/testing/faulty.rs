@@ -231,6 +231,14 @@ impl Storage for FaultyStorage {
         self.faults.around("remove", self.inner.remove(object)).await
     }
 
+    async fn set_object_time(&self, object: &ObjectName, modified_ms: u64) -> Result<(), StorageError> {
+        self.faults.around("set_object_time", self.inner.set_object_time(object, modified_ms)).await
+    }
+
+    async fn set_upload_time(&self, upload: &UploadName, modified_ms: u64) -> Result<(), StorageError> {
+        self.faults.around("set_upload_time", self.inner.set_upload_time(upload, modified_ms)).await
+    }
+
     /// Faults are planned for each object.
     async fn flush(&self, objects: &[ObjectName]) -> Vec<Result<(), FlushError>> {
         let mut outcomes = Vec::new();

@@ -19,7 +19,7 @@ use sqlx::{
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
 };
 
-use super::{ClientLimits, ConnectionSettings, SslMode, fault::ErrorCodes, pool::Driver, schema};
+use super::{ClientLimits, ConnectionSettings, OtherRule, SslMode, fault::ErrorCodes, pool::Driver, schema};
 use crate::{Index, IndexError, KeyRule, unavailable};
 
 /// In order.
@@ -96,15 +96,16 @@ impl Driver for MySql {
 /// Opens the database, and creates or migrates its tables as needed.
 ///
 /// # Errors
-/// If the server cannot be reached, or the database was made by a newer version of the program. The
-/// source of the error states which.
+/// If the server cannot be reached, if the database was made by a newer version of the program, or
+/// for another rule of comparing keys and `other` refuses that. The source of the error states which.
 pub async fn open(
     server: &ConnectionSettings,
     limits: ClientLimits,
     rule: KeyRule,
+    other: OtherRule,
 ) -> Result<impl Index, IndexError> {
     let options = options(server).map_err(|error| unavailable(schema::OPEN, error))?;
-    schema::open(MySql { options, session: session(limits) }, limits, rule, MIGRATIONS).await
+    schema::open(MySql { options, session: session(limits) }, limits, (rule, other), MIGRATIONS).await
 }
 
 fn options(server: &ConnectionSettings) -> sqlx::Result<MySqlConnectOptions> {

@@ -16,8 +16,8 @@ use super::{
         ATTACH, CAP_LAST_USED, DELETE_ENTRY, DELETE_IDLE_UPLOAD, DELETE_UNUSED_ENTRY, DELETE_UPLOAD, ENTRIES,
         ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, FORGET_SECRETS, HAS_ROWS, INSERT_ENTRY,
         INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED, RENEW, SECRET,
-        SET_BLOCK, TOUCH_ENTRIES, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT, UPLOADS,
-        VOLATILE_ELSEWHERE, VOLATILE_HERE,
+        SET_BLOCK, TOUCH_ENTRIES, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT,
+        UPLOADS, VOLATILE_ELSEWHERE, VOLATILE_HERE,
     },
 };
 use crate::{
@@ -229,6 +229,11 @@ impl Statements for MySql {
             latest(uses).into_iter().map(|(id, at)| (integer(id.0), integer(at))).collect();
         execute(db.connection, sqlx::query(TOUCH_ENTRIES).bind(json(&uses)?).bind(db.tenant())).await?;
         Ok(())
+    }
+
+    async fn touch_entry(db: &mut Db<'_>, id: EntryId, used_ms: u64) -> Result<bool, Fault> {
+        let touch = sqlx::query(TOUCH_ENTRY).bind(integer(used_ms)).bind(db.tenant()).bind(integer(id.0));
+        Ok(execute(db.connection, touch).await? > 0)
     }
 
     async fn cap_last_used(db: &mut Db<'_>, ids: &[EntryId], now_ms: u64) -> Result<(), Fault> {

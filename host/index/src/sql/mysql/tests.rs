@@ -15,7 +15,7 @@ use crate::{
     Index, IndexError, KeyRule,
     conformance::{Case, block_on, conformance, unique},
     sql::{
-        ClientLimits, digest, schema,
+        ClientLimits, OtherRule, digest, schema,
         tests::{Database, Filling, all_shared, run, server, until_called, with_database},
     },
 };
@@ -70,8 +70,13 @@ const OF_RELEASE_BEFORE: &[&str] = &[
 const FULL: &[&str] = &["CREATE TRIGGER full BEFORE INSERT ON uploads FOR EACH ROW \
      SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1021, MESSAGE_TEXT = 'no space'"];
 
-fn open(url: &str, limits: ClientLimits, rule: KeyRule) -> Result<Arc<dyn Index>, IndexError> {
-    Ok(Arc::new(run(super::open(&server(url), limits, rule))?))
+fn open(
+    url: &str,
+    limits: ClientLimits,
+    rule: KeyRule,
+    other: OtherRule,
+) -> Result<Arc<dyn Index>, IndexError> {
+    Ok(Arc::new(run(super::open(&server(url), limits, rule, other))?))
 }
 
 fn execute(url: &str, sql: String) {

@@ -99,6 +99,12 @@ pub(super) const TOUCH_ENTRIES: &str = concat!(
      WHERE entries.tenant = ? AND entries.used_ms < used.at"
 );
 
+/// Counts the row also if it does not change: the connection asks for rows found (`CLIENT_FOUND_ROWS`).
+/// A deletion is waited for, and its outcome is seen here, by the lock; a consistent read after it may
+/// still have the row.
+pub(super) const TOUCH_ENTRY: &str =
+    "UPDATE entries SET used_ms = GREATEST(used_ms, ?) WHERE tenant = ? AND id = ?";
+
 pub(super) const CAP_LAST_USED: &str = concat!(
     "UPDATE ",
     uses!("BIGINT"),

@@ -95,6 +95,9 @@ pub(super) const TOUCH_ENTRIES: &str = "UPDATE entries SET used_ms = used.at \
      FROM unnest($2::bigint[], $3::bigint[]) AS used (id, at) \
      WHERE entries.tenant || '' = $1 AND entries.id = used.id AND entries.used_ms < used.at";
 
+pub(super) const TOUCH_ENTRY: &str =
+    "UPDATE entries SET used_ms = GREATEST(used_ms, $3) WHERE tenant || '' = $1 AND id = $2";
+
 pub(super) const CAP_LAST_USED: &str =
     "UPDATE entries SET used_ms = $3 WHERE tenant || '' = $1 AND id = ANY ($2::bigint[]) AND used_ms > $3";
 
@@ -311,6 +314,11 @@ impl Statements for Postgres {
             latest(uses).into_iter().map(|(id, at)| (integer(id.0), integer(at))).unzip();
         execute(db.connection, db.query(TOUCH_ENTRIES).bind(ids).bind(times)).await?;
         Ok(())
+    }
+
+    async fn touch_entry(db: &mut Db<'_>, id: EntryId, used_ms: u64) -> Result<bool, Fault> {
+        let touch = db.query(TOUCH_ENTRY).bind(integer(id.0)).bind(integer(used_ms));
+        Ok(execute(db.connection, touch).await? > 0)
     }
 
     async fn cap_last_used(db: &mut Db<'_>, ids: &[EntryId], now_ms: u64) -> Result<(), Fault> {

@@ -15,7 +15,7 @@ use crate::{
     Index, IndexError, KeyRule,
     conformance::{Case, block_on, conformance, unique},
     sql::{
-        ClientLimits, digest, schema,
+        ClientLimits, OtherRule, digest, schema,
         tests::{Database, Filling, all_shared, run, server, until_called, with_database},
     },
 };
@@ -72,8 +72,13 @@ const FULL: &[&str] = &[
     "CREATE TRIGGER no_room BEFORE INSERT ON uploads FOR EACH ROW EXECUTE FUNCTION no_room()",
 ];
 
-fn open(url: &str, limits: ClientLimits, rule: KeyRule) -> Result<Arc<dyn Index>, IndexError> {
-    Ok(Arc::new(run(super::open(&server(url), limits, rule))?))
+fn open(
+    url: &str,
+    limits: ClientLimits,
+    rule: KeyRule,
+    other: OtherRule,
+) -> Result<Arc<dyn Index>, IndexError> {
+    Ok(Arc::new(run(super::open(&server(url), limits, rule, other))?))
 }
 
 fn execute(url: &str, sql: String) {

@@ -27,15 +27,15 @@ pub(in crate::sql) fn is_brought_to_any_case(database: &Database) {
 pub(in crate::sql) fn is_unchanged_for_bytes(database: &Database) {
     (database.make_old)(&database.url);
     block_on(is_of_bytes(&*database.open_for(KeyRule::Bytes)));
-    block_on(is_of_any_case(&*database.open()));
+    block_on(is_of_any_case(&*database.rewrite_for(KeyRule::AnyCase)));
 }
 
 /// Fault 4.
 pub(in crate::sql) fn can_be_changed_and_changed_back(database: &Database) {
     (database.make_old)(&database.url);
     drop(database.open());
-    block_on(is_changed_to_bytes(&*database.open_for(KeyRule::Bytes)));
-    block_on(is_changed_back(&*database.open()));
+    block_on(is_changed_to_bytes(&*database.rewrite_for(KeyRule::Bytes)));
+    block_on(is_changed_back(&*database.rewrite_for(KeyRule::AnyCase)));
 }
 
 /// Fault 4.
@@ -54,7 +54,7 @@ pub(in crate::sql) fn many_rows_are_rewritten_in_pages(database: &Database) {
     let filling = Filling { repository: &case.repository, count: 5_000, older: "OLD-", newer: "new-" };
     (database.fill)(&database.url, &filling);
     drop(case.index);
-    let index = database.open();
+    let index = database.rewrite_for(KeyRule::AnyCase);
     let case = Case { index, repository: case.repository };
     assert_eq!(block_on(case.prefix("old-")).as_deref(), Some("OLD-0002500"));
     assert_eq!(block_on(case.exact("old-0000001")).as_deref(), Some("OLD-0000001"));
@@ -96,5 +96,5 @@ pub(in crate::sql) fn statements_of_the_release_before_work_on(database: &Databa
 }
 
 pub(in crate::sql) fn of_each_tenant_the_newest_stays(database: &Database) {
-    the_newest_stays_in_each_tenant(|rule| database.open_for(rule));
+    the_newest_stays_in_each_tenant(|rule| database.rewrite_for(rule));
 }

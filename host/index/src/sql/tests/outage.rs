@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    ClientLimits, Database, LIMITS,
+    ClientLimits, Database, LIMITS, OtherRule,
     proxy::{Mode, Proxy},
 };
 use crate::{
@@ -20,9 +20,8 @@ const IN_TIME: Duration = Duration::from_secs(5);
 fn behind_proxy(database: &Database) -> (Proxy, Case) {
     let proxy = Proxy::start(&database.url);
     drop(database.open());
-    let index =
-        (database.open)(&proxy.url(&database.url), ClientLimits { call: CALL, ..LIMITS }, KeyRule::AnyCase)
-            .unwrap();
+    let (url, limits) = (proxy.url(&database.url), ClientLimits { call: CALL, ..LIMITS });
+    let index = (database.open)(&url, limits, KeyRule::AnyCase, OtherRule::Refuse).unwrap();
     let case = Case::new(index);
     block_on(case.entry("k"));
     std::thread::scope(|scope| {

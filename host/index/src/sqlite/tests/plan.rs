@@ -72,6 +72,7 @@ fn a_row_is_found_by_its_number() {
         changes::MARK_DURABLE,
         changes::DELETE_UNUSED_ENTRY,
         changes::TOUCH_ENTRY,
+        changes::TOUCH_FOUND_ENTRY,
     ] {
         let plan = plan(&conn, statement);
         assert!(plan.contains("USING INTEGER PRIMARY KEY (rowid=?)"), "{statement}\n{plan}");

@@ -1,11 +1,12 @@
 //! A bucket of Amazon S3, or of a service with the same protocol.
 //!
-//! `client` makes the SDK's clients, `errors` maps its errors, `body` streams bytes. [`connect`]
+//! `client` makes the SDK's clients, over `http_client`; `errors` maps its errors, `body` streams bytes. [`connect`]
 //! makes the bucket; only `objects/` uses it.
 
 mod body;
 mod client;
 mod errors;
+mod http_client;
 mod settings;
 #[cfg(test)]
 mod tests;

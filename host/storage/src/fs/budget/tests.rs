@@ -24,7 +24,7 @@ fn buffers_are_never_more_than_the_total_and_a_minimum_each() {
         for _ in 0..600 {
             let transfer = budget.transfer();
             kept.push(transfer.buffer(usize::MAX / 4));
-            assert!(budget.held_bytes() <= total + (kept.len() * MIN_CHUNK_BYTES) as u64);
+            assert!(budget.held_bytes() <= total + (kept.len() * MIN_READ_BYTES) as u64);
         }
         drop(kept);
         assert_eq!((budget.held_bytes(), budget.active()), (0, 0));
@@ -44,15 +44,15 @@ fn threads_do_not_exceed_the_bound_together() {
             });
         }
     });
-    assert!(budget.peak_bytes() <= (1 << 20) + 8 * MIN_CHUNK_BYTES as u64);
+    assert!(budget.peak_bytes() <= (1 << 20) + 8 * MIN_READ_BYTES as u64);
     assert_eq!(budget.held_bytes(), 0);
 }
 
 #[test]
 fn buffers_are_no_larger_than_wanted() {
     let transfer = Budget::new(1 << 20).transfer();
-    assert_eq!(transfer.buffer(1).unfilled().len(), MIN_CHUNK_BYTES);
-    assert_eq!(transfer.buffer(MIN_CHUNK_BYTES + 1).unfilled().len(), 2 * MIN_CHUNK_BYTES);
+    assert_eq!(transfer.buffer(1).unfilled().len(), MIN_READ_BYTES);
+    assert_eq!(transfer.buffer(MIN_READ_BYTES + 1).unfilled().len(), 2 * MIN_READ_BYTES);
     assert_eq!(transfer.exact_buffer(3).unwrap().unfilled().len(), 3);
 }
 
@@ -66,7 +66,7 @@ fn bytes_count_until_the_last_clone_is_dropped() {
     let bytes = buffer.freeze();
     let slice = bytes.slice(1..);
     drop(bytes);
-    assert_eq!((&slice[..], budget.held_bytes()), (&b"bc"[..], MIN_CHUNK_BYTES as u64));
+    assert_eq!((&slice[..], budget.held_bytes()), (&b"bc"[..], MIN_READ_BYTES as u64));
     drop(slice);
     assert_eq!(budget.held_bytes(), 0);
 }
@@ -96,7 +96,7 @@ fn idle_buffers_go_when_the_total_is_used_up() {
     let budget = Budget::new(1 << 20);
     let transfer = budget.transfer();
     drop(transfer.buffer(1));
-    assert_eq!(budget.idle.lock().bytes, MIN_CHUNK_BYTES as u64);
+    assert_eq!(budget.idle.lock().bytes, MIN_READ_BYTES as u64);
     let held: Vec<_> = (0..4).map(|_| transfer.buffer(512 << 10)).collect();
     assert_eq!(budget.idle.lock().bytes, 0);
     drop(held);

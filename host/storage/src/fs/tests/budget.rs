@@ -13,7 +13,7 @@ use crate::{
     Source, StorageError,
     conformance::{Fixture, id, new_upload, pattern, whole},
     fs::{
-        budget::{Budget, MIN_CHUNK_BYTES},
+        budget::{Budget, MIN_CHUNK_BYTES, MIN_READ_BYTES},
         space::Measured,
         writer,
     },
@@ -36,9 +36,9 @@ async fn slow_readers_stay_within_the_budget() {
     assert_eq!(budget.active(), readers);
     // Each client keeps a chunk and does not read on.
     let kept = future::join_all(contents.iter_mut().map(|content| content.chunks.next())).await;
-    let bound = TOTAL + (readers * MIN_CHUNK_BYTES) as u64;
+    let bound = TOTAL + (readers * MIN_READ_BYTES) as u64;
     assert!(budget.peak_bytes() <= bound, "{} of {bound}", budget.peak_bytes());
-    assert!(budget.held_bytes() >= (readers * MIN_CHUNK_BYTES) as u64);
+    assert!(budget.held_bytes() >= (readers * MIN_READ_BYTES) as u64);
     drop((kept, contents));
     assert_eq!((budget.held_bytes(), budget.active()), (0, 0));
 }
@@ -55,7 +55,7 @@ async fn readers_that_start_one_after_the_other_stay_within_the_budget() {
             let mut content = fixture.storage().open(&object, length as u64, None).await.unwrap();
             let chunk = content.chunks.next().await.unwrap().unwrap();
             kept.push((content, chunk));
-            let bound = TOTAL + (kept.len() * MIN_CHUNK_BYTES) as u64;
+            let bound = TOTAL + (kept.len() * MIN_READ_BYTES) as u64;
             assert!(budget.held_bytes() <= bound, "{} of {bound}", budget.held_bytes());
         }
     }

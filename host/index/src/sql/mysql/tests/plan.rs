@@ -55,7 +55,7 @@ fn check(statement: &str, steps: &[Step]) {
 }
 
 /// All statements of constant text.
-const STATEMENTS: [&str; 24] = [
+const STATEMENTS: [&str; 25] = [
     find::NEWEST_BLOCK,
     texts::ENTRY_BY_ID,
     texts::ENTRY_BY_SLOT,
@@ -69,6 +69,7 @@ const STATEMENTS: [&str; 24] = [
     texts::DELETE_ENTRY,
     texts::DELETE_UNUSED_ENTRY,
     texts::TOUCH_ENTRIES,
+    texts::TOUCH_ENTRY,
     texts::CAP_LAST_USED,
     texts::TOUCH_UPLOADS,
     texts::MARK_DURABLE,

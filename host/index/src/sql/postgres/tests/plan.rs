@@ -58,6 +58,7 @@ fn no_statement_reads_a_whole_table() {
             statements::DELETE_UPLOAD,
             statements::DELETE_ENTRY,
             statements::TOUCH_ENTRIES,
+            statements::TOUCH_ENTRY,
             statements::CAP_LAST_USED,
             statements::TOUCH_UPLOADS,
             statements::MARK_DURABLE,
@@ -79,6 +80,7 @@ fn statements_use_the_index_that_is_made_for_them() {
     for (statement, index) in [
         (statements::ENTRY_BY_ID, "entries_pkey"),
         (statements::TOUCH_ENTRIES, "entries_pkey"),
+        (statements::TOUCH_ENTRY, "entries_pkey"),
         (statements::MARK_DURABLE, "entries_pkey"),
         (statements::DELETE_ENTRY, "entries_pkey"),
         (statements::RENEW, "uploads_pkey"),
