@@ -20,6 +20,8 @@ pub(super) enum Algorithm {
 pub(super) struct Jwt<'a> {
     pub(super) header: Header,
     pub(super) claims: RawClaims,
+    /// The claims as they came: a JSON object.
+    pub(super) payload: Vec<u8>,
     /// What the signature is made of: header and claims as they came.
     pub(super) signed: &'a [u8],
     pub(super) signature: Vec<u8>,
@@ -64,10 +66,11 @@ impl<'a> Jwt<'a> {
         }
         let header = serde_json::from_slice(&decode(header, "the header")?)
             .map_err(|_| malformed("the header is not a JSON object with an alg"))?;
-        let claims = RawClaims::parse(&decode(claims, "the claims")?)?;
+        let payload = decode(claims, "the claims")?;
+        let claims = RawClaims::parse(&payload)?;
         // One that is not base64url is a wrong signature.
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
-        Ok(Self { header, claims, signed: signed.as_bytes(), signature })
+        Ok(Self { header, claims, payload, signed: signed.as_bytes(), signature })
     }
 }
 
