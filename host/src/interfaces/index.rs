@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 
+use larder_common::facts::NO_FACTS;
 use larder_index::{
     AttachOutcome, Attachment, Entry, EntryId, IndexError, MatchKind, Probe, Reservation, Slot, Upload,
     UploadId,
@@ -210,8 +211,8 @@ async fn reserve(
     now_ms: u64,
     idle_before_ms: u64,
 ) -> Result<Option<Reservation>, IndexError> {
-    let reserved =
-        report_full_disk(tenant, tenant.index.reserve(slot, owner, now_ms, idle_before_ms)).await?;
+    let reserving = tenant.index.reserve(slot, owner, &NO_FACTS, now_ms, idle_before_ms);
+    let reserved = report_full_disk(tenant, reserving).await?;
     if let Reservation::Reserved(upload) = &reserved
         && is_full(tenant).await
     {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Case, attachment, block_on, unique};
-use crate::{Durability, Index, Reservation};
+use crate::{Durability, EntryUses, Index, Reservation};
 
 const CALLERS: usize = 64;
 
@@ -46,7 +46,9 @@ fn one_reserved(outcomes: &[Reservation]) {
 pub(crate) async fn concurrent_reservations_have_one_winner(case: &Case) {
     for round in 0..5 {
         let slot = case.key(&round.to_string());
-        one_reserved(&at_once(case, async |index, _| index.reserve(&slot, "o", 2, 1).await.unwrap()));
+        one_reserved(&at_once(case, async |index, _| {
+            index.reserve(&slot, "o", &crate::NO_FACTS, 2, 1).await.unwrap()
+        }));
     }
 }
 
@@ -54,7 +56,8 @@ pub(crate) async fn concurrent_displacements_have_one_winner(case: &Case) {
     for round in 0..5 {
         let idle = case.reserve(&case.key(&round.to_string()), 1).await;
         let slot = &idle.slot;
-        let outcomes = at_once(case, async |index, _| index.reserve(slot, "o", 9, 5).await.unwrap());
+        let outcomes =
+            at_once(case, async |index, _| index.reserve(slot, "o", &crate::NO_FACTS, 9, 5).await.unwrap());
         one_reserved(&outcomes);
         assert_eq!(case.index.get_upload(&idle.name).await.unwrap(), None);
     }
@@ -102,7 +105,7 @@ pub(crate) async fn a_touch_and_a_deletion_of_the_unused_do_not_both_win(case: &
         let entry = case.entry(&round.to_string()).await;
         let deleted = at_once(case, async |index, number| {
             if number % 2 == 0 {
-                index.touch_entries(&[(entry.id, entry.last_used_ms + 1)]).await.unwrap();
+                index.touch_entries(&[EntryUses::once(entry.id, entry.last_used_ms + 1)]).await.unwrap();
                 return false;
             }
             index.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap()

@@ -14,9 +14,9 @@ use super::{
     MySql, find,
     texts::{
         ATTACH, CAP_LAST_USED, DELETE_ENTRY, DELETE_IDLE_UPLOAD, DELETE_UNUSED_ENTRY, DELETE_UPLOAD, ENTRIES,
-        ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, FORGET_SECRETS, HAS_ROWS, INSERT_ENTRY,
-        INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED, RENEW, SECRET,
-        SET_BLOCK, TOUCH_ENTRIES, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT, UPLOADS,
+        ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, FORGET_NAMES, FORGET_SECRETS, HAS_ROWS,
+        INSERT_ENTRY, INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED,
+        RENEW, SECRET, SET_BLOCK, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT, UPLOADS,
         VOLATILE_ELSEWHERE, VOLATILE_HERE,
     },
 };
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-type MySqlQuery<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
+pub(super) type MySqlQuery<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
 
 pub(super) async fn fetch_optional<T>(
     connection: &mut MySqlConnection,
@@ -62,7 +62,7 @@ pub(super) fn json(list: &impl serde::Serialize) -> Result<String, Fault> {
     serde_json::to_string(list).map_err(|error| sqlx::Error::Encode(error.into()).into())
 }
 
-type Db<'a> = TenantConnection<'a, MySqlConnection>;
+pub(super) type Db<'a> = TenantConnection<'a, MySqlConnection>;
 
 impl<'a> Tenancy<'a> {
     /// A statement whose first parameter is the tenant.
@@ -73,7 +73,7 @@ impl<'a> Tenancy<'a> {
 
 impl<'a> Db<'a> {
     /// The same.
-    fn query(&self, text: &'static str) -> MySqlQuery<'a> {
+    pub(super) fn query(&self, text: &'static str) -> MySqlQuery<'a> {
         self.tenancy().query(text)
     }
 }
@@ -224,13 +224,6 @@ impl Statements for MySql {
         Ok(execute(db.connection, statement).await? > 0)
     }
 
-    async fn touch_entries(db: &mut Db<'_>, uses: &[(EntryId, u64)]) -> Result<(), Fault> {
-        let uses: Vec<(i64, i64)> =
-            latest(uses).into_iter().map(|(id, at)| (integer(id.0), integer(at))).collect();
-        execute(db.connection, sqlx::query(TOUCH_ENTRIES).bind(json(&uses)?).bind(db.tenant())).await?;
-        Ok(())
-    }
-
     async fn cap_last_used(db: &mut Db<'_>, ids: &[EntryId], now_ms: u64) -> Result<(), Fault> {
         let mut uses: Vec<(i64, i64)> = ids.iter().map(|id| (integer(id.0), integer(now_ms))).collect();
         uses.sort_unstable();
@@ -310,7 +303,9 @@ impl Statements for MySql {
         if has_rows.fetch_optional(&mut *db.connection).await?.is_some() {
             return Ok(false);
         }
-        execute(db.connection, db.query(FORGET_SECRETS).bind(db.tenant()).bind(db.tenant())).await?;
+        for forget in [FORGET_NAMES, FORGET_SECRETS] {
+            execute(db.connection, db.query(forget).bind(db.tenant()).bind(db.tenant())).await?;
+        }
         Ok(true)
     }
 
@@ -336,6 +331,7 @@ fn insert_upload(request: &ReservationRequest) -> MySqlQuery<'_> {
         .bind(integer(request.now_ms))
         .bind(integer(request.now_ms))
         .bind(request.folded.as_ref().map(String::as_bytes))
+        .bind(&*request.facts)
 }
 
 fn insert_entry<'q>(
