@@ -28,6 +28,15 @@ impl Guest for Provider {
         })
     }
 
+    fn get_facts(request: IncomingRequestBorrow<'_>) -> Vec<(String, String)> {
+        let request = request.get::<IncomingRequest>();
+        let token = bearer(request.authorization.as_deref());
+        // Verified before, so it is remembered.
+        let claims = token.and_then(|token| instance().tokens.verify(token, now_ms()));
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        claims.map(|claims| claims.facts.iter().map(owned).collect()).unwrap_or_default()
+    }
+
     fn sign(text: String) -> String {
         assert!(text.len() <= MAX_SIGNED_BYTES, "the policy signs more than 8 KiB");
         instance().signer.sign(&text)
