@@ -28,7 +28,7 @@ impl Fixture {
         let path = own.path().join("entries.db");
         let index = Arc::new(SqliteIndex::open(&path, KeyRule::AnyCase).unwrap());
         let config = test_config(data.path(), variables);
-        let larder = Larder::builder(config).index(index.clone()).build().await.unwrap();
+        let larder = Box::pin(Larder::builder(config).index(index.clone()).build()).await.unwrap();
         Self { server: TestServer::around(larder, data), index, _own: own }
     }
 
