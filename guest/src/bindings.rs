@@ -23,8 +23,8 @@ use wit::exports::larder::cache::{handler, retention};
 use wit::larder::cache::{auth, http, index, log, settings, storage, types};
 
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, Entry, Host, HttpError, IndexError,
-    Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, Entry, Facts, Host, HttpError,
+    IndexError, Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
 };
 
 /// The imports of the running component.
@@ -86,6 +86,10 @@ impl Host for Imports {
 
     async fn verify(&self, incoming: &Self::IncomingRequest) -> Result<Claims, AuthError> {
         auth::verify(incoming).await.map(Into::into).map_err(Into::into)
+    }
+
+    fn facts(&self, incoming: &Self::IncomingRequest) -> Facts {
+        auth::get_facts(incoming)
     }
 
     fn sign(&self, text: &str) -> String {
@@ -184,10 +188,11 @@ impl Host for Imports {
         &self,
         slot: Slot,
         owner: String,
+        facts: Facts,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
-        let outcome = index::reserve(slot.into(), owner, now_ms, idle_before_ms).await;
+        let outcome = index::reserve(slot.into(), owner, facts, now_ms, idle_before_ms).await;
         outcome.map(Into::into).map_err(Into::into)
     }
 

@@ -162,6 +162,9 @@ pub struct Claims {
     pub expires_ms: u64,
 }
 
+/// What a token says about its job: names and values (`types.facts`).
+pub type Facts = Vec<(String, String)>;
+
 /// Why a body cannot be read, or a request cannot be forwarded (`http.error`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpError {
@@ -334,6 +337,8 @@ pub trait Host {
 
     /// `auth.verify`.
     async fn verify(&self, incoming: &Self::IncomingRequest) -> Result<Claims, AuthError>;
+    /// `auth.get-facts`. Only a reservation needs them.
+    fn facts(&self, incoming: &Self::IncomingRequest) -> Facts;
     /// `auth.sign`.
     fn sign(&self, text: &str) -> String;
     /// `auth.check`.
@@ -399,6 +404,7 @@ pub trait Host {
         &self,
         slot: Slot,
         owner: String,
+        facts: Facts,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError>;

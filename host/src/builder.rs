@@ -107,7 +107,7 @@ impl Builder {
         let policy = setup::policy(settings, policy.as_deref())?;
         let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
         let server = setup::server(settings, shares, listener)?;
-        let shared = Arc::new(setup::Shared::open(&config, storage, index).await?);
+        let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index)).await?);
         let tenant = Arc::new(setup::tenant(settings, &shared, authenticator).await?);
         policy.probe(&tenant).await?;
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;

@@ -46,7 +46,7 @@
 //! ```no_run
 //! use std::sync::Arc;
 //!
-//! use larder::{Access, Authenticator, Larder, Scope, TokenError, config::Config};
+//! use larder::{Access, Authenticator, Larder, Scope, TokenError, config::Config, facts::Facts};
 //!
 //! /// Your tokens, in place of signed ones.
 //! struct Jobs;
@@ -60,6 +60,8 @@
 //!                 repository: "42".to_owned(),
 //!                 scopes: vec![branch],
 //!                 expires_ms: u64::MAX,
+//!                 // Stored with what the job saves.
+//!                 facts: Facts::try_from(&[("run_id", "7")][..]).unwrap_or_default(),
 //!             }),
 //!             _ => Err(TokenError::BadSignature),
 //!         }
@@ -123,7 +125,7 @@ mod tenant;
 #[cfg(test)]
 mod testing;
 
-pub use larder_common::{InvalidTenantName, TenantName, clock};
+pub use larder_common::{InvalidTenantName, TenantName, clock, facts};
 pub use larder_index as index;
 pub use larder_storage as storage;
 

@@ -33,6 +33,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         tokens: Arc::new(TokenVerifier::new(&config.settings.auth, &fetch).unwrap()),
         signer: Arc::new(UrlSigner::new(&[1; 32], None).unwrap()),
         usage: Arc::new(UsageTracker::default()),
+        names: Arc::default(),
         durability: Arc::new(DurabilityTracker::new("this boot".into(), false)),
         pressure: Arc::new(DiskPressure::new()),
         clock: Clock::manual(NOW_MS).0,

@@ -56,6 +56,12 @@ impl<'a> Job<'a> {
         Self { through: Some(listener), ..self }
     }
 
+    /// A job with this token.
+    #[must_use]
+    pub fn with_token(server: &'a TestServer, token: &str) -> Self {
+        Self { server, host: None, through: None, bearer: format!("Bearer {token}") }
+    }
+
     /// Sends a request to the host of the job. A URL that the server made begins with that host.
     pub async fn send(
         &self,

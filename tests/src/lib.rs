@@ -306,11 +306,25 @@ pub fn issued_token(secret: &[u8], issuer: &str, repository: &str) -> String {
     make_token(secret, Some(issuer), repository, &[(BRANCH, 3)])
 }
 
+/// Makes a token for [`BRANCH`] with further claims.
+#[must_use]
+pub fn token_with(repository: &str, further: &serde_json::Value) -> String {
+    let mut claims = claims_of(None, repository, &[(BRANCH, 3)]);
+    if let (Some(all), Some(further)) = (claims.as_object_mut(), further.as_object()) {
+        all.extend(further.clone());
+    }
+    encode(SECRET.as_bytes(), &claims)
+}
+
 fn signed_token(secret: &[u8], repository: &str, scopes: &[(&str, u8)]) -> String {
     make_token(secret, None, repository, scopes)
 }
 
 fn make_token(secret: &[u8], issuer: Option<&str>, repository: &str, scopes: &[(&str, u8)]) -> String {
+    encode(secret, &claims_of(issuer, repository, scopes))
+}
+
+fn claims_of(issuer: Option<&str>, repository: &str, scopes: &[(&str, u8)]) -> serde_json::Value {
     let now = *NOW;
     let scopes: Vec<_> =
         scopes.iter().map(|(name, bits)| serde_json::json!({ "Scope": name, "Permission": bits })).collect();
@@ -323,6 +337,10 @@ fn make_token(secret: &[u8], issuer: Option<&str>, repository: &str, scopes: &[(
     if let Some(issuer) = issuer {
         claims["iss"] = issuer.into();
     }
+    claims
+}
+
+fn encode(secret: &[u8], claims: &serde_json::Value) -> String {
     let key = jsonwebtoken::EncodingKey::from_secret(secret);
-    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).expect("a token")
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use larder::telemetry::{LogFormat, LogGuard, start_logging_to};
-use larder_tests::{BRANCH, Job, RESPONSE_TIMEOUT, TestServer, token};
+use larder_tests::{BRANCH, Job, RESPONSE_TIMEOUT, TestServer, token, token_with};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -213,4 +213,27 @@ async fn no_line_holds_a_secret() {
     for secret in ["acts-secret", signature, job.bearer.trim_start_matches("Bearer "), "sig="] {
         assert!(!text.contains(secret), "{secret}");
     }
+}
+
+/// What a platform sends can be found out, and nothing of what it says.
+#[tokio::test]
+async fn the_names_of_a_tokens_claims_are_logged_once_for_its_issuer_and_no_values() {
+    let log = Log::start();
+    let server = TestServer::start(&[]).await;
+    let issuer = "https://names.example";
+    for run in ["hushed-run-1", "hushed-run-2"] {
+        let extra = json!({ "actor": "hushed-actor" }).to_string();
+        let claims = json!({ "iss": issuer, "run_id": run, "custom": "hushed", "oidc_extra": extra });
+        Job::with_token(&server, &token_with("1", &claims)).save(run, b"bytes").await;
+    }
+    log.line("the names", |line| line["issuer"] == issuer).await;
+    server.stop();
+    let lines: Vec<_> = log.lines().into_iter().filter(|line| line["issuer"] == issuer).collect();
+    let [line] = &lines[..] else { panic!("not one line: {lines:?}") };
+    assert_eq!(line["level"], "DEBUG");
+    assert_eq!(line["claims"], "ac,custom,exp,iss,nbf,oidc_extra,repository_id,run_id");
+    assert_eq!(line["oidc_extra"], "actor");
+    assert!(!log.text().contains("hushed-actor"));
+    // The runs' ids are keys in this test, so they occur, but not in the line.
+    assert!(!line.to_string().contains("hushed"), "{line}");
 }

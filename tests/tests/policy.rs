@@ -25,8 +25,16 @@ async fn costs_a_404(server: &TestServer, method: &str, path: &str) {
 #[tokio::test]
 async fn every_way_to_break_costs_a_404_and_the_next_request_is_answered() {
     let server = TestServer::start_hostile().await;
-    for path in ["/trap", "/spin", "/hoard", "/flood-host", "/many-probes", "/long-signature", "/object-name"]
-    {
+    for path in [
+        "/trap",
+        "/spin",
+        "/hoard",
+        "/flood-host",
+        "/many-probes",
+        "/many-facts",
+        "/long-signature",
+        "/object-name",
+    ] {
         costs_a_404(&server, "GET", path).await;
     }
     for path in ["/status", "/header", "/header-value", "/hop-by-hop", "/many-headers"] {

@@ -17,7 +17,10 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
-use larder::{Access, Authenticator, ClientAddress, Larder, LarderService, ResponseBody, Scope, TokenError};
+use larder::{
+    Access, Authenticator, ClientAddress, Larder, LarderService, ResponseBody, Scope, TokenError,
+    facts::Facts,
+};
 use larder_tests::{BRANCH, test_config, test_config_of_file, token};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -252,7 +255,13 @@ impl Authenticator for Words {
             "gone" => return Err(TokenError::Unavailable("the program is asleep".to_owned())),
             _ => return Err(TokenError::BadSignature),
         };
-        Ok(Access { repository: repository.to_owned(), scopes: vec![scope(write)], expires_ms: u64::MAX })
+        let facts = Facts::try_from(&[("actor", token)][..]).unwrap();
+        Ok(Access {
+            repository: repository.to_owned(),
+            scopes: vec![scope(write)],
+            expires_ms: u64::MAX,
+            facts,
+        })
     }
 }
 

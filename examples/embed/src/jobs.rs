@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use axum::{Json, extract::State, http::StatusCode};
-use larder::{Access, Authenticator, Scope, TokenError};
+use larder::{Access, Authenticator, Scope, TokenError, facts::Facts};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -25,10 +25,13 @@ impl Jobs {
         if branch != DEFAULT_BRANCH {
             scopes.push(scope(DEFAULT_BRANCH, false));
         }
+        // Stored with what the job saves. A real platform knows more: run, workflow, actor.
+        let facts = Facts::try_from(&[("ref", branch)][..]).unwrap_or_default();
         let access = Access {
             repository: repository.to_owned(),
             scopes,
             expires_ms: now_ms().saturating_add(JOB_LIFETIME_MS),
+            facts,
         };
         let token = format!("job-{}", uuid::Uuid::new_v4());
         self.0.lock().insert(token.clone(), access);

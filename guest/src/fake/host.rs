@@ -2,8 +2,8 @@
 
 use super::{FakeHost, FakeIncomingRequest, FakeUpstream, Fault, LogLine, auth};
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, Entry, Host, HttpError, IndexError,
-    Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, Entry, Facts, Host, HttpError,
+    IndexError, Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
 };
 
 /// Most probes, and most skipped ids, of `index.find`.
@@ -77,6 +77,12 @@ impl Host for FakeHost {
         let token = incoming.token.as_ref().ok_or(AuthError::Missing)?;
         let outcome = self.tokens.borrow().get(token).cloned();
         outcome.unwrap_or(Err(AuthError::BadSignature))
+    }
+
+    /// The token is the actor's name.
+    fn facts(&self, incoming: &FakeIncomingRequest) -> Facts {
+        let _ = self.enter("auth.get-facts");
+        incoming.token.iter().map(|token| ("actor".to_owned(), token.clone())).collect()
     }
 
     fn sign(&self, text: &str) -> String {
@@ -213,11 +219,17 @@ impl Host for FakeHost {
         &self,
         slot: Slot,
         owner: String,
+        facts: Facts,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
         self.index_call("index.reserve")?;
-        Ok(self.index.borrow_mut().reserve(slot, owner, now_ms, idle_before_ms))
+        let mut index = self.index.borrow_mut();
+        let outcome = index.reserve(slot, owner, now_ms, idle_before_ms);
+        if let Reservation::Reserved(upload) = &outcome {
+            index.facts.insert(upload.id, facts);
+        }
+        Ok(outcome)
     }
 
     async fn renew(&self, upload_id: u64, created_ms: u64, now_ms: u64) -> Result<bool, IndexError> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::ports::{AttachOutcome, Attachment, Entry, MatchKind, Probe, Reservation, Slot, Stored, Upload};
+use crate::ports::{
+    AttachOutcome, Attachment, Entry, Facts, MatchKind, Probe, Reservation, Slot, Stored, Upload,
+};
 
 /// How far in the future a time may be.
 const AHEAD_MS: u64 = 10 * 60 * 1000;
@@ -18,6 +20,8 @@ pub(super) struct Tables {
     pub(super) entries: BTreeMap<u64, Entry>,
     pub(super) uploads: BTreeMap<u64, Upload>,
     pub(super) touched: Vec<(u64, u64)>,
+    /// What each upload was reserved with.
+    pub(super) facts: BTreeMap<u64, Facts>,
     /// Entries that are deleted right before they are touched.
     pub(super) delete_before_touch: Vec<u64>,
     /// The entries of finalized uploads.

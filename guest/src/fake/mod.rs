@@ -16,7 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ports::{
-    AuthError, Claims, Entry, HttpError, IndexError, Level, Scope, Settings, StorageError, Upload,
+    AuthError, Claims, Entry, Facts, HttpError, IndexError, Level, Scope, Settings, StorageError, Upload,
 };
 
 /// The default arrival time of a [`FakeRequest`].
@@ -157,6 +157,12 @@ impl FakeHost {
     #[must_use]
     pub fn uploads(&self) -> Vec<Upload> {
         self.index.borrow().uploads.values().cloned().collect()
+    }
+
+    /// Returns the facts that an upload was reserved with.
+    #[must_use]
+    pub fn facts(&self, upload: u64) -> Facts {
+        self.index.borrow().facts.get(&upload).cloned().unwrap_or_default()
     }
 
     /// Changes an upload in place.

@@ -54,7 +54,8 @@ async fn replace_stale<H: Host>(caller: &Caller<'_, H>, slot: Slot, entry: Entry
 async fn try_reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Reservation, Error> {
     let now_ms = caller.request.received_ms;
     let idle_before_ms = now_ms.saturating_sub(caller.host.settings().idle_upload_ms);
-    Ok(caller.host.reserve(slot, caller.claims.owner.clone(), now_ms, idle_before_ms).await?)
+    let (owner, facts) = (caller.claims.owner.clone(), caller.host.facts(&caller.request.incoming));
+    Ok(caller.host.reserve(slot, owner, facts, now_ms, idle_before_ms).await?)
 }
 
 async fn grant_upload<H: Host>(caller: &Caller<'_, H>, reservation: Reservation) -> Result<Grant, Error> {

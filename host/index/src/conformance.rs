@@ -7,6 +7,7 @@
 
 pub(super) mod bytes;
 pub(super) mod change;
+pub(super) mod facts;
 pub(super) mod keys;
 pub(super) mod list;
 pub(super) mod lookup;
@@ -47,6 +48,7 @@ macro_rules! conformance {
                 secrets_are_each_tenants_own
                 the_index_of_a_tenant_returns_that_of_no_other
                 a_tenant_is_forgotten_once_it_has_no_rows
+                the_oldest_names_of_repositories_are_forgotten
                 the_default_tenant_is_not_forgotten
                 tenants_are_listed_while_they_have_something
             }
@@ -135,6 +137,19 @@ macro_rules! promises {
                 a_secret_is_the_first_that_was_stored
                 secrets_may_be_any_bytes
             }
+            facts {
+                an_entry_has_the_facts_of_its_reservation
+                who_displaces_an_upload_brings_new_facts
+                no_facts_are_not_unknown_facts
+                facts_are_whole_whatever_their_values
+                details_are_those_of_entries_that_exist_in_order
+                uses_add_up
+                a_batch_that_is_repeated_counts_once
+                an_entry_that_is_made_again_was_never_used
+                of_the_names_of_a_repository_the_latest_counts
+                repositories_are_found_by_their_name_in_any_case
+                names_that_are_too_long_are_ignored
+            }
             list {
                 entries_are_listed_by_number_in_pages
                 deleting_while_paging_skips_no_entry
@@ -215,7 +230,7 @@ impl Case {
 
     /// Reserves a free slot.
     pub(super) async fn reserve(&self, slot: &Slot, now_ms: u64) -> Upload {
-        match self.index.reserve(slot, "owner", now_ms, 0).await.unwrap() {
+        match self.index.reserve(slot, "owner", &crate::NO_FACTS, now_ms, 0).await.unwrap() {
             Reservation::Reserved(upload) => upload,
             other => panic!("the slot was taken: {other:?}"),
         }

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use larder_common::TenantName;
 
 use super::{
-    Durability, EntryId, Index, KeyRule, MatchKind, Probe, Reservation, Slot, UploadId,
+    Durability, EntryDetails, EntryId, EntryUses, Facts, Index, KeyRule, MatchKind, Probe, Reservation, Slot,
+    UploadId,
     conformance::{attachment, block_on},
 };
 
@@ -58,7 +59,7 @@ pub(super) async fn is_of_any_case(index: &dyn Index) {
         assert_eq!(find(index, asked, MatchKind::Exact).await.as_deref(), Some(found), "{asked}");
         let start = &asked[..asked.len() - 1];
         assert_eq!(find(index, start, MatchKind::Prefix).await.as_deref(), Some(found), "{start}");
-        let again = index.reserve(&slot(asked), "o", 1, 0).await.unwrap();
+        let again = index.reserve(&slot(asked), "o", &crate::NO_FACTS, 1, 0).await.unwrap();
         assert!(matches!(again, Reservation::Entry(entry) if entry.slot.key == found), "{asked}");
     }
     assert_eq!(find(index, "ÜNÏ-KEY", MatchKind::Exact).await, None, "not a letter of ASCII");
@@ -75,6 +76,31 @@ pub(super) async fn its_uploads_can_be_finished(index: &dyn Index) {
     assert_eq!((entry.slot.key, entry.owner), ("upload-a".to_owned(), Some(upload.owner)));
     assert!(entry.id > EntryId(7), "a number was used again");
     assert_eq!(find(index, "Upload-A", MatchKind::Exact).await.as_deref(), Some("upload-a"));
+}
+
+/// Of what was made before there were facts they are absent, and uses are not known. What is made
+/// from now on has them.
+pub(super) async fn has_no_facts(index: &dyn Index) {
+    is_of_any_case(index).await;
+    let entries = index.list_entries(EntryId(0), 100).await.unwrap();
+    let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+    let absent = |id| EntryDetails { id, facts: None, uses: None };
+    let expected: Vec<_> = ids.iter().copied().map(absent).collect();
+    assert_eq!(index.entry_details(&ids).await.unwrap(), expected);
+    let last_used_ms = entries[0].last_used_ms + 1;
+    index.touch_entries(&[EntryUses::once(ids[0], last_used_ms)]).await.unwrap();
+    assert_eq!(index.entry_details(&ids).await.unwrap(), expected, "the uses before are not known");
+    assert_eq!(index.get_entry(ids[0]).await.unwrap().unwrap().last_used_ms, last_used_ms);
+    let upload = index.find_upload(&slot("UPLOAD-A")).await.unwrap().unwrap();
+    assert_eq!(index.upload_facts(upload.id).await.unwrap(), None);
+    its_uploads_can_be_finished(index).await;
+    let made = index.get_entry_of_upload(upload.id).await.unwrap().unwrap();
+    let details = index.entry_details(&[made.id]).await.unwrap();
+    assert_eq!(details, [EntryDetails { id: made.id, facts: None, uses: Some(0) }]);
+    let facts = Facts::try_from(&[("run_id", "7")][..]).unwrap();
+    let reserved = index.reserve(&slot("new"), "o", &facts, 1, 0).await.unwrap();
+    let Reservation::Reserved(upload) = reserved else { panic!("not reserved: {reserved:?}") };
+    assert_eq!(index.upload_facts(upload.id).await.unwrap(), Some(facts));
 }
 
 /// Compared byte for byte, everything is unchanged.
@@ -97,7 +123,7 @@ pub(super) async fn is_changed_to_bytes(index: &dyn Index) {
     assert_eq!(find(index, "MACOS-13-DEPS", MatchKind::Exact).await, None);
     assert_eq!(find(index, "MACOS", MatchKind::Prefix).await, None);
     for key in ["MACOS-13-DEPS", "single-up"] {
-        let reserved = index.reserve(&slot(key), "o", 1, 0).await.unwrap();
+        let reserved = index.reserve(&slot(key), "o", &crate::NO_FACTS, 1, 0).await.unwrap();
         assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
     }
 }
@@ -124,7 +150,7 @@ pub(super) async fn is_all_of_the_default_tenant(index: &dyn Index) {
     assert_eq!(uploads(&*other).await, Vec::<String>::new());
     for listed in index.list_entries(EntryId(0), 100).await.unwrap() {
         assert_eq!(other.get_entry(listed.id).await.unwrap(), None);
-        let reserved = other.reserve(&listed.slot, "o", 1, 0).await.unwrap();
+        let reserved = other.reserve(&listed.slot, "o", &crate::NO_FACTS, 1, 0).await.unwrap();
         assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
     }
     assert_eq!(other.secret("url-signing-key", b"fresh").await.unwrap(), b"fresh");
@@ -151,7 +177,9 @@ async fn make_spellings(index: &dyn Index) {
         // The last tenant's newest is another spelling than that of the others.
         let keys = if at == 2 { ["KEY", "key"] } else { ["key", "KEY"] };
         for key in keys {
-            let Reservation::Reserved(upload) = tenant.reserve(&slot(key), "o", 1, 0).await.unwrap() else {
+            let Reservation::Reserved(upload) =
+                tenant.reserve(&slot(key), "o", &crate::NO_FACTS, 1, 0).await.unwrap()
+            else {
                 panic!("the slot is taken")
             };
             let content = attachment(1);
@@ -159,10 +187,10 @@ async fn make_spellings(index: &dyn Index) {
             tenant.finalize(upload.id, &content, &Durability::Durable, 1).await.unwrap().unwrap();
         }
         // In the slot of an entry, for this tenant only.
-        let reserved = tenant.reserve(&slot("Key"), "o", 1, 0).await.unwrap();
+        let reserved = tenant.reserve(&slot("Key"), "o", &crate::NO_FACTS, 1, 0).await.unwrap();
         assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
     }
-    tenant(index, "c").reserve(&slot("Key"), "o", 1, 0).await.unwrap();
+    tenant(index, "c").reserve(&slot("Key"), "o", &crate::NO_FACTS, 1, 0).await.unwrap();
 }
 
 async fn has_the_newest_spellings(index: &dyn Index) {

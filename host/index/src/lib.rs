@@ -16,6 +16,7 @@
 mod conformance;
 mod entry;
 mod error;
+mod facts;
 mod keys;
 #[cfg(test)]
 mod last_release;
@@ -36,6 +37,9 @@ use std::{
 
 use async_trait::async_trait;
 use larder_common::TenantName;
+pub use larder_common::facts::Facts;
+#[cfg(test)]
+use larder_common::facts::NO_FACTS;
 use larder_storage::{ObjectName, UploadName};
 
 #[cfg(feature = "sql")]
@@ -43,12 +47,14 @@ use self::upload::max_clock_skew_ms;
 pub use self::{
     entry::{Durability, Entry, EntryId, Slot},
     error::IndexError,
+    facts::{EntryDetails, EntryUses, MAX_REPOSITORY_NAME_BYTES, RepositoryName},
     keys::KeyRule,
     probe::{MatchKind, Probe},
     upload::{AttachOutcome, Attachment, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId},
 };
 use self::{
     error::{no_space, unavailable},
+    facts::{latest_names, summed},
     upload::fresh_upload_name,
 };
 
@@ -81,8 +87,8 @@ pub trait Index: Send + Sync + 'static {
         Err(IndexError::Unsupported("this index has no tenants"))
     }
 
-    /// Deletes what is left of a tenant that has neither entries nor uploads: its secrets. Returns
-    /// `false`, and changes nothing, if it has any.
+    /// Deletes what is left of a tenant that has neither entries nor uploads: its secrets, and names of
+    /// repositories. Returns `false`, and changes nothing, if it has any.
     ///
     /// # Errors
     /// [`IndexError::Unsupported`] if it is the tenant `default`, or the index has no tenants.
@@ -107,13 +113,21 @@ pub trait Index: Send + Sync + 'static {
     /// Returns the entry that was made from this upload, if it still exists.
     async fn get_entry_of_upload(&self, id: UploadId) -> Result<Option<Entry>, IndexError>;
 
-    /// Reserves a slot that has no entry and no upload. Displaces an upload whose
+    /// Returns the details of the given entries that exist, in the order of their numbers.
+    async fn entry_details(&self, ids: &[EntryId]) -> Result<Vec<EntryDetails>, IndexError>;
+
+    /// Returns the facts that this upload was reserved with. `None` if it does not exist, or was
+    /// reserved by a release that did not store them.
+    async fn upload_facts(&self, id: UploadId) -> Result<Option<Facts>, IndexError>;
+
+    /// Reserves a slot that has no entry and no upload, and stores the facts with it. Displaces an upload whose
     /// `last_activity_ms` is before `idle_before_ms`, or more than [`MAX_CLOCK_SKEW_MS`] after
     /// `now_ms`. Of concurrent calls for a slot, exactly one reserves it.
     async fn reserve(
         &self,
         slot: &Slot,
         owner: &str,
+        facts: &Facts,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError>;
@@ -142,7 +156,7 @@ pub trait Index: Send + Sync + 'static {
         now_ms: u64,
     ) -> Result<AttachOutcome, IndexError>;
 
-    /// Turns an upload into an entry with the same slot and owner. Returns `None`, and changes
+    /// Turns an upload into an entry with the same slot, owner and facts, and without uses. Returns `None`, and changes
     /// nothing, if the upload does not exist or has a different attachment.
     async fn finalize(
         &self,
@@ -166,11 +180,16 @@ pub trait Index: Send + Sync + 'static {
     /// Returns whether it did.
     async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError>;
 
-    /// Records uses of entries: number and time of each. Times may come in any order and more than
-    /// once for an entry: the latest counts, and a stored time never decreases.
-    async fn touch_entries(&self, uses: &[(EntryId, u64)]) -> Result<(), IndexError>;
+    /// Records uses of entries. They may come in any order and more than once for an entry: the
+    /// numbers add up, and of the times the latest counts. A stored time never decreases.
+    ///
+    /// Uses whose time is the stored one are not counted, so a batch that is repeated counts once.
+    /// The number of an entry is wrong by the count of one batch where another server has recorded a
+    /// use of the entry between a batch and its repetition (then the batch counts twice), or a last
+    /// use in the very same millisecond (then the later batch does not count).
+    async fn touch_entries(&self, uses: &[EntryUses]) -> Result<(), IndexError>;
 
-    /// Records a use of one entry in the same way, and returns whether the entry exists. One statement
+    /// Records one use of an entry in the same way, and returns whether the entry exists. One statement
     /// does both: of this call and a deletion as unused ([`Self::delete_entry_unused`]), which saw an
     /// earlier use, exactly one succeeds.
     async fn touch_entry(&self, id: EntryId, used_ms: u64) -> Result<bool, IndexError>;
@@ -209,6 +228,18 @@ pub trait Index: Send + Sync + 'static {
 
     /// Returns the given uploads that exist.
     async fn existing_uploads(&self, names: &[UploadName]) -> Result<HashSet<UploadName>, IndexError>;
+
+    /// Stores names of repositories: for each the one with the latest [`RepositoryName::named_ms`].
+    /// Names that are longer than [`MAX_REPOSITORY_NAME_BYTES`], or whose repository is, are
+    /// ignored. Keeps the `most` latest names.
+    async fn name_repositories(&self, names: &[RepositoryName], most: usize) -> Result<(), IndexError>;
+
+    /// Returns the name of a repository.
+    async fn repository_name(&self, repository: &str) -> Result<Option<String>, IndexError>;
+
+    /// Returns up to a hundred repositories with this name in any case, the latest first. Several
+    /// have it where one was given up and taken by another, or issuers have prefixes.
+    async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError>;
 
     /// Returns the secret of this name, storing `fresh` if there is none yet. Concurrent first
     /// calls all return the same secret.

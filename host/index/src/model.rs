@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    AttachOutcome, Attachment, Durability, Entry, EntryId, KeyRule, MatchKind, Probe, Reservation, Slot,
-    Upload, UploadId,
+    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, Facts, KeyRule, MatchKind, Probe,
+    Reservation, Slot, Upload, UploadId,
 };
 
 /// The whole index.
@@ -18,6 +18,9 @@ pub(super) struct Model {
     rule: KeyRule,
     pub(super) entries: BTreeMap<EntryId, Entry>,
     pub(super) uploads: BTreeMap<UploadId, Upload>,
+    /// What uploads were reserved with, and entries made of.
+    facts: BTreeMap<UploadId, Facts>,
+    details: BTreeMap<EntryId, EntryDetails>,
     /// The boots of volatile entries.
     boots: BTreeMap<EntryId, String>,
     last_entry: Option<EntryId>,
@@ -103,6 +106,7 @@ impl Model {
             attachment: None,
         };
         assert_eq!(upload, &expected);
+        self.facts.insert(upload.id, facts_at(now_ms));
         self.uploads.insert(upload.id, expected);
     }
 
@@ -155,6 +159,8 @@ impl Model {
         if let Durability::Until { boot } = durability {
             self.boots.insert(entry.id, boot.clone());
         }
+        let facts = self.facts.get(&id).cloned();
+        self.details.insert(entry.id, EntryDetails { id: entry.id, facts, uses: Some(0) });
         self.entries.insert(entry.id, expected);
         self.uploads.remove(&id);
     }
@@ -169,10 +175,17 @@ impl Model {
         self.entries.get(&id).is_some_and(unused) && self.entries.remove(&id).is_some()
     }
 
-    pub(super) fn touch_entry(&mut self, id: EntryId, last_used_ms: u64) {
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.last_used_ms = entry.last_used_ms.max(last_used_ms);
-        }
+    /// Records all uses of an entry in a batch, of which the last was at `last_used_ms`.
+    pub(super) fn touch_entry(&mut self, id: EntryId, last_used_ms: u64, count: u64) {
+        let entry = self.entries.get_mut(&id).filter(|entry| entry.last_used_ms != last_used_ms);
+        let (Some(entry), Some(details)) = (entry, self.details.get_mut(&id)) else { return };
+        details.uses = details.uses.map(|uses| uses + count);
+        entry.last_used_ms = entry.last_used_ms.max(last_used_ms);
+    }
+
+    /// Returns the details of all entries.
+    pub(super) fn details(&self) -> Vec<EntryDetails> {
+        self.entries.keys().map(|id| self.details[id].clone()).collect()
     }
 
     pub(super) fn cap_last_used(&mut self, id: EntryId, now_ms: u64) {
@@ -198,6 +211,11 @@ impl Model {
         };
         self.entries.values().filter(of_boot).cloned().collect()
     }
+}
+
+/// What a reservation at this time is made with.
+pub(super) fn facts_at(now_ms: u64) -> Facts {
+    Facts::try_from(&[("run_id", now_ms.to_string())][..]).unwrap()
 }
 
 /// A stored time never decreases, unless it is more than ten minutes ahead.

@@ -3,12 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeSet;
+
 use larder_storage::ObjectName;
 use proptest::{collection::vec, prelude::*, sample::Index as Pick};
 
 use super::{
-    Attachment, Durability, EntryId, Index, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Reservation, Slot,
-    UploadId, conformance::unique, fresh_upload_name, model::Model,
+    Attachment, Durability, EntryId, EntryUses, Index, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe,
+    Reservation, Slot, UploadId,
+    conformance::unique,
+    fresh_upload_name,
+    model::{Model, facts_at},
 };
 
 /// An operation. A `Pick` selects one of all entries or uploads ever made, so that repeats and
@@ -250,7 +255,7 @@ impl Run<'_> {
     }
 
     async fn reserve(&mut self, slot: &Slot, now_ms: u64, idle_before_ms: u64) {
-        let outcome = self.index.reserve(slot, "o", now_ms, idle_before_ms).await.unwrap();
+        let outcome = self.index.reserve(slot, "o", &facts_at(now_ms), now_ms, idle_before_ms).await.unwrap();
         self.model.reserve(slot, "o", now_ms, idle_before_ms, &outcome);
         if let Reservation::Reserved(upload) = outcome {
             self.uploads.push(upload.id);
@@ -291,9 +296,14 @@ impl Run<'_> {
     }
 
     async fn touch_entries(&mut self, uses: &[(Pick, u64)]) {
-        let uses: Vec<_> = uses.iter().map(|(entry, time)| (*entry.get(&self.entries), *time)).collect();
+        let uses: Vec<_> =
+            uses.iter().map(|(entry, time)| EntryUses::once(*entry.get(&self.entries), *time)).collect();
         self.index.touch_entries(&uses).await.unwrap();
-        uses.iter().for_each(|(id, last_used_ms)| self.model.touch_entry(*id, *last_used_ms));
+        let ids: BTreeSet<_> = uses.iter().map(|used| used.id).collect();
+        for id in ids {
+            let times = || uses.iter().filter(|used| used.id == id).map(|used| used.last_used_ms);
+            self.model.touch_entry(id, times().max().unwrap(), times().count() as u64);
+        }
     }
 
     async fn touch_uploads(&mut self, uses: &[(Pick, u64)]) {
@@ -324,6 +334,7 @@ impl Run<'_> {
             let entry = self.index.get_entry(*id).await.unwrap();
             assert_eq!(entry.as_ref(), self.model.entries.get(id));
         }
+        assert_eq!(self.index.entry_details(&self.entries).await.unwrap(), self.model.details());
         for upload in self.model.uploads.values() {
             let by_name = self.index.get_upload(&upload.name).await.unwrap();
             assert_eq!(by_name.as_ref(), Some(upload));

@@ -1,7 +1,7 @@
 //! Tokens that an embedding program verifies itself.
 
 use super::{
-    Claims, Scope, TokenError,
+    Claims, Facts, Scope, TokenError,
     cache::fingerprint,
     claims::{MAX_REPOSITORY_BYTES, MAX_SCOPE_BYTES, MAX_SCOPES, bad},
     token_verifier::owner,
@@ -31,12 +31,16 @@ pub struct Access {
     pub scopes: Vec<Scope>,
     /// When the token expires, in milliseconds since 1970.
     pub expires_ms: u64,
+    /// What is known about the job that has the token, to be stored with what it saves: names like
+    /// `run_id`, `ref` and `actor` ([`CLAIMS`](larder_common::facts::CLAIMS)) with their values. `repository`
+    /// is the repository's name, `owner/name`. May be empty.
+    pub facts: Facts,
 }
 
 impl Access {
     /// Checks the bounds, and makes the claims of a token of it.
     pub(super) fn into_claims(self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
-        let Self { repository, scopes, expires_ms } = self;
+        let Self { repository, scopes, expires_ms, facts } = self;
         if !(1..=MAX_REPOSITORY_BYTES).contains(&repository.len())
             || !repository.bytes().all(|byte| byte.is_ascii_graphic())
         {
@@ -48,7 +52,8 @@ impl Access {
         if now_ms >= expires_ms {
             return Err(TokenError::Expired);
         }
-        Ok(Claims { repository, scopes, owner: owner(&fingerprint(token)), expires_ms })
+        let owner = owner(&fingerprint(token));
+        Ok(Claims { repository, scopes, owner, expires_ms, issued_ms: now_ms, facts })
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) type Fingerprint = [u8; 32];
 
 /// Expected number of tokens.
 const TOKENS: usize = 10_000;
-/// Memory for cached claims, in bytes: a token may have 64 scopes of 1 KiB.
+/// Memory for cached claims, in bytes: a token may have 64 scopes of 1 KiB, and 4 KiB of facts.
 const BYTES: u64 = 8 * 1024 * 1024;
 
 /// Caches the claims of verified tokens by fingerprint, without the tokens.
@@ -27,7 +27,7 @@ struct ClaimsWeight;
 impl Weighter<Fingerprint, Arc<Claims>> for ClaimsWeight {
     fn weight(&self, _: &Fingerprint, claims: &Arc<Claims>) -> u64 {
         let scopes: usize = claims.scopes.iter().map(|s| s.name.len() + 48).sum();
-        (scopes + claims.repository.len() + 256) as u64
+        (scopes + claims.repository.len() + claims.facts.memory_bytes() + 288) as u64
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::TokenError;
+use super::{Facts, TokenError};
 
 /// Most scopes in one token. GitHub gives two or three.
 pub(super) const MAX_SCOPES: usize = 64;
@@ -26,6 +26,11 @@ pub(crate) struct Claims {
     /// When the token expires, in milliseconds since 1970. It is accepted for the leeway longer
     /// than that.
     pub expires_ms: u64,
+    /// When the token was issued, in milliseconds since 1970; where it does not say so, when it was
+    /// first seen.
+    pub issued_ms: u64,
+    /// What the token says about the job.
+    pub facts: Facts,
 }
 
 /// What a token allows in one scope (a git ref, usually).
@@ -44,6 +49,8 @@ pub(super) struct ClaimRules {
     pub(super) leeway_ms: u64,
     pub(super) audience: Option<String>,
     pub(super) default_repository: Option<String>,
+    /// The claims that are kept as facts.
+    pub(super) facts: Vec<&'static str>,
 }
 
 /// The claims as they arrived, of any type. Claims that are not needed are not checked.
@@ -53,6 +60,7 @@ pub(super) struct RawClaims {
     aud: Option<Value>,
     exp: Option<Value>,
     nbf: Option<Value>,
+    iat: Option<Value>,
     repository_id: Option<Value>,
     ac: Option<Value>,
     repository: Option<Value>,
@@ -129,6 +137,14 @@ impl RawClaims {
         time_ms(self.exp.as_ref().ok_or_else(|| bad("exp is missing"))?, "exp")
     }
 
+    /// Returns when the token was issued, or became valid; `now_ms` where it does not say so, and at
+    /// most that.
+    pub(super) fn issued_ms(&self, now_ms: u64) -> u64 {
+        let stated = [(&self.iat, "iat"), (&self.nbf, "nbf")];
+        let stated = stated.into_iter().find_map(|(claim, name)| time_ms(claim.as_ref()?, name).ok());
+        stated.map_or(now_ms, |stated| stated.min(now_ms))
+    }
+
     /// Checks `aud`, where an audience is configured.
     pub(super) fn check_audience(&self, rules: &ClaimRules) -> Result<(), TokenError> {
         let Some(expected) = &rules.audience else { return Ok(()) };
@@ -191,7 +207,7 @@ impl RawClaims {
 }
 
 /// A claim that is text, or a whole number.
-fn text(claim: Option<&Value>) -> Option<String> {
+pub(super) fn text(claim: Option<&Value>) -> Option<String> {
     match claim? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) if number.is_u64() => Some(number.to_string()),

@@ -14,6 +14,8 @@ pub(super) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 pub(super) struct Jwt<'a> {
     pub(super) header: Header,
     pub(super) claims: RawClaims,
+    /// The claims as they came: a JSON object.
+    pub(super) payload: Vec<u8>,
     /// What the signature is made of: header and claims as they came.
     pub(super) signed: &'a [u8],
     /// The signature, still in base64url.
@@ -53,8 +55,9 @@ impl<'a> Jwt<'a> {
         }
         let header = serde_json::from_slice(&decode(header, "the header")?)
             .map_err(|_| malformed("the header is not a JSON object with an alg"))?;
-        let claims = RawClaims::parse(&decode(claims, "the claims")?)?;
-        Ok(Self { header, claims, signed: signed.as_bytes(), signature })
+        let payload = decode(claims, "the claims")?;
+        let claims = RawClaims::parse(&payload)?;
+        Ok(Self { header, claims, payload, signed: signed.as_bytes(), signature })
     }
 }
 

@@ -7,13 +7,17 @@
 mod allowed;
 mod authenticator;
 mod cache;
+mod claim_names;
 mod claims;
 mod error;
+mod facts;
 mod issuers;
 mod jwks;
 mod jwt;
 mod signing;
 mod token_verifier;
+
+use larder_common::facts::{CLAIMS, Facts};
 
 pub use authenticator::{Access, Authenticator};
 pub(crate) use claims::Claims;

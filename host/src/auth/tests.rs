@@ -2,6 +2,7 @@
 
 mod allowed;
 mod claims;
+mod facts;
 mod issuers;
 mod signing;
 mod support;

@@ -8,7 +8,9 @@ use super::{
     AuthSetupError, Authenticator, Claims, Scope, TokenError,
     allowed::Allowed,
     cache::{Fingerprint, VerifiedTokens, fingerprint},
-    claims::ClaimRules,
+    claim_names::ClaimNames,
+    claims::{ClaimRules, has_expired},
+    facts,
     issuers::Issuer,
     jwks::Verdict,
     jwt::{Jwt, bearer},
@@ -46,6 +48,7 @@ pub(crate) struct TokenVerifier {
     rules: ClaimRules,
     allowed: Allowed,
     verified: VerifiedTokens,
+    claim_names: ClaimNames,
 }
 
 enum Trust {
@@ -74,6 +77,7 @@ impl TokenVerifier {
             leeway_ms: auth.leeway_ms,
             audience: auth.audience.clone(),
             default_repository: auth.default_repository.clone(),
+            facts: facts::kept(&auth.facts),
         };
         let trust = if auth.skip_validation {
             Trust::Everyone
@@ -86,15 +90,16 @@ impl TokenVerifier {
             })
         };
         let allowed = Allowed::from_config(auth);
-        Ok(Self { trust, verified: VerifiedTokens::new(rules.leeway_ms), rules, allowed })
+        let (verified, claim_names) = (VerifiedTokens::new(rules.leeway_ms), ClaimNames::default());
+        Ok(Self { trust, verified, rules, allowed, claim_names })
     }
 
     /// Makes a verifier that asks the embedding program about each token.
     pub(crate) fn of_caller(authenticator: Arc<dyn Authenticator>) -> Self {
-        let rules = ClaimRules { leeway_ms: 0, audience: None, default_repository: None };
+        let rules = ClaimRules { leeway_ms: 0, audience: None, default_repository: None, facts: Vec::new() };
         let allowed = Allowed::from_config(&config::Auth::default());
-        let verified = VerifiedTokens::new(rules.leeway_ms);
-        Self { trust: Trust::Caller(authenticator), verified, rules, allowed }
+        let (verified, claim_names) = (VerifiedTokens::new(rules.leeway_ms), ClaimNames::default());
+        Self { trust: Trust::Caller(authenticator), verified, rules, allowed, claim_names }
     }
 
     /// Returns the claims of a token that is valid at `now_ms` (milliseconds since 1970).
@@ -107,7 +112,7 @@ impl TokenVerifier {
     pub(crate) async fn verify(&self, token: &str, now_ms: u64) -> Result<Arc<Claims>, TokenError> {
         let signers = match &self.trust {
             Trust::Signers(signers) => signers,
-            Trust::Everyone => return self.read_unverified(token, now_ms).map(Arc::new),
+            Trust::Everyone => return self.read_unverified(token, now_ms),
             Trust::Caller(caller) => {
                 let access = caller.authenticate(token).await?;
                 return access.into_claims(token, now_ms).map(Arc::new);
@@ -141,7 +146,8 @@ impl TokenVerifier {
             check_issuer_signature(&jwt, algorithm, issuer, now_ms).await?;
             &issuer.repository_prefix
         };
-        let claims = Arc::new(self.read_verified(&jwt, prefix, &known_as)?);
+        let claims = Arc::new(self.read_verified(&jwt, prefix, &known_as, now_ms)?);
+        self.claim_names.log(jwt.claims.issuer().ok(), &jwt.payload);
         self.verified.insert(known_as, Arc::clone(&claims));
         Ok(claims)
     }
@@ -151,6 +157,7 @@ impl TokenVerifier {
         jwt: &Jwt<'_>,
         prefix: &str,
         known_as: &Fingerprint,
+        now_ms: u64,
     ) -> Result<Claims, TokenError> {
         jwt.claims.check_audience(&self.rules)?;
         let missing = || TokenError::BadClaim("ac is missing".to_owned());
@@ -161,21 +168,37 @@ impl TokenVerifier {
             scopes: jwt.claims.scopes()?.ok_or_else(missing)?,
             owner: owner(known_as),
             expires_ms: jwt.claims.expires_ms()?,
+            issued_ms: jwt.claims.issued_ms(now_ms),
+            facts: facts::read(&jwt.payload, &self.rules.facts),
         })
     }
 
-    fn read_unverified(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
+    fn read_unverified(&self, token: &str, now_ms: u64) -> Result<Arc<Claims>, TokenError> {
+        let known_as = fingerprint(token);
+        // One that has expired is accepted, too, and read each time.
+        if let Ok(Some(claims)) = self.verified.get(&known_as, now_ms) {
+            return Ok(claims);
+        }
         let jwt = Jwt::parse(token)?;
         let default =
             self.rules.default_repository.clone().unwrap_or_else(|| UNVERIFIED_REPOSITORY.to_owned());
-        let rules = ClaimRules { default_repository: Some(default), leeway_ms: 0, audience: None };
+        let rules =
+            ClaimRules { default_repository: Some(default), leeway_ms: 0, audience: None, facts: Vec::new() };
         let everything = || vec![Scope { name: String::new(), read: true, write: true }];
-        Ok(Claims {
+        let stated = jwt.claims.expires_ms().ok();
+        let claims = Arc::new(Claims {
             repository: jwt.claims.repository(&rules, "")?,
             scopes: jwt.claims.scopes()?.unwrap_or_else(everything),
-            owner: owner(&fingerprint(token)),
-            expires_ms: jwt.claims.expires_ms().unwrap_or(now_ms.saturating_add(UNVERIFIED_LIFETIME_MS)),
-        })
+            owner: owner(&known_as),
+            expires_ms: stated.unwrap_or(now_ms.saturating_add(UNVERIFIED_LIFETIME_MS)),
+            issued_ms: jwt.claims.issued_ms(now_ms),
+            facts: facts::read(&jwt.payload, &self.rules.facts),
+        });
+        self.claim_names.log(jwt.claims.issuer().ok(), &jwt.payload);
+        if stated.is_some_and(|stated| !has_expired(stated, self.rules.leeway_ms, now_ms)) {
+            self.verified.insert(known_as, Arc::clone(&claims));
+        }
+        Ok(claims)
     }
 
     #[cfg(test)]

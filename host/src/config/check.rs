@@ -3,6 +3,7 @@
 pub(super) mod storage;
 
 use http::Uri;
+use larder_common::facts::CLAIMS;
 
 use super::{
     Auth, ConfigError, GITHUB_ISSUER, IssuerConfig, MIN_SECRET_BYTES, Secret, ServerConfig, Settings,
@@ -29,6 +30,9 @@ pub(super) fn resolve_tenant(settings: &mut Settings, provenances: &Provenances)
     settings.server.base_url = settings.server.base_url.take().map(|url| without_slashes(&url));
     settings.urls.parallel_download_url =
         settings.urls.parallel_download_url.take().map(|url| without_slashes(&url));
+    if settings.auth.facts == ["none"] {
+        settings.auth.facts.clear();
+    }
     skip_alone(&settings.auth, provenances)?;
     resolve_issuers(&mut settings.auth, provenances)
 }
@@ -241,7 +245,16 @@ impl Check<'_> {
         self.prefix("auth.hs256_repository_prefix", &auth.hs256_repository_prefix)?;
         self.apart(auth)?;
         self.default_repository(auth)?;
+        self.facts(auth)?;
         self.allowed(auth)
+    }
+
+    fn facts(&self, auth: &Auth) -> Result<(), ConfigError> {
+        let unknown = auth.facts.iter().find(|name| !CLAIMS.contains(&name.as_str()));
+        self.that("auth.facts", unknown.is_none(), || {
+            let unknown = unknown.map_or("", String::as_str);
+            format!("has `{unknown}`; it may have none (`none`), or some of {}", CLAIMS.join(", "))
+        })
     }
 
     /// The ids of platforms are numbers. With a number, tokens without a repository would share the

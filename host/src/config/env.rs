@@ -94,6 +94,7 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("LARDER_DEFAULT_REPOSITORY", "auth.default_repository", ValueKind::Text),
     ("LARDER_OWNERS", "auth.owners", ValueKind::List),
     ("LARDER_REPOSITORIES", "auth.repositories", ValueKind::List),
+    ("LARDER_FACTS", "auth.facts", ValueKind::List),
     ("URL_SIGNING_SECRET", "urls.signing_secret", ValueKind::Text),
     ("URL_SIGNING_SECRET_SECONDARY", "urls.signing_secret_secondary", ValueKind::Text),
     ("LARDER_PARALLEL_DOWNLOAD_URL", "urls.parallel_download_url", ValueKind::Text),

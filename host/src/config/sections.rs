@@ -7,6 +7,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -206,6 +207,8 @@ pub struct Auth {
     /// What a token's `aud` must name; unset: anything.
     #[serde(with = "optional")]
     pub audience: Option<String>,
+    /// The claims that are stored with what a job saves.
+    pub facts: Vec<String>,
 }
 
 impl Default for Auth {
@@ -222,6 +225,7 @@ impl Default for Auth {
             repositories: Vec::new(),
             leeway_ms: MINUTE,
             audience: None,
+            facts: CLAIMS.map(str::to_owned).to_vec(),
         }
     }
 }

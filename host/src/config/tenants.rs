@@ -123,10 +123,11 @@ struct TenantFile {
 
 /// What a file inherits of the server's configuration where it does not say otherwise: never a
 /// secret, and never who may use it.
-const INHERITED: [&str; 11] = [
+const INHERITED: [&str; 12] = [
     "upstream.url",
     "upstream.connect_timeout_ms",
     "auth.leeway_ms",
+    "auth.facts",
     "urls.upload_url_ms",
     "urls.download_url_ms",
     "policy.component",

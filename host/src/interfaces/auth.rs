@@ -18,6 +18,12 @@ use crate::auth::{Claims, bearer};
 const MAX_SIGNED_BYTES: usize = 8 * 1024;
 
 impl Host for State {
+    fn get_facts(&mut self, request: Resource<IncomingRequest>) -> wasmtime::Result<wit::Facts> {
+        let record = &self.table.get(&request)?.context.record;
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Ok(record.claims().map(|claims| claims.facts.iter().map(owned).collect()).unwrap_or_default())
+    }
+
     fn sign(&mut self, text: String) -> wasmtime::Result<String> {
         wasmtime::ensure!(text.len() <= MAX_SIGNED_BYTES, "the component signs more than 8 KiB");
         Ok(self.tenant.signer.sign(&text))

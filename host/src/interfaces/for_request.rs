@@ -5,6 +5,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -17,7 +18,11 @@ use super::{
     errors::{CallError, Reported},
     state::State,
 };
-use crate::telemetry::{InRequest, RequestScope};
+use crate::{
+    auth::Claims,
+    message::RequestRecord,
+    telemetry::{InRequest, RequestScope},
+};
 
 /// A call of a driver on behalf of a request. The caller pins a future that is not `Unpin`, so that
 /// it is never moved.
@@ -55,7 +60,16 @@ pub(super) fn scope(accessor: &Accessor<State, HasSelf<State>>) -> Option<Reques
 }
 
 /// As [`scope`], with the store at hand.
-pub(super) fn scope_in(mut store: StoreContextMut<'_, State>) -> Option<RequestScope> {
+pub(super) fn scope_in(store: StoreContextMut<'_, State>) -> Option<RequestScope> {
+    Some(record(store)?.scope.clone())
+}
+
+/// Returns the claims of the request that the component is handling, once its token is verified.
+pub(super) fn claims(accessor: &Accessor<State, HasSelf<State>>) -> Option<Arc<Claims>> {
+    accessor.with(|mut access| record(access.as_context_mut())?.claims().cloned())
+}
+
+fn record(mut store: StoreContextMut<'_, State>) -> Option<Arc<RequestRecord>> {
     let export = store.async_call_stack().ok().and_then(Iterator::last)?;
-    Some(store.data().requests.get(&export)?.record.scope.clone())
+    Some(Arc::clone(&store.data().requests.get(&export)?.record))
 }

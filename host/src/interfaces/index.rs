@@ -3,8 +3,8 @@
 use std::pin::pin;
 
 use larder_index::{
-    AttachOutcome, Attachment, Entry, EntryId, IndexError, MatchKind, Probe, Reservation, Slot, Upload,
-    UploadId,
+    AttachOutcome, Attachment, Entry, EntryId, Facts, IndexError, MatchKind, Probe, Reservation, Slot,
+    Upload, UploadId,
 };
 use larder_storage::UploadName;
 use wasmtime::component::{Accessor, HasSelf};
@@ -12,7 +12,7 @@ use wasmtime::component::{Accessor, HasSelf};
 use super::{
     bindings::larder::cache::index::{self as wit, Host, HostWithStore},
     errors::IndexCallError,
-    for_request::{ForRequest, scope},
+    for_request::{ForRequest, claims, scope},
     state::{State, tenant},
     storage::object_name,
 };
@@ -72,13 +72,20 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         slot: wit::Slot,
         owner: String,
+        facts: wit::Facts,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<wit::Reservation, IndexCallError> {
         let slot = validate_slot(slot)?;
         let owner = validate_owner(owner)?;
+        let facts = validate_facts(&facts)?;
         let tenant = tenant(accessor);
-        let reserved = pin!(reserve(&tenant, &slot, &owner, now_ms, idle_before_ms));
+        if let Some(claims) = claims(accessor) {
+            tenant.names.record(&claims.repository, claims.facts.get("repository"), claims.issued_ms);
+        }
+        let reserved =
+            report_full_disk(&tenant, tenant.index.reserve(&slot, &owner, &facts, now_ms, idle_before_ms));
+        let reserved = pin!(unless_full(&tenant, reserved));
         let reserved = reserved.for_request(accessor, "index.reserve").await?;
         let found = reserved.ok_or(wit::Error::NoSpace)?;
         Ok(with_local_activity(&tenant, found).into())
@@ -201,17 +208,13 @@ async fn report_full_disk<T>(
     outcome
 }
 
-/// Reserves a slot. Returns `None` if the storage is full, so that the client learns it before it
+/// Makes a reservation. Returns `None` if the storage is full, so that the client learns it before it
 /// sends anything.
-async fn reserve(
+async fn unless_full(
     tenant: &Tenant,
-    slot: &Slot,
-    owner: &str,
-    now_ms: u64,
-    idle_before_ms: u64,
+    reserving: impl Future<Output = Result<Reservation, IndexError>>,
 ) -> Result<Option<Reservation>, IndexError> {
-    let reserved =
-        report_full_disk(tenant, tenant.index.reserve(slot, owner, now_ms, idle_before_ms)).await?;
+    let reserved = reserving.await?;
     if let Reservation::Reserved(upload) = &reserved
         && is_full(tenant).await
     {
@@ -234,6 +237,10 @@ fn validate_probes(probes: Vec<wit::Probe>, skipped: usize) -> wasmtime::Result<
 fn validate_owner(owner: String) -> wasmtime::Result<String> {
     wasmtime::ensure!(owner.len() <= MAX_TEXT_BYTES, "the owner is too long");
     Ok(owner)
+}
+
+fn validate_facts(facts: &[(String, String)]) -> wasmtime::Result<Facts> {
+    Ok(Facts::try_from(facts)?)
 }
 
 fn validate_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {

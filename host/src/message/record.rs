@@ -102,6 +102,11 @@ impl RequestRecord {
         let _ = self.claims.set(Arc::clone(claims));
     }
 
+    /// The claims of the request's token, once it is verified.
+    pub(crate) fn claims(&self) -> Option<&Arc<Claims>> {
+        self.claims.get()
+    }
+
     /// Records what became of the request. The first outcome counts.
     pub(crate) fn set_outcome(&self, outcome: Outcome) {
         let _ = self.outcome.set(outcome.bounded());

@@ -1,27 +1,40 @@
-//! Last-used times of entries and last activity of uploads, buffered in memory and persisted in
-//! batches.
+//! Uses of entries and last activity of uploads, buffered in memory and persisted in batches.
 //!
-//! Writing a row for every hit would cost more than the hit itself. A crash loses the times of some
-//! seconds, which costs at most an early eviction.
+//! Writing a row for every hit would cost more than the hit itself. A crash loses the uses of some
+//! seconds, which costs at most an early eviction, and their number.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 
 use larder_common::causes::chain;
 use larder_common::clock::Clock;
-use larder_index::{EntryId, Index, IndexError};
+use larder_index::{EntryId, EntryUses, Index, IndexError};
 use larder_storage::{Source, UploadName};
 
-/// Buffers last-used times and activity until they are persisted.
+/// Buffers uses and activity until they are persisted.
 pub(crate) struct UsageTracker {
     /// A use after a longer time than this is persisted at once.
     recent_ms: u64,
-    entries: Mutex<HashMap<EntryId, u64>>,
+    entries: Mutex<BufferedUses>,
+    /// Held while uses are persisted, so that no batch is sent twice at once.
+    flushing: tokio::sync::Mutex<()>,
     /// An upload stays here until it is persisted, so that at every moment this or the index knows
     /// of its activity.
     uploads: Mutex<HashMap<UploadName, u64>>,
+}
+
+/// Uses that are not known to be persisted. Each use is in one of the two.
+#[derive(Default)]
+struct BufferedUses {
+    fresh: HashMap<EntryId, EntryUses>,
+    /// What was sent to the index. It is sent again as it is until it succeeds, because the index
+    /// then counts it once, also if the first response was lost.
+    sent: HashMap<EntryId, EntryUses>,
 }
 
 /// Longest time for which a use may be in memory only, where other servers do not see it.
@@ -43,7 +56,8 @@ impl UsageTracker {
     pub(crate) fn new(unused_ms: Option<u64>) -> Self {
         // The sweep of another server must find a stored time well below its limit.
         let recent_ms = unused_ms.map_or(RECENT_MS, |unused_ms| RECENT_MS.min(unused_ms / 4));
-        Self { recent_ms, entries: Mutex::default(), uploads: Mutex::default() }
+        let (entries, flushing) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { recent_ms, entries, flushing, uploads: Mutex::default() }
     }
 
     /// Records the use of an entry that is about to be handed out, and whose last use in the index
@@ -76,15 +90,23 @@ impl UsageTracker {
     /// Records the use of an entry in memory.
     pub(crate) fn buffer_use(&self, id: EntryId, now_ms: u64) {
         let mut entries = self.entries.lock();
-        if entries.len() < MAX_ENTRIES || entries.contains_key(&id) {
-            entries.insert(id, now_ms);
+        let is_full = entries.fresh.len() + entries.sent.len() >= MAX_ENTRIES;
+        match entries.fresh.entry(id) {
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                known.last_used_ms = now_ms;
+                known.count = known.count.saturating_add(1);
+            }
+            Entry::Vacant(_) if is_full => {}
+            Entry::Vacant(place) => drop(place.insert(EntryUses::once(id, now_ms))),
         }
     }
 
     /// Returns whether a use of the entry is not persisted yet.
     #[must_use]
     pub(crate) fn has_buffered_use(&self, id: EntryId) -> bool {
-        self.entries.lock().contains_key(&id)
+        let entries = self.entries.lock();
+        entries.fresh.contains_key(&id) || entries.sent.contains_key(&id)
     }
 
     /// Records that bytes of an upload arrived, or begin to. The time is rounded up, so that it is
@@ -122,18 +144,23 @@ impl UsageTracker {
             index.touch_uploads(batch).await?;
             batch.iter().for_each(|(name, at)| self.drop_persisted(name, *at));
         }
-        let entries: Vec<_> = std::mem::take(&mut *self.entries.lock()).into_iter().collect();
-        for (number, batch) in entries.chunks(BATCH).enumerate() {
-            if let Err(error) = index.touch_entries(batch).await {
-                entries[number * BATCH..].iter().for_each(|(id, at)| self.rebuffer(*id, *at));
-                return Err(error);
+        self.flush_entries(index).await
+    }
+
+    async fn flush_entries(&self, index: &Arc<dyn Index>) -> Result<(), IndexError> {
+        let _flushing = self.flushing.lock().await;
+        // What an earlier call could not persist, and then what came since.
+        for _ in 0..2 {
+            let entries = self.entries.lock().begin();
+            for batch in entries.chunks(BATCH) {
+                index.touch_entries(batch).await?;
+                let mut entries = self.entries.lock();
+                for used in batch {
+                    entries.sent.remove(&used.id);
+                }
             }
         }
         Ok(())
-    }
-
-    fn rebuffer(&self, id: EntryId, at: u64) {
-        self.entries.lock().entry(id).or_insert(at);
     }
 
     /// Drops an upload that was persisted, unless it was active meanwhile.
@@ -142,6 +169,16 @@ impl UsageTracker {
         if uploads.get(name) == Some(&at) {
             uploads.remove(name);
         }
+    }
+}
+
+impl BufferedUses {
+    /// Returns what is to be sent: what was sent before, if anything, else the fresh uses.
+    fn begin(&mut self) -> Vec<EntryUses> {
+        if self.sent.is_empty() {
+            self.sent = std::mem::take(&mut self.fresh);
+        }
+        self.sent.values().copied().collect()
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard,
     let Ok(Ok(is_http2)) = first else { return };
     let is_late = guard.is_late();
     let share = Share::of(guard.open_connections(), bounds.header_bytes);
+    let address = peer.address;
     let context = Rc::new(ConnectionContext { client: responder.client(), responder, peer, guard });
     let service = {
         let context = context.clone();
@@ -78,7 +79,8 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard,
         let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
         run(pin!(connection), &context.guard, &bounds).await;
     } else {
-        let wire = Wire::new(stream, peer.address);
+        let whose = context.clone();
+        let wire = Wire::new(stream, address, move || whose.guard.is_idle());
         let connection = http1(&bounds, share).keep_alive(!is_late).serve_connection(wire, service);
         run(pin!(connection), &context.guard, &bounds).await;
     }
@@ -93,7 +95,7 @@ pub(super) async fn refuse(stream: TcpStream, peer: Peer, bounds: Rc<ServerBound
             let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
             log_end(connection.await);
         } else {
-            let wire = Wire::new(stream, peer.address);
+            let wire = Wire::new(stream, peer.address, || true);
             let connection = http1(&bounds, share).keep_alive(false).serve_connection(wire, service);
             log_end(connection.await);
         }
@@ -194,8 +196,9 @@ trait HttpConnection: Future<Output = hyper::Result<()>> {
     fn graceful_shutdown(self: Pin<&mut Self>);
 }
 
-impl<S> HttpConnection for http1::Connection<Wire, S>
+impl<S, Idle> HttpConnection for http1::Connection<Wire<Idle>, S>
 where
+    Idle: Fn() -> bool + Unpin,
     S: HttpService<Incoming, ResBody = Watched, Error = Infallible>,
 {
     fn graceful_shutdown(self: Pin<&mut Self>) {

@@ -4,9 +4,9 @@
 //! Top-down: [`Listener::open`] opens the listener, or takes it over from the running process
 //! (`handover.rs`); `listeners.rs` has all of them, `acceptor.rs` accepts connections,
 //! `connections.rs` limits them, `worker.rs` is a worker thread, `connection.rs` speaks HTTP on one
-//! connection (over `wire.rs`), `respond.rs` is the path of a
-//! request. `service.rs` takes requests from a program that embeds the server, and hands them to the
-//! same path. Knows no route: the guest decides what a request means.
+//! connection (over `wire.rs`), `respond.rs` is the path of a request. `service.rs` takes requests
+//! from a program that embeds the server, and hands them to the same path. Knows no route: the guest
+//! decides what a request means.
 
 mod acceptor;
 mod admission;

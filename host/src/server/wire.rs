@@ -20,17 +20,21 @@ const MAX_OWN_HEAD_BYTES: usize = 256;
 /// The field of such a head that is replaced. Responses of ours that are refusals have a body.
 const NO_BODY: &str = "content-length: 0\r\n";
 
-/// A socket.
-pub(super) struct Wire {
+/// A socket. `is_idle` tells whether no request is in flight.
+pub(super) struct Wire<Idle> {
     stream: TokioIo<TcpStream>,
     client: IpAddr,
+    is_idle: Idle,
+    /// Whether what was sent last may be a part of a response of ours: a refusal follows none of it.
+    /// Bytes of an entry may look like one.
+    is_responding: bool,
     refusal: Option<Refusal>,
 }
 
-impl Wire {
+impl<Idle: Fn() -> bool> Wire<Idle> {
     /// `client`: the other end, for the log.
-    pub(super) fn new(stream: TcpStream, client: IpAddr) -> Self {
-        Self { stream: TokioIo::new(stream), client, refusal: None }
+    pub(super) fn new(stream: TcpStream, client: IpAddr, is_idle: Idle) -> Self {
+        Self { stream: TokioIo::new(stream), client, is_idle, is_responding: false, refusal: None }
     }
 
     fn stream(&mut self) -> Pin<&mut TokioIo<TcpStream>> {
@@ -55,7 +59,7 @@ impl Wire {
     }
 }
 
-impl Read for Wire {
+impl<Idle: Fn() -> bool + Unpin> Read for Wire<Idle> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -65,15 +69,16 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl<Idle: Fn() -> bool + Unpin> Write for Wire<Idle> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.refusal.is_none() {
+        if self.refusal.is_none() && !self.is_responding {
             self.refusal = Refusal::in_place_of(bytes, self.client);
         }
-        match self.refusal {
-            Some(_) => self.poll_refusal(cx),
-            None => self.stream().poll_write(cx, bytes),
+        if self.refusal.is_some() {
+            return self.poll_refusal(cx);
         }
+        self.is_responding = true;
+        self.stream().poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -85,7 +90,10 @@ impl Write for Wire {
         let mut filled = slices.iter().filter(|slice| !slice.is_empty());
         match (filled.next(), filled.next()) {
             (Some(only), None) => self.poll_write(cx, only),
-            _ => self.stream().poll_write_vectored(cx, slices),
+            _ => {
+                self.is_responding = true;
+                self.stream().poll_write_vectored(cx, slices)
+            }
         }
     }
 
@@ -94,7 +102,13 @@ impl Write for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
+        let flushed = self.stream().poll_flush(cx);
+        // hyper flushes when it has written all that it has. The body is gone by then if that was all
+        // of the response, else the request is still in flight.
+        if flushed.is_ready() && (self.is_idle)() {
+            self.is_responding = false;
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

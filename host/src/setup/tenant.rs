@@ -21,7 +21,7 @@ use crate::{
     disk_pressure::DiskPressure,
     error::StartError,
     net::{Fetch, HttpFetch},
-    retention::{DurabilityTracker, UsageTracker},
+    retention::{DurabilityTracker, RepositoryNames, UsageTracker},
     sweep::{Schedule, Sweeps},
     tenant::{PolicySettings, SharedResources, Tenant},
 };
@@ -107,6 +107,7 @@ pub(super) struct Holdings {
     storage: Arc<dyn Storage>,
     index: Arc<dyn Index>,
     usage: Arc<UsageTracker>,
+    names: Arc<RepositoryNames>,
     durability: Arc<DurabilityTracker>,
 }
 
@@ -114,7 +115,7 @@ impl Holdings {
     pub(super) fn new(settings: &Settings, storage: Arc<dyn Storage>, index: Arc<dyn Index>) -> Self {
         let durability = DurabilityTracker::new(DurabilityTracker::this_boot(), storage.is_durable_at_once());
         let usage = Arc::new(UsageTracker::new(unused_entry_ms(settings)));
-        Self { storage, index, usage, durability: Arc::new(durability) }
+        Self { storage, index, usage, names: Arc::default(), durability: Arc::new(durability) }
     }
 
     /// Opens those of one of several tenants, and deletes what a loss of power may have damaged.
@@ -152,7 +153,7 @@ pub(super) async fn assemble(
     tokens: Option<TokenVerifier>,
     resources: Option<SharedResources>,
 ) -> Result<Tenant, StartError> {
-    let Holdings { storage, index, usage, durability } = holdings;
+    let Holdings { storage, index, usage, names, durability } = holdings;
     Ok(Tenant {
         tokens: Arc::new(match tokens {
             Some(tokens) => tokens,
@@ -160,6 +161,7 @@ pub(super) async fn assemble(
         }),
         signer: Arc::new(signer(settings, &**index).await?),
         usage: usage.clone(),
+        names: names.clone(),
         durability: durability.clone(),
         pressure: shared.pressure.clone(),
         clock: Clock::system(),

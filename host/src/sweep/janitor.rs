@@ -133,6 +133,9 @@ async fn flush_usage(tenant: &Tenant) {
             tenant.pressure.report();
         }
     }
+    if let Err(error) = tenant.names.flush(&*tenant.index).await {
+        tracing::warn!(error = %chain(&error), "names of repositories not persisted yet, retrying");
+    }
 }
 
 async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants, schedule: &Schedule) {

@@ -55,7 +55,13 @@ impl Fixture {
     async fn upload(&self, key: &str, at_ms: u64) -> Upload {
         let slot =
             Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key: key.into() };
-        match self.tenant.index.reserve(&slot, "owner", at_ms, 0).await.unwrap() {
+        match self
+            .tenant
+            .index
+            .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, at_ms, 0)
+            .await
+            .unwrap()
+        {
             Reservation::Reserved(upload) => upload,
             taken => panic!("{taken:?}"),
         }

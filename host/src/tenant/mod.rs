@@ -19,7 +19,7 @@ use crate::{
     auth::{TokenVerifier, UrlSigner},
     disk_pressure::DiskPressure,
     net::Upstream,
-    retention::{DurabilityTracker, UsageTracker},
+    retention::{DurabilityTracker, RepositoryNames, UsageTracker},
 };
 
 /// The part of the configuration that the component sees.
@@ -55,6 +55,8 @@ pub(crate) struct Tenant {
     pub signer: Arc<UrlSigner>,
     /// Last-used times that are not persisted yet.
     pub usage: Arc<UsageTracker>,
+    /// Names of repositories that are not persisted yet.
+    pub names: Arc<RepositoryNames>,
     /// Flushes new entries.
     pub durability: Arc<DurabilityTracker>,
     /// Reports a full disk.

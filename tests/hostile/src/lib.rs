@@ -42,6 +42,7 @@ impl handler::Guest for Hostile {
             "/outside-range" => outside_range(&request).await,
             "/object-name" => object_name().await,
             "/many-probes" => many_probes().await,
+            "/many-facts" => many_facts(&request).await,
             "/long-signature" => text(&auth::sign(&"x".repeat(1 << 20))),
             "/body-twice" => body_twice(&request).await,
             "/log" => flood_log(),
@@ -118,13 +119,17 @@ async fn trap_once(request: &Request, mark: &str) -> Response {
 }
 
 async fn mark_slot(request: &Request, mark: &str) -> index::Reservation {
+    reserve_with(request, mark, Vec::new()).await
+}
+
+async fn reserve_with(request: &Request, mark: &str, facts: Vec<(String, String)>) -> index::Reservation {
     let slot = index::Slot {
         repository: "hostile".into(),
         scope: String::new(),
         version: String::new(),
         key: mark.into(),
     };
-    match index::reserve(slot, "hostile".into(), request.received_ms, 0).await {
+    match index::reserve(slot, "hostile".into(), facts, request.received_ms, 0).await {
         Ok(reservation) => reservation,
         Err(_) => trap(),
     }
@@ -193,6 +198,12 @@ async fn object_name() -> Response {
         Ok(size) => text(&format!("{size}")),
         Err(error) => text(&format!("{error:?}")),
     }
+}
+
+async fn many_facts(request: &Request) -> Response {
+    let facts = (0..100).map(|number| (number.to_string(), "x".to_owned())).collect();
+    reserve_with(request, "many-facts", facts).await;
+    text("reserved")
 }
 
 async fn many_probes() -> Response {

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU64};
 
-use crate::index::KeyRule;
+use crate::{facts::CLAIMS, index::KeyRule};
 
 /// Shortest secret in bytes.
 const MIN_SECRET_BYTES: usize = 16;
@@ -16,7 +16,7 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 const MAX_DAYS: u64 = 36_500;
 
 /// The variables that have an effect.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 22] = [
     "ACTIONS_TOKEN_ISSUER",
     "API_BASE_URL",
     "CACHE_CLEANUP_OLDER_THAN_DAYS",
@@ -25,6 +25,7 @@ const KNOWN: [&str; 21] = [
     "LARDER_AUDIENCE",
     "LARDER_CASE_SENSITIVE_KEYS",
     "LARDER_DEFAULT_REPOSITORY",
+    "LARDER_FACTS",
     "LARDER_HS256_SECRET",
     "LARDER_IDLE_UPLOAD_MS",
     "LARDER_JWKS_FILE",
@@ -77,6 +78,8 @@ pub(crate) struct Auth {
     pub(crate) default_repository: Option<String>,
     pub(crate) owners: Vec<String>,
     pub(crate) repositories: Vec<String>,
+    /// The claims that are stored with what a job saves.
+    pub(crate) facts: Vec<String>,
 }
 
 /// All settings.
@@ -230,6 +233,19 @@ impl Variables {
         Ok(Some(Secret(bytes)))
     }
 
+    fn facts(&self) -> Result<Vec<String>> {
+        let listed = self.list("LARDER_FACTS");
+        match listed.iter().find(|name| !CLAIMS.contains(&name.as_str())) {
+            _ if listed.is_empty() => Ok(CLAIMS.map(str::to_owned).to_vec()),
+            _ if listed == ["none"] => Ok(Vec::new()),
+            None => Ok(listed),
+            Some(unknown) => Err(format!(
+                "LARDER_FACTS has `{unknown}`; it must be none, or some of {}",
+                CLAIMS.join(", ")
+            )),
+        }
+    }
+
     fn auth(&self) -> Result<Auth> {
         let issuers = self.list("ACTIONS_TOKEN_ISSUER");
         let auth = Auth {
@@ -241,6 +257,7 @@ impl Variables {
             default_repository: self.get("LARDER_DEFAULT_REPOSITORY").map(str::to_owned),
             owners: self.list("LARDER_OWNERS"),
             repositories: self.list("LARDER_REPOSITORIES"),
+            facts: self.facts()?,
         };
         if auth.issuer.is_some() != auth.jwks_file.is_some() || issuers.len() > 1 {
             return Err(

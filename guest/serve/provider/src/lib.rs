@@ -18,6 +18,9 @@ mod config;
 mod directory;
 #[cfg(target_arch = "wasm32")]
 mod exports;
+#[path = "../../../../host/common/src/facts.rs"]
+#[allow(dead_code, unreachable_pub, reason = "public in the native server's library")]
+mod facts;
 mod index;
 #[cfg(target_arch = "wasm32")]
 mod instance;

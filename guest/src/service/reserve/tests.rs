@@ -33,6 +33,28 @@ fn a_free_slot_is_reserved_in_the_writable_scope() {
     assert_eq!((answer.status, answer.json()["ok"].as_bool()), (200, Some(true)));
 }
 
+/// In both versions of the protocol; a look-up does not ask for them (`lookup/tests.rs` has its calls).
+#[test]
+fn an_upload_is_reserved_with_the_facts_of_the_token() {
+    let host = host();
+    create(&host, "t");
+    let reserve = FakeRequest::new("POST", "/_apis/artifactcache/caches").token("other");
+    let version_1 = host.send(reserve.body(r#"{"key":"another","version":"v"}"#));
+    assert_eq!(version_1.status, 201, "{}", version_1.text());
+    let actors: Vec<_> = host.uploads().iter().map(|upload| host.facts(upload.id)).collect();
+    let actor = |name: &str| vec![("actor".to_owned(), name.to_owned())];
+    assert_eq!(actors, [actor("t"), actor("other")]);
+}
+
+/// A retry may have another token of the job.
+#[test]
+fn a_renewed_upload_keeps_the_facts_of_its_reservation() {
+    let host = host();
+    create(&host, "t");
+    create_after(&host, "t", 2000);
+    assert_eq!(host.facts(host.uploads()[0].id), [("actor".to_owned(), "t".to_owned())]);
+}
+
 /// A Create that arrives this long after the first one.
 fn create_after(host: &FakeHost, token: &str, ms: u64) -> FakeResponse {
     host.send(FakeRequest::call("CreateCacheEntry", token, MESSAGE).at(NOW_MS + ms))

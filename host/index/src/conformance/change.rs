@@ -1,7 +1,7 @@
 //! Promises about other changes: deletions, touches, secrets.
 
-use super::{Case, unique};
-use crate::{Entry, EntryId};
+use super::{Case, facts::details, unique};
+use crate::{Entry, EntryId, EntryUses};
 
 pub(crate) async fn deleting_an_entry_frees_the_slot_once(case: &Case) {
     let entry = case.entry("k").await;
@@ -17,7 +17,7 @@ pub(crate) async fn deleting_an_entry_frees_the_slot_once(case: &Case) {
 
 pub(crate) async fn an_entry_that_was_used_meanwhile_is_not_deleted_as_unused(case: &Case) {
     let entry = case.entry("k").await;
-    case.index.touch_entries(&[(entry.id, entry.last_used_ms + 1)]).await.unwrap();
+    case.index.touch_entries(&[EntryUses::once(entry.id, entry.last_used_ms + 1)]).await.unwrap();
     assert!(!case.index.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap());
     let seen = case.index.get_entry(entry.id).await.unwrap().expect("the entry");
     assert_eq!(seen.last_used_ms, entry.last_used_ms + 1);
@@ -29,7 +29,7 @@ pub(crate) async fn an_entry_that_was_used_meanwhile_is_not_deleted_as_unused(ca
 pub(crate) async fn touching_entries_never_goes_back(case: &Case) {
     let one = case.entry("1").await;
     let two = case.entry("2").await;
-    let uses = [(one.id, 3_000), (two.id, 500), (one.id, 2_000)];
+    let uses = [(one.id, 3_000), (two.id, 500), (one.id, 2_000)].map(|(id, at)| EntryUses::once(id, at));
     case.index.touch_entries(&uses).await.unwrap();
     let used = |entry| async move { case.index.get_entry(entry).await.unwrap().unwrap() };
     let (touched, other) = (used(one.id).await, used(two.id).await);
@@ -40,8 +40,12 @@ pub(crate) async fn touching_entries_never_goes_back(case: &Case) {
 pub(crate) async fn touching_an_entry_tells_whether_it_is_there(case: &Case) {
     let (entry, gone) = (case.entry("1").await, case.entry("2").await);
     case.index.delete_entry(gone.id).await.unwrap();
-    for (used_ms, stored_ms) in [(3_000, 3_000), (3_000, 3_000), (2_000, 3_000), (4_000, 4_000)] {
+    // The second is a repetition of the first.
+    for (used_ms, stored_ms, uses) in
+        [(3_000, 3_000, 1), (3_000, 3_000, 1), (2_000, 3_000, 2), (4_000, 4_000, 3)]
+    {
         assert!(case.index.touch_entry(entry.id, used_ms).await.unwrap());
+        assert_eq!(details(case, entry.id).await.uses, Some(uses));
         let stored = case.index.get_entry(entry.id).await.unwrap();
         assert_eq!(stored, Some(Entry { last_used_ms: stored_ms, ..entry.clone() }));
     }
@@ -54,7 +58,8 @@ pub(crate) async fn touching_an_entry_tells_whether_it_is_there(case: &Case) {
 /// Fault 19.
 pub(crate) async fn a_last_use_from_the_future_is_capped(case: &Case) {
     let (one, two) = (case.entry("1").await, case.entry("2").await);
-    case.index.touch_entries(&[(one.id, 9_000), (two.id, 3_000)]).await.unwrap();
+    let uses = [(one.id, 9_000), (two.id, 3_000)].map(|(id, at)| EntryUses::once(id, at));
+    case.index.touch_entries(&uses).await.unwrap();
     let ids = [two.id, EntryId(u64::MAX), one.id];
     case.index.cap_last_used(&ids, 4_000).await.unwrap();
     case.index.cap_last_used(&[], 4_000).await.unwrap();
@@ -68,7 +73,7 @@ pub(crate) async fn touching_deleted_rows_is_harmless(case: &Case) {
     let gone = case.entry("1").await;
     let there = case.entry("2").await;
     case.index.delete_entry(gone.id).await.unwrap();
-    let uses = [(gone.id, 3_000), (EntryId(u64::MAX), 3_000), (there.id, 3_000)];
+    let uses = [gone.id, EntryId(u64::MAX), there.id].map(|id| EntryUses::once(id, 3_000));
     case.index.touch_entries(&uses).await.unwrap();
     case.index.touch_entries(&[]).await.unwrap();
     case.index.mark_durable(&[gone.id, EntryId(u64::MAX)]).await.unwrap();

@@ -1,7 +1,7 @@
 //! Promises about searches and about reading an entry.
 
 use super::{Case, exact, prefix, probe};
-use crate::{Durability, EntryId, MatchKind};
+use crate::{Durability, EntryId, EntryUses, MatchKind};
 
 pub(crate) async fn finds_the_entry_with_exactly_this_key(case: &Case) {
     let made = case.entry("deps-1").await;
@@ -57,7 +57,7 @@ pub(crate) async fn a_prefix_finds_the_entry_made_last_also_within_one_milliseco
 pub(crate) async fn a_prefix_ignores_the_last_use(case: &Case) {
     let old = case.entry("p-old").await;
     case.entry("p-new").await;
-    case.index.touch_entries(&[(old.id, 9_000)]).await.unwrap();
+    case.index.touch_entries(&[EntryUses::once(old.id, 9_000)]).await.unwrap();
     assert_eq!(case.prefix("p-").await.as_deref(), Some("p-new"));
 }
 

@@ -46,7 +46,9 @@ fn one_reserved(outcomes: &[Reservation]) {
 pub(crate) async fn concurrent_reservations_have_one_winner(case: &Case) {
     for round in 0..5 {
         let slot = case.key(&round.to_string());
-        one_reserved(&at_once(case, async |index, _| index.reserve(&slot, "o", 2, 1).await.unwrap()));
+        one_reserved(&at_once(case, async |index, _| {
+            index.reserve(&slot, "o", &crate::NO_FACTS, 2, 1).await.unwrap()
+        }));
     }
 }
 
@@ -54,7 +56,8 @@ pub(crate) async fn concurrent_displacements_have_one_winner(case: &Case) {
     for round in 0..5 {
         let idle = case.reserve(&case.key(&round.to_string()), 1).await;
         let slot = &idle.slot;
-        let outcomes = at_once(case, async |index, _| index.reserve(slot, "o", 9, 5).await.unwrap());
+        let outcomes =
+            at_once(case, async |index, _| index.reserve(slot, "o", &crate::NO_FACTS, 9, 5).await.unwrap());
         one_reserved(&outcomes);
         assert_eq!(case.index.get_upload(&idle.name).await.unwrap(), None);
     }

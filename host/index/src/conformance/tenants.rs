@@ -8,9 +8,10 @@ use std::collections::HashSet;
 use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
 
-use super::{Case, attachment, exact, prefix, unique};
+use super::{Case, attachment, exact, facts::named, prefix, unique};
 use crate::{
-    AttachOutcome, Attachment, Durability, Entry, EntryId, IndexError, Reservation, Upload, UploadId,
+    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, IndexError, Reservation,
+    Upload, UploadId,
 };
 
 const BOOT: &str = "this-boot";
@@ -24,7 +25,9 @@ struct Belongings {
     entries: Vec<Entry>,
     uploads: Vec<Upload>,
     volatile: Vec<Entry>,
+    details: Vec<EntryDetails>,
     secret: Vec<u8>,
+    name: Option<String>,
 }
 
 /// A tenant with an entry, a volatile entry, an upload, and one with content, in the same slots as all
@@ -65,6 +68,8 @@ impl Tenant {
         case.index.attach(attached.id, &content, 1_000).await.unwrap();
         let secret = format!("secret-{}", case.repository);
         case.index.secret(&secret, name.as_str().as_bytes()).await.unwrap();
+        let named = named(&case.repository, &format!("{name}/x"), 1_000);
+        case.index.name_repositories(&[named], ALL).await.unwrap();
         Self { name, case, entry, volatile, upload, attached, content, secret }
     }
 
@@ -77,8 +82,12 @@ impl Tenant {
         uploads.retain(|upload| upload.slot.repository == *own);
         let mut volatile = index.list_volatile(BOOT, true, EntryId(0), ALL).await.unwrap();
         volatile.retain(|entry| entry.slot.repository == *own);
+        let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
+        let details = index.entry_details(&ids).await.unwrap();
+        assert_eq!(details.len(), entries.len());
         let secret = index.secret(&self.secret, b"lost").await.unwrap();
-        Belongings { entries, uploads, volatile, secret }
+        let name = index.repository_name(own).await.unwrap();
+        Belongings { entries, uploads, volatile, details, secret, name }
     }
 }
 
@@ -124,6 +133,10 @@ pub(crate) async fn nothing_of_another_tenant_is_found(case: &Case) {
         assert_eq!(made_of, None, "it is not finalized");
         assert_eq!(index.get_upload(&other.upload.name).await.unwrap(), None);
         assert_eq!(index.get_upload_by_id(other.upload.id).await.unwrap(), None);
+        assert_eq!(index.upload_facts(other.upload.id).await.unwrap(), None);
+        assert_eq!(index.entry_details(&[other.entry.id]).await.unwrap(), []);
+        assert_eq!(index.find_repositories(&format!("{}/x", other.name)).await.unwrap(), [""; 0]);
+        assert_eq!(index.repository_name(&case.repository).await.unwrap(), Some(format!("{}/x", own.name)));
         let names = [other.upload.name.clone(), own.upload.name.clone()];
         let existing: HashSet<UploadName> = [own.upload.name.clone()].into();
         assert_eq!(index.existing_uploads(&names).await.unwrap(), existing);
@@ -175,7 +188,7 @@ async fn change_all(own: &Tenant, other: &Tenant) {
     assert!(!index.delete_entry(other.entry.id).await.unwrap());
     assert!(!index.delete_entry_unused(other.entry.id, u64::MAX).await.unwrap());
     let both = [other.entry.id, other.volatile.id];
-    index.touch_entries(&both.map(|id| (id, 9_000))).await.unwrap();
+    index.touch_entries(&both.map(|id| EntryUses::once(id, 9_000))).await.unwrap();
     assert!(!index.touch_entry(other.entry.id, 9_000).await.unwrap());
     index.cap_last_used(&both, 1).await.unwrap();
     index.mark_durable(&both).await.unwrap();
@@ -185,8 +198,9 @@ async fn change_all(own: &Tenant, other: &Tenant) {
 
 pub(crate) async fn a_batch_with_rows_of_several_tenants_changes_ones_own(case: &Case) {
     let tenants = three(case).await;
-    let entries: Vec<(EntryId, u64)> = tenants.iter().map(|tenant| (tenant.volatile.id, 5_000)).collect();
-    let ids: Vec<EntryId> = entries.iter().map(|(id, _)| *id).collect();
+    let entries: Vec<EntryUses> =
+        tenants.iter().map(|tenant| EntryUses::once(tenant.volatile.id, 5_000)).collect();
+    let ids: Vec<EntryId> = entries.iter().map(|used| used.id).collect();
     let uploads: Vec<(UploadName, u64)> =
         tenants.iter().map(|tenant| (tenant.upload.name.clone(), 5_000)).collect();
     let own = &tenants[1];
@@ -208,7 +222,8 @@ pub(crate) async fn an_idle_upload_of_another_tenant_is_not_displaced(case: &Cas
     let (first, second) = (case_of(case, &fresh()), case_of(case, &fresh()));
     let upload = first.reserve(&first.key("k"), 1).await;
     for other in [&second, case] {
-        let reserved = other.index.reserve(&other.key("k"), "o", 9_000, 5_000).await.unwrap();
+        let reserved =
+            other.index.reserve(&other.key("k"), "o", &crate::NO_FACTS, 9_000, 5_000).await.unwrap();
         assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
     }
     assert_eq!(first.index.get_upload_by_id(upload.id).await.unwrap(), Some(upload));
@@ -298,11 +313,25 @@ pub(crate) async fn a_tenant_is_forgotten_once_it_has_no_rows(case: &Case) {
         assert!(index.forget_tenant().await.unwrap());
     }
     assert_eq!(index.secret(&own.secret, b"fresh").await.unwrap(), b"fresh");
+    assert_eq!(index.repository_name(&case.repository).await.unwrap(), None);
     assert_eq!([default.belongings().await, other.belongings().await], kept);
     // The name may be used again.
     assert_eq!(own.case.exact("entry").await, None);
     own.case.entry("entry").await;
     assert_eq!(own.case.exact("entry").await.as_deref(), Some("entry"));
+}
+
+pub(crate) async fn the_oldest_names_of_repositories_are_forgotten(case: &Case) {
+    let [own, other] = [fresh(), fresh()].map(|name| case_of(case, &name).index);
+    let names = [("a", 1_000), ("b", 3_000), ("c", 2_000), ("d", 2_000)];
+    let names = names.map(|(repository, named_ms)| named(repository, "octo/x", named_ms));
+    other.name_repositories(&names, ALL).await.unwrap();
+    own.name_repositories(&names, 3).await.unwrap();
+    assert_eq!(own.find_repositories("octo/x").await.unwrap().len(), 3);
+    assert_eq!(own.repository_name("a").await.unwrap(), None);
+    own.name_repositories(&[named("e", "octo/x", 4_000)], 2).await.unwrap();
+    assert_eq!(own.find_repositories("octo/x").await.unwrap(), ["e", "b"]);
+    assert_eq!(other.find_repositories("octo/x").await.unwrap().len(), 4);
 }
 
 pub(crate) async fn the_default_tenant_is_not_forgotten(case: &Case) {

@@ -3,11 +3,11 @@
 use larder_storage::UploadName;
 
 use super::{Case, attachment, exact};
-use crate::{AttachOutcome, Durability, Entry, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId};
+use crate::{AttachOutcome, Durability, Entry, EntryUses, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId};
 
 pub(crate) async fn reserving_a_free_slot_makes_an_upload(case: &Case) {
     let slot = case.key("k");
-    let reserved = case.index.reserve(&slot, "fingerprint", 1_000, 500).await;
+    let reserved = case.index.reserve(&slot, "fingerprint", &crate::NO_FACTS, 1_000, 500).await;
     let Ok(Reservation::Reserved(upload)) = reserved else {
         panic!("not reserved: {reserved:?}");
     };
@@ -34,7 +34,7 @@ pub(crate) async fn a_name_is_never_given_twice(case: &Case) {
 
 pub(crate) async fn a_slot_with_an_entry_is_not_reserved(case: &Case) {
     let entry = case.entry("k").await;
-    let again = case.index.reserve(&entry.slot, "o", 9_000, u64::MAX).await;
+    let again = case.index.reserve(&entry.slot, "o", &crate::NO_FACTS, 9_000, u64::MAX).await;
     assert_eq!(again.unwrap(), Reservation::Entry(entry.clone()));
     assert_eq!(case.index.find_upload(&entry.slot).await.unwrap(), None);
 }
@@ -42,7 +42,7 @@ pub(crate) async fn a_slot_with_an_entry_is_not_reserved(case: &Case) {
 pub(crate) async fn a_slot_with_an_upload_is_not_reserved(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1_000).await;
     // Activity exactly at the limit is not idle.
-    let again = case.index.reserve(&upload.slot, "o", 2_000, 1_000).await;
+    let again = case.index.reserve(&upload.slot, "o", &crate::NO_FACTS, 2_000, 1_000).await;
     assert_eq!(again.unwrap(), Reservation::Upload(upload));
 }
 
@@ -50,7 +50,7 @@ pub(crate) async fn an_idle_upload_is_displaced(case: &Case) {
     let idle = case.reserve(&case.key("k"), 1_000).await;
     let content = attachment(7);
     case.index.attach(idle.id, &content, 1_000).await.unwrap();
-    let again = case.index.reserve(&idle.slot, "o", 2_000, 1_001).await;
+    let again = case.index.reserve(&idle.slot, "o", &crate::NO_FACTS, 2_000, 1_001).await;
     let Ok(Reservation::Reserved(upload)) = again else {
         panic!("not reserved: {again:?}");
     };
@@ -68,9 +68,9 @@ pub(crate) async fn activity_keeps_an_upload_from_being_displaced(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1_000).await;
     let uses = [(upload.name.clone(), 5_000)];
     case.index.touch_uploads(&uses).await.unwrap();
-    let again = case.index.reserve(&upload.slot, "o", 6_000, 5_000).await.unwrap();
+    let again = case.index.reserve(&upload.slot, "o", &crate::NO_FACTS, 6_000, 5_000).await.unwrap();
     assert!(matches!(again, Reservation::Upload(there) if there.id == upload.id));
-    let again = case.index.reserve(&upload.slot, "o", 6_000, 5_001).await.unwrap();
+    let again = case.index.reserve(&upload.slot, "o", &crate::NO_FACTS, 6_000, 5_001).await.unwrap();
     assert!(matches!(again, Reservation::Reserved(_)));
 }
 
@@ -79,14 +79,14 @@ pub(crate) async fn an_upload_from_the_future_is_displaced(case: &Case) {
     const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
     let (now_ms, slot) = (1_000_000, case.key("k"));
     let ahead = case.reserve(&slot, now_ms + YEAR_MS).await;
-    let again = case.index.reserve(&slot, "o", now_ms, now_ms - 1_000).await.unwrap();
+    let again = case.index.reserve(&slot, "o", &crate::NO_FACTS, now_ms, now_ms - 1_000).await.unwrap();
     let Reservation::Reserved(upload) = again else { panic!("not reserved: {again:?}") };
     assert_eq!((upload.created_ms, upload.last_activity_ms), (now_ms, now_ms));
     assert_eq!(case.index.get_upload(&ahead.name).await.unwrap(), None);
     // Another server's clock may be slightly ahead.
     let slot = case.key("somewhat");
     let upload = case.reserve(&slot, now_ms + MAX_CLOCK_SKEW_MS).await;
-    let again = case.index.reserve(&slot, "o", now_ms, now_ms - 1_000).await.unwrap();
+    let again = case.index.reserve(&slot, "o", &crate::NO_FACTS, now_ms, now_ms - 1_000).await.unwrap();
     assert_eq!(again, Reservation::Upload(upload));
 }
 
@@ -121,7 +121,7 @@ pub(crate) async fn an_untouched_upload_is_renewed(case: &Case) {
     let now = case.index.get_upload(&upload.name).await.unwrap().unwrap();
     assert_eq!(now, Upload { created_ms: 2_000, last_activity_ms: 2_000, ..upload.clone() });
     // It has the times of a new reservation.
-    let again = case.index.reserve(&upload.slot, "o", 3_000, 2_000).await.unwrap();
+    let again = case.index.reserve(&upload.slot, "o", &crate::NO_FACTS, 3_000, 2_000).await.unwrap();
     assert_eq!(again, Reservation::Upload(now));
 
     case.index.touch_uploads(&[(upload.name.clone(), 2_001)]).await.unwrap();
@@ -296,5 +296,5 @@ pub(crate) async fn the_largest_numbers_are_no_error(case: &Case) {
     assert!(!case.index.abandon_idle(UploadId(u64::MAX), u64::MAX).await.unwrap());
     let listed = case.index.list_uploads(UploadId(u64::MAX), usize::MAX).await;
     assert_eq!(listed.unwrap(), []);
-    case.index.touch_entries(&[(entry.id, u64::MAX)]).await.unwrap();
+    case.index.touch_entries(&[EntryUses::once(entry.id, u64::MAX)]).await.unwrap();
 }

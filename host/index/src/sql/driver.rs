@@ -3,7 +3,10 @@
 //! [`SqlIndex`] is the same for all servers and decides which calls are retried. A [`Driver`] with
 //! its [`Statements`] is specific to a server.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use larder_common::TenantName;
@@ -11,7 +14,7 @@ use larder_storage::{ObjectName, UploadName};
 
 use super::{
     client::Client,
-    digest,
+    digest, facts,
     fault::{Fault, RetrySafety},
     pool::Driver,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
@@ -19,8 +22,9 @@ use super::{
     tenant::TenantConnection,
 };
 use crate::{
-    AttachOutcome, Attachment, Durability, Entry, EntryId, Index, IndexError, KeyRule, NOT_FOR_DEFAULT,
-    NOT_OF_DEFAULT, Probe, Reservation, Slot, Upload, UploadId, fresh_upload_name,
+    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, IndexError,
+    KeyRule, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName, Reservation, Slot, Upload, UploadId,
+    fresh_upload_name, latest_names, summed, unavailable,
 };
 
 /// Attempts of a reservation while other calls are faster.
@@ -172,13 +176,28 @@ where
         self.call("reading the entry of an upload", RetrySafety::Always, get).await
     }
 
+    async fn entry_details(&self, ids: &[EntryId]) -> Result<Vec<EntryDetails>, IndexError> {
+        let ids: Vec<EntryId> = ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let get = async move |db: &mut TenantConnection<'_, D::Connection>| D::entry_details(db, &ids).await;
+        let mut found = self.call("reading details of entries", RetrySafety::Always, get).await?;
+        found.sort_unstable_by_key(|details| details.id);
+        Ok(found)
+    }
+
+    async fn upload_facts(&self, id: UploadId) -> Result<Option<Facts>, IndexError> {
+        let get = async move |db: &mut TenantConnection<'_, D::Connection>| D::upload_facts(db, id).await;
+        self.call("reading the facts of an upload", RetrySafety::Always, get).await
+    }
+
     async fn reserve(
         &self,
         slot: &Slot,
         owner: &str,
+        facts: &Facts,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
+        const CONTEXT: &str = "reserving a slot";
         let request = ReservationRequest {
             tenant: self.tenant.clone(),
             place: digest::place_of(&self.tenant, slot),
@@ -187,13 +206,14 @@ where
             slot: slot.clone(),
             name: fresh_upload_name()?,
             owner: owner.to_owned(),
+            facts: facts::column(facts).map_err(|error| unavailable(CONTEXT, error))?,
             now_ms,
             idle_before_ms,
         };
         let reserve =
             async move |db: &mut TenantConnection<'_, D::Connection>| reserve::<D>(db, &request).await;
         // The name identifies the reservation of an earlier attempt.
-        self.call("reserving a slot", RetrySafety::Always, reserve).await
+        self.call(CONTEXT, RetrySafety::Always, reserve).await
     }
 
     async fn renew(&self, id: UploadId, created_ms: u64, now_ms: u64) -> Result<bool, IndexError> {
@@ -287,11 +307,11 @@ where
         self.call("deleting an unused entry", RetrySafety::Never, delete).await
     }
 
-    async fn touch_entries(&self, uses: &[(EntryId, u64)]) -> Result<(), IndexError> {
+    async fn touch_entries(&self, uses: &[EntryUses]) -> Result<(), IndexError> {
         if uses.is_empty() {
             return Ok(());
         }
-        let uses = uses.to_vec();
+        let uses = summed(uses);
         let touch =
             async move |db: &mut TenantConnection<'_, D::Connection>| D::touch_entries(db, &uses).await;
         self.call("recording uses of entries", RetrySafety::Always, touch).await
@@ -370,6 +390,32 @@ where
         let names = names.to_vec();
         let look = async move |db: &mut TenantConnection<'_, D::Connection>| D::existing(db, &names).await;
         self.call("finding uploads", RetrySafety::Always, look).await
+    }
+
+    async fn name_repositories(&self, names: &[RepositoryName], most: usize) -> Result<(), IndexError> {
+        let names: Vec<RepositoryName> = latest_names(names).into_iter().cloned().collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let name = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::name_repositories(db, &names, most).await
+        };
+        self.call("naming repositories", RetrySafety::Always, name).await
+    }
+
+    async fn repository_name(&self, repository: &str) -> Result<Option<String>, IndexError> {
+        let repository = repository.to_owned();
+        let get = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::repository_name(db, &repository).await
+        };
+        self.call("reading the name of a repository", RetrySafety::Always, get).await
+    }
+
+    async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError> {
+        let name = name.to_owned();
+        let find =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::find_repositories(db, &name).await;
+        self.call("finding repositories", RetrySafety::Always, find).await
     }
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError> {

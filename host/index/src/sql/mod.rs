@@ -10,6 +10,7 @@
 mod client;
 mod digest;
 mod driver;
+mod facts;
 mod fault;
 #[cfg(feature = "mysql")]
 pub mod mysql;

@@ -80,6 +80,8 @@ pub(super) struct ReservationRequest {
     pub(super) folded: Option<String>,
     pub(super) name: UploadName,
     pub(super) owner: String,
+    /// As stored.
+    pub(super) facts: Vec<u8>,
     pub(super) now_ms: u64,
     pub(super) idle_before_ms: u64,
 }

@@ -6,8 +6,8 @@ use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
 
 use super::{
+    facts::FactStatements,
     fault::{Fault, RetrySafety},
-    pool::Driver,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
     tenant::TenantConnection,
 };
@@ -15,7 +15,7 @@ use crate::{AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId};
 
 /// The statements of a driver. They do what the methods of [`Index`](crate::Index) do, on one connection, for one
 /// tenant.
-pub(super) trait Statements: Driver {
+pub(super) trait Statements: FactStatements {
     /// Whether [`Self::finalize`] may be retried after the connection is lost.
     const FINALIZE: RetrySafety;
 
@@ -79,11 +79,6 @@ pub(super) trait Statements: Driver {
         id: EntryId,
         last_used_ms: Option<u64>,
     ) -> Result<bool, Fault>;
-
-    async fn touch_entries(
-        db: &mut TenantConnection<'_, Self::Connection>,
-        uses: &[(EntryId, u64)],
-    ) -> Result<(), Fault>;
 
     /// Records a use and returns whether the entry exists, both with one lock on its row.
     async fn touch_entry(

@@ -33,6 +33,12 @@ pub(super) struct Database {
     pub(super) fill_the_disk: &'static [&'static str],
     /// Makes the tables and rows of the release before keys were compared in any case.
     pub(super) make_old: fn(&str),
+    /// Makes the tables of so many migrations, with the same rows.
+    pub(super) make_schema: fn(&str, usize),
+    /// Number of migrations.
+    pub(super) migrations: usize,
+    /// Makes another database.
+    pub(super) another: fn() -> Option<Database>,
     /// A reservation and a finalize as the release before tenants made them, for the key
     /// `by-the-release-before`.
     pub(super) of_release_before: &'static [&'static str],
@@ -114,6 +120,7 @@ macro_rules! all_shared {
                 an_interrupted_rewrite_is_completed
                 many_rows_are_rewritten_in_pages
                 is_all_of_the_default_tenant
+                without_facts_it_serves_all_that_it_has
                 may_be_opened_concurrently
                 statements_of_the_release_before_work_on
                 of_each_tenant_the_newest_stays

@@ -12,18 +12,18 @@ use super::{
     tenant::TenantConnection,
 };
 use crate::{
-    AttachOutcome, Attachment, Durability, Entry, EntryId, KeyRule, MAX_CLOCK_SKEW_MS, Reservation, Slot,
-    Upload, UploadId, latest,
+    AttachOutcome, Attachment, Durability, Entry, EntryId, EntryUses, KeyRule, MAX_CLOCK_SKEW_MS,
+    Reservation, Slot, Upload, UploadId, latest,
 };
 
 pub(super) const TOUCH_UPLOAD: &str = "UPDATE uploads SET active_ms = ?3 WHERE tenant = ?1 AND name = ?2 AND (active_ms < ?3 OR active_ms > ?4)";
 
-pub(super) const TOUCH_ENTRY: &str =
-    "UPDATE entries SET used_ms = ?3 WHERE tenant = ?1 AND id = ?2 AND used_ms < ?3";
+pub(super) const TOUCH_ENTRY: &str = "UPDATE entries SET uses = uses + ?4, used_ms = max(used_ms, ?3) \
+     WHERE tenant = ?1 AND id = ?2 AND used_ms <> ?3";
 
 /// As [`TOUCH_ENTRY`], but counts the row also if it does not change.
-pub(super) const TOUCH_FOUND_ENTRY: &str =
-    "UPDATE entries SET used_ms = max(used_ms, ?3) WHERE tenant = ?1 AND id = ?2";
+pub(super) const TOUCH_FOUND_ENTRY: &str = "UPDATE entries \
+     SET uses = uses + (used_ms <> ?3), used_ms = max(used_ms, ?3) WHERE tenant = ?1 AND id = ?2";
 
 pub(super) const MARK_DURABLE: &str =
     "UPDATE entries SET boot = NULL WHERE tenant = ?1 AND id = ?2 AND boot IS NOT NULL";
@@ -34,40 +34,44 @@ pub(super) const DELETE_UNUSED_ENTRY: &str =
 pub(super) const HAS_ROWS: &str = "SELECT 1 FROM entries INDEXED BY entries_by_tenant WHERE tenant = ?1 \
      UNION ALL SELECT 1 FROM uploads INDEXED BY uploads_by_tenant WHERE tenant = ?1";
 
+/// An upload to make.
+pub(super) struct NewUpload {
+    pub(super) slot: Slot,
+    pub(super) name: UploadName,
+    pub(super) owner: String,
+    /// As stored.
+    pub(super) facts: String,
+    pub(super) now_ms: u64,
+}
+
 /// See [`crate::Index::reserve`].
 pub(super) fn reserve(
     conn: TenantConnection<'_>,
     rule: KeyRule,
-    slot: &Slot,
-    owner: &str,
-    fresh: &UploadName,
-    now_ms: u64,
+    new: &NewUpload,
     idle_before_ms: u64,
 ) -> rusqlite::Result<Reservation> {
-    if let Some(entry) = queries::entry_by_slot(conn, rule, slot)? {
+    if let Some(entry) = queries::entry_by_slot(conn, rule, &new.slot)? {
         return Ok(Reservation::Entry(entry));
     }
-    if let Some(upload) = queries::upload_by_slot(conn, rule, slot)? {
-        if !upload.is_idle(now_ms, idle_before_ms) {
+    if let Some(upload) = queries::upload_by_slot(conn, rule, &new.slot)? {
+        if !upload.is_idle(new.now_ms, idle_before_ms) {
             return Ok(Reservation::Upload(upload));
         }
         abandon(conn, upload.id)?;
     }
-    insert_upload(conn, rule, slot, owner, fresh, now_ms).map(Reservation::Reserved)
+    insert_upload(conn, rule, new).map(Reservation::Reserved)
 }
 
 fn insert_upload(
     conn: TenantConnection<'_>,
     rule: KeyRule,
-    slot: &Slot,
-    owner: &str,
-    name: &UploadName,
-    now_ms: u64,
+    NewUpload { slot, name, owner, facts, now_ms }: &NewUpload,
 ) -> rusqlite::Result<Upload> {
     conn.prepare(concat!(
         "INSERT INTO uploads \
-         (tenant, repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9) RETURNING ",
+         (tenant, repository, scope, version, key, name, owner, created_ms, active_ms, folded, facts) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10) RETURNING ",
         upload_columns!()
     ))?
     .query_one(
@@ -79,8 +83,9 @@ fn insert_upload(
             slot.key.as_bytes(),
             name.as_str(),
             owner,
-            integer(now_ms),
+            integer(*now_ms),
             rule.folded(&slot.key).map(String::into_bytes),
+            facts,
         ],
         rows::upload,
     )
@@ -164,8 +169,10 @@ fn insert_entry(
     };
     conn.prepare(concat!(
         "INSERT INTO entries \
-         (tenant, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12) RETURNING ",
+         (tenant, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded, \
+         uses, facts) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, \
+         0, (SELECT facts FROM uploads WHERE tenant = ?1 AND id = ?10)) RETURNING ",
         entry_columns!()
     ))?
     .query_one(
@@ -230,10 +237,10 @@ pub(super) fn delete_entry_unused(
 }
 
 /// See [`crate::Index::touch_entries`].
-pub(super) fn touch_entries(conn: TenantConnection<'_>, uses: &[(EntryId, u64)]) -> rusqlite::Result<()> {
+pub(super) fn touch_entries(conn: TenantConnection<'_>, uses: &[EntryUses]) -> rusqlite::Result<()> {
     let mut statement = conn.prepare(TOUCH_ENTRY)?;
-    for (id, last_used_ms) in uses {
-        statement.execute(params![conn.tenant(), integer(id.0), integer(*last_used_ms)])?;
+    for EntryUses { id, last_used_ms, count } in uses {
+        statement.execute(params![conn.tenant(), integer(id.0), integer(*last_used_ms), count])?;
     }
     Ok(())
 }
@@ -301,5 +308,6 @@ pub(super) fn forget(conn: TenantConnection<'_>) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     conn.prepare("DELETE FROM secrets WHERE tenant = ?1")?.execute([conn.tenant()])?;
+    conn.prepare("DELETE FROM repositories WHERE tenant = ?1")?.execute([conn.tenant()])?;
     Ok(true)
 }

@@ -5,6 +5,7 @@
 //! changes on one thread (`writer.rs`).
 
 mod changes;
+mod facts;
 mod fault;
 mod file_watch;
 mod find;
@@ -20,7 +21,11 @@ mod tenant;
 mod tests;
 mod writer;
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use larder_common::TenantName;
@@ -38,8 +43,9 @@ use self::{
     writer::Writer,
 };
 use super::{
-    AttachOutcome, Attachment, Durability, Entry, EntryId, Index, IndexError, KeyRule, NOT_FOR_DEFAULT,
-    NOT_OF_DEFAULT, Probe, Reservation, Slot, Upload, UploadId, unavailable,
+    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, IndexError,
+    KeyRule, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName, Reservation, Slot, Upload, UploadId,
+    latest_names, summed, unavailable,
 };
 
 /// Steps that a search may take on the thread that serves requests: about a millisecond.
@@ -231,6 +237,15 @@ impl Index for SqliteIndex {
         self.read("reading an entry", |conn| find::by_id(conn, id))
     }
 
+    async fn entry_details(&self, ids: &[EntryId]) -> Result<Vec<EntryDetails>, IndexError> {
+        let ids: Vec<EntryId> = ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        self.read("reading details of entries", |conn| facts::entry_details(conn, &ids))
+    }
+
+    async fn upload_facts(&self, id: UploadId) -> Result<Option<Facts>, IndexError> {
+        self.read("reading the facts of an upload", |conn| facts::of_upload(conn, id))
+    }
+
     async fn get_entry_of_upload(&self, id: UploadId) -> Result<Option<Entry>, IndexError> {
         self.read("reading the entry of an upload", |conn| queries::entry_by_upload(conn, id))
     }
@@ -239,15 +254,15 @@ impl Index for SqliteIndex {
         &self,
         slot: &Slot,
         owner: &str,
+        facts: &Facts,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
-        let (slot, owner, fresh) = (slot.clone(), owner.to_owned(), super::fresh_upload_name()?);
-        let rule = self.database.rule;
-        self.write("reserving a slot", move |conn| {
-            changes::reserve(conn, rule, &slot, &owner, &fresh, now_ms, idle_before_ms)
-        })
-        .await
+        const CONTEXT: &str = "reserving a slot";
+        let facts = serde_json::to_string(facts).map_err(|error| unavailable(CONTEXT, error))?;
+        let (slot, name, owner) = (slot.clone(), super::fresh_upload_name()?, owner.to_owned());
+        let (new, rule) = (changes::NewUpload { slot, name, owner, facts, now_ms }, self.database.rule);
+        self.write(CONTEXT, move |conn| changes::reserve(conn, rule, &new, idle_before_ms)).await
     }
 
     async fn renew(&self, id: UploadId, created_ms: u64, now_ms: u64) -> Result<bool, IndexError> {
@@ -310,11 +325,11 @@ impl Index for SqliteIndex {
         .await
     }
 
-    async fn touch_entries(&self, uses: &[(EntryId, u64)]) -> Result<(), IndexError> {
+    async fn touch_entries(&self, uses: &[EntryUses]) -> Result<(), IndexError> {
         if uses.is_empty() {
             return Ok(());
         }
-        let uses = uses.to_vec();
+        let uses = summed(uses);
         self.write("recording uses of entries", move |conn| changes::touch_entries(conn, &uses)).await
     }
 
@@ -372,6 +387,22 @@ impl Index for SqliteIndex {
 
     async fn existing_uploads(&self, names: &[UploadName]) -> Result<HashSet<UploadName>, IndexError> {
         self.read("finding uploads", |conn| queries::existing_uploads(conn, names))
+    }
+
+    async fn name_repositories(&self, names: &[RepositoryName], most: usize) -> Result<(), IndexError> {
+        let names: Vec<RepositoryName> = latest_names(names).into_iter().cloned().collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.write("naming repositories", move |conn| facts::name_repositories(conn, &names, most)).await
+    }
+
+    async fn repository_name(&self, repository: &str) -> Result<Option<String>, IndexError> {
+        self.read("reading the name of a repository", |conn| facts::repository_name(conn, repository))
+    }
+
+    async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError> {
+        self.read("finding repositories", |conn| facts::find_repositories(conn, name))
     }
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError> {

@@ -97,7 +97,7 @@ fn attachment(row: &Row<'_>) -> rusqlite::Result<Option<Attachment>> {
 }
 
 /// Reads text that is stored as a BLOB.
-fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     let bytes = row.get_ref(column)?.as_blob().map_err(|e: FromSqlError| invalid(column, Type::Blob, e))?;
     match str::from_utf8(bytes) {
         Ok(text) => Ok(text.to_owned()),
@@ -105,7 +105,7 @@ fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     }
 }
 
-fn invalid(
+pub(super) fn invalid(
     column: usize,
     kind: Type,
     error: impl std::error::Error + Send + Sync + 'static,

@@ -24,6 +24,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("V3__owner_of_entry", include_str!("migrations/V3__owner_of_entry.sql")),
     ("V4__compared_keys", include_str!("migrations/V4__compared_keys.sql")),
     ("V5__tenants", include_str!("migrations/V5__tenants.sql")),
+    ("V6__facts", include_str!("migrations/V6__facts.sql")),
 ];
 
 /// Longest wait for another process that writes.

@@ -1,13 +1,17 @@
 //! What an embedding program may say of a token.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use super::{Access, Scope, TokenError};
+use super::{Access, Facts, Scope, TokenError};
 
 const NOW_MS: u64 = 1_000_000;
 
+fn facts() -> Facts {
+    Facts::try_from(&[("run_id", "7")][..]).unwrap()
+}
+
 fn access() -> Access {
     let scope = Scope { name: "refs/heads/main".to_owned(), read: true, write: true };
-    Access { repository: "team:42".to_owned(), scopes: vec![scope], expires_ms: NOW_MS + 1 }
+    Access { repository: "team:42".to_owned(), scopes: vec![scope], expires_ms: NOW_MS + 1, facts: facts() }
 }
 
 #[test]
@@ -17,6 +21,7 @@ fn access_becomes_claims_with_an_owner_for_each_token() {
     assert_eq!(claims.scopes, access().scopes);
     assert_eq!(claims.owner, access().into_claims("one", NOW_MS).unwrap().owner);
     assert_ne!(claims.owner, access().into_claims("two", NOW_MS).unwrap().owner);
+    assert_eq!((claims.facts, claims.issued_ms), (facts(), NOW_MS));
 }
 
 #[test]

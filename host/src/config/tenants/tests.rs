@@ -33,7 +33,7 @@ fn fault(name: &str, text: &str) -> String {
 #[test]
 fn a_tenant_inherits_limits_but_neither_secrets_nor_who_may_use_it() {
     let server = server(
-        "[auth]\nhs256_secrets = [\"a secret of the server's own\"]\nowners = [\"me\"]\nleeway_ms = 5\n\
+        "[auth]\nhs256_secrets = [\"a secret of the server's own\"]\nowners = [\"me\"]\nleeway_ms = 5\nfacts = [\"ref\"]\n\
          [urls]\nsigning_secret = \"a secret for urls alone\"\nupload_url_ms = 7000\n\
          [retention]\nunused_days = 3\nfull_sweep_hours = 9\n[policy]\ndeadline_ms = 77\n[upstream]\nurl = \"none\"\n",
     );
@@ -47,7 +47,7 @@ fn a_tenant_inherits_limits_but_neither_secrets_nor_who_may_use_it() {
     assert!(auth.hs256_secrets.is_empty() && auth.owners.is_empty() && urls.signing_secret.is_none());
     assert_eq!((auth.leeway_ms, urls.upload_url_ms, retention.unused_days), (5, 7000, 3));
     assert_eq!((retention.full_sweep_hours, policy.deadline_ms, policy.memory_bytes), (9, 77, 32 << 20));
-    assert_eq!(upstream.url, None);
+    assert_eq!((upstream.url.as_deref(), auth.facts.as_slice()), (None, ["ref".to_owned()].as_slice()));
 }
 
 #[test]

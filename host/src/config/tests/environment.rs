@@ -72,6 +72,8 @@ fn every_variable_sets_its_setting() {
             "Some(\"gitea\")",
         ),
         ("LARDER_OWNERS", "octo, 42,", |s| s.auth.owners.join("|"), "octo|42"),
+        ("LARDER_FACTS", "run_id, actor", |s| s.auth.facts.join("|"), "run_id|actor"),
+        ("LARDER_FACTS", "none", |s| s.auth.facts.join("|"), ""),
         ("LARDER_REPOSITORIES", "octo/hello", |s| s.auth.repositories.join("|"), "octo/hello"),
         ("LARDER_DB_MAX_CONNECTIONS", "3", |s| s.database.max_connections.to_string(), "3"),
         ("LARDER_DB_TIMEOUT_MS", "300", |s| s.database.timeout_ms.to_string(), "300"),
@@ -145,6 +147,7 @@ fn wrong_values_are_refused_by_the_variables_name() {
         ("NITRO_PORT", "70000", &["NITRO_PORT", "`70000`", "65535"]),
         ("PORT", "http", &["PORT", "`http`", "65535"]),
         ("LARDER_OWNERS", "octo/hello", &["auth.owners (LARDER_OWNERS)", "`octo/hello`", "an id or a name"]),
+        ("LARDER_FACTS", "run_id,secret", &["auth.facts (LARDER_FACTS)", "`secret`", "run_number"]),
         ("LARDER_REPOSITORIES", "a b", &["auth.repositories (LARDER_REPOSITORIES)", "`a b`", "`owner/name`"]),
         (
             "STORAGE_DRIVER",

@@ -16,7 +16,9 @@ async fn fixture() -> (tempfile::TempDir, Arc<dyn Index>, Entry) {
         Arc::new(SqliteIndex::open(&folder.path().join("index.db"), KeyRule::AnyCase).unwrap());
     let [repository, scope, version, key] = ["r", "s", "v", "k"].map(str::to_owned);
     let slot = Slot { repository, scope, version, key };
-    let Reservation::Reserved(upload) = index.reserve(&slot, "o", 0, 0).await.unwrap() else {
+    let Reservation::Reserved(upload) =
+        index.reserve(&slot, "o", &larder_common::facts::NO_FACTS, 0, 0).await.unwrap()
+    else {
         panic!("the slot is taken");
     };
     let object = larder_storage::ObjectName::parse("object").unwrap();
@@ -70,7 +72,9 @@ async fn the_sweep_of_another_server_spares_what_was_handed_out_and_what_it_took
 async fn reserved(index: &dyn Index, key: &str, now_ms: u64) -> larder_index::Upload {
     let [repository, scope, version, key] = ["r", "s", "v", key].map(str::to_owned);
     let slot = Slot { repository, scope, version, key };
-    let Reservation::Reserved(upload) = index.reserve(&slot, "o", now_ms, 0).await.unwrap() else {
+    let Reservation::Reserved(upload) =
+        index.reserve(&slot, "o", &larder_common::facts::NO_FACTS, now_ms, 0).await.unwrap()
+    else {
         panic!("the slot is taken");
     };
     upload
@@ -91,4 +95,43 @@ async fn activity_of_an_upload_is_known_until_it_is_written_and_then_the_index_k
     let stored = index.get_upload(&upload.name).await.unwrap().unwrap();
     assert_eq!((stored.created_ms, stored.last_activity_ms), (1000, 1001));
     assert!(!index.renew(upload.id, 1000, 5000).await.unwrap());
+}
+
+async fn uses(index: &dyn Index, entry: &Entry) -> Option<u64> {
+    index.entry_details(&[entry.id]).await.unwrap()[0].uses
+}
+
+#[tokio::test]
+async fn each_use_is_counted_once_whether_it_is_written_at_once_or_in_a_batch() {
+    let (_folder, index, entry) = fixture().await;
+    let usage = UsageTracker::new(None);
+    for now_ms in [1_000, 1_000, 2_000] {
+        assert!(usage.record_use(&*index, entry.id, 0, now_ms).await);
+    }
+    assert!(usage.record_use(&*index, entry.id, 0, HOUR_MS).await);
+    assert_eq!(uses(&*index, &entry).await, Some(1));
+    for _ in 0..2 {
+        usage.flush(&index).await.unwrap();
+        assert_eq!(uses(&*index, &entry).await, Some(4));
+    }
+    usage.buffer_use(entry.id, HOUR_MS + 1);
+    usage.flush(&index).await.unwrap();
+    assert_eq!(uses(&*index, &entry).await, Some(5));
+    assert!(!usage.has_buffered_use(entry.id));
+}
+
+#[tokio::test]
+async fn a_batch_whose_response_was_lost_counts_once_and_later_uses_are_not_lost() {
+    let (_folder, index, entry) = fixture().await;
+    let usage = UsageTracker::new(None);
+    usage.buffer_use(entry.id, 1_000);
+    usage.buffer_use(entry.id, 2_000);
+    // It was recorded, and the server was told that it was not.
+    let sent = usage.entries.lock().begin();
+    index.touch_entries(&sent).await.unwrap();
+    usage.buffer_use(entry.id, 3_000);
+    assert!(usage.has_buffered_use(entry.id));
+    usage.flush(&index).await.unwrap();
+    assert_eq!(uses(&*index, &entry).await, Some(3));
+    assert_eq!(stored(&*index, &entry).await, Some(3_000));
 }

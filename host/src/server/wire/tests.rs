@@ -1,8 +1,12 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::net::Ipv4Addr;
+use std::{cell::Cell, future::poll_fn, net::Ipv4Addr};
+
+use tokio::{io::AsyncReadExt, net::TcpListener};
 
 use super::*;
+
+const OWN: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
 
 fn refusal(head: &str) -> Option<Refusal> {
     Refusal::in_place_of(head.as_bytes(), Ipv4Addr::LOCALHOST.into())
@@ -47,4 +51,39 @@ fn other_bytes_are_sent_as_they_are() {
         Refusal::in_place_of(b"HTTP/1.1 400 \xff\r\ncontent-length: 0\r\n\r\n", Ipv4Addr::LOCALHOST.into())
             .is_none()
     );
+}
+
+/// Sends all, in one piece.
+async fn send<Idle: Fn() -> bool + Unpin>(wire: &mut Wire<Idle>, text: &str) {
+    let sent = poll_fn(|cx| Pin::new(&mut *wire).poll_write(cx, text.as_bytes())).await.unwrap();
+    assert_eq!(sent, text.len());
+}
+
+/// Content of an entry may look like a refusal.
+#[tokio::test]
+async fn nothing_of_a_response_is_replaced() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let is_idle = Cell::new(false);
+    let mut wire = Wire::new(server, Ipv4Addr::LOCALHOST.into(), || is_idle.get());
+    let flush = async |wire: &mut Wire<_>| poll_fn(|cx| Pin::new(&mut *wire).poll_flush(cx)).await.unwrap();
+
+    let ours = ["HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\ncontent-length: 94\r\n\r\n", OWN, OWN];
+    for (number, part) in ours.into_iter().enumerate() {
+        send(&mut wire, part).await;
+        // The body is gone before its last bytes are sent.
+        is_idle.set(number > 0);
+        if number < 1 {
+            flush(&mut wire).await;
+        }
+    }
+    flush(&mut wire).await;
+    send(&mut wire, OWN).await;
+    drop(wire);
+
+    let mut received = String::new();
+    client.read_to_string(&mut received).await.unwrap();
+    let refusal = received.strip_prefix(&ours.concat()).unwrap();
+    assert!(refusal.contains("application/json"), "{refusal}");
 }

@@ -47,7 +47,9 @@ impl Fixture {
     async fn entry(&self, index: &dyn Index, key: &str) -> EntryId {
         let [repository, scope, version] = ["1", "main", "v"].map(str::to_owned);
         let slot = Slot { repository, scope, version, key: key.to_owned() };
-        let Reservation::Reserved(upload) = index.reserve(&slot, "owner", 1, 0).await.unwrap() else {
+        let Reservation::Reserved(upload) =
+            index.reserve(&slot, "owner", &larder_common::facts::NO_FACTS, 1, 0).await.unwrap()
+        else {
             panic!("it is taken");
         };
         let stored = self.storage.put(&upload.name, whole(b"content")).await.unwrap();

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use larder_common::TenantName;
-use larder_index::{Attachment, Durability, KeyRule, Reservation, Slot, sqlite::SqliteIndex};
+use larder_index::{Attachment, Durability, Facts, KeyRule, Reservation, Slot, sqlite::SqliteIndex};
 use larder_storage::{
     fs::{FsStorage, budget::Budget},
     testing::{new_upload, whole},
 };
 use tempfile::TempDir;
 
-use super::*;
+use super::{super::Ages, *};
 
 struct Fixture {
     _folder: TempDir,
@@ -28,7 +28,9 @@ impl Fixture {
         let (storage, index) = (storage.tenant(&name).unwrap(), index.tenant(&name).unwrap());
         let [repository, scope, version, key] = ["1", "main", "v", "key"].map(str::to_owned);
         let slot = Slot { repository, scope, version, key };
-        let Reservation::Reserved(upload) = index.reserve(&slot, "owner", 1, 0).await.unwrap() else {
+        let Reservation::Reserved(upload) =
+            index.reserve(&slot, "owner", &Facts::default(), 1, 0).await.unwrap()
+        else {
             panic!("it is taken");
         };
         let stored = storage.put(&upload.name, whole(b"content")).await.unwrap();
@@ -51,7 +53,7 @@ impl Fixture {
 #[tokio::test]
 async fn all_is_deleted_and_again_is_nothing() {
     let fixture = Fixture::new().await;
-    Ownership::determine(&*fixture.storage, &*fixture.index, 0).await.unwrap();
+    Ownership::determine(&*fixture.storage, &*fixture.index, Ages::new(0, 0)).await.unwrap();
     let report = fixture.remove().await.unwrap();
     assert_eq!((report.entries, report.orphans, fixture.objects().await), (1, 1, 0));
     assert_eq!(fixture.storage.identity().await.unwrap(), None);

@@ -11,6 +11,8 @@ mod claims;
 #[path = "../../../../../host/src/auth/error.rs"]
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "errors of the native server's start")]
 mod error;
+#[path = "../../../../../host/src/auth/facts.rs"]
+mod facts;
 mod jwks;
 #[path = "../../../../../host/src/auth/jwt.rs"]
 mod jwt;
@@ -18,6 +20,8 @@ mod signing;
 #[cfg(test)]
 mod tests;
 mod verifier;
+
+use crate::facts::{CLAIMS, Facts};
 
 pub(crate) use claims::Claims;
 pub(crate) use error::TokenError;

@@ -61,6 +61,16 @@ fn audience_and_owners_are_checked() {
 }
 
 #[test]
+fn facts_are_read_with_the_token() {
+    let auth = Auth { facts: vec!["run_id".to_owned(), "actor".to_owned()], ..Auth::default() };
+    let extra = json!({ "actor": "octocat", "secret": "hush" }).to_string();
+    let token = token(SECRET, "HS256", json!({ "RunID": 7, "sha": "abc", "oidc_extra": extra }));
+    let claims = verifier(auth).verify(&token, NOW * 1000).unwrap();
+    let facts: Vec<_> = claims.facts.iter().collect();
+    assert_eq!(facts, [("actor", "octocat"), ("run_id", "7")]);
+}
+
+#[test]
 fn without_verification_a_token_needs_its_form_alone() {
     let verifier = TokenVerifier::new(&Auth { skip_validation: true, ..Auth::default() }, None);
     let claims = verifier.verify(&token(b"anything", "none", json!({ "exp": 1 })), NOW * 1000).unwrap();

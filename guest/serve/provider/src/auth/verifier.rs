@@ -1,7 +1,7 @@
 //! Verification of bearer tokens: what the native server's `auth/token_verifier.rs` does, with the
 //! same rules in the same order.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
@@ -11,6 +11,7 @@ use super::{
     Claims, KeySet, TokenError,
     allowed::Allowed,
     claims::{ClaimRules, Scope, has_expired},
+    facts,
     jwt::Jwt,
     signing,
 };
@@ -42,7 +43,7 @@ pub(crate) struct TokenVerifier {
     skip_validation: bool,
     secret: Option<Hmac<Sha256>>,
     issuer: Option<(String, KeySet)>,
-    verified: RefCell<HashMap<[u8; 32], Claims>>,
+    verified: RefCell<HashMap<[u8; 32], Rc<Claims>>>,
 }
 
 impl TokenVerifier {
@@ -52,6 +53,7 @@ impl TokenVerifier {
             leeway_ms: LEEWAY_MS,
             audience: auth.audience.clone(),
             default_repository: auth.default_repository.clone(),
+            facts: facts::kept(&auth.facts),
         };
         Self {
             rules,
@@ -64,14 +66,14 @@ impl TokenVerifier {
     }
 
     /// Returns the claims of a token that is valid at `now_ms`.
-    pub(crate) fn verify(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
+    pub(crate) fn verify(&self, token: &str, now_ms: u64) -> Result<Rc<Claims>, TokenError> {
         let known_as: [u8; 32] = Sha256::digest(token).into();
         if self.skip_validation {
-            return self.read_unverified(token, &known_as, now_ms);
+            return self.read_unverified(token, &known_as, now_ms).map(Rc::new);
         }
         if let Some(claims) = self.verified.borrow().get(&known_as) {
             let is_over = has_expired(claims.expires_ms, self.rules.leeway_ms, now_ms);
-            return if is_over { Err(TokenError::Expired) } else { Ok(claims.clone()) };
+            return if is_over { Err(TokenError::Expired) } else { Ok(Rc::clone(claims)) };
         }
         let jwt = Jwt::parse(token)?;
         let algorithm = accepted(jwt.header.algorithm()).ok_or(TokenError::BadSignature)?;
@@ -79,12 +81,12 @@ impl TokenVerifier {
         if !self.is_signed(&jwt, algorithm)? {
             return Err(TokenError::BadSignature);
         }
-        let claims = self.read_verified(&jwt, &known_as)?;
+        let claims = Rc::new(self.read_verified(&jwt, &known_as, now_ms)?);
         let mut verified = self.verified.borrow_mut();
         if verified.len() == MAX_REMEMBERED {
             verified.clear();
         }
-        verified.insert(known_as, claims.clone());
+        verified.insert(known_as, Rc::clone(&claims));
         Ok(claims)
     }
 
@@ -102,7 +104,7 @@ impl TokenVerifier {
         Ok(keys.check(algorithm, jwt.header.kid.as_deref(), jwt.signed, &signature))
     }
 
-    fn read_verified(&self, jwt: &Jwt<'_>, known_as: &[u8; 32]) -> Result<Claims, TokenError> {
+    fn read_verified(&self, jwt: &Jwt<'_>, known_as: &[u8; 32], now_ms: u64) -> Result<Claims, TokenError> {
         jwt.claims.check_audience(&self.rules)?;
         let repository = jwt.claims.repository(&self.rules, "")?;
         self.allowed.check(&jwt.claims, "", &repository)?;
@@ -112,6 +114,8 @@ impl TokenVerifier {
             scopes: jwt.claims.scopes()?.ok_or_else(missing)?,
             owner: owner(known_as),
             expires_ms: jwt.claims.expires_ms()?,
+            issued_ms: jwt.claims.issued_ms(now_ms),
+            facts: facts::read(&jwt.payload, &self.rules.facts),
         })
     }
 
@@ -119,13 +123,16 @@ impl TokenVerifier {
         let jwt = Jwt::parse(token)?;
         let default =
             self.rules.default_repository.clone().unwrap_or_else(|| UNVERIFIED_REPOSITORY.to_owned());
-        let rules = ClaimRules { default_repository: Some(default), leeway_ms: 0, audience: None };
+        let default_repository = Some(default);
+        let rules = ClaimRules { default_repository, leeway_ms: 0, audience: None, facts: Vec::new() };
         let everything = || vec![Scope { name: String::new(), read: true, write: true }];
         Ok(Claims {
             repository: jwt.claims.repository(&rules, "")?,
             scopes: jwt.claims.scopes()?.unwrap_or_else(everything),
             owner: owner(known_as),
             expires_ms: jwt.claims.expires_ms().unwrap_or(now_ms.saturating_add(UNVERIFIED_LIFETIME_MS)),
+            issued_ms: jwt.claims.issued_ms(now_ms),
+            facts: facts::read(&jwt.payload, &self.rules.facts),
         })
     }
 }

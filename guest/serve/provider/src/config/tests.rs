@@ -23,6 +23,14 @@ fn settings_have_the_native_servers_names_and_defaults() {
 }
 
 #[test]
+fn facts_are_those_of_the_native_server_unless_fewer_are_wanted() {
+    let facts = |list| read(&[SECRET, ("LARDER_FACTS", list)]).unwrap().auth.facts;
+    assert_eq!(facts(""), crate::facts::CLAIMS);
+    assert_eq!(facts("none"), [""; 0]);
+    assert_eq!(facts("run_id, actor"), ["run_id", "actor"]);
+}
+
+#[test]
 fn what_cannot_be_followed_is_an_error_with_its_name() {
     for (name, value) in [
         ("LARDER_HS256_SECRT", "x"),
@@ -42,6 +50,7 @@ fn what_cannot_be_followed_is_an_error_with_its_name() {
         ("URL_SIGNING_SECRET_SECONDARY", "long enough, but there is no first one"),
         ("SKIP_TOKEN_VALIDATION", "true"),
         ("RUST_LOG", "larder=debug"),
+        ("LARDER_FACTS", "run_id,secret"),
     ] {
         let problem = read(&[SECRET, (name, value)]).expect_err(name);
         assert!(problem.contains(name), "{problem}");

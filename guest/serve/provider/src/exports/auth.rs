@@ -18,13 +18,23 @@ impl Guest for Provider {
         let request = request.get::<IncomingRequest>();
         let token = bearer(request.authorization.as_deref())?;
         let claims = instance().tokens.verify(token, now_ms())?;
-        let scopes = claims.scopes.into_iter().map(|s| Scope { name: s.name, read: s.read, write: s.write });
+        let scopes = claims.scopes.iter();
+        let scopes = scopes.map(|s| Scope { name: s.name.clone(), read: s.read, write: s.write });
         Ok(Claims {
-            repository: claims.repository,
+            repository: claims.repository.clone(),
             scopes: scopes.collect(),
-            owner: claims.owner,
+            owner: claims.owner.clone(),
             expires_ms: claims.expires_ms,
         })
+    }
+
+    fn get_facts(request: IncomingRequestBorrow<'_>) -> Vec<(String, String)> {
+        let request = request.get::<IncomingRequest>();
+        let token = bearer(request.authorization.as_deref());
+        // Verified before, so it is remembered.
+        let claims = token.and_then(|token| instance().tokens.verify(token, now_ms()));
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        claims.map(|claims| claims.facts.iter().map(owned).collect()).unwrap_or_default()
     }
 
     fn sign(text: String) -> String {

@@ -6,6 +6,7 @@ use crate::{
         AttachOutcome, Attachment, Entry, Error, Guest, Probe, Reservation, Slot, Upload,
     },
     directory::{self, FileError},
+    facts::Facts,
     instance::instance,
     storage::names::ObjectName,
 };
@@ -36,11 +37,20 @@ impl Guest for Provider {
         logged("index.get-entry-of-upload", instance().index.get_entry_of_upload(upload_id).await)
     }
 
-    async fn reserve(slot: Slot, owner: String, now_ms: u64, idle_before_ms: u64) -> Outcome<Reservation> {
+    async fn reserve(
+        slot: Slot,
+        owner: String,
+        facts: Vec<(String, String)>,
+        now_ms: u64,
+        idle_before_ms: u64,
+    ) -> Outcome<Reservation> {
         check_slot(&slot);
         assert!(owner.len() <= MAX_TEXT_BYTES, "the owner is too long");
+        let facts = Facts::try_from(&*facts);
+        assert!(facts.is_ok(), "the policy reserves with facts that are none, or too many");
+        let facts = facts.unwrap_or_default();
         let index = &instance().index;
-        let reserved = index.reserve(&slot, &owner, now_ms, idle_before_ms).await;
+        let reserved = index.reserve(&slot, &owner, &facts, now_ms, idle_before_ms).await;
         let reserved = logged("index.reserve", reserved)?;
         if let Reservation::Reserved(upload) = &reserved
             // One that cannot be asked counts as not full.

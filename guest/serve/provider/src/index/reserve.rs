@@ -12,6 +12,7 @@ use super::{
 use crate::{
     bindings::exports::larder::cache::index::{Reservation, Slot, Upload},
     directory::{self, ATTEMPTS, Directory, FileError, Renamed, Result},
+    facts::Facts,
     storage,
 };
 
@@ -21,6 +22,7 @@ impl<D: Directory> Index<D> {
         &self,
         slot: &Slot,
         owner: &str,
+        facts: &Facts,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation> {
@@ -42,7 +44,7 @@ impl<D: Directory> Index<D> {
                 }
                 None => {
                     self.finish_deletion(&name).await?;
-                    if let Some(upload) = self.take(&name, slot, owner, now_ms).await? {
+                    if let Some(upload) = self.take(&name, slot, owner, facts, now_ms).await? {
                         return Ok(Reservation::Reserved(upload));
                     }
                 }
@@ -52,7 +54,14 @@ impl<D: Directory> Index<D> {
     }
 
     /// Takes a free slot. Returns `None` if somebody else has.
-    async fn take(&self, name: &str, slot: &Slot, owner: &str, now_ms: u64) -> Result<Option<Upload>> {
+    async fn take(
+        &self,
+        name: &str,
+        slot: &Slot,
+        owner: &str,
+        facts: &Facts,
+        now_ms: u64,
+    ) -> Result<Option<Upload>> {
         let (id, upload) = self.new_upload(name).await?;
         let origin = Origin {
             repository: slot.repository.clone(),
@@ -61,6 +70,7 @@ impl<D: Directory> Index<D> {
             key: slot.key.clone(),
             owner: owner.to_owned(),
             upload,
+            facts: Some(facts.clone()),
         };
         let state = State::Upload { id, created_ms: now_ms, revision: (self.random)(), attachment: None };
         let private = format!("tmp/{}", origin.upload);

@@ -7,7 +7,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::exports::larder::cache::index::{Attachment, Entry, Slot, Upload};
+use crate::{
+    bindings::exports::larder::cache::index::{Attachment, Entry, Slot, Upload},
+    facts::Facts,
+};
 
 /// A state, as the file's name says it.
 #[derive(Clone, Debug)]
@@ -26,6 +29,10 @@ pub(super) struct Origin {
     pub(super) owner: String,
     /// The name of the upload, also when it has become an entry.
     pub(super) upload: String,
+    /// What the saver's token says about its job; `None` in files that were written before there
+    /// were facts. Nothing reads them yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) facts: Option<Facts>,
 }
 
 /// A slot that is not free.

@@ -18,6 +18,7 @@ use crate::{
         Directory,
         native::{NativeDirectory, run},
     },
+    facts::Facts,
 };
 
 /// A time that tests begin at, in milliseconds since 1970.
@@ -59,7 +60,7 @@ fn find<D: Directory>(index: &Index<D>, key: &str, kind: MatchKind) -> Option<En
 }
 
 fn reserved<D: Directory>(index: &Index<D>, key: &str) -> Upload {
-    match run(index.reserve(&slot(key), "me", NOW, NOW - HOUR)).unwrap() {
+    match run(index.reserve(&slot(key), "me", &crate::facts::NO_FACTS, NOW, NOW - HOUR)).unwrap() {
         Reservation::Reserved(upload) => upload,
         other => panic!("{other:?}"),
     }
@@ -102,7 +103,7 @@ fn what_is_finalized_is_found_in_every_way() {
     }
     assert!(run(index.get_upload_by_id(upload.id)).unwrap().is_none());
     assert!(matches!(
-        run(index.reserve(&slot("key-1"), "me", NOW, NOW)).unwrap(),
+        run(index.reserve(&slot("key-1"), "me", &crate::facts::NO_FACTS, NOW, NOW)).unwrap(),
         Reservation::Entry(found) if found.id == entry.id
     ));
     assert!(run(index.delete_entry(entry.id)).unwrap());
@@ -155,7 +156,9 @@ fn an_idle_upload_is_displaced_and_an_active_one_is_not() {
     let root = tempfile::tempdir().unwrap();
     let index = index(root.path());
     let first = reserved(&index, "k");
-    let at = |now, idle_before| run(index.reserve(&slot("k"), "you", now, idle_before)).unwrap();
+    let at = |now, idle_before| {
+        run(index.reserve(&slot("k"), "you", &crate::facts::NO_FACTS, now, idle_before)).unwrap()
+    };
     assert!(matches!(at(NOW, NOW), Reservation::Upload(upload) if upload.id == first.id));
     // Bytes of a body that is not complete.
     let folder = root.path().join(crate::storage::names::blocks_folder(&first.name));
@@ -220,4 +223,25 @@ fn pages_have_every_entry_once() {
         cursor = next;
     }
     assert_eq!(listed, saved);
+}
+
+#[test]
+fn the_facts_of_a_reservation_stay_with_the_entry_and_files_without_them_are_read() {
+    let root = tempfile::tempdir().unwrap();
+    let index = index(root.path());
+    let facts = Facts::try_from(&[("run_id", "7"), ("actor", "octocat")][..]).unwrap();
+    run(index.reserve(&slot("k"), "me", &facts, NOW, NOW - HOUR)).unwrap();
+    let upload = run(index.find_upload(&slot("k"))).unwrap().unwrap();
+    run(index.attach(upload.id, &object(upload.id), NOW)).unwrap();
+    run(index.finalize(upload.id, &object(upload.id), NOW)).unwrap().unwrap();
+    let found = run(index.occupant(&index.rule.slot_name(&slot("k")))).unwrap().unwrap();
+    assert_eq!(found.origin.facts, Some(facts));
+    // A file as it was written before there were facts.
+    let path = root.path().join(found.path());
+    let mut content: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    content.as_object_mut().unwrap().remove("facts").unwrap();
+    std::fs::write(&path, content.to_string()).unwrap();
+    let found = run(index.occupant(&index.rule.slot_name(&slot("k")))).unwrap().unwrap();
+    assert_eq!(found.origin.facts, None);
+    assert!(find(&index, "k", MatchKind::Exact).is_some());
 }

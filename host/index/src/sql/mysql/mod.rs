@@ -4,6 +4,7 @@
 //! statement sees what was committed before it began. The server numbers entries in order, so
 //! clusters whose nodes each have their own numbers cannot be used.
 
+mod facts;
 mod find;
 mod refold;
 mod statements;
@@ -28,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("owner of entry", include_str!("migrations/0002_owner_of_entry.sql")),
     ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
     ("tenants", include_str!("migrations/0004_tenants.sql")),
+    ("facts", include_str!("migrations/0005_facts.sql")),
 ];
 
 /// Too long values are errors and are not truncated. Waiting for a row lock ends before the call

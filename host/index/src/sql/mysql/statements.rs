@@ -14,9 +14,9 @@ use super::{
     MySql, find,
     texts::{
         ATTACH, CAP_LAST_USED, DELETE_ENTRY, DELETE_IDLE_UPLOAD, DELETE_UNUSED_ENTRY, DELETE_UPLOAD, ENTRIES,
-        ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, FORGET_SECRETS, HAS_ROWS, INSERT_ENTRY,
-        INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED, RENEW, SECRET,
-        SET_BLOCK, TOUCH_ENTRIES, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT,
+        ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, FORGET_NAMES, FORGET_SECRETS, HAS_ROWS,
+        INSERT_ENTRY, INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED,
+        RENEW, SECRET, SET_BLOCK, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT,
         UPLOADS, VOLATILE_ELSEWHERE, VOLATILE_HERE,
     },
 };
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-type MySqlQuery<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
+pub(super) type MySqlQuery<'q> = Query<'q, sqlx::MySql, MySqlArguments>;
 
 pub(super) async fn fetch_optional<T>(
     connection: &mut MySqlConnection,
@@ -62,7 +62,7 @@ pub(super) fn json(list: &impl serde::Serialize) -> Result<String, Fault> {
     serde_json::to_string(list).map_err(|error| sqlx::Error::Encode(error.into()).into())
 }
 
-type Db<'a> = TenantConnection<'a, MySqlConnection>;
+pub(super) type Db<'a> = TenantConnection<'a, MySqlConnection>;
 
 impl<'a> Tenancy<'a> {
     /// A statement whose first parameter is the tenant.
@@ -73,7 +73,7 @@ impl<'a> Tenancy<'a> {
 
 impl<'a> Db<'a> {
     /// The same.
-    fn query(&self, text: &'static str) -> MySqlQuery<'a> {
+    pub(super) fn query(&self, text: &'static str) -> MySqlQuery<'a> {
         self.tenancy().query(text)
     }
 }
@@ -224,15 +224,10 @@ impl Statements for MySql {
         Ok(execute(db.connection, statement).await? > 0)
     }
 
-    async fn touch_entries(db: &mut Db<'_>, uses: &[(EntryId, u64)]) -> Result<(), Fault> {
-        let uses: Vec<(i64, i64)> =
-            latest(uses).into_iter().map(|(id, at)| (integer(id.0), integer(at))).collect();
-        execute(db.connection, sqlx::query(TOUCH_ENTRIES).bind(json(&uses)?).bind(db.tenant())).await?;
-        Ok(())
-    }
-
     async fn touch_entry(db: &mut Db<'_>, id: EntryId, used_ms: u64) -> Result<bool, Fault> {
-        let touch = sqlx::query(TOUCH_ENTRY).bind(integer(used_ms)).bind(db.tenant()).bind(integer(id.0));
+        let used_ms = integer(used_ms);
+        let touch =
+            sqlx::query(TOUCH_ENTRY).bind(used_ms).bind(used_ms).bind(db.tenant()).bind(integer(id.0));
         Ok(execute(db.connection, touch).await? > 0)
     }
 
@@ -315,7 +310,9 @@ impl Statements for MySql {
         if has_rows.fetch_optional(&mut *db.connection).await?.is_some() {
             return Ok(false);
         }
-        execute(db.connection, db.query(FORGET_SECRETS).bind(db.tenant()).bind(db.tenant())).await?;
+        for forget in [FORGET_NAMES, FORGET_SECRETS] {
+            execute(db.connection, db.query(forget).bind(db.tenant()).bind(db.tenant())).await?;
+        }
         Ok(true)
     }
 
@@ -341,6 +338,7 @@ fn insert_upload(request: &ReservationRequest) -> MySqlQuery<'_> {
         .bind(integer(request.now_ms))
         .bind(integer(request.now_ms))
         .bind(request.folded.as_ref().map(String::as_bytes))
+        .bind(&*request.facts)
 }
 
 fn insert_entry<'q>(

@@ -32,6 +32,9 @@ fn new_database() -> Option<Database> {
         fill,
         fill_the_disk: FULL,
         make_old,
+        make_schema,
+        migrations: super::MIGRATIONS.len(),
+        another: new_database,
         of_release_before: OF_RELEASE_BEFORE,
         hold_entries,
     })
@@ -41,9 +44,13 @@ fn new_database() -> Option<Database> {
 const OLD_MIGRATIONS: usize = 1;
 
 fn make_old(url: &str) {
+    make_schema(url, OLD_MIGRATIONS);
+}
+
+fn make_schema(url: &str, migrations: usize) {
     run(async {
         let mut connection = MySqlConnection::connect(url).await.unwrap();
-        schema::migrate(&mut connection, &super::MIGRATIONS[..OLD_MIGRATIONS]).await.unwrap();
+        schema::migrate(&mut connection, &super::MIGRATIONS[..migrations]).await.unwrap();
         connection.close().await.unwrap();
     });
     execute(url, include_str!("tests/last_release.sql").to_owned());

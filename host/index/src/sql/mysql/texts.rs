@@ -41,8 +41,8 @@ pub(super) const UPLOAD_BY_SLOT: &str =
 
 /// Waits for transactions that insert or delete an upload of this slot.
 pub(super) const INSERT_UPLOAD: &str = "INSERT INTO uploads \
-     (tenant, slot, place, repository, scope, version, `key`, name, owner, created_ms, active_ms, folded) \
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+     (tenant, slot, place, repository, scope, version, `key`, name, owner, created_ms, active_ms, folded, facts) \
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Waits for transactions that change the row, and locks it.
 pub(super) const LOCK_UPLOAD: &str =
@@ -60,9 +60,9 @@ pub(super) const ATTACH: &str = concat!(
 /// Copies the row of an upload with its attachment.
 pub(super) const INSERT_ENTRY: &str = "INSERT INTO entries \
      (tenant, slot, place, repository, scope, version, `key`, folded, key_head, block, object, size_bytes, created_ms, used_ms, \
-     boot, upload, owner) \
+     boot, upload, owner, uses, facts) \
      SELECT tenant, slot, place, repository, scope, version, `key`, folded, LEFT(COALESCE(folded, `key`), 255), 0, object, \
-     size_bytes, ?, ?, ?, id, owner FROM uploads WHERE tenant = ? AND id = ?";
+     size_bytes, ?, ?, ?, id, owner, 0, facts FROM uploads WHERE tenant = ? AND id = ?";
 
 /// A separate statement, because a generated column cannot use the automatic number.
 pub(super) const SET_BLOCK: &str = "UPDATE entries SET block = id >> 12 WHERE tenant = ? AND id = ?";
@@ -91,19 +91,44 @@ macro_rules! names {
     };
 }
 
-pub(super) const TOUCH_ENTRIES: &str = concat!(
-    "UPDATE ",
+/// `uses` is set first: a server may set the columns one after the other.
+pub(super) const TOUCH_ENTRIES: &str = "UPDATE \
+     JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', at BIGINT PATH '$[1]', added BIGINT PATH '$[2]')) AS used \
+     STRAIGHT_JOIN entries ON entries.id = used.id \
+     SET entries.uses = entries.uses + used.added, entries.used_ms = GREATEST(entries.used_ms, used.at) \
+     WHERE entries.tenant = ? AND entries.used_ms <> used.at";
+
+pub(super) const ENTRY_DETAILS: &str = concat!(
+    "SELECT entries.id, entries.uses, entries.facts FROM ",
     uses!("BIGINT"),
-    " STRAIGHT_JOIN entries ON entries.id = used.id \
-     SET entries.used_ms = used.at \
-     WHERE entries.tenant = ? AND entries.used_ms < used.at"
+    " STRAIGHT_JOIN entries ON entries.id = used.id WHERE entries.tenant = ?"
 );
 
 /// Counts the row also if it does not change: the connection asks for rows found (`CLIENT_FOUND_ROWS`).
 /// A deletion is waited for, and its outcome is seen here, by the lock; a consistent read after it may
-/// still have the row.
-pub(super) const TOUCH_ENTRY: &str =
-    "UPDATE entries SET used_ms = GREATEST(used_ms, ?) WHERE tenant = ? AND id = ?";
+/// still have the row. `uses` is set first, as above.
+pub(super) const TOUCH_ENTRY: &str = "UPDATE entries \
+     SET uses = IF(used_ms <> ?, uses + 1, uses), used_ms = GREATEST(used_ms, ?) WHERE tenant = ? AND id = ?";
+
+pub(super) const UPLOAD_FACTS: &str = "SELECT facts FROM uploads WHERE tenant = ? AND id = ?";
+
+/// The columns are set in this order, each by the stored values of those after it.
+pub(super) const NAME_REPOSITORY: &str = "INSERT INTO repositories (tenant, repository, name, folded, named_ms) \
+     VALUES (?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE \
+     name = IF(VALUES(named_ms) >= named_ms, VALUES(name), name), \
+     folded = IF(VALUES(named_ms) >= named_ms, VALUES(folded), folded), \
+     named_ms = GREATEST(named_ms, VALUES(named_ms))";
+
+/// All but the latest. The last parameter is their number less one.
+pub(super) const FORGET_OLD_NAMES: &str = "DELETE FROM repositories \
+     WHERE tenant = ? AND (named_ms, repository) < (SELECT named_ms, repository FROM ( \
+       SELECT named_ms, repository FROM repositories FORCE INDEX (repositories_by_age) \
+       WHERE tenant = ? ORDER BY named_ms DESC, repository DESC LIMIT 1 OFFSET ?) AS last)";
+
+pub(super) const REPOSITORY_NAME: &str = "SELECT name FROM repositories WHERE tenant = ? AND repository = ?";
+
+pub(super) const NAMESAKES: &str = "SELECT repository FROM repositories FORCE INDEX (repositories_by_name) \
+     WHERE tenant = ? AND folded = ? ORDER BY named_ms DESC LIMIT ?";
 
 pub(super) const CAP_LAST_USED: &str = concat!(
     "UPDATE ",
@@ -184,8 +209,22 @@ pub(super) const SECRET: &str = "SELECT value FROM secrets WHERE tenant = ? AND 
 pub(super) const HAS_ROWS: &str = "(SELECT 1 FROM entries FORCE INDEX (entries_by_tenant) WHERE tenant = ? LIMIT 1) \
      UNION ALL (SELECT 1 FROM uploads FORCE INDEX (uploads_by_tenant) WHERE tenant = ? LIMIT 1)";
 
-pub(super) const FORGET_SECRETS: &str = "DELETE FROM secrets WHERE tenant = ? \
-     AND NOT EXISTS (SELECT 1 FROM entries WHERE tenant = ?) AND NOT EXISTS (SELECT 1 FROM uploads WHERE tenant = ?)";
+/// Deletes what is left of a tenant without rows from a table.
+macro_rules! forget {
+    ($table:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE tenant = ? \
+             AND NOT EXISTS (SELECT 1 FROM entries WHERE tenant = ?) \
+             AND NOT EXISTS (SELECT 1 FROM uploads WHERE tenant = ?)"
+        )
+    };
+}
+
+pub(super) const FORGET_NAMES: &str = forget!("repositories");
+
+pub(super) const FORGET_SECRETS: &str = forget!("secrets");
 
 /// One step in an index of each table.
 pub(super) const NEXT_TENANT: &str = "SELECT name FROM (

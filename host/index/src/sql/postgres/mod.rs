@@ -4,6 +4,7 @@
 //! statement sees what was committed before it began, and waits for transactions that change the
 //! same row.
 
+mod facts;
 mod find;
 mod refold;
 mod statements;
@@ -27,6 +28,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("owner of entry", include_str!("migrations/0002_owner_of_entry.sql")),
     ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
     ("tenants", include_str!("migrations/0004_tenants.sql")),
+    ("facts", include_str!("migrations/0005_facts.sql")),
 ];
 
 /// Each statement has one plan, made once and from its indexes alone. The statements are written

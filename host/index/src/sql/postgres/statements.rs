@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-type PgQuery<'q> = Query<'q, sqlx::Postgres, PgArguments>;
+pub(super) type PgQuery<'q> = Query<'q, sqlx::Postgres, PgArguments>;
 
 /// The columns that [`rows::entry`] reads, as the list of a `SELECT`.
 macro_rules! entry_columns {
@@ -63,8 +63,8 @@ pub(super) const UPLOAD_BY_SLOT: &str =
 
 /// Waits for transactions that insert or delete an upload of this slot.
 const INSERT_UPLOAD: &str = "INSERT INTO uploads \
-     (tenant, slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11) ON CONFLICT (slot) DO NOTHING RETURNING id";
+     (tenant, slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded, facts) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12) ON CONFLICT (slot) DO NOTHING RETURNING id";
 
 pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $4, active_ms = $4 \
      WHERE tenant || '' = $1 AND id = $2 AND created_ms = $3 AND active_ms = $3 AND object IS NULL";
@@ -81,8 +81,10 @@ pub(super) const ATTACH: &str = concat!(
 pub(super) const FINALIZE: &str = concat!(
     "WITH upload AS (DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND object = $3 AND size_bytes = $4 RETURNING *) \
      INSERT INTO entries \
-     (tenant, slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded) \
-     SELECT tenant, slot, place, repository, scope, version, key, object, size_bytes, $5, $5, $6, id, owner, folded FROM upload RETURNING ",
+     (tenant, slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded, \
+     uses, facts) \
+     SELECT tenant, slot, place, repository, scope, version, key, object, size_bytes, $5, $5, $6, id, owner, folded, \
+     0, facts FROM upload RETURNING ",
     entry_columns!()
 );
 
@@ -91,12 +93,9 @@ pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant || '' =
 pub(super) const DELETE_ENTRY: &str =
     "DELETE FROM entries WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR used_ms <= $3)";
 
-pub(super) const TOUCH_ENTRIES: &str = "UPDATE entries SET used_ms = used.at \
-     FROM unnest($2::bigint[], $3::bigint[]) AS used (id, at) \
-     WHERE entries.tenant || '' = $1 AND entries.id = used.id AND entries.used_ms < used.at";
-
-pub(super) const TOUCH_ENTRY: &str =
-    "UPDATE entries SET used_ms = GREATEST(used_ms, $3) WHERE tenant || '' = $1 AND id = $2";
+pub(super) const TOUCH_ENTRY: &str = "UPDATE entries \
+     SET uses = CASE WHEN used_ms <> $3 THEN uses + 1 ELSE uses END, used_ms = GREATEST(used_ms, $3) \
+     WHERE tenant || '' = $1 AND id = $2";
 
 pub(super) const CAP_LAST_USED: &str =
     "UPDATE entries SET used_ms = $3 WHERE tenant || '' = $1 AND id = ANY ($2::bigint[]) AND used_ms > $3";
@@ -153,8 +152,18 @@ const SECRET: &str = "SELECT value FROM secrets WHERE tenant = $1 AND name = $2"
 /// Whether a tenant has rows.
 pub(super) const HAS_ROWS: &str = "(SELECT 1 FROM entries WHERE tenant = $1 LIMIT 1) UNION ALL (SELECT 1 FROM uploads WHERE tenant = $1 LIMIT 1)";
 
-const FORGET_SECRETS: &str = "DELETE FROM secrets WHERE tenant = $1 \
-     AND NOT EXISTS (SELECT FROM entries WHERE tenant = $1) AND NOT EXISTS (SELECT FROM uploads WHERE tenant = $1)";
+/// Deletes what is left of a tenant without rows from a table.
+macro_rules! forget {
+    ($table:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE tenant = $1 \
+             AND NOT EXISTS (SELECT FROM entries WHERE tenant = $1) \
+             AND NOT EXISTS (SELECT FROM uploads WHERE tenant = $1)"
+        )
+    };
+}
 
 /// One step in an index of each table.
 pub(super) const NEXT_TENANT: &str = "SELECT name FROM (
@@ -185,11 +194,11 @@ pub(super) async fn execute(connection: &mut PgConnection, statement: PgQuery<'_
     Ok(statement.execute(connection).await?.rows_affected())
 }
 
-type Db<'a> = TenantConnection<'a, PgConnection>;
+pub(super) type Db<'a> = TenantConnection<'a, PgConnection>;
 
 impl<'a> Db<'a> {
     /// A statement whose first parameter is the tenant.
-    fn query(&self, text: &'static str) -> PgQuery<'a> {
+    pub(super) fn query(&self, text: &'static str) -> PgQuery<'a> {
         sqlx::query(text).bind(self.tenant())
     }
 }
@@ -309,13 +318,6 @@ impl Statements for Postgres {
         Ok(execute(db.connection, statement).await? > 0)
     }
 
-    async fn touch_entries(db: &mut Db<'_>, uses: &[(EntryId, u64)]) -> Result<(), Fault> {
-        let (ids, times): (Vec<i64>, Vec<i64>) =
-            latest(uses).into_iter().map(|(id, at)| (integer(id.0), integer(at))).unzip();
-        execute(db.connection, db.query(TOUCH_ENTRIES).bind(ids).bind(times)).await?;
-        Ok(())
-    }
-
     async fn touch_entry(db: &mut Db<'_>, id: EntryId, used_ms: u64) -> Result<bool, Fault> {
         let touch = db.query(TOUCH_ENTRY).bind(integer(id.0)).bind(integer(used_ms));
         Ok(execute(db.connection, touch).await? > 0)
@@ -386,7 +388,8 @@ impl Statements for Postgres {
     async fn forget(db: &mut Db<'_>) -> Result<bool, Fault> {
         let has_rows = db.query(HAS_ROWS).fetch_optional(&mut *db.connection).await?.is_some();
         if !has_rows {
-            execute(db.connection, db.query(FORGET_SECRETS)).await?;
+            execute(db.connection, db.query(forget!("repositories"))).await?;
+            execute(db.connection, db.query(forget!("secrets"))).await?;
         }
         Ok(!has_rows)
     }
@@ -398,7 +401,7 @@ impl Statements for Postgres {
 }
 
 /// Sorted, so that concurrent batches lock rows in the same order.
-fn sorted(ids: &[EntryId]) -> Vec<i64> {
+pub(super) fn sorted(ids: &[EntryId]) -> Vec<i64> {
     let mut ids: Vec<i64> = ids.iter().map(|id| integer(id.0)).collect();
     ids.sort_unstable();
     ids
@@ -418,4 +421,5 @@ fn insert(request: &ReservationRequest) -> PgQuery<'_> {
         .bind(request.owner.as_bytes())
         .bind(integer(request.now_ms))
         .bind(request.folded.as_ref().map(String::as_bytes))
+        .bind(&*request.facts)
 }

@@ -4,7 +4,7 @@ use std::{sync::Barrier, thread};
 
 use super::{Database, Filling};
 use crate::{
-    EntryId, KeyRule, UploadId,
+    EntryDetails, EntryId, KeyRule, UploadId,
     conformance::{Case, block_on},
     last_release::{
         has_its_secret, is_changed_back, is_changed_to_bytes, is_of_any_case, is_of_bytes,
@@ -62,6 +62,15 @@ pub(in crate::sql) fn many_rows_are_rewritten_in_pages(database: &Database) {
     assert_eq!(block_on(case.index.list_entries(EntryId(0), 10_000)).unwrap().len(), 5_000);
 }
 
+/// From each schema that there was.
+pub(in crate::sql) fn without_facts_it_serves_all_that_it_has(database: &Database) {
+    for migrations in 1..database.migrations {
+        let Some(database) = (database.another)() else { return };
+        (database.make_schema)(&database.url, migrations);
+        block_on(crate::last_release::has_no_facts(&*database.open()));
+    }
+}
+
 pub(in crate::sql) fn is_all_of_the_default_tenant(database: &Database) {
     (database.make_old)(&database.url);
     block_on(crate::last_release::is_all_of_the_default_tenant(&*database.open()));
@@ -90,6 +99,8 @@ pub(in crate::sql) fn statements_of_the_release_before_work_on(database: &Databa
     let entries = block_on(index.list_entries(EntryId(0), 100)).unwrap();
     let made = entries.last().unwrap();
     assert_eq!((&*made.slot.key, made.size_bytes), ("by-the-release-before", 5));
+    let details = block_on(index.entry_details(&[made.id])).unwrap();
+    assert_eq!(details, [EntryDetails { id: made.id, facts: None, uses: None }]);
     let other = index.tenant(&larder_common::TenantName::parse("other").unwrap()).unwrap();
     assert_eq!(block_on(other.get_entry(made.id)).unwrap(), None);
     assert_eq!(block_on(other.list_uploads(UploadId(0), 100)).unwrap(), []);

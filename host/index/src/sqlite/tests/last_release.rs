@@ -11,8 +11,8 @@ use crate::{
     EntryId, Index, KeyRule, UploadId,
     conformance::{Case, block_on},
     last_release::{
-        has_its_secret, is_all_of_the_default_tenant, is_changed_back, is_changed_to_bytes, is_of_any_case,
-        is_of_bytes, its_uploads_can_be_finished, the_newest_stays_in_each_tenant,
+        has_its_secret, has_no_facts, is_all_of_the_default_tenant, is_changed_back, is_changed_to_bytes,
+        is_of_any_case, is_of_bytes, its_uploads_can_be_finished, the_newest_stays_in_each_tenant,
     },
 };
 
@@ -20,10 +20,15 @@ use crate::{
 const MIGRATIONS: usize = 2;
 
 fn old_index() -> (tempfile::TempDir, PathBuf) {
+    index_of(MIGRATIONS)
+}
+
+/// An index with the schema that so many migrations make, and the rows of that release.
+fn index_of(migrations: usize) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("index.db");
     let mut conn = rusqlite::Connection::open(&path).unwrap();
-    schema::migrate(&mut conn, &schema::MIGRATIONS[..MIGRATIONS]).unwrap();
+    schema::migrate(&mut conn, &schema::MIGRATIONS[..migrations]).unwrap();
     conn.execute_batch(include_str!("last_release.sql")).unwrap();
     (directory, path)
 }
@@ -93,6 +98,15 @@ fn many_rows_are_rewritten_in_pages() {
     // Each even number shares its key with the next number: the later row is left.
     assert_eq!(left.len(), 1_251);
     assert!(left[1..].iter().all(|entry| entry.slot.key.starts_with("KEY-") || entry.slot.key == "key-1250"));
+}
+
+/// From each schema that there was.
+#[test]
+fn an_index_without_facts_serves_all_that_it_has() {
+    for migrations in MIGRATIONS..schema::MIGRATIONS.len() {
+        let (_directory, path) = index_of(migrations);
+        block_on(has_no_facts(&open(&path, KeyRule::AnyCase)));
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The statements use their database indexes, so that a large database is as fast as a small one.
 
 use super::{
-    super::{changes, find, queries, tenant},
+    super::{changes, facts, find, queries, tenant},
     open,
 };
 
@@ -41,6 +41,11 @@ fn no_statement_reads_a_whole_table_or_sorts() {
         changes::MARK_DURABLE,
         changes::DELETE_UNUSED_ENTRY,
         changes::HAS_ROWS,
+        facts::ENTRY_DETAILS,
+        facts::UPLOAD_FACTS,
+        facts::REPOSITORY_NAME,
+        facts::NAMESAKES,
+        facts::FORGET_OLD_NAMES,
     ];
     for statement in statements {
         let plan = plan(&conn, statement);

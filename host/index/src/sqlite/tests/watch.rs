@@ -11,7 +11,7 @@ use crate::{
 
 /// Reserves a slot.
 fn save(opened: &TestIndex, key: &str) -> Result<Reservation, IndexError> {
-    block_on(opened.index.reserve(&opened.key(key), "o", 1, 0))
+    block_on(opened.index.reserve(&opened.key(key), "o", &crate::NO_FACTS, 1, 0))
 }
 
 fn refused(opened: &TestIndex, what: &str) {

@@ -71,7 +71,7 @@ fn entry(root: &Path, key: &str) -> Option<Entry> {
 fn a_reservation_is_there_or_the_slot_is_free() {
     let kills = killed_at_each_call(
         |_| (),
-        |index, ()| run(index.reserve(&slot("k"), "me", NOW, NOW - HOUR)).map(drop),
+        |index, ()| run(index.reserve(&slot("k"), "me", &crate::facts::NO_FACTS, NOW, NOW - HOUR)).map(drop),
         |root, (), is_done| {
             let index = index(root);
             let found = run(index.find_upload(&slot("k"))).unwrap();
@@ -88,9 +88,13 @@ fn a_reservation_is_there_or_the_slot_is_free() {
 fn a_killed_displacement_leaves_the_slot_to_the_next() {
     killed_at_each_call(
         |index| reserved(index, "k"),
-        |index, _| run(index.reserve(&slot("k"), "me", NOW + HOUR, NOW + 1)).map(drop),
+        |index, _| {
+            run(index.reserve(&slot("k"), "me", &crate::facts::NO_FACTS, NOW + HOUR, NOW + 1)).map(drop)
+        },
         |root, _, _| {
-            let outcome = run(index(root).reserve(&slot("k"), "you", NOW + HOUR, NOW + 1)).unwrap();
+            let outcome =
+                run(index(root).reserve(&slot("k"), "you", &crate::facts::NO_FACTS, NOW + HOUR, NOW + 1))
+                    .unwrap();
             assert!(matches!(outcome, Reservation::Reserved(_) | Reservation::Upload(_)), "{outcome:?}");
         },
     );

@@ -47,7 +47,9 @@ fn random_calls_do_what_the_model_does() {
             match random.u32(..12) {
                 0..=2 => {
                     let idle_before = now - random.u64(..40_000);
-                    let outcome = run(index.reserve(&slot(key), "me", now, idle_before)).unwrap();
+                    let outcome =
+                        run(index.reserve(&slot(key), "me", &crate::facts::NO_FACTS, now, idle_before))
+                            .unwrap();
                     if let Some(entry) = model.entries.get(&folded) {
                         same(&outcome, &Reservation::Entry(entry.clone()));
                         continue;

@@ -39,8 +39,9 @@ fn of_concurrent_reservations_one_wins() {
     let root = tempfile::tempdir().unwrap();
     for round in 0..100 {
         let key = format!("k{round}");
-        let outcomes =
-            at_once(root.path(), |_, index| run(index.reserve(&slot(&key), "me", NOW, NOW - HOUR)).unwrap());
+        let outcomes = at_once(root.path(), |_, index| {
+            run(index.reserve(&slot(&key), "me", &crate::facts::NO_FACTS, NOW, NOW - HOUR)).unwrap()
+        });
         let name = |outcome: &Reservation| match outcome {
             Reservation::Reserved(upload) | Reservation::Upload(upload) => upload.name.clone(),
             Reservation::Entry(entry) => panic!("{entry:?}"),
@@ -57,7 +58,7 @@ fn of_concurrent_displacements_one_wins() {
         let key = format!("k{round}");
         reserved(&index(root.path()), &key);
         let outcomes = at_once(root.path(), |_, index| {
-            run(index.reserve(&slot(&key), "me", NOW + HOUR, NOW + 1)).unwrap()
+            run(index.reserve(&slot(&key), "me", &crate::facts::NO_FACTS, NOW + HOUR, NOW + 1)).unwrap()
         });
         assert_eq!(outcomes.iter().filter(|o| matches!(o, Reservation::Reserved(_))).count(), 1);
     }
@@ -108,7 +109,9 @@ fn of_finalize_abandon_and_displacement_one_wins() {
             0 => run(index.finalize(upload.id, &content, NOW)).unwrap().is_some(),
             1 => run(index.abandon(upload.id)).unwrap(),
             _ => {
-                let outcome = run(index.reserve(&slot(&key), "me", NOW + HOUR, NOW + 1)).unwrap();
+                let outcome =
+                    run(index.reserve(&slot(&key), "me", &crate::facts::NO_FACTS, NOW + HOUR, NOW + 1))
+                        .unwrap();
                 if let Reservation::Reserved(second) = outcome {
                     run(index.abandon(second.id)).unwrap();
                 }
@@ -148,7 +151,7 @@ fn readers_never_see_half_an_entry() {
         if number < 3 {
             for _ in 0..150 {
                 if let Reservation::Reserved(upload) =
-                    run(index.reserve(&slot("k"), "me", NOW, NOW - HOUR)).unwrap()
+                    run(index.reserve(&slot("k"), "me", &crate::facts::NO_FACTS, NOW, NOW - HOUR)).unwrap()
                 {
                     run(index.attach(upload.id, &object(upload.id), NOW)).unwrap();
                     let entry = run(index.finalize(upload.id, &object(upload.id), NOW)).unwrap().unwrap();

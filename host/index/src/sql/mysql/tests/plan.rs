@@ -55,7 +55,7 @@ fn check(statement: &str, steps: &[Step]) {
 }
 
 /// All statements of constant text.
-const STATEMENTS: [&str; 25] = [
+const STATEMENTS: [&str; 29] = [
     find::NEWEST_BLOCK,
     texts::ENTRY_BY_ID,
     texts::ENTRY_BY_SLOT,
@@ -70,6 +70,10 @@ const STATEMENTS: [&str; 25] = [
     texts::DELETE_UNUSED_ENTRY,
     texts::TOUCH_ENTRIES,
     texts::TOUCH_ENTRY,
+    texts::ENTRY_DETAILS,
+    texts::UPLOAD_FACTS,
+    texts::REPOSITORY_NAME,
+    texts::NAMESAKES,
     texts::CAP_LAST_USED,
     texts::TOUCH_UPLOADS,
     texts::MARK_DURABLE,
@@ -85,10 +89,12 @@ const STATEMENTS: [&str; 25] = [
 
 /// The index that a statement is made for; without those that name a unique key, of which the server
 /// reads the one row while it plans.
-const INDEXES: [(&str, &str); 9] = [
+const INDEXES: [(&str, &str); 11] = [
     (texts::ENTRY_BY_UPLOAD, "entries_by_upload"),
     (texts::TOUCH_ENTRIES, "PRIMARY"),
     (texts::MARK_DURABLE, "PRIMARY"),
+    (texts::ENTRY_DETAILS, "PRIMARY"),
+    (texts::NAMESAKES, "repositories_by_name"),
     (texts::TOUCH_UPLOADS, "uploads_by_name"),
     (texts::EXISTING, "uploads_by_name"),
     (texts::REFERENCED, "entries_by_object"),

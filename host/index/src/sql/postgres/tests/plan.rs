@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::{
-    super::{find, session, statements},
+    super::{facts, find, session, statements},
     new_database,
 };
 use crate::sql::tests::{Filling, LIMITS, run};
@@ -57,7 +57,12 @@ fn no_statement_reads_a_whole_table() {
             statements::FINALIZE,
             statements::DELETE_UPLOAD,
             statements::DELETE_ENTRY,
-            statements::TOUCH_ENTRIES,
+            facts::TOUCH_ENTRIES,
+            facts::ENTRY_DETAILS,
+            facts::UPLOAD_FACTS,
+            facts::REPOSITORY_NAME,
+            facts::NAMESAKES,
+            facts::FORGET_OLD_NAMES,
             statements::TOUCH_ENTRY,
             statements::CAP_LAST_USED,
             statements::TOUCH_UPLOADS,
@@ -79,7 +84,12 @@ fn no_statement_reads_a_whole_table() {
 fn statements_use_the_index_that_is_made_for_them() {
     for (statement, index) in [
         (statements::ENTRY_BY_ID, "entries_pkey"),
-        (statements::TOUCH_ENTRIES, "entries_pkey"),
+        (facts::TOUCH_ENTRIES, "entries_pkey"),
+        (facts::ENTRY_DETAILS, "entries_pkey"),
+        (facts::UPLOAD_FACTS, "uploads_pkey"),
+        (facts::REPOSITORY_NAME, "repositories_pkey"),
+        (facts::NAMESAKES, "repositories_by_name"),
+        (facts::FORGET_OLD_NAMES, "repositories_by_age"),
         (statements::TOUCH_ENTRY, "entries_pkey"),
         (statements::MARK_DURABLE, "entries_pkey"),
         (statements::DELETE_ENTRY, "entries_pkey"),

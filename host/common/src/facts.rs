@@ -1,0 +1,169 @@
+//! Facts: what a verified token says about the job that saves something.
+//!
+//! Also compiled into the component for `wasmtime serve`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// Most facts of one token.
+pub const MAX_FACTS: usize = 32;
+/// Longest name, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Longest value, in bytes: a git ref may have that many.
+pub const MAX_VALUE_BYTES: usize = 1024;
+/// Most bytes of all names and values together.
+pub const MAX_TOTAL_BYTES: usize = 4096;
+
+/// The facts that are read from tokens, the most useful first: of those that do not fit
+/// [`MAX_TOTAL_BYTES`] together, the later ones are left out. No other claim is ever stored.
+pub const CLAIMS: [&str; MAX_FACTS] = [
+    "repository",
+    "run_id",
+    "run_number",
+    "run_attempt",
+    "job_id",
+    "task_id",
+    "sha",
+    "ref",
+    "event_name",
+    "actor",
+    "workflow",
+    "workflow_ref",
+    "repository_owner",
+    "repository_owner_id",
+    "trust_tier",
+    "runner_id",
+    "head_ref",
+    "base_ref",
+    "actor_id",
+    "ref_type",
+    "ref_protected",
+    "repository_visibility",
+    "environment",
+    "job_workflow_ref",
+    "runner_environment",
+    "runner_type",
+    "run_type",
+    "owner_id",
+    "plan_id",
+    "orch_id",
+    "workflow_sha",
+    "oidc_sub",
+];
+
+/// Names with values, each name once, within the bounds of this module. Names are ASCII letters,
+/// digits, `_`, `-` and `.`; values are not empty and have no control characters.
+///
+/// One allocation: a line `name=value` for each fact, in the order of the names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Facts(String);
+
+/// No facts.
+pub static NO_FACTS: Facts = Facts(String::new());
+
+/// Why a fact is not one, or does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFact {
+    /// There are too many.
+    #[error("more than {MAX_FACTS} facts")]
+    TooMany,
+    /// All of them are too long.
+    #[error("facts of more than {MAX_TOTAL_BYTES} bytes")]
+    TooLong,
+    /// The name is not one, or is there already.
+    #[error("a fact's name must be 1 to {MAX_NAME_BYTES} letters, digits, `_`, `-` or `.`, and occur once")]
+    Name,
+    /// The value is not one.
+    #[error("a fact's value must have 1 to {MAX_VALUE_BYTES} bytes and no control characters")]
+    Value,
+}
+
+impl Facts {
+    /// Adds a fact.
+    ///
+    /// # Errors
+    /// [`InvalidFact`], and nothing is changed.
+    pub fn insert(&mut self, name: &str, value: &str) -> Result<(), InvalidFact> {
+        let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        let is_name = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_of_name);
+        if !is_name || self.get(name).is_some() {
+            return Err(InvalidFact::Name);
+        }
+        if !(1..=MAX_VALUE_BYTES).contains(&value.len()) || value.chars().any(char::is_control) {
+            return Err(InvalidFact::Value);
+        }
+        let count = self.iter().count();
+        if count == MAX_FACTS {
+            return Err(InvalidFact::TooMany);
+        }
+        // Each line has `=` and a line break beside name and value.
+        if self.0.len() - 2 * count + name.len() + value.len() > MAX_TOTAL_BYTES {
+            return Err(InvalidFact::TooLong);
+        }
+        let before: usize = self
+            .iter()
+            .take_while(|(other, _)| *other < name)
+            .map(|(other, value)| other.len() + value.len() + 2)
+            .sum();
+        self.0.insert_str(before, &format!("{name}={value}\n"));
+        Ok(())
+    }
+
+    /// Returns the value of a fact.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+    }
+
+    /// Returns names and values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.lines().filter_map(|line| line.split_once('='))
+    }
+
+    /// Returns whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the memory that they take, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.0.capacity()
+    }
+
+    /// Gives back memory that is not used.
+    pub fn shrink_to_fit(&mut self) {
+        self.0.shrink_to_fit();
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> TryFrom<&[(N, V)]> for Facts {
+    type Error = InvalidFact;
+
+    fn try_from(pairs: &[(N, V)]) -> Result<Self, InvalidFact> {
+        let mut facts = Self::default();
+        pairs.iter().try_for_each(|(name, value)| facts.insert(name.as_ref(), value.as_ref()))?;
+        Ok(facts)
+    }
+}
+
+/// A JSON object of texts.
+impl Serialize for Facts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Facts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs: Vec<(String, String)> =
+            BTreeMap::<String, String>::deserialize(deserializer)?.into_iter().collect();
+        Self::try_from(&*pairs).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+#[path = "facts/tests.rs"]
+mod tests;
