@@ -1,11 +1,11 @@
 //! Hands the listening sockets from one process to the next, so that clients that connect in between
 //! wait and are not refused.
 //!
-//! The running server offers its socket, and those of its tenants, to its successor, a process with the same data directory,
-//! over a Unix socket in that directory (`SCM_RIGHTS`). Both then have one and the same listener;
-//! whichever accepts a waiting connection serves it, and the listener closes with the last of the
-//! two. Without support for Unix sockets in the directory, or in another network namespace, the
-//! successor opens a listener of its own.
+//! The running server offers its socket, and those of its tenants, to its successor, a process with
+//! the same data directory, over a Unix socket in that directory (`SCM_RIGHTS`). Both then have one
+//! and the same listener; whichever accepts a waiting connection serves it, and the listener closes
+//! with the last of the two. Without support for Unix sockets in the directory, or in another network
+//! namespace, the successor opens a listener of its own.
 
 use std::{
     fs, io,
