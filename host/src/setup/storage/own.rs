@@ -34,6 +34,7 @@ const OPEN_UPLOADS: usize = 2;
 /// What storages of tenants' own share: one memory budget of `storage.buffer_bytes` for folders, and
 /// one for buckets, with their threads.
 pub(in crate::setup) struct OwnStorages {
+    #[cfg(feature = "bucket")]
     buffer_bytes: u64,
     budget: Arc<Budget>,
     /// A folder can be opened once. It is closed with its last use.
@@ -52,6 +53,7 @@ struct Folder {
 impl OwnStorages {
     pub(in crate::setup) fn new(buffer_bytes: u64) -> Self {
         Self {
+            #[cfg(feature = "bucket")]
             buffer_bytes,
             budget: Budget::new(buffer_bytes),
             folders: Mutex::default(),

@@ -67,7 +67,9 @@ pub(in crate::sql) fn without_facts_it_serves_all_that_it_has(database: &Databas
     for migrations in 1..database.migrations {
         let Some(database) = (database.another)() else { return };
         (database.make_schema)(&database.url, migrations);
-        block_on(crate::last_release::has_no_facts(&*database.open()));
+        // No server of its time has opened it, so its keys are still those of its first rule.
+        let index = database.rewrite_for(KeyRule::AnyCase);
+        block_on(crate::last_release::has_no_facts(&*index));
     }
 }
 
