@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
 };
@@ -62,9 +63,10 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 }
 
 fn is_test(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
-        || path.ends_with("conformance.rs")
-        || path.ends_with("testing.rs")
+    let is_of_tests = |name: &OsStr| {
+        ["tests", "tests.rs", "conformance", "conformance.rs"].iter().any(|part| name == *part)
+    };
+    path.components().any(|part| is_of_tests(part.as_os_str())) || path.ends_with("testing.rs")
 }
 
 /// The lines of code: no comments.
