@@ -6,11 +6,9 @@ use std::collections::HashSet;
 use super::{
     TokenError,
     claims::{ClaimedIdentity, RawClaims},
+    error::{SHOWN_CHARS, shown},
 };
 use crate::config;
-
-/// Most characters of a token's text in an error.
-const SHOWN_CHARS: usize = 100;
 
 /// The owners and repositories that may use the cache. If both lists are empty, every valid token
 /// may.
@@ -65,10 +63,15 @@ impl Allowed {
             ),
         ];
         let unknown: Vec<&str> = unknown.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| *what).collect();
-        let name =
-            identity.repository.as_deref().map(|name| format!(" ({})", shown(name))).unwrap_or_default();
-        let who =
-            format!("repository {}{name} is not in auth.owners or auth.repositories", shown(repository));
+        let name = identity
+            .repository
+            .as_deref()
+            .map(|name| format!(" ({})", shown(name, SHOWN_CHARS)))
+            .unwrap_or_default();
+        let who = format!(
+            "repository {}{name} is not in auth.owners or auth.repositories",
+            shown(repository, SHOWN_CHARS)
+        );
         if unknown.is_empty() {
             return who;
         }
@@ -110,10 +113,4 @@ impl List {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// The text is the sender's: cut, and without line breaks in the log.
-fn shown(text: &str) -> String {
-    let short: String = text.chars().take(SHOWN_CHARS).collect();
-    short.escape_debug().to_string()
 }

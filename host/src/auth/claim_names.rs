@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
-use super::facts;
+use super::{error::shown, facts};
 
 /// Most issuers whose claims are logged.
 const MAX_ISSUERS: usize = 64;
@@ -27,7 +27,7 @@ impl ClaimNames {
         if !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let issuer = shown(issuer.unwrap_or("none"));
+        let issuer = shown(issuer.unwrap_or("none"), SHOWN_CHARS);
         let mut logged = self.logged.lock();
         if logged.len() == MAX_ISSUERS || !logged.insert(issuer.clone()) {
             return;
@@ -41,14 +41,8 @@ impl ClaimNames {
 
 /// Returns the names, separated by commas.
 fn list(claims: &Map<String, Value>) -> String {
-    let names: Vec<String> = claims.keys().take(MAX_NAMES).map(|name| shown(name)).collect();
+    let names: Vec<String> = claims.keys().take(MAX_NAMES).map(|name| shown(name, SHOWN_CHARS)).collect();
     names.join(",")
-}
-
-/// The text is the token's: cut, and without line breaks in the log.
-fn shown(text: &str) -> String {
-    let short: String = text.chars().take(SHOWN_CHARS).collect();
-    short.escape_debug().to_string()
 }
 
 #[cfg(test)]

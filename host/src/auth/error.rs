@@ -37,6 +37,22 @@ pub enum TokenError {
     Unavailable(String),
 }
 
+/// Most characters of a name that an unverified token gave, in an error.
+pub(super) const SHOWN_CHARS: usize = 100;
+
+impl TokenError {
+    /// The issuer of this name is not trusted.
+    pub(super) fn untrusted(issuer: &str) -> Self {
+        Self::UntrustedIssuer(shown(issuer, SHOWN_CHARS))
+    }
+}
+
+/// Returns a text of a token for the log, where it is the sender's: cut, and without line breaks.
+pub(super) fn shown(text: &str, chars: usize) -> String {
+    let short: String = text.chars().take(chars).collect();
+    short.escape_debug().to_string()
+}
+
 /// Why the verifier or the signer cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthSetupError {

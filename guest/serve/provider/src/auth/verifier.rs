@@ -23,8 +23,6 @@ const LEEWAY_MS: u64 = 60 * 1000;
 const UNVERIFIED_REPOSITORY: &str = "0";
 /// Lifetime of a token without `exp` when tokens are not verified.
 const UNVERIFIED_LIFETIME_MS: u64 = 6 * 60 * 60 * 1000;
-/// Most characters of an untrusted issuer's name in an error.
-const ISSUER_SHOWN_CHARS: usize = 100;
 /// Most verified tokens that an instance remembers.
 const MAX_REMEMBERED: usize = 256;
 
@@ -100,7 +98,7 @@ impl TokenVerifier {
         }
         let name = jwt.claims.issuer()?;
         let trusted = |(issuer, _): &&(String, KeySet)| issuer == name.strip_suffix('/').unwrap_or(name);
-        let (_, keys) = self.issuer.as_ref().filter(trusted).ok_or_else(|| untrusted(name))?;
+        let (_, keys) = self.issuer.as_ref().filter(trusted).ok_or_else(|| TokenError::untrusted(name))?;
         Ok(keys.check(algorithm, jwt.header.kid.as_deref(), jwt.signed, &signature))
     }
 
@@ -145,12 +143,6 @@ fn accepted(name: Option<&str>) -> Option<Algorithm> {
         "ES256" => Some(Algorithm::Es256),
         _ => None,
     }
-}
-
-fn untrusted(name: &str) -> TokenError {
-    // The text is the sender's: cut, and without line breaks in the log.
-    let shown: String = name.chars().take(ISSUER_SHOWN_CHARS).collect();
-    TokenError::UntrustedIssuer(shown.escape_debug().to_string())
 }
 
 fn owner(known_as: &[u8; 32]) -> String {
