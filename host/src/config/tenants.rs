@@ -150,6 +150,8 @@ const COMMON: [&str; 4] = [
 pub(crate) struct TenantFiles {
     pub(crate) tenants: Vec<TenantConfig>,
     pub(crate) faults: Vec<(PathBuf, ConfigError)>,
+    /// Those that are being removed.
+    pub(crate) removed: Vec<RemovedTenant>,
 }
 
 impl TenantFiles {
@@ -158,9 +160,9 @@ impl TenantFiles {
     /// # Errors
     /// When the directory cannot be read.
     pub(crate) fn read(dir: &Path, server: &Settings) -> Result<Self, ConfigError> {
-        let mut read = Self::default();
+        let mut read = Self { removed: removed_tenants(dir, server)?, ..Self::default() };
         let mut claims = Claims::of_server(server)?;
-        claims.note_removed(&removed_tenants(dir, server)?);
+        claims.note_removed(&read.removed);
         let inherited = inherited(server);
         for path in files(dir, EXTENSION)? {
             let tenant = TenantConfig::read(&path, server, &inherited).and_then(|tenant| {
@@ -195,7 +197,7 @@ pub struct TenantSummary {
 
 /// Reads all files of a directory, for the operator.
 pub(super) fn summaries(dir: &Path, server: &Settings) -> Result<Vec<TenantSummary>, ConfigError> {
-    let TenantFiles { tenants, faults } = TenantFiles::read(dir, server)?;
+    let TenantFiles { tenants, faults, .. } = TenantFiles::read(dir, server)?;
     let name_of =
         |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let nothing = |path: &Path| TenantSummary {

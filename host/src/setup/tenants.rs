@@ -127,7 +127,6 @@ impl TenantLoader {
         let this = self.clone();
         let read = tokio::task::spawn_blocking(move || this.read()).await;
         let Some((files, stamps)) = read.unwrap_or(Ok(None))? else { return Ok(()) };
-        let removed = removed_tenants(&self.dir, &self.server)?;
         for (path, fault) in &files.faults {
             tracing::error!(file = %path.display(), error = chain(fault), "a tenant's file has a fault; the tenant stays as it was");
         }
@@ -139,7 +138,7 @@ impl TenantLoader {
         }
         for config in files.tenants {
             let name = config.name.clone();
-            if removed.iter().any(|removed| removed.name == name) {
+            if files.removed.iter().any(|removed| removed.name == name) {
                 tracing::error!(tenant = %name, "the tenant is being removed; remove its file, or wait until it is gone");
             } else if let Some(known) = self.keep_or_make(config).await {
                 tenants.insert(name, known);

@@ -15,7 +15,7 @@ fn read_all(server: &Settings, files: &[(&str, &str)]) -> (Vec<Option<Storage>>,
         let text = GOOD.replace("NAME", name.split('.').next().unwrap()) + section;
         fs::write(folder.path().join(name), text).unwrap();
     }
-    let TenantFiles { tenants, faults } = TenantFiles::read(folder.path(), server).unwrap();
+    let TenantFiles { tenants, faults, .. } = TenantFiles::read(folder.path(), server).unwrap();
     let storages = tenants.into_iter().map(|tenant| tenant.own_storage).collect();
     (storages, faults.iter().map(|(_, fault)| chain(fault).to_string()).collect())
 }
