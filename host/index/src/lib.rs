@@ -120,9 +120,9 @@ pub trait Index: Send + Sync + 'static {
     /// reserved by a release that did not store them.
     async fn upload_facts(&self, id: UploadId) -> Result<Option<Facts>, IndexError>;
 
-    /// Reserves a slot that has no entry and no upload, and stores the facts with it. Displaces an upload whose
-    /// `last_activity_ms` is before `idle_before_ms`, or more than [`MAX_CLOCK_SKEW_MS`] after
-    /// `now_ms`. Of concurrent calls for a slot, exactly one reserves it.
+    /// Reserves a slot that has no entry and no upload, and stores the facts with it. Displaces an
+    /// upload whose `last_activity_ms` is before `idle_before_ms`, or more than
+    /// [`MAX_CLOCK_SKEW_MS`] after `now_ms`. Of concurrent calls for a slot, exactly one reserves it.
     async fn reserve(
         &self,
         slot: &Slot,
@@ -156,8 +156,8 @@ pub trait Index: Send + Sync + 'static {
         now_ms: u64,
     ) -> Result<AttachOutcome, IndexError>;
 
-    /// Turns an upload into an entry with the same slot, owner and facts, and without uses. Returns `None`, and changes
-    /// nothing, if the upload does not exist or has a different attachment.
+    /// Turns an upload into an entry with the same slot, owner and facts, and without uses. Returns
+    /// `None`, and changes nothing, if the upload does not exist or has a different attachment.
     async fn finalize(
         &self,
         id: UploadId,

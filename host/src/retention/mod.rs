@@ -1,5 +1,5 @@
-//! Retention: last-used times, names of repositories, durability, and the data that a sweep passes to the guest. Knows
-//! neither the sweep nor the guest.
+//! Retention: last-used times, names of repositories, durability, and the data that a sweep passes
+//! to the guest. Knows neither the sweep nor the guest.
 
 pub(crate) mod durability;
 mod repository_names;

@@ -1,7 +1,8 @@
 //! Tokens and signatures.
 //!
-//! The form of a token and the rules for claims are the native server's own files: one text, compiled for both. Signatures
-//! are RustCrypto's, because the native server's library is not of this target.
+//! The form of a token and the rules for claims are the native server's own files: one text,
+//! compiled for both. Signatures are RustCrypto's, because the native server's library is not of
+//! this target.
 
 #[path = "../../../../../host/src/auth/allowed.rs"]
 mod allowed;

@@ -1,7 +1,7 @@
 //! A bucket of Amazon S3, or of a service with the same protocol.
 //!
-//! `client` makes the SDK's clients, over `http_client`; `errors` maps its errors, `body` streams bytes. [`connect`]
-//! makes the bucket; only `objects/` uses it.
+//! `client` makes the SDK's clients, over `http_client`; `errors` maps its errors, `body` streams
+//! bytes. [`connect`] makes the bucket; only `objects/` uses it.
 
 mod body;
 mod client;
