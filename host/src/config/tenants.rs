@@ -90,7 +90,7 @@ pub(crate) struct TenantSection {
     /// Most connections at once whose latest request was this tenant's; 0: half of
     /// `server.max_connections`.
     pub max_connections: usize,
-    /// What its policy may compute in long turns, in percent of a core.
+    /// What its policy may compute beyond 0.25 ms for each request, in percent of a core.
     pub cpu_percent: u32,
 }
 

@@ -25,7 +25,7 @@ use std::{
 use tokio::time::Sleep;
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use crate::tenant::CpuBudget;
+use crate::tenant::{CpuBudget, take_unpaid};
 
 /// A slice is interrupted at a tick only if it has run for so long since the last one: the first
 /// tick after an instance was entered may follow at once.
@@ -88,7 +88,8 @@ impl<F: Future> TimedPoll<F> {
     fn account(&mut self, turn: Turn) {
         let took = turn.entered.elapsed();
         self.before = if turn.was_interrupted { turn.before + took } else { Duration::ZERO };
-        let pause = self.budget.as_ref().and_then(|budget| budget.charge(took));
+        let paid = took.saturating_sub(take_unpaid());
+        let pause = self.budget.as_ref().and_then(|budget| budget.charge(paid));
         self.pause = pause.map(|pause| Box::pin(tokio::time::sleep(pause)));
     }
 }
@@ -104,6 +105,7 @@ impl<F: Future> Future for TimedPoll<F> {
         }
         let turn = Turn { entered: Instant::now(), before: this.before, was_interrupted: false };
         TURN.set(Some(turn));
+        take_unpaid();
         let polled = this.inner.as_mut().poll(cx);
         this.account(TURN.take().unwrap_or(turn));
         polled

@@ -59,8 +59,9 @@ pub(super) async fn run(
     work: Work<'_>,
 ) -> Result<Ended, InstanceFault> {
     let (mut store, instance) = start(policy, tenant).await.map_err(InstanceFault::NoStart)?;
-    let served = store.run_concurrent(async |accessor| serve(accessor, &instance, work).await);
-    TimedPoll::new(served, budget(tenant)).await.flatten().map_err(InstanceFault::Failed)
+    let budget = budget(tenant);
+    let served = store.run_concurrent(async |accessor| serve(accessor, &instance, work, budget).await);
+    TimedPoll::new(served, budget).await.flatten().map_err(InstanceFault::Failed)
 }
 
 fn budget(tenant: &Tenant) -> Option<&Arc<CpuBudget>> {
@@ -84,10 +85,19 @@ async fn start(policy: &Policy, tenant: &Arc<Tenant>) -> wasmtime::Result<(Store
 }
 
 /// Receives calls and runs them concurrently.
-async fn serve(accessor: &Accessor<State>, instance: &Cache, work: Work<'_>) -> wasmtime::Result<Ended> {
+async fn serve(
+    accessor: &Accessor<State>,
+    instance: &Cache,
+    work: Work<'_>,
+    budget: Option<&Arc<CpuBudget>>,
+) -> wasmtime::Result<Ended> {
     let Work { first, calls, mut place } = work;
     let mut running = FuturesUnordered::new();
-    running.extend(first.map(|call| run_call(accessor, instance, call)));
+    let begin = |call| {
+        budget.into_iter().for_each(|budget| budget.begin_call());
+        run_call(accessor, instance, call)
+    };
+    running.extend(first.map(begin));
     let mut open = true;
     while open || !running.is_empty() {
         if running.is_empty() {
@@ -104,7 +114,7 @@ async fn serve(accessor: &Accessor<State>, instance: &Cache, work: Work<'_>) -> 
             call = calls.recv(), if open => match call {
                 Some(call) => {
                     place.iter_mut().for_each(|place| place.set_busy());
-                    running.push(run_call(accessor, instance, call));
+                    running.push(begin(call));
                 }
                 None => open = false,
             },

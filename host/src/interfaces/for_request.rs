@@ -22,6 +22,7 @@ use crate::{
     auth::Claims,
     message::RequestRecord,
     telemetry::{InRequest, RequestScope},
+    tenant::unpaid,
 };
 
 /// A call of a driver on behalf of a request. The caller pins a future that is not `Unpin`, so that
@@ -50,7 +51,7 @@ impl<V, D: Reported, F: Future<Output = Result<V, D>> + Unpin> Future for Conver
     type Output = Result<V, CallError<D::World>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map_err(CallError::from)
+        unpaid(|| Pin::new(&mut self.0).poll(cx)).map_err(CallError::from)
     }
 }
 

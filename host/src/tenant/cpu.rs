@@ -1,15 +1,18 @@
 //! A tenant's share of the CPU: what its guests may compute in long turns.
 //!
-//! Requests of the built-in policy take microseconds and are not counted. Longer turns hold up
-//! everything else on their thread: they are paid from a budget that refills with time.
+//! Each call brings [`FREE_PER_CALL`] with it, of which one of the built-in policy takes some tens of
+//! microseconds: so a tenant with many honest calls is never held up. What computes for longer is paid from a
+//! budget that refills with time. What the host does for a guest, such as writing a block, is not
+//! counted.
 
 use std::{
+    cell::Cell,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-/// Shorter turns are free.
-const FREE_TURN: Duration = Duration::from_micros(250);
+/// What a call may compute for nothing.
+const FREE_PER_CALL: Duration = Duration::from_micros(250);
 /// What may be saved up: a block list of 50,000 ids takes some tens of milliseconds.
 const BURST: Duration = Duration::from_millis(100);
 
@@ -31,6 +34,13 @@ impl CpuBudget {
         Self { refill, began: Instant::now(), refilled_ns: AtomicU64::new(0) }
     }
 
+    /// Adds what a call may compute for nothing. It pays for what was computed before, and does not
+    /// make the burst larger: so calls that compute little leave nothing for others.
+    pub(crate) fn begin_call(&self) {
+        let free = nanoseconds(FREE_PER_CALL.mul_f64(self.refill));
+        self.refilled_ns.fetch_update(Relaxed, Relaxed, |at| Some(at.saturating_sub(free))).ok();
+    }
+
     /// Takes a turn from the budget. Returns how long to wait before the next one, if it is used
     /// up.
     pub(crate) fn charge(&self, turn: Duration) -> Option<Duration> {
@@ -38,9 +48,6 @@ impl CpuBudget {
     }
 
     fn charge_at(&self, turn: Duration, now: Duration) -> Option<Duration> {
-        if turn < FREE_TURN {
-            return None;
-        }
         let (cost, now) = (nanoseconds(turn.mul_f64(self.refill)), nanoseconds(now));
         let refilled = |at: u64| at.max(now).saturating_add(cost);
         // Always succeeds: the closure always returns a value.
@@ -49,6 +56,24 @@ impl CpuBudget {
         let over = debt.checked_sub(nanoseconds(BURST.mul_f64(self.refill)))?;
         (over > 0).then(|| Duration::from_nanos(over))
     }
+}
+
+thread_local! {
+    /// How long the present turn of this thread was the host's work.
+    static UNPAID: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Does the host's work during a turn.
+pub(crate) fn unpaid<T>(work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let done = work();
+    UNPAID.set(UNPAID.get() + began.elapsed());
+    done
+}
+
+/// Returns how long [`unpaid`] work took on this thread since the last call.
+pub(crate) fn take_unpaid() -> Duration {
+    UNPAID.take()
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

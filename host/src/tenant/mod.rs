@@ -8,7 +8,7 @@ mod guest_memory;
 
 use std::sync::Arc;
 
-pub(crate) use cpu::CpuBudget;
+pub(crate) use cpu::{CpuBudget, take_unpaid, unpaid};
 pub(crate) use guest_memory::{GuestMemory, MemoryShare};
 
 use larder_common::clock::Clock;

@@ -5,11 +5,32 @@ const fn ms(ms: u64) -> Duration {
 }
 
 #[test]
-fn short_turns_are_free() {
+fn calls_of_the_built_in_policy_are_free_however_many_there_are() {
     let budget = CpuBudget::new(10);
-    for _ in 0..1_000_000 {
-        assert_eq!(budget.charge_at(Duration::from_micros(249), Duration::ZERO), None);
+    // 64 calls at a time of 50 µs each, in two turns: a whole core, for ten minutes.
+    let turn = Duration::from_micros(64 * 25);
+    for round in 0..200_000 {
+        (0..64).for_each(|_| budget.begin_call());
+        for half in 0..2 {
+            assert_eq!(budget.charge_at(turn, turn * (2 * round + half)), None, "round {round}");
+        }
     }
+}
+
+#[test]
+fn what_calls_leave_is_not_saved_up() {
+    let budget = CpuBudget::new(10);
+    (0..1_000_000).for_each(|_| budget.begin_call());
+    assert!(budget.charge_at(ms(150), ms(0)).is_some(), "only the burst is free");
+}
+
+#[test]
+fn the_work_of_the_host_is_not_paid() {
+    take_unpaid();
+    assert_eq!(unpaid(|| std::thread::sleep(ms(2))), ());
+    let took = take_unpaid();
+    assert!(took >= ms(2), "{took:?}");
+    assert_eq!(take_unpaid(), Duration::ZERO);
 }
 
 #[test]
