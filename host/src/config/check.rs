@@ -13,7 +13,7 @@ use super::{
 /// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when
 /// added to a time.
 const MAX_DAYS: u64 = 36_500;
-const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
+pub(super) const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
 
 /// Fills in derived settings.
 pub(super) fn resolve(settings: &mut Settings, provenances: &Provenances) -> Result<(), ConfigError> {
@@ -108,13 +108,19 @@ pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result
         )));
     }
     check.storage(&settings.storage)?;
+    check.capacity(&settings.capacity)?;
     check.auth(&settings.auth)
 }
 
-struct Check<'a>(&'a Provenances);
+pub(super) struct Check<'a>(&'a Provenances);
 
 impl Check<'_> {
-    fn that(&self, name: &str, holds: bool, problem: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    pub(super) fn that(
+        &self,
+        name: &str,
+        holds: bool,
+        problem: impl FnOnce() -> String,
+    ) -> Result<(), ConfigError> {
         if holds {
             Ok(())
         } else {
@@ -168,6 +174,11 @@ impl Check<'_> {
             ("tenants.idle_ms", tenants.idle_ms, 1, MAX_MS),
             ("tenants.guest_memory_bytes", tenants.guest_memory_bytes, 1024 * 1024, 1 << 40),
         ];
+        self.ranges(&ranges)
+    }
+
+    /// Checks numbers: name, value, least and most.
+    pub(super) fn ranges(&self, ranges: &[(&str, u64, u64, u64)]) -> Result<(), ConfigError> {
         for (name, value, least, most) in ranges {
             self.that(name, (least..=most).contains(&value), || {
                 format!("is {value}; it must be from {least} to {most}")

@@ -103,6 +103,9 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("ORPHANED_STORAGE_GRACE_PERIOD_HOURS", "retention.orphan_grace_hours", ValueKind::Number),
     ("LARDER_FULL_SWEEP_HOURS", "retention.full_sweep_hours", ValueKind::Number),
     ("DISABLE_CLEANUP_JOBS", "retention.disable", ValueKind::Switch),
+    ("CACHE_MAX_SIZE_BYTES", "capacity.max_bytes", ValueKind::Number),
+    ("CACHE_FILESYSTEM_MAX_USAGE_PERCENT", "capacity.max_disk_percent", ValueKind::Number),
+    ("LARDER_REPOSITORY_MAX_BYTES", "capacity.repository_max_bytes", ValueKind::Number),
     ("LARDER_TENANTS_DIR", "tenants.dir", ValueKind::Text),
     ("LARDER_LOG_FORMAT", "log.format", ValueKind::Text),
     ("DEBUG", "log.debug", ValueKind::Switch),
@@ -122,8 +125,6 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
 /// Variables of the known server that change nothing here.
 const WITHOUT_EFFECT: &[&str] = &[
     "BENCHMARK",
-    "CACHE_FILESYSTEM_MAX_USAGE_PERCENT",
-    "CACHE_MAX_SIZE_BYTES",
     "EAGER_MERGE",
     "MANAGEMENT_API_KEY",
 ];

@@ -11,7 +11,7 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Database, DatabaseDriver, IssuerConfig, Proxy, SslMode, listen, networks, optional, secret,
+    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Proxy, SslMode, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -51,6 +51,8 @@ pub struct Settings {
     pub policy: PolicyConfig,
     /// What is deleted, and when.
     pub retention: Retention,
+    /// How much may be stored.
+    pub capacity: CapacityConfig,
     /// The log.
     pub log: Log,
     /// Outgoing TLS.
@@ -74,6 +76,7 @@ impl Default for Settings {
             urls: Urls::default(),
             policy: PolicyConfig::default(),
             retention: Retention::default(),
+            capacity: CapacityConfig::default(),
             log: Log::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
