@@ -21,6 +21,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use larder_index::{Bound, Index, Room, Slot, Trust, Upload};
+use futures_util::future::BoxFuture;
 use larder_storage::{Source, StorageError, UploadName};
 use tokio::time::Instant;
 
@@ -28,7 +29,7 @@ pub(crate) use disk::DiskLimit;
 pub(crate) use evictor::Evictor;
 pub(crate) use leases::{BodyGuard, Leases};
 pub(crate) use limits::Limits;
-pub(crate) use removal::{Cleaner, Removals, discard_upload, remove_object};
+pub(crate) use removal::{CleanError, Cleaner, Removals, abandon_upload, discard_upload, remove_object};
 pub(crate) use requests::RoomRequests;
 
 use leases::Lease;
@@ -81,6 +82,11 @@ impl Capacity {
     /// policy would delete nothing for it.
     pub(crate) fn is_hopeless(&self, slot: &Slot, trust: Trust) -> bool {
         self.shared.requests.is_hopeless(slot, trust)
+    }
+
+    /// Returns whether room for a part of this upload was refused.
+    pub(crate) fn was_refused(&self, upload: &UploadName) -> bool {
+        self.shared.leases.was_refused(upload)
     }
 
     /// Reserves room for a body before it is read; for one without a length, while it is read. The
@@ -143,7 +149,7 @@ impl Capacity {
         step: u64,
     ) -> Result<u64, StorageError> {
         let saver = self.saver(tenant, upload, lease).await?;
-        let caps = self.limits.caps(&*tenant.index, &saver.slot, self.disk_cap(tenant).await).await;
+        let caps = self.limits.caps(&*tenant.index, &saver.slot.repository, self.disk_cap(tenant).await).await;
         let caps = caps.map_err(unavailable)?;
         if step > lacking
             && tenant.index.reserve_room(upload, step, &caps).await.map_err(unavailable)? == Room::Reserved
@@ -209,6 +215,26 @@ fn unavailable(error: larder_index::IndexError) -> StorageError {
         larder_index::IndexError::NoSpace { .. } => StorageError::NoSpace,
         error => StorageError::unavailable("reserving room", error),
     }
+}
+
+/// Stores a body, for which room is reserved first where anything has a limit.
+///
+/// # Errors
+/// Those of `store`; [`StorageError::NoSpace`] if a limit is reached, [`StorageError::NotFound`] if the
+/// upload is gone.
+pub(crate) async fn admitted<'a, T>(
+    tenant: &Arc<Tenant>,
+    upload: &UploadName,
+    body: Source,
+    store: impl FnOnce(Source) -> BoxFuture<'a, Result<T, StorageError>> + Send,
+) -> Result<T, StorageError> {
+    let Some(capacity) = &tenant.capacity else { return store(body).await };
+    let (body, guard) = Capacity::admit(tenant, capacity, upload, body).await?;
+    let stored = store(body).await;
+    if guard.finish(&stored) {
+        removal::erase_late(tenant, upload).await;
+    }
+    stored
 }
 
 /// Checks whether an index counts, which the limits need.

@@ -105,6 +105,7 @@
 
 mod auth;
 mod builder;
+mod capacity;
 pub mod config;
 mod descriptors;
 mod disk_pressure;

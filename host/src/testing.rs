@@ -35,6 +35,8 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         usage: Arc::new(UsageTracker::default()),
         names: Arc::default(),
         durability: Arc::new(DurabilityTracker::new("this boot".into(), false)),
+        capacity: None,
+        removals: Arc::default(),
         pressure: Arc::new(DiskPressure::new()),
         clock: Clock::manual(NOW_MS).0,
         settings: PolicySettings {

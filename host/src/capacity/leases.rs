@@ -84,6 +84,11 @@ impl Leases {
         Some(lease)
     }
 
+    /// Returns whether room for a part of this upload was refused.
+    pub(super) fn was_refused(&self, upload: &UploadName) -> bool {
+        self.uploads.lock().get(upload).is_some_and(|lease| lease.state.lock().is_refused)
+    }
+
     /// Returns how many bytes are reserved that are not written yet.
     pub(super) fn unwritten(&self) -> u64 {
         self.unwritten.load(Relaxed)

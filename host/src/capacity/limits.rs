@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use larder_index::{Caps, Index, IndexError, Slot};
+use larder_index::{Caps, Index, IndexError};
 
 use crate::config::Settings;
 
@@ -18,6 +18,7 @@ pub(crate) struct Limits {
     evict_at_percent: u64,
     evict_to_percent: u64,
     wait: Duration,
+    may_evict: bool,
 }
 
 impl Limits {
@@ -36,6 +37,7 @@ impl Limits {
             evict_at_percent: capacity.evict_at_percent,
             evict_to_percent: capacity.evict_to_percent,
             wait: Duration::from_millis(capacity.wait_ms),
+            may_evict: !settings.retention.disable,
         }
     }
 
@@ -52,17 +54,22 @@ impl Limits {
         self.wait
     }
 
-    /// Returns the caps for a save of this slot. `disk`: what the disk allows the server.
+    /// Whether anything may be deleted to make room.
+    pub(super) fn may_evict(&self) -> bool {
+        self.may_evict
+    }
+
+    /// Returns the caps for a save of this repository. `disk`: what the disk allows the server.
     ///
     /// # Errors
     /// When the index fails, which has the names of repositories.
     pub(super) async fn caps(
         &self,
         index: &dyn Index,
-        slot: &Slot,
+        repository: &str,
         disk: Option<u64>,
     ) -> Result<Caps, IndexError> {
-        let repository = self.of_repository(index, &slot.repository).await?;
+        let repository = self.of_repository(index, repository).await?;
         let share = |cap: u64| Some(cap / 100 * self.scope_percent?);
         Ok(Caps {
             scope: repository.and_then(share),

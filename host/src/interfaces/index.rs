@@ -218,7 +218,8 @@ async fn unless_full(
     if let Reservation::Reserved(upload) = &reserved
         && is_full(tenant).await
     {
-        tenant.pressure.abandon_upload(&*tenant.storage, &*tenant.index, &upload.name).await;
+        abandon_upload(tenant, &upload.name).await;
+        tenant.pressure.report();
         return Ok(None);
     }
     Ok(Some(reserved))

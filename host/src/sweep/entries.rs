@@ -14,7 +14,10 @@ use larder_index::{Entry, EntryId, MAX_CLOCK_SKEW_MS};
 use larder_storage::StorageError;
 
 use super::{PAGE, SweepError, SweepRun, Sweeper, ages::EARLIEST_MS};
-use crate::retention::{Candidate, ContentState, Roots};
+use crate::{
+    capacity::remove_object,
+    retention::{Candidate, ContentState, Roots},
+};
 
 /// Concurrent `stat` calls.
 const MAX_STATS: usize = 8;
@@ -111,7 +114,7 @@ impl Sweeper<'_> {
             run.report.bytes += entry.size_bytes;
             let stale = candidate.content == ContentState::Broken;
             tracing::info!(entry = entry.id.0, key = entry.slot.key, stale, "entry deleted");
-            run.failures.record(self.tenant.storage.remove(&entry.object).await)?;
+            run.failures.record(remove_object(self.tenant, &entry.object).await)?;
         }
         Ok(())
     }

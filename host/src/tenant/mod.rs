@@ -17,6 +17,7 @@ use larder_storage::Storage;
 
 use crate::{
     auth::{TokenVerifier, UrlSigner},
+    capacity::{Capacity, Removals},
     disk_pressure::DiskPressure,
     net::Upstream,
     retention::{DurabilityTracker, RepositoryNames, UsageTracker},
@@ -59,6 +60,10 @@ pub(crate) struct Tenant {
     pub names: Arc<RepositoryNames>,
     /// Flushes new entries.
     pub durability: Arc<DurabilityTracker>,
+    /// How much may be stored; `None`: any amount.
+    pub capacity: Option<Arc<Capacity>>,
+    /// Objects whose removal the index does not know yet.
+    pub removals: Arc<Removals>,
     /// Reports a full disk.
     pub pressure: Arc<DiskPressure>,
     /// The time of day.

@@ -30,7 +30,8 @@ async fn save(tenant: &Tenant, key: &str, bytes: &Bytes) -> bool {
     let stored = match tenant.storage.put(&upload.name, content(bytes)).await {
         Ok(stored) => stored,
         Err(StorageError::NoSpace) => {
-            tenant.pressure.abandon_upload(&*tenant.storage, &*tenant.index, &upload.name).await;
+            crate::capacity::abandon_upload(&tenant, &upload.name).await;
+            tenant.pressure.report();
             return false;
         }
         Err(error) => panic!("{error:?}"),
