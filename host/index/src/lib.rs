@@ -20,6 +20,7 @@ mod facts;
 mod keys;
 #[cfg(test)]
 mod last_release;
+mod ledger;
 #[cfg(test)]
 mod model;
 mod probe;
@@ -49,6 +50,7 @@ pub use self::{
     error::IndexError,
     facts::{EntryDetails, EntryUses, MAX_REPOSITORY_NAME_BYTES, RepositoryName},
     keys::KeyRule,
+    ledger::{Area, Bound, Caps, Leaving, LeavingId, Remains, Room},
     probe::{MatchKind, Probe},
     upload::{AttachOutcome, Attachment, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId},
 };
@@ -241,6 +243,100 @@ pub trait Index: Send + Sync + 'static {
     /// have it where one was given up and taken by another, or issuers have prefixes.
     async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError>;
 
+    /// Counts `bytes` for an upload, before they are written, if they fit into each area that has a cap.
+    /// Of concurrent calls none exceeds a cap, whatever process makes them. What is counted for an
+    /// upload stays counted until it has become an entry (then the entry's size does), or is reported by
+    /// [`Self::left_uploads`].
+    ///
+    /// A call that fails may have counted the bytes. They leave with the rest of the upload.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index does not count.
+    async fn reserve_room(
+        &self,
+        _upload: &UploadName,
+        _bytes: u64,
+        _caps: &Caps,
+    ) -> Result<Room, IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Reports that nothing of these uploads is stored any more, except the objects of entries that they
+    /// became. Ends the counting of what they had reserved. Names that are not leaving are ignored, so a
+    /// call may be repeated; uploads that exist are not changed.
+    ///
+    /// # Errors
+    /// As for [`Self::reserve_room`].
+    async fn left_uploads(&self, _uploads: &[UploadName]) -> Result<(), IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Reports that these objects are not stored any more. Objects that are not leaving, such as those
+    /// of entries, are ignored, so a call may be repeated.
+    ///
+    /// # Errors
+    /// As for [`Self::reserve_room`].
+    async fn left_objects(&self, _objects: &[ObjectName]) -> Result<(), IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Returns up to `limit` of what is leaving, in the order of [`LeavingId`], starting after `after`.
+    ///
+    /// # Errors
+    /// As for [`Self::reserve_room`].
+    async fn list_leaving(
+        &self,
+        _after: Option<LeavingId>,
+        _limit: usize,
+    ) -> Result<Vec<Leaving>, IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Returns the number of bytes that are counted in an area.
+    ///
+    /// # Errors
+    /// As for [`Self::reserve_room`].
+    async fn usage_of(&self, _area: &Area) -> Result<u64, IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Returns up to `limit` parts of an area and the bytes that are counted in them, most bytes first:
+    /// the scopes of a repository, or the repositories of a tenant. A scope, and the server, have no
+    /// parts here. Reads all of them.
+    ///
+    /// # Errors
+    /// As for [`Self::reserve_room`].
+    async fn list_usage(&self, _area: &Area, _limit: usize) -> Result<Vec<(Area, u64)>, IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Sets the number of bytes of the tenant's orphans, as a sweep has found them. They are counted for
+    /// the tenant and the server until the next call.
+    ///
+    /// # Errors
+    /// As for [`Self::reserve_room`].
+    async fn set_orphans(&self, _bytes: u64) -> Result<(), IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Sets whether the tenant has a storage of its own, so that it does not count in [`Area::Server`].
+    /// The database remembers it.
+    ///
+    /// # Errors
+    /// As for [`Self::reserve_room`].
+    async fn set_counted_apart(&self, _apart: bool) -> Result<(), IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Counts all tenants again, from the rows. Returns how many sums were wrong: none, unless a server
+    /// of a release that did not count has changed the database, or its rows were changed by hand.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] also for the index of a tenant other than `default`.
+    async fn recount(&self) -> Result<u64, IndexError> {
+        Err(NOT_COUNTED)
+    }
+
     /// Returns the secret of this name, storing `fresh` if there is none yet. Concurrent first
     /// calls all return the same secret.
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError>;
@@ -252,6 +348,9 @@ const NOT_OF_DEFAULT: IndexError =
 
 /// The error of [`Index::forget_tenant`] for the tenant `default`.
 const NOT_FOR_DEFAULT: IndexError = IndexError::Unsupported("the tenant `default` cannot be removed");
+
+/// The error of the methods that count.
+const NOT_COUNTED: IndexError = IndexError::Unsupported("this index does not count bytes");
 
 /// Returns the latest time of each id, sorted by id, so that concurrent batches lock rows in the
 /// same order.
