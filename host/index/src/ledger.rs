@@ -6,6 +6,8 @@
 //! long as room is reserved before bytes are written and what has left is reported after it is gone;
 //! and they are exact while nothing is under way. A crash does not change that.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use larder_storage::{ObjectName, UploadName};
 
 /// What is counted together, from the narrowest to the widest.
@@ -115,4 +117,129 @@ pub enum LeavingId {
     Row(u64),
     /// Of an entry that was deleted.
     Departed(u64),
+}
+
+/// What a sum is of. The numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Scope = 0,
+    Repository = 1,
+    Tenant = 2,
+    Server = 3,
+}
+
+impl Level {
+    /// The sums that a change of a tenant's bytes changes. In this order: the one that most changes have
+    /// in common is locked last, and no two changes wait for each other.
+    pub(crate) fn of_tenant(is_apart: bool) -> &'static [Self] {
+        const ALL: &[Level] = &[Level::Scope, Level::Repository, Level::Tenant, Level::Server];
+        if is_apart { &ALL[..3] } else { ALL }
+    }
+
+    pub(crate) fn number(self) -> i64 {
+        self as i64
+    }
+
+    pub(crate) fn bound(self) -> Bound {
+        match self {
+            Self::Scope => Bound::Scope,
+            Self::Repository => Bound::Repository,
+            Self::Tenant => Bound::Tenant,
+            Self::Server => Bound::Server,
+        }
+    }
+}
+
+/// A repository and a scope, as stored. Empty where the sum is of more than one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) repository: Vec<u8>,
+    pub(crate) scope: Vec<u8>,
+}
+
+impl Place {
+    /// Returns where the sum of an area is stored.
+    pub(crate) fn of(area: &Area) -> (Level, Self) {
+        let bytes = |text: &String| text.as_bytes().to_vec();
+        match area {
+            Area::Scope { repository, scope } => {
+                (Level::Scope, Self { repository: bytes(repository), scope: bytes(scope) })
+            }
+            Area::Repository(repository) => {
+                (Level::Repository, Self { repository: bytes(repository), scope: Vec::new() })
+            }
+            Area::Tenant => (Level::Tenant, Self::default()),
+            Area::Server => (Level::Server, Self::default()),
+        }
+    }
+
+    /// Returns repository and scope of the sum at a level.
+    pub(crate) fn at(&self, level: Level) -> (&[u8], &[u8]) {
+        match level {
+            Level::Scope => (&self.repository, &self.scope),
+            Level::Repository => (&self.repository, &[]),
+            Level::Tenant | Level::Server => (&[], &[]),
+        }
+    }
+}
+
+/// A sum and by how much it is wrong.
+pub(crate) struct WrongSum {
+    pub(crate) level: i64,
+    pub(crate) tenant: Vec<u8>,
+    pub(crate) place: Place,
+    /// What is to be added.
+    pub(crate) change: i64,
+}
+
+/// All sums of a database: as they are stored, or as they should be.
+#[derive(Default)]
+pub(crate) struct Sums {
+    sums: BTreeMap<(i64, Vec<u8>, Place), u64>,
+    apart: BTreeSet<Vec<u8>>,
+}
+
+impl Sums {
+    /// Adds a tenant with its orphans. Tenants come before their rows.
+    pub(crate) fn add_tenant(&mut self, tenant: &[u8], orphan_bytes: u64, is_apart: bool) {
+        if is_apart {
+            self.apart.insert(tenant.to_vec());
+        }
+        for level in Level::of_tenant(is_apart).iter().filter(|level| **level >= Level::Tenant) {
+            self.add_at(*level, tenant, &Place::default(), orphan_bytes);
+        }
+    }
+
+    /// Adds the bytes of a row.
+    pub(crate) fn add(&mut self, tenant: &[u8], place: &Place, bytes: u64) {
+        for level in Level::of_tenant(self.apart.contains(tenant)) {
+            self.add_at(*level, tenant, place, bytes);
+        }
+    }
+
+    fn add_at(&mut self, level: Level, tenant: &[u8], place: &Place, bytes: u64) {
+        let (repository, scope) = place.at(level);
+        let place = Place { repository: repository.to_vec(), scope: scope.to_vec() };
+        let tenant = if level == Level::Server { Vec::new() } else { tenant.to_vec() };
+        let sum = self.sums.entry((level.number(), tenant, place)).or_default();
+        *sum = sum.saturating_add(bytes);
+    }
+
+    /// Sets a sum as it is stored.
+    pub(crate) fn set(&mut self, level: i64, tenant: Vec<u8>, place: Place, bytes: u64) {
+        self.sums.insert((level, tenant, place), bytes);
+    }
+
+    /// Returns how `stored` has to change, in the order in which sums are locked.
+    pub(crate) fn differences(&self, stored: &Self) -> Vec<WrongSum> {
+        let keys: BTreeSet<_> = self.sums.keys().chain(stored.sums.keys()).collect();
+        let sum = |sums: &Self, key| i64::try_from(sums.sums.get(key).copied().unwrap_or(0)).unwrap_or(i64::MAX);
+        keys.into_iter()
+            .map(|key| {
+                let (level, tenant, place) = key.clone();
+                WrongSum { level, tenant, place, change: sum(self, key) - sum(stored, key) }
+            })
+            .filter(|wrong| wrong.change != 0)
+            .collect()
+    }
 }
