@@ -49,7 +49,7 @@ impl SavedBy {
     pub fn selects(&self, entry: &Entry, details: &EntryDetails) -> bool {
         let is = |asked: &Option<String>, text: &str| asked.as_deref().is_none_or(|asked| asked == text);
         let has = |(name, value): &(String, String)| {
-            details.facts.as_ref().is_some_and(|facts| facts.get(name) == Some(value))
+            details.facts.as_ref().is_some_and(|facts| facts.get(name) == Some(value.as_str()))
         };
         is(&self.repository, &entry.slot.repository)
             && is(&self.scope, &entry.slot.scope)
