@@ -10,10 +10,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use larder_storage::{ObjectName, UploadName};
 
+use crate::departed::MAX_DEPARTED_TEXT_BYTES;
+
+/// The name of the property that says whether the sums have been made.
+pub(crate) const USAGE_PROPERTY: &str = "usage";
+
+/// Its value before.
+pub(crate) const UNCOUNTED: &str = "uncounted";
+
+/// Its value after.
+pub(crate) const COUNTED: &str = "counted";
+
+/// Bytes of a longer text that are stored.
+const CLIPPED_BYTES: usize = 200;
+
 /// What is counted together, from the narrowest to the widest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Area {
-    /// A scope of a repository of the tenant.
+    /// A scope of a repository of the tenant. Texts of more than 255 bytes are listed as their first 200
+    /// and their SHA-256.
     Scope {
         /// The repository.
         repository: String,
@@ -111,12 +126,21 @@ pub enum Remains {
 }
 
 /// Identifies a [`Leaving`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LeavingId {
     /// Of an upload, or of a replaced object.
     Row(u64),
-    /// Of an entry that was deleted.
-    Departed(u64),
+    /// The object of an entry that was deleted.
+    Departed(ObjectName),
+}
+
+/// Returns a text as a sum, or a departed entry, has it.
+fn clipped(text: &[u8]) -> Vec<u8> {
+    if text.len() <= MAX_DEPARTED_TEXT_BYTES {
+        return text.to_vec();
+    }
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text);
+    [&text[..CLIPPED_BYTES], hex::encode(digest).as_bytes()].concat()
 }
 
 /// What a sum is of. The numbers are stored.
@@ -158,16 +182,18 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Shortens the texts of a row.
+    pub(crate) fn clipped(repository: &[u8], scope: &[u8]) -> Self {
+        Self { repository: clipped(repository), scope: clipped(scope) }
+    }
+
     /// Returns where the sum of an area is stored.
     pub(crate) fn of(area: &Area) -> (Level, Self) {
-        let bytes = |text: &String| text.as_bytes().to_vec();
         match area {
             Area::Scope { repository, scope } => {
-                (Level::Scope, Self { repository: bytes(repository), scope: bytes(scope) })
+                (Level::Scope, Self::clipped(repository.as_bytes(), scope.as_bytes()))
             }
-            Area::Repository(repository) => {
-                (Level::Repository, Self { repository: bytes(repository), scope: Vec::new() })
-            }
+            Area::Repository(repository) => (Level::Repository, Self::clipped(repository.as_bytes(), b"")),
             Area::Tenant => (Level::Tenant, Self::default()),
             Area::Server => (Level::Server, Self::default()),
         }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use larder_storage::{ObjectName, UploadName};
-use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params, types::Type};
 
 use super::{
-    rows::{self, integer, number, text},
+    rows::{self, integer, number},
     tenant::TenantConnection,
 };
 use crate::{
     Area, Bound, Caps, Leaving, LeavingId, Remains, Room, UploadId,
-    ledger::{Level, Place, Sums},
+    ledger::{COUNTED, Level, Place, Sums, UNCOUNTED, USAGE_PROPERTY},
 };
 
 pub(super) const USAGE: &str = "SELECT bytes FROM area_usage \
@@ -35,7 +35,7 @@ pub(super) const LEAVES: &str = "INSERT INTO leaving (tenant, is_object, name, k
 pub(super) const LEFT: &str = "DELETE FROM leaving WHERE tenant = ?1 AND is_object = ?2 AND name = ?3 \
      RETURNING repository, scope, bytes";
 
-pub(super) const LEFT_DEPARTED: &str = "UPDATE departed SET object = NULL WHERE tenant = ?1 AND object = ?2 \
+pub(super) const LEFT_DEPARTED: &str = "UPDATE departed INDEXED BY departed_stored SET object = NULL WHERE tenant = ?1 AND object = ?2 \
      RETURNING repository, scope, size_bytes";
 
 pub(super) const RESERVED: &str =
@@ -44,8 +44,8 @@ pub(super) const RESERVED: &str =
 pub(super) const LEAVING: &str = "SELECT id, is_object, name, kept, bytes \
      FROM leaving INDEXED BY leaving_by_tenant WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 
-pub(super) const DEPARTED: &str = "SELECT id, object, size_bytes FROM departed INDEXED BY departed_leaving \
-     WHERE tenant = ?1 AND object IS NOT NULL AND id > ?2 ORDER BY id LIMIT ?3";
+pub(super) const DEPARTED: &str = "SELECT object, size_bytes FROM departed INDEXED BY departed_stored \
+     WHERE tenant = ?1 AND object IS NOT NULL AND object > ?2 ORDER BY object LIMIT ?3";
 
 pub(super) const PARTS: &str = "SELECT repository, scope, bytes FROM area_usage \
      WHERE tenant = ?1 AND level = ?2 AND (?3 IS NULL OR repository = ?3) ORDER BY bytes DESC LIMIT ?4";
@@ -64,7 +64,8 @@ struct Deleted {
 }
 
 fn place(row: &Row<'_>, first: usize) -> rusqlite::Result<Place> {
-    Ok(Place { repository: row.get(first)?, scope: row.get(first + 1)? })
+    let bytes = |column| row.get_ref(column)?.as_blob().map_err(|error| rows::invalid(column, Type::Blob, error));
+    Ok(Place::clipped(bytes(first)?, bytes(first + 1)?))
 }
 
 /// Returns whether the tenant does not count for the server.
@@ -283,25 +284,25 @@ fn settle(conn: TenantConnection<'_>, left: Vec<(Place, u64)>) -> rusqlite::Resu
 /// See [`crate::Index::list_leaving`].
 pub(super) fn list_leaving(
     conn: TenantConnection<'_>,
-    after: Option<LeavingId>,
+    after: Option<&LeavingId>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Leaving>> {
     let _snapshot = conn.snapshot()?;
     let mut listed = Vec::new();
     let departed_after = match after {
-        Some(LeavingId::Departed(id)) => id,
+        Some(LeavingId::Departed(object)) => object.as_str(),
         after => {
-            let after = if let Some(LeavingId::Row(id)) = after { id } else { 0 };
+            let after = if let Some(LeavingId::Row(id)) = after { *id } else { 0 };
             let mut statement = conn.prepare(LEAVING)?;
             let rows = statement
                 .query_map(params![conn.tenant(), integer(after), rows::limit(limit)], leaving)?;
             listed = rows.collect::<rusqlite::Result<_>>()?;
-            0
+            ""
         }
     };
     let limit = rows::limit(limit - listed.len());
     let mut statement = conn.prepare(DEPARTED)?;
-    let rows = statement.query_map(params![conn.tenant(), integer(departed_after), limit], departed)?;
+    let rows = statement.query_map(params![conn.tenant(), departed_after, limit], departed)?;
     for row in rows {
         listed.push(row?);
     }
@@ -322,8 +323,9 @@ fn leaving(row: &Row<'_>) -> rusqlite::Result<Leaving> {
 }
 
 fn departed(row: &Row<'_>) -> rusqlite::Result<Leaving> {
-    let (id, what) = (LeavingId::Departed(number(row, 0)?), Remains::Object(rows::object(row, 1)?));
-    Ok(Leaving { id, what, bytes: number(row, 2)? })
+    let object = rows::object(row, 0)?;
+    let (id, what) = (LeavingId::Departed(object.clone()), Remains::Object(object));
+    Ok(Leaving { id, what, bytes: number(row, 1)? })
 }
 
 /// See [`crate::Index::usage_of`].
@@ -338,15 +340,16 @@ pub(super) fn list_usage(
     area: &Area,
     limit: usize,
 ) -> rusqlite::Result<Vec<(Area, u64)>> {
+    let (_, place) = Place::of(area);
     let (level, within) = match area {
         Area::Scope { .. } | Area::Server => return Ok(Vec::new()),
-        Area::Repository(repository) => (Level::Scope, Some(repository.as_bytes())),
+        Area::Repository(_) => (Level::Scope, Some(place.repository)),
         Area::Tenant => (Level::Repository, None),
     };
     let read = |row: &Row<'_>| {
-        let (repository, bytes) = (text(row, 0)?, number(row, 2)?);
-        let part = match within {
-            Some(_) => Area::Scope { repository, scope: text(row, 1)? },
+        let (repository, bytes) = (listed(row, 0)?, number(row, 2)?);
+        let part = match &within {
+            Some(_) => Area::Scope { repository, scope: listed(row, 1)? },
             None => Area::Repository(repository),
         };
         Ok((part, bytes))
@@ -354,6 +357,11 @@ pub(super) fn list_usage(
     conn.prepare(PARTS)?
         .query_map(params![conn.tenant(), level.number(), within, rows::limit(limit)], read)?
         .collect()
+}
+
+/// Reads a text, which may have been clipped within a letter.
+fn listed(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(&row.get::<_, Vec<u8>>(column)?).into_owned())
 }
 
 /// See [`crate::Index::set_orphans`].
@@ -416,7 +424,9 @@ pub(super) fn recount(conn: &Connection) -> rusqlite::Result<u64> {
     let mut sums = conn.prepare("SELECT level, tenant, repository, scope, bytes FROM area_usage")?;
     let mut sums = sums.query([])?;
     while let Some(row) = sums.next()? {
-        stored.set(row.get(0)?, row.get::<_, String>(1)?.into_bytes(), place(row, 2)?, number(row, 4)?);
+        let tenant = row.get::<_, String>(1)?.into_bytes();
+        let place = Place { repository: row.get(2)?, scope: row.get(3)? };
+        stored.set(row.get(0)?, tenant, place, number(row, 4)?);
     }
     let wrong = expected.differences(&stored);
     let mut change = conn.prepare(CHANGE)?;
@@ -425,5 +435,18 @@ pub(super) fn recount(conn: &Connection) -> rusqlite::Result<u64> {
         change.execute(params![tenant, sum.level, sum.place.repository, sum.place.scope, sum.change])?;
     }
     conn.execute("DELETE FROM area_usage WHERE level < 2 AND bytes = 0", [])?;
+    conn.execute("UPDATE properties SET value = ?2 WHERE name = ?1", [USAGE_PROPERTY, COUNTED])?;
     Ok(wrong.len() as u64)
+}
+
+/// Makes the sums of a database that was made before there were any.
+pub(super) fn count_if_uncounted(conn: &mut Connection) -> rusqlite::Result<()> {
+    let asked = "SELECT 1 FROM properties WHERE name = ?1 AND value = ?2";
+    let is_uncounted = |conn: &Connection| conn.prepare(asked)?.exists([USAGE_PROPERTY, UNCOUNTED]);
+    if is_uncounted(conn)? {
+        let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        recount(&transaction)?;
+        transaction.commit()?;
+    }
+    Ok(())
 }

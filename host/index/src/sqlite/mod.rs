@@ -430,7 +430,7 @@ impl Index for SqliteIndex {
     }
 
     async fn list_leaving(&self, after: Option<LeavingId>, limit: usize) -> Result<Vec<Leaving>, IndexError> {
-        self.read("listing what leaves", |conn| ledger::list_leaving(conn, after, limit))
+        self.read("listing what leaves", |conn| ledger::list_leaving(conn, after.as_ref(), limit))
     }
 
     async fn usage_of(&self, area: &Area) -> Result<u64, IndexError> {
