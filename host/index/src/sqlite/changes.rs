@@ -7,7 +7,7 @@ use larder_storage::UploadName;
 use rusqlite::params;
 
 use super::{
-    queries,
+    ledger, queries,
     rows::{self, entry_columns, integer, upload_columns},
     tenant::TenantConnection,
 };
@@ -129,8 +129,11 @@ pub(super) fn attach(
         integer(now_ms),
         integer(now_ms.saturating_add(MAX_CLOCK_SKEW_MS)),
     ])?;
-    let replaced = upload.attachment.map(|before| before.object);
-    Ok(AttachOutcome::Attached(replaced.filter(|object| *object != attachment.object)))
+    let replaced = upload.attachment.filter(|before| before.object != attachment.object);
+    if let Some(Attachment { object, size_bytes }) = &replaced {
+        ledger::replace(conn, &upload.name, (object, *size_bytes), &attachment.object)?;
+    }
+    Ok(AttachOutcome::Attached(replaced.map(|before| before.object)))
 }
 
 /// See [`crate::Index::finalize`].
@@ -151,7 +154,7 @@ pub(super) fn finalize(
         return Ok(None);
     }
     let entry = insert_entry(conn, rule, &upload, attachment, durability, now_ms)?;
-    abandon(conn, id)?;
+    ledger::finalized(conn, id, &attachment.object, attachment.size_bytes)?;
     Ok(Some(entry))
 }
 
@@ -196,10 +199,7 @@ fn insert_entry(
 
 /// See [`crate::Index::abandon`].
 pub(super) fn abandon(conn: TenantConnection<'_>, id: UploadId) -> rusqlite::Result<bool> {
-    let deleted = conn
-        .prepare("DELETE FROM uploads WHERE tenant = ?1 AND id = ?2")?
-        .execute(params![conn.tenant(), integer(id.0)])?;
-    Ok(deleted > 0)
+    ledger::abandon(conn, id, None)
 }
 
 /// See [`crate::Index::abandon_idle`].
@@ -208,10 +208,7 @@ pub(super) fn abandon_idle(
     id: UploadId,
     idle_before_ms: u64,
 ) -> rusqlite::Result<bool> {
-    let deleted = conn
-        .prepare("DELETE FROM uploads WHERE tenant = ?1 AND id = ?2 AND active_ms < ?3")?
-        .execute(params![conn.tenant(), integer(id.0), integer(idle_before_ms)])?;
-    Ok(deleted > 0)
+    ledger::abandon(conn, id, Some(idle_before_ms))
 }
 
 /// See [`crate::Index::delete_entry`].
@@ -309,5 +306,6 @@ pub(super) fn forget(conn: TenantConnection<'_>) -> rusqlite::Result<bool> {
     }
     conn.prepare("DELETE FROM secrets WHERE tenant = ?1")?.execute([conn.tenant()])?;
     conn.prepare("DELETE FROM repositories WHERE tenant = ?1")?.execute([conn.tenant()])?;
+    ledger::forget(conn)?;
     Ok(true)
 }

@@ -9,6 +9,7 @@ mod facts;
 mod fault;
 mod file_watch;
 mod find;
+mod ledger;
 mod long_searches;
 mod queries;
 mod reader;
@@ -43,8 +44,9 @@ use self::{
     writer::Writer,
 };
 use super::{
-    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, IndexError,
-    KeyRule, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName, Reservation, Slot, Upload, UploadId,
+    Area, AttachOutcome, Attachment, Caps, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index,
+    IndexError, KeyRule, Leaving, LeavingId, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName,
+    Reservation, Room, Slot, Upload, UploadId,
     latest_names, summed, unavailable,
 };
 
@@ -189,6 +191,7 @@ impl Drop for Database {
 }
 
 const FIND: &str = "finding an entry";
+const LEFT: &str = "counting what has left";
 
 #[async_trait]
 impl Index for SqliteIndex {
@@ -403,6 +406,54 @@ impl Index for SqliteIndex {
 
     async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError> {
         self.read("finding repositories", |conn| facts::find_repositories(conn, name))
+    }
+
+    async fn reserve_room(&self, upload: &UploadName, bytes: u64, caps: &Caps) -> Result<Room, IndexError> {
+        let (upload, caps) = (upload.clone(), caps.clone());
+        self.write("reserving room", move |conn| ledger::reserve_room(conn, &upload, bytes, &caps)).await
+    }
+
+    async fn left_uploads(&self, uploads: &[UploadName]) -> Result<(), IndexError> {
+        if uploads.is_empty() {
+            return Ok(());
+        }
+        let uploads = uploads.to_vec();
+        self.write(LEFT, move |conn| ledger::left_uploads(conn, &uploads)).await
+    }
+
+    async fn left_objects(&self, objects: &[ObjectName]) -> Result<(), IndexError> {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let objects = objects.to_vec();
+        self.write(LEFT, move |conn| ledger::left_objects(conn, &objects)).await
+    }
+
+    async fn list_leaving(&self, after: Option<LeavingId>, limit: usize) -> Result<Vec<Leaving>, IndexError> {
+        self.read("listing what leaves", |conn| ledger::list_leaving(conn, after.as_ref(), limit))
+    }
+
+    async fn usage_of(&self, area: &Area) -> Result<u64, IndexError> {
+        self.read("reading a sum of bytes", |conn| ledger::usage_of(conn, area))
+    }
+
+    async fn list_usage(&self, area: &Area, limit: usize) -> Result<Vec<(Area, u64)>, IndexError> {
+        self.read("listing sums of bytes", |conn| ledger::list_usage(conn, area, limit))
+    }
+
+    async fn set_orphans(&self, bytes: u64) -> Result<(), IndexError> {
+        self.write("counting orphans", move |conn| ledger::set_orphans(conn, bytes)).await
+    }
+
+    async fn set_counted_apart(&self, apart: bool) -> Result<(), IndexError> {
+        self.write("counting a tenant", move |conn| ledger::set_counted_apart(conn, apart)).await
+    }
+
+    async fn recount(&self) -> Result<u64, IndexError> {
+        if !self.tenant.is_default() {
+            return Err(NOT_OF_DEFAULT);
+        }
+        self.database.writer.write("counting all bytes", ledger::recount).await
     }
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError> {
