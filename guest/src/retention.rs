@@ -98,12 +98,21 @@ fn may_name(now_ms: u64, index: &Entry, layer: &Entry) -> bool {
 }
 
 fn is_layer(entry: &Entry) -> bool {
-    starts_with(entry, LAYER)
+    is_layer_key(&entry.slot.key)
+}
+
+/// Returns whether the key is that of a layer of BuildKit.
+pub(crate) fn is_layer_key(key: &str) -> bool {
+    has_prefix(key, LAYER)
 }
 
 /// Ignores ASCII case, as the matching of keys.
 fn starts_with(entry: &Entry, prefix: &str) -> bool {
-    entry.slot.key.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    has_prefix(&entry.slot.key, prefix)
+}
+
+fn has_prefix(key: &str, prefix: &str) -> bool {
+    key.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
 
 fn last_use_ms(now_ms: u64, entry: &Entry) -> u64 {

@@ -2,7 +2,7 @@
 //!
 //! Fast, because the content is committed by then. A repeated call returns the same entry.
 
-use super::{Caller, ChunkKind, Code, Error, chunks};
+use super::{Caller, ChunkKind, Code, Error, chunks, refusal};
 use crate::cleanup;
 use crate::ports::{Attachment, Entry, Host, MatchKind, Probe, Slot, Upload};
 use crate::writer::Writer;
@@ -11,13 +11,48 @@ use crate::writer::Writer;
 const MAX_ATTEMPTS: usize = 3;
 
 /// Finalizes the upload in the slot, or returns the existing entry. An append blob need not be
-/// sealed.
+/// sealed. Returns `None` if that succeeds in words only (`refusal`).
 ///
 /// # Errors
 /// `invalid_argument` if nothing was uploaded; also if `size_bytes` does not match, which abandons
 /// the upload. `not_found` if there is neither an upload nor an entry, `already_exists` if it is
 /// somebody else's, `unavailable` if the upload keeps changing.
 pub(crate) async fn finalize<H: Host>(
+    caller: &Caller<'_, H>,
+    slot: Slot,
+    size_bytes: u64,
+) -> Result<Option<Entry>, Error> {
+    if !refusal::was_noted(caller).await? {
+        return finalize_slot(caller, slot, size_bytes).await.map(Some);
+    }
+    let is_layer = crate::retention::is_layer_key(&slot.key);
+    let finalized = match caller.host.find_upload(slot.clone()).await? {
+        Some(upload) if !is_layer => return drop_in_words(caller, upload).await.map(|()| None),
+        _ => finalize_slot(caller, slot, size_bytes).await,
+    };
+    match finalized {
+        Err(error) if error.code() == Code::NotFound => {
+            refusal::record(caller.request);
+            Ok(None)
+        }
+        finalized => finalized.map(Some),
+    }
+}
+
+/// Abandons the upload of an index that must not become an entry.
+pub(crate) async fn drop_in_words<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result<(), Error> {
+    let name = upload.name.clone();
+    let gone = Error::new(Code::NotFound, "no upload is under way for this key");
+    let error = abandon(caller, upload, gone).await;
+    if error.code() != Code::NotFound {
+        return Err(error);
+    }
+    refusal::note(caller.host, &caller.claims.owner, Some(&name), caller.request.received_ms).await;
+    refusal::record(caller.request);
+    Ok(())
+}
+
+async fn finalize_slot<H: Host>(
     caller: &Caller<'_, H>,
     slot: Slot,
     size_bytes: u64,
@@ -128,10 +163,10 @@ async fn abandon<H: Host>(caller: &Caller<'_, H>, upload: Upload, error: Error) 
     }
     match caller.host.abandon(upload.id).await {
         Ok(true) => {
-            cleanup::discard(caller.host, upload.name).await;
             if let Some(Attachment { object, .. }) = upload.attachment {
                 cleanup::remove(caller.host, object).await;
             }
+            cleanup::discard(caller.host, upload.name).await;
             error
         }
         Ok(false) => error,

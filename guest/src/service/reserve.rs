@@ -1,6 +1,6 @@
 //! Reserving a slot for an upload.
 
-use super::{Caller, Code, Error};
+use super::{Caller, Code, Error, refusal};
 use crate::ports::{Entry, Host, OutcomeKind, Reservation, Slot, StorageError, Upload};
 use crate::writer::Writer;
 use crate::{cleanup, stale};
@@ -25,8 +25,27 @@ pub(crate) struct Grant {
 /// first response was lost.
 ///
 /// # Errors
-/// `already_exists` if the slot holds an intact entry or an upload under way.
+/// `already_exists` if the slot holds an intact entry or an upload under way; `no_space` if there is no
+/// room, but to BuildKit.
 pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Grant, Error> {
+    if refusal::was_noted(caller).await? {
+        return refusal::reserve(caller, slot).await;
+    }
+    match reserve_slot(caller, slot.clone()).await {
+        Err(error) if error.code() == Code::NoSpace && caller.is_export() => {
+            error.log(caller.host, caller.request);
+            let now_ms = caller.request.received_ms;
+            if refusal::note(caller.host, &caller.claims.owner, None, now_ms).await {
+                refusal::reserve(caller, slot).await
+            } else {
+                Err(error)
+            }
+        }
+        reserved => reserved,
+    }
+}
+
+async fn reserve_slot<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Grant, Error> {
     let grant = match try_reserve(caller, slot.clone()).await? {
         Reservation::Entry(entry) => replace_stale(caller, slot, entry).await?,
         reservation => grant_upload(caller, reservation).await?,
@@ -72,7 +91,7 @@ async fn grant_upload<H: Host>(caller: &Caller<'_, H>, reservation: Reservation)
 async fn is_retry<H: Host>(caller: &Caller<'_, H>, upload: &Upload) -> Result<bool, Error> {
     let is_late = caller.request.received_ms >= upload.created_ms.saturating_add(MIN_BACK_OFF_MS);
     let is_untouched = upload.last_activity_ms == upload.created_ms && upload.attachment.is_none();
-    if upload.owner != caller.claims.owner || !is_late || !is_untouched || caller.never_retries_reservations()
+    if upload.owner != caller.claims.owner || !is_late || !is_untouched || caller.is_export()
     {
         return Ok(false);
     }
@@ -94,7 +113,7 @@ async fn renew<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result<Grant,
     Ok(Grant { writer: Writer::of_renewal(&upload), upload })
 }
 
-fn already_exists() -> Error {
+pub(super) fn already_exists() -> Error {
     Error::new(Code::AlreadyExists, EXISTS)
 }
 

@@ -12,6 +12,7 @@ pub(super) mod keys;
 pub(super) mod list;
 pub(super) mod lookup;
 pub(super) mod race;
+pub(super) mod refusals;
 pub(super) mod tenants;
 pub(super) mod upload;
 
@@ -67,6 +68,10 @@ macro_rules! promises {
             }
         }
         $crate::conformance::cases! { $open;
+            refusals {
+                a_refusal_is_found_by_any_of_its_marks
+                refusals_are_forgotten_after_a_day
+            }
             lookup {
                 finds_the_entry_with_exactly_this_key
                 finds_no_entry_in_another_repository_scope_or_version

@@ -374,6 +374,23 @@ pub trait Index: Send + Sync + 'static {
     /// have it where one was given up and taken by another, or issuers have prefixes.
     async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError>;
 
+    /// Notes texts of up to 255 bytes that stand for a refusal, and forgets those of a day before. A
+    /// refusal that cannot be told to the client that caused it has consequences for its later calls.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no place for them.
+    async fn note_refused(&self, _marks: &[String], _now_ms: u64) -> Result<(), IndexError> {
+        Err(NO_REFUSALS)
+    }
+
+    /// Returns whether one of these texts was noted, and is not forgotten.
+    ///
+    /// # Errors
+    /// As for [`Self::note_refused`].
+    async fn was_refused(&self, _marks: &[String]) -> Result<bool, IndexError> {
+        Err(NO_REFUSALS)
+    }
+
     /// Counts `bytes` for an upload, before they are written, if they fit into each area that has a cap.
     /// Of concurrent calls none exceeds a cap, whatever process makes them. What is counted for an
     /// upload stays counted until it has become an entry (then the entry's size does), or is reported by
@@ -479,6 +496,12 @@ const NOT_OF_DEFAULT: IndexError =
 
 /// The error of [`Index::forget_tenant`] for the tenant `default`.
 const NOT_FOR_DEFAULT: IndexError = IndexError::Unsupported("the tenant `default` cannot be removed");
+
+/// The error of the methods for refusals.
+const NO_REFUSALS: IndexError = IndexError::Unsupported("this index does not note refusals");
+
+/// How long a refusal is remembered at least, in milliseconds: longer than any job's token is valid.
+const REFUSED_FOR_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The error of the methods that count.
 const NOT_COUNTED: IndexError = IndexError::Unsupported("this index does not count bytes");

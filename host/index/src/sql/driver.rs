@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, IndexError,
-    KeyRule, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName, Reservation, Slot, Upload, UploadId,
+    KeyRule, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Slot, Upload, UploadId,
     fresh_upload_name, latest_names, summed, unavailable,
 };
 
@@ -401,6 +401,27 @@ where
             D::name_repositories(db, &names, most).await
         };
         self.call("naming repositories", RetrySafety::Always, name).await
+    }
+
+    async fn note_refused(&self, marks: &[String], now_ms: u64) -> Result<(), IndexError> {
+        let (marks, before_ms) = (marks.to_vec(), now_ms.saturating_sub(REFUSED_FOR_MS));
+        let note = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::note_refused(db, &marks, now_ms, before_ms).await
+        };
+        self.call("noting a refusal", RetrySafety::Always, note).await
+    }
+
+    async fn was_refused(&self, marks: &[String]) -> Result<bool, IndexError> {
+        let marks = marks.to_vec();
+        let look = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            for mark in &marks {
+                if D::is_refused(db, mark).await? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        self.call("looking for a refusal", RetrySafety::Always, look).await
     }
 
     async fn repository_name(&self, repository: &str) -> Result<Option<String>, IndexError> {

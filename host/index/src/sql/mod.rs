@@ -18,6 +18,7 @@ mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod refold;
+mod refusals;
 mod request;
 mod rows;
 mod schema;

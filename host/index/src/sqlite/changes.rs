@@ -307,5 +307,6 @@ pub(super) fn forget(conn: TenantConnection<'_>) -> rusqlite::Result<bool> {
     conn.prepare("DELETE FROM secrets WHERE tenant = ?1")?.execute([conn.tenant()])?;
     conn.prepare("DELETE FROM repositories WHERE tenant = ?1")?.execute([conn.tenant()])?;
     ledger::forget(conn)?;
+    conn.prepare("DELETE FROM refusals WHERE tenant = ?1")?.execute([conn.tenant()])?;
     Ok(true)
 }

@@ -14,6 +14,7 @@ mod long_searches;
 mod queries;
 mod reader;
 mod refold;
+mod refusals;
 mod rows;
 mod schema;
 mod snapshot_anchor;
@@ -46,7 +47,7 @@ use self::{
 use super::{
     Area, AttachOutcome, Attachment, Caps, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index,
     IndexError, KeyRule, Leaving, LeavingId, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName,
-    Reservation, Room, Slot, Upload, UploadId,
+    REFUSED_FOR_MS, Reservation, Room, Slot, Upload, UploadId,
     latest_names, summed, unavailable,
 };
 
@@ -406,6 +407,15 @@ impl Index for SqliteIndex {
 
     async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError> {
         self.read("finding repositories", |conn| facts::find_repositories(conn, name))
+    }
+
+    async fn note_refused(&self, marks: &[String], now_ms: u64) -> Result<(), IndexError> {
+        let (marks, before_ms) = (marks.to_vec(), now_ms.saturating_sub(REFUSED_FOR_MS));
+        self.write("noting a refusal", move |conn| refusals::note(conn, &marks, now_ms, before_ms)).await
+    }
+
+    async fn was_refused(&self, marks: &[String]) -> Result<bool, IndexError> {
+        self.read("looking for a refusal", |conn| refusals::is_noted(conn, marks))
     }
 
     async fn reserve_room(&self, upload: &UploadName, bytes: u64, caps: &Caps) -> Result<Room, IndexError> {

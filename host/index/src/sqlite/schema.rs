@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("V6__facts", include_str!("migrations/V6__facts.sql")),
     ("V7__departed", include_str!("migrations/V7__departed.sql")),
     ("V8__ledger", include_str!("migrations/V8__ledger.sql")),
+    ("V9__refusals", include_str!("migrations/V9__refusals.sql")),
 ];
 
 /// Longest wait for another process that writes.

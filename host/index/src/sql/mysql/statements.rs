@@ -14,7 +14,7 @@ use super::{
     MySql, find,
     texts::{
         ATTACH, CAP_LAST_USED, DELETE_ENTRY, DELETE_IDLE_UPLOAD, DELETE_UNUSED_ENTRY, DELETE_UPLOAD, ENTRIES,
-        ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, FORGET_NAMES, FORGET_SECRETS, HAS_ROWS,
+        ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, FORGET_NAMES, FORGET_REFUSALS, FORGET_SECRETS, HAS_ROWS,
         INSERT_ENTRY, INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED,
         RENEW, SECRET, SET_BLOCK, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT,
         UPLOADS, VOLATILE_ELSEWHERE, VOLATILE_HERE,
@@ -310,7 +310,7 @@ impl Statements for MySql {
         if has_rows.fetch_optional(&mut *db.connection).await?.is_some() {
             return Ok(false);
         }
-        for forget in [FORGET_NAMES, FORGET_SECRETS] {
+        for forget in [FORGET_NAMES, FORGET_SECRETS, FORGET_REFUSALS] {
             execute(db.connection, db.query(forget).bind(db.tenant()).bind(db.tenant())).await?;
         }
         Ok(true)

@@ -226,6 +226,8 @@ pub(super) const FORGET_NAMES: &str = forget!("repositories");
 
 pub(super) const FORGET_SECRETS: &str = forget!("secrets");
 
+pub(super) const FORGET_REFUSALS: &str = forget!("refusals");
+
 /// One step in an index of each table.
 pub(super) const NEXT_TENANT: &str = "SELECT name FROM (
        (SELECT tenant AS name FROM entries FORCE INDEX (entries_by_tenant)

@@ -7,6 +7,7 @@
 mod facts;
 mod find;
 mod refold;
+mod refusals;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("tenants", include_str!("migrations/0004_tenants.sql")),
     ("facts", include_str!("migrations/0005_facts.sql")),
     ("departed", include_str!("migrations/0006_departed.sql")),
+    ("refusals", include_str!("migrations/0008_refusals.sql")),
 ];
 
 /// Each statement has one plan, made once and from its indexes alone. The statements are written

@@ -390,6 +390,7 @@ impl Statements for Postgres {
         if !has_rows {
             execute(db.connection, db.query(forget!("repositories"))).await?;
             execute(db.connection, db.query(forget!("secrets"))).await?;
+            execute(db.connection, db.query(forget!("refusals"))).await?;
         }
         Ok(!has_rows)
     }
