@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use larder_common::facts::Facts;
 
-use crate::EntryId;
+use crate::{EntryId, Trust};
 
 /// What is stored of an entry beside [`Entry`](crate::Entry), and what no look-up needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,11 @@ pub struct EntryDetails {
     pub facts: Option<Facts>,
     /// How often it was used. `None` for entries of releases that did not count.
     pub uses: Option<u64>,
+    /// How far its saver is trusted. `None` for entries of releases that did not store it: see
+    /// [`Trust::of`].
+    pub trust: Option<Trust>,
+    /// When it was put into quarantine, in milliseconds since 1970. `None` if it is not there.
+    pub quarantined_ms: Option<u64>,
 }
 
 /// Uses of an entry.

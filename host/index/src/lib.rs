@@ -14,6 +14,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod departed;
 mod entry;
 mod error;
 mod facts;
@@ -28,7 +29,9 @@ pub mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod upload;
+mod within;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -45,12 +48,15 @@ use larder_storage::{ObjectName, UploadName};
 #[cfg(feature = "sql")]
 use self::upload::max_clock_skew_ms;
 pub use self::{
+    departed::{Cause, Departed, Departure, MAX_DEPARTED_TEXT_BYTES},
     entry::{Durability, Entry, EntryId, Slot},
     error::IndexError,
     facts::{EntryDetails, EntryUses, MAX_REPOSITORY_NAME_BYTES, RepositoryName},
     keys::KeyRule,
     probe::{MatchKind, Probe},
+    trust::Trust,
     upload::{AttachOutcome, Attachment, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId},
+    within::{Near, SavedBy, SavedPage, Within},
 };
 use self::{
     error::{no_space, unavailable},
@@ -98,7 +104,7 @@ pub trait Index: Send + Sync + 'static {
 
     /// Returns the entry that the first matching probe finds, or `None` if no probe matches. Of
     /// several entries with a prefix, the one with the highest [`Entry::id`] is found. Entries in
-    /// `skip` count as absent.
+    /// `skip`, and those in quarantine ([`Self::set_quarantined`]), count as absent.
     async fn find(
         &self,
         repository: &str,
@@ -107,7 +113,7 @@ pub trait Index: Send + Sync + 'static {
         skip: &[EntryId],
     ) -> Result<Option<Entry>, IndexError>;
 
-    /// Returns the entry with this number.
+    /// Returns the entry with this number, unless it is in quarantine.
     async fn get_entry(&self, id: EntryId) -> Result<Option<Entry>, IndexError>;
 
     /// Returns the entry that was made from this upload, if it still exists.
@@ -120,7 +126,8 @@ pub trait Index: Send + Sync + 'static {
     /// reserved by a release that did not store them.
     async fn upload_facts(&self, id: UploadId) -> Result<Option<Facts>, IndexError>;
 
-    /// Reserves a slot that has no entry and no upload, and stores the facts with it. Displaces an
+    /// Reserves a slot that has no entry and no upload, and stores the facts and the trust with it. An
+    /// entry in quarantine has its slot. Displaces an
     /// upload whose `last_activity_ms` is before `idle_before_ms`, or more than
     /// [`MAX_CLOCK_SKEW_MS`] after `now_ms`. Of concurrent calls for a slot, exactly one reserves it.
     async fn reserve(
@@ -128,6 +135,7 @@ pub trait Index: Send + Sync + 'static {
         slot: &Slot,
         owner: &str,
         facts: &Facts,
+        trust: Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError>;
@@ -156,7 +164,7 @@ pub trait Index: Send + Sync + 'static {
         now_ms: u64,
     ) -> Result<AttachOutcome, IndexError>;
 
-    /// Turns an upload into an entry with the same slot, owner and facts, and without uses. Returns
+    /// Turns an upload into an entry with the same slot, owner, facts and trust, and without uses. Returns
     /// `None`, and changes nothing, if the upload does not exist or has a different attachment.
     async fn finalize(
         &self,
@@ -173,12 +181,135 @@ pub trait Index: Send + Sync + 'static {
     /// did.
     async fn abandon_idle(&self, id: UploadId, idle_before_ms: u64) -> Result<bool, IndexError>;
 
-    /// Deletes an entry. Returns whether it existed.
-    async fn delete_entry(&self, id: EntryId) -> Result<bool, IndexError>;
+    /// Deletes an entry and records its departure, with its object, in one step
+    /// ([`Self::find_departed`]). Returns whether it existed.
+    async fn delete_entry(&self, id: EntryId, departure: &Departure) -> Result<bool, IndexError>;
 
-    /// Deletes an entry unless it was used after `last_used_ms`, the time that the caller last saw.
-    /// Returns whether it did.
-    async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError>;
+    /// Deletes an entry in the same way unless it was used after `last_used_ms`, the time that the
+    /// caller last saw. Returns whether it did.
+    async fn delete_entry_unused(
+        &self,
+        id: EntryId,
+        last_used_ms: u64,
+        departure: &Departure,
+    ) -> Result<bool, IndexError>;
+
+    /// Returns up to `limit` entries that were deleted from a repository, whatever their scope and
+    /// version, the latest first: with this key, or with this prefix. Of those with a prefix only the
+    /// latest thousand of the repository are looked at. Keys are compared by the rule that the database
+    /// had when they left, and found by prefixes of up to 200 bytes.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index does not keep them.
+    async fn find_departed(
+        &self,
+        _repository: &str,
+        _key: &str,
+        _kind: MatchKind,
+        _limit: usize,
+    ) -> Result<Vec<Departed>, IndexError> {
+        Err(IndexError::Unsupported("this index does not keep what was deleted"))
+    }
+
+    /// Forgets up to `limit` of the earliest departed, except the `most` latest and those whose object
+    /// may still be stored. Returns how many.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index does not keep them.
+    async fn trim_departed(&self, _most: usize, _limit: usize) -> Result<usize, IndexError> {
+        Err(IndexError::Unsupported("this index does not keep what was deleted"))
+    }
+
+    /// Returns up to `limit` entries with this key in any scope and version of a repository, the newest
+    /// first, also those in quarantine. If several thousand entries have keys of more than 255 bytes
+    /// that begin alike, only the newest thousand of them are looked at.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no such search.
+    async fn list_near(
+        &self,
+        _repository: &str,
+        _key: &str,
+        _limit: usize,
+    ) -> Result<Vec<Near>, IndexError> {
+        Err(IndexError::Unsupported("this index finds keys only in a scope and version"))
+    }
+
+    /// Returns up to `limit` uploads with this key in any scope and version of a repository, the newest
+    /// first, as [`Self::list_near`] does.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no such search.
+    async fn uploads_near(
+        &self,
+        _repository: &str,
+        _key: &str,
+        _limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        Err(IndexError::Unsupported("this index finds keys only in a scope and version"))
+    }
+
+    /// Returns up to `limit` entries in the order of their last use, and of their numbers where that is
+    /// the same, starting after `after`: all, or those whose saver has this trust ([`Trust::of`]).
+    /// Entries in quarantine are among them. The cost does not depend on how many entries there are.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no such order.
+    async fn least_recent(
+        &self,
+        _within: &Within,
+        _trust: Option<Trust>,
+        _after: Option<(u64, EntryId)>,
+        _limit: usize,
+    ) -> Result<Vec<Entry>, IndexError> {
+        Err(IndexError::Unsupported("this index has no order of last use"))
+    }
+
+    /// Returns up to `limit` uploads in a scope in the order of their numbers, starting after `after`.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no such search.
+    async fn uploads_in_scope(
+        &self,
+        _repository: &str,
+        _scope: &str,
+        _after: UploadId,
+        _limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        Err(IndexError::Unsupported("this index does not list the uploads of a scope"))
+    }
+
+    /// Puts entries into quarantine at this time, or releases them if it is `None`. Returns how many
+    /// were changed: one that is in quarantine stays there, with the time of the first call. What is in
+    /// quarantine is not restored, keeps its slot, and is deleted like any other entry.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no quarantine.
+    async fn set_quarantined(&self, _ids: &[EntryId], _at_ms: Option<u64>) -> Result<usize, IndexError> {
+        Err(IndexError::Unsupported("this index has no quarantine"))
+    }
+
+    /// Looks at up to `limit` entries in the order of their numbers, starting after `after`, and returns
+    /// those that `by` selects with their details. Those in quarantine are among them.
+    async fn find_saved(
+        &self,
+        by: &SavedBy,
+        after: EntryId,
+        limit: usize,
+    ) -> Result<SavedPage, IndexError> {
+        let entries = self.list_entries(after, limit).await?;
+        let next = entries.last().map(|last| last.id);
+        let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
+        let details = self.entry_details(&ids).await?;
+        let mut details: BTreeMap<EntryId, EntryDetails> =
+            details.into_iter().map(|details| (details.id, details)).collect();
+        let found = entries
+            .into_iter()
+            .filter_map(|entry| details.remove(&entry.id).map(|details| (entry, details)))
+            .filter(|(entry, details)| by.selects(entry, details))
+            .collect();
+        Ok(SavedPage { found, next })
+    }
 
     /// Records uses of entries. They may come in any order and more than once for an entry: the
     /// numbers add up, and of the times the latest counts. A stored time never decreases.

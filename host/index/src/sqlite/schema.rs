@@ -25,6 +25,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("V4__compared_keys", include_str!("migrations/V4__compared_keys.sql")),
     ("V5__tenants", include_str!("migrations/V5__tenants.sql")),
     ("V6__facts", include_str!("migrations/V6__facts.sql")),
+    ("V7__departed", include_str!("migrations/V7__departed.sql")),
 ];
 
 /// Longest wait for another process that writes.

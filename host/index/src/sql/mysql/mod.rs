@@ -30,6 +30,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
     ("tenants", include_str!("migrations/0004_tenants.sql")),
     ("facts", include_str!("migrations/0005_facts.sql")),
+    ("departed", include_str!("migrations/0006_departed.sql")),
 ];
 
 /// Too long values are errors and are not truncated. Waiting for a row lock ends before the call

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
     ("tenants", include_str!("migrations/0004_tenants.sql")),
     ("facts", include_str!("migrations/0005_facts.sql")),
+    ("departed", include_str!("migrations/0006_departed.sql")),
 ];
 
 /// Each statement has one plan, made once and from its indexes alone. The statements are written
