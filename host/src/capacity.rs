@@ -11,6 +11,7 @@ mod disk;
 mod evictor;
 mod leases;
 mod limits;
+mod refusals;
 mod removal;
 mod requests;
 mod source;
@@ -30,6 +31,7 @@ pub(crate) use evictor::Evictor;
 pub(crate) use leases::{BodyGuard, Leases};
 pub(crate) use limits::Limits;
 pub(crate) use removal::{CleanError, Cleaner, Removals, abandon_upload, discard_upload, remove_object};
+pub(crate) use refusals::Refusals;
 pub(crate) use requests::RoomRequests;
 
 use leases::Lease;

@@ -1,8 +1,12 @@
 use proptest::prelude::*;
 
-use super::{ABANDONED_AFTER_MS, AHEAD_MS, LAYER_MARGIN_MS, review_uploads, select_roots};
+use super::{ABANDONED_AFTER_MS, review_uploads, select_entries};
+use crate::buildkit::{AHEAD_MS, LAYER_MARGIN_MS};
 use crate::fake::{FakeHost, NOW_MS};
-use crate::ports::{Candidate, ContentState, Entry, Host, Roots, Settings, Slot, Upload};
+use crate::ports::{
+    Candidate, Cause, ContentState, Entry, EntryDetails, Host, KeepNewest, Roots, Settings, Slot, Trust,
+    Upload, Verdict,
+};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -17,7 +21,16 @@ fn slot() -> Slot {
 fn entry(id: u64, created_ms: u64, last_used_ms: u64, content: ContentState) -> Candidate {
     let entry =
         Entry { id, slot: slot(), object: "o".into(), size_bytes: 1, created_ms, last_used_ms, owner: None };
-    Candidate { entry, content }
+    candidate(entry, content)
+}
+
+fn candidate(entry: Entry, content: ContentState) -> Candidate {
+    let details = EntryDetails { facts: None, uses: None, trust: Trust::Full };
+    Candidate { entry, details, content, newer: None }
+}
+
+fn ids(verdicts: Vec<Verdict>) -> Vec<u64> {
+    verdicts.into_iter().map(|verdict| verdict.id).collect()
 }
 
 /// Reviews without roots.
@@ -26,7 +39,7 @@ fn review_entries(
     now_ms: u64,
     candidates: impl IntoIterator<Item = Candidate>,
 ) -> Vec<u64> {
-    super::review_entries(settings, now_ms, candidates, &Roots { entries: Vec::new(), complete: true })
+    ids(super::review_entries(settings, now_ms, candidates, &Roots { entries: Vec::new(), complete: true }))
 }
 
 fn upload(id: u64, last_activity_ms: u64) -> Upload {
@@ -102,12 +115,11 @@ fn index(id: u64, created_ms: u64, last_used_ms: u64) -> Entry {
 
 /// A sweep: selects roots, then reviews. Returns the ids to delete.
 fn sweep(settings: &Settings, now_ms: u64, entries: &[Entry]) -> Vec<u64> {
-    let chosen = select_roots(settings, now_ms, entries.to_vec());
+    let chosen = select_entries(settings, now_ms, entries.to_vec()).roots;
     let entries_chosen = entries.iter().filter(|entry| chosen.contains(&entry.id)).cloned().collect();
     let roots = Roots { entries: entries_chosen, complete: true };
-    let candidates =
-        entries.iter().map(|entry| Candidate { entry: entry.clone(), content: ContentState::Intact });
-    super::review_entries(settings, now_ms, candidates, &roots)
+    let candidates = entries.iter().map(|entry| candidate(entry.clone(), ContentState::Intact));
+    ids(super::review_entries(settings, now_ms, candidates, &roots))
 }
 
 #[test]
@@ -188,8 +200,8 @@ fn no_layer_is_deleted_while_the_roots_are_incomplete() {
     let settings = settings(Some(WEEK_MS));
     let unknown = Roots { entries: Vec::new(), complete: false };
     let candidates = [layer(1, OLD_MS, OLD_MS), keyed(2, "1", "deps", OLD_MS, OLD_MS)]
-        .map(|entry| Candidate { entry, content: ContentState::Intact });
-    assert_eq!(super::review_entries(&settings, NOW_MS, candidates, &unknown), [2]);
+        .map(|entry| candidate(entry, ContentState::Intact));
+    assert_eq!(ids(super::review_entries(&settings, NOW_MS, candidates, &unknown)), [2]);
 }
 
 #[test]
@@ -207,7 +219,7 @@ fn an_entry_outlives_its_urls_even_if_its_use_is_lost() {
         // this is the latest use that may get lost.
         let handed_out_ms = NOW_MS + unused_ms / 4;
         let good_until_ms = handed_out_ms.saturating_add(url_ms);
-        let candidate = || [Candidate { entry: entry.clone(), content: ContentState::Intact }];
+        let candidate = || [candidate(entry.clone(), ContentState::Intact)];
         assert!(review_entries(&settings, good_until_ms, candidate()).is_empty());
         if let Some(later) = (NOW_MS + unused_ms).saturating_add(url_ms).checked_add(1) {
             assert_eq!(review_entries(&settings, later, candidate()), [1]);

@@ -3,7 +3,7 @@
 //! Fast, because the content is committed by then. A repeated call returns the same entry.
 
 use super::{Caller, ChunkKind, Code, Error, chunks, refusal};
-use crate::cleanup;
+use crate::{buildkit, cleanup};
 use crate::ports::{Attachment, Entry, Host, MatchKind, Probe, Slot, Upload};
 use crate::writer::Writer;
 
@@ -25,7 +25,7 @@ pub(crate) async fn finalize<H: Host>(
     if !refusal::was_noted(caller).await? {
         return finalize_slot(caller, slot, size_bytes).await.map(Some);
     }
-    let is_layer = crate::retention::is_layer_key(&slot.key);
+    let is_layer = buildkit::is_layer(&slot);
     let finalized = match caller.host.find_upload(slot.clone()).await? {
         Some(upload) if !is_layer => return drop_in_words(caller, upload).await.map(|()| None),
         _ => finalize_slot(caller, slot, size_bytes).await,

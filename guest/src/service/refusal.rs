@@ -7,8 +7,8 @@
 //! the database, because the calls of one export may arrive at different servers.
 
 use super::{Caller, Error, Grant};
+use crate::buildkit;
 use crate::ports::{Host, IndexError, OutcomeKind, Request, Slot, Upload};
-use crate::retention;
 use crate::writer::Writer;
 
 /// The number of an upload that is none. Its number in version 1 is the largest.
@@ -64,7 +64,7 @@ pub(crate) fn record<I>(request: &Request<I>) {
 /// # Errors
 /// `already_exists` for a layer; those of the index.
 pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Grant, Error> {
-    if retention::is_layer_key(&slot.key) {
+    if buildkit::is_layer(&slot) {
         return Err(super::reserve::already_exists().with_reason(IN_WORDS));
     }
     let now_ms = caller.request.received_ms;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::buildkit;
 use crate::ports::{Host, OutcomeKind, Response};
 use crate::service::{self, Caller, Code, Error};
 use crate::writer::Writer;
@@ -36,7 +37,7 @@ async fn commit_in_words<H: Host>(
 ) -> Result<Response<H>, Error> {
     if let Some(upload) = caller.host.get_upload_by_id(id).await?
         && super::may_write(caller, &upload)?
-        && !crate::retention::is_layer_key(&upload.slot.key)
+        && !buildkit::is_layer(&upload.slot)
     {
         service::drop_in_words(caller, upload).await?;
         return Ok(super::no_content());

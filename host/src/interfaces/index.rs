@@ -16,10 +16,12 @@ use super::{
     state::{State, tenant},
     storage::object_name,
 };
-use crate::{telemetry::InRequest, tenant::Tenant};
+use crate::{capacity, telemetry::InRequest, tenant::Tenant};
 
 /// Most probes, and most skipped ids, of one `find`.
 const MAX_PROBES: usize = 1000;
+/// Most marks of a refusal.
+const MAX_MARKS: usize = 16;
 /// Longest owner, and longest part of a slot, in bytes.
 const MAX_TEXT_BYTES: usize = 4096;
 
@@ -80,6 +82,9 @@ impl HostWithStore<State> for HasSelf<State> {
         let owner = validate_owner(owner)?;
         let facts = validate_facts(&facts)?;
         let tenant = tenant(accessor);
+        if tenant.capacity.as_ref().is_some_and(|capacity| capacity.is_hopeless(&slot, trust)) {
+            return Err(wit::Error::NoSpace.into());
+        }
         if let Some(claims) = claims(accessor) {
             tenant.names.record(&claims.repository, claims.facts.get("repository"), claims.issued_ms);
         }
@@ -181,6 +186,31 @@ impl HostWithStore<State> for HasSelf<State> {
     async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, IndexCallError> {
         tenant(accessor).index.delete_entry(EntryId(id)).for_request(accessor, "index.delete_entry").await
     }
+
+    async fn note_refused(
+        accessor: &Accessor<State, Self>,
+        marks: Vec<String>,
+        now_ms: u64,
+    ) -> Result<(), IndexCallError> {
+        validate_marks(&marks)?;
+        let tenant = tenant(accessor);
+        pin!(tenant.refusals.note(&tenant, marks, now_ms)).for_request(accessor, "index.note_refused").await
+    }
+
+    async fn was_refused(
+        accessor: &Accessor<State, Self>,
+        marks: Vec<String>,
+    ) -> Result<bool, IndexCallError> {
+        validate_marks(&marks)?;
+        let tenant = tenant(accessor);
+        pin!(tenant.refusals.is_noted(&tenant, &marks)).for_request(accessor, "index.was_refused").await
+    }
+}
+
+fn validate_marks(marks: &[String]) -> wasmtime::Result<()> {
+    let is_valid = marks.len() <= MAX_MARKS && marks.iter().all(|mark| (1..=255).contains(&mark.len()));
+    wasmtime::ensure!(is_valid, "too many marks, or one that is empty or too long");
+    Ok(())
 }
 
 /// Updates the activity of an upload under way with that at this server, which may not be written
@@ -218,7 +248,7 @@ async fn unless_full(
     if let Reservation::Reserved(upload) = &reserved
         && is_full(tenant).await
     {
-        abandon_upload(tenant, &upload.name).await;
+        capacity::abandon_upload(tenant, &upload.name).await;
         tenant.pressure.report();
         return Ok(None);
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     auth::{Authenticator, TokenVerifier, UrlSigner},
-    capacity::{self, Capacity, CapacityState, DiskLimit, Limits, Removals},
+    capacity::{self, Capacity, CapacityState, DiskLimit, Limits, Refusals, Removals},
     config::{Config, DatabaseDriver, Settings, StorageDriver},
     disk_pressure::DiskPressure,
     error::StartError,
@@ -117,6 +117,7 @@ pub(super) struct Holdings {
     durability: Arc<DurabilityTracker>,
     capacity: Arc<CapacityState>,
     removals: Arc<Removals>,
+    refusals: Arc<Refusals>,
     /// The storage is the tenant's own.
     is_apart: bool,
 }
@@ -133,6 +134,7 @@ impl Holdings {
             durability: Arc::new(durability),
             capacity: Arc::default(),
             removals: Arc::default(),
+            refusals: Arc::default(),
             is_apart: false,
         }
     }
@@ -175,7 +177,7 @@ pub(super) async fn assemble(
     tokens: Option<TokenVerifier>,
     (resources, max_bytes): (Option<SharedResources>, u64),
 ) -> Result<Tenant, StartError> {
-    let Holdings { storage, index, usage, names, durability, removals, .. } = holdings;
+    let Holdings { storage, index, usage, names, durability, removals, refusals, .. } = holdings;
     Ok(Tenant {
         tokens: Arc::new(match tokens {
             Some(tokens) => tokens,
@@ -187,6 +189,7 @@ pub(super) async fn assemble(
         durability: durability.clone(),
         capacity: capacity(settings, shared, holdings, max_bytes).await,
         removals: removals.clone(),
+        refusals: refusals.clone(),
         pressure: shared.pressure.clone(),
         clock: Clock::system(),
         settings: policy_settings(settings),

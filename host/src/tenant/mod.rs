@@ -17,7 +17,7 @@ use larder_storage::Storage;
 
 use crate::{
     auth::{TokenVerifier, UrlSigner},
-    capacity::{Capacity, Removals},
+    capacity::{Capacity, Refusals, Removals},
     disk_pressure::DiskPressure,
     net::Upstream,
     retention::{DurabilityTracker, RepositoryNames, UsageTracker},
@@ -64,6 +64,8 @@ pub(crate) struct Tenant {
     pub capacity: Option<Arc<Capacity>>,
     /// Objects whose removal the index does not know yet.
     pub removals: Arc<Removals>,
+    /// What was refused, and the client not told.
+    pub refusals: Arc<Refusals>,
     /// Reports a full disk.
     pub pressure: Arc<DiskPressure>,
     /// The time of day.
