@@ -16,8 +16,6 @@ mod removal;
 mod requests;
 mod source;
 
-#[cfg(test)]
-mod tests;
 
 use std::{sync::Arc, time::Duration};
 

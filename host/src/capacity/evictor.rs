@@ -5,7 +5,7 @@
 //! more than is needed. It reads entries in the order of their last use from an index of the
 //! database, never all of them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::{HashMap, HashSet}, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use larder_common::causes::chain;
@@ -96,6 +96,9 @@ impl Evictor {
         }
         let guest = self.policy.start(&self.tenant);
         let tiers = guest.room_tiers(needed).await?;
+        if !self.is_feasible(needed, &tiers).await? {
+            return Ok(0);
+        }
         let mut freed = 0;
         for tier in tiers.iter().take(MAX_TIERS) {
             // What a pass has deleted may have protected others.
@@ -111,6 +114,34 @@ impl Evictor {
             }
         }
         Ok(freed)
+    }
+
+    /// Returns whether there is enough that may be offered: nothing is deleted for a save that does not
+    /// fit all the same. Ahead of need, less is better than nothing.
+    async fn is_feasible(&self, needed: &RoomNeeded, tiers: &[Tier]) -> Result<bool, EvictError> {
+        if needed.slot.is_none() {
+            return Ok(true);
+        }
+        let (mut seen, mut bytes) = (HashSet::new(), 0_u64);
+        for tier in tiers.iter().take(MAX_TIERS) {
+            let mut after = None;
+            for _ in 0..MAX_PAGES {
+                let page = self.tenant.index.least_recent(&tier.within, tier.trust, after, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                after = Some((last.last_used_ms, last.id));
+                let is_last = page.len() < PAGE;
+                let offered = self.candidates(page, self.tenant.clock.now_ms()).await?;
+                let new = offered.iter().filter(|candidate| seen.insert(candidate.entry.id));
+                bytes = bytes.saturating_add(new.map(|candidate| candidate.entry.size_bytes).sum());
+                if bytes >= needed.bytes {
+                    return Ok(true);
+                }
+                if is_last {
+                    break;
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Goes through a tier once.
@@ -157,7 +188,9 @@ impl Evictor {
         Ok(page.into_iter().filter_map(offer).collect())
     }
 
-    /// Deletes of the chosen ones as many as are needed. Returns how many bytes were freed.
+    /// Deletes of the chosen ones as many as are needed, in their order. Stops at one that is used
+    /// meanwhile: those after it may be chosen only because it would be gone. Returns how many bytes
+    /// were freed.
     async fn delete(
         &self,
         candidates: &[Candidate],
@@ -167,26 +200,28 @@ impl Evictor {
     ) -> Result<u64, IndexError> {
         let by_id: HashMap<EntryId, &Entry> =
             candidates.iter().map(|candidate| (candidate.entry.id, &candidate.entry)).collect();
-        let mut chosen = chosen.iter().filter_map(|id| by_id.get(id).copied()).peekable();
+        let mut chosen = chosen.iter().filter_map(|id| by_id.get(id).copied());
         let departure = Departure { cause: cause(&needed.bound), at_ms: now_ms };
-        let mut freed = 0;
-        while freed < needed.bytes && chosen.peek().is_some() {
-            let mut going = Vec::new();
-            let mut bytes = 0;
-            while freed + bytes < needed.bytes
-                && going.len() < BATCH
-                && let Some(entry) = chosen.next()
-            {
-                if !self.tenant.usage.has_buffered_use(entry.id)
-                    && self.tenant.index.delete_entry_unused(entry.id, entry.last_used_ms, &departure).await?
-                {
-                    bytes += entry.size_bytes;
-                    going.push(entry);
+        let (mut freed, mut is_over) = (0, false);
+        while freed < needed.bytes && !is_over {
+            let (mut going, mut bytes) = (Vec::new(), 0);
+            while !is_over && freed + bytes < needed.bytes && going.len() < BATCH {
+                match chosen.next() {
+                    Some(entry) if self.delete_row(entry, &departure).await? => {
+                        bytes += entry.size_bytes;
+                        going.push(entry);
+                    }
+                    Some(_) | None => is_over = true,
                 }
             }
             freed += self.remove(going, &departure.cause).await?;
         }
         Ok(freed)
+    }
+
+    async fn delete_row(&self, entry: &Entry, departure: &Departure) -> Result<bool, IndexError> {
+        Ok(!self.tenant.usage.has_buffered_use(entry.id)
+            && self.tenant.index.delete_entry_unused(entry.id, entry.last_used_ms, departure).await?)
     }
 
     /// Removes the objects of deleted entries. Returns how many bytes that freed.

@@ -112,8 +112,11 @@ impl HostWithStore<State> for HasSelf<State> {
         name: String,
     ) -> Result<Option<wit::Upload>, IndexCallError> {
         let Ok(name) = UploadName::parse(name) else { return Ok(None) };
-        let found =
-            tenant(accessor).index.get_upload(&name).for_request(accessor, "index.get_upload").await?;
+        let tenant = tenant(accessor);
+        let found = tenant.index.get_upload(&name).for_request(accessor, "index.get_upload").await?;
+        if let (Some(capacity), Some(upload)) = (&tenant.capacity, &found) {
+            capacity.note(upload);
+        }
         Ok(found.as_ref().map(Into::into))
     }
 
