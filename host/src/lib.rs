@@ -110,6 +110,7 @@ mod descriptors;
 mod disk_pressure;
 mod engine;
 mod error;
+pub mod explain;
 mod interfaces;
 mod larder;
 mod log_throttle;
