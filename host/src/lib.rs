@@ -111,6 +111,7 @@ mod descriptors;
 mod disk_pressure;
 mod engine;
 mod error;
+pub mod explain;
 mod interfaces;
 mod larder;
 mod log_throttle;
