@@ -161,6 +161,12 @@ impl FakeHost {
         self.index.borrow().entries.values().cloned().collect()
     }
 
+    /// Deletes all uploads, and what is staged for them.
+    pub fn abandon_all(&self) {
+        self.index.borrow_mut().uploads.clear();
+        self.storage.borrow_mut().staged.clear();
+    }
+
     /// Returns all uploads, by id.
     #[must_use]
     pub fn uploads(&self) -> Vec<Upload> {
