@@ -228,12 +228,7 @@ pub trait Index: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`IndexError::Unsupported`] if the index has no such search.
-    async fn list_near(
-        &self,
-        _repository: &str,
-        _key: &str,
-        _limit: usize,
-    ) -> Result<Vec<Near>, IndexError> {
+    async fn list_near(&self, _repository: &str, _key: &str, _limit: usize) -> Result<Vec<Near>, IndexError> {
         Err(IndexError::Unsupported("this index finds keys only in a scope and version"))
     }
 
@@ -293,12 +288,7 @@ pub trait Index: Send + Sync + 'static {
 
     /// Looks at up to `limit` entries in the order of their numbers, starting after `after`, and returns
     /// those that `by` selects with their details. Those in quarantine are among them.
-    async fn find_saved(
-        &self,
-        by: &SavedBy,
-        after: EntryId,
-        limit: usize,
-    ) -> Result<SavedPage, IndexError> {
+    async fn find_saved(&self, by: &SavedBy, after: EntryId, limit: usize) -> Result<SavedPage, IndexError> {
         let entries = self.list_entries(after, limit).await?;
         let next = entries.last().map(|last| last.id);
         let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();

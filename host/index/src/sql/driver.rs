@@ -11,20 +11,24 @@ use std::{
 use async_trait::async_trait;
 use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
+use tokio::time::Instant;
 
 use super::{
     client::Client,
     digest, facts,
     fault::{Fault, RetrySafety},
+    ledger,
     pool::Driver,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
+    schema::OPEN_TIMEOUT,
     statements::Statements,
     tenant::TenantConnection,
 };
 use crate::{
-    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, IndexError,
-    KeyRule, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName, Reservation, Slot, Upload, UploadId,
-    fresh_upload_name, latest_names, summed, unavailable,
+    Area, AttachOutcome, Attachment, Caps, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index,
+    IndexError, KeyRule, Leaving, LeavingId, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName,
+    Reservation, Room, Slot, Upload, UploadId, fresh_upload_name, latest_names, ledger::Place, summed,
+    unavailable,
 };
 
 /// Attempts of a reservation while other calls are faster.
@@ -416,6 +420,77 @@ where
         let find =
             async move |db: &mut TenantConnection<'_, D::Connection>| D::find_repositories(db, &name).await;
         self.call("finding repositories", RetrySafety::Always, find).await
+    }
+
+    async fn reserve_room(&self, upload: &UploadName, bytes: u64, caps: &Caps) -> Result<Room, IndexError> {
+        let (name, caps) = (upload.clone(), caps.clone());
+        let reserve = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::reserve_room(db, &name, bytes, &caps).await
+        };
+        // A retry after the commit could count the bytes twice.
+        self.call("reserving room", RetrySafety::BeforeCommit, reserve).await
+    }
+
+    async fn left_uploads(&self, uploads: &[UploadName]) -> Result<(), IndexError> {
+        if uploads.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = uploads.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let left =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::left_uploads(db, &names).await;
+        self.call("counting what has left", RetrySafety::Always, left).await
+    }
+
+    async fn left_objects(&self, objects: &[ObjectName]) -> Result<(), IndexError> {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = objects.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let left =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::left_objects(db, &names).await;
+        self.call("counting what has left", RetrySafety::Always, left).await
+    }
+
+    async fn list_leaving(&self, after: Option<LeavingId>, limit: usize) -> Result<Vec<Leaving>, IndexError> {
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            ledger::list_leaving::<D>(db, after.as_ref(), limit).await
+        };
+        self.call("listing what leaves", RetrySafety::Always, list).await
+    }
+
+    async fn usage_of(&self, area: &Area) -> Result<u64, IndexError> {
+        let (level, place) = Place::of(area);
+        let read =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::usage(db, level, &place).await;
+        self.call("reading a sum of bytes", RetrySafety::Always, read).await
+    }
+
+    async fn list_usage(&self, area: &Area, limit: usize) -> Result<Vec<(Area, u64)>, IndexError> {
+        let area = area.clone();
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            ledger::list_usage::<D>(db, &area, limit).await
+        };
+        self.call("listing sums of bytes", RetrySafety::Always, list).await
+    }
+
+    async fn set_orphans(&self, bytes: u64) -> Result<(), IndexError> {
+        let set = async move |db: &mut TenantConnection<'_, D::Connection>| D::set_orphans(db, bytes).await;
+        self.call("counting orphans", RetrySafety::Always, set).await
+    }
+
+    async fn set_counted_apart(&self, apart: bool) -> Result<(), IndexError> {
+        let set =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::set_counted_apart(db, apart).await;
+        self.call("counting a tenant", RetrySafety::Always, set).await
+    }
+
+    async fn recount(&self) -> Result<u64, IndexError> {
+        if !self.tenant.is_default() {
+            return Err(NOT_OF_DEFAULT);
+        }
+        let count = async |connection: &mut D::Connection| D::recount(connection).await;
+        let deadline = Instant::now() + OPEN_TIMEOUT;
+        self.client.call_until("counting all bytes", RetrySafety::Always, deadline, count).await
     }
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError> {

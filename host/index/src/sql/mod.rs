@@ -12,6 +12,7 @@ mod digest;
 mod driver;
 mod facts;
 mod fault;
+mod ledger;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 mod pool;

@@ -8,6 +8,7 @@ use larder_storage::{ObjectName, UploadName};
 use super::{
     facts::FactStatements,
     fault::{Fault, RetrySafety},
+    ledger::LedgerStatements,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
     tenant::TenantConnection,
 };
@@ -15,7 +16,7 @@ use crate::{AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId};
 
 /// The statements of a driver. They do what the methods of [`Index`](crate::Index) do, on one connection, for one
 /// tenant.
-pub(super) trait Statements: FactStatements {
+pub(super) trait Statements: FactStatements + LedgerStatements {
     /// Whether [`Self::finalize`] may be retried after the connection is lost.
     const FINALIZE: RetrySafety;
 

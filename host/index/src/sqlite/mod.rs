@@ -46,8 +46,7 @@ use self::{
 use super::{
     Area, AttachOutcome, Attachment, Caps, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index,
     IndexError, KeyRule, Leaving, LeavingId, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName,
-    Reservation, Room, Slot, Upload, UploadId,
-    latest_names, summed, unavailable,
+    Reservation, Room, Slot, Upload, UploadId, latest_names, summed, unavailable,
 };
 
 /// Steps that a search may take on the thread that serves requests: about a millisecond.

@@ -6,6 +6,7 @@
 
 mod facts;
 mod find;
+mod ledger;
 mod refold;
 mod statements;
 #[cfg(test)]
@@ -31,6 +32,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("tenants", include_str!("migrations/0004_tenants.sql")),
     ("facts", include_str!("migrations/0005_facts.sql")),
     ("departed", include_str!("migrations/0006_departed.sql")),
+    ("ledger", include_str!("migrations/0007_ledger.sql")),
 ];
 
 /// Too long values are errors and are not truncated. Waiting for a row lock ends before the call

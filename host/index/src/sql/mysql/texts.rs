@@ -67,11 +67,6 @@ pub(super) const INSERT_ENTRY: &str = "INSERT INTO entries \
 /// A separate statement, because a generated column cannot use the automatic number.
 pub(super) const SET_BLOCK: &str = "UPDATE entries SET block = id >> 12 WHERE tenant = ? AND id = ?";
 
-pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant = ? AND id = ?";
-
-pub(super) const DELETE_IDLE_UPLOAD: &str =
-    "DELETE FROM uploads WHERE tenant = ? AND id = ? AND (active_ms < ? OR active_ms > ?)";
-
 pub(super) const DELETE_ENTRY: &str = "DELETE FROM entries WHERE tenant = ? AND id = ?";
 
 pub(super) const DELETE_UNUSED_ENTRY: &str =

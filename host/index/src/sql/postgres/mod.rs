@@ -6,6 +6,7 @@
 
 mod facts;
 mod find;
+mod ledger;
 mod refold;
 mod statements;
 #[cfg(test)]
@@ -30,6 +31,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("tenants", include_str!("migrations/0004_tenants.sql")),
     ("facts", include_str!("migrations/0005_facts.sql")),
     ("departed", include_str!("migrations/0006_departed.sql")),
+    ("ledger", include_str!("migrations/0007_ledger.sql")),
 ];
 
 /// Each statement has one plan, made once and from its indexes alone. The statements are written
