@@ -9,9 +9,11 @@ pub(super) mod bytes;
 pub(super) mod change;
 pub(super) mod facts;
 pub(super) mod keys;
+pub(super) mod ledger;
 pub(super) mod list;
 pub(super) mod lookup;
 pub(super) mod race;
+pub(super) mod sums;
 pub(super) mod tenants;
 pub(super) mod upload;
 
@@ -51,6 +53,10 @@ macro_rules! conformance {
                 the_oldest_names_of_repositories_are_forgotten
                 the_default_tenant_is_not_forgotten
                 tenants_are_listed_while_they_have_something
+            }
+            sums {
+                each_tenant_counts_its_own
+                orphans_are_counted_for_the_tenant
             }
         }
     };
@@ -160,6 +166,23 @@ macro_rules! promises {
                 references_are_those_of_entries_and_uploads
                 a_reference_is_never_missed_while_it_moves
                 existing_uploads_are_those_that_exist
+            }
+            ledger {
+                room_that_is_reserved_is_counted
+                what_does_not_fit_changes_nothing
+                an_entry_is_counted_by_its_size
+                what_was_reserved_beyond_an_entry_leaves
+                an_abandoned_upload_is_counted_until_it_has_left
+                an_upload_that_reserved_nothing_leaves_nothing
+                a_displaced_upload_is_counted_until_it_has_left
+                an_object_that_is_replaced_is_counted_until_it_has_left
+                an_object_that_is_attached_again_does_not_leave
+                a_deleted_entry_is_counted_until_its_object_has_left
+                what_leaves_is_listed_in_pages
+                parts_are_listed_by_their_bytes
+                a_scope_in_which_nothing_is_left_is_not_listed
+                the_largest_reservations_are_no_error
+                concurrent_reservations_stay_within_the_cap
             }
             race {
                 concurrent_reservations_have_one_winner

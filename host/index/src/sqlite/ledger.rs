@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use larder_storage::{ObjectName, UploadName};
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params, types::Type};
+use rusqlite::{OptionalExtension as _, Row, params, types::Type};
 
 use super::{
     rows::{self, integer, number},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Area, Bound, Caps, Leaving, LeavingId, Remains, Room, UploadId,
-    ledger::{COUNTED, Level, Place, Sums, UNCOUNTED, USAGE_PROPERTY},
+    ledger::{Level, Place},
 };
 
 pub(super) const USAGE: &str = "SELECT bytes FROM area_usage \
@@ -50,12 +50,6 @@ pub(super) const DEPARTED: &str = "SELECT object, size_bytes FROM departed INDEX
 pub(super) const PARTS: &str = "SELECT repository, scope, bytes FROM area_usage \
      WHERE tenant = ?1 AND level = ?2 AND (?3 IS NULL OR repository = ?3) ORDER BY bytes DESC LIMIT ?4";
 
-/// The scopes of all tenants, from the rows.
-const EXPECTED: &str = "SELECT tenant, repository, scope, size_bytes FROM entries \
-     UNION ALL SELECT tenant, repository, scope, reserved_bytes FROM uploads WHERE reserved_bytes > 0 \
-     UNION ALL SELECT tenant, repository, scope, bytes FROM leaving \
-     UNION ALL SELECT tenant, repository, scope, size_bytes FROM departed WHERE object IS NOT NULL";
-
 /// An upload whose row was deleted.
 struct Deleted {
     name: String,
@@ -63,7 +57,8 @@ struct Deleted {
     reserved_bytes: u64,
 }
 
-fn place(row: &Row<'_>, first: usize) -> rusqlite::Result<Place> {
+/// Reads repository and scope, and shortens them.
+pub(super) fn place(row: &Row<'_>, first: usize) -> rusqlite::Result<Place> {
     let bytes =
         |column| row.get_ref(column)?.as_blob().map_err(|error| rows::invalid(column, Type::Blob, error));
     Ok(Place::clipped(bytes(first)?, bytes(first + 1)?))
@@ -398,54 +393,6 @@ pub(super) fn forget(conn: TenantConnection<'_>) -> rusqlite::Result<()> {
     for level in Level::of_tenant(true) {
         conn.prepare("DELETE FROM area_usage WHERE level = ?2 AND tenant = ?1")?
             .execute(params![conn.tenant(), level.number()])?;
-    }
-    Ok(())
-}
-
-/// See [`crate::Index::recount`].
-pub(super) fn recount(conn: &Connection) -> rusqlite::Result<u64> {
-    let (mut expected, mut stored) = (Sums::default(), Sums::default());
-    let mut tenants = conn.prepare("SELECT tenant, orphan_bytes, apart FROM area_usage WHERE level = 2")?;
-    let mut tenants = tenants.query([])?;
-    while let Some(row) = tenants.next()? {
-        expected.add_tenant(row.get::<_, String>(0)?.as_bytes(), number(row, 1)?, row.get(2)?);
-    }
-    let mut rows = conn.prepare(EXPECTED)?;
-    let mut rows = rows.query([])?;
-    while let Some(row) = rows.next()? {
-        expected.add(row.get::<_, String>(0)?.as_bytes(), &place(row, 1)?, row.get(3)?);
-    }
-    let mut sums = conn.prepare("SELECT level, tenant, repository, scope, bytes FROM area_usage")?;
-    let mut sums = sums.query([])?;
-    while let Some(row) = sums.next()? {
-        let place = Place { repository: row.get(2)?, scope: row.get(3)? };
-        stored.set(row.get(0)?, row.get::<_, String>(1)?.into_bytes(), place, row.get(4)?);
-    }
-    let wrong = expected.differences(stored);
-    let mut change = conn.prepare(CHANGE)?;
-    for sum in &wrong {
-        let tenant = String::from_utf8_lossy(&sum.tenant);
-        change.execute(params![tenant, sum.level, sum.place.repository, sum.place.scope, sum.bytes])?;
-    }
-    conn.execute("DELETE FROM area_usage WHERE level < 2 AND bytes = 0", [])?;
-    conn.execute("UPDATE properties SET value = ?2 WHERE name = ?1", [USAGE_PROPERTY, COUNTED])?;
-    Ok(wrong.len() as u64)
-}
-
-/// Says that the sums have to be made again.
-pub(super) fn set_uncounted(conn: &Connection) -> rusqlite::Result<()> {
-    conn.execute("UPDATE properties SET value = ?2 WHERE name = ?1", [USAGE_PROPERTY, UNCOUNTED])?;
-    Ok(())
-}
-
-/// Makes the sums of a database that was made before there were any.
-pub(super) fn count_if_uncounted(conn: &mut Connection) -> rusqlite::Result<()> {
-    let asked = "SELECT 1 FROM properties WHERE name = ?1 AND value = ?2";
-    let is_uncounted = |conn: &Connection| conn.prepare(asked)?.exists([USAGE_PROPERTY, UNCOUNTED]);
-    if is_uncounted(conn)? {
-        let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        recount(&transaction)?;
-        transaction.commit()?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod ledger;
 mod long_searches;
 mod queries;
 mod reader;
+mod recount;
 mod refold;
 mod rows;
 mod schema;
@@ -452,7 +453,7 @@ impl Index for SqliteIndex {
         if !self.tenant.is_default() {
             return Err(NOT_OF_DEFAULT);
         }
-        self.database.writer.write("counting all bytes", ledger::recount).await
+        self.database.writer.write("counting all bytes", recount::recount).await
     }
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError> {

@@ -6,10 +6,11 @@ use sqlx::{Connection as _, MySqlConnection, mysql::MySqlRow};
 use super::{
     MySql,
     statements::{Db, execute, fetch_all, fetch_optional, json},
+    sums::{change, changed},
 };
 use crate::{
     Attachment, Caps, Leaving, Room, UploadId,
-    ledger::{COUNTED, Level, Place, SumChange, UNCOUNTED, USAGE_PROPERTY, signed},
+    ledger::{COUNTED, Level, Place, UNCOUNTED, USAGE_PROPERTY, signed},
     sql::{
         fault::Fault,
         ledger::{self, Counted, LedgerStatements},
@@ -17,27 +18,6 @@ use crate::{
         rows::{self, Columns as _, integer, limit},
     },
 };
-
-/// A list of sums as a table: level, tenant, repository and scope, the last three in hexadecimal digits,
-/// and a change.
-macro_rules! changes {
-    () => {
-        "JSON_TABLE(?, '$[*]' COLUMNS (level TINYINT PATH '$[0]', tenant VARCHAR(126) CHARACTER SET ascii PATH '$[1]', \
-         repository VARCHAR(528) CHARACTER SET ascii PATH '$[2]', scope VARCHAR(528) CHARACTER SET ascii PATH '$[3]', \
-         bytes BIGINT PATH '$[4]')) AS changed"
-    };
-}
-
-/// The sums of a list.
-macro_rules! joined_sums {
-    () => {
-        concat!(
-            changes!(),
-            " STRAIGHT_JOIN area_usage ON area_usage.level = changed.level AND area_usage.tenant = UNHEX(changed.tenant) \
-             AND area_usage.repository = UNHEX(changed.repository) AND area_usage.scope = UNHEX(changed.scope)"
-        )
-    };
-}
 
 /// A list of names, and what is leaving under them.
 macro_rules! joined_leaving {
@@ -78,23 +58,6 @@ const LOCK_ID: &str = concat!(
 );
 
 const SET_RESERVED: &str = "UPDATE uploads SET reserved_bytes = ? WHERE tenant = ? AND id = ?";
-
-/// Locks the sums in the order of the list. A sum is not negative, and at most the largest number.
-const CHANGE: &str = concat!(
-    "INSERT INTO area_usage (level, tenant, repository, scope, bytes) \
-     SELECT changed.level, UNHEX(changed.tenant), UNHEX(changed.repository), UNHEX(changed.scope), changed.bytes FROM ",
-    changes!(),
-    " ON DUPLICATE KEY UPDATE area_usage.bytes = GREATEST(0, \
-     LEAST(area_usage.bytes, 9223372036854775807 - GREATEST(VALUES(bytes), 0)) + VALUES(bytes))"
-);
-
-const SUMS: &str = concat!("SELECT area_usage.level, area_usage.bytes FROM ", joined_sums!());
-
-const FORGET_EMPTY: &str = concat!(
-    "DELETE area_usage FROM ",
-    joined_sums!(),
-    " WHERE area_usage.bytes <= 0 AND area_usage.level < 2"
-);
 
 const LEAVES: &str = "INSERT INTO leaving (tenant, is_object, name, kept, repository, scope, bytes) \
      VALUES (?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE bytes = bytes + VALUES(bytes)";
@@ -185,28 +148,6 @@ async fn lock(
         .bind(before)
         .bind(idle.map(|idle| integer(idle.after_ms)));
     fetch_optional(connection, statement, locked).await
-}
-
-/// The list of [`CHANGE`].
-fn list<'a>(changes: impl Iterator<Item = &'a SumChange>) -> Result<String, Fault> {
-    let change = |change: &SumChange| {
-        let SumChange { level, tenant, place, bytes } = change;
-        (*level, hex::encode(tenant), hex::encode(&place.repository), hex::encode(&place.scope), *bytes)
-    };
-    json(&changes.map(change).collect::<Vec<_>>())
-}
-
-/// Changes sums, and deletes those of repositories and scopes in which nothing is left.
-async fn change(connection: &mut MySqlConnection, changes: &[SumChange]) -> Result<(), Fault> {
-    if !changes.is_empty() {
-        execute(connection, sqlx::query(CHANGE).bind(list(changes.iter())?)).await?;
-    }
-    let lowered = |change: &&SumChange| change.bytes < 0 && change.level < Level::Tenant.number();
-    if changes.iter().any(|change| lowered(&change)) {
-        let lowered = list(changes.iter().filter(lowered))?;
-        execute(connection, sqlx::query(FORGET_EMPTY).bind(lowered)).await?;
-    }
-    Ok(())
 }
 
 /// Counts `bytes` for something that leaves, instead of for a row.
@@ -376,11 +317,7 @@ impl LedgerStatements for MySql {
         set_reserved(&mut transaction, tenant, upload.id, reserved).await?;
         let changes = ledger::additions(tenant, upload.is_apart, &upload.place, bytes);
         change(&mut transaction, &changes).await?;
-        let sums = sqlx::query(SUMS).bind(list(changes.iter())?);
-        let sums: Vec<_> = fetch_all(&mut transaction, sums, |row| {
-            Ok((row.integer(0)?.unwrap_or_default(), ledger::sum(row, 1)?))
-        })
-        .await?;
+        let sums = changed(&mut transaction, &changes).await?;
         if let Some(short) = ledger::shortage(caps, &sums) {
             transaction.rollback().await?;
             return Ok(short);

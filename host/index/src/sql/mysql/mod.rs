@@ -9,6 +9,7 @@ mod find;
 mod ledger;
 mod refold;
 mod statements;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod texts;
