@@ -4,6 +4,7 @@
 //! statement sees what was committed before it began, and waits for transactions that change the
 //! same row.
 
+mod departed;
 mod facts;
 mod find;
 mod ledger;
@@ -11,6 +12,7 @@ mod refold;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod within;
 
 use std::str::FromStr as _;
 
