@@ -209,41 +209,60 @@ impl Place {
     }
 }
 
-/// A sum and by how much it is wrong.
-pub(crate) struct WrongSum {
+/// How a sum changes. They are ordered as sums are locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SumChange {
     pub(crate) level: i64,
+    /// Empty for the server's.
     pub(crate) tenant: Vec<u8>,
     pub(crate) place: Place,
-    /// What is to be added.
-    pub(crate) change: i64,
+    /// What is to be added. May be negative.
+    pub(crate) bytes: i64,
 }
 
-/// All sums of a database: as they are stored, or as they should be.
+/// Some sums of a database: as they are stored, as they should be, or by how much they change.
 #[derive(Default)]
 pub(crate) struct Sums {
-    sums: BTreeMap<(i64, Vec<u8>, Place), u64>,
+    sums: BTreeMap<(i64, Vec<u8>, Place), i64>,
     apart: BTreeSet<Vec<u8>>,
 }
 
 impl Sums {
-    /// Adds a tenant with its orphans. Tenants come before their rows.
-    pub(crate) fn add_tenant(&mut self, tenant: &[u8], orphan_bytes: u64, is_apart: bool) {
+    /// Sums of one tenant.
+    pub(crate) fn of_tenant(tenant: &[u8], is_apart: bool) -> Self {
+        let mut sums = Self::default();
+        sums.set_apart(tenant, is_apart);
+        sums
+    }
+
+    fn set_apart(&mut self, tenant: &[u8], is_apart: bool) {
         if is_apart {
             self.apart.insert(tenant.to_vec());
         }
-        for level in Level::of_tenant(is_apart).iter().filter(|level| **level >= Level::Tenant) {
-            self.add_at(*level, tenant, &Place::default(), orphan_bytes);
-        }
+    }
+
+    /// Adds a tenant with its orphans. Tenants come before their rows.
+    pub(crate) fn add_tenant(&mut self, tenant: &[u8], orphan_bytes: u64, is_apart: bool) {
+        self.set_apart(tenant, is_apart);
+        self.add_from(Level::Tenant, tenant, &Place::default(), signed(orphan_bytes));
     }
 
     /// Adds the bytes of a row.
-    pub(crate) fn add(&mut self, tenant: &[u8], place: &Place, bytes: u64) {
+    pub(crate) fn add(&mut self, tenant: &[u8], place: &Place, bytes: i64) {
+        self.add_from(Level::Scope, tenant, place, bytes);
+    }
+
+    /// Adds bytes at this level and at those above it.
+    pub(crate) fn add_from(&mut self, lowest: Level, tenant: &[u8], place: &Place, bytes: i64) {
         for level in Level::of_tenant(self.apart.contains(tenant)) {
-            self.add_at(*level, tenant, place, bytes);
+            if *level >= lowest {
+                self.add_at(*level, tenant, place, bytes);
+            }
         }
     }
 
-    fn add_at(&mut self, level: Level, tenant: &[u8], place: &Place, bytes: u64) {
+    /// Adds bytes at this level only.
+    pub(crate) fn add_at(&mut self, level: Level, tenant: &[u8], place: &Place, bytes: i64) {
         let (repository, scope) = place.at(level);
         let place = Place { repository: repository.to_vec(), scope: scope.to_vec() };
         let tenant = if level == Level::Server { Vec::new() } else { tenant.to_vec() };
@@ -252,20 +271,27 @@ impl Sums {
     }
 
     /// Sets a sum as it is stored.
-    pub(crate) fn set(&mut self, level: i64, tenant: Vec<u8>, place: Place, bytes: u64) {
+    pub(crate) fn set(&mut self, level: i64, tenant: Vec<u8>, place: Place, bytes: i64) {
         self.sums.insert((level, tenant, place), bytes);
     }
 
-    /// Returns how `stored` has to change, in the order in which sums are locked.
-    pub(crate) fn differences(&self, stored: &Self) -> Vec<WrongSum> {
-        let keys: BTreeSet<_> = self.sums.keys().chain(stored.sums.keys()).collect();
-        let sum = |sums: &Self, key| i64::try_from(sums.sums.get(key).copied().unwrap_or(0)).unwrap_or(i64::MAX);
-        keys.into_iter()
-            .map(|key| {
-                let (level, tenant, place) = key.clone();
-                WrongSum { level, tenant, place, change: sum(self, key) - sum(stored, key) }
-            })
-            .filter(|wrong| wrong.change != 0)
-            .collect()
+    /// Returns the sums as changes.
+    pub(crate) fn changes(self) -> Vec<SumChange> {
+        let change = |((level, tenant, place), bytes)| SumChange { level, tenant, place, bytes };
+        self.sums.into_iter().map(change).filter(|change| change.bytes != 0).collect()
     }
+
+    /// Returns how `stored` has to change to become these.
+    pub(crate) fn differences(mut self, stored: Self) -> Vec<SumChange> {
+        for (key, bytes) in stored.sums {
+            let sum = self.sums.entry(key).or_default();
+            *sum = sum.saturating_sub(bytes);
+        }
+        self.changes()
+    }
+}
+
+/// Returns a number of bytes as it is stored, at most `i64::MAX`.
+pub(crate) fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

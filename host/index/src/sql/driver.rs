@@ -11,20 +11,25 @@ use std::{
 use async_trait::async_trait;
 use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
+use tokio::time::Instant;
 
 use super::{
     client::Client,
     digest, facts,
     fault::{Fault, RetrySafety},
+    ledger,
     pool::Driver,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
+    schema::OPEN_TIMEOUT,
     statements::Statements,
     tenant::TenantConnection,
+    within,
 };
 use crate::{
-    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, IndexError,
-    KeyRule, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Slot, Upload, UploadId,
-    fresh_upload_name, latest_names, summed, unavailable,
+    Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
+    EntryUses, Facts, Index, IndexError, KeyRule, Leaving, LeavingId, MatchKind, NOT_FOR_DEFAULT,
+    NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot, Trust, Upload, UploadId, Within,
+    fresh_upload_name, latest_names, ledger::Place, summed, unavailable,
 };
 
 /// Attempts of a reservation while other calls are faster.
@@ -194,6 +199,7 @@ where
         slot: &Slot,
         owner: &str,
         facts: &Facts,
+        trust: Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
@@ -207,6 +213,7 @@ where
             name: fresh_upload_name()?,
             owner: owner.to_owned(),
             facts: facts::column(facts).map_err(|error| unavailable(CONTEXT, error))?,
+            trust,
             now_ms,
             idle_before_ms,
         };
@@ -294,17 +301,115 @@ where
         self.call("deleting an idle upload", RetrySafety::Never, abandon).await
     }
 
-    async fn delete_entry(&self, id: EntryId) -> Result<bool, IndexError> {
-        let delete =
-            async move |db: &mut TenantConnection<'_, D::Connection>| D::delete_entry(db, id, None).await;
+    async fn delete_entry(&self, id: EntryId, departure: &Departure) -> Result<bool, IndexError> {
+        let departure = departure.clone();
+        let delete = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::delete_entry(db, id, u64::MAX, &departure).await
+        };
         self.call("deleting an entry", RetrySafety::Never, delete).await
     }
 
-    async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError> {
+    async fn delete_entry_unused(
+        &self,
+        id: EntryId,
+        last_used_ms: u64,
+        departure: &Departure,
+    ) -> Result<bool, IndexError> {
+        let departure = departure.clone();
         let delete = async move |db: &mut TenantConnection<'_, D::Connection>| {
-            D::delete_entry(db, id, Some(last_used_ms)).await
+            D::delete_entry(db, id, last_used_ms, &departure).await
         };
         self.call("deleting an unused entry", RetrySafety::Never, delete).await
+    }
+
+    async fn find_departed(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Departed>, IndexError> {
+        let (repository, key) = (repository.to_owned(), self.rule.compared(key).into_owned());
+        let find = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::find_departed(db, &repository, &key, kind, limit).await
+        };
+        self.call("finding departed entries", RetrySafety::Always, find).await
+    }
+
+    async fn trim_departed(&self, most: usize, limit: usize) -> Result<usize, IndexError> {
+        let trim =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::trim_departed(db, most, limit).await;
+        self.call("forgetting departed entries", RetrySafety::Always, trim).await
+    }
+
+    async fn list_near(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Near>, IndexError> {
+        let place = within::KeyPlace::new(repository, key, kind, self.rule);
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            let near = D::near(db, &place, place.rows(limit)).await?;
+            Ok(place.matching(near, limit, |near| &near.entry.slot))
+        };
+        self.call("finding entries of a key", RetrySafety::Always, list).await
+    }
+
+    async fn uploads_near(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        let place = within::KeyPlace::new(repository, key, kind, self.rule);
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            let near = D::uploads_near(db, &place, place.rows(limit)).await?;
+            Ok(place.matching(near, limit, |upload| &upload.slot))
+        };
+        self.call("finding uploads of a key", RetrySafety::Always, list).await
+    }
+
+    async fn least_recent(
+        &self,
+        within: &Within,
+        trust: Option<Trust>,
+        after: Option<(u64, EntryId)>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, IndexError> {
+        let within = within.clone();
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            within::least_recent::<D>(db, &within, trust, after, limit).await
+        };
+        self.call("listing entries by last use", RetrySafety::Always, list).await
+    }
+
+    async fn uploads_in_scope(
+        &self,
+        repository: &str,
+        scope: &str,
+        after: UploadId,
+        limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        let (repository, scope) = (repository.to_owned(), scope.to_owned());
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            within::uploads_in_scope::<D>(db, [&repository, &scope], after, limit).await
+        };
+        self.call("listing uploads of a scope", RetrySafety::Always, list).await
+    }
+
+    async fn set_quarantined(&self, ids: &[EntryId], at_ms: Option<u64>) -> Result<usize, IndexError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let ids = ids.to_vec();
+        let set = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::set_quarantined(db, &ids, at_ms).await
+        };
+        // A retry would not count what the lost call changed.
+        self.call("setting quarantine", RetrySafety::Never, set).await
     }
 
     async fn touch_entries(&self, uses: &[EntryUses]) -> Result<(), IndexError> {
@@ -437,6 +542,77 @@ where
         let find =
             async move |db: &mut TenantConnection<'_, D::Connection>| D::find_repositories(db, &name).await;
         self.call("finding repositories", RetrySafety::Always, find).await
+    }
+
+    async fn reserve_room(&self, upload: &UploadName, bytes: u64, caps: &Caps) -> Result<Room, IndexError> {
+        let (name, caps) = (upload.clone(), caps.clone());
+        let reserve = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::reserve_room(db, &name, bytes, &caps).await
+        };
+        // A retry after the commit could count the bytes twice.
+        self.call("reserving room", RetrySafety::BeforeCommit, reserve).await
+    }
+
+    async fn left_uploads(&self, uploads: &[UploadName]) -> Result<(), IndexError> {
+        if uploads.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = uploads.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let left =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::left_uploads(db, &names).await;
+        self.call("counting what has left", RetrySafety::Always, left).await
+    }
+
+    async fn left_objects(&self, objects: &[ObjectName]) -> Result<(), IndexError> {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = objects.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let left =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::left_objects(db, &names).await;
+        self.call("counting what has left", RetrySafety::Always, left).await
+    }
+
+    async fn list_leaving(&self, after: Option<LeavingId>, limit: usize) -> Result<Vec<Leaving>, IndexError> {
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            ledger::list_leaving::<D>(db, after.as_ref(), limit).await
+        };
+        self.call("listing what leaves", RetrySafety::Always, list).await
+    }
+
+    async fn usage_of(&self, area: &Area) -> Result<u64, IndexError> {
+        let (level, place) = Place::of(area);
+        let read =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::usage(db, level, &place).await;
+        self.call("reading a sum of bytes", RetrySafety::Always, read).await
+    }
+
+    async fn list_usage(&self, area: &Area, limit: usize) -> Result<Vec<(Area, u64)>, IndexError> {
+        let area = area.clone();
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            ledger::list_usage::<D>(db, &area, limit).await
+        };
+        self.call("listing sums of bytes", RetrySafety::Always, list).await
+    }
+
+    async fn set_orphans(&self, bytes: u64) -> Result<(), IndexError> {
+        let set = async move |db: &mut TenantConnection<'_, D::Connection>| D::set_orphans(db, bytes).await;
+        self.call("counting orphans", RetrySafety::Always, set).await
+    }
+
+    async fn set_counted_apart(&self, apart: bool) -> Result<(), IndexError> {
+        let set =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::set_counted_apart(db, apart).await;
+        self.call("counting a tenant", RetrySafety::Always, set).await
+    }
+
+    async fn recount(&self) -> Result<u64, IndexError> {
+        if !self.tenant.is_default() {
+            return Err(NOT_OF_DEFAULT);
+        }
+        let count = async |connection: &mut D::Connection| D::recount(connection).await;
+        let deadline = Instant::now() + OPEN_TIMEOUT;
+        self.client.call_until("counting all bytes", RetrySafety::Always, deadline, count).await
     }
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError> {

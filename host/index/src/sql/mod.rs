@@ -8,10 +8,12 @@
 //! be longer than a database index allows, so indexes use their SHA-256 digests.
 
 mod client;
+mod departed;
 mod digest;
 mod driver;
 mod facts;
 mod fault;
+mod ledger;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 mod pool;
@@ -27,5 +29,6 @@ mod statements;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod within;
 
 pub use settings::{ClientLimits, ConnectionSettings, OtherRule, SslMode};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use larder_storage::{ObjectName, UploadName};
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params, types::Type};
+use rusqlite::{OptionalExtension as _, Row, params, types::Type};
 
 use super::{
     rows::{self, integer, number},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Area, Bound, Caps, Leaving, LeavingId, Remains, Room, UploadId,
-    ledger::{COUNTED, Level, Place, Sums, UNCOUNTED, USAGE_PROPERTY},
+    ledger::{Level, Place},
 };
 
 pub(super) const USAGE: &str = "SELECT bytes FROM area_usage \
@@ -50,12 +50,6 @@ pub(super) const DEPARTED: &str = "SELECT object, size_bytes FROM departed INDEX
 pub(super) const PARTS: &str = "SELECT repository, scope, bytes FROM area_usage \
      WHERE tenant = ?1 AND level = ?2 AND (?3 IS NULL OR repository = ?3) ORDER BY bytes DESC LIMIT ?4";
 
-/// The scopes of all tenants, from the rows.
-const EXPECTED: &str = "SELECT tenant, repository, scope, size_bytes FROM entries \
-     UNION ALL SELECT tenant, repository, scope, reserved_bytes FROM uploads WHERE reserved_bytes > 0 \
-     UNION ALL SELECT tenant, repository, scope, bytes FROM leaving \
-     UNION ALL SELECT tenant, repository, scope, size_bytes FROM departed WHERE object IS NOT NULL";
-
 /// An upload whose row was deleted.
 struct Deleted {
     name: String,
@@ -63,8 +57,10 @@ struct Deleted {
     reserved_bytes: u64,
 }
 
-fn place(row: &Row<'_>, first: usize) -> rusqlite::Result<Place> {
-    let bytes = |column| row.get_ref(column)?.as_blob().map_err(|error| rows::invalid(column, Type::Blob, error));
+/// Reads repository and scope, and shortens them.
+pub(super) fn place(row: &Row<'_>, first: usize) -> rusqlite::Result<Place> {
+    let bytes =
+        |column| row.get_ref(column)?.as_blob().map_err(|error| rows::invalid(column, Type::Blob, error));
     Ok(Place::clipped(bytes(first)?, bytes(first + 1)?))
 }
 
@@ -79,12 +75,7 @@ fn holder<'a>(conn: TenantConnection<'a>, level: Level) -> &'a str {
     if level == Level::Server { "" } else { conn.tenant() }
 }
 
-fn change_level(
-    conn: TenantConnection<'_>,
-    level: Level,
-    place: &Place,
-    bytes: i64,
-) -> rusqlite::Result<()> {
+fn change_level(conn: TenantConnection<'_>, level: Level, place: &Place, bytes: i64) -> rusqlite::Result<()> {
     let (repository, scope) = place.at(level);
     let tenant = holder(conn, level);
     conn.prepare(CHANGE)?.execute(params![tenant, level.number(), repository, scope, bytes])?;
@@ -122,7 +113,9 @@ pub(super) fn reserve_room(
 ) -> rusqlite::Result<Room> {
     let upload = conn
         .prepare(RESERVED)?
-        .query_one([conn.tenant(), name.as_str()], |row| Ok((number(row, 0)?, place(row, 1)?, number(row, 3)?)))
+        .query_one([conn.tenant(), name.as_str()], |row| {
+            Ok((number(row, 0)?, place(row, 1)?, number(row, 3)?))
+        })
         .optional()?;
     let Some((id, place, reserved)) = upload else { return Ok(Room::Gone) };
     for level in Level::of_tenant(is_apart(conn)?) {
@@ -139,11 +132,8 @@ pub(super) fn reserve_room(
 }
 
 fn set_reserved(conn: TenantConnection<'_>, id: UploadId, bytes: u64) -> rusqlite::Result<()> {
-    conn.prepare("UPDATE uploads SET reserved_bytes = ?3 WHERE tenant = ?1 AND id = ?2")?.execute(params![
-        conn.tenant(),
-        integer(id.0),
-        integer(bytes)
-    ])?;
+    conn.prepare("UPDATE uploads SET reserved_bytes = ?3 WHERE tenant = ?1 AND id = ?2")?
+        .execute(params![conn.tenant(), integer(id.0), integer(bytes)])?;
     Ok(())
 }
 
@@ -177,9 +167,9 @@ pub(super) fn replace(
     (replaced, replaced_bytes): (&ObjectName, u64),
     new: &ObjectName,
 ) -> rusqlite::Result<()> {
-    let (id, place, reserved) = conn
-        .prepare(RESERVED)?
-        .query_one([conn.tenant(), name.as_str()], |row| Ok((number(row, 0)?, place(row, 1)?, number(row, 3)?)))?;
+    let (id, place, reserved) = conn.prepare(RESERVED)?.query_one([conn.tenant(), name.as_str()], |row| {
+        Ok((number(row, 0)?, place(row, 1)?, number(row, 3)?))
+    })?;
     let moved = replaced_bytes.min(reserved);
     leaves(conn, (true, replaced.as_str()), None, &place, moved)?;
     let back = conn
@@ -204,8 +194,7 @@ fn delete(
 pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant = ?1 AND id = ?2 \
      RETURNING name, repository, scope, reserved_bytes";
 
-pub(super) const DELETE_IDLE_UPLOAD: &str =
-    "DELETE FROM uploads WHERE tenant = ?1 AND id = ?2 AND active_ms < ?3 \
+pub(super) const DELETE_IDLE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant = ?1 AND id = ?2 AND active_ms < ?3 \
      RETURNING name, repository, scope, reserved_bytes";
 
 /// Deletes an upload, if its last activity is before `idle_before_ms` where that is given. What it has
@@ -294,8 +283,8 @@ pub(super) fn list_leaving(
         after => {
             let after = if let Some(LeavingId::Row(id)) = after { *id } else { 0 };
             let mut statement = conn.prepare(LEAVING)?;
-            let rows = statement
-                .query_map(params![conn.tenant(), integer(after), rows::limit(limit)], leaving)?;
+            let rows =
+                statement.query_map(params![conn.tenant(), integer(after), rows::limit(limit)], leaving)?;
             listed = rows.collect::<rusqlite::Result<_>>()?;
             ""
         }
@@ -404,49 +393,6 @@ pub(super) fn forget(conn: TenantConnection<'_>) -> rusqlite::Result<()> {
     for level in Level::of_tenant(true) {
         conn.prepare("DELETE FROM area_usage WHERE level = ?2 AND tenant = ?1")?
             .execute(params![conn.tenant(), level.number()])?;
-    }
-    Ok(())
-}
-
-/// See [`crate::Index::recount`].
-pub(super) fn recount(conn: &Connection) -> rusqlite::Result<u64> {
-    let (mut expected, mut stored) = (Sums::default(), Sums::default());
-    let mut tenants = conn.prepare("SELECT tenant, orphan_bytes, apart FROM area_usage WHERE level = 2")?;
-    let mut tenants = tenants.query([])?;
-    while let Some(row) = tenants.next()? {
-        expected.add_tenant(row.get::<_, String>(0)?.as_bytes(), number(row, 1)?, row.get(2)?);
-    }
-    let mut rows = conn.prepare(EXPECTED)?;
-    let mut rows = rows.query([])?;
-    while let Some(row) = rows.next()? {
-        expected.add(row.get::<_, String>(0)?.as_bytes(), &place(row, 1)?, number(row, 3)?);
-    }
-    let mut sums = conn.prepare("SELECT level, tenant, repository, scope, bytes FROM area_usage")?;
-    let mut sums = sums.query([])?;
-    while let Some(row) = sums.next()? {
-        let tenant = row.get::<_, String>(1)?.into_bytes();
-        let place = Place { repository: row.get(2)?, scope: row.get(3)? };
-        stored.set(row.get(0)?, tenant, place, number(row, 4)?);
-    }
-    let wrong = expected.differences(&stored);
-    let mut change = conn.prepare(CHANGE)?;
-    for sum in &wrong {
-        let tenant = String::from_utf8_lossy(&sum.tenant);
-        change.execute(params![tenant, sum.level, sum.place.repository, sum.place.scope, sum.change])?;
-    }
-    conn.execute("DELETE FROM area_usage WHERE level < 2 AND bytes = 0", [])?;
-    conn.execute("UPDATE properties SET value = ?2 WHERE name = ?1", [USAGE_PROPERTY, COUNTED])?;
-    Ok(wrong.len() as u64)
-}
-
-/// Makes the sums of a database that was made before there were any.
-pub(super) fn count_if_uncounted(conn: &mut Connection) -> rusqlite::Result<()> {
-    let asked = "SELECT 1 FROM properties WHERE name = ?1 AND value = ?2";
-    let is_uncounted = |conn: &Connection| conn.prepare(asked)?.exists([USAGE_PROPERTY, UNCOUNTED]);
-    if is_uncounted(conn)? {
-        let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        recount(&transaction)?;
-        transaction.commit()?;
     }
     Ok(())
 }

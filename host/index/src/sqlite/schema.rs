@@ -14,7 +14,7 @@ use std::{
 use refinery::{Migration, Runner, error::Kind};
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use super::{ledger, refold};
+use super::{recount, refold};
 use crate::KeyRule;
 
 /// In order. The part of the name before `__` is the version.
@@ -136,7 +136,7 @@ fn prepare(conn: &mut Connection, rule: KeyRule) -> Result<(), OpenError> {
     if let Some(rewritten) = refold::refold(conn, rule)? {
         rewritten.log(rule);
     }
-    ledger::count_if_uncounted(conn)?;
+    recount::count_if_uncounted(conn)?;
     Ok(())
 }
 

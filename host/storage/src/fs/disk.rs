@@ -17,11 +17,11 @@ use super::{
     errors,
     files::FileCache,
     inline::InlineGates,
-    space::{LEAST_ROOM_BYTES, Space, SpaceClaim},
+    space::{LEAST_ROOM_BYTES, Measured, Space, SpaceClaim},
     sys::{self, MayBlock},
     threads::{Lane, Threads},
 };
-use crate::StorageError;
+use crate::{DiskUsage, StorageError};
 
 /// File descriptors that a storage may open, apart from its directories. When a share is used up,
 /// the next call waits up to 10 s and then fails.
@@ -182,6 +182,14 @@ impl Disk {
     pub(super) async fn has_room(self: &Arc<Self>) -> Result<bool, StorageError> {
         self.refresh_space(LEAST_ROOM_BYTES).await?;
         Ok(self.space.has_room())
+    }
+
+    /// Measures the disk.
+    pub(super) async fn usage(self: &Arc<Self>) -> Result<DiskUsage, StorageError> {
+        const CONTEXT: &str = "measuring the disk";
+        let measured = self.query(CONTEXT, |dirs, _| sys::measure(&dirs.objects.file)).await?;
+        let Measured { total, free } = measured.map_err(errors::failed(CONTEXT))?;
+        Ok(DiskUsage { total_bytes: total, free_bytes: free })
     }
 
     async fn refresh_space(self: &Arc<Self>, bytes: u64) -> Result<(), StorageError> {

@@ -13,6 +13,7 @@ pub mod budget;
 mod commit;
 mod dirs;
 mod disk;
+mod erase;
 mod errors;
 mod files;
 mod flush;
@@ -50,8 +51,8 @@ use larder_common::TenantName;
 pub use self::disk::FileShares;
 use self::{budget::Budget, disk::Disk, layout::ObjectPath, uploads::UploadCache};
 use super::{
-    BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
-    UploadName,
+    BlockId, Content, DiskUsage, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError,
+    Stored, UploadName,
     tenants::{TenantStates, not_for_default, not_of_default},
 };
 
@@ -221,8 +222,8 @@ impl Storage for FsStorage {
         open::content(&self.disk, &self.budget, object, size_bytes, range).await
     }
 
-    async fn put(&self, _upload: &UploadName, source: Source) -> Result<Stored, StorageError> {
-        put::put(&self.disk, &self.budget, source).await
+    async fn put(&self, upload: &UploadName, source: Source) -> Result<Stored, StorageError> {
+        put::put(&self.disk, &self.budget, upload, source).await
     }
 
     async fn put_block(
@@ -244,6 +245,13 @@ impl Storage for FsStorage {
 
     async fn discard(&self, upload: &UploadName) -> Result<(), StorageError> {
         self.uploads.discard(upload).await
+    }
+
+    async fn erase(&self, upload: &UploadName, kept: Option<&ObjectName>) -> Result<(), StorageError> {
+        self.uploads.discard(upload).await?;
+        let (upload, kept) = (upload.clone(), kept.cloned());
+        self.run_unbounded("erasing an upload", move |disk| erase::erase(&disk.dirs, &upload, kept.as_ref()))
+            .await
     }
 
     async fn remove(&self, object: &ObjectName) -> Result<(), StorageError> {
@@ -278,6 +286,10 @@ impl Storage for FsStorage {
 
     async fn has_room(&self) -> Result<bool, StorageError> {
         self.disk.has_room().await
+    }
+
+    async fn disk_usage(&self) -> Result<Option<DiskUsage>, StorageError> {
+        self.disk.usage().await.map(Some)
     }
 
     async fn identity(&self) -> Result<Option<String>, StorageError> {

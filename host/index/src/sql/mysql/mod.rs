@@ -4,14 +4,18 @@
 //! statement sees what was committed before it began. The server numbers entries in order, so
 //! clusters whose nodes each have their own numbers cannot be used.
 
+mod departed;
 mod facts;
 mod find;
+mod ledger;
 mod refold;
 mod refusals;
 mod statements;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod within;
 
 use std::str::FromStr as _;
 
@@ -32,6 +36,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("tenants", include_str!("migrations/0004_tenants.sql")),
     ("facts", include_str!("migrations/0005_facts.sql")),
     ("departed", include_str!("migrations/0006_departed.sql")),
+    ("ledger", include_str!("migrations/0007_ledger.sql")),
     ("refusals", include_str!("migrations/0008_refusals.sql")),
 ];
 

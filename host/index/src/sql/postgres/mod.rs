@@ -4,13 +4,16 @@
 //! statement sees what was committed before it began, and waits for transactions that change the
 //! same row.
 
+mod departed;
 mod facts;
 mod find;
+mod ledger;
 mod refold;
 mod refusals;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod within;
 
 use std::str::FromStr as _;
 
@@ -31,6 +34,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("tenants", include_str!("migrations/0004_tenants.sql")),
     ("facts", include_str!("migrations/0005_facts.sql")),
     ("departed", include_str!("migrations/0006_departed.sql")),
+    ("ledger", include_str!("migrations/0007_ledger.sql")),
     ("refusals", include_str!("migrations/0008_refusals.sql")),
 ];
 

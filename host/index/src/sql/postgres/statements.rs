@@ -10,7 +10,10 @@ use sqlx::{
     query::Query,
 };
 
-use super::{Postgres, find};
+use super::{
+    Postgres, find,
+    ledger::{self, changed, clipped, is_apart, more_leaves},
+};
 use crate::{
     AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest, max_clock_skew_ms,
     sql::{
@@ -34,17 +37,21 @@ macro_rules! entry_columns {
 /// The columns that [`rows::upload`] reads, as the list of a `SELECT`.
 macro_rules! upload_columns {
     () => {
-        "id, repository, scope, version, key, name, owner, created_ms, active_ms, object, size_bytes"
+        "id, repository, scope, version, key, name, owner, created_ms, active_ms, object, size_bytes, trust"
     };
 }
 
-pub(super) use entry_columns;
+pub(super) use {entry_columns, upload_columns};
 
 // `tenant || '' = $1` is `tenant = $1` that no index matches. Where a row is named more closely, it is
 // to be found by that, also by a plan that was made while the tables were small.
 
-pub(super) const ENTRY_BY_ID: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND id = $2");
+/// Without what is in quarantine.
+pub(super) const ENTRY_BY_ID: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries WHERE tenant || '' = $1 AND id = $2 AND quarantined_ms IS NULL"
+);
 
 pub(super) const ENTRY_BY_SLOT: &str =
     concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND slot = $2");
@@ -63,35 +70,77 @@ pub(super) const UPLOAD_BY_SLOT: &str =
 
 /// Waits for transactions that insert or delete an upload of this slot.
 const INSERT_UPLOAD: &str = "INSERT INTO uploads \
-     (tenant, slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded, facts) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12) ON CONFLICT (slot) DO NOTHING RETURNING id";
+     (tenant, slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded, facts, trust) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13) ON CONFLICT (slot) DO NOTHING RETURNING id";
 
 pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $4, active_ms = $4 \
      WHERE tenant || '' = $1 AND id = $2 AND created_ms = $3 AND active_ms = $3 AND object IS NULL";
 
-/// Waits for transactions that change the row, and then reads its latest version.
+/// Waits for transactions that change the row, and then reads its latest version. What is counted for an
+/// object that is replaced moves to `leaving`; what is counted so for the new one moves back.
 pub(super) const ATTACH: &str = concat!(
-    "UPDATE uploads SET object = $3, size_bytes = $4, active_ms = CASE WHEN uploads.active_ms - ",
+    "WITH before AS (SELECT id, object, repository, scope, \
+       CASE WHEN object <> $3 THEN least(size_bytes, reserved_bytes) ELSE 0 END AS moved \
+       FROM uploads WHERE tenant || '' = $1 AND id = $2 FOR UPDATE), \
+     back AS (DELETE FROM leaving USING before WHERE leaving.name = $3 AND leaving.is_object \
+       AND leaving.tenant || '' = $1 AND before.object <> $3 RETURNING leaving.bytes), \
+     attached AS (UPDATE uploads SET object = $3, size_bytes = $4, \
+       reserved_bytes = reserved_bytes - before.moved + coalesce((SELECT sum(bytes)::bigint FROM back), 0), \
+       active_ms = CASE WHEN uploads.active_ms - ",
     max_clock_skew_ms!(),
-    " > $5 THEN $5 ELSE greatest(uploads.active_ms, $5) END \
-     FROM (SELECT id, object FROM uploads WHERE tenant || '' = $1 AND id = $2 FOR UPDATE) AS before \
-     WHERE uploads.id = before.id RETURNING before.object"
+    " > $5 THEN $5 ELSE greatest(uploads.active_ms, $5) END FROM before WHERE uploads.id = before.id \
+       RETURNING before.object, before.repository, before.scope, before.moved), \
+     gone AS (INSERT INTO leaving (tenant, is_object, name, repository, scope, bytes) SELECT $1, true, object, ",
+    clipped!("repository"),
+    ", ",
+    clipped!("scope"),
+    ", moved FROM attached WHERE moved > 0 ",
+    more_leaves!(),
+    ") SELECT object FROM attached"
 );
 
+/// What the upload has reserved beyond its content moves to `leaving`. If it has reserved less, the rest
+/// is counted.
 pub(super) const FINALIZE: &str = concat!(
-    "WITH upload AS (DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND object = $3 AND size_bytes = $4 RETURNING *) \
-     INSERT INTO entries \
+    "WITH upload AS (DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND object = $3 AND size_bytes = $4 RETURNING *), \
+     gone AS (INSERT INTO leaving (tenant, is_object, name, kept, repository, scope, bytes) \
+       SELECT tenant, false, name, object, ",
+    clipped!("repository"),
+    ", ",
+    clipped!("scope"),
+    ", reserved_bytes - size_bytes FROM upload WHERE reserved_bytes > size_bytes ",
+    more_leaves!(),
+    "), counted AS (INSERT INTO area_usage (level, tenant, repository, scope, bytes) \
+       SELECT level, CASE WHEN level < 3 THEN tenant ELSE '' END, CASE WHEN level < 2 THEN ",
+    clipped!("repository"),
+    " ELSE '' END, CASE WHEN level < 1 THEN ",
+    clipped!("scope"),
+    " ELSE '' END, size_bytes - reserved_bytes FROM upload CROSS JOIN (VALUES (0), (1), (2), (3)) AS levels (level) \
+       WHERE size_bytes > reserved_bytes AND (level < 3 OR NOT ",
+    is_apart!(),
+    ") ",
+    changed!(),
+    ") INSERT INTO entries \
      (tenant, slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded, \
-     uses, facts) \
+     uses, facts, trust) \
      SELECT tenant, slot, place, repository, scope, version, key, object, size_bytes, $5, $5, $6, id, owner, folded, \
-     0, facts FROM upload RETURNING ",
+     0, facts, trust FROM upload RETURNING ",
     entry_columns!()
 );
 
-pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR active_ms < $3 OR active_ms > $4::bigint)";
-
-pub(super) const DELETE_ENTRY: &str =
-    "DELETE FROM entries WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR used_ms <= $3)";
+/// Returns a row if it did. What the upload has reserved moves to `leaving`.
+pub(super) const DELETE_UPLOAD: &str = concat!(
+    "WITH upload AS (DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 \
+       AND ($3::bigint IS NULL OR active_ms < $3 OR active_ms > $4::bigint) \
+       RETURNING tenant, name, repository, scope, reserved_bytes), \
+     gone AS (INSERT INTO leaving (tenant, is_object, name, repository, scope, bytes) SELECT tenant, false, name, ",
+    clipped!("repository"),
+    ", ",
+    clipped!("scope"),
+    ", reserved_bytes FROM upload WHERE reserved_bytes > 0 ",
+    more_leaves!(),
+    ") SELECT 1 FROM upload"
+);
 
 pub(super) const TOUCH_ENTRY: &str = "UPDATE entries \
      SET uses = CASE WHEN used_ms <> $3 THEN uses + 1 ELSE uses END, used_ms = GREATEST(used_ms, $3) \
@@ -310,12 +359,7 @@ impl Statements for Postgres {
             .bind(integer(id.0))
             .bind(idle.map(|idle| integer(idle.before_ms)))
             .bind(idle.map(|idle| integer(idle.after_ms)));
-        Ok(execute(db.connection, statement).await? > 0)
-    }
-
-    async fn delete_entry(db: &mut Db<'_>, id: EntryId, last_used_ms: Option<u64>) -> Result<bool, Fault> {
-        let statement = db.query(DELETE_ENTRY).bind(integer(id.0)).bind(last_used_ms.map(integer));
-        Ok(execute(db.connection, statement).await? > 0)
+        Ok(statement.fetch_optional(&mut *db.connection).await?.is_some())
     }
 
     async fn touch_entry(db: &mut Db<'_>, id: EntryId, used_ms: u64) -> Result<bool, Fault> {
@@ -389,8 +433,10 @@ impl Statements for Postgres {
         let has_rows = db.query(HAS_ROWS).fetch_optional(&mut *db.connection).await?.is_some();
         if !has_rows {
             execute(db.connection, db.query(forget!("repositories"))).await?;
+            execute(db.connection, db.query(forget!("departed"))).await?;
             execute(db.connection, db.query(forget!("secrets"))).await?;
             execute(db.connection, db.query(forget!("refusals"))).await?;
+            ledger::forget(db).await?;
         }
         Ok(!has_rows)
     }
@@ -423,4 +469,5 @@ fn insert(request: &ReservationRequest) -> PgQuery<'_> {
         .bind(integer(request.now_ms))
         .bind(request.folded.as_ref().map(String::as_bytes))
         .bind(&*request.facts)
+        .bind(request.trust.number())
 }

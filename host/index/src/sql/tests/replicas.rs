@@ -31,7 +31,8 @@ pub(in crate::sql) fn never_both_reserve(database: &Database) {
             block_on(case.reserve(&slot, 1));
         }
         let reserved = from_both(&replicas, async |index| {
-            let reserved = index.reserve(&slot, "o", &crate::NO_FACTS, 9, 5).await.unwrap();
+            let reserved =
+                index.reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 9, 5).await.unwrap();
             matches!(reserved, Reservation::Reserved(_))
         });
         assert_eq!(reserved.into_iter().filter(|reserved| *reserved).count(), 1);
@@ -48,7 +49,8 @@ pub(in crate::sql) fn never_both_finalize(database: &Database) {
         // Some threads finalize, and others try to reserve the slot, which is never free.
         let outcomes = from_both(&replicas, async |index| {
             let made = index.finalize(upload.id, &content, &Durability::Durable, 2).await.unwrap();
-            let reserved = index.reserve(&slot, "o", &crate::NO_FACTS, 9, 0).await.unwrap();
+            let reserved =
+                index.reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 9, 0).await.unwrap();
             assert!(!matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
             made.is_some()
         });
@@ -106,7 +108,7 @@ pub(in crate::sql) fn an_abandoned_call_is_completed(database: &Database) {
     let slots: Vec<_> = (0..20).map(|number| case.key(&number.to_string())).collect();
     block_on(async {
         for slot in &slots {
-            let mut reserving = case.index.reserve(slot, "o", &crate::NO_FACTS, 1, 0);
+            let mut reserving = case.index.reserve(slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0);
             std::future::poll_fn(|context| {
                 let _ = reserving.as_mut().poll(context);
                 std::task::Poll::Ready(())
