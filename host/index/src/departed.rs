@@ -1,7 +1,8 @@
 //! What became of entries that were deleted.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use larder_storage::ObjectName;
 
 use crate::{EntryId, Slot, Trust};
@@ -9,6 +10,22 @@ use crate::{EntryId, Slot, Trust};
 /// Longest text of a departed entry that is stored as it is, in bytes. The migrations have the same
 /// number.
 pub const MAX_DEPARTED_TEXT_BYTES: usize = 255;
+
+/// Bytes of a longer one that are stored before its digest. The migrations have the same number.
+const HEAD_BYTES: usize = 200;
+
+/// Of the departed with a prefix, those are found that are among so many latest of the repository.
+pub(crate) const MAX_PREFIX_DEPARTED: usize = 1_000;
+
+/// Returns a text as it is stored with a departed entry.
+pub(crate) fn clipped(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.len() <= MAX_DEPARTED_TEXT_BYTES {
+        return Cow::Borrowed(text);
+    }
+    let mut clipped = text[..HEAD_BYTES].to_vec();
+    clipped.extend_from_slice(hex::encode(digest(&SHA256, text)).as_bytes());
+    Cow::Owned(clipped)
+}
 
 /// Longest name of a rule that is stored, in bytes.
 const MAX_RULE_BYTES: usize = 200;

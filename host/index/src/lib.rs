@@ -220,9 +220,9 @@ pub trait Index: Send + Sync + 'static {
         Err(IndexError::Unsupported("this index does not keep what was deleted"))
     }
 
-    /// Returns up to `limit` entries with this key in any scope and version of a repository, the newest
-    /// first, also those in quarantine. If several thousand entries have keys of more than 255 bytes
-    /// that begin alike, only the newest thousand of them are looked at.
+    /// Returns up to `limit` entries in any scope and version of a repository, also those in quarantine:
+    /// with this key, the newest first; or with this prefix, in any order. If several thousand entries
+    /// have keys of more than 255 bytes that begin alike, only a thousand of them are looked at.
     ///
     /// # Errors
     /// [`IndexError::Unsupported`] if the index has no such search.
@@ -230,13 +230,13 @@ pub trait Index: Send + Sync + 'static {
         &self,
         _repository: &str,
         _key: &str,
+        _kind: MatchKind,
         _limit: usize,
     ) -> Result<Vec<Near>, IndexError> {
         Err(IndexError::Unsupported("this index finds keys only in a scope and version"))
     }
 
-    /// Returns up to `limit` uploads with this key in any scope and version of a repository, the newest
-    /// first, as [`Self::list_near`] does.
+    /// Returns up to `limit` uploads in any scope and version of a repository, as [`Self::list_near`] does.
     ///
     /// # Errors
     /// [`IndexError::Unsupported`] if the index has no such search.
@@ -244,6 +244,7 @@ pub trait Index: Send + Sync + 'static {
         &self,
         _repository: &str,
         _key: &str,
+        _kind: MatchKind,
         _limit: usize,
     ) -> Result<Vec<Upload>, IndexError> {
         Err(IndexError::Unsupported("this index finds keys only in a scope and version"))
@@ -291,12 +292,7 @@ pub trait Index: Send + Sync + 'static {
 
     /// Looks at up to `limit` entries in the order of their numbers, starting after `after`, and returns
     /// those that `by` selects with their details. Those in quarantine are among them.
-    async fn find_saved(
-        &self,
-        by: &SavedBy,
-        after: EntryId,
-        limit: usize,
-    ) -> Result<SavedPage, IndexError> {
+    async fn find_saved(&self, by: &SavedBy, after: EntryId, limit: usize) -> Result<SavedPage, IndexError> {
         let entries = self.list_entries(after, limit).await?;
         let next = entries.last().map(|last| last.id);
         let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();

@@ -2,6 +2,10 @@
 
 use crate::{Entry, EntryDetails, EntryId};
 
+/// Of the entries with a long key, those are found that are among so many newest that begin alike.
+#[cfg(feature = "sql")]
+pub(crate) const MAX_LONG_KEYS: usize = 1_000;
+
 /// A part of a tenant's entries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Within {
@@ -66,4 +70,16 @@ pub struct SavedPage {
     pub found: Vec<(Entry, EntryDetails)>,
     /// Where the next page starts. `None` if this is the last one.
     pub next: Option<EntryId>,
+}
+
+/// Returns the first `limit` of two lists in the order of last use, each of which has it.
+pub(crate) fn merged(one: Vec<Entry>, other: Vec<Entry>, limit: usize) -> Vec<Entry> {
+    if one.is_empty() || other.is_empty() {
+        return if one.is_empty() { other } else { one };
+    }
+    let mut all = one;
+    all.extend(other);
+    all.sort_by_key(|entry| (entry.last_used_ms, entry.id));
+    all.truncate(limit);
+    all
 }

@@ -58,7 +58,7 @@ impl Fixture {
         match self
             .tenant
             .index
-            .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, at_ms, 0)
+            .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, at_ms, 0)
             .await
             .unwrap()
         {

@@ -20,11 +20,13 @@ use super::{
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
     statements::Statements,
     tenant::TenantConnection,
+    within,
 };
 use crate::{
-    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, IndexError,
-    KeyRule, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName, Reservation, Slot, Upload, UploadId,
-    fresh_upload_name, latest_names, summed, unavailable,
+    AttachOutcome, Attachment, Departed, Departure, Durability, Entry, EntryDetails, EntryId, EntryUses,
+    Facts, Index, IndexError, KeyRule, MatchKind, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Near, Probe,
+    RepositoryName, Reservation, Slot, Trust, Upload, UploadId, Within, fresh_upload_name, latest_names,
+    summed, unavailable,
 };
 
 /// Attempts of a reservation while other calls are faster.
@@ -194,6 +196,7 @@ where
         slot: &Slot,
         owner: &str,
         facts: &Facts,
+        trust: Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
@@ -207,6 +210,7 @@ where
             name: fresh_upload_name()?,
             owner: owner.to_owned(),
             facts: facts::column(facts).map_err(|error| unavailable(CONTEXT, error))?,
+            trust,
             now_ms,
             idle_before_ms,
         };
@@ -294,17 +298,115 @@ where
         self.call("deleting an idle upload", RetrySafety::Never, abandon).await
     }
 
-    async fn delete_entry(&self, id: EntryId) -> Result<bool, IndexError> {
-        let delete =
-            async move |db: &mut TenantConnection<'_, D::Connection>| D::delete_entry(db, id, None).await;
+    async fn delete_entry(&self, id: EntryId, departure: &Departure) -> Result<bool, IndexError> {
+        let departure = departure.clone();
+        let delete = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::delete_entry(db, id, u64::MAX, &departure).await
+        };
         self.call("deleting an entry", RetrySafety::Never, delete).await
     }
 
-    async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError> {
+    async fn delete_entry_unused(
+        &self,
+        id: EntryId,
+        last_used_ms: u64,
+        departure: &Departure,
+    ) -> Result<bool, IndexError> {
+        let departure = departure.clone();
         let delete = async move |db: &mut TenantConnection<'_, D::Connection>| {
-            D::delete_entry(db, id, Some(last_used_ms)).await
+            D::delete_entry(db, id, last_used_ms, &departure).await
         };
         self.call("deleting an unused entry", RetrySafety::Never, delete).await
+    }
+
+    async fn find_departed(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Departed>, IndexError> {
+        let (repository, key) = (repository.to_owned(), self.rule.compared(key).into_owned());
+        let find = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::find_departed(db, &repository, &key, kind, limit).await
+        };
+        self.call("finding departed entries", RetrySafety::Always, find).await
+    }
+
+    async fn trim_departed(&self, most: usize, limit: usize) -> Result<usize, IndexError> {
+        let trim =
+            async move |db: &mut TenantConnection<'_, D::Connection>| D::trim_departed(db, most, limit).await;
+        self.call("forgetting departed entries", RetrySafety::Always, trim).await
+    }
+
+    async fn list_near(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Near>, IndexError> {
+        let place = within::KeyPlace::new(repository, key, kind, self.rule);
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            let near = D::near(db, &place, place.rows(limit)).await?;
+            Ok(place.matching(near, limit, |near| &near.entry.slot))
+        };
+        self.call("finding entries of a key", RetrySafety::Always, list).await
+    }
+
+    async fn uploads_near(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        let place = within::KeyPlace::new(repository, key, kind, self.rule);
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            let near = D::uploads_near(db, &place, place.rows(limit)).await?;
+            Ok(place.matching(near, limit, |upload| &upload.slot))
+        };
+        self.call("finding uploads of a key", RetrySafety::Always, list).await
+    }
+
+    async fn least_recent(
+        &self,
+        within: &Within,
+        trust: Option<Trust>,
+        after: Option<(u64, EntryId)>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, IndexError> {
+        let within = within.clone();
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            within::least_recent::<D>(db, &within, trust, after, limit).await
+        };
+        self.call("listing entries by last use", RetrySafety::Always, list).await
+    }
+
+    async fn uploads_in_scope(
+        &self,
+        repository: &str,
+        scope: &str,
+        after: UploadId,
+        limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        let (repository, scope) = (repository.to_owned(), scope.to_owned());
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            within::uploads_in_scope::<D>(db, [&repository, &scope], after, limit).await
+        };
+        self.call("listing uploads of a scope", RetrySafety::Always, list).await
+    }
+
+    async fn set_quarantined(&self, ids: &[EntryId], at_ms: Option<u64>) -> Result<usize, IndexError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let ids = ids.to_vec();
+        let set = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::set_quarantined(db, &ids, at_ms).await
+        };
+        // A retry would not count what the lost call changed.
+        self.call("setting quarantine", RetrySafety::Never, set).await
     }
 
     async fn touch_entries(&self, uses: &[EntryUses]) -> Result<(), IndexError> {

@@ -8,6 +8,7 @@
 //! be longer than a database index allows, so indexes use their SHA-256 digests.
 
 mod client;
+mod departed;
 mod digest;
 mod driver;
 mod facts;
@@ -26,5 +27,6 @@ mod statements;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod within;
 
 pub use settings::{ClientLimits, ConnectionSettings, OtherRule, SslMode};

@@ -4,7 +4,7 @@ use larder_common::TenantName;
 use larder_storage::UploadName;
 
 use super::{digest, fault::Fault};
-use crate::{Entry, EntryId, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Slot, Upload, UploadId};
+use crate::{Entry, EntryId, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Slot, Trust, Upload, UploadId};
 
 /// Selects an entry.
 #[derive(Clone, Copy)]
@@ -82,6 +82,7 @@ pub(super) struct ReservationRequest {
     pub(super) owner: String,
     /// As stored.
     pub(super) facts: Vec<u8>,
+    pub(super) trust: Trust,
     pub(super) now_ms: u64,
     pub(super) idle_before_ms: u64,
 }
@@ -100,6 +101,7 @@ impl ReservationRequest {
             name: self.name.clone(),
             slot: self.slot.clone(),
             owner: self.owner.clone(),
+            trust: self.trust,
             created_ms: now_ms,
             last_activity_ms: now_ms,
             attachment: None,

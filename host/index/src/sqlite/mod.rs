@@ -5,6 +5,7 @@
 //! changes on one thread (`writer.rs`).
 
 mod changes;
+mod departed;
 mod facts;
 mod fault;
 mod file_watch;
@@ -19,6 +20,7 @@ mod snapshot_anchor;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod within;
 mod writer;
 
 use std::{
@@ -43,9 +45,9 @@ use self::{
     writer::Writer,
 };
 use super::{
-    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, IndexError,
-    KeyRule, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName, Reservation, Slot, Upload, UploadId,
-    latest_names, summed, unavailable,
+    AttachOutcome, Attachment, Departed, Departure, Durability, Entry, EntryDetails, EntryId, EntryUses,
+    Facts, Index, IndexError, KeyRule, MatchKind, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Near, Probe,
+    RepositoryName, Reservation, Slot, Trust, Upload, UploadId, Within, latest_names, summed, unavailable,
 };
 
 /// Steps that a search may take on the thread that serves requests: about a millisecond.
@@ -255,13 +257,15 @@ impl Index for SqliteIndex {
         slot: &Slot,
         owner: &str,
         facts: &Facts,
+        trust: Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
         const CONTEXT: &str = "reserving a slot";
         let facts = serde_json::to_string(facts).map_err(|error| unavailable(CONTEXT, error))?;
         let (slot, name, owner) = (slot.clone(), super::fresh_upload_name()?, owner.to_owned());
-        let (new, rule) = (changes::NewUpload { slot, name, owner, facts, now_ms }, self.database.rule);
+        let (new, rule) =
+            (changes::NewUpload { slot, name, owner, facts, trust, now_ms }, self.database.rule);
         self.write(CONTEXT, move |conn| changes::reserve(conn, rule, &new, idle_before_ms)).await
     }
 
@@ -314,15 +318,94 @@ impl Index for SqliteIndex {
             .await
     }
 
-    async fn delete_entry(&self, id: EntryId) -> Result<bool, IndexError> {
-        self.write("deleting an entry", move |conn| changes::delete_entry(conn, id)).await
+    async fn delete_entry(&self, id: EntryId, departure: &Departure) -> Result<bool, IndexError> {
+        let departure = departure.clone();
+        self.write("deleting an entry", move |conn| departed::delete_entry(conn, id, u64::MAX, &departure))
+            .await
     }
 
-    async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError> {
+    async fn delete_entry_unused(
+        &self,
+        id: EntryId,
+        last_used_ms: u64,
+        departure: &Departure,
+    ) -> Result<bool, IndexError> {
+        let departure = departure.clone();
         self.write("deleting an unused entry", move |conn| {
-            changes::delete_entry_unused(conn, id, last_used_ms)
+            departed::delete_entry(conn, id, last_used_ms, &departure)
         })
         .await
+    }
+
+    async fn find_departed(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Departed>, IndexError> {
+        let rule = self.database.rule;
+        self.read("finding departed entries", |conn| departed::find(conn, rule, repository, key, kind, limit))
+    }
+
+    async fn trim_departed(&self, most: usize, limit: usize) -> Result<usize, IndexError> {
+        self.write("forgetting departed entries", move |conn| departed::trim(conn, most, limit)).await
+    }
+
+    async fn list_near(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Near>, IndexError> {
+        let key = self.database.rule.compared(key);
+        self.read("finding entries of a key", |conn| within::near(conn, [repository, &key], kind, limit))
+    }
+
+    async fn uploads_near(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        let key = self.database.rule.compared(key);
+        self.read("finding uploads of a key", |conn| {
+            within::uploads_near(conn, [repository, &key], kind, limit)
+        })
+    }
+
+    async fn least_recent(
+        &self,
+        within: &Within,
+        trust: Option<Trust>,
+        after: Option<(u64, EntryId)>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, IndexError> {
+        self.read("listing entries by last use", |conn| {
+            within::least_recent(conn, within, trust, after, limit)
+        })
+    }
+
+    async fn uploads_in_scope(
+        &self,
+        repository: &str,
+        scope: &str,
+        after: UploadId,
+        limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        self.read("listing uploads of a scope", |conn| {
+            within::uploads_in_scope(conn, repository, scope, after, limit)
+        })
+    }
+
+    async fn set_quarantined(&self, ids: &[EntryId], at_ms: Option<u64>) -> Result<usize, IndexError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let ids = ids.to_vec();
+        self.write("setting quarantine", move |conn| within::set_quarantined(conn, &ids, at_ms)).await
     }
 
     async fn touch_entries(&self, uses: &[EntryUses]) -> Result<(), IndexError> {

@@ -16,8 +16,10 @@ async fn fixture() -> (tempfile::TempDir, Arc<dyn Index>, Entry) {
         Arc::new(SqliteIndex::open(&folder.path().join("index.db"), KeyRule::AnyCase).unwrap());
     let [repository, scope, version, key] = ["r", "s", "v", "k"].map(str::to_owned);
     let slot = Slot { repository, scope, version, key };
-    let Reservation::Reserved(upload) =
-        index.reserve(&slot, "o", &larder_common::facts::NO_FACTS, 0, 0).await.unwrap()
+    let Reservation::Reserved(upload) = index
+        .reserve(&slot, "o", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, 0, 0)
+        .await
+        .unwrap()
     else {
         panic!("the slot is taken");
     };
@@ -72,8 +74,10 @@ async fn the_sweep_of_another_server_spares_what_was_handed_out_and_what_it_took
 async fn reserved(index: &dyn Index, key: &str, now_ms: u64) -> larder_index::Upload {
     let [repository, scope, version, key] = ["r", "s", "v", key].map(str::to_owned);
     let slot = Slot { repository, scope, version, key };
-    let Reservation::Reserved(upload) =
-        index.reserve(&slot, "o", &larder_common::facts::NO_FACTS, now_ms, 0).await.unwrap()
+    let Reservation::Reserved(upload) = index
+        .reserve(&slot, "o", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, now_ms, 0)
+        .await
+        .unwrap()
     else {
         panic!("the slot is taken");
     };

@@ -47,8 +47,10 @@ impl Fixture {
     async fn entry(&self, index: &dyn Index, key: &str) -> EntryId {
         let [repository, scope, version] = ["1", "main", "v"].map(str::to_owned);
         let slot = Slot { repository, scope, version, key: key.to_owned() };
-        let Reservation::Reserved(upload) =
-            index.reserve(&slot, "owner", &larder_common::facts::NO_FACTS, 1, 0).await.unwrap()
+        let Reservation::Reserved(upload) = index
+            .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, 1, 0)
+            .await
+            .unwrap()
         else {
             panic!("it is taken");
         };

@@ -4,6 +4,7 @@
 //! statement sees what was committed before it began. The server numbers entries in order, so
 //! clusters whose nodes each have their own numbers cannot be used.
 
+mod departed;
 mod facts;
 mod find;
 mod refold;
@@ -11,6 +12,7 @@ mod statements;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod within;
 
 use std::str::FromStr as _;
 

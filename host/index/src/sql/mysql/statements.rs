@@ -13,11 +13,11 @@ use sqlx::{
 use super::{
     MySql, find,
     texts::{
-        ATTACH, CAP_LAST_USED, DELETE_ENTRY, DELETE_IDLE_UPLOAD, DELETE_UNUSED_ENTRY, DELETE_UPLOAD, ENTRIES,
-        ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, FORGET_NAMES, FORGET_SECRETS, HAS_ROWS,
-        INSERT_ENTRY, INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED,
-        RENEW, SECRET, SET_BLOCK, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT,
-        UPLOADS, VOLATILE_ELSEWHERE, VOLATILE_HERE,
+        ATTACH, CAP_LAST_USED, DELETE_IDLE_UPLOAD, DELETE_UPLOAD, ENTRIES, ENTRY_BY_ID, ENTRY_BY_SLOT,
+        ENTRY_BY_UPLOAD, EXISTING, FORGET_DEPARTED, FORGET_NAMES, FORGET_SECRETS, HAS_ROWS, INSERT_ENTRY,
+        INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED, RENEW, SECRET,
+        SET_BLOCK, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT, UPLOADS,
+        VOLATILE_ELSEWHERE, VOLATILE_HERE,
     },
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(super) type Db<'a> = TenantConnection<'a, MySqlConnection>;
 
 impl<'a> Tenancy<'a> {
     /// A statement whose first parameter is the tenant.
-    fn query(self, text: &'static str) -> MySqlQuery<'a> {
+    pub(super) fn query(self, text: &'static str) -> MySqlQuery<'a> {
         sqlx::query(text).bind(self.tenant())
     }
 }
@@ -216,14 +216,6 @@ impl Statements for MySql {
         Ok(execute(db.connection, statement).await? > 0)
     }
 
-    async fn delete_entry(db: &mut Db<'_>, id: EntryId, last_used_ms: Option<u64>) -> Result<bool, Fault> {
-        let statement = match last_used_ms {
-            None => db.query(DELETE_ENTRY).bind(integer(id.0)),
-            Some(used) => db.query(DELETE_UNUSED_ENTRY).bind(integer(id.0)).bind(integer(used)),
-        };
-        Ok(execute(db.connection, statement).await? > 0)
-    }
-
     async fn touch_entry(db: &mut Db<'_>, id: EntryId, used_ms: u64) -> Result<bool, Fault> {
         let used_ms = integer(used_ms);
         let touch =
@@ -310,7 +302,7 @@ impl Statements for MySql {
         if has_rows.fetch_optional(&mut *db.connection).await?.is_some() {
             return Ok(false);
         }
-        for forget in [FORGET_NAMES, FORGET_SECRETS] {
+        for forget in [FORGET_NAMES, FORGET_DEPARTED, FORGET_SECRETS] {
             execute(db.connection, db.query(forget).bind(db.tenant()).bind(db.tenant())).await?;
         }
         Ok(true)
@@ -339,6 +331,7 @@ fn insert_upload(request: &ReservationRequest) -> MySqlQuery<'_> {
         .bind(integer(request.now_ms))
         .bind(request.folded.as_ref().map(String::as_bytes))
         .bind(&*request.facts)
+        .bind(request.trust.number())
 }
 
 fn insert_entry<'q>(

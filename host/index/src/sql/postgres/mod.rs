@@ -4,12 +4,14 @@
 //! statement sees what was committed before it began, and waits for transactions that change the
 //! same row.
 
+mod departed;
 mod facts;
 mod find;
 mod refold;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod within;
 
 use std::str::FromStr as _;
 

@@ -34,17 +34,21 @@ macro_rules! entry_columns {
 /// The columns that [`rows::upload`] reads, as the list of a `SELECT`.
 macro_rules! upload_columns {
     () => {
-        "id, repository, scope, version, key, name, owner, created_ms, active_ms, object, size_bytes"
+        "id, repository, scope, version, key, name, owner, created_ms, active_ms, object, size_bytes, trust"
     };
 }
 
-pub(super) use entry_columns;
+pub(super) use {entry_columns, upload_columns};
 
 // `tenant || '' = $1` is `tenant = $1` that no index matches. Where a row is named more closely, it is
 // to be found by that, also by a plan that was made while the tables were small.
 
-pub(super) const ENTRY_BY_ID: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND id = $2");
+/// Without what is in quarantine.
+pub(super) const ENTRY_BY_ID: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries WHERE tenant || '' = $1 AND id = $2 AND quarantined_ms IS NULL"
+);
 
 pub(super) const ENTRY_BY_SLOT: &str =
     concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND slot = $2");
@@ -63,8 +67,8 @@ pub(super) const UPLOAD_BY_SLOT: &str =
 
 /// Waits for transactions that insert or delete an upload of this slot.
 const INSERT_UPLOAD: &str = "INSERT INTO uploads \
-     (tenant, slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded, facts) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12) ON CONFLICT (slot) DO NOTHING RETURNING id";
+     (tenant, slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded, facts, trust) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13) ON CONFLICT (slot) DO NOTHING RETURNING id";
 
 pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $4, active_ms = $4 \
      WHERE tenant || '' = $1 AND id = $2 AND created_ms = $3 AND active_ms = $3 AND object IS NULL";
@@ -82,16 +86,13 @@ pub(super) const FINALIZE: &str = concat!(
     "WITH upload AS (DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND object = $3 AND size_bytes = $4 RETURNING *) \
      INSERT INTO entries \
      (tenant, slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded, \
-     uses, facts) \
+     uses, facts, trust) \
      SELECT tenant, slot, place, repository, scope, version, key, object, size_bytes, $5, $5, $6, id, owner, folded, \
-     0, facts FROM upload RETURNING ",
+     0, facts, trust FROM upload RETURNING ",
     entry_columns!()
 );
 
 pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR active_ms < $3 OR active_ms > $4::bigint)";
-
-pub(super) const DELETE_ENTRY: &str =
-    "DELETE FROM entries WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR used_ms <= $3)";
 
 pub(super) const TOUCH_ENTRY: &str = "UPDATE entries \
      SET uses = CASE WHEN used_ms <> $3 THEN uses + 1 ELSE uses END, used_ms = GREATEST(used_ms, $3) \
@@ -313,11 +314,6 @@ impl Statements for Postgres {
         Ok(execute(db.connection, statement).await? > 0)
     }
 
-    async fn delete_entry(db: &mut Db<'_>, id: EntryId, last_used_ms: Option<u64>) -> Result<bool, Fault> {
-        let statement = db.query(DELETE_ENTRY).bind(integer(id.0)).bind(last_used_ms.map(integer));
-        Ok(execute(db.connection, statement).await? > 0)
-    }
-
     async fn touch_entry(db: &mut Db<'_>, id: EntryId, used_ms: u64) -> Result<bool, Fault> {
         let touch = db.query(TOUCH_ENTRY).bind(integer(id.0)).bind(integer(used_ms));
         Ok(execute(db.connection, touch).await? > 0)
@@ -389,6 +385,7 @@ impl Statements for Postgres {
         let has_rows = db.query(HAS_ROWS).fetch_optional(&mut *db.connection).await?.is_some();
         if !has_rows {
             execute(db.connection, db.query(forget!("repositories"))).await?;
+            execute(db.connection, db.query(forget!("departed"))).await?;
             execute(db.connection, db.query(forget!("secrets"))).await?;
         }
         Ok(!has_rows)
@@ -422,4 +419,5 @@ fn insert(request: &ReservationRequest) -> PgQuery<'_> {
         .bind(integer(request.now_ms))
         .bind(request.folded.as_ref().map(String::as_bytes))
         .bind(&*request.facts)
+        .bind(request.trust.number())
 }

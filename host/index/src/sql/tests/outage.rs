@@ -37,7 +37,7 @@ fn fails_in_time(case: &Case) {
     block_on(async {
         let slot = case.key("new");
         assert!(case.index.find_upload(&slot).await.is_err());
-        assert!(case.index.reserve(&slot, "o", &crate::NO_FACTS, 1, 0).await.is_err());
+        assert!(case.index.reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0).await.is_err());
         assert!(case.index.touch_entries(&[crate::EntryUses::once(crate::EntryId(1), 1)]).await.is_err());
     });
     assert!(started.elapsed() < 3 * IN_TIME, "{:?}", started.elapsed());
@@ -46,7 +46,9 @@ fn fails_in_time(case: &Case) {
 fn works(case: &Case) {
     assert_eq!(block_on(case.exact("k")).as_deref(), Some("k"));
     // An attempt during the outage may have reserved it.
-    let reserved = block_on(case.index.reserve(&case.key("new"), "o", &crate::NO_FACTS, 9, 9)).unwrap();
+    let reserved =
+        block_on(case.index.reserve(&case.key("new"), "o", &crate::NO_FACTS, crate::Trust::Full, 9, 9))
+            .unwrap();
     assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
 }
 
@@ -105,7 +107,8 @@ pub(in crate::sql) fn a_reservation_whose_response_was_lost_is_found_again(datab
     let slot = case.key("u");
     let direct = database.open();
     let reserved = std::thread::scope(|scope| {
-        let reserving = scope.spawn(|| block_on(case.index.reserve(&slot, "o", &crate::NO_FACTS, 1, 0)));
+        let reserving = scope
+            .spawn(|| block_on(case.index.reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0)));
         // Cuts the connection repeatedly until the call succeeds.
         while !reserving.is_finished() {
             proxy.set(Mode::Down);

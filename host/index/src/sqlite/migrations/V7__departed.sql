@@ -6,12 +6,13 @@ ALTER TABLE entries ADD COLUMN trust INTEGER;          -- 0 low, 1 full; NULL: n
 ALTER TABLE entries ADD COLUMN quarantined_ms INTEGER; -- NULL: not in quarantine
 ALTER TABLE uploads ADD COLUMN trust INTEGER;
 
--- The searches for a prefix from the newest entry backwards do not meet entries in quarantine.
+-- The searches for a prefix from the newest entry backwards do not meet entries in quarantine. The last column is null: with it
+-- the index has all that they read.
 DROP INDEX entries_by_age;
 DROP INDEX entries_by_block;
-CREATE INDEX entries_by_age ON entries (tenant, repository, scope, version, id, coalesce(folded, key))
+CREATE INDEX entries_by_age ON entries (tenant, repository, scope, version, id, coalesce(folded, key), quarantined_ms)
     WHERE quarantined_ms IS NULL;
-CREATE INDEX entries_by_block ON entries (tenant, repository, scope, version, id >> 10, coalesce(folded, key))
+CREATE INDEX entries_by_block ON entries (tenant, repository, scope, version, id >> 10, coalesce(folded, key), quarantined_ms)
     WHERE quarantined_ms IS NULL;
 
 -- In the order in which entries make room. x'…' is `refs/pull/`. Each index ends with the number, as all do.

@@ -4,11 +4,11 @@
 --
 -- An entry in quarantine keeps its `slot`, and has the first byte of its `place` inverted, so that no search for a prefix meets it.
 
--- `trusted` is what `trust` counts as. The heads are as long as an index takes.
+-- `trusted` is what `trust` counts as; x'…' is `refs/pull/`. The heads are as long as an index takes.
 ALTER TABLE entries
     ADD COLUMN trust TINYINT,         -- 0 low, 1 full; NULL: not stored, low if the scope is a pull request's
     ADD COLUMN quarantined_ms BIGINT, -- NULL: not in quarantine
-    ADD COLUMN trusted TINYINT AS (IF(trust IS NULL, LEFT(scope, 10) <> 'refs/pull/', trust)) VIRTUAL,
+    ADD COLUMN trusted TINYINT AS (IF(trust IS NULL, LEFT(scope, 10) <> x'726566732f70756c6c2f', trust)) VIRTUAL,
     ADD COLUMN repository_head VARBINARY(255) AS (LEFT(repository, 255)) VIRTUAL,
     ADD COLUMN scope_head VARBINARY(255) AS (LEFT(scope, 255)) VIRTUAL;
 

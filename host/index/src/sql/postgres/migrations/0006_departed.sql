@@ -5,9 +5,9 @@
 -- An entry in quarantine keeps its `slot`, and has the first byte of its `place` inverted, so that no search for a prefix meets it.
 
 ALTER TABLE entries
-    ADD COLUMN trust smallint,         -- 0 low, 1 full; NULL: not stored, low if the scope is a pull request's
+    ADD COLUMN trust bigint,           -- 0 low, 1 full; NULL: not stored, low if the scope is a pull request's
     ADD COLUMN quarantined_ms bigint;  -- NULL: not in quarantine
-ALTER TABLE uploads ADD COLUMN trust smallint;
+ALTER TABLE uploads ADD COLUMN trust bigint;
 
 -- In the order in which entries make room. Of long texts the index has 255 bytes.
 CREATE INDEX entries_by_use ON entries (
@@ -43,7 +43,7 @@ CREATE TABLE departed (
     created_ms   bigint NOT NULL,
     used_ms      bigint NOT NULL,
     uses         bigint,                                          -- NULL: not counted
-    trust        smallint,                                        -- as the entry's
+    trust        bigint,                                          -- as the entry's
     departed_ms  bigint NOT NULL,
     cause        bytea  NOT NULL
 );
