@@ -104,6 +104,7 @@
 //! open files up.
 
 mod auth;
+mod beside;
 mod builder;
 pub mod config;
 mod descriptors;
@@ -132,6 +133,7 @@ pub use larder_storage as storage;
 
 pub use self::{
     auth::{Access, AuthSetupError, Authenticator, SKIP_WARNING, Scope, TokenError},
+    beside::{Beside, ExplainError},
     builder::Builder,
     descriptors::{Shares, TooFew},
     engine::LoadError,

@@ -132,7 +132,10 @@ fn attempts_and_neighbours_are_bounded() {
     for n in 0..1100 {
         let id = host.add_entry("pr", "v", &format!("k-{n}"), b"x");
         host.damage(id, None);
+    }
+    for n in 0..250 {
         host.add_entry("elsewhere", "v", &format!("k-{n}"), b"x");
+        host.add_entry("elsewhere", "v", "k-", b"x");
     }
     let told = explained(&host, &["k-"]);
     assert_eq!((told.attempts.len(), told.near.len()), (1000, 100));
