@@ -104,6 +104,7 @@
 //! open files up.
 
 mod auth;
+mod beside;
 mod builder;
 mod capacity;
 pub mod config;
@@ -133,6 +134,7 @@ pub use larder_storage as storage;
 
 pub use self::{
     auth::{Access, AuthSetupError, Authenticator, SKIP_WARNING, Scope, TokenError},
+    beside::{Beside, ExplainError},
     builder::Builder,
     descriptors::{Shares, TooFew},
     engine::LoadError,

@@ -16,7 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ports::{
-    AuthError, Cause, Claims, Entry, Facts, HttpError, IndexError, Level, Scope, Settings, StorageError,
+    AuthError, Cause, Claims, Departed, Entry, Facts, HttpError, IndexError, Level, Scope, Settings, StorageError,
     Trust, Upload,
 };
 
@@ -203,6 +203,12 @@ impl FakeHost {
     /// Deletes an entry, as the host does.
     pub fn depart(&self, id: u64, cause: Cause, now_ms: u64) {
         self.index.borrow_mut().delete(id, cause, now_ms);
+    }
+
+    /// Returns the deleted entries, in the order of their departure.
+    #[must_use]
+    pub fn departed(&self) -> Vec<Departed> {
+        self.index.borrow().departed.clone()
     }
 
     /// Changes an entry in place.

@@ -53,7 +53,7 @@ pub(crate) struct GuestFailed;
 
 /// Why a lookup cannot be explained.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ExplainError {
+pub(crate) enum ExplainFault {
     #[error(transparent)]
     Guest(#[from] GuestFailed),
     /// The index failed. The text is for the operator.
@@ -212,11 +212,11 @@ impl Guest {
     /// Has the component explain a lookup (`explain.explain`).
     ///
     /// # Errors
-    /// [`ExplainError`] when the component or the index fails.
-    pub(crate) async fn explain(&self, now_ms: u64, query: Query) -> Result<Explanation, ExplainError> {
+    /// [`ExplainFault`] when the component or the index fails.
+    pub(crate) async fn explain(&self, now_ms: u64, query: Query) -> Result<Explanation, ExplainFault> {
         let query = Box::new(query);
         let explained = self.question(|reply| Call::Explain { now_ms, query, reply }).await?;
-        explained.map_err(ExplainError::Index)
+        explained.map_err(ExplainFault::Index)
     }
 
     /// Returns the uploads that the component selects for abandonment (`retention.review-uploads`).
