@@ -16,11 +16,10 @@ mod removal;
 mod requests;
 mod source;
 
-
 use std::{sync::Arc, time::Duration};
 
-use larder_index::{Bound, Index, Room, Slot, Trust, Upload};
 use futures_util::future::BoxFuture;
+use larder_index::{Bound, Index, Room, Slot, Trust, Upload};
 use larder_storage::{Source, StorageError, UploadName};
 use tokio::time::Instant;
 
@@ -28,8 +27,8 @@ pub(crate) use disk::DiskLimit;
 pub(crate) use evictor::Evictor;
 pub(crate) use leases::{BodyGuard, Leases};
 pub(crate) use limits::Limits;
-pub(crate) use removal::{CleanError, Cleaner, Removals, abandon_upload, discard_upload, remove_object};
 pub(crate) use refusals::Refusals;
+pub(crate) use removal::{CleanError, Cleaner, Removals, abandon_upload, discard_upload, remove_object};
 pub(crate) use requests::RoomRequests;
 
 use leases::Lease;
@@ -149,7 +148,8 @@ impl Capacity {
         step: u64,
     ) -> Result<u64, StorageError> {
         let saver = self.saver(tenant, upload, lease).await?;
-        let caps = self.limits.caps(&*tenant.index, &saver.slot.repository, self.disk_cap(tenant).await).await;
+        let caps =
+            self.limits.caps(&*tenant.index, &saver.slot.repository, self.disk_cap(tenant).await).await;
         let caps = caps.map_err(unavailable)?;
         if step > lacking
             && tenant.index.reserve_room(upload, step, &caps).await.map_err(unavailable)? == Room::Reserved
@@ -185,13 +185,24 @@ impl Capacity {
 
     fn refuse(&self, saver: &Saver, bound: Bound, room: u64) {
         let (repository, scope) = (&saver.slot.repository, &saver.slot.scope);
-        tracing::warn!(repository, scope, ?bound, room, "no room for a save: the limit is reached, and nothing may be deleted for it");
+        tracing::warn!(
+            repository,
+            scope,
+            ?bound,
+            room,
+            "no room for a save: the limit is reached, and nothing may be deleted for it"
+        );
         if room < LEAST_ROOM {
             self.shared.requests.note_hopeless(saver, bound);
         }
     }
 
-    async fn saver(&self, tenant: &Tenant, upload: &UploadName, lease: &Lease) -> Result<Saver, StorageError> {
+    async fn saver(
+        &self,
+        tenant: &Tenant,
+        upload: &UploadName,
+        lease: &Lease,
+    ) -> Result<Saver, StorageError> {
         if let Some(saver) = lease.saver() {
             return Ok(saver);
         }

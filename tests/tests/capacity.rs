@@ -269,7 +269,9 @@ async fn limits_by_repository_and_share_of_a_scope() {
     )
     .await;
     for (repository, fit) in [("1", 2), ("2", 4)] {
-        for (scope, job) in [Job::of(&server, repository), pull_request(&server, repository)].iter().enumerate() {
+        for (scope, job) in
+            [Job::of(&server, repository), pull_request(&server, repository)].iter().enumerate()
+        {
             for number in 0..fit {
                 assert!(save(job, &format!("{scope}-{number}"), MIB).await, "{repository} {scope} {number}");
             }
@@ -280,7 +282,8 @@ async fn limits_by_repository_and_share_of_a_scope() {
 
 #[tokio::test]
 async fn entries_are_deleted_ahead_of_need() {
-    let server = server("[capacity]\nmax_bytes = 10485760\nevict_at_percent = 80\nevict_to_percent = 50\n").await;
+    let server =
+        server("[capacity]\nmax_bytes = 10485760\nevict_at_percent = 80\nevict_to_percent = 50\n").await;
     let job = Job::new(&server);
     for number in 0..9 {
         assert!(save(&job, &format!("key-{number}"), MIB).await);
@@ -308,7 +311,10 @@ async fn what_was_handed_out_stays_while_its_url_is_valid() {
 async fn the_quota_of_a_tenant_is_no_other_tenants_trouble() {
     let data = TempDir::new().unwrap();
     let file = |limit: &str| {
-        format!("[tenant]\nhosts = [\"acme.test\"]\n{limit}[auth]\nhs256_secrets = [\"{}\"]\n", tenants::secret_of("acme"))
+        format!(
+            "[tenant]\nhosts = [\"acme.test\"]\n{limit}[auth]\nhs256_secrets = [\"{}\"]\n",
+            tenants::secret_of("acme")
+        )
     };
     tenants::write_text(data.path(), "acme", &file("max_bytes = 2097152\n"));
     tenants::write(data.path(), "umbrella", "");
@@ -420,7 +426,8 @@ async fn two_servers_on_one_bucket_and_database_never_exceed_a_quota_together() 
         ("DB_POSTGRES_URL", database.as_str()),
     ];
     let limit = (FIT * MIB) as u64;
-    let section = format!("[retention]\ndisable = true\n[capacity]\nrepository_max_bytes = {limit}\nwait_ms = 500\n");
+    let section =
+        format!("[retention]\ndisable = true\n[capacity]\nrepository_max_bytes = {limit}\nwait_ms = 500\n");
     let first = start_on(TempDir::new().unwrap(), &section, &variables).await;
     let second = start_on(TempDir::new().unwrap(), &section, &variables).await;
     let repository = (1_000_000_000 + u64::from(std::process::id())).to_string();

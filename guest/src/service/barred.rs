@@ -35,7 +35,7 @@ pub(super) async fn check<H: Host>(caller: &Caller<'_, H>, slot: &Slot) -> Resul
         return Ok(());
     }
     let code =
-        if caller.never_retries_reservations() { Code::AlreadyExists } else { Code::PermissionDenied };
+        if caller.is_export() { Code::AlreadyExists } else { Code::PermissionDenied };
     Err(Error::new(code, BARRED))
 }
 

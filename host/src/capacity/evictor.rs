@@ -5,18 +5,24 @@
 //! more than is needed. It reads entries in the order of their last use from an index of the
 //! database, never all of them.
 
-use std::{collections::{HashMap, HashSet}, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
 use larder_common::causes::chain;
 use larder_index::{
-    Area, Bound, Caps, Cause, Departure, Entry, EntryDetails, EntryId, IndexError, Trust,
+    Area, Bound, Caps, Cause, Departure, Entry, EntryDetails, EntryId, IndexError, Slot, Trust, Upload,
+    UploadId,
 };
 use larder_storage::{ObjectName, StorageError};
 use tokio::time::sleep;
 
 use super::{
     Capacity, Saver,
+    removal::{discard_upload, remove_object},
     requests::{Made, RoomRequest},
 };
 use crate::{
@@ -82,10 +88,39 @@ impl Evictor {
     async fn serve(&self, request: RoomRequest) -> Result<(), EvictError> {
         let RoomRequest { saver, bound, bytes, reply } = request;
         let needed = needed_by(&saver, bound, bytes);
-        let freed = self.make_room(&needed).await?;
+        let dropped = self.drop_idle_uploads(&needed).await?;
+        let freed = if dropped { 1 } else { self.make_room(&needed).await? };
         // Nobody waits any more: what was freed is there for the next one.
         let _ = reply.send(if freed > 0 { Made::Room } else { Made::Nothing });
         Ok(())
+    }
+
+    /// Abandons uploads in the area that is full that are idle for so long that they would yield to
+    /// another save of their key, such as those that a crash has interrupted. Returns whether there were
+    /// any.
+    async fn drop_idle_uploads(&self, needed: &RoomNeeded) -> Result<bool, IndexError> {
+        if !self.capacity.limits.may_evict() {
+            return Ok(false);
+        }
+        let (index, mut after, mut any) = (&*self.tenant.index, UploadId(0), false);
+        let idle_before_ms = self.tenant.clock.now_ms().saturating_sub(self.tenant.settings.idle_upload_ms);
+        loop {
+            let page = index.list_uploads(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(any) };
+            after = last.id;
+            for upload in page.iter().filter(|upload| is_within(&upload.slot, &needed.bound)) {
+                let is_idle = upload.last_activity_ms < idle_before_ms
+                    && self.tenant.usage.last_activity_ms(&upload.name).is_none();
+                if is_idle && index.abandon_idle(upload.id, upload.last_activity_ms + 1).await? {
+                    tracing::info!(
+                        upload = upload.id.0,
+                        key = upload.slot.key,
+                        "idle upload deleted to make room"
+                    );
+                    any |= abandoned(&self.tenant, upload).await;
+                }
+            }
+        }
     }
 
     /// Deletes until `needed.bytes` are free, or nothing may be deleted any more. Returns how many bytes
@@ -242,7 +277,10 @@ impl Evictor {
                     objects.push(entry.object);
                 }
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "cannot delete the object of an evicted entry; the cleaner tries again");
+                    tracing::warn!(
+                        error = chain(&error),
+                        "cannot delete the object of an evicted entry; the cleaner tries again"
+                    );
                 }
             }
         }
@@ -276,10 +314,46 @@ impl Evictor {
         let Some(cap) = cap else { return Ok(()) };
         let used = self.tenant.index.usage_of(&area(&bound)).await?;
         if let Some(bytes) = self.capacity.limits.surplus(cap, used) {
-            let freed = self.make_room(&RoomNeeded { slot: None, trust: Trust::Full, bound: bound.clone(), bytes }).await?;
-            tracing::info!(?bound, cap, used, freed, "a limit is nearly reached: entries deleted ahead of need");
+            let freed = self
+                .make_room(&RoomNeeded { slot: None, trust: Trust::Full, bound: bound.clone(), bytes })
+                .await?;
+            tracing::info!(
+                ?bound,
+                cap,
+                used,
+                freed,
+                "a limit is nearly reached: entries deleted ahead of need"
+            );
         }
         Ok(())
+    }
+}
+
+/// Removes what an abandoned upload has stored. Returns whether that succeeded.
+async fn abandoned(tenant: &Tenant, upload: &Upload) -> bool {
+    let removed = async {
+        if let Some(attachment) = &upload.attachment {
+            remove_object(tenant, &attachment.object).await?;
+        }
+        discard_upload(tenant, &upload.name).await
+    };
+    match removed.await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(
+                error = chain(&error),
+                "cannot delete what an idle upload has stored; the cleaner tries again"
+            );
+            false
+        }
+    }
+}
+
+fn is_within(slot: &Slot, bound: &RoomBound) -> bool {
+    match bound {
+        RoomBound::Scope { repository, scope } => slot.repository == *repository && slot.scope == *scope,
+        RoomBound::Repository(repository) => slot.repository == *repository,
+        RoomBound::Tenant | RoomBound::Server => true,
     }
 }
 

@@ -27,7 +27,8 @@ impl Limits {
     pub(crate) fn new(settings: &Settings, max_bytes: u64, is_apart: bool) -> Self {
         let capacity = &settings.capacity;
         let some = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
-        let limit = |limit: &crate::config::RepositoryLimit| (limit.repository.clone(), some(limit.max_bytes));
+        let limit =
+            |limit: &crate::config::RepositoryLimit| (limit.repository.clone(), some(limit.max_bytes));
         Self {
             server: some(capacity.max_bytes).filter(|_| !is_apart),
             tenant: some(max_bytes),
@@ -98,7 +99,8 @@ impl Limits {
 
     /// Returns how many bytes of an area with this cap are to be deleted ahead of need, if any.
     pub(super) fn surplus(&self, cap: u64, used: u64) -> Option<u64> {
-        let percent = |percent: u64| u64::try_from(u128::from(cap) * u128::from(percent) / 100).unwrap_or(cap);
+        let percent =
+            |percent: u64| u64::try_from(u128::from(cap) * u128::from(percent) / 100).unwrap_or(cap);
         (used > percent(self.evict_at_percent)).then(|| used - percent(self.evict_to_percent))
     }
 }

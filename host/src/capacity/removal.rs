@@ -88,7 +88,10 @@ async fn report_gone(tenant: &Tenant, capacity: &Capacity, upload: &UploadName) 
 /// Erases what the bodies of an upload have stored that ended while they were under way.
 pub(crate) async fn erase_late(tenant: &Arc<Tenant>, upload: &UploadName) {
     if let Err(error) = tenant.storage.discard(upload).await {
-        tracing::warn!(error = chain(&error), "cannot delete the blocks of an upload that has ended; leaving them to the sweep");
+        tracing::warn!(
+            error = chain(&error),
+            "cannot delete the blocks of an upload that has ended; leaving them to the sweep"
+        );
         return;
     }
     warn_of(counted(tenant.index.left_uploads(std::slice::from_ref(upload)).await));
@@ -97,10 +100,16 @@ pub(crate) async fn erase_late(tenant: &Arc<Tenant>, upload: &UploadName) {
 /// Deletes an upload of which a part did not fit: it will not be finished, and its blocks take space.
 pub(crate) async fn abandon_upload(tenant: &Tenant, upload: &UploadName) {
     if let Err(error) = delete_upload(tenant, upload).await {
-        tracing::warn!(error = chain(&error), "cannot delete an upload that did not fit; leaving it to the sweep");
+        tracing::warn!(
+            error = chain(&error),
+            "cannot delete an upload that did not fit; leaving it to the sweep"
+        );
     }
     if let Err(error) = discard_upload(tenant, upload).await {
-        tracing::warn!(error = chain(&error), "cannot delete the blocks of an upload that did not fit; leaving them to the sweep");
+        tracing::warn!(
+            error = chain(&error),
+            "cannot delete the blocks of an upload that did not fit; leaving them to the sweep"
+        );
     }
 }
 

@@ -1,8 +1,6 @@
 //! What saves ask of their tenant's evictor.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use larder_index::{Bound, Slot, Trust};
 use parking_lot::Mutex;

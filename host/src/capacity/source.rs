@@ -49,7 +49,10 @@ impl Metered {
                 Ok(()) => self.budget += more,
                 Err(StorageError::NoSpace | StorageError::NotFound) => return Some(Err(SourceError::NoRoom)),
                 Err(error) => {
-                    tracing::warn!(error = larder_common::causes::chain(&error), "cannot reserve room for a body");
+                    tracing::warn!(
+                        error = larder_common::causes::chain(&error),
+                        "cannot reserve room for a body"
+                    );
                     return Some(Err(SourceError::CutShort));
                 }
             }

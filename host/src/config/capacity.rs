@@ -82,7 +82,10 @@ impl Check<'_> {
         for (index, limit) in capacity.repositories.iter().enumerate() {
             let text = &limit.repository;
             self.that(name, !text.is_empty() && limit.max_bytes <= MAX_BYTES, || {
-                format!("has `{text}` with {} bytes; each needs an id or a name, and at most {MAX_BYTES} bytes", limit.max_bytes)
+                format!(
+                    "has `{text}` with {} bytes; each needs an id or a name, and at most {MAX_BYTES} bytes",
+                    limit.max_bytes
+                )
             })?;
             let again = capacity.repositories[..index].iter().any(|other| other.repository == *text);
             self.that(name, !again, || format!("has `{text}` twice; keep one of them"))?;
@@ -102,7 +105,9 @@ pub(super) fn without_effect(settings: &Settings, provenances: &Provenances) -> 
     let has_quota = capacity.repository_max_bytes > 0 || !capacity.repositories.is_empty();
     if capacity.scope_percent > 0 && !has_quota {
         let name = provenances.name("capacity.scope_percent");
-        warnings.push(format!("{name} is set but has no effect: repositories have no limit that it could be a part of"));
+        warnings.push(format!(
+            "{name} is set but has no effect: repositories have no limit that it could be a part of"
+        ));
     }
     warnings
 }

@@ -126,11 +126,7 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
 ];
 
 /// Variables of the known server that change nothing here.
-const WITHOUT_EFFECT: &[&str] = &[
-    "BENCHMARK",
-    "EAGER_MERGE",
-    "MANAGEMENT_API_KEY",
-];
+const WITHOUT_EFFECT: &[&str] = &["BENCHMARK", "EAGER_MERGE", "MANAGEMENT_API_KEY"];
 
 /// Set on many machines for other programs as well: they count where the storage is S3, and are not
 /// seen where it is not.

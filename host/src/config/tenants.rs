@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    Auth, CapacityConfig, ConfigError, PolicyConfig, Provenance, Retention, Settings, Storage, UpstreamConfig, Urls, check,
-    exposure, file::RawSettings, listen, listen::overlap, optional,
+    Auth, CapacityConfig, ConfigError, PolicyConfig, Provenance, Retention, Settings, Storage,
+    UpstreamConfig, Urls, check, exposure, file::RawSettings, listen, listen::overlap, optional,
 };
 use claims::Claims;
 
@@ -379,7 +379,11 @@ impl TenantSection {
             return Err(format!("tenant.cpu_percent is {}; it must be from 1 to 10000", self.cpu_percent));
         }
         if self.max_bytes > 1 << 60 {
-            return Err(format!("tenant.max_bytes is {}; it must be from 0 to {}", self.max_bytes, 1_u64 << 60));
+            return Err(format!(
+                "tenant.max_bytes is {}; it must be from 0 to {}",
+                self.max_bytes,
+                1_u64 << 60
+            ));
         }
         Ok(())
     }

@@ -219,7 +219,8 @@ impl TenantLoader {
         let holdings = self.holdings_of(&name, own_storage);
         let resources = SharedResources { cpu, memory: self.memory.clone() };
         let shared = self.shared.clone();
-        let maker = Maker { name: name.clone(), settings, shared, holdings: holdings.clone(), resources, max_bytes };
+        let maker =
+            Maker { name: name.clone(), settings, shared, holdings: holdings.clone(), resources, max_bytes };
         let registered = Registered::new(description, policy, Box::new(maker), self.made.clone());
         if has_own_policy {
             registered.policy.probe(registered.tenant().await?).await?;

@@ -120,7 +120,8 @@ impl OpenTenants {
 
     fn add(&self, registered: &Registered, tenant: &Arc<Tenant>) {
         let name = &registered.name;
-        let evictor = Evictor::of(&registered.policy, tenant).map(|evictor| tokio::task::spawn_local(evictor.run()));
+        let evictor =
+            Evictor::of(&registered.policy, tenant).map(|evictor| tokio::task::spawn_local(evictor.run()));
         let mut open = self.open.borrow_mut();
         match open.get_mut(name) {
             // Its settings changed; where its entries are did not.
@@ -133,7 +134,8 @@ impl OpenTenants {
                 let durability: Arc<DurabilityTracker> = tenant.durability.clone();
                 let flusher =
                     tokio::task::spawn_local(async move { durability.run_flusher(storage, index).await });
-                let before = open.insert(name.clone(), OpenTenant { tenant: tenant.clone(), flusher, evictor });
+                let before =
+                    open.insert(name.clone(), OpenTenant { tenant: tenant.clone(), flusher, evictor });
                 // Its entries are in another storage from now on.
                 if let Some(before) = before {
                     tokio::task::spawn_local(async move { persist(&before.tenant).await });

@@ -13,8 +13,5 @@ pub(super) trait RefusalStatements: Driver {
         before_ms: u64,
     ) -> Result<(), Fault>;
 
-    async fn is_refused(
-        db: &mut TenantConnection<'_, Self::Connection>,
-        mark: &str,
-    ) -> Result<bool, Fault>;
+    async fn is_refused(db: &mut TenantConnection<'_, Self::Connection>, mark: &str) -> Result<bool, Fault>;
 }

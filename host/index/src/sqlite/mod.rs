@@ -50,8 +50,8 @@ use self::{
 use super::{
     Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
     EntryUses, Facts, Index, IndexError, KeyRule, Leaving, LeavingId, MatchKind, NOT_FOR_DEFAULT,
-    NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot, Trust, Upload, UploadId, Within,
-    latest_names, summed, unavailable,
+    NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot, Trust, Upload,
+    UploadId, Within, latest_names, summed, unavailable,
 };
 
 /// Steps that a search may take on the thread that serves requests: about a millisecond.

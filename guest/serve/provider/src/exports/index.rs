@@ -40,12 +40,7 @@ impl Guest for Provider {
     }
 
     /// The directory has no order by key alone, so nothing is known: a miss has no cause.
-    async fn list_near(
-        _repository: String,
-        _key: String,
-        _kind: MatchKind,
-        _limit: u32,
-    ) -> Outcome<Nearby> {
+    async fn list_near(_repository: String, _key: String, _kind: MatchKind, _limit: u32) -> Outcome<Nearby> {
         Err(Error::Unavailable("keys are found only in a scope and version here".to_owned()))
     }
 
@@ -125,6 +120,15 @@ impl Guest for Provider {
 
     async fn delete_entry(id: u64, _cause: DepartureCause, _now_ms: u64) -> Outcome<bool> {
         logged("index.delete-entry", instance().index.delete_entry(id).await)
+    }
+
+    /// Not kept, so that every client is told of a refusal.
+    async fn note_refused(_marks: Vec<String>, _now_ms: u64) -> Outcome<()> {
+        Err(Error::Unavailable("refusals are not kept here".to_owned()))
+    }
+
+    async fn was_refused(_marks: Vec<String>) -> Outcome<bool> {
+        Ok(false)
     }
 }
 
