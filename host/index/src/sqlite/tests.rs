@@ -5,6 +5,7 @@
 mod crash;
 mod fault;
 mod last_release;
+mod ledger;
 mod plan;
 mod process;
 mod watch;
