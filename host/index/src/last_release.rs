@@ -13,8 +13,8 @@ use std::sync::Arc;
 use larder_common::TenantName;
 
 use super::{
-    Durability, EntryDetails, EntryId, EntryUses, Facts, Index, KeyRule, MatchKind, Probe, Reservation, Slot,
-    UploadId,
+    Cause, Departure, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, KeyRule, MatchKind,
+    Probe, Reservation, Slot, Trust, UploadId, Within,
     conformance::{attachment, block_on},
 };
 
@@ -94,6 +94,7 @@ pub(super) async fn has_no_facts(index: &dyn Index) {
     assert_eq!(index.get_entry(ids[0]).await.unwrap().unwrap().last_used_ms, last_used_ms);
     let upload = index.find_upload(&slot("UPLOAD-A")).await.unwrap().unwrap();
     assert_eq!(index.upload_facts(upload.id).await.unwrap(), None);
+    orders_all_that_it_has(index, &entries).await;
     its_uploads_can_be_finished(index).await;
     let made = index.get_entry_of_upload(upload.id).await.unwrap().unwrap();
     let details = index.entry_details(&[made.id]).await.unwrap();
@@ -102,6 +103,32 @@ pub(super) async fn has_no_facts(index: &dyn Index) {
     let reserved = index.reserve(&slot("new"), "o", &facts, crate::Trust::Full, 1, 0).await.unwrap();
     let Reservation::Reserved(upload) = reserved else { panic!("not reserved: {reserved:?}") };
     assert_eq!(index.upload_facts(upload.id).await.unwrap(), Some(facts));
+}
+
+/// What has no stored trust is ordered by last use, held back, and deleted like all else.
+async fn orders_all_that_it_has(index: &dyn Index, entries: &[Entry]) {
+    let repository = Within::Repository("1".to_owned());
+    let ordered = async |trust| index.least_recent(&repository, trust, None, 100).await.unwrap();
+    let mut expected: Vec<_> = index.list_entries(EntryId(0), 100).await.unwrap();
+    expected.sort_by_key(|entry| (entry.last_used_ms, entry.id));
+    assert_eq!(expected.len(), entries.len());
+    assert_eq!(ordered(None).await, expected);
+    assert_eq!(ordered(Some(Trust::Full)).await, expected, "no scope is a pull request's");
+    assert_eq!(ordered(Some(Trust::Low)).await, []);
+    let near = index.list_near("1", "PLAIN", MatchKind::Exact, 9).await.unwrap();
+    assert_eq!(near.iter().map(|near| &*near.entry.slot.key).collect::<Vec<_>>(), ["plain"]);
+    let plain = near[0].entry.id;
+    assert_eq!(index.set_quarantined(&[plain], Some(1)).await.unwrap(), 1);
+    assert_eq!(find(index, "plain", MatchKind::Exact).await, None);
+    assert_eq!(find(index, "plain", MatchKind::Prefix).await, None);
+    assert_eq!(index.set_quarantined(&[plain], None).await.unwrap(), 1);
+    assert_eq!(find(index, "plain", MatchKind::Prefix).await.as_deref(), Some("plain"));
+    let departure = Departure { cause: Cause::Age, at_ms: 7 };
+    assert!(index.delete_entry(plain, &departure).await.unwrap());
+    let departed = index.find_departed("1", "plain", MatchKind::Exact, 9).await.unwrap();
+    assert_eq!((departed[0].uses, departed[0].trust, &departed[0].departure), (None, None, &departure));
+    let uploads = index.uploads_in_scope("1", SCOPE, UploadId(0), 9).await.unwrap();
+    assert_eq!(uploads.iter().map(|upload| upload.trust).collect::<Vec<_>>(), [Trust::Full; 2]);
 }
 
 /// Compared byte for byte, everything is unchanged.

@@ -6,7 +6,7 @@ use super::{
     Case, DELETED, unique,
     within::{entry, least_recent},
 };
-use crate::{MatchKind, NO_FACTS, Slot, Trust, Within};
+use crate::{EntryId, MatchKind, NO_FACTS, Slot, Trust, Within};
 
 fn own(case: &Case) -> Case {
     let name = TenantName::parse(&unique("t")).unwrap();
@@ -40,6 +40,33 @@ pub(crate) async fn the_earliest_departed_are_forgotten_once_nothing_is_stored(c
         case.index.find_departed(&case.repository, "k", MatchKind::Prefix, 100).await.unwrap().len(),
         5
     );
+}
+
+/// `removed` does to the database what a call after the removal of these entries' objects does.
+pub(crate) async fn the_earliest_departed_are_forgotten(case: &Case, removed: impl Fn(&[EntryId])) {
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        let entry = case.entry(&format!("k{number}")).await;
+        case.index.delete_entry(entry.id, &DELETED).await.unwrap();
+        ids.push(entry.id);
+    }
+    let left = async || -> Vec<EntryId> {
+        let left = case.index.find_departed(&case.repository, "k", MatchKind::Prefix, 100).await.unwrap();
+        left.into_iter().map(|departed| departed.entry).collect()
+    };
+    let trim = async |most, limit| case.index.trim_departed(most, limit).await.unwrap();
+    removed(&ids[1..4]);
+    assert_eq!(trim(5, 100).await, 0);
+    assert_eq!(trim(2, 1).await, 1);
+    assert_eq!(left().await, [ids[4], ids[3], ids[2], ids[0]]);
+    assert_eq!(trim(2, 100).await, 1);
+    assert_eq!(left().await, [ids[4], ids[3], ids[0]]);
+    assert_eq!(trim(2, 100).await, 0);
+    assert_eq!(trim(0, 100).await, 1);
+    assert_eq!(left().await, [ids[4], ids[0]], "they may still be stored");
+    removed(&ids);
+    assert_eq!(trim(0, 100).await, 2);
+    assert_eq!(left().await, []);
 }
 
 pub(crate) async fn the_departed_are_each_tenants_own(case: &Case) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod crash;
+mod departed;
 mod fault;
 mod last_release;
 mod ledger;

@@ -5,7 +5,7 @@ use std::{sync::Arc, thread};
 use super::{Database, run};
 use crate::{
     Durability, Index, Reservation,
-    conformance::{Case, attachment, block_on},
+    conformance::{Case, DELETED, attachment, block_on},
 };
 
 /// Calls from several threads of two replicas at the same time.
@@ -68,8 +68,9 @@ pub(in crate::sql) fn a_touch_here_and_a_deletion_there_do_not_both_win(database
         let (here, there) = (&replicas[round % 2], &replicas[(round + 1) % 2]);
         let (touched, gone) = thread::scope(|scope| {
             let touch = scope.spawn(|| block_on(here.touch_entry(entry.id, entry.last_used_ms + 1)).unwrap());
-            let delete =
-                scope.spawn(|| block_on(there.delete_entry_unused(entry.id, entry.last_used_ms)).unwrap());
+            let delete = scope.spawn(|| {
+                block_on(there.delete_entry_unused(entry.id, entry.last_used_ms, &DELETED)).unwrap()
+            });
             (touch.join().unwrap(), delete.join().unwrap())
         });
         let left = block_on(case.index.get_entry(entry.id)).unwrap();
