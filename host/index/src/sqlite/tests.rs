@@ -6,7 +6,7 @@ mod crash;
 mod departed;
 mod fault;
 mod last_release;
-mod ledger;
+mod counted;
 mod plan;
 mod process;
 mod watch;
