@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use larder_storage::{ObjectName, UploadName};
 
-use crate::departed::MAX_DEPARTED_TEXT_BYTES;
+use crate::departed::clipped;
 
 /// The name of the property that says whether the sums have been made.
 pub(crate) const USAGE_PROPERTY: &str = "usage";
@@ -20,9 +20,6 @@ pub(crate) const UNCOUNTED: &str = "uncounted";
 
 /// Its value after.
 pub(crate) const COUNTED: &str = "counted";
-
-/// Bytes of a longer text that are stored.
-const CLIPPED_BYTES: usize = 200;
 
 /// What is counted together, from the narrowest to the widest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,15 +131,6 @@ pub enum LeavingId {
     Departed(ObjectName),
 }
 
-/// Returns a text as a sum, or a departed entry, has it.
-fn clipped(text: &[u8]) -> Vec<u8> {
-    if text.len() <= MAX_DEPARTED_TEXT_BYTES {
-        return text.to_vec();
-    }
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text);
-    [&text[..CLIPPED_BYTES], hex::encode(digest).as_bytes()].concat()
-}
-
 /// What a sum is of. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
@@ -184,7 +172,7 @@ pub(crate) struct Place {
 impl Place {
     /// Shortens the texts of a row.
     pub(crate) fn clipped(repository: &[u8], scope: &[u8]) -> Self {
-        Self { repository: clipped(repository), scope: clipped(scope) }
+        Self { repository: clipped(repository).into_owned(), scope: clipped(scope).into_owned() }
     }
 
     /// Returns where the sum of an area is stored.

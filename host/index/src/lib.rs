@@ -25,6 +25,8 @@ mod ledger;
 #[cfg(test)]
 mod model;
 mod probe;
+#[cfg(test)]
+mod server_sums;
 #[cfg(feature = "sql")]
 pub mod sql;
 pub mod sqlite;

@@ -10,7 +10,7 @@ use super::{
     tenant::TenantConnection,
 };
 use crate::{
-    Area, Bound, Caps, Leaving, LeavingId, Remains, Room, UploadId,
+    Area, Caps, Leaving, LeavingId, Remains, Room, UploadId,
     ledger::{Level, Place},
 };
 

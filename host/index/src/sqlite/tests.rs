@@ -6,6 +6,7 @@ mod crash;
 mod departed;
 mod fault;
 mod last_release;
+mod counted;
 mod plan;
 mod process;
 mod watch;

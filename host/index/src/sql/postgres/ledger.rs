@@ -152,7 +152,7 @@ fn lists<'a>(text: &'static str, changes: impl Iterator<Item = &'a SumChange> + 
     sqlx::query(text).bind(levels).bind(tenants).bind(repositories).bind(scopes)
 }
 
-async fn is_apart(connection: &mut PgConnection, tenant: &[u8]) -> Result<bool, Fault> {
+async fn is_counted_apart(connection: &mut PgConnection, tenant: &[u8]) -> Result<bool, Fault> {
     Ok(sqlx::query(IS_APART).bind(tenant).fetch_optional(connection).await?.is_some())
 }
 
@@ -168,7 +168,7 @@ async fn lock_tenant(connection: &mut PgConnection, tenant: &[u8]) -> Result<(i6
 /// Lowers the sums by what has left.
 async fn settle(connection: &mut PgConnection, tenant: &[u8], left: &[(Place, u64)]) -> Result<(), Fault> {
     if !left.is_empty() {
-        let apart = is_apart(connection, tenant).await?;
+        let apart = is_counted_apart(connection, tenant).await?;
         change(connection, &ledger::removals(tenant, apart, left)).await?;
     }
     Ok(())
@@ -287,7 +287,7 @@ impl LedgerStatements for Postgres {
 
     async fn set_counted_apart(db: &mut Db<'_>, apart: bool) -> Result<(), Fault> {
         let tenant = db.tenant();
-        if is_apart(db.connection, tenant).await? == apart {
+        if is_counted_apart(db.connection, tenant).await? == apart {
             return Ok(());
         }
         let mut transaction = db.connection.begin().await?;

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Returns SQLite's plan for a statement.
-fn plan(conn: &rusqlite::Connection, sql: &str) -> String {
+pub(super) fn plan(conn: &rusqlite::Connection, sql: &str) -> String {
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let mut steps = statement.raw_query();
     let mut plan = String::new();

@@ -3,10 +3,7 @@
 use std::fs;
 
 use super::Temporary;
-use crate::{
-    Storage,
-    conformance::{Fixture, announced, id, new_upload, pattern, put_block, whole},
-};
+use crate::conformance::{Fixture, announced, id, new_upload, pattern, put_block, whole};
 
 /// What earlier releases made has another form of names, and what a process left that was killed is
 /// nobody's.
@@ -37,9 +34,10 @@ async fn uploads_are_listed_with_the_space_that_they_take() {
     put_block(storage, &upload, "1", &bytes).await;
     // Breaks off, and the block behind it is further on in the file.
     let broken = announced(64 << 20, &bytes[..10]);
+    let ids = [id("broken"), id("2")];
     let (first, second) = tokio::join!(
-        storage.put_block(&upload, &id("broken"), broken),
-        storage.put_block(&upload, &id("2"), whole(&bytes)),
+        storage.put_block(&upload, &ids[0], broken),
+        storage.put_block(&upload, &ids[1], whole(&bytes)),
     );
     assert!(first.is_err() && second.is_ok());
     let listed = storage.list_uploads(None).await.unwrap().items;
