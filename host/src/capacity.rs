@@ -28,11 +28,11 @@ pub(crate) use evictor::Evictor;
 pub(crate) use leases::{BodyGuard, Leases};
 pub(crate) use limits::Limits;
 pub(crate) use refusals::Refusals;
-pub(crate) use removal::{CleanError, Cleaner, Removals, abandon_upload, discard_upload, remove_object};
+pub(crate) use removal::{Cleaner, Removals, abandon_upload, discard_upload, remove_object};
 pub(crate) use requests::RoomRequests;
 
 use leases::Lease;
-use requests::{Made, RoomRequest};
+use requests::Made;
 
 use crate::tenant::Tenant;
 

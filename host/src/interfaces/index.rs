@@ -120,7 +120,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let owner = validate_owner(owner)?;
         let facts = validate_facts(&facts)?;
         let tenant = tenant(accessor);
-        if tenant.capacity.as_ref().is_some_and(|capacity| capacity.is_hopeless(&slot, trust)) {
+        if tenant.capacity.as_ref().is_some_and(|capacity| capacity.is_hopeless(&slot, trust.into())) {
             return Err(wit::Error::NoSpace.into());
         }
         if let Some(claims) = claims(accessor) {
@@ -235,6 +235,25 @@ impl HostWithStore<State> for HasSelf<State> {
         let deleted = tenant.index.delete_entry(EntryId(id), &departure);
         deleted.for_request(accessor, "index.delete_entry").await
     }
+
+    async fn note_refused(
+        accessor: &Accessor<State, Self>,
+        marks: Vec<String>,
+        now_ms: u64,
+    ) -> Result<(), IndexCallError> {
+        validate_marks(&marks)?;
+        let tenant = tenant(accessor);
+        pin!(tenant.refusals.note(&tenant, marks, now_ms)).for_request(accessor, "index.note_refused").await
+    }
+
+    async fn was_refused(
+        accessor: &Accessor<State, Self>,
+        marks: Vec<String>,
+    ) -> Result<bool, IndexCallError> {
+        validate_marks(&marks)?;
+        let tenant = tenant(accessor);
+        pin!(tenant.refusals.is_noted(&tenant, &marks)).for_request(accessor, "index.was_refused").await
+    }
 }
 
 /// Returns what is near a key: entries and uploads.
@@ -261,25 +280,6 @@ async fn list_departed(
     match tenant.index.find_departed(repository, key, kind, limit).await {
         Err(IndexError::Unsupported(_)) => Ok(Vec::new()),
         departed => departed,
-    }
-
-    async fn note_refused(
-        accessor: &Accessor<State, Self>,
-        marks: Vec<String>,
-        now_ms: u64,
-    ) -> Result<(), IndexCallError> {
-        validate_marks(&marks)?;
-        let tenant = tenant(accessor);
-        pin!(tenant.refusals.note(&tenant, marks, now_ms)).for_request(accessor, "index.note_refused").await
-    }
-
-    async fn was_refused(
-        accessor: &Accessor<State, Self>,
-        marks: Vec<String>,
-    ) -> Result<bool, IndexCallError> {
-        validate_marks(&marks)?;
-        let tenant = tenant(accessor);
-        pin!(tenant.refusals.is_noted(&tenant, &marks)).for_request(accessor, "index.was_refused").await
     }
 }
 

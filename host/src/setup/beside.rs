@@ -50,7 +50,7 @@ pub(crate) async fn beside(
     };
     let shared = Box::pin(Shared::open(config, Some(storage.clone()), Some(index.clone()))).await?;
     let holdings = Holdings::new(settings, storage, index);
-    let tenant = Box::pin(assemble(settings, &shared, &holdings, None, None)).await?;
+    let tenant = Box::pin(assemble(settings, &shared, &holdings, None, (None, 0))).await?;
     Ok(Some((policy(settings, None)?, Arc::new(tenant))))
 }
 
