@@ -3,9 +3,9 @@
 //! Fast, because the content is committed by then. A repeated call returns the same entry.
 
 use super::{Caller, ChunkKind, Code, Error, chunks, refusal};
-use crate::{buildkit, cleanup};
 use crate::ports::{Attachment, Entry, Host, MatchKind, Probe, Slot, Upload};
 use crate::writer::Writer;
+use crate::{buildkit, cleanup};
 
 /// Most attempts, if the upload changes during each of them.
 const MAX_ATTEMPTS: usize = 3;
@@ -52,11 +52,7 @@ pub(crate) async fn drop_in_words<H: Host>(caller: &Caller<'_, H>, upload: Uploa
     Ok(())
 }
 
-async fn finalize_slot<H: Host>(
-    caller: &Caller<'_, H>,
-    slot: Slot,
-    size_bytes: u64,
-) -> Result<Entry, Error> {
+async fn finalize_slot<H: Host>(caller: &Caller<'_, H>, slot: Slot, size_bytes: u64) -> Result<Entry, Error> {
     for _ in 0..MAX_ATTEMPTS {
         let Some(upload) = caller.host.find_upload(slot.clone()).await? else {
             return existing_entry(caller, slot, size_bytes).await;

@@ -32,7 +32,9 @@ pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Resu
         return refusal::reserve(caller, slot).await;
     }
     match reserve_slot(caller, slot.clone()).await {
-        Err(error) if matches!(error.code(), Code::NoSpace | Code::PermissionDenied) && caller.is_export() => {
+        Err(error)
+            if matches!(error.code(), Code::NoSpace | Code::PermissionDenied) && caller.is_export() =>
+        {
             error.log(caller.host, caller.request);
             let now_ms = caller.request.received_ms;
             if refusal::note(caller.host, &caller.claims.owner, None, now_ms).await {
@@ -119,8 +121,7 @@ async fn grant_upload<H: Host>(caller: &Caller<'_, H>, reservation: Reservation)
 async fn is_retry<H: Host>(caller: &Caller<'_, H>, upload: &Upload) -> Result<bool, Error> {
     let is_late = caller.request.received_ms >= upload.created_ms.saturating_add(MIN_BACK_OFF_MS);
     let is_untouched = upload.last_activity_ms == upload.created_ms && upload.attachment.is_none();
-    if upload.owner != caller.claims.owner || !is_late || !is_untouched || caller.is_export()
-    {
+    if upload.owner != caller.claims.owner || !is_late || !is_untouched || caller.is_export() {
         return Ok(false);
     }
     match caller.host.blocks(upload.name.clone()).await {

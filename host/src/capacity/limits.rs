@@ -71,7 +71,7 @@ impl Limits {
         disk: Option<u64>,
     ) -> Result<Caps, IndexError> {
         let repository = self.of_repository(index, repository).await?;
-        let share = |cap: u64| Some(cap / 100 * self.scope_percent?);
+        let share = |cap: u64| Some(percent_of(cap, self.scope_percent?));
         Ok(Caps {
             scope: repository.and_then(share),
             repository,
@@ -99,10 +99,13 @@ impl Limits {
 
     /// Returns how many bytes of an area with this cap are to be deleted ahead of need, if any.
     pub(super) fn surplus(&self, cap: u64, used: u64) -> Option<u64> {
-        let percent =
-            |percent: u64| u64::try_from(u128::from(cap) * u128::from(percent) / 100).unwrap_or(cap);
-        (used > percent(self.evict_at_percent)).then(|| used - percent(self.evict_to_percent))
+        let (high, low) = (percent_of(cap, self.evict_at_percent), percent_of(cap, self.evict_to_percent));
+        (used > high).then(|| used - low)
     }
+}
+
+fn percent_of(whole: u64, percent: u64) -> u64 {
+    u64::try_from(u128::from(whole) * u128::from(percent) / 100).unwrap_or(whole)
 }
 
 #[cfg(test)]

@@ -53,8 +53,9 @@ impl Removals {
 pub(crate) async fn remove_object(tenant: &Tenant, object: &ObjectName) -> Result<(), StorageError> {
     tenant.storage.remove(object).await?;
     tenant.removals.record(object.clone());
-    if tenant.capacity.is_some() {
+    if let Some(capacity) = &tenant.capacity {
         warn_of(tenant.removals.flush(&*tenant.index).await);
+        capacity.shared.requests.forget_hopeless();
     }
     Ok(())
 }
@@ -82,7 +83,9 @@ async fn report_gone(tenant: &Tenant, capacity: &Capacity, upload: &UploadName) 
     if lease.is_some_and(|lease| lease.has_bodies()) {
         return Ok(());
     }
-    counted(tenant.index.left_uploads(std::slice::from_ref(upload)).await)
+    counted(tenant.index.left_uploads(std::slice::from_ref(upload)).await)?;
+    capacity.shared.requests.forget_hopeless();
+    Ok(())
 }
 
 /// Erases what the bodies of an upload have stored that ended while they were under way.

@@ -83,6 +83,11 @@ impl RoomRequests {
         hopeless.insert(Hopeless::of(&saver.slot, saver.trust, bound), Instant::now());
     }
 
+    /// Forgets what was hopeless: something has left.
+    pub(super) fn forget_hopeless(&self) {
+        self.hopeless.lock().clear();
+    }
+
     /// Returns whether that was recorded a moment ago.
     pub(super) fn is_hopeless(&self, slot: &Slot, trust: Trust) -> bool {
         let hopeless = self.hopeless.lock();

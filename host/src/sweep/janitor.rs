@@ -205,10 +205,22 @@ async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants,
             _ = small.tick() => SweepScope::Uploads,
         };
         let began = Instant::now();
+        if matches!(scope, SweepScope::Full) {
+            count_again(&*tenant.index).await;
+        }
         sweep_and_log(policy, tenant, schedule.orphan_grace_ms, scope).await;
         sweep_others(&*tenant.index, others, schedule.orphan_grace_ms, scope).await;
         // On a disk that stays full, sweeps take up to a tenth of the time.
         not_before = Instant::now() + FULL_DISK_PAUSE.max(began.elapsed() * 10);
+    }
+}
+
+/// Counts again what is stored, in case a server of an older release has changed the database.
+async fn count_again(index: &dyn Index) {
+    match index.recount().await {
+        Ok(0) | Err(IndexError::Unsupported(_)) => {}
+        Ok(wrong) => tracing::warn!(sums = wrong, "what is stored was counted wrong, and is right again"),
+        Err(error) => tracing::warn!(error = chain(&error), "cannot count again what is stored"),
     }
 }
 
