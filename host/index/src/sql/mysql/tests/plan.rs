@@ -4,7 +4,7 @@ use larder_common::TenantName;
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
-    super::{departed, find, texts, within},
+    super::{departed, find, ledger, texts, within},
     new_database,
 };
 use crate::{
@@ -55,7 +55,7 @@ fn check(statement: &str, steps: &[Step]) {
 }
 
 /// All statements of constant text.
-const STATEMENTS: [&str; 41] = [
+const STATEMENTS: [&str; 47] = [
     find::NEWEST_BLOCK,
     texts::ENTRY_BY_ID,
     texts::ENTRY_BY_SLOT,
@@ -64,8 +64,14 @@ const STATEMENTS: [&str; 41] = [
     texts::UPLOAD_BY_NAME,
     texts::UPLOAD_BY_SLOT,
     texts::RENEW,
-    texts::DELETE_UPLOAD,
-    texts::DELETE_IDLE_UPLOAD,
+    ledger::LOCK_ID,
+    ledger::LOCK_LEAVING,
+    ledger::LOCK_DEPARTED,
+    ledger::LEAVING,
+    ledger::DEPARTED,
+    ledger::USAGE,
+    ledger::PARTS,
+    ledger::PARTS_OF_REPOSITORY,
     departed::LOCK_UNUSED_ENTRY,
     departed::RECORD,
     departed::DELETE_ENTRY,
