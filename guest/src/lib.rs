@@ -1,4 +1,4 @@
-//! Larder's policy: what a request means, what matches, what is stale, what is swept.
+//! Larder's policy: what a request means, what matches, what is stale, what is swept or evicted.
 //!
 //! Built for wasm, it is the component that the host runs (`bindings`). Built natively, it is a
 //! library of plain functions over [`ports::Host`], which the tests use. Along the path of a
@@ -8,20 +8,25 @@
 
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod explain;
 pub mod handler;
 pub mod ports;
 pub mod retention;
+pub mod room;
 
 mod bindings;
 mod blob;
+mod buildkit;
 mod cleanup;
 mod forward;
 mod matching;
+mod nearness;
 mod pages;
 mod query;
 mod route;
 mod service;
 mod stale;
+mod trust;
 mod twirp;
 mod url;
 mod v1;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use larder::TenantName;
 
 /// A self-hosted GitHub Actions cache server.
 #[derive(Debug, Parser)]
@@ -21,6 +22,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Tell why a restore finds what it finds: each attempt at a match, what came near, and the cause of
+    /// a miss. Reads the server's database and storage beside it.
+    Explain(ExplainArgs),
     /// Add, list and remove the tenants of a server with several. A running server follows within
     /// seconds.
     Tenant {
@@ -29,6 +33,35 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TenantCommand,
     },
+}
+
+/// A lookup to be explained.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// The repository: owner/name, or its id as in tokens.
+    #[arg(short = 'R', long = "repository", value_name = "REPOSITORY")]
+    pub(crate) repository: String,
+    /// A ref that the job may restore from, such as refs/heads/main; its own first. Repeat it for the
+    /// others: the base of a pull request, the default branch.
+    #[arg(long = "ref", value_name = "REF", required = true)]
+    pub(crate) refs: Vec<String>,
+    /// The version that the client asks for, which it computes of paths and compression; all of it.
+    /// Without it: that of the newest entry with the key.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<String>,
+    /// Of a server with several tenants the one that it is about.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<TenantName>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The key.
+    pub(crate) key: String,
+    /// The restore keys, in order.
+    #[arg(value_name = "RESTORE_KEY")]
+    pub(crate) restore_keys: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -104,12 +104,14 @@
 //! open files up.
 
 mod auth;
+mod beside;
 mod builder;
 pub mod config;
 mod descriptors;
 mod disk_pressure;
 mod engine;
 mod error;
+pub mod explain;
 mod interfaces;
 mod larder;
 mod log_throttle;
@@ -131,6 +133,7 @@ pub use larder_storage as storage;
 
 pub use self::{
     auth::{Access, AuthSetupError, Authenticator, SKIP_WARNING, Scope, TokenError},
+    beside::{Beside, ExplainError},
     builder::Builder,
     descriptors::{Shares, TooFew},
     engine::LoadError,

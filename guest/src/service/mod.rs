@@ -6,6 +6,7 @@
 //! never from a message. Must not depend on an encoding.
 
 mod attach;
+mod barred;
 mod chunks;
 mod error;
 mod finalize;

@@ -1,9 +1,9 @@
 //! Reserving a slot for an upload.
 
-use super::{Caller, Code, Error};
-use crate::ports::{Entry, Host, OutcomeKind, Reservation, Slot, StorageError, Upload};
+use super::{Caller, Code, Error, barred};
+use crate::ports::{Cause, Entry, Facts, Host, OutcomeKind, Reservation, Slot, StorageError, Trust, Upload};
 use crate::writer::Writer;
-use crate::{cleanup, stale};
+use crate::{cleanup, retention, stale, trust};
 
 /// GitHub's message.
 const EXISTS: &str = "cache entry with the same key, version, and scope already exists";
@@ -25,10 +25,16 @@ pub(crate) struct Grant {
 /// first response was lost.
 ///
 /// # Errors
-/// `already_exists` if the slot holds an intact entry or an upload under way.
+/// `already_exists` if the slot holds an intact entry or an upload under way. `permission_denied` if
+/// the saver has low trust, and the slot is barred.
 pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Grant, Error> {
-    let grant = match try_reserve(caller, slot.clone()).await? {
-        Reservation::Entry(entry) => replace_stale(caller, slot, entry).await?,
+    let facts = caller.host.facts(&caller.request.incoming);
+    let saver = Saver { trust: trust::of_saver(caller.claims, &facts), facts };
+    if saver.trust == Trust::Low {
+        barred::check(caller, &slot).await?;
+    }
+    let grant = match try_reserve(caller, slot.clone(), &saver).await? {
+        Reservation::Entry(entry) => replace(caller, slot, &saver, entry).await?,
         reservation => grant_upload(caller, reservation).await?,
     };
     caller.request.record(|outcome| {
@@ -38,24 +44,47 @@ pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Resu
     Ok(grant)
 }
 
-/// Reserves the slot of a stale entry, after deleting it: a save after a miss must succeed. An
-/// entry that cannot be checked is kept.
-async fn replace_stale<H: Host>(caller: &Caller<'_, H>, slot: Slot, entry: Entry) -> Result<Grant, Error> {
-    let Ok(Some(reason)) = stale::check(caller.host, &entry).await else {
-        return Err(already_exists());
-    };
-    if caller.host.delete_entry(entry.id).await? {
-        stale::warn(caller.host, "stale entry replaced", &entry, reason);
-        cleanup::remove(caller.host, entry.object).await;
-    }
-    grant_upload(caller, try_reserve(caller, slot).await?).await
+/// What is stored about who saves.
+struct Saver {
+    facts: Facts,
+    trust: Trust,
 }
 
-async fn try_reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Reservation, Error> {
+/// Replaces the entry in the slot if it is stale, or too old to be served. An entry that cannot be
+/// checked is kept.
+async fn replace<H: Host>(
+    caller: &Caller<'_, H>,
+    slot: Slot,
+    saver: &Saver,
+    entry: Entry,
+) -> Result<Grant, Error> {
+    let now_ms = caller.request.received_ms;
+    let stale = if retention::is_replaceable(&caller.host.settings(), now_ms, &entry) {
+        None
+    } else if let Ok(Some(reason)) = stale::check(caller.host, &entry).await {
+        Some(reason)
+    } else {
+        return Err(already_exists());
+    };
+    let cause = if stale.is_some() { Cause::Stale } else { Cause::MaxAge };
+    if caller.host.delete_entry(entry.id, cause, now_ms).await? {
+        if let Some(reason) = stale {
+            stale::warn(caller.host, "stale entry replaced", &entry, reason);
+        }
+        cleanup::remove(caller.host, entry.object).await;
+    }
+    grant_upload(caller, try_reserve(caller, slot, saver).await?).await
+}
+
+async fn try_reserve<H: Host>(
+    caller: &Caller<'_, H>,
+    slot: Slot,
+    saver: &Saver,
+) -> Result<Reservation, Error> {
     let now_ms = caller.request.received_ms;
     let idle_before_ms = now_ms.saturating_sub(caller.host.settings().idle_upload_ms);
-    let (owner, facts) = (caller.claims.owner.clone(), caller.host.facts(&caller.request.incoming));
-    Ok(caller.host.reserve(slot, owner, facts, now_ms, idle_before_ms).await?)
+    let (owner, facts) = (caller.claims.owner.clone(), saver.facts.clone());
+    Ok(caller.host.reserve(slot, owner, facts, saver.trust, now_ms, idle_before_ms).await?)
 }
 
 async fn grant_upload<H: Host>(caller: &Caller<'_, H>, reservation: Reservation) -> Result<Grant, Error> {

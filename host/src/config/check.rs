@@ -6,7 +6,7 @@ use http::Uri;
 use larder_common::facts::CLAIMS;
 
 use super::{
-    Auth, ConfigError, GITHUB_ISSUER, IssuerConfig, MIN_SECRET_BYTES, Secret, ServerConfig, Settings,
+    Auth, ConfigError, GITHUB_ISSUER, IssuerConfig, MIN_SECRET_BYTES, Retention, Secret, ServerConfig, Settings,
     allowed_url, effective::Provenances,
 };
 
@@ -14,6 +14,8 @@ use super::{
 /// added to a time.
 const MAX_DAYS: u64 = 36_500;
 const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
+/// Most rules of `retention.keep_newest`.
+const MAX_RULES: usize = 100;
 
 /// Fills in derived settings.
 pub(super) fn resolve(settings: &mut Settings, provenances: &Provenances) -> Result<(), ConfigError> {
@@ -93,6 +95,7 @@ fn resolve_issuers(auth: &mut Auth, provenances: &Provenances) -> Result<(), Con
 pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result<(), ConfigError> {
     let check = Check(provenances);
     check.numbers(settings)?;
+    check.keep_newest(&settings.retention)?;
     check.connections(&settings.server)?;
     check.origin_url("server.base_url", settings.server.base_url.as_deref())?;
     check.origin_url("upstream.url", settings.upstream.url.as_deref())?;
@@ -160,6 +163,9 @@ impl Check<'_> {
             ("policy.memory_bytes", policy.memory_bytes, 1024 * 1024, 4 << 30),
             ("policy.deadline_ms", policy.deadline_ms, 1, MAX_MS),
             ("retention.unused_days", retention.unused_days, 0, MAX_DAYS),
+            ("retention.never_used_days", retention.never_used_days, 0, MAX_DAYS),
+            ("retention.max_age_days", retention.max_age_days, 0, MAX_DAYS),
+            ("retention.barred_hours", retention.barred_hours, 0, MAX_DAYS * 24),
             ("retention.idle_upload_ms", retention.idle_upload_ms, 1000, MAX_MS),
             ("retention.orphan_grace_hours", retention.orphan_grace_hours, 1, MAX_DAYS * 24),
             ("retention.full_sweep_hours", retention.full_sweep_hours, 1, 24 * 365),
@@ -174,6 +180,16 @@ impl Check<'_> {
             })?;
         }
         Ok(())
+    }
+
+    fn keep_newest(&self, retention: &Retention) -> Result<(), ConfigError> {
+        let rules = &retention.keep_newest;
+        self.that("retention.keep_newest", rules.len() <= MAX_RULES, || {
+            format!("has {} rules; it may have {MAX_RULES}", rules.len())
+        })?;
+        self.that("retention.keep_newest", rules.iter().all(|rule| rule.keep > 0), || {
+            "has a rule that keeps none; keep must be at least 1".to_owned()
+        })
     }
 
     /// Refuses limits on connections at which clients would lock each other out.

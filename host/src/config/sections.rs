@@ -291,6 +291,15 @@ pub struct Retention {
     pub disable: bool,
     /// Entries unused for this many days are deleted; 0: never.
     pub unused_days: u64,
+    /// Entries that were not used once in this many days are deleted; 0: as others.
+    pub never_used_days: u64,
+    /// Entries older than this many days are not served any more, and deleted; 0: at any age.
+    pub max_age_days: u64,
+    /// Of which entries only the newest stay in each scope. The first prefix that matches counts.
+    pub keep_newest: Vec<KeepNewest>,
+    /// For how many hours a job of low trust may not save a key whose trusted entry was revoked or
+    /// evicted; 0: it may at once.
+    pub barred_hours: u64,
     /// An upload without activity for this long yields to another save of its key; sweeps delete it
     /// after an hour.
     pub idle_upload_ms: u64,
@@ -309,6 +318,10 @@ impl Default for Retention {
         Self {
             disable: false,
             unused_days: 90,
+            never_used_days: 0,
+            max_age_days: 0,
+            keep_newest: Vec::new(),
+            barred_hours: 24,
             idle_upload_ms: 5 * MINUTE,
             orphan_grace_hours: 24,
             sweep_interval_ms: 5 * MINUTE,
@@ -317,6 +330,16 @@ impl Default for Retention {
             max_entry_bytes: 0,
         }
     }
+}
+
+/// Entries of which only the newest stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeepNewest {
+    /// How their keys begin.
+    pub prefix: String,
+    /// How many stay in each scope of a repository.
+    pub keep: u32,
 }
 
 /// The log.

@@ -123,7 +123,7 @@ struct TenantFile {
 
 /// What a file inherits of the server's configuration where it does not say otherwise: never a
 /// secret, and never who may use it.
-const INHERITED: [&str; 12] = [
+const INHERITED: [&str; 16] = [
     "upstream.url",
     "upstream.connect_timeout_ms",
     "auth.leeway_ms",
@@ -134,6 +134,10 @@ const INHERITED: [&str; 12] = [
     "policy.memory_bytes",
     "policy.deadline_ms",
     "retention.unused_days",
+    "retention.never_used_days",
+    "retention.max_age_days",
+    "retention.keep_newest",
+    "retention.barred_hours",
     "retention.idle_upload_ms",
     "retention.max_entry_bytes",
 ];

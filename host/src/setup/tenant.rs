@@ -214,16 +214,24 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
         download_url_ms: settings.urls.download_url_ms,
         idle_upload_ms: retention.idle_upload_ms,
         unused_entry_ms: unused_entry_ms(settings),
+        never_used_ms: days_ms(settings, retention.never_used_days),
+        max_age_ms: days_ms(settings, retention.max_age_days),
+        // Without sweeps nothing is deleted.
+        keep_newest: if retention.disable { Vec::new() } else { retention.keep_newest.clone() },
+        barred_ms: some(retention.barred_hours).map(|hours| hours.saturating_mul(HOUR_MS)),
         max_entry_bytes: some(retention.max_entry_bytes),
         parallel_download_origin: settings.urls.parallel_download_url.clone(),
         direct_url_ms: direct_url_ms(settings),
     }
 }
 
-/// Without sweeps nothing expires.
 fn unused_entry_ms(settings: &Settings) -> Option<u64> {
-    let retention = &settings.retention;
-    some(retention.unused_days).filter(|_| !retention.disable).map(|days| days.saturating_mul(DAY_MS))
+    days_ms(settings, settings.retention.unused_days)
+}
+
+/// Days after which entries are deleted. Without sweeps nothing expires.
+fn days_ms(settings: &Settings, days: u64) -> Option<u64> {
+    some(days).filter(|_| !settings.retention.disable).map(|days| days.saturating_mul(DAY_MS))
 }
 
 /// How long clients may use a URL of the storage itself; `None` without direct downloads.

@@ -23,6 +23,7 @@ use crate::{
     testing::{NOW_MS, tenant},
 };
 
+mod facts;
 mod full;
 mod times;
 

@@ -17,6 +17,7 @@ use larder_storage::Storage;
 
 use crate::{
     auth::{TokenVerifier, UrlSigner},
+    config::KeepNewest,
     disk_pressure::DiskPressure,
     net::Upstream,
     retention::{DurabilityTracker, RepositoryNames, UsageTracker},
@@ -33,6 +34,15 @@ pub(crate) struct PolicySettings {
     pub idle_upload_ms: u64,
     /// How long an entry may be unused, in milliseconds; `None`: for ever.
     pub unused_entry_ms: Option<u64>,
+    /// How long an entry may go without its first use, in milliseconds; `None`: for ever.
+    pub never_used_ms: Option<u64>,
+    /// How old an entry may become, in milliseconds; `None`: as old as it gets.
+    pub max_age_ms: Option<u64>,
+    /// Of which entries only the newest stay.
+    pub keep_newest: Vec<KeepNewest>,
+    /// How long the key of a trusted entry that was revoked or evicted is barred from savers of low
+    /// trust, in milliseconds; `None`: not at all.
+    pub barred_ms: Option<u64>,
     /// Largest entry, in bytes; `None`: any.
     pub max_entry_bytes: Option<u64>,
     /// The origin of download URLs for `@actions/cache` in protocol version 2: scheme and

@@ -67,7 +67,15 @@ pub(super) struct Disk {
 impl Disk {
     /// Opens the directories below `root`.
     pub(super) fn open(root: &Path, shares: FileShares, reserve_bytes: Option<u64>) -> io::Result<Self> {
-        let dirs = Dirs::open(root)?;
+        Self::of(Dirs::open(root)?, shares, reserve_bytes)
+    }
+
+    /// Opens directories that another process may be using, to look at objects.
+    pub(super) fn open_beside(root: &Path) -> io::Result<Self> {
+        Self::of(Dirs::open_beside(root)?, FileShares::default(), None)
+    }
+
+    fn of(dirs: Dirs, shares: FileShares, reserve_bytes: Option<u64>) -> io::Result<Self> {
         let may_hang = sys::may_hang(&dirs.objects.file)?;
         Ok(Self {
             dirs,

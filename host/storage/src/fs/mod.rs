@@ -124,6 +124,20 @@ impl FsStorage {
         Self::open_in_boot(root, budget, boot, settings)
     }
 
+    /// Opens a folder that another process may be using, to ask for the size of objects
+    /// ([`Storage::stat`]) and to read them. Makes and locks nothing. Any change through it may damage
+    /// what the other process does.
+    ///
+    /// # Errors
+    /// When it is not the folder of a storage.
+    pub fn open_beside(root: &std::path::Path) -> Result<Self, StorageError> {
+        let disk = Disk::open_beside(root).map_err(errors::failed("opening the storage"))?;
+        let boot = boot().map_err(errors::failed("reading the boot id"))?;
+        let disk = Arc::new(disk);
+        let uploads = Arc::new(UploadCache::new(Arc::clone(&disk), boot));
+        Ok(Self { disk, budget: Budget::new(1 << 20), uploads, tenants: Some(Arc::default()) })
+    }
+
     // By value, like `open`.
     #[allow(clippy::needless_pass_by_value)]
     fn open_in_boot(
