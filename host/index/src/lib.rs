@@ -13,6 +13,8 @@
 //! for it, and their slots are others.
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod conformance;
 mod departed;
 mod entry;
@@ -299,12 +301,16 @@ pub trait Index: Send + Sync + 'static {
         let details = self.entry_details(&ids).await?;
         let mut details: BTreeMap<EntryId, EntryDetails> =
             details.into_iter().map(|details| (details.id, details)).collect();
-        let found = entries
-            .into_iter()
-            .filter_map(|entry| details.remove(&entry.id).map(|details| (entry, details)))
-            .filter(|(entry, details)| by.selects(entry, details))
-            .collect();
-        Ok(SavedPage { found, next })
+        let mut page = SavedPage { next, ..SavedPage::default() };
+        for entry in entries {
+            let Some(details) = details.remove(&entry.id) else { continue };
+            match by.selects(&entry.slot, details.facts.as_ref(), entry.created_ms) {
+                Some(true) => page.found.push((entry, details)),
+                Some(false) => {}
+                None => page.unknown += 1,
+            }
+        }
+        Ok(page)
     }
 
     /// Records uses of entries. They may come in any order and more than once for an entry: the
