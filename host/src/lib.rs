@@ -109,6 +109,7 @@ mod builder;
 pub mod config;
 mod descriptors;
 mod disk_pressure;
+mod ending;
 mod engine;
 mod error;
 pub mod explain;
@@ -119,6 +120,7 @@ mod message;
 mod net;
 mod registry;
 mod retention;
+pub mod revoke;
 mod server;
 mod setup;
 mod sweep;
@@ -126,6 +128,7 @@ pub mod telemetry;
 mod tenant;
 #[cfg(test)]
 mod testing;
+mod webhook;
 
 pub use larder_common::{InvalidTenantName, TenantName, clock, facts};
 pub use larder_index as index;

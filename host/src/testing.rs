@@ -51,6 +51,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
             direct_url_ms: None,
         },
         upstream: None,
+        webhooks: None,
         shared: None,
     };
     Arc::new(tenant)

@@ -13,6 +13,8 @@
 //! for it, and their slots are others.
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod conformance;
 mod departed;
 mod entry;
@@ -36,10 +38,7 @@ mod trust;
 mod upload;
 mod within;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use larder_common::TenantName;
@@ -297,18 +296,7 @@ pub trait Index: Send + Sync + 'static {
     /// Looks at up to `limit` entries in the order of their numbers, starting after `after`, and returns
     /// those that `by` selects with their details. Those in quarantine are among them.
     async fn find_saved(&self, by: &SavedBy, after: EntryId, limit: usize) -> Result<SavedPage, IndexError> {
-        let entries = self.list_entries(after, limit).await?;
-        let next = entries.last().map(|last| last.id);
-        let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
-        let details = self.entry_details(&ids).await?;
-        let mut details: BTreeMap<EntryId, EntryDetails> =
-            details.into_iter().map(|details| (details.id, details)).collect();
-        let found = entries
-            .into_iter()
-            .filter_map(|entry| details.remove(&entry.id).map(|details| (entry, details)))
-            .filter(|(entry, details)| by.selects(entry, details))
-            .collect();
-        Ok(SavedPage { found, next })
+        within::find_saved(self, by, after, limit).await
     }
 
     /// Records uses of entries. They may come in any order and more than once for an entry: the

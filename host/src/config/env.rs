@@ -106,6 +106,7 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("ORPHANED_STORAGE_GRACE_PERIOD_HOURS", "retention.orphan_grace_hours", ValueKind::Number),
     ("LARDER_FULL_SWEEP_HOURS", "retention.full_sweep_hours", ValueKind::Number),
     ("DISABLE_CLEANUP_JOBS", "retention.disable", ValueKind::Switch),
+    ("LARDER_WEBHOOK_SECRET", "webhooks.secret", ValueKind::Text),
     ("LARDER_TENANTS_DIR", "tenants.dir", ValueKind::Text),
     ("LARDER_LOG_FORMAT", "log.format", ValueKind::Text),
     ("DEBUG", "log.debug", ValueKind::Switch),

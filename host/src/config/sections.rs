@@ -51,6 +51,8 @@ pub struct Settings {
     pub policy: PolicyConfig,
     /// What is deleted, and when.
     pub retention: Retention,
+    /// What the platform reports.
+    pub webhooks: Webhooks,
     /// The log.
     pub log: Log,
     /// Outgoing TLS.
@@ -74,6 +76,7 @@ impl Default for Settings {
             urls: Urls::default(),
             policy: PolicyConfig::default(),
             retention: Retention::default(),
+            webhooks: Webhooks::default(),
             log: Log::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
@@ -228,6 +231,15 @@ impl Default for Auth {
             facts: CLAIMS.map(str::to_owned).to_vec(),
         }
     }
+}
+
+/// Webhooks of the platform.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// The secret that deliveries are signed with; unset: there are no webhooks.
+    #[serde(with = "optional")]
+    pub secret: Option<Secret>,
 }
 
 /// The signed URLs.

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, Storage, UpstreamConfig, Urls, check,
-    exposure, file::RawSettings, listen, listen::overlap, optional,
+    Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, Storage, UpstreamConfig, Urls,
+    Webhooks, check, exposure, file::RawSettings, listen, listen::overlap, optional,
 };
 use claims::Claims;
 
@@ -118,6 +118,7 @@ struct TenantFile {
     urls: Urls,
     policy: PolicyConfig,
     retention: Retention,
+    webhooks: Webhooks,
     storage: Option<Storage>,
 }
 
@@ -296,13 +297,13 @@ impl TenantConfig {
             ));
         }
         let source = source(path, inherited)?;
-        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention, storage } =
+        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention, webhooks, storage } =
             source.parse()?;
         let complete = |storage| own_storage::complete(storage, server, &source.provenances);
         let own_storage = storage.map(complete).transpose()?;
         own.hosts = own.hosts.iter().map(|host| host_name(host).map_err(&fault)).collect::<Result<_, _>>()?;
         own.check(&auth).map_err(fault)?;
-        let mut settings = Settings { upstream, auth, urls, policy, retention, ..server.clone() };
+        let mut settings = Settings { upstream, auth, urls, policy, retention, webhooks, ..server.clone() };
         if let Some(storage) = &own_storage {
             settings.storage = storage.clone();
         }
