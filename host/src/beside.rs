@@ -33,6 +33,10 @@ pub enum ExplainError {
 }
 
 impl Beside {
+    pub(crate) fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
     /// Opens what the configuration of the server says. The database gets the tables of this program's
     /// version, if it does not have them yet: use that of the server. `tenant`: of several tenants
     /// another one than `default`. Returns `None` if there is no such tenant.

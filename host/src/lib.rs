@@ -110,6 +110,7 @@ mod capacity;
 pub mod config;
 mod descriptors;
 mod disk_pressure;
+mod ending;
 mod engine;
 mod error;
 pub mod explain;
@@ -120,6 +121,7 @@ mod message;
 mod net;
 mod registry;
 mod retention;
+pub mod revoke;
 mod server;
 mod setup;
 mod sweep;
@@ -127,6 +129,7 @@ pub mod telemetry;
 mod tenant;
 #[cfg(test)]
 mod testing;
+mod webhook;
 
 pub use larder_common::{InvalidTenantName, TenantName, clock, facts};
 pub use larder_index as index;

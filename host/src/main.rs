@@ -5,6 +5,7 @@ mod explain_command;
 mod greeting;
 #[cfg(feature = "jemalloc")]
 mod memory;
+mod revoke_command;
 mod tenant_files;
 
 use std::{
@@ -50,6 +51,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Explain(args) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             say(&runtime.block_on(Box::pin(explain_command::explain(args)))?)
+        }
+        Command::Revoke(args) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            say(&runtime.block_on(Box::pin(revoke_command::revoke(args)))?)
         }
         Command::Tenant { file, command } => {
             let config = Config::from_process(file.path.as_deref())?;

@@ -54,6 +54,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
             direct_url_ms: None,
         },
         upstream: None,
+        webhooks: None,
         shared: None,
     };
     Arc::new(tenant)

@@ -69,6 +69,16 @@ pub(crate) fn folded_name(name: &str) -> String {
     name.to_ascii_lowercase()
 }
 
+/// Returns the latest time of each id, sorted by id, so that concurrent batches lock rows in the
+/// same order.
+pub(crate) fn latest<I: Ord + Clone>(uses: &[(I, u64)]) -> BTreeMap<I, u64> {
+    let mut latest = BTreeMap::new();
+    for (id, at) in uses {
+        latest.entry(id.clone()).and_modify(|known: &mut u64| *known = *at.max(known)).or_insert(*at);
+    }
+    latest
+}
+
 /// Returns the uses of each entry together, sorted by id, so that concurrent batches lock rows in
 /// the same order.
 pub(crate) fn summed(uses: &[EntryUses]) -> Vec<EntryUses> {

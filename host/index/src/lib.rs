@@ -13,6 +13,8 @@
 //! for it, and their slots are others.
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod conformance;
 mod departed;
 mod entry;
@@ -36,10 +38,7 @@ mod trust;
 mod upload;
 mod within;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use larder_common::TenantName;
@@ -63,8 +62,8 @@ pub use self::{
     within::{Near, SavedBy, SavedPage, Within},
 };
 use self::{
-    error::{no_space, unavailable},
-    facts::{latest_names, summed},
+    error::{NO_REFUSALS, NOT_COUNTED, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, no_space, unavailable},
+    facts::{latest, latest_names, summed},
     upload::fresh_upload_name,
 };
 
@@ -297,18 +296,7 @@ pub trait Index: Send + Sync + 'static {
     /// Looks at up to `limit` entries in the order of their numbers, starting after `after`, and returns
     /// those that `by` selects with their details. Those in quarantine are among them.
     async fn find_saved(&self, by: &SavedBy, after: EntryId, limit: usize) -> Result<SavedPage, IndexError> {
-        let entries = self.list_entries(after, limit).await?;
-        let next = entries.last().map(|last| last.id);
-        let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
-        let details = self.entry_details(&ids).await?;
-        let mut details: BTreeMap<EntryId, EntryDetails> =
-            details.into_iter().map(|details| (details.id, details)).collect();
-        let found = entries
-            .into_iter()
-            .filter_map(|entry| details.remove(&entry.id).map(|details| (entry, details)))
-            .filter(|(entry, details)| by.selects(entry, details))
-            .collect();
-        Ok(SavedPage { found, next })
+        within::find_saved(self, by, after, limit).await
     }
 
     /// Records uses of entries. They may come in any order and more than once for an entry: the
@@ -397,7 +385,7 @@ pub trait Index: Send + Sync + 'static {
     /// A call that fails may have counted the bytes. They leave with the rest of the upload.
     ///
     /// # Errors
-    /// [`IndexError::Unsupported`] if the index does not count.
+    /// [`IndexError::Unsupported`] if the index does not count. The same holds for the methods below.
     async fn reserve_room(
         &self,
         _upload: &UploadName,
@@ -410,26 +398,17 @@ pub trait Index: Send + Sync + 'static {
     /// Reports that nothing of these uploads is stored any more, except the objects of entries that they
     /// became. Ends the counting of what they had reserved. Names that are not leaving are ignored, so a
     /// call may be repeated; uploads that exist are not changed.
-    ///
-    /// # Errors
-    /// As for [`Self::reserve_room`].
     async fn left_uploads(&self, _uploads: &[UploadName]) -> Result<(), IndexError> {
         Err(NOT_COUNTED)
     }
 
     /// Reports that these objects are not stored any more. Objects that are not leaving, such as those
     /// of entries, are ignored, so a call may be repeated.
-    ///
-    /// # Errors
-    /// As for [`Self::reserve_room`].
     async fn left_objects(&self, _objects: &[ObjectName]) -> Result<(), IndexError> {
         Err(NOT_COUNTED)
     }
 
     /// Returns up to `limit` of what is leaving, in the order of [`LeavingId`], starting after `after`.
-    ///
-    /// # Errors
-    /// As for [`Self::reserve_room`].
     async fn list_leaving(
         &self,
         _after: Option<LeavingId>,
@@ -439,9 +418,6 @@ pub trait Index: Send + Sync + 'static {
     }
 
     /// Returns the number of bytes that are counted in an area.
-    ///
-    /// # Errors
-    /// As for [`Self::reserve_room`].
     async fn usage_of(&self, _area: &Area) -> Result<u64, IndexError> {
         Err(NOT_COUNTED)
     }
@@ -449,35 +425,24 @@ pub trait Index: Send + Sync + 'static {
     /// Returns up to `limit` parts of an area and the bytes that are counted in them, most bytes first:
     /// the scopes of a repository, or the repositories of a tenant. A scope, and the server, have no
     /// parts here. Reads all of them.
-    ///
-    /// # Errors
-    /// As for [`Self::reserve_room`].
     async fn list_usage(&self, _area: &Area, _limit: usize) -> Result<Vec<(Area, u64)>, IndexError> {
         Err(NOT_COUNTED)
     }
 
     /// Sets the number of bytes of the tenant's orphans, as a sweep has found them. They are counted for
     /// the tenant and the server until the next call.
-    ///
-    /// # Errors
-    /// As for [`Self::reserve_room`].
     async fn set_orphans(&self, _bytes: u64) -> Result<(), IndexError> {
         Err(NOT_COUNTED)
     }
 
     /// Sets whether the tenant has a storage of its own, so that it does not count in [`Area::Server`].
     /// The database remembers it.
-    ///
-    /// # Errors
-    /// As for [`Self::reserve_room`].
     async fn set_counted_apart(&self, _apart: bool) -> Result<(), IndexError> {
         Err(NOT_COUNTED)
     }
 
     /// Counts all tenants again, from the rows. Returns how many sums were wrong: none, unless a server
     /// of a release that did not count has changed the database, or its rows were changed by hand.
-    ///
-    /// # Errors
     /// [`IndexError::Unsupported`] also for the index of a tenant other than `default`.
     async fn recount(&self) -> Result<u64, IndexError> {
         Err(NOT_COUNTED)
@@ -488,28 +453,5 @@ pub trait Index: Send + Sync + 'static {
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError>;
 }
 
-/// The name of the tenant `default`, in the errors of [`Index::tenant`] and others.
-const NOT_OF_DEFAULT: IndexError =
-    IndexError::Unsupported("the index of a tenant gives no access to those of others");
-
-/// The error of [`Index::forget_tenant`] for the tenant `default`.
-const NOT_FOR_DEFAULT: IndexError = IndexError::Unsupported("the tenant `default` cannot be removed");
-
-/// The error of the methods for refusals.
-const NO_REFUSALS: IndexError = IndexError::Unsupported("this index does not note refusals");
-
 /// How long a refusal is remembered at least, in milliseconds: longer than any job's token is valid.
 const REFUSED_FOR_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// The error of the methods that count.
-const NOT_COUNTED: IndexError = IndexError::Unsupported("this index does not count bytes");
-
-/// Returns the latest time of each id, sorted by id, so that concurrent batches lock rows in the
-/// same order.
-fn latest<I: Ord + Clone>(uses: &[(I, u64)]) -> BTreeMap<I, u64> {
-    let mut latest = BTreeMap::new();
-    for (id, at) in uses {
-        latest.entry(id.clone()).and_modify(|known: &mut u64| *known = *at.max(known)).or_insert(*at);
-    }
-    latest
-}

@@ -110,6 +110,7 @@ pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result
             "{secondary} is set, but urls.signing_secret is not"
         )));
     }
+    check.webhook_secret(settings.webhooks.secret.as_ref())?;
     check.storage(&settings.storage)?;
     check.capacity(&settings.capacity)?;
     check.auth(&settings.auth)
@@ -253,6 +254,18 @@ impl Check<'_> {
     fn signing_secret(&self, name: &str, secret: Option<&Secret>) -> Result<(), ConfigError> {
         let long = secret.is_none_or(|s| s.expose().len() >= MIN_SECRET_BYTES);
         self.that(name, long, || format!("is too short; it must have at least {MIN_SECRET_BYTES} characters"))
+    }
+
+    fn webhook_secret(&self, secret: Option<&Secret>) -> Result<(), ConfigError> {
+        let name = "webhooks.secret";
+        let Some(secret) = secret else { return Ok(()) };
+        let bytes = secret.key_bytes().map_err(|problem| ConfigError::Setting {
+            setting: self.0.name(name),
+            problem: problem.to_owned(),
+        })?;
+        self.that(name, bytes.len() >= MIN_SECRET_BYTES, || {
+            format!("is too short; it must have at least {MIN_SECRET_BYTES} bytes")
+        })
     }
 
     fn auth(&self, auth: &Auth) -> Result<(), ConfigError> {

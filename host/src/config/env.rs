@@ -109,6 +109,7 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("CACHE_MAX_SIZE_BYTES", "capacity.max_bytes", ValueKind::Number),
     ("CACHE_FILESYSTEM_MAX_USAGE_PERCENT", "capacity.max_disk_percent", ValueKind::Number),
     ("LARDER_REPOSITORY_MAX_BYTES", "capacity.repository_max_bytes", ValueKind::Number),
+    ("LARDER_WEBHOOK_SECRET", "webhooks.secret", ValueKind::Text),
     ("LARDER_TENANTS_DIR", "tenants.dir", ValueKind::Text),
     ("LARDER_LOG_FORMAT", "log.format", ValueKind::Text),
     ("DEBUG", "log.debug", ValueKind::Switch),

@@ -45,7 +45,7 @@ pub use proxy::Proxy;
 pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{
     Auth, GITHUB_ISSUER, KeepNewest, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls,
-    UpstreamConfig, Urls,
+    UpstreamConfig, Urls, Webhooks,
 };
 pub use socket_activation::inherited_listener;
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};

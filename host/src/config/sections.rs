@@ -54,6 +54,8 @@ pub struct Settings {
     pub retention: Retention,
     /// How much may be stored.
     pub capacity: CapacityConfig,
+    /// What the platform reports.
+    pub webhooks: Webhooks,
     /// The log.
     pub log: Log,
     /// Outgoing TLS.
@@ -78,6 +80,7 @@ impl Default for Settings {
             policy: PolicyConfig::default(),
             retention: Retention::default(),
             capacity: CapacityConfig::default(),
+            webhooks: Webhooks::default(),
             log: Log::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
@@ -232,6 +235,15 @@ impl Default for Auth {
             facts: CLAIMS.map(str::to_owned).to_vec(),
         }
     }
+}
+
+/// Webhooks of the platform.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// The secret that deliveries are signed with; unset: there are no webhooks.
+    #[serde(with = "optional")]
+    pub secret: Option<Secret>,
 }
 
 /// The signed URLs.

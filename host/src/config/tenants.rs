@@ -19,7 +19,7 @@ use toml::{Table, Value};
 
 use super::{
     Auth, CapacityConfig, ConfigError, PolicyConfig, Provenance, Retention, Settings, Storage,
-    UpstreamConfig, Urls, check, exposure, file::RawSettings, listen, listen::overlap, optional,
+    UpstreamConfig, Urls, Webhooks, check, exposure, file::RawSettings, listen, listen::overlap, optional,
 };
 use claims::Claims;
 
@@ -122,6 +122,7 @@ struct TenantFile {
     policy: PolicyConfig,
     retention: Retention,
     capacity: CapacityConfig,
+    webhooks: Webhooks,
     storage: Option<Storage>,
 }
 
@@ -307,13 +308,13 @@ impl TenantConfig {
             ));
         }
         let source = source(path, inherited)?;
-        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention, capacity, storage } =
+        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention, capacity, webhooks, storage } =
             source.parse()?;
         let complete = |storage| own_storage::complete(storage, server, &source.provenances);
         let own_storage = storage.map(complete).transpose()?;
         own.hosts = own.hosts.iter().map(|host| host_name(host).map_err(&fault)).collect::<Result<_, _>>()?;
         own.check(&auth).map_err(fault)?;
-        let mut settings = Settings { upstream, auth, urls, policy, retention, capacity, ..server.clone() };
+        let mut settings = Settings { upstream, auth, urls, policy, retention, capacity, webhooks, ..server.clone() };
         if let Some(storage) = &own_storage {
             settings.storage = storage.clone();
         }

@@ -25,6 +25,7 @@ use crate::{
     retention::{DurabilityTracker, RepositoryNames, UsageTracker},
     sweep::{Schedule, Sweeps},
     tenant::{PolicySettings, SharedResources, Tenant},
+    webhook::Webhooks,
 };
 
 /// How often last-used times are persisted.
@@ -194,6 +195,7 @@ pub(super) async fn assemble(
         clock: Clock::system(),
         settings: policy_settings(settings),
         upstream: shared.outgoing.upstream(settings),
+        webhooks: Webhooks::new(settings).map(Arc::new),
         shared: resources,
         storage: storage.clone(),
         index: index.clone(),

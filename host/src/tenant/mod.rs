@@ -22,6 +22,7 @@ use crate::{
     disk_pressure::DiskPressure,
     net::Upstream,
     retention::{DurabilityTracker, RepositoryNames, UsageTracker},
+    webhook::Webhooks,
 };
 
 /// The part of the configuration that the component sees.
@@ -84,6 +85,8 @@ pub(crate) struct Tenant {
     pub settings: PolicySettings,
     /// Where requests are forwarded that are not for the cache.
     pub upstream: Option<Upstream>,
+    /// Verifies the platform's webhooks; `None` where there are none.
+    pub webhooks: Option<Arc<Webhooks>>,
     /// What it shares with other tenants; `None` where it is the only one.
     pub shared: Option<SharedResources>,
 }

@@ -193,7 +193,7 @@ pub(crate) async fn what_somebody_saved_is_found_in_pages(case: &Case) {
     }
     made.push(entry(case, &case.key("4"), &NO_FACTS, Trust::Full, 2_000).await.id);
     case.index.set_quarantined(&[made[1]], Some(9)).await.unwrap();
-    let own = SavedBy { repository: Some(case.repository.clone()), ..SavedBy::default() };
+    let own = SavedBy { repositories: vec![case.repository.clone()], ..SavedBy::default() };
     let find = async |by: &SavedBy, limit| -> Vec<_> {
         let (mut found, mut after) = (Vec::new(), EntryId(made[0].0 - 1));
         loop {
@@ -207,16 +207,21 @@ pub(crate) async fn what_somebody_saved_is_found_in_pages(case: &Case) {
             after = next;
         }
     };
-    let actor = |name: &str| Some(("actor".to_owned(), name.to_owned()));
+    let actor = |name: &str| vec![("actor".to_owned(), name.to_owned())];
     for limit in [1, 3, 1_000] {
         assert_eq!(find(&own, limit).await, made);
-        let by = SavedBy { fact: actor("mallory"), ..own.clone() };
+        let by = SavedBy { facts: actor("mallory"), ..own.clone() };
         assert_eq!(find(&by, limit).await, made[1..3]);
-        let by = SavedBy { fact: actor("mallory"), scope: Some("main".to_owned()), ..own.clone() };
+        let by = SavedBy { facts: actor("mallory"), scope: Some("main".to_owned()), ..own.clone() };
         assert_eq!(find(&by, limit).await, made[1..2]);
         let by = SavedBy { from_ms: Some(2_000), to_ms: Some(2_000), ..own.clone() };
         assert_eq!(find(&by, limit).await, [made[1], made[3]]);
-        let by = SavedBy { fact: actor("nobody"), ..own.clone() };
+        let by = SavedBy { facts: actor("nobody"), ..own.clone() };
         assert_eq!(find(&by, limit).await, []);
+        let by = SavedBy { git_ref: Some("feature".to_owned()), ..own.clone() };
+        assert_eq!(find(&by, limit).await, made[2..3]);
     }
+    let by = SavedBy { facts: actor("mallory"), ..own };
+    let page = case.index.find_saved(&by, EntryId(made[0].0 - 1), 1_000).await.unwrap();
+    assert_eq!(page.unknown, 1, "the last one has no facts");
 }

@@ -1,6 +1,8 @@
 //! Counting bytes: the statements that differ from server to server, and what is the same for all of
 //! them. See [`crate::ledger`].
 
+use std::collections::BTreeSet;
+
 use larder_storage::{ObjectName, UploadName};
 
 use super::{
@@ -80,6 +82,11 @@ pub(super) trait LedgerStatements: Driver {
 
     /// Says that the sums have to be made again.
     async fn set_uncounted(connection: &mut Self::Connection) -> Result<(), Fault>;
+}
+
+/// Returns each name once, in order, so that concurrent batches lock rows in the same order.
+pub(super) fn sorted<N: Clone + Ord>(names: &[N]) -> Vec<N> {
+    names.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
 /// Lists what is leaving. See [`crate::Index::list_leaving`].

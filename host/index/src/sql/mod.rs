@@ -13,6 +13,7 @@ mod digest;
 mod driver;
 mod facts;
 mod fault;
+mod index;
 mod ledger;
 #[cfg(feature = "mysql")]
 pub mod mysql;

@@ -44,6 +44,28 @@ pub(super) struct SearchRequest {
 }
 
 impl SearchRequest {
+    /// Folds the keys of the probes.
+    pub(super) fn new(
+        tenant: &TenantName,
+        rule: KeyRule,
+        [repository, version]: [&str; 2],
+        probes: &[Probe],
+        skip: &[EntryId],
+    ) -> Self {
+        let folded = |probe: &Probe| {
+            let key = rule.compared(&probe.key).into_owned();
+            Probe { scope: probe.scope.clone(), key, kind: probe.kind }
+        };
+        Self {
+            tenant: tenant.clone(),
+            rule,
+            repository: repository.to_owned(),
+            version: version.to_owned(),
+            probes: probes.iter().map(folded).collect(),
+            skip: skip.to_vec(),
+        }
+    }
+
     /// Returns the digest of the place that a probe searches.
     pub(super) fn place(&self, probe: &Probe) -> Vec<u8> {
         digest::place(&self.tenant, &self.repository, &probe.scope, &self.version)

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 use super::{
     ClientLimits, OtherRule,
     client::Client,
-    driver::SqlIndex,
     fault::{Fault, RetrySafety},
+    index::SqlIndex,
     ledger::{LedgerStatements, count_if_uncounted},
     refold::{Refold, refold},
 };

@@ -4,7 +4,9 @@
 //! processes on the same machine may use it at once. Reads run on the calling thread (`reader.rs`),
 //! changes on one thread (`writer.rs`).
 
+mod calls;
 mod changes;
+mod database;
 mod departed;
 mod facts;
 mod fault;
@@ -38,14 +40,10 @@ use larder_storage::{ObjectName, UploadName};
 use rusqlite::Connection;
 
 use self::{
+    database::Database,
     fault::index_error,
-    file_watch::{FileWatch, FileWatchThread},
     find::{Search, SearchOutcome},
-    long_searches::LongSearches,
-    reader::Readers,
     schema::OpenError,
-    tenant::TenantConnection,
-    writer::Writer,
 };
 use super::{
     Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
@@ -64,17 +62,6 @@ pub struct SqliteIndex {
     database: Arc<Database>,
     tenant: TenantName,
     max_inline_steps: u64,
-}
-
-/// What the indexes of all tenants share.
-struct Database {
-    /// Stopped first, because closing the database deletes its log.
-    watching: Option<FileWatchThread>,
-    watch: Arc<FileWatch>,
-    readers: Arc<Readers>,
-    writer: Writer,
-    rule: KeyRule,
-    long_searches: LongSearches,
 }
 
 impl SqliteIndex {
@@ -101,96 +88,6 @@ impl SqliteIndex {
 
     fn of(database: Arc<Database>, tenant: TenantName) -> Self {
         Self { database, tenant, max_inline_steps: MAX_INLINE_STEPS }
-    }
-
-    fn read<T>(
-        &self,
-        context: &'static str,
-        query: impl FnOnce(TenantConnection<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, IndexError> {
-        self.database.read(context, |conn| query(TenantConnection::new(conn, &self.tenant)))
-    }
-
-    async fn write<T, F>(&self, context: &'static str, mut change: F) -> Result<T, IndexError>
-    where
-        T: Send + 'static,
-        F: FnMut(TenantConnection<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        let tenant = self.tenant.clone();
-        let change = move |conn: &Connection| change(TenantConnection::new(conn, &tenant));
-        self.database.writer.write(context, change).await
-    }
-
-    /// Repeats a long search on a thread for blocking work.
-    async fn find_in_background(
-        &self,
-        repository: &str,
-        version: &str,
-        probes: &[Probe],
-        skip: Vec<EntryId>,
-    ) -> Result<Option<Entry>, IndexError> {
-        let (readers, rule) = (Arc::clone(&self.database.readers), self.database.rule);
-        let (repository, version) = (repository.to_owned(), version.to_owned());
-        let (probes, tenant) = (probes.to_vec(), self.tenant.clone());
-        let search = move || {
-            readers.read(|conn| {
-                let search =
-                    Search { rule, repository: &repository, version: &version, probes: &probes, skip: &skip };
-                find::find(TenantConnection::new(conn, &tenant), &search, u64::MAX)
-            })
-        };
-        let outcome = self
-            .database
-            .long_searches
-            .run(search)
-            .await
-            .map_err(|source| IndexError::Unavailable { context: FIND, source })?;
-        match outcome.map_err(|error| index_error(FIND, error))? {
-            SearchOutcome::Done(found) => Ok(found),
-            // Cannot happen with `u64::MAX` steps.
-            SearchOutcome::OutOfSteps => Ok(None),
-        }
-    }
-}
-
-impl Database {
-    fn start(
-        path: &Path,
-        rule: KeyRule,
-        conn: Connection,
-        [anchor, watching]: [Connection; 2],
-    ) -> std::io::Result<Self> {
-        let readers = Arc::new(Readers::new(path.to_owned()));
-        let watch = Arc::new(FileWatch::new(path, watching));
-        Ok(Self {
-            watching: Some(FileWatchThread::start(Arc::clone(&watch))?),
-            writer: Writer::start(conn, anchor, Arc::clone(&watch))?,
-            watch,
-            readers,
-            rule,
-            long_searches: LongSearches::new(),
-        })
-    }
-
-    fn read<T>(
-        &self,
-        context: &'static str,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, IndexError> {
-        match self.watch.unreadable() {
-            None => self.readers.read(query).map_err(|error| index_error(context, error)),
-            Some(loss) => Err(unavailable(context, loss)),
-        }
-    }
-}
-
-impl Drop for Database {
-    /// Closes the read connections first. The connection that is closed last folds the log into the
-    /// database, and only the writer's can.
-    fn drop(&mut self) {
-        self.watching = None;
-        self.watch.close();
-        self.readers.close();
     }
 }
 

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bench;
+mod counted;
 mod crash;
-mod departed;
+mod departure;
 mod fault;
 mod last_release;
-mod counted;
 mod plan;
 mod process;
 mod watch;

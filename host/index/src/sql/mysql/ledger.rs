@@ -51,7 +51,7 @@ const LOCK_NAMED: &str = concat!(
     ") FROM uploads WHERE tenant = ? AND name = ? FOR UPDATE"
 );
 
-const LOCK_ID: &str = concat!(
+pub(super) const LOCK_ID: &str = concat!(
     "SELECT id, name, repository, scope, reserved_bytes, (SELECT apart FROM area_usage WHERE ",
     of_tenant!(),
     ") FROM uploads WHERE tenant = ? AND id = ? AND (? IS NULL OR active_ms < ? OR active_ms > ?) FOR UPDATE"

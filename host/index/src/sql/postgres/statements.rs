@@ -12,7 +12,7 @@ use sqlx::{
 
 use super::{
     Postgres, find,
-    ledger::{self, changed, clipped, is_apart, more_leaves},
+    ledger::{self, ATTACH, DELETE_UPLOAD, FINALIZE},
 };
 use crate::{
     AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest, max_clock_skew_ms,
@@ -75,72 +75,6 @@ const INSERT_UPLOAD: &str = "INSERT INTO uploads \
 
 pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $4, active_ms = $4 \
      WHERE tenant || '' = $1 AND id = $2 AND created_ms = $3 AND active_ms = $3 AND object IS NULL";
-
-/// Waits for transactions that change the row, and then reads its latest version. What is counted for an
-/// object that is replaced moves to `leaving`; what is counted so for the new one moves back.
-pub(super) const ATTACH: &str = concat!(
-    "WITH before AS (SELECT id, object, repository, scope, \
-       CASE WHEN object <> $3 THEN least(size_bytes, reserved_bytes) ELSE 0 END AS moved \
-       FROM uploads WHERE tenant || '' = $1 AND id = $2 FOR UPDATE), \
-     back AS (DELETE FROM leaving USING before WHERE leaving.name = $3 AND leaving.is_object \
-       AND leaving.tenant || '' = $1 AND before.object <> $3 RETURNING leaving.bytes), \
-     attached AS (UPDATE uploads SET object = $3, size_bytes = $4, \
-       reserved_bytes = reserved_bytes - before.moved + coalesce((SELECT sum(bytes)::bigint FROM back), 0), \
-       active_ms = CASE WHEN uploads.active_ms - ",
-    max_clock_skew_ms!(),
-    " > $5 THEN $5 ELSE greatest(uploads.active_ms, $5) END FROM before WHERE uploads.id = before.id \
-       RETURNING before.object, before.repository, before.scope, before.moved), \
-     gone AS (INSERT INTO leaving (tenant, is_object, name, repository, scope, bytes) SELECT $1, true, object, ",
-    clipped!("repository"),
-    ", ",
-    clipped!("scope"),
-    ", moved FROM attached WHERE moved > 0 ",
-    more_leaves!(),
-    ") SELECT object FROM attached"
-);
-
-/// What the upload has reserved beyond its content moves to `leaving`. If it has reserved less, the rest
-/// is counted.
-pub(super) const FINALIZE: &str = concat!(
-    "WITH upload AS (DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND object = $3 AND size_bytes = $4 RETURNING *), \
-     gone AS (INSERT INTO leaving (tenant, is_object, name, kept, repository, scope, bytes) \
-       SELECT tenant, false, name, object, ",
-    clipped!("repository"),
-    ", ",
-    clipped!("scope"),
-    ", reserved_bytes - size_bytes FROM upload WHERE reserved_bytes > size_bytes ",
-    more_leaves!(),
-    "), counted AS (INSERT INTO area_usage (level, tenant, repository, scope, bytes) \
-       SELECT level, CASE WHEN level < 3 THEN tenant ELSE '' END, CASE WHEN level < 2 THEN ",
-    clipped!("repository"),
-    " ELSE '' END, CASE WHEN level < 1 THEN ",
-    clipped!("scope"),
-    " ELSE '' END, size_bytes - reserved_bytes FROM upload CROSS JOIN (VALUES (0), (1), (2), (3)) AS levels (level) \
-       WHERE size_bytes > reserved_bytes AND (level < 3 OR NOT ",
-    is_apart!(),
-    ") ",
-    changed!(),
-    ") INSERT INTO entries \
-     (tenant, slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded, \
-     uses, facts, trust) \
-     SELECT tenant, slot, place, repository, scope, version, key, object, size_bytes, $5, $5, $6, id, owner, folded, \
-     0, facts, trust FROM upload RETURNING ",
-    entry_columns!()
-);
-
-/// Returns a row if it did. What the upload has reserved moves to `leaving`.
-pub(super) const DELETE_UPLOAD: &str = concat!(
-    "WITH upload AS (DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 \
-       AND ($3::bigint IS NULL OR active_ms < $3 OR active_ms > $4::bigint) \
-       RETURNING tenant, name, repository, scope, reserved_bytes), \
-     gone AS (INSERT INTO leaving (tenant, is_object, name, repository, scope, bytes) SELECT tenant, false, name, ",
-    clipped!("repository"),
-    ", ",
-    clipped!("scope"),
-    ", reserved_bytes FROM upload WHERE reserved_bytes > 0 ",
-    more_leaves!(),
-    ") SELECT 1 FROM upload"
-);
 
 pub(super) const TOUCH_ENTRY: &str = "UPDATE entries \
      SET uses = CASE WHEN used_ms <> $3 THEN uses + 1 ELSE uses END, used_ms = GREATEST(used_ms, $3) \

@@ -92,14 +92,14 @@ pub(in crate::sql) fn a_lost_response_is_an_error_and_the_change_stands(database
     let (proxy, case) = behind_proxy(database);
     let upload = block_on(case.reserve(&case.key("u"), 1));
     // The connection that is used next has prepared the statement.
-    assert!(!block_on(case.index.abandon(UploadId(u64::MAX))).unwrap());
+    assert!(!block_on(case.index.renew(UploadId(u64::MAX), 1, 2)).unwrap());
     proxy.set(Mode::Deaf);
-    // Whether the upload existed cannot be known.
-    assert!(block_on(case.index.abandon(upload.id)).is_err());
+    // Whether another call was faster cannot be known.
+    assert!(block_on(case.index.renew(upload.id, 1, 2)).is_err());
     proxy.set(Mode::Open);
     let direct = database.open();
-    let there = || block_on(direct.get_upload_by_id(upload.id)).unwrap().is_some();
-    wait_until(|| !there());
+    let created_ms = || block_on(direct.get_upload_by_id(upload.id)).unwrap().unwrap().created_ms;
+    wait_until(|| created_ms() == 2);
 }
 
 pub(in crate::sql) fn a_reservation_whose_response_was_lost_is_found_again(database: &Database) {

@@ -4,7 +4,7 @@ use larder_common::TenantName;
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
-    super::{departed, find, texts, within},
+    super::{departed, find, ledger, texts, within},
     new_database,
 };
 use crate::{
@@ -55,7 +55,7 @@ fn check(statement: &str, steps: &[Step]) {
 }
 
 /// All statements of constant text.
-const STATEMENTS: [&str; 41] = [
+const STATEMENTS: [&str; 47] = [
     find::NEWEST_BLOCK,
     texts::ENTRY_BY_ID,
     texts::ENTRY_BY_SLOT,
@@ -64,8 +64,14 @@ const STATEMENTS: [&str; 41] = [
     texts::UPLOAD_BY_NAME,
     texts::UPLOAD_BY_SLOT,
     texts::RENEW,
-    texts::DELETE_UPLOAD,
-    texts::DELETE_IDLE_UPLOAD,
+    ledger::LOCK_ID,
+    ledger::LOCK_LEAVING,
+    ledger::LOCK_DEPARTED,
+    ledger::LEAVING,
+    ledger::DEPARTED,
+    ledger::USAGE,
+    ledger::PARTS,
+    ledger::PARTS_OF_REPOSITORY,
     departed::LOCK_UNUSED_ENTRY,
     departed::RECORD,
     departed::DELETE_ENTRY,
@@ -101,7 +107,7 @@ const STATEMENTS: [&str; 41] = [
 
 /// The index that a statement is made for; without those that name a unique key, of which the server
 /// reads the one row while it plans.
-const INDEXES: [(&str, &str); 22] = [
+const INDEXES: [(&str, &str); 21] = [
     (texts::ENTRY_BY_UPLOAD, "entries_by_upload"),
     (texts::TOUCH_ENTRIES, "PRIMARY"),
     (texts::MARK_DURABLE, "PRIMARY"),
@@ -120,7 +126,6 @@ const INDEXES: [(&str, &str); 22] = [
     (within::OF_REPOSITORY, "entries_by_use_in_repository"),
     (within::OF_SCOPE, "entries_by_use_in_scope"),
     (within::NEAR, "entries_near"),
-    (within::NEAR_RANGE, "entries_near"),
     (within::UPLOADS_NEAR, "uploads_near"),
     (within::UPLOADS_IN_SCOPE, "uploads_in_scope"),
     (within::SET_QUARANTINED, "PRIMARY"),
