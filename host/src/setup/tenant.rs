@@ -166,6 +166,7 @@ pub(super) async fn assemble(
         pressure: shared.pressure.clone(),
         clock: Clock::system(),
         settings: policy_settings(settings),
+        departed_entries: settings.retention.departed_entries,
         upstream: shared.outgoing.upstream(settings),
         shared: resources,
         storage: storage.clone(),

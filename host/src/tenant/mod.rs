@@ -75,6 +75,8 @@ pub(crate) struct Tenant {
     pub clock: Clock,
     /// The part of the configuration that the component sees.
     pub settings: PolicySettings,
+    /// How many deleted entries are remembered.
+    pub departed_entries: usize,
     /// Where requests are forwarded that are not for the cache.
     pub upstream: Option<Upstream>,
     /// What it shares with other tenants; `None` where it is the only one.
