@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-pub(super) mod departed;
+pub(super) mod departure;
 pub(super) mod full;
 pub(super) mod last_release;
 pub(super) mod long_searches;
@@ -111,7 +111,7 @@ macro_rules! all_shared {
                 servers_that_compare_keys_differently_do_not_share_a_database
                 of_servers_that_start_at_once_on_a_new_database_one_sets_the_rule
             }
-            departed {
+            departure {
                 the_earliest_are_forgotten_but_not_what_may_be_stored
                 an_entry_in_quarantine_keeps_its_slot_when_it_is_rewritten
                 concurrent_deletions_are_recorded_once

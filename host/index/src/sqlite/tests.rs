@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod crash;
-mod departed;
+mod departure;
 mod fault;
 mod last_release;
 mod plan;

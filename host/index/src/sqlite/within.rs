@@ -16,9 +16,10 @@ macro_rules! trusted {
     };
 }
 
-/// A page in the order of last use.
+/// A page in the order of last use, in a part of an index: the rest of those that were used at one time,
+/// or those that were used later. One comparison of both columns would not be searched by the index.
 macro_rules! least_recent {
-    ($index:literal, $place:literal) => {
+    ($index:literal, $place:literal, $part:literal) => {
         concat!(
             "SELECT ",
             entry_columns!(),
@@ -28,17 +29,29 @@ macro_rules! least_recent {
             trusted!(),
             " = ?2",
             $place,
-            " AND (used_ms, id) > (?3, ?4) ORDER BY used_ms, id LIMIT ?5"
+            $part,
+            " ORDER BY used_ms, id LIMIT ?5"
         )
     };
 }
 
-pub(super) const OF_TENANT: &str = least_recent!("entries_by_use", "");
+/// Both parts.
+macro_rules! both_parts {
+    ($index:literal, $place:literal) => {
+        [
+            least_recent!($index, $place, " AND used_ms = ?3 AND id > ?4"),
+            least_recent!($index, $place, " AND used_ms > ?3"),
+        ]
+    };
+}
 
-pub(super) const OF_REPOSITORY: &str = least_recent!("entries_by_use_in_repository", " AND repository = ?6");
+pub(super) const OF_TENANT: [&str; 2] = both_parts!("entries_by_use", "");
 
-pub(super) const OF_SCOPE: &str =
-    least_recent!("entries_by_use_in_scope", " AND repository = ?6 AND scope = ?7");
+pub(super) const OF_REPOSITORY: [&str; 2] =
+    both_parts!("entries_by_use_in_repository", " AND repository = ?6");
+
+pub(super) const OF_SCOPE: [&str; 2] =
+    both_parts!("entries_by_use_in_scope", " AND repository = ?6 AND scope = ?7");
 
 /// Rows with a key in a repository, the newest first.
 macro_rules! of_key {
@@ -127,24 +140,33 @@ fn of_trust(
     after: Option<(u64, EntryId)>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Entry>> {
+    let mut found = Vec::new();
     let (used_ms, id) = after.map_or((-1, -1), |(used_ms, id)| (integer(used_ms), integer(id.0)));
-    let (tenant, trust, limit) = (conn.tenant(), trust.number(), rows::limit(limit));
-    match within {
-        Within::Tenant => conn
-            .prepare(OF_TENANT)?
-            .query_map(params![tenant, trust, used_ms, id, limit], rows::entry)?
-            .collect(),
-        Within::Repository(repository) => conn
-            .prepare(OF_REPOSITORY)?
-            .query_map(params![tenant, trust, used_ms, id, limit, repository.as_bytes()], rows::entry)?
-            .collect(),
-        Within::Scope { repository, scope } => {
-            let (repository, scope) = (repository.as_bytes(), scope.as_bytes());
-            conn.prepare(OF_SCOPE)?
-                .query_map(params![tenant, trust, used_ms, id, limit, repository, scope], rows::entry)?
-                .collect()
+    let (texts, repository, scope) = match within {
+        Within::Tenant => (OF_TENANT, None, None),
+        Within::Repository(repository) => (OF_REPOSITORY, Some(repository), None),
+        Within::Scope { repository, scope } => (OF_SCOPE, Some(repository), Some(scope)),
+    };
+    let place = [repository, scope].into_iter().flatten().map(String::as_bytes);
+    for text in texts {
+        let rest = limit - found.len();
+        if rest == 0 {
+            break;
+        }
+        let mut statement = conn.prepare(text)?;
+        for (number, value) in [trust.number(), used_ms, id, rows::limit(rest)].into_iter().enumerate() {
+            statement.raw_bind_parameter(number + 2, value)?;
+        }
+        statement.raw_bind_parameter(1, conn.tenant())?;
+        for (number, value) in place.clone().enumerate() {
+            statement.raw_bind_parameter(number + 6, value)?;
+        }
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next()? {
+            found.push(rows::entry(row)?);
         }
     }
+    Ok(found)
 }
 
 /// See [`crate::Index::list_near`]. The place is the repository and the compared key.

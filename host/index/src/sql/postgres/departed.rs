@@ -65,7 +65,7 @@ pub(super) const BY_PREFIX: &str = concat!(
     departed_columns!("key"),
     " FROM (SELECT * FROM departed WHERE (tenant, repository, id) < ($1, $2, 9223372036854775807) \
        ORDER BY tenant DESC, repository DESC, id DESC LIMIT $5) AS page \
-     WHERE tenant = $1 AND repository = $2 AND substring(compared FROM 1 FOR octet_length($3)) = $3 \
+     WHERE tenant = $1 AND repository = $2 AND substring(compared FROM 1 FOR octet_length($3::bytea)) = $3 \
      ORDER BY id DESC LIMIT $4"
 );
 

@@ -101,7 +101,7 @@ const STATEMENTS: [&str; 41] = [
 
 /// The index that a statement is made for; without those that name a unique key, of which the server
 /// reads the one row while it plans.
-const INDEXES: [(&str, &str); 22] = [
+const INDEXES: [(&str, &str); 21] = [
     (texts::ENTRY_BY_UPLOAD, "entries_by_upload"),
     (texts::TOUCH_ENTRIES, "PRIMARY"),
     (texts::MARK_DURABLE, "PRIMARY"),
@@ -120,7 +120,6 @@ const INDEXES: [(&str, &str); 22] = [
     (within::OF_REPOSITORY, "entries_by_use_in_repository"),
     (within::OF_SCOPE, "entries_by_use_in_scope"),
     (within::NEAR, "entries_near"),
-    (within::NEAR_RANGE, "entries_near"),
     (within::UPLOADS_NEAR, "uploads_near"),
     (within::UPLOADS_IN_SCOPE, "uploads_in_scope"),
     (within::SET_QUARANTINED, "PRIMARY"),

@@ -11,9 +11,14 @@ use crate::{
 pub(in crate::sql) fn the_earliest_are_forgotten_but_not_what_may_be_stored(database: &Database) {
     let case = Case::new(database.open());
     block_on(the_earliest_departed_are_forgotten(&case, |ids| {
-        for id in ids {
-            database.execute(&format!("UPDATE departed SET object = NULL WHERE entry = {}", id.0));
-        }
+        // On another thread, because this one drives the case.
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for id in ids {
+                    database.execute(&format!("UPDATE departed SET object = NULL WHERE entry = {}", id.0));
+                }
+            });
+        });
     }));
 }
 
