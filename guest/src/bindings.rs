@@ -60,8 +60,7 @@ impl retention::Guest for Component {
         roots: retention::Roots,
     ) -> Vec<retention::Verdict> {
         let candidates = candidates.into_iter().map(Into::into);
-        let doomed =
-            crate::retention::review_entries(&Imports.settings(), now_ms, candidates, &roots.into());
+        let doomed = crate::retention::review_entries(&Imports.settings(), now_ms, candidates, &roots.into());
         doomed.into_iter().map(Into::into).collect()
     }
 

@@ -50,11 +50,8 @@ pub(crate) fn may_name(now_ms: u64, index: &Entry, layer: &Entry) -> bool {
 
 /// Returns when the indexes were created that may name the layer, where that is known.
 pub(crate) fn named_between(now_ms: u64, layer: &Entry) -> RangeInclusive<u64> {
-    let first_ms = if is_ahead(now_ms, layer.created_ms) {
-        0
-    } else {
-        layer.created_ms.saturating_sub(LAYER_MARGIN_MS)
-    };
+    let first_ms =
+        if is_ahead(now_ms, layer.created_ms) { 0 } else { layer.created_ms.saturating_sub(LAYER_MARGIN_MS) };
     first_ms..=last_use_ms(now_ms, layer).saturating_add(LAYER_MARGIN_MS)
 }
 

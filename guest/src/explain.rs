@@ -120,8 +120,7 @@ async fn try_probe<H: Host>(
             None => Finding::Nothing,
             Some(entry) => finding(host, now_ms, entry).await,
         };
-        let (ends_probe, ends_all) =
-            (finding == Finding::Nothing, matches!(finding, Finding::Match(_)));
+        let (ends_probe, ends_all) = (finding == Finding::Nothing, matches!(finding, Finding::Match(_)));
         let Probe { scope, key, kind } = probe.clone();
         attempts.push(Attempt { scope, key, kind, finding });
         if ends_probe || ends_all {

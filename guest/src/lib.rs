@@ -6,9 +6,9 @@
 //! on `service`), `blob` for transfers, and `forward` for everything else. Must not depend on a
 //! storage driver, a database, a secret or a token: it sees handles and claims.
 
+pub mod explain;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
-pub mod explain;
 pub mod handler;
 pub mod ports;
 pub mod retention;

@@ -5,8 +5,8 @@
 
 use crate::buildkit::{self, LAYER_MARGIN_MS, is_ahead, is_index, is_layer, last_use_ms};
 use crate::ports::{
-    Candidate, Cause, ContentState, Entry, GroupMember, KeepNewest, Roots, Selection, Settings, Slot,
-    Upload, Verdict,
+    Candidate, Cause, ContentState, Entry, GroupMember, KeepNewest, Roots, Selection, Settings, Slot, Upload,
+    Verdict,
 };
 
 /// Shortest inactivity after which an upload is abandoned, in milliseconds: an hour. A client that
@@ -47,8 +47,7 @@ fn root_age_ms(settings: &Settings) -> Option<u64> {
 }
 
 fn is_old_index(now_ms: u64, entry: &Entry, age_ms: u64) -> bool {
-    let is_old =
-        || is_ahead(now_ms, entry.created_ms) || now_ms.saturating_sub(entry.created_ms) >= age_ms;
+    let is_old = || is_ahead(now_ms, entry.created_ms) || now_ms.saturating_sub(entry.created_ms) >= age_ms;
     is_index(&entry.slot) && is_old()
 }
 
@@ -88,9 +87,8 @@ fn cause_by_facts(settings: &Settings, now_ms: u64, candidate: &Candidate) -> Op
     let entry = &candidate.entry;
     let idle_ms = now_ms.saturating_sub(last_use_ms(now_ms, entry));
     let margin_ms = margin_ms(settings, &entry.slot);
-    let idle_for = |limit_ms: Option<u64>| {
-        limit_ms.is_some_and(|limit_ms| idle_ms > limit_ms.saturating_add(margin_ms))
-    };
+    let idle_for =
+        |limit_ms: Option<u64>| limit_ms.is_some_and(|limit_ms| idle_ms > limit_ms.saturating_add(margin_ms));
     if idle_for(settings.unused_entry_ms) {
         Some(Cause::Age)
     } else if candidate.details.uses == Some(0) && idle_for(settings.never_used_ms) {

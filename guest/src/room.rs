@@ -25,10 +25,8 @@ const MAX_INDEXES: u32 = 10_000;
 pub fn tiers(needed: &RoomNeeded) -> Vec<Tier> {
     let mut places = Vec::new();
     let own = needed.slot.as_ref();
-    let own_scope = own.map(|slot| Within::Scope {
-        repository: slot.repository.clone(),
-        scope: slot.scope.clone(),
-    });
+    let own_scope =
+        own.map(|slot| Within::Scope { repository: slot.repository.clone(), scope: slot.scope.clone() });
     match &needed.bound {
         Bound::Scope { repository, scope } => {
             places.push(Within::Scope { repository: repository.clone(), scope: scope.clone() });

@@ -60,7 +60,8 @@ fn send(address: SocketAddr, method: &str, target: &str, fields: &str, body: &st
 
 fn call(address: SocketAddr, call: &str, message: &Value) -> Value {
     let scopes = json!([{ "Scope": MAIN, "Permission": 3 }]).to_string();
-    let claims = json!({ "repository_id": "42", "repository": "octo/hello", "ac": scopes, "exp": 4_000_000_000_u64 });
+    let claims =
+        json!({ "repository_id": "42", "repository": "octo/hello", "ac": scopes, "exp": 4_000_000_000_u64 });
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let token = format!("{}.{}.x", part(&json!({ "alg": "HS256", "typ": "JWT" })), part(&claims));
     let fields = format!("authorization: Bearer {token}\r\ncontent-type: application/json\r\n");
@@ -93,7 +94,10 @@ async fn a_lookup_is_explained_beside_the_running_server() {
         let lines: Vec<&str> = told.lines().collect();
         assert_eq!(lines[0], "repository 42, version v1");
         assert_eq!(lines[1], "  refs/pull/7/merge  npm-2  nothing");
-        assert!(lines[8].starts_with("  refs/heads/main  npm-*  found: npm-1 (entry 1, 7 bytes, made 2"), "{told}");
+        assert!(
+            lines[8].starts_with("  refs/heads/main  npm-*  found: npm-1 (entry 1, 7 bytes, made 2"),
+            "{told}"
+        );
         assert_eq!(lines[9], "hit");
 
         let told = good(&data, &[&at[..], &["--json", "yarn-1"]].concat());
@@ -102,9 +106,16 @@ async fn a_lookup_is_explained_beside_the_running_server() {
         assert_eq!(told["attempts"][1]["is_prefix"], true);
 
         let told = good(&data, &["-R", "42", "--ref", "refs/heads/other", "npm-1"]);
-        assert!(told.contains("miss: other-scope\nnear it:\n  other-scope: refs/heads/main  npm-1  version v1, entry 1"), "{told}");
+        assert!(
+            told.contains(
+                "miss: other-scope\nnear it:\n  other-scope: refs/heads/main  npm-1  version v1, entry 1"
+            ),
+            "{told}"
+        );
 
-        assert!(bad(&data, &["-R", "octo/other", "--ref", MAIN, "k"]).contains("no repository called octo/other"));
+        assert!(
+            bad(&data, &["-R", "octo/other", "--ref", MAIN, "k"]).contains("no repository called octo/other")
+        );
         assert!(bad(&data, &["-R", "42", "k"]).contains("--ref"));
         assert!(bad(&data, &["-R", "42", "--ref", MAIN, "--tenant", "acme", "k"]).contains("no such tenant"));
         // The server is as it was.

@@ -104,7 +104,8 @@ impl Fixture {
         let config = test_config(data.path(), variables);
         let larder = Box::pin(Larder::builder(config.clone()).build()).await.expect("the server starts");
         let server = TestServer::around(larder, data);
-        let nanoseconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+        let nanoseconds =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
         Self { server, index: open().await, config, repository: nanoseconds.to_string(), log }
     }
 
@@ -292,11 +293,8 @@ async fn an_explanation_tells_each_attempt_and_what_came_near() {
     fixture.delete("npm-2", Cause::Quota).await;
     let told = fixture.explain(&[(PULL, 3), (MAIN, 1)], None, &["npm-2", "npm-"]).await;
     assert_eq!((told.version.as_deref(), told.cause), (Some("v"), None));
-    let attempts: Vec<_> = told
-        .attempts
-        .iter()
-        .map(|a| (a.scope.as_str(), a.key.as_str(), a.is_prefix, a.found))
-        .collect();
+    let attempts: Vec<_> =
+        told.attempts.iter().map(|a| (a.scope.as_str(), a.key.as_str(), a.is_prefix, a.found)).collect();
     let mut expected = Vec::new();
     for scope in [PULL, MAIN] {
         for (key, is_prefix) in [("npm-2", false), ("npm-2", true), ("npm-", false), ("npm-", true)] {
@@ -342,7 +340,8 @@ async fn a_revoked_key_is_barred_from_a_job_of_low_trust() {
         "event_name": "pull_request_target",
     });
     let open = larder_tests::token_with(&fixture.repository, &claims);
-    let refused = Job::with_token(&fixture.server, &open).call_about("CreateCacheEntry", "k", json!({})).await;
+    let refused =
+        Job::with_token(&fixture.server, &open).call_about("CreateCacheEntry", "k", json!({})).await;
     assert_eq!((refused.status.as_u16(), &refused.json()["ok"]), (200, &json!(false)));
     assert!(refused.json()["message"].as_str().unwrap().starts_with("cache write denied:"));
     fixture.main().save("k", b"again").await;

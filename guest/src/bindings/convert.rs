@@ -251,10 +251,8 @@ impl From<ports::Trust> for types::Trust {
 
 impl From<index::Nearby> for ports::Nearby {
     fn from(index::Nearby { entries, uploads }: index::Nearby) -> Self {
-        let near = |index::NearEntry { entry, quarantined }| ports::NearEntry {
-            entry: entry.into(),
-            quarantined,
-        };
+        let near =
+            |index::NearEntry { entry, quarantined }| ports::NearEntry { entry: entry.into(), quarantined };
         Self {
             entries: entries.into_iter().map(near).collect(),
             uploads: uploads.into_iter().map(Into::into).collect(),

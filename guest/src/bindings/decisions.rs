@@ -98,8 +98,7 @@ impl From<ports::Attempt> for explain::Attempt {
 impl From<ports::Neighbour> for explain::Neighbour {
     fn from(from: ports::Neighbour) -> Self {
         let ports::Neighbour { cause, slot, entry, size_bytes, created_ms, departed } = from;
-        let departure =
-            |ports::Departure { at_ms, cause }| explain::Departure { at_ms, cause: cause.into() };
+        let departure = |ports::Departure { at_ms, cause }| explain::Departure { at_ms, cause: cause.into() };
         Self {
             cause: cause.into(),
             slot: slot.into(),

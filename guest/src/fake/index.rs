@@ -91,7 +91,8 @@ impl Tables {
             quarantined: self.quarantined.contains(&entry.id),
         };
         let entries = self.entries.values().rev().filter(|entry| has_key(&entry.slot, repository, key, kind));
-        let uploads = self.uploads.values().rev().filter(|upload| has_key(&upload.slot, repository, key, kind));
+        let uploads =
+            self.uploads.values().rev().filter(|upload| has_key(&upload.slot, repository, key, kind));
         Nearby {
             entries: entries.take(limit).map(near).collect(),
             uploads: uploads.take(limit).cloned().collect(),

@@ -16,8 +16,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ports::{
-    AuthError, Cause, Claims, Departed, Entry, Facts, HttpError, IndexError, Level, Scope, Settings, StorageError,
-    Trust, Upload,
+    AuthError, Cause, Claims, Departed, Entry, Facts, HttpError, IndexError, Level, Scope, Settings,
+    StorageError, Trust, Upload,
 };
 
 /// The default arrival time of a [`FakeRequest`].

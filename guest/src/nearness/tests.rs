@@ -1,8 +1,6 @@
 use super::{Neighbours, Wanted, was_in};
 use crate::fake::claims;
-use crate::ports::{
-    Cause, Departed, Entry, MissCause, NearEntry, Nearby, Scope, Slot, Trust, Upload,
-};
+use crate::ports::{Cause, Departed, Entry, MissCause, NearEntry, Nearby, Scope, Slot, Trust, Upload};
 
 fn scopes() -> Vec<Scope> {
     claims("1", "t", &["pr=rw", "main=r", "secret=w"]).scopes

@@ -360,8 +360,9 @@ fn the_newest_of_a_prefix_stay_in_each_scope() {
         let others = groups.iter().filter(|other| other.id > entry.id && of(other.id) == Some(own));
         u32::try_from(others.count()).ok()
     };
-    let candidates =
-        entries.iter().map(|entry| Candidate { newer: newer(entry), ..candidate(entry.clone(), ContentState::Intact) });
+    let candidates = entries
+        .iter()
+        .map(|entry| Candidate { newer: newer(entry), ..candidate(entry.clone(), ContentState::Intact) });
     assert_eq!(causes(&settings, candidates), [(1, Cause::Superseded), (5, Cause::Superseded)]);
 }
 
@@ -390,7 +391,12 @@ fn no_rule_deletes_a_layer_that_an_index_may_name() {
                 ..with_uses(candidate(entry.clone(), ContentState::Intact), Some(0))
             };
             let candidates = entries[..1].iter().map(candidate);
-            ids(super::review_entries(&settings, NOW_MS, candidates, &Roots { entries: roots, complete: true }))
+            ids(super::review_entries(
+                &settings,
+                NOW_MS,
+                candidates,
+                &Roots { entries: roots, complete: true },
+            ))
         };
         let layer = layer(1, OLD_MS, OLD_MS);
         assert!(review(&[layer.clone(), index(2, OLD_MS + 1000, NOW_MS)]).is_empty(), "{settings:?}");

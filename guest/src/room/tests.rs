@@ -90,7 +90,8 @@ impl Store {
     fn add(&self, scope: &str, key: &str, created_ms: u64, last_used_ms: u64, trust: Trust) -> u64 {
         let id = self.host.add_entry(scope, "v", key, b"x");
         self.host.set_trust(id, trust);
-        self.host.change_entry(id, |entry| (entry.created_ms, entry.last_used_ms) = (created_ms, last_used_ms));
+        self.host
+            .change_entry(id, |entry| (entry.created_ms, entry.last_used_ms) = (created_ms, last_used_ms));
         id
     }
 

@@ -34,8 +34,7 @@ pub(super) async fn check<H: Host>(caller: &Caller<'_, H>, slot: &Slot) -> Resul
     if !last.is_some_and(|last| bars(last, since_ms)) {
         return Ok(());
     }
-    let code =
-        if caller.never_retries_reservations() { Code::AlreadyExists } else { Code::PermissionDenied };
+    let code = if caller.never_retries_reservations() { Code::AlreadyExists } else { Code::PermissionDenied };
     Err(Error::new(code, BARRED))
 }
 

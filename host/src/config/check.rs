@@ -6,8 +6,8 @@ use http::Uri;
 use larder_common::facts::CLAIMS;
 
 use super::{
-    Auth, ConfigError, GITHUB_ISSUER, IssuerConfig, MIN_SECRET_BYTES, Retention, Secret, ServerConfig, Settings,
-    allowed_url, effective::Provenances,
+    Auth, ConfigError, GITHUB_ISSUER, IssuerConfig, MIN_SECRET_BYTES, Retention, Secret, ServerConfig,
+    Settings, allowed_url, effective::Provenances,
 };
 
 /// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when

@@ -42,7 +42,8 @@ pub use issuer::{IssuerConfig, allowed_url};
 pub use proxy::Proxy;
 pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{
-    Auth, GITHUB_ISSUER, KeepNewest, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls, UpstreamConfig, Urls,
+    Auth, GITHUB_ISSUER, KeepNewest, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls,
+    UpstreamConfig, Urls,
 };
 pub use socket_activation::inherited_listener;
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};

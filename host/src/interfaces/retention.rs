@@ -5,9 +5,7 @@ use std::collections::{HashMap, HashSet};
 use larder_index::{Cause, Entry, EntryId, Slot, Trust, Upload, UploadId, Within};
 
 use super::bindings::{exports::larder::cache::retention as wit, larder::cache::types};
-use crate::retention::{
-    Candidate, ContentState, Roots, RoomBound, RoomNeeded, Selection, Tier, Verdict,
-};
+use crate::retention::{Candidate, ContentState, RoomBound, RoomNeeded, Roots, Selection, Tier, Verdict};
 
 /// Longest text of a group, in bytes.
 const MAX_GROUP_BYTES: usize = 16 * 1024;
@@ -30,9 +28,10 @@ impl From<&Candidate> for wit::Candidate {
             ContentState::Broken => wit::ContentState::Broken,
             ContentState::Unknown => wit::ContentState::Unknown,
         };
-        let pairs = details.facts.as_ref().map(|facts| {
-            facts.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-        });
+        let pairs = details
+            .facts
+            .as_ref()
+            .map(|facts| facts.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
         let trust = Trust::of(details.trust, &entry.slot.scope).into();
         let details = wit::EntryDetails { facts: pairs, uses: details.uses, trust };
         Self { entry: entry.into(), details, content, newer: *newer }
@@ -42,10 +41,9 @@ impl From<&Candidate> for wit::Candidate {
 impl From<&RoomNeeded> for wit::RoomNeeded {
     fn from(needed: &RoomNeeded) -> Self {
         let bound = match &needed.bound {
-            RoomBound::Scope { repository, scope } => wit::Bound::Scope(wit::ScopeOf {
-                repository: repository.clone(),
-                scope: scope.clone(),
-            }),
+            RoomBound::Scope { repository, scope } => {
+                wit::Bound::Scope(wit::ScopeOf { repository: repository.clone(), scope: scope.clone() })
+            }
             RoomBound::Repository(repository) => wit::Bound::Repository(repository.clone()),
             RoomBound::Tenant => wit::Bound::Tenant,
             RoomBound::Server => wit::Bound::Server,

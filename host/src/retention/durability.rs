@@ -12,7 +12,9 @@ mod tests;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use larder_common::{causes::chain, clock::Clock};
-use larder_index::{Cause, Departure, Durability, Entry, EntryId, Index, IndexError, MAX_CLOCK_SKEW_MS, UploadId};
+use larder_index::{
+    Cause, Departure, Durability, Entry, EntryId, Index, IndexError, MAX_CLOCK_SKEW_MS, UploadId,
+};
 use larder_storage::{FlushError, ObjectName, Storage, StorageError};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};

@@ -72,7 +72,10 @@ impl Survey {
     /// Counts the newer entries of each group, and forgets the groups.
     pub(super) fn take_places(&mut self) -> Places {
         if self.members_are_incomplete {
-            tracing::warn!(entries = MAX_MEMBERS, "too many entries are in groups: this sweep counts the oldest");
+            tracing::warn!(
+                entries = MAX_MEMBERS,
+                "too many entries are in groups: this sweep counts the oldest"
+            );
         }
         let mut newer: HashMap<u64, u32> = HashMap::new();
         let mut places = Vec::with_capacity(self.members.len());

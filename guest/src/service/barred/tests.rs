@@ -44,7 +44,8 @@ fn a_key_that_was_evicted_or_revoked_cannot_be_saved_with_less_trust() {
 
 #[test]
 fn other_departures_and_those_of_low_trust_bar_nothing() {
-    for (cause, trust) in [(Cause::Age, Trust::Full), (Cause::Stale, Trust::Full), (Cause::Size, Trust::Low)] {
+    for (cause, trust) in [(Cause::Age, Trust::Full), (Cause::Stale, Trust::Full), (Cause::Size, Trust::Low)]
+    {
         assert_eq!(save(&host(cause, trust), "open", "curl", "k", NOW_MS).status, 200);
     }
     // The last one counts.

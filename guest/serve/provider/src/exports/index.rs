@@ -40,12 +40,7 @@ impl Guest for Provider {
     }
 
     /// The directory has no order by key alone, so nothing is known: a miss has no cause.
-    async fn list_near(
-        _repository: String,
-        _key: String,
-        _kind: MatchKind,
-        _limit: u32,
-    ) -> Outcome<Nearby> {
+    async fn list_near(_repository: String, _key: String, _kind: MatchKind, _limit: u32) -> Outcome<Nearby> {
         Err(Error::Unavailable("keys are found only in a scope and version here".to_owned()))
     }
 
