@@ -16,7 +16,7 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 const MAX_DAYS: u64 = 36_500;
 
 /// The variables that have an effect.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 23] = [
     "ACTIONS_TOKEN_ISSUER",
     "API_BASE_URL",
     "CACHE_CLEANUP_OLDER_THAN_DAYS",
