@@ -53,6 +53,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
             parallel_download_origin: None,
             direct_url_ms: None,
         },
+        departed_entries: 100,
         upstream: None,
         webhooks: None,
         shared: None,

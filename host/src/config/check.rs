@@ -173,6 +173,7 @@ impl Check<'_> {
             ("retention.never_used_days", retention.never_used_days, 0, MAX_DAYS),
             ("retention.max_age_days", retention.max_age_days, 0, MAX_DAYS),
             ("retention.barred_hours", retention.barred_hours, 0, MAX_DAYS * 24),
+            ("retention.departed_entries", retention.departed_entries as u64, 0, 10_000_000),
             ("retention.idle_upload_ms", retention.idle_upload_ms, 1000, MAX_MS),
             ("retention.orphan_grace_hours", retention.orphan_grace_hours, 1, MAX_DAYS * 24),
             ("retention.full_sweep_hours", retention.full_sweep_hours, 1, 24 * 365),

@@ -316,6 +316,8 @@ pub struct Retention {
     /// For how many hours a job of low trust may not save a key whose trusted entry was revoked or
     /// evicted; 0: it may at once.
     pub barred_hours: u64,
+    /// How many entries are remembered that were deleted.
+    pub departed_entries: usize,
     /// An upload without activity for this long yields to another save of its key; sweeps delete it
     /// after an hour.
     pub idle_upload_ms: u64,
@@ -338,6 +340,7 @@ impl Default for Retention {
             max_age_days: 0,
             keep_newest: Vec::new(),
             barred_hours: 24,
+            departed_entries: 100_000,
             idle_upload_ms: 5 * MINUTE,
             orphan_grace_hours: 24,
             sweep_interval_ms: 5 * MINUTE,

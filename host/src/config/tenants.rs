@@ -128,7 +128,7 @@ struct TenantFile {
 
 /// What a file inherits of the server's configuration where it does not say otherwise: never a
 /// secret, and never who may use it.
-const INHERITED: [&str; 21] = [
+const INHERITED: [&str; 22] = [
     "upstream.url",
     "upstream.connect_timeout_ms",
     "auth.leeway_ms",
@@ -143,6 +143,7 @@ const INHERITED: [&str; 21] = [
     "retention.max_age_days",
     "retention.keep_newest",
     "retention.barred_hours",
+    "retention.departed_entries",
     "retention.idle_upload_ms",
     "retention.max_entry_bytes",
     "capacity.repository_max_bytes",

@@ -194,6 +194,7 @@ pub(super) async fn assemble(
         pressure: shared.pressure.clone(),
         clock: Clock::system(),
         settings: policy_settings(settings),
+        departed_entries: settings.retention.departed_entries,
         upstream: shared.outgoing.upstream(settings),
         webhooks: Webhooks::new(settings).map(Arc::new),
         shared: resources,

@@ -83,6 +83,8 @@ pub(crate) struct Tenant {
     pub clock: Clock,
     /// The part of the configuration that the component sees.
     pub settings: PolicySettings,
+    /// How many deleted entries are remembered.
+    pub departed_entries: usize,
     /// Where requests are forwarded that are not for the cache.
     pub upstream: Option<Upstream>,
     /// Verifies the platform's webhooks; `None` where there are none.

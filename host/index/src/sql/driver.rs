@@ -15,7 +15,10 @@ use tokio::time::Instant;
 
 use super::{
     digest, facts,
-    fault::RetrySafety::{Always, BeforeCommit, Never},
+    fault::{
+        Fault,
+        RetrySafety::{Always, BeforeCommit, Never},
+    },
     index::{SqlIndex, reserve},
     ledger,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},

@@ -62,11 +62,12 @@ async fn the_sweep_of_another_server_spares_what_was_handed_out_and_what_it_took
     let (_folder, index, entry) = fixture().await;
     let (here, there) = (UsageTracker::new(Some(DAY_MS)), Arc::clone(&index));
     let now_ms = 2 * DAY_MS;
+    let departure = larder_index::Departure { cause: larder_index::Cause::Age, at_ms: now_ms };
     // The other server has listed the entry as unused, and does not know of this one's memory.
     assert!(here.record_use(&*index, entry.id, entry.last_used_ms, now_ms).await);
-    assert!(!there.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap());
+    assert!(!there.delete_entry_unused(entry.id, entry.last_used_ms, &departure).await.unwrap());
     // The other way round.
-    assert!(there.delete_entry_unused(entry.id, now_ms).await.unwrap());
+    assert!(there.delete_entry_unused(entry.id, now_ms, &departure).await.unwrap());
     assert!(!here.record_use(&*index, entry.id, entry.last_used_ms, now_ms).await);
 }
 

@@ -96,3 +96,20 @@ async fn the_newest_entries_of_a_prefix_stay() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn as_many_departed_entries_are_remembered_as_configured() {
+    with_fixture(async |fixture| {
+        let tenant = Tenant { departed_entries: 2, ..(*fixture.tenant).clone() };
+        let fixture = Fixture { tenant: std::sync::Arc::new(tenant), ..fixture };
+        for number in 0..5 {
+            fixture.entry(&format!("k{number}"), NOW_MS).await;
+        }
+        assert_eq!(fixture.sweep(NOW_MS + 92 * DAY_MS).await.entries, 5);
+        let gone = fixture.tenant.index.find_departed("1", "k", MatchKind::Prefix, 10).await.unwrap();
+        // Those whose object is not known to be gone are remembered until it is.
+        let removed: Vec<_> = gone.iter().filter(|departed| departed.object.is_none()).collect();
+        assert!(removed.len() <= 2, "{gone:?}");
+    })
+    .await;
+}
