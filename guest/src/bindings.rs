@@ -16,15 +16,17 @@ mod wit {
 }
 
 mod convert;
+mod decisions;
 
 use std::sync::OnceLock;
 
-use wit::exports::larder::cache::{handler, retention};
+use wit::exports::larder::cache::{explain, handler, retention};
 use wit::larder::cache::{auth, http, index, log, settings, storage, types};
 
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, Entry, Facts, Host, HttpError,
-    IndexError, Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Cause, Claims, Departed, Entry, Facts, Host,
+    HttpError, IndexError, Level, MatchKind, Nearby, Probe, Reservation, Settings, Slot, StorageError,
+    Stored, Trust, Upload,
 };
 
 /// The imports of the running component.
@@ -47,23 +49,44 @@ impl handler::Guest for Component {
 }
 
 impl retention::Guest for Component {
-    async fn select_roots(now_ms: u64, entries: Vec<index::Entry>) -> Vec<u64> {
+    async fn select_entries(now_ms: u64, entries: Vec<index::Entry>) -> retention::Selection {
         let entries = entries.into_iter().map(Into::into);
-        crate::retention::select_roots(&Imports.settings(), now_ms, entries)
+        crate::retention::select_entries(&Imports.settings(), now_ms, entries).into()
     }
 
     async fn review_entries(
         now_ms: u64,
         candidates: Vec<retention::Candidate>,
         roots: retention::Roots,
-    ) -> Vec<u64> {
+    ) -> Vec<retention::Verdict> {
         let candidates = candidates.into_iter().map(Into::into);
-        crate::retention::review_entries(&Imports.settings(), now_ms, candidates, &roots.into())
+        let doomed = crate::retention::review_entries(&Imports.settings(), now_ms, candidates, &roots.into());
+        doomed.into_iter().map(Into::into).collect()
     }
 
     async fn review_uploads(now_ms: u64, uploads: Vec<index::Upload>) -> Vec<u64> {
         let uploads = uploads.into_iter().map(Into::into);
         crate::retention::review_uploads(&Imports.settings(), now_ms, uploads)
+    }
+
+    async fn room_tiers(needed: retention::RoomNeeded) -> Vec<retention::Tier> {
+        crate::room::tiers(&needed.into()).into_iter().map(Into::into).collect()
+    }
+
+    async fn make_room(
+        now_ms: u64,
+        needed: retention::RoomNeeded,
+        candidates: Vec<retention::Candidate>,
+    ) -> Vec<u64> {
+        let candidates = candidates.into_iter().map(Into::into).collect();
+        crate::room::choose(&Imports, now_ms, &needed.into(), candidates).await
+    }
+}
+
+impl explain::Guest for Component {
+    async fn explain(now_ms: u64, query: explain::Query) -> Result<explain::Explanation, index::Error> {
+        let explained = crate::explain::explain(&Imports, now_ms, query.into()).await;
+        explained.map(Into::into).map_err(Into::into)
     }
 }
 
@@ -184,15 +207,37 @@ impl Host for Imports {
         index::get_entry_of_upload(upload_id).await.map(|entry| entry.map(Into::into)).map_err(Into::into)
     }
 
+    async fn list_near(
+        &self,
+        repository: String,
+        key: String,
+        kind: MatchKind,
+        limit: u32,
+    ) -> Result<Nearby, IndexError> {
+        index::list_near(repository, key, kind.into(), limit).await.map(Into::into).map_err(Into::into)
+    }
+
+    async fn list_departed(
+        &self,
+        repository: String,
+        key: String,
+        kind: MatchKind,
+        limit: u32,
+    ) -> Result<Vec<Departed>, IndexError> {
+        let departed = index::list_departed(repository, key, kind.into(), limit).await;
+        departed.map(|found| found.into_iter().map(Into::into).collect()).map_err(Into::into)
+    }
+
     async fn reserve(
         &self,
         slot: Slot,
         owner: String,
         facts: Facts,
+        trust: Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
-        let outcome = index::reserve(slot.into(), owner, facts, now_ms, idle_before_ms).await;
+        let outcome = index::reserve(slot.into(), owner, facts, trust.into(), now_ms, idle_before_ms).await;
         outcome.map(Into::into).map_err(Into::into)
     }
 
@@ -239,7 +284,15 @@ impl Host for Imports {
         index::touch(entry_id, last_used_ms, now_ms).await
     }
 
-    async fn delete_entry(&self, id: u64) -> Result<bool, IndexError> {
-        index::delete_entry(id).await.map_err(Into::into)
+    async fn delete_entry(&self, id: u64, cause: Cause, now_ms: u64) -> Result<bool, IndexError> {
+        index::delete_entry(id, cause.into(), now_ms).await.map_err(Into::into)
+    }
+
+    async fn note_refused(&self, marks: Vec<String>, now_ms: u64) -> Result<(), IndexError> {
+        index::note_refused(marks, now_ms).await.map_err(Into::into)
+    }
+
+    async fn was_refused(&self, marks: Vec<String>) -> Result<bool, IndexError> {
+        index::was_refused(marks).await.map_err(Into::into)
     }
 }

@@ -1,18 +1,18 @@
 //! The order of matching.
 //!
-//! Called by `service`. The order is GitHub's (protocol reference 5.1): all keys in the first
+//! Called by `service` and `explain`. The order is GitHub's (protocol reference 5.1): all keys in the first
 //! scope, then all keys in the next, so that a restore key on the own branch wins over the exact
 //! key on the default branch.
 
-use crate::ports::{Claims, MatchKind, Probe};
+use crate::ports::{Claims, MatchKind, Probe, Scope};
 
 /// Returns the probes of a lookup, in order: for each readable scope in the token's order, for each
 /// key, first an exact match, then the newest entry with that prefix. Repeated scopes and keys are
 /// dropped.
-pub(crate) fn probes(claims: &Claims, key: &str, restore_keys: &[String]) -> Vec<Probe> {
+pub(crate) fn probes(scopes: &[Scope], key: &str, restore_keys: &[String]) -> Vec<Probe> {
     let keys = distinct_keys(key, restore_keys);
-    let mut probes = Vec::with_capacity(2 * keys.len() * claims.scopes.len());
-    for scope in readable_scopes(claims) {
+    let mut probes = Vec::with_capacity(2 * keys.len() * scopes.len());
+    for scope in readable_scopes(scopes) {
         for key in &keys {
             probes.push(probe(scope, key, MatchKind::Exact));
             probes.push(probe(scope, key, MatchKind::Prefix));
@@ -22,10 +22,10 @@ pub(crate) fn probes(claims: &Claims, key: &str, restore_keys: &[String]) -> Vec
 }
 
 /// Returns the readable scopes, in the token's order, each once.
-pub(crate) fn readable_scopes(claims: &Claims) -> impl Iterator<Item = &str> {
-    let readable = |scope: &&crate::ports::Scope| scope.read;
-    claims.scopes.iter().enumerate().filter_map(move |(at, scope)| {
-        let repeated = claims.scopes[..at].iter().filter(readable).any(|earlier| earlier.name == scope.name);
+pub(crate) fn readable_scopes(scopes: &[Scope]) -> impl Iterator<Item = &str> {
+    let readable = |scope: &&Scope| scope.read;
+    scopes.iter().enumerate().filter_map(move |(at, scope)| {
+        let repeated = scopes[..at].iter().filter(readable).any(|earlier| earlier.name == scope.name);
         (scope.read && !repeated).then_some(scope.name.as_str())
     })
 }

@@ -4,16 +4,24 @@
 //! and types are those of `wit/*.wit`, which has their full contracts. Must not depend on routes,
 //! or on the use of a call.
 
+mod departure;
+mod explanation;
+mod index;
 mod outcome;
 mod review;
+mod room;
 mod settings;
 
 use std::cell::RefCell;
 use std::fmt;
 
+pub use departure::{Cause, Departed, MissCause, NearEntry, Nearby, Trust};
+pub use explanation::{Attempt, Departure, Explanation, Finding, Neighbour, Query};
+pub use index::{AttachOutcome, Attachment, Entry, IndexError, MatchKind, Probe, Reservation, Slot, Upload};
 pub use outcome::{Outcome, OutcomeKind};
-pub use review::{Candidate, ContentState, Roots};
-pub use settings::Settings;
+pub use review::{Candidate, ContentState, EntryDetails, GroupMember, Roots, Selection, Verdict};
+pub use room::{Bound, RoomNeeded, Tier, Within};
+pub use settings::{KeepNewest, Settings};
 
 /// The head of a request (`types.request`).
 #[derive(Debug)]
@@ -225,101 +233,6 @@ pub struct Block {
     pub size_bytes: u64,
 }
 
-/// Why a call of the index failed (`index.error`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IndexError {
-    /// A retry may succeed. The text is the cause.
-    Unavailable(String),
-    /// The disk of the database is full.
-    NoSpace,
-}
-
-/// The identity of an entry (`index.slot`).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "see `wit/`")]
-pub struct Slot {
-    pub repository: String,
-    pub scope: String,
-    pub version: String,
-    pub key: String,
-}
-
-/// A finished cache entry (`index.entry`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "see `wit/`")]
-pub struct Entry {
-    /// Increases with each new entry.
-    pub id: u64,
-    pub slot: Slot,
-    pub object: String,
-    pub size_bytes: u64,
-    /// When it was finalized, in milliseconds since 1970.
-    pub created_ms: u64,
-    /// When it was last used, or created.
-    pub last_used_ms: u64,
-    /// The fingerprint of the token that reserved it; `None` for entries of older releases.
-    pub owner: Option<String>,
-}
-
-/// An object attached to an upload that is not finalized yet. The same two values as [`Stored`].
-pub type Attachment = Stored;
-
-/// A reserved slot: an entry in the making (`index.upload`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "see `wit/`")]
-pub struct Upload {
-    pub id: u64,
-    /// Its name in storage and in URLs.
-    pub name: String,
-    pub slot: Slot,
-    /// The fingerprint of the token that reserved it.
-    pub owner: String,
-    /// When it was reserved, or last renewed, in milliseconds since 1970.
-    pub created_ms: u64,
-    /// When bytes last arrived, or `created_ms`.
-    pub last_activity_ms: u64,
-    /// The content, if there is any yet.
-    pub attachment: Option<Attachment>,
-}
-
-/// How a probe's key is compared (`index.match-kind`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MatchKind {
-    /// The entry with this key.
-    Exact,
-    /// The newest entry whose key starts with it.
-    Prefix,
-}
-
-/// One attempt at a match (`index.probe`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "see `wit/`")]
-pub struct Probe {
-    pub scope: String,
-    pub key: String,
-    pub kind: MatchKind,
-}
-
-/// The result of `reserve` (`index.reservation`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reservation {
-    /// The slot was free. It is reserved now.
-    Reserved(Upload),
-    /// The slot holds an entry.
-    Entry(Entry),
-    /// The slot holds an upload under way.
-    Upload(Upload),
-}
-
-/// The result of `attach` (`index.attach-outcome`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AttachOutcome {
-    /// Attached. The object that it replaces, if any.
-    Attached(Option<String>),
-    /// The upload does not exist (any more).
-    Gone,
-}
-
 /// The imports of the world.
 #[expect(async_fn_in_trait, reason = "an instance runs on one thread, nothing needs the futures to be Send")]
 pub trait Host {
@@ -399,12 +312,29 @@ pub trait Host {
     async fn get_entry(&self, id: u64) -> Result<Option<Entry>, IndexError>;
     /// `index.get-entry-of-upload`.
     async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, IndexError>;
+    /// `index.list-near`.
+    async fn list_near(
+        &self,
+        repository: String,
+        key: String,
+        kind: MatchKind,
+        limit: u32,
+    ) -> Result<Nearby, IndexError>;
+    /// `index.list-departed`.
+    async fn list_departed(
+        &self,
+        repository: String,
+        key: String,
+        kind: MatchKind,
+        limit: u32,
+    ) -> Result<Vec<Departed>, IndexError>;
     /// `index.reserve`.
     async fn reserve(
         &self,
         slot: Slot,
         owner: String,
         facts: Facts,
+        trust: Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError>;
@@ -435,5 +365,9 @@ pub trait Host {
     /// `index.touch`.
     async fn touch(&self, entry_id: u64, last_used_ms: u64, now_ms: u64) -> bool;
     /// `index.delete-entry`.
-    async fn delete_entry(&self, id: u64) -> Result<bool, IndexError>;
+    async fn delete_entry(&self, id: u64, cause: Cause, now_ms: u64) -> Result<bool, IndexError>;
+    /// `index.note-refused`.
+    async fn note_refused(&self, marks: Vec<String>, now_ms: u64) -> Result<(), IndexError>;
+    /// `index.was-refused`.
+    async fn was_refused(&self, marks: Vec<String>) -> Result<bool, IndexError>;
 }

@@ -1,8 +1,13 @@
 //! Retention: selects the entries and uploads that a sweep deletes.
 //!
-//! Called by `bindings` for the export `retention`. Pure functions of their arguments.
+//! Called by `bindings` for the export `retention`, and by `service` for the age of an entry. Pure
+//! functions of their arguments.
 
-use crate::ports::{Candidate, ContentState, Entry, Roots, Settings, Upload};
+use crate::buildkit::{self, LAYER_MARGIN_MS, is_ahead, is_index, is_layer, last_use_ms};
+use crate::ports::{
+    Candidate, Cause, ContentState, Entry, GroupMember, KeepNewest, Roots, Selection, Settings, Slot, Upload,
+    Verdict,
+};
 
 /// Shortest inactivity after which an upload is abandoned, in milliseconds: an hour. A client that
 /// backs off may pause for a quarter of an hour (azcore: ten attempts, up to 120 s apart). An idle
@@ -10,56 +15,132 @@ use crate::ports::{Candidate, ContentState, Entry, Roots, Settings, Upload};
 /// space.
 pub const ABANDONED_AFTER_MS: u64 = 60 * 60 * 1000;
 
-/// How much longer than other entries a layer of BuildKit is kept, and the longest time between its
-/// use and the creation of an index by the same export, in milliseconds: a day. An export looks up
-/// or saves each layer before it saves the index that names it. An export takes minutes, a job at
-/// most hours.
-pub const LAYER_MARGIN_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// How far in the future a creation time may be, in milliseconds: a day, which extends the
-/// retention of the entry as much. A later one was written while a clock was wrong, and is ignored.
-/// The host corrects last-used times in the future.
-pub const AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// The prefixes of BuildKit's keys (protocol reference 5.2): of a layer, and of an index, which
-/// names layers.
-const LAYER: &str = "buildkit-blob-";
-const INDEX: &str = "index-";
-
-/// Selects the roots that [`review_entries`] needs: the indexes older than `unused_entry_ms`, or of
-/// unknown age. Younger indexes name no layer that could be deleted.
-pub fn select_roots(settings: &Settings, now_ms: u64, entries: impl IntoIterator<Item = Entry>) -> Vec<u64> {
-    let Some(limit_ms) = settings.unused_entry_ms else { return Vec::new() };
-    let is_old_index = |entry: &Entry| {
-        let age_ms = now_ms.saturating_sub(entry.created_ms);
-        starts_with(entry, INDEX) && (is_ahead(now_ms, entry.created_ms) || age_ms > limit_ms)
-    };
-    entries.into_iter().filter(is_old_index).map(|entry| entry.id).collect()
+/// Selects what [`review_entries`] needs to know. Roots are the indexes of BuildKit that are old
+/// enough, or of unknown age: younger ones name no layer that could be deleted. Groups are those of
+/// `keep_newest`: a rule, in a repository and scope.
+pub fn select_entries(
+    settings: &Settings,
+    now_ms: u64,
+    entries: impl IntoIterator<Item = Entry>,
+) -> Selection {
+    let root_age_ms = root_age_ms(settings);
+    let mut selection = Selection::default();
+    for entry in entries {
+        if root_age_ms.is_some_and(|age_ms| is_old_index(now_ms, &entry, age_ms)) {
+            selection.roots.push(entry.id);
+        }
+        if let Some((rule, _)) = kept_newest(settings, &entry.slot) {
+            let group = format!("{rule}\0{}\0{}", entry.slot.repository, entry.slot.scope);
+            selection.groups.push(GroupMember { id: entry.id, group });
+        }
+    }
+    selection
 }
 
-/// Returns the ids of the entries to delete: those with broken content, and those unused for longer
-/// than `unused_entry_ms` plus the lifetime of a download URL, because the last use may be written
-/// late, and the holder of a URL can still download the content. If the state of the content is
-/// unknown, only the age counts.
+/// Returns the age below which no index matters; `None` if nothing is deleted by time. By its total
+/// age, or because there are newer ones, a layer may be deleted that an index has just named.
+fn root_age_ms(settings: &Settings) -> Option<u64> {
+    if settings.max_age_ms.is_some() || !settings.keep_newest.is_empty() {
+        return Some(0);
+    }
+    [settings.unused_entry_ms, settings.never_used_ms].into_iter().flatten().min()
+}
+
+fn is_old_index(now_ms: u64, entry: &Entry, age_ms: u64) -> bool {
+    let is_old = || is_ahead(now_ms, entry.created_ms) || now_ms.saturating_sub(entry.created_ms) >= age_ms;
+    is_index(&entry.slot) && is_old()
+}
+
+/// Returns the entries to delete: those with broken content, and those that a setting lets go:
+/// unused for longer than `unused_entry_ms`, never used for `never_used_ms`, older than `max_age_ms`,
+/// with enough newer ones in their group. All of these only after they were unused for the lifetime
+/// of a download URL, because the last use may be written late, and the holder of a URL can still
+/// download the content; and a layer only if no index may name it any more.
 ///
-/// A layer is kept as long as an index may name it, because a build that finds its index and then
-/// misses a layer fails. The policy cannot read an index, but the times bound its layers: a layer
-/// that it names was created before it, and last used at most [`LAYER_MARGIN_MS`] before it was
-/// created, by the export that created both. So a layer is deleted in a later sweep than the last
-/// such index. It is deleted eventually, because indexes expire by their own last use.
+/// A layer is deleted in a later sweep than the last index that may name it. It is deleted
+/// eventually, because indexes expire by their own last use.
 pub fn review_entries(
     settings: &Settings,
     now_ms: u64,
     candidates: impl IntoIterator<Item = Candidate>,
     roots: &Roots,
-) -> Vec<u64> {
-    let doomed = |candidate: &Candidate| match candidate.content {
-        ContentState::Broken => true,
-        ContentState::Intact | ContentState::Unknown => {
-            is_unused(settings, now_ms, &candidate.entry) && !is_needed(now_ms, &candidate.entry, roots)
-        }
+) -> Vec<Verdict> {
+    let verdict = |candidate: Candidate| {
+        let cause = cause(settings, now_ms, &candidate, roots)?;
+        Some(Verdict { id: candidate.entry.id, cause })
     };
-    candidates.into_iter().filter(doomed).map(|candidate| candidate.entry.id).collect()
+    candidates.into_iter().filter_map(verdict).collect()
+}
+
+fn cause(settings: &Settings, now_ms: u64, candidate: &Candidate, roots: &Roots) -> Option<Cause> {
+    match candidate.content {
+        ContentState::Broken => Some(Cause::Stale),
+        ContentState::Intact | ContentState::Unknown => {
+            let cause = cause_by_facts(settings, now_ms, candidate)?;
+            (!is_needed(now_ms, &candidate.entry, roots)).then_some(cause)
+        }
+    }
+}
+
+/// Returns why a setting lets the entry go.
+fn cause_by_facts(settings: &Settings, now_ms: u64, candidate: &Candidate) -> Option<Cause> {
+    let entry = &candidate.entry;
+    let idle_ms = now_ms.saturating_sub(last_use_ms(now_ms, entry));
+    let margin_ms = margin_ms(settings, &entry.slot);
+    let idle_for =
+        |limit_ms: Option<u64>| limit_ms.is_some_and(|limit_ms| idle_ms > limit_ms.saturating_add(margin_ms));
+    if idle_for(settings.unused_entry_ms) {
+        Some(Cause::Age)
+    } else if candidate.details.uses == Some(0) && idle_for(settings.never_used_ms) {
+        Some(Cause::NeverUsed)
+    } else if is_past_max_age(settings, now_ms, entry) && idle_for(Some(0)) {
+        Some(Cause::MaxAge)
+    } else if is_superseded(settings, candidate) && idle_for(Some(0)) {
+        Some(Cause::Superseded)
+    } else {
+        None
+    }
+}
+
+/// How long after its last use an entry may still be needed: somebody has a URL of it, or an export
+/// will soon save an index that names it.
+fn margin_ms(settings: &Settings, slot: &Slot) -> u64 {
+    let url_ms = settings.download_url_ms;
+    if is_layer(slot) { url_ms.max(LAYER_MARGIN_MS) } else { url_ms }
+}
+
+fn is_past_max_age(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
+    // An unknown age is none.
+    !is_ahead(now_ms, entry.created_ms)
+        && settings.max_age_ms.is_some_and(|limit_ms| now_ms.saturating_sub(entry.created_ms) > limit_ms)
+}
+
+/// Returns whether an entry is too old to be served. A layer is served as long as it is there: an
+/// index names it.
+pub(crate) fn is_too_old(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
+    !is_layer(&entry.slot) && is_past_max_age(settings, now_ms, entry)
+}
+
+/// Returns whether an entry is too old to be served, and no URL of it is valid any more.
+pub(crate) fn is_replaceable(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
+    let idle_ms = now_ms.saturating_sub(last_use_ms(now_ms, entry));
+    is_too_old(settings, now_ms, entry) && idle_ms > settings.download_url_ms
+}
+
+fn is_superseded(settings: &Settings, candidate: &Candidate) -> bool {
+    let rule = kept_newest(settings, &candidate.entry.slot);
+    rule.zip(candidate.newer).is_some_and(|((_, rule), newer)| newer >= rule.keep)
+}
+
+/// Returns the rule of `keep_newest` for a slot, and its place among them.
+fn kept_newest<'a>(settings: &'a Settings, slot: &Slot) -> Option<(usize, &'a KeepNewest)> {
+    let matches = |(_, rule): &(usize, &KeepNewest)| buildkit::starts_with(slot, &rule.prefix);
+    settings.keep_newest.iter().enumerate().find(matches)
+}
+
+fn is_needed(now_ms: u64, entry: &Entry, roots: &Roots) -> bool {
+    let may_name = |index: &Entry| buildkit::may_name(now_ms, index, entry);
+    is_layer(&entry.slot) && (!roots.complete || roots.entries.iter().any(may_name))
 }
 
 /// Returns the ids of the uploads to abandon: those without activity for [`ABANDONED_AFTER_MS`], or
@@ -72,50 +153,6 @@ pub fn review_uploads(
     let limit_ms = settings.idle_upload_ms.max(ABANDONED_AFTER_MS);
     let abandoned = |upload: &Upload| now_ms.saturating_sub(upload.last_activity_ms) > limit_ms;
     uploads.into_iter().filter(abandoned).map(|upload| upload.id).collect()
-}
-
-fn is_unused(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
-    let url_ms = settings.download_url_ms;
-    let margin_ms = if is_layer(entry) { url_ms.max(LAYER_MARGIN_MS) } else { url_ms };
-    settings.unused_entry_ms.is_some_and(|limit_ms| {
-        now_ms.saturating_sub(last_use_ms(now_ms, entry)) > limit_ms.saturating_add(margin_ms)
-    })
-}
-
-fn is_needed(now_ms: u64, entry: &Entry, roots: &Roots) -> bool {
-    let may_name = |index: &Entry| may_name(now_ms, index, entry);
-    is_layer(entry) && (!roots.complete || roots.entries.iter().any(may_name))
-}
-
-/// Returns whether the index may name the layer. In any scope: the index of a pull request names
-/// layers of the default branch. An unknown creation time may be any time.
-fn may_name(now_ms: u64, index: &Entry, layer: &Entry) -> bool {
-    let was_there = is_ahead(now_ms, layer.created_ms)
-        || layer.created_ms <= index.created_ms.saturating_add(LAYER_MARGIN_MS);
-    let was_used = index.created_ms <= last_use_ms(now_ms, layer).saturating_add(LAYER_MARGIN_MS);
-    index.slot.repository == layer.slot.repository
-        && (is_ahead(now_ms, index.created_ms) || (was_there && was_used))
-}
-
-fn is_layer(entry: &Entry) -> bool {
-    starts_with(entry, LAYER)
-}
-
-/// Ignores ASCII case, as the matching of keys.
-fn starts_with(entry: &Entry, prefix: &str) -> bool {
-    entry.slot.key.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
-}
-
-fn last_use_ms(now_ms: u64, entry: &Entry) -> u64 {
-    if is_ahead(now_ms, entry.created_ms) {
-        entry.last_used_ms
-    } else {
-        entry.last_used_ms.max(entry.created_ms)
-    }
-}
-
-fn is_ahead(now_ms: u64, time_ms: u64) -> bool {
-    time_ms > now_ms.saturating_add(AHEAD_MS)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use larder::TenantName;
 
 /// A self-hosted GitHub Actions cache server.
 #[derive(Debug, Parser)]
@@ -21,6 +22,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Tell why a restore finds what it finds: each attempt at a match, what came near, and the cause of
+    /// a miss. Reads the server's database and storage beside it.
+    Explain(ExplainArgs),
+    /// Delete what a run, an actor or a ref has saved, or hold it back: entries and uploads in progress.
+    /// Works beside a running server, which follows at once. Cancel the run first: who still runs may
+    /// save again.
+    Revoke(RevokeArgs),
     /// Add, list and remove the tenants of a server with several. A running server follows within
     /// seconds.
     Tenant {
@@ -29,6 +37,81 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TenantCommand,
     },
+}
+
+/// A lookup to be explained.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// The repository: owner/name, or its id as in tokens.
+    #[arg(short = 'R', long = "repository", value_name = "REPOSITORY")]
+    pub(crate) repository: String,
+    /// A ref that the job may restore from, such as refs/heads/main; its own first. Repeat it for the
+    /// others: the base of a pull request, the default branch.
+    #[arg(long = "ref", value_name = "REF", required = true)]
+    pub(crate) refs: Vec<String>,
+    /// The version that the client asks for, which it computes of paths and compression; all of it.
+    /// Without it: that of the newest entry with the key.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<String>,
+    /// Of a server with several tenants the one that it is about.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<TenantName>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The key.
+    pub(crate) key: String,
+    /// The restore keys, in order.
+    #[arg(value_name = "RESTORE_KEY")]
+    pub(crate) restore_keys: Vec<String>,
+}
+
+/// What is revoked: what meets all conditions.
+#[derive(Debug, Args)]
+#[command(group(
+    ArgGroup::new("condition").required(true).multiple(true).args(["run", "actor", "git_ref", "scope", "since", "until"])
+))]
+pub(crate) struct RevokeArgs {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// The repository: owner/name, or its id as in tokens. Without it: all.
+    #[arg(short = 'R', long = "repository", value_name = "REPOSITORY")]
+    pub(crate) repository: Option<String>,
+    /// The number of the run that saved it (`github.run_id`).
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
+    /// Who started the run that saved it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+    /// The ref of the job that saved it: a branch, or a whole ref such as refs/pull/7/merge.
+    #[arg(long = "ref", value_name = "REF")]
+    pub(crate) git_ref: Option<String>,
+    /// The scope that it is in, such as refs/heads/main.
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Option<String>,
+    /// Made at this time or later: like 2026-11-26T12:00:00Z, or how long ago, like 2h or 3days.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Made at this time or earlier.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Do not delete entries, but restore them no more, until they are released.
+    #[arg(long, conflicts_with = "release")]
+    pub(crate) quarantine: bool,
+    /// Restore entries in quarantine again.
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// Change nothing, and print what would be changed.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Of a server with several tenants the one that it is about.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<TenantName>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,9 +15,6 @@ use std::{
     time::Duration,
 };
 
-use larder_common::causes::chain;
-use larder_index::{Index, IndexError};
-use larder_storage::{Storage, StorageError, UploadName};
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 use tokio::sync::Notify;
@@ -95,43 +92,12 @@ impl DiskPressure {
             tracing::debug!(%path, %error, "no space for the database's reserve");
         }
     }
-
-    /// Deletes an upload of which a part did not fit: it will not be finished, and its blocks take
-    /// space.
-    pub(crate) async fn abandon_upload(&self, storage: &dyn Storage, index: &dyn Index, upload: &UploadName) {
-        if let Err(error) = delete_row(storage, index, upload).await {
-            tracing::warn!(error = %chain(&error), "cannot delete the row of an upload that did not fit; leaving it to the sweep");
-        }
-        if let Err(error) = storage.discard(upload).await {
-            tracing::warn!(error = %chain(&error), "cannot delete the blocks of an upload that did not fit; leaving them to the sweep");
-        }
-        self.report();
-    }
 }
 
 impl Default for DiskPressure {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Why a row could not be deleted.
-#[derive(Debug, thiserror::Error)]
-enum DeleteError {
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-async fn delete_row(storage: &dyn Storage, index: &dyn Index, name: &UploadName) -> Result<(), DeleteError> {
-    let Some(upload) = index.get_upload(name).await? else { return Ok(()) };
-    if index.abandon(upload.id).await?
-        && let Some(attachment) = upload.attachment
-    {
-        storage.remove(&attachment.object).await?;
-    }
-    Ok(())
 }
 
 fn make(path: &Path) -> io::Result<()> {

@@ -104,12 +104,16 @@
 //! open files up.
 
 mod auth;
+mod beside;
 mod builder;
+mod capacity;
 pub mod config;
 mod descriptors;
 mod disk_pressure;
+mod ending;
 mod engine;
 mod error;
+pub mod explain;
 mod interfaces;
 mod larder;
 mod log_throttle;
@@ -117,6 +121,7 @@ mod message;
 mod net;
 mod registry;
 mod retention;
+pub mod revoke;
 mod server;
 mod setup;
 mod sweep;
@@ -124,6 +129,7 @@ pub mod telemetry;
 mod tenant;
 #[cfg(test)]
 mod testing;
+mod webhook;
 
 pub use larder_common::{InvalidTenantName, TenantName, clock, facts};
 pub use larder_index as index;
@@ -131,6 +137,7 @@ pub use larder_storage as storage;
 
 pub use self::{
     auth::{Access, AuthSetupError, Authenticator, SKIP_WARNING, Scope, TokenError},
+    beside::{Beside, ExplainError},
     builder::Builder,
     descriptors::{Shares, TooFew},
     engine::LoadError,

@@ -1,9 +1,11 @@
 //! The program `larder`: the command line around the library.
 
 mod cli;
+mod explain_command;
 mod greeting;
 #[cfg(feature = "jemalloc")]
 mod memory;
+mod revoke_command;
 mod tenant_files;
 
 use std::{
@@ -45,6 +47,14 @@ fn run(command: Command) -> anyhow::Result<()> {
             let mut warnings = config.warnings.iter().chain(&exposure);
             warnings.try_for_each(|warning| say(&format!("# warning: {warning}\n")))?;
             check_tenants(&config)
+        }
+        Command::Explain(args) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            say(&runtime.block_on(Box::pin(explain_command::explain(args)))?)
+        }
+        Command::Revoke(args) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            say(&runtime.block_on(Box::pin(revoke_command::revoke(args)))?)
         }
         Command::Tenant { file, command } => {
             let config = Config::from_process(file.path.as_deref())?;

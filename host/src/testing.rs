@@ -35,6 +35,9 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         usage: Arc::new(UsageTracker::default()),
         names: Arc::default(),
         durability: Arc::new(DurabilityTracker::new("this boot".into(), false)),
+        capacity: None,
+        removals: Arc::default(),
+        refusals: Arc::default(),
         pressure: Arc::new(DiskPressure::new()),
         clock: Clock::manual(NOW_MS).0,
         settings: PolicySettings {
@@ -42,11 +45,17 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
             download_url_ms: DAY_MS,
             idle_upload_ms: 5 * MINUTE_MS,
             unused_entry_ms: Some(90 * DAY_MS),
+            never_used_ms: None,
+            max_age_ms: None,
+            keep_newest: Vec::new(),
+            barred_ms: None,
             max_entry_bytes: None,
             parallel_download_origin: None,
             direct_url_ms: None,
         },
+        departed_entries: 100,
         upstream: None,
+        webhooks: None,
         shared: None,
     };
     Arc::new(tenant)

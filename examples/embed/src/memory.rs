@@ -145,14 +145,16 @@ impl Storage for MemoryStorage {
     async fn list_objects(&self, _: Option<&str>) -> Result<Page<ObjectName>, StorageError> {
         let kept = self.0.lock();
         let items = kept.objects.iter();
-        let items = items.map(|(name, (modified_ms, _))| listed(name, *modified_ms)).collect();
+        let items =
+            items.map(|(name, (modified_ms, pieces))| listed(name, *modified_ms, length(pieces))).collect();
         Ok(Page { items, next: None })
     }
 
     async fn list_uploads(&self, _: Option<&str>) -> Result<Page<UploadName>, StorageError> {
         let kept = self.0.lock();
         let items = kept.uploads.iter();
-        let items = items.map(|(name, upload)| listed(name, upload.modified_ms)).collect();
+        let staged = |upload: &Upload| upload.blocks.values().map(|pieces| length(pieces)).sum();
+        let items = items.map(|(name, upload)| listed(name, upload.modified_ms, staged(upload))).collect();
         Ok(Page { items, next: None })
     }
 }
@@ -186,8 +188,8 @@ fn length(pieces: &[Bytes]) -> u64 {
     pieces.iter().map(|piece| piece.len() as u64).sum()
 }
 
-fn listed<Name: Clone>(name: &Name, modified_ms: u64) -> Listed<Name> {
-    Listed { name: name.clone(), modified_ms }
+fn listed<Name: Clone>(name: &Name, modified_ms: u64, size_bytes: u64) -> Listed<Name> {
+    Listed { name: name.clone(), modified_ms, size_bytes }
 }
 
 fn now_ms() -> u64 {

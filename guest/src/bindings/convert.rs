@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use super::Imports;
-use super::wit::exports::larder::cache::retention;
 use super::wit::larder::cache::{auth, http, index, log, settings, storage, types};
 use crate::ports;
 
@@ -44,9 +43,10 @@ fn convert_outcome(from: ports::Outcome, status: u16) -> types::Outcome {
         ports::OutcomeKind::Refused => types::OutcomeKind::Refused,
         ports::OutcomeKind::Failed => types::OutcomeKind::Failed,
     };
-    let ports::Outcome { kind: _, repository, scope, key, version, matched_key, upload, entry, reason } =
+    let ports::Outcome { kind: _, repository, scope, key, version, matched_key, upload, entry, reason, miss } =
         from;
-    types::Outcome { kind, repository, scope, key, version, matched_key, upload, entry, reason }
+    let miss = miss.map(Into::into);
+    types::Outcome { kind, repository, scope, key, version, matched_key, upload, entry, reason, miss }
 }
 
 impl From<ports::ByteRange> for types::ByteRange {
@@ -73,16 +73,25 @@ impl From<settings::Settings> for ports::Settings {
             download_url_ms,
             idle_upload_ms,
             unused_entry_ms,
+            never_used_ms,
+            max_age_ms,
+            keep_newest,
+            barred_ms,
             max_entry_bytes,
             parallel_download_origin,
             direct_url_ms,
             debug,
         } = from;
+        let keep = |settings::KeepNewest { prefix, keep }| ports::KeepNewest { prefix, keep };
         Self {
             upload_url_ms,
             download_url_ms,
             idle_upload_ms,
             unused_entry_ms,
+            never_used_ms,
+            max_age_ms,
+            keep_newest: keep_newest.into_iter().map(keep).collect(),
+            barred_ms,
             max_entry_bytes,
             parallel_download_origin,
             direct_url_ms,
@@ -209,11 +218,54 @@ impl From<index::Upload> for ports::Upload {
 
 impl From<ports::Probe> for index::Probe {
     fn from(ports::Probe { scope, key, kind }: ports::Probe) -> Self {
-        let kind = match kind {
-            ports::MatchKind::Exact => index::MatchKind::Exact,
-            ports::MatchKind::Prefix => index::MatchKind::Prefix,
-        };
-        Self { scope, key, kind }
+        Self { scope, key, kind: kind.into() }
+    }
+}
+
+impl From<ports::MatchKind> for index::MatchKind {
+    fn from(kind: ports::MatchKind) -> Self {
+        match kind {
+            ports::MatchKind::Exact => Self::Exact,
+            ports::MatchKind::Prefix => Self::Prefix,
+        }
+    }
+}
+
+impl From<types::Trust> for ports::Trust {
+    fn from(from: types::Trust) -> Self {
+        match from {
+            types::Trust::Low => Self::Low,
+            types::Trust::Full => Self::Full,
+        }
+    }
+}
+
+impl From<ports::Trust> for types::Trust {
+    fn from(from: ports::Trust) -> Self {
+        match from {
+            ports::Trust::Low => Self::Low,
+            ports::Trust::Full => Self::Full,
+        }
+    }
+}
+
+impl From<index::Nearby> for ports::Nearby {
+    fn from(index::Nearby { entries, uploads }: index::Nearby) -> Self {
+        let near =
+            |index::NearEntry { entry, quarantined }| ports::NearEntry { entry: entry.into(), quarantined };
+        Self {
+            entries: entries.into_iter().map(near).collect(),
+            uploads: uploads.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<index::Departed> for ports::Departed {
+    fn from(from: index::Departed) -> Self {
+        let index::Departed { slot, size_bytes, created_ms, last_used_ms, uses, trust, cause, departed_ms } =
+            from;
+        let (slot, trust, cause) = (slot.into(), trust.into(), cause.into());
+        Self { slot, size_bytes, created_ms, last_used_ms, uses, trust, cause, departed_ms }
     }
 }
 
@@ -236,19 +288,74 @@ impl From<index::AttachOutcome> for ports::AttachOutcome {
     }
 }
 
-impl From<retention::Roots> for ports::Roots {
-    fn from(retention::Roots { entries, complete }: retention::Roots) -> Self {
-        Self { entries: entries.into_iter().map(Into::into).collect(), complete }
+impl From<types::DepartureCause> for ports::Cause {
+    fn from(from: types::DepartureCause) -> Self {
+        match from {
+            types::DepartureCause::Age => Self::Age,
+            types::DepartureCause::NeverUsed => Self::NeverUsed,
+            types::DepartureCause::MaxAge => Self::MaxAge,
+            types::DepartureCause::Superseded => Self::Superseded,
+            types::DepartureCause::Size => Self::Size,
+            types::DepartureCause::Quota => Self::Quota,
+            types::DepartureCause::Stale => Self::Stale,
+            types::DepartureCause::Manual => Self::Manual,
+            types::DepartureCause::Revoked => Self::Revoked,
+            types::DepartureCause::ClosedScope => Self::ClosedScope,
+            types::DepartureCause::Rule(name) => Self::Rule(name),
+        }
     }
 }
 
-impl From<retention::Candidate> for ports::Candidate {
-    fn from(retention::Candidate { entry, content }: retention::Candidate) -> Self {
-        let content = match content {
-            retention::ContentState::Intact => ports::ContentState::Intact,
-            retention::ContentState::Broken => ports::ContentState::Broken,
-            retention::ContentState::Unknown => ports::ContentState::Unknown,
-        };
-        Self { entry: entry.into(), content }
+impl From<ports::Cause> for types::DepartureCause {
+    fn from(from: ports::Cause) -> Self {
+        match from {
+            ports::Cause::Age => Self::Age,
+            ports::Cause::NeverUsed => Self::NeverUsed,
+            ports::Cause::MaxAge => Self::MaxAge,
+            ports::Cause::Superseded => Self::Superseded,
+            ports::Cause::Size => Self::Size,
+            ports::Cause::Quota => Self::Quota,
+            ports::Cause::Stale => Self::Stale,
+            ports::Cause::Manual => Self::Manual,
+            ports::Cause::Revoked => Self::Revoked,
+            ports::Cause::ClosedScope => Self::ClosedScope,
+            ports::Cause::Rule(name) => Self::Rule(name),
+        }
+    }
+}
+
+impl From<ports::MissCause> for types::MissCause {
+    fn from(from: ports::MissCause) -> Self {
+        match from {
+            ports::MissCause::NeverSaved => Self::NeverSaved,
+            ports::MissCause::OtherScope => Self::OtherScope,
+            ports::MissCause::OtherVersion => Self::OtherVersion,
+            ports::MissCause::Uploading => Self::Uploading,
+            ports::MissCause::Stale => Self::Stale,
+            ports::MissCause::Quarantined => Self::Quarantined,
+            ports::MissCause::Expired => Self::Expired,
+            ports::MissCause::Evicted => Self::Evicted,
+            ports::MissCause::Superseded => Self::Superseded,
+            ports::MissCause::Revoked => Self::Revoked,
+            ports::MissCause::ClosedScope => Self::ClosedScope,
+            ports::MissCause::Deleted => Self::Deleted,
+            ports::MissCause::Denied => Self::Denied,
+        }
+    }
+}
+
+impl From<ports::IndexError> for index::Error {
+    fn from(from: ports::IndexError) -> Self {
+        match from {
+            ports::IndexError::Unavailable(cause) => Self::Unavailable(cause),
+            ports::IndexError::NoSpace => Self::NoSpace,
+        }
+    }
+}
+
+impl From<ports::Entry> for index::Entry {
+    fn from(from: ports::Entry) -> Self {
+        let ports::Entry { id, slot, object, size_bytes, created_ms, last_used_ms, owner } = from;
+        Self { id, slot: slot.into(), object, size_bytes, created_ms, last_used_ms, owner }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) use download::download;
 
 use crate::ports::{Host, OutcomeKind, Payload, Request, Response};
 use crate::route::BlobOperation;
+use crate::service::refusal;
 use crate::url;
 use error::BlobError;
 use request::Target;
@@ -48,6 +49,24 @@ async fn run<H: Host>(
     let writer = url::check_upload(host, name, request.query.as_deref(), request.received_ms)?;
     let target = Target { name, writer };
     request.record(|outcome| outcome.kind = success_kind(operation));
+    match transfer(host, request, target, operation).await {
+        // Room for it was refused in words, and the upload abandoned.
+        Err(BlobError::NotFound)
+            if refusal::is_export_upload(request) && refusal::is_of_upload(host, name).await? =>
+        {
+            refusal::record(request);
+            Ok(Response::new(201, Payload::Empty))
+        }
+        done => done,
+    }
+}
+
+async fn transfer<H: Host>(
+    host: &H,
+    request: &Request<H::IncomingRequest>,
+    target: Target<'_>,
+    operation: BlobOperation,
+) -> Result<Response<H>, BlobError> {
     match operation {
         BlobOperation::PutBlob if put::is_append_blob(request) => {
             return append::create(host, request, target).await;

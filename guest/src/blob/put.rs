@@ -1,7 +1,7 @@
 //! Put Blob: uploads the whole content in one request.
 
 use super::error::BlobError;
-use super::request::{Target, attach, check_content_length, find_upload};
+use super::request::{Target, attach, check_content_length, find_upload, unless_refused};
 use crate::ports::{Host, Request};
 
 /// Returns whether the request creates an append blob.
@@ -24,6 +24,8 @@ pub(super) async fn put<H: Host>(
     check_content_length(host, request)?;
     let upload = find_upload(host, request, target).await?;
     let stored = host.put(upload.name.clone(), &request.incoming).await;
-    let stored = stored.map_err(BlobError::of_body)?;
+    let refusable = (&*upload.name, &*upload.owner);
+    let stored = unless_refused(host, request, refusable, stored, BlobError::BadBody).await?;
+    let Some(stored) = stored else { return Ok(()) };
     attach(host, upload, stored, request.received_ms).await
 }

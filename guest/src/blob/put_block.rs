@@ -4,7 +4,7 @@
 //! of the storage.
 
 use super::error::BlobError;
-use super::request::{Target, check_content_length, find_upload, required_parameter};
+use super::request::{Target, check_content_length, find_upload, required_parameter, unless_refused};
 use crate::ports::{Host, Request};
 
 /// The longest block id, in bytes. Known clients use up to 88.
@@ -26,6 +26,8 @@ pub(super) async fn put_block<H: Host>(
     }
     check_content_length(host, request)?;
     let upload = find_upload(host, request, target).await?;
-    let staged = host.put_block(upload.name, target.writer.block_id(id), &request.incoming).await;
-    staged.map(drop).map_err(BlobError::of_body)
+    let id = target.writer.block_id(id);
+    let staged = host.put_block(upload.name.clone(), id, &request.incoming).await;
+    let refusable = (&*upload.name, &*upload.owner);
+    unless_refused(host, request, refusable, staged, BlobError::BadBody).await.map(drop)
 }

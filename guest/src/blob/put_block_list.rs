@@ -2,7 +2,7 @@
 
 use super::block_list::{self, ListError};
 use super::error::BlobError;
-use super::request::{Target, attach, find_upload, read_body};
+use super::request::{Target, attach, find_upload, read_body, unless_refused};
 use crate::ports::{Host, Request};
 
 /// The largest list, in bytes: enough for 50,000 ids of known clients, and the limit of the host.
@@ -22,7 +22,9 @@ pub(super) async fn put_block_list<H: Host>(
     let ids = block_list::parse(&body)?;
     let ids = ids.into_iter().map(|id| target.writer.block_id(id.into())).collect();
     let stored = host.commit(upload.name.clone(), ids).await;
-    let stored = stored.map_err(|error| BlobError::of_storage(error, BlobError::BadBlockList))?;
+    let refusable = (&*upload.name, &*upload.owner);
+    let stored = unless_refused(host, request, refusable, stored, BlobError::BadBlockList).await?;
+    let Some(stored) = stored else { return Ok(()) };
     attach(host, upload, stored, request.received_ms).await
 }
 

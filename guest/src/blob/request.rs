@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::error::BlobError;
-use crate::ports::{Host, HttpError, Request, Stored, Upload};
+use crate::ports::{Host, HttpError, Request, StorageError, Stored, Upload};
 use crate::query;
-use crate::service::{self, AttachError};
+use crate::service::{self, AttachError, refusal};
 use crate::writer::Writer;
 
 /// The target of an upload URL.
@@ -32,6 +32,28 @@ pub(super) async fn find_upload<H: Host>(
         outcome.set_upload(&upload);
     });
     if target.writer.is_current(&upload) { Ok(upload) } else { Err(BlobError::Displaced) }
+}
+
+/// Returns the result of a storage call for an upload. If there is no room, but the client is BuildKit,
+/// it gets a success in words: `None`.
+pub(super) async fn unless_refused<H: Host, T>(
+    host: &H,
+    request: &Request<H::IncomingRequest>,
+    (upload, owner): (&str, &str),
+    outcome: Result<T, StorageError>,
+    on_invalid: impl FnOnce(String) -> BlobError,
+) -> Result<Option<T>, BlobError> {
+    match outcome {
+        Ok(done) => Ok(Some(done)),
+        Err(StorageError::NoSpace)
+            if refusal::is_export_upload(request)
+                && refusal::note(host, owner, Some(upload), request.received_ms).await =>
+        {
+            refusal::record(request);
+            Ok(None)
+        }
+        Err(error) => Err(BlobError::of_storage(error, on_invalid)),
+    }
 }
 
 /// Attaches a stored object to its upload.

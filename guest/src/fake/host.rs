@@ -2,12 +2,15 @@
 
 use super::{FakeHost, FakeIncomingRequest, FakeUpstream, Fault, LogLine, auth};
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, Block, ByteRange, Claims, Entry, Facts, Host, HttpError,
-    IndexError, Level, Probe, Reservation, Settings, Slot, StorageError, Stored, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Cause, Claims, Departed, Entry, Facts, Host,
+    HttpError, IndexError, Level, MatchKind, Nearby, Probe, Reservation, Settings, Slot, StorageError,
+    Stored, Trust, Upload,
 };
 
 /// Most probes, and most skipped ids, of `index.find`.
 const MAX_FIND: usize = 1000;
+/// Most results of `index.list-near` and `index.list-departed`.
+const MAX_LISTED: u32 = 10_000;
 
 impl FakeHost {
     fn storage_call(&self, call: &'static str) -> Result<(), StorageError> {
@@ -82,7 +85,10 @@ impl Host for FakeHost {
     /// The token is the actor's name.
     fn facts(&self, incoming: &FakeIncomingRequest) -> Facts {
         let _ = self.enter("auth.get-facts");
-        incoming.token.iter().map(|token| ("actor".to_owned(), token.clone())).collect()
+        let actor = incoming.token.iter().map(|token| ("actor".to_owned(), token.clone()));
+        let events = self.events.borrow();
+        let event = incoming.token.as_ref().and_then(|token| events.get(token));
+        actor.chain(event.map(|event| ("event_name".to_owned(), event.clone()))).collect()
     }
 
     fn sign(&self, text: &str) -> String {
@@ -207,7 +213,8 @@ impl Host for FakeHost {
 
     async fn get_entry(&self, id: u64) -> Result<Option<Entry>, IndexError> {
         self.index_call("index.get-entry")?;
-        Ok(self.index.borrow().entries.get(&id).cloned())
+        let index = self.index.borrow();
+        Ok(index.entries.get(&id).filter(|entry| !index.quarantined.contains(&entry.id)).cloned())
     }
 
     async fn get_entry_of_upload(&self, upload_id: u64) -> Result<Option<Entry>, IndexError> {
@@ -215,11 +222,34 @@ impl Host for FakeHost {
         Ok(self.index.borrow().entry_of_upload(upload_id))
     }
 
+    async fn list_near(
+        &self,
+        repository: String,
+        key: String,
+        kind: MatchKind,
+        limit: u32,
+    ) -> Result<Nearby, IndexError> {
+        self.index_call("index.list-near")?;
+        Ok(self.index.borrow().list_near(&repository, &key, kind, limit.min(MAX_LISTED) as usize))
+    }
+
+    async fn list_departed(
+        &self,
+        repository: String,
+        key: String,
+        kind: MatchKind,
+        limit: u32,
+    ) -> Result<Vec<Departed>, IndexError> {
+        self.index_call("index.list-departed")?;
+        Ok(self.index.borrow().list_departed(&repository, &key, kind, limit.min(MAX_LISTED) as usize))
+    }
+
     async fn reserve(
         &self,
         slot: Slot,
         owner: String,
         facts: Facts,
+        trust: Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
@@ -228,6 +258,7 @@ impl Host for FakeHost {
         let outcome = index.reserve(slot, owner, now_ms, idle_before_ms);
         if let Reservation::Reserved(upload) = &outcome {
             index.facts.insert(upload.id, facts);
+            index.trust.insert(upload.id, trust);
         }
         Ok(outcome)
     }
@@ -282,8 +313,19 @@ impl Host for FakeHost {
         self.index.borrow_mut().touch(entry_id, last_used_ms, now_ms)
     }
 
-    async fn delete_entry(&self, id: u64) -> Result<bool, IndexError> {
+    async fn delete_entry(&self, id: u64, cause: Cause, now_ms: u64) -> Result<bool, IndexError> {
         self.index_call("index.delete-entry")?;
-        Ok(self.index.borrow_mut().entries.remove(&id).is_some())
+        Ok(self.index.borrow_mut().delete(id, cause, now_ms))
+    }
+
+    async fn note_refused(&self, marks: Vec<String>, _now_ms: u64) -> Result<(), IndexError> {
+        self.index_call("index.note-refused")?;
+        self.index.borrow_mut().refused.extend(marks);
+        Ok(())
+    }
+
+    async fn was_refused(&self, marks: Vec<String>) -> Result<bool, IndexError> {
+        self.index_call("index.was-refused")?;
+        Ok(marks.iter().any(|mark| self.index.borrow().refused.contains(mark)))
     }
 }

@@ -1,9 +1,10 @@
 //! The fake's index: two ordered maps with linear searches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ports::{
-    AttachOutcome, Attachment, Entry, Facts, MatchKind, Probe, Reservation, Slot, Stored, Upload,
+    AttachOutcome, Attachment, Cause, Departed, Entry, Facts, MatchKind, NearEntry, Nearby, Probe,
+    Reservation, Slot, Stored, Trust, Upload,
 };
 
 /// How far in the future a time may be.
@@ -15,13 +16,30 @@ fn is_same(one: &Slot, other: &Slot) -> bool {
     prefix(one) == prefix(other) && one.key.eq_ignore_ascii_case(&other.key)
 }
 
+/// Returns whether the slot has the key, in any scope and version.
+fn has_key(slot: &Slot, repository: &str, key: &str, kind: MatchKind) -> bool {
+    let (own, asked) = (slot.key.to_ascii_lowercase(), key.to_ascii_lowercase());
+    let key = match kind {
+        MatchKind::Exact => own == asked,
+        MatchKind::Prefix => own.starts_with(&asked),
+    };
+    key && slot.repository == repository
+}
+
 #[derive(Default)]
 pub(super) struct Tables {
+    /// Marks of refusals.
+    pub(super) refused: BTreeSet<String>,
     pub(super) entries: BTreeMap<u64, Entry>,
     pub(super) uploads: BTreeMap<u64, Upload>,
     pub(super) touched: Vec<(u64, u64)>,
     /// What each upload was reserved with.
     pub(super) facts: BTreeMap<u64, Facts>,
+    /// What each upload was reserved with, and each entry of it; else full.
+    pub(super) trust: BTreeMap<u64, Trust>,
+    pub(super) quarantined: Vec<u64>,
+    /// In the order of departure.
+    pub(super) departed: Vec<Departed>,
     /// Entries that are deleted right before they are touched.
     pub(super) delete_before_touch: Vec<u64>,
     /// The entries of finalized uploads.
@@ -57,20 +75,60 @@ impl Tables {
     ) -> Option<Entry> {
         let matches = |entry: &&Entry, probe: &Probe| {
             let slot = &entry.slot;
-            let (key, probed) = (slot.key.to_ascii_lowercase(), probe.key.to_ascii_lowercase());
-            let key = match probe.kind {
-                MatchKind::Exact => key == probed,
-                MatchKind::Prefix => key.starts_with(&probed),
-            };
-            key && slot.scope == probe.scope
-                && slot.repository == repository
+            has_key(slot, repository, &probe.key, probe.kind)
+                && slot.scope == probe.scope
                 && slot.version == version
                 && !skip.contains(&entry.id)
+                && !self.quarantined.contains(&entry.id)
         };
         probes
             .iter()
             .find_map(|probe| self.entries.values().rev().find(|entry| matches(entry, probe)))
             .cloned()
+    }
+
+    pub(super) fn list_near(&self, repository: &str, key: &str, kind: MatchKind, limit: usize) -> Nearby {
+        let near = |entry: &Entry| NearEntry {
+            entry: entry.clone(),
+            quarantined: self.quarantined.contains(&entry.id),
+        };
+        let entries = self.entries.values().rev().filter(|entry| has_key(&entry.slot, repository, key, kind));
+        let uploads =
+            self.uploads.values().rev().filter(|upload| has_key(&upload.slot, repository, key, kind));
+        Nearby {
+            entries: entries.take(limit).map(near).collect(),
+            uploads: uploads.take(limit).cloned().collect(),
+        }
+    }
+
+    pub(super) fn list_departed(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Vec<Departed> {
+        let departed = self.departed.iter().rev().filter(|gone| has_key(&gone.slot, repository, key, kind));
+        departed.take(limit).cloned().collect()
+    }
+
+    /// Deletes an entry, and returns whether it was there.
+    pub(super) fn delete(&mut self, id: u64, cause: Cause, now_ms: u64) -> bool {
+        let Some(Entry { slot, size_bytes, created_ms, last_used_ms, .. }) = self.entries.remove(&id) else {
+            return false;
+        };
+        let uses = self.touched.iter().filter(|(touched, _)| *touched == id).count();
+        self.departed.push(Departed {
+            slot,
+            size_bytes,
+            created_ms,
+            last_used_ms,
+            uses: Some(uses as u64),
+            trust: self.trust.get(&id).copied().unwrap_or(Trust::Full),
+            cause,
+            departed_ms: now_ms,
+        });
+        true
     }
 
     pub(super) fn reserve(
@@ -150,6 +208,7 @@ impl Tables {
         let upload = self.uploads.remove(&id)?;
         let entry = self.add_entry(upload.slot, attachment.clone(), Some(upload.owner), now_ms);
         self.finalized.insert(id, entry.id);
+        self.trust.extend(self.trust.get(&id).copied().map(|trust| (entry.id, trust)));
         Some(entry)
     }
 

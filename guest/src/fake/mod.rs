@@ -16,7 +16,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ports::{
-    AuthError, Claims, Entry, Facts, HttpError, IndexError, Level, Scope, Settings, StorageError, Upload,
+    AuthError, Cause, Claims, Departed, Entry, Facts, HttpError, IndexError, Level, Scope, Settings,
+    StorageError, Trust, Upload,
 };
 
 /// The default arrival time of a [`FakeRequest`].
@@ -51,6 +52,8 @@ type Hook = Box<dyn FnOnce(&FakeHost)>;
 pub struct FakeHost {
     settings: RefCell<Settings>,
     tokens: RefCell<BTreeMap<String, Result<Claims, AuthError>>>,
+    /// The event that started the job of a token.
+    events: RefCell<BTreeMap<String, String>>,
     /// The response of `forward`; `None` is no upstream.
     upstream: RefCell<Option<FakeUpstream>>,
     index: RefCell<index::Tables>,
@@ -82,12 +85,17 @@ impl FakeHost {
                 download_url_ms: 3_600_000,
                 idle_upload_ms: 60_000,
                 unused_entry_ms: None,
+                never_used_ms: None,
+                max_age_ms: None,
+                keep_newest: Vec::new(),
+                barred_ms: None,
                 max_entry_bytes: None,
                 parallel_download_origin: None,
                 direct_url_ms: None,
                 debug: false,
             }),
             tokens: RefCell::default(),
+            events: RefCell::default(),
             upstream: RefCell::default(),
             index: RefCell::default(),
             storage: RefCell::default(),
@@ -153,6 +161,12 @@ impl FakeHost {
         self.index.borrow().entries.values().cloned().collect()
     }
 
+    /// Deletes all uploads, and what is staged for them.
+    pub fn abandon_all(&self) {
+        self.index.borrow_mut().uploads.clear();
+        self.storage.borrow_mut().staged.clear();
+    }
+
     /// Returns all uploads, by id.
     #[must_use]
     pub fn uploads(&self) -> Vec<Upload> {
@@ -163,6 +177,45 @@ impl FakeHost {
     #[must_use]
     pub fn facts(&self, upload: u64) -> Facts {
         self.index.borrow().facts.get(&upload).cloned().unwrap_or_default()
+    }
+
+    /// Sets the event that started the job of a token.
+    pub fn set_event(&self, token: &str, event: &str) {
+        self.events.borrow_mut().insert(token.to_owned(), event.to_owned());
+    }
+
+    /// Returns the trust that an upload was reserved with, or an entry has.
+    #[must_use]
+    pub fn trust(&self, id: u64) -> Trust {
+        self.index.borrow().trust.get(&id).copied().unwrap_or(Trust::Full)
+    }
+
+    /// Sets the trust of an entry.
+    pub fn set_trust(&self, id: u64, trust: Trust) {
+        self.index.borrow_mut().trust.insert(id, trust);
+    }
+
+    /// Withholds an entry.
+    pub fn quarantine(&self, id: u64) {
+        self.index.borrow_mut().quarantined.push(id);
+    }
+
+    /// Deletes an entry, as the host does.
+    pub fn depart(&self, id: u64, cause: Cause, now_ms: u64) {
+        self.index.borrow_mut().delete(id, cause, now_ms);
+    }
+
+    /// Returns the deleted entries, in the order of their departure.
+    #[must_use]
+    pub fn departed(&self) -> Vec<Departed> {
+        self.index.borrow().departed.clone()
+    }
+
+    /// Changes an entry in place.
+    pub fn change_entry(&self, id: u64, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.index.borrow_mut().entries.get_mut(&id) {
+            change(entry);
+        }
     }
 
     /// Changes an upload in place.

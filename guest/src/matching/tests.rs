@@ -7,7 +7,7 @@ use crate::ports::MatchKind;
 fn listed(scopes: &[&str], key: &str, restore_keys: &[&str]) -> Vec<String> {
     let restore_keys: Vec<_> = restore_keys.iter().map(|key| (*key).to_owned()).collect();
     let star = |kind| if kind == MatchKind::Prefix { "*" } else { "" };
-    let probes = probes(&claims("1", "t", scopes), key, &restore_keys);
+    let probes = probes(&claims("1", "t", scopes).scopes, key, &restore_keys);
     probes.iter().map(|probe| format!("{}:{}{}", probe.scope, probe.key, star(probe.kind))).collect()
 }
 
@@ -27,7 +27,7 @@ fn unreadable_scopes_are_not_searched() {
 fn repeated_keys_and_scopes_are_searched_once() {
     assert_eq!(listed(&["a=r", "a=rw"], "k", &["k", "r", "k", "r"]), ["a:k", "a:k*", "a:r", "a:r*"]);
     let claims = claims("1", "t", &["a=w", "a=r", "b=r", "a=r"]);
-    assert_eq!(readable_scopes(&claims).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(readable_scopes(&claims.scopes).collect::<Vec<_>>(), ["a", "b"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The policy's part of a request's log line (`types.outcome`).
 
-use super::{Slot, Upload};
+use super::{MissCause, Slot, Upload};
 
 /// Logged characters of a version: enough to distinguish two.
 const VERSION_CHARS: usize = 16;
@@ -47,6 +47,8 @@ pub struct Outcome {
     pub entry: Option<u64>,
     /// Why the request was denied, was refused, or failed.
     pub reason: Option<String>,
+    /// Why a lookup found nothing, if it is known.
+    pub miss: Option<MissCause>,
 }
 
 impl Outcome {

@@ -1,8 +1,12 @@
 use proptest::prelude::*;
 
-use super::{ABANDONED_AFTER_MS, AHEAD_MS, LAYER_MARGIN_MS, review_uploads, select_roots};
+use super::{ABANDONED_AFTER_MS, review_uploads, select_entries};
+use crate::buildkit::{AHEAD_MS, LAYER_MARGIN_MS};
 use crate::fake::{FakeHost, NOW_MS};
-use crate::ports::{Candidate, ContentState, Entry, Host, Roots, Settings, Slot, Upload};
+use crate::ports::{
+    Candidate, Cause, ContentState, Entry, EntryDetails, Host, KeepNewest, Roots, Settings, Slot, Trust,
+    Upload, Verdict,
+};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -17,7 +21,16 @@ fn slot() -> Slot {
 fn entry(id: u64, created_ms: u64, last_used_ms: u64, content: ContentState) -> Candidate {
     let entry =
         Entry { id, slot: slot(), object: "o".into(), size_bytes: 1, created_ms, last_used_ms, owner: None };
-    Candidate { entry, content }
+    candidate(entry, content)
+}
+
+fn candidate(entry: Entry, content: ContentState) -> Candidate {
+    let details = EntryDetails { facts: None, uses: None, trust: Trust::Full };
+    Candidate { entry, details, content, newer: None }
+}
+
+fn ids(verdicts: Vec<Verdict>) -> Vec<u64> {
+    verdicts.into_iter().map(|verdict| verdict.id).collect()
 }
 
 /// Reviews without roots.
@@ -26,7 +39,7 @@ fn review_entries(
     now_ms: u64,
     candidates: impl IntoIterator<Item = Candidate>,
 ) -> Vec<u64> {
-    super::review_entries(settings, now_ms, candidates, &Roots { entries: Vec::new(), complete: true })
+    ids(super::review_entries(settings, now_ms, candidates, &Roots { entries: Vec::new(), complete: true }))
 }
 
 fn upload(id: u64, last_activity_ms: u64) -> Upload {
@@ -102,12 +115,11 @@ fn index(id: u64, created_ms: u64, last_used_ms: u64) -> Entry {
 
 /// A sweep: selects roots, then reviews. Returns the ids to delete.
 fn sweep(settings: &Settings, now_ms: u64, entries: &[Entry]) -> Vec<u64> {
-    let chosen = select_roots(settings, now_ms, entries.to_vec());
+    let chosen = select_entries(settings, now_ms, entries.to_vec()).roots;
     let entries_chosen = entries.iter().filter(|entry| chosen.contains(&entry.id)).cloned().collect();
     let roots = Roots { entries: entries_chosen, complete: true };
-    let candidates =
-        entries.iter().map(|entry| Candidate { entry: entry.clone(), content: ContentState::Intact });
-    super::review_entries(settings, now_ms, candidates, &roots)
+    let candidates = entries.iter().map(|entry| candidate(entry.clone(), ContentState::Intact));
+    ids(super::review_entries(settings, now_ms, candidates, &roots))
 }
 
 #[test]
@@ -188,8 +200,8 @@ fn no_layer_is_deleted_while_the_roots_are_incomplete() {
     let settings = settings(Some(WEEK_MS));
     let unknown = Roots { entries: Vec::new(), complete: false };
     let candidates = [layer(1, OLD_MS, OLD_MS), keyed(2, "1", "deps", OLD_MS, OLD_MS)]
-        .map(|entry| Candidate { entry, content: ContentState::Intact });
-    assert_eq!(super::review_entries(&settings, NOW_MS, candidates, &unknown), [2]);
+        .map(|entry| candidate(entry, ContentState::Intact));
+    assert_eq!(ids(super::review_entries(&settings, NOW_MS, candidates, &unknown)), [2]);
 }
 
 #[test]
@@ -207,7 +219,7 @@ fn an_entry_outlives_its_urls_even_if_its_use_is_lost() {
         // this is the latest use that may get lost.
         let handed_out_ms = NOW_MS + unused_ms / 4;
         let good_until_ms = handed_out_ms.saturating_add(url_ms);
-        let candidate = || [Candidate { entry: entry.clone(), content: ContentState::Intact }];
+        let candidate = || [candidate(entry.clone(), ContentState::Intact)];
         assert!(review_entries(&settings, good_until_ms, candidate()).is_empty());
         if let Some(later) = (NOW_MS + unused_ms).saturating_add(url_ms).checked_add(1) {
             assert_eq!(review_entries(&settings, later, candidate()), [1]);
@@ -269,5 +281,125 @@ proptest! {
             indexes.retain(|(index, _)| !gone.contains(&index.id));
         }
         prop_assert!(layers.is_empty() && indexes.is_empty());
+    }
+}
+
+fn with_uses(candidate: Candidate, uses: Option<u64>) -> Candidate {
+    Candidate { details: EntryDetails { uses, ..candidate.details }, ..candidate }
+}
+
+fn causes(settings: &Settings, candidates: impl IntoIterator<Item = Candidate>) -> Vec<(u64, Cause)> {
+    let roots = Roots { entries: Vec::new(), complete: true };
+    let doomed = super::review_entries(settings, NOW_MS, candidates, &roots);
+    doomed.into_iter().map(|verdict| (verdict.id, verdict.cause)).collect()
+}
+
+#[test]
+fn each_verdict_has_its_cause() {
+    let settings = Settings { unused_entry_ms: Some(WEEK_MS), ..FakeHost::new().settings() };
+    let candidates = [
+        entry(1, OLD_MS, OLD_MS, ContentState::Intact),
+        entry(2, NOW_MS, NOW_MS, ContentState::Broken),
+        entry(3, NOW_MS, NOW_MS, ContentState::Intact),
+    ];
+    assert_eq!(causes(&settings, candidates), [(1, Cause::Age), (2, Cause::Stale)]);
+}
+
+/// What an older release saved has no count, which is not a count of none.
+#[test]
+fn an_entry_that_was_never_used_goes_earlier_and_one_without_a_count_does_not() {
+    let settings = Settings { never_used_ms: Some(DAY_MS), ..FakeHost::new().settings() };
+    let made_ms = NOW_MS - 2 * DAY_MS;
+    let candidate = |id, uses| with_uses(entry(id, made_ms, made_ms, ContentState::Intact), uses);
+    let young = with_uses(entry(4, NOW_MS - DAY_MS, NOW_MS - DAY_MS, ContentState::Intact), Some(0));
+    let candidates = [candidate(1, Some(0)), candidate(2, Some(1)), candidate(3, None), young];
+    assert_eq!(causes(&settings, candidates), [(1, Cause::NeverUsed)]);
+}
+
+#[test]
+fn an_old_entry_goes_however_often_it_was_used_but_not_within_the_life_of_a_url() {
+    let settings = Settings { max_age_ms: Some(WEEK_MS), ..FakeHost::new().settings() };
+    let url_ms = settings.download_url_ms;
+    let candidates = [
+        entry(1, OLD_MS, NOW_MS - url_ms - 1, ContentState::Intact),
+        entry(2, OLD_MS, NOW_MS - url_ms, ContentState::Intact),
+        entry(3, NOW_MS - WEEK_MS, NOW_MS - WEEK_MS, ContentState::Intact),
+        // Written while a clock was wrong: its age is unknown.
+        entry(4, NOW_MS + 365 * DAY_MS, OLD_MS, ContentState::Intact),
+    ];
+    assert_eq!(causes(&settings, candidates), [(1, Cause::MaxAge)]);
+}
+
+fn keeping(rules: &[(&str, u32)]) -> Settings {
+    let rule = |(prefix, keep): &(&str, u32)| KeepNewest { prefix: (*prefix).to_owned(), keep: *keep };
+    Settings { keep_newest: rules.iter().map(rule).collect(), ..FakeHost::new().settings() }
+}
+
+#[test]
+fn the_newest_of_a_prefix_stay_in_each_scope() {
+    let settings = keeping(&[("npm-", 2), ("n", 1)]);
+    let keyed = |id: u64, scope: &str, key: &str| {
+        let slot = Slot { scope: scope.into(), key: key.into(), ..slot() };
+        Entry { slot, ..keyed(id, "1", key, OLD_MS, OLD_MS) }
+    };
+    let entries = [
+        keyed(1, "main", "npm-1"),
+        keyed(2, "main", "NPM-2"),
+        keyed(3, "main", "npm-3"),
+        keyed(4, "pr", "npm-1"),
+        keyed(5, "main", "nix-1"),
+        keyed(6, "main", "nix-2"),
+        keyed(7, "main", "other"),
+    ];
+    let groups = select_entries(&settings, NOW_MS, entries.to_vec()).groups;
+    assert_eq!(groups.iter().map(|member| member.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    // As the host counts.
+    let newer = |entry: &Entry| {
+        let of = |id| groups.iter().find(|member| member.id == id).map(|member| &member.group);
+        let own = of(entry.id)?;
+        let others = groups.iter().filter(|other| other.id > entry.id && of(other.id) == Some(own));
+        u32::try_from(others.count()).ok()
+    };
+    let candidates = entries
+        .iter()
+        .map(|entry| Candidate { newer: newer(entry), ..candidate(entry.clone(), ContentState::Intact) });
+    assert_eq!(causes(&settings, candidates), [(1, Cause::Superseded), (5, Cause::Superseded)]);
+}
+
+#[test]
+fn a_superseded_entry_in_use_and_one_that_was_not_counted_stay() {
+    let settings = keeping(&[("k", 1)]);
+    let used = Candidate { newer: Some(7), ..entry(1, OLD_MS, NOW_MS, ContentState::Intact) };
+    let uncounted = entry(2, OLD_MS, OLD_MS, ContentState::Intact);
+    assert!(causes(&settings, [used, uncounted]).is_empty());
+}
+
+/// A build that finds its index and then misses a layer fails.
+#[test]
+fn no_rule_deletes_a_layer_that_an_index_may_name() {
+    let base = FakeHost::new().settings();
+    for settings in [
+        Settings { never_used_ms: Some(DAY_MS), ..base.clone() },
+        Settings { max_age_ms: Some(DAY_MS), ..base },
+        keeping(&[("buildkit-blob-", 1)]),
+    ] {
+        let review = |entries: &[Entry]| {
+            let chosen = select_entries(&settings, NOW_MS, entries.to_vec()).roots;
+            let roots = entries.iter().filter(|entry| chosen.contains(&entry.id)).cloned().collect();
+            let candidate = |entry: &Entry| Candidate {
+                newer: Some(1),
+                ..with_uses(candidate(entry.clone(), ContentState::Intact), Some(0))
+            };
+            let candidates = entries[..1].iter().map(candidate);
+            ids(super::review_entries(
+                &settings,
+                NOW_MS,
+                candidates,
+                &Roots { entries: roots, complete: true },
+            ))
+        };
+        let layer = layer(1, OLD_MS, OLD_MS);
+        assert!(review(&[layer.clone(), index(2, OLD_MS + 1000, NOW_MS)]).is_empty(), "{settings:?}");
+        assert_eq!(review(&[layer]), [1], "{settings:?}");
     }
 }

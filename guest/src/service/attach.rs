@@ -62,8 +62,8 @@ async fn is_displaced<H: Host>(host: &H, upload: &Upload) -> Result<bool, IndexE
 /// Abandons the upload of content that is too large: a committed upload takes no other content.
 async fn abandon<H: Host>(host: &H, upload: Upload, object: String) -> Result<(), AttachError> {
     if host.abandon(upload.id).await? {
-        cleanup::discard(host, upload.name).await;
         cleanup::remove(host, object).await;
+        cleanup::discard(host, upload.name).await;
     }
     Ok(())
 }

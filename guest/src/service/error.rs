@@ -38,6 +38,8 @@ pub(crate) struct Error {
     message: Cow<'static, str>,
     /// For the log only.
     cause: Option<String>,
+    /// For the request's log line, in place of the message.
+    reason: Option<&'static str>,
 }
 
 impl Code {
@@ -60,7 +62,7 @@ impl Code {
 impl Error {
     /// Returns an error with a message for the client.
     pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), cause: None }
+        Self { code, message: message.into(), cause: None, reason: None }
     }
 
     /// Returns a bug of this server: the client learns no details.
@@ -84,6 +86,11 @@ impl Error {
     pub(crate) fn with_cause(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
         self
+    }
+
+    /// Replaces what is logged as the reason; the client's message stays.
+    pub(crate) fn with_reason(self, reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..self }
     }
 
     /// Replaces the message.
@@ -111,9 +118,10 @@ impl Error {
 
     /// Records the reason in an outcome.
     pub(crate) fn note(&self, outcome: &mut Outcome) {
-        outcome.reason = Some(match &self.cause {
-            Some(cause) => format!("{}: {cause}", self.message),
-            None => self.message.clone().into_owned(),
+        outcome.reason = Some(match (&self.cause, self.reason) {
+            (_, Some(reason)) => reason.to_owned(),
+            (Some(cause), None) => format!("{}: {cause}", self.message),
+            (None, None) => self.message.clone().into_owned(),
         });
         outcome.kind = match self.code {
             Code::AlreadyExists => Some(OutcomeKind::Exists),

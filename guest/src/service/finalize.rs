@@ -2,16 +2,16 @@
 //!
 //! Fast, because the content is committed by then. A repeated call returns the same entry.
 
-use super::{Caller, ChunkKind, Code, Error, chunks};
-use crate::cleanup;
+use super::{Caller, ChunkKind, Code, Error, chunks, refusal};
 use crate::ports::{Attachment, Entry, Host, MatchKind, Probe, Slot, Upload};
 use crate::writer::Writer;
+use crate::{buildkit, cleanup};
 
 /// Most attempts, if the upload changes during each of them.
 const MAX_ATTEMPTS: usize = 3;
 
 /// Finalizes the upload in the slot, or returns the existing entry. An append blob need not be
-/// sealed.
+/// sealed. Returns `None` if that succeeds in words only (`refusal`).
 ///
 /// # Errors
 /// `invalid_argument` if nothing was uploaded; also if `size_bytes` does not match, which abandons
@@ -21,7 +21,38 @@ pub(crate) async fn finalize<H: Host>(
     caller: &Caller<'_, H>,
     slot: Slot,
     size_bytes: u64,
-) -> Result<Entry, Error> {
+) -> Result<Option<Entry>, Error> {
+    if !refusal::was_noted(caller).await? {
+        return finalize_slot(caller, slot, size_bytes).await.map(Some);
+    }
+    let is_layer = buildkit::is_layer(&slot);
+    let finalized = match caller.host.find_upload(slot.clone()).await? {
+        Some(upload) if !is_layer => return drop_in_words(caller, upload).await.map(|()| None),
+        _ => finalize_slot(caller, slot, size_bytes).await,
+    };
+    match finalized {
+        Err(error) if error.code() == Code::NotFound => {
+            refusal::record(caller.request);
+            Ok(None)
+        }
+        finalized => finalized.map(Some),
+    }
+}
+
+/// Abandons the upload of an index that must not become an entry.
+pub(crate) async fn drop_in_words<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result<(), Error> {
+    let name = upload.name.clone();
+    let gone = Error::new(Code::NotFound, "no upload is under way for this key");
+    let error = abandon(caller, upload, gone).await;
+    if error.code() != Code::NotFound {
+        return Err(error);
+    }
+    refusal::note(caller.host, &caller.claims.owner, Some(&name), caller.request.received_ms).await;
+    refusal::record(caller.request);
+    Ok(())
+}
+
+async fn finalize_slot<H: Host>(caller: &Caller<'_, H>, slot: Slot, size_bytes: u64) -> Result<Entry, Error> {
     for _ in 0..MAX_ATTEMPTS {
         let Some(upload) = caller.host.find_upload(slot.clone()).await? else {
             return existing_entry(caller, slot, size_bytes).await;
@@ -128,10 +159,10 @@ async fn abandon<H: Host>(caller: &Caller<'_, H>, upload: Upload, error: Error) 
     }
     match caller.host.abandon(upload.id).await {
         Ok(true) => {
-            cleanup::discard(caller.host, upload.name).await;
             if let Some(Attachment { object, .. }) = upload.attachment {
                 cleanup::remove(caller.host, object).await;
             }
+            cleanup::discard(caller.host, upload.name).await;
             error
         }
         Ok(false) => error,

@@ -1,15 +1,18 @@
 //! Lookup: the best match whose content exists.
 
 use super::{Caller, Code, Error, ValidRequest};
-use crate::ports::{Entry, Host, Level, MatchKind, OutcomeKind, Probe, StorageError};
-use crate::{matching, stale, url};
+use crate::nearness::Wanted;
+use crate::ports::{Entry, Host, Level, MatchKind, MissCause, OutcomeKind, Probe, StorageError};
+use crate::{explain, matching, retention, stale, url};
 
 /// Most probes in one `index.find`.
 const MAX_PROBES: usize = 1000;
 /// Most matches that a lookup tries before it is a miss: the limit of `skip` in `index.find`. Only
-/// stale entries are skipped, so there are more than a few only after the storage has lost its
-/// content.
+/// stale entries are skipped, and those that are too old, so there are more than a few only after the
+/// storage has lost its content.
 const MAX_MATCHES: usize = 1000;
+/// Most entries that are skipped because they are too old. All older ones of a scope are, too.
+const MAX_EXPIRED: usize = 32;
 /// Most stale entries of one lookup that are logged one by one.
 const MAX_WARNINGS: usize = 32;
 
@@ -20,7 +23,8 @@ pub(crate) struct Hit {
 }
 
 /// Finds the best match, and signs a URL for it: one of this server at `origin`, or a direct one of
-/// the storage. Skips up to [`MAX_MATCHES`] stale entries. Returns `None` for a miss.
+/// the storage. Skips up to [`MAX_MATCHES`] stale entries. Returns `None` for a miss, whose cause the
+/// log line gets.
 ///
 /// # Errors
 /// `permission_denied` if the token has no readable scope. `unavailable` if index or storage fail:
@@ -30,7 +34,8 @@ pub(crate) async fn lookup<H: Host>(
     message: &ValidRequest,
     origin: &str,
 ) -> Result<Option<Hit>, Error> {
-    if matching::readable_scopes(caller.claims).next().is_none() {
+    if matching::readable_scopes(&caller.claims.scopes).next().is_none() {
+        caller.request.record(|outcome| outcome.miss = Some(MissCause::Denied));
         let text = "cache read denied: the token has no scope that it may read from";
         return Err(Error::new(Code::PermissionDenied, text));
     }
@@ -54,12 +59,17 @@ async fn find_intact<H: Host>(
     message: &ValidRequest,
 ) -> Result<Option<(Entry, Option<String>)>, Error> {
     caller.request.record(|outcome| outcome.set_kind(OutcomeKind::Miss));
-    let (mut skip, mut stale_count) = (Vec::new(), 0);
+    let (mut skip, mut stale_count, mut expired_count) = (Vec::new(), 0, 0);
     let found = loop {
-        if skip.len() == MAX_MATCHES {
+        if skip.len() == MAX_MATCHES || expired_count == MAX_EXPIRED {
             break None;
         }
         let Some(entry) = find(caller, message, &skip).await? else { break None };
+        if retention::is_too_old(&caller.host.settings(), caller.request.received_ms, &entry) {
+            expired_count += 1;
+            skip.push(entry.id);
+            continue;
+        }
         // Signing a URL checks the object, so a hit costs one check either way.
         let direct_url = direct_url(caller, &entry).await?;
         let stale = if direct_url.is_some() { None } else { stale::check(caller.host, &entry).await? };
@@ -80,7 +90,30 @@ async fn find_intact<H: Host>(
     if stale_count > MAX_WARNINGS {
         warn_of_more(caller, stale_count - MAX_WARNINGS);
     }
+    if found.is_none() {
+        let known = match (stale_count, expired_count) {
+            (0, 0) => None,
+            (0, _) => Some(MissCause::Expired),
+            _ => Some(MissCause::Stale),
+        };
+        note_cause(caller, message, known).await;
+    }
     Ok(found)
+}
+
+/// Records why nothing was found, by what is near the key itself. If the index fails, the host has
+/// logged it, and the miss has no cause.
+async fn note_cause<H: Host>(caller: &Caller<'_, H>, message: &ValidRequest, known: Option<MissCause>) {
+    let cause = match known {
+        Some(cause) => Some(cause),
+        None => {
+            let wanted = Wanted { scopes: &caller.claims.scopes, version: &message.version };
+            let repository = &caller.claims.repository;
+            let near = explain::neighbours(caller.host, repository, &message.key, &wanted).await;
+            near.ok().map(|near| near.cause())
+        }
+    };
+    caller.request.record(|outcome| outcome.miss = cause);
 }
 
 /// Logs the number of stale entries that were not logged one by one.
@@ -100,7 +133,7 @@ async fn find<H: Host>(
     message: &ValidRequest,
     skip: &[u64],
 ) -> Result<Option<Entry>, Error> {
-    let mut probes = matching::probes(caller.claims, &message.key, &message.restore_keys);
+    let mut probes = matching::probes(&caller.claims.scopes, &message.key, &message.restore_keys);
     log_probes(caller, message, &probes);
     loop {
         let rest = probes.split_off(probes.len().min(MAX_PROBES));

@@ -6,17 +6,19 @@
 //! never from a message. Must not depend on an encoding.
 
 mod attach;
+mod barred;
 mod chunks;
 mod error;
 mod finalize;
 mod lookup;
 mod message;
+pub(crate) mod refusal;
 mod reserve;
 
 pub(crate) use attach::{AttachError, attach};
 pub(crate) use chunks::{ChunkKind, DISPLACED, Layout, appended_id, layout, ranged_id};
 pub(crate) use error::{Code, Error, clip};
-pub(crate) use finalize::{finalize, finalize_chunks, finalized_entry};
+pub(crate) use finalize::{drop_in_words, finalize, finalize_chunks, finalized_entry};
 pub(crate) use lookup::{Hit, lookup};
 pub(crate) use message::{Message, ValidRequest};
 pub(crate) use reserve::{Grant, reserve};
@@ -28,7 +30,7 @@ const WRITE_DENIED: &str = "cache write denied: the token has no scope that it m
 
 /// The warning that a client prints if it saves while the disk is full.
 pub(crate) const FULL: &str =
-    "the cache server's disk is full: nothing can be saved until its operator frees space";
+    "the cache server's disk is full, or as much is saved as its operator allows: this is not saved";
 
 /// The context of a call.
 pub(crate) struct Caller<'a, H: Host> {
@@ -44,11 +46,13 @@ impl<H: Host> Caller<'_, H> {
         is_actions_cache(self.request)
     }
 
-    /// Returns whether the client never retries a reservation, so that a second one comes from
-    /// another saver. BuildKit and its library, go-actions-cache, retry only after a 429, which
-    /// this server never sends. If one build exports several targets, some may wait for more than a
-    /// second before they send their first byte.
-    pub(crate) fn never_retries_reservations(&self) -> bool {
+    /// Returns whether the client is BuildKit, or its library, go-actions-cache.
+    ///
+    /// It never retries a reservation, so that a second one comes from another saver: only after a 429,
+    /// which this server never sends. If one build exports several targets, some may wait for more than
+    /// a second before they send their first byte. And its export fails with the first error
+    /// (`refusal`).
+    pub(crate) fn is_export(&self) -> bool {
         let agent = self.request.header("user-agent");
         agent.is_some_and(|agent| agent.starts_with("buildkit/") || agent.starts_with("go-actions-cache/"))
     }

@@ -1,9 +1,9 @@
 //! Reserving a slot for an upload.
 
-use super::{Caller, Code, Error};
-use crate::ports::{Entry, Host, OutcomeKind, Reservation, Slot, StorageError, Upload};
+use super::{Caller, Code, Error, barred, refusal};
+use crate::ports::{Cause, Entry, Facts, Host, OutcomeKind, Reservation, Slot, StorageError, Trust, Upload};
 use crate::writer::Writer;
-use crate::{cleanup, stale};
+use crate::{cleanup, retention, stale, trust};
 
 /// GitHub's message.
 const EXISTS: &str = "cache entry with the same key, version, and scope already exists";
@@ -25,10 +25,36 @@ pub(crate) struct Grant {
 /// first response was lost.
 ///
 /// # Errors
-/// `already_exists` if the slot holds an intact entry or an upload under way.
+/// `already_exists` if the slot holds an intact entry or an upload under way; `no_space` if there is no
+/// room, `permission_denied` if the saver has low trust and the slot is barred, but neither to BuildKit.
 pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Grant, Error> {
-    let grant = match try_reserve(caller, slot.clone()).await? {
-        Reservation::Entry(entry) => replace_stale(caller, slot, entry).await?,
+    if refusal::was_noted(caller).await? {
+        return refusal::reserve(caller, slot).await;
+    }
+    match reserve_slot(caller, slot.clone()).await {
+        Err(error)
+            if matches!(error.code(), Code::NoSpace | Code::PermissionDenied) && caller.is_export() =>
+        {
+            error.log(caller.host, caller.request);
+            let now_ms = caller.request.received_ms;
+            if refusal::note(caller.host, &caller.claims.owner, None, now_ms).await {
+                refusal::reserve(caller, slot).await
+            } else {
+                Err(error)
+            }
+        }
+        reserved => reserved,
+    }
+}
+
+async fn reserve_slot<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Grant, Error> {
+    let facts = caller.host.facts(&caller.request.incoming);
+    let saver = Saver { trust: trust::of_saver(caller.claims, &facts), facts };
+    if saver.trust == Trust::Low {
+        barred::check(caller, &slot).await?;
+    }
+    let grant = match try_reserve(caller, slot.clone(), &saver).await? {
+        Reservation::Entry(entry) => replace(caller, slot, &saver, entry).await?,
         reservation => grant_upload(caller, reservation).await?,
     };
     caller.request.record(|outcome| {
@@ -38,24 +64,47 @@ pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Resu
     Ok(grant)
 }
 
-/// Reserves the slot of a stale entry, after deleting it: a save after a miss must succeed. An
-/// entry that cannot be checked is kept.
-async fn replace_stale<H: Host>(caller: &Caller<'_, H>, slot: Slot, entry: Entry) -> Result<Grant, Error> {
-    let Ok(Some(reason)) = stale::check(caller.host, &entry).await else {
-        return Err(already_exists());
-    };
-    if caller.host.delete_entry(entry.id).await? {
-        stale::warn(caller.host, "stale entry replaced", &entry, reason);
-        cleanup::remove(caller.host, entry.object).await;
-    }
-    grant_upload(caller, try_reserve(caller, slot).await?).await
+/// What is stored about who saves.
+struct Saver {
+    facts: Facts,
+    trust: Trust,
 }
 
-async fn try_reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Reservation, Error> {
+/// Replaces the entry in the slot if it is stale, or too old to be served. An entry that cannot be
+/// checked is kept.
+async fn replace<H: Host>(
+    caller: &Caller<'_, H>,
+    slot: Slot,
+    saver: &Saver,
+    entry: Entry,
+) -> Result<Grant, Error> {
+    let now_ms = caller.request.received_ms;
+    let stale = if retention::is_replaceable(&caller.host.settings(), now_ms, &entry) {
+        None
+    } else if let Ok(Some(reason)) = stale::check(caller.host, &entry).await {
+        Some(reason)
+    } else {
+        return Err(already_exists());
+    };
+    let cause = if stale.is_some() { Cause::Stale } else { Cause::MaxAge };
+    if caller.host.delete_entry(entry.id, cause, now_ms).await? {
+        if let Some(reason) = stale {
+            stale::warn(caller.host, "stale entry replaced", &entry, reason);
+        }
+        cleanup::remove(caller.host, entry.object).await;
+    }
+    grant_upload(caller, try_reserve(caller, slot, saver).await?).await
+}
+
+async fn try_reserve<H: Host>(
+    caller: &Caller<'_, H>,
+    slot: Slot,
+    saver: &Saver,
+) -> Result<Reservation, Error> {
     let now_ms = caller.request.received_ms;
     let idle_before_ms = now_ms.saturating_sub(caller.host.settings().idle_upload_ms);
-    let (owner, facts) = (caller.claims.owner.clone(), caller.host.facts(&caller.request.incoming));
-    Ok(caller.host.reserve(slot, owner, facts, now_ms, idle_before_ms).await?)
+    let (owner, facts) = (caller.claims.owner.clone(), saver.facts.clone());
+    Ok(caller.host.reserve(slot, owner, facts, saver.trust, now_ms, idle_before_ms).await?)
 }
 
 async fn grant_upload<H: Host>(caller: &Caller<'_, H>, reservation: Reservation) -> Result<Grant, Error> {
@@ -72,8 +121,7 @@ async fn grant_upload<H: Host>(caller: &Caller<'_, H>, reservation: Reservation)
 async fn is_retry<H: Host>(caller: &Caller<'_, H>, upload: &Upload) -> Result<bool, Error> {
     let is_late = caller.request.received_ms >= upload.created_ms.saturating_add(MIN_BACK_OFF_MS);
     let is_untouched = upload.last_activity_ms == upload.created_ms && upload.attachment.is_none();
-    if upload.owner != caller.claims.owner || !is_late || !is_untouched || caller.never_retries_reservations()
-    {
+    if upload.owner != caller.claims.owner || !is_late || !is_untouched || caller.is_export() {
         return Ok(false);
     }
     match caller.host.blocks(upload.name.clone()).await {
@@ -94,7 +142,7 @@ async fn renew<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result<Grant,
     Ok(Grant { writer: Writer::of_renewal(&upload), upload })
 }
 
-fn already_exists() -> Error {
+pub(super) fn already_exists() -> Error {
     Error::new(Code::AlreadyExists, EXISTS)
 }
 

@@ -18,6 +18,9 @@ pub(super) async fn create<H: Host>(call: &TwirpCall<'_, H>, message: ValidReque
     match service::reserve(&call.caller, slot).await {
         Ok(grant) => Ok(reserved(call, &grant)),
         Err(error) if error.code() == Code::NoSpace => full(call, error),
+        Err(error) if error.code() == Code::PermissionDenied => {
+            denied(call.caller.request, call.encoding, error)
+        }
         Err(error) => Err(error),
     }
 }

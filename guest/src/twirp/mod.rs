@@ -96,6 +96,9 @@ async fn finalize<H: Host>(caller: &Caller<'_, H>, message: ValidRequest) -> Res
     let size_bytes = message.size_bytes;
     let slot = message.slot(caller.claims, service::writable_scope(caller)?);
     let entry = service::finalize(caller, slot, size_bytes).await?;
+    let Some(entry) = entry else {
+        return Ok(Reply::Finalized { entry_id: service::refusal::NO_ENTRY });
+    };
     caller.request.record(|outcome| {
         outcome.set_kind(OutcomeKind::Finalized);
         outcome.entry = Some(entry.id);

@@ -5,7 +5,7 @@
 //! length. So a body that does not match its `Content-Range` never becomes part of the content,
 //! although it is stored before its length is known.
 
-use crate::ports::{Host, OutcomeKind, Response};
+use crate::ports::{Host, OutcomeKind, Response, StorageError};
 use crate::service::{self, Caller, Code, Error};
 
 /// Offsets are below this: some clients hold them in a double.
@@ -31,21 +31,37 @@ pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<R
     if caller.host.settings().max_entry_bytes.is_some_and(|limit| range.start + range.length > limit) {
         return Err(Error::too_large());
     }
-    let upload = caller.host.get_upload_by_id(id).await?.ok_or_else(super::no_upload)?;
-    if !super::may_write(caller, &upload)? {
-        return Err(super::no_upload());
-    }
+    let upload = match caller.host.get_upload_by_id(id).await? {
+        Some(upload) if super::may_write(caller, &upload)? => upload,
+        _ => return in_words(caller, super::no_upload()).await,
+    };
     caller.request.record(|outcome| {
         outcome.set_upload(&upload);
         outcome.key = Some(upload.slot.key.clone());
     });
     super::check_writer(writer, &upload)?;
     let block_id = service::ranged_id(writer, range.start, range.length);
-    let length = caller.host.put_block(upload.name, block_id, &caller.request.incoming).await?;
+    let length = match caller.host.put_block(upload.name, block_id, &caller.request.incoming).await {
+        Err(error @ StorageError::NoSpace) if caller.is_export() => {
+            let now_ms = caller.request.received_ms;
+            service::refusal::note(caller.host, &caller.claims.owner, None, now_ms).await;
+            return in_words(caller, error.into()).await;
+        }
+        length => length?,
+    };
     if length != range.length {
         return Err(length_mismatch(&length.to_string(), &range));
     }
     caller.request.record(|outcome| outcome.set_kind(OutcomeKind::Stored));
+    Ok(super::no_content())
+}
+
+/// Takes a chunk of BuildKit in words, if something of its export was refused; else fails.
+async fn in_words<H: Host>(caller: &Caller<'_, H>, error: Error) -> Result<Response<H>, Error> {
+    if !service::refusal::was_noted(caller).await? {
+        return Err(error);
+    }
+    service::refusal::record(caller.request);
     Ok(super::no_content())
 }
 

@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 
+use crate::buildkit;
 use crate::ports::{Host, OutcomeKind, Response};
-use crate::service::{self, Caller, Error};
+use crate::service::{self, Caller, Code, Error};
+use crate::writer::Writer;
 
 /// The message. Other members are ignored.
 #[derive(Deserialize)]
@@ -19,6 +21,42 @@ struct CommitMessage {
 pub(super) async fn commit<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<Response<H>, Error> {
     let (id, writer) = super::parse_number(id)?;
     let CommitMessage { size } = super::message(caller).await?;
+    if service::refusal::was_noted(caller).await? {
+        return commit_in_words(caller, id, writer, size).await;
+    }
+    commit_upload(caller, id, writer, size).await
+}
+
+/// Commits an export of BuildKit of which something was refused: no index becomes an entry, and what
+/// is gone succeeds in words.
+async fn commit_in_words<H: Host>(
+    caller: &Caller<'_, H>,
+    id: u64,
+    writer: Writer,
+    size: u64,
+) -> Result<Response<H>, Error> {
+    if let Some(upload) = caller.host.get_upload_by_id(id).await?
+        && super::may_write(caller, &upload)?
+        && !buildkit::is_layer(&upload.slot)
+    {
+        service::drop_in_words(caller, upload).await?;
+        return Ok(super::no_content());
+    }
+    match commit_upload(caller, id, writer, size).await {
+        Err(error) if error.code() == Code::NotFound => {
+            service::refusal::record(caller.request);
+            Ok(super::no_content())
+        }
+        committed => committed,
+    }
+}
+
+async fn commit_upload<H: Host>(
+    caller: &Caller<'_, H>,
+    id: u64,
+    writer: Writer,
+    size: u64,
+) -> Result<Response<H>, Error> {
     match caller.host.get_upload_by_id(id).await? {
         Some(upload) if super::may_write(caller, &upload)? => {
             caller.request.record(|outcome| {

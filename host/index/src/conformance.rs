@@ -7,13 +7,20 @@
 
 pub(super) mod bytes;
 pub(super) mod change;
+pub(super) mod departed;
 pub(super) mod facts;
 pub(super) mod keys;
+pub(super) mod ledger;
 pub(super) mod list;
 pub(super) mod lookup;
+pub(super) mod quarantine;
 pub(super) mod race;
+pub(super) mod refusals;
+pub(super) mod sums;
 pub(super) mod tenants;
 pub(super) mod upload;
+pub(super) mod whole_tenant;
+pub(super) mod within;
 
 use std::sync::Arc;
 
@@ -21,8 +28,8 @@ use larder_common::TenantName;
 use larder_storage::ObjectName;
 
 use super::{
-    AttachOutcome, Attachment, Durability, Entry, EntryId, Index, MatchKind, Probe, Reservation, Slot,
-    Upload, fresh_upload_name,
+    AttachOutcome, Attachment, Cause, Departure, Durability, Entry, EntryId, Index, MatchKind, Probe,
+    Reservation, Slot, Upload, fresh_upload_name,
 };
 
 /// Makes a `#[test]` for each promise. `$open` returns something that derefs to a [`Case`] and
@@ -52,6 +59,15 @@ macro_rules! conformance {
                 the_default_tenant_is_not_forgotten
                 tenants_are_listed_while_they_have_something
             }
+            sums {
+                each_tenant_counts_its_own
+                orphans_are_counted_for_the_tenant
+            }
+            whole_tenant {
+                the_departed_are_each_tenants_own
+                entries_of_all_repositories_are_listed_by_their_last_use
+                the_earliest_departed_are_forgotten_once_nothing_is_stored
+            }
         }
     };
 }
@@ -67,6 +83,10 @@ macro_rules! promises {
             }
         }
         $crate::conformance::cases! { $open;
+            refusals {
+                a_refusal_is_found_by_any_of_its_marks
+                refusals_are_forgotten_after_a_day
+            }
             lookup {
                 finds_the_entry_with_exactly_this_key
                 finds_no_entry_in_another_repository_scope_or_version
@@ -137,6 +157,30 @@ macro_rules! promises {
                 a_secret_is_the_first_that_was_stored
                 secrets_may_be_any_bytes
             }
+            departed {
+                a_deletion_is_recorded_with_all_that_was_known
+                each_cause_is_kept
+                what_is_not_deleted_has_not_departed
+                the_departed_are_found_by_key_in_any_place_the_latest_first
+                long_texts_of_the_departed_are_told_apart
+                a_departed_key_with_any_bytes_is_whole
+            }
+            quarantine {
+                an_entry_in_quarantine_is_not_found_until_it_is_released
+                what_is_in_quarantine_already_is_not_changed_again
+                an_entry_in_quarantine_keeps_its_slot_and_can_be_deleted
+                a_prefix_is_found_behind_many_in_quarantine
+                an_entry_in_quarantine_is_in_every_list
+            }
+            within {
+                entries_are_listed_by_their_last_use
+                long_scopes_are_told_apart
+                a_key_is_found_in_any_place
+                keys_with_a_prefix_are_found_in_any_place
+                uploads_of_a_key_are_found_in_any_place
+                uploads_of_a_scope_are_listed_in_pages
+                what_somebody_saved_is_found_in_pages
+            }
             facts {
                 an_entry_has_the_facts_of_its_reservation
                 who_displaces_an_upload_brings_new_facts
@@ -160,6 +204,23 @@ macro_rules! promises {
                 references_are_those_of_entries_and_uploads
                 a_reference_is_never_missed_while_it_moves
                 existing_uploads_are_those_that_exist
+            }
+            ledger {
+                room_that_is_reserved_is_counted
+                what_does_not_fit_changes_nothing
+                an_entry_is_counted_by_its_size
+                what_was_reserved_beyond_an_entry_leaves
+                an_abandoned_upload_is_counted_until_it_has_left
+                an_upload_that_reserved_nothing_leaves_nothing
+                a_displaced_upload_is_counted_until_it_has_left
+                an_object_that_is_replaced_is_counted_until_it_has_left
+                an_object_that_is_attached_again_does_not_leave
+                a_deleted_entry_is_counted_until_its_object_has_left
+                what_leaves_is_listed_in_pages
+                parts_are_listed_by_their_bytes
+                a_scope_in_which_nothing_is_left_is_not_listed
+                the_largest_reservations_are_no_error
+                concurrent_reservations_stay_within_the_cap
             }
             race {
                 concurrent_reservations_have_one_winner
@@ -230,7 +291,12 @@ impl Case {
 
     /// Reserves a free slot.
     pub(super) async fn reserve(&self, slot: &Slot, now_ms: u64) -> Upload {
-        match self.index.reserve(slot, "owner", &crate::NO_FACTS, now_ms, 0).await.unwrap() {
+        match self
+            .index
+            .reserve(slot, "owner", &crate::NO_FACTS, crate::Trust::Full, now_ms, 0)
+            .await
+            .unwrap()
+        {
             Reservation::Reserved(upload) => upload,
             other => panic!("the slot was taken: {other:?}"),
         }
@@ -279,6 +345,9 @@ pub(super) fn prefix(key: &str) -> Probe {
 pub(super) fn probe(scope: &str, key: &str, kind: MatchKind) -> Probe {
     Probe { scope: scope.to_owned(), key: key.to_owned(), kind }
 }
+
+/// Why entries are deleted where that does not matter.
+pub(crate) const DELETED: Departure = Departure { cause: Cause::Manual, at_ms: 9_000 };
 
 /// Returns a text that no other case uses.
 pub(super) fn unique(what: &str) -> String {

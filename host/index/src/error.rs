@@ -28,6 +28,20 @@ pub enum IndexError {
     Unsupported(&'static str),
 }
 
+/// The name of the tenant `default`, in the errors of [`Index::tenant`](crate::Index::tenant) and others.
+pub(crate) const NOT_OF_DEFAULT: IndexError =
+    IndexError::Unsupported("the index of a tenant gives no access to those of others");
+
+/// The error of [`Index::forget_tenant`](crate::Index::forget_tenant) for the tenant `default`.
+pub(crate) const NOT_FOR_DEFAULT: IndexError =
+    IndexError::Unsupported("the tenant `default` cannot be removed");
+
+/// The error of the methods for refusals.
+pub(crate) const NO_REFUSALS: IndexError = IndexError::Unsupported("this index does not note refusals");
+
+/// The error of the methods that count.
+pub(crate) const NOT_COUNTED: IndexError = IndexError::Unsupported("this index does not count bytes");
+
 /// Wraps an error in [`IndexError::Unavailable`].
 pub(crate) fn unavailable(context: &'static str, source: impl Error + Send + Sync + 'static) -> IndexError {
     IndexError::Unavailable { context, source: Box::new(source) }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use larder_common::facts::Facts;
 
-use crate::EntryId;
+use crate::{EntryId, Trust};
 
 /// What is stored of an entry beside [`Entry`](crate::Entry), and what no look-up needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,11 @@ pub struct EntryDetails {
     pub facts: Option<Facts>,
     /// How often it was used. `None` for entries of releases that did not count.
     pub uses: Option<u64>,
+    /// How far its saver is trusted. `None` for entries of releases that did not store it: see
+    /// [`Trust::of`].
+    pub trust: Option<Trust>,
+    /// When it was put into quarantine, in milliseconds since 1970. `None` if it is not there.
+    pub quarantined_ms: Option<u64>,
 }
 
 /// Uses of an entry.
@@ -62,6 +67,16 @@ impl RepositoryName {
 /// Returns a repository's name in the form in which names are compared.
 pub(crate) fn folded_name(name: &str) -> String {
     name.to_ascii_lowercase()
+}
+
+/// Returns the latest time of each id, sorted by id, so that concurrent batches lock rows in the
+/// same order.
+pub(crate) fn latest<I: Ord + Clone>(uses: &[(I, u64)]) -> BTreeMap<I, u64> {
+    let mut latest = BTreeMap::new();
+    for (id, at) in uses {
+        latest.entry(id.clone()).and_modify(|known: &mut u64| *known = *at.max(known)).or_insert(*at);
+    }
+    latest
 }
 
 /// Returns the uses of each entry together, sorted by id, so that concurrent batches lock rows in

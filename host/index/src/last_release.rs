@@ -13,8 +13,8 @@ use std::sync::Arc;
 use larder_common::TenantName;
 
 use super::{
-    Durability, EntryDetails, EntryId, EntryUses, Facts, Index, KeyRule, MatchKind, Probe, Reservation, Slot,
-    UploadId,
+    Cause, Departure, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, KeyRule, MatchKind,
+    Probe, Reservation, Slot, Trust, UploadId, Within,
     conformance::{attachment, block_on},
 };
 
@@ -59,7 +59,8 @@ pub(super) async fn is_of_any_case(index: &dyn Index) {
         assert_eq!(find(index, asked, MatchKind::Exact).await.as_deref(), Some(found), "{asked}");
         let start = &asked[..asked.len() - 1];
         assert_eq!(find(index, start, MatchKind::Prefix).await.as_deref(), Some(found), "{start}");
-        let again = index.reserve(&slot(asked), "o", &crate::NO_FACTS, 1, 0).await.unwrap();
+        let again =
+            index.reserve(&slot(asked), "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0).await.unwrap();
         assert!(matches!(again, Reservation::Entry(entry) if entry.slot.key == found), "{asked}");
     }
     assert_eq!(find(index, "ÜNÏ-KEY", MatchKind::Exact).await, None, "not a letter of ASCII");
@@ -84,7 +85,7 @@ pub(super) async fn has_no_facts(index: &dyn Index) {
     is_of_any_case(index).await;
     let entries = index.list_entries(EntryId(0), 100).await.unwrap();
     let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
-    let absent = |id| EntryDetails { id, facts: None, uses: None };
+    let absent = |id| EntryDetails { id, facts: None, uses: None, trust: None, quarantined_ms: None };
     let expected: Vec<_> = ids.iter().copied().map(absent).collect();
     assert_eq!(index.entry_details(&ids).await.unwrap(), expected);
     let last_used_ms = entries[0].last_used_ms + 1;
@@ -93,14 +94,41 @@ pub(super) async fn has_no_facts(index: &dyn Index) {
     assert_eq!(index.get_entry(ids[0]).await.unwrap().unwrap().last_used_ms, last_used_ms);
     let upload = index.find_upload(&slot("UPLOAD-A")).await.unwrap().unwrap();
     assert_eq!(index.upload_facts(upload.id).await.unwrap(), None);
+    orders_all_that_it_has(index, &entries).await;
     its_uploads_can_be_finished(index).await;
     let made = index.get_entry_of_upload(upload.id).await.unwrap().unwrap();
     let details = index.entry_details(&[made.id]).await.unwrap();
-    assert_eq!(details, [EntryDetails { id: made.id, facts: None, uses: Some(0) }]);
+    assert_eq!(details, [EntryDetails { uses: Some(0), ..absent(made.id) }]);
     let facts = Facts::try_from(&[("run_id", "7")][..]).unwrap();
-    let reserved = index.reserve(&slot("new"), "o", &facts, 1, 0).await.unwrap();
+    let reserved = index.reserve(&slot("new"), "o", &facts, crate::Trust::Full, 1, 0).await.unwrap();
     let Reservation::Reserved(upload) = reserved else { panic!("not reserved: {reserved:?}") };
     assert_eq!(index.upload_facts(upload.id).await.unwrap(), Some(facts));
+}
+
+/// What has no stored trust is ordered by last use, held back, and deleted like all else.
+async fn orders_all_that_it_has(index: &dyn Index, entries: &[Entry]) {
+    let repository = Within::Repository("1".to_owned());
+    let ordered = async |trust| index.least_recent(&repository, trust, None, 100).await.unwrap();
+    let mut expected: Vec<_> = index.list_entries(EntryId(0), 100).await.unwrap();
+    expected.sort_by_key(|entry| (entry.last_used_ms, entry.id));
+    assert_eq!(expected.len(), entries.len());
+    assert_eq!(ordered(None).await, expected);
+    assert_eq!(ordered(Some(Trust::Full)).await, expected, "no scope is a pull request's");
+    assert_eq!(ordered(Some(Trust::Low)).await, []);
+    let near = index.list_near("1", "PLAIN", MatchKind::Exact, 9).await.unwrap();
+    assert_eq!(near.iter().map(|near| &*near.entry.slot.key).collect::<Vec<_>>(), ["plain"]);
+    let plain = near[0].entry.id;
+    assert_eq!(index.set_quarantined(&[plain], Some(1)).await.unwrap(), 1);
+    assert_eq!(find(index, "plain", MatchKind::Exact).await, None);
+    assert_eq!(find(index, "plain", MatchKind::Prefix).await, None);
+    assert_eq!(index.set_quarantined(&[plain], None).await.unwrap(), 1);
+    assert_eq!(find(index, "plain", MatchKind::Prefix).await.as_deref(), Some("plain"));
+    let departure = Departure { cause: Cause::Age, at_ms: 7 };
+    assert!(index.delete_entry(plain, &departure).await.unwrap());
+    let departed = index.find_departed("1", "plain", MatchKind::Exact, 9).await.unwrap();
+    assert_eq!((departed[0].uses, departed[0].trust, &departed[0].departure), (None, None, &departure));
+    let uploads = index.uploads_in_scope("1", SCOPE, UploadId(0), 9).await.unwrap();
+    assert_eq!(uploads.iter().map(|upload| upload.trust).collect::<Vec<_>>(), [Trust::Full; 2]);
 }
 
 /// Compared byte for byte, everything is unchanged.
@@ -123,7 +151,8 @@ pub(super) async fn is_changed_to_bytes(index: &dyn Index) {
     assert_eq!(find(index, "MACOS-13-DEPS", MatchKind::Exact).await, None);
     assert_eq!(find(index, "MACOS", MatchKind::Prefix).await, None);
     for key in ["MACOS-13-DEPS", "single-up"] {
-        let reserved = index.reserve(&slot(key), "o", &crate::NO_FACTS, 1, 0).await.unwrap();
+        let reserved =
+            index.reserve(&slot(key), "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0).await.unwrap();
         assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
     }
 }
@@ -150,7 +179,8 @@ pub(super) async fn is_all_of_the_default_tenant(index: &dyn Index) {
     assert_eq!(uploads(&*other).await, Vec::<String>::new());
     for listed in index.list_entries(EntryId(0), 100).await.unwrap() {
         assert_eq!(other.get_entry(listed.id).await.unwrap(), None);
-        let reserved = other.reserve(&listed.slot, "o", &crate::NO_FACTS, 1, 0).await.unwrap();
+        let reserved =
+            other.reserve(&listed.slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0).await.unwrap();
         assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
     }
     assert_eq!(other.secret("url-signing-key", b"fresh").await.unwrap(), b"fresh");
@@ -178,7 +208,7 @@ async fn make_spellings(index: &dyn Index) {
         let keys = if at == 2 { ["KEY", "key"] } else { ["key", "KEY"] };
         for key in keys {
             let Reservation::Reserved(upload) =
-                tenant.reserve(&slot(key), "o", &crate::NO_FACTS, 1, 0).await.unwrap()
+                tenant.reserve(&slot(key), "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0).await.unwrap()
             else {
                 panic!("the slot is taken")
             };
@@ -187,10 +217,11 @@ async fn make_spellings(index: &dyn Index) {
             tenant.finalize(upload.id, &content, &Durability::Durable, 1).await.unwrap().unwrap();
         }
         // In the slot of an entry, for this tenant only.
-        let reserved = tenant.reserve(&slot("Key"), "o", &crate::NO_FACTS, 1, 0).await.unwrap();
+        let reserved =
+            tenant.reserve(&slot("Key"), "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0).await.unwrap();
         assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
     }
-    tenant(index, "c").reserve(&slot("Key"), "o", &crate::NO_FACTS, 1, 0).await.unwrap();
+    tenant(index, "c").reserve(&slot("Key"), "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0).await.unwrap();
 }
 
 async fn has_the_newest_spellings(index: &dyn Index) {

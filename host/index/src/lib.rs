@@ -13,27 +13,32 @@
 //! for it, and their slots are others.
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod conformance;
+mod departed;
 mod entry;
 mod error;
 mod facts;
 mod keys;
 #[cfg(test)]
 mod last_release;
+mod ledger;
 #[cfg(test)]
 mod model;
 mod probe;
+#[cfg(test)]
+mod server_sums;
 #[cfg(feature = "sql")]
 pub mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod upload;
+mod within;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use larder_common::TenantName;
@@ -45,16 +50,20 @@ use larder_storage::{ObjectName, UploadName};
 #[cfg(feature = "sql")]
 use self::upload::max_clock_skew_ms;
 pub use self::{
+    departed::{Cause, Departed, Departure, MAX_DEPARTED_TEXT_BYTES},
     entry::{Durability, Entry, EntryId, Slot},
     error::IndexError,
     facts::{EntryDetails, EntryUses, MAX_REPOSITORY_NAME_BYTES, RepositoryName},
     keys::KeyRule,
+    ledger::{Area, Bound, Caps, Leaving, LeavingId, Remains, Room},
     probe::{MatchKind, Probe},
+    trust::Trust,
     upload::{AttachOutcome, Attachment, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId},
+    within::{Near, SavedBy, SavedPage, Within},
 };
 use self::{
-    error::{no_space, unavailable},
-    facts::{latest_names, summed},
+    error::{NO_REFUSALS, NOT_COUNTED, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, no_space, unavailable},
+    facts::{latest, latest_names, summed},
     upload::fresh_upload_name,
 };
 
@@ -98,7 +107,7 @@ pub trait Index: Send + Sync + 'static {
 
     /// Returns the entry that the first matching probe finds, or `None` if no probe matches. Of
     /// several entries with a prefix, the one with the highest [`Entry::id`] is found. Entries in
-    /// `skip` count as absent.
+    /// `skip`, and those in quarantine ([`Self::set_quarantined`]), count as absent.
     async fn find(
         &self,
         repository: &str,
@@ -107,7 +116,7 @@ pub trait Index: Send + Sync + 'static {
         skip: &[EntryId],
     ) -> Result<Option<Entry>, IndexError>;
 
-    /// Returns the entry with this number.
+    /// Returns the entry with this number, unless it is in quarantine.
     async fn get_entry(&self, id: EntryId) -> Result<Option<Entry>, IndexError>;
 
     /// Returns the entry that was made from this upload, if it still exists.
@@ -120,7 +129,8 @@ pub trait Index: Send + Sync + 'static {
     /// reserved by a release that did not store them.
     async fn upload_facts(&self, id: UploadId) -> Result<Option<Facts>, IndexError>;
 
-    /// Reserves a slot that has no entry and no upload, and stores the facts with it. Displaces an
+    /// Reserves a slot that has no entry and no upload, and stores the facts and the trust with it. An
+    /// entry in quarantine has its slot. Displaces an
     /// upload whose `last_activity_ms` is before `idle_before_ms`, or more than
     /// [`MAX_CLOCK_SKEW_MS`] after `now_ms`. Of concurrent calls for a slot, exactly one reserves it.
     async fn reserve(
@@ -128,6 +138,7 @@ pub trait Index: Send + Sync + 'static {
         slot: &Slot,
         owner: &str,
         facts: &Facts,
+        trust: Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError>;
@@ -156,7 +167,7 @@ pub trait Index: Send + Sync + 'static {
         now_ms: u64,
     ) -> Result<AttachOutcome, IndexError>;
 
-    /// Turns an upload into an entry with the same slot, owner and facts, and without uses. Returns
+    /// Turns an upload into an entry with the same slot, owner, facts and trust, and without uses. Returns
     /// `None`, and changes nothing, if the upload does not exist or has a different attachment.
     async fn finalize(
         &self,
@@ -173,12 +184,120 @@ pub trait Index: Send + Sync + 'static {
     /// did.
     async fn abandon_idle(&self, id: UploadId, idle_before_ms: u64) -> Result<bool, IndexError>;
 
-    /// Deletes an entry. Returns whether it existed.
-    async fn delete_entry(&self, id: EntryId) -> Result<bool, IndexError>;
+    /// Deletes an entry and records its departure, with its object, in one step
+    /// ([`Self::find_departed`]). Returns whether it existed.
+    async fn delete_entry(&self, id: EntryId, departure: &Departure) -> Result<bool, IndexError>;
 
-    /// Deletes an entry unless it was used after `last_used_ms`, the time that the caller last saw.
-    /// Returns whether it did.
-    async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError>;
+    /// Deletes an entry in the same way unless it was used after `last_used_ms`, the time that the
+    /// caller last saw. Returns whether it did.
+    async fn delete_entry_unused(
+        &self,
+        id: EntryId,
+        last_used_ms: u64,
+        departure: &Departure,
+    ) -> Result<bool, IndexError>;
+
+    /// Returns up to `limit` entries that were deleted from a repository, whatever their scope and
+    /// version, the latest first: with this key, or with this prefix. Of those with a prefix only the
+    /// latest thousand of the repository are looked at. Keys are compared by the rule that the database
+    /// had when they left, and found by prefixes of up to 200 bytes.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index does not keep them.
+    async fn find_departed(
+        &self,
+        _repository: &str,
+        _key: &str,
+        _kind: MatchKind,
+        _limit: usize,
+    ) -> Result<Vec<Departed>, IndexError> {
+        Err(IndexError::Unsupported("this index does not keep what was deleted"))
+    }
+
+    /// Forgets up to `limit` of the earliest departed, except the `most` latest and those whose object
+    /// may still be stored. Returns how many.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index does not keep them.
+    async fn trim_departed(&self, _most: usize, _limit: usize) -> Result<usize, IndexError> {
+        Err(IndexError::Unsupported("this index does not keep what was deleted"))
+    }
+
+    /// Returns up to `limit` entries in any scope and version of a repository, also those in quarantine:
+    /// with this key, the newest first; or with this prefix, in any order. If several thousand entries
+    /// have keys of more than 255 bytes that begin alike, only a thousand of them are looked at.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no such search.
+    async fn list_near(
+        &self,
+        _repository: &str,
+        _key: &str,
+        _kind: MatchKind,
+        _limit: usize,
+    ) -> Result<Vec<Near>, IndexError> {
+        Err(IndexError::Unsupported("this index finds keys only in a scope and version"))
+    }
+
+    /// Returns up to `limit` uploads in any scope and version of a repository, as [`Self::list_near`] does.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no such search.
+    async fn uploads_near(
+        &self,
+        _repository: &str,
+        _key: &str,
+        _kind: MatchKind,
+        _limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        Err(IndexError::Unsupported("this index finds keys only in a scope and version"))
+    }
+
+    /// Returns up to `limit` entries in the order of their last use, and of their numbers where that is
+    /// the same, starting after `after`: all, or those whose saver has this trust ([`Trust::of`]).
+    /// Entries in quarantine are among them. The cost does not depend on how many entries there are.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no such order.
+    async fn least_recent(
+        &self,
+        _within: &Within,
+        _trust: Option<Trust>,
+        _after: Option<(u64, EntryId)>,
+        _limit: usize,
+    ) -> Result<Vec<Entry>, IndexError> {
+        Err(IndexError::Unsupported("this index has no order of last use"))
+    }
+
+    /// Returns up to `limit` uploads in a scope in the order of their numbers, starting after `after`.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no such search.
+    async fn uploads_in_scope(
+        &self,
+        _repository: &str,
+        _scope: &str,
+        _after: UploadId,
+        _limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        Err(IndexError::Unsupported("this index does not list the uploads of a scope"))
+    }
+
+    /// Puts entries into quarantine at this time, or releases them if it is `None`. Returns how many
+    /// were changed: one that is in quarantine stays there, with the time of the first call. What is in
+    /// quarantine is not restored, keeps its slot, and is deleted like any other entry.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no quarantine.
+    async fn set_quarantined(&self, _ids: &[EntryId], _at_ms: Option<u64>) -> Result<usize, IndexError> {
+        Err(IndexError::Unsupported("this index has no quarantine"))
+    }
+
+    /// Looks at up to `limit` entries in the order of their numbers, starting after `after`, and returns
+    /// those that `by` selects with their details. Those in quarantine are among them.
+    async fn find_saved(&self, by: &SavedBy, after: EntryId, limit: usize) -> Result<SavedPage, IndexError> {
+        within::find_saved(self, by, after, limit).await
+    }
 
     /// Records uses of entries. They may come in any order and more than once for an entry: the
     /// numbers add up, and of the times the latest counts. A stored time never decreases.
@@ -241,24 +360,98 @@ pub trait Index: Send + Sync + 'static {
     /// have it where one was given up and taken by another, or issuers have prefixes.
     async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError>;
 
+    /// Notes texts of up to 255 bytes that stand for a refusal, and forgets those of a day before. A
+    /// refusal that cannot be told to the client that caused it has consequences for its later calls.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no place for them.
+    async fn note_refused(&self, _marks: &[String], _now_ms: u64) -> Result<(), IndexError> {
+        Err(NO_REFUSALS)
+    }
+
+    /// Returns whether one of these texts was noted, and is not forgotten.
+    ///
+    /// # Errors
+    /// As for [`Self::note_refused`].
+    async fn was_refused(&self, _marks: &[String]) -> Result<bool, IndexError> {
+        Err(NO_REFUSALS)
+    }
+
+    /// Counts `bytes` for an upload, before they are written, if they fit into each area that has a cap.
+    /// Of concurrent calls none exceeds a cap, whatever process makes them. What is counted for an
+    /// upload stays counted until it has become an entry (then the entry's size does), or is reported by
+    /// [`Self::left_uploads`].
+    ///
+    /// A call that fails may have counted the bytes. They leave with the rest of the upload.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index does not count. The same holds for the methods below.
+    async fn reserve_room(
+        &self,
+        _upload: &UploadName,
+        _bytes: u64,
+        _caps: &Caps,
+    ) -> Result<Room, IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Reports that nothing of these uploads is stored any more, except the objects of entries that they
+    /// became. Ends the counting of what they had reserved. Names that are not leaving are ignored, so a
+    /// call may be repeated; uploads that exist are not changed.
+    async fn left_uploads(&self, _uploads: &[UploadName]) -> Result<(), IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Reports that these objects are not stored any more. Objects that are not leaving, such as those
+    /// of entries, are ignored, so a call may be repeated.
+    async fn left_objects(&self, _objects: &[ObjectName]) -> Result<(), IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Returns up to `limit` of what is leaving, in the order of [`LeavingId`], starting after `after`.
+    async fn list_leaving(
+        &self,
+        _after: Option<LeavingId>,
+        _limit: usize,
+    ) -> Result<Vec<Leaving>, IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Returns the number of bytes that are counted in an area.
+    async fn usage_of(&self, _area: &Area) -> Result<u64, IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Returns up to `limit` parts of an area and the bytes that are counted in them, most bytes first:
+    /// the scopes of a repository, or the repositories of a tenant. A scope, and the server, have no
+    /// parts here. Reads all of them.
+    async fn list_usage(&self, _area: &Area, _limit: usize) -> Result<Vec<(Area, u64)>, IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Sets the number of bytes of the tenant's orphans, as a sweep has found them. They are counted for
+    /// the tenant and the server until the next call.
+    async fn set_orphans(&self, _bytes: u64) -> Result<(), IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Sets whether the tenant has a storage of its own, so that it does not count in [`Area::Server`].
+    /// The database remembers it.
+    async fn set_counted_apart(&self, _apart: bool) -> Result<(), IndexError> {
+        Err(NOT_COUNTED)
+    }
+
+    /// Counts all tenants again, from the rows. Returns how many sums were wrong: none, unless a server
+    /// of a release that did not count has changed the database, or its rows were changed by hand.
+    /// [`IndexError::Unsupported`] also for the index of a tenant other than `default`.
+    async fn recount(&self) -> Result<u64, IndexError> {
+        Err(NOT_COUNTED)
+    }
+
     /// Returns the secret of this name, storing `fresh` if there is none yet. Concurrent first
     /// calls all return the same secret.
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError>;
 }
 
-/// The name of the tenant `default`, in the errors of [`Index::tenant`] and others.
-const NOT_OF_DEFAULT: IndexError =
-    IndexError::Unsupported("the index of a tenant gives no access to those of others");
-
-/// The error of [`Index::forget_tenant`] for the tenant `default`.
-const NOT_FOR_DEFAULT: IndexError = IndexError::Unsupported("the tenant `default` cannot be removed");
-
-/// Returns the latest time of each id, sorted by id, so that concurrent batches lock rows in the
-/// same order.
-fn latest<I: Ord + Clone>(uses: &[(I, u64)]) -> BTreeMap<I, u64> {
-    let mut latest = BTreeMap::new();
-    for (id, at) in uses {
-        latest.entry(id.clone()).and_modify(|known: &mut u64| *known = *at.max(known)).or_insert(*at);
-    }
-    latest
-}
+/// How long a refusal is remembered at least, in milliseconds: longer than any job's token is valid.
+const REFUSED_FOR_MS: u64 = 24 * 60 * 60 * 1000;

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, Facts, KeyRule, MatchKind, Probe,
-    Reservation, Slot, Upload, UploadId,
+    AttachOutcome, Attachment, Departed, Departure, Durability, Entry, EntryDetails, EntryId, Facts, KeyRule,
+    MatchKind, Near, Probe, Reservation, Slot, Trust, Upload, UploadId, Within,
 };
 
 /// The whole index.
@@ -21,6 +21,8 @@ pub(super) struct Model {
     /// What uploads were reserved with, and entries made of.
     facts: BTreeMap<UploadId, Facts>,
     details: BTreeMap<EntryId, EntryDetails>,
+    /// In the order of departure.
+    departed: Vec<Departed>,
     /// The boots of volatile entries.
     boots: BTreeMap<EntryId, String>,
     last_entry: Option<EntryId>,
@@ -50,8 +52,18 @@ impl Model {
                 (&*slot.repository, &*slot.version, &slot.scope) == (repository, version, &probe.scope)
                     && key_matches
                     && !skip.contains(&entry.id)
+                    && !self.is_quarantined(entry.id)
             })
         })
+    }
+
+    /// Returns the entry with this number, unless it is in quarantine.
+    pub(super) fn get(&self, id: EntryId) -> Option<&Entry> {
+        self.entries.get(&id).filter(|entry| !self.is_quarantined(entry.id))
+    }
+
+    fn is_quarantined(&self, id: EntryId) -> bool {
+        self.details[&id].quarantined_ms.is_some()
     }
 
     /// Written independently of [`KeyRule`].
@@ -101,6 +113,7 @@ impl Model {
             name: upload.name.clone(),
             slot: slot.clone(),
             owner: owner.to_owned(),
+            trust: trust_at(now_ms),
             created_ms: now_ms,
             last_activity_ms: now_ms,
             attachment: None,
@@ -160,7 +173,9 @@ impl Model {
             self.boots.insert(entry.id, boot.clone());
         }
         let facts = self.facts.get(&id).cloned();
-        self.details.insert(entry.id, EntryDetails { id: entry.id, facts, uses: Some(0) });
+        let (trust, quarantined_ms) = (Some(upload.trust), None);
+        self.details
+            .insert(entry.id, EntryDetails { id: entry.id, facts, uses: Some(0), trust, quarantined_ms });
         self.entries.insert(entry.id, expected);
         self.uploads.remove(&id);
     }
@@ -170,9 +185,87 @@ impl Model {
         self.uploads.get(&id).is_some_and(idle) && self.uploads.remove(&id).is_some()
     }
 
-    pub(super) fn delete(&mut self, id: EntryId, last_used_ms: u64) -> bool {
-        let unused = |entry: &Entry| entry.last_used_ms <= last_used_ms;
-        self.entries.get(&id).is_some_and(unused) && self.entries.remove(&id).is_some()
+    pub(super) fn delete(&mut self, id: EntryId, last_used_ms: u64, departure: &Departure) -> bool {
+        let unused = |entry: &&Entry| entry.last_used_ms <= last_used_ms;
+        let Some(entry) = self.entries.get(&id).filter(unused).cloned() else { return false };
+        self.entries.remove(&id);
+        let details = &self.details[&id];
+        self.departed.push(Departed {
+            entry: id,
+            slot: entry.slot,
+            object: Some(entry.object),
+            size_bytes: entry.size_bytes,
+            created_ms: entry.created_ms,
+            last_used_ms: entry.last_used_ms,
+            uses: details.uses,
+            trust: details.trust,
+            departure: departure.clone(),
+        });
+        true
+    }
+
+    fn matches(&self, slot: &Slot, key: &str, kind: MatchKind) -> bool {
+        let (key, asked) = (self.compared(&slot.key), self.compared(key));
+        match kind {
+            MatchKind::Exact => key == asked,
+            MatchKind::Prefix => key.starts_with(&asked),
+        }
+    }
+
+    /// For keys of up to 255 bytes.
+    pub(super) fn departed(&self, key: &str, kind: MatchKind, limit: usize) -> Vec<Departed> {
+        let matches = |departed: &&Departed| self.matches(&departed.slot, key, kind);
+        self.departed.iter().rev().filter(matches).take(limit).cloned().collect()
+    }
+
+    pub(super) fn near(&self, key: &str, kind: MatchKind) -> Vec<Near> {
+        let near = |entry: &Entry| Near { entry: entry.clone(), quarantined: self.is_quarantined(entry.id) };
+        let matches = |entry: &&Entry| self.matches(&entry.slot, key, kind);
+        self.entries.values().rev().filter(matches).map(near).collect()
+    }
+
+    pub(super) fn uploads_near(&self, key: &str, kind: MatchKind) -> Vec<Upload> {
+        let matches = |upload: &&Upload| self.matches(&upload.slot, key, kind);
+        self.uploads.values().rev().filter(matches).cloned().collect()
+    }
+
+    pub(super) fn uploads_in_scope(&self, scope: &str) -> Vec<Upload> {
+        self.uploads.values().filter(|upload| upload.slot.scope == scope).cloned().collect()
+    }
+
+    pub(super) fn least_recent(
+        &self,
+        within: &Within,
+        trust: Option<Trust>,
+        after: Option<(u64, EntryId)>,
+        limit: usize,
+    ) -> Vec<Entry> {
+        let is_within = |entry: &&Entry| match within {
+            Within::Scope { scope, .. } => entry.slot.scope == *scope,
+            Within::Repository(_) | Within::Tenant => true,
+        };
+        let has_trust = |entry: &&Entry| trust.is_none() || self.details[&entry.id].trust == trust;
+        let place = |entry: &Entry| (entry.last_used_ms, entry.id);
+        let mut found: Vec<Entry> =
+            self.entries.values().filter(is_within).filter(has_trust).cloned().collect();
+        found.retain(|entry| after.is_none_or(|after| place(entry) > after));
+        found.sort_by_key(place);
+        found.truncate(limit);
+        found
+    }
+
+    pub(super) fn set_quarantined(&mut self, ids: &[EntryId], at_ms: Option<u64>) -> usize {
+        let mut changed = 0;
+        for id in ids {
+            let Some(details) = self.details.get_mut(id).filter(|_| self.entries.contains_key(id)) else {
+                continue;
+            };
+            if details.quarantined_ms.is_some() != at_ms.is_some() {
+                details.quarantined_ms = at_ms;
+                changed += 1;
+            }
+        }
+        changed
     }
 
     /// Records all uses of an entry in a batch, of which the last was at `last_used_ms`.
@@ -216,6 +309,11 @@ impl Model {
 /// What a reservation at this time is made with.
 pub(super) fn facts_at(now_ms: u64) -> Facts {
     Facts::try_from(&[("run_id", now_ms.to_string())][..]).unwrap()
+}
+
+/// How far the saver of a reservation at this time is trusted.
+pub(super) fn trust_at(now_ms: u64) -> Trust {
+    if now_ms.is_multiple_of(2) { Trust::Full } else { Trust::Low }
 }
 
 /// A stored time never decreases, unless it is more than ten minutes ahead.

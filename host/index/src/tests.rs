@@ -3,17 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use larder_storage::ObjectName;
 use proptest::{collection::vec, prelude::*, sample::Index as Pick};
 
 use super::{
-    Attachment, Durability, EntryId, EntryUses, Index, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe,
-    Reservation, Slot, UploadId,
+    Attachment, Cause, Departure, Durability, EntryId, EntryUses, Index, KeyRule, MAX_CLOCK_SKEW_MS,
+    MatchKind, Probe, Reservation, Slot, Trust, UploadId, Within,
     conformance::unique,
     fresh_upload_name,
-    model::{Model, facts_at},
+    model::{Model, facts_at, trust_at},
 };
 
 /// An operation. A `Pick` selects one of all entries or uploads ever made, so that repeats and
@@ -62,10 +62,28 @@ pub(super) enum Op {
     },
     Delete {
         entry: Pick,
+        cause: usize,
     },
     DeleteUnused {
         entry: Pick,
         last_used_ms: u64,
+        cause: usize,
+    },
+    SetQuarantined {
+        entries: Vec<Pick>,
+        at_ms: Option<u64>,
+    },
+    /// What of a key is in all places.
+    Near {
+        key: String,
+        exact: bool,
+        limit: usize,
+    },
+    LeastRecent {
+        scope: Option<bool>,
+        low: Option<bool>,
+        after: Option<(Pick, u64)>,
+        limit: usize,
     },
     TouchEntries(Vec<(Pick, u64)>),
     CapLastUsed {
@@ -125,8 +143,14 @@ pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
             .prop_map(|(upload, object, boot, now_ms)| Op::Finalize { upload, object, boot, now_ms }),
         1 => pick().prop_map(|upload| Op::Abandon { upload }),
         1 => (pick(), time()).prop_map(|(upload, idle_before_ms)| Op::AbandonIdle { upload, idle_before_ms }),
-        1 => pick().prop_map(|entry| Op::Delete { entry }),
-        1 => (pick(), time()).prop_map(|(entry, last_used_ms)| Op::DeleteUnused { entry, last_used_ms }),
+        1 => (pick(), 0..CAUSES.len()).prop_map(|(entry, cause)| Op::Delete { entry, cause }),
+        1 => (pick(), time(), 0..CAUSES.len())
+            .prop_map(|(entry, last_used_ms, cause)| Op::DeleteUnused { entry, last_used_ms, cause }),
+        2 => (vec(pick(), 0..4), proptest::option::of(time()))
+            .prop_map(|(entries, at_ms)| Op::SetQuarantined { entries, at_ms }),
+        2 => (key(), any::<bool>(), 0_usize..4).prop_map(|(key, exact, limit)| Op::Near { key, exact, limit }),
+        2 => (any::<Option<bool>>(), any::<Option<bool>>(), proptest::option::of((pick(), time())), 0_usize..6)
+            .prop_map(|(scope, low, after, limit)| Op::LeastRecent { scope, low, after, limit }),
         1 => vec((pick(), time()), 0..4).prop_map(Op::TouchEntries),
         1 => (vec(pick(), 0..3), time()).prop_map(|(entries, now_ms)| Op::CapLastUsed { entries, now_ms }),
         1 => vec((pick(), time()), 0..4).prop_map(Op::TouchUploads),
@@ -193,15 +217,26 @@ impl Run<'_> {
                 let outcome = self.index.abandon_idle(id, idle_before_ms).await.unwrap();
                 assert_eq!(outcome, self.model.abandon(id, idle_before_ms));
             }
-            Op::Delete { entry } => {
-                let id = *entry.get(&self.entries);
-                let outcome = self.index.delete_entry(id).await.unwrap();
-                assert_eq!(outcome, self.model.delete(id, u64::MAX));
+            Op::Delete { entry, cause } => {
+                let (id, departure) = (*entry.get(&self.entries), departure(cause));
+                let outcome = self.index.delete_entry(id, &departure).await.unwrap();
+                assert_eq!(outcome, self.model.delete(id, u64::MAX, &departure));
             }
-            Op::DeleteUnused { entry, last_used_ms } => {
-                let id = *entry.get(&self.entries);
-                let outcome = self.index.delete_entry_unused(id, last_used_ms).await.unwrap();
-                assert_eq!(outcome, self.model.delete(id, last_used_ms));
+            Op::DeleteUnused { entry, last_used_ms, cause } => {
+                let (id, departure) = (*entry.get(&self.entries), departure(cause));
+                let outcome = self.index.delete_entry_unused(id, last_used_ms, &departure).await.unwrap();
+                assert_eq!(outcome, self.model.delete(id, last_used_ms, &departure));
+            }
+            Op::SetQuarantined { entries, at_ms } => {
+                let ids: Vec<_> = entries.iter().map(|entry| *entry.get(&self.entries)).collect();
+                let outcome = self.index.set_quarantined(&ids, at_ms).await.unwrap();
+                assert_eq!(outcome, self.model.set_quarantined(&ids, at_ms), "{ids:?} {at_ms:?}");
+            }
+            Op::Near { key, exact, limit } => self.compare_near(&key, exact, limit).await,
+            Op::LeastRecent { scope, low, after, limit } => {
+                let trust = low.map(|low| if low { Trust::Low } else { Trust::Full });
+                let after = after.map(|(entry, used_ms)| (used_ms, *entry.get(&self.entries)));
+                self.compare_least_recent(scope, trust, after, limit).await;
             }
             Op::TouchEntries(uses) => self.touch_entries(&uses).await,
             Op::TouchUploads(uses) => self.touch_uploads(&uses).await,
@@ -255,7 +290,8 @@ impl Run<'_> {
     }
 
     async fn reserve(&mut self, slot: &Slot, now_ms: u64, idle_before_ms: u64) {
-        let outcome = self.index.reserve(slot, "o", &facts_at(now_ms), now_ms, idle_before_ms).await.unwrap();
+        let (facts, trust) = (facts_at(now_ms), trust_at(now_ms));
+        let outcome = self.index.reserve(slot, "o", &facts, trust, now_ms, idle_before_ms).await.unwrap();
         self.model.reserve(slot, "o", now_ms, idle_before_ms, &outcome);
         if let Reservation::Reserved(upload) = outcome {
             self.uploads.push(upload.id);
@@ -332,7 +368,7 @@ impl Run<'_> {
     async fn compare_everything(&self) {
         for id in &self.entries {
             let entry = self.index.get_entry(*id).await.unwrap();
-            assert_eq!(entry.as_ref(), self.model.entries.get(id));
+            assert_eq!(entry.as_ref(), self.model.get(*id));
         }
         assert_eq!(self.index.entry_details(&self.entries).await.unwrap(), self.model.details());
         for upload in self.model.uploads.values() {
@@ -351,6 +387,50 @@ impl Run<'_> {
             self.compare_volatile(boot, false).await;
         }
         self.compare_references().await;
+        self.compare_near("", false, 10_000).await;
+        for scope in [None, Some(false), Some(true)] {
+            self.compare_least_recent(scope, None, None, 10_000).await;
+        }
+    }
+
+    async fn compare_near(&self, key: &str, exact: bool, limit: usize) {
+        let kind = if exact { MatchKind::Exact } else { MatchKind::Prefix };
+        let departed = self.index.find_departed(&self.repository, key, kind, limit).await.unwrap();
+        assert_eq!(departed, self.model.departed(key, kind, limit), "{key:?}");
+        let mut near = self.index.list_near(&self.repository, key, kind, limit).await.unwrap();
+        let mut uploads = self.index.uploads_near(&self.repository, key, kind, limit).await.unwrap();
+        let (mut all, mut all_uploads) = (self.model.near(key, kind), self.model.uploads_near(key, kind));
+        if !exact {
+            // In any order: so that each is one of all.
+            assert_eq!((near.len(), uploads.len()), (limit.min(all.len()), limit.min(all_uploads.len())));
+            near.sort_by_key(|near| Reverse(near.entry.id));
+            uploads.sort_by_key(|upload| Reverse(upload.id));
+            all.retain(|one| near.contains(one));
+            all_uploads.retain(|one| uploads.contains(one));
+        }
+        all.truncate(limit);
+        all_uploads.truncate(limit);
+        assert_eq!((near, uploads), (all, all_uploads), "{key:?}");
+        for scope in [false, true].map(name_of) {
+            let uploads = self.index.uploads_in_scope(&self.repository, &scope, UploadId(0), 10_000).await;
+            assert_eq!(uploads.unwrap(), self.model.uploads_in_scope(&scope));
+        }
+    }
+
+    async fn compare_least_recent(
+        &self,
+        scope: Option<bool>,
+        trust: Option<Trust>,
+        after: Option<(u64, EntryId)>,
+        limit: usize,
+    ) {
+        let repository = self.repository.clone();
+        let within = match scope.map(name_of) {
+            None => Within::Repository(repository),
+            Some(scope) => Within::Scope { repository, scope },
+        };
+        let outcome = self.index.least_recent(&within, trust, after, limit).await.unwrap();
+        assert_eq!(outcome, self.model.least_recent(&within, trust, after, limit), "{within:?} {trust:?}");
     }
 
     async fn compare_references(&self) {
@@ -365,6 +445,13 @@ impl Run<'_> {
             assert_eq!(outcome.contains(&object), of_entry || of_upload, "{object}");
         }
     }
+}
+
+/// Some of the causes.
+const CAUSES: [Cause; 4] = [Cause::Age, Cause::Quota, Cause::ClosedScope, Cause::Rule(String::new())];
+
+fn departure(cause: usize) -> Departure {
+    Departure { cause: CAUSES[cause].clone(), at_ms: cause as u64 }
 }
 
 /// Returns one of two names, for scopes and versions.

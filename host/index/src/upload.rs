@@ -2,7 +2,7 @@
 
 use larder_storage::{ObjectName, UploadName};
 
-use crate::{Entry, IndexError, Slot, error::unavailable};
+use crate::{Entry, IndexError, Slot, Trust, error::unavailable};
 
 /// Number of an upload: from 1 to 2^53 - 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +28,8 @@ pub struct Upload {
     pub slot: Slot,
     /// Fingerprint of the token that reserved it.
     pub owner: String,
+    /// How far its saver is trusted. Where a release did not store it, see [`Trust::of`].
+    pub trust: Trust,
     /// When it was reserved or last renewed ([`Index::renew`](crate::Index::renew)), in
     /// milliseconds since 1970.
     pub created_ms: u64,

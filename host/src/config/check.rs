@@ -6,14 +6,16 @@ use http::Uri;
 use larder_common::facts::CLAIMS;
 
 use super::{
-    Auth, ConfigError, GITHUB_ISSUER, IssuerConfig, MIN_SECRET_BYTES, Secret, ServerConfig, Settings,
-    allowed_url, effective::Provenances,
+    Auth, ConfigError, GITHUB_ISSUER, IssuerConfig, MIN_SECRET_BYTES, Retention, Secret, ServerConfig,
+    Settings, allowed_url, effective::Provenances,
 };
 
 /// Most days, hours or milliseconds of a setting: far beyond any use, and far from overflow when
 /// added to a time.
 const MAX_DAYS: u64 = 36_500;
-const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
+pub(super) const MAX_MS: u64 = MAX_DAYS * 24 * 60 * 60 * 1000;
+/// Most rules of `retention.keep_newest`.
+const MAX_RULES: usize = 100;
 
 /// Fills in derived settings.
 pub(super) fn resolve(settings: &mut Settings, provenances: &Provenances) -> Result<(), ConfigError> {
@@ -93,6 +95,7 @@ fn resolve_issuers(auth: &mut Auth, provenances: &Provenances) -> Result<(), Con
 pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result<(), ConfigError> {
     let check = Check(provenances);
     check.numbers(settings)?;
+    check.keep_newest(&settings.retention)?;
     check.connections(&settings.server)?;
     check.origin_url("server.base_url", settings.server.base_url.as_deref())?;
     check.origin_url("upstream.url", settings.upstream.url.as_deref())?;
@@ -107,14 +110,21 @@ pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result
             "{secondary} is set, but urls.signing_secret is not"
         )));
     }
+    check.webhook_secret(settings.webhooks.secret.as_ref())?;
     check.storage(&settings.storage)?;
+    check.capacity(&settings.capacity)?;
     check.auth(&settings.auth)
 }
 
-struct Check<'a>(&'a Provenances);
+pub(super) struct Check<'a>(&'a Provenances);
 
 impl Check<'_> {
-    fn that(&self, name: &str, holds: bool, problem: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    pub(super) fn that(
+        &self,
+        name: &str,
+        holds: bool,
+        problem: impl FnOnce() -> String,
+    ) -> Result<(), ConfigError> {
         if holds {
             Ok(())
         } else {
@@ -160,6 +170,10 @@ impl Check<'_> {
             ("policy.memory_bytes", policy.memory_bytes, 1024 * 1024, 4 << 30),
             ("policy.deadline_ms", policy.deadline_ms, 1, MAX_MS),
             ("retention.unused_days", retention.unused_days, 0, MAX_DAYS),
+            ("retention.never_used_days", retention.never_used_days, 0, MAX_DAYS),
+            ("retention.max_age_days", retention.max_age_days, 0, MAX_DAYS),
+            ("retention.barred_hours", retention.barred_hours, 0, MAX_DAYS * 24),
+            ("retention.departed_entries", retention.departed_entries as u64, 0, 10_000_000),
             ("retention.idle_upload_ms", retention.idle_upload_ms, 1000, MAX_MS),
             ("retention.orphan_grace_hours", retention.orphan_grace_hours, 1, MAX_DAYS * 24),
             ("retention.full_sweep_hours", retention.full_sweep_hours, 1, 24 * 365),
@@ -168,12 +182,27 @@ impl Check<'_> {
             ("tenants.idle_ms", tenants.idle_ms, 1, MAX_MS),
             ("tenants.guest_memory_bytes", tenants.guest_memory_bytes, 1024 * 1024, 1 << 40),
         ];
+        self.ranges(&ranges)
+    }
+
+    /// Checks numbers: name, value, least and most.
+    pub(super) fn ranges(&self, ranges: &[(&str, u64, u64, u64)]) -> Result<(), ConfigError> {
         for (name, value, least, most) in ranges {
             self.that(name, (least..=most).contains(&value), || {
                 format!("is {value}; it must be from {least} to {most}")
             })?;
         }
         Ok(())
+    }
+
+    fn keep_newest(&self, retention: &Retention) -> Result<(), ConfigError> {
+        let rules = &retention.keep_newest;
+        self.that("retention.keep_newest", rules.len() <= MAX_RULES, || {
+            format!("has {} rules; it may have {MAX_RULES}", rules.len())
+        })?;
+        self.that("retention.keep_newest", rules.iter().all(|rule| rule.keep > 0), || {
+            "has a rule that keeps none; keep must be at least 1".to_owned()
+        })
     }
 
     /// Refuses limits on connections at which clients would lock each other out.
@@ -226,6 +255,18 @@ impl Check<'_> {
     fn signing_secret(&self, name: &str, secret: Option<&Secret>) -> Result<(), ConfigError> {
         let long = secret.is_none_or(|s| s.expose().len() >= MIN_SECRET_BYTES);
         self.that(name, long, || format!("is too short; it must have at least {MIN_SECRET_BYTES} characters"))
+    }
+
+    fn webhook_secret(&self, secret: Option<&Secret>) -> Result<(), ConfigError> {
+        let name = "webhooks.secret";
+        let Some(secret) = secret else { return Ok(()) };
+        let bytes = secret.key_bytes().map_err(|problem| ConfigError::Setting {
+            setting: self.0.name(name),
+            problem: problem.to_owned(),
+        })?;
+        self.that(name, bytes.len() >= MIN_SECRET_BYTES, || {
+            format!("is too short; it must have at least {MIN_SECRET_BYTES} bytes")
+        })
     }
 
     fn auth(&self, auth: &Auth) -> Result<(), ConfigError> {

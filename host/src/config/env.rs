@@ -100,9 +100,16 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("LARDER_PARALLEL_DOWNLOAD_URL", "urls.parallel_download_url", ValueKind::Text),
     ("LARDER_POLICY", "policy.component", ValueKind::Text),
     ("CACHE_CLEANUP_OLDER_THAN_DAYS", "retention.unused_days", ValueKind::Number),
+    ("LARDER_NEVER_USED_DAYS", "retention.never_used_days", ValueKind::Number),
+    ("LARDER_MAX_AGE_DAYS", "retention.max_age_days", ValueKind::Number),
+    ("LARDER_BARRED_HOURS", "retention.barred_hours", ValueKind::Number),
     ("ORPHANED_STORAGE_GRACE_PERIOD_HOURS", "retention.orphan_grace_hours", ValueKind::Number),
     ("LARDER_FULL_SWEEP_HOURS", "retention.full_sweep_hours", ValueKind::Number),
     ("DISABLE_CLEANUP_JOBS", "retention.disable", ValueKind::Switch),
+    ("CACHE_MAX_SIZE_BYTES", "capacity.max_bytes", ValueKind::Number),
+    ("CACHE_FILESYSTEM_MAX_USAGE_PERCENT", "capacity.max_disk_percent", ValueKind::Number),
+    ("LARDER_REPOSITORY_MAX_BYTES", "capacity.repository_max_bytes", ValueKind::Number),
+    ("LARDER_WEBHOOK_SECRET", "webhooks.secret", ValueKind::Text),
     ("LARDER_TENANTS_DIR", "tenants.dir", ValueKind::Text),
     ("LARDER_LOG_FORMAT", "log.format", ValueKind::Text),
     ("DEBUG", "log.debug", ValueKind::Switch),
@@ -120,13 +127,7 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
 ];
 
 /// Variables of the known server that change nothing here.
-const WITHOUT_EFFECT: &[&str] = &[
-    "BENCHMARK",
-    "CACHE_FILESYSTEM_MAX_USAGE_PERCENT",
-    "CACHE_MAX_SIZE_BYTES",
-    "EAGER_MERGE",
-    "MANAGEMENT_API_KEY",
-];
+const WITHOUT_EFFECT: &[&str] = &["BENCHMARK", "EAGER_MERGE", "MANAGEMENT_API_KEY"];
 
 /// Set on many machines for other programs as well: they count where the storage is S3, and are not
 /// seen where it is not.

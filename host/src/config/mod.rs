@@ -10,6 +10,7 @@
 //! the checks between settings, the provenance and the warnings would have to be written on top of
 //! any library.
 
+mod capacity;
 mod check;
 mod database;
 mod effective;
@@ -34,6 +35,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use capacity::{CapacityConfig, RepositoryLimit};
 pub use database::{Database, DatabaseDriver, DatabaseServer, Sqlite, SslMode};
 pub use effective::Provenance;
 use effective::Provenances;
@@ -42,7 +44,8 @@ pub use issuer::{IssuerConfig, allowed_url};
 pub use proxy::Proxy;
 pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{
-    Auth, GITHUB_ISSUER, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls, UpstreamConfig, Urls,
+    Auth, GITHUB_ISSUER, KeepNewest, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls,
+    UpstreamConfig, Urls, Webhooks,
 };
 pub use socket_activation::inherited_listener;
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
@@ -104,6 +107,7 @@ impl Config {
         proxy::check(&settings.proxy, &source.provenances)?;
         let mut warnings = env::without_effect(&variables);
         warnings.extend(check::storage::without_effect(&settings, &source.provenances));
+        warnings.extend(capacity::without_effect(&settings, &source.provenances));
         warnings.extend(permissions::warnings(&settings, &source));
         Ok(Self {
             settings,

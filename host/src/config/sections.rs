@@ -11,7 +11,8 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Database, DatabaseDriver, IssuerConfig, Proxy, SslMode, listen, networks, optional, secret,
+    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Proxy, SslMode, listen, networks, optional,
+    secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -51,6 +52,10 @@ pub struct Settings {
     pub policy: PolicyConfig,
     /// What is deleted, and when.
     pub retention: Retention,
+    /// How much may be stored.
+    pub capacity: CapacityConfig,
+    /// What the platform reports.
+    pub webhooks: Webhooks,
     /// The log.
     pub log: Log,
     /// Outgoing TLS.
@@ -74,6 +79,8 @@ impl Default for Settings {
             urls: Urls::default(),
             policy: PolicyConfig::default(),
             retention: Retention::default(),
+            capacity: CapacityConfig::default(),
+            webhooks: Webhooks::default(),
             log: Log::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
@@ -230,6 +237,15 @@ impl Default for Auth {
     }
 }
 
+/// Webhooks of the platform.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// The secret that deliveries are signed with; unset: there are no webhooks.
+    #[serde(with = "optional")]
+    pub secret: Option<Secret>,
+}
+
 /// The signed URLs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -291,6 +307,17 @@ pub struct Retention {
     pub disable: bool,
     /// Entries unused for this many days are deleted; 0: never.
     pub unused_days: u64,
+    /// Entries that were not used once in this many days are deleted; 0: as others.
+    pub never_used_days: u64,
+    /// Entries older than this many days are not served any more, and deleted; 0: at any age.
+    pub max_age_days: u64,
+    /// Of which entries only the newest stay in each scope. The first prefix that matches counts.
+    pub keep_newest: Vec<KeepNewest>,
+    /// For how many hours a job of low trust may not save a key whose trusted entry was revoked or
+    /// evicted; 0: it may at once.
+    pub barred_hours: u64,
+    /// How many entries are remembered that were deleted.
+    pub departed_entries: usize,
     /// An upload without activity for this long yields to another save of its key; sweeps delete it
     /// after an hour.
     pub idle_upload_ms: u64,
@@ -309,6 +336,11 @@ impl Default for Retention {
         Self {
             disable: false,
             unused_days: 90,
+            never_used_days: 0,
+            max_age_days: 0,
+            keep_newest: Vec::new(),
+            barred_hours: 24,
+            departed_entries: 100_000,
             idle_upload_ms: 5 * MINUTE,
             orphan_grace_hours: 24,
             sweep_interval_ms: 5 * MINUTE,
@@ -317,6 +349,16 @@ impl Default for Retention {
             max_entry_bytes: 0,
         }
     }
+}
+
+/// Entries of which only the newest stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeepNewest {
+    /// How their keys begin.
+    pub prefix: String,
+    /// How many stay in each scope of a repository.
+    pub keep: u32,
 }
 
 /// The log.

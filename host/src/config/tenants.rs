@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    Auth, ConfigError, PolicyConfig, Provenance, Retention, Settings, Storage, UpstreamConfig, Urls, check,
-    exposure, file::RawSettings, listen, listen::overlap, optional,
+    Auth, CapacityConfig, ConfigError, PolicyConfig, Provenance, Retention, Settings, Storage,
+    UpstreamConfig, Urls, Webhooks, check, exposure, file::RawSettings, listen, listen::overlap, optional,
 };
 use claims::Claims;
 
@@ -92,6 +92,8 @@ pub(crate) struct TenantSection {
     pub max_connections: usize,
     /// What its policy may compute beyond 0.25 ms for each request, in percent of a core.
     pub cpu_percent: u32,
+    /// Most bytes that it may have stored, in the server's storage or its own; 0: any.
+    pub max_bytes: u64,
 }
 
 impl Default for TenantSection {
@@ -104,6 +106,7 @@ impl Default for TenantSection {
             max_requests: 64,
             max_connections: 0,
             cpu_percent: 10,
+            max_bytes: 0,
         }
     }
 }
@@ -118,12 +121,14 @@ struct TenantFile {
     urls: Urls,
     policy: PolicyConfig,
     retention: Retention,
+    capacity: CapacityConfig,
+    webhooks: Webhooks,
     storage: Option<Storage>,
 }
 
 /// What a file inherits of the server's configuration where it does not say otherwise: never a
 /// secret, and never who may use it.
-const INHERITED: [&str; 12] = [
+const INHERITED: [&str; 22] = [
     "upstream.url",
     "upstream.connect_timeout_ms",
     "auth.leeway_ms",
@@ -134,15 +139,27 @@ const INHERITED: [&str; 12] = [
     "policy.memory_bytes",
     "policy.deadline_ms",
     "retention.unused_days",
+    "retention.never_used_days",
+    "retention.max_age_days",
+    "retention.keep_newest",
+    "retention.barred_hours",
+    "retention.departed_entries",
     "retention.idle_upload_ms",
     "retention.max_entry_bytes",
+    "capacity.repository_max_bytes",
+    "capacity.scope_percent",
+    "capacity.evict_at_percent",
+    "capacity.evict_to_percent",
+    "capacity.wait_ms",
 ];
 /// What is the same for all tenants.
-const COMMON: [&str; 4] = [
+const COMMON: [&str; 6] = [
     "retention.disable",
     "retention.orphan_grace_hours",
     "retention.sweep_interval_ms",
     "retention.full_sweep_hours",
+    "capacity.max_bytes",
+    "capacity.max_disk_percent",
 ];
 
 /// The tenants of a directory, and what is wrong with the files of others.
@@ -292,13 +309,13 @@ impl TenantConfig {
             ));
         }
         let source = source(path, inherited)?;
-        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention, storage } =
+        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention, capacity, webhooks, storage } =
             source.parse()?;
         let complete = |storage| own_storage::complete(storage, server, &source.provenances);
         let own_storage = storage.map(complete).transpose()?;
         own.hosts = own.hosts.iter().map(|host| host_name(host).map_err(&fault)).collect::<Result<_, _>>()?;
         own.check(&auth).map_err(fault)?;
-        let mut settings = Settings { upstream, auth, urls, policy, retention, ..server.clone() };
+        let mut settings = Settings { upstream, auth, urls, policy, retention, capacity, webhooks, ..server.clone() };
         if let Some(storage) = &own_storage {
             settings.storage = storage.clone();
         }
@@ -362,6 +379,13 @@ impl TenantSection {
         }
         if !(1..=10_000).contains(&self.cpu_percent) {
             return Err(format!("tenant.cpu_percent is {}; it must be from 1 to 10000", self.cpu_percent));
+        }
+        if self.max_bytes > 1 << 60 {
+            return Err(format!(
+                "tenant.max_bytes is {}; it must be from 0 to {}",
+                self.max_bytes,
+                1_u64 << 60
+            ));
         }
         Ok(())
     }

@@ -21,10 +21,15 @@ use super::{
     instance_pool::InstancePool,
 };
 use crate::{
-    interfaces::retention::{selected_entries, selected_uploads},
+    explain::{Explanation, Query},
+    interfaces::{
+        bindings::exports::larder::cache::retention as wit,
+        explain::Explained,
+        retention::{chosen, selected_uploads, selection, tiers, verdicts},
+    },
     log_throttle::Throttle,
     message::{Request, RequestBody, RequestContext, Response, error_response, unavailable},
-    retention::{Candidate, Roots},
+    retention::{Candidate, RoomNeeded, Roots, Selection, Tier, Verdict},
     tenant::Tenant,
 };
 
@@ -46,6 +51,16 @@ const BUSY: &str = "the server is busy; try again";
 #[error("the policy component failed")]
 pub(crate) struct GuestFailed;
 
+/// Why a lookup cannot be explained.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExplainFault {
+    #[error(transparent)]
+    Guest(#[from] GuestFailed),
+    /// The index failed. The text is for the operator.
+    #[error("{0}")]
+    Index(String),
+}
+
 /// A handle on this thread's instance. When it is dropped, the calls in flight finish, and the
 /// instance ends.
 pub(crate) struct Guest {
@@ -63,21 +78,36 @@ pub(super) enum Call {
         path: String,
         reply: oneshot::Sender<bool>,
     },
-    SelectRoots {
+    SelectEntries {
         now_ms: u64,
         entries: Arc<[Entry]>,
-        reply: oneshot::Sender<Vec<u64>>,
+        reply: oneshot::Sender<wit::Selection>,
     },
     ReviewEntries {
         now_ms: u64,
         candidates: Arc<[Candidate]>,
         roots: Roots,
-        reply: oneshot::Sender<Vec<u64>>,
+        reply: oneshot::Sender<Vec<wit::Verdict>>,
     },
     ReviewUploads {
         now_ms: u64,
         uploads: Arc<[Upload]>,
         reply: oneshot::Sender<Vec<u64>>,
+    },
+    RoomTiers {
+        needed: RoomNeeded,
+        reply: oneshot::Sender<Vec<wit::Tier>>,
+    },
+    MakeRoom {
+        now_ms: u64,
+        needed: RoomNeeded,
+        candidates: Arc<[Candidate]>,
+        reply: oneshot::Sender<Vec<u64>>,
+    },
+    Explain {
+        now_ms: u64,
+        query: Box<Query>,
+        reply: oneshot::Sender<Explained>,
     },
 }
 
@@ -125,18 +155,18 @@ impl Guest {
         })
     }
 
-    /// Returns the entries that the component selects as roots (`retention.select-roots`).
+    /// Returns the roots and groups that the component selects (`retention.select-entries`).
     ///
     /// # Errors
     /// [`GuestFailed`] when the component fails.
-    pub(crate) async fn select_roots(
+    pub(crate) async fn select_entries(
         &self,
         now_ms: u64,
         entries: Arc<[Entry]>,
-    ) -> Result<Vec<EntryId>, GuestFailed> {
+    ) -> Result<Selection, GuestFailed> {
         let given = entries.clone();
-        let selected = self.question(|reply| Call::SelectRoots { now_ms, entries, reply }).await?;
-        Ok(selected_entries(given.iter(), &selected))
+        let selected = self.question(|reply| Call::SelectEntries { now_ms, entries, reply }).await?;
+        Ok(selection(&given, selected))
     }
 
     /// Returns the entries that the component selects for deletion (`retention.review-entries`).
@@ -148,11 +178,45 @@ impl Guest {
         now_ms: u64,
         candidates: Arc<[Candidate]>,
         roots: Roots,
-    ) -> Result<Vec<EntryId>, GuestFailed> {
+    ) -> Result<Vec<Verdict>, GuestFailed> {
         let given = candidates.clone();
-        let selected =
-            self.question(|reply| Call::ReviewEntries { now_ms, candidates, roots, reply }).await?;
-        Ok(selected_entries(given.iter().map(|candidate| &candidate.entry), &selected))
+        let doomed = self.question(|reply| Call::ReviewEntries { now_ms, candidates, roots, reply }).await?;
+        Ok(verdicts(&given, doomed))
+    }
+
+    /// Returns where the component looks for entries to make room (`retention.room-tiers`).
+    ///
+    /// # Errors
+    /// [`GuestFailed`] when the component fails.
+    pub(crate) async fn room_tiers(&self, needed: &RoomNeeded) -> Result<Vec<Tier>, GuestFailed> {
+        let needed = needed.clone();
+        Ok(tiers(self.question(|reply| Call::RoomTiers { needed, reply }).await?))
+    }
+
+    /// Returns which candidates the component lets go to make room, in the order of their deletion
+    /// (`retention.make-room`).
+    ///
+    /// # Errors
+    /// [`GuestFailed`] when the component fails.
+    pub(crate) async fn make_room(
+        &self,
+        now_ms: u64,
+        needed: &RoomNeeded,
+        candidates: Arc<[Candidate]>,
+    ) -> Result<Vec<EntryId>, GuestFailed> {
+        let (given, needed) = (candidates.clone(), needed.clone());
+        let ids = self.question(|reply| Call::MakeRoom { now_ms, needed, candidates, reply }).await?;
+        Ok(chosen(&given, ids))
+    }
+
+    /// Has the component explain a lookup (`explain.explain`).
+    ///
+    /// # Errors
+    /// [`ExplainFault`] when the component or the index fails.
+    pub(crate) async fn explain(&self, now_ms: u64, query: Query) -> Result<Explanation, ExplainFault> {
+        let query = Box::new(query);
+        let explained = self.question(|reply| Call::Explain { now_ms, query, reply }).await?;
+        explained.map_err(ExplainFault::Index)
     }
 
     /// Returns the uploads that the component selects for abandonment (`retention.review-uploads`).

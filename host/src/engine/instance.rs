@@ -14,7 +14,7 @@ use super::{Policy, deadline::TimedPoll, guest::Call, instance_pool::Place};
 use crate::{
     interfaces::{
         bindings::{Cache, larder::cache::types},
-        handler,
+        explain, handler,
         state::State,
     },
     message::{Request, RequestContext, Response, unavailable},
@@ -160,16 +160,31 @@ async fn run_call(accessor: &Accessor<State>, instance: &Cache, call: Call) -> w
             let exported = instance.larder_cache_handler();
             let _ = reply.send(exported.call_is_repeatable(accessor, method, path).await?);
         }
-        Call::SelectRoots { now_ms, entries, reply } => {
+        Call::SelectEntries { now_ms, entries, reply } => {
             let entries = entries.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
-            let _ = reply.send(retention.call_select_roots(accessor, now_ms, entries).await?);
+            let _ = reply.send(retention.call_select_entries(accessor, now_ms, entries).await?);
         }
         Call::ReviewEntries { now_ms, candidates, roots, reply } => {
             let candidates = candidates.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
             let review = retention.call_review_entries(accessor, now_ms, candidates, (&roots).into());
             let _ = reply.send(review.await?);
+        }
+        Call::RoomTiers { needed, reply } => {
+            let retention = instance.larder_cache_retention();
+            let _ = reply.send(retention.call_room_tiers(accessor, (&needed).into()).await?);
+        }
+        Call::MakeRoom { now_ms, needed, candidates, reply } => {
+            let candidates = candidates.iter().map(Into::into).collect();
+            let retention = instance.larder_cache_retention();
+            let made = retention.call_make_room(accessor, now_ms, (&needed).into(), candidates);
+            let _ = reply.send(made.await?);
+        }
+        Call::Explain { now_ms, query, reply } => {
+            let explain = instance.larder_cache_explain();
+            let explained = explain.call_explain(accessor, now_ms, (*query).into()).await?;
+            let _ = reply.send(explain::explained(explained));
         }
         Call::ReviewUploads { now_ms, uploads, reply } => {
             let uploads = uploads.iter().map(Into::into).collect();

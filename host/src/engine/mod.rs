@@ -15,7 +15,7 @@ mod load;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-pub(crate) use guest::{Guest, GuestFailed, GuestTask};
+pub(crate) use guest::{ExplainFault, Guest, GuestFailed, GuestTask};
 pub(crate) use instance_pool::InstancePool;
 pub(crate) use limits::InstanceLimits;
 pub use load::LoadError;

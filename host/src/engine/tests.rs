@@ -1,6 +1,8 @@
 //! What a guest does when there is not enough of something.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod decisions;
+
 use std::time::Duration;
 
 use http::StatusCode;

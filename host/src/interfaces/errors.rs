@@ -160,7 +160,7 @@ impl From<ForwardError> for http::Error {
 impl From<ReadError> for http::Error {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Source(SourceError::CutShort) => Self::CutShort,
+            ReadError::Source(SourceError::CutShort | SourceError::NoRoom) => Self::CutShort,
             ReadError::Source(SourceError::TooLarge) => Self::TooLarge,
             ReadError::QuotaExceeded(QuotaExceeded) => Self::Busy,
         }

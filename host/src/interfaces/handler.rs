@@ -7,7 +7,7 @@ use ::http::{
 use wasmtime::component::ResourceTableError;
 
 use super::{
-    bindings::larder::cache::types::{self as wit, OutcomeKind, Payload},
+    bindings::larder::cache::types::{self as wit, MissCause, OutcomeKind, Payload},
     state::State,
     types::{Body, IncomingRequest, UpstreamResponse},
 };
@@ -86,8 +86,29 @@ pub(crate) fn outcome(from: wit::Outcome) -> Outcome {
         OutcomeKind::Refused => "refused",
         OutcomeKind::Failed => "failed",
     };
-    let wit::Outcome { kind: _, repository, scope, key, version, matched_key, upload, entry, reason } = from;
-    Outcome { kind, repository, scope, key, version, matched_key, upload, entry, reason }
+    let wit::Outcome { kind: _, repository, scope, key, version, matched_key, upload, entry, reason, miss } =
+        from;
+    let miss = miss.map(miss_word);
+    Outcome { kind, repository, scope, key, version, matched_key, upload, entry, reason, miss }
+}
+
+/// Returns the cause of a miss, as it is logged and printed.
+pub(super) fn miss_word(cause: MissCause) -> &'static str {
+    match cause {
+        MissCause::NeverSaved => "never-saved",
+        MissCause::OtherScope => "other-scope",
+        MissCause::OtherVersion => "other-version",
+        MissCause::Uploading => "uploading",
+        MissCause::Stale => "stale",
+        MissCause::Quarantined => "quarantined",
+        MissCause::Expired => "expired",
+        MissCause::Evicted => "evicted",
+        MissCause::Superseded => "superseded",
+        MissCause::Revoked => "revoked",
+        MissCause::ClosedScope => "closed-scope",
+        MissCause::Deleted => "deleted",
+        MissCause::Denied => "denied",
+    }
 }
 
 /// Converts the component's response into the one that is sent for a request with this method.

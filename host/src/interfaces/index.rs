@@ -1,27 +1,36 @@
 //! `larder:cache/index`: the index.
 
+mod convert;
+
 use std::pin::pin;
 
 use larder_index::{
-    AttachOutcome, Attachment, Entry, EntryId, Facts, IndexError, MatchKind, Probe, Reservation, Slot,
+    Attachment, Departed, Departure, EntryId, Facts, IndexError, MatchKind, Near, Probe, Reservation, Slot,
     Upload, UploadId,
 };
 use larder_storage::UploadName;
 use wasmtime::component::{Accessor, HasSelf};
 
 use super::{
-    bindings::larder::cache::index::{self as wit, Host, HostWithStore},
+    bindings::larder::cache::{
+        index::{self as wit, Host, HostWithStore},
+        types,
+    },
     errors::IndexCallError,
     for_request::{ForRequest, claims, scope},
     state::{State, tenant},
     storage::object_name,
 };
-use crate::{telemetry::InRequest, tenant::Tenant};
+use crate::{capacity, telemetry::InRequest, tenant::Tenant};
 
 /// Most probes, and most skipped ids, of one `find`.
 const MAX_PROBES: usize = 1000;
+/// Most marks of a refusal.
+const MAX_MARKS: usize = 16;
 /// Longest owner, and longest part of a slot, in bytes.
 const MAX_TEXT_BYTES: usize = 4096;
+/// Most results of `list-near` and `list-departed`, of each kind.
+const MAX_LISTED: u32 = 10_000;
 
 impl Host for State {
     fn convert_error(&mut self, error: IndexCallError) -> wasmtime::Result<wit::Error> {
@@ -68,11 +77,42 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(found.as_ref().map(Into::into))
     }
 
+    async fn list_near(
+        accessor: &Accessor<State, Self>,
+        repository: String,
+        key: String,
+        kind: wit::MatchKind,
+        limit: u32,
+    ) -> Result<wit::Nearby, IndexCallError> {
+        let tenant = tenant(accessor);
+        let limit = limit.min(MAX_LISTED) as usize;
+        let near = list_near(&tenant, &repository, &key, kind.into(), limit);
+        let (entries, uploads) = pin!(near).for_request(accessor, "index.list_near").await?;
+        Ok(wit::Nearby {
+            entries: entries.iter().map(Into::into).collect(),
+            uploads: uploads.iter().map(Into::into).collect(),
+        })
+    }
+
+    async fn list_departed(
+        accessor: &Accessor<State, Self>,
+        repository: String,
+        key: String,
+        kind: wit::MatchKind,
+        limit: u32,
+    ) -> Result<Vec<wit::Departed>, IndexCallError> {
+        let tenant = tenant(accessor);
+        let departed = list_departed(&tenant, &repository, &key, kind.into(), limit.min(MAX_LISTED) as usize);
+        let departed = pin!(departed).for_request(accessor, "index.list_departed").await?;
+        Ok(departed.into_iter().map(Into::into).collect())
+    }
+
     async fn reserve(
         accessor: &Accessor<State, Self>,
         slot: wit::Slot,
         owner: String,
         facts: wit::Facts,
+        trust: types::Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<wit::Reservation, IndexCallError> {
@@ -80,11 +120,14 @@ impl HostWithStore<State> for HasSelf<State> {
         let owner = validate_owner(owner)?;
         let facts = validate_facts(&facts)?;
         let tenant = tenant(accessor);
+        if tenant.capacity.as_ref().is_some_and(|capacity| capacity.is_hopeless(&slot, trust.into())) {
+            return Err(wit::Error::NoSpace.into());
+        }
         if let Some(claims) = claims(accessor) {
             tenant.names.record(&claims.repository, claims.facts.get("repository"), claims.issued_ms);
         }
-        let reserved =
-            report_full_disk(&tenant, tenant.index.reserve(&slot, &owner, &facts, now_ms, idle_before_ms));
+        let reserved = tenant.index.reserve(&slot, &owner, &facts, trust.into(), now_ms, idle_before_ms);
+        let reserved = report_full_disk(&tenant, reserved);
         let reserved = pin!(unless_full(&tenant, reserved));
         let reserved = reserved.for_request(accessor, "index.reserve").await?;
         let found = reserved.ok_or(wit::Error::NoSpace)?;
@@ -107,8 +150,11 @@ impl HostWithStore<State> for HasSelf<State> {
         name: String,
     ) -> Result<Option<wit::Upload>, IndexCallError> {
         let Ok(name) = UploadName::parse(name) else { return Ok(None) };
-        let found =
-            tenant(accessor).index.get_upload(&name).for_request(accessor, "index.get_upload").await?;
+        let tenant = tenant(accessor);
+        let found = tenant.index.get_upload(&name).for_request(accessor, "index.get_upload").await?;
+        if let (Some(capacity), Some(upload)) = (&tenant.capacity, &found) {
+            capacity.note(upload);
+        }
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -178,9 +224,69 @@ impl HostWithStore<State> for HasSelf<State> {
         Ok(InRequest::new(used, scope(accessor), "index.touch").await)
     }
 
-    async fn delete_entry(accessor: &Accessor<State, Self>, id: u64) -> Result<bool, IndexCallError> {
-        tenant(accessor).index.delete_entry(EntryId(id)).for_request(accessor, "index.delete_entry").await
+    async fn delete_entry(
+        accessor: &Accessor<State, Self>,
+        id: u64,
+        cause: types::DepartureCause,
+        now_ms: u64,
+    ) -> Result<bool, IndexCallError> {
+        let departure = Departure { cause: cause.into(), at_ms: now_ms };
+        let tenant = tenant(accessor);
+        let deleted = tenant.index.delete_entry(EntryId(id), &departure);
+        deleted.for_request(accessor, "index.delete_entry").await
     }
+
+    async fn note_refused(
+        accessor: &Accessor<State, Self>,
+        marks: Vec<String>,
+        now_ms: u64,
+    ) -> Result<(), IndexCallError> {
+        validate_marks(&marks)?;
+        let tenant = tenant(accessor);
+        pin!(tenant.refusals.note(&tenant, marks, now_ms)).for_request(accessor, "index.note_refused").await
+    }
+
+    async fn was_refused(
+        accessor: &Accessor<State, Self>,
+        marks: Vec<String>,
+    ) -> Result<bool, IndexCallError> {
+        validate_marks(&marks)?;
+        let tenant = tenant(accessor);
+        pin!(tenant.refusals.is_noted(&tenant, &marks)).for_request(accessor, "index.was_refused").await
+    }
+}
+
+/// Returns what is near a key: entries and uploads.
+async fn list_near(
+    tenant: &Tenant,
+    repository: &str,
+    key: &str,
+    kind: MatchKind,
+    limit: usize,
+) -> Result<(Vec<Near>, Vec<Upload>), IndexError> {
+    let entries = tenant.index.list_near(repository, key, kind, limit).await?;
+    let uploads = tenant.index.uploads_near(repository, key, kind, limit).await?;
+    Ok((entries, uploads))
+}
+
+/// Returns what was deleted with a key. An index that does not keep it has none.
+async fn list_departed(
+    tenant: &Tenant,
+    repository: &str,
+    key: &str,
+    kind: MatchKind,
+    limit: usize,
+) -> Result<Vec<Departed>, IndexError> {
+    match tenant.index.find_departed(repository, key, kind, limit).await {
+        Err(IndexError::Unsupported(_)) => Ok(Vec::new()),
+        departed => departed,
+    }
+}
+
+fn validate_marks(marks: &[String]) -> wasmtime::Result<()> {
+    let is_valid = marks.len() <= MAX_MARKS && marks.iter().all(|mark| (1..=255).contains(&mark.len()));
+    wasmtime::ensure!(is_valid, "too many marks, or one that is empty or too long");
+    Ok(())
 }
 
 /// Updates the activity of an upload under way with that at this server, which may not be written
@@ -218,7 +324,8 @@ async fn unless_full(
     if let Reservation::Reserved(upload) = &reserved
         && is_full(tenant).await
     {
-        tenant.pressure.abandon_upload(&*tenant.storage, &*tenant.index, &upload.name).await;
+        capacity::abandon_upload(tenant, &upload.name).await;
+        tenant.pressure.report();
         return Ok(None);
     }
     Ok(Some(reserved))
@@ -255,70 +362,4 @@ fn validate_slot(slot: wit::Slot) -> wasmtime::Result<Slot> {
 
 fn validate_attachment(attachment: wit::Attachment) -> wasmtime::Result<Attachment> {
     Ok(Attachment { object: object_name(attachment.object)?, size_bytes: attachment.size_bytes })
-}
-
-impl From<wit::Probe> for Probe {
-    fn from(probe: wit::Probe) -> Self {
-        let kind = match probe.kind {
-            wit::MatchKind::Exact => MatchKind::Exact,
-            wit::MatchKind::Prefix => MatchKind::Prefix,
-        };
-        Self { scope: probe.scope, key: probe.key, kind }
-    }
-}
-
-impl From<&Slot> for wit::Slot {
-    fn from(slot: &Slot) -> Self {
-        let Slot { repository, scope, version, key } = slot.clone();
-        Self { repository, scope, version, key }
-    }
-}
-
-impl From<&Entry> for wit::Entry {
-    fn from(entry: &Entry) -> Self {
-        Self {
-            id: entry.id.0,
-            slot: (&entry.slot).into(),
-            object: entry.object.to_string(),
-            size_bytes: entry.size_bytes,
-            created_ms: entry.created_ms,
-            last_used_ms: entry.last_used_ms,
-            owner: entry.owner.clone(),
-        }
-    }
-}
-
-impl From<&Upload> for wit::Upload {
-    fn from(upload: &Upload) -> Self {
-        let attachment =
-            |a: &Attachment| wit::Attachment { object: a.object.to_string(), size_bytes: a.size_bytes };
-        Self {
-            id: upload.id.0,
-            name: upload.name.to_string(),
-            slot: (&upload.slot).into(),
-            owner: upload.owner.clone(),
-            created_ms: upload.created_ms,
-            last_activity_ms: upload.last_activity_ms,
-            attachment: upload.attachment.as_ref().map(attachment),
-        }
-    }
-}
-
-impl From<Reservation> for wit::Reservation {
-    fn from(reservation: Reservation) -> Self {
-        match reservation {
-            Reservation::Reserved(upload) => Self::Reserved((&upload).into()),
-            Reservation::Entry(entry) => Self::Entry((&entry).into()),
-            Reservation::Upload(upload) => Self::Upload((&upload).into()),
-        }
-    }
-}
-
-impl From<AttachOutcome> for wit::AttachOutcome {
-    fn from(outcome: AttachOutcome) -> Self {
-        match outcome {
-            AttachOutcome::Attached(replaced) => Self::Attached(replaced.map(|object| object.to_string())),
-            AttachOutcome::Gone => Self::Gone,
-        }
-    }
 }

@@ -8,6 +8,7 @@
 mod auth;
 pub(crate) mod bindings;
 mod errors;
+pub(crate) mod explain;
 mod for_request;
 pub(crate) mod handler;
 mod http;

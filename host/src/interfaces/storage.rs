@@ -18,7 +18,10 @@ use super::{
     state::{State, tenant},
     types::{Body, IncomingRequest, Object},
 };
-use crate::tenant::Tenant;
+use crate::{
+    capacity::{abandon_upload, admitted, discard_upload, remove_object},
+    tenant::Tenant,
+};
 
 /// Longest lifetime of a direct URL.
 const MAX_PRESIGN_MS: u64 = 24 * 60 * 60 * 1000;
@@ -61,7 +64,8 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<wit::Stored, StorageCallError> {
         let tenant = tenant(accessor);
         let (upload, source) = upload_and_source(accessor, &tenant, upload, &request)?;
-        let stored = abandon_if_full(&tenant, &upload, tenant.storage.put(&upload, source));
+        let put = admitted(&tenant, &upload, source, |source| tenant.storage.put(&upload, source));
+        let stored = abandon_if_full(&tenant, &upload, put);
         Ok(pin!(stored).for_request(accessor, "storage.put").await?.into())
     }
 
@@ -74,7 +78,8 @@ impl HostWithStore<State> for HasSelf<State> {
         let id = parse_block_id(block_id)?;
         let tenant = tenant(accessor);
         let (upload, source) = upload_and_source(accessor, &tenant, upload, &request)?;
-        let staged = abandon_if_full(&tenant, &upload, tenant.storage.put_block(&upload, &id, source));
+        let put = admitted(&tenant, &upload, source, |source| tenant.storage.put_block(&upload, &id, source));
+        let staged = abandon_if_full(&tenant, &upload, put);
         pin!(staged).for_request(accessor, "storage.put_block").await
     }
 
@@ -120,12 +125,14 @@ impl HostWithStore<State> for HasSelf<State> {
 
     async fn discard(accessor: &Accessor<State, Self>, upload: String) -> Result<(), StorageCallError> {
         let Ok(upload) = UploadName::parse(upload) else { return Ok(()) };
-        tenant(accessor).storage.discard(&upload).for_request(accessor, "storage.discard").await
+        let tenant = tenant(accessor);
+        pin!(discard_upload(&tenant, &upload)).for_request(accessor, "storage.discard").await
     }
 
     async fn remove(accessor: &Accessor<State, Self>, object: String) -> Result<(), StorageCallError> {
         let object = object_name(object)?;
-        tenant(accessor).storage.remove(&object).for_request(accessor, "storage.remove").await
+        let tenant = tenant(accessor);
+        pin!(remove_object(&tenant, &object)).for_request(accessor, "storage.remove").await
     }
 }
 
@@ -137,7 +144,11 @@ async fn abandon_if_full<T>(
 ) -> Result<T, StorageError> {
     let outcome = call.await;
     if matches!(outcome, Err(StorageError::NoSpace)) {
-        tenant.pressure.abandon_upload(&*tenant.storage, &*tenant.index, upload).await;
+        let is_refused = tenant.capacity.as_ref().is_some_and(|capacity| capacity.was_refused(upload));
+        abandon_upload(tenant, upload).await;
+        if !is_refused {
+            tenant.pressure.report();
+        }
     }
     outcome
 }

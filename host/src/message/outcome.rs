@@ -24,6 +24,8 @@ pub(crate) struct Outcome {
     pub entry: Option<u64>,
     /// Why the request was denied or refused, or failed.
     pub reason: Option<String>,
+    /// Why a lookup found nothing, as one word.
+    pub miss: Option<&'static str>,
 }
 
 impl Outcome {

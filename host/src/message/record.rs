@@ -180,6 +180,7 @@ impl Drop for RequestRecord {
             matched_key = outcome.matched_key,
             entry = outcome.entry,
             upload = outcome.upload,
+            miss = outcome.miss,
             reason = outcome.reason,
             bytes_in = *self.bytes_in.get_mut(),
             bytes_out = *self.bytes_out.get_mut(),

@@ -11,8 +11,10 @@ mod tests;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use larder_common::causes::chain;
-use larder_index::{Durability, Entry, EntryId, Index, IndexError, MAX_CLOCK_SKEW_MS, UploadId};
+use larder_common::{causes::chain, clock::Clock};
+use larder_index::{
+    Cause, Departure, Durability, Entry, EntryId, Index, IndexError, MAX_CLOCK_SKEW_MS, UploadId,
+};
 use larder_storage::{FlushError, ObjectName, Storage, StorageError};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
@@ -101,7 +103,7 @@ impl DurabilityTracker {
             let Some(last) = page.last() else { return Ok(lost) };
             after = last.id;
             for entry in &page {
-                lost += usize::from(index.delete_entry(entry.id).await?);
+                lost += usize::from(index.delete_entry(entry.id, &content_is_lost()).await?);
             }
         }
     }
@@ -181,7 +183,7 @@ impl DurabilityTracker {
         entry: &Entry,
     ) -> Result<(), IndexError> {
         self.lost.lock().insert(entry.id);
-        let deleted = index.delete_entry(entry.id).await;
+        let deleted = index.delete_entry(entry.id, &content_is_lost()).await;
         if let Err(error) = storage.remove(&entry.object).await {
             tracing::warn!(error = %chain(&error), "cannot delete the object of a lost entry; leaving it to the sweep");
         }
@@ -195,6 +197,11 @@ impl DurabilityTracker {
             tracing::warn!(error = %chain(error), "cannot flush new entries to disk, retrying");
         }
     }
+}
+
+/// Why the entries are deleted whose content was not written.
+fn content_is_lost() -> Departure {
+    Departure { cause: Cause::Stale, at_ms: Clock::system().now_ms() }
 }
 
 /// Abandons the uploads that began before this boot.

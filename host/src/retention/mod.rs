@@ -1,12 +1,14 @@
-//! Retention: last-used times, names of repositories, durability, and the data that a sweep passes
-//! to the guest. Knows neither the sweep nor the guest.
+//! Retention: last-used times, names of repositories, durability, and the data that a sweep or an
+//! eviction passes to the guest. Knows none of them.
 
 pub(crate) mod durability;
 mod repository_names;
 mod review;
+mod room;
 mod usage;
 
 pub(crate) use durability::DurabilityTracker;
 pub(crate) use repository_names::RepositoryNames;
-pub(crate) use review::{Candidate, ContentState, Roots};
+pub(crate) use review::{Candidate, ContentState, Roots, Selection, Verdict};
+pub(crate) use room::{RoomBound, RoomNeeded, Tier};
 pub(crate) use usage::UsageTracker;

@@ -1,6 +1,6 @@
-//! The input of a review of entries.
+//! The input and output of a review of entries.
 
-use larder_index::Entry;
+use larder_index::{Cause, Entry, EntryDetails, EntryId};
 
 /// The state of an entry's object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub(crate) enum ContentState {
     Intact,
     /// Missing, or of another size.
     Broken,
-    /// The storage did not answer.
+    /// The storage did not answer, or was not asked.
     Unknown,
 }
 
@@ -18,8 +18,12 @@ pub(crate) enum ContentState {
 pub(crate) struct Candidate {
     /// The entry.
     pub entry: Entry,
+    /// Who saved it, and how often it was used.
+    pub details: EntryDetails,
     /// The state of its content.
     pub content: ContentState,
+    /// How many newer entries are in its group; `None` if it is in none, or was not counted.
+    pub newer: Option<u32>,
 }
 
 /// Entries that may keep candidates alive.
@@ -29,4 +33,22 @@ pub(crate) struct Roots {
     pub entries: Vec<Entry>,
     /// Whether `entries` is complete: the host holds a limited number of roots.
     pub complete: bool,
+}
+
+/// What a review needs to know of a page of entries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    /// Entries that may keep others alive.
+    pub roots: Vec<EntryId>,
+    /// Entries of which the newer ones are counted, and their group, in the order of the page.
+    pub groups: Vec<(EntryId, String)>,
+}
+
+/// An entry to delete, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// The entry.
+    pub id: EntryId,
+    /// Why.
+    pub cause: Cause,
 }

@@ -22,6 +22,7 @@ use crate::{
         WireBody, error_response, unavailable,
     },
     tenant::Tenant,
+    webhook::{self, is_webhook},
 };
 
 /// Most header fields of a request. hyper reads no more over HTTP/1.
@@ -195,6 +196,10 @@ impl Responder {
             Ok(quota) => quota,
             Err(full) => return unavailable(&full.to_string(), record.id()),
         };
+        if is_webhook(&head) {
+            // Boxed: it would make the future of every request larger.
+            return Box::pin(webhook::respond(tenant, &head, body, record)).await;
+        }
         let context = RequestContext {
             origin,
             received_ms: tenant.clock.now_ms(),

@@ -47,6 +47,18 @@ pub(super) async fn open_index(
     })
 }
 
+/// Opens the index of a server that may be running. A database's file must be there.
+pub(super) async fn open_index_beside(config: &Config) -> Result<Arc<dyn Index>, StartError> {
+    let database = &config.settings.database;
+    let path = path_of(database.sqlite.path.as_ref());
+    if database.driver == DatabaseDriver::Sqlite
+        && let Err(source) = std::fs::metadata(&path)
+    {
+        return Err(StartError::Path { path, source });
+    }
+    open_index(config, &DiskPressure::new()).await
+}
+
 #[cfg(feature = "sql")]
 fn bounds(database: &Database) -> sql::ClientLimits {
     sql::ClientLimits {

@@ -1,6 +1,7 @@
-//! From the configuration to the parts of a server, a file for each. Only [`crate::builder`] calls
-//! it; the order of things is there.
+//! From the configuration to the parts of a server, a file for each. Only [`crate::builder`] and
+//! [`crate::beside`] call it; the order of things is there.
 
+mod beside;
 pub(crate) mod claim;
 mod database;
 mod outgoing;
@@ -16,6 +17,7 @@ use crate::config::{Secret, Settings};
 
 pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
+    beside::beside,
     policy::policy,
     server::{server, wanted},
     storage::claim_storage,

@@ -54,6 +54,27 @@ pub(super) async fn open_storage(
     }
 }
 
+/// Opens the storage of a server that may be running, to look at objects. A bucket is not asked.
+#[cfg_attr(not(feature = "bucket"), expect(unused_variables, reason = "only buckets are elsewhere"))]
+pub(super) async fn open_storage_beside(
+    settings: &Settings,
+    outgoing: &Outgoing,
+) -> Result<Arc<dyn Storage>, StartError> {
+    match settings.storage.driver {
+        StorageDriver::Filesystem => {
+            let root = path_of(settings.storage.filesystem.path.as_ref());
+            Ok(Arc::new(FsStorage::open_beside(&root)?))
+        }
+        #[cfg(feature = "bucket")]
+        _ => {
+            let bucket = connect(settings, outgoing).await?;
+            Ok(Arc::new(ObjectStorage::open(bucket, &ObjectSettings::new(settings.storage.buffer_bytes))?))
+        }
+        #[cfg(not(feature = "bucket"))]
+        driver => Err(StartError::NotBuilt { driver: driver.name() }),
+    }
+}
+
 /// Connects to the configured bucket, without a request.
 #[cfg(feature = "bucket")]
 async fn connect(settings: &Settings, outgoing: &Outgoing) -> Result<Arc<dyn Bucket>, StartError> {

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand::SystemRandom;
 use larder_common::{TenantName, clock::Clock};
-use larder_index::Index;
+use larder_index::{Index, IndexError};
 use larder_storage::Storage;
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     auth::{Authenticator, TokenVerifier, UrlSigner},
+    capacity::{self, Capacity, CapacityState, DiskLimit, Limits, Refusals, Removals},
     config::{Config, DatabaseDriver, Settings, StorageDriver},
     disk_pressure::DiskPressure,
     error::StartError,
@@ -24,6 +25,7 @@ use crate::{
     retention::{DurabilityTracker, RepositoryNames, UsageTracker},
     sweep::{Schedule, Sweeps},
     tenant::{PolicySettings, SharedResources, Tenant},
+    webhook::Webhooks,
 };
 
 /// How often last-used times are persisted.
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) index: Arc<dyn Index>,
     own_storages: Arc<OwnStorages>,
+    /// The limit of the disk that the storage is on.
+    disk: Option<Arc<DiskLimit>>,
 }
 
 impl Shared {
@@ -65,7 +69,10 @@ impl Shared {
         };
         let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*outgoing.tls).clone(), &outgoing.proxies));
         let own_storages = Arc::new(OwnStorages::new(settings.storage.buffer_bytes));
-        Ok(Self { outgoing, fetch, pressure: Arc::new(pressure), storage, index, own_storages })
+        let percent = some(settings.capacity.max_disk_percent);
+        let disk = percent.filter(|_| !storage.is_durable_at_once());
+        let disk = disk.map(|percent| Arc::new(DiskLimit::new(storage.clone(), percent)));
+        Ok(Self { outgoing, fetch, pressure: Arc::new(pressure), storage, index, own_storages, disk })
     }
 
     /// Opens the storage of a tenant: its own, where its settings say one.
@@ -109,13 +116,28 @@ pub(super) struct Holdings {
     usage: Arc<UsageTracker>,
     names: Arc<RepositoryNames>,
     durability: Arc<DurabilityTracker>,
+    capacity: Arc<CapacityState>,
+    removals: Arc<Removals>,
+    refusals: Arc<Refusals>,
+    /// The storage is the tenant's own.
+    is_apart: bool,
 }
 
 impl Holdings {
     pub(super) fn new(settings: &Settings, storage: Arc<dyn Storage>, index: Arc<dyn Index>) -> Self {
         let durability = DurabilityTracker::new(DurabilityTracker::this_boot(), storage.is_durable_at_once());
         let usage = Arc::new(UsageTracker::new(unused_entry_ms(settings)));
-        Self { storage, index, usage, names: Arc::default(), durability: Arc::new(durability) }
+        Self {
+            storage,
+            index,
+            usage,
+            names: Arc::default(),
+            durability: Arc::new(durability),
+            capacity: Arc::default(),
+            removals: Arc::default(),
+            refusals: Arc::default(),
+            is_apart: false,
+        }
     }
 
     /// Opens those of one of several tenants, and deletes what a loss of power may have damaged.
@@ -128,7 +150,8 @@ impl Holdings {
     ) -> Result<Self, StartError> {
         let storage = shared.storage_of(name, Some(settings).filter(|_| has_own_storage)).await?;
         let index = shared.index.tenant(name)?;
-        let holdings = Self::new(settings, storage, index);
+        let holdings = Self { is_apart: has_own_storage, ..Self::new(settings, storage, index) };
+        count_apart(&*holdings.index, has_own_storage).await?;
         holdings.durability.recover(&*holdings.index, Clock::system().now_ms()).await?;
         Ok(holdings)
     }
@@ -142,18 +165,20 @@ pub(crate) async fn tenant(
 ) -> Result<Tenant, StartError> {
     let holdings = Holdings::new(settings, shared.storage.clone(), shared.index.clone());
     let tokens = authenticator.map(TokenVerifier::of_caller);
-    assemble(settings, shared, &holdings, tokens, None).await
+    // What `default` may have stored is what the server may.
+    assemble(settings, shared, &holdings, tokens, (None, 0)).await
 }
 
-/// Puts a tenant together. `tokens` are verified as its settings say, unless they are given.
+/// Puts a tenant together. `tokens` are verified as its settings say, unless they are given. Last what
+/// it shares with others, and the most bytes that it may have stored (0: any).
 pub(super) async fn assemble(
     settings: &Settings,
     shared: &Shared,
     holdings: &Holdings,
     tokens: Option<TokenVerifier>,
-    resources: Option<SharedResources>,
+    (resources, max_bytes): (Option<SharedResources>, u64),
 ) -> Result<Tenant, StartError> {
-    let Holdings { storage, index, usage, names, durability } = holdings;
+    let Holdings { storage, index, usage, names, durability, removals, refusals, .. } = holdings;
     Ok(Tenant {
         tokens: Arc::new(match tokens {
             Some(tokens) => tokens,
@@ -163,14 +188,46 @@ pub(super) async fn assemble(
         usage: usage.clone(),
         names: names.clone(),
         durability: durability.clone(),
+        capacity: capacity(settings, shared, holdings, max_bytes).await,
+        removals: removals.clone(),
+        refusals: refusals.clone(),
         pressure: shared.pressure.clone(),
         clock: Clock::system(),
         settings: policy_settings(settings),
+        departed_entries: settings.retention.departed_entries,
         upstream: shared.outgoing.upstream(settings),
+        webhooks: Webhooks::new(settings).map(Arc::new),
         shared: resources,
         storage: storage.clone(),
         index: index.clone(),
     })
+}
+
+/// Returns what limits the storage of a tenant; `None` where nothing does.
+async fn capacity(
+    settings: &Settings,
+    shared: &Shared,
+    holdings: &Holdings,
+    max_bytes: u64,
+) -> Option<Arc<Capacity>> {
+    let limits = Limits::new(settings, max_bytes, holdings.is_apart);
+    let disk = shared.disk.clone().filter(|_| !holdings.is_apart);
+    if !limits.is_any() && disk.is_none() {
+        return None;
+    }
+    if !capacity::counts(&*holdings.index).await {
+        tracing::error!("the limits of `capacity` have no effect: this index does not count what is stored");
+        return None;
+    }
+    Some(Arc::new(Capacity { limits, shared: holdings.capacity.clone(), disk }))
+}
+
+/// Tells the index whether a tenant counts as part of the server.
+async fn count_apart(index: &dyn Index, is_apart: bool) -> Result<(), IndexError> {
+    match index.set_counted_apart(is_apart).await {
+        Err(IndexError::Unsupported(_)) => Ok(()),
+        counted => counted,
+    }
 }
 
 /// Opens the configured database, and what reports that its disk is full.
@@ -214,16 +271,24 @@ fn policy_settings(settings: &Settings) -> PolicySettings {
         download_url_ms: settings.urls.download_url_ms,
         idle_upload_ms: retention.idle_upload_ms,
         unused_entry_ms: unused_entry_ms(settings),
+        never_used_ms: days_ms(settings, retention.never_used_days),
+        max_age_ms: days_ms(settings, retention.max_age_days),
+        // Without sweeps nothing is deleted.
+        keep_newest: if retention.disable { Vec::new() } else { retention.keep_newest.clone() },
+        barred_ms: some(retention.barred_hours).map(|hours| hours.saturating_mul(HOUR_MS)),
         max_entry_bytes: some(retention.max_entry_bytes),
         parallel_download_origin: settings.urls.parallel_download_url.clone(),
         direct_url_ms: direct_url_ms(settings),
     }
 }
 
-/// Without sweeps nothing expires.
 fn unused_entry_ms(settings: &Settings) -> Option<u64> {
-    let retention = &settings.retention;
-    some(retention.unused_days).filter(|_| !retention.disable).map(|days| days.saturating_mul(DAY_MS))
+    days_ms(settings, settings.retention.unused_days)
+}
+
+/// Days after which entries are deleted. Without sweeps nothing expires.
+fn days_ms(settings: &Settings, days: u64) -> Option<u64> {
+    some(days).filter(|_| !settings.retention.disable).map(|days| days.saturating_mul(DAY_MS))
 }
 
 /// How long clients may use a URL of the storage itself; `None` without direct downloads.

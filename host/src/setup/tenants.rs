@@ -214,11 +214,13 @@ impl TenantLoader {
         }
         let policy = self.policy_of(&settings).await?;
         let cpu = Arc::new(CpuBudget::new(own.cpu_percent));
+        let max_bytes = own.max_bytes;
         let description = describe(&name, own, &settings);
         let holdings = self.holdings_of(&name, own_storage);
         let resources = SharedResources { cpu, memory: self.memory.clone() };
         let shared = self.shared.clone();
-        let maker = Maker { name: name.clone(), settings, shared, holdings: holdings.clone(), resources };
+        let maker =
+            Maker { name: name.clone(), settings, shared, holdings: holdings.clone(), resources, max_bytes };
         let registered = Registered::new(description, policy, Box::new(maker), self.made.clone());
         if has_own_policy {
             registered.policy.probe(registered.tenant().await?).await?;
@@ -324,15 +326,17 @@ struct Maker {
     /// Shared with whom the tenant was before its file changed.
     holdings: KnownHoldings,
     resources: SharedResources,
+    /// Most bytes that it may have stored; 0: any.
+    max_bytes: u64,
 }
 
 #[async_trait]
 impl MakeTenant for Maker {
     async fn make(&self) -> Result<Tenant, StartError> {
-        let Self { name, settings, shared, holdings, resources } = self;
+        let Self { name, settings, shared, holdings, resources, max_bytes } = self;
         let has_own = holdings.own_storage.is_some();
         let make = || Holdings::of_tenant(name, settings, has_own, shared);
         let holdings = holdings.cell.get_or_try_init(make).await?;
-        assemble(settings, shared, holdings, None, Some(resources.clone())).await
+        assemble(settings, shared, holdings, None, (Some(resources.clone()), *max_bytes)).await
     }
 }

@@ -1,44 +1,49 @@
 //! Entries that are unused, or whose content is gone.
 //!
-//! Two passes over all entries, page by page: the guest first selects roots, then reviews each page
-//! with the roots of its repositories.
+//! Two passes over all entries, page by page: the guest first selects roots and groups, then reviews
+//! each page with the roots of its repositories, and with the places of its entries in their groups.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 use larder_common::causes::chain;
-use larder_index::{Entry, EntryId, MAX_CLOCK_SKEW_MS};
+use larder_index::{Departure, Entry, EntryDetails, EntryId, MAX_CLOCK_SKEW_MS};
 use larder_storage::StorageError;
 
-use super::{PAGE, SweepError, SweepRun, Sweeper, ages::EARLIEST_MS};
-use crate::retention::{Candidate, ContentState, Roots};
+use super::{
+    PAGE, SweepError, SweepRun, Sweeper,
+    ages::EARLIEST_MS,
+    survey::{Places, Survey},
+};
+use crate::{
+    capacity::remove_object,
+    retention::{Candidate, ContentState},
+};
 
 /// Concurrent `stat` calls.
 const MAX_STATS: usize = 8;
-/// Most roots held in memory.
-const MAX_ROOTS: usize = 50_000;
-/// Most roots that the guest gets with one page.
-const MAX_ROOTS_PER_PAGE: usize = 10_000;
 
 impl Sweeper<'_> {
     /// Deletes the entries that the guest selects.
     pub(super) async fn sweep_entries(&self, now_ms: u64, run: &mut SweepRun) -> Result<(), SweepError> {
         self.flush_usage().await;
-        let all_roots = self.select_roots(now_ms).await?;
+        let mut survey = self.survey(now_ms).await?;
+        let places = survey.take_places();
         let mut after = EntryId(0);
         loop {
             let page = self.tenant.index.list_entries(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
             self.correct_future_uses(&page, now_ms).await;
-            let roots = all_roots.of_repositories_in(&page);
-            let candidates: Arc<[Candidate]> = self.stat_contents(page).await.into();
+            let roots = survey.roots_for(&page);
+            let candidates: Arc<[Candidate]> = self.candidates(page, &places).await?.into();
             let doomed = self.guest.review_entries(now_ms, candidates.clone(), roots).await?;
-            for candidate in candidates.iter().filter(|candidate| doomed.contains(&candidate.entry.id)) {
-                self.delete(candidate, run).await?;
+            let mut causes: BTreeMap<EntryId, _> =
+                doomed.into_iter().map(|verdict| (verdict.id, verdict.cause)).collect();
+            for candidate in candidates.iter() {
+                if let Some(cause) = causes.remove(&candidate.entry.id) {
+                    self.delete(candidate, Departure { cause, at_ms: now_ms }, run).await?;
+                }
             }
         }
     }
@@ -62,85 +67,72 @@ impl Sweeper<'_> {
         }
     }
 
-    /// Has the guest select its roots among all entries.
-    async fn select_roots(&self, now_ms: u64) -> Result<RootSet, SweepError> {
-        let mut roots = RootSet { by_repository: HashMap::new(), count: 0, complete: true };
+    /// Has the guest select roots and groups among all entries.
+    async fn survey(&self, now_ms: u64) -> Result<Survey, SweepError> {
+        let mut survey = Survey::default();
         let mut after = EntryId(0);
         loop {
             let page = self.tenant.index.list_entries(after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(roots) };
+            let Some(last) = page.last() else { return Ok(survey) };
             after = last.id;
             let page: Arc<[Entry]> = page.into();
-            let selected: HashSet<EntryId> =
-                self.guest.select_roots(now_ms, page.clone()).await?.into_iter().collect();
-            page.iter().filter(|entry| selected.contains(&entry.id)).for_each(|entry| roots.add(entry));
+            survey.add(&page, &self.guest.select_entries(now_ms, page.clone()).await?);
         }
     }
 
-    /// Checks the object of each entry.
-    async fn stat_contents(&self, entries: Vec<Entry>) -> Vec<Candidate> {
-        let check = |entry: Entry| async move {
-            let content = match self.tenant.storage.stat(&entry.object).await {
-                Ok(size) if size == entry.size_bytes => ContentState::Intact,
-                Ok(_) | Err(StorageError::NotFound) => ContentState::Broken,
-                Err(
-                    StorageError::NoSpace
-                    | StorageError::TooLarge
-                    | StorageError::Invalid(_)
-                    | StorageError::Unavailable { .. },
-                ) => ContentState::Unknown,
-            };
-            Candidate { entry, content }
+    /// Returns what the guest needs to know of a page of entries. Those that were deleted since they
+    /// were listed are left out.
+    async fn candidates(&self, page: Vec<Entry>, places: &Places) -> Result<Vec<Candidate>, SweepError> {
+        let ids: Vec<EntryId> = page.iter().map(|entry| entry.id).collect();
+        let details = self.tenant.index.entry_details(&ids).await?;
+        let mut details: BTreeMap<EntryId, EntryDetails> =
+            details.into_iter().map(|details| (details.id, details)).collect();
+        let known = page.into_iter().filter_map(|entry| Some((details.remove(&entry.id)?, entry)));
+        let candidate = |(details, entry): (EntryDetails, Entry)| async move {
+            let (content, newer) = (self.stat_content(&entry).await, places.newer(entry.id));
+            Candidate { entry, details, content, newer }
         };
-        stream::iter(entries).map(check).buffered(MAX_STATS).collect().await
+        let known: Vec<_> = known.collect();
+        Ok(stream::iter(known).map(candidate).buffered(MAX_STATS).collect().await)
+    }
+
+    /// Checks the object of an entry.
+    async fn stat_content(&self, entry: &Entry) -> ContentState {
+        match self.tenant.storage.stat(&entry.object).await {
+            Ok(size) if size == entry.size_bytes => ContentState::Intact,
+            Ok(_) | Err(StorageError::NotFound) => ContentState::Broken,
+            Err(
+                StorageError::NoSpace
+                | StorageError::TooLarge
+                | StorageError::Invalid(_)
+                | StorageError::Unavailable { .. },
+            ) => ContentState::Unknown,
+        }
     }
 
     /// Deletes an entry: the row, then the object. An entry that was used since it was listed
     /// stays, unless its content is gone. An object that cannot be removed becomes an orphan.
-    async fn delete(&self, candidate: &Candidate, run: &mut SweepRun) -> Result<(), SweepError> {
+    async fn delete(
+        &self,
+        candidate: &Candidate,
+        departure: Departure,
+        run: &mut SweepRun,
+    ) -> Result<(), SweepError> {
         let (entry, index) = (&candidate.entry, &self.tenant.index);
         let deleted = match candidate.content {
-            ContentState::Broken => index.delete_entry(entry.id).await?,
+            ContentState::Broken => index.delete_entry(entry.id, &departure).await?,
             ContentState::Intact | ContentState::Unknown => {
                 !self.tenant.usage.has_buffered_use(entry.id)
-                    && index.delete_entry_unused(entry.id, entry.last_used_ms).await?
+                    && index.delete_entry_unused(entry.id, entry.last_used_ms, &departure).await?
             }
         };
         if deleted {
             run.report.entries += 1;
             run.report.bytes += entry.size_bytes;
-            let stale = candidate.content == ContentState::Broken;
-            tracing::info!(entry = entry.id.0, key = entry.slot.key, stale, "entry deleted");
-            run.failures.record(self.tenant.storage.remove(&entry.object).await)?;
+            let (key, cause) = (&entry.slot.key, &departure.cause);
+            tracing::info!(entry = entry.id.0, key, %cause, "entry deleted");
+            run.failures.record(remove_object(self.tenant, &entry.object).await)?;
         }
         Ok(())
-    }
-}
-
-/// The roots that the guest selected, by repository.
-struct RootSet {
-    by_repository: HashMap<String, Vec<Entry>>,
-    count: usize,
-    complete: bool,
-}
-
-impl RootSet {
-    fn add(&mut self, entry: &Entry) {
-        if self.count == MAX_ROOTS {
-            self.complete = false;
-            return;
-        }
-        self.count += 1;
-        self.by_repository.entry(entry.slot.repository.clone()).or_default().push(entry.clone());
-    }
-
-    /// Returns the roots that the guest gets with a page of entries.
-    fn of_repositories_in(&self, page: &[Entry]) -> Roots {
-        let repositories: HashSet<&str> = page.iter().map(|entry| entry.slot.repository.as_str()).collect();
-        let selected = repositories.into_iter().filter_map(|repository| self.by_repository.get(repository));
-        let mut entries: Vec<Entry> = selected.flatten().take(MAX_ROOTS_PER_PAGE + 1).cloned().collect();
-        let complete = self.complete && entries.len() <= MAX_ROOTS_PER_PAGE;
-        entries.truncate(MAX_ROOTS_PER_PAGE);
-        Roots { entries, complete }
     }
 }

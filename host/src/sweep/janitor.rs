@@ -1,9 +1,9 @@
 //! The janitor thread: persists last-used times, flushes new entries to disk, and sweeps on a
 //! schedule.
 
-use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{collections::HashMap, io, sync::Arc, thread::JoinHandle, time::Duration};
 
-use larder_common::causes::chain;
+use larder_common::{TenantName, causes::chain};
 use larder_index::{Index, IndexError};
 use tokio::{
     select,
@@ -17,7 +17,11 @@ use super::{
     Ages, Ownership, Report, SweepError, Sweeper,
     other_tenants::{OpenTenants, OtherTenants},
 };
-use crate::{engine::Policy, tenant::Tenant};
+use crate::{
+    capacity::{Cleaner, Evictor},
+    engine::Policy,
+    tenant::Tenant,
+};
 
 /// The intervals of the janitor's tasks.
 #[derive(Clone, Debug)]
@@ -42,6 +46,9 @@ pub(crate) struct Sweeps {
 
 /// Longest time from the start to the first full sweep.
 const FIRST_FULL_SWEEP: Duration = Duration::from_secs(10 * 60);
+
+/// Time between two looks for removals that were interrupted. Longer than any removal takes.
+const CLEANING: Duration = Duration::from_secs(5 * 60);
 
 /// Shortest pause between a sweep and the next one for a full disk.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(30);
@@ -93,6 +100,8 @@ async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
         () = flushing => {}
         () = run_usage_writer(&tenant, &others, schedule.recency) => {}
         () = run_sweeps(&policy, &tenant, &others, &schedule) => {}
+        () = run_cleaners(&tenant, &others) => {}
+        () = run_evictor(&policy, &tenant) => {}
         () = others.follow(made) => {}
         () = others.watch() => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
@@ -126,12 +135,51 @@ async fn run_usage_writer(tenant: &Tenant, others: &OpenTenants, every: Duration
     }
 }
 
+/// Makes room for the saves of the tenant `default`.
+async fn run_evictor(policy: &Policy, tenant: &Arc<Tenant>) {
+    match Evictor::of(policy, tenant) {
+        Some(evictor) => evictor.run().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Finishes removals that a crash has interrupted, in the whole server.
+async fn run_cleaners(tenant: &Arc<Tenant>, others: &OpenTenants) {
+    let mut ticks = interval(CLEANING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut own, mut of_others) = (Cleaner::new(), HashMap::<TenantName, Cleaner>::new());
+    loop {
+        ticks.tick().await;
+        clean(&mut own, tenant).await;
+        // What fails is logged by the next sweep.
+        for registered in others.all_with_rows(&*tenant.index).await.unwrap_or_default() {
+            if let Ok(tenant) = registered.tenant().await {
+                let cleaner = of_others.entry(registered.name.clone()).or_insert_with(Cleaner::new);
+                clean(cleaner, tenant).await;
+            }
+        }
+    }
+}
+
+async fn clean(cleaner: &mut Cleaner, tenant: &Tenant) {
+    match cleaner.clean(&*tenant.storage, &*tenant.index).await {
+        Ok(0) => {}
+        Ok(bytes) => tracing::info!(bytes, "finished removals that were interrupted"),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "cannot finish interrupted removals yet, retrying");
+        }
+    }
+}
+
 async fn flush_usage(tenant: &Tenant) {
     if let Err(error) = tenant.usage.flush(&tenant.index).await {
         tracing::warn!(error = %chain(&error), "last-used times not persisted yet, retrying");
         if matches!(error, IndexError::NoSpace { .. }) {
             tenant.pressure.report();
         }
+    }
+    if let Err(error) = tenant.removals.flush(&*tenant.index).await {
+        tracing::warn!(error = %chain(&error), "what was removed is still counted; the cleaner tries again");
     }
     if let Err(error) = tenant.names.flush(&*tenant.index).await {
         tracing::warn!(error = %chain(&error), "names of repositories not persisted yet, retrying");
@@ -157,10 +205,22 @@ async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants,
             _ = small.tick() => SweepScope::Uploads,
         };
         let began = Instant::now();
+        if matches!(scope, SweepScope::Full) {
+            count_again(&*tenant.index).await;
+        }
         sweep_and_log(policy, tenant, schedule.orphan_grace_ms, scope).await;
         sweep_others(&*tenant.index, others, schedule.orphan_grace_ms, scope).await;
         // On a disk that stays full, sweeps take up to a tenth of the time.
         not_before = Instant::now() + FULL_DISK_PAUSE.max(began.elapsed() * 10);
+    }
+}
+
+/// Counts again what is stored, in case a server of an older release has changed the database.
+async fn count_again(index: &dyn Index) {
+    match index.recount().await {
+        Ok(0) | Err(IndexError::Unsupported(_)) => {}
+        Ok(wrong) => tracing::warn!(sums = wrong, "what is stored was counted wrong, and is right again"),
+        Err(error) => tracing::warn!(error = chain(&error), "cannot count again what is stored"),
     }
 }
 

@@ -13,6 +13,7 @@ mod orphans;
 mod other_tenants;
 mod ownership;
 mod removal;
+mod survey;
 mod uploads;
 
 #[cfg(test)]
@@ -113,7 +114,8 @@ impl<'a> Sweeper<'a> {
                 "orphans were written while a clock was wrong; they are removed after the grace period"
             );
         }
-        uploads.and(entries).and(orphans).inspect_err(|_| log_partial(run.report))?;
+        let trimmed = self.trim_departed().await;
+        uploads.and(entries).and(orphans).and(trimmed).inspect_err(|_| log_partial(run.report))?;
         Ok(run.report)
     }
 
@@ -126,6 +128,17 @@ impl<'a> Sweeper<'a> {
         let mut run = SweepRun::default();
         self.sweep_uploads(now_ms, &mut run).await?;
         Ok(run.report)
+    }
+
+    /// Forgets what was deleted longest ago, beyond the number that is kept.
+    async fn trim_departed(&self) -> Result<(), SweepError> {
+        loop {
+            match self.tenant.index.trim_departed(self.tenant.departed_entries, PAGE).await {
+                Ok(trimmed) if trimmed == PAGE => {}
+                Ok(_) | Err(IndexError::Unsupported(_)) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Writes buffered times of use and activity to the index. If that fails, as on a full disk,

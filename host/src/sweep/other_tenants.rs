@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{PAGE, janitor::persist, removal};
 use crate::{
+    capacity::Evictor,
     registry::{Registered, Registry, Reload},
     retention::DurabilityTracker,
     tenant::Tenant,
@@ -45,11 +46,22 @@ pub(super) struct OpenTenants {
 struct OpenTenant {
     tenant: Arc<Tenant>,
     flusher: JoinHandle<()>,
+    evictor: Option<JoinHandle<()>>,
+}
+
+impl OpenTenant {
+    /// Replaces the evictor: by one with other limits.
+    fn set_evictor(&mut self, evictor: Option<JoinHandle<()>>) {
+        if let Some(before) = std::mem::replace(&mut self.evictor, evictor) {
+            before.abort();
+        }
+    }
 }
 
 impl Drop for OpenTenant {
     fn drop(&mut self) {
         self.flusher.abort();
+        self.set_evictor(None);
     }
 }
 
@@ -99,26 +111,31 @@ impl OpenTenants {
             while let Some(registered) = made.recv().await {
                 // It is being made at this moment, by who has sent it: this waits for that.
                 if let Ok(tenant) = registered.tenant().await {
-                    self.add(&registered.name, tenant);
+                    self.add(&registered, tenant);
                 }
             }
         }
         std::future::pending::<()>().await;
     }
 
-    fn add(&self, name: &TenantName, tenant: &Arc<Tenant>) {
+    fn add(&self, registered: &Registered, tenant: &Arc<Tenant>) {
+        let name = &registered.name;
+        let evictor =
+            Evictor::of(&registered.policy, tenant).map(|evictor| tokio::task::spawn_local(evictor.run()));
         let mut open = self.open.borrow_mut();
         match open.get_mut(name) {
             // Its settings changed; where its entries are did not.
             Some(known) if Arc::ptr_eq(&known.tenant.durability, &tenant.durability) => {
                 known.tenant = tenant.clone();
+                known.set_evictor(evictor);
             }
             _ => {
                 let (storage, index) = (tenant.storage.clone(), tenant.index.clone());
                 let durability: Arc<DurabilityTracker> = tenant.durability.clone();
                 let flusher =
                     tokio::task::spawn_local(async move { durability.run_flusher(storage, index).await });
-                let before = open.insert(name.clone(), OpenTenant { tenant: tenant.clone(), flusher });
+                let before =
+                    open.insert(name.clone(), OpenTenant { tenant: tenant.clone(), flusher, evictor });
                 // Its entries are in another storage from now on.
                 if let Some(before) = before {
                     tokio::task::spawn_local(async move { persist(&before.tenant).await });

@@ -1,7 +1,8 @@
 //! Deletes everything that a tenant has: rows first, objects second, in pages. It can be broken off
 //! and repeated at any point.
 
-use larder_index::{EntryId, Index, UploadId};
+use larder_common::clock::Clock;
+use larder_index::{Cause, Departure, EntryId, Index, UploadId};
 use larder_storage::Storage;
 
 use super::{Ownership, PAGE, Report, SweepError};
@@ -51,13 +52,14 @@ async fn remove_entries(
     index: &dyn Index,
     report: &mut Report,
 ) -> Result<(), SweepError> {
+    let departure = Departure { cause: Cause::Manual, at_ms: Clock::system().now_ms() };
     loop {
         let page = index.list_entries(EntryId(0), PAGE).await?;
         if page.is_empty() {
             return Ok(());
         }
         for entry in page {
-            if index.delete_entry(entry.id).await? {
+            if index.delete_entry(entry.id, &departure).await? {
                 report.entries += 1;
                 report.bytes += entry.size_bytes;
             }

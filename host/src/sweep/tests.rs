@@ -23,6 +23,7 @@ use crate::{
     testing::{NOW_MS, tenant},
 };
 
+mod facts;
 mod full;
 mod times;
 
@@ -58,7 +59,7 @@ impl Fixture {
         match self
             .tenant
             .index
-            .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, at_ms, 0)
+            .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, at_ms, 0)
             .await
             .unwrap()
         {

@@ -3,6 +3,8 @@
 use larder_common::causes::chain;
 use larder_index::{MAX_CLOCK_SKEW_MS, Upload, UploadId};
 
+use crate::capacity::{discard_upload, remove_object};
+
 use super::{PAGE, SweepError, SweepRun, Sweeper, ages::EARLIEST_MS};
 
 impl Sweeper<'_> {
@@ -45,8 +47,8 @@ impl Sweeper<'_> {
         }
     }
 
-    /// Deletes an upload that had no activity since it was listed: the row, then its staged blocks,
-    /// then its object. What cannot be removed becomes an orphan.
+    /// Deletes an upload that had no activity since it was listed: the row, then its object,
+    /// then its staged blocks. What cannot be removed becomes an orphan.
     async fn abandon(&self, upload: &Upload, run: &mut SweepRun) -> Result<(), SweepError> {
         let is_idle = self.tenant.usage.last_activity_ms(&upload.name).is_none();
         if !(is_idle && self.tenant.index.abandon_idle(upload.id, upload.last_activity_ms + 1).await?) {
@@ -54,10 +56,10 @@ impl Sweeper<'_> {
         }
         run.report.uploads += 1;
         tracing::info!(upload = upload.id.0, key = upload.slot.key, "abandoned upload deleted");
-        run.failures.record(self.tenant.storage.discard(&upload.name).await)?;
         if let Some(attachment) = &upload.attachment {
-            run.failures.record(self.tenant.storage.remove(&attachment.object).await)?;
+            run.failures.record(remove_object(self.tenant, &attachment.object).await)?;
         }
+        run.failures.record(discard_upload(self.tenant, &upload.name).await)?;
         Ok(())
     }
 }

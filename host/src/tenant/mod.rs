@@ -17,9 +17,12 @@ use larder_storage::Storage;
 
 use crate::{
     auth::{TokenVerifier, UrlSigner},
+    capacity::{Capacity, Refusals, Removals},
+    config::KeepNewest,
     disk_pressure::DiskPressure,
     net::Upstream,
     retention::{DurabilityTracker, RepositoryNames, UsageTracker},
+    webhook::Webhooks,
 };
 
 /// The part of the configuration that the component sees.
@@ -33,6 +36,15 @@ pub(crate) struct PolicySettings {
     pub idle_upload_ms: u64,
     /// How long an entry may be unused, in milliseconds; `None`: for ever.
     pub unused_entry_ms: Option<u64>,
+    /// How long an entry may go without its first use, in milliseconds; `None`: for ever.
+    pub never_used_ms: Option<u64>,
+    /// How old an entry may become, in milliseconds; `None`: as old as it gets.
+    pub max_age_ms: Option<u64>,
+    /// Of which entries only the newest stay.
+    pub keep_newest: Vec<KeepNewest>,
+    /// How long the key of a trusted entry that was revoked or evicted is barred from savers of low
+    /// trust, in milliseconds; `None`: not at all.
+    pub barred_ms: Option<u64>,
     /// Largest entry, in bytes; `None`: any.
     pub max_entry_bytes: Option<u64>,
     /// The origin of download URLs for `@actions/cache` in protocol version 2: scheme and
@@ -59,14 +71,24 @@ pub(crate) struct Tenant {
     pub names: Arc<RepositoryNames>,
     /// Flushes new entries.
     pub durability: Arc<DurabilityTracker>,
+    /// How much may be stored; `None`: any amount.
+    pub capacity: Option<Arc<Capacity>>,
+    /// Objects whose removal the index does not know yet.
+    pub removals: Arc<Removals>,
+    /// What was refused, and the client not told.
+    pub refusals: Arc<Refusals>,
     /// Reports a full disk.
     pub pressure: Arc<DiskPressure>,
     /// The time of day.
     pub clock: Clock,
     /// The part of the configuration that the component sees.
     pub settings: PolicySettings,
+    /// How many deleted entries are remembered.
+    pub departed_entries: usize,
     /// Where requests are forwarded that are not for the cache.
     pub upstream: Option<Upstream>,
+    /// Verifies the platform's webhooks; `None` where there are none.
+    pub webhooks: Option<Arc<Webhooks>>,
     /// What it shares with other tenants; `None` where it is the only one.
     pub shared: Option<SharedResources>,
 }

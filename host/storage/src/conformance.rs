@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
 mod content;
+mod erase;
 mod identity;
 mod listing;
 mod tenants;
@@ -19,7 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 
-pub(crate) use self::{content::*, identity::*, listing::*, tenants::*, uploads::*};
+pub(crate) use self::{content::*, erase::*, identity::*, listing::*, tenants::*, uploads::*};
 use super::{BlockId, Content, ObjectName, Source, Storage, StorageError, UploadName};
 pub(crate) use crate::testing::{
     announced, broken, chunked, id, ids, new_upload, pattern, stuck, unannounced, whole,
@@ -212,6 +213,10 @@ macro_rules! short_storage_conformance {
             listing_shows_uploads_until_they_are_discarded,
             a_time_that_was_set_is_listed,
             an_identity_is_given_once_and_kept,
+            erasing_removes_all_that_an_upload_left,
+            erasing_keeps_the_object_that_is_kept,
+            an_upload_takes_bytes_again_after_it_was_erased,
+            objects_are_listed_with_their_sizes,
         );
     };
 }

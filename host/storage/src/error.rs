@@ -66,6 +66,9 @@ pub enum SourceError {
     /// The source has more bytes than `Source::within` allows.
     #[error("the body is too large")]
     TooLarge,
+    /// There is no room for the rest of it: a limit of what may be stored is reached.
+    #[error("there is no room for the body")]
+    NoRoom,
 }
 
 impl From<SourceError> for StorageError {
@@ -73,6 +76,7 @@ impl From<SourceError> for StorageError {
         match error {
             SourceError::CutShort => Self::Invalid(error.to_string()),
             SourceError::TooLarge => Self::TooLarge,
+            SourceError::NoRoom => Self::NoSpace,
         }
     }
 }

@@ -62,6 +62,18 @@ pub struct Listed<Name> {
     pub name: Name,
     /// When it was last written, in milliseconds since 1970.
     pub modified_ms: u64,
+    /// The space that it takes, in bytes. Without what the listing does not show: in a bucket the parts
+    /// of an upload that are not an object yet.
+    pub size_bytes: u64,
+}
+
+/// The disk of a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// Its size in bytes.
+    pub total_bytes: u64,
+    /// What this process may still use of it.
+    pub free_bytes: u64,
 }
 
 /// A page of a listing.
@@ -157,6 +169,15 @@ pub trait Storage: Send + Sync + 'static {
     /// nothing.
     async fn discard(&self, upload: &UploadName) -> Result<(), StorageError>;
 
+    /// Deletes all that is stored of an upload: what is staged, and all objects that [`Self::put`] and
+    /// [`Self::commit`] have made of it, except `kept`. What a call that is under way stores later stays.
+    /// Succeeds if there is nothing. Objects that releases before this method have made stay.
+    ///
+    /// A driver that does not know which objects it made of an upload deletes what is staged.
+    async fn erase(&self, upload: &UploadName, _kept: Option<&ObjectName>) -> Result<(), StorageError> {
+        self.discard(upload).await
+    }
+
     /// Deletes an object. Succeeds if there is none.
     async fn remove(&self, object: &ObjectName) -> Result<(), StorageError>;
 
@@ -183,6 +204,11 @@ pub trait Storage: Send + Sync + 'static {
     /// [`StorageError::NoSpace`].
     async fn has_room(&self) -> Result<bool, StorageError> {
         Ok(true)
+    }
+
+    /// Returns how full the disk is, measured now; `None` if the storage is on none.
+    async fn disk_usage(&self) -> Result<Option<DiskUsage>, StorageError> {
+        Ok(None)
     }
 
     /// Returns the identity of the storage; `None` if it has none yet.

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before } from 'node:test'
 import { startBuildkit } from '../harness/buildkit.mjs'
-import { cannotWipe } from '../harness/server.mjs'
+import { cannotControl, cannotWipe, startServer } from '../harness/server.mjs'
 import { largest, storedObjects } from '../harness/stored-objects.mjs'
 import { newJob, newRepository, scenario, useServer } from '../harness/suite.mjs'
 import { client, missing } from '../harness/tools.mjs'
@@ -110,6 +110,29 @@ building('BuildKit where one layer is gone: told so at once, it builds that step
   await daemon.prune()
   assertBuilt(await build(job, context, { from: 'holed' }), context, { 'whole.bin': true, 'gone.bin': true })
 }, cannotWipe)
+
+building('BuildKit where there is no room: the export does not fail, and no index names what is missing', async () => {
+  const environment = { CACHE_MAX_SIZE_BYTES: `${8 * MIB}`, DISABLE_CLEANUP_JOBS: 'true' }
+  const tight = await startServer({ environment })
+  try {
+    const job = newJob(tight)
+    const small = newContext({ 'small.bin': MIB })
+    assertBuilt(await build(job, small, { to: 'tight' }), small)
+    await daemon.prune()
+    const large = newContext({ 'fits.bin': MIB, 'large.bin': 12 * MIB, 'later.bin': 1000 })
+    const other = newJob(tight, { repository: job.repository, validForSeconds: 1800 })
+    assertBuilt(await build(other, large, { to: 'tight', limitMs: NO_HANG_MS }), large)
+    assert.match(tight.log(), /accepted in words/)
+    await daemon.prune()
+    // The index of before is still the newest one, and whole.
+    const third = newJob(tight, { repository: job.repository, validForSeconds: 1700 })
+    assertBuilt(await build(third, small, { from: 'tight' }), small, { 'small.bin': true })
+    await daemon.prune()
+    assertBuilt(await build(third, large, { from: 'tight', limitMs: NO_HANG_MS }), large)
+  } finally {
+    await tight.stop()
+  }
+}, cannotControl)
 
 /** A folder with a Dockerfile that copies each of these files, random content of the size given, in a step of its own. */
 function newContext(files) {

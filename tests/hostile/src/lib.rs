@@ -6,10 +6,10 @@ mod wit {
 }
 
 use wit::{
-    exports::larder::cache::{handler, retention},
+    exports::larder::cache::{explain, handler, retention},
     larder::cache::{
         auth, http, index, log, storage,
-        types::{Payload, Request, Response},
+        types::{DepartureCause, Payload, Request, Response, Trust},
     },
 };
 
@@ -60,20 +60,51 @@ impl handler::Guest for Hostile {
 
 impl retention::Guest for Hostile {
     /// Selects everything, and ids that it was not given.
-    async fn select_roots(_now_ms: u64, entries: Vec<index::Entry>) -> Vec<u64> {
-        entries.iter().map(|entry| entry.id).chain(0..100_000).collect()
+    async fn select_entries(_now_ms: u64, entries: Vec<index::Entry>) -> retention::Selection {
+        let ids = entries.iter().map(|entry| entry.id).chain(0..100_000);
+        let member = |id| retention::GroupMember { id, group: "x".repeat(20) };
+        retention::Selection { roots: ids.clone().collect(), groups: ids.map(member).collect() }
     }
 
     async fn review_entries(
         _now_ms: u64,
         candidates: Vec<retention::Candidate>,
         _roots: retention::Roots,
+    ) -> Vec<retention::Verdict> {
+        let ids = candidates.iter().map(|candidate| candidate.entry.id).chain(0..100_000);
+        let cause = || DepartureCause::Rule("a name of a rule that is far too long ".repeat(10));
+        ids.map(|id| retention::Verdict { id, cause: cause() }).collect()
+    }
+
+    async fn room_tiers(_needed: retention::RoomNeeded) -> Vec<retention::Tier> {
+        (0..10_000).map(|_| retention::Tier { within: retention::Within::Tenant, trust: None }).collect()
+    }
+
+    /// Chooses everything twice, and ids that it was not given.
+    async fn make_room(
+        _now_ms: u64,
+        _needed: retention::RoomNeeded,
+        candidates: Vec<retention::Candidate>,
     ) -> Vec<u64> {
-        candidates.iter().map(|candidate| candidate.entry.id).chain(0..100_000).collect()
+        let ids = || candidates.iter().map(|candidate| candidate.entry.id);
+        ids().chain(ids()).chain(0..100_000).collect()
     }
 
     async fn review_uploads(_now_ms: u64, uploads: Vec<index::Upload>) -> Vec<u64> {
         uploads.iter().map(|upload| upload.id).chain(0..100_000).collect()
+    }
+}
+
+impl explain::Guest for Hostile {
+    async fn explain(_now_ms: u64, query: explain::Query) -> Result<explain::Explanation, index::Error> {
+        let attempt = || explain::Attempt {
+            scope: query.repository.clone(),
+            key: "k".into(),
+            kind: index::MatchKind::Exact,
+            finding: explain::Finding::Nothing,
+        };
+        let attempts = (0..10_000).map(|_| attempt()).collect();
+        Ok(explain::Explanation { version: None, attempts, near: Vec::new(), cause: None })
     }
 }
 
@@ -129,7 +160,7 @@ async fn reserve_with(request: &Request, mark: &str, facts: Vec<(String, String)
         version: String::new(),
         key: mark.into(),
     };
-    match index::reserve(slot, "hostile".into(), facts, request.received_ms, 0).await {
+    match index::reserve(slot, "hostile".into(), facts, Trust::Full, request.received_ms, 0).await {
         Ok(reservation) => reservation,
         Err(_) => trap(),
     }

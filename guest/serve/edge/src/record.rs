@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::bindings::larder::cache::types::{Outcome, OutcomeKind};
+use crate::bindings::larder::cache::types::{MissCause, Outcome, OutcomeKind};
 
 /// Longest text of a field, in bytes.
 const MAX_TEXT_BYTES: usize = 256;
@@ -83,6 +83,27 @@ fn add_outcome(line: &mut String, outcome: &Outcome) {
     }
     if let Some(entry) = outcome.entry {
         let _ = write!(line, " entry={entry}");
+    }
+    if let Some(miss) = outcome.miss {
+        let _ = write!(line, " miss={}", miss_word(miss));
+    }
+}
+
+fn miss_word(cause: MissCause) -> &'static str {
+    match cause {
+        MissCause::NeverSaved => "never-saved",
+        MissCause::OtherScope => "other-scope",
+        MissCause::OtherVersion => "other-version",
+        MissCause::Uploading => "uploading",
+        MissCause::Stale => "stale",
+        MissCause::Quarantined => "quarantined",
+        MissCause::Expired => "expired",
+        MissCause::Evicted => "evicted",
+        MissCause::Superseded => "superseded",
+        MissCause::Revoked => "revoked",
+        MissCause::ClosedScope => "closed-scope",
+        MissCause::Deleted => "deleted",
+        MissCause::Denied => "denied",
     }
 }
 

@@ -11,7 +11,8 @@ use crate::{
         larder::{
             cache::{
                 index::Entry,
-                retention::{self, Candidate, ContentState, Roots},
+                retention::{self, Candidate, ContentState, EntryDetails, Roots},
+                types::{DepartureCause, Trust},
             },
             serve::{
                 bridge::{self, EdgeSettings, Level},
@@ -138,7 +139,7 @@ async fn step(cursor: Cursor, report: &mut Report) -> Result<Option<Cursor>, Str
         "roots" => {
             let page = sweeper::list_entries(cursor.page.clone()).await?;
             let listed: BTreeSet<u64> = page.entries.iter().map(|entry| entry.id).collect();
-            let mut selected = retention::select_roots(now_ms(), page.entries).await;
+            let mut selected = retention::select_entries(now_ms(), page.entries).await.roots;
             selected.retain(|id| listed.contains(id));
             if !selected.is_empty() {
                 sweeper::add_roots(cursor.sweep.clone(), selected).await?;
@@ -171,19 +172,47 @@ async fn review(sweep: &str, entries: Vec<Entry>, report: &mut Report) -> Result
         Content::Unknown => ContentState::Unknown,
     };
     let candidates = entries.iter().cloned().zip(&states);
-    let candidates =
-        candidates.map(|(entry, content)| Candidate { entry, content: state(*content) }).collect::<Vec<_>>();
+    let candidate = |(entry, content): (Entry, &Content)| Candidate {
+        entry,
+        details: details(),
+        content: state(*content),
+        newer: None,
+    };
+    let candidates = candidates.map(candidate).collect();
     let doomed = retention::review_entries(now_ms(), candidates, Roots { entries: roots, complete }).await;
-    for (entry, content) in entries.into_iter().zip(states).filter(|(entry, _)| doomed.contains(&entry.id)) {
+    for (entry, content) in entries.into_iter().zip(states) {
+        let Some(verdict) = doomed.iter().find(|verdict| verdict.id == entry.id) else { continue };
         let (bytes, key) = (entry.size_bytes, entry.slot.key.clone());
         if sweeper::delete(entry, content == Content::Broken).await? {
             report.entries += 1;
             report.bytes += bytes;
             bridge::log_line(
                 Level::Info,
-                &format!("entry deleted key={key:?} stale={}", content == Content::Broken),
+                &format!("entry deleted key={key:?} cause={}", cause_word(&verdict.cause)),
             );
         }
     }
     Ok(())
+}
+
+/// What the directory stores of who saved an entry is not read, uses are not counted, and the trust is
+/// not stored.
+fn details() -> EntryDetails {
+    EntryDetails { facts: None, uses: None, trust: Trust::Full }
+}
+
+fn cause_word(cause: &DepartureCause) -> &str {
+    match cause {
+        DepartureCause::Age => "age",
+        DepartureCause::NeverUsed => "never-used",
+        DepartureCause::MaxAge => "max-age",
+        DepartureCause::Superseded => "superseded",
+        DepartureCause::Size => "size",
+        DepartureCause::Quota => "quota",
+        DepartureCause::Stale => "stale",
+        DepartureCause::Manual => "manual",
+        DepartureCause::Revoked => "revoked",
+        DepartureCause::ClosedScope => "closed-scope",
+        DepartureCause::Rule(name) => name,
+    }
 }

@@ -16,7 +16,7 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 const MAX_DAYS: u64 = 36_500;
 
 /// The variables that have an effect.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 23] = [
     "ACTIONS_TOKEN_ISSUER",
     "API_BASE_URL",
     "CACHE_CLEANUP_OLDER_THAN_DAYS",
@@ -29,6 +29,7 @@ const KNOWN: [&str; 22] = [
     "LARDER_HS256_SECRET",
     "LARDER_IDLE_UPLOAD_MS",
     "LARDER_JWKS_FILE",
+    "LARDER_MAX_AGE_DAYS",
     "LARDER_MAX_BYTES",
     "LARDER_OWNERS",
     "LARDER_PARALLEL_DOWNLOAD_URL",
@@ -95,6 +96,8 @@ pub(crate) struct Settings {
     pub(crate) keys: KeyRule,
     pub(crate) unused_days: u64,
     /// An upload without activity for this long yields to another save of its key.
+    /// 0: any age.
+    pub(crate) max_age_days: u64,
     pub(crate) idle_upload_ms: u64,
     pub(crate) orphan_grace_ms: u64,
     pub(crate) max_bytes: Option<NonZeroU64>,
@@ -133,6 +136,7 @@ impl Settings {
                 false => KeyRule::AnyCase,
             },
             unused_days: variables.number("CACHE_CLEANUP_OLDER_THAN_DAYS", MAX_DAYS)?.unwrap_or(90),
+            max_age_days: variables.number("LARDER_MAX_AGE_DAYS", MAX_DAYS)?.unwrap_or(0),
             idle_upload_ms: variables
                 .number("LARDER_IDLE_UPLOAD_MS", MAX_DAYS * 24 * HOUR_MS)?
                 .unwrap_or(5 * 60 * 1000)

@@ -186,7 +186,7 @@ fn a_stale_entry_is_a_404_with_one_warning() {
 fn a_deleted_entry_is_a_404() {
     use crate::ports::Host;
     let (host, id, url) = stored("x");
-    crate::fake::block_on(host.delete_entry(id)).unwrap();
+    crate::fake::block_on(host.delete_entry(id, crate::ports::Cause::Manual, 0)).unwrap();
     assert_eq!(get(&host, &url, &[]).status, 404);
     assert!(host.take_log().is_empty());
 }

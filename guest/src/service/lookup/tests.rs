@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
-use crate::ports::{IndexError, Level, StorageError};
+use crate::ports::{Cause, IndexError, Level, MissCause, StorageError};
 
 fn host() -> FakeHost {
     let host = FakeHost::new();
@@ -299,4 +299,116 @@ fn an_unavailable_storage_is_not_a_miss_and_has_no_url() {
     let call = FakeRequest::call("GetCacheEntryDownloadURL", "t", r#"{"key":"k","version":"v"}"#);
     let answer = host.send(call.header("user-agent", "@actions/cache-6.3.0"));
     assert_eq!((answer.status, &*answer.member("code")), (503, "unavailable"));
+}
+
+/// Looks up `k`, which is a miss, and returns the cause in the log line.
+fn miss(host: &FakeHost) -> Option<MissCause> {
+    host.take_calls();
+    let answer = lookup(host, "k", &[]);
+    assert_eq!(answer.member("matched_key"), "");
+    answer.outcome.miss
+}
+
+#[test]
+fn each_miss_has_its_cause() {
+    assert_eq!(miss(&host()), Some(MissCause::NeverSaved));
+
+    let elsewhere = host();
+    elsewhere.add_entry("elsewhere", "v", "k", b"x");
+    assert_eq!(miss(&elsewhere), Some(MissCause::OtherScope));
+
+    let version = host();
+    version.add_entry("main", "w", "k", b"x");
+    assert_eq!(miss(&version), Some(MissCause::OtherVersion));
+
+    let denied = host();
+    denied.allow("t", &["pr=rw", "main=w"]);
+    denied.add_entry("main", "v", "k", b"x");
+    assert_eq!(miss(&denied), Some(MissCause::Denied));
+
+    let uploading = host();
+    uploading.send(FakeRequest::call("CreateCacheEntry", "t", r#"{"key":"k","version":"v"}"#));
+    assert_eq!(miss(&uploading), Some(MissCause::Uploading));
+    assert_eq!(uploading.take_calls().iter().filter(|call| call.starts_with("index.list")).count(), 1);
+
+    let stale = host();
+    let id = stale.add_entry("main", "v", "k", b"x");
+    stale.damage(id, None);
+    assert_eq!(miss(&stale), Some(MissCause::Stale));
+
+    let withheld = host();
+    let id = withheld.add_entry("main", "v", "k", b"x");
+    withheld.quarantine(id);
+    assert_eq!(miss(&withheld), Some(MissCause::Quarantined));
+
+    for (cause, expected) in [
+        (Cause::Age, MissCause::Expired),
+        (Cause::Size, MissCause::Evicted),
+        (Cause::Superseded, MissCause::Superseded),
+        (Cause::Revoked, MissCause::Revoked),
+        (Cause::ClosedScope, MissCause::ClosedScope),
+        (Cause::Manual, MissCause::Deleted),
+    ] {
+        let gone = host();
+        let id = gone.add_entry("main", "v", "k", b"x");
+        gone.depart(id, cause, NOW_MS - 1);
+        assert_eq!(miss(&gone), Some(expected));
+    }
+}
+
+#[test]
+fn a_token_that_may_read_nothing_misses_by_denial() {
+    let host = host();
+    host.allow("t", &["pr=w"]);
+    assert_eq!(lookup(&host, "k", &[]).outcome.miss, Some(MissCause::Denied));
+}
+
+#[test]
+fn a_miss_costs_two_more_queries() {
+    let host = host();
+    assert_eq!(miss(&host), Some(MissCause::NeverSaved));
+    assert_eq!(
+        host.take_calls(),
+        ["auth.verify", "http.read-body", "index.find", "index.list-near", "index.list-departed"]
+    );
+}
+
+/// The client gets its miss.
+#[test]
+fn a_miss_whose_cause_cannot_be_found_is_a_miss() {
+    for call in ["index.list-near", "index.list-departed"] {
+        let host = host();
+        host.fail(call, Fault::Index(IndexError::Unavailable("x".into())));
+        assert_eq!(miss(&host), None, "{call}");
+    }
+}
+
+#[test]
+fn an_entry_that_is_too_old_is_not_served_and_another_one_is() {
+    let host = host();
+    host.configure(|settings| settings.max_age_ms = Some(10_000));
+    let old = host.add_entry("pr", "v", "k", b"old");
+    host.change_entry(old, |entry| entry.created_ms = NOW_MS - 10_001);
+    assert_eq!(miss(&host), Some(MissCause::Expired));
+    assert!(host.touched().is_empty());
+    host.add_entry("main", "v", "k", b"main");
+    assert_eq!(found(&host, "k", &[]), pair("k", "main"));
+    // An index may name it.
+    let layer = host.add_entry("pr", "v", "buildkit-blob-1", b"layer");
+    host.change_entry(layer, |entry| entry.created_ms = NOW_MS - 10_001);
+    assert_eq!(found(&host, "buildkit-blob-1", &[]), pair("buildkit-blob-1", "layer"));
+}
+
+#[test]
+fn a_lookup_passes_by_a_bounded_number_of_old_entries() {
+    let host = host();
+    host.configure(|settings| settings.max_age_ms = Some(10_000));
+    for n in 0..100 {
+        let id = host.add_entry("pr", "v", &format!("k{n}"), b"x");
+        host.change_entry(id, |entry| entry.created_ms = 0);
+    }
+    host.take_calls();
+    assert_eq!(miss(&host), Some(MissCause::Expired));
+    let calls = host.take_calls();
+    assert_eq!(calls.iter().filter(|call| **call == "index.find").count(), 32);
 }

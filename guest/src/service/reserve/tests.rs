@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
-use crate::ports::{IndexError, StorageError};
+use crate::ports::{Cause, IndexError, StorageError, Trust};
 
 const MESSAGE: &str = r#"{"key":"k","version":"v"}"#;
 
@@ -407,4 +407,31 @@ fn on_a_full_disk_each_client_gets_its_form_of_rejection() {
     assert!(toolkit.member("message").contains("disk is full"), "{}", toolkit.text());
     full();
     assert_eq!(host.send(version_1().header("user-agent", "go-actions-cache/1.0")).status, 507);
+}
+
+#[test]
+fn an_upload_is_reserved_with_the_trust_of_its_saver_and_its_entry_keeps_it() {
+    let host = host();
+    host.allow("open", &["main=rw"]);
+    host.set_event("open", "issue_comment");
+    // It may read the default branch, and not write it.
+    assert_eq!(create(&host, "t").status, 200);
+    assert_eq!(create(&host, "open").status, 200);
+    let other = r#"{"key":"another","version":"v"}"#;
+    assert_eq!(host.send(FakeRequest::call("CreateCacheEntry", "other", other)).status, 200);
+    let trust: Vec<_> = host.uploads().iter().map(|upload| host.trust(upload.id)).collect();
+    assert_eq!(trust, [Trust::Low, Trust::Low, Trust::Full]);
+}
+
+#[test]
+fn an_entry_that_is_too_old_to_be_served_is_replaced_once_its_urls_are_void() {
+    let host = host();
+    host.configure(|settings| settings.max_age_ms = Some(10_000));
+    let old = host.add_entry("pr", "v", "k", b"x");
+    host.change_entry(old, |entry| entry.created_ms = NOW_MS - 10_001);
+    assert!(is_taken(&create(&host, "t")), "it was used a second ago");
+    host.change_entry(old, |entry| (entry.created_ms, entry.last_used_ms) = (0, NOW_MS - 3_600_001));
+    assert_eq!(create(&host, "t").status, 200);
+    assert!(host.entries().is_empty() && host.objects().is_empty());
+    assert_eq!(host.departed()[0].cause, Cause::MaxAge);
 }

@@ -1,14 +1,14 @@
 //! Promises about other changes: deletions, touches, secrets.
 
-use super::{Case, facts::details, unique};
+use super::{Case, DELETED, facts::details, unique};
 use crate::{Entry, EntryId, EntryUses};
 
 pub(crate) async fn deleting_an_entry_frees_the_slot_once(case: &Case) {
     let entry = case.entry("k").await;
     let other = case.entry("k2").await;
-    assert!(case.index.delete_entry(entry.id).await.unwrap());
-    assert!(!case.index.delete_entry(entry.id).await.unwrap());
-    assert!(!case.index.delete_entry(EntryId(u64::MAX)).await.unwrap());
+    assert!(case.index.delete_entry(entry.id, &DELETED).await.unwrap());
+    assert!(!case.index.delete_entry(entry.id, &DELETED).await.unwrap());
+    assert!(!case.index.delete_entry(EntryId(u64::MAX), &DELETED).await.unwrap());
     assert_eq!(case.exact("k").await, None);
     assert_eq!(case.index.get_entry(entry.id).await.unwrap(), None);
     assert_eq!(case.index.get_entry(other.id).await.unwrap(), Some(other));
@@ -18,11 +18,11 @@ pub(crate) async fn deleting_an_entry_frees_the_slot_once(case: &Case) {
 pub(crate) async fn an_entry_that_was_used_meanwhile_is_not_deleted_as_unused(case: &Case) {
     let entry = case.entry("k").await;
     case.index.touch_entries(&[EntryUses::once(entry.id, entry.last_used_ms + 1)]).await.unwrap();
-    assert!(!case.index.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap());
+    assert!(!case.index.delete_entry_unused(entry.id, entry.last_used_ms, &DELETED).await.unwrap());
     let seen = case.index.get_entry(entry.id).await.unwrap().expect("the entry");
     assert_eq!(seen.last_used_ms, entry.last_used_ms + 1);
-    assert!(case.index.delete_entry_unused(entry.id, seen.last_used_ms).await.unwrap());
-    assert!(!case.index.delete_entry_unused(entry.id, u64::MAX).await.unwrap());
+    assert!(case.index.delete_entry_unused(entry.id, seen.last_used_ms, &DELETED).await.unwrap());
+    assert!(!case.index.delete_entry_unused(entry.id, u64::MAX, &DELETED).await.unwrap());
     assert_eq!(case.exact("k").await, None);
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn touching_entries_never_goes_back(case: &Case) {
 
 pub(crate) async fn touching_an_entry_tells_whether_it_is_there(case: &Case) {
     let (entry, gone) = (case.entry("1").await, case.entry("2").await);
-    case.index.delete_entry(gone.id).await.unwrap();
+    case.index.delete_entry(gone.id, &DELETED).await.unwrap();
     // The second is a repetition of the first.
     for (used_ms, stored_ms, uses) in
         [(3_000, 3_000, 1), (3_000, 3_000, 1), (2_000, 3_000, 2), (4_000, 4_000, 3)]
@@ -72,7 +72,7 @@ pub(crate) async fn a_last_use_from_the_future_is_capped(case: &Case) {
 pub(crate) async fn touching_deleted_rows_is_harmless(case: &Case) {
     let gone = case.entry("1").await;
     let there = case.entry("2").await;
-    case.index.delete_entry(gone.id).await.unwrap();
+    case.index.delete_entry(gone.id, &DELETED).await.unwrap();
     let uses = [gone.id, EntryId(u64::MAX), there.id].map(|id| EntryUses::once(id, 3_000));
     case.index.touch_entries(&uses).await.unwrap();
     case.index.touch_entries(&[]).await.unwrap();

@@ -2,10 +2,10 @@
 
 use larder_common::facts::{CLAIMS, MAX_TOTAL_BYTES};
 
-use super::{Case, attachment, exact, unique};
+use super::{Case, DELETED, attachment, exact, unique};
 use crate::{
     Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, NO_FACTS, RepositoryName, Reservation, Slot,
-    Upload, UploadId,
+    Trust, Upload, UploadId,
 };
 
 /// Facts of a run.
@@ -14,7 +14,7 @@ fn run(id: &str) -> Facts {
 }
 
 async fn reserve(case: &Case, slot: &Slot, facts: &Facts, now_ms: u64) -> Upload {
-    match case.index.reserve(slot, "o", facts, now_ms, now_ms).await.unwrap() {
+    match case.index.reserve(slot, "o", facts, Trust::Full, now_ms, now_ms).await.unwrap() {
         Reservation::Reserved(upload) => upload,
         other => panic!("the slot was taken: {other:?}"),
     }
@@ -36,12 +36,18 @@ pub(crate) async fn an_entry_has_the_facts_of_its_reservation(case: &Case) {
     let upload = reserve(case, &slot, &run("1"), 1_000).await;
     assert_eq!(case.index.upload_facts(upload.id).await.unwrap(), Some(run("1")));
     // Whoever comes to a slot that is taken changes nothing.
-    let again = case.index.reserve(&slot, "o", &run("2"), 2_000, 500).await.unwrap();
+    let again = case.index.reserve(&slot, "o", &run("2"), Trust::Full, 2_000, 500).await.unwrap();
     assert_eq!(again, Reservation::Upload(upload.clone()));
     let entry = finalize(case, &upload).await;
-    let again = case.index.reserve(&slot, "o", &run("3"), 2_000, 500).await.unwrap();
+    let again = case.index.reserve(&slot, "o", &run("3"), Trust::Full, 2_000, 500).await.unwrap();
     assert_eq!(again, Reservation::Entry(entry.clone()));
-    let expected = EntryDetails { id: entry.id, facts: Some(run("1")), uses: Some(0) };
+    let expected = EntryDetails {
+        id: entry.id,
+        facts: Some(run("1")),
+        uses: Some(0),
+        trust: Some(Trust::Full),
+        quarantined_ms: None,
+    };
     assert_eq!(details(case, entry.id).await, expected);
     assert_eq!(case.index.upload_facts(upload.id).await.unwrap(), None, "it is an entry now");
 }
@@ -80,7 +86,7 @@ pub(crate) async fn facts_are_whole_whatever_their_values(case: &Case) {
 
 pub(crate) async fn details_are_those_of_entries_that_exist_in_order(case: &Case) {
     let (one, gone, two) = (case.entry("1").await, case.entry("2").await, case.entry("3").await);
-    case.index.delete_entry(gone.id).await.unwrap();
+    case.index.delete_entry(gone.id, &DELETED).await.unwrap();
     let asked = [two.id, EntryId(u64::MAX), gone.id, one.id, two.id];
     let found = case.index.entry_details(&asked).await.unwrap();
     assert_eq!(found.iter().map(|details| details.id).collect::<Vec<_>>(), [one.id, two.id]);
@@ -117,7 +123,7 @@ pub(crate) async fn a_batch_that_is_repeated_counts_once(case: &Case) {
 pub(crate) async fn an_entry_that_is_made_again_was_never_used(case: &Case) {
     let first = case.entry("k").await;
     case.index.touch_entries(&[EntryUses::once(first.id, 2_000)]).await.unwrap();
-    case.index.delete_entry(first.id).await.unwrap();
+    case.index.delete_entry(first.id, &DELETED).await.unwrap();
     let second = case.entry("k").await;
     assert_eq!(details(case, second.id).await.uses, Some(0));
     let found = case.index.find(&case.repository, "v", &[exact("k")], &[]).await.unwrap();

@@ -50,13 +50,25 @@ pub(crate) async fn only_letters_of_ascii_have_a_case(case: &Case) {
 
 pub(crate) async fn a_slot_is_reserved_in_any_case(case: &Case) {
     let upload = case.reserve(&case.key("Key"), 1_000).await;
-    let again = case.index.reserve(&case.key("kEY"), "o", &crate::NO_FACTS, 2_000, 1_000).await.unwrap();
+    let again = case
+        .index
+        .reserve(&case.key("kEY"), "o", &crate::NO_FACTS, crate::Trust::Full, 2_000, 1_000)
+        .await
+        .unwrap();
     assert_eq!(again, Reservation::Upload(upload));
     // A displaced slot is reserved with the key of the new request.
-    let again = case.index.reserve(&case.key("kEY"), "o", &crate::NO_FACTS, 2_000, 1_001).await.unwrap();
+    let again = case
+        .index
+        .reserve(&case.key("kEY"), "o", &crate::NO_FACTS, crate::Trust::Full, 2_000, 1_001)
+        .await
+        .unwrap();
     assert!(matches!(&again, Reservation::Reserved(upload) if upload.slot.key == "kEY"), "{again:?}");
     let entry = case.entry("Other").await;
-    let taken = case.index.reserve(&case.key("OTHER"), "o", &crate::NO_FACTS, 2_000, 2_000).await.unwrap();
+    let taken = case
+        .index
+        .reserve(&case.key("OTHER"), "o", &crate::NO_FACTS, crate::Trust::Full, 2_000, 2_000)
+        .await
+        .unwrap();
     assert_eq!(taken, Reservation::Entry(entry));
 }
 

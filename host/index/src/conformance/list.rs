@@ -4,7 +4,7 @@ use std::{collections::HashSet, slice, thread};
 
 use larder_storage::UploadName;
 
-use super::{Case, attachment, block_on, object, unique};
+use super::{Case, DELETED, attachment, block_on, object, unique};
 use crate::{Durability, Entry, EntryId, Upload, UploadId};
 
 /// Lists all pages and returns the entries of this case.
@@ -72,7 +72,7 @@ pub(crate) async fn deleting_while_paging_skips_no_entry(case: &Case) {
         let page = case.index.list_entries(after, 2).await.unwrap();
         after = page.last().expect("more entries").id;
         for entry in page.into_iter().filter(|entry| entry.slot.repository == case.repository) {
-            assert!(case.index.delete_entry(entry.id).await.unwrap());
+            assert!(case.index.delete_entry(entry.id, &DELETED).await.unwrap());
             seen.push(entry);
         }
     }
@@ -143,7 +143,7 @@ pub(crate) async fn references_are_those_of_entries_and_uploads(case: &Case) {
     case.index.attach(upload.id, &replaced, 1).await.unwrap();
     case.index.attach(upload.id, &attached, 1).await.unwrap();
     let deleted = case.entry("deleted").await;
-    case.index.delete_entry(deleted.id).await.unwrap();
+    case.index.delete_entry(deleted.id, &DELETED).await.unwrap();
     let asked = [entry.object.clone(), attached.object.clone(), replaced.object, deleted.object, object()];
     let referenced = case.index.referenced_objects(&asked).await.unwrap();
     assert_eq!(referenced, HashSet::from([entry.object, attached.object]));

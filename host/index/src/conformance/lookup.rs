@@ -1,6 +1,6 @@
 //! Promises about searches and about reading an entry.
 
-use super::{Case, exact, prefix, probe};
+use super::{Case, DELETED, exact, prefix, probe};
 use crate::{Durability, EntryId, EntryUses, MatchKind};
 
 pub(crate) async fn finds_the_entry_with_exactly_this_key(case: &Case) {
@@ -64,7 +64,7 @@ pub(crate) async fn a_prefix_ignores_the_last_use(case: &Case) {
 pub(crate) async fn an_entry_that_was_made_again_is_the_newest(case: &Case) {
     let first = case.entry("p-1").await;
     case.entry("p-2").await;
-    assert!(case.index.delete_entry(first.id).await.unwrap());
+    assert!(case.index.delete_entry(first.id, &DELETED).await.unwrap());
     case.entry("p-1").await;
     assert_eq!(case.prefix("p-").await.as_deref(), Some("p-1"));
 }

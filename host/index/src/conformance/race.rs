@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use super::{Case, attachment, block_on, unique};
+use super::{Case, DELETED, attachment, block_on, unique};
 use crate::{Durability, Index, Reservation};
 
 const CALLERS: usize = 64;
@@ -47,7 +47,7 @@ pub(crate) async fn concurrent_reservations_have_one_winner(case: &Case) {
     for round in 0..5 {
         let slot = case.key(&round.to_string());
         one_reserved(&at_once(case, async |index, _| {
-            index.reserve(&slot, "o", &crate::NO_FACTS, 2, 1).await.unwrap()
+            index.reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 2, 1).await.unwrap()
         }));
     }
 }
@@ -56,8 +56,9 @@ pub(crate) async fn concurrent_displacements_have_one_winner(case: &Case) {
     for round in 0..5 {
         let idle = case.reserve(&case.key(&round.to_string()), 1).await;
         let slot = &idle.slot;
-        let outcomes =
-            at_once(case, async |index, _| index.reserve(slot, "o", &crate::NO_FACTS, 9, 5).await.unwrap());
+        let outcomes = at_once(case, async |index, _| {
+            index.reserve(slot, "o", &crate::NO_FACTS, crate::Trust::Full, 9, 5).await.unwrap()
+        });
         one_reserved(&outcomes);
         assert_eq!(case.index.get_upload(&idle.name).await.unwrap(), None);
     }
@@ -108,7 +109,7 @@ pub(crate) async fn a_touch_and_a_deletion_of_the_unused_do_not_both_win(case: &
                 let touched = index.touch_entry(entry.id, entry.last_used_ms + 1).await.unwrap();
                 return (touched, false);
             }
-            (false, index.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap())
+            (false, index.delete_entry_unused(entry.id, entry.last_used_ms, &DELETED).await.unwrap())
         });
         let left = case.index.get_entry(entry.id).await.unwrap();
         let deletions = done.iter().filter(|(_, deleted)| *deleted).count();

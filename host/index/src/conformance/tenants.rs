@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
 
-use super::{Case, attachment, exact, facts::named, prefix, unique};
+use super::{Case, DELETED, attachment, exact, facts::named, prefix, unique};
 use crate::{
     AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, IndexError, Reservation,
     Upload, UploadId,
@@ -185,8 +185,8 @@ async fn change_all(own: &Tenant, other: &Tenant) {
     assert_eq!(made.unwrap(), None);
     assert!(!index.abandon(other.upload.id).await.unwrap());
     assert!(!index.abandon_idle(other.upload.id, u64::MAX).await.unwrap());
-    assert!(!index.delete_entry(other.entry.id).await.unwrap());
-    assert!(!index.delete_entry_unused(other.entry.id, u64::MAX).await.unwrap());
+    assert!(!index.delete_entry(other.entry.id, &DELETED).await.unwrap());
+    assert!(!index.delete_entry_unused(other.entry.id, u64::MAX, &DELETED).await.unwrap());
     let both = [other.entry.id, other.volatile.id];
     index.touch_entries(&both.map(|id| EntryUses::once(id, 9_000))).await.unwrap();
     assert!(!index.touch_entry(other.entry.id, 9_000).await.unwrap());
@@ -222,8 +222,11 @@ pub(crate) async fn an_idle_upload_of_another_tenant_is_not_displaced(case: &Cas
     let (first, second) = (case_of(case, &fresh()), case_of(case, &fresh()));
     let upload = first.reserve(&first.key("k"), 1).await;
     for other in [&second, case] {
-        let reserved =
-            other.index.reserve(&other.key("k"), "o", &crate::NO_FACTS, 9_000, 5_000).await.unwrap();
+        let reserved = other
+            .index
+            .reserve(&other.key("k"), "o", &crate::NO_FACTS, crate::Trust::Full, 9_000, 5_000)
+            .await
+            .unwrap();
         assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
     }
     assert_eq!(first.index.get_upload_by_id(upload.id).await.unwrap(), Some(upload));
@@ -302,7 +305,7 @@ pub(crate) async fn a_tenant_is_forgotten_once_it_has_no_rows(case: &Case) {
     let kept = [default.belongings().await, other.belongings().await];
     assert!(!index.forget_tenant().await.unwrap(), "it has entries and uploads");
     for entry in [&own.entry, &own.volatile] {
-        assert!(index.delete_entry(entry.id).await.unwrap());
+        assert!(index.delete_entry(entry.id, &DELETED).await.unwrap());
     }
     assert!(!index.forget_tenant().await.unwrap(), "it has uploads");
     assert_eq!(index.secret(&own.secret, b"lost").await.unwrap(), own.name.as_str().as_bytes());
@@ -362,7 +365,7 @@ pub(crate) async fn tenants_are_listed_while_they_have_something(case: &Case) {
     assert_eq!(listed(1_000).await, expected);
     assert_eq!(listed(1).await, expected);
     let index = case_of(case, &entry).index;
-    index.delete_entry(made.id).await.unwrap();
+    index.delete_entry(made.id, &DELETED).await.unwrap();
     assert_eq!(listed(1_000).await, expected[1..]);
     assert_eq!(case.index.list_tenants(None, 0).await.unwrap(), []);
 }

@@ -2,12 +2,13 @@
 
 use larder_storage::UploadName;
 
-use super::{Case, attachment, exact};
+use super::{Case, DELETED, attachment, exact};
 use crate::{AttachOutcome, Durability, Entry, EntryUses, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId};
 
 pub(crate) async fn reserving_a_free_slot_makes_an_upload(case: &Case) {
     let slot = case.key("k");
-    let reserved = case.index.reserve(&slot, "fingerprint", &crate::NO_FACTS, 1_000, 500).await;
+    let reserved =
+        case.index.reserve(&slot, "fingerprint", &crate::NO_FACTS, crate::Trust::Full, 1_000, 500).await;
     let Ok(Reservation::Reserved(upload)) = reserved else {
         panic!("not reserved: {reserved:?}");
     };
@@ -34,7 +35,8 @@ pub(crate) async fn a_name_is_never_given_twice(case: &Case) {
 
 pub(crate) async fn a_slot_with_an_entry_is_not_reserved(case: &Case) {
     let entry = case.entry("k").await;
-    let again = case.index.reserve(&entry.slot, "o", &crate::NO_FACTS, 9_000, u64::MAX).await;
+    let again =
+        case.index.reserve(&entry.slot, "o", &crate::NO_FACTS, crate::Trust::Full, 9_000, u64::MAX).await;
     assert_eq!(again.unwrap(), Reservation::Entry(entry.clone()));
     assert_eq!(case.index.find_upload(&entry.slot).await.unwrap(), None);
 }
@@ -42,7 +44,8 @@ pub(crate) async fn a_slot_with_an_entry_is_not_reserved(case: &Case) {
 pub(crate) async fn a_slot_with_an_upload_is_not_reserved(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1_000).await;
     // Activity exactly at the limit is not idle.
-    let again = case.index.reserve(&upload.slot, "o", &crate::NO_FACTS, 2_000, 1_000).await;
+    let again =
+        case.index.reserve(&upload.slot, "o", &crate::NO_FACTS, crate::Trust::Full, 2_000, 1_000).await;
     assert_eq!(again.unwrap(), Reservation::Upload(upload));
 }
 
@@ -50,7 +53,7 @@ pub(crate) async fn an_idle_upload_is_displaced(case: &Case) {
     let idle = case.reserve(&case.key("k"), 1_000).await;
     let content = attachment(7);
     case.index.attach(idle.id, &content, 1_000).await.unwrap();
-    let again = case.index.reserve(&idle.slot, "o", &crate::NO_FACTS, 2_000, 1_001).await;
+    let again = case.index.reserve(&idle.slot, "o", &crate::NO_FACTS, crate::Trust::Full, 2_000, 1_001).await;
     let Ok(Reservation::Reserved(upload)) = again else {
         panic!("not reserved: {again:?}");
     };
@@ -68,9 +71,17 @@ pub(crate) async fn activity_keeps_an_upload_from_being_displaced(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1_000).await;
     let uses = [(upload.name.clone(), 5_000)];
     case.index.touch_uploads(&uses).await.unwrap();
-    let again = case.index.reserve(&upload.slot, "o", &crate::NO_FACTS, 6_000, 5_000).await.unwrap();
+    let again = case
+        .index
+        .reserve(&upload.slot, "o", &crate::NO_FACTS, crate::Trust::Full, 6_000, 5_000)
+        .await
+        .unwrap();
     assert!(matches!(again, Reservation::Upload(there) if there.id == upload.id));
-    let again = case.index.reserve(&upload.slot, "o", &crate::NO_FACTS, 6_000, 5_001).await.unwrap();
+    let again = case
+        .index
+        .reserve(&upload.slot, "o", &crate::NO_FACTS, crate::Trust::Full, 6_000, 5_001)
+        .await
+        .unwrap();
     assert!(matches!(again, Reservation::Reserved(_)));
 }
 
@@ -79,14 +90,22 @@ pub(crate) async fn an_upload_from_the_future_is_displaced(case: &Case) {
     const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
     let (now_ms, slot) = (1_000_000, case.key("k"));
     let ahead = case.reserve(&slot, now_ms + YEAR_MS).await;
-    let again = case.index.reserve(&slot, "o", &crate::NO_FACTS, now_ms, now_ms - 1_000).await.unwrap();
+    let again = case
+        .index
+        .reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, now_ms, now_ms - 1_000)
+        .await
+        .unwrap();
     let Reservation::Reserved(upload) = again else { panic!("not reserved: {again:?}") };
     assert_eq!((upload.created_ms, upload.last_activity_ms), (now_ms, now_ms));
     assert_eq!(case.index.get_upload(&ahead.name).await.unwrap(), None);
     // Another server's clock may be slightly ahead.
     let slot = case.key("somewhat");
     let upload = case.reserve(&slot, now_ms + MAX_CLOCK_SKEW_MS).await;
-    let again = case.index.reserve(&slot, "o", &crate::NO_FACTS, now_ms, now_ms - 1_000).await.unwrap();
+    let again = case
+        .index
+        .reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, now_ms, now_ms - 1_000)
+        .await
+        .unwrap();
     assert_eq!(again, Reservation::Upload(upload));
 }
 
@@ -121,7 +140,11 @@ pub(crate) async fn an_untouched_upload_is_renewed(case: &Case) {
     let now = case.index.get_upload(&upload.name).await.unwrap().unwrap();
     assert_eq!(now, Upload { created_ms: 2_000, last_activity_ms: 2_000, ..upload.clone() });
     // It has the times of a new reservation.
-    let again = case.index.reserve(&upload.slot, "o", &crate::NO_FACTS, 3_000, 2_000).await.unwrap();
+    let again = case
+        .index
+        .reserve(&upload.slot, "o", &crate::NO_FACTS, crate::Trust::Full, 3_000, 2_000)
+        .await
+        .unwrap();
     assert_eq!(again, Reservation::Upload(now));
 
     case.index.touch_uploads(&[(upload.name.clone(), 2_001)]).await.unwrap();
@@ -201,7 +224,7 @@ pub(crate) async fn an_entry_is_found_by_the_number_of_its_upload(case: &Case) {
     assert_eq!(case.index.get_entry_of_upload(upload.id).await.unwrap(), entry);
     let other = case.reserve(&case.key("other"), 1).await;
     assert_eq!(case.index.get_entry_of_upload(other.id).await.unwrap(), None);
-    case.index.delete_entry(entry.unwrap().id).await.unwrap();
+    case.index.delete_entry(entry.unwrap().id, &DELETED).await.unwrap();
     assert_eq!(case.index.get_entry_of_upload(upload.id).await.unwrap(), None);
 }
 
@@ -247,7 +270,7 @@ pub(crate) async fn finalizing_a_missing_upload_is_none(case: &Case) {
 pub(crate) async fn entry_numbers_grow_and_are_never_used_again(case: &Case) {
     let mut last = case.entry("k").await.id;
     for _ in 0..5 {
-        assert!(case.index.delete_entry(last).await.unwrap());
+        assert!(case.index.delete_entry(last, &DELETED).await.unwrap());
         let next = case.entry("k").await.id;
         assert!(last < next && next.0 < 1 << 53);
         assert_eq!(case.index.get_entry(last).await.unwrap(), None);

@@ -55,8 +55,13 @@ pub(super) fn facts(row: &impl Columns, column: usize) -> sqlx::Result<Option<Fa
     serde_json::from_slice(&json).map(Some).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// Reads details from the first columns: id, uses, facts.
+/// Reads details from the first columns: id, uses, facts, trust, quarantined_ms.
 pub(super) fn details(row: &impl Columns) -> sqlx::Result<EntryDetails> {
-    let uses = row.integer(1)?.map(|_| rows::number(row, 1)).transpose()?;
-    Ok(EntryDetails { id: EntryId(rows::number(row, 0)?), facts: facts(row, 2)?, uses })
+    Ok(EntryDetails {
+        id: EntryId(rows::number(row, 0)?),
+        facts: facts(row, 2)?,
+        uses: rows::optional_number(row, 1)?,
+        trust: rows::trust(row, 3)?,
+        quarantined_ms: rows::optional_number(row, 4)?,
+    })
 }

@@ -8,16 +8,20 @@
 //! be longer than a database index allows, so indexes use their SHA-256 digests.
 
 mod client;
+mod departed;
 mod digest;
 mod driver;
 mod facts;
 mod fault;
+mod index;
+mod ledger;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod refold;
+mod refusals;
 mod request;
 mod rows;
 mod schema;
@@ -26,5 +30,6 @@ mod statements;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod within;
 
 pub use settings::{ClientLimits, ConnectionSettings, OtherRule, SslMode};

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{OtherRule, digest, fault::Fault, pool::Driver, schema::SchemaError};
+use super::{OtherRule, digest, fault::Fault, ledger::LedgerStatements, pool::Driver, schema::SchemaError};
 use crate::keys::{CHANGING, KeyRule, PAGE_ROWS, RefoldSummary};
 
 /// The tables with keys. Both have the columns that are used here.
@@ -72,7 +72,7 @@ pub(super) trait Refold: Driver {
 
 /// Rewrites the rows whose folded key changes, if the database was made for another rule and `other`
 /// allows it. A rewrite that was interrupted is always completed, for this rule.
-pub(super) async fn refold<D: Refold>(
+pub(super) async fn refold<D: Refold + LedgerStatements>(
     connection: &mut D::Connection,
     rule: KeyRule,
     other: OtherRule,
@@ -87,6 +87,8 @@ pub(super) async fn refold<D: Refold>(
         return Err(Fault::Schema(SchemaError::OtherRule { stored, own }));
     }
     D::set_rule(connection, CHANGING).await?;
+    // Rows that are deleted are not counted any more.
+    D::set_uncounted(connection).await?;
     let mut done = RefoldSummary::default();
     done.entries = refold_table::<D>(connection, Table::Entries, rule, &mut done.rows).await?;
     done.uploads = refold_table::<D>(connection, Table::Uploads, rule, &mut done.rows).await?;

@@ -4,7 +4,7 @@ use larder_common::TenantName;
 use larder_storage::UploadName;
 
 use super::{digest, fault::Fault};
-use crate::{Entry, EntryId, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Slot, Upload, UploadId};
+use crate::{Entry, EntryId, KeyRule, MAX_CLOCK_SKEW_MS, MatchKind, Probe, Slot, Trust, Upload, UploadId};
 
 /// Selects an entry.
 #[derive(Clone, Copy)]
@@ -44,6 +44,28 @@ pub(super) struct SearchRequest {
 }
 
 impl SearchRequest {
+    /// Folds the keys of the probes.
+    pub(super) fn new(
+        tenant: &TenantName,
+        rule: KeyRule,
+        [repository, version]: [&str; 2],
+        probes: &[Probe],
+        skip: &[EntryId],
+    ) -> Self {
+        let folded = |probe: &Probe| {
+            let key = rule.compared(&probe.key).into_owned();
+            Probe { scope: probe.scope.clone(), key, kind: probe.kind }
+        };
+        Self {
+            tenant: tenant.clone(),
+            rule,
+            repository: repository.to_owned(),
+            version: version.to_owned(),
+            probes: probes.iter().map(folded).collect(),
+            skip: skip.to_vec(),
+        }
+    }
+
     /// Returns the digest of the place that a probe searches.
     pub(super) fn place(&self, probe: &Probe) -> Vec<u8> {
         digest::place(&self.tenant, &self.repository, &probe.scope, &self.version)
@@ -82,6 +104,7 @@ pub(super) struct ReservationRequest {
     pub(super) owner: String,
     /// As stored.
     pub(super) facts: Vec<u8>,
+    pub(super) trust: Trust,
     pub(super) now_ms: u64,
     pub(super) idle_before_ms: u64,
 }
@@ -100,6 +123,7 @@ impl ReservationRequest {
             name: self.name.clone(),
             slot: self.slot.clone(),
             owner: self.owner.clone(),
+            trust: self.trust,
             created_ms: now_ms,
             last_activity_ms: now_ms,
             attachment: None,

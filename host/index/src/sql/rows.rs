@@ -6,7 +6,7 @@
 use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
 
-use crate::{Attachment, Entry, EntryId, Slot, Upload, UploadId};
+use crate::{Attachment, Cause, Departed, Departure, Entry, EntryId, Near, Slot, Trust, Upload, UploadId};
 
 /// A row of either server.
 pub(super) trait Columns {
@@ -57,21 +57,56 @@ pub(super) fn entry(row: &impl Columns) -> sqlx::Result<Entry> {
 }
 
 /// Reads an upload from the first columns: id, repository, scope, version, key, name, owner,
-/// created_ms, active_ms, object, size_bytes.
+/// created_ms, active_ms, object, size_bytes, trust.
 pub(super) fn upload(row: &impl Columns) -> sqlx::Result<Upload> {
     let attachment = match row.bytes(9)? {
         None => None,
         Some(_) => Some(Attachment { object: object(row, 9)?, size_bytes: number(row, 10)? }),
     };
+    let slot = slot(row)?;
     Ok(Upload {
         id: UploadId(number(row, 0)?),
         name: name(row, 5)?,
-        slot: slot(row)?,
         owner: text(row, 6)?,
+        trust: Trust::of(trust(row, 11)?, &slot.scope),
+        slot,
         created_ms: number(row, 7)?,
         last_activity_ms: number(row, 8)?,
         attachment,
     })
+}
+
+/// Reads an entry as [`entry`] does, and whether it is in quarantine from quarantined_ms behind.
+pub(super) fn near(row: &impl Columns) -> sqlx::Result<Near> {
+    Ok(Near { entry: entry(row)?, quarantined: row.integer(10)?.is_some() })
+}
+
+/// Reads an entry that was deleted from the first columns: entry, repository, scope, version, key,
+/// object, size_bytes, created_ms, used_ms, uses, trust, departed_ms, cause.
+pub(super) fn departed(row: &impl Columns) -> sqlx::Result<Departed> {
+    // It may have been cut within a character.
+    let clipped = |column| Ok::<_, sqlx::Error>(String::from_utf8_lossy(&value(row, column)?).into_owned());
+    Ok(Departed {
+        entry: EntryId(number(row, 0)?),
+        slot: Slot { repository: clipped(1)?, scope: clipped(2)?, version: clipped(3)?, key: clipped(4)? },
+        object: optional_object(row, 5)?,
+        size_bytes: number(row, 6)?,
+        created_ms: number(row, 7)?,
+        last_used_ms: number(row, 8)?,
+        uses: optional_number(row, 9)?,
+        trust: trust(row, 10)?,
+        departure: Departure { at_ms: number(row, 11)?, cause: Cause::parse(&text(row, 12)?) },
+    })
+}
+
+/// Reads a stored trust, or `None` from a null.
+pub(super) fn trust(row: &impl Columns, column: usize) -> sqlx::Result<Option<Trust>> {
+    Ok(row.integer(column)?.map(Trust::from_number))
+}
+
+/// Reads a number, or `None` from a null.
+pub(super) fn optional_number(row: &impl Columns, column: usize) -> sqlx::Result<Option<u64>> {
+    row.integer(column)?.map(|_| number(row, column)).transpose()
 }
 
 /// Reads the name of an object.

@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep};
 use super::{
     ClientLimits, OtherRule,
     client::Client,
-    driver::SqlIndex,
     fault::{Fault, RetrySafety},
+    index::SqlIndex,
+    ledger::{LedgerStatements, count_if_uncounted},
     refold::{Refold, refold},
 };
 use crate::{IndexError, KeyRule, keys::CHANGING, unavailable};
@@ -59,7 +60,7 @@ pub(super) enum SchemaError {
 
 /// Opens an index. Creates and migrates its tables, and rewrites them for this rule of comparing
 /// keys, as needed and allowed. Waits up to [`ClientLimits::call`] for a server that is just starting.
-pub(super) async fn open<D: Refold>(
+pub(super) async fn open<D: Refold + LedgerStatements>(
     driver: D,
     limits: ClientLimits,
     (rule, other): (KeyRule, OtherRule),
@@ -90,6 +91,7 @@ where
             D::set_rule(&mut connection, CHANGING).await?;
         }
         refold::<D>(&mut connection, rule, other).await?;
+        count_if_uncounted::<D>(&mut connection).await?;
         Ok(connection.close().await?)
     };
     client.call_until(OPEN, RetrySafety::Never, Instant::now() + OPEN_TIMEOUT, migrate).await?;

@@ -6,16 +6,22 @@ use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
 
 use super::{
+    departed::DepartedStatements,
     facts::FactStatements,
     fault::{Fault, RetrySafety},
+    ledger::LedgerStatements,
+    refusals::RefusalStatements,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
     tenant::TenantConnection,
+    within::WithinStatements,
 };
 use crate::{AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId};
 
 /// The statements of a driver. They do what the methods of [`Index`](crate::Index) do, on one connection, for one
 /// tenant.
-pub(super) trait Statements: FactStatements {
+pub(super) trait Statements:
+    FactStatements + DepartedStatements + LedgerStatements + RefusalStatements + WithinStatements
+{
     /// Whether [`Self::finalize`] may be retried after the connection is lost.
     const FINALIZE: RetrySafety;
 
@@ -70,14 +76,6 @@ pub(super) trait Statements: FactStatements {
         db: &mut TenantConnection<'_, Self::Connection>,
         id: UploadId,
         idle: Option<IdleTimes>,
-    ) -> Result<bool, Fault>;
-
-    /// Deletes an entry, but only if it was not used after `last_used_ms` when that is given.
-    /// Returns whether it did.
-    async fn delete_entry(
-        db: &mut TenantConnection<'_, Self::Connection>,
-        id: EntryId,
-        last_used_ms: Option<u64>,
     ) -> Result<bool, Fault>;
 
     /// Records a use and returns whether the entry exists, both with one lock on its row.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub(super) mod departure;
 pub(super) mod full;
 pub(super) mod last_release;
 pub(super) mod long_searches;
@@ -109,6 +110,11 @@ macro_rules! all_shared {
                 a_missing_server_is_an_error
                 servers_that_compare_keys_differently_do_not_share_a_database
                 of_servers_that_start_at_once_on_a_new_database_one_sets_the_rule
+            }
+            departure {
+                the_earliest_are_forgotten_but_not_what_may_be_stored
+                an_entry_in_quarantine_keeps_its_slot_when_it_is_rewritten
+                concurrent_deletions_are_recorded_once
             }
             full {
                 a_full_disk_is_not_an_outage

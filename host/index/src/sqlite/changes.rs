@@ -7,13 +7,13 @@ use larder_storage::UploadName;
 use rusqlite::params;
 
 use super::{
-    queries,
+    ledger, queries,
     rows::{self, entry_columns, integer, upload_columns},
     tenant::TenantConnection,
 };
 use crate::{
     AttachOutcome, Attachment, Durability, Entry, EntryId, EntryUses, KeyRule, MAX_CLOCK_SKEW_MS,
-    Reservation, Slot, Upload, UploadId, latest,
+    Reservation, Slot, Trust, Upload, UploadId, latest,
 };
 
 pub(super) const TOUCH_UPLOAD: &str = "UPDATE uploads SET active_ms = ?3 WHERE tenant = ?1 AND name = ?2 AND (active_ms < ?3 OR active_ms > ?4)";
@@ -28,9 +28,6 @@ pub(super) const TOUCH_FOUND_ENTRY: &str = "UPDATE entries \
 pub(super) const MARK_DURABLE: &str =
     "UPDATE entries SET boot = NULL WHERE tenant = ?1 AND id = ?2 AND boot IS NOT NULL";
 
-pub(super) const DELETE_UNUSED_ENTRY: &str =
-    "DELETE FROM entries WHERE tenant = ?1 AND id = ?2 AND used_ms <= ?3";
-
 pub(super) const HAS_ROWS: &str = "SELECT 1 FROM entries INDEXED BY entries_by_tenant WHERE tenant = ?1 \
      UNION ALL SELECT 1 FROM uploads INDEXED BY uploads_by_tenant WHERE tenant = ?1";
 
@@ -41,6 +38,7 @@ pub(super) struct NewUpload {
     pub(super) owner: String,
     /// As stored.
     pub(super) facts: String,
+    pub(super) trust: Trust,
     pub(super) now_ms: u64,
 }
 
@@ -66,12 +64,12 @@ pub(super) fn reserve(
 fn insert_upload(
     conn: TenantConnection<'_>,
     rule: KeyRule,
-    NewUpload { slot, name, owner, facts, now_ms }: &NewUpload,
+    NewUpload { slot, name, owner, facts, trust, now_ms }: &NewUpload,
 ) -> rusqlite::Result<Upload> {
     conn.prepare(concat!(
         "INSERT INTO uploads \
-         (tenant, repository, scope, version, key, name, owner, created_ms, active_ms, folded, facts) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10) RETURNING ",
+         (tenant, repository, scope, version, key, name, owner, created_ms, active_ms, folded, facts, trust) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11) RETURNING ",
         upload_columns!()
     ))?
     .query_one(
@@ -86,6 +84,7 @@ fn insert_upload(
             integer(*now_ms),
             rule.folded(&slot.key).map(String::into_bytes),
             facts,
+            trust.number(),
         ],
         rows::upload,
     )
@@ -129,8 +128,11 @@ pub(super) fn attach(
         integer(now_ms),
         integer(now_ms.saturating_add(MAX_CLOCK_SKEW_MS)),
     ])?;
-    let replaced = upload.attachment.map(|before| before.object);
-    Ok(AttachOutcome::Attached(replaced.filter(|object| *object != attachment.object)))
+    let replaced = upload.attachment.filter(|before| before.object != attachment.object);
+    if let Some(Attachment { object, size_bytes }) = &replaced {
+        ledger::replace(conn, &upload.name, (object, *size_bytes), &attachment.object)?;
+    }
+    Ok(AttachOutcome::Attached(replaced.map(|before| before.object)))
 }
 
 /// See [`crate::Index::finalize`].
@@ -151,7 +153,7 @@ pub(super) fn finalize(
         return Ok(None);
     }
     let entry = insert_entry(conn, rule, &upload, attachment, durability, now_ms)?;
-    abandon(conn, id)?;
+    ledger::finalized(conn, id, &attachment.object, attachment.size_bytes)?;
     Ok(Some(entry))
 }
 
@@ -170,9 +172,10 @@ fn insert_entry(
     conn.prepare(concat!(
         "INSERT INTO entries \
          (tenant, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded, \
-         uses, facts) \
+         uses, facts, trust) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, \
-         0, (SELECT facts FROM uploads WHERE tenant = ?1 AND id = ?10)) RETURNING ",
+         0, (SELECT facts FROM uploads WHERE tenant = ?1 AND id = ?10), \
+         (SELECT trust FROM uploads WHERE tenant = ?1 AND id = ?10)) RETURNING ",
         entry_columns!()
     ))?
     .query_one(
@@ -196,10 +199,7 @@ fn insert_entry(
 
 /// See [`crate::Index::abandon`].
 pub(super) fn abandon(conn: TenantConnection<'_>, id: UploadId) -> rusqlite::Result<bool> {
-    let deleted = conn
-        .prepare("DELETE FROM uploads WHERE tenant = ?1 AND id = ?2")?
-        .execute(params![conn.tenant(), integer(id.0)])?;
-    Ok(deleted > 0)
+    ledger::abandon(conn, id, None)
 }
 
 /// See [`crate::Index::abandon_idle`].
@@ -208,32 +208,7 @@ pub(super) fn abandon_idle(
     id: UploadId,
     idle_before_ms: u64,
 ) -> rusqlite::Result<bool> {
-    let deleted = conn
-        .prepare("DELETE FROM uploads WHERE tenant = ?1 AND id = ?2 AND active_ms < ?3")?
-        .execute(params![conn.tenant(), integer(id.0), integer(idle_before_ms)])?;
-    Ok(deleted > 0)
-}
-
-/// See [`crate::Index::delete_entry`].
-pub(super) fn delete_entry(conn: TenantConnection<'_>, id: EntryId) -> rusqlite::Result<bool> {
-    let deleted = conn
-        .prepare("DELETE FROM entries WHERE tenant = ?1 AND id = ?2")?
-        .execute(params![conn.tenant(), integer(id.0)])?;
-    Ok(deleted > 0)
-}
-
-/// See [`crate::Index::delete_entry_unused`].
-pub(super) fn delete_entry_unused(
-    conn: TenantConnection<'_>,
-    id: EntryId,
-    last_used_ms: u64,
-) -> rusqlite::Result<bool> {
-    let deleted = conn.prepare(DELETE_UNUSED_ENTRY)?.execute(params![
-        conn.tenant(),
-        integer(id.0),
-        integer(last_used_ms)
-    ])?;
-    Ok(deleted > 0)
+    ledger::abandon(conn, id, Some(idle_before_ms))
 }
 
 /// See [`crate::Index::touch_entries`].
@@ -309,5 +284,8 @@ pub(super) fn forget(conn: TenantConnection<'_>) -> rusqlite::Result<bool> {
     }
     conn.prepare("DELETE FROM secrets WHERE tenant = ?1")?.execute([conn.tenant()])?;
     conn.prepare("DELETE FROM repositories WHERE tenant = ?1")?.execute([conn.tenant()])?;
+    ledger::forget(conn)?;
+    conn.prepare("DELETE FROM refusals WHERE tenant = ?1")?.execute([conn.tenant()])?;
+    conn.prepare("DELETE FROM departed WHERE tenant = ?1")?.execute([conn.tenant()])?;
     Ok(true)
 }

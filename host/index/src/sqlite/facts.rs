@@ -11,7 +11,8 @@ use crate::{
     facts::{MAX_NAMESAKES, folded_name},
 };
 
-pub(super) const ENTRY_DETAILS: &str = "SELECT id, uses, facts FROM entries WHERE tenant = ?1 AND id = ?2";
+pub(super) const ENTRY_DETAILS: &str =
+    "SELECT id, uses, facts, trust, quarantined_ms FROM entries WHERE tenant = ?1 AND id = ?2";
 
 pub(super) const UPLOAD_FACTS: &str = "SELECT facts FROM uploads WHERE tenant = ?1 AND id = ?2";
 
@@ -54,11 +55,13 @@ pub(super) fn of_upload(conn: TenantConnection<'_>, id: UploadId) -> rusqlite::R
 }
 
 fn details(row: &Row<'_>) -> rusqlite::Result<EntryDetails> {
-    let uses = match row.get_ref(1)?.data_type() {
-        Type::Null => None,
-        _ => Some(rows::number(row, 1)?),
-    };
-    Ok(EntryDetails { id: EntryId(rows::number(row, 0)?), facts: facts(row, 2)?, uses })
+    Ok(EntryDetails {
+        id: EntryId(rows::number(row, 0)?),
+        facts: facts(row, 2)?,
+        uses: rows::optional_number(row, 1)?,
+        trust: rows::trust(row, 3)?,
+        quarantined_ms: rows::optional_number(row, 4)?,
+    })
 }
 
 fn facts(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Facts>> {

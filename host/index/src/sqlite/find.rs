@@ -30,37 +30,65 @@ pub(super) const BY_SLOT: &str = concat!(
     " = ?5"
 );
 
-pub(super) const BY_ID: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant = ?1 AND id = ?2");
+/// As [`BY_SLOT`], without what is in quarantine.
+pub(super) const EXACT: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries INDEXED BY entries_by_key \
+     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND ",
+    compared_key!(),
+    " = ?5 AND quarantined_ms IS NULL"
+);
+
+/// Without what is in quarantine.
+pub(super) const BY_ID: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries WHERE tenant = ?1 AND id = ?2 AND quarantined_ms IS NULL"
+);
 
 pub(super) const NEWEST_FIRST: &str = concat!(
     "SELECT id, ",
     compared_key!(),
     " FROM entries INDEXED BY entries_by_age \
-     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 ORDER BY id DESC"
+     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND quarantined_ms IS NULL \
+     ORDER BY id DESC"
 );
+
+/// A range of keys, with this condition beside.
+macro_rules! by_key {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, ",
+            compared_key!(),
+            " FROM entries INDEXED BY entries_by_key \
+             WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4",
+            $condition,
+            " AND ",
+            compared_key!(),
+            " >= ?5 ORDER BY ",
+            compared_key!()
+        )
+    };
+}
 
 /// No upper bound, because not every prefix has a successor: the caller stops at the first key
-/// without the prefix.
-pub(super) const BY_KEY: &str = concat!(
-    "SELECT id, ",
-    compared_key!(),
-    " FROM entries INDEXED BY entries_by_key \
-     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND ",
-    compared_key!(),
-    " >= ?5 ORDER BY ",
-    compared_key!()
-);
+/// without the prefix. Reads no table, and so finds also what is in quarantine.
+pub(super) const BY_KEY: &str = by_key!("");
+
+/// As [`BY_KEY`], without what is in quarantine: reads the table.
+pub(super) const BY_KEY_RELEASED: &str = by_key!(" AND quarantined_ms IS NULL");
 
 pub(super) const BLOCK_BEFORE: &str = "SELECT id >> 10 FROM entries INDEXED BY entries_by_block \
-     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND id >> 10 < ?5 ORDER BY id >> 10 DESC LIMIT 1";
+     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND quarantined_ms IS NULL AND id >> 10 < ?5 \
+     ORDER BY id >> 10 DESC LIMIT 1";
 
 /// No upper bound, like [`BY_KEY`].
 pub(super) const IN_BLOCK: &str = concat!(
     "SELECT id, ",
     compared_key!(),
     " FROM entries INDEXED BY entries_by_block \
-     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND id >> 10 = ?5 AND ",
+     WHERE tenant = ?1 AND repository = ?2 AND scope = ?3 AND version = ?4 AND quarantined_ms IS NULL AND id >> 10 = ?5 AND ",
     compared_key!(),
     " >= ?6 ORDER BY ",
     compared_key!()
@@ -109,7 +137,7 @@ pub(super) fn find(
     Ok(SearchOutcome::Done(None))
 }
 
-/// Returns the entry with this number.
+/// Returns the entry with this number, unless it is in quarantine.
 pub(super) fn by_id(conn: TenantConnection<'_>, id: EntryId) -> rusqlite::Result<Option<Entry>> {
     conn.prepare(BY_ID)?.query_one(params![conn.tenant(), integer(id.0)], rows::entry).optional()
 }
@@ -120,7 +148,7 @@ fn exact(
     scope: &str,
     key: &[u8],
 ) -> rusqlite::Result<Option<Entry>> {
-    let mut statement = conn.prepare(BY_SLOT)?;
+    let mut statement = conn.prepare(EXACT)?;
     let place = params![
         conn.tenant(),
         search.repository.as_bytes(),
@@ -139,15 +167,24 @@ fn newest(
     prefix: &[u8],
     steps: &mut u64,
 ) -> rusqlite::Result<SearchOutcome> {
-    let mut result = scan_from_both_ends(conn, search, scope, prefix, steps)?;
-    if let ScanResult::Undecided = result {
-        result = scan_by_block(conn, search, scope, prefix, steps)?;
+    for by_key in [BY_KEY, BY_KEY_RELEASED] {
+        let mut result = scan_from_both_ends(conn, search, scope, prefix, by_key, steps)?;
+        if let ScanResult::Undecided = result {
+            result = scan_by_block(conn, search, scope, prefix, steps)?;
+        }
+        match result {
+            ScanResult::Found(id) => {
+                let found = by_id(conn, id)?;
+                if found.is_some() {
+                    return Ok(SearchOutcome::Done(found));
+                }
+                // It is in quarantine: once more, without those.
+            }
+            ScanResult::NotFound => return Ok(SearchOutcome::Done(None)),
+            ScanResult::Undecided | ScanResult::OutOfSteps => return Ok(SearchOutcome::OutOfSteps),
+        }
     }
-    match result {
-        ScanResult::Found(id) => by_id(conn, id).map(SearchOutcome::Done),
-        ScanResult::NotFound => Ok(SearchOutcome::Done(None)),
-        ScanResult::Undecided | ScanResult::OutOfSteps => Ok(SearchOutcome::OutOfSteps),
-    }
+    Ok(SearchOutcome::Done(None))
 }
 
 enum ScanResult {
@@ -163,11 +200,12 @@ fn scan_from_both_ends(
     search: &Search<'_>,
     scope: &str,
     prefix: &[u8],
+    by_key: &str,
     steps: &mut u64,
 ) -> rusqlite::Result<ScanResult> {
     let (repository, scope, version) =
         (search.repository.as_bytes(), scope.as_bytes(), search.version.as_bytes());
-    let (mut by_key, mut newest_first) = (conn.prepare(BY_KEY)?, conn.prepare(NEWEST_FIRST)?);
+    let (mut by_key, mut newest_first) = (conn.prepare(by_key)?, conn.prepare(NEWEST_FIRST)?);
     let mut by_key = by_key.query(params![conn.tenant(), repository, scope, version, prefix])?;
     let mut newest_first = newest_first.query(params![conn.tenant(), repository, scope, version])?;
     let mut best = None;
@@ -176,8 +214,8 @@ fn scan_from_both_ends(
             Some(row) if starts_with(row, prefix)? => best = best.max(search.candidate(row)?),
             _ => return Ok(best.map_or(ScanResult::NotFound, ScanResult::Found)),
         }
-        // At least one key has the prefix (it may be skipped), so this scan finds it before its
-        // end.
+        // At least one key has the prefix (it may be skipped, or in quarantine), so this scan finds it
+        // before its end.
         if let Some(row) = newest_first.next()?
             && starts_with(row, prefix)?
             && let Some(id) = search.candidate(row)?

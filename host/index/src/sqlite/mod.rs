@@ -4,21 +4,28 @@
 //! processes on the same machine may use it at once. Reads run on the calling thread (`reader.rs`),
 //! changes on one thread (`writer.rs`).
 
+mod calls;
 mod changes;
+mod database;
+mod departed;
 mod facts;
 mod fault;
 mod file_watch;
 mod find;
+mod ledger;
 mod long_searches;
 mod queries;
 mod reader;
+mod recount;
 mod refold;
+mod refusals;
 mod rows;
 mod schema;
 mod snapshot_anchor;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod within;
 mod writer;
 
 use std::{
@@ -33,19 +40,16 @@ use larder_storage::{ObjectName, UploadName};
 use rusqlite::Connection;
 
 use self::{
+    database::Database,
     fault::index_error,
-    file_watch::{FileWatch, FileWatchThread},
     find::{Search, SearchOutcome},
-    long_searches::LongSearches,
-    reader::Readers,
     schema::OpenError,
-    tenant::TenantConnection,
-    writer::Writer,
 };
 use super::{
-    AttachOutcome, Attachment, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, IndexError,
-    KeyRule, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Probe, RepositoryName, Reservation, Slot, Upload, UploadId,
-    latest_names, summed, unavailable,
+    Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
+    EntryUses, Facts, Index, IndexError, KeyRule, Leaving, LeavingId, MatchKind, NOT_FOR_DEFAULT,
+    NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot, Trust, Upload,
+    UploadId, Within, latest_names, summed, unavailable,
 };
 
 /// Steps that a search may take on the thread that serves requests: about a millisecond.
@@ -58,17 +62,6 @@ pub struct SqliteIndex {
     database: Arc<Database>,
     tenant: TenantName,
     max_inline_steps: u64,
-}
-
-/// What the indexes of all tenants share.
-struct Database {
-    /// Stopped first, because closing the database deletes its log.
-    watching: Option<FileWatchThread>,
-    watch: Arc<FileWatch>,
-    readers: Arc<Readers>,
-    writer: Writer,
-    rule: KeyRule,
-    long_searches: LongSearches,
 }
 
 impl SqliteIndex {
@@ -96,99 +89,10 @@ impl SqliteIndex {
     fn of(database: Arc<Database>, tenant: TenantName) -> Self {
         Self { database, tenant, max_inline_steps: MAX_INLINE_STEPS }
     }
-
-    fn read<T>(
-        &self,
-        context: &'static str,
-        query: impl FnOnce(TenantConnection<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, IndexError> {
-        self.database.read(context, |conn| query(TenantConnection::new(conn, &self.tenant)))
-    }
-
-    async fn write<T, F>(&self, context: &'static str, mut change: F) -> Result<T, IndexError>
-    where
-        T: Send + 'static,
-        F: FnMut(TenantConnection<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        let tenant = self.tenant.clone();
-        let change = move |conn: &Connection| change(TenantConnection::new(conn, &tenant));
-        self.database.writer.write(context, change).await
-    }
-
-    /// Repeats a long search on a thread for blocking work.
-    async fn find_in_background(
-        &self,
-        repository: &str,
-        version: &str,
-        probes: &[Probe],
-        skip: Vec<EntryId>,
-    ) -> Result<Option<Entry>, IndexError> {
-        let (readers, rule) = (Arc::clone(&self.database.readers), self.database.rule);
-        let (repository, version) = (repository.to_owned(), version.to_owned());
-        let (probes, tenant) = (probes.to_vec(), self.tenant.clone());
-        let search = move || {
-            readers.read(|conn| {
-                let search =
-                    Search { rule, repository: &repository, version: &version, probes: &probes, skip: &skip };
-                find::find(TenantConnection::new(conn, &tenant), &search, u64::MAX)
-            })
-        };
-        let outcome = self
-            .database
-            .long_searches
-            .run(search)
-            .await
-            .map_err(|source| IndexError::Unavailable { context: FIND, source })?;
-        match outcome.map_err(|error| index_error(FIND, error))? {
-            SearchOutcome::Done(found) => Ok(found),
-            // Cannot happen with `u64::MAX` steps.
-            SearchOutcome::OutOfSteps => Ok(None),
-        }
-    }
-}
-
-impl Database {
-    fn start(
-        path: &Path,
-        rule: KeyRule,
-        conn: Connection,
-        [anchor, watching]: [Connection; 2],
-    ) -> std::io::Result<Self> {
-        let readers = Arc::new(Readers::new(path.to_owned()));
-        let watch = Arc::new(FileWatch::new(path, watching));
-        Ok(Self {
-            watching: Some(FileWatchThread::start(Arc::clone(&watch))?),
-            writer: Writer::start(conn, anchor, Arc::clone(&watch))?,
-            watch,
-            readers,
-            rule,
-            long_searches: LongSearches::new(),
-        })
-    }
-
-    fn read<T>(
-        &self,
-        context: &'static str,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, IndexError> {
-        match self.watch.unreadable() {
-            None => self.readers.read(query).map_err(|error| index_error(context, error)),
-            Some(loss) => Err(unavailable(context, loss)),
-        }
-    }
-}
-
-impl Drop for Database {
-    /// Closes the read connections first. The connection that is closed last folds the log into the
-    /// database, and only the writer's can.
-    fn drop(&mut self) {
-        self.watching = None;
-        self.watch.close();
-        self.readers.close();
-    }
 }
 
 const FIND: &str = "finding an entry";
+const LEFT: &str = "counting what has left";
 
 #[async_trait]
 impl Index for SqliteIndex {
@@ -255,13 +159,15 @@ impl Index for SqliteIndex {
         slot: &Slot,
         owner: &str,
         facts: &Facts,
+        trust: Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Result<Reservation, IndexError> {
         const CONTEXT: &str = "reserving a slot";
         let facts = serde_json::to_string(facts).map_err(|error| unavailable(CONTEXT, error))?;
         let (slot, name, owner) = (slot.clone(), super::fresh_upload_name()?, owner.to_owned());
-        let (new, rule) = (changes::NewUpload { slot, name, owner, facts, now_ms }, self.database.rule);
+        let (new, rule) =
+            (changes::NewUpload { slot, name, owner, facts, trust, now_ms }, self.database.rule);
         self.write(CONTEXT, move |conn| changes::reserve(conn, rule, &new, idle_before_ms)).await
     }
 
@@ -314,15 +220,94 @@ impl Index for SqliteIndex {
             .await
     }
 
-    async fn delete_entry(&self, id: EntryId) -> Result<bool, IndexError> {
-        self.write("deleting an entry", move |conn| changes::delete_entry(conn, id)).await
+    async fn delete_entry(&self, id: EntryId, departure: &Departure) -> Result<bool, IndexError> {
+        let departure = departure.clone();
+        self.write("deleting an entry", move |conn| departed::delete_entry(conn, id, u64::MAX, &departure))
+            .await
     }
 
-    async fn delete_entry_unused(&self, id: EntryId, last_used_ms: u64) -> Result<bool, IndexError> {
+    async fn delete_entry_unused(
+        &self,
+        id: EntryId,
+        last_used_ms: u64,
+        departure: &Departure,
+    ) -> Result<bool, IndexError> {
+        let departure = departure.clone();
         self.write("deleting an unused entry", move |conn| {
-            changes::delete_entry_unused(conn, id, last_used_ms)
+            departed::delete_entry(conn, id, last_used_ms, &departure)
         })
         .await
+    }
+
+    async fn find_departed(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Departed>, IndexError> {
+        let rule = self.database.rule;
+        self.read("finding departed entries", |conn| departed::find(conn, rule, repository, key, kind, limit))
+    }
+
+    async fn trim_departed(&self, most: usize, limit: usize) -> Result<usize, IndexError> {
+        self.write("forgetting departed entries", move |conn| departed::trim(conn, most, limit)).await
+    }
+
+    async fn list_near(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Near>, IndexError> {
+        let key = self.database.rule.compared(key);
+        self.read("finding entries of a key", |conn| within::near(conn, [repository, &key], kind, limit))
+    }
+
+    async fn uploads_near(
+        &self,
+        repository: &str,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        let key = self.database.rule.compared(key);
+        self.read("finding uploads of a key", |conn| {
+            within::uploads_near(conn, [repository, &key], kind, limit)
+        })
+    }
+
+    async fn least_recent(
+        &self,
+        within: &Within,
+        trust: Option<Trust>,
+        after: Option<(u64, EntryId)>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, IndexError> {
+        self.read("listing entries by last use", |conn| {
+            within::least_recent(conn, within, trust, after, limit)
+        })
+    }
+
+    async fn uploads_in_scope(
+        &self,
+        repository: &str,
+        scope: &str,
+        after: UploadId,
+        limit: usize,
+    ) -> Result<Vec<Upload>, IndexError> {
+        self.read("listing uploads of a scope", |conn| {
+            within::uploads_in_scope(conn, repository, scope, after, limit)
+        })
+    }
+
+    async fn set_quarantined(&self, ids: &[EntryId], at_ms: Option<u64>) -> Result<usize, IndexError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let ids = ids.to_vec();
+        self.write("setting quarantine", move |conn| within::set_quarantined(conn, &ids, at_ms)).await
     }
 
     async fn touch_entries(&self, uses: &[EntryUses]) -> Result<(), IndexError> {
@@ -403,6 +388,63 @@ impl Index for SqliteIndex {
 
     async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError> {
         self.read("finding repositories", |conn| facts::find_repositories(conn, name))
+    }
+
+    async fn note_refused(&self, marks: &[String], now_ms: u64) -> Result<(), IndexError> {
+        let (marks, before_ms) = (marks.to_vec(), now_ms.saturating_sub(REFUSED_FOR_MS));
+        self.write("noting a refusal", move |conn| refusals::note(conn, &marks, now_ms, before_ms)).await
+    }
+
+    async fn was_refused(&self, marks: &[String]) -> Result<bool, IndexError> {
+        self.read("looking for a refusal", |conn| refusals::is_noted(conn, marks))
+    }
+
+    async fn reserve_room(&self, upload: &UploadName, bytes: u64, caps: &Caps) -> Result<Room, IndexError> {
+        let (upload, caps) = (upload.clone(), caps.clone());
+        self.write("reserving room", move |conn| ledger::reserve_room(conn, &upload, bytes, &caps)).await
+    }
+
+    async fn left_uploads(&self, uploads: &[UploadName]) -> Result<(), IndexError> {
+        if uploads.is_empty() {
+            return Ok(());
+        }
+        let uploads = uploads.to_vec();
+        self.write(LEFT, move |conn| ledger::left_uploads(conn, &uploads)).await
+    }
+
+    async fn left_objects(&self, objects: &[ObjectName]) -> Result<(), IndexError> {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let objects = objects.to_vec();
+        self.write(LEFT, move |conn| ledger::left_objects(conn, &objects)).await
+    }
+
+    async fn list_leaving(&self, after: Option<LeavingId>, limit: usize) -> Result<Vec<Leaving>, IndexError> {
+        self.read("listing what leaves", |conn| ledger::list_leaving(conn, after.as_ref(), limit))
+    }
+
+    async fn usage_of(&self, area: &Area) -> Result<u64, IndexError> {
+        self.read("reading a sum of bytes", |conn| ledger::usage_of(conn, area))
+    }
+
+    async fn list_usage(&self, area: &Area, limit: usize) -> Result<Vec<(Area, u64)>, IndexError> {
+        self.read("listing sums of bytes", |conn| ledger::list_usage(conn, area, limit))
+    }
+
+    async fn set_orphans(&self, bytes: u64) -> Result<(), IndexError> {
+        self.write("counting orphans", move |conn| ledger::set_orphans(conn, bytes)).await
+    }
+
+    async fn set_counted_apart(&self, apart: bool) -> Result<(), IndexError> {
+        self.write("counting a tenant", move |conn| ledger::set_counted_apart(conn, apart)).await
+    }
+
+    async fn recount(&self) -> Result<u64, IndexError> {
+        if !self.tenant.is_default() {
+            return Err(NOT_OF_DEFAULT);
+        }
+        self.database.writer.write("counting all bytes", recount::recount).await
     }
 
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError> {

@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use super::rows::compared_key;
+use super::{recount, rows::compared_key};
 use crate::keys::{CHANGING, KeyRule, PAGE_ROWS, RULE_PROPERTY, RefoldSummary};
 
 /// The tables with keys. Both have the columns that are used here.
@@ -89,6 +89,8 @@ fn begin(conn: &mut Connection, rule: KeyRule) -> rusqlite::Result<bool> {
     }
     let begin = immediate(conn)?;
     set_rule(&begin, CHANGING)?;
+    // Rows that are deleted are not counted any more.
+    recount::set_uncounted(&begin)?;
     begin.commit()?;
     Ok(false)
 }

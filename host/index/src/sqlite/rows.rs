@@ -9,7 +9,7 @@ use rusqlite::{
     types::{FromSqlError, Type},
 };
 
-use crate::{Attachment, Entry, EntryId, Slot, Upload, UploadId};
+use crate::{Attachment, Entry, EntryId, Slot, Trust, Upload, UploadId};
 
 /// The columns that [`entry`] reads, as the list of a `SELECT`.
 macro_rules! entry_columns {
@@ -21,7 +21,7 @@ macro_rules! entry_columns {
 /// The columns that [`upload`] reads, as the list of a `SELECT`.
 macro_rules! upload_columns {
     () => {
-        "id, repository, scope, version, key, name, owner, created_ms, active_ms, object, size_bytes"
+        "id, repository, scope, version, key, name, owner, created_ms, active_ms, object, size_bytes, trust"
     };
 }
 
@@ -67,11 +67,13 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
 /// Reads an upload from a row of [`upload_columns`].
 pub(super) fn upload(row: &Row<'_>) -> rusqlite::Result<Upload> {
     let name: String = row.get(5)?;
+    let slot = slot(row)?;
     Ok(Upload {
         id: UploadId(number(row, 0)?),
         name: UploadName::parse(name).map_err(|e| invalid(5, Type::Text, e))?,
-        slot: slot(row)?,
         owner: row.get(6)?,
+        trust: Trust::of(trust(row, 11)?, &slot.scope),
+        slot,
         created_ms: number(row, 7)?,
         last_activity_ms: number(row, 8)?,
         attachment: attachment(row)?,
@@ -94,6 +96,19 @@ fn attachment(row: &Row<'_>) -> rusqlite::Result<Option<Attachment>> {
         return Ok(None);
     }
     Ok(Some(Attachment { object: object(row, 9)?, size_bytes: number(row, 10)? }))
+}
+
+/// Reads a stored trust, or `None` from a null.
+pub(super) fn trust(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Trust>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Trust::from_number))
+}
+
+/// Reads a number, or `None` from a null.
+pub(super) fn optional_number(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    match row.get_ref(column)?.data_type() {
+        Type::Null => Ok(None),
+        _ => number(row, column).map(Some),
+    }
 }
 
 /// Reads text that is stored as a BLOB.

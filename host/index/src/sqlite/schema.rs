@@ -14,7 +14,7 @@ use std::{
 use refinery::{Migration, Runner, error::Kind};
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use super::refold;
+use super::{recount, refold};
 use crate::KeyRule;
 
 /// In order. The part of the name before `__` is the version.
@@ -25,6 +25,9 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("V4__compared_keys", include_str!("migrations/V4__compared_keys.sql")),
     ("V5__tenants", include_str!("migrations/V5__tenants.sql")),
     ("V6__facts", include_str!("migrations/V6__facts.sql")),
+    ("V7__departed", include_str!("migrations/V7__departed.sql")),
+    ("V8__ledger", include_str!("migrations/V8__ledger.sql")),
+    ("V9__refusals", include_str!("migrations/V9__refusals.sql")),
 ];
 
 /// Longest wait for another process that writes.
@@ -38,7 +41,7 @@ const MAX_WAL_BYTES: i64 = 64 << 20;
 const CACHE_KIB: i64 = -8_192;
 
 /// Prepared statements that a connection caches: more than there are.
-const CACHED_STATEMENTS: usize = 64;
+const CACHED_STATEMENTS: usize = 128;
 
 /// How often, and at what interval, opening is retried. While another process creates or migrates
 /// the same database, a step may fail here that succeeds, or is already done, at the next attempt.
@@ -133,6 +136,7 @@ fn prepare(conn: &mut Connection, rule: KeyRule) -> Result<(), OpenError> {
     if let Some(rewritten) = refold::refold(conn, rule)? {
         rewritten.log(rule);
     }
+    recount::count_if_uncounted(conn)?;
     Ok(())
 }
 

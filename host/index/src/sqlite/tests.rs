@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bench;
+mod counted;
 mod crash;
+mod departure;
 mod fault;
 mod last_release;
 mod plan;

@@ -303,3 +303,23 @@ fn trusted_proxies_are_addresses_and_networks() {
     refused(with("[\"nginx\"]"), &["line 2", "server.trusted_proxies", "`nginx`", "10.0.0.0/8"]);
     refused(with("[\"10.0.0.0/33\"]"), &["server.trusted_proxies", "10.0.0.0/33"]);
 }
+
+#[test]
+fn limits_of_what_may_be_stored_are_checked() {
+    for (text, problem) in [
+        ("evict_to_percent = 96", "capacity.evict_to_percent is 96; it must not be more than"),
+        ("evict_at_percent = 101", "capacity.evict_at_percent is 101; it must be from 1 to 100"),
+        ("wait_ms = 60001", "capacity.wait_ms is 60001"),
+        ("repositories = [{ max_bytes = 1 }]", "each needs an id or a name"),
+        (
+            "repositories = [{ repository = \"a/b\", max_bytes = 1 }, { repository = \"a/b\" }]",
+            "capacity.repositories has `a/b` twice",
+        ),
+    ] {
+        let error = load(&format!("[capacity]\n{text}"), &[]).unwrap_err().to_string();
+        assert!(error.contains(problem), "{text}: {error}");
+    }
+    let config = load("[capacity]\nscope_percent = 50", &[("CACHE_MAX_SIZE_BYTES", "7")]).unwrap();
+    assert_eq!(config.settings.capacity.max_bytes, 7);
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+}

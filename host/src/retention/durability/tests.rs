@@ -35,8 +35,11 @@ impl Fixture {
     async fn entry(&self, key: &str) -> Entry {
         let [repository, scope, version] = ["1", "main", "v"].map(str::to_owned);
         let slot = Slot { repository, scope, version, key: key.to_owned() };
-        let Reservation::Reserved(upload) =
-            self.index.reserve(&slot, "owner", &larder_common::facts::NO_FACTS, 1, 0).await.unwrap()
+        let Reservation::Reserved(upload) = self
+            .index
+            .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, 1, 0)
+            .await
+            .unwrap()
         else {
             panic!("it is taken");
         };
@@ -163,7 +166,18 @@ async fn a_restart_of_the_machine_abandons_uploads_that_began_before_it_or_in_th
     for (key, created_ms) in [("before", 1), ("since", now_ms), ("future", now_ms + MAX_CLOCK_SKEW_MS + 1)] {
         let [repository, scope, version] = ["1", "main", "v"].map(str::to_owned);
         let slot = Slot { repository, scope, version, key: key.to_owned() };
-        fixture.index.reserve(&slot, "owner", &larder_common::facts::NO_FACTS, created_ms, 0).await.unwrap();
+        fixture
+            .index
+            .reserve(
+                &slot,
+                "owner",
+                &larder_common::facts::NO_FACTS,
+                larder_index::Trust::Full,
+                created_ms,
+                0,
+            )
+            .await
+            .unwrap();
     }
     let keys = async || -> Vec<String> {
         let uploads = fixture.index.list_uploads(UploadId(0), 10).await.unwrap();

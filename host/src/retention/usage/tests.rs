@@ -16,8 +16,10 @@ async fn fixture() -> (tempfile::TempDir, Arc<dyn Index>, Entry) {
         Arc::new(SqliteIndex::open(&folder.path().join("index.db"), KeyRule::AnyCase).unwrap());
     let [repository, scope, version, key] = ["r", "s", "v", "k"].map(str::to_owned);
     let slot = Slot { repository, scope, version, key };
-    let Reservation::Reserved(upload) =
-        index.reserve(&slot, "o", &larder_common::facts::NO_FACTS, 0, 0).await.unwrap()
+    let Reservation::Reserved(upload) = index
+        .reserve(&slot, "o", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, 0, 0)
+        .await
+        .unwrap()
     else {
         panic!("the slot is taken");
     };
@@ -60,11 +62,12 @@ async fn the_sweep_of_another_server_spares_what_was_handed_out_and_what_it_took
     let (_folder, index, entry) = fixture().await;
     let (here, there) = (UsageTracker::new(Some(DAY_MS)), Arc::clone(&index));
     let now_ms = 2 * DAY_MS;
+    let departure = larder_index::Departure { cause: larder_index::Cause::Age, at_ms: now_ms };
     // The other server has listed the entry as unused, and does not know of this one's memory.
     assert!(here.record_use(&*index, entry.id, entry.last_used_ms, now_ms).await);
-    assert!(!there.delete_entry_unused(entry.id, entry.last_used_ms).await.unwrap());
+    assert!(!there.delete_entry_unused(entry.id, entry.last_used_ms, &departure).await.unwrap());
     // The other way round.
-    assert!(there.delete_entry_unused(entry.id, now_ms).await.unwrap());
+    assert!(there.delete_entry_unused(entry.id, now_ms, &departure).await.unwrap());
     assert!(!here.record_use(&*index, entry.id, entry.last_used_ms, now_ms).await);
 }
 
@@ -72,8 +75,10 @@ async fn the_sweep_of_another_server_spares_what_was_handed_out_and_what_it_took
 async fn reserved(index: &dyn Index, key: &str, now_ms: u64) -> larder_index::Upload {
     let [repository, scope, version, key] = ["r", "s", "v", key].map(str::to_owned);
     let slot = Slot { repository, scope, version, key };
-    let Reservation::Reserved(upload) =
-        index.reserve(&slot, "o", &larder_common::facts::NO_FACTS, now_ms, 0).await.unwrap()
+    let Reservation::Reserved(upload) = index
+        .reserve(&slot, "o", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, now_ms, 0)
+        .await
+        .unwrap()
     else {
         panic!("the slot is taken");
     };

@@ -47,8 +47,10 @@ impl Fixture {
     async fn entry(&self, index: &dyn Index, key: &str) -> EntryId {
         let [repository, scope, version] = ["1", "main", "v"].map(str::to_owned);
         let slot = Slot { repository, scope, version, key: key.to_owned() };
-        let Reservation::Reserved(upload) =
-            index.reserve(&slot, "owner", &larder_common::facts::NO_FACTS, 1, 0).await.unwrap()
+        let Reservation::Reserved(upload) = index
+            .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, 1, 0)
+            .await
+            .unwrap()
         else {
             panic!("it is taken");
         };
@@ -116,9 +118,10 @@ async fn an_emptied_index_owns_only_a_few_leftovers() {
     for (left, expected) in [(MAX_LEFTOVERS, Ownership::Own), (MAX_LEFTOVERS + 1, Ownership::Foreign)] {
         let fixture = Fixture::new();
         assert_eq!(fixture.ownership(&fixture.index).await, Ownership::Own);
+        let departure = larder_index::Departure { cause: larder_index::Cause::Manual, at_ms: 1 };
         for number in 0..left {
             let id = fixture.entry(&fixture.index, &number.to_string()).await;
-            fixture.index.delete_entry(id).await.unwrap();
+            fixture.index.delete_entry(id, &departure).await.unwrap();
         }
         assert_eq!(fixture.ownership(&fixture.index).await, expected);
         assert_eq!(fixture.ownership(&fixture.index).await, expected);

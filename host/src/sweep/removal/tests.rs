@@ -29,7 +29,7 @@ impl Fixture {
         let [repository, scope, version, key] = ["1", "main", "v", "key"].map(str::to_owned);
         let slot = Slot { repository, scope, version, key };
         let Reservation::Reserved(upload) =
-            index.reserve(&slot, "owner", &Facts::default(), 1, 0).await.unwrap()
+            index.reserve(&slot, "owner", &Facts::default(), larder_index::Trust::Full, 1, 0).await.unwrap()
         else {
             panic!("it is taken");
         };

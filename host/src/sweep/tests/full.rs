@@ -21,7 +21,10 @@ fn content(bytes: &Bytes) -> Source {
 /// whether there is an entry.
 async fn save(tenant: &Tenant, key: &str, bytes: &Bytes) -> bool {
     let slot = Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key: key.into() };
-    let upload = match tenant.index.reserve(&slot, "owner", &larder_common::facts::NO_FACTS, NOW_MS, 0).await
+    let upload = match tenant
+        .index
+        .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, NOW_MS, 0)
+        .await
     {
         Ok(Reservation::Reserved(upload)) => upload,
         Err(IndexError::NoSpace { .. }) => return false,
@@ -30,7 +33,8 @@ async fn save(tenant: &Tenant, key: &str, bytes: &Bytes) -> bool {
     let stored = match tenant.storage.put(&upload.name, content(bytes)).await {
         Ok(stored) => stored,
         Err(StorageError::NoSpace) => {
-            tenant.pressure.abandon_upload(&*tenant.storage, &*tenant.index, &upload.name).await;
+            crate::capacity::abandon_upload(&tenant, &upload.name).await;
+            tenant.pressure.report();
             return false;
         }
         Err(error) => panic!("{error:?}"),
@@ -127,7 +131,10 @@ async fn fill_the_log(index: &dyn Index) -> IndexError {
     for number in 0..100_000 {
         let key = format!("{number}{}", "k".repeat(400));
         let slot = Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key };
-        if let Err(error) = index.reserve(&slot, "owner", &larder_common::facts::NO_FACTS, NOW_MS, 0).await {
+        if let Err(error) = index
+            .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, NOW_MS, 0)
+            .await
+        {
             return error;
         }
     }

@@ -101,7 +101,7 @@ impl FileCommit {
             let end = staging.end;
             let files = staging.create_files(&self.context, &self.name)?;
             finish_data(&*files.shared.data()?, plan, end)?;
-            let (object, list) = (ObjectPath::random(kind)?, plan.list.clone());
+            let (object, list) = (ObjectPath::of_upload(kind, &self.name)?, plan.list.clone());
             let record = CommitRecord { object, size_bytes: plan.size_bytes, list };
             files.append(&journal::committed(&record))?;
             Ok(record)

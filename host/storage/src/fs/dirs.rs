@@ -146,8 +146,8 @@ pub(super) struct Dirs {
     pub(super) root: Dir,
     pub(super) objects: Dir,
     pub(super) uploads: Dir,
-    /// Holds the lock until the last one is dropped.
-    lock: Arc<File>,
+    /// Holds the lock until the last one is dropped; `None` if another process has it.
+    lock: Option<Arc<File>>,
 }
 
 impl Dirs {
@@ -157,7 +157,7 @@ impl Dirs {
         let made = DirBuilder::new().recursive(true).mode(DIR_MODE.as_raw_mode()).create(root);
         made.map_err(|error| at(root.to_owned(), error))?;
         let root = Dir::open(root)?;
-        let lock = Arc::new(lock(&root)?);
+        let lock = Some(Arc::new(lock(&root)?));
         let objects = root.directory(OBJECTS)?;
         let uploads = root.directory(UPLOADS)?;
         let mut made = false;
@@ -171,11 +171,19 @@ impl Dirs {
         Ok(Self { root, objects, uploads, lock })
     }
 
+    /// Opens the directories that a process has made that may be using them, to look at objects.
+    pub(super) fn open_beside(root: &Path) -> io::Result<Self> {
+        let root = Dir::open(root)?;
+        let open = |name: &str| Dir::open(&root.path.join(name));
+        let (objects, uploads) = (open(OBJECTS)?, open(UPLOADS)?);
+        Ok(Self { root, objects, uploads, lock: None })
+    }
+
     /// The directories of a tenant below these. Neither opens nor makes any.
     pub(super) fn of_tenant(&self, name: &TenantName) -> Self {
         let root = self.root.below(&format!("{TENANTS}/{name}"));
         let (objects, uploads) = (root.below(OBJECTS), root.below(UPLOADS));
-        Self { root, objects, uploads, lock: Arc::clone(&self.lock) }
+        Self { root, objects, uploads, lock: self.lock.clone() }
     }
 
     /// Deletes the directories of a tenant that have no files. Returns whether all are gone.

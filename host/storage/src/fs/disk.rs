@@ -17,11 +17,11 @@ use super::{
     errors,
     files::FileCache,
     inline::InlineGates,
-    space::{LEAST_ROOM_BYTES, Space, SpaceClaim},
+    space::{LEAST_ROOM_BYTES, Measured, Space, SpaceClaim},
     sys::{self, MayBlock},
     threads::{Lane, Threads},
 };
-use crate::StorageError;
+use crate::{DiskUsage, StorageError};
 
 /// File descriptors that a storage may open, apart from its directories. When a share is used up,
 /// the next call waits up to 10 s and then fails.
@@ -67,7 +67,15 @@ pub(super) struct Disk {
 impl Disk {
     /// Opens the directories below `root`.
     pub(super) fn open(root: &Path, shares: FileShares, reserve_bytes: Option<u64>) -> io::Result<Self> {
-        let dirs = Dirs::open(root)?;
+        Self::of(Dirs::open(root)?, shares, reserve_bytes)
+    }
+
+    /// Opens directories that another process may be using, to look at objects.
+    pub(super) fn open_beside(root: &Path) -> io::Result<Self> {
+        Self::of(Dirs::open_beside(root)?, FileShares::default(), None)
+    }
+
+    fn of(dirs: Dirs, shares: FileShares, reserve_bytes: Option<u64>) -> io::Result<Self> {
         let may_hang = sys::may_hang(&dirs.objects.file)?;
         Ok(Self {
             dirs,
@@ -182,6 +190,14 @@ impl Disk {
     pub(super) async fn has_room(self: &Arc<Self>) -> Result<bool, StorageError> {
         self.refresh_space(LEAST_ROOM_BYTES).await?;
         Ok(self.space.has_room())
+    }
+
+    /// Measures the disk.
+    pub(super) async fn usage(self: &Arc<Self>) -> Result<DiskUsage, StorageError> {
+        const CONTEXT: &str = "measuring the disk";
+        let measured = self.query(CONTEXT, |dirs, _| sys::measure(&dirs.objects.file)).await?;
+        let Measured { total, free } = measured.map_err(errors::failed(CONTEXT))?;
+        Ok(DiskUsage { total_bytes: total, free_bytes: free })
     }
 
     async fn refresh_space(self: &Arc<Self>, bytes: u64) -> Result<(), StorageError> {

@@ -3,13 +3,16 @@
 //! ```text
 //! lock                           held by the process that uses the root
 //! identity                       which index the objects belong to
-//! objects/3f/p-3f07…             plain: the file is the content
-//! objects/3f/s-3f9c…             segmented: content, then a trailer (see `segments`)
+//! objects/3f/p-3f07…-<random>    plain: the file is the content
+//! objects/3f/s-3f9c…-<random>    segmented: content, then a trailer (see `segments`)
 //! uploads/<name>.data            the blocks of an upload, in the order of arrival
 //! uploads/<name>.journal         which of them are complete (see `journal`)
 //! uploads/<name>.spool-<random>  a block of unknown length, while it is received
 //! tenants/<tenant>/              the same for another tenant, without a lock
 //! ```
+//!
+//! An object's name begins with that of the upload that it was made of. Those of older releases are
+//! random, without a second part.
 //!
 //! Only names that are checked here become paths. Files with other names are ignored.
 
@@ -24,6 +27,8 @@ use super::dirs::Dir;
 use crate::{ObjectName, UploadName};
 
 const HEX_DIGITS: usize = 32;
+/// Digits that tell the objects of one upload apart.
+const RANDOM_DIGITS: usize = 16;
 pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
 
 /// The format of an object's file.
@@ -45,9 +50,9 @@ pub(super) struct ObjectPath {
 impl ObjectPath {
     const NAME_AT: usize = 3;
 
-    /// Makes a random name.
-    pub(super) fn random(kind: Kind) -> io::Result<Self> {
-        Ok(Self::new(kind, &random_hex()?))
+    /// Makes a name for an object of this upload.
+    pub(super) fn of_upload(kind: Kind, upload: &UploadName) -> io::Result<Self> {
+        Ok(Self::new(kind, &format!("{upload}-{}", random_hex(RANDOM_DIGITS)?)))
     }
 
     fn new(kind: Kind, hex: &str) -> Self {
@@ -65,7 +70,16 @@ impl ObjectPath {
             ("s-", hex) => (Kind::Segmented, hex),
             _ => return None,
         };
-        is_hex(hex).then(|| Self::new(kind, hex))
+        let is_ours = match hex.split_once('-') {
+            Some((upload, random)) => is_hex(upload, HEX_DIGITS) && is_hex(random, RANDOM_DIGITS),
+            None => is_hex(hex, HEX_DIGITS),
+        };
+        is_ours.then(|| Self::new(kind, hex))
+    }
+
+    /// Returns whether it was made of this upload.
+    pub(super) fn is_of(&self, upload: &UploadName) -> bool {
+        self.hex().strip_prefix(upload.as_str()).is_some_and(|rest| rest.starts_with('-'))
     }
 
     /// Returns the path below `objects`.
@@ -85,9 +99,14 @@ impl ObjectPath {
 
     /// Returns the object's name.
     pub(super) fn name(&self) -> ObjectName {
-        // 34 of the allowed characters, so it is valid.
+        // At most 51 of the allowed characters, so it is valid.
         ObjectName(self.path[Self::NAME_AT..].to_owned())
     }
+}
+
+/// The directory of the objects of an upload.
+pub(super) fn shard_of(upload: &UploadName) -> &str {
+    &upload.as_str()[..2]
 }
 
 /// The directories of objects, relative to `objects`.
@@ -107,13 +126,14 @@ pub(super) fn journal_path(upload: &UploadName) -> String {
 
 /// A random path for a block of unknown length.
 pub(super) fn spool_path(upload: &UploadName) -> io::Result<String> {
-    Ok(format!("{upload}.spool-{}", random_hex()?))
+    Ok(format!("{upload}.spool-{}", random_hex(HEX_DIGITS)?))
 }
 
 /// Returns the upload that a file in `uploads` belongs to.
 pub(super) fn upload_of(file_name: &str) -> Option<UploadName> {
     let (upload, rest) = file_name.split_once('.')?;
-    let ours = matches!(rest, "data" | "journal") || rest.strip_prefix("spool-").is_some_and(is_hex);
+    let ours = matches!(rest, "data" | "journal")
+        || rest.strip_prefix("spool-").is_some_and(|random| is_hex(random, HEX_DIGITS));
     if ours { UploadName::parse(upload).ok() } else { None }
 }
 
@@ -159,13 +179,14 @@ pub(super) fn delete(dir: &Dir, path: &str) -> io::Result<()> {
     }
 }
 
-fn is_hex(text: &str) -> bool {
-    text.len() == HEX_DIGITS && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-fn random_hex() -> io::Result<String> {
+fn random_hex(digits: usize) -> io::Result<String> {
     let mut random = [0_u8; HEX_DIGITS / 2];
+    let random = &mut random[..digits / 2];
     // Reads of up to 256 bytes are never short.
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    rustix::rand::getrandom(&mut *random, rustix::rand::GetRandomFlags::empty())?;
     Ok(hex::encode(random))
 }

@@ -9,12 +9,15 @@ use rustix::fs::{AtFlags, OFlags};
 use super::{
     dirs::{Dir, Dirs},
     errors,
-    layout::{self, ObjectPath},
+    layout::{self, Kind, ObjectPath},
 };
 use crate::{Listed, ObjectName, Page, StorageError, UploadName};
 
 const PAGE_ITEMS: usize = 1000;
 const CONTEXT: &str = "listing a directory";
+
+/// The unit of `st_blocks`, whatever the file system's block size.
+const STAT_BLOCK_BYTES: u64 = 512;
 
 /// Returns a page of objects. Blocks on the disk.
 pub(super) fn objects(dirs: &Dirs, from: Option<&str>) -> Result<Page<ObjectName>, StorageError> {
@@ -25,8 +28,12 @@ pub(super) fn objects(dirs: &Dirs, from: Option<&str>) -> Result<Page<ObjectName
         let room = PAGE_ITEMS - items.len();
         let paths = shard_after(dirs, shard, after.as_ref()).map_err(errors::failed(CONTEXT))?;
         for path in paths.iter().take(room) {
-            let modified = modified_ms(&dirs.objects, path.as_str()).map_err(errors::failed(CONTEXT))?;
-            items.extend(modified.map(|modified_ms| Listed { name: path.name(), modified_ms }));
+            let file = file_status(&dirs.objects, path.as_str()).map_err(errors::failed(CONTEXT))?;
+            items.extend(file.map(|file| {
+                // The file of a segmented one has holes.
+                let size_bytes = if path.kind == Kind::Plain { file.length } else { file.space() };
+                Listed { name: path.name(), modified_ms: file.modified_ms, size_bytes }
+            }));
         }
         if paths.len() >= room {
             let next = paths.get(room - 1).map(|path| path.name().as_str().to_owned());
@@ -67,8 +74,10 @@ pub(super) fn uploads(dirs: &Dirs, from: Option<&str>) -> Result<Page<UploadName
     let next = files.keys().nth(PAGE_ITEMS - 1).filter(|_| files.len() > PAGE_ITEMS).map(ToString::to_string);
     let mut items = Vec::new();
     for (name, files) in files.into_iter().take(PAGE_ITEMS) {
-        let modified = newest(dirs, &files).map_err(errors::failed(CONTEXT))?;
-        items.extend(modified.map(|modified_ms| Listed { name, modified_ms }));
+        let files: Vec<FileStatus> = statuses(dirs, &files).map_err(errors::failed(CONTEXT))?;
+        let size_bytes = files.iter().map(FileStatus::space).sum();
+        let newest = files.iter().map(|file| file.modified_ms).max();
+        items.extend(newest.map(|modified_ms| Listed { name, modified_ms, size_bytes }));
     }
     Ok(Page { items, next })
 }
@@ -97,13 +106,12 @@ fn each_upload_file(dirs: &Dirs, mut visit: impl FnMut(UploadName, &str)) -> io:
     })
 }
 
-fn newest(dirs: &Dirs, files: &[String]) -> io::Result<Option<u64>> {
-    let times: Vec<Option<u64>> =
-        files.iter().map(|file| modified_ms(&dirs.uploads, file)).collect::<io::Result<_>>()?;
-    Ok(times.into_iter().flatten().max())
+fn statuses(dirs: &Dirs, files: &[String]) -> io::Result<Vec<FileStatus>> {
+    files.iter().filter_map(|file| file_status(&dirs.uploads, file).transpose()).collect()
 }
 
-fn each_name(dir: &File, mut visit: impl FnMut(&str)) -> io::Result<()> {
+/// Calls `visit` with the name of each file in a directory.
+pub(super) fn each_name(dir: &File, mut visit: impl FnMut(&str)) -> io::Result<()> {
     for entry in rustix::fs::Dir::read_from(dir)? {
         if let Ok(name) = CStr::to_str(entry?.file_name()) {
             visit(name);
@@ -112,12 +120,31 @@ fn each_name(dir: &File, mut visit: impl FnMut(&str)) -> io::Result<()> {
     Ok(())
 }
 
-/// When a file was last written, in milliseconds since 1970; `None` if it does not exist.
-fn modified_ms(dir: &Dir, path: &str) -> io::Result<Option<u64>> {
+/// What a listing shows of a file.
+struct FileStatus {
+    modified_ms: u64,
+    length: u64,
+    /// Space on the disk, which may be less for holes, and more for the end of the last block.
+    allocated: u64,
+}
+
+impl FileStatus {
+    /// The space that a file with holes takes.
+    fn space(&self) -> u64 {
+        self.allocated.min(self.length)
+    }
+}
+
+/// Returns `None` if the file does not exist.
+fn file_status(dir: &Dir, path: &str) -> io::Result<Option<FileStatus>> {
     match rustix::fs::statat(&dir.file, &*dir.resolve(path), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => {
             let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-            Ok(Some(seconds.saturating_mul(1000).saturating_add(stat.st_mtime_nsec / 1_000_000)))
+            Ok(Some(FileStatus {
+                modified_ms: seconds.saturating_mul(1000).saturating_add(stat.st_mtime_nsec / 1_000_000),
+                length: u64::try_from(stat.st_size).unwrap_or(0),
+                allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(STAT_BLOCK_BYTES),
+            }))
         }
         Err(rustix::io::Errno::NOENT) => Ok(None),
         Err(error) => Err(dir.at(path, error)),

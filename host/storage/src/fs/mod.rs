@@ -13,6 +13,7 @@ pub mod budget;
 mod commit;
 mod dirs;
 mod disk;
+mod erase;
 mod errors;
 mod files;
 mod flush;
@@ -50,8 +51,8 @@ use larder_common::TenantName;
 pub use self::disk::FileShares;
 use self::{budget::Budget, disk::Disk, layout::ObjectPath, uploads::UploadCache};
 use super::{
-    BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
-    UploadName,
+    BlockId, Content, DiskUsage, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError,
+    Stored, UploadName,
     tenants::{TenantStates, not_for_default, not_of_default},
 };
 
@@ -121,6 +122,20 @@ impl FsStorage {
     ) -> Result<Self, StorageError> {
         let boot = boot().map_err(errors::failed("reading the boot id"))?;
         Self::open_in_boot(root, budget, boot, settings)
+    }
+
+    /// Opens a folder that another process may be using, to ask for the size of objects
+    /// ([`Storage::stat`]) and to read them. Makes and locks nothing. Any change through it may damage
+    /// what the other process does.
+    ///
+    /// # Errors
+    /// When it is not the folder of a storage.
+    pub fn open_beside(root: &std::path::Path) -> Result<Self, StorageError> {
+        let disk = Disk::open_beside(root).map_err(errors::failed("opening the storage"))?;
+        let boot = boot().map_err(errors::failed("reading the boot id"))?;
+        let disk = Arc::new(disk);
+        let uploads = Arc::new(UploadCache::new(Arc::clone(&disk), boot));
+        Ok(Self { disk, budget: Budget::new(1 << 20), uploads, tenants: Some(Arc::default()) })
     }
 
     // By value, like `open`.
@@ -221,8 +236,8 @@ impl Storage for FsStorage {
         open::content(&self.disk, &self.budget, object, size_bytes, range).await
     }
 
-    async fn put(&self, _upload: &UploadName, source: Source) -> Result<Stored, StorageError> {
-        put::put(&self.disk, &self.budget, source).await
+    async fn put(&self, upload: &UploadName, source: Source) -> Result<Stored, StorageError> {
+        put::put(&self.disk, &self.budget, upload, source).await
     }
 
     async fn put_block(
@@ -244,6 +259,13 @@ impl Storage for FsStorage {
 
     async fn discard(&self, upload: &UploadName) -> Result<(), StorageError> {
         self.uploads.discard(upload).await
+    }
+
+    async fn erase(&self, upload: &UploadName, kept: Option<&ObjectName>) -> Result<(), StorageError> {
+        self.uploads.discard(upload).await?;
+        let (upload, kept) = (upload.clone(), kept.cloned());
+        self.run_unbounded("erasing an upload", move |disk| erase::erase(&disk.dirs, &upload, kept.as_ref()))
+            .await
     }
 
     async fn remove(&self, object: &ObjectName) -> Result<(), StorageError> {
@@ -278,6 +300,10 @@ impl Storage for FsStorage {
 
     async fn has_room(&self) -> Result<bool, StorageError> {
         self.disk.has_room().await
+    }
+
+    async fn disk_usage(&self) -> Result<Option<DiskUsage>, StorageError> {
+        self.disk.usage().await.map(Some)
     }
 
     async fn identity(&self) -> Result<Option<String>, StorageError> {

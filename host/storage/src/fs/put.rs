@@ -19,7 +19,7 @@ use super::{
     layout::{self, Kind, ObjectPath},
     writer::{self, WriteTarget},
 };
-use crate::{Source, StorageError, Stored};
+use crate::{Source, StorageError, Stored, UploadName};
 
 const CONTEXT: &str = "creating an object";
 
@@ -32,8 +32,8 @@ struct NewObject {
 }
 
 impl NewObject {
-    fn create(disk: &Arc<Disk>) -> io::Result<Self> {
-        let path = ObjectPath::random(Kind::Plain)?;
+    fn create(disk: &Arc<Disk>, upload: &UploadName) -> io::Result<Self> {
+        let path = ObjectPath::of_upload(Kind::Plain, upload)?;
         let file = Arc::new(layout::create(&disk.dirs.objects, path.as_str())?);
         Ok(Self { disk: Arc::clone(disk), path, file, is_settled: AtomicBool::new(false) })
     }
@@ -61,12 +61,15 @@ impl Drop for NewObject {
 pub(super) async fn put(
     disk: &Arc<Disk>,
     budget: &Arc<Budget>,
+    upload: &UploadName,
     source: Source,
 ) -> Result<Stored, StorageError> {
     let mut claim = disk.claim(source.length).await?;
     let _descriptor = disk.body_descriptor().await?;
     let is_small = source.length.is_some_and(|length| length <= writer::SMALL_BYTES);
-    let new = Arc::new(disk.create(CONTEXT, is_small, NewObject::create).await?);
+    let upload = upload.clone();
+    let create = move |disk: &Arc<Disk>| NewObject::create(disk, &upload);
+    let new = Arc::new(disk.create(CONTEXT, is_small, create).await?);
     let result = writer::write(disk, &new, 0, source, &budget.transfer(), &mut claim).await;
     new.is_settled.store(true, Relaxed);
     match result {

@@ -12,6 +12,7 @@ use crate::conformance::{Fixture, storage_conformance};
 
 mod budget;
 mod crash;
+mod erase;
 mod files;
 mod full;
 mod model;

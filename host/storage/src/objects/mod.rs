@@ -274,6 +274,12 @@ impl Storage for ObjectStorage {
         Ok(())
     }
 
+    async fn erase(&self, upload: &UploadName, kept: Option<&ObjectName>) -> Result<(), StorageError> {
+        list::erase(&self.shared, upload, kept).await?;
+        self.shared.corrected_times.forget(upload.as_str());
+        Ok(())
+    }
+
     async fn remove(&self, object: &ObjectName) -> Result<(), StorageError> {
         read::remove(&self.shared, object).await?;
         self.shared.corrected_times.forget(object.as_str());

@@ -198,6 +198,25 @@ pub(super) async fn presign(
     }
 }
 
+/// Returns all keys of an object: none if there is no such object.
+pub(super) async fn keys_of(shared: &Shared, object: &ObjectName) -> Result<Vec<String>, StorageError> {
+    let base = match Named::parse(object) {
+        None => return Ok(Vec::new()),
+        Some(Named::Plain(base)) => return Ok(vec![base.data()]),
+        Some(Named::Segmented(base)) => base,
+    };
+    let manifest = match Manifest::read(shared, &base).await {
+        Ok(manifest) => manifest,
+        Err(StorageError::NotFound) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut keys = vec![base.manifest()];
+    for data in manifest.data.iter().filter_map(|data| data.base().ok()) {
+        keys.extend([data.data(), data.owned()]);
+    }
+    Ok(keys)
+}
+
 /// Deletes an object. The manifest is deleted last: until then the object is listed and can be
 /// deleted again.
 pub(super) async fn remove(shared: &Shared, object: &ObjectName) -> Result<(), StorageError> {

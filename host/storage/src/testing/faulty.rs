@@ -14,8 +14,8 @@ use larder_common::TenantName;
 use parking_lot::Mutex;
 
 use crate::{
-    BlockId, Content, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError, Stored,
-    UploadName,
+    BlockId, Content, DiskUsage, FlushError, ObjectName, Page, Source, StagedBlock, Storage, StorageError,
+    Stored, UploadName,
 };
 
 /// The fault of a call.
@@ -250,6 +250,14 @@ impl Storage for FaultyStorage {
             }
         }
         outcomes
+    }
+
+    async fn erase(&self, upload: &UploadName, kept: Option<&ObjectName>) -> Result<(), StorageError> {
+        self.faults.around("erase", self.inner.erase(upload, kept)).await
+    }
+
+    async fn disk_usage(&self) -> Result<Option<DiskUsage>, StorageError> {
+        self.faults.around("disk_usage", self.inner.disk_usage()).await
     }
 
     async fn has_room(&self) -> Result<bool, StorageError> {

@@ -3,8 +3,10 @@
 use super::{Provider, unavailable};
 use crate::{
     bindings::exports::larder::cache::index::{
-        AttachOutcome, Attachment, Entry, Error, Guest, Probe, Reservation, Slot, Upload,
+        AttachOutcome, Attachment, Departed, Entry, Error, Guest, MatchKind, Nearby, Probe, Reservation,
+        Slot, Upload,
     },
+    bindings::exports::larder::cache::types::{DepartureCause, Trust},
     directory::{self, FileError},
     facts::Facts,
     instance::instance,
@@ -37,10 +39,27 @@ impl Guest for Provider {
         logged("index.get-entry-of-upload", instance().index.get_entry_of_upload(upload_id).await)
     }
 
+    /// The directory has no order by key alone, so nothing is known: a miss has no cause.
+    async fn list_near(_repository: String, _key: String, _kind: MatchKind, _limit: u32) -> Outcome<Nearby> {
+        Err(Error::Unavailable("keys are found only in a scope and version here".to_owned()))
+    }
+
+    /// What was deleted is not kept.
+    async fn list_departed(
+        _repository: String,
+        _key: String,
+        _kind: MatchKind,
+        _limit: u32,
+    ) -> Outcome<Vec<Departed>> {
+        Ok(Vec::new())
+    }
+
+    /// The trust is not stored: nothing is evicted here.
     async fn reserve(
         slot: Slot,
         owner: String,
         facts: Vec<(String, String)>,
+        _trust: Trust,
         now_ms: u64,
         idle_before_ms: u64,
     ) -> Outcome<Reservation> {
@@ -99,8 +118,17 @@ impl Guest for Provider {
         logged("index.touch", touched).unwrap_or(true)
     }
 
-    async fn delete_entry(id: u64) -> Outcome<bool> {
+    async fn delete_entry(id: u64, _cause: DepartureCause, _now_ms: u64) -> Outcome<bool> {
         logged("index.delete-entry", instance().index.delete_entry(id).await)
+    }
+
+    /// Not kept, so that every client is told of a refusal.
+    async fn note_refused(_marks: Vec<String>, _now_ms: u64) -> Outcome<()> {
+        Err(Error::Unavailable("refusals are not kept here".to_owned()))
+    }
+
+    async fn was_refused(_marks: Vec<String>) -> Outcome<bool> {
+        Ok(false)
     }
 }
 

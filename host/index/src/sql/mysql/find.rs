@@ -139,7 +139,9 @@ pub(super) fn search_statement(search: &SearchRequest, probes: &[Probe]) -> Boun
         let place = search.place(probe);
         match probe.kind {
             MatchKind::Exact => statement.push(
-                &format!(", (SELECT e.id FROM entries e WHERE e.slot = ?{skip})"),
+                &format!(
+                    ", (SELECT e.id FROM entries e WHERE e.slot = ? AND e.quarantined_ms IS NULL{skip})"
+                ),
                 &[&[Parameter::Bytes(digest::slot(&place, &probe.key))], &skipped],
             ),
             MatchKind::Prefix => {

@@ -4,13 +4,18 @@
 //! statement sees what was committed before it began. The server numbers entries in order, so
 //! clusters whose nodes each have their own numbers cannot be used.
 
+mod departed;
 mod facts;
 mod find;
+mod ledger;
 mod refold;
+mod refusals;
 mod statements;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod within;
 
 use std::str::FromStr as _;
 
@@ -30,6 +35,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
     ("tenants", include_str!("migrations/0004_tenants.sql")),
     ("facts", include_str!("migrations/0005_facts.sql")),
+    ("departed", include_str!("migrations/0006_departed.sql")),
+    ("ledger", include_str!("migrations/0007_ledger.sql")),
+    ("refusals", include_str!("migrations/0008_refusals.sql")),
 ];
 
 /// Too long values are errors and are not truncated. Waiting for a row lock ends before the call

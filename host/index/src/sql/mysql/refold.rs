@@ -74,11 +74,17 @@ impl Refold for MySql {
         after: i64,
         most: usize,
     ) -> Result<Vec<StoredKey>, Fault> {
-        let text = of_table!(
-            table,
-            "SELECT id, place, slot, `key`, folded FROM ",
-            " WHERE id > ? ORDER BY id LIMIT ?"
-        );
+        // Of an entry in quarantine, the place is inverted.
+        let text = match table {
+            Table::Entries => {
+                "SELECT id, CASE WHEN quarantined_ms IS NULL THEN place \
+                 ELSE CONCAT(CHAR(ASCII(place) ^ 255), SUBSTRING(place, 2)) END, \
+                 slot, `key`, folded FROM entries WHERE id > ? ORDER BY id LIMIT ?"
+            }
+            Table::Uploads => {
+                "SELECT id, place, slot, `key`, folded FROM uploads WHERE id > ? ORDER BY id LIMIT ?"
+            }
+        };
         fetch_all(connection, sqlx::query(text).bind(after).bind(limit(most)), stored).await
     }
 

@@ -11,13 +11,13 @@ use sqlx::{
 };
 
 use super::{
-    MySql, find,
+    MySql, find, ledger,
     texts::{
-        ATTACH, CAP_LAST_USED, DELETE_ENTRY, DELETE_IDLE_UPLOAD, DELETE_UNUSED_ENTRY, DELETE_UPLOAD, ENTRIES,
-        ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING, FORGET_NAMES, FORGET_SECRETS, HAS_ROWS,
-        INSERT_ENTRY, INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED,
-        RENEW, SECRET, SET_BLOCK, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT,
-        UPLOADS, VOLATILE_ELSEWHERE, VOLATILE_HERE,
+        ATTACH, CAP_LAST_USED, ENTRIES, ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING,
+        FORGET_DEPARTED, FORGET_NAMES, FORGET_REFUSALS, FORGET_SECRETS, HAS_ROWS, INSERT_ENTRY,
+        INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED, RENEW, SECRET,
+        SET_BLOCK, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT, UPLOADS,
+        VOLATILE_ELSEWHERE, VOLATILE_HERE,
     },
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(super) type Db<'a> = TenantConnection<'a, MySqlConnection>;
 
 impl<'a> Tenancy<'a> {
     /// A statement whose first parameter is the tenant.
-    fn query(self, text: &'static str) -> MySqlQuery<'a> {
+    pub(super) fn query(self, text: &'static str) -> MySqlQuery<'a> {
         sqlx::query(text).bind(self.tenant())
     }
 }
@@ -112,7 +112,7 @@ impl Statements for MySql {
         let tenant = db.tenancy();
         let mut transaction = db.connection.begin().await?;
         if let Some(id) = displaced
-            && !Self::delete_upload(&mut tenant.on(&mut transaction), id, Some(request.idle())).await?
+            && !ledger::delete_upload(&mut transaction, tenant.tenant(), id, Some(request.idle())).await?
         {
             transaction.rollback().await?;
             return Ok(None);
@@ -168,9 +168,12 @@ impl Statements for MySql {
             .bind(tenant.tenant())
             .bind(integer(id.0));
         execute(&mut transaction, attach).await?;
+        let replaced = upload.attachment.filter(|before| before.object != attachment.object);
+        if let Some(replaced) = &replaced {
+            ledger::replace(&mut transaction, tenant.tenant(), id, replaced, &attachment.object).await?;
+        }
         transaction.commit().await.map_err(Fault::Commit)?;
-        let replaced = upload.attachment.map(|before| before.object);
-        Ok(AttachOutcome::Attached(replaced.filter(|object| *object != attachment.object)))
+        Ok(AttachOutcome::Attached(replaced.map(|before| before.object)))
     }
 
     async fn finalize(
@@ -198,30 +201,18 @@ impl Statements for MySql {
             Err(error) => return Err(error.into()),
         };
         execute(&mut transaction, tenant.query(SET_BLOCK).bind(made)).await?;
-        execute(&mut transaction, tenant.query(DELETE_UPLOAD).bind(integer(id.0))).await?;
+        ledger::finalized(&mut transaction, tenant.tenant(), id, attachment).await?;
         let entry = Self::entry(&mut tenant.on(&mut transaction), EntryBy::Id(EntryId(made))).await?;
         transaction.commit().await.map_err(Fault::Commit)?;
         Ok(entry)
     }
 
     async fn delete_upload(db: &mut Db<'_>, id: UploadId, idle: Option<IdleTimes>) -> Result<bool, Fault> {
-        let statement = match idle {
-            None => db.query(DELETE_UPLOAD).bind(integer(id.0)),
-            Some(idle) => db
-                .query(DELETE_IDLE_UPLOAD)
-                .bind(integer(id.0))
-                .bind(integer(idle.before_ms))
-                .bind(integer(idle.after_ms)),
-        };
-        Ok(execute(db.connection, statement).await? > 0)
-    }
-
-    async fn delete_entry(db: &mut Db<'_>, id: EntryId, last_used_ms: Option<u64>) -> Result<bool, Fault> {
-        let statement = match last_used_ms {
-            None => db.query(DELETE_ENTRY).bind(integer(id.0)),
-            Some(used) => db.query(DELETE_UNUSED_ENTRY).bind(integer(id.0)).bind(integer(used)),
-        };
-        Ok(execute(db.connection, statement).await? > 0)
+        let tenant = db.tenant();
+        let mut transaction = db.connection.begin().await?;
+        let deleted = ledger::delete_upload(&mut transaction, tenant, id, idle).await?;
+        transaction.commit().await.map_err(Fault::Commit)?;
+        Ok(deleted)
     }
 
     async fn touch_entry(db: &mut Db<'_>, id: EntryId, used_ms: u64) -> Result<bool, Fault> {
@@ -310,9 +301,10 @@ impl Statements for MySql {
         if has_rows.fetch_optional(&mut *db.connection).await?.is_some() {
             return Ok(false);
         }
-        for forget in [FORGET_NAMES, FORGET_SECRETS] {
+        for forget in [FORGET_NAMES, FORGET_DEPARTED, FORGET_SECRETS, FORGET_REFUSALS] {
             execute(db.connection, db.query(forget).bind(db.tenant()).bind(db.tenant())).await?;
         }
+        ledger::forget(db).await?;
         Ok(true)
     }
 
@@ -339,6 +331,7 @@ fn insert_upload(request: &ReservationRequest) -> MySqlQuery<'_> {
         .bind(integer(request.now_ms))
         .bind(request.folded.as_ref().map(String::as_bytes))
         .bind(&*request.facts)
+        .bind(request.trust.number())
 }
 
 fn insert_entry<'q>(

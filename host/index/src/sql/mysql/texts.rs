@@ -14,12 +14,18 @@ macro_rules! entry_columns {
 /// The columns that `rows::upload` reads, as the list of a `SELECT`.
 macro_rules! upload_columns {
     () => {
-        "id, repository, scope, version, `key`, name, owner, created_ms, active_ms, object, size_bytes"
+        "id, repository, scope, version, `key`, name, owner, created_ms, active_ms, object, size_bytes, trust"
     };
 }
 
-pub(super) const ENTRY_BY_ID: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant = ? AND id = ?");
+pub(super) use {entry_columns, upload_columns};
+
+/// Without what is in quarantine.
+pub(super) const ENTRY_BY_ID: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries WHERE tenant = ? AND id = ? AND quarantined_ms IS NULL"
+);
 
 pub(super) const ENTRY_BY_SLOT: &str =
     concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant = ? AND slot = ?");
@@ -41,8 +47,8 @@ pub(super) const UPLOAD_BY_SLOT: &str =
 
 /// Waits for transactions that insert or delete an upload of this slot.
 pub(super) const INSERT_UPLOAD: &str = "INSERT INTO uploads \
-     (tenant, slot, place, repository, scope, version, `key`, name, owner, created_ms, active_ms, folded, facts) \
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+     (tenant, slot, place, repository, scope, version, `key`, name, owner, created_ms, active_ms, folded, facts, trust) \
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Waits for transactions that change the row, and locks it.
 pub(super) const LOCK_UPLOAD: &str =
@@ -60,22 +66,12 @@ pub(super) const ATTACH: &str = concat!(
 /// Copies the row of an upload with its attachment.
 pub(super) const INSERT_ENTRY: &str = "INSERT INTO entries \
      (tenant, slot, place, repository, scope, version, `key`, folded, key_head, block, object, size_bytes, created_ms, used_ms, \
-     boot, upload, owner, uses, facts) \
+     boot, upload, owner, uses, facts, trust) \
      SELECT tenant, slot, place, repository, scope, version, `key`, folded, LEFT(COALESCE(folded, `key`), 255), 0, object, \
-     size_bytes, ?, ?, ?, id, owner, 0, facts FROM uploads WHERE tenant = ? AND id = ?";
+     size_bytes, ?, ?, ?, id, owner, 0, facts, trust FROM uploads WHERE tenant = ? AND id = ?";
 
 /// A separate statement, because a generated column cannot use the automatic number.
 pub(super) const SET_BLOCK: &str = "UPDATE entries SET block = id >> 12 WHERE tenant = ? AND id = ?";
-
-pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant = ? AND id = ?";
-
-pub(super) const DELETE_IDLE_UPLOAD: &str =
-    "DELETE FROM uploads WHERE tenant = ? AND id = ? AND (active_ms < ? OR active_ms > ?)";
-
-pub(super) const DELETE_ENTRY: &str = "DELETE FROM entries WHERE tenant = ? AND id = ?";
-
-pub(super) const DELETE_UNUSED_ENTRY: &str =
-    "DELETE FROM entries WHERE tenant = ? AND id = ? AND used_ms <= ?";
 
 /// A list of numbers and times, or of names and times, as a table.
 macro_rules! uses {
@@ -99,7 +95,7 @@ pub(super) const TOUCH_ENTRIES: &str = "UPDATE \
      WHERE entries.tenant = ? AND entries.used_ms <> used.at";
 
 pub(super) const ENTRY_DETAILS: &str = concat!(
-    "SELECT entries.id, entries.uses, entries.facts FROM ",
+    "SELECT entries.id, entries.uses, entries.facts, entries.trust, entries.quarantined_ms FROM ",
     uses!("BIGINT"),
     " STRAIGHT_JOIN entries ON entries.id = used.id WHERE entries.tenant = ?"
 );
@@ -224,7 +220,11 @@ macro_rules! forget {
 
 pub(super) const FORGET_NAMES: &str = forget!("repositories");
 
+pub(super) const FORGET_DEPARTED: &str = forget!("departed");
+
 pub(super) const FORGET_SECRETS: &str = forget!("secrets");
+
+pub(super) const FORGET_REFUSALS: &str = forget!("refusals");
 
 /// One step in an index of each table.
 pub(super) const NEXT_TENANT: &str = "SELECT name FROM (

@@ -30,7 +30,8 @@ macro_rules! find {
                SELECT 0, NULL::bigint
              UNION ALL
                SELECT search.n + 1, CASE WHEN p.low IS NULL THEN
-                 (SELECT e.id FROM entries e WHERE e.slot = p.digest AND e.id <> ALL ($6::bigint[]))
+                 (SELECT e.id FROM entries e
+                  WHERE e.slot = p.digest AND e.quarantined_ms IS NULL AND e.id <> ALL ($6::bigint[]))
                ELSE
                  (SELECT CASE WHEN few.count <= 200 THEN few.newest ELSE COALESCE(
                    (SELECT max(e.id) FROM (

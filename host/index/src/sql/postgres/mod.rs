@@ -4,12 +4,16 @@
 //! statement sees what was committed before it began, and waits for transactions that change the
 //! same row.
 
+mod departed;
 mod facts;
 mod find;
+mod ledger;
 mod refold;
+mod refusals;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod within;
 
 use std::str::FromStr as _;
 
@@ -29,6 +33,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("compared keys", include_str!("migrations/0003_compared_keys.sql")),
     ("tenants", include_str!("migrations/0004_tenants.sql")),
     ("facts", include_str!("migrations/0005_facts.sql")),
+    ("departed", include_str!("migrations/0006_departed.sql")),
+    ("ledger", include_str!("migrations/0007_ledger.sql")),
+    ("refusals", include_str!("migrations/0008_refusals.sql")),
 ];
 
 /// Each statement has one plan, made once and from its indexes alone. The statements are written

@@ -59,11 +59,17 @@ impl Refold for Postgres {
         after: i64,
         most: usize,
     ) -> Result<Vec<StoredKey>, Fault> {
-        let text = of_table!(
-            table,
-            "SELECT id, place, slot, key, folded FROM ",
-            " WHERE id > $1 ORDER BY id LIMIT $2"
-        );
+        // Of an entry in quarantine, the place is inverted.
+        let text = match table {
+            Table::Entries => {
+                "SELECT id, CASE WHEN quarantined_ms IS NULL THEN place \
+                 ELSE set_byte(place, 0, get_byte(place, 0) # 255) END, \
+                 slot, key, folded FROM entries WHERE id > $1 ORDER BY id LIMIT $2"
+            }
+            Table::Uploads => {
+                "SELECT id, place, slot, key, folded FROM uploads WHERE id > $1 ORDER BY id LIMIT $2"
+            }
+        };
         fetch_all(connection, sqlx::query(text).bind(after).bind(limit(most)), stored).await
     }
 

@@ -10,7 +10,10 @@ use sqlx::{
     query::Query,
 };
 
-use super::{Postgres, find};
+use super::{
+    Postgres, find,
+    ledger::{self, ATTACH, DELETE_UPLOAD, FINALIZE},
+};
 use crate::{
     AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest, max_clock_skew_ms,
     sql::{
@@ -34,17 +37,21 @@ macro_rules! entry_columns {
 /// The columns that [`rows::upload`] reads, as the list of a `SELECT`.
 macro_rules! upload_columns {
     () => {
-        "id, repository, scope, version, key, name, owner, created_ms, active_ms, object, size_bytes"
+        "id, repository, scope, version, key, name, owner, created_ms, active_ms, object, size_bytes, trust"
     };
 }
 
-pub(super) use entry_columns;
+pub(super) use {entry_columns, upload_columns};
 
 // `tenant || '' = $1` is `tenant = $1` that no index matches. Where a row is named more closely, it is
 // to be found by that, also by a plan that was made while the tables were small.
 
-pub(super) const ENTRY_BY_ID: &str =
-    concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND id = $2");
+/// Without what is in quarantine.
+pub(super) const ENTRY_BY_ID: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM entries WHERE tenant || '' = $1 AND id = $2 AND quarantined_ms IS NULL"
+);
 
 pub(super) const ENTRY_BY_SLOT: &str =
     concat!("SELECT ", entry_columns!(), " FROM entries WHERE tenant || '' = $1 AND slot = $2");
@@ -63,35 +70,11 @@ pub(super) const UPLOAD_BY_SLOT: &str =
 
 /// Waits for transactions that insert or delete an upload of this slot.
 const INSERT_UPLOAD: &str = "INSERT INTO uploads \
-     (tenant, slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded, facts) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12) ON CONFLICT (slot) DO NOTHING RETURNING id";
+     (tenant, slot, place, repository, scope, version, key, name, owner, created_ms, active_ms, folded, facts, trust) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13) ON CONFLICT (slot) DO NOTHING RETURNING id";
 
 pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = $4, active_ms = $4 \
      WHERE tenant || '' = $1 AND id = $2 AND created_ms = $3 AND active_ms = $3 AND object IS NULL";
-
-/// Waits for transactions that change the row, and then reads its latest version.
-pub(super) const ATTACH: &str = concat!(
-    "UPDATE uploads SET object = $3, size_bytes = $4, active_ms = CASE WHEN uploads.active_ms - ",
-    max_clock_skew_ms!(),
-    " > $5 THEN $5 ELSE greatest(uploads.active_ms, $5) END \
-     FROM (SELECT id, object FROM uploads WHERE tenant || '' = $1 AND id = $2 FOR UPDATE) AS before \
-     WHERE uploads.id = before.id RETURNING before.object"
-);
-
-pub(super) const FINALIZE: &str = concat!(
-    "WITH upload AS (DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND object = $3 AND size_bytes = $4 RETURNING *) \
-     INSERT INTO entries \
-     (tenant, slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded, \
-     uses, facts) \
-     SELECT tenant, slot, place, repository, scope, version, key, object, size_bytes, $5, $5, $6, id, owner, folded, \
-     0, facts FROM upload RETURNING ",
-    entry_columns!()
-);
-
-pub(super) const DELETE_UPLOAD: &str = "DELETE FROM uploads WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR active_ms < $3 OR active_ms > $4::bigint)";
-
-pub(super) const DELETE_ENTRY: &str =
-    "DELETE FROM entries WHERE tenant || '' = $1 AND id = $2 AND ($3::bigint IS NULL OR used_ms <= $3)";
 
 pub(super) const TOUCH_ENTRY: &str = "UPDATE entries \
      SET uses = CASE WHEN used_ms <> $3 THEN uses + 1 ELSE uses END, used_ms = GREATEST(used_ms, $3) \
@@ -310,12 +293,7 @@ impl Statements for Postgres {
             .bind(integer(id.0))
             .bind(idle.map(|idle| integer(idle.before_ms)))
             .bind(idle.map(|idle| integer(idle.after_ms)));
-        Ok(execute(db.connection, statement).await? > 0)
-    }
-
-    async fn delete_entry(db: &mut Db<'_>, id: EntryId, last_used_ms: Option<u64>) -> Result<bool, Fault> {
-        let statement = db.query(DELETE_ENTRY).bind(integer(id.0)).bind(last_used_ms.map(integer));
-        Ok(execute(db.connection, statement).await? > 0)
+        Ok(statement.fetch_optional(&mut *db.connection).await?.is_some())
     }
 
     async fn touch_entry(db: &mut Db<'_>, id: EntryId, used_ms: u64) -> Result<bool, Fault> {
@@ -389,7 +367,10 @@ impl Statements for Postgres {
         let has_rows = db.query(HAS_ROWS).fetch_optional(&mut *db.connection).await?.is_some();
         if !has_rows {
             execute(db.connection, db.query(forget!("repositories"))).await?;
+            execute(db.connection, db.query(forget!("departed"))).await?;
             execute(db.connection, db.query(forget!("secrets"))).await?;
+            execute(db.connection, db.query(forget!("refusals"))).await?;
+            ledger::forget(db).await?;
         }
         Ok(!has_rows)
     }
@@ -422,4 +403,5 @@ fn insert(request: &ReservationRequest) -> PgQuery<'_> {
         .bind(integer(request.now_ms))
         .bind(request.folded.as_ref().map(String::as_bytes))
         .bind(&*request.facts)
+        .bind(request.trust.number())
 }

@@ -102,7 +102,10 @@ pub(in crate::sql) fn statements_of_the_release_before_work_on(database: &Databa
     let made = entries.last().unwrap();
     assert_eq!((&*made.slot.key, made.size_bytes), ("by-the-release-before", 5));
     let details = block_on(index.entry_details(&[made.id])).unwrap();
-    assert_eq!(details, [EntryDetails { id: made.id, facts: None, uses: None }]);
+    assert_eq!(
+        details,
+        [EntryDetails { id: made.id, facts: None, uses: None, trust: None, quarantined_ms: None }]
+    );
     let other = index.tenant(&larder_common::TenantName::parse("other").unwrap()).unwrap();
     assert_eq!(block_on(other.get_entry(made.id)).unwrap(), None);
     assert_eq!(block_on(other.list_uploads(UploadId(0), 100)).unwrap(), []);

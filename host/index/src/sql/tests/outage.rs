@@ -37,7 +37,7 @@ fn fails_in_time(case: &Case) {
     block_on(async {
         let slot = case.key("new");
         assert!(case.index.find_upload(&slot).await.is_err());
-        assert!(case.index.reserve(&slot, "o", &crate::NO_FACTS, 1, 0).await.is_err());
+        assert!(case.index.reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0).await.is_err());
         assert!(case.index.touch_entries(&[crate::EntryUses::once(crate::EntryId(1), 1)]).await.is_err());
     });
     assert!(started.elapsed() < 3 * IN_TIME, "{:?}", started.elapsed());
@@ -46,7 +46,9 @@ fn fails_in_time(case: &Case) {
 fn works(case: &Case) {
     assert_eq!(block_on(case.exact("k")).as_deref(), Some("k"));
     // An attempt during the outage may have reserved it.
-    let reserved = block_on(case.index.reserve(&case.key("new"), "o", &crate::NO_FACTS, 9, 9)).unwrap();
+    let reserved =
+        block_on(case.index.reserve(&case.key("new"), "o", &crate::NO_FACTS, crate::Trust::Full, 9, 9))
+            .unwrap();
     assert!(matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
 }
 
@@ -90,14 +92,14 @@ pub(in crate::sql) fn a_lost_response_is_an_error_and_the_change_stands(database
     let (proxy, case) = behind_proxy(database);
     let upload = block_on(case.reserve(&case.key("u"), 1));
     // The connection that is used next has prepared the statement.
-    assert!(!block_on(case.index.abandon(UploadId(u64::MAX))).unwrap());
+    assert!(!block_on(case.index.renew(UploadId(u64::MAX), 1, 2)).unwrap());
     proxy.set(Mode::Deaf);
-    // Whether the upload existed cannot be known.
-    assert!(block_on(case.index.abandon(upload.id)).is_err());
+    // Whether another call was faster cannot be known.
+    assert!(block_on(case.index.renew(upload.id, 1, 2)).is_err());
     proxy.set(Mode::Open);
     let direct = database.open();
-    let there = || block_on(direct.get_upload_by_id(upload.id)).unwrap().is_some();
-    wait_until(|| !there());
+    let created_ms = || block_on(direct.get_upload_by_id(upload.id)).unwrap().unwrap().created_ms;
+    wait_until(|| created_ms() == 2);
 }
 
 pub(in crate::sql) fn a_reservation_whose_response_was_lost_is_found_again(database: &Database) {
@@ -105,7 +107,8 @@ pub(in crate::sql) fn a_reservation_whose_response_was_lost_is_found_again(datab
     let slot = case.key("u");
     let direct = database.open();
     let reserved = std::thread::scope(|scope| {
-        let reserving = scope.spawn(|| block_on(case.index.reserve(&slot, "o", &crate::NO_FACTS, 1, 0)));
+        let reserving = scope
+            .spawn(|| block_on(case.index.reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0)));
         // Cuts the connection repeatedly until the call succeeds.
         while !reserving.is_finished() {
             proxy.set(Mode::Down);

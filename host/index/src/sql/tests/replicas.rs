@@ -5,7 +5,7 @@ use std::{sync::Arc, thread};
 use super::{Database, run};
 use crate::{
     Durability, Index, Reservation,
-    conformance::{Case, attachment, block_on},
+    conformance::{Case, DELETED, attachment, block_on},
 };
 
 /// Calls from several threads of two replicas at the same time.
@@ -31,7 +31,8 @@ pub(in crate::sql) fn never_both_reserve(database: &Database) {
             block_on(case.reserve(&slot, 1));
         }
         let reserved = from_both(&replicas, async |index| {
-            let reserved = index.reserve(&slot, "o", &crate::NO_FACTS, 9, 5).await.unwrap();
+            let reserved =
+                index.reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 9, 5).await.unwrap();
             matches!(reserved, Reservation::Reserved(_))
         });
         assert_eq!(reserved.into_iter().filter(|reserved| *reserved).count(), 1);
@@ -48,7 +49,8 @@ pub(in crate::sql) fn never_both_finalize(database: &Database) {
         // Some threads finalize, and others try to reserve the slot, which is never free.
         let outcomes = from_both(&replicas, async |index| {
             let made = index.finalize(upload.id, &content, &Durability::Durable, 2).await.unwrap();
-            let reserved = index.reserve(&slot, "o", &crate::NO_FACTS, 9, 0).await.unwrap();
+            let reserved =
+                index.reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 9, 0).await.unwrap();
             assert!(!matches!(reserved, Reservation::Reserved(_)), "{reserved:?}");
             made.is_some()
         });
@@ -66,8 +68,9 @@ pub(in crate::sql) fn a_touch_here_and_a_deletion_there_do_not_both_win(database
         let (here, there) = (&replicas[round % 2], &replicas[(round + 1) % 2]);
         let (touched, gone) = thread::scope(|scope| {
             let touch = scope.spawn(|| block_on(here.touch_entry(entry.id, entry.last_used_ms + 1)).unwrap());
-            let delete =
-                scope.spawn(|| block_on(there.delete_entry_unused(entry.id, entry.last_used_ms)).unwrap());
+            let delete = scope.spawn(|| {
+                block_on(there.delete_entry_unused(entry.id, entry.last_used_ms, &DELETED)).unwrap()
+            });
             (touch.join().unwrap(), delete.join().unwrap())
         });
         let left = block_on(case.index.get_entry(entry.id)).unwrap();
@@ -106,7 +109,7 @@ pub(in crate::sql) fn an_abandoned_call_is_completed(database: &Database) {
     let slots: Vec<_> = (0..20).map(|number| case.key(&number.to_string())).collect();
     block_on(async {
         for slot in &slots {
-            let mut reserving = case.index.reserve(slot, "o", &crate::NO_FACTS, 1, 0);
+            let mut reserving = case.index.reserve(slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0);
             std::future::poll_fn(|context| {
                 let _ = reserving.as_mut().poll(context);
                 std::task::Poll::Ready(())

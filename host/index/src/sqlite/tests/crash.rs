@@ -42,7 +42,8 @@ fn writes_until_killed() {
 async fn write(index: &dyn Index, round: &str, writer: usize) {
     for number in 0..20_000 {
         let slot = slot(format!("{round}-{writer}-{number}"));
-        let Reservation::Reserved(upload) = index.reserve(&slot, "o", &crate::NO_FACTS, 1, 0).await.unwrap()
+        let Reservation::Reserved(upload) =
+            index.reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0).await.unwrap()
         else {
             panic!("the slot was taken");
         };

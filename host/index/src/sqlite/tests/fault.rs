@@ -41,7 +41,7 @@ fn a_reservation_that_fails_half_way_displaces_nothing() {
     block_on(async {
         let idle = opened.reserve(&opened.key("k"), 1).await;
         opened.beside().execute_batch(&fault("INSERT ON uploads")).unwrap();
-        let reserve = || opened.index.reserve(&idle.slot, "o", &crate::NO_FACTS, 9, 5);
+        let reserve = || opened.index.reserve(&idle.slot, "o", &crate::NO_FACTS, crate::Trust::Full, 9, 5);
         assert!(reserve().await.is_err());
         assert_eq!(opened.index.find_upload(&idle.slot).await.unwrap().as_ref(), Some(&idle));
         opened.beside().execute_batch(REPAIR).unwrap();
@@ -58,7 +58,16 @@ fn reserve_as_a_group(opened: &super::TestIndex, keys: &[String]) -> Vec<bool> {
         let threads: Vec<_> = keys
             .iter()
             .map(|key| {
-                scope.spawn(|| block_on(opened.index.reserve(&opened.key(key), "o", &crate::NO_FACTS, 1, 0)))
+                scope.spawn(|| {
+                    block_on(opened.index.reserve(
+                        &opened.key(key),
+                        "o",
+                        &crate::NO_FACTS,
+                        crate::Trust::Full,
+                        1,
+                        0,
+                    ))
+                })
             })
             .collect();
         writer.execute_batch("COMMIT").unwrap();
@@ -120,7 +129,12 @@ fn a_full_disk_is_not_an_outage_and_is_temporary() {
         let mut refused = None;
         for number in 0..10 {
             let slot = case.slot("main", &long, &number.to_string());
-            refused = case.index.reserve(&slot, "o", &crate::NO_FACTS, 1, 0).await.err().or(refused);
+            refused = case
+                .index
+                .reserve(&slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0)
+                .await
+                .err()
+                .or(refused);
         }
         assert!(matches!(refused, Some(IndexError::NoSpace { .. })), "{refused:?}");
         assert_eq!(case.exact("k").await.as_deref(), Some("k"));
@@ -128,7 +142,7 @@ fn a_full_disk_is_not_an_outage_and_is_temporary() {
         for upload in case.index.list_uploads(crate::UploadId(0), 100).await.unwrap() {
             case.index.abandon(upload.id).await.unwrap();
         }
-        case.index.delete_entry(entry.id).await.unwrap();
+        case.index.delete_entry(entry.id, &crate::conformance::DELETED).await.unwrap();
         case.entry("k").await;
     });
 }

@@ -1,12 +1,12 @@
 //! The statements use their database indexes, so that a large database is as fast as a small one.
 
 use super::{
-    super::{changes, facts, find, queries, tenant},
+    super::{changes, departed, facts, find, queries, tenant, within},
     open,
 };
 
 /// Returns SQLite's plan for a statement.
-fn plan(conn: &rusqlite::Connection, sql: &str) -> String {
+pub(super) fn plan(conn: &rusqlite::Connection, sql: &str) -> String {
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let mut steps = statement.raw_query();
     let mut plan = String::new();
@@ -23,8 +23,10 @@ fn no_statement_reads_a_whole_table_or_sorts() {
     let conn = opened.beside();
     let statements = [
         find::BY_SLOT,
+        find::EXACT,
         find::BY_ID,
         find::BY_KEY,
+        find::BY_KEY_RELEASED,
         find::NEWEST_FIRST,
         find::BLOCK_BEFORE,
         find::IN_BLOCK,
@@ -39,8 +41,25 @@ fn no_statement_reads_a_whole_table_or_sorts() {
         queries::EXISTING_UPLOAD,
         changes::TOUCH_UPLOAD,
         changes::MARK_DURABLE,
-        changes::DELETE_UNUSED_ENTRY,
         changes::HAS_ROWS,
+        departed::LEAVING,
+        departed::DELETE_ENTRY,
+        departed::BY_KEY,
+        departed::LATEST,
+        departed::FIRST_TO_STAY,
+        departed::TRIM,
+        within::OF_TENANT[0],
+        within::OF_TENANT[1],
+        within::OF_REPOSITORY[0],
+        within::OF_REPOSITORY[1],
+        within::OF_SCOPE[0],
+        within::OF_SCOPE[1],
+        within::NEAR,
+        within::NEAR_FROM,
+        within::UPLOADS_NEAR,
+        within::UPLOADS_NEAR_FROM,
+        within::UPLOADS_IN_SCOPE,
+        within::SET_QUARANTINED,
         facts::ENTRY_DETAILS,
         facts::UPLOAD_FACTS,
         facts::REPOSITORY_NAME,
@@ -75,12 +94,27 @@ fn a_row_is_found_by_its_number() {
         find::BY_ID,
         queries::UPLOAD_BY_ID,
         changes::MARK_DURABLE,
-        changes::DELETE_UNUSED_ENTRY,
+        departed::LEAVING,
+        departed::DELETE_ENTRY,
+        within::SET_QUARANTINED,
         changes::TOUCH_ENTRY,
         changes::TOUCH_FOUND_ENTRY,
     ] {
         let plan = plan(&conn, statement);
         assert!(plan.contains("USING INTEGER PRIMARY KEY (rowid=?)"), "{statement}\n{plan}");
+    }
+}
+
+/// A page in the order of last use begins where the one before ended, also if many were used at one time.
+#[test]
+fn pages_in_the_order_of_last_use_begin_in_the_index() {
+    let opened = open();
+    let conn = opened.beside();
+    for [rest, later] in [within::OF_TENANT, within::OF_REPOSITORY, within::OF_SCOPE] {
+        let plan_of_rest = plan(&conn, rest);
+        assert!(plan_of_rest.contains("<expr>=? AND used_ms=? AND rowid>?"), "{rest}\n{plan_of_rest}");
+        let plan_of_later = plan(&conn, later);
+        assert!(plan_of_later.contains("<expr>=? AND used_ms>?"), "{later}\n{plan_of_later}");
     }
 }
 

@@ -56,7 +56,7 @@ fn dropping_the_index_completes_the_queue() {
     block_on(async {
         // Each is polled once, which queues it, and then dropped.
         for slot in &slots {
-            let mut reserving = opened.index.reserve(slot, "o", &crate::NO_FACTS, 1, 0);
+            let mut reserving = opened.index.reserve(slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0);
             std::future::poll_fn(|context| {
                 let _ = reserving.as_mut().poll(context);
                 std::task::Poll::Ready(())
@@ -147,7 +147,9 @@ fn two_indexes_on_one_file_never_both_reserve_a_slot() {
             let reserve = |index: Arc<dyn Index>| {
                 let slot = &slot;
                 scope.spawn(move || {
-                    let reserved = block_on(index.reserve(slot, "o", &crate::NO_FACTS, 1, 0)).unwrap();
+                    let reserved =
+                        block_on(index.reserve(slot, "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0))
+                            .unwrap();
                     matches!(reserved, Reservation::Reserved(_))
                 })
             };

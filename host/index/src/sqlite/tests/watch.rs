@@ -11,7 +11,7 @@ use crate::{
 
 /// Reserves a slot.
 fn save(opened: &TestIndex, key: &str) -> Result<Reservation, IndexError> {
-    block_on(opened.index.reserve(&opened.key(key), "o", &crate::NO_FACTS, 1, 0))
+    block_on(opened.index.reserve(&opened.key(key), "o", &crate::NO_FACTS, crate::Trust::Full, 1, 0))
 }
 
 fn refused(opened: &TestIndex, what: &str) {
@@ -86,7 +86,7 @@ fn a_database_that_was_vacuumed_is_the_same_one() {
             opened.entry(&format!("{}{number}", "k".repeat(200))).await;
         }
         for entry in opened.index.list_entries(crate::EntryId(0), 1_000).await.unwrap() {
-            opened.index.delete_entry(entry.id).await.unwrap();
+            opened.index.delete_entry(entry.id, &crate::conformance::DELETED).await.unwrap();
         }
     });
     let before = fs::metadata(opened.path()).unwrap().len();

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::Temporary;
 use crate::{
-    BlockId, StorageError,
+    BlockId, StorageError, UploadName,
     conformance::{pattern, whole},
     extents::Extent,
     fs::{
@@ -90,6 +90,15 @@ fn only_our_names_are_paths() {
     assert_eq!(path.as_str(), format!("00/s-{hex}"));
     assert_eq!((path.shard(), path.hex(), path.kind), ("00", hex, Kind::Segmented));
     assert_eq!(path.name().as_str(), format!("s-{hex}"));
+    let random = "0123456789abcdef";
+    let upload = UploadName::parse(hex).unwrap();
+    let made = ObjectPath::parse(&format!("p-{hex}-{random}")).unwrap();
+    assert_eq!((made.as_str(), made.kind), (&*format!("00/p-{hex}-{random}"), Kind::Plain));
+    assert!(made.is_of(&upload) && !path.is_of(&upload));
+    assert!(!made.is_of(&UploadName::parse("f".repeat(32)).unwrap()));
+    for name in ["", "0", &random[1..], "0123456789abcdeF", "0123456789abcdef0"] {
+        assert_eq!(ObjectPath::parse(&format!("p-{hex}-{name}")), None, "{name}");
+    }
     let upper = format!("p-{}", hex.to_uppercase());
     let long = format!("p-{hex}0");
     for name in ["", "p", "p-", hex, "p-../../../../../../../etc/passwd", "ä-", &upper, &long, &long[..33]] {
@@ -121,7 +130,7 @@ fn journals_say_what_was_written() {
         bytes.extend(journal::block(&BlockId::parse(id).unwrap(), Extent { offset, length }));
     }
     let commit = CommitRecord {
-        object: ObjectPath::random(Kind::Plain).unwrap(),
+        object: ObjectPath::of_upload(Kind::Plain, &UploadName::parse("0".repeat(32)).unwrap()).unwrap(),
         size_bytes: 10,
         list: vec![2, 1, 1],
     };

@@ -1,7 +1,7 @@
 use super::*;
 
 fn listed(names: &[&'static str]) -> Vec<Listed<&'static str>> {
-    names.iter().map(|name| Listed { name: *name, modified_ms: 9 }).collect()
+    names.iter().map(|name| Listed { name: *name, modified_ms: 9, size_bytes: 1 }).collect()
 }
 
 fn times(corrected: &CorrectedTimes, names: &[&'static str]) -> Vec<u64> {

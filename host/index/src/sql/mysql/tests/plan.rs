@@ -4,7 +4,7 @@ use larder_common::TenantName;
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
-    super::{find, texts},
+    super::{departed, find, ledger, texts, within},
     new_database,
 };
 use crate::{
@@ -48,14 +48,14 @@ async fn plan_with_values(
 
 fn check(statement: &str, steps: &[Step]) {
     for (table, way, index) in steps {
-        let real = ["e", "entries", "uploads"].contains(&&**table);
+        let real = ["e", "entries", "uploads", "departed"].contains(&&**table);
         let whole = ["ALL", "index"].contains(&&**way) || index.is_none();
         assert!(!real || !whole, "{statement}\n{steps:?}");
     }
 }
 
 /// All statements of constant text.
-const STATEMENTS: [&str; 29] = [
+const STATEMENTS: [&str; 47] = [
     find::NEWEST_BLOCK,
     texts::ENTRY_BY_ID,
     texts::ENTRY_BY_SLOT,
@@ -64,10 +64,28 @@ const STATEMENTS: [&str; 29] = [
     texts::UPLOAD_BY_NAME,
     texts::UPLOAD_BY_SLOT,
     texts::RENEW,
-    texts::DELETE_UPLOAD,
-    texts::DELETE_IDLE_UPLOAD,
-    texts::DELETE_ENTRY,
-    texts::DELETE_UNUSED_ENTRY,
+    ledger::LOCK_ID,
+    ledger::LOCK_LEAVING,
+    ledger::LOCK_DEPARTED,
+    ledger::LEAVING,
+    ledger::DEPARTED,
+    ledger::USAGE,
+    ledger::PARTS,
+    ledger::PARTS_OF_REPOSITORY,
+    departed::LOCK_UNUSED_ENTRY,
+    departed::RECORD,
+    departed::DELETE_ENTRY,
+    departed::BY_KEY,
+    departed::BY_PREFIX,
+    departed::TRIM,
+    within::OF_TENANT,
+    within::OF_REPOSITORY,
+    within::OF_SCOPE,
+    within::NEAR,
+    within::NEAR_RANGE,
+    within::UPLOADS_NEAR,
+    within::UPLOADS_IN_SCOPE,
+    within::SET_QUARANTINED,
     texts::TOUCH_ENTRIES,
     texts::TOUCH_ENTRY,
     texts::ENTRY_DETAILS,
@@ -89,7 +107,7 @@ const STATEMENTS: [&str; 29] = [
 
 /// The index that a statement is made for; without those that name a unique key, of which the server
 /// reads the one row while it plans.
-const INDEXES: [(&str, &str); 11] = [
+const INDEXES: [(&str, &str); 21] = [
     (texts::ENTRY_BY_UPLOAD, "entries_by_upload"),
     (texts::TOUCH_ENTRIES, "PRIMARY"),
     (texts::MARK_DURABLE, "PRIMARY"),
@@ -101,6 +119,16 @@ const INDEXES: [(&str, &str); 11] = [
     (texts::ENTRIES, "entries_by_tenant"),
     (texts::UPLOADS, "uploads_by_tenant"),
     (texts::VOLATILE_HERE, "entries_volatile"),
+    (departed::BY_KEY, "departed_by_key"),
+    (departed::BY_PREFIX, "departed_by_repository"),
+    (departed::TRIM, "departed_by_tenant"),
+    (within::OF_TENANT, "entries_by_use"),
+    (within::OF_REPOSITORY, "entries_by_use_in_repository"),
+    (within::OF_SCOPE, "entries_by_use_in_scope"),
+    (within::NEAR, "entries_near"),
+    (within::UPLOADS_NEAR, "uploads_near"),
+    (within::UPLOADS_IN_SCOPE, "uploads_in_scope"),
+    (within::SET_QUARANTINED, "PRIMARY"),
 ];
 
 #[test]

@@ -1,0 +1,53 @@
+//! What calls cost in a small and in a large database.
+
+use std::fs;
+
+use sqlx::{Connection as _, MySqlConnection, Row as _};
+
+use super::{digest, new_database, run};
+use crate::bench::{REPOSITORY, SIZES, compare};
+
+/// CPU time of the server, which runs on this machine.
+fn server(url: &str) -> String {
+    let file: String = run(async {
+        let mut connection = MySqlConnection::connect(url).await.unwrap();
+        sqlx::query("SELECT CAST(@@pid_file AS CHAR)").fetch_one(&mut connection).await.unwrap().get(0)
+    });
+    fs::read_to_string(file).unwrap().trim().to_owned()
+}
+
+/// In seconds: the times in `stat` are in hundredths.
+fn cpu(pid: &str) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name = text.rsplit_once(')').unwrap().1;
+    let ticks = |at: usize| after_name.split_whitespace().nth(at).unwrap().parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+#[test]
+#[ignore = "a measurement: on a quiet machine"]
+fn bench() {
+    let Some(probe) = new_database() else { return };
+    let databases = SIZES.map(|size| {
+        let database = new_database().unwrap();
+        let index = database.open();
+        let departed = size.min(100_000);
+        let place = hex::encode(digest::place(&larder_common::TenantName::default(), REPOSITORY, "main", "v"));
+        database.execute(&format!(
+            "INSERT INTO entries (slot, place, repository, scope, version, `key`, folded, key_head, block, object, size_bytes, created_ms, used_ms,
+               upload, uses, facts, trust)
+             SELECT UNHEX(SHA2(CONCAT(place, folded), 256)), place, '{REPOSITORY}', scope, 'v', `key`, folded, folded, i >> 12, 'o', 1, i,
+               (i * 7919) % 1000003, i, 0, '{{\"run_id\":\"1\"}}', i % 10 <> 0
+             FROM (SELECT seq AS i, CONCAT('Linux-', LPAD(seq, 7, '0')) AS `key`, CONCAT('linux-', LPAD(seq, 7, '0')) AS folded,
+               IF(seq % 10 = 0, CONCAT('refs/pull/', seq DIV 10, '/merge'), 'main') AS scope,
+               IF(seq % 10 = 0, UNHEX(SHA2(CONCAT('p', seq), 256)), UNHEX('{place}')) AS place FROM seq_1_to_{size}) AS made;
+             INSERT INTO departed (tenant, entry, repository, scope, version, `key`, compared, size_bytes, created_ms, used_ms, departed_ms, cause)
+             SELECT 'default', seq, '{REPOSITORY}', 'main', 'v', CONCAT('Linux-', LPAD(seq, 7, '0')), CONCAT('linux-', LPAD(seq, 7, '0')),
+               1, 1, 1, 1, 'age' FROM seq_1_to_{departed};
+             ANALYZE TABLE entries, departed"
+        ));
+        (index, database)
+    });
+    let pid = server(&probe.url);
+    compare("MariaDB", [&databases[0].0, &databases[1].0], || cpu(&pid));
+}

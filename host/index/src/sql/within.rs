@@ -1,0 +1,186 @@
+//! The statements about parts of a tenant's entries and uploads, which differ from server to server.
+//!
+//! The servers' indexes have the first [`HEAD_BYTES`] of long texts, so their statements return also
+//! rows whose texts only begin alike. Here these are left out.
+
+use super::{
+    digest::{HEAD_BYTES, HeadRange, head_range},
+    fault::Fault,
+    pool::Driver,
+    tenant::TenantConnection,
+};
+use crate::{
+    Entry, EntryId, KeyRule, MatchKind, Near, Slot, Trust, Upload, UploadId, Within,
+    within::{MAX_LONG_KEYS, merged},
+};
+
+/// The statements of a driver, on one connection, for one tenant. Repository, scope and key select by
+/// their heads.
+pub(super) trait WithinStatements: Driver {
+    /// Returns up to `limit` entries of this trust in the order of last use.
+    async fn least_recent(
+        db: &mut TenantConnection<'_, Self::Connection>,
+        within: &Within,
+        trust: Trust,
+        after: (i64, i64),
+        limit: usize,
+    ) -> Result<Vec<Entry>, Fault>;
+
+    /// Returns up to `limit` entries with this key, the newest first, or with this prefix.
+    async fn near(
+        db: &mut TenantConnection<'_, Self::Connection>,
+        place: &KeyPlace,
+        limit: usize,
+    ) -> Result<Vec<Near>, Fault>;
+
+    /// Returns up to `limit` uploads with this key, the newest first, or with this prefix.
+    async fn uploads_near(
+        db: &mut TenantConnection<'_, Self::Connection>,
+        place: &KeyPlace,
+        limit: usize,
+    ) -> Result<Vec<Upload>, Fault>;
+
+    /// Returns up to `limit` uploads of a repository and scope by number.
+    async fn uploads_in_scope(
+        db: &mut TenantConnection<'_, Self::Connection>,
+        place: [&str; 2],
+        after: UploadId,
+        limit: usize,
+    ) -> Result<Vec<Upload>, Fault>;
+
+    /// See [`set_quarantined`](crate::Index::set_quarantined).
+    async fn set_quarantined(
+        db: &mut TenantConnection<'_, Self::Connection>,
+        ids: &[EntryId],
+        at_ms: Option<u64>,
+    ) -> Result<usize, Fault>;
+}
+
+/// The part of a text that is in the indexes.
+pub(super) fn head(text: &str) -> &[u8] {
+    &text.as_bytes()[..text.len().min(HEAD_BYTES)]
+}
+
+/// A key or prefix in a repository.
+pub(super) struct KeyPlace {
+    repository: String,
+    /// As compared.
+    key: String,
+    kind: MatchKind,
+    rule: KeyRule,
+}
+
+impl KeyPlace {
+    pub(super) fn new(repository: &str, key: &str, kind: MatchKind, rule: KeyRule) -> Self {
+        Self { repository: repository.to_owned(), key: rule.compared(key).into_owned(), kind, rule }
+    }
+
+    pub(super) fn repository(&self) -> &[u8] {
+        head(&self.repository)
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        head(&self.key)
+    }
+
+    /// The heads of the keys with the prefix. `None` for a key.
+    pub(super) fn prefix(&self) -> Option<HeadRange> {
+        match self.kind {
+            MatchKind::Exact => None,
+            MatchKind::Prefix => Some(head_range(&self.key)),
+        }
+    }
+
+    /// How many rows to read for so many matches.
+    pub(super) fn rows(&self, limit: usize) -> usize {
+        let is_whole = self.repository.len() < HEAD_BYTES && self.key.len() < HEAD_BYTES;
+        if is_whole { limit } else { limit.max(MAX_LONG_KEYS) }
+    }
+
+    /// Leaves out what only begins alike.
+    pub(super) fn matching<T>(&self, rows: Vec<T>, limit: usize, slot: fn(&T) -> &Slot) -> Vec<T> {
+        let is_here = |row: &T| {
+            let slot = slot(row);
+            let key = self.rule.compared(&slot.key);
+            slot.repository == self.repository
+                && match self.kind {
+                    MatchKind::Exact => key == self.key,
+                    MatchKind::Prefix => key.starts_with(&self.key),
+                }
+        };
+        rows.into_iter().filter(is_here).take(limit).collect()
+    }
+}
+
+impl Within {
+    fn contains(&self, slot: &Slot) -> bool {
+        match self {
+            Self::Scope { repository, scope } => slot.repository == *repository && slot.scope == *scope,
+            Self::Repository(repository) => slot.repository == *repository,
+            Self::Tenant => true,
+        }
+    }
+}
+
+/// See [`least_recent`](crate::Index::least_recent).
+pub(super) async fn least_recent<D: WithinStatements>(
+    db: &mut TenantConnection<'_, D::Connection>,
+    within: &Within,
+    trust: Option<Trust>,
+    after: Option<(u64, EntryId)>,
+    limit: usize,
+) -> Result<Vec<Entry>, Fault> {
+    if let Some(trust) = trust {
+        return of_trust::<D>(db, within, trust, after, limit).await;
+    }
+    // The trust of an entry never changes, so no entry is in both.
+    let low = of_trust::<D>(db, within, Trust::Low, after, limit).await?;
+    Ok(merged(low, of_trust::<D>(db, within, Trust::Full, after, limit).await?, limit))
+}
+
+async fn of_trust<D: WithinStatements>(
+    db: &mut TenantConnection<'_, D::Connection>,
+    within: &Within,
+    trust: Trust,
+    after: Option<(u64, EntryId)>,
+    limit: usize,
+) -> Result<Vec<Entry>, Fault> {
+    let integer = super::rows::integer;
+    let mut after = after.map_or((-1, -1), |(used_ms, id)| (integer(used_ms), integer(id.0)));
+    let mut found: Vec<Entry> = Vec::new();
+    while found.len() < limit {
+        let asked = limit - found.len();
+        let page = D::least_recent(db, within, trust, after, asked).await?;
+        let is_last = page.len() < asked;
+        let Some(last) = page.last() else { break };
+        after = (integer(last.last_used_ms), integer(last.id.0));
+        found.extend(page.into_iter().filter(|entry| within.contains(&entry.slot)));
+        if is_last {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// See [`uploads_in_scope`](crate::Index::uploads_in_scope).
+pub(super) async fn uploads_in_scope<D: WithinStatements>(
+    db: &mut TenantConnection<'_, D::Connection>,
+    [repository, scope]: [&str; 2],
+    mut after: UploadId,
+    limit: usize,
+) -> Result<Vec<Upload>, Fault> {
+    let mut found: Vec<Upload> = Vec::new();
+    while found.len() < limit {
+        let asked = limit - found.len();
+        let page = D::uploads_in_scope(db, [repository, scope], after, asked).await?;
+        let is_last = page.len() < asked;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        let is_here = |upload: &Upload| upload.slot.repository == repository && upload.slot.scope == scope;
+        found.extend(page.into_iter().filter(is_here));
+        if is_last {
+            break;
+        }
+    }
+    Ok(found)
+}

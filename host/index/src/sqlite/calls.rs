@@ -1,0 +1,64 @@
+//! How an index makes its calls.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::{
+    FIND, SqliteIndex,
+    fault::index_error,
+    find::{self, Search, SearchOutcome},
+    tenant::TenantConnection,
+};
+use crate::{Entry, EntryId, IndexError, Probe};
+
+impl SqliteIndex {
+    pub(super) fn read<T>(
+        &self,
+        context: &'static str,
+        query: impl FnOnce(TenantConnection<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, IndexError> {
+        self.database.read(context, |conn| query(TenantConnection::new(conn, &self.tenant)))
+    }
+
+    pub(super) async fn write<T, F>(&self, context: &'static str, mut change: F) -> Result<T, IndexError>
+    where
+        T: Send + 'static,
+        F: FnMut(TenantConnection<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let tenant = self.tenant.clone();
+        let change = move |conn: &Connection| change(TenantConnection::new(conn, &tenant));
+        self.database.writer.write(context, change).await
+    }
+
+    /// Repeats a long search on a thread for blocking work.
+    pub(super) async fn find_in_background(
+        &self,
+        repository: &str,
+        version: &str,
+        probes: &[Probe],
+        skip: Vec<EntryId>,
+    ) -> Result<Option<Entry>, IndexError> {
+        let (readers, rule) = (Arc::clone(&self.database.readers), self.database.rule);
+        let (repository, version) = (repository.to_owned(), version.to_owned());
+        let (probes, tenant) = (probes.to_vec(), self.tenant.clone());
+        let search = move || {
+            readers.read(|conn| {
+                let search =
+                    Search { rule, repository: &repository, version: &version, probes: &probes, skip: &skip };
+                find::find(TenantConnection::new(conn, &tenant), &search, u64::MAX)
+            })
+        };
+        let outcome = self
+            .database
+            .long_searches
+            .run(search)
+            .await
+            .map_err(|source| IndexError::Unavailable { context: FIND, source })?;
+        match outcome.map_err(|error| index_error(FIND, error))? {
+            SearchOutcome::Done(found) => Ok(found),
+            // Cannot happen with `u64::MAX` steps.
+            SearchOutcome::OutOfSteps => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Parts of a tenant's entries, and pages of them.
+
+use std::collections::BTreeMap;
+
+use crate::{Entry, EntryDetails, EntryId, Facts, Index, IndexError, Slot};
+
+/// Of the entries with a long key, those are found that are among so many newest that begin alike.
+#[cfg(feature = "sql")]
+pub(crate) const MAX_LONG_KEYS: usize = 1_000;
+
+/// A part of a tenant's entries.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Within {
+    /// One scope of a repository.
+    Scope {
+        /// As in [`Slot::repository`](crate::Slot::repository).
+        repository: String,
+        /// As in [`Slot::scope`](crate::Slot::scope).
+        scope: String,
+    },
+    /// One repository.
+    Repository(String),
+    /// All of the tenant.
+    Tenant,
+}
+
+/// An entry that has a key, in any scope and version of its repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Near {
+    /// The entry.
+    pub entry: Entry,
+    /// Whether it is in quarantine.
+    pub quarantined: bool,
+}
+
+/// Selects entries by who saved them, and when. Conditions that are not given always hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SavedBy {
+    /// The repositories; none: all.
+    pub repositories: Vec<String>,
+    /// The scope.
+    pub scope: Option<String>,
+    /// The git ref of the job: the fact `ref`, and the scope of what has no such fact.
+    pub git_ref: Option<String>,
+    /// Facts that it was reserved with, by name and value. Without one of these facts nobody knows.
+    pub facts: Vec<(String, String)>,
+    /// First time of creation, in milliseconds since 1970.
+    pub from_ms: Option<u64>,
+    /// Last time of creation, in milliseconds since 1970.
+    pub to_ms: Option<u64>,
+}
+
+impl SavedBy {
+    /// Returns whether it selects what was made in this slot, with these facts, at this time. `None`: if
+    /// the facts that are asked for are missing.
+    #[must_use]
+    pub fn selects(&self, slot: &Slot, facts: Option<&Facts>, created_ms: u64) -> Option<bool> {
+        let fact = |name: &str| facts.and_then(|facts| facts.get(name));
+        let is_here = (self.repositories.is_empty() || self.repositories.contains(&slot.repository))
+            && self.scope.as_ref().is_none_or(|scope| *scope == slot.scope)
+            && self.from_ms.is_none_or(|from_ms| created_ms >= from_ms)
+            && self.to_ms.is_none_or(|to_ms| created_ms <= to_ms)
+            && self.git_ref.as_ref().is_none_or(|asked| fact("ref").unwrap_or(&slot.scope) == asked);
+        let mut known = true;
+        for (name, asked) in self.facts.iter().filter(|_| is_here) {
+            match fact(name) {
+                Some(value) if value != asked => return Some(false),
+                Some(_) => {}
+                None => known = false,
+            }
+        }
+        known.then_some(is_here)
+    }
+}
+
+/// A page of [`Index::find_saved`](crate::Index::find_saved).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SavedPage {
+    /// What was found, in the order of the numbers. May be empty also if more follows.
+    pub found: Vec<(Entry, EntryDetails)>,
+    /// How many may be meant as well: they lack the facts that are asked for.
+    pub unknown: usize,
+    /// Where the next page starts. `None` if this is the last one.
+    pub next: Option<EntryId>,
+}
+
+/// Returns the first `limit` of two lists in the order of last use, each of which has it.
+pub(crate) fn merged(one: Vec<Entry>, other: Vec<Entry>, limit: usize) -> Vec<Entry> {
+    if one.is_empty() || other.is_empty() {
+        return if one.is_empty() { other } else { one };
+    }
+    let mut all = one;
+    all.extend(other);
+    all.sort_by_key(|entry| (entry.last_used_ms, entry.id));
+    all.truncate(limit);
+    all
+}
+
+/// Makes a page of [`Index::find_saved`] from the lists of an index.
+pub(crate) async fn find_saved(
+    index: &(impl Index + ?Sized),
+    by: &SavedBy,
+    after: EntryId,
+    limit: usize,
+) -> Result<SavedPage, IndexError> {
+    let entries = index.list_entries(after, limit).await?;
+    let next = entries.last().map(|last| last.id);
+    let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
+    let details = index.entry_details(&ids).await?;
+    let mut details: BTreeMap<EntryId, EntryDetails> =
+        details.into_iter().map(|details| (details.id, details)).collect();
+    let mut page = SavedPage { next, ..SavedPage::default() };
+    for entry in entries {
+        let Some(details) = details.remove(&entry.id) else { continue };
+        match by.selects(&entry.slot, details.facts.as_ref(), entry.created_ms) {
+            Some(true) => page.found.push((entry, details)),
+            Some(false) => {}
+            None => page.unknown += 1,
+        }
+    }
+    Ok(page)
+}

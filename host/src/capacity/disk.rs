@@ -1,0 +1,67 @@
+//! The limit of the disk that the server's storage is on: most of it that is used, by whatever.
+
+use std::{sync::Arc, time::Duration};
+
+use larder_common::causes::chain;
+use larder_index::{Area, Index};
+use larder_storage::Storage;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// How long a measurement is good.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// Turns the limit of a disk into one of the storage: what others have on the disk is taken off.
+pub(crate) struct DiskLimit {
+    storage: Arc<dyn Storage>,
+    percent: u64,
+    measured: Mutex<Option<(Instant, u64)>>,
+}
+
+impl DiskLimit {
+    /// `percent`: most of the disk that may be used.
+    pub(crate) fn new(storage: Arc<dyn Storage>, percent: u64) -> Self {
+        Self { storage, percent, measured: Mutex::default() }
+    }
+
+    /// Returns how many bytes the server's storage may have; `None` if the disk cannot be measured.
+    /// `unwritten`: what is counted there and not written yet, so that it is not in the disk's usage.
+    pub(super) async fn cap(&self, index: &dyn Index, unwritten: u64) -> Option<u64> {
+        if let Some((at, cap)) = *self.measured.lock()
+            && at.elapsed() < FRESH
+        {
+            return Some(cap);
+        }
+        let disk = match self.storage.disk_usage().await {
+            Ok(disk) => disk?,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "cannot measure the disk");
+                return None;
+            }
+        };
+        let counted = index.usage_of(&Area::Server).await.ok()?;
+        let cap = cap(self.percent, disk.total_bytes, disk.free_bytes, counted.saturating_sub(unwritten));
+        *self.measured.lock() = Some((Instant::now(), cap));
+        Some(cap)
+    }
+}
+
+/// `written`: what the storage has on the disk.
+fn cap(percent: u64, total: u64, free: u64, written: u64) -> u64 {
+    let allowed = u64::try_from(u128::from(total) * u128::from(percent) / 100).unwrap_or(total);
+    let of_others = total.saturating_sub(free).saturating_sub(written);
+    allowed.saturating_sub(of_others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cap;
+
+    #[test]
+    fn what_others_have_on_the_disk_is_taken_off() {
+        // 1000 bytes, 300 of them used, 100 of those by the storage.
+        assert_eq!(cap(80, 1000, 700, 100), 600);
+        assert_eq!(cap(10, 1000, 700, 100), 0);
+        assert_eq!(cap(100, 1000, 1000, 0), 1000);
+    }
+}

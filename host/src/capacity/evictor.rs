@@ -1,0 +1,385 @@
+//! Makes room: deletes entries that the policy chooses, for a save that does not fit, and ahead of
+//! need.
+//!
+//! One for each tenant, a task of the janitor: so saves that wait share what it does, and none deletes
+//! more than is needed. It reads entries in the order of their last use from an index of the
+//! database, never all of them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use larder_common::causes::chain;
+use larder_index::{
+    Area, Bound, Caps, Cause, Departure, Entry, EntryDetails, EntryId, IndexError, Slot, Trust, Upload,
+    UploadId,
+};
+use larder_storage::{ObjectName, StorageError};
+use tokio::time::sleep;
+
+use super::{
+    Capacity, Saver,
+    removal::{discard_upload, remove_object},
+    requests::{Made, RoomRequest},
+};
+use crate::{
+    engine::{Guest, GuestFailed, Policy},
+    retention::{Candidate, ContentState, RoomBound, RoomNeeded, Tier},
+    tenant::Tenant,
+};
+
+/// How often it is looked whether room should be made ahead of need.
+const LOOK: Duration = Duration::from_secs(5);
+/// Entries that the policy gets at once.
+const PAGE: usize = 250;
+/// Most tiers that count.
+const MAX_TIERS: usize = 16;
+/// Most pages of a tier that are read for one request: what is protected comes last.
+const MAX_PAGES: usize = 40;
+/// Objects that are removed at the same time.
+const REMOVALS: usize = 8;
+/// Most rows that are deleted before their objects are.
+const BATCH: usize = 64;
+
+/// Deletes entries of one tenant.
+pub(crate) struct Evictor {
+    policy: Policy,
+    tenant: Arc<Tenant>,
+    capacity: Arc<Capacity>,
+}
+
+/// Why no room was made.
+#[derive(Debug, thiserror::Error)]
+enum EvictError {
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
+    Guest(#[from] GuestFailed),
+}
+
+impl Evictor {
+    /// Returns that of a tenant; `None` where nothing has a limit.
+    pub(crate) fn of(policy: &Policy, tenant: &Arc<Tenant>) -> Option<Self> {
+        let capacity = tenant.capacity.clone()?;
+        Some(Self { policy: policy.clone(), tenant: tenant.clone(), capacity })
+    }
+
+    /// Serves saves that wait, and looks ahead. Never returns. Must run inside a `LocalSet`.
+    pub(crate) async fn run(self) {
+        loop {
+            let request = tokio::select! {
+                biased;
+                request = self.capacity.shared.requests.next() => Some(request),
+                () = sleep(LOOK) => None,
+            };
+            let done = match request {
+                Some(request) => self.serve(request).await,
+                None => self.look_ahead().await,
+            };
+            if let Err(error) = done {
+                tracing::error!(error = chain(&error), "cannot make room");
+            }
+        }
+    }
+
+    async fn serve(&self, request: RoomRequest) -> Result<(), EvictError> {
+        let RoomRequest { saver, bound, bytes, reply } = request;
+        let needed = needed_by(&saver, bound, bytes);
+        let dropped = self.drop_idle_uploads(&needed).await?;
+        let freed = if dropped { 1 } else { self.make_room(&needed).await? };
+        // Nobody waits any more: what was freed is there for the next one.
+        let _ = reply.send(if freed > 0 { Made::Room } else { Made::Nothing });
+        Ok(())
+    }
+
+    /// Abandons uploads in the area that is full that are idle for so long that they would yield to
+    /// another save of their key, such as those that a crash has interrupted. Returns whether there were
+    /// any.
+    async fn drop_idle_uploads(&self, needed: &RoomNeeded) -> Result<bool, IndexError> {
+        if !self.capacity.limits.may_evict() {
+            return Ok(false);
+        }
+        let (index, mut after, mut any) = (&*self.tenant.index, UploadId(0), false);
+        let idle_before_ms = self.tenant.clock.now_ms().saturating_sub(self.tenant.settings.idle_upload_ms);
+        loop {
+            let page = index.list_uploads(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(any) };
+            after = last.id;
+            for upload in page.iter().filter(|upload| is_within(&upload.slot, &needed.bound)) {
+                let is_idle = upload.last_activity_ms < idle_before_ms
+                    && self.tenant.usage.last_activity_ms(&upload.name).is_none();
+                if is_idle && index.abandon_idle(upload.id, upload.last_activity_ms + 1).await? {
+                    tracing::info!(
+                        upload = upload.id.0,
+                        key = upload.slot.key,
+                        "idle upload deleted to make room"
+                    );
+                    any |= abandoned(&self.tenant, upload).await;
+                }
+            }
+        }
+    }
+
+    /// Deletes until `needed.bytes` are free, or nothing may be deleted any more. Returns how many bytes
+    /// were freed.
+    async fn make_room(&self, needed: &RoomNeeded) -> Result<u64, EvictError> {
+        if !self.capacity.limits.may_evict() {
+            return Ok(0);
+        }
+        let guest = self.policy.start(&self.tenant);
+        let tiers = guest.room_tiers(needed).await?;
+        if !self.is_feasible(needed, &tiers).await? {
+            return Ok(0);
+        }
+        let mut freed = 0;
+        for tier in tiers.iter().take(MAX_TIERS) {
+            // What a pass has deleted may have protected others.
+            loop {
+                let before = freed;
+                self.empty_tier(&guest, needed, tier, &mut freed).await?;
+                if freed >= needed.bytes {
+                    return Ok(freed);
+                }
+                if freed == before {
+                    break;
+                }
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Returns whether there is enough that may be offered: nothing is deleted for a save that does not
+    /// fit all the same. Ahead of need, less is better than nothing.
+    async fn is_feasible(&self, needed: &RoomNeeded, tiers: &[Tier]) -> Result<bool, EvictError> {
+        if needed.slot.is_none() {
+            return Ok(true);
+        }
+        let (mut seen, mut bytes) = (HashSet::new(), 0_u64);
+        for tier in tiers.iter().take(MAX_TIERS) {
+            let mut after = None;
+            for _ in 0..MAX_PAGES {
+                let page = self.tenant.index.least_recent(&tier.within, tier.trust, after, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                after = Some((last.last_used_ms, last.id));
+                let is_last = page.len() < PAGE;
+                let offered = self.candidates(page, self.tenant.clock.now_ms()).await?;
+                let new = offered.iter().filter(|candidate| seen.insert(candidate.entry.id));
+                bytes = bytes.saturating_add(new.map(|candidate| candidate.entry.size_bytes).sum());
+                if bytes >= needed.bytes {
+                    return Ok(true);
+                }
+                if is_last {
+                    break;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes through a tier once.
+    async fn empty_tier(
+        &self,
+        guest: &Guest,
+        needed: &RoomNeeded,
+        tier: &Tier,
+        freed: &mut u64,
+    ) -> Result<(), EvictError> {
+        let mut after = None;
+        for _ in 0..MAX_PAGES {
+            let page = self.tenant.index.least_recent(&tier.within, tier.trust, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some((last.last_used_ms, last.id));
+            let is_last = page.len() < PAGE;
+            let now_ms = self.tenant.clock.now_ms();
+            let candidates: Arc<[Candidate]> = self.candidates(page, now_ms).await?.into();
+            let left = RoomNeeded { bytes: needed.bytes - *freed, ..needed.clone() };
+            let chosen = guest.make_room(now_ms, &left, candidates.clone()).await?;
+            *freed += self.delete(&candidates, &chosen, &left, now_ms).await?;
+            if *freed >= needed.bytes || is_last {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns those that may be offered: nobody reads them, or could with a URL that he has.
+    async fn candidates(&self, page: Vec<Entry>, now_ms: u64) -> Result<Vec<Candidate>, IndexError> {
+        let ids: Vec<EntryId> = page.iter().map(|entry| entry.id).collect();
+        let details = self.tenant.index.entry_details(&ids).await?;
+        let mut details: HashMap<EntryId, EntryDetails> =
+            details.into_iter().map(|details| (details.id, details)).collect();
+        let settings = &self.tenant.settings;
+        let url_ms = settings.download_url_ms.max(settings.direct_url_ms.unwrap_or(0));
+        let offer = |entry: Entry| {
+            let details = details.remove(&entry.id)?;
+            let was_used = details.uses != Some(0);
+            let is_in_use = self.tenant.usage.has_buffered_use(entry.id)
+                || (was_used && now_ms < entry.last_used_ms.saturating_add(url_ms));
+            (!is_in_use).then_some(Candidate { entry, details, content: ContentState::Unknown, newer: None })
+        };
+        Ok(page.into_iter().filter_map(offer).collect())
+    }
+
+    /// Deletes of the chosen ones as many as are needed, in their order. Stops at one that is used
+    /// meanwhile: those after it may be chosen only because it would be gone. Returns how many bytes
+    /// were freed.
+    async fn delete(
+        &self,
+        candidates: &[Candidate],
+        chosen: &[EntryId],
+        needed: &RoomNeeded,
+        now_ms: u64,
+    ) -> Result<u64, IndexError> {
+        let by_id: HashMap<EntryId, &Entry> =
+            candidates.iter().map(|candidate| (candidate.entry.id, &candidate.entry)).collect();
+        let mut chosen = chosen.iter().filter_map(|id| by_id.get(id).copied());
+        let departure = Departure { cause: cause(&needed.bound), at_ms: now_ms };
+        let (mut freed, mut is_over) = (0, false);
+        while freed < needed.bytes && !is_over {
+            let (mut going, mut bytes) = (Vec::new(), 0);
+            while !is_over && freed + bytes < needed.bytes && going.len() < BATCH {
+                match chosen.next() {
+                    Some(entry) if self.delete_row(entry, &departure).await? => {
+                        bytes += entry.size_bytes;
+                        going.push(entry);
+                    }
+                    Some(_) | None => is_over = true,
+                }
+            }
+            freed += self.remove(going, &departure.cause).await?;
+        }
+        Ok(freed)
+    }
+
+    async fn delete_row(&self, entry: &Entry, departure: &Departure) -> Result<bool, IndexError> {
+        Ok(!self.tenant.usage.has_buffered_use(entry.id)
+            && self.tenant.index.delete_entry_unused(entry.id, entry.last_used_ms, departure).await?)
+    }
+
+    /// Removes the objects of deleted entries. Returns how many bytes that freed.
+    async fn remove(&self, entries: Vec<&Entry>, cause: &Cause) -> Result<u64, IndexError> {
+        let storage = &*self.tenant.storage;
+        let remove = |entry: Entry| async move {
+            let removed = storage.remove(&entry.object).await;
+            (entry, removed)
+        };
+        let removals = stream::iter(entries.into_iter().cloned()).map(remove).buffer_unordered(REMOVALS);
+        let removed: Vec<(Entry, Result<(), StorageError>)> = removals.collect().await;
+        let (mut objects, mut bytes): (Vec<ObjectName>, u64) = (Vec::new(), 0);
+        for (entry, outcome) in removed {
+            match outcome {
+                Ok(()) => {
+                    tracing::info!(entry = entry.id.0, key = entry.slot.key, scope = entry.slot.scope, bytes = entry.size_bytes, %cause, "entry deleted to make room");
+                    bytes += entry.size_bytes;
+                    objects.push(entry.object);
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = chain(&error),
+                        "cannot delete the object of an evicted entry; the cleaner tries again"
+                    );
+                }
+            }
+        }
+        if !objects.is_empty() {
+            self.tenant.index.left_objects(&objects).await?;
+        }
+        Ok(bytes)
+    }
+
+    /// Makes room in areas that are nearly full.
+    async fn look_ahead(&self) -> Result<(), EvictError> {
+        let used = self.capacity.shared.requests.take_used();
+        let Some((repository, _)) = used.iter().next() else { return Ok(()) };
+        let whole = self.caps(repository).await?;
+        self.relieve(RoomBound::Server, whole.server).await?;
+        self.relieve(RoomBound::Tenant, whole.tenant).await?;
+        for (repository, scope) in used {
+            let caps = self.caps(&repository).await?;
+            self.relieve(RoomBound::Repository(repository.clone()), caps.repository).await?;
+            self.relieve(RoomBound::Scope { repository, scope }, caps.scope).await?;
+        }
+        Ok(())
+    }
+
+    async fn caps(&self, repository: &str) -> Result<Caps, IndexError> {
+        let disk = self.capacity.disk_cap(&self.tenant).await;
+        self.capacity.limits.caps(&*self.tenant.index, repository, disk).await
+    }
+
+    async fn relieve(&self, bound: RoomBound, cap: Option<u64>) -> Result<(), EvictError> {
+        let Some(cap) = cap else { return Ok(()) };
+        let used = self.tenant.index.usage_of(&area(&bound)).await?;
+        if let Some(bytes) = self.capacity.limits.surplus(cap, used) {
+            let freed = self
+                .make_room(&RoomNeeded { slot: None, trust: Trust::Full, bound: bound.clone(), bytes })
+                .await?;
+            tracing::info!(
+                ?bound,
+                cap,
+                used,
+                freed,
+                "a limit is nearly reached: entries deleted ahead of need"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Removes what an abandoned upload has stored. Returns whether that succeeded.
+async fn abandoned(tenant: &Tenant, upload: &Upload) -> bool {
+    let removed = async {
+        if let Some(attachment) = &upload.attachment {
+            remove_object(tenant, &attachment.object).await?;
+        }
+        discard_upload(tenant, &upload.name).await
+    };
+    match removed.await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(
+                error = chain(&error),
+                "cannot delete what an idle upload has stored; the cleaner tries again"
+            );
+            false
+        }
+    }
+}
+
+fn is_within(slot: &Slot, bound: &RoomBound) -> bool {
+    match bound {
+        RoomBound::Scope { repository, scope } => slot.repository == *repository && slot.scope == *scope,
+        RoomBound::Repository(repository) => slot.repository == *repository,
+        RoomBound::Tenant | RoomBound::Server => true,
+    }
+}
+
+fn needed_by(saver: &Saver, bound: Bound, bytes: u64) -> RoomNeeded {
+    let (repository, scope) = (saver.slot.repository.clone(), saver.slot.scope.clone());
+    let bound = match bound {
+        Bound::Scope => RoomBound::Scope { repository, scope },
+        Bound::Repository => RoomBound::Repository(repository),
+        Bound::Tenant => RoomBound::Tenant,
+        Bound::Server => RoomBound::Server,
+    };
+    RoomNeeded { slot: Some(saver.slot.clone()), trust: saver.trust, bound, bytes }
+}
+
+fn area(bound: &RoomBound) -> Area {
+    match bound.clone() {
+        RoomBound::Scope { repository, scope } => Area::Scope { repository, scope },
+        RoomBound::Repository(repository) => Area::Repository(repository),
+        RoomBound::Tenant => Area::Tenant,
+        RoomBound::Server => Area::Server,
+    }
+}
+
+fn cause(bound: &RoomBound) -> Cause {
+    match bound {
+        RoomBound::Server => Cause::Size,
+        RoomBound::Scope { .. } | RoomBound::Repository(_) | RoomBound::Tenant => Cause::Quota,
+    }
+}

@@ -1,0 +1,61 @@
+//! The parts of a server that is running, for a look at what it has. Nothing is claimed, recovered or
+//! swept.
+
+use std::sync::Arc;
+
+use larder_common::TenantName;
+use larder_index::Index;
+use larder_storage::Storage;
+
+use super::{
+    database::open_index_beside,
+    outgoing::Outgoing,
+    policy,
+    storage::open_storage_beside,
+    tenant::{Holdings, Shared, assemble},
+};
+use crate::{
+    config::{Config, Settings, TenantConfig, TenantFiles},
+    engine::Policy,
+    error::StartError,
+    tenant::Tenant,
+};
+
+/// Opens a tenant's policy, index and storage. Without a name: those of the tenant `default`.
+/// Returns `None` if there is no tenant of this name.
+///
+/// # Errors
+/// See [`StartError`].
+pub(crate) async fn beside(
+    config: &Config,
+    name: Option<&TenantName>,
+) -> Result<Option<(Policy, Arc<Tenant>)>, StartError> {
+    let server = &config.settings;
+    let name = name.filter(|name| !name.is_default());
+    let own = match name {
+        None => None,
+        Some(name) => match tenant_config(server, name)? {
+            None => return Ok(None),
+            own => own,
+        },
+    };
+    let settings = own.as_ref().map_or(server, |own| &own.settings);
+    let has_own_storage = own.as_ref().is_some_and(|own| own.own_storage.is_some());
+    let outgoing = Outgoing::new(server)?;
+    let index = open_index_beside(config).await?;
+    let storage = open_storage_beside(if has_own_storage { settings } else { server }, &outgoing).await?;
+    let (index, storage): (Arc<dyn Index>, Arc<dyn Storage>) = match name {
+        None => (index, storage),
+        Some(name) => (index.tenant(name)?, storage.tenant(name)?),
+    };
+    let shared = Box::pin(Shared::open(config, Some(storage.clone()), Some(index.clone()))).await?;
+    let holdings = Holdings::new(settings, storage, index);
+    let tenant = Box::pin(assemble(settings, &shared, &holdings, None, (None, 0))).await?;
+    Ok(Some((policy(settings, None)?, Arc::new(tenant))))
+}
+
+fn tenant_config(server: &Settings, name: &TenantName) -> Result<Option<TenantConfig>, StartError> {
+    let Some(dir) = &server.tenants.dir else { return Ok(None) };
+    let files = TenantFiles::read(dir, server)?;
+    Ok(files.tenants.into_iter().find(|tenant| tenant.name == *name))
+}
