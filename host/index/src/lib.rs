@@ -15,6 +15,8 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod bench_sums;
+#[cfg(test)]
 mod conformance;
 mod departed;
 mod entry;
@@ -32,6 +34,8 @@ mod server_sums;
 #[cfg(feature = "sql")]
 pub mod sql;
 pub mod sqlite;
+#[cfg(test)]
+mod sums_model;
 #[cfg(test)]
 mod tests;
 mod trust;
