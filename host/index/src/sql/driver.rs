@@ -30,8 +30,8 @@ use super::{
 use crate::{
     Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
     EntryUses, Facts, Index, IndexError, Leaving, LeavingId, MatchKind, NOT_FOR_DEFAULT, NOT_OF_DEFAULT,
-    Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot, Trust, Upload, UploadId, Within, fresh_upload_name,
-    latest_names, ledger::Place, summed, unavailable,
+    Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot, Trust, Upload, UploadId, Within,
+    fresh_upload_name, latest_names, ledger::Place, summed, unavailable,
 };
 
 /// Makes a call of a statement as the tenant.
