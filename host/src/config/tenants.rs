@@ -309,13 +309,23 @@ impl TenantConfig {
             ));
         }
         let source = source(path, inherited)?;
-        let TenantFile { tenant: mut own, upstream, auth, urls, policy, retention, capacity, webhooks, storage } =
-            source.parse()?;
+        let TenantFile {
+            tenant: mut own,
+            upstream,
+            auth,
+            urls,
+            policy,
+            retention,
+            capacity,
+            webhooks,
+            storage,
+        } = source.parse()?;
         let complete = |storage| own_storage::complete(storage, server, &source.provenances);
         let own_storage = storage.map(complete).transpose()?;
         own.hosts = own.hosts.iter().map(|host| host_name(host).map_err(&fault)).collect::<Result<_, _>>()?;
         own.check(&auth).map_err(fault)?;
-        let mut settings = Settings { upstream, auth, urls, policy, retention, capacity, webhooks, ..server.clone() };
+        let mut settings =
+            Settings { upstream, auth, urls, policy, retention, capacity, webhooks, ..server.clone() };
         if let Some(storage) = &own_storage {
             settings.storage = storage.clone();
         }
