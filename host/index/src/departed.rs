@@ -116,7 +116,7 @@ pub struct Departed {
     /// Where it was. Of a text that is longer than [`MAX_DEPARTED_TEXT_BYTES`] the first 200 bytes, and
     /// the SHA-256 of all of it in hexadecimal digits.
     pub slot: Slot,
-    /// The object with its content, until [`Index::left_object`](crate::Index::left_object) is told that
+    /// The object with its content, until [`Index::left_objects`](crate::Index::left_objects) is told that
     /// it was removed from the storage.
     pub object: Option<ObjectName>,
     /// Length of its content in bytes.

@@ -15,6 +15,8 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod bench_sums;
+#[cfg(test)]
 mod conformance;
 mod departed;
 mod entry;
@@ -32,6 +34,8 @@ mod server_sums;
 #[cfg(feature = "sql")]
 pub mod sql;
 pub mod sqlite;
+#[cfg(test)]
+mod sums_model;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -98,8 +102,8 @@ pub trait Index: Send + Sync + 'static {
         Err(IndexError::Unsupported("this index has no tenants"))
     }
 
-    /// Deletes what is left of a tenant that has neither entries nor uploads: its secrets, and names of
-    /// repositories. Returns `false`, and changes nothing, if it has any.
+    /// Deletes what is left of a tenant that has neither entries nor uploads: its secrets, names of
+    /// repositories, and all that is counted for it. Returns `false`, and changes nothing, if it has any.
     ///
     /// # Errors
     /// [`IndexError::Unsupported`] if it is the tenant `default`, or the index has no tenants.

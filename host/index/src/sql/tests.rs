@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub(super) mod counted;
 pub(super) mod departure;
 pub(super) mod full;
 pub(super) mod last_release;
@@ -110,6 +111,14 @@ macro_rules! all_shared {
                 a_missing_server_is_an_error
                 servers_that_compare_keys_differently_do_not_share_a_database
                 of_servers_that_start_at_once_on_a_new_database_one_sets_the_rule
+            }
+            counted {
+                the_server_counts_all_tenants
+                the_cap_of_the_server_holds_for_all_tenants
+                wrong_sums_are_found_and_made_right
+                a_rewrite_counts_again
+                sums_are_those_of_the_model
+                the_cap_holds_for_all_replicas
             }
             departure {
                 the_earliest_are_forgotten_but_not_what_may_be_stored

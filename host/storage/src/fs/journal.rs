@@ -79,7 +79,7 @@ pub(super) fn committed(commit: &CommitRecord) -> Vec<u8> {
     let name = commit.object.name();
     let mut body = Vec::with_capacity(9 + name.as_str().len() + 4 * commit.list.len());
     body.extend_from_slice(&commit.size_bytes.to_le_bytes());
-    // Names of this driver have 34 bytes.
+    // Names of this driver have at most 51 bytes.
     body.push(u8::try_from(name.as_str().len()).unwrap_or(u8::MAX));
     body.extend_from_slice(name.as_str().as_bytes());
     body.extend(commit.list.iter().flat_map(|number| number.to_le_bytes()));

@@ -101,6 +101,9 @@ const MAKE_TENANT: &str = "INSERT INTO area_usage (level, tenant, repository, sc
 const LOCK_TENANT: &str =
     concat!("SELECT orphan_bytes, bytes, apart FROM area_usage WHERE ", of_tenant!(), " FOR UPDATE");
 
+/// The sums of tenants and of the server, in the order in which they are locked.
+const LOCK_TENANTS: &str = "SELECT level FROM area_usage WHERE level >= 2 ORDER BY level, tenant FOR UPDATE";
+
 const SET_ORPHANS: &str = concat!("UPDATE area_usage SET orphan_bytes = ? WHERE ", of_tenant!());
 
 const SET_APART: &str = concat!("UPDATE area_usage SET apart = ? WHERE ", of_tenant!());
@@ -412,18 +415,15 @@ impl LedgerStatements for MySql {
 
     async fn recount(connection: &mut MySqlConnection) -> Result<u64, Fault> {
         let mut transaction = connection.begin().await?;
-        // From here on no transaction that changes sums can commit: each changes one of these. What it
-        // has not committed the statements below do not see.
-        let stored = sqlx::query(
-            "SELECT level, tenant, repository, scope, bytes FROM area_usage \
-             ORDER BY level, tenant, repository, scope FOR UPDATE",
-        );
-        let stored = fetch_all(&mut transaction, stored, ledger::stored_sum).await?;
+        // From here on no transaction that changes sums can commit: each changes one of these last. Of
+        // those before, the statements below see rows and sums; of those under way, neither.
+        execute(&mut transaction, sqlx::query(LOCK_TENANTS)).await?;
+        let stored = sqlx::query("SELECT level, tenant, repository, scope, bytes FROM area_usage");
         let tenants = sqlx::query("SELECT tenant, orphan_bytes, apart FROM area_usage WHERE level = 2");
         let counted = Counted {
             tenants: fetch_all(&mut transaction, tenants, ledger::counted_tenant).await?,
             rows: fetch_all(&mut transaction, sqlx::query(EXPECTED), ledger::counted_row).await?,
-            stored,
+            stored: fetch_all(&mut transaction, stored, ledger::stored_sum).await?,
         };
         let wrong = counted.differences();
         for some in wrong.chunks(MAX_CHANGES) {

@@ -6,6 +6,7 @@ use super::super::SqliteIndex;
 use crate::{
     Index, KeyRule,
     bench::{REPOSITORY, SIZES, compare},
+    bench_sums,
 };
 
 /// CPU time of this thread, which runs the reads.
@@ -36,5 +37,6 @@ fn bench() {
         rusqlite::Connection::open(&path).unwrap().execute_batch(&fill).unwrap();
         Arc::new(index) as Arc<dyn Index>
     });
+    bench_sums::compare("SQLite", [&indexes[0], &indexes[1]], bench_sums::process_cpu);
     compare("SQLite", [&indexes[0], &indexes[1]], cpu);
 }

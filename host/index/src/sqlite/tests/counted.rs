@@ -9,6 +9,8 @@ use std::{
     thread,
 };
 
+use proptest::test_runner::Config;
+
 use super::{
     super::{SqliteIndex, ledger},
     open,
@@ -18,7 +20,7 @@ use crate::{
     Area, Caps, Cause, Departure, Durability, EntryId, Index, KeyRule, Remains, Reservation, Room, Slot,
     Trust, UploadId,
     conformance::{attachment, block_on},
-    server_sums,
+    server_sums, sums_model,
 };
 
 #[test]
@@ -74,6 +76,15 @@ fn a_rewrite_counts_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("index.db");
     server_sums::a_rewrite_counts_again(|rule| Arc::new(SqliteIndex::open(&path, rule).unwrap()));
+}
+
+proptest::proptest! {
+    #![proptest_config(Config { cases: 96, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn sums_are_those_of_the_model(ops in sums_model::ops()) {
+        block_on(sums_model::compare(&*open().index, ops));
+    }
 }
 
 const DATABASE: &str = "LARDER_TEST_LEDGER_DATABASE";

@@ -5,7 +5,10 @@ use std::fs;
 use sqlx::{Connection as _, MySqlConnection, Row as _};
 
 use super::{digest, new_database, run};
-use crate::bench::{REPOSITORY, SIZES, compare};
+use crate::{
+    bench::{REPOSITORY, SIZES, compare},
+    bench_sums,
+};
 
 /// CPU time of the server, which runs on this machine.
 fn server(url: &str) -> String {
@@ -49,5 +52,7 @@ fn bench() {
         (index, database)
     });
     let pid = server(&probe.url);
-    compare("MariaDB", [&databases[0].0, &databases[1].0], || cpu(&pid));
+    let indexes = [&databases[0].0, &databases[1].0];
+    bench_sums::compare("MariaDB", indexes, || cpu(&pid));
+    compare("MariaDB", indexes, || cpu(&pid));
 }

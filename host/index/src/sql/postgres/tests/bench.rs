@@ -5,7 +5,10 @@ use std::fs;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::{digest, new_database, run};
-use crate::bench::{REPOSITORY, SIZES, compare};
+use crate::{
+    bench::{REPOSITORY, SIZES, compare},
+    bench_sums,
+};
 
 /// CPU time of the server's connections, which run on this machine.
 fn cpu(url: &str) -> f64 {
@@ -49,5 +52,7 @@ fn bench() {
         database.execute("VACUUM entries");
         (index, database)
     });
-    compare("PostgreSQL", [&databases[0].0, &databases[1].0], || cpu(&probe.url));
+    let indexes = [&databases[0].0, &databases[1].0];
+    bench_sums::compare("PostgreSQL", indexes, || cpu(&probe.url));
+    compare("PostgreSQL", indexes, || cpu(&probe.url));
 }

@@ -1,0 +1,121 @@
+//! What counting costs in a database of a thousand entries and in one of a million. See `bench`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use super::{
+    Caps, Cause, Departure, Durability, Entry, Index, Reservation, Room, Slot, Trust, Upload,
+    bench::REPOSITORY,
+    conformance::{attachment, block_on},
+};
+
+const ROUNDS: usize = 3;
+
+/// Calls of each kind in a round.
+const TIMES: usize = 300;
+
+const CAPS: Caps =
+    Caps { scope: Some(1 << 50), repository: Some(1 << 50), tenant: Some(1 << 50), server: Some(1 << 50) };
+
+const KINDS: [&str; 6] = ["reserve", "reserve_room", "attach", "finalize", "delete_entry", "left_objects"];
+
+/// CPU time of this process in seconds.
+pub(crate) fn process_cpu() -> f64 {
+    let usage = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = usage.rsplit_once(") ").unwrap();
+    let ticks = |at: usize| fields.split(' ').nth(at).unwrap().parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// Prints CPU and time of each call in both databases.
+pub(crate) fn compare(what: &str, indexes: [&Arc<dyn Index>; 2], cpu: impl Fn() -> f64) {
+    for index in indexes {
+        let begin = Instant::now();
+        let wrong = block_on(index.recount()).unwrap();
+        println!("{what}: recount, {wrong} sums made: {:?}", begin.elapsed());
+        let begin = Instant::now();
+        assert_eq!(block_on(index.recount()).unwrap(), 0);
+        println!("{what}: recount again: {:?}", begin.elapsed());
+    }
+    let mut costs = [[[(0.0, 0.0); ROUNDS]; KINDS.len()]; 2];
+    for round in 0..ROUNDS {
+        for (at, index) in indexes.iter().enumerate() {
+            for (kind, cost) in measure(&***index, &cpu).into_iter().enumerate() {
+                costs[at][kind][round] = cost;
+            }
+        }
+    }
+    for (kind, name) in KINDS.iter().enumerate() {
+        let [small, large] = [0, 1].map(|at| {
+            costs[at][kind].sort_by(|one: &(f64, f64), other| one.0.total_cmp(&other.0));
+            costs[at][kind][ROUNDS / 2]
+        });
+        println!(
+            "{what}: {name:14} cpu {:7.1} us {:7.1} us  x {:.2}   time {:7.1} us {:7.1} us",
+            small.0,
+            large.0,
+            large.0 / small.0,
+            small.1,
+            large.1
+        );
+    }
+}
+
+/// Returns CPU and time of each kind of call, in microseconds.
+fn measure(index: &dyn Index, cpu: &impl Fn() -> f64) -> Vec<(f64, f64)> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let mut costs = Vec::new();
+    let mut timed = |run: &mut dyn FnMut()| {
+        let (cpu_begin, begin) = (cpu(), Instant::now());
+        run();
+        let per_call = 1e6 / TIMES as f64;
+        costs.push(((cpu() - cpu_begin) * per_call, begin.elapsed().as_secs_f64() * per_call));
+    };
+    let departure = Departure { cause: Cause::Size, at_ms: 1 };
+    let contents: Vec<_> = (0..TIMES).map(|_| attachment(1_000)).collect();
+    let (mut uploads, mut entries): (Vec<Upload>, Vec<Entry>) = (Vec::new(), Vec::new());
+    timed(&mut || {
+        for _ in 0..TIMES {
+            let number = NUMBER.fetch_add(1, Relaxed);
+            let [repository, scope, version] = [REPOSITORY, "main", "v"].map(str::to_owned);
+            let slot = Slot { repository, scope, version, key: format!("bench-{number}") };
+            let reserve = index.reserve(&slot, "o", &crate::NO_FACTS, Trust::Full, 1, 0);
+            let Ok(Reservation::Reserved(upload)) = block_on(reserve) else { panic!("not reserved") };
+            uploads.push(upload);
+        }
+    });
+    timed(&mut || {
+        for upload in &uploads {
+            assert_eq!(block_on(index.reserve_room(&upload.name, 1_000, &CAPS)).unwrap(), Room::Reserved);
+        }
+    });
+    timed(&mut || {
+        for (upload, content) in uploads.iter().zip(&contents) {
+            block_on(index.attach(upload.id, content, 1)).unwrap();
+        }
+    });
+    timed(&mut || {
+        for (upload, content) in uploads.iter().zip(&contents) {
+            let made = index.finalize(upload.id, content, &Durability::Durable, 1);
+            entries.push(block_on(made).unwrap().unwrap());
+        }
+    });
+    timed(&mut || {
+        for entry in &entries {
+            assert!(block_on(index.delete_entry(entry.id, &departure)).unwrap());
+        }
+    });
+    timed(&mut || {
+        for entry in &entries {
+            block_on(index.left_objects(std::slice::from_ref(&entry.object))).unwrap();
+        }
+    });
+    costs
+}
