@@ -36,6 +36,9 @@ pub(crate) const NOT_OF_DEFAULT: IndexError =
 pub(crate) const NOT_FOR_DEFAULT: IndexError =
     IndexError::Unsupported("the tenant `default` cannot be removed");
 
+/// How long a refusal is remembered at least, in milliseconds: longer than any job's token is valid.
+pub(crate) const REFUSED_FOR_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// The error of the methods for refusals.
 pub(crate) const NO_REFUSALS: IndexError = IndexError::Unsupported("this index does not note refusals");
 

@@ -66,7 +66,9 @@ pub use self::{
     within::{Near, SavedBy, SavedPage, Within},
 };
 use self::{
-    error::{NO_REFUSALS, NOT_COUNTED, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, no_space, unavailable},
+    error::{
+        NO_REFUSALS, NOT_COUNTED, NOT_FOR_DEFAULT, NOT_OF_DEFAULT, REFUSED_FOR_MS, no_space, unavailable,
+    },
     facts::{latest, latest_names, summed},
     upload::fresh_upload_name,
 };
@@ -364,19 +366,13 @@ pub trait Index: Send + Sync + 'static {
     /// have it where one was given up and taken by another, or issuers have prefixes.
     async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError>;
 
-    /// Notes texts of up to 255 bytes that stand for a refusal, and forgets those of a day before. A
-    /// refusal that cannot be told to the client that caused it has consequences for its later calls.
-    ///
-    /// # Errors
-    /// [`IndexError::Unsupported`] if the index has no place for them.
+    /// Notes texts of up to 255 bytes that stand for a refusal of which the client is not told, and
+    /// forgets those of a day before. [`IndexError::Unsupported`] if the index has no place for them.
     async fn note_refused(&self, _marks: &[String], _now_ms: u64) -> Result<(), IndexError> {
         Err(NO_REFUSALS)
     }
 
-    /// Returns whether one of these texts was noted, and is not forgotten.
-    ///
-    /// # Errors
-    /// As for [`Self::note_refused`].
+    /// Returns whether one of these texts was noted, and is not forgotten; the same error.
     async fn was_refused(&self, _marks: &[String]) -> Result<bool, IndexError> {
         Err(NO_REFUSALS)
     }
@@ -456,6 +452,3 @@ pub trait Index: Send + Sync + 'static {
     /// calls all return the same secret.
     async fn secret(&self, name: &str, fresh: &[u8]) -> Result<Vec<u8>, IndexError>;
 }
-
-/// How long a refusal is remembered at least, in milliseconds: longer than any job's token is valid.
-const REFUSED_FOR_MS: u64 = 24 * 60 * 60 * 1000;

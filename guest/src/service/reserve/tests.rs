@@ -406,7 +406,8 @@ fn on_a_full_disk_each_client_gets_its_form_of_rejection() {
     assert_eq!(toolkit.status, 400);
     assert!(toolkit.member("message").contains("disk is full"), "{}", toolkit.text());
     full();
-    assert_eq!(host.send(version_1().header("user-agent", "go-actions-cache/1.0")).status, 507);
+    // BuildKit and its library are not told: `refusal/tests.rs`.
+    assert_eq!(host.send(version_1().header("user-agent", "curl/8.0")).status, 507);
 }
 
 #[test]

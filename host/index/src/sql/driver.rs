@@ -15,12 +15,9 @@ use tokio::time::Instant;
 
 use super::{
     digest, facts,
-    fault::{
-        Fault,
-        RetrySafety::{Always, BeforeCommit, Never},
-    },
+    fault::RetrySafety::{Always, BeforeCommit, Never},
     index::{SqlIndex, reserve},
-    ledger,
+    ledger, refusals,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
     schema::OPEN_TIMEOUT,
     statements::Statements,
@@ -41,18 +38,6 @@ macro_rules! call {
             .call($context, $safety, async move |$db: &mut TenantConnection<'_, D::Connection>| $call.await)
             .await
     };
-}
-
-async fn is_any_refused<D: Statements>(
-    db: &mut TenantConnection<'_, D::Connection>,
-    marks: &[String],
-) -> Result<bool, Fault> {
-    for mark in marks {
-        if D::is_refused(db, mark).await? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 #[async_trait]
@@ -409,7 +394,7 @@ where
 
     async fn was_refused(&self, marks: &[String]) -> Result<bool, IndexError> {
         let marks = marks.to_vec();
-        call!(self, "looking for a refusal", Always, |db| is_any_refused::<D>(db, &marks))
+        call!(self, "looking for a refusal", Always, |db| refusals::is_any_refused::<D>(db, &marks))
     }
 
     async fn repository_name(&self, repository: &str) -> Result<Option<String>, IndexError> {
