@@ -32,6 +32,9 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 /// Deliveries whose bodies are in memory at once: the signature is known only at the end of one.
 static READING: Semaphore = Semaphore::const_new(8);
 
+/// Longest time in which a delivery is read: nobody may keep the places of others.
+const READ_TIME: Duration = Duration::from_secs(10);
+
 /// The platform waits for 10 s. Work that takes longer goes on without it.
 const WORK_TIME: Duration = Duration::from_secs(5);
 
@@ -110,7 +113,10 @@ pub(crate) async fn respond(
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "bad_route", "webhooks are sent with POST");
     }
     let Ok(_reading) = READING.try_acquire() else { return unavailable("too many deliveries at once", id) };
-    let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+    let Ok(body) = timeout(READ_TIME, Limited::new(body, MAX_BODY_BYTES).collect()).await else {
+        return refuse(StatusCode::REQUEST_TIMEOUT, "deadline_exceeded", "the delivery comes too slowly");
+    };
+    let body = match body {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
             return refuse(StatusCode::PAYLOAD_TOO_LARGE, "invalid_argument", "the delivery is too long");
