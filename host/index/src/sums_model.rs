@@ -8,8 +8,8 @@ use larder_storage::{ObjectName, UploadName};
 use proptest::prelude::*;
 
 use super::{
-    Area, Attachment, Bound, Caps, Cause, Departure, Durability, Entry, Index, Remains, Reservation, Room, Slot,
-    Trust, Upload,
+    Area, Attachment, Bound, Caps, Cause, Departure, Durability, Entry, Index, Remains, Reservation, Room,
+    Slot, Trust, Upload,
     conformance::{attachment, unique},
 };
 
