@@ -5,6 +5,8 @@ use larder_common::causes::chain;
 use larder_index::{Cause, Departure, Entry, EntryId, Index, IndexError, Upload, UploadId, Within};
 use larder_storage::Storage;
 
+use crate::capacity::report;
+
 /// Rows at a time.
 pub(crate) const PAGE: usize = 500;
 
@@ -29,8 +31,11 @@ impl Ending<'_> {
         if !self.index.delete_entry(entry.id, departure).await? {
             return Ok(false);
         }
-        if let Err(error) = self.storage.remove(&entry.object).await {
-            tracing::warn!(error = %chain(&error), object = %entry.object, "cannot delete the object of a deleted entry; leaving it to the sweep");
+        match self.storage.remove(&entry.object).await {
+            Ok(()) => report(self.index.left_objects(std::slice::from_ref(&entry.object)).await),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), object = %entry.object, "cannot delete the object of a deleted entry; leaving it to the sweep");
+            }
         }
         Ok(true)
     }
@@ -40,8 +45,11 @@ impl Ending<'_> {
         if !self.index.abandon(upload.id).await? {
             return Ok(false);
         }
-        if let Err(error) = self.storage.discard(&upload.name).await {
-            tracing::warn!(error = %chain(&error), "cannot delete the blocks of a deleted upload; leaving them to the sweep");
+        match self.storage.erase(&upload.name, None).await {
+            Ok(()) => report(self.index.left_uploads(std::slice::from_ref(&upload.name)).await),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "cannot delete what was sent for a deleted upload; leaving it to the sweep");
+            }
         }
         Ok(true)
     }

@@ -246,9 +246,6 @@ pub trait Index: Send + Sync + 'static {
     }
 
     /// Returns up to `limit` uploads in any scope and version of a repository, as [`Self::list_near`] does.
-    ///
-    /// # Errors
-    /// [`IndexError::Unsupported`] if the index has no such search.
     async fn uploads_near(
         &self,
         _repository: &str,
@@ -276,9 +273,6 @@ pub trait Index: Send + Sync + 'static {
     }
 
     /// Returns up to `limit` uploads in a scope in the order of their numbers, starting after `after`.
-    ///
-    /// # Errors
-    /// [`IndexError::Unsupported`] if the index has no such search.
     async fn uploads_in_scope(
         &self,
         _repository: &str,

@@ -97,7 +97,7 @@ pub(crate) async fn erase_late(tenant: &Arc<Tenant>, upload: &UploadName) {
         );
         return;
     }
-    warn_of(counted(tenant.index.left_uploads(std::slice::from_ref(upload)).await));
+    report(tenant.index.left_uploads(std::slice::from_ref(upload)).await);
 }
 
 /// Deletes an upload of which a part did not fit: it will not be finished, and its blocks take space.
@@ -217,6 +217,11 @@ fn counted(reported: Result<(), IndexError>) -> Result<(), IndexError> {
         Err(IndexError::Unsupported(_)) => Ok(()),
         reported => reported,
     }
+}
+
+/// Logs a report to the index that failed.
+pub(crate) fn report(reported: Result<(), IndexError>) {
+    warn_of(counted(reported));
 }
 
 fn warn_of(reported: Result<(), IndexError>) {

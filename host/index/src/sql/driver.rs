@@ -61,17 +61,7 @@ where
         if !self.tenant.is_default() {
             return Err(NOT_OF_DEFAULT);
         }
-        let after = after.cloned();
-        let list = async move |connection: &mut D::Connection| {
-            let mut names: Vec<TenantName> = Vec::new();
-            while names.len() < limit {
-                let last = names.last().or(after.as_ref()).map_or("", TenantName::as_str);
-                let Some(next) = D::next_tenant(connection, last).await? else { break };
-                names.push(next);
-            }
-            Ok(names)
-        };
-        self.client.call("listing tenants", Always, list).await
+        self.names_of_tenants(after.cloned(), limit).await
     }
 
     async fn forget_tenant(&self) -> Result<bool, IndexError> {

@@ -80,4 +80,22 @@ where
         };
         self.client.call(context, safety, op).await
     }
+
+    /// Returns the names of tenants that have rows (see [`crate::Index::list_tenants`]).
+    pub(super) async fn names_of_tenants(
+        &self,
+        after: Option<TenantName>,
+        limit: usize,
+    ) -> Result<Vec<TenantName>, IndexError> {
+        let list = async move |connection: &mut D::Connection| {
+            let mut names: Vec<TenantName> = Vec::new();
+            while names.len() < limit {
+                let last = names.last().or(after.as_ref()).map_or("", TenantName::as_str);
+                let Some(next) = D::next_tenant(connection, last).await? else { break };
+                names.push(next);
+            }
+            Ok(names)
+        };
+        self.client.call("listing tenants", RetrySafety::Always, list).await
+    }
 }

@@ -1,18 +1,34 @@
-//! How an index makes its calls.
+//! The handle of an index, and how it makes its calls.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
+use larder_common::TenantName;
 use rusqlite::Connection;
 
 use super::{
-    FIND, SqliteIndex,
+    FIND, MAX_INLINE_STEPS, SqliteIndex,
+    database::Database,
     fault::index_error,
     find::{self, Search, SearchOutcome},
     tenant::TenantConnection,
 };
-use crate::{Entry, EntryId, IndexError, Probe};
+use crate::{Entry, EntryId, IndexError, KeyRule, Probe};
 
 impl SqliteIndex {
+    pub(super) fn start(
+        path: &Path,
+        rule: KeyRule,
+        conn: Connection,
+        others: [Connection; 2],
+    ) -> std::io::Result<Self> {
+        let database = Database::start(path, rule, conn, others)?;
+        Ok(Self::of(Arc::new(database), TenantName::default()))
+    }
+
+    pub(super) fn of(database: Arc<Database>, tenant: TenantName) -> Self {
+        Self { database, tenant, max_inline_steps: MAX_INLINE_STEPS }
+    }
+
     pub(super) fn read<T>(
         &self,
         context: &'static str,

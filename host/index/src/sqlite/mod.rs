@@ -37,7 +37,6 @@ use std::{
 use async_trait::async_trait;
 use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
-use rusqlite::Connection;
 
 use self::{
     database::Database,
@@ -79,15 +78,6 @@ impl SqliteIndex {
         let watching = read().map_err(|error| index_error("opening the database for reading", error))?;
         Self::start(path, rule, conn, [anchor, watching])
             .map_err(|error| unavailable("starting a thread", error))
-    }
-
-    fn start(path: &Path, rule: KeyRule, conn: Connection, others: [Connection; 2]) -> std::io::Result<Self> {
-        let database = Database::start(path, rule, conn, others)?;
-        Ok(Self::of(Arc::new(database), TenantName::default()))
-    }
-
-    fn of(database: Arc<Database>, tenant: TenantName) -> Self {
-        Self { database, tenant, max_inline_steps: MAX_INLINE_STEPS }
     }
 }
 
