@@ -70,7 +70,7 @@ describe('a quota of repositories', { skip: cannotControl }, () => {
         assert.notEqual(saved.result, -1, saved.output)
       }
       for (const key of keys) assert.equal((await restore(main, workspace, key)).result, key)
-      assert.equal((await restore(pull, workspace, own[0])).result, undefined)
+      assert.equal((await restore(pull, workspace, own[0])).result, null)
       assert.equal((await restore(pull, workspace, own[7])).result, own[7])
     })
   })
@@ -86,7 +86,9 @@ describe('a quota of repositories', { skip: cannotControl }, () => {
         writePayload(workspace, 2 * MIB)
         const refused = await save(pull, workspace, newKey('refused'), name)
         assert.equal(refused.result, -1, `${name}: ${refused.output}`)
-        assert.equal(refused.warnings.length, 1, `${name}: ${refused.output}`)
+        // In the middle of an upload the newer ones print the SDK's warning, too.
+        assert.match(refused.warnings.join('\n'), /full|507/, `${name}: ${refused.output}`)
+        assert.ok(refused.warnings.length <= 2, `${name}: ${refused.output}`)
         assert.deepEqual(refused.errors, [], name)
       }
       assert.equal((await restore(main, workspace, kept)).result, kept)
