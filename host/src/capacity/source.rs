@@ -41,13 +41,17 @@ impl Metered {
         };
         let length = chunk.len() as u64;
         if self.lease.is_over() {
+            self.drain().await;
             return Some(Err(SourceError::NoRoom));
         }
         if self.budget < length {
             let more = FIRST_STEP.min(LEAST_BODY_STEP).max(length - self.budget);
             match self.capacity.take(&self.tenant, &self.upload, &self.lease, more).await {
                 Ok(()) => self.budget += more,
-                Err(StorageError::NoSpace | StorageError::NotFound) => return Some(Err(SourceError::NoRoom)),
+                Err(StorageError::NoSpace | StorageError::NotFound) => {
+                    self.drain().await;
+                    return Some(Err(SourceError::NoRoom));
+                }
                 Err(error) => {
                     tracing::warn!(
                         error = larder_common::causes::chain(&error),
@@ -60,6 +64,17 @@ impl Metered {
         self.budget -= length;
         Some(Ok(chunk))
     }
+
+    /// Reads on, and keeps nothing: the process of `@actions/cache` 3 ends with an error if a chunk is
+    /// refused that it has not sent completely.
+    async fn drain(&mut self) {
+        let mut left = MOST_DRAINED;
+        while left > 0
+            && let Some(Ok(chunk)) = self.chunks.next().await
+        {
+            left = left.saturating_sub(chunk.len() as u64);
+        }
+    }
 }
 
 impl Drop for Metered {
@@ -68,6 +83,8 @@ impl Drop for Metered {
     }
 }
 
+/// Most that is read of a body for which there is no room: twice a chunk of that client.
+const MOST_DRAINED: u64 = 64 << 20;
 /// What a body of unknown length takes of its upload's lease at once.
 const LEAST_BODY_STEP: u64 = 1 << 20;
 
