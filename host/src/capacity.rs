@@ -28,7 +28,7 @@ pub(crate) use evictor::Evictor;
 pub(crate) use leases::{BodyGuard, Leases};
 pub(crate) use limits::Limits;
 pub(crate) use refusals::Refusals;
-pub(crate) use removal::{Cleaner, Removals, abandon_upload, discard_upload, remove_object, report};
+pub(crate) use removal::{Cleaner, Removals, abandon_upload, discard_upload, note_report, remove_object};
 pub(crate) use requests::RoomRequests;
 
 use leases::Lease;

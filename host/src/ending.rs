@@ -5,7 +5,7 @@ use larder_common::causes::chain;
 use larder_index::{Cause, Departure, Entry, EntryId, Index, IndexError, Upload, UploadId, Within};
 use larder_storage::Storage;
 
-use crate::capacity::report;
+use crate::capacity::note_report;
 
 /// Rows at a time.
 pub(crate) const PAGE: usize = 500;
@@ -32,7 +32,7 @@ impl Ending<'_> {
             return Ok(false);
         }
         match self.storage.remove(&entry.object).await {
-            Ok(()) => report(self.index.left_objects(std::slice::from_ref(&entry.object)).await),
+            Ok(()) => note_report(self.index.left_objects(std::slice::from_ref(&entry.object)).await),
             Err(error) => {
                 tracing::warn!(error = %chain(&error), object = %entry.object, "cannot delete the object of a deleted entry; leaving it to the sweep");
             }
@@ -46,7 +46,7 @@ impl Ending<'_> {
             return Ok(false);
         }
         match self.storage.erase(&upload.name, None).await {
-            Ok(()) => report(self.index.left_uploads(std::slice::from_ref(&upload.name)).await),
+            Ok(()) => note_report(self.index.left_uploads(std::slice::from_ref(&upload.name)).await),
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "cannot delete what was sent for a deleted upload; leaving it to the sweep");
             }

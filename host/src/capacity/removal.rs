@@ -97,7 +97,7 @@ pub(crate) async fn erase_late(tenant: &Arc<Tenant>, upload: &UploadName) {
         );
         return;
     }
-    report(tenant.index.left_uploads(std::slice::from_ref(upload)).await);
+    note_report(tenant.index.left_uploads(std::slice::from_ref(upload)).await);
 }
 
 /// Deletes an upload of which a part did not fit: it will not be finished, and its blocks take space.
@@ -220,7 +220,7 @@ fn counted(reported: Result<(), IndexError>) -> Result<(), IndexError> {
 }
 
 /// Logs a report to the index that failed.
-pub(crate) fn report(reported: Result<(), IndexError>) {
+pub(crate) fn note_report(reported: Result<(), IndexError>) {
     warn_of(counted(reported));
 }
 
