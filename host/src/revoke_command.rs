@@ -12,6 +12,7 @@ use larder::{
     index::SavedBy,
     revoke::{Action, Revocation, RevokedEntry},
 };
+use larder_common::clock::Clock;
 
 use crate::cli::RevokeArgs;
 
@@ -21,7 +22,7 @@ use crate::cli::RevokeArgs;
 /// When the server's parts cannot be opened, or the repository is unknown.
 pub(crate) async fn revoke(args: RevokeArgs) -> anyhow::Result<String> {
     let config = Config::from_process(args.file.path.as_deref())?;
-    let now = SystemTime::now();
+    let now = UNIX_EPOCH + Duration::from_millis(Clock::system().now_ms());
     let from_ms = args.since.as_deref().map(|text| time(text, now)).transpose()?;
     let to_ms = args.until.as_deref().map(|text| time(text, now)).transpose()?;
     let opened = Beside::open(&config, args.tenant.as_ref()).await.context("opening what the server has")?;

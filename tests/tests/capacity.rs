@@ -84,7 +84,7 @@ fn stored(folder: &Path) -> u64 {
     let of = |path: PathBuf| match fs::symlink_metadata(&path) {
         Ok(found) if found.is_dir() => stored(&path),
         // A journal of an upload is no content.
-        Ok(found) if !path.extension().is_some_and(|end| end == "journal") => found.len(),
+        Ok(found) if path.extension().is_none_or(|end| end != "journal") => found.len(),
         _ => 0,
     };
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| of(entry.path())).sum()

@@ -66,8 +66,11 @@ fn the_nearest_is_the_cause() {
     let unreadable = entry("secret", "v", false);
     let other_scope = entry("elsewhere", "v", false);
     let all = [quarantined, other_version.clone(), unreadable.clone(), other_scope.clone()];
-    assert_eq!(cause(&all, &[uploading.clone()], &[evicted.clone()]), MissCause::Quarantined);
-    assert_eq!(cause(&all[1..], &[uploading], &[evicted.clone()]), MissCause::Uploading);
+    assert_eq!(
+        cause(&all, std::slice::from_ref(&uploading), std::slice::from_ref(&evicted)),
+        MissCause::Quarantined
+    );
+    assert_eq!(cause(&all[1..], &[uploading], std::slice::from_ref(&evicted)), MissCause::Uploading);
     assert_eq!(cause(&all[1..], &[], &[evicted]), MissCause::Evicted);
     assert_eq!(cause(&all[1..], &[], &[]), MissCause::OtherVersion);
     assert_eq!(cause(&all[2..], &[], &[]), MissCause::Denied);

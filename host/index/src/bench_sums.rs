@@ -44,11 +44,11 @@ pub(crate) fn compare(what: &str, indexes: [&Arc<dyn Index>; 2], cpu: impl Fn() 
         assert_eq!(block_on(index.recount()).unwrap(), 0);
         println!("{what}: recount again: {:?}", begin.elapsed());
     }
-    let mut costs = [[[(0.0, 0.0); ROUNDS]; KINDS.len()]; 2];
-    for round in 0..ROUNDS {
-        for (at, index) in indexes.iter().enumerate() {
-            for (kind, cost) in measure(&***index, &cpu).into_iter().enumerate() {
-                costs[at][kind][round] = cost;
+    let mut costs: [[Vec<(f64, f64)>; KINDS.len()]; 2] = Default::default();
+    for _ in 0..ROUNDS {
+        for (costs, index) in costs.iter_mut().zip(indexes) {
+            for (costs, cost) in costs.iter_mut().zip(measure(&**index, &cpu)) {
+                costs.push(cost);
             }
         }
     }

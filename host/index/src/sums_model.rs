@@ -116,7 +116,7 @@ impl Run<'_> {
             version: "v".to_owned(),
             key: (choice % 3).to_string(),
         };
-        let idle_before_ms = if bytes % 4 == 0 { self.now_ms } else { 0 };
+        let idle_before_ms = if bytes.is_multiple_of(4) { self.now_ms } else { 0 };
         let facts = &crate::NO_FACTS;
         let reserved = self.index.reserve(&slot, "o", facts, Trust::Full, self.now_ms, idle_before_ms).await;
         let Reservation::Reserved(upload) = reserved.unwrap() else { return };

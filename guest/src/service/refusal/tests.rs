@@ -40,7 +40,7 @@ fn put(host: &FakeHost, target: &str, agent: &str, body: &str) -> u16 {
 /// What a host does: the upload of what does not fit is abandoned.
 fn refuse(host: &FakeHost, call: &'static str) {
     host.fail(call, Fault::Storage(StorageError::NoSpace));
-    host.before(call, |host| host.abandon_all());
+    host.before(call, FakeHost::abandon_all);
 }
 
 /// An export that is refused in the middle of its first layer.

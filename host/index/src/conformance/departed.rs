@@ -124,7 +124,7 @@ pub(crate) async fn long_texts_of_the_departed_are_told_apart(case: &Case) {
         let entry = case.entry_at(&slot, &Durability::Durable, 1_000).await;
         case.index.delete_entry(entry.id, &DELETED).await.unwrap();
     }
-    assert_eq!(keys(case, &whole, MatchKind::Exact).await, [whole.clone()]);
+    assert_eq!(keys(case, &whole, MatchKind::Exact).await, [&*whole]);
     let [first] = &find(case, &long[0].to_uppercase().replace('Ä', "ä"), MatchKind::Exact).await[..] else {
         panic!("one of them");
     };

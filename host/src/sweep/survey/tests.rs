@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use larder_index::{Entry, EntryId, Slot};
 use larder_storage::ObjectName;
 
@@ -14,7 +16,7 @@ fn entry(id: u64, repository: &str) -> Entry {
     Entry {
         id: EntryId(id),
         slot,
-        object: ObjectName::parse("object".to_owned()).expect("a name"),
+        object: ObjectName::parse("object".to_owned()).unwrap(),
         size_bytes: 1,
         created_ms: 1,
         last_used_ms: 1,

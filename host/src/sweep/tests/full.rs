@@ -33,7 +33,7 @@ async fn save(tenant: &Tenant, key: &str, bytes: &Bytes) -> bool {
     let stored = match tenant.storage.put(&upload.name, content(bytes)).await {
         Ok(stored) => stored,
         Err(StorageError::NoSpace) => {
-            crate::capacity::abandon_upload(&tenant, &upload.name).await;
+            crate::capacity::abandon_upload(tenant, &upload.name).await;
             tenant.pressure.report();
             return false;
         }

@@ -66,7 +66,7 @@ async fn save(index: &dyn Index, number: u64) -> bool {
         index.attach(upload.id, &attachment(1), 1).await.unwrap();
         index.attach(upload.id, &content, 1).await.unwrap();
         let entry = index.finalize(upload.id, &content, &Durability::Durable, 1).await.unwrap().unwrap();
-        if number % 4 != 0 {
+        if !number.is_multiple_of(4) {
             let departure = Departure { cause: Cause::Size, at_ms: 1 };
             assert!(index.delete_entry(entry.id, &departure).await.unwrap());
             index.left_objects(&[entry.object]).await.unwrap();
@@ -74,7 +74,7 @@ async fn save(index: &dyn Index, number: u64) -> bool {
     } else {
         assert!(index.abandon(upload.id).await.unwrap());
     }
-    if number % 3 != 0 {
+    if !number.is_multiple_of(3) {
         index.left_uploads(&[upload.name]).await.unwrap();
     }
     room == Room::Reserved
