@@ -217,6 +217,7 @@ pub(crate) struct Sums {
 
 impl Sums {
     /// Sums of one tenant.
+    #[cfg(feature = "sql")]
     pub(crate) fn of_tenant(tenant: &[u8], is_apart: bool) -> Self {
         let mut sums = Self::default();
         sums.set_apart(tenant, is_apart);
