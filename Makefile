@@ -36,6 +36,8 @@ lint: toolchain ## Check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	cargo clippy $(CARGO_FLAGS) --no-default-features --features embedded -- -D warnings
+	@# A build fetches the crates of this platform; cargo-deny looks at those of all.
+	cargo fetch --locked
 	$(DENY) --offline --locked check licenses bans sources
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
 
