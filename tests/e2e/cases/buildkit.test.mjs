@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before } from 'node:test'
 import { startBuildkit } from '../harness/buildkit.mjs'
-import { cannotControl, cannotWipe, startServer } from '../harness/server.mjs'
+import { cannotLimit, cannotWipe, startServer } from '../harness/server.mjs'
 import { largest, storedObjects } from '../harness/stored-objects.mjs'
 import { newJob, newRepository, scenario, useServer } from '../harness/suite.mjs'
 import { client, missing } from '../harness/tools.mjs'
@@ -132,7 +132,7 @@ building('BuildKit where there is no room: the export does not fail, and no inde
   } finally {
     await tight.stop()
   }
-}, cannotControl)
+}, cannotLimit)
 
 /** A folder with a Dockerfile that copies each of these files, random content of the size given, in a step of its own. */
 function newContext(files) {

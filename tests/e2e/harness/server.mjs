@@ -21,6 +21,10 @@ export const cannotControl = process.env.LARDER_TEST_URL ? 'the server under tes
 /** Why the cases that take stored files away cannot run, or false. */
 export const cannotWipe =
   process.env.LARDER_TEST_URL && !process.env.LARDER_TEST_DATA ? 'LARDER_TEST_DATA is not set' : false
+/** Why the cases that need limits and evictions cannot run, or false. */
+export const cannotLimit =
+  cannotControl ||
+  (path.basename(process.env.LARDER_TEST_BINARY ?? '') === 'larder-serve' ? 'a component has a cap and no evictions' : false)
 
 /**
  * Starts a server, or returns a handle to the one that runs already. `upstream` is where it forwards to; `environment` are
