@@ -233,8 +233,17 @@ impl RemoteServer {
         signed_token(self.secret.as_bytes(), repository, scopes)
     }
 
-    /// Sends a request and reads the whole response.
+    /// Sends a request and reads the whole response. A large body is sent again if the connection is
+    /// closed meanwhile: a stock `wasmtime serve` closes it behind an early response, and the client may
+    /// see that first.
     pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Bytes) -> Response {
+        for _ in 1..LARGE_BODY_ATTEMPTS {
+            let sent = try_exchange(&self.client, &self.base, method, target, headers, body.clone()).await;
+            match sent {
+                Err(error) if body.len() >= LARGE_BODY_BYTES && is_closed(&error) => {}
+                response => return response.expect("a response"),
+            }
+        }
         exchange(&self.client, &self.base, method, target, headers, body).await
     }
 
@@ -255,6 +264,17 @@ impl RemoteServer {
             .await
             .map_err(|_| anyhow::anyhow!("{method} {target}: no response within {patience:?}"))?
     }
+}
+
+/// A body that does not fit into the buffers of a connection.
+const LARGE_BODY_BYTES: usize = 1 << 20;
+const LARGE_BODY_ATTEMPTS: usize = 5;
+
+/// Returns whether the server has closed the connection.
+fn is_closed(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    kinds.map(std::io::Error::kind).any(|kind| matches!(kind, BrokenPipe | ConnectionReset))
 }
 
 async fn exchange(
