@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future, stream, stream::BoxStream};
 use larder_storage::{Source, SourceError, StorageError, UploadName};
 
-use super::{Capacity, FIRST_STEP, leases::Lease};
+use super::{Capacity, leases::Lease};
 use crate::tenant::Tenant;
 
 /// Cuts a body off once its upload has ended, or room for another part of it was refused.
@@ -45,7 +45,7 @@ impl Metered {
             return Some(Err(SourceError::NoRoom));
         }
         if self.budget < length {
-            let more = FIRST_STEP.min(LEAST_BODY_STEP).max(length - self.budget);
+            let more = LEAST_BODY_STEP.max(length - self.budget);
             match self.capacity.take(&self.tenant, &self.upload, &self.lease, more).await {
                 Ok(()) => self.budget += more,
                 Err(StorageError::NoSpace | StorageError::NotFound) => {
