@@ -1,6 +1,9 @@
 //! Puts a server together: the parts that the caller brings, and the configuration for all others.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::TcpListener,
+    sync::{Arc, OnceLock},
+};
 
 use larder_index::Index;
 use larder_storage::Storage;
@@ -11,12 +14,13 @@ use crate::{
     descriptors::{Shares, raise_limit},
     error::StartError,
     larder::Larder,
+    management::{self, Live, Managed, ManagementListener, ManagementOnMain},
     server::ServedTenants,
     setup::{
         self,
         claim::{StartClaim, WantedListener},
     },
-    sweep::{Janitor, JanitorWork, OtherTenants},
+    sweep::{Janitor, JanitorWork, OtherTenants, sweep_control},
 };
 
 /// Puts a [`Larder`] together. Made by [`Larder::builder`].
@@ -120,10 +124,23 @@ impl Builder {
             None => (None, None),
         };
         let schedule = setup::schedule(settings);
-        let work = JanitorWork { policy: policy.clone(), tenant: tenant.clone(), others, schedule };
+        let (sweeps, requests) = sweep_control();
+        let work = JanitorWork { policy: policy.clone(), tenant: tenant.clone(), others, schedule, requests };
         let janitor = Janitor::start(work).map_err(StartError::Thread)?;
-        let served = ServedTenants { policy, tenant, tenancy: tenancy.clone() };
+        let connections = Arc::new(OnceLock::new());
+        let live = Live { started_ms: tenant.clock.now_ms(), sweeps, connections: Arc::clone(&connections) };
+        let registry = tenancy.as_ref().map(|tenancy| Arc::clone(&tenancy.registry));
+        let has_key = settings.management.key.is_some();
+        let socket = management::open(&config)?;
+        let (policy_of, tenant_of) = (policy.clone(), tenant.clone());
+        let managed = Managed { policy: policy_of, tenant: tenant_of, registry, config, live: Some(live) };
+        let router = management::router(managed);
+        let on_main = has_key.then(|| ManagementOnMain::new(router.clone()));
+        let served = ServedTenants { policy, tenant, tenancy: tenancy.clone(), management: on_main };
         let running = server.start(&served).map_err(StartError::Thread)?;
-        Ok(Larder { running, janitor, shares, tenancy, _lock: lock })
+        let _ = connections.set(running.usage_of_connections());
+        let listen = |socket| ManagementListener::start(socket, router).map_err(StartError::Thread);
+        let management = socket.map(listen).transpose()?;
+        Ok(Larder { running, janitor, management, shares, tenancy, _lock: lock })
     }
 }

@@ -117,6 +117,7 @@ pub mod explain;
 mod interfaces;
 mod larder;
 mod log_throttle;
+mod management;
 mod message;
 mod net;
 mod registry;
