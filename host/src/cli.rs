@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use larder::TenantName;
 
+use crate::manage::{CompletionsArgs, KeyArgs, LsArgs, RmArgs, ShowArgs, StatsArgs, StatusArgs, VersionArgs};
+
 /// A self-hosted GitHub Actions cache server.
 #[derive(Debug, Parser)]
 #[command(version, about, arg_required_else_help = true)]
@@ -29,6 +31,24 @@ pub(crate) enum Command {
     /// Works beside a running server, which follows at once. Cancel the run first: who still runs may
     /// save again.
     Revoke(RevokeArgs),
+    /// Show how the server is: what is stored, how far back the cache reaches, sweeps.
+    Status(StatusArgs),
+    /// List entries. The flags are those of `gh cache list`.
+    Ls(LsArgs),
+    /// Show an entry, and who saved it.
+    Show(ShowArgs),
+    /// Delete entries: by number, by key, of a run, or all.
+    Rm(RmArgs),
+    /// Show what takes how much space.
+    Stats(StatsArgs),
+    /// Sweep the running server now: all of its tenants.
+    Sweep(StatusArgs),
+    /// Make, list and revoke keys of the management API.
+    Key(KeyArgs),
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Print the version.
+    Version(VersionArgs),
     /// Add, list and remove the tenants of a server with several. A running server follows within
     /// seconds.
     Tenant {
