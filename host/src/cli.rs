@@ -25,10 +25,10 @@ pub(crate) enum Command {
         command: ConfigCommand,
     },
     /// Tell why a restore finds what it finds: each attempt at a match, what came near, and the cause of
-    /// a miss. Reads the server's database and storage beside it.
+    /// a miss. Asks the server at `LARDER_URL`; without it reads the server's database and storage beside it.
     Explain(ExplainArgs),
     /// Delete what a run, an actor or a ref has saved, or hold it back: entries and uploads in progress.
-    /// Works beside a running server, which follows at once. Cancel the run first: who still runs may
+    /// Asks the server at `LARDER_URL`; without it works beside a running server, which follows at once. Cancel the run first: who still runs may
     /// save again.
     Revoke(RevokeArgs),
     /// Show how the server is: what is stored, how far back the cache reaches, sweeps.

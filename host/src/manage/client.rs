@@ -42,15 +42,22 @@ impl Client {
     /// # Errors
     /// When neither can be used.
     pub(crate) async fn open(url: Option<&str>, file: Option<&Path>) -> anyhow::Result<Self> {
-        let ClientConfig { url: of_environment, key } = ClientConfig::from_process();
-        match url.map(str::to_owned).or(of_environment) {
-            Some(url) => Remote::new(&url, key).map(Self::Remote),
-            None => {
-                let config = Config::from_process(file)?;
-                let opened = LocalManagement::open(config).await.context("opening what the server has")?;
-                Ok(Self::Local(opened))
-            }
+        if let Some(remote) = Self::remote(url)? {
+            return Ok(remote);
         }
+        let config = Config::from_process(file)?;
+        let opened = LocalManagement::open(config).await.context("opening what the server has")?;
+        Ok(Self::Local(opened))
+    }
+
+    /// Returns the server at this URL, or at that of the environment; `None` without either.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub(crate) fn remote(url: Option<&str>) -> anyhow::Result<Option<Self>> {
+        let ClientConfig { url: of_environment, key } = ClientConfig::from_process();
+        let url = url.map(str::to_owned).or(of_environment);
+        url.map(|url| Remote::new(&url, key).map(Self::Remote)).transpose()
     }
 
     /// Makes a call of `/api/v1`, and returns the JSON of its response; null if it has none.

@@ -36,7 +36,7 @@ impl Target {
 }
 
 /// Parameters of a query that are given.
-fn given<'a>(all: &[(&'a str, Option<&'a str>)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn given<'a>(all: &[(&'a str, Option<&'a str>)]) -> Vec<(&'a str, &'a str)> {
     all.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect()
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Makes a table. Columns with `>` before their name are aligned to the right.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(header.iter().map(|name| name.trim_start_matches('>')));
+    table.load_style(NOTHING).set_header(header.iter().map(|name| name.trim_start_matches('>')));
     for row in rows {
         table.add_row(row);
     }
