@@ -408,7 +408,7 @@ async fn entries_come_in_pages_with_a_cursor() {
         }
     }
     for wrong in
-        ["limit=0", "limit=1001", "limit=-1", "cursor=x", "cursor=sd-1-2", "sort=name", "total=maybe"]
+        ["limit=0", "limit=1001", "limit=-1", "cursor=x", "cursor=xx-1-2", "sort=name", "total=maybe"]
     {
         let asked = setup.get(&format!("/api/v1/entries?{wrong}"), MASTER).await;
         assert_eq!(

@@ -1,13 +1,22 @@
 //! The description of the API (OpenAPI 3.1), made of the code.
 
-use utoipa::openapi::{
-    Components, Info, OpenApi, OpenApiBuilder, SecurityRequirement, ServerBuilder,
-    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+use utoipa::{
+    PartialSchema as _, ToSchema as _,
+    openapi::{
+        Components, Info, OpenApi, OpenApiBuilder, SecurityRequirement, ServerBuilder,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
+
+use crate::problem::ErrorBody;
 
 /// What is not said by a route.
 pub(super) fn base() -> OpenApi {
     let mut components = Components::new();
+    // Named by the errors of all routes (`failures.rs`).
+    let mut schemas = vec![(ErrorBody::name().into_owned(), ErrorBody::schema())];
+    ErrorBody::schemas(&mut schemas);
+    components.schemas.extend(schemas);
     components.add_security_scheme(
         "bearer",
         SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),

@@ -15,7 +15,7 @@ use super::{TenantParam, failures};
 use crate::{
     access::{Deleter, Reader, Session},
     audit,
-    params::{Id, Query},
+    params::{Id, Query, parse_id},
     problem::Problem,
     server::ExplainQuery,
 };
@@ -110,7 +110,8 @@ pub(crate) struct ListParams {
     #[serde(default)]
     #[param(inline, required = false)]
     order: Order,
-    /// Where the page starts: `next` of the page before, with the same filter and order.
+    /// Where the page starts: `next` of the page before, with the same filter. Its order counts.
+    #[param(pattern = "^(ca|cd|la|ld|sa|sd)-[0-9]{1,19}-[0-9]{1,19}$")]
     cursor: Option<String>,
     /// Most entries of the page, from 1 to 1,000; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
@@ -254,25 +255,32 @@ fn cursor(order: (EntryOrder, bool), (value, id): (u64, EntryId)) -> String {
     format!("{}-{value}-{}", order_name(order), id.0)
 }
 
-fn order_name((order, descending): (EntryOrder, bool)) -> &'static str {
-    match (order, descending) {
-        (EntryOrder::Created, false) => "ca",
-        (EntryOrder::Created, true) => "cd",
-        (EntryOrder::LastUsed, false) => "la",
-        (EntryOrder::LastUsed, true) => "ld",
-        (EntryOrder::Size, false) => "sa",
-        (EntryOrder::Size, true) => "sd",
-    }
+/// The orders, by their names in a cursor.
+const ORDERS: [(&str, (EntryOrder, bool)); 6] = [
+    ("ca", (EntryOrder::Created, false)),
+    ("cd", (EntryOrder::Created, true)),
+    ("la", (EntryOrder::LastUsed, false)),
+    ("ld", (EntryOrder::LastUsed, true)),
+    ("sa", (EntryOrder::Size, false)),
+    ("sd", (EntryOrder::Size, true)),
+];
+
+fn order_name(order: (EntryOrder, bool)) -> &'static str {
+    ORDERS.iter().find(|(_, known)| *known == order).map_or("cd", |(name, _)| name)
 }
 
-fn read_cursor(order: (EntryOrder, bool), text: &str) -> Result<(u64, EntryId), Problem> {
+/// An order, and a place in it.
+type Place = ((EntryOrder, bool), (u64, EntryId));
+
+fn read_cursor(text: &str) -> Result<Place, Problem> {
     let mut parts = text.split('-');
     let parsed = (|| {
-        let is_of_order = parts.next()? == order_name(order);
-        let (value, id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        (is_of_order && parts.next().is_none()).then_some((value, EntryId(id)))
+        let name = parts.next()?;
+        let order = ORDERS.iter().find(|(known, _)| *known == name)?.1;
+        let (value, id) = (parts.next()?.parse().ok()?, parse_id(parts.next()?)?);
+        parts.next().is_none().then_some((order, (value, id)))
     })();
-    parsed.ok_or_else(|| Problem::bad_request("the cursor is not of a list in this order"))
+    parsed.ok_or_else(|| Problem::bad_request("the cursor is none that this server has made"))
 }
 
 /// Entries that a filter selects, in any order, in pages. The cost of a page does not depend on how many
@@ -300,7 +308,8 @@ pub(crate) async fn list(
         key: params.key,
         key_prefix: params.key_prefix,
     };
-    let after = params.cursor.as_deref().map(|text| read_cursor(order, text)).transpose()?;
+    let cursor_given = params.cursor.as_deref().map(read_cursor).transpose()?;
+    let (order, after) = cursor_given.map_or((order, None), |(order, place)| (order, Some(place)));
     let limit = usize::try_from(limit).unwrap_or_default();
     let index = session.tenant.index();
     let Browsed { entries, next } = browse(index, &filter, order, after, limit).await?;
