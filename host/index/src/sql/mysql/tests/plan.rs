@@ -118,7 +118,7 @@ const STATEMENTS: [&str; 58] = [
 
 /// The index that a statement is made for; without those that name a unique key, of which the server
 /// reads the one row while it plans.
-const INDEXES: [(&str, &str); 32] = [
+const INDEXES: [(&str, &str); 31] = [
     (catalogue::BY_NUMBER[0], "entries_by_tenant"),
     (catalogue::BY_NUMBER[1], "entries_by_tenant"),
     (catalogue::BY_SIZE[0], "entries_by_size"),
@@ -126,7 +126,6 @@ const INDEXES: [(&str, &str); 32] = [
     (catalogue::BY_USE[0], "entries_by_use"),
     (catalogue::BY_USE[1], "entries_by_use"),
     (catalogue::WITH_KEY, "entries_by_any_key"),
-    (catalogue::WITH_KEY_RANGE, "entries_by_any_key"),
     (catalogue::COUNT_TENANT, "entries_by_tenant"),
     (catalogue::COUNT_REPOSITORY, "entries_near"),
     (catalogue::COUNT_SCOPE, "entries_by_use_in_scope"),
