@@ -106,6 +106,7 @@ impl Builder {
         let Self { config, storage, index, authenticator, policy, listener } = self;
         let settings = &config.settings;
         let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
+        let is_embedded = matches!(listener, WantedListener::Without);
         let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
         let policy = setup::policy(settings, policy.as_deref())?;
@@ -131,7 +132,7 @@ impl Builder {
         let live = Live { started_ms: tenant.clock.now_ms(), sweeps, connections: Arc::clone(&connections) };
         let registry = tenancy.as_ref().map(|tenancy| Arc::clone(&tenancy.registry));
         let has_key = settings.management.key.is_some();
-        let socket = management::open(&config)?;
+        let socket = management::open(&config, is_embedded)?;
         let (policy_of, tenant_of) = (policy.clone(), tenant.clone());
         let managed = Managed { policy: policy_of, tenant: tenant_of, registry, config, live: Some(live) };
         let router = management::router(managed);

@@ -144,6 +144,7 @@ pub use self::{
     engine::LoadError,
     error::StartError,
     larder::Larder,
+    management::LocalManagement,
     message::QuotaUsage,
     net::TlsError,
     server::{ClientAddress, ConnectionUsage, LarderService, ResponseBody, ResponseFuture},

@@ -1,7 +1,7 @@
 //! What all surfaces do with entries.
 
 use larder_index::{
-    Entry, EntryDetails, EntryId, EntryOrder, MatchKind, Probe,
+    Entry, EntryId, EntryOrder, MatchKind, Probe,
     catalogue::{Browsed, EntryFilter, browse},
 };
 
@@ -20,11 +20,6 @@ impl Session {
         let page = if id.0 == 0 { Vec::new() } else { self.tenant.index().list_entries(before, 1).await? };
         let found = page.into_iter().next().filter(|entry| entry.id == id);
         found.ok_or_else(|| Problem::not_found("Cache entry not found"))
-    }
-
-    /// Returns the details of an entry.
-    pub(crate) async fn details(&self, id: EntryId) -> Result<Option<EntryDetails>, Problem> {
-        Ok(self.tenant.index().entry_details(&[id]).await?.pop())
     }
 
     /// Returns the page of this number, from 0.

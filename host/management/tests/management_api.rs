@@ -1,7 +1,7 @@
 //! The management API over an index in SQLite, without a server around it: each route with each kind of
 //! key, and the shapes of the three surfaces.
 
-#![expect(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

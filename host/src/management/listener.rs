@@ -22,17 +22,19 @@ pub(crate) struct ManagementListener {
     thread: JoinHandle<()>,
 }
 
-/// Opens the socket. `None`: there is none, or the address that nobody has set is taken.
+/// Opens the socket. `None`: there is none, or the address that nobody has set is taken. `is_embedded`: the
+/// program has listeners of its own, so that only an address that is set counts.
 ///
 /// # Errors
 /// When an address that was set cannot be bound.
-pub(crate) fn open(config: &Config) -> Result<Option<TcpListener>, StartError> {
-    let Some(address) = config.settings.management.listen else { return Ok(None) };
+pub(crate) fn open(config: &Config, is_embedded: bool) -> Result<Option<TcpListener>, StartError> {
+    let is_set = config.is_set("management.listen");
+    let Some(address) = config.settings.management.listen.filter(|_| is_set || !is_embedded) else {
+        return Ok(None);
+    };
     match TcpListener::bind(address) {
         Ok(socket) => Ok(Some(socket)),
-        Err(source) if config.is_set("management.listen") => {
-            Err(StartError::ManagementListen { address, source })
-        }
+        Err(source) if is_set => Err(StartError::ManagementListen { address, source }),
         Err(error) => {
             tracing::warn!(
                 %address,

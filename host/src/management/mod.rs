@@ -2,6 +2,7 @@
 //! server that runs, or of one that is looked at from beside it.
 
 mod listener;
+mod local;
 mod on_main;
 mod tenant;
 
@@ -16,6 +17,7 @@ use larder_management::{
 };
 use parking_lot::Mutex;
 
+pub use self::local::LocalManagement;
 use self::tenant::OneTenant;
 pub(crate) use self::{
     listener::{ManagementListener, open},
@@ -26,6 +28,7 @@ use crate::{
     engine::Policy,
     registry::Registry,
     server::ConnectionUsage,
+    setup,
     sweep::{SweepControl, SweepState},
     tenant::Tenant,
 };
@@ -70,6 +73,12 @@ impl Server for Managed {
     fn tenants(&self) -> Vec<TenantInfo> {
         let settings = &self.config.settings.tenants;
         let default = TenantInfo { name: TenantName::default().to_string(), hosts: settings.hosts.clone() };
+        if self.live.is_none() {
+            let others = self.config.tenants().unwrap_or_default();
+            let info =
+                |tenant: crate::config::TenantSummary| TenantInfo { name: tenant.name, hosts: tenant.hosts };
+            return std::iter::once(default).chain(others.into_iter().map(info)).collect();
+        }
         let others = self.registry.iter().flat_map(|registry| registry.all());
         let info = |tenant: Arc<crate::registry::Registered>| TenantInfo {
             name: tenant.name.to_string(),
@@ -82,6 +91,14 @@ impl Server for Managed {
         if name.is_default() {
             let (policy, tenant) = (self.policy.clone(), self.tenant.clone());
             return Ok(Some(Arc::new(OneTenant { policy, tenant })));
+        }
+        if self.live.is_none() {
+            let opened = Box::pin(setup::beside(&self.config, Some(name))).await;
+            let opened = opened.map_err(|error| Fault::Unavailable(chain(&error).to_string()))?;
+            return Ok(opened.map(|(policy, tenant)| {
+                let tenant: Arc<dyn ManagedTenant> = Arc::new(OneTenant { policy, tenant });
+                tenant
+            }));
         }
         let all = self.registry.as_ref().map(|registry| registry.all()).unwrap_or_default();
         let Some(registered) = all.into_iter().find(|tenant| tenant.name == *name) else { return Ok(None) };

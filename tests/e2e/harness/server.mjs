@@ -144,6 +144,8 @@ class OwnServer {
       ...plainEnvironment(),
       LARDER_LISTEN: this.#listen,
       LARDER_DATA: this.dataDir,
+      // Servers of several suites may run at once.
+      LARDER_MANAGEMENT_LISTEN: 'off',
       LARDER_HS256_SECRET: this.secret,
       DEFAULT_ACTIONS_RESULTS_URL: this.#upstream,
       RUST_LOG: 'info',

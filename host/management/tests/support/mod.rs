@@ -20,10 +20,10 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 use tower_service::Service as _;
 
-pub const MASTER: &str = "the key of an administrator";
+pub(crate) const MASTER: &str = "the key of an administrator";
 const NAMES: [&str; 3] = ["default", "blue", "red"];
 
-pub struct Setup {
+pub(crate) struct Setup {
     server: Arc<TestServer>,
     router: Router,
     _data: TempDir,
@@ -39,33 +39,33 @@ struct TestTenant {
     deleted: Arc<Mutex<Vec<u64>>>,
 }
 
-pub struct Key {
-    pub text: String,
-    pub role: AccessRole,
-    pub tenant: Option<&'static str>,
+pub(crate) struct Key {
+    pub(crate) text: String,
+    pub(crate) role: AccessRole,
+    pub(crate) tenant: Option<&'static str>,
 }
 
 /// What `blue` has.
-pub struct Blue {
-    pub entries: [u64; 3],
-    pub upload: u64,
+pub(crate) struct Blue {
+    pub(crate) entries: [u64; 3],
+    pub(crate) upload: u64,
 }
 
-pub struct Asked {
-    pub status: StatusCode,
-    pub text: String,
-    pub link: String,
-    pub allow: String,
+pub(crate) struct Asked {
+    pub(crate) status: StatusCode,
+    pub(crate) text: String,
+    pub(crate) link: String,
+    pub(crate) allow: String,
     kind: String,
 }
 
 impl Asked {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
 
     /// Whether it is an error in JSON, of one of the shapes.
-    pub fn is_error(&self) -> bool {
+    pub(crate) fn is_error(&self) -> bool {
         let json: Value = serde_json::from_str(&self.text).unwrap_or_default();
         let json = json.get("json").cloned().unwrap_or(json);
         let message = json.get("message").or_else(|| json.pointer("/error/message"));
@@ -74,11 +74,11 @@ impl Asked {
 }
 
 impl Setup {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Some(MasterKey::new(MASTER)))
     }
 
-    pub async fn without_master() -> Self {
+    pub(crate) async fn without_master() -> Self {
         Self::with(None)
     }
 
@@ -90,7 +90,7 @@ impl Setup {
         Self { server, router, _data: data }
     }
 
-    pub fn default(&self) -> Arc<dyn Index> {
+    pub(crate) fn default(&self) -> Arc<dyn Index> {
         self.server.index.clone()
     }
 
@@ -99,12 +99,12 @@ impl Setup {
     }
 
     /// What was deleted by the server's own way.
-    pub fn deleted(&self) -> Vec<u64> {
+    pub(crate) fn deleted(&self) -> Vec<u64> {
         self.server.deleted.lock().unwrap().clone()
     }
 
     /// Fills the tenant `blue`.
-    pub async fn blue(&self) -> Blue {
+    pub(crate) async fn blue(&self) -> Blue {
         let index = self.index_of("blue");
         name(&*index, "7", "acme/app").await;
         let mut entries = [0; 3];
@@ -114,7 +114,7 @@ impl Setup {
         Blue { entries, upload: reserve(&*index, "7", "main", "u").await.id.0 }
     }
 
-    pub async fn key(&self, role: AccessRole, tenant: Option<&str>) -> String {
+    pub(crate) async fn key(&self, role: AccessRole, tenant: Option<&str>) -> String {
         let NewKey { key, digest } = NewKey::random().unwrap();
         let name = key[7..27].to_owned();
         let tenant = tenant.map(|name| TenantName::parse(name).unwrap());
@@ -124,7 +124,7 @@ impl Setup {
     }
 
     /// One of each kind.
-    pub async fn keys(&self) -> Vec<Key> {
+    pub(crate) async fn keys(&self) -> Vec<Key> {
         let mut keys = Vec::new();
         for role in [AccessRole::Read, AccessRole::Delete, AccessRole::Admin] {
             for tenant in [None, Some("blue"), Some("red")] {
@@ -135,7 +135,7 @@ impl Setup {
     }
 
     /// All that could be changed.
-    pub async fn everything(&self) -> String {
+    pub(crate) async fn everything(&self) -> String {
         let mut all = String::new();
         for name in NAMES {
             let index = self.index_of(name);
@@ -148,11 +148,17 @@ impl Setup {
         all + &format!("{:?}", self.server.index.list_access_keys().await.unwrap())
     }
 
-    pub async fn get(&self, path: &str, key: &str) -> Asked {
+    pub(crate) async fn get(&self, path: &str, key: &str) -> Asked {
         self.ask(&Method::GET, path, Some(key), None).await
     }
 
-    pub async fn ask(&self, method: &Method, path: &str, key: Option<&str>, body: Option<&str>) -> Asked {
+    pub(crate) async fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&str>,
+    ) -> Asked {
         let mut request = Request::builder().method(method).uri(path).header("host", "cache.example");
         if let Some(key) = key {
             request = request.header("x-api-key", key);
@@ -163,7 +169,7 @@ impl Setup {
         self.send(request.body(Body::from(body.unwrap_or_default().to_owned())).unwrap()).await
     }
 
-    pub async fn ask_with(&self, path: &str, headers: &[(&str, &str)]) -> Asked {
+    pub(crate) async fn ask_with(&self, path: &str, headers: &[(&str, &str)]) -> Asked {
         let mut request = Request::builder().uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -194,7 +200,7 @@ async fn reserve(index: &dyn Index, repository: &str, scope: &str, key: &str) ->
     }
 }
 
-pub async fn make_entry(
+pub(crate) async fn make_entry(
     index: &dyn Index,
     repository: &str,
     scope: &str,
@@ -208,7 +214,7 @@ pub async fn make_entry(
     index.finalize(upload.id, &attachment, &Durability::Durable, 1_000).await.unwrap().unwrap().id
 }
 
-pub async fn name(index: &dyn Index, repository: &str, name: &str) {
+pub(crate) async fn name(index: &dyn Index, repository: &str, name: &str) {
     let name = RepositoryName { repository: repository.to_owned(), name: name.to_owned(), named_ms: 1 };
     index.name_repositories(&[name], 100).await.unwrap();
 }
