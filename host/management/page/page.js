@@ -234,7 +234,7 @@ async function deleteEntry(entry) {
   await attempt(async () => {
     await call(`entries/${entry.id}`, { method: 'DELETE' })
     await Promise.all([showEntries(), showStatus(), showRepositories()])
-    $('content').focus()
+    $('content').focus({ preventScroll: true })
   })
 }
 
@@ -339,7 +339,7 @@ $('login-form').onsubmit = async (event) => {
   sessionStorage.setItem(KEY, $('key').value.trim())
   try {
     await logIn()
-    $('content').focus()
+    $('content').focus({ preventScroll: true })
   } catch (error) {
     logOut(error.status === 401 ? 'This key is not valid.' : error.message)
   }
