@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     descriptors::{Shares, raise_limit},
     error::StartError,
+    gauges::Gauges,
     larder::Larder,
     server::ServedTenants,
     setup::{
@@ -101,13 +102,14 @@ impl Builder {
     pub async fn build(self) -> Result<Larder, StartError> {
         let Self { config, storage, index, authenticator, policy, listener } = self;
         let settings = &config.settings;
+        let observed = setup::Observed::new(settings, storage.is_some(), index.is_some());
         let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
         let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
         let policy = setup::policy(settings, policy.as_deref())?;
         let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
-        let server = setup::server(settings, shares, listener)?;
-        let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index)).await?);
+        let server = setup::server(settings, shares, listener, &observed)?;
+        let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index, &observed)).await?);
         let tenant = Arc::new(setup::tenant(settings, &shared, authenticator).await?);
         policy.probe(&tenant).await?;
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
@@ -120,10 +122,21 @@ impl Builder {
             None => (None, None),
         };
         let schedule = setup::schedule(settings);
-        let work = JanitorWork { policy: policy.clone(), tenant: tenant.clone(), others, schedule };
+        let setup::Observed { metrics, health } = observed;
+        // Both have answered: the start needs them.
+        health.database_answered();
+        health.storage_answered();
+        let work = JanitorWork {
+            policy: policy.clone(),
+            tenant: tenant.clone(),
+            others,
+            schedule,
+            health: health.clone(),
+        };
         let janitor = Janitor::start(work).map_err(StartError::Thread)?;
         let served = ServedTenants { policy, tenant, tenancy: tenancy.clone() };
         let running = server.start(&served).map_err(StartError::Thread)?;
-        Ok(Larder { running, janitor, shares, tenancy, _lock: lock })
+        metrics.set_source(Arc::new(Gauges::new(settings, &served, running.connection_gauge())));
+        Ok(Larder { running, janitor, shares, tenancy, metrics, health, _lock: lock })
     }
 }

@@ -13,7 +13,7 @@ use std::{
 const CRATES: [&str; 5] = ["common/src", "index/src", "metrics/src", "src", "storage/src"];
 
 /// A library or module, and the folders below `host/` in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("wasmtime", &["src/engine", "src/interfaces"]),
     ("rusqlite", &["index/src/sqlite"]),
     ("refinery", &["index/src/sqlite"]),
@@ -27,7 +27,6 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("reqwest", &["storage/src/bucket/gcs", "storage/src/bucket/azblob", "storage/src/bucket/http.rs"]),
     ("jsonwebtoken", &["src/auth"]),
     ("prometheus_client", &["metrics/src"]),
-    ("procfs", &["metrics/src/process.rs"]),
     ("std::env::", &["src/config"]),
 ];
 

@@ -12,8 +12,8 @@ use crate::{
     calls::CallFamilies,
     labels::{
         ByAuthFailure, ByCall, ByCode, ByDenied, ByDialect, ByLookup, ByMiss, ByReason, ByReservation,
-        ByRoute, ByStage, BySuccess, ByTool, ByUpload, DurationLabels, LookupLabels, PolicyLabels,
-        PolicyResult, RequestLabels, Success, SweepLabels, SweepStage, UploadResult,
+        ByRoute, ByStage, ByTool, ByUpload, DurationLabels, LookupLabels, PolicyLabels, PolicyResult,
+        RequestLabels, Success, SweepLabels, SweepStage, UploadResult,
     },
 };
 
@@ -45,7 +45,6 @@ pub(crate) struct Families {
     pub(crate) sent_bytes: Family<ByDialect, Counter>,
     pub(crate) write_denied: Family<ByDenied, Counter>,
     pub(crate) auth_failures: Family<ByAuthFailure, Counter>,
-    pub(crate) key_refreshes: Family<BySuccess, Counter>,
     pub(crate) forwarded: Family<ByCode, Counter>,
     pub(crate) forwarded_duration: Histogram,
     pub(crate) entry_size: Family<ByTool, Histogram, fn() -> Histogram>,
@@ -115,7 +114,6 @@ impl Families {
             sent_bytes: Family::default(),
             write_denied: Family::default(),
             auth_failures: Family::default(),
-            key_refreshes: Family::default(),
             forwarded: Family::default(),
             forwarded_duration: seconds(),
             entry_size: Family::new_with_constructor(sizes as fn() -> Histogram),
@@ -213,11 +211,6 @@ impl Families {
             self.auth_failures.clone(),
         );
         registry.register(
-            "larder_auth_keys_refresh",
-            "Fetches of the signing keys of issuers",
-            self.key_refreshes.clone(),
-        );
-        registry.register(
             "larder_forwarded_requests",
             "Requests that were forwarded to the upstream",
             self.forwarded.clone(),
@@ -296,13 +289,6 @@ impl Families {
 }
 
 impl Metrics {
-    /// Counts a fetch of the keys of an issuer.
-    pub fn count_key_refresh(&self, ok: bool) {
-        if self.is_enabled() {
-            self.families.key_refreshes.get_or_create(&BySuccess { result: Success::of(ok) }).inc();
-        }
-    }
-
     /// Counts a request that was forwarded: the status of the response, and the time until it began.
     pub fn count_forwarded(&self, code: u16, duration: Duration) {
         if self.is_enabled() {
@@ -363,14 +349,13 @@ impl Metrics {
         self.families.policy_interruptions.inc();
     }
 
-    /// Changes the number of instances of the policy.
-    pub fn add_policy_instances(&self, count: i64) {
-        self.families.policy_instances.inc_by(count);
-    }
-
-    /// Changes the linear memory of all instances.
-    pub fn add_policy_memory(&self, bytes: i64) {
-        self.families.policy_memory.inc_by(bytes);
+    /// Counts an instance of the policy, until the result is dropped.
+    #[must_use]
+    pub fn instance(&self) -> InstanceMeter {
+        let (instances, memory) =
+            (self.families.policy_instances.clone(), self.families.policy_memory.clone());
+        instances.inc();
+        InstanceMeter { instances, memory, bytes: 0 }
     }
 
     pub(crate) fn count_removed(&self, reason: &'static str) {
@@ -380,5 +365,29 @@ impl Metrics {
     pub(crate) fn observe_entry(&self, key: &str, bytes: u64) {
         let tool = self.repositories.tool(key);
         self.families.entry_size.get_or_create(&ByTool { tool }).observe(bytes as f64);
+    }
+}
+
+/// Counts an instance of the policy and its linear memory, until it is dropped.
+#[derive(Debug)]
+pub struct InstanceMeter {
+    instances: Gauge,
+    memory: Gauge,
+    bytes: i64,
+}
+
+impl InstanceMeter {
+    /// Records that a linear memory of it grows by so many bytes.
+    pub fn grows_by(&mut self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.memory.inc_by(bytes);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+impl Drop for InstanceMeter {
+    fn drop(&mut self) {
+        self.instances.dec();
+        self.memory.dec_by(self.bytes);
     }
 }

@@ -250,7 +250,6 @@ by! {
     ByAuthFailure { reason: AuthFailure }
     ByReason { reason: &'static str }
     ByTool { tool: Text }
-    BySuccess { result: Success }
     ByCode { code: u16 }
     ByLookup { result: LookupResult }
 }

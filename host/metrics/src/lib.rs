@@ -32,7 +32,7 @@ use tokio::time::{Instant, timeout};
 
 pub use self::{
     calls::CallResult,
-    families::BuildInfo,
+    families::{BuildInfo, InstanceMeter},
     health::{Health, Readiness},
     labels::{AuthFailure, PolicyResult, SweepStage},
     measured::{MeasuredIndex, MeasuredStorage},

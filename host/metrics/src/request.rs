@@ -14,6 +14,8 @@ use crate::{
 
 /// The status of a request whose client left before there was one, as nginx has it.
 const CLIENT_GONE: u16 = 499;
+/// Its token is not accepted.
+const UNAUTHENTICATED: u16 = 401;
 /// There is no room.
 const INSUFFICIENT_STORAGE: u16 = 507;
 
@@ -161,7 +163,8 @@ impl Metrics {
         ];
         if let Some((_, failure)) = of_url.into_iter().find(|(text, _)| reason.starts_with(text)) {
             self.count_auth_failure(failure);
-        } else if code == 403 && matches!(route, Route::Reserve | Route::Upload | Route::Finalize) {
+        } else if code != UNAUTHENTICATED && matches!(route, Route::Reserve | Route::Upload | Route::Finalize)
+        {
             let cause = if reason.starts_with("cache write denied: the entry of this key") {
                 DeniedCause::Barred
             } else if reason.starts_with("cache write denied") {

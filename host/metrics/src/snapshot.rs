@@ -52,8 +52,6 @@ pub struct Snapshot {
     pub policy_active_since_seconds: f64,
     /// Its digest.
     pub policy_digest: String,
-    /// Connections to the database server: open, and idle.
-    pub database_pool: Option<(u64, u64)>,
     /// Key sets of issuers.
     pub keys: Vec<Keys>,
     /// Tenants besides `default`, and instances of their policies.
@@ -65,8 +63,12 @@ pub struct Snapshot {
 pub struct Keys {
     /// The issuer, as configured.
     pub issuer: String,
-    /// Seconds since the keys were fetched.
-    pub age_seconds: f64,
+    /// Seconds since the keys were fetched; `None` if they never were.
+    pub age_seconds: Option<f64>,
+    /// Fetches that succeeded.
+    pub fetched: u64,
+    /// Fetches that failed.
+    pub failed: u64,
 }
 
 /// The latest snapshot, with bounded labels.
@@ -195,14 +197,23 @@ impl Writer<'_> {
     }
 
     fn others(&mut self, snapshot: &Snapshot) -> Result<(), fmt::Error> {
-        if let Some((open, idle)) = snapshot.database_pool {
-            let states = [("open", open as f64), ("idle", idle as f64)];
-            let help = "Connections to the database server";
-            self.family(("larder_database_pool_connections", "state"), help, states.into_iter())?;
-        }
-        let ages = snapshot.keys.iter().map(|keys| (keys.issuer.as_str(), keys.age_seconds));
+        let ages = snapshot.keys.iter().filter_map(|keys| Some((keys.issuer.as_str(), keys.age_seconds?)));
         let help = "Age of the signing keys of an issuer";
         self.family(("larder_auth_keys_age_seconds", "issuer"), help, ages)?;
+        if !snapshot.keys.is_empty() {
+            let sum = |of: fn(&Keys) -> u64| snapshot.keys.iter().map(of).sum::<u64>();
+            let results = [("ok", sum(|keys| keys.fetched)), ("error", sum(|keys| keys.failed))];
+            let help = "Fetches of the signing keys of issuers";
+            let mut family = self.encoder.encode_descriptor(
+                "larder_auth_keys_refresh",
+                help,
+                None,
+                MetricType::Counter,
+            )?;
+            for (result, count) in results {
+                ConstCounter::new(count).encode(family.encode_family(&[("result", result)])?)?;
+            }
+        }
         if let Some((tenants, instances)) = snapshot.tenants {
             self.gauge("larder_tenants", "Tenants besides the default one", tenants as f64)?;
             let help = "Instances of the policies of these tenants";

@@ -122,7 +122,9 @@ fn reservations_uploads_and_refusals_have_their_results() {
     metrics.count(&create(409, "exists", None));
     metrics.count(&create(409, "exists", Some("no room: accepted in words, so that …")));
     metrics.count(&create(507, "failed", Some("the storage is full")));
-    metrics.count(&create(403, "denied", Some("cache write denied: o/r")));
+    // In protocol version 2 clients read it in a success.
+    metrics.count(&create(200, "denied", Some("cache write denied: o/r")));
+    metrics.count(&create(401, "denied", Some("no token")));
     metrics.count(&create(403, "denied", Some("cache write denied: the entry of this key was revoked")));
     metrics.count(&FinishedRequest { status: None, ..create(0, "", None) });
     let finalize = "/twirp/github.actions.results.api.v1.CacheService/FinalizeCacheEntryUpload";
@@ -137,7 +139,7 @@ fn reservations_uploads_and_refusals_have_their_results() {
         (r#"larder_reservations_total{result="granted"}"#, 1.0),
         (r#"larder_reservations_total{result="exists"}"#, 1.0),
         (r#"larder_reservations_total{result="full"}"#, 2.0),
-        (r#"larder_reservations_total{result="denied"}"#, 2.0),
+        (r#"larder_reservations_total{result="denied"}"#, 3.0),
         (r#"larder_reservations_total{result="failed"}"#, 1.0),
         (r#"larder_auth_write_denied_total{cause="read_only_token"}"#, 1.0),
         (r#"larder_auth_write_denied_total{cause="barred"}"#, 1.0),

@@ -20,6 +20,7 @@ mod exposure;
 mod file;
 mod issuer;
 mod listen;
+mod metrics;
 mod networks;
 mod optional;
 mod permissions;
@@ -41,6 +42,7 @@ pub use effective::Provenance;
 use effective::Provenances;
 pub use error::ConfigError;
 pub use issuer::{IssuerConfig, allowed_url};
+pub use metrics::{MetricNames, MetricsConfig};
 pub use proxy::Proxy;
 pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{

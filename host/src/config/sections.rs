@@ -11,8 +11,8 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Proxy, SslMode, listen, networks, optional,
-    secret,
+    CapacityConfig, Database, DatabaseDriver, IssuerConfig, MetricsConfig, Proxy, SslMode, listen, networks,
+    optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -58,6 +58,8 @@ pub struct Settings {
     pub webhooks: Webhooks,
     /// The log.
     pub log: Log,
+    /// What is counted.
+    pub metrics: MetricsConfig,
     /// Outgoing TLS.
     pub tls: Tls,
     /// Outgoing proxies.
@@ -82,6 +84,7 @@ impl Default for Settings {
             capacity: CapacityConfig::default(),
             webhooks: Webhooks::default(),
             log: Log::default(),
+            metrics: MetricsConfig::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
             tenants: Tenants::default(),
