@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     descriptors::{Shares, raise_limit},
     error::StartError,
+    gauges::Gauges,
     larder::Larder,
     management::{self, Live, Managed, ManagementListener, ManagementOnMain},
     server::ServedTenants,
@@ -105,14 +106,15 @@ impl Builder {
     pub async fn build(self) -> Result<Larder, StartError> {
         let Self { config, storage, index, authenticator, policy, listener } = self;
         let settings = &config.settings;
+        let observed = setup::Observed::new(settings, storage.is_some(), index.is_some());
         let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
         let is_embedded = matches!(listener, WantedListener::Without);
         let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
         let policy = setup::policy(settings, policy.as_deref())?;
         let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
-        let server = setup::server(settings, shares, listener)?;
-        let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index)).await?);
+        let server = setup::server(settings, shares, listener, &observed)?;
+        let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index, &observed)).await?);
         let tenant = Arc::new(setup::tenant(settings, &shared, authenticator).await?);
         policy.probe(&tenant).await?;
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
@@ -125,8 +127,19 @@ impl Builder {
             None => (None, None),
         };
         let schedule = setup::schedule(settings);
+        let setup::Observed { metrics, health } = observed;
+        // Both have answered: the start needs them.
+        health.database_answered();
+        health.storage_answered();
         let (sweeps, requests) = sweep_control();
-        let work = JanitorWork { policy: policy.clone(), tenant: tenant.clone(), others, schedule, requests };
+        let work = JanitorWork {
+            policy: policy.clone(),
+            tenant: tenant.clone(),
+            others,
+            schedule,
+            requests,
+            health: health.clone(),
+        };
         let janitor = Janitor::start(work).map_err(StartError::Thread)?;
         let connections = Arc::new(OnceLock::new());
         let live = Live { started_ms: tenant.clock.now_ms(), sweeps, connections: Arc::clone(&connections) };
@@ -134,14 +147,16 @@ impl Builder {
         let has_key = settings.management.key.is_some();
         let socket = management::open(&config, is_embedded)?;
         let (policy_of, tenant_of) = (policy.clone(), tenant.clone());
-        let managed = Managed { policy: policy_of, tenant: tenant_of, registry, config, live: Some(live) };
+        let managed = Managed { policy: policy_of, tenant: tenant_of, registry, config: config.clone(), live: Some(live) };
         let router = management::router(managed);
         let on_main = has_key.then(|| ManagementOnMain::new(router.clone()));
+        let router = router.merge(larder_metrics::routes(metrics.clone(), health.clone()));
         let served = ServedTenants { policy, tenant, tenancy: tenancy.clone(), management: on_main };
         let running = server.start(&served).map_err(StartError::Thread)?;
-        let _ = connections.set(running.usage_of_connections());
+        let _ = connections.set(running.connection_gauge());
         let listen = |socket| ManagementListener::start(socket, router).map_err(StartError::Thread);
         let management = socket.map(listen).transpose()?;
-        Ok(Larder { running, janitor, management, shares, tenancy, _lock: lock })
+        metrics.set_source(Arc::new(Gauges::new(settings, &served, running.connection_gauge())));
+        Ok(Larder { running, janitor, management, shares, tenancy, metrics, health, _lock: lock })
     }
 }

@@ -1,6 +1,13 @@
 //! A running server.
 
-use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
+use std::{
+    fs::File,
+    net::SocketAddr,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use larder_metrics::{Health, Metrics};
 
 use crate::{
     descriptors::Shares,
@@ -21,6 +28,8 @@ pub struct Larder {
     pub(crate) shares: Shares,
     /// `None` where there is one tenant.
     pub(crate) tenancy: Option<Tenancy>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) health: Arc<Health>,
     /// Of the data directory; released when the process has ended or this is dropped.
     pub(crate) _lock: File,
 }
@@ -48,6 +57,18 @@ impl Larder {
     #[must_use]
     pub fn shares(&self) -> Shares {
         self.shares
+    }
+
+    /// Returns what is counted: for a listener of your own, by [`metrics::routes`](larder_metrics::routes).
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// Returns what tells whether the server is ready.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        self.health.clone()
     }
 
     /// Returns the usage of each quota for requests.

@@ -114,6 +114,7 @@ mod ending;
 mod engine;
 mod error;
 pub mod explain;
+mod gauges;
 mod interfaces;
 mod larder;
 mod log_throttle;
@@ -134,6 +135,7 @@ mod webhook;
 
 pub use larder_common::{InvalidTenantName, TenantName, clock, facts};
 pub use larder_index as index;
+pub use larder_metrics as metrics;
 pub use larder_storage as storage;
 
 pub use self::{

@@ -122,6 +122,11 @@ impl TestServer {
         self.larder.as_ref().and_then(Larder::tenant_instances)
     }
 
+    /// Returns what the server counts.
+    pub fn metrics(&self) -> std::sync::Arc<larder::metrics::Metrics> {
+        self.larder.as_ref().map(Larder::metrics).expect("it runs")
+    }
+
     /// Returns the usage of the server's resources for requests.
     pub fn usage(&self) -> Vec<larder::QuotaUsage> {
         self.larder.as_ref().map(Larder::usage).unwrap_or_default()
@@ -137,6 +142,15 @@ impl TestServer {
     ) -> Response {
         let exchange = exchange(&self.client, &self.base, method, target, headers, body.into());
         tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await.expect("a response in time")
+    }
+
+    /// Sends a `GET` to a server that may not be there yet.
+    ///
+    /// # Errors
+    /// If there is no response.
+    pub async fn try_get(&self, target: &str) -> anyhow::Result<Response> {
+        let exchange = try_exchange(&self.client, &self.base, "GET", target, &[], Bytes::new());
+        tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await?
     }
 
     /// Sends a `GET` without header fields.

@@ -10,11 +10,12 @@ use std::{
 
 /// The crates of the host. Which of them may use which is in their `Cargo.toml`; here is what that
 /// does not say.
-const CRATES: [&str; 5] = ["common/src", "index/src", "management/src", "src", "storage/src"];
+const CRATES: [&str; 6] =
+    ["common/src", "index/src", "management/src", "metrics/src", "src", "storage/src"];
 
 /// A library or module, and the folders below `host/` in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 15] = [
-    ("axum::", &["management/src", "src/management"]),
+const MAY_NAME: [(&str, &[&str]); 16] = [
+    ("axum::", &["management/src", "metrics/src", "src/management"]),
     ("utoipa", &["management/src"]),
     ("wasmtime", &["src/engine", "src/interfaces"]),
     ("rusqlite", &["index/src/sqlite"]),
@@ -28,6 +29,7 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("object_store", &["storage/src/bucket/azblob"]),
     ("reqwest", &["storage/src/bucket/gcs", "storage/src/bucket/azblob", "storage/src/bucket/http.rs"]),
     ("jsonwebtoken", &["src/auth"]),
+    ("prometheus_client", &["metrics/src"]),
     ("std::env::", &["src/config"]),
 ];
 

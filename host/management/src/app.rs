@@ -9,7 +9,7 @@ use axum::{
 
 use crate::{
     access::{MasterKey, authenticate},
-    falcon, github, problem,
+    falcon, github, page, problem,
     server::Server,
     v1,
 };
@@ -54,6 +54,7 @@ pub fn router(server: Arc<dyn Server>, master: Option<MasterKey>) -> Router {
         .nest("/orgs", orgs())
         .nest("/api/v3/orgs", orgs())
         .nest("/api/v1", own)
+        .merge(page::routes())
         .fallback(nowhere)
         .layer(map_response(problem::render_own))
         .with_state(app)

@@ -15,6 +15,7 @@ mod falcon;
 mod falcon_rpc;
 mod github;
 mod listener;
+mod page;
 mod params;
 mod problem;
 mod server;

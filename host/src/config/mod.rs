@@ -21,6 +21,7 @@ mod file;
 mod issuer;
 mod listen;
 mod management;
+mod metrics;
 mod networks;
 mod optional;
 mod permissions;
@@ -43,6 +44,7 @@ use effective::Provenances;
 pub use error::ConfigError;
 pub use issuer::{IssuerConfig, allowed_url};
 pub use management::{DEFAULT_MANAGEMENT_LISTEN, Management};
+pub use metrics::{MetricNames, MetricsConfig};
 pub use proxy::Proxy;
 pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{

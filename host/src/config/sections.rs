@@ -11,7 +11,8 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Management, Proxy, SslMode, listen, networks,
+    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Management, MetricsConfig, Proxy, SslMode, listen,
+    networks,
     optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
@@ -60,6 +61,8 @@ pub struct Settings {
     pub management: Management,
     /// The log.
     pub log: Log,
+    /// What is counted.
+    pub metrics: MetricsConfig,
     /// Outgoing TLS.
     pub tls: Tls,
     /// Outgoing proxies.
@@ -85,6 +88,7 @@ impl Default for Settings {
             webhooks: Webhooks::default(),
             management: Management::default(),
             log: Log::default(),
+            metrics: MetricsConfig::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
             tenants: Tenants::default(),

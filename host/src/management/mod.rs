@@ -27,7 +27,7 @@ use crate::{
     config::{Config, DatabaseDriver, StorageDriver},
     engine::Policy,
     registry::Registry,
-    server::ConnectionUsage,
+    server::ConnectionGauge,
     setup,
     sweep::{SweepControl, SweepState},
     tenant::Tenant,
@@ -48,11 +48,8 @@ pub(crate) struct Live {
     pub(crate) started_ms: u64,
     pub(crate) sweeps: SweepControl,
     /// Set once it listens.
-    pub(crate) connections: Arc<OnceLock<Usage>>,
+    pub(crate) connections: Arc<OnceLock<ConnectionGauge>>,
 }
-
-/// Tells how many connections there are.
-pub(crate) type Usage = Box<dyn Fn() -> ConnectionUsage + Send + Sync>;
 
 /// All surfaces, with the configured key.
 pub(crate) fn router(managed: Managed) -> Router {
@@ -110,7 +107,7 @@ impl Server for Managed {
     fn status(&self) -> ServerStatus {
         let settings = &self.config.settings;
         let live = self.live.as_ref();
-        let usage = live.and_then(|live| live.connections.get()).map(|usage| usage());
+        let usage = live.and_then(|live| live.connections.get()).map(ConnectionGauge::usage);
         ServerStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: live.map(|live| live.started_ms),

@@ -15,6 +15,7 @@ mod connection;
 mod connections;
 mod forwarded_header;
 mod handover;
+mod health;
 mod listen;
 mod listeners;
 mod origin;
@@ -41,6 +42,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use larder_metrics::Health;
 use tokio::{sync::watch, time::Instant};
 
 use self::{
@@ -98,6 +100,8 @@ impl ServerBounds {
 pub(crate) struct ServerSettings {
     /// The data directory, where a running server offers its listener to its successor.
     pub data: PathBuf,
+    /// Whether the server is ready.
+    pub health: Arc<Health>,
     /// Number of worker threads.
     pub threads: usize,
     /// The configured origin at which clients reach the server: scheme and authority.
@@ -181,6 +185,7 @@ pub(crate) struct Running {
     threads: Vec<JoinHandle<()>>,
     workers: Vec<Arc<RunningWorker>>,
     admissions: Vec<Admission>,
+    health: Arc<Health>,
     _predecessor: Option<UnixStream>,
 }
 
@@ -203,7 +208,7 @@ impl Server {
         let Self { settings, listener, address } = self;
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::new(settings.bounds.connection_limits());
-        let drain = settings.bounds.drain;
+        let (drain, health) = (settings.bounds.drain, settings.health.clone());
         let shared = admission::SharedQuotas::new(settings.capacity);
         let mut admissions = Vec::new();
         let settings = Arc::new(settings);
@@ -236,7 +241,7 @@ impl Server {
         let Intake { thread, _predecessor } =
             Intake::start(listener, registry, queues, settings, connections.clone(), stopped)?;
         threads.push(thread);
-        Ok(Running { address, drain, connections, stop, threads, workers, admissions, _predecessor })
+        Ok(Running { address, drain, connections, stop, threads, workers, admissions, health, _predecessor })
     }
 }
 
@@ -315,16 +320,16 @@ impl Running {
         admission::sum(&self.admissions)
     }
 
-    /// Returns what tells how much of the limits on connections and requests is in use.
-    pub(crate) fn usage_of_connections(&self) -> crate::management::Usage {
-        let connections = self.connections.clone();
-        Box::new(move || connections.usage())
-    }
-
     /// Returns how much of the limits on connections and requests is in use.
     #[must_use]
     pub(crate) fn connections(&self) -> ConnectionUsage {
         self.connections.usage()
+    }
+
+    /// Returns what tells how much of these limits is in use, for as long as it is kept.
+    #[must_use]
+    pub(crate) fn connection_gauge(&self) -> ConnectionGauge {
+        ConnectionGauge(self.connections.clone())
     }
 
     /// Lets the requests in flight finish within [`ServerBounds::drain`], and returns when all
@@ -332,10 +337,22 @@ impl Running {
     /// successor, or to a supervisor's next process. Without either, new connections get one
     /// request each for as long as earlier requests are in flight.
     pub(crate) fn stop(self) {
+        self.health.set_draining();
         self.connections.drain(Instant::now() + self.drain);
         let _ = self.stop.send(true);
         for thread in self.threads {
             let _ = thread.join();
         }
+    }
+}
+
+/// Tells how much of the limits on connections and requests is in use.
+pub(crate) struct ConnectionGauge(Arc<Connections>);
+
+impl ConnectionGauge {
+    /// Returns it, as of now.
+    #[must_use]
+    pub(crate) fn usage(&self) -> ConnectionUsage {
+        self.0.usage()
     }
 }

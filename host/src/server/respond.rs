@@ -10,6 +10,7 @@ use super::{
     ServerBounds, ServerSettings,
     admission::Admission,
     connections::ActiveRequest,
+    health,
     origin::origin,
     peer::Peer,
     tenant_guests::TenantGuests,
@@ -111,7 +112,8 @@ impl Responder {
         let mut id = uuid::Uuid::encode_buffer();
         let id = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut id);
         let address = peer.client(&head.headers, &self.settings.trusted_proxies);
-        let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
+        let record = RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers);
+        let record = Arc::new(record.counted_by(&self.tenant.metrics));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
         async move {
             let response = self.dispatch(client, active, peer, head, body, &record).await;
@@ -132,6 +134,9 @@ impl Responder {
         body: RequestBody,
         record: &Arc<RequestRecord>,
     ) -> Response {
+        if let Some(response) = health::response(&self.settings.health, &head, record.id()) {
+            return response;
+        }
         if let Some(others) = &self.others {
             // Boxed: it would make the future of a server with one tenant larger.
             return Box::pin(self.dispatch_to_tenant(others, (client, active), peer, head, body, record))

@@ -4,12 +4,13 @@
 use std::{collections::HashMap, io, sync::Arc, thread::JoinHandle, time::Duration};
 
 use larder_common::{TenantName, causes::chain};
-use larder_index::{Index, IndexError};
+use larder_index::{Index, IndexError, UploadId};
+use larder_metrics::{Health, SweepStage};
 use tokio::{
     select,
     sync::watch,
     task::LocalSet,
-    time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout},
 };
 use tracing::Instrument;
 
@@ -53,6 +54,9 @@ const CLEANING: Duration = Duration::from_secs(5 * 60);
 /// Shortest pause between a sweep and the next one for a full disk.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(30);
 
+/// Time between two looks whether database and storage answer, where no call did meanwhile.
+const PROBING: Duration = Duration::from_secs(10);
+
 /// A handle of the janitor thread.
 pub(crate) struct Janitor {
     stop: watch::Sender<bool>,
@@ -69,6 +73,8 @@ pub(crate) struct JanitorWork {
     pub(crate) schedule: Schedule,
     /// Sweeps on demand.
     pub(crate) requests: SweepRequests,
+    /// Learns whether database and storage answer.
+    pub(crate) health: Arc<Health>,
 }
 
 impl Janitor {
@@ -95,7 +101,7 @@ impl Janitor {
 }
 
 async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
-    let JanitorWork { policy, tenant, others, schedule, mut requests } = work;
+    let JanitorWork { policy, tenant, others, schedule, mut requests, health } = work;
     let (others, made) = OpenTenants::new(others);
     let flushing = tenant.durability.run_flusher(tenant.storage.clone(), tenant.index.clone());
     select! {
@@ -104,6 +110,7 @@ async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
         () = run_sweeps(&policy, &tenant, &others, &schedule, &mut requests) => {}
         () = run_cleaners(&tenant, &others) => {}
         () = run_evictor(&policy, &tenant) => {}
+        () = run_probes(&tenant, &health) => {}
         () = others.follow(made) => {}
         () = others.watch() => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
@@ -142,6 +149,33 @@ async fn run_evictor(policy: &Policy, tenant: &Arc<Tenant>) {
     match Evictor::of(policy, tenant) {
         Some(evictor) => evictor.run().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Asks database and storage for something small, unless they have answered a moment ago.
+async fn run_probes(tenant: &Tenant, health: &Health) {
+    let mut ticks = interval(PROBING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // No upload has this number: a look by the primary key.
+        let database = async {
+            if !health.has_database_answered(PROBING) {
+                let answer = timeout(PROBING, tenant.index.get_upload_by_id(UploadId(0))).await;
+                if matches!(answer, Ok(Ok(_))) {
+                    health.database_answered();
+                }
+            }
+        };
+        let storage = async {
+            if !health.has_storage_answered(PROBING) {
+                let answer = timeout(PROBING, tenant.storage.identity()).await;
+                if matches!(answer, Ok(Ok(_))) {
+                    health.storage_answered();
+                }
+            }
+        };
+        tokio::join!(database, storage);
     }
 }
 
@@ -296,12 +330,21 @@ async fn sweep_and_log(
     orphan_grace_ms: u64,
     scope: SweepScope,
 ) -> Option<String> {
+    let began = Instant::now();
     let mut swept = sweep(policy, tenant, orphan_grace_ms, scope).await;
     if swept.as_ref().is_err_and(SweepError::is_no_space) && tenant.pressure.drop_ballast() {
         tracing::warn!("the disk of the database is full: releasing its reserve to free space");
         swept = sweep(policy, tenant, orphan_grace_ms, SweepScope::Full).await;
     }
     let failure = swept.as_ref().err().map(|error| chain(error).to_string());
+    let stage = match scope {
+        SweepScope::Uploads => SweepStage::Uploads,
+        SweepScope::Full => SweepStage::Full,
+    };
+    tenant.metrics.count_sweep(stage, swept.is_ok(), began.elapsed(), tenant.clock.now_ms());
+    if let Ok(Report { uploads, orphans, bytes, entries: _ }) = swept {
+        tenant.metrics.count_swept(uploads, orphans, bytes);
+    }
     match swept {
         Ok(report) if report == Report::default() => tracing::debug!("sweep finished: nothing to delete"),
         Ok(Report { uploads, entries, orphans, bytes }) => {
