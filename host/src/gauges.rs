@@ -47,7 +47,7 @@ struct Names {
 impl Gauges {
     /// For a server that starts now.
     pub(crate) fn new(settings: &Settings, served: &ServedTenants, connections: ConnectionGauge) -> Self {
-        let ServedTenants { policy, tenant, tenancy } = served;
+        let ServedTenants { policy, tenant, tenancy, .. } = served;
         Self {
             tenant: tenant.clone(),
             tenancy: tenancy.clone(),

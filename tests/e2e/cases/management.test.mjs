@@ -141,11 +141,14 @@ scenario('schemathesis finds nothing between the API and its description', serve
   const { job } = await filledRepository(larder, ['a', 'b', 'c'])
   assert.ok(job)
   const origin = await management(larder)
+  // It keeps what it finds in the folder that it runs in.
+  const folder = mkdtempSync(path.join(tmpdir(), 'larder-e2e-schemathesis-'))
   const { status, output } = await run(path.join(schemathesis.dir, 'schemathesis'), [
     '--config-file', fileURLToPath(new URL('../schemathesis.toml', import.meta.url)),
     'run', `${origin}/api/v1/openapi.json`, '--url', `${origin}/api/v1`,
     '--header', `Authorization: Bearer ${KEY}`, '--max-examples', '25', '--seed', '1', '--workers', '1', '--no-color',
     '--request-timeout', '40', '--suppress-health-check', 'all',
-  ], { env: plainEnvironment(), limitMs: 240_000 })
+  ], { env: plainEnvironment(), cwd: folder, limitMs: 240_000 })
+  rmSync(folder, { recursive: true, force: true })
   assert.equal(status, 0, output)
 }, { skip: schemathesis.skip || cannotControl, limitMs: 300_000 })
