@@ -147,7 +147,13 @@ impl Builder {
         let has_key = settings.management.key.is_some();
         let socket = management::open(&config, is_embedded)?;
         let (policy_of, tenant_of) = (policy.clone(), tenant.clone());
-        let managed = Managed { policy: policy_of, tenant: tenant_of, registry, config: config.clone(), live: Some(live) };
+        let managed = Managed {
+            policy: policy_of,
+            tenant: tenant_of,
+            registry,
+            config: config.clone(),
+            live: Some(live),
+        };
         let router = management::router(managed);
         let on_main = has_key.then(|| ManagementOnMain::new(router.clone()));
         let router = router.merge(larder_metrics::routes(metrics.clone(), health.clone()));

@@ -11,9 +11,8 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Management, MetricsConfig, Proxy, SslMode, listen,
-    networks,
-    optional, secret,
+    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Management, MetricsConfig, Proxy, SslMode,
+    listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
