@@ -19,7 +19,10 @@ use super::{
     other_tenants::{OpenTenants, OtherTenants},
 };
 use crate::{
-    capacity::{Cleaner, Evictor},
+    capacity::{
+        Cleaner, Evictor,
+        server_room::{self, Lodger},
+    },
     engine::Policy,
     tenant::Tenant,
 };
@@ -111,6 +114,7 @@ async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
         () = run_cleaners(&tenant, &others) => {}
         () = run_evictor(&policy, &tenant) => {}
         () = run_probes(&tenant, &health) => {}
+        () = run_server_evictor(&policy, &tenant, &others) => {}
         () = others.follow(made) => {}
         () = others.watch() => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
@@ -177,6 +181,43 @@ async fn run_probes(tenant: &Tenant, health: &Health) {
         };
         tokio::join!(database, storage);
     }
+}
+
+/// Keeps the storage that tenants share below its limit.
+async fn run_server_evictor(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants) {
+    let mut ticks = interval(server_room::LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let open: Vec<Arc<Tenant>> = others.open().into_iter().chain([tenant.clone()]).collect();
+        let relieved = async {
+            let Some(surplus) = server_room::surplus(&open).await? else { return Ok(()) };
+            server_room::relieve(surplus, lodgers(policy, tenant, others).await?).await;
+            Ok::<_, IndexError>(())
+        };
+        if let Err(error) = relieved.await {
+            tracing::error!(error = chain(&error), "cannot make room in the server");
+        }
+    }
+}
+
+/// Returns all who have something in the storage that tenants share.
+async fn lodgers(
+    policy: &Policy,
+    tenant: &Arc<Tenant>,
+    others: &OpenTenants,
+) -> Result<Vec<Lodger>, IndexError> {
+    let mut lodgers = vec![(policy.clone(), tenant.clone())];
+    for registered in others.all_with_rows(&*tenant.index).await? {
+        match registered.tenant().await {
+            Ok(tenant) => lodgers.push((registered.policy.clone(), tenant.clone())),
+            Err(error) => {
+                tracing::error!(tenant = %registered.name, error = chain(&error), "a tenant cannot be opened");
+            }
+        }
+    }
+    lodgers.retain(|(_, tenant)| server_room::is_lodger(tenant));
+    Ok(lodgers)
 }
 
 /// Finishes removals that a crash has interrupted, in the whole server.

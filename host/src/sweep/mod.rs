@@ -13,6 +13,7 @@ mod janitor;
 mod orphans;
 mod other_tenants;
 mod ownership;
+mod remaining;
 mod removal;
 mod survey;
 mod uploads;

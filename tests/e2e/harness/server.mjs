@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DATABASE, newBackend, STORAGE } from './backends.mjs'
-import { keepRunning, plainEnvironment, untilReady } from './processes.mjs'
+import { keepRunning, plainEnvironment, succeed, untilReady } from './processes.mjs'
 import { eventually, within } from './waiting.mjs'
 
 const START_LIMIT_MS = 60_000
@@ -131,6 +131,11 @@ class OwnServer {
     old.child.kill('SIGTERM')
     await started
     return within(HANDOVER_LIMIT_MS, 'the end of the replaced server', old.ended)
+  }
+
+  /** Runs a command of the program beside the server, with its settings; returns what it prints. */
+  command(parameters) {
+    return succeed(binary(), parameters, { cwd: this.home, env: this.#variables() })
   }
 
   /** Kills the server as a power cut would, and waits until it is gone. The data stays. */
