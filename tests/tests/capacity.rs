@@ -171,6 +171,14 @@ async fn saves_at_once_never_exceed_the_limit_while_others_make_room() {
     let (most, samples) = sampler.stop();
     assert!(most <= limit && samples > 10, "{most} of {limit} in {samples} looks");
     assert!(saved > FIT, "{saved} of {SAVES} saved: nothing was evicted");
+    let text = server.metrics().render();
+    for counter in [r#"larder_removed_entries_total{reason="size"} "#, "larder_evicted_bytes_total "] {
+        let count = text
+            .lines()
+            .find_map(|line| line.strip_prefix(counter))
+            .map(|count| count.parse::<f64>().unwrap());
+        assert!(count.is_some_and(|count| count > 0.0), "{counter} {count:?}");
+    }
     // What is there is whole.
     let job = Job::new(&server);
     let mut there = 0;
