@@ -104,12 +104,12 @@ impl Builder {
         let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
         let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
-        let policy = setup::policy(settings, policy.as_deref())?;
+        let policy = setup::StartingPolicy::load(settings, policy.as_deref())?;
         let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
         let server = setup::server(settings, shares, listener)?;
         let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index)).await?);
         let tenant = Arc::new(setup::tenant(settings, &shared, authenticator).await?);
-        policy.probe(&tenant).await?;
+        let setup::ProvenPolicy { policy, exchange, requests } = Box::pin(policy.prove(&tenant)).await?;
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;
         let (tenancy, others) = match setup::tenants(settings, &shared, &policy).await? {
@@ -120,10 +120,10 @@ impl Builder {
             None => (None, None),
         };
         let schedule = setup::schedule(settings);
-        let work = JanitorWork { policy: policy.clone(), tenant: tenant.clone(), others, schedule };
+        let work = JanitorWork { policy: policy.clone(), exchange, tenant: tenant.clone(), others, schedule };
         let janitor = Janitor::start(work).map_err(StartError::Thread)?;
         let served = ServedTenants { policy, tenant, tenancy: tenancy.clone() };
         let running = server.start(&served).map_err(StartError::Thread)?;
-        Ok(Larder { running, janitor, shares, tenancy, _lock: lock })
+        Ok(Larder { running, janitor, exchange: requests, shares, tenancy, _lock: lock })
     }
 }

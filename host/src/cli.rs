@@ -29,6 +29,13 @@ pub(crate) enum Command {
     /// Works beside a running server, which follows at once. Cancel the run first: who still runs may
     /// save again.
     Revoke(RevokeArgs),
+    /// Check policy components, and exchange that of a server without a restart.
+    Policy {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Add, list and remove the tenants of a server with several. A running server follows within
     /// seconds.
     Tenant {
@@ -150,6 +157,48 @@ pub(crate) struct NewTenant {
     /// A repository that may use it: an id, or a name like owner/name.
     #[arg(long = "repository", value_name = "REPOSITORY")]
     pub(crate) repositories: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Show a component's world, imports, exports, size and digest.
+    Inspect {
+        /// The component.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a component in a server of its own, with data that is thrown away, and ask it what clients ask:
+    /// saves, restores, misses, bad requests.
+    Check {
+        /// The component.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a component, and put it in force. A running server follows at once, and no request is lost.
+    Use(UseArgs),
+    /// Put in force again what was in force before.
+    Rollback,
+    /// Show what is in force, what was before, and what went back because it failed.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What is put in force.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["file", "configured"])))]
+pub(crate) struct UseArgs {
+    /// The file. It is copied into the data directory.
+    pub(crate) file: Option<PathBuf>,
+    /// What the configuration says, or what is built in.
+    #[arg(long)]
+    pub(crate) configured: bool,
 }
 
 #[derive(Debug, Args)]

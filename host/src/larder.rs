@@ -2,8 +2,11 @@
 
 use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
 
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
+
 use crate::{
     descriptors::Shares,
+    exchange::{ExchangeError, Request},
     message::QuotaUsage,
     server::{ConnectionUsage, LarderService, Running, Tenancy},
     sweep::Janitor,
@@ -16,6 +19,8 @@ const LAST_WRITES: Duration = Duration::from_millis(2500);
 pub struct Larder {
     pub(crate) running: Running,
     pub(crate) janitor: Janitor,
+    /// Exchanges the policy.
+    pub(crate) exchange: UnboundedSender<Request>,
     pub(crate) shares: Shares,
     /// `None` where there is one tenant.
     pub(crate) tenancy: Option<Tenancy>,
@@ -59,6 +64,26 @@ impl Larder {
     #[must_use]
     pub fn tenant_instances(&self) -> Option<usize> {
         self.tenancy.as_ref().map(|tenancy| tenancy.pool.taken())
+    }
+
+    /// Looks now whether the files of the policy and the rules have changed, which is otherwise done
+    /// every two seconds. Returns at once; the log says what has come of it.
+    pub fn reload(&self) {
+        // Fails only while the server stops.
+        let _ = self.exchange.send(Request::Look);
+    }
+
+    /// Puts another policy in force: a WebAssembly component of the cache world, in binary form. It is
+    /// loaded and tried first. Requests in flight finish with the earlier one. It holds until the next
+    /// exchange, or until the server ends.
+    ///
+    /// # Errors
+    /// [`ExchangeError`] when it cannot be used: the earlier one stays.
+    pub async fn exchange_policy(&self, component: Vec<u8>) -> Result<(), ExchangeError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Put { content: component, reply };
+        self.exchange.send(request).map_err(|_| ExchangeError::Stopping)?;
+        answer.await.unwrap_or(Err(ExchangeError::Stopping))
     }
 
     /// Lets requests in flight finish within the configured limit, and persists what is in memory,

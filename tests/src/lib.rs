@@ -112,6 +112,11 @@ impl TestServer {
         std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"))
     }
 
+    /// The server itself.
+    pub fn larder(&self) -> &Larder {
+        self.larder.as_ref().expect("it runs")
+    }
+
     /// Returns how many instances of policies the tenants besides `default` have.
     pub fn tenant_instances(&self) -> Option<usize> {
         self.larder.as_ref().and_then(Larder::tenant_instances)

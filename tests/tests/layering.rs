@@ -13,8 +13,9 @@ use std::{
 const CRATES: [&str; 4] = ["common/src", "index/src", "src", "storage/src"];
 
 /// A library or module, and the folders below `host/` in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("wasmtime", &["src/engine", "src/interfaces"]),
+    ("wasmparser", &["src/inspect.rs"]),
     ("rusqlite", &["index/src/sqlite"]),
     ("refinery", &["index/src/sqlite"]),
     ("sqlx", &["index/src/sql"]),

@@ -233,6 +233,15 @@ impl Guest {
         Ok(selected_uploads(&given, &selected))
     }
 
+    /// Makes a first call, so that later ones find an instance.
+    ///
+    /// # Errors
+    /// [`GuestFailed`] when the component does not start, or fails.
+    pub(crate) async fn warm_up(&self) -> Result<(), GuestFailed> {
+        let (method, path) = ("GET".to_owned(), "/".to_owned());
+        self.question(|reply| Call::IsRepeatable { method, path, reply }).await.map(drop)
+    }
+
     /// Makes a call that waits for no client, so that it has to be answered in time.
     async fn question<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, GuestFailed> {
         timeout(ANSWERED_WITHIN, self.call(call)).await.unwrap_or(Err(GuestFailed))
@@ -289,6 +298,7 @@ impl GuestTask {
                 Ok(Ended::Grown | Ended::Idle) => pause = FIRST_PAUSE,
                 Err(InstanceFault::Failed(error)) => {
                     pause = FIRST_PAUSE;
+                    self.policy.faults.add();
                     tracing::error!(
                         error = chain(error.as_ref()),
                         "the policy component failed; starting a fresh instance"
@@ -301,6 +311,7 @@ impl GuestTask {
                     }
                 }
                 Err(InstanceFault::NoStart(error)) => {
+                    self.policy.faults.add();
                     if let Some(times) = warnings.due() {
                         let error = chain(error.as_ref());
                         tracing::error!(

@@ -8,6 +8,7 @@ mod compiled;
 mod deadline;
 mod faults;
 mod guest;
+mod in_force;
 mod instance;
 mod instance_pool;
 mod limits;
@@ -16,12 +17,14 @@ mod load;
 use std::{path::Path, sync::Arc, time::Duration};
 
 pub(crate) use guest::{ExplainFault, Guest, GuestFailed, GuestTask};
+pub(crate) use in_force::{CurrentGuest, PolicyInForce};
 pub(crate) use instance_pool::InstancePool;
 pub(crate) use limits::InstanceLimits;
 pub use load::LoadError;
 use wasmtime::component::Linker;
 
 use deadline::Ticker;
+use in_force::FaultCount;
 
 use crate::{
     interfaces::{self, bindings::CachePre, state::State},
@@ -41,6 +44,7 @@ pub(crate) struct Policy {
     pre: CachePre<State>,
     limits: InstanceLimits,
     engine: Engine,
+    faults: Arc<FaultCount>,
 }
 
 impl Engine {
@@ -73,7 +77,7 @@ impl Engine {
         let component = load::compile_or_reuse(&self.inner, component, cache)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
         let pre = linker.instantiate_pre(&component).and_then(CachePre::new).map_err(LoadError::World)?;
-        Ok(Policy { pre, limits, engine: self.clone() })
+        Ok(Policy { pre, limits, engine: self.clone(), faults: Arc::default() })
     }
 }
 
@@ -107,10 +111,15 @@ impl Policy {
         self.engine.clone()
     }
 
-    /// The same component, with other limits.
+    /// The same component, with other limits. Its faults are its own.
     #[must_use]
     pub(crate) fn with_limits(&self, limits: InstanceLimits) -> Self {
-        Self { limits, ..self.clone() }
+        Self { limits, faults: Arc::default(), ..self.clone() }
+    }
+
+    /// Waits until so many of its instances have failed since it was loaded.
+    pub(crate) async fn fails(&self, count: u32) {
+        self.faults.reaches(count).await;
     }
 }
 

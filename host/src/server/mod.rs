@@ -55,7 +55,7 @@ pub use self::{
     connections::ConnectionUsage,
     service::{ClientAddress, LarderService, ResponseBody, ResponseFuture},
 };
-use crate::{engine::Policy, message::QuotaUsage, registry::Registry, tenant::Tenant};
+use crate::{engine::PolicyInForce, message::QuotaUsage, registry::Registry, tenant::Tenant};
 
 /// The limits of the server.
 #[derive(Clone, Debug)]
@@ -154,7 +154,7 @@ impl Listener {
 /// Whose requests a server responds to.
 pub(crate) struct ServedTenants {
     /// The tenant `default`, and its policy.
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) tenancy: Option<Tenancy>,

@@ -16,7 +16,7 @@ use super::{
     tenant_route::{Owner, Route, healthy, route},
 };
 use crate::{
-    engine::Guest,
+    engine::{CurrentGuest, Guest},
     message::{
         ClientGuard, ClientQuota, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
         WireBody, error_response, unavailable,
@@ -53,7 +53,7 @@ fn refuse_connection(version: Version, record: &RequestRecord) -> Response {
 
 /// Responds to the requests of one thread.
 pub(super) struct Responder {
-    guest: Guest,
+    guest: Arc<CurrentGuest>,
     admission: Admission,
     tenant: Arc<Tenant>,
     settings: Arc<ServerSettings>,
@@ -64,7 +64,7 @@ pub(super) struct Responder {
 impl Responder {
     /// `guest` and `tenant` are those of the tenant `default`.
     pub(super) fn new(
-        guest: Guest,
+        guest: Arc<CurrentGuest>,
         admission: Admission,
         tenant: Arc<Tenant>,
         settings: Arc<ServerSettings>,
@@ -135,7 +135,8 @@ impl Responder {
             Ok(origin) => origin,
             Err(bad) => return bad.response(record),
         };
-        let whose = (&self.guest, &self.tenant);
+        let guest = self.guest.get();
+        let whose = (&*guest, &self.tenant);
         self.call(whose, client, head, origin, body, record).await
     }
 
@@ -155,7 +156,8 @@ impl Responder {
         match route {
             Ok(Route { origin, whose: Owner::Default }) => {
                 active.unassign();
-                let whose = (&self.guest, &self.tenant);
+                let guest = self.guest.get();
+                let whose = (&*guest, &self.tenant);
                 self.call(whose, client, head, origin, body, record).await
             }
             Ok(Route { origin, whose: Owner::Tenant(registered) }) => {

@@ -27,7 +27,10 @@ use super::{
     respond::Responder,
     tenant_guests::{Tenancy, TenantGuests},
 };
-use crate::{engine::Policy, tenant::Tenant};
+use crate::{
+    engine::{CurrentGuest, PolicyInForce},
+    tenant::Tenant,
+};
 
 /// Threads for blocking file system calls, per worker.
 const BLOCKING_THREADS: usize = 16;
@@ -51,7 +54,7 @@ pub(super) struct Worker {
     /// Told once it runs.
     pub(super) running: std_mpsc::Sender<Arc<RunningWorker>>,
     pub(super) inbox: mpsc::UnboundedReceiver<Accepted>,
-    pub(super) policy: Policy,
+    pub(super) policy: PolicyInForce,
     pub(super) tenant: Arc<Tenant>,
     pub(super) tenancy: Option<Tenancy>,
     pub(super) settings: Arc<ServerSettings>,
@@ -81,7 +84,7 @@ impl Worker {
     async fn serve(self) -> Arc<RunningWorker> {
         let Self { running, mut inbox, policy, tenant, tenancy, settings, connections, admission } = self;
         let bounds = Rc::new(settings.bounds.clone());
-        let guest = policy.start(&tenant);
+        let guest = CurrentGuest::start(&policy, &tenant);
         let others = tenancy.map(TenantGuests::new);
         let responder = Arc::new(Responder::new(guest, admission, tenant, settings, others));
         let worker = Arc::new(RunningWorker {

@@ -18,7 +18,7 @@ use crate::config::{Secret, Settings};
 pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
     beside::beside,
-    policy::policy,
+    policy::{ProvenPolicy, StartingPolicy},
     server::{server, wanted},
     storage::claim_storage,
     tenant::{Shared, schedule, tenant},

@@ -2,8 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, Metadata},
-    os::unix::fs::MetadataExt,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -21,8 +20,9 @@ use crate::{
         ConfigError, RemovedTenant, Settings, Storage, TenantConfig, TenantFiles, TenantSection, host_name,
         removed_tenants,
     },
-    engine::{InstanceLimits, InstancePool, Policy},
+    engine::{InstanceLimits, InstancePool, PolicyInForce},
     error::StartError,
+    file_stamp::FileStamp,
     registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served},
     server::Tenancy,
     tenant::{CpuBudget, GuestMemory, SharedResources, Tenant},
@@ -33,8 +33,8 @@ pub(crate) struct TenantLoader {
     dir: PathBuf,
     server: Settings,
     shared: Arc<Shared>,
-    /// The policy of the server, for tenants without one of their own.
-    policy: Policy,
+    /// The policy of the server, for tenants without one of their own. They follow its exchange.
+    policy: PolicyInForce,
     memory: Arc<GuestMemory>,
     registry: Arc<Registry>,
     made: mpsc::UnboundedSender<Arc<Registered>>,
@@ -68,18 +68,7 @@ struct Known {
 }
 
 /// What tells that a file is another one, by path.
-type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
-
-/// When a file was written, its length and its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(i64, i64, u64, u64);
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let of = |file: Metadata| Self(file.mtime(), file.mtime_nsec(), file.len(), file.ino());
-        fs::metadata(path).ok().map(of)
-    }
-}
+type Stamps = BTreeMap<PathBuf, Option<FileStamp>>;
 
 /// A server with several tenants, and what keeps them as the directory says.
 pub(crate) struct Tenants {
@@ -96,7 +85,7 @@ pub(crate) struct Tenants {
 pub(crate) async fn tenants(
     settings: &Settings,
     shared: &Arc<Shared>,
-    policy: &Policy,
+    policy: &PolicyInForce,
 ) -> Result<Option<Tenants>, StartError> {
     let section = &settings.tenants;
     let Some(dir) = &section.dir else { return Ok(None) };
@@ -163,7 +152,7 @@ impl TenantLoader {
         let state = self.state.lock();
         let components = state.tenants.values().flat_map(|known| known.stamps.keys().cloned());
         let all = files.chain(components).chain([self.dir.clone()]);
-        all.map(|path| (path.clone(), Stamp::of(&path))).collect()
+        all.map(|path| (path.clone(), FileStamp::of(&path))).collect()
     }
 
     fn file_of(&self, name: &TenantName) -> PathBuf {
@@ -182,7 +171,7 @@ impl TenantLoader {
         let known = self.state.lock().tenants.get(&config.name).cloned();
         let paths = [Some(self.file_of(&config.name)), config.settings.policy.component.clone()];
         let stamps: Stamps =
-            paths.into_iter().flatten().map(|path| (path.clone(), Stamp::of(&path))).collect();
+            paths.into_iter().flatten().map(|path| (path.clone(), FileStamp::of(&path))).collect();
         if known.as_ref().is_some_and(|known| known.stamps == stamps) {
             return known;
         }
@@ -223,7 +212,7 @@ impl TenantLoader {
             Maker { name: name.clone(), settings, shared, holdings: holdings.clone(), resources, max_bytes };
         let registered = Registered::new(description, policy, Box::new(maker), self.made.clone());
         if has_own_policy {
-            registered.policy.probe(registered.tenant().await?).await?;
+            registered.policy.current().probe(registered.tenant().await?).await?;
         }
         self.state.lock().holdings.insert(name, holdings);
         Ok(registered)
@@ -237,16 +226,16 @@ impl TenantLoader {
     }
 
     /// Compiles the tenant's component, or shares that of the server.
-    async fn policy_of(self: &Arc<Self>, settings: &Settings) -> Result<Policy, StartError> {
+    async fn policy_of(self: &Arc<Self>, settings: &Settings) -> Result<PolicyInForce, StartError> {
         let limits = InstanceLimits::from(&settings.policy);
         let file = match &settings.policy.component {
             Some(file) if self.server.policy.component.as_ref() != Some(file) => file.clone(),
             _ => return Ok(self.policy.with_limits(limits)),
         };
-        let (engine, cache) = (self.policy.engine(), self.server.data.join("compiled"));
+        let (engine, cache) = (self.policy.current().engine(), self.server.data.join("compiled"));
         let load = move || {
             let component = fs::read(&file).map_err(|source| StartError::Path { path: file, source })?;
-            Ok(engine.load(&component, Some(&cache), limits)?)
+            Ok(PolicyInForce::new(engine.load(&component, Some(&cache), limits)?))
         };
         match tokio::task::spawn_blocking(load).await {
             Ok(policy) => policy,

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     capacity::{Cleaner, Evictor},
-    engine::Policy,
+    engine::PolicyInForce,
+    exchange::{Exchange, PolicyExchange},
     tenant::Tenant,
 };
 
@@ -62,7 +63,9 @@ pub(crate) struct Janitor {
 /// Whose entries a janitor takes care of.
 pub(crate) struct JanitorWork {
     /// The tenant `default`, and its policy.
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
+    /// Exchanges that policy.
+    pub(crate) exchange: Exchange<PolicyExchange>,
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) others: Option<OtherTenants>,
@@ -93,7 +96,7 @@ impl Janitor {
 }
 
 async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
-    let JanitorWork { policy, tenant, others, schedule } = work;
+    let JanitorWork { policy, exchange, tenant, others, schedule } = work;
     let (others, made) = OpenTenants::new(others);
     let flushing = tenant.durability.run_flusher(tenant.storage.clone(), tenant.index.clone());
     select! {
@@ -104,6 +107,7 @@ async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
         () = run_evictor(&policy, &tenant) => {}
         () = others.follow(made) => {}
         () = others.watch() => {}
+        () = exchange.run() => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
     persist(&tenant).await;
@@ -136,7 +140,7 @@ async fn run_usage_writer(tenant: &Tenant, others: &OpenTenants, every: Duration
 }
 
 /// Makes room for the saves of the tenant `default`.
-async fn run_evictor(policy: &Policy, tenant: &Arc<Tenant>) {
+async fn run_evictor(policy: &PolicyInForce, tenant: &Arc<Tenant>) {
     match Evictor::of(policy, tenant) {
         Some(evictor) => evictor.run().await,
         None => std::future::pending().await,
@@ -186,7 +190,7 @@ async fn flush_usage(tenant: &Tenant) {
     }
 }
 
-async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants, schedule: &Schedule) {
+async fn run_sweeps(policy: &PolicyInForce, tenant: &Arc<Tenant>, others: &OpenTenants, schedule: &Schedule) {
     let Some(sweeps) = schedule.sweeps else { return std::future::pending().await };
     let mut small = interval(sweeps.uploads);
     let mut full = interval_at(Instant::now() + FIRST_FULL_SWEEP.min(sweeps.everything), sweeps.everything);
@@ -254,7 +258,12 @@ async fn sweep_others(index: &dyn Index, others: &OpenTenants, orphan_grace_ms: 
 
 /// Sweeps and logs the result. If the disk of the index is full, releases the ballast and sweeps
 /// again.
-async fn sweep_and_log(policy: &Policy, tenant: &Arc<Tenant>, orphan_grace_ms: u64, scope: SweepScope) {
+async fn sweep_and_log(
+    policy: &PolicyInForce,
+    tenant: &Arc<Tenant>,
+    orphan_grace_ms: u64,
+    scope: SweepScope,
+) {
     let mut swept = sweep(policy, tenant, orphan_grace_ms, scope).await;
     if swept.as_ref().is_err_and(SweepError::is_no_space) && tenant.pressure.drop_ballast() {
         tracing::warn!("the disk of the database is full: releasing its reserve to free space");
@@ -281,12 +290,12 @@ enum SweepScope {
 
 /// Sweeps with a guest of its own, which ends with the sweep.
 async fn sweep(
-    policy: &Policy,
+    policy: &PolicyInForce,
     tenant: &Arc<Tenant>,
     orphan_grace_ms: u64,
     scope: SweepScope,
 ) -> Result<Report, SweepError> {
-    let guest = policy.start(tenant);
+    let guest = policy.current().start(tenant);
     let (sweeper, now_ms) = (Sweeper::new(tenant, &guest, orphan_grace_ms), tenant.clock.now_ms());
     match scope {
         SweepScope::Uploads => sweeper.sweep_uploads_once(now_ms).await,

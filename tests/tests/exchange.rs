@@ -1,0 +1,146 @@
+//! The policy of a running server is exchanged: no request is lost, and what fails goes back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
+    time::Duration,
+};
+
+use http::StatusCode;
+use larder::{BUILT_IN_POLICY, versions::Versions};
+use larder_tests::{HOSTILE_POLICY, Job, TestServer, resident_kib};
+use tempfile::TempDir;
+
+/// The built-in policy as another component: with a custom section of this content.
+fn variant(mark: u8) -> Vec<u8> {
+    let mut component = BUILT_IN_POLICY.to_vec();
+    component.extend([0, 3, 1, b'x', mark]);
+    component
+}
+
+/// Waits until a request is answered so; the exchange happens at its own time.
+async fn wait_for(server: &TestServer, path: &str, status: StatusCode) {
+    for _ in 0..600 {
+        if server.get(path).await.status == status {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{path} is not answered with {status} within a minute");
+}
+
+/// Replaces a file in one step.
+fn replace(file: &Path, content: &[u8]) {
+    let draft = file.with_extension("draft");
+    fs::write(&draft, content).unwrap();
+    fs::rename(&draft, file).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_exchanges_under_load_fail_no_request_and_take_no_memory() {
+    let server = TestServer::start(&[]).await;
+    let variants = [variant(1), variant(2)];
+    let (ended, requests) = (AtomicBool::new(false), AtomicU32::new(0));
+    let load = async |number: u32| {
+        let job = Job::of(&server, &number.to_string());
+        let mut saved = 0;
+        while !ended.load(SeqCst) {
+            let key = format!("key-{number}-{saved}");
+            let url = job.create(&key).await;
+            let body = vec![7; 100_000];
+            let put = job.send("PUT", &url, &[("x-ms-blob-type", "BlockBlob")], body.clone()).await;
+            assert_eq!(put.status, StatusCode::CREATED, "{}", put.text());
+            job.finalize(&key, body.len()).await;
+            let found = job.call_about("GetCacheEntryDownloadURL", &key, serde_json::json!({})).await;
+            let url = found.json()["signed_download_url"].as_str().expect("a hit").to_owned();
+            assert_eq!(job.send("GET", &url, &[], "").await.body, body);
+            assert_eq!(server.get("/health").await.status, StatusCode::OK);
+            requests.fetch_add(5, SeqCst);
+            saved += 1;
+        }
+    };
+    let exchanges = async {
+        let mut after_some = 0;
+        for count in 0..100 {
+            server.larder().exchange_policy(variants[count % 2].clone()).await.unwrap();
+            let before = requests.load(SeqCst);
+            // Each is under load.
+            while requests.load(SeqCst) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            if count == 30 {
+                after_some = resident_kib();
+            }
+        }
+        ended.store(true, SeqCst);
+        let grown = resident_kib().saturating_sub(after_some);
+        assert!(grown < 24 << 10, "70 exchanges took {grown} KiB");
+        grown
+    };
+    let (grown, ..) = tokio::join!(exchanges, load(1), load(2), load(3), load(4));
+    println!("{} requests beside 100 exchanges; {grown} KiB grown", requests.load(SeqCst));
+    assert!(requests.load(SeqCst) >= 500);
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_an_error_and_the_policy_stays() {
+    let server = TestServer::start(&[]).await;
+    let error = server.larder().exchange_policy(b"no component".to_vec()).await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "not a WebAssembly component");
+    assert_eq!(Job::new(&server).probe().await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_running_server_follows_the_file_of_its_policy() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("policy.wasm");
+    fs::write(&file, BUILT_IN_POLICY).unwrap();
+    let path = file.to_str().unwrap().to_owned();
+    let server = TestServer::start_on(data, &[("LARDER_POLICY", &path)]).await;
+    assert_eq!(server.get("/fine").await.status, StatusCode::NOT_FOUND);
+    replace(&file, HOSTILE_POLICY);
+    wait_for(&server, "/fine", StatusCode::OK).await;
+    // What is no component changes nothing, also for the next start.
+    replace(&file, b"half a comp");
+    server.larder().reload();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.get("/fine").await.status, StatusCode::OK);
+    let server = TestServer::start_on(server.stop(), &[("LARDER_POLICY", &path)]).await;
+    assert_eq!(server.get("/fine").await.text(), "fine");
+    // Another file is another wish: there, a fault is the end of the start.
+    let other = server.data.path().join("other.wasm");
+    fs::write(&other, b"half a comp").unwrap();
+    let other = other.to_str().unwrap().to_owned();
+    let data = server.stop();
+    TestServer::start_error(&data, &[("LARDER_POLICY", &other)]).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_fails_again_and_again_goes_back_by_itself_for_good() {
+    let server = TestServer::start(&[("LARDER_THREADS", "1")]).await;
+    let versions = Versions::of_policy(server.data.path());
+    let hostile = versions.store(HOSTILE_POLICY, "hostile.wasm").unwrap();
+    versions.choose(&hostile).unwrap();
+    server.larder().reload();
+    wait_for(&server, "/fine", StatusCode::OK).await;
+    assert_eq!(versions.history()[0].version, hostile);
+    // Each is tried twice.
+    for _ in 0..3 {
+        server.get("/trap").await;
+    }
+    wait_for(&server, "/fine", StatusCode::NOT_FOUND).await;
+    assert_eq!(Job::new(&server).probe().await, StatusCode::OK);
+    assert!(versions.rejection(&hostile).is_some());
+    assert_eq!(versions.history()[0].source, "built in");
+    // It is still the choice, and still not trusted after a restart.
+    let server = TestServer::start_on(server.stop(), &[("LARDER_THREADS", "1")]).await;
+    assert_eq!(server.get("/fine").await.status, StatusCode::NOT_FOUND);
+    versions.choose(&hostile).unwrap();
+    wait_for(&server, "/fine", StatusCode::OK).await;
+    let server = TestServer::start_on(server.stop(), &[("LARDER_THREADS", "1")]).await;
+    assert_eq!(server.get("/fine").await.status, StatusCode::OK);
+}
