@@ -4,7 +4,6 @@
 //! Stands above `interfaces/`, which has the types and calls of the cache world. Knows no route and
 //! no driver.
 
-mod compiled;
 mod deadline;
 mod faults;
 mod guest;
@@ -25,6 +24,7 @@ use wasmtime::component::Linker;
 
 use deadline::Ticker;
 use in_force::FaultCount;
+use larder_rules::compiled::compile_or_reuse;
 
 use crate::{
     interfaces::{self, bindings::CachePre, state::State},
@@ -74,7 +74,8 @@ impl Engine {
         cache: Option<&Path>,
         limits: InstanceLimits,
     ) -> Result<Policy, LoadError> {
-        let component = load::compile_or_reuse(&self.inner, component, cache)?;
+        let component =
+            compile_or_reuse(&self.inner, component, cache, "policy").map_err(LoadError::Component)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
         let pre = linker.instantiate_pre(&component).and_then(CachePre::new).map_err(LoadError::World)?;
         Ok(Policy { pre, limits, engine: self.clone(), faults: Arc::default() })
