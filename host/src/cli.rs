@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use larder::TenantName;
 
 /// A self-hosted GitHub Actions cache server.
@@ -35,6 +35,14 @@ pub(crate) enum Command {
         file: ConfigFile,
         #[command(subcommand)]
         command: PolicyCommand,
+    },
+    /// Write rules, check and test them, and exchange those of a server without a restart. Rules are small
+    /// decisions in a script: who may do what, what is restored, saved and kept.
+    Rules {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: RulesCommand,
     },
     /// Add, list and remove the tenants of a server with several. A running server follows within
     /// seconds.
@@ -188,6 +196,72 @@ pub(crate) enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Write files to begin with: rules, cases, and what the language needs.
+    New {
+        /// Where; files that are there are left alone.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// The language.
+        #[arg(long, value_enum, default_value = "js")]
+        lang: Language,
+    },
+    /// Ask rules what is usual and what is odd: do they answer, in time, and always the same?
+    Check {
+        /// A script in JavaScript, or a component.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask rules what a file of cases says, and compare the answers.
+    Test {
+        /// A script in JavaScript, or a component.
+        file: PathBuf,
+        /// The cases.
+        cases: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check rules, and put them in force. A running server follows at once, and no request is lost.
+    Use(RulesUseArgs),
+    /// Put in force again what was in force before.
+    Rollback,
+    /// Show what is in force, what was before, and what went back because it failed.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A language for rules.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Language {
+    /// JavaScript: a text file, with nothing to build.
+    Js,
+    /// Rust: the fastest.
+    Rust,
+    /// Python, by componentize-py.
+    Py,
+}
+
+/// The rules that are put in force.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["file", "configured"])))]
+pub(crate) struct RulesUseArgs {
+    /// A script in JavaScript, or a component. It is copied into the data directory.
+    pub(crate) file: Option<PathBuf>,
+    /// Cases that it must pass.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(crate) cases: Option<PathBuf>,
+    /// What the configuration says: a file, or no rules.
+    #[arg(long)]
+    pub(crate) configured: bool,
 }
 
 /// What is put in force.

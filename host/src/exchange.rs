@@ -6,6 +6,7 @@
 //! neither policies nor rules: what differs is [`Exchanged`].
 
 mod policy;
+mod rules;
 mod source;
 
 use std::{error::Error, time::Duration};
@@ -20,6 +21,7 @@ use tokio::{
 use self::source::Stamps;
 pub(crate) use self::{
     policy::{PolicyExchange, PolicyLoader},
+    rules::{NO_RULES, RulesExchange},
     source::{Source, Unreadable, Wanted, known},
 };
 use crate::versions::{InForce, Version};
@@ -61,6 +63,11 @@ pub(crate) trait Exchanged {
 
     /// Waits until a version has failed so often that it has to go.
     async fn fails(&self, loaded: &Self::Loaded);
+
+    /// Whether this earlier version may take the place of one that fails.
+    fn may_go_back_to(&self, _before: &Self::Loaded) -> bool {
+        true
+    }
 }
 
 /// What an [`Exchange`] is asked for.
@@ -216,7 +223,8 @@ impl<E: Exchanged> Exchange<E> {
         let before = std::mem::replace(&mut self.held, Held { record, loaded });
         self.remember_before(&before.record);
         self.remember();
-        self.trial = Some((before, Instant::now() + TRIAL));
+        let is_on_trial = self.exchanged.may_go_back_to(&before.loaded);
+        self.trial = is_on_trial.then(|| (before, Instant::now() + TRIAL));
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod memory;
 mod policy_check;
 mod policy_command;
 mod revoke_command;
+mod rules_command;
 mod tenant_files;
 mod version_commands;
 
@@ -61,6 +62,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Policy { file, command } => {
             say(&policy_command::run(&Config::from_process(file.path.as_deref())?, command)?)
+        }
+        Command::Rules { file, command } => {
+            say(&rules_command::run(|| Ok(Config::from_process(file.path.as_deref())?), command)?)
         }
         Command::Tenant { file, command } => {
             let config = Config::from_process(file.path.as_deref())?;

@@ -23,7 +23,10 @@ use crate::{
 ///
 /// # Errors
 /// With the reason, in words.
-pub(crate) fn run(config: impl FnOnce() -> anyhow::Result<Config>, command: RulesCommand) -> anyhow::Result<String> {
+pub(crate) fn run(
+    config: impl FnOnce() -> anyhow::Result<Config>,
+    command: RulesCommand,
+) -> anyhow::Result<String> {
     match command {
         RulesCommand::New { dir, lang } => new::write(&dir, lang),
         RulesCommand::Check { file, json } => {
@@ -43,7 +46,10 @@ pub(crate) fn run(config: impl FnOnce() -> anyhow::Result<Config>, command: Rule
     }
 }
 
-fn with_store(config: &Config, run: impl FnOnce(&Store<'_>) -> anyhow::Result<String>) -> anyhow::Result<String> {
+fn with_store(
+    config: &Config,
+    run: impl FnOnce(&Store<'_>) -> anyhow::Result<String>,
+) -> anyhow::Result<String> {
     let data = config.settings.data.as_path();
     run(&Store { data, versions: Versions::of_rules(data) })
 }

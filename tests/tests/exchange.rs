@@ -32,6 +32,17 @@ async fn wait_for(server: &TestServer, path: &str, status: StatusCode) {
     panic!("{path} is not answered with {status} within a minute");
 }
 
+/// Waits until what is in force is written down: first it is in force.
+async fn recorded(versions: &Versions, source: &str) {
+    for _ in 0..100 {
+        if versions.history().first().is_some_and(|known| known.source == source) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{:?} and not `{source}` within ten seconds", versions.history());
+}
+
 /// Replaces a file in one step.
 fn replace(file: &Path, content: &[u8]) {
     let draft = file.with_extension("draft");
@@ -127,6 +138,7 @@ async fn a_policy_that_fails_again_and_again_goes_back_by_itself_for_good() {
     versions.choose(&hostile).unwrap();
     server.larder().reload();
     wait_for(&server, "/fine", StatusCode::OK).await;
+    recorded(&versions, "chosen").await;
     assert_eq!(versions.history()[0].version, hostile);
     // Each is tried twice.
     for _ in 0..3 {
@@ -134,8 +146,8 @@ async fn a_policy_that_fails_again_and_again_goes_back_by_itself_for_good() {
     }
     wait_for(&server, "/fine", StatusCode::NOT_FOUND).await;
     assert_eq!(Job::new(&server).probe().await, StatusCode::OK);
+    recorded(&versions, "built in").await;
     assert!(versions.rejection(&hostile).is_some());
-    assert_eq!(versions.history()[0].source, "built in");
     // It is still the choice, and still not trusted after a restart.
     let server = TestServer::start_on(server.stop(), &[("LARDER_THREADS", "1")]).await;
     assert_eq!(server.get("/fine").await.status, StatusCode::NOT_FOUND);

@@ -160,5 +160,17 @@ impl Config {
     }
 }
 
+/// The user's folder for what can be made again, by the conventions of the desktop; `None` without a
+/// home.
+#[must_use]
+pub fn user_cache() -> Option<PathBuf> {
+    let folder = |name: &str| {
+        #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
+        let value = std::env::var_os(name)?;
+        Some(PathBuf::from(value)).filter(|path| path.is_absolute())
+    };
+    folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt::Write, fs, path::Path, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 use larder_rules::{
-    Admission, Caller, Entry, Failure, Hit, Limits, Member, Pairs, RetentionVerdict, Rules, Save, SaveVerdict,
-    Session, Trust,
+    Admission, Caller, Entry, Failure, Hit, Limits, Member, Pairs, RetentionVerdict, Rules, Save,
+    SaveVerdict, Session, Trust,
 };
 use serde::{Deserialize, Serialize};
 
@@ -182,8 +182,19 @@ impl Case {
     }
 
     fn member(&self, entry: CaseEntry) -> Member {
-        let CaseEntry { repository, scope, key, version, size_kib, age_s, idle_s, uses, trust, provenance, place } =
-            entry;
+        let CaseEntry {
+            repository,
+            scope,
+            key,
+            version,
+            size_kib,
+            age_s,
+            idle_s,
+            uses,
+            trust,
+            provenance,
+            place,
+        } = entry;
         let or = |own: String, of_case: &str| if own.is_empty() { of_case.to_owned() } else { own };
         Member {
             entry: Entry {
@@ -228,9 +239,10 @@ impl Case {
         let fits = words_fit
             && self.reason.as_ref().is_none_or(|wanted| reason.contains(wanted))
             && self.lifetime_s.is_none_or(|wanted| answer.lifetime_s == Some(wanted))
-            && self.labels.as_ref().is_none_or(|wanted| {
-                answer.labels.iter().cloned().collect::<BTreeMap<_, _>>() == *wanted
-            });
+            && self
+                .labels
+                .as_ref()
+                .is_none_or(|wanted| answer.labels.iter().cloned().collect::<BTreeMap<_, _>>() == *wanted);
         (!fits).then(|| Fault { expected: self.expected(), got: answer.shown() })
     }
 }

@@ -7,9 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use larder_rules::{
-    Caller, Entry, Failure, Interface, Limits, Member, Rules, Save, Scope, Session, Trust,
-};
+use larder_rules::{Caller, Entry, Failure, Interface, Limits, Member, Rules, Save, Scope, Session, Trust};
 use serde_json::json;
 
 /// Entries of a page, at most.
@@ -52,10 +50,7 @@ pub(super) struct Checked {
 
 /// Asks rules everything that they answer.
 pub(super) fn check(rules: &Arc<Rules>) -> Checked {
-    let mut check = Check {
-        session: Session::new(rules.clone(), Limits::default()),
-        asked: Vec::new(),
-    };
+    let mut check = Check { session: Session::new(rules.clone(), Limits::default()), asked: Vec::new() };
     if rules.answers(Interface::Access) {
         check.access();
     }
@@ -193,14 +188,24 @@ fn usual() -> Caller {
 fn callers() -> Vec<(&'static str, Caller)> {
     let longest = Caller {
         repository: "r".repeat(128),
-        scopes: (0..SCOPES).map(|number| readable(&format!("{number:0>SCOPE_BYTES$}"), number == 0)).collect(),
-        claims: (0..CLAIMS).map(|number| (format!("fact_{number:02}"), "\u{e9}".repeat(CLAIM_BYTES / 2))).collect(),
+        scopes: (0..SCOPES)
+            .map(|number| readable(&format!("{number:0>SCOPE_BYTES$}"), number == 0))
+            .collect(),
+        claims: (0..CLAIMS)
+            .map(|number| (format!("fact_{number:02}"), "\u{e9}".repeat(CLAIM_BYTES / 2)))
+            .collect(),
         client: "c".repeat(200),
     };
     vec![
         ("a pull request", usual()),
         ("a push to main", Caller { scopes: vec![readable("refs/heads/main", true)], ..usual() }),
-        ("a tag", Caller { scopes: vec![readable("refs/tags/v1", true), readable("refs/heads/main", false)], ..usual() }),
+        (
+            "a tag",
+            Caller {
+                scopes: vec![readable("refs/tags/v1", true), readable("refs/heads/main", false)],
+                ..usual()
+            },
+        ),
         ("no facts", Caller { claims: Vec::new(), ..usual() }),
         ("no scopes", Caller { scopes: Vec::new(), ..usual() }),
         ("nothing at all", Caller::default()),
@@ -241,7 +246,8 @@ impl Checked {
         let Self { interfaces, imports, memory_kib, asked } = self;
         let mut text = format!("exports {}\n", interfaces.join(", "));
         if !imports.is_empty() {
-            let _ = writeln!(text, "imports {} (not there for rules: a call of one fails)", imports.join(", "));
+            let _ =
+                writeln!(text, "imports {} (not there for rules: a call of one fails)", imports.join(", "));
         }
         for Asked { name, took, limit, fault, answer } in asked {
             let (verdict, said) = match fault {
