@@ -6,7 +6,6 @@
 //! neither policies nor rules: what differs is [`Exchanged`].
 
 mod policy;
-mod rules;
 mod source;
 
 use std::{error::Error, time::Duration};
@@ -21,7 +20,6 @@ use tokio::{
 use self::source::Stamps;
 pub(crate) use self::{
     policy::{PolicyExchange, PolicyLoader},
-    rules::{NO_RULES, RulesExchange},
     source::{Source, Unreadable, Wanted, known},
 };
 use crate::versions::{InForce, Version};

@@ -50,7 +50,7 @@ impl Server {
         let variables = [
             ("LARDER_LISTEN", "127.0.0.1:0"),
             ("LARDER_THREADS", "1"),
-            ("LARDER_HS256_SECRET", "0123456789"),
+            ("LARDER_HS256_SECRET", "a secret of more than thirty-two bytes"),
         ];
         let mut child = program(dir)
             .envs(variables)

@@ -155,7 +155,7 @@ fn a_check_finds_what_remembers_throws_spins_and_answers_out_of_bounds() {
     // With its line.
     fs::write(dir.join("rules.js"), judge_save("return caller.nothing.at;")).unwrap();
     let (out, _) = bad(dir, &["rules", "check", "rules.js"]);
-    assert!(out.contains("TypeError") && out.contains("rules.js:4"), "{out}");
+    assert!(out.contains("of undefined") && out.contains("rules.js:4"), "{out}");
     fs::write(dir.join("rules.js"), "export const save = {\n  judgeSave( {\n};\n").unwrap();
     let (_, error) = bad(dir, &["rules", "check", "rules.js"]);
     assert!(error.starts_with("larder: rules.js:2: SyntaxError"), "{error}");

@@ -1,13 +1,10 @@
 //! `larder rules check`: asks rules what is usual and what is odd, and compares the answers of one
 //! instance and of a fresh one.
 
-use std::{
-    fmt::Write,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use larder_rules::{Caller, Entry, Failure, Interface, Limits, Member, Rules, Save, Scope, Session, Trust};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
 /// Entries of a page, at most.
@@ -34,6 +31,7 @@ const FACTS: [(&str, &str); 8] = [
 /// What came of one question.
 struct Asked {
     name: String,
+    /// CPU time.
     took: Duration,
     limit: Duration,
     fault: Option<String>,
@@ -88,9 +86,9 @@ impl Check {
         self.session.refresh();
         // The start of the instance has a limit of its own.
         let first = said(&mut self.session);
-        let began = Instant::now();
+        let began = cpu_time();
         let second = said(&mut self.session);
-        let took = began.elapsed();
+        let took = cpu_time().saturating_sub(began);
         self.session.refresh();
         let fresh = said(&mut self.session);
         let fault = match (&first, &second, &fresh) {
@@ -231,6 +229,13 @@ fn entry(number: usize) -> Entry {
 
 fn bare_entry() -> Entry {
     Entry { uses: None, provenance: Vec::new(), ..entry(1) }
+}
+
+/// CPU time of this thread, which is what limits are about.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
 
 fn cut(text: &str) -> &str {
