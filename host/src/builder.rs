@@ -105,10 +105,11 @@ impl Builder {
         let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
         let policy = setup::policy(settings, policy.as_deref())?;
+        let rules = setup::load_rules(settings)?;
         let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
         let server = setup::server(settings, shares, listener)?;
         let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index)).await?);
-        let tenant = Arc::new(setup::tenant(settings, &shared, authenticator).await?);
+        let tenant = Arc::new(setup::tenant(settings, &shared, authenticator, rules).await?);
         policy.probe(&tenant).await?;
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;
@@ -122,8 +123,9 @@ impl Builder {
         let schedule = setup::schedule(settings);
         let work = JanitorWork { policy: policy.clone(), tenant: tenant.clone(), others, schedule };
         let janitor = Janitor::start(work).map_err(StartError::Thread)?;
+        let rules = tenant.rules.clone();
         let served = ServedTenants { policy, tenant, tenancy: tenancy.clone() };
         let running = server.start(&served).map_err(StartError::Thread)?;
-        Ok(Larder { running, janitor, shares, tenancy, _lock: lock })
+        Ok(Larder { running, janitor, shares, tenancy, rules, _lock: lock })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
 
+use larder_rules::Asker;
+
 use crate::{
     descriptors::Shares,
     message::QuotaUsage,
@@ -19,6 +21,8 @@ pub struct Larder {
     pub(crate) shares: Shares,
     /// `None` where there is one tenant.
     pub(crate) tenancy: Option<Tenancy>,
+    /// Those of the tenant `default`.
+    pub(crate) rules: Asker,
     /// Of the data directory; released when the process has ended or this is dropped.
     pub(crate) _lock: File,
 }
@@ -34,6 +38,13 @@ impl Larder {
     #[must_use]
     pub fn service(&self) -> LarderService {
         self.running.service()
+    }
+
+    /// Returns what asks the rules of the tenant `default`. By it others are put in force: tokens that
+    /// are known are then asked about again.
+    #[must_use]
+    pub fn rules(&self) -> &Asker {
+        &self.rules
     }
 
     /// Returns how the process's file descriptors are divided up.

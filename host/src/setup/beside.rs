@@ -12,7 +12,7 @@ use super::{
     outgoing::Outgoing,
     policy,
     storage::open_storage_beside,
-    tenant::{Holdings, Shared, assemble},
+    tenant::{Given, Holdings, Shared, assemble},
 };
 use crate::{
     config::{Config, Settings, TenantConfig, TenantFiles},
@@ -50,7 +50,7 @@ pub(crate) async fn beside(
     };
     let shared = Box::pin(Shared::open(config, Some(storage.clone()), Some(index.clone()))).await?;
     let holdings = Holdings::new(settings, storage, index);
-    let tenant = Box::pin(assemble(settings, &shared, &holdings, None, (None, 0))).await?;
+    let tenant = Box::pin(assemble(settings, &shared, &holdings, Given::default())).await?;
     Ok(Some((policy(settings, None)?, Arc::new(tenant))))
 }
 
