@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     descriptors::{Shares, raise_limit},
     error::StartError,
-    larder::Larder,
+    larder::{Exchanges, Larder},
     server::ServedTenants,
     setup::{
         self,
@@ -105,11 +105,13 @@ impl Builder {
         let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
         let policy = setup::StartingPolicy::load(settings, policy.as_deref())?;
+        let rules = setup::StartingRules::load(settings)?;
         let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
         let server = setup::server(settings, shares, listener)?;
         let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index)).await?);
-        let tenant = Arc::new(setup::tenant(settings, &shared, authenticator).await?);
+        let tenant = Arc::new(setup::tenant(settings, &shared, authenticator, rules.rules()).await?);
         let setup::ProvenPolicy { policy, exchange, requests } = Box::pin(policy.prove(&tenant)).await?;
+        let (rules_exchange, rules_requests) = rules.follow(&tenant.rules);
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;
         let (tenancy, others) = match setup::tenants(settings, &shared, &policy).await? {
@@ -120,10 +122,19 @@ impl Builder {
             None => (None, None),
         };
         let schedule = setup::schedule(settings);
-        let work = JanitorWork { policy: policy.clone(), exchange, tenant: tenant.clone(), others, schedule };
+        let work = JanitorWork {
+            policy: policy.clone(),
+            exchange,
+            rules_exchange,
+            tenant: tenant.clone(),
+            others,
+            schedule,
+        };
         let janitor = Janitor::start(work).map_err(StartError::Thread)?;
+        let rules = tenant.rules.clone();
         let served = ServedTenants { policy, tenant, tenancy: tenancy.clone() };
         let running = server.start(&served).map_err(StartError::Thread)?;
-        Ok(Larder { running, janitor, exchange: requests, shares, tenancy, _lock: lock })
+        let exchanges = Exchanges { policy: requests, rules: rules_requests };
+        Ok(Larder { running, janitor, exchanges, shares, tenancy, rules, _lock: lock })
     }
 }

@@ -282,6 +282,9 @@ pub(crate) struct ServeArgs {
     /// A policy component to use instead of the built-in one.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Rules: a script in JavaScript, or a component (wit/rules).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
     /// Adopt a storage that holds objects of another database: objects without an entry in this one
     /// are deleted.
     #[arg(long)]

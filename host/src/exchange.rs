@@ -6,6 +6,7 @@
 //! neither policies nor rules: what differs is [`Exchanged`].
 
 mod policy;
+mod rules;
 mod source;
 
 use std::{error::Error, time::Duration};
@@ -20,6 +21,7 @@ use tokio::{
 use self::source::Stamps;
 pub(crate) use self::{
     policy::{PolicyExchange, PolicyLoader},
+    rules::{NO_RULES, RulesExchange},
     source::{Source, Unreadable, Wanted, known},
 };
 use crate::versions::{InForce, Version};

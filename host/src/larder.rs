@@ -2,6 +2,7 @@
 
 use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
 
+use larder_rules::Asker;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use crate::{
@@ -15,15 +16,22 @@ use crate::{
 /// How long the last writes may take at the end, when a database or bucket hangs.
 const LAST_WRITES: Duration = Duration::from_millis(2500);
 
+/// What exchanges policy and rules is asked by.
+pub(crate) struct Exchanges {
+    pub(crate) policy: UnboundedSender<Request>,
+    pub(crate) rules: UnboundedSender<Request>,
+}
+
 /// A running server. Dropping it does not stop it: call [`Larder::stop`].
 pub struct Larder {
     pub(crate) running: Running,
     pub(crate) janitor: Janitor,
-    /// Exchanges the policy.
-    pub(crate) exchange: UnboundedSender<Request>,
+    pub(crate) exchanges: Exchanges,
     pub(crate) shares: Shares,
     /// `None` where there is one tenant.
     pub(crate) tenancy: Option<Tenancy>,
+    /// Those of the tenant `default`.
+    pub(crate) rules: Asker,
     /// Of the data directory; released when the process has ended or this is dropped.
     pub(crate) _lock: File,
 }
@@ -39,6 +47,13 @@ impl Larder {
     #[must_use]
     pub fn service(&self) -> LarderService {
         self.running.service()
+    }
+
+    /// Returns what asks the rules of the tenant `default`. By it others are put in force: tokens that
+    /// are known are then asked about again.
+    #[must_use]
+    pub fn rules(&self) -> &Asker {
+        &self.rules
     }
 
     /// Returns how the process's file descriptors are divided up.
@@ -70,7 +85,8 @@ impl Larder {
     /// every two seconds. Returns at once; the log says what has come of it.
     pub fn reload(&self) {
         // Fails only while the server stops.
-        let _ = self.exchange.send(Request::Look);
+        let _ = self.exchanges.policy.send(Request::Look);
+        let _ = self.exchanges.rules.send(Request::Look);
     }
 
     /// Puts another policy in force: a WebAssembly component of the cache world, in binary form. It is
@@ -82,7 +98,7 @@ impl Larder {
     pub async fn exchange_policy(&self, component: Vec<u8>) -> Result<(), ExchangeError> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Put { content: component, reply };
-        self.exchange.send(request).map_err(|_| ExchangeError::Stopping)?;
+        self.exchanges.policy.send(request).map_err(|_| ExchangeError::Stopping)?;
         answer.await.unwrap_or(Err(ExchangeError::Stopping))
     }
 

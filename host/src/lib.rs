@@ -137,6 +137,7 @@ mod webhook;
 
 pub use larder_common::{InvalidTenantName, TenantName, clock, facts};
 pub use larder_index as index;
+pub use larder_rules as rules;
 pub use larder_storage as storage;
 
 pub use self::{

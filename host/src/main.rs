@@ -96,6 +96,9 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(policy) = args.policy {
         config = config.with_policy(policy);
     }
+    if let Some(rules) = args.rules {
+        config = config.with_rules(rules);
+    }
     config.adopt_storage = args.adopt_storage;
     config.rewrite_keys = args.rewrite_keys;
     let _log = start_logging(&config)?;

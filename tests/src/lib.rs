@@ -122,6 +122,11 @@ impl TestServer {
         self.larder.as_ref().and_then(Larder::tenant_instances)
     }
 
+    /// Returns what asks the rules of the server.
+    pub fn rules(&self) -> &larder::rules::Asker {
+        self.larder.as_ref().expect("it runs").rules()
+    }
+
     /// Returns the usage of the server's resources for requests.
     pub fn usage(&self) -> Vec<larder::QuotaUsage> {
         self.larder.as_ref().map(Larder::usage).unwrap_or_default()

@@ -11,7 +11,7 @@ use std::{
 
 use http::StatusCode;
 use larder::{BUILT_IN_POLICY, versions::Versions};
-use larder_tests::{HOSTILE_POLICY, Job, TestServer, resident_kib};
+use larder_tests::{HOSTILE_POLICY, Job, TestServer, resident_kib, token};
 use tempfile::TempDir;
 
 /// The built-in policy as another component: with a custom section of this content.
@@ -155,4 +155,85 @@ async fn a_policy_that_fails_again_and_again_goes_back_by_itself_for_good() {
     wait_for(&server, "/fine", StatusCode::OK).await;
     let server = TestServer::start_on(server.stop(), &[("LARDER_THREADS", "1")]).await;
     assert_eq!(server.get("/fine").await.status, StatusCode::OK);
+}
+
+/// Rules that let pull requests only read.
+const ONLY_READ: &str = include_str!("../../examples/rules/pull-requests-read.js");
+
+/// Whether a job of a pull request may save.
+async fn may_save(server: &TestServer, key: &str) -> bool {
+    let job = Job::with_token(server, &token("1", &[("refs/pull/7/merge", 3), ("refs/heads/main", 1)]));
+    job.call_about("CreateCacheEntry", key, serde_json::json!({})).await.json()["ok"] == true
+}
+
+async fn wait_until_saving_is(server: &TestServer, allowed: bool) {
+    for number in 0..300 {
+        if may_save(server, &format!("{allowed}-{number}")).await == allowed {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("saving is not {allowed} within half a minute");
+}
+
+#[tokio::test]
+async fn chosen_rules_hold_at_once_for_known_tokens_and_until_they_are_taken_back() {
+    let server = TestServer::start(&[]).await;
+    assert!(may_save(&server, "before").await);
+    let versions = Versions::of_rules(server.data.path());
+    let rules = versions.store(ONLY_READ.as_bytes(), "only-read.js").unwrap();
+    versions.choose(&rules).unwrap();
+    server.larder().reload();
+    wait_until_saving_is(&server, false).await;
+    let server = TestServer::start_on(server.stop(), &[]).await;
+    assert!(!may_save(&server, "after-a-restart").await);
+    // What is no rules leaves the chosen ones in force.
+    let bad = versions.store(b"export const access = {", "bad.js").unwrap();
+    versions.choose(&bad).unwrap();
+    server.larder().reload();
+    for _ in 0..300 {
+        if versions.rejection(&bad).is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(versions.rejection(&bad).unwrap().contains("SyntaxError"));
+    assert!(!may_save(&server, "after-bad-ones").await);
+    let server = TestServer::start_on(server.stop(), &[]).await;
+    assert!(!may_save(&server, "also-after-a-restart").await);
+    versions.choose_none().unwrap();
+    server.larder().reload();
+    wait_until_saving_is(&server, true).await;
+}
+
+#[tokio::test]
+async fn a_hundred_exchanges_of_rules_under_load_fail_no_request() {
+    let server = TestServer::start(&[]).await;
+    let rules = [ONLY_READ.to_owned(), format!("{ONLY_READ}// other\n")].map(|text| {
+        let source = larder::rules::Source::new(text.into_bytes(), "rules.js").unwrap();
+        larder::rules::Rules::load(source, Some(&server.data.path().join("compiled"))).unwrap()
+    });
+    let (ended, requests) = (AtomicBool::new(false), AtomicU32::new(0));
+    let load = async |number: u32| {
+        let job = Job::of(&server, &number.to_string());
+        let mut saved = 0;
+        while !ended.load(SeqCst) {
+            job.create(&format!("key-{number}-{saved}")).await;
+            assert_eq!(job.probe().await, StatusCode::OK);
+            requests.fetch_add(2, SeqCst);
+            saved += 1;
+        }
+    };
+    let exchanges = async {
+        for count in 0..100 {
+            server.larder().rules().exchange(Some(rules[count % 2].clone()));
+            let before = requests.load(SeqCst);
+            while requests.load(SeqCst) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        ended.store(true, SeqCst);
+    };
+    tokio::join!(exchanges, load(1), load(2));
+    assert!(requests.load(SeqCst) >= 200);
 }

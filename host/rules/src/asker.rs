@@ -166,7 +166,7 @@ impl Asker {
         let took = began.elapsed();
         match &answer {
             Ok(_) => breaker.succeeded(),
-            Err(_) => breaker.failed(took, Instant::now()),
+            Err(failure) => breaker.failed(failure.kind, Instant::now()),
         }
         counters.count(took, answer.as_ref().err());
         answer

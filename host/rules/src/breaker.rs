@@ -1,14 +1,15 @@
-//! Leaves rules alone that take long in vain: a question that spins holds everything else on its thread.
+//! Leaves rules alone that use up their time or memory in vain: a question that spins holds everything
+//! else on its thread. Other failures count for nothing: they cost no more than an answer does, and who
+//! can make a rule throw must not be able to silence it for others.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Slow failures in a row, after which the rules rest.
+use crate::failure::FailureKind;
+
+/// Such failures in a row, after which the rules rest.
 const FAILURES: u32 = 3;
-/// A failure that took less counts for nothing: it costs no more than an answer does, and who can
-/// make a rule throw must not be able to silence it for others.
-const SLOW: Duration = Duration::from_millis(5);
 /// The first rest, and the longest. It doubles with each question after it that fails, too.
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -43,9 +44,9 @@ impl Breaker {
         *self.0.lock() = Failures::default();
     }
 
-    /// Counts a question that failed after `took`.
-    pub(crate) fn failed(&self, took: Duration, now: Instant) {
-        if took < SLOW {
+    /// Counts a question that failed.
+    pub(crate) fn failed(&self, kind: FailureKind, now: Instant) {
+        if !matches!(kind, FailureKind::Deadline | FailureKind::Memory) {
             return;
         }
         let mut failures = self.0.lock();

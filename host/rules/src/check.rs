@@ -1,7 +1,7 @@
 //! The bounds of answers, as `wit/rules/rules.wit` states them. Rules narrow what a token allows, and
 //! never widen it.
 
-use crate::types::{Admission, Caller, Hit, RetentionVerdict, SaveVerdict, Scope, Terms};
+use crate::types::{Admission, Caller, Hit, MAX_NUMBER, RetentionVerdict, SaveVerdict, Scope, Terms};
 
 const MAX_REASON_BYTES: usize = 200;
 const MAX_CAUSE_BYTES: usize = 64;
@@ -10,6 +10,7 @@ const MAX_LABELS: usize = 8;
 const MAX_LABEL_NAME_BYTES: usize = 32;
 const MAX_LABEL_BYTES: usize = 200;
 const MIN_LIFETIME_S: u32 = 60;
+const MAX_LIFETIME_S: u32 = MAX_NUMBER;
 
 /// What is wrong with an answer.
 pub(crate) type Checked = Result<(), String>;
@@ -60,7 +61,8 @@ fn terms(terms: &Terms) -> Checked {
     let is_repeated = |(at, (name, _)): (usize, &(String, String))| {
         terms.labels[..at].iter().any(|(earlier, _)| earlier == name)
     };
-    ensure(terms.lifetime_s.is_none_or(|seconds| seconds >= MIN_LIFETIME_S), "a lifetime below 60 seconds")?;
+    let is_lifetime = |seconds| (MIN_LIFETIME_S..=MAX_LIFETIME_S).contains(&seconds);
+    ensure(terms.lifetime_s.is_none_or(is_lifetime), "a lifetime below 60 seconds, or above 2^31 - 1")?;
     ensure(terms.labels.len() <= MAX_LABELS, "more than 8 labels")?;
     ensure(
         terms.labels.iter().all(|(name, _)| is_name(name)),

@@ -28,6 +28,6 @@ pub use limits::Limits;
 pub use rules::{Rules, Source};
 pub use session::{Session, spent, take_spent};
 pub use types::{
-    Admission, Caller, Entry, Hit, Interface, Member, Pairs, RetentionVerdict, Save, SaveVerdict, Scope,
-    Terms, Trust,
+    Admission, Caller, Entry, Hit, Interface, MAX_NUMBER, Member, Pairs, RetentionVerdict, Save, SaveVerdict,
+    Scope, Terms, Trust, number,
 };

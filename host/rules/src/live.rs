@@ -176,7 +176,11 @@ fn begin(store: &mut Store<State>, (cpu, answer_bytes): Budget) {
 fn failure(store: &Store<State>, error: &wasmtime::Error, is_script: bool) -> Failure {
     let state = store.data();
     let stderr = String::from_utf8_lossy(&state.stderr);
-    let said = if is_script { script_text(&stderr) } else { stderr.trim().to_owned() };
+    let said = match &state.reported {
+        Some(reported) => reported.trim_end().to_owned(),
+        None if is_script => script_text(&stderr),
+        None => stderr.trim().to_owned(),
+    };
     let is_trap = error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<WasmBacktrace>().is_some();
     let (kind, own) = if state.cpu.was_exceeded {
         (FailureKind::Deadline, Some(error.root_cause().to_string()))
@@ -199,9 +203,17 @@ fn engine_text(error: &wasmtime::Error) -> String {
     }
 }
 
+/// What goes before the text of an exception while a script starts.
+const ADDED: [&str; 3] = [
+    "Failed to evaluate user JavaScript module: ",
+    "Failed to declare JavaScript module: ",
+    "Failed to evaluate JavaScript module: ",
+];
+
 /// The exception in what QuickJS writes, without what the language that it is written in adds.
 fn script_text(text: &str) -> String {
     let is_added = |line: &&str| line.starts_with("thread '") || line.starts_with("note: run with `RUST_");
-    let lines: Vec<&str> = text.lines().filter(|line| !is_added(line)).collect();
+    let own = ADDED.iter().fold(text, |text, added| text.strip_prefix(added).unwrap_or(text));
+    let lines: Vec<&str> = own.lines().filter(|line| !is_added(line)).collect();
     lines.join("\n").trim().to_owned()
 }

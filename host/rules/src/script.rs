@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::{
     Store,
-    component::{Instance, LinkerInstance},
+    component::{Instance, Linker, LinkerInstance},
 };
 
 use crate::state::State;
@@ -13,7 +13,9 @@ use crate::state::State;
 /// QuickJS with the world's bindings.
 pub(crate) const TEMPLATE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/quickjs.wasm"));
 /// The interface by which QuickJS asks for modules.
-pub(crate) const LOADER: &str = "local:init/module-loader";
+const LOADER: &str = "local:init/module-loader";
+/// The interface by which a script says why it ends.
+const AUTHOR: &str = "larder:script/author";
 
 /// What QuickJS needs before the first module; other worlds have streams in it.
 const SHIM: &str = "const wit = globalThis.wit = {};\n";
@@ -52,8 +54,23 @@ impl Script {
     }
 }
 
+/// Links an interface that only the template imports. Returns whether it is one.
+pub(crate) fn link(linker: &mut Linker<State>, name: &str) -> wasmtime::Result<bool> {
+    match name {
+        LOADER => link_loader(&mut linker.instance(name)?).map(|()| true),
+        AUTHOR => linker
+            .instance(name)?
+            .func_wrap("report", |mut store, (text,): (String,)| {
+                store.data_mut().report(text);
+                Ok(())
+            })
+            .map(|()| true),
+        _ => Ok(false),
+    }
+}
+
 /// The loader of modules: there is one, the script itself.
-pub(crate) fn link_loader(linker: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+fn link_loader(linker: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     linker.func_wrap("resolve", |store, (_from, name): (String, String)| {
         let known = store.data().script.as_ref().filter(|script| *script.name == *name);
         Ok((known.map(|_| name.clone()).ok_or_else(|| format!("there is no module `{name}` here")),))

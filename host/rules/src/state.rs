@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     pub(crate) cpu: Cpu,
     pub(crate) stderr: Vec<u8>,
+    /// Why a script is about to end, in its own words.
+    pub(crate) reported: Option<String>,
     /// What its loader of modules gives to QuickJS.
     pub(crate) script: Option<Script>,
 }
@@ -29,12 +31,19 @@ impl State {
             memory: Memory { limit: limits.memory_bytes, used: 0, was_denied: false },
             cpu: Cpu::default(),
             stderr: Vec::new(),
+            reported: None,
             script: script.cloned(),
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
         store
+    }
+
+    /// Keeps the first [`MAX_STDERR`] bytes of why a script ends.
+    pub(crate) fn report(&mut self, mut text: String) {
+        text.truncate(text.floor_char_boundary(MAX_STDERR));
+        self.reported = Some(text);
     }
 
     /// Keeps what is written to standard error or output, up to [`MAX_STDERR`].

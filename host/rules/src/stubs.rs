@@ -31,9 +31,7 @@ pub(crate) fn link(
     let imports = component.component_type();
     for (name, _) in imports.imports(engine) {
         let interface = name.split('@').next().unwrap_or_default();
-        if interface == script::LOADER {
-            script::link_loader(&mut linker.instance(name)?)?;
-        } else if interface.starts_with("wasi:") {
+        if !script::link(linker, name)? && interface.starts_with("wasi:") {
             link_wasi(&mut linker.instance(name)?, interface)?;
         }
     }

@@ -6,6 +6,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
+/// The largest number of the world. QuickJS takes a larger u32 for a negative number.
+pub const MAX_NUMBER: u32 = u32::MAX >> 1;
+
+/// Returns a number as rules see it: at most [`MAX_NUMBER`].
+#[must_use]
+pub fn number(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(MAX_NUMBER).min(MAX_NUMBER)
+}
+
 /// Names and values, in the order of the names, each name once.
 pub type Pairs = Vec<(String, String)>;
 

@@ -24,6 +24,7 @@ mod networks;
 mod optional;
 mod permissions;
 mod proxy;
+mod rules;
 mod secret;
 mod sections;
 mod socket_activation;
@@ -42,6 +43,7 @@ use effective::Provenances;
 pub use error::ConfigError;
 pub use issuer::{IssuerConfig, allowed_url};
 pub use proxy::Proxy;
+pub use rules::{FailureChoice, OnFailure, RetentionChoice, RulesConfig};
 pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{
     Auth, GITHUB_ISSUER, KeepNewest, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls,
@@ -123,6 +125,14 @@ impl Config {
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.provenances.is_set(name)
+    }
+
+    /// Puts the rules in this file in force: the option `--rules`.
+    #[must_use]
+    pub fn with_rules(mut self, file: PathBuf) -> Self {
+        self.settings.rules.file = Some(file);
+        self.provenances.set("rules.file", Provenance::Option("--rules"));
+        self
     }
 
     /// Replaces the policy component by this file: the option `--policy`.

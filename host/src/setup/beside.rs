@@ -12,7 +12,7 @@ use super::{
     outgoing::Outgoing,
     policy::StartingPolicy,
     storage::open_storage_beside,
-    tenant::{Holdings, Shared, assemble},
+    tenant::{Given, Holdings, Shared, assemble},
 };
 use crate::{
     config::{Config, Settings, TenantConfig, TenantFiles},
@@ -50,7 +50,7 @@ pub(crate) async fn beside(
     };
     let shared = Box::pin(Shared::open(config, Some(storage.clone()), Some(index.clone()))).await?;
     let holdings = Holdings::new(settings, storage, index);
-    let tenant = Box::pin(assemble(settings, &shared, &holdings, None, (None, 0))).await?;
+    let tenant = Box::pin(assemble(settings, &shared, &holdings, Given::default())).await?;
     // What was chosen for the server is not a tenant's that has a policy of its own.
     let own_file =
         settings.policy.component.as_ref().filter(|file| server.policy.component.as_ref() != Some(file));

@@ -6,6 +6,7 @@ pub(crate) mod claim;
 mod database;
 mod outgoing;
 mod policy;
+mod rules;
 mod server;
 mod storage;
 mod tenant;
@@ -19,6 +20,7 @@ pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
     beside::beside,
     policy::{ProvenPolicy, StartingPolicy},
+    rules::StartingRules,
     server::{server, wanted},
     storage::claim_storage,
     tenant::{Shared, schedule, tenant},

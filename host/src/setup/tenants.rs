@@ -10,10 +10,14 @@ use std::{
 
 use async_trait::async_trait;
 use larder_common::{TenantName, causes::chain};
+use larder_rules::Rules;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
-use super::tenant::{Holdings, Shared, assemble};
+use super::{
+    rules::load_rules,
+    tenant::{Given, Holdings, Shared, assemble},
+};
 use crate::{
     auth::SKIP_WARNING,
     config::{
@@ -169,7 +173,8 @@ impl TenantLoader {
     /// was there before if the new one has a fault.
     async fn keep_or_make(self: &Arc<Self>, config: TenantConfig) -> Option<Known> {
         let known = self.state.lock().tenants.get(&config.name).cloned();
-        let paths = [Some(self.file_of(&config.name)), config.settings.policy.component.clone()];
+        let Settings { policy, rules, .. } = &config.settings;
+        let paths = [Some(self.file_of(&config.name)), policy.component.clone(), rules.file.clone()];
         let stamps: Stamps =
             paths.into_iter().flatten().map(|path| (path.clone(), FileStamp::of(&path))).collect();
         if known.as_ref().is_some_and(|known| known.stamps == stamps) {
@@ -202,14 +207,22 @@ impl TenantLoader {
             self.shared.check_own_storage(&name, &settings)?;
         }
         let policy = self.policy_of(&settings).await?;
+        let rules = rules_of(&settings).await?;
         let cpu = Arc::new(CpuBudget::new(own.cpu_percent));
         let max_bytes = own.max_bytes;
         let description = describe(&name, own, &settings);
         let holdings = self.holdings_of(&name, own_storage);
         let resources = SharedResources { cpu, memory: self.memory.clone() };
         let shared = self.shared.clone();
-        let maker =
-            Maker { name: name.clone(), settings, shared, holdings: holdings.clone(), resources, max_bytes };
+        let maker = Maker {
+            name: name.clone(),
+            settings,
+            rules,
+            shared,
+            holdings: holdings.clone(),
+            resources,
+            max_bytes,
+        };
         let registered = Registered::new(description, policy, Box::new(maker), self.made.clone());
         if has_own_policy {
             registered.policy.current().probe(registered.tenant().await?).await?;
@@ -293,6 +306,18 @@ impl Reload for TenantLoader {
     }
 }
 
+/// Reads and compiles the rules of a tenant.
+async fn rules_of(settings: &Settings) -> Result<Option<Arc<Rules>>, StartError> {
+    if settings.rules.file.is_none() {
+        return Ok(None);
+    }
+    let settings = settings.clone();
+    match tokio::task::spawn_blocking(move || load_rules(&settings)).await {
+        Ok(rules) => rules,
+        Err(panicked) => Err(StartError::Thread(panicked.into())),
+    }
+}
+
 /// What the registry knows of a tenant.
 fn describe(name: &TenantName, own: TenantSection, settings: &Settings) -> Description {
     let issuers = settings.auth.issuers.iter().filter(|_| own.by_issuer);
@@ -311,6 +336,7 @@ fn describe(name: &TenantName, own: TenantSection, settings: &Settings) -> Descr
 struct Maker {
     name: TenantName,
     settings: Settings,
+    rules: Option<Arc<Rules>>,
     shared: Arc<Shared>,
     /// Shared with whom the tenant was before its file changed.
     holdings: KnownHoldings,
@@ -322,10 +348,12 @@ struct Maker {
 #[async_trait]
 impl MakeTenant for Maker {
     async fn make(&self) -> Result<Tenant, StartError> {
-        let Self { name, settings, shared, holdings, resources, max_bytes } = self;
+        let Self { name, settings, rules, shared, holdings, resources, max_bytes } = self;
         let has_own = holdings.own_storage.is_some();
         let make = || Holdings::of_tenant(name, settings, has_own, shared);
         let holdings = holdings.cell.get_or_try_init(make).await?;
-        assemble(settings, shared, holdings, None, (Some(resources.clone()), *max_bytes)).await
+        let (rules, resources) = (rules.clone(), Some(resources.clone()));
+        let given = Given { tokens: None, rules, resources, max_bytes: *max_bytes };
+        assemble(settings, shared, holdings, given).await
     }
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     capacity::{Cleaner, Evictor},
     engine::PolicyInForce,
-    exchange::{Exchange, PolicyExchange},
+    exchange::{Exchange, PolicyExchange, RulesExchange},
     tenant::Tenant,
 };
 
@@ -66,6 +66,7 @@ pub(crate) struct JanitorWork {
     pub(crate) policy: PolicyInForce,
     /// Exchanges that policy.
     pub(crate) exchange: Exchange<PolicyExchange>,
+    pub(crate) rules_exchange: Exchange<RulesExchange>,
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) others: Option<OtherTenants>,
@@ -96,7 +97,7 @@ impl Janitor {
 }
 
 async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
-    let JanitorWork { policy, exchange, tenant, others, schedule } = work;
+    let JanitorWork { policy, exchange, rules_exchange, tenant, others, schedule } = work;
     let (others, made) = OpenTenants::new(others);
     let flushing = tenant.durability.run_flusher(tenant.storage.clone(), tenant.index.clone());
     select! {
@@ -108,6 +109,7 @@ async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
         () = others.follow(made) => {}
         () = others.watch() => {}
         () = exchange.run() => {}
+        () = rules_exchange.run() => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
     persist(&tenant).await;

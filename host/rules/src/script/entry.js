@@ -1,5 +1,6 @@
 // The module that QuickJS starts with. It takes the operator's script as a module and exports the whole
 // world: QuickJS has one set of bindings for all scripts.
+import { report } from 'larder:script/author';
 import * as rules from 'SCRIPT';
 
 const functions = {
@@ -17,16 +18,32 @@ const builtIn = {
   rank: (entries) => entries.map(({ idleS }) => idleS),
 };
 
+const describe = (error) => {
+  if (!(error instanceof Error)) return `an exception that is no Error: ${error}`;
+  const own = (line) => line.includes('larder:rules/entry.js') || line.trim() === '';
+  return [`${error}`, ...`${error.stack ?? ''}`.split('\n').filter((line) => !own(line))].join('\n');
+};
+
+// What is thrown reaches the author by `report`; QuickJS itself ends at it.
+const guarded = (object, name) => (a, b, c, d) => {
+  try {
+    return object[name](a, b, c, d);
+  } catch (error) {
+    report(describe(error));
+    throw error;
+  }
+};
+
 const exported = {};
 for (const [name, names] of Object.entries(functions)) {
   const given = rules[name] ?? rules.default?.[name];
   if (given === undefined) continue;
-  const all = name === 'retention' ? { ...builtIn } : {};
+  exported[name] = {};
   for (const each of names) {
-    if (given[each] !== undefined) all[each] = given[each];
-    if (typeof all[each] !== 'function') throw new TypeError(`${name}.${each} is not a function`);
+    const own = given[each] !== undefined || name !== 'retention' ? given : builtIn;
+    if (typeof own[each] !== 'function') throw new TypeError(`${name}.${each} is not a function`);
+    exported[name][each] = guarded(own, each);
   }
-  exported[name] = all;
 }
 
 export const { access, restore, save, retention } = exported;
