@@ -14,7 +14,7 @@ use crate::{
     descriptors::{Shares, raise_limit},
     error::StartError,
     gauges::Gauges,
-    larder::Larder,
+    larder::{Exchanges, Larder},
     management::{self, Live, Managed, ManagementListener, ManagementOnMain},
     server::ServedTenants,
     setup::{
@@ -111,12 +111,15 @@ impl Builder {
         let is_embedded = matches!(listener, WantedListener::Without);
         let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
-        let policy = setup::policy(settings, policy.as_deref())?;
+        let policy = setup::StartingPolicy::load(settings, policy.as_deref())?;
+        let rules = setup::StartingRules::load(settings)?;
         let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
         let server = setup::server(settings, shares, listener, &observed)?;
         let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index, &observed)).await?);
-        let tenant = Arc::new(setup::tenant(settings, &shared, authenticator).await?);
-        policy.probe(&tenant).await?;
+        let tenant = Arc::new(setup::tenant(settings, &shared, authenticator, rules.rules()).await?);
+        let setup::ProvenPolicy { policy, exchange, requests: policy_requests } =
+            Box::pin(policy.prove(&tenant)).await?;
+        let (rules_exchange, rules_requests) = rules.follow(&tenant.rules);
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;
         let (tenancy, others) = match setup::tenants(settings, &shared, &policy).await? {
@@ -134,6 +137,8 @@ impl Builder {
         let (sweeps, requests) = sweep_control();
         let work = JanitorWork {
             policy: policy.clone(),
+            exchange,
+            rules_exchange,
             tenant: tenant.clone(),
             others,
             schedule,
@@ -141,6 +146,7 @@ impl Builder {
             health: health.clone(),
         };
         let janitor = Janitor::start(work).map_err(StartError::Thread)?;
+        let rules = tenant.rules.clone();
         let connections = Arc::new(OnceLock::new());
         let live = Live { started_ms: tenant.clock.now_ms(), sweeps, connections: Arc::clone(&connections) };
         let registry = tenancy.as_ref().map(|tenancy| Arc::clone(&tenancy.registry));
@@ -163,6 +169,18 @@ impl Builder {
         let listen = |socket| ManagementListener::start(socket, router).map_err(StartError::Thread);
         let management = socket.map(listen).transpose()?;
         metrics.set_source(Arc::new(Gauges::new(settings, &served, running.connection_gauge())));
-        Ok(Larder { running, janitor, management, shares, tenancy, metrics, health, _lock: lock })
+        let exchanges = Exchanges { policy: policy_requests, rules: rules_requests };
+        Ok(Larder {
+            running,
+            janitor,
+            management,
+            exchanges,
+            shares,
+            tenancy,
+            metrics,
+            health,
+            rules,
+            _lock: lock,
+        })
     }
 }

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use larder_index::IndexError;
+use larder_rules::RulesError;
 use larder_storage::StorageError;
 
 use crate::{
@@ -56,6 +57,15 @@ pub enum StartError {
     /// The policy cannot be used.
     #[error("the policy cannot be loaded")]
     Policy(#[from] LoadError),
+    /// The rules cannot be used.
+    #[error("{path}: the rules cannot be loaded")]
+    Rules {
+        /// Their file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: RulesError,
+    },
     /// The storage cannot be used.
     #[error("the storage cannot be used")]
     Storage(#[from] StorageError),

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::{
     config::Settings,
+    engine::PolicyInForce,
     server::{ConnectionGauge, ServedTenants, Tenancy},
     tenant::Tenant,
 };
@@ -30,7 +31,7 @@ pub(crate) struct Gauges {
     tenancy: Option<Tenancy>,
     connections: ConnectionGauge,
     started_ms: u64,
-    policy_digest: String,
+    policy: PolicyInForce,
     policy_memory_bytes: u64,
     max_bytes: u64,
     repositories: usize,
@@ -53,7 +54,7 @@ impl Gauges {
             tenancy: tenancy.clone(),
             connections,
             started_ms: Clock::system().now_ms(),
-            policy_digest: policy.digest().to_owned(),
+            policy: policy.clone(),
             policy_memory_bytes: settings.policy.memory_bytes,
             max_bytes: settings.capacity.max_bytes,
             repositories: settings.metrics.repositories,
@@ -152,7 +153,7 @@ impl Source for Gauges {
             uploads: self.uploads().await,
             policy_memory_limit_bytes: self.policy_memory_bytes,
             policy_active_since_seconds: seconds(self.started_ms),
-            policy_digest: self.policy_digest.clone(),
+            policy_digest: self.policy.current().digest().to_owned(),
             keys: self.keys(),
             tenants: self.tenants(),
         }

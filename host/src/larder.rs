@@ -9,8 +9,12 @@ use std::{
 
 use larder_metrics::{Health, Metrics};
 
+use larder_rules::Asker;
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
+
 use crate::{
     descriptors::Shares,
+    exchange::{ExchangeError, Request},
     management::ManagementListener,
     message::QuotaUsage,
     server::{ConnectionUsage, LarderService, Running, Tenancy},
@@ -20,16 +24,25 @@ use crate::{
 /// How long the last writes may take at the end, when a database or bucket hangs.
 const LAST_WRITES: Duration = Duration::from_millis(2500);
 
+/// What exchanges policy and rules is asked by.
+pub(crate) struct Exchanges {
+    pub(crate) policy: UnboundedSender<Request>,
+    pub(crate) rules: UnboundedSender<Request>,
+}
+
 /// A running server. Dropping it does not stop it: call [`Larder::stop`].
 pub struct Larder {
     pub(crate) running: Running,
     pub(crate) janitor: Janitor,
     pub(crate) management: Option<ManagementListener>,
+    pub(crate) exchanges: Exchanges,
     pub(crate) shares: Shares,
     /// `None` where there is one tenant.
     pub(crate) tenancy: Option<Tenancy>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) health: Arc<Health>,
+    /// Those of the tenant `default`.
+    pub(crate) rules: Asker,
     /// Of the data directory; released when the process has ended or this is dropped.
     pub(crate) _lock: File,
 }
@@ -51,6 +64,13 @@ impl Larder {
     #[must_use]
     pub fn service(&self) -> LarderService {
         self.running.service()
+    }
+
+    /// Returns what asks the rules of the tenant `default`. By it others are put in force: tokens that
+    /// are known are then asked about again.
+    #[must_use]
+    pub fn rules(&self) -> &Asker {
+        &self.rules
     }
 
     /// Returns how the process's file descriptors are divided up.
@@ -88,6 +108,27 @@ impl Larder {
     #[must_use]
     pub fn tenant_instances(&self) -> Option<usize> {
         self.tenancy.as_ref().map(|tenancy| tenancy.pool.taken())
+    }
+
+    /// Looks now whether the files of the policy and the rules have changed, which is otherwise done
+    /// every two seconds. Returns at once; the log says what has come of it.
+    pub fn reload(&self) {
+        // Fails only while the server stops.
+        let _ = self.exchanges.policy.send(Request::Look);
+        let _ = self.exchanges.rules.send(Request::Look);
+    }
+
+    /// Puts another policy in force: a WebAssembly component of the cache world, in binary form. It is
+    /// loaded and tried first. Requests in flight finish with the earlier one. It holds until the next
+    /// exchange, or until the server ends.
+    ///
+    /// # Errors
+    /// [`ExchangeError`] when it cannot be used: the earlier one stays.
+    pub async fn exchange_policy(&self, component: Vec<u8>) -> Result<(), ExchangeError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Put { content: component, reply };
+        self.exchanges.policy.send(request).map_err(|_| ExchangeError::Stopping)?;
+        answer.await.unwrap_or(Err(ExchangeError::Stopping))
     }
 
     /// Lets requests in flight finish within the configured limit, and persists what is in memory,

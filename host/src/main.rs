@@ -6,8 +6,12 @@ mod greeting;
 mod manage;
 #[cfg(feature = "jemalloc")]
 mod memory;
+mod policy_check;
+mod policy_command;
 mod revoke_command;
+mod rules_command;
 mod tenant_files;
+mod version_commands;
 
 use std::{
     io::{self, Write},
@@ -66,6 +70,12 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Key(args) => ask(manage::key(args)),
         Command::Completions(args) => Ok(std::io::stdout().lock().write_all(&manage::completions(&args))?),
         Command::Version(args) => say(&manage::version(&args)),
+        Command::Policy { file, command } => {
+            say(&policy_command::run(&Config::from_process(file.path.as_deref())?, command)?)
+        }
+        Command::Rules { file, command } => {
+            say(&rules_command::run(|| Ok(Config::from_process(file.path.as_deref())?), command)?)
+        }
         Command::Tenant { file, command } => {
             let config = Config::from_process(file.path.as_deref())?;
             match command {
@@ -102,6 +112,9 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(policy) = args.policy {
         config = config.with_policy(policy);
     }
+    if let Some(rules) = args.rules {
+        config = config.with_rules(rules);
+    }
     config.adopt_storage = args.adopt_storage;
     config.rewrite_keys = args.rewrite_keys;
     let _log = start_logging(&config)?;
@@ -127,7 +140,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(address) = larder.address() {
         say(&greeting::text(address, base_url.as_deref(), exposed.as_deref()))?;
     }
-    runtime.block_on(signals.next());
+    runtime.block_on(signals.reloading(&larder));
     tracing::info!("stopping: waiting for requests in flight; a second signal aborts them");
     let stopping = runtime.spawn_blocking(|| larder.stop());
     let ended = runtime.block_on(async {
@@ -161,15 +174,37 @@ fn say(text: &str) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// The signals to stop.
+/// A time in UTC, to the second.
+fn time(ms: u64) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+/// The signals to stop, and the one to look for changes.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to stop. Meanwhile SIGHUP has the server look for changed files.
+    async fn reloading(&mut self, larder: &Larder) {
+        loop {
+            select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => larder.reload(),
+            }
+        }
     }
 
     async fn next(&mut self) {

@@ -117,6 +117,11 @@ impl TestServer {
         self.larder.as_ref().and_then(Larder::management_address)
     }
 
+    /// The server itself.
+    pub fn larder(&self) -> &Larder {
+        self.larder.as_ref().expect("it runs")
+    }
+
     /// Returns how many instances of policies the tenants besides `default` have.
     pub fn tenant_instances(&self) -> Option<usize> {
         self.larder.as_ref().and_then(Larder::tenant_instances)
@@ -125,6 +130,11 @@ impl TestServer {
     /// Returns what the server counts.
     pub fn metrics(&self) -> std::sync::Arc<larder::metrics::Metrics> {
         self.larder.as_ref().map(Larder::metrics).expect("it runs")
+    }
+
+    /// Returns what asks the rules of the server.
+    pub fn rules(&self) -> &larder::rules::Asker {
+        self.larder.as_ref().expect("it runs").rules()
     }
 
     /// Returns the usage of the server's resources for requests.

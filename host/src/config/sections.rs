@@ -11,8 +11,8 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Management, MetricsConfig, Proxy, SslMode,
-    listen, networks, optional, secret,
+    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Management, MetricsConfig, Proxy, RulesConfig,
+    SslMode, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -50,6 +50,8 @@ pub struct Settings {
     pub urls: Urls,
     /// The guest.
     pub policy: PolicyConfig,
+    /// Rules of the operator.
+    pub rules: RulesConfig,
     /// What is deleted, and when.
     pub retention: Retention,
     /// How much may be stored.
@@ -82,6 +84,7 @@ impl Default for Settings {
             auth: Auth::default(),
             urls: Urls::default(),
             policy: PolicyConfig::default(),
+            rules: RulesConfig::default(),
             retention: Retention::default(),
             capacity: CapacityConfig::default(),
             webhooks: Webhooks::default(),

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    Auth, CapacityConfig, ConfigError, PolicyConfig, Provenance, Retention, Settings, Storage,
+    Auth, CapacityConfig, ConfigError, PolicyConfig, Provenance, Retention, RulesConfig, Settings, Storage,
     UpstreamConfig, Urls, Webhooks, check, exposure, file::RawSettings, listen, listen::overlap, optional,
 };
 use claims::Claims;
@@ -120,6 +120,7 @@ struct TenantFile {
     auth: Auth,
     urls: Urls,
     policy: PolicyConfig,
+    rules: RulesConfig,
     retention: Retention,
     capacity: CapacityConfig,
     webhooks: Webhooks,
@@ -128,7 +129,7 @@ struct TenantFile {
 
 /// What a file inherits of the server's configuration where it does not say otherwise: never a
 /// secret, and never who may use it.
-const INHERITED: [&str; 22] = [
+const INHERITED: [&str; 26] = [
     "upstream.url",
     "upstream.connect_timeout_ms",
     "auth.leeway_ms",
@@ -138,6 +139,10 @@ const INHERITED: [&str; 22] = [
     "policy.component",
     "policy.memory_bytes",
     "policy.deadline_ms",
+    "rules.file",
+    "rules.on_failure.access",
+    "rules.on_failure.restore",
+    "rules.on_failure.save",
     "retention.unused_days",
     "retention.never_used_days",
     "retention.max_age_days",
@@ -315,6 +320,7 @@ impl TenantConfig {
             auth,
             urls,
             policy,
+            rules,
             retention,
             capacity,
             webhooks,
@@ -325,7 +331,7 @@ impl TenantConfig {
         own.hosts = own.hosts.iter().map(|host| host_name(host).map_err(&fault)).collect::<Result<_, _>>()?;
         own.check(&auth).map_err(fault)?;
         let mut settings =
-            Settings { upstream, auth, urls, policy, retention, capacity, webhooks, ..server.clone() };
+            Settings { upstream, auth, urls, policy, rules, retention, capacity, webhooks, ..server.clone() };
         if let Some(storage) = &own_storage {
             settings.storage = storage.clone();
         }
@@ -415,9 +421,10 @@ fn of_tenant(error: ConfigError) -> ConfigError {
 fn inherited(server: &Settings) -> Vec<(&'static str, Value)> {
     // Plain structures of text, numbers and lists: they always serialize.
     let table = Table::try_from(server).unwrap_or_default();
+    let table = Value::Table(table);
     let value = |name: &'static str| {
-        let (section, key) = name.split_once('.')?;
-        Some((name, table.get(section)?.get(key)?.clone()))
+        let value = name.split('.').try_fold(&table, |table, key| table.get(key))?;
+        Some((name, value.clone()))
     };
     INHERITED.into_iter().chain(COMMON).filter_map(value).collect()
 }

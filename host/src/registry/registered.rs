@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use larder_common::TenantName;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::{engine::Policy, error::StartError, tenant::Tenant};
+use crate::{engine::PolicyInForce, error::StartError, tenant::Tenant};
 
 /// Makes what a tenant needs.
 #[async_trait]
@@ -39,7 +39,7 @@ pub(crate) struct Registered {
     pub(crate) name: TenantName,
     /// The configured origin at which clients reach it.
     pub(crate) base_url: Option<String>,
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
     /// Where the server listens for it alone.
     pub(crate) listen: Vec<SocketAddr>,
     /// Most connections at once; `None`: half of all.
@@ -56,7 +56,7 @@ pub(crate) struct Registered {
 impl Registered {
     pub(crate) fn new(
         description: Description,
-        policy: Policy,
+        policy: PolicyInForce,
         maker: Box<dyn MakeTenant>,
         made: mpsc::UnboundedSender<Arc<Self>>,
     ) -> Arc<Self> {

@@ -58,7 +58,8 @@ pub use self::{
     service::{ClientAddress, LarderService, ResponseBody, ResponseFuture},
 };
 use crate::{
-    engine::Policy, management::ManagementOnMain, message::QuotaUsage, registry::Registry, tenant::Tenant,
+    engine::PolicyInForce, management::ManagementOnMain, message::QuotaUsage, registry::Registry,
+    tenant::Tenant,
 };
 
 /// The limits of the server.
@@ -160,7 +161,7 @@ impl Listener {
 /// Whose requests a server responds to.
 pub(crate) struct ServedTenants {
     /// The tenant `default`, and its policy.
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) tenancy: Option<Tenancy>,

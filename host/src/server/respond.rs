@@ -17,7 +17,7 @@ use super::{
     tenant_route::{Owner, Route, healthy, route},
 };
 use crate::{
-    engine::Guest,
+    engine::{CurrentGuest, Guest},
     management::{self, ManagementOnMain},
     message::{
         ClientGuard, ClientQuota, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
@@ -55,7 +55,7 @@ fn refuse_connection(version: Version, record: &RequestRecord) -> Response {
 
 /// Responds to the requests of one thread.
 pub(super) struct Responder {
-    guest: Guest,
+    guest: Arc<CurrentGuest>,
     admission: Admission,
     tenant: Arc<Tenant>,
     settings: Arc<ServerSettings>,
@@ -68,7 +68,7 @@ pub(super) struct Responder {
 impl Responder {
     /// `guest` and `tenant` are those of the tenant `default`.
     pub(super) fn new(
-        guest: Guest,
+        guest: Arc<CurrentGuest>,
         admission: Admission,
         tenant: Arc<Tenant>,
         settings: Arc<ServerSettings>,
@@ -148,7 +148,8 @@ impl Responder {
             Ok(origin) => origin,
             Err(bad) => return bad.response(record),
         };
-        let whose = (&self.guest, &self.tenant);
+        let guest = self.guest.get();
+        let whose = (&*guest, &self.tenant);
         self.call(whose, client, head, origin, body, record).await
     }
 
@@ -168,7 +169,8 @@ impl Responder {
         match route {
             Ok(Route { origin, whose: Owner::Default }) => {
                 active.unassign();
-                let whose = (&self.guest, &self.tenant);
+                let guest = self.guest.get();
+                let whose = (&*guest, &self.tenant);
                 self.call(whose, client, head, origin, body, record).await
             }
             Ok(Route { origin, whose: Owner::Tenant(registered) }) => {

@@ -27,7 +27,11 @@ use super::{
     respond::Responder,
     tenant_guests::{Tenancy, TenantGuests},
 };
-use crate::{engine::Policy, management::ManagementOnMain, tenant::Tenant};
+use crate::{
+    engine::{CurrentGuest, PolicyInForce},
+    management::ManagementOnMain,
+    tenant::Tenant,
+};
 
 /// Threads for blocking file system calls, per worker.
 const BLOCKING_THREADS: usize = 16;
@@ -51,7 +55,7 @@ pub(super) struct Worker {
     /// Told once it runs.
     pub(super) running: std_mpsc::Sender<Arc<RunningWorker>>,
     pub(super) inbox: mpsc::UnboundedReceiver<Accepted>,
-    pub(super) policy: Policy,
+    pub(super) policy: PolicyInForce,
     pub(super) tenant: Arc<Tenant>,
     pub(super) tenancy: Option<Tenancy>,
     pub(super) management: Option<ManagementOnMain>,
@@ -92,7 +96,7 @@ impl Worker {
             admission,
         } = self;
         let bounds = Rc::new(settings.bounds.clone());
-        let guest = policy.start(&tenant);
+        let guest = CurrentGuest::start(&policy, &tenant);
         let others = tenancy.map(TenantGuests::new);
         let responder =
             Arc::new(Responder::new(guest, admission, tenant, settings, others).with_management(management));

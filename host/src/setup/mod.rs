@@ -7,6 +7,7 @@ mod database;
 mod metrics;
 mod outgoing;
 mod policy;
+mod rules;
 mod server;
 mod storage;
 mod tenant;
@@ -20,7 +21,8 @@ pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
     beside::beside,
     metrics::Observed,
-    policy::policy,
+    policy::{ProvenPolicy, StartingPolicy},
+    rules::StartingRules,
     server::{server, wanted},
     storage::claim_storage,
     tenant::{Shared, schedule, tenant},
