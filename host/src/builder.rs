@@ -1,13 +1,13 @@
 //! Puts a server together: the parts that the caller brings, and the configuration for all others.
 
-use std::{net::TcpListener, sync::Arc};
+use std::sync::Arc;
 
 use larder_index::Index;
 use larder_storage::Storage;
 
 use crate::{
     auth::Authenticator,
-    config::Config,
+    config::{Config, InheritedListener},
     descriptors::{Shares, raise_limit},
     error::StartError,
     larder::Larder,
@@ -77,8 +77,16 @@ impl Builder {
 
     /// Accepts on this listener, which a supervisor has opened, in place of `server.listen`.
     #[must_use]
-    pub fn listener(mut self, listener: TcpListener) -> Self {
-        self.listener = WantedListener::Given(listener);
+    pub fn listener(self, listener: impl Into<InheritedListener>) -> Self {
+        self.listeners(vec![listener.into()])
+    }
+
+    /// Accepts on these listeners, which a supervisor has opened: on the one at the address of
+    /// `server.listen`, else the first, for the server, and on those at addresses of `tenant.listen` for
+    /// that tenant. The others are closed. None at all: as `server.listen` says.
+    #[must_use]
+    pub fn listeners(mut self, listeners: Vec<InheritedListener>) -> Self {
+        self.listener = WantedListener::Given(listeners);
         self
     }
 
@@ -102,11 +110,12 @@ impl Builder {
         let Self { config, storage, index, authenticator, policy, listener } = self;
         let settings = &config.settings;
         let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
-        let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
+        let tls = setup::server_tls(settings)?;
+        let claim = StartClaim::begin(&settings.data, &settings.server, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
         let policy = setup::policy(settings, policy.as_deref())?;
-        let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
-        let server = setup::server(settings, shares, listener)?;
+        let (lock, listener) = claim.complete(&settings.data, &settings.server).await?;
+        let server = setup::server(settings, shares, listener, tls)?;
         let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index)).await?);
         let tenant = Arc::new(setup::tenant(settings, &shared, authenticator).await?);
         policy.probe(&tenant).await?;

@@ -2,7 +2,10 @@
 
 use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
 
+use larder_common::TenantName;
+
 use crate::{
+    config::ListenAddress,
     descriptors::Shares,
     message::QuotaUsage,
     server::{ConnectionUsage, LarderService, Running, Tenancy},
@@ -23,11 +26,42 @@ pub struct Larder {
     pub(crate) _lock: File,
 }
 
+/// A certificate that is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedCertificate {
+    /// Whose it is; `None`: the server's.
+    pub tenant: Option<TenantName>,
+    /// When it ends, in seconds since 1970; `None` where that cannot be told.
+    pub not_after_s: Option<u64>,
+}
+
 impl Larder {
-    /// Returns the address that it listens on; `None` if it has no listener.
+    /// Returns the address and port that it listens on; `None` if it has no listener, or it is a Unix
+    /// socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
+        self.running.address().and_then(ListenAddress::tcp)
+    }
+
+    /// Returns where it listens; `None` if it has no listener.
+    #[must_use]
+    pub fn listen_address(&self) -> Option<&ListenAddress> {
         self.running.address()
+    }
+
+    /// Returns the certificates that are served at the moment: the server's own, and those of
+    /// tenants.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<ServedCertificate> {
+        let own = self.running.tls().map(|site| (None, site.clone()));
+        let registry = self.tenancy.as_ref().map(|tenancy| &tenancy.registry);
+        let of_tenants = registry.into_iter().flat_map(|registry| registry.all());
+        let of_tenants =
+            of_tenants.filter_map(|tenant| Some((Some(tenant.name.clone()), tenant.site.clone()?)));
+        let served = own.into_iter().chain(of_tenants);
+        served
+            .map(|(tenant, site)| ServedCertificate { tenant, not_after_s: site.tls.not_after_s() })
+            .collect()
     }
 
     /// Returns the server as a service, for requests that reach the embedding program.

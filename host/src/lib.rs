@@ -134,6 +134,7 @@ mod webhook;
 pub use larder_common::{InvalidTenantName, TenantName, clock, facts};
 pub use larder_index as index;
 pub use larder_storage as storage;
+pub use larder_tls::TlsFault;
 
 pub use self::{
     auth::{Access, AuthSetupError, Authenticator, SKIP_WARNING, Scope, TokenError},
@@ -142,7 +143,7 @@ pub use self::{
     descriptors::{Shares, TooFew},
     engine::LoadError,
     error::StartError,
-    larder::Larder,
+    larder::{Larder, ServedCertificate},
     message::QuotaUsage,
     net::TlsError,
     server::{ClientAddress, ConnectionUsage, LarderService, ResponseBody, ResponseFuture},

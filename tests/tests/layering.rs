@@ -10,7 +10,7 @@ use std::{
 
 /// The crates of the host. Which of them may use which is in their `Cargo.toml`; here is what that
 /// does not say.
-const CRATES: [&str; 4] = ["common/src", "index/src", "src", "storage/src"];
+const CRATES: [&str; 5] = ["common/src", "index/src", "src", "storage/src", "tls/src"];
 
 /// A library or module, and the folders below `host/` in which it may be named.
 const MAY_NAME: [(&str, &[&str]); 13] = [

@@ -20,6 +20,7 @@ mod exposure;
 mod file;
 mod issuer;
 mod listen;
+mod listener_tls;
 mod networks;
 mod optional;
 mod permissions;
@@ -27,6 +28,7 @@ mod proxy;
 mod secret;
 mod sections;
 mod socket_activation;
+mod socket_mode;
 mod storage;
 mod tenants;
 
@@ -41,13 +43,16 @@ pub use effective::Provenance;
 use effective::Provenances;
 pub use error::ConfigError;
 pub use issuer::{IssuerConfig, allowed_url};
+pub use listen::ListenAddress;
+pub use listener_tls::{ClientCertificates, ListenerTls};
 pub use proxy::Proxy;
 pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{
     Auth, GITHUB_ISSUER, KeepNewest, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls,
     UpstreamConfig, Urls, Webhooks,
 };
-pub use socket_activation::inherited_listener;
+pub use socket_activation::{InheritedListener, inherited_listeners};
+pub use socket_mode::SocketMode;
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 pub use tenants::{REMOVED_TENANT, TenantSummary, Tenants};
 pub(crate) use tenants::{

@@ -4,6 +4,7 @@
 mod beside;
 pub(crate) mod claim;
 mod database;
+mod listener_tls;
 mod outgoing;
 mod policy;
 mod server;
@@ -18,6 +19,7 @@ use crate::config::{Secret, Settings};
 pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
     beside::beside,
+    listener_tls::server_tls,
     policy::policy,
     server::{server, wanted},
     storage::claim_storage,

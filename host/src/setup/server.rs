@@ -7,6 +7,7 @@ use crate::{
     descriptors::{Shares, Wanted},
     engine::InstanceLimits,
     error::StartError,
+    registry::SiteTls,
     server::{Capacity, Listener, Server, ServerBounds, ServerSettings},
 };
 
@@ -34,6 +35,7 @@ pub(crate) fn server(
     settings: &Settings,
     shares: Shares,
     listener: Option<Listener>,
+    tls: Option<SiteTls>,
 ) -> Result<Server, StartError> {
     let (server, guest) = (&settings.server, InstanceLimits::from(&settings.policy));
     let per_client = match server.max_connections_per_client {
@@ -45,6 +47,8 @@ pub(crate) fn server(
         threads: server.thread_count(),
         base_url: server.base_url.clone(),
         trusted_proxies: server.trusted_proxies.clone(),
+        tls,
+        socket_mode: server.socket_mode,
         bounds: ServerBounds {
             connections: shares.connections,
             connections_per_client: per_client,
@@ -64,5 +68,6 @@ pub(crate) fn server(
             forwards: MAX_FORWARDS.min(shares.requests / 2),
         },
     };
-    Server::new(settings, listener).map_err(|source| StartError::Listen { address: server.listen, source })
+    Server::new(settings, listener)
+        .map_err(|source| StartError::Listen { address: server.listen.clone(), source })
 }

@@ -2,8 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, Metadata},
-    os::unix::fs::MetadataExt,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -11,10 +10,14 @@ use std::{
 
 use async_trait::async_trait;
 use larder_common::{TenantName, causes::chain};
+use larder_tls::Stamp;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
-use super::tenant::{Holdings, Shared, assemble};
+use super::{
+    listener_tls::{tenant_files, tenant_tls},
+    tenant::{Holdings, Shared, assemble},
+};
 use crate::{
     auth::SKIP_WARNING,
     config::{
@@ -23,7 +26,7 @@ use crate::{
     },
     engine::{InstanceLimits, InstancePool, Policy},
     error::StartError,
-    registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served},
+    registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served, SiteTls},
     server::Tenancy,
     tenant::{CpuBudget, GuestMemory, SharedResources, Tenant},
 };
@@ -62,24 +65,13 @@ struct KnownHoldings {
 /// A tenant that is served.
 #[derive(Clone)]
 struct Known {
-    /// Its file and its component, as they were when they were read.
+    /// Its file, its component and its certificate, as they were when they were read.
     stamps: Stamps,
     registered: Arc<Registered>,
 }
 
 /// What tells that a file is another one, by path.
 type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
-
-/// When a file was written, its length and its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(i64, i64, u64, u64);
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let of = |file: Metadata| Self(file.mtime(), file.mtime_nsec(), file.len(), file.ino());
-        fs::metadata(path).ok().map(of)
-    }
-}
 
 /// A server with several tenants, and what keeps them as the directory says.
 pub(crate) struct Tenants {
@@ -157,7 +149,8 @@ impl TenantLoader {
         Ok(Some((TenantFiles::read(&self.dir, &self.server)?, stamps)))
     }
 
-    /// Returns the stamps of the directory, of each file in it, and of the components in use.
+    /// Returns the stamps of the directory, of each file in it, and of the components and certificates
+    /// in use.
     fn stamps(&self) -> Stamps {
         let files = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
         let state = self.state.lock();
@@ -181,8 +174,10 @@ impl TenantLoader {
     async fn keep_or_make(self: &Arc<Self>, config: TenantConfig) -> Option<Known> {
         let known = self.state.lock().tenants.get(&config.name).cloned();
         let paths = [Some(self.file_of(&config.name)), config.settings.policy.component.clone()];
-        let stamps: Stamps =
-            paths.into_iter().flatten().map(|path| (path.clone(), Stamp::of(&path))).collect();
+        let tls = tenant_files(&config.own.tls, &self.server);
+        let tls = tls.iter().flat_map(|files| files.paths().map(Path::to_owned));
+        let paths = paths.into_iter().flatten().chain(tls);
+        let stamps: Stamps = paths.map(|path| (path.clone(), Stamp::of(&path))).collect();
         if known.as_ref().is_some_and(|known| known.stamps == stamps) {
             return known;
         }
@@ -215,7 +210,8 @@ impl TenantLoader {
         let policy = self.policy_of(&settings).await?;
         let cpu = Arc::new(CpuBudget::new(own.cpu_percent));
         let max_bytes = own.max_bytes;
-        let description = describe(&name, own, &settings);
+        let site = tenant_tls(&name, &own.tls, &self.server)?;
+        let description = describe(&name, own, &settings, site);
         let holdings = self.holdings_of(&name, own_storage);
         let resources = SharedResources { cpu, memory: self.memory.clone() };
         let shared = self.shared.clone();
@@ -305,11 +301,17 @@ impl Reload for TenantLoader {
 }
 
 /// What the registry knows of a tenant.
-fn describe(name: &TenantName, own: TenantSection, settings: &Settings) -> Description {
+fn describe(
+    name: &TenantName,
+    own: TenantSection,
+    settings: &Settings,
+    site: Option<SiteTls>,
+) -> Description {
     let issuers = settings.auth.issuers.iter().filter(|_| own.by_issuer);
     Description {
         hosts: own.hosts,
         listen: own.listen,
+        site,
         issuers: issuers.map(|issuer| issuer.issuer.clone()).collect(),
         base_url: settings.server.base_url.clone(),
         max_requests: own.max_requests,
