@@ -114,9 +114,11 @@ mod ending;
 mod engine;
 mod error;
 pub mod explain;
+mod gauges;
 mod interfaces;
 mod larder;
 mod log_throttle;
+mod management;
 mod message;
 mod net;
 mod registry;
@@ -133,6 +135,7 @@ mod webhook;
 
 pub use larder_common::{InvalidTenantName, TenantName, clock, facts};
 pub use larder_index as index;
+pub use larder_metrics as metrics;
 pub use larder_storage as storage;
 pub use larder_tls::TlsFault;
 
@@ -144,6 +147,7 @@ pub use self::{
     engine::LoadError,
     error::StartError,
     larder::{Larder, ServedCertificate},
+    management::LocalManagement,
     message::QuotaUsage,
     net::TlsError,
     server::{ClientAddress, ConnectionUsage, LarderService, ResponseBody, ResponseFuture},

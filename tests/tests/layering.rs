@@ -10,10 +10,10 @@ use std::{
 
 /// The crates of the host. Which of them may use which is in their `Cargo.toml`; here is what that
 /// does not say.
-const CRATES: [&str; 5] = ["common/src", "index/src", "src", "storage/src", "tls/src"];
+const CRATES: [&str; 6] = ["common/src", "index/src", "metrics/src", "src", "storage/src", "tls/src"];
 
 /// A library or module, and the folders below `host/` in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("wasmtime", &["src/engine", "src/interfaces"]),
     ("rusqlite", &["index/src/sqlite"]),
     ("refinery", &["index/src/sqlite"]),
@@ -26,6 +26,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("object_store", &["storage/src/bucket/azblob"]),
     ("reqwest", &["storage/src/bucket/gcs", "storage/src/bucket/azblob", "storage/src/bucket/http.rs"]),
     ("jsonwebtoken", &["src/auth"]),
+    ("prometheus_client", &["metrics/src"]),
     ("std::env::", &["src/config"]),
 ];
 

@@ -126,6 +126,12 @@ impl Evictor {
     /// Deletes until `needed.bytes` are free, or nothing may be deleted any more. Returns how many bytes
     /// were freed.
     async fn make_room(&self, needed: &RoomNeeded) -> Result<u64, EvictError> {
+        let freed = self.delete_until(needed).await?;
+        self.tenant.metrics.count_evicted(freed);
+        Ok(freed)
+    }
+
+    async fn delete_until(&self, needed: &RoomNeeded) -> Result<u64, EvictError> {
         if !self.capacity.limits.may_evict() {
             return Ok(0);
         }

@@ -50,6 +50,11 @@ impl Limits {
             || self.repositories.values().any(Option::is_some)
     }
 
+    /// Most bytes of the tenant.
+    pub(crate) fn most(&self) -> Option<u64> {
+        self.server.into_iter().chain(self.tenant).min()
+    }
+
     /// How long a save may wait for room.
     pub(super) fn wait(&self) -> Duration {
         self.wait

@@ -11,6 +11,7 @@ use super::{
     admission::Admission,
     connections::ActiveRequest,
     handshake::Sites,
+    health,
     origin::origin,
     peer::Peer,
     tenant_guests::TenantGuests,
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     engine::Guest,
     log_throttle::Throttle,
+    management::{self, ManagementOnMain},
     message::{
         ClientGuard, ClientQuota, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
         WireBody, error_response, unavailable,
@@ -81,6 +83,8 @@ pub(super) struct Responder {
     settings: Arc<ServerSettings>,
     /// The guests of other tenants; `None` where there is one tenant.
     others: Option<TenantGuests>,
+    /// The management API, where this listener has it.
+    management: Option<ManagementOnMain>,
     failed_handshakes: Throttle,
 }
 
@@ -93,7 +97,8 @@ impl Responder {
         settings: Arc<ServerSettings>,
         others: Option<TenantGuests>,
     ) -> Self {
-        Self { guest, admission, tenant, settings, others, failed_handshakes: Throttle::default() }
+        let failed_handshakes = Throttle::default();
+        Self { guest, admission, tenant, settings, others, management: None, failed_handshakes }
     }
 
     /// The certificates of connections.
@@ -109,6 +114,11 @@ impl Responder {
             self.failed_handshakes
                 .log(|times| tracing::info!(times, error = chain(error), "TLS handshakes have failed"));
         }
+    }
+
+    /// The same, with the management API.
+    pub(super) fn with_management(self, management: Option<ManagementOnMain>) -> Self {
+        Self { management, ..self }
     }
 
     pub(super) fn bounds(&self) -> &ServerBounds {
@@ -141,7 +151,8 @@ impl Responder {
         let mut id = uuid::Uuid::encode_buffer();
         let id = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut id);
         let address = peer.client(&head.headers, &self.settings.trusted_proxies);
-        let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
+        let record = RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers);
+        let record = Arc::new(record.counted_by(&self.tenant.metrics));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
         async move {
             let response = self.dispatch(client, active, peer, head, body, &record).await;
@@ -162,6 +173,9 @@ impl Responder {
         body: RequestBody,
         record: &Arc<RequestRecord>,
     ) -> Response {
+        if let Some(response) = health::response(&self.settings.health, &head, record.id()) {
+            return response;
+        }
         if let Some(others) = &self.others {
             // Boxed: it would make the future of a server with one tenant larger.
             return Box::pin(self.dispatch_to_tenant(others, (client, active), peer, head, body, record))
@@ -240,6 +254,9 @@ impl Responder {
             Ok(quota) => quota,
             Err(full) => return unavailable(&full.to_string(), record.id()),
         };
+        if let Some(management) = self.management.as_ref().filter(|management| management.has(&head)) {
+            return Box::pin(management::respond(management, *head, body, record)).await;
+        }
         if is_webhook(&head) {
             // Boxed: it would make the future of every request larger.
             return Box::pin(webhook::respond(tenant, &head, body, record)).await;

@@ -5,6 +5,7 @@ mod beside;
 pub(crate) mod claim;
 mod database;
 mod listener_tls;
+mod metrics;
 mod outgoing;
 mod policy;
 mod server;
@@ -20,6 +21,7 @@ pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
     beside::beside,
     listener_tls::server_tls,
+    metrics::Observed,
     policy::policy,
     server::{server, wanted},
     storage::claim_storage,

@@ -6,6 +6,7 @@
 //! `janitor.rs` runs sweeps on a schedule.
 
 mod ages;
+mod control;
 mod entries;
 mod failures;
 mod janitor;
@@ -22,6 +23,7 @@ mod tests;
 use std::sync::Arc;
 
 pub(crate) use ages::Ages;
+pub(crate) use control::{SweepControl, SweepRequests, SweepState, sweep_control};
 pub(crate) use janitor::{Janitor, JanitorWork, Schedule, Sweeps};
 pub(crate) use other_tenants::OtherTenants;
 pub(crate) use ownership::Ownership;

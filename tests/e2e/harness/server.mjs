@@ -86,7 +86,7 @@ class OwnServer {
     const logged = this.log().length
     this.#process = keepRunning(binary(), ['serve'], this.logFile, { cwd: this.home, env: this.#variables() })
     this.ended = this.#process.ended
-    const announced = () => this.log().slice(logged).match(/listening on (http:\/\/(127\.0\.0\.1:\d+))/)
+    const announced = () => this.log().slice(logged).match(/listening on (https?:\/\/(127\.0\.0\.1:\d+))/)
     let line
     try {
       line = await untilReady(START_LIMIT_MS, 'the server', this.#process, announced)
@@ -144,6 +144,8 @@ class OwnServer {
       ...plainEnvironment(),
       LARDER_LISTEN: this.#listen,
       LARDER_DATA: this.dataDir,
+      // Servers of several suites may run at once.
+      LARDER_MANAGEMENT_LISTEN: 'off',
       LARDER_HS256_SECRET: this.secret,
       DEFAULT_ACTIONS_RESULTS_URL: this.#upstream,
       RUST_LOG: 'info',
