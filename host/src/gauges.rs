@@ -14,10 +14,14 @@ use parking_lot::Mutex;
 use crate::{
     config::Settings,
     engine::PolicyInForce,
+    larder::served_certificates,
+    registry::SiteTls,
     server::{ConnectionGauge, ServedTenants, Tenancy},
     tenant::Tenant,
 };
 
+/// Most certificates whose end is told.
+const MAX_CERTIFICATES: usize = 100;
 /// Most uploads that are counted; more are as many as that.
 const MAX_UPLOADS: usize = 10_000;
 /// Most names of repositories that are remembered.
@@ -29,6 +33,7 @@ const NAMES_LAST: u32 = 256;
 pub(crate) struct Gauges {
     tenant: Arc<Tenant>,
     tenancy: Option<Tenancy>,
+    tls: Option<SiteTls>,
     connections: ConnectionGauge,
     started_ms: u64,
     policy: PolicyInForce,
@@ -47,11 +52,17 @@ struct Names {
 
 impl Gauges {
     /// For a server that starts now.
-    pub(crate) fn new(settings: &Settings, served: &ServedTenants, connections: ConnectionGauge) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        served: &ServedTenants,
+        tls: Option<SiteTls>,
+        connections: ConnectionGauge,
+    ) -> Self {
         let ServedTenants { policy, tenant, tenancy, .. } = served;
         Self {
             tenant: tenant.clone(),
             tenancy: tenancy.clone(),
+            tls,
             connections,
             started_ms: Clock::system().now_ms(),
             policy: policy.clone(),
@@ -79,6 +90,21 @@ impl Gauges {
             }
         }
         named
+    }
+
+    /// Returns the certificates that end first.
+    fn certificates(&self) -> Vec<(String, u64)> {
+        let registry = self.tenancy.as_ref().map(|tenancy| &*tenancy.registry);
+        let served = served_certificates(self.tls.as_ref(), registry).into_iter();
+        let mut ends: Vec<_> = served
+            .filter_map(|certificate| {
+                let tenant = certificate.tenant.unwrap_or_default();
+                Some((tenant.to_string(), certificate.not_after_s?))
+            })
+            .collect();
+        ends.sort_by_key(|(_, end)| *end);
+        ends.truncate(MAX_CERTIFICATES);
+        ends
     }
 
     fn forget_names(&self) {
@@ -156,6 +182,7 @@ impl Source for Gauges {
             policy_digest: self.policy.current().digest().to_owned(),
             keys: self.keys(),
             tenants: self.tenants(),
+            certificates: self.certificates(),
         }
     }
 }

@@ -9,14 +9,17 @@ use std::{
 
 use larder_metrics::{Health, Metrics};
 
+use larder_common::TenantName;
 use larder_rules::Asker;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use crate::{
+    config::ListenAddress,
     descriptors::Shares,
     exchange::{ExchangeError, Request},
     management::ManagementListener,
     message::QuotaUsage,
+    registry::{Registry, SiteTls},
     server::{ConnectionUsage, LarderService, Running, Tenancy},
     sweep::Janitor,
 };
@@ -47,11 +50,35 @@ pub struct Larder {
     pub(crate) _lock: File,
 }
 
+/// A certificate that is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedCertificate {
+    /// Whose it is; `None`: the server's.
+    pub tenant: Option<TenantName>,
+    /// When it ends, in seconds since 1970; `None` where that cannot be told.
+    pub not_after_s: Option<u64>,
+}
+
 impl Larder {
-    /// Returns the address that it listens on; `None` if it has no listener.
+    /// Returns the address and port that it listens on; `None` if it has no listener, or it is a Unix
+    /// socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
+        self.running.address().and_then(ListenAddress::tcp)
+    }
+
+    /// Returns where it listens; `None` if it has no listener.
+    #[must_use]
+    pub fn listen_address(&self) -> Option<&ListenAddress> {
         self.running.address()
+    }
+
+    /// Returns the certificates that are served at the moment: the server's own, and those of
+    /// tenants.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<ServedCertificate> {
+        let registry = self.tenancy.as_ref().map(|tenancy| &*tenancy.registry);
+        served_certificates(self.running.tls(), registry)
     }
 
     /// Returns the address of the management API; `None` if it has no listener of its own.
@@ -149,4 +176,16 @@ impl Larder {
             tracing::warn!("last-used times and durability could not be persisted in time");
         }
     }
+}
+
+/// Returns the certificates of a server and of its tenants.
+pub(crate) fn served_certificates(
+    own: Option<&SiteTls>,
+    registry: Option<&Registry>,
+) -> Vec<ServedCertificate> {
+    let of_tenants = registry.map(Registry::all).unwrap_or_default();
+    let of_tenants =
+        of_tenants.iter().filter_map(|tenant| Some((Some(tenant.name.clone()), tenant.site.as_ref()?)));
+    let served = own.map(|site| (None, site)).into_iter().chain(of_tenants);
+    served.map(|(tenant, site)| ServedCertificate { tenant, not_after_s: site.tls.not_after_s() }).collect()
 }

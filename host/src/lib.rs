@@ -142,6 +142,7 @@ pub use larder_index as index;
 pub use larder_metrics as metrics;
 pub use larder_rules as rules;
 pub use larder_storage as storage;
+pub use larder_tls::TlsFault;
 
 pub use self::{
     auth::{Access, AuthSetupError, Authenticator, SKIP_WARNING, Scope, TokenError},
@@ -151,7 +152,7 @@ pub use self::{
     engine::LoadError,
     error::StartError,
     exchange::ExchangeError,
-    larder::Larder,
+    larder::{Larder, ServedCertificate},
     management::LocalManagement,
     message::QuotaUsage,
     net::TlsError,

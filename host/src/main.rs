@@ -22,7 +22,7 @@ use anyhow::Context;
 use clap::Parser;
 use larder::{
     Larder,
-    config::{Config, inherited_listener},
+    config::{Config, inherited_listeners},
     telemetry::{self, LogGuard},
 };
 use tokio::{
@@ -107,7 +107,7 @@ fn check_tenants(config: &Config) -> anyhow::Result<()> {
 
 /// Runs the server until a signal to stop.
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let inherited = inherited_listener().context("taking over the supervisor's socket")?;
+    let inherited = inherited_listeners().context("taking over the supervisor's sockets")?;
     let mut config = Config::from_process(args.file.path.as_deref())?;
     if let Some(policy) = args.policy {
         config = config.with_policy(policy);
@@ -121,10 +121,8 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     warn(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (base_url, exposed) = (config.settings.server.base_url.clone(), greeting::host_name());
-    let mut builder = Larder::builder(config);
-    if let Some(listener) = inherited {
-        builder = builder.listener(listener);
-    }
+    let is_tls = config.settings.server.tls.is_on();
+    let builder = Larder::builder(config).listeners(inherited);
     // Before anybody can be served: a signal must stop the server in order, and not kill it.
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let started = runtime.block_on(async {
@@ -137,8 +135,8 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let Some(larder) = started else { return Ok(()) };
     #[cfg(feature = "jemalloc")]
     memory::purge();
-    if let Some(address) = larder.address() {
-        say(&greeting::text(address, base_url.as_deref(), exposed.as_deref()))?;
+    if let Some(address) = larder.listen_address() {
+        say(&greeting::text(address, is_tls, base_url.as_deref(), exposed.as_deref()))?;
     }
     runtime.block_on(signals.reloading(&larder));
     tracing::info!("stopping: waiting for requests in flight; a second signal aborts them");

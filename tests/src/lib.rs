@@ -7,14 +7,19 @@ mod job;
 mod mounted;
 mod stock;
 pub mod tenants;
+pub mod tls;
 
 use std::{ffi::OsString, path::Path, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{Connect, HttpConnector},
+    },
     rt::TokioExecutor,
 };
 use larder::{Larder, config::Config};
@@ -46,7 +51,7 @@ pub struct TestServer {
     pub data: TempDir,
     /// Scheme and authority of its address.
     pub base: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// A response with its whole body.
@@ -80,8 +85,26 @@ impl TestServer {
     /// Takes over a running server.
     pub fn around(larder: Larder, data: TempDir) -> Self {
         let base = format!("http://{}", larder.address().expect("it listens"));
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self::around_at(larder, data, base)
+    }
+
+    /// Takes over a running server that is reached at this origin.
+    pub fn around_at(larder: Larder, data: TempDir, base: String) -> Self {
+        let client = tls::http_client(tls::client_config(None, None));
         Self { larder: Some(larder), data, base, client }
+    }
+
+    /// The same server, reached over TLS with these settings.
+    #[must_use]
+    pub fn over_tls(mut self, config: rustls::ClientConfig) -> Self {
+        self.base = self.base.replacen("http://", "https://", 1);
+        self.client = tls::http_client(config);
+        self
+    }
+
+    /// The certificates that it serves.
+    pub fn certificates(&self) -> Vec<larder::ServedCertificate> {
+        self.larder.as_ref().map(Larder::certificates).unwrap_or_default()
     }
 
     /// Starts a server that must fail to start, and returns the error.
@@ -308,8 +331,8 @@ fn is_closed(error: &anyhow::Error) -> bool {
     kinds.map(std::io::Error::kind).any(|kind| matches!(kind, BrokenPipe | ConnectionReset))
 }
 
-async fn exchange(
-    client: &Client<HttpConnector, Full<Bytes>>,
+async fn exchange<C: Connect + Clone + Send + Sync + 'static>(
+    client: &Client<C, Full<Bytes>>,
     base: &str,
     method: &str,
     target: &str,
@@ -319,8 +342,8 @@ async fn exchange(
     try_exchange(client, base, method, target, headers, body).await.expect("a response")
 }
 
-async fn try_exchange(
-    client: &Client<HttpConnector, Full<Bytes>>,
+async fn try_exchange<C: Connect + Clone + Send + Sync + 'static>(
+    client: &Client<C, Full<Bytes>>,
     base: &str,
     method: &str,
     target: &str,

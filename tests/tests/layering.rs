@@ -10,8 +10,16 @@ use std::{
 
 /// The crates of the host. Which of them may use which is in their `Cargo.toml`; here is what that
 /// does not say.
-const CRATES: [&str; 7] =
-    ["common/src", "index/src", "management/src", "metrics/src", "rules/src", "src", "storage/src"];
+const CRATES: [&str; 8] = [
+    "common/src",
+    "index/src",
+    "management/src",
+    "metrics/src",
+    "rules/src",
+    "src",
+    "storage/src",
+    "tls/src",
+];
 
 /// A library or module, and the folders below `host/` in which it may be named.
 const MAY_NAME: [(&str, &[&str]); 17] = [

@@ -20,6 +20,7 @@ mod exposure;
 mod file;
 mod issuer;
 mod listen;
+mod listener_tls;
 mod management;
 mod metrics;
 mod networks;
@@ -30,6 +31,7 @@ mod rules;
 mod secret;
 mod sections;
 mod socket_activation;
+mod socket_mode;
 mod storage;
 mod tenants;
 
@@ -44,6 +46,8 @@ pub use effective::Provenance;
 use effective::Provenances;
 pub use error::ConfigError;
 pub use issuer::{IssuerConfig, allowed_url};
+pub use listen::ListenAddress;
+pub use listener_tls::{ClientCertificates, ListenerTls};
 pub use management::{DEFAULT_MANAGEMENT_LISTEN, Management};
 pub use metrics::{MetricNames, MetricsConfig};
 pub use proxy::Proxy;
@@ -53,7 +57,8 @@ pub use sections::{
     Auth, GITHUB_ISSUER, KeepNewest, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls,
     UpstreamConfig, Urls, Webhooks,
 };
-pub use socket_activation::inherited_listener;
+pub use socket_activation::{InheritedListener, inherited_listeners};
+pub use socket_mode::SocketMode;
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 pub use tenants::{REMOVED_TENANT, TenantSummary, Tenants};
 pub(crate) use tenants::{

@@ -14,6 +14,8 @@ fn every_variable_sets_its_setting() {
         ("LARDER_LISTEN", "localhost:81", |s| s.server.listen.to_string(), "127.0.0.1:81"),
         ("LARDER_LISTEN", ":82", |s| s.server.listen.to_string(), "0.0.0.0:82"),
         ("LARDER_LISTEN", "83", |s| s.server.listen.to_string(), "127.0.0.1:83"),
+        ("LARDER_LISTEN", "unix:/run//larder.sock", |s| s.server.listen.to_string(), "unix:/run/larder.sock"),
+        ("LARDER_SOCKET_MODE", "0600", |s| format!("{:o}", s.server.socket_mode.bits()), "600"),
         ("NITRO_PORT", "8080", |s| s.server.listen.to_string(), "127.0.0.1:8080"),
         ("PORT", "8080", |s| s.server.listen.to_string(), "0.0.0.0:8080"),
         (
