@@ -1,14 +1,25 @@
 //! A running server.
 
-use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
+use std::{
+    fs::File,
+    net::SocketAddr,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
+use larder_metrics::{Health, Metrics};
+
+use larder_common::TenantName;
 use larder_rules::Asker;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use crate::{
+    config::ListenAddress,
     descriptors::Shares,
     exchange::{ExchangeError, Request},
+    management::ManagementListener,
     message::QuotaUsage,
+    registry::{Registry, SiteTls},
     server::{ConnectionUsage, LarderService, Running, Tenancy},
     sweep::Janitor,
 };
@@ -26,21 +37,54 @@ pub(crate) struct Exchanges {
 pub struct Larder {
     pub(crate) running: Running,
     pub(crate) janitor: Janitor,
+    pub(crate) management: Option<ManagementListener>,
     pub(crate) exchanges: Exchanges,
     pub(crate) shares: Shares,
     /// `None` where there is one tenant.
     pub(crate) tenancy: Option<Tenancy>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) health: Arc<Health>,
     /// Those of the tenant `default`.
     pub(crate) rules: Asker,
     /// Of the data directory; released when the process has ended or this is dropped.
     pub(crate) _lock: File,
 }
 
+/// A certificate that is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedCertificate {
+    /// Whose it is; `None`: the server's.
+    pub tenant: Option<TenantName>,
+    /// When it ends, in seconds since 1970; `None` where that cannot be told.
+    pub not_after_s: Option<u64>,
+}
+
 impl Larder {
-    /// Returns the address that it listens on; `None` if it has no listener.
+    /// Returns the address and port that it listens on; `None` if it has no listener, or it is a Unix
+    /// socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
+        self.running.address().and_then(ListenAddress::tcp)
+    }
+
+    /// Returns where it listens; `None` if it has no listener.
+    #[must_use]
+    pub fn listen_address(&self) -> Option<&ListenAddress> {
         self.running.address()
+    }
+
+    /// Returns the certificates that are served at the moment: the server's own, and those of
+    /// tenants.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<ServedCertificate> {
+        let registry = self.tenancy.as_ref().map(|tenancy| &*tenancy.registry);
+        served_certificates(self.running.tls(), registry)
+    }
+
+    /// Returns the address of the management API; `None` if it has no listener of its own.
+    #[must_use]
+    pub fn management_address(&self) -> Option<SocketAddr> {
+        self.management.as_ref().map(|listener| listener.address)
     }
 
     /// Returns the server as a service, for requests that reach the embedding program.
@@ -60,6 +104,18 @@ impl Larder {
     #[must_use]
     pub fn shares(&self) -> Shares {
         self.shares
+    }
+
+    /// Returns what is counted: for a listener of your own, by [`metrics::routes`](larder_metrics::routes).
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// Returns what tells whether the server is ready.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        self.health.clone()
     }
 
     /// Returns the usage of each quota for requests.
@@ -107,6 +163,9 @@ impl Larder {
     /// for the successor, if there is one, and refused otherwise.
     pub fn stop(self) {
         self.running.stop();
+        if let Some(management) = self.management {
+            management.stop();
+        }
         let (ended, end) = mpsc::channel();
         let janitor = self.janitor;
         let last = std::thread::Builder::new().name("larder-last-writes".to_owned()).spawn(move || {
@@ -117,4 +176,16 @@ impl Larder {
             tracing::warn!("last-used times and durability could not be persisted in time");
         }
     }
+}
+
+/// Returns the certificates of a server and of its tenants.
+pub(crate) fn served_certificates(
+    own: Option<&SiteTls>,
+    registry: Option<&Registry>,
+) -> Vec<ServedCertificate> {
+    let of_tenants = registry.map(Registry::all).unwrap_or_default();
+    let of_tenants =
+        of_tenants.iter().filter_map(|tenant| Some((Some(tenant.name.clone()), tenant.site.as_ref()?)));
+    let served = own.map(|site| (None, site)).into_iter().chain(of_tenants);
+    served.map(|(tenant, site)| ServedCertificate { tenant, not_after_s: site.tls.not_after_s() }).collect()
 }

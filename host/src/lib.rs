@@ -116,10 +116,12 @@ mod error;
 mod exchange;
 pub mod explain;
 mod file_stamp;
+mod gauges;
 pub mod inspect;
 mod interfaces;
 mod larder;
 mod log_throttle;
+mod management;
 mod message;
 mod net;
 mod registry;
@@ -137,8 +139,10 @@ mod webhook;
 
 pub use larder_common::{InvalidTenantName, TenantName, clock, facts};
 pub use larder_index as index;
+pub use larder_metrics as metrics;
 pub use larder_rules as rules;
 pub use larder_storage as storage;
+pub use larder_tls::TlsFault;
 
 pub use self::{
     auth::{Access, AuthSetupError, Authenticator, SKIP_WARNING, Scope, TokenError},
@@ -148,7 +152,8 @@ pub use self::{
     engine::LoadError,
     error::StartError,
     exchange::ExchangeError,
-    larder::Larder,
+    larder::{Larder, ServedCertificate},
+    management::LocalManagement,
     message::QuotaUsage,
     net::TlsError,
     server::{ClientAddress, ConnectionUsage, LarderService, ResponseBody, ResponseFuture},

@@ -15,6 +15,7 @@ mod load;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use aws_lc_rs::digest::{SHA256, digest};
 pub(crate) use guest::{ExplainFault, Guest, GuestFailed, GuestTask};
 pub(crate) use in_force::{CurrentGuest, PolicyInForce};
 pub(crate) use instance_pool::InstancePool;
@@ -44,6 +45,8 @@ pub(crate) struct Policy {
     pre: CachePre<State>,
     limits: InstanceLimits,
     engine: Engine,
+    /// The SHA-256 of the component, in hexadecimal digits.
+    digest: Arc<str>,
     faults: Arc<FaultCount>,
 }
 
@@ -74,11 +77,12 @@ impl Engine {
         cache: Option<&Path>,
         limits: InstanceLimits,
     ) -> Result<Policy, LoadError> {
+        let digest = hex::encode(digest(&SHA256, component)).into();
         let component =
             compile_or_reuse(&self.inner, component, cache, "policy").map_err(LoadError::Component)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
         let pre = linker.instantiate_pre(&component).and_then(CachePre::new).map_err(LoadError::World)?;
-        Ok(Policy { pre, limits, engine: self.clone(), faults: Arc::default() })
+        Ok(Policy { pre, limits, engine: self.clone(), digest, faults: Arc::default() })
     }
 }
 
@@ -104,6 +108,12 @@ impl Policy {
     #[must_use]
     pub(crate) fn pooled(&self, tenant: &Arc<Tenant>, pool: &Arc<InstancePool>) -> (Guest, GuestTask) {
         Guest::new(self.clone(), tenant.clone(), Some(pool.clone()))
+    }
+
+    /// The SHA-256 of the component, in hexadecimal digits.
+    #[must_use]
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The engine that runs it.

@@ -9,6 +9,7 @@ use larder_storage::Storage;
 
 use super::{
     database::open_index_beside,
+    metrics::Observed,
     outgoing::Outgoing,
     policy::StartingPolicy,
     storage::open_storage_beside,
@@ -48,7 +49,9 @@ pub(crate) async fn beside(
         None => (index, storage),
         Some(name) => (index.tenant(name)?, storage.tenant(name)?),
     };
-    let shared = Box::pin(Shared::open(config, Some(storage.clone()), Some(index.clone()))).await?;
+    let shared =
+        Box::pin(Shared::open(config, Some(storage.clone()), Some(index.clone()), &Observed::nothing()))
+            .await?;
     let holdings = Holdings::new(settings, storage, index);
     let tenant = Box::pin(assemble(settings, &shared, &holdings, Given::default())).await?;
     // What was chosen for the server is not a tenant's that has a policy of its own.

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::{
+    listener_tls::{tenant_files, tenant_tls},
     rules::load_rules,
     tenant::{Given, Holdings, Shared, assemble},
 };
@@ -27,7 +28,7 @@ use crate::{
     engine::{InstanceLimits, InstancePool, PolicyInForce},
     error::StartError,
     file_stamp::FileStamp,
-    registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served},
+    registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served, SiteTls},
     server::Tenancy,
     tenant::{CpuBudget, GuestMemory, SharedResources, Tenant},
 };
@@ -66,7 +67,7 @@ struct KnownHoldings {
 /// A tenant that is served.
 #[derive(Clone)]
 struct Known {
-    /// Its file and its component, as they were when they were read.
+    /// Its file, its component and its certificate, as they were when they were read.
     stamps: Stamps,
     registered: Arc<Registered>,
 }
@@ -150,7 +151,8 @@ impl TenantLoader {
         Ok(Some((TenantFiles::read(&self.dir, &self.server)?, stamps)))
     }
 
-    /// Returns the stamps of the directory, of each file in it, and of the components in use.
+    /// Returns the stamps of the directory, of each file in it, and of the components and certificates
+    /// in use.
     fn stamps(&self) -> Stamps {
         let files = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
         let state = self.state.lock();
@@ -175,8 +177,10 @@ impl TenantLoader {
         let known = self.state.lock().tenants.get(&config.name).cloned();
         let Settings { policy, rules, .. } = &config.settings;
         let paths = [Some(self.file_of(&config.name)), policy.component.clone(), rules.file.clone()];
-        let stamps: Stamps =
-            paths.into_iter().flatten().map(|path| (path.clone(), FileStamp::of(&path))).collect();
+        let tls = tenant_files(&config.own.tls, &self.server);
+        let tls = tls.iter().flat_map(|files| files.paths().map(Path::to_owned));
+        let paths = paths.into_iter().flatten().chain(tls);
+        let stamps: Stamps = paths.map(|path| (path.clone(), FileStamp::of(&path))).collect();
         if known.as_ref().is_some_and(|known| known.stamps == stamps) {
             return known;
         }
@@ -210,7 +214,8 @@ impl TenantLoader {
         let rules = rules_of(&settings).await?;
         let cpu = Arc::new(CpuBudget::new(own.cpu_percent));
         let max_bytes = own.max_bytes;
-        let description = describe(&name, own, &settings);
+        let site = tenant_tls(&name, &own.tls, &self.server)?;
+        let description = describe(&name, own, &settings, site);
         let holdings = self.holdings_of(&name, own_storage);
         let resources = SharedResources { cpu, memory: self.memory.clone() };
         let shared = self.shared.clone();
@@ -319,11 +324,17 @@ async fn rules_of(settings: &Settings) -> Result<Option<Arc<Rules>>, StartError>
 }
 
 /// What the registry knows of a tenant.
-fn describe(name: &TenantName, own: TenantSection, settings: &Settings) -> Description {
+fn describe(
+    name: &TenantName,
+    own: TenantSection,
+    settings: &Settings,
+    site: Option<SiteTls>,
+) -> Description {
     let issuers = settings.auth.issuers.iter().filter(|_| own.by_issuer);
     Description {
         hosts: own.hosts,
         listen: own.listen,
+        site,
         issuers: issuers.map(|issuer| issuer.issuer.clone()).collect(),
         base_url: settings.server.base_url.clone(),
         max_requests: own.max_requests,
