@@ -11,13 +11,17 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
+use larder_common::clock::Clock;
 use serde::{Deserialize, Serialize};
 
 /// Versions that were in force that are kept.
 const KEPT: usize = 5;
+/// What was stored so recently is not removed: it may not be chosen, or in force, yet.
+const SPARED_MS: u64 = 10 * 60 * 1000;
 /// Longest reason of a rejection that is read.
 const MAX_REASON: usize = 4096;
 /// The file with the operator's choice.
@@ -205,7 +209,7 @@ impl Versions {
             let version = Version { digest: digest.to_owned(), name: String::new() };
             let is_rejection = name.len() > digest.len();
             // A rejection of a configured file outlives its content, which is not stored.
-            if version.is_valid() && !is_rejection && !named.contains(digest) {
+            if version.is_valid() && !is_rejection && !named.contains(digest) && !is_recent(&file.path()) {
                 let _ = fs::remove_file(file.path());
             }
         }
@@ -220,6 +224,14 @@ impl Versions {
         writer.sync_all()?;
         fs::rename(&draft, self.dir.join(name))
     }
+}
+
+/// Whether a file was written within [`SPARED_MS`], or cannot be looked at.
+fn is_recent(file: &Path) -> bool {
+    let written = fs::metadata(file).and_then(|metadata| metadata.modified());
+    let since = written.ok().and_then(|written| written.duration_since(UNIX_EPOCH).ok());
+    let written_ms = since.map_or(u64::MAX, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    Clock::system().now_ms().saturating_sub(written_ms) < SPARED_MS
 }
 
 fn remove(file: &Path) -> io::Result<()> {

@@ -197,7 +197,7 @@ async fn chosen_rules_hold_at_once_for_known_tokens_and_until_they_are_taken_bac
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(versions.rejection(&bad).unwrap().contains("SyntaxError"));
+    assert!(versions.rejection(&bad).unwrap().contains("the rules do not start"));
     assert!(!may_save(&server, "after-bad-ones").await);
     let server = TestServer::start_on(server.stop(), &[]).await;
     assert!(!may_save(&server, "also-after-a-restart").await);

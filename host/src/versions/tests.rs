@@ -44,15 +44,22 @@ fn the_latest_versions_are_kept_and_older_ones_removed() {
     for (version, since_ms) in all.iter().zip(0..) {
         versions.record(in_force(version, since_ms)).unwrap();
     }
+    assert!(all.iter().all(|version| versions.read(version).is_ok()), "what is new is spared");
+    for version in &all {
+        let file = fs::File::open(data.path().join("rules").join(&version.digest)).unwrap();
+        file.set_modified(UNIX_EPOCH).unwrap();
+    }
+    versions.record(in_force(&all[6], 100)).unwrap();
+    versions.record(in_force(&all[7], 101)).unwrap();
     let names: Vec<_> = versions.history().into_iter().map(|known| known.version.name).collect();
     assert_eq!(names, ["7.js", "6.js", "5.js", "4.js", "3.js"]);
     let readable: Vec<_> = all.iter().map(|version| versions.read(version).is_ok()).collect();
     // The chosen one stays, too.
     assert_eq!(readable, [true, false, false, true, true, true, true, true]);
     // What is in force again moves to the front; the same once more is nothing new.
-    versions.record(in_force(&all[4], 100)).unwrap();
+    versions.record(in_force(&all[4], 102)).unwrap();
     versions.record(in_force(&all[4], 200)).unwrap();
-    assert_eq!((versions.history().len(), versions.history()[0].since_ms), (5, 100));
+    assert_eq!((versions.history().len(), versions.history()[0].since_ms), (5, 102));
 }
 
 #[test]

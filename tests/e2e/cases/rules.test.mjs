@@ -61,5 +61,6 @@ scenario(
       assert.ok((await save(pullRequest, workspace, 'after')).result > 0)
     })
   },
-  { skip: cannotLimit },
+  // Several processes are started, and QuickJS is compiled twice.
+  { skip: cannotLimit, limitMs: 300_000 },
 )
