@@ -13,7 +13,7 @@ use std::{
 const CRATES: [&str; 5] = ["common/src", "index/src", "src", "storage/src", "tls/src"];
 
 /// A library or module, and the folders below `host/` in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("wasmtime", &["src/engine", "src/interfaces"]),
     ("rusqlite", &["index/src/sqlite"]),
     ("refinery", &["index/src/sqlite"]),
@@ -26,6 +26,8 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("object_store", &["storage/src/bucket/azblob"]),
     ("reqwest", &["storage/src/bucket/gcs", "storage/src/bucket/azblob", "storage/src/bucket/http.rs"]),
     ("jsonwebtoken", &["src/auth"]),
+    ("tokio_rustls", &["tls/src"]),
+    ("simple_asn1", &["tls/src"]),
     ("std::env::", &["src/config"]),
 ];
 
