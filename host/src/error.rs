@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use larder_index::IndexError;
+use larder_rules::RulesError;
 use larder_storage::StorageError;
 use larder_tls::TlsFault;
 
@@ -40,6 +41,15 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The address of the management API cannot be bound.
+    #[error("cannot listen on {address} (LARDER_MANAGEMENT_LISTEN)")]
+    ManagementListen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The limit of open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
@@ -52,6 +62,15 @@ pub enum StartError {
     /// The policy cannot be used.
     #[error("the policy cannot be loaded")]
     Policy(#[from] LoadError),
+    /// The rules cannot be used.
+    #[error("{path}: the rules cannot be loaded")]
+    Rules {
+        /// Their file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: RulesError,
+    },
     /// The storage cannot be used.
     #[error("the storage cannot be used")]
     Storage(#[from] StorageError),

@@ -3,10 +3,15 @@
 mod cli;
 mod explain_command;
 mod greeting;
+mod manage;
 #[cfg(feature = "jemalloc")]
 mod memory;
+mod policy_check;
+mod policy_command;
 mod revoke_command;
+mod rules_command;
 mod tenant_files;
+mod version_commands;
 
 use std::{
     io::{self, Write},
@@ -56,6 +61,21 @@ fn run(command: Command) -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             say(&runtime.block_on(Box::pin(revoke_command::revoke(args)))?)
         }
+        Command::Status(args) => ask(manage::status(args)),
+        Command::Ls(args) => ask(manage::ls(args)),
+        Command::Show(args) => ask(manage::show(args)),
+        Command::Rm(args) => ask(manage::rm(args)),
+        Command::Stats(args) => ask(manage::stats(args)),
+        Command::Sweep(args) => ask(manage::sweep(args)),
+        Command::Key(args) => ask(manage::key(args)),
+        Command::Completions(args) => Ok(std::io::stdout().lock().write_all(&manage::completions(&args))?),
+        Command::Version(args) => say(&manage::version(&args)),
+        Command::Policy { file, command } => {
+            say(&policy_command::run(&Config::from_process(file.path.as_deref())?, command)?)
+        }
+        Command::Rules { file, command } => {
+            say(&rules_command::run(|| Ok(Config::from_process(file.path.as_deref())?), command)?)
+        }
         Command::Tenant { file, command } => {
             let config = Config::from_process(file.path.as_deref())?;
             match command {
@@ -65,6 +85,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
         }
     }
+}
+
+/// Prints what a command returns.
+fn ask(answer: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    say(&runtime.block_on(Box::pin(answer))?)
 }
 
 /// Prints the tenants, and fails if one has a fault.
@@ -85,6 +111,9 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let mut config = Config::from_process(args.file.path.as_deref())?;
     if let Some(policy) = args.policy {
         config = config.with_policy(policy);
+    }
+    if let Some(rules) = args.rules {
+        config = config.with_rules(rules);
     }
     config.adopt_storage = args.adopt_storage;
     config.rewrite_keys = args.rewrite_keys;
@@ -109,7 +138,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(address) = larder.listen_address() {
         say(&greeting::text(address, is_tls, base_url.as_deref(), exposed.as_deref()))?;
     }
-    runtime.block_on(signals.next());
+    runtime.block_on(signals.reloading(&larder));
     tracing::info!("stopping: waiting for requests in flight; a second signal aborts them");
     let stopping = runtime.spawn_blocking(|| larder.stop());
     let ended = runtime.block_on(async {
@@ -143,15 +172,37 @@ fn say(text: &str) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// The signals to stop.
+/// A time in UTC, to the second.
+fn time(ms: u64) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+/// The signals to stop, and the one to look for changes.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to stop. Meanwhile SIGHUP has the server look for changed files.
+    async fn reloading(&mut self, larder: &Larder) {
+        loop {
+            select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => larder.reload(),
+            }
+        }
     }
 
     async fn next(&mut self) {

@@ -135,9 +135,29 @@ impl TestServer {
         std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"))
     }
 
+    /// Returns the address of the management API's own listener.
+    pub fn management_address(&self) -> Option<std::net::SocketAddr> {
+        self.larder.as_ref().and_then(Larder::management_address)
+    }
+
+    /// The server itself.
+    pub fn larder(&self) -> &Larder {
+        self.larder.as_ref().expect("it runs")
+    }
+
     /// Returns how many instances of policies the tenants besides `default` have.
     pub fn tenant_instances(&self) -> Option<usize> {
         self.larder.as_ref().and_then(Larder::tenant_instances)
+    }
+
+    /// Returns what the server counts.
+    pub fn metrics(&self) -> std::sync::Arc<larder::metrics::Metrics> {
+        self.larder.as_ref().map(Larder::metrics).expect("it runs")
+    }
+
+    /// Returns what asks the rules of the server.
+    pub fn rules(&self) -> &larder::rules::Asker {
+        self.larder.as_ref().expect("it runs").rules()
     }
 
     /// Returns the usage of the server's resources for requests.
@@ -155,6 +175,15 @@ impl TestServer {
     ) -> Response {
         let exchange = exchange(&self.client, &self.base, method, target, headers, body.into());
         tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await.expect("a response in time")
+    }
+
+    /// Sends a `GET` to a server that may not be there yet.
+    ///
+    /// # Errors
+    /// If there is no response.
+    pub async fn try_get(&self, target: &str) -> anyhow::Result<Response> {
+        let exchange = try_exchange(&self.client, &self.base, "GET", target, &[], Bytes::new());
+        tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await?
     }
 
     /// Sends a `GET` without header fields.
@@ -217,6 +246,8 @@ fn config(data: &Path, file: Option<&Path>, variables: &[(&str, &str)]) -> Confi
         ("LARDER_DATA".to_owned(), data.to_str().expect("a path in UTF-8").to_owned()),
         ("LARDER_HS256_SECRET".to_owned(), SECRET.to_owned()),
         ("LARDER_THREADS".to_owned(), "2".to_owned()),
+        // Many servers at once: none takes the address of another.
+        ("LARDER_MANAGEMENT_LISTEN".to_owned(), "off".to_owned()),
         ("DEFAULT_ACTIONS_RESULTS_URL".to_owned(), "none".to_owned()),
     ];
     for (name, value) in variables {

@@ -16,7 +16,11 @@ use tokio::net::{TcpListener, UnixStream};
 
 async fn start(data: &Path, socket: &Path) -> Result<Larder, larder::StartError> {
     let listen = format!("unix:{}", socket.display());
-    let variables = [("LARDER_LISTEN", listen.as_str()), ("LARDER_SOCKET_MODE", "600")];
+    let variables = [
+        ("LARDER_LISTEN", listen.as_str()),
+        ("LARDER_SOCKET_MODE", "600"),
+        ("LARDER_MANAGEMENT_LISTEN", "off"),
+    ];
     Box::pin(Larder::builder(test_config(data, &variables)).build()).await
 }
 

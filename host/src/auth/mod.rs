@@ -4,6 +4,7 @@
 //! no token. Knows no routes, WIT types or meaning of scopes, and reads no clock: the caller passes
 //! the time. Tokens and keys stay inside: no error, log line or `Debug` output holds one.
 
+mod admission;
 mod allowed;
 mod authenticator;
 mod cache;
@@ -19,10 +20,12 @@ mod token_verifier;
 
 use larder_common::facts::{CLAIMS, Facts};
 
+pub(crate) use admission::AccessRules;
 pub use authenticator::{Access, Authenticator};
 pub(crate) use claims::Claims;
 pub use claims::Scope;
 pub use error::{AuthSetupError, TokenError};
+pub(crate) use issuers::KeyStatus;
 pub(crate) use jwt::bearer;
 pub(crate) use signing::UrlSigner;
 pub use token_verifier::SKIP_WARNING;

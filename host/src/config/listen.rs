@@ -79,6 +79,12 @@ impl<'de> Deserialize<'de> for ListenAddress {
     }
 }
 
+/// Reads the address of a listener that is no Unix socket.
+pub(super) fn tcp_of_value(value: &toml::Value) -> Result<SocketAddr, String> {
+    let address = of_value(value)?;
+    address.tcp().ok_or_else(|| format!("is `{address}`; it must be an address and a port"))
+}
+
 fn of_value(value: &toml::Value) -> Result<ListenAddress, String> {
     match value {
         toml::Value::String(text) => parse(text.trim()),

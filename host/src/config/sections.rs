@@ -11,8 +11,8 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityConfig, Database, DatabaseDriver, IssuerConfig, ListenAddress, ListenerTls, Proxy, SocketMode,
-    SslMode, listen, networks, optional, secret,
+    CapacityConfig, Database, DatabaseDriver, IssuerConfig, ListenAddress, ListenerTls, Management,
+    MetricsConfig, Proxy, RulesConfig, SocketMode, SslMode, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -50,14 +50,20 @@ pub struct Settings {
     pub urls: Urls,
     /// The guest.
     pub policy: PolicyConfig,
+    /// Rules of the operator.
+    pub rules: RulesConfig,
     /// What is deleted, and when.
     pub retention: Retention,
     /// How much may be stored.
     pub capacity: CapacityConfig,
     /// What the platform reports.
     pub webhooks: Webhooks,
+    /// The management API.
+    pub management: Management,
     /// The log.
     pub log: Log,
+    /// What is counted.
+    pub metrics: MetricsConfig,
     /// Outgoing TLS.
     pub tls: Tls,
     /// Outgoing proxies.
@@ -78,10 +84,13 @@ impl Default for Settings {
             auth: Auth::default(),
             urls: Urls::default(),
             policy: PolicyConfig::default(),
+            rules: RulesConfig::default(),
             retention: Retention::default(),
             capacity: CapacityConfig::default(),
             webhooks: Webhooks::default(),
+            management: Management::default(),
             log: Log::default(),
+            metrics: MetricsConfig::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
             tenants: Tenants::default(),

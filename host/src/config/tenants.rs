@@ -19,7 +19,8 @@ use toml::{Table, Value};
 
 use super::{
     Auth, CapacityConfig, ConfigError, ListenAddress, ListenerTls, PolicyConfig, Provenance, Retention,
-    Settings, Storage, UpstreamConfig, Urls, Webhooks, check, exposure, file::RawSettings, optional,
+    RulesConfig, Settings, Storage, UpstreamConfig, Urls, Webhooks, check, exposure, file::RawSettings,
+    optional,
 };
 use claims::Claims;
 
@@ -123,6 +124,7 @@ struct TenantFile {
     auth: Auth,
     urls: Urls,
     policy: PolicyConfig,
+    rules: RulesConfig,
     retention: Retention,
     capacity: CapacityConfig,
     webhooks: Webhooks,
@@ -131,7 +133,7 @@ struct TenantFile {
 
 /// What a file inherits of the server's configuration where it does not say otherwise: never a
 /// secret, and never who may use it.
-const INHERITED: [&str; 22] = [
+const INHERITED: [&str; 26] = [
     "upstream.url",
     "upstream.connect_timeout_ms",
     "auth.leeway_ms",
@@ -141,6 +143,10 @@ const INHERITED: [&str; 22] = [
     "policy.component",
     "policy.memory_bytes",
     "policy.deadline_ms",
+    "rules.file",
+    "rules.on_failure.access",
+    "rules.on_failure.restore",
+    "rules.on_failure.save",
     "retention.unused_days",
     "retention.never_used_days",
     "retention.max_age_days",
@@ -318,6 +324,7 @@ impl TenantConfig {
             auth,
             urls,
             policy,
+            rules,
             retention,
             capacity,
             webhooks,
@@ -329,7 +336,7 @@ impl TenantConfig {
         own.check(&auth).map_err(&fault)?;
         own.check_tls(server, &source.provenances)?;
         let mut settings =
-            Settings { upstream, auth, urls, policy, retention, capacity, webhooks, ..server.clone() };
+            Settings { upstream, auth, urls, policy, rules, retention, capacity, webhooks, ..server.clone() };
         if let Some(storage) = &own_storage {
             settings.storage = storage.clone();
         }
@@ -365,9 +372,10 @@ fn of_tenant(error: ConfigError) -> ConfigError {
 fn inherited(server: &Settings) -> Vec<(&'static str, Value)> {
     // Plain structures of text, numbers and lists: they always serialize.
     let table = Table::try_from(server).unwrap_or_default();
+    let table = Value::Table(table);
     let value = |name: &'static str| {
-        let (section, key) = name.split_once('.')?;
-        Some((name, table.get(section)?.get(key)?.clone()))
+        let value = name.split('.').try_fold(&table, |table, key| table.get(key))?;
+        Some((name, value.clone()))
     };
     INHERITED.into_iter().chain(COMMON).filter_map(value).collect()
 }

@@ -7,7 +7,7 @@ use larder_common::TenantName;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::SiteTls;
-use crate::{config::ListenAddress, engine::Policy, error::StartError, tenant::Tenant};
+use crate::{config::ListenAddress, engine::PolicyInForce, error::StartError, tenant::Tenant};
 
 /// Makes what a tenant needs.
 #[async_trait]
@@ -42,7 +42,7 @@ pub(crate) struct Registered {
     pub(crate) name: TenantName,
     /// The configured origin at which clients reach it.
     pub(crate) base_url: Option<String>,
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
     /// Where the server listens for it alone.
     pub(crate) listen: Vec<ListenAddress>,
     /// TLS of its own.
@@ -61,7 +61,7 @@ pub(crate) struct Registered {
 impl Registered {
     pub(crate) fn new(
         description: Description,
-        policy: Policy,
+        policy: PolicyInForce,
         maker: Box<dyn MakeTenant>,
         made: mpsc::UnboundedSender<Arc<Self>>,
     ) -> Arc<Self> {
@@ -85,7 +85,7 @@ impl Registered {
         })
     }
 
-    pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
         self.hosts.iter().map(String::as_str)
     }
 

@@ -16,6 +16,7 @@ mod connections;
 mod forwarded_header;
 mod handover;
 mod handshake;
+mod health;
 mod listen;
 mod listeners;
 mod origin;
@@ -43,6 +44,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use larder_metrics::Health;
 use larder_tls::Watch;
 use tokio::{sync::watch, time::Instant};
 
@@ -62,7 +64,8 @@ pub use self::{
 };
 use crate::{
     config::{InheritedListener, ListenAddress, SocketMode},
-    engine::Policy,
+    engine::PolicyInForce,
+    management::ManagementOnMain,
     message::QuotaUsage,
     registry::{Registry, SiteTls},
     tenant::Tenant,
@@ -107,6 +110,8 @@ impl ServerBounds {
 pub(crate) struct ServerSettings {
     /// The data directory, where a running server offers its listener to its successor.
     pub data: PathBuf,
+    /// Whether the server is ready.
+    pub health: Arc<Health>,
     /// Number of worker threads.
     pub threads: usize,
     /// The configured origin at which clients reach the server: scheme and authority.
@@ -175,10 +180,12 @@ impl Listener {
 /// Whose requests a server responds to.
 pub(crate) struct ServedTenants {
     /// The tenant `default`, and its policy.
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) tenancy: Option<Tenancy>,
+    /// The management API, where the main listener has it.
+    pub(crate) management: Option<ManagementOnMain>,
 }
 
 /// A server that does not serve yet.
@@ -200,6 +207,7 @@ pub(crate) struct Running {
     threads: Vec<JoinHandle<()>>,
     workers: Vec<Arc<RunningWorker>>,
     admissions: Vec<Admission>,
+    health: Arc<Health>,
     _predecessor: Option<UnixStream>,
 }
 
@@ -218,11 +226,11 @@ impl Server {
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn start(self, served: &ServedTenants) -> io::Result<Running> {
-        let ServedTenants { policy, tenant, tenancy } = served;
+        let ServedTenants { policy, tenant, tenancy, management } = served;
         let Self { settings, listener, address } = self;
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::new(settings.bounds.connection_limits());
-        let drain = settings.bounds.drain;
+        let (drain, health) = (settings.bounds.drain, settings.health.clone());
         let tls = settings.tls.clone();
         let watch = tls.iter().map(|site| Watch::start(vec![site.tls.clone()])).next().transpose()?;
         let shared = admission::SharedQuotas::new(settings.capacity);
@@ -241,6 +249,7 @@ impl Server {
                 policy: policy.clone(),
                 tenant: tenant.clone(),
                 tenancy: tenancy.clone(),
+                management: management.clone(),
                 settings: settings.clone(),
                 connections: connections.clone(),
                 admission,
@@ -266,6 +275,7 @@ impl Server {
             threads,
             workers,
             admissions,
+            health,
             _predecessor,
         })
     }
@@ -358,15 +368,33 @@ impl Running {
         self.connections.usage()
     }
 
+    /// Returns what tells how much of these limits is in use, for as long as it is kept.
+    #[must_use]
+    pub(crate) fn connection_gauge(&self) -> ConnectionGauge {
+        ConnectionGauge(self.connections.clone())
+    }
+
     /// Lets the requests in flight finish within [`ServerBounds::drain`], and returns when all
     /// threads have ended. Idle connections close at once. New connections are left to the
     /// successor, or to a supervisor's next process. Without either, new connections get one
     /// request each for as long as earlier requests are in flight.
     pub(crate) fn stop(self) {
+        self.health.set_draining();
         self.connections.drain(Instant::now() + self.drain);
         let _ = self.stop.send(true);
         for thread in self.threads {
             let _ = thread.join();
         }
+    }
+}
+
+/// Tells how much of the limits on connections and requests is in use.
+pub(crate) struct ConnectionGauge(Arc<Connections>);
+
+impl ConnectionGauge {
+    /// Returns it, as of now.
+    #[must_use]
+    pub(crate) fn usage(&self) -> ConnectionUsage {
+        self.0.usage()
     }
 }

@@ -11,14 +11,16 @@ use super::{
     admission::Admission,
     connections::ActiveRequest,
     handshake::Sites,
+    health,
     origin::origin,
     peer::Peer,
     tenant_guests::TenantGuests,
     tenant_route::{Owner, Route, healthy, route},
 };
 use crate::{
-    engine::Guest,
+    engine::{CurrentGuest, Guest},
     log_throttle::Throttle,
+    management::{self, ManagementOnMain},
     message::{
         ClientGuard, ClientQuota, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
         WireBody, error_response, unavailable,
@@ -75,25 +77,28 @@ const NEEDS_CERTIFICATE: BadHead = BadHead {
 
 /// Responds to the requests of one thread.
 pub(super) struct Responder {
-    guest: Guest,
+    guest: Arc<CurrentGuest>,
     admission: Admission,
     tenant: Arc<Tenant>,
     settings: Arc<ServerSettings>,
     /// The guests of other tenants; `None` where there is one tenant.
     others: Option<TenantGuests>,
+    /// The management API, where this listener has it.
+    management: Option<ManagementOnMain>,
     failed_handshakes: Throttle,
 }
 
 impl Responder {
     /// `guest` and `tenant` are those of the tenant `default`.
     pub(super) fn new(
-        guest: Guest,
+        guest: Arc<CurrentGuest>,
         admission: Admission,
         tenant: Arc<Tenant>,
         settings: Arc<ServerSettings>,
         others: Option<TenantGuests>,
     ) -> Self {
-        Self { guest, admission, tenant, settings, others, failed_handshakes: Throttle::default() }
+        let failed_handshakes = Throttle::default();
+        Self { guest, admission, tenant, settings, others, management: None, failed_handshakes }
     }
 
     /// The certificates of connections.
@@ -109,6 +114,11 @@ impl Responder {
             self.failed_handshakes
                 .log(|times| tracing::info!(times, error = chain(error), "TLS handshakes have failed"));
         }
+    }
+
+    /// The same, with the management API.
+    pub(super) fn with_management(self, management: Option<ManagementOnMain>) -> Self {
+        Self { management, ..self }
     }
 
     pub(super) fn bounds(&self) -> &ServerBounds {
@@ -141,7 +151,8 @@ impl Responder {
         let mut id = uuid::Uuid::encode_buffer();
         let id = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut id);
         let address = peer.client(&head.headers, &self.settings.trusted_proxies);
-        let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
+        let record = RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers);
+        let record = Arc::new(record.counted_by(&self.tenant.metrics));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
         async move {
             let response = self.dispatch(client, active, peer, head, body, &record).await;
@@ -162,6 +173,9 @@ impl Responder {
         body: RequestBody,
         record: &Arc<RequestRecord>,
     ) -> Response {
+        if let Some(response) = health::response(&self.settings.health, &head, record.id()) {
+            return response;
+        }
         if let Some(others) = &self.others {
             // Boxed: it would make the future of a server with one tenant larger.
             return Box::pin(self.dispatch_to_tenant(others, (client, active), peer, head, body, record))
@@ -173,7 +187,8 @@ impl Responder {
             Ok(origin) => origin,
             Err(bad) => return bad.response(record),
         };
-        let whose = (&self.guest, &self.tenant);
+        let guest = self.guest.get();
+        let whose = (&*guest, &self.tenant);
         self.call(whose, client, head, origin, body, record).await
     }
 
@@ -196,7 +211,8 @@ impl Responder {
                     return NEEDS_CERTIFICATE.response(record);
                 }
                 active.unassign();
-                let whose = (&self.guest, &self.tenant);
+                let guest = self.guest.get();
+                let whose = (&*guest, &self.tenant);
                 self.call(whose, client, head, origin, body, record).await
             }
             Ok(Route { origin, whose: Owner::Tenant(registered) }) => {
@@ -240,6 +256,9 @@ impl Responder {
             Ok(quota) => quota,
             Err(full) => return unavailable(&full.to_string(), record.id()),
         };
+        if let Some(management) = self.management.as_ref().filter(|management| management.has(&head)) {
+            return Box::pin(management::respond(management, *head, body, record)).await;
+        }
         if is_webhook(&head) {
             // Boxed: it would make the future of every request larger.
             return Box::pin(webhook::respond(tenant, &head, body, record)).await;

@@ -25,7 +25,11 @@ use super::{
     respond::Responder,
     tenant_guests::{Tenancy, TenantGuests},
 };
-use crate::{engine::Policy, tenant::Tenant};
+use crate::{
+    engine::{CurrentGuest, PolicyInForce},
+    management::ManagementOnMain,
+    tenant::Tenant,
+};
 
 /// Threads for blocking file system calls, per worker.
 const BLOCKING_THREADS: usize = 16;
@@ -49,9 +53,10 @@ pub(super) struct Worker {
     /// Told once it runs.
     pub(super) running: std_mpsc::Sender<Arc<RunningWorker>>,
     pub(super) inbox: mpsc::UnboundedReceiver<Dispatched>,
-    pub(super) policy: Policy,
+    pub(super) policy: PolicyInForce,
     pub(super) tenant: Arc<Tenant>,
     pub(super) tenancy: Option<Tenancy>,
+    pub(super) management: Option<ManagementOnMain>,
     pub(super) settings: Arc<ServerSettings>,
     pub(super) connections: Arc<Connections>,
     pub(super) admission: Admission,
@@ -77,10 +82,21 @@ impl Worker {
     }
 
     async fn serve(self) -> Arc<RunningWorker> {
-        let Self { running, mut inbox, policy, tenant, tenancy, settings, connections, admission } = self;
-        let guest = policy.start(&tenant);
+        let Self {
+            running,
+            mut inbox,
+            policy,
+            tenant,
+            tenancy,
+            management,
+            settings,
+            connections,
+            admission,
+        } = self;
+        let guest = CurrentGuest::start(&policy, &tenant);
         let others = tenancy.map(TenantGuests::new);
-        let responder = Arc::new(Responder::new(guest, admission, tenant, settings, others));
+        let responder =
+            Arc::new(Responder::new(guest, admission, tenant, settings, others).with_management(management));
         let worker = Arc::new(RunningWorker {
             responder: responder.clone(),
             runtime: tokio::runtime::Handle::current(),

@@ -5,8 +5,10 @@ mod beside;
 pub(crate) mod claim;
 mod database;
 mod listener_tls;
+mod metrics;
 mod outgoing;
 mod policy;
+mod rules;
 mod server;
 mod storage;
 mod tenant;
@@ -20,7 +22,9 @@ pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
     beside::beside,
     listener_tls::server_tls,
-    policy::policy,
+    metrics::Observed,
+    policy::{ProvenPolicy, StartingPolicy},
+    rules::StartingRules,
     server::{server, wanted},
     storage::claim_storage,
     tenant::{Shared, schedule, tenant},

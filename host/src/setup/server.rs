@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Observed;
 use crate::{
     config::{Config, DatabaseDriver, Settings},
     descriptors::{Shares, Wanted},
@@ -35,7 +36,7 @@ pub(crate) fn server(
     settings: &Settings,
     shares: Shares,
     listener: Option<Listener>,
-    tls: Option<SiteTls>,
+    (tls, observed): (Option<SiteTls>, &Observed),
 ) -> Result<Server, StartError> {
     let (server, guest) = (&settings.server, InstanceLimits::from(&settings.policy));
     let per_client = match server.max_connections_per_client {
@@ -44,6 +45,7 @@ pub(crate) fn server(
     };
     let settings = ServerSettings {
         data: settings.data.clone(),
+        health: observed.health.clone(),
         threads: server.thread_count(),
         base_url: server.base_url.clone(),
         trusted_proxies: server.trusted_proxies.clone(),

@@ -5,18 +5,23 @@ use std::{io, sync::Arc, time::Duration};
 use aws_lc_rs::rand::SystemRandom;
 use larder_common::{TenantName, clock::Clock};
 use larder_index::{Index, IndexError};
+use larder_metrics::{MeasuredIndex, MeasuredStorage};
+use larder_rules::Rules;
 use larder_storage::Storage;
 
 use super::{
     DAY_MS, HOUR_MS, MINUTE_MS,
     database::open_index,
+    metrics::{Observed, database_name, storage_name},
     orphan_grace_ms,
     outgoing::Outgoing,
-    path_of, some,
+    path_of,
+    rules::asker,
+    some,
     storage::{OwnStorages, open_storage},
 };
 use crate::{
-    auth::{Authenticator, TokenVerifier, UrlSigner},
+    auth::{AccessRules, Authenticator, TokenVerifier, UrlSigner},
     capacity::{self, Capacity, CapacityState, DiskLimit, Limits, Refusals, Removals},
     config::{Config, DatabaseDriver, Settings, StorageDriver},
     disk_pressure::DiskPressure,
@@ -45,6 +50,7 @@ pub(crate) struct Shared {
     own_storages: Arc<OwnStorages>,
     /// The limit of the disk that the storage is on.
     disk: Option<Arc<DiskLimit>>,
+    observed: Observed,
 }
 
 impl Shared {
@@ -53,8 +59,10 @@ impl Shared {
         config: &Config,
         storage: Option<Arc<dyn Storage>>,
         index: Option<Arc<dyn Index>>,
+        observed: &Observed,
     ) -> Result<Self, StartError> {
         let settings = &config.settings;
+        let names = (storage_name(settings, storage.is_some()), database_name(settings, index.is_some()));
         let outgoing = Outgoing::new(settings)?;
         if let Some(proxies) = outgoing.proxies.describe() {
             tracing::info!(%proxies, no = settings.proxy.no, "outgoing requests use a proxy");
@@ -67,12 +75,16 @@ impl Shared {
             Some(index) => (index, DiskPressure::new()),
             None => database(config, &*storage).await?,
         };
+        let Observed { metrics, health } = observed;
+        let storage = MeasuredStorage::around(storage, names.0, metrics, health);
+        let index = MeasuredIndex::around(index, names.1, metrics, health);
         let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*outgoing.tls).clone(), &outgoing.proxies));
         let own_storages = Arc::new(OwnStorages::new(settings.storage.buffer_bytes));
         let percent = some(settings.capacity.max_disk_percent);
         let disk = percent.filter(|_| !storage.is_durable_at_once());
         let disk = disk.map(|percent| Arc::new(DiskLimit::new(storage.clone(), percent)));
-        Ok(Self { outgoing, fetch, pressure: Arc::new(pressure), storage, index, own_storages, disk })
+        let (pressure, observed) = (Arc::new(pressure), observed.clone());
+        Ok(Self { outgoing, fetch, pressure, storage, index, own_storages, disk, observed })
     }
 
     /// Opens the storage of a tenant: its own, where its settings say one.
@@ -85,7 +97,13 @@ impl Shared {
         own: Option<&Settings>,
     ) -> Result<Arc<dyn Storage>, StartError> {
         match own {
-            Some(settings) => self.own_storages.open(name, settings, &self.outgoing).await,
+            Some(settings) => {
+                let storage = self.own_storages.open(name, settings, &self.outgoing).await?;
+                // Of it the server's readiness does not depend.
+                let health = larder_metrics::Health::default();
+                let backend = storage_name(settings, false);
+                Ok(MeasuredStorage::around(storage, backend, &self.observed.metrics, &health))
+            }
             None => Ok(self.storage.tenant(name)?),
         }
     }
@@ -157,33 +175,49 @@ impl Holdings {
     }
 }
 
-/// The tenant `default`. `authenticator` is the caller's, where it brings one.
+/// The tenant `default`, with these rules. `authenticator` is the caller's, where it brings one.
 pub(crate) async fn tenant(
     settings: &Settings,
     shared: &Shared,
     authenticator: Option<Arc<dyn Authenticator>>,
+    rules: Option<Arc<Rules>>,
 ) -> Result<Tenant, StartError> {
     let holdings = Holdings::new(settings, shared.storage.clone(), shared.index.clone());
     let tokens = authenticator.map(TokenVerifier::of_caller);
     // What `default` may have stored is what the server may.
-    assemble(settings, shared, &holdings, tokens, (None, 0)).await
+    assemble(settings, shared, &holdings, Given { tokens, rules, resources: None, max_bytes: 0 }).await
 }
 
-/// Puts a tenant together. `tokens` are verified as its settings say, unless they are given. Last what
-/// it shares with others, and the most bytes that it may have stored (0: any).
+/// What a tenant is put together with, beside its settings.
+#[derive(Default)]
+pub(super) struct Given {
+    /// Verifies its tokens; `None`: as its settings say.
+    pub(super) tokens: Option<TokenVerifier>,
+    /// Its rules, if it has any.
+    pub(super) rules: Option<Arc<Rules>>,
+    /// What it shares with others.
+    pub(super) resources: Option<SharedResources>,
+    /// The most bytes that it may have stored; 0: any.
+    pub(super) max_bytes: u64,
+}
+
+/// Puts a tenant together.
 pub(super) async fn assemble(
     settings: &Settings,
     shared: &Shared,
     holdings: &Holdings,
-    tokens: Option<TokenVerifier>,
-    (resources, max_bytes): (Option<SharedResources>, u64),
+    given: Given,
 ) -> Result<Tenant, StartError> {
+    let Given { tokens, rules, resources, max_bytes } = given;
+    let (rules, on_failure) = (asker(rules), settings.rules.on_failure);
+    let tokens = match tokens {
+        Some(tokens) => tokens,
+        None => TokenVerifier::new(&settings.auth, &shared.fetch)?,
+    };
     let Holdings { storage, index, usage, names, durability, removals, refusals, .. } = holdings;
     Ok(Tenant {
-        tokens: Arc::new(match tokens {
-            Some(tokens) => tokens,
-            None => TokenVerifier::new(&settings.auth, &shared.fetch)?,
-        }),
+        tokens: Arc::new(tokens.with_rules(AccessRules::new(rules.clone(), on_failure.access))),
+        rules,
         signer: Arc::new(signer(settings, &**index).await?),
         usage: usage.clone(),
         names: names.clone(),
@@ -197,6 +231,7 @@ pub(super) async fn assemble(
         departed_entries: settings.retention.departed_entries,
         upstream: shared.outgoing.upstream(settings),
         webhooks: Webhooks::new(settings).map(Arc::new),
+        metrics: shared.observed.metrics.clone(),
         shared: resources,
         storage: storage.clone(),
         index: index.clone(),
