@@ -22,7 +22,7 @@ const CRATES: [&str; 8] = [
 ];
 
 /// A library or module, and the folders below `host/` in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 17] = [
+const MAY_NAME: [(&str, &[&str]); 19] = [
     ("axum::", &["management/src", "metrics/src", "src/management"]),
     ("utoipa", &["management/src"]),
     ("wasmtime", &["rules/src", "src/engine", "src/interfaces"]),
@@ -38,6 +38,8 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("object_store", &["storage/src/bucket/azblob"]),
     ("reqwest", &["storage/src/bucket/gcs", "storage/src/bucket/azblob", "storage/src/bucket/http.rs"]),
     ("jsonwebtoken", &["src/auth"]),
+    ("tokio_rustls", &["tls/src"]),
+    ("simple_asn1", &["tls/src"]),
     ("prometheus_client", &["metrics/src"]),
     ("std::env::", &["src/config"]),
 ];

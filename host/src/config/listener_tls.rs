@@ -46,12 +46,6 @@ impl ListenerTls {
     pub fn is_on(&self) -> bool {
         self.certificate.is_some()
     }
-
-    /// Returns whether a client needs a certificate.
-    #[must_use]
-    pub fn needs_client(&self) -> bool {
-        self.client_ca.is_some() && self.client_certificates == ClientCertificates::Required
-    }
 }
 
 impl Check<'_> {

@@ -15,7 +15,7 @@ async fn main() {
     let config = Config::load(None, std::env::vars_os()).expect("a good configuration");
     let log = &config.settings.log;
     let _log = telemetry::start_logging(log.format, config.log_filter.as_deref(), log.debug).expect("a log");
-    let address = config.settings.server.listen;
+    let address = config.settings.server.listen.tcp().expect("an address and a port");
     let mut terminate = signal(SignalKind::terminate()).expect("signals");
     let larder = Larder::builder(config).without_listener().build().await.expect("it starts");
     let listener = TcpListener::bind(address).await.expect("the address is free");
