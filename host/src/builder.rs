@@ -1,6 +1,9 @@
 //! Puts a server together: the parts that the caller brings, and the configuration for all others.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::TcpListener,
+    sync::{Arc, OnceLock},
+};
 
 use larder_index::Index;
 use larder_storage::Storage;
@@ -12,12 +15,13 @@ use crate::{
     error::StartError,
     gauges::Gauges,
     larder::Larder,
+    management::{self, Live, Managed, ManagementListener, ManagementOnMain},
     server::ServedTenants,
     setup::{
         self,
         claim::{StartClaim, WantedListener},
     },
-    sweep::{Janitor, JanitorWork, OtherTenants},
+    sweep::{Janitor, JanitorWork, OtherTenants, sweep_control},
 };
 
 /// Puts a [`Larder`] together. Made by [`Larder::builder`].
@@ -104,6 +108,7 @@ impl Builder {
         let settings = &config.settings;
         let observed = setup::Observed::new(settings, storage.is_some(), index.is_some());
         let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
+        let is_embedded = matches!(listener, WantedListener::Without);
         let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
         let policy = setup::policy(settings, policy.as_deref())?;
@@ -126,17 +131,38 @@ impl Builder {
         // Both have answered: the start needs them.
         health.database_answered();
         health.storage_answered();
+        let (sweeps, requests) = sweep_control();
         let work = JanitorWork {
             policy: policy.clone(),
             tenant: tenant.clone(),
             others,
             schedule,
+            requests,
             health: health.clone(),
         };
         let janitor = Janitor::start(work).map_err(StartError::Thread)?;
-        let served = ServedTenants { policy, tenant, tenancy: tenancy.clone() };
+        let connections = Arc::new(OnceLock::new());
+        let live = Live { started_ms: tenant.clock.now_ms(), sweeps, connections: Arc::clone(&connections) };
+        let registry = tenancy.as_ref().map(|tenancy| Arc::clone(&tenancy.registry));
+        let has_key = settings.management.key.is_some();
+        let socket = management::open(&config, is_embedded)?;
+        let (policy_of, tenant_of) = (policy.clone(), tenant.clone());
+        let managed = Managed {
+            policy: policy_of,
+            tenant: tenant_of,
+            registry,
+            config: config.clone(),
+            live: Some(live),
+        };
+        let router = management::router(managed);
+        let on_main = has_key.then(|| ManagementOnMain::new(router.clone()));
+        let router = router.merge(larder_metrics::routes(metrics.clone(), health.clone()));
+        let served = ServedTenants { policy, tenant, tenancy: tenancy.clone(), management: on_main };
         let running = server.start(&served).map_err(StartError::Thread)?;
+        let _ = connections.set(running.connection_gauge());
+        let listen = |socket| ManagementListener::start(socket, router).map_err(StartError::Thread);
+        let management = socket.map(listen).transpose()?;
         metrics.set_source(Arc::new(Gauges::new(settings, &served, running.connection_gauge())));
-        Ok(Larder { running, janitor, shares, tenancy, metrics, health, _lock: lock })
+        Ok(Larder { running, janitor, management, shares, tenancy, metrics, health, _lock: lock })
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use larder::TenantName;
 
+use crate::manage::{CompletionsArgs, KeyArgs, LsArgs, RmArgs, ShowArgs, StatsArgs, StatusArgs, VersionArgs};
+
 /// A self-hosted GitHub Actions cache server.
 #[derive(Debug, Parser)]
 #[command(version, about, arg_required_else_help = true)]
@@ -23,12 +25,30 @@ pub(crate) enum Command {
         command: ConfigCommand,
     },
     /// Tell why a restore finds what it finds: each attempt at a match, what came near, and the cause of
-    /// a miss. Reads the server's database and storage beside it.
+    /// a miss. Asks the server at `LARDER_URL`; without it reads the server's database and storage beside it.
     Explain(ExplainArgs),
     /// Delete what a run, an actor or a ref has saved, or hold it back: entries and uploads in progress.
-    /// Works beside a running server, which follows at once. Cancel the run first: who still runs may
+    /// Asks the server at `LARDER_URL`; without it works beside a running server, which follows at once. Cancel the run first: who still runs may
     /// save again.
     Revoke(RevokeArgs),
+    /// Show how the server is: what is stored, how far back the cache reaches, sweeps.
+    Status(StatusArgs),
+    /// List entries. The flags are those of `gh cache list`.
+    Ls(LsArgs),
+    /// Show an entry, and who saved it.
+    Show(ShowArgs),
+    /// Delete entries: by number, by key, of a run, or all.
+    Rm(RmArgs),
+    /// Show what takes how much space.
+    Stats(StatsArgs),
+    /// Sweep the running server now: all of its tenants.
+    Sweep(StatusArgs),
+    /// Make, list and revoke keys of the management API.
+    Key(KeyArgs),
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Print the version.
+    Version(VersionArgs),
     /// Add, list and remove the tenants of a server with several. A running server follows within
     /// seconds.
     Tenant {

@@ -35,6 +35,15 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The address of the management API cannot be bound.
+    #[error("cannot listen on {address} (LARDER_MANAGEMENT_LISTEN)")]
+    ManagementListen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The limit of open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFew),

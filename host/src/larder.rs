@@ -11,6 +11,7 @@ use larder_metrics::{Health, Metrics};
 
 use crate::{
     descriptors::Shares,
+    management::ManagementListener,
     message::QuotaUsage,
     server::{ConnectionUsage, LarderService, Running, Tenancy},
     sweep::Janitor,
@@ -23,6 +24,7 @@ const LAST_WRITES: Duration = Duration::from_millis(2500);
 pub struct Larder {
     pub(crate) running: Running,
     pub(crate) janitor: Janitor,
+    pub(crate) management: Option<ManagementListener>,
     pub(crate) shares: Shares,
     /// `None` where there is one tenant.
     pub(crate) tenancy: Option<Tenancy>,
@@ -37,6 +39,12 @@ impl Larder {
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.running.address()
+    }
+
+    /// Returns the address of the management API; `None` if it has no listener of its own.
+    #[must_use]
+    pub fn management_address(&self) -> Option<SocketAddr> {
+        self.management.as_ref().map(|listener| listener.address)
     }
 
     /// Returns the server as a service, for requests that reach the embedding program.
@@ -87,6 +95,9 @@ impl Larder {
     /// for the successor, if there is one, and refused otherwise.
     pub fn stop(self) {
         self.running.stop();
+        if let Some(management) = self.management {
+            management.stop();
+        }
         let (ended, end) = mpsc::channel();
         let janitor = self.janitor;
         let last = std::thread::Builder::new().name("larder-last-writes".to_owned()).spawn(move || {

@@ -118,6 +118,7 @@ mod gauges;
 mod interfaces;
 mod larder;
 mod log_throttle;
+mod management;
 mod message;
 mod net;
 mod registry;
@@ -145,6 +146,7 @@ pub use self::{
     engine::LoadError,
     error::StartError,
     larder::Larder,
+    management::LocalManagement,
     message::QuotaUsage,
     net::TlsError,
     server::{ClientAddress, ConnectionUsage, LarderService, ResponseBody, ResponseFuture},

@@ -3,6 +3,7 @@
 mod cli;
 mod explain_command;
 mod greeting;
+mod manage;
 #[cfg(feature = "jemalloc")]
 mod memory;
 mod revoke_command;
@@ -56,6 +57,15 @@ fn run(command: Command) -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             say(&runtime.block_on(Box::pin(revoke_command::revoke(args)))?)
         }
+        Command::Status(args) => ask(manage::status(args)),
+        Command::Ls(args) => ask(manage::ls(args)),
+        Command::Show(args) => ask(manage::show(args)),
+        Command::Rm(args) => ask(manage::rm(args)),
+        Command::Stats(args) => ask(manage::stats(args)),
+        Command::Sweep(args) => ask(manage::sweep(args)),
+        Command::Key(args) => ask(manage::key(args)),
+        Command::Completions(args) => Ok(std::io::stdout().lock().write_all(&manage::completions(&args))?),
+        Command::Version(args) => say(&manage::version(&args)),
         Command::Tenant { file, command } => {
             let config = Config::from_process(file.path.as_deref())?;
             match command {
@@ -65,6 +75,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
         }
     }
+}
+
+/// Prints what a command returns.
+fn ask(answer: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    say(&runtime.block_on(Box::pin(answer))?)
 }
 
 /// Prints the tenants, and fails if one has a fault.

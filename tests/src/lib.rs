@@ -112,6 +112,11 @@ impl TestServer {
         std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"))
     }
 
+    /// Returns the address of the management API's own listener.
+    pub fn management_address(&self) -> Option<std::net::SocketAddr> {
+        self.larder.as_ref().and_then(Larder::management_address)
+    }
+
     /// Returns how many instances of policies the tenants besides `default` have.
     pub fn tenant_instances(&self) -> Option<usize> {
         self.larder.as_ref().and_then(Larder::tenant_instances)
@@ -208,6 +213,8 @@ fn config(data: &Path, file: Option<&Path>, variables: &[(&str, &str)]) -> Confi
         ("LARDER_DATA".to_owned(), data.to_str().expect("a path in UTF-8").to_owned()),
         ("LARDER_HS256_SECRET".to_owned(), SECRET.to_owned()),
         ("LARDER_THREADS".to_owned(), "2".to_owned()),
+        // Many servers at once: none takes the address of another.
+        ("LARDER_MANAGEMENT_LISTEN".to_owned(), "off".to_owned()),
         ("DEFAULT_ACTIONS_RESULTS_URL".to_owned(), "none".to_owned()),
     ];
     for (name, value) in variables {

@@ -76,6 +76,7 @@ async fn a_save_and_restores_are_counted_by_what_became_of_them() {
     assert_eq!(value(&text, "larder_storage_bytes"), 7.0);
     assert_eq!(value(&text, r#"larder_repository_storage_bytes{repository="octo/hello"}"#), 7.0, "{text}");
     assert!(value(&text, "larder_connections") >= 1.0);
+    assert_eq!(value(&text, "larder_entries"), 1.0);
     assert!(text.contains("larder_longest_idle_seconds "));
     assert!(value(&text, r#"larder_sent_bytes_total{dialect="v2"}"#) >= 7.0);
     assert!(value(&text, r#"larder_received_bytes_total{dialect="v2"}"#) >= 7.0);

@@ -111,6 +111,7 @@ pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result
         )));
     }
     check.webhook_secret(settings.webhooks.secret.as_ref())?;
+    check.signing_secret("management.key", settings.management.key.as_ref())?;
     check.storage(&settings.storage)?;
     check.capacity(&settings.capacity)?;
     check.auth(&settings.auth)

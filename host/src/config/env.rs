@@ -110,6 +110,8 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("CACHE_FILESYSTEM_MAX_USAGE_PERCENT", "capacity.max_disk_percent", ValueKind::Number),
     ("LARDER_REPOSITORY_MAX_BYTES", "capacity.repository_max_bytes", ValueKind::Number),
     ("LARDER_WEBHOOK_SECRET", "webhooks.secret", ValueKind::Text),
+    ("LARDER_MANAGEMENT_LISTEN", "management.listen", ValueKind::Text),
+    ("MANAGEMENT_API_KEY", "management.key", ValueKind::Text),
     ("LARDER_TENANTS_DIR", "tenants.dir", ValueKind::Text),
     ("LARDER_METRICS", "metrics.enabled", ValueKind::Switch),
     ("LARDER_METRICS_COMPAT", "metrics.compat", ValueKind::Text),
@@ -130,7 +132,7 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
 ];
 
 /// Variables of the known server that change nothing here.
-const WITHOUT_EFFECT: &[&str] = &["BENCHMARK", "EAGER_MERGE", "MANAGEMENT_API_KEY"];
+const WITHOUT_EFFECT: &[&str] = &["BENCHMARK", "EAGER_MERGE"];
 
 /// Set on many machines for other programs as well: they count where the storage is S3, and are not
 /// seen where it is not.
@@ -148,6 +150,10 @@ const OURS: [&str; 8] = [
     "DB_POSTGRES_",
     "DB_MYSQL_",
 ];
+
+/// Read by the command line, which asks a server (`url` and key); the server itself does not.
+pub(super) const CLIENT_URL: &str = "LARDER_URL";
+pub(super) const CLIENT_KEY: &str = "LARDER_API_KEY";
 
 /// Used by builds and tests of this project.
 const NOT_OURS: [&str; 3] = ["LARDER_CI_", "LARDER_GUEST_", "LARDER_TEST_"];
@@ -261,7 +267,7 @@ fn matters(name: &str) -> bool {
 /// All names with an effect.
 fn known_names() -> impl Iterator<Item = &'static str> {
     let settings = VARIABLES.iter().map(|(name, ..)| *name);
-    settings.chain([CONFIG_FILE, NITRO_PORT, PORT, SIGNING_ENABLED, LOG_FILTER])
+    settings.chain([CONFIG_FILE, NITRO_PORT, PORT, SIGNING_ENABLED, LOG_FILTER, CLIENT_URL, CLIENT_KEY])
 }
 
 fn is_ours(name: &str) -> bool {

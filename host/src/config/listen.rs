@@ -23,7 +23,8 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Soc
     values.iter().map(of_value).collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
-fn of_value(value: &toml::Value) -> Result<SocketAddr, String> {
+/// Reads an address.
+pub(super) fn of_value(value: &toml::Value) -> Result<SocketAddr, String> {
     match value {
         toml::Value::String(text) => parse(text.trim()),
         toml::Value::Integer(port) => parse(&port.to_string()),

@@ -20,6 +20,7 @@ mod exposure;
 mod file;
 mod issuer;
 mod listen;
+mod management;
 mod metrics;
 mod networks;
 mod optional;
@@ -42,6 +43,7 @@ pub use effective::Provenance;
 use effective::Provenances;
 pub use error::ConfigError;
 pub use issuer::{IssuerConfig, allowed_url};
+pub use management::{DEFAULT_MANAGEMENT_LISTEN, Management};
 pub use metrics::{MetricNames, MetricsConfig};
 pub use proxy::Proxy;
 pub use secret::{MIN_SECRET_BYTES, Secret};
@@ -159,6 +161,26 @@ impl Config {
     #[must_use]
     pub fn effective_toml(&self) -> String {
         effective::write(&self.settings, &self.provenances)
+    }
+}
+
+/// Which server the command line asks: `LARDER_URL` and `LARDER_API_KEY`; without a URL it looks at what the
+/// configuration names.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// The origin of the management API.
+    pub url: Option<String>,
+    /// The key.
+    pub key: Option<Secret>,
+}
+
+impl Client {
+    /// Reads the environment of this process.
+    #[must_use]
+    pub fn from_process() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
+        let get = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        Self { url: get(env::CLIENT_URL), key: get(env::CLIENT_KEY).map(Secret::new) }
     }
 }
 

@@ -11,8 +11,8 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityConfig, Database, DatabaseDriver, IssuerConfig, MetricsConfig, Proxy, SslMode, listen, networks,
-    optional, secret,
+    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Management, MetricsConfig, Proxy, SslMode,
+    listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -56,6 +56,8 @@ pub struct Settings {
     pub capacity: CapacityConfig,
     /// What the platform reports.
     pub webhooks: Webhooks,
+    /// The management API.
+    pub management: Management,
     /// The log.
     pub log: Log,
     /// What is counted.
@@ -83,6 +85,7 @@ impl Default for Settings {
             retention: Retention::default(),
             capacity: CapacityConfig::default(),
             webhooks: Webhooks::default(),
+            management: Management::default(),
             log: Log::default(),
             metrics: MetricsConfig::default(),
             tls: Tls::default(),

@@ -79,7 +79,7 @@ impl Registered {
         })
     }
 
-    pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
         self.hosts.iter().map(String::as_str)
     }
 

@@ -57,7 +57,9 @@ pub use self::{
     connections::ConnectionUsage,
     service::{ClientAddress, LarderService, ResponseBody, ResponseFuture},
 };
-use crate::{engine::Policy, message::QuotaUsage, registry::Registry, tenant::Tenant};
+use crate::{
+    engine::Policy, management::ManagementOnMain, message::QuotaUsage, registry::Registry, tenant::Tenant,
+};
 
 /// The limits of the server.
 #[derive(Clone, Debug)]
@@ -162,6 +164,8 @@ pub(crate) struct ServedTenants {
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) tenancy: Option<Tenancy>,
+    /// The management API, where the main listener has it.
+    pub(crate) management: Option<ManagementOnMain>,
 }
 
 /// A server that does not serve yet.
@@ -200,7 +204,7 @@ impl Server {
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn start(self, served: &ServedTenants) -> io::Result<Running> {
-        let ServedTenants { policy, tenant, tenancy } = served;
+        let ServedTenants { policy, tenant, tenancy, management } = served;
         let Self { settings, listener, address } = self;
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::new(settings.bounds.connection_limits());
@@ -221,6 +225,7 @@ impl Server {
                 policy: policy.clone(),
                 tenant: tenant.clone(),
                 tenancy: tenancy.clone(),
+                management: management.clone(),
                 settings: settings.clone(),
                 connections: connections.clone(),
                 admission,

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     engine::Guest,
+    management::{self, ManagementOnMain},
     message::{
         ClientGuard, ClientQuota, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
         WireBody, error_response, unavailable,
@@ -60,6 +61,8 @@ pub(super) struct Responder {
     settings: Arc<ServerSettings>,
     /// The guests of other tenants; `None` where there is one tenant.
     others: Option<TenantGuests>,
+    /// The management API, where this listener has it.
+    management: Option<ManagementOnMain>,
 }
 
 impl Responder {
@@ -71,7 +74,12 @@ impl Responder {
         settings: Arc<ServerSettings>,
         others: Option<TenantGuests>,
     ) -> Self {
-        Self { guest, admission, tenant, settings, others }
+        Self { guest, admission, tenant, settings, others, management: None }
+    }
+
+    /// The same, with the management API.
+    pub(super) fn with_management(self, management: Option<ManagementOnMain>) -> Self {
+        Self { management, ..self }
     }
 
     pub(super) fn bounds(&self) -> &ServerBounds {
@@ -201,6 +209,9 @@ impl Responder {
             Ok(quota) => quota,
             Err(full) => return unavailable(&full.to_string(), record.id()),
         };
+        if let Some(management) = self.management.as_ref().filter(|management| management.has(&head)) {
+            return Box::pin(management::respond(management, *head, body, record)).await;
+        }
         if is_webhook(&head) {
             // Boxed: it would make the future of every request larger.
             return Box::pin(webhook::respond(tenant, &head, body, record)).await;

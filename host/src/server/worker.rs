@@ -27,7 +27,7 @@ use super::{
     respond::Responder,
     tenant_guests::{Tenancy, TenantGuests},
 };
-use crate::{engine::Policy, tenant::Tenant};
+use crate::{engine::Policy, management::ManagementOnMain, tenant::Tenant};
 
 /// Threads for blocking file system calls, per worker.
 const BLOCKING_THREADS: usize = 16;
@@ -54,6 +54,7 @@ pub(super) struct Worker {
     pub(super) policy: Policy,
     pub(super) tenant: Arc<Tenant>,
     pub(super) tenancy: Option<Tenancy>,
+    pub(super) management: Option<ManagementOnMain>,
     pub(super) settings: Arc<ServerSettings>,
     pub(super) connections: Arc<Connections>,
     pub(super) admission: Admission,
@@ -79,11 +80,22 @@ impl Worker {
     }
 
     async fn serve(self) -> Arc<RunningWorker> {
-        let Self { running, mut inbox, policy, tenant, tenancy, settings, connections, admission } = self;
+        let Self {
+            running,
+            mut inbox,
+            policy,
+            tenant,
+            tenancy,
+            management,
+            settings,
+            connections,
+            admission,
+        } = self;
         let bounds = Rc::new(settings.bounds.clone());
         let guest = policy.start(&tenant);
         let others = tenancy.map(TenantGuests::new);
-        let responder = Arc::new(Responder::new(guest, admission, tenant, settings, others));
+        let responder =
+            Arc::new(Responder::new(guest, admission, tenant, settings, others).with_management(management));
         let worker = Arc::new(RunningWorker {
             responder: responder.clone(),
             runtime: tokio::runtime::Handle::current(),

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     capacity::remove_object,
-    retention::{Candidate, ContentState},
+    retention::{Candidate, ContentState, with_details},
 };
 
 /// Concurrent `stat` calls.
@@ -83,16 +83,11 @@ impl Sweeper<'_> {
     /// Returns what the guest needs to know of a page of entries. Those that were deleted since they
     /// were listed are left out.
     async fn candidates(&self, page: Vec<Entry>, places: &Places) -> Result<Vec<Candidate>, SweepError> {
-        let ids: Vec<EntryId> = page.iter().map(|entry| entry.id).collect();
-        let details = self.tenant.index.entry_details(&ids).await?;
-        let mut details: BTreeMap<EntryId, EntryDetails> =
-            details.into_iter().map(|details| (details.id, details)).collect();
-        let known = page.into_iter().filter_map(|entry| Some((details.remove(&entry.id)?, entry)));
-        let candidate = |(details, entry): (EntryDetails, Entry)| async move {
+        let known = with_details(&*self.tenant.index, page).await?;
+        let candidate = |(entry, details): (Entry, EntryDetails)| async move {
             let (content, newer) = (self.stat_content(&entry).await, places.newer(entry.id));
             Candidate { entry, details, content, newer }
         };
-        let known: Vec<_> = known.collect();
         Ok(stream::iter(known).map(candidate).buffered(MAX_STATS).collect().await)
     }
 

@@ -15,11 +15,14 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    Ages, Ownership, Report, SweepError, Sweeper,
+    Ages, Ownership, Report, SweepError, SweepRequests, Sweeper,
     other_tenants::{OpenTenants, OtherTenants},
 };
 use crate::{
-    capacity::{Cleaner, Evictor},
+    capacity::{
+        Cleaner, Evictor,
+        server_room::{self, Lodger},
+    },
     engine::Policy,
     tenant::Tenant,
 };
@@ -71,6 +74,8 @@ pub(crate) struct JanitorWork {
     /// The others; `None` where it is the only one.
     pub(crate) others: Option<OtherTenants>,
     pub(crate) schedule: Schedule,
+    /// Sweeps on demand.
+    pub(crate) requests: SweepRequests,
     /// Learns whether database and storage answer.
     pub(crate) health: Arc<Health>,
 }
@@ -99,16 +104,17 @@ impl Janitor {
 }
 
 async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
-    let JanitorWork { policy, tenant, others, schedule, health } = work;
+    let JanitorWork { policy, tenant, others, schedule, mut requests, health } = work;
     let (others, made) = OpenTenants::new(others);
     let flushing = tenant.durability.run_flusher(tenant.storage.clone(), tenant.index.clone());
     select! {
         () = flushing => {}
         () = run_usage_writer(&tenant, &others, schedule.recency) => {}
-        () = run_sweeps(&policy, &tenant, &others, &schedule) => {}
+        () = run_sweeps(&policy, &tenant, &others, &schedule, &mut requests) => {}
         () = run_cleaners(&tenant, &others) => {}
         () = run_evictor(&policy, &tenant) => {}
         () = run_probes(&tenant, &health) => {}
+        () = run_server_evictor(&policy, &tenant, &others) => {}
         () = others.follow(made) => {}
         () = others.watch() => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
@@ -177,6 +183,43 @@ async fn run_probes(tenant: &Tenant, health: &Health) {
     }
 }
 
+/// Keeps the storage that tenants share below its limit.
+async fn run_server_evictor(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants) {
+    let mut ticks = interval(server_room::LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let open: Vec<Arc<Tenant>> = others.open().into_iter().chain([tenant.clone()]).collect();
+        let relieved = async {
+            let Some(surplus) = server_room::surplus(&open).await? else { return Ok(()) };
+            server_room::relieve(surplus, lodgers(policy, tenant, others).await?).await;
+            Ok::<_, IndexError>(())
+        };
+        if let Err(error) = relieved.await {
+            tracing::error!(error = chain(&error), "cannot make room in the server");
+        }
+    }
+}
+
+/// Returns all who have something in the storage that tenants share.
+async fn lodgers(
+    policy: &Policy,
+    tenant: &Arc<Tenant>,
+    others: &OpenTenants,
+) -> Result<Vec<Lodger>, IndexError> {
+    let mut lodgers = vec![(policy.clone(), tenant.clone())];
+    for registered in others.all_with_rows(&*tenant.index).await? {
+        match registered.tenant().await {
+            Ok(tenant) => lodgers.push((registered.policy.clone(), tenant.clone())),
+            Err(error) => {
+                tracing::error!(tenant = %registered.name, error = chain(&error), "a tenant cannot be opened");
+            }
+        }
+    }
+    lodgers.retain(|(_, tenant)| server_room::is_lodger(tenant));
+    Ok(lodgers)
+}
+
 /// Finishes removals that a crash has interrupted, in the whole server.
 async fn run_cleaners(tenant: &Arc<Tenant>, others: &OpenTenants) {
     let mut ticks = interval(CLEANING);
@@ -220,8 +263,19 @@ async fn flush_usage(tenant: &Tenant) {
     }
 }
 
-async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants, schedule: &Schedule) {
-    let Some(sweeps) = schedule.sweeps else { return std::future::pending().await };
+async fn run_sweeps(
+    policy: &Policy,
+    tenant: &Arc<Tenant>,
+    others: &OpenTenants,
+    schedule: &Schedule,
+    requests: &mut SweepRequests,
+) {
+    let Some(sweeps) = schedule.sweeps else {
+        requests.close();
+        // Who asked before is told that nobody answers.
+        drop(requests.waiting());
+        return std::future::pending().await;
+    };
     let mut small = interval(sweeps.uploads);
     let mut full = interval_at(Instant::now() + FIRST_FULL_SWEEP.min(sweeps.everything), sweeps.everything);
     small.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -232,9 +286,15 @@ async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants,
             sleep_until(not_before).await;
             tenant.pressure.wait().await;
         };
+        let mut asked = Vec::new();
         let scope = select! {
             biased;
             () = disk_is_full => SweepScope::Full,
+            request = requests.next() => {
+                asked.push(request);
+                asked.extend(requests.waiting());
+                SweepScope::Full
+            }
             _ = full.tick() => SweepScope::Full,
             _ = small.tick() => SweepScope::Uploads,
         };
@@ -242,8 +302,16 @@ async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants,
         if matches!(scope, SweepScope::Full) {
             count_again(&*tenant.index).await;
         }
-        sweep_and_log(policy, tenant, schedule.orphan_grace_ms, scope).await;
-        sweep_others(&*tenant.index, others, schedule.orphan_grace_ms, scope).await;
+        let mut failure = sweep_and_log(policy, tenant, schedule.orphan_grace_ms, scope).await;
+        let of_others = sweep_others(&*tenant.index, others, schedule.orphan_grace_ms, scope).await;
+        failure = failure.or(of_others);
+        if matches!(scope, SweepScope::Full) {
+            requests.note(tenant.clock.now_ms(), failure.clone());
+        }
+        for request in asked {
+            // Who asked may be gone.
+            let _ = request.send(failure.is_none());
+        }
         // On a disk that stays full, sweeps take up to a tenth of the time.
         not_before = Instant::now() + FULL_DISK_PAUSE.max(began.elapsed() * 10);
     }
@@ -259,19 +327,26 @@ async fn count_again(index: &dyn Index) {
 }
 
 /// Sweeps what the other tenants have, one after the other.
-async fn sweep_others(index: &dyn Index, others: &OpenTenants, orphan_grace_ms: u64, scope: SweepScope) {
+async fn sweep_others(
+    index: &dyn Index,
+    others: &OpenTenants,
+    orphan_grace_ms: u64,
+    scope: SweepScope,
+) -> Option<String> {
     let with_rows = match others.all_with_rows(index).await {
         Ok(tenants) => tenants,
         Err(error) => {
             tracing::error!(error = chain(&error), "the tenants cannot be swept; the next sweep tries again");
-            return;
+            return Some(chain(&error).to_string());
         }
     };
+    let mut failure = None;
     for registered in with_rows {
         let tenant = match registered.tenant().await {
             Ok(tenant) => tenant,
             Err(error) => {
                 tracing::error!(tenant = %registered.name, error = chain(&error), "a tenant cannot be swept; the next sweep tries again");
+                failure = Some(chain(&error).to_string());
                 continue;
             }
         };
@@ -282,19 +357,27 @@ async fn sweep_others(index: &dyn Index, others: &OpenTenants, orphan_grace_ms: 
             }
         }
         let named = tracing::error_span!("tenant", name = %registered.name);
-        sweep_and_log(&registered.policy, tenant, orphan_grace_ms, scope).instrument(named).await;
+        let swept = sweep_and_log(&registered.policy, tenant, orphan_grace_ms, scope).instrument(named).await;
+        failure = swept.or(failure);
     }
+    failure
 }
 
 /// Sweeps and logs the result. If the disk of the index is full, releases the ballast and sweeps
-/// again.
-async fn sweep_and_log(policy: &Policy, tenant: &Arc<Tenant>, orphan_grace_ms: u64, scope: SweepScope) {
+/// again. Returns why it failed, if it did.
+async fn sweep_and_log(
+    policy: &Policy,
+    tenant: &Arc<Tenant>,
+    orphan_grace_ms: u64,
+    scope: SweepScope,
+) -> Option<String> {
     let began = Instant::now();
     let mut swept = sweep(policy, tenant, orphan_grace_ms, scope).await;
     if swept.as_ref().is_err_and(SweepError::is_no_space) && tenant.pressure.drop_ballast() {
         tracing::warn!("the disk of the database is full: releasing its reserve to free space");
         swept = sweep(policy, tenant, orphan_grace_ms, SweepScope::Full).await;
     }
+    let failure = swept.as_ref().err().map(|error| chain(error).to_string());
     let stage = match scope {
         SweepScope::Uploads => SweepStage::Uploads,
         SweepScope::Full => SweepStage::Full,
@@ -313,6 +396,7 @@ async fn sweep_and_log(policy: &Policy, tenant: &Arc<Tenant>, orphan_grace_ms: u
     let pressure = tenant.pressure.clone();
     // Fails only at the end of the process.
     let _ = tokio::task::spawn_blocking(move || pressure.make_ballast()).await;
+    failure
 }
 
 /// What a sweep covers.

@@ -17,7 +17,7 @@ use crate::{Health, Metrics, calls::Meters};
 /// An index that measures each call of another one, and counts the entries that come and go. Handles
 /// of tenants count with it.
 pub struct MeasuredIndex {
-    inner: Arc<dyn Index>,
+    pub(super) inner: Arc<dyn Index>,
     meters: Arc<Meters>,
     metrics: Arc<Metrics>,
 }

@@ -1,5 +1,6 @@
 //! A storage and an index whose calls are measured.
 
+mod catalogue;
 mod index;
 mod storage;
 

@@ -32,3 +32,13 @@ fn every_method_of_an_index_is_passed_on() {
     assert!(of_trait.len() > 40, "{of_trait:?}");
     assert_eq!(of_trait, passed);
 }
+
+#[test]
+fn every_method_of_a_catalogue_is_passed_on() {
+    let (of_trait, passed) = (
+        methods("../index/src/catalogue.rs", "pub trait Catalogue"),
+        methods("src/measured/catalogue.rs", "impl Catalogue for MeasuredIndex"),
+    );
+    assert!(of_trait.len() > 6, "{of_trait:?}");
+    assert_eq!(of_trait, passed);
+}
