@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use larder::TenantName;
 
 use crate::manage::{CompletionsArgs, KeyArgs, LsArgs, RmArgs, ShowArgs, StatsArgs, StatusArgs, VersionArgs};
@@ -49,6 +49,21 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Print the version.
     Version(VersionArgs),
+    /// Check policy components, and exchange that of a server without a restart.
+    Policy {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Write rules, check and test them, and exchange those of a server without a restart. Rules are small
+    /// decisions in a script: who may do what, what is restored, saved and kept.
+    Rules {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
     /// Add, list and remove the tenants of a server with several. A running server follows within
     /// seconds.
     Tenant {
@@ -172,6 +187,114 @@ pub(crate) struct NewTenant {
     pub(crate) repositories: Vec<String>,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Show a component's world, imports, exports, size and digest.
+    Inspect {
+        /// The component.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a component in a server of its own, with data that is thrown away, and ask it what clients ask:
+    /// saves, restores, misses, bad requests.
+    Check {
+        /// The component.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a component, and put it in force. A running server follows at once, and no request is lost.
+    Use(UseArgs),
+    /// Put in force again what was in force before.
+    Rollback,
+    /// Show what is in force, what was before, and what went back because it failed.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Write files to begin with: rules, cases, and what the language needs.
+    New {
+        /// Where; files that are there are left alone.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// The language.
+        #[arg(long, value_enum, default_value = "js")]
+        lang: Language,
+    },
+    /// Ask rules what is usual and what is odd: do they answer, in time, and always the same?
+    Check {
+        /// A script in JavaScript, or a component.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask rules what a file of cases says, and compare the answers.
+    Test {
+        /// A script in JavaScript, or a component.
+        file: PathBuf,
+        /// The cases.
+        cases: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check rules, and put them in force. A running server follows at once, and no request is lost.
+    Use(RulesUseArgs),
+    /// Put in force again what was in force before.
+    Rollback,
+    /// Show what is in force, what was before, and what went back because it failed.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A language for rules.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Language {
+    /// JavaScript: a text file, with nothing to build.
+    Js,
+    /// Rust: the fastest.
+    Rust,
+    /// Python, by componentize-py.
+    Py,
+}
+
+/// The rules that are put in force.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["file", "configured"])))]
+pub(crate) struct RulesUseArgs {
+    /// A script in JavaScript, or a component. It is copied into the data directory.
+    pub(crate) file: Option<PathBuf>,
+    /// Cases that it must pass.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(crate) cases: Option<PathBuf>,
+    /// What the configuration says: a file, or no rules.
+    #[arg(long)]
+    pub(crate) configured: bool,
+}
+
+/// What is put in force.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["file", "configured"])))]
+pub(crate) struct UseArgs {
+    /// The file. It is copied into the data directory.
+    pub(crate) file: Option<PathBuf>,
+    /// What the configuration says, or what is built in.
+    #[arg(long)]
+    pub(crate) configured: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
@@ -179,6 +302,9 @@ pub(crate) struct ServeArgs {
     /// A policy component to use instead of the built-in one.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Rules: a script in JavaScript, or a component (wit/rules).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
     /// Adopt a storage that holds objects of another database: objects without an entry in this one
     /// are deleted.
     #[arg(long)]

@@ -1,12 +1,18 @@
 //! Why a server does not start.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use larder_index::IndexError;
+use larder_rules::RulesError;
 use larder_storage::StorageError;
+use larder_tls::TlsFault;
 
 use crate::{
-    auth::AuthSetupError, config::ConfigError, descriptors::TooFew, engine::LoadError, net::TlsError,
+    auth::AuthSetupError,
+    config::{ConfigError, ListenAddress},
+    descriptors::TooFew,
+    engine::LoadError,
+    net::TlsError,
 };
 
 /// Why the server does not start.
@@ -30,7 +36,7 @@ pub enum StartError {
     #[error("cannot listen on {address} (LARDER_LISTEN)")]
     Listen {
         /// Which.
-        address: SocketAddr,
+        address: ListenAddress,
         /// Why.
         #[source]
         source: io::Error,
@@ -56,6 +62,15 @@ pub enum StartError {
     /// The policy cannot be used.
     #[error("the policy cannot be loaded")]
     Policy(#[from] LoadError),
+    /// The rules cannot be used.
+    #[error("{path}: the rules cannot be loaded")]
+    Rules {
+        /// Their file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: RulesError,
+    },
     /// The storage cannot be used.
     #[error("the storage cannot be used")]
     Storage(#[from] StorageError),
@@ -88,7 +103,10 @@ pub enum StartError {
     /// Tokens or URLs cannot be verified.
     #[error(transparent)]
     Auth(#[from] AuthSetupError),
-    /// TLS cannot be set up.
+    /// TLS of outgoing requests cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// TLS of a listener cannot be set up.
+    #[error(transparent)]
+    ListenerTls(#[from] TlsFault),
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::{
     cli::ExplainArgs,
     manage::{Client, given},
+    time,
 };
 
 /// Explains a lookup, and returns the text to be printed.
@@ -144,10 +145,4 @@ fn of_neighbour(neighbour: &Neighbour) -> String {
         let _ = write!(text, ", deleted {} ({})", time(deleted.at_ms), deleted.cause);
     }
     text
-}
-
-/// In UTC, to the second.
-fn time(ms: u64) -> String {
-    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
-    humantime::format_rfc3339_seconds(at).to_string()
 }

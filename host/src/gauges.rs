@@ -17,10 +17,15 @@ use parking_lot::Mutex;
 
 use crate::{
     config::Settings,
+    engine::PolicyInForce,
+    larder::served_certificates,
+    registry::SiteTls,
     server::{ConnectionGauge, ServedTenants, Tenancy},
     tenant::Tenant,
 };
 
+/// Most certificates whose end is told.
+const MAX_CERTIFICATES: usize = 100;
 /// Most uploads that are counted; more are as many as that.
 const MAX_UPLOADS: usize = 10_000;
 /// Most names of repositories that are remembered.
@@ -34,9 +39,10 @@ const NAMES_LAST: u32 = 256;
 pub(crate) struct Gauges {
     tenant: Arc<Tenant>,
     tenancy: Option<Tenancy>,
+    tls: Option<SiteTls>,
     connections: ConnectionGauge,
     started_ms: u64,
-    policy_digest: String,
+    policy: PolicyInForce,
     policy_memory_bytes: u64,
     max_bytes: u64,
     repositories: usize,
@@ -54,14 +60,20 @@ struct Names {
 
 impl Gauges {
     /// For a server that starts now.
-    pub(crate) fn new(settings: &Settings, served: &ServedTenants, connections: ConnectionGauge) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        served: &ServedTenants,
+        tls: Option<SiteTls>,
+        connections: ConnectionGauge,
+    ) -> Self {
         let ServedTenants { policy, tenant, tenancy, .. } = served;
         Self {
             tenant: tenant.clone(),
             tenancy: tenancy.clone(),
+            tls,
             connections,
             started_ms: Clock::system().now_ms(),
-            policy_digest: policy.digest().to_owned(),
+            policy: policy.clone(),
             policy_memory_bytes: settings.policy.memory_bytes,
             max_bytes: settings.capacity.max_bytes,
             repositories: settings.metrics.repositories,
@@ -87,6 +99,21 @@ impl Gauges {
             }
         }
         named
+    }
+
+    /// Returns the certificates that end first.
+    fn certificates(&self) -> Vec<(String, u64)> {
+        let registry = self.tenancy.as_ref().map(|tenancy| &*tenancy.registry);
+        let served = served_certificates(self.tls.as_ref(), registry).into_iter();
+        let mut ends: Vec<_> = served
+            .filter_map(|certificate| {
+                let tenant = certificate.tenant.unwrap_or_default();
+                Some((tenant.to_string(), certificate.not_after_s?))
+            })
+            .collect();
+        ends.sort_by_key(|(_, end)| *end);
+        ends.truncate(MAX_CERTIFICATES);
+        ends
     }
 
     fn forget_names(&self) {
@@ -174,9 +201,10 @@ impl Source for Gauges {
             uploads: self.uploads().await,
             policy_memory_limit_bytes: self.policy_memory_bytes,
             policy_active_since_seconds: seconds(self.started_ms),
-            policy_digest: self.policy_digest.clone(),
+            policy_digest: self.policy.current().digest().to_owned(),
             keys: self.keys(),
             tenants: self.tenants(),
+            certificates: self.certificates(),
         }
     }
 }

@@ -31,6 +31,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         storage: Arc::new(FsStorage::open(folder.join("storage"), Budget::new(1 << 20)).unwrap()),
         index: Arc::new(SqliteIndex::open(&folder.join("larder.db"), KeyRule::AnyCase).unwrap()),
         tokens: Arc::new(TokenVerifier::new(&config.settings.auth, &fetch).unwrap()),
+        rules: larder_rules::Asker::default(),
         signer: Arc::new(UrlSigner::new(&[1; 32], None).unwrap()),
         usage: Arc::new(UsageTracker::default()),
         names: Arc::default(),

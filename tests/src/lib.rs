@@ -7,14 +7,19 @@ mod job;
 mod mounted;
 mod stock;
 pub mod tenants;
+pub mod tls;
 
 use std::{ffi::OsString, path::Path, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{Connect, HttpConnector},
+    },
     rt::TokioExecutor,
 };
 use larder::{Larder, config::Config};
@@ -46,7 +51,7 @@ pub struct TestServer {
     pub data: TempDir,
     /// Scheme and authority of its address.
     pub base: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// A response with its whole body.
@@ -80,8 +85,26 @@ impl TestServer {
     /// Takes over a running server.
     pub fn around(larder: Larder, data: TempDir) -> Self {
         let base = format!("http://{}", larder.address().expect("it listens"));
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self::around_at(larder, data, base)
+    }
+
+    /// Takes over a running server that is reached at this origin.
+    pub fn around_at(larder: Larder, data: TempDir, base: String) -> Self {
+        let client = tls::http_client(tls::client_config(None, None));
         Self { larder: Some(larder), data, base, client }
+    }
+
+    /// The same server, reached over TLS with these settings.
+    #[must_use]
+    pub fn over_tls(mut self, config: rustls::ClientConfig) -> Self {
+        self.base = self.base.replacen("http://", "https://", 1);
+        self.client = tls::http_client(config);
+        self
+    }
+
+    /// The certificates that it serves.
+    pub fn certificates(&self) -> Vec<larder::ServedCertificate> {
+        self.larder.as_ref().map(Larder::certificates).unwrap_or_default()
     }
 
     /// Starts a server that must fail to start, and returns the error.
@@ -117,6 +140,11 @@ impl TestServer {
         self.larder.as_ref().and_then(Larder::management_address)
     }
 
+    /// The server itself.
+    pub fn larder(&self) -> &Larder {
+        self.larder.as_ref().expect("it runs")
+    }
+
     /// Returns how many instances of policies the tenants besides `default` have.
     pub fn tenant_instances(&self) -> Option<usize> {
         self.larder.as_ref().and_then(Larder::tenant_instances)
@@ -125,6 +153,11 @@ impl TestServer {
     /// Returns what the server counts.
     pub fn metrics(&self) -> std::sync::Arc<larder::metrics::Metrics> {
         self.larder.as_ref().map(Larder::metrics).expect("it runs")
+    }
+
+    /// Returns what asks the rules of the server.
+    pub fn rules(&self) -> &larder::rules::Asker {
+        self.larder.as_ref().expect("it runs").rules()
     }
 
     /// Returns the usage of the server's resources for requests.
@@ -298,8 +331,8 @@ fn is_closed(error: &anyhow::Error) -> bool {
     kinds.map(std::io::Error::kind).any(|kind| matches!(kind, BrokenPipe | ConnectionReset))
 }
 
-async fn exchange(
-    client: &Client<HttpConnector, Full<Bytes>>,
+async fn exchange<C: Connect + Clone + Send + Sync + 'static>(
+    client: &Client<C, Full<Bytes>>,
     base: &str,
     method: &str,
     target: &str,
@@ -309,8 +342,8 @@ async fn exchange(
     try_exchange(client, base, method, target, headers, body).await.expect("a response")
 }
 
-async fn try_exchange(
-    client: &Client<HttpConnector, Full<Bytes>>,
+async fn try_exchange<C: Connect + Clone + Send + Sync + 'static>(
+    client: &Client<C, Full<Bytes>>,
     base: &str,
     method: &str,
     target: &str,

@@ -10,13 +10,23 @@ use std::{
 
 /// The crates of the host. Which of them may use which is in their `Cargo.toml`; here is what that
 /// does not say.
-const CRATES: [&str; 6] = ["common/src", "index/src", "management/src", "metrics/src", "src", "storage/src"];
+const CRATES: [&str; 8] = [
+    "common/src",
+    "index/src",
+    "management/src",
+    "metrics/src",
+    "rules/src",
+    "src",
+    "storage/src",
+    "tls/src",
+];
 
 /// A library or module, and the folders below `host/` in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 16] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
     ("axum::", &["management/src", "metrics/src", "src/management"]),
     ("utoipa", &["management/src"]),
-    ("wasmtime", &["src/engine", "src/interfaces"]),
+    ("wasmtime", &["rules/src", "src/engine", "src/interfaces"]),
+    ("wasmparser", &["src/inspect.rs"]),
     ("rusqlite", &["index/src/sqlite"]),
     ("refinery", &["index/src/sqlite"]),
     ("sqlx", &["index/src/sql"]),

@@ -56,6 +56,9 @@ pub struct Snapshot {
     pub keys: Vec<Keys>,
     /// Tenants besides `default`, and instances of their policies.
     pub tenants: Option<(u64, u64)>,
+    /// When certificates of listeners end, in seconds since 1970: the tenant's name (`default`: the
+    /// server's own) and the time. Those that end first, at most 100.
+    pub certificates: Vec<(String, u64)>,
 }
 
 /// The key set of an issuer.
@@ -197,6 +200,9 @@ impl Writer<'_> {
     }
 
     fn others(&mut self, snapshot: &Snapshot) -> Result<(), fmt::Error> {
+        let ends = snapshot.certificates.iter().map(|(tenant, end)| (tenant.as_str(), *end as f64));
+        let help = "End of the certificate that is served, in seconds since 1970";
+        self.family(("larder_tls_certificate_not_after_timestamp_seconds", "tenant"), help, ends)?;
         let ages = snapshot.keys.iter().filter_map(|keys| Some((keys.issuer.as_str(), keys.age_seconds?)));
         let help = "Age of the signing keys of an issuer";
         self.family(("larder_auth_keys_age_seconds", "issuer"), help, ages)?;

@@ -4,6 +4,7 @@
 //! no token. Knows no routes, WIT types or meaning of scopes, and reads no clock: the caller passes
 //! the time. Tokens and keys stay inside: no error, log line or `Debug` output holds one.
 
+mod admission;
 mod allowed;
 mod authenticator;
 mod cache;
@@ -19,6 +20,7 @@ mod token_verifier;
 
 use larder_common::facts::{CLAIMS, Facts};
 
+pub(crate) use admission::AccessRules;
 pub use authenticator::{Access, Authenticator};
 pub(crate) use claims::Claims;
 pub use claims::Scope;

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 
 use super::{
-    AuthSetupError, Authenticator, Claims, Scope, TokenError,
+    AccessRules, AuthSetupError, Authenticator, Claims, Scope, TokenError,
     allowed::Allowed,
     cache::{Fingerprint, VerifiedTokens, fingerprint},
     claim_names::ClaimNames,
@@ -43,10 +43,11 @@ const UNVERIFIED_LIFETIME_MS: u64 = 6 * 60 * 60 * 1000;
 /// `0`; one without `ac` may read and write the scope with the empty name.
 pub(crate) struct TokenVerifier {
     trust: Trust,
-    rules: ClaimRules,
+    claim_rules: ClaimRules,
     allowed: Allowed,
     verified: VerifiedTokens,
     claim_names: ClaimNames,
+    rules: AccessRules,
 }
 
 enum Trust {
@@ -89,7 +90,8 @@ impl TokenVerifier {
         };
         let allowed = Allowed::from_config(auth);
         let (verified, claim_names) = (VerifiedTokens::new(rules.leeway_ms), ClaimNames::default());
-        Ok(Self { trust, verified, rules, allowed, claim_names })
+        let asked = AccessRules::default();
+        Ok(Self { trust, verified, claim_rules: rules, allowed, claim_names, rules: asked })
     }
 
     /// Makes a verifier that asks the embedding program about each token.
@@ -97,7 +99,14 @@ impl TokenVerifier {
         let rules = ClaimRules { leeway_ms: 0, audience: None, default_repository: None, facts: Vec::new() };
         let allowed = Allowed::from_config(&config::Auth::default());
         let (verified, claim_names) = (VerifiedTokens::new(rules.leeway_ms), ClaimNames::default());
-        Self { trust: Trust::Caller(authenticator), verified, rules, allowed, claim_names }
+        let trust = Trust::Caller(authenticator);
+        Self { trust, verified, claim_rules: rules, allowed, claim_names, rules: AccessRules::default() }
+    }
+
+    /// The same verifier, which asks these rules about each token.
+    #[must_use]
+    pub(crate) fn with_rules(self, rules: AccessRules) -> Self {
+        Self { rules, ..self }
     }
 
     /// Returns the claims of a token that is valid at `now_ms` (milliseconds since 1970).
@@ -113,12 +122,13 @@ impl TokenVerifier {
             Trust::Everyone => return self.read_unverified(token, now_ms),
             Trust::Caller(caller) => {
                 let access = caller.authenticate(token).await?;
-                return access.into_claims(token, now_ms).map(Arc::new);
+                let claims = access.into_claims(token, now_ms)?;
+                return self.rules.admit(claims, self.rules.generation())?.into_claims();
             }
         };
         let known_as = fingerprint(token);
-        match self.verified.get(&known_as, now_ms)? {
-            Some(claims) => Ok(claims),
+        match self.verified.get(&known_as, self.rules.generation(), now_ms)? {
+            Some(verified) => verified.into_claims(),
             // Boxed: it is rare, and would make every call's future larger.
             None => Box::pin(self.verify_first(signers, token, known_as, now_ms)).await,
         }
@@ -133,9 +143,10 @@ impl TokenVerifier {
         now_ms: u64,
     ) -> Result<Arc<Claims>, TokenError> {
         let Signers { issuers, secrets, secret_prefix } = signers;
+        let generation = self.rules.generation();
         let jwt = Jwt::parse(token)?;
         let algorithm = accepted(jwt.header.algorithm()).ok_or(TokenError::BadSignature)?;
-        jwt.claims.check_times(&self.rules, now_ms)?;
+        jwt.claims.check_times(&self.claim_rules, now_ms)?;
         let prefix = if algorithm == Algorithm::HS256 {
             check_secret_signature(&jwt, secrets)?;
             secret_prefix
@@ -144,10 +155,11 @@ impl TokenVerifier {
             check_issuer_signature(&jwt, algorithm, issuer, now_ms).await?;
             &issuer.repository_prefix
         };
-        let claims = Arc::new(self.read_verified(&jwt, prefix, &known_as, now_ms)?);
+        let claims = self.read_verified(&jwt, prefix, &known_as, now_ms)?;
         self.claim_names.log(jwt.claims.issuer().ok(), &jwt.payload);
-        self.verified.insert(known_as, Arc::clone(&claims));
-        Ok(claims)
+        let verified = self.rules.admit(claims, generation)?;
+        self.verified.insert(known_as, verified.clone());
+        verified.into_claims()
     }
 
     fn read_verified(
@@ -157,9 +169,9 @@ impl TokenVerifier {
         known_as: &Fingerprint,
         now_ms: u64,
     ) -> Result<Claims, TokenError> {
-        jwt.claims.check_audience(&self.rules)?;
+        jwt.claims.check_audience(&self.claim_rules)?;
         let missing = || TokenError::BadClaim("ac is missing".to_owned());
-        let repository = jwt.claims.repository(&self.rules, prefix)?;
+        let repository = jwt.claims.repository(&self.claim_rules, prefix)?;
         self.allowed.check(&jwt.claims, prefix, &repository)?;
         Ok(Claims {
             repository,
@@ -167,36 +179,38 @@ impl TokenVerifier {
             owner: owner(known_as),
             expires_ms: jwt.claims.expires_ms()?,
             issued_ms: jwt.claims.issued_ms(now_ms),
-            facts: facts::read(&jwt.payload, &self.rules.facts),
+            facts: facts::read(&jwt.payload, &self.claim_rules.facts),
         })
     }
 
     fn read_unverified(&self, token: &str, now_ms: u64) -> Result<Arc<Claims>, TokenError> {
         let known_as = fingerprint(token);
+        let generation = self.rules.generation();
         // One that has expired is accepted, too, and read each time.
-        if let Ok(Some(claims)) = self.verified.get(&known_as, now_ms) {
-            return Ok(claims);
+        if let Ok(Some(verified)) = self.verified.get(&known_as, generation, now_ms) {
+            return verified.into_claims();
         }
         let jwt = Jwt::parse(token)?;
         let default =
-            self.rules.default_repository.clone().unwrap_or_else(|| UNVERIFIED_REPOSITORY.to_owned());
+            self.claim_rules.default_repository.clone().unwrap_or_else(|| UNVERIFIED_REPOSITORY.to_owned());
         let rules =
             ClaimRules { default_repository: Some(default), leeway_ms: 0, audience: None, facts: Vec::new() };
         let everything = || vec![Scope { name: String::new(), read: true, write: true }];
         let stated = jwt.claims.expires_ms().ok();
-        let claims = Arc::new(Claims {
+        let claims = Claims {
             repository: jwt.claims.repository(&rules, "")?,
             scopes: jwt.claims.scopes()?.unwrap_or_else(everything),
             owner: owner(&known_as),
             expires_ms: stated.unwrap_or(now_ms.saturating_add(UNVERIFIED_LIFETIME_MS)),
             issued_ms: jwt.claims.issued_ms(now_ms),
-            facts: facts::read(&jwt.payload, &self.rules.facts),
-        });
+            facts: facts::read(&jwt.payload, &self.claim_rules.facts),
+        };
         self.claim_names.log(jwt.claims.issuer().ok(), &jwt.payload);
-        if stated.is_some_and(|stated| !has_expired(stated, self.rules.leeway_ms, now_ms)) {
-            self.verified.insert(known_as, Arc::clone(&claims));
+        let verified = self.rules.admit(claims, generation)?;
+        if stated.is_some_and(|stated| !has_expired(stated, self.claim_rules.leeway_ms, now_ms)) {
+            self.verified.insert(known_as, verified.clone());
         }
-        Ok(claims)
+        verified.into_claims()
     }
 
     /// Returns the state of the keys of all issuers whose keys are fetched.

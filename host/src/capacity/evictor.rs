@@ -23,7 +23,7 @@ use super::{
     requests::{Made, RoomRequest},
 };
 use crate::{
-    engine::{Guest, GuestFailed, Policy},
+    engine::{Guest, GuestFailed, PolicyInForce},
     retention::{Candidate, ContentState, RoomBound, RoomNeeded, Tier, with_details},
     tenant::Tenant,
 };
@@ -43,7 +43,7 @@ const BATCH: usize = 64;
 
 /// Deletes entries of one tenant.
 pub(crate) struct Evictor {
-    policy: Policy,
+    policy: PolicyInForce,
     tenant: Arc<Tenant>,
     capacity: Arc<Capacity>,
     idle_uploads: IdleUploads,
@@ -60,7 +60,7 @@ enum EvictError {
 
 impl Evictor {
     /// Returns that of a tenant; `None` where nothing has a limit.
-    pub(crate) fn of(policy: &Policy, tenant: &Arc<Tenant>) -> Option<Self> {
+    pub(crate) fn of(policy: &PolicyInForce, tenant: &Arc<Tenant>) -> Option<Self> {
         let capacity = tenant.capacity.clone()?;
         let (policy, tenant) = (policy.clone(), tenant.clone());
         Some(Self { policy, tenant, capacity, idle_uploads: IdleUploads::default() })
@@ -107,7 +107,7 @@ impl Evictor {
         if !self.capacity.limits.may_evict() {
             return Ok(0);
         }
-        let guest = self.policy.start(&self.tenant);
+        let guest = self.policy.current().start(&self.tenant);
         let tiers = guest.room_tiers(needed).await?;
         if !self.is_feasible(needed, &tiers).await? {
             return Ok(0);

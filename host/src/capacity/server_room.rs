@@ -11,7 +11,7 @@ use larder_common::causes::chain;
 use larder_index::{Area, IndexError};
 
 use super::Evictor;
-use crate::{engine::Policy, tenant::Tenant};
+use crate::{engine::PolicyInForce, tenant::Tenant};
 
 /// How often it is looked whether the server is nearly full.
 pub(crate) const LOOK: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ pub(crate) const LOOK: Duration = Duration::from_secs(5);
 const MAX_TENANTS: usize = 64;
 
 /// A tenant in the server's storage, and its policy.
-pub(crate) type Lodger = (Policy, Arc<Tenant>);
+pub(crate) type Lodger = (PolicyInForce, Arc<Tenant>);
 
 /// Returns how many bytes too many are in the server's storage, if any room was reserved since the last
 /// call. `all`: the tenants that had a request.

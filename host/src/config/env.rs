@@ -37,6 +37,11 @@ pub(super) enum ValueKind {
 pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("LARDER_DATA", "data", ValueKind::Text),
     ("LARDER_LISTEN", "server.listen", ValueKind::Text),
+    ("LARDER_SOCKET_MODE", "server.socket_mode", ValueKind::Text),
+    ("LARDER_TLS_CERTIFICATE", "server.tls.certificate", ValueKind::Text),
+    ("LARDER_TLS_KEY", "server.tls.key", ValueKind::Text),
+    ("LARDER_TLS_CLIENT_CA", "server.tls.client_ca", ValueKind::Text),
+    ("LARDER_TLS_CLIENT_CERTIFICATES", "server.tls.client_certificates", ValueKind::Text),
     ("API_BASE_URL", "server.base_url", ValueKind::Text),
     ("LARDER_THREADS", "server.threads", ValueKind::Number),
     ("LARDER_MAX_CONNECTIONS", "server.max_connections", ValueKind::Number),
@@ -99,6 +104,7 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("URL_SIGNING_SECRET_SECONDARY", "urls.signing_secret_secondary", ValueKind::Text),
     ("LARDER_PARALLEL_DOWNLOAD_URL", "urls.parallel_download_url", ValueKind::Text),
     ("LARDER_POLICY", "policy.component", ValueKind::Text),
+    ("LARDER_RULES", "rules.file", ValueKind::Text),
     ("CACHE_CLEANUP_OLDER_THAN_DAYS", "retention.unused_days", ValueKind::Number),
     ("LARDER_NEVER_USED_DAYS", "retention.never_used_days", ValueKind::Number),
     ("LARDER_MAX_AGE_DAYS", "retention.max_age_days", ValueKind::Number),
@@ -322,7 +328,10 @@ fn overlay_port(variables: &Variables, source: &mut RawSettings) -> Result<(), C
         .trim()
         .parse()
         .map_err(|_| wrong(name, format!("is `{text}`; it must be a port number from 0 to 65535")))?;
-    let mut address = source.settings()?.server.listen;
+    let listen = source.settings()?.server.listen;
+    let Some(mut address) = listen.tcp() else {
+        return Err(wrong(name, format!("is set, but the server listens on {listen}; remove one of them")));
+    };
     if is_open {
         address.set_ip(Ipv4Addr::UNSPECIFIED.into());
     }

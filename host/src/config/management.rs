@@ -36,7 +36,9 @@ fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sock
     let value = toml::Value::deserialize(deserializer)?;
     match value.as_str().map(str::trim) {
         Some(OFF) => Ok(None),
-        _ => listen::of_value(&value).map(Some).map_err(|error| D::Error::custom(format!("{error}, or off"))),
+        _ => listen::tcp_of_value(&value)
+            .map(Some)
+            .map_err(|error| D::Error::custom(format!("{error}, or off"))),
     }
 }
 

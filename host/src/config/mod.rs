@@ -20,15 +20,18 @@ mod exposure;
 mod file;
 mod issuer;
 mod listen;
+mod listener_tls;
 mod management;
 mod metrics;
 mod networks;
 mod optional;
 mod permissions;
 mod proxy;
+mod rules;
 mod secret;
 mod sections;
 mod socket_activation;
+mod socket_mode;
 mod storage;
 mod tenants;
 
@@ -43,15 +46,19 @@ pub use effective::Provenance;
 use effective::Provenances;
 pub use error::ConfigError;
 pub use issuer::{IssuerConfig, allowed_url};
+pub use listen::ListenAddress;
+pub use listener_tls::{ClientCertificates, ListenerTls};
 pub use management::{DEFAULT_MANAGEMENT_LISTEN, Management};
 pub use metrics::{MetricNames, MetricsConfig};
 pub use proxy::Proxy;
+pub use rules::{FailureChoice, OnFailure, RetentionChoice, RulesConfig};
 pub use secret::{MIN_SECRET_BYTES, Secret};
 pub use sections::{
     Auth, GITHUB_ISSUER, KeepNewest, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls,
     UpstreamConfig, Urls, Webhooks,
 };
-pub use socket_activation::inherited_listener;
+pub use socket_activation::{InheritedListener, inherited_listeners};
+pub use socket_mode::SocketMode;
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 pub use tenants::{REMOVED_TENANT, TenantSummary, Tenants};
 pub(crate) use tenants::{
@@ -129,6 +136,14 @@ impl Config {
         self.provenances.is_set(name)
     }
 
+    /// Puts the rules in this file in force: the option `--rules`.
+    #[must_use]
+    pub fn with_rules(mut self, file: PathBuf) -> Self {
+        self.settings.rules.file = Some(file);
+        self.provenances.set("rules.file", Provenance::Option("--rules"));
+        self
+    }
+
     /// Replaces the policy component by this file: the option `--policy`.
     #[must_use]
     pub fn with_policy(mut self, component: PathBuf) -> Self {
@@ -182,6 +197,18 @@ impl Client {
         let get = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
         Self { url: get(env::CLIENT_URL), key: get(env::CLIENT_KEY).map(Secret::new) }
     }
+}
+
+/// The user's folder for what can be made again, by the conventions of the desktop; `None` without a
+/// home.
+#[must_use]
+pub fn user_cache() -> Option<PathBuf> {
+    let folder = |name: &str| {
+        #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
+        let value = std::env::var_os(name)?;
+        Some(PathBuf::from(value)).filter(|path| path.is_absolute())
+    };
+    folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))
 }
 
 #[cfg(test)]

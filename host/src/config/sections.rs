@@ -2,7 +2,7 @@
 //! `examples/larder.toml` explains each, and a test holds the two together.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
 };
 
@@ -11,8 +11,8 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Management, MetricsConfig, Proxy, SslMode,
-    listen, networks, optional, secret,
+    CapacityConfig, Database, DatabaseDriver, IssuerConfig, ListenAddress, ListenerTls, Management,
+    MetricsConfig, Proxy, RulesConfig, SocketMode, SslMode, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -50,6 +50,8 @@ pub struct Settings {
     pub urls: Urls,
     /// The guest.
     pub policy: PolicyConfig,
+    /// Rules of the operator.
+    pub rules: RulesConfig,
     /// What is deleted, and when.
     pub retention: Retention,
     /// How much may be stored.
@@ -82,6 +84,7 @@ impl Default for Settings {
             auth: Auth::default(),
             urls: Urls::default(),
             policy: PolicyConfig::default(),
+            rules: RulesConfig::default(),
             retention: Retention::default(),
             capacity: CapacityConfig::default(),
             webhooks: Webhooks::default(),
@@ -99,10 +102,11 @@ impl Default for Settings {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Address and port; a host name in the file or the variable is looked up when the
-    /// configuration is read.
-    #[serde(deserialize_with = "listen::deserialize")]
-    pub listen: SocketAddr,
+    /// Address and port, or a Unix socket; a host name in the file or the variable is looked up when
+    /// the configuration is read.
+    pub listen: ListenAddress,
+    /// The mode of Unix sockets, of tenants' listeners, too: who may connect.
+    pub socket_mode: SocketMode,
     /// The origin at which clients reach this server, without a slash at the end; unset: from the
     /// request's `Host`.
     #[serde(with = "optional")]
@@ -126,12 +130,15 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Longest head of a request.
     pub max_header_bytes: usize,
+    /// TLS of the listener, and of tenants' listeners that have none of their own.
+    pub tls: ListenerTls,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            listen: listen::DEFAULT_LISTEN,
+            listen: listen::DEFAULT_LISTEN.into(),
+            socket_mode: SocketMode::default(),
             base_url: None,
             threads: 0,
             max_connections: 1024,
@@ -150,6 +157,7 @@ impl Default for ServerConfig {
             ],
             // A token of 16 KiB and a URL of 8 KiB fit.
             max_header_bytes: 32 * 1024,
+            tls: ListenerTls::default(),
         }
     }
 }

@@ -241,6 +241,15 @@ impl Guest {
         Ok(selected_uploads(&given, &selected))
     }
 
+    /// Makes a first call, so that later ones find an instance.
+    ///
+    /// # Errors
+    /// [`GuestFailed`] when the component does not start, or fails.
+    pub(crate) async fn warm_up(&self) -> Result<(), GuestFailed> {
+        let (method, path) = ("GET".to_owned(), "/".to_owned());
+        self.question(|reply| Call::IsRepeatable { method, path, reply }).await.map(drop)
+    }
+
     /// Makes a call that waits for no client, so that it has to be answered in time.
     async fn question<T>(
         &self,
@@ -311,6 +320,7 @@ impl GuestTask {
                 Err(InstanceFault::Failed(error)) => {
                     self.tenant.metrics.count_policy_fault();
                     pause = FIRST_PAUSE;
+                    self.policy.faults.add();
                     tracing::error!(
                         error = chain(error.as_ref()),
                         "the policy component failed; starting a fresh instance"
@@ -323,6 +333,7 @@ impl GuestTask {
                     }
                 }
                 Err(InstanceFault::NoStart(error)) => {
+                    self.policy.faults.add();
                     if let Some(times) = warnings.due() {
                         let error = chain(error.as_ref());
                         tracing::error!(

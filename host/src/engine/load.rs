@@ -1,11 +1,6 @@
-//! From the bytes of a component to machine code. Compilation takes about a second (seconds in a
-//! program that is not optimised); its result is stored in a file.
+//! Why a component is no policy.
 
-use std::{io, path::Path};
-
-use wasmtime::{Engine, component::Component};
-
-use super::compiled::Compiled;
+use std::io;
 
 /// Why a policy cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -26,26 +21,4 @@ pub enum LoadError {
     /// `policy.deadline_ms`.
     #[error("the component does not start within policy.memory_bytes and policy.deadline_ms")]
     Start(#[source] wasmtime::Error),
-}
-
-/// Returns the compiled component, from a file in `cache` where there is one.
-pub(super) fn compile_or_reuse(
-    engine: &Engine,
-    bytes: &[u8],
-    cache: Option<&Path>,
-) -> Result<Component, LoadError> {
-    let Some(compiled) = cache.map(|dir| Compiled::of(dir, engine, bytes)) else {
-        return Component::from_binary(engine, bytes).map_err(LoadError::Component);
-    };
-    if let Some(component) = compiled.load(engine) {
-        return Ok(component);
-    }
-    tracing::info!("compiling the policy, for this start and the next ones");
-    let component = Component::from_binary(engine, bytes).map_err(LoadError::Component)?;
-    if let Err(error) = compiled.store(&component) {
-        tracing::warn!(error = %error, "cannot store the compiled policy; the next start compiles it again");
-        return Ok(component);
-    }
-    // Mapped from the file: only pages that are used take memory.
-    Ok(compiled.load(engine).unwrap_or(component))
 }

@@ -4,10 +4,10 @@
 //! Stands above `interfaces/`, which has the types and calls of the cache world. Knows no route and
 //! no driver.
 
-mod compiled;
 mod deadline;
 mod faults;
 mod guest;
+mod in_force;
 mod instance;
 mod instance_pool;
 mod limits;
@@ -17,12 +17,15 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 pub(crate) use guest::{ExplainFault, Guest, GuestFailed, GuestTask};
+pub(crate) use in_force::{CurrentGuest, PolicyInForce};
 pub(crate) use instance_pool::InstancePool;
 pub(crate) use limits::InstanceLimits;
 pub use load::LoadError;
 use wasmtime::component::Linker;
 
 use deadline::Ticker;
+use in_force::FaultCount;
+use larder_rules::compiled::compile_or_reuse;
 
 use crate::{
     interfaces::{self, bindings::CachePre, state::State},
@@ -44,6 +47,7 @@ pub(crate) struct Policy {
     engine: Engine,
     /// The SHA-256 of the component, in hexadecimal digits.
     digest: Arc<str>,
+    faults: Arc<FaultCount>,
 }
 
 impl Engine {
@@ -74,10 +78,11 @@ impl Engine {
         limits: InstanceLimits,
     ) -> Result<Policy, LoadError> {
         let digest = hex::encode(digest(&SHA256, component)).into();
-        let component = load::compile_or_reuse(&self.inner, component, cache)?;
+        let component =
+            compile_or_reuse(&self.inner, component, cache, "policy").map_err(LoadError::Component)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
         let pre = linker.instantiate_pre(&component).and_then(CachePre::new).map_err(LoadError::World)?;
-        Ok(Policy { pre, limits, engine: self.clone(), digest })
+        Ok(Policy { pre, limits, engine: self.clone(), digest, faults: Arc::default() })
     }
 }
 
@@ -117,10 +122,15 @@ impl Policy {
         self.engine.clone()
     }
 
-    /// The same component, with other limits.
+    /// The same component, with other limits. Its faults are its own.
     #[must_use]
     pub(crate) fn with_limits(&self, limits: InstanceLimits) -> Self {
-        Self { limits, ..self.clone() }
+        Self { limits, faults: Arc::default(), ..self.clone() }
+    }
+
+    /// Waits until so many of its instances have failed since it was loaded.
+    pub(crate) async fn fails(&self, count: u32) {
+        self.faults.reaches(count).await;
     }
 }
 

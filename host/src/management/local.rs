@@ -10,7 +10,7 @@ use larder_management::{MasterKey, NewKey};
 use tower_service::Service as _;
 
 use super::Managed;
-use crate::{config::Config, error::StartError, setup};
+use crate::{config::Config, engine::PolicyInForce, error::StartError, setup};
 
 /// The management API over the data of a server, which may run. What needs the running server is
 /// refused.
@@ -31,7 +31,8 @@ impl LocalManagement {
         };
         let no_random = || StartError::Thread(std::io::Error::other("the system has no random numbers"));
         let NewKey { key, .. } = NewKey::random().ok_or_else(no_random)?;
-        let managed = Managed { policy, tenant, registry: None, config, live: None };
+        let managed =
+            Managed { policy: PolicyInForce::new(policy), tenant, registry: None, config, live: None };
         let router = larder_management::router(Arc::new(managed), Some(MasterKey::new(&key)));
         Ok(Self { router, key })
     }

@@ -25,7 +25,7 @@ pub(crate) use self::{
 };
 use crate::{
     config::{Config, DatabaseDriver, StorageDriver},
-    engine::Policy,
+    engine::PolicyInForce,
     registry::Registry,
     server::ConnectionGauge,
     setup,
@@ -35,7 +35,7 @@ use crate::{
 
 /// What answers the management API.
 pub(crate) struct Managed {
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) registry: Option<Arc<Registry>>,
     pub(crate) config: Config,
@@ -86,7 +86,7 @@ impl Server for Managed {
 
     async fn tenant(&self, name: &TenantName) -> Result<Option<Arc<dyn ManagedTenant>>, Fault> {
         if name.is_default() {
-            let (policy, tenant) = (self.policy.clone(), self.tenant.clone());
+            let (policy, tenant) = (self.policy.current(), self.tenant.clone());
             return Ok(Some(Arc::new(OneTenant { policy, tenant })));
         }
         if self.live.is_none() {
@@ -101,7 +101,7 @@ impl Server for Managed {
         let Some(registered) = all.into_iter().find(|tenant| tenant.name == *name) else { return Ok(None) };
         let tenant =
             registered.tenant().await.map_err(|error| Fault::Unavailable(chain(&error).to_string()))?;
-        Ok(Some(Arc::new(OneTenant { policy: registered.policy.clone(), tenant: tenant.clone() })))
+        Ok(Some(Arc::new(OneTenant { policy: registered.policy.current(), tenant: tenant.clone() })))
     }
 
     fn status(&self) -> ServerStatus {

@@ -4,7 +4,7 @@
 //! Top-down: [`Listener::open`] opens the listener, or takes it over from the running process
 //! (`handover.rs`); `listeners.rs` has all of them, `acceptor.rs` accepts connections,
 //! `connections.rs` limits them, `worker.rs` is a worker thread, `connection.rs` speaks HTTP on one
-//! connection (over `wire.rs`), `respond.rs` is the path of a request. `service.rs` takes requests
+//! connection (over `wire.rs`; `handshake.rs` is its beginning, `stream.rs` its socket), `respond.rs` is the path of a request. `service.rs` takes requests
 //! from a program that embeds the server, and hands them to the same path. Knows no route: the guest
 //! decides what a request means.
 
@@ -15,6 +15,7 @@ mod connection;
 mod connections;
 mod forwarded_header;
 mod handover;
+mod handshake;
 mod health;
 mod listen;
 mod listeners;
@@ -23,6 +24,8 @@ mod peer;
 mod respond;
 mod response_body;
 mod service;
+mod socket_file;
+mod stream;
 mod tenant_guests;
 mod tenant_route;
 mod wire;
@@ -33,7 +36,6 @@ mod tests;
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -43,6 +45,7 @@ use std::{
 
 use ipnet::IpNet;
 use larder_metrics::Health;
+use larder_tls::Watch;
 use tokio::{sync::watch, time::Instant};
 
 use self::{
@@ -50,6 +53,8 @@ use self::{
     admission::Admission,
     connections::{ConnectionLimits, Connections},
     handover::Offer,
+    listen::ListenSocket,
+    listeners::SharedListener,
     worker::RunningWorker,
 };
 pub(crate) use self::{admission::Capacity, tenant_guests::Tenancy};
@@ -58,7 +63,12 @@ pub use self::{
     service::{ClientAddress, LarderService, ResponseBody, ResponseFuture},
 };
 use crate::{
-    engine::Policy, management::ManagementOnMain, message::QuotaUsage, registry::Registry, tenant::Tenant,
+    config::{InheritedListener, ListenAddress, SocketMode},
+    engine::PolicyInForce,
+    management::ManagementOnMain,
+    message::QuotaUsage,
+    registry::{Registry, SiteTls},
+    tenant::Tenant,
 };
 
 /// The limits of the server.
@@ -108,6 +118,10 @@ pub(crate) struct ServerSettings {
     pub base_url: Option<String>,
     /// Proxies whose `Forwarded` and `X-Forwarded-*` fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// TLS of its listener, and of tenants' listeners that have none of their own.
+    pub tls: Option<SiteTls>,
+    /// The mode of Unix sockets.
+    pub socket_mode: SocketMode,
     /// Its limits.
     pub bounds: ServerBounds,
     /// Its resources for requests.
@@ -116,7 +130,9 @@ pub(crate) struct ServerSettings {
 
 /// A listener that does not accept yet: connections wait in the backlog.
 pub(crate) struct Listener {
-    socket: TcpListener,
+    socket: ListenSocket,
+    /// Those of tenants that are open already.
+    of_tenants: Vec<ListenSocket>,
     source: ListenerSource,
 }
 
@@ -125,11 +141,9 @@ enum ListenerSource {
     Own,
     /// Opened by a supervisor: it outlives this process.
     Inherited,
-    /// Shared by the running server, with those of its tenants. It sees by this connection that its
-    /// successor lives.
+    /// Shared by the running server, which sees by this connection that its successor lives.
     Taken {
         tie: UnixStream,
-        of_tenants: Vec<TcpListener>,
     },
 }
 
@@ -138,29 +152,35 @@ impl Listener {
     ///
     /// # Errors
     /// When the address cannot be bound; `AddrInUse` when another process listens there.
-    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: listen::listen(address)?, source: ListenerSource::Own })
+    pub(crate) fn open(address: &ListenAddress, mode: SocketMode) -> io::Result<Self> {
+        let socket = ListenSocket::open(address, mode)?;
+        Ok(Self { socket, of_tenants: Vec::new(), source: ListenerSource::Own })
     }
 
-    /// Uses the listener that a supervisor opened.
+    /// Uses the listeners that a supervisor opened: the one at this address, else the first, is the
+    /// server's own, and the others are for tenants. Returns `None` if there are none.
     #[must_use]
-    pub(crate) fn inherited(socket: TcpListener) -> Self {
-        Self { socket, source: ListenerSource::Inherited }
+    pub(crate) fn inherited(all: Vec<InheritedListener>, address: &ListenAddress) -> Option<Self> {
+        let mut all: Vec<ListenSocket> = all.into_iter().map(Into::into).collect();
+        let is_own = |socket: &ListenSocket| socket.address().is_ok_and(|local| local == *address);
+        let at = all.iter().position(is_own).unwrap_or(0);
+        let socket = (at < all.len()).then(|| all.remove(at))?;
+        Some(Self { socket, of_tenants: all, source: ListenerSource::Inherited })
     }
 
     /// Shares the listener of the server that runs on this data directory. Returns `None` if there
     /// is none, or it has another address.
     #[must_use]
-    pub(crate) fn take_over(data: &Path, address: SocketAddr) -> Option<Self> {
+    pub(crate) fn take_over(data: &Path, address: &ListenAddress) -> Option<Self> {
         let handover::Taken { listener, of_tenants, tie } = handover::take(data, address)?;
-        Some(Self { socket: listener, source: ListenerSource::Taken { tie, of_tenants } })
+        Some(Self { socket: listener, of_tenants, source: ListenerSource::Taken { tie } })
     }
 }
 
 /// Whose requests a server responds to.
 pub(crate) struct ServedTenants {
     /// The tenant `default`, and its policy.
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) tenancy: Option<Tenancy>,
@@ -173,12 +193,14 @@ pub(crate) struct Server {
     settings: ServerSettings,
     /// `None`: requests come from the embedding program alone.
     listener: Option<Listener>,
-    address: Option<SocketAddr>,
+    address: Option<ListenAddress>,
 }
 
 /// A running server.
 pub(crate) struct Running {
-    address: Option<SocketAddr>,
+    address: Option<ListenAddress>,
+    tls: Option<SiteTls>,
+    _watch: Option<Watch>,
     drain: Duration,
     connections: Arc<Connections>,
     stop: watch::Sender<bool>,
@@ -195,7 +217,7 @@ impl Server {
     /// # Errors
     /// When the listener has no address.
     pub(crate) fn new(settings: ServerSettings, listener: Option<Listener>) -> io::Result<Self> {
-        let address = listener.as_ref().map(|listener| listener.socket.local_addr()).transpose()?;
+        let address = listener.as_ref().map(|listener| listener.socket.address()).transpose()?;
         Ok(Self { settings, listener, address })
     }
 
@@ -209,6 +231,8 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::new(settings.bounds.connection_limits());
         let (drain, health) = (settings.bounds.drain, settings.health.clone());
+        let tls = settings.tls.clone();
+        let watch = tls.iter().map(|site| Watch::start(vec![site.tls.clone()])).next().transpose()?;
         let shared = admission::SharedQuotas::new(settings.capacity);
         let mut admissions = Vec::new();
         let settings = Arc::new(settings);
@@ -241,7 +265,19 @@ impl Server {
         let Intake { thread, _predecessor } =
             Intake::start(listener, registry, queues, settings, connections.clone(), stopped)?;
         threads.push(thread);
-        Ok(Running { address, drain, connections, stop, threads, workers, admissions, health, _predecessor })
+        Ok(Running {
+            address,
+            tls,
+            _watch: watch,
+            drain,
+            connections,
+            stop,
+            threads,
+            workers,
+            admissions,
+            health,
+            _predecessor,
+        })
     }
 }
 
@@ -260,21 +296,21 @@ impl Intake {
         connections: Arc<Connections>,
         stopped: watch::Receiver<bool>,
     ) -> io::Result<Self> {
-        let Some(Listener { socket: listener, source }) = listener else {
+        let Some(Listener { socket, of_tenants, source }) = listener else {
             let keep = move || acceptor::keep_workers(queues, &connections, stopped);
             return Ok(Self { thread: spawn("larder-keep".to_owned(), keep)?, _predecessor: None });
         };
         let is_inherited = matches!(source, ListenerSource::Inherited);
-        let (taken, _predecessor) = match source {
-            ListenerSource::Taken { tie, of_tenants } => (of_tenants, Some(tie)),
-            ListenerSource::Own | ListenerSource::Inherited => (Vec::new(), None),
+        let shared = |socket| SharedListener { socket, is_inherited };
+        let _predecessor = match source {
+            ListenerSource::Taken { tie } => Some(tie),
+            ListenerSource::Own | ListenerSource::Inherited => None,
         };
         let (opening, opened) = mpsc::channel();
         let acceptor = Acceptor {
-            listener,
-            taken,
+            listener: shared(socket),
+            taken: of_tenants.into_iter().map(shared).collect(),
             registry,
-            is_inherited,
             offer: offer(&settings.data),
             queues,
             settings,
@@ -303,8 +339,14 @@ fn offer(data: &Path) -> Option<Offer> {
 impl Running {
     /// Returns the address that it listens on.
     #[must_use]
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.address
+    pub(crate) fn address(&self) -> Option<&ListenAddress> {
+        self.address.as_ref()
+    }
+
+    /// Returns the TLS of the server itself.
+    #[must_use]
+    pub(crate) fn tls(&self) -> Option<&SiteTls> {
+        self.tls.as_ref()
     }
 
     /// Returns the server as a service.

@@ -1,7 +1,7 @@
 //! The parts of a server that is running, for a look at what it has. Nothing is claimed, recovered or
 //! swept.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use larder_common::TenantName;
 use larder_index::Index;
@@ -11,9 +11,9 @@ use super::{
     database::open_index_beside,
     metrics::Observed,
     outgoing::Outgoing,
-    policy,
+    policy::StartingPolicy,
     storage::open_storage_beside,
-    tenant::{Holdings, Shared, assemble},
+    tenant::{Given, Holdings, Shared, assemble},
 };
 use crate::{
     config::{Config, Settings, TenantConfig, TenantFiles},
@@ -53,8 +53,14 @@ pub(crate) async fn beside(
         Box::pin(Shared::open(config, Some(storage.clone()), Some(index.clone()), &Observed::nothing()))
             .await?;
     let holdings = Holdings::new(settings, storage, index);
-    let tenant = Box::pin(assemble(settings, &shared, &holdings, None, (None, 0))).await?;
-    Ok(Some((policy(settings, None)?, Arc::new(tenant))))
+    let tenant = Box::pin(assemble(settings, &shared, &holdings, Given::default())).await?;
+    // What was chosen for the server is not a tenant's that has a policy of its own.
+    let own_file =
+        settings.policy.component.as_ref().filter(|file| server.policy.component.as_ref() != Some(file));
+    let component =
+        own_file.map(|file| fs::read(file).map_err(|source| StartError::Path { path: file.clone(), source }));
+    let policy = StartingPolicy::load(settings, component.transpose()?.as_deref())?.into_policy();
+    Ok(Some((policy, Arc::new(tenant))))
 }
 
 fn tenant_config(server: &Settings, name: &TenantName) -> Result<Option<TenantConfig>, StartError> {

@@ -4,9 +4,11 @@
 mod beside;
 pub(crate) mod claim;
 mod database;
+mod listener_tls;
 mod metrics;
 mod outgoing;
 mod policy;
+mod rules;
 mod server;
 mod storage;
 mod tenant;
@@ -19,8 +21,10 @@ use crate::config::{Secret, Settings};
 pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
     beside::beside,
+    listener_tls::server_tls,
     metrics::Observed,
-    policy::policy,
+    policy::{ProvenPolicy, StartingPolicy},
+    rules::StartingRules,
     server::{server, wanted},
     storage::claim_storage,
     tenant::{Shared, schedule, tenant},

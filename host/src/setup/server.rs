@@ -8,6 +8,7 @@ use crate::{
     descriptors::{Shares, Wanted},
     engine::InstanceLimits,
     error::StartError,
+    registry::SiteTls,
     server::{Capacity, Listener, Server, ServerBounds, ServerSettings},
 };
 
@@ -35,7 +36,7 @@ pub(crate) fn server(
     settings: &Settings,
     shares: Shares,
     listener: Option<Listener>,
-    observed: &Observed,
+    (tls, observed): (Option<SiteTls>, &Observed),
 ) -> Result<Server, StartError> {
     let (server, guest) = (&settings.server, InstanceLimits::from(&settings.policy));
     let per_client = match server.max_connections_per_client {
@@ -48,6 +49,8 @@ pub(crate) fn server(
         threads: server.thread_count(),
         base_url: server.base_url.clone(),
         trusted_proxies: server.trusted_proxies.clone(),
+        tls,
+        socket_mode: server.socket_mode,
         bounds: ServerBounds {
             connections: shares.connections,
             connections_per_client: per_client,
@@ -67,5 +70,6 @@ pub(crate) fn server(
             forwards: MAX_FORWARDS.min(shares.requests / 2),
         },
     };
-    Server::new(settings, listener).map_err(|source| StartError::Listen { address: server.listen, source })
+    Server::new(settings, listener)
+        .map_err(|source| StartError::Listen { address: server.listen.clone(), source })
 }

@@ -6,6 +6,7 @@ use aws_lc_rs::rand::SystemRandom;
 use larder_common::{TenantName, clock::Clock};
 use larder_index::{Index, IndexError};
 use larder_metrics::{MeasuredIndex, MeasuredStorage};
+use larder_rules::Rules;
 use larder_storage::Storage;
 
 use super::{
@@ -14,11 +15,13 @@ use super::{
     metrics::{Observed, database_name, storage_name},
     orphan_grace_ms,
     outgoing::Outgoing,
-    path_of, some,
+    path_of,
+    rules::asker,
+    some,
     storage::{OwnStorages, open_storage},
 };
 use crate::{
-    auth::{Authenticator, TokenVerifier, UrlSigner},
+    auth::{AccessRules, Authenticator, TokenVerifier, UrlSigner},
     capacity::{self, Capacity, CapacityState, DiskLimit, Limits, Refusals, Removals},
     config::{Config, DatabaseDriver, Settings, StorageDriver},
     disk_pressure::DiskPressure,
@@ -172,33 +175,49 @@ impl Holdings {
     }
 }
 
-/// The tenant `default`. `authenticator` is the caller's, where it brings one.
+/// The tenant `default`, with these rules. `authenticator` is the caller's, where it brings one.
 pub(crate) async fn tenant(
     settings: &Settings,
     shared: &Shared,
     authenticator: Option<Arc<dyn Authenticator>>,
+    rules: Option<Arc<Rules>>,
 ) -> Result<Tenant, StartError> {
     let holdings = Holdings::new(settings, shared.storage.clone(), shared.index.clone());
     let tokens = authenticator.map(TokenVerifier::of_caller);
     // What `default` may have stored is what the server may.
-    assemble(settings, shared, &holdings, tokens, (None, 0)).await
+    assemble(settings, shared, &holdings, Given { tokens, rules, resources: None, max_bytes: 0 }).await
 }
 
-/// Puts a tenant together. `tokens` are verified as its settings say, unless they are given. Last what
-/// it shares with others, and the most bytes that it may have stored (0: any).
+/// What a tenant is put together with, beside its settings.
+#[derive(Default)]
+pub(super) struct Given {
+    /// Verifies its tokens; `None`: as its settings say.
+    pub(super) tokens: Option<TokenVerifier>,
+    /// Its rules, if it has any.
+    pub(super) rules: Option<Arc<Rules>>,
+    /// What it shares with others.
+    pub(super) resources: Option<SharedResources>,
+    /// The most bytes that it may have stored; 0: any.
+    pub(super) max_bytes: u64,
+}
+
+/// Puts a tenant together.
 pub(super) async fn assemble(
     settings: &Settings,
     shared: &Shared,
     holdings: &Holdings,
-    tokens: Option<TokenVerifier>,
-    (resources, max_bytes): (Option<SharedResources>, u64),
+    given: Given,
 ) -> Result<Tenant, StartError> {
+    let Given { tokens, rules, resources, max_bytes } = given;
+    let (rules, on_failure) = (asker(rules), settings.rules.on_failure);
+    let tokens = match tokens {
+        Some(tokens) => tokens,
+        None => TokenVerifier::new(&settings.auth, &shared.fetch)?,
+    };
     let Holdings { storage, index, usage, names, durability, removals, refusals, .. } = holdings;
     Ok(Tenant {
-        tokens: Arc::new(match tokens {
-            Some(tokens) => tokens,
-            None => TokenVerifier::new(&settings.auth, &shared.fetch)?,
-        }),
+        tokens: Arc::new(tokens.with_rules(AccessRules::new(rules.clone(), on_failure.access))),
+        rules,
         signer: Arc::new(signer(settings, &**index).await?),
         usage: usage.clone(),
         names: names.clone(),

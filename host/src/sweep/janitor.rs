@@ -23,7 +23,8 @@ use crate::{
         Cleaner, Evictor,
         server_room::{self, Lodger},
     },
-    engine::Policy,
+    engine::PolicyInForce,
+    exchange::{Exchange, PolicyExchange, RulesExchange},
     tenant::Tenant,
 };
 
@@ -69,7 +70,10 @@ pub(crate) struct Janitor {
 /// Whose entries a janitor takes care of.
 pub(crate) struct JanitorWork {
     /// The tenant `default`, and its policy.
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
+    /// Exchanges that policy.
+    pub(crate) exchange: Exchange<PolicyExchange>,
+    pub(crate) rules_exchange: Exchange<RulesExchange>,
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) others: Option<OtherTenants>,
@@ -104,7 +108,8 @@ impl Janitor {
 }
 
 async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
-    let JanitorWork { policy, tenant, others, schedule, mut requests, health } = work;
+    let JanitorWork { policy, exchange, rules_exchange, tenant, others, schedule, mut requests, health } =
+        work;
     let (others, made) = OpenTenants::new(others);
     let flushing = tenant.durability.run_flusher(tenant.storage.clone(), tenant.index.clone());
     select! {
@@ -117,6 +122,8 @@ async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
         () = run_server_evictor(&policy, &tenant, &others) => {}
         () = others.follow(made) => {}
         () = others.watch() => {}
+        () = exchange.run() => {}
+        () = rules_exchange.run() => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
     persist(&tenant).await;
@@ -149,7 +156,7 @@ async fn run_usage_writer(tenant: &Tenant, others: &OpenTenants, every: Duration
 }
 
 /// Makes room for the saves of the tenant `default`.
-async fn run_evictor(policy: &Policy, tenant: &Arc<Tenant>) {
+async fn run_evictor(policy: &PolicyInForce, tenant: &Arc<Tenant>) {
     match Evictor::of(policy, tenant) {
         Some(evictor) => evictor.run().await,
         None => std::future::pending().await,
@@ -184,7 +191,7 @@ async fn run_probes(tenant: &Tenant, health: &Health) {
 }
 
 /// Keeps the storage that tenants share below its limit.
-async fn run_server_evictor(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants) {
+async fn run_server_evictor(policy: &PolicyInForce, tenant: &Arc<Tenant>, others: &OpenTenants) {
     let mut ticks = interval(server_room::LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -203,7 +210,7 @@ async fn run_server_evictor(policy: &Policy, tenant: &Arc<Tenant>, others: &Open
 
 /// Returns all who have something in the storage that tenants share.
 async fn lodgers(
-    policy: &Policy,
+    policy: &PolicyInForce,
     tenant: &Arc<Tenant>,
     others: &OpenTenants,
 ) -> Result<Vec<Lodger>, IndexError> {
@@ -264,7 +271,7 @@ async fn flush_usage(tenant: &Tenant) {
 }
 
 async fn run_sweeps(
-    policy: &Policy,
+    policy: &PolicyInForce,
     tenant: &Arc<Tenant>,
     others: &OpenTenants,
     schedule: &Schedule,
@@ -366,7 +373,7 @@ async fn sweep_others(
 /// Sweeps and logs the result. If the disk of the index is full, releases the ballast and sweeps
 /// again. Returns why it failed, if it did.
 async fn sweep_and_log(
-    policy: &Policy,
+    policy: &PolicyInForce,
     tenant: &Arc<Tenant>,
     orphan_grace_ms: u64,
     scope: SweepScope,
@@ -408,12 +415,12 @@ enum SweepScope {
 
 /// Sweeps with a guest of its own, which ends with the sweep.
 async fn sweep(
-    policy: &Policy,
+    policy: &PolicyInForce,
     tenant: &Arc<Tenant>,
     orphan_grace_ms: u64,
     scope: SweepScope,
 ) -> Result<Report, SweepError> {
-    let guest = policy.start(tenant);
+    let guest = policy.current().start(tenant);
     let (sweeper, now_ms) = (Sweeper::new(tenant, &guest, orphan_grace_ms), tenant.clock.now_ms());
     match scope {
         SweepScope::Uploads => sweeper.sweep_uploads_once(now_ms).await,

@@ -14,6 +14,7 @@ pub(crate) use guest_memory::{GuestMemory, MemoryShare};
 use larder_common::clock::Clock;
 use larder_index::Index;
 use larder_metrics::Metrics;
+use larder_rules::Asker;
 use larder_storage::Storage;
 
 use crate::{
@@ -64,6 +65,8 @@ pub(crate) struct Tenant {
     pub index: Arc<dyn Index>,
     /// Verifies tokens.
     pub tokens: Arc<TokenVerifier>,
+    /// The operator's rules, those in force.
+    pub rules: Asker,
     /// Signs URLs.
     pub signer: Arc<UrlSigner>,
     /// Last-used times that are not persisted yet.

@@ -86,7 +86,7 @@ class OwnServer {
     const logged = this.log().length
     this.#process = keepRunning(binary(), ['serve'], this.logFile, { cwd: this.home, env: this.#variables() })
     this.ended = this.#process.ended
-    const announced = () => this.log().slice(logged).match(/listening on (http:\/\/(127\.0\.0\.1:\d+))/)
+    const announced = () => this.log().slice(logged).match(/listening on (https?:\/\/(127\.0\.0\.1:\d+))/)
     let line
     try {
       line = await untilReady(START_LIMIT_MS, 'the server', this.#process, announced)

@@ -14,6 +14,8 @@ fn every_variable_sets_its_setting() {
         ("LARDER_LISTEN", "localhost:81", |s| s.server.listen.to_string(), "127.0.0.1:81"),
         ("LARDER_LISTEN", ":82", |s| s.server.listen.to_string(), "0.0.0.0:82"),
         ("LARDER_LISTEN", "83", |s| s.server.listen.to_string(), "127.0.0.1:83"),
+        ("LARDER_LISTEN", "unix:/run//larder.sock", |s| s.server.listen.to_string(), "unix:/run/larder.sock"),
+        ("LARDER_SOCKET_MODE", "0600", |s| format!("{:o}", s.server.socket_mode.bits()), "600"),
         ("NITRO_PORT", "8080", |s| s.server.listen.to_string(), "127.0.0.1:8080"),
         ("PORT", "8080", |s| s.server.listen.to_string(), "0.0.0.0:8080"),
         (
@@ -79,6 +81,7 @@ fn every_variable_sets_its_setting() {
         ("LARDER_DB_TIMEOUT_MS", "300", |s| s.database.timeout_ms.to_string(), "300"),
         ("LARDER_CASE_SENSITIVE_KEYS", "true", |s| s.database.case_sensitive_keys.to_string(), "true"),
         ("URL_SIGNING_SECRET", "0123456789abcdef", |s| format!("{:?}", s.urls.signing_secret), "Some(***)"),
+        ("LARDER_RULES", "/r.js", |s| format!("{:?}", s.rules.file), "Some(\"/r.js\")"),
         ("LARDER_POLICY", "/p.wasm", |s| format!("{:?}", s.policy.component), "Some(\"/p.wasm\")"),
         ("CACHE_CLEANUP_OLDER_THAN_DAYS", "0", |s| s.retention.unused_days.to_string(), "0"),
         ("LARDER_NEVER_USED_DAYS", "7", |s| s.retention.never_used_days.to_string(), "7"),

@@ -1,5 +1,8 @@
-//! Compiled components in files. Loading a damaged file would run damaged machine code. So each
-//! file is named by the digest of its content, and is loaded only if the two match.
+//! From the bytes of a component to machine code, of rules and of policies. Compilation takes about a
+//! second (seconds in a program that is not optimised), so its result is kept in a file.
+//!
+//! Loading a damaged file would run damaged machine code. So each file is named by the digest of its
+//! content, and is loaded only if the two match.
 
 use std::{
     fs::{self, File},
@@ -20,9 +23,36 @@ const DIGEST_BYTES: usize = 16;
 const CHUNK_BYTES: usize = 64 * 1024;
 const EXTENSION: &str = ".cwasm";
 
+/// Returns the compiled component, from a file in `dir` where there is one. `what` is what the log calls
+/// it.
+///
+/// # Errors
+/// When it is not a component. A directory that cannot be written to is a warning.
+pub fn compile_or_reuse(
+    engine: &Engine,
+    bytes: &[u8],
+    dir: Option<&Path>,
+    what: &str,
+) -> wasmtime::Result<Component> {
+    let Some(compiled) = dir.map(|dir| Compiled::of(dir, engine, bytes)) else {
+        return Component::from_binary(engine, bytes);
+    };
+    if let Some(component) = compiled.load(engine) {
+        return Ok(component);
+    }
+    tracing::info!("compiling the {what}, for this start and the next ones");
+    let component = Component::from_binary(engine, bytes)?;
+    if let Err(error) = compiled.store(&component) {
+        tracing::warn!(error = %error, "cannot store the compiled {what}; the next start compiles it again");
+        return Ok(component);
+    }
+    // Mapped from the file: only pages that are used take memory.
+    Ok(compiled.load(engine).unwrap_or(component))
+}
+
 /// A directory of compiled components. It is trusted: a program that can write there can run code
 /// in this process.
-pub(super) struct Compiled<'a> {
+struct Compiled<'a> {
     dir: &'a Path,
     /// Digests of the component's bytes and of the compiler: the beginning of its file's name.
     source: String,
@@ -30,7 +60,7 @@ pub(super) struct Compiled<'a> {
 
 impl<'a> Compiled<'a> {
     /// The compilation of `bytes` by `engine`, in `dir`.
-    pub(super) fn of(dir: &'a Path, engine: &Engine, bytes: &[u8]) -> Self {
+    fn of(dir: &'a Path, engine: &Engine, bytes: &[u8]) -> Self {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut compiler = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut compiler);
@@ -41,14 +71,14 @@ impl<'a> Compiled<'a> {
 
     /// Loads the component, if its file exists and is undamaged. A damaged file is removed, with a
     /// warning.
-    pub(super) fn load(&self, engine: &Engine) -> Option<Component> {
+    fn load(&self, engine: &Engine) -> Option<Component> {
         let file = self.file()?;
         let loaded = self.load_file(engine, &file);
         if let Err(error) = &loaded {
             tracing::warn!(
                 error = chain(error.as_ref()),
                 file = %file.display(),
-                "the stored compilation of the policy is damaged; compiling again"
+                "a stored compilation is damaged; compiling again"
             );
             let _ = fs::remove_file(&file);
         }
@@ -65,7 +95,7 @@ impl<'a> Compiled<'a> {
     }
 
     /// Writes the component to its file, atomically and durably.
-    pub(super) fn store(&self, component: &Component) -> io::Result<()> {
+    fn store(&self, component: &Component) -> io::Result<()> {
         make_private(self.dir)?;
         let code = component.serialize().map_err(io::Error::other)?;
         let file = self.dir.join(self.name(&short_hex(digest(&SHA256, &code).as_ref())));
