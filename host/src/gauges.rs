@@ -3,7 +3,11 @@
 //! The database is asked for sums that it keeps anyway, and for one row by an index: the cost does not
 //! depend on how many entries there are. What fails, or the database cannot say, is left out.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use larder_common::clock::Clock;
@@ -26,6 +30,8 @@ const MAX_CERTIFICATES: usize = 100;
 const MAX_UPLOADS: usize = 10_000;
 /// Most names of repositories that are remembered.
 const MAX_NAMES: usize = 1_000;
+/// How long the number of entries is kept: counting reads an index of all of them.
+const ENTRIES_LAST: Duration = Duration::from_secs(60);
 /// After so many scrapes they are asked for again: repositories are renamed.
 const NAMES_LAST: u32 = 256;
 
@@ -41,6 +47,8 @@ pub(crate) struct Gauges {
     max_bytes: u64,
     repositories: usize,
     names: Mutex<Names>,
+    /// How many entries there were, and when.
+    entries: Mutex<Option<(Instant, u64)>>,
 }
 
 /// The names of repositories, by id.
@@ -70,6 +78,7 @@ impl Gauges {
             max_bytes: settings.capacity.max_bytes,
             repositories: settings.metrics.repositories,
             names: Mutex::default(),
+            entries: Mutex::default(),
         }
     }
 
@@ -128,6 +137,19 @@ impl Gauges {
         name
     }
 
+    /// Returns how many entries the tenant `default` has, or had a minute ago.
+    async fn count_entries(&self) -> Option<u64> {
+        let known = *self.entries.lock();
+        if let Some((at, count)) = known
+            && at.elapsed() < ENTRIES_LAST
+        {
+            return Some(count);
+        }
+        let count = self.tenant.index.count_entries(&Within::Tenant).await.ok()?;
+        *self.entries.lock() = Some((Instant::now(), count));
+        Some(count)
+    }
+
     async fn uploads(&self) -> Option<u64> {
         let uploads = self.tenant.index.list_uploads(UploadId(0), MAX_UPLOADS).await.ok()?;
         Some(uploads.len() as u64)
@@ -173,7 +195,7 @@ impl Source for Gauges {
             storage_bytes: self.tenant.index.usage_of(&Area::Server).await.ok(),
             storage_bytes_limit: self.limit(),
             storage_free_bytes: disk.map(|disk| disk.free_bytes),
-            entries: None,
+            entries: self.count_entries().await,
             repositories: self.usage_by_repository().await,
             longest_idle_seconds: self.longest_idle().await,
             uploads: self.uploads().await,

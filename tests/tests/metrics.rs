@@ -76,6 +76,7 @@ async fn a_save_and_restores_are_counted_by_what_became_of_them() {
     assert_eq!(value(&text, "larder_storage_bytes"), 7.0);
     assert_eq!(value(&text, r#"larder_repository_storage_bytes{repository="octo/hello"}"#), 7.0, "{text}");
     assert!(value(&text, "larder_connections") >= 1.0);
+    assert_eq!(value(&text, "larder_entries"), 1.0);
     assert!(text.contains("larder_longest_idle_seconds "));
     assert!(value(&text, r#"larder_sent_bytes_total{dialect="v2"}"#) >= 7.0);
     assert!(value(&text, r#"larder_received_bytes_total{dialect="v2"}"#) >= 7.0);
@@ -146,4 +147,22 @@ async fn a_server_that_stops_is_not_ready() {
     assert!(health.readiness().is_ready());
     server.stop();
     assert!(health.readiness().draining && !health.readiness().is_ready());
+}
+
+#[tokio::test]
+async fn the_listener_for_operators_serves_metrics_and_health_without_a_key() {
+    let data = TempDir::new().unwrap();
+    let config = test_config(data.path(), &[("LARDER_MANAGEMENT_LISTEN", "127.0.0.1:0")]);
+    let larder = Box::pin(Larder::builder(config).build()).await.unwrap();
+    let address = larder.management_address().unwrap();
+    let server = TestServer::around(larder, data);
+    Job::new(&server).look_up("k", &[]).await;
+    let metrics = server.get(&format!("http://{address}/metrics")).await;
+    assert_eq!(metrics.status.as_u16(), 200);
+    assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
+    assert!(value(metrics.text(), "larder_connections_limit") > 0.0, "{}", metrics.text());
+    assert_eq!(server.get(&format!("http://{address}/livez")).await.json()["status"], "live");
+    assert_eq!(server.get(&format!("http://{address}/readyz")).await.json()["status"], "ready");
+    // Not where jobs are.
+    assert_eq!(server.get("/metrics").await.status.as_u16(), 404);
 }
