@@ -68,18 +68,12 @@ impl Source {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Self::new(fs::read(file)?, name).map_err(io::Error::other)
     }
-
-    fn parts(&self) -> (&[u8], &str) {
-        match self {
-            Self::Component { bytes, name } => (bytes, name),
-            Self::Script { text, name } => (text.as_bytes(), name),
-        }
-    }
 }
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Source").field(&self.parts().1).finish()
+        let (Self::Component { name, .. } | Self::Script { name, .. }) = self;
+        f.debug_tuple("Source").field(name).finish()
     }
 }
 
@@ -157,18 +151,21 @@ impl Rules {
     /// When they do not fit the world, or do not start within the default [`Limits`].
     pub fn load(source: Source, compiled_dir: Option<&Path>) -> Result<Arc<Self>, RulesError> {
         let engine = RulesEngine::shared()?;
-        let (content, name) = source.parts();
-        let digest = hex::encode(digest(&SHA256, content));
-        let mut short = name.to_owned();
-        short.truncate(short.floor_char_boundary(MAX_NAME_BYTES));
-        let (bytes, script) = match &source {
-            Source::Component { bytes, .. } => (&bytes[..], None),
-            Source::Script { text, name } => (TEMPLATE, Some(Script::new(name, text))),
+        let compile = |bytes: &[u8]| {
+            compile_or_reuse(&engine.engine, bytes, compiled_dir, "rules")
+                .map_err(|error| RulesError::NotRules(format!("{error:#}")))
         };
-        let component = compile_or_reuse(&engine.engine, bytes, compiled_dir, "rules")
-            .map_err(|error| RulesError::NotRules(format!("{error:#}")))?;
+        let hash = |content: &[u8]| hex::encode(digest(&SHA256, content));
+        let (mut name, digest, component, script) = match source {
+            Source::Component { bytes, name } => (name, hash(&bytes), compile(&bytes)?, None),
+            Source::Script { text, name } => {
+                let (digest, script) = (hash(text.as_bytes()), Script::new(&name, text));
+                (name, digest, compile(TEMPLATE)?, Some(script))
+            }
+        };
+        name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
         let mut rules = Self::link(engine, &component, script)?;
-        rules.name = short;
+        rules.name = name;
         rules.digest = digest;
         rules.check_start()?;
         Ok(Arc::new(rules))

@@ -33,7 +33,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    pub(crate) fn new(name: &str, text: &str) -> Self {
+    pub(crate) fn new(name: &str, text: String) -> Self {
         // It stands between quotes in the first module.
         let name: String = name.chars().filter(|c| !c.is_control() && !"'\\".contains(*c)).collect();
         Self { name: name.into(), text: text.into() }

@@ -13,6 +13,7 @@ mod orphans;
 mod other_tenants;
 mod ownership;
 mod removal;
+mod rules;
 mod survey;
 mod uploads;
 

@@ -25,6 +25,7 @@ use crate::{
 
 mod facts;
 mod full;
+mod rules;
 mod times;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
