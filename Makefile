@@ -53,11 +53,11 @@ everything: toolchain
 	cargo build $(CARGO_FLAGS) --workspace --all-targets
 
 unit: everything ## Run the Rust tests, beside real servers
-	@tests/scripts/need.sh python3 python3-venv curl strace
+	@tests/scripts/need.sh python3 python3-venv curl strace prometheus promtool
 	tests/scripts/with-services.sh $(SERVICES) -- cargo test $(CARGO_FLAGS) --workspace
 
 e2e: everything ## Run the suite of real clients against the built server
-	@tests/scripts/need.sh node npm zstd openssl python3 nginx curl
+	@tests/scripts/need.sh node npm zstd openssl python3 nginx curl chromium
 	tests/scripts/with-services.sh $(SERVICES) -- bash -c 'tests/scripts/e2e.sh && LARDER_TEST_MATRIX=1 tests/scripts/matrix.sh'
 	LARDER_TEST_BINARY=$(abspath $(TARGET_DIR))/release/larder-mounted LARDER_TEST_SIZES=few tests/scripts/e2e.sh $(MOUNTED_CASES)
 	ln -sf $(CURDIR)/tests/scripts/larder-tenant.sh $(TARGET_DIR)/release/larder-tenant

@@ -152,6 +152,10 @@ impl Host for Imports {
         storage::put(upload, incoming).await.map(Into::into).map_err(Into::into)
     }
 
+    async fn reserve_room(&self, upload: String, size_bytes: u64) -> Result<(), StorageError> {
+        storage::reserve_room(upload, size_bytes).await.map_err(Into::into)
+    }
+
     async fn put_block(
         &self,
         upload: String,

@@ -277,6 +277,9 @@ pub trait Host {
     ) -> Result<Self::Object, StorageError>;
     /// `storage.put`.
     async fn put(&self, upload: String, incoming: &Self::IncomingRequest) -> Result<Stored, StorageError>;
+    /// `storage.reserve-room`.
+    async fn reserve_room(&self, upload: String, size_bytes: u64) -> Result<(), StorageError>;
+
     /// `storage.put-block`.
     async fn put_block(
         &self,

@@ -1,22 +1,24 @@
 //! Puts a server together: the parts that the caller brings, and the configuration for all others.
 
-use std::{net::TcpListener, sync::Arc};
+use std::sync::{Arc, OnceLock};
 
 use larder_index::Index;
 use larder_storage::Storage;
 
 use crate::{
     auth::Authenticator,
-    config::Config,
+    config::{Config, InheritedListener},
     descriptors::{Shares, raise_limit},
     error::StartError,
-    larder::Larder,
+    gauges::Gauges,
+    larder::{Exchanges, Larder},
+    management::{self, Live, Managed, ManagementListener, ManagementOnMain},
     server::ServedTenants,
     setup::{
         self,
         claim::{StartClaim, WantedListener},
     },
-    sweep::{Janitor, JanitorWork, OtherTenants},
+    sweep::{Janitor, JanitorWork, OtherTenants, sweep_control},
 };
 
 /// Puts a [`Larder`] together. Made by [`Larder::builder`].
@@ -77,8 +79,16 @@ impl Builder {
 
     /// Accepts on this listener, which a supervisor has opened, in place of `server.listen`.
     #[must_use]
-    pub fn listener(mut self, listener: TcpListener) -> Self {
-        self.listener = WantedListener::Given(listener);
+    pub fn listener(self, listener: impl Into<InheritedListener>) -> Self {
+        self.listeners(vec![listener.into()])
+    }
+
+    /// Accepts on these listeners, which a supervisor has opened: on the one at the address of
+    /// `server.listen`, else the first, for the server, and on those at addresses of `tenant.listen` for
+    /// that tenant. The others are closed. None at all: as `server.listen` says.
+    #[must_use]
+    pub fn listeners(mut self, listeners: Vec<InheritedListener>) -> Self {
+        self.listener = WantedListener::Given(listeners);
         self
     }
 
@@ -101,16 +111,21 @@ impl Builder {
     pub async fn build(self) -> Result<Larder, StartError> {
         let Self { config, storage, index, authenticator, policy, listener } = self;
         let settings = &config.settings;
+        let observed = setup::Observed::new(settings, storage.is_some(), index.is_some());
         let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
-        let claim = StartClaim::begin(&settings.data, settings.server.listen, listener)?;
+        let is_embedded = matches!(listener, WantedListener::Without);
+        let tls = setup::server_tls(settings)?;
+        let claim = StartClaim::begin(&settings.data, &settings.server, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
-        let policy = setup::policy(settings, policy.as_deref())?;
-        let rules = setup::load_rules(settings)?;
-        let (lock, listener) = claim.complete(&settings.data, settings.server.listen).await?;
-        let server = setup::server(settings, shares, listener)?;
-        let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index)).await?);
-        let tenant = Arc::new(setup::tenant(settings, &shared, authenticator, rules).await?);
-        policy.probe(&tenant).await?;
+        let policy = setup::StartingPolicy::load(settings, policy.as_deref())?;
+        let rules = setup::StartingRules::load(settings)?;
+        let (lock, listener) = claim.complete(&settings.data, &settings.server).await?;
+        let server = setup::server(settings, shares, listener, (tls, &observed))?;
+        let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index, &observed)).await?);
+        let tenant = Arc::new(setup::tenant(settings, &shared, authenticator, rules.rules()).await?);
+        let setup::ProvenPolicy { policy, exchange, requests: policy_requests } =
+            Box::pin(policy.prove(&tenant)).await?;
+        let (rules_exchange, rules_requests) = rules.follow(&tenant.rules);
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;
         let (tenancy, others) = match setup::tenants(settings, &shared, &policy).await? {
@@ -121,11 +136,58 @@ impl Builder {
             None => (None, None),
         };
         let schedule = setup::schedule(settings);
-        let work = JanitorWork { policy: policy.clone(), tenant: tenant.clone(), others, schedule };
+        let setup::Observed { metrics, health } = observed;
+        // Both have answered: the start needs them.
+        health.database_answered();
+        health.storage_answered();
+        let (sweeps, requests) = sweep_control();
+        let work = JanitorWork {
+            policy: policy.clone(),
+            exchange,
+            rules_exchange,
+            tenant: tenant.clone(),
+            others,
+            schedule,
+            requests,
+            health: health.clone(),
+        };
         let janitor = Janitor::start(work).map_err(StartError::Thread)?;
         let rules = tenant.rules.clone();
-        let served = ServedTenants { policy, tenant, tenancy: tenancy.clone() };
+        let connections = Arc::new(OnceLock::new());
+        let live = Live { started_ms: tenant.clock.now_ms(), sweeps, connections: Arc::clone(&connections) };
+        let registry = tenancy.as_ref().map(|tenancy| Arc::clone(&tenancy.registry));
+        let has_key = settings.management.key.is_some();
+        let socket = management::open(&config, is_embedded)?;
+        let (policy_of, tenant_of) = (policy.clone(), tenant.clone());
+        let managed = Managed {
+            policy: policy_of,
+            tenant: tenant_of,
+            registry,
+            config: config.clone(),
+            live: Some(live),
+        };
+        let router = management::router(managed);
+        let on_main = has_key.then(|| ManagementOnMain::new(router.clone()));
+        let router = router.merge(larder_metrics::routes(metrics.clone(), health.clone()));
+        let served = ServedTenants { policy, tenant, tenancy: tenancy.clone(), management: on_main };
         let running = server.start(&served).map_err(StartError::Thread)?;
-        Ok(Larder { running, janitor, shares, tenancy, rules, _lock: lock })
+        let _ = connections.set(running.connection_gauge());
+        let listen = |socket| ManagementListener::start(socket, router).map_err(StartError::Thread);
+        let management = socket.map(listen).transpose()?;
+        let gauges = Gauges::new(settings, &served, running.tls().cloned(), running.connection_gauge());
+        metrics.set_source(Arc::new(gauges));
+        let exchanges = Exchanges { policy: policy_requests, rules: rules_requests };
+        Ok(Larder {
+            running,
+            janitor,
+            management,
+            exchanges,
+            shares,
+            tenancy,
+            metrics,
+            health,
+            rules,
+            _lock: lock,
+        })
     }
 }

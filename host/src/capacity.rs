@@ -9,11 +9,13 @@
 
 mod disk;
 mod evictor;
+mod idle_uploads;
 mod leases;
 mod limits;
 mod refusals;
 mod removal;
 mod requests;
+pub(crate) mod server_room;
 mod source;
 
 use std::{sync::Arc, time::Duration};
@@ -28,7 +30,9 @@ pub(crate) use evictor::Evictor;
 pub(crate) use leases::{BodyGuard, Leases};
 pub(crate) use limits::Limits;
 pub(crate) use refusals::Refusals;
-pub(crate) use removal::{Cleaner, Removals, abandon_upload, discard_upload, note_report, remove_object};
+pub(crate) use removal::{
+    Cleaner, Removals, abandon_upload, discard_upload, end_object, end_upload, remove_object,
+};
 pub(crate) use requests::RoomRequests;
 
 use leases::Lease;
@@ -40,6 +44,8 @@ use crate::tenant::Tenant;
 const FIRST_STEP: u64 = 8 << 20;
 /// The steps double up to this.
 const LONGEST_STEP: u64 = 64 << 20;
+/// How long a save waits before it asks for room again, while others are under way.
+const PAUSE: Duration = Duration::from_millis(500);
 /// With less room than this hardly any entry fits: reservations of slots are refused for a while.
 const LEAST_ROOM: u64 = 1 << 20;
 
@@ -166,9 +172,11 @@ impl Capacity {
                 }
                 Room::Gone => return Err(StorageError::NotFound),
                 Room::Short { bound, bytes } => {
-                    let is_made = caps.of(bound).is_some_and(|cap| lacking <= cap)
-                        && self.make_room(&saver, bound, bytes, until).await;
-                    if !is_made {
+                    let may_fit = caps.of(bound).is_some_and(|cap| lacking <= cap);
+                    let is_made = may_fit && self.make_room(&saver, bound, bytes, until).await;
+                    if may_fit && !is_made && self.may_come(lease, until) {
+                        tokio::time::sleep_until(until.min(Instant::now() + PAUSE)).await;
+                    } else if !is_made {
                         self.refuse(&saver, bound, lacking.saturating_sub(bytes));
                         return Err(StorageError::NoSpace);
                     }
@@ -181,6 +189,12 @@ impl Capacity {
     async fn make_room(&self, saver: &Saver, bound: Bound, bytes: u64, until: Instant) -> bool {
         let made = self.shared.requests.ask(saver.clone(), bound, bytes);
         matches!(tokio::time::timeout_at(until, made).await, Ok(Ok(Made::Room)))
+    }
+
+    /// Returns whether room may still come in time: other saves are under way here, which end, or become
+    /// entries that may go.
+    fn may_come(&self, lease: &Lease, until: Instant) -> bool {
+        self.limits.may_evict() && Instant::now() < until && self.shared.leases.has_others(lease)
     }
 
     fn refuse(&self, saver: &Saver, bound: Bound, room: u64) {
@@ -210,6 +224,11 @@ impl Capacity {
         let saver = Saver::from(&found.ok_or(StorageError::NotFound)?);
         lease.set_saver(saver.clone());
         Ok(saver)
+    }
+
+    /// Returns the cap of the server's storage.
+    async fn server_cap(&self, tenant: &Tenant) -> Option<u64> {
+        self.limits.server().into_iter().chain(self.disk_cap(tenant).await).min()
     }
 
     /// Returns the cap of the server's storage that keeps its disk below its limit.
@@ -246,6 +265,29 @@ pub(crate) async fn admitted<'a, T>(
         removal::erase_late(tenant, upload).await;
     }
     stored
+}
+
+/// Reserves room for an upload whose bytes will come in several bodies, where anything has a limit.
+///
+/// # Errors
+/// As [`admitted`].
+pub(crate) async fn reserve_room(
+    tenant: &Tenant,
+    upload: &UploadName,
+    bytes: u64,
+) -> Result<(), StorageError> {
+    let Some(capacity) = &tenant.capacity else { return Ok(()) };
+    let lease = capacity.shared.leases.of(upload);
+    let _turn = lease.turn().await;
+    let lacking = lease.lacks(bytes);
+    if lacking > 0 {
+        let reserved = capacity.reserve(tenant, upload, &lease, lacking, lacking).await;
+        if matches!(reserved, Err(StorageError::NoSpace)) {
+            lease.refuse();
+        }
+        lease.add(reserved?);
+    }
+    Ok(())
 }
 
 /// Checks whether an index counts, which the limits need.

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use larder::TenantName;
+
+use crate::manage::{CompletionsArgs, KeyArgs, LsArgs, RmArgs, ShowArgs, StatsArgs, StatusArgs, VersionArgs};
 
 /// A self-hosted GitHub Actions cache server.
 #[derive(Debug, Parser)]
@@ -23,12 +25,45 @@ pub(crate) enum Command {
         command: ConfigCommand,
     },
     /// Tell why a restore finds what it finds: each attempt at a match, what came near, and the cause of
-    /// a miss. Reads the server's database and storage beside it.
+    /// a miss. Asks the server at `LARDER_URL`; without it reads the server's database and storage beside it.
     Explain(ExplainArgs),
     /// Delete what a run, an actor or a ref has saved, or hold it back: entries and uploads in progress.
-    /// Works beside a running server, which follows at once. Cancel the run first: who still runs may
+    /// Asks the server at `LARDER_URL`; without it works beside a running server, which follows at once. Cancel the run first: who still runs may
     /// save again.
     Revoke(RevokeArgs),
+    /// Show how the server is: what is stored, how far back the cache reaches, sweeps.
+    Status(StatusArgs),
+    /// List entries. The flags are those of `gh cache list`.
+    Ls(LsArgs),
+    /// Show an entry, and who saved it.
+    Show(ShowArgs),
+    /// Delete entries: by number, by key, of a run, or all.
+    Rm(RmArgs),
+    /// Show what takes how much space.
+    Stats(StatsArgs),
+    /// Sweep the running server now: all of its tenants.
+    Sweep(StatusArgs),
+    /// Make, list and revoke keys of the management API.
+    Key(KeyArgs),
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Print the version.
+    Version(VersionArgs),
+    /// Check policy components, and exchange that of a server without a restart.
+    Policy {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Write rules, check and test them, and exchange those of a server without a restart. Rules are small
+    /// decisions in a script: who may do what, what is restored, saved and kept.
+    Rules {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
     /// Add, list and remove the tenants of a server with several. A running server follows within
     /// seconds.
     Tenant {
@@ -150,6 +185,114 @@ pub(crate) struct NewTenant {
     /// A repository that may use it: an id, or a name like owner/name.
     #[arg(long = "repository", value_name = "REPOSITORY")]
     pub(crate) repositories: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Show a component's world, imports, exports, size and digest.
+    Inspect {
+        /// The component.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a component in a server of its own, with data that is thrown away, and ask it what clients ask:
+    /// saves, restores, misses, bad requests.
+    Check {
+        /// The component.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a component, and put it in force. A running server follows at once, and no request is lost.
+    Use(UseArgs),
+    /// Put in force again what was in force before.
+    Rollback,
+    /// Show what is in force, what was before, and what went back because it failed.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Write files to begin with: rules, cases, and what the language needs.
+    New {
+        /// Where; files that are there are left alone.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// The language.
+        #[arg(long, value_enum, default_value = "js")]
+        lang: Language,
+    },
+    /// Ask rules what is usual and what is odd: do they answer, in time, and always the same?
+    Check {
+        /// A script in JavaScript, or a component.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask rules what a file of cases says, and compare the answers.
+    Test {
+        /// A script in JavaScript, or a component.
+        file: PathBuf,
+        /// The cases.
+        cases: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check rules, and put them in force. A running server follows at once, and no request is lost.
+    Use(RulesUseArgs),
+    /// Put in force again what was in force before.
+    Rollback,
+    /// Show what is in force, what was before, and what went back because it failed.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A language for rules.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Language {
+    /// JavaScript: a text file, with nothing to build.
+    Js,
+    /// Rust: the fastest.
+    Rust,
+    /// Python, by componentize-py.
+    Py,
+}
+
+/// The rules that are put in force.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["file", "configured"])))]
+pub(crate) struct RulesUseArgs {
+    /// A script in JavaScript, or a component. It is copied into the data directory.
+    pub(crate) file: Option<PathBuf>,
+    /// Cases that it must pass.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(crate) cases: Option<PathBuf>,
+    /// What the configuration says: a file, or no rules.
+    #[arg(long)]
+    pub(crate) configured: bool,
+}
+
+/// What is put in force.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["file", "configured"])))]
+pub(crate) struct UseArgs {
+    /// The file. It is copied into the data directory.
+    pub(crate) file: Option<PathBuf>,
+    /// What the configuration says, or what is built in.
+    #[arg(long)]
+    pub(crate) configured: bool,
 }
 
 #[derive(Debug, Args)]

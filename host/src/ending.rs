@@ -1,11 +1,10 @@
 //! The deletion of what a revocation or the end of a scope selects: the row first, what it names second.
 //! An interruption leaves orphans at most, which a sweep deletes.
 
-use larder_common::causes::chain;
 use larder_index::{Cause, Departure, Entry, EntryId, Index, IndexError, Upload, UploadId, Within};
 use larder_storage::Storage;
 
-use crate::capacity::note_report;
+use crate::capacity::{end_object, end_upload};
 
 /// Rows at a time.
 pub(crate) const PAGE: usize = 500;
@@ -31,12 +30,7 @@ impl Ending<'_> {
         if !self.index.delete_entry(entry.id, departure).await? {
             return Ok(false);
         }
-        match self.storage.remove(&entry.object).await {
-            Ok(()) => note_report(self.index.left_objects(std::slice::from_ref(&entry.object)).await),
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), object = %entry.object, "cannot delete the object of a deleted entry; leaving it to the sweep");
-            }
-        }
+        end_object(self.index, self.storage, &entry.object).await;
         Ok(true)
     }
 
@@ -45,12 +39,7 @@ impl Ending<'_> {
         if !self.index.abandon(upload.id).await? {
             return Ok(false);
         }
-        match self.storage.erase(&upload.name, None).await {
-            Ok(()) => note_report(self.index.left_uploads(std::slice::from_ref(&upload.name)).await),
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "cannot delete what was sent for a deleted upload; leaving it to the sweep");
-            }
-        }
+        end_upload(self.index, self.storage, &upload.name).await;
         Ok(true)
     }
 

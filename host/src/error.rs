@@ -1,13 +1,18 @@
 //! Why a server does not start.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use larder_index::IndexError;
 use larder_rules::RulesError;
 use larder_storage::StorageError;
+use larder_tls::TlsFault;
 
 use crate::{
-    auth::AuthSetupError, config::ConfigError, descriptors::TooFew, engine::LoadError, net::TlsError,
+    auth::AuthSetupError,
+    config::{ConfigError, ListenAddress},
+    descriptors::TooFew,
+    engine::LoadError,
+    net::TlsError,
 };
 
 /// Why the server does not start.
@@ -30,6 +35,15 @@ pub enum StartError {
     /// The address cannot be bound.
     #[error("cannot listen on {address} (LARDER_LISTEN)")]
     Listen {
+        /// Which.
+        address: ListenAddress,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The address of the management API cannot be bound.
+    #[error("cannot listen on {address} (LARDER_MANAGEMENT_LISTEN)")]
+    ManagementListen {
         /// Which.
         address: SocketAddr,
         /// Why.
@@ -89,7 +103,10 @@ pub enum StartError {
     /// Tokens or URLs cannot be verified.
     #[error(transparent)]
     Auth(#[from] AuthSetupError),
-    /// TLS cannot be set up.
+    /// TLS of outgoing requests cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// TLS of a listener cannot be set up.
+    #[error(transparent)]
+    ListenerTls(#[from] TlsFault),
 }

@@ -3,20 +3,28 @@
 use std::fmt::Write;
 
 use anyhow::{Context, bail};
+use http::Method;
 use larder::{
-    Beside, Scope,
+    Beside, Scope, TenantName,
     config::Config,
     explain::{Attempt, Explanation, Found, Neighbour, Query},
 };
 use serde_json::json;
 
-use crate::cli::ExplainArgs;
+use crate::{
+    cli::ExplainArgs,
+    manage::{Client, given},
+    time,
+};
 
 /// Explains a lookup, and returns the text to be printed.
 ///
 /// # Errors
 /// When the server's parts cannot be opened, or the repository is unknown.
 pub(crate) async fn explain(args: ExplainArgs) -> anyhow::Result<String> {
+    if let Some(server) = Client::remote(None)? {
+        return explain_remote(&server, args).await;
+    }
     let config = Config::from_process(args.file.path.as_deref())?;
     let opened = Beside::open(&config, args.tenant.as_ref()).await.context("opening what the server has")?;
     let Some(beside) = opened else { bail!("there is no such tenant; `larder tenant ls` lists them") };
@@ -29,6 +37,23 @@ pub(crate) async fn explain(args: ExplainArgs) -> anyhow::Result<String> {
     };
     let explanation = beside.explain(query).await?;
     Ok(if args.json { in_json(&repository, &explanation)? } else { in_words(&repository, &explanation) })
+}
+
+/// Asks a server.
+async fn explain_remote(server: &Client, args: ExplainArgs) -> anyhow::Result<String> {
+    let mut query = given(&[
+        ("repository", Some(&args.repository)),
+        ("version", args.version.as_deref()),
+        ("tenant", args.tenant.as_ref().map(TenantName::as_str)),
+    ]);
+    query.extend(args.refs.iter().map(|name| ("ref", name.as_str())));
+    query.extend(std::iter::once(&args.key).chain(&args.restore_keys).map(|key| ("key", key.as_str())));
+    let told = server.call(Method::GET, "/explain", &query, None).await?;
+    if args.json {
+        return Ok(format!("{told:#}\n"));
+    }
+    let repository = told["repository"].as_str().unwrap_or(&args.repository).to_owned();
+    Ok(in_words(&repository, &serde_json::from_value(told)?))
 }
 
 /// Returns the id of a repository.
@@ -120,10 +145,4 @@ fn of_neighbour(neighbour: &Neighbour) -> String {
         let _ = write!(text, ", deleted {} ({})", time(deleted.at_ms), deleted.cause);
     }
     text
-}
-
-/// In UTC, to the second.
-fn time(ms: u64) -> String {
-    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
-    humantime::format_rfc3339_seconds(at).to_string()
 }

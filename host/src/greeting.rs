@@ -1,28 +1,41 @@
 //! The greeting on standard output: how to use the server.
 
-use std::net::SocketAddr;
+use larder::config::ListenAddress;
 
 /// The kernel's name of this machine (Linux, proc(5)).
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// Returns the greeting: where the server listens, and the variable that a runner's jobs need.
-pub(crate) fn text(address: SocketAddr, base_url: Option<&str>, host_name: Option<&str>) -> String {
+pub(crate) fn text(
+    address: &ListenAddress,
+    is_tls: bool,
+    base_url: Option<&str>,
+    host_name: Option<&str>,
+) -> String {
+    let Some(address) = address.tcp() else {
+        let url = base_url.unwrap_or("<URL of the proxy in front>");
+        return format!("larder: listening on {address}\n{}", usage(url));
+    };
+    let scheme = if is_tls { "https" } else { "http" };
     let all = if address.ip().is_unspecified() { ", all addresses of this machine" } else { "" };
     let (url, more) = match (base_url, host_name) {
         (Some(base_url), _) => (base_url.to_owned(), ""),
-        (None, _) if !address.ip().is_unspecified() => (format!("http://{address}"), ""),
+        (None, _) if !address.ip().is_unspecified() => (format!("{scheme}://{address}"), ""),
         (None, Some(name)) => (
-            format!("http://{name}:{}", address.port()),
+            format!("{scheme}://{name}:{}", address.port()),
             "larder: any other name or address of this machine works, too, if job containers can reach it\n",
         ),
         (None, None) => (
-            format!("http://<name or address of this machine>:{}", address.port()),
+            format!("{scheme}://<name or address of this machine>:{}", address.port()),
             "larder: job containers must be able to reach it\n",
         ),
     };
+    format!("larder: listening on {scheme}://{address}{all}\n{}{more}", usage(&url))
+}
+
+fn usage(url: &str) -> String {
     format!(
-        "larder: listening on http://{address}{all}\n\
-         larder: to use it, give a runner's jobs ACTIONS_RESULTS_URL={url}/ (see README.md, \"Point a runner at it\")\n{more}"
+        "larder: to use it, give a runner's jobs ACTIONS_RESULTS_URL={url}/ (see README.md, \"Point a runner at it\")\n"
     )
 }
 

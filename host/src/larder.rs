@@ -1,12 +1,25 @@
 //! A running server.
 
-use std::{fs::File, net::SocketAddr, sync::mpsc, time::Duration};
+use std::{
+    fs::File,
+    net::SocketAddr,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
+use larder_metrics::{Health, Metrics};
+
+use larder_common::TenantName;
 use larder_rules::Asker;
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use crate::{
+    config::ListenAddress,
     descriptors::Shares,
+    exchange::{ExchangeError, Request},
+    management::ManagementListener,
     message::QuotaUsage,
+    registry::{Registry, SiteTls},
     server::{ConnectionUsage, LarderService, Running, Tenancy},
     sweep::Janitor,
 };
@@ -14,24 +27,64 @@ use crate::{
 /// How long the last writes may take at the end, when a database or bucket hangs.
 const LAST_WRITES: Duration = Duration::from_millis(2500);
 
+/// What exchanges policy and rules is asked by.
+pub(crate) struct Exchanges {
+    pub(crate) policy: UnboundedSender<Request>,
+    pub(crate) rules: UnboundedSender<Request>,
+}
+
 /// A running server. Dropping it does not stop it: call [`Larder::stop`].
 pub struct Larder {
     pub(crate) running: Running,
     pub(crate) janitor: Janitor,
+    pub(crate) management: Option<ManagementListener>,
+    pub(crate) exchanges: Exchanges,
     pub(crate) shares: Shares,
     /// `None` where there is one tenant.
     pub(crate) tenancy: Option<Tenancy>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) health: Arc<Health>,
     /// Those of the tenant `default`.
     pub(crate) rules: Asker,
     /// Of the data directory; released when the process has ended or this is dropped.
     pub(crate) _lock: File,
 }
 
+/// A certificate that is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedCertificate {
+    /// Whose it is; `None`: the server's.
+    pub tenant: Option<TenantName>,
+    /// When it ends, in seconds since 1970; `None` where that cannot be told.
+    pub not_after_s: Option<u64>,
+}
+
 impl Larder {
-    /// Returns the address that it listens on; `None` if it has no listener.
+    /// Returns the address and port that it listens on; `None` if it has no listener, or it is a Unix
+    /// socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
+        self.running.address().and_then(ListenAddress::tcp)
+    }
+
+    /// Returns where it listens; `None` if it has no listener.
+    #[must_use]
+    pub fn listen_address(&self) -> Option<&ListenAddress> {
         self.running.address()
+    }
+
+    /// Returns the certificates that are served at the moment: the server's own, and those of
+    /// tenants.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<ServedCertificate> {
+        let registry = self.tenancy.as_ref().map(|tenancy| &*tenancy.registry);
+        served_certificates(self.running.tls(), registry)
+    }
+
+    /// Returns the address of the management API; `None` if it has no listener of its own.
+    #[must_use]
+    pub fn management_address(&self) -> Option<SocketAddr> {
+        self.management.as_ref().map(|listener| listener.address)
     }
 
     /// Returns the server as a service, for requests that reach the embedding program.
@@ -53,6 +106,18 @@ impl Larder {
         self.shares
     }
 
+    /// Returns what is counted: for a listener of your own, by [`metrics::routes`](larder_metrics::routes).
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// Returns what tells whether the server is ready.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        self.health.clone()
+    }
+
     /// Returns the usage of each quota for requests.
     #[must_use]
     pub fn usage(&self) -> Vec<QuotaUsage> {
@@ -72,11 +137,35 @@ impl Larder {
         self.tenancy.as_ref().map(|tenancy| tenancy.pool.taken())
     }
 
+    /// Looks now whether the files of the policy and the rules have changed, which is otherwise done
+    /// every two seconds. Returns at once; the log says what has come of it.
+    pub fn reload(&self) {
+        // Fails only while the server stops.
+        let _ = self.exchanges.policy.send(Request::Look);
+        let _ = self.exchanges.rules.send(Request::Look);
+    }
+
+    /// Puts another policy in force: a WebAssembly component of the cache world, in binary form. It is
+    /// loaded and tried first. Requests in flight finish with the earlier one. It holds until the next
+    /// exchange, or until the server ends.
+    ///
+    /// # Errors
+    /// [`ExchangeError`] when it cannot be used: the earlier one stays.
+    pub async fn exchange_policy(&self, component: Vec<u8>) -> Result<(), ExchangeError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Put { content: component, reply };
+        self.exchanges.policy.send(request).map_err(|_| ExchangeError::Stopping)?;
+        answer.await.unwrap_or(Err(ExchangeError::Stopping))
+    }
+
     /// Lets requests in flight finish within the configured limit, and persists what is in memory,
     /// for up to 2.5 s. Connections that arrive meanwhile are
     /// for the successor, if there is one, and refused otherwise.
     pub fn stop(self) {
         self.running.stop();
+        if let Some(management) = self.management {
+            management.stop();
+        }
         let (ended, end) = mpsc::channel();
         let janitor = self.janitor;
         let last = std::thread::Builder::new().name("larder-last-writes".to_owned()).spawn(move || {
@@ -87,4 +176,16 @@ impl Larder {
             tracing::warn!("last-used times and durability could not be persisted in time");
         }
     }
+}
+
+/// Returns the certificates of a server and of its tenants.
+pub(crate) fn served_certificates(
+    own: Option<&SiteTls>,
+    registry: Option<&Registry>,
+) -> Vec<ServedCertificate> {
+    let of_tenants = registry.map(Registry::all).unwrap_or_default();
+    let of_tenants =
+        of_tenants.iter().filter_map(|tenant| Some((Some(tenant.name.clone()), tenant.site.as_ref()?)));
+    let served = own.map(|site| (None, site)).into_iter().chain(of_tenants);
+    served.map(|(tenant, site)| ServedCertificate { tenant, not_after_s: site.tls.not_after_s() }).collect()
 }

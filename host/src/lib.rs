@@ -100,7 +100,7 @@
 //! guest's imports with [`storage`], [`index`], `auth` and `net`, and `message` has the requests and
 //! responses. Beside it: `sweep` runs by the clock, and `pressure` where a disk is full; `retention`
 //! tracks last uses and durability, and has what a sweep shows the guest. `setup` makes the parts
-//! of a configuration, `tenant` is what one tenant has, `registry` which others there are, and `descriptors` divides the process's
+//! of a configuration, `exchange` replaces the policy of a running server by another of its [`versions`], `tenant` is what one tenant has, `registry` which others there are, and `descriptors` divides the process's
 //! open files up.
 
 mod auth;
@@ -113,10 +113,15 @@ mod disk_pressure;
 mod ending;
 mod engine;
 mod error;
+mod exchange;
 pub mod explain;
+mod file_stamp;
+mod gauges;
+pub mod inspect;
 mod interfaces;
 mod larder;
 mod log_throttle;
+mod management;
 mod message;
 mod net;
 mod registry;
@@ -129,12 +134,15 @@ pub mod telemetry;
 mod tenant;
 #[cfg(test)]
 mod testing;
+pub mod versions;
 mod webhook;
 
 pub use larder_common::{InvalidTenantName, TenantName, clock, facts};
 pub use larder_index as index;
+pub use larder_metrics as metrics;
 pub use larder_rules as rules;
 pub use larder_storage as storage;
+pub use larder_tls::TlsFault;
 
 pub use self::{
     auth::{Access, AuthSetupError, Authenticator, SKIP_WARNING, Scope, TokenError},
@@ -143,7 +151,9 @@ pub use self::{
     descriptors::{Shares, TooFew},
     engine::LoadError,
     error::StartError,
-    larder::Larder,
+    exchange::ExchangeError,
+    larder::{Larder, ServedCertificate},
+    management::LocalManagement,
     message::QuotaUsage,
     net::TlsError,
     server::{ClientAddress, ConnectionUsage, LarderService, ResponseBody, ResponseFuture},

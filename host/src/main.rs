@@ -3,10 +3,15 @@
 mod cli;
 mod explain_command;
 mod greeting;
+mod manage;
 #[cfg(feature = "jemalloc")]
 mod memory;
+mod policy_check;
+mod policy_command;
 mod revoke_command;
+mod rules_command;
 mod tenant_files;
+mod version_commands;
 
 use std::{
     io::{self, Write},
@@ -17,7 +22,7 @@ use anyhow::Context;
 use clap::Parser;
 use larder::{
     Larder,
-    config::{Config, inherited_listener},
+    config::{Config, inherited_listeners},
     telemetry::{self, LogGuard},
 };
 use tokio::{
@@ -56,6 +61,21 @@ fn run(command: Command) -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             say(&runtime.block_on(Box::pin(revoke_command::revoke(args)))?)
         }
+        Command::Status(args) => ask(manage::status(args)),
+        Command::Ls(args) => ask(manage::ls(args)),
+        Command::Show(args) => ask(manage::show(args)),
+        Command::Rm(args) => ask(manage::rm(args)),
+        Command::Stats(args) => ask(manage::stats(args)),
+        Command::Sweep(args) => ask(manage::sweep(args)),
+        Command::Key(args) => ask(manage::key(args)),
+        Command::Completions(args) => Ok(std::io::stdout().lock().write_all(&manage::completions(&args))?),
+        Command::Version(args) => say(&manage::version(&args)),
+        Command::Policy { file, command } => {
+            say(&policy_command::run(&Config::from_process(file.path.as_deref())?, command)?)
+        }
+        Command::Rules { file, command } => {
+            say(&rules_command::run(|| Ok(Config::from_process(file.path.as_deref())?), command)?)
+        }
         Command::Tenant { file, command } => {
             let config = Config::from_process(file.path.as_deref())?;
             match command {
@@ -65,6 +85,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
         }
     }
+}
+
+/// Prints what a command returns.
+fn ask(answer: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    say(&runtime.block_on(Box::pin(answer))?)
 }
 
 /// Prints the tenants, and fails if one has a fault.
@@ -81,7 +107,7 @@ fn check_tenants(config: &Config) -> anyhow::Result<()> {
 
 /// Runs the server until a signal to stop.
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let inherited = inherited_listener().context("taking over the supervisor's socket")?;
+    let inherited = inherited_listeners().context("taking over the supervisor's sockets")?;
     let mut config = Config::from_process(args.file.path.as_deref())?;
     if let Some(policy) = args.policy {
         config = config.with_policy(policy);
@@ -95,10 +121,8 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     warn(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (base_url, exposed) = (config.settings.server.base_url.clone(), greeting::host_name());
-    let mut builder = Larder::builder(config);
-    if let Some(listener) = inherited {
-        builder = builder.listener(listener);
-    }
+    let is_tls = config.settings.server.tls.is_on();
+    let builder = Larder::builder(config).listeners(inherited);
     // Before anybody can be served: a signal must stop the server in order, and not kill it.
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let started = runtime.block_on(async {
@@ -111,10 +135,10 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let Some(larder) = started else { return Ok(()) };
     #[cfg(feature = "jemalloc")]
     memory::purge();
-    if let Some(address) = larder.address() {
-        say(&greeting::text(address, base_url.as_deref(), exposed.as_deref()))?;
+    if let Some(address) = larder.listen_address() {
+        say(&greeting::text(address, is_tls, base_url.as_deref(), exposed.as_deref()))?;
     }
-    runtime.block_on(signals.next());
+    runtime.block_on(signals.reloading(&larder));
     tracing::info!("stopping: waiting for requests in flight; a second signal aborts them");
     let stopping = runtime.spawn_blocking(|| larder.stop());
     let ended = runtime.block_on(async {
@@ -148,15 +172,37 @@ fn say(text: &str) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// The signals to stop.
+/// A time in UTC, to the second.
+fn time(ms: u64) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+/// The signals to stop, and the one to look for changes.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to stop. Meanwhile SIGHUP has the server look for changed files.
+    async fn reloading(&mut self, larder: &Larder) {
+        loop {
+            select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => larder.reload(),
+            }
+        }
     }
 
     async fn next(&mut self) {

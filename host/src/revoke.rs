@@ -1,7 +1,7 @@
 //! Revocation: what somebody saved is deleted, or held back.
 
 use larder_index::{Cause, Departure, Entry, EntryDetails, EntryId, IndexError, SavedBy, Upload, UploadId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     beside::Beside,
@@ -12,7 +12,7 @@ use crate::{
 const LOOKED_AT: usize = 1_000;
 
 /// What is done to what was saved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Entries are deleted, and uploads in progress.
@@ -24,7 +24,7 @@ pub enum Action {
 }
 
 /// What was revoked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Revocation {
     /// What was done.
     pub action: Action,
@@ -40,7 +40,7 @@ pub struct Revocation {
 }
 
 /// An entry that was revoked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RevokedEntry {
     /// Its number.
     pub id: u64,

@@ -6,25 +6,33 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use http::Method;
 use larder::{
-    Beside,
+    Beside, TenantName,
     config::Config,
     index::SavedBy,
     revoke::{Action, Revocation, RevokedEntry},
 };
 use larder_common::clock::Clock;
+use serde_json::json;
 
-use crate::cli::RevokeArgs;
+use crate::{
+    cli::RevokeArgs,
+    manage::{Client, given},
+};
 
 /// Revokes what the arguments select, and returns the text to be printed.
 ///
 /// # Errors
 /// When the server's parts cannot be opened, or the repository is unknown.
 pub(crate) async fn revoke(args: RevokeArgs) -> anyhow::Result<String> {
-    let config = Config::from_process(args.file.path.as_deref())?;
     let now = UNIX_EPOCH + Duration::from_millis(Clock::system().now_ms());
     let from_ms = args.since.as_deref().map(|text| time(text, now)).transpose()?;
     let to_ms = args.until.as_deref().map(|text| time(text, now)).transpose()?;
+    if let Some(server) = Client::remote(None)? {
+        return revoke_remote(&server, &args, (from_ms, to_ms)).await;
+    }
+    let config = Config::from_process(args.file.path.as_deref())?;
     let opened = Beside::open(&config, args.tenant.as_ref()).await.context("opening what the server has")?;
     let Some(beside) = opened else { bail!("there is no such tenant; `larder tenant ls` lists them") };
     let fact = |name: &str, value: &Option<String>| Some((name.to_owned(), value.clone()?));
@@ -39,13 +47,41 @@ pub(crate) async fn revoke(args: RevokeArgs) -> anyhow::Result<String> {
         from_ms,
         to_ms,
     };
-    let action = match (args.quarantine, args.release) {
+    let done = beside.revoke(&by, action(&args), args.dry_run).await?;
+    Ok(if args.json { serde_json::to_string_pretty(&done)? + "\n" } else { in_words(&done) })
+}
+
+fn action(args: &RevokeArgs) -> Action {
+    match (args.quarantine, args.release) {
         (true, _) => Action::Quarantine,
         (_, true) => Action::Release,
         _ => Action::Delete,
-    };
-    let done = beside.revoke(&by, action, args.dry_run).await?;
-    Ok(if args.json { serde_json::to_string_pretty(&done)? + "\n" } else { in_words(&done) })
+    }
+}
+
+/// Asks a server.
+async fn revoke_remote(
+    server: &Client,
+    args: &RevokeArgs,
+    (from_ms, to_ms): (Option<u64>, Option<u64>),
+) -> anyhow::Result<String> {
+    let asked = json!({
+        "repository": args.repository,
+        "run": args.run,
+        "actor": args.actor,
+        "ref": args.git_ref.as_deref().map(whole_ref),
+        "scope": args.scope,
+        "from_ms": from_ms,
+        "to_ms": to_ms,
+        "action": action(args),
+        "dry_run": args.dry_run,
+    });
+    let query = given(&[("tenant", args.tenant.as_ref().map(TenantName::as_str))]);
+    let done = server.call(Method::POST, "/revocations", &query, Some(&asked)).await?;
+    if args.json {
+        return Ok(format!("{done:#}\n"));
+    }
+    Ok(in_words(&serde_json::from_value(done)?))
 }
 
 /// Returns all ids that a repository has here: what is revoked is not to stay under another one.

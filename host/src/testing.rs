@@ -57,6 +57,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         departed_entries: 100,
         upstream: None,
         webhooks: None,
+        metrics: larder_metrics::Metrics::disabled(),
         shared: None,
     };
     Arc::new(tenant)

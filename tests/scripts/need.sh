@@ -9,7 +9,8 @@ package_of() {
     openssl) echo openssl ;;
     node) echo nodejs ;;
     nginx) echo nginx-light ;;
-    zstd | wrk | npm | strace | python3 | python3-venv | curl) echo "$1" ;;
+    promtool) echo prometheus ;;
+    zstd | wrk | npm | strace | python3 | python3-venv | curl | chromium | prometheus) echo "$1" ;;
     *) echo "need.sh: unknown tool '$1'" >&2; return 1 ;;
   esac
 }

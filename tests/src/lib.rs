@@ -7,14 +7,19 @@ mod job;
 mod mounted;
 mod stock;
 pub mod tenants;
+pub mod tls;
 
 use std::{ffi::OsString, path::Path, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{Connect, HttpConnector},
+    },
     rt::TokioExecutor,
 };
 use larder::{Larder, config::Config};
@@ -46,7 +51,7 @@ pub struct TestServer {
     pub data: TempDir,
     /// Scheme and authority of its address.
     pub base: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// A response with its whole body.
@@ -80,8 +85,26 @@ impl TestServer {
     /// Takes over a running server.
     pub fn around(larder: Larder, data: TempDir) -> Self {
         let base = format!("http://{}", larder.address().expect("it listens"));
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self::around_at(larder, data, base)
+    }
+
+    /// Takes over a running server that is reached at this origin.
+    pub fn around_at(larder: Larder, data: TempDir, base: String) -> Self {
+        let client = tls::http_client(tls::client_config(None, None));
         Self { larder: Some(larder), data, base, client }
+    }
+
+    /// The same server, reached over TLS with these settings.
+    #[must_use]
+    pub fn over_tls(mut self, config: rustls::ClientConfig) -> Self {
+        self.base = self.base.replacen("http://", "https://", 1);
+        self.client = tls::http_client(config);
+        self
+    }
+
+    /// The certificates that it serves.
+    pub fn certificates(&self) -> Vec<larder::ServedCertificate> {
+        self.larder.as_ref().map(Larder::certificates).unwrap_or_default()
     }
 
     /// Starts a server that must fail to start, and returns the error.
@@ -112,9 +135,24 @@ impl TestServer {
         std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"))
     }
 
+    /// Returns the address of the management API's own listener.
+    pub fn management_address(&self) -> Option<std::net::SocketAddr> {
+        self.larder.as_ref().and_then(Larder::management_address)
+    }
+
+    /// The server itself.
+    pub fn larder(&self) -> &Larder {
+        self.larder.as_ref().expect("it runs")
+    }
+
     /// Returns how many instances of policies the tenants besides `default` have.
     pub fn tenant_instances(&self) -> Option<usize> {
         self.larder.as_ref().and_then(Larder::tenant_instances)
+    }
+
+    /// Returns what the server counts.
+    pub fn metrics(&self) -> std::sync::Arc<larder::metrics::Metrics> {
+        self.larder.as_ref().map(Larder::metrics).expect("it runs")
     }
 
     /// Returns what asks the rules of the server.
@@ -137,6 +175,15 @@ impl TestServer {
     ) -> Response {
         let exchange = exchange(&self.client, &self.base, method, target, headers, body.into());
         tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await.expect("a response in time")
+    }
+
+    /// Sends a `GET` to a server that may not be there yet.
+    ///
+    /// # Errors
+    /// If there is no response.
+    pub async fn try_get(&self, target: &str) -> anyhow::Result<Response> {
+        let exchange = try_exchange(&self.client, &self.base, "GET", target, &[], Bytes::new());
+        tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await?
     }
 
     /// Sends a `GET` without header fields.
@@ -199,6 +246,8 @@ fn config(data: &Path, file: Option<&Path>, variables: &[(&str, &str)]) -> Confi
         ("LARDER_DATA".to_owned(), data.to_str().expect("a path in UTF-8").to_owned()),
         ("LARDER_HS256_SECRET".to_owned(), SECRET.to_owned()),
         ("LARDER_THREADS".to_owned(), "2".to_owned()),
+        // Many servers at once: none takes the address of another.
+        ("LARDER_MANAGEMENT_LISTEN".to_owned(), "off".to_owned()),
         ("DEFAULT_ACTIONS_RESULTS_URL".to_owned(), "none".to_owned()),
     ];
     for (name, value) in variables {
@@ -282,8 +331,8 @@ fn is_closed(error: &anyhow::Error) -> bool {
     kinds.map(std::io::Error::kind).any(|kind| matches!(kind, BrokenPipe | ConnectionReset))
 }
 
-async fn exchange(
-    client: &Client<HttpConnector, Full<Bytes>>,
+async fn exchange<C: Connect + Clone + Send + Sync + 'static>(
+    client: &Client<C, Full<Bytes>>,
     base: &str,
     method: &str,
     target: &str,
@@ -293,8 +342,8 @@ async fn exchange(
     try_exchange(client, base, method, target, headers, body).await.expect("a response")
 }
 
-async fn try_exchange(
-    client: &Client<HttpConnector, Full<Bytes>>,
+async fn try_exchange<C: Connect + Clone + Send + Sync + 'static>(
+    client: &Client<C, Full<Bytes>>,
     base: &str,
     method: &str,
     target: &str,

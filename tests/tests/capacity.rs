@@ -171,6 +171,14 @@ async fn saves_at_once_never_exceed_the_limit_while_others_make_room() {
     let (most, samples) = sampler.stop();
     assert!(most <= limit && samples > 10, "{most} of {limit} in {samples} looks");
     assert!(saved > FIT, "{saved} of {SAVES} saved: nothing was evicted");
+    let text = server.metrics().render();
+    for counter in [r#"larder_removed_entries_total{reason="size"} "#, "larder_evicted_bytes_total "] {
+        let count = text
+            .lines()
+            .find_map(|line| line.strip_prefix(counter))
+            .map(|count| count.parse::<f64>().unwrap());
+        assert!(count.is_some_and(|count| count > 0.0), "{counter} {count:?}");
+    }
     // What is there is whole.
     let job = Job::new(&server);
     let mut there = 0;
@@ -334,6 +342,28 @@ async fn the_quota_of_a_tenant_is_no_other_tenants_trouble() {
     // Without the limit, from one moment to the next.
     server.write("acme", "");
     eventually(async || save(&acme, "large", 3 * MIB).await).await;
+}
+
+/// What is too much goes from the tenant that has most, by its own policy, although it saves nothing.
+#[tokio::test]
+async fn in_a_full_server_the_tenant_with_most_bytes_gives_way() {
+    let data = TempDir::new().unwrap();
+    let file = "[server]\nshutdown_ms = 1000\n[capacity]\nmax_bytes = 16777216\nevict_at_percent = 75\nevict_to_percent = 50\n";
+    fs::write(data.path().join("larder.toml"), file).unwrap();
+    for name in ["acme", "umbrella"] {
+        tenants::write(data.path(), name, "");
+    }
+    let server = TenantServer::start_on(data, &[]).await;
+    let (acme, umbrella) = (server.job("acme"), server.job("umbrella"));
+    for number in 0..12 {
+        assert!(save(&acme, &format!("key-{number}"), MIB).await);
+    }
+    assert!(save(&umbrella, "key", 2 * MIB).await);
+    let folder = server.server.data.path().join("storage");
+    let of = |name: &str| stored(&folder.join("tenants").join(name).join("objects"));
+    eventually(async || of("acme") + of("umbrella") <= 8 << 20).await;
+    assert_eq!((of("acme"), of("umbrella")), (6 << 20, 2 << 20));
+    assert!(!is_there(&acme, "key-5").await && is_there(&acme, "key-6").await);
 }
 
 /// The calls of BuildKit's export, as its library makes them.

@@ -153,7 +153,7 @@ impl Fixture {
         assert_eq!(job.look_up(key, &[]).await["ok"], false, "{key}");
         let line = self.log.miss(&self.repository, key).await;
         let told = self.explain(scopes, Some("v"), &[key]).await;
-        (line["miss"].as_str().unwrap().to_owned(), told.cause.expect("a miss").to_owned())
+        (line["miss"].as_str().unwrap().to_owned(), told.cause.expect("a miss").into_owned())
     }
 
     async fn explain(
@@ -305,7 +305,7 @@ async fn an_explanation_tells_each_attempt_and_what_came_near() {
     assert_eq!(attempts, expected);
     assert_eq!(told.attempts[7].finding.as_ref().unwrap().entry, entry.id.0);
     let gone = &told.near[0];
-    assert_eq!((gone.cause, gone.key.as_str()), ("evicted", "npm-2"));
+    assert_eq!((&*gone.cause, gone.key.as_str()), ("evicted", "npm-2"));
     assert_eq!(gone.deleted.as_ref().unwrap().cause, "quota");
     // An explanation is no use.
     let details = fixture.index.entry_details(&[entry.id]).await.unwrap();

@@ -24,8 +24,7 @@ pub(super) async fn put<H: Host>(
     check_content_length(host, request)?;
     let upload = find_upload(host, request, target).await?;
     let stored = host.put(upload.name.clone(), &request.incoming).await;
-    let refusable = (&*upload.name, &*upload.owner);
-    let stored = unless_refused(host, request, refusable, stored, BlobError::BadBody).await?;
+    let stored = unless_refused(host, request, &upload, stored, BlobError::BadBody).await?;
     let Some(stored) = stored else { return Ok(()) };
     attach(host, upload, stored, request.received_ms).await
 }

@@ -28,6 +28,5 @@ pub(super) async fn put_block<H: Host>(
     let upload = find_upload(host, request, target).await?;
     let id = target.writer.block_id(id);
     let staged = host.put_block(upload.name.clone(), id, &request.incoming).await;
-    let refusable = (&*upload.name, &*upload.owner);
-    unless_refused(host, request, refusable, staged, BlobError::BadBody).await.map(drop)
+    unless_refused(host, request, &upload, staged, BlobError::BadBody).await.map(drop)
 }

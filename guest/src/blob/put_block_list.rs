@@ -22,8 +22,7 @@ pub(super) async fn put_block_list<H: Host>(
     let ids = block_list::parse(&body)?;
     let ids = ids.into_iter().map(|id| target.writer.block_id(id.into())).collect();
     let stored = host.commit(upload.name.clone(), ids).await;
-    let refusable = (&*upload.name, &*upload.owner);
-    let stored = unless_refused(host, request, refusable, stored, BlobError::BadBlockList).await?;
+    let stored = unless_refused(host, request, &upload, stored, BlobError::BadBlockList).await?;
     let Some(stored) = stored else { return Ok(()) };
     attach(host, upload, stored, request.received_ms).await
 }

@@ -39,7 +39,7 @@ pub(super) async fn find_upload<H: Host>(
 pub(super) async fn unless_refused<H: Host, T>(
     host: &H,
     request: &Request<H::IncomingRequest>,
-    (upload, owner): (&str, &str),
+    upload: &Upload,
     outcome: Result<T, StorageError>,
     on_invalid: impl FnOnce(String) -> BlobError,
 ) -> Result<Option<T>, BlobError> {
@@ -47,7 +47,7 @@ pub(super) async fn unless_refused<H: Host, T>(
         Ok(done) => Ok(Some(done)),
         Err(StorageError::NoSpace)
             if refusal::is_export_upload(request)
-                && refusal::note(host, owner, Some(upload), request.received_ms).await =>
+                && refusal::note_upload(host, upload, request.received_ms).await =>
         {
             refusal::record(request);
             Ok(None)

@@ -147,6 +147,10 @@ impl Host for FakeHost {
         Ok(self.storage.borrow_mut().add(content))
     }
 
+    async fn reserve_room(&self, _upload: String, _size_bytes: u64) -> Result<(), StorageError> {
+        self.storage_call("storage.reserve-room")
+    }
+
     async fn put_block(
         &self,
         upload: String,

@@ -168,6 +168,14 @@ impl FakeHost {
         self.storage.borrow_mut().staged.clear();
     }
 
+    /// Abandons the upload of a key and its blocks, as a host does for which there is no room.
+    pub fn abandon_key(&self, key: &str) {
+        let mut index = self.index.borrow_mut();
+        for (_, upload) in index.uploads.extract_if(.., |_, upload| upload.slot.key == key) {
+            self.storage.borrow_mut().staged.remove(&upload.name);
+        }
+    }
+
     /// Returns all uploads, by id.
     #[must_use]
     pub fn uploads(&self) -> Vec<Upload> {

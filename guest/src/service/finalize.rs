@@ -22,8 +22,9 @@ pub(crate) async fn finalize<H: Host>(
     slot: Slot,
     size_bytes: u64,
 ) -> Result<Option<Entry>, Error> {
-    if !refusal::was_noted(caller).await? {
-        return finalize_slot(caller, slot, size_bytes).await.map(Some);
+    if !(refusal::was_noted(caller).await? || refusal::is_incomplete(caller, &slot).await?) {
+        let entry = finalize_slot(caller, slot, size_bytes).await?;
+        return Ok(refusal::keep(caller, entry).await?);
     }
     let is_layer = buildkit::is_layer(&slot);
     let finalized = match caller.host.find_upload(slot.clone()).await? {
@@ -31,7 +32,8 @@ pub(crate) async fn finalize<H: Host>(
         _ => finalize_slot(caller, slot, size_bytes).await,
     };
     match finalized {
-        Err(error) if error.code() == Code::NotFound => {
+        // Its upload is gone; meanwhile another job may be saving the layer, or have saved it.
+        Err(error) if matches!(error.code(), Code::NotFound | Code::AlreadyExists) => {
             refusal::record(caller.request);
             Ok(None)
         }

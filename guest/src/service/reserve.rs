@@ -111,7 +111,11 @@ async fn grant_upload<H: Host>(caller: &Caller<'_, H>, reservation: Reservation)
     match reservation {
         Reservation::Reserved(upload) => Ok(Grant { writer: Writer::of_reservation(&upload), upload }),
         Reservation::Upload(upload) if is_retry(caller, &upload).await? => renew(caller, upload).await,
-        Reservation::Upload(_) | Reservation::Entry(_) => Err(already_exists()),
+        Reservation::Upload(upload) => {
+            refusal::note_reliance(caller, &upload).await;
+            Err(already_exists())
+        }
+        Reservation::Entry(_) => Err(already_exists()),
     }
 }
 

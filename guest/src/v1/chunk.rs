@@ -41,10 +41,9 @@ pub(super) async fn chunk<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<R
     });
     super::check_writer(writer, &upload)?;
     let block_id = service::ranged_id(writer, range.start, range.length);
-    let length = match caller.host.put_block(upload.name, block_id, &caller.request.incoming).await {
+    let length = match caller.host.put_block(upload.name.clone(), block_id, &caller.request.incoming).await {
         Err(error @ StorageError::NoSpace) if caller.is_export() => {
-            let now_ms = caller.request.received_ms;
-            service::refusal::note(caller.host, &caller.claims.owner, None, now_ms).await;
+            service::refusal::note_upload(caller.host, &upload, caller.request.received_ms).await;
             return in_words(caller, error.into()).await;
         }
         length => length?,

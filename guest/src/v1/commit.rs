@@ -21,10 +21,20 @@ struct CommitMessage {
 pub(super) async fn commit<H: Host>(caller: &Caller<'_, H>, id: &str) -> Result<Response<H>, Error> {
     let (id, writer) = super::parse_number(id)?;
     let CommitMessage { size } = super::message(caller).await?;
-    if service::refusal::was_noted(caller).await? {
+    if service::refusal::was_noted(caller).await? || is_incomplete(caller, id).await? {
         return commit_in_words(caller, id, writer, size).await;
     }
     commit_upload(caller, id, writer, size).await
+}
+
+async fn is_incomplete<H: Host>(caller: &Caller<'_, H>, id: u64) -> Result<bool, Error> {
+    if !caller.is_export() {
+        return Ok(false);
+    }
+    match caller.host.get_upload_by_id(id).await? {
+        Some(upload) => Ok(service::refusal::is_incomplete(caller, &upload.slot).await?),
+        None => Ok(false),
+    }
 }
 
 /// Commits an export of BuildKit of which something was refused: no index becomes an entry, and what
@@ -64,7 +74,10 @@ async fn commit_upload<H: Host>(
                 outcome.key = Some(upload.slot.key.clone());
             });
             super::check_writer(writer, &upload)?;
-            service::finalize_chunks(caller, upload, writer, size).await?;
+            let entry = service::finalize_chunks(caller, upload, writer, size).await?;
+            if service::refusal::keep(caller, entry).await?.is_none() {
+                return Ok(super::no_content());
+            }
         }
         Some(_) => return Err(super::no_upload()),
         None => drop(service::finalized_entry(caller, id, size).await?),

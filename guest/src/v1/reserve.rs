@@ -32,22 +32,37 @@ pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>) -> Result<Response<
     caller.request.record(|outcome| outcome.set_key(&message.key, &message.version));
     let slot = message.slot(caller.claims, scope);
     let taken = format!("Cache already exists. Scope: {scope}, Key: {}, Version: {}", slot.key, slot.version);
-    let Grant { upload, writer } =
-        service::reserve(caller, slot).await.map_err(|error| match error.code() {
-            Code::AlreadyExists => error.with_message(taken),
-            // It warns of a 400 only: with any other status it assumes that another job saves the
-            // entry.
-            Code::NoSpace if is_actions_cache(caller) => {
-                error.log(caller.host, caller.request);
-                Error::new(Code::InvalidArgument, FULL)
-            }
-            _ => error,
-        })?;
+    let reserved = match service::reserve(caller, slot).await {
+        Ok(grant) => with_room(caller, grant, cache_size).await,
+        refused => refused,
+    };
+    let Grant { upload, writer } = reserved.map_err(|error| match error.code() {
+        Code::AlreadyExists => error.with_message(taken),
+        // It warns of a 400 only: with any other status it assumes that another job saves the entry.
+        Code::NoSpace if is_actions_cache(caller) => {
+            error.log(caller.host, caller.request);
+            Error::new(Code::InvalidArgument, FULL)
+        }
+        _ => error,
+    })?;
     let number = writer
         .number(upload.id)
         .ok_or_else(|| Error::internal("no more numbers for uploads of version 1"))?;
     let body = format!(r#"{{"cacheId":{number}}}"#);
     Ok(Response::bytes(201, "application/json", body.into_bytes()))
+}
+
+/// Reserves room for all chunks, if the client has said how many bytes there will be: so a save that
+/// does not fit is refused before it sends anything, with one warning.
+async fn with_room<H: Host>(
+    caller: &Caller<'_, H>,
+    grant: Grant,
+    cache_size: Option<u64>,
+) -> Result<Grant, Error> {
+    if let Some(size) = cache_size.filter(|_| !caller.is_export()) {
+        caller.host.reserve_room(grant.upload.name.clone(), size).await?;
+    }
+    Ok(grant)
 }
 
 /// In this protocol version its user agent is different.

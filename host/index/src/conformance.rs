@@ -5,7 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub(super) mod access_keys {
+    pub(crate) use super::catalogue::{
+        access_keys_are_not_a_tenants, an_access_key_is_kept_until_it_is_removed,
+        lists_and_counts_are_each_tenants_own,
+    };
+}
 pub(super) mod bytes;
+pub(super) mod catalogue;
 pub(super) mod change;
 pub(super) mod departed;
 pub(super) mod facts;
@@ -43,6 +50,11 @@ macro_rules! conformance {
             $crate::conformance::promises!($open_tenant, $open_tenant_bytes);
         }
         $crate::conformance::cases! { $open;
+            access_keys {
+                an_access_key_is_kept_until_it_is_removed
+                access_keys_are_not_a_tenants
+                lists_and_counts_are_each_tenants_own
+            }
             tenants {
                 a_slot_is_free_in_each_tenant
                 nothing_of_another_tenant_is_found
@@ -83,6 +95,14 @@ macro_rules! promises {
             }
         }
         $crate::conformance::cases! { $open;
+            catalogue {
+                entries_are_scanned_in_each_order_both_ways
+                a_scan_starts_behind_any_place
+                a_key_is_found_in_any_repository
+                long_keys_are_found_in_any_repository
+                entries_are_counted
+                a_list_is_what_the_filter_selects_in_order
+            }
             refusals {
                 a_refusal_is_found_by_any_of_its_marks
                 refusals_are_forgotten_after_a_day

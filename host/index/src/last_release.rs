@@ -14,7 +14,7 @@ use larder_common::TenantName;
 
 use super::{
     Cause, Departure, Durability, Entry, EntryDetails, EntryId, EntryUses, Facts, Index, KeyRule, MatchKind,
-    Probe, Reservation, Slot, Trust, UploadId, Within,
+    Probe, Remains, Reservation, Slot, Trust, UploadId, Within,
     conformance::{attachment, block_on},
 };
 
@@ -46,6 +46,12 @@ async fn uploads(index: &dyn Index) -> Vec<String> {
 /// Of keys that are now the same, the newest is left. All others are unchanged and match in any
 /// case.
 pub(super) async fn is_of_any_case(index: &dyn Index) {
+    keeps_the_newest(index).await;
+    says_what_it_deleted(index).await;
+}
+
+/// The same, where what is deleted was not recorded.
+pub(super) async fn keeps_the_newest(index: &dyn Index) {
     let expected = ["macOS-13-deps", "linux-build", "LINUX-BUILD", "plain", "Ünï-KEY", "Taken"];
     assert_eq!(entries(index).await, expected);
     assert_eq!(uploads(index).await, ["upload-a", "Single-Up"]);
@@ -66,6 +72,20 @@ pub(super) async fn is_of_any_case(index: &dyn Index) {
     assert_eq!(find(index, "ÜNÏ-KEY", MatchKind::Exact).await, None, "not a letter of ASCII");
     let listed = index.list_entries(EntryId(0), 10_000).await.unwrap();
     assert!(listed.iter().all(|entry| entry.owner.is_none()), "nobody knows who reserved them");
+}
+
+/// Of entries whose keys have become the same, the older one has departed; its object is listed for
+/// removal, and counted until then.
+async fn says_what_it_deleted(index: &dyn Index) {
+    let departed = index.find_departed("1", "linux-BUILD", MatchKind::Exact, 9).await.unwrap();
+    let keys: Vec<_> = departed.iter().map(|gone| (&*gone.slot.key, &gone.departure.cause)).collect();
+    assert_eq!(keys, [("Linux-Build", &Cause::Superseded)]);
+    let leaving = index.list_leaving(None, 1_000).await.unwrap();
+    for gone in &departed {
+        let object = Remains::Object(gone.object.clone().expect("it may be stored"));
+        assert!(leaving.iter().any(|leaving| leaving.what == object), "{object:?} in {leaving:?}");
+    }
+    assert_eq!(index.recount().await.unwrap(), 0);
 }
 
 /// An upload that was in progress becomes an entry.

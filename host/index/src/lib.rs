@@ -16,6 +16,7 @@
 mod bench;
 #[cfg(test)]
 mod bench_sums;
+pub mod catalogue;
 #[cfg(test)]
 mod conformance;
 mod departed;
@@ -54,6 +55,7 @@ use larder_storage::{ObjectName, UploadName};
 #[cfg(feature = "sql")]
 use self::upload::max_clock_skew_ms;
 pub use self::{
+    catalogue::{AccessKey, AccessRole, Catalogue, EntryOrder, MAX_ACCESS_KEYS},
     departed::{Cause, Departed, Departure, MAX_DEPARTED_TEXT_BYTES},
     entry::{Durability, Entry, EntryId, Slot},
     error::IndexError,
@@ -76,7 +78,7 @@ use self::{
 /// A database of entries and uploads, as one tenant sees it. The index that a driver opens is that of
 /// the tenant `default`.
 #[async_trait]
-pub trait Index: Send + Sync + 'static {
+pub trait Index: Catalogue {
     /// Returns the index of another tenant in the same database. No call of it finds or changes what
     /// is another tenant's, whatever ids, names, slots or objects it is given; numbers of entries and
     /// uploads are unique among all tenants. It shares connections, threads and caches, and costs some

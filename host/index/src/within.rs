@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Entry, EntryDetails, EntryId, Facts, Index, IndexError, Slot};
+use crate::{Entry, EntryDetails, EntryId, EntryOrder, Facts, Index, IndexError, Slot};
 
 /// Of the entries with a long key, those are found that are among so many newest that begin alike.
 #[cfg(feature = "sql")]
@@ -94,6 +94,29 @@ pub(crate) fn merged(one: Vec<Entry>, other: Vec<Entry>, limit: usize) -> Vec<En
     all.sort_by_key(|entry| (entry.last_used_ms, entry.id));
     all.truncate(limit);
     all
+}
+
+/// Returns the first `limit` of two lists in this order, or against it, each of which is in it.
+pub(crate) fn merged_by(
+    order: EntryOrder,
+    descending: bool,
+    one: Vec<Entry>,
+    other: Vec<Entry>,
+    limit: usize,
+) -> Vec<Entry> {
+    let mut all = one;
+    all.extend(other);
+    sort(order, descending, &mut all);
+    all.truncate(limit);
+    all
+}
+
+/// Sorts entries in this order, or against it.
+pub(crate) fn sort(order: EntryOrder, descending: bool, entries: &mut [Entry]) {
+    entries.sort_by_key(|entry| order.place(entry));
+    if descending {
+        entries.reverse();
+    }
 }
 
 /// Makes a page of [`Index::find_saved`] from the lists of an index.

@@ -47,6 +47,8 @@ struct FetchState {
     attempted_ms: Option<u64>,
     /// Why the last fetch failed.
     problem: Option<String>,
+    /// How many fetches succeeded, and failed.
+    fetches: (u64, u64),
     /// The fetch in flight; ends when its sender is dropped.
     flight: Option<watch::Receiver<()>>,
 }
@@ -58,6 +60,16 @@ enum Due {
     Refresh,
     /// Fetch new ones, and wait for them.
     Fetch,
+}
+
+/// The state of an issuer's keys.
+pub(crate) struct KeyStatus {
+    /// The issuer, as configured.
+    pub(crate) issuer: String,
+    /// Milliseconds since the keys were fetched; `None` if they never were.
+    pub(crate) age_ms: Option<u64>,
+    /// How many fetches succeeded, and failed.
+    pub(crate) fetches: (u64, u64),
 }
 
 impl Issuer {
@@ -110,6 +122,16 @@ impl Issuer {
             }
         }
         self.usable(algorithm, id, now_ms)
+    }
+
+    /// Returns the state of its keys; `None` if they are never fetched.
+    pub(super) fn key_status(&self, now_ms: u64) -> Option<KeyStatus> {
+        if matches!(self.source, KeySource::Fixed(_)) {
+            return None;
+        }
+        let state = self.state.lock();
+        let age_ms = state.keys.as_ref().map(|(_, at_ms)| now_ms.saturating_sub(*at_ms));
+        Some(KeyStatus { issuer: self.name.clone(), age_ms, fetches: state.fetches })
     }
 
     fn due(&self, algorithm: Algorithm, id: Option<&str>, now_ms: u64) -> Due {
@@ -168,10 +190,12 @@ impl Issuer {
             Ok(keys) => {
                 state.keys = Some((Arc::new(keys), now_ms));
                 state.problem = None;
+                state.fetches.0 += 1;
             }
             Err(problem) => {
                 tracing::warn!(issuer = %self.name, %problem, "cannot fetch the issuer's signing keys");
                 state.problem = Some(problem);
+                state.fetches.1 += 1;
             }
         }
     }

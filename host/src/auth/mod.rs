@@ -25,6 +25,7 @@ pub use authenticator::{Access, Authenticator};
 pub(crate) use claims::Claims;
 pub use claims::Scope;
 pub use error::{AuthSetupError, TokenError};
+pub(crate) use issuers::KeyStatus;
 pub(crate) use jwt::bearer;
 pub(crate) use signing::UrlSigner;
 pub use token_verifier::SKIP_WARNING;

@@ -11,7 +11,7 @@ use super::{
     claim_names::ClaimNames,
     claims::{ClaimRules, has_expired},
     facts,
-    issuers::Issuer,
+    issuers::{Issuer, KeyStatus},
     jwks::Verdict,
     jwt::{Jwt, bearer},
 };
@@ -211,6 +211,12 @@ impl TokenVerifier {
             self.verified.insert(known_as, verified.clone());
         }
         verified.into_claims()
+    }
+
+    /// Returns the state of the keys of all issuers whose keys are fetched.
+    pub(crate) fn key_status(&self, now_ms: u64) -> Vec<KeyStatus> {
+        let Trust::Signers(signers) = &self.trust else { return Vec::new() };
+        signers.issuers.iter().filter_map(|issuer| issuer.key_status(now_ms)).collect()
     }
 
     #[cfg(test)]

@@ -13,21 +13,18 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use larder_common::causes::chain;
-use larder_index::{
-    Area, Bound, Caps, Cause, Departure, Entry, EntryDetails, EntryId, IndexError, Slot, Trust, Upload,
-    UploadId,
-};
+use larder_index::{Area, Bound, Caps, Cause, Departure, Entry, EntryDetails, EntryId, IndexError, Trust};
 use larder_storage::{ObjectName, StorageError};
 use tokio::time::sleep;
 
 use super::{
     Capacity, Saver,
-    removal::{discard_upload, remove_object},
+    idle_uploads::IdleUploads,
     requests::{Made, RoomRequest},
 };
 use crate::{
-    engine::{Guest, GuestFailed, Policy},
-    retention::{Candidate, ContentState, RoomBound, RoomNeeded, Tier},
+    engine::{Guest, GuestFailed, PolicyInForce},
+    retention::{Candidate, ContentState, RoomBound, RoomNeeded, Tier, with_details},
     tenant::Tenant,
 };
 
@@ -46,9 +43,10 @@ const BATCH: usize = 64;
 
 /// Deletes entries of one tenant.
 pub(crate) struct Evictor {
-    policy: Policy,
+    policy: PolicyInForce,
     tenant: Arc<Tenant>,
     capacity: Arc<Capacity>,
+    idle_uploads: IdleUploads,
 }
 
 /// Why no room was made.
@@ -62,9 +60,10 @@ enum EvictError {
 
 impl Evictor {
     /// Returns that of a tenant; `None` where nothing has a limit.
-    pub(crate) fn of(policy: &Policy, tenant: &Arc<Tenant>) -> Option<Self> {
+    pub(crate) fn of(policy: &PolicyInForce, tenant: &Arc<Tenant>) -> Option<Self> {
         let capacity = tenant.capacity.clone()?;
-        Some(Self { policy: policy.clone(), tenant: tenant.clone(), capacity })
+        let (policy, tenant) = (policy.clone(), tenant.clone());
+        Some(Self { policy, tenant, capacity, idle_uploads: IdleUploads::default() })
     }
 
     /// Serves saves that wait, and looks ahead. Never returns. Must run inside a `LocalSet`.
@@ -88,48 +87,27 @@ impl Evictor {
     async fn serve(&self, request: RoomRequest) -> Result<(), EvictError> {
         let RoomRequest { saver, bound, bytes, reply } = request;
         let needed = needed_by(&saver, bound, bytes);
-        let dropped = self.drop_idle_uploads(&needed).await?;
+        let dropped = self.capacity.limits.may_evict()
+            && self.idle_uploads.drop_in(&self.tenant, &needed.bound).await?;
         let freed = if dropped { 1 } else { self.make_room(&needed).await? };
         // Nobody waits any more: what was freed is there for the next one.
         let _ = reply.send(if freed > 0 { Made::Room } else { Made::Nothing });
         Ok(())
     }
 
-    /// Abandons uploads in the area that is full that are idle for so long that they would yield to
-    /// another save of their key, such as those that a crash has interrupted. Returns whether there were
-    /// any.
-    async fn drop_idle_uploads(&self, needed: &RoomNeeded) -> Result<bool, IndexError> {
-        if !self.capacity.limits.may_evict() {
-            return Ok(false);
-        }
-        let (index, mut after, mut any) = (&*self.tenant.index, UploadId(0), false);
-        let idle_before_ms = self.tenant.clock.now_ms().saturating_sub(self.tenant.settings.idle_upload_ms);
-        loop {
-            let page = index.list_uploads(after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(any) };
-            after = last.id;
-            for upload in page.iter().filter(|upload| is_within(&upload.slot, &needed.bound)) {
-                let is_idle = upload.last_activity_ms < idle_before_ms
-                    && self.tenant.usage.last_activity_ms(&upload.name).is_none();
-                if is_idle && index.abandon_idle(upload.id, upload.last_activity_ms + 1).await? {
-                    tracing::info!(
-                        upload = upload.id.0,
-                        key = upload.slot.key,
-                        "idle upload deleted to make room"
-                    );
-                    any |= abandoned(&self.tenant, upload).await;
-                }
-            }
-        }
-    }
-
     /// Deletes until `needed.bytes` are free, or nothing may be deleted any more. Returns how many bytes
     /// were freed.
     async fn make_room(&self, needed: &RoomNeeded) -> Result<u64, EvictError> {
+        let freed = self.delete_until(needed).await?;
+        self.tenant.metrics.count_evicted(freed);
+        Ok(freed)
+    }
+
+    async fn delete_until(&self, needed: &RoomNeeded) -> Result<u64, EvictError> {
         if !self.capacity.limits.may_evict() {
             return Ok(0);
         }
-        let guest = self.policy.start(&self.tenant);
+        let guest = self.policy.current().start(&self.tenant);
         let tiers = guest.room_tiers(needed).await?;
         if !self.is_feasible(needed, &tiers).await? {
             return Ok(0);
@@ -207,21 +185,17 @@ impl Evictor {
 
     /// Returns those that may be offered: nobody reads them, or could with a URL that he has.
     async fn candidates(&self, page: Vec<Entry>, now_ms: u64) -> Result<Vec<Candidate>, IndexError> {
-        let ids: Vec<EntryId> = page.iter().map(|entry| entry.id).collect();
-        let details = self.tenant.index.entry_details(&ids).await?;
-        let mut details: HashMap<EntryId, EntryDetails> =
-            details.into_iter().map(|details| (details.id, details)).collect();
+        let known = with_details(&*self.tenant.index, page).await?;
         let settings = &self.tenant.settings;
         let url_ms = settings.download_url_ms.max(settings.direct_url_ms.unwrap_or(0));
-        let offer = |entry: Entry| {
-            let details = details.remove(&entry.id)?;
+        let offer = |(entry, details): (Entry, EntryDetails)| {
             let was_used = details.uses != Some(0);
             let is_in_use = self.tenant.usage.has_buffered_use(entry.id)
                 || (was_used && now_ms < entry.last_used_ms.saturating_add(url_ms));
             let content = ContentState::Unknown;
             (!is_in_use).then_some(Candidate { entry, details, content, newer: None, wish: None })
         };
-        Ok(page.into_iter().filter_map(offer).collect())
+        Ok(known.into_iter().filter_map(offer).collect())
     }
 
     /// Deletes of the chosen ones as many as are needed, in their order. Stops at one that is used
@@ -291,12 +265,24 @@ impl Evictor {
         Ok(bytes)
     }
 
-    /// Makes room in areas that are nearly full.
+    /// Deletes this tenant's share of what is too much in the server's storage.
+    pub(super) async fn relieve_server(&self, bytes: u64) {
+        let needed = RoomNeeded { slot: None, trust: Trust::Full, bound: RoomBound::Server, bytes };
+        match self.make_room(&needed).await {
+            Ok(freed) => tracing::info!(
+                bytes,
+                freed,
+                "the server's limit is nearly reached: entries deleted ahead of need"
+            ),
+            Err(error) => tracing::error!(error = chain(&error), "cannot make room in the server"),
+        }
+    }
+
+    /// Makes room in areas of the tenant that are nearly full.
     async fn look_ahead(&self) -> Result<(), EvictError> {
         let used = self.capacity.shared.requests.take_used();
         let Some((repository, _)) = used.iter().next() else { return Ok(()) };
         let whole = self.caps(repository).await?;
-        self.relieve(RoomBound::Server, whole.server).await?;
         self.relieve(RoomBound::Tenant, whole.tenant).await?;
         for (repository, scope) in used {
             let caps = self.caps(&repository).await?;
@@ -327,34 +313,6 @@ impl Evictor {
             );
         }
         Ok(())
-    }
-}
-
-/// Removes what an abandoned upload has stored. Returns whether that succeeded.
-async fn abandoned(tenant: &Tenant, upload: &Upload) -> bool {
-    let removed = async {
-        if let Some(attachment) = &upload.attachment {
-            remove_object(tenant, &attachment.object).await?;
-        }
-        discard_upload(tenant, &upload.name).await
-    };
-    match removed.await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(
-                error = chain(&error),
-                "cannot delete what an idle upload has stored; the cleaner tries again"
-            );
-            false
-        }
-    }
-}
-
-fn is_within(slot: &Slot, bound: &RoomBound) -> bool {
-    match bound {
-        RoomBound::Scope { repository, scope } => slot.repository == *repository && slot.scope == *scope,
-        RoomBound::Repository(repository) => slot.repository == *repository,
-        RoomBound::Tenant | RoomBound::Server => true,
     }
 }
 

@@ -48,6 +48,8 @@ struct LeaseState {
     free: u64,
     next_step: u64,
     bodies: usize,
+    /// Something was reserved for it.
+    has_room: bool,
     /// There was no room for a part of it, so it cannot be completed.
     is_refused: bool,
     /// It was abandoned.
@@ -89,6 +91,15 @@ impl Leases {
         self.uploads.lock().get(upload).is_some_and(|lease| lease.state.lock().is_refused)
     }
 
+    /// Returns whether a body of another upload is under way that has room, so that it will end.
+    pub(super) fn has_others(&self, lease: &Lease) -> bool {
+        let is_under_way = |other: &Lease| {
+            let state = other.state.lock();
+            state.bodies > 0 && state.has_room
+        };
+        self.uploads.lock().values().any(|other| !std::ptr::eq(&**other, lease) && is_under_way(other))
+    }
+
     /// Returns how many bytes are reserved that are not written yet.
     pub(super) fn unwritten(&self) -> u64 {
         self.unwritten.load(Relaxed)
@@ -102,6 +113,7 @@ impl Lease {
             free: 0,
             next_step: FIRST_STEP,
             bodies: 0,
+            has_room: false,
             is_refused: false,
             is_ended: false,
             used: Instant::now(),
@@ -152,7 +164,10 @@ impl Lease {
 
     /// Adds what was reserved.
     pub(super) fn add(&self, bytes: u64) {
-        self.state.lock().free += bytes;
+        let mut state = self.state.lock();
+        state.free += bytes;
+        state.has_room = true;
+        drop(state);
         self.unwritten.fetch_add(bytes, Relaxed);
     }
 

@@ -19,6 +19,7 @@ pub(crate) struct Limits {
     evict_to_percent: u64,
     wait: Duration,
     may_evict: bool,
+    is_apart: bool,
 }
 
 impl Limits {
@@ -39,6 +40,7 @@ impl Limits {
             evict_to_percent: capacity.evict_to_percent,
             wait: Duration::from_millis(capacity.wait_ms),
             may_evict: !settings.retention.disable,
+            is_apart,
         }
     }
 
@@ -50,9 +52,24 @@ impl Limits {
             || self.repositories.values().any(Option::is_some)
     }
 
+    /// Most bytes of the tenant.
+    pub(crate) fn most(&self) -> Option<u64> {
+        self.server.into_iter().chain(self.tenant).min()
+    }
+
     /// How long a save may wait for room.
     pub(super) fn wait(&self) -> Duration {
         self.wait
+    }
+
+    /// The limit of the server's storage; `None` also for a tenant that has a storage of its own.
+    pub(super) fn server(&self) -> Option<u64> {
+        self.server
+    }
+
+    /// Whether the tenant has a storage of its own.
+    pub(super) fn is_apart(&self) -> bool {
+        self.is_apart
     }
 
     /// Whether anything may be deleted to make room.

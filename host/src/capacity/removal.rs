@@ -46,6 +46,30 @@ impl Removals {
     }
 }
 
+/// Removes the object of a deleted entry and reports it, at once. A failure is logged: what is left is
+/// listed as leaving.
+pub(crate) async fn end_object(index: &dyn Index, storage: &dyn Storage, object: &ObjectName) {
+    match storage.remove(object).await {
+        Ok(()) => note_report(index.left_objects(std::slice::from_ref(object)).await),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), %object, "cannot delete the object of a deleted entry; the cleaner tries again");
+        }
+    }
+}
+
+/// Erases all that was sent for a deleted upload and reports it, in the same way.
+pub(crate) async fn end_upload(index: &dyn Index, storage: &dyn Storage, upload: &UploadName) {
+    match storage.erase(upload, None).await {
+        Ok(()) => note_report(index.left_uploads(std::slice::from_ref(upload)).await),
+        Err(error) => {
+            tracing::warn!(
+                error = chain(&error),
+                "cannot delete what was sent for a deleted upload; the cleaner tries again"
+            );
+        }
+    }
+}
+
 /// Removes an object that no row refers to, and reports it.
 ///
 /// # Errors
@@ -220,7 +244,7 @@ fn counted(reported: Result<(), IndexError>) -> Result<(), IndexError> {
 }
 
 /// Logs a report to the index that failed.
-pub(crate) fn note_report(reported: Result<(), IndexError>) {
+fn note_report(reported: Result<(), IndexError>) {
     warn_of(counted(reported));
 }
 

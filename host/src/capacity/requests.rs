@@ -1,6 +1,9 @@
 //! What saves ask of their tenant's evictor.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use larder_index::{Bound, Slot, Trust};
 use parking_lot::Mutex;
@@ -23,6 +26,8 @@ pub(crate) struct RoomRequests {
     hopeless: Mutex<HashMap<Hopeless, Instant>>,
     /// Repositories and scopes that reserved room since the last look.
     used: Mutex<HashSet<(String, String)>>,
+    /// Whether room was reserved since the last look at the server.
+    has_reserved: AtomicBool,
 }
 
 /// A save that does not fit.
@@ -102,10 +107,16 @@ impl RoomRequests {
 
     /// Records that room was reserved.
     pub(super) fn note_use(&self, slot: &Slot) {
+        self.has_reserved.store(true, Relaxed);
         let mut used = self.used.lock();
         if used.len() < MAX_USED {
             used.insert((slot.repository.clone(), slot.scope.clone()));
         }
+    }
+
+    /// Returns whether room was reserved since the last call.
+    pub(super) fn take_reserved(&self) -> bool {
+        self.has_reserved.swap(false, Relaxed)
     }
 
     /// Returns the repositories and scopes that reserved room since the last call.

@@ -93,10 +93,12 @@ fn resolve_issuers(auth: &mut Auth, provenances: &Provenances) -> Result<(), Con
 
 /// Checks values that are of the right type.
 pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result<(), ConfigError> {
-    let check = Check(provenances);
+    let check = Check::new(provenances);
     check.numbers(settings)?;
     check.keep_newest(&settings.retention)?;
     check.connections(&settings.server)?;
+    check.listener_tls("server.tls", &settings.server.tls)?;
+    check.tls_has_listener(settings)?;
     check.origin_url("server.base_url", settings.server.base_url.as_deref())?;
     check.origin_url("upstream.url", settings.upstream.url.as_deref())?;
     check.parallel_url("urls.parallel_download_url", settings.urls.parallel_download_url.as_deref())?;
@@ -111,12 +113,19 @@ pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result
         )));
     }
     check.webhook_secret(settings.webhooks.secret.as_ref())?;
+    check.signing_secret("management.key", settings.management.key.as_ref())?;
     check.storage(&settings.storage)?;
     check.capacity(&settings.capacity)?;
     check.auth(&settings.auth)
 }
 
 pub(super) struct Check<'a>(&'a Provenances);
+
+impl<'a> Check<'a> {
+    pub(super) fn new(provenances: &'a Provenances) -> Self {
+        Self(provenances)
+    }
+}
 
 impl Check<'_> {
     pub(super) fn that(

@@ -37,6 +37,11 @@ pub(super) enum ValueKind {
 pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("LARDER_DATA", "data", ValueKind::Text),
     ("LARDER_LISTEN", "server.listen", ValueKind::Text),
+    ("LARDER_SOCKET_MODE", "server.socket_mode", ValueKind::Text),
+    ("LARDER_TLS_CERTIFICATE", "server.tls.certificate", ValueKind::Text),
+    ("LARDER_TLS_KEY", "server.tls.key", ValueKind::Text),
+    ("LARDER_TLS_CLIENT_CA", "server.tls.client_ca", ValueKind::Text),
+    ("LARDER_TLS_CLIENT_CERTIFICATES", "server.tls.client_certificates", ValueKind::Text),
     ("API_BASE_URL", "server.base_url", ValueKind::Text),
     ("LARDER_THREADS", "server.threads", ValueKind::Number),
     ("LARDER_MAX_CONNECTIONS", "server.max_connections", ValueKind::Number),
@@ -111,7 +116,12 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("CACHE_FILESYSTEM_MAX_USAGE_PERCENT", "capacity.max_disk_percent", ValueKind::Number),
     ("LARDER_REPOSITORY_MAX_BYTES", "capacity.repository_max_bytes", ValueKind::Number),
     ("LARDER_WEBHOOK_SECRET", "webhooks.secret", ValueKind::Text),
+    ("LARDER_MANAGEMENT_LISTEN", "management.listen", ValueKind::Text),
+    ("MANAGEMENT_API_KEY", "management.key", ValueKind::Text),
     ("LARDER_TENANTS_DIR", "tenants.dir", ValueKind::Text),
+    ("LARDER_METRICS", "metrics.enabled", ValueKind::Switch),
+    ("LARDER_METRICS_COMPAT", "metrics.compat", ValueKind::Text),
+    ("LARDER_METRICS_REPOSITORIES", "metrics.repositories", ValueKind::Number),
     ("LARDER_LOG_FORMAT", "log.format", ValueKind::Text),
     ("DEBUG", "log.debug", ValueKind::Switch),
     ("NODE_EXTRA_CA_CERTS", "tls.ca_file", ValueKind::Text),
@@ -128,7 +138,7 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
 ];
 
 /// Variables of the known server that change nothing here.
-const WITHOUT_EFFECT: &[&str] = &["BENCHMARK", "EAGER_MERGE", "MANAGEMENT_API_KEY"];
+const WITHOUT_EFFECT: &[&str] = &["BENCHMARK", "EAGER_MERGE"];
 
 /// Set on many machines for other programs as well: they count where the storage is S3, and are not
 /// seen where it is not.
@@ -146,6 +156,10 @@ const OURS: [&str; 8] = [
     "DB_POSTGRES_",
     "DB_MYSQL_",
 ];
+
+/// Read by the command line, which asks a server (`url` and key); the server itself does not.
+pub(super) const CLIENT_URL: &str = "LARDER_URL";
+pub(super) const CLIENT_KEY: &str = "LARDER_API_KEY";
 
 /// Used by builds and tests of this project.
 const NOT_OURS: [&str; 3] = ["LARDER_CI_", "LARDER_GUEST_", "LARDER_TEST_"];
@@ -259,7 +273,7 @@ fn matters(name: &str) -> bool {
 /// All names with an effect.
 fn known_names() -> impl Iterator<Item = &'static str> {
     let settings = VARIABLES.iter().map(|(name, ..)| *name);
-    settings.chain([CONFIG_FILE, NITRO_PORT, PORT, SIGNING_ENABLED, LOG_FILTER])
+    settings.chain([CONFIG_FILE, NITRO_PORT, PORT, SIGNING_ENABLED, LOG_FILTER, CLIENT_URL, CLIENT_KEY])
 }
 
 fn is_ours(name: &str) -> bool {
@@ -314,7 +328,10 @@ fn overlay_port(variables: &Variables, source: &mut RawSettings) -> Result<(), C
         .trim()
         .parse()
         .map_err(|_| wrong(name, format!("is `{text}`; it must be a port number from 0 to 65535")))?;
-    let mut address = source.settings()?.server.listen;
+    let listen = source.settings()?.server.listen;
+    let Some(mut address) = listen.tcp() else {
+        return Err(wrong(name, format!("is set, but the server listens on {listen}; remove one of them")));
+    };
     if is_open {
         address.set_ip(Ipv4Addr::UNSPECIFIED.into());
     }

@@ -10,7 +10,12 @@ const PUBLIC_ISSUERS: [&str; 2] =
 
 /// Returns the sentences that apply.
 pub(super) fn sentences(settings: &Settings, provenances: &Provenances) -> Vec<String> {
-    [open_to_everybody(settings), unreachable(settings, provenances)].into_iter().flatten().collect()
+    let all = [
+        open_to_everybody(settings),
+        unreachable(settings, provenances),
+        other_scheme(settings, provenances),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// Any repository of github.com gets tokens that count here.
@@ -31,16 +36,16 @@ pub(super) fn open_to_everybody(settings: &Settings) -> Option<String> {
 
 /// Other machines reach the server: by its listener, or by a proxy in front of it.
 fn is_reachable(settings: &Settings) -> bool {
-    !settings.server.listen.ip().is_loopback()
-        || base_host(settings).is_some_and(|(_, host)| !is_this_machine(&host))
+    !settings.server.listen.is_local() || base_host(settings).is_some_and(|(_, host)| !is_this_machine(&host))
 }
 
-/// Jobs are told an address that the listener does not have. Behind `https` there is a proxy: this
-/// server has no TLS.
+/// Jobs are told an address that the listener does not have. Before a listener without TLS, `https`
+/// is a proxy's; before a Unix socket there always is one.
 fn unreachable(settings: &Settings, provenances: &Provenances) -> Option<String> {
-    let listen = settings.server.listen;
+    let listen = settings.server.listen.tcp()?;
     let (scheme, host) = base_host(settings)?;
-    (listen.ip().is_loopback() && scheme == "http" && !is_this_machine(&host)).then(|| {
+    let is_own = scheme == if settings.server.tls.is_on() { "https" } else { "http" };
+    (listen.ip().is_loopback() && is_own && !is_this_machine(&host)).then(|| {
         format!(
             "no runner can connect: jobs are sent to {} ({}), but {} is {listen}, which only this machine can reach. \
              Set LARDER_LISTEN=0.0.0.0:{}, unless a proxy on this machine forwards requests",
@@ -48,6 +53,19 @@ fn unreachable(settings: &Settings, provenances: &Provenances) -> Option<String>
             provenances.name("server.base_url"),
             provenances.name("server.listen"),
             listen.port()
+        )
+    })
+}
+
+/// Jobs are told to speak without TLS to a listener that has it.
+fn other_scheme(settings: &Settings, provenances: &Provenances) -> Option<String> {
+    let (scheme, _) = base_host(settings)?;
+    (settings.server.tls.is_on() && scheme == "http").then(|| {
+        format!(
+            "jobs are sent to {} ({}), but this server speaks TLS (server.tls): the URL must begin with https://, unless a \
+             proxy is between",
+            settings.server.base_url.as_deref().unwrap_or_default(),
+            provenances.name("server.base_url"),
         )
     })
 }

@@ -20,6 +20,9 @@ mod exposure;
 mod file;
 mod issuer;
 mod listen;
+mod listener_tls;
+mod management;
+mod metrics;
 mod networks;
 mod optional;
 mod permissions;
@@ -28,6 +31,7 @@ mod rules;
 mod secret;
 mod sections;
 mod socket_activation;
+mod socket_mode;
 mod storage;
 mod tenants;
 
@@ -42,6 +46,10 @@ pub use effective::Provenance;
 use effective::Provenances;
 pub use error::ConfigError;
 pub use issuer::{IssuerConfig, allowed_url};
+pub use listen::ListenAddress;
+pub use listener_tls::{ClientCertificates, ListenerTls};
+pub use management::{DEFAULT_MANAGEMENT_LISTEN, Management};
+pub use metrics::{MetricNames, MetricsConfig};
 pub use proxy::Proxy;
 pub use rules::{FailureChoice, OnFailure, RetentionChoice, RulesConfig};
 pub use secret::{MIN_SECRET_BYTES, Secret};
@@ -49,7 +57,8 @@ pub use sections::{
     Auth, GITHUB_ISSUER, KeepNewest, Log, PolicyConfig, Retention, ServerConfig, Settings, Tls,
     UpstreamConfig, Urls, Webhooks,
 };
-pub use socket_activation::inherited_listener;
+pub use socket_activation::{InheritedListener, inherited_listeners};
+pub use socket_mode::SocketMode;
 pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 pub use tenants::{REMOVED_TENANT, TenantSummary, Tenants};
 pub(crate) use tenants::{
@@ -168,6 +177,38 @@ impl Config {
     pub fn effective_toml(&self) -> String {
         effective::write(&self.settings, &self.provenances)
     }
+}
+
+/// Which server the command line asks: `LARDER_URL` and `LARDER_API_KEY`; without a URL it looks at what the
+/// configuration names.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// The origin of the management API.
+    pub url: Option<String>,
+    /// The key.
+    pub key: Option<Secret>,
+}
+
+impl Client {
+    /// Reads the environment of this process.
+    #[must_use]
+    pub fn from_process() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
+        let get = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        Self { url: get(env::CLIENT_URL), key: get(env::CLIENT_KEY).map(Secret::new) }
+    }
+}
+
+/// The user's folder for what can be made again, by the conventions of the desktop; `None` without a
+/// home.
+#[must_use]
+pub fn user_cache() -> Option<PathBuf> {
+    let folder = |name: &str| {
+        #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
+        let value = std::env::var_os(name)?;
+        Some(PathBuf::from(value)).filter(|path| path.is_absolute())
+    };
+    folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ const READABLE: u32 = 0o044;
 pub(super) fn warnings(settings: &Settings, source: &RawSettings) -> Vec<String> {
     let configured = source.path().filter(|_| has_secrets(settings, &source.provenances));
     let key = settings.storage.gcs.service_account_key.as_ref().map(|key| Path::new(key.expose()));
-    [configured, key].into_iter().flatten().filter_map(warning).collect()
+    let tls = settings.server.tls.key.as_deref();
+    [configured, key, tls].into_iter().flatten().filter_map(warning).collect()
 }
 
 fn warning(path: &Path) -> Option<String> {

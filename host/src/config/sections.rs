@@ -2,7 +2,7 @@
 //! `examples/larder.toml` explains each, and a test holds the two together.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr},
     path::PathBuf,
 };
 
@@ -11,8 +11,8 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityConfig, Database, DatabaseDriver, IssuerConfig, Proxy, RulesConfig, SslMode, listen, networks,
-    optional, secret,
+    CapacityConfig, Database, DatabaseDriver, IssuerConfig, ListenAddress, ListenerTls, Management,
+    MetricsConfig, Proxy, RulesConfig, SocketMode, SslMode, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -58,8 +58,12 @@ pub struct Settings {
     pub capacity: CapacityConfig,
     /// What the platform reports.
     pub webhooks: Webhooks,
+    /// The management API.
+    pub management: Management,
     /// The log.
     pub log: Log,
+    /// What is counted.
+    pub metrics: MetricsConfig,
     /// Outgoing TLS.
     pub tls: Tls,
     /// Outgoing proxies.
@@ -84,7 +88,9 @@ impl Default for Settings {
             retention: Retention::default(),
             capacity: CapacityConfig::default(),
             webhooks: Webhooks::default(),
+            management: Management::default(),
             log: Log::default(),
+            metrics: MetricsConfig::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
             tenants: Tenants::default(),
@@ -96,10 +102,11 @@ impl Default for Settings {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Address and port; a host name in the file or the variable is looked up when the
-    /// configuration is read.
-    #[serde(deserialize_with = "listen::deserialize")]
-    pub listen: SocketAddr,
+    /// Address and port, or a Unix socket; a host name in the file or the variable is looked up when
+    /// the configuration is read.
+    pub listen: ListenAddress,
+    /// The mode of Unix sockets, of tenants' listeners, too: who may connect.
+    pub socket_mode: SocketMode,
     /// The origin at which clients reach this server, without a slash at the end; unset: from the
     /// request's `Host`.
     #[serde(with = "optional")]
@@ -123,12 +130,15 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Longest head of a request.
     pub max_header_bytes: usize,
+    /// TLS of the listener, and of tenants' listeners that have none of their own.
+    pub tls: ListenerTls,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            listen: listen::DEFAULT_LISTEN,
+            listen: listen::DEFAULT_LISTEN.into(),
+            socket_mode: SocketMode::default(),
             base_url: None,
             threads: 0,
             max_connections: 1024,
@@ -147,6 +157,7 @@ impl Default for ServerConfig {
             ],
             // A token of 16 KiB and a URL of 8 KiB fit.
             max_header_bytes: 32 * 1024,
+            tls: ListenerTls::default(),
         }
     }
 }

@@ -5,10 +5,10 @@
 
 mod claims;
 mod own_storage;
+mod section_check;
 
 use std::{
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{
-    Auth, CapacityConfig, ConfigError, PolicyConfig, Provenance, Retention, RulesConfig, Settings, Storage,
-    UpstreamConfig, Urls, Webhooks, check, exposure, file::RawSettings, listen, listen::overlap, optional,
+    Auth, CapacityConfig, ConfigError, ListenAddress, ListenerTls, PolicyConfig, Provenance, Retention,
+    RulesConfig, Settings, Storage, UpstreamConfig, Urls, Webhooks, check, exposure, file::RawSettings,
+    optional,
 };
 use claims::Claims;
 
@@ -78,8 +79,7 @@ pub(crate) struct TenantSection {
     /// Host names at which the tenant is served, with a port where it matters.
     pub hosts: Vec<String>,
     /// Addresses on which the server listens for this tenant alone.
-    #[serde(deserialize_with = "listen::list")]
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
     /// Whether requests to other hosts are this tenant's if their token is of one of its issuers.
     pub by_issuer: bool,
     /// The origin at which clients reach this tenant; unset: from the request's `Host`.
@@ -94,6 +94,9 @@ pub(crate) struct TenantSection {
     pub cpu_percent: u32,
     /// Most bytes that it may have stored, in the server's storage or its own; 0: any.
     pub max_bytes: u64,
+    /// TLS of its own listeners, and of its hosts on the server's where that has TLS; unset: that of
+    /// the server.
+    pub tls: ListenerTls,
 }
 
 impl Default for TenantSection {
@@ -107,6 +110,7 @@ impl Default for TenantSection {
             max_connections: 0,
             cpu_percent: 10,
             max_bytes: 0,
+            tls: ListenerTls::default(),
         }
     }
 }
@@ -208,7 +212,7 @@ pub struct TenantSummary {
     /// The host names at which it is served.
     pub hosts: Vec<String>,
     /// The addresses on which the server listens for it alone.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
     /// Whether the issuer of a token chooses it, too.
     pub is_by_issuer: bool,
     /// Whether its entries are being deleted.
@@ -329,7 +333,8 @@ impl TenantConfig {
         let complete = |storage| own_storage::complete(storage, server, &source.provenances);
         let own_storage = storage.map(complete).transpose()?;
         own.hosts = own.hosts.iter().map(|host| host_name(host).map_err(&fault)).collect::<Result<_, _>>()?;
-        own.check(&auth).map_err(fault)?;
+        own.check(&auth).map_err(&fault)?;
+        own.check_tls(server, &source.provenances)?;
         let mut settings =
             Settings { upstream, auth, urls, policy, rules, retention, capacity, webhooks, ..server.clone() };
         if let Some(storage) = &own_storage {
@@ -346,64 +351,10 @@ impl TenantConfig {
     /// Returns a warning, if any repository of github.com may use this tenant.
     pub(crate) fn exposure(&self) -> Option<String> {
         let mut settings = self.settings.clone();
-        let is_open = |address: &&SocketAddr| !address.ip().is_loopback();
-        if let Some(open) = self.own.listen.iter().find(is_open) {
-            settings.server.listen = *open;
+        if let Some(open) = self.own.listen.iter().find(|address| !address.is_local()) {
+            settings.server.listen = open.clone();
         }
         exposure::open_to_everybody(&settings)
-    }
-}
-
-impl TenantSection {
-    /// Checks the section, and that somebody can use the tenant.
-    fn check(&self, auth: &Auth) -> Result<(), String> {
-        if auth.issuers.is_empty() && auth.hs256_secrets.is_empty() && !auth.skip_validation {
-            return Err("nobody may use this tenant: set auth.issuers or auth.hs256_secrets".to_owned());
-        }
-        if self.hosts.is_empty() && self.listen.is_empty() && !self.by_issuer {
-            let how = "set tenant.hosts, tenant.listen or tenant.by_issuer";
-            return Err(format!("no request can reach this tenant: {how}"));
-        }
-        self.check_listen()?;
-        self.check_limits()
-    }
-
-    fn check_listen(&self) -> Result<(), String> {
-        if let Some(address) = self.listen.iter().find(|address| address.port() == 0) {
-            return Err(format!("tenant.listen has {address}; a port must be named, or no client knows it"));
-        }
-        for (at, address) in self.listen.iter().enumerate() {
-            if let Some(other) = self.listen[..at].iter().find(|other| overlap(**other, *address)) {
-                return Err(format!("tenant.listen has {other} and {address}; one listener serves both"));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_limits(&self) -> Result<(), String> {
-        if !(1..=1_000_000).contains(&self.max_requests) {
-            return Err(format!(
-                "tenant.max_requests is {}; it must be from 1 to 1000000",
-                self.max_requests
-            ));
-        }
-        if self.max_connections > 1_000_000 {
-            return Err(format!(
-                "tenant.max_connections is {}; it must be from 0 to 1000000",
-                self.max_connections
-            ));
-        }
-        if !(1..=10_000).contains(&self.cpu_percent) {
-            return Err(format!("tenant.cpu_percent is {}; it must be from 1 to 10000", self.cpu_percent));
-        }
-        if self.max_bytes > 1 << 60 {
-            return Err(format!(
-                "tenant.max_bytes is {}; it must be from 0 to {}",
-                self.max_bytes,
-                1_u64 << 60
-            ));
-        }
-        Ok(())
     }
 }
 

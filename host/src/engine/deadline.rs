@@ -57,7 +57,11 @@ impl Turn {
 
 /// Traps `store` when a slice gets longer than `limit`, to within a tick, and interrupts it at each
 /// tick.
-pub(super) fn limit_uninterrupted_run<T>(store: &mut Store<T>, limit: Duration) {
+pub(super) fn limit_uninterrupted_run<T>(
+    store: &mut Store<T>,
+    limit: Duration,
+    interrupted: impl Fn() + Send + Sync + 'static,
+) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
         let Some(turn) = TURN.get() else { return Ok(UpdateDeadline::Continue(1)) };
@@ -73,6 +77,7 @@ pub(super) fn limit_uninterrupted_run<T>(store: &mut Store<T>, limit: Duration) 
             return Ok(UpdateDeadline::Continue(1));
         }
         TURN.set(Some(Turn { was_interrupted: true, ..turn }));
+        interrupted();
         // Tokio's own: the runtime looks for what has arrived before it continues here.
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });

@@ -9,6 +9,7 @@ use std::{
 use http::StatusCode;
 use larder_common::causes::chain;
 use larder_index::{Entry, EntryId, Upload, UploadId};
+use larder_metrics::{Metrics, PolicyResult};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -65,6 +66,7 @@ pub(crate) enum ExplainFault {
 /// instance ends.
 pub(crate) struct Guest {
     calls: mpsc::UnboundedSender<Call>,
+    metrics: Arc<Metrics>,
 }
 
 /// A call of an instance. Its `reply` is dropped when the component fails during the call.
@@ -120,7 +122,8 @@ impl Guest {
         pool: Option<Arc<InstancePool>>,
     ) -> (Self, GuestTask) {
         let (sender, calls) = mpsc::unbounded_channel();
-        (Self { calls: sender }, GuestTask { policy, tenant, calls, pool })
+        let metrics = tenant.metrics.clone();
+        (Self { calls: sender, metrics }, GuestTask { policy, tenant, calls, pool })
     }
 
     /// Handles a request. When the component fails on it, and says that the request is repeatable,
@@ -136,13 +139,13 @@ impl Guest {
     }
 
     async fn attempt(&self, request: Request) -> Result<Response, GuestFailed> {
-        self.call(|reply| Call::Handle { request, reply }).await
+        self.call("handle", |reply| Call::Handle { request, reply }).await
     }
 
     async fn replay(&self, replay: Replay) -> Response {
         let context = replay.context.clone();
         let (method, path) = (context.head.method.to_string(), context.head.uri.path().to_owned());
-        match self.question(|reply| Call::IsRepeatable { method, path, reply }).await {
+        match self.question("is_repeatable", |reply| Call::IsRepeatable { method, path, reply }).await {
             Ok(true) => {}
             Ok(false) | Err(GuestFailed) => return unavailable(FAILED, context.record.id()),
         }
@@ -165,7 +168,8 @@ impl Guest {
         entries: Arc<[Entry]>,
     ) -> Result<Selection, GuestFailed> {
         let given = entries.clone();
-        let selected = self.question(|reply| Call::SelectEntries { now_ms, entries, reply }).await?;
+        let selected =
+            self.question("select_entries", |reply| Call::SelectEntries { now_ms, entries, reply }).await?;
         Ok(selection(&given, selected))
     }
 
@@ -180,7 +184,9 @@ impl Guest {
         roots: Roots,
     ) -> Result<Vec<Verdict>, GuestFailed> {
         let given = candidates.clone();
-        let doomed = self.question(|reply| Call::ReviewEntries { now_ms, candidates, roots, reply }).await?;
+        let doomed = self
+            .question("review_entries", |reply| Call::ReviewEntries { now_ms, candidates, roots, reply })
+            .await?;
         Ok(verdicts(&given, doomed))
     }
 
@@ -190,7 +196,7 @@ impl Guest {
     /// [`GuestFailed`] when the component fails.
     pub(crate) async fn room_tiers(&self, needed: &RoomNeeded) -> Result<Vec<Tier>, GuestFailed> {
         let needed = needed.clone();
-        Ok(tiers(self.question(|reply| Call::RoomTiers { needed, reply }).await?))
+        Ok(tiers(self.question("room_tiers", |reply| Call::RoomTiers { needed, reply }).await?))
     }
 
     /// Returns which candidates the component lets go to make room, in the order of their deletion
@@ -205,7 +211,8 @@ impl Guest {
         candidates: Arc<[Candidate]>,
     ) -> Result<Vec<EntryId>, GuestFailed> {
         let (given, needed) = (candidates.clone(), needed.clone());
-        let ids = self.question(|reply| Call::MakeRoom { now_ms, needed, candidates, reply }).await?;
+        let ids =
+            self.question("make_room", |reply| Call::MakeRoom { now_ms, needed, candidates, reply }).await?;
         Ok(chosen(&given, ids))
     }
 
@@ -215,7 +222,7 @@ impl Guest {
     /// [`ExplainFault`] when the component or the index fails.
     pub(crate) async fn explain(&self, now_ms: u64, query: Query) -> Result<Explanation, ExplainFault> {
         let query = Box::new(query);
-        let explained = self.question(|reply| Call::Explain { now_ms, query, reply }).await?;
+        let explained = self.question("explain", |reply| Call::Explain { now_ms, query, reply }).await?;
         explained.map_err(ExplainFault::Index)
     }
 
@@ -229,19 +236,42 @@ impl Guest {
         uploads: Arc<[Upload]>,
     ) -> Result<Vec<UploadId>, GuestFailed> {
         let given = uploads.clone();
-        let selected = self.question(|reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
+        let selected =
+            self.question("review_uploads", |reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
         Ok(selected_uploads(&given, &selected))
     }
 
-    /// Makes a call that waits for no client, so that it has to be answered in time.
-    async fn question<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, GuestFailed> {
-        timeout(ANSWERED_WITHIN, self.call(call)).await.unwrap_or(Err(GuestFailed))
+    /// Makes a first call, so that later ones find an instance.
+    ///
+    /// # Errors
+    /// [`GuestFailed`] when the component does not start, or fails.
+    pub(crate) async fn warm_up(&self) -> Result<(), GuestFailed> {
+        let (method, path) = ("GET".to_owned(), "/".to_owned());
+        self.question(|reply| Call::IsRepeatable { method, path, reply }).await.map(drop)
     }
 
-    async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, GuestFailed> {
+    /// Makes a call that waits for no client, so that it has to be answered in time.
+    async fn question<T>(
+        &self,
+        name: &'static str,
+        call: impl FnOnce(oneshot::Sender<T>) -> Call,
+    ) -> Result<T, GuestFailed> {
+        timeout(ANSWERED_WITHIN, self.call(name, call)).await.unwrap_or(Err(GuestFailed))
+    }
+
+    /// Makes a call, and counts it under this name.
+    async fn call<T>(
+        &self,
+        name: &'static str,
+        call: impl FnOnce(oneshot::Sender<T>) -> Call,
+    ) -> Result<T, GuestFailed> {
         let (reply, result) = oneshot::channel();
+        let began = Instant::now();
         self.calls.send(call(reply)).map_err(|_| GuestFailed)?;
-        result.await.map_err(|_| GuestFailed)
+        let result = result.await.map_err(|_| GuestFailed);
+        let counted = if result.is_ok() { PolicyResult::Ok } else { PolicyResult::Failed };
+        self.metrics.count_policy_call(name, counted, began.elapsed());
+        result
     }
 }
 
@@ -288,7 +318,9 @@ impl GuestTask {
                 Ok(Ended::Closed) => return,
                 Ok(Ended::Grown | Ended::Idle) => pause = FIRST_PAUSE,
                 Err(InstanceFault::Failed(error)) => {
+                    self.tenant.metrics.count_policy_fault();
                     pause = FIRST_PAUSE;
+                    self.policy.faults.add();
                     tracing::error!(
                         error = chain(error.as_ref()),
                         "the policy component failed; starting a fresh instance"
@@ -301,6 +333,7 @@ impl GuestTask {
                     }
                 }
                 Err(InstanceFault::NoStart(error)) => {
+                    self.policy.faults.add();
                     if let Some(times) = warnings.due() {
                         let error = chain(error.as_ref());
                         tracing::error!(

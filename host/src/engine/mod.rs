@@ -7,6 +7,7 @@
 mod deadline;
 mod faults;
 mod guest;
+mod in_force;
 mod instance;
 mod instance_pool;
 mod limits;
@@ -14,13 +15,16 @@ mod load;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use aws_lc_rs::digest::{SHA256, digest};
 pub(crate) use guest::{ExplainFault, Guest, GuestFailed, GuestTask};
+pub(crate) use in_force::{CurrentGuest, PolicyInForce};
 pub(crate) use instance_pool::InstancePool;
 pub(crate) use limits::InstanceLimits;
 pub use load::LoadError;
 use wasmtime::component::Linker;
 
 use deadline::Ticker;
+use in_force::FaultCount;
 use larder_rules::compiled::compile_or_reuse;
 
 use crate::{
@@ -41,6 +45,9 @@ pub(crate) struct Policy {
     pre: CachePre<State>,
     limits: InstanceLimits,
     engine: Engine,
+    /// The SHA-256 of the component, in hexadecimal digits.
+    digest: Arc<str>,
+    faults: Arc<FaultCount>,
 }
 
 impl Engine {
@@ -70,11 +77,12 @@ impl Engine {
         cache: Option<&Path>,
         limits: InstanceLimits,
     ) -> Result<Policy, LoadError> {
+        let digest = hex::encode(digest(&SHA256, component)).into();
         let component =
             compile_or_reuse(&self.inner, component, cache, "policy").map_err(LoadError::Component)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
         let pre = linker.instantiate_pre(&component).and_then(CachePre::new).map_err(LoadError::World)?;
-        Ok(Policy { pre, limits, engine: self.clone() })
+        Ok(Policy { pre, limits, engine: self.clone(), digest, faults: Arc::default() })
     }
 }
 
@@ -102,16 +110,27 @@ impl Policy {
         Guest::new(self.clone(), tenant.clone(), Some(pool.clone()))
     }
 
+    /// The SHA-256 of the component, in hexadecimal digits.
+    #[must_use]
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
     /// The engine that runs it.
     #[must_use]
     pub(crate) fn engine(&self) -> Engine {
         self.engine.clone()
     }
 
-    /// The same component, with other limits.
+    /// The same component, with other limits. Its faults are its own.
     #[must_use]
     pub(crate) fn with_limits(&self, limits: InstanceLimits) -> Self {
-        Self { limits, ..self.clone() }
+        Self { limits, faults: Arc::default(), ..self.clone() }
+    }
+
+    /// Waits until so many of its instances have failed since it was loaded.
+    pub(crate) async fn fails(&self, count: u32) {
+        self.faults.reaches(count).await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! Why a lookup finds what it finds: the question, and the answer of the policy.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::auth::Scope;
 
@@ -18,7 +20,7 @@ pub struct Query {
 }
 
 /// What a lookup did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The version that was looked up; `None` if nothing is known of the keys.
     pub version: Option<String>,
@@ -27,11 +29,11 @@ pub struct Explanation {
     /// What came near, the nearest first.
     pub near: Vec<Neighbour>,
     /// Why there is no match, as one word; `None` if there is one.
-    pub cause: Option<&'static str>,
+    pub cause: Option<Cow<'static, str>>,
 }
 
 /// An attempt at a match.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Where.
     pub scope: String,
@@ -46,7 +48,7 @@ pub struct Attempt {
 }
 
 /// The result of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Found {
     /// There is none.
@@ -60,7 +62,7 @@ pub enum Found {
 }
 
 /// An entry that was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Its id.
     pub entry: u64,
@@ -75,10 +77,10 @@ pub struct Finding {
 }
 
 /// Something near a key that is no match.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neighbour {
     /// Why it is no match, as one word.
-    pub cause: &'static str,
+    pub cause: Cow<'static, str>,
     /// Where it is, or was.
     pub scope: String,
     /// Its version. Of a long one that was deleted a beginning and a digest.
@@ -96,7 +98,7 @@ pub struct Neighbour {
 }
 
 /// A deletion.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
     /// When, in milliseconds since 1970.
     pub at_ms: u64,

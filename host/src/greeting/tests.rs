@@ -3,7 +3,8 @@
 use super::text;
 
 fn greeting(address: &str, base_url: Option<&str>, host_name: Option<&str>) -> String {
-    text(address.parse().unwrap(), base_url, host_name)
+    let address = address.parse::<std::net::SocketAddr>().unwrap().into();
+    text(&address, false, base_url, host_name)
 }
 
 /// Fault 23: nobody connects to 0.0.0.0.

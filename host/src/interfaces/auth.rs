@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use ::http::{HeaderValue, header::AUTHORIZATION};
+use larder_metrics::AuthFailure;
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     state::State,
     types::IncomingRequest,
 };
-use crate::auth::{Claims, bearer};
+use crate::auth::{Claims, TokenError, bearer};
 
 /// Longest text for a signature, in bytes.
 const MAX_SIGNED_BYTES: usize = 8 * 1024;
@@ -48,11 +49,30 @@ impl HostWithStore<State> for HasSelf<State> {
             let context = state.table.get(&request)?.context.clone();
             Ok::<_, ResourceTableError>((state.tenant.clone(), context))
         })?;
-        let token = bearer(context.head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))?;
-        let verified = pin!(tenant.tokens.verify(token, tenant.clock.now_ms()));
+        let count = |error: &TokenError| tenant.metrics.count_auth_failure(failure(error));
+        let token =
+            bearer(context.head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)).inspect_err(count)?;
+        let verified =
+            pin!(async { tenant.tokens.verify(token, tenant.clock.now_ms()).await.inspect_err(count) });
         let claims = verified.for_request(accessor, "auth.verify").await?;
         context.record.set_claims(&claims);
         Ok((&*claims).into())
+    }
+}
+
+/// Why a token is not accepted, for the metrics.
+fn failure(error: &TokenError) -> AuthFailure {
+    match error {
+        TokenError::Missing => AuthFailure::Missing,
+        TokenError::Malformed(_) => AuthFailure::Malformed,
+        TokenError::Expired => AuthFailure::Expired,
+        TokenError::NotYetValid => AuthFailure::NotYetValid,
+        TokenError::BadSignature => AuthFailure::Signature,
+        TokenError::UntrustedIssuer(_) => AuthFailure::Issuer,
+        TokenError::BadClaim(claim) if claim.starts_with("aud") => AuthFailure::Audience,
+        TokenError::BadClaim(_) => AuthFailure::Claim,
+        TokenError::NotAllowed(_) => AuthFailure::NotAllowed,
+        TokenError::Unavailable(_) => AuthFailure::Unavailable,
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn explained(result: Result<wit::Explanation, index::Error>) -> Expla
         version,
         attempts: attempts.into_iter().take(MAX_ATTEMPTS).map(Into::into).collect(),
         near: near.into_iter().take(MAX_NEIGHBOURS).map(Into::into).collect(),
-        cause: cause.map(miss_word),
+        cause: cause.map(|cause| miss_word(cause).into()),
     })
 }
 
@@ -75,6 +75,6 @@ impl From<wit::Neighbour> for Neighbour {
         };
         let index::Slot { scope, version, key, .. } = slot;
         let deleted = departed.map(deletion);
-        Self { cause: miss_word(cause), scope, version, key, entry, size_bytes, created_ms, deleted }
+        Self { cause: miss_word(cause).into(), scope, version, key, entry, size_bytes, created_ms, deleted }
     }
 }

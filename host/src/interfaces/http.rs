@@ -1,7 +1,9 @@
 //! `larder:cache/http`: request bodies in memory, and the upstream service.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Instant};
 
+use ::http::StatusCode;
+use larder_metrics::Metrics;
 use tokio::select;
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
@@ -49,14 +51,14 @@ impl HostWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         request: Resource<IncomingRequest>,
     ) -> Result<Resource<UpstreamResponse>, HttpCallError> {
-        let (forwarder, forwarded) = accessor.with(|mut access| {
+        let (forwarder, forwarded, metrics) = accessor.with(|mut access| {
             let state = access.get();
             let forwarded = ForwardedRequest::of(state.table.get_mut(&request)?);
-            Ok::<_, ResourceTableError>((state.forwarder(), forwarded))
+            Ok::<_, ResourceTableError>((state.forwarder(), forwarded, state.tenant.metrics.clone()))
         })?;
         let Some(forwarder) = forwarder else { return Err(Error::NoUpstream.into()) };
         let context = forwarded.context.clone();
-        let call = pin!(forwarded.forward(&forwarder));
+        let call = pin!(forwarded.forward(&forwarder, &metrics));
         let response = select! {
             response = call.for_request(accessor, "http.forward") => response?,
             // A slow upstream may take any time while the client waits. Afterwards the call must
@@ -79,10 +81,14 @@ impl ForwardedRequest {
         Self { context: incoming.context.clone(), body: incoming.take_body() }
     }
 
-    async fn forward(self, forwarder: &Forwarder) -> Result<UpstreamResponse, Error> {
+    async fn forward(self, forwarder: &Forwarder, metrics: &Metrics) -> Result<UpstreamResponse, Error> {
         let Body::Unread(body) = self.body else { return Err(Error::BodyUsed) };
         let permit = self.context.quota.acquire_forward().await.map_err(|QuotaExceeded| Error::Busy)?;
-        let response = forwarder.forward(&self.context.head, body).await?;
+        let began = Instant::now();
+        let response = forwarder.forward(&self.context.head, body).await;
+        let code = response.as_ref().map_or(StatusCode::BAD_GATEWAY, ::http::Response::status);
+        metrics.count_forwarded(code.as_u16(), began.elapsed());
+        let response = response?;
         Ok(UpstreamResponse { response, permit })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use larder_metrics::InstanceMeter;
 use wasmtime::{
     ResourceLimiter, StoreLimits, StoreLimitsBuilder,
     component::{Accessor, GuestTaskId, HasSelf, ResourceTable},
@@ -48,7 +49,8 @@ impl State {
             .tables(MAX_TABLES)
             .build();
         let share = tenant.shared.as_ref().map(|shared| shared.memory.share());
-        let memory = MemoryLimiter { limits, share, bytes: 0, grown_at: memory_bytes / GROWN_FRACTION };
+        let (meter, grown_at) = (tenant.metrics.instance(), memory_bytes / GROWN_FRACTION);
+        let memory = MemoryLimiter { limits, share, meter, bytes: 0, grown_at };
         Self {
             table,
             tenant,
@@ -89,6 +91,8 @@ struct MemoryLimiter {
     limits: StoreLimits,
     /// What it has of the memory that the guests of several tenants share.
     share: Option<MemoryShare>,
+    /// Counts the instance, too.
+    meter: InstanceMeter,
     bytes: usize,
     grown_at: usize,
 }
@@ -104,6 +108,7 @@ impl ResourceLimiter for MemoryLimiter {
             && self.share.as_mut().is_none_or(|share| share.grow(current, desired));
         if allowed {
             self.bytes = self.bytes.max(desired);
+            self.meter.grows_by(desired.saturating_sub(current));
         }
         Ok(allowed)
     }

@@ -19,7 +19,7 @@ use super::{
     types::{Body, IncomingRequest, Object},
 };
 use crate::{
-    capacity::{abandon_upload, admitted, discard_upload, remove_object},
+    capacity::{abandon_upload, admitted, discard_upload, remove_object, reserve_room},
     tenant::Tenant,
 };
 
@@ -67,6 +67,17 @@ impl HostWithStore<State> for HasSelf<State> {
         let put = admitted(&tenant, &upload, source, |source| tenant.storage.put(&upload, source));
         let stored = abandon_if_full(&tenant, &upload, put);
         Ok(pin!(stored).for_request(accessor, "storage.put").await?.into())
+    }
+
+    async fn reserve_room(
+        accessor: &Accessor<State, Self>,
+        upload: String,
+        size_bytes: u64,
+    ) -> Result<(), StorageCallError> {
+        let Ok(upload) = UploadName::parse(upload) else { return Err(wit::Error::NotFound.into()) };
+        let tenant = tenant(accessor);
+        let reserved = abandon_if_full(&tenant, &upload, reserve_room(&tenant, &upload, size_bytes));
+        pin!(reserved).for_request(accessor, "storage.reserve_room").await
     }
 
     async fn put_block(

@@ -6,12 +6,13 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderMap, Method, header::USER_AGENT};
 
 use larder_common::TenantName;
+use larder_metrics::{FinishedRequest, Metrics};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -38,6 +39,29 @@ pub(crate) struct RequestRecord {
     claims: OnceLock<Arc<Claims>>,
     outcome: OnceLock<Outcome>,
     tenant: OnceLock<TenantRequest>,
+    /// `None`: it is not counted.
+    metrics: Option<Arc<Metrics>>,
+    pace: Pace,
+}
+
+/// When the pieces of a response's body were sent, in microseconds since the head arrived. 0: not yet.
+#[derive(Default)]
+struct Pace {
+    first: AtomicU64,
+    latest: AtomicU64,
+    longest_pause: AtomicU64,
+}
+
+impl Pace {
+    fn note(&self, now: u64) {
+        let now = now.max(1);
+        let latest = self.latest.swap(now, Relaxed);
+        if latest == 0 {
+            self.first.store(now, Relaxed);
+        } else {
+            self.longest_pause.fetch_max(now.saturating_sub(latest), Relaxed);
+        }
+    }
 }
 
 /// A request of one of several tenants.
@@ -72,7 +96,16 @@ impl RequestRecord {
             claims: OnceLock::new(),
             outcome: OnceLock::new(),
             tenant: OnceLock::new(),
+            metrics: None,
+            pace: Pace::default(),
         }
+    }
+
+    /// Counts the request when it is over.
+    #[must_use]
+    pub(crate) fn counted_by(mut self, metrics: &Arc<Metrics>) -> Self {
+        self.metrics = metrics.is_enabled().then(|| metrics.clone());
+        self
     }
 
     /// The request's id: a UUID in lower case.
@@ -128,6 +161,33 @@ impl RequestRecord {
     /// Counts bytes of the response's body.
     pub(crate) fn sent(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
+        if self.metrics.is_some() {
+            self.pace.note(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn count(&self, metrics: &Metrics, outcome: &Outcome) {
+        let claims = self.claims.get();
+        let named = claims.and_then(|claims| claims.facts.get("repository"));
+        let id = outcome.repository.as_deref().or_else(|| Some(claims?.repository.as_str()));
+        let first_us = self.pace.first.load(Relaxed);
+        metrics.count(&FinishedRequest {
+            tenant: self.tenant.get().map(|tenant| tenant.name.as_str()),
+            method: self.method.as_str(),
+            path: &self.path,
+            status: Some(self.status.load(Relaxed)).filter(|status| *status > 0),
+            outcome: outcome.kind,
+            repository: named.or(id),
+            key: outcome.key.as_deref(),
+            matched_key: outcome.matched_key.as_deref(),
+            miss: outcome.miss,
+            reason: outcome.reason.as_deref(),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            duration: self.started.elapsed(),
+            first_byte: (first_us > 0).then(|| Duration::from_micros(first_us)),
+            longest_stall: Duration::from_micros(self.pace.longest_pause.load(Relaxed)),
+        });
     }
 
     /// Records that the request's body broke off: the client reads no response, though the kernel
@@ -160,6 +220,9 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         let nothing = Outcome::default();
         let outcome = self.outcome.get().unwrap_or(&nothing);
+        if let Some(metrics) = &self.metrics {
+            self.count(metrics, outcome);
+        }
         // None where the client disconnected before the response began.
         let status = Some(*self.status.get_mut()).filter(|status| *status > 0);
         let token = self.claims.get().map(|claims| claims.repository.as_str());

@@ -5,11 +5,11 @@
 
 mod registered;
 mod reload;
+mod site_tls;
 
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -22,6 +22,9 @@ use tokio::sync::Notify;
 
 pub(crate) use registered::{Description, MakeTenant, Registered};
 pub(crate) use reload::{Reload, Removal};
+pub(crate) use site_tls::{ClientCheck, SiteTls};
+
+use crate::config::ListenAddress;
 
 /// What precedes the name of a tenant in the path of a URL, where its host does not say whose it
 /// is.
@@ -44,6 +47,8 @@ pub(crate) struct Served {
     by_name: BTreeMap<TenantName, Arc<Registered>>,
     by_host: HashMap<String, Arc<Registered>>,
     by_issuer: HashMap<String, Arc<Registered>>,
+    /// Certificates of tenants' own, by host without a port.
+    site_by_host: HashMap<String, SiteTls>,
 }
 
 /// Whose a request is.
@@ -96,13 +101,27 @@ impl Registry {
 
     /// Returns the addresses of listeners that are one tenant's each.
     #[must_use]
-    pub(crate) fn listeners(&self) -> BTreeMap<SocketAddr, TenantName> {
+    pub(crate) fn listeners(&self) -> BTreeMap<ListenAddress, TenantName> {
         let served = self.served.read();
         let of = |tenant: &Arc<Registered>| {
             let (listen, name) = (tenant.listen.clone(), tenant.name.clone());
             listen.into_iter().map(move |address| (address, name.clone()))
         };
         served.by_name.values().flat_map(of).collect()
+    }
+
+    /// Returns the TLS of a tenant's own, if it has some.
+    #[must_use]
+    pub(crate) fn site_of(&self, tenant: &TenantName) -> Option<SiteTls> {
+        self.served.read().by_name.get(tenant)?.site.clone()
+    }
+
+    /// Returns the TLS of the tenant with this host (in lower case, without a port), if it has some of
+    /// its own.
+    #[must_use]
+    pub(crate) fn site_of_host(&self, host: &str) -> Option<SiteTls> {
+        let served = self.served.read();
+        served.site_by_host.get(host.strip_suffix('.').unwrap_or(host)).cloned()
     }
 
     /// Returns whether this one is still served, and not another one of its name.
@@ -158,6 +177,10 @@ impl Served {
     pub(crate) fn new(tenants: impl IntoIterator<Item = Arc<Registered>>) -> Self {
         let mut served = Self::default();
         for tenant in tenants {
+            if let Some(site) = &tenant.site {
+                let hosts = tenant.hosts().map(|host| (without_port(host).to_owned(), site.clone()));
+                served.site_by_host.extend(hosts);
+            }
             served.by_host.extend(tenant.hosts().map(|host| (host.to_owned(), tenant.clone())));
             let issuers = tenant.issuers().map(|issuer| issuer.trim_end_matches('/').to_owned());
             served.by_issuer.extend(issuers.map(|issuer| (issuer, tenant.clone())));

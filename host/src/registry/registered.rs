@@ -1,12 +1,13 @@
 //! A tenant that is served.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use larder_common::TenantName;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::{engine::Policy, error::StartError, tenant::Tenant};
+use super::SiteTls;
+use crate::{config::ListenAddress, engine::PolicyInForce, error::StartError, tenant::Tenant};
 
 /// Makes what a tenant needs.
 #[async_trait]
@@ -24,7 +25,9 @@ pub(crate) struct Description {
     /// In lower case, without a dot at the end.
     pub(crate) hosts: Vec<String>,
     /// Where the server listens for it alone.
-    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<ListenAddress>,
+    /// TLS of its own.
+    pub(crate) site: Option<SiteTls>,
     /// The issuers whose tokens choose it, at any host.
     pub(crate) issuers: Vec<String>,
     pub(crate) base_url: Option<String>,
@@ -39,9 +42,11 @@ pub(crate) struct Registered {
     pub(crate) name: TenantName,
     /// The configured origin at which clients reach it.
     pub(crate) base_url: Option<String>,
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
     /// Where the server listens for it alone.
-    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<ListenAddress>,
+    /// TLS of its own.
+    pub(crate) site: Option<SiteTls>,
     /// Most connections at once; `None`: half of all.
     pub(crate) max_connections: Option<usize>,
     hosts: Vec<String>,
@@ -56,11 +61,11 @@ pub(crate) struct Registered {
 impl Registered {
     pub(crate) fn new(
         description: Description,
-        policy: Policy,
+        policy: PolicyInForce,
         maker: Box<dyn MakeTenant>,
         made: mpsc::UnboundedSender<Arc<Self>>,
     ) -> Arc<Self> {
-        let Description { name, hosts, listen, issuers, base_url, max_requests, max_connections } =
+        let Description { name, hosts, listen, site, issuers, base_url, max_requests, max_connections } =
             description;
         let requests = Arc::new(Semaphore::new(max_requests));
         let tenant = OnceCell::new();
@@ -69,6 +74,7 @@ impl Registered {
             base_url,
             policy,
             listen,
+            site,
             max_connections,
             hosts,
             issuers,
@@ -79,7 +85,7 @@ impl Registered {
         })
     }
 
-    pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
         self.hosts.iter().map(String::as_str)
     }
 

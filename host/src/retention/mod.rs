@@ -1,12 +1,14 @@
 //! Retention: last-used times, names of repositories, durability, and the data that a sweep or an
 //! eviction passes to the guest. Knows none of them.
 
+mod details;
 pub(crate) mod durability;
 mod repository_names;
 mod review;
 mod room;
 mod usage;
 
+pub(crate) use details::with_details;
 pub(crate) use durability::DurabilityTracker;
 pub(crate) use repository_names::RepositoryNames;
 pub(crate) use review::{Candidate, ContentState, Roots, Selection, Verdict, Wish};

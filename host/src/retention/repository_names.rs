@@ -52,6 +52,11 @@ impl RepositoryNames {
         }
     }
 
+    /// Returns the name of a repository, if it is in memory.
+    pub(crate) fn get(&self, repository: &str) -> Option<String> {
+        self.known.lock().get(repository).map(|known| known.name.clone())
+    }
+
     /// Persists what is buffered. What cannot be persisted stays buffered.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use larder_index::{Slot, Trust, Within};
 
 /// What is full. Only what is deleted within it helps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RoomBound {
     /// The share of a scope.
     Scope {

@@ -5,7 +5,6 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     sync::{
         Arc,
@@ -26,8 +25,10 @@ use super::{
     ServerSettings,
     connections::{ConnectionGuard, Connections},
     handover::{self, Offer},
-    listeners::Listeners,
+    listen::ListenSocket,
+    listeners::{Listeners, SharedListener},
     peer::Peer,
+    stream::{Accepted, AcceptedSocket},
 };
 use crate::{descriptors::MAX_REFUSALS, log_throttle::Throttle, registry::Registry};
 
@@ -35,8 +36,8 @@ use crate::{descriptors::MAX_REFUSALS, log_throttle::Throttle, registry::Registr
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection on its way to its worker thread.
-pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
+pub(super) struct Dispatched {
+    pub(super) socket: AcceptedSocket,
     pub(super) peer: Peer,
     /// `None` where the server is full: the connection only gets a 503.
     pub(super) guard: Option<ConnectionGuard>,
@@ -61,12 +62,12 @@ impl Drop for LoadGuard {
 
 /// The queue of one worker thread, and the number of its connections.
 pub(super) struct WorkerQueue {
-    connections: mpsc::UnboundedSender<Accepted>,
+    connections: mpsc::UnboundedSender<Dispatched>,
     open: Arc<AtomicUsize>,
 }
 
 impl WorkerQueue {
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Accepted>) {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Dispatched>) {
         let (connections, inbox) = mpsc::unbounded_channel();
         (Self { connections, open: Arc::default() }, inbox)
     }
@@ -74,13 +75,11 @@ impl WorkerQueue {
 
 /// The acceptor thread's parts.
 pub(super) struct Acceptor {
-    pub(super) listener: TcpListener,
-    /// Listeners of tenants that the process before has shared.
-    pub(super) taken: Vec<TcpListener>,
+    pub(super) listener: SharedListener,
+    /// Listeners of tenants that the process before has shared, or a supervisor has opened.
+    pub(super) taken: Vec<SharedListener>,
     /// The tenants, which may have listeners of their own.
     pub(super) registry: Option<Arc<Registry>>,
-    /// Whether the listener is a supervisor's, and so outlives this process.
-    pub(super) is_inherited: bool,
     pub(super) offer: Option<Offer>,
     pub(super) queues: Vec<WorkerQueue>,
     pub(super) settings: Arc<ServerSettings>,
@@ -102,9 +101,10 @@ impl Acceptor {
     }
 
     async fn serve(self) -> io::Result<()> {
-        let Self { listener, taken, registry, is_inherited, offer, queues, settings, connections, .. } = self;
+        let Self { listener, taken, registry, offer, queues, settings, connections, .. } = self;
         let (mut stopped, opening) = (self.stopped, self.opening);
-        let mut listeners = Listeners::new(listener, taken, registry)?;
+        let is_inherited = listener.is_inherited;
+        let mut listeners = Listeners::new(listener, taken, registry, settings.socket_mode)?;
         let asked = offer.as_ref().map(Offer::listener).transpose()?;
         let dispatcher = Dispatcher {
             queues,
@@ -115,7 +115,7 @@ impl Acceptor {
             starved: Throttle::default(),
         };
         let drain =
-            |socket: &TcpListener, tenant: Option<&TenantName>| dispatcher.drain_backlog(socket, tenant);
+            |socket: &ListenSocket, tenant: Option<&TenantName>| dispatcher.drain_backlog(socket, tenant);
         listeners.follow(drain);
         drop(opening);
         let mut successor = None;
@@ -127,8 +127,8 @@ impl Acceptor {
                 return Ok(());
             }
             if is_stopped && is_inherited {
-                // So do they here, but of the supervisor's listener alone.
-                listeners.close_of_tenants(drain);
+                // So do they here, but of the supervisor's listeners alone.
+                listeners.leave(drain);
                 return Ok(());
             }
             select! {
@@ -203,8 +203,8 @@ impl Dispatcher {
     async fn accept(&self, listeners: &Listeners) {
         self.connections.settled().await;
         let accepted = listeners.accept().await;
-        match accepted.and_then(|(stream, address, tenant)| Ok((stream.into_std()?, address, tenant))) {
-            Ok((stream, address, tenant)) => self.dispatch(stream, address, tenant),
+        match accepted {
+            Ok((accepted, tenant)) => self.dispatch(accepted, tenant),
             // The client closed it before it was accepted.
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
@@ -217,13 +217,10 @@ impl Dispatcher {
 
     /// Dispatches the connections in the backlog of a listener that is about to close, which would
     /// reset them.
-    fn drain_backlog(&self, listener: &TcpListener, tenant: Option<&TenantName>) {
+    fn drain_backlog(&self, listener: &ListenSocket, tenant: Option<&TenantName>) {
         loop {
             match listener.accept() {
-                Ok((stream, address)) if stream.set_nonblocking(true).is_ok() => {
-                    self.dispatch(stream, address, tenant.cloned());
-                }
-                Ok(_) => {}
+                Ok(accepted) => self.dispatch(accepted, tenant.cloned()),
                 Err(error) if is_of_connection(&error) => {}
                 Err(_) => return,
             }
@@ -232,9 +229,9 @@ impl Dispatcher {
 
     /// Sends a connection to a worker. Above the limits the worker refuses it; above
     /// [`MAX_REFUSALS`] it is closed.
-    fn dispatch(&self, stream: TcpStream, address: SocketAddr, tenant: Option<TenantName>) {
-        let Ok(local) = stream.local_addr() else { return };
-        let peer = Peer::new(address, local, &self.settings.trusted_proxies).at(tenant);
+    fn dispatch(&self, Accepted { socket, client }: Accepted, tenant: Option<TenantName>) {
+        let Ok(local) = socket.local() else { return };
+        let peer = Peer::new(client, local, &self.settings.trusted_proxies).at(tenant);
         // A proxy has connections of many clients. One on this machine cannot be told from a local
         // client.
         let exempt = peer.is_trusted && !peer.address.is_loopback();
@@ -246,7 +243,7 @@ impl Dispatcher {
             None => return,
         };
         // If the thread has ended, the connection is closed.
-        let _ = queue.connections.send(Accepted { stream, peer, guard, load });
+        let _ = queue.connections.send(Dispatched { socket, peer, guard, load });
     }
 
     /// Picks the worker with the fewest connections; of equals the next in turn.

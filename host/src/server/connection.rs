@@ -1,8 +1,7 @@
-//! One connection: HTTP/1.1, or HTTP/2 by prior knowledge.
+//! One connection: HTTP/1.1 or HTTP/2, which TLS negotiates; without TLS HTTP/2 by prior knowledge.
 
 use std::{
-    convert::Infallible, future::poll_fn, io, pin::Pin, pin::pin, rc::Rc, sync::Arc, task::Poll,
-    time::Duration,
+    convert::Infallible, future::poll_fn, pin::Pin, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
 };
 
 use hyper::{
@@ -12,10 +11,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use larder_common::causes::chain;
-use socket2::SockRef;
 use tokio::{
-    io::Interest,
-    net::TcpStream,
     select,
     time::{Instant, sleep, timeout},
 };
@@ -24,15 +20,15 @@ use super::{
     ServerBounds,
     buffer_share::Share,
     connections::{Closing, ConnectionGuard, Expiry},
+    handshake::{Begun, Protocol, begin, bound_buffer},
     peer::Peer,
-    respond::{Responder, busy},
+    respond::{Responder, busy, needs_tls},
     response_body::{Watched, end_if_stalled},
+    stream::{Socket, Stream},
     wire::Wire,
 };
 use crate::message::{ClientQuota, WireBody};
 
-/// How an HTTP/2 connection begins (RFC 9113, 3.4). No HTTP/1 method does.
-const HTTP2_PREFACE: &[u8] = b"PRI * ";
 /// How often a silent HTTP/2 peer is pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// Streams that a client may reset before they are served, and streams that the server resets
@@ -50,32 +46,41 @@ const MOMENT: Duration = Duration::from_millis(1);
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
 /// Serves a connection until it closes or has to end.
-pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard, responder: Arc<Responder>) {
+pub(super) async fn serve(socket: Socket, peer: Peer, guard: ConnectionGuard, responder: Arc<Responder>) {
     let mut bounds = responder.bounds().clone();
     if guard.is_late() {
         bounds.header_wait = bounds.header_wait.min(FIRST_REQUEST);
     }
-    if let Err(error) = prepare(&stream, &bounds) {
+    if let Err(error) = socket.prepare(bounds.idle) {
         tracing::debug!(%error, "connection closed at once");
         return;
     }
+    let sites = responder.sites();
     let first = select! {
         // First what has arrived: a connection with a request is not closed for another.
         biased;
-        first = timeout(bounds.header_wait, speaks_http2(&stream)) => first,
-        // No byte has arrived yet.
+        first = timeout(bounds.header_wait, begin(socket, peer, &sites, &bounds)) => first,
+        // No request has arrived yet.
         () = closes_unused(&guard) => return,
     };
-    let Ok(Ok(is_http2)) = first else { return };
+    let Ok(begun) = first else { return };
+    let Begun { mut stream, peer, protocol } = match begun {
+        Ok(begun) => begun,
+        Err(error) => return responder.log_failed_beginning(&error),
+    };
+    if protocol == Protocol::PlainHttp {
+        return explain_tls(stream, &peer, &bounds).await;
+    }
     let is_late = guard.is_late();
     let share = Share::of(guard.open_connections(), bounds.header_bytes);
+    bound_buffer(&mut stream, share.buffer_bytes);
     let address = peer.address;
     let context = Rc::new(ConnectionContext { client: responder.client(), responder, peer, guard });
     let service = {
         let context = context.clone();
         service_fn(move |request| serve_request(request, context.clone()))
     };
-    if is_http2 {
+    if protocol == Protocol::Http2 {
         let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
         run(pin!(connection), &context.guard, &bounds).await;
     } else {
@@ -87,22 +92,39 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, guard: ConnectionGuard,
 }
 
 /// Responds with a 503 to a connection above the limits.
-pub(super) async fn refuse(stream: TcpStream, peer: Peer, bounds: Rc<ServerBounds>) {
+pub(super) async fn refuse(socket: Socket, peer: Peer, responder: Arc<Responder>) {
+    let bounds = responder.bounds();
     let service = service_fn(|_: http::Request<Incoming>| async { Ok::<_, Infallible>(refusal()) });
     let share = Share::smallest(bounds.header_bytes);
     let talk = async {
-        if speaks_http2(&stream).await? {
-            let connection = http2(&bounds, share).serve_connection(TokioIo::new(stream), service);
+        let Ok(Begun { stream, peer, protocol }) = begin(socket, peer, &responder.sites(), bounds).await
+        else {
+            return;
+        };
+        if protocol == Protocol::Http2 {
+            let connection = http2(bounds, share).serve_connection(TokioIo::new(stream), service);
             log_end(connection.await);
         } else {
             let wire = Wire::new(stream, peer.address, || true);
-            let connection = http1(&bounds, share).keep_alive(false).serve_connection(wire, service);
+            let connection = http1(bounds, share).keep_alive(false).serve_connection(wire, service);
             log_end(connection.await);
         }
-        io::Result::Ok(())
     };
     // After that it is cut.
     let _ = timeout(REFUSAL_TIME, talk).await;
+}
+
+/// Responds to a client that does not speak TLS where it has to.
+async fn explain_tls(stream: Stream, peer: &Peer, bounds: &ServerBounds) {
+    let service = service_fn(|_: http::Request<Incoming>| async {
+        Ok::<_, Infallible>(needs_tls().map(Watched::uncounted))
+    });
+    let wire = Wire::new(stream, peer.address, || true);
+    let share = Share::smallest(bounds.header_bytes);
+    let connection = http1(bounds, share).keep_alive(false).serve_connection(wire, service);
+    if let Ok(ended) = timeout(REFUSAL_TIME, connection).await {
+        log_end(ended);
+    }
 }
 
 /// What the requests of one connection share.
@@ -128,33 +150,6 @@ async fn serve_request(
 
 fn refusal() -> http::Response<Watched> {
     busy().map(Watched::uncounted)
-}
-
-/// Sends small responses at once, and has the kernel drop a peer that acknowledges nothing for
-/// `bounds.idle`.
-fn prepare(stream: &TcpStream, bounds: &ServerBounds) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    #[cfg(target_os = "linux")]
-    SockRef::from(stream).set_tcp_user_timeout(Some(bounds.idle))?;
-    Ok(())
-}
-
-/// Peeks at the first bytes: returns whether they are the HTTP/2 preface.
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut seen = [0; HTTP2_PREFACE.len()];
-    loop {
-        let count = stream.peek(&mut seen).await?;
-        let begins = HTTP2_PREFACE.starts_with(&seen[..count]);
-        if count == 0 || !begins || count == HTTP2_PREFACE.len() {
-            return Ok(begins && count > 0);
-        }
-        // A part of the preface. Clears the readiness, so that the next wait ends when more
-        // arrives.
-        let _ = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
-        if stream.ready(Interest::READABLE).await?.is_read_closed() {
-            return Ok(false);
-        }
-    }
 }
 
 /// The longest head that hyper reads. Above it hyper refuses the request by itself: over HTTP/1
@@ -206,7 +201,7 @@ where
     }
 }
 
-impl<S> HttpConnection for http2::Connection<TokioIo<TcpStream>, S, LocalExecutor>
+impl<S> HttpConnection for http2::Connection<TokioIo<Stream>, S, LocalExecutor>
 where
     S: HttpService<Incoming, ResBody = Watched, Error = Infallible>,
     S::Future: 'static,

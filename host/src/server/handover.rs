@@ -11,7 +11,6 @@ use std::{
     fs, io,
     io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    net::{SocketAddr, TcpListener},
     os::{
         fd::{BorrowedFd, OwnedFd},
         unix::{
@@ -32,6 +31,9 @@ use rustix::{
     process::geteuid,
 };
 
+use super::listen::ListenSocket;
+use crate::config::ListenAddress;
+
 /// The socket's name in the data directory.
 const NAME: &str = "larder.sock";
 /// Longest path of a Unix socket, less than the kernel's 107 bytes.
@@ -48,9 +50,9 @@ pub(super) struct Offer {
 /// A listener that the running server shares with this process, and the connection by which it sees
 /// that this process lives.
 pub(super) struct Taken {
-    pub(super) listener: TcpListener,
+    pub(super) listener: ListenSocket,
     /// Those of its tenants.
-    pub(super) of_tenants: Vec<TcpListener>,
+    pub(super) of_tenants: Vec<ListenSocket>,
     pub(super) tie: UnixStream,
 }
 
@@ -102,9 +104,8 @@ impl Drop for Offer {
 
 /// Asks the running server for its listener. Returns `None` if there is no server, or it has
 /// another address.
-pub(super) fn take(data: &Path, address: SocketAddr) -> Option<Taken> {
-    // Port 0 means any free port.
-    if address.port() == 0 {
+pub(super) fn take(data: &Path, address: &ListenAddress) -> Option<Taken> {
+    if address.is_any_port() {
         return None;
     }
     let socket = SocketPath::of(data).ok()?;
@@ -116,7 +117,7 @@ pub(super) fn take(data: &Path, address: SocketAddr) -> Option<Taken> {
     // All that arrive: one that is missing is opened later.
     let of_tenants = (0..count).map_while(|_| receive(&tie, &mut [0]).ok()).map(|(_, socket)| socket);
     let of_tenants = of_tenants.collect();
-    (listener.local_addr().ok()? == address).then_some(Taken { listener, of_tenants, tie })
+    (listener.address().ok()? == *address).then_some(Taken { listener, of_tenants, tie })
 }
 
 /// Returns whether the process at the other end still lives.
@@ -141,7 +142,7 @@ fn send(asker: &UnixStream, listener: BorrowedFd<'_>, bytes: &[u8]) -> io::Resul
 }
 
 /// Receives the server's own listener, and how many of tenants follow.
-fn receive_first(tie: &UnixStream) -> io::Result<(TcpListener, u32)> {
+fn receive_first(tie: &UnixStream) -> io::Result<(ListenSocket, u32)> {
     let mut bytes = [0; 12];
     let (length, listener) = receive(tie, &mut bytes)?;
     let (theirs, count) = bytes.split_at(8);
@@ -156,7 +157,7 @@ fn receive_first(tie: &UnixStream) -> io::Result<(TcpListener, u32)> {
 }
 
 /// Receives a listener and the bytes with it. Returns their number.
-fn receive(tie: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, TcpListener)> {
+fn receive(tie: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, ListenSocket)> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(tie, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
@@ -165,7 +166,7 @@ fn receive(tie: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, TcpListener
         _ => None,
     });
     let descriptor = descriptor.ok_or(io::ErrorKind::Unsupported)?;
-    Ok((received.bytes, descriptor.into()))
+    Ok((received.bytes, descriptor.try_into()?))
 }
 
 /// Returns the id of this process's network namespace.

@@ -4,7 +4,7 @@
 //! Top-down: [`Listener::open`] opens the listener, or takes it over from the running process
 //! (`handover.rs`); `listeners.rs` has all of them, `acceptor.rs` accepts connections,
 //! `connections.rs` limits them, `worker.rs` is a worker thread, `connection.rs` speaks HTTP on one
-//! connection (over `wire.rs`), `respond.rs` is the path of a request. `service.rs` takes requests
+//! connection (over `wire.rs`; `handshake.rs` is its beginning, `stream.rs` its socket), `respond.rs` is the path of a request. `service.rs` takes requests
 //! from a program that embeds the server, and hands them to the same path. Knows no route: the guest
 //! decides what a request means.
 
@@ -15,6 +15,8 @@ mod connection;
 mod connections;
 mod forwarded_header;
 mod handover;
+mod handshake;
+mod health;
 mod listen;
 mod listeners;
 mod origin;
@@ -22,6 +24,8 @@ mod peer;
 mod respond;
 mod response_body;
 mod service;
+mod socket_file;
+mod stream;
 mod tenant_guests;
 mod tenant_route;
 mod wire;
@@ -32,7 +36,6 @@ mod tests;
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -41,6 +44,8 @@ use std::{
 };
 
 use ipnet::IpNet;
+use larder_metrics::Health;
+use larder_tls::Watch;
 use tokio::{sync::watch, time::Instant};
 
 use self::{
@@ -48,6 +53,8 @@ use self::{
     admission::Admission,
     connections::{ConnectionLimits, Connections},
     handover::Offer,
+    listen::ListenSocket,
+    listeners::SharedListener,
     worker::RunningWorker,
 };
 pub(crate) use self::{admission::Capacity, tenant_guests::Tenancy};
@@ -55,7 +62,14 @@ pub use self::{
     connections::ConnectionUsage,
     service::{ClientAddress, LarderService, ResponseBody, ResponseFuture},
 };
-use crate::{engine::Policy, message::QuotaUsage, registry::Registry, tenant::Tenant};
+use crate::{
+    config::{InheritedListener, ListenAddress, SocketMode},
+    engine::PolicyInForce,
+    management::ManagementOnMain,
+    message::QuotaUsage,
+    registry::{Registry, SiteTls},
+    tenant::Tenant,
+};
 
 /// The limits of the server.
 #[derive(Clone, Debug)]
@@ -96,12 +110,18 @@ impl ServerBounds {
 pub(crate) struct ServerSettings {
     /// The data directory, where a running server offers its listener to its successor.
     pub data: PathBuf,
+    /// Whether the server is ready.
+    pub health: Arc<Health>,
     /// Number of worker threads.
     pub threads: usize,
     /// The configured origin at which clients reach the server: scheme and authority.
     pub base_url: Option<String>,
     /// Proxies whose `Forwarded` and `X-Forwarded-*` fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// TLS of its listener, and of tenants' listeners that have none of their own.
+    pub tls: Option<SiteTls>,
+    /// The mode of Unix sockets.
+    pub socket_mode: SocketMode,
     /// Its limits.
     pub bounds: ServerBounds,
     /// Its resources for requests.
@@ -110,7 +130,9 @@ pub(crate) struct ServerSettings {
 
 /// A listener that does not accept yet: connections wait in the backlog.
 pub(crate) struct Listener {
-    socket: TcpListener,
+    socket: ListenSocket,
+    /// Those of tenants that are open already.
+    of_tenants: Vec<ListenSocket>,
     source: ListenerSource,
 }
 
@@ -119,11 +141,9 @@ enum ListenerSource {
     Own,
     /// Opened by a supervisor: it outlives this process.
     Inherited,
-    /// Shared by the running server, with those of its tenants. It sees by this connection that its
-    /// successor lives.
+    /// Shared by the running server, which sees by this connection that its successor lives.
     Taken {
         tie: UnixStream,
-        of_tenants: Vec<TcpListener>,
     },
 }
 
@@ -132,32 +152,40 @@ impl Listener {
     ///
     /// # Errors
     /// When the address cannot be bound; `AddrInUse` when another process listens there.
-    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: listen::listen(address)?, source: ListenerSource::Own })
+    pub(crate) fn open(address: &ListenAddress, mode: SocketMode) -> io::Result<Self> {
+        let socket = ListenSocket::open(address, mode)?;
+        Ok(Self { socket, of_tenants: Vec::new(), source: ListenerSource::Own })
     }
 
-    /// Uses the listener that a supervisor opened.
+    /// Uses the listeners that a supervisor opened: the one at this address, else the first, is the
+    /// server's own, and the others are for tenants. Returns `None` if there are none.
     #[must_use]
-    pub(crate) fn inherited(socket: TcpListener) -> Self {
-        Self { socket, source: ListenerSource::Inherited }
+    pub(crate) fn inherited(all: Vec<InheritedListener>, address: &ListenAddress) -> Option<Self> {
+        let mut all: Vec<ListenSocket> = all.into_iter().map(Into::into).collect();
+        let is_own = |socket: &ListenSocket| socket.address().is_ok_and(|local| local == *address);
+        let at = all.iter().position(is_own).unwrap_or(0);
+        let socket = (at < all.len()).then(|| all.remove(at))?;
+        Some(Self { socket, of_tenants: all, source: ListenerSource::Inherited })
     }
 
     /// Shares the listener of the server that runs on this data directory. Returns `None` if there
     /// is none, or it has another address.
     #[must_use]
-    pub(crate) fn take_over(data: &Path, address: SocketAddr) -> Option<Self> {
+    pub(crate) fn take_over(data: &Path, address: &ListenAddress) -> Option<Self> {
         let handover::Taken { listener, of_tenants, tie } = handover::take(data, address)?;
-        Some(Self { socket: listener, source: ListenerSource::Taken { tie, of_tenants } })
+        Some(Self { socket: listener, of_tenants, source: ListenerSource::Taken { tie } })
     }
 }
 
 /// Whose requests a server responds to.
 pub(crate) struct ServedTenants {
     /// The tenant `default`, and its policy.
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) tenancy: Option<Tenancy>,
+    /// The management API, where the main listener has it.
+    pub(crate) management: Option<ManagementOnMain>,
 }
 
 /// A server that does not serve yet.
@@ -165,18 +193,21 @@ pub(crate) struct Server {
     settings: ServerSettings,
     /// `None`: requests come from the embedding program alone.
     listener: Option<Listener>,
-    address: Option<SocketAddr>,
+    address: Option<ListenAddress>,
 }
 
 /// A running server.
 pub(crate) struct Running {
-    address: Option<SocketAddr>,
+    address: Option<ListenAddress>,
+    tls: Option<SiteTls>,
+    _watch: Option<Watch>,
     drain: Duration,
     connections: Arc<Connections>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     workers: Vec<Arc<RunningWorker>>,
     admissions: Vec<Admission>,
+    health: Arc<Health>,
     _predecessor: Option<UnixStream>,
 }
 
@@ -186,7 +217,7 @@ impl Server {
     /// # Errors
     /// When the listener has no address.
     pub(crate) fn new(settings: ServerSettings, listener: Option<Listener>) -> io::Result<Self> {
-        let address = listener.as_ref().map(|listener| listener.socket.local_addr()).transpose()?;
+        let address = listener.as_ref().map(|listener| listener.socket.address()).transpose()?;
         Ok(Self { settings, listener, address })
     }
 
@@ -195,11 +226,13 @@ impl Server {
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn start(self, served: &ServedTenants) -> io::Result<Running> {
-        let ServedTenants { policy, tenant, tenancy } = served;
+        let ServedTenants { policy, tenant, tenancy, management } = served;
         let Self { settings, listener, address } = self;
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::new(settings.bounds.connection_limits());
-        let drain = settings.bounds.drain;
+        let (drain, health) = (settings.bounds.drain, settings.health.clone());
+        let tls = settings.tls.clone();
+        let watch = tls.iter().map(|site| Watch::start(vec![site.tls.clone()])).next().transpose()?;
         let shared = admission::SharedQuotas::new(settings.capacity);
         let mut admissions = Vec::new();
         let settings = Arc::new(settings);
@@ -216,6 +249,7 @@ impl Server {
                 policy: policy.clone(),
                 tenant: tenant.clone(),
                 tenancy: tenancy.clone(),
+                management: management.clone(),
                 settings: settings.clone(),
                 connections: connections.clone(),
                 admission,
@@ -231,7 +265,19 @@ impl Server {
         let Intake { thread, _predecessor } =
             Intake::start(listener, registry, queues, settings, connections.clone(), stopped)?;
         threads.push(thread);
-        Ok(Running { address, drain, connections, stop, threads, workers, admissions, _predecessor })
+        Ok(Running {
+            address,
+            tls,
+            _watch: watch,
+            drain,
+            connections,
+            stop,
+            threads,
+            workers,
+            admissions,
+            health,
+            _predecessor,
+        })
     }
 }
 
@@ -250,21 +296,21 @@ impl Intake {
         connections: Arc<Connections>,
         stopped: watch::Receiver<bool>,
     ) -> io::Result<Self> {
-        let Some(Listener { socket: listener, source }) = listener else {
+        let Some(Listener { socket, of_tenants, source }) = listener else {
             let keep = move || acceptor::keep_workers(queues, &connections, stopped);
             return Ok(Self { thread: spawn("larder-keep".to_owned(), keep)?, _predecessor: None });
         };
         let is_inherited = matches!(source, ListenerSource::Inherited);
-        let (taken, _predecessor) = match source {
-            ListenerSource::Taken { tie, of_tenants } => (of_tenants, Some(tie)),
-            ListenerSource::Own | ListenerSource::Inherited => (Vec::new(), None),
+        let shared = |socket| SharedListener { socket, is_inherited };
+        let _predecessor = match source {
+            ListenerSource::Taken { tie } => Some(tie),
+            ListenerSource::Own | ListenerSource::Inherited => None,
         };
         let (opening, opened) = mpsc::channel();
         let acceptor = Acceptor {
-            listener,
-            taken,
+            listener: shared(socket),
+            taken: of_tenants.into_iter().map(shared).collect(),
             registry,
-            is_inherited,
             offer: offer(&settings.data),
             queues,
             settings,
@@ -293,8 +339,14 @@ fn offer(data: &Path) -> Option<Offer> {
 impl Running {
     /// Returns the address that it listens on.
     #[must_use]
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.address
+    pub(crate) fn address(&self) -> Option<&ListenAddress> {
+        self.address.as_ref()
+    }
+
+    /// Returns the TLS of the server itself.
+    #[must_use]
+    pub(crate) fn tls(&self) -> Option<&SiteTls> {
+        self.tls.as_ref()
     }
 
     /// Returns the server as a service.
@@ -316,15 +368,33 @@ impl Running {
         self.connections.usage()
     }
 
+    /// Returns what tells how much of these limits is in use, for as long as it is kept.
+    #[must_use]
+    pub(crate) fn connection_gauge(&self) -> ConnectionGauge {
+        ConnectionGauge(self.connections.clone())
+    }
+
     /// Lets the requests in flight finish within [`ServerBounds::drain`], and returns when all
     /// threads have ended. Idle connections close at once. New connections are left to the
     /// successor, or to a supervisor's next process. Without either, new connections get one
     /// request each for as long as earlier requests are in flight.
     pub(crate) fn stop(self) {
+        self.health.set_draining();
         self.connections.drain(Instant::now() + self.drain);
         let _ = self.stop.send(true);
         for thread in self.threads {
             let _ = thread.join();
         }
+    }
+}
+
+/// Tells how much of the limits on connections and requests is in use.
+pub(crate) struct ConnectionGauge(Arc<Connections>);
+
+impl ConnectionGauge {
+    /// Returns it, as of now.
+    #[must_use]
+    pub(crate) fn usage(&self) -> ConnectionUsage {
+        self.0.usage()
     }
 }

@@ -22,7 +22,7 @@ impl Reached {
 }
 
 /// Returns the configured base URL, else the host and scheme that a trusted proxy forwards, else
-/// the request's `Host`. A client with a false `Host` misleads only itself. HTTP/1.0 has no `Host`:
+/// the request's `Host`, with `https` where the connection has TLS. A client with a false `Host` misleads only itself. HTTP/1.0 has no `Host`:
 /// there it is the address of the connection. Returns `None` for an unusable `Host`, and for two of
 /// them (RFC 9112, 3.2).
 pub(super) fn origin(base_url: Option<&str>, head: &Parts, peer: &Peer) -> Option<String> {
@@ -52,11 +52,13 @@ fn at(host: Option<&HeaderValue>, head: &Parts, peer: &Peer) -> Option<Reached> 
         Some(host) => usable(host.to_str().ok()?)?,
         None => of_target(&head.uri).or_else(|| of_connection(head.version, peer))?,
     };
+    let own = if peer.is_tls { "https" } else { "http" };
     if !peer.is_trusted {
-        return Some(Reached { authority, scheme: "http" });
+        return Some(Reached { authority, scheme: own });
     }
     let outside = forwarded_header::host(&head.headers).and_then(usable);
-    Some(Reached { authority: outside.unwrap_or(authority), scheme: scheme(&head.headers) })
+    let scheme = forwarded_scheme(&head.headers).unwrap_or(own);
+    Some(Reached { authority: outside.unwrap_or(authority), scheme })
 }
 
 fn of_target(uri: &Uri) -> Option<Authority> {
@@ -73,9 +75,7 @@ fn usable(host: &str) -> Option<Authority> {
     plain.then_some(authority)
 }
 
-fn scheme(headers: &HeaderMap) -> &'static str {
-    match forwarded_header::proto(headers) {
-        Some(proto) if proto.eq_ignore_ascii_case("https") => "https",
-        _ => "http",
-    }
+fn forwarded_scheme(headers: &HeaderMap) -> Option<&'static str> {
+    let proto = forwarded_header::proto(headers)?;
+    ["https", "http"].into_iter().find(|scheme| proto.eq_ignore_ascii_case(scheme))
 }

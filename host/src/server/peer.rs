@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use larder_common::TenantName;
 
 use super::forwarded_header;
+use crate::registry::ClientCheck;
 
 /// The two ends of a connection.
 #[derive(Clone, Debug)]
@@ -20,12 +21,25 @@ pub(super) struct Peer {
     pub(super) is_trusted: bool,
     /// Whose listener accepted the connection, if it is one tenant's.
     pub(super) listener: Option<TenantName>,
+    /// Whether the connection has TLS.
+    pub(super) is_tls: bool,
+    /// By whom its client was checked.
+    pub(super) check: ClientCheck,
 }
 
 impl Peer {
-    pub(super) fn new(address: SocketAddr, local: SocketAddr, trusted: &[IpNet]) -> Self {
-        let address = address.ip().to_canonical();
-        Self { address, local: Some(local), is_trusted: is_in(trusted, address), listener: None }
+    /// `client` and `local` are `None` for a Unix socket, whose client counts as one at this machine's
+    /// own address.
+    pub(super) fn new(client: Option<SocketAddr>, local: Option<SocketAddr>, trusted: &[IpNet]) -> Self {
+        let address = client.map_or(Ipv4Addr::LOCALHOST.into(), |client| client.ip().to_canonical());
+        let check = if client.is_none() { ClientCheck::Local } else { ClientCheck::Unchecked };
+        let is_trusted = is_in(trusted, address);
+        Self { address, local, is_trusted, listener: None, is_tls: false, check }
+    }
+
+    /// The same over TLS.
+    pub(super) fn with_tls(self, check: ClientCheck) -> Self {
+        Self { is_tls: true, check, ..self }
     }
 
     /// The same on a tenant's own listener.
@@ -36,7 +50,8 @@ impl Peer {
     /// The client of an embedding program, which may know its address.
     pub(super) fn of_caller(address: Option<IpAddr>, trusted: &[IpNet]) -> Self {
         let address = address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.to_canonical());
-        Self { address, local: None, is_trusted: is_in(trusted, address), listener: None }
+        let (is_trusted, check) = (is_in(trusted, address), ClientCheck::Local);
+        Self { address, local: None, is_trusted, listener: None, is_tls: false, check }
     }
 
     /// Returns the client's address: that of the connection, or the one that trusted proxies

@@ -1,6 +1,6 @@
 //! The path of a request: from hyper to the guest and back.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use http::{HeaderValue, Method, StatusCode, Version, header::CONNECTION, request::Parts};
 use ipnet::IpNet;
@@ -10,17 +10,22 @@ use super::{
     ServerBounds, ServerSettings,
     admission::Admission,
     connections::ActiveRequest,
+    handshake::Sites,
+    health,
     origin::origin,
     peer::Peer,
     tenant_guests::TenantGuests,
     tenant_route::{Owner, Route, healthy, route},
 };
 use crate::{
-    engine::Guest,
+    engine::{CurrentGuest, Guest},
+    log_throttle::Throttle,
+    management::{self, ManagementOnMain},
     message::{
         ClientGuard, ClientQuota, ReplayBody, Request, RequestBody, RequestContext, RequestRecord, Response,
         WireBody, error_response, unavailable,
     },
+    registry::SiteTls,
     tenant::Tenant,
     webhook::{self, is_webhook},
 };
@@ -42,6 +47,11 @@ pub(super) fn busy() -> Response {
     unavailable(BUSY, &uuid::Uuid::new_v4().hyphenated().to_string())
 }
 
+/// Returns whether a connection may have requests to whom this is the TLS of.
+fn allows(site: Option<&SiteTls>, peer: &Peer) -> bool {
+    site.is_none_or(|site| site.allows(&peer.check))
+}
+
 /// A 503 after which the connection ends. HTTP/2 has no field that says so.
 fn refuse_connection(version: Version, record: &RequestRecord) -> Response {
     let mut response = unavailable(TENANT_FULL, record.id());
@@ -51,26 +61,64 @@ fn refuse_connection(version: Version, record: &RequestRecord) -> Response {
     response
 }
 
+/// A 400 for a client that speaks HTTP to a listener with TLS.
+pub(super) fn needs_tls() -> Response {
+    let id = uuid::Uuid::new_v4().hyphenated().to_string();
+    let why = "this port speaks HTTPS: the URL must begin with https://";
+    error_response(StatusCode::BAD_REQUEST, "malformed", why, &id)
+}
+
+/// The client's certificate, if any, was not checked for whose the request is.
+const NEEDS_CERTIFICATE: BadHead = BadHead {
+    status: StatusCode::MISDIRECTED_REQUEST,
+    code: "permission_denied",
+    why: "this host needs a client certificate: connect to it by its own name, and with one of its authority",
+};
+
 /// Responds to the requests of one thread.
 pub(super) struct Responder {
-    guest: Guest,
+    guest: Arc<CurrentGuest>,
     admission: Admission,
     tenant: Arc<Tenant>,
     settings: Arc<ServerSettings>,
     /// The guests of other tenants; `None` where there is one tenant.
     others: Option<TenantGuests>,
+    /// The management API, where this listener has it.
+    management: Option<ManagementOnMain>,
+    failed_handshakes: Throttle,
 }
 
 impl Responder {
     /// `guest` and `tenant` are those of the tenant `default`.
     pub(super) fn new(
-        guest: Guest,
+        guest: Arc<CurrentGuest>,
         admission: Admission,
         tenant: Arc<Tenant>,
         settings: Arc<ServerSettings>,
         others: Option<TenantGuests>,
     ) -> Self {
-        Self { guest, admission, tenant, settings, others }
+        let failed_handshakes = Throttle::default();
+        Self { guest, admission, tenant, settings, others, management: None, failed_handshakes }
+    }
+
+    /// The certificates of connections.
+    pub(super) fn sites(&self) -> Sites<'_> {
+        Sites { own: self.settings.tls.as_ref(), registry: self.others.as_ref().map(TenantGuests::registry) }
+    }
+
+    /// Logs that a connection ended before its first request. With TLS that may be a client that does
+    /// not trust the certificate, or has a wrong one itself.
+    pub(super) fn log_failed_beginning(&self, error: &io::Error) {
+        tracing::debug!(error = chain(error), "connection ended before a request");
+        if error.kind() == io::ErrorKind::InvalidData {
+            self.failed_handshakes
+                .log(|times| tracing::info!(times, error = chain(error), "TLS handshakes have failed"));
+        }
+    }
+
+    /// The same, with the management API.
+    pub(super) fn with_management(self, management: Option<ManagementOnMain>) -> Self {
+        Self { management, ..self }
     }
 
     pub(super) fn bounds(&self) -> &ServerBounds {
@@ -103,7 +151,8 @@ impl Responder {
         let mut id = uuid::Uuid::encode_buffer();
         let id = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut id);
         let address = peer.client(&head.headers, &self.settings.trusted_proxies);
-        let record = Arc::new(RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers));
+        let record = RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers);
+        let record = Arc::new(record.counted_by(&self.tenant.metrics));
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
         async move {
             let response = self.dispatch(client, active, peer, head, body, &record).await;
@@ -124,6 +173,9 @@ impl Responder {
         body: RequestBody,
         record: &Arc<RequestRecord>,
     ) -> Response {
+        if let Some(response) = health::response(&self.settings.health, &head, record.id()) {
+            return response;
+        }
         if let Some(others) = &self.others {
             // Boxed: it would make the future of a server with one tenant larger.
             return Box::pin(self.dispatch_to_tenant(others, (client, active), peer, head, body, record))
@@ -135,7 +187,8 @@ impl Responder {
             Ok(origin) => origin,
             Err(bad) => return bad.response(record),
         };
-        let whose = (&self.guest, &self.tenant);
+        let guest = self.guest.get();
+        let whose = (&*guest, &self.tenant);
         self.call(whose, client, head, origin, body, record).await
     }
 
@@ -154,11 +207,18 @@ impl Responder {
             self.check_head(&head).and_then(|()| route(others.registry(), base_url, &mut head, &peer));
         match route {
             Ok(Route { origin, whose: Owner::Default }) => {
+                if !allows(self.settings.tls.as_ref(), &peer) {
+                    return NEEDS_CERTIFICATE.response(record);
+                }
                 active.unassign();
-                let whose = (&self.guest, &self.tenant);
+                let guest = self.guest.get();
+                let whose = (&*guest, &self.tenant);
                 self.call(whose, client, head, origin, body, record).await
             }
             Ok(Route { origin, whose: Owner::Tenant(registered) }) => {
+                if !allows(registered.site.as_ref().or(self.settings.tls.as_ref()), &peer) {
+                    return NEEDS_CERTIFICATE.response(record);
+                }
                 let limit =
                     registered.max_connections.unwrap_or(self.settings.bounds.connections.div_ceil(2));
                 if !active.assign(&registered.name, limit) {
@@ -196,6 +256,9 @@ impl Responder {
             Ok(quota) => quota,
             Err(full) => return unavailable(&full.to_string(), record.id()),
         };
+        if let Some(management) = self.management.as_ref().filter(|management| management.has(&head)) {
+            return Box::pin(management::respond(management, *head, body, record)).await;
+        }
         if is_webhook(&head) {
             // Boxed: it would make the future of every request larger.
             return Box::pin(webhook::respond(tenant, &head, body, record)).await;

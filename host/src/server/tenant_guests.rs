@@ -38,10 +38,12 @@ struct Guests {
     by_name: HashMap<TenantName, TenantGuest>,
 }
 
-/// A tenant's guest. It is the old one's when the tenant was changed: the next request gets another
-/// guest, and this one ends with its last call.
+/// A tenant's guest. It is the old one's when the tenant was changed, or its policy exchanged: the next
+/// request gets another guest, and this one ends with its last call.
 struct TenantGuest {
     registered: Arc<Registered>,
+    /// Of the policy in force.
+    number: u64,
     guest: Arc<Guest>,
 }
 
@@ -72,14 +74,17 @@ impl TenantGuests {
         let tenant = registered.tenant().await?;
         let mut guests = self.guests.lock();
         self.drop_gone(&mut guests);
+        let number = registered.policy.number();
         let guest = match guests.by_name.get(&registered.name) {
-            Some(known) if Arc::ptr_eq(&known.registered, registered) => known.guest.clone(),
+            Some(known) if Arc::ptr_eq(&known.registered, registered) && known.number == number => {
+                known.guest.clone()
+            }
             _ => {
-                let (guest, task) = registered.policy.pooled(tenant, &self.tenancy.pool);
+                let (guest, task) = registered.policy.current().pooled(tenant, &self.tenancy.pool);
                 // Fails only at the end of the thread, whose requests are broken off.
                 let _ = self.tasks.send(task);
                 let guest = Arc::new(guest);
-                let made = TenantGuest { registered: registered.clone(), guest: guest.clone() };
+                let made = TenantGuest { registered: registered.clone(), number, guest: guest.clone() };
                 guests.by_name.insert(registered.name.clone(), made);
                 guest
             }

@@ -22,7 +22,7 @@ fn trusted() -> Vec<IpNet> {
 
 fn peer(address: &str) -> Peer {
     let address = SocketAddr::new(address.parse().unwrap(), 50000);
-    Peer::new(address, "192.0.2.1:3000".parse().unwrap(), &trusted())
+    Peer::new(Some(address), Some("192.0.2.1:3000".parse().unwrap()), &trusted())
 }
 
 fn client() -> Peer {
@@ -94,6 +94,36 @@ fn the_client_is_whom_trusted_proxies_name() {
     let ipv6 = "for=192.0.2.43, for=\"[2001:db9::17]:4711\", for=10.0.0.7";
     assert_eq!(of(proxy(), &[("forwarded", ipv6)]), "2001:db9::17");
     assert_eq!(of(peer("::ffff:10.1.2.3"), &[("x-forwarded-for", "1.2.3.4:99")]), "1.2.3.4");
+}
+
+/// A proxy that says nothing of the scheme is reached as this server is.
+#[test]
+fn a_connection_with_tls_gives_urls_with_https() {
+    let own = |peer: Peer| peer.with_tls(crate::registry::ClientCheck::Unchecked);
+    let of = |peer: Peer, fields: &[(&str, &str)]| {
+        let mut all = vec![("host", "cache.example:8443")];
+        all.extend_from_slice(fields);
+        origin(None, &head("/", &all), &own(peer)).unwrap()
+    };
+    assert_eq!(of(client(), &[]), "https://cache.example:8443");
+    assert_eq!(of(client(), &[("x-forwarded-proto", "http")]), "https://cache.example:8443", "not a proxy");
+    assert_eq!(of(proxy(), &[]), "https://cache.example:8443");
+    assert_eq!(of(proxy(), &[("x-forwarded-proto", "http")]), "http://cache.example:8443");
+    assert_eq!(of(proxy(), &[("x-forwarded-proto", "gopher")]), "https://cache.example:8443");
+    let reached = super::origin::reached(&head("/", &[("host", "h")]), &own(client())).unwrap();
+    assert_eq!(reached.origin(), "https://h");
+}
+
+/// Whoever may open the socket is on this machine.
+#[test]
+fn the_client_of_a_unix_socket_counts_as_this_machine() {
+    let local: Vec<ipnet::IpNet> = vec!["127.0.0.0/8".parse().unwrap()];
+    let peer = Peer::new(None, None, &local);
+    assert!(peer.is_trusted && !peer.is_tls);
+    assert_eq!(peer.check, crate::registry::ClientCheck::Local);
+    let fields = [("host", "inside"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "cache.example")];
+    assert_eq!(origin(None, &head("/", &fields), &peer).unwrap(), "https://cache.example");
+    assert!(!Peer::new(None, None, &[]).is_trusted, "only if its address is trusted");
 }
 
 #[test]

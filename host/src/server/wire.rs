@@ -11,8 +11,8 @@ use std::{
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::message::error_body;
 
 /// Longest head of a response of hyper's own, in bytes.
@@ -22,7 +22,7 @@ const NO_BODY: &str = "content-length: 0\r\n";
 
 /// A socket. `is_idle` tells whether no request is in flight.
 pub(super) struct Wire<Idle> {
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<Stream>,
     client: IpAddr,
     is_idle: Idle,
     /// Whether what was sent last may be a part of a response of ours: a refusal follows none of it.
@@ -33,11 +33,11 @@ pub(super) struct Wire<Idle> {
 
 impl<Idle: Fn() -> bool> Wire<Idle> {
     /// `client`: the other end, for the log.
-    pub(super) fn new(stream: TcpStream, client: IpAddr, is_idle: Idle) -> Self {
+    pub(super) fn new(stream: Stream, client: IpAddr, is_idle: Idle) -> Self {
         Self { stream: TokioIo::new(stream), client, is_idle, is_responding: false, refusal: None }
     }
 
-    fn stream(&mut self) -> Pin<&mut TokioIo<TcpStream>> {
+    fn stream(&mut self) -> Pin<&mut TokioIo<Stream>> {
         Pin::new(&mut self.stream)
     }
 

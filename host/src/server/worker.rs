@@ -1,7 +1,6 @@
 //! One thread of the server: its runtime, its connections, its guest.
 
 use std::{
-    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -11,7 +10,6 @@ use std::{
 };
 
 use tokio::{
-    net::TcpStream,
     select,
     sync::mpsc,
     task::{JoinSet, LocalSet},
@@ -20,14 +18,18 @@ use tokio::{
 
 use super::{
     ServerSettings,
-    acceptor::Accepted,
+    acceptor::Dispatched,
     admission::Admission,
     connection,
     connections::Connections,
     respond::Responder,
     tenant_guests::{Tenancy, TenantGuests},
 };
-use crate::{engine::Policy, tenant::Tenant};
+use crate::{
+    engine::{CurrentGuest, PolicyInForce},
+    management::ManagementOnMain,
+    tenant::Tenant,
+};
 
 /// Threads for blocking file system calls, per worker.
 const BLOCKING_THREADS: usize = 16;
@@ -50,10 +52,11 @@ impl RunningWorker {
 pub(super) struct Worker {
     /// Told once it runs.
     pub(super) running: std_mpsc::Sender<Arc<RunningWorker>>,
-    pub(super) inbox: mpsc::UnboundedReceiver<Accepted>,
-    pub(super) policy: Policy,
+    pub(super) inbox: mpsc::UnboundedReceiver<Dispatched>,
+    pub(super) policy: PolicyInForce,
     pub(super) tenant: Arc<Tenant>,
     pub(super) tenancy: Option<Tenancy>,
+    pub(super) management: Option<ManagementOnMain>,
     pub(super) settings: Arc<ServerSettings>,
     pub(super) connections: Arc<Connections>,
     pub(super) admission: Admission,
@@ -79,11 +82,21 @@ impl Worker {
     }
 
     async fn serve(self) -> Arc<RunningWorker> {
-        let Self { running, mut inbox, policy, tenant, tenancy, settings, connections, admission } = self;
-        let bounds = Rc::new(settings.bounds.clone());
-        let guest = policy.start(&tenant);
+        let Self {
+            running,
+            mut inbox,
+            policy,
+            tenant,
+            tenancy,
+            management,
+            settings,
+            connections,
+            admission,
+        } = self;
+        let guest = CurrentGuest::start(&policy, &tenant);
         let others = tenancy.map(TenantGuests::new);
-        let responder = Arc::new(Responder::new(guest, admission, tenant, settings, others));
+        let responder =
+            Arc::new(Responder::new(guest, admission, tenant, settings, others).with_management(management));
         let worker = Arc::new(RunningWorker {
             responder: responder.clone(),
             runtime: tokio::runtime::Handle::current(),
@@ -97,7 +110,7 @@ impl Worker {
             select! {
                 Some(_) = open.join_next(), if !open.is_empty() => {}
                 accepted = inbox.recv() => match accepted {
-                    Some(accepted) => drop(open.spawn_local(take_on(accepted, responder.clone(), bounds.clone()))),
+                    Some(dispatched) => drop(open.spawn_local(take_on(dispatched, responder.clone()))),
                     None => break,
                 }
             }
@@ -116,12 +129,12 @@ impl Worker {
     }
 }
 
-async fn take_on(accepted: Accepted, responder: Arc<Responder>, bounds: Rc<super::ServerBounds>) {
-    let Accepted { stream, peer, guard, load } = accepted;
-    match TcpStream::from_std(stream) {
-        Ok(stream) => match guard {
-            Some(guard) => connection::serve(stream, peer, guard, responder).await,
-            None => connection::refuse(stream, peer, bounds).await,
+async fn take_on(dispatched: Dispatched, responder: Arc<Responder>) {
+    let Dispatched { socket, peer, guard, load } = dispatched;
+    match socket.into_socket() {
+        Ok(socket) => match guard {
+            Some(guard) => connection::serve(socket, peer, guard, responder).await,
+            None => connection::refuse(socket, peer, responder).await,
         },
         Err(error) => tracing::debug!(%error, "connection closed at once"),
     }

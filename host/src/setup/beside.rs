@@ -1,7 +1,7 @@
 //! The parts of a server that is running, for a look at what it has. Nothing is claimed, recovered or
 //! swept.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use larder_common::TenantName;
 use larder_index::Index;
@@ -9,8 +9,9 @@ use larder_storage::Storage;
 
 use super::{
     database::open_index_beside,
+    metrics::Observed,
     outgoing::Outgoing,
-    policy,
+    policy::StartingPolicy,
     storage::open_storage_beside,
     tenant::{Given, Holdings, Shared, assemble},
 };
@@ -48,10 +49,18 @@ pub(crate) async fn beside(
         None => (index, storage),
         Some(name) => (index.tenant(name)?, storage.tenant(name)?),
     };
-    let shared = Box::pin(Shared::open(config, Some(storage.clone()), Some(index.clone()))).await?;
+    let shared =
+        Box::pin(Shared::open(config, Some(storage.clone()), Some(index.clone()), &Observed::nothing()))
+            .await?;
     let holdings = Holdings::new(settings, storage, index);
     let tenant = Box::pin(assemble(settings, &shared, &holdings, Given::default())).await?;
-    Ok(Some((policy(settings, None)?, Arc::new(tenant))))
+    // What was chosen for the server is not a tenant's that has a policy of its own.
+    let own_file =
+        settings.policy.component.as_ref().filter(|file| server.policy.component.as_ref() != Some(file));
+    let component =
+        own_file.map(|file| fs::read(file).map_err(|source| StartError::Path { path: file.clone(), source }));
+    let policy = StartingPolicy::load(settings, component.transpose()?.as_deref())?.into_policy();
+    Ok(Some((policy, Arc::new(tenant))))
 }
 
 fn tenant_config(server: &Settings, name: &TenantName) -> Result<Option<TenantConfig>, StartError> {

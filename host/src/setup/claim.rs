@@ -6,14 +6,17 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
-    net::{SocketAddr, TcpListener},
     path::Path,
     time::Duration,
 };
 
 use tokio::time::{Instant, sleep};
 
-use crate::{error::StartError, server::Listener};
+use crate::{
+    config::{InheritedListener, ServerConfig},
+    error::StartError,
+    server::Listener,
+};
 
 /// How long a start waits for an earlier process to release the data directory.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -24,8 +27,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) enum WantedListener {
     /// One on the configured address.
     Configured,
-    /// This one, which a supervisor or the embedding program has opened.
-    Given(TcpListener),
+    /// These, which a supervisor or the embedding program has opened.
+    Given(Vec<InheritedListener>),
     /// None.
     Without,
 }
@@ -47,23 +50,24 @@ impl StartClaim {
     /// When the directory cannot be used, or the address is another server's.
     pub(crate) fn begin(
         data: &Path,
-        address: SocketAddr,
+        server: &ServerConfig,
         listener: WantedListener,
     ) -> Result<Self, StartError> {
         let path = data.join("larder.lock");
         fs::create_dir_all(data).map_err(|source| StartError::Path { path: data.to_owned(), source })?;
         let file = File::create(&path).map_err(|source| StartError::Path { path, source })?;
-        let must_listen = matches!(listener, WantedListener::Configured);
+        let is_wanted = !matches!(listener, WantedListener::Without);
         let listener = match listener {
-            WantedListener::Given(socket) => Some(Listener::inherited(socket)),
+            WantedListener::Given(all) => Listener::inherited(all, &server.listen),
             WantedListener::Configured | WantedListener::Without => None,
         };
+        let must_listen = is_wanted && listener.is_none();
         let mut claim = Self { file, is_locked: false, must_listen, listener };
         claim.is_locked = claim.try_lock(data)?;
         if !claim.is_locked {
             tracing::warn!(data = %data.display(), "another Larder is using the data directory; waiting for it to stop");
         }
-        claim.try_listen(data, address)?;
+        claim.try_listen(data, server)?;
         Ok(claim)
     }
 
@@ -75,7 +79,7 @@ impl StartClaim {
     pub(crate) async fn complete(
         mut self,
         data: &Path,
-        address: SocketAddr,
+        server: &ServerConfig,
     ) -> Result<(File, Option<Listener>), StartError> {
         let end = Instant::now() + LOCK_WAIT;
         while !self.is_locked {
@@ -84,10 +88,11 @@ impl StartClaim {
             }
             sleep(PAUSE).await;
             self.is_locked = self.try_lock(data)?;
-            self.try_listen(data, address)?;
+            self.try_listen(data, server)?;
         }
         if self.must_listen && self.listener.is_none() {
-            return Err(StartError::Listen { address, source: io::ErrorKind::AddrInUse.into() });
+            let (address, source) = (server.listen.clone(), io::ErrorKind::AddrInUse.into());
+            return Err(StartError::Listen { address, source });
         }
         Ok((self.file, self.listener))
     }
@@ -102,19 +107,20 @@ impl StartClaim {
         }
     }
 
-    fn try_listen(&mut self, data: &Path, address: SocketAddr) -> Result<(), StartError> {
+    fn try_listen(&mut self, data: &Path, server: &ServerConfig) -> Result<(), StartError> {
         if !self.must_listen || self.listener.is_some() {
             return Ok(());
         }
+        let address = &server.listen;
         if !self.is_locked {
             self.listener = Listener::take_over(data, address);
         }
         if self.listener.is_none() {
-            self.listener = match Listener::open(address) {
+            self.listener = match Listener::open(address, server.socket_mode) {
                 Ok(listener) => Some(listener),
                 // It may be the address of the process that has the directory, which frees both.
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && !self.is_locked => None,
-                Err(source) => return Err(StartError::Listen { address, source }),
+                Err(source) => return Err(StartError::Listen { address: address.clone(), source }),
             };
         }
         Ok(())

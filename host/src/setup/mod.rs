@@ -4,6 +4,8 @@
 mod beside;
 pub(crate) mod claim;
 mod database;
+mod listener_tls;
+mod metrics;
 mod outgoing;
 mod policy;
 mod rules;
@@ -19,8 +21,10 @@ use crate::config::{Secret, Settings};
 pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
     beside::beside,
-    policy::policy,
-    rules::load_rules,
+    listener_tls::server_tls,
+    metrics::Observed,
+    policy::{ProvenPolicy, StartingPolicy},
+    rules::StartingRules,
     server::{server, wanted},
     storage::claim_storage,
     tenant::{Shared, schedule, tenant},

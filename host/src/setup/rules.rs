@@ -1,22 +1,128 @@
 //! The rules that a configuration names.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use larder_rules::{Asker, Limits, Rules, Source};
+use larder_common::{causes::chain, clock::Clock};
+use larder_rules::{Asker, Limits, Rules, RulesError, Source as Text};
+use tokio::sync::mpsc;
 
-use crate::{config::Settings, error::StartError};
+use crate::{
+    config::Settings,
+    error::StartError,
+    exchange::{Exchange, Held, NO_RULES, Request, RulesExchange, Source, Unreadable, Wanted},
+    versions::{InForce, Versions},
+};
 
-/// Reads and compiles the rules; `None` where there are none.
+/// The rules of the tenant `default`, when the server starts.
+pub(crate) struct StartingRules {
+    source: Source,
+    cache: PathBuf,
+    held: Held<Option<Arc<Rules>>>,
+}
+
+impl StartingRules {
+    /// Loads the chosen version, the configured file, or none. If that does not load, or has gone back by
+    /// itself: what was in force before, but never none.
+    ///
+    /// # Errors
+    /// When it cannot be read or loaded, and there is nothing before it.
+    pub(crate) fn load(settings: &Settings) -> Result<Self, StartError> {
+        let cache = settings.data.join("compiled");
+        let source = Source {
+            versions: Versions::of_rules(&settings.data),
+            file: settings.rules.file.clone(),
+            built_in: NO_RULES,
+        };
+        let wanted =
+            source.wanted().map_err(|Unreadable { path, source }| StartError::Path { path, source })?;
+        let (rejection, loaded) = match source.versions.rejection(&wanted.version) {
+            Some(reason) => (Some(reason), None),
+            None => match load(&wanted.content, &wanted.version.name, &cache) {
+                Ok(rules) => (None, Some(rules)),
+                Err(error) => (Some(chain(&error)), None),
+            },
+        };
+        let (wanted, rules) = match loaded {
+            Some(rules) => (wanted, rules),
+            None => match earlier(&source, &wanted, &rejection.unwrap_or_default(), &cache) {
+                Some(found) => found,
+                None => {
+                    let rules = load(&wanted.content, &wanted.version.name, &cache);
+                    let path = source.file.clone().unwrap_or_else(|| source.versions.choice_file());
+                    (wanted, rules.map_err(|source| StartError::Rules { path, source })?)
+                }
+            },
+        };
+        let Wanted { content, version, source: from } = wanted;
+        let record = InForce { version, source: from, since_ms: Clock::system().now_ms() };
+        if let Some(rules) = &rules {
+            log(rules, &record.source);
+            let stored = source.versions.store(&content, &record.version.name);
+            if let Err(error) = stored.and_then(|_| source.versions.record(record.clone())) {
+                tracing::warn!(%error, "cannot write down which rules are in force");
+            }
+        }
+        Ok(Self { source, cache, held: Held { record, loaded: rules } })
+    }
+
+    pub(crate) fn rules(&self) -> Option<Arc<Rules>> {
+        self.held.loaded.clone()
+    }
+
+    /// Returns what exchanges the rules of this asker, and how to ask for it.
+    pub(crate) fn follow(self, asker: &Asker) -> (Exchange<RulesExchange>, mpsc::UnboundedSender<Request>) {
+        let Self { source, cache, held } = self;
+        let (requests, asked) = mpsc::unbounded_channel();
+        let exchanged = RulesExchange { asker: asker.clone(), cache };
+        (Exchange::new(exchanged, Some(source), held, asked), requests)
+    }
+}
+
+/// No bytes are no rules.
+fn load(content: &[u8], name: &str, cache: &Path) -> Result<Option<Arc<Rules>>, RulesError> {
+    if content.is_empty() {
+        return Ok(None);
+    }
+    Rules::load(Text::new(content.to_vec(), name)?, Some(cache)).map(Some)
+}
+
+/// Returns the latest of the earlier versions that loads. No rules are none of them: that would open what
+/// the wanted ones close.
+fn earlier(
+    source: &Source,
+    wanted: &Wanted,
+    reason: &str,
+    cache: &Path,
+) -> Option<(Wanted, Option<Arc<Rules>>)> {
+    let known = source.earlier(wanted).into_iter().filter(|(_, content)| !content.is_empty());
+    known.into_iter().find_map(|(known, content)| {
+        let rules = load(&content, &known.version.name, cache).ok()?;
+        tracing::error!(
+            wanted = wanted.version.short(), source = wanted.source, reason, version = known.version.short(),
+            "the wanted rules cannot be used: those that were in force before are; `larder rules status` has more"
+        );
+        Some((Wanted { content, version: known.version, source: known.source }, rules))
+    })
+}
+
+fn log(rules: &Rules, source: &str) {
+    let interfaces: Vec<&str> = rules.interfaces().iter().map(|interface| interface.name()).collect();
+    tracing::info!(source, digest = rules.digest(), interfaces = interfaces.join(","), "rules are in force");
+}
+
+/// Reads and compiles the configured rules of a tenant; `None` where there are none.
 ///
 /// # Errors
 /// When the file cannot be read, is no rules, or does not start.
 pub(crate) fn load_rules(settings: &Settings) -> Result<Option<Arc<Rules>>, StartError> {
     let Some(file) = &settings.rules.file else { return Ok(None) };
-    let source = Source::read(file).map_err(|source| StartError::Path { path: file.clone(), source })?;
+    let source = Text::read(file).map_err(|source| StartError::Path { path: file.clone(), source })?;
     let rules = Rules::load(source, Some(&settings.data.join("compiled")));
     let rules = rules.map_err(|source| StartError::Rules { path: file.clone(), source })?;
-    let interfaces: Vec<&str> = rules.interfaces().iter().map(|interface| interface.name()).collect();
-    tracing::info!(file = %file.display(), digest = rules.digest(), interfaces = interfaces.join(","), "rules are in force");
+    log(&rules, &file.display().to_string());
     Ok(Some(rules))
 }
 

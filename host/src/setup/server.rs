@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use super::Observed;
 use crate::{
     config::{Config, DatabaseDriver, Settings},
     descriptors::{Shares, Wanted},
     engine::InstanceLimits,
     error::StartError,
+    registry::SiteTls,
     server::{Capacity, Listener, Server, ServerBounds, ServerSettings},
 };
 
@@ -34,6 +36,7 @@ pub(crate) fn server(
     settings: &Settings,
     shares: Shares,
     listener: Option<Listener>,
+    (tls, observed): (Option<SiteTls>, &Observed),
 ) -> Result<Server, StartError> {
     let (server, guest) = (&settings.server, InstanceLimits::from(&settings.policy));
     let per_client = match server.max_connections_per_client {
@@ -42,9 +45,12 @@ pub(crate) fn server(
     };
     let settings = ServerSettings {
         data: settings.data.clone(),
+        health: observed.health.clone(),
         threads: server.thread_count(),
         base_url: server.base_url.clone(),
         trusted_proxies: server.trusted_proxies.clone(),
+        tls,
+        socket_mode: server.socket_mode,
         bounds: ServerBounds {
             connections: shares.connections,
             connections_per_client: per_client,
@@ -64,5 +70,6 @@ pub(crate) fn server(
             forwards: MAX_FORWARDS.min(shares.requests / 2),
         },
     };
-    Server::new(settings, listener).map_err(|source| StartError::Listen { address: server.listen, source })
+    Server::new(settings, listener)
+        .map_err(|source| StartError::Listen { address: server.listen.clone(), source })
 }

@@ -5,12 +5,14 @@ use std::{io, sync::Arc, time::Duration};
 use aws_lc_rs::rand::SystemRandom;
 use larder_common::{TenantName, clock::Clock};
 use larder_index::{Index, IndexError};
+use larder_metrics::{MeasuredIndex, MeasuredStorage};
 use larder_rules::Rules;
 use larder_storage::Storage;
 
 use super::{
     DAY_MS, HOUR_MS, MINUTE_MS,
     database::open_index,
+    metrics::{Observed, database_name, storage_name},
     orphan_grace_ms,
     outgoing::Outgoing,
     path_of,
@@ -48,6 +50,7 @@ pub(crate) struct Shared {
     own_storages: Arc<OwnStorages>,
     /// The limit of the disk that the storage is on.
     disk: Option<Arc<DiskLimit>>,
+    observed: Observed,
 }
 
 impl Shared {
@@ -56,8 +59,10 @@ impl Shared {
         config: &Config,
         storage: Option<Arc<dyn Storage>>,
         index: Option<Arc<dyn Index>>,
+        observed: &Observed,
     ) -> Result<Self, StartError> {
         let settings = &config.settings;
+        let names = (storage_name(settings, storage.is_some()), database_name(settings, index.is_some()));
         let outgoing = Outgoing::new(settings)?;
         if let Some(proxies) = outgoing.proxies.describe() {
             tracing::info!(%proxies, no = settings.proxy.no, "outgoing requests use a proxy");
@@ -70,12 +75,16 @@ impl Shared {
             Some(index) => (index, DiskPressure::new()),
             None => database(config, &*storage).await?,
         };
+        let Observed { metrics, health } = observed;
+        let storage = MeasuredStorage::around(storage, names.0, metrics, health);
+        let index = MeasuredIndex::around(index, names.1, metrics, health);
         let fetch: Arc<dyn Fetch> = Arc::new(HttpFetch::new((*outgoing.tls).clone(), &outgoing.proxies));
         let own_storages = Arc::new(OwnStorages::new(settings.storage.buffer_bytes));
         let percent = some(settings.capacity.max_disk_percent);
         let disk = percent.filter(|_| !storage.is_durable_at_once());
         let disk = disk.map(|percent| Arc::new(DiskLimit::new(storage.clone(), percent)));
-        Ok(Self { outgoing, fetch, pressure: Arc::new(pressure), storage, index, own_storages, disk })
+        let (pressure, observed) = (Arc::new(pressure), observed.clone());
+        Ok(Self { outgoing, fetch, pressure, storage, index, own_storages, disk, observed })
     }
 
     /// Opens the storage of a tenant: its own, where its settings say one.
@@ -88,7 +97,13 @@ impl Shared {
         own: Option<&Settings>,
     ) -> Result<Arc<dyn Storage>, StartError> {
         match own {
-            Some(settings) => self.own_storages.open(name, settings, &self.outgoing).await,
+            Some(settings) => {
+                let storage = self.own_storages.open(name, settings, &self.outgoing).await?;
+                // Of it the server's readiness does not depend.
+                let health = larder_metrics::Health::default();
+                let backend = storage_name(settings, false);
+                Ok(MeasuredStorage::around(storage, backend, &self.observed.metrics, &health))
+            }
             None => Ok(self.storage.tenant(name)?),
         }
     }
@@ -216,6 +231,7 @@ pub(super) async fn assemble(
         departed_entries: settings.retention.departed_entries,
         upstream: shared.outgoing.upstream(settings),
         webhooks: Webhooks::new(settings).map(Arc::new),
+        metrics: shared.observed.metrics.clone(),
         shared: resources,
         storage: storage.clone(),
         index: index.clone(),

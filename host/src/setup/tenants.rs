@@ -2,8 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, Metadata},
-    os::unix::fs::MetadataExt,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::{
+    listener_tls::{tenant_files, tenant_tls},
     rules::load_rules,
     tenant::{Given, Holdings, Shared, assemble},
 };
@@ -25,9 +25,10 @@ use crate::{
         ConfigError, RemovedTenant, Settings, Storage, TenantConfig, TenantFiles, TenantSection, host_name,
         removed_tenants,
     },
-    engine::{InstanceLimits, InstancePool, Policy},
+    engine::{InstanceLimits, InstancePool, PolicyInForce},
     error::StartError,
-    registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served},
+    file_stamp::FileStamp,
+    registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served, SiteTls},
     server::Tenancy,
     tenant::{CpuBudget, GuestMemory, SharedResources, Tenant},
 };
@@ -37,8 +38,8 @@ pub(crate) struct TenantLoader {
     dir: PathBuf,
     server: Settings,
     shared: Arc<Shared>,
-    /// The policy of the server, for tenants without one of their own.
-    policy: Policy,
+    /// The policy of the server, for tenants without one of their own. They follow its exchange.
+    policy: PolicyInForce,
     memory: Arc<GuestMemory>,
     registry: Arc<Registry>,
     made: mpsc::UnboundedSender<Arc<Registered>>,
@@ -66,24 +67,13 @@ struct KnownHoldings {
 /// A tenant that is served.
 #[derive(Clone)]
 struct Known {
-    /// Its file and its component, as they were when they were read.
+    /// Its file, its component and its certificate, as they were when they were read.
     stamps: Stamps,
     registered: Arc<Registered>,
 }
 
 /// What tells that a file is another one, by path.
-type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
-
-/// When a file was written, its length and its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(i64, i64, u64, u64);
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let of = |file: Metadata| Self(file.mtime(), file.mtime_nsec(), file.len(), file.ino());
-        fs::metadata(path).ok().map(of)
-    }
-}
+type Stamps = BTreeMap<PathBuf, Option<FileStamp>>;
 
 /// A server with several tenants, and what keeps them as the directory says.
 pub(crate) struct Tenants {
@@ -100,7 +90,7 @@ pub(crate) struct Tenants {
 pub(crate) async fn tenants(
     settings: &Settings,
     shared: &Arc<Shared>,
-    policy: &Policy,
+    policy: &PolicyInForce,
 ) -> Result<Option<Tenants>, StartError> {
     let section = &settings.tenants;
     let Some(dir) = &section.dir else { return Ok(None) };
@@ -161,13 +151,14 @@ impl TenantLoader {
         Ok(Some((TenantFiles::read(&self.dir, &self.server)?, stamps)))
     }
 
-    /// Returns the stamps of the directory, of each file in it, and of the components in use.
+    /// Returns the stamps of the directory, of each file in it, and of the components and certificates
+    /// in use.
     fn stamps(&self) -> Stamps {
         let files = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
         let state = self.state.lock();
         let components = state.tenants.values().flat_map(|known| known.stamps.keys().cloned());
         let all = files.chain(components).chain([self.dir.clone()]);
-        all.map(|path| (path.clone(), Stamp::of(&path))).collect()
+        all.map(|path| (path.clone(), FileStamp::of(&path))).collect()
     }
 
     fn file_of(&self, name: &TenantName) -> PathBuf {
@@ -186,8 +177,10 @@ impl TenantLoader {
         let known = self.state.lock().tenants.get(&config.name).cloned();
         let Settings { policy, rules, .. } = &config.settings;
         let paths = [Some(self.file_of(&config.name)), policy.component.clone(), rules.file.clone()];
-        let stamps: Stamps =
-            paths.into_iter().flatten().map(|path| (path.clone(), Stamp::of(&path))).collect();
+        let tls = tenant_files(&config.own.tls, &self.server);
+        let tls = tls.iter().flat_map(|files| files.paths().map(Path::to_owned));
+        let paths = paths.into_iter().flatten().chain(tls);
+        let stamps: Stamps = paths.map(|path| (path.clone(), FileStamp::of(&path))).collect();
         if known.as_ref().is_some_and(|known| known.stamps == stamps) {
             return known;
         }
@@ -221,7 +214,8 @@ impl TenantLoader {
         let rules = rules_of(&settings).await?;
         let cpu = Arc::new(CpuBudget::new(own.cpu_percent));
         let max_bytes = own.max_bytes;
-        let description = describe(&name, own, &settings);
+        let site = tenant_tls(&name, &own.tls, &self.server)?;
+        let description = describe(&name, own, &settings, site);
         let holdings = self.holdings_of(&name, own_storage);
         let resources = SharedResources { cpu, memory: self.memory.clone() };
         let shared = self.shared.clone();
@@ -236,7 +230,7 @@ impl TenantLoader {
         };
         let registered = Registered::new(description, policy, Box::new(maker), self.made.clone());
         if has_own_policy {
-            registered.policy.probe(registered.tenant().await?).await?;
+            registered.policy.current().probe(registered.tenant().await?).await?;
         }
         self.state.lock().holdings.insert(name, holdings);
         Ok(registered)
@@ -250,16 +244,16 @@ impl TenantLoader {
     }
 
     /// Compiles the tenant's component, or shares that of the server.
-    async fn policy_of(self: &Arc<Self>, settings: &Settings) -> Result<Policy, StartError> {
+    async fn policy_of(self: &Arc<Self>, settings: &Settings) -> Result<PolicyInForce, StartError> {
         let limits = InstanceLimits::from(&settings.policy);
         let file = match &settings.policy.component {
             Some(file) if self.server.policy.component.as_ref() != Some(file) => file.clone(),
             _ => return Ok(self.policy.with_limits(limits)),
         };
-        let (engine, cache) = (self.policy.engine(), self.server.data.join("compiled"));
+        let (engine, cache) = (self.policy.current().engine(), self.server.data.join("compiled"));
         let load = move || {
             let component = fs::read(&file).map_err(|source| StartError::Path { path: file, source })?;
-            Ok(engine.load(&component, Some(&cache), limits)?)
+            Ok(PolicyInForce::new(engine.load(&component, Some(&cache), limits)?))
         };
         match tokio::task::spawn_blocking(load).await {
             Ok(policy) => policy,
@@ -330,11 +324,17 @@ async fn rules_of(settings: &Settings) -> Result<Option<Arc<Rules>>, StartError>
 }
 
 /// What the registry knows of a tenant.
-fn describe(name: &TenantName, own: TenantSection, settings: &Settings) -> Description {
+fn describe(
+    name: &TenantName,
+    own: TenantSection,
+    settings: &Settings,
+    site: Option<SiteTls>,
+) -> Description {
     let issuers = settings.auth.issuers.iter().filter(|_| own.by_issuer);
     Description {
         hosts: own.hosts,
         listen: own.listen,
+        site,
         issuers: issuers.map(|issuer| issuer.issuer.clone()).collect(),
         base_url: settings.server.base_url.clone(),
         max_requests: own.max_requests,

@@ -46,9 +46,18 @@ impl Ages {
         }
     }
 
+    /// Returns the items with their age.
+    pub(super) fn aged<Name>(self, items: Vec<Listed<Name>>) -> Vec<(Listed<Name>, Age)> {
+        let aged = |item: Listed<Name>| {
+            let age = self.of(item.modified_ms);
+            (item, age)
+        };
+        items.into_iter().map(aged).collect()
+    }
+
     /// Returns the items that are not young, with their age.
     pub(super) fn not_young<Name>(self, items: Vec<Listed<Name>>) -> Vec<(Name, Age)> {
-        let aged = items.into_iter().map(|item| (item.name, self.of(item.modified_ms)));
+        let aged = self.aged(items).into_iter().map(|(item, age)| (item.name, age));
         aged.filter(|(_, age)| *age != Age::Young).collect()
     }
 }

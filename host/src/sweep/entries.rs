@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     capacity::remove_object,
-    retention::{Candidate, ContentState},
+    retention::{Candidate, ContentState, with_details},
 };
 
 /// Concurrent `stat` calls.
@@ -82,8 +82,8 @@ impl Sweeper<'_> {
             let page: Arc<[Entry]> = page.into();
             survey.add(&page, &self.guest.select_entries(now_ms, page.clone()).await?);
             if rules.are_asked() {
-                let details = self.details(&page).await?;
-                rules.group(&page, &details, &mut survey);
+                let known = with_details(&*self.tenant.index, page.to_vec()).await?;
+                rules.group(&known, &mut survey);
             }
         }
     }
@@ -91,21 +91,12 @@ impl Sweeper<'_> {
     /// Returns what the guest needs to know of a page of entries. Those that were deleted since they
     /// were listed are left out.
     async fn candidates(&self, page: Vec<Entry>, places: &Places) -> Result<Vec<Candidate>, SweepError> {
-        let mut details = self.details(&page).await?;
-        let known = page.into_iter().filter_map(|entry| Some((details.remove(&entry.id)?, entry)));
-        let candidate = |(details, entry): (EntryDetails, Entry)| async move {
+        let known = with_details(&*self.tenant.index, page).await?;
+        let candidate = |(entry, details): (Entry, EntryDetails)| async move {
             let (content, newer) = (self.stat_content(&entry).await, places.newer(entry.id));
             Candidate { entry, details, content, newer, wish: None }
         };
-        let known: Vec<_> = known.collect();
         Ok(stream::iter(known).map(candidate).buffered(MAX_STATS).collect().await)
-    }
-
-    /// Returns the details of entries, those that are still there.
-    async fn details(&self, page: &[Entry]) -> Result<BTreeMap<EntryId, EntryDetails>, SweepError> {
-        let ids: Vec<EntryId> = page.iter().map(|entry| entry.id).collect();
-        let details = self.tenant.index.entry_details(&ids).await?;
-        Ok(details.into_iter().map(|details| (details.id, details)).collect())
     }
 
     /// Checks the object of an entry.

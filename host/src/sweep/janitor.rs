@@ -4,22 +4,27 @@
 use std::{collections::HashMap, io, sync::Arc, thread::JoinHandle, time::Duration};
 
 use larder_common::{TenantName, causes::chain};
-use larder_index::{Index, IndexError};
+use larder_index::{Index, IndexError, UploadId};
+use larder_metrics::{Health, SweepStage};
 use tokio::{
     select,
     sync::watch,
     task::LocalSet,
-    time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout},
 };
 use tracing::Instrument;
 
 use super::{
-    Ages, Ownership, Report, SweepError, Sweeper,
+    Ages, Ownership, Report, SweepError, SweepRequests, Sweeper,
     other_tenants::{OpenTenants, OtherTenants},
 };
 use crate::{
-    capacity::{Cleaner, Evictor},
-    engine::Policy,
+    capacity::{
+        Cleaner, Evictor,
+        server_room::{self, Lodger},
+    },
+    engine::PolicyInForce,
+    exchange::{Exchange, PolicyExchange, RulesExchange},
     tenant::Tenant,
 };
 
@@ -53,6 +58,9 @@ const CLEANING: Duration = Duration::from_secs(5 * 60);
 /// Shortest pause between a sweep and the next one for a full disk.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(30);
 
+/// Time between two looks whether database and storage answer, where no call did meanwhile.
+const PROBING: Duration = Duration::from_secs(10);
+
 /// A handle of the janitor thread.
 pub(crate) struct Janitor {
     stop: watch::Sender<bool>,
@@ -62,11 +70,18 @@ pub(crate) struct Janitor {
 /// Whose entries a janitor takes care of.
 pub(crate) struct JanitorWork {
     /// The tenant `default`, and its policy.
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
+    /// Exchanges that policy.
+    pub(crate) exchange: Exchange<PolicyExchange>,
+    pub(crate) rules_exchange: Exchange<RulesExchange>,
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) others: Option<OtherTenants>,
     pub(crate) schedule: Schedule,
+    /// Sweeps on demand.
+    pub(crate) requests: SweepRequests,
+    /// Learns whether database and storage answer.
+    pub(crate) health: Arc<Health>,
 }
 
 impl Janitor {
@@ -93,17 +108,22 @@ impl Janitor {
 }
 
 async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
-    let JanitorWork { policy, tenant, others, schedule } = work;
+    let JanitorWork { policy, exchange, rules_exchange, tenant, others, schedule, mut requests, health } =
+        work;
     let (others, made) = OpenTenants::new(others);
     let flushing = tenant.durability.run_flusher(tenant.storage.clone(), tenant.index.clone());
     select! {
         () = flushing => {}
         () = run_usage_writer(&tenant, &others, schedule.recency) => {}
-        () = run_sweeps(&policy, &tenant, &others, &schedule) => {}
+        () = run_sweeps(&policy, &tenant, &others, &schedule, &mut requests) => {}
         () = run_cleaners(&tenant, &others) => {}
         () = run_evictor(&policy, &tenant) => {}
+        () = run_probes(&tenant, &health) => {}
+        () = run_server_evictor(&policy, &tenant, &others) => {}
         () = others.follow(made) => {}
         () = others.watch() => {}
+        () = exchange.run() => {}
+        () = rules_exchange.run() => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
     persist(&tenant).await;
@@ -136,11 +156,75 @@ async fn run_usage_writer(tenant: &Tenant, others: &OpenTenants, every: Duration
 }
 
 /// Makes room for the saves of the tenant `default`.
-async fn run_evictor(policy: &Policy, tenant: &Arc<Tenant>) {
+async fn run_evictor(policy: &PolicyInForce, tenant: &Arc<Tenant>) {
     match Evictor::of(policy, tenant) {
         Some(evictor) => evictor.run().await,
         None => std::future::pending().await,
     }
+}
+
+/// Asks database and storage for something small, unless they have answered a moment ago.
+async fn run_probes(tenant: &Tenant, health: &Health) {
+    let mut ticks = interval(PROBING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // No upload has this number: a look by the primary key.
+        let database = async {
+            if !health.has_database_answered(PROBING) {
+                let answer = timeout(PROBING, tenant.index.get_upload_by_id(UploadId(0))).await;
+                if matches!(answer, Ok(Ok(_))) {
+                    health.database_answered();
+                }
+            }
+        };
+        let storage = async {
+            if !health.has_storage_answered(PROBING) {
+                let answer = timeout(PROBING, tenant.storage.identity()).await;
+                if matches!(answer, Ok(Ok(_))) {
+                    health.storage_answered();
+                }
+            }
+        };
+        tokio::join!(database, storage);
+    }
+}
+
+/// Keeps the storage that tenants share below its limit.
+async fn run_server_evictor(policy: &PolicyInForce, tenant: &Arc<Tenant>, others: &OpenTenants) {
+    let mut ticks = interval(server_room::LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let open: Vec<Arc<Tenant>> = others.open().into_iter().chain([tenant.clone()]).collect();
+        let relieved = async {
+            let Some(surplus) = server_room::surplus(&open).await? else { return Ok(()) };
+            server_room::relieve(surplus, lodgers(policy, tenant, others).await?).await;
+            Ok::<_, IndexError>(())
+        };
+        if let Err(error) = relieved.await {
+            tracing::error!(error = chain(&error), "cannot make room in the server");
+        }
+    }
+}
+
+/// Returns all who have something in the storage that tenants share.
+async fn lodgers(
+    policy: &PolicyInForce,
+    tenant: &Arc<Tenant>,
+    others: &OpenTenants,
+) -> Result<Vec<Lodger>, IndexError> {
+    let mut lodgers = vec![(policy.clone(), tenant.clone())];
+    for registered in others.all_with_rows(&*tenant.index).await? {
+        match registered.tenant().await {
+            Ok(tenant) => lodgers.push((registered.policy.clone(), tenant.clone())),
+            Err(error) => {
+                tracing::error!(tenant = %registered.name, error = chain(&error), "a tenant cannot be opened");
+            }
+        }
+    }
+    lodgers.retain(|(_, tenant)| server_room::is_lodger(tenant));
+    Ok(lodgers)
 }
 
 /// Finishes removals that a crash has interrupted, in the whole server.
@@ -186,8 +270,19 @@ async fn flush_usage(tenant: &Tenant) {
     }
 }
 
-async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants, schedule: &Schedule) {
-    let Some(sweeps) = schedule.sweeps else { return std::future::pending().await };
+async fn run_sweeps(
+    policy: &PolicyInForce,
+    tenant: &Arc<Tenant>,
+    others: &OpenTenants,
+    schedule: &Schedule,
+    requests: &mut SweepRequests,
+) {
+    let Some(sweeps) = schedule.sweeps else {
+        requests.close();
+        // Who asked before is told that nobody answers.
+        drop(requests.waiting());
+        return std::future::pending().await;
+    };
     let mut small = interval(sweeps.uploads);
     let mut full = interval_at(Instant::now() + FIRST_FULL_SWEEP.min(sweeps.everything), sweeps.everything);
     small.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -198,9 +293,15 @@ async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants,
             sleep_until(not_before).await;
             tenant.pressure.wait().await;
         };
+        let mut asked = Vec::new();
         let scope = select! {
             biased;
             () = disk_is_full => SweepScope::Full,
+            request = requests.next() => {
+                asked.push(request);
+                asked.extend(requests.waiting());
+                SweepScope::Full
+            }
             _ = full.tick() => SweepScope::Full,
             _ = small.tick() => SweepScope::Uploads,
         };
@@ -208,8 +309,16 @@ async fn run_sweeps(policy: &Policy, tenant: &Arc<Tenant>, others: &OpenTenants,
         if matches!(scope, SweepScope::Full) {
             count_again(&*tenant.index).await;
         }
-        sweep_and_log(policy, tenant, schedule.orphan_grace_ms, scope).await;
-        sweep_others(&*tenant.index, others, schedule.orphan_grace_ms, scope).await;
+        let mut failure = sweep_and_log(policy, tenant, schedule.orphan_grace_ms, scope).await;
+        let of_others = sweep_others(&*tenant.index, others, schedule.orphan_grace_ms, scope).await;
+        failure = failure.or(of_others);
+        if matches!(scope, SweepScope::Full) {
+            requests.note(tenant.clock.now_ms(), failure.clone());
+        }
+        for request in asked {
+            // Who asked may be gone.
+            let _ = request.send(failure.is_none());
+        }
         // On a disk that stays full, sweeps take up to a tenth of the time.
         not_before = Instant::now() + FULL_DISK_PAUSE.max(began.elapsed() * 10);
     }
@@ -225,19 +334,26 @@ async fn count_again(index: &dyn Index) {
 }
 
 /// Sweeps what the other tenants have, one after the other.
-async fn sweep_others(index: &dyn Index, others: &OpenTenants, orphan_grace_ms: u64, scope: SweepScope) {
+async fn sweep_others(
+    index: &dyn Index,
+    others: &OpenTenants,
+    orphan_grace_ms: u64,
+    scope: SweepScope,
+) -> Option<String> {
     let with_rows = match others.all_with_rows(index).await {
         Ok(tenants) => tenants,
         Err(error) => {
             tracing::error!(error = chain(&error), "the tenants cannot be swept; the next sweep tries again");
-            return;
+            return Some(chain(&error).to_string());
         }
     };
+    let mut failure = None;
     for registered in with_rows {
         let tenant = match registered.tenant().await {
             Ok(tenant) => tenant,
             Err(error) => {
                 tracing::error!(tenant = %registered.name, error = chain(&error), "a tenant cannot be swept; the next sweep tries again");
+                failure = Some(chain(&error).to_string());
                 continue;
             }
         };
@@ -248,17 +364,34 @@ async fn sweep_others(index: &dyn Index, others: &OpenTenants, orphan_grace_ms: 
             }
         }
         let named = tracing::error_span!("tenant", name = %registered.name);
-        sweep_and_log(&registered.policy, tenant, orphan_grace_ms, scope).instrument(named).await;
+        let swept = sweep_and_log(&registered.policy, tenant, orphan_grace_ms, scope).instrument(named).await;
+        failure = swept.or(failure);
     }
+    failure
 }
 
 /// Sweeps and logs the result. If the disk of the index is full, releases the ballast and sweeps
-/// again.
-async fn sweep_and_log(policy: &Policy, tenant: &Arc<Tenant>, orphan_grace_ms: u64, scope: SweepScope) {
+/// again. Returns why it failed, if it did.
+async fn sweep_and_log(
+    policy: &PolicyInForce,
+    tenant: &Arc<Tenant>,
+    orphan_grace_ms: u64,
+    scope: SweepScope,
+) -> Option<String> {
+    let began = Instant::now();
     let mut swept = sweep(policy, tenant, orphan_grace_ms, scope).await;
     if swept.as_ref().is_err_and(SweepError::is_no_space) && tenant.pressure.drop_ballast() {
         tracing::warn!("the disk of the database is full: releasing its reserve to free space");
         swept = sweep(policy, tenant, orphan_grace_ms, SweepScope::Full).await;
+    }
+    let failure = swept.as_ref().err().map(|error| chain(error).to_string());
+    let stage = match scope {
+        SweepScope::Uploads => SweepStage::Uploads,
+        SweepScope::Full => SweepStage::Full,
+    };
+    tenant.metrics.count_sweep(stage, swept.is_ok(), began.elapsed(), tenant.clock.now_ms());
+    if let Ok(Report { uploads, orphans, bytes, entries: _ }) = swept {
+        tenant.metrics.count_swept(uploads, orphans, bytes);
     }
     match swept {
         Ok(report) if report == Report::default() => tracing::debug!("sweep finished: nothing to delete"),
@@ -270,6 +403,7 @@ async fn sweep_and_log(policy: &Policy, tenant: &Arc<Tenant>, orphan_grace_ms: u
     let pressure = tenant.pressure.clone();
     // Fails only at the end of the process.
     let _ = tokio::task::spawn_blocking(move || pressure.make_ballast()).await;
+    failure
 }
 
 /// What a sweep covers.
@@ -281,12 +415,12 @@ enum SweepScope {
 
 /// Sweeps with a guest of its own, which ends with the sweep.
 async fn sweep(
-    policy: &Policy,
+    policy: &PolicyInForce,
     tenant: &Arc<Tenant>,
     orphan_grace_ms: u64,
     scope: SweepScope,
 ) -> Result<Report, SweepError> {
-    let guest = policy.start(tenant);
+    let guest = policy.current().start(tenant);
     let (sweeper, now_ms) = (Sweeper::new(tenant, &guest, orphan_grace_ms), tenant.clock.now_ms());
     match scope {
         SweepScope::Uploads => sweeper.sweep_uploads_once(now_ms).await,

@@ -6,12 +6,14 @@
 //! `janitor.rs` runs sweeps on a schedule.
 
 mod ages;
+mod control;
 mod entries;
 mod failures;
 mod janitor;
 mod orphans;
 mod other_tenants;
 mod ownership;
+mod remaining;
 mod removal;
 mod rules;
 mod survey;
@@ -23,6 +25,7 @@ mod tests;
 use std::sync::Arc;
 
 pub(crate) use ages::Ages;
+pub(crate) use control::{SweepControl, SweepRequests, SweepState, sweep_control};
 pub(crate) use janitor::{Janitor, JanitorWork, Schedule, Sweeps};
 pub(crate) use other_tenants::OtherTenants;
 pub(crate) use ownership::Ownership;

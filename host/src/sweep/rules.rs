@@ -1,8 +1,6 @@
 //! What the operator's rules want of entries. Where they fail the guest decides alone.
 
-use std::collections::BTreeMap;
-
-use larder_index::{Entry, EntryDetails, EntryId, Trust};
+use larder_index::{Entry, EntryDetails, Trust};
 use larder_rules::{Asker, Failure, Interface, Member, RetentionVerdict, number};
 
 use super::survey::{Places, Survey};
@@ -29,20 +27,13 @@ impl RetentionRules {
     }
 
     /// Asks for the groups of a page.
-    pub(super) fn group(
-        &mut self,
-        page: &[Entry],
-        details: &BTreeMap<EntryId, EntryDetails>,
-        survey: &mut Survey,
-    ) {
-        let known: Vec<(&Entry, &EntryDetails)> =
-            page.iter().filter_map(|entry| Some((entry, details.get(&entry.id)?))).collect();
+    pub(super) fn group(&mut self, known: &[(Entry, EntryDetails)], survey: &mut Survey) {
         let question: Vec<_> = known.iter().map(|(entry, details)| self.shown(entry, details)).collect();
         match self.asker.group(&question) {
             Ok(groups) => {
                 let named = known.iter().zip(&groups);
                 survey.add_rule_groups(
-                    named.filter_map(|((entry, _), group)| Some((*entry, group.as_deref()?))),
+                    named.filter_map(|((entry, _), group)| Some((entry, group.as_deref()?))),
                 );
             }
             Err(failure) => self.log(&failure),

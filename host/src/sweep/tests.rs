@@ -25,6 +25,7 @@ use crate::{
 
 mod facts;
 mod full;
+mod orphans;
 mod rules;
 mod times;
 

@@ -13,6 +13,7 @@ pub(crate) use guest_memory::{GuestMemory, MemoryShare};
 
 use larder_common::clock::Clock;
 use larder_index::Index;
+use larder_metrics::Metrics;
 use larder_rules::Asker;
 use larder_storage::Storage;
 
@@ -92,6 +93,8 @@ pub(crate) struct Tenant {
     pub upstream: Option<Upstream>,
     /// Verifies the platform's webhooks; `None` where there are none.
     pub webhooks: Option<Arc<Webhooks>>,
+    /// Counts for all tenants of the server.
+    pub metrics: Arc<Metrics>,
     /// What it shares with other tenants; `None` where it is the only one.
     pub shared: Option<SharedResources>,
 }

@@ -37,6 +37,14 @@ impl ObjectName {
             Err(InvalidName("object name"))
         }
     }
+
+    /// The upload that the object was made of, which the name contains after its first part. `None` for
+    /// objects of releases that named them at random.
+    #[must_use]
+    pub fn upload(&self) -> Option<UploadName> {
+        let (_, rest) = self.0.split_once('-')?;
+        UploadName::parse(rest.split_once('-')?.0).ok()
+    }
 }
 
 impl UploadName {

@@ -15,6 +15,18 @@ fn object_names_have_their_form() {
 }
 
 #[test]
+fn the_name_of_an_object_has_that_of_its_upload() {
+    let upload = "0123456789abcdef0123456789abcdef";
+    let of = |name: String| ObjectName::parse(name).unwrap().upload().map(|upload| upload.to_string());
+    for kind in ["p", "s"] {
+        assert_eq!(of(format!("{kind}-{upload}-00ff")).as_deref(), Some(upload));
+    }
+    for name in [format!("p-{upload}"), format!("p-{}-00ff", &upload[1..]), "p".to_owned()] {
+        assert_eq!(of(name.clone()), None, "{name}");
+    }
+}
+
+#[test]
 fn upload_names_have_their_form() {
     let good = "0123456789abcdef0123456789abcdef";
     assert_eq!(UploadName::parse(good).unwrap().to_string(), good);

@@ -2,11 +2,13 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stderr,
+    clippy::expect_used,
     clippy::unwrap_used,
     missing_docs,
     reason = "tests"
 )]
 
+pub mod certificates;
 pub mod proxy;
 
 use std::sync::Once;

@@ -36,6 +36,7 @@ class ActivatedServer {
       ...plainEnvironment(),
       // Of no effect where the socket is passed.
       LARDER_LISTEN: '127.0.0.1:0',
+      LARDER_MANAGEMENT_LISTEN: 'off',
       LARDER_DATA: path.join(this.#home, 'data'),
       LARDER_HS256_SECRET: SECRET,
       DEFAULT_ACTIONS_RESULTS_URL: 'none',

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DATABASE, newBackend, STORAGE } from './backends.mjs'
-import { keepRunning, plainEnvironment, untilReady } from './processes.mjs'
+import { keepRunning, plainEnvironment, succeed, untilReady } from './processes.mjs'
 import { eventually, within } from './waiting.mjs'
 
 const START_LIMIT_MS = 60_000
@@ -86,7 +86,7 @@ class OwnServer {
     const logged = this.log().length
     this.#process = keepRunning(binary(), ['serve'], this.logFile, { cwd: this.home, env: this.#variables() })
     this.ended = this.#process.ended
-    const announced = () => this.log().slice(logged).match(/listening on (http:\/\/(127\.0\.0\.1:\d+))/)
+    const announced = () => this.log().slice(logged).match(/listening on (https?:\/\/(127\.0\.0\.1:\d+))/)
     let line
     try {
       line = await untilReady(START_LIMIT_MS, 'the server', this.#process, announced)
@@ -133,6 +133,11 @@ class OwnServer {
     return within(HANDOVER_LIMIT_MS, 'the end of the replaced server', old.ended)
   }
 
+  /** Runs a command of the program beside the server, with its settings; returns what it prints. */
+  command(parameters) {
+    return succeed(binary(), parameters, { cwd: this.home, env: this.#variables() })
+  }
+
   /** Kills the server as a power cut would, and waits until it is gone. The data stays. */
   async kill() {
     this.signal('SIGKILL')
@@ -144,6 +149,8 @@ class OwnServer {
       ...plainEnvironment(),
       LARDER_LISTEN: this.#listen,
       LARDER_DATA: this.dataDir,
+      // Servers of several suites may run at once.
+      LARDER_MANAGEMENT_LISTEN: 'off',
       LARDER_HS256_SECRET: this.secret,
       DEFAULT_ACTIONS_RESULTS_URL: this.#upstream,
       RUST_LOG: 'info',

@@ -190,6 +190,7 @@ fn spawn(setup: &Setup, home: &Path, listen: &str) -> Child {
     command
         .env("LARDER_HS256_SECRET", SECRET)
         .env("DEFAULT_ACTIONS_RESULTS_URL", "none")
+        .env("LARDER_MANAGEMENT_LISTEN", "off")
         .env("RUST_LOG", "info");
     command.envs(setup.variables.iter().map(|(name, value)| (name, value)));
     command.stdout(log.try_clone().expect("its log")).stderr(log).spawn().expect("it starts")

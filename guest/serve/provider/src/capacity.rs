@@ -41,6 +41,13 @@ impl<D: Directory> Capacity<D> {
         Ok(self.sum().await?.number < max_bytes)
     }
 
+    /// Fails if so many bytes more would be more than the cap.
+    pub(crate) async fn check(&self, bytes: u64) -> Outcome<()> {
+        let Some(max_bytes) = self.max_bytes else { return Ok(()) };
+        let more = self.sum().await?.number.saturating_add(bytes);
+        if more > max_bytes { Err(Error::NoSpace) } else { Ok(()) }
+    }
+
     /// Counts bytes that are about to be written. Fails if there would be more than the cap.
     pub(crate) async fn take(&self, bytes: u64) -> Outcome<()> {
         let Some(max_bytes) = self.max_bytes else { return Ok(()) };

@@ -21,7 +21,8 @@ const INDEX: [&str; 12] = [
 /// The calls that write to the index.
 const INDEX_CHANGES: [&str; 6] =
     ["index.reserve", "index.renew", "index.attach", "index.finalize", "index.abandon", "index.delete-entry"];
-const STORAGE: [&str; 7] = [
+const STORAGE: [&str; 8] = [
+    "storage.reserve-room",
     "storage.stat",
     "storage.open",
     "storage.put",
@@ -141,7 +142,7 @@ const ROUTES: [RouteCase; 19] = [
     ("v1 `GET cache`", Form::V1, || v1("GET", "cache?keys=k&version=v", "")),
     ("v1 `GET caches`", Form::V1, || v1("GET", "caches?key=k", "")),
     ("v1 `GET caches?keys=…`", Form::V1, || v1("GET", "caches?keys=k&version=v", "")),
-    ("v1 `POST caches`", Form::V1, || v1("POST", "caches", r#"{"key":"other","version":"v"}"#)),
+    ("v1 `POST caches`", Form::V1, || v1("POST", "caches", r#"{"key":"other","version":"v","cacheSize":7}"#)),
     ("v1 `PATCH caches/{id}`", Form::V1, || v1("PATCH", "caches/{id}", "chunk")),
     ("v1 `POST caches/{id}`", Form::V1, || v1("POST", "caches/{id}", r#"{"size":1}"#)),
     ("`PUT` blob", Form::Azure, || upload("", "content")),

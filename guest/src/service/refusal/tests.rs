@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use proptest::prelude::*;
+
 use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault};
 use crate::ports::{IndexError, StorageError};
 
@@ -145,4 +147,170 @@ fn an_export_by_version_1_does_not_fail_either() {
     assert_eq!(send("PATCH", format!("{caches}/{id}"), true, "1234").status, 204);
     assert_eq!(send("POST", format!("{caches}/{id}"), false, r#"{"size":4}"#).status, 204);
     assert!(host.entries().is_empty() && host.uploads().is_empty());
+}
+
+/// An export that sends some layers, and then an index that names them.
+struct Export {
+    token: String,
+    layers: Vec<String>,
+    index: String,
+    /// What it does next, and the upload that it writes.
+    step: usize,
+    created: Option<FakeResponse>,
+}
+
+impl Export {
+    fn new(number: usize, layers: &[usize]) -> Self {
+        Self {
+            token: format!("t{number}"),
+            layers: layers.iter().map(|layer| format!("buildkit-blob-1-sha256:{layer}")).collect(),
+            index: format!("index-buildkit-{number}-00000000#1"),
+            step: 0,
+            created: None,
+        }
+    }
+
+    /// Makes one request, for which there may be no room. Returns whether there was something to do.
+    fn advance(&mut self, host: &FakeHost, has_room: bool) -> bool {
+        let key = self.layers.get(self.step / 3).unwrap_or(&self.index).clone();
+        if self.step >= self.layers.len() * 3 + 3 {
+            return false;
+        }
+        match self.step % 3 {
+            0 => {
+                let created = create(host, &self.token, &key);
+                match created.status {
+                    200 => self.created = Some(created),
+                    status => assert_eq!((status, &*created.member("code")), (409, "already_exists")),
+                }
+            }
+            1 => {
+                if let Some(created) = &self.created {
+                    let url = target(created, "");
+                    // What is taken in words does not reach the storage.
+                    if !has_room && host.uploads().iter().any(|upload| url.contains(&upload.name)) {
+                        host.fail("storage.put", Fault::Storage(StorageError::NoSpace));
+                        let key = key.clone();
+                        host.before("storage.put", move |host| host.abandon_key(&key));
+                    }
+                    let status = put(host, &url, AZURE, "1234");
+                    host.heal();
+                    assert_eq!(status, 201);
+                }
+            }
+            _ => {
+                if self.created.take().is_some() {
+                    assert_eq!(finalize(host, &self.token, &key).status, 200);
+                }
+            }
+        }
+        self.step += 1;
+        true
+    }
+
+    /// What is missing of what its index names.
+    fn missing(&self, host: &FakeHost) -> Vec<&String> {
+        let keys: Vec<String> = host.entries().into_iter().map(|entry| entry.slot.key).collect();
+        if !keys.contains(&self.index) {
+            return Vec::new();
+        }
+        self.layers.iter().filter(|layer| !keys.contains(layer)).collect()
+    }
+}
+
+fn exports(host: &FakeHost, layers: &[Vec<usize>]) -> Vec<Export> {
+    let export = |(number, layers): (usize, &Vec<usize>)| {
+        host.allow(&format!("t{number}"), &["main=rw"]);
+        Export::new(number, layers)
+    };
+    layers.iter().enumerate().map(export).collect()
+}
+
+/// Lets an export make some requests.
+fn advance(host: &FakeHost, export: &mut Export, requests: usize) {
+    for _ in 0..requests {
+        assert!(export.advance(host, true));
+    }
+}
+
+#[test]
+fn an_index_that_relied_on_an_upload_becomes_no_entry_if_that_was_refused() {
+    let host = FakeHost::new();
+    let mut exports = exports(&host, &[vec![0], vec![0]]);
+    let [sends, relies] = &mut exports[..] else { panic!() };
+    advance(&host, sends, 1);
+    advance(&host, relies, 3);
+    assert!(sends.advance(&host, false));
+    advance(&host, relies, 3);
+    assert!(host.entries().is_empty());
+}
+
+#[test]
+fn an_index_that_relied_on_an_upload_is_deleted_when_that_is_refused() {
+    let host = FakeHost::new();
+    let mut exports = exports(&host, &[vec![0], vec![0], vec![1]]);
+    let [sends, relies, other] = &mut exports[..] else { panic!() };
+    advance(&host, sends, 1);
+    advance(&host, relies, 6);
+    advance(&host, other, 6);
+    assert_eq!(host.entries().len(), 3);
+    assert!(sends.advance(&host, false));
+    // That of the other one, which relied on nothing, stays.
+    let keys: Vec<String> = host.entries().into_iter().map(|entry| entry.slot.key).collect();
+    assert_eq!(keys, [other.layers[0].clone(), other.index.clone()]);
+    assert_eq!(host.objects().len(), 2);
+}
+
+/// Between the look for the mark and the entry.
+#[test]
+fn a_refusal_at_the_very_moment_of_the_finalize_is_seen() {
+    let host = FakeHost::new();
+    let mut exports = exports(&host, &[vec![0], vec![0]]);
+    let [sends, relies] = &mut exports[..] else { panic!() };
+    advance(&host, sends, 1);
+    advance(&host, relies, 5);
+    let url = target(sends.created.as_ref().unwrap(), "");
+    host.before("index.finalize", move |host| {
+        host.fail("storage.put", Fault::Storage(StorageError::NoSpace));
+        assert_eq!(put(host, &url, AZURE, "1234"), 201);
+        host.heal();
+    });
+    advance(&host, relies, 1);
+    assert!(host.entries().is_empty() && host.objects().is_empty());
+}
+
+/// Where nothing is refused nothing changes.
+#[test]
+fn an_index_that_relied_on_an_upload_stays_otherwise() {
+    let host = FakeHost::new();
+    let mut exports = exports(&host, &[vec![0], vec![0]]);
+    let [sends, relies] = &mut exports[..] else { panic!() };
+    advance(&host, sends, 1);
+    advance(&host, relies, 6);
+    advance(&host, sends, 5);
+    assert_eq!(host.entries().len(), 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Exports of the same layers at once, of which some are refused anywhere.
+    #[test]
+    fn no_index_names_a_layer_that_never_came(
+        layers in proptest::collection::vec(proptest::collection::vec(0_usize..3, 1..4), 2..5),
+        steps in proptest::collection::vec((0_usize..5, proptest::bool::weighted(0.85)), 0..60),
+    ) {
+        let host = FakeHost::new();
+        let mut exports = exports(&host, &layers);
+        let count = exports.len();
+        for (number, has_room) in steps {
+            exports[number % count].advance(&host, has_room);
+        }
+        for export in &mut exports {
+            while export.advance(&host, true) {}
+        }
+        for export in &exports {
+            prop_assert!(export.missing(&host).is_empty(), "{} {:?}", export.index, export.missing(&host));
+        }
+    }
 }

@@ -90,6 +90,31 @@ fn storage_failures_have_statuses_that_control_retries() {
     }
 }
 
+/// `@actions/cache` says at once how large the entry will be, and warns of a 400 alone.
+#[test]
+fn what_does_not_fit_is_refused_before_it_is_sent() {
+    let host = host();
+    host.fail("storage.reserve-room", Fault::Storage(StorageError::NoSpace));
+    let reserve = |agent: &str, message: &str| {
+        let request = FakeRequest::new("POST", &format!("{API}/caches")).token("t");
+        host.send(request.header("user-agent", agent).body(message))
+    };
+    let sized = r#"{"key":"k","version":"v","cacheSize":123}"#;
+    let refused = reserve("actions/cache", sized);
+    assert_refused(&refused, 400);
+    assert_eq!(refused.member("message"), crate::service::FULL);
+    host.abandon_key("k");
+    assert_refused(&reserve("act/0.2", sized), 507);
+    host.abandon_key("k");
+    // Its size is unknown: it is refused when it does not fit.
+    assert_eq!(reserve("act/0.2", r#"{"key":"k","version":"v"}"#).status, 201);
+    host.abandon_key("k");
+    host.heal();
+    host.take_calls();
+    assert_eq!(reserve("actions/cache", sized).status, 201);
+    assert!(host.take_calls().contains(&"storage.reserve-room"));
+}
+
 #[test]
 fn index_failures_are_transient() {
     let fault = || Fault::Index(IndexError::Unavailable("x".into()));

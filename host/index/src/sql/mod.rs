@@ -7,6 +7,7 @@
 //! Texts of clients are stored as bytes, so that the server's collation does not matter. They may
 //! be longer than a database index allows, so indexes use their SHA-256 digests.
 
+mod catalogue;
 mod client;
 mod departed;
 mod digest;

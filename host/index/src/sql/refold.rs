@@ -2,13 +2,19 @@
 //!
 //! Runs when a database is opened, after the migrations and under their lock. Rows are rewritten in
 //! pages. An interrupted rewrite starts over at the next opening and skips rows that are already
-//! right. If two rows end up in one slot, the newer one stays and the other is deleted. Its object
-//! becomes an orphan, which the sweep deletes.
+//! right. If two rows end up in one slot, the newer one stays and the other is deleted. An entry
+//! departs as superseded, so its object is removed like that of any other.
 
 use std::collections::{HashMap, HashSet};
 
+use larder_common::clock::Clock;
+
 use super::{OtherRule, digest, fault::Fault, ledger::LedgerStatements, pool::Driver, schema::SchemaError};
-use crate::keys::{CHANGING, KeyRule, PAGE_ROWS, RefoldSummary};
+use crate::{
+    Cause, Departure,
+    departed::clipped,
+    keys::{CHANGING, KeyRule, PAGE_ROWS, RefoldSummary},
+};
 
 /// The tables with keys. Both have the columns that are used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +39,19 @@ pub(super) struct KeyChange {
     pub(super) id: i64,
     pub(super) slot: Vec<u8>,
     pub(super) folded: Option<Vec<u8>>,
+    /// The key as it is compared from now on, shortened as departed ones are.
+    pub(super) compared: Vec<u8>,
 }
 
-/// The statements of a driver. Each method is one statement.
+/// A row that is deleted because a newer one has its slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Superseded {
+    pub(super) id: i64,
+    /// As in [`KeyChange`].
+    pub(super) compared: Vec<u8>,
+}
+
+/// The statements of a driver. Each method is one statement, or a transaction.
 pub(super) trait Refold: Driver {
     /// Returns the name of the rule that the database was made for.
     async fn rule(connection: &mut Self::Connection) -> Result<String, Fault>;
@@ -63,8 +79,15 @@ pub(super) trait Refold: Driver {
         changes: &[KeyChange],
     ) -> Result<(), Fault>;
 
-    /// Deletes rows by number.
-    async fn delete(connection: &mut Self::Connection, table: Table, ids: &[i64]) -> Result<(), Fault>;
+    /// Deletes uploads.
+    async fn delete_uploads(connection: &mut Self::Connection, gone: &[Superseded]) -> Result<(), Fault>;
+
+    /// Deletes entries, and records their departure.
+    async fn delete_entries(
+        connection: &mut Self::Connection,
+        gone: &[Superseded],
+        departure: &Departure,
+    ) -> Result<(), Fault>;
 
     /// Deletes the uploads whose slot has an entry. Returns their number.
     async fn delete_uploads_of_entries(connection: &mut Self::Connection) -> Result<u64, Fault>;
@@ -118,10 +141,26 @@ async fn refold_table<D: Refold>(
         let holders = D::holders(connection, table, &slots).await?;
         let plan = plan_rewrite(changes, &holders);
         // Deletes come first, because a slot may have only one row at any time.
-        D::delete(connection, table, &plan.delete).await?;
+        if !plan.delete.is_empty() {
+            delete::<D>(connection, table, &plan.delete).await?;
+        }
         D::rewrite(connection, table, &plan.rewrite).await?;
         *rows += plan.rewrite.len() as u64;
         deleted += plan.delete.len() as u64;
+    }
+}
+
+async fn delete<D: Refold>(
+    connection: &mut D::Connection,
+    table: Table,
+    gone: &[Superseded],
+) -> Result<(), Fault> {
+    match table {
+        Table::Uploads => D::delete_uploads(connection, gone).await,
+        Table::Entries => {
+            let departure = Departure { cause: Cause::Superseded, at_ms: Clock::system().now_ms() };
+            D::delete_entries(connection, gone, &departure).await
+        }
     }
 }
 
@@ -130,17 +169,19 @@ async fn refold_table<D: Refold>(
 fn changed_keys(page: &[StoredKey], rule: KeyRule) -> Vec<KeyChange> {
     let change = |row: &StoredKey| {
         let key = str::from_utf8(&row.key).ok()?;
-        let slot = digest::slot(&row.place, &rule.compared(key));
+        let compared = rule.compared(key);
+        let slot = digest::slot(&row.place, &compared);
         let folded = rule.folded(key).map(String::into_bytes);
         let is_right = slot == row.slot && folded == row.folded;
-        (!is_right).then_some(KeyChange { id: row.id, slot, folded })
+        let compared = clipped(compared.as_bytes()).into_owned();
+        (!is_right).then_some(KeyChange { id: row.id, slot, folded, compared })
     };
     page.iter().filter_map(change).collect()
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct RewritePlan {
-    delete: Vec<i64>,
+    delete: Vec<Superseded>,
     rewrite: Vec<KeyChange>,
 }
 
@@ -153,10 +194,19 @@ fn plan_rewrite(changes: Vec<KeyChange>, holders: &[(i64, Vec<u8>)]) -> RewriteP
         newest.entry((*slot).clone()).and_modify(|newest| *newest = (*id).max(*newest)).or_insert(*id);
     }
     let loses = |id: i64, slot: &Vec<u8>| newest.get(slot).is_some_and(|newest| *newest != id);
-    let losers: HashSet<i64> =
-        claims.iter().filter(|(id, slot)| loses(*id, slot)).map(|(id, _)| *id).collect();
-    let mut delete: Vec<i64> = losers.iter().copied().collect();
-    delete.sort_unstable();
+    // Who holds a slot does so against one of the changes.
+    let compared: HashMap<&Vec<u8>, &Vec<u8>> =
+        changes.iter().map(|change| (&change.slot, &change.compared)).collect();
+    let lost = claims.iter().filter(|(id, slot)| loses(*id, slot));
+    let mut delete: Vec<Superseded> = lost
+        .map(|(id, slot)| Superseded {
+            id: *id,
+            compared: compared.get(slot).map(|compared| (*compared).clone()).unwrap_or_default(),
+        })
+        .collect();
+    delete.sort_unstable_by_key(|gone| gone.id);
+    delete.dedup_by_key(|gone| gone.id);
+    let losers: HashSet<i64> = delete.iter().map(|gone| gone.id).collect();
     let rewrite = changes.into_iter().filter(|change| !losers.contains(&change.id)).collect();
     RewritePlan { delete, rewrite }
 }

@@ -6,6 +6,7 @@ use larder_common::TenantName;
 use larder_storage::{ObjectName, UploadName};
 
 use super::{
+    catalogue::CatalogueStatements,
     departed::DepartedStatements,
     facts::FactStatements,
     fault::{Fault, RetrySafety},
@@ -20,7 +21,12 @@ use crate::{AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId};
 /// The statements of a driver. They do what the methods of [`Index`](crate::Index) do, on one connection, for one
 /// tenant.
 pub(super) trait Statements:
-    FactStatements + DepartedStatements + LedgerStatements + RefusalStatements + WithinStatements
+    CatalogueStatements
+    + FactStatements
+    + DepartedStatements
+    + LedgerStatements
+    + RefusalStatements
+    + WithinStatements
 {
     /// Whether [`Self::finalize`] may be retried after the connection is lost.
     const FINALIZE: RetrySafety;

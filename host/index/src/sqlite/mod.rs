@@ -5,6 +5,7 @@
 //! changes on one thread (`writer.rs`).
 
 mod calls;
+mod catalogue;
 mod changes;
 mod database;
 mod departed;

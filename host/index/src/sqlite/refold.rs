@@ -2,13 +2,18 @@
 //!
 //! Runs when a database is opened, after the migrations. Rows are rewritten in pages, each in a
 //! transaction. An interrupted rewrite starts over at the next opening and skips rows that are
-//! already right. If two rows end up in one slot, the newer one stays and the other is deleted. Its
-//! object becomes an orphan, which the sweep deletes.
+//! already right. If two rows end up in one slot, the newer one stays and the other is deleted. An
+//! entry departs as superseded, so its object is removed like that of any other.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use larder_common::{TenantName, clock::Clock};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params, types::Type};
 
-use super::{recount, rows::compared_key};
-use crate::keys::{CHANGING, KeyRule, PAGE_ROWS, RULE_PROPERTY, RefoldSummary};
+use super::{departed, recount, rows, rows::compared_key, tenant::TenantConnection};
+use crate::{
+    Cause, Departure, EntryId,
+    departed::clipped,
+    keys::{CHANGING, KeyRule, PAGE_ROWS, RULE_PROPERTY, RefoldSummary},
+};
 
 /// The tables with keys. Both have the columns that are used here.
 struct TableStatements {
@@ -16,10 +21,12 @@ struct TableStatements {
     holder: &'static str,
     rewrite: &'static str,
     delete: &'static str,
+    /// Whether what is deleted departs.
+    are_entries: bool,
 }
 
 macro_rules! table {
-    ($table:literal) => {
+    ($table:literal, $are_entries:literal) => {
         TableStatements {
             page: concat!(
                 "SELECT id, tenant, repository, scope, version, key, folded FROM ",
@@ -35,12 +42,16 @@ macro_rules! table {
             ),
             rewrite: concat!("UPDATE ", $table, " SET folded = ?2 WHERE id = ?1"),
             delete: concat!("DELETE FROM ", $table, " WHERE id = ?1"),
+            are_entries: $are_entries,
         }
     };
 }
 
-const ENTRIES: TableStatements = table!("entries");
-const UPLOADS: TableStatements = table!("uploads");
+const ENTRIES: TableStatements = table!("entries", true);
+const UPLOADS: TableStatements = table!("uploads", false);
+
+/// The departed are found by the rule that the database has from now on.
+const COMPARED: &str = "UPDATE departed SET compared = ?1 WHERE id = last_insert_rowid()";
 
 /// A slot has an entry or an upload, never both.
 const DELETE_UPLOADS_OF_ENTRIES: &str = "DELETE FROM uploads WHERE EXISTS (SELECT 1 FROM entries \
@@ -168,12 +179,32 @@ fn rewrite(
         .filter(|holder| *holder != row.id);
     if let Some(holder) = holder {
         page.deleted += 1;
-        conn.prepare_cached(table.delete)?.execute([holder.min(row.id)])?;
+        delete(conn, table, &row.tenant, holder.min(row.id), compared)?;
         if holder > row.id {
             return Ok(());
         }
     }
     page.rows += 1;
     conn.prepare_cached(table.rewrite)?.execute(params![row.id, folded])?;
+    Ok(())
+}
+
+/// Deletes a row of a tenant. `compared`: its key by the new rule.
+fn delete(
+    conn: &Connection,
+    table: &TableStatements,
+    tenant: &str,
+    id: i64,
+    compared: &[u8],
+) -> rusqlite::Result<()> {
+    if !table.are_entries {
+        conn.prepare_cached(table.delete)?.execute([id])?;
+        return Ok(());
+    }
+    let tenant = TenantName::parse(tenant).map_err(|error| rows::invalid(1, Type::Text, error))?;
+    let departure = Departure { cause: Cause::Superseded, at_ms: Clock::system().now_ms() };
+    let id = EntryId(u64::try_from(id).unwrap_or_default());
+    departed::delete_entry(TenantConnection::new(conn, &tenant), id, u64::MAX, &departure)?;
+    conn.prepare_cached(COMPARED)?.execute([clipped(compared)])?;
     Ok(())
 }

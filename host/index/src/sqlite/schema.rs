@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("V7__departed", include_str!("migrations/V7__departed.sql")),
     ("V8__ledger", include_str!("migrations/V8__ledger.sql")),
     ("V9__refusals", include_str!("migrations/V9__refusals.sql")),
+    ("V10__management", include_str!("migrations/V10__management.sql")),
 ];
 
 /// Longest wait for another process that writes.

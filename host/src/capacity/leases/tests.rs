@@ -71,3 +71,17 @@ fn after_a_refusal_everything_is_refused() {
     assert!(matches!(lease.take(1), Err(StorageError::NoSpace)));
     assert!(leases.was_refused(&upload('a')) && !leases.was_refused(&upload('b')));
 }
+
+#[test]
+fn only_bodies_that_have_room_are_waited_for() {
+    let leases = Leases::default();
+    let (own, other) = (leases.of(&upload('a')), leases.of(&upload('b')));
+    let _own = BodyGuard::begin(&own);
+    own.add(MIB);
+    let body = BodyGuard::begin(&other);
+    assert!(!leases.has_others(&own), "it waits, too");
+    other.add(MIB);
+    assert!(leases.has_others(&own) && leases.has_others(&other));
+    drop(body);
+    assert!(!leases.has_others(&own));
+}

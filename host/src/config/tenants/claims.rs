@@ -1,15 +1,12 @@
 //! What only one tenant can have: hosts, addresses, issuers, a storage.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    net::SocketAddr,
-};
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use larder_common::TenantName;
 
 use super::{RemovedTenant, TenantConfig, host_name, own_storage::Place};
 use crate::{
-    config::{ConfigError, Settings, Storage, listen::overlap},
+    config::{ConfigError, ListenAddress, Settings, Storage, listen::overlap},
     descriptors::MAX_OWN_STORAGES,
 };
 
@@ -17,7 +14,7 @@ use crate::{
 pub(super) struct Claims {
     hosts: BTreeMap<String, TenantName>,
     /// `None`: that of the server itself.
-    addresses: Vec<(SocketAddr, Option<TenantName>)>,
+    addresses: Vec<(ListenAddress, Option<TenantName>)>,
     issuers: BTreeMap<String, TenantName>,
     /// Each with whose it is, for an error.
     places: Vec<(Place, String)>,
@@ -37,7 +34,7 @@ impl Claims {
         let places = folders.chain([Place::of(storage)]).map(|place| (place, "the server".to_owned()));
         Ok(Self {
             hosts,
-            addresses: vec![(server.server.listen, None)],
+            addresses: vec![(server.server.listen.clone(), None)],
             issuers: BTreeMap::new(),
             places: places.collect(),
             own_storages: 0,
@@ -70,7 +67,7 @@ impl Claims {
             }
         }
         for address in &tenant.own.listen {
-            match self.addresses.iter().find(|(other, _)| overlap(*other, *address)) {
+            match self.addresses.iter().find(|(other, _)| overlap(other, address)) {
                 None => {}
                 Some((_, Some(other))) => {
                     return Err(contradiction(&format!("the address {address}"), other));
@@ -115,7 +112,7 @@ impl Claims {
         self.places.extend(place.map(|place| (place, format!("the tenant {name}"))));
         self.hosts.extend(tenant.own.hosts.iter().map(|host| (host.clone(), name.clone())));
         let addresses = tenant.own.listen.iter();
-        self.addresses.extend(addresses.map(|address| (*address, Some(name.clone()))));
+        self.addresses.extend(addresses.map(|address| (address.clone(), Some(name.clone()))));
         for issuer in issuers {
             if let Entry::Vacant(place) = self.issuers.entry(issuer.to_owned()) {
                 place.insert(name.clone());

@@ -14,6 +14,8 @@ fn every_variable_sets_its_setting() {
         ("LARDER_LISTEN", "localhost:81", |s| s.server.listen.to_string(), "127.0.0.1:81"),
         ("LARDER_LISTEN", ":82", |s| s.server.listen.to_string(), "0.0.0.0:82"),
         ("LARDER_LISTEN", "83", |s| s.server.listen.to_string(), "127.0.0.1:83"),
+        ("LARDER_LISTEN", "unix:/run//larder.sock", |s| s.server.listen.to_string(), "unix:/run/larder.sock"),
+        ("LARDER_SOCKET_MODE", "0600", |s| format!("{:o}", s.server.socket_mode.bits()), "600"),
         ("NITRO_PORT", "8080", |s| s.server.listen.to_string(), "127.0.0.1:8080"),
         ("PORT", "8080", |s| s.server.listen.to_string(), "0.0.0.0:8080"),
         (
@@ -279,15 +281,8 @@ fn foreign_variables_with_our_prefix_are_left_alone() {
 
 #[test]
 fn names_without_effect_are_warned_of_by_name_alone() {
-    let config =
-        from_env(&[("EAGER_MERGE", "true"), ("MANAGEMENT_API_KEY", "hush"), ("BENCHMARK", "")]).unwrap();
-    assert_eq!(
-        config.warnings,
-        [
-            "EAGER_MERGE is set but has no effect in this version",
-            "MANAGEMENT_API_KEY is set but has no effect in this version"
-        ]
-    );
+    let config = from_env(&[("EAGER_MERGE", "true"), ("BENCHMARK", "")]).unwrap();
+    assert_eq!(config.warnings, ["EAGER_MERGE is set but has no effect in this version"]);
     let config = from_env(&[("NITRO_PORT", "1"), ("LARDER_LISTEN", "127.0.0.1:2")]).unwrap();
     assert_eq!(config.warnings, ["NITRO_PORT is set but has no effect because LARDER_LISTEN is set, too"]);
 }
@@ -305,4 +300,26 @@ fn a_value_that_is_not_text_is_refused_only_where_it_matters() {
     let garbage = || OsString::from_vec(vec![0xff, 0xfe]);
     Config::load(None, [("OTHER".into(), garbage()), (garbage(), "x".into())]).unwrap();
     refused(Config::load(None, [("LARDER_DATA".into(), garbage())]), &["LARDER_DATA", "UTF-8"]);
+}
+
+#[test]
+fn the_management_api_has_a_listener_on_this_machine_unless_it_is_off() {
+    let listen =
+        |text: &str| from_env(&[("LARDER_MANAGEMENT_LISTEN", text)]).map(|c| c.settings.management.listen);
+    assert_eq!(from_env(&[]).unwrap().settings.management.listen, Some("127.0.0.1:3001".parse().unwrap()));
+    assert_eq!(listen("off").unwrap(), None);
+    assert_eq!(listen(":9").unwrap(), Some("0.0.0.0:9".parse().unwrap()));
+    let error = listen("nowhere:x").unwrap_err().to_string();
+    assert!(error.contains("LARDER_MANAGEMENT_LISTEN") && error.contains("or off"), "{error}");
+    let off = from_env(&[("LARDER_MANAGEMENT_LISTEN", "off")]).unwrap().effective_toml();
+    assert!(off.contains("listen = \"off\""), "{off}");
+}
+
+#[test]
+fn a_short_management_key_is_refused_and_never_shown() {
+    let error = from_env(&[("MANAGEMENT_API_KEY", "hush")]).unwrap_err().to_string();
+    assert!(error.contains("MANAGEMENT_API_KEY") && !error.contains("hush"), "{error}");
+    let config = from_env(&[("MANAGEMENT_API_KEY", "a key of an administrator")]).unwrap();
+    assert!(!config.effective_toml().contains("administrator"));
+    assert!(config.warnings.is_empty());
 }

@@ -54,4 +54,14 @@ fn a_base_url_that_leads_to_no_listener_is_told() {
     // This server has no TLS, so there is a proxy.
     assert_told(&[owners, ("API_BASE_URL", "https://cache.example")], &[]);
     assert_told(&[owners, ("API_BASE_URL", "http://[::1]:3000")], &[]);
+    // With TLS there need not be one.
+    let tls = [("LARDER_TLS_CERTIFICATE", "/c"), ("LARDER_TLS_KEY", "/k")];
+    let with_tls = |url| [owners, ("API_BASE_URL", url), tls[0], tls[1]];
+    assert_told(&with_tls("https://cache.example"), &[UNREACHABLE]);
+    assert_told(
+        &with_tls("http://cache.example"),
+        &["jobs are sent to http://cache.example (server.base_url"],
+    );
+    // Before a Unix socket there is one.
+    assert_told(&[owners, base, ("LARDER_LISTEN", "unix:/run/larder.sock")], &[]);
 }

@@ -110,7 +110,7 @@ async fn a_lookup_is_explained() {
             keys: vec!["k".into()],
         };
         let told = guest.explain(NOW_MS, query).await.unwrap();
-        assert_eq!((told.version.as_deref(), told.cause), (Some("v"), Some("deleted")));
+        assert_eq!((told.version.as_deref(), told.cause.as_deref()), (Some("v"), Some("deleted")));
         let found: Vec<_> = told.attempts.iter().map(|attempt| (attempt.is_prefix, attempt.found)).collect();
         assert_eq!(found, [(false, Found::Nothing), (true, Found::Nothing)]);
         let deleted = told.near[0].deleted.as_ref().unwrap();

@@ -2,7 +2,10 @@
 
 use std::{cell::Cell, future::poll_fn, net::Ipv4Addr};
 
-use tokio::{io::AsyncReadExt, net::TcpListener};
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+};
 
 use super::*;
 
@@ -66,7 +69,7 @@ async fn nothing_of_a_response_is_replaced() {
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
     let is_idle = Cell::new(false);
-    let mut wire = Wire::new(server, Ipv4Addr::LOCALHOST.into(), || is_idle.get());
+    let mut wire = Wire::new(Stream::Tcp(server), Ipv4Addr::LOCALHOST.into(), || is_idle.get());
     let flush = async |wire: &mut Wire<_>| poll_fn(|cx| Pin::new(&mut *wire).poll_flush(cx)).await.unwrap();
 
     let ours = ["HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\ncontent-length: 94\r\n\r\n", OWN, OWN];

@@ -29,6 +29,11 @@ impl Guest for Provider {
         logged("storage.put", stored)
     }
 
+    /// Bodies are counted one by one. What certainly does not fit is refused at once.
+    async fn reserve_room(_upload: String, size_bytes: u64) -> Outcome<()> {
+        logged("storage.reserve-room", instance().storage.capacity().check(size_bytes).await)
+    }
+
     async fn put_block(upload: String, block_id: String, request: IncomingRequestBorrow<'_>) -> Outcome<u64> {
         let staged = instance().storage.put_block(&upload, &block_id, body_of(&request)?).await;
         if staged.is_err() {

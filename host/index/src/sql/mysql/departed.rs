@@ -52,6 +52,23 @@ pub(super) const RECORD: &str = concat!(
     ", object, size_bytes, created_ms, used_ms, uses, trust, ?, ? FROM entries WHERE tenant = ? AND id = ?"
 );
 
+/// Of any tenant, with the keys as they are compared from now on: a list of number and key in
+/// hexadecimal digits.
+pub(super) const RECORD_SUPERSEDED: &str = concat!(
+    "INSERT INTO departed (tenant, entry, repository, scope, version, `key`, compared, object, size_bytes, created_ms, used_ms, \
+     uses, trust, departed_ms, cause) SELECT tenant, entries.id, ",
+    clipped!("repository"),
+    ", ",
+    clipped!("scope"),
+    ", ",
+    clipped!("version"),
+    ", ",
+    clipped!("`key`"),
+    ", UNHEX(gone.compared), object, size_bytes, created_ms, used_ms, uses, trust, ?, ? FROM JSON_TABLE(?, '$[*]' COLUMNS \
+     (id BIGINT PATH '$[0]', compared VARCHAR(600) CHARACTER SET ascii PATH '$[1]')) AS gone \
+     STRAIGHT_JOIN entries ON entries.id = gone.id"
+);
+
 pub(super) const DELETE_ENTRY: &str = "DELETE FROM entries WHERE tenant = ? AND id = ?";
 
 pub(super) const BY_KEY: &str = concat!(

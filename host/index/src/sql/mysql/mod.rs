@@ -4,6 +4,7 @@
 //! statement sees what was committed before it began. The server numbers entries in order, so
 //! clusters whose nodes each have their own numbers cannot be used.
 
+mod catalogue;
 mod departed;
 mod facts;
 mod find;
@@ -38,6 +39,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("departed", include_str!("migrations/0006_departed.sql")),
     ("ledger", include_str!("migrations/0007_ledger.sql")),
     ("refusals", include_str!("migrations/0008_refusals.sql")),
+    ("management", include_str!("migrations/0009_management.sql")),
 ];
 
 /// Too long values are errors and are not truncated. Waiting for a row lock ends before the call

@@ -1,17 +1,19 @@
 //! The statements that rewrite a database for another rule of comparing keys.
 
-use sqlx::{MySqlConnection, mysql::MySqlRow};
+use sqlx::{Connection as _, MySqlConnection, mysql::MySqlRow};
 
 use super::{
     MySql,
+    departed::RECORD_SUPERSEDED,
     statements::{execute, fetch_all, fetch_optional, json},
 };
 use crate::{
+    Departure,
     keys::RULE_PROPERTY,
     sql::{
         fault::Fault,
-        refold::{KeyChange, Refold, StoredKey, Table},
-        rows::{self, Columns as _, limit},
+        refold::{KeyChange, Refold, StoredKey, Superseded, Table},
+        rows::{self, Columns as _, integer, limit},
     },
 };
 
@@ -39,6 +41,10 @@ macro_rules! ids {
     () => {
         "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) AS gone"
     };
+}
+
+fn numbers(gone: &[Superseded]) -> Vec<i64> {
+    gone.iter().map(|gone| gone.id).collect()
 }
 
 fn stored(row: &MySqlRow) -> sqlx::Result<StoredKey> {
@@ -132,17 +138,28 @@ impl Refold for MySql {
         Ok(())
     }
 
-    async fn delete(connection: &mut MySqlConnection, table: Table, ids: &[i64]) -> Result<(), Fault> {
-        let text = match table {
-            Table::Entries => {
-                concat!("DELETE entries FROM ", ids!(), " STRAIGHT_JOIN entries ON entries.id = gone.id")
-            }
-            Table::Uploads => {
-                concat!("DELETE uploads FROM ", ids!(), " STRAIGHT_JOIN uploads ON uploads.id = gone.id")
-            }
-        };
-        execute(connection, sqlx::query(text).bind(json(&ids)?)).await?;
+    async fn delete_uploads(connection: &mut MySqlConnection, gone: &[Superseded]) -> Result<(), Fault> {
+        let text = concat!("DELETE uploads FROM ", ids!(), " STRAIGHT_JOIN uploads ON uploads.id = gone.id");
+        execute(connection, sqlx::query(text).bind(json(&numbers(gone))?)).await?;
         Ok(())
+    }
+
+    async fn delete_entries(
+        connection: &mut MySqlConnection,
+        gone: &[Superseded],
+        departure: &Departure,
+    ) -> Result<(), Fault> {
+        let listed: Vec<(i64, String)> =
+            gone.iter().map(|gone| (gone.id, hex::encode(&gone.compared))).collect();
+        let mut transaction = connection.begin().await?;
+        let record = sqlx::query(RECORD_SUPERSEDED)
+            .bind(integer(departure.at_ms))
+            .bind(departure.cause.to_string().into_bytes())
+            .bind(json(&listed)?);
+        execute(&mut transaction, record).await?;
+        let text = concat!("DELETE entries FROM ", ids!(), " STRAIGHT_JOIN entries ON entries.id = gone.id");
+        execute(&mut transaction, sqlx::query(text).bind(json(&numbers(gone))?)).await?;
+        transaction.commit().await.map_err(Fault::Commit)
     }
 
     async fn delete_uploads_of_entries(connection: &mut MySqlConnection) -> Result<u64, Fault> {

@@ -48,6 +48,22 @@ pub(super) const DELETE_ENTRY: &str = concat!(
     ", object, size_bytes, created_ms, used_ms, uses, trust, $4::bigint, $5::bytea FROM gone"
 );
 
+/// Of any tenant, with the keys as they are compared from now on.
+pub(super) const DELETE_SUPERSEDED: &str = concat!(
+    "WITH gone AS (DELETE FROM entries USING unnest($1::bigint[], $2::bytea[]) AS listed (id, compared) \
+       WHERE entries.id = listed.id RETURNING entries.*, listed.compared) \
+     INSERT INTO departed (tenant, entry, repository, scope, version, key, compared, object, size_bytes, created_ms, used_ms, \
+     uses, trust, departed_ms, cause) SELECT tenant, id, ",
+    clipped!("repository"),
+    ", ",
+    clipped!("scope"),
+    ", ",
+    clipped!("version"),
+    ", ",
+    clipped!("key"),
+    ", compared, object, size_bytes, created_ms, used_ms, uses, trust, $3::bigint, $4::bytea FROM gone"
+);
+
 // Each order is that of one index and of no other, so the rows of others are not read.
 
 pub(super) const BY_KEY: &str = concat!(

@@ -4,6 +4,7 @@
 //! statement sees what was committed before it began, and waits for transactions that change the
 //! same row.
 
+mod catalogue;
 mod departed;
 mod facts;
 mod find;
@@ -36,6 +37,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("departed", include_str!("migrations/0006_departed.sql")),
     ("ledger", include_str!("migrations/0007_ledger.sql")),
     ("refusals", include_str!("migrations/0008_refusals.sql")),
+    ("management", include_str!("migrations/0009_management.sql")),
 ];
 
 /// Each statement has one plan, made once and from its indexes alone. The statements are written

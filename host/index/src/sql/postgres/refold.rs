@@ -4,14 +4,16 @@ use sqlx::{PgConnection, postgres::PgRow};
 
 use super::{
     Postgres,
+    departed::DELETE_SUPERSEDED,
     statements::{execute, fetch_all, fetch_optional},
 };
 use crate::{
+    Departure,
     keys::RULE_PROPERTY,
     sql::{
         fault::Fault,
-        refold::{KeyChange, Refold, StoredKey, Table},
-        rows::{self, Columns as _, limit},
+        refold::{KeyChange, Refold, StoredKey, Superseded, Table},
+        rows::{self, Columns as _, integer, limit},
     },
 };
 
@@ -106,9 +108,26 @@ impl Refold for Postgres {
         Ok(())
     }
 
-    async fn delete(connection: &mut PgConnection, table: Table, ids: &[i64]) -> Result<(), Fault> {
-        let text = of_table!(table, "DELETE FROM ", " WHERE id = ANY ($1::bigint[])");
-        execute(connection, sqlx::query(text).bind(ids)).await?;
+    async fn delete_uploads(connection: &mut PgConnection, gone: &[Superseded]) -> Result<(), Fault> {
+        let ids: Vec<i64> = gone.iter().map(|gone| gone.id).collect();
+        let delete = sqlx::query("DELETE FROM uploads WHERE id = ANY ($1::bigint[])").bind(ids);
+        execute(connection, delete).await?;
+        Ok(())
+    }
+
+    async fn delete_entries(
+        connection: &mut PgConnection,
+        gone: &[Superseded],
+        departure: &Departure,
+    ) -> Result<(), Fault> {
+        let ids: Vec<i64> = gone.iter().map(|gone| gone.id).collect();
+        let compared: Vec<&[u8]> = gone.iter().map(|gone| &*gone.compared).collect();
+        let delete = sqlx::query(DELETE_SUPERSEDED)
+            .bind(ids)
+            .bind(compared)
+            .bind(integer(departure.at_ms))
+            .bind(departure.cause.to_string().into_bytes());
+        execute(connection, delete).await?;
         Ok(())
     }
 

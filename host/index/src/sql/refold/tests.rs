@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{KeyChange, StoredKey, changed_keys, plan_rewrite};
+use super::{KeyChange, StoredKey, Superseded, changed_keys, plan_rewrite};
 use crate::{keys::KeyRule, sql::digest};
 
 const PLACE: &[u8] = b"place";
@@ -21,7 +21,8 @@ fn only_what_is_compared_otherwise_is_changed() {
     for (from, to) in [(KeyRule::Bytes, KeyRule::AnyCase), (KeyRule::AnyCase, KeyRule::Bytes)] {
         let page = [stored(1, "deps", from), stored(2, "Deps-2", from), stored(3, "ÄÖ", from)];
         let expected = stored(2, "Deps-2", to);
-        let change = KeyChange { id: 2, slot: expected.slot, folded: expected.folded };
+        let compared = to.compared("Deps-2").as_bytes().to_vec();
+        let change = KeyChange { id: 2, slot: expected.slot, folded: expected.folded, compared };
         assert_eq!(changed_keys(&page, to), [change], "{to:?}");
         assert_eq!(changed_keys(&page, from), []);
     }
@@ -40,6 +41,8 @@ fn of_those_that_come_to_one_slot_the_newest_stays() {
     // One holder is on a later page and newer, the other on an earlier page and older.
     let holders = [(7, slot("key")), (3, slot("other"))];
     let plan = plan_rewrite(changes, &holders);
-    assert_eq!(plan.delete, [1, 2, 3, 5]);
+    let gone = [(1, "key"), (2, "key"), (3, "other"), (5, "other")];
+    let gone = gone.map(|(id, compared)| Superseded { id, compared: compared.as_bytes().to_vec() });
+    assert_eq!(plan.delete, gone);
     assert_eq!(plan.rewrite.iter().map(|change| change.id).collect::<Vec<_>>(), [6, 9]);
 }

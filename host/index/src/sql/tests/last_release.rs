@@ -8,7 +8,7 @@ use crate::{
     conformance::{Case, block_on},
     last_release::{
         has_its_secret, is_changed_back, is_changed_to_bytes, is_of_any_case, is_of_bytes,
-        its_uploads_can_be_finished, the_newest_stays_in_each_tenant,
+        its_uploads_can_be_finished, keeps_the_newest, the_newest_stays_in_each_tenant,
     },
 };
 
@@ -45,7 +45,7 @@ pub(in crate::sql) fn an_interrupted_rewrite_is_completed(database: &Database) {
     drop(database.open_for(KeyRule::Bytes));
     database.execute("UPDATE properties SET value = 'changing' WHERE name = 'keys'");
     database.execute("DELETE FROM entries WHERE id = 2");
-    block_on(is_of_any_case(&*database.open()));
+    block_on(keeps_the_newest(&*database.open()));
 }
 
 /// Fault 4.

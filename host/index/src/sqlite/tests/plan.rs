@@ -1,7 +1,7 @@
 //! The statements use their database indexes, so that a large database is as fast as a small one.
 
 use super::{
-    super::{changes, departed, facts, find, queries, tenant, within},
+    super::{catalogue, changes, departed, facts, find, queries, tenant, within},
     open,
 };
 
@@ -65,6 +65,21 @@ fn no_statement_reads_a_whole_table_or_sorts() {
         facts::REPOSITORY_NAME,
         facts::NAMESAKES,
         facts::FORGET_OLD_NAMES,
+        catalogue::BY_NUMBER[0],
+        catalogue::BY_NUMBER[1],
+        catalogue::BY_SIZE[0][0],
+        catalogue::BY_SIZE[0][1],
+        catalogue::BY_SIZE[1][0],
+        catalogue::BY_SIZE[1][1],
+        catalogue::BY_USE[0][0],
+        catalogue::BY_USE[0][1],
+        catalogue::BY_USE[1][0],
+        catalogue::BY_USE[1][1],
+        catalogue::WITH_KEY,
+        catalogue::FROM_KEY,
+        catalogue::COUNT_TENANT,
+        catalogue::COUNT_REPOSITORY,
+        catalogue::COUNT_SCOPE,
     ];
     for statement in statements {
         let plan = plan(&conn, statement);
@@ -110,6 +125,17 @@ fn a_row_is_found_by_its_number() {
 fn pages_in_the_order_of_last_use_begin_in_the_index() {
     let opened = open();
     let conn = opened.beside();
+    for statement in [catalogue::COUNT_TENANT, catalogue::COUNT_REPOSITORY, catalogue::COUNT_SCOPE] {
+        assert!(plan(&conn, statement).contains("COVERING INDEX"), "{statement}");
+    }
+    for [rest, later] in [catalogue::BY_SIZE[0], catalogue::BY_USE[0]] {
+        assert!(plan(&conn, rest).contains("=? AND rowid>?"), "{rest}\n{}", plan(&conn, rest));
+        assert!(plan(&conn, later).contains(">?"), "{later}\n{}", plan(&conn, later));
+    }
+    for [rest, later] in [catalogue::BY_SIZE[1], catalogue::BY_USE[1]] {
+        assert!(plan(&conn, rest).contains("=? AND rowid<?"), "{rest}\n{}", plan(&conn, rest));
+        assert!(plan(&conn, later).contains("<?"), "{later}\n{}", plan(&conn, later));
+    }
     for [rest, later] in [within::OF_TENANT, within::OF_REPOSITORY, within::OF_SCOPE] {
         let plan_of_rest = plan(&conn, rest);
         assert!(plan_of_rest.contains("<expr>=? AND used_ms=? AND rowid>?"), "{rest}\n{plan_of_rest}");

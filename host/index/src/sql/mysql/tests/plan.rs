@@ -4,7 +4,7 @@ use larder_common::TenantName;
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
-    super::{departed, find, ledger, texts, within},
+    super::{catalogue, departed, find, ledger, texts, within},
     new_database,
 };
 use crate::{
@@ -55,7 +55,18 @@ fn check(statement: &str, steps: &[Step]) {
 }
 
 /// All statements of constant text.
-const STATEMENTS: [&str; 47] = [
+const STATEMENTS: [&str; 58] = [
+    catalogue::BY_NUMBER[0],
+    catalogue::BY_NUMBER[1],
+    catalogue::BY_SIZE[0],
+    catalogue::BY_SIZE[1],
+    catalogue::BY_USE[0],
+    catalogue::BY_USE[1],
+    catalogue::WITH_KEY,
+    catalogue::WITH_KEY_RANGE,
+    catalogue::COUNT_TENANT,
+    catalogue::COUNT_REPOSITORY,
+    catalogue::COUNT_SCOPE,
     find::NEWEST_BLOCK,
     texts::ENTRY_BY_ID,
     texts::ENTRY_BY_SLOT,
@@ -107,7 +118,17 @@ const STATEMENTS: [&str; 47] = [
 
 /// The index that a statement is made for; without those that name a unique key, of which the server
 /// reads the one row while it plans.
-const INDEXES: [(&str, &str); 21] = [
+const INDEXES: [(&str, &str); 31] = [
+    (catalogue::BY_NUMBER[0], "entries_by_tenant"),
+    (catalogue::BY_NUMBER[1], "entries_by_tenant"),
+    (catalogue::BY_SIZE[0], "entries_by_size"),
+    (catalogue::BY_SIZE[1], "entries_by_size"),
+    (catalogue::BY_USE[0], "entries_by_use"),
+    (catalogue::BY_USE[1], "entries_by_use"),
+    (catalogue::WITH_KEY, "entries_by_any_key"),
+    (catalogue::COUNT_TENANT, "entries_by_tenant"),
+    (catalogue::COUNT_REPOSITORY, "entries_near"),
+    (catalogue::COUNT_SCOPE, "entries_by_use_in_scope"),
     (texts::ENTRY_BY_UPLOAD, "entries_by_upload"),
     (texts::TOUCH_ENTRIES, "PRIMARY"),
     (texts::MARK_DURABLE, "PRIMARY"),

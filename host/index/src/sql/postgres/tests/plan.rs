@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::{
-    super::{departed, facts, find, ledger, session, statements, within},
+    super::{catalogue, departed, facts, find, ledger, session, statements, within},
     new_database,
 };
 use crate::sql::tests::{Filling, LIMITS, run};
@@ -77,6 +77,17 @@ fn no_statement_reads_a_whole_table() {
             within::UPLOADS_NEAR_RANGE,
             within::UPLOADS_IN_SCOPE,
             within::SET_QUARANTINED,
+            catalogue::BY_NUMBER[0],
+            catalogue::BY_NUMBER[1],
+            catalogue::BY_SIZE[0],
+            catalogue::BY_SIZE[1],
+            catalogue::BY_USE[0],
+            catalogue::BY_USE[1],
+            catalogue::WITH_KEY,
+            catalogue::WITH_KEY_RANGE,
+            catalogue::COUNT_TENANT,
+            catalogue::COUNT_REPOSITORY,
+            catalogue::COUNT_SCOPE,
             facts::TOUCH_ENTRIES,
             facts::ENTRY_DETAILS,
             facts::UPLOAD_FACTS,

@@ -1,0 +1,113 @@
+//! What operators ask of an index: lists in any order, counts, and the keys of the management API.
+
+mod access_key;
+mod browse;
+
+use async_trait::async_trait;
+
+pub use self::{
+    access_key::{
+        ACCESS_KEY_DIGEST_BYTES, AccessKey, AccessRole, MAX_ACCESS_KEY_NAME_BYTES, MAX_ACCESS_KEYS,
+    },
+    browse::{Browsed, EntryFilter, browse, count},
+};
+use crate::{Entry, EntryId, IndexError, KeyRule, MatchKind, Within};
+
+/// The error of what an index without lists cannot do.
+const NO_LISTS: IndexError = IndexError::Unsupported("this index has no lists for operators");
+
+/// The error of an index without access keys.
+const NO_KEYS: IndexError = IndexError::Unsupported("this index keeps no access keys");
+
+/// An order of entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EntryOrder {
+    /// By [`Entry::id`]: the order of creation.
+    #[default]
+    Created,
+    /// By [`Entry::last_used_ms`].
+    LastUsed,
+    /// By [`Entry::size_bytes`].
+    Size,
+}
+
+impl EntryOrder {
+    /// Returns the place of an entry in this order. No two entries have the same.
+    #[must_use]
+    pub fn place(self, entry: &Entry) -> (u64, EntryId) {
+        let value = match self {
+            Self::Created => 0,
+            Self::LastUsed => entry.last_used_ms,
+            Self::Size => entry.size_bytes,
+        };
+        (value, entry.id)
+    }
+}
+
+/// A part of [`Index`](crate::Index): what operators ask, and no job. An index without it makes the
+/// management API and the command line less useful, and changes nothing for jobs.
+#[async_trait]
+pub trait Catalogue: Send + Sync + 'static {
+    /// How keys are compared.
+    fn key_rule(&self) -> KeyRule {
+        KeyRule::default()
+    }
+
+    /// Returns up to `limit` entries of the tenant in this order, or against it, starting behind the
+    /// place `after` ([`EntryOrder::place`]). Entries in quarantine are among them. The cost does not
+    /// depend on how many entries there are.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no such order.
+    async fn scan_entries(
+        &self,
+        _order: EntryOrder,
+        _descending: bool,
+        _after: Option<(u64, EntryId)>,
+        _limit: usize,
+    ) -> Result<Vec<Entry>, IndexError> {
+        Err(NO_LISTS)
+    }
+
+    /// Returns up to `limit` entries in any repository, scope and version, also those in quarantine: with
+    /// this key, the newest first; or with this prefix, in any order. Of keys of more than 255 bytes that
+    /// begin alike only a thousand are looked at.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index has no such search.
+    async fn entries_with_key(
+        &self,
+        _key: &str,
+        _kind: MatchKind,
+        _limit: usize,
+    ) -> Result<Vec<Entry>, IndexError> {
+        Err(NO_LISTS)
+    }
+
+    /// Returns how many entries there are, with those in quarantine. Reads an index of all of them.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index does not count them.
+    async fn count_entries(&self, _within: &Within) -> Result<u64, IndexError> {
+        Err(NO_LISTS)
+    }
+
+    /// Stores an access key. Returns `false`, and changes nothing, if there is one of this name.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index keeps none, or is that of a tenant other than `default`.
+    /// The same holds for the two below.
+    async fn add_access_key(&self, _key: &AccessKey) -> Result<bool, IndexError> {
+        Err(NO_KEYS)
+    }
+
+    /// Deletes an access key. Returns whether there was one of this name.
+    async fn remove_access_key(&self, _name: &str) -> Result<bool, IndexError> {
+        Err(NO_KEYS)
+    }
+
+    /// Returns the access keys in the order of their names; at most [`MAX_ACCESS_KEYS`].
+    async fn list_access_keys(&self) -> Result<Vec<AccessKey>, IndexError> {
+        Err(NO_KEYS)
+    }
+}

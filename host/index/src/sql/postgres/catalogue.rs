@@ -1,0 +1,178 @@
+//! What operators ask: lists in any order, counts, and access keys.
+
+use super::{
+    Postgres,
+    statements::{Db, entry_columns, execute, fetch_all, fetch_optional},
+};
+use crate::{
+    AccessKey, Entry, EntryOrder, MAX_ACCESS_KEYS, Within,
+    sql::{
+        catalogue::{AnyPlaceKey, CatalogueStatements, Scan, access_key, tenant_column},
+        digest::HeadRange,
+        fault::Fault,
+        rows::{self, integer, limit},
+        within::head,
+    },
+};
+
+/// A page in the order of one index, forwards or backwards. What follows another tenant's is read, and
+/// left out.
+macro_rules! page {
+    ($columns:expr, $compare:literal, $values:literal, $order:literal, $last:literal, $more:literal) => {
+        concat!(
+            "SELECT ",
+            entry_columns!(),
+            " FROM (SELECT * FROM entries WHERE (tenant, ",
+            $columns,
+            "id) ",
+            $compare,
+            " ($1, ",
+            $values,
+            "$3::bigint) ORDER BY ",
+            $order,
+            " LIMIT $4) AS page WHERE tenant = $1 AND $2::bigint IS NOT NULL",
+            $more,
+            " ORDER BY ",
+            $last
+        )
+    };
+}
+
+/// What counts as the trust of an entry, as the database index has it.
+macro_rules! trusted {
+    () => {
+        "coalesce(trust, (substring(scope FROM 1 FOR 10) <> 'refs/pull/'::bytea)::int)"
+    };
+}
+
+pub(super) const BY_NUMBER: [&str; 2] =
+    [page!("", ">", "", "tenant, id", "id", ""), page!("", "<", "", "tenant DESC, id DESC", "id DESC", "")];
+
+pub(super) const BY_SIZE: [&str; 2] = [
+    page!("size_bytes, ", ">", "$2::bigint, ", "tenant, size_bytes, id", "size_bytes, id", ""),
+    page!(
+        "size_bytes, ",
+        "<",
+        "$2::bigint, ",
+        "tenant DESC, size_bytes DESC, id DESC",
+        "size_bytes DESC, id DESC",
+        ""
+    ),
+];
+
+/// `$5` is the trust.
+macro_rules! by_use {
+    ($compare:literal, $direction:literal) => {
+        concat!(
+            "SELECT ",
+            entry_columns!(),
+            " FROM (SELECT *, ",
+            trusted!(),
+            " AS trusted FROM entries WHERE (tenant, ",
+            trusted!(),
+            ", used_ms, id) ",
+            $compare,
+            " ($1, $5::bigint, $2::bigint, $3::bigint) ORDER BY tenant",
+            $direction,
+            ", ",
+            trusted!(),
+            $direction,
+            ", used_ms",
+            $direction,
+            ", id",
+            $direction,
+            " LIMIT $4) AS page WHERE tenant = $1 AND trusted = $5 ORDER BY used_ms",
+            $direction,
+            ", id",
+            $direction
+        )
+    };
+}
+
+pub(super) const BY_USE: [&str; 2] = [by_use!(">", ""), by_use!("<", " DESC")];
+
+pub(super) const WITH_KEY: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM (SELECT * FROM entries WHERE (tenant, key_head, id) < ($1, $2::bytea, 9223372036854775807) \
+     ORDER BY tenant DESC, key_head DESC, id DESC LIMIT $3) AS page \
+     WHERE tenant = $1 AND key_head = $2 ORDER BY id DESC"
+);
+
+pub(super) const WITH_KEY_RANGE: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM (SELECT * FROM entries WHERE (tenant, key_head, id) >= ($1, $2::bytea, 0) \
+     ORDER BY tenant, key_head, id LIMIT $3) AS page WHERE tenant = $1 AND key_head < $4"
+);
+
+pub(super) const COUNT_TENANT: &str = "SELECT count(*) FROM entries WHERE tenant = $1";
+
+pub(super) const COUNT_REPOSITORY: &str = "SELECT count(*) FROM entries \
+     WHERE tenant = $1 AND substring(repository FROM 1 FOR 255) = $2";
+
+pub(super) const COUNT_SCOPE: &str = "SELECT count(*) FROM entries \
+     WHERE tenant = $1 AND substring(repository FROM 1 FOR 255) = $2 AND substring(scope FROM 1 FOR 255) = $3";
+
+const ADD_KEY: &str = "INSERT INTO access_keys (name, role, tenant, digest, created_ms) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
+
+const REMOVE_KEY: &str = "DELETE FROM access_keys WHERE name = $1";
+
+const KEYS: &str = "SELECT name, role, tenant, digest, created_ms FROM access_keys ORDER BY name LIMIT $1";
+
+impl CatalogueStatements for Postgres {
+    async fn scan(db: &mut Db<'_>, scan: Scan) -> Result<Vec<Entry>, Fault> {
+        let direction = usize::from(scan.descending);
+        let text = match scan.order {
+            EntryOrder::Created => BY_NUMBER[direction],
+            EntryOrder::LastUsed => BY_USE[direction],
+            EntryOrder::Size => BY_SIZE[direction],
+        };
+        let statement = db.query(text).bind(scan.value).bind(scan.id).bind(scan.limit);
+        let statement = match scan.order {
+            EntryOrder::LastUsed => statement.bind(scan.trust.number()),
+            EntryOrder::Created | EntryOrder::Size => statement,
+        };
+        fetch_all(db.connection, statement, rows::entry).await
+    }
+
+    async fn with_key(db: &mut Db<'_>, key: &AnyPlaceKey, most: usize) -> Result<Vec<Entry>, Fault> {
+        let statement = match key.prefix() {
+            None => db.query(WITH_KEY).bind(key.key()).bind(limit(most)),
+            Some(HeadRange { low, high }) => db.query(WITH_KEY_RANGE).bind(low).bind(limit(most)).bind(high),
+        };
+        fetch_all(db.connection, statement, rows::entry).await
+    }
+
+    async fn count(db: &mut Db<'_>, within: &Within) -> Result<u64, Fault> {
+        let statement = match within {
+            Within::Tenant => db.query(COUNT_TENANT),
+            Within::Repository(repository) => db.query(COUNT_REPOSITORY).bind(head(repository)),
+            Within::Scope { repository, scope } => {
+                db.query(COUNT_SCOPE).bind(head(repository)).bind(head(scope))
+            }
+        };
+        let counted = fetch_optional(db.connection, statement, |row| rows::number(row, 0)).await?;
+        Ok(counted.unwrap_or_default())
+    }
+
+    async fn add_access_key(db: &mut Db<'_>, key: &AccessKey) -> Result<bool, Fault> {
+        let statement = sqlx::query(ADD_KEY)
+            .bind(key.name.as_bytes())
+            .bind(key.role.name().as_bytes())
+            .bind(tenant_column(key))
+            .bind(&key.digest[..])
+            .bind(integer(key.created_ms));
+        Ok(execute(db.connection, statement).await? > 0)
+    }
+
+    async fn remove_access_key(db: &mut Db<'_>, name: &str) -> Result<bool, Fault> {
+        Ok(execute(db.connection, sqlx::query(REMOVE_KEY).bind(name.as_bytes())).await? > 0)
+    }
+
+    async fn access_keys(db: &mut Db<'_>) -> Result<Vec<AccessKey>, Fault> {
+        let statement = sqlx::query(KEYS).bind(limit(MAX_ACCESS_KEYS));
+        fetch_all(db.connection, statement, access_key).await
+    }
+}

@@ -1,0 +1,388 @@
+// The page of the management listener. All it shows comes from /api/v1, with the key that the user has entered; texts of
+// clients are only ever set as text. The page's own address may be below a path, so all addresses here are relative.
+
+const API = new URL('api/v1/', document.baseURI)
+const KEY = 'larder-key'
+const REFRESH_MS = 10_000
+const PAGE = 50
+
+const $ = (id) => document.getElementById(id)
+const state = { role: 'read', tenant: null, filter: {}, sort: 'created_at', order: 'desc', cursor: null, shown: 0 }
+
+// --- requests ---
+
+class Refused extends Error {
+  constructor(status, message) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** Calls the API; returns the JSON of its answer, or null if it has none. */
+async function call(path, { method = 'GET', query = {} } = {}) {
+  const url = new URL(path, API)
+  for (const [name, value] of Object.entries({ ...query, ...(state.tenant ? { tenant: state.tenant } : {}) })) {
+    for (const each of [value].flat()) if (each !== '' && each !== null && each !== undefined) url.searchParams.append(name, each)
+  }
+  let response
+  try {
+    response = await fetch(url, { method, headers: { 'X-Api-Key': sessionStorage.getItem(KEY) ?? '' }, cache: 'no-store' })
+  } catch {
+    throw new Refused(0, 'The server cannot be reached.')
+  }
+  const text = await response.text()
+  const body = text ? JSON.parse(text) : null
+  if (!response.ok) throw new Refused(response.status, body?.error?.message ?? `The server answered ${response.status}.`)
+  return body
+}
+
+/** Runs an action of the user; a failure is shown, and a key that counts no more ends the session. */
+async function attempt(action) {
+  try {
+    await action()
+    $('failure').hidden = true
+  } catch (error) {
+    if (error.status === 401) return logOut('The key is not valid any more.')
+    $('failure').textContent = error.message
+    $('failure').hidden = false
+  }
+}
+
+// --- texts ---
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
+const SPANS = [['d', 86_400_000], ['h', 3_600_000], ['min', 60_000], ['s', 1000]]
+
+function bytes(count) {
+  let [value, unit] = [count, 0]
+  while (value >= 1024 && unit < UNITS.length - 1) [value, unit] = [value / 1024, unit + 1]
+  return `${unit && value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[unit]}`
+}
+
+function span(ms) {
+  const [name, length] = SPANS.find(([, length]) => ms >= length) ?? ['s', 1000]
+  return `${Math.floor(Math.max(ms, 0) / length)} ${name}`
+}
+
+function time(ms) {
+  const element = document.createElement('time')
+  element.dateTime = new Date(ms).toISOString()
+  element.title = new Date(ms).toLocaleString()
+  element.textContent = `${span(Date.now() - ms)} ago`
+  return element
+}
+
+const repositoryName = ({ repository, repository_name, name }) => repository_name ?? name ?? repository
+
+// --- elements ---
+
+function cell(content, className = '') {
+  const td = document.createElement('td')
+  td.className = className
+  td.append(content)
+  return td
+}
+
+function button(text, label, onclick, className = '') {
+  const element = document.createElement('button')
+  Object.assign(element, { type: 'button', textContent: text, onclick, className })
+  element.setAttribute('aria-label', label)
+  return element
+}
+
+function rows(table, list, make, none) {
+  const body = $(table).tBodies[0]
+  if (list.length) return body.replaceChildren(...list.map(make))
+  const row = document.createElement('tr')
+  const td = cell(none, 'empty')
+  td.colSpan = $(table).tHead.rows[0].cells.length
+  row.append(td)
+  body.replaceChildren(row)
+}
+
+function row(...cells) {
+  const element = document.createElement('tr')
+  element.append(...cells)
+  return element
+}
+
+function pairs(list, entries) {
+  const parts = entries.filter(([, value]) => value !== null && value !== undefined && value !== '')
+  list.replaceChildren(
+    ...parts.map(([name, value]) => {
+      const group = document.createElement('div')
+      group.append(Object.assign(document.createElement('dt'), { textContent: name }), Object.assign(document.createElement('dd')))
+      group.lastChild.append(value)
+      return group
+    }),
+  )
+}
+
+// --- space, repositories, uploads ---
+
+async function showStatus() {
+  const status = await call('status')
+  $('server').textContent = `${status.version} · ${status.storage} and ${status.database}`
+  $('server').hidden = false
+  $('used').textContent = bytes(status.bytes ?? 0)
+  $('limit').textContent = status.limit_bytes ? `of ${bytes(status.limit_bytes)}` : 'no limit'
+  $('gauge').hidden = !status.limit_bytes
+  $('gauge').value = status.limit_bytes ? (status.bytes ?? 0) / status.limit_bytes : 0
+  const { sweep } = status
+  pairs($('facts'), [
+    ['Reaches back', status.longest_idle_ms === undefined || status.longest_idle_ms === null ? 'no entries' : span(status.longest_idle_ms)],
+    ['Requests in flight', String(status.requests ?? '')],
+    ['Connections', String(status.connections ?? '')],
+    ['Up for', status.started_ms ? span(status.time_ms - status.started_ms) : null],
+    ['Last sweep', sweep?.succeeded_ms ? time(sweep.succeeded_ms) : 'none yet'],
+    ['Last failure of a sweep', sweep?.error ?? null],
+  ])
+}
+
+async function showRepositories() {
+  const stats = await call('stats')
+  const whole = Math.max(stats.limit_bytes ?? 0, stats.bytes, 1)
+  const make = (part) => {
+    const share = Object.assign(document.createElement('meter'), { min: 0, max: 1, value: part.bytes / whole })
+    share.setAttribute('aria-label', `Share of ${repositoryName(part)}`)
+    const name = button(repositoryName(part), `Entries of ${repositoryName(part)}`, () => filterBy(repositoryName(part)))
+    return row(cell(name), cell(bytes(part.bytes), 'number'), cell(share))
+  }
+  rows('repositories', stats.parts, make, 'Nothing is stored.')
+}
+
+async function showUploads() {
+  const { uploads } = await call('uploads')
+  const make = (upload) =>
+    row(
+      cell(upload.key, 'code'),
+      cell(repositoryName(upload)),
+      cell(upload.scope, 'code'),
+      cell(time(upload.created_ms)),
+      cell(time(upload.last_activity_ms)),
+    )
+  rows('uploads', uploads, make, 'No uploads.')
+}
+
+// --- entries ---
+
+const mayDelete = () => state.role !== 'read'
+
+function entryRow(entry) {
+  const key = cell(entry.key, 'code')
+  if (entry.quarantined_ms) {
+    key.append(' ', Object.assign(document.createElement('span'), { className: 'held', textContent: '(in quarantine)' }))
+  }
+  const actions = document.createElement('div')
+  actions.className = 'buttons'
+  actions.append(button('Details', `Details of ${entry.key}`, () => showDetails(entry)))
+  if (mayDelete()) {
+    const [word, method] = entry.quarantined_ms ? ['Release', 'DELETE'] : ['Quarantine', 'POST']
+    const hold = () => attempt(async () => (await call(`entries/${entry.id}/quarantine`, { method }), await showEntries()))
+    actions.append(button(word, `${word} ${entry.key}`, hold))
+    actions.append(button('Delete', `Delete ${entry.key}`, () => deleteEntry(entry), 'danger'))
+  }
+  return row(
+    key,
+    cell(repositoryName(entry)),
+    cell(entry.scope, 'code'),
+    cell(bytes(entry.size_bytes), 'number'),
+    cell(time(entry.created_ms)),
+    cell(time(entry.last_used_ms)),
+    cell(String(entry.uses ?? ''), 'number'),
+    cell(actions),
+  )
+}
+
+async function showEntries({ append = false } = {}) {
+  const { sort, order, filter } = state
+  const cursor = append ? state.cursor : null
+  const query = { ...filter, sort, order, cursor, limit: PAGE, total: !append }
+  const page = await call('entries', { query })
+  state.cursor = page.next ?? null
+  $('more').hidden = !state.cursor
+  if (append) $('entries').tBodies[0].append(...page.entries.map(entryRow))
+  else rows('entries', page.entries, entryRow, 'No entries.')
+  state.shown = (append ? state.shown : 0) + page.entries.length
+  if (!append) state.total = page.total
+  $('found').textContent = `${state.shown} of ${state.total ?? state.shown} entries`
+  for (const head of $('entries').tHead.querySelectorAll('[data-sort]')) {
+    if (head.dataset.sort === sort) head.setAttribute('aria-sort', order === 'desc' ? 'descending' : 'ascending')
+    else head.removeAttribute('aria-sort')
+  }
+}
+
+function filterBy(repository) {
+  $('filter').reset()
+  $('filter-repository').value = repository
+  $('filter').requestSubmit()
+  $('entries-title').scrollIntoView()
+}
+
+/** Asks first. Resolves to whether the user has confirmed. */
+function confirmed(title, text) {
+  $('confirm-title').textContent = title
+  $('confirm-text').textContent = text
+  $('confirm').returnValue = ''
+  $('confirm').showModal()
+  return new Promise((resolve) => $('confirm').addEventListener('close', () => resolve($('confirm').returnValue === 'confirm'), { once: true }))
+}
+
+async function deleteEntry(entry) {
+  const text = `${entry.key} of ${repositoryName(entry)}, ${entry.scope}. Jobs will miss it until one saves it again.`
+  if (!(await confirmed('Delete this entry?', text))) return
+  await attempt(async () => {
+    await call(`entries/${entry.id}`, { method: 'DELETE' })
+    await Promise.all([showEntries(), showStatus(), showRepositories()])
+    $('content').focus({ preventScroll: true })
+  })
+}
+
+function showDetails(entry) {
+  $('details-title').textContent = entry.key
+  pairs($('details').querySelector('dl'), [
+    ['Number', String(entry.id)],
+    ['Repository', `${repositoryName(entry)} (${entry.repository})`],
+    ['Scope', entry.scope],
+    ['Version', entry.version],
+    ['Size', `${entry.size_bytes} bytes`],
+    ['Made', new Date(entry.created_ms).toLocaleString()],
+    ['Last used', new Date(entry.last_used_ms).toLocaleString()],
+    ['Uses', String(entry.uses ?? 'not counted')],
+    ['Trust', entry.trust],
+    ...Object.entries(entry.facts ?? {}).map(([name, value]) => [`Saver's ${name}`, value]),
+  ])
+  $('details').showModal()
+}
+
+// --- explain ---
+
+const CAUSES = {
+  'never-saved': 'Nothing of this key was ever saved.',
+  'other-scope': 'It was saved in a scope that this job does not look in.',
+  'other-version': 'It was saved under another version: other paths, another compression, or another system.',
+  uploading: 'It is being uploaded.',
+  stale: 'Its content is gone.',
+  quarantined: 'It is in quarantine.',
+  expired: 'It was deleted, because it was too old.',
+  evicted: 'It was deleted to make room.',
+  superseded: 'It was deleted, because newer ones of its kind are kept.',
+  revoked: 'It was revoked.',
+  'closed-scope': 'It was deleted, because its branch or pull request was closed.',
+  deleted: 'Somebody deleted it.',
+  denied: 'It is in a scope that the token may not read.',
+}
+
+const element = (name, ...content) => {
+  const made = document.createElement(name)
+  made.append(...content)
+  return made
+}
+
+async function explain(event) {
+  event.preventDefault()
+  const form = new FormData($('explain'))
+  const lines = (name) => form.get(name).split('\n').map((line) => line.trim()).filter(Boolean)
+  const query = { repository: form.get('repository').trim(), ref: lines('ref'), key: lines('key'), version: form.get('version').trim() }
+  await attempt(async () => {
+    const { attempts, near, cause } = await call('explain', { query })
+    const verdict = cause
+      ? [element('strong', `A miss: ${cause}. `), CAUSES[cause] ?? '']
+      : [element('strong', 'A hit. '), 'A job that looks now gets it.']
+    const tried = attempts.map((each) =>
+      element('li', element('code', `${each.key}${each.is_prefix ? '*' : ''}`), ` in ${each.scope}: ${each.found}`, each.finding ? ` (${each.finding.key})` : ''),
+    )
+    const close = near.map((each) => {
+      const deleted = each.deleted ? `, deleted ${span(Date.now() - each.deleted.at_ms)} ago: ${each.deleted.cause}` : ''
+      return element('li', element('code', each.key), ` in ${each.scope}, ${each.cause}${deleted}`)
+    })
+    $('explanation').replaceChildren(
+      element('p', ...verdict),
+      element('h3', 'Tried, in order'),
+      element('ol', ...tried),
+      ...(close.length ? [element('h3', 'What came near'), element('ul', ...close)] : []),
+    )
+  })
+}
+
+// --- session ---
+
+async function logIn() {
+  const { role, tenant } = await call('whoami')
+  state.role = role
+  const tenants = await call('tenants')
+  $('tenant').replaceChildren(...tenants.map(({ name }) => new Option(name, name)))
+  $('tenant-form').hidden = tenants.length < 2
+  state.tenant = tenant ?? null
+  $('login').hidden = true
+  $('inside').hidden = false
+  $('log-out').hidden = false
+  await refreshAll()
+}
+
+function logOut(why = '') {
+  sessionStorage.removeItem(KEY)
+  for (const id of ['inside', 'log-out', 'server', 'tenant-form']) $(id).hidden = true
+  for (const table of ['entries', 'repositories', 'uploads']) $(table).tBodies[0].replaceChildren()
+  $('explanation').replaceChildren()
+  $('login').hidden = false
+  $('login-failure').textContent = why
+  $('login-failure').hidden = !why
+  $('key').value = ''
+  $('key').focus()
+}
+
+const refreshAll = () => attempt(() => Promise.all([showStatus(), showRepositories(), showEntries(), showUploads()]))
+
+$('login-form').onsubmit = async (event) => {
+  event.preventDefault()
+  sessionStorage.setItem(KEY, $('key').value.trim())
+  try {
+    await logIn()
+    $('content').focus({ preventScroll: true })
+  } catch (error) {
+    logOut(error.status === 401 ? 'This key is not valid.' : error.message)
+  }
+}
+$('log-out').onclick = () => logOut()
+$('tenant').onchange = () => {
+  state.tenant = $('tenant').value
+  refreshAll()
+}
+$('filter').onsubmit = (event) => {
+  event.preventDefault()
+  state.filter = Object.fromEntries([...new FormData($('filter'))].map(([name, value]) => [name, value.trim()]))
+  attempt(showEntries)
+}
+$('filter').onreset = () => {
+  state.filter = {}
+  attempt(showEntries)
+}
+$('more').onclick = () => attempt(() => showEntries({ append: true }))
+$('explain').onsubmit = explain
+for (const head of $('entries').tHead.querySelectorAll('[data-sort]')) {
+  head.firstElementChild.onclick = () => {
+    const same = state.sort === head.dataset.sort
+    state.order = same && state.order === 'desc' ? 'asc' : 'desc'
+    state.sort = head.dataset.sort
+    attempt(showEntries)
+  }
+}
+
+const THEME = 'larder-theme'
+function setTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme
+}
+setTheme(localStorage.getItem(THEME))
+$('theme').onclick = () => {
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches
+  const now = document.documentElement.dataset.theme ?? (dark ? 'dark' : 'light')
+  const next = now === 'dark' ? 'light' : 'dark'
+  localStorage.setItem(THEME, next)
+  setTheme(next)
+}
+
+setInterval(() => {
+  if (!$('inside').hidden && !document.hidden) attempt(() => Promise.all([showStatus(), showUploads()]))
+}, REFRESH_MS)
+if (sessionStorage.getItem(KEY)) logIn().catch((error) => logOut(error.status === 401 ? '' : error.message))

@@ -1,0 +1,65 @@
+//! All surfaces in one router.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    middleware::{from_fn_with_state, map_response},
+};
+
+use crate::{
+    access::{MasterKey, authenticate},
+    falcon, github, page, problem,
+    server::Server,
+    v1,
+};
+
+/// What every handler needs.
+pub(crate) struct App {
+    pub(crate) server: Arc<dyn Server>,
+    pub(crate) master: Option<MasterKey>,
+}
+
+/// Where the surfaces are.
+const ROOTS: [&str; 5] = ["/management-api", "/api/v1", "/api/v3", "/repos", "/orgs"];
+
+/// Returns whether a path is one of the management API's.
+#[must_use]
+pub fn is_management_path(path: &str) -> bool {
+    ROOTS
+        .iter()
+        .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// Returns all surfaces. `master`: the configured key; keys of the index count besides.
+#[must_use]
+pub fn router(server: Arc<dyn Server>, master: Option<MasterKey>) -> Router {
+    let app = Arc::new(App { server, master });
+    let needs_key = || from_fn_with_state(app.clone(), authenticate);
+    let falcon =
+        falcon::routes().fallback(nowhere).layer(needs_key()).layer(map_response(problem::render_falcon));
+    let repos =
+        || github::repos().fallback(nowhere).layer(needs_key()).layer(map_response(problem::render_github));
+    let orgs =
+        || github::orgs().fallback(nowhere).layer(needs_key()).layer(map_response(problem::render_github));
+    let own = v1::routes()
+        .fallback(nowhere)
+        .layer(needs_key())
+        .merge(v1::description())
+        .layer(map_response(problem::render_own));
+    Router::new()
+        .nest("/management-api", falcon)
+        .nest("/repos", repos())
+        .nest("/api/v3/repos", repos())
+        .nest("/orgs", orgs())
+        .nest("/api/v3/orgs", orgs())
+        .nest("/api/v1", own)
+        .merge(page::routes())
+        .fallback(nowhere)
+        .layer(map_response(problem::render_own))
+        .with_state(app)
+}
+
+async fn nowhere() -> problem::Problem {
+    problem::Problem::not_found("there is no such route")
+}

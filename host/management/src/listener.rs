@@ -1,0 +1,94 @@
+//! The listener of its own: HTTP/1.1, few connections, bounded in time.
+
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    select,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tower_service::Service as _;
+
+/// Most connections at once. Others wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+/// How long a client may take to send a head, and be idle between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest connection: a slow reader gives its place back.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
+/// Longest wait for requests in flight after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(3);
+/// Pause after an error of `accept`, which may be a lack of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` until `stop` is true.
+///
+/// # Errors
+/// When the socket cannot be used.
+pub async fn serve(
+    socket: std::net::TcpListener,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(socket)?;
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut open = JoinSet::new();
+    loop {
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = select! {
+            biased;
+            _ = stop.wait_for(|stopped| *stopped) => break,
+            Some(_) = open.join_next(), if !open.is_empty() => continue,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (router, stop) = (router.clone(), stop.clone());
+                open.spawn(async move {
+                    let _place = place;
+                    let _ = timeout(LONGEST, connection(stream, router, stop)).await;
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the management listener cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    let _ = timeout(DRAIN, async { while open.join_next().await.is_some() {} }).await;
+    Ok(())
+}
+
+async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+    let service = service_fn(move |request: Request<Incoming>| router.clone().call(request.map(Body::new)));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let stopped = async { drop(stop.wait_for(|stopped| *stopped).await) };
+    let ended = select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stopped => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection of the management listener ended early");
+    }
+}

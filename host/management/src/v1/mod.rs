@@ -1,0 +1,60 @@
+//! This server's own API, below `/api/v1`. OpenAPI describes it ([`openapi`]).
+
+mod describe;
+mod entries;
+mod failures;
+mod keys;
+mod revoke;
+mod server;
+mod stats;
+mod uploads;
+
+use std::sync::Arc;
+
+use axum::{Json, Router, routing::get};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use self::describe::openapi;
+use crate::app::App;
+
+/// The tenant of a request.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the description; a session reads it")]
+pub(crate) struct TenantParam {
+    /// The tenant, for a key of all; `default` if it is not given.
+    tenant: Option<String>,
+}
+
+fn described() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(describe::base())
+        .routes(routes!(server::status))
+        .routes(routes!(server::whoami))
+        .routes(routes!(server::tenants))
+        .routes(routes!(server::config))
+        .routes(routes!(server::sweep))
+        .routes(routes!(stats::stats))
+        .routes(routes!(entries::list, entries::delete_many))
+        .routes(routes!(entries::get, entries::delete))
+        .routes(routes!(entries::quarantine, entries::release))
+        .routes(routes!(entries::explain))
+        .routes(routes!(uploads::list))
+        .routes(routes!(uploads::delete))
+        .routes(routes!(revoke::revoke))
+        .routes(routes!(revoke::run))
+        .routes(routes!(revoke::actor))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::delete))
+}
+
+/// All routes but the description.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    described().split_for_parts().0
+}
+
+/// The description, which needs no key.
+pub(crate) fn description() -> Router<Arc<App>> {
+    Router::new().route("/openapi.json", get(async || Json(openapi())))
+}

@@ -1,0 +1,50 @@
+//! What operators ask of an index is passed on, and not measured: it is no call of a job.
+
+use async_trait::async_trait;
+use larder_index::{
+    AccessKey, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MatchKind, Within,
+};
+
+use super::MeasuredIndex;
+
+#[async_trait]
+impl Catalogue for MeasuredIndex {
+    fn key_rule(&self) -> KeyRule {
+        self.inner.key_rule()
+    }
+
+    async fn scan_entries(
+        &self,
+        order: EntryOrder,
+        descending: bool,
+        after: Option<(u64, EntryId)>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, IndexError> {
+        self.inner.scan_entries(order, descending, after, limit).await
+    }
+
+    async fn entries_with_key(
+        &self,
+        key: &str,
+        kind: MatchKind,
+        limit: usize,
+    ) -> Result<Vec<Entry>, IndexError> {
+        self.inner.entries_with_key(key, kind, limit).await
+    }
+
+    async fn count_entries(&self, within: &Within) -> Result<u64, IndexError> {
+        self.inner.count_entries(within).await
+    }
+
+    async fn add_access_key(&self, key: &AccessKey) -> Result<bool, IndexError> {
+        self.inner.add_access_key(key).await
+    }
+
+    async fn remove_access_key(&self, name: &str) -> Result<bool, IndexError> {
+        self.inner.remove_access_key(name).await
+    }
+
+    async fn list_access_keys(&self) -> Result<Vec<AccessKey>, IndexError> {
+        self.inner.list_access_keys().await
+    }
+}

@@ -1,0 +1,63 @@
+//! Rules as something that is exchanged.
+
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+
+use larder_rules::{Asker, Rules, Source};
+use tokio::time::sleep;
+
+use super::{Exchanged, Fault};
+
+/// So many failed questions within the trial, and rules go back, if they are also most of all questions.
+const FAULTS: u64 = 10;
+/// How often they are counted.
+const LOOK: Duration = Duration::from_millis(250);
+/// What holds without a file: no rules. They are versions, too, of no bytes.
+pub(crate) const NO_RULES: (&[u8], &str) = (b"", "no rules");
+
+/// Exchanges the rules of the tenant `default`.
+pub(crate) struct RulesExchange {
+    pub(crate) asker: Asker,
+    /// The directory of compiled components.
+    pub(crate) cache: PathBuf,
+}
+
+impl Exchanged for RulesExchange {
+    /// `None`: no rules.
+    type Loaded = Option<Arc<Rules>>;
+
+    const WHAT: &'static str = "rules";
+
+    async fn load(&self, content: Vec<u8>, name: &str) -> Result<Self::Loaded, Fault> {
+        if content.is_empty() {
+            return Ok(None);
+        }
+        let (cache, name) = (self.cache.clone(), name.to_owned());
+        let load = move || Rules::load(Source::new(content, name)?, Some(&cache));
+        let loaded = tokio::task::spawn_blocking(load).await.map_err(io::Error::from)?;
+        Ok(Some(loaded?))
+    }
+
+    async fn put(&self, rules: Self::Loaded) -> Result<(), Fault> {
+        self.asker.exchange(rules);
+        Ok(())
+    }
+
+    /// Never for no rules. Whoever can make one question in ten fail must not be able to switch rules off.
+    async fn fails(&self, _rules: &Self::Loaded) {
+        while !self.asker.status().is_some_and(|status| {
+            let questions = status.interfaces.iter().map(|of| (of.asked + of.rested, of.failed + of.rested));
+            let (asked, failed) = questions.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+            failed >= FAULTS && failed * 2 > asked
+        }) {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Not to no rules: that would open what the failing ones close.
+    fn may_go_back_to(&self, before: &Self::Loaded) -> bool {
+        before.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! What a scrape asks the server for: what is only known at the moment.
+//!
+//! The database is asked for sums that it keeps anyway, and for one row by an index: the cost does not
+//! depend on how many entries there are. What fails, or the database cannot say, is left out.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use larder_common::clock::Clock;
+use larder_index::{Area, UploadId, Within};
+use larder_metrics::{Keys, Snapshot, Source};
+use parking_lot::Mutex;
+
+use crate::{
+    config::Settings,
+    engine::PolicyInForce,
+    larder::served_certificates,
+    registry::SiteTls,
+    server::{ConnectionGauge, ServedTenants, Tenancy},
+    tenant::Tenant,
+};
+
+/// Most certificates whose end is told.
+const MAX_CERTIFICATES: usize = 100;
+/// Most uploads that are counted; more are as many as that.
+const MAX_UPLOADS: usize = 10_000;
+/// Most names of repositories that are remembered.
+const MAX_NAMES: usize = 1_000;
+/// After so many scrapes they are asked for again: repositories are renamed.
+const NAMES_LAST: u32 = 256;
+
+/// Says what is only known at the moment.
+pub(crate) struct Gauges {
+    tenant: Arc<Tenant>,
+    tenancy: Option<Tenancy>,
+    tls: Option<SiteTls>,
+    connections: ConnectionGauge,
+    started_ms: u64,
+    policy: PolicyInForce,
+    policy_memory_bytes: u64,
+    max_bytes: u64,
+    repositories: usize,
+    names: Mutex<Names>,
+}
+
+/// The names of repositories, by id.
+#[derive(Default)]
+struct Names {
+    known: HashMap<String, String>,
+    scrapes: u32,
+}
+
+impl Gauges {
+    /// For a server that starts now.
+    pub(crate) fn new(
+        settings: &Settings,
+        served: &ServedTenants,
+        tls: Option<SiteTls>,
+        connections: ConnectionGauge,
+    ) -> Self {
+        let ServedTenants { policy, tenant, tenancy, .. } = served;
+        Self {
+            tenant: tenant.clone(),
+            tenancy: tenancy.clone(),
+            tls,
+            connections,
+            started_ms: Clock::system().now_ms(),
+            policy: policy.clone(),
+            policy_memory_bytes: settings.policy.memory_bytes,
+            max_bytes: settings.capacity.max_bytes,
+            repositories: settings.metrics.repositories,
+            names: Mutex::default(),
+        }
+    }
+
+    /// Returns how long ago the entry was used that goes next, in seconds.
+    async fn longest_idle(&self) -> Option<f64> {
+        let first = self.tenant.index.least_recent(&Within::Tenant, None, None, 1).await.ok()?;
+        let now_ms = self.tenant.clock.now_ms();
+        first.first().map(|entry| seconds(now_ms.saturating_sub(entry.last_used_ms)))
+    }
+
+    async fn usage_by_repository(&self) -> Vec<(Option<String>, String, u64)> {
+        let listed = self.tenant.index.list_usage(&Area::Tenant, self.repositories).await;
+        let mut named = Vec::new();
+        self.forget_names();
+        for (area, bytes) in listed.unwrap_or_default() {
+            if let Area::Repository(id) = area {
+                named.push((None, self.name_of(id).await, bytes));
+            }
+        }
+        named
+    }
+
+    /// Returns the certificates that end first.
+    fn certificates(&self) -> Vec<(String, u64)> {
+        let registry = self.tenancy.as_ref().map(|tenancy| &*tenancy.registry);
+        let served = served_certificates(self.tls.as_ref(), registry).into_iter();
+        let mut ends: Vec<_> = served
+            .filter_map(|certificate| {
+                let tenant = certificate.tenant.unwrap_or_default();
+                Some((tenant.to_string(), certificate.not_after_s?))
+            })
+            .collect();
+        ends.sort_by_key(|(_, end)| *end);
+        ends.truncate(MAX_CERTIFICATES);
+        ends
+    }
+
+    fn forget_names(&self) {
+        let mut names = self.names.lock();
+        names.scrapes += 1;
+        if names.scrapes >= NAMES_LAST || names.known.len() > MAX_NAMES {
+            *names = Names::default();
+        }
+    }
+
+    /// Returns the name of a repository, or its id where the name is not known.
+    async fn name_of(&self, id: String) -> String {
+        if let Some(name) = self.tenant.names.get(&id) {
+            return name;
+        }
+        if let Some(known) = self.names.lock().known.get(&id) {
+            return known.clone();
+        }
+        let Ok(Some(name)) = self.tenant.index.repository_name(&id).await else { return id };
+        self.names.lock().known.insert(id, name.clone());
+        name
+    }
+
+    async fn uploads(&self) -> Option<u64> {
+        let uploads = self.tenant.index.list_uploads(UploadId(0), MAX_UPLOADS).await.ok()?;
+        Some(uploads.len() as u64)
+    }
+
+    /// Returns the most bytes that may be stored: what is configured, if anything is.
+    fn limit(&self) -> Option<u64> {
+        Some(self.max_bytes).filter(|bytes| *bytes > 0)
+    }
+
+    fn keys(&self) -> Vec<Keys> {
+        let status = self.tenant.tokens.key_status(self.tenant.clock.now_ms());
+        let keys = |status: crate::auth::KeyStatus| Keys {
+            issuer: status.issuer,
+            age_seconds: status.age_ms.map(seconds),
+            fetched: status.fetches.0,
+            failed: status.fetches.1,
+        };
+        status.into_iter().map(keys).collect()
+    }
+
+    fn tenants(&self) -> Option<(u64, u64)> {
+        let tenancy = self.tenancy.as_ref()?;
+        Some((tenancy.registry.all().len() as u64, tenancy.pool.taken() as u64))
+    }
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+#[async_trait]
+impl Source for Gauges {
+    async fn snapshot(&self) -> Snapshot {
+        let usage = self.connections.usage();
+        let disk = self.tenant.storage.disk_usage().await.ok().flatten();
+        Snapshot {
+            start_time_seconds: seconds(self.started_ms),
+            connections: (usage.connections, usage.max_connections),
+            requests_in_flight: (usage.requests, usage.max_requests),
+            evicted_connections: usage.evicted as u64,
+            refused: usage.refused as u64,
+            storage_bytes: self.tenant.index.usage_of(&Area::Server).await.ok(),
+            storage_bytes_limit: self.limit(),
+            storage_free_bytes: disk.map(|disk| disk.free_bytes),
+            entries: None,
+            repositories: self.usage_by_repository().await,
+            longest_idle_seconds: self.longest_idle().await,
+            uploads: self.uploads().await,
+            policy_memory_limit_bytes: self.policy_memory_bytes,
+            policy_active_since_seconds: seconds(self.started_ms),
+            policy_digest: self.policy.current().digest().to_owned(),
+            keys: self.keys(),
+            tenants: self.tenants(),
+            certificates: self.certificates(),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Asks the management API: of a server over HTTP, or of the data that the configuration names.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use larder::{
+    LocalManagement,
+    config::{Client as ClientConfig, Config, Secret},
+};
+use serde_json::Value;
+
+/// Longest wait for a response. A sweep responds after half a minute.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest response that is read, in bytes.
+const MAX_RESPONSE_BYTES: usize = 256 << 20;
+
+/// Where the management API is.
+pub(crate) enum Client {
+    Remote(Remote),
+    Local(LocalManagement),
+}
+
+/// A server.
+pub(crate) struct Remote {
+    url: String,
+    key: Secret,
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Client {
+    /// Returns the server at this URL, or at that of the environment; without either, the data that the
+    /// configuration names.
+    ///
+    /// # Errors
+    /// When neither can be used.
+    pub(crate) async fn open(url: Option<&str>, file: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(remote) = Self::remote(url)? {
+            return Ok(remote);
+        }
+        let config = Config::from_process(file)?;
+        let opened = LocalManagement::open(config).await.context("opening what the server has")?;
+        Ok(Self::Local(opened))
+    }
+
+    /// Returns the server at this URL, or at that of the environment; `None` without either.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub(crate) fn remote(url: Option<&str>) -> anyhow::Result<Option<Self>> {
+        let ClientConfig { url: of_environment, key } = ClientConfig::from_process();
+        let url = url.map(str::to_owned).or(of_environment);
+        url.map(|url| Remote::new(&url, key).map(Self::Remote)).transpose()
+    }
+
+    /// Makes a call of `/api/v1`, and returns the JSON of its response; null if it has none.
+    ///
+    /// # Errors
+    /// With the message of the API if it refuses.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let target = target(path, query);
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let (status, body) = match self {
+            Self::Remote(remote) => remote.call(method, &target, body).await?,
+            Self::Local(local) => local.call(method, &target, body).await?,
+        };
+        let json: Value = if body.is_empty() { Value::Null } else { parse(&body, status)? };
+        if !status.is_success() {
+            let message = json.pointer("/error/message").and_then(Value::as_str);
+            bail!("{}", message.unwrap_or("the server refuses, and does not say why"));
+        }
+        Ok(json)
+    }
+}
+
+fn parse(body: &[u8], status: StatusCode) -> anyhow::Result<Value> {
+    serde_json::from_slice(body).with_context(|| {
+        format!("what responds ({status}) is not Larder's management API: is LARDER_URL its address?")
+    })
+}
+
+fn target(path: &str, query: &[(&str, &str)]) -> String {
+    let mut target = format!("/api/v1{path}");
+    if !query.is_empty() {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        target = format!("{target}?{query}");
+    }
+    target
+}
+
+/// Encodes a part of a path.
+pub(crate) fn segment(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+impl Remote {
+    fn new(url: &str, key: Option<Secret>) -> anyhow::Result<Self> {
+        ensure!(
+            url.starts_with("http://") || url.starts_with("https://"),
+            "LARDER_URL is `{url}`; it must be like http://127.0.0.1:3001"
+        );
+        let key = key.context("LARDER_API_KEY is not set; `larder key new` makes a key")?;
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let https = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(provider)
+            .context("reading the system's certificates")?
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let http = HttpClient::builder(TokioExecutor::new()).build(https);
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), key, http })
+    }
+
+    async fn call(&self, method: Method, target: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{target}", self.url))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose()))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .context("LARDER_URL or LARDER_API_KEY cannot be sent")?;
+        let exchange = async {
+            let response = self.http.request(request).await?;
+            let status = response.status();
+            let body = http_body_util::Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
+            Ok::<_, anyhow::Error>((status, body.map_err(anyhow::Error::from_boxed)?.to_bytes()))
+        };
+        let responded = tokio::time::timeout(TIMEOUT, exchange).await;
+        responded.context("no response")?.with_context(|| format!("asking {}", self.url))
+    }
+}

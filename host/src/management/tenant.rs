@@ -1,0 +1,98 @@
+//! A tenant, as its operators see it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use larder_common::causes::chain;
+use larder_index::{Cause, Departure, Entry, Index, SavedBy, Upload};
+use larder_management::{Action, ExplainQuery, Fault, Revocation, Tenant as ManagedTenant};
+use serde_json::Value;
+use tokio::task::LocalSet;
+
+use crate::{
+    auth::Scope,
+    capacity::remove_object,
+    ending::Ending,
+    engine::{ExplainFault, Policy},
+    explain::Query,
+    revoke,
+    tenant::Tenant,
+};
+
+pub(super) struct OneTenant {
+    pub(super) policy: Policy,
+    pub(super) tenant: Arc<Tenant>,
+}
+
+impl OneTenant {
+    fn ending(&self) -> Ending<'_> {
+        Ending { index: &*self.tenant.index, storage: &*self.tenant.storage }
+    }
+}
+
+#[async_trait]
+impl ManagedTenant for OneTenant {
+    fn index(&self) -> &dyn Index {
+        &*self.tenant.index
+    }
+
+    fn limit_bytes(&self) -> Option<u64> {
+        self.tenant.capacity.as_ref().and_then(|capacity| capacity.limits.most())
+    }
+
+    async fn delete_entry(&self, entry: &Entry) -> Result<bool, Fault> {
+        let tenant = &self.tenant;
+        let departure = Departure { cause: Cause::Manual, at_ms: tenant.clock.now_ms() };
+        if !tenant.index.delete_entry(entry.id, &departure).await? {
+            return Ok(false);
+        }
+        if let Err(error) = remove_object(tenant, &entry.object).await {
+            tracing::warn!(error = %chain(&error), object = %entry.object, "cannot delete the object of a deleted entry; leaving it to the sweep");
+        } else if let Err(error) = tenant.removals.flush(&*tenant.index).await {
+            tracing::warn!(error = %chain(&error), "what was removed is still counted; the cleaner tries again");
+        }
+        Ok(true)
+    }
+
+    async fn delete_upload(&self, upload: &Upload) -> Result<bool, Fault> {
+        Ok(self.ending().upload(upload).await?)
+    }
+
+    async fn revoke(&self, by: &SavedBy, action: Action, dry_run: bool) -> Result<Revocation, Fault> {
+        let action = match action {
+            Action::Delete => revoke::Action::Delete,
+            Action::Quarantine => revoke::Action::Quarantine,
+            Action::Release => revoke::Action::Release,
+        };
+        let done = revoke::revoke(self.ending(), by, action, dry_run, self.tenant.clock.now_ms()).await?;
+        converted(&done)
+    }
+
+    async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {
+        let ExplainQuery { repository, scopes, version, keys } = query;
+        let scope = |(at, name): (usize, String)| Scope { name, read: true, write: at == 0 };
+        let scopes = scopes.into_iter().enumerate().map(scope).collect();
+        let query = Query { repository, scopes, version, keys };
+        let (policy, tenant) = (self.policy.clone(), self.tenant.clone());
+        let runtime = tokio::runtime::Handle::current();
+        // A guest stays on its thread, and the caller's future may move.
+        let explained = tokio::task::spawn_blocking(move || {
+            runtime.block_on(LocalSet::new().run_until(async {
+                let guest = policy.start(&tenant);
+                guest.explain(tenant.clock.now_ms(), query).await
+            }))
+        });
+        match explained.await {
+            Ok(Ok(explanation)) => converted(&explanation),
+            Ok(Err(ExplainFault::Index(text))) => Err(Fault::Unavailable(text)),
+            Ok(Err(ExplainFault::Guest(fault))) => Err(Fault::Unavailable(chain(&fault).to_string())),
+            Err(_) => Err(Fault::Unavailable("the thread of the policy ended".to_owned())),
+        }
+    }
+}
+
+/// Converts an answer to the one of the API, which has the same members.
+fn converted<T: serde::de::DeserializeOwned>(done: &impl serde::Serialize) -> Result<T, Fault> {
+    let json = serde_json::to_value(done).and_then(serde_json::from_value);
+    json.map_err(|error| Fault::Unavailable(error.to_string()))
+}

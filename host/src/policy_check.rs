@@ -1,0 +1,238 @@
+//! Whether a policy component keeps to the protocol: a server of its own, with its data in a
+//! temporary folder, is asked what clients ask.
+
+use std::{convert::Infallible, sync::Arc, time::Instant};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, request::Builder};
+use http_body_util::{BodyExt, Full};
+use larder::{Access, Authenticator, Larder, LarderService, Scope, TokenError, config::Config, facts::Facts};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower_service::Service;
+
+const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
+const ORIGIN: &str = "http://cache.invalid";
+const TOKEN: &str = "token";
+const VERSION: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const CONTENT: &[u8] = b"what a job saves";
+
+/// What was asked, and what was wrong with the answer.
+#[derive(Serialize)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// `None`: nothing.
+    pub(crate) fault: Option<String>,
+    /// How long it took, in microseconds.
+    pub(crate) micros: u64,
+}
+
+impl Row {
+    pub(crate) fn is_good(&self) -> bool {
+        self.fault.is_none()
+    }
+}
+
+/// What came of a check.
+pub(crate) struct Checked {
+    pub(crate) rows: Vec<Row>,
+    /// The folder of the server, with the compiled component.
+    pub(crate) folder: TempDir,
+}
+
+/// One job, whose token is no secret.
+struct OneJob;
+
+#[async_trait::async_trait]
+impl Authenticator for OneJob {
+    async fn authenticate(&self, token: &str) -> Result<Access, TokenError> {
+        if token != TOKEN {
+            return Err(TokenError::BadSignature);
+        }
+        let scope = |name: &str, write| Scope { name: name.to_owned(), read: true, write };
+        Ok(Access {
+            repository: "1".to_owned(),
+            scopes: vec![scope("refs/heads/feature", true), scope("refs/heads/main", false)],
+            expires_ms: u64::MAX,
+            facts: Facts::default(),
+        })
+    }
+}
+
+/// Asks a policy component. It has the memory and the time that the configuration gives it.
+///
+/// # Errors
+/// When it does not load or start.
+pub(crate) async fn check(config: &Config, component: &[u8]) -> anyhow::Result<Checked> {
+    let folder = TempDir::new().context("a temporary folder")?;
+    let data = folder.path().to_str().context("a temporary folder with a name in UTF-8")?;
+    let settings = [("LARDER_DATA", data), ("DEFAULT_ACTIONS_RESULTS_URL", "none"), ("API_BASE_URL", ORIGIN)];
+    let variables = settings.map(|(name, value)| (name.into(), value.into()));
+    let mut own = Config::load(None, variables)?;
+    own.settings.policy.memory_bytes = config.settings.policy.memory_bytes;
+    own.settings.policy.deadline_ms = config.settings.policy.deadline_ms;
+    own.settings.server.threads = 1;
+    let builder = Larder::builder(own).policy(component.to_vec()).authenticator(Arc::new(OneJob));
+    let larder = builder.without_listener().build().await?;
+    let mut asked = Asked { service: larder.service(), rows: Vec::new() };
+    asked.all().await;
+    let rows = asked.rows;
+    drop(asked.service);
+    let stopped = tokio::task::spawn_blocking(|| larder.stop());
+    stopped.await.context("stopping")?;
+    Ok(Checked { rows, folder })
+}
+
+struct Asked {
+    service: LarderService,
+    rows: Vec<Row>,
+}
+
+struct Answer {
+    status: StatusCode,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    fn text(&self, member: &str) -> Option<String> {
+        self.json()[member].as_str().map(str::to_owned)
+    }
+
+    /// What was wrong, for people.
+    fn shown(&self) -> String {
+        let text: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
+        format!("got {} {text}", self.status.as_u16())
+    }
+}
+
+fn get(target: &str) -> Builder {
+    Request::builder().method(Method::GET).uri(target)
+}
+
+fn put(target: &str) -> Builder {
+    Request::builder().method(Method::PUT).uri(target).header("x-ms-blob-type", "BlockBlob")
+}
+
+fn call(name: &str) -> Builder {
+    let request = Request::builder().method(Method::POST).uri(format!("{SERVICE}/{name}"));
+    request.header("content-type", "application/json")
+}
+
+fn authorized(name: &str) -> Builder {
+    call(name).header("authorization", format!("Bearer {TOKEN}"))
+}
+
+fn about(key: &str) -> Value {
+    json!({ "key": key, "version": VERSION, "restore_keys": [] })
+}
+
+impl Asked {
+    /// Asks for one thing, and records what is wrong with the answer.
+    async fn ask(
+        &mut self,
+        name: &'static str,
+        request: Builder,
+        body: impl Into<Bytes>,
+        is_good: impl FnOnce(&Answer) -> bool,
+    ) -> Option<Answer> {
+        let began = Instant::now();
+        let answer = self.send(request, body.into()).await;
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let fault = match &answer {
+            Ok(answer) if is_good(answer) => None,
+            Ok(answer) => Some(answer.shown()),
+            Err(error) => Some(format!("{error:#}")),
+        };
+        let good = fault.is_none();
+        self.rows.push(Row { name, fault, micros });
+        answer.ok().filter(|_| good)
+    }
+
+    async fn send(&mut self, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
+        let request = request.header("host", "cache.invalid").body(Full::new(body))?;
+        let Ok::<_, Infallible>(response) = self.service.call(request).await;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.context("the body of the answer")?.to_bytes();
+        Ok(Answer { status: head.status, body })
+    }
+
+    async fn all(&mut self) {
+        self.ask("the server is healthy", get("/health"), "", |answer| answer.status.is_success()).await;
+        self.lookups_of_nothing().await;
+        if let Some(url) = self.save().await {
+            self.restore().await;
+            self.bad_requests(&url).await;
+        }
+    }
+
+    async fn lookups_of_nothing(&mut self) {
+        let lookup = || authorized("GetCacheEntryDownloadURL");
+        let is_miss = |answer: &Answer| answer.status == StatusCode::OK && answer.json()["ok"] != true;
+        self.ask("a key that nobody saved is a miss", lookup(), about("none").to_string(), is_miss).await;
+    }
+
+    /// Saves an entry; returns the URL of its upload.
+    async fn save(&mut self) -> Option<String> {
+        let create = || authorized("CreateCacheEntry");
+        let has_url = |answer: &Answer| answer.text("signed_upload_url").is_some();
+        let reserved = self.ask("a key is reserved", create(), about("npm-1").to_string(), has_url).await?;
+        let url = reserved.text("signed_upload_url")?;
+        let path = url.strip_prefix(ORIGIN).unwrap_or(&url).to_owned();
+        let is_created = |answer: &Answer| answer.status == StatusCode::CREATED;
+        let block = put(&format!("{path}&comp=block&blockid=MDAwMQ=="));
+        self.ask("a block is uploaded", block, CONTENT, is_created).await?;
+        let list = "<BlockList><Latest>MDAwMQ==</Latest></BlockList>";
+        self.ask("the blocks are committed", put(&format!("{path}&comp=blocklist")), list, is_created)
+            .await?;
+        let mut size = about("npm-1");
+        size["size_bytes"] = CONTENT.len().into();
+        let finalize = authorized("FinalizeCacheEntryUpload");
+        let is_ok = |answer: &Answer| answer.json()["ok"] == true;
+        self.ask("the entry is finalized", finalize, size.to_string(), is_ok).await?;
+        let is_refused = |answer: &Answer| answer.json()["ok"] != true && !answer.status.is_server_error();
+        self.ask("the same key is not reserved again", create(), about("npm-1").to_string(), is_refused)
+            .await;
+        Some(path)
+    }
+
+    async fn restore(&mut self) {
+        let lookup = || authorized("GetCacheEntryDownloadURL");
+        let is_hit = |answer: &Answer| answer.text("signed_download_url").is_some();
+        let found = self.ask("the key is found", lookup(), about("npm-1").to_string(), is_hit).await;
+        let mut by_prefix = about("npm-2");
+        by_prefix["restore_keys"] = json!(["npm-"]);
+        let is_it = |answer: &Answer| answer.json()["matched_key"] == "npm-1";
+        self.ask("a restore key finds it", lookup(), by_prefix.to_string(), is_it).await;
+        let Some(url) = found.and_then(|found| found.text("signed_download_url")) else { return };
+        let path = url.strip_prefix(ORIGIN).unwrap_or(&url).to_owned();
+        let is_whole = |answer: &Answer| answer.body == CONTENT;
+        self.ask("it is downloaded", get(&path), "", is_whole).await;
+        let range = get(&path).header("range", "bytes=5-8");
+        let is_part =
+            |answer: &Answer| answer.status == StatusCode::PARTIAL_CONTENT && answer.body == CONTENT[5..9];
+        self.ask("a range of it is downloaded", range, "", is_part).await;
+        let is_denied = |answer: &Answer| answer.status.is_client_error();
+        let forged = format!("{path}0");
+        self.ask("a URL that was changed is refused", get(&forged), "", is_denied).await;
+    }
+
+    async fn bad_requests(&mut self, upload: &str) {
+        let is_denied = |answer: &Answer| answer.status.is_client_error();
+        let lookup = "GetCacheEntryDownloadURL";
+        self.ask("without a token nothing is found", call(lookup), about("npm-1").to_string(), is_denied)
+            .await;
+        self.ask("text that is no JSON is refused", authorized(lookup), "{", is_denied).await;
+        let late = put(&format!("{upload}&comp=block&blockid=MDAwMg=="));
+        self.ask("an upload that is finished takes no more", late, "late", is_denied).await;
+        self.ask("an unknown path is a 404", get("/no/such/path"), "", |answer| {
+            answer.status == StatusCode::NOT_FOUND
+        })
+        .await;
+    }
+}

@@ -1,0 +1,123 @@
+//! `larder policy`.
+
+use std::{fmt::Write, fs, os::unix::fs::DirBuilderExt, path::Path};
+
+use anyhow::{Context, bail, ensure};
+use larder::{
+    config::Config,
+    inspect::Inspection,
+    versions::{Version, Versions},
+};
+use serde_json::json;
+
+use crate::{
+    cli::{PolicyCommand, UseArgs},
+    policy_check::{Checked, Row},
+    version_commands::{Store, read},
+};
+
+/// The package of the world of policies.
+const PACKAGE: &str = "larder:cache";
+
+/// Runs a command about policies, and returns the text to be printed.
+///
+/// # Errors
+/// With the reason, in words.
+pub(crate) fn run(config: &Config, command: PolicyCommand) -> anyhow::Result<String> {
+    let data = config.settings.data.as_path();
+    let store = Store { data, versions: Versions::of_policy(data) };
+    match command {
+        PolicyCommand::Inspect { file, json } => inspect(&file, json),
+        PolicyCommand::Check { file, json } => {
+            let (component, _) = read(&file)?;
+            let Checked { rows, .. } = checked(config, &component)?;
+            let text = if json { in_json(&rows)? } else { in_words(&rows) };
+            if rows.iter().all(Row::is_good) {
+                return Ok(text);
+            }
+            crate::say(&text)?;
+            bail!("{}: does not keep to the protocol", file.display())
+        }
+        PolicyCommand::Use(UseArgs { file: Some(file), .. }) => {
+            let (component, name) = read(&file)?;
+            let Checked { rows, folder } = checked(config, &component)?;
+            if !rows.iter().all(Row::is_good) {
+                crate::say(&in_words(&rows))?;
+                bail!("{}: does not keep to the protocol, and is not used", file.display());
+            }
+            // The server then has nothing to compile.
+            keep_compiled(&folder.path().join("compiled"), &data.join("compiled"))?;
+            store.choose(&component, &name)
+        }
+        PolicyCommand::Use(UseArgs { file: None, .. }) => store.choose_none(),
+        PolicyCommand::Rollback => store.roll_back(),
+        PolicyCommand::Status { json } => store.status(json),
+    }
+}
+
+fn inspect(file: &Path, as_json: bool) -> anyhow::Result<String> {
+    let (component, name) = read(file)?;
+    let inspected = Inspection::of(&component).with_context(|| file.display().to_string())?;
+    let (digest, size) = (Version::of(&component, &name).digest, component.len());
+    let world = inspected.version_of(PACKAGE);
+    let Inspection { imports, exports } = &inspected;
+    if as_json {
+        let told = json!({
+            "world": world.map(|version| format!("{PACKAGE}@{version}")),
+            "digest": digest,
+            "size_bytes": size,
+            "imports": imports,
+            "exports": exports,
+        });
+        return Ok(format!("{told:#}\n"));
+    }
+    let mut text = String::new();
+    let world = world.map_or("none of this server's".to_owned(), |version| format!("{PACKAGE}@{version}"));
+    let _ = writeln!(text, "world    {world}\nsize     {size} bytes\ndigest   sha256:{digest}");
+    for (label, names) in [("imports", imports), ("exports", exports)] {
+        for (at, name) in names.iter().enumerate() {
+            let _ = writeln!(text, "{:<7}  {name}", if at == 0 { label } else { "" });
+        }
+    }
+    Ok(text)
+}
+
+fn checked(config: &Config, component: &[u8]) -> anyhow::Result<Checked> {
+    Inspection::of(component)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(Box::pin(crate::policy_check::check(config, component)))
+}
+
+fn in_words(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for Row { name, fault, micros } in rows {
+        let _ = match fault {
+            None => writeln!(text, "ok    {name} ({micros} µs)"),
+            Some(fault) => writeln!(text, "FAIL  {name}: {fault}"),
+        };
+    }
+    let failed = rows.iter().filter(|row| !row.is_good()).count();
+    let _ = writeln!(text, "{} good, {failed} failed", rows.len() - failed);
+    text
+}
+
+fn in_json(rows: &[Row]) -> anyhow::Result<String> {
+    Ok(format!("{:#}\n", serde_json::to_value(rows)?))
+}
+
+/// Moves what the check has compiled to where the server looks for it.
+fn keep_compiled(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(to)
+        .context("the folder of compiled components")?;
+    for file in fs::read_dir(from)? {
+        let file = file?;
+        let (name, draft) = (file.file_name(), to.join(format!("use.{}.tmp", std::process::id())));
+        fs::copy(file.path(), &draft)?;
+        fs::rename(&draft, to.join(name))?;
+    }
+    ensure!(to.is_dir(), "the folder of compiled components is gone");
+    Ok(())
+}

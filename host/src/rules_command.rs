@@ -1,0 +1,112 @@
+//! `larder rules`: write rules, check and test them, and exchange those of a running server.
+
+mod cases;
+mod check;
+mod new;
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context, bail, ensure};
+use larder::{
+    config::{Config, user_cache},
+    versions::Versions,
+};
+use larder_rules::{Rules, RulesError, Source};
+
+use crate::{
+    cli::{RulesCommand, RulesUseArgs},
+    say,
+    version_commands::{Store, read},
+};
+
+/// Runs a command about rules, and returns the text to be printed.
+///
+/// # Errors
+/// With the reason, in words.
+pub(crate) fn run(
+    config: impl FnOnce() -> anyhow::Result<Config>,
+    command: RulesCommand,
+) -> anyhow::Result<String> {
+    match command {
+        RulesCommand::New { dir, lang } => new::write(&dir, lang),
+        RulesCommand::Check { file, json } => {
+            let checked = check::check(&load(&file)?);
+            let text = if json { checked.in_json()? } else { checked.in_words() };
+            failing(text, checked.failed(), "of the checks failed")
+        }
+        RulesCommand::Test { file, cases, json } => {
+            let results = cases::run(&load(&file)?, &cases)?;
+            let text = if json { cases::in_json(&results)? } else { cases::in_words(&results) };
+            let failed = results.iter().filter(|result| result.fault.is_some()).count();
+            failing(text, failed, "of the cases failed")
+        }
+        RulesCommand::Use(args) => use_rules(&config()?, args),
+        RulesCommand::Rollback => with_store(&config()?, |store| store.roll_back()),
+        RulesCommand::Status { json } => with_store(&config()?, |store| store.status(json)),
+    }
+}
+
+fn with_store(
+    config: &Config,
+    run: impl FnOnce(&Store<'_>) -> anyhow::Result<String>,
+) -> anyhow::Result<String> {
+    let data = config.settings.data.as_path();
+    run(&Store { data, versions: Versions::of_rules(data) })
+}
+
+fn use_rules(config: &Config, args: RulesUseArgs) -> anyhow::Result<String> {
+    let RulesUseArgs { file, cases, configured: _ } = args;
+    let Some(file) = file else { return with_store(config, |store| store.choose_none()) };
+    let rules = load(&file)?;
+    let checked = check::check(&rules);
+    if checked.failed() > 0 {
+        say(&checked.in_words())?;
+        bail!("{}: failed its check, and is not used", file.display());
+    }
+    if let Some(cases) = cases {
+        let results = cases::run(&rules, &cases)?;
+        if results.iter().any(|result| result.fault.is_some()) {
+            say(&cases::in_words(&results))?;
+            bail!("{}: failed its cases, and is not used", file.display());
+        }
+    }
+    let (content, name) = read(&file)?;
+    with_store(config, |store| store.choose(&content, &name))
+}
+
+/// Returns the text, or prints it and fails.
+fn failing(text: String, failed: usize, what: &str) -> anyhow::Result<String> {
+    if failed == 0 {
+        return Ok(text);
+    }
+    say(&text)?;
+    bail!("{failed} {what}")
+}
+
+/// Loads rules. What was compiled is kept for the next command.
+fn load(file: &Path) -> anyhow::Result<Arc<Rules>> {
+    let source = Source::read(file).with_context(|| format!("{}: cannot be used", file.display()))?;
+    let compiled = user_cache().map(|cache| cache.join("larder/compiled"));
+    match Rules::load(source, compiled.as_deref()) {
+        Ok(rules) => Ok(rules),
+        Err(RulesError::Start(failure)) => {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let at = failure.line(&name).map_or(String::new(), |line| format!(":{line}"));
+            bail!("{}{at}: {}", file.display(), failure.text)
+        }
+        Err(error) => Err(error).with_context(|| file.display().to_string()),
+    }
+}
+
+/// A scope as it is written in cases: `NAME=r`, `NAME=w`, `NAME=rw`; without the rest it may be read.
+fn scope(text: &str) -> anyhow::Result<larder_rules::Scope> {
+    let (name, mode) = text.rsplit_once('=').unwrap_or((text, "r"));
+    ensure!(matches!(mode, "r" | "w" | "rw" | ""), "scope `{text}`: NAME=r, NAME=w or NAME=rw");
+    Ok(larder_rules::Scope { name: name.to_owned(), read: mode.contains('r'), write: mode.contains('w') })
+}
+
+/// The same the other way round.
+fn shown(scope: &larder_rules::Scope) -> String {
+    let (read, write) = (if scope.read { "r" } else { "" }, if scope.write { "w" } else { "" });
+    format!("{}={read}{write}", scope.name)
+}

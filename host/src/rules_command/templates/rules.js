@@ -1,0 +1,58 @@
+// Rules of a Larder. Leave out what you do not need; what is not exported stays as it is built in.
+// Decisions are pure: no clock (there are ages), no network, nothing is remembered from call to call.
+
+/**
+ * @typedef {[string, string][]} Pairs  Names and values. Facts of a token: repository, ref, event_name,
+ *   workflow, actor, …; all are optional.
+ * @typedef {{ name: string, read: boolean, write: boolean }} Scope  Usually a git ref.
+ * @typedef {{ repository: string, scopes: Scope[], claims: Pairs, client: string }} Caller
+ * @typedef {{ repository: string, scope: string, version: string, key: string, sizeKib: number, ageS: number,
+ *   idleS: number, uses?: number, trust: 'low' | 'full', provenance: Pairs }} Entry  Ages in seconds.
+ * @typedef {{ entry: Entry, place?: number }} Member  `place`: how many newer ones are in its group.
+ * @typedef {{ lifetimeS?: number, labels: Pairs }} Terms
+ */
+
+/** @param {Pairs} pairs @param {string} name @returns {string | undefined} */
+const value = (pairs, name) => pairs.find(([key]) => key === name)?.[1];
+
+/** What a token may do; asked once for each token. */
+export const access = {
+  /**
+   * @param {Caller} caller
+   * @returns {{ tag: 'default' } | { tag: 'scopes', val: Scope[] } | { tag: 'deny', val: string }}
+   */
+  admit({ scopes, claims }) {
+    // Pull requests only read.
+    const isPull = (value(claims, 'event_name') ?? '').startsWith('pull_request')
+      || scopes.some(({ name, write }) => write && name.startsWith('refs/pull/'));
+    return isPull
+      ? { tag: 'scopes', val: scopes.map((scope) => ({ ...scope, write: false })) }
+      : { tag: 'default' };
+  },
+};
+
+// /** Whether a lookup takes an entry; asked for each that matches, best first. */
+// export const restore = {
+//   /** @param {Caller} caller @param {Entry} entry @returns {{ tag: 'accept' } | { tag: 'skip', val: string }} */
+//   judgeHit: (caller, entry) => ({ tag: 'accept' }),
+// };
+
+// /** Whether an entry is saved; asked at the reservation and when all bytes are there. */
+// export const save = {
+//   /**
+//    * @param {Caller} caller @param {string} key @param {string} version @param {number | undefined} sizeKib
+//    * @returns {{ tag: 'default' } | { tag: 'accept', val: Terms }
+//    *   | { tag: 'refuse', val: string } | { tag: 'refuse-quietly', val: string }}
+//    */
+//   judgeSave: (caller, key, version, sizeKib) => ({ tag: 'default' }),
+// };
+
+// /** What is deleted; asked by the sweep, in pages. As many answers as entries. */
+// export const retention = {
+//   /** @param {Entry[]} entries @returns {(string | undefined)[]} */
+//   group: (entries) => entries.map(() => undefined),
+//   /** @param {Member[]} members @returns {({ tag: 'default' } | { tag: 'keep' } | { tag: 'remove', val: string })[]} */
+//   judge: (members) => members.map(() => ({ tag: 'default' })),
+//   /** @param {Entry[]} entries @returns {number[]} */
+//   rank: (entries) => entries.map(({ idleS }) => idleS),
+// };

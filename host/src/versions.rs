@@ -1,0 +1,233 @@
+//! Versions of what an operator exchanges in a running server: policy components, rules. A folder of
+//! the data directory has the versions themselves, which one the operator has chosen, which ones were
+//! in force, and which ones went back by themselves.
+//!
+//! `larder policy` and `larder rules` write the choice, and the running server the rest, so that no
+//! file has two writers. Everything is written beside its place and renamed.
+
+use std::{
+    collections::HashSet,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+/// Versions that were in force that are kept.
+const KEPT: usize = 5;
+/// Longest reason of a rejection that is read.
+const MAX_REASON: usize = 4096;
+/// The file with the operator's choice.
+const CHOSEN: &str = "current";
+/// The file with what was in force.
+const HISTORY: &str = "history.json";
+const REJECTED: &str = "rejected";
+
+/// The versions of one kind, in a folder of the data directory.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    dir: PathBuf,
+}
+
+/// A version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// SHA-256 of the content, in hex.
+    pub digest: String,
+    /// What the file was called; not its path.
+    pub name: String,
+}
+
+/// A version that was in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    /// Which.
+    #[serde(flatten)]
+    pub version: Version,
+    /// Where it came from: `built in`, `chosen`, `call`, or the path of a configured file.
+    pub source: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+impl Version {
+    /// The version of this content.
+    #[must_use]
+    pub fn of(content: &[u8], name: &str) -> Self {
+        Self { digest: hex::encode(digest(&SHA256, content)), name: name.to_owned() }
+    }
+
+    /// The first characters of the digest, for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.digest.get(..12).unwrap_or(&self.digest)
+    }
+
+    /// Whether the digest is one, and so can be a file's name.
+    fn is_valid(&self) -> bool {
+        self.digest.len() == 64 && self.digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+}
+
+impl Versions {
+    /// Those of the policy of the server with this data directory.
+    #[must_use]
+    pub fn of_policy(data: &Path) -> Self {
+        Self { dir: data.join("policies") }
+    }
+
+    /// Those of the rules of the server with this data directory.
+    #[must_use]
+    pub fn of_rules(data: &Path) -> Self {
+        Self { dir: data.join("rules") }
+    }
+
+    /// The file whose change means that the operator has chosen.
+    #[must_use]
+    pub fn choice_file(&self) -> PathBuf {
+        self.dir.join(CHOSEN)
+    }
+
+    /// Stores a version, if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn store(&self, content: &[u8], name: &str) -> io::Result<Version> {
+        let version = Version::of(content, name);
+        if self.read(&version).is_err() {
+            self.write(&version.digest, content)?;
+        }
+        Ok(version)
+    }
+
+    /// Returns the content of a version.
+    ///
+    /// # Errors
+    /// When it is not there, or damaged.
+    pub fn read(&self, version: &Version) -> io::Result<Vec<u8>> {
+        if !version.is_valid() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a digest"));
+        }
+        let content = fs::read(self.dir.join(&version.digest))?;
+        if Version::of(&content, "").digest != version.digest {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the stored version is damaged"));
+        }
+        Ok(content)
+    }
+
+    /// Chooses a stored version. A rejection of it is forgotten.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn choose(&self, version: &Version) -> io::Result<()> {
+        remove(&self.rejection_file(version))?;
+        self.write(CHOSEN, &serde_json::to_vec(version)?)
+    }
+
+    /// Takes the choice back: what the configuration says holds.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn choose_none(&self) -> io::Result<()> {
+        remove(&self.choice_file())
+    }
+
+    /// Returns the chosen version, if there is one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn chosen(&self) -> io::Result<Option<Version>> {
+        match fs::read(self.choice_file()) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns what was in force, the latest first. A damaged file is an empty one.
+    #[must_use]
+    pub fn history(&self) -> Vec<InForce> {
+        let read = fs::read(self.dir.join(HISTORY)).ok();
+        read.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// Records that a version is in force from now on, and forgets the oldest ones.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn record(&self, in_force: InForce) -> io::Result<()> {
+        let mut history = self.history();
+        let is_same = |earlier: &InForce| earlier.version.digest == in_force.version.digest;
+        if history.first().is_some_and(|latest| is_same(latest) && latest.source == in_force.source) {
+            return Ok(());
+        }
+        history.retain(|earlier| !is_same(earlier));
+        history.insert(0, in_force);
+        history.truncate(KEPT);
+        self.write(HISTORY, &serde_json::to_vec(&history)?)?;
+        self.remove_unnamed(&history);
+        Ok(())
+    }
+
+    /// Records why a version must not be put in force again until it is chosen anew.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn reject(&self, version: &Version, reason: &str) -> io::Result<()> {
+        self.write(&format!("{}.{REJECTED}", version.digest), reason.as_bytes())
+    }
+
+    /// Returns why a version was rejected; `None` if it was not.
+    #[must_use]
+    pub fn rejection(&self, version: &Version) -> Option<String> {
+        let mut reason = fs::read(self.rejection_file(version)).ok()?;
+        reason.truncate(MAX_REASON);
+        Some(String::from_utf8_lossy(&reason).into_owned())
+    }
+
+    fn rejection_file(&self, version: &Version) -> PathBuf {
+        self.dir.join(format!("{}.{REJECTED}", version.digest))
+    }
+
+    /// Removes versions that are neither chosen nor in the history, and rejections of such.
+    fn remove_unnamed(&self, history: &[InForce]) {
+        let Ok(chosen) = self.chosen() else { return };
+        let named: HashSet<_> =
+            history.iter().map(|known| &known.version).chain(&chosen).map(|known| &*known.digest).collect();
+        for file in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = file.file_name();
+            let Some(digest) = name.to_str().map(|name| name.split('.').next().unwrap_or(name)) else {
+                continue;
+            };
+            let version = Version { digest: digest.to_owned(), name: String::new() };
+            let is_rejection = name.len() > digest.len();
+            // A rejection of a configured file outlives its content, which is not stored.
+            if version.is_valid() && !is_rejection && !named.contains(digest) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+        let draft = self.dir.join(format!(".{name}.{}", std::process::id()));
+        let mut writer =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        writer.write_all(content)?;
+        writer.sync_all()?;
+        fs::rename(&draft, self.dir.join(name))
+    }
+}
+
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests;

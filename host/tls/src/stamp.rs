@@ -1,0 +1,16 @@
+//! What tells that a file is another one.
+
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+/// When a file was written, its length and its number. Links are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(i64, i64, u64, u64);
+
+impl Stamp {
+    /// Returns that of a file; `None` where there is none.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        Some(Self(file.mtime(), file.mtime_nsec(), file.len(), file.ino()))
+    }
+}

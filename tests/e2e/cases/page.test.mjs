@@ -1,0 +1,168 @@
+// The page of the management listener in a real browser: log in, filter, delete, explain, in both themes, on a narrow screen and by
+// keyboard alone. No error in the browser's console, nothing serious that axe finds, nothing loaded from elsewhere.
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { after, before, describe } from 'node:test'
+import { chromium } from 'playwright-core'
+import { cannotControl } from '../harness/server.mjs'
+import { create, finalize, putBlob } from '../harness/protocol.mjs'
+import { newJob, newKey, scenario, useServer } from '../harness/suite.mjs'
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const CHROMIUM = process.env.LARDER_TEST_CHROMIUM ?? '/usr/bin/chromium'
+const KEY = 'management-key-of-the-page-tests'
+/** Where screenshots are kept; none are taken without it. */
+const SCREENSHOTS = process.env.LARDER_TEST_SCREENSHOTS
+
+let browser
+
+/** What a key may hold that a page must not take for more than text. */
+const HOSTILE = '<img src=x onerror=alert(1)>'
+
+async function save(job, key, bytes) {
+  const created = await create(job, key)
+  assert.equal(created.status, 200)
+  assert.equal((await putBlob(created.json.signed_upload_url, Buffer.alloc(bytes, 'x'))).status, 201)
+  assert.equal((await finalize(job, key, bytes)).json.ok, true)
+}
+
+/** Opens the page in a context of its own; what goes wrong in it is collected in `problems`. */
+async function open(larder, { theme = 'light', viewport = { width: 1280, height: 900 } } = {}) {
+  const address = larder.log().match(/the management API listens.* address=(\S+)/)?.[1]
+  assert.ok(address, 'the management listener is in the log')
+  const context = await browser.newContext({ colorScheme: theme, viewport })
+  const page = await context.newPage()
+  const problems = []
+  page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
+  page.on('pageerror', (error) => problems.push(String(error)))
+  page.on('dialog', (dialog) => problems.push(`a dialog: ${dialog.message()}`))
+  page.on('request', (request) => new URL(request.url()).host === address || problems.push(`loaded ${request.url()}`))
+  await page.goto(`http://${address}/`)
+  return { page, problems, address, close: () => context.close() }
+}
+
+async function logIn(page, key = KEY) {
+  await page.getByLabel('API key').fill(key)
+  await page.getByRole('button', { name: 'Log in' }).click()
+}
+
+/** What axe finds that is serious or worse. */
+async function accessibility(page) {
+  await page.evaluate(AXE)
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }))
+  return violations
+    .filter(({ impact }) => ['serious', 'critical'].includes(impact))
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+}
+
+describe('the page', { skip: cannotControl }, () => {
+  const server = useServer({
+    environment: { LARDER_MANAGEMENT_LISTEN: '127.0.0.1:0', MANAGEMENT_API_KEY: KEY, CACHE_MAX_SIZE_BYTES: String(64 * 1024 * 1024) },
+  })
+  before(async () => {
+    const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+    browser = await chromium.launch({ executablePath: CHROMIUM, args })
+  })
+  after(() => browser?.close())
+
+  scenario('a wrong key is refused in words, and a right one shows what is stored', server, async (larder) => {
+    const job = newJob(larder)
+    const key = newKey('npm-linux')
+    await save(job, key, 3 * 1024 * 1024)
+    const { page, problems, close } = await open(larder)
+    await logIn(page, 'wrong')
+    await page.getByText('This key is not valid.').waitFor()
+    // The browser itself reports the 401.
+    problems.length = 0
+    await logIn(page)
+    await page.getByRole('cell', { name: key, exact: true }).waitFor()
+    assert.match(await page.locator('#limit').innerText(), /of 64 MiB/)
+    assert.equal((await page.locator('#repositories tbody meter').count()) > 0, true)
+    assert.deepEqual(await accessibility(page), [])
+    assert.deepEqual(problems, [])
+    await close()
+  })
+
+  scenario('entries are filtered and sorted', server, async (larder) => {
+    const [one, other] = [newJob(larder), newJob(larder)]
+    const [small, large, foreign] = ['filter-small', 'filter-large', 'filter-foreign'].map(newKey)
+    await save(one, small, 1000)
+    await save(one, large, 200_000)
+    await save(other, foreign, 1000)
+    const { page, problems, close } = await open(larder)
+    await logIn(page)
+    await page.getByRole('cell', { name: foreign, exact: true }).waitFor()
+    await page.locator('#filter-repository').fill(one.repository)
+    await page.locator('#filter-key').fill('filter-')
+    await page.getByRole('button', { name: 'Filter', exact: true }).click()
+    await page.getByText('2 of 2 entries').waitFor()
+    await page.getByRole('button', { name: /^Size/ }).click()
+    await page.locator('th[aria-sort=descending]', { hasText: 'Size' }).waitFor()
+    const keys = () => page.locator('#entries tbody tr td:first-child').allInnerTexts()
+    assert.deepEqual(await keys(), [large, small])
+    await page.getByRole('button', { name: /^Size/ }).click()
+    await page.locator('th[aria-sort=ascending]', { hasText: 'Size' }).waitFor()
+    assert.deepEqual(await keys(), [small, large])
+    assert.deepEqual(problems, [])
+    await close()
+  })
+
+  scenario('an entry is deleted after a question, by keyboard alone, and its next lookup is explained', server, async (larder) => {
+    const job = newJob(larder)
+    const key = newKey('delete-me')
+    await save(job, key, 1000)
+    const { page, problems, close } = await open(larder)
+    await page.getByLabel('API key').focus()
+    await page.keyboard.type(KEY)
+    await page.keyboard.press('Enter')
+    const remove = page.getByRole('button', { name: `Delete ${key}` })
+    await remove.waitFor()
+    await remove.focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { name: 'Delete this entry?' }).waitFor()
+    await page.keyboard.press('Escape')
+    await page.getByRole('cell', { name: key, exact: true }).waitFor()
+    await remove.focus()
+    await page.keyboard.press('Enter')
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    await page.getByRole('cell', { name: key, exact: true }).waitFor({ state: 'detached' })
+    await page.locator('#explain-repository').fill(job.repository)
+    await page.locator('#explain-refs').fill('refs/heads/main')
+    await page.locator('#explain-keys').fill(`${key}\ndelete-`)
+    await page.getByRole('button', { name: 'Explain', exact: true }).click()
+    await page.getByText(/A miss: (deleted|never-saved|other-version)/).waitFor()
+    assert.deepEqual(await accessibility(page), [])
+    assert.deepEqual(problems, [])
+    await close()
+  })
+
+  scenario('a key of a stranger is text and no HTML', server, async (larder) => {
+    const key = `${HOSTILE}-${newKey('hostile')}`
+    await save(newJob(larder), key, 10)
+    const { page, problems, close } = await open(larder)
+    await logIn(page)
+    await page.getByRole('cell', { name: key, exact: true }).waitFor()
+    assert.equal(await page.locator('img').count(), 0)
+    assert.deepEqual(problems, [])
+    await close()
+  })
+
+  scenario('both themes and a narrow screen can be read', server, async (larder) => {
+    await save(newJob(larder), newKey('themes'), 1000)
+    for (const [theme, viewport] of [['light', undefined], ['dark', undefined], ['dark', { width: 360, height: 740 }]]) {
+      const { page, problems, close } = await open(larder, { theme, viewport })
+      assert.deepEqual(await accessibility(page), [], `${theme}: log in`)
+      await logIn(page)
+      await page.locator('#entries tbody tr').first().waitFor()
+      assert.deepEqual(await accessibility(page), [], theme)
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+      assert.ok(overflow <= 0, `${theme}: the page is ${overflow} px wider than the screen`)
+      if (SCREENSHOTS && !viewport) await page.screenshot({ path: path.join(SCREENSHOTS, `${theme}.png`) })
+      assert.deepEqual(problems, [])
+      await close()
+    }
+  })
+})
