@@ -19,7 +19,7 @@ pub use departure::{Cause, Departed, MissCause, NearEntry, Nearby, Trust};
 pub use explanation::{Attempt, Departure, Explanation, Finding, Neighbour, Query};
 pub use index::{AttachOutcome, Attachment, Entry, IndexError, MatchKind, Probe, Reservation, Slot, Upload};
 pub use outcome::{Outcome, OutcomeKind};
-pub use review::{Candidate, ContentState, EntryDetails, GroupMember, Roots, Selection, Verdict};
+pub use review::{Candidate, ContentState, EntryDetails, GroupMember, Roots, Selection, Verdict, Wish};
 pub use room::{Bound, RoomNeeded, Tier, Within};
 pub use settings::{KeepNewest, Settings};
 

@@ -6,7 +6,7 @@
 use crate::buildkit::{self, LAYER_MARGIN_MS, is_ahead, is_index, is_layer, last_use_ms};
 use crate::ports::{
     Candidate, Cause, ContentState, Entry, GroupMember, KeepNewest, Roots, Selection, Settings, Slot, Upload,
-    Verdict,
+    Verdict, Wish,
 };
 
 /// Shortest inactivity after which an upload is abandoned, in milliseconds: an hour. A client that
@@ -38,9 +38,10 @@ pub fn select_entries(
 }
 
 /// Returns the age below which no index matters; `None` if nothing is deleted by time. By its total
-/// age, or because there are newer ones, a layer may be deleted that an index has just named.
+/// age, because there are newer ones, or by a rule a layer may be deleted that an index has just named.
 fn root_age_ms(settings: &Settings) -> Option<u64> {
-    if settings.max_age_ms.is_some() || !settings.keep_newest.is_empty() {
+    let is_at_any_age = settings.max_age_ms.is_some() || !settings.keep_newest.is_empty();
+    if is_at_any_age || settings.has_retention_rules {
         return Some(0);
     }
     [settings.unused_entry_ms, settings.never_used_ms].into_iter().flatten().min()
@@ -53,7 +54,7 @@ fn is_old_index(now_ms: u64, entry: &Entry, age_ms: u64) -> bool {
 
 /// Returns the entries to delete: those with broken content, and those that a setting lets go:
 /// unused for longer than `unused_entry_ms`, never used for `never_used_ms`, older than `max_age_ms`,
-/// with enough newer ones in their group. All of these only after they were unused for the lifetime
+/// with enough newer ones in their group; or those that a rule of the operator wants deleted. All of these only after they were unused for the lifetime
 /// of a download URL, because the last use may be written late, and the holder of a URL can still
 /// download the content; and a layer only if no index may name it any more.
 ///
@@ -76,10 +77,21 @@ fn cause(settings: &Settings, now_ms: u64, candidate: &Candidate, roots: &Roots)
     match candidate.content {
         ContentState::Broken => Some(Cause::Stale),
         ContentState::Intact | ContentState::Unknown => {
-            let cause = cause_by_facts(settings, now_ms, candidate)?;
+            let cause = match &candidate.wish {
+                Some(Wish::Keep) => return None,
+                Some(Wish::Remove(rule)) => cause_by_rule(settings, now_ms, candidate, rule)?,
+                None => cause_by_facts(settings, now_ms, candidate)?,
+            };
             (!is_needed(now_ms, &candidate.entry, roots)).then_some(cause)
         }
     }
+}
+
+/// Returns the rule that wants the entry deleted, unless somebody may have a URL of it.
+fn cause_by_rule(settings: &Settings, now_ms: u64, candidate: &Candidate, rule: &str) -> Option<Cause> {
+    let entry = &candidate.entry;
+    let idle_ms = now_ms.saturating_sub(last_use_ms(now_ms, entry));
+    (idle_ms > margin_ms(settings, &entry.slot)).then(|| Cause::Rule(rule.to_owned()))
 }
 
 /// Returns why a setting lets the entry go.

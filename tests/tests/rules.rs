@@ -2,14 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use http::StatusCode;
 use larder::{
     StartError,
     rules::{Rules, Source},
 };
-use larder_tests::{BRANCH, Job, TestServer, token, token_with};
+use larder_tests::{
+    BRANCH, Job, TenantServer, TestServer,
+    tenants::{self, eventually},
+    token, token_with,
+};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -114,6 +118,33 @@ async fn a_token_that_is_known_is_asked_about_again_when_rules_are_exchanged() {
     job.save("mine", b"bytes").await;
     server.rules().exchange(None);
     job.save("more", b"bytes").await;
+}
+
+#[tokio::test]
+async fn a_tenant_has_rules_of_its_own_which_follow_their_file() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("acme.js");
+    let deny = |reason: &str| {
+        format!("export const access = {{ admit: () => ({{ tag: 'deny', val: '{reason}' }}) }};")
+    };
+    let write = |text: &str| {
+        let draft = file.with_extension("draft");
+        fs::write(&draft, text).unwrap();
+        fs::rename(draft, &file).unwrap();
+    };
+    write(&deny("of acme"));
+    tenants::write(data.path(), "acme", &format!("[rules]\nfile = \"{}\"\n", file.display()));
+    tenants::write(data.path(), "umbrella", "");
+    let server = TenantServer::start_on(data, &[]).await;
+    let acme = server.job("acme");
+    assert_eq!(refusal(&acme, "k").await, "cache write denied: of acme");
+    server.job("umbrella").save("k", b"bytes").await;
+    write(&deny("otherwise"));
+    eventually(async || refusal(&acme, "k").await == "cache write denied: otherwise").await;
+    // What cannot be loaded changes nothing.
+    write("export const access = {");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(refusal(&acme, "k").await, "cache write denied: otherwise");
 }
 
 #[tokio::test]

@@ -80,6 +80,7 @@ impl From<settings::Settings> for ports::Settings {
             max_entry_bytes,
             parallel_download_origin,
             direct_url_ms,
+            has_retention_rules,
             debug,
         } = from;
         let keep = |settings::KeepNewest { prefix, keep }| ports::KeepNewest { prefix, keep };
@@ -95,6 +96,7 @@ impl From<settings::Settings> for ports::Settings {
             max_entry_bytes,
             parallel_download_origin,
             direct_url_ms,
+            has_retention_rules,
             debug,
         }
     }

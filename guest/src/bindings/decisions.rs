@@ -12,7 +12,7 @@ impl From<retention::Roots> for ports::Roots {
 
 impl From<retention::Candidate> for ports::Candidate {
     fn from(from: retention::Candidate) -> Self {
-        let retention::Candidate { entry, details, content, newer } = from;
+        let retention::Candidate { entry, details, content, newer, wish } = from;
         let content = match content {
             retention::ContentState::Intact => ports::ContentState::Intact,
             retention::ContentState::Broken => ports::ContentState::Broken,
@@ -20,7 +20,11 @@ impl From<retention::Candidate> for ports::Candidate {
         };
         let retention::EntryDetails { facts, uses, trust } = details;
         let details = ports::EntryDetails { facts, uses, trust: trust.into() };
-        Self { entry: entry.into(), details, content, newer }
+        let wish = wish.map(|wish| match wish {
+            retention::Wish::Keep => ports::Wish::Keep,
+            retention::Wish::Remove(rule) => ports::Wish::Remove(rule),
+        });
+        Self { entry: entry.into(), details, content, newer, wish }
     }
 }
 

@@ -92,6 +92,7 @@ impl FakeHost {
                 max_entry_bytes: None,
                 parallel_download_origin: None,
                 direct_url_ms: None,
+                has_retention_rules: false,
                 debug: false,
             }),
             tokens: RefCell::default(),

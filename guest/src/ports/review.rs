@@ -13,6 +13,15 @@ pub enum ContentState {
     Unknown,
 }
 
+/// What a rule of the operator wants of an entry (`retention.wish`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// It stays.
+    Keep,
+    /// It is deleted, by the rule of this name.
+    Remove(String),
+}
+
 /// An entry that may be deleted (`retention.candidate`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "see `wit/`")]
@@ -22,6 +31,8 @@ pub struct Candidate {
     pub content: ContentState,
     /// How many newer entries are in its group; `None` if it is in none, or was not counted.
     pub newer: Option<u32>,
+    /// What the operator's rules want.
+    pub wish: Option<Wish>,
 }
 
 /// What is stored of an entry beside what a lookup needs (`retention.entry-details`).

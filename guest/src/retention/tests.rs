@@ -5,7 +5,7 @@ use crate::buildkit::{AHEAD_MS, LAYER_MARGIN_MS};
 use crate::fake::{FakeHost, NOW_MS};
 use crate::ports::{
     Candidate, Cause, ContentState, Entry, EntryDetails, Host, KeepNewest, Roots, Settings, Slot, Trust,
-    Upload, Verdict,
+    Upload, Verdict, Wish,
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -26,7 +26,7 @@ fn entry(id: u64, created_ms: u64, last_used_ms: u64, content: ContentState) -> 
 
 fn candidate(entry: Entry, content: ContentState) -> Candidate {
     let details = EntryDetails { facts: None, uses: None, trust: Trust::Full };
-    Candidate { entry, details, content, newer: None }
+    Candidate { entry, details, content, newer: None, wish: None }
 }
 
 fn ids(verdicts: Vec<Verdict>) -> Vec<u64> {
@@ -402,4 +402,48 @@ fn no_rule_deletes_a_layer_that_an_index_may_name() {
         assert!(review(&[layer.clone(), index(2, OLD_MS + 1000, NOW_MS)]).is_empty(), "{settings:?}");
         assert_eq!(review(&[layer]), [1], "{settings:?}");
     }
+}
+
+fn wished(candidate: Candidate, wish: Wish) -> Candidate {
+    Candidate { wish: Some(wish), ..candidate }
+}
+
+/// Reviews one candidate with these roots.
+fn cause_of(settings: &Settings, candidate: Candidate, roots: Vec<Entry>) -> Option<Cause> {
+    let roots = Roots { entries: roots, complete: true };
+    let mut verdicts = super::review_entries(settings, NOW_MS, [candidate], &roots);
+    verdicts.pop().map(|verdict| verdict.cause)
+}
+
+#[test]
+fn a_rule_keeps_what_is_unused_and_removes_what_is_not() {
+    let settings = settings(Some(DAY_MS));
+    let rule = || Wish::Remove("nightly".to_owned());
+    let unused = || entry(1, 0, 0, ContentState::Intact);
+    assert_eq!(cause_of(&settings, unused(), Vec::new()), Some(Cause::Age));
+    assert_eq!(cause_of(&settings, wished(unused(), Wish::Keep), Vec::new()), None);
+    let removed = cause_of(&settings, wished(unused(), rule()), Vec::new());
+    assert_eq!(removed, Some(Cause::Rule("nightly".to_owned())));
+    // What a rule wants is no more than a wish: a URL that was handed out is good.
+    let used = entry(1, 0, NOW_MS - 1, ContentState::Intact);
+    assert_eq!(cause_of(&settings, wished(used, rule()), Vec::new()), None);
+    // What is broken is no entry.
+    let broken = entry(1, 0, NOW_MS, ContentState::Broken);
+    assert_eq!(cause_of(&settings, wished(broken, Wish::Keep), Vec::new()), Some(Cause::Stale));
+}
+
+#[test]
+fn a_rule_removes_no_layer_that_an_index_may_name() {
+    let settings = Settings { has_retention_rules: true, ..settings(None) };
+    let of_buildkit = |id: u64, key: &str| {
+        let candidate = entry(id, NOW_MS - 3 * DAY_MS, NOW_MS - 3 * DAY_MS, ContentState::Intact);
+        let slot = Slot { key: key.to_owned(), ..slot() };
+        Candidate { entry: Entry { slot, ..candidate.entry.clone() }, ..candidate }
+    };
+    let (layer, index) = (of_buildkit(1, "buildkit-blob-1-x"), of_buildkit(2, "index-main"));
+    let roots = select_entries(&settings, NOW_MS, [index.entry.clone(), layer.entry.clone()]).roots;
+    assert_eq!(roots, [2], "an index is a root, however young");
+    let wish = || Wish::Remove("all".to_owned());
+    assert_eq!(cause_of(&settings, wished(layer.clone(), wish()), vec![index.entry]), None);
+    assert!(cause_of(&settings, wished(layer, wish()), Vec::new()).is_some());
 }

@@ -111,7 +111,7 @@ impl Store {
         entries.sort_by_key(|entry| (entry.last_used_ms, entry.id));
         let candidate = |entry: crate::ports::Entry| {
             let details = EntryDetails { facts: None, uses: None, trust: self.host.trust(entry.id) };
-            Candidate { entry, details, content: ContentState::Unknown, newer: None }
+            Candidate { entry, details, content: ContentState::Unknown, newer: None, wish: None }
         };
         entries.into_iter().map(candidate).collect()
     }

@@ -192,7 +192,8 @@ impl Evictor {
             let was_used = details.uses != Some(0);
             let is_in_use = self.tenant.usage.has_buffered_use(entry.id)
                 || (was_used && now_ms < entry.last_used_ms.saturating_add(url_ms));
-            (!is_in_use).then_some(Candidate { entry, details, content: ContentState::Unknown, newer: None })
+            let content = ContentState::Unknown;
+            (!is_in_use).then_some(Candidate { entry, details, content, newer: None, wish: None })
         };
         Ok(known.into_iter().filter_map(offer).collect())
     }

@@ -7,6 +7,9 @@
 //! A slice that is longer than a tick is interrupted at each tick, so that everything else on the
 //! thread gets its turn. Only the limit ends it. The guests of several tenants have a budget, too
 //! (`tenant/cpu.rs`): past it an instance is not entered until the budget has recovered.
+//!
+//! What the operator's rules compute for a guest counts against the budget and not as part of the
+//! slice: it has limits of its own, and rules that spin must not end the guest that asked them.
 
 use std::{
     cell::Cell,
@@ -45,6 +48,13 @@ struct Turn {
     was_interrupted: bool,
 }
 
+impl Turn {
+    /// How long the instance has run in this turn, without the rules that it asked.
+    fn took(&self) -> Duration {
+        self.entered.elapsed().saturating_sub(larder_rules::spent())
+    }
+}
+
 /// Traps `store` when a slice gets longer than `limit`, to within a tick, and interrupts it at each
 /// tick.
 pub(super) fn limit_uninterrupted_run<T>(
@@ -55,7 +65,7 @@ pub(super) fn limit_uninterrupted_run<T>(
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
         let Some(turn) = TURN.get() else { return Ok(UpdateDeadline::Continue(1)) };
-        let took = turn.entered.elapsed();
+        let took = turn.took();
         let ran = turn.before + took;
         if ran > limit {
             return Err(wasmtime::format_err!(
@@ -92,7 +102,7 @@ impl<F: Future> TimedPoll<F> {
     /// Accounts for a turn that has ended.
     fn account(&mut self, turn: Turn) {
         let took = turn.entered.elapsed();
-        self.before = if turn.was_interrupted { turn.before + took } else { Duration::ZERO };
+        self.before = if turn.was_interrupted { turn.before + turn.took() } else { Duration::ZERO };
         let paid = took.saturating_sub(take_unpaid());
         let pause = self.budget.as_ref().and_then(|budget| budget.charge(paid));
         self.pause = pause.map(|pause| Box::pin(tokio::time::sleep(pause)));
@@ -111,6 +121,7 @@ impl<F: Future> Future for TimedPoll<F> {
         let turn = Turn { entered: Instant::now(), before: this.before, was_interrupted: false };
         TURN.set(Some(turn));
         take_unpaid();
+        let _ = larder_rules::take_spent();
         let polled = this.inner.as_mut().poll(cx);
         this.account(TURN.take().unwrap_or(turn));
         polled

@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use larder_index::{Cause, Entry, EntryId, Slot, Trust, Upload, UploadId, Within};
 
 use super::bindings::{exports::larder::cache::retention as wit, larder::cache::types};
-use crate::retention::{Candidate, ContentState, RoomBound, RoomNeeded, Roots, Selection, Tier, Verdict};
+use crate::retention::{
+    Candidate, ContentState, RoomBound, RoomNeeded, Roots, Selection, Tier, Verdict, Wish,
+};
 
 /// Longest text of a group, in bytes.
 const MAX_GROUP_BYTES: usize = 16 * 1024;
@@ -22,7 +24,7 @@ impl From<&Roots> for wit::Roots {
 
 impl From<&Candidate> for wit::Candidate {
     fn from(candidate: &Candidate) -> Self {
-        let Candidate { entry, details, content, newer } = candidate;
+        let Candidate { entry, details, content, newer, wish } = candidate;
         let content = match content {
             ContentState::Intact => wit::ContentState::Intact,
             ContentState::Broken => wit::ContentState::Broken,
@@ -34,7 +36,11 @@ impl From<&Candidate> for wit::Candidate {
             .map(|facts| facts.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
         let trust = Trust::of(details.trust, &entry.slot.scope).into();
         let details = wit::EntryDetails { facts: pairs, uses: details.uses, trust };
-        Self { entry: entry.into(), details, content, newer: *newer }
+        let wish = wish.as_ref().map(|wish| match wish {
+            Wish::Keep => wit::Wish::Keep,
+            Wish::Remove(rule) => wit::Wish::Remove(rule.clone()),
+        });
+        Self { entry: entry.into(), details, content, newer: *newer, wish }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `larder:cache/settings`: the operator's settings.
 
+use larder_rules::Interface;
+
 use super::{
     bindings::larder::cache::settings::{Host, KeepNewest, Settings},
     state::State,
@@ -24,6 +26,7 @@ impl Host for State {
             max_entry_bytes: settings.max_entry_bytes,
             parallel_download_origin: settings.parallel_download_origin.clone(),
             direct_url_ms: settings.direct_url_ms,
+            has_retention_rules: self.tenant.rules.answers(Interface::Retention),
             debug: tracing::enabled!(target: super::log::TARGET, tracing::Level::DEBUG),
         })
     }

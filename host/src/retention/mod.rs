@@ -11,6 +11,6 @@ mod usage;
 pub(crate) use details::with_details;
 pub(crate) use durability::DurabilityTracker;
 pub(crate) use repository_names::RepositoryNames;
-pub(crate) use review::{Candidate, ContentState, Roots, Selection, Verdict};
+pub(crate) use review::{Candidate, ContentState, Roots, Selection, Verdict, Wish};
 pub(crate) use room::{RoomBound, RoomNeeded, Tier};
 pub(crate) use usage::UsageTracker;

@@ -13,6 +13,15 @@ pub(crate) enum ContentState {
     Unknown,
 }
 
+/// What a rule of the operator wants of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// It stays.
+    Keep,
+    /// It is deleted, by the rule of this name.
+    Remove(String),
+}
+
 /// An entry that may be deleted.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
@@ -24,6 +33,8 @@ pub(crate) struct Candidate {
     pub content: ContentState,
     /// How many newer entries are in its group; `None` if it is in none, or was not counted.
     pub newer: Option<u32>,
+    /// What the rules want; `None` leaves it to the guest.
+    pub wish: Option<Wish>,
 }
 
 /// Entries that may keep candidates alive.

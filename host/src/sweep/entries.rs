@@ -13,6 +13,7 @@ use larder_storage::StorageError;
 use super::{
     PAGE, SweepError, SweepRun, Sweeper,
     ages::EARLIEST_MS,
+    rules::RetentionRules,
     survey::{Places, Survey},
 };
 use crate::{
@@ -27,8 +28,9 @@ impl Sweeper<'_> {
     /// Deletes the entries that the guest selects.
     pub(super) async fn sweep_entries(&self, now_ms: u64, run: &mut SweepRun) -> Result<(), SweepError> {
         self.flush_usage().await;
-        let mut survey = self.survey(now_ms).await?;
-        let places = survey.take_places();
+        let mut rules = RetentionRules::of(self.tenant, now_ms);
+        let mut survey = self.survey(now_ms, &mut rules).await?;
+        let (places, rule_places) = (survey.take_places(), survey.take_rule_places());
         let mut after = EntryId(0);
         loop {
             let page = self.tenant.index.list_entries(after, PAGE).await?;
@@ -36,7 +38,9 @@ impl Sweeper<'_> {
             after = last.id;
             self.correct_future_uses(&page, now_ms).await;
             let roots = survey.roots_for(&page);
-            let candidates: Arc<[Candidate]> = self.candidates(page, &places).await?.into();
+            let mut candidates = self.candidates(page, &places).await?;
+            rules.wish(&mut candidates, &rule_places);
+            let candidates: Arc<[Candidate]> = candidates.into();
             let doomed = self.guest.review_entries(now_ms, candidates.clone(), roots).await?;
             let mut causes: BTreeMap<EntryId, _> =
                 doomed.into_iter().map(|verdict| (verdict.id, verdict.cause)).collect();
@@ -67,8 +71,8 @@ impl Sweeper<'_> {
         }
     }
 
-    /// Has the guest select roots and groups among all entries.
-    async fn survey(&self, now_ms: u64) -> Result<Survey, SweepError> {
+    /// Has the guest select roots and groups among all entries, and the rules name groups of theirs.
+    async fn survey(&self, now_ms: u64, rules: &mut RetentionRules) -> Result<Survey, SweepError> {
         let mut survey = Survey::default();
         let mut after = EntryId(0);
         loop {
@@ -77,6 +81,10 @@ impl Sweeper<'_> {
             after = last.id;
             let page: Arc<[Entry]> = page.into();
             survey.add(&page, &self.guest.select_entries(now_ms, page.clone()).await?);
+            if rules.are_asked() {
+                let known = with_details(&*self.tenant.index, page.to_vec()).await?;
+                rules.group(&known, &mut survey);
+            }
         }
     }
 
@@ -86,7 +94,7 @@ impl Sweeper<'_> {
         let known = with_details(&*self.tenant.index, page).await?;
         let candidate = |(entry, details): (Entry, EntryDetails)| async move {
             let (content, newer) = (self.stat_content(&entry).await, places.newer(entry.id));
-            Candidate { entry, details, content, newer }
+            Candidate { entry, details, content, newer, wish: None }
         };
         Ok(stream::iter(known).map(candidate).buffered(MAX_STATS).collect().await)
     }

@@ -15,6 +15,7 @@ mod other_tenants;
 mod ownership;
 mod remaining;
 mod removal;
+mod rules;
 mod survey;
 mod uploads;
 

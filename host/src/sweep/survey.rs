@@ -1,5 +1,5 @@
 //! What a sweep knows of all entries before it reviews any: the roots that the guest selected, and
-//! how many newer entries are in each entry's group.
+//! how many newer entries are in each entry's groups: that of the guest, and that of the rules.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,11 +24,18 @@ pub(super) struct Survey {
     roots: HashMap<String, Vec<Entry>>,
     root_count: usize,
     roots_are_incomplete: bool,
+    groups: Groups,
+    rule_groups: Groups,
+    hasher: RandomState,
+}
+
+/// Entries with their groups.
+#[derive(Default)]
+struct Groups {
     /// In the order of the ids, each with a hash of its group. Groups that share a hash by chance, one
     /// in billions, would count as one.
     members: Vec<(EntryId, u64)>,
-    members_are_incomplete: bool,
-    hasher: RandomState,
+    are_incomplete: bool,
 }
 
 /// How many newer entries are in the group of each: in the order of the ids.
@@ -42,11 +49,17 @@ impl Survey {
             self.add_root(entry);
         }
         for (id, group) in &selected.groups {
-            if self.members.len() == MAX_MEMBERS {
-                self.members_are_incomplete = true;
-                return;
-            }
-            self.members.push((*id, self.hasher.hash_one(group)));
+            self.groups.add(*id, self.hasher.hash_one(group));
+        }
+    }
+
+    /// Adds the groups of the rules, in the order of the ids. They count within a repository, scope and
+    /// version.
+    pub(super) fn add_rule_groups<'a>(&mut self, groups: impl Iterator<Item = (&'a Entry, &'a str)>) {
+        for (entry, group) in groups {
+            let slot = &entry.slot;
+            let hash = self.hasher.hash_one((&slot.repository, &slot.scope, &slot.version, group));
+            self.rule_groups.add(entry.id, hash);
         }
     }
 
@@ -69,9 +82,28 @@ impl Survey {
         Roots { entries, complete }
     }
 
-    /// Counts the newer entries of each group, and forgets the groups.
+    /// Counts the newer entries of each group of the guest, and forgets the groups.
     pub(super) fn take_places(&mut self) -> Places {
-        if self.members_are_incomplete {
+        std::mem::take(&mut self.groups).places()
+    }
+
+    /// The same of the groups of the rules.
+    pub(super) fn take_rule_places(&mut self) -> Places {
+        std::mem::take(&mut self.rule_groups).places()
+    }
+}
+
+impl Groups {
+    fn add(&mut self, id: EntryId, group: u64) {
+        if self.members.len() == MAX_MEMBERS {
+            self.are_incomplete = true;
+        } else {
+            self.members.push((id, group));
+        }
+    }
+
+    fn places(self) -> Places {
+        if self.are_incomplete {
             tracing::warn!(
                 entries = MAX_MEMBERS,
                 "too many entries are in groups: this sweep counts the oldest"
@@ -79,7 +111,7 @@ impl Survey {
         }
         let mut newer: HashMap<u64, u32> = HashMap::new();
         let mut places = Vec::with_capacity(self.members.len());
-        for (id, group) in std::mem::take(&mut self.members).into_iter().rev() {
+        for (id, group) in self.members.into_iter().rev() {
             let count = newer.entry(group).or_default();
             places.push((id, *count));
             *count = count.saturating_add(1);

@@ -26,6 +26,7 @@ use crate::{
 mod facts;
 mod full;
 mod orphans;
+mod rules;
 mod times;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;

@@ -177,6 +177,7 @@ async fn review(sweep: &str, entries: Vec<Entry>, report: &mut Report) -> Result
         details: details(),
         content: state(*content),
         newer: None,
+        wish: None,
     };
     let candidates = candidates.map(candidate).collect();
     let doomed = retention::review_entries(now_ms(), candidates, Roots { entries: roots, complete }).await;

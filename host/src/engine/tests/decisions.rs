@@ -43,6 +43,7 @@ async fn candidates(tenant: &Tenant, trust: Option<Trust>) -> std::sync::Arc<[Ca
         entry,
         content: ContentState::Unknown,
         newer: None,
+        wish: None,
     };
     entries.into_iter().map(candidate).collect()
 }

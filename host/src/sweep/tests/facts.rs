@@ -20,7 +20,7 @@ impl Fixture {
     }
 
     /// The causes with which entries of a key left, the last one first.
-    async fn causes(&self, key: &str) -> Vec<Cause> {
+    pub(super) async fn causes(&self, key: &str) -> Vec<Cause> {
         let gone = self.tenant.index.find_departed("1", key, MatchKind::Exact, 10).await.unwrap();
         gone.into_iter().map(|departed| departed.departure.cause).collect()
     }

@@ -25,6 +25,7 @@ impl Guest for Provider {
             max_entry_bytes: None,
             parallel_download_origin: settings.parallel_download_url.clone(),
             direct_url_ms: None,
+            has_retention_rules: false,
             debug: settings.debug,
         }
     }
