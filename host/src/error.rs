@@ -1,6 +1,6 @@
 //! Why a server does not start.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use larder_index::IndexError;
 use larder_rules::RulesError;

@@ -247,7 +247,7 @@ impl Guest {
     /// [`GuestFailed`] when the component does not start, or fails.
     pub(crate) async fn warm_up(&self) -> Result<(), GuestFailed> {
         let (method, path) = ("GET".to_owned(), "/".to_owned());
-        self.question(|reply| Call::IsRepeatable { method, path, reply }).await.map(drop)
+        self.question("is_repeatable", |reply| Call::IsRepeatable { method, path, reply }).await.map(drop)
     }
 
     /// Makes a call that waits for no client, so that it has to be answered in time.
