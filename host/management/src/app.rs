@@ -32,7 +32,6 @@ pub fn is_management_path(path: &str) -> bool {
 }
 
 /// Returns all surfaces. `master`: the configured key; keys of the index count besides.
-#[must_use]
 pub fn router(server: Arc<dyn Server>, master: Option<MasterKey>) -> Router {
     let app = Arc::new(App { server, master });
     let needs_key = || from_fn_with_state(app.clone(), authenticate);

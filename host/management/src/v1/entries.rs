@@ -206,7 +206,7 @@ impl Session {
         let index = self.tenant.index();
         let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
         let details = index.entry_details(&ids).await?;
-        let mut details: BTreeMap<EntryId, EntryDetails> =
+        let details: BTreeMap<EntryId, EntryDetails> =
             details.into_iter().map(|details| (details.id, details)).collect();
         let mut names: BTreeMap<String, Option<String>> = BTreeMap::new();
         let mut views = Vec::new();
@@ -217,16 +217,16 @@ impl Session {
                 names.insert(repository.clone(), name);
             }
             let name = names.get(&repository).cloned().flatten();
-            views.push(view(entry.clone(), details.remove(&entry.id), name));
+            views.push(view(entry.clone(), details.get(&entry.id), name));
         }
         Ok(views)
     }
 }
 
-fn view(entry: Entry, details: Option<EntryDetails>, repository_name: Option<String>) -> EntryView {
+fn view(entry: Entry, details: Option<&EntryDetails>, repository_name: Option<String>) -> EntryView {
     let Entry { id, slot, size_bytes, created_ms, last_used_ms, .. } = entry;
-    let trust = Trust::of(details.as_ref().and_then(|details| details.trust), &slot.scope);
-    let facts = details.as_ref().and_then(|details| details.facts.as_ref());
+    let trust = Trust::of(details.and_then(|details| details.trust), &slot.scope);
+    let facts = details.and_then(|details| details.facts.as_ref());
     let facts = facts.map(|facts| {
         facts.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>()
     });
@@ -240,12 +240,12 @@ fn view(entry: Entry, details: Option<EntryDetails>, repository_name: Option<Str
         size_bytes,
         created_ms,
         last_used_ms,
-        uses: details.as_ref().and_then(|details| details.uses),
+        uses: details.and_then(|details| details.uses),
         trust: match trust {
             Trust::Low => "low".to_owned(),
             Trust::Full => "full".to_owned(),
         },
-        quarantined_ms: details.as_ref().and_then(|details| details.quarantined_ms),
+        quarantined_ms: details.and_then(|details| details.quarantined_ms),
         facts,
     }
 }
