@@ -497,6 +497,7 @@ async fn a_key_is_made_once_used_and_revoked() {
 /// The description is part of the interface: a change of it is a change for clients. After one on
 /// purpose: `LARDER_TEST_UPDATE=1 cargo test --test management_api`.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a switch of this test, and no setting")]
 fn the_description_is_the_one_that_is_kept() {
     let now = larder_management::openapi().to_pretty_json().unwrap() + "\n";
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");

@@ -52,7 +52,7 @@ impl InstanceLimits {
         store.limiter(State::limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         deadline::limit_uninterrupted_run(&mut store, self.slice, move || {
-            metrics.count_policy_interruption()
+            metrics.count_policy_interruption();
         });
         store
     }

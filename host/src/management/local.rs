@@ -55,7 +55,8 @@ impl LocalManagement {
         let Ok(response) = self.router.clone().call(request).await;
         let status = response.status();
         // From memory: it cannot break off.
-        let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body =
+            response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         Ok((status, body))
     }
 }

@@ -287,7 +287,7 @@ impl TenantLoader {
 #[async_trait]
 impl Reload for TenantLoader {
     async fn reload(self: Arc<Self>) {
-        if let Err(error) = self.load().await {
+        if let Err(error) = Box::pin(self.load()).await {
             tracing::error!(
                 error = chain(&error),
                 "the tenants' directory cannot be read; all stay as they were"

@@ -81,7 +81,7 @@ impl RetentionRules {
                 Trust::Low => larder_rules::Trust::Low,
                 Trust::Full => larder_rules::Trust::Full,
             },
-            provenance: details.facts.iter().flat_map(|facts| facts.iter()).map(owned).collect(),
+            provenance: details.facts.iter().flat_map(larder_index::Facts::iter).map(owned).collect(),
         }
     }
 
