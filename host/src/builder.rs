@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use larder_index::Index;
+use larder_metrics::Source;
 use larder_storage::Storage;
 
 use crate::{
@@ -175,7 +176,8 @@ impl Builder {
         let listen = |socket| ManagementListener::start(socket, router).map_err(StartError::Thread);
         let management = socket.map(listen).transpose()?;
         let gauges = Gauges::new(settings, &served, running.tls().cloned(), running.connection_gauge());
-        metrics.set_source(Arc::new(gauges));
+        let gauges: Arc<dyn Source> = Arc::new(gauges);
+        metrics.set_source(&gauges);
         let exchanges = Exchanges { policy: policy_requests, rules: rules_requests };
         Ok(Larder {
             running,
@@ -185,6 +187,7 @@ impl Builder {
             shares,
             tenancy,
             metrics,
+            _gauges: gauges,
             health,
             rules,
             _lock: lock,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use larder_metrics::{Health, Metrics};
+use larder_metrics::{Health, Metrics, Source};
 
 use larder_common::TenantName;
 use larder_rules::Asker;
@@ -43,6 +43,8 @@ pub struct Larder {
     /// `None` where there is one tenant.
     pub(crate) tenancy: Option<Tenancy>,
     pub(crate) metrics: Arc<Metrics>,
+    /// What a scrape asks.
+    pub(crate) _gauges: Arc<dyn Source>,
     pub(crate) health: Arc<Health>,
     /// Those of the tenant `default`.
     pub(crate) rules: Asker,

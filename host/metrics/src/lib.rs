@@ -24,7 +24,11 @@ mod tools;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use prometheus_client::{encoding, registry::Registry};
@@ -75,7 +79,7 @@ pub struct Metrics {
     families: Families,
     repositories: Repositories,
     latest: Arc<Mutex<Latest>>,
-    source: Mutex<Option<Arc<dyn Source>>>,
+    source: Mutex<Option<Weak<dyn Source>>>,
     /// Held by the scrape that asks the server; when it last did.
     asked: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -113,9 +117,10 @@ impl Metrics {
         self.enabled
     }
 
-    /// Sets what a scrape asks for what is known only at the moment.
-    pub fn set_source(&self, source: Arc<dyn Source>) {
-        *self.source.lock() = Some(source);
+    /// Sets what a scrape asks for what is known only at the moment. The caller keeps it: it holds what
+    /// counts here, storage and database, which a server that has stopped must let go of.
+    pub fn set_source(&self, source: &Arc<dyn Source>) {
+        *self.source.lock() = Some(Arc::downgrade(source));
     }
 
     /// Asks the server for what is known only at the moment, unless that was done a moment ago, and
@@ -143,7 +148,7 @@ impl Metrics {
     }
 
     async fn refresh(&self) {
-        let Some(source) = self.source.lock().clone() else { return };
+        let Some(source) = self.source.lock().as_ref().and_then(Weak::upgrade) else { return };
         let mut asked = self.asked.lock().await;
         if asked.is_some_and(|at| at.elapsed() < SNAPSHOT_MAX_AGE) {
             return;

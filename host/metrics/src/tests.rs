@@ -206,7 +206,8 @@ impl Source for Two {
 async fn a_scrape_asks_for_what_is_known_at_the_moment() {
     let metrics = metrics();
     assert!(!metrics.scrape().await.contains("larder_connections "));
-    metrics.set_source(Arc::new(Two));
+    let source: Arc<dyn Source> = Arc::new(Two);
+    metrics.set_source(&source);
     let text = metrics.scrape().await;
     for (series, expected) in [
         ("larder_storage_bytes", 8.0),
