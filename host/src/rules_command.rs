@@ -23,6 +23,7 @@ use crate::{
 ///
 /// # Errors
 /// With the reason, in words.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method is for one lifetime of the store")]
 pub(crate) fn run(
     config: impl FnOnce() -> anyhow::Result<Config>,
     command: RulesCommand,
@@ -54,6 +55,7 @@ fn with_store(
     run(&Store { data, versions: Versions::of_rules(data) })
 }
 
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method is for one lifetime of the store")]
 fn use_rules(config: &Config, args: RulesUseArgs) -> anyhow::Result<String> {
     let RulesUseArgs { file, cases, configured: _ } = args;
     let Some(file) = file else { return with_store(config, |store| store.choose_none()) };

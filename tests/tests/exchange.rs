@@ -1,6 +1,6 @@
 //! The policy of a running server is exchanged: no request is lost, and what fails goes back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
 use std::{
     fs,

@@ -2,7 +2,7 @@
 //! asked of it: a metric that is renamed, a label that is gone, or a query that is wrong fails here.
 //! `promtool` checks names and rules. Both are of Debian's package `prometheus` (`tests/scripts/need.sh`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs, reason = "tests")]
 
 use std::{
     collections::BTreeSet,

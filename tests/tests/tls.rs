@@ -95,7 +95,7 @@ fn der(pair: &Pair) -> Vec<u8> {
 
 /// More than all buffers on the way.
 fn large() -> Vec<u8> {
-    (0_u32..6 * 1024 * 1024).flat_map(|number| number.to_le_bytes()).collect()
+    (0_u32..6 * 1024 * 1024).flat_map(u32::to_le_bytes).collect()
 }
 
 #[tokio::test]

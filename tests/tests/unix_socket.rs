@@ -64,7 +64,7 @@ async fn a_job_saves_and_restores_by_a_unix_socket() {
     let base = forward_to(socket.clone()).await;
     let server = TestServer::around_at(larder, data, base);
     let job = Job::new(&server);
-    let content: Vec<u8> = (0_u32..2 * 1024 * 1024).flat_map(|number| number.to_le_bytes()).collect();
+    let content: Vec<u8> = (0_u32..2 * 1024 * 1024).flat_map(u32::to_le_bytes).collect();
     job.save("large", &content).await;
     let found = server.send("GET", &job.url("large").await, &[], "").await;
     assert!(found.body == content, "{:?}", found.status);

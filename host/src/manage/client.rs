@@ -24,7 +24,7 @@ const MAX_RESPONSE_BYTES: usize = 256 << 20;
 
 /// Where the management API is.
 pub(crate) enum Client {
-    Remote(Remote),
+    Remote(Box<Remote>),
     Local(LocalManagement),
 }
 
@@ -57,7 +57,7 @@ impl Client {
     pub(crate) fn remote(url: Option<&str>) -> anyhow::Result<Option<Self>> {
         let ClientConfig { url: of_environment, key } = ClientConfig::from_process();
         let url = url.map(str::to_owned).or(of_environment);
-        url.map(|url| Remote::new(&url, key).map(Self::Remote)).transpose()
+        url.map(|url| Remote::new(&url, key).map(|remote| Self::Remote(Box::new(remote)))).transpose()
     }
 
     /// Makes a call of `/api/v1`, and returns the JSON of its response; null if it has none.

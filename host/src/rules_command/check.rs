@@ -222,7 +222,7 @@ fn entry(number: usize) -> Entry {
         age_s: step * 3600,
         idle_s: step * 60,
         uses: Some(step),
-        trust: if number % 2 == 0 { Trust::Full } else { Trust::Low },
+        trust: if number.is_multiple_of(2) { Trust::Full } else { Trust::Low },
         provenance: pairs(&FACTS),
     }
 }
