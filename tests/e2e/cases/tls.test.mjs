@@ -61,7 +61,7 @@ for (const [client, size] of [[CLIENTS[0], 70 * MIB], [VERSION_1_CLIENTS[0], 40 
     await inWorkspace(async (workspace) => {
       const restored = await restore(job, workspace, key, { client })
       assert.equal(restored.result, key, restored.output)
-      assert.equal(payloadDigest(workspace), digest)
+      assert.equal(await payloadDigest(workspace), digest)
     })
   })
 }
