@@ -1,11 +1,11 @@
 //! The management API of a cache server.
 //!
-//! One set of functions ([`entries`]) behind three surfaces: that of the known server
-//! (`/management-api`, [`falcon`]), GitHub's (`/repos/…`, `/api/v3/repos/…`, [`github`]), and this
-//! server's own (`/api/v1`, [`v1`]), which OpenAPI describes. What a server must do for it is in
+//! One set of functions (`entries`) behind three surfaces: that of the known server
+//! (`/management-api`, `falcon`), GitHub's (`/repos/…`, `/api/v3/repos/…`, `github`), and this
+//! server's own (`/api/v1`, `v1`), which OpenAPI describes. What a server must do for it is in
 //! [`Server`] and [`Tenant`].
 //!
-//! Every route but the description needs a key ([`access`]). A key has a role, and is for one tenant or for all.
+//! Every route but the description needs a key (`access`). A key has a role, and is for one tenant or for all.
 
 mod access;
 mod app;
