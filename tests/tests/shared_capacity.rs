@@ -205,7 +205,8 @@ async fn storm(place: &Place, servers: &mut [Server; 2], kills: usize) -> (usize
             most = most.max(place.stored(&client).await);
             samples += 1;
         }
-        assert!(samples > 10, "{samples} looks");
+        // A storm with kills may be over in a second and a half.
+        assert!(samples > 2, "{samples} looks");
         most
     };
     let clients = [0, 1].map(|at| Client::new(&servers[at], &place.repository, PATIENCE));
