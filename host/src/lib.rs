@@ -115,7 +115,6 @@ mod engine;
 mod error;
 mod exchange;
 pub mod explain;
-mod file_stamp;
 mod gauges;
 pub mod inspect;
 mod interfaces;

@@ -1,7 +1,7 @@
 //! Revocation: what somebody saved is deleted, or held back.
 
 use larder_index::{Cause, Departure, Entry, EntryDetails, EntryId, IndexError, SavedBy, Upload, UploadId};
-use serde::{Deserialize, Serialize};
+pub use larder_management::{Action, Revocation, RevokedEntry};
 
 use crate::{
     beside::Beside,
@@ -11,71 +11,18 @@ use crate::{
 /// Rows of entries that are looked at in one step.
 const LOOKED_AT: usize = 1_000;
 
-/// What is done to what was saved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Entries are deleted, and uploads in progress.
-    Delete,
-    /// Entries are not restored any more, and keep their keys. Uploads in progress are deleted.
-    Quarantine,
-    /// Entries in quarantine are restored again.
-    Release,
-}
-
-/// What was revoked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Revocation {
-    /// What was done.
-    pub action: Action,
-    /// Whether nothing was changed.
-    pub dry_run: bool,
-    /// The entries, in the order in which they were made.
-    pub entries: Vec<RevokedEntry>,
-    /// How many uploads were in progress.
-    pub uploads: usize,
-    /// How many entries of the time and place in question have no facts, or lack the one that was asked
-    /// for: nobody knows who saved them.
-    pub unknown: usize,
-}
-
-/// An entry that was revoked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RevokedEntry {
-    /// Its number.
-    pub id: u64,
-    /// Its repository, as in tokens.
-    pub repository: String,
-    /// Its scope.
-    pub scope: String,
-    /// Its version.
-    pub version: String,
-    /// Its key.
-    pub key: String,
-    /// Its length in bytes.
-    pub size_bytes: u64,
-    /// When it was made, in milliseconds since 1970.
-    pub created_ms: u64,
-    /// How often it was used, as far as that was counted.
-    pub uses: Option<u64>,
-    /// Whether it was in quarantine before.
-    pub quarantined: bool,
-}
-
-impl RevokedEntry {
-    fn new(entry: &Entry, details: &EntryDetails) -> Self {
-        let slot = entry.slot.clone();
-        Self {
-            id: entry.id.0,
-            repository: slot.repository,
-            scope: slot.scope,
-            version: slot.version,
-            key: slot.key,
-            size_bytes: entry.size_bytes,
-            created_ms: entry.created_ms,
-            uses: details.uses,
-            quarantined: details.quarantined_ms.is_some(),
-        }
+fn revoked(entry: &Entry, details: &EntryDetails) -> RevokedEntry {
+    let slot = entry.slot.clone();
+    RevokedEntry {
+        id: entry.id.0,
+        repository: slot.repository,
+        scope: slot.scope,
+        version: slot.version,
+        key: slot.key,
+        size_bytes: entry.size_bytes,
+        created_ms: entry.created_ms,
+        uses: details.uses,
+        quarantined: details.quarantined_ms.is_some(),
     }
 }
 
@@ -112,7 +59,7 @@ pub(crate) async fn revoke(
     let mut after = EntryId(0);
     loop {
         let page = ending.index.find_saved(by, after, LOOKED_AT).await?;
-        done.unknown += page.unknown;
+        done.unknown += page.unknown as u64;
         let wanted = |details: &EntryDetails| match action {
             Action::Delete => true,
             Action::Quarantine => details.quarantined_ms.is_none(),
@@ -122,7 +69,7 @@ pub(crate) async fn revoke(
         if !dry_run {
             apply(ending, &chosen, action, now_ms).await?;
         }
-        done.entries.extend(chosen.iter().map(|(entry, details)| RevokedEntry::new(entry, details)));
+        done.entries.extend(chosen.iter().map(|(entry, details)| revoked(entry, details)));
         match page.next {
             Some(next) => after = next,
             None => return Ok(done),
@@ -153,7 +100,7 @@ async fn apply(
 }
 
 /// Returns how many there were.
-async fn revoke_uploads(ending: Ending<'_>, by: &SavedBy, dry_run: bool) -> Result<usize, IndexError> {
+async fn revoke_uploads(ending: Ending<'_>, by: &SavedBy, dry_run: bool) -> Result<u64, IndexError> {
     let (mut found, mut after) = (0, UploadId(0));
     loop {
         let page: Vec<Upload> = ending.index.list_uploads(after, PAGE).await?;
@@ -165,7 +112,7 @@ async fn revoke_uploads(ending: Ending<'_>, by: &SavedBy, dry_run: bool) -> Resu
                 continue;
             }
             let is_there = dry_run || ending.upload(upload).await?;
-            found += usize::from(is_there);
+            found += u64::from(is_there);
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Shared by the host's crates: the clock, proxies for outgoing requests, error chains, names of
-//! tenants, and facts about who saved something.
+//! tenants, facts about who saved something, and what tells that a file has changed.
 //!
 //! Only code that two of the crates need, and that depends on neither, belongs here.
 
 pub mod causes;
 pub mod clock;
 pub mod facts;
+mod file_stamp;
 mod proxies;
 mod tenant;
 
+pub use file_stamp::FileStamp;
 pub use proxies::Proxies;
 pub use tenant::{InvalidTenantName, TenantName};

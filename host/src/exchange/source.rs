@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
-use crate::{
-    file_stamp::FileStamp,
-    versions::{InForce, Version, Versions},
-};
+use larder_common::FileStamp;
+
+use crate::versions::{InForce, Version, Versions};
 
 /// What tells that a file is another one, by path.
 pub(super) type Stamps = BTreeMap<PathBuf, Option<FileStamp>>;

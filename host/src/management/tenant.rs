@@ -59,13 +59,7 @@ impl ManagedTenant for OneTenant {
     }
 
     async fn revoke(&self, by: &SavedBy, action: Action, dry_run: bool) -> Result<Revocation, Fault> {
-        let action = match action {
-            Action::Delete => revoke::Action::Delete,
-            Action::Quarantine => revoke::Action::Quarantine,
-            Action::Release => revoke::Action::Release,
-        };
-        let done = revoke::revoke(self.ending(), by, action, dry_run, self.tenant.clock.now_ms()).await?;
-        converted(&done)
+        Ok(revoke::revoke(self.ending(), by, action, dry_run, self.tenant.clock.now_ms()).await?)
     }
 
     async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {
@@ -83,16 +77,12 @@ impl ManagedTenant for OneTenant {
             }))
         });
         match explained.await {
-            Ok(Ok(explanation)) => converted(&explanation),
+            Ok(Ok(explanation)) => {
+                serde_json::to_value(explanation).map_err(|error| Fault::Unavailable(error.to_string()))
+            }
             Ok(Err(ExplainFault::Index(text))) => Err(Fault::Unavailable(text)),
             Ok(Err(ExplainFault::Guest(fault))) => Err(Fault::Unavailable(chain(&fault).to_string())),
             Err(_) => Err(Fault::Unavailable("the thread of the policy ended".to_owned())),
         }
     }
-}
-
-/// Converts an answer to the one of the API, which has the same members.
-fn converted<T: serde::de::DeserializeOwned>(done: &impl serde::Serialize) -> Result<T, Fault> {
-    let json = serde_json::to_value(done).and_then(serde_json::from_value);
-    json.map_err(|error| Fault::Unavailable(error.to_string()))
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use larder_common::{TenantName, causes::chain};
+use larder_common::{FileStamp, TenantName, causes::chain};
 use larder_rules::Rules;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
@@ -27,7 +27,6 @@ use crate::{
     },
     engine::{InstanceLimits, InstancePool, PolicyInForce},
     error::StartError,
-    file_stamp::FileStamp,
     registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served, SiteTls},
     server::Tenancy,
     tenant::{CpuBudget, GuestMemory, SharedResources, Tenant},

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use larder_common::FileStamp;
 use rustls::{
     Error, InconsistentKeys, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -17,7 +18,7 @@ use rustls::{
 };
 use simple_asn1::{ASN1Block, from_der};
 
-use crate::{Stamp, TlsFault};
+use crate::TlsFault;
 
 /// The versions of HTTP, as ALPN names them, in the order of preference.
 const HTTP_VERSIONS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -47,8 +48,8 @@ pub(crate) struct Loaded {
 
 impl TlsFiles {
     /// Returns what tells that the files are other ones.
-    pub(crate) fn stamps(&self) -> Vec<Option<Stamp>> {
-        self.paths().map(Stamp::of).collect()
+    pub(crate) fn stamps(&self) -> Vec<Option<FileStamp>> {
+        self.paths().map(FileStamp::of).collect()
     }
 
     /// Returns the paths of all files.

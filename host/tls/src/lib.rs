@@ -11,14 +11,12 @@ mod accept;
 mod fault;
 mod files;
 mod server;
-mod stamp;
 mod watch;
 
 pub use accept::{TlsStream, accept};
 pub use fault::TlsFault;
 pub use files::TlsFiles;
 pub use server::ServerTls;
-pub use stamp::Stamp;
 pub use watch::Watch;
 
 #[cfg(test)]

@@ -2,18 +2,18 @@
 
 use std::{fmt, sync::Arc};
 
-use larder_common::{causes::chain, clock::Clock};
+use larder_common::{FileStamp, causes::chain, clock::Clock};
 use parking_lot::{Mutex, RwLock};
 use rustls::ServerConfig;
 
-use crate::{Stamp, TlsFault, TlsFiles, files::Loaded};
+use crate::{TlsFault, TlsFiles, files::Loaded};
 
 /// The TLS of a listener. Shared: what its files say changes for all who have it.
 pub struct ServerTls {
     files: TlsFiles,
     current: RwLock<Loaded>,
     /// The files as they were when they were read last, with a fault or without.
-    seen: Mutex<Vec<Option<Stamp>>>,
+    seen: Mutex<Vec<Option<FileStamp>>>,
 }
 
 impl ServerTls {

@@ -217,7 +217,8 @@ impl Session {
                 names.insert(repository.clone(), name);
             }
             let name = names.get(&repository).cloned().flatten();
-            views.push(view(entry.clone(), details.get(&entry.id), name));
+            let details = details.get(&entry.id);
+            views.push(view(entry, details, name));
         }
         Ok(views)
     }

@@ -1,13 +1,13 @@
-//! What tells that a file is another one.
+//! What tells that a file is another one than before, without reading it.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 /// When a file was written, its length and its number. Links are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp(i64, i64, u64, u64);
+pub struct FileStamp(i64, i64, u64, u64);
 
-impl Stamp {
-    /// Returns that of a file; `None` where there is none.
+impl FileStamp {
+    /// Returns the stamp of a file; `None` if it cannot be looked at.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let file = fs::metadata(path).ok()?;
