@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -34,6 +34,8 @@ use larder_testing::service;
 
 const MIB: usize = 1 << 20;
 const SAVES: usize = 200;
+/// So many at most, if a storm has to go on.
+const MOST_SAVES: usize = 20 * SAVES;
 const LIMIT: u64 = 40 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -196,23 +198,27 @@ async fn save(client: &Client, number: usize) -> bool {
 }
 
 /// 200 saves at two servers, while the bucket is looked at all the time, and a server is killed and
-/// started again. Returns how many were saved, and the most that was there in any look.
+/// started again. At a killed server saves fail at once, so there are more of them, until the last kill is
+/// over and the bucket was looked at often enough. Returns how many were saved, and the most that was there in any look.
 async fn storm(place: &Place, servers: &mut [Server; 2], kills: usize) -> (usize, u64) {
-    let is_over = Arc::new(AtomicBool::new(false));
+    let is_over = AtomicBool::new(false);
+    let (kills_left, looks) = (AtomicUsize::new(kills), AtomicUsize::new(0));
     let sampling = async {
-        let (client, mut most, mut samples) = (place.client(), 0, 0);
+        let (client, mut most) = (place.client(), 0);
         while !is_over.load(Relaxed) {
             most = most.max(place.stored(&client).await);
-            samples += 1;
+            looks.fetch_add(1, Relaxed);
         }
-        // A storm with kills may be over in a second and a half.
-        assert!(samples > 2, "{samples} looks");
+        let samples = looks.load(Relaxed);
+        assert!(samples > 10, "{samples} looks");
         most
     };
     let clients = [0, 1].map(|at| Client::new(&servers[at], &place.repository, PATIENCE));
     let clients = &clients;
     let saving = async {
-        let saves = stream::iter(0..SAVES).map(|number| save(&clients[number % 2], number));
+        let goes_on = |number| number < SAVES || kills_left.load(Relaxed) > 0 || looks.load(Relaxed) <= 10;
+        let numbers = stream::iter(0..MOST_SAVES).take_while(|number| std::future::ready(goes_on(*number)));
+        let saves = numbers.map(|number| save(&clients[number % 2], number));
         let saved = saves.buffer_unordered(32).filter(|saved| std::future::ready(*saved)).count().await;
         is_over.store(true, Relaxed);
         saved
@@ -227,6 +233,7 @@ async fn storm(place: &Place, servers: &mut [Server; 2], kills: usize) -> (usize
             let server = &mut servers[kill % 2];
             server.kill();
             tokio::task::block_in_place(|| server.start_again());
+            kills_left.fetch_sub(1, Relaxed);
         }
     };
     let (saved, most, ()) = tokio::join!(saving, sampling, killing);
