@@ -36,6 +36,7 @@ const MIB: usize = 1 << 20;
 const SAVES: usize = 200;
 /// So many at most, if a storm has to go on.
 const MOST_SAVES: usize = 20 * SAVES;
+const AFTER_FAILURE: Duration = Duration::from_millis(50);
 const LIMIT: u64 = 40 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -170,7 +171,8 @@ impl Place {
     }
 }
 
-/// Saves an entry in one of three ways. Returns whether it is there; a save that fails is none.
+/// Saves an entry in one of three ways. Returns whether it is there; a save that fails is none, and rests: at a
+/// killed server all would have failed at once.
 async fn save(client: &Client, number: usize) -> bool {
     let key = format!("storm-{number}-");
     let saved = async {
@@ -194,7 +196,11 @@ async fn save(client: &Client, number: usize) -> bool {
         };
         client.finalize(&key, size).await
     };
-    saved.await.is_ok()
+    let is_saved = saved.await.is_ok();
+    if !is_saved {
+        tokio::time::sleep(AFTER_FAILURE).await;
+    }
+    is_saved
 }
 
 /// 200 saves at two servers, while the bucket is looked at all the time, and a server is killed and
