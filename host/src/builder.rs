@@ -14,6 +14,7 @@ use crate::{
     gauges::Gauges,
     larder::{Exchanges, Larder},
     management::{self, Live, Managed, ManagementListener, ManagementOnMain},
+    scrub::Scrubs,
     server::ServedTenants,
     setup::{
         self,
@@ -158,13 +159,14 @@ impl Builder {
         let live = Live { started_ms: tenant.clock.now_ms(), sweeps, connections: Arc::clone(&connections) };
         let registry = tenancy.as_ref().map(|tenancy| Arc::clone(&tenancy.registry));
         let has_key = settings.management.key.is_some();
-        let socket = management::open(&config, is_embedded)?;
+        let (socket, tls) = (management::open(&config, is_embedded)?, setup::management_tls(settings)?);
         let (policy_of, tenant_of) = (policy.clone(), tenant.clone());
         let managed = Managed {
             policy: policy_of,
             tenant: tenant_of,
             registry,
             config: config.clone(),
+            scrubs: Scrubs::default(),
             live: Some(live),
         };
         let router = management::router(managed);
@@ -173,7 +175,7 @@ impl Builder {
         let served = ServedTenants { policy, tenant, tenancy: tenancy.clone(), management: on_main };
         let running = server.start(&served).map_err(StartError::Thread)?;
         let _ = connections.set(running.connection_gauge());
-        let listen = |socket| ManagementListener::start(socket, router).map_err(StartError::Thread);
+        let listen = |socket| ManagementListener::start(socket, tls, router).map_err(StartError::Thread);
         let management = socket.map(listen).transpose()?;
         let gauges = Gauges::new(settings, &served, running.tls().cloned(), running.connection_gauge());
         let gauges: Arc<dyn Source> = Arc::new(gauges);

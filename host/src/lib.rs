@@ -126,6 +126,7 @@ mod net;
 mod registry;
 mod retention;
 pub mod revoke;
+mod scrub;
 mod server;
 mod setup;
 mod sweep;

@@ -116,7 +116,7 @@ fn measure(index: &dyn Index, cpu: &impl Fn() -> f64) -> Vec<(f64, f64)> {
     });
     timed(&mut || {
         for (upload, content) in uploads.iter().zip(&contents) {
-            block_on(index.attach(upload.id, content, 1)).unwrap();
+            block_on(index.attach(upload.id, content, None, 1)).unwrap();
         }
     });
     timed(&mut || {

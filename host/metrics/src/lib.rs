@@ -18,6 +18,7 @@ mod process;
 mod repositories;
 mod request;
 mod routes;
+mod scrub;
 mod snapshot;
 mod tools;
 

@@ -188,7 +188,8 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<wit::AttachOutcome, IndexCallError> {
         let attachment = validate_attachment(attachment)?;
         let tenant = tenant(accessor);
-        let attached = tenant.index.attach(UploadId(upload_id), &attachment, now_ms);
+        let digest = tenant.digests.as_ref().and_then(|digests| digests.of(&attachment.object));
+        let attached = tenant.index.attach(UploadId(upload_id), &attachment, digest.as_ref(), now_ms);
         Ok(pin!(report_full_disk(&tenant, attached)).for_request(accessor, "index.attach").await?.into())
     }
 

@@ -23,11 +23,11 @@ use super::{
 use crate::{
     auth::{AccessRules, Authenticator, TokenVerifier, UrlSigner},
     capacity::{self, Capacity, CapacityState, DiskLimit, Limits, Refusals, Removals},
-    config::{Config, DatabaseDriver, Settings, StorageDriver},
+    config::{Config, DatabaseDriver, Digests, Settings, StorageDriver},
     disk_pressure::DiskPressure,
     error::StartError,
     net::{Fetch, HttpFetch},
-    retention::{DurabilityTracker, RepositoryNames, UsageTracker},
+    retention::{DurabilityTracker, NewDigests, RepositoryNames, UsageTracker},
     sweep::{Schedule, Sweeps},
     tenant::{PolicySettings, SharedResources, Tenant},
     webhook::Webhooks,
@@ -137,6 +137,7 @@ pub(super) struct Holdings {
     capacity: Arc<CapacityState>,
     removals: Arc<Removals>,
     refusals: Arc<Refusals>,
+    digests: Arc<NewDigests>,
     /// The storage is the tenant's own.
     is_apart: bool,
 }
@@ -154,6 +155,7 @@ impl Holdings {
             capacity: Arc::default(),
             removals: Arc::default(),
             refusals: Arc::default(),
+            digests: Arc::default(),
             is_apart: false,
         }
     }
@@ -225,6 +227,7 @@ pub(super) async fn assemble(
         capacity: capacity(settings, shared, holdings, max_bytes).await,
         removals: removals.clone(),
         refusals: refusals.clone(),
+        digests: records_digests(settings).then(|| holdings.digests.clone()),
         pressure: shared.pressure.clone(),
         clock: Clock::system(),
         settings: policy_settings(settings),
@@ -297,6 +300,15 @@ async fn signer(settings: &Settings, index: &dyn Index) -> Result<UrlSigner, Sta
         .expose();
     let kept = index.secret(URL_SECRET, &fresh).await?;
     Ok(UrlSigner::from_config(&settings.urls, &kept)?)
+}
+
+/// Whether what is stored is hashed.
+fn records_digests(settings: &Settings) -> bool {
+    match settings.storage.digests {
+        Digests::Auto => larder_storage::has_sha256_instructions(),
+        Digests::On => true,
+        Digests::Off => false,
+    }
 }
 
 fn policy_settings(settings: &Settings) -> PolicySettings {

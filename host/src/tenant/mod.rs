@@ -23,7 +23,7 @@ use crate::{
     config::KeepNewest,
     disk_pressure::DiskPressure,
     net::Upstream,
-    retention::{DurabilityTracker, RepositoryNames, UsageTracker},
+    retention::{DurabilityTracker, NewDigests, RepositoryNames, UsageTracker},
     webhook::Webhooks,
 };
 
@@ -79,6 +79,8 @@ pub(crate) struct Tenant {
     pub capacity: Option<Arc<Capacity>>,
     /// Objects whose removal the index does not know yet.
     pub removals: Arc<Removals>,
+    /// What is known of the bytes of objects that were just stored; `None` where nothing is recorded.
+    pub digests: Option<Arc<NewDigests>>,
     /// What was refused, and the client not told.
     pub refusals: Arc<Refusals>,
     /// Reports a full disk.
