@@ -123,7 +123,9 @@ impl Builder {
         let rules = setup::StartingRules::load(settings)?;
         let (lock, listener) = claim.complete(&settings.data, &settings.server).await?;
         let server = setup::server(settings, shares, listener, (tls, &observed))?;
-        let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index, &observed)).await?);
+        let mut shared = Box::pin(setup::Shared::open(&config, storage, index, &observed)).await?;
+        shared.trace(settings)?;
+        let (trace, shared) = (shared.trace_files(), Arc::new(shared));
         let tenant = Arc::new(setup::tenant(settings, &shared, authenticator, rules.rules()).await?);
         let setup::ProvenPolicy { policy, exchange, requests: policy_requests } =
             Box::pin(policy.prove(&tenant)).await?;
@@ -192,6 +194,7 @@ impl Builder {
             _gauges: gauges,
             health,
             rules,
+            trace,
             _lock: lock,
         })
     }

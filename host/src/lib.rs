@@ -134,6 +134,7 @@ pub mod telemetry;
 mod tenant;
 #[cfg(test)]
 mod testing;
+mod trace;
 pub mod versions;
 mod webhook;
 

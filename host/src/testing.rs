@@ -58,6 +58,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         departed_entries: 100,
         upstream: None,
         webhooks: None,
+        trace: Arc::default(),
         metrics: larder_metrics::Metrics::disabled(),
         shared: None,
     };

@@ -41,7 +41,7 @@ pub use self::{
     health::{Health, Readiness},
     labels::{AuthFailure, PolicyResult, SweepStage},
     measured::{MeasuredIndex, MeasuredStorage},
-    request::FinishedRequest,
+    request::{FinishedRequest, route},
     routes::routes,
     snapshot::{Keys, Snapshot, Source},
 };

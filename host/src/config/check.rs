@@ -117,6 +117,7 @@ pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result
     check.signing_secret("management.key", settings.management.key.as_ref())?;
     check.storage(&settings.storage)?;
     check.capacity(&settings.capacity)?;
+    check.trace(&settings.trace)?;
     check.auth(&settings.auth)
 }
 

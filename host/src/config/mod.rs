@@ -34,6 +34,7 @@ mod socket_activation;
 mod socket_mode;
 mod storage;
 mod tenants;
+mod trace;
 
 use std::{
     ffi::OsString,
@@ -64,6 +65,7 @@ pub use tenants::{REMOVED_TENANT, TenantSummary, Tenants};
 pub(crate) use tenants::{
     RemovedTenant, TenantConfig, TenantFiles, TenantSection, host_name, removed_tenants,
 };
+pub use trace::TraceConfig;
 
 /// The effective configuration.
 #[derive(Clone, Debug)]

@@ -24,6 +24,7 @@ use crate::{
     disk_pressure::DiskPressure,
     net::Upstream,
     retention::{DurabilityTracker, NewDigests, RepositoryNames, UsageTracker},
+    trace::Tracer,
     webhook::Webhooks,
 };
 
@@ -95,6 +96,8 @@ pub(crate) struct Tenant {
     pub upstream: Option<Upstream>,
     /// Verifies the platform's webhooks; `None` where there are none.
     pub webhooks: Option<Arc<Webhooks>>,
+    /// What became of requests, for who wants to know.
+    pub trace: Arc<Tracer>,
     /// Counts for all tenants of the server.
     pub metrics: Arc<Metrics>,
     /// What it shares with other tenants; `None` where it is the only one.
