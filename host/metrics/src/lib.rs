@@ -42,7 +42,7 @@ pub use self::{
     measured::{MeasuredIndex, MeasuredStorage},
     request::FinishedRequest,
     routes::routes,
-    snapshot::{Keys, Snapshot, Source},
+    snapshot::{Keys, ShadowCounts, Snapshot, Source},
 };
 use self::{
     families::Families,

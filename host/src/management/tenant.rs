@@ -14,6 +14,7 @@ use crate::{
     capacity::remove_object,
     ending::Ending,
     engine::{ExplainFault, Policy},
+    exchange::RulesReport,
     explain::Query,
     revoke,
     tenant::Tenant,
@@ -60,6 +61,10 @@ impl ManagedTenant for OneTenant {
 
     async fn revoke(&self, by: &SavedBy, action: Action, dry_run: bool) -> Result<Revocation, Fault> {
         Ok(revoke::revoke(self.ending(), by, action, dry_run, self.tenant.clock.now_ms()).await?)
+    }
+
+    fn rules(&self) -> Value {
+        serde_json::to_value(RulesReport::of(&self.tenant.rules)).unwrap_or_default()
     }
 
     async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {

@@ -277,6 +277,10 @@ impl Tenant for TestTenant {
         Ok(Revocation { action, dry_run, entries: Vec::new(), uploads: 0, unknown: 0 })
     }
 
+    fn rules(&self) -> Value {
+        json!({ "active": null, "shadow": null })
+    }
+
     async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {
         Ok(json!({ "version": query.version, "keys": query.keys }))
     }
