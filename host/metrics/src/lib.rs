@@ -43,7 +43,7 @@ pub use self::{
     measured::{MeasuredIndex, MeasuredStorage},
     request::{FinishedRequest, route},
     routes::routes,
-    snapshot::{Keys, Snapshot, Source},
+    snapshot::{Keys, ShadowCounts, Snapshot, Source},
 };
 use self::{
     families::Families,

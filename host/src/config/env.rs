@@ -110,6 +110,7 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("LARDER_PARALLEL_DOWNLOAD_URL", "urls.parallel_download_url", ValueKind::Text),
     ("LARDER_POLICY", "policy.component", ValueKind::Text),
     ("LARDER_RULES", "rules.file", ValueKind::Text),
+    ("LARDER_RULES_SHADOW", "rules.shadow", ValueKind::Text),
     ("CACHE_CLEANUP_OLDER_THAN_DAYS", "retention.unused_days", ValueKind::Number),
     ("LARDER_NEVER_USED_DAYS", "retention.never_used_days", ValueKind::Number),
     ("LARDER_MAX_AGE_DAYS", "retention.max_age_days", ValueKind::Number),

@@ -216,7 +216,7 @@ pub(crate) async fn tenant(
         Holdings { trace, ..Holdings::new(settings, shared.storage.clone(), shared.index.clone()) };
     let tokens = authenticator.map(TokenVerifier::of_caller);
     // What `default` may have stored is what the server may.
-    assemble(settings, shared, &holdings, Given { tokens, rules, resources: None, max_bytes: 0 }).await
+    assemble(settings, shared, &holdings, Given { tokens, rules, ..Given::default() }).await
 }
 
 /// What a tenant is put together with, beside its settings.
@@ -226,6 +226,8 @@ pub(super) struct Given {
     pub(super) tokens: Option<TokenVerifier>,
     /// Its rules, if it has any.
     pub(super) rules: Option<Arc<Rules>>,
+    /// Those in the shadow. Of the tenant `default` they are put there by their exchange.
+    pub(super) shadow: Option<Arc<Rules>>,
     /// What it shares with others.
     pub(super) resources: Option<SharedResources>,
     /// The most bytes that it may have stored; 0: any.
@@ -239,8 +241,9 @@ pub(super) async fn assemble(
     holdings: &Holdings,
     given: Given,
 ) -> Result<Tenant, StartError> {
-    let Given { tokens, rules, resources, max_bytes } = given;
-    let (rules, on_failure) = (asker(rules), settings.rules.on_failure);
+    let Given { tokens, rules, shadow, resources, max_bytes } = given;
+    let rules = asker(rules, shadow, settings.rules.shadow_percent());
+    let on_failure = settings.rules.on_failure;
     let tokens = match tokens {
         Some(tokens) => tokens,
         None => TokenVerifier::new(&settings.auth, &shared.fetch)?,
