@@ -40,13 +40,13 @@ pub use self::{
     health::{Health, Readiness},
     labels::{AuthFailure, PolicyResult, SweepStage},
     measured::{MeasuredIndex, MeasuredStorage},
+    repositories::{Repositories, Repository},
     request::FinishedRequest,
     routes::routes,
     snapshot::{Keys, Snapshot, Source},
 };
 use self::{
     families::Families,
-    repositories::Repositories,
     snapshot::{Latest, Names},
 };
 

@@ -11,8 +11,8 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityConfig, Database, DatabaseDriver, IssuerConfig, ListenAddress, ListenerTls, Management,
-    MetricsConfig, Proxy, RulesConfig, SocketMode, SslMode, listen, networks, optional, secret,
+    CapacityConfig, Database, DatabaseDriver, HistoryConfig, IssuerConfig, ListenAddress, ListenerTls,
+    Management, MetricsConfig, Proxy, RulesConfig, SocketMode, SslMode, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -64,6 +64,8 @@ pub struct Settings {
     pub log: Log,
     /// What is counted.
     pub metrics: MetricsConfig,
+    /// What is kept of what was counted.
+    pub history: HistoryConfig,
     /// Outgoing TLS.
     pub tls: Tls,
     /// Outgoing proxies.
@@ -91,6 +93,7 @@ impl Default for Settings {
             management: Management::default(),
             log: Log::default(),
             metrics: MetricsConfig::default(),
+            history: HistoryConfig::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
             tenants: Tenants::default(),

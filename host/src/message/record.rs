@@ -12,6 +12,7 @@ use std::{
 use http::{HeaderMap, Method, header::USER_AGENT};
 
 use larder_common::TenantName;
+use larder_index::Departed;
 use larder_metrics::{FinishedRequest, Metrics};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -19,7 +20,11 @@ use super::{
     Response,
     outcome::{Outcome, cut},
 };
-use crate::{auth::Claims, telemetry::RequestScope};
+use crate::{
+    auth::Claims,
+    history::{Counted, Ghost, History},
+    telemetry::RequestScope,
+};
 
 /// What the log line of a request will hold. Shared by all that handle the request; written when
 /// the last reference is dropped.
@@ -41,6 +46,10 @@ pub(crate) struct RequestRecord {
     tenant: OnceLock<TenantRequest>,
     /// `None`: it is not counted.
     metrics: Option<Arc<Metrics>>,
+    /// Whose history it is part of.
+    history: OnceLock<Arc<History>>,
+    /// What was evicted with the key that was looked up.
+    ghosts: OnceLock<Vec<Ghost>>,
     pace: Pace,
 }
 
@@ -63,6 +72,9 @@ impl Pace {
         }
     }
 }
+
+/// Most evicted entries of a key that a request remembers: the latest.
+const MAX_GHOSTS: usize = 8;
 
 /// A request of one of several tenants.
 struct TenantRequest {
@@ -97,6 +109,8 @@ impl RequestRecord {
             outcome: OnceLock::new(),
             tenant: OnceLock::new(),
             metrics: None,
+            history: OnceLock::new(),
+            ghosts: OnceLock::new(),
             pace: Pace::default(),
         }
     }
@@ -128,6 +142,19 @@ impl RequestRecord {
     /// byte of the response is gone.
     pub(crate) fn set_tenant(&self, name: &TenantName, place: OwnedSemaphorePermit) {
         let _ = self.tenant.set(TenantRequest { name: name.clone(), _place: place });
+    }
+
+    /// Counts the request in a tenant's history, too, when it is over.
+    pub(crate) fn set_history(&self, history: &Arc<History>) {
+        let _ = self.history.set(Arc::clone(history));
+    }
+
+    /// Records what was deleted with the key that is looked up, as far as that was to make room.
+    pub(crate) fn set_ghosts(&self, departed: &[Departed]) {
+        let ghosts: Vec<Ghost> = departed.iter().filter_map(Ghost::of).take(MAX_GHOSTS).collect();
+        if !ghosts.is_empty() {
+            let _ = self.ghosts.set(ghosts);
+        }
     }
 
     /// Records the claims of the request's token.
@@ -190,6 +217,27 @@ impl RequestRecord {
         });
     }
 
+    fn count_in(&self, history: &History, metrics: Option<&Metrics>, outcome: &Outcome) {
+        let claims = self.claims.get();
+        let own = claims.map(|claims| claims.repository.as_str());
+        let (Some(repository), Some(key)) = (outcome.repository.as_deref().or(own), &outcome.key) else {
+            return;
+        };
+        let version = outcome.version.as_deref().unwrap_or_default();
+        let of_version = |ghost: &&Ghost| ghost.version.starts_with(version);
+        let ghosts = self.ghosts.get().filter(|_| outcome.miss == Some("evicted"));
+        let request = Counted {
+            outcome: outcome.kind,
+            repository,
+            key,
+            entry: outcome.entry,
+            workflow: claims.and_then(|claims| claims.facts.get("workflow")),
+            bytes_out: self.bytes_out.load(Relaxed),
+            ghost: ghosts.and_then(|ghosts| ghosts.iter().find(of_version)),
+        };
+        history.count(&request, metrics);
+    }
+
     /// Records that the request's body broke off: the client reads no response, though the kernel
     /// may accept it.
     pub(crate) fn set_broken(&self) {
@@ -222,6 +270,9 @@ impl Drop for RequestRecord {
         let outcome = self.outcome.get().unwrap_or(&nothing);
         if let Some(metrics) = &self.metrics {
             self.count(metrics, outcome);
+        }
+        if let Some(history) = self.history.get() {
+            self.count_in(history, self.metrics.as_deref(), outcome);
         }
         // None where the client disconnected before the response began.
         let status = Some(*self.status.get_mut()).filter(|status| *status > 0);

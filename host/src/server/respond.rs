@@ -263,6 +263,7 @@ impl Responder {
             // Boxed: it would make the future of every request larger.
             return Box::pin(webhook::respond(tenant, &head, body, record)).await;
         }
+        record.set_history(&tenant.history);
         let context = RequestContext {
             origin,
             received_ms: tenant.clock.now_ms(),

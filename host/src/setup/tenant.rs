@@ -26,6 +26,7 @@ use crate::{
     config::{Config, DatabaseDriver, Settings, StorageDriver},
     disk_pressure::DiskPressure,
     error::StartError,
+    history::History,
     net::{Fetch, HttpFetch},
     retention::{DurabilityTracker, RepositoryNames, UsageTracker},
     sweep::{Schedule, Sweeps},
@@ -137,6 +138,7 @@ pub(super) struct Holdings {
     capacity: Arc<CapacityState>,
     removals: Arc<Removals>,
     refusals: Arc<Refusals>,
+    history: Arc<History>,
     /// The storage is the tenant's own.
     is_apart: bool,
 }
@@ -154,6 +156,7 @@ impl Holdings {
             capacity: Arc::default(),
             removals: Arc::default(),
             refusals: Arc::default(),
+            history: Arc::new(history(settings)),
             is_apart: false,
         }
     }
@@ -214,7 +217,7 @@ pub(super) async fn assemble(
         Some(tokens) => tokens,
         None => TokenVerifier::new(&settings.auth, &shared.fetch)?,
     };
-    let Holdings { storage, index, usage, names, durability, removals, refusals, .. } = holdings;
+    let Holdings { storage, index, usage, names, durability, removals, refusals, history, .. } = holdings;
     Ok(Tenant {
         tokens: Arc::new(tokens.with_rules(AccessRules::new(rules.clone(), on_failure.access))),
         rules,
@@ -232,10 +235,15 @@ pub(super) async fn assemble(
         upstream: shared.outgoing.upstream(settings),
         webhooks: Webhooks::new(settings).map(Arc::new),
         metrics: shared.observed.metrics.clone(),
+        history: history.clone(),
         shared: resources,
         storage: storage.clone(),
         index: index.clone(),
     })
+}
+
+fn history(settings: &Settings) -> History {
+    History::new(&settings.history, settings.metrics.repositories, Clock::system())
 }
 
 /// Returns what limits the storage of a tenant; `None` where nothing does.

@@ -22,6 +22,7 @@ use crate::{
     capacity::{Capacity, Refusals, Removals},
     config::KeepNewest,
     disk_pressure::DiskPressure,
+    history::History,
     net::Upstream,
     retention::{DurabilityTracker, RepositoryNames, UsageTracker},
     webhook::Webhooks,
@@ -95,6 +96,8 @@ pub(crate) struct Tenant {
     pub webhooks: Option<Arc<Webhooks>>,
     /// Counts for all tenants of the server.
     pub metrics: Arc<Metrics>,
+    /// Counts hour by hour, and keeps it.
+    pub history: Arc<History>,
     /// What it shares with other tenants; `None` where it is the only one.
     pub shared: Option<SharedResources>,
 }
