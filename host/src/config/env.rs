@@ -129,6 +129,8 @@ pub(super) const VARIABLES: &[(&str, &str, ValueKind)] = &[
     ("LARDER_METRICS_COMPAT", "metrics.compat", ValueKind::Text),
     ("LARDER_METRICS_REPOSITORIES", "metrics.repositories", ValueKind::Number),
     ("LARDER_TRACE_DIR", "trace.dir", ValueKind::Text),
+    ("LARDER_HISTORY_DAYS", "history.days", ValueKind::Number),
+    ("LARDER_HISTORY_ROWS", "history.rows", ValueKind::Number),
     ("LARDER_LOG_FORMAT", "log.format", ValueKind::Text),
     ("DEBUG", "log.debug", ValueKind::Switch),
     ("NODE_EXTRA_CA_CERTS", "tls.ca_file", ValueKind::Text),

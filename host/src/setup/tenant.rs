@@ -26,6 +26,7 @@ use crate::{
     config::{Config, DatabaseDriver, Digests, Settings, StorageDriver},
     disk_pressure::DiskPressure,
     error::StartError,
+    history::History,
     net::{Fetch, HttpFetch},
     retention::{DurabilityTracker, NewDigests, RepositoryNames, UsageTracker},
     sweep::{Schedule, Sweeps},
@@ -163,6 +164,7 @@ pub(super) struct Holdings {
     refusals: Arc<Refusals>,
     digests: Arc<NewDigests>,
     trace: Arc<Tracer>,
+    history: Arc<History>,
     /// The storage is the tenant's own.
     is_apart: bool,
 }
@@ -182,6 +184,7 @@ impl Holdings {
             refusals: Arc::default(),
             digests: Arc::default(),
             trace: Arc::default(),
+            history: Arc::new(history(settings)),
             is_apart: false,
         }
     }
@@ -248,7 +251,8 @@ pub(super) async fn assemble(
         Some(tokens) => tokens,
         None => TokenVerifier::new(&settings.auth, &shared.fetch)?,
     };
-    let Holdings { storage, index, usage, names, durability, removals, refusals, trace, .. } = holdings;
+    let Holdings { storage, index, usage, names, durability, removals, refusals, trace, history, .. } =
+        holdings;
     Ok(Tenant {
         tokens: Arc::new(tokens.with_rules(AccessRules::new(
             rules.clone(),
@@ -272,10 +276,15 @@ pub(super) async fn assemble(
         webhooks: Webhooks::new(settings).map(Arc::new),
         trace: trace.clone(),
         metrics: shared.observed.metrics.clone(),
+        history: history.clone(),
         shared: resources,
         storage: storage.clone(),
         index: index.clone(),
     })
+}
+
+fn history(settings: &Settings) -> History {
+    History::new(&settings.history, settings.metrics.repositories, Clock::system())
 }
 
 /// Returns what limits the storage of a tenant; `None` where nothing does.

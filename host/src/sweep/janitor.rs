@@ -149,6 +149,9 @@ async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
 /// Persists what is buffered in memory.
 pub(super) async fn persist(tenant: &Tenant) {
     flush_usage(tenant).await;
+    if let Err(error) = tenant.history.flush_all(&*tenant.index).await {
+        tracing::warn!(error = %chain(&error), "cannot persist the last minute of the history");
+    }
     if let Err(error) = tenant.storage.settle().await {
         tracing::warn!(error = %chain(&error), "cannot persist staged blocks; those in memory are lost");
     }
@@ -281,6 +284,9 @@ async fn flush_usage(tenant: &Tenant) {
     }
     if let Err(error) = tenant.names.flush(&*tenant.index).await {
         tracing::warn!(error = %chain(&error), "names of repositories not persisted yet, retrying");
+    }
+    if let Err(error) = tenant.history.flush(&*tenant.index).await {
+        tracing::warn!(error = %chain(&error), "history not persisted yet, retrying");
     }
 }
 
