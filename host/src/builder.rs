@@ -21,6 +21,7 @@ use crate::{
         claim::{StartClaim, WantedListener},
     },
     sweep::{Janitor, JanitorWork, OtherTenants, sweep_control},
+    versions::Versions,
 };
 
 /// Puts a [`Larder`] together. Made by [`Larder::builder`].
@@ -130,6 +131,7 @@ impl Builder {
         let setup::ProvenPolicy { policy, exchange, requests: policy_requests } =
             Box::pin(policy.prove(&tenant)).await?;
         let (rules_exchange, rules_requests) = rules.follow(&tenant.rules);
+        let (shadow, shadow_requests) = setup::follow_shadow(settings, &tenant.rules);
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;
         let (tenancy, others) = match setup::tenants(settings, &shared, &policy).await? {
@@ -149,6 +151,7 @@ impl Builder {
             policy: policy.clone(),
             exchange,
             rules_exchange,
+            shadow: (shadow, Versions::of_shadow_rules(&settings.data)),
             tenant: tenant.clone(),
             others,
             schedule,
@@ -182,7 +185,7 @@ impl Builder {
         let gauges = Gauges::new(settings, &served, running.tls().cloned(), running.connection_gauge());
         let gauges: Arc<dyn Source> = Arc::new(gauges);
         metrics.set_source(&gauges);
-        let exchanges = Exchanges { policy: policy_requests, rules: rules_requests };
+        let exchanges = Exchanges { policy: policy_requests, rules: rules_requests, shadow: shadow_requests };
         Ok(Larder {
             running,
             janitor,

@@ -255,9 +255,13 @@ pub(crate) enum RulesCommand {
     },
     /// Check rules, and put them in force. A running server follows at once, and no request is lost.
     Use(RulesUseArgs),
+    /// Ask rules beside those in force, and only compare: what they answer changes nothing. `status` shows
+    /// where they differ. A running server follows at once.
+    Shadow(RulesShadowArgs),
     /// Put in force again what was in force before.
     Rollback,
-    /// Show what is in force, what was before, and what went back because it failed.
+    /// Show what is in force, what was before, what went back because it failed, and what those in the
+    /// shadow would have decided otherwise.
     Status {
         /// Print JSON.
         #[arg(long)]
@@ -286,6 +290,20 @@ pub(crate) struct RulesUseArgs {
     #[arg(long, value_name = "FILE", requires = "file")]
     pub(crate) cases: Option<PathBuf>,
     /// What the configuration says: a file, or no rules.
+    #[arg(long)]
+    pub(crate) configured: bool,
+}
+
+/// The rules that are put in the shadow.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["file", "off", "configured"])))]
+pub(crate) struct RulesShadowArgs {
+    /// A script in JavaScript, or a component. It is copied into the data directory.
+    pub(crate) file: Option<PathBuf>,
+    /// None, whatever the configuration says.
+    #[arg(long)]
+    pub(crate) off: bool,
+    /// What the configuration says: a file, or none.
     #[arg(long)]
     pub(crate) configured: bool,
 }

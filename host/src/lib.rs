@@ -116,6 +116,7 @@ mod error;
 mod exchange;
 pub mod explain;
 mod gauges;
+mod history;
 pub mod inspect;
 mod interfaces;
 mod larder;

@@ -105,6 +105,10 @@ pub trait Tenant: Send + Sync + 'static {
         Err(no_scrubs())
     }
 
+    /// The rules, those in the shadow, and what has become of their questions: `active` and `shadow`,
+    /// each null where there are none.
+    fn rules(&self) -> serde_json::Value;
+
     /// Has the policy explain a lookup.
     async fn explain(&self, query: ExplainQuery) -> Result<serde_json::Value, Fault>;
 }

@@ -41,13 +41,13 @@ pub use self::{
     health::{Health, Readiness},
     labels::{AuthFailure, PolicyResult, SweepStage},
     measured::{MeasuredIndex, MeasuredStorage},
+    repositories::{Repositories, Repository},
     request::{FinishedRequest, route},
     routes::routes,
-    snapshot::{Keys, Snapshot, Source},
+    snapshot::{Keys, ShadowCounts, Snapshot, Source},
 };
 use self::{
     families::Families,
-    repositories::Repositories,
     snapshot::{Latest, Names},
 };
 

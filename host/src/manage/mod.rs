@@ -4,7 +4,7 @@
 mod args;
 mod client;
 mod scrub;
-mod text;
+pub(crate) mod text;
 
 use std::collections::BTreeMap;
 

@@ -16,6 +16,7 @@ use crate::{
     capacity::remove_object,
     ending::Ending,
     engine::{ExplainFault, Policy},
+    exchange::RulesReport,
     explain::Query,
     revoke,
     scrub::{Plan, TenantScrub},
@@ -94,6 +95,10 @@ impl ManagedTenant for OneTenant {
     fn stop_scrub(&self) -> Result<ScrubStatus, Fault> {
         self.scrub.stop();
         Ok(self.scrub.status())
+    }
+
+    fn rules(&self) -> Value {
+        serde_json::to_value(RulesReport::of(&self.tenant.rules)).unwrap_or_default()
     }
 
     async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {

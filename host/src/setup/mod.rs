@@ -24,7 +24,7 @@ pub(crate) use self::{
     listener_tls::{management_tls, server_tls},
     metrics::Observed,
     policy::{ProvenPolicy, StartingPolicy},
-    rules::StartingRules,
+    rules::{StartingRules, follow_shadow},
     server::{server, wanted},
     storage::claim_storage,
     tenant::{Shared, schedule, tenant},

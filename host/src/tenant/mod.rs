@@ -22,6 +22,7 @@ use crate::{
     capacity::{Capacity, Refusals, Removals},
     config::KeepNewest,
     disk_pressure::DiskPressure,
+    history::History,
     net::Upstream,
     retention::{DurabilityTracker, NewDigests, RepositoryNames, UsageTracker},
     trace::Tracer,
@@ -100,6 +101,8 @@ pub(crate) struct Tenant {
     pub trace: Arc<Tracer>,
     /// Counts for all tenants of the server.
     pub metrics: Arc<Metrics>,
+    /// Counts hour by hour, and keeps it.
+    pub history: Arc<History>,
     /// What it shares with other tenants; `None` where it is the only one.
     pub shared: Option<SharedResources>,
 }

@@ -10,6 +10,7 @@ use super::{
         Fault,
         RetrySafety::{Always, Never},
     },
+    history,
     index::SqlIndex,
     pool::Driver,
     rows::{self, Columns},
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     AccessKey, AccessRole, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MatchKind,
     NOT_OF_DEFAULT, Trust, Within,
+    catalogue::{HistoryBatch, HistoryQuery, HistorySum},
     within::{MAX_LONG_KEYS, merged_by},
 };
 
@@ -242,6 +244,26 @@ where
         self.check_default()?;
         let list = async move |db: &mut TenantConnection<'_, D::Connection>| D::access_keys(db).await;
         self.call("listing access keys", Always, list).await
+    }
+
+    async fn add_history(&self, batch: &HistoryBatch) -> Result<(), IndexError> {
+        let batch = history::sorted(batch);
+        // The number of the batch makes a retry harmless.
+        let add = async move |db: &mut TenantConnection<'_, D::Connection>| D::add_history(db, &batch).await;
+        self.call("adding to the history", Always, add).await
+    }
+
+    async fn sum_history(&self, query: &HistoryQuery) -> Result<Vec<HistorySum>, IndexError> {
+        let query = query.clone();
+        let sum = async move |db: &mut TenantConnection<'_, D::Connection>| D::sum_history(db, &query).await;
+        self.call("reading the history", Always, sum).await
+    }
+
+    async fn trim_history(&self, before_hour: u64, most: usize, limit: usize) -> Result<usize, IndexError> {
+        let trim = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::trim_history(db, before_hour, most, limit).await
+        };
+        self.call("trimming the history", Always, trim).await
     }
 }
 

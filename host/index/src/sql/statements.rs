@@ -10,6 +10,7 @@ use super::{
     departed::DepartedStatements,
     facts::FactStatements,
     fault::{Fault, RetrySafety},
+    history::HistoryStatements,
     ledger::LedgerStatements,
     refusals::RefusalStatements,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
@@ -24,6 +25,7 @@ pub(super) trait Statements:
     CatalogueStatements
     + FactStatements
     + DepartedStatements
+    + HistoryStatements
     + LedgerStatements
     + RefusalStatements
     + WithinStatements

@@ -303,5 +303,7 @@ pub(super) fn forget(conn: TenantConnection<'_>) -> rusqlite::Result<bool> {
     ledger::forget(conn)?;
     conn.prepare("DELETE FROM refusals WHERE tenant = ?1")?.execute([conn.tenant()])?;
     conn.prepare("DELETE FROM departed WHERE tenant = ?1")?.execute([conn.tenant()])?;
+    conn.prepare("DELETE FROM history WHERE tenant = ?1")?.execute([conn.tenant()])?;
+    conn.prepare("DELETE FROM history_writers WHERE tenant = ?1")?.execute([conn.tenant()])?;
     Ok(true)
 }

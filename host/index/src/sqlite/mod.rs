@@ -13,6 +13,7 @@ mod facts;
 mod fault;
 mod file_watch;
 mod find;
+mod history;
 mod ledger;
 mod long_searches;
 mod queries;

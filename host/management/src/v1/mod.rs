@@ -37,6 +37,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(server::config))
         .routes(routes!(server::sweep))
         .routes(routes!(scrub::status, scrub::start, scrub::stop))
+        .routes(routes!(server::rules))
         .routes(routes!(stats::stats))
         .routes(routes!(entries::list, entries::delete_many))
         .routes(routes!(entries::get, entries::delete))

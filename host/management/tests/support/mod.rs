@@ -301,6 +301,10 @@ impl Tenant for TestTenant {
         Ok(ScrubStatus::default())
     }
 
+    fn rules(&self) -> Value {
+        json!({ "active": null, "shadow": null })
+    }
+
     async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {
         Ok(json!({ "version": query.version, "keys": query.keys }))
     }

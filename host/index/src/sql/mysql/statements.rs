@@ -14,10 +14,10 @@ use super::{
     MySql, find, ledger,
     texts::{
         ATTACH, CAP_LAST_USED, ENTRIES, ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING,
-        FORGET_DEPARTED, FORGET_NAMES, FORGET_REFUSALS, FORGET_SECRETS, HAS_ROWS, INSERT_ENTRY,
-        INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED, RENEW, SECRET,
-        SET_BLOCK, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT, UPLOADS,
-        VOLATILE_ELSEWHERE, VOLATILE_HERE,
+        FORGET_DEPARTED, FORGET_HISTORY, FORGET_NAMES, FORGET_REFUSALS, FORGET_SECRETS, FORGET_WRITERS,
+        HAS_ROWS, INSERT_ENTRY, INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT,
+        REFERENCED, RENEW, SECRET, SET_BLOCK, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME,
+        UPLOAD_BY_SLOT, UPLOADS, VOLATILE_ELSEWHERE, VOLATILE_HERE,
     },
 };
 use crate::{
@@ -303,7 +303,9 @@ impl Statements for MySql {
         if has_rows.fetch_optional(&mut *db.connection).await?.is_some() {
             return Ok(false);
         }
-        for forget in [FORGET_NAMES, FORGET_DEPARTED, FORGET_SECRETS, FORGET_REFUSALS] {
+        for forget in
+            [FORGET_NAMES, FORGET_DEPARTED, FORGET_SECRETS, FORGET_REFUSALS, FORGET_HISTORY, FORGET_WRITERS]
+        {
             execute(db.connection, db.query(forget).bind(db.tenant()).bind(db.tenant())).await?;
         }
         ledger::forget(db).await?;

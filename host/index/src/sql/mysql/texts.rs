@@ -226,6 +226,8 @@ pub(super) const FORGET_DEPARTED: &str = forget!("departed");
 pub(super) const FORGET_SECRETS: &str = forget!("secrets");
 
 pub(super) const FORGET_REFUSALS: &str = forget!("refusals");
+pub(super) const FORGET_HISTORY: &str = forget!("history");
+pub(super) const FORGET_WRITERS: &str = forget!("history_writers");
 
 /// One step in an index of each table.
 pub(super) const NEXT_TENANT: &str = "SELECT name FROM (

@@ -372,6 +372,8 @@ impl Statements for Postgres {
             execute(db.connection, db.query(forget!("departed"))).await?;
             execute(db.connection, db.query(forget!("secrets"))).await?;
             execute(db.connection, db.query(forget!("refusals"))).await?;
+            execute(db.connection, db.query(forget!("history"))).await?;
+            execute(db.connection, db.query(forget!("history_writers"))).await?;
             ledger::forget(db).await?;
         }
         Ok(!has_rows)
