@@ -46,7 +46,7 @@ fn routes() -> Vec<(Method, String, Option<serde_json::Value>, AccessRole, bool)
     }
     for prefix in ["", "/api/v3"] {
         for path in ["caches", "cache/usage", "cache/storage-limit", "cache/retention-limit"] {
-            add("GET", &format!("{prefix}{path}"), None, Read, true);
+            add("GET", &format!("{prefix}/repos/acme/app/actions/{path}"), None, Read, true);
         }
         for path in ["/orgs/acme/actions/cache/usage", "/orgs/acme/actions/cache/usage-by-repository"] {
             add("GET", &format!("{prefix}{path}"), None, Read, true);

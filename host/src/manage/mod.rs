@@ -21,7 +21,7 @@ pub(crate) use self::{
         StatsArgs, StatsBy, StatusArgs, Target, VersionArgs,
     },
     client::{Client, segment},
-    scrub::{Printed, scrub},
+    scrub::scrub,
 };
 
 /// Entries of one page.

@@ -108,7 +108,6 @@ mod sha256_text {
 
     use crate::Sha256;
 
-    #[expect(clippy::ref_option, reason = "as serde calls it")]
     pub(super) fn serialize<S: Serializer>(sha256: &Option<Sha256>, to: S) -> Result<S::Ok, S::Error> {
         match sha256 {
             Some(sha256) => to.serialize_str(&hex::encode(sha256)),
