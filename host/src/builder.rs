@@ -14,6 +14,7 @@ use crate::{
     gauges::Gauges,
     larder::{Exchanges, Larder},
     management::{self, Live, Managed, ManagementListener, ManagementOnMain},
+    scrub::Scrubs,
     server::ServedTenants,
     setup::{
         self,
@@ -123,7 +124,9 @@ impl Builder {
         let rules = setup::StartingRules::load(settings)?;
         let (lock, listener) = claim.complete(&settings.data, &settings.server).await?;
         let server = setup::server(settings, shares, listener, (tls, &observed))?;
-        let shared = Arc::new(Box::pin(setup::Shared::open(&config, storage, index, &observed)).await?);
+        let mut shared = Box::pin(setup::Shared::open(&config, storage, index, &observed)).await?;
+        shared.trace(settings)?;
+        let (trace, shared) = (shared.trace_files(), Arc::new(shared));
         let tenant = Arc::new(setup::tenant(settings, &shared, authenticator, rules.rules()).await?);
         let setup::ProvenPolicy { policy, exchange, requests: policy_requests } =
             Box::pin(policy.prove(&tenant)).await?;
@@ -161,13 +164,14 @@ impl Builder {
         let live = Live { started_ms: tenant.clock.now_ms(), sweeps, connections: Arc::clone(&connections) };
         let registry = tenancy.as_ref().map(|tenancy| Arc::clone(&tenancy.registry));
         let has_key = settings.management.key.is_some();
-        let socket = management::open(&config, is_embedded)?;
+        let (socket, tls) = (management::open(&config, is_embedded)?, setup::management_tls(settings)?);
         let (policy_of, tenant_of) = (policy.clone(), tenant.clone());
         let managed = Managed {
             policy: policy_of,
             tenant: tenant_of,
             registry,
             config: config.clone(),
+            scrubs: Scrubs::default(),
             live: Some(live),
         };
         let router = management::router(managed);
@@ -176,7 +180,7 @@ impl Builder {
         let served = ServedTenants { policy, tenant, tenancy: tenancy.clone(), management: on_main };
         let running = server.start(&served).map_err(StartError::Thread)?;
         let _ = connections.set(running.connection_gauge());
-        let listen = |socket| ManagementListener::start(socket, router).map_err(StartError::Thread);
+        let listen = |socket| ManagementListener::start(socket, tls, router).map_err(StartError::Thread);
         let management = socket.map(listen).transpose()?;
         let gauges = Gauges::new(settings, &served, running.tls().cloned(), running.connection_gauge());
         let gauges: Arc<dyn Source> = Arc::new(gauges);
@@ -193,6 +197,7 @@ impl Builder {
             _gauges: gauges,
             health,
             rules,
+            trace,
             _lock: lock,
         })
     }

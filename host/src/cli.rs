@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use larder::TenantName;
 
-use crate::manage::{CompletionsArgs, KeyArgs, LsArgs, RmArgs, ShowArgs, StatsArgs, StatusArgs, VersionArgs};
+use crate::manage::{
+    CompletionsArgs, KeyArgs, LsArgs, RmArgs, ScrubArgs, ShowArgs, StatsArgs, StatusArgs, VersionArgs,
+};
 
 /// A self-hosted GitHub Actions cache server.
 #[derive(Debug, Parser)]
@@ -43,6 +45,10 @@ pub(crate) enum Command {
     Stats(StatsArgs),
     /// Sweep the running server now: all of its tenants.
     Sweep(StatusArgs),
+    /// Read the objects of all entries back, and compare them with what was recorded while they were stored.
+    /// Asks the server at `LARDER_URL`; without it reads the storage in this process, also beside a running
+    /// server. Fails if something is bad.
+    Scrub(ScrubArgs),
     /// Make, list and revoke keys of the management API.
     Key(KeyArgs),
     /// Print completions for a shell.

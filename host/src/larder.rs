@@ -22,6 +22,7 @@ use crate::{
     registry::{Registry, SiteTls},
     server::{ConnectionUsage, LarderService, Running, Tenancy},
     sweep::Janitor,
+    trace::TraceFiles,
 };
 
 /// How long the last writes may take at the end, when a database or bucket hangs.
@@ -49,6 +50,8 @@ pub struct Larder {
     pub(crate) health: Arc<Health>,
     /// Those of the tenant `default`.
     pub(crate) rules: Asker,
+    /// Where traces are written, if they are.
+    pub(crate) trace: Option<TraceFiles>,
     /// Of the data directory; released when the process has ended or this is dropped.
     pub(crate) _lock: File,
 }
@@ -178,6 +181,9 @@ impl Larder {
         });
         if last.is_ok() && end.recv_timeout(LAST_WRITES) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::warn!("last-used times and durability could not be persisted in time");
+        }
+        if let Some(trace) = self.trace {
+            trace.flush();
         }
     }
 }

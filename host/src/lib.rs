@@ -126,6 +126,7 @@ mod net;
 mod registry;
 mod retention;
 pub mod revoke;
+mod scrub;
 mod server;
 mod setup;
 mod sweep;
@@ -133,6 +134,7 @@ pub mod telemetry;
 mod tenant;
 #[cfg(test)]
 mod testing;
+mod trace;
 pub mod versions;
 mod webhook;
 

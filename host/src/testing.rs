@@ -38,6 +38,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         durability: Arc::new(DurabilityTracker::new("this boot".into(), false)),
         capacity: None,
         removals: Arc::default(),
+        digests: Some(Arc::default()),
         refusals: Arc::default(),
         pressure: Arc::new(DiskPressure::new()),
         clock: Clock::manual(NOW_MS).0,
@@ -57,6 +58,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         departed_entries: 100,
         upstream: None,
         webhooks: None,
+        trace: Arc::default(),
         metrics: larder_metrics::Metrics::disabled(),
         shared: None,
     };

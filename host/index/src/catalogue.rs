@@ -4,6 +4,7 @@ mod access_key;
 mod browse;
 
 use async_trait::async_trait;
+use larder_storage::{Digest, ObjectName};
 
 pub use self::{
     access_key::{
@@ -18,6 +19,9 @@ const NO_LISTS: IndexError = IndexError::Unsupported("this index has no lists fo
 
 /// The error of an index without access keys.
 const NO_KEYS: IndexError = IndexError::Unsupported("this index keeps no access keys");
+
+/// The error of an index without digests.
+const NO_DIGESTS: IndexError = IndexError::Unsupported("this index keeps no digests");
 
 /// An order of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -90,6 +94,20 @@ pub trait Catalogue: Send + Sync + 'static {
     /// [`IndexError::Unsupported`] if the index does not count them.
     async fn count_entries(&self, _within: &Within) -> Result<u64, IndexError> {
         Err(NO_LISTS)
+    }
+
+    /// Stores what is known of the bytes of an entry's object, which was not known when it was attached.
+    /// Returns `false`, and changes nothing, if the entry does not exist or has another object.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index keeps no digests.
+    async fn record_digest(
+        &self,
+        _id: EntryId,
+        _object: &ObjectName,
+        _digest: &Digest,
+    ) -> Result<bool, IndexError> {
+        Err(NO_DIGESTS)
     }
 
     /// Stores an access key. Returns `false`, and changes nothing, if there is one of this name.

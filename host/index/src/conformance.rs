@@ -15,6 +15,7 @@ pub(super) mod bytes;
 pub(super) mod catalogue;
 pub(super) mod change;
 pub(super) mod departed;
+pub(super) mod digests;
 pub(super) mod facts;
 pub(super) mod keys;
 pub(super) mod ledger;
@@ -214,6 +215,11 @@ macro_rules! promises {
                 repositories_are_found_by_their_name_in_any_case
                 names_that_are_too_long_are_ignored
             }
+            digests {
+                an_entry_has_the_digest_of_its_attachment
+                another_attachment_has_another_digest
+                a_digest_is_recorded_for_the_object_that_it_is_of
+            }
             list {
                 entries_are_listed_by_number_in_pages
                 deleting_while_paging_skips_no_entry
@@ -326,7 +332,7 @@ impl Case {
     pub(super) async fn entry_at(&self, slot: &Slot, durability: &Durability, now_ms: u64) -> Entry {
         let upload = self.reserve(slot, now_ms).await;
         let attachment = attachment(1);
-        let attached = self.index.attach(upload.id, &attachment, now_ms).await;
+        let attached = self.index.attach(upload.id, &attachment, None, now_ms).await;
         assert_eq!(attached.unwrap(), AttachOutcome::Attached(None));
         let made = self.index.finalize(upload.id, &attachment, durability, now_ms).await;
         made.unwrap().expect("the upload was there")

@@ -8,6 +8,8 @@ use larder_index::{Entry, Index, IndexError, SavedBy, Upload};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::scrub::{ScrubRequest, ScrubStatus};
+
 /// Why something could not be done.
 #[derive(Debug)]
 pub enum Fault {
@@ -24,6 +26,11 @@ impl From<IndexError> for Fault {
             error => Self::Unavailable(larder_common::causes::chain(&error).to_string()),
         }
     }
+}
+
+/// The error of a server that does not scrub.
+fn no_scrubs() -> Fault {
+    Fault::Unsupported("this server does not scrub".to_owned())
 }
 
 /// A server.
@@ -72,6 +79,25 @@ pub trait Tenant: Send + Sync + 'static {
     /// The rules, those in the shadow, and what has become of their questions: `active` and `shadow`,
     /// each null where there are none.
     fn rules(&self) -> serde_json::Value;
+
+    /// Starts a scrub of these repositories; none: of all. Returns `None` if one is under way.
+    async fn start_scrub(
+        &self,
+        _asked: ScrubRequest,
+        _repositories: Vec<String>,
+    ) -> Result<Option<ScrubStatus>, Fault> {
+        Err(no_scrubs())
+    }
+
+    /// Returns how far the scrub is, or how the last one ended.
+    fn scrub_status(&self) -> Result<ScrubStatus, Fault> {
+        Err(no_scrubs())
+    }
+
+    /// Asks the scrub that is under way to stop.
+    fn stop_scrub(&self) -> Result<ScrubStatus, Fault> {
+        Err(no_scrubs())
+    }
 
     /// Has the policy explain a lookup.
     async fn explain(&self, query: ExplainQuery) -> Result<serde_json::Value, Fault>;

@@ -75,6 +75,9 @@ fn routes() -> Vec<(Method, String, Option<serde_json::Value>, AccessRole, bool)
     add("DELETE", &format!("{M}/cache-entries?key=none"), None, Delete, true);
     add("DELETE", &format!("{M}/cache-entries/0"), None, Delete, true);
     add("DELETE", &format!("{M}/storage-locations/0"), None, Delete, true);
+    add("GET", "/api/v1/scrub", None, Read, true);
+    add("POST", "/api/v1/scrub", Some(json!({ "repair": true })), Delete, true);
+    add("DELETE", "/api/v1/scrub", None, Delete, true);
     add("GET", "/api/v1/config", None, Admin, false);
     add("POST", "/api/v1/sweep", None, Admin, false);
     add("GET", "/api/v1/keys", None, Admin, false);

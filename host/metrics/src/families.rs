@@ -15,6 +15,7 @@ use crate::{
         ByRoute, ByStage, ByTool, ByUpload, DurationLabels, LookupLabels, PolicyLabels, PolicyResult,
         RequestLabels, Success, SweepLabels, SweepStage, UploadResult,
     },
+    scrub::ScrubFamilies,
 };
 
 /// What is said about the program.
@@ -55,6 +56,7 @@ pub(crate) struct Families {
     pub(crate) sweeps: Family<SweepLabels, Counter>,
     pub(crate) sweep_duration: Seconds<ByStage>,
     pub(crate) last_sweep: Family<ByStage, Gauge>,
+    pub(crate) scrub: ScrubFamilies,
     pub(crate) policy_calls: Family<PolicyLabels, Counter>,
     pub(crate) policy_call_duration: Seconds<ByCall>,
     pub(crate) policy_faults: Counter,
@@ -124,6 +126,7 @@ impl Families {
             sweeps: Family::default(),
             sweep_duration: Family::new_with_constructor(long_seconds as fn() -> Histogram),
             last_sweep: Family::default(),
+            scrub: ScrubFamilies::default(),
             policy_calls: Family::default(),
             policy_call_duration: Family::new_with_constructor(short_seconds as fn() -> Histogram),
             policy_faults: Counter::default(),
@@ -138,6 +141,7 @@ impl Families {
         families.register_build(registry, build);
         families.register_requests(registry);
         families.register_sweeps(registry);
+        families.scrub.register(registry);
         families.register_calls(registry);
         families
     }

@@ -18,6 +18,7 @@ mod process;
 mod repositories;
 mod request;
 mod routes;
+mod scrub;
 mod snapshot;
 mod tools;
 
@@ -40,7 +41,7 @@ pub use self::{
     health::{Health, Readiness},
     labels::{AuthFailure, PolicyResult, SweepStage},
     measured::{MeasuredIndex, MeasuredStorage},
-    request::FinishedRequest,
+    request::{FinishedRequest, route},
     routes::routes,
     snapshot::{Keys, ShadowCounts, Snapshot, Source},
 };

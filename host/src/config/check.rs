@@ -98,6 +98,7 @@ pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result
     check.keep_newest(&settings.retention)?;
     check.connections(&settings.server)?;
     check.listener_tls("server.tls", &settings.server.tls)?;
+    check.listener_tls("management.tls", &settings.management.tls)?;
     check.tls_has_listener(settings)?;
     check.origin_url("server.base_url", settings.server.base_url.as_deref())?;
     check.origin_url("upstream.url", settings.upstream.url.as_deref())?;
@@ -116,6 +117,7 @@ pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result
     check.signing_secret("management.key", settings.management.key.as_ref())?;
     check.storage(&settings.storage)?;
     check.capacity(&settings.capacity)?;
+    check.trace(&settings.trace)?;
     check.auth(&settings.auth)
 }
 

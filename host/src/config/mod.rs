@@ -34,6 +34,7 @@ mod socket_activation;
 mod socket_mode;
 mod storage;
 mod tenants;
+mod trace;
 
 use std::{
     ffi::OsString,
@@ -59,11 +60,12 @@ pub use sections::{
 };
 pub use socket_activation::{InheritedListener, inherited_listeners};
 pub use socket_mode::SocketMode;
-pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
+pub use storage::{Azblob, Digests, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 pub use tenants::{REMOVED_TENANT, TenantSummary, Tenants};
 pub(crate) use tenants::{
     RemovedTenant, TenantConfig, TenantFiles, TenantSection, host_name, removed_tenants,
 };
+pub use trace::TraceConfig;
 
 /// The effective configuration.
 #[derive(Clone, Debug)]

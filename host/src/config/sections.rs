@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CapacityConfig, Database, DatabaseDriver, IssuerConfig, ListenAddress, ListenerTls, Management,
-    MetricsConfig, Proxy, RulesConfig, SocketMode, SslMode, listen, networks, optional, secret,
+    MetricsConfig, Proxy, RulesConfig, SocketMode, SslMode, TraceConfig, listen, networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -64,6 +64,8 @@ pub struct Settings {
     pub log: Log,
     /// What is counted.
     pub metrics: MetricsConfig,
+    /// What became of requests, in files.
+    pub trace: TraceConfig,
     /// Outgoing TLS.
     pub tls: Tls,
     /// Outgoing proxies.
@@ -91,6 +93,7 @@ impl Default for Settings {
             management: Management::default(),
             log: Log::default(),
             metrics: MetricsConfig::default(),
+            trace: TraceConfig::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
             tenants: Tenants::default(),

@@ -22,7 +22,7 @@ use crate::{
     auth::Claims,
     message::RequestRecord,
     telemetry::{InRequest, RequestScope},
-    tenant::unpaid,
+    tenant::{Tenant, unpaid},
 };
 
 /// A call of a driver on behalf of a request. The caller pins a future that is not `Unpin`, so that
@@ -68,6 +68,16 @@ pub(super) fn scope_in(store: StoreContextMut<'_, State>) -> Option<RequestScope
 /// Returns the claims of the request that the component is handling, once its token is verified.
 pub(super) fn claims(accessor: &Accessor<State, HasSelf<State>>) -> Option<Arc<Claims>> {
     accessor.with(|mut access| record(access.as_context_mut())?.claims().cloned())
+}
+
+/// Returns the record of the request that the component is handling, where its event is wanted. To be
+/// called before the host call awaits anything.
+pub(super) fn traced(
+    accessor: &Accessor<State, HasSelf<State>>,
+    tenant: &Tenant,
+) -> Option<Arc<RequestRecord>> {
+    let get = || accessor.with(|mut access| record(access.as_context_mut()));
+    tenant.trace.is_on().then(get).flatten()
 }
 
 fn record(mut store: StoreContextMut<'_, State>) -> Option<Arc<RequestRecord>> {

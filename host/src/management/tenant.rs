@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use larder_common::causes::chain;
 use larder_index::{Cause, Departure, Entry, Index, SavedBy, Upload};
-use larder_management::{Action, ExplainQuery, Fault, Revocation, Tenant as ManagedTenant};
+use larder_management::{
+    Action, ExplainQuery, Fault, Revocation, ScrubRequest, ScrubStatus, Tenant as ManagedTenant,
+};
 use serde_json::Value;
 use tokio::task::LocalSet;
 
@@ -17,12 +19,14 @@ use crate::{
     exchange::RulesReport,
     explain::Query,
     revoke,
+    scrub::{Plan, TenantScrub},
     tenant::Tenant,
 };
 
 pub(super) struct OneTenant {
     pub(super) policy: Policy,
     pub(super) tenant: Arc<Tenant>,
+    pub(super) scrub: Arc<TenantScrub>,
 }
 
 impl OneTenant {
@@ -65,6 +69,26 @@ impl ManagedTenant for OneTenant {
 
     fn rules(&self) -> Value {
         serde_json::to_value(RulesReport::of(&self.tenant.rules)).unwrap_or_default()
+    }
+
+    async fn start_scrub(
+        &self,
+        asked: ScrubRequest,
+        repositories: Vec<String>,
+    ) -> Result<Option<ScrubStatus>, Fault> {
+        let ScrubRequest { repair, record, bytes_per_second, after, .. } = asked;
+        let bytes_per_second = Some(bytes_per_second).filter(|rate| *rate > 0);
+        let plan = Plan { repair, record, bytes_per_second, repositories, after };
+        Ok(self.scrub.start(&self.tenant, plan)?.then(|| self.scrub.status()))
+    }
+
+    fn scrub_status(&self) -> Result<ScrubStatus, Fault> {
+        Ok(self.scrub.status())
+    }
+
+    fn stop_scrub(&self) -> Result<ScrubStatus, Fault> {
+        self.scrub.stop();
+        Ok(self.scrub.status())
     }
 
     async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {

@@ -11,15 +11,23 @@ use std::{
 
 use http::{HeaderMap, Method, header::USER_AGENT};
 
-use larder_common::TenantName;
+use larder_common::{
+    TenantName,
+    event::{Event, EventKind},
+};
 use larder_metrics::{FinishedRequest, Metrics};
+use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Response,
     outcome::{Outcome, cut},
 };
-use crate::{auth::Claims, telemetry::RequestScope};
+use crate::{
+    auth::Claims,
+    telemetry::RequestScope,
+    trace::{Noted, Tracer},
+};
 
 /// What the log line of a request will hold. Shared by all that handle the request; written when
 /// the last reference is dropped.
@@ -42,6 +50,15 @@ pub(crate) struct RequestRecord {
     /// `None`: it is not counted.
     metrics: Option<Arc<Metrics>>,
     pace: Pace,
+    /// Where somebody wants its event.
+    traced: OnceLock<Traced>,
+}
+
+/// A request whose event somebody wants.
+struct Traced {
+    tracer: Arc<Tracer>,
+    received_ms: u64,
+    noted: Mutex<Noted>,
 }
 
 /// When the pieces of a response's body were sent, in microseconds since the head arrived. 0: not yet.
@@ -98,6 +115,7 @@ impl RequestRecord {
             tenant: OnceLock::new(),
             metrics: None,
             pace: Pace::default(),
+            traced: OnceLock::new(),
         }
     }
 
@@ -128,6 +146,21 @@ impl RequestRecord {
     /// byte of the response is gone.
     pub(crate) fn set_tenant(&self, name: &TenantName, place: OwnedSemaphorePermit) {
         let _ = self.tenant.set(TenantRequest { name: name.clone(), _place: place });
+    }
+
+    /// Has an event made of the request, if anybody wants it.
+    pub(crate) fn set_tracer(&self, tracer: &Arc<Tracer>, received_ms: u64) {
+        if tracer.is_on() {
+            let traced = Traced { tracer: tracer.clone(), received_ms, noted: Mutex::default() };
+            let _ = self.traced.set(traced);
+        }
+    }
+
+    /// Records for the event what the host learns of the request.
+    pub(crate) fn note(&self, note: impl FnOnce(&mut Noted)) {
+        if let Some(traced) = self.traced.get() {
+            note(&mut traced.noted.lock());
+        }
     }
 
     /// Records the claims of the request's token.
@@ -190,6 +223,46 @@ impl RequestRecord {
         });
     }
 
+    fn event(&self, traced: &Traced, outcome: &Outcome) -> Event {
+        let kind = match larder_metrics::route(self.method.as_str(), &self.path) {
+            "lookup" => EventKind::Lookup,
+            "reserve" => EventKind::Reserve,
+            "upload" => EventKind::Upload,
+            "finalize" => EventKind::Finalize,
+            "download" => EventKind::Download,
+            _ => EventKind::Other,
+        };
+        let claims = self.claims.get();
+        let whole = Event {
+            request: Some(self.id().to_owned()),
+            status: Some(self.status.load(Relaxed)).filter(|status| *status > 0),
+            outcome: outcome.kind.to_owned(),
+            repository: outcome.repository.clone().unwrap_or_default(),
+            scope: outcome.scope.clone(),
+            key: outcome.key.clone(),
+            version: outcome.version.clone(),
+            matched_key: outcome.matched_key.clone(),
+            entry: outcome.entry,
+            cause: outcome.miss.map(str::to_owned),
+            reason: outcome.reason.clone(),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            client: self.agent.split_whitespace().next().unwrap_or_default().to_owned(),
+            ..Event::new(kind, traced.received_ms)
+        };
+        let with_claims = match claims {
+            None => whole,
+            Some(claims) => Event {
+                repository: claims.repository.clone(),
+                scopes: claims.scopes.iter().map(crate::auth::Scope::to_text).collect(),
+                facts: claims.facts.clone(),
+                ..whole
+            },
+        };
+        traced.noted.lock().complete(with_claims)
+    }
+
     /// Records that the request's body broke off: the client reads no response, though the kernel
     /// may accept it.
     pub(crate) fn set_broken(&self) {
@@ -222,6 +295,9 @@ impl Drop for RequestRecord {
         let outcome = self.outcome.get().unwrap_or(&nothing);
         if let Some(metrics) = &self.metrics {
             self.count(metrics, outcome);
+        }
+        if let Some(traced) = self.traced.get() {
+            traced.tracer.record(|| self.event(traced, outcome));
         }
         // None where the client disconnected before the response began.
         let status = Some(*self.status.get_mut()).filter(|status| *status > 0);

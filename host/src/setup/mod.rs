@@ -20,8 +20,8 @@ use crate::config::{Secret, Settings};
 
 pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
-    beside::beside,
-    listener_tls::server_tls,
+    beside::{beside, make_if_missing},
+    listener_tls::{management_tls, server_tls},
     metrics::Observed,
     policy::{ProvenPolicy, StartingPolicy},
     rules::{StartingRules, follow_shadow},

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     capacity::remove_object,
     retention::{Candidate, ContentState, with_details},
+    trace::swept,
 };
 
 /// Concurrent `stat` calls.
@@ -135,6 +136,7 @@ impl Sweeper<'_> {
             run.report.bytes += entry.size_bytes;
             let (key, cause) = (&entry.slot.key, &departure.cause);
             tracing::info!(entry = entry.id.0, key, %cause, "entry deleted");
+            self.tenant.trace.record(|| swept(entry, &departure));
             run.failures.record(remove_object(self.tenant, &entry.object).await)?;
         }
         Ok(())

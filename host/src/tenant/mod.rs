@@ -23,7 +23,8 @@ use crate::{
     config::KeepNewest,
     disk_pressure::DiskPressure,
     net::Upstream,
-    retention::{DurabilityTracker, RepositoryNames, UsageTracker},
+    retention::{DurabilityTracker, NewDigests, RepositoryNames, UsageTracker},
+    trace::Tracer,
     webhook::Webhooks,
 };
 
@@ -79,6 +80,8 @@ pub(crate) struct Tenant {
     pub capacity: Option<Arc<Capacity>>,
     /// Objects whose removal the index does not know yet.
     pub removals: Arc<Removals>,
+    /// What is known of the bytes of objects that were just stored; `None` where nothing is recorded.
+    pub digests: Option<Arc<NewDigests>>,
     /// What was refused, and the client not told.
     pub refusals: Arc<Refusals>,
     /// Reports a full disk.
@@ -93,6 +96,8 @@ pub(crate) struct Tenant {
     pub upstream: Option<Upstream>,
     /// Verifies the platform's webhooks; `None` where there are none.
     pub webhooks: Option<Arc<Webhooks>>,
+    /// What became of requests, for who wants to know.
+    pub trace: Arc<Tracer>,
     /// Counts for all tenants of the server.
     pub metrics: Arc<Metrics>,
     /// What it shares with other tenants; `None` where it is the only one.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use larder_common::TenantName;
+use larder_storage::{Digest, ObjectName};
 
 use super::{
     digest::{HEAD_BYTES, HeadRange, head_range},
@@ -47,6 +48,13 @@ pub(super) trait CatalogueStatements: Driver {
 
     /// Selects by the heads of repository and scope.
     async fn count(db: &mut TenantConnection<'_, Self::Connection>, within: &Within) -> Result<u64, Fault>;
+
+    async fn record_digest(
+        db: &mut TenantConnection<'_, Self::Connection>,
+        id: EntryId,
+        object: &ObjectName,
+        digest: &Digest,
+    ) -> Result<bool, Fault>;
 
     async fn add_access_key(
         db: &mut TenantConnection<'_, Self::Connection>,
@@ -199,6 +207,19 @@ where
         let within = within.clone();
         let counted = async move |db: &mut TenantConnection<'_, D::Connection>| count::<D>(db, &within).await;
         self.call("counting entries", Always, counted).await
+    }
+
+    async fn record_digest(
+        &self,
+        id: EntryId,
+        object: &ObjectName,
+        digest: &Digest,
+    ) -> Result<bool, IndexError> {
+        let (object, digest) = (object.clone(), digest.clone());
+        let record = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::record_digest(db, id, &object, &digest).await
+        };
+        self.call("recording a digest", Always, record).await
     }
 
     async fn add_access_key(&self, key: &AccessKey) -> Result<bool, IndexError> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use larder_common::TenantName;
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 
 use super::{
     catalogue::CatalogueStatements,
@@ -66,6 +66,7 @@ pub(super) trait Statements:
         db: &mut TenantConnection<'_, Self::Connection>,
         id: UploadId,
         attachment: &Attachment,
+        digest: Option<&Digest>,
         now_ms: u64,
     ) -> Result<AttachOutcome, Fault>;
 

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use larder_common::TenantName;
+use larder_storage::{Digest, ObjectName};
 use rusqlite::{Row, ToSql, params, types::Type};
 
 use super::{
-    SqliteIndex,
+    SqliteIndex, changes,
     rows::{self, compared_key, entry_columns, integer},
     tenant::TenantConnection,
 };
@@ -244,6 +245,17 @@ impl Catalogue for SqliteIndex {
 
     async fn count_entries(&self, within: &Within) -> Result<u64, IndexError> {
         self.read("counting entries", |conn| count(conn, within))
+    }
+
+    async fn record_digest(
+        &self,
+        id: EntryId,
+        object: &ObjectName,
+        digest: &Digest,
+    ) -> Result<bool, IndexError> {
+        let (object, digest) = (object.clone(), digest.clone());
+        let record = move |conn: TenantConnection<'_>| changes::record_digest(conn, id, &object, &digest);
+        self.write("recording a digest", record).await
     }
 
     async fn add_access_key(&self, key: &AccessKey) -> Result<bool, IndexError> {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use larder_index::{
     AccessKey, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MatchKind, Within,
 };
+use larder_storage::{Digest, ObjectName};
 
 use super::MeasuredIndex;
 
@@ -34,6 +35,15 @@ impl Catalogue for MeasuredIndex {
 
     async fn count_entries(&self, within: &Within) -> Result<u64, IndexError> {
         self.inner.count_entries(within).await
+    }
+
+    async fn record_digest(
+        &self,
+        id: EntryId,
+        object: &ObjectName,
+        digest: &Digest,
+    ) -> Result<bool, IndexError> {
+        self.inner.record_digest(id, object, digest).await
     }
 
     async fn add_access_key(&self, key: &AccessKey) -> Result<bool, IndexError> {

@@ -40,6 +40,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("ledger", include_str!("migrations/0007_ledger.sql")),
     ("refusals", include_str!("migrations/0008_refusals.sql")),
     ("management", include_str!("migrations/0009_management.sql")),
+    ("digests", include_str!("migrations/0010_digests.sql")),
 ];
 
 /// Too long values are errors and are not truncated. Waiting for a row lock ends before the call

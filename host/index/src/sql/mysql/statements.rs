@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use larder_common::TenantName;
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 use sqlx::{
     Connection as _, MySqlConnection,
     mysql::{MySqlArguments, MySqlRow},
@@ -21,7 +21,7 @@ use super::{
     },
 };
 use crate::{
-    AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest,
+    AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, digest_text, latest,
     sql::{
         fault::{Fault, RetrySafety},
         request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
@@ -150,6 +150,7 @@ impl Statements for MySql {
         db: &mut Db<'_>,
         id: UploadId,
         attachment: &Attachment,
+        digest: Option<&Digest>,
         now_ms: u64,
     ) -> Result<AttachOutcome, Fault> {
         let tenant = db.tenancy();
@@ -162,6 +163,7 @@ impl Statements for MySql {
         let attach = sqlx::query(ATTACH)
             .bind(attachment.object.as_str().as_bytes())
             .bind(integer(attachment.size_bytes))
+            .bind(digest.map(|digest| digest_text::column(&attachment.object, digest).into_bytes()))
             .bind(integer(now_ms))
             .bind(integer(now_ms))
             .bind(integer(now_ms))

@@ -38,6 +38,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("ledger", include_str!("migrations/0007_ledger.sql")),
     ("refusals", include_str!("migrations/0008_refusals.sql")),
     ("management", include_str!("migrations/0009_management.sql")),
+    ("digests", include_str!("migrations/0010_digests.sql")),
 ];
 
 /// Each statement has one plan, made once and from its indexes alone. The statements are written
