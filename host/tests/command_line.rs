@@ -22,7 +22,7 @@ use larder::{
         fs::{FsStorage, budget::Budget},
     },
 };
-use larder_testing::Authority;
+use larder_testing::certificates::Authority;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -67,6 +67,16 @@ pub trait Tenant: Send + Sync + 'static {
     /// Most bytes that it may have stored; `None`: any number.
     fn limit_bytes(&self) -> Option<u64>;
 
+    /// Most bytes that a repository may have stored, by its id or name; `None`: any number.
+    fn repository_limit_bytes(&self, _id: &str, _name: &str) -> Option<u64> {
+        self.limit_bytes()
+    }
+
+    /// After how many days without use an entry is deleted; `None`: never.
+    fn unused_days(&self) -> Option<u64> {
+        None
+    }
+
     /// Deletes an entry with its object, as somebody's deletion. Returns whether it was there.
     async fn delete_entry(&self, entry: &Entry) -> Result<bool, Fault>;
 

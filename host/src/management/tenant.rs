@@ -23,6 +23,8 @@ use crate::{
     tenant::Tenant,
 };
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
 pub(super) struct OneTenant {
     pub(super) policy: Policy,
     pub(super) tenant: Arc<Tenant>,
@@ -43,6 +45,14 @@ impl ManagedTenant for OneTenant {
 
     fn limit_bytes(&self) -> Option<u64> {
         self.tenant.capacity.as_ref().and_then(|capacity| capacity.limits.most())
+    }
+
+    fn repository_limit_bytes(&self, id: &str, name: &str) -> Option<u64> {
+        self.tenant.capacity.as_ref().and_then(|capacity| capacity.limits.most_of(id, name))
+    }
+
+    fn unused_days(&self) -> Option<u64> {
+        self.tenant.settings.unused_entry_ms.map(|ms| ms / DAY_MS)
     }
 
     async fn delete_entry(&self, entry: &Entry) -> Result<bool, Fault> {

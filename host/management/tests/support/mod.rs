@@ -264,6 +264,14 @@ impl Tenant for TestTenant {
         None
     }
 
+    fn repository_limit_bytes(&self, id: &str, name: &str) -> Option<u64> {
+        (id == "7" && name == "acme/app").then_some((3 << 30) + 5)
+    }
+
+    fn unused_days(&self) -> Option<u64> {
+        Some(90)
+    }
+
     async fn delete_entry(&self, entry: &Entry) -> Result<bool, Fault> {
         self.deleted.lock().unwrap().push(entry.id.0);
         Ok(self.index.delete_entry(entry.id, &Departure { cause: Cause::Manual, at_ms: 5_000 }).await?)
