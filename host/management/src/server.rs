@@ -86,6 +86,10 @@ pub trait Tenant: Send + Sync + 'static {
     /// Deletes what somebody saved, holds it back, or releases it.
     async fn revoke(&self, by: &SavedBy, action: Action, dry_run: bool) -> Result<Revocation, Fault>;
 
+    /// The rules, those in the shadow, and what has become of their questions: `active` and `shadow`,
+    /// each null where there are none.
+    fn rules(&self) -> serde_json::Value;
+
     /// Starts a scrub of these repositories; none: of all. Returns `None` if one is under way.
     async fn start_scrub(
         &self,
@@ -104,10 +108,6 @@ pub trait Tenant: Send + Sync + 'static {
     fn stop_scrub(&self) -> Result<ScrubStatus, Fault> {
         Err(no_scrubs())
     }
-
-    /// The rules, those in the shadow, and what has become of their questions: `active` and `shadow`,
-    /// each null where there are none.
-    fn rules(&self) -> serde_json::Value;
 
     /// Has the policy explain a lookup.
     async fn explain(&self, query: ExplainQuery) -> Result<serde_json::Value, Fault>;

@@ -38,7 +38,7 @@ impl Exchanged for ShadowExchange {
     }
 
     async fn fails(&self, _rules: &Self::Loaded) {
-        pending().await
+        pending::<()>().await;
     }
 
     fn may_go_back_to(&self, _before: &Self::Loaded) -> bool {

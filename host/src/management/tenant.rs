@@ -77,6 +77,10 @@ impl ManagedTenant for OneTenant {
         Ok(revoke::revoke(self.ending(), by, action, dry_run, self.tenant.clock.now_ms()).await?)
     }
 
+    fn rules(&self) -> Value {
+        serde_json::to_value(RulesReport::of(&self.tenant.rules)).unwrap_or_default()
+    }
+
     async fn start_scrub(
         &self,
         asked: ScrubRequest,
@@ -95,10 +99,6 @@ impl ManagedTenant for OneTenant {
     fn stop_scrub(&self) -> Result<ScrubStatus, Fault> {
         self.scrub.stop();
         Ok(self.scrub.status())
-    }
-
-    fn rules(&self) -> Value {
-        serde_json::to_value(RulesReport::of(&self.tenant.rules)).unwrap_or_default()
     }
 
     async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {

@@ -41,7 +41,10 @@ pub(crate) trait Fixture: Send + Sync {
 
     /// Removes the last byte of an object, without the storage.
     async fn cut_short(&self, object: &ObjectName) {
-        self.change_below("", object, |bytes| drop(bytes.pop())).await;
+        self.change_below("", object, |bytes| {
+            bytes.pop();
+        })
+        .await;
     }
 
     /// Changes a bit of an object, in the same way.

@@ -285,6 +285,10 @@ impl Tenant for TestTenant {
         Ok(Revocation { action, dry_run, entries: Vec::new(), uploads: 0, unknown: 0 })
     }
 
+    fn rules(&self) -> Value {
+        json!({ "active": null, "shadow": null })
+    }
+
     async fn start_scrub(
         &self,
         asked: ScrubRequest,
@@ -299,10 +303,6 @@ impl Tenant for TestTenant {
 
     fn stop_scrub(&self) -> Result<ScrubStatus, Fault> {
         Ok(ScrubStatus::default())
-    }
-
-    fn rules(&self) -> Value {
-        json!({ "active": null, "shadow": null })
     }
 
     async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {
