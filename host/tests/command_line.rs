@@ -279,6 +279,13 @@ async fn a_scrub_finds_what_is_damaged_beside_a_server_and_over_http() {
     );
     let id = local.json(&["ls", "-k", "damaged", "--json", "id"])[0]["id"].to_string();
     assert_eq!(local.json(&["scrub", "--after", &id, "--json"])["checked"], 0);
+    // It would take an hour for the first entry: so it is killed in the middle, and has changed nothing.
+    let mut slow = local.command().args(["scrub", "--repair", "--rate", "1"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    slow.kill().unwrap();
+    assert_eq!(slow.wait().unwrap().code(), None, "it had not ended");
+    let found: Value = serde_json::from_slice(&local.run(&["scrub", "--json"]).stdout).unwrap();
+    assert_eq!((&found["bad"], &found["checked"]), (&json!(1), &json!(2)));
     let key = local.text(&["key", "new", "--role", "delete", "me"]).trim().to_owned();
     let reader = local.text(&["key", "new", "--role", "read", "reader"]).trim().to_owned();
     let (_server, url) = start(&local);
