@@ -7,7 +7,6 @@ mod history;
 use async_trait::async_trait;
 use larder_storage::{Digest, ObjectName};
 
-pub(crate) use self::history::COUNTS;
 pub use self::{
     access_key::{
         ACCESS_KEY_DIGEST_BYTES, AccessKey, AccessRole, MAX_ACCESS_KEY_NAME_BYTES, MAX_ACCESS_KEYS,

@@ -164,6 +164,6 @@ async fn stored(index: &SqliteIndex, slot: &Slot, size_bytes: u64) {
     let larder_index::Reservation::Reserved(upload) = reserved else { panic!("the slot is taken") };
     let object = ObjectName::parse("0123456789abcdef0123456789abcdef").unwrap();
     let attachment = larder_index::Attachment { object, size_bytes };
-    index.attach(upload.id, &attachment, NOW_MS).await.unwrap();
+    index.attach(upload.id, &attachment, None, NOW_MS).await.unwrap();
     index.finalize(upload.id, &attachment, &Durability::Durable, NOW_MS).await.unwrap().unwrap();
 }
