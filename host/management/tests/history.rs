@@ -1,6 +1,6 @@
 //! History and savings.
 
-#![expect(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(dead_code, reason = "what this test does not need of the setup")]
 
 mod support;
