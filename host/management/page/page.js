@@ -162,7 +162,7 @@ function groups(rows, fromMs, hours, size) {
 function chart(kind, id, labels, series, options, words) {
   $(id).setAttribute('aria-label', words)
   const axis = { showGrid: false, labelInterpolationFnc: (label, at) => (at % Math.ceil(labels.length / 6) === 0 ? label : null) }
-  return new globalThis.Chartist[kind](`#${id}`, { labels, series }, { fullWidth: true, chartPadding: 8, axisX: axis, ...options })
+  return new globalThis.Chartist[kind](`#${id}`, { labels, series }, { fullWidth: true, chartPadding: { top: 16, right: 44, bottom: 4, left: 8 }, axisX: axis, ...options })
 }
 
 function showCharts(list, size) {
@@ -218,6 +218,24 @@ async function showSavings() {
   const make = (more) =>
     row(cell(`+${more.more_bytes / 1e9} GB`), cell(more.more_hits.toLocaleString(), 'number'), cell(percent(more.hit_ratio), 'number'))
   rows('with-more', with_more, make, 'Nothing in this time.')
+}
+
+// --- rules ---
+
+const RULES = { access: 'Access', restore: 'Restore', save: 'Save', retention: 'Retention' }
+
+async function showRules() {
+  const { active, shadow } = await call('rules')
+  $('rules-section').hidden = !active && !shadow
+  const answered = ({ interfaces }) => interfaces.map((each) => `${RULES[each.interface] ?? each.interface}: ${each.asked} asked, ${each.failed} failed`).join('; ')
+  pairs($('rules-facts'), [
+    ['In force', active ? `${active.name} (${answered(active)})` : 'none'],
+    ['Shadow', shadow ? `${shadow.name} (${shadow.answered} answered, ${shadow.differ} differ)` : 'none'],
+  ])
+  $('differences-region').hidden = !shadow
+  const make = (each) =>
+    row(cell(RULES[each.interface] ?? each.interface), cell(each.active), cell(each.shadow), cell(each.count.toLocaleString(), 'number'))
+  rows('differences', shadow?.differences ?? [], make, 'No differences.')
 }
 
 async function showRepositories() {
@@ -355,6 +373,7 @@ const CAUSES = {
   revoked: 'It was revoked.',
   'closed-scope': 'It was deleted, because its branch or pull request was closed.',
   deleted: 'Somebody deleted it.',
+  rule: 'A rule of the operator left it out.',
   denied: 'It is in a scope that the token may not read.',
 }
 
@@ -408,7 +427,7 @@ async function logIn() {
 function logOut(why = '') {
   sessionStorage.removeItem(KEY)
   for (const id of ['inside', 'log-out', 'server', 'tenant-form']) $(id).hidden = true
-  for (const table of ['entries', 'repositories', 'uploads', 'tools', 'with-more']) $(table).tBodies[0].replaceChildren()
+  for (const table of ['entries', 'repositories', 'uploads', 'tools', 'with-more', 'differences']) $(table).tBodies[0].replaceChildren()
   $('explanation').replaceChildren()
   $('login').hidden = false
   $('login-failure').textContent = why
@@ -417,7 +436,7 @@ function logOut(why = '') {
   $('key').focus()
 }
 
-const refreshAll = () => attempt(() => Promise.all([showStatus(), showRepositories(), showEntries(), showUploads(), showHistory(), showSavings()]))
+const refreshAll = () => attempt(() => Promise.all([showStatus(), showRepositories(), showEntries(), showUploads(), showHistory(), showSavings(), showRules()]))
 
 $('login-form').onsubmit = async (event) => {
   event.preventDefault()
