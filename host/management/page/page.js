@@ -139,6 +139,105 @@ async function showStatus() {
   ])
 }
 
+// --- history ---
+
+const HOUR_MS = 3_600_000
+const percent = (ratio) => (ratio === null || ratio === undefined ? '–' : `${(ratio * 100).toFixed(1)} %`)
+
+/** Hours in groups of some, the earliest first; a group without a look-up has no hit ratio. */
+function groups(rows, fromMs, hours, size) {
+  const list = Array.from({ length: hours / size }, (_, at) => ({ at: fromMs + at * size * HOUR_MS, hits: 0, lookups: 0, served: 0, saved: 0 }))
+  for (const row of rows) {
+    const group = list[Math.floor((row.start_ms - fromMs) / HOUR_MS / size)]
+    if (!group) continue
+    group.hits += row.hits
+    group.lookups += row.lookups
+    group.served += row.served_bytes
+    group.saved += row.saved_bytes
+  }
+  return list
+}
+
+/** Charts are pictures, so each has its content in words. */
+function chart(kind, id, labels, series, options, words) {
+  $(id).setAttribute('aria-label', words)
+  const axis = { showGrid: false, labelInterpolationFnc: (label, at) => (at % Math.ceil(labels.length / 6) === 0 ? label : null) }
+  return new globalThis.Chartist[kind](`#${id}`, { labels, series }, { fullWidth: true, chartPadding: { top: 16, right: 44, bottom: 4, left: 8 }, axisX: axis, ...options })
+}
+
+function showCharts(list, size) {
+  const format = size === 1 ? { hour: '2-digit', minute: '2-digit' } : { weekday: 'short', hour: '2-digit' }
+  const labels = list.map(({ at }) => new Date(at).toLocaleString([], format))
+  const ratios = list.map(({ hits, lookups }) => (lookups ? (hits / lookups) * 100 : null))
+  const known = ratios.filter((ratio) => ratio !== null)
+  const range = known.length ? `${Math.min(...known).toFixed(0)} to ${Math.max(...known).toFixed(0)} percent` : 'no look-ups'
+  chart('LineChart', 'ratio-chart', labels, [ratios], { low: 0, high: 100, lineSmooth: false }, `Hit ratio by time: ${range}`)
+  const most = Math.max(...list.map(({ served, saved }) => Math.max(served, saved)))
+  const unit = Math.min(Math.max(Math.floor(Math.log2(Math.max(most, 1)) / 10), 0), UNITS.length - 1)
+  $('bytes-unit').textContent = UNITS[unit]
+  const scaled = (name) => list.map((group) => group[name] / 1024 ** unit)
+  const sum = (name) => bytes(list.reduce((all, group) => all + group[name], 0))
+  const words = `Bytes by time: ${sum('served')} served and ${sum('saved')} saved in all`
+  chart('BarChart', 'bytes-chart', labels, [scaled('served'), scaled('saved')], { low: 0, seriesBarDistance: 6 }, words)
+}
+
+async function showHistory() {
+  const hours = Number($('history-hours').value)
+  const repository = $('history-repository').value
+  const [history, tools] = await Promise.all(['hour', 'tool'].map((by) => call('history', { query: { by, hours, repository, limit: by === 'hour' ? 1000 : 50 } })))
+  const size = hours === 24 ? 1 : 6
+  const list = groups(history.rows, history.from_ms, hours, size)
+  const sum = (name) => history.rows.reduce((all, row) => all + row[name], 0)
+  pairs($('history-facts'), [
+    ['Hit ratio', percent(sum('lookups') ? sum('hits') / sum('lookups') : null)],
+    ['Look-ups', sum('lookups').toLocaleString()],
+    ['Served from here', bytes(sum('served_bytes'))],
+    ['Saved', bytes(sum('saved_bytes'))],
+    ['Evicted', bytes(sum('evicted_bytes'))],
+  ])
+  const nothing = !history.rows.length
+  $('history-none').hidden = !nothing
+  $('charts').hidden = nothing
+  if (!nothing) showCharts(list, size)
+  // `name` is the tool's here, and not the repository's.
+  const make = ({ name: tool, ...counts }) =>
+    row(
+      cell(repositoryName(counts)),
+      cell(tool, 'code'),
+      cell(counts.lookups.toLocaleString(), 'number'),
+      cell(percent(counts.hit_ratio), 'number'),
+      cell(bytes(counts.served_bytes), 'number'),
+      cell(bytes(counts.saved_bytes), 'number'),
+    )
+  rows('tools', tools.rows, make, 'Nothing in this time.')
+}
+
+async function showSavings() {
+  const { windows } = await call('savings', { query: { repository: $('history-repository').value } })
+  const { with_more } = windows.at(-1)
+  const make = (more) =>
+    row(cell(`+${more.more_bytes / 1e9} GB`), cell(more.more_hits.toLocaleString(), 'number'), cell(percent(more.hit_ratio), 'number'))
+  rows('with-more', with_more, make, 'Nothing in this time.')
+}
+
+// --- rules ---
+
+const RULES = { access: 'Access', restore: 'Restore', save: 'Save', retention: 'Retention' }
+
+async function showRules() {
+  const { active, shadow } = await call('rules')
+  $('rules-section').hidden = !active && !shadow
+  const answered = ({ interfaces }) => interfaces.map((each) => `${RULES[each.interface] ?? each.interface}: ${each.asked} asked, ${each.failed} failed`).join('; ')
+  pairs($('rules-facts'), [
+    ['In force', active ? `${active.name} (${answered(active)})` : 'none'],
+    ['Shadow', shadow ? `${shadow.name} (${shadow.answered} answered, ${shadow.differ} differ)` : 'none'],
+  ])
+  $('differences-region').hidden = !shadow
+  const make = (each) =>
+    row(cell(RULES[each.interface] ?? each.interface), cell(each.active), cell(each.shadow), cell(each.count.toLocaleString(), 'number'))
+  rows('differences', shadow?.differences ?? [], make, 'No differences.')
+}
+
 async function showRepositories() {
   const stats = await call('stats')
   const whole = Math.max(stats.limit_bytes ?? 0, stats.bytes, 1)
@@ -149,6 +248,10 @@ async function showRepositories() {
     return row(cell(name), cell(bytes(part.bytes), 'number'), cell(share))
   }
   rows('repositories', stats.parts, make, 'Nothing is stored.')
+  const chosen = $('history-repository').value
+  const options = stats.parts.map((part) => new Option(repositoryName(part), part.repository))
+  $('history-repository').replaceChildren(new Option('All', ''), ...options)
+  if (options.some(({ value }) => value === chosen)) $('history-repository').value = chosen
 }
 
 async function showUploads() {
@@ -270,6 +373,7 @@ const CAUSES = {
   revoked: 'It was revoked.',
   'closed-scope': 'It was deleted, because its branch or pull request was closed.',
   deleted: 'Somebody deleted it.',
+  rule: 'A rule of the operator left it out.',
   denied: 'It is in a scope that the token may not read.',
 }
 
@@ -323,7 +427,7 @@ async function logIn() {
 function logOut(why = '') {
   sessionStorage.removeItem(KEY)
   for (const id of ['inside', 'log-out', 'server', 'tenant-form']) $(id).hidden = true
-  for (const table of ['entries', 'repositories', 'uploads']) $(table).tBodies[0].replaceChildren()
+  for (const table of ['entries', 'repositories', 'uploads', 'tools', 'with-more', 'differences']) $(table).tBodies[0].replaceChildren()
   $('explanation').replaceChildren()
   $('login').hidden = false
   $('login-failure').textContent = why
@@ -332,7 +436,7 @@ function logOut(why = '') {
   $('key').focus()
 }
 
-const refreshAll = () => attempt(() => Promise.all([showStatus(), showRepositories(), showEntries(), showUploads()]))
+const refreshAll = () => attempt(() => Promise.all([showStatus(), showRepositories(), showEntries(), showUploads(), showHistory(), showSavings(), showRules()]))
 
 $('login-form').onsubmit = async (event) => {
   event.preventDefault()
@@ -349,6 +453,7 @@ $('tenant').onchange = () => {
   state.tenant = $('tenant').value
   refreshAll()
 }
+$('history-form').onchange = () => attempt(() => Promise.all([showHistory(), showSavings()]))
 $('filter').onsubmit = (event) => {
   event.preventDefault()
   state.filter = Object.fromEntries([...new FormData($('filter'))].map(([name, value]) => [name, value.trim()]))

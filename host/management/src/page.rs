@@ -1,4 +1,4 @@
-//! The page for operators: three files, embedded, that call [`v1`](crate::v1) with the key that the user enters.
+//! The page for operators: embedded files that call [`v1`](crate::v1) with the key that the user enters.
 //! They need no key, because they say nothing. Nothing is loaded from elsewhere.
 
 use axum::{Router, response::IntoResponse, routing::get};
@@ -15,6 +15,10 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/", file("text/html; charset=utf-8", include_str!("../page/index.html")))
         .route("/page/page.css", file("text/css; charset=utf-8", include_str!("../page/page.css")))
         .route("/page/page.js", file("text/javascript; charset=utf-8", include_str!("../page/page.js")))
+        .route(
+            "/page/chartist.js",
+            file("text/javascript; charset=utf-8", include_str!("../page/chartist.js")),
+        )
         .route("/page/icon.svg", file("image/svg+xml", include_str!("../page/icon.svg")))
 }
 

@@ -130,6 +130,12 @@ pub(crate) struct StatsArgs {
     /// Most parts that are listed.
     #[arg(short = 'L', long, value_name = "COUNT", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
+    /// Instead: what was served from here, and what a larger cache would have found.
+    #[arg(long, conflicts_with_all = ["by", "limit"])]
+    pub(crate) savings: bool,
+    /// The same in Markdown, for the summary of a job.
+    #[arg(long, conflicts_with_all = ["by", "limit", "savings", "json"])]
+    pub(crate) summary: bool,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

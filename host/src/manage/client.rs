@@ -84,18 +84,36 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
+        let (status, body) = self.send(method, path, query, body).await?;
+        if body.is_empty() { Ok(Value::Null) } else { parse(&body, status) }
+    }
+
+    /// Asks for a text that is no JSON.
+    pub(crate) async fn text(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<String> {
+        let (_, body) = self.send(Method::GET, path, query, None).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Fails where the server refuses.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
         let target = target(path, query);
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let (status, body) = match self {
             Self::Remote(remote) => remote.call(method, &target, body).await?,
             Self::Local(local) => local.call(method, &target, body).await?,
         };
-        let json: Value = if body.is_empty() { Value::Null } else { parse(&body, status)? };
         if !status.is_success() {
+            let json = if body.is_empty() { Value::Null } else { parse(&body, status)? };
             let message = json.pointer("/error/message").and_then(Value::as_str);
             bail!("{}", message.unwrap_or("the server refuses, and does not say why"));
         }
-        Ok(json)
+        Ok((status, body))
     }
 }
 

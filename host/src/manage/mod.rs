@@ -3,6 +3,7 @@
 
 mod args;
 mod client;
+mod savings;
 mod scrub;
 pub(crate) mod text;
 
@@ -212,6 +213,9 @@ fn said(count: u64, bytes: Option<u64>, dry_run: bool) -> String {
 /// `larder stats`.
 pub(crate) async fn stats(args: StatsArgs) -> anyhow::Result<String> {
     let client = args.target.client().await?;
+    if args.savings || args.summary {
+        return savings::savings(&client, &args).await;
+    }
     let by = match args.by {
         StatsBy::Repository => "repository",
         StatsBy::Scope => "scope",

@@ -7,7 +7,7 @@ import path from 'node:path'
 import { after, before, describe } from 'node:test'
 import { chromium } from 'playwright-core'
 import { cannotControl } from '../harness/server.mjs'
-import { create, finalize, putBlob } from '../harness/protocol.mjs'
+import { create, finalize, lookup, putBlob } from '../harness/protocol.mjs'
 import { newJob, newKey, scenario, useServer } from '../harness/suite.mjs'
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -30,7 +30,8 @@ async function save(job, key, bytes) {
 
 /** Opens the page in a context of its own; what goes wrong in it is collected in `problems`. */
 async function open(larder, { theme = 'light', viewport = { width: 1280, height: 900 } } = {}) {
-  const address = larder.log().match(/the management API listens.* address=(\S+)/)?.[1]
+  // The last one: it has another port after a restart.
+  const address = [...larder.log().matchAll(/the management API listens.* address=(\S+)/g)].at(-1)?.[1]
   assert.ok(address, 'the management listener is in the log')
   const context = await browser.newContext({ colorScheme: theme, viewport })
   const page = await context.newPage()
@@ -134,6 +135,35 @@ describe('the page', { skip: cannotControl }, () => {
     await page.locator('#explain-keys').fill(`${key}\ndelete-`)
     await page.getByRole('button', { name: 'Explain', exact: true }).click()
     await page.getByText(/A miss: (deleted|never-saved|other-version)/).waitFor()
+    assert.deepEqual(await accessibility(page), [])
+    assert.deepEqual(problems, [])
+    await close()
+  })
+
+  scenario('what jobs found is drawn and listed, and survives a restart', server, async (larder) => {
+    const job = newJob(larder)
+    const key = newKey('cargo')
+    await save(job, key, 100_000)
+    const found = await lookup(job, key)
+    assert.equal((await (await fetch(found.json.signed_download_url)).arrayBuffer()).byteLength, 100_000)
+    await lookup(job, newKey('cargo-missing'))
+    // What was counted is written once a minute, and at the end.
+    larder.signal('SIGTERM')
+    await larder.ended
+    await larder.start()
+    const { page, problems, close } = await open(larder)
+    await logIn(page)
+    await page.locator('#history-repository').selectOption(job.repository)
+    const listed = page.locator('#tools tbody tr', { hasText: 'cargo' })
+    await listed.getByRole('cell', { name: '50.0 %' }).waitFor()
+    assert.match(await listed.innerText(), /\b2\b.*50\.0 %.*98 KiB.*98 KiB/s)
+    for (const hours of ['168', '24']) {
+      await page.locator('#history-hours').selectOption(hours)
+      await page.getByRole('img', { name: 'Hit ratio by time: 50 to 50 percent' }).waitFor()
+      assert.equal(await page.locator('#ratio-chart svg .ct-point').count(), 1)
+      await page.getByRole('img', { name: '98 KiB served and 98 KiB saved' }).waitFor()
+    }
+    assert.equal(await page.locator('#with-more tbody tr').count(), 3)
     assert.deepEqual(await accessibility(page), [])
     assert.deepEqual(problems, [])
     await close()

@@ -33,7 +33,7 @@ pub struct HistoryCounts {
 pub const GHOST_BYTES: [u64; 3] = [10_000_000_000, 50_000_000_000, 100_000_000_000];
 
 /// Columns of [`HistoryCounts`].
-pub(crate) const COUNTS: usize = 9;
+const COUNTS: usize = 9;
 
 impl HistoryCounts {
     /// The values, in the order of the columns.

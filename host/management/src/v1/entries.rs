@@ -195,7 +195,8 @@ impl Session {
         id.ok_or_else(|| Problem::not_found("no repository of this name has saved anything here"))
     }
 
-    async fn optional_repository(&self, name: Option<&str>) -> Result<Option<String>, Problem> {
+    /// The same, if one is asked for.
+    pub(super) async fn optional_repository(&self, name: Option<&str>) -> Result<Option<String>, Problem> {
         match name {
             None => Ok(None),
             Some(_) => self.required_repository(name).await.map(Some),

@@ -3,11 +3,13 @@
 mod describe;
 mod entries;
 mod failures;
+mod history;
 mod keys;
 mod revoke;
 mod scrub;
 mod server;
 mod stats;
+mod summary;
 mod uploads;
 
 use std::sync::Arc;
@@ -39,6 +41,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(server::rules))
         .routes(routes!(scrub::status, scrub::start, scrub::stop))
         .routes(routes!(stats::stats))
+        .routes(routes!(history::history))
+        .routes(routes!(history::savings))
+        .routes(routes!(history::markdown))
         .routes(routes!(entries::list, entries::delete_many))
         .routes(routes!(entries::get, entries::delete))
         .routes(routes!(entries::quarantine, entries::release))
