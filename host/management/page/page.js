@@ -271,6 +271,7 @@ const CAUSES = {
   'closed-scope': 'It was deleted, because its branch or pull request was closed.',
   deleted: 'Somebody deleted it.',
   denied: 'It is in a scope that the token may not read.',
+  rule: 'A rule of this server does not let this job have it.',
 }
 
 const element = (name, ...content) => {

@@ -6,6 +6,7 @@ pub(crate) mod durability;
 mod repository_names;
 mod review;
 mod room;
+mod seen_by_rules;
 mod usage;
 
 pub(crate) use details::with_details;
@@ -13,4 +14,5 @@ pub(crate) use durability::DurabilityTracker;
 pub(crate) use repository_names::RepositoryNames;
 pub(crate) use review::{Candidate, ContentState, Roots, Selection, Verdict, Wish};
 pub(crate) use room::{RoomBound, RoomNeeded, Tier};
+pub(crate) use seen_by_rules::{is_past_lifetime, seen_by_rules};
 pub(crate) use usage::UsageTracker;

@@ -29,7 +29,7 @@ use crate::{
     net::{Fetch, HttpFetch},
     retention::{DurabilityTracker, RepositoryNames, UsageTracker},
     sweep::{Schedule, Sweeps},
-    tenant::{PolicySettings, SharedResources, Tenant},
+    tenant::{PolicySettings, RulesFailures, SharedResources, Tenant},
     webhook::Webhooks,
 };
 
@@ -218,6 +218,7 @@ pub(super) async fn assemble(
     Ok(Tenant {
         tokens: Arc::new(tokens.with_rules(AccessRules::new(rules.clone(), on_failure.access))),
         rules,
+        rules_failures: Arc::new(RulesFailures::new(on_failure)),
         signer: Arc::new(signer(settings, &**index).await?),
         usage: usage.clone(),
         names: names.clone(),
