@@ -22,6 +22,7 @@ use crate::{
     registry::{Registry, SiteTls},
     server::{ConnectionUsage, LarderService, Running, Tenancy},
     sweep::Janitor,
+    trace::TraceFiles,
 };
 
 /// How long the last writes may take at the end, when a database or bucket hangs.
@@ -31,6 +32,7 @@ const LAST_WRITES: Duration = Duration::from_millis(2500);
 pub(crate) struct Exchanges {
     pub(crate) policy: UnboundedSender<Request>,
     pub(crate) rules: UnboundedSender<Request>,
+    pub(crate) shadow: UnboundedSender<Request>,
 }
 
 /// A running server. Dropping it does not stop it: call [`Larder::stop`].
@@ -48,6 +50,8 @@ pub struct Larder {
     pub(crate) health: Arc<Health>,
     /// Those of the tenant `default`.
     pub(crate) rules: Asker,
+    /// Where traces are written, if they are.
+    pub(crate) trace: Option<TraceFiles>,
     /// Of the data directory; released when the process has ended or this is dropped.
     pub(crate) _lock: File,
 }
@@ -145,6 +149,7 @@ impl Larder {
         // Fails only while the server stops.
         let _ = self.exchanges.policy.send(Request::Look);
         let _ = self.exchanges.rules.send(Request::Look);
+        let _ = self.exchanges.shadow.send(Request::Look);
     }
 
     /// Puts another policy in force: a WebAssembly component of the cache world, in binary form. It is
@@ -176,6 +181,9 @@ impl Larder {
         });
         if last.is_ok() && end.recv_timeout(LAST_WRITES) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::warn!("last-used times and durability could not be persisted in time");
+        }
+        if let Some(trace) = self.trace {
+            trace.flush();
         }
     }
 }

@@ -116,6 +116,7 @@ mod error;
 mod exchange;
 pub mod explain;
 mod gauges;
+mod history;
 pub mod inspect;
 mod interfaces;
 mod larder;
@@ -126,6 +127,7 @@ mod net;
 mod registry;
 mod retention;
 pub mod revoke;
+mod scrub;
 mod server;
 mod setup;
 mod sweep;
@@ -133,6 +135,7 @@ pub mod telemetry;
 mod tenant;
 #[cfg(test)]
 mod testing;
+mod trace;
 pub mod versions;
 mod webhook;
 

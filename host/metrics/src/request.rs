@@ -189,6 +189,12 @@ fn starts_with(text: &str, prefix: &str) -> bool {
     text.as_bytes().get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
+/// Returns what a request is for, in one word: `lookup`, `reserve`, `upload`, `finalize`, `download`, ….
+#[must_use]
+pub fn route(method: &str, path: &str) -> &'static str {
+    classify(method, path).1.word()
+}
+
 /// Returns what a request is for, as the built-in policy routes it. For labels alone: a policy of one's
 /// own may have other routes, which are `other`.
 pub(crate) fn classify(method: &str, path: &str) -> (Dialect, Route) {

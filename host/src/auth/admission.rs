@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
+use larder_common::{
+    clock::Clock,
+    event::{Event, EventKind},
+};
 use larder_rules::{Admission, Asker, Caller, Interface};
 
 use super::{Claims, Scope, TokenError, cache::Verified};
-use crate::config::FailureChoice;
+use crate::{config::FailureChoice, trace::Tracer};
 
 /// What the client is told where rules fail. The log says why.
 const RULES_FAILED: &str = "the rules of this server failed";
@@ -16,11 +20,12 @@ const RULES_FAILED: &str = "the rules of this server failed";
 pub(crate) struct AccessRules {
     asker: Asker,
     on_failure: FailureChoice,
+    trace: Arc<Tracer>,
 }
 
 impl AccessRules {
-    pub(crate) fn new(asker: Asker, on_failure: FailureChoice) -> Self {
-        Self { asker, on_failure }
+    pub(crate) fn new(asker: Asker, on_failure: FailureChoice, trace: Arc<Tracer>) -> Self {
+        Self { asker, on_failure, trace }
     }
 
     /// Changes when other rules are put in force: then a token is asked about again.
@@ -35,7 +40,7 @@ impl AccessRules {
     /// [`TokenError::NotAllowed`] where the rules fail and the operator wants a refusal.
     pub(super) fn admit(&self, claims: Claims, generation: u64) -> Result<Verified, TokenError> {
         let admitted = |claims| Verified { claims: Arc::new(claims), denied: None, generation };
-        if !self.asker.answers(Interface::Access) {
+        if !self.asker.is_asked(Interface::Access) {
             return Ok(admitted(claims));
         }
         match self.asker.admit(&rules_caller(&claims)) {
@@ -46,6 +51,7 @@ impl AccessRules {
             }
             Ok(Admission::Deny(reason)) => {
                 tracing::info!(repository = claims.repository, reason, "the rules deny a token");
+                self.trace.record(|| denied(&claims, &reason));
                 Ok(Verified { denied: Some(reason.into()), ..admitted(claims) })
             }
             Err(failure) => {
@@ -58,6 +64,16 @@ impl AccessRules {
                 }
             }
         }
+    }
+}
+
+fn denied(claims: &Claims, reason: &str) -> Event {
+    Event {
+        repository: claims.repository.clone(),
+        scopes: claims.scopes.iter().map(Scope::to_text).collect(),
+        reason: Some(reason.to_owned()),
+        facts: claims.facts.clone(),
+        ..Event::new(EventKind::Deny, Clock::system().now_ms())
     }
 }
 

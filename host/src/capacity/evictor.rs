@@ -26,6 +26,7 @@ use crate::{
     engine::{Guest, GuestFailed, PolicyInForce},
     retention::{Candidate, ContentState, RoomBound, RoomNeeded, Tier, with_details},
     tenant::Tenant,
+    trace::evicted,
 };
 
 /// How often it is looked whether room should be made ahead of need.
@@ -224,7 +225,7 @@ impl Evictor {
                     Some(_) | None => is_over = true,
                 }
             }
-            freed += self.remove(going, &departure.cause).await?;
+            freed += self.remove(going, &departure).await?;
         }
         Ok(freed)
     }
@@ -235,7 +236,8 @@ impl Evictor {
     }
 
     /// Removes the objects of deleted entries. Returns how many bytes that freed.
-    async fn remove(&self, entries: Vec<&Entry>, cause: &Cause) -> Result<u64, IndexError> {
+    async fn remove(&self, entries: Vec<&Entry>, departure: &Departure) -> Result<u64, IndexError> {
+        let cause = &departure.cause;
         let storage = &*self.tenant.storage;
         let remove = |entry: Entry| async move {
             let removed = storage.remove(&entry.object).await;
@@ -248,7 +250,9 @@ impl Evictor {
             match outcome {
                 Ok(()) => {
                     tracing::info!(entry = entry.id.0, key = entry.slot.key, scope = entry.slot.scope, bytes = entry.size_bytes, %cause, "entry deleted to make room");
+                    self.tenant.trace.record(|| evicted(&entry, departure));
                     bytes += entry.size_bytes;
+                    self.tenant.history.evicted(&entry);
                     objects.push(entry.object);
                 }
                 Err(error) => {

@@ -17,7 +17,7 @@ use super::{
         types,
     },
     errors::IndexCallError,
-    for_request::{ForRequest, claims, scope},
+    for_request::{ForRequest, claims, record, scope, traced},
     state::{State, tenant},
     storage::object_name,
 };
@@ -48,11 +48,13 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<Option<wit::Entry>, IndexCallError> {
         let probes = validate_probes(probes, skip.len())?;
         let skip: Vec<EntryId> = skip.into_iter().map(EntryId).collect();
-        let found = tenant(accessor)
-            .index
-            .find(&repository, &version, &probes, &skip)
-            .for_request(accessor, "index.find")
-            .await?;
+        let tenant = tenant(accessor);
+        let traced = traced(accessor, &tenant);
+        let found = tenant.index.find(&repository, &version, &probes, &skip);
+        let found = found.for_request(accessor, "index.find").await?;
+        if let Some(record) = traced {
+            record.note(|noted| noted.looked_up(&repository, &version, &probes, found.as_ref()));
+        }
         Ok(found.as_ref().map(Into::into))
     }
 
@@ -102,8 +104,12 @@ impl HostWithStore<State> for HasSelf<State> {
         limit: u32,
     ) -> Result<Vec<wit::Departed>, IndexCallError> {
         let tenant = tenant(accessor);
+        let record = record(accessor);
         let departed = list_departed(&tenant, &repository, &key, kind.into(), limit.min(MAX_LISTED) as usize);
         let departed = pin!(departed).for_request(accessor, "index.list_departed").await?;
+        if let Some(record) = record {
+            record.set_ghosts(&departed);
+        }
         Ok(departed.into_iter().map(Into::into).collect())
     }
 
@@ -125,6 +131,9 @@ impl HostWithStore<State> for HasSelf<State> {
         }
         if let Some(claims) = claims(accessor) {
             tenant.names.record(&claims.repository, claims.facts.get("repository"), claims.issued_ms);
+        }
+        if let Some(record) = traced(accessor, &tenant) {
+            record.note(|noted| noted.reserved(&slot, trust.into()));
         }
         let reserved = tenant.index.reserve(&slot, &owner, &facts, trust.into(), now_ms, idle_before_ms);
         let reserved = report_full_disk(&tenant, reserved);
@@ -188,7 +197,8 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<wit::AttachOutcome, IndexCallError> {
         let attachment = validate_attachment(attachment)?;
         let tenant = tenant(accessor);
-        let attached = tenant.index.attach(UploadId(upload_id), &attachment, now_ms);
+        let digest = tenant.digests.as_ref().and_then(|digests| digests.of(&attachment.object));
+        let attached = tenant.index.attach(UploadId(upload_id), &attachment, digest.as_ref(), now_ms);
         Ok(pin!(report_full_disk(&tenant, attached)).for_request(accessor, "index.attach").await?.into())
     }
 
@@ -200,11 +210,16 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<Option<wit::Entry>, IndexCallError> {
         let attachment = validate_attachment(attachment)?;
         let tenant = tenant(accessor);
-        let durability = tenant.durability.of_new_entry();
+        let traced = traced(accessor, &tenant);
+        let (durability, claims) = (tenant.durability.of_new_entry(), claims(accessor));
         let made = tenant.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
         let made = pin!(report_full_disk(&tenant, made)).for_request(accessor, "index.finalize").await?;
-        if made.is_some() {
+        if let Some(entry) = &made {
             tenant.durability.entry_was_made();
+            if let Some(record) = traced {
+                record.note(|noted| noted.made(entry));
+            }
+            tenant.history.saved(entry, claims.as_ref().and_then(|claims| claims.facts.get("workflow")));
         }
         Ok(made.as_ref().map(Into::into))
     }

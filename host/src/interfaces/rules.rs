@@ -37,8 +37,9 @@ const RULES_FAILED: &str = "the rules of this server failed";
 
 /// Which rules a request is to ask. A lookup asks where rules give entries a lifetime, too.
 pub(super) fn asked(tenant: &Tenant) -> AskedRules {
-    let save = tenant.rules.answers(Interface::Save);
-    AskedRules { restore: save || tenant.rules.answers(Interface::Restore), save }
+    let save = tenant.rules.is_asked(Interface::Save);
+    let has_lifetimes = tenant.rules.answers(Interface::Save);
+    AskedRules { restore: has_lifetimes || tenant.rules.is_asked(Interface::Restore), save }
 }
 
 /// Returns whether rules may have entries deleted at any age.
@@ -54,7 +55,7 @@ impl Host for State {
         version: String,
         size_bytes: Option<u64>,
     ) -> wasmtime::Result<wit::Verdict> {
-        if !self.tenant.rules.answers(Interface::Save) {
+        if !self.tenant.rules.is_asked(Interface::Save) {
             return Ok(wit::Verdict::Accept(Vec::new()));
         }
         let context = self.table.get(&request)?.context.clone();
@@ -140,7 +141,7 @@ fn judge_hit(
     if is_past_lifetime(entry, details, now_ms) {
         return wit::Hit::Expired;
     }
-    if !tenant.rules.answers(Interface::Restore) {
+    if !tenant.rules.is_asked(Interface::Restore) {
         return wit::Hit::Accept;
     }
     match tenant.rules.judge_hit(caller, &seen_by_rules(entry, details, now_ms)) {

@@ -11,15 +11,25 @@ use std::{
 
 use http::{HeaderMap, Method, header::USER_AGENT};
 
-use larder_common::TenantName;
+use larder_common::{
+    TenantName,
+    event::{Event, EventKind},
+};
+use larder_index::Departed;
 use larder_metrics::{FinishedRequest, Metrics};
+use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Response,
     outcome::{Outcome, cut},
 };
-use crate::{auth::Claims, telemetry::RequestScope};
+use crate::{
+    auth::Claims,
+    history::{Counted, Ghost, History},
+    telemetry::RequestScope,
+    trace::{Noted, Tracer},
+};
 
 /// What the log line of a request will hold. Shared by all that handle the request; written when
 /// the last reference is dropped.
@@ -41,7 +51,20 @@ pub(crate) struct RequestRecord {
     tenant: OnceLock<TenantRequest>,
     /// `None`: it is not counted.
     metrics: Option<Arc<Metrics>>,
+    /// Whose history it is part of.
+    history: OnceLock<Arc<History>>,
+    /// What was evicted with the key that was looked up.
+    ghosts: OnceLock<Vec<Ghost>>,
     pace: Pace,
+    /// Where somebody wants its event.
+    traced: OnceLock<Traced>,
+}
+
+/// A request whose event somebody wants.
+struct Traced {
+    tracer: Arc<Tracer>,
+    received_ms: u64,
+    noted: Mutex<Noted>,
 }
 
 /// When the pieces of a response's body were sent, in microseconds since the head arrived. 0: not yet.
@@ -63,6 +86,9 @@ impl Pace {
         }
     }
 }
+
+/// Most evicted entries of a key that a request remembers: the latest.
+const MAX_GHOSTS: usize = 8;
 
 /// A request of one of several tenants.
 struct TenantRequest {
@@ -97,7 +123,10 @@ impl RequestRecord {
             outcome: OnceLock::new(),
             tenant: OnceLock::new(),
             metrics: None,
+            history: OnceLock::new(),
+            ghosts: OnceLock::new(),
             pace: Pace::default(),
+            traced: OnceLock::new(),
         }
     }
 
@@ -128,6 +157,34 @@ impl RequestRecord {
     /// byte of the response is gone.
     pub(crate) fn set_tenant(&self, name: &TenantName, place: OwnedSemaphorePermit) {
         let _ = self.tenant.set(TenantRequest { name: name.clone(), _place: place });
+    }
+
+    /// Has an event made of the request, if anybody wants it.
+    pub(crate) fn set_tracer(&self, tracer: &Arc<Tracer>, received_ms: u64) {
+        if tracer.is_on() {
+            let traced = Traced { tracer: tracer.clone(), received_ms, noted: Mutex::default() };
+            let _ = self.traced.set(traced);
+        }
+    }
+
+    /// Records for the event what the host learns of the request.
+    pub(crate) fn note(&self, note: impl FnOnce(&mut Noted)) {
+        if let Some(traced) = self.traced.get() {
+            note(&mut traced.noted.lock());
+        }
+    }
+
+    /// Counts the request in a tenant's history, too, when it is over.
+    pub(crate) fn set_history(&self, history: &Arc<History>) {
+        let _ = self.history.set(Arc::clone(history));
+    }
+
+    /// Records what was deleted with the key that is looked up, as far as that was to make room.
+    pub(crate) fn set_ghosts(&self, departed: &[Departed]) {
+        let ghosts: Vec<Ghost> = departed.iter().filter_map(Ghost::of).take(MAX_GHOSTS).collect();
+        if !ghosts.is_empty() {
+            let _ = self.ghosts.set(ghosts);
+        }
     }
 
     /// Records the claims of the request's token.
@@ -190,6 +247,67 @@ impl RequestRecord {
         });
     }
 
+    fn event(&self, traced: &Traced, outcome: &Outcome) -> Event {
+        let kind = match larder_metrics::route(self.method.as_str(), &self.path) {
+            "lookup" => EventKind::Lookup,
+            "reserve" => EventKind::Reserve,
+            "upload" => EventKind::Upload,
+            "finalize" => EventKind::Finalize,
+            "download" => EventKind::Download,
+            _ => EventKind::Other,
+        };
+        let claims = self.claims.get();
+        let whole = Event {
+            request: Some(self.id().to_owned()),
+            status: Some(self.status.load(Relaxed)).filter(|status| *status > 0),
+            outcome: outcome.kind.to_owned(),
+            repository: outcome.repository.clone().unwrap_or_default(),
+            scope: outcome.scope.clone(),
+            key: outcome.key.clone(),
+            version: outcome.version.clone(),
+            matched_key: outcome.matched_key.clone(),
+            entry: outcome.entry,
+            cause: outcome.miss.map(str::to_owned),
+            reason: outcome.reason.clone(),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            client: self.agent.split_whitespace().next().unwrap_or_default().to_owned(),
+            ..Event::new(kind, traced.received_ms)
+        };
+        let with_claims = match claims {
+            None => whole,
+            Some(claims) => Event {
+                repository: claims.repository.clone(),
+                scopes: claims.scopes.iter().map(crate::auth::Scope::to_text).collect(),
+                facts: claims.facts.clone(),
+                ..whole
+            },
+        };
+        traced.noted.lock().complete(with_claims)
+    }
+
+    fn count_in(&self, history: &History, metrics: Option<&Metrics>, outcome: &Outcome) {
+        let claims = self.claims.get();
+        let own = claims.map(|claims| claims.repository.as_str());
+        let (Some(repository), Some(key)) = (outcome.repository.as_deref().or(own), &outcome.key) else {
+            return;
+        };
+        let version = outcome.version.as_deref().unwrap_or_default();
+        let of_version = |ghost: &&Ghost| ghost.version.starts_with(version);
+        let ghosts = self.ghosts.get().filter(|_| outcome.miss == Some("evicted"));
+        let request = Counted {
+            outcome: outcome.kind,
+            repository,
+            key,
+            entry: outcome.entry,
+            workflow: claims.and_then(|claims| claims.facts.get("workflow")),
+            bytes_out: self.bytes_out.load(Relaxed),
+            ghost: ghosts.and_then(|ghosts| ghosts.iter().find(of_version)),
+        };
+        history.count(&request, metrics);
+    }
+
     /// Records that the request's body broke off: the client reads no response, though the kernel
     /// may accept it.
     pub(crate) fn set_broken(&self) {
@@ -222,6 +340,12 @@ impl Drop for RequestRecord {
         let outcome = self.outcome.get().unwrap_or(&nothing);
         if let Some(metrics) = &self.metrics {
             self.count(metrics, outcome);
+        }
+        if let Some(traced) = self.traced.get() {
+            traced.tracer.record(|| self.event(traced, outcome));
+        }
+        if let Some(history) = self.history.get() {
+            self.count_in(history, self.metrics.as_deref(), outcome);
         }
         // None where the client disconnected before the response began.
         let status = Some(*self.status.get_mut()).filter(|status| *status > 0);

@@ -263,9 +263,12 @@ impl Responder {
             // Boxed: it would make the future of every request larger.
             return Box::pin(webhook::respond(tenant, &head, body, record)).await;
         }
+        let received_ms = tenant.clock.now_ms();
+        record.set_tracer(&tenant.trace, received_ms);
+        record.set_history(&tenant.history);
         let context = RequestContext {
             origin,
-            received_ms: tenant.clock.now_ms(),
+            received_ms,
             head,
             record: record.clone(),
             client: client_gone,

@@ -23,13 +23,15 @@ use super::{
 use crate::{
     auth::{AccessRules, Authenticator, TokenVerifier, UrlSigner},
     capacity::{self, Capacity, CapacityState, DiskLimit, Limits, Refusals, Removals},
-    config::{Config, DatabaseDriver, Settings, StorageDriver},
+    config::{Config, DatabaseDriver, Digests, Settings, StorageDriver},
     disk_pressure::DiskPressure,
     error::StartError,
+    history::History,
     net::{Fetch, HttpFetch},
-    retention::{DurabilityTracker, RepositoryNames, UsageTracker},
+    retention::{DurabilityTracker, NewDigests, RepositoryNames, UsageTracker},
     sweep::{Schedule, Sweeps},
     tenant::{PolicySettings, RulesFailures, SharedResources, Tenant},
+    trace::{TraceFiles, Tracer},
     webhook::Webhooks,
 };
 
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     /// The limit of the disk that the storage is on.
     disk: Option<Arc<DiskLimit>>,
     observed: Observed,
+    /// Where traces are written, if they are.
+    trace: Option<TraceFiles>,
 }
 
 impl Shared {
@@ -84,7 +88,28 @@ impl Shared {
         let disk = percent.filter(|_| !storage.is_durable_at_once());
         let disk = disk.map(|percent| Arc::new(DiskLimit::new(storage.clone(), percent)));
         let (pressure, observed) = (Arc::new(pressure), observed.clone());
-        Ok(Self { outgoing, fetch, pressure, storage, index, own_storages, disk, observed })
+        Ok(Self { outgoing, fetch, pressure, storage, index, own_storages, disk, observed, trace: None })
+    }
+
+    /// Has the events of all tenants written, if the settings say where.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub(crate) fn trace(&mut self, settings: &Settings) -> Result<(), StartError> {
+        let Some(dir) = &settings.trace.dir else { return Ok(()) };
+        let files = TraceFiles::start(dir, settings.trace.max_bytes, settings.trace.files)
+            .map_err(|source| StartError::Path { path: dir.clone(), source })?;
+        self.trace = Some(files);
+        Ok(())
+    }
+
+    /// Where traces are written, if they are.
+    pub(crate) fn trace_files(&self) -> Option<TraceFiles> {
+        self.trace.clone()
+    }
+
+    fn tracer(&self, tenant: &TenantName) -> Arc<Tracer> {
+        Arc::new(Tracer::new(tenant, self.trace.clone()))
     }
 
     /// Opens the storage of a tenant: its own, where its settings say one.
@@ -137,6 +162,9 @@ pub(super) struct Holdings {
     capacity: Arc<CapacityState>,
     removals: Arc<Removals>,
     refusals: Arc<Refusals>,
+    digests: Arc<NewDigests>,
+    trace: Arc<Tracer>,
+    history: Arc<History>,
     /// The storage is the tenant's own.
     is_apart: bool,
 }
@@ -154,6 +182,9 @@ impl Holdings {
             capacity: Arc::default(),
             removals: Arc::default(),
             refusals: Arc::default(),
+            digests: Arc::default(),
+            trace: Arc::default(),
+            history: Arc::new(history(settings)),
             is_apart: false,
         }
     }
@@ -168,7 +199,8 @@ impl Holdings {
     ) -> Result<Self, StartError> {
         let storage = shared.storage_of(name, Some(settings).filter(|_| has_own_storage)).await?;
         let index = shared.index.tenant(name)?;
-        let holdings = Self { is_apart: has_own_storage, ..Self::new(settings, storage, index) };
+        let trace = shared.tracer(name);
+        let holdings = Self { trace, is_apart: has_own_storage, ..Self::new(settings, storage, index) };
         count_apart(&*holdings.index, has_own_storage).await?;
         holdings.durability.recover(&*holdings.index, Clock::system().now_ms()).await?;
         Ok(holdings)
@@ -182,10 +214,12 @@ pub(crate) async fn tenant(
     authenticator: Option<Arc<dyn Authenticator>>,
     rules: Option<Arc<Rules>>,
 ) -> Result<Tenant, StartError> {
-    let holdings = Holdings::new(settings, shared.storage.clone(), shared.index.clone());
+    let trace = shared.tracer(&TenantName::default());
+    let holdings =
+        Holdings { trace, ..Holdings::new(settings, shared.storage.clone(), shared.index.clone()) };
     let tokens = authenticator.map(TokenVerifier::of_caller);
     // What `default` may have stored is what the server may.
-    assemble(settings, shared, &holdings, Given { tokens, rules, resources: None, max_bytes: 0 }).await
+    assemble(settings, shared, &holdings, Given { tokens, rules, ..Given::default() }).await
 }
 
 /// What a tenant is put together with, beside its settings.
@@ -195,6 +229,8 @@ pub(super) struct Given {
     pub(super) tokens: Option<TokenVerifier>,
     /// Its rules, if it has any.
     pub(super) rules: Option<Arc<Rules>>,
+    /// Those in the shadow. Of the tenant `default` they are put there by their exchange.
+    pub(super) shadow: Option<Arc<Rules>>,
     /// What it shares with others.
     pub(super) resources: Option<SharedResources>,
     /// The most bytes that it may have stored; 0: any.
@@ -208,15 +244,21 @@ pub(super) async fn assemble(
     holdings: &Holdings,
     given: Given,
 ) -> Result<Tenant, StartError> {
-    let Given { tokens, rules, resources, max_bytes } = given;
-    let (rules, on_failure) = (asker(rules), settings.rules.on_failure);
+    let Given { tokens, rules, shadow, resources, max_bytes } = given;
+    let rules = asker(rules, shadow, settings.rules.shadow_percent());
+    let on_failure = settings.rules.on_failure;
     let tokens = match tokens {
         Some(tokens) => tokens,
         None => TokenVerifier::new(&settings.auth, &shared.fetch)?,
     };
-    let Holdings { storage, index, usage, names, durability, removals, refusals, .. } = holdings;
+    let Holdings { storage, index, usage, names, durability, removals, refusals, trace, history, .. } =
+        holdings;
     Ok(Tenant {
-        tokens: Arc::new(tokens.with_rules(AccessRules::new(rules.clone(), on_failure.access))),
+        tokens: Arc::new(tokens.with_rules(AccessRules::new(
+            rules.clone(),
+            on_failure.access,
+            trace.clone(),
+        ))),
         rules,
         rules_failures: Arc::new(RulesFailures::new(on_failure)),
         signer: Arc::new(signer(settings, &**index).await?),
@@ -226,17 +268,24 @@ pub(super) async fn assemble(
         capacity: capacity(settings, shared, holdings, max_bytes).await,
         removals: removals.clone(),
         refusals: refusals.clone(),
+        digests: records_digests(settings).then(|| holdings.digests.clone()),
         pressure: shared.pressure.clone(),
         clock: Clock::system(),
         settings: policy_settings(settings),
         departed_entries: settings.retention.departed_entries,
         upstream: shared.outgoing.upstream(settings),
         webhooks: Webhooks::new(settings).map(Arc::new),
+        trace: trace.clone(),
         metrics: shared.observed.metrics.clone(),
+        history: history.clone(),
         shared: resources,
         storage: storage.clone(),
         index: index.clone(),
     })
+}
+
+fn history(settings: &Settings) -> History {
+    History::new(&settings.history, settings.metrics.repositories, Clock::system())
 }
 
 /// Returns what limits the storage of a tenant; `None` where nothing does.
@@ -298,6 +347,15 @@ async fn signer(settings: &Settings, index: &dyn Index) -> Result<UrlSigner, Sta
         .expose();
     let kept = index.secret(URL_SECRET, &fresh).await?;
     Ok(UrlSigner::from_config(&settings.urls, &kept)?)
+}
+
+/// Whether what is stored is hashed.
+fn records_digests(settings: &Settings) -> bool {
+    match settings.storage.digests {
+        Digests::Auto => larder_storage::has_sha256_instructions(),
+        Digests::On => true,
+        Digests::Off => false,
+    }
 }
 
 fn policy_settings(settings: &Settings) -> PolicySettings {

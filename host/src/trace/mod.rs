@@ -1,0 +1,87 @@
+//! The trace: events of a tenant ([`Event`]), for a file and for who looks on.
+//!
+//! Costs a look at two flags where there is neither. Never waits: what a slow disk or a slow reader does
+//! not take is dropped, and counted. Called by all who decide something; knows nothing of them.
+
+mod decision;
+mod file;
+mod noted;
+mod sink;
+
+use std::sync::{Arc, OnceLock};
+
+use larder_common::{TenantName, event::Event};
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+pub(crate) use self::{
+    decision::{evicted, swept},
+    noted::Noted,
+    sink::TraceFiles,
+};
+
+/// Events that a reader may be behind.
+const LIVE_EVENTS: usize = 256;
+
+/// What a tenant's events go to. It stays the same when the tenant's settings change.
+#[derive(Default)]
+pub(crate) struct Tracer {
+    tenant: String,
+    files: Option<TraceFiles>,
+    /// Made for the first who looks on.
+    live: OnceLock<broadcast::Sender<Arc<Event>>>,
+    /// Keeps all of them, for a replay.
+    kept: Option<Mutex<Vec<Event>>>,
+}
+
+impl Tracer {
+    /// That of a tenant, whose events are written to files if there are any.
+    pub(crate) fn new(tenant: &TenantName, files: Option<TraceFiles>) -> Self {
+        Self { tenant: tenant.as_str().to_owned(), files, ..Self::default() }
+    }
+
+    /// One that keeps all events until they are taken.
+    pub(crate) fn keeping() -> Self {
+        Self { kept: Some(Mutex::default()), ..Self::default() }
+    }
+
+    /// Returns whether anybody wants events.
+    pub(crate) fn is_on(&self) -> bool {
+        let is_watched = self.live.get().is_some_and(|live| live.receiver_count() > 0);
+        self.files.is_some() || is_watched || self.kept.is_some()
+    }
+
+    /// Records an event, which is made only if anybody wants it.
+    pub(crate) fn record(&self, make: impl FnOnce() -> Event) {
+        if !self.is_on() {
+            return;
+        }
+        let event = Event { tenant: self.tenant.clone(), ..make() }.bounded();
+        if let Some(kept) = &self.kept {
+            kept.lock().push(event);
+            return;
+        }
+        let event = Arc::new(event);
+        if let Some(files) = &self.files {
+            files.write(&event);
+        }
+        if let Some(live) = self.live.get() {
+            // Nobody listens any more.
+            let _ = live.send(event);
+        }
+    }
+
+    /// Begins to look on. Who is more than 256 events behind misses the earliest.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the management API looks on"))]
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.live.get_or_init(|| broadcast::channel(LIVE_EVENTS).0).subscribe()
+    }
+
+    /// Takes the events that were kept.
+    pub(crate) fn take_kept(&self) -> Vec<Event> {
+        self.kept.as_ref().map(|kept| std::mem::take(&mut *kept.lock())).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
