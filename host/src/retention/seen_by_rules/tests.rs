@@ -23,7 +23,14 @@ fn entry() -> Entry {
 
 fn details(facts: &[(&str, &str)]) -> EntryDetails {
     let facts = Some(Facts::try_from(facts).unwrap());
-    EntryDetails { id: EntryId(1), facts, uses: Some(u64::MAX), trust: None, quarantined_ms: None }
+    EntryDetails {
+        id: EntryId(1),
+        facts,
+        uses: Some(u64::MAX),
+        trust: None,
+        quarantined_ms: None,
+        digest: None,
+    }
 }
 
 #[test]
