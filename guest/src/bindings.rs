@@ -21,12 +21,12 @@ mod decisions;
 use std::sync::OnceLock;
 
 use wit::exports::larder::cache::{explain, handler, retention};
-use wit::larder::cache::{auth, http, index, log, settings, storage, types};
+use wit::larder::cache::{auth, http, index, log, rules, settings, storage, types};
 
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, Block, ByteRange, Cause, Claims, Departed, Entry, Facts, Host,
-    HttpError, IndexError, Level, MatchKind, Nearby, Probe, Reservation, Settings, Slot, StorageError,
-    Stored, Trust, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Cause, Claims, Departed, Entry, Facts,
+    HitVerdict, Host, HttpError, IndexError, Level, MatchKind, Nearby, Probe, Reservation, SaveVerdict,
+    Scope, Settings, Slot, StorageError, Stored, Trust, Upload,
 };
 
 /// The imports of the running component.
@@ -298,5 +298,28 @@ impl Host for Imports {
 
     async fn was_refused(&self, marks: Vec<String>) -> Result<bool, IndexError> {
         index::was_refused(marks).await.map_err(Into::into)
+    }
+
+    async fn judge_hit(
+        &self,
+        incoming: &Self::IncomingRequest,
+        entry: Entry,
+    ) -> Result<HitVerdict, IndexError> {
+        rules::judge_hit(incoming, entry.into()).await.map(Into::into).map_err(Into::into)
+    }
+
+    async fn explain_hit(&self, scopes: Vec<Scope>, entry: Entry) -> Result<HitVerdict, IndexError> {
+        let scopes = scopes.into_iter().map(Into::into).collect();
+        rules::explain_hit(scopes, entry.into()).await.map(Into::into).map_err(Into::into)
+    }
+
+    fn judge_save(
+        &self,
+        incoming: &Self::IncomingRequest,
+        key: String,
+        version: String,
+        size_bytes: Option<u64>,
+    ) -> SaveVerdict {
+        rules::judge_save(incoming, &key, &version, size_bytes).into()
     }
 }

@@ -5,7 +5,8 @@
 
 use crate::nearness::{Neighbours, Wanted};
 use crate::ports::{
-    Attempt, Entry, Explanation, Finding, Host, IndexError, MatchKind, MissCause, Probe, Query,
+    Attempt, Entry, Explanation, Finding, HitVerdict, Host, IndexError, MatchKind, MissCause, Probe, Query,
+    Scope,
 };
 use crate::{matching, retention, stale};
 
@@ -109,7 +110,7 @@ async fn try_probe<H: Host>(
     attempts: &mut Vec<Attempt>,
 ) -> Result<bool, IndexError> {
     let not_served = |attempt: &Attempt| match &attempt.finding {
-        Finding::Stale(entry) | Finding::Expired(entry) => Some(entry.id),
+        Finding::Stale(entry) | Finding::Expired(entry) | Finding::Skipped(entry) => Some(entry.id),
         Finding::Nothing | Finding::Match(_) => None,
     };
     while attempts.len() < MAX_ATTEMPTS {
@@ -118,7 +119,7 @@ async fn try_probe<H: Host>(
         let found = host.find(repository, version, vec![probe.clone()], skip).await?;
         let finding = match found {
             None => Finding::Nothing,
-            Some(entry) => finding(host, now_ms, entry).await,
+            Some(entry) => finding(host, now_ms, wanted.scopes, entry).await?,
         };
         let (ends_probe, ends_all) = (finding == Finding::Nothing, matches!(finding, Finding::Match(_)));
         let Probe { scope, key, kind } = probe.clone();
@@ -130,15 +131,25 @@ async fn try_probe<H: Host>(
     Ok(false)
 }
 
-async fn finding<H: Host>(host: &H, now_ms: u64, entry: Entry) -> Finding {
+async fn finding<H: Host>(
+    host: &H,
+    now_ms: u64,
+    scopes: &[Scope],
+    entry: Entry,
+) -> Result<Finding, IndexError> {
     if retention::is_too_old(&host.settings(), now_ms, &entry) {
-        return Finding::Expired(entry);
+        return Ok(Finding::Expired(entry));
+    }
+    match host.explain_hit(scopes.to_vec(), entry.clone()).await? {
+        HitVerdict::Accept => {}
+        HitVerdict::Skip(_) => return Ok(Finding::Skipped(entry)),
+        HitVerdict::Expired => return Ok(Finding::Expired(entry)),
     }
     // A storage that does not answer says nothing about the entry.
-    match stale::check(host, &entry).await {
+    Ok(match stale::check(host, &entry).await {
         Ok(Some(_)) => Finding::Stale(entry),
         Ok(None) | Err(_) => Finding::Match(entry),
-    }
+    })
 }
 
 fn cause(query: &Query, attempts: &[Attempt], near: &Neighbours) -> Option<MissCause> {
@@ -149,6 +160,8 @@ fn cause(query: &Query, attempts: &[Attempt], near: &Neighbours) -> Option<MissC
         Some(MissCause::Denied)
     } else if any(|finding| matches!(finding, Finding::Stale(_))) {
         Some(MissCause::Stale)
+    } else if any(|finding| matches!(finding, Finding::Skipped(_))) {
+        Some(MissCause::Rule)
     } else if any(|finding| matches!(finding, Finding::Expired(_))) {
         Some(MissCause::Expired)
     } else {

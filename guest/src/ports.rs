@@ -10,6 +10,7 @@ mod index;
 mod outcome;
 mod review;
 mod room;
+mod rules;
 mod settings;
 
 use std::cell::RefCell;
@@ -21,6 +22,7 @@ pub use index::{AttachOutcome, Attachment, Entry, IndexError, MatchKind, Probe, 
 pub use outcome::{Outcome, OutcomeKind};
 pub use review::{Candidate, ContentState, EntryDetails, GroupMember, Roots, Selection, Verdict, Wish};
 pub use room::{Bound, RoomNeeded, Tier, Within};
+pub use rules::{AskedRules, HitVerdict, SaveVerdict};
 pub use settings::{KeepNewest, Settings};
 
 /// The head of a request (`types.request`).
@@ -40,6 +42,8 @@ pub struct Request<I> {
     pub headers: Vec<(String, String)>,
     /// The origin at which clients reach this server: scheme and authority.
     pub origin: String,
+    /// Which of the operator's rules are to be asked.
+    pub rules: AskedRules,
     /// The handle of the body and the credential, which stay in the host.
     pub incoming: I,
     /// The policy's part of the log line, recorded as it becomes known.
@@ -373,4 +377,21 @@ pub trait Host {
     async fn note_refused(&self, marks: Vec<String>, now_ms: u64) -> Result<(), IndexError>;
     /// `index.was-refused`.
     async fn was_refused(&self, marks: Vec<String>) -> Result<bool, IndexError>;
+
+    /// `rules.judge-hit`.
+    async fn judge_hit(
+        &self,
+        incoming: &Self::IncomingRequest,
+        entry: Entry,
+    ) -> Result<HitVerdict, IndexError>;
+    /// `rules.explain-hit`.
+    async fn explain_hit(&self, scopes: Vec<Scope>, entry: Entry) -> Result<HitVerdict, IndexError>;
+    /// `rules.judge-save`.
+    fn judge_save(
+        &self,
+        incoming: &Self::IncomingRequest,
+        key: String,
+        version: String,
+        size_bytes: Option<u64>,
+    ) -> SaveVerdict;
 }

@@ -88,11 +88,13 @@ fn cause(settings: &Settings, now_ms: u64, candidate: &Candidate, roots: &Roots)
     }
 }
 
-/// Returns the rule that wants the entry deleted, unless somebody may have a URL of it.
+/// Returns the rule that wants the entry deleted, unless somebody may have a URL of it. The rules that
+/// gave a layer a lifetime may be gone: then its roots are not known at every age, and it stays.
 fn cause_by_rule(settings: &Settings, now_ms: u64, candidate: &Candidate, rule: &str) -> Option<Cause> {
     let entry = &candidate.entry;
     let idle_ms = now_ms.saturating_sub(last_use_ms(now_ms, entry));
-    (idle_ms > margin_ms(settings, &entry.slot)).then(|| Cause::Rule(rule.to_owned()))
+    let are_roots_known = settings.has_retention_rules || !is_layer(&entry.slot);
+    (are_roots_known && idle_ms > margin_ms(settings, &entry.slot)).then(|| Cause::Rule(rule.to_owned()))
 }
 
 /// Returns why a setting lets the entry go.

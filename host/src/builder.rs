@@ -32,6 +32,7 @@ pub struct Builder {
     index: Option<Arc<dyn Index>>,
     authenticator: Option<Arc<dyn Authenticator>>,
     policy: Option<Vec<u8>>,
+    rules: Option<larder_rules::Source>,
     listener: WantedListener,
 }
 
@@ -46,6 +47,7 @@ impl Larder {
             index: None,
             authenticator: None,
             policy: None,
+            rules: None,
             listener: WantedListener::Configured,
         }
     }
@@ -77,6 +79,14 @@ impl Builder {
     #[must_use]
     pub fn policy(mut self, component: Vec<u8>) -> Self {
         self.policy = Some(component);
+        self
+    }
+
+    /// Asks these rules, for the tenant `default`: in place of `rules.file` and of what was chosen by a
+    /// command. What holds where they fail is `rules.on_failure` of the configuration.
+    #[must_use]
+    pub fn rules(mut self, rules: larder_rules::Source) -> Self {
+        self.rules = Some(rules);
         self
     }
 
@@ -112,7 +122,7 @@ impl Builder {
     /// # Errors
     /// See [`StartError`].
     pub async fn build(self) -> Result<Larder, StartError> {
-        let Self { config, storage, index, authenticator, policy, listener } = self;
+        let Self { config, storage, index, authenticator, policy, rules, listener } = self;
         let settings = &config.settings;
         let observed = setup::Observed::new(settings, storage.is_some(), index.is_some());
         let shares = Shares::divide(raise_limit(), setup::wanted(&config))?;
@@ -121,7 +131,7 @@ impl Builder {
         let claim = StartClaim::begin(&settings.data, &settings.server, listener)?;
         // Before the wait: a new policy takes a second or more to compile.
         let policy = setup::StartingPolicy::load(settings, policy.as_deref())?;
-        let rules = setup::StartingRules::load(settings)?;
+        let rules = setup::StartingRules::load(settings, rules)?;
         let (lock, listener) = claim.complete(&settings.data, &settings.server).await?;
         let server = setup::server(settings, shares, listener, (tls, &observed))?;
         let mut shared = Box::pin(setup::Shared::open(&config, storage, index, &observed)).await?;

@@ -117,6 +117,7 @@ fn of_attempt(attempt: &Attempt) -> String {
         Found::Match => "found",
         Found::Stale => "stale (its content is gone)",
         Found::Expired => "too old",
+        Found::Skipped => "not for this job, by a rule",
     };
     let entry = finding.as_ref().map_or(String::new(), |finding| {
         format!(

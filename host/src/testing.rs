@@ -16,7 +16,7 @@ use crate::{
     history::History,
     net::{Fetch, HttpFetch, Proxies, client_config},
     retention::{DurabilityTracker, UsageTracker},
-    tenant::{PolicySettings, Tenant},
+    tenant::{PolicySettings, RulesFailures, Tenant},
 };
 
 const MINUTE_MS: u64 = 60 * 1000;
@@ -33,6 +33,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         index: Arc::new(SqliteIndex::open(&folder.join("larder.db"), KeyRule::AnyCase).unwrap()),
         tokens: Arc::new(TokenVerifier::new(&config.settings.auth, &fetch).unwrap()),
         rules: larder_rules::Asker::default(),
+        rules_failures: Arc::new(RulesFailures::new(config.settings.rules.on_failure)),
         signer: Arc::new(UrlSigner::new(&[1; 32], None).unwrap()),
         usage: Arc::new(UsageTracker::default()),
         names: Arc::default(),

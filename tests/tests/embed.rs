@@ -44,6 +44,32 @@ async fn the_policy_is_the_callers() {
 }
 
 #[tokio::test]
+async fn the_rules_are_the_callers() {
+    let text = "export const restore = {
+        judgeHit: (caller, { key }) =>
+            key === 'secret' ? { tag: 'skip', val: 'not here' } : { tag: 'accept' },
+    };";
+    let data = TempDir::new().unwrap();
+    let rules = larder::rules::Source::Script { text: text.to_owned(), name: "embedded.js".to_owned() };
+    let larder = Larder::builder(test_config(data.path(), &[])).rules(rules).build().await.unwrap();
+    let server = TestServer::around(larder, data);
+    let job = Job::new(&server);
+    for key in ["open", "secret"] {
+        job.save(key, b"bytes").await;
+    }
+    assert_eq!(job.restore("open").await, "bytes");
+    assert_eq!(job.look_up("secret", &[]).await["ok"], false);
+}
+
+#[tokio::test]
+async fn rules_of_the_caller_that_do_not_load_keep_the_server_from_starting() {
+    let data = TempDir::new().unwrap();
+    let rules = larder::rules::Source::Script { text: "export const".to_owned(), name: "x.js".to_owned() };
+    let started = Larder::builder(test_config(data.path(), &[])).rules(rules).build().await;
+    assert!(matches!(started, Err(larder::StartError::Rules { .. })));
+}
+
+#[tokio::test]
 async fn the_listener_is_the_callers() {
     let data = TempDir::new().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

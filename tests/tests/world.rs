@@ -43,7 +43,7 @@ fn the_component_exports_what_the_world_exports_and_imports_no_more_than_it_offe
     let extra: Vec<_> = imports.difference(&offered).collect();
     assert!(extra.is_empty(), "imports that the world does not offer: {extra:?}");
     for needed in ["storage", "index", "auth", "http", "settings", "log", "types"] {
-        let name = format!("larder:cache/{needed}@0.5.0");
+        let name = format!("larder:cache/{needed}@0.6.0");
         assert!(imports.contains(&name), "{name} is not used: the policy is not in the component");
     }
 }

@@ -3,14 +3,16 @@
 use std::cell::RefCell;
 
 use super::Imports;
-use super::wit::larder::cache::{auth, http, index, log, settings, storage, types};
+use super::wit::larder::cache::{auth, http, index, log, rules, settings, storage, types};
 use crate::ports;
 
 impl From<types::Request> for ports::Request<types::IncomingRequest> {
     fn from(from: types::Request) -> Self {
-        let types::Request { id, received_ms, method, path, query, headers, origin, incoming } = from;
+        let types::Request { id, received_ms, method, path, query, headers, origin, rules, incoming } = from;
+        let types::AskedRules { restore, save } = rules;
+        let rules = ports::AskedRules { restore, save };
         let outcome = RefCell::default();
-        Self { id, received_ms, method, path, query, headers, origin, incoming, outcome }
+        Self { id, received_ms, method, path, query, headers, origin, rules, incoming, outcome }
     }
 }
 
@@ -342,6 +344,7 @@ impl From<ports::MissCause> for types::MissCause {
             ports::MissCause::ClosedScope => Self::ClosedScope,
             ports::MissCause::Deleted => Self::Deleted,
             ports::MissCause::Denied => Self::Denied,
+            ports::MissCause::Rule => Self::Rule,
         }
     }
 }
@@ -359,5 +362,31 @@ impl From<ports::Entry> for index::Entry {
     fn from(from: ports::Entry) -> Self {
         let ports::Entry { id, slot, object, size_bytes, created_ms, last_used_ms, owner } = from;
         Self { id, slot: slot.into(), object, size_bytes, created_ms, last_used_ms, owner }
+    }
+}
+
+impl From<ports::Scope> for auth::Scope {
+    fn from(ports::Scope { name, read, write }: ports::Scope) -> Self {
+        Self { name, read, write }
+    }
+}
+
+impl From<rules::Hit> for ports::HitVerdict {
+    fn from(from: rules::Hit) -> Self {
+        match from {
+            rules::Hit::Accept => Self::Accept,
+            rules::Hit::Skip(reason) => Self::Skip(reason),
+            rules::Hit::Expired => Self::Expired,
+        }
+    }
+}
+
+impl From<rules::Verdict> for ports::SaveVerdict {
+    fn from(from: rules::Verdict) -> Self {
+        match from {
+            rules::Verdict::Accept(facts) => Self::Accept(facts),
+            rules::Verdict::Refuse(reason) => Self::Refuse(reason),
+            rules::Verdict::RefuseQuietly(reason) => Self::RefuseQuietly(reason),
+        }
     }
 }

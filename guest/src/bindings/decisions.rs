@@ -94,6 +94,7 @@ impl From<ports::Attempt> for explain::Attempt {
             ports::Finding::Match(entry) => explain::Finding::Match(index::Entry::from(entry)),
             ports::Finding::Stale(entry) => explain::Finding::Stale(entry.into()),
             ports::Finding::Expired(entry) => explain::Finding::Expired(entry.into()),
+            ports::Finding::Skipped(entry) => explain::Finding::Skipped(entry.into()),
         };
         Self { scope, key, kind: kind.into(), finding }
     }

@@ -2,7 +2,7 @@
 
 use super::explain;
 use crate::fake::{FakeHost, Fault, NOW_MS, block_on, claims};
-use crate::ports::{Cause, Explanation, Finding, IndexError, MatchKind, MissCause, Query};
+use crate::ports::{Cause, Explanation, Finding, HitVerdict, IndexError, MatchKind, MissCause, Query};
 
 fn query(scopes: &[&str], version: Option<&str>, keys: &[&str]) -> Query {
     Query {
@@ -26,6 +26,7 @@ fn attempts(explanation: &Explanation) -> Vec<String> {
             Finding::Match(entry) => format!("match {}", entry.id),
             Finding::Stale(entry) => format!("stale {}", entry.id),
             Finding::Expired(entry) => format!("expired {}", entry.id),
+            Finding::Skipped(entry) => format!("skipped {}", entry.id),
         };
         format!("{}:{}{star} {found}", attempt.scope, attempt.key)
     };
@@ -73,6 +74,16 @@ fn entries_that_are_not_served_are_told_and_passed_by() {
     ];
     assert_eq!(attempts(&told), expected);
     assert_eq!(told.cause, Some(MissCause::Stale));
+}
+
+#[test]
+fn what_a_rule_skips_is_told() {
+    let host = FakeHost::new();
+    let entry = host.add_entry("main", "v", "k", b"x");
+    host.set_hit_rule(|_| HitVerdict::Skip("not for you".to_owned()));
+    let told = explained(&host, &["k"]);
+    assert_eq!(attempts(&told)[2], format!("main:k skipped {entry}"));
+    assert_eq!(told.cause, Some(MissCause::Rule));
 }
 
 #[test]

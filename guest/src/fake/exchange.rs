@@ -171,6 +171,7 @@ impl FakeHost {
             query,
             headers: request.headers,
             origin: request.origin,
+            rules: self.asked_rules(),
             incoming: request.incoming,
             outcome: RefCell::default(),
         };

@@ -2,9 +2,9 @@
 
 use super::{FakeHost, FakeIncomingRequest, FakeUpstream, Fault, LogLine, auth};
 use crate::ports::{
-    AttachOutcome, Attachment, AuthError, Block, ByteRange, Cause, Claims, Departed, Entry, Facts, Host,
-    HttpError, IndexError, Level, MatchKind, Nearby, Probe, Reservation, Settings, Slot, StorageError,
-    Stored, Trust, Upload,
+    AttachOutcome, Attachment, AuthError, Block, ByteRange, Cause, Claims, Departed, Entry, Facts,
+    HitVerdict, Host, HttpError, IndexError, Level, MatchKind, Nearby, Probe, Reservation, SaveVerdict,
+    Scope, Settings, Slot, StorageError, Stored, Trust, Upload,
 };
 
 /// Most probes, and most skipped ids, of `index.find`.
@@ -331,5 +331,31 @@ impl Host for FakeHost {
     async fn was_refused(&self, marks: Vec<String>) -> Result<bool, IndexError> {
         self.index_call("index.was-refused")?;
         Ok(marks.iter().any(|mark| self.index.borrow().refused.contains(mark)))
+    }
+
+    async fn judge_hit(
+        &self,
+        _incoming: &FakeIncomingRequest,
+        entry: Entry,
+    ) -> Result<HitVerdict, IndexError> {
+        self.index_call("rules.judge-hit")?;
+        Ok(self.judge(&entry))
+    }
+
+    async fn explain_hit(&self, _scopes: Vec<Scope>, entry: Entry) -> Result<HitVerdict, IndexError> {
+        self.index_call("rules.explain-hit")?;
+        Ok(self.judge(&entry))
+    }
+
+    fn judge_save(
+        &self,
+        _incoming: &FakeIncomingRequest,
+        key: String,
+        _version: String,
+        size_bytes: Option<u64>,
+    ) -> SaveVerdict {
+        let _ = self.enter("rules.judge-save");
+        let rule = self.save_rule.borrow();
+        rule.as_ref().map_or_else(|| SaveVerdict::Accept(Facts::new()), |rule| rule(&key, size_bytes))
     }
 }

@@ -16,8 +16,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ports::{
-    AuthError, Cause, Claims, Departed, Entry, Facts, HttpError, IndexError, Level, Scope, Settings,
-    StorageError, Trust, Upload,
+    AskedRules, AuthError, Cause, Claims, Departed, Entry, Facts, HitVerdict, HttpError, IndexError, Level,
+    SaveVerdict, Scope, Settings, StorageError, Trust, Upload,
 };
 
 /// The default arrival time of a [`FakeRequest`].
@@ -48,6 +48,11 @@ pub struct LogLine {
 /// Runs right before a call of the host.
 type Hook = Box<dyn FnOnce(&FakeHost)>;
 
+/// What the rules say of an entry that matches.
+type HitRule = Box<dyn Fn(&Entry) -> HitVerdict>;
+/// What the rules say of a save: its key, and its size if that is known.
+type SaveRule = Box<dyn Fn(&str, Option<u64>) -> SaveVerdict>;
+
 /// A host in memory.
 pub struct FakeHost {
     settings: RefCell<Settings>,
@@ -66,6 +71,8 @@ pub struct FakeHost {
     /// When the last request arrived.
     now_ms: Cell<u64>,
     presign_disabled: Cell<bool>,
+    hit_rule: RefCell<Option<HitRule>>,
+    save_rule: RefCell<Option<SaveRule>>,
 }
 
 impl Default for FakeHost {
@@ -107,6 +114,8 @@ impl FakeHost {
             requests: Cell::new(0),
             now_ms: Cell::new(NOW_MS),
             presign_disabled: Cell::new(false),
+            hit_rule: RefCell::default(),
+            save_rule: RefCell::default(),
         }
     }
 
@@ -282,6 +291,25 @@ impl FakeHost {
     /// Makes `presign` return `none`.
     pub fn disable_presign(&self) {
         self.presign_disabled.set(true);
+    }
+
+    /// Loads a rule about each entry that a lookup would take.
+    pub fn set_hit_rule(&self, rule: impl Fn(&Entry) -> HitVerdict + 'static) {
+        *self.hit_rule.borrow_mut() = Some(Box::new(rule));
+    }
+
+    /// Loads a rule about what is saved.
+    pub fn set_save_rule(&self, rule: impl Fn(&str, Option<u64>) -> SaveVerdict + 'static) {
+        *self.save_rule.borrow_mut() = Some(Box::new(rule));
+    }
+
+    /// Which rules are loaded.
+    fn asked_rules(&self) -> AskedRules {
+        AskedRules { restore: self.hit_rule.borrow().is_some(), save: self.save_rule.borrow().is_some() }
+    }
+
+    fn judge(&self, entry: &Entry) -> HitVerdict {
+        self.hit_rule.borrow().as_ref().map_or(HitVerdict::Accept, |rule| rule(entry))
     }
 
     /// Returns the touches of entries: id and time.

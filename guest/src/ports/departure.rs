@@ -45,6 +45,7 @@ pub enum MissCause {
     ClosedScope,
     Deleted,
     Denied,
+    Rule,
 }
 
 impl From<&Cause> for MissCause {

@@ -26,6 +26,8 @@ pub enum Finding {
     Stale(Entry),
     /// An entry that is too old to be served.
     Expired(Entry),
+    /// An entry that a rule does not let the lookup have.
+    Skipped(Entry),
 }
 
 /// An attempt at a match (`explain.attempt`).

@@ -35,7 +35,7 @@ pub struct Settings {
     pub parallel_download_origin: Option<String>,
     /// Lifetime of direct URLs, in milliseconds; `None` disables them.
     pub direct_url_ms: Option<u64>,
-    /// Whether candidates may come with wishes of the operator's rules.
+    /// Whether candidates of any age may come with wishes of the operator's rules.
     pub has_retention_rules: bool,
     /// Whether `debug` lines are written.
     pub debug: bool,

@@ -438,6 +438,24 @@ fn a_rule_keeps_what_is_unused_and_removes_what_is_not() {
     assert_eq!(cause_of(&settings, wished(broken, Wish::Keep), Vec::new()), Some(Cause::Stale));
 }
 
+/// Then nobody knows which indexes name it.
+#[test]
+fn a_layer_whose_lifetime_is_over_stays_once_the_rules_are_gone() {
+    let without = settings(None);
+    let with = Settings { has_retention_rules: true, ..settings(None) };
+    let candidate = |key: &str| {
+        let candidate = entry(1, 0, 0, ContentState::Intact);
+        let slot = Slot { key: key.to_owned(), ..slot() };
+        let entry = Entry { slot, ..candidate.entry.clone() };
+        wished(Candidate { entry, ..candidate }, Wish::Remove("lifetime".to_owned()))
+    };
+    let layer = || candidate("buildkit-blob-1-x");
+    assert_eq!(cause_of(&without, layer(), Vec::new()), None);
+    let over = Some(Cause::Rule("lifetime".to_owned()));
+    assert_eq!(cause_of(&with, layer(), Vec::new()), over);
+    assert_eq!(cause_of(&without, candidate("k"), Vec::new()), over);
+}
+
 #[test]
 fn a_rule_removes_no_layer_that_an_index_may_name() {
     let settings = Settings { has_retention_rules: true, ..settings(None) };

@@ -39,7 +39,7 @@ pub(crate) struct Error {
     /// For the log only.
     cause: Option<String>,
     /// For the request's log line, in place of the message.
-    reason: Option<&'static str>,
+    reason: Option<Cow<'static, str>>,
 }
 
 impl Code {
@@ -89,8 +89,8 @@ impl Error {
     }
 
     /// Replaces what is logged as the reason; the client's message stays.
-    pub(crate) fn with_reason(self, reason: &'static str) -> Self {
-        Self { reason: Some(reason), ..self }
+    pub(crate) fn with_reason(self, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: Some(reason.into()), ..self }
     }
 
     /// Replaces the message.
@@ -118,8 +118,8 @@ impl Error {
 
     /// Records the reason in an outcome.
     pub(crate) fn note(&self, outcome: &mut Outcome) {
-        outcome.reason = Some(match (&self.cause, self.reason) {
-            (_, Some(reason)) => reason.to_owned(),
+        outcome.reason = Some(match (&self.cause, &self.reason) {
+            (_, Some(reason)) => reason.clone().into_owned(),
             (Some(cause), None) => format!("{}: {cause}", self.message),
             (None, None) => self.message.clone().into_owned(),
         });

@@ -2,8 +2,9 @@
 //!
 //! Fast, because the content is committed by then. A repeated call returns the same entry.
 
+use super::save_rules::{self, Refusal};
 use super::{Caller, ChunkKind, Code, Error, chunks, refusal};
-use crate::ports::{Attachment, Entry, Host, MatchKind, Probe, Slot, Upload};
+use crate::ports::{Attachment, Entry, Host, MatchKind, OutcomeKind, Probe, Slot, Upload};
 use crate::writer::Writer;
 use crate::{buildkit, cleanup};
 
@@ -14,6 +15,7 @@ const MAX_ATTEMPTS: usize = 3;
 /// sealed. Returns `None` if that succeeds in words only (`refusal`).
 ///
 /// # Errors
+/// `permission_denied` if the operator's rules refuse it, and the client is told.
 /// `invalid_argument` if nothing was uploaded; also if `size_bytes` does not match, which abandons
 /// the upload. `not_found` if there is neither an upload nor an entry, `already_exists` if it is
 /// somebody else's, `unavailable` if the upload keeps changing.
@@ -23,8 +25,10 @@ pub(crate) async fn finalize<H: Host>(
     size_bytes: u64,
 ) -> Result<Option<Entry>, Error> {
     if !(refusal::was_noted(caller).await? || refusal::is_incomplete(caller, &slot).await?) {
-        let entry = finalize_slot(caller, slot, size_bytes).await?;
-        return Ok(refusal::keep(caller, entry).await?);
+        return match finalize_slot(caller, slot, size_bytes).await? {
+            Some(entry) => Ok(refusal::keep(caller, entry).await?),
+            None => Ok(None),
+        };
     }
     let is_layer = buildkit::is_layer(&slot);
     let finalized = match caller.host.find_upload(slot.clone()).await? {
@@ -37,7 +41,7 @@ pub(crate) async fn finalize<H: Host>(
             refusal::record(caller.request);
             Ok(None)
         }
-        finalized => finalized.map(Some),
+        finalized => finalized,
     }
 }
 
@@ -54,26 +58,34 @@ pub(crate) async fn drop_in_words<H: Host>(caller: &Caller<'_, H>, upload: Uploa
     Ok(())
 }
 
-async fn finalize_slot<H: Host>(caller: &Caller<'_, H>, slot: Slot, size_bytes: u64) -> Result<Entry, Error> {
+/// Returns `None` if that succeeds in words only.
+async fn finalize_slot<H: Host>(
+    caller: &Caller<'_, H>,
+    slot: Slot,
+    size_bytes: u64,
+) -> Result<Option<Entry>, Error> {
     for _ in 0..MAX_ATTEMPTS {
         let Some(upload) = caller.host.find_upload(slot.clone()).await? else {
-            return existing_entry(caller, slot, size_bytes).await;
+            return existing_entry(caller, slot, size_bytes).await.map(Some);
         };
         if upload.owner != caller.claims.owner {
             return Err(Error::new(Code::AlreadyExists, "another job is saving this key"));
         }
         let Some(upload) = with_content(caller, upload).await? else { continue };
-        if let Some(entry) = finalize_attached(caller, upload, size_bytes).await? {
-            return Ok(entry);
+        match finalize_attached(caller, upload, size_bytes).await? {
+            Finalized::Entry(entry) => return Ok(Some(entry)),
+            Finalized::InWords => return Ok(None),
+            Finalized::Changed => {}
         }
     }
     Err(upload_changed())
 }
 
 /// Turns the ranged chunks of this writer into an entry of `size_bytes`. The caller may write the
-/// upload.
+/// upload. Returns `None` if that succeeds in words only (`refusal`).
 ///
 /// # Errors
+/// `permission_denied` if the operator's rules refuse it, and the client is told.
 /// `invalid_argument` if the chunks are not exactly `size_bytes` without gaps or overlaps, which
 /// abandons the upload. Those of [`finalized_entry`] if the upload is gone; `unavailable` if its
 /// content was replaced.
@@ -82,20 +94,21 @@ pub(crate) async fn finalize_chunks<H: Host>(
     upload: Upload,
     writer: Writer,
     size_bytes: u64,
-) -> Result<Entry, Error> {
+) -> Result<Option<Entry>, Error> {
     let id = upload.id;
     match chunks::layout(caller.host, &upload, writer, ChunkKind::Ranged).await? {
         Ok(layout) if layout.size_bytes == size_bytes => {
-            if let Some(attachment) = chunks::commit(caller, &upload, layout).await?
-                && let Some(entry) =
-                    finalize_attached(caller, Upload { attachment: Some(attachment), ..upload }, size_bytes)
-                        .await?
-            {
-                return Ok(entry);
+            if let Some(attachment) = chunks::commit(caller, &upload, layout).await? {
+                let upload = Upload { attachment: Some(attachment), ..upload };
+                match finalize_attached(caller, upload, size_bytes).await? {
+                    Finalized::Entry(entry) => return Ok(Some(entry)),
+                    Finalized::InWords => return Ok(None),
+                    Finalized::Changed => {}
+                }
             }
             match caller.host.get_upload_by_id(id).await? {
                 Some(_) => Err(upload_changed()),
-                None => finalized_entry(caller, id, size_bytes).await,
+                None => finalized_entry(caller, id, size_bytes).await.map(Some),
             }
         }
         Ok(layout) => Err(abandon(caller, upload, size_mismatch(size_bytes, layout.size_bytes)).await),
@@ -121,23 +134,54 @@ async fn with_content<H: Host>(caller: &Caller<'_, H>, upload: Upload) -> Result
     }
 }
 
-/// Finalizes an upload. Returns `None` if it has changed or is gone.
+/// What became of an upload.
+enum Finalized {
+    Entry(Entry),
+    /// It was refused, and the client is told otherwise.
+    InWords,
+    /// It has changed, or is gone.
+    Changed,
+}
+
+/// Finalizes an upload, if the operator's rules let it.
 async fn finalize_attached<H: Host>(
     caller: &Caller<'_, H>,
     upload: Upload,
     size_bytes: u64,
-) -> Result<Option<Entry>, Error> {
+) -> Result<Finalized, Error> {
     let Some(attachment) = upload.attachment.clone() else {
         return Err(Error::new(Code::InvalidArgument, "nothing was uploaded for this key"));
     };
     if attachment.size_bytes != size_bytes {
         return Err(abandon(caller, upload, size_mismatch(size_bytes, attachment.size_bytes)).await);
     }
-    let entry = caller.host.finalize(upload.id, attachment, caller.request.received_ms).await?;
-    if entry.is_some() {
-        cleanup::discard(caller.host, upload.name).await;
+    if let Err(refused) = save_rules::ask(caller, &upload.slot, Some(size_bytes)) {
+        return refuse(caller, upload, refused).await;
     }
-    Ok(entry)
+    let entry = caller.host.finalize(upload.id, attachment, caller.request.received_ms).await?;
+    let Some(entry) = entry else { return Ok(Finalized::Changed) };
+    cleanup::discard(caller.host, upload.name).await;
+    Ok(Finalized::Entry(entry))
+}
+
+/// Abandons an upload that the rules refuse. BuildKit, whose export fails on any error, is told that it
+/// became an entry, and nothing that names it does.
+async fn refuse<H: Host>(
+    caller: &Caller<'_, H>,
+    upload: Upload,
+    refused: Refusal,
+) -> Result<Finalized, Error> {
+    let is_noted =
+        caller.is_export() && refusal::note_upload(caller.host, &upload, caller.request.received_ms).await;
+    let is_told = !(is_noted || refused.is_quiet());
+    let refusal = refused.into_error(caller);
+    refusal.log(caller.host, caller.request);
+    let error = abandon(caller, upload, refusal.clone()).await;
+    if is_told || error != refusal {
+        return Err(error);
+    }
+    caller.request.record(|outcome| outcome.set_kind(OutcomeKind::Refused));
+    Ok(Finalized::InWords)
 }
 
 /// The upload's content changes concurrently. A retry succeeds once that ends.

@@ -2,17 +2,20 @@
 
 use super::{Caller, Code, Error, ValidRequest};
 use crate::nearness::Wanted;
-use crate::ports::{Entry, Host, Level, MatchKind, MissCause, OutcomeKind, Probe, StorageError};
-use crate::{explain, matching, retention, stale, url};
+use crate::ports::{Entry, HitVerdict, Host, Level, MatchKind, MissCause, OutcomeKind, Probe, StorageError};
+use crate::{buildkit, explain, matching, retention, stale, url};
 
 /// Most probes in one `index.find`.
 const MAX_PROBES: usize = 1000;
 /// Most matches that a lookup tries before it is a miss: the limit of `skip` in `index.find`. Only
-/// stale entries are skipped, and those that are too old, so there are more than a few only after the
-/// storage has lost its content.
+/// stale entries are skipped, those that are too old, and those that a rule does not let it have, so
+/// there are more than a few stale ones only after the storage has lost its content.
 const MAX_MATCHES: usize = 1000;
 /// Most entries that are skipped because they are too old. All older ones of a scope are, too.
 const MAX_EXPIRED: usize = 32;
+/// Most entries that the operator's rules skip. So many newer ones hide a good one, and so often rules
+/// are asked at most.
+const MAX_BY_RULES: usize = 100;
 /// Most stale entries of one lookup that are logged one by one.
 const MAX_WARNINGS: usize = 32;
 
@@ -52,6 +55,32 @@ pub(crate) async fn lookup<H: Host>(
     Ok(Some(Hit { entry, download_url }))
 }
 
+/// The entries that a lookup has passed over.
+#[derive(Default)]
+struct Skipped {
+    ids: Vec<u64>,
+    stale: usize,
+    expired: usize,
+    by_rules: usize,
+}
+
+impl Skipped {
+    /// Returns whether the lookup tries no more.
+    fn are_enough(&self) -> bool {
+        self.ids.len() >= MAX_MATCHES || self.expired >= MAX_EXPIRED || self.by_rules >= MAX_BY_RULES
+    }
+
+    /// Returns why nothing was found, if what was skipped tells.
+    fn cause(&self) -> Option<MissCause> {
+        match self {
+            Self { stale: 1.., .. } => Some(MissCause::Stale),
+            Self { by_rules: 1.., .. } => Some(MissCause::Rule),
+            Self { expired: 1.., .. } => Some(MissCause::Expired),
+            _ => None,
+        }
+    }
+}
+
 /// Returns the first match whose object is intact, after recording its use, and its direct URL, if
 /// the client gets one.
 async fn find_intact<H: Host>(
@@ -59,15 +88,14 @@ async fn find_intact<H: Host>(
     message: &ValidRequest,
 ) -> Result<Option<(Entry, Option<String>)>, Error> {
     caller.request.record(|outcome| outcome.set_kind(OutcomeKind::Miss));
-    let (mut skip, mut stale_count, mut expired_count) = (Vec::new(), 0, 0);
+    let mut skipped = Skipped::default();
     let found = loop {
-        if skip.len() == MAX_MATCHES || expired_count == MAX_EXPIRED {
+        if skipped.are_enough() {
             break None;
         }
-        let Some(entry) = find(caller, message, &skip).await? else { break None };
-        if retention::is_too_old(&caller.host.settings(), caller.request.received_ms, &entry) {
-            expired_count += 1;
-            skip.push(entry.id);
+        let Some(entry) = find(caller, message, &skipped.ids).await? else { break None };
+        skipped.ids.push(entry.id);
+        if !is_offered(caller, &entry, &mut skipped).await? {
             continue;
         }
         // Signing a URL checks the object, so a hit costs one check either way.
@@ -78,27 +106,59 @@ async fn find_intact<H: Host>(
             // A concurrent sweep has deleted it.
             None => {}
             Some(reason) => {
-                stale_count += 1;
-                if stale_count <= MAX_WARNINGS {
+                skipped.stale += 1;
+                if skipped.stale <= MAX_WARNINGS {
                     stale::warn(caller.host, "stale entry skipped", &entry, reason);
                 }
                 caller.request.record(|outcome| outcome.set_kind(OutcomeKind::Stale));
             }
         }
-        skip.push(entry.id);
     };
-    if stale_count > MAX_WARNINGS {
-        warn_of_more(caller, stale_count - MAX_WARNINGS);
+    if skipped.stale > MAX_WARNINGS {
+        warn_of_more(caller, skipped.stale - MAX_WARNINGS);
     }
     if found.is_none() {
-        let known = match (stale_count, expired_count) {
-            (0, 0) => None,
-            (0, _) => Some(MissCause::Expired),
-            _ => Some(MissCause::Stale),
-        };
-        note_cause(caller, message, known).await;
+        note_cause(caller, message, skipped.cause()).await;
     }
     Ok(found)
+}
+
+/// Returns whether an entry is neither too old nor skipped by the operator's rules, which are asked
+/// only where there are any. The reason of the last skip is in the log line of a miss.
+async fn is_offered<H: Host>(
+    caller: &Caller<'_, H>,
+    entry: &Entry,
+    skipped: &mut Skipped,
+) -> Result<bool, Error> {
+    if retention::is_too_old(&caller.host.settings(), caller.request.received_ms, entry) {
+        skipped.expired += 1;
+        return Ok(false);
+    }
+    if !caller.request.rules.restore {
+        return Ok(true);
+    }
+    match caller.host.judge_hit(&caller.request.incoming, entry.clone()).await? {
+        HitVerdict::Accept => Ok(true),
+        // A layer is served as long as it is there: an index names it.
+        HitVerdict::Expired if buildkit::is_layer(&entry.slot) => Ok(true),
+        HitVerdict::Expired => {
+            skipped.expired += 1;
+            Ok(false)
+        }
+        HitVerdict::Skip(reason) => {
+            skipped.by_rules += 1;
+            log_skip(caller, entry, &reason);
+            caller.request.record(|outcome| outcome.reason = Some(reason));
+            Ok(false)
+        }
+    }
+}
+
+fn log_skip<H: Host>(caller: &Caller<'_, H>, entry: &Entry, reason: &str) {
+    if caller.host.settings().debug {
+        let fields = [("scope", &*entry.slot.scope), ("key", &*entry.slot.key), ("reason", reason)];
+        caller.host.log(Level::Debug, "skipped by a rule", &fields);
+    }
 }
 
 /// Records why nothing was found, by what is near the key itself. If the index fails, the host has

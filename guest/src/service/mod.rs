@@ -14,6 +14,7 @@ mod lookup;
 mod message;
 pub(crate) mod refusal;
 mod reserve;
+mod save_rules;
 
 pub(crate) use attach::{AttachError, attach};
 pub(crate) use chunks::{ChunkKind, DISPLACED, Layout, appended_id, layout, ranged_id};

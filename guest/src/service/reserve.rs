@@ -1,6 +1,6 @@
 //! Reserving a slot for an upload.
 
-use super::{Caller, Code, Error, barred, refusal};
+use super::{Caller, Code, Error, barred, refusal, save_rules};
 use crate::ports::{Cause, Entry, Facts, Host, OutcomeKind, Reservation, Slot, StorageError, Trust, Upload};
 use crate::writer::Writer;
 use crate::{cleanup, retention, stale, trust};
@@ -25,13 +25,18 @@ pub(crate) struct Grant {
 /// first response was lost.
 ///
 /// # Errors
-/// `already_exists` if the slot holds an intact entry or an upload under way; `no_space` if there is no
-/// room, `permission_denied` if the saver has low trust and the slot is barred, but neither to BuildKit.
-pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Grant, Error> {
+/// `already_exists` if the slot holds an intact entry or an upload under way, or the operator's rules
+/// refuse the save quietly; `no_space` if there is no room, `permission_denied` if the saver has low trust
+/// and the slot is barred, or the rules refuse the save, but neither to BuildKit.
+pub(crate) async fn reserve<H: Host>(
+    caller: &Caller<'_, H>,
+    slot: Slot,
+    size_bytes: Option<u64>,
+) -> Result<Grant, Error> {
     if refusal::was_noted(caller).await? {
         return refusal::reserve(caller, slot).await;
     }
-    match reserve_slot(caller, slot.clone()).await {
+    match reserve_slot(caller, slot.clone(), size_bytes).await {
         Err(error)
             if matches!(error.code(), Code::NoSpace | Code::PermissionDenied) && caller.is_export() =>
         {
@@ -47,12 +52,18 @@ pub(crate) async fn reserve<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Resu
     }
 }
 
-async fn reserve_slot<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Grant, Error> {
+async fn reserve_slot<H: Host>(
+    caller: &Caller<'_, H>,
+    slot: Slot,
+    size_bytes: Option<u64>,
+) -> Result<Grant, Error> {
     let facts = caller.host.facts(&caller.request.incoming);
-    let saver = Saver { trust: trust::of_saver(caller.claims, &facts), facts };
+    let mut saver = Saver { trust: trust::of_saver(caller.claims, &facts), facts };
     if saver.trust == Trust::Low {
         barred::check(caller, &slot).await?;
     }
+    let terms = save_rules::ask(caller, &slot, size_bytes).map_err(|refusal| refusal.into_error(caller))?;
+    saver.facts.extend(terms);
     let grant = match try_reserve(caller, slot.clone(), &saver).await? {
         Reservation::Entry(entry) => replace(caller, slot, &saver, entry).await?,
         reservation => grant_upload(caller, reservation).await?,
@@ -64,7 +75,7 @@ async fn reserve_slot<H: Host>(caller: &Caller<'_, H>, slot: Slot) -> Result<Gra
     Ok(grant)
 }
 
-/// What is stored about who saves.
+/// What is stored about who saves, and on what terms.
 struct Saver {
     facts: Facts,
     trust: Trust,

@@ -15,7 +15,7 @@ pub(super) async fn create<H: Host>(call: &TwirpCall<'_, H>, message: ValidReque
         Err(error) => return denied(call.caller.request, call.encoding, error),
     };
     let slot = message.slot(call.caller.claims, scope);
-    match service::reserve(&call.caller, slot).await {
+    match service::reserve(&call.caller, slot, None).await {
         Ok(grant) => Ok(reserved(call, &grant)),
         Err(error) if error.code() == Code::NoSpace => full(call, error),
         Err(error) if error.code() == Code::PermissionDenied => {

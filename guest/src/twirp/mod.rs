@@ -30,7 +30,7 @@ enum Encoding {
 enum Reply {
     /// The slot is reserved; the content is uploaded to this URL.
     Reserved { upload_url: String },
-    /// The token may not save, or there is no space: a failure with status 200, for
+    /// The token or a rule does not let it save, or there is no space: a failure with status 200, for
     /// `@actions/cache`.
     Denied { message: String },
     /// The entry exists.
@@ -80,7 +80,10 @@ async fn respond<H: Host>(
     let caller = Caller { host, request, claims: &claims };
     let reply = match call {
         route::V2Call::Create => create::create(&TwirpCall { caller, encoding }, message).await?,
-        route::V2Call::Finalize => finalize(&caller, message).await?,
+        route::V2Call::Finalize => match finalize(&caller, message).await {
+            Err(error) if error.code() == Code::PermissionDenied => create::denied(request, encoding, error)?,
+            finalized => finalized?,
+        },
         route::V2Call::Lookup => lookup(&caller, &message).await?,
     };
     encoding.encode(reply)

@@ -74,8 +74,11 @@ async fn commit_upload<H: Host>(
                 outcome.key = Some(upload.slot.key.clone());
             });
             super::check_writer(writer, &upload)?;
-            let entry = service::finalize_chunks(caller, upload, writer, size).await?;
-            if service::refusal::keep(caller, entry).await?.is_none() {
+            let kept = match service::finalize_chunks(caller, upload, writer, size).await? {
+                Some(entry) => service::refusal::keep(caller, entry).await?,
+                None => None,
+            };
+            if kept.is_none() {
                 return Ok(super::no_content());
             }
         }

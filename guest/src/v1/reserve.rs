@@ -32,7 +32,7 @@ pub(super) async fn reserve<H: Host>(caller: &Caller<'_, H>) -> Result<Response<
     caller.request.record(|outcome| outcome.set_key(&message.key, &message.version));
     let slot = message.slot(caller.claims, scope);
     let taken = format!("Cache already exists. Scope: {scope}, Key: {}, Version: {}", slot.key, slot.version);
-    let reserved = match service::reserve(caller, slot).await {
+    let reserved = match service::reserve(caller, slot, cache_size).await {
         Ok(grant) => with_room(caller, grant, cache_size).await,
         refused => refused,
     };

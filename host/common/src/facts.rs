@@ -52,8 +52,21 @@ pub const CLAIMS: [&str; MAX_FACTS] = [
     "oidc_sub",
 ];
 
+/// The beginning of the names of labels: what the operator's rules say of an upload.
+pub const LABEL: &str = "label.";
+/// After how many seconds an entry is deleted, by the operator's rules.
+pub const LIFETIME: &str = "terms.lifetime_s";
+
+/// Returns whether a fact is one that the operator's rules add. No token has such a one.
+#[must_use]
+pub fn is_of_rules(name: &str) -> bool {
+    name.starts_with(LABEL) || name == LIFETIME
+}
+
 /// Names with values, each name once, within the bounds of this module. Names are ASCII letters,
 /// digits, `_`, `-` and `.`; values are not empty and have no control characters.
+///
+/// What the operator's rules add ([`is_of_rules`]) has the same bounds again, apart from the token's.
 ///
 /// One allocation: a line `name=value` for each fact, in the order of the names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -93,12 +106,13 @@ impl Facts {
         if !(1..=MAX_VALUE_BYTES).contains(&value.len()) || value.chars().any(char::is_control) {
             return Err(InvalidFact::Value);
         }
-        let count = self.iter().count();
+        let alike = self.iter().filter(|(other, _)| is_of_rules(other) == is_of_rules(name));
+        let (count, bytes) =
+            alike.fold((0, 0), |(count, bytes), (name, value)| (count + 1, bytes + name.len() + value.len()));
         if count == MAX_FACTS {
             return Err(InvalidFact::TooMany);
         }
-        // Each line has `=` and a line break beside name and value.
-        if self.0.len() - 2 * count + name.len() + value.len() > MAX_TOTAL_BYTES {
+        if bytes + name.len() + value.len() > MAX_TOTAL_BYTES {
             return Err(InvalidFact::TooLong);
         }
         let before: usize = self

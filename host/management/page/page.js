@@ -375,6 +375,7 @@ const CAUSES = {
   deleted: 'Somebody deleted it.',
   rule: 'A rule of the operator left it out.',
   denied: 'It is in a scope that the token may not read.',
+  rule: 'A rule of this server does not let this job have it.',
 }
 
 const element = (name, ...content) => {

@@ -57,7 +57,7 @@ fn terms(terms: &Terms) -> Checked {
     let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let is_name =
         |name: &str| (1..=MAX_LABEL_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_of_name);
-    let is_value = |value: &str| value.len() <= MAX_LABEL_BYTES && !has_control(value);
+    let is_value = |value: &str| (1..=MAX_LABEL_BYTES).contains(&value.len()) && !has_control(value);
     let is_repeated = |(at, (name, _)): (usize, &(String, String))| {
         terms.labels[..at].iter().any(|(earlier, _)| earlier == name)
     };
@@ -71,7 +71,7 @@ fn terms(terms: &Terms) -> Checked {
     ensure(!terms.labels.iter().enumerate().any(is_repeated), "a label is named twice")?;
     ensure(
         terms.labels.iter().all(|(_, value)| is_value(value)),
-        "a label has more than 200 bytes, or a control character",
+        "a label is not 1 to 200 bytes without control characters",
     )
 }
 

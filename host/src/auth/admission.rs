@@ -43,7 +43,7 @@ impl AccessRules {
         if !self.asker.is_asked(Interface::Access) {
             return Ok(admitted(claims));
         }
-        match self.asker.admit(&caller(&claims)) {
+        match self.asker.admit(&rules_caller(&claims)) {
             Ok(Admission::Default) => Ok(admitted(claims)),
             Ok(Admission::Scopes(scopes)) => {
                 let scopes = scopes.into_iter().map(from_rules).collect();
@@ -77,7 +77,8 @@ fn denied(claims: &Claims, reason: &str) -> Event {
     }
 }
 
-fn caller(claims: &Claims) -> Caller {
+/// Who has a token, as the rules see it.
+pub(crate) fn rules_caller(claims: &Claims) -> Caller {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     Caller {
         repository: claims.repository.clone(),

@@ -20,7 +20,7 @@ mod token_verifier;
 
 use larder_common::facts::{CLAIMS, Facts};
 
-pub(crate) use admission::AccessRules;
+pub(crate) use admission::{AccessRules, rules_caller};
 pub use authenticator::{Access, Authenticator};
 pub(crate) use claims::Claims;
 pub use claims::Scope;

@@ -15,7 +15,7 @@ pub enum LoadError {
     #[error("not a WebAssembly component")]
     Component(#[source] wasmtime::Error),
     /// It is a component, but not of the cache world that this server offers.
-    #[error("the component does not fit the world larder:cache/cache@0.5.0")]
+    #[error("the component does not fit the world larder:cache/cache@0.6.0")]
     World(#[source] wasmtime::Error),
     /// It does not start, or fails on its first call, within `policy.memory_bytes` and
     /// `policy.deadline_ms`.

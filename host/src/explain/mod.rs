@@ -59,6 +59,8 @@ pub enum Found {
     Stale,
     /// It is too old to be served.
     Expired,
+    /// A rule of the operator does not let the lookup have it.
+    Skipped,
 }
 
 /// An entry that was found.

@@ -1,8 +1,9 @@
 //! `larder:cache/auth`: tokens and signatures. Tokens and keys stay in the host.
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
 use ::http::{HeaderValue, header::AUTHORIZATION};
+use larder_common::facts::is_of_rules;
 use larder_metrics::AuthFailure;
 use wasmtime::component::{Accessor, HasSelf, Resource, ResourceTableError};
 
@@ -22,7 +23,10 @@ impl Host for State {
     fn get_facts(&mut self, request: Resource<IncomingRequest>) -> wasmtime::Result<wit::Facts> {
         let record = &self.table.get(&request)?.context.record;
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Ok(record.claims().map(|claims| claims.facts.iter().map(owned).collect()).unwrap_or_default())
+        let of_token = |claims: &Arc<Claims>| {
+            claims.facts.iter().filter(|(name, _)| !is_of_rules(name)).map(owned).collect()
+        };
+        Ok(record.claims().map(of_token).unwrap_or_default())
     }
 
     fn sign(&mut self, text: String) -> wasmtime::Result<String> {

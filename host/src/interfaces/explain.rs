@@ -54,6 +54,7 @@ impl From<wit::Attempt> for Attempt {
             wit::Finding::Match(entry) => (Found::Match, Some(entry)),
             wit::Finding::Stale(entry) => (Found::Stale, Some(entry)),
             wit::Finding::Expired(entry) => (Found::Expired, Some(entry)),
+            wit::Finding::Skipped(entry) => (Found::Skipped, Some(entry)),
         };
         let finding = |entry: index::Entry| Finding {
             entry: entry.id,

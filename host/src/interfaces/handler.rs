@@ -8,6 +8,7 @@ use wasmtime::component::ResourceTableError;
 
 use super::{
     bindings::larder::cache::types::{self as wit, MissCause, OutcomeKind, Payload},
+    rules,
     state::State,
     types::{Body, IncomingRequest, UpstreamResponse},
 };
@@ -55,6 +56,7 @@ pub(crate) fn request(state: &mut State, request: Request) -> Result<wit::Reques
         query: head.uri.query().map(str::to_owned),
         headers: visible_headers(&head.headers),
         origin: context.origin.clone(),
+        rules: rules::asked(&state.tenant),
         incoming,
     })
 }
@@ -108,6 +110,7 @@ pub(super) fn miss_word(cause: MissCause) -> &'static str {
         MissCause::ClosedScope => "closed-scope",
         MissCause::Deleted => "deleted",
         MissCause::Denied => "denied",
+        MissCause::Rule => "rule",
     }
 }
 

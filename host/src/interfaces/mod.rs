@@ -15,6 +15,7 @@ mod http;
 mod index;
 mod log;
 pub(crate) mod retention;
+mod rules;
 mod settings;
 pub(crate) mod state;
 mod storage;
@@ -35,5 +36,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     cache::auth::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     cache::http::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     cache::storage::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    cache::index::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    cache::index::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    cache::rules::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }

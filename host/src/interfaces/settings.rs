@@ -1,9 +1,8 @@
 //! `larder:cache/settings`: the operator's settings.
 
-use larder_rules::Interface;
-
 use super::{
     bindings::larder::cache::settings::{Host, KeepNewest, Settings},
+    rules,
     state::State,
 };
 
@@ -26,7 +25,7 @@ impl Host for State {
             max_entry_bytes: settings.max_entry_bytes,
             parallel_download_origin: settings.parallel_download_origin.clone(),
             direct_url_ms: settings.direct_url_ms,
-            has_retention_rules: self.tenant.rules.answers(Interface::Retention),
+            has_retention_rules: rules::may_delete_early(&self.tenant),
             debug: tracing::enabled!(target: super::log::TARGET, tracing::Level::DEBUG),
         })
     }

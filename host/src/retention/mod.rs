@@ -7,6 +7,7 @@ pub(crate) mod durability;
 mod repository_names;
 mod review;
 mod room;
+mod seen_by_rules;
 mod usage;
 
 pub(crate) use details::with_details;
@@ -15,4 +16,5 @@ pub(crate) use durability::DurabilityTracker;
 pub(crate) use repository_names::RepositoryNames;
 pub(crate) use review::{Candidate, ContentState, Roots, Selection, Verdict, Wish};
 pub(crate) use room::{RoomBound, RoomNeeded, Tier};
+pub(crate) use seen_by_rules::{is_past_lifetime, seen_by_rules};
 pub(crate) use usage::UsageTracker;

@@ -20,19 +20,23 @@ use crate::{
 
 /// The rules of the tenant `default`, when the server starts.
 pub(crate) struct StartingRules {
-    source: Source,
+    /// `None`: the embedding program has brought them.
+    source: Option<Source>,
     cache: PathBuf,
     held: Held<Option<Arc<Rules>>>,
 }
 
 impl StartingRules {
-    /// Loads the chosen version, the configured file, or none. If that does not load, or has gone back by
+    /// Loads `given`, else the chosen version, the configured file, or none. If that does not load, or has gone back by
     /// itself: what was in force before, but never none.
     ///
     /// # Errors
     /// When it cannot be read or loaded, and there is nothing before it.
-    pub(crate) fn load(settings: &Settings) -> Result<Self, StartError> {
+    pub(crate) fn load(settings: &Settings, given: Option<Text>) -> Result<Self, StartError> {
         let cache = settings.data.join("compiled");
+        if let Some(given) = given {
+            return Self::given(given, cache);
+        }
         let source = Source {
             versions: Versions::of_rules(&settings.data),
             file: settings.rules.file.clone(),
@@ -67,7 +71,21 @@ impl StartingRules {
                 tracing::warn!(%error, "cannot write down which rules are in force");
             }
         }
-        Ok(Self { source, cache, held: Held { record, loaded: rules } })
+        Ok(Self { source: Some(source), cache, held: Held { record, loaded: rules } })
+    }
+
+    /// Loads what the embedding program has brought. No file and no choice is followed then.
+    fn given(given: Text, cache: PathBuf) -> Result<Self, StartError> {
+        let (content, name) = match &given {
+            Text::Component { bytes, name } => (bytes.as_slice(), name.clone()),
+            Text::Script { text, name } => (text.as_bytes(), name.clone()),
+        };
+        let version = Source::version(content, &name);
+        let record = InForce { version, source: "call".to_owned(), since_ms: Clock::system().now_ms() };
+        let loaded = Rules::load(given, Some(&cache));
+        let rules = loaded.map_err(|source| StartError::Rules { path: name.into(), source })?;
+        log(&rules, &record.source);
+        Ok(Self { source: None, cache, held: Held { record, loaded: Some(rules) } })
     }
 
     pub(crate) fn rules(&self) -> Option<Arc<Rules>> {
@@ -79,7 +97,7 @@ impl StartingRules {
         let Self { source, cache, held } = self;
         let (requests, asked) = mpsc::unbounded_channel();
         let exchanged = RulesExchange { asker: asker.clone(), cache };
-        (Exchange::new(exchanged, Some(source), held, asked), requests)
+        (Exchange::new(exchanged, source, held, asked), requests)
     }
 }
 

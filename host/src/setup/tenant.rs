@@ -30,7 +30,7 @@ use crate::{
     net::{Fetch, HttpFetch},
     retention::{DurabilityTracker, NewDigests, RepositoryNames, UsageTracker},
     sweep::{Schedule, Sweeps},
-    tenant::{PolicySettings, SharedResources, Tenant},
+    tenant::{PolicySettings, RulesFailures, SharedResources, Tenant},
     trace::{TraceFiles, Tracer},
     webhook::Webhooks,
 };
@@ -260,6 +260,7 @@ pub(super) async fn assemble(
             trace.clone(),
         ))),
         rules,
+        rules_failures: Arc::new(RulesFailures::new(on_failure)),
         signer: Arc::new(signer(settings, &**index).await?),
         usage: usage.clone(),
         names: names.clone(),

@@ -1,13 +1,16 @@
 //! What the operator's rules want of entries. Where they fail the guest decides alone.
 
-use larder_index::{Entry, EntryDetails, Trust};
-use larder_rules::{Asker, Failure, Interface, Member, RetentionVerdict, number};
+use larder_index::{Entry, EntryDetails};
+use larder_rules::{Asker, Failure, Interface, Member, RetentionVerdict};
 
 use super::survey::{Places, Survey};
 use crate::{
-    retention::{Candidate, Wish},
+    retention::{Candidate, Wish, is_past_lifetime, seen_by_rules},
     tenant::Tenant,
 };
+
+/// The cause of a deletion at the end of a lifetime is `rule:` with this name.
+const LIFETIME_OVER: &str = "lifetime";
 
 /// The rules, during one sweep.
 pub(super) struct RetentionRules {
@@ -49,6 +52,11 @@ impl RetentionRules {
     /// Adds what the rules want to the candidates of a page. `of_shadow` are the places in the groups of
     /// the rules in the shadow.
     pub(super) fn wish(&mut self, candidates: &mut [Candidate], places: &Places, of_shadow: &Places) {
+        self.ask(candidates, places, of_shadow);
+        self.end_lifetimes(candidates);
+    }
+
+    fn ask(&mut self, candidates: &mut [Candidate], places: &Places, of_shadow: &Places) {
         if !self.are_asked() || candidates.is_empty() {
             return;
         }
@@ -73,23 +81,16 @@ impl RetentionRules {
     }
 
     fn shown(&self, entry: &Entry, details: &EntryDetails) -> larder_rules::Entry {
-        let seconds_since = |ms: u64| number(self.now_ms.saturating_sub(ms) / 1000);
-        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let slot = &entry.slot;
-        larder_rules::Entry {
-            repository: slot.repository.clone(),
-            scope: slot.scope.clone(),
-            version: slot.version.clone(),
-            key: slot.key.clone(),
-            size_kib: number(entry.size_bytes.div_ceil(1024)),
-            age_s: seconds_since(entry.created_ms),
-            idle_s: seconds_since(entry.last_used_ms.max(entry.created_ms)),
-            uses: details.uses.map(number),
-            trust: match Trust::of(details.trust, &slot.scope) {
-                Trust::Low => larder_rules::Trust::Low,
-                Trust::Full => larder_rules::Trust::Full,
-            },
-            provenance: details.facts.iter().flat_map(larder_index::Facts::iter).map(owned).collect(),
+        seen_by_rules(entry, details, self.now_ms)
+    }
+
+    /// Adds the lifetimes that rules gave entries when they were saved. Those of retention may keep an
+    /// entry nevertheless.
+    fn end_lifetimes(&self, candidates: &mut [Candidate]) {
+        for Candidate { entry, details, wish, .. } in candidates {
+            if wish.is_none() && is_past_lifetime(entry, details, self.now_ms) {
+                *wish = Some(Wish::Remove(LIFETIME_OVER.to_owned()));
+            }
         }
     }
 

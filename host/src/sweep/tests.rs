@@ -5,7 +5,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use larder_index::{Attachment, Durability, Entry, KeyRule, Reservation, Slot, Upload, sqlite::SqliteIndex};
+use larder_index::{
+    Attachment, Durability, Entry, Facts, KeyRule, Reservation, Slot, Upload, sqlite::SqliteIndex,
+};
 use larder_storage::{
     BlockId, Source,
     testing::faulty::{Fault, Faults, FaultyStorage},
@@ -56,12 +58,16 @@ impl Fixture {
     }
 
     async fn upload(&self, key: &str, at_ms: u64) -> Upload {
+        self.upload_with(key, &larder_common::facts::NO_FACTS, at_ms).await
+    }
+
+    async fn upload_with(&self, key: &str, facts: &Facts, at_ms: u64) -> Upload {
         let slot =
             Slot { repository: "1".into(), scope: "main".into(), version: "v".into(), key: key.into() };
         match self
             .tenant
             .index
-            .reserve(&slot, "owner", &larder_common::facts::NO_FACTS, larder_index::Trust::Full, at_ms, 0)
+            .reserve(&slot, "owner", facts, larder_index::Trust::Full, at_ms, 0)
             .await
             .unwrap()
         {
@@ -78,7 +84,11 @@ impl Fixture {
     }
 
     async fn entry(&self, key: &str, at_ms: u64) -> Entry {
-        let upload = self.upload(key, at_ms).await;
+        self.entry_with(key, &larder_common::facts::NO_FACTS, at_ms).await
+    }
+
+    async fn entry_with(&self, key: &str, facts: &Facts, at_ms: u64) -> Entry {
+        let upload = self.upload_with(key, facts, at_ms).await;
         let attachment = self.put(&upload, at_ms).await;
         let made = self.tenant.index.finalize(upload.id, &attachment, &Durability::Durable, at_ms).await;
         made.unwrap().unwrap()

@@ -5,11 +5,13 @@
 
 mod cpu;
 mod guest_memory;
+mod rules_failures;
 
 use std::sync::Arc;
 
 pub(crate) use cpu::{CpuBudget, take_unpaid, unpaid};
 pub(crate) use guest_memory::{GuestMemory, MemoryShare};
+pub(crate) use rules_failures::RulesFailures;
 
 use larder_common::clock::Clock;
 use larder_index::Index;
@@ -69,6 +71,8 @@ pub(crate) struct Tenant {
     pub tokens: Arc<TokenVerifier>,
     /// The operator's rules, those in force.
     pub rules: Asker,
+    /// What holds where they fail.
+    pub rules_failures: Arc<RulesFailures>,
     /// Signs URLs.
     pub signer: Arc<UrlSigner>,
     /// Last-used times that are not persisted yet.

@@ -46,6 +46,9 @@ impl access::Guest for Hostile {
 impl restore::Guest for Hostile {
     fn judge_hit(_caller: Caller, entry: Entry) -> restore::Hit {
         match entry.key.as_str() {
+            "restore-trap" => trap(),
+            "restore-spin" => spin(),
+            "restore-memory" => hoard(),
             "long" => restore::Hit::Skip("x".repeat(8 << 20)),
             "reason" => restore::Hit::Skip("x".repeat(201)),
             "control" => restore::Hit::Skip("two\nlines".to_owned()),

@@ -2,7 +2,7 @@
 
 use crate::bindings::{
     larder::{
-        cache::types::Request,
+        cache::types::{AskedRules, Request},
         serve::bridge::{self, EdgeSettings},
     },
     wasi::{
@@ -77,6 +77,7 @@ pub(crate) fn request(
         query,
         headers,
         origin,
+        rules: AskedRules { restore: false, save: false },
         incoming: bridge::incoming(request, &record.id),
     })
 }

@@ -104,6 +104,7 @@ fn miss_word(cause: MissCause) -> &'static str {
         MissCause::ClosedScope => "closed-scope",
         MissCause::Deleted => "deleted",
         MissCause::Denied => "denied",
+        MissCause::Rule => "rule",
     }
 }
 

@@ -1,7 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use super::MAX_BY_RULES;
 use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, NOW_MS};
-use crate::ports::{Cause, IndexError, Level, MissCause, StorageError};
+use crate::ports::{Cause, Entry, HitVerdict, IndexError, Level, MissCause, OutcomeKind, StorageError};
 
 fn host() -> FakeHost {
     let host = FakeHost::new();
@@ -411,4 +412,89 @@ fn a_lookup_passes_by_a_bounded_number_of_old_entries() {
     assert_eq!(miss(&host), Some(MissCause::Expired));
     let calls = host.take_calls();
     assert_eq!(calls.iter().filter(|call| **call == "index.find").count(), 32);
+}
+
+fn skips(key: &'static str) -> impl Fn(&Entry) -> HitVerdict {
+    move |entry| match entry.slot.key.starts_with(key) {
+        true => HitVerdict::Skip("not for you".to_owned()),
+        false => HitVerdict::Accept,
+    }
+}
+
+#[test]
+fn a_rule_that_skips_an_entry_leaves_the_next_best() {
+    let host = host();
+    host.add_entry("main", "v", "k-1", b"good");
+    let bad = host.add_entry("pr", "v", "k-2", b"bad");
+    host.set_hit_rule(skips("k-2"));
+    assert_eq!(found(&host, "k-2", &["k-"]), pair("k-1", "good"));
+    assert!(host.touched().iter().all(|(id, _)| *id != bad), "no use of what was skipped");
+    let list = FakeRequest::new("GET", "/_apis/artifactcache/cache?keys=k-2,k-&version=v").token("t");
+    assert_eq!(host.send(list).member("cacheKey"), "k-1", "version 1");
+}
+
+#[test]
+fn a_miss_by_a_rule_says_so_and_why() {
+    let host = host();
+    host.add_entry("main", "v", "k", b"x");
+    host.set_hit_rule(skips("k"));
+    let missed = lookup(&host, "k", &[]);
+    assert_eq!(
+        (missed.outcome.miss, missed.outcome.reason),
+        (Some(MissCause::Rule), Some("not for you".into()))
+    );
+    let list = FakeRequest::new("GET", "/_apis/artifactcache/cache?keys=k&version=v").token("t");
+    assert_eq!(host.send(list).status, 204, "version 1");
+}
+
+/// A newer entry that a rule skips must not hide a good one, but not so many of them either that a lookup
+/// goes on for ever.
+#[test]
+fn skips_by_rules_have_a_bound() {
+    let host = host();
+    host.add_entry("pr", "v", "good-1", b"good");
+    for number in 0..MAX_BY_RULES - 1 {
+        host.add_entry("pr", "v", &format!("good-1-bad-{number}"), b"bad");
+    }
+    host.set_hit_rule(skips("good-1-bad"));
+    assert_eq!(found(&host, "good-", &[]), pair("good-1", "good"));
+    host.add_entry("pr", "v", "good-1-bad-more", b"bad");
+    host.take_calls();
+    assert_eq!(found(&host, "good-", &[]), None);
+    let asked = host.take_calls().iter().filter(|call| **call == "rules.judge-hit").count();
+    assert_eq!(asked, MAX_BY_RULES);
+}
+
+#[test]
+fn an_entry_past_the_lifetime_that_a_rule_gave_it_is_absent_but_a_layer_is_not() {
+    let host = host();
+    let layer = format!("buildkit-blob-1-sha256:{}", "1".repeat(64));
+    for key in ["k", &layer] {
+        host.add_entry("pr", "v", key, b"x");
+    }
+    host.set_hit_rule(|_| HitVerdict::Expired);
+    let missed = lookup(&host, "k", &[]);
+    assert_eq!(
+        (missed.outcome.kind, missed.outcome.miss),
+        (Some(OutcomeKind::Miss), Some(MissCause::Expired))
+    );
+    assert_eq!(found(&host, &layer, &[]), pair(&layer, "x"));
+}
+
+#[test]
+fn a_download_is_not_asked_about() {
+    let host = host();
+    host.add_entry("pr", "v", "k", b"x");
+    let url = lookup(&host, "k", &[]).member("signed_download_url");
+    host.set_hit_rule(skips("k"));
+    assert_eq!(host.send(FakeRequest::new("GET", &url)).text(), "x");
+}
+
+#[test]
+fn a_lookup_whose_entry_cannot_be_judged_is_no_miss() {
+    let host = host();
+    host.add_entry("pr", "v", "k", b"x");
+    host.set_hit_rule(skips("other"));
+    host.fail("rules.judge-hit", Fault::Index(IndexError::Unavailable("down".to_owned())));
+    assert_eq!(lookup(&host, "k", &[]).status, 503);
 }

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::{CLAIMS, Facts, InvalidFact, MAX_FACTS, MAX_NAME_BYTES, MAX_TOTAL_BYTES, MAX_VALUE_BYTES};
+use super::{
+    CLAIMS, Facts, InvalidFact, LIFETIME, MAX_FACTS, MAX_NAME_BYTES, MAX_TOTAL_BYTES, MAX_VALUE_BYTES,
+};
 
 fn facts(pairs: &[(&str, &str)]) -> Result<Facts, InvalidFact> {
     Facts::try_from(pairs)
@@ -46,6 +48,19 @@ fn number_and_sum_are_bounded() {
     assert_eq!(made.insert("d", &"x".repeat(left + 1)), Err(InvalidFact::TooLong));
     made.insert("d", &"x".repeat(left)).unwrap();
     assert_eq!(made.insert("e", "x"), Err(InvalidFact::TooLong));
+}
+
+#[test]
+fn what_rules_add_does_not_take_the_place_of_what_the_token_says() {
+    let mut made = Facts::default();
+    for number in 0..MAX_FACTS {
+        made.insert(&format!("n{number}"), &"x".repeat(100)).unwrap();
+        made.insert(&format!("label.n{number}"), &"x".repeat(100)).unwrap();
+    }
+    assert_eq!(made.insert("label.more", "1"), Err(InvalidFact::TooMany));
+    assert_eq!(made.insert(LIFETIME, "60"), Err(InvalidFact::TooMany));
+    let json = serde_json::to_string(&made).unwrap();
+    assert_eq!(serde_json::from_str::<Facts>(&json).unwrap(), made);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Rules of retention: what they want is done, as far as the guest lets them.
 
-use larder_index::Cause;
+use larder_common::facts::LIFETIME;
+use larder_index::{Cause, Facts};
 use larder_rules::{Rules, Source};
 
 use super::{DAY_MS, Fixture, with_fixture};
@@ -94,6 +95,34 @@ async fn rules_that_fail_leave_the_decision_to_the_policy() {
         let status = fixture.tenant.rules.status().unwrap();
         assert_eq!(status.interfaces[0].asked, status.interfaces[0].failed);
         assert!(status.interfaces[0].failed >= 4, "{status:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_entry_leaves_at_the_end_of_the_lifetime_that_it_was_saved_with() {
+    with_fixture(async |fixture| {
+        let ten_days = Facts::try_from(&[(LIFETIME, "864000")][..]).unwrap();
+        fixture.entry_with("short", &ten_days, NOW_MS).await;
+        fixture.entry("long", NOW_MS).await;
+        assert_eq!(fixture.sweep(NOW_MS + 9 * DAY_MS).await.entries, 0);
+        assert_eq!(fixture.sweep(NOW_MS + 11 * DAY_MS).await.entries, 1);
+        assert_eq!(fixture.causes("short").await, [Cause::Rule("lifetime".to_owned())]);
+        assert_eq!(keys(&fixture).await, ["long"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rule_of_retention_may_keep_an_entry_past_its_lifetime() {
+    with_fixture(async |fixture| {
+        put_in_force(&fixture, RULES);
+        let ten_days = Facts::try_from(&[(LIFETIME, "864000")][..]).unwrap();
+        for key in ["keep", "other"] {
+            fixture.entry_with(key, &ten_days, NOW_MS).await;
+        }
+        fixture.sweep(NOW_MS + 11 * DAY_MS).await;
+        assert_eq!(keys(&fixture).await, ["keep"]);
     })
     .await;
 }

@@ -5,6 +5,7 @@ mod bridge;
 mod http;
 mod index;
 mod log;
+mod rules;
 mod settings;
 mod storage;
 mod sweeper;
