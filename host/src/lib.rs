@@ -118,6 +118,7 @@ pub mod explain;
 mod gauges;
 pub mod inspect;
 mod interfaces;
+pub mod lab;
 mod larder;
 mod log_throttle;
 mod management;

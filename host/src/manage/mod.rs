@@ -3,7 +3,7 @@
 
 mod args;
 mod client;
-mod text;
+pub(crate) mod text;
 
 use std::collections::BTreeMap;
 
