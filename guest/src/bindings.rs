@@ -66,7 +66,7 @@ impl retention::Guest for Component {
 
     async fn review_uploads(now_ms: u64, uploads: Vec<index::Upload>) -> Vec<u64> {
         let uploads = uploads.into_iter().map(Into::into);
-        crate::retention::review_uploads(&Imports.settings(), now_ms, uploads)
+        crate::retention::review_uploads(&Imports, now_ms, uploads).await
     }
 
     async fn room_tiers(needed: retention::RoomNeeded) -> Vec<retention::Tier> {

@@ -1,13 +1,14 @@
 //! Retention: selects the entries and uploads that a sweep deletes.
 //!
-//! Called by `bindings` for the export `retention`, and by `service` for the age of an entry. Pure
-//! functions of their arguments.
+//! Called by `bindings` for the export `retention`, and by `service` for the age of an entry. What is
+//! selected is a pure function of the arguments.
 
 use crate::buildkit::{self, LAYER_MARGIN_MS, is_ahead, is_index, is_layer, last_use_ms};
 use crate::ports::{
-    Candidate, Cause, ContentState, Entry, GroupMember, KeepNewest, Roots, Selection, Settings, Slot, Upload,
-    Verdict, Wish,
+    Candidate, Cause, ContentState, Entry, GroupMember, Host, KeepNewest, Roots, Selection, Settings, Slot,
+    Upload, Verdict, Wish,
 };
+use crate::service::refusal;
 
 /// Shortest inactivity after which an upload is abandoned, in milliseconds: an hour. A client that
 /// backs off may pause for a quarter of an hour (azcore: ten attempts, up to 120 s apart). An idle
@@ -156,15 +157,20 @@ fn is_needed(now_ms: u64, entry: &Entry, roots: &Roots) -> bool {
 }
 
 /// Returns the ids of the uploads to abandon: those without activity for [`ABANDONED_AFTER_MS`], or
-/// for `idle_upload_ms` if that is longer.
-pub fn review_uploads(
-    settings: &Settings,
+/// for `idle_upload_ms` if that is longer. Deletes the indexes of `BuildKit` that may name one of them.
+pub async fn review_uploads<H: Host>(
+    host: &H,
     now_ms: u64,
     uploads: impl IntoIterator<Item = Upload>,
 ) -> Vec<u64> {
-    let limit_ms = settings.idle_upload_ms.max(ABANDONED_AFTER_MS);
-    let abandoned = |upload: &Upload| now_ms.saturating_sub(upload.last_activity_ms) > limit_ms;
-    uploads.into_iter().filter(abandoned).map(|upload| upload.id).collect()
+    let limit_ms = host.settings().idle_upload_ms.max(ABANDONED_AFTER_MS);
+    let is_abandoned = |upload: &Upload| now_ms.saturating_sub(upload.last_activity_ms) > limit_ms;
+    let mut ids = Vec::new();
+    for upload in uploads.into_iter().filter(is_abandoned) {
+        refusal::note_dead(host, &upload, now_ms).await;
+        ids.push(upload.id);
+    }
+    ids
 }
 
 #[cfg(test)]

@@ -14,12 +14,14 @@ use crate::{
     gauges::Gauges,
     larder::{Exchanges, Larder},
     management::{self, Live, Managed, ManagementListener, ManagementOnMain},
+    scrub::Scrubs,
     server::ServedTenants,
     setup::{
         self,
         claim::{StartClaim, WantedListener},
     },
     sweep::{Janitor, JanitorWork, OtherTenants, sweep_control},
+    versions::Versions,
 };
 
 /// Puts a [`Larder`] together. Made by [`Larder::builder`].
@@ -129,6 +131,7 @@ impl Builder {
         let setup::ProvenPolicy { policy, exchange, requests: policy_requests } =
             Box::pin(policy.prove(&tenant)).await?;
         let (rules_exchange, rules_requests) = rules.follow(&tenant.rules);
+        let (shadow, shadow_requests) = setup::follow_shadow(settings, &tenant.rules);
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;
         let (tenancy, others) = match setup::tenants(settings, &shared, &policy).await? {
@@ -148,6 +151,7 @@ impl Builder {
             policy: policy.clone(),
             exchange,
             rules_exchange,
+            shadow: (shadow, Versions::of_shadow_rules(&settings.data)),
             tenant: tenant.clone(),
             others,
             schedule,
@@ -160,13 +164,14 @@ impl Builder {
         let live = Live { started_ms: tenant.clock.now_ms(), sweeps, connections: Arc::clone(&connections) };
         let registry = tenancy.as_ref().map(|tenancy| Arc::clone(&tenancy.registry));
         let has_key = settings.management.key.is_some();
-        let socket = management::open(&config, is_embedded)?;
+        let (socket, tls) = (management::open(&config, is_embedded)?, setup::management_tls(settings)?);
         let (policy_of, tenant_of) = (policy.clone(), tenant.clone());
         let managed = Managed {
             policy: policy_of,
             tenant: tenant_of,
             registry,
             config: config.clone(),
+            scrubs: Scrubs::default(),
             live: Some(live),
         };
         let router = management::router(managed);
@@ -175,12 +180,12 @@ impl Builder {
         let served = ServedTenants { policy, tenant, tenancy: tenancy.clone(), management: on_main };
         let running = server.start(&served).map_err(StartError::Thread)?;
         let _ = connections.set(running.connection_gauge());
-        let listen = |socket| ManagementListener::start(socket, router).map_err(StartError::Thread);
+        let listen = |socket| ManagementListener::start(socket, tls, router).map_err(StartError::Thread);
         let management = socket.map(listen).transpose()?;
         let gauges = Gauges::new(settings, &served, running.tls().cloned(), running.connection_gauge());
         let gauges: Arc<dyn Source> = Arc::new(gauges);
         metrics.set_source(&gauges);
-        let exchanges = Exchanges { policy: policy_requests, rules: rules_requests };
+        let exchanges = Exchanges { policy: policy_requests, rules: rules_requests, shadow: shadow_requests };
         Ok(Larder {
             running,
             janitor,

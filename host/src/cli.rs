@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use larder::TenantName;
 
-use crate::manage::{CompletionsArgs, KeyArgs, LsArgs, RmArgs, ShowArgs, StatsArgs, StatusArgs, VersionArgs};
+use crate::manage::{
+    CompletionsArgs, KeyArgs, LsArgs, RmArgs, ScrubArgs, ShowArgs, StatsArgs, StatusArgs, VersionArgs,
+};
 
 /// A self-hosted GitHub Actions cache server.
 #[derive(Debug, Parser)]
@@ -43,6 +45,10 @@ pub(crate) enum Command {
     Stats(StatsArgs),
     /// Sweep the running server now: all of its tenants.
     Sweep(StatusArgs),
+    /// Read the objects of all entries back, and compare them with what was recorded while they were stored.
+    /// Asks the server at `LARDER_URL`; without it reads the storage in this process, also beside a running
+    /// server. Fails if something is bad.
+    Scrub(ScrubArgs),
     /// Make, list and revoke keys of the management API.
     Key(KeyArgs),
     /// Print completions for a shell.
@@ -252,9 +258,13 @@ pub(crate) enum RulesCommand {
     Replay(ReplayArgs),
     /// Check rules, and put them in force. A running server follows at once, and no request is lost.
     Use(RulesUseArgs),
+    /// Ask rules beside those in force, and only compare: what they answer changes nothing. `status` shows
+    /// where they differ. A running server follows at once.
+    Shadow(RulesShadowArgs),
     /// Put in force again what was in force before.
     Rollback,
-    /// Show what is in force, what was before, and what went back because it failed.
+    /// Show what is in force, what was before, what went back because it failed, and what those in the
+    /// shadow would have decided otherwise.
     Status {
         /// Print JSON.
         #[arg(long)]
@@ -310,6 +320,20 @@ pub(crate) struct RulesUseArgs {
     #[arg(long, value_name = "FILE", requires = "file")]
     pub(crate) cases: Option<PathBuf>,
     /// What the configuration says: a file, or no rules.
+    #[arg(long)]
+    pub(crate) configured: bool,
+}
+
+/// The rules that are put in the shadow.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["file", "off", "configured"])))]
+pub(crate) struct RulesShadowArgs {
+    /// A script in JavaScript, or a component. It is copied into the data directory.
+    pub(crate) file: Option<PathBuf>,
+    /// None, whatever the configuration says.
+    #[arg(long)]
+    pub(crate) off: bool,
+    /// What the configuration says: a file, or none.
     #[arg(long)]
     pub(crate) configured: bool,
 }

@@ -7,6 +7,7 @@
 
 mod policy;
 mod rules;
+mod shadow;
 mod source;
 
 use std::{error::Error, time::Duration};
@@ -22,6 +23,7 @@ use self::source::Stamps;
 pub(crate) use self::{
     policy::{PolicyExchange, PolicyLoader},
     rules::{NO_RULES, RulesExchange},
+    shadow::{RulesReport, ShadowExchange, run_reports},
     source::{Source, Unreadable, Wanted, known},
 };
 use crate::versions::{InForce, Version};
@@ -54,6 +56,8 @@ pub(crate) trait Exchanged {
 
     /// What it is called in the log.
     const WHAT: &'static str;
+    /// The command that chooses a version.
+    const COMMAND: &'static str;
 
     /// Loads a version and tries it.
     async fn load(&self, content: Vec<u8>, name: &str) -> Result<Self::Loaded, Fault>;
@@ -161,7 +165,7 @@ impl<E: Exchanged> Exchange<E> {
     /// Puts the wanted version in force, if it is another one.
     async fn look(&mut self, is_asked: bool) {
         let Some(source) = self.source.clone() else { return };
-        let what = E::WHAT;
+        let (what, command) = (E::WHAT, E::COMMAND);
         let known = self.stamps.clone();
         let read = tokio::task::spawn_blocking(move || {
             let stamps = source.stamps();
@@ -187,7 +191,7 @@ impl<E: Exchanged> Exchange<E> {
             tracing::warn!(
                 version = version.short(),
                 reason,
-                "this version of the {what} went back and is not tried again; `larder {what} use` tries it again"
+                "this version of the {what} went back and is not tried again; `larder {command}` tries it again"
             );
             return;
         }
@@ -230,7 +234,8 @@ impl<E: Exchanged> Exchange<E> {
 
     async fn go_back(&mut self, reason: &str) {
         let Some((mut before, _)) = self.trial.take() else { return };
-        let (what, failed) = (E::WHAT, self.held.record.version.clone());
+        let (what, command) = (E::WHAT, E::COMMAND);
+        let failed = self.held.record.version.clone();
         before.record.since_ms = Clock::system().now_ms();
         if let Err(error) = self.exchanged.put(before.loaded.clone()).await {
             tracing::error!(
@@ -242,7 +247,7 @@ impl<E: Exchanged> Exchange<E> {
             failed = failed.short(),
             version = before.record.version.short(),
             reason,
-            "the new version of the {what} went back by itself: the earlier one is in force again; `larder {what} use` tries it again"
+            "the new version of the {what} went back by itself: the earlier one is in force again; `larder {command}` tries it again"
         );
         self.reject(&failed, reason);
         self.held = before;

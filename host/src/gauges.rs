@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use larder_common::clock::Clock;
 use larder_index::{Area, UploadId, Within};
-use larder_metrics::{Keys, Snapshot, Source};
+use larder_metrics::{Keys, ShadowCounts, Snapshot, Source};
+use larder_rules::{Difference, ShadowStatus};
 use parking_lot::Mutex;
 
 use crate::{
@@ -177,6 +178,18 @@ impl Gauges {
     }
 }
 
+/// Kinds are few: the words of the world of rules.
+fn shadow_counts(status: ShadowStatus) -> ShadowCounts {
+    let kind = |difference: Difference| {
+        ([difference.interface.to_string(), difference.active, difference.shadow], difference.count)
+    };
+    ShadowCounts {
+        answered: status.answered,
+        dropped: status.dropped,
+        differences: status.differences.into_iter().map(kind).collect(),
+    }
+}
+
 fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
@@ -202,6 +215,7 @@ impl Source for Gauges {
             policy_memory_limit_bytes: self.policy_memory_bytes,
             policy_active_since_seconds: seconds(self.started_ms),
             policy_digest: self.policy.current().digest().to_owned(),
+            shadow: self.tenant.rules.shadow_status().map(shadow_counts),
             keys: self.keys(),
             tenants: self.tenants(),
             certificates: self.certificates(),

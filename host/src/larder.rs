@@ -32,6 +32,7 @@ const LAST_WRITES: Duration = Duration::from_millis(2500);
 pub(crate) struct Exchanges {
     pub(crate) policy: UnboundedSender<Request>,
     pub(crate) rules: UnboundedSender<Request>,
+    pub(crate) shadow: UnboundedSender<Request>,
 }
 
 /// A running server. Dropping it does not stop it: call [`Larder::stop`].
@@ -148,6 +149,7 @@ impl Larder {
         // Fails only while the server stops.
         let _ = self.exchanges.policy.send(Request::Look);
         let _ = self.exchanges.rules.send(Request::Look);
+        let _ = self.exchanges.shadow.send(Request::Look);
     }
 
     /// Puts another policy in force: a WebAssembly component of the cache world, in binary form. It is

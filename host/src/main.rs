@@ -67,6 +67,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Rm(args) => ask(manage::rm(args)),
         Command::Stats(args) => ask(manage::stats(args)),
         Command::Sweep(args) => ask(manage::sweep(args)),
+        Command::Scrub(args) => scrub(args),
         Command::Key(args) => ask(manage::key(args)),
         Command::Completions(args) => Ok(std::io::stdout().lock().write_all(&manage::completions(&args))?),
         Command::Version(args) => say(&manage::version(&args)),
@@ -91,6 +92,15 @@ fn run(command: Command) -> anyhow::Result<()> {
 fn ask(answer: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     say(&runtime.block_on(Box::pin(answer))?)
+}
+
+/// Prints what a scrub found, and fails if something is bad.
+fn scrub(args: manage::ScrubArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let found = runtime.block_on(Box::pin(manage::scrub(args)))?;
+    say(&found.text)?;
+    anyhow::ensure!(found.is_good, "objects are damaged, lost or cannot be read");
+    Ok(())
 }
 
 /// Prints the tenants, and fails if one has a fault.

@@ -5,6 +5,7 @@ mod check;
 mod new;
 mod plot;
 mod replay;
+mod shadow;
 
 use std::{path::Path, sync::Arc};
 
@@ -45,8 +46,13 @@ pub(crate) fn run(
         }
         RulesCommand::Replay(args) => replay::run(&config()?, &args),
         RulesCommand::Use(args) => use_rules(&config()?, args),
+        RulesCommand::Shadow(args) => shadow::choose(&config()?, &args),
         RulesCommand::Rollback => with_store(&config()?, |store| store.roll_back()),
-        RulesCommand::Status { json } => with_store(&config()?, |store| store.status(json)),
+        RulesCommand::Status { json } => {
+            let config = config()?;
+            let told = with_store(&config, |store| store.status(json))?;
+            shadow::add_to_status(&config, told, json)
+        }
     }
 }
 
@@ -62,12 +68,7 @@ fn with_store(
 fn use_rules(config: &Config, args: RulesUseArgs) -> anyhow::Result<String> {
     let RulesUseArgs { file, cases, configured: _ } = args;
     let Some(file) = file else { return with_store(config, |store| store.choose_none()) };
-    let rules = load(&file)?;
-    let checked = check::check(&rules);
-    if checked.failed() > 0 {
-        say(&checked.in_words())?;
-        bail!("{}: failed its check, and is not used", file.display());
-    }
+    let rules = load_checked(&file)?;
     if let Some(cases) = cases {
         let results = cases::run(&rules, &cases)?;
         if results.iter().any(|result| result.fault.is_some()) {
@@ -77,6 +78,17 @@ fn use_rules(config: &Config, args: RulesUseArgs) -> anyhow::Result<String> {
     }
     let (content, name) = read(&file)?;
     with_store(config, |store| store.choose(&content, &name))
+}
+
+/// Loads rules, and fails where they do not pass their check.
+fn load_checked(file: &Path) -> anyhow::Result<Arc<Rules>> {
+    let rules = load(file)?;
+    let checked = check::check(&rules);
+    if checked.failed() > 0 {
+        say(&checked.in_words())?;
+        bail!("{}: failed its check, and is not used", file.display());
+    }
+    Ok(rules)
 }
 
 /// Returns the text, or prints it and fails.

@@ -11,8 +11,9 @@ use larder_storage::fs::{FsStorage, budget::Budget};
 
 use crate::{
     auth::{TokenVerifier, UrlSigner},
-    config::Config,
+    config::{Config, HistoryConfig},
     disk_pressure::DiskPressure,
+    history::History,
     net::{Fetch, HttpFetch, Proxies, client_config},
     retention::{DurabilityTracker, UsageTracker},
     tenant::{PolicySettings, Tenant},
@@ -38,6 +39,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         durability: Arc::new(DurabilityTracker::new("this boot".into(), false)),
         capacity: None,
         removals: Arc::default(),
+        digests: Some(Arc::default()),
         refusals: Arc::default(),
         pressure: Arc::new(DiskPressure::new()),
         clock: Clock::manual(NOW_MS).0,
@@ -59,6 +61,7 @@ pub(crate) fn tenant(folder: &Path) -> Arc<Tenant> {
         webhooks: None,
         trace: Arc::default(),
         metrics: larder_metrics::Metrics::disabled(),
+        history: Arc::new(History::new(&HistoryConfig::default(), 200, Clock::manual(NOW_MS).0)),
         shared: None,
     };
     Arc::new(tenant)

@@ -30,6 +30,17 @@ impl Store<'_> {
         self.put(&version)
     }
 
+    /// The same of what is not in force, but beside it. No content: nothing.
+    pub(crate) fn choose_beside(&self, content: &[u8], name: &str, label: &str) -> anyhow::Result<String> {
+        let version = self.versions.store(content, name).context("storing the version")?;
+        let then = if self.follow(&version)? { "" } else { "; from the next start on" };
+        Ok(if content.is_empty() {
+            format!("{label}: nothing{then}\n")
+        } else {
+            format!("{label}: {} {}{then}\n", version.short(), version.name)
+        })
+    }
+
     /// Chooses what was in force before.
     pub(crate) fn roll_back(&self) -> anyhow::Result<String> {
         let history = self.versions.history();
@@ -48,14 +59,24 @@ impl Store<'_> {
     }
 
     fn put(&self, version: &Version) -> anyhow::Result<String> {
+        let named = format!("{} {}", version.short(), version.name);
+        Ok(if self.follow(version)? {
+            format!("in force: {named}\n")
+        } else {
+            format!("chosen: {named}; in force from the next start on\n")
+        })
+    }
+
+    /// Chooses a version, and waits until the running server has it. Returns whether one runs.
+    fn follow(&self, version: &Version) -> anyhow::Result<bool> {
         self.versions.choose(version)?;
         let named = format!("{} {}", version.short(), version.name);
         if !self.is_running()? {
-            return Ok(format!("chosen: {named}; in force from the next start on\n"));
+            return Ok(false);
         }
         for _ in 0..FOLLOWED_WITHIN.as_millis() / PAUSE.as_millis() {
             if self.versions.history().first().is_some_and(|known| known.version.digest == version.digest) {
-                return Ok(format!("in force: {named}\n"));
+                return Ok(true);
             }
             if let Some(reason) = self.versions.rejection(version) {
                 bail!("the server cannot use {named}: {reason}");
@@ -107,7 +128,7 @@ impl Store<'_> {
     }
 
     /// Whether a server has the data directory.
-    fn is_running(&self) -> anyhow::Result<bool> {
+    pub(crate) fn is_running(&self) -> anyhow::Result<bool> {
         let lock = match File::open(self.data.join("larder.lock")) {
             Ok(lock) => lock,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),

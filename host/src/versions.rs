@@ -7,7 +7,7 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -29,6 +29,8 @@ const CHOSEN: &str = "current";
 /// The file with what was in force.
 const HISTORY: &str = "history.json";
 const REJECTED: &str = "rejected";
+/// The file with what the running server reports.
+const REPORT: &str = "report.json";
 
 /// The versions of one kind, in a folder of the data directory.
 #[derive(Clone, Debug)]
@@ -87,6 +89,12 @@ impl Versions {
     #[must_use]
     pub fn of_rules(data: &Path) -> Self {
         Self { dir: data.join("rules") }
+    }
+
+    /// Those of the rules in the shadow of the server with this data directory.
+    #[must_use]
+    pub fn of_shadow_rules(data: &Path) -> Self {
+        Self { dir: data.join("rules").join("shadow") }
     }
 
     /// The file whose change means that the operator has chosen.
@@ -192,6 +200,26 @@ impl Versions {
         Some(String::from_utf8_lossy(&reason).into_owned())
     }
 
+    /// Writes what there is to report of the version in force. It may be lost with the power.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn report(&self, report: &[u8]) -> io::Result<()> {
+        self.write_unsynced(REPORT, report)
+    }
+
+    /// Returns what was reported last; `None` if nothing was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn reported(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.dir.join(REPORT)) {
+            Ok(report) => Ok(Some(report)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn rejection_file(&self, version: &Version) -> PathBuf {
         self.dir.join(format!("{}.{REJECTED}", version.digest))
     }
@@ -216,13 +244,26 @@ impl Versions {
     }
 
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.write_draft(name, content)?.sync_all()?;
+        fs::rename(self.draft(name), self.dir.join(name))
+    }
+
+    fn write_unsynced(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.write_draft(name, content)?;
+        fs::rename(self.draft(name), self.dir.join(name))
+    }
+
+    fn write_draft(&self, name: &str, content: &[u8]) -> io::Result<File> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-        let draft = self.dir.join(format!(".{name}.{}", std::process::id()));
+        let mut options = OpenOptions::new();
         let mut writer =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            options.write(true).create(true).truncate(true).mode(0o600).open(self.draft(name))?;
         writer.write_all(content)?;
-        writer.sync_all()?;
-        fs::rename(&draft, self.dir.join(name))
+        Ok(writer)
+    }
+
+    fn draft(&self, name: &str) -> PathBuf {
+        self.dir.join(format!(".{name}.{}", std::process::id()))
     }
 }
 

@@ -10,13 +10,19 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use larder::{
     facts::Facts,
     index::{
         Attachment, Durability, Index, KeyRule, RepositoryName, Reservation, Slot, Trust, sqlite::SqliteIndex,
     },
-    storage::ObjectName,
+    storage::{
+        ObjectName, Source, Storage as _,
+        fs::{FsStorage, budget::Budget},
+    },
 };
+use larder_testing::certificates::Authority;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -36,7 +42,7 @@ async fn fill(data: &Path) {
         let Reservation::Reserved(upload) = reserved else { panic!("{reserved:?}") };
         let object = ObjectName::parse(format!("p-{}-{number}", upload.name)).unwrap();
         let attachment = Attachment { object, size_bytes };
-        index.attach(upload.id, &attachment, now_ms).await.unwrap();
+        index.attach(upload.id, &attachment, None, now_ms).await.unwrap();
         index.finalize(upload.id, &attachment, &Durability::Durable, now_ms).await.unwrap().unwrap();
     }
     let name = RepositoryName { repository: "7".to_owned(), name: "acme/app".to_owned(), named_ms: 1 };
@@ -98,12 +104,17 @@ impl Drop for Server {
 }
 
 fn start(local: &Caller) -> (Server, String) {
+    start_with(local, &[])
+}
+
+fn start_with(local: &Caller, environment: &[(&str, &Path)]) -> (Server, String) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut child = local
         .command()
         .args(["serve"])
         .env("LARDER_LISTEN", "127.0.0.1:0")
         .env("LARDER_MANAGEMENT_LISTEN", &free)
+        .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -203,4 +214,107 @@ fn completions_and_the_version_need_no_server() {
     }
     assert_eq!(none.json(&["version", "--json"])["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(none.text(&["version"]), format!("larder {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// Before the first start.
+#[test]
+fn a_key_is_made_where_nothing_is_yet() {
+    let parent = TempDir::new().unwrap();
+    let data = parent.path().join("new");
+    let local = Caller { data: data.to_str().unwrap().to_owned(), server: None };
+    local.fails(&["key", "ls"], 1, "opening what the server has");
+    assert!(!data.exists(), "who only looks makes nothing");
+    let key = local.text(&["key", "new", "--role", "admin", "me"]).trim().to_owned();
+    assert!(local.text(&["key", "ls"]).contains("admin"));
+    let (_server, url) = start(&local);
+    let remote = Caller { data: String::new(), server: Some((url, key)) };
+    assert_eq!(remote.json(&["ls", "--json"]), json!([]));
+}
+
+/// Two entries with the digest of their objects, in a folder that no server has.
+async fn store(data: &Path) {
+    let storage = FsStorage::open(data.join("storage"), Budget::new(1 << 20)).unwrap();
+    let index = SqliteIndex::open(&data.join("larder.db"), KeyRule::AnyCase).unwrap();
+    for key in ["good", "damaged"] {
+        let [repository, scope, version] = ["7", "refs/heads/main", "v"].map(str::to_owned);
+        let slot = Slot { repository, scope, version, key: key.to_owned() };
+        let reserved = index.reserve(&slot, "owner", &Facts::default(), Trust::Full, 1, 0).await.unwrap();
+        let Reservation::Reserved(upload) = reserved else { panic!("{reserved:?}") };
+        let bytes = Bytes::from(key.repeat(1_000));
+        let source = Source::new(Some(bytes.len() as u64), stream::iter([Ok(bytes)]).boxed());
+        let stored = storage.put(&upload.name, source.recording_digest()).await.unwrap();
+        let content = Attachment { object: stored.object, size_bytes: stored.size_bytes };
+        index.attach(upload.id, &content, stored.digest.as_ref(), 1).await.unwrap();
+        index.finalize(upload.id, &content, &Durability::Durable, 1).await.unwrap().unwrap();
+    }
+}
+
+/// Changes a bit of the object with this text.
+fn damage(folder: &Path, text: &str) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            damage(&path, text);
+        } else if let Ok(mut bytes) = std::fs::read(&path)
+            && bytes.starts_with(text.as_bytes())
+        {
+            bytes[2_000] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_scrub_finds_what_is_damaged_beside_a_server_and_over_http() {
+    let data = TempDir::new().unwrap();
+    let local = Caller { data: data.path().to_str().unwrap().to_owned(), server: None };
+    store(data.path()).await;
+    assert_eq!(local.json(&["scrub", "--json"])["checked"], 2);
+    damage(&data.path().join("storage/objects"), "damaged");
+    local.fails(&["scrub"], 1, "objects are damaged, lost or cannot be read");
+    let told = String::from_utf8(local.run(&["scrub"]).stdout).unwrap();
+    assert!(
+        told.contains("damaged") && told.contains("2 entries") && !told.contains("deleted  \n"),
+        "{told}"
+    );
+    let id = local.json(&["ls", "-k", "damaged", "--json", "id"])[0]["id"].to_string();
+    assert_eq!(local.json(&["scrub", "--after", &id, "--json"])["checked"], 0);
+    let key = local.text(&["key", "new", "--role", "delete", "me"]).trim().to_owned();
+    let reader = local.text(&["key", "new", "--role", "read", "reader"]).trim().to_owned();
+    let (_server, url) = start(&local);
+    let remote = |key: &str| Caller { data: String::new(), server: Some((url.clone(), key.to_owned())) };
+    remote(&reader).fails(&["scrub"], 1, "role `delete`");
+    let output = remote(&key).run(&["scrub", "--repair", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&found["bad"], &found["repaired"], &found["complete"]), (&json!(1), &json!(1), &json!(true)));
+    assert_eq!(found["bad_entries"][0]["problem"], "damaged");
+    assert_eq!(remote(&key).json(&["scrub", "--repair", "--json"])["checked"], 1);
+    assert_eq!(local.json(&["ls", "--json", "key"]), json!([{ "key": "good" }]));
+    remote(&key).fails(&["scrub", "-R", "no/such"], 1, "no repository of this name");
+}
+
+#[test]
+fn the_management_api_is_served_over_tls() {
+    let (data, authority) = (TempDir::new().unwrap(), Authority::new());
+    let pair = authority.issue("management", "localhost");
+    let local = Caller { data: data.path().to_str().unwrap().to_owned(), server: None };
+    let key = local.text(&["key", "new", "--role", "read", "me"]).trim().to_owned();
+    let files = [
+        ("LARDER_MANAGEMENT_TLS_CERTIFICATE", &*pair.certificate),
+        ("LARDER_MANAGEMENT_TLS_KEY", &*pair.key),
+    ];
+    let (_server, url) = start_with(&local, &files);
+    let secure = url.replace("http://", "https://");
+    let ls = |url: &str, authority: &Path| {
+        let caller = Caller { data: String::new(), server: Some((url.to_owned(), key.clone())) };
+        caller.command().env("SSL_CERT_FILE", authority).args(["ls", "--json"]).output().unwrap()
+    };
+    let output = ls(&secure, &authority.certificate());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout.trim_ascii(), b"[]");
+    let other = Authority::new();
+    for (url, authority) in [(&url, &authority), (&secure, &other)] {
+        assert_eq!(ls(url, &authority.certificate()).status.code(), Some(1), "{url}");
+    }
 }

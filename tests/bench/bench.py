@@ -187,6 +187,42 @@ def put_share(server, target, file, number, connections):
         connection.put(target, file, number * share, share)
 
 
+def measure_digests(options, directory):
+    """Uploads with the SHA-256 of all bytes, and without."""
+    with_them = without = None
+    rows = []
+    try:
+        with_them = start_larder(options.larder, directory / "on", SECRET, {"LARDER_STORAGE_DIGESTS": "on"})
+        without = start_larder(options.larder, directory / "off", SECRET, {"LARDER_STORAGE_DIGESTS": "off"})
+        caches = [Cache(server, mint_token(SECRET)) for server in (with_them, without)]
+        with random_file(directory, TRANSFER_BYTES) as file:
+            for connections in (1, 4):
+                rounds = []
+                # The first round warms the page cache and does not count.
+                for number in range(options.rounds + 1):
+                    pair = [timed(cache.server, lambda: upload_to_larder(cache, file, connections)) for cache in caches]
+                    for server in (with_them, without):
+                        forget_uploads(server, set())
+                    if number:
+                        rounds.append(pair)
+                rows += digest_rows(connections, rounds)
+    finally:
+        stop_all(with_them, without)
+    return rows
+
+
+def digest_rows(connections, rounds):
+    mb, gb = TRANSFER_BYTES / 1e6, TRANSFER_BYTES / 1e9
+    speed = [statistics.median(mb / side[0] for side in column) for column in zip(*rounds)]
+    cpu = [statistics.median(side[1] / gb for side in column) for column in zip(*rounds)]
+    label = f"512 MiB up with digests, {connections} connection{'s' * (connections > 1)}"
+    return [
+        row(label, f"{speed[0]:.0f} MB/s", f"{speed[1]:.0f} MB/s (without)", statistics.median(b[0] / a[0] for a, b in rounds),
+            at_least=0.9),
+        row("  CPU per GB", f"{cpu[0]:.2f} s", f"{cpu[1]:.2f} s (without)", statistics.median(a[1] / b[1] for a, b in rounds)),
+    ]
+
+
 def measure_blocks(options, directory):
     """1,024 blocks of 1 MiB, one after the other (as BuildKit uploads), against one large upload."""
     size = BLOCKS * MIB
@@ -351,6 +387,7 @@ def print_table(rows):
 MEASUREMENTS = {
     "lookup": measure_lookup,
     "transfers": measure_transfers,
+    "digests": measure_digests,
     "blocks": measure_blocks,
     "memory": measure_memory,
     "drivers": measure_on_drivers,

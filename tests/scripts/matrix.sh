@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the suites that touch what is underneath, the toolkit's own and that of stale entries, on every combination of storage and
-# database: matrix.sh [STORAGE/DATABASE...]. Starts the servers of them once, for all. The embedded default is not among them: the rest of
+# database, and that of misses on every database: matrix.sh [STORAGE/DATABASE...]. Starts the servers of them once, for all. The embedded default is not among them: the rest of
 # `make e2e` runs on it. Uploads of all sizes run on one combination; on the others one in blocks, and small ones.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -29,9 +29,11 @@ failed=()
 for combination in "$@"; do
   echo "== storage/database: $combination"
   sizes=few
+  more=()
+  [[ $combination != filesystem/* ]] || more=(cases/misses.test.mjs)
   [[ $combination != "$all_sizes_on" ]] || sizes=all
   LARDER_TEST_STORAGE=${combination%/*} LARDER_TEST_DATABASE=${combination#*/} LARDER_TEST_SIZES=$sizes \
-    "$here/e2e.sh" "${cases[@]}" || failed+=("$combination")
+    "$here/e2e.sh" "${cases[@]}" "${more[@]}" || failed+=("$combination")
 done
 if ((${#failed[@]})); then
   echo "failed on ${failed[*]}" >&2

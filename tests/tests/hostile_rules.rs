@@ -8,7 +8,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 use larder_rules::{
     Admission, Asker, Caller, Entry, Failure,
     FailureKind::{self, Deadline, InvalidAnswer, Memory, Resting, Trap},
-    Hit, Interface, Limits, Member, Rules, Save, SaveVerdict, Scope, Session, Source,
+    Hit, Interface, Limits, Member, RetentionVerdict, Rules, Save, SaveVerdict, Scope, Session, Source,
 };
 
 const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile-rules.wasm"));
@@ -170,6 +170,40 @@ fn who_makes_a_rule_throw_does_not_silence_it_for_others() {
         assert_eq!(failure(asker.judge_save(&caller("r"), &save("trap"))).0, Trap);
     }
     assert_eq!(asker.judge_save(&caller("r"), &save("fine")), Ok(SaveVerdict::Default));
+}
+
+#[test]
+fn in_the_shadow_they_change_no_answer_and_what_waits_for_them_is_bounded() {
+    let asker = Asker::new(Limits::default());
+    asker.set_shadow(Some(rules()), 100).unwrap();
+    let questions = ["trap", "spin", "recurse", "memory", "lifetime", "many-labels", "fine"];
+    for turn in 0..2000 {
+        // The expensive ones first; more would only take long.
+        let key = questions.get(turn).copied().unwrap_or("trap");
+        assert_eq!(asker.judge_save(&caller("r"), &save(key)), Ok(SaveVerdict::Default), "{key}");
+    }
+    for key in ["few", "many", "long", "spin"] {
+        let none = vec![None; 1000];
+        assert_eq!(asker.group(&page(key)), Ok(none));
+        let _ = asker.shadow_group(&page(key));
+        let kept = vec![RetentionVerdict::Default; 1000];
+        assert_eq!(asker.judge(&members(key), |_| None), Ok(kept));
+    }
+    // The first of them takes a whole 64 MiB or 20 ms: more come than are answered.
+    let status = asker.shadow_status().unwrap();
+    assert_eq!(status.offered, 2004);
+    assert!(status.dropped > 0 && status.offered - status.dropped - status.answered <= 1024, "{status:?}");
+    let began = std::time::Instant::now();
+    let settled = loop {
+        let status = asker.shadow_status().unwrap();
+        if status.answered + status.dropped == status.offered {
+            break status;
+        }
+        assert!(began.elapsed() < Duration::from_secs(300), "{status:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(settled.rules.interfaces.iter().any(|of| of.failed > 0), "{settled:?}");
+    assert!(settled.examples.len() <= 100 && settled.differ > 0, "{settled:?}");
 }
 
 #[test]

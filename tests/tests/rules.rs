@@ -5,16 +5,19 @@
 use std::{fs, time::Duration};
 
 use http::StatusCode;
+use http_body_util::BodyExt as _;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use larder::{
     StartError,
-    rules::{Rules, Source},
+    rules::{Interface, Rules, ShadowStatus, Source},
+    versions::Versions,
 };
 use larder_tests::{
     BRANCH, Job, TenantServer, TestServer,
     tenants::{self, eventually},
     token, token_with,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const PULL_REQUEST: &str = "refs/pull/7/merge";
@@ -145,6 +148,107 @@ async fn a_tenant_has_rules_of_its_own_which_follow_their_file() {
     write("export const access = {");
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(refusal(&acme, "k").await, "cache write denied: otherwise");
+}
+
+/// Rules that trap, spin, and answer what they may not, by repository.
+const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile-rules.wasm"));
+
+/// What the rules in the shadow were asked, once none of it waits.
+async fn settled(server: &TestServer) -> ShadowStatus {
+    let mut settled = None;
+    eventually(async || {
+        settled = server.rules().shadow_status();
+        settled.as_ref().is_some_and(|status| status.answered + status.dropped == status.offered)
+    })
+    .await;
+    settled.unwrap()
+}
+
+#[tokio::test]
+async fn whatever_rules_in_the_shadow_do_requests_are_answered_as_without_them() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("hostile.wasm");
+    fs::write(&file, HOSTILE).unwrap();
+    let server = TestServer::start_on(data, &[("LARDER_RULES_SHADOW", file.to_str().unwrap())]).await;
+    eventually(async || server.rules().shadow().is_some()).await;
+    let healthy = Job::new(&server);
+    for (turn, repository) in
+        ["trap", "spin", "foreign-scope", "a-million-scopes", "no-reason"].iter().enumerate()
+    {
+        let key = format!("k-{turn}");
+        healthy.save(&key, b"of the healthy one").await;
+        // Each with a token of its own, so that each is a question; the breaker opens meanwhile.
+        for actor in ["a", "b", "c", "d"] {
+            let asking = token_with(repository, &json!({ "actor": actor }));
+            let other = Job::with_token(&server, &asking);
+            other.save(&format!("{key}-{actor}"), b"of the other").await;
+            assert_eq!(other.restore(&format!("{key}-{actor}")).await, "of the other");
+        }
+        assert_eq!(healthy.restore(&key).await, "of the healthy one");
+    }
+    let status = settled(&server).await;
+    let access = status.rules.interfaces.iter().find(|of| of.interface == Interface::Access).unwrap();
+    assert!(access.failed >= 7, "{status:?}");
+    let failed = status.differences.iter().find(|kind| kind.shadow == "failed").unwrap();
+    assert_eq!((failed.interface, failed.active.as_str()), (Interface::Access, "default"));
+    assert_eq!(failed.count, 20, "{status:?}");
+    assert!(status.examples.iter().any(|example| example.repository == "no-reason"));
+}
+
+#[tokio::test]
+async fn the_shadow_follows_its_file_and_what_was_chosen_and_is_reported_beside_the_data() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("shadow.js");
+    // A file that cannot be loaded keeps nobody from starting.
+    fs::write(&file, "export const access = {").unwrap();
+    let server = TestServer::start_on(data, &[("LARDER_RULES_SHADOW", file.to_str().unwrap())]).await;
+    let job = Job::new(&server);
+    job.save("k", b"bytes").await;
+    let draft = file.with_extension("draft");
+    fs::write(&draft, "export const access = { admit: () => ({ tag: 'deny', val: 'nobody' }) };").unwrap();
+    fs::rename(draft, &file).unwrap();
+    eventually(async || server.rules().shadow().is_some()).await;
+    assert_eq!(job.restore("k").await, "bytes");
+    let report = server.data.path().join("rules/shadow/report.json");
+    let reported =
+        || serde_json::from_slice::<Value>(&fs::read(&report).unwrap_or_default()).unwrap_or_default();
+    eventually(async || reported()["shadow"]["differ"].as_u64().is_some_and(|count| count > 0)).await;
+    let report = reported();
+    assert_eq!(report["shadow"]["differences"][0]["shadow"], "deny", "{report}");
+    assert_eq!(
+        (&report["shadow"]["examples"][0]["text"], &report["active"]),
+        (&json!("nobody"), &Value::Null)
+    );
+    // What is chosen goes before the file, and nothing may be chosen, too.
+    let versions = Versions::of_shadow_rules(server.data.path());
+    versions.choose(&versions.store(b"", "no rules").unwrap()).unwrap();
+    eventually(async || server.rules().shadow().is_none()).await;
+}
+
+#[tokio::test]
+async fn a_tenant_has_a_shadow_of_its_own() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("acme.js");
+    fs::write(&file, BY_ACTOR).unwrap();
+    tenants::write(data.path(), "acme", &format!("[rules]\nshadow = \"{}\"\n", file.display()));
+    tenants::write(data.path(), "umbrella", "");
+    let key = "the key of an administrator";
+    let variables = [("MANAGEMENT_API_KEY", key), ("LARDER_MANAGEMENT_LISTEN", "127.0.0.1:0")];
+    let server = TenantServer::start_on(data, &variables).await;
+    server.job("acme").save("k", b"bytes").await;
+    server.job("umbrella").save("k", b"bytes").await;
+    let base = format!("http://{}", server.server.management_address().unwrap());
+    let rules_of = async |name: &str| {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let request = http::Request::get(format!("{base}/api/v1/rules?tenant={name}"))
+            .header("authorization", format!("Bearer {key}"));
+        let response = client.request(request.body(String::new()).unwrap()).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice::<Value>(&body).unwrap()
+    };
+    // Tokens of these tests name no actor, so the rules throw.
+    eventually(async || rules_of("acme").await["shadow"]["differences"][0]["shadow"] == "failed").await;
+    assert_eq!(rules_of("umbrella").await, json!({ "active": null, "shadow": null }));
 }
 
 #[tokio::test]

@@ -57,11 +57,21 @@ fn print(language: &str, rules: &Arc<Rules>) {
         ("admit, a fresh instance", median(50, || drop(asker.admit(&caller).unwrap()))),
         ("judge-hit", median(2000, || drop(asker.judge_hit(&caller, &entry).unwrap()))),
         ("judge-save", median(2000, || drop(asker.judge_save(&caller, &save).unwrap()))),
-        ("judge, a page of 1,000", median(20, || drop(asker.judge(&page).unwrap()))),
+        ("judge, a page of 1,000", median(20, || drop(asker.judge(&page, |_| None).unwrap()))),
     ];
     for (question, took) in rows {
         println!("{language:<12} {question:<26} {:>9.1} µs", took.as_nanos() as f64 / 1000.0);
     }
+    // What a shadow costs the one who asks: the question and the answer are copied and handed over, or dropped
+    // once as many wait as may.
+    let built_in = Asker::new(Limits::default());
+    built_in.set_shadow(Some(rules.clone()), 100).unwrap();
+    let offered = median(200, || drop(built_in.judge_hit(&caller, &entry).unwrap()));
+    let full = median(20_000, || drop(built_in.judge_hit(&caller, &entry).unwrap()));
+    for (question, took) in [("offered to a shadow", offered), ("offered to a full one", full)] {
+        println!("{language:<12} {question:<26} {:>9.1} µs", took.as_nanos() as f64 / 1000.0);
+    }
+    println!("{language:<12} {:?}", built_in.shadow_status().map(|of| (of.offered, of.answered, of.dropped)));
     let mut session = Session::new(rules.clone(), Limits::default());
     session.judge_hit(&caller, &entry).unwrap();
     println!("{language:<12} {:<26} {:>9} KiB", "memory of an instance", session.memory_bytes() / 1024);
@@ -76,7 +86,7 @@ fn what_a_question_costs() {
         "no rules",
         "",
         median(1_000_000, || {
-            std::hint::black_box(none.answers(Interface::Restore));
+            std::hint::black_box(none.is_asked(Interface::Restore));
         })
         .as_nanos() as f64
             / 1000.0

@@ -113,6 +113,10 @@ async fn no_more_is_stored_than_the_cap() {
     assert_eq!(refused.status.as_u16(), 507, "{}", refused.text());
     let block = client.put_block(&url, "a", &pattern(500_000, 2)).await.unwrap();
     assert_eq!(block.status.as_u16(), 507, "{}", block.text());
+    // A refusal is read whole, however much the client sends before it, and the connection stays good.
+    for _ in 0..20 {
+        assert_eq!(client.put(&url, &pattern(8_000_000, 2)).await.unwrap().status.as_u16(), 507);
+    }
     assert_eq!(client.put(&url, &pattern(400_000, 2)).await.unwrap().status.as_u16(), 201);
     client.finalize("second", 400_000).await.unwrap();
     // It is full now: a reservation is refused, what is stored can be read.

@@ -40,7 +40,7 @@ impl Kept {
         let object = ObjectName::parse(uuid::Uuid::new_v4().to_string())?;
         let size_bytes = length(&pieces);
         self.objects.insert(object.clone(), (now_ms(), Arc::new(pieces)));
-        Ok(Stored { object, size_bytes })
+        Ok(Stored { object, size_bytes, digest: None })
     }
 }
 

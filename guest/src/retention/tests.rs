@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::{ABANDONED_AFTER_MS, review_uploads, select_entries};
 use crate::buildkit::{AHEAD_MS, LAYER_MARGIN_MS};
-use crate::fake::{FakeHost, NOW_MS};
+use crate::fake::{FakeHost, NOW_MS, block_on};
 use crate::ports::{
     Candidate, Cause, ContentState, Entry, EntryDetails, Host, KeepNewest, Roots, Settings, Slot, Trust,
     Upload, Verdict, Wish,
@@ -81,19 +81,25 @@ fn entries_unused_for_longer_than_the_limit_are_deleted() {
     assert_eq!(review_entries(&settings(Some(week)), NOW_MS, candidates), [2, 4, 5]);
 }
 
+fn reviewed<const N: usize>(settings: Settings, uploads: [Upload; N]) -> Vec<u64> {
+    let host = FakeHost::new();
+    host.configure(|of_host| *of_host = settings);
+    block_on(review_uploads(&host, NOW_MS, uploads))
+}
+
 #[test]
 fn uploads_without_activity_for_an_hour_are_abandoned() {
     let edge = NOW_MS - ABANDONED_AFTER_MS;
     let uploads =
         [upload(1, edge), upload(2, edge - 1), upload(3, NOW_MS - 30_000), upload(4, NOW_MS + DAY_MS)];
-    assert_eq!(review_uploads(&settings(None), NOW_MS, uploads), [2]);
+    assert_eq!(reviewed(settings(None), uploads), [2]);
 }
 
 #[test]
 fn uploads_are_kept_until_they_can_be_displaced() {
     let settings = Settings { idle_upload_ms: DAY_MS, ..settings(None) };
     let uploads = [upload(1, NOW_MS - DAY_MS), upload(2, NOW_MS - DAY_MS - 1)];
-    assert_eq!(review_uploads(&settings, NOW_MS, uploads), [2]);
+    assert_eq!(reviewed(settings, uploads), [2]);
 }
 
 const WEEK_MS: u64 = 7 * DAY_MS;

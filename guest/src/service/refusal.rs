@@ -13,7 +13,8 @@
 //! looks for the mark after the index has become an entry. So one of them sees the other. The mark
 //! is the repository's, because nobody can list on what an export relied: an index may be given up
 //! that was complete, but only of an export that ran beside another one, in a repository in which a
-//! layer was refused within a day.
+//! layer was refused within a day. An upload whose client went away is treated in the same way, when
+//! the sweep abandons it.
 
 use super::{Caller, Error, Grant};
 use crate::ports::{Cause, Entry, Host, IndexError, Level, MatchKind, OutcomeKind, Request, Slot, Upload};
@@ -61,6 +62,19 @@ pub(crate) async fn note_upload<H: Host>(host: &H, upload: &Upload, now_ms: u64)
     is_noted
 }
 
+/// Deletes the indexes that may name the layer of an upload whose client went away.
+pub(crate) async fn note_dead<H: Host>(host: &H, upload: &Upload, now_ms: u64) {
+    if !buildkit::is_layer(&upload.slot) {
+        return;
+    }
+    let marks = vec![repository_mark(&upload.slot.repository)];
+    // The host has logged why.
+    let _ = host.note_refused(marks, now_ms).await;
+    if drop_indexes(host, upload, now_ms).await.is_err() {
+        host.log(Level::Error, "an index of BuildKit may name a layer that never came", &[]);
+    }
+}
+
 /// Records that the caller is told that a layer exists, because this upload of it is under way. Where
 /// marks cannot be kept a refusal is not hidden from its client either.
 pub(super) async fn note_reliance<H: Host>(caller: &Caller<'_, H>, upload: &Upload) {
@@ -90,7 +104,7 @@ async fn drop_indexes<H: Host>(host: &H, upload: &Upload, now_ms: u64) -> Result
 async fn delete<H: Host>(host: &H, index: Entry, now_ms: u64) -> Result<(), IndexError> {
     if host.delete_entry(index.id, Cause::Stale, now_ms).await? {
         let fields = [("key", &*index.slot.key), ("scope", &*index.slot.scope)];
-        host.log(Level::Warn, "index of BuildKit deleted: there was no room for a layer of it", &fields);
+        host.log(Level::Warn, "index of BuildKit deleted: a layer of it never came", &fields);
         cleanup::remove(host, index.object).await;
     }
     Ok(())

@@ -2,22 +2,34 @@
 
 mod access_key;
 mod browse;
+mod history;
 
 use async_trait::async_trait;
+use larder_storage::{Digest, ObjectName};
 
 pub use self::{
     access_key::{
         ACCESS_KEY_DIGEST_BYTES, AccessKey, AccessRole, MAX_ACCESS_KEY_NAME_BYTES, MAX_ACCESS_KEYS,
     },
     browse::{Browsed, EntryFilter, browse, count},
+    history::{
+        GHOST_BYTES, HOUR_MS, HistoryBatch, HistoryBy, HistoryCounts, HistoryKind, HistoryQuery, HistoryRow,
+        HistorySum, MAX_HISTORY_TEXT_BYTES, MAX_WRITER_BYTES,
+    },
 };
 use crate::{Entry, EntryId, IndexError, KeyRule, MatchKind, Within};
 
 /// The error of what an index without lists cannot do.
 const NO_LISTS: IndexError = IndexError::Unsupported("this index has no lists for operators");
 
+/// The error of an index without history.
+const NO_HISTORY: IndexError = IndexError::Unsupported("this index keeps no history");
+
 /// The error of an index without access keys.
 const NO_KEYS: IndexError = IndexError::Unsupported("this index keeps no access keys");
+
+/// The error of an index without digests.
+const NO_DIGESTS: IndexError = IndexError::Unsupported("this index keeps no digests");
 
 /// An order of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -92,6 +104,20 @@ pub trait Catalogue: Send + Sync + 'static {
         Err(NO_LISTS)
     }
 
+    /// Stores what is known of the bytes of an entry's object, which was not known when it was attached.
+    /// Returns `false`, and changes nothing, if the entry does not exist or has another object.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index keeps no digests.
+    async fn record_digest(
+        &self,
+        _id: EntryId,
+        _object: &ObjectName,
+        _digest: &Digest,
+    ) -> Result<bool, IndexError> {
+        Err(NO_DIGESTS)
+    }
+
     /// Stores an access key. Returns `false`, and changes nothing, if there is one of this name.
     ///
     /// # Errors
@@ -109,5 +135,32 @@ pub trait Catalogue: Send + Sync + 'static {
     /// Returns the access keys in the order of their names; at most [`MAX_ACCESS_KEYS`].
     async fn list_access_keys(&self) -> Result<Vec<AccessKey>, IndexError> {
         Err(NO_KEYS)
+    }
+
+    /// Adds the rows of a batch to what is stored, all of them or none. A batch whose number is not larger
+    /// than the last one of its writer was added before, and changes nothing: so one whose outcome is not
+    /// known may be repeated. Several writers add to the same rows.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsupported`] if the index keeps no history. The same holds for the two below.
+    async fn add_history(&self, _batch: &HistoryBatch) -> Result<(), IndexError> {
+        Err(NO_HISTORY)
+    }
+
+    /// Returns up to [`HistoryQuery::limit`] sums from an hour on. Reads all rows from there on.
+    async fn sum_history(&self, _query: &HistoryQuery) -> Result<Vec<HistorySum>, IndexError> {
+        Err(NO_HISTORY)
+    }
+
+    /// Forgets up to `limit` rows, the earliest first: those before `before_hour`, and, if there are more
+    /// than `most`, those of the earliest hours. The hour in which the latest row beyond `most` is stays
+    /// whole. Writers without a batch since `before_hour` are forgotten, too. Returns how many rows.
+    async fn trim_history(
+        &self,
+        _before_hour: u64,
+        _most: usize,
+        _limit: usize,
+    ) -> Result<usize, IndexError> {
+        Err(NO_HISTORY)
     }
 }

@@ -11,11 +11,16 @@ pub(super) mod access_keys {
         lists_and_counts_are_each_tenants_own,
     };
 }
+pub(super) mod trimmed_history {
+    pub(crate) use super::history::{history_is_each_tenants_own, the_oldest_hours_are_forgotten};
+}
 pub(super) mod bytes;
 pub(super) mod catalogue;
 pub(super) mod change;
 pub(super) mod departed;
+pub(super) mod digests;
 pub(super) mod facts;
+pub(super) mod history;
 pub(super) mod keys;
 pub(super) mod ledger;
 pub(super) mod list;
@@ -75,6 +80,10 @@ macro_rules! conformance {
                 each_tenant_counts_its_own
                 orphans_are_counted_for_the_tenant
             }
+            trimmed_history {
+                the_oldest_hours_are_forgotten
+                history_is_each_tenants_own
+            }
             whole_tenant {
                 the_departed_are_each_tenants_own
                 entries_of_all_repositories_are_listed_by_their_last_use
@@ -102,6 +111,12 @@ macro_rules! promises {
                 long_keys_are_found_in_any_repository
                 entries_are_counted
                 a_list_is_what_the_filter_selects_in_order
+            }
+            history {
+                batches_add_up
+                a_batch_of_history_that_is_repeated_counts_once
+                sums_are_by_hour_repository_or_name
+                history_has_texts_of_any_kind
             }
             refusals {
                 a_refusal_is_found_by_any_of_its_marks
@@ -213,6 +228,11 @@ macro_rules! promises {
                 of_the_names_of_a_repository_the_latest_counts
                 repositories_are_found_by_their_name_in_any_case
                 names_that_are_too_long_are_ignored
+            }
+            digests {
+                an_entry_has_the_digest_of_its_attachment
+                another_attachment_has_another_digest
+                a_digest_is_recorded_for_the_object_that_it_is_of
             }
             list {
                 entries_are_listed_by_number_in_pages
@@ -326,7 +346,7 @@ impl Case {
     pub(super) async fn entry_at(&self, slot: &Slot, durability: &Durability, now_ms: u64) -> Entry {
         let upload = self.reserve(slot, now_ms).await;
         let attachment = attachment(1);
-        let attached = self.index.attach(upload.id, &attachment, now_ms).await;
+        let attached = self.index.attach(upload.id, &attachment, None, now_ms).await;
         assert_eq!(attached.unwrap(), AttachOutcome::Attached(None));
         let made = self.index.finalize(upload.id, &attachment, durability, now_ms).await;
         made.unwrap().expect("the upload was there")

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use larder_common::facts::Facts;
+use larder_storage::Digest;
 
 use crate::{EntryId, Trust};
 
@@ -20,6 +21,9 @@ pub struct EntryDetails {
     pub trust: Option<Trust>,
     /// When it was put into quarantine, in milliseconds since 1970. `None` if it is not there.
     pub quarantined_ms: Option<u64>,
+    /// What is known of the bytes of its object. `None` for entries of releases that did not record it, and
+    /// where the server does not.
+    pub digest: Option<Digest>,
 }
 
 /// Uses of an entry.

@@ -105,7 +105,8 @@ pub(super) async fn has_no_facts(index: &dyn Index) {
     is_of_any_case(index).await;
     let entries = index.list_entries(EntryId(0), 100).await.unwrap();
     let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
-    let absent = |id| EntryDetails { id, facts: None, uses: None, trust: None, quarantined_ms: None };
+    let absent =
+        |id| EntryDetails { id, facts: None, uses: None, trust: None, quarantined_ms: None, digest: None };
     let expected: Vec<_> = ids.iter().copied().map(absent).collect();
     assert_eq!(index.entry_details(&ids).await.unwrap(), expected);
     let last_used_ms = entries[0].last_used_ms + 1;
@@ -233,7 +234,7 @@ async fn make_spellings(index: &dyn Index) {
                 panic!("the slot is taken")
             };
             let content = attachment(1);
-            tenant.attach(upload.id, &content, 1).await.unwrap();
+            tenant.attach(upload.id, &content, None, 1).await.unwrap();
             tenant.finalize(upload.id, &content, &Durability::Durable, 1).await.unwrap().unwrap();
         }
         // In the slot of an entry, for this tenant only.

@@ -20,6 +20,7 @@ pub mod catalogue;
 #[cfg(test)]
 mod conformance;
 mod departed;
+mod digest_text;
 mod entry;
 mod error;
 mod facts;
@@ -50,7 +51,7 @@ use larder_common::TenantName;
 pub use larder_common::facts::Facts;
 #[cfg(test)]
 use larder_common::facts::NO_FACTS;
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 
 #[cfg(feature = "sql")]
 use self::upload::max_clock_skew_ms;
@@ -113,9 +114,9 @@ pub trait Index: Catalogue {
         Err(IndexError::Unsupported("this index has no tenants"))
     }
 
-    /// Returns the entry that the first matching probe finds, or `None` if no probe matches. Of
-    /// several entries with a prefix, the one with the highest [`Entry::id`] is found. Entries in
-    /// `skip`, and those in quarantine ([`Self::set_quarantined`]), count as absent.
+    /// Returns the entry that the first matching probe finds, or `None` if no probe matches. Of several
+    /// entries with a prefix the one with the highest [`Entry::id`] is found. Those in `skip`, and those in
+    /// quarantine ([`Self::set_quarantined`]), count as absent.
     async fn find(
         &self,
         repository: &str,
@@ -166,17 +167,18 @@ pub trait Index: Catalogue {
     /// Returns the upload in this slot.
     async fn find_upload(&self, slot: &Slot) -> Result<Option<Upload>, IndexError>;
 
-    /// Sets the content of an upload, replacing the previous one, and records activity like
-    /// [`Self::touch_uploads`].
+    /// Sets the content of an upload and what is known of its bytes, replacing the previous one, and
+    /// records activity like [`Self::touch_uploads`].
     async fn attach(
         &self,
         id: UploadId,
         attachment: &Attachment,
+        digest: Option<&Digest>,
         now_ms: u64,
     ) -> Result<AttachOutcome, IndexError>;
 
-    /// Turns an upload into an entry with the same slot, owner, facts and trust, and without uses. Returns
-    /// `None`, and changes nothing, if the upload does not exist or has a different attachment.
+    /// Turns an upload into an entry with the same slot, owner, facts, trust and digest, and without uses.
+    /// Returns `None`, and changes nothing, if the upload does not exist or has a different attachment.
     async fn finalize(
         &self,
         id: UploadId,
@@ -304,10 +306,9 @@ pub trait Index: Catalogue {
     /// Records uses of entries. They may come in any order and more than once for an entry: the
     /// numbers add up, and of the times the latest counts. A stored time never decreases.
     ///
-    /// Uses whose time is the stored one are not counted, so a batch that is repeated counts once.
-    /// The number of an entry is wrong by the count of one batch where another server has recorded a
-    /// use of the entry between a batch and its repetition (then the batch counts twice), or a last
-    /// use in the very same millisecond (then the later batch does not count).
+    /// Uses whose time is the stored one are not counted, so a batch that is repeated counts once. The
+    /// number of an entry is wrong by the count of one batch where another server has recorded a use of
+    /// the entry between (then it counts twice), or in the very same millisecond (then not).
     async fn touch_entries(&self, uses: &[EntryUses]) -> Result<(), IndexError>;
 
     /// Records one use of an entry in the same way, and returns whether the entry exists. One statement
@@ -358,8 +359,8 @@ pub trait Index: Catalogue {
     /// Returns the name of a repository.
     async fn repository_name(&self, repository: &str) -> Result<Option<String>, IndexError>;
 
-    /// Returns up to a hundred repositories with this name in any case, the latest first. Several
-    /// have it where one was given up and taken by another, or issuers have prefixes.
+    /// Returns up to a hundred repositories with this name in any case, the latest first. Several have it
+    /// where one was given up and taken by another, or issuers have prefixes.
     async fn find_repositories(&self, name: &str) -> Result<Vec<String>, IndexError>;
 
     /// Notes texts of up to 255 bytes that stand for a refusal of which the client is not told, and
@@ -425,14 +426,12 @@ pub trait Index: Catalogue {
         Err(NOT_COUNTED)
     }
 
-    /// Sets the number of bytes of the tenant's orphans, as a sweep has found them. They are counted for
-    /// the tenant and the server until the next call.
+    /// Sets how many bytes a sweep's orphans have: counted for tenant and server until the next call.
     async fn set_orphans(&self, _bytes: u64) -> Result<(), IndexError> {
         Err(NOT_COUNTED)
     }
 
-    /// Sets whether the tenant has a storage of its own, so that it does not count in [`Area::Server`].
-    /// The database remembers it.
+    /// Sets, for good, whether the tenant has a storage of its own: then [`Area::Server`] is without it.
     async fn set_counted_apart(&self, _apart: bool) -> Result<(), IndexError> {
         Err(NOT_COUNTED)
     }

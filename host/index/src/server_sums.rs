@@ -30,7 +30,7 @@ async fn reserve(index: &dyn Index, key: &str) -> Upload {
 
 async fn entry(index: &dyn Index, key: &str, size_bytes: u64) {
     let (upload, content) = (reserve(index, key).await, attachment(size_bytes));
-    index.attach(upload.id, &content, 1).await.unwrap();
+    index.attach(upload.id, &content, None, 1).await.unwrap();
     assert!(index.finalize(upload.id, &content, &Durability::Durable, 1).await.unwrap().is_some());
 }
 

@@ -143,7 +143,7 @@ impl Run<'_> {
 
     async fn attach(&mut self, at: usize, content: Attachment) {
         let open = &mut self.open[at];
-        self.index.attach(open.upload.id, &content, self.now_ms).await.unwrap();
+        self.index.attach(open.upload.id, &content, None, self.now_ms).await.unwrap();
         if let Some(before) = open.attached.take().filter(|before| before.object != content.object) {
             let moved = before.size_bytes.min(open.reserved);
             open.reserved -= moved;

@@ -13,7 +13,7 @@ use super::{
     MatchKind, Probe, Reservation, Slot, Trust, UploadId, Within,
     conformance::unique,
     fresh_upload_name,
-    model::{Model, facts_at, trust_at},
+    model::{Model, digest_at, facts_at, trust_at},
 };
 
 /// An operation. A `Pick` selects one of all entries or uploads ever made, so that repeats and
@@ -300,7 +300,7 @@ impl Run<'_> {
 
     async fn attach(&mut self, id: UploadId, object: u8, now_ms: u64) {
         let attachment = self.attachment(object);
-        let outcome = self.index.attach(id, &attachment, now_ms).await.unwrap();
+        let outcome = self.index.attach(id, &attachment, digest_at(now_ms).as_ref(), now_ms).await.unwrap();
         assert_eq!(outcome, self.model.attach(id, &attachment, now_ms));
     }
 

@@ -29,6 +29,8 @@ use crate::{
 
 const DEFAULT_PAGE: usize = 30;
 const MAX_PAGE: usize = 100;
+/// What GitHub counts as a GB.
+const GIB: u64 = 1 << 30;
 /// Most repositories of an owner that are listed.
 const MAX_REPOSITORIES: usize = 10_000;
 
@@ -110,6 +112,8 @@ pub(crate) fn repos() -> Router<Arc<App>> {
         .route("/{owner}/{repo}/actions/caches", get(list).delete(delete_by_key))
         .route("/{owner}/{repo}/actions/caches/{id}", delete(delete_by_id))
         .route("/{owner}/{repo}/actions/cache/usage", get(usage))
+        .route("/{owner}/{repo}/actions/cache/storage-limit", get(storage_limit).put(set_limit))
+        .route("/{owner}/{repo}/actions/cache/retention-limit", get(retention_limit).put(set_limit))
 }
 
 /// Below `/orgs` and `/api/v3/orgs`.
@@ -255,6 +259,32 @@ impl Session {
         }
         Ok(found)
     }
+}
+
+/// The most that a repository may have, in whole GB as GitHub counts them; without a member where nothing limits
+/// it.
+async fn storage_limit(Reader(session): Reader, names: Names) -> Result<Response, Problem> {
+    let repository = session.repository_in(&names).await?;
+    let bytes = session.tenant.repository_limit_bytes(&repository, &full_name(&names));
+    let mut limit = serde_json::Map::new();
+    if let Some(bytes) = bytes {
+        limit.insert("max_cache_size_gb".to_owned(), (bytes / GIB).into());
+    }
+    Ok(Json(limit).into_response())
+}
+
+/// After how many days without use an entry is deleted, in the same way.
+async fn retention_limit(Reader(session): Reader, names: Names) -> Result<Response, Problem> {
+    session.repository_in(&names).await?;
+    let mut limit = serde_json::Map::new();
+    if let Some(days) = session.tenant.unused_days() {
+        limit.insert("max_cache_retention_days".to_owned(), days.into());
+    }
+    Ok(Json(limit).into_response())
+}
+
+async fn set_limit(Deleter(_): Deleter) -> Problem {
+    Problem::forbidden("limits are set in this server's configuration: capacity, and retention.unused_days")
 }
 
 async fn usage(Reader(session): Reader, names: Names) -> Result<Json<Usage>, Problem> {

@@ -18,6 +18,7 @@ mod listener;
 mod page;
 mod params;
 mod problem;
+mod scrub;
 mod server;
 mod v1;
 
@@ -25,6 +26,7 @@ pub use self::{
     access::{KEY_PREFIX, MasterKey, NewKey},
     app::{is_management_path, router},
     listener::serve,
+    scrub::{BadEntry, ScrubRequest, ScrubStatus},
     server::{
         Action, ExplainQuery, Fault, Revocation, RevokedEntry, Server, ServerStatus, SweepOutcome,
         SweepStatus, Tenant, TenantInfo,

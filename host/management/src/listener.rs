@@ -6,7 +6,9 @@ use axum::{Router, body::Body};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use larder_tls::ServerTls;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     select,
     sync::{Semaphore, watch},
@@ -26,12 +28,13 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// Pause after an error of `accept`, which may be a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `stop` is true.
+/// Serves `router` until `stop` is true: over TLS, where it is given.
 ///
 /// # Errors
 /// When the socket cannot be used.
 pub async fn serve(
     socket: std::net::TcpListener,
+    tls: Option<Arc<ServerTls>>,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -52,10 +55,10 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let (router, stop) = (router.clone(), stop.clone());
+                let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
                 open.spawn(async move {
                     let _place = place;
-                    let _ = timeout(LONGEST, connection(stream, router, stop)).await;
+                    let _ = timeout(LONGEST, secured(stream, tls, router, stop)).await;
                 });
             }
             Err(error) => {
@@ -68,7 +71,26 @@ pub async fn serve(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+/// Makes the handshake, where there is TLS.
+async fn secured(
+    stream: TcpStream,
+    tls: Option<Arc<ServerTls>>,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
+    let Some(tls) = tls else { return connection(stream, router, stop).await };
+    match timeout(HEAD_TIMEOUT, larder_tls::accept(stream, |_| tls.config())).await {
+        Ok(Ok(stream)) => Box::pin(connection(stream, router, stop)).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a handshake of the management listener failed"),
+        Err(_) => tracing::debug!("a handshake of the management listener took too long"),
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let service = service_fn(move |request: Request<Incoming>| router.clone().call(request.map(Body::new)));
     let mut connection = pin!(
         http1::Builder::new()

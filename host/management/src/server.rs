@@ -8,6 +8,8 @@ use larder_index::{Entry, Index, IndexError, SavedBy, Upload};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::scrub::{ScrubRequest, ScrubStatus};
+
 /// Why something could not be done.
 #[derive(Debug)]
 pub enum Fault {
@@ -24,6 +26,11 @@ impl From<IndexError> for Fault {
             error => Self::Unavailable(larder_common::causes::chain(&error).to_string()),
         }
     }
+}
+
+/// The error of a server that does not scrub.
+fn no_scrubs() -> Fault {
+    Fault::Unsupported("this server does not scrub".to_owned())
 }
 
 /// A server.
@@ -60,6 +67,16 @@ pub trait Tenant: Send + Sync + 'static {
     /// Most bytes that it may have stored; `None`: any number.
     fn limit_bytes(&self) -> Option<u64>;
 
+    /// Most bytes that a repository may have stored, by its id or name; `None`: any number.
+    fn repository_limit_bytes(&self, _id: &str, _name: &str) -> Option<u64> {
+        self.limit_bytes()
+    }
+
+    /// After how many days without use an entry is deleted; `None`: never.
+    fn unused_days(&self) -> Option<u64> {
+        None
+    }
+
     /// Deletes an entry with its object, as somebody's deletion. Returns whether it was there.
     async fn delete_entry(&self, entry: &Entry) -> Result<bool, Fault>;
 
@@ -68,6 +85,29 @@ pub trait Tenant: Send + Sync + 'static {
 
     /// Deletes what somebody saved, holds it back, or releases it.
     async fn revoke(&self, by: &SavedBy, action: Action, dry_run: bool) -> Result<Revocation, Fault>;
+
+    /// The rules, those in the shadow, and what has become of their questions: `active` and `shadow`,
+    /// each null where there are none.
+    fn rules(&self) -> serde_json::Value;
+
+    /// Starts a scrub of these repositories; none: of all. Returns `None` if one is under way.
+    async fn start_scrub(
+        &self,
+        _asked: ScrubRequest,
+        _repositories: Vec<String>,
+    ) -> Result<Option<ScrubStatus>, Fault> {
+        Err(no_scrubs())
+    }
+
+    /// Returns how far the scrub is, or how the last one ended.
+    fn scrub_status(&self) -> Result<ScrubStatus, Fault> {
+        Err(no_scrubs())
+    }
+
+    /// Asks the scrub that is under way to stop.
+    fn stop_scrub(&self) -> Result<ScrubStatus, Fault> {
+        Err(no_scrubs())
+    }
 
     /// Has the policy explain a lookup.
     async fn explain(&self, query: ExplainQuery) -> Result<serde_json::Value, Fault>;

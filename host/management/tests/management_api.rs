@@ -45,7 +45,7 @@ fn routes() -> Vec<(Method, String, Option<serde_json::Value>, AccessRole, bool)
         add("POST", &format!("{M}/_rpc/{procedure}"), Some(json!({ "json": input })), role, true);
     }
     for prefix in ["", "/api/v3"] {
-        for path in ["/repos/acme/app/actions/caches", "/repos/acme/app/actions/cache/usage"] {
+        for path in ["caches", "cache/usage", "cache/storage-limit", "cache/retention-limit"] {
             add("GET", &format!("{prefix}{path}"), None, Read, true);
         }
         for path in ["/orgs/acme/actions/cache/usage", "/orgs/acme/actions/cache/usage-by-repository"] {
@@ -75,6 +75,9 @@ fn routes() -> Vec<(Method, String, Option<serde_json::Value>, AccessRole, bool)
     add("DELETE", &format!("{M}/cache-entries?key=none"), None, Delete, true);
     add("DELETE", &format!("{M}/cache-entries/0"), None, Delete, true);
     add("DELETE", &format!("{M}/storage-locations/0"), None, Delete, true);
+    add("GET", "/api/v1/scrub", None, Read, true);
+    add("POST", "/api/v1/scrub", Some(json!({ "repair": true })), Delete, true);
+    add("DELETE", "/api/v1/scrub", None, Delete, true);
     add("GET", "/api/v1/config", None, Admin, false);
     add("POST", "/api/v1/sweep", None, Admin, false);
     add("GET", "/api/v1/keys", None, Admin, false);
@@ -492,6 +495,26 @@ async fn a_key_is_made_once_used_and_revoked() {
     assert_eq!(setup.get("/api/v1/whoami", &key).await.status, StatusCode::UNAUTHORIZED);
     let again = setup.ask(&Method::DELETE, "/api/v1/keys/ci", Some(MASTER), None).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
+}
+
+/// Limits are told as GitHub tells them, and are set in the configuration.
+#[tokio::test]
+async fn the_limits_of_a_repository_are_told_and_not_set() {
+    let setup = Setup::new().await;
+    setup.blue().await;
+    let key = setup.key(AccessRole::Delete, Some("blue")).await;
+    for (route, limit) in [
+        ("storage-limit", json!({ "max_cache_size_gb": 3 })),
+        ("retention-limit", json!({ "max_cache_retention_days": 90 })),
+    ] {
+        let path = format!("/repos/acme/app/actions/cache/{route}");
+        assert_eq!(setup.get(&path, &key).await.json(), limit);
+        let none = setup.get(&path.replace("acme/app", "acme/none"), &key).await;
+        assert_eq!(none.status, StatusCode::NOT_FOUND, "{}", none.text);
+        let set = setup.ask(&Method::PUT, &path, Some(&key), Some(&limit.to_string())).await;
+        assert_eq!(set.status, StatusCode::FORBIDDEN);
+        assert!(set.is_error() && set.text.contains("configuration"), "{}", set.text);
+    }
 }
 
 /// The description is part of the interface: a change of it is a change for clients. After one on

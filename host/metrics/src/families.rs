@@ -11,10 +11,11 @@ use crate::{
     Metrics,
     calls::CallFamilies,
     labels::{
-        ByAuthFailure, ByCall, ByCode, ByDenied, ByDialect, ByLookup, ByMiss, ByReason, ByReservation,
+        ByAuthFailure, ByCall, ByCode, ByDenied, ByDialect, ByFit, ByLookup, ByMiss, ByReason, ByReservation,
         ByRoute, ByStage, ByTool, ByUpload, DurationLabels, LookupLabels, PolicyLabels, PolicyResult,
         RequestLabels, Success, SweepLabels, SweepStage, UploadResult,
     },
+    scrub::ScrubFamilies,
 };
 
 /// What is said about the program.
@@ -39,6 +40,8 @@ pub(crate) struct Families {
     pub(crate) longest_stall: Seconds<ByRoute>,
     pub(crate) lookups: Family<LookupLabels, Counter>,
     pub(crate) misses: Family<ByMiss, Counter>,
+    pub(crate) ghost_hits: Family<ByFit, Counter>,
+    pub(crate) ghost_hit_bytes: Family<ByFit, Counter>,
     pub(crate) reservations: Family<ByReservation, Counter>,
     pub(crate) uploads: Family<ByUpload, Counter>,
     pub(crate) received_bytes: Family<ByDialect, Counter>,
@@ -55,6 +58,7 @@ pub(crate) struct Families {
     pub(crate) sweeps: Family<SweepLabels, Counter>,
     pub(crate) sweep_duration: Seconds<ByStage>,
     pub(crate) last_sweep: Family<ByStage, Gauge>,
+    pub(crate) scrub: ScrubFamilies,
     pub(crate) policy_calls: Family<PolicyLabels, Counter>,
     pub(crate) policy_call_duration: Seconds<ByCall>,
     pub(crate) policy_faults: Counter,
@@ -108,6 +112,8 @@ impl Families {
             longest_stall: Family::new_with_constructor(seconds),
             lookups: Family::default(),
             misses: Family::default(),
+            ghost_hits: Family::default(),
+            ghost_hit_bytes: Family::default(),
             reservations: Family::default(),
             uploads: Family::default(),
             received_bytes: Family::default(),
@@ -124,6 +130,7 @@ impl Families {
             sweeps: Family::default(),
             sweep_duration: Family::new_with_constructor(long_seconds as fn() -> Histogram),
             last_sweep: Family::default(),
+            scrub: ScrubFamilies::default(),
             policy_calls: Family::default(),
             policy_call_duration: Family::new_with_constructor(short_seconds as fn() -> Histogram),
             policy_faults: Counter::default(),
@@ -138,6 +145,7 @@ impl Families {
         families.register_build(registry, build);
         families.register_requests(registry);
         families.register_sweeps(registry);
+        families.scrub.register(registry);
         families.register_calls(registry);
         families
     }
@@ -187,6 +195,13 @@ impl Families {
             "Look-ups that found nothing, by what came nearest",
             self.misses.clone(),
         );
+        registry.register(
+            "larder_ghost_hits",
+            "Look-ups that found nothing because it was evicted, by the room that would have kept it, as a multiple of \
+             what is stored",
+            self.ghost_hits.clone(),
+        );
+        registry.register("larder_ghost_hit_bytes", "Bytes of these entries", self.ghost_hit_bytes.clone());
         registry.register("larder_reservations", "Requests to save an entry", self.reservations.clone());
         registry.register("larder_uploads", "Uploads that have ended", self.uploads.clone());
         registry.register(
@@ -294,6 +309,20 @@ impl Metrics {
         if self.is_enabled() {
             self.families.forwarded.get_or_create(&ByCode { code }).inc();
             self.families.forwarded_duration.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Counts a look-up of an entry that was evicted, and that so many times what is stored would have kept:
+    /// 2, 4 or 8.
+    pub fn count_ghost(&self, times: u64, bytes: u64) {
+        if self.is_enabled() {
+            let would_fit = match times {
+                ..=2 => "2x",
+                3..=4 => "4x",
+                _ => "8x",
+            };
+            self.families.ghost_hits.get_or_create(&ByFit { would_fit }).inc();
+            self.families.ghost_hit_bytes.get_or_create(&ByFit { would_fit }).inc_by(bytes);
         }
     }
 

@@ -244,6 +244,7 @@ macro_rules! by {
 
 by! {
     ByMiss { cause: &'static str }
+    ByFit { would_fit: &'static str }
     ByReservation { result: ReservationResult }
     ByUpload { result: UploadResult }
     ByDenied { cause: DeniedCause }

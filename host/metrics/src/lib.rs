@@ -18,6 +18,7 @@ mod process;
 mod repositories;
 mod request;
 mod routes;
+mod scrub;
 mod snapshot;
 mod tools;
 
@@ -40,13 +41,13 @@ pub use self::{
     health::{Health, Readiness},
     labels::{AuthFailure, PolicyResult, SweepStage},
     measured::{MeasuredIndex, MeasuredStorage},
+    repositories::{Repositories, Repository},
     request::{FinishedRequest, route},
     routes::routes,
-    snapshot::{Keys, Snapshot, Source},
+    snapshot::{Keys, ShadowCounts, Snapshot, Source},
 };
 use self::{
     families::Families,
-    repositories::Repositories,
     snapshot::{Latest, Names},
 };
 

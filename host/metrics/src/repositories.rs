@@ -1,4 +1,4 @@
-//! The repositories and tools that have a name in labels: a bounded number of each.
+//! The repositories, tools and workflows that have a name in labels or rows: a bounded number of each.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,7 +15,8 @@ const MAX_TOOLS: usize = 32;
 const MAX_NAME_BYTES: usize = 128;
 
 /// The repositories with a name, in the order in which they came.
-pub(crate) struct Repositories {
+#[derive(Debug)]
+pub struct Repositories {
     limit: usize,
     known: RwLock<HashMap<Box<str>, Arc<Repository>>>,
     other: Arc<Repository>,
@@ -25,9 +26,10 @@ pub(crate) struct Repositories {
 
 /// A repository, as labels name it.
 #[derive(Debug)]
-pub(crate) struct Repository {
+pub struct Repository {
     pub(crate) label: Text,
     tools: Tools,
+    workflows: Tools,
 }
 
 /// The tools with a name.
@@ -35,7 +37,9 @@ pub(crate) struct Repository {
 struct Tools(RwLock<HashMap<Box<str>, Text>>);
 
 impl Repositories {
-    pub(crate) fn new(limit: usize) -> Self {
+    /// For at most so many with a name.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self {
             limit,
             known: RwLock::default(),
@@ -46,7 +50,8 @@ impl Repositories {
 
     /// Returns the repository of this name: `owner/name`, or its id where the name is not known. A
     /// tenant's is `@tenant/owner/name`.
-    pub(crate) fn of(&self, tenant: Option<&str>, name: &str) -> Arc<Repository> {
+    #[must_use]
+    pub fn of(&self, tenant: Option<&str>, name: &str) -> Arc<Repository> {
         match tenant {
             None => self.named(name),
             Some(tenant) => self.named(&format!("@{tenant}/{name}")),
@@ -75,7 +80,25 @@ impl Repositories {
 
 impl Repository {
     fn new(label: &str) -> Self {
-        Self { label: Text(label.into()), tools: Tools::default() }
+        Self { label: Text(label.into()), tools: Tools::default(), workflows: Tools::default() }
+    }
+
+    /// Its name; `_other` if too many came before it.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.label.0
+    }
+
+    /// Returns the tool of a key; `_other` if too many came before it.
+    #[must_use]
+    pub fn tool_name(&self, key: &str) -> Arc<str> {
+        self.tools.of(key).0
+    }
+
+    /// Returns the name of a workflow; `_other` if too many came before it.
+    #[must_use]
+    pub fn workflow(&self, name: &str) -> Arc<str> {
+        self.workflows.named(name, str::to_owned).0
     }
 
     /// Returns the tool of a key.
@@ -86,13 +109,16 @@ impl Repository {
 
 impl Tools {
     fn of(&self, key: &str) -> Text {
-        let name = tool(key);
+        self.named(tool(key), str::to_ascii_lowercase)
+    }
+
+    fn named(&self, name: &str, label: fn(&str) -> String) -> Text {
         if let Some(known) = self.0.read().get(name) {
             return known.clone();
         }
         let mut known = self.0.write();
         // One place is for what has none.
         let name = if known.len() + 1 < MAX_TOOLS || name == OTHER { name } else { OTHER };
-        known.entry(name.into()).or_insert_with(|| Text(name.to_ascii_lowercase().into())).clone()
+        known.entry(name.into()).or_insert_with(|| Text(label(name).into())).clone()
     }
 }

@@ -19,6 +19,17 @@ pub trait Source: Send + Sync + 'static {
     async fn snapshot(&self) -> Snapshot;
 }
 
+/// What rules in the shadow were asked since they, or those in force, were exchanged.
+#[derive(Clone, Debug, Default)]
+pub struct ShadowCounts {
+    /// Questions that were asked.
+    pub answered: u64,
+    /// Questions that were not, because too many waited.
+    pub dropped: u64,
+    /// Decisions that differ, by kind: the interface, what held, and what the shadow would have it.
+    pub differences: Vec<([String; 3], u64)>,
+}
+
 /// What a server knows at the moment. `None`: it does not know, or there is no such thing.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -52,6 +63,8 @@ pub struct Snapshot {
     pub policy_active_since_seconds: f64,
     /// Its digest.
     pub policy_digest: String,
+    /// What rules in the shadow were asked; `None` without any.
+    pub shadow: Option<ShadowCounts>,
     /// Key sets of issuers.
     pub keys: Vec<Keys>,
     /// Tenants besides `default`, and instances of their policies.
@@ -111,6 +124,7 @@ impl Collector for Names {
         writer.server(snapshot)?;
         writer.stored(snapshot, &latest.repositories)?;
         writer.policy(snapshot)?;
+        writer.shadow(snapshot.shadow.as_ref())?;
         writer.others(snapshot)?;
         if latest.falcon_names {
             let help = "Bytes stored, under the known server's name";
@@ -197,6 +211,25 @@ impl Writer<'_> {
         self.gauge("larder_policy_active_since_timestamp_seconds", help, since)?;
         let digest = std::iter::once((snapshot.policy_digest.as_str(), 1.0));
         self.family(("larder_policy_info", "digest"), "The policy that serves, always 1", digest)
+    }
+
+    fn shadow(&mut self, shadow: Option<&ShadowCounts>) -> Result<(), fmt::Error> {
+        let Some(shadow) = shadow else { return Ok(()) };
+        let help = "Questions that were offered to the rules in the shadow";
+        let mut family =
+            self.encoder.encode_descriptor("larder_shadow_questions", help, None, MetricType::Counter)?;
+        for (result, count) in [("answered", shadow.answered), ("dropped", shadow.dropped)] {
+            ConstCounter::new(count).encode(family.encode_family(&[("result", result)])?)?;
+        }
+        let help = "Decisions of the rules in the shadow that are not those that held";
+        let mut family =
+            self.encoder.encode_descriptor("larder_shadow_differences", help, None, MetricType::Counter)?;
+        for ([interface, active, shadow], count) in &shadow.differences {
+            let labels =
+                [("interface", interface.as_str()), ("active", active.as_str()), ("shadow", shadow.as_str())];
+            ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 
     fn others(&mut self, snapshot: &Snapshot) -> Result<(), fmt::Error> {

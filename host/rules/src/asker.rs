@@ -1,5 +1,7 @@
-//! The rules in force. They may be exchanged at any time: each thread notices at its next question.
+//! The rules in force, and their shadow. Both may be exchanged at any time: each thread notices at its
+//! next question.
 
+mod in_force;
 mod sessions;
 mod status;
 
@@ -15,22 +17,25 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 
+pub(crate) use in_force::InForce;
 pub use status::{InterfaceStatus, Status};
 
 use crate::{
-    breaker::Breaker,
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, RulesError},
     limits::Limits,
     rules::Rules,
     session::Session,
+    shadow::{Answer, Question, Shadow, ShadowStatus},
     types::{Admission, Caller, Entry, Hit, Interface, Member, RetentionVerdict, Save, SaveVerdict},
 };
-use sessions::with_session;
-use status::Counters;
 
 /// Asks the rules in force, from any thread. Each thread has an instance of its own. Cloned, it is the
 /// same.
+///
+/// Rules in the *shadow* get the same questions on a thread of their own, and their answers are only
+/// compared ([`set_shadow`](Self::set_shadow)).
 #[derive(Clone, Default)]
 pub struct Asker {
     shared: Arc<Shared>,
@@ -40,16 +45,11 @@ pub struct Asker {
 struct Shared {
     limits: Limits,
     current: ArcSwapOption<InForce>,
-    /// How often rules were exchanged.
+    shadow: ArcSwapOption<Shadow>,
+    /// How often rules or their shadow were exchanged.
     generation: AtomicU64,
-}
-
-/// Rules, from when they are put in force until they are exchanged.
-struct InForce {
-    rules: Arc<Rules>,
-    limits: Limits,
-    breakers: [Breaker; Interface::ALL.len()],
-    counters: [Counters; Interface::ALL.len()],
+    /// Held by who exchanges either.
+    exchanging: Mutex<()>,
 }
 
 impl Asker {
@@ -60,16 +60,36 @@ impl Asker {
     }
 
     /// Puts rules in force, or none. Questions under way are answered by those of before, which are
-    /// returned.
+    /// returned. What the shadow has counted begins anew.
     pub fn exchange(&self, rules: Option<Arc<Rules>>) -> Option<Arc<Rules>> {
-        let next = rules.map(|rules| Arc::new(InForce::new(rules, self.shared.limits)));
+        let _held = self.shared.exchanging.lock();
+        let next = rules.map(|rules| InForce::new(rules, self.shared.limits));
         let before = self.shared.current.swap(next);
+        if let Some(shadow) = &*self.shared.shadow.load() {
+            shadow.begin_anew();
+        }
         self.shared.generation.fetch_add(1, Release);
         before.map(|before| before.rules.clone())
     }
 
-    /// Changes after each exchange. An answer that is kept with the number of before the question is
-    /// good as long as the number is the same.
+    /// Puts rules in the shadow, or none. Of each hundred questions they get so many; 100: all.
+    ///
+    /// # Errors
+    /// When their thread does not start. The earlier ones are gone then, too.
+    pub fn set_shadow(&self, rules: Option<Arc<Rules>>, percent: u8) -> Result<(), RulesError> {
+        let _held = self.shared.exchanging.lock();
+        self.shared.shadow.store(None);
+        let start = |rules| Shadow::start(InForce::new(rules, self.shared.limits), percent);
+        let started = rules.map(start).transpose().map_err(RulesError::Engine);
+        let shadow = started?.map(Arc::new);
+        self.shared.shadow.store(shadow);
+        // Tokens that are known are asked about again: else it would never hear of them.
+        self.shared.generation.fetch_add(1, Release);
+        Ok(())
+    }
+
+    /// Changes after each exchange, of rules or their shadow. An answer that is kept with the number of
+    /// before the question is good as long as the number is the same.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.shared.generation.load(Acquire)
@@ -81,10 +101,27 @@ impl Asker {
         self.shared.current.load().as_ref().map(|current| current.rules.clone())
     }
 
+    /// The rules in the shadow.
+    #[must_use]
+    pub fn shadow(&self) -> Option<Arc<Rules>> {
+        self.shared.shadow.load().as_ref().map(|shadow| shadow.rules().clone())
+    }
+
     /// Returns whether the rules in force answer the questions of an interface. Costs next to nothing.
     #[must_use]
     pub fn answers(&self, interface: Interface) -> bool {
         self.shared.current.load().as_ref().is_some_and(|current| current.rules.answers(interface))
+    }
+
+    /// Returns whether questions of an interface are to be asked: the rules in force answer them, or
+    /// those in the shadow do. Costs next to nothing.
+    #[must_use]
+    pub fn is_asked(&self, interface: Interface) -> bool {
+        self.answers(interface) || self.is_shadowed(interface)
+    }
+
+    fn is_shadowed(&self, interface: Interface) -> bool {
+        self.shared.shadow.load().as_ref().is_some_and(|shadow| shadow.rules().answers(interface))
     }
 
     /// What has become of the questions since the rules are in force; `None` without rules.
@@ -94,104 +131,140 @@ impl Asker {
         current.as_ref().map(|current| current.status(Instant::now()))
     }
 
-    /// As [`Session::admit`].
+    /// What the rules in the shadow answered otherwise, since they or those in force were exchanged;
+    /// `None` without any in the shadow.
+    #[must_use]
+    pub fn shadow_status(&self) -> Option<ShadowStatus> {
+        self.shared.shadow.load().as_ref().map(|shadow| shadow.status())
+    }
+
+    /// As [`Session::admit`]. Where only the shadow answers: the built-in decision.
     ///
     /// # Errors
     /// [`Failure`]; [`FailureKind::NotExported`] without rules.
     pub fn admit(&self, caller: &Caller) -> Result<Admission, Failure> {
-        self.ask(Interface::Access, |session| session.admit(caller))
+        let built_in = || Admission::Default;
+        let answer = self.ask(Interface::Access, built_in, |session| session.admit(caller));
+        self.offer(Interface::Access, || Question::Admit(caller.clone()), &answer, Answer::Admit);
+        answer
     }
 
-    /// As [`Session::judge_hit`].
+    /// As [`Session::judge_hit`]. Where only the shadow answers: the built-in decision.
     ///
     /// # Errors
     /// [`Failure`]; [`FailureKind::NotExported`] without rules.
     pub fn judge_hit(&self, caller: &Caller, entry: &Entry) -> Result<Hit, Failure> {
-        self.ask(Interface::Restore, |session| session.judge_hit(caller, entry))
+        let answer = self.ask(Interface::Restore, || Hit::Accept, |session| session.judge_hit(caller, entry));
+        let question = || Question::Hit(caller.clone(), entry.clone());
+        self.offer(Interface::Restore, question, &answer, Answer::Hit);
+        answer
     }
 
-    /// As [`Session::judge_save`].
+    /// As [`Session::judge_save`]. Where only the shadow answers: the built-in decision.
     ///
     /// # Errors
     /// [`Failure`]; [`FailureKind::NotExported`] without rules.
     pub fn judge_save(&self, caller: &Caller, save: &Save) -> Result<SaveVerdict, Failure> {
-        self.ask(Interface::Save, |session| session.judge_save(caller, save))
+        let built_in = || SaveVerdict::Default;
+        let answer = self.ask(Interface::Save, built_in, |session| session.judge_save(caller, save));
+        let question = || Question::Save(caller.clone(), save.clone());
+        self.offer(Interface::Save, question, &answer, Answer::Save);
+        answer
     }
 
-    /// As [`Session::group`].
+    /// As [`Session::group`]. Where only the shadow answers: no groups. The shadow has groups of its own
+    /// ([`shadow_group`](Self::shadow_group)).
     ///
     /// # Errors
     /// [`Failure`]; [`FailureKind::NotExported`] without rules.
     pub fn group(&self, entries: &[Entry]) -> Result<Vec<Option<String>>, Failure> {
-        self.ask(Interface::Retention, |session| session.group(entries))
+        self.ask(Interface::Retention, || vec![None; entries.len()], |session| session.group(entries))
     }
 
-    /// As [`Session::judge`].
+    /// Asks the rules in the shadow for groups, on the caller's thread: the places in them are part of
+    /// what they are asked by [`judge`](Self::judge). `None` where none answer.
+    #[must_use]
+    pub fn shadow_group(&self, entries: &[Entry]) -> Option<Vec<Option<String>>> {
+        self.shared.shadow.load().as_ref()?.group(entries)
+    }
+
+    /// As [`Session::judge`]. Where only the shadow answers: the built-in decision. `shadow_places` is
+    /// the place of each member in its group of the shadow.
     ///
     /// # Errors
     /// [`Failure`]; [`FailureKind::NotExported`] without rules.
-    pub fn judge(&self, members: &[Member]) -> Result<Vec<RetentionVerdict>, Failure> {
-        self.ask(Interface::Retention, |session| session.judge(members))
+    pub fn judge(
+        &self,
+        members: &[Member],
+        shadow_places: impl Fn(usize) -> Option<u32>,
+    ) -> Result<Vec<RetentionVerdict>, Failure> {
+        let built_in = || vec![RetentionVerdict::Default; members.len()];
+        let answer = self.ask(Interface::Retention, built_in, |session| session.judge(members));
+        let with_place =
+            |(at, member): (usize, &Member)| Member { place: shadow_places(at), ..member.clone() };
+        let question = || Question::Judge(members.iter().enumerate().map(with_place).collect());
+        self.offer(Interface::Retention, question, &answer, Answer::Judge);
+        answer
     }
 
-    /// As [`Session::rank`].
+    /// As [`Session::rank`]. The shadow is asked where the rules in force have an order to compare with.
     ///
     /// # Errors
     /// [`Failure`]; [`FailureKind::NotExported`] without rules.
     pub fn rank(&self, entries: &[Entry]) -> Result<Vec<f64>, Failure> {
-        self.ask(Interface::Retention, |session| session.rank(entries))
+        let answer = self.ask_those_in_force(Interface::Retention, |session| session.rank(entries));
+        if answer.is_ok() {
+            let question = || Question::Rank(entries.to_vec());
+            self.offer(Interface::Retention, question, &answer, Answer::Rank);
+        }
+        answer
     }
 
+    /// Offers a question to the shadow, with the answer that holds: the one place where that is done.
+    /// Never waits. Costs next to nothing without a shadow that answers such questions.
+    fn offer<R: Clone>(
+        &self,
+        interface: Interface,
+        question: impl FnOnce() -> Question,
+        active: &Result<R, Failure>,
+        answer: fn(R) -> Answer,
+    ) {
+        if let Some(shadow) = &*self.shared.shadow.load()
+            && shadow.rules().answers(interface)
+        {
+            shadow
+                .offer(question, || active.as_ref().map_or(Answer::Failed, |active| answer(active.clone())));
+        }
+    }
+
+    /// Asks the rules in force; what is built in holds where only the shadow has something to say.
     fn ask<R>(
+        &self,
+        interface: Interface,
+        built_in: impl FnOnce() -> R,
+        ask: impl FnOnce(&mut Session) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        match self.ask_those_in_force(interface, ask) {
+            Err(failure) if failure.kind == FailureKind::NotExported && self.is_shadowed(interface) => {
+                Ok(built_in())
+            }
+            answer => answer,
+        }
+    }
+
+    fn ask_those_in_force<R>(
         &self,
         interface: Interface,
         ask: impl FnOnce(&mut Session) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
-        let current = self.shared.current.load();
-        let Some(current) = &*current else {
-            return Err(Failure::new(FailureKind::NotExported, "no rules are in force").of(interface));
-        };
-        if !current.rules.answers(interface) {
-            return Err(current.rules.not_exported(interface));
+        match &*self.shared.current.load() {
+            Some(current) => current.ask(self.id(), interface, ask),
+            None => Err(Failure::new(FailureKind::NotExported, "no rules are in force").of(interface)),
         }
-        let (breaker, counters) =
-            (&current.breakers[interface as usize], &current.counters[interface as usize]);
-        let began = Instant::now();
-        if !breaker.may_ask(began) {
-            counters.rested();
-            let text = "the rules rest, because earlier questions took too long in vain";
-            return Err(Failure::new(FailureKind::Resting, text).of(interface));
-        }
-        let answer = with_session(self.id(), current, ask);
-        let took = began.elapsed();
-        match &answer {
-            Ok(_) => breaker.succeeded(),
-            Err(failure) => breaker.failed(failure.kind, Instant::now()),
-        }
-        counters.count(took, answer.as_ref().err());
-        answer
     }
 
     /// Tells it from others that exist at the same time.
     fn id(&self) -> usize {
         Arc::as_ptr(&self.shared).addr()
-    }
-}
-
-impl InForce {
-    fn new(rules: Arc<Rules>, limits: Limits) -> Self {
-        Self { rules, limits, breakers: Default::default(), counters: Default::default() }
-    }
-
-    fn status(&self, now: Instant) -> Status {
-        let of = |interface: &Interface| {
-            let at = *interface as usize;
-            self.counters[at].status(*interface, self.breakers[at].rests_until(), now)
-        };
-        Status {
-            name: self.rules.name().to_owned(),
-            digest: self.rules.digest().to_owned(),
-            interfaces: self.rules.interfaces().iter().map(of).collect(),
-        }
     }
 }

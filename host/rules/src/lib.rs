@@ -18,6 +18,7 @@ mod live;
 mod rules;
 mod script;
 mod session;
+mod shadow;
 mod state;
 mod stubs;
 mod types;
@@ -27,6 +28,7 @@ pub use failure::{Failure, FailureKind, RulesError};
 pub use limits::Limits;
 pub use rules::{Rules, Source};
 pub use session::{Session, spent, take_spent};
+pub use shadow::{Difference, Example, ShadowStatus};
 pub use types::{
     Admission, Caller, Entry, Hit, Interface, MAX_NUMBER, Member, Pairs, RetentionVerdict, Save, SaveVerdict,
     Scope, Terms, Trust, number,

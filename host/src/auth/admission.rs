@@ -40,7 +40,7 @@ impl AccessRules {
     /// [`TokenError::NotAllowed`] where the rules fail and the operator wants a refusal.
     pub(super) fn admit(&self, claims: Claims, generation: u64) -> Result<Verified, TokenError> {
         let admitted = |claims| Verified { claims: Arc::new(claims), denied: None, generation };
-        if !self.asker.answers(Interface::Access) {
+        if !self.asker.is_asked(Interface::Access) {
             return Ok(admitted(claims));
         }
         match self.asker.admit(&caller(&claims)) {

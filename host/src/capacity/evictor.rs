@@ -257,6 +257,7 @@ impl Evictor {
                     tracing::info!(entry = entry.id.0, key = entry.slot.key, scope = entry.slot.scope, bytes = entry.size_bytes, %cause, "entry deleted to make room");
                     self.tenant.trace.record(|| evicted(&entry, departure));
                     bytes += entry.size_bytes;
+                    self.tenant.history.evicted(&entry);
                     objects.push(entry.object);
                 }
                 Err(error) => {

@@ -57,6 +57,13 @@ impl Limits {
         self.server.into_iter().chain(self.tenant).min()
     }
 
+    /// Most bytes of the repository with this id and name.
+    pub(crate) fn most_of(&self, id: &str, name: &str) -> Option<u64> {
+        let by_name = || self.repositories.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let own = self.repositories.get(id).or_else(|| by_name().map(|(_, cap)| cap));
+        own.copied().unwrap_or(self.repository).into_iter().chain(self.most()).min()
+    }
+
     /// How long a save may wait for room.
     pub(super) fn wait(&self) -> Duration {
         self.wait

@@ -19,7 +19,7 @@ pub(super) fn unless_ended(body: Source, lease: &Arc<Lease>) -> Source {
         *over = next.as_ref().is_some_and(Result::is_err);
         future::ready(next)
     });
-    Source { length: body.length, chunks: chunks.boxed() }
+    Source::new(body.length, chunks.boxed())
 }
 
 /// A body of unknown length, which takes room in steps.
@@ -109,5 +109,5 @@ pub(super) fn metered(
         let state = next.is_ok().then_some(state);
         Some((next, state))
     });
-    Source { length: None, chunks: chunks.boxed() }
+    Source::new(None, chunks.boxed())
 }

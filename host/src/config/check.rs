@@ -98,6 +98,7 @@ pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result
     check.keep_newest(&settings.retention)?;
     check.connections(&settings.server)?;
     check.listener_tls("server.tls", &settings.server.tls)?;
+    check.listener_tls("management.tls", &settings.management.tls)?;
     check.tls_has_listener(settings)?;
     check.origin_url("server.base_url", settings.server.base_url.as_deref())?;
     check.origin_url("upstream.url", settings.upstream.url.as_deref())?;
@@ -146,6 +147,7 @@ impl Check<'_> {
         let Settings {
             server,
             storage,
+            rules,
             database,
             downloads,
             upstream,
@@ -175,6 +177,7 @@ impl Check<'_> {
             ("downloads.direct_url_minutes", downloads.direct_url_minutes, 1, 24 * 60),
             ("upstream.connect_timeout_ms", upstream.connect_timeout_ms, 1, MAX_MS),
             ("auth.leeway_ms", auth.leeway_ms, 0, 60 * 60 * 1000),
+            ("rules.shadow_percent", rules.shadow_percent, 1, 100),
             ("urls.upload_url_ms", urls.upload_url_ms, 1000, MAX_MS),
             ("urls.download_url_ms", urls.download_url_ms, 1000, MAX_MS),
             ("policy.memory_bytes", policy.memory_bytes, 1024 * 1024, 4 << 30),

@@ -1,4 +1,4 @@
-//! TLS of a listener: the sections `[server.tls]` and, in a tenant's file, `[tenant.tls]`.
+//! TLS of a listener: the sections `[server.tls]`, `[management.tls]` and, in a tenant's file, `[tenant.tls]`.
 
 use std::path::PathBuf;
 
@@ -64,12 +64,18 @@ impl Check<'_> {
         needs("client_certificates", "client_ca", is_default || client_ca.is_some())
     }
 
-    /// A Unix socket has no TLS. Tenants may have other listeners.
+    /// A Unix socket has no TLS. Tenants may have other listeners. What is off has none.
     pub(super) fn tls_has_listener(&self, settings: &Settings) -> Result<(), ConfigError> {
         let server = &settings.server;
         let has_one = server.listen.tcp().is_some() || settings.tenants.dir.is_some();
         self.that("server.tls.certificate", !server.tls.is_on() || has_one, || {
             "is set, but server.listen is a Unix socket, which has no TLS".to_owned()
-        })
+        })?;
+        let management = &settings.management;
+        self.that(
+            "management.tls.certificate",
+            !management.tls.is_on() || management.listen.is_some(),
+            || "is set, but management.listen is off".to_owned(),
+        )
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use super::{listen, optional, secret::Secret};
+use super::{ListenerTls, listen, optional, secret::Secret};
 
 /// Where the management API listens where the configuration does not say.
 pub const DEFAULT_MANAGEMENT_LISTEN: SocketAddr =
@@ -24,11 +24,13 @@ pub struct Management {
     /// listener has the API, too.
     #[serde(with = "optional")]
     pub key: Option<Secret>,
+    /// TLS of its own listener.
+    pub tls: ListenerTls,
 }
 
 impl Default for Management {
     fn default() -> Self {
-        Self { listen: Some(DEFAULT_MANAGEMENT_LISTEN), key: None }
+        Self { listen: Some(DEFAULT_MANAGEMENT_LISTEN), key: None, tls: ListenerTls::default() }
     }
 }
 

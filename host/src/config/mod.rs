@@ -18,6 +18,7 @@ mod env;
 mod error;
 mod exposure;
 mod file;
+mod history;
 mod issuer;
 mod listen;
 mod listener_tls;
@@ -46,6 +47,7 @@ pub use database::{Database, DatabaseDriver, DatabaseServer, Sqlite, SslMode};
 pub use effective::Provenance;
 use effective::Provenances;
 pub use error::ConfigError;
+pub use history::HistoryConfig;
 pub use issuer::{IssuerConfig, allowed_url};
 pub use listen::ListenAddress;
 pub use listener_tls::{ClientCertificates, ListenerTls};
@@ -60,7 +62,7 @@ pub use sections::{
 };
 pub use socket_activation::{InheritedListener, inherited_listeners};
 pub use socket_mode::SocketMode;
-pub use storage::{Azblob, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
+pub use storage::{Azblob, Digests, Downloads, Filesystem, Gcs, PathStyle, S3, Storage, StorageDriver};
 pub use tenants::{REMOVED_TENANT, TenantSummary, Tenants};
 pub(crate) use tenants::{
     RemovedTenant, TenantConfig, TenantFiles, TenantSection, host_name, removed_tenants,

@@ -11,8 +11,9 @@ use larder_common::facts::CLAIMS;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityConfig, Database, DatabaseDriver, IssuerConfig, ListenAddress, ListenerTls, Management,
-    MetricsConfig, Proxy, RulesConfig, SocketMode, SslMode, TraceConfig, listen, networks, optional, secret,
+    CapacityConfig, Database, DatabaseDriver, HistoryConfig, IssuerConfig, ListenAddress, ListenerTls,
+    Management, MetricsConfig, Proxy, RulesConfig, SocketMode, SslMode, TraceConfig, listen, networks,
+    optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -66,6 +67,8 @@ pub struct Settings {
     pub metrics: MetricsConfig,
     /// What became of requests, in files.
     pub trace: TraceConfig,
+    /// What is kept of what was counted.
+    pub history: HistoryConfig,
     /// Outgoing TLS.
     pub tls: Tls,
     /// Outgoing proxies.
@@ -94,6 +97,7 @@ impl Default for Settings {
             log: Log::default(),
             metrics: MetricsConfig::default(),
             trace: TraceConfig::default(),
+            history: HistoryConfig::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
             tenants: Tenants::default(),

@@ -21,6 +21,8 @@ pub struct Storage {
     /// What the keys in a bucket begin with, so that it can be shared; empty, or folders with a
     /// slash between them.
     pub prefix: String,
+    /// Whether the SHA-256 of what is stored is computed and recorded, for `larder scrub`.
+    pub digests: Digests,
     /// Settings of the driver `filesystem`.
     pub filesystem: Filesystem,
     /// Settings of the driver `s3`.
@@ -37,12 +39,25 @@ impl Default for Storage {
             driver: StorageDriver::Filesystem,
             buffer_bytes: 24 * MIB,
             prefix: String::new(),
+            digests: Digests::Auto,
             filesystem: Filesystem::default(),
             s3: S3::default(),
             gcs: Gcs::default(),
             azblob: Azblob::default(),
         }
     }
+}
+
+/// Whether digests are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Digests {
+    /// Where the CPU has instructions for it.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// A folder.
@@ -213,6 +228,7 @@ impl StorageDriver {
 choice!(StorageDriver, "filesystem, s3, gcs or azblob", [
     "filesystem" => Self::Filesystem, "s3" => Self::S3, "gcs" => Self::Gcs, "azblob" => Self::Azblob
 ]);
+choice!(Digests, "auto, on or off", ["auto" => Self::Auto, "on" => Self::On, "off" => Self::Off]);
 choice!(PathStyle, "auto, on or off", ["auto" => Self::Auto, "on" => Self::On, "off" => Self::Off]);
 
 /// What clients download without this server in between.

@@ -133,7 +133,7 @@ struct TenantFile {
 
 /// What a file inherits of the server's configuration where it does not say otherwise: never a
 /// secret, and never who may use it.
-const INHERITED: [&str; 26] = [
+const INHERITED: [&str; 28] = [
     "upstream.url",
     "upstream.connect_timeout_ms",
     "auth.leeway_ms",
@@ -144,6 +144,8 @@ const INHERITED: [&str; 26] = [
     "policy.memory_bytes",
     "policy.deadline_ms",
     "rules.file",
+    "rules.shadow",
+    "rules.shadow_percent",
     "rules.on_failure.access",
     "rules.on_failure.restore",
     "rules.on_failure.save",

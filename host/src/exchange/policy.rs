@@ -42,6 +42,7 @@ impl Exchanged for PolicyExchange {
     type Loaded = Policy;
 
     const WHAT: &'static str = "policy";
+    const COMMAND: &'static str = "policy use";
 
     async fn load(&self, content: Vec<u8>, _name: &str) -> Result<Policy, Fault> {
         let loader = self.loader.clone();

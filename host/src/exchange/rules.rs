@@ -1,6 +1,11 @@
 //! Rules as something that is exchanged.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use larder_rules::{Asker, Rules, Source};
 use tokio::time::sleep;
@@ -26,15 +31,10 @@ impl Exchanged for RulesExchange {
     type Loaded = Option<Arc<Rules>>;
 
     const WHAT: &'static str = "rules";
+    const COMMAND: &'static str = "rules use";
 
     async fn load(&self, content: Vec<u8>, name: &str) -> Result<Self::Loaded, Fault> {
-        if content.is_empty() {
-            return Ok(None);
-        }
-        let (cache, name) = (self.cache.clone(), name.to_owned());
-        let load = move || Rules::load(Source::new(content, name)?, Some(&cache));
-        let loaded = tokio::task::spawn_blocking(load).await.map_err(io::Error::from)?;
-        Ok(Some(loaded?))
+        load(&self.cache, content, name).await
     }
 
     async fn put(&self, rules: Self::Loaded) -> Result<(), Fault> {
@@ -57,6 +57,17 @@ impl Exchanged for RulesExchange {
     fn may_go_back_to(&self, before: &Self::Loaded) -> bool {
         before.is_some()
     }
+}
+
+/// Loads rules; no bytes are none.
+pub(super) async fn load(cache: &Path, content: Vec<u8>, name: &str) -> Result<Option<Arc<Rules>>, Fault> {
+    if content.is_empty() {
+        return Ok(None);
+    }
+    let (cache, name) = (cache.to_owned(), name.to_owned());
+    let load = move || Rules::load(Source::new(content, name)?, Some(&cache));
+    let loaded = tokio::task::spawn_blocking(load).await.map_err(io::Error::from)?;
+    Ok(Some(loaded?))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ impl Exchanged for Texts {
     type Loaded = String;
 
     const WHAT: &'static str = "policy";
+    const COMMAND: &'static str = "texts use";
 
     async fn load(&self, content: Vec<u8>, _name: &str) -> Result<String, Fault> {
         let text = String::from_utf8(content)?;

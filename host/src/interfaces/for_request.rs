@@ -62,12 +62,12 @@ pub(super) fn scope(accessor: &Accessor<State, HasSelf<State>>) -> Option<Reques
 
 /// As [`scope`], with the store at hand.
 pub(super) fn scope_in(store: StoreContextMut<'_, State>) -> Option<RequestScope> {
-    Some(record(store)?.scope.clone())
+    Some(record_in(store)?.scope.clone())
 }
 
 /// Returns the claims of the request that the component is handling, once its token is verified.
 pub(super) fn claims(accessor: &Accessor<State, HasSelf<State>>) -> Option<Arc<Claims>> {
-    accessor.with(|mut access| record(access.as_context_mut())?.claims().cloned())
+    accessor.with(|mut access| record_in(access.as_context_mut())?.claims().cloned())
 }
 
 /// Returns the record of the request that the component is handling, where its event is wanted. To be
@@ -76,11 +76,16 @@ pub(super) fn traced(
     accessor: &Accessor<State, HasSelf<State>>,
     tenant: &Tenant,
 ) -> Option<Arc<RequestRecord>> {
-    let get = || accessor.with(|mut access| record(access.as_context_mut()));
+    let get = || accessor.with(|mut access| record_in(access.as_context_mut()));
     tenant.trace.is_on().then(get).flatten()
 }
 
-fn record(mut store: StoreContextMut<'_, State>) -> Option<Arc<RequestRecord>> {
+/// Returns the record of the request that the component is handling; `None` in a sweep.
+pub(super) fn record(accessor: &Accessor<State, HasSelf<State>>) -> Option<Arc<RequestRecord>> {
+    accessor.with(|mut access| record_in(access.as_context_mut()))
+}
+
+fn record_in(mut store: StoreContextMut<'_, State>) -> Option<Arc<RequestRecord>> {
     let export = store.async_call_stack().ok().and_then(Iterator::last)?;
     Some(Arc::clone(&store.data().requests.get(&export)?.record))
 }

@@ -17,7 +17,7 @@ use super::{
         types,
     },
     errors::IndexCallError,
-    for_request::{ForRequest, claims, scope, traced},
+    for_request::{ForRequest, claims, record, scope, traced},
     state::{State, tenant},
     storage::object_name,
 };
@@ -104,8 +104,12 @@ impl HostWithStore<State> for HasSelf<State> {
         limit: u32,
     ) -> Result<Vec<wit::Departed>, IndexCallError> {
         let tenant = tenant(accessor);
+        let record = record(accessor);
         let departed = list_departed(&tenant, &repository, &key, kind.into(), limit.min(MAX_LISTED) as usize);
         let departed = pin!(departed).for_request(accessor, "index.list_departed").await?;
+        if let Some(record) = record {
+            record.set_ghosts(&departed);
+        }
         Ok(departed.into_iter().map(Into::into).collect())
     }
 
@@ -193,7 +197,8 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<wit::AttachOutcome, IndexCallError> {
         let attachment = validate_attachment(attachment)?;
         let tenant = tenant(accessor);
-        let attached = tenant.index.attach(UploadId(upload_id), &attachment, now_ms);
+        let digest = tenant.digests.as_ref().and_then(|digests| digests.of(&attachment.object));
+        let attached = tenant.index.attach(UploadId(upload_id), &attachment, digest.as_ref(), now_ms);
         Ok(pin!(report_full_disk(&tenant, attached)).for_request(accessor, "index.attach").await?.into())
     }
 
@@ -206,7 +211,7 @@ impl HostWithStore<State> for HasSelf<State> {
         let attachment = validate_attachment(attachment)?;
         let tenant = tenant(accessor);
         let traced = traced(accessor, &tenant);
-        let durability = tenant.durability.of_new_entry();
+        let (durability, claims) = (tenant.durability.of_new_entry(), claims(accessor));
         let made = tenant.index.finalize(UploadId(upload_id), &attachment, &durability, now_ms);
         let made = pin!(report_full_disk(&tenant, made)).for_request(accessor, "index.finalize").await?;
         if let Some(entry) = &made {
@@ -214,6 +219,7 @@ impl HostWithStore<State> for HasSelf<State> {
             if let Some(record) = traced {
                 record.note(|noted| noted.made(entry));
             }
+            tenant.history.saved(entry, claims.as_ref().and_then(|claims| claims.facts.get("workflow")));
         }
         Ok(made.as_ref().map(Into::into))
     }

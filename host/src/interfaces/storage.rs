@@ -64,9 +64,13 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<wit::Stored, StorageCallError> {
         let tenant = tenant(accessor);
         let (upload, source) = upload_and_source(accessor, &tenant, upload, &request)?;
-        let put = admitted(&tenant, &upload, source, |source| tenant.storage.put(&upload, source));
+        let put = admitted(&tenant, &upload, source, |source| {
+            tenant.storage.put(&upload, recording(&tenant, source))
+        });
         let stored = abandon_if_full(&tenant, &upload, put);
-        Ok(pin!(stored).for_request(accessor, "storage.put").await?.into())
+        let stored = pin!(stored).for_request(accessor, "storage.put").await?;
+        note_digest(&tenant, &stored);
+        Ok(stored.into())
     }
 
     async fn reserve_room(
@@ -89,7 +93,9 @@ impl HostWithStore<State> for HasSelf<State> {
         let id = parse_block_id(block_id)?;
         let tenant = tenant(accessor);
         let (upload, source) = upload_and_source(accessor, &tenant, upload, &request)?;
-        let put = admitted(&tenant, &upload, source, |source| tenant.storage.put_block(&upload, &id, source));
+        let put = admitted(&tenant, &upload, source, |source| {
+            tenant.storage.put_block(&upload, &id, recording(&tenant, source))
+        });
         let staged = abandon_if_full(&tenant, &upload, put);
         pin!(staged).for_request(accessor, "storage.put_block").await
     }
@@ -107,7 +113,9 @@ impl HostWithStore<State> for HasSelf<State> {
         let tenant = tenant(accessor);
         tenant.usage.record_activity(&upload, tenant.clock.now_ms());
         let committed = abandon_if_full(&tenant, &upload, tenant.storage.commit(&upload, &ids));
-        Ok(pin!(committed).for_request(accessor, "storage.commit").await?.into())
+        let stored = pin!(committed).for_request(accessor, "storage.commit").await?;
+        note_digest(&tenant, &stored);
+        Ok(stored.into())
     }
 
     async fn blocks(
@@ -162,6 +170,18 @@ async fn abandon_if_full<T>(
         }
     }
     outcome
+}
+
+/// Has the digest of a body computed while it is stored, where digests are recorded.
+fn recording(tenant: &Tenant, source: Source) -> Source {
+    if tenant.digests.is_some() { source.recording_digest() } else { source }
+}
+
+/// Remembers what is known of an object, until it is attached.
+fn note_digest(tenant: &Tenant, stored: &Stored) {
+    if let Some(digests) = &tenant.digests {
+        digests.note(stored);
+    }
 }
 
 /// Parses an object name of the component. An invalid one is a fault.

@@ -85,7 +85,7 @@ impl Replay {
         let object = object.map_err(|error| LabError::Policy(error.to_string()))?;
         self.stage.contents.insert(&object, size);
         let attachment = Attachment { object, size_bytes: size };
-        tenant.index.attach(upload.id, &attachment, now_ms).await?;
+        tenant.index.attach(upload.id, &attachment, None, now_ms).await?;
         let made = tenant.index.finalize(upload.id, &attachment, &Durability::Durable, now_ms).await?;
         let Some(entry) = made else { return Ok(false) };
         self.shelve(&entry).await?;

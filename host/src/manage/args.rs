@@ -136,6 +136,30 @@ pub(crate) struct StatsArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ScrubArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Delete entries whose object is damaged or lost, so that they are misses.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Record the digest of objects of which none is known, as they are now.
+    #[arg(long)]
+    pub(crate) record: bool,
+    /// Read at most so many bytes a second.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) rate: Option<u64>,
+    /// Only of this repository: owner/name, or its id as in tokens.
+    #[arg(short = 'R', long = "repository", value_name = "REPOSITORY")]
+    pub(crate) repo: Option<String>,
+    /// Begin behind the entry with this number, where an earlier one was broken off.
+    #[arg(long, value_name = "ID", default_value_t = 0)]
+    pub(crate) after: u64,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct KeyArgs {
     #[command(flatten)]
     pub(crate) target: KeyTarget,

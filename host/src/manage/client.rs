@@ -50,6 +50,19 @@ impl Client {
         Ok(Self::Local(opened))
     }
 
+    /// The same; without a server the data is made where it is missing.
+    ///
+    /// # Errors
+    /// When neither can be used.
+    pub(crate) async fn open_fresh(url: Option<&str>, file: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(remote) = Self::remote(url)? {
+            return Ok(remote);
+        }
+        let config = Config::from_process(file)?;
+        let opened = LocalManagement::open_fresh(config).await.context("opening what the server has")?;
+        Ok(Self::Local(opened))
+    }
+
     /// Returns the server at this URL, or at that of the environment; `None` without either.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod args;
 mod client;
+mod scrub;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;
@@ -16,10 +17,11 @@ use serde_json::{Value, json};
 use self::text::{bytes, duration, json as in_json, list, printable, size, table, text, time};
 pub(crate) use self::{
     args::{
-        CompletionsArgs, KeyArgs, KeyCommand, LsArgs, Order, RmArgs, Role, ShowArgs, SortBy, StatsArgs,
-        StatsBy, StatusArgs, Target, VersionArgs,
+        CompletionsArgs, KeyArgs, KeyCommand, LsArgs, Order, RmArgs, Role, ScrubArgs, ShowArgs, SortBy,
+        StatsArgs, StatsBy, StatusArgs, Target, VersionArgs,
     },
     client::{Client, segment},
+    scrub::{Printed, scrub},
 };
 
 /// Entries of one page.
@@ -258,7 +260,12 @@ pub(crate) async fn sweep(args: StatusArgs) -> anyhow::Result<String> {
 
 /// `larder key`.
 pub(crate) async fn key(args: KeyArgs) -> anyhow::Result<String> {
-    let client = Client::open(args.target.url.as_deref(), args.target.file.path.as_deref()).await?;
+    let (url, file) = (args.target.url.as_deref(), args.target.file.path.as_deref());
+    // A key is made before the first start, too.
+    let client = match &args.command {
+        KeyCommand::New { .. } => Client::open_fresh(url, file).await?,
+        KeyCommand::Revoke { .. } | KeyCommand::Ls { .. } => Client::open(url, file).await?,
+    };
     match args.command {
         KeyCommand::New { role, tenant, name, json } => {
             let role = match role {

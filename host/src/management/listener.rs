@@ -4,10 +4,12 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     thread::JoinHandle,
 };
 
 use axum::Router;
+use larder_tls::{ServerTls, Watch};
 use tokio::sync::watch;
 
 use crate::{config::Config, error::StartError};
@@ -20,6 +22,7 @@ pub(crate) struct ManagementListener {
     pub(crate) address: SocketAddr,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
+    _watch: Option<Watch>,
 }
 
 /// Opens the socket. `None`: there is none, or the address that nobody has set is taken. `is_embedded`: the
@@ -51,21 +54,27 @@ impl ManagementListener {
     ///
     /// # Errors
     /// When the thread or its runtime cannot be made.
-    pub(crate) fn start(socket: TcpListener, router: Router) -> io::Result<Self> {
+    pub(crate) fn start(
+        socket: TcpListener,
+        tls: Option<Arc<ServerTls>>,
+        router: Router,
+    ) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let (stop, stopped) = watch::channel(false);
+        let watch = tls.clone().map(|tls| Watch::start(vec![tls])).transpose()?;
+        let is_tls = tls.is_some();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
             .build()?;
         let thread = std::thread::Builder::new().name("larder-manage".to_owned()).spawn(move || {
-            if let Err(error) = runtime.block_on(larder_management::serve(socket, router, stopped)) {
+            if let Err(error) = runtime.block_on(larder_management::serve(socket, tls, router, stopped)) {
                 tracing::error!(%error, "the management listener has ended");
             }
             runtime.shutdown_background();
         })?;
-        tracing::info!(%address, "the management API listens");
-        Ok(Self { address, stop, thread })
+        tracing::info!(%address, is_tls, "the management API listens");
+        Ok(Self { address, stop, thread, _watch: watch })
     }
 
     /// Lets requests in flight finish for a few seconds.

@@ -10,7 +10,7 @@ use larder_management::{MasterKey, NewKey};
 use tower_service::Service as _;
 
 use super::Managed;
-use crate::{config::Config, engine::PolicyInForce, error::StartError, setup};
+use crate::{config::Config, engine::PolicyInForce, error::StartError, scrub::Scrubs, setup};
 
 /// The management API over the data of a server, which may run. What needs the running server is
 /// refused.
@@ -31,10 +31,26 @@ impl LocalManagement {
         };
         let no_random = || StartError::Thread(std::io::Error::other("the system has no random numbers"));
         let NewKey { key, .. } = NewKey::random().ok_or_else(no_random)?;
-        let managed =
-            Managed { policy: PolicyInForce::new(policy), tenant, registry: None, config, live: None };
+        let managed = Managed {
+            policy: PolicyInForce::new(policy),
+            tenant,
+            registry: None,
+            config,
+            scrubs: Scrubs::default(),
+            live: None,
+        };
         let router = larder_management::router(Arc::new(managed), Some(MasterKey::new(&key)));
         Ok(Self { router, key })
+    }
+
+    /// The same, and makes the data folder, the database and the storage's folder where they are missing: for
+    /// what is done before the first start.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn open_fresh(config: Config) -> Result<Self, StartError> {
+        Box::pin(setup::make_if_missing(&config)).await?;
+        Self::open(config).await
     }
 
     /// Asks the API, as an administrator.

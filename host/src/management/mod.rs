@@ -27,6 +27,7 @@ use crate::{
     config::{Config, DatabaseDriver, StorageDriver},
     engine::PolicyInForce,
     registry::Registry,
+    scrub::Scrubs,
     server::ConnectionGauge,
     setup,
     sweep::{SweepControl, SweepState},
@@ -39,6 +40,7 @@ pub(crate) struct Managed {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) registry: Option<Arc<Registry>>,
     pub(crate) config: Config,
+    pub(crate) scrubs: Scrubs,
     /// Of a server that runs.
     pub(crate) live: Option<Live>,
 }
@@ -87,13 +89,14 @@ impl Server for Managed {
     async fn tenant(&self, name: &TenantName) -> Result<Option<Arc<dyn ManagedTenant>>, Fault> {
         if name.is_default() {
             let (policy, tenant) = (self.policy.current(), self.tenant.clone());
-            return Ok(Some(Arc::new(OneTenant { policy, tenant })));
+            return Ok(Some(Arc::new(OneTenant { policy, tenant, scrub: self.scrubs.of(name) })));
         }
         if self.live.is_none() {
             let opened = Box::pin(setup::beside(&self.config, Some(name))).await;
             let opened = opened.map_err(|error| Fault::Unavailable(chain(&error).to_string()))?;
             return Ok(opened.map(|(policy, tenant)| {
-                let tenant: Arc<dyn ManagedTenant> = Arc::new(OneTenant { policy, tenant });
+                let tenant: Arc<dyn ManagedTenant> =
+                    Arc::new(OneTenant { policy, tenant, scrub: self.scrubs.of(name) });
                 tenant
             }));
         }
@@ -101,7 +104,8 @@ impl Server for Managed {
         let Some(registered) = all.into_iter().find(|tenant| tenant.name == *name) else { return Ok(None) };
         let tenant =
             registered.tenant().await.map_err(|error| Fault::Unavailable(chain(&error).to_string()))?;
-        Ok(Some(Arc::new(OneTenant { policy: registered.policy.current(), tenant: tenant.clone() })))
+        let (policy, scrub) = (registered.policy.current(), self.scrubs.of(name));
+        Ok(Some(Arc::new(OneTenant { policy, tenant: tenant.clone(), scrub })))
     }
 
     fn status(&self) -> ServerStatus {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use larder_common::causes::chain;
 use larder_index::{Cause, Departure, Entry, Index, SavedBy, Upload};
-use larder_management::{Action, ExplainQuery, Fault, Revocation, Tenant as ManagedTenant};
+use larder_management::{
+    Action, ExplainQuery, Fault, Revocation, ScrubRequest, ScrubStatus, Tenant as ManagedTenant,
+};
 use serde_json::Value;
 use tokio::task::LocalSet;
 
@@ -14,14 +16,19 @@ use crate::{
     capacity::remove_object,
     ending::Ending,
     engine::{ExplainFault, Policy},
+    exchange::RulesReport,
     explain::Query,
     revoke,
+    scrub::{Plan, TenantScrub},
     tenant::Tenant,
 };
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 pub(super) struct OneTenant {
     pub(super) policy: Policy,
     pub(super) tenant: Arc<Tenant>,
+    pub(super) scrub: Arc<TenantScrub>,
 }
 
 impl OneTenant {
@@ -38,6 +45,14 @@ impl ManagedTenant for OneTenant {
 
     fn limit_bytes(&self) -> Option<u64> {
         self.tenant.capacity.as_ref().and_then(|capacity| capacity.limits.most())
+    }
+
+    fn repository_limit_bytes(&self, id: &str, name: &str) -> Option<u64> {
+        self.tenant.capacity.as_ref().and_then(|capacity| capacity.limits.most_of(id, name))
+    }
+
+    fn unused_days(&self) -> Option<u64> {
+        self.tenant.settings.unused_entry_ms.map(|ms| ms / DAY_MS)
     }
 
     async fn delete_entry(&self, entry: &Entry) -> Result<bool, Fault> {
@@ -60,6 +75,30 @@ impl ManagedTenant for OneTenant {
 
     async fn revoke(&self, by: &SavedBy, action: Action, dry_run: bool) -> Result<Revocation, Fault> {
         Ok(revoke::revoke(self.ending(), by, action, dry_run, self.tenant.clock.now_ms()).await?)
+    }
+
+    fn rules(&self) -> Value {
+        serde_json::to_value(RulesReport::of(&self.tenant.rules)).unwrap_or_default()
+    }
+
+    async fn start_scrub(
+        &self,
+        asked: ScrubRequest,
+        repositories: Vec<String>,
+    ) -> Result<Option<ScrubStatus>, Fault> {
+        let ScrubRequest { repair, record, bytes_per_second, after, .. } = asked;
+        let bytes_per_second = Some(bytes_per_second).filter(|rate| *rate > 0);
+        let plan = Plan { repair, record, bytes_per_second, repositories, after };
+        Ok(self.scrub.start(&self.tenant, plan)?.then(|| self.scrub.status()))
+    }
+
+    fn scrub_status(&self) -> Result<ScrubStatus, Fault> {
+        Ok(self.scrub.status())
+    }
+
+    fn stop_scrub(&self) -> Result<ScrubStatus, Fault> {
+        self.scrub.stop();
+        Ok(self.scrub.status())
     }
 
     async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {

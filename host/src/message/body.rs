@@ -134,7 +134,7 @@ impl RequestBody {
     /// The body as something to store.
     #[must_use]
     pub(crate) fn into_source(self) -> Source {
-        Source { length: self.size_hint().exact(), chunks: BodyChunks(self).boxed() }
+        Source::new(self.size_hint().exact(), BodyChunks(self).boxed())
     }
 
     /// Stops reading: nothing more is expected of the client.

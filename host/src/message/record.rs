@@ -15,6 +15,7 @@ use larder_common::{
     TenantName,
     event::{Event, EventKind},
 };
+use larder_index::Departed;
 use larder_metrics::{FinishedRequest, Metrics};
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
@@ -25,6 +26,7 @@ use super::{
 };
 use crate::{
     auth::Claims,
+    history::{Counted, Ghost, History},
     telemetry::RequestScope,
     trace::{Noted, Tracer},
 };
@@ -49,6 +51,10 @@ pub(crate) struct RequestRecord {
     tenant: OnceLock<TenantRequest>,
     /// `None`: it is not counted.
     metrics: Option<Arc<Metrics>>,
+    /// Whose history it is part of.
+    history: OnceLock<Arc<History>>,
+    /// What was evicted with the key that was looked up.
+    ghosts: OnceLock<Vec<Ghost>>,
     pace: Pace,
     /// Where somebody wants its event.
     traced: OnceLock<Traced>,
@@ -80,6 +86,9 @@ impl Pace {
         }
     }
 }
+
+/// Most evicted entries of a key that a request remembers: the latest.
+const MAX_GHOSTS: usize = 8;
 
 /// A request of one of several tenants.
 struct TenantRequest {
@@ -114,6 +123,8 @@ impl RequestRecord {
             outcome: OnceLock::new(),
             tenant: OnceLock::new(),
             metrics: None,
+            history: OnceLock::new(),
+            ghosts: OnceLock::new(),
             pace: Pace::default(),
             traced: OnceLock::new(),
         }
@@ -160,6 +171,19 @@ impl RequestRecord {
     pub(crate) fn note(&self, note: impl FnOnce(&mut Noted)) {
         if let Some(traced) = self.traced.get() {
             note(&mut traced.noted.lock());
+        }
+    }
+
+    /// Counts the request in a tenant's history, too, when it is over.
+    pub(crate) fn set_history(&self, history: &Arc<History>) {
+        let _ = self.history.set(Arc::clone(history));
+    }
+
+    /// Records what was deleted with the key that is looked up, as far as that was to make room.
+    pub(crate) fn set_ghosts(&self, departed: &[Departed]) {
+        let ghosts: Vec<Ghost> = departed.iter().filter_map(Ghost::of).take(MAX_GHOSTS).collect();
+        if !ghosts.is_empty() {
+            let _ = self.ghosts.set(ghosts);
         }
     }
 
@@ -263,6 +287,27 @@ impl RequestRecord {
         traced.noted.lock().complete(with_claims)
     }
 
+    fn count_in(&self, history: &History, metrics: Option<&Metrics>, outcome: &Outcome) {
+        let claims = self.claims.get();
+        let own = claims.map(|claims| claims.repository.as_str());
+        let (Some(repository), Some(key)) = (outcome.repository.as_deref().or(own), &outcome.key) else {
+            return;
+        };
+        let version = outcome.version.as_deref().unwrap_or_default();
+        let of_version = |ghost: &&Ghost| ghost.version.starts_with(version);
+        let ghosts = self.ghosts.get().filter(|_| outcome.miss == Some("evicted"));
+        let request = Counted {
+            outcome: outcome.kind,
+            repository,
+            key,
+            entry: outcome.entry,
+            workflow: claims.and_then(|claims| claims.facts.get("workflow")),
+            bytes_out: self.bytes_out.load(Relaxed),
+            ghost: ghosts.and_then(|ghosts| ghosts.iter().find(of_version)),
+        };
+        history.count(&request, metrics);
+    }
+
     /// Records that the request's body broke off: the client reads no response, though the kernel
     /// may accept it.
     pub(crate) fn set_broken(&self) {
@@ -298,6 +343,9 @@ impl Drop for RequestRecord {
         }
         if let Some(traced) = self.traced.get() {
             traced.tracer.record(|| self.event(traced, outcome));
+        }
+        if let Some(history) = self.history.get() {
+            self.count_in(history, self.metrics.as_deref(), outcome);
         }
         // None where the client disconnected before the response began.
         let status = Some(*self.status.get_mut()).filter(|status| *status > 0);

@@ -2,6 +2,7 @@
 //! eviction passes to the guest. Knows none of them.
 
 mod details;
+mod digests;
 pub(crate) mod durability;
 mod repository_names;
 mod review;
@@ -9,6 +10,7 @@ mod room;
 mod usage;
 
 pub(crate) use details::with_details;
+pub(crate) use digests::NewDigests;
 pub(crate) use durability::DurabilityTracker;
 pub(crate) use repository_names::RepositoryNames;
 pub(crate) use review::{Candidate, ContentState, Roots, Selection, Verdict, Wish};

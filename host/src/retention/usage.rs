@@ -125,7 +125,7 @@ impl UsageTracker {
         self.record_activity(upload, clock.now_ms());
         let (usage, upload, clock) = (Arc::clone(self), upload.clone(), clock.clone());
         let chunks = body.chunks.inspect(move |_| usage.record_activity(&upload, clock.now_ms()));
-        Source { length: body.length, chunks: chunks.boxed() }
+        Source::new(body.length, chunks.boxed())
     }
 
     /// Returns the last activity of an upload that is not persisted yet.

@@ -56,7 +56,7 @@ impl Fixture {
 
     async fn save(&self, scope: &str, key: &str, run: &str, at_ms: u64) {
         let (id, content) = self.upload(scope, key, run, at_ms).await;
-        self.index.attach(id, &content, at_ms).await.unwrap();
+        self.index.attach(id, &content, None, at_ms).await.unwrap();
         self.index.finalize(id, &content, &Durability::Durable, at_ms).await.unwrap().unwrap();
     }
 

@@ -265,6 +265,7 @@ impl Responder {
         }
         let received_ms = tenant.clock.now_ms();
         record.set_tracer(&tenant.trace, received_ms);
+        record.set_history(&tenant.history);
         let context = RequestContext {
             origin,
             received_ms,

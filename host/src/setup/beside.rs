@@ -6,23 +6,45 @@ use std::{fs, sync::Arc};
 use larder_common::TenantName;
 use larder_index::Index;
 use larder_rules::Rules;
-use larder_storage::Storage;
+use larder_storage::{
+    Storage,
+    fs::{FsStorage, budget::Budget},
+};
 
 use super::{
-    database::open_index_beside,
+    database::{open_index, open_index_beside},
     metrics::Observed,
     outgoing::Outgoing,
+    path_of,
     policy::StartingPolicy,
     storage::open_storage_beside,
     tenant::{Given, Holdings, Shared, assemble},
 };
 use crate::{
     auth::{Access, Authenticator, TokenError, TokenVerifier},
-    config::{CapacityConfig, Config, Settings, TenantConfig, TenantFiles},
+    config::{CapacityConfig, Config, Settings, StorageDriver, TenantConfig, TenantFiles},
+    disk_pressure::DiskPressure,
     engine::Policy,
     error::StartError,
     tenant::Tenant,
 };
+
+/// Makes the data folder, the database and the storage's folder where they are missing: for what an operator
+/// does before the first start. Nothing that is there is touched.
+///
+/// # Errors
+/// See [`StartError`].
+pub(crate) async fn make_if_missing(config: &Config) -> Result<(), StartError> {
+    let settings = &config.settings;
+    let (data, storage) = (&settings.data, &settings.storage);
+    fs::create_dir_all(data).map_err(|source| StartError::Path { path: data.clone(), source })?;
+    drop(open_index(config, &DiskPressure::new()).await?);
+    let folder = path_of(storage.filesystem.path.as_ref());
+    if storage.driver == StorageDriver::Filesystem && !folder.exists() {
+        drop(FsStorage::open(folder, Budget::new(storage.buffer_bytes))?);
+    }
+    Ok(())
+}
 
 /// Opens a tenant's policy, index and storage. Without a name: those of the tenant `default`.
 /// Returns `None` if there is no tenant of this name.
@@ -90,7 +112,7 @@ pub(crate) async fn replayed(
             .await?;
     let holdings = Holdings::new(settings, storage, index);
     let tokens = Some(TokenVerifier::of_caller(Arc::new(Nobody)));
-    Box::pin(assemble(settings, &shared, &holdings, Given { tokens, rules, resources: None, max_bytes }))
+    Box::pin(assemble(settings, &shared, &holdings, Given { tokens, rules, max_bytes, ..Given::default() }))
         .await
 }
 

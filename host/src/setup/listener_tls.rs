@@ -1,5 +1,7 @@
 //! TLS of the server's listener, and of tenants.
 
+use std::sync::Arc;
+
 use larder_common::TenantName;
 use larder_tls::{ServerTls, TlsFault, TlsFiles};
 
@@ -15,6 +17,16 @@ use crate::{
 pub(crate) fn server_tls(settings: &Settings) -> Result<Option<SiteTls>, TlsFault> {
     let own = &settings.server.tls;
     files("server.tls", own, own).map(|files| site(files, ClientCheck::Server)).transpose()
+}
+
+/// Reads what the section `[management.tls]` names; `None` without it.
+///
+/// # Errors
+/// When the files cannot be used.
+pub(crate) fn management_tls(settings: &Settings) -> Result<Option<Arc<ServerTls>>, TlsFault> {
+    let own = &settings.management.tls;
+    let files = files("management.tls", own, own);
+    files.map(|files| ServerTls::load(TlsFiles { is_http1_only: true, ..files })).transpose()
 }
 
 /// Reads what the section `[tenant.tls]` names; `None` without it. A tenant without an authority of
@@ -48,6 +60,7 @@ fn files(section: &str, own: &ListenerTls, clients: &ListenerTls) -> Option<TlsF
         key: own.key.clone()?,
         client_ca: clients.client_ca.clone(),
         is_client_optional: clients.client_certificates == ClientCertificates::Optional,
+        is_http1_only: false,
     })
 }
 

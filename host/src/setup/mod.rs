@@ -20,11 +20,11 @@ use crate::config::{Secret, Settings};
 
 pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
-    beside::{beside, replayed},
-    listener_tls::server_tls,
+    beside::{beside, make_if_missing, replayed},
+    listener_tls::{management_tls, server_tls},
     metrics::Observed,
     policy::{ProvenPolicy, StartingPolicy},
-    rules::StartingRules,
+    rules::{StartingRules, follow_shadow},
     server::{server, wanted},
     storage::claim_storage,
     tenant::{Shared, schedule, tenant},

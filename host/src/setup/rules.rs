@@ -12,8 +12,10 @@ use tokio::sync::mpsc;
 use crate::{
     config::Settings,
     error::StartError,
-    exchange::{Exchange, Held, NO_RULES, Request, RulesExchange, Source, Unreadable, Wanted},
-    versions::{InForce, Versions},
+    exchange::{
+        Exchange, Held, NO_RULES, Request, RulesExchange, ShadowExchange, Source, Unreadable, Wanted, known,
+    },
+    versions::{InForce, Version, Versions},
 };
 
 /// The rules of the tenant `default`, when the server starts.
@@ -81,6 +83,28 @@ impl StartingRules {
     }
 }
 
+/// Returns what exchanges the rules in the shadow, and how to ask for it. Its first look loads them: the
+/// start does not wait for them, and none that cannot be loaded ends it.
+pub(crate) fn follow_shadow(
+    settings: &Settings,
+    asker: &Asker,
+) -> (Exchange<ShadowExchange>, mpsc::UnboundedSender<Request>) {
+    let source = Source {
+        versions: Versions::of_shadow_rules(&settings.data),
+        file: settings.rules.shadow.clone(),
+        built_in: NO_RULES,
+    };
+    let record = InForce {
+        version: Version::of(NO_RULES.0, NO_RULES.1),
+        source: known::BUILT_IN.to_owned(),
+        since_ms: Clock::system().now_ms(),
+    };
+    let (requests, asked) = mpsc::unbounded_channel();
+    let cache = settings.data.join("compiled");
+    let exchanged = ShadowExchange { asker: asker.clone(), cache, percent: settings.rules.shadow_percent() };
+    (Exchange::new(exchanged, Some(source), Held { record, loaded: None }, asked), requests)
+}
+
 /// No bytes are no rules.
 fn load(content: &[u8], name: &str, cache: &Path) -> Result<Option<Arc<Rules>>, RulesError> {
     if content.is_empty() {
@@ -126,9 +150,26 @@ pub(crate) fn load_rules(settings: &Settings) -> Result<Option<Arc<Rules>>, Star
     Ok(Some(rules))
 }
 
-/// What asks these rules.
-pub(super) fn asker(rules: Option<Arc<Rules>>) -> Asker {
+/// Reads and compiles the rules in the shadow of a tenant; `None` where there are none, or none that can be
+/// loaded: nothing depends on them.
+pub(crate) fn load_shadow(settings: &Settings) -> Option<Arc<Rules>> {
+    let file = settings.rules.shadow.as_ref()?;
+    let load = || -> Result<Arc<Rules>, StartError> {
+        let source = Text::read(file).map_err(|source| StartError::Path { path: file.clone(), source })?;
+        let rules = Rules::load(source, Some(&settings.data.join("compiled")));
+        rules.map_err(|source| StartError::Rules { path: file.clone(), source })
+    };
+    load().inspect_err(|error| tracing::error!(error = chain(error), "there are no rules in the shadow")).ok()
+}
+
+/// What asks these rules, and those in the shadow.
+pub(super) fn asker(rules: Option<Arc<Rules>>, shadow: Option<Arc<Rules>>, percent: u8) -> Asker {
     let asker = Asker::new(Limits::default());
     asker.exchange(rules);
+    if shadow.is_some()
+        && let Err(error) = asker.set_shadow(shadow, percent)
+    {
+        tracing::error!(error = chain(&error), "there are no rules in the shadow");
+    }
     asker
 }

@@ -23,11 +23,12 @@ use super::{
 use crate::{
     auth::{AccessRules, Authenticator, TokenVerifier, UrlSigner},
     capacity::{self, Capacity, CapacityState, DiskLimit, Limits, Refusals, Removals},
-    config::{Config, DatabaseDriver, Settings, StorageDriver},
+    config::{Config, DatabaseDriver, Digests, Settings, StorageDriver},
     disk_pressure::DiskPressure,
     error::StartError,
+    history::History,
     net::{Fetch, HttpFetch},
-    retention::{DurabilityTracker, RepositoryNames, UsageTracker},
+    retention::{DurabilityTracker, NewDigests, RepositoryNames, UsageTracker},
     sweep::{Schedule, Sweeps},
     tenant::{PolicySettings, SharedResources, Tenant},
     trace::{TraceFiles, Tracer},
@@ -161,7 +162,9 @@ pub(super) struct Holdings {
     capacity: Arc<CapacityState>,
     removals: Arc<Removals>,
     refusals: Arc<Refusals>,
+    digests: Arc<NewDigests>,
     trace: Arc<Tracer>,
+    history: Arc<History>,
     /// The storage is the tenant's own.
     is_apart: bool,
 }
@@ -179,7 +182,9 @@ impl Holdings {
             capacity: Arc::default(),
             removals: Arc::default(),
             refusals: Arc::default(),
+            digests: Arc::default(),
             trace: Arc::default(),
+            history: Arc::new(history(settings)),
             is_apart: false,
         }
     }
@@ -214,7 +219,7 @@ pub(crate) async fn tenant(
         Holdings { trace, ..Holdings::new(settings, shared.storage.clone(), shared.index.clone()) };
     let tokens = authenticator.map(TokenVerifier::of_caller);
     // What `default` may have stored is what the server may.
-    assemble(settings, shared, &holdings, Given { tokens, rules, resources: None, max_bytes: 0 }).await
+    assemble(settings, shared, &holdings, Given { tokens, rules, ..Given::default() }).await
 }
 
 /// What a tenant is put together with, beside its settings.
@@ -224,6 +229,8 @@ pub(super) struct Given {
     pub(super) tokens: Option<TokenVerifier>,
     /// Its rules, if it has any.
     pub(super) rules: Option<Arc<Rules>>,
+    /// Those in the shadow. Of the tenant `default` they are put there by their exchange.
+    pub(super) shadow: Option<Arc<Rules>>,
     /// What it shares with others.
     pub(super) resources: Option<SharedResources>,
     /// The most bytes that it may have stored; 0: any.
@@ -237,13 +244,15 @@ pub(super) async fn assemble(
     holdings: &Holdings,
     given: Given,
 ) -> Result<Tenant, StartError> {
-    let Given { tokens, rules, resources, max_bytes } = given;
-    let (rules, on_failure) = (asker(rules), settings.rules.on_failure);
+    let Given { tokens, rules, shadow, resources, max_bytes } = given;
+    let rules = asker(rules, shadow, settings.rules.shadow_percent());
+    let on_failure = settings.rules.on_failure;
     let tokens = match tokens {
         Some(tokens) => tokens,
         None => TokenVerifier::new(&settings.auth, &shared.fetch)?,
     };
-    let Holdings { storage, index, usage, names, durability, removals, refusals, trace, .. } = holdings;
+    let Holdings { storage, index, usage, names, durability, removals, refusals, trace, history, .. } =
+        holdings;
     Ok(Tenant {
         tokens: Arc::new(tokens.with_rules(AccessRules::new(
             rules.clone(),
@@ -258,6 +267,7 @@ pub(super) async fn assemble(
         capacity: capacity(settings, shared, holdings, max_bytes).await,
         removals: removals.clone(),
         refusals: refusals.clone(),
+        digests: records_digests(settings).then(|| holdings.digests.clone()),
         pressure: shared.pressure.clone(),
         clock: Clock::system(),
         settings: policy_settings(settings),
@@ -266,10 +276,15 @@ pub(super) async fn assemble(
         webhooks: Webhooks::new(settings).map(Arc::new),
         trace: trace.clone(),
         metrics: shared.observed.metrics.clone(),
+        history: history.clone(),
         shared: resources,
         storage: storage.clone(),
         index: index.clone(),
     })
+}
+
+fn history(settings: &Settings) -> History {
+    History::new(&settings.history, settings.metrics.repositories, Clock::system())
 }
 
 /// Returns what limits the storage of a tenant; `None` where nothing does.
@@ -331,6 +346,15 @@ async fn signer(settings: &Settings, index: &dyn Index) -> Result<UrlSigner, Sta
         .expose();
     let kept = index.secret(URL_SECRET, &fresh).await?;
     Ok(UrlSigner::from_config(&settings.urls, &kept)?)
+}
+
+/// Whether what is stored is hashed.
+fn records_digests(settings: &Settings) -> bool {
+    match settings.storage.digests {
+        Digests::Auto => larder_storage::has_sha256_instructions(),
+        Digests::On => true,
+        Digests::Off => false,
+    }
 }
 
 fn policy_settings(settings: &Settings) -> PolicySettings {

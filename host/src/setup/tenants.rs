@@ -16,7 +16,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::{
     listener_tls::{tenant_files, tenant_tls},
-    rules::load_rules,
+    rules::{load_rules, load_shadow},
     tenant::{Given, Holdings, Shared, assemble},
 };
 use crate::{
@@ -175,10 +175,11 @@ impl TenantLoader {
     async fn keep_or_make(self: &Arc<Self>, config: TenantConfig) -> Option<Known> {
         let known = self.state.lock().tenants.get(&config.name).cloned();
         let Settings { policy, rules, .. } = &config.settings;
-        let paths = [Some(self.file_of(&config.name)), policy.component.clone(), rules.file.clone()];
+        let of_rules = [rules.file.clone(), rules.shadow.clone()];
+        let paths = [Some(self.file_of(&config.name)), policy.component.clone()].into_iter().chain(of_rules);
         let tls = tenant_files(&config.own.tls, &self.server);
         let tls = tls.iter().flat_map(|files| files.paths().map(Path::to_owned));
-        let paths = paths.into_iter().flatten().chain(tls);
+        let paths = paths.flatten().chain(tls);
         let stamps: Stamps = paths.map(|path| (path.clone(), FileStamp::of(&path))).collect();
         if known.as_ref().is_some_and(|known| known.stamps == stamps) {
             return known;
@@ -210,7 +211,7 @@ impl TenantLoader {
             self.shared.check_own_storage(&name, &settings)?;
         }
         let policy = self.policy_of(&settings).await?;
-        let rules = rules_of(&settings).await?;
+        let (rules, shadow) = rules_of(&settings).await?;
         let cpu = Arc::new(CpuBudget::new(own.cpu_percent));
         let max_bytes = own.max_bytes;
         let site = tenant_tls(&name, &own.tls, &self.server)?;
@@ -222,6 +223,7 @@ impl TenantLoader {
             name: name.clone(),
             settings,
             rules,
+            shadow,
             shared,
             holdings: holdings.clone(),
             resources,
@@ -310,13 +312,14 @@ impl Reload for TenantLoader {
     }
 }
 
-/// Reads and compiles the rules of a tenant.
-async fn rules_of(settings: &Settings) -> Result<Option<Arc<Rules>>, StartError> {
-    if settings.rules.file.is_none() {
-        return Ok(None);
+/// Reads and compiles the rules of a tenant, and those in the shadow.
+async fn rules_of(settings: &Settings) -> Result<(Option<Arc<Rules>>, Option<Arc<Rules>>), StartError> {
+    if settings.rules.file.is_none() && settings.rules.shadow.is_none() {
+        return Ok((None, None));
     }
     let settings = settings.clone();
-    match tokio::task::spawn_blocking(move || load_rules(&settings)).await {
+    let load = move || Ok((load_rules(&settings)?, load_shadow(&settings)));
+    match tokio::task::spawn_blocking(load).await {
         Ok(rules) => rules,
         Err(panicked) => Err(StartError::Thread(panicked.into())),
     }
@@ -347,6 +350,8 @@ struct Maker {
     name: TenantName,
     settings: Settings,
     rules: Option<Arc<Rules>>,
+    /// Those in the shadow.
+    shadow: Option<Arc<Rules>>,
     shared: Arc<Shared>,
     /// Shared with whom the tenant was before its file changed.
     holdings: KnownHoldings,
@@ -358,12 +363,12 @@ struct Maker {
 #[async_trait]
 impl MakeTenant for Maker {
     async fn make(&self) -> Result<Tenant, StartError> {
-        let Self { name, settings, rules, shared, holdings, resources, max_bytes } = self;
+        let Self { name, settings, rules, shadow, shared, holdings, resources, max_bytes } = self;
         let has_own = holdings.own_storage.is_some();
         let make = || Holdings::of_tenant(name, settings, has_own, shared);
         let holdings = holdings.cell.get_or_try_init(make).await?;
-        let (rules, resources) = (rules.clone(), Some(resources.clone()));
-        let given = Given { tokens: None, rules, resources, max_bytes: *max_bytes };
+        let (rules, shadow, resources) = (rules.clone(), shadow.clone(), Some(resources.clone()));
+        let given = Given { tokens: None, rules, shadow, resources, max_bytes: *max_bytes };
         assemble(settings, shared, holdings, given).await
     }
 }

@@ -32,6 +32,7 @@ impl Sweeper<'_> {
         let mut rules = RetentionRules::of(self.tenant, now_ms);
         let mut survey = self.survey(now_ms, &mut rules).await?;
         let (places, rule_places) = (survey.take_places(), survey.take_rule_places());
+        let shadow_places = survey.take_shadow_places();
         let mut after = EntryId(0);
         loop {
             let page = self.tenant.index.list_entries(after, PAGE).await?;
@@ -40,7 +41,7 @@ impl Sweeper<'_> {
             self.correct_future_uses(&page, now_ms).await;
             let roots = survey.roots_for(&page);
             let mut candidates = self.candidates(page, &places).await?;
-            rules.wish(&mut candidates, &rule_places);
+            rules.wish(&mut candidates, &rule_places, &shadow_places);
             let candidates: Arc<[Candidate]> = candidates.into();
             let doomed = self.guest.review_entries(now_ms, candidates.clone(), roots).await?;
             let mut causes: BTreeMap<EntryId, _> =

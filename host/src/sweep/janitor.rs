@@ -24,8 +24,9 @@ use crate::{
         server_room::{self, Lodger},
     },
     engine::PolicyInForce,
-    exchange::{Exchange, PolicyExchange, RulesExchange},
+    exchange::{Exchange, PolicyExchange, RulesExchange, ShadowExchange, run_reports},
     tenant::Tenant,
+    versions::Versions,
 };
 
 /// The intervals of the janitor's tasks.
@@ -74,6 +75,8 @@ pub(crate) struct JanitorWork {
     /// Exchanges that policy.
     pub(crate) exchange: Exchange<PolicyExchange>,
     pub(crate) rules_exchange: Exchange<RulesExchange>,
+    /// Exchanges the rules in the shadow, and where what they answer is written down.
+    pub(crate) shadow: (Exchange<ShadowExchange>, Versions),
     pub(crate) tenant: Arc<Tenant>,
     /// The others; `None` where it is the only one.
     pub(crate) others: Option<OtherTenants>,
@@ -108,8 +111,17 @@ impl Janitor {
 }
 
 async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
-    let JanitorWork { policy, exchange, rules_exchange, tenant, others, schedule, mut requests, health } =
-        work;
+    let JanitorWork {
+        policy,
+        exchange,
+        rules_exchange,
+        shadow: (shadow, shadow_versions),
+        tenant,
+        others,
+        schedule,
+        mut requests,
+        health,
+    } = work;
     let (others, made) = OpenTenants::new(others);
     let flushing = tenant.durability.run_flusher(tenant.storage.clone(), tenant.index.clone());
     select! {
@@ -124,6 +136,8 @@ async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
         () = others.watch() => {}
         () = exchange.run() => {}
         () = rules_exchange.run() => {}
+        () = shadow.run() => {}
+        () = run_reports(&tenant.rules, &shadow_versions) => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
     persist(&tenant).await;
@@ -135,6 +149,9 @@ async fn run(work: JanitorWork, mut stopped: watch::Receiver<bool>) {
 /// Persists what is buffered in memory.
 pub(super) async fn persist(tenant: &Tenant) {
     flush_usage(tenant).await;
+    if let Err(error) = tenant.history.flush_all(&*tenant.index).await {
+        tracing::warn!(error = %chain(&error), "cannot persist the last minute of the history");
+    }
     if let Err(error) = tenant.storage.settle().await {
         tracing::warn!(error = %chain(&error), "cannot persist staged blocks; those in memory are lost");
     }
@@ -267,6 +284,9 @@ async fn flush_usage(tenant: &Tenant) {
     }
     if let Err(error) = tenant.names.flush(&*tenant.index).await {
         tracing::warn!(error = %chain(&error), "names of repositories not persisted yet, retrying");
+    }
+    if let Err(error) = tenant.history.flush(&*tenant.index).await {
+        tracing::warn!(error = %chain(&error), "history not persisted yet, retrying");
     }
 }
 

@@ -23,7 +23,7 @@ impl RetentionRules {
     }
 
     pub(super) fn are_asked(&self) -> bool {
-        self.asker.answers(Interface::Retention)
+        self.asker.is_asked(Interface::Retention)
     }
 
     /// Asks for the groups of a page.
@@ -38,10 +38,17 @@ impl RetentionRules {
             }
             Err(failure) => self.log(&failure),
         }
+        // Those in the shadow count in groups of their own. In this thread, which no request waits for.
+        if let Some(groups) = self.asker.shadow_group(&question) {
+            let named = known.iter().zip(&groups);
+            survey
+                .add_shadow_groups(named.filter_map(|((entry, _), group)| Some((entry, group.as_deref()?))));
+        }
     }
 
-    /// Adds what the rules want to the candidates of a page.
-    pub(super) fn wish(&mut self, candidates: &mut [Candidate], places: &Places) {
+    /// Adds what the rules want to the candidates of a page. `of_shadow` are the places in the groups of
+    /// the rules in the shadow.
+    pub(super) fn wish(&mut self, candidates: &mut [Candidate], places: &Places, of_shadow: &Places) {
         if !self.are_asked() || candidates.is_empty() {
             return;
         }
@@ -50,7 +57,8 @@ impl RetentionRules {
             place: places.newer(candidate.entry.id),
         };
         let question: Vec<Member> = candidates.iter().map(member).collect();
-        match self.asker.judge(&question) {
+        let in_shadow = |at: usize| of_shadow.newer(candidates.get(at)?.entry.id);
+        match self.asker.judge(&question, in_shadow) {
             Ok(verdicts) => {
                 for (candidate, verdict) in candidates.iter_mut().zip(verdicts) {
                     candidate.wish = match verdict {

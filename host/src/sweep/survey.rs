@@ -26,6 +26,7 @@ pub(super) struct Survey {
     roots_are_incomplete: bool,
     groups: Groups,
     rule_groups: Groups,
+    shadow_groups: Groups,
     hasher: RandomState,
 }
 
@@ -57,10 +58,20 @@ impl Survey {
     /// version.
     pub(super) fn add_rule_groups<'a>(&mut self, groups: impl Iterator<Item = (&'a Entry, &'a str)>) {
         for (entry, group) in groups {
-            let slot = &entry.slot;
-            let hash = self.hasher.hash_one((&slot.repository, &slot.scope, &slot.version, group));
-            self.rule_groups.add(entry.id, hash);
+            self.rule_groups.add(entry.id, self.hash(entry, group));
         }
+    }
+
+    /// The same of the rules in the shadow.
+    pub(super) fn add_shadow_groups<'a>(&mut self, groups: impl Iterator<Item = (&'a Entry, &'a str)>) {
+        for (entry, group) in groups {
+            self.shadow_groups.add(entry.id, self.hash(entry, group));
+        }
+    }
+
+    fn hash(&self, entry: &Entry, group: &str) -> u64 {
+        let slot = &entry.slot;
+        self.hasher.hash_one((&slot.repository, &slot.scope, &slot.version, group))
     }
 
     fn add_root(&mut self, entry: &Entry) {
@@ -90,6 +101,11 @@ impl Survey {
     /// The same of the groups of the rules.
     pub(super) fn take_rule_places(&mut self) -> Places {
         std::mem::take(&mut self.rule_groups).places()
+    }
+
+    /// The same of the groups of the rules in the shadow.
+    pub(super) fn take_shadow_places(&mut self) -> Places {
+        std::mem::take(&mut self.shadow_groups).places()
     }
 }
 

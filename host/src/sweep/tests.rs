@@ -73,7 +73,7 @@ impl Fixture {
     async fn put(&self, upload: &Upload, at_ms: u64) -> Attachment {
         let stored = self.tenant.storage.put(&upload.name, source()).await.unwrap();
         let attachment = Attachment { object: stored.object, size_bytes: stored.size_bytes };
-        self.tenant.index.attach(upload.id, &attachment, at_ms).await.unwrap();
+        self.tenant.index.attach(upload.id, &attachment, None, at_ms).await.unwrap();
         attachment
     }
 
@@ -108,7 +108,7 @@ fn files(folder: &std::path::Path) -> Vec<PathBuf> {
 
 fn source() -> Source {
     let bytes = Bytes::from_static(b"some content");
-    Source { length: Some(bytes.len() as u64), chunks: stream::once(async { Ok(bytes) }).boxed() }
+    Source::new(Some(bytes.len() as u64), stream::once(async { Ok(bytes) }).boxed())
 }
 
 async fn with_fixture(test: impl AsyncFnOnce(Fixture)) {

@@ -1,6 +1,10 @@
 //! The logger: where lines go, in which form, and which ones.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    thread,
+    time::Duration,
+};
 
 use serde::Serialize;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -30,6 +34,25 @@ const DEBUG_FILTER: &str = "info,h2=error,larder=debug";
 
 /// Most bytes of lines that are written together.
 const LOG_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long the log's thread rests when it has written all lines. Meanwhile lines gather, and a
+/// request does not pay for waking it.
+const LOG_REST: Duration = Duration::from_millis(5);
+
+/// Rests after each flush, which is when no line is left.
+struct Resting<W>(W);
+
+impl<W: Write> Write for Resting<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        thread::sleep(LOG_REST);
+        Ok(())
+    }
+}
 
 /// Writes the remaining lines when it is dropped.
 #[must_use]
@@ -62,7 +85,7 @@ pub fn start_logging_to(
 ) -> Result<LogGuard, anyhow::Error> {
     let directives = filter.unwrap_or(if debug { DEBUG_FILTER } else { DEFAULT_FILTER });
     let (filter, names_spans) = parse(directives)?;
-    let (writer, worker) = NonBlockingBuilder::default().thread_name("larder-log").finish(writer);
+    let (writer, worker) = NonBlockingBuilder::default().thread_name("larder-log").finish(Resting(writer));
     let text = || fmt::layer().with_writer(writer.clone()).with_ansi(false);
     // The only span is the request's: in a list of spans it would stand twice.
     let json = || text().json().flatten_event(true).with_span_list(false);
@@ -90,3 +113,6 @@ fn parse(directives: &str) -> Result<(Filter, bool), anyhow::Error> {
         Err(_) => Ok((EnvFilter::try_new(directives)?.boxed(), true)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,9 @@ use crate::{
     capacity::{Capacity, Refusals, Removals},
     config::KeepNewest,
     disk_pressure::DiskPressure,
+    history::History,
     net::Upstream,
-    retention::{DurabilityTracker, RepositoryNames, UsageTracker},
+    retention::{DurabilityTracker, NewDigests, RepositoryNames, UsageTracker},
     trace::Tracer,
     webhook::Webhooks,
 };
@@ -80,6 +81,8 @@ pub(crate) struct Tenant {
     pub capacity: Option<Arc<Capacity>>,
     /// Objects whose removal the index does not know yet.
     pub removals: Arc<Removals>,
+    /// What is known of the bytes of objects that were just stored; `None` where nothing is recorded.
+    pub digests: Option<Arc<NewDigests>>,
     /// What was refused, and the client not told.
     pub refusals: Arc<Refusals>,
     /// Reports a full disk.
@@ -98,6 +101,8 @@ pub(crate) struct Tenant {
     pub trace: Arc<Tracer>,
     /// Counts for all tenants of the server.
     pub metrics: Arc<Metrics>,
+    /// Counts hour by hour, and keeps it.
+    pub history: Arc<History>,
     /// What it shares with other tenants; `None` where it is the only one.
     pub shared: Option<SharedResources>,
 }

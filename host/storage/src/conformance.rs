@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
 mod content;
+mod digests;
 mod erase;
 mod identity;
 mod listing;
@@ -20,11 +21,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 
-pub(crate) use self::{content::*, erase::*, identity::*, listing::*, tenants::*, uploads::*};
+pub(crate) use self::{content::*, digests::*, erase::*, identity::*, listing::*, tenants::*, uploads::*};
 use super::{BlockId, Content, ObjectName, Source, Storage, StorageError, UploadName};
 pub(crate) use crate::testing::{
     announced, broken, chunked, id, ids, new_upload, pattern, stuck, unannounced, whole,
 };
+
+/// What is done to the bytes of an object.
+pub(crate) type Change = fn(&mut Vec<u8>);
 
 /// A driver under test.
 #[async_trait]
@@ -37,11 +41,20 @@ pub(crate) trait Fixture: Send + Sync {
 
     /// Removes the last byte of an object, without the storage.
     async fn cut_short(&self, object: &ObjectName) {
-        self.cut_short_below("", object).await;
+        self.change_below("", object, |bytes| {
+            bytes.pop();
+        })
+        .await;
     }
 
-    /// The same below a folder of the storage: empty, or with a slash at its end.
-    async fn cut_short_below(&self, folder: &str, object: &ObjectName);
+    /// Changes a bit of an object, in the same way.
+    async fn flip(&self, object: &ObjectName) {
+        self.change_below("", object, |bytes| bytes[0] ^= 1).await;
+    }
+
+    /// Changes the stored bytes of an object, below a folder of the storage: empty, or with a slash at its
+    /// end.
+    async fn change_below(&self, folder: &str, object: &ObjectName, change: Change);
 }
 
 /// All failures of a body of 100,000 bytes.
@@ -217,6 +230,10 @@ macro_rules! short_storage_conformance {
             erasing_keeps_the_object_that_is_kept,
             an_upload_takes_bytes_again_after_it_was_erased,
             objects_are_listed_with_their_sizes,
+            an_object_has_the_digest_of_its_bytes,
+            an_object_of_blocks_has_the_digest_of_their_list,
+            what_was_not_asked_to_record_has_no_digest,
+            a_bit_that_flips_is_found,
         );
     };
 }

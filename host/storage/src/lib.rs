@@ -10,6 +10,7 @@
 pub mod bucket;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod digest;
 mod error;
 mod extents;
 pub mod fs;
@@ -29,6 +30,10 @@ use async_trait::async_trait;
 use larder_common::TenantName;
 
 pub use self::{
+    digest::{
+        Digest, DigestRecorder, InvalidDigest, MAX_DIGEST_TEXT_BYTES, MAX_RUNS, Sha256, Verifier,
+        has_sha256_instructions, sha256,
+    },
     error::{FlushError, SourceError, StorageError},
     names::{BlockId, InvalidName, ObjectName, UploadName},
     source::{Content, Source},
@@ -44,6 +49,9 @@ pub struct Stored {
     pub object: ObjectName,
     /// Its length in bytes.
     pub size_bytes: u64,
+    /// What is known of its bytes. `None` unless all of it came from sources that were asked to record it
+    /// ([`Source::recording_digest`]), or if the lengths of its blocks are too many ([`Digest::of_blocks`]).
+    pub digest: Option<Digest>,
 }
 
 /// A block that is staged in an upload.
@@ -146,7 +154,7 @@ pub trait Storage: Send + Sync + 'static {
     /// once, and blocks that are not listed are dropped. If an id is not staged:
     /// [`StorageError::Invalid`], and nothing changes. An empty list makes an empty object. No
     /// content is copied through the process. A repeat with the same list returns the same object,
-    /// even after a restart; with another list it is [`StorageError::Invalid`].
+    /// with its digest, even after a restart; with another list it is [`StorageError::Invalid`].
     async fn commit(&self, upload: &UploadName, ids: &[BlockId]) -> Result<Stored, StorageError>;
 
     /// Returns the complete blocks of an upload, each id once, in no order; none if nothing is

@@ -11,7 +11,7 @@ use futures_util::{
     stream::{self, Stream},
 };
 
-use crate::{SourceError, StorageError};
+use crate::{DigestRecorder, SourceError, StorageError};
 
 /// Bytes to store.
 pub struct Source {
@@ -19,9 +19,34 @@ pub struct Source {
     pub length: Option<u64>,
     /// The bytes, in chunks of any size.
     pub chunks: BoxStream<'static, Result<Bytes, SourceError>>,
+    pub(crate) recorder: Option<DigestRecorder>,
 }
 
 impl Source {
+    /// A source of these chunks.
+    pub fn new(length: Option<u64>, chunks: BoxStream<'static, Result<Bytes, SourceError>>) -> Self {
+        Self { length, chunks, recorder: None }
+    }
+
+    /// Computes the SHA-256 of the bytes while they are received. To be called last: what is made of the
+    /// chunks of the result does not record.
+    #[must_use]
+    pub fn recording_digest(self) -> Self {
+        let recorder = DigestRecorder::default();
+        let seen = recorder.clone();
+        let chunks = self.chunks.inspect(move |chunk| {
+            if let Ok(bytes) = chunk {
+                seen.update(bytes);
+            }
+        });
+        Self { length: self.length, chunks: chunks.boxed(), recorder: Some(recorder) }
+    }
+
+    /// Returns what computes the digest, if it was asked for. A driver takes it before it takes the chunks.
+    pub fn recorder(&self) -> Option<DigestRecorder> {
+        self.recorder.clone()
+    }
+
     /// Ends a body of unknown length with [`SourceError::TooLarge`] once it is longer than `limit`,
     /// so that it cannot fill the storage. A known length has been checked before.
     pub fn within(self, limit: Option<u64>) -> Self {
@@ -33,7 +58,7 @@ impl Source {
             });
             future::ready(Some(chunk))
         });
-        Self { length: None, chunks: counted.boxed() }
+        Self::new(None, counted.boxed())
     }
 
     /// Converts the source into a content of `length` bytes.

@@ -37,6 +37,8 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
     /// Whether a client without a certificate is served all the same.
     pub is_client_optional: bool,
+    /// Whether only HTTP/1.1 is offered: a listener that has no HTTP/2 must say so.
+    pub is_http1_only: bool,
 }
 
 /// What the files hold.
@@ -72,7 +74,8 @@ impl TlsFiles {
         let mut config = builder
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
-        config.alpn_protocols = HTTP_VERSIONS.map(<[u8]>::to_vec).to_vec();
+        let versions = if self.is_http1_only { &HTTP_VERSIONS[1..] } else { &HTTP_VERSIONS[..] };
+        config.alpn_protocols = versions.iter().map(|version| version.to_vec()).collect();
         // Without state in the server: any number of clients resume. A new one for each configuration, so
         // that a session cannot outlive the authority that its client was checked by.
         config.ticketer = aws_lc_rs::Ticketer::new()?;

@@ -20,6 +20,7 @@ fn files(pair: &Pair) -> TlsFiles {
         key: pair.key.clone(),
         client_ca: None,
         is_client_optional: false,
+        is_http1_only: false,
     }
 }
 

@@ -117,6 +117,11 @@ scenario('Octokit lists all pages, and deletes by key and by number', server, as
   const octokit = new Octokit({ baseUrl: origin, auth: KEY, log: { debug() {}, info() {}, warn() {}, error() {} } })
   const usage = await octokit.rest.actions.getActionsCacheUsage({ owner, repo })
   assert.equal(usage.data.active_caches_count, 5)
+  const storage = await octokit.request('GET /repos/{owner}/{repo}/actions/cache/storage-limit', { owner, repo })
+  assert.deepEqual(storage.data, {}, 'nothing limits this server')
+  const retention = await octokit.request('GET /repos/{owner}/{repo}/actions/cache/retention-limit', { owner, repo })
+  assert.equal(retention.data.max_cache_retention_days, 90)
+  await assert.rejects(octokit.request('PUT /repos/{owner}/{repo}/actions/cache/retention-limit', { owner, repo, max_cache_retention_days: 7 }), { status: 403 })
   const deleted = await octokit.rest.actions.deleteActionsCacheByKey({ owner, repo, key: 'k-0' })
   assert.deepEqual([deleted.data.total_count, deleted.data.actions_caches[0].key], [1, 'k-0'])
   const [one] = (await octokit.rest.actions.getActionsCacheList({ owner, repo, key: 'k-1' })).data.actions_caches

@@ -1,5 +1,4 @@
-// Why a restore missed, with the real client: the word in the log line of its look-up, for each cause that can be made from outside.
-// (What takes days, `expired` and `superseded`, what an operator or a rule deletes, and `uploading`: ../../tests/explain.rs.)
+// Why a restore missed, with the real client: the word in the log line of its look-up, for each cause.
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -21,11 +20,18 @@ const WRITE = 2
 const QUOTA_MIB = 4
 const SECRET = 'a secret of the platform'
 const LOG_LIMIT_MS = 20_000
+const KEY = 'the key of an administrator'
+/** Longer than a URL is good for. */
+const TWO_HOURS_MS = 2 * 3_600_000
 
 const folder = mkdtempSync(path.join(tmpdir(), 'larder-e2e-misses-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
 const file = path.join(folder, 'larder.toml')
-writeFileSync(file, `[capacity]\nrepository_max_bytes = ${QUOTA_MIB * MIB}\nevict_at_percent = 100\n`)
+writeFileSync(
+  file,
+  `[capacity]\nrepository_max_bytes = ${QUOTA_MIB * MIB}\nevict_at_percent = 100\n` +
+    '[retention]\nmax_age_days = 1\nkeep_newest = [{ prefix = "superseded-", keep = 1 }]\n',
+)
 
 /** What a case is made with: a repository of its own, and its jobs. */
 class Case {
@@ -46,6 +52,27 @@ class Case {
     writePayload(this.workspace, MIB)
     const saved = await save(job, this.workspace, key)
     assert.ok(saved.result > 0, saved.output)
+  }
+
+  /** Makes all entries older: nobody waits for days. */
+  age = (ms) => this.larder.inDatabase(`UPDATE entries SET created_ms = created_ms - ${ms}, used_ms = used_ms - ${ms}`)
+
+  /** Asks the management API. */
+  async manage(method, target) {
+    const headers = { authorization: `Bearer ${KEY}` }
+    const answer = await send(method, `${await managementUrl(this.larder)}/api/v1/${target}`, { headers, body: Buffer.alloc(0) })
+    assert.ok(answer.status < 300, `${method} ${target}: ${answer.status} ${answer.body}`)
+    return answer
+  }
+
+  /** The entries of a key, as the management API lists them. */
+  entries = async (key) => JSON.parse((await this.manage('GET', `entries?key=${key}`)).body).entries
+
+  /** The entry of a key. */
+  async entry(key) {
+    const entries = await this.entries(key)
+    assert.equal(entries.length, 1, JSON.stringify(entries))
+    return entries[0]
   }
 
   revoke = (...more) => this.larder.command(['revoke', '-R', this.repository, '--run', this.run, ...more])
@@ -81,6 +108,28 @@ const CAUSES = {
     const delivered = await send('POST', `${one.larder.url}/_larder/webhooks/github`, { headers, body: Buffer.from(body) })
     assert.equal(delivered.status, 200, delivered.body.toString())
   },
+  deleted: async (one, key) => {
+    await one.saved(key)
+    await one.manage('DELETE', `entries/${(await one.entry(key)).id}`)
+  },
+  // Of another save with the same version, which nobody but the client knows.
+  uploading: async (one, key) => {
+    const other = newKey('filler')
+    await one.saved(other)
+    const { version } = await one.entry(other)
+    assert.equal((await create(one.main, key, version)).json.ok, true)
+  },
+  superseded: async (one, key) => {
+    await one.saved(key)
+    await one.age(TWO_HOURS_MS)
+    await one.saved(newKey('superseded'))
+    await one.manage('POST', 'sweep')
+    await eventually(LOG_LIMIT_MS, 'the sweep', async () => (await one.entries(key)).length === 0)
+  },
+  expired: async (one, key) => {
+    await one.saved(key)
+    await one.age(24 * TWO_HOURS_MS)
+  },
   denied: async (one, key) => {
     await one.saved(key)
     return one.job([[PULL, READ_WRITE], [MAIN, WRITE]])
@@ -88,13 +137,13 @@ const CAUSES = {
 }
 
 describe('why a restore missed', { skip: cannotLimit }, () => {
-  const server = useServer({ environment: { LARDER_CONFIG: file, LARDER_WEBHOOK_SECRET: SECRET } })
+  const server = useServer({ environment: { LARDER_CONFIG: file, LARDER_WEBHOOK_SECRET: SECRET, MANAGEMENT_API_KEY: KEY, LARDER_MANAGEMENT_LISTEN: '127.0.0.1:0' } })
 
   for (const [cause, make] of Object.entries(CAUSES)) {
     scenario(cause, server, async (larder) => {
       await inWorkspace(async (workspace) => {
         const one = new Case(larder, workspace)
-        const key = newKey('missed')
+        const key = newKey(cause)
         const job = (await make(one, key)) ?? one.pull
         const missed = await restore(job, workspace, key)
         assert.equal(missed.result ?? null, null, missed.output)
@@ -104,6 +153,12 @@ describe('why a restore missed', { skip: cannotLimit }, () => {
     })
   }
 })
+
+/** The origin of the management API's own listener. */
+async function managementUrl(larder) {
+  const line = () => larder.log().match(/the management API listens.*address=(\S+)/)
+  return `http://${(await eventually(LOG_LIMIT_MS, 'the log line', line))[1]}`
+}
 
 /** The word in the last line of the log about a look-up of the key that missed. */
 async function causeOf(larder, key) {

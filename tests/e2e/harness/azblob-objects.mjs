@@ -26,4 +26,10 @@ export class AzblobObjects {
     const start = size === 0 ? Buffer.alloc(0) : await this.#container.getBlobClient(name).downloadToBuffer(0, size)
     await this.#container.getBlockBlobClient(name).upload(start, size)
   }
+
+  async change(name, how) {
+    const content = await this.#container.getBlobClient(name).downloadToBuffer()
+    how(content)
+    await this.#container.getBlockBlobClient(name).upload(content, content.length)
+  }
 }

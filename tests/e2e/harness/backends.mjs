@@ -9,14 +9,15 @@ export const STORAGE = process.env.LARDER_TEST_STORAGE || 'filesystem'
 export const DATABASE = process.env.LARDER_TEST_DATABASE || 'sqlite'
 
 /**
- * Makes a fresh place for one server's data, or for that of several servers. Returns `{ storage, database, environment, objects, remove }`:
- * what it is on, the server's settings, the stored objects where they are not files, and a function that removes the database.
+ * Makes a fresh place for one server's data, or for that of several servers. Returns `{ storage, database, environment, objects, remove,
+ * execute }`: what it is on, the server's settings, the stored objects where they are not files, and functions that remove the database and
+ * that run a statement in it.
  */
 export async function newBackend({ storage = STORAGE, database = DATABASE } = {}) {
   const name = `larder_${randomBytes(6).toString('hex')}`
   const { environment, objects } = await chosen(storages, storage)(name)
   const rows = await chosen(databases, database)(name)
-  return { storage, database, environment: { ...environment, ...rows.environment }, objects, remove: rows.remove }
+  return { storage, database, environment: { ...environment, ...rows.environment }, objects, remove: rows.remove, execute: rows.execute }
 }
 
 const storages = {

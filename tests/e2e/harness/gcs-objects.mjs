@@ -30,10 +30,19 @@ export class GcsObjects {
     for (const name of names) await this.#ask(this.#url(name), { method: 'DELETE' })
   }
 
-  async cut(name, size) {
-    const content = await (await this.#ask(`${this.#url(name)}?alt=media`)).arrayBuffer()
+  cut = async (name, size) => this.#write(name, (await this.#read(name)).subarray(0, size))
+
+  async change(name, how) {
+    const content = await this.#read(name)
+    how(content)
+    await this.#write(name, content)
+  }
+
+  #read = async (name) => Buffer.from(await (await this.#ask(`${this.#url(name)}?alt=media`)).arrayBuffer())
+
+  async #write(name, body) {
     const url = `${this.#upload}?${new URLSearchParams({ uploadType: 'media', name })}`
-    await this.#ask(url, { method: 'POST', body: content.slice(0, size) })
+    await this.#ask(url, { method: 'POST', body })
   }
 
   #url = (name) => `${this.#base}/${encodeURIComponent(name)}`

@@ -49,7 +49,7 @@ export const backOff = () => new Promise((resolve) => setTimeout(resolve, BACK_O
 /** An arbitrary version: 64 hexadecimal digits, as the toolkit makes them. */
 export const VERSION = '5f'.repeat(32)
 
-export const create = (job, key) => twirp(job, 'CreateCacheEntry', { key, version: VERSION })
+export const create = (job, key, version = VERSION) => twirp(job, 'CreateCacheEntry', { key, version })
 export const finalize = (job, key, size) =>
   twirp(job, 'FinalizeCacheEntryUpload', { key, version: VERSION, size_bytes: String(size) })
 export const lookup = (job, key, restoreKeys = []) =>

@@ -32,6 +32,12 @@ export class S3Objects {
     await this.#send(PutObjectCommand, name, { Body })
   }
 
+  async change(name, how) {
+    const Body = await this.#start(name, await this.size(name))
+    how(Body)
+    await this.#send(PutObjectCommand, name, { Body })
+  }
+
   async #start(name, size) {
     const { Body } = await this.#send(GetObjectCommand, name, { Range: `bytes=0-${size - 1}` })
     return Buffer.from(await Body.transformToByteArray())

@@ -138,6 +138,11 @@ class OwnServer {
     return succeed(binary(), parameters, { cwd: this.home, env: this.#variables() })
   }
 
+  /** Runs a statement in the server's database. */
+  inDatabase(statement) {
+    return this.backend.execute(statement, this.dataDir)
+  }
+
   /** Kills the server as a power cut would, and waits until it is gone. The data stays. */
   async kill() {
     this.signal('SIGKILL')

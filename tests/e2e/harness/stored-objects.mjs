@@ -1,11 +1,11 @@
 // The objects that the storage under the server keeps for entries, for the cases that take them away or cut them short.
 // The storage is reached by its own means, past the server.
-import { readdirSync, existsSync, statSync, truncateSync, unlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, existsSync, statSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
 /**
- * The stored objects of a server: `list()` names them, `size(name)`, `remove(names)`, and `cut(name, size)`, after which only the first
- * `size` bytes are left.
+ * The stored objects of a server: `list()` names them, `size(name)`, `remove(names)`, `cut(name, size)`, after which only the first
+ * `size` bytes are left, and `change(name, how)`, where `how` changes a buffer with all bytes in place.
  */
 export const storedObjects = (server) => server.backend?.objects ?? new Files(server.dataDir)
 
@@ -20,6 +20,11 @@ class Files {
   size = async (name) => statSync(name).size
   remove = async (names) => names.forEach((name) => unlinkSync(name))
   cut = async (name, size) => truncateSync(name, size)
+  change = async (name, how) => {
+    const content = readFileSync(name)
+    how(content)
+    writeFileSync(name, content)
+  }
 }
 
 /** All regular files below a directory. */
@@ -59,6 +64,10 @@ export async function largest(server, names) {
 export const wipe = (server, names) => storedObjects(server).remove(names)
 export const wipeOne = async (server, names) => storedObjects(server).remove([await largest(server, names)])
 export const cutToNothing = async (server, names) => storedObjects(server).cut(await largest(server, names), 0)
+export async function flipBit(server, names) {
+  const flip = (content) => { content[Math.floor(content.length / 2)] ^= 1 }
+  await storedObjects(server).change(await largest(server, names), flip)
+}
 export async function cutInHalf(server, names) {
   const [objects, name] = [storedObjects(server), await largest(server, names)]
   await objects.cut(name, Math.floor((await objects.size(name)) / 2))

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault};
+use crate::fake::{FakeHost, FakeRequest, FakeResponse, Fault, block_on};
 use crate::ports::{IndexError, StorageError};
+use crate::retention::{ABANDONED_AFTER_MS, review_uploads};
 
 const LAYER: &str = "buildkit-blob-1-sha256:aa";
 const INDEX: &str = "index-buildkit-1-00000000#1";
@@ -259,6 +260,24 @@ fn an_index_that_relied_on_an_upload_is_deleted_when_that_is_refused() {
     let keys: Vec<String> = host.entries().into_iter().map(|entry| entry.slot.key).collect();
     assert_eq!(keys, [other.layers[0].clone(), other.index.clone()]);
     assert_eq!(host.objects().len(), 2);
+}
+
+/// A client that goes away sends no more, and nobody refuses it anything.
+#[test]
+fn an_index_that_relied_on_an_upload_is_deleted_when_the_sweep_abandons_that() {
+    let host = FakeHost::new();
+    let mut exports = exports(&host, &[vec![0], vec![0], vec![1]]);
+    let [dies, relies, other] = &mut exports[..] else { panic!() };
+    advance(&host, dies, 1);
+    advance(&host, relies, 6);
+    advance(&host, other, 6);
+    let dead = host.uploads();
+    let now_ms = dead[0].last_activity_ms + ABANDONED_AFTER_MS + 1;
+    assert!(block_on(review_uploads(&host, now_ms - 1, dead.clone())).is_empty());
+    assert_eq!(host.entries().len(), 3);
+    assert_eq!(block_on(review_uploads(&host, now_ms, dead.clone())), [dead[0].id]);
+    let keys: Vec<String> = host.entries().into_iter().map(|entry| entry.slot.key).collect();
+    assert_eq!(keys, [other.layers[0].clone(), other.index.clone()]);
 }
 
 /// Between the look for the mark and the entry.

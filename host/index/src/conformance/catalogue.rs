@@ -14,7 +14,7 @@ const ORDERS: [EntryOrder; 3] = [EntryOrder::Created, EntryOrder::LastUsed, Entr
 async fn entry(case: &Case, [scope, version, key]: [&str; 3], size_bytes: u64, used_ms: u64) -> Entry {
     let upload = case.reserve(&case.slot(scope, version, key), 1_000).await;
     let attachment = Attachment { size_bytes, ..attachment(1) };
-    case.index.attach(upload.id, &attachment, 1_000).await.unwrap();
+    case.index.attach(upload.id, &attachment, None, 1_000).await.unwrap();
     let made = case.index.finalize(upload.id, &attachment, &Durability::Durable, 1_000).await;
     let entry = made.unwrap().expect("the upload was there");
     case.index.touch_entries(&[EntryUses::once(entry.id, used_ms)]).await.unwrap();

@@ -23,7 +23,7 @@ async fn entry_of(case: &Case, slot: &Slot, trust: Trust) -> Entry {
     let Reservation::Reserved(upload) = reserved else { panic!("the slot was taken: {reserved:?}") };
     assert_eq!(upload.trust, trust);
     let content = attachment(7);
-    case.index.attach(upload.id, &content, 1_000).await.unwrap();
+    case.index.attach(upload.id, &content, None, 1_000).await.unwrap();
     case.index.finalize(upload.id, &content, &Durability::Durable, 1_000).await.unwrap().unwrap()
 }
 

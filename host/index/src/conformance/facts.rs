@@ -22,7 +22,7 @@ async fn reserve(case: &Case, slot: &Slot, facts: &Facts, now_ms: u64) -> Upload
 
 async fn finalize(case: &Case, upload: &Upload) -> Entry {
     let content = attachment(1);
-    case.index.attach(upload.id, &content, 1_000).await.unwrap();
+    case.index.attach(upload.id, &content, None, 1_000).await.unwrap();
     case.index.finalize(upload.id, &content, &Durability::Durable, 1_000).await.unwrap().unwrap()
 }
 
@@ -47,6 +47,7 @@ pub(crate) async fn an_entry_has_the_facts_of_its_reservation(case: &Case) {
         uses: Some(0),
         trust: Some(Trust::Full),
         quarantined_ms: None,
+        digest: None,
     };
     assert_eq!(details(case, entry.id).await, expected);
     assert_eq!(case.index.upload_facts(upload.id).await.unwrap(), None, "it is an entry now");

@@ -74,7 +74,7 @@ pub(crate) async fn a_slot_is_reserved_in_any_case(case: &Case) {
 
 pub(crate) async fn an_upload_is_found_in_any_case_and_becomes_an_entry_of_its_own(case: &Case) {
     let (upload, content) = (case.reserve(&case.key("Key"), 1).await, attachment(1));
-    case.index.attach(upload.id, &content, 1).await.unwrap();
+    case.index.attach(upload.id, &content, None, 1).await.unwrap();
     let found = case.index.find_upload(&case.key("KEY")).await.unwrap().expect("the upload");
     assert_eq!((found.id, &*found.slot.key), (upload.id, "Key"));
     let entry = case.index.finalize(found.id, &content, &Durability::Durable, 2).await.unwrap().unwrap();

@@ -53,7 +53,7 @@ fn remains(name: &UploadName, kept: Option<&ObjectName>) -> Remains {
 
 /// Makes an entry of an upload.
 async fn finish(case: &Case, upload: &Upload, content: &Attachment) -> Entry {
-    case.index.attach(upload.id, content, 1).await.unwrap();
+    case.index.attach(upload.id, content, None, 1).await.unwrap();
     case.index.finalize(upload.id, content, &Durability::Durable, 1).await.unwrap().unwrap()
 }
 
@@ -139,7 +139,7 @@ pub(crate) async fn an_abandoned_upload_is_counted_until_it_has_left(case: &Case
 
 pub(crate) async fn an_upload_that_reserved_nothing_leaves_nothing(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1).await;
-    case.index.attach(upload.id, &attachment(9), 1).await.unwrap();
+    case.index.attach(upload.id, &attachment(9), None, 1).await.unwrap();
     case.index.abandon(upload.id).await.unwrap();
     assert_eq!(leaving(case, &[remains(&upload.name, None)]).await, []);
     assert_eq!(counted(case).await, 0);
@@ -163,7 +163,7 @@ pub(crate) async fn an_object_that_is_replaced_is_counted_until_it_has_left(case
     reserve_room(case, &upload, 30).await;
     let (first, second) = (attachment(10), attachment(20));
     for content in [&first, &second] {
-        case.index.attach(upload.id, content, 1).await.unwrap();
+        case.index.attach(upload.id, content, None, 1).await.unwrap();
     }
     let replaced = Remains::Object(first.object.clone());
     assert_eq!(leaving(case, std::slice::from_ref(&replaced)).await, [(replaced.clone(), 10)]);
@@ -184,7 +184,7 @@ pub(crate) async fn an_object_that_is_attached_again_does_not_leave(case: &Case)
     reserve_room(case, &upload, 30).await;
     let (first, second) = (attachment(10), attachment(20));
     for content in [&first, &second, &first] {
-        case.index.attach(upload.id, content, 1).await.unwrap();
+        case.index.attach(upload.id, content, None, 1).await.unwrap();
     }
     let both = [Remains::Object(first.object.clone()), Remains::Object(second.object.clone())];
     assert_eq!(leaving(case, &both).await, [(both[1].clone(), 20)]);

@@ -85,7 +85,7 @@ pub(crate) async fn uploads_are_listed_by_number_in_pages(case: &Case) {
         made.push(case.reserve(&case.key(&format!("{}", 7 - number)), number).await);
     }
     let content = attachment(5);
-    case.index.attach(made[3].id, &content, 0).await.unwrap();
+    case.index.attach(made[3].id, &content, None, 0).await.unwrap();
     made[3].attachment = Some(content);
     for limit in [1, 3, 100] {
         assert_eq!(own_uploads(case, UploadId(made[0].id.0 - 1), limit).await, made);
@@ -140,8 +140,8 @@ pub(crate) async fn references_are_those_of_entries_and_uploads(case: &Case) {
     let entry = case.entry("entry").await;
     let upload = case.reserve(&case.key("upload"), 1).await;
     let (replaced, attached) = (attachment(1), attachment(1));
-    case.index.attach(upload.id, &replaced, 1).await.unwrap();
-    case.index.attach(upload.id, &attached, 1).await.unwrap();
+    case.index.attach(upload.id, &replaced, None, 1).await.unwrap();
+    case.index.attach(upload.id, &attached, None, 1).await.unwrap();
     let deleted = case.entry("deleted").await;
     case.index.delete_entry(deleted.id, &DELETED).await.unwrap();
     let asked = [entry.object.clone(), attached.object.clone(), replaced.object, deleted.object, object()];
@@ -155,7 +155,7 @@ pub(crate) async fn a_reference_is_never_missed_while_it_moves(case: &Case) {
     for number in 0..100 {
         let upload = case.reserve(&case.key(&number.to_string()), 1).await;
         let content = attachment(1);
-        case.index.attach(upload.id, &content, 1).await.unwrap();
+        case.index.attach(upload.id, &content, None, 1).await.unwrap();
         moving.push((upload.id, content));
     }
     let objects: Vec<_> = moving.iter().map(|(_, content)| content.object.clone()).collect();

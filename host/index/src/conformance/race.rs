@@ -83,7 +83,7 @@ pub(crate) async fn concurrent_finalizes_make_one_entry(case: &Case) {
     for round in 0..5 {
         let upload = case.reserve(&case.key(&round.to_string()), 1).await;
         let content = attachment(1);
-        case.index.attach(upload.id, &content, 1).await.unwrap();
+        case.index.attach(upload.id, &content, None, 1).await.unwrap();
         let content = &content;
         let made = at_once(case, async |index, _| {
             let made = index.finalize(upload.id, content, &Durability::Durable, 2).await;

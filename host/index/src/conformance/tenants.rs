@@ -65,7 +65,7 @@ impl Tenant {
         let upload = case.reserve(&case.key("upload"), 1_000).await;
         let attached = case.reserve(&case.key("attached"), 1_000).await;
         let content = attachment(7);
-        case.index.attach(attached.id, &content, 1_000).await.unwrap();
+        case.index.attach(attached.id, &content, None, 1_000).await.unwrap();
         let secret = format!("secret-{}", case.repository);
         case.index.secret(&secret, name.as_str().as_bytes()).await.unwrap();
         let named = named(&case.repository, &format!("{name}/x"), 1_000);
@@ -179,7 +179,7 @@ pub(crate) async fn nothing_of_another_tenant_is_changed(case: &Case) {
 async fn change_all(own: &Tenant, other: &Tenant) {
     let index = &own.case.index;
     assert!(!index.renew(other.upload.id, 1_000, 9_000).await.unwrap());
-    let attached = index.attach(other.upload.id, &attachment(3), 9_000).await.unwrap();
+    let attached = index.attach(other.upload.id, &attachment(3), None, 9_000).await.unwrap();
     assert_eq!(attached, AttachOutcome::Gone);
     let made = index.finalize(other.attached.id, &other.content, &Durability::Durable, 9_000).await;
     assert_eq!(made.unwrap(), None);

@@ -52,7 +52,7 @@ pub(crate) async fn a_slot_with_an_upload_is_not_reserved(case: &Case) {
 pub(crate) async fn an_idle_upload_is_displaced(case: &Case) {
     let idle = case.reserve(&case.key("k"), 1_000).await;
     let content = attachment(7);
-    case.index.attach(idle.id, &content, 1_000).await.unwrap();
+    case.index.attach(idle.id, &content, None, 1_000).await.unwrap();
     let again = case.index.reserve(&idle.slot, "o", &crate::NO_FACTS, crate::Trust::Full, 2_000, 1_001).await;
     let Ok(Reservation::Reserved(upload)) = again else {
         panic!("not reserved: {again:?}");
@@ -116,17 +116,17 @@ pub(crate) async fn a_last_activity_from_the_future_is_replaced(case: &Case) {
     let active =
         async |upload: &Upload| case.index.get_upload(&upload.name).await.unwrap().unwrap().last_activity_ms;
     case.index.touch_uploads(&[(one.name.clone(), far - MAX_CLOCK_SKEW_MS)]).await.unwrap();
-    case.index.attach(two.id, &attachment(1), far - MAX_CLOCK_SKEW_MS).await.unwrap();
+    case.index.attach(two.id, &attachment(1), None, far - MAX_CLOCK_SKEW_MS).await.unwrap();
     assert_eq!((active(&one).await, active(&two).await), (far, far));
     case.index.touch_uploads(&[(one.name.clone(), far - MAX_CLOCK_SKEW_MS - 1)]).await.unwrap();
-    case.index.attach(two.id, &attachment(1), far - MAX_CLOCK_SKEW_MS - 1).await.unwrap();
+    case.index.attach(two.id, &attachment(1), None, far - MAX_CLOCK_SKEW_MS - 1).await.unwrap();
     let back = far - MAX_CLOCK_SKEW_MS - 1;
     assert_eq!((active(&one).await, active(&two).await), (back, back));
 }
 
 pub(crate) async fn an_upload_is_no_entry(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1).await;
-    case.index.attach(upload.id, &attachment(1), 1).await.unwrap();
+    case.index.attach(upload.id, &attachment(1), None, 1).await.unwrap();
     assert_eq!(case.exact("k").await, None);
     assert_eq!(case.prefix("k").await, None);
 }
@@ -150,7 +150,7 @@ pub(crate) async fn an_untouched_upload_is_renewed(case: &Case) {
     case.index.touch_uploads(&[(upload.name.clone(), 2_001)]).await.unwrap();
     assert!(!renew(2_000, 3_000).await, "bytes have come");
     let attached = case.reserve(&case.key("attached"), 1_000).await;
-    case.index.attach(attached.id, &attachment(1), 1_000).await.unwrap();
+    case.index.attach(attached.id, &attachment(1), None, 1_000).await.unwrap();
     assert!(!case.index.renew(attached.id, 1_000, 2_000).await.unwrap(), "it has content");
     case.index.abandon(upload.id).await.unwrap();
     assert!(!renew(2_000, 3_000).await, "it is gone");
@@ -159,9 +159,9 @@ pub(crate) async fn an_untouched_upload_is_renewed(case: &Case) {
 pub(crate) async fn attaching_replaces_and_names_the_other_object(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1).await;
     let (first, second) = (attachment(1), attachment(2));
-    let attached = case.index.attach(upload.id, &first, 1).await;
+    let attached = case.index.attach(upload.id, &first, None, 1).await;
     assert_eq!(attached.unwrap(), AttachOutcome::Attached(None));
-    let attached = case.index.attach(upload.id, &second, 1).await;
+    let attached = case.index.attach(upload.id, &second, None, 1).await;
     assert_eq!(attached.unwrap(), AttachOutcome::Attached(Some(first.object)));
     let there = case.index.get_upload(&upload.name).await.unwrap().unwrap();
     assert_eq!(there.attachment, Some(second));
@@ -171,7 +171,7 @@ pub(crate) async fn attaching_the_same_object_again_names_none(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1).await;
     let content = attachment(1);
     for _ in 0..2 {
-        let attached = case.index.attach(upload.id, &content, 1).await;
+        let attached = case.index.attach(upload.id, &content, None, 1).await;
         assert_eq!(attached.unwrap(), AttachOutcome::Attached(None));
     }
 }
@@ -179,7 +179,7 @@ pub(crate) async fn attaching_the_same_object_again_names_none(case: &Case) {
 pub(crate) async fn attaching_to_a_missing_upload_is_gone(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1).await;
     case.index.abandon(upload.id).await.unwrap();
-    let attached = case.index.attach(upload.id, &attachment(1), 1).await;
+    let attached = case.index.attach(upload.id, &attachment(1), None, 1).await;
     assert_eq!(attached.unwrap(), AttachOutcome::Gone);
     assert_eq!(case.index.find_upload(&upload.slot).await.unwrap(), None);
 }
@@ -187,7 +187,7 @@ pub(crate) async fn attaching_to_a_missing_upload_is_gone(case: &Case) {
 pub(crate) async fn attaching_notes_the_activity_which_never_goes_back(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1_000).await;
     for (now_ms, last_activity_ms) in [(3_000, 3_000), (2_000, 3_000), (4_000, 4_000)] {
-        case.index.attach(upload.id, &attachment(1), now_ms).await.unwrap();
+        case.index.attach(upload.id, &attachment(1), None, now_ms).await.unwrap();
         let there = case.index.get_upload(&upload.name).await.unwrap().unwrap();
         assert_eq!((there.last_activity_ms, there.created_ms), (last_activity_ms, 1_000));
     }
@@ -196,7 +196,7 @@ pub(crate) async fn attaching_notes_the_activity_which_never_goes_back(case: &Ca
 pub(crate) async fn finalizing_turns_the_upload_into_the_entry(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1_000).await;
     let content = attachment(1 << 40);
-    case.index.attach(upload.id, &content, 1_500).await.unwrap();
+    case.index.attach(upload.id, &content, None, 1_500).await.unwrap();
     let made = case.index.finalize(upload.id, &content, &Durability::Durable, 2_000).await;
     let entry = made.unwrap().expect("an entry");
     let expected = Entry {
@@ -217,7 +217,7 @@ pub(crate) async fn finalizing_turns_the_upload_into_the_entry(case: &Case) {
 
 pub(crate) async fn an_entry_is_found_by_the_number_of_its_upload(case: &Case) {
     let (upload, content) = (case.reserve(&case.key("k"), 1).await, attachment(7));
-    case.index.attach(upload.id, &content, 1).await.unwrap();
+    case.index.attach(upload.id, &content, None, 1).await.unwrap();
     assert_eq!(case.index.get_entry_of_upload(upload.id).await.unwrap(), None);
     let entry = case.index.finalize(upload.id, &content, &Durability::Durable, 2).await.unwrap();
     assert!(entry.is_some());
@@ -231,7 +231,7 @@ pub(crate) async fn an_entry_is_found_by_the_number_of_its_upload(case: &Case) {
 pub(crate) async fn finalizing_twice_makes_one_entry(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1).await;
     let content = attachment(1);
-    case.index.attach(upload.id, &content, 1).await.unwrap();
+    case.index.attach(upload.id, &content, None, 1).await.unwrap();
     let first = case.index.finalize(upload.id, &content, &Durability::Durable, 2).await.unwrap();
     let second = case.index.finalize(upload.id, &content, &Durability::Durable, 3).await.unwrap();
     assert_eq!(second, None);
@@ -246,7 +246,7 @@ pub(crate) async fn finalizing_without_the_attachment_changes_nothing(case: &Cas
     longer.size_bytes += 1;
     let finalize = |content| case.index.finalize(upload.id, content, &Durability::Durable, 1);
     assert_eq!(finalize(&content).await.unwrap(), None, "nothing is attached");
-    case.index.attach(upload.id, &content, 1).await.unwrap();
+    case.index.attach(upload.id, &content, None, 1).await.unwrap();
     assert_eq!(finalize(&other).await.unwrap(), None, "another object");
     assert_eq!(finalize(&longer).await.unwrap(), None, "another size");
     let there = case.index.get_upload(&upload.name).await.unwrap().expect("the upload");
@@ -258,7 +258,7 @@ pub(crate) async fn finalizing_without_the_attachment_changes_nothing(case: &Cas
 pub(crate) async fn finalizing_a_missing_upload_is_none(case: &Case) {
     let upload = case.reserve(&case.key("k"), 1).await;
     let content = attachment(1);
-    case.index.attach(upload.id, &content, 1).await.unwrap();
+    case.index.attach(upload.id, &content, None, 1).await.unwrap();
     case.index.abandon(upload.id).await.unwrap();
     for id in [upload.id, UploadId(0), UploadId(u64::MAX)] {
         let made = case.index.finalize(id, &content, &Durability::Durable, 1).await;
@@ -311,7 +311,7 @@ pub(crate) async fn the_largest_numbers_are_no_error(case: &Case) {
     let largest = i64::MAX as u64;
     let upload = case.reserve(&case.key("k"), largest).await;
     let content = attachment(largest);
-    case.index.attach(upload.id, &content, largest).await.unwrap();
+    case.index.attach(upload.id, &content, None, largest).await.unwrap();
     let made = case.index.finalize(upload.id, &content, &Durability::Durable, largest).await;
     let entry = made.unwrap().expect("an entry");
     assert_eq!((entry.size_bytes, entry.created_ms), (largest, largest));

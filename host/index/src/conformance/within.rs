@@ -13,7 +13,7 @@ pub(super) async fn entry(case: &Case, slot: &Slot, facts: &Facts, trust: Trust,
     let reserved = case.index.reserve(slot, "o", facts, trust, at_ms, 0).await.unwrap();
     let Reservation::Reserved(upload) = reserved else { panic!("the slot was taken: {reserved:?}") };
     let content = attachment(1);
-    case.index.attach(upload.id, &content, at_ms).await.unwrap();
+    case.index.attach(upload.id, &content, None, at_ms).await.unwrap();
     case.index.finalize(upload.id, &content, &Durability::Durable, at_ms).await.unwrap().unwrap()
 }
 

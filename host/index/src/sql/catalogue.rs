@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use larder_common::TenantName;
+use larder_storage::{Digest, ObjectName};
 
 use super::{
     digest::{HEAD_BYTES, HeadRange, head_range},
@@ -9,6 +10,7 @@ use super::{
         Fault,
         RetrySafety::{Always, Never},
     },
+    history,
     index::SqlIndex,
     pool::Driver,
     rows::{self, Columns},
@@ -19,6 +21,7 @@ use super::{
 use crate::{
     AccessKey, AccessRole, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MatchKind,
     NOT_OF_DEFAULT, Trust, Within,
+    catalogue::{HistoryBatch, HistoryQuery, HistorySum},
     within::{MAX_LONG_KEYS, merged_by},
 };
 
@@ -47,6 +50,13 @@ pub(super) trait CatalogueStatements: Driver {
 
     /// Selects by the heads of repository and scope.
     async fn count(db: &mut TenantConnection<'_, Self::Connection>, within: &Within) -> Result<u64, Fault>;
+
+    async fn record_digest(
+        db: &mut TenantConnection<'_, Self::Connection>,
+        id: EntryId,
+        object: &ObjectName,
+        digest: &Digest,
+    ) -> Result<bool, Fault>;
 
     async fn add_access_key(
         db: &mut TenantConnection<'_, Self::Connection>,
@@ -201,6 +211,19 @@ where
         self.call("counting entries", Always, counted).await
     }
 
+    async fn record_digest(
+        &self,
+        id: EntryId,
+        object: &ObjectName,
+        digest: &Digest,
+    ) -> Result<bool, IndexError> {
+        let (object, digest) = (object.clone(), digest.clone());
+        let record = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::record_digest(db, id, &object, &digest).await
+        };
+        self.call("recording a digest", Always, record).await
+    }
+
     async fn add_access_key(&self, key: &AccessKey) -> Result<bool, IndexError> {
         self.check_default()?;
         let key = key.clone();
@@ -221,6 +244,26 @@ where
         self.check_default()?;
         let list = async move |db: &mut TenantConnection<'_, D::Connection>| D::access_keys(db).await;
         self.call("listing access keys", Always, list).await
+    }
+
+    async fn add_history(&self, batch: &HistoryBatch) -> Result<(), IndexError> {
+        let batch = history::sorted(batch);
+        // The number of the batch makes a retry harmless.
+        let add = async move |db: &mut TenantConnection<'_, D::Connection>| D::add_history(db, &batch).await;
+        self.call("adding to the history", Always, add).await
+    }
+
+    async fn sum_history(&self, query: &HistoryQuery) -> Result<Vec<HistorySum>, IndexError> {
+        let query = query.clone();
+        let sum = async move |db: &mut TenantConnection<'_, D::Connection>| D::sum_history(db, &query).await;
+        self.call("reading the history", Always, sum).await
+    }
+
+    async fn trim_history(&self, before_hour: u64, most: usize, limit: usize) -> Result<usize, IndexError> {
+        let trim = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::trim_history(db, before_hour, most, limit).await
+        };
+        self.call("trimming the history", Always, trim).await
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use larder_common::TenantName;
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 use tokio::time::Instant;
 
 use super::{
@@ -158,11 +158,10 @@ where
         &self,
         id: UploadId,
         attachment: &Attachment,
+        digest: Option<&Digest>,
         now_ms: u64,
     ) -> Result<AttachOutcome, IndexError> {
-        let attachment = attachment.clone();
-        // A retry does not return the replaced object, so that is left to the sweep.
-        call!(self, "attaching an object", Always, |db| D::attach(db, id, &attachment, now_ms))
+        self.attach_content(id, attachment.clone(), digest.cloned(), now_ms).await
     }
 
     async fn finalize(
@@ -193,11 +192,8 @@ where
     }
 
     async fn abandon_idle(&self, id: UploadId, idle_before_ms: u64) -> Result<bool, IndexError> {
-        let abandon = async move |db: &mut TenantConnection<'_, D::Connection>| {
-            let idle = IdleTimes { before_ms: idle_before_ms, after_ms: u64::MAX };
-            D::delete_upload(db, id, Some(idle)).await
-        };
-        self.call("deleting an idle upload", Never, abandon).await
+        let idle = IdleTimes { before_ms: idle_before_ms, after_ms: u64::MAX };
+        call!(self, "deleting an idle upload", Never, |db| D::delete_upload(db, id, Some(idle)))
     }
 
     async fn delete_entry(&self, id: EntryId, departure: &Departure) -> Result<bool, IndexError> {

@@ -55,7 +55,8 @@ pub(super) fn facts(row: &impl Columns, column: usize) -> sqlx::Result<Option<Fa
     serde_json::from_slice(&json).map(Some).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// Reads details from the first columns: id, uses, facts, trust, quarantined_ms.
+/// Reads details from the first columns: id, uses, facts, trust, quarantined_ms, object,
+/// digest.
 pub(super) fn details(row: &impl Columns) -> sqlx::Result<EntryDetails> {
     Ok(EntryDetails {
         id: EntryId(rows::number(row, 0)?),
@@ -63,5 +64,6 @@ pub(super) fn details(row: &impl Columns) -> sqlx::Result<EntryDetails> {
         uses: rows::optional_number(row, 1)?,
         trust: rows::trust(row, 3)?,
         quarantined_ms: rows::optional_number(row, 4)?,
+        digest: rows::digest(row, 5)?,
     })
 }

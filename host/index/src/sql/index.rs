@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use larder_common::TenantName;
+use larder_storage::Digest;
 
 use super::{
     client::Client,
@@ -12,7 +13,7 @@ use super::{
     statements::Statements,
     tenant::TenantConnection,
 };
-use crate::{IndexError, KeyRule, Reservation};
+use crate::{AttachOutcome, Attachment, IndexError, KeyRule, Reservation, UploadId};
 
 /// Attempts of a reservation while other calls are faster.
 const MAX_ATTEMPTS: usize = 50;
@@ -79,6 +80,21 @@ where
             op(&mut TenantConnection::new(connection, &tenant)).await
         };
         self.client.call(context, safety, op).await
+    }
+
+    /// See [`crate::Index::attach`].
+    pub(super) async fn attach_content(
+        &self,
+        id: UploadId,
+        content: Attachment,
+        digest: Option<Digest>,
+        now_ms: u64,
+    ) -> Result<AttachOutcome, IndexError> {
+        let attach = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            D::attach(db, id, &content, digest.as_ref(), now_ms).await
+        };
+        // A retry does not return the replaced object, so that is left to the sweep.
+        self.call("attaching an object", RetrySafety::Always, attach).await
     }
 
     /// Returns the names of tenants that have rows (see [`crate::Index::list_tenants`]).

@@ -14,6 +14,7 @@ mod digest;
 mod driver;
 mod facts;
 mod fault;
+mod history;
 mod index;
 mod ledger;
 #[cfg(feature = "mysql")]

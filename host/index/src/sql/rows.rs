@@ -4,9 +4,11 @@
 //! never grow that large, so such an id matches nothing.
 
 use larder_common::TenantName;
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 
-use crate::{Attachment, Cause, Departed, Departure, Entry, EntryId, Near, Slot, Trust, Upload, UploadId};
+use crate::{
+    Attachment, Cause, Departed, Departure, Entry, EntryId, Near, Slot, Trust, Upload, UploadId, digest_text,
+};
 
 /// A row of either server.
 pub(super) trait Columns {
@@ -117,6 +119,12 @@ pub(super) fn object(row: &impl Columns, column: usize) -> sqlx::Result<ObjectNa
 /// Reads the name of an object, or `None` from a null.
 pub(super) fn optional_object(row: &impl Columns, column: usize) -> sqlx::Result<Option<ObjectName>> {
     row.bytes(column)?.map(|_| object(row, column)).transpose()
+}
+
+/// Reads the digest of the object in a column from the next one.
+pub(super) fn digest(row: &impl Columns, column: usize) -> sqlx::Result<Option<Digest>> {
+    let Some(digest) = row.bytes(column + 1)? else { return Ok(None) };
+    Ok(digest_text::parse(&text(row, column)?, &utf8(digest)?))
 }
 
 /// Reads bytes.

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use larder_common::TenantName;
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 
 use super::{
     catalogue::CatalogueStatements,
     departed::DepartedStatements,
     facts::FactStatements,
     fault::{Fault, RetrySafety},
+    history::HistoryStatements,
     ledger::LedgerStatements,
     refusals::RefusalStatements,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
@@ -24,6 +25,7 @@ pub(super) trait Statements:
     CatalogueStatements
     + FactStatements
     + DepartedStatements
+    + HistoryStatements
     + LedgerStatements
     + RefusalStatements
     + WithinStatements
@@ -66,6 +68,7 @@ pub(super) trait Statements:
         db: &mut TenantConnection<'_, Self::Connection>,
         id: UploadId,
         attachment: &Attachment,
+        digest: Option<&Digest>,
         now_ms: u64,
     ) -> Result<AttachOutcome, Fault>;
 

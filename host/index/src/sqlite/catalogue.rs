@@ -2,16 +2,19 @@
 
 use async_trait::async_trait;
 use larder_common::TenantName;
+use larder_storage::{Digest, ObjectName};
 use rusqlite::{Row, ToSql, params, types::Type};
 
 use super::{
-    SqliteIndex,
+    SqliteIndex, changes, history,
     rows::{self, compared_key, entry_columns, integer},
     tenant::TenantConnection,
 };
 use crate::{
     AccessKey, AccessRole, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MAX_ACCESS_KEYS,
-    MatchKind, NOT_OF_DEFAULT, Trust, Within, within::merged_by,
+    MatchKind, NOT_OF_DEFAULT, Trust, Within,
+    catalogue::{HistoryBatch, HistoryQuery, HistorySum},
+    within::merged_by,
 };
 
 /// A page of entries with a condition, in an order. `?4` is the limit.
@@ -246,6 +249,17 @@ impl Catalogue for SqliteIndex {
         self.read("counting entries", |conn| count(conn, within))
     }
 
+    async fn record_digest(
+        &self,
+        id: EntryId,
+        object: &ObjectName,
+        digest: &Digest,
+    ) -> Result<bool, IndexError> {
+        let (object, digest) = (object.clone(), digest.clone());
+        let record = move |conn: TenantConnection<'_>| changes::record_digest(conn, id, &object, &digest);
+        self.write("recording a digest", record).await
+    }
+
     async fn add_access_key(&self, key: &AccessKey) -> Result<bool, IndexError> {
         self.check_default()?;
         let key = key.clone();
@@ -268,6 +282,20 @@ impl Catalogue for SqliteIndex {
     async fn list_access_keys(&self) -> Result<Vec<AccessKey>, IndexError> {
         self.check_default()?;
         self.read("listing access keys", keys)
+    }
+
+    async fn add_history(&self, batch: &HistoryBatch) -> Result<(), IndexError> {
+        let batch = batch.clone();
+        self.write("adding to the history", move |conn| history::add(conn, &batch)).await
+    }
+
+    async fn sum_history(&self, query: &HistoryQuery) -> Result<Vec<HistorySum>, IndexError> {
+        self.read("reading the history", |conn| history::sum(conn, query))
+    }
+
+    async fn trim_history(&self, before_hour: u64, most: usize, limit: usize) -> Result<usize, IndexError> {
+        let trim = move |conn: TenantConnection<'_>| history::trim(conn, before_hour, most, limit);
+        self.write("trimming the history", trim).await
     }
 }
 

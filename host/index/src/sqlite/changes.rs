@@ -3,7 +3,7 @@
 //! They run on the writer's connection, in a transaction that the writer begins and commits. If a
 //! change fails, the writer rolls it back as a whole, and may run it again.
 
-use larder_storage::UploadName;
+use larder_storage::{Digest, ObjectName, UploadName};
 use rusqlite::params;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     AttachOutcome, Attachment, Durability, Entry, EntryId, EntryUses, KeyRule, MAX_CLOCK_SKEW_MS,
-    Reservation, Slot, Trust, Upload, UploadId, latest,
+    Reservation, Slot, Trust, Upload, UploadId, digest_text, latest,
 };
 
 pub(super) const TOUCH_UPLOAD: &str = "UPDATE uploads SET active_ms = ?3 WHERE tenant = ?1 AND name = ?2 AND (active_ms < ?3 OR active_ms > ?4)";
@@ -111,13 +111,14 @@ pub(super) fn attach(
     conn: TenantConnection<'_>,
     id: UploadId,
     attachment: &Attachment,
+    digest: Option<&Digest>,
     now_ms: u64,
 ) -> rusqlite::Result<AttachOutcome> {
     let Some(upload) = queries::upload_by_id(conn, id)? else {
         return Ok(AttachOutcome::Gone);
     };
     conn.prepare(
-        "UPDATE uploads SET object = ?3, size_bytes = ?4, \
+        "UPDATE uploads SET object = ?3, size_bytes = ?4, digest = ?7, \
          active_ms = iif(active_ms > ?6, ?5, max(active_ms, ?5)) WHERE tenant = ?1 AND id = ?2",
     )?
     .execute(params![
@@ -127,6 +128,7 @@ pub(super) fn attach(
         integer(attachment.size_bytes),
         integer(now_ms),
         integer(now_ms.saturating_add(MAX_CLOCK_SKEW_MS)),
+        digest.map(|digest| digest_text::column(&attachment.object, digest)),
     ])?;
     let replaced = upload.attachment.filter(|before| before.object != attachment.object);
     if let Some(Attachment { object, size_bytes }) = &replaced {
@@ -172,10 +174,11 @@ fn insert_entry(
     conn.prepare(concat!(
         "INSERT INTO entries \
          (tenant, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded, \
-         uses, facts, trust) \
+         uses, facts, trust, digest) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, \
          0, (SELECT facts FROM uploads WHERE tenant = ?1 AND id = ?10), \
-         (SELECT trust FROM uploads WHERE tenant = ?1 AND id = ?10)) RETURNING ",
+         (SELECT trust FROM uploads WHERE tenant = ?1 AND id = ?10), \
+         (SELECT digest FROM uploads WHERE tenant = ?1 AND id = ?10)) RETURNING ",
         entry_columns!()
     ))?
     .query_one(
@@ -264,6 +267,19 @@ pub(super) fn mark_durable(conn: TenantConnection<'_>, ids: &[EntryId]) -> rusql
     Ok(())
 }
 
+/// See [`crate::Catalogue::record_digest`].
+pub(super) fn record_digest(
+    conn: TenantConnection<'_>,
+    id: EntryId,
+    object: &ObjectName,
+    digest: &Digest,
+) -> rusqlite::Result<bool> {
+    let text = digest_text::column(object, digest);
+    let mut statement =
+        conn.prepare("UPDATE entries SET digest = ?4 WHERE tenant = ?1 AND id = ?2 AND object = ?3")?;
+    Ok(statement.execute(params![conn.tenant(), integer(id.0), object.as_str(), text])? > 0)
+}
+
 /// See [`crate::Index::secret`].
 pub(super) fn secret(conn: TenantConnection<'_>, name: &str, fresh: &[u8]) -> rusqlite::Result<Vec<u8>> {
     if let Some(stored) = queries::secret(conn, name)? {
@@ -287,5 +303,7 @@ pub(super) fn forget(conn: TenantConnection<'_>) -> rusqlite::Result<bool> {
     ledger::forget(conn)?;
     conn.prepare("DELETE FROM refusals WHERE tenant = ?1")?.execute([conn.tenant()])?;
     conn.prepare("DELETE FROM departed WHERE tenant = ?1")?.execute([conn.tenant()])?;
+    conn.prepare("DELETE FROM history WHERE tenant = ?1")?.execute([conn.tenant()])?;
+    conn.prepare("DELETE FROM history_writers WHERE tenant = ?1")?.execute([conn.tenant()])?;
     Ok(true)
 }

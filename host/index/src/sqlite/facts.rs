@@ -11,8 +11,7 @@ use crate::{
     facts::{MAX_NAMESAKES, folded_name},
 };
 
-pub(super) const ENTRY_DETAILS: &str =
-    "SELECT id, uses, facts, trust, quarantined_ms FROM entries WHERE tenant = ?1 AND id = ?2";
+pub(super) const ENTRY_DETAILS: &str = "SELECT id, uses, facts, trust, quarantined_ms, object, digest FROM entries WHERE tenant = ?1 AND id = ?2";
 
 pub(super) const UPLOAD_FACTS: &str = "SELECT facts FROM uploads WHERE tenant = ?1 AND id = ?2";
 
@@ -61,6 +60,7 @@ fn details(row: &Row<'_>) -> rusqlite::Result<EntryDetails> {
         uses: rows::optional_number(row, 1)?,
         trust: rows::trust(row, 3)?,
         quarantined_ms: rows::optional_number(row, 4)?,
+        digest: rows::digest(row, 5)?,
     })
 }
 

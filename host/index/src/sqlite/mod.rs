@@ -13,6 +13,7 @@ mod facts;
 mod fault;
 mod file_watch;
 mod find;
+mod history;
 mod ledger;
 mod long_searches;
 mod queries;
@@ -37,7 +38,7 @@ use std::{
 
 use async_trait::async_trait;
 use larder_common::TenantName;
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 
 use self::{
     database::Database,
@@ -182,10 +183,14 @@ impl Index for SqliteIndex {
         &self,
         id: UploadId,
         attachment: &Attachment,
+        digest: Option<&Digest>,
         now_ms: u64,
     ) -> Result<AttachOutcome, IndexError> {
-        let attachment = attachment.clone();
-        self.write("attaching an object", move |conn| changes::attach(conn, id, &attachment, now_ms)).await
+        let (content, digest) = (attachment.clone(), digest.cloned());
+        self.write("attaching an object", move |conn| {
+            changes::attach(conn, id, &content, digest.as_ref(), now_ms)
+        })
+        .await
     }
 
     async fn finalize(

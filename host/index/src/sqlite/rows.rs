@@ -3,13 +3,13 @@
 //! SQLite's integers are signed. A number that does not fit is stored as the largest one. Ids never
 //! grow that large, so such an id matches nothing.
 
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 use rusqlite::{
     Row,
     types::{FromSqlError, Type},
 };
 
-use crate::{Attachment, Entry, EntryId, Slot, Trust, Upload, UploadId};
+use crate::{Attachment, Entry, EntryId, Slot, Trust, Upload, UploadId, digest_text};
 
 /// The columns that [`entry`] reads, as the list of a `SELECT`.
 macro_rules! entry_columns {
@@ -109,6 +109,12 @@ pub(super) fn optional_number(row: &Row<'_>, column: usize) -> rusqlite::Result<
         Type::Null => Ok(None),
         _ => number(row, column).map(Some),
     }
+}
+
+/// Reads the digest of the object in a column from the next one.
+pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Digest>> {
+    let Some(text) = row.get::<_, Option<String>>(column + 1)? else { return Ok(None) };
+    Ok(digest_text::parse(&row.get::<_, String>(column)?, &text))
 }
 
 /// Reads text that is stored as a BLOB.

@@ -29,6 +29,8 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("V8__ledger", include_str!("migrations/V8__ledger.sql")),
     ("V9__refusals", include_str!("migrations/V9__refusals.sql")),
     ("V10__management", include_str!("migrations/V10__management.sql")),
+    ("V11__digests", include_str!("migrations/V11__digests.sql")),
+    ("V12__history", include_str!("migrations/V12__history.sql")),
 ];
 
 /// Longest wait for another process that writes.

@@ -5,6 +5,7 @@ mod entries;
 mod failures;
 mod keys;
 mod revoke;
+mod scrub;
 mod server;
 mod stats;
 mod uploads;
@@ -35,6 +36,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(server::tenants))
         .routes(routes!(server::config))
         .routes(routes!(server::sweep))
+        .routes(routes!(server::rules))
+        .routes(routes!(scrub::status, scrub::start, scrub::stop))
         .routes(routes!(stats::stats))
         .routes(routes!(entries::list, entries::delete_many))
         .routes(routes!(entries::get, entries::delete))

@@ -114,7 +114,7 @@ pub(crate) async fn actor(
 
 impl Session {
     /// Returns all ids that a repository has here: what is revoked is not to stay under another one.
-    async fn repositories(&self, name: Option<&str>) -> Result<Vec<String>, Problem> {
+    pub(super) async fn repositories(&self, name: Option<&str>) -> Result<Vec<String>, Problem> {
         let Some(name) = name else { return Ok(Vec::new()) };
         if !name.contains('/') {
             return Ok(vec![name.to_owned()]);

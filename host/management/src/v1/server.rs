@@ -85,6 +85,14 @@ pub(crate) async fn tenants(Reader(session): Reader) -> Json<Vec<TenantInfo>> {
     Json(tenants)
 }
 
+/// The rules in force (`active`), those that are only asked and compared (`shadow`), and what has become of
+/// their questions. Each is null where there are none.
+#[utoipa::path(get, path = "/rules", params(super::TenantParam), tag = "server",
+    responses((status = 200, body = Object), failures::Tenant))]
+pub(crate) async fn rules(Reader(session): Reader) -> Json<Value> {
+    Json(session.tenant.rules())
+}
+
 /// The effective configuration, with secrets masked.
 #[utoipa::path(get, path = "/config", tag = "server",
     responses((status = 200, body = Object), failures::Admin))]

@@ -12,8 +12,8 @@ use larder_index::{
     RepositoryName, Reservation, SavedBy, Slot, Trust, Upload, UploadId, sqlite::SqliteIndex,
 };
 use larder_management::{
-    Action, ExplainQuery, Fault, MasterKey, NewKey, Revocation, Server, ServerStatus, SweepOutcome, Tenant,
-    TenantInfo, router,
+    Action, ExplainQuery, Fault, MasterKey, NewKey, Revocation, ScrubRequest, ScrubStatus, Server,
+    ServerStatus, SweepOutcome, Tenant, TenantInfo, router,
 };
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -210,7 +210,7 @@ pub(crate) async fn make_entry(
     let upload = reserve(index, repository, scope, key).await;
     let object = larder_storage::ObjectName::parse(format!("object-{}", upload.name)).unwrap();
     let attachment = Attachment { object, size_bytes };
-    index.attach(upload.id, &attachment, 1_000).await.unwrap();
+    index.attach(upload.id, &attachment, None, 1_000).await.unwrap();
     index.finalize(upload.id, &attachment, &Durability::Durable, 1_000).await.unwrap().unwrap().id
 }
 
@@ -264,6 +264,14 @@ impl Tenant for TestTenant {
         None
     }
 
+    fn repository_limit_bytes(&self, id: &str, name: &str) -> Option<u64> {
+        (id == "7" && name == "acme/app").then_some((3 << 30) + 5)
+    }
+
+    fn unused_days(&self) -> Option<u64> {
+        Some(90)
+    }
+
     async fn delete_entry(&self, entry: &Entry) -> Result<bool, Fault> {
         self.deleted.lock().unwrap().push(entry.id.0);
         Ok(self.index.delete_entry(entry.id, &Departure { cause: Cause::Manual, at_ms: 5_000 }).await?)
@@ -275,6 +283,26 @@ impl Tenant for TestTenant {
 
     async fn revoke(&self, _by: &SavedBy, action: Action, dry_run: bool) -> Result<Revocation, Fault> {
         Ok(Revocation { action, dry_run, entries: Vec::new(), uploads: 0, unknown: 0 })
+    }
+
+    fn rules(&self) -> Value {
+        json!({ "active": null, "shadow": null })
+    }
+
+    async fn start_scrub(
+        &self,
+        asked: ScrubRequest,
+        _repositories: Vec<String>,
+    ) -> Result<Option<ScrubStatus>, Fault> {
+        Ok(Some(ScrubStatus { running: true, repair: asked.repair, ..ScrubStatus::default() }))
+    }
+
+    fn scrub_status(&self) -> Result<ScrubStatus, Fault> {
+        Ok(ScrubStatus::default())
+    }
+
+    fn stop_scrub(&self) -> Result<ScrubStatus, Fault> {
+        Ok(ScrubStatus::default())
     }
 
     async fn explain(&self, query: ExplainQuery) -> Result<Value, Fault> {

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use larder_index::{
     AccessKey, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MatchKind, Within,
+    catalogue::{HistoryBatch, HistoryQuery, HistorySum},
 };
+use larder_storage::{Digest, ObjectName};
 
 use super::MeasuredIndex;
 
@@ -36,6 +38,15 @@ impl Catalogue for MeasuredIndex {
         self.inner.count_entries(within).await
     }
 
+    async fn record_digest(
+        &self,
+        id: EntryId,
+        object: &ObjectName,
+        digest: &Digest,
+    ) -> Result<bool, IndexError> {
+        self.inner.record_digest(id, object, digest).await
+    }
+
     async fn add_access_key(&self, key: &AccessKey) -> Result<bool, IndexError> {
         self.inner.add_access_key(key).await
     }
@@ -46,5 +57,17 @@ impl Catalogue for MeasuredIndex {
 
     async fn list_access_keys(&self) -> Result<Vec<AccessKey>, IndexError> {
         self.inner.list_access_keys().await
+    }
+
+    async fn add_history(&self, batch: &HistoryBatch) -> Result<(), IndexError> {
+        self.inner.add_history(batch).await
+    }
+
+    async fn sum_history(&self, query: &HistoryQuery) -> Result<Vec<HistorySum>, IndexError> {
+        self.inner.sum_history(query).await
+    }
+
+    async fn trim_history(&self, before_hour: u64, most: usize, limit: usize) -> Result<usize, IndexError> {
+        self.inner.trim_history(before_hour, most, limit).await
     }
 }

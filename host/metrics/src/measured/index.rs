@@ -9,7 +9,7 @@ use larder_index::{
     EntryId, EntryUses, Facts, Index, IndexError, Leaving, LeavingId, MatchKind, Near, Probe, RepositoryName,
     Reservation, Room, SavedBy, SavedPage, Slot, Trust, Upload, UploadId, Within,
 };
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 
 use super::measured;
 use crate::{Health, Metrics, calls::Meters};
@@ -122,7 +122,9 @@ measured! {
     fn get_upload(&self, name: &UploadName) -> Option<Upload>;
     fn get_upload_by_id(&self, id: UploadId) -> Option<Upload>;
     fn find_upload(&self, slot: &Slot) -> Option<Upload>;
-    fn attach(&self, id: UploadId, attachment: &Attachment, now_ms: u64) -> AttachOutcome;
+    fn attach(
+        &self, id: UploadId, attachment: &Attachment, digest: Option<&Digest>, now_ms: u64,
+    ) -> AttachOutcome;
     fn abandon(&self, id: UploadId) -> bool;
     fn abandon_idle(&self, id: UploadId, idle_before_ms: u64) -> bool;
     fn find_departed(&self, repository: &str, key: &str, kind: MatchKind, limit: usize) -> Vec<Departed>;

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use super::InForce;
+use super::in_force::InForce;
 use crate::session::Session;
 
 /// Most sessions of a thread. With more tenants that have rules the longest unused one ends; it starts

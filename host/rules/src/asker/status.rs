@@ -6,12 +6,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{failure::Failure, types::Interface};
 
 /// The rules in force, and what has become of the questions since they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// What the rules are called.
     pub name: String,
@@ -22,7 +22,7 @@ pub struct Status {
 }
 
 /// The questions of an interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceStatus {
     /// The interface.
     pub interface: Interface,

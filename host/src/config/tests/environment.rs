@@ -82,6 +82,7 @@ fn every_variable_sets_its_setting() {
         ("LARDER_CASE_SENSITIVE_KEYS", "true", |s| s.database.case_sensitive_keys.to_string(), "true"),
         ("URL_SIGNING_SECRET", "0123456789abcdef", |s| format!("{:?}", s.urls.signing_secret), "Some(***)"),
         ("LARDER_RULES", "/r.js", |s| format!("{:?}", s.rules.file), "Some(\"/r.js\")"),
+        ("LARDER_RULES_SHADOW", "/s.js", |s| format!("{:?}", s.rules.shadow), "Some(\"/s.js\")"),
         ("LARDER_POLICY", "/p.wasm", |s| format!("{:?}", s.policy.component), "Some(\"/p.wasm\")"),
         ("CACHE_CLEANUP_OLDER_THAN_DAYS", "0", |s| s.retention.unused_days.to_string(), "0"),
         ("LARDER_NEVER_USED_DAYS", "7", |s| s.retention.never_used_days.to_string(), "7"),

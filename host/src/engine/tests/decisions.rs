@@ -28,7 +28,7 @@ async fn entry(tenant: &Tenant, slot: &Slot, trust: Trust, at_ms: u64) -> Entry 
     let Reservation::Reserved(upload) = reserved else { panic!("{reserved:?}") };
     let object = ObjectName::parse(format!("p-{}", upload.name)).unwrap();
     let attachment = Attachment { object, size_bytes: 1 };
-    tenant.index.attach(upload.id, &attachment, at_ms).await.unwrap();
+    tenant.index.attach(upload.id, &attachment, None, at_ms).await.unwrap();
     let made = tenant.index.finalize(upload.id, &attachment, &Durability::Durable, at_ms).await;
     made.unwrap().unwrap()
 }

@@ -45,7 +45,7 @@ impl Fixture {
         };
         let stored = self.storage.put(&upload.name, whole(b"content")).await.unwrap();
         let attachment = Attachment { object: stored.object, size_bytes: stored.size_bytes };
-        self.index.attach(upload.id, &attachment, 1).await.unwrap();
+        self.index.attach(upload.id, &attachment, None, 1).await.unwrap();
         let until = self.durability.of_new_entry();
         self.index.finalize(upload.id, &attachment, &until, 1).await.unwrap().unwrap()
     }

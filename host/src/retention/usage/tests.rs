@@ -25,7 +25,7 @@ async fn fixture() -> (tempfile::TempDir, Arc<dyn Index>, Entry) {
     };
     let object = larder_storage::ObjectName::parse("object").unwrap();
     let attachment = Attachment { object, size_bytes: 1 };
-    index.attach(upload.id, &attachment, 0).await.unwrap();
+    index.attach(upload.id, &attachment, None, 0).await.unwrap();
     let entry = index.finalize(upload.id, &attachment, &Durability::Durable, 0).await.unwrap().unwrap();
     (folder, index, entry)
 }

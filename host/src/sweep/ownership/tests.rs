@@ -56,7 +56,7 @@ impl Fixture {
         };
         let stored = self.storage.put(&upload.name, whole(b"content")).await.unwrap();
         let attachment = Attachment { object: stored.object, size_bytes: stored.size_bytes };
-        index.attach(upload.id, &attachment, 1).await.unwrap();
+        index.attach(upload.id, &attachment, None, 1).await.unwrap();
         index.finalize(upload.id, &attachment, &Durability::Durable, 1).await.unwrap().unwrap().id
     }
 

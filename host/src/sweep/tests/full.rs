@@ -14,7 +14,7 @@ const MIB: usize = 1 << 20;
 
 fn content(bytes: &Bytes) -> Source {
     let bytes = bytes.clone();
-    Source { length: Some(bytes.len() as u64), chunks: stream::once(async { Ok(bytes) }).boxed() }
+    Source::new(Some(bytes.len() as u64), stream::once(async { Ok(bytes) }).boxed())
 }
 
 /// Saves an entry, as guest and interfaces do; abandons the upload if it does not fit. Returns
@@ -40,7 +40,7 @@ async fn save(tenant: &Tenant, key: &str, bytes: &Bytes) -> bool {
         Err(error) => panic!("{error:?}"),
     };
     let attachment = Attachment { object: stored.object, size_bytes: stored.size_bytes };
-    tenant.index.attach(upload.id, &attachment, NOW_MS).await.unwrap();
+    tenant.index.attach(upload.id, &attachment, None, NOW_MS).await.unwrap();
     let made = tenant.index.finalize(upload.id, &attachment, &Durability::Durable, NOW_MS).await;
     made.unwrap().is_some()
 }

@@ -51,6 +51,36 @@ async fn entries_that_a_rule_removes_leave_with_its_name_and_those_that_it_keeps
 }
 
 #[tokio::test]
+async fn rules_in_the_shadow_remove_nothing_and_say_what_they_would() {
+    with_fixture(async |fixture| {
+        let source = Source::Script { text: RULES.to_owned(), name: "rules.js".to_owned() };
+        fixture.tenant.rules.set_shadow(Some(Rules::load(source, None).unwrap()), 100).unwrap();
+        for key in ["npm-1", "npm-2", "go-1", "npm-3", "npm-4", "keep"] {
+            fixture.entry(key, NOW_MS).await;
+        }
+        assert_eq!(fixture.sweep(NOW_MS + 2 * DAY_MS).await.entries, 0);
+        let began = std::time::Instant::now();
+        let status = loop {
+            let status = fixture.tenant.rules.shadow_status().unwrap();
+            if status.answered + status.dropped == status.offered {
+                break status;
+            }
+            assert!(began.elapsed().as_secs() < 120, "{status:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        };
+        let counts: Vec<_> =
+            status.differences.iter().map(|kind| (&*kind.active, &*kind.shadow, kind.count)).collect();
+        assert_eq!(counts, [("default", "remove", 2), ("default", "keep", 1)]);
+        let removed: Vec<_> = status.examples.iter().filter(|example| example.shadow == "remove").collect();
+        assert_eq!(
+            removed.iter().map(|example| example.key.as_deref()).collect::<Vec<_>>(),
+            [Some("npm-2"), Some("npm-1")]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn rules_that_fail_leave_the_decision_to_the_policy() {
     with_fixture(async |fixture| {
         put_in_force(

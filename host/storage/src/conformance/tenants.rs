@@ -54,8 +54,8 @@ impl<F: Fixture> Fixture for OfATenant<F> {
         self.tenant = Some(self.inner.storage().tenant(&name(TENANT)).unwrap());
     }
 
-    async fn cut_short_below(&self, folder: &str, object: &ObjectName) {
-        self.inner.cut_short_below(&format!("{folder}tenants/{TENANT}/"), object).await;
+    async fn change_below(&self, folder: &str, object: &ObjectName, change: crate::conformance::Change) {
+        self.inner.change_below(&format!("{folder}tenants/{TENANT}/"), object, change).await;
     }
 }
 

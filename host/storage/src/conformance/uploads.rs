@@ -269,7 +269,7 @@ fn interrupted(bytes: &[u8]) -> (oneshot::Sender<()>, Source) {
     let (first, rest) = bytes.split_at(bytes.len() / 2);
     let pause = stream::once(async { _ = wait.await }).flat_map(|()| stream::empty());
     let chunks = whole(first).chunks.chain(pause).chain(whole(rest).chunks).boxed();
-    (go, Source { length: Some(bytes.len() as u64), chunks })
+    (go, Source::new(Some(bytes.len() as u64), chunks))
 }
 
 pub(crate) async fn bodies_under_way_at_the_commit_do_not_count(fixture: impl Fixture) {

@@ -23,7 +23,7 @@ use super::{
     uploads::{Locked, UploadCache},
 };
 use crate::{
-    BlockId, MAX_BLOCKS, StorageError, Stored, UploadName,
+    BlockId, Digest, MAX_BLOCKS, StorageError, Stored, UploadName,
     extents::{self, Extent},
 };
 
@@ -76,7 +76,7 @@ impl FileCommit {
                 .iter()
                 .for_each(|gap| sys::punch(&data, gap.offset, gap.length));
         }
-        Ok(stored(&record))
+        Ok(stored(&record, plan.digest))
     }
 
     /// Handles a repeated commit.
@@ -88,7 +88,8 @@ impl FileCommit {
                 journal.blocks.get(*number as usize).is_some_and(|block| block.id == *id)
             });
         if is_same {
-            Ok(stored(commit))
+            let blocks = commit.list.iter().filter_map(|number| journal.blocks.get(*number as usize));
+            Ok(stored(commit, Digest::of_blocks(blocks.map(|block| (block.extent.length, block.digest)))))
         } else {
             Err(StorageError::Invalid("the upload was committed with another block list".to_owned()))
         }
@@ -117,8 +118,8 @@ impl FileCommit {
     }
 }
 
-fn stored(commit: &CommitRecord) -> Stored {
-    Stored { object: commit.object.name(), size_bytes: commit.size_bytes }
+fn stored(commit: &CommitRecord, digest: Option<Digest>) -> Stored {
+    Stored { object: commit.object.name(), size_bytes: commit.size_bytes, digest }
 }
 
 /// The object that a list makes of the staged blocks.
@@ -126,6 +127,7 @@ struct ObjectLayout {
     list: Vec<u32>,
     extents: Vec<Extent>,
     size_bytes: u64,
+    digest: Option<Digest>,
     /// The data file is the content.
     is_plain: bool,
 }
@@ -143,7 +145,8 @@ impl ObjectLayout {
         let whole = Extent { offset: 0, length: staging.end };
         let is_plain = staging.end == 0 || extents == [whole];
         let list = blocks.iter().map(|block| block.number).collect();
-        Ok(Self { list, extents, size_bytes, is_plain })
+        let digest = Digest::of_blocks(blocks.iter().map(|block| (block.extent.length, block.digest)));
+        Ok(Self { list, extents, size_bytes, digest, is_plain })
     }
 }
 

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | opened | the id of the boot in which the upload began; always the first record |
 //! | block | offset u64, length u64, id |
+//! | block with a digest | SHA-256 of the bytes, and the same |
 //! | committed | size u64, length of the object's name u8, name, and for each listed id the number u32 of its block record |
 //!
 //! All numbers are little-endian. Reading ends at the first record that is not whole: the process
@@ -19,12 +20,13 @@
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 use super::layout::ObjectPath;
-use crate::{BlockId, MAX_BLOCKS, extents::Extent};
+use crate::{BlockId, MAX_BLOCKS, Sha256, extents::Extent};
 
 const HEADER_BYTES: usize = 9;
 const OPENED: u8 = 0;
 const BLOCK: u8 = 1;
 const COMMITTED: u8 = 2;
+const DIGESTED_BLOCK: u8 = 3;
 
 /// Most block records of an upload (Azure's limit of uncommitted blocks). Bounds the memory of an
 /// upload.
@@ -32,13 +34,15 @@ pub(super) const MAX_RECORDS: usize = 2 * MAX_BLOCKS;
 
 /// Longest journal that Larder writes: all records with the longest ids, and the longest list.
 const MAX_JOURNAL_BYTES: u64 =
-    (MAX_RECORDS * (HEADER_BYTES + 16 + BlockId::MAX_BYTES) + 4 * MAX_BLOCKS + 1024) as u64;
+    (MAX_RECORDS * (HEADER_BYTES + 48 + BlockId::MAX_BYTES) + 4 * MAX_BLOCKS + 1024) as u64;
 
 /// A complete block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BlockRecord {
     pub(super) id: BlockId,
     pub(super) extent: Extent,
+    /// SHA-256 of its bytes. `None` if that was not asked for.
+    pub(super) digest: Option<Sha256>,
 }
 
 /// The object of a committed upload.
@@ -66,12 +70,13 @@ pub(super) fn opened(boot: &str) -> Vec<u8> {
 }
 
 /// Returns the record of a block.
-pub(super) fn block(id: &BlockId, extent: Extent) -> Vec<u8> {
-    let mut body = Vec::with_capacity(16 + id.as_str().len());
+pub(super) fn block(id: &BlockId, extent: Extent, digest: Option<&Sha256>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(48 + id.as_str().len());
+    body.extend(digest.into_iter().flatten());
     body.extend_from_slice(&extent.offset.to_le_bytes());
     body.extend_from_slice(&extent.length.to_le_bytes());
     body.extend_from_slice(id.as_str().as_bytes());
-    record(BLOCK, &body)
+    record(if digest.is_some() { DIGESTED_BLOCK } else { BLOCK }, &body)
 }
 
 /// Returns the record of a commit.
@@ -144,7 +149,11 @@ fn split(bytes: &[u8]) -> Option<(JournalRecord<'_>, &[u8])> {
 impl Journal {
     fn take(&mut self, record: &JournalRecord<'_>) -> Option<()> {
         match record.kind {
-            BLOCK => self.blocks.push(parse_block(record.body)?),
+            BLOCK => self.blocks.push(parse_block(record.body, None)?),
+            DIGESTED_BLOCK => {
+                let (digest, body) = record.body.split_first_chunk::<32>()?;
+                self.blocks.push(parse_block(body, Some(*digest))?);
+            }
             COMMITTED => self.committed = Some(parse_committed(record.body)?),
             _ => return None,
         }
@@ -152,13 +161,13 @@ impl Journal {
     }
 }
 
-fn parse_block(body: &[u8]) -> Option<BlockRecord> {
+fn parse_block(body: &[u8], digest: Option<Sha256>) -> Option<BlockRecord> {
     let (offset, rest) = body.split_first_chunk::<8>()?;
     let (length, id) = rest.split_first_chunk::<8>()?;
     let extent = Extent { offset: u64::from_le_bytes(*offset), length: u64::from_le_bytes(*length) };
     extent.offset.checked_add(extent.length)?;
     let id = BlockId::parse(std::str::from_utf8(id).ok()?).ok()?;
-    Some(BlockRecord { id, extent })
+    Some(BlockRecord { id, extent, digest })
 }
 
 fn parse_committed(body: &[u8]) -> Option<CommitRecord> {

@@ -19,7 +19,7 @@ use super::{
     layout::{self, Kind, ObjectPath},
     writer::{self, WriteTarget},
 };
-use crate::{Source, StorageError, Stored, UploadName};
+use crate::{Digest, Source, StorageError, Stored, UploadName, digest::recorded};
 
 const CONTEXT: &str = "creating an object";
 
@@ -64,6 +64,7 @@ pub(super) async fn put(
     upload: &UploadName,
     source: Source,
 ) -> Result<Stored, StorageError> {
+    let recorder = source.recorder();
     let mut claim = disk.claim(source.length).await?;
     let _descriptor = disk.body_descriptor().await?;
     let is_small = source.length.is_some_and(|length| length <= writer::SMALL_BYTES);
@@ -73,7 +74,10 @@ pub(super) async fn put(
     let result = writer::write(disk, &new, 0, source, &budget.transfer(), &mut claim).await;
     new.is_settled.store(true, Relaxed);
     match result {
-        Ok(size_bytes) => Ok(Stored { object: new.path.name(), size_bytes }),
+        Ok(size_bytes) => {
+            let digest = recorded(recorder.as_ref(), size_bytes).map(Digest::Whole);
+            Ok(Stored { object: new.path.name(), size_bytes, digest })
+        }
         Err(error) => {
             let remove = move || layout::delete(&new.disk.dirs.objects, new.path.as_str());
             // The first error is returned. If the delete fails, the file is an orphan for the

@@ -29,7 +29,8 @@ use super::{
     writer::{self, WriteTarget},
 };
 use crate::{
-    BlockId, Source, StagedBlock, StorageError, UploadName,
+    BlockId, Sha256, Source, StagedBlock, StorageError, UploadName,
+    digest::recorded,
     extents::{self, Extent},
 };
 
@@ -97,6 +98,7 @@ pub(super) struct JournaledBlock {
     /// The number of its record.
     pub(super) number: u32,
     pub(super) extent: Extent,
+    pub(super) digest: Option<Sha256>,
 }
 
 impl Drop for OpenUpload {
@@ -130,7 +132,7 @@ impl OpenUpload {
         for block in journal.blocks {
             // Impossible within one boot, unless the file was truncated; it must not be served.
             if block.extent.end() <= length {
-                staging.remember(&block.id, block.extent);
+                staging.remember(&block.id, block.extent, block.digest);
             }
             staging.records += 1;
         }
@@ -168,9 +170,9 @@ impl OpenUpload {
         self.files.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn remember(&mut self, id: &BlockId, extent: Extent) -> Option<JournaledBlock> {
+    fn remember(&mut self, id: &BlockId, extent: Extent, digest: Option<Sha256>) -> Option<JournaledBlock> {
         let number = u32::try_from(self.records).unwrap_or(u32::MAX);
-        let replaced = self.blocks.insert(id.clone(), JournaledBlock { number, extent });
+        let replaced = self.blocks.insert(id.clone(), JournaledBlock { number, extent, digest });
         if replaced.is_none() {
             self.remembered.fetch_add(1, Relaxed);
         }
@@ -178,13 +180,18 @@ impl OpenUpload {
     }
 
     /// Adds a complete block; returns the one that it replaces.
-    fn record(&mut self, id: &BlockId, extent: Extent) -> Result<Option<JournaledBlock>, StorageError> {
+    fn record(
+        &mut self,
+        id: &BlockId,
+        extent: Extent,
+        digest: Option<Sha256>,
+    ) -> Result<Option<JournaledBlock>, StorageError> {
         if self.records >= journal::MAX_RECORDS {
             return Err(too_many_blocks());
         }
         let files = self.files.as_mut().ok_or(StorageError::NotFound)?;
-        files.append(&journal::block(id, extent)).map_err(errors::failed(CONTEXT))?;
-        let replaced = self.remember(id, extent);
+        files.append(&journal::block(id, extent, digest.as_ref())).map_err(errors::failed(CONTEXT))?;
+        let replaced = self.remember(id, extent, digest);
         self.records += 1;
         Ok(replaced)
     }
@@ -246,6 +253,7 @@ pub(super) async fn put_block(
     source: Source,
 ) -> Result<u64, StorageError> {
     let (transfer, disk) = (budget.transfer(), &uploads.context().disk);
+    let recorder = source.recorder();
     let mut claim = disk.claim(source.length).await?;
     let place = match source.length {
         Some(length) => {
@@ -263,7 +271,7 @@ pub(super) async fn put_block(
             place
         }
     };
-    complete(disk, &place, id).await?;
+    complete(disk, &place, id, recorded(recorder.as_ref(), place.extent.length)).await?;
     Ok(place.extent.length)
 }
 
@@ -338,21 +346,31 @@ async fn copy(disk: &Disk, spool: Arc<Spool>, place: &Arc<BlockExtent>) -> Resul
 }
 
 /// Adds a complete block, once its record is written.
-async fn complete(disk: &Disk, place: &Arc<BlockExtent>, id: &BlockId) -> Result<(), StorageError> {
+async fn complete(
+    disk: &Disk,
+    place: &Arc<BlockExtent>,
+    id: &BlockId,
+    digest: Option<Sha256>,
+) -> Result<(), StorageError> {
     let locked = disk.threads.bounded(CONTEXT, Arc::clone(&place.handle).lock_owned()).await?;
     if disk.inline.writes.allowed() && place.is_open() {
-        return disk.inline.writes.timed(|| record(locked, place, id));
+        return disk.inline.writes.timed(|| record(locked, place, id, digest));
     }
     let (place, id) = (Arc::clone(place), id.clone());
-    disk.transfer(CONTEXT, move || record(locked, &place, &id)).await
+    disk.transfer(CONTEXT, move || record(locked, &place, &id, digest)).await
 }
 
-fn record(mut locked: Locked, place: &Arc<BlockExtent>, id: &BlockId) -> Result<(), StorageError> {
+fn record(
+    mut locked: Locked,
+    place: &Arc<BlockExtent>,
+    id: &BlockId,
+    digest: Option<Sha256>,
+) -> Result<(), StorageError> {
     let UploadState::Open(staging) = &mut *locked else { return Err(closed()) };
     if !staging.owns(&place.files) {
         return Err(closed());
     }
-    let replaced = staging.record(id, place.extent)?;
+    let replaced = staging.record(id, place.extent, digest)?;
     place.is_complete.store(true, Relaxed);
     if let Some(replaced) = replaced {
         block_extent::free(&place.handle, &place.files, replaced.extent);

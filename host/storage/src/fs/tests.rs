@@ -109,11 +109,11 @@ impl Fixture for Temporary {
         self.restart_in(BOOT);
     }
 
-    async fn cut_short_below(&self, folder: &str, object: &ObjectName) {
+    async fn change_below(&self, folder: &str, object: &ObjectName, change: crate::conformance::Change) {
         let path = self.object_path_below(folder, object);
-        let file = std::fs::File::options().write(true).open(path).unwrap();
-        let length = file.metadata().unwrap().len();
-        file.set_len(length - 1).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        change(&mut bytes);
+        std::fs::write(path, bytes).unwrap();
     }
 }
 

@@ -14,7 +14,10 @@ use super::{
     staging::{Block, BlockLocation, Buffered, StoredPart},
     uploads::{self, Upload},
 };
-use crate::{BlockId, Content, Source, StorageError, UploadName, bucket::Bucket};
+use crate::{
+    BlockId, Content, DigestRecorder, Sha256, Source, StorageError, UploadName, bucket::Bucket,
+    digest::recorded,
+};
 
 /// Parts of one body sent at the same time, while the next is received.
 const MAX_SENDS: usize = 2;
@@ -28,6 +31,7 @@ struct BlockUpload<'a> {
     upload: Arc<Upload>,
     session: Arc<Session>,
     id: &'a BlockId,
+    recorder: Option<DigestRecorder>,
     _in_flight: InFlight,
 }
 
@@ -40,7 +44,8 @@ pub(super) async fn put_block(
 ) -> Result<u64, StorageError> {
     let (upload, session) = uploads::open(shared, name).await?;
     let in_flight = Session::begin_body(&session);
-    let block = BlockUpload { shared, upload, session, id, _in_flight: in_flight };
+    let block =
+        BlockUpload { shared, upload, session, id, recorder: source.recorder(), _in_flight: in_flight };
     if let Some(length) = source.length.filter(|length| shared.is_streamed_through(*length)) {
         return block.stream_through(source.into_content(length)).await;
     }
@@ -82,7 +87,8 @@ impl BlockUpload<'_> {
                 return Err(uploads::closed());
             }
             let time = self.session.next_timestamp(self.shared);
-            let block = Buffered { id: self.id.clone(), time, bytes, _permit: permit, spilled: None };
+            let (id, digest) = (self.id.clone(), self.digest(length));
+            let block = Buffered { id, time, bytes, digest, _permit: permit, spilled: None };
             self.session.append(self.shared, block)?
         };
         if let Some(sealed) = full {
@@ -123,14 +129,21 @@ impl BlockUpload<'_> {
         Ok(length)
     }
 
+    /// Returns the SHA-256 of a body of this length, which has been received.
+    fn digest(&self, length: u64) -> Option<Sha256> {
+        recorded(self.recorder.as_ref(), length)
+    }
+
     /// Records a block whose parts are stored, and then adds it to the staged blocks.
     async fn publish(&self, parts: &[StoredPart], length: u64) -> Result<(), StorageError> {
         let time = self.session.next_timestamp(self.shared);
-        let entry = journal::BlockEntry { id: self.id.clone(), time, offset: 0, length };
+        let digest = self.digest(length);
+        let entry = journal::BlockEntry { id: self.id.clone(), time, offset: 0, length, digest };
         let key = self.session.record(self.shared, parts, &[entry]).await?;
         let gate = self.upload.gate.read().await;
         let published = if self.upload.is_current(&self.session) {
-            self.session.insert(self.id, Block { time, length, place: BlockLocation::Parts(parts.into(), 0) })
+            let place = BlockLocation::Parts(parts.into(), 0);
+            self.session.insert(self.id, Block { time, length, digest, place })
         } else {
             Err(uploads::closed())
         };

@@ -99,7 +99,7 @@ pub(super) struct BodyReader {
 
 impl BodyReader {
     pub(super) fn new(source: Source) -> Self {
-        let Source { length, chunks } = source;
+        let Source { length, chunks, .. } = source;
         Self { chunks, length, check: LengthCheck::new(length), rest: Bytes::new() }
     }
 

@@ -36,7 +36,7 @@ use super::{
     staging::{Block, BlockLocation, StoredPart},
     uploads::{Phase, Upload},
 };
-use crate::{BlockId, MAX_BLOCKS, ObjectName, StorageError, Stored, UploadName, bucket::Bucket};
+use crate::{BlockId, Digest, MAX_BLOCKS, ObjectName, StorageError, Stored, UploadName, bucket::Bucket};
 
 /// How often the bucket is polled for blocks that another process still has in memory.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -135,7 +135,10 @@ impl Commit {
             future::try_join_all(sends).await?;
         }
         let (blocks, leftovers) = self.gather(session, listing).await?;
-        self.plan(session, &blocks, &leftovers).await
+        let mut planned = self.plan(session, &blocks, &leftovers).await?;
+        let digest = Digest::of_blocks(blocks.iter().map(|block| (block.length, block.digest)));
+        planned.plan.digest = digest.map(|digest| digest.to_string());
+        Ok(planned)
     }
 
     /// Finds the blocks of the list, and the leftovers among them.
@@ -303,7 +306,8 @@ struct Planned {
 }
 
 fn stored(plan: &Plan) -> Result<Stored, StorageError> {
-    Ok(Stored { object: ObjectName::parse(plan.object.as_str())?, size_bytes: plan.size_bytes })
+    let digest = plan.digest.as_deref().and_then(|text| Digest::parse(text).ok());
+    Ok(Stored { object: ObjectName::parse(plan.object.as_str())?, size_bytes: plan.size_bytes, digest })
 }
 
 /// Stores a manifest beside its first data, and marks the other data as its own.

@@ -20,7 +20,7 @@ use super::{
     staging::{Block, BlockLocation, Buffered, Spill, StoredPart},
 };
 use crate::{
-    BlockId, StorageError, UploadName,
+    BlockId, Sha256, StorageError, UploadName,
     bucket::{Bucket, Pieces},
 };
 
@@ -75,11 +75,15 @@ pub(super) struct BlockEntry {
     pub(super) offset: u64,
     #[serde(rename = "l")]
     pub(super) length: u64,
+    /// SHA-256 of its bytes.
+    #[serde(rename = "d", default, with = "sha256_text", skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<Sha256>,
 }
 
 impl BlockEntry {
     pub(super) fn at(block: &Buffered, offset: u64) -> Self {
-        Self { id: block.id.clone(), time: block.time, offset, length: block.bytes.len() as u64 }
+        let (id, length) = (block.id.clone(), block.bytes.len() as u64);
+        Self { id, time: block.time, offset, length, digest: block.digest }
     }
 }
 
@@ -95,6 +99,28 @@ pub(super) mod block_id {
 
     pub(in crate::objects) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BlockId, D::Error> {
         BlockId::parse(String::deserialize(from)?).map_err(de::Error::custom)
+    }
+}
+
+/// A SHA-256 as text.
+mod sha256_text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::Sha256;
+
+    #[expect(clippy::ref_option, reason = "as serde calls it")]
+    pub(super) fn serialize<S: Serializer>(sha256: &Option<Sha256>, to: S) -> Result<S::Ok, S::Error> {
+        match sha256 {
+            Some(sha256) => to.serialize_str(&hex::encode(sha256)),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sha256>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+        let mut sha256 = Sha256::default();
+        hex::decode_to_slice(text, &mut sha256).map_err(de::Error::custom)?;
+        Ok(Some(sha256))
     }
 }
 
@@ -258,7 +284,7 @@ impl Record {
             return;
         };
         let spill = self.spill.map(|spill| Arc::new(Spill { key: spill.key, length: spill.length }));
-        for BlockEntry { id, time, offset, length } in self.blocks {
+        for BlockEntry { id, time, offset, length, digest } in self.blocks {
             let place = match &spill {
                 Some(spill) => BlockLocation::Spilled(Arc::clone(spill), offset),
                 None => BlockLocation::Parts(Arc::clone(&parts), offset),
@@ -267,7 +293,7 @@ impl Record {
                 known.time < time || known.time == time && matches!(known.place, BlockLocation::Spilled(..))
             };
             if blocks.get(&id).is_none_or(is_later) {
-                blocks.insert(id, Block { time, length, place });
+                blocks.insert(id, Block { time, length, digest, place });
             }
         }
     }

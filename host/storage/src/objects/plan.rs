@@ -34,6 +34,9 @@ pub(super) struct Plan {
     /// The manifest of a segmented object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) manifest: Option<Manifest>,
+    /// What is known of its bytes, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<String>,
     /// Blocks without a record: the leftovers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) blocks: Vec<PlannedBlock>,
@@ -129,7 +132,15 @@ pub(super) fn of_parts(
     let manifest = (!is_plain).then(|| Manifest::new(data.collect(), &extents, size_bytes));
     let named = if is_plain { Named::Plain(first) } else { Named::Segmented(first) };
     let multiparts = used.iter().map(|(base, used)| planned(base, used)).collect();
-    Ok(Plan { object: named.name()?.to_string(), size_bytes, list, multiparts, manifest, blocks })
+    Ok(Plan {
+        object: named.name()?.to_string(),
+        size_bytes,
+        list,
+        multiparts,
+        manifest,
+        digest: None,
+        blocks,
+    })
 }
 
 fn planned(base: &Base, used: &Used<'_>) -> PlannedMultipart {
@@ -146,7 +157,7 @@ pub(super) fn of_object(
     blocks: Vec<PlannedBlock>,
 ) -> Result<Plan, StorageError> {
     let object = Named::Plain(base.clone()).name()?.to_string();
-    Ok(Plan { object, size_bytes, list, multiparts: Vec::new(), manifest: None, blocks })
+    Ok(Plan { object, size_bytes, list, multiparts: Vec::new(), manifest: None, digest: None, blocks })
 }
 
 impl PlannedMultipart {

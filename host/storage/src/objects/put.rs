@@ -10,8 +10,9 @@ use super::{
     runtime::Task,
 };
 use crate::{
-    Source, StorageError, Stored, UploadName,
+    Digest, Source, StorageError, Stored, UploadName,
     bucket::{Bucket, Part},
+    digest::recorded,
 };
 
 /// Parts sent at the same time, while the next is received.
@@ -23,11 +24,16 @@ pub(super) async fn put(
     upload: &UploadName,
     source: Source,
 ) -> Result<Stored, StorageError> {
+    let recorder = source.recorder();
+    let stored = |object, size_bytes| {
+        let digest = recorded(recorder.as_ref(), size_bytes).map(Digest::Whole);
+        Stored { object, size_bytes, digest }
+    };
     let base = Base::random(upload)?;
     let object = Named::Plain(base.clone()).name()?;
     if let Some(length) = source.length.filter(|length| shared.is_streamed_through(*length)) {
         shared.bucket.send(&base.data(), source.into_content(length)).await?;
-        return Ok(Stored { object, size_bytes: length });
+        return Ok(stored(object, length));
     }
     let mut reader = BodyReader::new(source);
     let sizes = shared.sizes;
@@ -52,7 +58,7 @@ pub(super) async fn put(
             }
         }
     };
-    Ok(Stored { object, size_bytes })
+    Ok(stored(object, size_bytes))
 }
 
 async fn in_parts(

@@ -272,7 +272,7 @@ impl Session {
         if staging.tail_bytes >= min && staging.tail_bytes + length > part {
             full = Some(self.seal(shared, &mut staging)?);
         }
-        staging.remember(block.id.clone(), Block { time: block.time, length, place: BlockLocation::Memory });
+        staging.remember(block.id.clone(), block.staged());
         staging.tail_bytes += length;
         staging.tail.push(block);
         if full.is_none() && staging.tail_bytes >= part {

@@ -9,7 +9,7 @@ use super::{
     memory::MemoryPermit,
     session::{Multipart, Sealed},
 };
-use crate::{BlockId, MAX_BLOCKS, StorageError};
+use crate::{BlockId, MAX_BLOCKS, Sha256, StorageError};
 
 /// Most blocks staged in a session; a block that is sent again counts again. Bounds the memory of
 /// an upload.
@@ -48,6 +48,8 @@ pub(super) struct Block {
     /// When it was complete. Of several blocks with one id the latest counts.
     pub(super) time: u64,
     pub(super) length: u64,
+    /// SHA-256 of its bytes. `None` if that was not asked for.
+    pub(super) digest: Option<Sha256>,
     pub(super) place: BlockLocation,
 }
 
@@ -57,9 +59,18 @@ pub(super) struct Buffered {
     pub(super) id: BlockId,
     pub(super) time: u64,
     pub(super) bytes: Bytes,
+    pub(super) digest: Option<Sha256>,
     pub(super) _permit: MemoryPermit,
     /// The spilled object, and the offset in it.
     pub(super) spilled: Option<(Arc<Spill>, u64)>,
+}
+
+impl Buffered {
+    /// The block, as it is staged.
+    pub(super) fn staged(&self) -> Block {
+        let length = self.bytes.len() as u64;
+        Block { time: self.time, length, digest: self.digest, place: BlockLocation::Memory }
+    }
 }
 
 /// The staged blocks of a session.
@@ -106,7 +117,7 @@ impl Staging {
         self.touched = Instant::now();
         match self.blocks.get(&id) {
             Some(known) if known.time > block.time => return,
-            Some(Block { time, length, place: BlockLocation::Memory }) => {
+            Some(Block { time, length, place: BlockLocation::Memory, .. }) => {
                 // The bytes of the replaced block are dropped, unless its tail is sealed.
                 let (time, length) = (*time, *length);
                 let before = self.tail.len();

@@ -46,7 +46,7 @@ pub fn whole(bytes: &[u8]) -> Source {
 /// A source in chunks of `chunk_bytes`.
 pub fn chunked(bytes: &[u8], chunk_bytes: usize) -> Source {
     let chunks: Vec<_> = bytes.chunks(chunk_bytes).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-    Source { length: Some(bytes.len() as u64), chunks: stream::iter(chunks).boxed() }
+    Source::new(Some(bytes.len() as u64), stream::iter(chunks).boxed())
 }
 
 /// A source without an announced length.
@@ -62,10 +62,10 @@ pub fn announced(length: u64, bytes: &[u8]) -> Source {
 /// A source that fails after `bytes`.
 pub fn broken(length: Option<u64>, bytes: &[u8]) -> Source {
     let end = stream::iter([Err(SourceError::CutShort)]);
-    Source { length, chunks: whole(bytes).chunks.chain(end).boxed() }
+    Source::new(length, whole(bytes).chunks.chain(end).boxed())
 }
 
 /// A source that stalls after `bytes`.
 pub fn stuck(length: Option<u64>, bytes: &[u8]) -> Source {
-    Source { length, chunks: whole(bytes).chunks.chain(stream::pending()).boxed() }
+    Source::new(length, whole(bytes).chunks.chain(stream::pending()).boxed())
 }

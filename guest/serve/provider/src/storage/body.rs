@@ -5,7 +5,7 @@ use wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use super::{BodyFile, Outcome, Storage, invalid};
 use crate::{
     bindings::{
-        exports::larder::cache::storage::Stored,
+        exports::larder::cache::storage::{Error, Stored},
         wasi::{
             filesystem::types::{Descriptor, ErrorCode as FileErrorCode},
             http::types::{ErrorCode, Trailers},
@@ -22,6 +22,8 @@ use crate::{
 const STEP_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes that a body without a length is copied by.
 const COPY_BYTES: usize = 64 * 1024;
+/// How much of a refused body is read: as much as clients send at once.
+const REFUSED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The unread body of a request.
 pub(crate) struct Body {
@@ -32,10 +34,36 @@ pub(crate) struct Body {
     pub(crate) length: Option<u64>,
 }
 
+impl Body {
+    /// Reads a body that is refused with this error to its end, if it may be as long as that.
+    ///
+    /// The host closes a connection whose request was not read, and cannot say so in the response. So a
+    /// client that is still sending would see the end of the connection, and not why it was refused.
+    async fn refuse(mut self, error: Error) -> Error {
+        if self.length.is_some_and(|length| length > REFUSED_BYTES) {
+            return error;
+        }
+        let (mut read, mut buffer) = (0, Vec::with_capacity(COPY_BYTES));
+        while read < REFUSED_BYTES {
+            let (status, mut bytes) = self.data.read(buffer).await;
+            read += bytes.len() as u64;
+            if status == StreamResult::Dropped {
+                break;
+            }
+            bytes.clear();
+            buffer = bytes;
+        }
+        error
+    }
+}
+
 impl Storage<WasiDirectory> {
     /// Stores a body as a new object.
     pub(crate) async fn put(&self, upload: &str, body: Body) -> Outcome<Stored> {
-        let mut file = self.begin_body(upload, body.length.unwrap_or(0)).await?;
+        let mut file = match self.begin_body(upload, body.length.unwrap_or(0)).await {
+            Ok(file) => file,
+            Err(error) => return Err(body.refuse(error).await),
+        };
         let kept = match self.fill(&mut file, body).await {
             Ok(size_bytes) => self.keep_whole(&file, size_bytes).await,
             Err(error) => Err(error),
@@ -45,7 +73,10 @@ impl Storage<WasiDirectory> {
 
     /// Stages a body as a block.
     pub(crate) async fn put_block(&self, upload: &str, id: &str, body: Body) -> Outcome<u64> {
-        let mut file = self.begin_body(upload, body.length.unwrap_or(0)).await?;
+        let mut file = match self.begin_body(upload, body.length.unwrap_or(0)).await {
+            Ok(file) => file,
+            Err(error) => return Err(body.refuse(error).await),
+        };
         let kept = match self.fill(&mut file, body).await {
             Ok(size_bytes) => self.keep_block(&file, id, size_bytes).await,
             Err(error) => Err(error),

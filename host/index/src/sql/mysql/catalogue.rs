@@ -1,12 +1,14 @@
 //! What operators ask: lists in any order, counts, and access keys.
 
+use larder_storage::{Digest, ObjectName};
+
 use super::{
     MySql,
     statements::{Db, execute, fetch_all, fetch_optional},
     texts::entry_columns,
 };
 use crate::{
-    AccessKey, Entry, EntryOrder, MAX_ACCESS_KEYS, Within,
+    AccessKey, Entry, EntryId, EntryOrder, MAX_ACCESS_KEYS, Within, digest_text,
     sql::{
         catalogue::{AnyPlaceKey, CatalogueStatements, Scan, access_key, tenant_column},
         digest::HeadRange,
@@ -64,6 +66,9 @@ pub(super) const COUNT_REPOSITORY: &str = "SELECT COUNT(*) FROM entries FORCE IN
 pub(super) const COUNT_SCOPE: &str = "SELECT COUNT(*) FROM entries FORCE INDEX (entries_by_use_in_scope) \
      WHERE tenant = ? AND repository_head = ? AND scope_head = ?";
 
+/// Counts the row also if it does not change: the connection asks for rows found.
+const RECORD_DIGEST: &str = "UPDATE entries SET digest = ? WHERE tenant = ? AND id = ? AND object = ?";
+
 const ADD_KEY: &str =
     "INSERT IGNORE INTO access_keys (name, role, tenant, digest, created_ms) VALUES (?, ?, ?, ?, ?)";
 
@@ -103,6 +108,20 @@ impl CatalogueStatements for MySql {
         };
         let counted = fetch_optional(db.connection, statement, |row| rows::number(row, 0)).await?;
         Ok(counted.unwrap_or_default())
+    }
+
+    async fn record_digest(
+        db: &mut Db<'_>,
+        id: EntryId,
+        object: &ObjectName,
+        digest: &Digest,
+    ) -> Result<bool, Fault> {
+        let record = sqlx::query(RECORD_DIGEST)
+            .bind(digest_text::column(object, digest).into_bytes())
+            .bind(db.tenant())
+            .bind(integer(id.0))
+            .bind(object.as_str().as_bytes());
+        Ok(execute(db.connection, record).await? > 0)
     }
 
     async fn add_access_key(db: &mut Db<'_>, key: &AccessKey) -> Result<bool, Fault> {

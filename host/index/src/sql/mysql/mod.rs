@@ -8,6 +8,7 @@ mod catalogue;
 mod departed;
 mod facts;
 mod find;
+mod history;
 mod ledger;
 mod refold;
 mod refusals;
@@ -40,6 +41,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("ledger", include_str!("migrations/0007_ledger.sql")),
     ("refusals", include_str!("migrations/0008_refusals.sql")),
     ("management", include_str!("migrations/0009_management.sql")),
+    ("digests", include_str!("migrations/0010_digests.sql")),
+    ("history", include_str!("migrations/0011_history.sql")),
 ];
 
 /// Too long values are errors and are not truncated. Waiting for a row lock ends before the call

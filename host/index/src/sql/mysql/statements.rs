@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use larder_common::TenantName;
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 use sqlx::{
     Connection as _, MySqlConnection,
     mysql::{MySqlArguments, MySqlRow},
@@ -14,14 +14,14 @@ use super::{
     MySql, find, ledger,
     texts::{
         ATTACH, CAP_LAST_USED, ENTRIES, ENTRY_BY_ID, ENTRY_BY_SLOT, ENTRY_BY_UPLOAD, EXISTING,
-        FORGET_DEPARTED, FORGET_NAMES, FORGET_REFUSALS, FORGET_SECRETS, HAS_ROWS, INSERT_ENTRY,
-        INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT, REFERENCED, RENEW, SECRET,
-        SET_BLOCK, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME, UPLOAD_BY_SLOT, UPLOADS,
-        VOLATILE_ELSEWHERE, VOLATILE_HERE,
+        FORGET_DEPARTED, FORGET_HISTORY, FORGET_NAMES, FORGET_REFUSALS, FORGET_SECRETS, FORGET_WRITERS,
+        HAS_ROWS, INSERT_ENTRY, INSERT_SECRET, INSERT_UPLOAD, LOCK_UPLOAD, MARK_DURABLE, NEXT_TENANT,
+        REFERENCED, RENEW, SECRET, SET_BLOCK, TOUCH_ENTRY, TOUCH_UPLOADS, UPLOAD_BY_ID, UPLOAD_BY_NAME,
+        UPLOAD_BY_SLOT, UPLOADS, VOLATILE_ELSEWHERE, VOLATILE_HERE,
     },
 };
 use crate::{
-    AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest,
+    AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, digest_text, latest,
     sql::{
         fault::{Fault, RetrySafety},
         request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
@@ -150,6 +150,7 @@ impl Statements for MySql {
         db: &mut Db<'_>,
         id: UploadId,
         attachment: &Attachment,
+        digest: Option<&Digest>,
         now_ms: u64,
     ) -> Result<AttachOutcome, Fault> {
         let tenant = db.tenancy();
@@ -162,6 +163,7 @@ impl Statements for MySql {
         let attach = sqlx::query(ATTACH)
             .bind(attachment.object.as_str().as_bytes())
             .bind(integer(attachment.size_bytes))
+            .bind(digest.map(|digest| digest_text::column(&attachment.object, digest).into_bytes()))
             .bind(integer(now_ms))
             .bind(integer(now_ms))
             .bind(integer(now_ms))
@@ -301,7 +303,9 @@ impl Statements for MySql {
         if has_rows.fetch_optional(&mut *db.connection).await?.is_some() {
             return Ok(false);
         }
-        for forget in [FORGET_NAMES, FORGET_DEPARTED, FORGET_SECRETS, FORGET_REFUSALS] {
+        for forget in
+            [FORGET_NAMES, FORGET_DEPARTED, FORGET_SECRETS, FORGET_REFUSALS, FORGET_HISTORY, FORGET_WRITERS]
+        {
             execute(db.connection, db.query(forget).bind(db.tenant()).bind(db.tenant())).await?;
         }
         ledger::forget(db).await?;

@@ -58,7 +58,7 @@ pub(super) const RENEW: &str = "UPDATE uploads SET created_ms = ?, active_ms = ?
      WHERE tenant = ? AND id = ? AND created_ms = ? AND active_ms = ? AND object IS NULL";
 
 pub(super) const ATTACH: &str = concat!(
-    "UPDATE uploads SET object = ?, size_bytes = ?, active_ms = IF(active_ms - ",
+    "UPDATE uploads SET object = ?, size_bytes = ?, digest = ?, active_ms = IF(active_ms - ",
     max_clock_skew_ms!(),
     " > ?, ?, GREATEST(active_ms, ?)) WHERE tenant = ? AND id = ?"
 );
@@ -66,9 +66,9 @@ pub(super) const ATTACH: &str = concat!(
 /// Copies the row of an upload with its attachment.
 pub(super) const INSERT_ENTRY: &str = "INSERT INTO entries \
      (tenant, slot, place, repository, scope, version, `key`, folded, key_head, block, object, size_bytes, created_ms, used_ms, \
-     boot, upload, owner, uses, facts, trust) \
+     boot, upload, owner, uses, facts, trust, digest) \
      SELECT tenant, slot, place, repository, scope, version, `key`, folded, LEFT(COALESCE(folded, `key`), 255), 0, object, \
-     size_bytes, ?, ?, ?, id, owner, 0, facts, trust FROM uploads WHERE tenant = ? AND id = ?";
+     size_bytes, ?, ?, ?, id, owner, 0, facts, trust, digest FROM uploads WHERE tenant = ? AND id = ?";
 
 /// A separate statement, because a generated column cannot use the automatic number.
 pub(super) const SET_BLOCK: &str = "UPDATE entries SET block = id >> 12 WHERE tenant = ? AND id = ?";
@@ -95,7 +95,8 @@ pub(super) const TOUCH_ENTRIES: &str = "UPDATE \
      WHERE entries.tenant = ? AND entries.used_ms <> used.at";
 
 pub(super) const ENTRY_DETAILS: &str = concat!(
-    "SELECT entries.id, entries.uses, entries.facts, entries.trust, entries.quarantined_ms FROM ",
+    "SELECT entries.id, entries.uses, entries.facts, entries.trust, entries.quarantined_ms, \
+     entries.object, entries.digest FROM ",
     uses!("BIGINT"),
     " STRAIGHT_JOIN entries ON entries.id = used.id WHERE entries.tenant = ?"
 );
@@ -225,6 +226,8 @@ pub(super) const FORGET_DEPARTED: &str = forget!("departed");
 pub(super) const FORGET_SECRETS: &str = forget!("secrets");
 
 pub(super) const FORGET_REFUSALS: &str = forget!("refusals");
+pub(super) const FORGET_HISTORY: &str = forget!("history");
+pub(super) const FORGET_WRITERS: &str = forget!("history_writers");
 
 /// One step in an index of each table.
 pub(super) const NEXT_TENANT: &str = "SELECT name FROM (

@@ -1,11 +1,13 @@
 //! What operators ask: lists in any order, counts, and access keys.
 
+use larder_storage::{Digest, ObjectName};
+
 use super::{
     Postgres,
     statements::{Db, entry_columns, execute, fetch_all, fetch_optional},
 };
 use crate::{
-    AccessKey, Entry, EntryOrder, MAX_ACCESS_KEYS, Within,
+    AccessKey, Entry, EntryId, EntryOrder, MAX_ACCESS_KEYS, Within, digest_text,
     sql::{
         catalogue::{AnyPlaceKey, CatalogueStatements, Scan, access_key, tenant_column},
         digest::HeadRange,
@@ -114,6 +116,9 @@ pub(super) const COUNT_REPOSITORY: &str = "SELECT count(*) FROM entries \
 pub(super) const COUNT_SCOPE: &str = "SELECT count(*) FROM entries \
      WHERE tenant = $1 AND substring(repository FROM 1 FOR 255) = $2 AND substring(scope FROM 1 FOR 255) = $3";
 
+const RECORD_DIGEST: &str =
+    "UPDATE entries SET digest = $4 WHERE tenant || '' = $1 AND id = $2 AND object = $3";
+
 const ADD_KEY: &str = "INSERT INTO access_keys (name, role, tenant, digest, created_ms) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
 
@@ -155,6 +160,17 @@ impl CatalogueStatements for Postgres {
         };
         let counted = fetch_optional(db.connection, statement, |row| rows::number(row, 0)).await?;
         Ok(counted.unwrap_or_default())
+    }
+
+    async fn record_digest(
+        db: &mut Db<'_>,
+        id: EntryId,
+        object: &ObjectName,
+        digest: &Digest,
+    ) -> Result<bool, Fault> {
+        let text = digest_text::column(object, digest).into_bytes();
+        let record = db.query(RECORD_DIGEST).bind(integer(id.0)).bind(object.as_str().as_bytes()).bind(text);
+        Ok(execute(db.connection, record).await? > 0)
     }
 
     async fn add_access_key(db: &mut Db<'_>, key: &AccessKey) -> Result<bool, Fault> {

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-pub(super) const ENTRY_DETAILS: &str = "SELECT id, uses, facts, trust, quarantined_ms FROM entries WHERE tenant || '' = $1 AND id = ANY ($2::bigint[])";
+pub(super) const ENTRY_DETAILS: &str = "SELECT id, uses, facts, trust, quarantined_ms, object, digest FROM entries WHERE tenant || '' = $1 AND id = ANY ($2::bigint[])";
 
 pub(super) const UPLOAD_FACTS: &str = "SELECT facts FROM uploads WHERE tenant || '' = $1 AND id = $2";
 

@@ -66,7 +66,7 @@ pub(super) const ATTACH: &str = concat!(
        FROM uploads WHERE tenant || '' = $1 AND id = $2 FOR UPDATE), \
      back AS (DELETE FROM leaving USING before WHERE leaving.name = $3 AND leaving.is_object \
        AND leaving.tenant || '' = $1 AND before.object <> $3 RETURNING leaving.bytes), \
-     attached AS (UPDATE uploads SET object = $3, size_bytes = $4, \
+     attached AS (UPDATE uploads SET object = $3, size_bytes = $4, digest = $6, \
        reserved_bytes = reserved_bytes - before.moved + coalesce((SELECT sum(bytes)::bigint FROM back), 0), \
        active_ms = CASE WHEN uploads.active_ms - ",
     max_clock_skew_ms!(),
@@ -104,9 +104,9 @@ pub(super) const FINALIZE: &str = concat!(
     changed!(),
     ") INSERT INTO entries \
      (tenant, slot, place, repository, scope, version, key, object, size_bytes, created_ms, used_ms, boot, upload, owner, folded, \
-     uses, facts, trust) \
+     uses, facts, trust, digest) \
      SELECT tenant, slot, place, repository, scope, version, key, object, size_bytes, $5, $5, $6, id, owner, folded, \
-     0, facts, trust FROM upload RETURNING ",
+     0, facts, trust, digest FROM upload RETURNING ",
     entry_columns!()
 );
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use larder_common::TenantName;
-use larder_storage::{ObjectName, UploadName};
+use larder_storage::{Digest, ObjectName, UploadName};
 use sqlx::{
     Connection as _, PgConnection,
     postgres::{PgArguments, PgRow},
@@ -15,7 +15,7 @@ use super::{
     ledger::{self, ATTACH, DELETE_UPLOAD, FINALIZE},
 };
 use crate::{
-    AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, latest, max_clock_skew_ms,
+    AttachOutcome, Attachment, Entry, EntryId, Upload, UploadId, digest_text, latest, max_clock_skew_ms,
     sql::{
         fault::{Fault, RetrySafety},
         request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
@@ -251,6 +251,7 @@ impl Statements for Postgres {
         db: &mut Db<'_>,
         id: UploadId,
         attachment: &Attachment,
+        digest: Option<&Digest>,
         now_ms: u64,
     ) -> Result<AttachOutcome, Fault> {
         let statement = db
@@ -258,7 +259,8 @@ impl Statements for Postgres {
             .bind(integer(id.0))
             .bind(attachment.object.as_str().as_bytes())
             .bind(integer(attachment.size_bytes))
-            .bind(integer(now_ms));
+            .bind(integer(now_ms))
+            .bind(digest.map(|digest| digest_text::column(&attachment.object, digest).into_bytes()));
         let Some(row) = statement.fetch_optional(&mut *db.connection).await? else {
             return Ok(AttachOutcome::Gone);
         };
@@ -370,6 +372,8 @@ impl Statements for Postgres {
             execute(db.connection, db.query(forget!("departed"))).await?;
             execute(db.connection, db.query(forget!("secrets"))).await?;
             execute(db.connection, db.query(forget!("refusals"))).await?;
+            execute(db.connection, db.query(forget!("history"))).await?;
+            execute(db.connection, db.query(forget!("history_writers"))).await?;
             ledger::forget(db).await?;
         }
         Ok(!has_rows)

@@ -63,8 +63,8 @@ async fn save(index: &dyn Index, number: u64) -> bool {
     let room = index.reserve_room(&upload.name, 20, &caps).await.unwrap();
     let content = attachment(10 + number % 5);
     if room == Room::Reserved {
-        index.attach(upload.id, &attachment(1), 1).await.unwrap();
-        index.attach(upload.id, &content, 1).await.unwrap();
+        index.attach(upload.id, &attachment(1), None, 1).await.unwrap();
+        index.attach(upload.id, &content, None, 1).await.unwrap();
         let entry = index.finalize(upload.id, &content, &Durability::Durable, 1).await.unwrap().unwrap();
         if !number.is_multiple_of(4) {
             let departure = Departure { cause: Cause::Size, at_ms: 1 };

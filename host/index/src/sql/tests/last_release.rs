@@ -104,7 +104,14 @@ pub(in crate::sql) fn statements_of_the_release_before_work_on(database: &Databa
     let details = block_on(index.entry_details(&[made.id])).unwrap();
     assert_eq!(
         details,
-        [EntryDetails { id: made.id, facts: None, uses: None, trust: None, quarantined_ms: None }]
+        [EntryDetails {
+            id: made.id,
+            facts: None,
+            uses: None,
+            trust: None,
+            quarantined_ms: None,
+            digest: None
+        }]
     );
     let other = index.tenant(&larder_common::TenantName::parse("other").unwrap()).unwrap();
     assert_eq!(block_on(other.get_entry(made.id)).unwrap(), None);

@@ -45,7 +45,7 @@ pub(in crate::sql) fn never_both_finalize(database: &Database) {
     for round in 0..40 {
         let slot = case.key(&round.to_string());
         let (upload, content) = (block_on(case.reserve(&slot, 1)), attachment(1));
-        block_on(case.index.attach(upload.id, &content, 1)).unwrap();
+        block_on(case.index.attach(upload.id, &content, None, 1)).unwrap();
         // Some threads finalize, and others try to reserve the slot, which is never free.
         let outcomes = from_both(&replicas, async |index| {
             let made = index.finalize(upload.id, &content, &Durability::Durable, 2).await.unwrap();

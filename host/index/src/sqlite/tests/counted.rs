@@ -119,12 +119,12 @@ async fn work(index: &dyn Index, round: &str, writer: usize) {
         let room = index.reserve_room(&upload.name, 10 + number % 7, &caps).await.unwrap();
         let content = attachment(5 + number % 9);
         for _ in 0..number % 3 {
-            index.attach(upload.id, &attachment(number % 4), 1).await.unwrap();
+            index.attach(upload.id, &attachment(number % 4), None, 1).await.unwrap();
         }
         if room != Room::Reserved || number % 5 == 0 {
             index.abandon(upload.id).await.unwrap();
         } else {
-            index.attach(upload.id, &content, 1).await.unwrap();
+            index.attach(upload.id, &content, None, 1).await.unwrap();
             let entry = index.finalize(upload.id, &content, &Durability::Durable, 2).await.unwrap().unwrap();
             if number % 2 == 0 {
                 let departure = Departure { cause: Cause::Size, at_ms: 3 };

@@ -49,7 +49,7 @@ async fn write(index: &dyn Index, round: &str, writer: usize) {
         };
         report("reserved", &slot);
         let content = attachment(1);
-        index.attach(upload.id, &content, 1).await.unwrap();
+        index.attach(upload.id, &content, None, 1).await.unwrap();
         let made = index.finalize(upload.id, &content, &Durability::Durable, 2).await;
         assert!(made.unwrap().is_some());
         report("finalized", &slot);

@@ -24,7 +24,7 @@ fn a_finalize_that_fails_half_way_changes_nothing() {
     block_on(async {
         let upload = opened.reserve(&opened.key("k"), 1).await;
         let content = attachment(1);
-        opened.index.attach(upload.id, &content, 1).await.unwrap();
+        opened.index.attach(upload.id, &content, None, 1).await.unwrap();
         opened.beside().execute_batch(&fault("DELETE ON uploads")).unwrap();
         let finalize = || opened.index.finalize(upload.id, &content, &Durability::Durable, 2);
         assert!(matches!(finalize().await, Err(IndexError::Unavailable { .. })));

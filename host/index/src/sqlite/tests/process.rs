@@ -236,7 +236,7 @@ fn rows_are_checked_when_read() {
     opened.beside().execute_batch(spoil).unwrap();
     assert!(block_on(opened.index.get_entry(entry.id)).is_err());
     let upload = block_on(opened.reserve(&opened.key("u"), 1));
-    block_on(opened.index.attach(upload.id, &attachment(1), 1)).unwrap();
+    block_on(opened.index.attach(upload.id, &attachment(1), None, 1)).unwrap();
     opened.beside().execute_batch("UPDATE uploads SET size_bytes = -1").unwrap();
     assert!(block_on(opened.index.get_upload(&upload.name)).is_err());
 }

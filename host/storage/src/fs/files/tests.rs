@@ -44,7 +44,7 @@ fn paused(bytes: &[u8]) -> (Source, oneshot::Receiver<()>, oneshot::Sender<()>) 
         may_go_on.await.unwrap();
     });
     let chunks = pause.flat_map(|()| stream::empty()).chain(whole(bytes).chunks).boxed();
-    (Source { length: Some(bytes.len() as u64), chunks }, was_polled, go_on)
+    (Source::new(Some(bytes.len() as u64), chunks), was_polled, go_on)
 }
 
 /// Fault 9: nor do blocks without a byte yet.

@@ -78,7 +78,7 @@ async fn slow_writers_stay_within_the_budget() {
                 }
                 Ok(Bytes::from(vec![number as u8; CHUNK]))
             });
-            let source = Source { length: Some(60 * CHUNK as u64), chunks: chunks.boxed() };
+            let source = Source::new(Some(60 * CHUNK as u64), chunks.boxed());
             match number % 2 {
                 0 => storage.put(&upload, source).await.unwrap().size_bytes,
                 _ => storage.put_block(&upload, &id("a"), source).await.unwrap(),
@@ -132,7 +132,7 @@ fn counted(count: usize, chunk_bytes: usize, alive: &Arc<AtomicU64>) -> Source {
         alive.fetch_add(chunk_bytes as u64, Relaxed);
         Ok(Bytes::from_owner(Counted { bytes: vec![1; chunk_bytes], alive: Arc::clone(&alive) }))
     });
-    Source { length: Some((count * chunk_bytes) as u64), chunks: chunks.boxed() }
+    Source::new(Some((count * chunk_bytes) as u64), chunks.boxed())
 }
 
 /// A file to write to.

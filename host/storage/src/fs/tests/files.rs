@@ -212,7 +212,7 @@ async fn an_upload_under_way_is_never_forgotten() {
     });
     let chunks = pause.flat_map(|()| stream::empty()).chain(whole(&slow).chunks).boxed();
     let slow_id = id("slow");
-    let under_way = fixture.storage().put_block(&upload, &slow_id, Source { length: Some(500_000), chunks });
+    let under_way = fixture.storage().put_block(&upload, &slow_id, Source::new(Some(500_000), chunks));
     let meanwhile = async {
         placed.await.unwrap();
         for _ in 0..5 {

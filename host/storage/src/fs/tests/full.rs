@@ -161,7 +161,7 @@ async fn a_block_that_does_not_fit_is_given_back_at_once() {
         }
         chunk
     }));
-    let source = Source { length: Some(6 << 20), chunks: chunks.boxed() };
+    let source = Source::new(Some(6 << 20), chunks.boxed());
     let put = storage.put_block(&upload, &id("b"), source).await;
     assert!(matches!(put, Err(StorageError::NoSpace)), "{put:?}");
     fs::remove_file(hog).unwrap();

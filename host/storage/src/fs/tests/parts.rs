@@ -127,7 +127,7 @@ fn journals_say_what_was_written() {
     let blocks = [("a", 0, 5), ("b\0../", 5, 0), ("a", 5, u64::MAX - 5)];
     let mut bytes = journal::opened("boot");
     for (id, offset, length) in blocks {
-        bytes.extend(journal::block(&BlockId::parse(id).unwrap(), Extent { offset, length }));
+        bytes.extend(journal::block(&BlockId::parse(id).unwrap(), Extent { offset, length }, None));
     }
     let commit = CommitRecord {
         object: ObjectPath::of_upload(Kind::Plain, &UploadName::parse("0".repeat(32)).unwrap()).unwrap(),

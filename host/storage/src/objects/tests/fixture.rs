@@ -65,11 +65,12 @@ impl Fixture for ObjectFixture {
         self.storage = ObjectStorage::open((self.connect)().await, &self.settings).unwrap();
     }
 
-    async fn cut_short_below(&self, folder: &str, object: &ObjectName) {
+    async fn change_below(&self, folder: &str, object: &ObjectName, change: crate::conformance::Change) {
         let (_, base) = object.as_str().split_once('-').unwrap();
         let key = format!("{folder}objects/{base}");
         let bucket = (self.connect)().await;
-        let bytes = bucket.read(&key, 1 << 30).await.unwrap();
-        bucket.put(&key, vec![bytes.slice(..bytes.len() - 1)]).await.unwrap();
+        let mut bytes = bucket.read(&key, 1 << 30).await.unwrap().to_vec();
+        change(&mut bytes);
+        bucket.put(&key, vec![bytes.into()]).await.unwrap();
     }
 }

@@ -123,9 +123,9 @@ async fn large_uploads_stay_within_their_memory() {
     let faulty = Arc::new(FaultyBucket { inner: bucket, faults });
     let storage = open(faulty, &ObjectSettings::new(16 << 20));
     let chunk = bytes::Bytes::from(pattern(1 << 20, 1));
-    let source = |mebibytes: usize, is_announced: bool| Source {
-        length: is_announced.then_some((mebibytes << 20) as u64),
-        chunks: futures_util::stream::iter(vec![chunk.clone(); mebibytes]).map(Ok).boxed(),
+    let source = |mebibytes: usize, is_announced: bool| {
+        let length = is_announced.then_some((mebibytes << 20) as u64);
+        Source::new(length, futures_util::stream::iter(vec![chunk.clone(); mebibytes]).map(Ok).boxed())
     };
     let upload = new_upload();
     let list = list(8);

@@ -10,21 +10,13 @@ use crate::{
     bench_sums,
 };
 
-/// CPU time of the server, which runs on this machine.
+/// The server's process on this machine.
 fn server(url: &str) -> String {
     let file: String = run(async {
         let mut connection = MySqlConnection::connect(url).await.unwrap();
         sqlx::query("SELECT CAST(@@pid_file AS CHAR)").fetch_one(&mut connection).await.unwrap().get(0)
     });
     fs::read_to_string(file).unwrap().trim().to_owned()
-}
-
-/// In seconds: the times in `stat` are in hundredths.
-fn cpu(pid: &str) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let after_name = text.rsplit_once(')').unwrap().1;
-    let ticks = |at: usize| after_name.split_whitespace().nth(at).unwrap().parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / 100.0
 }
 
 #[test]
@@ -53,6 +45,6 @@ fn bench() {
     });
     let pid = server(&probe.url);
     let indexes = [&databases[0].0, &databases[1].0];
-    bench_sums::compare("MariaDB", indexes, || cpu(&pid));
-    compare("MariaDB", indexes, || cpu(&pid));
+    bench_sums::compare("MariaDB", indexes, || bench_sums::cpu_of(&pid));
+    compare("MariaDB", indexes, || bench_sums::cpu_of(&pid));
 }

@@ -19,7 +19,7 @@ const BLOCK_BYTES: usize = 64 << 10;
 
 fn repeated(chunk: &Bytes, times: usize) -> Source {
     let chunks = vec![chunk.clone(); times];
-    Source { length: Some((chunk.len() * times) as u64), chunks: stream::iter(chunks).map(Ok).boxed() }
+    Source::new(Some((chunk.len() * times) as u64), stream::iter(chunks).map(Ok).boxed())
 }
 
 #[tokio::test]
