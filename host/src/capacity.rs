@@ -26,7 +26,7 @@ use larder_storage::{Source, StorageError, UploadName};
 use tokio::time::Instant;
 
 pub(crate) use disk::DiskLimit;
-pub(crate) use evictor::Evictor;
+pub(crate) use evictor::{Evictor, needed_by};
 pub(crate) use leases::{BodyGuard, Leases};
 pub(crate) use limits::Limits;
 pub(crate) use refusals::Refusals;

@@ -253,6 +253,9 @@ pub(crate) enum RulesCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Replay a trace of a server (`trace.dir`): what would the built-in policy, rules, other orders of
+    /// deletion or another size have done? Hit ratio, bytes, and why what was missed.
+    Replay(ReplayArgs),
     /// Check rules, and put them in force. A running server follows at once, and no request is lost.
     Use(RulesUseArgs),
     /// Ask rules beside those in force, and only compare: what they answer changes nothing. `status` shows
@@ -267,6 +270,33 @@ pub(crate) enum RulesCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What is replayed.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// A file of a trace, or a directory of them; may be repeated.
+    #[arg(long, value_name = "PATH", required = true)]
+    pub(crate) trace: Vec<PathBuf>,
+    /// Rules: a script in JavaScript, or a component; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Vec<PathBuf>,
+    /// Another order in which entries are deleted: lru, s3-fifo, size-aware, keep-newest or default-branch;
+    /// may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Vec<String>,
+    /// How much may be stored, such as 100GiB; without it `capacity.max_bytes`.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) size: Option<String>,
+    /// Of a trace of several tenants the one that is replayed.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Draw the hit ratio over time.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 /// A language for rules.

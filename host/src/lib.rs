@@ -119,6 +119,7 @@ mod gauges;
 mod history;
 pub mod inspect;
 mod interfaces;
+pub mod lab;
 mod larder;
 mod log_throttle;
 mod management;

@@ -3,6 +3,8 @@
 mod cases;
 mod check;
 mod new;
+mod plot;
+mod replay;
 mod shadow;
 
 use std::{path::Path, sync::Arc};
@@ -42,6 +44,7 @@ pub(crate) fn run(
             let failed = results.iter().filter(|result| result.fault.is_some()).count();
             failing(text, failed, "of the cases failed")
         }
+        RulesCommand::Replay(args) => replay::run(&config()?, &args),
         RulesCommand::Use(args) => use_rules(&config()?, args),
         RulesCommand::Shadow(args) => shadow::choose(&config()?, &args),
         RulesCommand::Rollback => with_store(&config()?, |store| store.roll_back()),

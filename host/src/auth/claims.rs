@@ -34,7 +34,7 @@ pub(crate) struct Claims {
 }
 
 /// What a token allows in one scope (a git ref, usually).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Scope {
     /// The git ref; empty on platforms that have no scopes.
     pub name: String,

@@ -52,9 +52,11 @@ pub(crate) struct Evictor {
 
 /// Why no room was made.
 #[derive(Debug, thiserror::Error)]
-enum EvictError {
+pub(crate) enum EvictError {
+    /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The guest failed.
     #[error(transparent)]
     Guest(#[from] GuestFailed),
 }
@@ -98,7 +100,10 @@ impl Evictor {
 
     /// Deletes until `needed.bytes` are free, or nothing may be deleted any more. Returns how many bytes
     /// were freed.
-    async fn make_room(&self, needed: &RoomNeeded) -> Result<u64, EvictError> {
+    ///
+    /// # Errors
+    /// The first failure of index or guest.
+    pub(crate) async fn make_room(&self, needed: &RoomNeeded) -> Result<u64, EvictError> {
         let freed = self.delete_until(needed).await?;
         self.tenant.metrics.count_evicted(freed);
         Ok(freed)
@@ -283,7 +288,10 @@ impl Evictor {
     }
 
     /// Makes room in areas of the tenant that are nearly full.
-    async fn look_ahead(&self) -> Result<(), EvictError> {
+    ///
+    /// # Errors
+    /// The first failure of index or guest.
+    pub(crate) async fn look_ahead(&self) -> Result<(), EvictError> {
         let used = self.capacity.shared.requests.take_used();
         let Some((repository, _)) = used.iter().next() else { return Ok(()) };
         let whole = self.caps(repository).await?;
@@ -320,7 +328,8 @@ impl Evictor {
     }
 }
 
-fn needed_by(saver: &Saver, bound: Bound, bytes: u64) -> RoomNeeded {
+/// The room that a save lacks.
+pub(crate) fn needed_by(saver: &Saver, bound: Bound, bytes: u64) -> RoomNeeded {
     let (repository, scope) = (saver.slot.repository.clone(), saver.slot.scope.clone());
     let bound = match bound {
         Bound::Scope => RoomBound::Scope { repository, scope },

@@ -106,7 +106,7 @@ impl RoomRequests {
     }
 
     /// Records that room was reserved.
-    pub(super) fn note_use(&self, slot: &Slot) {
+    pub(crate) fn note_use(&self, slot: &Slot) {
         self.has_reserved.store(true, Relaxed);
         let mut used = self.used.lock();
         if used.len() < MAX_USED {

@@ -5,6 +5,7 @@ use std::{fs, sync::Arc};
 
 use larder_common::TenantName;
 use larder_index::Index;
+use larder_rules::Rules;
 use larder_storage::{
     Storage,
     fs::{FsStorage, budget::Budget},
@@ -20,7 +21,8 @@ use super::{
     tenant::{Given, Holdings, Shared, assemble},
 };
 use crate::{
-    config::{Config, Settings, StorageDriver, TenantConfig, TenantFiles},
+    auth::{Access, Authenticator, TokenError, TokenVerifier},
+    config::{CapacityConfig, Config, Settings, StorageDriver, TenantConfig, TenantFiles},
     disk_pressure::DiskPressure,
     engine::Policy,
     error::StartError,
@@ -83,6 +85,45 @@ pub(crate) async fn beside(
         own_file.map(|file| fs::read(file).map_err(|source| StartError::Path { path: file.clone(), source }));
     let policy = StartingPolicy::load(settings, component.transpose()?.as_deref())?.into_policy();
     Ok(Some((policy, Arc::new(tenant))))
+}
+
+/// Puts a tenant together for a replay: with this storage and index, these rules, and up to `max_bytes` (0:
+/// any) in place of the limits of the configuration. Nobody has tokens for it.
+///
+/// # Errors
+/// See [`StartError`].
+pub(crate) async fn replayed(
+    config: &Config,
+    storage: Arc<dyn Storage>,
+    index: Arc<dyn Index>,
+    rules: Option<Arc<Rules>>,
+    max_bytes: u64,
+) -> Result<Tenant, StartError> {
+    let mut config = config.clone();
+    let configured = std::mem::take(&mut config.settings.capacity);
+    config.settings.capacity = CapacityConfig {
+        evict_at_percent: configured.evict_at_percent,
+        evict_to_percent: configured.evict_to_percent,
+        ..CapacityConfig::default()
+    };
+    let settings = &config.settings;
+    let shared =
+        Box::pin(Shared::open(&config, Some(storage.clone()), Some(index.clone()), &Observed::nothing()))
+            .await?;
+    let holdings = Holdings::new(settings, storage, index);
+    let tokens = Some(TokenVerifier::of_caller(Arc::new(Nobody)));
+    Box::pin(assemble(settings, &shared, &holdings, Given { tokens, rules, max_bytes, ..Given::default() }))
+        .await
+}
+
+/// Accepts no token.
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Authenticator for Nobody {
+    async fn authenticate(&self, _: &str) -> Result<Access, TokenError> {
+        Err(TokenError::BadSignature)
+    }
 }
 
 fn tenant_config(server: &Settings, name: &TenantName) -> Result<Option<TenantConfig>, StartError> {

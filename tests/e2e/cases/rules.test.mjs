@@ -12,7 +12,7 @@ import { READ, READ_WRITE } from '../harness/tokens.mjs'
 import { eventually } from '../harness/waiting.mjs'
 import { inWorkspace, payloadDigest, writePayload } from '../harness/workspace.mjs'
 
-const server = useServer()
+const server = useServer({ environment: { LARDER_TRACE_DIR: 'trace' } })
 const run = promisify(execFile)
 const MAIN = 'refs/heads/main'
 
@@ -37,9 +37,10 @@ scenario(
     const commands = commandsOf('Rules')
     const using = commands.findIndex((command) => command.startsWith('larder rules use '))
     const back = commands.findIndex((command) => command.startsWith('larder rules rollback'))
+    const replaying = commands.findIndex((command) => command.startsWith('larder rules replay '))
     const shadowing = commands.findIndex((command) => command.startsWith('larder rules shadow rules.js'))
     const showing = commands.findIndex((command) => command.startsWith('larder rules status'))
-    assert.ok(shadowing > 0 && showing > shadowing && using > showing && back > using, commands.join('\n'))
+    assert.ok(replaying > 0 && shadowing > replaying && showing > shadowing && using > showing && back > using, commands.join('\n'))
 
     const repository = newRepository()
     const main = newJob(larder, { repository })
@@ -48,7 +49,12 @@ scenario(
       const digest = writePayload(workspace, 1000)
       assert.ok((await save(pullRequest, workspace, 'before')).result > 0)
 
-      for (const command of commands.slice(0, shadowing + 1)) await shell(command)
+      for (const command of commands.slice(0, replaying)) await shell(command)
+      const { stdout: replayed } = await shell(commands[replaying])
+      // By what is built in, by the rules, and by two presets.
+      assert.match(replayed, /^saves +1 +0 +1 +1$/m, replayed)
+      assert.match(replayed, /^saves refused +0 +1 +0 +0$/m, replayed)
+      for (const command of commands.slice(replaying + 1, shadowing + 1)) await shell(command)
       assert.ok((await save(pullRequest, workspace, 'beside-the-shadow')).result > 0, 'the shadow changes nothing')
       const shadow = async () => JSON.parse((await shell('larder rules status --json')).stdout).shadow
       await eventually(60_000, 'the shadow differs', async () => (await shadow())?.differ > 0)
