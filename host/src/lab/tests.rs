@@ -1,7 +1,7 @@
 //! Traces by hand, and what must come of them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, slice};
 
 use larder_common::event::{Event, EventKind};
 use larder_rules::Source;
@@ -225,9 +225,9 @@ fn a_line_that_is_no_event_is_named_and_a_last_one_without_its_end_is_not_read()
     let whole = serde_json::to_string(&Script::default().look_up("a").0[0]).unwrap();
     fs::write(&path, format!("{whole}\n{whole}\n{{\"time_ms\":")).unwrap();
     assert_eq!(Trace::read(&[folder.path().to_owned()], None).unwrap().events, 2);
-    assert!(matches!(Trace::read(&[path.clone()], Some("other")), Err(TraceError::Empty(_))));
+    assert!(matches!(Trace::read(slice::from_ref(&path), Some("other")), Err(TraceError::Empty(_))));
     fs::write(&path, format!("{whole}\n{{\"time_ms\":1}}\n{whole}\n")).unwrap();
-    let error = Trace::read(&[path.clone()], None).unwrap_err().to_string();
+    let error = Trace::read(slice::from_ref(&path), None).unwrap_err().to_string();
     assert!(error.starts_with(&format!("{}:2: is not an event: missing field", path.display())), "{error}");
 }
 
