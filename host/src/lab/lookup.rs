@@ -1,10 +1,10 @@
 //! Look-ups: the guest's order of matching, on the real index.
 
-use larder_index::{Cause, Entry, EntryDetails, EntryId, MatchKind, Probe, Trust};
-use larder_rules::{Caller, Hit, Interface, number};
+use larder_index::{Cause, Entry, EntryId, MatchKind, Probe};
+use larder_rules::{Caller, Hit, Interface};
 
 use super::{LabError, replay::Replay, trace::Job};
-use crate::{auth::Scope, tenant::Tenant};
+use crate::{auth::Scope, retention::seen_by_rules, tenant::Tenant};
 
 /// Most entries that a look-up passes over.
 const MAX_SKIPPED: usize = 1000;
@@ -61,7 +61,7 @@ impl Replay {
         }
         let details = tenant.index.entry_details(&[entry.id]).await?;
         let Some(details) = details.first() else { return Ok(false) };
-        let shown = shown(entry, details, self.stage.now_ms());
+        let shown = seen_by_rules(entry, details, self.stage.now_ms());
         let hit = tenant.rules.judge_hit(&caller(wanted.job, wanted.scopes), &shown);
         if hit.is_err() {
             self.outcome.rule_failures += 1;
@@ -134,27 +134,5 @@ pub(super) fn caller(job: &Job, scopes: &[Scope]) -> Caller {
         scopes: scopes.iter().map(scope).collect(),
         claims: job.facts.iter().map(owned).collect(),
         client: job.client.clone(),
-    }
-}
-
-/// An entry, as rules see it.
-fn shown(entry: &Entry, details: &EntryDetails, now_ms: u64) -> larder_rules::Entry {
-    let seconds_since = |ms: u64| number(now_ms.saturating_sub(ms) / 1000);
-    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    let slot = &entry.slot;
-    larder_rules::Entry {
-        repository: slot.repository.clone(),
-        scope: slot.scope.clone(),
-        version: slot.version.clone(),
-        key: slot.key.clone(),
-        size_kib: number(entry.size_bytes.div_ceil(1024)),
-        age_s: seconds_since(entry.created_ms),
-        idle_s: seconds_since(entry.last_used_ms.max(entry.created_ms)),
-        uses: details.uses.map(number),
-        trust: match Trust::of(details.trust, &slot.scope) {
-            Trust::Low => larder_rules::Trust::Low,
-            Trust::Full => larder_rules::Trust::Full,
-        },
-        provenance: details.facts.iter().flat_map(larder_index::Facts::iter).map(owned).collect(),
     }
 }
