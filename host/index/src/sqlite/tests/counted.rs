@@ -116,8 +116,10 @@ async fn work(index: &dyn Index, round: &str, writer: usize) {
             Slot { repository, version, scope: format!("s{writer}"), key: format!("{round}-{number}") };
         let reserved = index.reserve(&slot, "o", &crate::NO_FACTS, Trust::Full, 1, 0).await.unwrap();
         let Reservation::Reserved(upload) = reserved else { panic!("the slot was taken") };
-        let room = index.reserve_room(&upload.name, 10 + number % 7, &caps).await.unwrap();
-        let content = attachment(5 + number % 9);
+        let reserved_bytes = 10 + number % 7;
+        let room = index.reserve_room(&upload.name, reserved_bytes, &caps).await.unwrap();
+        // Whoever stores more than is reserved exceeds the cap: the sum tells what is there.
+        let content = attachment((5 + number % 9).min(reserved_bytes));
         for _ in 0..number % 3 {
             index.attach(upload.id, &attachment(number % 4), None, 1).await.unwrap();
         }
