@@ -1,4 +1,4 @@
-// Rules about what is restored and saved, as real clients see them: a skipped entry is a miss, a refused save a warning.
+// Rules about what is restored and saved, as real clients see them: a skipped entry is a miss, a refused save is told.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,9 +22,12 @@ export const save = {
     key.includes('frozen') || sizeKib > 1500 ? { tag: 'refuse', val: 'not now' } : { tag: 'default' },
 };
 `)
+/** What the job's log has: a warning, or of older clients a line. */
+const said = ({ output, warnings }) => [output, ...warnings].join('\n')
+
 const server = useServer({ environment: { LARDER_RULES: rules } })
 
-scenario('a rule that skips an entry makes a miss, and one that refuses a save a warning', server, async (larder) => {
+scenario('a rule that skips an entry makes a miss, and one that refuses a save tells why', server, async (larder) => {
   const job = newJob(larder)
   for (const client of [...CLIENTS, ...VERSION_1_CLIENTS]) {
     await inWorkspace(async (workspace) => {
@@ -34,12 +37,12 @@ scenario('a rule that skips an entry makes a miss, and one that refuses a save a
       assert.equal((await restore(job, workspace, hidden, { client, lookupOnly: true })).result ?? null, null, client)
       assert.equal((await restore(job, workspace, open, { client, lookupOnly: true })).result, open, client)
       const refused = await save(job, workspace, newKey('frozen'), client)
-      assert.match(refused.warnings.join('\n'), /not now/, `${client}: ${refused.output}`)
+      assert.match(said(refused), /not now/, client)
       assert.deepEqual(refused.errors, [], client)
       // In version 2 the size is known at the end.
       writePayload(workspace, 2 * MIB)
       const large = await save(job, workspace, newKey('large'), client)
-      assert.match(large.warnings.join('\n'), /not now/, `${client}: ${large.output}`)
+      assert.match(said(large), /not now/, client)
       assert.deepEqual(large.errors, [], client)
     })
   }
