@@ -76,8 +76,7 @@ pub(super) fn traced(
     accessor: &Accessor<State, HasSelf<State>>,
     tenant: &Tenant,
 ) -> Option<Arc<RequestRecord>> {
-    let get = || accessor.with(|mut access| record_in(access.as_context_mut()));
-    tenant.trace.is_on().then(get).flatten()
+    tenant.trace.is_on().then(|| record(accessor)).flatten()
 }
 
 /// Returns the record of the request that the component is handling; `None` in a sweep.
