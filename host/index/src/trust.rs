@@ -21,6 +21,15 @@ impl Trust {
         stored.unwrap_or(guessed)
     }
 
+    /// In one word, as the management API and traces have it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Full => "full",
+        }
+    }
+
     /// As stored. Changing it needs a migration.
     pub(crate) fn number(self) -> i64 {
         match self {

@@ -62,7 +62,7 @@ impl Noted {
             matched_key: matched.cloned().or(event.matched_key),
             entry: found.map(|found| found.id.0).or(event.entry),
             size: found.map(|found| found.size_bytes),
-            trust: self.trust.map(|trust| trust_word(trust).to_owned()),
+            trust: self.trust.map(|trust| trust.word().to_owned()),
             ..event
         }
     }
@@ -70,13 +70,5 @@ impl Noted {
     /// Records the entry that an upload became.
     pub(crate) fn made(&mut self, entry: &Entry) {
         (self.slot, self.found) = (Some(entry.slot.clone()), Some(entry.clone()));
-    }
-}
-
-/// How far a saver is trusted, in one word.
-pub(crate) fn trust_word(trust: Trust) -> &'static str {
-    match trust {
-        Trust::Low => "low",
-        Trust::Full => "full",
     }
 }

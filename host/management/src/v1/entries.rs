@@ -243,10 +243,7 @@ fn view(entry: Entry, details: Option<&EntryDetails>, repository_name: Option<St
         created_ms,
         last_used_ms,
         uses: details.and_then(|details| details.uses),
-        trust: match trust {
-            Trust::Low => "low".to_owned(),
-            Trust::Full => "full".to_owned(),
-        },
+        trust: trust.word().to_owned(),
         quarantined_ms: details.and_then(|details| details.quarantined_ms),
         facts,
     }
