@@ -1,4 +1,4 @@
-//! Builds the policy component from `guest/` and puts it into the program.
+//! Builds the policy component from `guest/component` and puts it into the program.
 
 #![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts by the environment")]
 
@@ -6,7 +6,7 @@
 mod component;
 
 fn main() -> anyhow::Result<()> {
-    for watched in ["../guest/src", "../guest/Cargo.toml", "build.rs", "build"] {
+    for watched in ["../guest/src", "../guest/component", "../guest/Cargo.toml", "build.rs", "build"] {
         println!("cargo::rerun-if-changed={watched}");
     }
     component::build("larder-guest", "guest.wasm")

@@ -1,8 +1,10 @@
-//! The component's side of the world: the generated bindings, and [`Host`] for the imports.
+//! The component's side of the world: the generated bindings, [`Host`] for the imports, and
+//! [`Component`], which exports a [`Policy`].
 //!
 //! Contains no logic: every function converts types. Also compiled natively, so that the checks
 //! cover it, but only callable in a component. No other module names a generated type.
 
+/// The generated bindings.
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -11,47 +13,66 @@
     clippy::undocumented_unsafe_blocks,
     reason = "generated code"
 )]
-mod wit {
-    wit_bindgen::generate!({ path: "../wit", world: "cache", generate_all });
+pub mod wit {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "cache",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "larder_policy::bindings::wit",
+    });
 }
 
 mod convert;
 mod decisions;
 
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use wit::exports::larder::cache::{explain, handler, retention};
 use wit::larder::cache::{auth, http, index, log, rules, settings, storage, types};
 
+use crate::Policy;
 use crate::ports::{
     AttachOutcome, Attachment, AuthError, Block, ByteRange, Cause, Claims, Departed, Entry, Facts,
     HitVerdict, Host, HttpError, IndexError, Level, MatchKind, Nearby, Probe, Reservation, SaveVerdict,
     Scope, Settings, Slot, StorageError, Stored, Trust, Upload,
 };
 
+/// Makes the component of a policy: a type that implements [`Policy`] and [`Default`]. Once in a crate of
+/// the type `cdylib`. Does nothing in a native build, where tests call the policy itself.
+#[macro_export]
+macro_rules! export {
+    ($policy:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Exported = $crate::bindings::Component<$policy>;
+    $crate::bindings::wit::export!(Exported with_types_in $crate::bindings::wit);
+        };
+    };
+}
+
 /// The imports of the running component.
 struct Imports;
 
-/// The exports of the component.
-struct Component;
+/// The exports of the component of a policy.
+#[derive(Debug)]
+pub struct Component<P>(PhantomData<P>);
 
-#[cfg(target_arch = "wasm32")]
-wit::export!(Component with_types_in wit);
-
-impl handler::Guest for Component {
+impl<P: Policy + Default + 'static> handler::Guest for Component<P> {
     async fn handle(request: types::Request) -> types::Response {
-        crate::handler::handle(&Imports, request.into()).await.into()
+        crate::handler::answer(&P::default(), &Imports, request.into()).await.into()
     }
 
     async fn is_repeatable(method: String, path: String) -> bool {
-        crate::handler::is_repeatable(&method, &path)
+        P::default().is_repeatable(&method, &path)
     }
 }
 
-impl retention::Guest for Component {
+impl<P: Policy + Default + 'static> retention::Guest for Component<P> {
     async fn select_entries(now_ms: u64, entries: Vec<index::Entry>) -> retention::Selection {
         let entries = entries.into_iter().map(Into::into);
-        crate::retention::select_entries(&Imports.settings(), now_ms, entries).into()
+        crate::retention::select_entries(&P::default(), &Imports.settings(), now_ms, entries).into()
     }
 
     async fn review_entries(
@@ -59,8 +80,9 @@ impl retention::Guest for Component {
         candidates: Vec<retention::Candidate>,
         roots: retention::Roots,
     ) -> Vec<retention::Verdict> {
+        let (policy, settings) = (P::default(), Imports.settings());
         let candidates = candidates.into_iter().map(Into::into);
-        let doomed = crate::retention::review_entries(&Imports.settings(), now_ms, candidates, &roots.into());
+        let doomed = crate::retention::review_entries(&policy, &settings, now_ms, candidates, &roots.into());
         doomed.into_iter().map(Into::into).collect()
     }
 
@@ -70,7 +92,7 @@ impl retention::Guest for Component {
     }
 
     async fn room_tiers(needed: retention::RoomNeeded) -> Vec<retention::Tier> {
-        crate::room::tiers(&needed.into()).into_iter().map(Into::into).collect()
+        P::default().room_tiers(&needed.into()).into_iter().map(Into::into).collect()
     }
 
     async fn make_room(
@@ -79,13 +101,13 @@ impl retention::Guest for Component {
         candidates: Vec<retention::Candidate>,
     ) -> Vec<u64> {
         let candidates = candidates.into_iter().map(Into::into).collect();
-        crate::room::choose(&Imports, now_ms, &needed.into(), candidates).await
+        crate::room::choose(&P::default(), &Imports, now_ms, &needed.into(), candidates).await
     }
 }
 
-impl explain::Guest for Component {
+impl<P: Policy + Default + 'static> explain::Guest for Component<P> {
     async fn explain(now_ms: u64, query: explain::Query) -> Result<explain::Explanation, index::Error> {
-        let explained = crate::explain::explain(&Imports, now_ms, query.into()).await;
+        let explained = crate::explain::explain(&P::default(), &Imports, now_ms, query.into()).await;
         explained.map(Into::into).map_err(Into::into)
     }
 }

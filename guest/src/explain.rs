@@ -8,7 +8,7 @@ use crate::ports::{
     Attempt, Entry, Explanation, Finding, HitVerdict, Host, IndexError, MatchKind, MissCause, Probe, Query,
     Scope,
 };
-use crate::{matching, retention, stale};
+use crate::{Policy, matching, stale};
 
 /// Most attempts.
 const MAX_ATTEMPTS: usize = 1000;
@@ -22,7 +22,12 @@ const FURTHER: u32 = 100;
 ///
 /// # Errors
 /// When the index fails.
-pub async fn explain<H: Host>(host: &H, now_ms: u64, query: Query) -> Result<Explanation, IndexError> {
+pub async fn explain<H: Host>(
+    policy: &dyn Policy,
+    host: &H,
+    now_ms: u64,
+    query: Query,
+) -> Result<Explanation, IndexError> {
     let Some((key, restore_keys)) = query.keys.split_first() else {
         return Ok(Explanation { version: None, attempts: Vec::new(), near: Vec::new(), cause: None });
     };
@@ -33,8 +38,8 @@ pub async fn explain<H: Host>(host: &H, now_ms: u64, query: Query) -> Result<Exp
     let wanted = Wanted { scopes: &query.scopes, version: version.as_deref().unwrap_or_default() };
     let mut attempts = Vec::new();
     if version.is_some() {
-        for probe in matching::probes(&query.scopes, key, restore_keys) {
-            if !try_probe(host, now_ms, &query.repository, &wanted, probe, &mut attempts).await? {
+        for probe in policy.probes(&query.scopes, key, restore_keys) {
+            if !try_probe((policy, host), now_ms, &query.repository, &wanted, probe, &mut attempts).await? {
                 break;
             }
         }
@@ -102,7 +107,7 @@ async fn latest_version<H: Host>(
 /// Makes an attempt, and further ones as long as it finds entries that are not served. Returns
 /// whether the next probe is tried.
 async fn try_probe<H: Host>(
-    host: &H,
+    (policy, host): (&dyn Policy, &H),
     now_ms: u64,
     repository: &str,
     wanted: &Wanted<'_>,
@@ -119,7 +124,7 @@ async fn try_probe<H: Host>(
         let found = host.find(repository, version, vec![probe.clone()], skip).await?;
         let finding = match found {
             None => Finding::Nothing,
-            Some(entry) => finding(host, now_ms, wanted.scopes, entry).await?,
+            Some(entry) => finding(policy, host, now_ms, wanted.scopes, entry).await?,
         };
         let (ends_probe, ends_all) = (finding == Finding::Nothing, matches!(finding, Finding::Match(_)));
         let Probe { scope, key, kind } = probe.clone();
@@ -132,12 +137,13 @@ async fn try_probe<H: Host>(
 }
 
 async fn finding<H: Host>(
+    policy: &dyn Policy,
     host: &H,
     now_ms: u64,
     scopes: &[Scope],
     entry: Entry,
 ) -> Result<Finding, IndexError> {
-    if retention::is_too_old(&host.settings(), now_ms, &entry) {
+    if !policy.serves(&host.settings(), now_ms, &entry) {
         return Ok(Finding::Expired(entry));
     }
     match host.explain_hit(scopes.to_vec(), entry.clone()).await? {

@@ -8,7 +8,7 @@ use crate::service::{Code, Error};
 use crate::twirp;
 
 /// Forwards a request. Errors are JSON: 404 without an upstream, 502 if it cannot be reached.
-pub(crate) async fn forward<H: Host>(host: &H, request: &Request<H::IncomingRequest>) -> Response<H> {
+pub async fn forward<H: Host>(host: &H, request: &Request<H::IncomingRequest>) -> Response<H> {
     match host.forward(&request.incoming).await {
         Ok(upstream) => {
             request.record(|outcome| outcome.set_kind(OutcomeKind::Forwarded));

@@ -1,8 +1,9 @@
 //! Retention: selects the entries and uploads that a sweep deletes.
 //!
 //! Called by `bindings` for the export `retention`, and by `service` for the age of an entry. What is
-//! selected is a pure function of the arguments.
+//! selected is a pure function of the arguments, as long as the policy's answers are.
 
+use crate::Policy;
 use crate::buildkit::{self, LAYER_MARGIN_MS, is_ahead, is_index, is_layer, last_use_ms};
 use crate::ports::{
     Candidate, Cause, ContentState, Entry, GroupMember, Host, KeepNewest, Roots, Selection, Settings, Slot,
@@ -20,6 +21,7 @@ pub const ABANDONED_AFTER_MS: u64 = 60 * 60 * 1000;
 /// enough, or of unknown age: younger ones name no layer that could be deleted. Groups are those of
 /// `keep_newest`: a rule, in a repository and scope.
 pub fn select_entries(
+    policy: &dyn Policy,
     settings: &Settings,
     now_ms: u64,
     entries: impl IntoIterator<Item = Entry>,
@@ -30,12 +32,17 @@ pub fn select_entries(
         if root_age_ms.is_some_and(|age_ms| is_old_index(now_ms, &entry, age_ms)) {
             selection.roots.push(entry.id);
         }
-        if let Some((rule, _)) = kept_newest(settings, &entry.slot) {
-            let group = format!("{rule}\0{}\0{}", entry.slot.repository, entry.slot.scope);
+        if let Some(group) = policy.group(settings, &entry.slot) {
             selection.groups.push(GroupMember { id: entry.id, group });
         }
     }
     selection
+}
+
+/// Returns the group in which an entry's newer ones count: a rule of `keep_newest`, in a repository and
+/// scope.
+pub(crate) fn group(settings: &Settings, slot: &Slot) -> Option<String> {
+    kept_newest(settings, slot).map(|(rule, _)| format!("{rule}\0{}\0{}", slot.repository, slot.scope))
 }
 
 /// Returns the age below which no index matters; `None` if nothing is deleted by time. By its total
@@ -62,26 +69,35 @@ fn is_old_index(now_ms: u64, entry: &Entry, age_ms: u64) -> bool {
 /// A layer is deleted in a later sweep than the last index that may name it. It is deleted
 /// eventually, because indexes expire by their own last use.
 pub fn review_entries(
+    policy: &dyn Policy,
     settings: &Settings,
     now_ms: u64,
     candidates: impl IntoIterator<Item = Candidate>,
     roots: &Roots,
 ) -> Vec<Verdict> {
     let verdict = |candidate: Candidate| {
-        let cause = cause(settings, now_ms, &candidate, roots)?;
+        let cause = cause(policy, settings, now_ms, &candidate, roots)?;
         Some(Verdict { id: candidate.entry.id, cause })
     };
     candidates.into_iter().filter_map(verdict).collect()
 }
 
-fn cause(settings: &Settings, now_ms: u64, candidate: &Candidate, roots: &Roots) -> Option<Cause> {
+fn cause(
+    policy: &dyn Policy,
+    settings: &Settings,
+    now_ms: u64,
+    candidate: &Candidate,
+    roots: &Roots,
+) -> Option<Cause> {
     match candidate.content {
         ContentState::Broken => Some(Cause::Stale),
         ContentState::Intact | ContentState::Unknown => {
             let cause = match &candidate.wish {
                 Some(Wish::Keep) => return None,
                 Some(Wish::Remove(rule)) => cause_by_rule(settings, now_ms, candidate, rule)?,
-                None => cause_by_facts(settings, now_ms, candidate)?,
+                // Of layers the roots of a policy's own ages are not known.
+                None if is_layer(&candidate.entry.slot) => cause_by_facts(settings, now_ms, candidate)?,
+                None => policy.departs(settings, now_ms, candidate)?,
             };
             (!is_needed(now_ms, &candidate.entry, roots)).then_some(cause)
         }
@@ -98,7 +114,7 @@ fn cause_by_rule(settings: &Settings, now_ms: u64, candidate: &Candidate, rule: 
 }
 
 /// Returns why a setting lets the entry go.
-fn cause_by_facts(settings: &Settings, now_ms: u64, candidate: &Candidate) -> Option<Cause> {
+pub(crate) fn cause_by_facts(settings: &Settings, now_ms: u64, candidate: &Candidate) -> Option<Cause> {
     let entry = &candidate.entry;
     let idle_ms = now_ms.saturating_sub(last_use_ms(now_ms, entry));
     let margin_ms = margin_ms(settings, &entry.slot);
@@ -137,9 +153,9 @@ pub(crate) fn is_too_old(settings: &Settings, now_ms: u64, entry: &Entry) -> boo
 }
 
 /// Returns whether an entry is too old to be served, and no URL of it is valid any more.
-pub(crate) fn is_replaceable(settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
+pub(crate) fn is_replaceable(policy: &dyn Policy, settings: &Settings, now_ms: u64, entry: &Entry) -> bool {
     let idle_ms = now_ms.saturating_sub(last_use_ms(now_ms, entry));
-    is_too_old(settings, now_ms, entry) && idle_ms > settings.download_url_ms
+    !policy.serves(settings, now_ms, entry) && idle_ms > settings.download_url_ms
 }
 
 fn is_superseded(settings: &Settings, candidate: &Candidate) -> bool {

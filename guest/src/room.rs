@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::Policy;
 use crate::buildkit::{INDEX, is_ahead, is_index, is_layer, last_use_ms, named_between};
 use crate::ports::{
     Bound, Candidate, Entry, Host, Level, MatchKind, Nearby, RoomNeeded, Tier, Trust, Within,
@@ -55,17 +56,23 @@ pub fn tiers(needed: &RoomNeeded) -> Vec<Tier> {
     tiers
 }
 
+/// Keeps the candidates that may be deleted for this saver.
+pub(crate) fn keep_those_of_less_trust(needed: &RoomNeeded, candidates: &mut Vec<Candidate>) {
+    let may_go = |candidate: &Candidate| needed.trust == Trust::Full || candidate.details.trust == Trust::Low;
+    candidates.retain(may_go);
+}
+
 /// Returns the candidates that may be deleted, in this order: as they come, but a layer of BuildKit
 /// after all indexes that may name it. A layer is spared while such an index is left, or may be saved
 /// soon.
 pub async fn choose<H: Host>(
+    policy: &dyn Policy,
     host: &H,
     now_ms: u64,
     needed: &RoomNeeded,
     mut candidates: Vec<Candidate>,
 ) -> Vec<u64> {
-    let may_go = |candidate: &Candidate| needed.trust == Trust::Full || candidate.details.trust == Trust::Low;
-    candidates.retain(may_go);
+    policy.give_way(needed, &mut candidates);
     let entries: Vec<Entry> = candidates.into_iter().map(|candidate| candidate.entry).collect();
     let mut chosen = Chosen { now_ms, indexes: BTreeMap::new(), ids: Vec::new(), spared: Vec::new() };
     for entry in entries.iter().filter(|entry| is_layer(&entry.slot)) {

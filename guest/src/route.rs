@@ -189,7 +189,7 @@ impl BlobOperation {
 }
 
 impl DownloadMethod {
-    fn of(method: &str) -> Self {
+    pub(crate) fn of(method: &str) -> Self {
         match method {
             "GET" => Self::Get,
             "HEAD" => Self::Head,

@@ -9,6 +9,7 @@ fn main() -> anyhow::Result<()> {
         "../edge",
         "../wit",
         "../../src",
+        "../../component",
         "../../Cargo.toml",
         "../../../host/src/auth",
         "../../../host/build",

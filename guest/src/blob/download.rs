@@ -43,7 +43,31 @@ async fn respond<H: Host>(
         outcome.set_slot(&entry.slot);
         outcome.entry = Some(entry.id);
     });
-    let validators = Validators::of(&entry);
+    content(host, request, &entry, method).await
+}
+
+/// Sends an entry's content, for a protocol of a policy: errors are JSON.
+pub(crate) async fn send<H: Host>(
+    host: &H,
+    request: &Request<H::IncomingRequest>,
+    entry: &Entry,
+) -> Response<H> {
+    let method = DownloadMethod::of(&request.method);
+    let sent = if method == DownloadMethod::WrongMethod {
+        Err(BlobError::WrongMethod)
+    } else {
+        content(host, request, entry, method).await
+    };
+    sent.unwrap_or_else(|error| error.into_json_response(host, request))
+}
+
+async fn content<H: Host>(
+    host: &H,
+    request: &Request<H::IncomingRequest>,
+    entry: &Entry,
+    method: DownloadMethod,
+) -> Result<Response<H>, BlobError> {
+    let validators = Validators::of(entry);
     if !validators.satisfy_if_match(request) {
         return Err(BlobError::ConditionFailed);
     }
@@ -51,8 +75,8 @@ async fn respond<H: Host>(
         return Ok(validators.add_to(Response::new(304, Payload::Empty)));
     }
     let response = match method {
-        DownloadMethod::Head => head(host, &entry).await?,
-        DownloadMethod::Get | DownloadMethod::WrongMethod => get(host, request, &entry, &validators).await?,
+        DownloadMethod::Head => head(host, entry).await?,
+        DownloadMethod::Get | DownloadMethod::WrongMethod => get(host, request, entry, &validators).await?,
     };
     Ok(validators
         .add_to(response)

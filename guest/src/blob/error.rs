@@ -4,7 +4,7 @@
 //! reference 3.3). A 503 has `Retry-After: 1`. A lasting 5xx has `Retry-After: 121`, with which the
 //! Go SDK gives up at once.
 
-use crate::ports::{Host, IndexError, Level, OutcomeKind, Request, Response, StorageError};
+use crate::ports::{Host, IndexError, Level, OutcomeKind, Payload, Request, Response, StorageError};
 use crate::url::UrlError;
 
 /// Why a transfer failed.
@@ -125,6 +125,19 @@ impl BlobError {
             Self::WrongMethod => response.with_header("allow", "GET, HEAD, PUT"),
             _ => response,
         }
+    }
+
+    /// As [`Self::into_response`], in JSON: `code` and `msg`.
+    pub(super) fn into_json_response<H: Host>(
+        self,
+        host: &H,
+        request: &Request<H::IncomingRequest>,
+    ) -> Response<H> {
+        let (code, _, message) = self.wire_form();
+        let mut response = self.into_response(host, request);
+        response.headers.retain(|(name, _)| name != "content-type" && name != "x-ms-error-code");
+        response.payload = Payload::Bytes(format!(r#"{{"code":"{code}","msg":"{message}"}}"#).into_bytes());
+        response.with_header("content-type", "application/json")
     }
 
     fn log<H: Host>(&self, host: &H, request_id: &str, code: &str) {

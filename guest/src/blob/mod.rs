@@ -16,7 +16,7 @@ mod put_block_list;
 mod range;
 mod request;
 
-pub(crate) use download::download;
+pub(crate) use download::{download, send};
 
 use crate::ports::{Host, OutcomeKind, Payload, Request, Response};
 use crate::route::BlobOperation;

@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::explain;
+use crate::DefaultPolicy;
 use crate::fake::{FakeHost, Fault, NOW_MS, block_on, claims};
 use crate::ports::{Cause, Explanation, Finding, HitVerdict, IndexError, MatchKind, MissCause, Query};
 
@@ -14,7 +15,7 @@ fn query(scopes: &[&str], version: Option<&str>, keys: &[&str]) -> Query {
 }
 
 fn explained(host: &FakeHost, keys: &[&str]) -> Explanation {
-    block_on(explain(host, NOW_MS, query(&["pr=rw", "main=r"], Some("v"), keys))).unwrap()
+    block_on(explain(&DefaultPolicy, host, NOW_MS, query(&["pr=rw", "main=r"], Some("v"), keys))).unwrap()
 }
 
 /// Attempts as `scope:key` (`*` for a prefix), with what was found.
@@ -113,7 +114,7 @@ fn what_came_near_is_listed_the_nearest_first_and_once() {
 #[test]
 fn without_a_version_it_is_that_of_the_newest_entry_or_of_the_last_departed() {
     let host = FakeHost::new();
-    let ask = || block_on(explain(&host, NOW_MS, query(&["main=r"], None, &["k"]))).unwrap();
+    let ask = || block_on(explain(&DefaultPolicy, &host, NOW_MS, query(&["main=r"], None, &["k"]))).unwrap();
     let unknown = ask();
     assert_eq!((unknown.version, unknown.cause), (None, Some(MissCause::NeverSaved)));
     assert!(unknown.attempts.is_empty());
@@ -132,7 +133,8 @@ fn without_a_version_it_is_that_of_the_newest_entry_or_of_the_last_departed() {
 fn without_a_readable_scope_it_is_denied() {
     let host = FakeHost::new();
     host.add_entry("main", "v", "k", b"x");
-    let told = block_on(explain(&host, NOW_MS, query(&["main=w"], Some("v"), &["k"]))).unwrap();
+    let told =
+        block_on(explain(&DefaultPolicy, &host, NOW_MS, query(&["main=w"], Some("v"), &["k"]))).unwrap();
     assert_eq!(told.cause, Some(MissCause::Denied));
     assert_eq!(told.near[0].cause, MissCause::Denied);
 }
@@ -157,7 +159,7 @@ fn an_index_that_fails_is_an_error() {
     let host = FakeHost::new();
     for call in ["index.find", "index.list-near", "index.list-departed"] {
         host.fail(call, Fault::Index(IndexError::Unavailable("x".into())));
-        let asked = block_on(explain(&host, NOW_MS, query(&["main=r"], Some("v"), &["k"])));
+        let asked = block_on(explain(&DefaultPolicy, &host, NOW_MS, query(&["main=r"], Some("v"), &["k"])));
         assert_eq!(asked, Err(IndexError::Unavailable("x".into())), "{call}");
         host.heal();
     }

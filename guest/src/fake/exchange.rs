@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::{FakeHost, NOW_MS};
 use crate::ports::{Outcome, Payload, Request};
+use crate::{DefaultPolicy, Policy};
 
 /// A request's body and credential.
 #[derive(Debug, Default)]
@@ -155,8 +156,13 @@ impl FakeResponse {
 }
 
 impl FakeHost {
-    /// Handles a request.
+    /// Handles a request with Larder's own policy.
     pub fn send(&self, request: FakeRequest) -> FakeResponse {
+        self.send_to(&DefaultPolicy, request)
+    }
+
+    /// Handles a request with this policy.
+    pub fn send_to<P: Policy>(&self, policy: &P, request: FakeRequest) -> FakeResponse {
         self.requests.set(self.requests.get() + 1);
         self.now_ms.set(request.received_ms);
         let (path, query) = match request.target.split_once('?') {
@@ -175,7 +181,7 @@ impl FakeHost {
             incoming: request.incoming,
             outcome: RefCell::default(),
         };
-        let response = block_on(crate::handler::handle(self, request));
+        let response = block_on(crate::handler::answer(policy, self, request));
         let (status, body) = match response.payload {
             Payload::Empty => (response.status, Vec::new()),
             Payload::Bytes(body) | Payload::Object(body) => (response.status, body),

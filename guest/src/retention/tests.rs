@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::{ABANDONED_AFTER_MS, review_uploads, select_entries};
+use crate::DefaultPolicy;
 use crate::buildkit::{AHEAD_MS, LAYER_MARGIN_MS};
 use crate::fake::{FakeHost, NOW_MS, block_on};
 use crate::ports::{
@@ -39,7 +40,13 @@ fn review_entries(
     now_ms: u64,
     candidates: impl IntoIterator<Item = Candidate>,
 ) -> Vec<u64> {
-    ids(super::review_entries(settings, now_ms, candidates, &Roots { entries: Vec::new(), complete: true }))
+    ids(super::review_entries(
+        &DefaultPolicy,
+        settings,
+        now_ms,
+        candidates,
+        &Roots { entries: Vec::new(), complete: true },
+    ))
 }
 
 fn upload(id: u64, last_activity_ms: u64) -> Upload {
@@ -121,11 +128,11 @@ fn index(id: u64, created_ms: u64, last_used_ms: u64) -> Entry {
 
 /// A sweep: selects roots, then reviews. Returns the ids to delete.
 fn sweep(settings: &Settings, now_ms: u64, entries: &[Entry]) -> Vec<u64> {
-    let chosen = select_entries(settings, now_ms, entries.to_vec()).roots;
+    let chosen = select_entries(&DefaultPolicy, settings, now_ms, entries.to_vec()).roots;
     let entries_chosen = entries.iter().filter(|entry| chosen.contains(&entry.id)).cloned().collect();
     let roots = Roots { entries: entries_chosen, complete: true };
     let candidates = entries.iter().map(|entry| candidate(entry.clone(), ContentState::Intact));
-    ids(super::review_entries(settings, now_ms, candidates, &roots))
+    ids(super::review_entries(&DefaultPolicy, settings, now_ms, candidates, &roots))
 }
 
 #[test]
@@ -207,7 +214,7 @@ fn no_layer_is_deleted_while_the_roots_are_incomplete() {
     let unknown = Roots { entries: Vec::new(), complete: false };
     let candidates = [layer(1, OLD_MS, OLD_MS), keyed(2, "1", "deps", OLD_MS, OLD_MS)]
         .map(|entry| candidate(entry, ContentState::Intact));
-    assert_eq!(ids(super::review_entries(&settings, NOW_MS, candidates, &unknown)), [2]);
+    assert_eq!(ids(super::review_entries(&DefaultPolicy, &settings, NOW_MS, candidates, &unknown)), [2]);
 }
 
 #[test]
@@ -296,7 +303,7 @@ fn with_uses(candidate: Candidate, uses: Option<u64>) -> Candidate {
 
 fn causes(settings: &Settings, candidates: impl IntoIterator<Item = Candidate>) -> Vec<(u64, Cause)> {
     let roots = Roots { entries: Vec::new(), complete: true };
-    let doomed = super::review_entries(settings, NOW_MS, candidates, &roots);
+    let doomed = super::review_entries(&DefaultPolicy, settings, NOW_MS, candidates, &roots);
     doomed.into_iter().map(|verdict| (verdict.id, verdict.cause)).collect()
 }
 
@@ -357,7 +364,7 @@ fn the_newest_of_a_prefix_stay_in_each_scope() {
         keyed(6, "main", "nix-2"),
         keyed(7, "main", "other"),
     ];
-    let groups = select_entries(&settings, NOW_MS, entries.to_vec()).groups;
+    let groups = select_entries(&DefaultPolicy, &settings, NOW_MS, entries.to_vec()).groups;
     assert_eq!(groups.iter().map(|member| member.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
     // As the host counts.
     let newer = |entry: &Entry| {
@@ -390,7 +397,7 @@ fn no_rule_deletes_a_layer_that_an_index_may_name() {
         keeping(&[("buildkit-blob-", 1)]),
     ] {
         let review = |entries: &[Entry]| {
-            let chosen = select_entries(&settings, NOW_MS, entries.to_vec()).roots;
+            let chosen = select_entries(&DefaultPolicy, &settings, NOW_MS, entries.to_vec()).roots;
             let roots = entries.iter().filter(|entry| chosen.contains(&entry.id)).cloned().collect();
             let candidate = |entry: &Entry| Candidate {
                 newer: Some(1),
@@ -398,6 +405,7 @@ fn no_rule_deletes_a_layer_that_an_index_may_name() {
             };
             let candidates = entries[..1].iter().map(candidate);
             ids(super::review_entries(
+                &DefaultPolicy,
                 &settings,
                 NOW_MS,
                 candidates,
@@ -417,7 +425,7 @@ fn wished(candidate: Candidate, wish: Wish) -> Candidate {
 /// Reviews one candidate with these roots.
 fn cause_of(settings: &Settings, candidate: Candidate, roots: Vec<Entry>) -> Option<Cause> {
     let roots = Roots { entries: roots, complete: true };
-    let mut verdicts = super::review_entries(settings, NOW_MS, [candidate], &roots);
+    let mut verdicts = super::review_entries(&DefaultPolicy, settings, NOW_MS, [candidate], &roots);
     verdicts.pop().map(|verdict| verdict.cause)
 }
 
@@ -465,7 +473,8 @@ fn a_rule_removes_no_layer_that_an_index_may_name() {
         Candidate { entry: Entry { slot, ..candidate.entry.clone() }, ..candidate }
     };
     let (layer, index) = (of_buildkit(1, "buildkit-blob-1-x"), of_buildkit(2, "index-main"));
-    let roots = select_entries(&settings, NOW_MS, [index.entry.clone(), layer.entry.clone()]).roots;
+    let roots =
+        select_entries(&DefaultPolicy, &settings, NOW_MS, [index.entry.clone(), layer.entry.clone()]).roots;
     assert_eq!(roots, [2], "an index is a root, however young");
     let wish = || Wish::Remove("all".to_owned());
     assert_eq!(cause_of(&settings, wished(layer.clone(), wish()), vec![index.entry]), None);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{EXPORT_MS, choose, tiers};
+use crate::DefaultPolicy;
 use crate::buildkit::LAYER_MARGIN_MS;
 use crate::fake::{FakeHost, Fault, NOW_MS, block_on};
 use crate::ports::{
@@ -117,7 +118,7 @@ impl Store {
     }
 
     fn choose(&self, trust: Trust, candidates: Vec<Candidate>) -> Vec<u64> {
-        block_on(choose(&self.host, NOW_MS, &needed(trust, Bound::Tenant), candidates))
+        block_on(choose(&DefaultPolicy, &self.host, NOW_MS, &needed(trust, Bound::Tenant), candidates))
     }
 }
 
@@ -227,7 +228,7 @@ proptest! {
                 _ => {
                     let needed = RoomNeeded { bytes: 1, ..needed(trust, Bound::Tenant) };
                     let before = store.candidates();
-                    let chosen = block_on(choose(&store.host, now_ms, &needed, before.clone()));
+                    let chosen = block_on(choose(&DefaultPolicy, &store.host, now_ms, &needed, before.clone()));
                     for id in chosen.into_iter().take(which) {
                         let victim = before.iter().find(|candidate| candidate.entry.id == id).unwrap();
                         prop_assert!(is_full || victim.details.trust == Trust::Low);
@@ -243,7 +244,7 @@ proptest! {
         }
         now_ms += LAYER_MARGIN_MS;
         let ahead = RoomNeeded { slot: None, trust: Trust::Full, bound: Bound::Tenant, bytes: 1 };
-        let chosen = block_on(choose(&store.host, now_ms, &ahead, store.candidates()));
+        let chosen = block_on(choose(&DefaultPolicy, &store.host, now_ms, &ahead, store.candidates()));
         prop_assert_eq!(chosen.len(), store.host.entries().len());
     }
 }

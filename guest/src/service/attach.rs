@@ -1,5 +1,6 @@
 //! Attaching a stored object to its upload: the object exists first, then the row refers to it.
 
+use super::{Code, Error};
 use crate::cleanup;
 use crate::ports::{AttachOutcome, Host, IndexError, MatchKind, Probe, Slot, Stored, Upload};
 
@@ -14,6 +15,20 @@ pub(crate) enum AttachError {
     Displaced,
     /// The index failed.
     Index(IndexError),
+}
+
+impl AttachError {
+    /// Returns the error for the client.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::TooLarge => {
+                Error::new(Code::InvalidArgument, "the entry is larger than this server allows")
+            }
+            Self::UploadGone => Error::new(Code::AlreadyExists, "the upload has ended in the meantime"),
+            Self::Displaced => Error::new(Code::AlreadyExists, super::DISPLACED),
+            Self::Index(error) => error.into(),
+        }
+    }
 }
 
 impl From<IndexError> for AttachError {

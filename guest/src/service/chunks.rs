@@ -8,7 +8,7 @@
 //!
 //! Used by `v1` and `blob::append` (ids) and by `finalize` (layout and commit).
 
-use super::{AttachError, Caller, Code, Error, attach};
+use super::{AttachError, Caller, Error, attach};
 use crate::ports::{Attachment, Block, Host, StorageError, Upload};
 use crate::writer::Writer;
 
@@ -147,11 +147,7 @@ pub(crate) async fn commit<H: Host>(
     match attach(caller.host, upload.clone(), stored.clone(), caller.request.received_ms).await {
         Ok(()) => Ok(Some(stored)),
         Err(AttachError::UploadGone) => Ok(None),
-        Err(AttachError::Displaced) => Err(Error::new(Code::AlreadyExists, DISPLACED)),
-        Err(AttachError::TooLarge) => {
-            Err(Error::new(Code::InvalidArgument, "the entry is larger than this server allows"))
-        }
-        Err(AttachError::Index(error)) => Err(error.into()),
+        Err(error) => Err(error.into_error()),
     }
 }
 

@@ -14,25 +14,34 @@ const MAX_QUOTED_CHARS: usize = 512;
 
 /// The kind of an error; decides the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Code {
+pub enum Code {
+    /// A value is outside of its limits.
     InvalidArgument,
+    /// The message cannot be read.
     Malformed,
+    /// The token is missing or rejected.
     Unauthenticated,
+    /// The token does not permit it.
     PermissionDenied,
+    /// What is named does not exist.
     NotFound,
+    /// The path, or the method, does not exist.
     BadRoute,
+    /// What is to be made exists.
     AlreadyExists,
+    /// A bug of this server.
     Internal,
     /// The upstream is unavailable.
     BadGateway,
+    /// A retry may succeed.
     Unavailable,
     /// The storage or the disk of the index is full. No client retries its status, 507.
     NoSpace,
 }
 
-/// Why a call failed.
+/// Why a call failed: a code, a message for the client, a cause for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Error {
+pub struct Error {
     code: Code,
     /// For the client.
     message: Cow<'static, str>,
@@ -44,7 +53,8 @@ pub(crate) struct Error {
 
 impl Code {
     /// Returns the HTTP status, the same in both protocol versions.
-    pub(crate) fn status(self) -> u16 {
+    #[must_use]
+    pub fn status(self) -> u16 {
         match self {
             Self::InvalidArgument | Self::Malformed => 400,
             Self::Unauthenticated => 401,
@@ -61,7 +71,8 @@ impl Code {
 
 impl Error {
     /// Returns an error with a message for the client.
-    pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), cause: None, reason: None }
     }
 
@@ -99,12 +110,14 @@ impl Error {
     }
 
     /// Returns the message for the client.
-    pub(crate) fn message(&self) -> &str {
+    #[must_use]
+    pub fn message(&self) -> &str {
         &self.message
     }
 
     /// Returns the kind of the error.
-    pub(crate) fn code(&self) -> Code {
+    #[must_use]
+    pub fn code(&self) -> Code {
         self.code
     }
 

@@ -3,7 +3,7 @@
 use super::{Caller, Code, Error, ValidRequest};
 use crate::nearness::Wanted;
 use crate::ports::{Entry, HitVerdict, Host, Level, MatchKind, MissCause, OutcomeKind, Probe, StorageError};
-use crate::{buildkit, explain, matching, retention, stale, url};
+use crate::{buildkit, explain, matching, stale, url};
 
 /// Most probes in one `index.find`.
 const MAX_PROBES: usize = 1000;
@@ -130,7 +130,7 @@ async fn is_offered<H: Host>(
     entry: &Entry,
     skipped: &mut Skipped,
 ) -> Result<bool, Error> {
-    if retention::is_too_old(&caller.host.settings(), caller.request.received_ms, entry) {
+    if !caller.policy.serves(&caller.host.settings(), caller.request.received_ms, entry) {
         skipped.expired += 1;
         return Ok(false);
     }
@@ -193,7 +193,10 @@ async fn find<H: Host>(
     message: &ValidRequest,
     skip: &[u64],
 ) -> Result<Option<Entry>, Error> {
-    let mut probes = matching::probes(&caller.claims.scopes, &message.key, &message.restore_keys);
+    let mut probes = caller.policy.probes(&caller.claims.scopes, &message.key, &message.restore_keys);
+    if message.is_exact {
+        probes.retain(|probe| probe.kind == MatchKind::Exact);
+    }
     log_probes(caller, message, &probes);
     loop {
         let rest = probes.split_off(probes.len().min(MAX_PROBES));

@@ -28,6 +28,8 @@ pub(crate) struct ValidRequest {
     /// None of them empty.
     pub(crate) restore_keys: Vec<String>,
     pub(crate) size_bytes: u64,
+    /// Only an entry with the very key is a match. No message of the cache service asks for that.
+    pub(crate) is_exact: bool,
 }
 
 impl Message {
@@ -57,7 +59,13 @@ impl Message {
         check_version(&self.version)?;
         let size_bytes =
             u64::try_from(self.size_bytes).map_err(|_| invalid("size_bytes: must not be negative"))?;
-        Ok(ValidRequest { key: self.key, version: self.version, restore_keys: self.restore_keys, size_bytes })
+        Ok(ValidRequest {
+            key: self.key,
+            version: self.version,
+            restore_keys: self.restore_keys,
+            size_bytes,
+            is_exact: false,
+        })
     }
 }
 

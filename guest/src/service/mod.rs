@@ -18,12 +18,14 @@ mod save_rules;
 
 pub(crate) use attach::{AttachError, attach};
 pub(crate) use chunks::{ChunkKind, DISPLACED, Layout, appended_id, layout, ranged_id};
-pub(crate) use error::{Code, Error, clip};
+pub(crate) use error::clip;
+pub use error::{Code, Error};
 pub(crate) use finalize::{drop_in_words, finalize, finalize_chunks, finalized_entry};
 pub(crate) use lookup::{Hit, lookup};
 pub(crate) use message::{Message, ValidRequest};
 pub(crate) use reserve::{Grant, reserve};
 
+use crate::Policy;
 use crate::ports::{AuthError, Claims, Host, Request};
 
 /// `@actions/cache` looks for the beginning of this text (protocol reference 1.3).
@@ -35,6 +37,7 @@ pub(crate) const FULL: &str =
 
 /// The context of a call.
 pub(crate) struct Caller<'a, H: Host> {
+    pub(crate) policy: &'a dyn Policy,
     pub(crate) host: &'a H,
     pub(crate) request: &'a Request<H::IncomingRequest>,
     pub(crate) claims: &'a Claims,
@@ -77,20 +80,25 @@ pub(crate) fn is_actions_cache<I>(request: &Request<I>) -> bool {
     request.header("user-agent").is_some_and(|agent| agent.starts_with("@actions/cache"))
 }
 
-/// Verifies the request's token. `writes`: the call saves, which changes the text of a denial.
+/// Verifies the request's token, and asks the policy what it permits. `writes`: the call saves, which
+/// changes the text of a denial.
 ///
 /// # Errors
 /// `unauthenticated` if the token is rejected, `permission_denied` if its repository may not use
 /// this server, `unavailable` if the issuer's keys cannot be fetched.
 pub(crate) async fn verify<H: Host>(
+    policy: &dyn Policy,
     host: &H,
     request: &Request<H::IncomingRequest>,
     writes: bool,
 ) -> Result<Claims, Error> {
-    host.verify(&request.incoming).await.map_err(|error| match error {
+    let verified = host.verify(&request.incoming).await;
+    let mut claims = verified.map_err(|error| match error {
         AuthError::NotAllowed(repository) => Error::not_allowed(&repository, writes),
         error => error.into(),
-    })
+    })?;
+    policy.admit(&mut claims, &|| host.facts(&request.incoming));
+    Ok(claims)
 }
 
 /// Returns the scope that the caller saves into.
@@ -98,7 +106,9 @@ pub(crate) async fn verify<H: Host>(
 /// # Errors
 /// `permission_denied` if the token has no writable scope.
 pub(crate) fn writable_scope<'a, H: Host>(caller: &Caller<'a, H>) -> Result<&'a str, Error> {
-    let scope = crate::matching::writable_scope(caller.claims)
+    let scope = caller
+        .policy
+        .save_scope(caller.claims)
         .ok_or_else(|| Error::new(Code::PermissionDenied, WRITE_DENIED))?;
     caller.request.record(|outcome| outcome.scope = Some(scope.to_owned()));
     Ok(scope)

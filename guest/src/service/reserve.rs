@@ -3,7 +3,7 @@
 use super::{Caller, Code, Error, barred, refusal, save_rules};
 use crate::ports::{Cause, Entry, Facts, Host, OutcomeKind, Reservation, Slot, StorageError, Trust, Upload};
 use crate::writer::Writer;
-use crate::{cleanup, retention, stale, trust};
+use crate::{cleanup, retention, stale};
 
 /// GitHub's message.
 const EXISTS: &str = "cache entry with the same key, version, and scope already exists";
@@ -58,7 +58,7 @@ async fn reserve_slot<H: Host>(
     size_bytes: Option<u64>,
 ) -> Result<Grant, Error> {
     let facts = caller.host.facts(&caller.request.incoming);
-    let mut saver = Saver { trust: trust::of_saver(caller.claims, &facts), facts };
+    let mut saver = Saver { trust: caller.policy.trust(caller.claims, &facts), facts };
     if saver.trust == Trust::Low {
         barred::check(caller, &slot).await?;
     }
@@ -90,7 +90,7 @@ async fn replace<H: Host>(
     entry: Entry,
 ) -> Result<Grant, Error> {
     let now_ms = caller.request.received_ms;
-    let stale = if retention::is_replaceable(&caller.host.settings(), now_ms, &entry) {
+    let stale = if retention::is_replaceable(caller.policy, &caller.host.settings(), now_ms, &entry) {
         None
     } else if let Ok(Some(reason)) = stale::check(caller.host, &entry).await {
         Some(reason)

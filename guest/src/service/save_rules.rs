@@ -1,4 +1,4 @@
-//! The operator's rules about what is saved.
+//! What policy and operator's rules say about what is saved.
 //!
 //! Called by `reserve`, where the size may not be known, and by `finalize`, where it is. The second
 //! answer can only refuse.
@@ -22,11 +22,17 @@ pub(super) fn ask<H: Host>(
     slot: &Slot,
     size_bytes: Option<u64>,
 ) -> Result<Facts, Refusal> {
-    if !caller.request.rules.save {
-        return Ok(Facts::new());
+    let mut terms = accepted(caller.policy.judge_save(caller.claims, slot, size_bytes))?;
+    if caller.request.rules.save {
+        let (key, version) = (slot.key.clone(), slot.version.clone());
+        let asked = caller.host.judge_save(&caller.request.incoming, key, version, size_bytes);
+        terms.extend(accepted(asked)?);
     }
-    let (key, version) = (slot.key.clone(), slot.version.clone());
-    match caller.host.judge_save(&caller.request.incoming, key, version, size_bytes) {
+    Ok(terms)
+}
+
+fn accepted(verdict: SaveVerdict) -> Result<Facts, Refusal> {
+    match verdict {
         SaveVerdict::Accept(facts) => Ok(facts),
         SaveVerdict::Refuse(reason) => Err(Refusal { reason, is_quiet: false }),
         SaveVerdict::RefuseQuietly(reason) => Err(Refusal { reason, is_quiet: true }),

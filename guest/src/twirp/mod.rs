@@ -11,6 +11,7 @@ mod protobuf;
 
 pub(crate) use error::{error_response, unlogged_error_response};
 
+use crate::Policy;
 use crate::ports::{Host, OutcomeKind, Request, Response};
 use crate::route;
 use crate::service::{self, Caller, Code, Error, Hit, Message, ValidRequest};
@@ -43,11 +44,12 @@ enum Reply {
 
 /// Handles a call.
 pub(crate) async fn handle<H: Host>(
+    policy: &dyn Policy,
     host: &H,
     request: &Request<H::IncomingRequest>,
     call: route::V2Call,
 ) -> Response<H> {
-    match respond(host, request, call).await {
+    match respond(policy, host, request, call).await {
         Ok(response) => response,
         Err(error) => error_response(host, request, &error),
     }
@@ -63,12 +65,13 @@ pub(crate) fn unknown_call<H: Host>(request: &Request<H::IncomingRequest>) -> Re
 }
 
 async fn respond<H: Host>(
+    policy: &dyn Policy,
     host: &H,
     request: &Request<H::IncomingRequest>,
     call: route::V2Call,
 ) -> Result<Response<H>, Error> {
     let encoding = Encoding::of(request.header("content-type"))?;
-    let claims = match service::verify(host, request, call != route::V2Call::Lookup).await {
+    let claims = match service::verify(policy, host, request, call != route::V2Call::Lookup).await {
         Err(error) if call == route::V2Call::Create && error.code() == Code::PermissionDenied => {
             return encoding.encode(create::denied(request, encoding, error)?);
         }
@@ -77,7 +80,7 @@ async fn respond<H: Host>(
     let body = host.read_body(&request.incoming, MAX_MESSAGE_BYTES).await?;
     let message = encoding.decode(call, &body)?.validate()?;
     request.record(|outcome| outcome.set_key(&message.key, &message.version));
-    let caller = Caller { host, request, claims: &claims };
+    let caller = Caller { policy, host, request, claims: &claims };
     let reply = match call {
         route::V2Call::Create => create::create(&TwirpCall { caller, encoding }, message).await?,
         route::V2Call::Finalize => match finalize(&caller, message).await {

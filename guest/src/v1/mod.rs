@@ -14,6 +14,7 @@ mod reserve;
 
 use serde::Deserialize;
 
+use crate::Policy;
 use crate::ports::{Claims, Host, Payload, Request, Response, Upload};
 use crate::route::V1Call;
 use crate::service::{self, Caller, Code, Error, clip};
@@ -24,17 +25,19 @@ const MAX_MESSAGE_BYTES: u64 = 256 * 1024;
 
 /// Handles a call.
 pub(crate) async fn handle<H: Host>(
+    policy: &dyn Policy,
     host: &H,
     request: &Request<H::IncomingRequest>,
     call: V1Call<'_>,
 ) -> Response<H> {
-    match respond(host, request, call).await {
+    match respond(policy, host, request, call).await {
         Ok(response) => response,
         Err(error) => error::error_response(host, request, &error),
     }
 }
 
 async fn respond<H: Host>(
+    policy: &dyn Policy,
     host: &H,
     request: &Request<H::IncomingRequest>,
     call: V1Call<'_>,
@@ -43,8 +46,8 @@ async fn respond<H: Host>(
         return Err(Error::new(Code::BadRoute, "no such call of the cache service, version 1"));
     }
     let writes = !matches!(call, V1Call::Lookup | V1Call::List);
-    let claims: Claims = service::verify(host, request, writes).await?;
-    let caller = Caller { host, request, claims: &claims };
+    let claims: Claims = service::verify(policy, host, request, writes).await?;
+    let caller = Caller { policy, host, request, claims: &claims };
     match call {
         V1Call::Lookup => lookup::lookup(&caller).await,
         V1Call::List => lookup::list(),

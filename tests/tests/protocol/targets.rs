@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use larder_guest::fake::{FakeHost, FakeRequest, NOW_MS, claims};
+use larder_policy::fake::{FakeHost, FakeRequest, NOW_MS, claims};
 use larder_tests::{
     MountedServer, RemoteServer, Response, StockOptions, StockServer, TenantServer, TestServer, tenants,
 };
