@@ -29,6 +29,7 @@
 //! `service`), `blob` for transfers, and `forward` for everything else. Must not depend on a storage
 //! driver, a database, a secret or a token: it sees handles and claims.
 
+pub mod allocator;
 /// The component's side of the world. For [`export!`] alone.
 #[doc(hidden)]
 pub mod bindings;
