@@ -237,7 +237,7 @@ pub(crate) enum RulesCommand {
     },
     /// Ask rules what is usual and what is odd: do they answer, in time, and always the same?
     Check {
-        /// A script in JavaScript, or a component.
+        /// A script in JavaScript, a component, or a core module of `wasm32-unknown-unknown`.
         file: PathBuf,
         /// Print JSON.
         #[arg(long)]
@@ -245,7 +245,7 @@ pub(crate) enum RulesCommand {
     },
     /// Ask rules what a file of cases says, and compare the answers.
     Test {
-        /// A script in JavaScript, or a component.
+        /// A script in JavaScript, a component, or a core module of `wasm32-unknown-unknown`.
         file: PathBuf,
         /// The cases.
         cases: PathBuf,
@@ -304,6 +304,8 @@ pub(crate) struct ReplayArgs {
 pub(crate) enum Language {
     /// JavaScript: a text file, with nothing to build.
     Js,
+    /// JavaScript as a component, by componentize-qjs: for what is bundled of several files or packages.
+    Npm,
     /// Rust: the fastest.
     Rust,
     /// Python, by componentize-py.

@@ -100,12 +100,12 @@ fn new_rules_pass_their_check_and_their_cases_and_nothing_is_overwritten() {
     assert!(error.contains("mine/rules.js: is there already"), "{error}");
     assert_eq!(fs::read_to_string(dir.join("mine/rules.js")).unwrap(), "mine");
     assert!(!dir.join("mine/cases.toml").exists());
-    for (lang, file) in [("rust", "src/lib.rs"), ("py", "app.py")] {
+    // That these are built as they are written: `rules-languages.test.mjs`.
+    for (lang, file) in [("rust", "src/lib.rs"), ("py", "app.py"), ("npm", "package.json")] {
         good(dir, &["rules", "new", lang, "--lang", lang]);
-        assert!(
-            dir.join(lang).join(file).exists() && dir.join(lang).join("wit/rules.wit").exists(),
-            "{lang}"
-        );
+        for file in [file, "wit/world.wit", "wit/deps/larder-rules.wit", "cases.toml"] {
+            assert!(dir.join(lang).join(file).exists(), "{lang}: {file}");
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use wasmtime::{
 
 use crate::{
     compiled::compile_or_reuse,
+    core_module,
     engine::RulesEngine,
     failure::{Failure, FailureKind, RulesError},
     limits::Limits,
@@ -28,7 +29,8 @@ const MAX_NAME_BYTES: usize = 64;
 /// Where rules come from.
 #[derive(Clone)]
 pub enum Source {
-    /// A component that exports interfaces of the world.
+    /// A component that exports interfaces of the world, or the core module of one, as compilers make it
+    /// for `wasm32-unknown-unknown`.
     Component {
         /// Its bytes.
         bytes: Vec<u8>,
@@ -157,7 +159,10 @@ impl Rules {
         };
         let hash = |content: &[u8]| hex::encode(digest(&SHA256, content));
         let (mut name, digest, component, script) = match source {
-            Source::Component { bytes, name } => (name, hash(&bytes), compile(&bytes)?, None),
+            Source::Component { bytes, name } => {
+                let digest = hash(&bytes);
+                (name, digest, compile(&core_module::componentize(bytes)?)?, None)
+            }
             Source::Script { text, name } => {
                 let (digest, script) = (hash(text.as_bytes()), Script::new(&name, text));
                 (name, digest, compile(TEMPLATE)?, Some(script))

@@ -11,22 +11,26 @@ use anyhow::{Context, bail};
 
 use crate::cli::Language;
 
-/// The world, which is all that a toolchain needs.
-const WORLD: &str = include_str!("../../../wit/rules/rules.wit");
-const CASES: &str = include_str!("templates/cases.toml");
+/// The world of all rules, and of it what these decide: all that a toolchain needs.
+const INTERFACES: Template = ("wit/deps/larder-rules.wit", include_str!("../../../wit/rules/rules.wit"));
+const WORLD: Template = ("wit/world.wit", include_str!("templates/world.wit"));
+const CASES: Template = ("cases.toml", include_str!("templates/cases.toml"));
+const SCRIPT: Template = ("rules.js", include_str!("templates/rules.js"));
 
 /// A file to begin with: its path and its text.
 type Template = (&'static str, &'static str);
 
-const JS: &[Template] = &[("rules.js", include_str!("templates/rules.js")), ("cases.toml", CASES)];
+const JS: &[Template] = &[SCRIPT, CASES];
+const NPM: &[Template] =
+    &[("package.json", include_str!("templates/package.json")), SCRIPT, WORLD, INTERFACES, CASES];
 const RUST: &[Template] = &[
     ("Cargo.toml", include_str!("templates/rust.Cargo.toml")),
     ("src/lib.rs", include_str!("templates/rust.rs")),
-    ("wit/rules.wit", WORLD),
-    ("cases.toml", CASES),
+    WORLD,
+    INTERFACES,
+    CASES,
 ];
-const PYTHON: &[Template] =
-    &[("app.py", include_str!("templates/app.py")), ("wit/rules.wit", WORLD), ("cases.toml", CASES)];
+const PYTHON: &[Template] = &[("app.py", include_str!("templates/app.py")), WORLD, INTERFACES, CASES];
 
 /// Writes the files of a language into a directory. Refuses if one of them is there.
 ///
@@ -35,6 +39,7 @@ const PYTHON: &[Template] =
 pub(super) fn write(dir: &Path, language: Language) -> anyhow::Result<String> {
     let (files, next) = match language {
         Language::Js => (JS, NEXT_JS),
+        Language::Npm => (NPM, NEXT_NPM),
         Language::Rust => (RUST, NEXT_RUST),
         Language::Py => (PYTHON, NEXT_PYTHON),
     };
@@ -61,11 +66,18 @@ const NEXT_JS: &str = "\nlarder rules check rules.js
 larder rules test rules.js cases.toml
 larder rules use rules.js
 ";
-const NEXT_RUST: &str = "\nrustup target add wasm32-wasip2
-cargo build --release --target wasm32-wasip2
-larder rules test target/wasm32-wasip2/release/rules.wasm cases.toml
+const NEXT_NPM: &str = "\nnpm install
+npm run build
+larder rules check rules.wasm
+larder rules test rules.wasm cases.toml
 ";
-const NEXT_PYTHON: &str = "\npip install componentize-py
+const NEXT_RUST: &str = "\nrustup target add wasm32-unknown-unknown
+cargo build --release --target wasm32-unknown-unknown
+larder rules check target/wasm32-unknown-unknown/release/rules.wasm
+larder rules test target/wasm32-unknown-unknown/release/rules.wasm cases.toml
+";
+const NEXT_PYTHON: &str = "\npip install componentize-py==0.25.1
 componentize-py -d wit -w rules componentize --stub-wasi app -o rules.wasm
+larder rules check rules.wasm
 larder rules test rules.wasm cases.toml
 ";

@@ -1,10 +1,7 @@
 //! Rules of a Larder. Decisions are pure: no clock (there are ages), no network, no memory of earlier calls.
 
-wit_bindgen::generate!({
-    inline: "package local:rules; world rules { export larder:rules/access@0.1.0; }",
-    path: "wit",
-    world: "local:rules/rules",
-});
+// The world is `wit/world.wit`: there is a trait for each interface that stands in it.
+wit_bindgen::generate!({ path: "wit", world: "local:rules/rules", generate_all });
 
 use exports::larder::rules::access::{Admission, Caller, Guest, Scope};
 
