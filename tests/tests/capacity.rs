@@ -321,30 +321,41 @@ impl OtherFile {
     }
 }
 
+/// Bytes that are free on a disk.
+fn free(disk: &Path) -> u64 {
+    let df = std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(disk).output().unwrap();
+    let text = String::from_utf8(df.stdout).unwrap();
+    text.lines().last().unwrap().trim().parse().unwrap()
+}
+
 /// Saves entries under new names until one is accepted.
 async fn saves_work_again(job: &Job<'_>, name: &str) {
     let attempts = AtomicU64::new(0);
     eventually(async || {
         let key = format!("{name}-{}", attempts.fetch_add(1, Relaxed));
-        save_on_full_disk(job, &key).await.is_ok()
+        save_on_full_disk(job, &key).await
     })
     .await;
 }
 
-/// Saves an entry of a MiB. Returns the status of the refusal, of which each is clean.
-async fn save_on_full_disk(job: &Job<'_>, key: &str) -> Result<(), StatusCode> {
+/// Saves an entry of a MiB. Returns whether it was accepted; if not, the refusal was clean, at whatever call.
+async fn save_on_full_disk(job: &Job<'_>, key: &str) -> bool {
     let created = job.call_about("CreateCacheEntry", key, json!({})).await;
-    if created.status != StatusCode::OK {
-        return Err(created.status);
+    if created.status == StatusCode::INSUFFICIENT_STORAGE {
+        return false;
     }
     let created = created.json();
-    let Some(url) = created["signed_upload_url"].as_str() else { return Err(StatusCode::OK) };
-    let put = put(job, url, MIB).await;
-    if put != StatusCode::CREATED {
-        return Err(put);
+    if created["ok"] != true {
+        assert!(created["message"].as_str().unwrap().contains("not saved"), "{created}");
+        return false;
     }
+    let put = put(job, created["signed_upload_url"].as_str().unwrap(), MIB).await;
+    if put == StatusCode::INSUFFICIENT_STORAGE {
+        return false;
+    }
+    assert_eq!(put, StatusCode::CREATED);
     job.finalize(key, MIB).await;
-    Ok(())
+    true
 }
 
 /// The disk has 96 MiB, of which half may be used. The database's own reserve takes 8 MiB.
@@ -378,6 +389,32 @@ async fn what_others_put_on_the_disk_is_taken_off_its_limit() {
     saves_work_again(&job, "again").await;
     let data = server.stop();
     assert_eq!(counted(data.path(), Area::Server).await, objects(data.path()));
+}
+
+/// The disk has 64 MiB, of which 16 stay free.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_space_that_is_to_stay_free_does() {
+    const FLOOR: u64 = 16 << 20;
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let section = "[storage.filesystem]\nreserve_bytes = 16777216\n";
+    let server = start_on(TempDir::new_in(disk.path()).unwrap(), section, &[]).await;
+    let (job, other) = (Job::new(&server), OtherFile::on(&disk));
+    assert!(save(&job, "kept", MIB).await);
+    let room = usize::try_from((free(disk.path()) - FLOOR) >> 20).unwrap();
+    other.set(room - 6);
+    // The disk is measured every half second.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let mut saved = 0;
+    while save_on_full_disk(&job, &format!("key-{saved}")).await {
+        saved += 1;
+        assert!(saved <= 6, "more than there is room for");
+    }
+    assert!(saved >= 3, "{saved}");
+    // The database's log grows between two measurements.
+    assert!(free(disk.path()) >= FLOOR - (1 << 20), "{}", free(disk.path()));
+    assert_eq!(job.restore("kept").await.len(), MIB);
+    other.remove();
+    saves_work_again(&job, "again").await;
 }
 
 #[tokio::test]
