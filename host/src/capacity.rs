@@ -231,6 +231,14 @@ impl Capacity {
         self.limits.server().into_iter().chain(self.disk_cap(tenant).await).min()
     }
 
+    /// Returns whether the limit of the server's disk is nearly reached: where it is not, no share of the
+    /// storage in it can be too large.
+    async fn is_disk_nearly_full(&self) -> bool {
+        let Some(disk) = &self.disk else { return false };
+        let measured = disk.allowed_and_used().await;
+        measured.is_some_and(|(allowed, used)| self.limits.surplus(allowed, used).is_some())
+    }
+
     /// Returns the cap of the server's storage that keeps its disk below its limit.
     async fn disk_cap(&self, tenant: &Tenant) -> Option<u64> {
         match &self.disk {

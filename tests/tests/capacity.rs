@@ -16,7 +16,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use larder::index::{Area, Index, KeyRule, sqlite::SqliteIndex};
-use larder_testing::service;
+use larder_testing::{SmallDisk, service};
 use larder_tests::{BRANCH, Job, TenantServer, TestServer, tenants, tenants::eventually, token};
 use serde_json::json;
 use tempfile::TempDir;
@@ -302,6 +302,119 @@ async fn entries_are_deleted_ahead_of_need() {
     for number in 4..9 {
         assert!(is_there(&job, &format!("key-{number}")).await, "{number}");
     }
+}
+
+/// A file of somebody else on a disk.
+struct OtherFile(PathBuf);
+
+impl OtherFile {
+    fn on(disk: &SmallDisk) -> Self {
+        Self(disk.path().join("of-somebody-else"))
+    }
+
+    fn set(&self, mib: usize) {
+        fs::write(&self.0, vec![1; mib * MIB]).unwrap();
+    }
+
+    fn remove(&self) {
+        fs::remove_file(&self.0).unwrap();
+    }
+}
+
+/// Bytes that are free on a disk.
+fn free(disk: &Path) -> u64 {
+    let df = std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(disk).output().unwrap();
+    let text = String::from_utf8(df.stdout).unwrap();
+    text.lines().last().unwrap().trim().parse().unwrap()
+}
+
+/// Saves entries under new names until one is accepted.
+async fn saves_work_again(job: &Job<'_>, name: &str) {
+    let attempts = AtomicU64::new(0);
+    eventually(async || {
+        let key = format!("{name}-{}", attempts.fetch_add(1, Relaxed));
+        save_on_full_disk(job, &key).await
+    })
+    .await;
+}
+
+/// Saves an entry of a MiB. Returns whether it was accepted; if not, the refusal was clean, at whatever call.
+async fn save_on_full_disk(job: &Job<'_>, key: &str) -> bool {
+    let created = job.call_about("CreateCacheEntry", key, json!({})).await;
+    if created.status == StatusCode::INSUFFICIENT_STORAGE {
+        return false;
+    }
+    let created = created.json();
+    if created["ok"] != true {
+        assert!(created["message"].as_str().unwrap().contains("not saved"), "{created}");
+        return false;
+    }
+    let put = put(job, created["signed_upload_url"].as_str().unwrap(), MIB).await;
+    if put == StatusCode::INSUFFICIENT_STORAGE {
+        return false;
+    }
+    assert_eq!(put, StatusCode::CREATED);
+    job.finalize(key, MIB).await;
+    true
+}
+
+/// The disk has 96 MiB, of which half may be used. The database's own reserve takes 8 MiB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_put_on_the_disk_is_taken_off_its_limit() {
+    let Some(disk) = SmallDisk::mount(96) else { return };
+    let section = "[storage.filesystem]\nreserve_bytes = 1048576\n\
+        [capacity]\nmax_disk_percent = 50\nwait_ms = 1000\n";
+    let server = start_on(TempDir::new_in(disk.path()).unwrap(), section, &[]).await;
+    let (job, data, other) = (Job::new(&server), server.data.path(), OtherFile::on(&disk));
+    for number in 0..20 {
+        assert!(save(&job, &format!("key-{number}"), MIB).await, "{number}");
+    }
+    assert_eq!(objects(data), 20 << 20);
+    // Somebody else takes 24 MiB. Entries go without a request of anybody, the least recently used first.
+    other.set(24);
+    eventually(async || objects(data) <= 16 << 20).await;
+    assert!(!is_there(&job, "key-0").await);
+    assert!(is_there(&job, "key-19").await);
+    let sampler = Sampler::start(data.to_owned());
+    let saved = storm(&server, |_| MIB).await;
+    let (most, samples) = sampler.stop();
+    assert!(most <= 16 << 20 && samples > 10, "{most} in {samples} looks");
+    assert!(saved > 0, "others made room");
+    // Others have more than may be used: nothing stays but what was handed out, and saves are refused.
+    other.set(60);
+    eventually(async || objects(data) == 1 << 20).await;
+    assert!(is_there(&job, "key-19").await);
+    assert!(!save(&job, "refused", MIB).await);
+    other.remove();
+    saves_work_again(&job, "again").await;
+    let data = server.stop();
+    assert_eq!(counted(data.path(), Area::Server).await, objects(data.path()));
+}
+
+/// The disk has 64 MiB, of which 16 stay free.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_space_that_is_to_stay_free_does() {
+    const FLOOR: u64 = 16 << 20;
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let section = "[storage.filesystem]\nreserve_bytes = 16777216\n";
+    let server = start_on(TempDir::new_in(disk.path()).unwrap(), section, &[]).await;
+    let (job, other) = (Job::new(&server), OtherFile::on(&disk));
+    assert!(save(&job, "kept", MIB).await);
+    let room = usize::try_from((free(disk.path()) - FLOOR) >> 20).unwrap();
+    other.set(room - 6);
+    // The disk is measured every half second.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let mut saved = 0;
+    while save_on_full_disk(&job, &format!("key-{saved}")).await {
+        saved += 1;
+        assert!(saved <= 6, "more than there is room for");
+    }
+    assert!(saved >= 3, "{saved}");
+    // The database's log grows between two measurements.
+    assert!(free(disk.path()) >= FLOOR - (1 << 20), "{}", free(disk.path()));
+    assert_eq!(job.restore("kept").await.len(), MIB);
+    other.remove();
+    saves_work_again(&job, "again").await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use larder_common::causes::chain;
 use larder_index::{Area, Index};
-use larder_storage::Storage;
+use larder_storage::{DiskUsage, Storage};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -32,25 +32,39 @@ impl DiskLimit {
         {
             return Some(cap);
         }
-        let disk = match self.storage.disk_usage().await {
-            Ok(disk) => disk?,
-            Err(error) => {
-                tracing::warn!(error = chain(&error), "cannot measure the disk");
-                return None;
-            }
-        };
+        let disk = self.measure().await?;
         let counted = index.usage_of(&Area::Server).await.ok()?;
         let cap = cap(self.percent, disk.total_bytes, disk.free_bytes, counted.saturating_sub(unwritten));
         *self.measured.lock() = Some((Instant::now(), cap));
         Some(cap)
     }
+
+    /// Returns how many bytes of the disk may be used and how many are, by whatever is on it; `None` if it
+    /// cannot be measured. The index is not asked.
+    pub(super) async fn allowed_and_used(&self) -> Option<(u64, u64)> {
+        let DiskUsage { total_bytes, free_bytes } = self.measure().await?;
+        Some((allowed(self.percent, total_bytes), total_bytes.saturating_sub(free_bytes)))
+    }
+
+    async fn measure(&self) -> Option<DiskUsage> {
+        match self.storage.disk_usage().await {
+            Ok(disk) => disk,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "cannot measure the disk");
+                None
+            }
+        }
+    }
+}
+
+fn allowed(percent: u64, total: u64) -> u64 {
+    u64::try_from(u128::from(total) * u128::from(percent) / 100).unwrap_or(total)
 }
 
 /// `written`: what the storage has on the disk.
 fn cap(percent: u64, total: u64, free: u64, written: u64) -> u64 {
-    let allowed = u64::try_from(u128::from(total) * u128::from(percent) / 100).unwrap_or(total);
     let of_others = total.saturating_sub(free).saturating_sub(written);
-    allowed.saturating_sub(of_others)
+    allowed(percent, total).saturating_sub(of_others)
 }
 
 #[cfg(test)]

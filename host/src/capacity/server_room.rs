@@ -22,19 +22,26 @@ const MAX_TENANTS: usize = 64;
 pub(crate) type Lodger = (PolicyInForce, Arc<Tenant>);
 
 /// Returns how many bytes too many are in the server's storage, if any room was reserved since the last
-/// call. `all`: the tenants that had a request.
+/// call, or if its disk is nearly full, by whatever is on it. `all`: the tenants that had a request.
 ///
 /// # Errors
 /// When the index fails.
 pub(crate) async fn surplus(all: &[Arc<Tenant>]) -> Result<Option<u64>, IndexError> {
-    let mut reserved = None;
+    let (mut reserved, mut any) = (None, None);
     for tenant in all {
         let Some(capacity) = &tenant.capacity else { continue };
         // Each is asked, so that none is found again at the next look.
         let has_reserved = capacity.shared.requests.take_reserved();
-        if has_reserved && is_lodger(tenant) {
-            reserved = Some((tenant, capacity));
+        if is_lodger(tenant) {
+            any = Some((tenant, capacity));
+            reserved = any.filter(|_| has_reserved).or(reserved);
         }
+    }
+    if reserved.is_none()
+        && let Some((_, capacity)) = any
+        && capacity.is_disk_nearly_full().await
+    {
+        reserved = any;
     }
     let Some((tenant, capacity)) = reserved else { return Ok(None) };
     let Some(cap) = capacity.server_cap(tenant).await else { return Ok(None) };

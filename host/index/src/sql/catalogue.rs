@@ -1,11 +1,11 @@
 //! What operators ask, which differs from server to server in its statements.
 
 use async_trait::async_trait;
-use larder_common::TenantName;
 use larder_storage::{Digest, ObjectName};
 
 use super::{
     digest::{HEAD_BYTES, HeadRange, head_range},
+    execute::{Execute, Value},
     fault::{
         Fault,
         RetrySafety::{Always, Never},
@@ -13,15 +13,16 @@ use super::{
     history,
     index::SqlIndex,
     pool::Driver,
-    rows::{self, Columns},
+    rows::{self, Columns, integer},
     statements::Statements,
     tenant::TenantConnection,
     within,
 };
 use crate::{
-    AccessKey, AccessRole, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MatchKind,
-    NOT_OF_DEFAULT, Trust, Within,
+    AccessKey, AccessRole, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MAX_ACCESS_KEYS,
+    MatchKind, NOT_OF_DEFAULT, Trust, Within,
     catalogue::{HistoryBatch, HistoryQuery, HistorySum},
+    digest_text,
     within::{MAX_LONG_KEYS, merged_by},
 };
 
@@ -37,8 +38,8 @@ pub(super) struct Scan {
     pub(super) limit: i64,
 }
 
-/// The statements of a driver, on one connection, for one tenant.
-pub(super) trait CatalogueStatements: Driver {
+/// The statements of a driver, on one connection, for one tenant; and texts with the parameters that are named.
+pub(super) trait CatalogueStatements: Execute {
     async fn scan(db: &mut TenantConnection<'_, Self::Connection>, scan: Scan) -> Result<Vec<Entry>, Fault>;
 
     /// Selects by the head of the key.
@@ -48,27 +49,20 @@ pub(super) trait CatalogueStatements: Driver {
         limit: usize,
     ) -> Result<Vec<Entry>, Fault>;
 
-    /// Selects by the heads of repository and scope.
-    async fn count(db: &mut TenantConnection<'_, Self::Connection>, within: &Within) -> Result<u64, Fault>;
-
-    async fn record_digest(
-        db: &mut TenantConnection<'_, Self::Connection>,
-        id: EntryId,
-        object: &ObjectName,
-        digest: &Digest,
-    ) -> Result<bool, Fault>;
-
-    async fn add_access_key(
-        db: &mut TenantConnection<'_, Self::Connection>,
-        key: &AccessKey,
-    ) -> Result<bool, Fault>;
-
-    async fn remove_access_key(
-        db: &mut TenantConnection<'_, Self::Connection>,
-        name: &str,
-    ) -> Result<bool, Fault>;
-
-    async fn access_keys(db: &mut TenantConnection<'_, Self::Connection>) -> Result<Vec<AccessKey>, Fault>;
+    /// Counts entries: tenant.
+    const COUNT_TENANT: &'static str;
+    /// Counts entries: tenant, head of the repository.
+    const COUNT_REPOSITORY: &'static str;
+    /// Counts entries: tenant, heads of repository and scope.
+    const COUNT_SCOPE: &'static str;
+    /// Records a digest, and counts the row also if it does not change: digest, tenant, id, object.
+    const RECORD_DIGEST: &'static str;
+    /// Adds an access key, if there is none of the name: its columns.
+    const ADD_KEY: &'static str;
+    /// Deletes an access key: name.
+    const REMOVE_KEY: &'static str;
+    /// The access keys by name, as [`access_key`] reads them: limit.
+    const KEYS: &'static str;
 }
 
 /// A key or prefix, wherever it is.
@@ -133,7 +127,7 @@ async fn count<D: Statements>(
         Within::Scope { repository, scope } => repository.len().max(scope.len()) >= HEAD_BYTES,
     };
     if !is_long {
-        return D::count(db, within).await;
+        return count_by_heads::<D>(db, within).await;
     }
     let (mut counted, mut after) = (0, None);
     loop {
@@ -146,8 +140,27 @@ async fn count<D: Statements>(
     }
 }
 
+async fn count_by_heads<D: CatalogueStatements>(
+    db: &mut TenantConnection<'_, D::Connection>,
+    within: &Within,
+) -> Result<u64, Fault> {
+    let tenant = Value::from(db.tenant());
+    let (text, values) = match within {
+        Within::Tenant => (D::COUNT_TENANT, vec![tenant]),
+        Within::Repository(repository) => {
+            (D::COUNT_REPOSITORY, vec![tenant, within::head(repository).into()])
+        }
+        Within::Scope { repository, scope } => {
+            let heads = [repository, scope].map(|text| Value::from(within::head(text)));
+            (D::COUNT_SCOPE, [tenant].into_iter().chain(heads).collect())
+        }
+    };
+    let counted = D::fetch(db.connection, text, &values, |row| rows::number(row, 0)).await?;
+    Ok(counted.first().copied().unwrap_or_default())
+}
+
 /// Reads an access key from the first columns: name, role, tenant, digest, created_ms.
-pub(super) fn access_key(row: &impl Columns) -> sqlx::Result<AccessKey> {
+fn access_key(row: &impl Columns) -> sqlx::Result<AccessKey> {
     let role = rows::text(row, 1)?;
     let digest = rows::value(row, 3)?;
     Ok(AccessKey {
@@ -162,9 +175,15 @@ pub(super) fn access_key(row: &impl Columns) -> sqlx::Result<AccessKey> {
     })
 }
 
-/// The name of the tenant of an access key, as stored.
-pub(super) fn tenant_column(key: &AccessKey) -> Option<&[u8]> {
-    key.tenant.as_ref().map(|name| TenantName::as_str(name).as_bytes())
+/// Returns the columns of an access key, as they are stored.
+fn access_key_columns(key: &AccessKey) -> [Value<'_>; 5] {
+    [
+        Value::from(&*key.name),
+        Value::from(key.role.name()),
+        Value::from(key.tenant.as_ref().map(|name| name.as_str().as_bytes())),
+        Value::from(&key.digest[..]),
+        Value::from(integer(key.created_ms)),
+    ]
 }
 
 #[async_trait]
@@ -217,9 +236,15 @@ where
         object: &ObjectName,
         digest: &Digest,
     ) -> Result<bool, IndexError> {
-        let (object, digest) = (object.clone(), digest.clone());
+        let (object, text) = (object.clone(), digest_text::column(object, digest));
         let record = async move |db: &mut TenantConnection<'_, D::Connection>| {
-            D::record_digest(db, id, &object, &digest).await
+            let values = [
+                Value::from(&*text),
+                Value::from(db.tenant()),
+                Value::from(integer(id.0)),
+                Value::from(object.as_str()),
+            ];
+            Ok(D::execute(db.connection, D::RECORD_DIGEST, &values).await? > 0)
         };
         self.call("recording a digest", Always, record).await
     }
@@ -228,40 +253,48 @@ where
         self.check_default()?;
         let key = key.clone();
         // A retry would find its own key, and say that there was one.
-        let add = async move |db: &mut TenantConnection<'_, D::Connection>| D::add_access_key(db, &key).await;
+        let add = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            Ok(D::execute(db.connection, D::ADD_KEY, &access_key_columns(&key)).await? > 0)
+        };
         self.call("adding an access key", Never, add).await
     }
 
     async fn remove_access_key(&self, name: &str) -> Result<bool, IndexError> {
         self.check_default()?;
         let name = name.to_owned();
-        let remove =
-            async move |db: &mut TenantConnection<'_, D::Connection>| D::remove_access_key(db, &name).await;
+        let remove = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            Ok(D::execute(db.connection, D::REMOVE_KEY, &[Value::from(&*name)]).await? > 0)
+        };
         self.call("removing an access key", Never, remove).await
     }
 
     async fn list_access_keys(&self) -> Result<Vec<AccessKey>, IndexError> {
         self.check_default()?;
-        let list = async move |db: &mut TenantConnection<'_, D::Connection>| D::access_keys(db).await;
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| {
+            let limit = [Value::from(rows::limit(MAX_ACCESS_KEYS))];
+            D::fetch(db.connection, D::KEYS, &limit, access_key).await
+        };
         self.call("listing access keys", Always, list).await
     }
 
     async fn add_history(&self, batch: &HistoryBatch) -> Result<(), IndexError> {
         let batch = history::sorted(batch);
         // The number of the batch makes a retry harmless.
-        let add = async move |db: &mut TenantConnection<'_, D::Connection>| D::add_history(db, &batch).await;
+        let add =
+            async move |db: &mut TenantConnection<'_, D::Connection>| history::add::<D>(db, &batch).await;
         self.call("adding to the history", Always, add).await
     }
 
     async fn sum_history(&self, query: &HistoryQuery) -> Result<Vec<HistorySum>, IndexError> {
         let query = query.clone();
-        let sum = async move |db: &mut TenantConnection<'_, D::Connection>| D::sum_history(db, &query).await;
+        let sum =
+            async move |db: &mut TenantConnection<'_, D::Connection>| history::sums::<D>(db, &query).await;
         self.call("reading the history", Always, sum).await
     }
 
     async fn trim_history(&self, before_hour: u64, most: usize, limit: usize) -> Result<usize, IndexError> {
         let trim = async move |db: &mut TenantConnection<'_, D::Connection>| {
-            D::trim_history(db, before_hour, most, limit).await
+            history::trim::<D>(db, before_hour, most, limit).await
         };
         self.call("trimming the history", Always, trim).await
     }

@@ -12,6 +12,7 @@ mod client;
 mod departed;
 mod digest;
 mod driver;
+mod execute;
 mod facts;
 mod fault;
 mod history;

@@ -10,7 +10,7 @@ use super::{
     departed::DepartedStatements,
     facts::FactStatements,
     fault::{Fault, RetrySafety},
-    history::HistoryStatements,
+    history::HistoryTexts,
     ledger::LedgerStatements,
     refusals::RefusalStatements,
     request::{EntryBy, IdleTimes, ReservationRequest, SearchRequest, UploadBy},
@@ -25,7 +25,7 @@ pub(super) trait Statements:
     CatalogueStatements
     + FactStatements
     + DepartedStatements
-    + HistoryStatements
+    + HistoryTexts
     + LedgerStatements
     + RefusalStatements
     + WithinStatements

@@ -1,20 +1,17 @@
 //! What operators ask: lists in any order, counts, and access keys.
 
-use larder_storage::{Digest, ObjectName};
-
 use super::{
     MySql,
-    statements::{Db, execute, fetch_all, fetch_optional},
+    statements::{Db, fetch_all},
     texts::entry_columns,
 };
 use crate::{
-    AccessKey, Entry, EntryId, EntryOrder, MAX_ACCESS_KEYS, Within, digest_text,
+    Entry, EntryOrder,
     sql::{
-        catalogue::{AnyPlaceKey, CatalogueStatements, Scan, access_key, tenant_column},
+        catalogue::{AnyPlaceKey, CatalogueStatements, Scan},
         digest::HeadRange,
         fault::Fault,
-        rows::{self, integer, limit},
-        within::head,
+        rows::{self, limit},
     },
 };
 
@@ -57,26 +54,27 @@ pub(super) const WITH_KEY: &str = page!("entries_by_any_key", "key_head = ?", "i
 pub(super) const WITH_KEY_RANGE: &str =
     page!("entries_by_any_key", "key_head >= ? AND key_head < ?", "key_head, id");
 
-pub(super) const COUNT_TENANT: &str =
-    "SELECT COUNT(*) FROM entries FORCE INDEX (entries_by_tenant) WHERE tenant = ?";
-
-pub(super) const COUNT_REPOSITORY: &str = "SELECT COUNT(*) FROM entries FORCE INDEX (entries_near) \
-     WHERE tenant = ? AND repository_head = ?";
-
-pub(super) const COUNT_SCOPE: &str = "SELECT COUNT(*) FROM entries FORCE INDEX (entries_by_use_in_scope) \
-     WHERE tenant = ? AND repository_head = ? AND scope_head = ?";
-
-/// Counts the row also if it does not change: the connection asks for rows found.
-const RECORD_DIGEST: &str = "UPDATE entries SET digest = ? WHERE tenant = ? AND id = ? AND object = ?";
-
-const ADD_KEY: &str =
-    "INSERT IGNORE INTO access_keys (name, role, tenant, digest, created_ms) VALUES (?, ?, ?, ?, ?)";
-
-const REMOVE_KEY: &str = "DELETE FROM access_keys WHERE name = ?";
-
-const KEYS: &str = "SELECT name, role, tenant, digest, created_ms FROM access_keys ORDER BY name LIMIT ?";
-
 impl CatalogueStatements for MySql {
+    const COUNT_TENANT: &'static str =
+        "SELECT COUNT(*) FROM entries FORCE INDEX (entries_by_tenant) WHERE tenant = ?";
+
+    const COUNT_REPOSITORY: &'static str = "SELECT COUNT(*) FROM entries FORCE INDEX (entries_near) \
+         WHERE tenant = ? AND repository_head = ?";
+
+    const COUNT_SCOPE: &'static str = "SELECT COUNT(*) FROM entries FORCE INDEX (entries_by_use_in_scope) \
+         WHERE tenant = ? AND repository_head = ? AND scope_head = ?";
+
+    const RECORD_DIGEST: &'static str =
+        "UPDATE entries SET digest = ? WHERE tenant = ? AND id = ? AND object = ?";
+
+    const ADD_KEY: &'static str =
+        "INSERT IGNORE INTO access_keys (name, role, tenant, digest, created_ms) VALUES (?, ?, ?, ?, ?)";
+
+    const REMOVE_KEY: &'static str = "DELETE FROM access_keys WHERE name = ?";
+
+    const KEYS: &'static str =
+        "SELECT name, role, tenant, digest, created_ms FROM access_keys ORDER BY name LIMIT ?";
+
     async fn scan(db: &mut Db<'_>, scan: Scan) -> Result<Vec<Entry>, Fault> {
         let Scan { order, descending, trust, value, id, limit } = scan;
         let direction = usize::from(descending);
@@ -96,50 +94,5 @@ impl CatalogueStatements for MySql {
             Some(HeadRange { low, high }) => db.query(WITH_KEY_RANGE).bind(low).bind(high),
         };
         fetch_all(db.connection, statement.bind(limit(most)), rows::entry).await
-    }
-
-    async fn count(db: &mut Db<'_>, within: &Within) -> Result<u64, Fault> {
-        let statement = match within {
-            Within::Tenant => db.query(COUNT_TENANT),
-            Within::Repository(repository) => db.query(COUNT_REPOSITORY).bind(head(repository)),
-            Within::Scope { repository, scope } => {
-                db.query(COUNT_SCOPE).bind(head(repository)).bind(head(scope))
-            }
-        };
-        let counted = fetch_optional(db.connection, statement, |row| rows::number(row, 0)).await?;
-        Ok(counted.unwrap_or_default())
-    }
-
-    async fn record_digest(
-        db: &mut Db<'_>,
-        id: EntryId,
-        object: &ObjectName,
-        digest: &Digest,
-    ) -> Result<bool, Fault> {
-        let record = sqlx::query(RECORD_DIGEST)
-            .bind(digest_text::column(object, digest).into_bytes())
-            .bind(db.tenant())
-            .bind(integer(id.0))
-            .bind(object.as_str().as_bytes());
-        Ok(execute(db.connection, record).await? > 0)
-    }
-
-    async fn add_access_key(db: &mut Db<'_>, key: &AccessKey) -> Result<bool, Fault> {
-        let statement = sqlx::query(ADD_KEY)
-            .bind(key.name.as_bytes())
-            .bind(key.role.name().as_bytes())
-            .bind(tenant_column(key))
-            .bind(&key.digest[..])
-            .bind(integer(key.created_ms));
-        Ok(execute(db.connection, statement).await? > 0)
-    }
-
-    async fn remove_access_key(db: &mut Db<'_>, name: &str) -> Result<bool, Fault> {
-        Ok(execute(db.connection, sqlx::query(REMOVE_KEY).bind(name.as_bytes())).await? > 0)
-    }
-
-    async fn access_keys(db: &mut Db<'_>) -> Result<Vec<AccessKey>, Fault> {
-        let statement = sqlx::query(KEYS).bind(limit(MAX_ACCESS_KEYS));
-        fetch_all(db.connection, statement, access_key).await
     }
 }

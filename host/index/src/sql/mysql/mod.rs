@@ -108,6 +108,8 @@ impl Driver for MySql {
     }
 }
 
+super::execute::execute!(MySql, sqlx::MySql);
+
 /// Opens the database, and creates or migrates its tables as needed.
 ///
 /// # Errors

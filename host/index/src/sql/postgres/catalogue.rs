@@ -1,19 +1,16 @@
 //! What operators ask: lists in any order, counts, and access keys.
 
-use larder_storage::{Digest, ObjectName};
-
 use super::{
     Postgres,
-    statements::{Db, entry_columns, execute, fetch_all, fetch_optional},
+    statements::{Db, entry_columns, fetch_all},
 };
 use crate::{
-    AccessKey, Entry, EntryId, EntryOrder, MAX_ACCESS_KEYS, Within, digest_text,
+    Entry, EntryOrder,
     sql::{
-        catalogue::{AnyPlaceKey, CatalogueStatements, Scan, access_key, tenant_column},
+        catalogue::{AnyPlaceKey, CatalogueStatements, Scan},
         digest::HeadRange,
         fault::Fault,
-        rows::{self, integer, limit},
-        within::head,
+        rows::{self, limit},
     },
 };
 
@@ -108,25 +105,26 @@ pub(super) const WITH_KEY_RANGE: &str = concat!(
      ORDER BY tenant, key_head, id LIMIT $3) AS page WHERE tenant = $1 AND key_head < $4"
 );
 
-pub(super) const COUNT_TENANT: &str = "SELECT count(*) FROM entries WHERE tenant = $1";
-
-pub(super) const COUNT_REPOSITORY: &str = "SELECT count(*) FROM entries \
-     WHERE tenant = $1 AND substring(repository FROM 1 FOR 255) = $2";
-
-pub(super) const COUNT_SCOPE: &str = "SELECT count(*) FROM entries \
-     WHERE tenant = $1 AND substring(repository FROM 1 FOR 255) = $2 AND substring(scope FROM 1 FOR 255) = $3";
-
-const RECORD_DIGEST: &str =
-    "UPDATE entries SET digest = $4 WHERE tenant || '' = $1 AND id = $2 AND object = $3";
-
-const ADD_KEY: &str = "INSERT INTO access_keys (name, role, tenant, digest, created_ms) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
-
-const REMOVE_KEY: &str = "DELETE FROM access_keys WHERE name = $1";
-
-const KEYS: &str = "SELECT name, role, tenant, digest, created_ms FROM access_keys ORDER BY name LIMIT $1";
-
 impl CatalogueStatements for Postgres {
+    const COUNT_TENANT: &'static str = "SELECT count(*) FROM entries WHERE tenant = $1";
+
+    const COUNT_REPOSITORY: &'static str = "SELECT count(*) FROM entries \
+         WHERE tenant = $1 AND substring(repository FROM 1 FOR 255) = $2";
+
+    const COUNT_SCOPE: &'static str = "SELECT count(*) FROM entries \
+         WHERE tenant = $1 AND substring(repository FROM 1 FOR 255) = $2 AND substring(scope FROM 1 FOR 255) = $3";
+
+    const RECORD_DIGEST: &'static str =
+        "UPDATE entries SET digest = $1 WHERE tenant || '' = $2 AND id = $3 AND object = $4";
+
+    const ADD_KEY: &'static str = "INSERT INTO access_keys (name, role, tenant, digest, created_ms) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
+
+    const REMOVE_KEY: &'static str = "DELETE FROM access_keys WHERE name = $1";
+
+    const KEYS: &'static str =
+        "SELECT name, role, tenant, digest, created_ms FROM access_keys ORDER BY name LIMIT $1";
+
     async fn scan(db: &mut Db<'_>, scan: Scan) -> Result<Vec<Entry>, Fault> {
         let direction = usize::from(scan.descending);
         let text = match scan.order {
@@ -148,47 +146,5 @@ impl CatalogueStatements for Postgres {
             Some(HeadRange { low, high }) => db.query(WITH_KEY_RANGE).bind(low).bind(limit(most)).bind(high),
         };
         fetch_all(db.connection, statement, rows::entry).await
-    }
-
-    async fn count(db: &mut Db<'_>, within: &Within) -> Result<u64, Fault> {
-        let statement = match within {
-            Within::Tenant => db.query(COUNT_TENANT),
-            Within::Repository(repository) => db.query(COUNT_REPOSITORY).bind(head(repository)),
-            Within::Scope { repository, scope } => {
-                db.query(COUNT_SCOPE).bind(head(repository)).bind(head(scope))
-            }
-        };
-        let counted = fetch_optional(db.connection, statement, |row| rows::number(row, 0)).await?;
-        Ok(counted.unwrap_or_default())
-    }
-
-    async fn record_digest(
-        db: &mut Db<'_>,
-        id: EntryId,
-        object: &ObjectName,
-        digest: &Digest,
-    ) -> Result<bool, Fault> {
-        let text = digest_text::column(object, digest).into_bytes();
-        let record = db.query(RECORD_DIGEST).bind(integer(id.0)).bind(object.as_str().as_bytes()).bind(text);
-        Ok(execute(db.connection, record).await? > 0)
-    }
-
-    async fn add_access_key(db: &mut Db<'_>, key: &AccessKey) -> Result<bool, Fault> {
-        let statement = sqlx::query(ADD_KEY)
-            .bind(key.name.as_bytes())
-            .bind(key.role.name().as_bytes())
-            .bind(tenant_column(key))
-            .bind(&key.digest[..])
-            .bind(integer(key.created_ms));
-        Ok(execute(db.connection, statement).await? > 0)
-    }
-
-    async fn remove_access_key(db: &mut Db<'_>, name: &str) -> Result<bool, Fault> {
-        Ok(execute(db.connection, sqlx::query(REMOVE_KEY).bind(name.as_bytes())).await? > 0)
-    }
-
-    async fn access_keys(db: &mut Db<'_>) -> Result<Vec<AccessKey>, Fault> {
-        let statement = sqlx::query(KEYS).bind(limit(MAX_ACCESS_KEYS));
-        fetch_all(db.connection, statement, access_key).await
     }
 }

@@ -101,6 +101,8 @@ impl Driver for Postgres {
     }
 }
 
+super::execute::execute!(Postgres, sqlx::Postgres);
+
 /// Opens the database, and creates or migrates its tables as needed.
 ///
 /// # Errors

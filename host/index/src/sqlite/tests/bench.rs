@@ -5,7 +5,7 @@ use std::{fs, sync::Arc};
 use super::super::SqliteIndex;
 use crate::{
     Index, KeyRule,
-    bench::{REPOSITORY, SIZES, compare},
+    bench::{REPOSITORY, SIZES, compare, lists, record_uses},
     bench_sums,
 };
 
@@ -38,5 +38,9 @@ fn bench() {
         Arc::new(index) as Arc<dyn Index>
     });
     bench_sums::compare("SQLite", [&indexes[0], &indexes[1]], bench_sums::process_cpu);
-    compare("SQLite", [&indexes[0], &indexes[1]], cpu);
+    let indexes = [&indexes[0], &indexes[1]];
+    let mut worst = compare("SQLite", indexes, cpu);
+    worst.extend(lists::compare("SQLite", indexes, bench_sums::process_cpu));
+    record_uses("SQLite", indexes, bench_sums::process_cpu);
+    assert!(worst.is_empty(), "SQLite: {worst:?}");
 }

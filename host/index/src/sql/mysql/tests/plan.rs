@@ -4,13 +4,14 @@ use larder_common::TenantName;
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
-    super::{catalogue, departed, find, ledger, texts, within},
+    super::{MySql, catalogue, departed, find, ledger, texts, within},
     new_database,
 };
 use crate::{
     KeyRule,
     conformance::{exact, prefix},
     sql::{
+        catalogue::CatalogueStatements as _,
         request::SearchRequest,
         tests::{Filling, run},
     },
@@ -64,9 +65,9 @@ const STATEMENTS: [&str; 58] = [
     catalogue::BY_USE[1],
     catalogue::WITH_KEY,
     catalogue::WITH_KEY_RANGE,
-    catalogue::COUNT_TENANT,
-    catalogue::COUNT_REPOSITORY,
-    catalogue::COUNT_SCOPE,
+    MySql::COUNT_TENANT,
+    MySql::COUNT_REPOSITORY,
+    MySql::COUNT_SCOPE,
     find::NEWEST_BLOCK,
     texts::ENTRY_BY_ID,
     texts::ENTRY_BY_SLOT,
@@ -126,9 +127,9 @@ const INDEXES: [(&str, &str); 31] = [
     (catalogue::BY_USE[0], "entries_by_use"),
     (catalogue::BY_USE[1], "entries_by_use"),
     (catalogue::WITH_KEY, "entries_by_any_key"),
-    (catalogue::COUNT_TENANT, "entries_by_tenant"),
-    (catalogue::COUNT_REPOSITORY, "entries_near"),
-    (catalogue::COUNT_SCOPE, "entries_by_use_in_scope"),
+    (MySql::COUNT_TENANT, "entries_by_tenant"),
+    (MySql::COUNT_REPOSITORY, "entries_near"),
+    (MySql::COUNT_SCOPE, "entries_by_use_in_scope"),
     (texts::ENTRY_BY_UPLOAD, "entries_by_upload"),
     (texts::TOUCH_ENTRIES, "PRIMARY"),
     (texts::MARK_DURABLE, "PRIMARY"),

@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::{digest, new_database, run};
 use crate::{
-    bench::{REPOSITORY, SIZES, compare},
+    bench::{REPOSITORY, SIZES, compare, lists, record_uses},
     bench_sums,
 };
 
@@ -54,5 +54,8 @@ fn bench() {
     });
     let indexes = [&databases[0].0, &databases[1].0];
     bench_sums::compare("PostgreSQL", indexes, || cpu(&probe.url));
-    compare("PostgreSQL", indexes, || cpu(&probe.url));
+    let mut worst = compare("PostgreSQL", indexes, || cpu(&probe.url));
+    worst.extend(lists::compare("PostgreSQL", indexes, || cpu(&probe.url)));
+    record_uses("PostgreSQL", indexes, || cpu(&probe.url));
+    assert!(worst.is_empty(), "PostgreSQL: {worst:?}");
 }

@@ -3,10 +3,13 @@
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::{
-    super::{catalogue, departed, facts, find, ledger, session, statements, within},
+    super::{Postgres, catalogue, departed, facts, find, ledger, session, statements, within},
     new_database,
 };
-use crate::sql::tests::{Filling, LIMITS, run};
+use crate::sql::{
+    catalogue::CatalogueStatements as _,
+    tests::{Filling, LIMITS, run},
+};
 
 /// Returns the server's plan for a statement with any parameters.
 async fn plan(connection: &mut PgConnection, sql: &str) -> String {
@@ -85,9 +88,9 @@ fn no_statement_reads_a_whole_table() {
             catalogue::BY_USE[1],
             catalogue::WITH_KEY,
             catalogue::WITH_KEY_RANGE,
-            catalogue::COUNT_TENANT,
-            catalogue::COUNT_REPOSITORY,
-            catalogue::COUNT_SCOPE,
+            Postgres::COUNT_TENANT,
+            Postgres::COUNT_REPOSITORY,
+            Postgres::COUNT_SCOPE,
             facts::TOUCH_ENTRIES,
             facts::ENTRY_DETAILS,
             facts::UPLOAD_FACTS,
