@@ -11,15 +11,18 @@ use crate::{handler, matching, retention, room, trust};
 /// A policy has no state: it is made with [`Default`] for each call, instances come and go, and several run
 /// at once. What must last is in the index and the storage. Whatever it decides, the host verifies tokens,
 /// holds keys and bytes, and keeps limits.
-#[expect(async_fn_in_trait, reason = "an instance runs on one thread, nothing needs the futures to be Send")]
 pub trait Policy {
     /// Answers a request. Override it for routes of one's own, and leave the rest to [`crate::handle`].
-    /// Must not fail: an error is a response, too.
-    async fn handle<H: Host>(&self, host: &H, request: &Request<H::IncomingRequest>) -> Response<H>
+    /// An `async fn`. Must not fail: an error is a response, too.
+    fn handle<H: Host>(
+        &self,
+        host: &H,
+        request: &Request<H::IncomingRequest>,
+    ) -> impl Future<Output = Response<H>>
     where
         Self: Sized,
     {
-        handler::handle(self, host, request).await
+        handler::handle(self, host, request)
     }
 
     /// Returns whether a request may be handled twice, because it changes nothing. The host asks on a fresh
