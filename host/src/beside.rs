@@ -19,6 +19,8 @@ use crate::{
 pub struct Beside {
     policy: Policy,
     tenant: Arc<Tenant>,
+    config: Config,
+    name: Option<TenantName>,
 }
 
 /// Why a lookup cannot be explained.
@@ -27,6 +29,9 @@ pub enum ExplainError {
     /// The index failed.
     #[error("{0}")]
     Index(String),
+    /// The rules of the operator, which are asked, too, cannot be loaded.
+    #[error("the rules cannot be loaded")]
+    Rules(#[source] StartError),
     /// The policy failed.
     #[error("the policy component failed: it trapped, or took too long")]
     Policy,
@@ -45,7 +50,8 @@ impl Beside {
     /// See [`StartError`].
     pub async fn open(config: &Config, tenant: Option<&TenantName>) -> Result<Option<Self>, StartError> {
         let opened = Box::pin(setup::beside(config, tenant)).await?;
-        Ok(opened.map(|(policy, tenant)| Self { policy, tenant }))
+        let (config, name) = (config.clone(), tenant.cloned());
+        Ok(opened.map(|(policy, tenant)| Self { policy, tenant, config, name }))
     }
 
     /// Returns the ids of the repositories that are called so, the one that used the name last first.
@@ -56,11 +62,15 @@ impl Beside {
         self.tenant.index.find_repositories(name).await
     }
 
-    /// Has the policy explain a lookup. Records no use.
+    /// Has the policy explain a lookup, with the rules that are in force in the running server. Records no
+    /// use.
     ///
     /// # Errors
     /// [`ExplainError`].
     pub async fn explain(&self, query: Query) -> Result<Explanation, ExplainError> {
+        // Only here: what else is done beside a server does not depend on rules.
+        let rules = setup::rules_beside(&self.config, self.name.as_ref()).map_err(ExplainError::Rules)?;
+        self.tenant.rules.exchange(rules);
         let explained = async {
             let guest = self.policy.start(&self.tenant);
             guest.explain(self.tenant.clock.now_ms(), query).await

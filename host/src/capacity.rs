@@ -12,6 +12,7 @@ mod evictor;
 mod idle_uploads;
 mod leases;
 mod limits;
+mod order;
 mod refusals;
 mod removal;
 mod requests;

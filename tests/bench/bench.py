@@ -20,6 +20,7 @@ from pathlib import Path
 from cache import SERVICE, VERSION, Cache, block_target, mint_token
 from drivers import measure_drivers, measure_s3_blocks, missing_services
 from processes import start_bare, start_larder, start_nginx
+from rules import measure_rules
 from transfers import MIB, Connection, at_once, timed
 
 SECRET = "bench-secret-of-at-least-thirty-two-bytes"
@@ -106,6 +107,11 @@ def cpu_per_request(server, cache, key, seconds):
     if "Non-2xx" in printed or "Socket errors" in printed:
         raise RuntimeError(f"look-ups failed:\n{printed}")
     return used / int(re.search(r"(\d+) requests in", printed)[1])
+
+
+def measure_with_rules(options, directory):
+    """What rules cost a look-up; rules.py."""
+    return measure_rules(options, directory, SECRET, random_file, cpu_per_request, row)
 
 
 def measure_transfers(options, directory):
@@ -386,6 +392,7 @@ def print_table(rows):
 
 MEASUREMENTS = {
     "lookup": measure_lookup,
+    "rules": measure_with_rules,
     "transfers": measure_transfers,
     "digests": measure_digests,
     "blocks": measure_blocks,

@@ -14,11 +14,11 @@ SERVICE = "/twirp/github.actions.results.api.v1.CacheService/"
 VERSION = "5f" * 32
 
 
-def mint_token(secret):
-    """A token of a push to the main branch, signed with HS256."""
+def mint_token(secret, more=None):
+    """A token of a push to the main branch, signed with HS256, with `more` claims."""
     now = int(time.time())
     scopes = [{"Scope": "refs/heads/main", "Permission": 3}]
-    claims = {"ac": json.dumps(scopes), "repository_id": "1", "nbf": now - 60, "exp": now + 24 * 3600}
+    claims = {"ac": json.dumps(scopes), "repository_id": "1", "nbf": now - 60, "exp": now + 24 * 3600, **(more or {})}
     signed = f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(claims)}"
     signature = hmac.digest(secret.encode(), signed.encode(), hashlib.sha256)
     return f"{signed}.{_base64url(signature)}"

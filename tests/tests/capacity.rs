@@ -268,6 +268,57 @@ async fn the_default_branch_takes_the_room_of_pull_requests() {
     }
 }
 
+/// A server whose rules rank, and its jobs of the default branch and of a pull request.
+async fn server_that_ranks(rank: &str) -> TestServer {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("rules.js");
+    fs::write(&file, format!("export const retention = {{ rank: (entries) => entries.map({rank}) }};"))
+        .unwrap();
+    let section = "[capacity]\nrepository_max_bytes = 8388608\nevict_at_percent = 100\n";
+    start_on(data, section, &[("LARDER_RULES", file.to_str().unwrap())]).await
+}
+
+#[tokio::test]
+async fn rules_say_what_goes_first_and_not_whose() {
+    // Those of the default branch before all others, but `keep-…` last.
+    let rank = "({ key, scope }) => key.startsWith('keep-') ? -1 : scope === 'refs/heads/main' ? 2 : 1";
+    let server = server_that_ranks(rank).await;
+    let (main, pull) = (Job::new(&server), pull_request(&server, "1"));
+    for key in ["keep-0", "keep-1", "main-0", "main-1"] {
+        assert!(save(&main, key, MIB).await, "{key}");
+    }
+    for key in ["keep-2", "pull-0", "pull-1", "pull-2"] {
+        assert!(save(&pull, key, MIB).await, "{key}");
+    }
+    // A pull request has room of its own entries only, whatever rules say.
+    assert!(save(&pull, "pull-3", MIB).await);
+    for (key, stays) in
+        [("keep-2", true), ("pull-0", false), ("pull-1", true), ("pull-2", true), ("pull-3", true)]
+    {
+        assert_eq!(is_there(&pull, key).await, stays, "{key}");
+    }
+    // A URL of this one was handed out.
+    main.url("main-0").await;
+    for number in 2..5 {
+        assert!(save(&main, &format!("main-{number}"), MIB).await, "{number}");
+    }
+    for (key, stays) in
+        [("keep-0", true), ("keep-1", true), ("main-0", true), ("main-1", false), ("main-4", true)]
+    {
+        assert_eq!(is_there(&main, key).await, stays, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn rules_that_fail_to_rank_leave_the_order_of_the_last_use() {
+    let server = server_that_ranks("() => { throw new Error('on purpose') }").await;
+    let job = Job::new(&server);
+    for number in 0..9 {
+        assert!(save(&job, &format!("key-{number}"), MIB).await, "{number}");
+    }
+    assert!(!is_there(&job, "key-0").await && is_there(&job, "key-1").await);
+}
+
 #[tokio::test]
 async fn limits_by_repository_and_share_of_a_scope() {
     let server = server(

@@ -312,6 +312,28 @@ async fn an_explanation_tells_each_attempt_and_what_came_near() {
     assert_eq!(details[0].uses, Some(0));
 }
 
+#[tokio::test]
+async fn what_a_rule_passes_over_is_explained_beside_the_server_too() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("rules.js");
+    let rules = "export const restore = {
+        judgeHit: (caller, { key }) => (key === 'withheld' ? { tag: 'skip', val: 'not now' } : { tag: 'accept' }),
+    };";
+    std::fs::write(&file, rules).unwrap();
+    let fixture = Fixture::on_sqlite(&[("LARDER_RULES", file.to_str().unwrap())]).await;
+    fixture.saved("withheld").await;
+    fixture.assert_cause("withheld", "rule").await;
+    let told = fixture.explain(&[(MAIN, 3)], Some("v"), &["withheld"]).await;
+    assert!(told.attempts.iter().any(|attempt| attempt.found == Found::Skipped), "{:?}", told.attempts);
+    fixture.saved("other").await;
+    assert_eq!(fixture.explain(&[(MAIN, 3)], Some("v"), &["other"]).await.cause, None);
+    // What holds in the server is what holds here: a version that was chosen stands above the file.
+    let versions = larder::versions::Versions::of_rules(fixture.server.data.path());
+    let chosen = versions.store(b"", "no rules").unwrap();
+    versions.choose(&chosen).unwrap();
+    assert_eq!(fixture.explain(&[(MAIN, 3)], Some("v"), &["withheld"]).await.cause, None);
+}
+
 /// A client of each kind gets the miss that it always got.
 #[tokio::test]
 async fn a_hit_has_no_cause_and_a_denial_of_all_scopes_has_one() {

@@ -58,6 +58,47 @@ async fn a_job_leaves_its_events_and_none_of_its_secrets() {
 }
 
 #[tokio::test]
+async fn what_rules_refuse_and_pass_over_is_in_the_trace_with_its_request() {
+    let folder = TempDir::new().unwrap();
+    let (dir, file) = (folder.path().join("traces"), folder.path().join("rules.js"));
+    let rules = "
+        export const save = { judgeSave: (caller, key) =>
+            key === 'refused' ? { tag: 'refuse', val: 'too large' }
+            : key === 'quiet' ? { tag: 'refuse-quietly', val: 'hush' } : { tag: 'default' } };
+        export const restore = { judgeHit: (caller, { key }) =>
+            key === 'npm-2' ? { tag: 'skip', val: 'not this one' } : { tag: 'accept' } };";
+    std::fs::write(&file, rules).unwrap();
+    let variables = [("LARDER_TRACE_DIR", dir.to_str().unwrap()), ("LARDER_RULES", file.to_str().unwrap())];
+    let server = TestServer::start(&variables).await;
+    let token = token_with("42", &json!({ "actor": "mona" }));
+    let job = Job::with_token(&server, &token);
+    for key in ["npm-1", "npm-2"] {
+        job.save(key, b"content").await;
+    }
+    assert_eq!(job.look_up("npm-3", &["npm-"]).await["ok"], true);
+    for key in ["refused", "quiet"] {
+        let answer = job.call_about("CreateCacheEntry", key, json!({})).await;
+        assert!(!answer.status.is_success() || answer.json()["ok"] == false, "{}", answer.text());
+    }
+    server.stop();
+
+    let text = std::fs::read_to_string(dir.join("default.jsonl")).unwrap();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let skipped = of_kind(&events, "skip");
+    assert_eq!(skipped.len(), 1, "{text}");
+    assert_eq!((&skipped[0]["key"], &skipped[0]["reason"]), (&json!("npm-2"), &json!("not this one")));
+    assert_eq!((&skipped[0]["size"], &skipped[0]["entry"]), (&json!(7), &json!(2)));
+    assert_eq!(skipped[0]["request"], of_kind(&events, "lookup")[0]["request"]);
+    let refused = of_kind(&events, "refuse");
+    let told: Vec<_> = refused.iter().map(|event| (&event["key"], &event["reason"])).collect();
+    assert_eq!(told, [(&json!("refused"), &json!("too large")), (&json!("quiet"), &json!("hush"))]);
+    for decision in skipped.iter().chain(&refused) {
+        assert_eq!((&decision["repository"], &decision["facts"]["actor"]), (&json!("42"), &json!("mona")));
+        assert!(decision["scopes"][0].as_str().is_some_and(|scope| scope.ends_with('w')), "{decision}");
+    }
+}
+
+#[tokio::test]
 async fn without_the_setting_nothing_is_written() {
     let server = TestServer::start(&[]).await;
     Job::new(&server).save("k", b"content").await;

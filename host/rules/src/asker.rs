@@ -120,6 +120,12 @@ impl Asker {
         self.answers(interface) || self.is_shadowed(interface)
     }
 
+    /// Returns whether the rules in force have an order of their own to make room in.
+    #[must_use]
+    pub fn ranks(&self) -> bool {
+        self.shared.current.load().as_ref().is_some_and(|current| current.rules.ranks())
+    }
+
     fn is_shadowed(&self, interface: Interface) -> bool {
         self.shared.shadow.load().as_ref().is_some_and(|shadow| shadow.rules().answers(interface))
     }

@@ -26,6 +26,9 @@ const MAGIC: &[u8] = b"\0asm";
 /// Longest name of rules, in bytes; longer ones are cut.
 const MAX_NAME_BYTES: usize = 64;
 
+/// What a script says that it has beside its interfaces: an order of its own.
+const OWN_RANK: &str = "retention.rank";
+
 /// Where rules come from.
 #[derive(Clone)]
 pub enum Source {
@@ -85,6 +88,8 @@ pub struct Rules {
     name: String,
     digest: String,
     interfaces: BTreeSet<Interface>,
+    /// Whether `rank` is the author's.
+    ranks: bool,
     imports: Vec<String>,
     pre: InstancePre<State>,
     pub(crate) functions: Functions,
@@ -190,7 +195,8 @@ impl Rules {
         let imports = if script.is_none() { import_names(&engine.engine, component) } else { Vec::new() };
         let interfaces = functions.interfaces();
         let (name, digest) = Default::default();
-        Ok(Self { name, digest, interfaces, imports, pre, functions, script, engine })
+        let ranks = functions.rank.is_some();
+        Ok(Self { name, digest, interfaces, ranks, imports, pre, functions, script, engine })
     }
 
     /// Starts an instance, checks the types of its functions, and learns which interfaces a script
@@ -201,6 +207,7 @@ impl Rules {
         if let (Some(index), true) = (&self.functions.interfaces, self.script.is_some()) {
             let names = live.script_interfaces(index).map_err(RulesError::Start)?;
             self.interfaces.retain(|interface| names.iter().any(|name| name == interface.name()));
+            self.ranks = names.iter().any(|name| name == OWN_RANK);
         }
         if self.interfaces.is_empty() {
             return Err(RulesError::Empty);
@@ -230,6 +237,13 @@ impl Rules {
     #[must_use]
     pub fn answers(&self, interface: Interface) -> bool {
         self.interfaces.contains(&interface)
+    }
+
+    /// Returns whether they have an order of their own to make room in. A script that leaves `rank` out has
+    /// none.
+    #[must_use]
+    pub fn ranks(&self) -> bool {
+        self.ranks && self.answers(Interface::Retention)
     }
 
     /// What a component imports: WASI's standard streams and clocks have stand-ins, anything else

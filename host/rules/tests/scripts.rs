@@ -196,3 +196,11 @@ fn a_script_that_misbehaves_costs_its_instance_and_nothing_else() {
     let member = Member { entry: Entry::default(), place: None };
     assert_eq!(session.judge(&[member]), Ok(vec![RetentionVerdict::Default]));
 }
+
+#[test]
+fn only_an_order_of_its_own_is_asked_for_to_make_room() {
+    let with_order = load("export const retention = { rank: (entries) => entries.map(() => 1) };").unwrap();
+    let without = load("export const retention = { group: (entries) => entries.map(() => null) };").unwrap();
+    let of_others = load("export const save = { judgeSave: () => ({ tag: 'default' }) };").unwrap();
+    assert_eq!((with_order.ranks(), without.ranks(), of_others.ranks()), (true, false, false));
+}

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use super::{
     Capacity, Saver,
     idle_uploads::IdleUploads,
+    order::Offered,
     requests::{Made, RoomRequest},
 };
 use crate::{
@@ -32,11 +33,11 @@ use crate::{
 /// How often it is looked whether room should be made ahead of need.
 const LOOK: Duration = Duration::from_secs(5);
 /// Entries that the policy gets at once.
-const PAGE: usize = 250;
+pub(super) const PAGE: usize = 250;
 /// Most tiers that count.
 const MAX_TIERS: usize = 16;
 /// Most pages of a tier that are read for one request: what is protected comes last.
-const MAX_PAGES: usize = 40;
+pub(super) const MAX_PAGES: usize = 40;
 /// Objects that are removed at the same time.
 const REMOVALS: usize = 8;
 /// Most rows that are deleted before their objects are.
@@ -171,18 +172,14 @@ impl Evictor {
         tier: &Tier,
         freed: &mut u64,
     ) -> Result<(), EvictError> {
-        let mut after = None;
-        for _ in 0..MAX_PAGES {
-            let page = self.tenant.index.least_recent(&tier.within, tier.trust, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some((last.last_used_ms, last.id));
-            let is_last = page.len() < PAGE;
+        let mut offered = Offered::of(&self.tenant, tier).await?;
+        while let Some(page) = offered.next().await? {
             let now_ms = self.tenant.clock.now_ms();
             let candidates: Arc<[Candidate]> = self.candidates(page, now_ms).await?.into();
             let left = RoomNeeded { bytes: needed.bytes - *freed, ..needed.clone() };
             let chosen = guest.make_room(now_ms, &left, candidates.clone()).await?;
             *freed += self.delete(&candidates, &chosen, &left, now_ms).await?;
-            if *freed >= needed.bytes || is_last {
+            if *freed >= needed.bytes {
                 return Ok(());
             }
         }

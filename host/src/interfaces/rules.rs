@@ -30,6 +30,7 @@ use crate::{
     message::RequestContext,
     retention::{is_past_lifetime, seen_by_rules},
     tenant::Tenant,
+    trace::{Asked, refused, skipped},
 };
 
 /// What the log, and the client of a save, are told where rules fail. Another line of the log says why.
@@ -61,7 +62,12 @@ impl Host for State {
         let context = self.table.get(&request)?.context.clone();
         let _in_request = context.record.scope.enter();
         let save = Save { key, version, size_kib: size_bytes.map(kib) };
-        Ok(judge_save(&self.tenant, &caller(&context)?, &save))
+        let caller = caller(&context)?;
+        let verdict = judge_save(&self.tenant, &caller, &save);
+        if let wit::Verdict::Refuse(reason) | wit::Verdict::RefuseQuietly(reason) = &verdict {
+            self.tenant.trace.record(|| refused(&asked_of(&context, &caller), &save, reason));
+        }
+        Ok(verdict)
     }
 }
 
@@ -102,7 +108,13 @@ impl HostWithStore<State> for HasSelf<State> {
             .with(|mut access| Ok::<_, wasmtime::Error>(access.get().table.get(&request)?.context.clone()))?;
         let (caller, entry) = (caller(&context)?, convert(entry)?);
         let tenant = tenant(accessor);
-        let judged = judge(&tenant, &caller, &entry, context.received_ms);
+        let judged = async {
+            let hit = judge(&tenant, &caller, &entry, context.received_ms).await?;
+            if let wit::Hit::Skip(reason) = &hit {
+                tenant.trace.record(|| skipped(&asked_of(&context, &caller), &entry, reason));
+            }
+            Ok::<_, IndexError>(hit)
+        };
         pin!(judged).for_request(accessor, "rules.judge_hit").await
     }
 
@@ -161,6 +173,11 @@ fn caller(context: &RequestContext) -> wasmtime::Result<Caller> {
     let agent = context.head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
     let product = agent.and_then(|agent| agent.split_whitespace().next()).unwrap_or_default();
     Ok(Caller { client: product.to_owned(), ..rules_caller(claims) })
+}
+
+/// The same for the trace.
+fn asked_of<'a>(context: &'a RequestContext, caller: &'a Caller) -> Asked<'a> {
+    Asked { request: context.record.id(), at_ms: context.received_ms, caller }
 }
 
 fn convert(entry: index::Entry) -> wasmtime::Result<Entry> {

@@ -197,6 +197,26 @@ fn rules_decide_as_in_the_server() {
 }
 
 #[test]
+fn rules_rank_what_makes_room_beyond_one_page() {
+    const RULES: &str = "export const retention = {
+        rank: (entries) => entries.map(({ key }) => (key.startsWith('keep') ? 0 : 1)) }";
+    let source = Source::new(RULES.into(), "rules.js").unwrap();
+    let rules = Contender::Rules(Rules::load(source, None).unwrap());
+    let script = || {
+        let mut script = Script::default();
+        for number in 0..300 {
+            script = script.save(&format!("keep-{number:03}"), 1);
+        }
+        script.saves(&["a", "b"]).save("large", 600).look_ups(&["keep-000", "keep-299", "a"])
+    };
+    let outcome = script().play(&rules, 1000);
+    assert_eq!((counts(&outcome), outcome.no_room, outcome.rule_failures), ((3, 2, 1), 0, 0));
+    // Without: the least recently used.
+    let outcome = script().play(&Contender::BuiltIn, 1000);
+    assert_eq!((outcome.lookups, outcome.evictions), (3, 100));
+}
+
+#[test]
 fn the_same_trace_gives_the_same_numbers() {
     let mut random = 1_u64;
     let mut script = Script::default();

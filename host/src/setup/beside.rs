@@ -17,6 +17,7 @@ use super::{
     outgoing::Outgoing,
     path_of,
     policy::StartingPolicy,
+    rules::{load_rules, rules_in_force},
     storage::open_storage_beside,
     tenant::{Given, Holdings, Shared, assemble},
 };
@@ -85,6 +86,23 @@ pub(crate) async fn beside(
         own_file.map(|file| fs::read(file).map_err(|source| StartError::Path { path: file.clone(), source }));
     let policy = StartingPolicy::load(settings, component.transpose()?.as_deref())?.into_policy();
     Ok(Some((policy, Arc::new(tenant))))
+}
+
+/// The rules that a tenant of the running server has in force. Without a name: those of the tenant `default`.
+///
+/// # Errors
+/// When they cannot be read or loaded, and there are none of before.
+pub(crate) fn rules_beside(
+    config: &Config,
+    name: Option<&TenantName>,
+) -> Result<Option<Arc<Rules>>, StartError> {
+    match name.filter(|name| !name.is_default()) {
+        None => rules_in_force(&config.settings),
+        Some(name) => match tenant_config(&config.settings, name)? {
+            Some(own) => load_rules(&own.settings),
+            None => Ok(None),
+        },
+    }
 }
 
 /// Puts a tenant together for a replay: with this storage and index, these rules, and up to `max_bytes` (0:

@@ -20,7 +20,7 @@ use crate::config::{Secret, Settings};
 
 pub use self::policy::BUILT_IN_POLICY;
 pub(crate) use self::{
-    beside::{beside, make_if_missing, replayed},
+    beside::{beside, make_if_missing, replayed, rules_beside},
     listener_tls::{management_tls, server_tls},
     metrics::Observed,
     policy::{ProvenPolicy, StartingPolicy},

@@ -37,31 +37,8 @@ impl StartingRules {
         if let Some(given) = given {
             return Self::given(given, cache);
         }
-        let source = Source {
-            versions: Versions::of_rules(&settings.data),
-            file: settings.rules.file.clone(),
-            built_in: NO_RULES,
-        };
-        let wanted =
-            source.wanted().map_err(|Unreadable { path, source }| StartError::Path { path, source })?;
-        let (rejection, loaded) = match source.versions.rejection(&wanted.version) {
-            Some(reason) => (Some(reason), None),
-            None => match load(&wanted.content, &wanted.version.name, &cache) {
-                Ok(rules) => (None, Some(rules)),
-                Err(error) => (Some(chain(&error)), None),
-            },
-        };
-        let (wanted, rules) = match loaded {
-            Some(rules) => (wanted, rules),
-            None => match earlier(&source, &wanted, &rejection.unwrap_or_default(), &cache) {
-                Some(found) => found,
-                None => {
-                    let rules = load(&wanted.content, &wanted.version.name, &cache);
-                    let path = source.file.clone().unwrap_or_else(|| source.versions.choice_file());
-                    (wanted, rules.map_err(|source| StartError::Rules { path, source })?)
-                }
-            },
-        };
+        let source = source_of(settings);
+        let (wanted, rules) = choose(&source, &cache)?;
         let Wanted { content, version, source: from } = wanted;
         let record = InForce { version, source: from, since_ms: Clock::system().now_ms() };
         if let Some(rules) = &rules {
@@ -99,6 +76,41 @@ impl StartingRules {
         let exchanged = RulesExchange { asker: asker.clone(), cache };
         (Exchange::new(exchanged, source, held, asked), requests)
     }
+}
+
+fn source_of(settings: &Settings) -> Source {
+    Source {
+        versions: Versions::of_rules(&settings.data),
+        file: settings.rules.file.clone(),
+        built_in: NO_RULES,
+    }
+}
+
+/// Loads what is wanted, or what was in force before. Writes nothing down.
+fn choose(source: &Source, cache: &Path) -> Result<(Wanted, Option<Arc<Rules>>), StartError> {
+    let wanted = source.wanted().map_err(|Unreadable { path, source }| StartError::Path { path, source })?;
+    let rejection = match source.versions.rejection(&wanted.version) {
+        Some(reason) => reason,
+        None => match load(&wanted.content, &wanted.version.name, cache) {
+            Ok(rules) => return Ok((wanted, rules)),
+            Err(error) => chain(&error).to_string(),
+        },
+    };
+    if let Some(found) = earlier(source, &wanted, &rejection, cache) {
+        return Ok(found);
+    }
+    let rules = load(&wanted.content, &wanted.version.name, cache);
+    let path = source.file.clone().unwrap_or_else(|| source.versions.choice_file());
+    Ok((wanted, rules.map_err(|source| StartError::Rules { path, source })?))
+}
+
+/// The rules that a server with these settings has in force, for a look beside it. Writes nothing down.
+///
+/// # Errors
+/// When they cannot be read or loaded, and there are none of before.
+pub(super) fn rules_in_force(settings: &Settings) -> Result<Option<Arc<Rules>>, StartError> {
+    let (_, rules) = choose(&source_of(settings), &settings.data.join("compiled"))?;
+    Ok(rules)
 }
 
 /// Returns what exchanges the rules in the shadow, and how to ask for it. Its first look loads them: the

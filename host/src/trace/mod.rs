@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 pub(crate) use self::{
-    decision::{evicted, swept},
+    decision::{Asked, evicted, refused, skipped, swept},
     noted::Noted,
     sink::TraceFiles,
 };

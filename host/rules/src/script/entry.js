@@ -35,6 +35,7 @@ const guarded = (object, name) => (a, b, c, d) => {
 };
 
 const exported = {};
+let ranks = false;
 for (const [name, names] of Object.entries(functions)) {
   const given = rules[name] ?? rules.default?.[name];
   if (given === undefined) continue;
@@ -43,8 +44,10 @@ for (const [name, names] of Object.entries(functions)) {
     const own = given[each] !== undefined || name !== 'retention' ? given : builtIn;
     if (typeof own[each] !== 'function') throw new TypeError(`${name}.${each} is not a function`);
     exported[name][each] = guarded(own, each);
+    if (each === 'rank') ranks = own === given;
   }
 }
 
 export const { access, restore, save, retention } = exported;
-export const script = { interfaces: () => Object.keys(exported) };
+// An order of its own is worth asking for.
+export const script = { interfaces: () => [...Object.keys(exported), ...(ranks ? ['retention.rank'] : [])] };

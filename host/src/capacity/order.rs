@@ -1,0 +1,111 @@
+//! In which order the entries of a tier are offered to the guest, to make room: least recently used
+//! first, or as the operator's rules rank them.
+//!
+//! Only the order is the rules'. Which tiers there are, and what of them may go, is not: the guest is
+//! asked about each page as ever.
+
+use std::{sync::Arc, vec};
+
+use larder_index::{Entry, EntryId, IndexError};
+use larder_rules::Failure;
+
+use super::evictor::{MAX_PAGES, PAGE};
+use crate::{
+    retention::{Tier, seen_by_rules, with_details},
+    tenant::Tenant,
+};
+
+/// Pages of entries that the rules are asked about at once: 1,000.
+const ASKED_PAGES: usize = 4;
+
+/// The entries of a tier, in pages: up to [`MAX_PAGES`] of those that were not used for longest.
+pub(super) struct Offered<'a> {
+    tenant: &'a Arc<Tenant>,
+    tier: &'a Tier,
+    pages: usize,
+    order: Order,
+}
+
+enum Order {
+    /// After this one, in the order of the last use.
+    LastUse(Option<(u64, EntryId)>),
+    /// These are left.
+    Ranked(vec::IntoIter<Entry>),
+}
+
+impl<'a> Offered<'a> {
+    /// Where rules rank, all that may be offered is read, and ranked, before the first page. If they
+    /// fail, what counts is the last use.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub(super) async fn of(tenant: &'a Arc<Tenant>, tier: &'a Tier) -> Result<Self, IndexError> {
+        let mut offered = Self { tenant, tier, pages: 0, order: Order::LastUse(None) };
+        if tenant.rules.ranks() {
+            let ranked = offered.ranked().await?;
+            offered.pages = 0;
+            offered.order = ranked.map_or(Order::LastUse(None), |entries| Order::Ranked(entries.into_iter()));
+        }
+        Ok(offered)
+    }
+
+    /// Returns the next page; `None` after the last one.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Entry>>, IndexError> {
+        if self.pages == MAX_PAGES {
+            return Ok(None);
+        }
+        self.pages += 1;
+        let page = match &mut self.order {
+            Order::Ranked(entries) => entries.take(PAGE).collect(),
+            Order::LastUse(after) => {
+                let Tier { within, trust } = self.tier;
+                let page = self.tenant.index.least_recent(within, *trust, *after, PAGE).await?;
+                *after = page.last().map(|last| (last.last_used_ms, last.id));
+                if page.len() < PAGE {
+                    self.pages = MAX_PAGES;
+                }
+                page
+            }
+        };
+        Ok(Some(page).filter(|page| !page.is_empty()))
+    }
+
+    /// Returns all entries that may be offered, those with the highest score first, and among equals
+    /// those that were not used for longest. `None` if the rules fail.
+    async fn ranked(&mut self) -> Result<Option<Vec<Entry>>, IndexError> {
+        let mut scored: Vec<(f64, Entry)> = Vec::new();
+        loop {
+            let mut asked = Vec::new();
+            for _ in 0..ASKED_PAGES {
+                asked.extend(self.next().await?.unwrap_or_default());
+            }
+            if asked.is_empty() {
+                break;
+            }
+            let known = with_details(&*self.tenant.index, asked).await?;
+            let now_ms = self.tenant.clock.now_ms();
+            let shown: Vec<_> =
+                known.iter().map(|(entry, details)| seen_by_rules(entry, details, now_ms)).collect();
+            match self.tenant.rules.rank(&shown) {
+                Ok(scores) => {
+                    scored.extend(scores.into_iter().zip(known.into_iter().map(|(entry, _)| entry)))
+                }
+                Err(failure) => {
+                    log(&failure);
+                    return Ok(None);
+                }
+            }
+        }
+        // Stable: they come in the order of the last use.
+        scored.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        Ok(Some(scored.into_iter().map(|(_, entry)| entry).collect()))
+    }
+}
+
+fn log(failure: &Failure) {
+    let (kind, error) = (failure.kind.name(), failure.text.as_str());
+    tracing::error!(kind, error, "the rules of retention failed; what was not used for longest makes room");
+}
