@@ -169,15 +169,17 @@ fn cost_of(call: &Call, index: &dyn Index, cpu: &impl Fn() -> f64) -> f64 {
     cost(call.times, make, cpu)
 }
 
-/// Returns the CPU time of one of at least so many calls.
-pub(crate) fn cost(at_least: u32, mut make: impl FnMut(), cpu: &impl Fn() -> f64) -> f64 {
-    // Ticks of the servers are long.
+/// Returns the CPU time of one of many calls, of which `at_once` are made between two looks at the clock.
+pub(crate) fn cost(at_once: u32, mut make: impl FnMut(), cpu: &impl Fn() -> f64) -> f64 {
     let (mut times, begin) = (0, cpu());
-    while times < at_least || cpu() - begin < 0.2 {
-        make();
-        times += 1;
+    loop {
+        (0..at_once).for_each(|_| make());
+        times += at_once;
+        let used = cpu() - begin;
+        if used > 0.1 {
+            return used / f64::from(times);
+        }
     }
-    (cpu() - begin) / f64::from(times)
 }
 
 /// Prints what it costs to record uses, in batches as they are written. Changes the order of last use.

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fs,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -27,21 +31,33 @@ const CAPS: Caps =
 
 const KINDS: [&str; 6] = ["reserve", "reserve_room", "attach", "finalize", "delete_entry", "left_objects"];
 
-/// CPU time of this process in seconds.
-pub(crate) fn process_cpu() -> f64 {
-    cpu_of("self")
+/// CPU time of threads. What ended since it was seen counts on, so that the time never goes back.
+#[derive(Default)]
+pub(crate) struct CpuClock(RefCell<HashMap<PathBuf, f64>>);
+
+impl CpuClock {
+    /// Returns the CPU time of processes in seconds: nanoseconds are counted, where their `stat` has
+    /// hundredths of a second.
+    pub(crate) fn of(&self, pids: &[String]) -> f64 {
+        let mut seen = self.0.borrow_mut();
+        for pid in pids {
+            let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+            for file in threads.map(|thread| thread.path().join("schedstat")) {
+                // A thread may end meanwhile.
+                let text = fs::read_to_string(&file).unwrap_or_default();
+                if let Some(ns) = text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()) {
+                    seen.insert(file, ns / 1e9);
+                }
+            }
+        }
+        seen.values().sum()
+    }
 }
 
-/// CPU time of a process's threads in seconds: nanoseconds are counted, where its `stat` has
-/// hundredths of a second.
-pub(crate) fn cpu_of(pid: &str) -> f64 {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let of = |thread: std::io::Result<std::fs::DirEntry>| {
-        // A thread may end meanwhile.
-        let text = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap_or_default();
-        text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or_default() / 1e9
-    };
-    threads.map(of).sum()
+/// CPU time of this process in seconds.
+pub(crate) fn process_cpu() -> f64 {
+    thread_local!(static CLOCK: CpuClock = CpuClock::default());
+    CLOCK.with(|clock| clock.of(&["self".to_owned()]))
 }
 
 /// Prints CPU and time of each call in both databases.

@@ -118,8 +118,10 @@ async fn work(index: &dyn Index, round: &str, writer: usize) {
         let Reservation::Reserved(upload) = reserved else { panic!("the slot was taken") };
         let reserved_bytes = 10 + number % 7;
         let room = index.reserve_room(&upload.name, reserved_bytes, &caps).await.unwrap();
-        // Whoever stores more than is reserved exceeds the cap: the sum tells what is there.
-        let content = attachment((5 + number % 9).min(reserved_bytes));
+        // Whoever stores more than is reserved exceeds the cap: the sum tells what is there, and what is replaced is there,
+        // too, until it has left.
+        let replaced = (number % 3) * (number % 4);
+        let content = attachment((5 + number % 9).min(reserved_bytes - replaced));
         for _ in 0..number % 3 {
             index.attach(upload.id, &attachment(number % 4), None, 1).await.unwrap();
         }

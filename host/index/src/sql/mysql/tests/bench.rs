@@ -43,11 +43,12 @@ fn bench() {
         ));
         (index, database)
     });
-    let pid = server(&probe.url);
+    let (clock, pids) = (bench_sums::CpuClock::default(), [server(&probe.url)]);
+    let cpu = || clock.of(&pids);
     let indexes = [&databases[0].0, &databases[1].0];
-    bench_sums::compare("MariaDB", indexes, || bench_sums::cpu_of(&pid));
-    let mut worst = compare("MariaDB", indexes, || bench_sums::cpu_of(&pid));
-    worst.extend(lists::compare("MariaDB", indexes, || bench_sums::cpu_of(&pid)));
-    record_uses("MariaDB", indexes, || bench_sums::cpu_of(&pid));
+    bench_sums::compare("MariaDB", indexes, &cpu);
+    let mut worst = compare("MariaDB", indexes, &cpu);
+    worst.extend(lists::compare("MariaDB", indexes, &cpu));
+    record_uses("MariaDB", indexes, &cpu);
     assert!(worst.is_empty(), "MariaDB: {worst:?}");
 }

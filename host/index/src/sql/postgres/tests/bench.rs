@@ -1,7 +1,5 @@
 //! What calls cost in a small and in a large database.
 
-use std::fs;
-
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::{digest, new_database, run};
@@ -10,21 +8,16 @@ use crate::{
     bench_sums,
 };
 
-/// CPU time of the server's connections, which run on this machine.
-fn cpu(url: &str) -> f64 {
-    let pids: Vec<i32> = run(async {
+/// The processes of the server's connections, which run on this machine.
+fn connections(url: &str) -> Vec<String> {
+    run(async {
         let mut connection = PgConnection::connect(url).await.unwrap();
         let rows = sqlx::query("SELECT pid FROM pg_stat_activity WHERE application_name = 'larder'")
             .fetch_all(&mut connection)
             .await
             .unwrap();
-        rows.iter().map(|row| row.get(0)).collect()
-    });
-    let of = |pid: &i32| {
-        let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
-        text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or_default() / 1e9
-    };
-    pids.iter().map(of).sum()
+        rows.iter().map(|row| row.get::<i32, _>(0).to_string()).collect()
+    })
 }
 
 #[test]
@@ -53,9 +46,11 @@ fn bench() {
         (index, database)
     });
     let indexes = [&databases[0].0, &databases[1].0];
-    bench_sums::compare("PostgreSQL", indexes, || cpu(&probe.url));
-    let mut worst = compare("PostgreSQL", indexes, || cpu(&probe.url));
-    worst.extend(lists::compare("PostgreSQL", indexes, || cpu(&probe.url)));
-    record_uses("PostgreSQL", indexes, || cpu(&probe.url));
+    let clock = bench_sums::CpuClock::default();
+    let cpu = || clock.of(&connections(&probe.url));
+    bench_sums::compare("PostgreSQL", indexes, &cpu);
+    let mut worst = compare("PostgreSQL", indexes, &cpu);
+    worst.extend(lists::compare("PostgreSQL", indexes, &cpu));
+    record_uses("PostgreSQL", indexes, &cpu);
     assert!(worst.is_empty(), "PostgreSQL: {worst:?}");
 }
