@@ -7,9 +7,7 @@ use std::sync::Arc;
 use super::{REPOSITORY, cost};
 use crate::{
     Area, EntryOrder, Index, MatchKind, Within,
-    catalogue::{
-        EntryFilter, HistoryBatch, HistoryBy, HistoryCounts, HistoryKind, HistoryQuery, HistoryRow, browse,
-    },
+    catalogue::{HistoryBatch, HistoryBy, HistoryCounts, HistoryKind, HistoryQuery, HistoryRow},
     conformance::block_on,
 };
 
@@ -21,32 +19,29 @@ const ORDERS: [EntryOrder; 3] = [EntryOrder::Created, EntryOrder::LastUsed, Entr
 /// Hours, repositories and names of the history: as many rows as a year of a busy server has.
 const HISTORY: [u64; 3] = [24 * 7, 20, 10];
 
-fn text(text: &str) -> Option<String> {
-    Some(text.to_owned())
+/// Reads as many entries in an order as a page may look at: what `browse` does at most, whose bounds are
+/// smaller in tests.
+fn scan(index: &dyn Index, order: EntryOrder, descending: bool) {
+    let mut after = None;
+    for _ in 0..10 {
+        let page = block_on(index.scan_entries(order, descending, after, 1_000)).unwrap();
+        after = page.last().map(|last| order.place(last));
+    }
 }
 
-/// Every kind of filter: few and many entries, and none at all.
-fn filters() -> Vec<(&'static str, EntryFilter)> {
-    let none = EntryFilter::default;
-    let repository = || EntryFilter { repository: text(REPOSITORY), ..none() };
-    vec![
-        ("everything", none()),
-        ("a repository", repository()),
-        ("another repository", EntryFilter { repository: text("7"), ..none() }),
-        ("the default branch", EntryFilter { scope: text("main"), ..repository() }),
-        ("a pull request", EntryFilter { scope: text("refs/pull/5/merge"), ..repository() }),
-        ("a scope anywhere", EntryFilter { scope: text("refs/pull/5/merge"), ..none() }),
-        ("a version", EntryFilter { version: text("v"), ..none() }),
-        ("no version", EntryFilter { version: text("w"), ..repository() }),
-        ("a key", EntryFilter { key: text("linux-0000555"), ..none() }),
-        ("a key of a repository", EntryFilter { key: text("linux-0000555"), ..repository() }),
-        ("a common prefix", EntryFilter { key_prefix: text("linux-"), ..none() }),
-        (
-            "a common prefix in a scope",
-            EntryFilter { key_prefix: text("linux-"), scope: text("refs/pull/5/merge"), ..repository() },
-        ),
-        ("a rare prefix", EntryFilter { key_prefix: text("linux-000055"), ..repository() }),
-    ]
+/// Reads as many entries of a filter as are gathered before that, and one more, in each way.
+fn gather(index: &dyn Index, way: &str) {
+    const MOST: usize = 5_001;
+    let repository = REPOSITORY.to_owned();
+    let scope = Within::Scope { repository: repository.clone(), scope: "main".to_owned() };
+    let found = match way {
+        "repository" => block_on(index.least_recent(&Within::Repository(repository), None, None, MOST)),
+        "scope" => block_on(index.least_recent(&scope, None, None, MOST)),
+        "prefix" => block_on(index.entries_with_key("linux-", MatchKind::Prefix, MOST)),
+        _ => block_on(index.list_near(REPOSITORY, "linux-", MatchKind::Prefix, MOST))
+            .map(|near| near.into_iter().map(|near| near.entry).collect()),
+    };
+    assert!(!found.unwrap().is_empty(), "{way}");
 }
 
 fn write_history(index: &dyn Index) {
@@ -77,13 +72,14 @@ pub(crate) fn compare(what: &str, indexes: [&Arc<dyn Index>; 2], cpu: impl Fn() 
             slow.push(name.to_owned());
         }
     };
-    for (name, filter) in filters() {
-        for order in ORDERS {
-            for descending in [false, true] {
-                measure(&format!("list of {name}, {order:?} {descending}"), &|index| {
-                    block_on(browse(index, &filter, (order, descending), None, 100)).unwrap();
-                });
-            }
+    for way in ["repository", "scope", "prefix", "prefix in a repository"] {
+        measure(&format!("gathering by {way}"), &|index| gather(index, way));
+    }
+    for order in ORDERS {
+        for descending in [false, true] {
+            measure(&format!("10,000 entries by {order:?}, {descending}"), &|index| {
+                scan(index, order, descending);
+            });
         }
     }
     for by in [HistoryBy::Hour, HistoryBy::Repository, HistoryBy::Name] {
