@@ -7,7 +7,7 @@ const REFRESH_MS = 10_000
 const PAGE = 50
 
 const $ = (id) => document.getElementById(id)
-const state = { role: 'read', tenant: null, filter: {}, sort: 'created_at', order: 'desc', cursor: null, shown: 0 }
+const state = { role: 'read', tenant: null, filter: {}, tenants: [], sort: 'created_at', order: 'desc', cursor: null, shown: 0 }
 
 // --- requests ---
 
@@ -21,7 +21,7 @@ class Refused extends Error {
 /** Calls the API; returns the JSON of its answer, or null if it has none. */
 async function call(path, { method = 'GET', query = {} } = {}) {
   const url = new URL(path, API)
-  for (const [name, value] of Object.entries({ ...query, ...(state.tenant ? { tenant: state.tenant } : {}) })) {
+  for (const [name, value] of Object.entries({ ...(state.tenant ? { tenant: state.tenant } : {}), ...query })) {
     for (const each of [value].flat()) if (each !== '' && each !== null && each !== undefined) url.searchParams.append(name, each)
   }
   let response
@@ -254,6 +254,164 @@ async function showRepositories() {
   if (options.some(({ value }) => value === chosen)) $('history-repository').value = chosen
 }
 
+// --- tenants ---
+
+/** More are not shown: each is asked about by itself. */
+const MAX_TENANTS = 50
+
+async function tenantRow({ name, hosts }) {
+  const query = { tenant: name }
+  const choose = button(name, `Show ${name}`, () => chooseTenant(name))
+  try {
+    const [status, { rows: hours }] = await Promise.all([call('status', { query }), call('history', { query: { ...query, by: 'hour', hours: 24 } })])
+    const sum = (count) => hours.reduce((all, hour) => all + hour[count], 0)
+    const [lookups, hits] = [sum('lookups'), sum('hits')]
+    return row(
+      cell(choose),
+      cell(hosts.join(', ')),
+      cell(bytes(status.bytes ?? 0), 'number'),
+      cell(status.limit_bytes ? bytes(status.limit_bytes) : 'none', 'number'),
+      cell(typeof status.longest_idle_ms === 'number' ? span(status.longest_idle_ms) : 'no entries', 'number'),
+      cell(lookups.toLocaleString(), 'number'),
+      cell(percent(lookups ? hits / lookups : null), 'number'),
+    )
+  } catch (error) {
+    if (error.status === 401) throw error
+    const why = cell(error.message)
+    why.colSpan = 5
+    return row(cell(choose), cell(hosts.join(', ')), why)
+  }
+}
+
+async function showTenants() {
+  $('tenants-section').hidden = state.tenants.length < 2
+  if (state.tenants.length < 2) return
+  const made = []
+  for (const tenant of state.tenants.slice(0, MAX_TENANTS)) made.push(await tenantRow(tenant))
+  $('tenants').tBodies[0].replaceChildren(...made)
+}
+
+function chooseTenant(name) {
+  state.tenant = name
+  $('tenant').value = name
+  showLive()
+  return refreshAll()
+}
+
+// --- live ---
+
+const LIVE_ROWS = 100
+const LIVE_PAUSE_MS = 2000
+const live = { events: [], waiting: 0, isPaused: false, isDrawing: false, stop: null }
+
+const nameOf = ({ facts, repository }) => facts?.repository ?? repository ?? ''
+const took = (ms) => (ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`)
+
+function liveRow(event) {
+  const when = element('time', new Date(event.time_ms).toLocaleTimeString())
+  when.dateTime = new Date(event.time_ms).toISOString()
+  const outcome = [event.outcome, event.cause, event.reason].filter(Boolean).join(': ')
+  const key = event.matched_key ? `${event.key} → ${event.matched_key}` : (event.key ?? '')
+  const size = event.bytes_out || event.bytes_in || event.size || 0
+  return row(
+    cell(when),
+    cell(event.kind),
+    cell(outcome),
+    cell(nameOf(event)),
+    cell(key, 'code'),
+    cell(size ? bytes(size) : '', 'number'),
+    cell(event.status ? took(event.duration_ms ?? 0) : '', 'number'),
+  )
+}
+
+/** Draws what has come, a few times a second at most. */
+function drawLive() {
+  if (live.isDrawing) return
+  live.isDrawing = true
+  setTimeout(() => {
+    live.isDrawing = false
+    if (!live.isPaused) rows('live', live.events, liveRow, 'Nothing yet.')
+  }, 250)
+}
+
+function sayLive() {
+  if (live.stop) $('live-state').textContent = live.isPaused ? `Paused; ${live.waiting} more` : 'Requests and decisions as they happen'
+}
+
+function receive(line) {
+  const event = line.lagged ? { time_ms: Date.now(), kind: 'missing', outcome: `${line.lagged} events came too fast` } : line
+  if (!event.kind) return
+  live.events.unshift(event)
+  live.events.length = Math.min(live.events.length, LIVE_ROWS)
+  if (live.isPaused) live.waiting += 1
+  sayLive()
+  drawLive()
+}
+
+/** Reads a stream to its end. */
+async function follow(path, signal) {
+  const url = new URL(path, API)
+  if (state.tenant) url.searchParams.set('tenant', state.tenant)
+  const response = await fetch(url, { headers: { 'X-Api-Key': sessionStorage.getItem(KEY) ?? '' }, cache: 'no-store', signal })
+  if (!response.ok) throw new Refused(response.status, (await response.json())?.error?.message)
+  sayLive()
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
+  for (let text = ''; ; ) {
+    const { done, value } = await reader.read()
+    if (done) return
+    const lines = (text + value).split('\n')
+    text = lines.pop()
+    for (const line of lines) receive(JSON.parse(line))
+  }
+}
+
+/** Follows a stream until it is told to stop: each ends after some minutes. */
+async function stayWith(path, signal) {
+  while (!signal.aborted) {
+    try {
+      await follow(path, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      if (error.status) {
+        $('live-state').textContent = error.message
+        return
+      }
+      $('live-state').textContent = 'The connection is lost; trying again.'
+    }
+    await new Promise((resolve) => setTimeout(resolve, LIVE_PAUSE_MS))
+  }
+}
+
+/** Begins anew. A tab that nobody sees has no stream: a browser has few connections to a server. */
+function showLive() {
+  stopLive()
+  if ($('inside').hidden || document.hidden) return
+  live.stop = new AbortController()
+  Object.assign(live, { events: [], waiting: 0 })
+  drawLive()
+  for (const path of ['requests', 'decisions']) stayWith(path, live.stop.signal)
+}
+
+function stopLive() {
+  live.stop?.abort()
+  live.stop = null
+}
+
+async function showErrors() {
+  const { errors } = await call('errors')
+  const make = (event) =>
+    row(
+      cell(time(event.time_ms)),
+      cell(event.kind),
+      cell(String(event.status ?? ''), 'number'),
+      cell([event.outcome, event.reason].filter(Boolean).join(': ')),
+      cell(nameOf(event)),
+      cell(event.key ?? '', 'code'),
+      cell(event.request ?? '', 'code'),
+    )
+  rows('errors', errors, make, 'None since the server started.')
+}
+
 async function showUploads() {
   const { uploads } = await call('uploads')
   const make = (upload) =>
@@ -416,19 +574,23 @@ async function logIn() {
   const { role, tenant } = await call('whoami')
   state.role = role
   const tenants = await call('tenants')
+  state.tenants = tenants
   $('tenant').replaceChildren(...tenants.map(({ name }) => new Option(name, name)))
   $('tenant-form').hidden = tenants.length < 2
   state.tenant = tenant ?? null
   $('login').hidden = true
   $('inside').hidden = false
   $('log-out').hidden = false
+  showLive()
   await refreshAll()
 }
 
 function logOut(why = '') {
   sessionStorage.removeItem(KEY)
+  stopLive()
+  live.events = []
   for (const id of ['inside', 'log-out', 'server', 'tenant-form']) $(id).hidden = true
-  for (const table of ['entries', 'repositories', 'uploads', 'tools', 'with-more', 'differences']) $(table).tBodies[0].replaceChildren()
+  for (const table of ['entries', 'repositories', 'uploads', 'tools', 'with-more', 'differences', 'tenants', 'live', 'errors']) $(table).tBodies[0].replaceChildren()
   $('explanation').replaceChildren()
   $('login').hidden = false
   $('login-failure').textContent = why
@@ -437,7 +599,7 @@ function logOut(why = '') {
   $('key').focus()
 }
 
-const refreshAll = () => attempt(() => Promise.all([showStatus(), showRepositories(), showEntries(), showUploads(), showHistory(), showSavings(), showRules()]))
+const refreshAll = () => attempt(() => Promise.all([showStatus(), showRepositories(), showEntries(), showUploads(), showHistory(), showSavings(), showRules(), showErrors(), showTenants()]))
 
 $('login-form').onsubmit = async (event) => {
   event.preventDefault()
@@ -450,10 +612,7 @@ $('login-form').onsubmit = async (event) => {
   }
 }
 $('log-out').onclick = () => logOut()
-$('tenant').onchange = () => {
-  state.tenant = $('tenant').value
-  refreshAll()
-}
+$('tenant').onchange = () => chooseTenant($('tenant').value)
 $('history-form').onchange = () => attempt(() => Promise.all([showHistory(), showSavings()]))
 $('filter').onsubmit = (event) => {
   event.preventDefault()
@@ -475,6 +634,15 @@ for (const head of $('entries').tHead.querySelectorAll('[data-sort]')) {
   }
 }
 
+$('live-pause').onclick = () => {
+  live.isPaused = !live.isPaused
+  live.waiting = 0
+  $('live-pause').setAttribute('aria-pressed', String(live.isPaused))
+  sayLive()
+  drawLive()
+}
+document.addEventListener('visibilitychange', showLive)
+
 const THEME = 'larder-theme'
 function setTheme(theme) {
   if (theme) document.documentElement.dataset.theme = theme
@@ -489,6 +657,6 @@ $('theme').onclick = () => {
 }
 
 setInterval(() => {
-  if (!$('inside').hidden && !document.hidden) attempt(() => Promise.all([showStatus(), showUploads()]))
+  if (!$('inside').hidden && !document.hidden) attempt(() => Promise.all([showStatus(), showUploads(), showErrors()]))
 }, REFRESH_MS)
 if (sessionStorage.getItem(KEY)) logIn().catch((error) => logOut(error.status === 401 ? '' : error.message))

@@ -103,6 +103,21 @@ pub(crate) async fn authenticate(State(app): State<Arc<App>>, mut request: Reque
     }
 }
 
+impl App {
+    /// Returns whether a caller's key is still one: it may be revoked while a stream runs.
+    pub(crate) async fn still_has(&self, caller: &Caller) -> bool {
+        if caller.name == MASTER_NAME {
+            return true;
+        }
+        let keys = self.server.index().list_access_keys().await;
+        let is_it = |key: &AccessKey| {
+            (&key.name, key.role, &key.tenant) == (&caller.name, caller.role, &caller.tenant)
+        };
+        // What cannot be asked is no reason to end it.
+        keys.map_or(true, |keys| keys.iter().any(is_it))
+    }
+}
+
 async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     let known = match app.server.index().list_access_keys().await {
         Err(larder_index::IndexError::Unsupported(_)) => Vec::new(),

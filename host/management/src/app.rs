@@ -9,7 +9,9 @@ use axum::{
 
 use crate::{
     access::{MasterKey, authenticate},
-    falcon, github, page, problem,
+    falcon, github, page,
+    places::Places,
+    problem,
     server::Server,
     v1,
 };
@@ -18,6 +20,8 @@ use crate::{
 pub(crate) struct App {
     pub(crate) server: Arc<dyn Server>,
     pub(crate) master: Option<MasterKey>,
+    /// Of streams of events.
+    pub(crate) live: Places,
 }
 
 /// Where the surfaces are.
@@ -33,7 +37,7 @@ pub fn is_management_path(path: &str) -> bool {
 
 /// Returns all surfaces. `master`: the configured key; keys of the index count besides.
 pub fn router(server: Arc<dyn Server>, master: Option<MasterKey>) -> Router {
-    let app = Arc::new(App { server, master });
+    let app = Arc::new(App { server, master, live: Places::default() });
     let needs_key = || from_fn_with_state(app.clone(), authenticate);
     let falcon =
         falcon::routes().fallback(nowhere).layer(needs_key()).layer(map_response(problem::render_falcon));

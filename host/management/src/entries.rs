@@ -119,7 +119,7 @@ impl Session {
 
 /// A filter for the audit log.
 fn described(filter: &EntryFilter) -> String {
-    let EntryFilter { repository, scope, version, key, key_prefix } = filter;
+    let EntryFilter { repository, scope, version, key, key_prefix, never_used: _ } = filter;
     let parts = [
         ("repository", repository),
         ("scope", scope),

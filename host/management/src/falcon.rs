@@ -83,6 +83,7 @@ impl Filter {
             version: self.version.clone(),
             key: self.key.clone(),
             key_prefix: None,
+            never_used: false,
         }
     }
 }

@@ -17,6 +17,7 @@ mod github;
 mod listener;
 mod page;
 mod params;
+mod places;
 mod problem;
 mod scrub;
 mod server;

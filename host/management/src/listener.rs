@@ -1,6 +1,14 @@
 //! The listener of its own: HTTP/1.1, few connections, bounded in time.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use http::Request;
@@ -27,6 +35,24 @@ const LONGEST: Duration = Duration::from_secs(10 * 60);
 const DRAIN: Duration = Duration::from_secs(3);
 /// Pause after an error of `accept`, which may be a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest wait after that signal for who reads a stream, which has ended by then: it may not read.
+const STREAM_DRAIN: Duration = Duration::from_millis(250);
+
+/// A connection of this listener, which may have a response without an end. In the extensions of its requests.
+#[derive(Clone)]
+pub(crate) struct LongConnection {
+    stop: watch::Receiver<bool>,
+    is_streaming: Arc<AtomicBool>,
+}
+
+impl LongConnection {
+    /// Begins such a response. It has to end when the value is true.
+    pub(crate) fn begin(self) -> watch::Receiver<bool> {
+        self.is_streaming.store(true, Relaxed);
+        self.stop
+    }
+}
 
 /// Serves `router` until `stop` is true: over TLS, where it is given.
 ///
@@ -91,7 +117,13 @@ async fn connection(
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
-    let service = service_fn(move |request: Request<Incoming>| router.clone().call(request.map(Body::new)));
+    let is_streaming = Arc::new(AtomicBool::new(false));
+    let long = LongConnection { stop: stop.clone(), is_streaming: is_streaming.clone() };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(long.clone());
+        router.clone().call(request)
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -107,7 +139,9 @@ async fn connection(
         Some(ended) => ended,
         None => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            let longest = if is_streaming.load(Relaxed) { STREAM_DRAIN } else { DRAIN };
+            let Ok(ended) = timeout(longest, connection).await else { return };
+            ended
         }
     };
     if let Err(error) = ended {

@@ -64,6 +64,14 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too long")
     }
 
+    pub(crate) fn too_many(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", message)
+    }
+
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "unsupported", message)
+    }
+
     /// No key is configured, so nobody may do anything.
     pub(crate) fn disabled() -> Self {
         Self::new(
@@ -105,7 +113,7 @@ impl From<Fault> for Problem {
                 let message = "database or storage failed; try again";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
             }
-            Fault::Unsupported(why) => Self::new(StatusCode::NOT_IMPLEMENTED, "unsupported", why),
+            Fault::Unsupported(why) => Self::unsupported(why),
         }
     }
 }

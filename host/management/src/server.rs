@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use larder_common::TenantName;
+use larder_common::{TenantName, event::Event};
 use larder_index::{Entry, Index, IndexError, SavedBy, Upload};
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
 use crate::scrub::{ScrubRequest, ScrubStatus};
@@ -89,6 +90,16 @@ pub trait Tenant: Send + Sync + 'static {
     /// The rules, those in the shadow, and what has become of their questions: `active` and `shadow`,
     /// each null where there are none.
     fn rules(&self) -> serde_json::Value;
+
+    /// Begins to receive its events. Who is slow misses the earliest, and is told how many.
+    fn events(&self) -> Result<broadcast::Receiver<Arc<Event>>, Fault> {
+        Err(Fault::Unsupported("this server has no live events".to_owned()))
+    }
+
+    /// The last requests that failed, or were refused or denied: the latest first.
+    fn failures(&self) -> Vec<Event> {
+        Vec::new()
+    }
 
     /// Starts a scrub of these repositories; none: of all. Returns `None` if one is under way.
     async fn start_scrub(

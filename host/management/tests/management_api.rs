@@ -65,6 +65,7 @@ fn routes() -> Vec<(Method, String, Option<serde_json::Value>, AccessRole, bool)
         "/entries/{id}",
         "/explain?repository=7&ref=main&key=k",
         "/uploads",
+        "/errors",
     ] {
         add("GET", &format!("/api/v1{path}"), None, Read, true);
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use larder_common::causes::chain;
+use larder_common::{causes::chain, event::Event};
 use larder_index::{Cause, Departure, Entry, Index, SavedBy, Upload};
 use larder_management::{
     Action, ExplainQuery, Fault, Revocation, ScrubRequest, ScrubStatus, Tenant as ManagedTenant,
 };
 use serde_json::Value;
-use tokio::task::LocalSet;
+use tokio::{sync::broadcast, task::LocalSet};
 
 use crate::{
     auth::Scope,
@@ -79,6 +79,14 @@ impl ManagedTenant for OneTenant {
 
     fn rules(&self) -> Value {
         serde_json::to_value(RulesReport::of(&self.tenant.rules)).unwrap_or_default()
+    }
+
+    fn events(&self) -> Result<broadcast::Receiver<Arc<Event>>, Fault> {
+        Ok(self.tenant.trace.subscribe())
+    }
+
+    fn failures(&self) -> Vec<Event> {
+        self.tenant.trace.failures()
     }
 
     async fn start_scrub(

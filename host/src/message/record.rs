@@ -56,15 +56,16 @@ pub(crate) struct RequestRecord {
     /// What was evicted with the key that was looked up.
     ghosts: OnceLock<Vec<Ghost>>,
     pace: Pace,
-    /// Where somebody wants its event.
+    /// What its event goes to.
     traced: OnceLock<Traced>,
 }
 
-/// A request whose event somebody wants.
+/// What the event of a request goes to.
 struct Traced {
     tracer: Arc<Tracer>,
     received_ms: u64,
-    noted: Mutex<Noted>,
+    /// `None` where nobody wants it, unless it fails.
+    noted: Option<Box<Mutex<Noted>>>,
 }
 
 /// When the pieces of a response's body were sent, in microseconds since the head arrived. 0: not yet.
@@ -159,18 +160,16 @@ impl RequestRecord {
         let _ = self.tenant.set(TenantRequest { name: name.clone(), _place: place });
     }
 
-    /// Has an event made of the request, if anybody wants it.
+    /// Has an event made of the request, if anybody wants it, or it fails.
     pub(crate) fn set_tracer(&self, tracer: &Arc<Tracer>, received_ms: u64) {
-        if tracer.is_on() {
-            let traced = Traced { tracer: tracer.clone(), received_ms, noted: Mutex::default() };
-            let _ = self.traced.set(traced);
-        }
+        let noted = tracer.is_on().then(Box::default);
+        let _ = self.traced.set(Traced { tracer: tracer.clone(), received_ms, noted });
     }
 
     /// Records for the event what the host learns of the request.
     pub(crate) fn note(&self, note: impl FnOnce(&mut Noted)) {
-        if let Some(traced) = self.traced.get() {
-            note(&mut traced.noted.lock());
+        if let Some(noted) = self.traced.get().and_then(|traced| traced.noted.as_ref()) {
+            note(&mut noted.lock());
         }
     }
 
@@ -284,7 +283,10 @@ impl RequestRecord {
                 ..whole
             },
         };
-        traced.noted.lock().complete(with_claims)
+        match &traced.noted {
+            Some(noted) => noted.lock().complete(with_claims),
+            None => with_claims,
+        }
     }
 
     fn count_in(&self, history: &History, metrics: Option<&Metrics>, outcome: &Outcome) {
@@ -342,7 +344,7 @@ impl Drop for RequestRecord {
             self.count(metrics, outcome);
         }
         if let Some(traced) = self.traced.get() {
-            traced.tracer.record(|| self.event(traced, outcome));
+            traced.tracer.end(traced.noted.is_some(), outcome.kind, || self.event(traced, outcome));
         }
         if let Some(history) = self.history.get() {
             self.count_in(history, self.metrics.as_deref(), outcome);

@@ -1,9 +1,10 @@
 //! The trace: events of a tenant ([`Event`]), for a file and for who looks on.
 //!
-//! Costs a look at two flags where there is neither. Never waits: what a slow disk or a slow reader does
+//! Costs a look at two flags where there is neither, and the request is no failure. Never waits: what a slow disk or a slow reader does
 //! not take is dropped, and counted. Called by all who decide something; knows nothing of them.
 
 mod decision;
+mod failures;
 mod file;
 mod noted;
 mod sink;
@@ -14,6 +15,7 @@ use larder_common::{TenantName, event::Event};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
+use self::failures::Failures;
 pub(crate) use self::{
     decision::{Asked, evicted, refused, skipped, swept},
     noted::Noted,
@@ -32,6 +34,8 @@ pub(crate) struct Tracer {
     live: OnceLock<broadcast::Sender<Arc<Event>>>,
     /// Keeps all of them, for a replay.
     kept: Option<Mutex<Vec<Event>>>,
+    /// Whether anybody wants events or not.
+    failures: Failures,
 }
 
 impl Tracer {
@@ -71,8 +75,22 @@ impl Tracer {
         }
     }
 
+    /// Ends a request. Its event is recorded if somebody wanted it from the beginning, and kept if it is a failure.
+    pub(crate) fn end(&self, is_wanted: bool, outcome: &str, make: impl Fn() -> Event) {
+        if Failures::has(outcome) {
+            self.failures.keep(Event { tenant: self.tenant.clone(), ..make() }.bounded());
+        }
+        if is_wanted {
+            self.record(make);
+        }
+    }
+
+    /// Returns the last requests that failed, or were refused or denied: the latest first.
+    pub(crate) fn failures(&self) -> Vec<Event> {
+        self.failures.latest()
+    }
+
     /// Begins to look on. Who is more than 256 events behind misses the earliest.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the management API looks on"))]
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
         self.live.get_or_init(|| broadcast::channel(LIVE_EVENTS).0).subscribe()
     }

@@ -32,6 +32,17 @@ fn who_looks_on_gets_bounded_events_and_misses_the_earliest() {
 }
 
 #[test]
+fn the_last_failures_are_kept_also_where_nobody_looks_on() {
+    let tracer = Tracer::default();
+    for time_ms in 0..60 {
+        tracer.end(false, "failed", || Event::new(EventKind::Lookup, time_ms));
+    }
+    tracer.end(false, "hit", || unreachable!("nobody wants it"));
+    let kept: Vec<u64> = tracer.failures().iter().map(|event| event.time_ms).collect();
+    assert_eq!(kept, (10..60).rev().collect::<Vec<_>>());
+}
+
+#[test]
 fn an_event_is_a_line_and_comes_back() {
     let line = serde_json::to_string(&event()).unwrap();
     assert!(!line.contains('\n'));

@@ -9,6 +9,7 @@ import { chromium } from 'playwright-core'
 import { cannotControl } from '../harness/server.mjs'
 import { create, finalize, lookup, putBlob } from '../harness/protocol.mjs'
 import { newJob, newKey, scenario, useServer } from '../harness/suite.mjs'
+import { eventually } from '../harness/waiting.mjs'
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const CHROMIUM = process.env.LARDER_TEST_CHROMIUM ?? '/usr/bin/chromium'
@@ -165,6 +166,56 @@ describe('the page', { skip: cannotControl }, () => {
     }
     assert.equal(await page.locator('#with-more tbody tr').count(), 3)
     assert.deepEqual(await accessibility(page), [])
+    assert.deepEqual(problems, [])
+    await close()
+  })
+
+  scenario('requests are shown as they happen, until they are paused, and those that fail stay', server, async (larder) => {
+    const { page, problems, close } = await open(larder)
+    await logIn(page)
+    await page.getByText('Requests and decisions as they happen').waitFor()
+    const [job, key] = [newJob(larder), newKey('live')]
+    await save(job, key, 1000)
+    await page.locator('#live tbody tr', { hasText: 'finalize' }).getByRole('cell', { name: key, exact: true }).waitFor()
+    // By keyboard.
+    await page.getByRole('button', { name: 'Pause' }).focus()
+    await page.keyboard.press('Space')
+    await page.locator('#live-pause[aria-pressed=true]').waitFor()
+    const later = newKey('paused')
+    await lookup(job, later)
+    await page.getByText('Paused; 1 more').waitFor()
+    assert.equal(await page.locator('#live tbody').getByText(later).count(), 0)
+    await page.keyboard.press('Space')
+    await page.locator('#live tbody').getByText(later).waitFor()
+    const denied = await fetch(`${larder.url}/twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL`, { method: 'POST', body: '{}' })
+    assert.equal(denied.status, 401)
+    // The page asks for these every ten seconds.
+    await page.locator('#errors tbody tr', { hasText: '401' }).first().waitFor()
+    assert.deepEqual(await accessibility(page), [])
+    assert.deepEqual(problems, [])
+    await close()
+  })
+
+  scenario('entries that were never read again are found', server, async (larder) => {
+    const job = newJob(larder)
+    const [used, unused] = [newKey('used'), newKey('unused')]
+    await save(job, used, 1000)
+    await save(job, unused, 1000)
+    const { page, problems, close } = await open(larder)
+    await logIn(page)
+    await page.locator('#filter-repository').fill(job.repository)
+    await page.getByRole('button', { name: 'Filter', exact: true }).click()
+    await page.getByText('2 of 2 entries').waitFor()
+    assert.equal((await lookup(job, used)).json.ok, true)
+    await page.getByLabel('Never read again').check()
+    // A use is written in a batch.
+    const isFound = async () => {
+      await page.getByRole('button', { name: 'Filter', exact: true }).click()
+      await page.locator('#found').waitFor()
+      return (await page.locator('#found').innerText()) === '1 of 1 entries'
+    }
+    await eventually(60_000, 'the use is written', isFound)
+    assert.deepEqual(await page.locator('#entries tbody tr td:first-child').allInnerTexts(), [unused])
     assert.deepEqual(problems, [])
     await close()
   })

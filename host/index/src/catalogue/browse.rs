@@ -28,6 +28,8 @@ pub struct EntryFilter {
     pub key: Option<String>,
     /// How the key begins, likewise.
     pub key_prefix: Option<String>,
+    /// Whether it was never used since it was made; false: either way.
+    pub never_used: bool,
 }
 
 /// A page of entries.
@@ -53,6 +55,7 @@ impl EntryFilter {
         is(&self.repository, &slot.repository)
             && is(&self.scope, &slot.scope)
             && is(&self.version, &slot.version)
+            && (!self.never_used || entry.last_used_ms <= entry.created_ms)
             && self.key.as_deref().is_none_or(|asked| rule.compared(asked) == key)
             && self.key_prefix.as_deref().is_none_or(|asked| key.starts_with(&*rule.compared(asked)))
     }
@@ -110,7 +113,7 @@ pub async fn browse(
 /// # Errors
 /// Those of the index.
 pub async fn count(index: &(impl Index + ?Sized), filter: &EntryFilter) -> Result<u64, IndexError> {
-    let is_place = filter.search().is_none() && filter.version.is_none();
+    let is_place = filter.search().is_none() && filter.version.is_none() && !filter.never_used;
     if let Some(within) = filter.within().filter(|_| is_place) {
         return index.count_entries(&within).await;
     }

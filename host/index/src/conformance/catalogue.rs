@@ -11,14 +11,19 @@ use crate::{
 const ORDERS: [EntryOrder; 3] = [EntryOrder::Created, EntryOrder::LastUsed, EntryOrder::Size];
 
 /// Makes an entry of this size, last used then.
-async fn entry(case: &Case, [scope, version, key]: [&str; 3], size_bytes: u64, used_ms: u64) -> Entry {
+async fn entry(case: &Case, slot: [&str; 3], size_bytes: u64, used_ms: u64) -> Entry {
+    let entry = fresh(case, slot, size_bytes).await;
+    case.index.touch_entries(&[EntryUses::once(entry.id, used_ms)]).await.unwrap();
+    Entry { last_used_ms: used_ms, ..entry }
+}
+
+/// An entry that was never used.
+async fn fresh(case: &Case, [scope, version, key]: [&str; 3], size_bytes: u64) -> Entry {
     let upload = case.reserve(&case.slot(scope, version, key), 1_000).await;
     let attachment = Attachment { size_bytes, ..attachment(1) };
     case.index.attach(upload.id, &attachment, None, 1_000).await.unwrap();
     let made = case.index.finalize(upload.id, &attachment, &Durability::Durable, 1_000).await;
-    let entry = made.unwrap().expect("the upload was there");
-    case.index.touch_entries(&[EntryUses::once(entry.id, used_ms)]).await.unwrap();
-    Entry { last_used_ms: used_ms, ..entry }
+    made.unwrap().expect("the upload was there")
 }
 
 /// Makes entries in several places, with equal sizes and times among them; a third has low trust by its
@@ -142,10 +147,15 @@ fn filter(repository: &Case) -> EntryFilter {
 
 /// With and without the repository, which decides whether what matches is gathered or scanned.
 pub(crate) async fn a_list_is_what_the_filter_selects_in_order(case: &Case) {
-    let made = entries(case).await;
+    let mut made = entries(case).await;
+    for (scope, key) in [("main", "even-fresh"), ("other", "fresh"), ("other", "fresher")] {
+        made.push(fresh(case, [scope, "v", key], 3).await);
+    }
     let text = |text: &str| Some(text.to_owned());
     let filters = [
         filter(case),
+        EntryFilter { never_used: true, ..filter(case) },
+        EntryFilter { never_used: true, scope: text("other"), ..filter(case) },
         EntryFilter { scope: text("main"), ..filter(case) },
         EntryFilter { version: text("w"), ..filter(case) },
         EntryFilter { key_prefix: text("eVEN-"), ..filter(case) },
@@ -157,7 +167,8 @@ pub(crate) async fn a_list_is_what_the_filter_selects_in_order(case: &Case) {
     for asked in filters {
         let matches = |entry: &&Entry| {
             let (slot, key) = (&entry.slot, entry.slot.key.to_ascii_lowercase());
-            asked.scope.as_ref().is_none_or(|scope| *scope == slot.scope)
+            (!asked.never_used || entry.last_used_ms == entry.created_ms)
+                && asked.scope.as_ref().is_none_or(|scope| *scope == slot.scope)
                 && asked.version.as_ref().is_none_or(|version| *version == slot.version)
                 && asked.key.as_ref().is_none_or(|asked| asked.to_ascii_lowercase() == key)
                 && asked.key_prefix.as_ref().is_none_or(|asked| key.starts_with(&asked.to_ascii_lowercase()))

@@ -102,6 +102,10 @@ pub(crate) struct ListParams {
     key: Option<String>,
     /// How the key begins.
     key_prefix: Option<String>,
+    /// Only those that were never used since they were made.
+    #[serde(default)]
+    #[param(required = false)]
+    never_used: bool,
     /// What the entries are sorted by.
     #[serde(default)]
     #[param(inline, required = false)]
@@ -306,6 +310,7 @@ pub(crate) async fn list(
         version: params.version,
         key: params.key,
         key_prefix: params.key_prefix,
+        never_used: params.never_used,
     };
     let cursor_given = params.cursor.as_deref().map(read_cursor).transpose()?;
     let (order, after) = cursor_given.map_or((order, None), |(order, place)| (order, Some(place)));
@@ -330,6 +335,7 @@ pub(crate) async fn delete_many(
         version: params.version,
         key: params.key,
         key_prefix: params.key_prefix,
+        never_used: false,
     };
     if filter.is_empty() && !params.all {
         return Err(Problem::bad_request("a filter is needed; all=true deletes every entry"));

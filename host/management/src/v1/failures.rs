@@ -26,6 +26,7 @@ const FORBIDDEN: (&str, &str) = ("403", "The key lacks the role, or is for anoth
 const MISSING: (&str, &str) = ("404", "There is no such thing, repository or tenant");
 const CONFLICT: (&str, &str) = ("409", "The name is taken");
 const LARGE: (&str, &str) = ("413", "The body is too long");
+const MANY: (&str, &str) = ("429", "There are too many live streams");
 const UNSUPPORTED: (&str, &str) = ("501", "This database, or this way to ask, does not do that");
 const UNAVAILABLE: (&str, &str) =
     ("503", "Database or storage failed, or no key is configured at all; try again");
@@ -45,6 +46,7 @@ macro_rules! failures {
 
 failures! {
     Tenant, &[BAD, NO_KEY, FORBIDDEN, MISSING, UNSUPPORTED, UNAVAILABLE];
+    Live, &[BAD, NO_KEY, FORBIDDEN, MISSING, MANY, UNSUPPORTED, UNAVAILABLE];
     Admin, &[NO_KEY, FORBIDDEN, UNSUPPORTED, UNAVAILABLE];
     Keys, &[BAD, NO_KEY, FORBIDDEN, MISSING, CONFLICT, LARGE, UNSUPPORTED, UNAVAILABLE];
     Body, &[BAD, NO_KEY, FORBIDDEN, MISSING, LARGE, UNSUPPORTED, UNAVAILABLE];

@@ -5,6 +5,7 @@ mod entries;
 mod failures;
 mod history;
 mod keys;
+mod live;
 mod revoke;
 mod scrub;
 mod server;
@@ -48,6 +49,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(entries::get, entries::delete))
         .routes(routes!(entries::quarantine, entries::release))
         .routes(routes!(entries::explain))
+        .routes(routes!(live::requests))
+        .routes(routes!(live::decisions))
+        .routes(routes!(live::errors))
         .routes(routes!(uploads::list))
         .routes(routes!(uploads::delete))
         .routes(routes!(revoke::revoke))
