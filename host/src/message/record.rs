@@ -341,6 +341,7 @@ impl Drop for RequestRecord {
         if let Some(metrics) = &self.metrics {
             self.count(metrics, outcome);
         }
+        self.end_trace(outcome);
         if let Some(traced) = self.traced.get() {
             traced.tracer.record(|| self.event(traced, outcome));
         }
@@ -377,6 +378,8 @@ impl Drop for RequestRecord {
         );
     }
 }
+
+mod spans;
 
 #[cfg(test)]
 mod tests;
