@@ -188,11 +188,7 @@ impl AddBucket for HistogramDataPoint {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count, which is a whole number"
-)]
+/// A count, which is a whole number.
 fn count(value: f64) -> u64 {
     value as u64
 }

@@ -37,11 +37,6 @@ impl Sampler {
         };
         let all = 1_u64 << RANDOM_BITS;
         // A share between 0 and 1 of a number below 2^53 is exact enough.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it is between 0 and 2^56"
-        )]
         let below = (ratio.clamp(0.0, 1.0) * all as f64) as u64;
         Some(Self { is_parent_based, below })
     }
