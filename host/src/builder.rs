@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use larder_index::Index;
 use larder_metrics::Source;
+use larder_otlp::Exporter;
 use larder_storage::Storage;
 
 use crate::{
@@ -133,7 +134,9 @@ impl Builder {
         let policy = setup::StartingPolicy::load(settings, policy.as_deref())?;
         let rules = setup::StartingRules::load(settings, rules)?;
         let (lock, listener) = claim.complete(&settings.data, &settings.server).await?;
-        let server = setup::server(settings, shares, listener, (tls, &observed))?;
+        let otlp = setup::otlp(settings, &observed)?;
+        let tracer = otlp.as_ref().and_then(Exporter::tracer).cloned();
+        let server = setup::server(settings, shares, listener, (tls, &observed), tracer)?;
         let mut shared = Box::pin(setup::Shared::open(&config, storage, index, &observed)).await?;
         shared.trace(settings)?;
         let (trace, shared) = (shared.trace_files(), Arc::new(shared));
@@ -208,6 +211,7 @@ impl Builder {
             health,
             rules,
             trace,
+            otlp,
             _lock: lock,
         })
     }

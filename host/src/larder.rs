@@ -10,6 +10,7 @@ use std::{
 use larder_metrics::{Health, Metrics, Source};
 
 use larder_common::TenantName;
+use larder_otlp::Exporter;
 use larder_rules::Asker;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
@@ -27,6 +28,8 @@ use crate::{
 
 /// How long the last writes may take at the end, when a database or bucket hangs.
 const LAST_WRITES: Duration = Duration::from_millis(2500);
+/// How long the last export of traces and metrics may take: a successor waits for it.
+const LAST_EXPORT: Duration = Duration::from_millis(1500);
 
 /// What exchanges policy and rules is asked by.
 pub(crate) struct Exchanges {
@@ -52,6 +55,8 @@ pub struct Larder {
     pub(crate) rules: Asker,
     /// Where traces are written, if they are.
     pub(crate) trace: Option<TraceFiles>,
+    /// What sends to a collector, if anything is.
+    pub(crate) otlp: Option<Exporter>,
     /// Of the data directory; released when the process has ended or this is dropped.
     pub(crate) _lock: File,
 }
@@ -166,7 +171,7 @@ impl Larder {
     }
 
     /// Lets requests in flight finish within the configured limit, and persists what is in memory,
-    /// for up to 2.5 s. Connections that arrive meanwhile are
+    /// for up to 2.5 s; a collector of OpenTelemetry gets 1.5 s more. Connections that arrive meanwhile are
     /// for the successor, if there is one, and refused otherwise.
     pub fn stop(self) {
         self.running.stop();
@@ -184,6 +189,9 @@ impl Larder {
         }
         if let Some(trace) = self.trace {
             trace.flush();
+        }
+        if self.otlp.is_some_and(|otlp| !otlp.stop(LAST_EXPORT)) {
+            tracing::warn!("the last traces and metrics could not be exported in time");
         }
     }
 }

@@ -6,6 +6,7 @@ both sides alike. Called by `make bench`; README.md in this directory says what 
 """
 
 import argparse
+import http.server
 import json
 import os
 import re
@@ -91,6 +92,47 @@ def measure_lookup(options, directory):
     ours, theirs = (statistics.median(column) * 1e6 for column in zip(*rounds))
     ratio = statistics.median(a / b for a, b in rounds)
     return [row("look-up hit, CPU per request", f"{ours:.1f} µs", f"{theirs:.1f} µs (bare hyper)", ratio, at_most=3)]
+
+
+def measure_traces(options, directory):
+    """CPU of a look-up that hits, with a collector and none or all requests sampled, against a server without one."""
+    collector = start_collector()
+    servers = []
+    try:
+        for name, ratio in (("off", None), ("none", "0"), ("all", "1")):
+            more = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}", "OTEL_METRICS_EXPORTER": "none",
+                    "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio}
+            servers.append(start_larder(options.larder, directory / name, SECRET, more if ratio else None))
+        caches = [Cache(server, mint_token(SECRET)) for server in servers]
+        with random_file(directory, 1024) as file:
+            keys = [cache.store(file, 1024) for cache in caches]
+        rounds = [[cpu_per_request(*each, options.seconds) for each in zip(servers, caches, keys)] for _ in range(options.rounds)]
+    finally:
+        stop_all(*servers)
+        collector.shutdown()
+    off, none, every = (statistics.median(column) * 1e6 for column in zip(*rounds))
+    ratios = [statistics.median(row[at] / row[0] for row in rounds) for at in (1, 2)]
+    return [row(f"look-up hit with traces, {sampled}", f"{ours:.1f} µs", f"{off:.1f} µs (no collector)", ratio, at_most=bound)
+            for sampled, ours, ratio, bound in (("none sampled", none, ratios[0], 1.05), ("all sampled", every, ratios[1], 1.5))]
+
+
+def start_collector():
+    """A collector of OpenTelemetry that takes everything and keeps nothing. Its CPU is this process's."""
+    class Taken(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taken)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    return collector
 
 
 def cpu_per_request(server, cache, key, seconds):
@@ -393,6 +435,7 @@ def print_table(rows):
 MEASUREMENTS = {
     "lookup": measure_lookup,
     "rules": measure_with_rules,
+    "traces": measure_traces,
     "transfers": measure_transfers,
     "digests": measure_digests,
     "blocks": measure_blocks,

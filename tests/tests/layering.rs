@@ -10,11 +10,12 @@ use std::{
 
 /// The crates of the host. Which of them may use which is in their `Cargo.toml`; here is what that
 /// does not say.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "common/src",
     "index/src",
     "management/src",
     "metrics/src",
+    "otlp/src",
     "rules/src",
     "src",
     "storage/src",
@@ -22,7 +23,7 @@ const CRATES: [&str; 8] = [
 ];
 
 /// A library or module, and the folders below `host/` in which it may be named.
-const MAY_NAME: [(&str, &[&str]); 19] = [
+const MAY_NAME: [(&str, &[&str]); 20] = [
     ("axum::", &["management/src", "metrics/src", "src/management"]),
     ("utoipa", &["management/src"]),
     ("wasmtime", &["rules/src", "src/engine", "src/interfaces"]),
@@ -41,6 +42,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     ("tokio_rustls", &["tls/src"]),
     ("simple_asn1", &["tls/src"]),
     ("prometheus_client", &["metrics/src"]),
+    ("opentelemetry", &["otlp/src"]),
     ("std::env::", &["src/config"]),
 ];
 

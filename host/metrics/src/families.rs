@@ -15,6 +15,7 @@ use crate::{
         ByRoute, ByStage, ByTool, ByUpload, DurationLabels, LookupLabels, PolicyLabels, PolicyResult,
         RequestLabels, Success, SweepLabels, SweepStage, UploadResult,
     },
+    otlp::OtlpFamilies,
     scrub::ScrubFamilies,
 };
 
@@ -59,6 +60,7 @@ pub(crate) struct Families {
     pub(crate) sweep_duration: Seconds<ByStage>,
     pub(crate) last_sweep: Family<ByStage, Gauge>,
     pub(crate) scrub: ScrubFamilies,
+    pub(crate) otlp: OtlpFamilies,
     pub(crate) policy_calls: Family<PolicyLabels, Counter>,
     pub(crate) policy_call_duration: Seconds<ByCall>,
     pub(crate) policy_faults: Counter,
@@ -131,6 +133,7 @@ impl Families {
             sweep_duration: Family::new_with_constructor(long_seconds as fn() -> Histogram),
             last_sweep: Family::default(),
             scrub: ScrubFamilies::default(),
+            otlp: OtlpFamilies::default(),
             policy_calls: Family::default(),
             policy_call_duration: Family::new_with_constructor(short_seconds as fn() -> Histogram),
             policy_faults: Counter::default(),
@@ -146,6 +149,7 @@ impl Families {
         families.register_requests(registry);
         families.register_sweeps(registry);
         families.scrub.register(registry);
+        families.otlp.register(registry);
         families.register_calls(registry);
         families
     }

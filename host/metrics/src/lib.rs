@@ -14,6 +14,7 @@ mod families;
 mod health;
 mod labels;
 mod measured;
+mod otlp;
 mod process;
 mod repositories;
 mod request;

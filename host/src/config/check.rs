@@ -118,6 +118,7 @@ pub(super) fn settings(settings: &Settings, provenances: &Provenances) -> Result
     check.storage(&settings.storage)?;
     check.capacity(&settings.capacity)?;
     check.trace(&settings.trace)?;
+    check.otlp(&settings.otlp)?;
     check.auth(&settings.auth)
 }
 

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CapacityConfig, Database, DatabaseDriver, HistoryConfig, IssuerConfig, ListenAddress, ListenerTls,
-    Management, MetricsConfig, Proxy, RulesConfig, SocketMode, SslMode, TraceConfig, listen, networks,
-    optional, secret,
+    Management, MetricsConfig, OtlpConfig, Proxy, RulesConfig, SocketMode, SslMode, TraceConfig, listen,
+    networks, optional, secret,
     secret::Secret,
     storage::{Downloads, Storage},
     tenants::Tenants,
@@ -69,6 +69,8 @@ pub struct Settings {
     pub trace: TraceConfig,
     /// What is kept of what was counted.
     pub history: HistoryConfig,
+    /// Where traces and metrics are sent.
+    pub otlp: OtlpConfig,
     /// Outgoing TLS.
     pub tls: Tls,
     /// Outgoing proxies.
@@ -98,6 +100,7 @@ impl Default for Settings {
             metrics: MetricsConfig::default(),
             trace: TraceConfig::default(),
             history: HistoryConfig::default(),
+            otlp: OtlpConfig::default(),
             tls: Tls::default(),
             proxy: Proxy::default(),
             tenants: Tenants::default(),

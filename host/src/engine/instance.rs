@@ -147,6 +147,7 @@ async fn handle(
     })?;
     let task = call.task();
     let span = context.record.scope.guest_call("handle");
+    let _call = context.record.scope.trace().map(|trace| trace.begin_guest_call("handle"));
     let (response,) = handle.finish_call_concurrent(accessor, call).instrument(span).await?;
     accessor.with(|mut access| access.get().requests.remove(&task));
     Ok(response)

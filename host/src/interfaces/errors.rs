@@ -47,7 +47,7 @@ impl<E> CallError<E> {
 /// details.
 pub trait Reported: Into<Self::World> {
     /// The error of the world.
-    type World;
+    type World: std::fmt::Debug;
 }
 
 macro_rules! reported {

@@ -4,6 +4,7 @@
 //! while a host call starts, wasmtime knows the export that made it.
 
 use std::{
+    fmt::Debug,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     auth::Claims,
     message::RequestRecord,
-    telemetry::{InRequest, RequestScope},
+    telemetry::{InRequest, Outcome, RequestScope},
     tenant::{Tenant, unpaid},
 };
 
@@ -43,6 +44,29 @@ pub(crate) trait ForRequest<V, D: Reported>:
 }
 
 impl<V, D: Reported, F: Future<Output = Result<V, D>> + Send + Unpin> ForRequest<V, D> for F {}
+
+/// For an entry or object that is not there the call did not fail.
+impl<V, E: Debug> Outcome for Result<V, CallError<E>> {
+    fn failure(&self) -> Option<String> {
+        match self {
+            Ok(_) => None,
+            Err(CallError::Fault(_)) => Some("Fault".to_owned()),
+            // The name of the variant. What it holds may be long.
+            Err(CallError::World(error)) => {
+                let kind = format!("{error:?}");
+                let name: String = kind.chars().take_while(char::is_ascii_alphanumeric).collect();
+                Some(name).filter(|name| name != "NotFound")
+            }
+        }
+    }
+}
+
+/// Whether a use is stored.
+impl Outcome for bool {
+    fn failure(&self) -> Option<String> {
+        None
+    }
+}
 
 /// A call whose error is converted to one of the world.
 struct Converted<F>(F);

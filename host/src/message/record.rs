@@ -343,6 +343,7 @@ impl Drop for RequestRecord {
         if let Some(metrics) = &self.metrics {
             self.count(metrics, outcome);
         }
+        self.end_trace(outcome);
         if let Some(traced) = self.traced.get() {
             traced.tracer.end(traced.noted.is_some(), outcome.kind, || self.event(traced, outcome));
         }
@@ -379,6 +380,8 @@ impl Drop for RequestRecord {
         );
     }
 }
+
+mod spans;
 
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,7 @@ use std::{
 
 use ipnet::IpNet;
 use larder_metrics::Health;
+use larder_otlp::Tracer;
 use larder_tls::Watch;
 use tokio::{sync::watch, time::Instant};
 
@@ -112,6 +113,8 @@ pub(crate) struct ServerSettings {
     pub data: PathBuf,
     /// Whether the server is ready.
     pub health: Arc<Health>,
+    /// What decides which requests are traced; `None`: none is.
+    pub tracer: Option<Arc<Tracer>>,
     /// Number of worker threads.
     pub threads: usize,
     /// The configured origin at which clients reach the server: scheme and authority.

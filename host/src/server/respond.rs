@@ -152,7 +152,9 @@ impl Responder {
         let id = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut id);
         let address = peer.client(&head.headers, &self.settings.trusted_proxies);
         let record = RequestRecord::new(id, address, &head.method, head.uri.path(), &head.headers);
-        let record = Arc::new(record.counted_by(&self.tenant.metrics));
+        let record =
+            record.counted_by(&self.tenant.metrics).traced_by(self.settings.tracer.as_ref(), &head.headers);
+        let record = Arc::new(record);
         let body = RequestBody::from_wire(body, &head, record.clone(), self.settings.bounds.idle);
         async move {
             let response = self.dispatch(client, active, peer, head, body, &record).await;

@@ -6,6 +6,7 @@ pub(crate) mod claim;
 mod database;
 mod listener_tls;
 mod metrics;
+mod otlp;
 mod outgoing;
 mod policy;
 mod rules;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     beside::{beside, make_if_missing, replayed, rules_beside},
     listener_tls::{management_tls, server_tls},
     metrics::Observed,
+    otlp::otlp,
     policy::{ProvenPolicy, StartingPolicy},
     rules::{StartingRules, follow_shadow},
     server::{server, wanted},

@@ -1,6 +1,8 @@
 //! The listening side: addresses, limits, and the descriptors that they need.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use larder_otlp::Tracer;
 
 use super::Observed;
 use crate::{
@@ -37,6 +39,7 @@ pub(crate) fn server(
     shares: Shares,
     listener: Option<Listener>,
     (tls, observed): (Option<SiteTls>, &Observed),
+    tracer: Option<Arc<Tracer>>,
 ) -> Result<Server, StartError> {
     let (server, guest) = (&settings.server, InstanceLimits::from(&settings.policy));
     let per_client = match server.max_connections_per_client {
@@ -46,6 +49,7 @@ pub(crate) fn server(
     let settings = ServerSettings {
         data: settings.data.clone(),
         health: observed.health.clone(),
+        tracer,
         threads: server.thread_count(),
         base_url: server.base_url.clone(),
         trusted_proxies: server.trusted_proxies.clone(),

@@ -6,4 +6,4 @@ mod logs;
 mod request;
 
 pub use logs::{LogFormat, LogGuard, start_logging, start_logging_to};
-pub(crate) use request::{InRequest, RequestScope};
+pub(crate) use request::{InRequest, Outcome, RequestScope};

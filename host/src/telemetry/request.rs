@@ -16,6 +16,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use larder_otlp::{OpenCall, Trace};
 use tracing::{Span, span};
 
 /// The target of the spans of calls, to the guest and to drivers.
@@ -34,6 +35,8 @@ static IDS_ARE_ADDED: AtomicBool = AtomicBool::new(false);
 pub(crate) struct RequestScope {
     id: Arc<str>,
     span: Span,
+    /// `None`: it is not sampled.
+    trace: Option<Arc<Trace>>,
 }
 
 /// While it lives, the lines that this thread logs are about a request.
@@ -53,7 +56,19 @@ impl RequestScope {
             // Of the highest level, so that it is there whichever lines are.
             tracing::error_span!(target: "larder", "request", id)
         };
-        Self { id: id.into(), span }
+        Self { id: id.into(), span, trace: None }
+    }
+
+    /// The same request, with the trace that it leaves at a collector.
+    #[must_use]
+    pub(crate) fn with_trace(self, trace: Option<Arc<Trace>>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// The trace that the request leaves at a collector; `None` where it is not sampled.
+    #[must_use]
+    pub(crate) fn trace(&self) -> Option<&Arc<Trace>> {
+        self.trace.as_ref()
     }
 
     /// The span of a call of the guest for this request, with the export's name.
@@ -88,6 +103,14 @@ pub(crate) struct InRequest<F> {
     /// `driver call`, with the call's name. At the level of traces, so that it costs nothing where
     /// nobody collects them.
     span: Span,
+    /// The same for a collector.
+    call: Option<OpenCall>,
+}
+
+/// Says how a call failed.
+pub(crate) trait Outcome {
+    /// Returns the kind of the failure, in a word; `None` when it did not fail.
+    fn failure(&self) -> Option<String>;
 }
 
 impl<F> InRequest<F> {
@@ -96,18 +119,26 @@ impl<F> InRequest<F> {
     pub(crate) fn new(future: F, scope: Option<RequestScope>, call: &'static str) -> Self {
         let request = scope.as_ref().and_then(|scope| scope.span.id());
         let span = tracing::trace_span!(target: CALLS, parent: request, "driver call", call);
-        Self { future, scope, span }
+        let call = scope.as_ref().and_then(RequestScope::trace).map(|trace| trace.begin_call(call));
+        Self { future, scope, span, call }
     }
 }
 
-impl<F: Future + Unpin> Future for InRequest<F> {
+impl<F: Future<Output: Outcome> + Unpin> Future for InRequest<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { future, scope, span } = &mut *self;
+        let Self { future, scope, span, call } = &mut *self;
         let _in_request = scope.as_ref().map(RequestScope::enter);
         let _in_call = span.enter();
-        Pin::new(future).poll(cx)
+        let polled = Pin::new(future).poll(cx);
+        if let Poll::Ready(output) = &polled
+            && let Some(mut call) = call.take()
+            && let Some(failure) = output.failure()
+        {
+            call.fail(failure);
+        }
+        polled
     }
 }
 

@@ -2,6 +2,12 @@ use std::task::Waker;
 
 use super::*;
 
+impl Outcome for () {
+    fn failure(&self) -> Option<String> {
+        None
+    }
+}
+
 #[test]
 fn a_scope_ends_with_its_guard_and_the_outer_one_goes_on() {
     let (outer, inner) = (RequestScope::new("outer"), RequestScope::new("inner"));
