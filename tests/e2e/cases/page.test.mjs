@@ -187,7 +187,7 @@ describe('the page', { skip: cannotControl }, () => {
     assert.equal(await page.locator('#live tbody').getByText(later).count(), 0)
     await page.keyboard.press('Space')
     await page.locator('#live tbody').getByText(later).waitFor()
-    const denied = await fetch(`${larder.url}/twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL`, { method: 'POST', body: '{}' })
+    const denied = await fetch(`${larder.url}/twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })
     assert.equal(denied.status, 401)
     // The page asks for these every ten seconds.
     await page.locator('#errors tbody tr', { hasText: '401' }).first().waitFor()
