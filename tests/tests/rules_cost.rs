@@ -20,6 +20,15 @@ export const restore = { judgeHit: ({ claims }, { provenance }) =>
 export const save = { judgeSave: ({ claims }) => (value(claims, 'event_name') === 'x' ? { tag: 'refuse', val: 'x' } : { tag: 'default' }) };
 export const retention = { judge: (members) => members.map(({ place }) => (place >= 3 ? { tag: 'remove', val: 'newest-3' } : { tag: 'default' })) };";
 
+/// Pages of 1,000 entries that stand for a sweep.
+const SWEPT_PAGES: u32 = 100;
+
+/// CPU time of this process.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+}
+
 /// The median of five rounds of `count` calls, for one call.
 fn median(count: u32, mut call: impl FnMut()) -> Duration {
     let mut rounds: Vec<Duration> = (0..5)
@@ -62,6 +71,21 @@ fn print(language: &str, rules: &Arc<Rules>) {
     for (question, took) in rows {
         println!("{language:<12} {question:<26} {:>9.1} µs", took.as_nanos() as f64 / 1000.0);
     }
+    // With the first question of a thread, whose instance is made anew.
+    let exchanged = median(50, || {
+        asker.exchange(Some(rules.clone()));
+        drop(asker.judge_hit(&caller, &entry).unwrap());
+    });
+    println!("{language:<12} {:<26} {:>9.1} µs", "an exchange", exchanged.as_nanos() as f64 / 1000.0);
+    // Groups and verdicts, in pages.
+    let entries: Vec<Entry> = page.iter().map(|member| member.entry.clone()).collect();
+    let before = cpu_time();
+    for _ in 0..SWEPT_PAGES {
+        drop(asker.group(&entries).unwrap());
+        drop(asker.judge(&page, |_| None).unwrap());
+    }
+    let of_a_million = (cpu_time() - before).as_secs_f64() * 1000.0 / f64::from(SWEPT_PAGES);
+    println!("{language:<12} {:<26} {of_a_million:>9.2} s of CPU", "a sweep of a million");
     // What a shadow costs the one who asks: the question and the answer are copied and handed over, or dropped
     // once as many wait as may.
     let built_in = Asker::new(Limits::default());

@@ -9,6 +9,7 @@
 //! What is simulated, and what is not, is in ARCHITECTURE.md. The same trace gives the same numbers.
 
 mod contents;
+mod gathering;
 mod lookup;
 mod outcome;
 mod replay;

@@ -96,9 +96,9 @@ impl Replay {
     }
 
     async fn play_step(&mut self, step: &Step, part: usize) -> Result<(), LabError> {
-        let job = &step.job;
+        let job: &Job = &step.job;
         let scopes = self.scopes_of(job);
-        match &step.what {
+        match &*step.what {
             Action::Save { slot, size, trust } => self.save(job, &scopes, slot, *size, *trust).await,
             Action::LookUp { version, key, restore_keys, found } => {
                 let wanted = Wanted { job, scopes: &scopes, version, key, restore_keys };

@@ -1,15 +1,16 @@
 //! Traces as something that can be replayed.
 
 use std::{
-    collections::{HashMap, HashSet},
     fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use larder_common::event::{Event, EventKind};
+use larder_common::event::Event;
 use larder_index::{Facts, Slot, Trust};
 
+use super::gathering::Gathered;
 use crate::auth::Scope;
 
 /// Longest line, in bytes: an event has some kilobytes.
@@ -59,17 +60,17 @@ pub struct Trace {
 /// An entry of before the trace.
 #[derive(Clone, Debug)]
 pub(super) struct Seed {
-    id: u64,
+    pub(super) id: u64,
     pub(super) slot: Slot,
     pub(super) size: u64,
 }
 
-/// Something that a job did.
+/// Something that a job did. Of equal jobs, and of equal actions, there is one.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) at_ms: u64,
-    pub(super) job: Job,
-    pub(super) what: Action,
+    pub(super) job: Arc<Job>,
+    pub(super) what: Arc<Action>,
 }
 
 /// Who did it.
@@ -82,7 +83,7 @@ pub(super) struct Job {
 }
 
 /// What it did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     LookUp {
         version: String,
@@ -105,47 +106,28 @@ impl Trace {
     /// # Errors
     /// [`TraceError`].
     pub fn read(paths: &[PathBuf], tenant: Option<&str>) -> Result<Self, TraceError> {
-        let mut events = Vec::new();
+        let mut gathered = Gathered::default();
+        let mut add = |event: Event| {
+            if tenant.is_none_or(|tenant| event.tenant == tenant) {
+                gathered.add(event);
+            }
+        };
         for path in paths {
             for file in files(path)? {
-                read_file(&file, &mut events)?;
+                read_file(&file, &mut add)?;
             }
         }
-        events.retain(|event| tenant.is_none_or(|tenant| event.tenant == tenant));
-        Self::of(events).ok_or_else(|| {
+        gathered.finish().ok_or_else(|| {
             TraceError::Empty(tenant.map(|tenant| format!(" of the tenant {tenant}")).unwrap_or_default())
         })
     }
 
     /// Orders events by their times. Returns `None` if none of them is a look-up or a save.
-    pub(super) fn of(mut events: Vec<Event>) -> Option<Self> {
-        events.sort_by_key(|event| event.time_ms);
-        let count = events.len();
-        let is_saved = |event: &&Event| event.kind == EventKind::Finalize && event.outcome == "finalized";
-        let saved: HashSet<u64> = events.iter().filter(is_saved).filter_map(|event| event.entry).collect();
-        let (mut seeds, mut trusts) = (HashMap::new(), HashMap::new());
-        let mut steps = Vec::new();
-        for event in events {
-            match (event.kind, event.outcome.as_str()) {
-                (EventKind::Reserve, _) => {
-                    if let (Some(slot), Some(trust)) = (slot(&event), trust(&event)) {
-                        trusts.insert(slot, trust);
-                    }
-                }
-                (EventKind::Finalize, "finalized") => steps.extend(save(event, &trusts)),
-                (EventKind::Lookup, "hit" | "miss" | "stale") => {
-                    if let Some(seed) = seed(&event).filter(|seed| !saved.contains(&seed.id)) {
-                        seeds.entry(seed.id).or_insert(seed);
-                    }
-                    steps.extend(look_up(event));
-                }
-                _ => {}
-            }
-        }
-        let (from_ms, to_ms) = (steps.first()?.at_ms, steps.last()?.at_ms);
-        let mut seeds: Vec<Seed> = seeds.into_values().collect();
-        seeds.sort_by_key(|seed| seed.id);
-        Some(Self { seeds, steps, events: count, from_ms, to_ms })
+    #[cfg(test)]
+    pub(super) fn of(events: Vec<Event>) -> Option<Self> {
+        let mut gathered = Gathered::default();
+        events.into_iter().for_each(|event| gathered.add(event));
+        gathered.finish()
     }
 
     /// How many entries were found that were saved before the trace began.
@@ -168,7 +150,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, TraceError> {
     Ok(files)
 }
 
-fn read_file(path: &Path, events: &mut Vec<Event>) -> Result<(), TraceError> {
+fn read_file(path: &Path, add: &mut impl FnMut(Event)) -> Result<(), TraceError> {
     let fault = |source| TraceError::File { path: path.to_owned(), source };
     let mut reader = BufReader::new(File::open(path).map_err(fault)?);
     let mut line = Vec::new();
@@ -180,7 +162,7 @@ fn read_file(path: &Path, events: &mut Vec<Event>) -> Result<(), TraceError> {
         }
         let is_whole = line.ends_with(b"\n");
         match serde_json::from_slice(&line) {
-            Ok(event) => events.push(event),
+            Ok(event) => add(event),
             Err(_) if !is_whole && (read as u64) < MAX_LINE_BYTES => break,
             Err(error) => {
                 let problem = error.to_string();
@@ -189,53 +171,4 @@ fn read_file(path: &Path, events: &mut Vec<Event>) -> Result<(), TraceError> {
         }
     }
     Ok(())
-}
-
-fn slot(event: &Event) -> Option<Slot> {
-    Some(Slot {
-        repository: event.repository.clone(),
-        scope: event.scope.clone()?,
-        version: event.version.clone()?,
-        key: event.key.clone()?,
-    })
-}
-
-fn trust(event: &Event) -> Option<Trust> {
-    match event.trust.as_deref()? {
-        "low" => Some(Trust::Low),
-        "full" => Some(Trust::Full),
-        _ => None,
-    }
-}
-
-/// The entry that a look-up has found.
-fn seed(event: &Event) -> Option<Seed> {
-    let slot = slot(event)?;
-    let key = event.matched_key.clone().unwrap_or_else(|| slot.key.clone());
-    Some(Seed { id: event.entry?, slot: Slot { key, ..slot }, size: event.size? })
-}
-
-fn save(event: Event, trusts: &HashMap<Slot, Trust>) -> Option<Step> {
-    let (slot, size) = (slot(&event)?, event.size?);
-    let trust = trusts.get(&slot).copied();
-    let trust = Trust::of(trust, &slot.scope);
-    Some(Step { at_ms: event.time_ms, job: job(event), what: Action::Save { slot, size, trust } })
-}
-
-fn look_up(event: Event) -> Option<Step> {
-    let (version, key) = (event.version.clone()?, event.key.clone()?);
-    let found = event.size.filter(|_| event.outcome == "hit" && event.matched_key.is_none());
-    let restore_keys = event.restore_keys.clone();
-    let what = Action::LookUp { version, key, restore_keys, found };
-    Some(Step { at_ms: event.time_ms, job: job(event), what })
-}
-
-fn job(event: Event) -> Job {
-    let Event { repository, scopes, facts, client, .. } = event;
-    Job { repository, scopes: scopes.iter().map(|text| scope(text)).collect(), facts, client }
-}
-
-fn scope(text: &str) -> Scope {
-    let (name, mode) = text.rsplit_once('=').unwrap_or((text, ""));
-    Scope { name: name.to_owned(), read: mode.contains('r'), write: mode.contains('w') }
 }
