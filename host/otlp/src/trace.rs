@@ -129,7 +129,6 @@ impl std::fmt::Debug for Trace {
 
 impl Trace {
     /// Begins the call of the guest. Calls that begin before its end are below it.
-    #[must_use]
     pub fn begin_guest_call(self: &Arc<Self>, name: &'static str) -> OpenCall {
         let call = self.open(name, SpanKind::Internal, self.span_id);
         self.current.store(u64::from_be_bytes(call.span_id), Relaxed);
@@ -137,7 +136,6 @@ impl Trace {
     }
 
     /// Begins a call of a driver: `index.find`, say.
-    #[must_use]
     pub fn begin_call(self: &Arc<Self>, name: &'static str) -> OpenCall {
         let parent = match self.current.load(Relaxed) {
             0 => self.span_id,

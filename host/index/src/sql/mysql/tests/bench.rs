@@ -46,9 +46,9 @@ fn bench() {
     let (clock, pids) = (bench_sums::CpuClock::default(), [server(&probe.url)]);
     let cpu = || clock.of(&pids);
     let indexes = [&databases[0].0, &databases[1].0];
-    bench_sums::compare("MariaDB", indexes, &cpu);
-    let mut worst = compare("MariaDB", indexes, &cpu);
-    worst.extend(lists::compare("MariaDB", indexes, &cpu));
-    record_uses("MariaDB", indexes, &cpu);
+    bench_sums::compare("MariaDB", indexes, cpu);
+    let mut worst = compare("MariaDB", indexes, cpu);
+    worst.extend(lists::compare("MariaDB", indexes, cpu));
+    record_uses("MariaDB", indexes, cpu);
     assert!(worst.is_empty(), "MariaDB: {worst:?}");
 }

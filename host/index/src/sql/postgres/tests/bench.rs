@@ -48,9 +48,9 @@ fn bench() {
     let indexes = [&databases[0].0, &databases[1].0];
     let clock = bench_sums::CpuClock::default();
     let cpu = || clock.of(&connections(&probe.url));
-    bench_sums::compare("PostgreSQL", indexes, &cpu);
-    let mut worst = compare("PostgreSQL", indexes, &cpu);
-    worst.extend(lists::compare("PostgreSQL", indexes, &cpu));
-    record_uses("PostgreSQL", indexes, &cpu);
+    bench_sums::compare("PostgreSQL", indexes, cpu);
+    let mut worst = compare("PostgreSQL", indexes, cpu);
+    worst.extend(lists::compare("PostgreSQL", indexes, cpu));
+    record_uses("PostgreSQL", indexes, cpu);
     assert!(worst.is_empty(), "PostgreSQL: {worst:?}");
 }
