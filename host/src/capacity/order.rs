@@ -91,7 +91,7 @@ impl<'a> Offered<'a> {
                 known.iter().map(|(entry, details)| seen_by_rules(entry, details, now_ms)).collect();
             match self.tenant.rules.rank(&shown) {
                 Ok(scores) => {
-                    scored.extend(scores.into_iter().zip(known.into_iter().map(|(entry, _)| entry)))
+                    scored.extend(scores.into_iter().zip(known.into_iter().map(|(entry, _)| entry)));
                 }
                 Err(failure) => {
                     log(&failure);
