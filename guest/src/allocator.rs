@@ -4,7 +4,7 @@
 //!
 //! A look-up allocates some 150 times, nearly always a few dozen bytes that are soon free again. The standard library's
 //! allocator (dlmalloc) looks for the best place for each; here a freed block is the next one of its size. Each list keeps
-//! at most [`KEPT_BYTES`], what is more goes back, so all lists together keep less than 1 MiB of memory from other uses.
+//! at most 16 KiB; what is more goes back, so all lists together keep less than 1 MiB of memory from other uses.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -1,5 +1,5 @@
 //! The component's side of the world: the generated bindings, [`Host`] for the imports, and
-//! [`Component`], which exports a [`Policy`].
+//! `Component`, which exports a `Policy`.
 //!
 //! Contains no logic: every function converts types. Also compiled natively, so that the checks
 //! cover it, but only callable in a component. No other module names a generated type.
