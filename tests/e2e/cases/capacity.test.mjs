@@ -8,7 +8,7 @@ import { after, describe } from 'node:test'
 import { create, finalize, putBlob } from '../harness/protocol.mjs'
 import { withSccache } from '../harness/sccache.mjs'
 import { cannotControl } from '../harness/server.mjs'
-import { occupiedBytes } from '../harness/stored-objects.mjs'
+import { occupiedBytes, occupiedBytesAtOnce } from '../harness/stored-objects.mjs'
 import { newJob, newKey, newRepository, scenario, useServer } from '../harness/suite.mjs'
 import { READ, READ_WRITE } from '../harness/tokens.mjs'
 import { CLIENTS, restore, save, VERSION_1_CLIENTS } from '../harness/toolkit.mjs'
@@ -119,7 +119,7 @@ describe('a limit of the storage', { skip: cannotControl }, () => {
 
   scenario('200 saves at once, and a server that is killed in between: never more than the limit', server, async (larder) => {
     let most = 0
-    const sampler = setInterval(() => (most = Math.max(most, occupiedBytes(larder))), 20)
+    const sampler = setInterval(() => (most = Math.max(most, occupiedBytesAtOnce(larder))), 20)
     const job = newJob(larder)
     const one = async () => {
       try {

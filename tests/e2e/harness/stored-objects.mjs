@@ -43,6 +43,22 @@ export const occupiedBytes = (server) =>
     .map((file) => (statSync(file, { throwIfNoEntry: false })?.blocks ?? 0) * BLOCK_BYTES)
     .reduce((sum, size) => sum + size, 0)
 
+/**
+ * The disk space that the same files certainly took at one moment. A walk is none: what is deleted behind it and what is written
+ * before it would both count. So it walks twice, and of each file that is there both times the smaller size counts.
+ */
+export function occupiedBytesAtOnce(server) {
+  const walk = () =>
+    new Map(
+      filesBelow(path.join(server.dataDir, 'storage'))
+        .map((file) => statSync(file, { throwIfNoEntry: false }))
+        .filter((found) => found)
+        .map(({ ino, blocks }) => [ino, blocks * BLOCK_BYTES]),
+    )
+  const [before, after] = [walk(), walk()]
+  return [...before].reduce((sum, [ino, bytes]) => sum + Math.min(bytes, after.get(ino) ?? 0), 0)
+}
+
 /** Runs `store`, which saves one entry, and returns the names of the objects that belong to it. No other entry may be made meanwhile. */
 export async function objectsOfEntry(server, store) {
   const objects = storedObjects(server)
