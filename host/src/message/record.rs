@@ -222,10 +222,14 @@ impl RequestRecord {
         }
     }
 
-    fn count(&self, metrics: &Metrics, outcome: &Outcome) {
+    /// The repository: `owner/name`, or its id where the name is not known.
+    fn repository<'a>(&'a self, outcome: &'a Outcome) -> Option<&'a str> {
         let claims = self.claims.get();
         let named = claims.and_then(|claims| claims.facts.get("repository"));
-        let id = outcome.repository.as_deref().or_else(|| Some(claims?.repository.as_str()));
+        named.or(outcome.repository.as_deref()).or_else(|| Some(claims?.repository.as_str()))
+    }
+
+    fn count(&self, metrics: &Metrics, outcome: &Outcome) {
         let first_us = self.pace.first.load(Relaxed);
         metrics.count(&FinishedRequest {
             tenant: self.tenant.get().map(|tenant| tenant.name.as_str()),
@@ -233,7 +237,7 @@ impl RequestRecord {
             path: &self.path,
             status: Some(self.status.load(Relaxed)).filter(|status| *status > 0),
             outcome: outcome.kind,
-            repository: named.or(id),
+            repository: self.repository(outcome),
             key: outcome.key.as_deref(),
             matched_key: outcome.matched_key.as_deref(),
             miss: outcome.miss,

@@ -59,10 +59,9 @@ impl RequestScope {
         Self { id: id.into(), span, trace: None }
     }
 
-    /// The same request, with the trace that it leaves at a collector.
-    #[must_use]
-    pub(crate) fn with_trace(self, trace: Option<Arc<Trace>>) -> Self {
-        Self { trace, ..self }
+    /// Records the trace that the request leaves at a collector. Clones of before do not have it.
+    pub(crate) fn set_trace(&mut self, trace: Option<Arc<Trace>>) {
+        self.trace = trace;
     }
 
     /// The trace that the request leaves at a collector; `None` where it is not sampled.

@@ -15,7 +15,8 @@ impl RequestRecord {
     #[must_use]
     pub(crate) fn traced_by(mut self, tracer: Option<&Arc<Tracer>>, headers: &HeaderMap) -> Self {
         if let Some(tracer) = tracer {
-            self.scope = self.scope.clone().with_trace(tracer.begin(headers, self.id()));
+            let trace = tracer.begin(headers, self.id());
+            self.scope.set_trace(trace);
         }
         self
     }
@@ -37,9 +38,6 @@ impl RequestRecord {
             _ if is_cut_off => Some("cut_off".to_owned()),
             _ => None,
         };
-        let claims = self.claims.get();
-        let repository = claims.and_then(|claims| claims.facts.get("repository"));
-        let id = outcome.repository.as_deref().or_else(|| Some(claims?.repository.as_str()));
         let tenant = self.tenant.get().map(|tenant| tenant.name.as_str());
         let texts = [
             ("http.request.method", Some(method.unwrap_or("_OTHER"))),
@@ -49,7 +47,7 @@ impl RequestRecord {
             ("larder.request.id", Some(self.id())),
             ("larder.tenant", tenant),
             ("larder.outcome", Some(outcome.kind).filter(|kind| !kind.is_empty())),
-            ("larder.repository", repository.or(id)),
+            ("larder.repository", self.repository(outcome)),
             ("larder.scope", outcome.scope.as_deref()),
             ("larder.key", outcome.key.as_deref()),
             ("larder.matched_key", outcome.matched_key.as_deref()),
