@@ -8,6 +8,8 @@
 //!
 //! A call may also take long because others had the core meanwhile. On a busy machine that happens
 //! several times a second, and another thread would not help: it would cost more of what is short.
+//! Only the kernel can tell the two apart, by a system call before and after. So that is done only for
+//! a while after a call was slow.
 
 #[cfg(test)]
 mod tests;
@@ -31,11 +33,16 @@ const SLOW: Duration = Duration::from_millis(5);
 /// s at most, so this is 1 % of the time.
 const BACKOFF: Duration = Duration::from_secs(20);
 
+/// How long it is found out why calls of a kind are slow, after one was.
+const WATCH: Duration = Duration::from_secs(60);
+
 /// Times the calls in place of one kind.
 #[derive(Debug, Default)]
 pub(super) struct InlineGate {
-    /// In milliseconds of [`now_ms`].
+    /// In milliseconds of [`now_ms`]. 0: no call was ever blocked.
     blocked_until_ms: AtomicU64,
+    /// Until when it is found out why a call is slow. 0: none was ever slow.
+    watched_until_ms: AtomicU64,
 }
 
 /// One for each kind: a slow write does not make queries slow.
@@ -71,22 +78,40 @@ impl InlineGates {
 impl InlineGate {
     /// Returns whether a call may be made in place.
     pub(super) fn allowed(&self) -> bool {
-        now_ms() >= self.blocked_until_ms.load(Relaxed)
+        has_passed(&self.blocked_until_ms)
     }
 
     /// Runs and times a call, in place or on a thread.
     pub(super) fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
-        let (waits, start) = (waits_of_thread(), Instant::now());
+        let waits = (!has_passed(&self.watched_until_ms)).then(waits_of_thread);
+        let start = Instant::now();
         let done = work();
-        if start.elapsed() >= SLOW && waits_of_thread() != waits {
-            self.blocked_until_ms.fetch_max(now_ms() + BACKOFF.as_secs() * 1000, Relaxed);
+        if start.elapsed() >= SLOW {
+            self.was_slow(waits);
         }
         done
     }
+
+    /// Records a slow call. `waits`: of its thread before it, if that was asked for.
+    fn was_slow(&self, waits: Option<c_long>) {
+        let now_ms = now_ms();
+        self.watched_until_ms.fetch_max(now_ms + WATCH.as_secs() * 1000, Relaxed);
+        if waits.is_some_and(|waits| waits_of_thread() != waits) {
+            self.blocked_until_ms.fetch_max(now_ms + BACKOFF.as_secs() * 1000, Relaxed);
+        }
+    }
 }
 
-/// Returns how often this thread gave its core up because it had to wait. One system call, a
-/// fraction of a microsecond.
+/// Returns whether this time is over. Without a look at the clock where there was never one.
+fn has_passed(until_ms: &AtomicU64) -> bool {
+    match until_ms.load(Relaxed) {
+        0 => true,
+        until_ms => now_ms() >= until_ms,
+    }
+}
+
+/// Returns how often this thread gave its core up because it had to wait. One system call, half a
+/// microsecond: as much as a query.
 fn waits_of_thread() -> c_long {
     // Never fails on Linux.
     getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.voluntary_context_switches())
