@@ -15,6 +15,7 @@ mod settings;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::Deref;
 
 pub use departure::{Cause, Departed, MissCause, NearEntry, Nearby, Trust};
 pub use explanation::{Attempt, Departure, Explanation, Finding, Neighbour, Query};
@@ -250,7 +251,7 @@ pub trait Host {
     /// `log.emit`. Must not contain secrets.
     fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]);
     /// `settings.get`.
-    fn settings(&self) -> Settings;
+    fn settings(&self) -> impl Deref<Target = Settings>;
 
     /// `auth.verify`.
     async fn verify(&self, incoming: &Self::IncomingRequest) -> Result<Claims, AuthError>;

@@ -1,5 +1,7 @@
 //! [`Host`] for the fake.
 
+use std::ops::Deref;
+
 use super::{FakeHost, FakeIncomingRequest, FakeUpstream, Fault, LogLine, auth};
 use crate::ports::{
     AttachOutcome, Attachment, AuthError, Block, ByteRange, Cause, Claims, Departed, Entry, Facts,
@@ -71,8 +73,8 @@ impl Host for FakeHost {
         self.log.borrow_mut().push(LogLine { level, message: message.to_owned(), fields });
     }
 
-    fn settings(&self) -> Settings {
-        self.settings.borrow().clone()
+    fn settings(&self) -> impl Deref<Target = Settings> {
+        self.settings.borrow()
     }
 
     async fn verify(&self, incoming: &FakeIncomingRequest) -> Result<Claims, AuthError> {

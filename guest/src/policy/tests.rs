@@ -138,7 +138,7 @@ fn candidate(key: &str, newer: Option<u32>) -> Candidate {
 
 #[test]
 fn retention_is_the_policys_and_layers_are_not_asked_about() {
-    let settings = FakeHost::new().settings();
+    let settings = FakeHost::new().settings().clone();
     let roots = Roots { entries: Vec::new(), complete: true };
     let review = |candidate: Candidate| {
         crate::retention::review_entries(&Decides, &settings, NOW_MS, [candidate], &roots).len()

@@ -12,7 +12,7 @@ use crate::ports::{
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 fn settings(unused_entry_ms: Option<u64>) -> Settings {
-    Settings { unused_entry_ms, ..FakeHost::new().settings() }
+    Settings { unused_entry_ms, ..FakeHost::new().settings().clone() }
 }
 
 fn slot() -> Slot {
@@ -225,7 +225,7 @@ fn an_entry_outlives_its_urls_even_if_its_use_is_lost() {
         let settings = Settings {
             unused_entry_ms: Some(unused_ms),
             download_url_ms: url_ms,
-            ..FakeHost::new().settings()
+            ..FakeHost::new().settings().clone()
         };
         let entry = keyed(1, "1", "deps", NOW_MS, NOW_MS);
         // The host writes a use at once if the stored one is older than a quarter of the limit; so
@@ -309,7 +309,7 @@ fn causes(settings: &Settings, candidates: impl IntoIterator<Item = Candidate>) 
 
 #[test]
 fn each_verdict_has_its_cause() {
-    let settings = Settings { unused_entry_ms: Some(WEEK_MS), ..FakeHost::new().settings() };
+    let settings = Settings { unused_entry_ms: Some(WEEK_MS), ..FakeHost::new().settings().clone() };
     let candidates = [
         entry(1, OLD_MS, OLD_MS, ContentState::Intact),
         entry(2, NOW_MS, NOW_MS, ContentState::Broken),
@@ -321,7 +321,7 @@ fn each_verdict_has_its_cause() {
 /// What an older release saved has no count, which is not a count of none.
 #[test]
 fn an_entry_that_was_never_used_goes_earlier_and_one_without_a_count_does_not() {
-    let settings = Settings { never_used_ms: Some(DAY_MS), ..FakeHost::new().settings() };
+    let settings = Settings { never_used_ms: Some(DAY_MS), ..FakeHost::new().settings().clone() };
     let made_ms = NOW_MS - 2 * DAY_MS;
     let candidate = |id, uses| with_uses(entry(id, made_ms, made_ms, ContentState::Intact), uses);
     let young = with_uses(entry(4, NOW_MS - DAY_MS, NOW_MS - DAY_MS, ContentState::Intact), Some(0));
@@ -331,7 +331,7 @@ fn an_entry_that_was_never_used_goes_earlier_and_one_without_a_count_does_not() 
 
 #[test]
 fn an_old_entry_goes_however_often_it_was_used_but_not_within_the_life_of_a_url() {
-    let settings = Settings { max_age_ms: Some(WEEK_MS), ..FakeHost::new().settings() };
+    let settings = Settings { max_age_ms: Some(WEEK_MS), ..FakeHost::new().settings().clone() };
     let url_ms = settings.download_url_ms;
     let candidates = [
         entry(1, OLD_MS, NOW_MS - url_ms - 1, ContentState::Intact),
@@ -345,7 +345,7 @@ fn an_old_entry_goes_however_often_it_was_used_but_not_within_the_life_of_a_url(
 
 fn keeping(rules: &[(&str, u32)]) -> Settings {
     let rule = |(prefix, keep): &(&str, u32)| KeepNewest { prefix: (*prefix).to_owned(), keep: *keep };
-    Settings { keep_newest: rules.iter().map(rule).collect(), ..FakeHost::new().settings() }
+    Settings { keep_newest: rules.iter().map(rule).collect(), ..FakeHost::new().settings().clone() }
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn a_superseded_entry_in_use_and_one_that_was_not_counted_stay() {
 /// A build that finds its index and then misses a layer fails.
 #[test]
 fn no_rule_deletes_a_layer_that_an_index_may_name() {
-    let base = FakeHost::new().settings();
+    let base = FakeHost::new().settings().clone();
     for settings in [
         Settings { never_used_ms: Some(DAY_MS), ..base.clone() },
         Settings { max_age_ms: Some(DAY_MS), ..base },

@@ -123,8 +123,9 @@ async fn lookup<H: Host>(caller: &Caller<'_, H>, message: &ValidRequest) -> Resu
 /// name ends in `.blob.core.windows.net`, and one otherwise (protocol reference, section 4). No
 /// other client cares.
 fn download_origin<H: Host>(caller: &Caller<'_, H>) -> String {
-    let parallel = caller.host.settings().parallel_download_origin.filter(|_| caller.is_actions_cache());
-    parallel.unwrap_or_else(|| caller.request.origin.clone())
+    let settings = caller.host.settings();
+    let parallel = settings.parallel_download_origin.as_ref().filter(|_| caller.is_actions_cache());
+    parallel.unwrap_or(&caller.request.origin).clone()
 }
 
 impl Encoding {
