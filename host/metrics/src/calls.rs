@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use prometheus_client::{
@@ -119,14 +119,14 @@ impl Meters {
     pub(crate) async fn measure<T: Judged>(&self, call: usize, future: impl Future<Output = T>) -> T {
         let started = Instant::now();
         let output = future.await;
-        self.count(call, output.result(), started.elapsed());
+        self.count(call, output.result(), started, Instant::now());
         output
     }
 
-    fn count(&self, call: usize, result: CallResult, duration: Duration) {
+    fn count(&self, call: usize, result: CallResult, started: Instant, ended: Instant) {
         let Some(meter) = self.meters.get(call) else { return };
         if result != CallResult::Error {
-            self.answered.note();
+            self.answered.note(ended);
         }
         let counter = meter.counters[result as usize].get_or_init(|| {
             let labels =
@@ -138,6 +138,6 @@ impl Meters {
             let labels = DurationLabels { backend: self.backend.clone(), call: meter.call };
             self.families.durations.get_or_create_owned(&labels)
         });
-        histogram.observe(duration.as_secs_f64());
+        histogram.observe(ended.duration_since(started).as_secs_f64());
     }
 }

@@ -38,17 +38,17 @@ impl Default for Answered {
 
 impl Answered {
     /// Records that it has answered.
-    pub(crate) fn note(&self) {
-        self.at_ms.store(self.now_ms(), Relaxed);
+    pub(crate) fn note(&self, now: Instant) {
+        self.at_ms.store(self.at_ms(now), Relaxed);
     }
 
     fn within(&self, time: Duration) -> bool {
         let at_ms = self.at_ms.load(Relaxed);
-        at_ms > 0 && u128::from(self.now_ms().saturating_sub(at_ms)) <= time.as_millis()
+        at_ms > 0 && u128::from(self.at_ms(Instant::now()).saturating_sub(at_ms)) <= time.as_millis()
     }
 
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    fn at_ms(&self, now: Instant) -> u64 {
+        u64::try_from(now.duration_since(self.since).as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 
@@ -86,12 +86,12 @@ impl Health {
 
     /// Records that the database has answered.
     pub fn database_answered(&self) {
-        self.database.note();
+        self.database.note(Instant::now());
     }
 
     /// Records that the storage has answered.
     pub fn storage_answered(&self) {
-        self.storage.note();
+        self.storage.note(Instant::now());
     }
 
     /// Returns whether the database has answered within this time.

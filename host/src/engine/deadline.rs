@@ -28,7 +28,7 @@ use std::{
 use tokio::time::Sleep;
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use crate::tenant::{CpuBudget, take_unpaid};
+use crate::tenant::{CpuBudget, begin_paid_turn, end_paid_turn};
 
 /// A slice is interrupted at a tick only if it has run for so long since the last one: the first
 /// tick after an instance was entered may follow at once.
@@ -101,11 +101,10 @@ impl<F: Future> TimedPoll<F> {
 
     /// Accounts for a turn that has ended.
     fn account(&mut self, turn: Turn) {
-        let took = turn.entered.elapsed();
         self.before = if turn.was_interrupted { turn.before + turn.took() } else { Duration::ZERO };
-        let paid = took.saturating_sub(take_unpaid());
-        let pause = self.budget.as_ref().and_then(|budget| budget.charge(paid));
-        self.pause = pause.map(|pause| Box::pin(tokio::time::sleep(pause)));
+        let Some(budget) = &self.budget else { return };
+        let paid = turn.entered.elapsed().saturating_sub(end_paid_turn());
+        self.pause = budget.charge(paid).map(|pause| Box::pin(tokio::time::sleep(pause)));
     }
 }
 
@@ -120,7 +119,9 @@ impl<F: Future> Future for TimedPoll<F> {
         }
         let turn = Turn { entered: Instant::now(), before: this.before, was_interrupted: false };
         TURN.set(Some(turn));
-        take_unpaid();
+        if this.budget.is_some() {
+            begin_paid_turn();
+        }
         let _ = larder_rules::take_spent();
         let polled = this.inner.as_mut().poll(cx);
         this.account(TURN.take().unwrap_or(turn));

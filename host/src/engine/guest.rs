@@ -75,6 +75,12 @@ pub(super) enum Call {
         request: Request,
         reply: oneshot::Sender<Response>,
     },
+    /// Boxed: these are rare, and would make the call of every request larger.
+    Question(Box<Question>),
+}
+
+/// A call that waits for no client.
+pub(super) enum Question {
     IsRepeatable {
         method: String,
         path: String,
@@ -108,7 +114,7 @@ pub(super) enum Call {
     },
     Explain {
         now_ms: u64,
-        query: Box<Query>,
+        query: Query,
         reply: oneshot::Sender<Explained>,
     },
 }
@@ -145,7 +151,7 @@ impl Guest {
     async fn replay(&self, replay: Replay) -> Response {
         let context = replay.context.clone();
         let (method, path) = (context.head.method.to_string(), context.head.uri.path().to_owned());
-        match self.question("is_repeatable", |reply| Call::IsRepeatable { method, path, reply }).await {
+        match self.question("is_repeatable", |reply| Question::IsRepeatable { method, path, reply }).await {
             Ok(true) => {}
             Ok(false) | Err(GuestFailed) => return unavailable(FAILED, context.record.id()),
         }
@@ -168,8 +174,9 @@ impl Guest {
         entries: Arc<[Entry]>,
     ) -> Result<Selection, GuestFailed> {
         let given = entries.clone();
-        let selected =
-            self.question("select_entries", |reply| Call::SelectEntries { now_ms, entries, reply }).await?;
+        let selected = self
+            .question("select_entries", |reply| Question::SelectEntries { now_ms, entries, reply })
+            .await?;
         Ok(selection(&given, selected))
     }
 
@@ -185,7 +192,7 @@ impl Guest {
     ) -> Result<Vec<Verdict>, GuestFailed> {
         let given = candidates.clone();
         let doomed = self
-            .question("review_entries", |reply| Call::ReviewEntries { now_ms, candidates, roots, reply })
+            .question("review_entries", |reply| Question::ReviewEntries { now_ms, candidates, roots, reply })
             .await?;
         Ok(verdicts(&given, doomed))
     }
@@ -196,7 +203,7 @@ impl Guest {
     /// [`GuestFailed`] when the component fails.
     pub(crate) async fn room_tiers(&self, needed: &RoomNeeded) -> Result<Vec<Tier>, GuestFailed> {
         let needed = needed.clone();
-        Ok(tiers(self.question("room_tiers", |reply| Call::RoomTiers { needed, reply }).await?))
+        Ok(tiers(self.question("room_tiers", |reply| Question::RoomTiers { needed, reply }).await?))
     }
 
     /// Returns which candidates the component lets go to make room, in the order of their deletion
@@ -211,8 +218,9 @@ impl Guest {
         candidates: Arc<[Candidate]>,
     ) -> Result<Vec<EntryId>, GuestFailed> {
         let (given, needed) = (candidates.clone(), needed.clone());
-        let ids =
-            self.question("make_room", |reply| Call::MakeRoom { now_ms, needed, candidates, reply }).await?;
+        let ids = self
+            .question("make_room", |reply| Question::MakeRoom { now_ms, needed, candidates, reply })
+            .await?;
         Ok(chosen(&given, ids))
     }
 
@@ -221,8 +229,7 @@ impl Guest {
     /// # Errors
     /// [`ExplainFault`] when the component or the index fails.
     pub(crate) async fn explain(&self, now_ms: u64, query: Query) -> Result<Explanation, ExplainFault> {
-        let query = Box::new(query);
-        let explained = self.question("explain", |reply| Call::Explain { now_ms, query, reply }).await?;
+        let explained = self.question("explain", |reply| Question::Explain { now_ms, query, reply }).await?;
         explained.map_err(ExplainFault::Index)
     }
 
@@ -236,8 +243,9 @@ impl Guest {
         uploads: Arc<[Upload]>,
     ) -> Result<Vec<UploadId>, GuestFailed> {
         let given = uploads.clone();
-        let selected =
-            self.question("review_uploads", |reply| Call::ReviewUploads { now_ms, uploads, reply }).await?;
+        let selected = self
+            .question("review_uploads", |reply| Question::ReviewUploads { now_ms, uploads, reply })
+            .await?;
         Ok(selected_uploads(&given, &selected))
     }
 
@@ -247,15 +255,16 @@ impl Guest {
     /// [`GuestFailed`] when the component does not start, or fails.
     pub(crate) async fn warm_up(&self) -> Result<(), GuestFailed> {
         let (method, path) = ("GET".to_owned(), "/".to_owned());
-        self.question("is_repeatable", |reply| Call::IsRepeatable { method, path, reply }).await.map(drop)
+        self.question("is_repeatable", |reply| Question::IsRepeatable { method, path, reply }).await.map(drop)
     }
 
     /// Makes a call that waits for no client, so that it has to be answered in time.
     async fn question<T>(
         &self,
         name: &'static str,
-        call: impl FnOnce(oneshot::Sender<T>) -> Call,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
     ) -> Result<T, GuestFailed> {
+        let call = |reply| Call::Question(Box::new(question(reply)));
         timeout(ANSWERED_WITHIN, self.call(name, call)).await.unwrap_or(Err(GuestFailed))
     }
 

@@ -10,7 +10,12 @@ use tokio::{
 use tracing::Instrument;
 use wasmtime::{Store, component::Accessor};
 
-use super::{Policy, deadline::TimedPoll, guest::Call, instance_pool::Place};
+use super::{
+    Policy,
+    deadline::TimedPoll,
+    guest::{Call, Question},
+    instance_pool::Place,
+};
 use crate::{
     interfaces::{
         bindings::{Cache, larder::cache::types},
@@ -156,38 +161,45 @@ async fn handle(
 /// Runs one call. An error ends the instance.
 async fn run_call(accessor: &Accessor<State>, instance: &Cache, call: Call) -> wasmtime::Result<()> {
     match call {
-        Call::Handle { request, reply } => run_handle(accessor, instance, request, reply).await?,
-        Call::IsRepeatable { method, path, reply } => {
+        Call::Handle { request, reply } => run_handle(accessor, instance, request, reply).await,
+        Call::Question(question) => Box::pin(answer(accessor, instance, *question)).await,
+    }
+}
+
+/// Runs a call that waits for no client.
+async fn answer(accessor: &Accessor<State>, instance: &Cache, question: Question) -> wasmtime::Result<()> {
+    match question {
+        Question::IsRepeatable { method, path, reply } => {
             let exported = instance.larder_cache_handler();
             let _ = reply.send(exported.call_is_repeatable(accessor, method, path).await?);
         }
-        Call::SelectEntries { now_ms, entries, reply } => {
+        Question::SelectEntries { now_ms, entries, reply } => {
             let entries = entries.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
             let _ = reply.send(retention.call_select_entries(accessor, now_ms, entries).await?);
         }
-        Call::ReviewEntries { now_ms, candidates, roots, reply } => {
+        Question::ReviewEntries { now_ms, candidates, roots, reply } => {
             let candidates = candidates.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
             let review = retention.call_review_entries(accessor, now_ms, candidates, (&roots).into());
             let _ = reply.send(review.await?);
         }
-        Call::RoomTiers { needed, reply } => {
+        Question::RoomTiers { needed, reply } => {
             let retention = instance.larder_cache_retention();
             let _ = reply.send(retention.call_room_tiers(accessor, (&needed).into()).await?);
         }
-        Call::MakeRoom { now_ms, needed, candidates, reply } => {
+        Question::MakeRoom { now_ms, needed, candidates, reply } => {
             let candidates = candidates.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
             let made = retention.call_make_room(accessor, now_ms, (&needed).into(), candidates);
             let _ = reply.send(made.await?);
         }
-        Call::Explain { now_ms, query, reply } => {
+        Question::Explain { now_ms, query, reply } => {
             let explain = instance.larder_cache_explain();
-            let explained = explain.call_explain(accessor, now_ms, (*query).into()).await?;
+            let explained = explain.call_explain(accessor, now_ms, query.into()).await?;
             let _ = reply.send(explain::explained(explained));
         }
-        Call::ReviewUploads { now_ms, uploads, reply } => {
+        Question::ReviewUploads { now_ms, uploads, reply } => {
             let uploads = uploads.iter().map(Into::into).collect();
             let retention = instance.larder_cache_retention();
             let _ = reply.send(retention.call_review_uploads(accessor, now_ms, uploads).await?);

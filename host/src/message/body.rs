@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use http::{header::EXPECT, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
@@ -189,6 +189,10 @@ impl RequestBody {
 
 /// Returns the next chunk of a body with this permit; `None` at its end.
 async fn next(chunks: &mut BodyChunks, quota: &Growing<'_>) -> Result<Option<Bytes>, ReadError> {
+    // What is there already needs no timer.
+    if let Some(chunk) = chunks.next().now_or_never() {
+        return Ok(chunk.transpose()?);
+    }
     loop {
         match timeout(PRESSED_PAUSE, chunks.next()).await {
             Ok(chunk) => return Ok(chunk.transpose()?),

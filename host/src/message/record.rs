@@ -229,7 +229,7 @@ impl RequestRecord {
         named.or(outcome.repository.as_deref()).or_else(|| Some(claims?.repository.as_str()))
     }
 
-    fn count(&self, metrics: &Metrics, outcome: &Outcome) {
+    fn count(&self, metrics: &Metrics, outcome: &Outcome, duration: Duration) {
         let first_us = self.pace.first.load(Relaxed);
         metrics.count(&FinishedRequest {
             tenant: self.tenant.get().map(|tenant| tenant.name.as_str()),
@@ -244,13 +244,13 @@ impl RequestRecord {
             reason: outcome.reason.as_deref(),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
-            duration: self.started.elapsed(),
+            duration,
             first_byte: (first_us > 0).then(|| Duration::from_micros(first_us)),
             longest_stall: Duration::from_micros(self.pace.longest_pause.load(Relaxed)),
         });
     }
 
-    fn event(&self, traced: &Traced, outcome: &Outcome) -> Event {
+    fn event(&self, traced: &Traced, outcome: &Outcome, duration: Duration) -> Event {
         let kind = match larder_metrics::route(self.method.as_str(), &self.path) {
             "lookup" => EventKind::Lookup,
             "reserve" => EventKind::Reserve,
@@ -274,7 +274,7 @@ impl RequestRecord {
             reason: outcome.reason.clone(),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
-            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             client: self.agent.split_whitespace().next().unwrap_or_default().to_owned(),
             ..Event::new(kind, traced.received_ms)
         };
@@ -344,12 +344,13 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         let nothing = Outcome::default();
         let outcome = self.outcome.get().unwrap_or(&nothing);
+        let duration = self.started.elapsed();
         if let Some(metrics) = &self.metrics {
-            self.count(metrics, outcome);
+            self.count(metrics, outcome, duration);
         }
         self.end_trace(outcome);
         if let Some(traced) = self.traced.get() {
-            traced.tracer.end(traced.noted.is_some(), outcome.kind, || self.event(traced, outcome));
+            traced.tracer.end(traced.noted.is_some(), outcome.kind, || self.event(traced, outcome, duration));
         }
         if let Some(history) = self.history.get() {
             self.count_in(history, self.metrics.as_deref(), outcome);
@@ -378,7 +379,7 @@ impl Drop for RequestRecord {
             reason = outcome.reason,
             bytes_in = *self.bytes_in.get_mut(),
             bytes_out = *self.bytes_out.get_mut(),
-            duration_ms = milliseconds(self.started.elapsed().as_micros()),
+            duration_ms = milliseconds(duration.as_micros()),
             cut_off = *self.broken.get_mut() || !*self.complete.get_mut(),
             agent = self.agent,
         );

@@ -17,7 +17,7 @@ pub(super) struct Reached {
 impl Reached {
     /// Scheme and authority.
     pub(super) fn origin(&self) -> String {
-        format!("{}://{}", self.scheme, self.authority)
+        [self.scheme, "://", self.authority.as_str()].concat()
     }
 }
 

@@ -59,21 +59,27 @@ impl CpuBudget {
 }
 
 thread_local! {
-    /// How long the present turn of this thread was the host's work.
-    static UNPAID: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// How long the present turn of this thread was the host's work; `None` where nobody pays for it.
+    static UNPAID: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 /// Does the host's work during a turn.
 pub(crate) fn unpaid<T>(work: impl FnOnce() -> T) -> T {
+    let Some(before) = UNPAID.get() else { return work() };
     let began = Instant::now();
     let done = work();
-    UNPAID.set(UNPAID.get() + began.elapsed());
+    UNPAID.set(Some(before + began.elapsed()));
     done
 }
 
-/// Returns how long [`unpaid`] work took on this thread since the last call.
-pub(crate) fn take_unpaid() -> Duration {
-    UNPAID.take()
+/// Begins a turn of this thread for which a tenant pays.
+pub(crate) fn begin_paid_turn() {
+    UNPAID.set(Some(Duration::ZERO));
+}
+
+/// Ends it. Returns how long [`unpaid`] work took in it.
+pub(crate) fn end_paid_turn() -> Duration {
+    UNPAID.take().unwrap_or_default()
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

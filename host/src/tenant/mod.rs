@@ -9,7 +9,7 @@ mod rules_failures;
 
 use std::sync::Arc;
 
-pub(crate) use cpu::{CpuBudget, take_unpaid, unpaid};
+pub(crate) use cpu::{CpuBudget, begin_paid_turn, end_paid_turn, unpaid};
 pub(crate) use guest_memory::{GuestMemory, MemoryShare};
 pub(crate) use rules_failures::RulesFailures;
 

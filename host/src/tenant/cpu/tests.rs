@@ -26,11 +26,13 @@ fn what_calls_leave_is_not_saved_up() {
 
 #[test]
 fn the_work_of_the_host_is_not_paid() {
-    take_unpaid();
-    assert_eq!(unpaid(|| std::thread::sleep(ms(2))), ());
-    let took = take_unpaid();
-    assert!(took >= ms(2), "{took:?}");
-    assert_eq!(take_unpaid(), Duration::ZERO);
+    begin_paid_turn();
+    unpaid(|| std::thread::sleep(ms(2)));
+    unpaid(|| std::thread::sleep(ms(2)));
+    let took = end_paid_turn();
+    assert!(took >= ms(4), "{took:?}");
+    unpaid(|| std::thread::sleep(ms(2)));
+    assert_eq!(end_paid_turn(), Duration::ZERO, "of no turn");
 }
 
 #[test]
