@@ -1,45 +1,86 @@
 //! Whether a policy component keeps to the protocol: a server of its own, with its data in a
 //! temporary folder, is asked what clients ask.
 
-use std::{convert::Infallible, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow, convert::Infallible, fs, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc,
+    time::Instant,
+};
 
 use anyhow::Context;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, request::Builder};
 use http_body_util::{BodyExt, Full};
-use larder::{Access, Authenticator, Larder, LarderService, Scope, TokenError, config::Config, facts::Facts};
+use larder_common::facts::Facts;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower_service::Service;
 
+use crate::{
+    auth::{Access, Authenticator, Scope, TokenError},
+    config::Config,
+    inspect::Inspection,
+    larder::Larder,
+    server::LarderService,
+};
+
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
 const ORIGIN: &str = "http://cache.invalid";
-const TOKEN: &str = "token";
+/// The token of the job.
+pub const TOKEN: &str = "token";
+/// The user agent of the requests, by which a log tells them from those of jobs.
+const AGENT: &str = "larder-policy-check";
 const VERSION: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const CONTENT: &[u8] = b"what a job saves";
 
 /// What was asked, and what was wrong with the answer.
 #[derive(Serialize)]
-pub(crate) struct Row {
-    pub(crate) name: &'static str,
+pub struct Row {
+    /// What was asked.
+    pub name: Cow<'static, str>,
     /// `None`: nothing.
-    pub(crate) fault: Option<String>,
+    pub fault: Option<String>,
     /// How long it took, in microseconds.
-    pub(crate) micros: u64,
+    pub micros: u64,
 }
 
 impl Row {
-    pub(crate) fn is_good(&self) -> bool {
+    /// Returns whether nothing was wrong.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
         self.fault.is_none()
     }
 }
 
 /// What came of a check.
-pub(crate) struct Checked {
-    pub(crate) rows: Vec<Row>,
+pub struct Checked {
+    /// What was asked, in order.
+    pub rows: Vec<Row>,
     /// The folder of the server, with the compiled component.
-    pub(crate) folder: TempDir,
+    pub folder: TempDir,
+}
+
+impl Checked {
+    /// Returns whether nothing was wrong.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.rows.iter().all(Row::is_good)
+    }
+
+    /// Moves what the check has compiled to where a server looks for it, which then has nothing to compile.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn keep_compiled(&self, to: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(to)?;
+        for file in fs::read_dir(self.folder.path().join("compiled"))? {
+            let file = file?;
+            let draft = to.join(format!("use.{}.tmp", std::process::id()));
+            fs::copy(file.path(), &draft)?;
+            fs::rename(&draft, to.join(file.file_name()))?;
+        }
+        Ok(())
+    }
 }
 
 /// One job, whose token is no secret.
@@ -61,11 +102,28 @@ impl Authenticator for OneJob {
     }
 }
 
-/// Asks a policy component. It has the memory and the time that the configuration gives it.
+/// Asks a policy component what clients ask. It has the memory and the time that the configuration gives it.
 ///
 /// # Errors
-/// When it does not load or start.
-pub(crate) async fn check(config: &Config, component: &[u8]) -> anyhow::Result<Checked> {
+/// When it is no component, does not load or does not start.
+pub async fn check(config: &Config, component: &[u8]) -> anyhow::Result<Checked> {
+    check_by(config, component, async |asked| {
+        asked.all().await;
+        Ok(())
+    })
+    .await
+}
+
+/// The same, and `ask` says what is asked.
+///
+/// # Errors
+/// When it is no component, does not load or does not start, and those of `ask`.
+pub async fn check_by(
+    config: &Config,
+    component: &[u8],
+    ask: impl AsyncFnOnce(&mut Asked) -> anyhow::Result<()>,
+) -> anyhow::Result<Checked> {
+    Inspection::of(component)?;
     let folder = TempDir::new().context("a temporary folder")?;
     let data = folder.path().to_str().context("a temporary folder with a name in UTF-8")?;
     let settings = [("LARDER_DATA", data), ("DEFAULT_ACTIONS_RESULTS_URL", "none"), ("API_BASE_URL", ORIGIN)];
@@ -77,25 +135,40 @@ pub(crate) async fn check(config: &Config, component: &[u8]) -> anyhow::Result<C
     let builder = Larder::builder(own).policy(component.to_vec()).authenticator(Arc::new(OneJob));
     let larder = builder.without_listener().build().await?;
     let mut asked = Asked { service: larder.service(), rows: Vec::new() };
-    asked.all().await;
+    let all_asked = ask(&mut asked).await;
     let rows = asked.rows;
     drop(asked.service);
     let stopped = tokio::task::spawn_blocking(|| larder.stop());
     stopped.await.context("stopping")?;
+    all_asked?;
     Ok(Checked { rows, folder })
 }
 
-struct Asked {
+/// A server that is asked, and what came of it.
+pub struct Asked {
     service: LarderService,
     rows: Vec<Row>,
 }
 
-struct Answer {
+/// What was answered.
+pub struct Answer {
     status: StatusCode,
     body: Bytes,
 }
 
 impl Answer {
+    /// Returns the status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the body as text.
+    #[must_use]
+    pub fn body_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -134,9 +207,9 @@ fn about(key: &str) -> Value {
 
 impl Asked {
     /// Asks for one thing, and records what is wrong with the answer.
-    async fn ask(
+    pub async fn ask(
         &mut self,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         request: Builder,
         body: impl Into<Bytes>,
         is_good: impl FnOnce(&Answer) -> bool,
@@ -150,12 +223,13 @@ impl Asked {
             Err(error) => Some(format!("{error:#}")),
         };
         let good = fault.is_none();
-        self.rows.push(Row { name, fault, micros });
+        self.rows.push(Row { name: name.into(), fault, micros });
         answer.ok().filter(|_| good)
     }
 
     async fn send(&mut self, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
-        let request = request.header("host", "cache.invalid").body(Full::new(body))?;
+        let request = request.header("host", "cache.invalid").header("user-agent", AGENT);
+        let request = request.body(Full::new(body))?;
         let Ok::<_, Infallible>(response) = self.service.call(request).await;
         let (head, body) = response.into_parts();
         let body = body.collect().await.context("the body of the answer")?.to_bytes();

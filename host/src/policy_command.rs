@@ -1,18 +1,18 @@
 //! `larder policy`.
 
-use std::{fmt::Write, fs, os::unix::fs::DirBuilderExt, path::Path};
+use std::{fmt::Write, path::Path};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use larder::{
     config::Config,
     inspect::Inspection,
+    policy_check::{self, Checked, Row},
     versions::{Version, Versions},
 };
 use serde_json::json;
 
 use crate::{
     cli::{PolicyCommand, UseArgs},
-    policy_check::{Checked, Row},
     version_commands::{Store, read},
 };
 
@@ -40,13 +40,12 @@ pub(crate) fn run(config: &Config, command: PolicyCommand) -> anyhow::Result<Str
         }
         PolicyCommand::Use(UseArgs { file: Some(file), .. }) => {
             let (component, name) = read(&file)?;
-            let Checked { rows, folder } = checked(config, &component)?;
-            if !rows.iter().all(Row::is_good) {
-                crate::say(&in_words(&rows))?;
+            let checked = checked(config, &component)?;
+            if !checked.is_good() {
+                crate::say(&in_words(&checked.rows))?;
                 bail!("{}: does not keep to the protocol, and is not used", file.display());
             }
-            // The server then has nothing to compile.
-            keep_compiled(&folder.path().join("compiled"), &data.join("compiled"))?;
+            checked.keep_compiled(&data.join("compiled")).context("the folder of compiled components")?;
             store.choose(&component, &name)
         }
         PolicyCommand::Use(UseArgs { file: None, .. }) => store.choose_none(),
@@ -83,9 +82,8 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<String> {
 }
 
 fn checked(config: &Config, component: &[u8]) -> anyhow::Result<Checked> {
-    Inspection::of(component)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Box::pin(crate::policy_check::check(config, component)))
+    runtime.block_on(Box::pin(policy_check::check(config, component)))
 }
 
 fn in_words(rows: &[Row]) -> String {
@@ -103,21 +101,4 @@ fn in_words(rows: &[Row]) -> String {
 
 fn in_json(rows: &[Row]) -> anyhow::Result<String> {
     Ok(format!("{:#}\n", serde_json::to_value(rows)?))
-}
-
-/// Moves what the check has compiled to where the server looks for it.
-fn keep_compiled(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(to)
-        .context("the folder of compiled components")?;
-    for file in fs::read_dir(from)? {
-        let file = file?;
-        let (name, draft) = (file.file_name(), to.join(format!("use.{}.tmp", std::process::id())));
-        fs::copy(file.path(), &draft)?;
-        fs::rename(&draft, to.join(name))?;
-    }
-    ensure!(to.is_dir(), "the folder of compiled components is gone");
-    Ok(())
 }
