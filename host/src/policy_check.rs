@@ -25,9 +25,10 @@ use crate::{
 };
 
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
-const ORIGIN: &str = "http://cache.invalid";
-/// The token of the job.
-pub const TOKEN: &str = "token";
+/// What the URLs begin with that clients are given.
+pub const ORIGIN: &str = "http://cache.invalid";
+/// The token of the job. That of another one has a dash and its number behind it.
+const TOKEN: &str = "token";
 /// The user agent of the requests, by which a log tells them from those of jobs.
 const AGENT: &str = "larder-policy-check";
 const VERSION: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -83,44 +84,59 @@ impl Checked {
     }
 }
 
-/// One job, whose token is no secret.
-struct OneJob;
+/// Jobs whose tokens are no secrets.
+struct Jobs(Vec<Access>);
 
 #[async_trait::async_trait]
-impl Authenticator for OneJob {
+impl Authenticator for Jobs {
     async fn authenticate(&self, token: &str) -> Result<Access, TokenError> {
-        if token != TOKEN {
-            return Err(TokenError::BadSignature);
+        let number = token.strip_prefix(TOKEN).ok_or(TokenError::BadSignature)?;
+        if number.is_empty() {
+            return Ok(job());
         }
-        let scope = |name: &str, write| Scope { name: name.to_owned(), read: true, write };
-        Ok(Access {
-            repository: "1".to_owned(),
-            scopes: vec![scope("refs/heads/feature", true), scope("refs/heads/main", false)],
-            expires_ms: u64::MAX,
-            facts: Facts::default(),
-        })
+        let number = number.strip_prefix('-').and_then(|number| number.parse::<usize>().ok());
+        number.and_then(|number| self.0.get(number)).cloned().ok_or(TokenError::BadSignature)
     }
+}
+
+/// The job that asks: of a branch, which may also read the default branch.
+#[must_use]
+pub fn job() -> Access {
+    let scope = |name: &str, write| Scope { name: name.to_owned(), read: true, write };
+    Access {
+        repository: "1".to_owned(),
+        scopes: vec![scope("refs/heads/feature", true), scope("refs/heads/main", false)],
+        expires_ms: u64::MAX,
+        facts: Facts::default(),
+    }
+}
+
+/// The value of the field `authorization` of a job that was given to [`check_by`].
+#[must_use]
+pub fn authorization(number: usize) -> String {
+    format!("Bearer {TOKEN}-{number}")
 }
 
 /// Asks a policy component what clients ask. It has the memory and the time that the configuration gives it.
 ///
 /// # Errors
-/// When it is no component, does not load or does not start.
+/// When it does not load or start.
 pub async fn check(config: &Config, component: &[u8]) -> anyhow::Result<Checked> {
-    check_by(config, component, async |asked| {
+    check_by(config, component, Vec::new(), async |asked| {
         asked.all().await;
         Ok(())
     })
     .await
 }
 
-/// The same, and `ask` says what is asked.
+/// Has a policy component asked by a function, in the name of these jobs.
 ///
 /// # Errors
-/// When it is no component, does not load or does not start, and those of `ask`.
+/// When it does not load or start, and those of the function.
 pub async fn check_by(
     config: &Config,
     component: &[u8],
+    jobs: Vec<Access>,
     ask: impl AsyncFnOnce(&mut Asked) -> anyhow::Result<()>,
 ) -> anyhow::Result<Checked> {
     Inspection::of(component)?;
@@ -132,7 +148,7 @@ pub async fn check_by(
     own.settings.policy.memory_bytes = config.settings.policy.memory_bytes;
     own.settings.policy.deadline_ms = config.settings.policy.deadline_ms;
     own.settings.server.threads = 1;
-    let builder = Larder::builder(own).policy(component.to_vec()).authenticator(Arc::new(OneJob));
+    let builder = Larder::builder(own).policy(component.to_vec()).authenticator(Arc::new(Jobs(jobs)));
     let larder = builder.without_listener().build().await?;
     let mut asked = Asked { service: larder.service(), rows: Vec::new() };
     let all_asked = ask(&mut asked).await;
@@ -173,12 +189,15 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    fn text(&self, member: &str) -> Option<String> {
+    /// A text in the JSON of the body.
+    #[must_use]
+    pub fn text(&self, member: &str) -> Option<String> {
         self.json()[member].as_str().map(str::to_owned)
     }
 
-    /// What was wrong, for people.
-    fn shown(&self) -> String {
+    /// What was answered, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
         let text: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
         format!("got {} {text}", self.status.as_u16())
     }
@@ -207,19 +226,31 @@ fn about(key: &str) -> Value {
 
 impl Asked {
     /// Asks for one thing, and records what is wrong with the answer.
-    pub async fn ask(
+    async fn ask(
+        &mut self,
+        name: &'static str,
+        request: Builder,
+        body: impl Into<Bytes>,
+        is_good: impl FnOnce(&Answer) -> bool,
+    ) -> Option<Answer> {
+        let fault = |answer: &Answer| (!is_good(answer)).then(|| answer.shown());
+        self.record(name, request, body, fault).await
+    }
+
+    /// Asks for one thing, and records what `fault` says is wrong with the answer. Returns the answer if
+    /// that is nothing.
+    pub async fn record(
         &mut self,
         name: impl Into<Cow<'static, str>>,
         request: Builder,
         body: impl Into<Bytes>,
-        is_good: impl FnOnce(&Answer) -> bool,
+        fault: impl FnOnce(&Answer) -> Option<String>,
     ) -> Option<Answer> {
         let began = Instant::now();
         let answer = self.send(request, body.into()).await;
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let fault = match &answer {
-            Ok(answer) if is_good(answer) => None,
-            Ok(answer) => Some(answer.shown()),
+            Ok(answer) => fault(answer),
             Err(error) => Some(format!("{error:#}")),
         };
         let good = fault.is_none();

@@ -1,12 +1,15 @@
 //! `larder policy`.
 
+mod cases;
+mod new;
+
 use std::{fmt::Write, path::Path};
 
 use anyhow::{Context, bail};
 use larder::{
     config::Config,
     inspect::Inspection,
-    policy_check::{self, Checked, Row},
+    policy_check::{Asked, Checked, Row, check, check_by},
     versions::{Version, Versions},
 };
 use serde_json::json;
@@ -15,6 +18,7 @@ use crate::{
     cli::{PolicyCommand, UseArgs},
     version_commands::{Store, read},
 };
+use cases::Case;
 
 /// The package of the world of policies.
 const PACKAGE: &str = "larder:cache";
@@ -27,20 +31,24 @@ pub(crate) fn run(config: &Config, command: PolicyCommand) -> anyhow::Result<Str
     let data = config.settings.data.as_path();
     let store = Store { data, versions: Versions::of_policy(data) };
     match command {
+        PolicyCommand::New { dir, library } => new::write(&dir, &library),
         PolicyCommand::Inspect { file, json } => inspect(&file, json),
         PolicyCommand::Check { file, json } => {
             let (component, _) = read(&file)?;
-            let Checked { rows, .. } = checked(config, &component)?;
-            let text = if json { in_json(&rows)? } else { in_words(&rows) };
-            if rows.iter().all(Row::is_good) {
-                return Ok(text);
-            }
-            crate::say(&text)?;
-            bail!("{}: does not keep to the protocol", file.display())
+            let Checked { rows, .. } = checked(&file, check(config, &component))?;
+            told(&rows, json, || format!("{}: does not keep to the protocol", file.display()))
+        }
+        PolicyCommand::Test { file, cases, json } => {
+            let asked = cases::read(&cases)?;
+            let (component, _) = read(&file)?;
+            let jobs = asked.iter().map(Case::job).collect();
+            let ask = async |server: &mut Asked| cases::ask(&asked, server).await;
+            let Checked { rows, .. } = checked(&file, check_by(config, &component, jobs, ask))?;
+            told(&rows, json, || format!("{}: not as {} says", file.display(), cases.display()))
         }
         PolicyCommand::Use(UseArgs { file: Some(file), .. }) => {
             let (component, name) = read(&file)?;
-            let checked = checked(config, &component)?;
+            let checked = checked(&file, check(config, &component))?;
             if !checked.is_good() {
                 crate::say(&in_words(&checked.rows))?;
                 bail!("{}: does not keep to the protocol, and is not used", file.display());
@@ -81,9 +89,21 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn checked(config: &Config, component: &[u8]) -> anyhow::Result<Checked> {
+/// Waits for a check of a component.
+fn checked(file: &Path, check: impl Future<Output = anyhow::Result<Checked>>) -> anyhow::Result<Checked> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Box::pin(policy_check::check(config, component)))
+    let checked = runtime.block_on(Box::pin(check));
+    checked.with_context(|| file.display().to_string())
+}
+
+/// Returns what came of it, or prints it and fails.
+fn told(rows: &[Row], as_json: bool, fault: impl FnOnce() -> String) -> anyhow::Result<String> {
+    let text = if as_json { in_json(rows)? } else { in_words(rows) };
+    if rows.iter().all(Row::is_good) {
+        return Ok(text);
+    }
+    crate::say(&text)?;
+    bail!(fault())
 }
 
 fn in_words(rows: &[Row]) -> String {

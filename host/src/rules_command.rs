@@ -116,7 +116,7 @@ fn load(file: &Path) -> anyhow::Result<Arc<Rules>> {
 }
 
 /// A scope as it is written in cases: `NAME=r`, `NAME=w`, `NAME=rw`; without the rest it may be read.
-fn scope(text: &str) -> anyhow::Result<larder_rules::Scope> {
+pub(crate) fn scope(text: &str) -> anyhow::Result<larder_rules::Scope> {
     let (name, mode) = text.rsplit_once('=').unwrap_or((text, "r"));
     ensure!(matches!(mode, "r" | "w" | "rw" | ""), "scope `{text}`: NAME=r, NAME=w or NAME=rw");
     Ok(larder_rules::Scope { name: name.to_owned(), read: mode.contains('r'), write: mode.contains('w') })
