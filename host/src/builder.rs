@@ -196,7 +196,8 @@ impl Builder {
         let _ = connections.set(running.connection_gauge());
         let listen = |socket| ManagementListener::start(socket, tls, router).map_err(StartError::Thread);
         let management = socket.map(listen).transpose()?;
-        let gauges = Gauges::new(settings, &served, running.tls().cloned(), running.connection_gauge());
+        let (tls, gauge) = (running.tls().cloned(), running.connection_gauge());
+        let gauges = Gauges::new(settings, &served, tls, gauge, exchanges.clone());
         let gauges: Arc<dyn Source> = Arc::new(gauges);
         metrics.set_source(&gauges);
         Ok(Larder {

@@ -24,7 +24,7 @@ use self::{handle::Counts, source::Stamps};
 pub(crate) use self::{
     handle::ExchangeHandle,
     policy::{PolicyExchange, PolicyLoader},
-    rules::{NO_RULES, RulesExchange},
+    rules::{NO_RULES, RulesExchange, is_no_rules},
     shadow::{RulesReport, ShadowExchange, run_reports},
     source::{Source, Unreadable, Wanted, known},
 };

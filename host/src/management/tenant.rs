@@ -66,6 +66,8 @@ impl ManagedTenant for OneTenant {
         if !tenant.index.delete_entry(entry.id, &departure).await? {
             return Ok(false);
         }
+        let reason = larder_metrics::removal_reason(&departure.cause);
+        tenant.metrics.count_removed_bytes(reason, entry.size_bytes);
         if let Err(error) = remove_object(tenant, &entry.object).await {
             tracing::warn!(error = %chain(&error), object = %entry.object, "cannot delete the object of a deleted entry; leaving it to the sweep");
         } else if let Err(error) = tenant.removals.flush(&*tenant.index).await {

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     config::Config,
-    exchange::{ExchangeHandle, known},
+    exchange::{ExchangeHandle, NO_RULES, is_no_rules, known},
     larder::Exchanges,
     policy_check, rules_check,
     versions::{ChoiceError, Chooser, Followed, Follower, InForce, Version, Versions},
@@ -19,8 +19,6 @@ use crate::{
 
 /// Longest text of what is wrong, in bytes.
 const MAX_FAULT_BYTES: usize = 8 * 1024;
-/// What no rules are, as a version.
-const NO_RULES: (&[u8], &str) = crate::exchange::NO_RULES;
 
 /// Exchanges policy and rules.
 pub(crate) struct Versioning {
@@ -76,7 +74,7 @@ impl Versioning {
         let is_now = |earlier: &InForce| known.is_some_and(|now| now.digest == earlier.version.digest);
         let earlier = versions.history().into_iter().filter(|earlier| !is_now(earlier));
         let in_force = match &now {
-            Some(now) => Some(told(&versions, now)).filter(|now| now.digest != no_rules().digest),
+            Some(now) => Some(told(&versions, now)).filter(|now| !is_no_rules(&now.digest)),
             None => loaded(),
         };
         Ok(VersionsInfo {
@@ -205,10 +203,6 @@ impl Versioning {
         }
         Ok(())
     }
-}
-
-fn no_rules() -> Version {
-    Version::of(NO_RULES.0, NO_RULES.1)
 }
 
 fn unavailable(error: io::Error) -> Fault {
