@@ -28,7 +28,7 @@ build: toolchain ## Build the server with all storages and databases
 	cargo build $(CARGO_FLAGS)
 
 dist: toolchain ## Build the server as it should run for long: smaller, and less CPU per request; takes some minutes more
-	cargo build --profile dist --locked -p larder
+	LARDER_REVISION="$$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)" cargo build --profile dist --locked -p larder
 
 test: lint unit e2e ## Run all checks and tests
 

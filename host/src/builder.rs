@@ -14,7 +14,7 @@ use crate::{
     error::StartError,
     gauges::Gauges,
     larder::{Exchanges, Larder},
-    management::{self, Live, Managed, ManagementListener, ManagementOnMain},
+    management::{self, Live, Managed, ManagementListener, ManagementOnMain, Versioning},
     scrub::Scrubs,
     server::ServedTenants,
     setup::{
@@ -141,10 +141,10 @@ impl Builder {
         shared.trace(settings)?;
         let (trace, shared) = (shared.trace_files(), Arc::new(shared));
         let tenant = Arc::new(setup::tenant(settings, &shared, authenticator, rules.rules()).await?);
-        let setup::ProvenPolicy { policy, exchange, requests: policy_requests } =
-            Box::pin(policy.prove(&tenant)).await?;
-        let (rules_exchange, rules_requests) = rules.follow(&tenant.rules);
-        let (shadow, shadow_requests) = setup::follow_shadow(settings, &tenant.rules);
+        let setup::ProvenPolicy { policy, exchange, handle } = Box::pin(policy.prove(&tenant)).await?;
+        let (rules_exchange, rules) = rules.follow(&tenant.rules);
+        let (shadow, of_shadow) = setup::follow_shadow(settings, &tenant.rules);
+        let exchanges = Exchanges { policy: handle, rules, shadow: of_shadow };
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;
         setup::claim_storage(&tenant, &config).await;
         let (tenancy, others) = match setup::tenants(settings, &shared, &policy).await? {
@@ -185,6 +185,7 @@ impl Builder {
             registry,
             config: config.clone(),
             scrubs: Scrubs::default(),
+            versions: Versioning::new(&config, Some(exchanges.clone())),
             live: Some(live),
         };
         let router = management::router(managed);
@@ -195,10 +196,10 @@ impl Builder {
         let _ = connections.set(running.connection_gauge());
         let listen = |socket| ManagementListener::start(socket, tls, router).map_err(StartError::Thread);
         let management = socket.map(listen).transpose()?;
-        let gauges = Gauges::new(settings, &served, running.tls().cloned(), running.connection_gauge());
+        let (tls, gauge) = (running.tls().cloned(), running.connection_gauge());
+        let gauges = Gauges::new(settings, &served, tls, gauge, exchanges.clone());
         let gauges: Arc<dyn Source> = Arc::new(gauges);
         metrics.set_source(&gauges);
-        let exchanges = Exchanges { policy: policy_requests, rules: rules_requests, shadow: shadow_requests };
         Ok(Larder {
             running,
             janitor,

@@ -195,6 +195,15 @@ pub(crate) struct NewTenant {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
+    /// Write a crate to begin with: a policy in Rust that overrides parts of Larder's own, and cases.
+    New {
+        /// Where; files that are there are left alone.
+        dir: PathBuf,
+        /// Where the crate `larder-policy` is, which no registry has: the folder `guest` of Larder's sources, or
+        /// the URL of their repository.
+        #[arg(long, value_name = "FOLDER|URL")]
+        library: String,
+    },
     /// Show a component's world, imports, exports, size and digest.
     Inspect {
         /// The component.
@@ -206,8 +215,18 @@ pub(crate) enum PolicyCommand {
     /// Run a component in a server of its own, with data that is thrown away, and ask it what clients ask:
     /// saves, restores, misses, bad requests.
     Check {
-        /// The component.
+        /// The component, or a core module of `wasm32-unknown-unknown`.
         file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send the requests of a file to a component, in a server of its own, and compare the answers.
+    Test {
+        /// The component, or a core module of `wasm32-unknown-unknown`.
+        file: PathBuf,
+        /// The requests, in TOML: what `larder policy new` writes explains itself.
+        cases: PathBuf,
         /// Print JSON.
         #[arg(long)]
         json: bool,

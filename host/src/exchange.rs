@@ -5,24 +5,26 @@
 //! version, puts it in force, and goes back to the one before if the new one fails soon. Knows
 //! neither policies nor rules: what differs is [`Exchanged`].
 
+mod handle;
 mod policy;
 mod rules;
 mod shadow;
 mod source;
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use larder_common::{causes::chain, clock::Clock};
 use tokio::{
     select,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
-use self::source::Stamps;
+use self::{handle::Counts, source::Stamps};
 pub(crate) use self::{
+    handle::ExchangeHandle,
     policy::{PolicyExchange, PolicyLoader},
-    rules::{NO_RULES, RulesExchange},
+    rules::{NO_RULES, RulesExchange, is_no_rules},
     shadow::{RulesReport, ShadowExchange, run_reports},
     source::{Source, Unreadable, Wanted, known},
 };
@@ -32,8 +34,6 @@ use crate::versions::{InForce, Version};
 const WATCH: Duration = Duration::from_secs(2);
 /// How long a version is on trial after its exchange.
 const TRIAL: Duration = Duration::from_secs(60);
-/// The source of a version that a call has brought.
-const BY_CALL: &str = "call";
 
 /// Why a version is not in force.
 pub(crate) type Fault = Box<dyn Error + Send + Sync>;
@@ -95,7 +95,10 @@ pub(crate) struct Exchange<E: Exchanged> {
     /// `None`: the embedding program provides it.
     pub(crate) source: Option<Source>,
     pub(crate) held: Held<E::Loaded>,
-    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
+    requests: mpsc::UnboundedReceiver<Request>,
+    /// What is in force, for others.
+    in_force: watch::Sender<InForce>,
+    counts: Arc<Counts>,
     stamps: Stamps,
     /// What was in force before, and until when it may be needed again.
     trial: Option<(Held<E::Loaded>, Instant)>,
@@ -111,14 +114,15 @@ enum Step {
 }
 
 impl<E: Exchanged> Exchange<E> {
-    pub(crate) fn new(
-        exchanged: E,
-        source: Option<Source>,
-        held: Held<E::Loaded>,
-        requests: mpsc::UnboundedReceiver<Request>,
-    ) -> Self {
+    /// Returns it, and what others have of it.
+    pub(crate) fn new(exchanged: E, source: Option<Source>, held: Held<E::Loaded>) -> (Self, ExchangeHandle) {
+        let (sender, requests) = mpsc::unbounded_channel();
+        let (in_force, record) = watch::channel(held.record.clone());
+        let counts = Arc::new(Counts::default());
+        let handle = ExchangeHandle::new(sender, record, counts.clone(), source.is_some());
         // Of nothing: what has changed since the start began is found by the first look.
-        Self { exchanged, source, held, requests, stamps: Stamps::new(), trial: None }
+        let stamps = Stamps::new();
+        (Self { exchanged, source, held, requests, in_force, counts, stamps, trial: None }, handle)
     }
 
     /// Never returns while the server runs.
@@ -129,7 +133,7 @@ impl<E: Exchanged> Exchange<E> {
             match self.next(&mut ticks).await {
                 Step::Look { is_asked } => self.look(is_asked).await,
                 Step::Put(content, reply) => {
-                    let record = self.record(Source::version(&content, BY_CALL), BY_CALL);
+                    let record = self.record(Source::version(&content, known::BY_CALL), known::BY_CALL);
                     let put = self.take(content, record).await;
                     let _ = reply.send(put.map_err(ExchangeError::Unusable));
                 }
@@ -212,12 +216,8 @@ impl<E: Exchanged> Exchange<E> {
         let what = E::WHAT;
         // For the next start, which may find another file.
         self.written(|source| source.versions.store(&content, &record.version.name).map(drop));
-        let loaded = self.exchanged.load(content, &record.version.name).await?;
-        if let Err(error) = self.exchanged.put(loaded.clone()).await {
-            // Also where the new one runs: one version on all threads.
-            let _ = self.exchanged.put(self.held.loaded.clone()).await;
-            return Err(error);
-        }
+        let loaded = self.put(content, &record.version.name).await.inspect_err(|_| self.counts.refused())?;
+        self.counts.taken();
         tracing::info!(
             version = record.version.short(),
             name = record.version.name,
@@ -230,6 +230,17 @@ impl<E: Exchanged> Exchange<E> {
         let is_on_trial = self.exchanged.may_go_back_to(&before.loaded);
         self.trial = is_on_trial.then(|| (before, Instant::now() + TRIAL));
         Ok(())
+    }
+
+    /// Loads a version and puts it in force. After an error the one before is in force everywhere.
+    async fn put(&self, content: Vec<u8>, name: &str) -> Result<E::Loaded, Fault> {
+        let loaded = self.exchanged.load(content, name).await?;
+        if let Err(error) = self.exchanged.put(loaded.clone()).await {
+            // Also where the new one runs: one version on all threads.
+            let _ = self.exchanged.put(self.held.loaded.clone()).await;
+            return Err(error);
+        }
+        Ok(loaded)
     }
 
     async fn go_back(&mut self, reason: &str) {
@@ -250,6 +261,7 @@ impl<E: Exchanged> Exchange<E> {
             "the new version of the {what} went back by itself: the earlier one is in force again; `larder {command}` tries it again"
         );
         self.reject(&failed, reason);
+        self.counts.went_back();
         self.held = before;
         self.remember();
     }
@@ -258,9 +270,10 @@ impl<E: Exchanged> Exchange<E> {
         InForce { version, source: source.to_owned(), since_ms: Clock::system().now_ms() }
     }
 
-    /// Writes down what is in force.
+    /// Writes down what is in force, and tells it.
     fn remember(&self) {
         self.written(|source| source.versions.record(self.held.record.clone()));
+        self.in_force.send_replace(self.held.record.clone());
     }
 
     /// Writes down what was in force before, if it is not there: a start with the built-in version

@@ -12,17 +12,18 @@ use std::{
 use async_trait::async_trait;
 use larder_common::clock::Clock;
 use larder_index::{Area, UploadId, Within};
-use larder_metrics::{Keys, ShadowCounts, Snapshot, Source};
+use larder_metrics::{InForce, Keys, Pool, ShadowCounts, Snapshot, Source};
 use larder_rules::{Difference, ShadowStatus};
 use parking_lot::Mutex;
 
 use crate::{
     config::Settings,
-    engine::PolicyInForce,
-    larder::served_certificates,
+    exchange::{self, ExchangeHandle},
+    larder::{Exchanges, served_certificates},
     registry::SiteTls,
     server::{ConnectionGauge, ServedTenants, Tenancy},
     tenant::Tenant,
+    versions::Version,
 };
 
 /// Most certificates whose end is told.
@@ -43,7 +44,7 @@ pub(crate) struct Gauges {
     tls: Option<SiteTls>,
     connections: ConnectionGauge,
     started_ms: u64,
-    policy: PolicyInForce,
+    exchanges: Exchanges,
     policy_memory_bytes: u64,
     max_bytes: u64,
     repositories: usize,
@@ -66,15 +67,16 @@ impl Gauges {
         served: &ServedTenants,
         tls: Option<SiteTls>,
         connections: ConnectionGauge,
+        exchanges: Exchanges,
     ) -> Self {
-        let ServedTenants { policy, tenant, tenancy, .. } = served;
+        let ServedTenants { tenant, tenancy, .. } = served;
         Self {
             tenant: tenant.clone(),
             tenancy: tenancy.clone(),
             tls,
             connections,
             started_ms: Clock::system().now_ms(),
-            policy: policy.clone(),
+            exchanges,
             policy_memory_bytes: settings.policy.memory_bytes,
             max_bytes: settings.capacity.max_bytes,
             repositories: settings.metrics.repositories,
@@ -161,6 +163,20 @@ impl Gauges {
         Some(self.max_bytes).filter(|bytes| *bytes > 0)
     }
 
+    fn reserved_bytes(&self) -> Option<u64> {
+        self.tenant.capacity.as_ref().map(|capacity| capacity.shared.leases.unwritten())
+    }
+
+    fn pool(&self) -> Option<Pool> {
+        let connections = self.tenant.index.connections()?;
+        Some(Pool { size: connections.open as u64, waiting: connections.waiting as u64 })
+    }
+
+    fn in_force(&self) -> Vec<InForce> {
+        let Exchanges { policy, rules, shadow } = &self.exchanges;
+        vec![in_force("policy", policy), in_force("rules", rules), in_force("shadow", shadow)]
+    }
+
     fn keys(&self) -> Vec<Keys> {
         let status = self.tenant.tokens.key_status(self.tenant.clock.now_ms());
         let keys = |status: crate::auth::KeyStatus| Keys {
@@ -176,6 +192,15 @@ impl Gauges {
         let tenancy = self.tenancy.as_ref()?;
         Some((tenancy.registry.all().len() as u64, tenancy.pool.taken() as u64))
     }
+}
+
+/// Says what is in force. No rules have no digest.
+fn in_force(of: &'static str, exchange: &ExchangeHandle) -> InForce {
+    let now = exchange.in_force();
+    let swaps = exchange.counts().to_vec();
+    let Version { digest, name } = now.version;
+    let digest = if exchange::is_no_rules(&digest) { String::new() } else { digest };
+    InForce { of, name, digest, since_seconds: seconds(now.since_ms), swaps }
 }
 
 /// Kinds are few: the words of the world of rules.
@@ -213,8 +238,9 @@ impl Source for Gauges {
             longest_idle_seconds: self.longest_idle().await,
             uploads: self.uploads().await,
             policy_memory_limit_bytes: self.policy_memory_bytes,
-            policy_active_since_seconds: seconds(self.started_ms),
-            policy_digest: self.policy.current().digest().to_owned(),
+            uploads_reserved_bytes: self.reserved_bytes(),
+            in_force: self.in_force(),
+            pool: self.pool(),
             shadow: self.tenant.rules.shadow_status().map(shadow_counts),
             keys: self.keys(),
             tenants: self.tenants(),

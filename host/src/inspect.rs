@@ -1,6 +1,9 @@
 //! What a component says about itself, without compiling it.
 
-use wasmparser::{Encoding, Parser, Payload};
+use std::borrow::Cow;
+
+use larder_rules::core_module::{NoWorld, componentize};
+use wasmparser::{Parser, Payload};
 
 /// What a component imports and exports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,29 +17,36 @@ pub struct Inspection {
 /// These bytes are not a WebAssembly component.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAComponent {
-    /// A core module, which is what a compiler makes before it is wrapped.
-    #[error("a core module, not a component: `wasm-tools component new` makes one of it")]
-    Module,
+    /// A core module that says nothing of a world.
+    #[error("a core module without a world: build it with `larder-policy`, or make a component of it")]
+    Module(#[source] Option<NoWorld>),
     /// Damaged, or something else.
     #[error("not a WebAssembly component")]
     Other(#[source] anyhow::Error),
 }
 
 impl Inspection {
-    /// Reads the names of a component's imports and exports.
+    /// Reads the names of a component's imports and exports; of a core module those of the component that
+    /// is made of it.
     ///
     /// # Errors
     /// [`NotAComponent`].
     pub fn of(component: &[u8]) -> Result<Self, NotAComponent> {
+        let made = componentize(component).map_err(|error| NotAComponent::Module(Some(error)))?;
+        let found = Self::of_component(&made)?;
+        if matches!(made, Cow::Owned(_)) && found.exports.is_empty() {
+            return Err(NotAComponent::Module(None));
+        }
+        Ok(found)
+    }
+
+    fn of_component(component: &[u8]) -> Result<Self, NotAComponent> {
         let damaged = |error: wasmparser::BinaryReaderError| NotAComponent::Other(error.into());
         let mut found = Self::default();
         // Components and modules are nested: only the outermost one's are wanted.
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(component) {
             match payload.map_err(damaged)? {
-                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
-                    return Err(NotAComponent::Module);
-                }
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {

@@ -12,12 +12,11 @@ use larder_metrics::{Health, Metrics, Source};
 use larder_common::TenantName;
 use larder_otlp::Exporter;
 use larder_rules::Asker;
-use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use crate::{
     config::ListenAddress,
     descriptors::Shares,
-    exchange::{ExchangeError, Request},
+    exchange::{ExchangeError, ExchangeHandle},
     management::ManagementListener,
     message::QuotaUsage,
     registry::{Registry, SiteTls},
@@ -32,10 +31,11 @@ const LAST_WRITES: Duration = Duration::from_millis(2500);
 const LAST_EXPORT: Duration = Duration::from_millis(1500);
 
 /// What exchanges policy and rules is asked by.
+#[derive(Clone)]
 pub(crate) struct Exchanges {
-    pub(crate) policy: UnboundedSender<Request>,
-    pub(crate) rules: UnboundedSender<Request>,
-    pub(crate) shadow: UnboundedSender<Request>,
+    pub(crate) policy: ExchangeHandle,
+    pub(crate) rules: ExchangeHandle,
+    pub(crate) shadow: ExchangeHandle,
 }
 
 /// A running server. Dropping it does not stop it: call [`Larder::stop`].
@@ -151,10 +151,9 @@ impl Larder {
     /// Looks now whether the files of the policy and the rules have changed, which is otherwise done
     /// every two seconds. Returns at once; the log says what has come of it.
     pub fn reload(&self) {
-        // Fails only while the server stops.
-        let _ = self.exchanges.policy.send(Request::Look);
-        let _ = self.exchanges.rules.send(Request::Look);
-        let _ = self.exchanges.shadow.send(Request::Look);
+        self.exchanges.policy.look();
+        self.exchanges.rules.look();
+        self.exchanges.shadow.look();
     }
 
     /// Puts another policy in force: a WebAssembly component of the cache world, in binary form. It is
@@ -164,10 +163,7 @@ impl Larder {
     /// # Errors
     /// [`ExchangeError`] when it cannot be used: the earlier one stays.
     pub async fn exchange_policy(&self, component: Vec<u8>) -> Result<(), ExchangeError> {
-        let (reply, answer) = oneshot::channel();
-        let request = Request::Put { content: component, reply };
-        self.exchanges.policy.send(request).map_err(|_| ExchangeError::Stopping)?;
-        answer.await.unwrap_or(Err(ExchangeError::Stopping))
+        self.exchanges.policy.put(component).await
     }
 
     /// Lets requests in flight finish within the configured limit, and persists what is in memory,

@@ -6,7 +6,6 @@ mod greeting;
 mod manage;
 #[cfg(feature = "jemalloc")]
 mod memory;
-mod policy_check;
 mod policy_command;
 mod revoke_command;
 mod rules_command;

@@ -1,71 +1,145 @@
 //! Whether a policy component keeps to the protocol: a server of its own, with its data in a
 //! temporary folder, is asked what clients ask.
 
-use std::{convert::Infallible, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow, convert::Infallible, fs, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc,
+    time::Instant,
+};
 
 use anyhow::Context;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, request::Builder};
 use http_body_util::{BodyExt, Full};
-use larder::{Access, Authenticator, Larder, LarderService, Scope, TokenError, config::Config, facts::Facts};
+use larder_common::facts::Facts;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower_service::Service;
 
+use crate::{
+    auth::{Access, Authenticator, Scope, TokenError},
+    config::Config,
+    inspect::Inspection,
+    larder::Larder,
+    server::LarderService,
+};
+
 const SERVICE: &str = "/twirp/github.actions.results.api.v1.CacheService";
-const ORIGIN: &str = "http://cache.invalid";
+/// What the URLs begin with that clients are given.
+pub const ORIGIN: &str = "http://cache.invalid";
+/// The token of the job. That of another one has a dash and its number behind it.
 const TOKEN: &str = "token";
+/// The user agent of the requests, by which a log tells them from those of jobs.
+const AGENT: &str = "larder-policy-check";
 const VERSION: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const CONTENT: &[u8] = b"what a job saves";
 
 /// What was asked, and what was wrong with the answer.
 #[derive(Serialize)]
-pub(crate) struct Row {
-    pub(crate) name: &'static str,
+pub struct Row {
+    /// What was asked.
+    pub name: Cow<'static, str>,
     /// `None`: nothing.
-    pub(crate) fault: Option<String>,
+    pub fault: Option<String>,
     /// How long it took, in microseconds.
-    pub(crate) micros: u64,
+    pub micros: u64,
 }
 
 impl Row {
-    pub(crate) fn is_good(&self) -> bool {
+    /// Returns whether nothing was wrong.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
         self.fault.is_none()
     }
 }
 
 /// What came of a check.
-pub(crate) struct Checked {
-    pub(crate) rows: Vec<Row>,
+pub struct Checked {
+    /// What was asked, in order.
+    pub rows: Vec<Row>,
     /// The folder of the server, with the compiled component.
-    pub(crate) folder: TempDir,
+    pub folder: TempDir,
 }
 
-/// One job, whose token is no secret.
-struct OneJob;
+impl Checked {
+    /// Returns whether nothing was wrong.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.rows.iter().all(Row::is_good)
+    }
 
-#[async_trait::async_trait]
-impl Authenticator for OneJob {
-    async fn authenticate(&self, token: &str) -> Result<Access, TokenError> {
-        if token != TOKEN {
-            return Err(TokenError::BadSignature);
+    /// Moves what the check has compiled to where a server looks for it, which then has nothing to compile.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn keep_compiled(&self, to: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(to)?;
+        for file in fs::read_dir(self.folder.path().join("compiled"))? {
+            let file = file?;
+            let draft = to.join(format!("use.{}.tmp", std::process::id()));
+            fs::copy(file.path(), &draft)?;
+            fs::rename(&draft, to.join(file.file_name()))?;
         }
-        let scope = |name: &str, write| Scope { name: name.to_owned(), read: true, write };
-        Ok(Access {
-            repository: "1".to_owned(),
-            scopes: vec![scope("refs/heads/feature", true), scope("refs/heads/main", false)],
-            expires_ms: u64::MAX,
-            facts: Facts::default(),
-        })
+        Ok(())
     }
 }
 
-/// Asks a policy component. It has the memory and the time that the configuration gives it.
+/// Jobs whose tokens are no secrets.
+struct Jobs(Vec<Access>);
+
+#[async_trait::async_trait]
+impl Authenticator for Jobs {
+    async fn authenticate(&self, token: &str) -> Result<Access, TokenError> {
+        let number = token.strip_prefix(TOKEN).ok_or(TokenError::BadSignature)?;
+        if number.is_empty() {
+            return Ok(job());
+        }
+        let number = number.strip_prefix('-').and_then(|number| number.parse::<usize>().ok());
+        number.and_then(|number| self.0.get(number)).cloned().ok_or(TokenError::BadSignature)
+    }
+}
+
+/// The job that asks: of a branch, which may also read the default branch.
+#[must_use]
+pub fn job() -> Access {
+    let scope = |name: &str, write| Scope { name: name.to_owned(), read: true, write };
+    Access {
+        repository: "1".to_owned(),
+        scopes: vec![scope("refs/heads/feature", true), scope("refs/heads/main", false)],
+        expires_ms: u64::MAX,
+        facts: Facts::default(),
+    }
+}
+
+/// The value of the field `authorization` of a job that was given to [`check_by`].
+#[must_use]
+pub fn authorization(number: usize) -> String {
+    format!("Bearer {TOKEN}-{number}")
+}
+
+/// Asks a policy component what clients ask. It has the memory and the time that the configuration gives it.
 ///
 /// # Errors
 /// When it does not load or start.
-pub(crate) async fn check(config: &Config, component: &[u8]) -> anyhow::Result<Checked> {
+pub async fn check(config: &Config, component: &[u8]) -> anyhow::Result<Checked> {
+    check_by(config, component, Vec::new(), async |asked| {
+        asked.all().await;
+        Ok(())
+    })
+    .await
+}
+
+/// Has a policy component asked by a function, in the name of these jobs.
+///
+/// # Errors
+/// When it does not load or start, and those of the function.
+pub async fn check_by(
+    config: &Config,
+    component: &[u8],
+    jobs: Vec<Access>,
+    ask: impl AsyncFnOnce(&mut Asked) -> anyhow::Result<()>,
+) -> anyhow::Result<Checked> {
+    Inspection::of(component)?;
     let folder = TempDir::new().context("a temporary folder")?;
     let data = folder.path().to_str().context("a temporary folder with a name in UTF-8")?;
     let settings = [("LARDER_DATA", data), ("DEFAULT_ACTIONS_RESULTS_URL", "none"), ("API_BASE_URL", ORIGIN)];
@@ -74,38 +148,56 @@ pub(crate) async fn check(config: &Config, component: &[u8]) -> anyhow::Result<C
     own.settings.policy.memory_bytes = config.settings.policy.memory_bytes;
     own.settings.policy.deadline_ms = config.settings.policy.deadline_ms;
     own.settings.server.threads = 1;
-    let builder = Larder::builder(own).policy(component.to_vec()).authenticator(Arc::new(OneJob));
+    let builder = Larder::builder(own).policy(component.to_vec()).authenticator(Arc::new(Jobs(jobs)));
     let larder = builder.without_listener().build().await?;
     let mut asked = Asked { service: larder.service(), rows: Vec::new() };
-    asked.all().await;
+    let all_asked = ask(&mut asked).await;
     let rows = asked.rows;
     drop(asked.service);
     let stopped = tokio::task::spawn_blocking(|| larder.stop());
     stopped.await.context("stopping")?;
+    all_asked?;
     Ok(Checked { rows, folder })
 }
 
-struct Asked {
+/// A server that is asked, and what came of it.
+pub struct Asked {
     service: LarderService,
     rows: Vec<Row>,
 }
 
-struct Answer {
+/// What was answered.
+pub struct Answer {
     status: StatusCode,
     body: Bytes,
 }
 
 impl Answer {
+    /// Returns the status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the body as text.
+    #[must_use]
+    pub fn body_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    fn text(&self, member: &str) -> Option<String> {
+    /// A text in the JSON of the body.
+    #[must_use]
+    pub fn text(&self, member: &str) -> Option<String> {
         self.json()[member].as_str().map(str::to_owned)
     }
 
-    /// What was wrong, for people.
-    fn shown(&self) -> String {
+    /// What was answered, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
         let text: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
         format!("got {} {text}", self.status.as_u16())
     }
@@ -141,21 +233,34 @@ impl Asked {
         body: impl Into<Bytes>,
         is_good: impl FnOnce(&Answer) -> bool,
     ) -> Option<Answer> {
+        let fault = |answer: &Answer| (!is_good(answer)).then(|| answer.shown());
+        self.record(name, request, body, fault).await
+    }
+
+    /// Asks for one thing, and records what `fault` says is wrong with the answer. Returns the answer if
+    /// that is nothing.
+    pub async fn record(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        request: Builder,
+        body: impl Into<Bytes>,
+        fault: impl FnOnce(&Answer) -> Option<String>,
+    ) -> Option<Answer> {
         let began = Instant::now();
         let answer = self.send(request, body.into()).await;
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let fault = match &answer {
-            Ok(answer) if is_good(answer) => None,
-            Ok(answer) => Some(answer.shown()),
+            Ok(answer) => fault(answer),
             Err(error) => Some(format!("{error:#}")),
         };
         let good = fault.is_none();
-        self.rows.push(Row { name, fault, micros });
+        self.rows.push(Row { name: name.into(), fault, micros });
         answer.ok().filter(|_| good)
     }
 
     async fn send(&mut self, request: Builder, body: Bytes) -> anyhow::Result<Answer> {
-        let request = request.header("host", "cache.invalid").body(Full::new(body))?;
+        let request = request.header("host", "cache.invalid").header("user-agent", AGENT);
+        let request = request.body(Full::new(body))?;
         let Ok::<_, Infallible>(response) = self.service.call(request).await;
         let (head, body) = response.into_parts();
         let body = body.collect().await.context("the body of the answer")?.to_bytes();

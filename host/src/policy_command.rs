@@ -1,20 +1,24 @@
 //! `larder policy`.
 
-use std::{fmt::Write, fs, os::unix::fs::DirBuilderExt, path::Path};
+mod cases;
+mod new;
 
-use anyhow::{Context, bail, ensure};
+use std::{fmt::Write, path::Path};
+
+use anyhow::{Context, bail};
 use larder::{
     config::Config,
     inspect::Inspection,
+    policy_check::{Asked, Checked, Row, check, check_by},
     versions::{Version, Versions},
 };
 use serde_json::json;
 
 use crate::{
     cli::{PolicyCommand, UseArgs},
-    policy_check::{Checked, Row},
     version_commands::{Store, read},
 };
+use cases::Case;
 
 /// The package of the world of policies.
 const PACKAGE: &str = "larder:cache";
@@ -27,26 +31,29 @@ pub(crate) fn run(config: &Config, command: PolicyCommand) -> anyhow::Result<Str
     let data = config.settings.data.as_path();
     let store = Store { data, versions: Versions::of_policy(data) };
     match command {
+        PolicyCommand::New { dir, library } => new::write(&dir, &library),
         PolicyCommand::Inspect { file, json } => inspect(&file, json),
         PolicyCommand::Check { file, json } => {
             let (component, _) = read(&file)?;
-            let Checked { rows, .. } = checked(config, &component)?;
-            let text = if json { in_json(&rows)? } else { in_words(&rows) };
-            if rows.iter().all(Row::is_good) {
-                return Ok(text);
-            }
-            crate::say(&text)?;
-            bail!("{}: does not keep to the protocol", file.display())
+            let Checked { rows, .. } = checked(&file, check(config, &component))?;
+            told(&rows, json, || format!("{}: does not keep to the protocol", file.display()))
+        }
+        PolicyCommand::Test { file, cases, json } => {
+            let asked = cases::read(&cases)?;
+            let (component, _) = read(&file)?;
+            let jobs = asked.iter().map(Case::job).collect();
+            let ask = async |server: &mut Asked| cases::ask(&asked, server).await;
+            let Checked { rows, .. } = checked(&file, check_by(config, &component, jobs, ask))?;
+            told(&rows, json, || format!("{}: not as {} says", file.display(), cases.display()))
         }
         PolicyCommand::Use(UseArgs { file: Some(file), .. }) => {
             let (component, name) = read(&file)?;
-            let Checked { rows, folder } = checked(config, &component)?;
-            if !rows.iter().all(Row::is_good) {
-                crate::say(&in_words(&rows))?;
+            let checked = checked(&file, check(config, &component))?;
+            if !checked.is_good() {
+                crate::say(&in_words(&checked.rows))?;
                 bail!("{}: does not keep to the protocol, and is not used", file.display());
             }
-            // The server then has nothing to compile.
-            keep_compiled(&folder.path().join("compiled"), &data.join("compiled"))?;
+            checked.keep_compiled(&data.join("compiled")).context("the folder of compiled components")?;
             store.choose(&component, &name)
         }
         PolicyCommand::Use(UseArgs { file: None, .. }) => store.choose_none(),
@@ -82,10 +89,21 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn checked(config: &Config, component: &[u8]) -> anyhow::Result<Checked> {
-    Inspection::of(component)?;
+/// Waits for a check of a component.
+fn checked(file: &Path, check: impl Future<Output = anyhow::Result<Checked>>) -> anyhow::Result<Checked> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Box::pin(crate::policy_check::check(config, component)))
+    let checked = runtime.block_on(Box::pin(check));
+    checked.with_context(|| file.display().to_string())
+}
+
+/// Returns what came of it, or prints it and fails.
+fn told(rows: &[Row], as_json: bool, fault: impl FnOnce() -> String) -> anyhow::Result<String> {
+    let text = if as_json { in_json(rows)? } else { in_words(rows) };
+    if rows.iter().all(Row::is_good) {
+        return Ok(text);
+    }
+    crate::say(&text)?;
+    bail!(fault())
 }
 
 fn in_words(rows: &[Row]) -> String {
@@ -103,21 +121,4 @@ fn in_words(rows: &[Row]) -> String {
 
 fn in_json(rows: &[Row]) -> anyhow::Result<String> {
     Ok(format!("{:#}\n", serde_json::to_value(rows)?))
-}
-
-/// Moves what the check has compiled to where the server looks for it.
-fn keep_compiled(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(to)
-        .context("the folder of compiled components")?;
-    for file in fs::read_dir(from)? {
-        let file = file?;
-        let (name, draft) = (file.file_name(), to.join(format!("use.{}.tmp", std::process::id())));
-        fs::copy(file.path(), &draft)?;
-        fs::rename(&draft, to.join(name))?;
-    }
-    ensure!(to.is_dir(), "the folder of compiled components is gone");
-    Ok(())
 }

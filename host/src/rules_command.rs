@@ -1,7 +1,6 @@
 //! `larder rules`: write rules, check and test them, and exchange those of a running server.
 
 mod cases;
-mod check;
 mod new;
 mod plot;
 mod replay;
@@ -12,6 +11,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context, bail, ensure};
 use larder::{
     config::{Config, user_cache},
+    rules_check,
     versions::Versions,
 };
 use larder_rules::{Rules, RulesError, Source};
@@ -34,7 +34,7 @@ pub(crate) fn run(
     match command {
         RulesCommand::New { dir, lang } => new::write(&dir, lang),
         RulesCommand::Check { file, json } => {
-            let checked = check::check(&load(&file)?);
+            let checked = rules_check::check(&load(&file)?);
             let text = if json { checked.in_json()? } else { checked.in_words() };
             failing(text, checked.failed(), "of the checks failed")
         }
@@ -83,7 +83,7 @@ fn use_rules(config: &Config, args: RulesUseArgs) -> anyhow::Result<String> {
 /// Loads rules, and fails where they do not pass their check.
 fn load_checked(file: &Path) -> anyhow::Result<Arc<Rules>> {
     let rules = load(file)?;
-    let checked = check::check(&rules);
+    let checked = rules_check::check(&rules);
     if checked.failed() > 0 {
         say(&checked.in_words())?;
         bail!("{}: failed its check, and is not used", file.display());
@@ -116,7 +116,7 @@ fn load(file: &Path) -> anyhow::Result<Arc<Rules>> {
 }
 
 /// A scope as it is written in cases: `NAME=r`, `NAME=w`, `NAME=rw`; without the rest it may be read.
-fn scope(text: &str) -> anyhow::Result<larder_rules::Scope> {
+pub(crate) fn scope(text: &str) -> anyhow::Result<larder_rules::Scope> {
     let (name, mode) = text.rsplit_once('=').unwrap_or((text, "r"));
     ensure!(matches!(mode, "r" | "w" | "rw" | ""), "scope `{text}`: NAME=r, NAME=w or NAME=rw");
     Ok(larder_rules::Scope { name: name.to_owned(), read: mode.contains('r'), write: mode.contains('w') })

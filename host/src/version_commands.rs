@@ -1,21 +1,11 @@
 //! `use`, `rollback` and `status`, of policies and of rules: on the data directory of a server, which
 //! follows when it runs.
 
-use std::{
-    fmt::Write,
-    fs::{File, TryLockError},
-    path::Path,
-    thread::sleep,
-    time::Duration,
-};
+use std::{fmt::Write, path::Path};
 
-use anyhow::{Context, bail, ensure};
-use larder::versions::{Version, Versions};
+use anyhow::{Context, ensure};
+use larder::versions::{Chooser, Followed, Version, Versions};
 use serde_json::json;
-
-/// How long a running server is waited for. It compiles what it does not have yet.
-const FOLLOWED_WITHIN: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The versions of one kind, of one server.
 pub(crate) struct Store<'a> {
@@ -26,14 +16,13 @@ pub(crate) struct Store<'a> {
 impl Store<'_> {
     /// Chooses a version that was checked, and waits for the running server.
     pub(crate) fn choose(&self, content: &[u8], name: &str) -> anyhow::Result<String> {
-        let version = self.versions.store(content, name).context("storing the version")?;
-        self.put(&version)
+        Ok(told(&self.chooser().choose(content, name, &())?))
     }
 
     /// The same of what is not in force, but beside it. No content: nothing.
     pub(crate) fn choose_beside(&self, content: &[u8], name: &str, label: &str) -> anyhow::Result<String> {
-        let version = self.versions.store(content, name).context("storing the version")?;
-        let then = if self.follow(&version)? { "" } else { "; from the next start on" };
+        let (version, followed) = self.chooser().choose(content, name, &())?;
+        let then = if followed == Followed::InForce { "" } else { "; from the next start on" };
         Ok(if content.is_empty() {
             format!("{label}: nothing{then}\n")
         } else {
@@ -43,47 +32,19 @@ impl Store<'_> {
 
     /// Chooses what was in force before.
     pub(crate) fn roll_back(&self) -> anyhow::Result<String> {
-        let history = self.versions.history();
-        let good = |version: &Version| self.versions.rejection(version).is_none();
-        let before = history.iter().skip(1).map(|known| &known.version).find(|version| good(version));
-        let Some(before) = before.cloned() else { bail!("nothing was in force before") };
-        self.put(&before)
+        Ok(told(&self.chooser().roll_back(None, &())?))
     }
 
     /// Leaves it to the configuration.
     pub(crate) fn choose_none(&self) -> anyhow::Result<String> {
-        self.versions.choose_none()?;
+        self.chooser().choose_none(&())?;
         let follows =
             if self.is_running()? { "the server follows within seconds" } else { "from the next start on" };
         Ok(format!("what the configuration says holds; {follows}\n"))
     }
 
-    fn put(&self, version: &Version) -> anyhow::Result<String> {
-        let named = format!("{} {}", version.short(), version.name);
-        Ok(if self.follow(version)? {
-            format!("in force: {named}\n")
-        } else {
-            format!("chosen: {named}; in force from the next start on\n")
-        })
-    }
-
-    /// Chooses a version, and waits until the running server has it. Returns whether one runs.
-    fn follow(&self, version: &Version) -> anyhow::Result<bool> {
-        self.versions.choose(version)?;
-        let named = format!("{} {}", version.short(), version.name);
-        if !self.is_running()? {
-            return Ok(false);
-        }
-        for _ in 0..FOLLOWED_WITHIN.as_millis() / PAUSE.as_millis() {
-            if self.versions.history().first().is_some_and(|known| known.version.digest == version.digest) {
-                return Ok(true);
-            }
-            if let Some(reason) = self.versions.rejection(version) {
-                bail!("the server cannot use {named}: {reason}");
-            }
-            sleep(PAUSE);
-        }
-        bail!("chosen: {named}, but the running server has not taken it within a minute; its log says why")
+    fn chooser(&self) -> Chooser<'_> {
+        Chooser { data: self.data, versions: self.versions.clone() }
     }
 
     /// Says what is in force, what was, and what went back.
@@ -129,16 +90,16 @@ impl Store<'_> {
 
     /// Whether a server has the data directory.
     pub(crate) fn is_running(&self) -> anyhow::Result<bool> {
-        let lock = match File::open(self.data.join("larder.lock")) {
-            Ok(lock) => lock,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error).context("looking whether the server runs"),
-        };
-        match lock.try_lock_shared() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(error).context("looking whether the server runs"),
-        }
+        self.chooser().is_running().context("looking whether the server runs")
+    }
+}
+
+/// Says what has become of a choice.
+fn told((version, followed): &(Version, Followed)) -> String {
+    let named = format!("{} {}", version.short(), version.name);
+    match followed {
+        Followed::InForce => format!("in force: {named}\n"),
+        Followed::AtNextStart => format!("chosen: {named}; in force from the next start on\n"),
     }
 }
 

@@ -5,6 +5,8 @@
 //! `larder policy` and `larder rules` write the choice, and the running server the rest, so that no
 //! file has two writers. Everything is written beside its place and renamed.
 
+mod choice;
+
 use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions},
@@ -17,6 +19,8 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use larder_common::clock::Clock;
 use serde::{Deserialize, Serialize};
+
+pub use self::choice::{ChoiceError, Chooser, Followed, Follower};
 
 /// Versions that were in force that are kept.
 const KEPT: usize = 5;
@@ -136,6 +140,11 @@ impl Versions {
     /// When it cannot be written.
     pub fn choose(&self, version: &Version) -> io::Result<()> {
         remove(&self.rejection_file(version))?;
+        self.write_choice(version)
+    }
+
+    /// The same, and a rejection of it stays.
+    fn write_choice(&self, version: &Version) -> io::Result<()> {
         self.write(CHOSEN, &serde_json::to_vec(version)?)
     }
 
@@ -164,6 +173,17 @@ impl Versions {
     pub fn history(&self) -> Vec<InForce> {
         let read = fs::read(self.dir.join(HISTORY)).ok();
         read.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// Returns what was in force before `now`, and did not go back by itself. Without `now`: before what the
+    /// history has first.
+    #[must_use]
+    pub fn previous(&self, now: Option<&Version>) -> Option<InForce> {
+        let history = self.history();
+        let now = now.or(history.first().map(|first| &first.version))?.digest.clone();
+        let is_good =
+            |known: &InForce| known.version.digest != now && self.rejection(&known.version).is_none();
+        history.into_iter().find(is_good)
     }
 
     /// Records that a version is in force from now on, and forgets the oldest ones.

@@ -88,7 +88,7 @@ fn a_component_is_inspected_and_checked() {
         "{checked}"
     );
     fs::write(dir.join("module.wasm"), b"\0asm\x01\0\0\0").unwrap();
-    assert!(bad(dir, &["policy", "check", "module.wasm"]).contains("a core module, not a component"));
+    assert!(bad(dir, &["policy", "check", "module.wasm"]).contains("a core module without a world"));
     // Nothing of a server is left behind.
     assert!(!dir.join("data").exists());
 }
@@ -117,5 +117,139 @@ fn a_running_server_takes_what_is_used_and_goes_back() {
     // It is what the next server starts with.
     let server = Server::start(dir);
     assert!(good(dir, &["policy", "status"]).contains("in force"));
+    drop(server);
+}
+
+/// The bytes with each such part replaced by another of the same length.
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    for at in 0..=out.len() - from.len() {
+        if out[at..].starts_with(from) {
+            out[at..at + to.len()].copy_from_slice(to);
+        }
+    }
+    out
+}
+
+#[test]
+fn a_component_of_another_world_is_refused_with_its_version() {
+    let dir = TempDir::new().unwrap();
+    let older = replace(BUILT_IN_POLICY, b"@0.6.0", b"@0.5.0");
+    assert_ne!(older, BUILT_IN_POLICY);
+    fs::write(dir.path().join("older.wasm"), older).unwrap();
+    for command in ["check", "use"] {
+        let refused = bad(dir.path(), &["policy", command, "older.wasm"]);
+        assert!(
+            refused.contains("older.wasm: ")
+                && refused.contains("made for larder:cache@0.5.0; this server takes 0.6.0"),
+            "{refused}"
+        );
+    }
+    // A world of somebody else's has no version of this one.
+    fs::write(dir.path().join("empty.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
+    let refused = bad(dir.path(), &["policy", "check", "empty.wasm"]);
+    assert!(refused.contains("does not fit the world larder:cache/cache@0.6.0"), "{refused}");
+}
+
+#[test]
+fn cases_are_sent_in_order_and_what_is_wrong_is_said() {
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    fs::write(dir.join("policy.wasm"), BUILT_IN_POLICY).unwrap();
+    fs::write(dir.join("text.wasm"), "text").unwrap();
+    let test = |cases: &str| {
+        fs::write(dir.join("cases.toml"), cases).unwrap();
+        let output = larder(dir, &["policy", "test", "policy.wasm", "cases.toml"]);
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        (output.status.code(), text)
+    };
+    let path = "path = \"/twirp/github.actions.results.api.v1.CacheService/CreateCacheEntry\"";
+    let create = format!(
+        "[[request]]\nname = \"reserve\"\nmethod = \"POST\"\n{path}\n\
+        headers = {{ content-type = \"application/json\" }}\nbody = '{{\"key\": \"k\", \"version\": \"v\"}}'\n"
+    );
+    let kept = "status = 200\nkeep = { url = \"signed_upload_url\" }\n";
+    let upload = "[[request]]\nname = \"upload\"\nmethod = \"PUT\"\npath = \"${url}\"\n\
+        headers = { x-ms-blob-type = \"BlockBlob\" }\nbody = \"x\"\nstatus = 201\n";
+    let (status, text) = test(&format!("{create}{kept}{upload}"));
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.starts_with("ok    reserve (") && text.ends_with("2 good, 0 failed\n"), "{text}");
+    // Another job may not do so: which case, what was expected, and what came.
+    let reader = format!("{create}scopes = [\"refs/heads/main=r\"]\nstatus = 200\ncontains = \"signed\"\n");
+    let (status, text) = test(&reader);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.starts_with("FAIL  reserve: expected 200 with `signed`, got 403 {\""), "{text}");
+    assert!(text.ends_with("larder: policy.wasm: not as cases.toml says\n"), "{text}");
+    for (cases, why) in [
+        (upload.to_owned(), "the request `upload`: `${url}`: no request before it"),
+        (format!("{create}state = 200\n"), "unknown field `state`"),
+        (create.clone(), "missing field `status`"),
+        (format!("{create}status = 99\n"), "the request `reserve`: status 99"),
+        (format!("{create}scopes = [\"a=x\"]\nstatus = 200\n"), "scope `a=x`"),
+        (String::new(), "cases.toml: has no [[request]]"),
+    ] {
+        let (status, text) = test(&cases);
+        assert!(status == Some(1) && text.contains(why), "{why}: {status:?} {text}");
+    }
+    let test = |file: &str, cases: &str| bad(dir, &["policy", "test", file, cases]);
+    assert!(test("policy.wasm", "none.toml").contains("none.toml: cannot be read"));
+    fs::write(dir.join("cases.toml"), upload.replace("${url}", "/")).unwrap();
+    assert!(test("none.wasm", "cases.toml").contains("none.wasm: cannot be read"));
+    assert!(test("text.wasm", "cases.toml").contains("text.wasm: not a WebAssembly component"));
+    assert_eq!(larder(dir, &["policy", "test", "policy.wasm"]).status.code(), Some(2));
+}
+
+/// Builds the crate in `dir` with the toolchain, the versions, the profile and the products of the build of the
+/// built-in policy, so that little is left to build. Returns the core module.
+fn built(dir: &Path) -> Vec<u8> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
+    let workspace = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let profile = workspace.split_once("\n[profile.guest]\n").unwrap().1;
+    let manifest = fs::read_to_string(dir.join("Cargo.toml")).unwrap();
+    let manifest = format!("{manifest}\n[profile.guest]\noverflow-checks = true\n{profile}");
+    fs::write(dir.join("Cargo.toml"), manifest).unwrap();
+    let target = Path::new(env!("CARGO_BIN_EXE_larder")).parent().unwrap().join("guest-target");
+    let mut build = Command::new(root.join("tests/scripts/cargo-wasm.sh"));
+    build.current_dir(dir).env("WASM_TARGET_DIR", &target).env("WASM_PROFILE", "guest");
+    let output = build.env("CARGO_NET_OFFLINE", "true").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::read(target.join("wasm32-unknown-unknown/guest/policy.wasm")).unwrap()
+}
+
+#[test]
+fn a_new_policy_builds_and_passes_its_cases() {
+    // Always the same folder: so what was built for it is built once.
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new-policy");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    let dir = dir.as_path();
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest").canonicalize().unwrap();
+    let library = library.to_str().unwrap();
+    let told = good(dir, &["policy", "new", "mine", "--library", library]);
+    assert!(told.contains("cargo build --release --target wasm32-unknown-unknown\n"), "{told}");
+    let again = bad(dir, &["policy", "new", "mine", "--library", "https://x.invalid/l"]);
+    assert!(again.contains("mine/Cargo.toml: is there already"), "{again}");
+    let other = bad(dir, &["policy", "new", "other", "--library", "."]);
+    assert!(other.contains("is not the crate larder-policy") && !dir.join("other").exists(), "{other}");
+    fs::write(dir.join("policy.wasm"), built(&dir.join("mine"))).unwrap();
+    assert!(good(dir, &["policy", "inspect", "policy.wasm"]).starts_with("world    larder:cache@0.6.0\n"));
+    assert!(good(dir, &["policy", "check", "policy.wasm"]).ends_with(" good, 0 failed\n"));
+    let tested = good(dir, &["policy", "test", "policy.wasm", "mine/cases.toml"]);
+    assert!(tested.ends_with("4 good, 0 failed\n"), "{tested}");
+    // Without it the server's own policy answers, which knows none of this.
+    fs::write(dir.join("larder.wasm"), BUILT_IN_POLICY).unwrap();
+    let output = larder(dir, &["policy", "test", "larder.wasm", "mine/cases.toml"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("FAIL  a route of its own: expected 200 with `hello`, got 404 "), "{text}");
+    assert!(
+        text.contains("FAIL  a key that is not saved: expected 403 with `are not saved`, got 200 "),
+        "{text}"
+    );
+    // A server takes the core module as it is.
+    let server = Server::start(dir);
+    let used = good(dir, &["policy", "use", "policy.wasm"]);
+    assert!(used.starts_with("in force: ") && used.ends_with(" policy.wasm\n"), "{used}");
     drop(server);
 }

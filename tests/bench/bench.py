@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cache import SERVICE, VERSION, Cache, block_target, mint_token
 from drivers import measure_drivers, measure_s3_blocks, missing_services
+from metrics import measure_metrics
 from processes import start_bare, start_larder, start_nginx
 from rules import measure_rules
 from transfers import MIB, Connection, at_once, timed
@@ -154,6 +155,11 @@ def cpu_per_request(server, cache, key, seconds):
 def measure_with_rules(options, directory):
     """What rules cost a look-up; rules.py."""
     return measure_rules(options, directory, SECRET, random_file, cpu_per_request, row)
+
+
+def measure_with_metrics(options, directory):
+    """What metrics cost a look-up, and what a scrape costs; metrics.py."""
+    return measure_metrics(options, directory, SECRET, random_file, cpu_per_request, row)
 
 
 def measure_transfers(options, directory):
@@ -435,6 +441,7 @@ def print_table(rows):
 MEASUREMENTS = {
     "lookup": measure_lookup,
     "rules": measure_with_rules,
+    "metrics": measure_with_metrics,
     "traces": measure_traces,
     "transfers": measure_transfers,
     "digests": measure_digests,

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use larder_tests::{Job, Response, TestServer, token_with};
+use larder::{BUILT_IN_POLICY, versions::Version};
+use larder_tests::{HOSTILE_POLICY, Job, Response, TestServer, token, token_with};
 use serde_json::{Value, json};
 
 const KEY: &str = "the key of an administrator";
@@ -15,12 +16,17 @@ const WITH_KEY: [(&str, &str); 2] =
 
 /// Asks the API at an origin.
 async fn ask(base: &str, method: &str, path: &str, key: Option<&str>, body: &Value) -> Response {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    send(base, method, path, key, body.into_bytes()).await
+}
+
+/// The same with a body of any kind.
+async fn send(base: &str, method: &str, path: &str, key: Option<&str>, body: Vec<u8>) -> Response {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let mut request = http::Request::builder().method(method).uri(format!("{base}{path}"));
     if let Some(key) = key {
         request = request.header("authorization", format!("Bearer {key}"));
     }
-    let body = if body.is_null() { String::new() } else { body.to_string() };
     let response = client.request(request.body(Full::new(bytes::Bytes::from(body))).unwrap()).await.unwrap();
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
@@ -139,4 +145,114 @@ async fn the_configuration_has_no_secrets() {
     let text = config.text().to_owned();
     assert!(!text.contains(KEY) && !text.contains(larder_tests::SECRET), "{text}");
     assert_eq!(config.json()["management"]["key"], "***");
+}
+
+/// The built-in policy as another component: with a custom section of this content.
+fn variant(mark: u8) -> Vec<u8> {
+    let mut component = BUILT_IN_POLICY.to_vec();
+    component.extend([0, 3, 1, b'x', mark]);
+    component
+}
+
+/// A request shows which policy is in force: the hostile one of the tests knows `/fine`.
+#[tokio::test]
+async fn a_policy_is_exchanged_rolled_back_and_left_to_the_configuration() {
+    let server = TestServer::start(&[WITH_KEY[0], WITH_KEY[1], ("LARDER_THREADS", "1")]).await;
+    let base = own_listener(&server);
+    let is_hostile = async || server.get("/fine").await.status == 200;
+    let built_in = get(&base, "/api/v1/policies").await;
+    assert_eq!(
+        (built_in["in_force"]["source"].clone(), built_in["previous"].clone(), built_in["chosen"].clone()),
+        (json!("built in"), json!(null), json!(null))
+    );
+    let put = async |content: &[u8]| {
+        send(&base, "POST", "/api/v1/policies/use?name=p.wasm", Some(KEY), content.to_vec()).await
+    };
+    for (content, why) in [
+        (&b"half a comp"[..], "not a WebAssembly component"),
+        (HOSTILE_POLICY, "does not keep to the protocol"),
+    ] {
+        let refused = put(content).await;
+        assert_eq!(refused.status, 422, "{}", refused.text());
+        assert!(refused.text().contains(why), "{}", refused.text());
+        assert!(!is_hostile().await);
+        assert_eq!(get(&base, "/api/v1/policies").await, built_in, "nothing has changed");
+    }
+    let nothing = send(&base, "POST", "/api/v1/policies/rollback", Some(KEY), Vec::new()).await;
+    assert_eq!((nothing.status.as_u16(), nothing.json()["error"]["code"].clone()), (409, json!("conflict")));
+
+    server.larder().exchange_policy(HOSTILE_POLICY.to_vec()).await.unwrap();
+    assert!(is_hostile().await);
+    let hostile = get(&base, "/api/v1/policies").await["in_force"].clone();
+    assert_eq!(hostile["source"], "call");
+    let used = put(&variant(1)).await;
+    assert_eq!(used.status, 200, "{}", used.text());
+    let used = used.json();
+    assert_eq!(
+        (used["name"].clone(), used["source"].clone(), used["digest"].clone()),
+        (json!("p.wasm"), json!("chosen"), json!(Version::of(&variant(1), "").digest))
+    );
+    assert!(!is_hostile().await);
+    let told = get(&base, "/api/v1/policies").await;
+    assert_eq!(
+        (told["in_force"].clone(), told["chosen"]["digest"].clone()),
+        (used.clone(), used["digest"].clone())
+    );
+    assert_eq!(told["previous"]["digest"], hostile["digest"]);
+
+    let back = send(&base, "POST", "/api/v1/policies/rollback", Some(KEY), Vec::new()).await;
+    assert_eq!((back.status.as_u16(), back.json()["digest"].clone()), (200, hostile["digest"].clone()));
+    assert!(is_hostile().await);
+    let configured = send(&base, "DELETE", "/api/v1/policies/use", Some(KEY), Vec::new()).await;
+    assert_eq!((configured.status.as_u16(), configured.json()["source"].clone()), (200, json!("built in")));
+    assert!(!is_hostile().await);
+    assert_eq!(get(&base, "/api/v1/policies").await["chosen"], json!(null));
+}
+
+#[tokio::test]
+async fn rules_are_exchanged_rolled_back_and_put_in_the_shadow() {
+    const ONLY_READ: &str = include_str!("../../examples/rules/pull-requests-read.js");
+    let server = TestServer::start(&WITH_KEY).await;
+    let base = own_listener(&server);
+    let job = Job::with_token(&server, &token("1", &[("refs/pull/7/merge", 3), ("refs/heads/main", 1)]));
+    let may_save =
+        async |key: &str| job.call_about("CreateCacheEntry", key, json!({})).await.json()["ok"] == true;
+    let change = async |method: &str, path: &str, content: &str| {
+        send(&base, method, &format!("/api/v1/rules/{path}"), Some(KEY), content.into()).await
+    };
+    assert!(may_save("before").await);
+    let used = change("POST", "use?name=only-read.js", ONLY_READ).await;
+    assert_eq!(used.status, 200, "{}", used.text());
+    assert!(!may_save("after").await);
+    let told = get(&base, "/api/v1/rules/versions").await;
+    assert_eq!(
+        (told["in_force"].clone(), told["previous"]["name"].clone()),
+        (used.json(), json!("no rules"))
+    );
+    for (content, why) in [
+        ("export const access = {", "bad.js:1"),
+        ("export const access = { admit() { throw new Error('never') } }", "bad.js failed its check"),
+        ("export const other = {}", "none of `access`"),
+    ] {
+        let refused = change("POST", "use?name=bad.js", content).await;
+        assert_eq!(refused.status, 422, "{}", refused.text());
+        assert!(refused.text().contains(why), "{}", refused.text());
+        assert_eq!(get(&base, "/api/v1/rules/versions").await, told, "nothing has changed");
+    }
+    assert!(!may_save("after-bad-ones").await);
+    let key = json!({ "name": "deleter", "role": "delete" });
+    let lower = ask(&base, "POST", "/api/v1/keys", Some(KEY), &key).await.json()["key"].clone();
+    let denied = send(&base, "POST", "/api/v1/rules/rollback", lower.as_str(), Vec::new()).await;
+    assert_eq!(denied.status, 403);
+    assert!(!may_save("after-a-lower-key").await);
+    assert_eq!(change("POST", "rollback", "").await.status, 200);
+    assert!(may_save("rolled-back").await);
+
+    assert_eq!(get(&base, "/api/v1/rules/shadow").await["in_force"], json!(null));
+    let shadow = change("POST", "shadow?name=only-read.js", ONLY_READ).await;
+    assert_eq!(shadow.status, 200, "{}", shadow.text());
+    assert_eq!(get(&base, "/api/v1/rules").await["shadow"]["digest"], shadow.json()["digest"]);
+    assert!(may_save("beside-the-shadow").await);
+    assert_eq!(change("DELETE", "shadow", "").await.status, 200);
+    assert_eq!(get(&base, "/api/v1/rules").await["shadow"], json!(null));
 }

@@ -78,8 +78,8 @@ async fn a_save_and_restores_are_counted_by_what_became_of_them() {
     assert!(value(&text, "larder_connections") >= 1.0);
     assert_eq!(value(&text, "larder_entries"), 1.0);
     assert!(text.contains("larder_longest_idle_seconds "));
-    assert!(value(&text, r#"larder_sent_bytes_total{dialect="v2"}"#) >= 7.0);
-    assert!(value(&text, r#"larder_received_bytes_total{dialect="v2"}"#) >= 7.0);
+    assert!(value(&text, r#"larder_sent_bytes_total{dialect="v2",path="proxied"}"#) >= 7.0);
+    assert!(value(&text, r#"larder_received_bytes_total{dialect="v2",path="proxied"}"#) >= 7.0);
     // Nothing of what identifies a job, an entry or a branch is in a label.
     for secret in ["Linux-cargo-1", BRANCH, "refs/", &named[..20], "content"] {
         assert!(!text.contains(secret), "{secret}:\n{text}");

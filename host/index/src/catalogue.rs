@@ -56,6 +56,15 @@ impl EntryOrder {
     }
 }
 
+/// The connections of this process to a database server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Open ones, in use or idle.
+    pub open: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
+}
+
 /// A part of [`Index`](crate::Index): what operators ask, and no job. An index without it makes the
 /// management API and the command line less useful, and changes nothing for jobs.
 #[async_trait]
@@ -63,6 +72,11 @@ pub trait Catalogue: Send + Sync + 'static {
     /// How keys are compared.
     fn key_rule(&self) -> KeyRule {
         KeyRule::default()
+    }
+
+    /// Returns the connections to the database, those of all tenants; `None` where it is no server. Asks nobody.
+    fn connections(&self) -> Option<Connections> {
+        None
     }
 
     /// Returns up to `limit` entries of the tenant in this order, or against it, starting behind the

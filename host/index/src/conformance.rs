@@ -111,6 +111,7 @@ macro_rules! promises {
                 long_keys_are_found_in_any_repository
                 entries_are_counted
                 a_list_is_what_the_filter_selects_in_order
+                connections_are_known_where_there_are_any
             }
             history {
                 batches_add_up

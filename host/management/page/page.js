@@ -83,6 +83,13 @@ function cell(content, className = '') {
   return td
 }
 
+/** A cell of several parts. */
+function cells(contents, className = '') {
+  const td = cell('', className)
+  td.append(...contents)
+  return td
+}
+
 function button(text, label, onclick, className = '') {
   const element = document.createElement('button')
   Object.assign(element, { type: 'button', textContent: text, onclick, className })
@@ -220,17 +227,41 @@ async function showSavings() {
   rows('with-more', with_more, make, 'Nothing in this time.')
 }
 
-// --- rules ---
+// --- policy and rules ---
 
 const RULES = { access: 'Access', restore: 'Restore', save: 'Save', retention: 'Retention' }
+const VERSIONED = [['Policy', 'policies'], ['Rules', 'rules/versions'], ['Rules in the shadow', 'rules/shadow']]
+
+/** The first characters of a digest; all of them where it is pointed at. */
+const short = (digest) => Object.assign(element('span', digest.slice(0, 12)), { title: digest })
+
+function versionRow(what, { in_force: now, previous }) {
+  const before = previous ? [`${previous.name} `, short(previous.digest)] : ['–']
+  if (!now) return row(cell(what), cell('none'), cell('–'), cell('–'), cell('–'), cells(before, 'code'))
+  return row(
+    cell(what),
+    cell(now.name || 'not named', 'code'),
+    cell(short(now.digest), 'code'),
+    cell(now.source ?? 'not known'),
+    cell(now.since_ms ? time(now.since_ms) : 'not known'),
+    cells(before, 'code'),
+  )
+}
+
+async function showVersions() {
+  const told = await Promise.all(VERSIONED.map(([, path]) => call(path)))
+  $('versions').tBodies[0].replaceChildren(...VERSIONED.map(([what], at) => versionRow(what, told[at])))
+  const refused = VERSIONED.flatMap(([what], at) => (told[at].chosen?.refused ? [`${what}: ${told[at].chosen.name} is chosen, and not used: ${told[at].chosen.refused}`] : []))
+  $('versions-refused').textContent = refused.join(' ')
+  $('versions-refused').hidden = !refused.length
+}
 
 async function showRules() {
-  const { active, shadow } = await call('rules')
-  $('rules-section').hidden = !active && !shadow
+  const [{ active, shadow }] = await Promise.all([call('rules'), showVersions()])
   const answered = ({ interfaces }) => interfaces.map((each) => `${RULES[each.interface] ?? each.interface}: ${each.asked} asked, ${each.failed} failed`).join('; ')
   pairs($('rules-facts'), [
-    ['In force', active ? `${active.name} (${answered(active)})` : 'none'],
-    ['Shadow', shadow ? `${shadow.name} (${shadow.answered} answered, ${shadow.differ} differ)` : 'none'],
+    ['Rules', active ? answered(active) : null],
+    ['Shadow', shadow ? `${shadow.answered} answered, ${shadow.differ} differ` : null],
   ])
   $('differences-region').hidden = !shadow
   const make = (each) =>

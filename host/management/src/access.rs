@@ -195,6 +195,16 @@ fn asked_tenant(caller: &Caller, asked: Option<&str>) -> Result<TenantName, Prob
     }
 }
 
+impl Admin {
+    /// Returns the tenant that the request is about.
+    pub(crate) async fn tenant(&self, asked: Option<&str>) -> Result<(TenantName, Arc<dyn Tenant>), Problem> {
+        let name = asked_tenant(&self.caller, asked)?;
+        let tenant = self.app.server.tenant(&name).await?;
+        let tenant = tenant.ok_or_else(|| Problem::not_found("there is no such tenant"))?;
+        Ok((name, tenant))
+    }
+}
+
 fn caller_of(parts: &Parts, needed: AccessRole) -> Result<Caller, Problem> {
     let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(Problem::unauthorized)?;
     if caller.role < needed {

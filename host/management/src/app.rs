@@ -7,6 +7,8 @@ use axum::{
     middleware::{from_fn_with_state, map_response},
 };
 
+use tokio::sync::Semaphore;
+
 use crate::{
     access::{MasterKey, authenticate},
     falcon, github, page,
@@ -22,6 +24,8 @@ pub(crate) struct App {
     pub(crate) master: Option<MasterKey>,
     /// Of streams of events.
     pub(crate) live: Places,
+    /// Held by a request that brings a policy or rules: one body of that length in memory.
+    pub(crate) uploads: Arc<Semaphore>,
 }
 
 /// Where the surfaces are.
@@ -37,7 +41,7 @@ pub fn is_management_path(path: &str) -> bool {
 
 /// Returns all surfaces. `master`: the configured key; keys of the index count besides.
 pub fn router(server: Arc<dyn Server>, master: Option<MasterKey>) -> Router {
-    let app = Arc::new(App { server, master, live: Places::default() });
+    let app = Arc::new(App { server, master, live: Places::default(), uploads: Arc::new(Semaphore::new(1)) });
     let needs_key = || from_fn_with_state(app.clone(), authenticate);
     let falcon =
         falcon::routes().fallback(nowhere).layer(needs_key()).layer(map_response(problem::render_falcon));

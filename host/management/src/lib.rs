@@ -22,6 +22,7 @@ mod problem;
 mod scrub;
 mod server;
 mod v1;
+mod versions;
 
 pub use self::{
     access::{KEY_PREFIX, MasterKey, NewKey},
@@ -33,4 +34,5 @@ pub use self::{
         SweepStatus, Tenant, TenantInfo,
     },
     v1::openapi,
+    versions::{VersionInfo, VersionedKind, VersionsInfo},
 };

@@ -114,6 +114,9 @@ impl From<Fault> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
             }
             Fault::Unsupported(why) => Self::unsupported(why),
+            Fault::Refused(text) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", text),
+            Fault::Conflict(why) => Self::conflict(why),
+            Fault::Late(why) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why),
         }
     }
 }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use larder_common::{TenantName, event::Event};
 use larder_index::{Entry, Index, IndexError, SavedBy, Upload};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
-use crate::scrub::{ScrubRequest, ScrubStatus};
+use crate::{
+    scrub::{ScrubRequest, ScrubStatus},
+    versions::{VersionInfo, VersionedKind, VersionsInfo},
+};
 
 /// Why something could not be done.
 #[derive(Debug)]
@@ -18,6 +22,12 @@ pub enum Fault {
     Unavailable(String),
     /// This server does not do that, and why.
     Unsupported(String),
+    /// What was brought cannot be used. The text is for its author.
+    Refused(String),
+    /// Something else is under way, or what is needed is not there.
+    Conflict(String),
+    /// It was asked for, and has not happened in time.
+    Late(String),
 }
 
 impl From<IndexError> for Fault {
@@ -32,6 +42,11 @@ impl From<IndexError> for Fault {
 /// The error of a server that does not scrub.
 fn no_scrubs() -> Fault {
     Fault::Unsupported("this server does not scrub".to_owned())
+}
+
+/// The error of a server that exchanges nothing.
+fn no_exchange() -> Fault {
+    Fault::Unsupported("this server exchanges nothing while it runs".to_owned())
 }
 
 /// A server.
@@ -90,6 +105,32 @@ pub trait Tenant: Send + Sync + 'static {
     /// The rules, those in the shadow, and what has become of their questions: `active` and `shadow`,
     /// each null where there are none.
     fn rules(&self) -> serde_json::Value;
+
+    /// Returns which version of its policy or rules is in force, which is chosen, and which were.
+    fn versions(&self, _kind: VersionedKind) -> Result<VersionsInfo, Fault> {
+        Err(no_exchange())
+    }
+
+    /// Puts a version in force, if it passes its check, and returns when it is. Else nothing changes. Without
+    /// content: no rules.
+    async fn use_version(
+        &self,
+        _kind: VersionedKind,
+        _name: String,
+        _content: Bytes,
+    ) -> Result<VersionInfo, Fault> {
+        Err(no_exchange())
+    }
+
+    /// Puts in force what the configuration says.
+    async fn use_configured(&self, _kind: VersionedKind) -> Result<VersionInfo, Fault> {
+        Err(no_exchange())
+    }
+
+    /// Puts in force what was before.
+    async fn roll_back(&self, _kind: VersionedKind) -> Result<VersionInfo, Fault> {
+        Err(no_exchange())
+    }
 
     /// Begins to receive its events. Who is slow misses the earliest, and is told how many.
     fn events(&self) -> Result<broadcast::Receiver<Arc<Event>>, Fault> {

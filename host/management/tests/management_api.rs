@@ -66,9 +66,18 @@ fn routes() -> Vec<(Method, String, Option<serde_json::Value>, AccessRole, bool)
         "/explain?repository=7&ref=main&key=k",
         "/uploads",
         "/errors",
+        "/policies",
+        "/rules/versions",
+        "/rules/shadow",
     ] {
         add("GET", &format!("/api/v1{path}"), None, Read, true);
     }
+    for path in ["/policies/use?name=p.wasm", "/rules/use?name=r.js", "/rules/shadow?name=r.js"] {
+        add("POST", &format!("/api/v1{path}"), Some(json!("content")), Admin, false);
+        add("DELETE", &format!("/api/v1{}", path.split('?').next().unwrap()), None, Admin, false);
+    }
+    add("POST", "/api/v1/policies/rollback", None, Admin, false);
+    add("POST", "/api/v1/rules/rollback", None, Admin, false);
     add("POST", "/api/v1/entries/{id}/quarantine", None, Delete, true);
     add("DELETE", "/api/v1/entries/{id}/quarantine", None, Delete, true);
     add("DELETE", "/api/v1/runs/77", None, Delete, true);
@@ -499,6 +508,34 @@ async fn a_key_is_made_once_used_and_revoked() {
     assert_eq!(setup.get("/api/v1/whoami", &key).await.status, StatusCode::UNAUTHORIZED);
     let again = setup.ask(&Method::DELETE, "/api/v1/keys/ci", Some(MASTER), None).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
+}
+
+/// A file has a name, a content and a bounded length; what is wrong with it is told to its author.
+#[tokio::test]
+async fn what_cannot_be_put_in_force_is_an_error_that_says_why() {
+    let setup = Setup::new().await;
+    let put = async |path: &str, body: &str| {
+        setup.ask(&Method::POST, &format!("/api/v1{path}"), Some(MASTER), Some(body)).await
+    };
+    for wrong in ["", "?name=", "?name=a%2Fb", "?name=a%20b", &format!("?name={}", "x".repeat(129))] {
+        let asked = put(&format!("/rules/use{wrong}"), "content").await;
+        assert_eq!(asked.status, StatusCode::BAD_REQUEST, "{wrong}: {}", asked.text);
+    }
+    assert_eq!(put("/rules/use?name=r.js", "").await.status, StatusCode::BAD_REQUEST);
+    let long = "x".repeat((64 << 20) + 1);
+    assert_eq!(put("/rules/use?name=r.js", &long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(put("/rules/use?name=r.js&tenant=none", "x").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(setup.changes(), "", "nothing has reached the server");
+    let refused = put("/policies/use?name=p.wasm", "bad").await;
+    assert_eq!(
+        (refused.status, refused.json()["error"].clone()),
+        (StatusCode::UNPROCESSABLE_ENTITY, json!({ "code": "refused", "message": "it is bad" }))
+    );
+    let used = put("/policies/use?name=p.wasm&tenant=blue", "good").await;
+    assert_eq!((used.status, used.json()["name"].clone()), (StatusCode::OK, json!("p.wasm")));
+    let ended = setup.ask(&Method::DELETE, "/api/v1/rules/shadow", Some(MASTER), None).await;
+    assert_eq!(ended.status, StatusCode::OK);
+    assert_eq!(setup.changes(), "use policy p.wasm 3\nuse policy p.wasm 4\nuse rules in the shadow  0\n");
 }
 
 /// Limits are told as GitHub tells them, and are set in the configuration.

@@ -11,8 +11,8 @@ use crate::{
     Metrics,
     calls::CallFamilies,
     labels::{
-        ByAuthFailure, ByCall, ByCode, ByDenied, ByDialect, ByFit, ByLookup, ByMiss, ByReason, ByReservation,
-        ByRoute, ByStage, ByTool, ByUpload, DurationLabels, LookupLabels, PolicyLabels, PolicyResult,
+        ByAuthFailure, ByCall, ByCode, ByDenied, ByFit, ByLookup, ByMiss, ByReason, ByReservation, ByRoute,
+        ByStage, ByTool, ByUpload, BytesLabels, DurationLabels, LookupLabels, PolicyLabels, PolicyResult,
         RequestLabels, Success, SweepLabels, SweepStage, UploadResult,
     },
     otlp::OtlpFamilies,
@@ -24,6 +24,8 @@ use crate::{
 pub struct BuildInfo {
     /// Its version.
     pub version: &'static str,
+    /// The commit that it was built of; `unknown` where the build did not say.
+    pub revision: &'static str,
     /// The version of the world that its policies are of.
     pub wit: String,
     /// The driver of the storage.
@@ -45,14 +47,15 @@ pub(crate) struct Families {
     pub(crate) ghost_hit_bytes: Family<ByFit, Counter>,
     pub(crate) reservations: Family<ByReservation, Counter>,
     pub(crate) uploads: Family<ByUpload, Counter>,
-    pub(crate) received_bytes: Family<ByDialect, Counter>,
-    pub(crate) sent_bytes: Family<ByDialect, Counter>,
+    pub(crate) received_bytes: Family<BytesLabels, Counter>,
+    pub(crate) sent_bytes: Family<BytesLabels, Counter>,
     pub(crate) write_denied: Family<ByDenied, Counter>,
     pub(crate) auth_failures: Family<ByAuthFailure, Counter>,
     pub(crate) forwarded: Family<ByCode, Counter>,
     pub(crate) forwarded_duration: Histogram,
     pub(crate) entry_size: Family<ByTool, Histogram, fn() -> Histogram>,
     pub(crate) removed_entries: Family<ByReason, Counter>,
+    pub(crate) removed_bytes: Family<ByReason, Counter>,
     pub(crate) evicted_bytes: Counter,
     pub(crate) swept_bytes: Counter,
     pub(crate) orphans: Counter,
@@ -126,6 +129,7 @@ impl Families {
             forwarded_duration: seconds(),
             entry_size: Family::new_with_constructor(sizes as fn() -> Histogram),
             removed_entries: Family::default(),
+            removed_bytes: Family::default(),
             evicted_bytes: Counter::default(),
             swept_bytes: Counter::default(),
             orphans: Counter::default(),
@@ -157,6 +161,7 @@ impl Families {
     fn register_build(&self, registry: &mut Registry, build: &BuildInfo) {
         let info = Info::new([
             ("version", build.version.to_owned()),
+            ("revision", build.revision.to_owned()),
             ("wit", build.wit.clone()),
             ("storage", build.storage.to_owned()),
             ("database", build.database.to_owned()),
@@ -213,7 +218,11 @@ impl Families {
             "Bytes of bodies of requests",
             self.received_bytes.clone(),
         );
-        registry.register("larder_sent_bytes", "Bytes of bodies of responses", self.sent_bytes.clone());
+        registry.register(
+            "larder_sent_bytes",
+            "Bytes of bodies of responses, and of entries that the storage itself sends",
+            self.sent_bytes.clone(),
+        );
         registry.register(
             "larder_entry_size_bytes",
             "Sizes of entries that were saved",
@@ -246,6 +255,11 @@ impl Families {
             "larder_removed_entries",
             "Entries that were deleted",
             self.removed_entries.clone(),
+        );
+        registry.register(
+            "larder_removed_bytes",
+            "Bytes of entries that sweeps, evictions and operators deleted",
+            self.removed_bytes.clone(),
         );
         registry.register(
             "larder_evicted_bytes",
@@ -389,6 +403,13 @@ impl Metrics {
             (self.families.policy_instances.clone(), self.families.policy_memory.clone());
         instances.inc();
         InstanceMeter { instances, memory, bytes: 0 }
+    }
+
+    /// Counts the bytes of an entry that was deleted. `reason`: as [`removal_reason`](crate::removal_reason) has it.
+    pub fn count_removed_bytes(&self, reason: &'static str, bytes: u64) {
+        if self.is_enabled() {
+            self.families.removed_bytes.get_or_create(&ByReason { reason }).inc_by(bytes);
+        }
     }
 
     pub(crate) fn count_removed(&self, reason: &'static str) {

@@ -36,6 +36,16 @@ words! {
 }
 
 words! {
+    /// Which way bytes go.
+    pub(crate) enum Path {
+        /// Through this server.
+        Proxied = "proxied",
+        /// From the storage itself: by a URL that was handed out, and counted then.
+        Direct = "direct",
+    }
+}
+
+words! {
     /// What a request is for: a fixed set, and not its path.
     pub(crate) enum Route {
         Lookup = "lookup",
@@ -205,8 +215,9 @@ pub(crate) struct ByRoute {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ByDialect {
+pub(crate) struct BytesLabels {
     pub(crate) dialect: Dialect,
+    pub(crate) path: Path,
 }
 
 /// Its encoding is written out, because `match` is no name of a field.

@@ -41,11 +41,11 @@ pub use self::{
     families::{BuildInfo, InstanceMeter},
     health::{Health, Readiness},
     labels::{AuthFailure, PolicyResult, SweepStage},
-    measured::{MeasuredIndex, MeasuredStorage},
+    measured::{MeasuredIndex, MeasuredStorage, removal_reason},
     repositories::{Repositories, Repository},
     request::{FinishedRequest, route},
     routes::routes,
-    snapshot::{Keys, ShadowCounts, Snapshot, Source},
+    snapshot::{InForce, Keys, Pool, ShadowCounts, Snapshot, Source},
 };
 use self::{
     families::Families,

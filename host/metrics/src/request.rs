@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::{
     Metrics,
     labels::{
-        AuthFailure, ByAuthFailure, ByDenied, ByDialect, ByLookup, ByMiss, ByReservation, ByRoute, ByUpload,
-        DeniedCause, Dialect, DurationLabels, LookupLabels, LookupResult, MatchedBy, RequestLabels,
-        ReservationResult, Route, UploadResult,
+        AuthFailure, ByAuthFailure, ByDenied, ByLookup, ByMiss, ByReservation, ByRoute, ByUpload,
+        BytesLabels, DeniedCause, Dialect, DurationLabels, LookupLabels, LookupResult, MatchedBy, Path,
+        RequestLabels, ReservationResult, Route, UploadResult,
     },
     tools::OTHER,
 };
@@ -46,6 +46,8 @@ pub struct FinishedRequest<'a> {
     pub bytes_in: u64,
     /// Bytes of the response's body that were sent.
     pub bytes_out: u64,
+    /// Bytes of the entry for which a URL of the storage itself was handed out.
+    pub bytes_direct: u64,
     /// From its head to its end.
     pub duration: Duration,
     /// From its head to the first byte of the response's body; `None` if it had none.
@@ -69,11 +71,15 @@ impl Metrics {
         families.requests.get_or_create(&RequestLabels { dialect, route, code }).inc();
         let seconds = request.duration.as_secs_f64();
         families.request_duration.get_or_create(&DurationLabels { dialect, route }).observe(seconds);
-        if request.bytes_in > 0 {
-            families.received_bytes.get_or_create(&ByDialect { dialect }).inc_by(request.bytes_in);
-        }
-        if request.bytes_out > 0 {
-            families.sent_bytes.get_or_create(&ByDialect { dialect }).inc_by(request.bytes_out);
+        let counted = [
+            (&families.received_bytes, Path::Proxied, request.bytes_in),
+            (&families.sent_bytes, Path::Proxied, request.bytes_out),
+            (&families.sent_bytes, Path::Direct, request.bytes_direct),
+        ];
+        for (family, path, bytes) in counted {
+            if bytes > 0 {
+                family.get_or_create(&BytesLabels { dialect, path }).inc_by(bytes);
+            }
         }
         match route {
             Route::Lookup => self.count_lookup(request),

@@ -30,6 +30,30 @@ pub struct ShadowCounts {
     pub differences: Vec<([String; 3], u64)>,
 }
 
+/// A policy, or rules, that are in force or in the shadow.
+#[derive(Clone, Debug, Default)]
+pub struct InForce {
+    /// What it is: `policy`, `rules` or `shadow`.
+    pub of: &'static str,
+    /// What its file was called.
+    pub name: String,
+    /// The SHA-256 of it.
+    pub digest: String,
+    /// Since when, in seconds since 1970.
+    pub since_seconds: f64,
+    /// What has become of versions that were to be put in force, in words, and how often.
+    pub swaps: Vec<(&'static str, u64)>,
+}
+
+/// The connections to a database server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pool {
+    /// Open ones.
+    pub size: u64,
+    /// Calls that wait for one.
+    pub waiting: u64,
+}
+
 /// What a server knows at the moment. `None`: it does not know, or there is no such thing.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -59,10 +83,12 @@ pub struct Snapshot {
     pub uploads: Option<u64>,
     /// Most linear memory of one instance of the policy.
     pub policy_memory_limit_bytes: u64,
-    /// When the policy that serves was loaded, in seconds since 1970.
-    pub policy_active_since_seconds: f64,
-    /// Its digest.
-    pub policy_digest: String,
+    /// Bytes that are reserved for uploads, and not written yet.
+    pub uploads_reserved_bytes: Option<u64>,
+    /// The policy and the rules of the tenant `default`. No rules have an empty digest.
+    pub in_force: Vec<InForce>,
+    /// The connections to the database; `None` where it is no server.
+    pub pool: Option<Pool>,
     /// What rules in the shadow were asked; `None` without any.
     pub shadow: Option<ShadowCounts>,
     /// Key sets of issuers.
@@ -124,6 +150,7 @@ impl Collector for Names {
         writer.server(snapshot)?;
         writer.stored(snapshot, &latest.repositories)?;
         writer.policy(snapshot)?;
+        writer.in_force(&snapshot.in_force)?;
         writer.shadow(snapshot.shadow.as_ref())?;
         writer.others(snapshot)?;
         if latest.falcon_names {
@@ -200,17 +227,54 @@ impl Writer<'_> {
             let help = "Time since the entry was used that goes next: how far back the cache reaches";
             self.gauge("larder_longest_idle_seconds", help, idle)?;
         }
-        self.some("larder_uploads_in_progress", "Uploads in progress", snapshot.uploads)
+        self.some("larder_uploads_in_progress", "Uploads in progress", snapshot.uploads)?;
+        let help = "Bytes that are reserved for uploads, and not written yet";
+        self.some("larder_uploads_reserved_bytes", help, snapshot.uploads_reserved_bytes)?;
+        let Some(pool) = snapshot.pool else { return Ok(()) };
+        self.gauge("larder_database_pool_size", "Open connections to the database", pool.size as f64)?;
+        let help = "Calls that wait for a connection to the database";
+        self.gauge("larder_database_pool_waiting", help, pool.waiting as f64)
     }
 
     fn policy(&mut self, snapshot: &Snapshot) -> Result<(), fmt::Error> {
         let memory = snapshot.policy_memory_limit_bytes as f64;
-        self.gauge("larder_policy_memory_limit_bytes", "Most linear memory of an instance", memory)?;
-        let since = snapshot.policy_active_since_seconds;
-        let help = "When the policy that serves was loaded, in seconds since 1970";
-        self.gauge("larder_policy_active_since_timestamp_seconds", help, since)?;
-        let digest = std::iter::once((snapshot.policy_digest.as_str(), 1.0));
-        self.family(("larder_policy_info", "digest"), "The policy that serves, always 1", digest)
+        self.gauge("larder_policy_memory_limit_bytes", "Most linear memory of an instance", memory)
+    }
+
+    /// The policy and the rules. Their names are an operator's, and few.
+    fn in_force(&mut self, all: &[InForce]) -> Result<(), fmt::Error> {
+        let is_there = |of: &&InForce| !of.digest.is_empty();
+        let policy = all.iter().filter(|of| of.of == "policy");
+        if let Some(policy) = policy.clone().next() {
+            let help = "Since when the policy that serves is in force, in seconds since 1970";
+            self.gauge("larder_policy_active_since_timestamp_seconds", help, policy.since_seconds)?;
+        }
+        let rules = all.iter().filter(|of| of.of != "policy").filter(is_there);
+        let families: [(_, _, Vec<&InForce>); 2] = [
+            ("larder_policy_info", "The policy that serves, always 1", policy.collect()),
+            ("larder_rules_info", "The rules in force and in the shadow, always 1", rules.collect()),
+        ];
+        for (name, help, list) in families {
+            if list.is_empty() {
+                continue;
+            }
+            let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for InForce { of, name, digest, .. } in list {
+                let role = if *of == "shadow" { "shadow" } else { "active" };
+                let labels = [("name", name.as_str()), ("digest", digest.as_str()), ("role", role)];
+                ConstGauge::new(1.0).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Versions of the policy and the rules that were to be put in force while the server ran";
+        let mut family =
+            self.encoder.encode_descriptor("larder_policy_swaps", help, None, MetricType::Counter)?;
+        for InForce { of, swaps, .. } in all {
+            for (result, count) in swaps {
+                ConstCounter::new(*count)
+                    .encode(family.encode_family(&[("of", *of), ("result", *result)])?)?;
+            }
+        }
+        Ok(())
     }
 
     fn shadow(&mut self, shadow: Option<&ShadowCounts>) -> Result<(), fmt::Error> {

@@ -13,8 +13,8 @@ use larder_index::{Index, KeyRule, sqlite::SqliteIndex};
 use tower::ServiceExt;
 
 use crate::{
-    AuthFailure, BuildInfo, FinishedRequest, Health, MeasuredIndex, Metrics, Settings, Snapshot, Source,
-    routes,
+    AuthFailure, BuildInfo, FinishedRequest, Health, InForce, MeasuredIndex, Metrics, Pool, Settings,
+    Snapshot, Source, routes,
 };
 
 const LOOKUP: &str = "/twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL";
@@ -198,7 +198,28 @@ struct Two;
 impl Source for Two {
     async fn snapshot(&self) -> Snapshot {
         let repositories = vec![(None, "o/a".to_owned(), 5), (Some("acme".to_owned()), "7".to_owned(), 3)];
-        Snapshot { repositories, storage_bytes: Some(8), connections: (2, 10), ..Snapshot::default() }
+        let swaps = vec![("ok", 3), ("went_back", 1)];
+        let named = |of, name: &str, digest: &str| InForce {
+            of,
+            name: name.to_owned(),
+            digest: digest.to_owned(),
+            since_seconds: 7.5,
+            swaps: swaps.clone(),
+        };
+        let in_force = vec![
+            named("policy", "p.wasm", "aa"),
+            named("rules", "no rules", ""),
+            named("shadow", "r.js", "bb"),
+        ];
+        Snapshot {
+            repositories,
+            storage_bytes: Some(8),
+            connections: (2, 10),
+            pool: Some(Pool { size: 4, waiting: 1 }),
+            uploads_reserved_bytes: Some(9),
+            in_force,
+            ..Snapshot::default()
+        }
     }
 }
 
@@ -214,10 +235,39 @@ async fn a_scrape_asks_for_what_is_known_at_the_moment() {
         ("larder_connections", 2.0),
         (r#"larder_repository_storage_bytes{repository="o/a"}"#, 5.0),
         (r#"larder_repository_storage_bytes{repository="@acme/7"}"#, 3.0),
+        ("larder_database_pool_size", 4.0),
+        ("larder_database_pool_waiting", 1.0),
+        ("larder_uploads_reserved_bytes", 9.0),
+        (r#"larder_policy_info{name="p.wasm",digest="aa",role="active"}"#, 1.0),
+        ("larder_policy_active_since_timestamp_seconds", 7.5),
+        (r#"larder_rules_info{name="r.js",digest="bb",role="shadow"}"#, 1.0),
+        (r#"larder_policy_swaps_total{of="policy",result="ok"}"#, 3.0),
+        (r#"larder_policy_swaps_total{of="shadow",result="went_back"}"#, 1.0),
     ] {
         assert_eq!(value(&text, series), Some(expected), "{series}\n{text}");
     }
     assert!(!text.contains("larder_storage_bytes_limit"), "there is none");
+    assert!(!text.contains("no rules"), "there are none");
+}
+
+/// What the storage itself sends is told from what goes through the server.
+#[test]
+fn bytes_are_counted_by_the_way_they_go() {
+    let metrics = metrics();
+    metrics.count(&FinishedRequest {
+        bytes_in: 3,
+        bytes_out: 5,
+        bytes_direct: 7,
+        ..lookup("o/r", "k", "hit")
+    });
+    let text = metrics.render();
+    for (series, expected) in [
+        (r#"larder_received_bytes_total{dialect="v2",path="proxied"}"#, 3.0),
+        (r#"larder_sent_bytes_total{dialect="v2",path="proxied"}"#, 5.0),
+        (r#"larder_sent_bytes_total{dialect="v2",path="direct"}"#, 7.0),
+    ] {
+        assert_eq!(value(&text, series), Some(expected), "{series}\n{text}");
+    }
 }
 
 async fn get(router: &axum::Router, path: &str, accept: &str) -> (StatusCode, String, String) {

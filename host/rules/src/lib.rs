@@ -11,7 +11,7 @@ mod asker;
 mod breaker;
 mod check;
 pub mod compiled;
-mod core_module;
+pub mod core_module;
 mod engine;
 mod failure;
 mod limits;

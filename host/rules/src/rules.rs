@@ -166,7 +166,9 @@ impl Rules {
         let (mut name, digest, component, script) = match source {
             Source::Component { bytes, name } => {
                 let digest = hash(&bytes);
-                (name, digest, compile(&core_module::componentize(bytes)?)?, None)
+                let component = core_module::componentize(&bytes);
+                let component = component.map_err(|error| RulesError::NotRules(error.to_string()))?;
+                (name, digest, compile(&component)?, None)
             }
             Source::Script { text, name } => {
                 let (digest, script) = (hash(text.as_bytes()), Script::new(&name, text));

@@ -14,6 +14,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 use larder_common::causes::chain;
 use larder_index::{Area, Bound, Caps, Cause, Departure, Entry, EntryDetails, EntryId, IndexError, Trust};
+use larder_metrics::removal_reason;
 use larder_storage::{ObjectName, StorageError};
 use tokio::time::sleep;
 
@@ -254,6 +255,7 @@ impl Evictor {
                     tracing::info!(entry = entry.id.0, key = entry.slot.key, scope = entry.slot.scope, bytes = entry.size_bytes, %cause, "entry deleted to make room");
                     self.tenant.trace.record(|| evicted(&entry, departure));
                     bytes += entry.size_bytes;
+                    self.tenant.metrics.count_removed_bytes(removal_reason(cause), entry.size_bytes);
                     self.tenant.history.evicted(&entry);
                     objects.push(entry.object);
                 }

@@ -101,7 +101,7 @@ impl Leases {
     }
 
     /// Returns how many bytes are reserved that are not written yet.
-    pub(super) fn unwritten(&self) -> u64 {
+    pub(crate) fn unwritten(&self) -> u64 {
         self.unwritten.load(Relaxed)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::inspect::NotAComponent;
+
 /// Why a policy cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -11,12 +13,24 @@ pub enum LoadError {
     /// The thread that measures run time does not start.
     #[error("cannot start the thread that measures the policy's run time")]
     Ticker(#[source] io::Error),
+    /// A core module of which no policy can be made.
+    #[error("the component cannot be made of the core module")]
+    Module(#[source] NotAComponent),
     /// Not a component.
     #[error("not a WebAssembly component")]
     Component(#[source] wasmtime::Error),
     /// It is a component, but not of the cache world that this server offers.
-    #[error("the component does not fit the world larder:cache/cache@0.6.0")]
+    #[error("the component does not fit the world larder:cache/cache@{}", super::WORLD_VERSION)]
     World(#[source] wasmtime::Error),
+    /// It is made for another version of the cache world.
+    #[error("the component is made for larder:cache@{made_for}; this server takes {}", super::WORLD_VERSION)]
+    OtherWorld {
+        /// That version.
+        made_for: String,
+        /// What it does not find.
+        #[source]
+        source: wasmtime::Error,
+    },
     /// It does not start, or fails on its first call, within `policy.memory_bytes` and
     /// `policy.deadline_ms`.
     #[error("the component does not start within policy.memory_bytes and policy.deadline_ms")]

@@ -25,9 +25,10 @@ use wasmtime::component::Linker;
 
 use deadline::Ticker;
 use in_force::FaultCount;
-use larder_rules::compiled::compile_or_reuse;
+use larder_rules::{compiled::compile_or_reuse, core_module::componentize};
 
 use crate::{
+    inspect::{Inspection, NotAComponent},
     interfaces::{self, bindings::CachePre, state::State},
     tenant::Tenant,
 };
@@ -66,22 +67,25 @@ impl Engine {
         Ok(Self { inner, _ticker: Arc::new(ticker) })
     }
 
-    /// Compiles a component, or loads it from `cache`, a directory that only this server writes,
-    /// and links it to the host.
+    /// Compiles a component, or the one that is made of a core module, or loads it from `cache`, a directory
+    /// that only this server writes, and links it to the host.
     ///
     /// # Errors
     /// When it is not a component, or does not fit the cache world.
     pub(crate) fn load(
         &self,
-        component: &[u8],
+        file: &[u8],
         cache: Option<&Path>,
         limits: InstanceLimits,
     ) -> Result<Policy, LoadError> {
-        let digest = hex::encode(digest(&SHA256, component)).into();
+        let digest = hex::encode(digest(&SHA256, file)).into();
+        let module = |error| LoadError::Module(NotAComponent::Module(Some(error)));
+        let bytes = componentize(file).map_err(module)?;
         let component =
-            compile_or_reuse(&self.inner, component, cache, "policy").map_err(LoadError::Component)?;
+            compile_or_reuse(&self.inner, &bytes, cache, "policy").map_err(LoadError::Component)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
-        let pre = linker.instantiate_pre(&component).and_then(CachePre::new).map_err(LoadError::World)?;
+        let pre = linker.instantiate_pre(&component).and_then(CachePre::new);
+        let pre = pre.map_err(|error| misfit(file, error))?;
         Ok(Policy { pre, limits, engine: self.clone(), digest, faults: Arc::default() })
     }
 }
@@ -131,6 +135,27 @@ impl Policy {
     /// Waits until so many of its instances have failed since it was loaded.
     pub(crate) async fn fails(&self, count: u32) {
         self.faults.reaches(count).await;
+    }
+}
+
+/// The version of the cache world that components are taken of.
+///
+/// Only one while it begins with 0: each minor version changed records that cross the border (0.6.0 the
+/// head of a request), so an older component needs bindings and conversions of its own, and not only
+/// other names in the linker.
+pub(crate) const WORLD_VERSION: &str = "0.6.0";
+
+/// Why a component cannot be linked, by the version that it says it is made for.
+fn misfit(component: &[u8], source: wasmtime::Error) -> LoadError {
+    let inspected = match Inspection::of(component) {
+        Err(error @ NotAComponent::Module(_)) => return LoadError::Module(error),
+        inspected => inspected.ok(),
+    };
+    match inspected.as_ref().and_then(|inspected| inspected.version_of("larder:cache")) {
+        Some(made_for) if made_for != WORLD_VERSION => {
+            LoadError::OtherWorld { made_for: made_for.to_owned(), source }
+        }
+        _ => LoadError::World(source),
     }
 }
 

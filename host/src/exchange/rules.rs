@@ -11,6 +11,7 @@ use larder_rules::{Asker, Rules, Source};
 use tokio::time::sleep;
 
 use super::{Exchanged, Fault};
+use crate::versions::Version;
 
 /// So many failed questions within the trial, and rules go back, if they are also most of all questions.
 const FAULTS: u64 = 10;
@@ -18,6 +19,11 @@ const FAULTS: u64 = 10;
 const LOOK: Duration = Duration::from_millis(250);
 /// What holds without a file: no rules. They are versions, too, of no bytes.
 pub(crate) const NO_RULES: (&[u8], &str) = (b"", "no rules");
+
+/// Returns whether this is the digest of no rules.
+pub(crate) fn is_no_rules(digest: &str) -> bool {
+    Version::of(NO_RULES.0, NO_RULES.1).digest == digest
+}
 
 /// Exchanges the rules of the tenant `default`.
 pub(crate) struct RulesExchange {

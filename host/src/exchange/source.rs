@@ -13,6 +13,8 @@ pub(super) type Stamps = BTreeMap<PathBuf, Option<FileStamp>>;
 pub(crate) mod known {
     pub(crate) const CHOSEN: &str = "chosen";
     pub(crate) const BUILT_IN: &str = "built in";
+    /// A call of the embedding program.
+    pub(crate) const BY_CALL: &str = "call";
 }
 
 /// Which version an operator wants.

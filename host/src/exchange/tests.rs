@@ -49,7 +49,7 @@ struct Tried {
     texts: Texts,
     exchange: Exchange<Texts>,
     versions: Versions,
-    _requests: mpsc::UnboundedSender<Request>,
+    handle: ExchangeHandle,
 }
 
 impl Tried {
@@ -67,9 +67,8 @@ impl Tried {
             since_ms: 1,
         };
         let held = Held { record, loaded: "built in".to_owned() };
-        let (requests, asked) = mpsc::unbounded_channel();
-        let exchange = Exchange::new(texts.clone(), Some(source), held, asked);
-        Self { texts, exchange, versions, _requests: requests }
+        let (exchange, handle) = Exchange::new(texts.clone(), Some(source), held);
+        Self { texts, exchange, versions, handle }
     }
 
     fn in_force(&self) -> Vec<String> {
@@ -116,6 +115,8 @@ async fn a_version_that_cannot_be_used_changes_nothing() {
     assert_eq!(tried.in_force(), ["built in"]);
     assert_eq!(tried.versions.rejection(&chosen).as_deref(), Some("it does not start"));
     assert_eq!(tried.exchange.held.loaded, "built in");
+    assert_eq!(tried.handle.in_force().version.name, "built in");
+    assert_eq!(tried.handle.counts().map(|(_, count)| count), [0, 2, 0]);
 }
 
 #[tokio::test]
@@ -146,9 +147,14 @@ async fn a_version_that_fails_goes_back_and_is_not_tried_again() {
     assert_eq!(tried.versions.rejection(&chosen).as_deref(), Some("it fails"));
     tried.exchange.look(true).await;
     assert_eq!(tried.in_force().len(), 2, "a rejected version is left alone");
+    // What others are told, and since when.
+    let earlier = tried.handle.in_force();
+    assert_eq!((earlier.source.as_str(), earlier.since_ms > 1), (known::BUILT_IN, true));
     tried.versions.choose(&chosen).unwrap();
     tried.exchange.look(false).await;
     assert_eq!(tried.in_force().len(), 3, "chosen again, it is tried again");
+    assert_eq!(tried.handle.in_force().version, chosen);
+    assert_eq!(tried.handle.counts(), [("ok", 2), ("refused", 0), ("went_back", 1)]);
 }
 
 #[tokio::test]
@@ -157,7 +163,7 @@ async fn what_a_call_brings_holds_until_the_file_changes() {
     let mut tried = Tried::new(data.path());
     fs::write(data.path().join("file"), "one").unwrap();
     tried.exchange.look(false).await;
-    let record = tried.exchange.record(Version::of(b"by call", ""), BY_CALL);
+    let record = tried.exchange.record(Version::of(b"by call", ""), known::BY_CALL);
     tried.exchange.take(b"by call".to_vec(), record).await.unwrap();
     tried.exchange.look(false).await;
     fs::write(data.path().join("file"), "another").unwrap();

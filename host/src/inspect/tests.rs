@@ -15,7 +15,7 @@ fn the_built_in_policy_says_its_world() {
 #[test]
 fn what_is_no_component_is_said() {
     let module = b"\0asm\x01\0\0\0";
-    assert!(matches!(Inspection::of(module), Err(NotAComponent::Module)));
+    assert!(matches!(Inspection::of(module), Err(NotAComponent::Module(_))));
     assert!(matches!(Inspection::of(b"text"), Err(NotAComponent::Other(_))));
     assert!(matches!(Inspection::of(&BUILT_IN_POLICY[..1000]), Err(NotAComponent::Other(_))));
 }

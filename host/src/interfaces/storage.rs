@@ -14,7 +14,7 @@ use super::{
         types::ByteRange,
     },
     errors::StorageCallError,
-    for_request::ForRequest,
+    for_request::{ForRequest, record},
     state::{State, tenant},
     types::{Body, IncomingRequest, Object},
 };
@@ -135,11 +135,13 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> Result<Option<String>, StorageCallError> {
         let object = object_name(object)?;
         let lifetime = Duration::from_millis(lifetime_ms.min(MAX_PRESIGN_MS));
-        tenant(accessor)
-            .storage
-            .presign(&object, size_bytes, lifetime)
-            .for_request(accessor, "storage.presign")
-            .await
+        let (tenant, record) = (tenant(accessor), record(accessor));
+        let presigned = tenant.storage.presign(&object, size_bytes, lifetime);
+        let url = presigned.for_request(accessor, "storage.presign").await?;
+        if let Some(record) = record.filter(|_| url.is_some()) {
+            record.sent_directly(size_bytes);
+        }
+        Ok(url)
     }
 
     async fn discard(accessor: &Accessor<State, Self>, upload: String) -> Result<(), StorageCallError> {

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use larder_management::{MasterKey, NewKey};
 use tower_service::Service as _;
 
-use super::Managed;
+use super::{Managed, Versioning};
 use crate::{config::Config, engine::PolicyInForce, error::StartError, scrub::Scrubs, setup};
 
 /// The management API over the data of a server, which may run. What needs the running server is
@@ -35,6 +35,7 @@ impl LocalManagement {
             policy: PolicyInForce::new(policy),
             tenant,
             registry: None,
+            versions: Versioning::new(&config, None),
             config,
             scrubs: Scrubs::default(),
             live: None,

@@ -5,6 +5,7 @@ mod listener;
 mod local;
 mod on_main;
 mod tenant;
+mod versions;
 
 use std::sync::{Arc, OnceLock};
 
@@ -22,6 +23,7 @@ use self::tenant::OneTenant;
 pub(crate) use self::{
     listener::{ManagementListener, open},
     on_main::{ManagementOnMain, respond},
+    versions::Versioning,
 };
 use crate::{
     config::{Config, DatabaseDriver, StorageDriver},
@@ -41,6 +43,8 @@ pub(crate) struct Managed {
     pub(crate) registry: Option<Arc<Registry>>,
     pub(crate) config: Config,
     pub(crate) scrubs: Scrubs,
+    /// Exchanges policy and rules of the tenant `default`.
+    pub(crate) versions: Arc<Versioning>,
     /// Of a server that runs.
     pub(crate) live: Option<Live>,
 }
@@ -89,14 +93,16 @@ impl Server for Managed {
     async fn tenant(&self, name: &TenantName) -> Result<Option<Arc<dyn ManagedTenant>>, Fault> {
         if name.is_default() {
             let (policy, tenant) = (self.policy.current(), self.tenant.clone());
-            return Ok(Some(Arc::new(OneTenant { policy, tenant, scrub: self.scrubs.of(name) })));
+            let (scrub, versions) = (self.scrubs.of(name), Some(self.versions.clone()));
+            return Ok(Some(Arc::new(OneTenant { policy, tenant, scrub, versions })));
         }
         if self.live.is_none() {
             let opened = Box::pin(setup::beside(&self.config, Some(name))).await;
             let opened = opened.map_err(|error| Fault::Unavailable(chain(&error).to_string()))?;
             return Ok(opened.map(|(policy, tenant)| {
+                let scrub = self.scrubs.of(name);
                 let tenant: Arc<dyn ManagedTenant> =
-                    Arc::new(OneTenant { policy, tenant, scrub: self.scrubs.of(name) });
+                    Arc::new(OneTenant { policy, tenant, scrub, versions: None });
                 tenant
             }));
         }
@@ -105,7 +111,7 @@ impl Server for Managed {
         let tenant =
             registered.tenant().await.map_err(|error| Fault::Unavailable(chain(&error).to_string()))?;
         let (policy, scrub) = (registered.policy.current(), self.scrubs.of(name));
-        Ok(Some(Arc::new(OneTenant { policy, tenant: tenant.clone(), scrub })))
+        Ok(Some(Arc::new(OneTenant { policy, tenant: tenant.clone(), scrub, versions: None })))
     }
 
     fn status(&self) -> ServerStatus {

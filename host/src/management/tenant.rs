@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use larder_common::{causes::chain, event::Event};
 use larder_index::{Cause, Departure, Entry, Index, SavedBy, Upload};
 use larder_management::{
-    Action, ExplainQuery, Fault, Revocation, ScrubRequest, ScrubStatus, Tenant as ManagedTenant,
+    Action, ExplainQuery, Fault, Revocation, ScrubRequest, ScrubStatus, Tenant as ManagedTenant, VersionInfo,
+    VersionedKind, VersionsInfo,
 };
 use serde_json::Value;
 use tokio::{sync::broadcast, task::LocalSet};
 
+use super::Versioning;
 use crate::{
     auth::Scope,
     capacity::remove_object,
@@ -29,6 +32,8 @@ pub(super) struct OneTenant {
     pub(super) policy: Policy,
     pub(super) tenant: Arc<Tenant>,
     pub(super) scrub: Arc<TenantScrub>,
+    /// What exchanges its policy and rules; `None`: files of its own, or the server's, alone.
+    pub(super) versions: Option<Arc<Versioning>>,
 }
 
 impl OneTenant {
@@ -61,6 +66,8 @@ impl ManagedTenant for OneTenant {
         if !tenant.index.delete_entry(entry.id, &departure).await? {
             return Ok(false);
         }
+        let reason = larder_metrics::removal_reason(&departure.cause);
+        tenant.metrics.count_removed_bytes(reason, entry.size_bytes);
         if let Err(error) = remove_object(tenant, &entry.object).await {
             tracing::warn!(error = %chain(&error), object = %entry.object, "cannot delete the object of a deleted entry; leaving it to the sweep");
         } else if let Err(error) = tenant.removals.flush(&*tenant.index).await {
@@ -79,6 +86,32 @@ impl ManagedTenant for OneTenant {
 
     fn rules(&self) -> Value {
         serde_json::to_value(RulesReport::of(&self.tenant.rules)).unwrap_or_default()
+    }
+
+    fn versions(&self, kind: VersionedKind) -> Result<VersionsInfo, Fault> {
+        match &self.versions {
+            Some(versions) => versions.told(kind, || in_use(&self.policy, &self.tenant, kind)),
+            None => {
+                Ok(VersionsInfo { in_force: in_use(&self.policy, &self.tenant, kind), ..Default::default() })
+            }
+        }
+    }
+
+    async fn use_version(
+        &self,
+        kind: VersionedKind,
+        name: String,
+        content: Bytes,
+    ) -> Result<VersionInfo, Fault> {
+        self.versions.as_ref().ok_or_else(by_its_file)?.put(kind, name, content).await
+    }
+
+    async fn use_configured(&self, kind: VersionedKind) -> Result<VersionInfo, Fault> {
+        self.versions.as_ref().ok_or_else(by_its_file)?.put_configured(kind).await
+    }
+
+    async fn roll_back(&self, kind: VersionedKind) -> Result<VersionInfo, Fault> {
+        self.versions.as_ref().ok_or_else(by_its_file)?.roll_back(kind).await
     }
 
     fn events(&self) -> Result<broadcast::Receiver<Arc<Event>>, Fault> {
@@ -132,4 +165,20 @@ impl ManagedTenant for OneTenant {
             Err(_) => Err(Fault::Unavailable("the thread of the policy ended".to_owned())),
         }
     }
+}
+
+/// What a tenant's guest and asker have: digest and name alone.
+fn in_use(policy: &Policy, tenant: &Tenant, kind: VersionedKind) -> Option<VersionInfo> {
+    let (digest, name) = match kind {
+        VersionedKind::Policy => (policy.digest().to_owned(), String::new()),
+        VersionedKind::Rules => tenant.rules.status().map(|status| (status.digest, status.name))?,
+        VersionedKind::Shadow => {
+            tenant.rules.shadow_status().map(|status| (status.rules.digest, status.rules.name))?
+        }
+    };
+    Some(VersionInfo { digest, name, ..VersionInfo::default() })
+}
+
+fn by_its_file() -> Fault {
+    Fault::Unsupported("what this tenant uses is what the configuration names: change that file".to_owned())
 }

@@ -44,6 +44,7 @@ pub(crate) struct RequestRecord {
     status: AtomicU16,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    bytes_direct: AtomicU64,
     complete: AtomicBool,
     broken: AtomicBool,
     claims: OnceLock<Arc<Claims>>,
@@ -118,6 +119,7 @@ impl RequestRecord {
             status: AtomicU16::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            bytes_direct: AtomicU64::new(0),
             complete: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             claims: OnceLock::new(),
@@ -214,6 +216,11 @@ impl RequestRecord {
         self.bytes_in.fetch_add(bytes as u64, Relaxed);
     }
 
+    /// Records that the storage itself sends an entry of this length.
+    pub(crate) fn sent_directly(&self, bytes: u64) {
+        self.bytes_direct.store(bytes, Relaxed);
+    }
+
     /// Counts bytes of the response's body.
     pub(crate) fn sent(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
@@ -244,6 +251,7 @@ impl RequestRecord {
             reason: outcome.reason.as_deref(),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
+            bytes_direct: self.bytes_direct.load(Relaxed),
             duration,
             first_byte: (first_us > 0).then(|| Duration::from_micros(first_us)),
             longest_stall: Duration::from_micros(self.pace.longest_pause.load(Relaxed)),

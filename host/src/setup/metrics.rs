@@ -28,6 +28,8 @@ impl Observed {
         };
         let build = BuildInfo {
             version: env!("CARGO_PKG_VERSION"),
+            // Set by who builds; `make` does.
+            revision: option_env!("LARDER_REVISION").unwrap_or("unknown"),
             wit: world_version().to_owned(),
             storage: storage_name(settings, has_own_storage),
             database: database_name(settings, has_own_index),

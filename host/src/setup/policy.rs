@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use larder_common::{causes::chain, clock::Clock};
-use tokio::sync::mpsc;
 
 use crate::{
     config::Settings,
     engine::{Engine, InstanceLimits, LoadError, Policy, PolicyInForce, SHARED_TICK, TICK},
     error::StartError,
-    exchange::{Exchange, Held, PolicyExchange, PolicyLoader, Request, Source, Unreadable, Wanted, known},
+    exchange::{
+        Exchange, ExchangeHandle, Held, PolicyExchange, PolicyLoader, Source, Unreadable, Wanted, known,
+    },
     tenant::Tenant,
     versions::{InForce, Versions},
 };
@@ -32,8 +33,7 @@ pub(crate) struct StartingPolicy {
 pub(crate) struct ProvenPolicy {
     pub(crate) policy: PolicyInForce,
     pub(crate) exchange: Exchange<PolicyExchange>,
-    /// What the exchange is asked for.
-    pub(crate) requests: mpsc::UnboundedSender<Request>,
+    pub(crate) handle: ExchangeHandle,
 }
 
 impl StartingPolicy {
@@ -106,9 +106,8 @@ impl StartingPolicy {
         }
         let in_force = PolicyInForce::new(policy.clone());
         let exchanged = PolicyExchange { loader, in_force: in_force.clone(), tenant: tenant.clone() };
-        let (requests, asked) = mpsc::unbounded_channel();
-        let exchange = Exchange::new(exchanged, source, Held { record, loaded: policy }, asked);
-        Ok(ProvenPolicy { policy: in_force, exchange, requests })
+        let (exchange, handle) = Exchange::new(exchanged, source, Held { record, loaded: policy });
+        Ok(ProvenPolicy { policy: in_force, exchange, handle })
     }
 }
 

@@ -7,13 +7,13 @@ use std::{
 
 use larder_common::{causes::chain, clock::Clock};
 use larder_rules::{Asker, Limits, Rules, RulesError, Source as Text};
-use tokio::sync::mpsc;
 
 use crate::{
     config::Settings,
     error::StartError,
     exchange::{
-        Exchange, Held, NO_RULES, Request, RulesExchange, ShadowExchange, Source, Unreadable, Wanted, known,
+        Exchange, ExchangeHandle, Held, NO_RULES, RulesExchange, ShadowExchange, Source, Unreadable, Wanted,
+        known,
     },
     versions::{InForce, Version, Versions},
 };
@@ -70,11 +70,9 @@ impl StartingRules {
     }
 
     /// Returns what exchanges the rules of this asker, and how to ask for it.
-    pub(crate) fn follow(self, asker: &Asker) -> (Exchange<RulesExchange>, mpsc::UnboundedSender<Request>) {
+    pub(crate) fn follow(self, asker: &Asker) -> (Exchange<RulesExchange>, ExchangeHandle) {
         let Self { source, cache, held } = self;
-        let (requests, asked) = mpsc::unbounded_channel();
-        let exchanged = RulesExchange { asker: asker.clone(), cache };
-        (Exchange::new(exchanged, source, held, asked), requests)
+        Exchange::new(RulesExchange { asker: asker.clone(), cache }, source, held)
     }
 }
 
@@ -118,7 +116,7 @@ pub(super) fn rules_in_force(settings: &Settings) -> Result<Option<Arc<Rules>>, 
 pub(crate) fn follow_shadow(
     settings: &Settings,
     asker: &Asker,
-) -> (Exchange<ShadowExchange>, mpsc::UnboundedSender<Request>) {
+) -> (Exchange<ShadowExchange>, ExchangeHandle) {
     let source = Source {
         versions: Versions::of_shadow_rules(&settings.data),
         file: settings.rules.shadow.clone(),
@@ -129,10 +127,9 @@ pub(crate) fn follow_shadow(
         source: known::BUILT_IN.to_owned(),
         since_ms: Clock::system().now_ms(),
     };
-    let (requests, asked) = mpsc::unbounded_channel();
     let cache = settings.data.join("compiled");
     let exchanged = ShadowExchange { asker: asker.clone(), cache, percent: settings.rules.shadow_percent() };
-    (Exchange::new(exchanged, Some(source), Held { record, loaded: None }, asked), requests)
+    Exchange::new(exchanged, Some(source), Held { record, loaded: None })
 }
 
 /// No bytes are no rules.

@@ -134,6 +134,8 @@ impl Sweeper<'_> {
         if deleted {
             run.report.entries += 1;
             run.report.bytes += entry.size_bytes;
+            let reason = larder_metrics::removal_reason(&departure.cause);
+            self.tenant.metrics.count_removed_bytes(reason, entry.size_bytes);
             let (key, cause) = (&entry.slot.key, &departure.cause);
             tracing::info!(entry = entry.id.0, key, %cause, "entry deleted");
             self.tenant.trace.record(|| swept(entry, &departure));

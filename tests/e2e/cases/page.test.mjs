@@ -196,6 +196,32 @@ describe('the page', { skip: cannotControl }, () => {
     await close()
   })
 
+  scenario('the policy and the rules in force are shown, with what was before', server, async (larder) => {
+    const { page, problems, address, close } = await open(larder)
+    await logIn(page)
+    const listed = (what) => page.locator('#versions tbody tr').filter({ has: page.getByRole('cell', { name: what, exact: true }) })
+    await listed('Policy').getByRole('cell', { name: 'built in' }).waitFor()
+    await listed('Rules').getByRole('cell', { name: 'none' }).waitFor()
+    const change = async (method, target, body) => {
+      const response = await fetch(`http://${address}/api/v1/${target}`, { method, body, headers: { 'X-Api-Key': KEY } })
+      assert.equal(response.status, 200, await response.clone().text())
+      return response.json()
+    }
+    const text = 'export const access = { admit: () => ({ tag: "default" }) }'
+    const used = await change('POST', 'rules/use?name=first.js', text)
+    const later = await change('POST', 'rules/use?name=second.js', `${text} // again`)
+    await change('POST', 'rules/shadow?name=shadow.js', text)
+    await page.reload()
+    await listed('Rules').getByRole('cell', { name: 'second.js', exact: true }).waitFor()
+    assert.match(await listed('Rules').innerText(), new RegExp(`${later.digest.slice(0, 12)}\\s+chosen\\s+\\d+ \\w+ ago\\s+first\\.js ${used.digest.slice(0, 12)}`))
+    await listed('Rules in the shadow').getByRole('cell', { name: 'shadow.js', exact: true }).waitFor()
+    assert.deepEqual(await accessibility(page), [])
+    assert.deepEqual(problems, [])
+    await change('DELETE', 'rules/use')
+    await change('DELETE', 'rules/shadow')
+    await close()
+  })
+
   scenario('entries that were never read again are found', server, async (larder) => {
     const job = newJob(larder)
     const [used, unused] = [newKey('used'), newKey('unused')]

@@ -261,3 +261,13 @@ pub(crate) async fn lists_and_counts_are_each_tenants_own(case: &Case) {
         assert_eq!(case.index.count_entries(&Within::Repository(case.repository.clone())).await.unwrap(), 1);
     }
 }
+
+/// Where the database is a server, what a call took is given back, and the connection is kept.
+pub(crate) async fn connections_are_known_where_there_are_any(case: &Case) {
+    case.index.count_entries(&Within::Tenant).await.unwrap();
+    let Some(connections) = case.index.connections() else { return };
+    assert!(connections.open >= 1, "{connections:?}");
+    assert_eq!(connections.waiting, 0);
+    let tenant = case.index.tenant(&TenantName::parse("other").unwrap()).unwrap();
+    assert!(tenant.connections().is_some(), "those of all tenants");
+}

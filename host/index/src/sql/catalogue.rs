@@ -21,7 +21,7 @@ use super::{
 use crate::{
     AccessKey, AccessRole, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MAX_ACCESS_KEYS,
     MatchKind, NOT_OF_DEFAULT, Trust, Within,
-    catalogue::{HistoryBatch, HistoryQuery, HistorySum},
+    catalogue::{Connections, HistoryBatch, HistoryQuery, HistorySum},
     digest_text,
     within::{MAX_LONG_KEYS, merged_by},
 };
@@ -191,6 +191,10 @@ impl<D: Statements> Catalogue for SqlIndex<D>
 where
     D::Connection: 'static,
 {
+    fn connections(&self) -> Option<Connections> {
+        Some(self.client.connections())
+    }
+
     fn key_rule(&self) -> KeyRule {
         self.rule
     }

@@ -4,7 +4,11 @@
 //! which come and go. So all connections live on one thread with its own runtime, and calls are
 //! sent there. A call that was sent is completed even if the caller is gone.
 
-use std::{rc::Rc, thread};
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+};
 
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use tokio::{
@@ -17,9 +21,9 @@ use tokio::{
 use super::{
     ClientLimits,
     fault::{Fault, RetrySafety},
-    pool::{Driver, Pool},
+    pool::{Driver, Pool, PoolUse},
 };
-use crate::{IndexError, no_space, unavailable};
+use crate::{IndexError, catalogue::Connections, no_space, unavailable};
 
 type ClientJob<D> = Box<dyn FnOnce(Rc<Pool<D>>) -> LocalBoxFuture<'static, ()> + Send>;
 
@@ -29,20 +33,29 @@ pub(super) struct Client<D: Driver> {
     jobs: Option<mpsc::UnboundedSender<ClientJob<D>>>,
     thread: Option<thread::JoinHandle<()>>,
     limits: ClientLimits,
+    pool_use: Arc<PoolUse>,
 }
 
 impl<D: Driver> Client<D> {
     /// Starts the thread, without connecting yet.
     pub(super) fn start(driver: D, limits: ClientLimits) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::unbounded_channel();
+        let pool_use = Arc::new(PoolUse::default());
+        let of_pool = pool_use.clone();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
         let thread = thread::Builder::new().name("index-client".to_owned()).spawn(move || {
-            let pool = Rc::new(Pool::new(driver, limits));
+            let pool = Rc::new(Pool::new(driver, limits, of_pool));
             LocalSet::new().block_on(&runtime, serve(pool, queue, limits));
             runtime.shutdown_background();
         })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), limits })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), limits, pool_use })
+    }
+
+    /// Returns the connections.
+    pub(super) fn connections(&self) -> Connections {
+        let PoolUse { open, waiting } = &*self.pool_use;
+        Connections { open: open.load(Relaxed), waiting: waiting.load(Relaxed) }
     }
 
     /// Makes a call within [`ClientLimits::call`].

@@ -6,7 +6,14 @@
 //! for the response when the server hangs, and offers no way to request a new connection after a
 //! loss.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use sqlx::Connection;
 use tokio::{
@@ -48,6 +55,29 @@ pub(crate) trait Driver: Clone + Send + 'static {
     async fn connect(&self) -> sqlx::Result<Self::Connection>;
 }
 
+/// How many connections there are, and how many calls wait for one, for who asks from other threads.
+#[derive(Debug, Default)]
+pub(super) struct PoolUse {
+    pub(super) open: AtomicUsize,
+    pub(super) waiting: AtomicUsize,
+}
+
+/// One of something, until it is dropped.
+struct Counted(Arc<PoolUse>, fn(&PoolUse) -> &AtomicUsize);
+
+impl Counted {
+    fn one_of(pool_use: &Arc<PoolUse>, of: fn(&PoolUse) -> &AtomicUsize) -> Self {
+        of(pool_use).fetch_add(1, Relaxed);
+        Self(pool_use.clone(), of)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1(&self.0).fetch_sub(1, Relaxed);
+    }
+}
+
 /// The connections.
 pub(super) struct Pool<D: Driver> {
     driver: D,
@@ -56,10 +86,12 @@ pub(super) struct Pool<D: Driver> {
     search_permits: Semaphore,
     /// The most recently used last.
     idle: RefCell<Vec<IdleConnection<D::Connection>>>,
+    pool_use: Arc<PoolUse>,
 }
 
 struct IdleConnection<C> {
     connection: C,
+    counted: Counted,
     opened: Instant,
     since: Instant,
 }
@@ -67,18 +99,20 @@ struct IdleConnection<C> {
 /// A connection in use.
 struct Borrowed<'a, C> {
     connection: C,
+    counted: Counted,
     opened: Instant,
     _permit: SemaphorePermit<'a>,
 }
 
 impl<D: Driver> Pool<D> {
-    pub(super) fn new(driver: D, limits: ClientLimits) -> Self {
+    pub(super) fn new(driver: D, limits: ClientLimits, pool_use: Arc<PoolUse>) -> Self {
         let search_permits = (limits.connections * 3 / 4).max(1);
         Self {
             driver,
             permits: Semaphore::new(limits.connections),
             search_permits: Semaphore::new(search_permits),
             idle: RefCell::default(),
+            pool_use,
         }
     }
 
@@ -89,7 +123,9 @@ impl<D: Driver> Pool<D> {
         deadline: Instant,
         op: &impl AsyncFn(&mut D::Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        let waiting = Counted::one_of(&self.pool_use, |of| &of.waiting);
         let turn = timeout_at(deadline, self.search_permits.acquire()).await;
+        drop(waiting);
         let _turn = turn.map_err(|_| Fault::TimedOut)?.map_err(|_| Fault::Closed)?;
         self.call(RetrySafety::Always, deadline, op).await
     }
@@ -146,17 +182,21 @@ impl<D: Driver> Pool<D> {
     }
 
     async fn borrow(&self, fresh: bool) -> Result<Borrowed<'_, D::Connection>, Fault> {
+        let waiting = Counted::one_of(&self.pool_use, |of| &of.waiting);
         let permit = self.permits.acquire().await.map_err(|_| Fault::Closed)?;
+        drop(waiting);
         while let Some(mut idle) = self.pop() {
             let alive = !fresh
                 && (idle.since.elapsed() < PING_AFTER
                     || (idle.since.elapsed() < MAX_IDLE && idle.connection.ping().await.is_ok()));
             if alive {
-                return Ok(Borrowed { connection: idle.connection, opened: idle.opened, _permit: permit });
+                let IdleConnection { connection, counted, opened, .. } = idle;
+                return Ok(Borrowed { connection, counted, opened, _permit: permit });
             }
         }
         let connection = self.driver.connect().await.map_err(Fault::Connect)?;
-        Ok(Borrowed { connection, opened: Instant::now(), _permit: permit })
+        let counted = Counted::one_of(&self.pool_use, |of| &of.open);
+        Ok(Borrowed { connection, counted, opened: Instant::now(), _permit: permit })
     }
 
     fn pop(&self) -> Option<IdleConnection<D::Connection>> {
@@ -164,12 +204,12 @@ impl<D: Driver> Pool<D> {
     }
 
     fn release(&self, borrowed: Borrowed<'_, D::Connection>) {
-        let Borrowed { connection, opened, _permit } = borrowed;
+        let Borrowed { connection, counted, opened, _permit } = borrowed;
         let now = Instant::now();
         let mut idle = self.idle.borrow_mut();
         idle.retain(|other| now - other.since < MAX_IDLE);
         if opened.elapsed() < MAX_AGE {
-            idle.push(IdleConnection { connection, opened, since: now });
+            idle.push(IdleConnection { connection, counted, opened, since: now });
         }
     }
 

@@ -25,6 +25,9 @@ const NO_KEY: (&str, &str) = ("401", "No valid key");
 const FORBIDDEN: (&str, &str) = ("403", "The key lacks the role, or is for another tenant");
 const MISSING: (&str, &str) = ("404", "There is no such thing, repository or tenant");
 const CONFLICT: (&str, &str) = ("409", "The name is taken");
+const BUSY: (&str, &str) = ("409", "Another exchange is under way, or nothing was in force before");
+const REFUSED: (&str, &str) =
+    ("422", "It cannot be used, and nothing changes; the message is for its author");
 const LARGE: (&str, &str) = ("413", "The body is too long");
 const MANY: (&str, &str) = ("429", "There are too many live streams");
 const UNSUPPORTED: (&str, &str) = ("501", "This database, or this way to ask, does not do that");
@@ -49,5 +52,6 @@ failures! {
     Live, &[BAD, NO_KEY, FORBIDDEN, MISSING, MANY, UNSUPPORTED, UNAVAILABLE];
     Admin, &[NO_KEY, FORBIDDEN, UNSUPPORTED, UNAVAILABLE];
     Keys, &[BAD, NO_KEY, FORBIDDEN, MISSING, CONFLICT, LARGE, UNSUPPORTED, UNAVAILABLE];
+    Exchange, &[BAD, NO_KEY, FORBIDDEN, MISSING, BUSY, LARGE, REFUSED, UNSUPPORTED, UNAVAILABLE];
     Body, &[BAD, NO_KEY, FORBIDDEN, MISSING, LARGE, UNSUPPORTED, UNAVAILABLE];
 }

@@ -12,6 +12,7 @@ mod server;
 mod stats;
 mod summary;
 mod uploads;
+mod versions;
 
 use std::sync::Arc;
 
@@ -40,6 +41,13 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(server::config))
         .routes(routes!(server::sweep))
         .routes(routes!(server::rules))
+        .routes(routes!(versions::policy))
+        .routes(routes!(versions::use_policy, versions::use_configured_policy))
+        .routes(routes!(versions::roll_back_policy))
+        .routes(routes!(versions::rules))
+        .routes(routes!(versions::use_rules, versions::use_configured_rules))
+        .routes(routes!(versions::roll_back_rules))
+        .routes(routes!(versions::shadow, versions::use_shadow, versions::end_shadow))
         .routes(routes!(scrub::status, scrub::start, scrub::stop))
         .routes(routes!(stats::stats))
         .routes(routes!(history::history))

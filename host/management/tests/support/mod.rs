@@ -13,7 +13,7 @@ use larder_index::{
 };
 use larder_management::{
     Action, ExplainQuery, Fault, MasterKey, NewKey, Revocation, ScrubRequest, ScrubStatus, Server,
-    ServerStatus, SweepOutcome, Tenant, TenantInfo, router,
+    ServerStatus, SweepOutcome, Tenant, TenantInfo, VersionInfo, VersionedKind, VersionsInfo, router,
 };
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -32,11 +32,15 @@ pub(crate) struct Setup {
 struct TestServer {
     index: Arc<dyn Index>,
     deleted: Arc<Mutex<Vec<u64>>>,
+    /// Exchanges that were asked for, a line for each.
+    changes: Arc<Mutex<String>>,
 }
 
 struct TestTenant {
     index: Arc<dyn Index>,
     deleted: Arc<Mutex<Vec<u64>>>,
+    /// Exchanges that were asked for, a line for each.
+    changes: Arc<Mutex<String>>,
 }
 
 pub(crate) struct Key {
@@ -85,13 +89,19 @@ impl Setup {
     fn with(master: Option<MasterKey>) -> Self {
         let data = TempDir::new().unwrap();
         let index = SqliteIndex::open(&data.path().join("larder.db"), KeyRule::AnyCase).unwrap();
-        let server = Arc::new(TestServer { index: Arc::new(index), deleted: Arc::default() });
+        let server =
+            Arc::new(TestServer { index: Arc::new(index), deleted: Arc::default(), changes: Arc::default() });
         let router = router(server.clone(), master);
         Self { server, router, _data: data }
     }
 
     pub(crate) fn default(&self) -> Arc<dyn Index> {
         self.server.index.clone()
+    }
+
+    /// Which exchanges were asked for.
+    pub(crate) fn changes(&self) -> String {
+        self.server.changes.lock().unwrap().clone()
     }
 
     fn index_of(&self, name: &str) -> Arc<dyn Index> {
@@ -145,6 +155,7 @@ impl Setup {
             let uploads = index.list_uploads(UploadId(0), 100).await.unwrap();
             all += &format!("{name}: {entries:?} {details:?} {uploads:?}\n");
         }
+        all += &self.changes();
         all + &format!("{:?}", self.server.index.list_access_keys().await.unwrap())
     }
 
@@ -219,6 +230,10 @@ pub(crate) async fn name(index: &dyn Index, repository: &str, name: &str) {
     index.name_repositories(&[name], 100).await.unwrap();
 }
 
+fn named(name: String) -> VersionInfo {
+    VersionInfo { name, ..VersionInfo::default() }
+}
+
 #[async_trait]
 impl Server for TestServer {
     fn now_ms(&self) -> u64 {
@@ -238,7 +253,7 @@ impl Server for TestServer {
             return Ok(None);
         }
         let (index, deleted) = (self.index.tenant(name)?, self.deleted.clone());
-        Ok(Some(Arc::new(TestTenant { index, deleted })))
+        Ok(Some(Arc::new(TestTenant { index, deleted, changes: self.changes.clone() })))
     }
 
     fn status(&self) -> ServerStatus {
@@ -287,6 +302,30 @@ impl Tenant for TestTenant {
 
     fn rules(&self) -> Value {
         json!({ "active": null, "shadow": null })
+    }
+
+    fn versions(&self, _kind: VersionedKind) -> Result<VersionsInfo, Fault> {
+        Ok(VersionsInfo::default())
+    }
+
+    async fn use_version(
+        &self,
+        kind: VersionedKind,
+        name: String,
+        content: bytes::Bytes,
+    ) -> Result<VersionInfo, Fault> {
+        *self.changes.lock().unwrap() += &format!("use {kind} {name} {}\n", content.len());
+        if content == "bad" { Err(Fault::Refused("it is bad".to_owned())) } else { Ok(named(name)) }
+    }
+
+    async fn use_configured(&self, kind: VersionedKind) -> Result<VersionInfo, Fault> {
+        *self.changes.lock().unwrap() += &format!("use the configured {kind}\n");
+        Ok(VersionInfo::default())
+    }
+
+    async fn roll_back(&self, kind: VersionedKind) -> Result<VersionInfo, Fault> {
+        *self.changes.lock().unwrap() += &format!("roll back {kind}\n");
+        Ok(VersionInfo::default())
     }
 
     async fn start_scrub(

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use larder_index::{
     AccessKey, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MatchKind, Within,
-    catalogue::{HistoryBatch, HistoryQuery, HistorySum},
+    catalogue::{Connections, HistoryBatch, HistoryQuery, HistorySum},
 };
 use larder_storage::{Digest, ObjectName};
 
@@ -13,6 +13,10 @@ use super::MeasuredIndex;
 impl Catalogue for MeasuredIndex {
     fn key_rule(&self) -> KeyRule {
         self.inner.key_rule()
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        self.inner.connections()
     }
 
     async fn scan_entries(

@@ -46,14 +46,15 @@ impl MeasuredIndex {
         departure: &Departure,
     ) -> Result<bool, IndexError> {
         if matches!(deleted, Ok(true)) {
-            self.metrics.count_removed(reason(&departure.cause));
+            self.metrics.count_removed(removal_reason(&departure.cause));
         }
         deleted
     }
 }
 
 /// The cause of a deletion, in a word of a bounded set: the names of rules are not in it.
-fn reason(cause: &Cause) -> &'static str {
+#[must_use]
+pub fn removal_reason(cause: &Cause) -> &'static str {
     match cause {
         Cause::Age => "age",
         Cause::NeverUsed => "never-used",

@@ -7,7 +7,10 @@ mod storage;
 use larder_index::IndexError;
 use larder_storage::StorageError;
 
-pub use self::{index::MeasuredIndex, storage::MeasuredStorage};
+pub use self::{
+    index::{MeasuredIndex, removal_reason},
+    storage::MeasuredStorage,
+};
 use crate::calls::{CallResult, Judged};
 
 impl<T> Judged for Result<T, StorageError> {

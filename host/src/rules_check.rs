@@ -39,15 +39,17 @@ struct Asked {
 }
 
 /// What came of a check.
-pub(super) struct Checked {
+pub struct Checked {
     interfaces: Vec<&'static str>,
     imports: Vec<String>,
     memory_kib: usize,
     asked: Vec<Asked>,
 }
 
-/// Asks rules everything that they answer.
-pub(super) fn check(rules: &Arc<Rules>) -> Checked {
+/// Asks rules everything that they answer. Takes up to the limit of a question (a second for a page) for
+/// each, and so belongs on a thread that may block.
+#[must_use]
+pub fn check(rules: &Arc<Rules>) -> Checked {
     let mut check = Check { session: Session::new(rules.clone(), Limits::default()), asked: Vec::new() };
     if rules.answers(Interface::Access) {
         check.access();
@@ -243,11 +245,22 @@ fn cut(text: &str) -> &str {
 }
 
 impl Checked {
-    pub(super) fn failed(&self) -> usize {
+    /// Returns how many questions were not answered as they should be.
+    #[must_use]
+    pub fn failed(&self) -> usize {
         self.asked.iter().filter(|asked| asked.fault.is_some()).count()
     }
 
-    pub(super) fn in_words(&self) -> String {
+    /// Returns only those, a line for each.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let faults = self.asked.iter().filter_map(|Asked { name, fault, .. }| Some((name, fault.as_ref()?)));
+        faults.map(|(name, fault)| format!("{name}: {fault}")).collect()
+    }
+
+    /// Returns all of it, for people.
+    #[must_use]
+    pub fn in_words(&self) -> String {
         let Self { interfaces, imports, memory_kib, asked } = self;
         let mut text = format!("exports {}\n", interfaces.join(", "));
         if !imports.is_empty() {
@@ -272,7 +285,11 @@ impl Checked {
         text
     }
 
-    pub(super) fn in_json(&self) -> anyhow::Result<String> {
+    /// Returns all of it as JSON.
+    ///
+    /// # Errors
+    /// Never: it consists of names and numbers.
+    pub fn in_json(&self) -> anyhow::Result<String> {
         let asked: Vec<_> = self
             .asked
             .iter()
