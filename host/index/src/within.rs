@@ -84,33 +84,6 @@ pub struct SavedPage {
     pub next: Option<EntryId>,
 }
 
-/// Returns the first `limit` of two lists in the order of last use, each of which has it.
-pub(crate) fn merged(one: Vec<Entry>, other: Vec<Entry>, limit: usize) -> Vec<Entry> {
-    if one.is_empty() || other.is_empty() {
-        return if one.is_empty() { other } else { one };
-    }
-    let mut all = one;
-    all.extend(other);
-    all.sort_by_key(|entry| (entry.last_used_ms, entry.id));
-    all.truncate(limit);
-    all
-}
-
-/// Returns the first `limit` of two lists in this order, or against it, each of which is in it.
-pub(crate) fn merged_by(
-    order: EntryOrder,
-    descending: bool,
-    one: Vec<Entry>,
-    other: Vec<Entry>,
-    limit: usize,
-) -> Vec<Entry> {
-    let mut all = one;
-    all.extend(other);
-    sort(order, descending, &mut all);
-    all.truncate(limit);
-    all
-}
-
 /// Sorts entries in this order, or against it.
 pub(crate) fn sort(order: EntryOrder, descending: bool, entries: &mut [Entry]) {
     entries.sort_by_key(|entry| order.place(entry));

@@ -20,10 +20,10 @@ use super::{
 };
 use crate::{
     AccessKey, AccessRole, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MAX_ACCESS_KEYS,
-    MatchKind, NOT_OF_DEFAULT, Trust, Within,
+    MatchKind, NOT_OF_DEFAULT, Within,
     catalogue::{Connections, HistoryBatch, HistoryQuery, HistorySum},
     digest_text,
-    within::{MAX_LONG_KEYS, merged_by},
+    within::MAX_LONG_KEYS,
 };
 
 /// A page of entries to be read.
@@ -31,8 +31,6 @@ use crate::{
 pub(super) struct Scan {
     pub(super) order: EntryOrder,
     pub(super) descending: bool,
-    /// The part of [`EntryOrder::LastUsed`].
-    pub(super) trust: Trust,
     pub(super) value: i64,
     pub(super) id: i64,
     pub(super) limit: i64,
@@ -98,20 +96,6 @@ impl AnyPlaceKey {
             MatchKind::Prefix => key.starts_with(&self.key),
         }
     }
-}
-
-async fn scan<D: CatalogueStatements>(
-    db: &mut TenantConnection<'_, D::Connection>,
-    scan: Scan,
-    limit: usize,
-) -> Result<Vec<Entry>, Fault> {
-    let low = D::scan(db, scan).await?;
-    if scan.order != EntryOrder::LastUsed {
-        return Ok(low);
-    }
-    // The trust of an entry never changes, so no entry is in both.
-    let full = D::scan(db, Scan { trust: Trust::Full, ..scan }).await?;
-    Ok(merged_by(scan.order, scan.descending, low, full, limit))
 }
 
 /// Rows that are read at once where heads do not decide.
@@ -208,9 +192,8 @@ where
     ) -> Result<Vec<Entry>, IndexError> {
         let first = if descending { (i64::MAX, i64::MAX) } else { (-1, -1) };
         let (value, id) = after.map_or(first, |(value, id)| (rows::integer(value), rows::integer(id.0)));
-        let asked = Scan { order, descending, trust: Trust::Low, value, id, limit: rows::limit(limit) };
-        let list =
-            async move |db: &mut TenantConnection<'_, D::Connection>| scan::<D>(db, asked, limit).await;
+        let asked = Scan { order, descending, value, id, limit: rows::limit(limit) };
+        let list = async move |db: &mut TenantConnection<'_, D::Connection>| D::scan(db, asked).await;
         self.call("listing entries in an order", Always, list).await
     }
 

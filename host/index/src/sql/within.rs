@@ -10,18 +10,17 @@ use super::{
     tenant::TenantConnection,
 };
 use crate::{
-    Entry, EntryId, KeyRule, MatchKind, Near, Slot, Trust, Upload, UploadId, Within,
-    within::{MAX_LONG_KEYS, merged},
+    Entry, EntryId, KeyRule, MatchKind, Near, Slot, Trust, Upload, UploadId, Within, within::MAX_LONG_KEYS,
 };
 
 /// The statements of a driver, on one connection, for one tenant. Repository, scope and key select by
 /// their heads.
 pub(super) trait WithinStatements: Driver {
-    /// Returns up to `limit` entries of this trust in the order of last use.
+    /// Returns up to `limit` entries in the order of last use: of this trust, or all.
     async fn least_recent(
         db: &mut TenantConnection<'_, Self::Connection>,
         within: &Within,
-        trust: Trust,
+        trust: Option<Trust>,
         after: (i64, i64),
         limit: usize,
     ) -> Result<Vec<Entry>, Fault>;
@@ -127,21 +126,6 @@ pub(super) async fn least_recent<D: WithinStatements>(
     db: &mut TenantConnection<'_, D::Connection>,
     within: &Within,
     trust: Option<Trust>,
-    after: Option<(u64, EntryId)>,
-    limit: usize,
-) -> Result<Vec<Entry>, Fault> {
-    if let Some(trust) = trust {
-        return of_trust::<D>(db, within, trust, after, limit).await;
-    }
-    // The trust of an entry never changes, so no entry is in both.
-    let low = of_trust::<D>(db, within, Trust::Low, after, limit).await?;
-    Ok(merged(low, of_trust::<D>(db, within, Trust::Full, after, limit).await?, limit))
-}
-
-async fn of_trust<D: WithinStatements>(
-    db: &mut TenantConnection<'_, D::Connection>,
-    within: &Within,
-    trust: Trust,
     after: Option<(u64, EntryId)>,
     limit: usize,
 ) -> Result<Vec<Entry>, Fault> {

@@ -3,18 +3,17 @@
 use async_trait::async_trait;
 use larder_common::TenantName;
 use larder_storage::{Digest, ObjectName};
-use rusqlite::{Row, ToSql, params, types::Type};
+use rusqlite::{Row, params, types::Type};
 
 use super::{
-    SqliteIndex, changes, history,
+    SqliteIndex, by_use, changes, history,
     rows::{self, compared_key, entry_columns, integer},
     tenant::TenantConnection,
 };
 use crate::{
     AccessKey, AccessRole, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MAX_ACCESS_KEYS,
-    MatchKind, NOT_OF_DEFAULT, Trust, Within,
+    MatchKind, NOT_OF_DEFAULT, Within,
     catalogue::{HistoryBatch, HistoryQuery, HistorySum},
-    within::merged_by,
 };
 
 /// A page of entries with a condition, in an order. `?4` is the limit.
@@ -34,13 +33,6 @@ macro_rules! page {
     };
 }
 
-/// What counts as the trust of an entry, as the database index has it.
-macro_rules! trusted {
-    () => {
-        "coalesce(trust, substr(scope, 1, 10) <> x'726566732f70756c6c2f') = ?5 AND "
-    };
-}
-
 /// The rest of those with the same value, and those behind. One comparison of both columns would not be
 /// searched by the index.
 pub(super) const BY_NUMBER: [&str; 2] = [
@@ -56,17 +48,6 @@ pub(super) const BY_SIZE: [[&str; 2]; 2] = [
     [
         page!("entries_by_size", "size_bytes = ?2 AND id < ?3", "size_bytes DESC, id DESC"),
         page!("entries_by_size", "size_bytes < ?2 AND ?3 = ?3", "size_bytes DESC, id DESC"),
-    ],
-];
-
-pub(super) const BY_USE: [[&str; 2]; 2] = [
-    [
-        page!("entries_by_use", concat!(trusted!(), "used_ms = ?2 AND id > ?3"), "used_ms, id"),
-        page!("entries_by_use", concat!(trusted!(), "used_ms > ?2 AND ?3 = ?3"), "used_ms, id"),
-    ],
-    [
-        page!("entries_by_use", concat!(trusted!(), "used_ms = ?2 AND id < ?3"), "used_ms DESC, id DESC"),
-        page!("entries_by_use", concat!(trusted!(), "used_ms < ?2 AND ?3 = ?3"), "used_ms DESC, id DESC"),
     ],
 ];
 
@@ -120,18 +101,12 @@ fn scan(
     after: Option<(u64, EntryId)>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Entry>> {
-    let after = after.map_or(first(descending), |(value, id)| (integer(value), integer(id.0)));
+    let start = after.map_or(first(descending), |(value, id)| (integer(value), integer(id.0)));
     let direction = usize::from(descending);
     match order {
-        EntryOrder::Created => parts(conn, &[BY_NUMBER[direction]], after, None, limit),
-        EntryOrder::Size => parts(conn, &BY_SIZE[direction], after, None, limit),
-        EntryOrder::LastUsed => {
-            let _snapshot = conn.snapshot()?;
-            let texts = &BY_USE[direction];
-            let low = parts(conn, texts, after, Some(Trust::Low), limit)?;
-            let full = parts(conn, texts, after, Some(Trust::Full), limit)?;
-            Ok(merged_by(order, descending, low, full, limit))
-        }
+        EntryOrder::Created => parts(conn, &[BY_NUMBER[direction]], start, limit),
+        EntryOrder::Size => parts(conn, &BY_SIZE[direction], start, limit),
+        EntryOrder::LastUsed => by_use::scan(conn, descending, after, limit),
     }
 }
 
@@ -139,18 +114,14 @@ fn parts(
     conn: TenantConnection<'_>,
     texts: &[&str],
     (value, id): (i64, i64),
-    trust: Option<Trust>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Entry>> {
-    let trust = trust.map(Trust::number);
     let mut found = Vec::new();
     for text in texts {
         let rest = rows::limit(limit - found.len());
         let mut statement = conn.prepare(text)?;
-        let mut values: Vec<&dyn ToSql> = vec![&value, &id, &rest];
-        values.extend(trust.as_ref().map(|trust| trust as &dyn ToSql));
         statement.raw_bind_parameter(1, conn.tenant())?;
-        for (number, value) in values.into_iter().enumerate() {
+        for (number, value) in [value, id, rest].into_iter().enumerate() {
             statement.raw_bind_parameter(number + 2, value)?;
         }
         let mut rows = statement.raw_query();

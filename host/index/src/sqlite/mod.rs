@@ -4,6 +4,7 @@
 //! processes on the same machine may use it at once. Reads run on the calling thread (`reader.rs`),
 //! changes on one thread (`writer.rs`).
 
+mod by_use;
 mod calls;
 mod catalogue;
 mod changes;
@@ -281,9 +282,7 @@ impl Index for SqliteIndex {
         after: Option<(u64, EntryId)>,
         limit: usize,
     ) -> Result<Vec<Entry>, IndexError> {
-        self.read("listing entries by last use", |conn| {
-            within::least_recent(conn, within, trust, after, limit)
-        })
+        self.read("listing by last use", |conn| by_use::least_recent(conn, within, trust, after, limit))
     }
 
     async fn uploads_in_scope(

@@ -1,12 +1,12 @@
 //! What operators ask: lists in any order, counts, and access keys.
 
 use super::{
-    MySql,
+    MySql, by_use,
     statements::{Db, fetch_all},
     texts::entry_columns,
 };
 use crate::{
-    Entry, EntryOrder,
+    Entry, EntryOrder, Within,
     sql::{
         catalogue::{AnyPlaceKey, CatalogueStatements, Scan},
         digest::HeadRange,
@@ -40,15 +40,6 @@ pub(super) const BY_SIZE: [&str; 2] = [
     page!("entries_by_size", "((size_bytes = ? AND id < ?) OR size_bytes < ?)", "size_bytes DESC, id DESC"),
 ];
 
-pub(super) const BY_USE: [&str; 2] = [
-    page!("entries_by_use", "trusted = ? AND ((used_ms = ? AND id > ?) OR used_ms > ?)", "used_ms, id"),
-    page!(
-        "entries_by_use",
-        "trusted = ? AND ((used_ms = ? AND id < ?) OR used_ms < ?)",
-        "used_ms DESC, id DESC"
-    ),
-];
-
 pub(super) const WITH_KEY: &str = page!("entries_by_any_key", "key_head = ?", "id DESC");
 
 pub(super) const WITH_KEY_RANGE: &str =
@@ -76,13 +67,13 @@ impl CatalogueStatements for MySql {
         "SELECT name, role, tenant, digest, created_ms FROM access_keys ORDER BY name LIMIT ?";
 
     async fn scan(db: &mut Db<'_>, scan: Scan) -> Result<Vec<Entry>, Fault> {
-        let Scan { order, descending, trust, value, id, limit } = scan;
+        let Scan { order, descending, value, id, limit } = scan;
         let direction = usize::from(descending);
         let statement = match order {
             EntryOrder::Created => db.query(BY_NUMBER[direction]).bind(id),
             EntryOrder::Size => db.query(BY_SIZE[direction]).bind(value).bind(id).bind(value),
             EntryOrder::LastUsed => {
-                db.query(BY_USE[direction]).bind(trust.number()).bind(value).bind(id).bind(value)
+                return by_use::fetch(db, (&Within::Tenant, descending), None, (value, id), limit).await;
             }
         };
         fetch_all(db.connection, statement.bind(limit), rows::entry).await

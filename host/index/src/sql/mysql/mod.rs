@@ -4,6 +4,7 @@
 //! statement sees what was committed before it began. The server numbers entries in order, so
 //! clusters whose nodes each have their own numbers cannot be used.
 
+mod by_use;
 mod catalogue;
 mod departed;
 mod facts;

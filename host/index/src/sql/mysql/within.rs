@@ -1,7 +1,7 @@
 //! The statements about parts of a tenant's entries and uploads, and about quarantine.
 
 use super::{
-    MySql,
+    MySql, by_use,
     statements::{Db, MySqlQuery, execute, fetch_all, json},
     texts::{entry_columns, upload_columns},
 };
@@ -14,29 +14,6 @@ use crate::{
         within::{KeyPlace, WithinStatements, head},
     },
 };
-
-/// A page in the order of last use. Two ranges of an index: a comparison of lists would be none.
-macro_rules! least_recent {
-    ($index:literal, $place:literal) => {
-        concat!(
-            "SELECT ",
-            entry_columns!(),
-            " FROM entries FORCE INDEX (",
-            $index,
-            ") WHERE tenant = ?",
-            $place,
-            " AND trusted = ? AND ((used_ms = ? AND id > ?) OR used_ms > ?) ORDER BY used_ms, id LIMIT ?"
-        )
-    };
-}
-
-pub(super) const OF_TENANT: &str = least_recent!("entries_by_use", "");
-
-pub(super) const OF_REPOSITORY: &str =
-    least_recent!("entries_by_use_in_repository", " AND repository_head = ?");
-
-pub(super) const OF_SCOPE: &str =
-    least_recent!("entries_by_use_in_scope", " AND repository_head = ? AND scope_head = ?");
 
 /// Rows in a repository, with this condition on the key.
 macro_rules! near {
@@ -92,19 +69,11 @@ impl WithinStatements for MySql {
     async fn least_recent(
         db: &mut Db<'_>,
         within: &Within,
-        trust: Trust,
-        (used_ms, id): (i64, i64),
+        trust: Option<Trust>,
+        after: (i64, i64),
         most: usize,
     ) -> Result<Vec<Entry>, Fault> {
-        let statement = match within {
-            Within::Tenant => db.query(OF_TENANT),
-            Within::Repository(repository) => db.query(OF_REPOSITORY).bind(head(repository)),
-            Within::Scope { repository, scope } => {
-                db.query(OF_SCOPE).bind(head(repository)).bind(head(scope))
-            }
-        };
-        let statement = statement.bind(trust.number()).bind(used_ms).bind(id).bind(used_ms).bind(limit(most));
-        fetch_all(db.connection, statement, rows::entry).await
+        by_use::fetch(db, (within, false), trust, after, limit(most)).await
     }
 
     async fn near(db: &mut Db<'_>, place: &KeyPlace, most: usize) -> Result<Vec<Near>, Fault> {

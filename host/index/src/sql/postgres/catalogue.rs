@@ -1,11 +1,11 @@
 //! What operators ask: lists in any order, counts, and access keys.
 
 use super::{
-    Postgres,
+    Postgres, by_use,
     statements::{Db, entry_columns, fetch_all},
 };
 use crate::{
-    Entry, EntryOrder,
+    Entry, EntryOrder, Within,
     sql::{
         catalogue::{AnyPlaceKey, CatalogueStatements, Scan},
         digest::HeadRange,
@@ -37,13 +37,6 @@ macro_rules! page {
     };
 }
 
-/// What counts as the trust of an entry, as the database index has it.
-macro_rules! trusted {
-    () => {
-        "coalesce(trust, (substring(scope FROM 1 FOR 10) <> 'refs/pull/'::bytea)::int)"
-    };
-}
-
 pub(super) const BY_NUMBER: [&str; 2] =
     [page!("", ">", "", "tenant, id", "id", ""), page!("", "<", "", "tenant DESC, id DESC", "id DESC", "")];
 
@@ -58,37 +51,6 @@ pub(super) const BY_SIZE: [&str; 2] = [
         ""
     ),
 ];
-
-/// `$5` is the trust.
-macro_rules! by_use {
-    ($compare:literal, $direction:literal) => {
-        concat!(
-            "SELECT ",
-            entry_columns!(),
-            " FROM (SELECT *, ",
-            trusted!(),
-            " AS trusted FROM entries WHERE (tenant, ",
-            trusted!(),
-            ", used_ms, id) ",
-            $compare,
-            " ($1, $5::bigint, $2::bigint, $3::bigint) ORDER BY tenant",
-            $direction,
-            ", ",
-            trusted!(),
-            $direction,
-            ", used_ms",
-            $direction,
-            ", id",
-            $direction,
-            " LIMIT $4) AS page WHERE tenant = $1 AND trusted = $5 ORDER BY used_ms",
-            $direction,
-            ", id",
-            $direction
-        )
-    };
-}
-
-pub(super) const BY_USE: [&str; 2] = [by_use!(">", ""), by_use!("<", " DESC")];
 
 pub(super) const WITH_KEY: &str = concat!(
     "SELECT ",
@@ -126,16 +88,15 @@ impl CatalogueStatements for Postgres {
         "SELECT name, role, tenant, digest, created_ms FROM access_keys ORDER BY name LIMIT $1";
 
     async fn scan(db: &mut Db<'_>, scan: Scan) -> Result<Vec<Entry>, Fault> {
-        let direction = usize::from(scan.descending);
-        let text = match scan.order {
-            EntryOrder::Created => BY_NUMBER[direction],
-            EntryOrder::LastUsed => BY_USE[direction],
-            EntryOrder::Size => BY_SIZE[direction],
-        };
-        let statement = db.query(text).bind(scan.value).bind(scan.id).bind(scan.limit);
-        let statement = match scan.order {
-            EntryOrder::LastUsed => statement.bind(scan.trust.number()),
-            EntryOrder::Created | EntryOrder::Size => statement,
+        let Scan { order, descending, value, id, limit } = scan;
+        let statement = match order {
+            EntryOrder::Created => {
+                db.query(BY_NUMBER[usize::from(descending)]).bind(value).bind(id).bind(limit)
+            }
+            EntryOrder::Size => db.query(BY_SIZE[usize::from(descending)]).bind(value).bind(id).bind(limit),
+            EntryOrder::LastUsed => {
+                by_use::query(db, (&Within::Tenant, descending), None, (value, id), limit)
+            }
         };
         fetch_all(db.connection, statement, rows::entry).await
     }

@@ -4,6 +4,7 @@
 //! statement sees what was committed before it began, and waits for transactions that change the
 //! same row.
 
+mod by_use;
 mod catalogue;
 mod departed;
 mod facts;

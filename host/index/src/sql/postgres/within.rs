@@ -1,7 +1,7 @@
 //! The statements about parts of a tenant's entries and uploads, and about quarantine.
 
 use super::{
-    Postgres,
+    Postgres, by_use,
     statements::{Db, PgQuery, entry_columns, execute, fetch_all, sorted, upload_columns},
 };
 use crate::{
@@ -14,59 +14,12 @@ use crate::{
     },
 };
 
-/// What counts as the trust of an entry, as [`Trust::of`]. This is the expression of the database
-/// indexes.
-macro_rules! trusted {
-    () => {
-        "coalesce(trust, (substring(scope FROM 1 FOR 10) <> 'refs/pull/'::bytea)::int)"
-    };
-}
-
 /// The head of a column. This is the expression of the database indexes.
 macro_rules! head {
     ($column:literal) => {
         concat!("substring(", $column, " FROM 1 FOR 255)")
     };
 }
-
-/// A page in the order of one index, which no other has: `$order` are its columns between the tenant and
-/// the trust, `$values` their values, and `$condition` is the condition on them. What follows in the
-/// index is read, and left out.
-macro_rules! least_recent {
-    ($order:expr, $values:literal, $condition:expr) => {
-        concat!(
-            "SELECT ",
-            entry_columns!(),
-            " FROM (SELECT *, ",
-            trusted!(),
-            " AS trusted FROM entries WHERE (tenant, ",
-            $order,
-            trusted!(),
-            ", used_ms, id) > ($1, ",
-            $values,
-            "$2::bigint, $3::bigint, $4::bigint) ORDER BY tenant, ",
-            $order,
-            trusted!(),
-            ", used_ms, id LIMIT $5) AS page WHERE tenant = $1 AND trusted = $2",
-            $condition,
-            " ORDER BY used_ms, id"
-        )
-    };
-}
-
-pub(super) const OF_TENANT: &str = least_recent!("", "", "");
-
-pub(super) const OF_REPOSITORY: &str = least_recent!(
-    concat!(head!("repository"), ", "),
-    "$6::bytea, ",
-    concat!(" AND ", head!("repository"), " = $6")
-);
-
-pub(super) const OF_SCOPE: &str = least_recent!(
-    concat!(head!("repository"), ", ", head!("scope"), ", "),
-    "$6::bytea, $7::bytea, ",
-    concat!(" AND ", head!("repository"), " = $6 AND ", head!("scope"), " = $7")
-);
 
 /// Rows with a key in a repository, the newest first.
 macro_rules! near {
@@ -161,21 +114,11 @@ impl WithinStatements for Postgres {
     async fn least_recent(
         db: &mut Db<'_>,
         within: &Within,
-        trust: Trust,
-        (used_ms, id): (i64, i64),
+        trust: Option<Trust>,
+        after: (i64, i64),
         most: usize,
     ) -> Result<Vec<Entry>, Fault> {
-        let text = match within {
-            Within::Tenant => OF_TENANT,
-            Within::Repository(_) => OF_REPOSITORY,
-            Within::Scope { .. } => OF_SCOPE,
-        };
-        let statement = db.query(text).bind(trust.number()).bind(used_ms).bind(id).bind(limit(most));
-        let statement = match within {
-            Within::Tenant => statement,
-            Within::Repository(repository) => statement.bind(head(repository)),
-            Within::Scope { repository, scope } => statement.bind(head(repository)).bind(head(scope)),
-        };
+        let statement = by_use::query(db, (within, false), trust, after, limit(most));
         fetch_all(db.connection, statement, rows::entry).await
     }
 

@@ -1,7 +1,7 @@
 //! The statements use their database indexes, so that a large database is as fast as a small one.
 
 use super::{
-    super::{catalogue, changes, departed, facts, find, queries, tenant, within},
+    super::{by_use, catalogue, changes, departed, facts, find, queries, tenant, within},
     open,
 };
 
@@ -48,12 +48,6 @@ fn no_statement_reads_a_whole_table_or_sorts() {
         departed::LATEST,
         departed::FIRST_TO_STAY,
         departed::TRIM,
-        within::OF_TENANT[0],
-        within::OF_TENANT[1],
-        within::OF_REPOSITORY[0],
-        within::OF_REPOSITORY[1],
-        within::OF_SCOPE[0],
-        within::OF_SCOPE[1],
         within::NEAR,
         within::NEAR_FROM,
         within::UPLOADS_NEAR,
@@ -71,17 +65,14 @@ fn no_statement_reads_a_whole_table_or_sorts() {
         catalogue::BY_SIZE[0][1],
         catalogue::BY_SIZE[1][0],
         catalogue::BY_SIZE[1][1],
-        catalogue::BY_USE[0][0],
-        catalogue::BY_USE[0][1],
-        catalogue::BY_USE[1][0],
-        catalogue::BY_USE[1][1],
         catalogue::WITH_KEY,
         catalogue::FROM_KEY,
         catalogue::COUNT_TENANT,
         catalogue::COUNT_REPOSITORY,
         catalogue::COUNT_SCOPE,
     ];
-    for statement in statements {
+    let by_use = [by_use::OF_TENANT, by_use::OF_REPOSITORY, by_use::OF_SCOPE, by_use::BACKWARDS];
+    for statement in statements.into_iter().chain(by_use.into_iter().flatten().flatten()) {
         let plan = plan(&conn, statement);
         assert!(statement.contains("tenant = ?1"), "{statement}");
         assert!(plan.contains("SEARCH"), "{statement}\n{plan}");
@@ -128,20 +119,24 @@ fn pages_in_the_order_of_last_use_begin_in_the_index() {
     for statement in [catalogue::COUNT_TENANT, catalogue::COUNT_REPOSITORY, catalogue::COUNT_SCOPE] {
         assert!(plan(&conn, statement).contains("COVERING INDEX"), "{statement}");
     }
-    for [rest, later] in [catalogue::BY_SIZE[0], catalogue::BY_USE[0]] {
-        assert!(plan(&conn, rest).contains("=? AND rowid>?"), "{rest}\n{}", plan(&conn, rest));
-        assert!(plan(&conn, later).contains(">?"), "{later}\n{}", plan(&conn, later));
+    let check = |statements: &[&str], searched: &str| {
+        for statement in statements {
+            let plan = plan(&conn, statement);
+            assert!(plan.contains(searched), "{statement}\n{plan}");
+        }
+    };
+    let [[rest, larger], [rest_backwards, smaller]] = catalogue::BY_SIZE;
+    check(&[rest], "=? AND rowid>?");
+    check(&[larger], ">?");
+    check(&[rest_backwards], "=? AND rowid<?");
+    check(&[smaller], "<?");
+    for [rest, later] in [by_use::OF_TENANT, by_use::OF_REPOSITORY, by_use::OF_SCOPE] {
+        check(&rest, "<expr>=? AND used_ms=? AND rowid>?");
+        check(&later, "<expr>=? AND used_ms>?");
     }
-    for [rest, later] in [catalogue::BY_SIZE[1], catalogue::BY_USE[1]] {
-        assert!(plan(&conn, rest).contains("=? AND rowid<?"), "{rest}\n{}", plan(&conn, rest));
-        assert!(plan(&conn, later).contains("<?"), "{later}\n{}", plan(&conn, later));
-    }
-    for [rest, later] in [within::OF_TENANT, within::OF_REPOSITORY, within::OF_SCOPE] {
-        let plan_of_rest = plan(&conn, rest);
-        assert!(plan_of_rest.contains("<expr>=? AND used_ms=? AND rowid>?"), "{rest}\n{plan_of_rest}");
-        let plan_of_later = plan(&conn, later);
-        assert!(plan_of_later.contains("<expr>=? AND used_ms>?"), "{later}\n{plan_of_later}");
-    }
+    let [rest, earlier] = by_use::BACKWARDS;
+    check(&rest, "<expr>=? AND used_ms=? AND rowid<?");
+    check(&earlier, "<expr>=? AND used_ms<?");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use larder_common::TenantName;
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
-    super::{MySql, catalogue, departed, find, ledger, texts, within},
+    super::{MySql, by_use, catalogue, departed, find, ledger, texts, within},
     new_database,
 };
 use crate::{
@@ -56,13 +56,14 @@ fn check(statement: &str, steps: &[Step]) {
 }
 
 /// All statements of constant text.
-const STATEMENTS: [&str; 58] = [
+const STATEMENTS: [&str; 65] = [
     catalogue::BY_NUMBER[0],
     catalogue::BY_NUMBER[1],
     catalogue::BY_SIZE[0],
     catalogue::BY_SIZE[1],
-    catalogue::BY_USE[0],
-    catalogue::BY_USE[1],
+    by_use::BACKWARDS.low,
+    by_use::BACKWARDS.full,
+    by_use::BACKWARDS.reach,
     catalogue::WITH_KEY,
     catalogue::WITH_KEY_RANGE,
     MySql::COUNT_TENANT,
@@ -90,9 +91,15 @@ const STATEMENTS: [&str; 58] = [
     departed::BY_KEY,
     departed::BY_PREFIX,
     departed::TRIM,
-    within::OF_TENANT,
-    within::OF_REPOSITORY,
-    within::OF_SCOPE,
+    by_use::OF_TENANT.low,
+    by_use::OF_TENANT.full,
+    by_use::OF_TENANT.reach,
+    by_use::OF_REPOSITORY.low,
+    by_use::OF_REPOSITORY.full,
+    by_use::OF_REPOSITORY.reach,
+    by_use::OF_SCOPE.low,
+    by_use::OF_SCOPE.full,
+    by_use::OF_SCOPE.reach,
     within::NEAR,
     within::NEAR_RANGE,
     within::UPLOADS_NEAR,
@@ -124,8 +131,8 @@ const INDEXES: [(&str, &str); 31] = [
     (catalogue::BY_NUMBER[1], "entries_by_tenant"),
     (catalogue::BY_SIZE[0], "entries_by_size"),
     (catalogue::BY_SIZE[1], "entries_by_size"),
-    (catalogue::BY_USE[0], "entries_by_use"),
-    (catalogue::BY_USE[1], "entries_by_use"),
+    (by_use::OF_TENANT.reach, "entries_by_use"),
+    (by_use::BACKWARDS.reach, "entries_by_use"),
     (catalogue::WITH_KEY, "entries_by_any_key"),
     (MySql::COUNT_TENANT, "entries_by_tenant"),
     (MySql::COUNT_REPOSITORY, "entries_near"),
@@ -144,9 +151,9 @@ const INDEXES: [(&str, &str); 31] = [
     (departed::BY_KEY, "departed_by_key"),
     (departed::BY_PREFIX, "departed_by_repository"),
     (departed::TRIM, "departed_by_tenant"),
-    (within::OF_TENANT, "entries_by_use"),
-    (within::OF_REPOSITORY, "entries_by_use_in_repository"),
-    (within::OF_SCOPE, "entries_by_use_in_scope"),
+    (by_use::OF_TENANT.full, "entries_by_use"),
+    (by_use::OF_REPOSITORY.full, "entries_by_use_in_repository"),
+    (by_use::OF_SCOPE.full, "entries_by_use_in_scope"),
     (within::NEAR, "entries_near"),
     (within::UPLOADS_NEAR, "uploads_near"),
     (within::UPLOADS_IN_SCOPE, "uploads_in_scope"),

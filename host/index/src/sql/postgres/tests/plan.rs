@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::{
-    super::{Postgres, catalogue, departed, facts, find, ledger, session, statements, within},
+    super::{Postgres, by_use, catalogue, departed, facts, find, ledger, session, statements, within},
     new_database,
 };
 use crate::sql::{
@@ -71,9 +71,15 @@ fn no_statement_reads_a_whole_table() {
             departed::BY_PREFIX,
             departed::FIRST_TO_STAY,
             departed::TRIM,
-            within::OF_TENANT,
-            within::OF_REPOSITORY,
-            within::OF_SCOPE,
+            by_use::OF_TENANT[0],
+            by_use::OF_TENANT[1],
+            by_use::OF_TENANT[2],
+            by_use::OF_REPOSITORY[0],
+            by_use::OF_REPOSITORY[1],
+            by_use::OF_REPOSITORY[2],
+            by_use::OF_SCOPE[0],
+            by_use::OF_SCOPE[1],
+            by_use::OF_SCOPE[2],
             within::NEAR,
             within::NEAR_RANGE,
             within::UPLOADS_NEAR,
@@ -84,8 +90,7 @@ fn no_statement_reads_a_whole_table() {
             catalogue::BY_NUMBER[1],
             catalogue::BY_SIZE[0],
             catalogue::BY_SIZE[1],
-            catalogue::BY_USE[0],
-            catalogue::BY_USE[1],
+            by_use::BACKWARDS[2],
             catalogue::WITH_KEY,
             catalogue::WITH_KEY_RANGE,
             Postgres::COUNT_TENANT,
@@ -131,9 +136,9 @@ fn statements_use_the_index_that_is_made_for_them() {
         (departed::BY_PREFIX, "departed_by_repository"),
         (departed::FIRST_TO_STAY, "departed_by_tenant"),
         (departed::TRIM, "departed_by_tenant"),
-        (within::OF_TENANT, "entries_by_use on"),
-        (within::OF_REPOSITORY, "entries_by_use_in_repository"),
-        (within::OF_SCOPE, "entries_by_use_in_scope"),
+        (by_use::OF_TENANT[0], "entries_by_use on"),
+        (by_use::OF_REPOSITORY[1], "entries_by_use_in_repository"),
+        (by_use::OF_SCOPE[2], "entries_by_use_in_scope"),
         (within::NEAR, "entries_near"),
         (within::NEAR_RANGE, "entries_near"),
         (within::UPLOADS_NEAR, "uploads_near"),
@@ -180,4 +185,15 @@ fn the_search_uses_an_index_for_each_of_its_ways_and_sorts_no_table() {
     plans(check, &[find::BY_HEAD, find::BY_KEY]);
     // If the heads decide, the rows themselves are not read.
     plans(|_, plan| assert!(plan.matches("Index Only Scan").count() >= 5, "{plan}"), &[find::BY_HEAD]);
+}
+
+/// Of both trusts no more is read than a page has, and nothing is sorted.
+#[test]
+fn ranges_of_both_trusts_are_merged() {
+    let check = |statement: &str, plan: &str| {
+        assert!(plan.contains("Merge Append"), "{statement}\n{plan}");
+        assert!(!plan.contains("Sort  "), "{statement}\n{plan}");
+    };
+    let statements = [by_use::OF_TENANT, by_use::OF_REPOSITORY, by_use::OF_SCOPE, by_use::BACKWARDS];
+    plans(check, &statements.map(|[_, _, both]| both));
 }

@@ -1,0 +1,159 @@
+//! The statements that list entries in the order of last use, or against it.
+//!
+//! Each trust has a range of its own in the database indexes. The server does not merge the two: it
+//! would read a whole page of each, sort both, and leave out half. So where both are asked for, the index
+//! alone says how far a page can reach at most, and only rows up to there are read.
+
+use super::{
+    statements::{Db, MySqlQuery, fetch_all, fetch_optional},
+    texts::entry_columns,
+};
+use crate::{
+    Entry, EntryOrder, Trust, Within,
+    sql::{
+        fault::Fault,
+        rows::{self, Columns as _},
+        within::head,
+    },
+    within::sort,
+};
+
+/// Rows of one trust from a place on. Two ranges of an index: a comparison of lists would be none.
+macro_rules! of_trust {
+    ($columns:expr, $trust:literal, [$index:literal, $place:literal], $compare:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM entries FORCE INDEX (",
+            $index,
+            ") WHERE tenant = ?",
+            $place,
+            " AND trusted = ",
+            $trust,
+            " AND ((used_ms = ? AND id ",
+            $compare,
+            " ?) OR used_ms ",
+            $compare,
+            " ?)"
+        )
+    };
+}
+
+/// A page of low trust and one of full trust, up to a last use; and the last use of one row of low trust.
+macro_rules! by_use {
+    ($place:tt, [$compare:literal, $reach:literal, $order:literal]) => {
+        ByUse {
+            low: concat!(
+                of_trust!(entry_columns!(), "0", $place, $compare),
+                " AND used_ms ",
+                $reach,
+                " ? ORDER BY ",
+                $order,
+                " LIMIT ?"
+            ),
+            full: concat!(
+                of_trust!(entry_columns!(), "1", $place, $compare),
+                " AND used_ms ",
+                $reach,
+                " ? ORDER BY ",
+                $order,
+                " LIMIT ?"
+            ),
+            reach: concat!(of_trust!("used_ms", "0", $place, $compare), " ORDER BY ", $order, " LIMIT ?, 1"),
+        }
+    };
+}
+
+pub(super) struct ByUse {
+    pub(super) low: &'static str,
+    pub(super) full: &'static str,
+    pub(super) reach: &'static str,
+}
+
+pub(super) const OF_TENANT: ByUse = by_use!(["entries_by_use", ""], [">", "<=", "used_ms, id"]);
+
+pub(super) const OF_REPOSITORY: ByUse =
+    by_use!(["entries_by_use_in_repository", " AND repository_head = ?"], [">", "<=", "used_ms, id"]);
+
+pub(super) const OF_SCOPE: ByUse = by_use!(
+    ["entries_by_use_in_scope", " AND repository_head = ? AND scope_head = ?"],
+    [">", "<=", "used_ms, id"]
+);
+
+pub(super) const BACKWARDS: ByUse = by_use!(["entries_by_use", ""], ["<", ">=", "used_ms DESC, id DESC"]);
+
+/// Returns a page after a place, which is a last use and a number.
+pub(super) async fn fetch(
+    db: &mut Db<'_>,
+    (within, descending): (&Within, bool),
+    trust: Option<Trust>,
+    after: (i64, i64),
+    limit: i64,
+) -> Result<Vec<Entry>, Fault> {
+    let texts = match within {
+        Within::Tenant if descending => BACKWARDS,
+        Within::Tenant => OF_TENANT,
+        Within::Repository(_) => OF_REPOSITORY,
+        Within::Scope { .. } => OF_SCOPE,
+    };
+    let page = Page { tenant: db.tenant(), within, descending, after, limit };
+    let all = if descending { -1 } else { i64::MAX };
+    match trust {
+        Some(Trust::Low) => page.read(db, texts.low, all).await,
+        Some(Trust::Full) => page.read(db, texts.full, all).await,
+        None => page.both(db, &texts, all).await,
+    }
+}
+
+struct Page<'a> {
+    tenant: &'a [u8],
+    within: &'a Within,
+    descending: bool,
+    after: (i64, i64),
+    limit: i64,
+}
+
+impl<'a> Page<'a> {
+    /// A statement with the parameters up to the place.
+    fn query(&self, text: &'static str) -> MySqlQuery<'a> {
+        let statement = sqlx::query(text).bind(self.tenant);
+        let statement = match self.within {
+            Within::Tenant => statement,
+            Within::Repository(repository) => statement.bind(head(repository)),
+            Within::Scope { repository, scope } => statement.bind(head(repository)).bind(head(scope)),
+        };
+        let (used_ms, id) = self.after;
+        statement.bind(used_ms).bind(id).bind(used_ms)
+    }
+
+    async fn read(&self, db: &mut Db<'_>, text: &'static str, reach: i64) -> Result<Vec<Entry>, Fault> {
+        let statement = self.query(text).bind(reach).bind(self.limit);
+        fetch_all(db.connection, statement, rows::entry).await
+    }
+
+    /// Where a page of low trust would end, no page ends later. How much of it is read is decided by
+    /// what is found of full trust.
+    async fn both(&self, db: &mut Db<'_>, texts: &ByUse, all: i64) -> Result<Vec<Entry>, Fault> {
+        let statement = self.query(texts.reach).bind((self.limit - 1).max(0));
+        let reach = fetch_optional(db.connection, statement, |row| row.integer(0)).await?.flatten();
+        let Some(reach) = reach else { return self.up_to(db, texts, all).await };
+        let found = self.up_to(db, texts, reach).await?;
+        // A page that is short is the last one; but this one may be so because rows were deleted, or
+        // used, in between.
+        if self.is_full(&found) { Ok(found) } else { self.up_to(db, texts, all).await }
+    }
+
+    async fn up_to(&self, db: &mut Db<'_>, texts: &ByUse, reach: i64) -> Result<Vec<Entry>, Fault> {
+        let mut found = self.read(db, texts.full, reach).await?;
+        let last = found.last().map(|last| rows::integer(last.last_used_ms));
+        let reach = last.filter(|_| self.is_full(&found)).unwrap_or(reach);
+        found.extend(self.read(db, texts.low, reach).await?);
+        sort(EntryOrder::LastUsed, self.descending, &mut found);
+        found.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    fn is_full(&self, found: &[Entry]) -> bool {
+        rows::limit(found.len()) >= self.limit
+    }
+}

@@ -1,0 +1,183 @@
+//! The entries of a part of a tenant in the order of last use, or against it.
+//!
+//! Each trust has a range of its own in the database indexes. Where both are asked for, their rows are
+//! read in turns, so a page reads no more rows than it has.
+
+use rusqlite::{CachedStatement, Rows};
+
+use super::{
+    rows::{self, entry_columns, integer},
+    tenant::TenantConnection,
+};
+use crate::{Entry, EntryId, EntryOrder, Trust, Within};
+
+/// A page of one trust, in a part of an index. What counts as the trust of an entry is as
+/// [`Trust::of`]; it is the expression of the database indexes, and a statement uses an index only if
+/// it has exactly this text.
+macro_rules! page {
+    ($index:literal, $place:literal, $trust:literal, $part:literal, $order:literal) => {
+        concat!(
+            "SELECT ",
+            entry_columns!(),
+            " FROM entries INDEXED BY ",
+            $index,
+            " WHERE tenant = ?1",
+            $place,
+            " AND coalesce(trust, substr(scope, 1, 10) <> x'726566732f70756c6c2f') = ",
+            $trust,
+            $part,
+            " ORDER BY ",
+            $order,
+            " LIMIT ?4"
+        )
+    };
+}
+
+/// Two parts of an index, for each trust: the rest of those that were used at one time, and those
+/// behind. One comparison of both columns would not be searched by the index.
+macro_rules! parts {
+    ($index:literal, $place:literal, $rest:literal, $behind:literal, $order:literal) => {
+        [
+            [page!($index, $place, "0", $rest, $order), page!($index, $place, "1", $rest, $order)],
+            [page!($index, $place, "0", $behind, $order), page!($index, $place, "1", $behind, $order)],
+        ]
+    };
+}
+
+macro_rules! forwards {
+    ($index:literal, $place:literal) => {
+        parts!($index, $place, " AND used_ms = ?2 AND id > ?3", " AND used_ms > ?2", "used_ms, id")
+    };
+}
+
+type Texts = [[&'static str; 2]; 2];
+
+pub(super) const OF_TENANT: Texts = forwards!("entries_by_use", "");
+
+pub(super) const OF_REPOSITORY: Texts = forwards!("entries_by_use_in_repository", " AND repository = ?5");
+
+pub(super) const OF_SCOPE: Texts =
+    forwards!("entries_by_use_in_scope", " AND repository = ?5 AND scope = ?6");
+
+pub(super) const BACKWARDS: Texts = parts!(
+    "entries_by_use",
+    "",
+    " AND used_ms = ?2 AND id < ?3",
+    " AND used_ms < ?2",
+    "used_ms DESC, id DESC"
+);
+
+/// See [`crate::Index::least_recent`].
+pub(super) fn least_recent(
+    conn: TenantConnection<'_>,
+    within: &Within,
+    trust: Option<Trust>,
+    after: Option<(u64, EntryId)>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Entry>> {
+    let (texts, repository, scope) = match within {
+        Within::Tenant => (&OF_TENANT, None, None),
+        Within::Repository(repository) => (&OF_REPOSITORY, Some(repository), None),
+        Within::Scope { repository, scope } => (&OF_SCOPE, Some(repository), Some(scope)),
+    };
+    let place = [repository, scope].map(|text| text.map(String::as_bytes));
+    Reading { conn, texts, place, descending: false }.page(trust, after, limit)
+}
+
+/// All of the tenant, in either direction. See [`crate::Catalogue::scan_entries`].
+pub(super) fn scan(
+    conn: TenantConnection<'_>,
+    descending: bool,
+    after: Option<(u64, EntryId)>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Entry>> {
+    let texts = if descending { &BACKWARDS } else { &OF_TENANT };
+    Reading { conn, texts, place: [None; 2], descending }.page(None, after, limit)
+}
+
+/// What is read: repository and scope are bound as far as the texts have them.
+struct Reading<'a> {
+    conn: TenantConnection<'a>,
+    texts: &'a Texts,
+    place: [Option<&'a [u8]>; 2],
+    descending: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn page(
+        &self,
+        trust: Option<Trust>,
+        after: Option<(u64, EntryId)>,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<Entry>> {
+        let _snapshot = self.conn.snapshot()?;
+        let first = if self.descending { (i64::MAX, i64::MAX) } else { (-1, -1) };
+        let start = after.map_or(first, |(used_ms, id)| (integer(used_ms), integer(id.0)));
+        let mut found = Vec::new();
+        for [low, full] in self.texts {
+            let rest = limit - found.len();
+            if rest == 0 {
+                break;
+            }
+            let prepare = |text| self.prepare(text, start, rest);
+            match trust {
+                Some(Trust::Low) => read(prepare(low)?.raw_query(), &mut found)?,
+                Some(Trust::Full) => read(prepare(full)?.raw_query(), &mut found)?,
+                None => {
+                    let [mut low, mut full] = [prepare(low)?, prepare(full)?];
+                    self.merge([low.raw_query(), full.raw_query()], limit, &mut found)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn prepare(
+        &self,
+        text: &str,
+        (used_ms, id): (i64, i64),
+        limit: usize,
+    ) -> rusqlite::Result<CachedStatement<'a>> {
+        let mut statement = self.conn.prepare(text)?;
+        statement.raw_bind_parameter(1, self.conn.tenant())?;
+        for (number, value) in [used_ms, id, rows::limit(limit)].into_iter().enumerate() {
+            statement.raw_bind_parameter(number + 2, value)?;
+        }
+        for (number, value) in self.place.into_iter().flatten().enumerate() {
+            statement.raw_bind_parameter(number + 5, value)?;
+        }
+        Ok(statement)
+    }
+
+    /// Reads from both until so many are found.
+    fn merge(
+        &self,
+        [mut one, mut other]: [Rows<'_>; 2],
+        limit: usize,
+        found: &mut Vec<Entry>,
+    ) -> rusqlite::Result<()> {
+        let place = |entry: &Entry| EntryOrder::LastUsed.place(entry);
+        let mut heads = [next(&mut one)?, next(&mut other)?];
+        while found.len() < limit {
+            let is_one = match &heads {
+                [Some(one), Some(other)] => (place(one) < place(other)) != self.descending,
+                [one, _] => one.is_some(),
+            };
+            let Some(entry) = heads[usize::from(!is_one)].take() else { break };
+            found.push(entry);
+            heads[usize::from(!is_one)] = next(if is_one { &mut one } else { &mut other })?;
+        }
+        Ok(())
+    }
+}
+
+fn next(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Entry>> {
+    rows.next()?.map(rows::entry).transpose()
+}
+
+fn read(mut rows: Rows<'_>, found: &mut Vec<Entry>) -> rusqlite::Result<()> {
+    while let Some(entry) = next(&mut rows)? {
+        found.push(entry);
+    }
+    Ok(())
+}
