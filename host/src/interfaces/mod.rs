@@ -31,7 +31,7 @@ use self::{bindings::larder::cache, state::State};
 /// When the linker already has one of them.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     cache::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    cache::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    log::add_to_linker(linker)?;
     cache::settings::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     cache::auth::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     cache::http::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;

@@ -46,6 +46,7 @@ impl handler::Guest for Hostile {
             "/long-signature" => text(&auth::sign(&"x".repeat(1 << 20))),
             "/body-twice" => body_twice(&request).await,
             "/log" => flood_log(),
+            "/log-fields" => log_fields(),
             "/credential" => credential(&request),
             "/store" => store(&request).await,
             "/object" => object(&request).await,
@@ -255,6 +256,13 @@ fn flood_log() -> Response {
     let fields =
         (0..1000).map(|number| (format!("f{number}"), "v\nforged=line ".repeat(1000))).collect::<Vec<_>>();
     log::emit(log::Level::Info, &"m\n".repeat(1 << 20), &fields);
+    text("logged")
+}
+
+/// Passes more text to the host than one call may copy, nearly all of it in fields that are dropped.
+fn log_fields() -> Response {
+    let fields: Vec<_> = (0..1000).map(|number| (format!("f{number}"), "x".repeat(24 << 10))).collect();
+    log::emit(log::Level::Info, "many fields", &fields);
     text("logged")
 }
 
