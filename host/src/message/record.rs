@@ -282,7 +282,7 @@ impl RequestRecord {
             None => whole,
             Some(claims) => Event {
                 repository: claims.repository.clone(),
-                scopes: claims.scopes.iter().map(crate::auth::Scope::to_text).collect(),
+                scopes: claims.scopes.iter().map(ToString::to_string).collect(),
                 facts: claims.facts.clone(),
                 ..whole
             },
