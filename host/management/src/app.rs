@@ -6,6 +6,7 @@ use axum::{
     Router,
     middleware::{from_fn_with_state, map_response},
 };
+use tokio::sync::watch;
 
 use crate::{
     access::{MasterKey, authenticate},
@@ -22,6 +23,8 @@ pub(crate) struct App {
     pub(crate) master: Option<MasterKey>,
     /// Of streams of events.
     pub(crate) live: Places,
+    /// Changes when a key is revoked here.
+    pub(crate) revoked: watch::Sender<()>,
 }
 
 /// Where the surfaces are.
@@ -37,7 +40,7 @@ pub fn is_management_path(path: &str) -> bool {
 
 /// Returns all surfaces. `master`: the configured key; keys of the index count besides.
 pub fn router(server: Arc<dyn Server>, master: Option<MasterKey>) -> Router {
-    let app = Arc::new(App { server, master, live: Places::default() });
+    let app = Arc::new(App { server, master, live: Places::default(), revoked: watch::Sender::default() });
     let needs_key = || from_fn_with_state(app.clone(), authenticate);
     let falcon =
         falcon::routes().fallback(nowhere).layer(needs_key()).layer(map_response(problem::render_falcon));
