@@ -8,7 +8,7 @@ mod shadow;
 
 use std::{path::Path, sync::Arc};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use larder::{
     config::{Config, user_cache},
     rules_check,
@@ -117,13 +117,6 @@ fn load(file: &Path) -> anyhow::Result<Arc<Rules>> {
 
 /// A scope as it is written in cases: `NAME=r`, `NAME=w`, `NAME=rw`; without the rest it may be read.
 pub(crate) fn scope(text: &str) -> anyhow::Result<larder_rules::Scope> {
-    let (name, mode) = text.rsplit_once('=').unwrap_or((text, "r"));
-    ensure!(matches!(mode, "r" | "w" | "rw" | ""), "scope `{text}`: NAME=r, NAME=w or NAME=rw");
-    Ok(larder_rules::Scope { name: name.to_owned(), read: mode.contains('r'), write: mode.contains('w') })
-}
-
-/// The same the other way round.
-fn shown(scope: &larder_rules::Scope) -> String {
-    let (read, write) = (if scope.read { "r" } else { "" }, if scope.write { "w" } else { "" });
-    format!("{}={read}{write}", scope.name)
+    let whole = if text.contains('=') { text } else { &format!("{text}=r") };
+    whole.parse().with_context(|| format!("scope `{text}`"))
 }

@@ -243,6 +243,29 @@ fn nobody_is_refused_at_the_listener_of_a_tenant() {
     of_server.all_were_answered();
 }
 
+/// A stream of events ends in order, before the process does.
+#[test]
+fn a_stream_ends_in_order_when_another_process_follows() {
+    let data = data(
+        "[server]\nshutdown_ms = 1500\n[management]\nlisten = \"127.0.0.1:0\"\nkey = \"the key of an administrator\"\n",
+    );
+    let running = Program::start(command(data.path(), "127.0.0.1:0", ""));
+    let line = running.says("the management API listens");
+    let management = line.split_once("address=").unwrap().1.split_whitespace().next().unwrap();
+    let mut stream = TcpStream::connect(management).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = "GET /api/v1/requests HTTP/1.1\r\nhost: x\r\nx-api-key: the key of an administrator\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("alive_ms")));
+    let address = running.address();
+    let next = running.followed(data.path(), address, true);
+    // The last chunk, which a stream that is cut does not have. Before it comes what ends with the process.
+    let rest: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
+    assert_eq!(rest.last().map(String::as_str), Some("0"), "{rest:?}");
+    drop(next);
+}
+
 /// Fault 2: the supervisor's socket outlives the process.
 #[test]
 fn nobody_is_refused_where_the_supervisor_has_the_socket() {

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use larder_tests::{Job, RESPONSE_TIMEOUT, TenantServer, TestServer};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt as _, net::TcpSocket, time::timeout};
 
 const KEY: &str = "the key of an administrator";
 const WITH_KEY: [(&str, &str); 2] =
@@ -156,6 +156,70 @@ async fn streams_are_few() {
         }
     };
     timeout(RESPONSE_TIMEOUT, freed).await.expect("the place is given back");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_ends_its_streams_and_no_others() {
+    let server = TestServer::start(&WITH_KEY).await;
+    let base = base(&server);
+    let (gone, kept) = (new_key(&base, "gone", None).await, new_key(&base, "kept", None).await);
+    let mut of_gone = open(&base, "requests", &gone).await.unwrap();
+    let mut of_kept = open(&base, "requests", &kept).await.unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let request = http::Request::delete(format!("{base}/api/v1/keys/gone")).header("x-api-key", KEY);
+    let response = client.request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 204);
+    assert!(of_gone.next().await.is_none());
+    Job::new(&server).look_up("npm-1", &[]).await;
+    assert_eq!(of_kept.event().await["kind"], "lookup");
+}
+
+/// More than the buffers of both ends take.
+#[tokio::test]
+async fn a_reader_that_stalls_holds_up_neither_others_nor_the_stop() {
+    let server = TestServer::start(&WITH_KEY).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stalled = socket.connect(server.management_address().unwrap()).await.unwrap();
+    let request =
+        format!("GET /api/v1/requests HTTP/1.1\r\nhost: any.test\r\nauthorization: Bearer {KEY}\r\n\r\n");
+    stalled.write_all(request.as_bytes()).await.unwrap();
+    stalled.readable().await.unwrap();
+    let mut other = open(&base(&server), "requests", KEY).await.unwrap();
+    let job = Job::new(&server);
+    let keys: Vec<String> = (0..9).map(|number| format!("{number}").repeat(500)).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    for _ in 0..200 {
+        job.look_up("npm-1", &keys).await;
+        let event = other.event().await;
+        assert!(event.to_string().len() > 4_000, "{event}");
+    }
+    let stopped = tokio::task::spawn_blocking(move || server.stop());
+    timeout(RESPONSE_TIMEOUT, stopped).await.expect("the stop does not wait for it").unwrap();
+    drop(stalled);
+}
+
+/// A tenant's failures have what is refused before its policy is asked, too, without the client's words.
+#[tokio::test]
+async fn what_is_refused_before_a_policy_is_called_is_among_the_errors() {
+    let server = TenantServer::start(&["blue"], &WITH_KEY).await;
+    let secret = "/twirp/github.actions.results.api.v1.CacheService/hush?sig=hush";
+    let headers = [("host", "unknown.test"), ("authorization", "Bearer hush")];
+    let refused = server.server.send("POST", secret, &headers, Bytes::new()).await;
+    assert_eq!(refused.status, 404);
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let errors = async |tenant: &str| {
+        let uri = format!("{}/api/v1/errors?tenant={tenant}", base(&server.server));
+        let request = http::Request::get(uri).header("x-api-key", KEY).body(Empty::<Bytes>::new());
+        let body = client.request(request.unwrap()).await.unwrap().into_body().collect().await.unwrap();
+        serde_json::from_slice::<Value>(&body.to_bytes()).unwrap()["errors"].clone()
+    };
+    let of_operator = errors("default").await;
+    let [event] = &of_operator.as_array().unwrap()[..] else { panic!("{of_operator}") };
+    assert_eq!((&event["outcome"], &event["status"]), (&json!("refused"), &json!(404)), "{event}");
+    assert!(event["reason"].is_string() && event["tenant"] == "default", "{event}");
+    assert!(!event.to_string().contains("hush"), "{event}");
+    assert_eq!(errors("blue").await, json!([]));
 }
 
 /// A reader that does not read ends with its connection; it holds nothing up.

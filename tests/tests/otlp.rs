@@ -10,7 +10,10 @@ use hyper::{Request, Response, body::Incoming, server::conn::http1, service::ser
 use hyper_util::rt::TokioIo;
 use larder_tests::{Job, SECRET, TestServer, token};
 use opentelemetry_proto::tonic::{
-    collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
+    collector::{
+        metrics::v1::ExportMetricsServiceRequest,
+        trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse},
+    },
     common::v1::{KeyValue, any_value::Value},
     metrics::v1::{metric::Data, number_data_point},
     trace::v1::Span,
@@ -24,20 +27,30 @@ use tokio::net::TcpListener;
 #[derive(Clone, Default)]
 struct Collector {
     url: String,
-    got: Arc<Mutex<Vec<(String, Bytes)>>>,
+    got: Got,
+    /// What each request is answered with.
+    answer: Bytes,
 }
+
+/// Requests: path, `api-key`, and body.
+type Got = Arc<Mutex<Vec<(String, Option<String>, Bytes)>>>;
 
 impl Collector {
     async fn start() -> Self {
+        Self::answering(Bytes::new()).await
+    }
+
+    async fn answering(answer: Bytes) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let collector = Self { url, ..Self::default() };
-        let got = collector.got.clone();
+        let collector = Self { url, answer, ..Self::default() };
+        let Self { got, answer, .. } = collector.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let got = got.clone();
-                let service = service_fn(move |request: Request<Incoming>| keep(got.clone(), request));
+                let (got, answer) = (got.clone(), answer.clone());
+                let service =
+                    service_fn(move |request: Request<Incoming>| keep(got.clone(), answer.clone(), request));
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
@@ -60,7 +73,7 @@ impl Collector {
 
     fn bodies(&self, path: &str) -> impl Iterator<Item = Bytes> {
         let got = self.got.lock().clone();
-        got.into_iter().filter(move |(of, _)| of == path).map(|(_, body)| body)
+        got.into_iter().filter(move |(of, ..)| of == path).map(|(.., body)| body)
     }
 }
 
@@ -70,13 +83,15 @@ async fn stop(server: TestServer) -> TempDir {
 }
 
 async fn keep(
-    got: Arc<Mutex<Vec<(String, Bytes)>>>,
+    got: Got,
+    answer: Bytes,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
+    let key = request.headers().get("api-key").map(|key| key.to_str().unwrap().to_owned());
     let body = request.into_body().collect().await.unwrap().to_bytes();
-    got.lock().push((path, body));
-    Ok(Response::new(Full::default()))
+    got.lock().push((path, key, body));
+    Ok(Response::new(Full::new(answer)))
 }
 
 fn attribute(attributes: &[KeyValue], name: &str) -> Option<String> {
@@ -210,6 +225,47 @@ async fn without_samples_there_are_no_traces_and_the_metrics_are_those_of_a_scra
         }
     }
     assert!(compared > 20, "{compared}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_signal_has_its_own_url_and_headers() {
+    let (general, own) = (Collector::start().await, Collector::start().await);
+    let url = format!("{}/mine", own.url);
+    general
+        .after(
+            &[
+                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &url),
+                ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "api-key=own"),
+                ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=general"),
+            ],
+            async |server| drop(server.get("/unknown").await),
+        )
+        .await;
+    let of = |collector: &Collector, path: &str| -> Vec<Option<String>> {
+        let got = collector.got.lock();
+        assert!(got.iter().all(|(to, ..)| to == path), "{got:?}");
+        got.iter().map(|(_, key, _)| key.clone()).collect()
+    };
+    assert_eq!(of(&own, "/mine"), [Some("own".to_owned())]);
+    assert_eq!(of(&general, "/v1/metrics"), [Some("general".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_a_collector_rejects_are_counted() {
+    let partial = ExportTracePartialSuccess { rejected_spans: 1, error_message: "of no use here".to_owned() };
+    let answer = ExportTraceServiceResponse { partial_success: Some(partial) };
+    let collector = Collector::answering(answer.encode_to_vec().into()).await;
+    let variables =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("OTEL_METRICS_EXPORTER", "none")];
+    let server = TestServer::start(&variables).await;
+    server.get("/unknown").await;
+    let metrics = server.metrics();
+    stop(server).await;
+    let messages = collector.bodies("/v1/traces").count();
+    assert!(messages > 0);
+    let text = metrics.render();
+    assert!(text.contains(&format!("larder_otlp_dropped_spans_total {messages}\n")), "{text}");
+    assert!(!text.contains(r#"larder_otlp_exports_total{signal="traces",result="error"} 1"#), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,7 @@ use axum::{
     Router,
     middleware::{from_fn_with_state, map_response},
 };
-
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     access::{MasterKey, authenticate},
@@ -26,6 +25,8 @@ pub(crate) struct App {
     pub(crate) live: Places,
     /// Held by a request that brings a policy or rules: one body of that length in memory.
     pub(crate) uploads: Arc<Semaphore>,
+    /// Changes when a key is revoked here.
+    pub(crate) revoked: watch::Sender<()>,
 }
 
 /// Where the surfaces are.
@@ -41,7 +42,9 @@ pub fn is_management_path(path: &str) -> bool {
 
 /// Returns all surfaces. `master`: the configured key; keys of the index count besides.
 pub fn router(server: Arc<dyn Server>, master: Option<MasterKey>) -> Router {
-    let app = Arc::new(App { server, master, live: Places::default(), uploads: Arc::new(Semaphore::new(1)) });
+    let uploads = Arc::new(Semaphore::new(1));
+    let app =
+        Arc::new(App { server, master, live: Places::default(), uploads, revoked: watch::Sender::default() });
     let needs_key = || from_fn_with_state(app.clone(), authenticate);
     let falcon =
         falcon::routes().fallback(nowhere).layer(needs_key()).layer(map_response(problem::render_falcon));

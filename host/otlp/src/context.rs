@@ -19,11 +19,11 @@ impl Parent {
         let mut fields = headers.get_all("traceparent").iter();
         let (field, None) = (fields.next()?.to_str().ok()?, fields.next()) else { return None };
         let mut parts = field.split('-');
-        let [version] = hex(parts.next()?)?;
+        let [version] = bytes_of(parts.next()?)?;
         let parent = Self {
-            trace_id: hex(parts.next()?)?,
-            span_id: hex(parts.next()?)?,
-            is_sampled: hex::<1>(parts.next()?)?[0] & 1 == 1,
+            trace_id: bytes_of(parts.next()?)?,
+            span_id: bytes_of(parts.next()?)?,
+            is_sampled: bytes_of::<1>(parts.next()?)?[0] & 1 == 1,
         };
         let is_whole = version != 0xff && (version > 0 || parts.next().is_none());
         (is_whole && parent.trace_id != [0; 16] && parent.span_id != [0; 8]).then_some(parent)
@@ -37,18 +37,11 @@ pub(crate) fn state(headers: &HeaderMap) -> String {
     Some(fields.join(",")).filter(|state| state.len() <= MAX_STATE_BYTES).unwrap_or_default()
 }
 
-/// Reads `N` bytes as hexadecimal digits in lower case.
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
-    if digits.len() != 2 * N || !digits.iter().all(is_digit) {
-        return None;
-    }
+/// Reads `N` bytes as hexadecimal digits. The standard has them in lower case alone.
+fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes).filter(|_| !text.contains(|digit: char| digit.is_ascii_uppercase()))
 }
 
 #[cfg(test)]

@@ -34,21 +34,28 @@ const MAX_SPANS: usize = 2048;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where traces go; `None`: there are none.
-    pub traces: Option<Uri>,
+    pub traces: Option<Target>,
     /// Where metrics go; `None`: they do not.
-    pub metrics: Option<Uri>,
-    /// Header fields of each request to the collector. They may hold secrets.
-    pub headers: HeaderMap,
+    pub metrics: Option<Target>,
     /// What describes the server.
     pub resource: Vec<Attribute>,
     /// Which requests are traced.
     pub sampler: Sampler,
     /// Time between two exports of metrics.
     pub metrics_every: Duration,
-    /// How long a request to the collector may take.
-    pub timeout: Duration,
     /// The time of day.
     pub clock: Clock,
+}
+
+/// Where what is of one kind goes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The whole URL.
+    pub url: Uri,
+    /// Header fields of each request. They may hold secrets.
+    pub headers: HeaderMap,
+    /// How long a request may take.
+    pub timeout: Duration,
 }
 
 /// What is sent.
@@ -146,30 +153,21 @@ struct Work {
 
 impl Work {
     async fn run(&self, post: &dyn Post, stopped: watch::Receiver<bool>) {
-        let sender = |signal| {
-            let (headers, timeout) = (&self.settings.headers, self.settings.timeout);
-            Sender::new(signal, post, headers, timeout, stopped.clone(), &*self.reporter)
-        };
+        let sender = |signal, target| Sender::new(signal, post, target, stopped.clone(), &*self.reporter);
         let traces = async {
-            if let (Some(tracer), Some(url)) = (&self.tracer, &self.settings.traces) {
-                self.send_traces(&tracer.queue, url, sender(Signal::Traces), stopped.clone()).await;
+            if let (Some(tracer), Some(target)) = (&self.tracer, &self.settings.traces) {
+                self.send_traces(&tracer.queue, sender(Signal::Traces, target), stopped.clone()).await;
             }
         };
         let metrics = async {
-            if let Some(url) = &self.settings.metrics {
-                self.send_metrics(url, sender(Signal::Metrics), stopped.clone()).await;
+            if let Some(target) = &self.settings.metrics {
+                self.send_metrics(sender(Signal::Metrics, target), stopped.clone()).await;
             }
         };
         tokio::join!(traces, metrics);
     }
 
-    async fn send_traces(
-        &self,
-        queue: &Queue,
-        url: &Uri,
-        mut sender: Sender<'_>,
-        mut stopped: watch::Receiver<bool>,
-    ) {
+    async fn send_traces(&self, queue: &Queue, mut sender: Sender<'_>, mut stopped: watch::Receiver<bool>) {
         let mut is_last = false;
         while !is_last {
             is_last = select! {
@@ -180,8 +178,9 @@ impl Work {
             let mut waiting = queue.take().into_iter().peekable();
             while waiting.peek().is_some() {
                 let (message, spans) = self.traces(&mut waiting);
-                if !sender.send(url, message.encode_to_vec().into()).await {
-                    self.reporter.dropped(spans);
+                let rejected = sender.send(message.encode_to_vec().into()).await.unwrap_or(spans);
+                if rejected > 0 {
+                    self.reporter.dropped(rejected.min(spans));
                 }
             }
         }
@@ -205,7 +204,7 @@ impl Work {
         (ExportTraceServiceRequest { resource_spans }, count)
     }
 
-    async fn send_metrics(&self, url: &Uri, mut sender: Sender<'_>, mut stopped: watch::Receiver<bool>) {
+    async fn send_metrics(&self, mut sender: Sender<'_>, mut stopped: watch::Receiver<bool>) {
         let mut is_last = false;
         while !is_last {
             is_last = select! {
@@ -213,7 +212,7 @@ impl Work {
                 _ = stopped.wait_for(|stopped| *stopped) => true,
             };
             let text = self.reporter.metrics().await;
-            sender.send(url, self.metrics(&text).encode_to_vec().into()).await;
+            sender.send(self.metrics(&text).encode_to_vec().into()).await;
         }
     }
 

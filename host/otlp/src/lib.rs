@@ -18,7 +18,7 @@ mod trace;
 
 pub use self::{
     attributes::{Attribute, parse_pairs},
-    exporter::{Exporter, Post, PostError, Reporter, Settings, Signal},
+    exporter::{Exporter, Post, PostError, Reporter, Settings, Signal, Target},
     sampler::Sampler,
     trace::{OpenCall, RequestSpan, Trace, Tracer},
 };

@@ -17,6 +17,7 @@ mod failure;
 mod limits;
 mod live;
 mod rules;
+mod scope;
 mod script;
 mod session;
 mod shadow;
@@ -28,6 +29,7 @@ pub use asker::{Asker, InterfaceStatus, Status};
 pub use failure::{Failure, FailureKind, RulesError};
 pub use limits::Limits;
 pub use rules::{Rules, Source};
+pub use scope::InvalidScope;
 pub use session::{Session, spent, take_spent};
 pub use shadow::{Difference, Example, ShadowStatus};
 pub use types::{

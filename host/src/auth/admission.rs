@@ -46,7 +46,7 @@ impl AccessRules {
         match self.asker.admit(&rules_caller(&claims)) {
             Ok(Admission::Default) => Ok(admitted(claims)),
             Ok(Admission::Scopes(scopes)) => {
-                let scopes = scopes.into_iter().map(from_rules).collect();
+                let scopes = scopes.into_iter().map(Scope::from).collect();
                 Ok(admitted(Claims { scopes, ..claims }))
             }
             Ok(Admission::Deny(reason)) => {
@@ -70,7 +70,7 @@ impl AccessRules {
 fn denied(claims: &Claims, reason: &str) -> Event {
     Event {
         repository: claims.repository.clone(),
-        scopes: claims.scopes.iter().map(Scope::to_text).collect(),
+        scopes: claims.scopes.iter().map(Scope::to_string).collect(),
         reason: Some(reason.to_owned()),
         facts: claims.facts.clone(),
         ..Event::new(EventKind::Deny, Clock::system().now_ms())
@@ -82,16 +82,8 @@ pub(crate) fn rules_caller(claims: &Claims) -> Caller {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     Caller {
         repository: claims.repository.clone(),
-        scopes: claims.scopes.iter().map(to_rules).collect(),
+        scopes: claims.scopes.iter().cloned().map(Into::into).collect(),
         claims: claims.facts.iter().map(owned).collect(),
         client: String::new(),
     }
-}
-
-fn to_rules(scope: &Scope) -> larder_rules::Scope {
-    larder_rules::Scope { name: scope.name.clone(), read: scope.read, write: scope.write }
-}
-
-fn from_rules(scope: larder_rules::Scope) -> Scope {
-    Scope { name: scope.name, read: scope.read, write: scope.write }
 }

@@ -44,14 +44,6 @@ pub struct Scope {
     pub write: bool,
 }
 
-impl Scope {
-    /// The scope in text: `NAME=r`, `NAME=w`, `NAME=rw` or `NAME=`.
-    pub(crate) fn to_text(&self) -> String {
-        let (read, write) = (if self.read { "r" } else { "" }, if self.write { "w" } else { "" });
-        format!("{}={read}{write}", self.name)
-    }
-}
-
 /// The configured rules.
 pub(super) struct ClaimRules {
     pub(super) leeway_ms: u64,

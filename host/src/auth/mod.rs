@@ -15,6 +15,7 @@ mod facts;
 mod issuers;
 mod jwks;
 mod jwt;
+mod scope;
 mod signing;
 mod token_verifier;
 

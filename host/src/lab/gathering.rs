@@ -156,7 +156,7 @@ fn job(event: Event) -> Job {
     Job { repository, scopes: scopes.iter().map(|text| scope(text)).collect(), facts, client }
 }
 
+/// A text that was cut, because it was too long, allows nothing.
 fn scope(text: &str) -> Scope {
-    let (name, mode) = text.rsplit_once('=').unwrap_or((text, ""));
-    Scope { name: name.to_owned(), read: mode.contains('r'), write: mode.contains('w') }
+    text.parse().unwrap_or_else(|_| Scope { name: text.to_owned(), read: false, write: false })
 }

@@ -124,14 +124,9 @@ async fn cause(tenant: &Tenant, wanted: Wanted<'_>) -> Result<String, LabError> 
 /// Who asks, as rules see it.
 pub(super) fn caller(job: &Job, scopes: &[Scope]) -> Caller {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    let scope = |scope: &Scope| larder_rules::Scope {
-        name: scope.name.clone(),
-        read: scope.read,
-        write: scope.write,
-    };
     Caller {
         repository: job.repository.clone(),
-        scopes: scopes.iter().map(scope).collect(),
+        scopes: scopes.iter().cloned().map(Into::into).collect(),
         claims: job.facts.iter().map(owned).collect(),
         client: job.client.clone(),
     }

@@ -168,6 +168,11 @@ impl RequestRecord {
         let _ = self.traced.set(Traced { tracer: tracer.clone(), received_ms, noted });
     }
 
+    /// Has an event of the request kept among a tenant's last failures: it is refused before a guest is called.
+    pub(crate) fn set_refused_by(&self, tracer: &Arc<Tracer>, received_ms: u64) {
+        let _ = self.traced.set(Traced { tracer: tracer.clone(), received_ms, noted: None });
+    }
+
     /// Records for the event what the host learns of the request.
     pub(crate) fn note(&self, note: impl FnOnce(&mut Noted)) {
         if let Some(noted) = self.traced.get().and_then(|traced| traced.noted.as_ref()) {
@@ -290,7 +295,7 @@ impl RequestRecord {
             None => whole,
             Some(claims) => Event {
                 repository: claims.repository.clone(),
-                scopes: claims.scopes.iter().map(crate::auth::Scope::to_text).collect(),
+                scopes: claims.scopes.iter().map(ToString::to_string).collect(),
                 facts: claims.facts.clone(),
                 ..whole
             },

@@ -111,6 +111,11 @@ impl Registered {
         self.tenant.get_or_try_init(|| make).await
     }
 
+    /// Returns what it needs, if that was made.
+    pub(crate) fn opened(&self) -> Option<&Arc<Tenant>> {
+        self.tenant.get()
+    }
+
     /// Admits a request; `None` if too many are in flight.
     pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
         self.requests.clone().try_acquire_owned().ok()

@@ -9,7 +9,7 @@ use larder_rules::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{scope, shown};
+use super::scope;
 
 /// What came of a case.
 #[derive(Serialize)]
@@ -289,7 +289,7 @@ fn of_admission(admission: Admission) -> Answer {
     match admission {
         Admission::Default => Answer::word("default", None),
         Admission::Deny(why) => Answer::word("deny", Some(why)),
-        Admission::Scopes(scopes) => words(scopes.iter().map(shown)),
+        Admission::Scopes(scopes) => words(scopes.iter().map(ToString::to_string)),
     }
 }
 

@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use larder_common::causes::chain;
 use larder_index::Entry;
-use larder_storage::{Content, Digest, DigestRecorder, Storage, StorageError, Verifier};
+use larder_storage::{Content, Digest, Hasher, Storage, StorageError, Verifier};
 
 use super::{control::Run, pace::Pace};
 
@@ -60,9 +60,9 @@ pub(super) async fn read(
             }
         }
         None => {
-            let recorder = DigestRecorder::default();
-            match each_chunk(content, pace, run, |bytes| recorder.update(bytes)).await {
-                None => Finding::Unrecorded(recorder.finish(entry.size_bytes).map(Digest::Whole)),
+            let mut hasher = Hasher::default();
+            match each_chunk(content, pace, run, |bytes| hasher.update(bytes)).await {
+                None => Finding::Unrecorded(hasher.finish(entry.size_bytes).map(Digest::Whole)),
                 Some(finding) => finding,
             }
         }

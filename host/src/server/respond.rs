@@ -61,6 +61,14 @@ fn refuse_connection(version: Version, record: &RequestRecord) -> Response {
     response
 }
 
+/// Keeps a request among the last failures of a tenant whose guest is not called for it.
+fn refused(record: &RequestRecord, tenant: Option<&Arc<Tenant>>, response: Response) -> Response {
+    if let Some(tenant) = tenant {
+        record.set_refused_by(&tenant.trace, tenant.clock.now_ms());
+    }
+    response
+}
+
 /// A 400 for a client that speaks HTTP to a listener with TLS.
 pub(super) fn needs_tls() -> Response {
     let id = uuid::Uuid::new_v4().hyphenated().to_string();
@@ -187,7 +195,7 @@ impl Responder {
         let origin = match self.check_head(&head).and_then(|()| origin(base_url, &head, &peer).ok_or(NO_HOST))
         {
             Ok(origin) => origin,
-            Err(bad) => return bad.response(record),
+            Err(bad) => return refused(record, Some(&self.tenant), bad.response(record)),
         };
         let guest = self.guest.get();
         let whose = (&*guest, &self.tenant);
@@ -210,7 +218,7 @@ impl Responder {
         match route {
             Ok(Route { origin, whose: Owner::Default }) => {
                 if !allows(self.settings.tls.as_ref(), &peer) {
-                    return NEEDS_CERTIFICATE.response(record);
+                    return refused(record, Some(&self.tenant), NEEDS_CERTIFICATE.response(record));
                 }
                 active.unassign();
                 let guest = self.guest.get();
@@ -219,14 +227,16 @@ impl Responder {
             }
             Ok(Route { origin, whose: Owner::Tenant(registered) }) => {
                 if !allows(registered.site.as_ref().or(self.settings.tls.as_ref()), &peer) {
-                    return NEEDS_CERTIFICATE.response(record);
+                    return refused(record, registered.opened(), NEEDS_CERTIFICATE.response(record));
                 }
                 let limit =
                     registered.max_connections.unwrap_or(self.settings.bounds.connections.div_ceil(2));
                 if !active.assign(&registered.name, limit) {
-                    return refuse_connection(head.version, record);
+                    return refused(record, registered.opened(), refuse_connection(head.version, record));
                 }
-                let Some(place) = registered.admit() else { return unavailable(TENANT_BUSY, record.id()) };
+                let Some(place) = registered.admit() else {
+                    return refused(record, registered.opened(), unavailable(TENANT_BUSY, record.id()));
+                };
                 record.set_tenant(&registered.name, place);
                 let (guest, tenant) = match others.of(&registered).await {
                     Ok(both) => both,
@@ -238,7 +248,8 @@ impl Responder {
                 self.call((&guest, &tenant), client, head, origin, body, record).await
             }
             Ok(Route { whose: Owner::Health, .. }) => healthy(record.id()),
-            Err(bad) => bad.response(record),
+            // It is nobody's: the operator's tenant has it.
+            Err(bad) => refused(record, Some(&self.tenant), bad.response(record)),
         }
     }
 
@@ -256,7 +267,9 @@ impl Responder {
         let (_guard, client_gone) = ClientGuard::new();
         let quota = match self.admission.admit(client, &head).await {
             Ok(quota) => quota,
-            Err(full) => return unavailable(&full.to_string(), record.id()),
+            Err(full) => {
+                return refused(record, Some(tenant), unavailable(&full.to_string(), record.id()));
+            }
         };
         if let Some(management) = self.management.as_ref().filter(|management| management.has(&head)) {
             return Box::pin(management::respond(management, *head, body, record)).await;

@@ -29,24 +29,21 @@ const SERVICE_NAME: &str = "larder";
 /// When the certificates cannot be read, or no thread starts.
 pub(crate) fn otlp(settings: &Settings, observed: &Observed) -> Result<Option<Exporter>, StartError> {
     let otlp = &settings.otlp;
-    let traces = otlp.url("traces").filter(|_| otlp.traces != "none");
-    let metrics = otlp.url("metrics").filter(|_| otlp.metrics != "none" && settings.metrics.enabled);
-    if traces.is_none() && metrics.is_none() {
+    let traces = otlp.target(Signal::Traces);
+    let metrics = otlp.target(Signal::Metrics).filter(|_| settings.metrics.enabled);
+    let Some(connect_timeout) = traces.iter().chain(&metrics).map(|target| target.timeout).max() else {
         return Ok(None);
-    }
+    };
     let outgoing = Outgoing::new(settings)?;
-    let timeout = Duration::from_millis(otlp.timeout_ms);
-    let options = ClientOptions { connect_timeout: timeout, idle_per_host: 2 };
+    let options = ClientOptions { connect_timeout, idle_per_host: 2 };
     let collector = Collector(https_client((*outgoing.tls).clone(), &outgoing.proxies, options));
     let exported = larder_otlp::Settings {
         traces,
         metrics,
-        // What is malformed is refused with the configuration.
-        headers: otlp.header_fields().unwrap_or_default(),
         resource: resource(otlp),
+        // What is malformed is refused with the configuration.
         sampler: otlp.sampler().unwrap_or(Sampler::NONE),
         metrics_every: Duration::from_millis(otlp.metric_interval_ms),
-        timeout,
         clock: Clock::system(),
     };
     let counted = Arc::new(Counted(observed.metrics.clone()));

@@ -7,8 +7,6 @@ use larder_common::{
 use larder_index::{Departure, Entry};
 use larder_rules::{Caller, Save};
 
-use crate::auth::Scope;
-
 /// An entry that the rules passed over in a look-up.
 pub(crate) fn skipped(asked: &Asked<'_>, entry: &Entry, reason: &str) -> Event {
     Event {
@@ -48,14 +46,10 @@ impl Asked<'_> {
     fn event(&self, kind: EventKind) -> Event {
         let Caller { repository, scopes, claims, client } = self.caller;
         let pairs: Vec<(&str, &str)> = claims.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let scope = |scope: &larder_rules::Scope| {
-            let larder_rules::Scope { name, read, write } = scope.clone();
-            Scope { name, read, write }.to_text()
-        };
         Event {
             request: Some(self.request.to_owned()),
             repository: repository.clone(),
-            scopes: scopes.iter().map(scope).collect(),
+            scopes: scopes.iter().map(ToString::to_string).collect(),
             client: client.clone(),
             // They were facts before, so they fit.
             facts: Facts::try_from(pairs.as_slice()).unwrap_or_default(),

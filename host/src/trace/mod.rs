@@ -60,7 +60,14 @@ impl Tracer {
         if !self.is_on() {
             return;
         }
-        let event = Event { tenant: self.tenant.clone(), ..make() }.bounded();
+        self.publish(self.finished(make()));
+    }
+
+    fn finished(&self, event: Event) -> Event {
+        Event { tenant: self.tenant.clone(), ..event }.bounded()
+    }
+
+    fn publish(&self, event: Event) {
         if let Some(kept) = &self.kept {
             kept.lock().push(event);
             return;
@@ -76,12 +83,19 @@ impl Tracer {
     }
 
     /// Ends a request. Its event is recorded if somebody wanted it from the beginning, and kept if it is a failure.
-    pub(crate) fn end(&self, is_wanted: bool, outcome: &str, make: impl Fn() -> Event) {
-        if Failures::has(outcome) {
-            self.failures.keep(Event { tenant: self.tenant.clone(), ..make() }.bounded());
+    pub(crate) fn end(&self, is_wanted: bool, outcome: &str, make: impl FnOnce() -> Event) {
+        let (is_failure, is_wanted) = (Failures::has(outcome), is_wanted && self.is_on());
+        if !is_failure && !is_wanted {
+            return;
         }
-        if is_wanted {
-            self.record(make);
+        let event = self.finished(make());
+        if is_failure && is_wanted {
+            self.failures.keep(event.clone());
+            self.publish(event);
+        } else if is_failure {
+            self.failures.keep(event);
+        } else {
+            self.publish(event);
         }
     }
 

@@ -43,6 +43,18 @@ fn the_last_failures_are_kept_also_where_nobody_looks_on() {
 }
 
 #[test]
+fn a_failure_that_somebody_waits_for_is_made_once() {
+    let tracer = Tracer::default();
+    let mut events = tracer.subscribe();
+    let mut made = 0;
+    tracer.end(true, "failed", || {
+        made += 1;
+        event()
+    });
+    assert_eq!((made, &*events.try_recv().unwrap()), (1, &tracer.failures()[0]));
+}
+
+#[test]
 fn an_event_is_a_line_and_comes_back() {
     let line = serde_json::to_string(&event()).unwrap();
     assert!(!line.contains('\n'));

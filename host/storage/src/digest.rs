@@ -4,13 +4,15 @@
 //! an object in their order before they are read back. So each body has a digest of its own, which a
 //! driver keeps with the block, and an object of several blocks has the digest of their list.
 
+mod recorder;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use parking_lot::Mutex;
+
+pub(crate) use self::recorder::{DigestRecorder, Recording};
 
 /// A SHA-256.
 pub type Sha256 = [u8; 32];
@@ -155,46 +157,42 @@ impl BlockList {
     }
 }
 
-/// Computes the SHA-256 of a body while it is received.
+/// Computes a SHA-256 of bytes as they come, and counts them.
 #[derive(Clone)]
-pub struct DigestRecorder(Arc<Mutex<Recorded>>);
-
-impl fmt::Debug for DigestRecorder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DigestRecorder").finish_non_exhaustive()
-    }
-}
-
-struct Recorded {
+pub struct Hasher {
     context: Context,
     length: u64,
 }
 
-impl Default for DigestRecorder {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Recorded { context: Context::new(&SHA256), length: 0 })))
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").field("length", &self.length).finish_non_exhaustive()
     }
 }
 
-impl DigestRecorder {
+impl Default for Hasher {
+    fn default() -> Self {
+        Self { context: Context::new(&SHA256), length: 0 }
+    }
+}
+
+impl Hasher {
     /// Takes the next bytes.
-    pub fn update(&self, bytes: &[u8]) {
-        let mut recorded = self.0.lock();
-        recorded.context.update(bytes);
-        recorded.length += bytes.len() as u64;
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.context.update(bytes);
+        self.length += bytes.len() as u64;
     }
 
-    /// Returns the SHA-256 of what was received; `None` if that was not `length` bytes.
+    /// Returns the SHA-256 of what was taken; `None` if that was not `length` bytes.
     #[must_use]
     pub fn finish(&self, length: u64) -> Option<Sha256> {
-        let recorded = self.0.lock();
-        (recorded.length == length).then(|| finish(recorded.context.clone()))
+        (self.length == length).then(|| finish(self.context.clone()))
     }
 }
 
-/// Returns what a body of this length has recorded, if it was asked to.
-pub(crate) fn recorded(recorder: Option<&DigestRecorder>, length: u64) -> Option<Sha256> {
-    recorder.and_then(|recorder| recorder.finish(length))
+/// Returns the SHA-256 of a body of this length that was received, if it was asked to be recorded.
+pub(crate) async fn recorded(recorder: Option<&DigestRecorder>, length: u64) -> Option<Sha256> {
+    recorder?.finish(length).await
 }
 
 /// Compares an object that is read, from its first byte to its last, with its digest. Needs memory for

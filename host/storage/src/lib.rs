@@ -31,7 +31,7 @@ use larder_common::TenantName;
 
 pub use self::{
     digest::{
-        Digest, DigestRecorder, InvalidDigest, MAX_DIGEST_TEXT_BYTES, MAX_RUNS, Sha256, Verifier,
+        Digest, Hasher, InvalidDigest, MAX_DIGEST_TEXT_BYTES, MAX_RUNS, Sha256, Verifier,
         has_sha256_instructions, sha256,
     },
     error::{FlushError, SourceError, StorageError},

@@ -11,7 +11,10 @@ use futures_util::{
     stream::{self, Stream},
 };
 
-use crate::{DigestRecorder, SourceError, StorageError};
+use crate::{
+    SourceError, StorageError,
+    digest::{DigestRecorder, Recording},
+};
 
 /// Bytes to store.
 pub struct Source {
@@ -32,18 +35,13 @@ impl Source {
     /// chunks of the result does not record.
     #[must_use]
     pub fn recording_digest(self) -> Self {
-        let recorder = DigestRecorder::default();
-        let seen = recorder.clone();
-        let chunks = self.chunks.inspect(move |chunk| {
-            if let Ok(bytes) = chunk {
-                seen.update(bytes);
-            }
-        });
+        let recorder = DigestRecorder::new();
+        let chunks = Recording { chunks: self.chunks, recorder: recorder.clone() };
         Self { length: self.length, chunks: chunks.boxed(), recorder: Some(recorder) }
     }
 
     /// Returns what computes the digest, if it was asked for. A driver takes it before it takes the chunks.
-    pub fn recorder(&self) -> Option<DigestRecorder> {
+    pub(crate) fn recorder(&self) -> Option<DigestRecorder> {
         self.recorder.clone()
     }
 

@@ -129,6 +129,7 @@ pub(crate) async fn delete(admin: Admin, names: Names) -> Result<StatusCode, Pro
     if !admin.app.server.index().remove_access_key(name).await? {
         return Err(Problem::not_found("there is no such key"));
     }
+    admin.app.revoked.send_replace(());
     audit::log(&admin.caller, None, "remove", &format!("key {name}"), 1);
     Ok(StatusCode::NO_CONTENT)
 }

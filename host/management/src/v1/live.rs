@@ -38,7 +38,7 @@ use crate::{
     problem::Problem,
 };
 
-/// How often a line says that the stream is alive, and the key is looked up again.
+/// How often a line says that the stream is alive, and the key is looked up again: another process may have revoked it.
 const ALIVE: Duration = Duration::from_secs(15);
 /// Longest stream, and how long one is that does not say.
 const MAX_SECONDS: u32 = 600;
@@ -228,7 +228,8 @@ async fn stream(
     let Session { app, caller, .. } = session;
     let until = Instant::now() + Duration::from_secs(u64::from(seconds));
     let stopping = connection.begin();
-    let live = Live { app, caller, events, filter, beats, until, stopping, _place: place };
+    let revoked = app.revoked.subscribe();
+    let live = Live { app, caller, revoked, events, filter, beats, until, stopping, _place: place };
     let body = unfold(live, |mut live| async move {
         let piece = live.next().await?;
         Some((Ok::<_, Infallible>(piece), live))
@@ -240,6 +241,7 @@ async fn stream(
 struct Live {
     app: Arc<App>,
     caller: Caller,
+    revoked: watch::Receiver<()>,
     events: Receiver<Arc<Event>>,
     filter: Filter,
     beats: Interval,
@@ -257,6 +259,12 @@ impl Live {
                 biased;
                 () = stopped => return None,
                 () = sleep_until(self.until) => return None,
+                _ = self.revoked.changed() => {
+                    if self.app.still_has(&self.caller).await {
+                        continue;
+                    }
+                    return None;
+                }
                 _ = self.beats.tick() => None,
                 received = self.events.recv() => Some(received),
             };

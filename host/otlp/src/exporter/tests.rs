@@ -49,15 +49,17 @@ impl Post for Fake {
 type Sent = Arc<Mutex<Vec<Request<Bytes>>>>;
 
 fn start(status: Option<StatusCode>) -> (Exporter, Arc<Counts>, Sent) {
-    let url = |path: &str| Some(format!("http://collector:4318/v1/{path}").parse().unwrap());
+    let target = |path: &str| {
+        let url = format!("http://collector:4318/v1/{path}").parse().unwrap();
+        let headers = HeaderMap::from_iter([("api-key".parse().unwrap(), "secret".parse().unwrap())]);
+        Some(Target { url, headers, timeout: Duration::from_secs(3600) })
+    };
     let settings = Settings {
-        traces: url("traces"),
-        metrics: url("metrics"),
-        headers: HeaderMap::from_iter([("api-key".parse().unwrap(), "secret".parse().unwrap())]),
+        traces: target("traces"),
+        metrics: target("metrics"),
         resource: vec![Attribute::text("service.name", "larder")],
         sampler: Sampler::named("always_on", 1.0).unwrap(),
         metrics_every: Duration::from_secs(3600),
-        timeout: Duration::from_secs(3600),
         clock: Clock::manual(1_000).0,
     };
     let (counts, sent) = (Arc::new(Counts::default()), Sent::default());

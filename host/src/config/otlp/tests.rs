@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use larder_otlp::Signal;
+
 use crate::config::Config;
 
 fn load(variables: &[(&str, &str)]) -> Result<Config, String> {
@@ -12,15 +14,43 @@ const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collecto
 #[test]
 fn nothing_is_sent_or_checked_without_an_endpoint() {
     let ambient = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_EXPORTER", "console")];
-    assert_eq!(load(&ambient).unwrap().settings.otlp.url("traces"), None);
+    assert!(load(&ambient).unwrap().settings.otlp.target(Signal::Traces).is_none());
     let disabled = [ENDPOINT, ("OTEL_SDK_DISABLED", "true"), ambient[0]];
-    assert_eq!(load(&disabled).unwrap().settings.otlp.url("traces"), None);
+    assert!(load(&disabled).unwrap().settings.otlp.target(Signal::Traces).is_none());
 }
 
 #[test]
 fn the_path_of_a_signal_is_appended() {
-    let url = load(&[ENDPOINT]).unwrap().settings.otlp.url("metrics").unwrap();
-    assert_eq!(url, "https://collector.example:4318/otlp/v1/metrics");
+    let target = load(&[ENDPOINT]).unwrap().settings.otlp.target(Signal::Metrics).unwrap();
+    assert_eq!(target.url, "https://collector.example:4318/otlp/v1/metrics");
+}
+
+#[test]
+fn what_is_set_for_a_signal_counts_for_it_alone() {
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces.example:4318"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=own"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "7"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=any,b=any"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+        ("OTEL_METRICS_EXPORTER", "none"),
+    ];
+    let otlp = load(&variables).unwrap().settings.otlp;
+    let traces = otlp.target(Signal::Traces).unwrap();
+    // The whole URL: nothing is appended.
+    assert_eq!(
+        (traces.url.to_string().as_str(), traces.timeout.as_millis()),
+        ("http://traces.example:4318/", 7)
+    );
+    assert_eq!((traces.headers.len(), traces.headers["a"].as_bytes()), (1, &b"own"[..]));
+    assert!(otlp.target(Signal::Metrics).is_none());
+    let both = [ENDPOINT, variables[0], variables[3]];
+    let metrics = load(&both).unwrap().settings.otlp.target(Signal::Metrics).unwrap();
+    assert_eq!(metrics.url.authority().unwrap(), "collector.example:4318");
+    assert_eq!((metrics.headers.len(), metrics.timeout.as_millis()), (2, 10_000));
+    let without = load(&[variables[0]]).unwrap().settings.otlp;
+    assert!(without.target(Signal::Metrics).is_none(), "there is no URL for them");
 }
 
 #[test]
@@ -37,6 +67,11 @@ fn what_cannot_be_done_is_refused_by_its_name() {
         ("OTEL_TRACES_SAMPLER", "xray"),
         ("OTEL_RESOURCE_ATTRIBUTES", "a"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/?key=hush"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "hush"),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "600001"),
     ] {
         let both = [ENDPOINT, (name, value)];
         let given = if name == ENDPOINT.0 { &both[1..] } else { &both[..] };
@@ -50,6 +85,6 @@ fn what_cannot_be_done_is_refused_by_its_name() {
 #[test]
 fn headers_are_not_shown() {
     let config = load(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hush%20hush")]).unwrap();
-    assert_eq!(config.settings.otlp.header_fields().unwrap()["api-key"], "hush hush");
+    assert_eq!(config.settings.otlp.target(Signal::Traces).unwrap().headers["api-key"], "hush hush");
     assert!(!config.effective_toml().contains("hush") && !format!("{config:?}").contains("hush"));
 }

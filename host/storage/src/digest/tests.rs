@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use super::{Digest, DigestRecorder, InvalidDigest, MAX_DIGEST_TEXT_BYTES, MAX_RUNS, Verifier, sha256};
+use super::{Digest, Hasher, InvalidDigest, MAX_DIGEST_TEXT_BYTES, MAX_RUNS, Verifier, sha256};
 use crate::testing::pattern;
 
 fn of(blocks: &[&[u8]]) -> Digest {
@@ -71,9 +71,9 @@ fn a_text_is_bounded() {
 
 #[test]
 fn a_body_of_another_length_has_no_digest() {
-    let recorder = DigestRecorder::default();
-    recorder.update(b"ab");
-    recorder.update(b"c");
-    assert_eq!(recorder.finish(3), Some(sha256(b"abc")));
-    assert_eq!(recorder.finish(2), None);
+    let mut hasher = Hasher::default();
+    hasher.update(b"ab");
+    hasher.update(b"c");
+    assert_eq!(hasher.finish(3), Some(sha256(b"abc")));
+    assert_eq!(hasher.finish(2), None);
 }

@@ -75,7 +75,7 @@ pub(super) async fn put(
     new.is_settled.store(true, Relaxed);
     match result {
         Ok(size_bytes) => {
-            let digest = recorded(recorder.as_ref(), size_bytes).map(Digest::Whole);
+            let digest = recorded(recorder.as_ref(), size_bytes).await.map(Digest::Whole);
             Ok(Stored { object: new.path.name(), size_bytes, digest })
         }
         Err(error) => {

@@ -271,7 +271,8 @@ pub(super) async fn put_block(
             place
         }
     };
-    complete(disk, &place, id, recorded(recorder.as_ref(), place.extent.length)).await?;
+    let digest = recorded(recorder.as_ref(), place.extent.length).await;
+    complete(disk, &place, id, digest).await?;
     Ok(place.extent.length)
 }
 

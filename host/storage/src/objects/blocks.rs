@@ -15,8 +15,9 @@ use super::{
     uploads::{self, Upload},
 };
 use crate::{
-    BlockId, Content, DigestRecorder, Sha256, Source, StorageError, UploadName, bucket::Bucket,
-    digest::recorded,
+    BlockId, Content, Sha256, Source, StorageError, UploadName,
+    bucket::Bucket,
+    digest::{DigestRecorder, recorded},
 };
 
 /// Parts of one body sent at the same time, while the next is received.
@@ -81,14 +82,14 @@ impl BlockUpload<'_> {
         let length = content.length;
         permit.shrink_to(length);
         let bytes = content.into_bytes();
+        let digest = self.digest(length).await;
         let full = {
             let _gate = self.upload.gate.read().await;
             if !self.upload.is_current(&self.session) {
                 return Err(uploads::closed());
             }
             let time = self.session.next_timestamp(self.shared);
-            let (id, digest) = (self.id.clone(), self.digest(length));
-            let block = Buffered { id, time, bytes, digest, _permit: permit, spilled: None };
+            let block = Buffered { id: self.id.clone(), time, bytes, digest, _permit: permit, spilled: None };
             self.session.append(self.shared, block)?
         };
         if let Some(sealed) = full {
@@ -130,14 +131,14 @@ impl BlockUpload<'_> {
     }
 
     /// Returns the SHA-256 of a body of this length, which has been received.
-    fn digest(&self, length: u64) -> Option<Sha256> {
-        recorded(self.recorder.as_ref(), length)
+    async fn digest(&self, length: u64) -> Option<Sha256> {
+        recorded(self.recorder.as_ref(), length).await
     }
 
     /// Records a block whose parts are stored, and then adds it to the staged blocks.
     async fn publish(&self, parts: &[StoredPart], length: u64) -> Result<(), StorageError> {
+        let digest = self.digest(length).await;
         let time = self.session.next_timestamp(self.shared);
-        let digest = self.digest(length);
         let entry = journal::BlockEntry { id: self.id.clone(), time, offset: 0, length, digest };
         let key = self.session.record(self.shared, parts, &[entry]).await?;
         let gate = self.upload.gate.read().await;

@@ -25,15 +25,15 @@ pub(super) async fn put(
     source: Source,
 ) -> Result<Stored, StorageError> {
     let recorder = source.recorder();
-    let stored = |object, size_bytes| {
-        let digest = recorded(recorder.as_ref(), size_bytes).map(Digest::Whole);
+    let stored = async |object, size_bytes| {
+        let digest = recorded(recorder.as_ref(), size_bytes).await.map(Digest::Whole);
         Stored { object, size_bytes, digest }
     };
     let base = Base::random(upload)?;
     let object = Named::Plain(base.clone()).name()?;
     if let Some(length) = source.length.filter(|length| shared.is_streamed_through(*length)) {
         shared.bucket.send(&base.data(), source.into_content(length)).await?;
-        return Ok(stored(object, length));
+        return Ok(stored(object, length).await);
     }
     let mut reader = BodyReader::new(source);
     let sizes = shared.sizes;
@@ -58,7 +58,7 @@ pub(super) async fn put(
             }
         }
     };
-    Ok(stored(object, size_bytes))
+    Ok(stored(object, size_bytes).await)
 }
 
 async fn in_parts(
