@@ -63,7 +63,7 @@ async fn server(data: &Path) -> Larder {
         ("LARDER_HS256_SECRET", "a secret of more than thirty-two bytes"),
     ];
     let config = Config::load(None, settings.map(|(name, value)| (name.into(), value.into()))).unwrap();
-    Larder::builder(config).without_listener().build().await.unwrap()
+    Box::pin(Larder::builder(config).without_listener().build()).await.unwrap()
 }
 
 fn load(content: &[u8], name: &str, dir: &Path) -> Result<Arc<Rules>, RulesError> {

@@ -42,7 +42,7 @@ const NOT_STORED: u8 = 11;
 /// A program that compiles.
 #[derive(Clone, Debug)]
 pub struct CompilerProgram {
-    /// The program and its first arguments. `--kind KIND --memory-bytes COUNT DIRECTORY` follow, which are
+    /// The program and its first arguments. `--kind KIND --memory-bytes COUNT -- DIRECTORY` follow, which are
     /// those of [`serve`].
     pub command: Vec<OsString>,
     /// Most memory for its data, in bytes.
@@ -115,6 +115,7 @@ impl CompilerProgram {
             .args(arguments)
             .args(["--kind", kind.name(), "--memory-bytes"])
             .arg(self.memory_bytes.to_string())
+            .arg("--")
             .arg(dir)
             // No secrets.
             .env_clear()
