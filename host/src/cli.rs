@@ -381,6 +381,10 @@ pub(crate) struct RulesShadowArgs {
 pub(crate) struct UseArgs {
     /// The file. It is copied into the data directory.
     pub(crate) file: Option<PathBuf>,
+    /// Ask it what this file says (`larder policy test`), and not what all clients ask: for a policy that is not
+    /// for all jobs.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(crate) cases: Option<PathBuf>,
     /// What the configuration says, or what is built in.
     #[arg(long)]
     pub(crate) configured: bool,

@@ -246,9 +246,11 @@ fn a_new_policy_builds_and_passes_its_cases() {
         text.contains("FAIL  a key that is not saved: expected 403 with `are not saved`, got 200 "),
         "{text}"
     );
-    // It keeps to the protocol, and a server takes the core module as it is.
+    // A server takes the core module as it is.
     let server = Server::start(dir);
-    let used = good(dir, &["policy", "use", "policy.wasm"]);
+    let refused = bad(dir, &["policy", "use", "larder.wasm", "--cases", "mine/cases.toml"]);
+    assert!(refused.contains("larder.wasm: failed its cases, and is not used"), "{refused}");
+    let used = good(dir, &["policy", "use", "policy.wasm", "--cases", "mine/cases.toml"]);
     assert!(used.starts_with("in force: ") && used.ends_with(" policy.wasm\n"), "{used}");
     drop(server);
 }
