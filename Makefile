@@ -53,7 +53,7 @@ everything: toolchain
 	cargo build $(CARGO_FLAGS) --workspace --all-targets
 
 unit: everything ## Run the Rust tests, beside real servers
-	@tests/scripts/need.sh python3 python3-venv curl strace prometheus promtool
+	@tests/scripts/need.sh python3 python3-venv curl strace ccache prometheus promtool
 	tests/scripts/with-services.sh $(SERVICES) -- cargo test $(CARGO_FLAGS) --workspace
 
 e2e: everything ## Run the suite of real clients against the built server

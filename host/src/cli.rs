@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use larder::TenantName;
+use larder::{TenantName, compiler::Kind};
 
 use crate::manage::{
     CompletionsArgs, KeyArgs, LsArgs, RmArgs, ScrubArgs, ShowArgs, StatsArgs, StatusArgs, VersionArgs,
@@ -21,6 +21,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server.
     Serve(ServeArgs),
+    /// Compile the component on standard input into a directory: what the server starts for it.
+    #[command(hide = true)]
+    Compile(CompileArgs),
     /// Inspect the configuration.
     Config {
         #[command(subcommand)]
@@ -153,6 +156,19 @@ pub(crate) struct RevokeArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What is compiled, and how.
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// `policy` or `rules`.
+    #[arg(long)]
+    pub(crate) kind: Kind,
+    /// Most memory for data.
+    #[arg(long)]
+    pub(crate) memory_bytes: u64,
+    /// The directory of compiled components.
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -365,6 +381,10 @@ pub(crate) struct RulesShadowArgs {
 pub(crate) struct UseArgs {
     /// The file. It is copied into the data directory.
     pub(crate) file: Option<PathBuf>,
+    /// Ask it what this file says (`larder policy test`), and not what all clients ask: for a policy that is not
+    /// for all jobs.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(crate) cases: Option<PathBuf>,
     /// What the configuration says, or what is built in.
     #[arg(long)]
     pub(crate) configured: bool,

@@ -107,6 +107,7 @@ mod auth;
 mod beside;
 mod builder;
 mod capacity;
+pub mod compiler;
 pub mod config;
 mod descriptors;
 mod disk_pressure;

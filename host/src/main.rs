@@ -15,12 +15,14 @@ mod version_commands;
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context;
 use clap::Parser;
 use larder::{
     Larder,
+    compiler::{self, CompilerProgram},
     config::{Config, inherited_listeners},
     telemetry::{self, LogGuard},
 };
@@ -29,10 +31,14 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use cli::{Cli, Command, ConfigCommand, ServeArgs, TenantCommand};
+use cli::{Cli, Command, CompileArgs, ConfigCommand, ServeArgs, TenantCommand};
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let command = Cli::parse().command;
+    if let Command::Compile(CompileArgs { kind, memory_bytes, dir }) = &command {
+        return ExitCode::from(compiler::run(*kind, *memory_bytes, dir));
+    }
+    match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "larder: {error:#}");
@@ -44,6 +50,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve(args),
+        Command::Compile(_) => Ok(()),
         Command::Config { command: ConfigCommand::Check(file) } => {
             let config = Config::from_process(file.path.as_deref())?;
             say(&config.effective_toml())?;
@@ -114,6 +121,22 @@ fn check_tenants(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// This very program, also where its file has been replaced.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+/// What compiling a component may take: several times what the largest take that toolchains of rules make.
+const COMPILER_MEMORY_BYTES: u64 = 1 << 30;
+/// And for how long. On a machine that is busy it takes long.
+const COMPILER_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Components are compiled in processes of their own, with nothing of what the server holds.
+fn compile_elsewhere() {
+    compiler::set_program(Some(CompilerProgram {
+        command: vec![OWN_PROGRAM.into(), "compile".into()],
+        memory_bytes: COMPILER_MEMORY_BYTES,
+        deadline: COMPILER_DEADLINE,
+    }));
+}
+
 /// Runs the server until a signal to stop.
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let inherited = inherited_listeners().context("taking over the supervisor's sockets")?;
@@ -128,6 +151,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     config.rewrite_keys = args.rewrite_keys;
     let _log = start_logging(&config)?;
     warn(&config);
+    compile_elsewhere();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (base_url, exposed) = (config.settings.server.base_url.clone(), greeting::host_name());
     let is_tls = config.settings.server.tls.is_on();

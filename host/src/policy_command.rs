@@ -39,12 +39,15 @@ pub(crate) fn run(config: &Config, command: PolicyCommand) -> anyhow::Result<Str
             told(&rows, json, || format!("{}: does not keep to the protocol", file.display()))
         }
         PolicyCommand::Test { file, cases, json } => {
-            let asked = cases::read(&cases)?;
             let (component, _) = read(&file)?;
-            let jobs = asked.iter().map(Case::job).collect();
-            let ask = async |server: &mut Asked| cases::ask(&asked, server).await;
-            let Checked { rows, .. } = checked(&file, check_by(config, &component, jobs, ask))?;
+            let rows = tested(config, &file, &component, &cases)?;
             told(&rows, json, || format!("{}: not as {} says", file.display(), cases.display()))
+        }
+        PolicyCommand::Use(UseArgs { file: Some(file), cases: Some(cases), .. }) => {
+            let (component, name) = read(&file)?;
+            let rows = tested(config, &file, &component, &cases)?;
+            told(&rows, false, || format!("{}: failed its cases, and is not used", file.display()))?;
+            store.choose(&component, &name)
         }
         PolicyCommand::Use(UseArgs { file: Some(file), .. }) => {
             let (component, name) = read(&file)?;
@@ -94,6 +97,14 @@ fn checked(file: &Path, check: impl Future<Output = anyhow::Result<Checked>>) ->
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let checked = runtime.block_on(Box::pin(check));
     checked.with_context(|| file.display().to_string())
+}
+
+/// Sends the requests of a file of cases.
+fn tested(config: &Config, file: &Path, component: &[u8], cases: &Path) -> anyhow::Result<Vec<Row>> {
+    let cases = cases::read(cases)?;
+    let jobs = cases.iter().map(Case::job).collect();
+    let ask = async |server: &mut Asked| cases::ask(&cases, server).await;
+    Ok(checked(file, check_by(config, component, jobs, ask))?.rows)
 }
 
 /// Returns what came of it, or prints it and fails.

@@ -234,7 +234,6 @@ fn a_new_policy_builds_and_passes_its_cases() {
     assert!(other.contains("is not the crate larder-policy") && !dir.join("other").exists(), "{other}");
     fs::write(dir.join("policy.wasm"), built(&dir.join("mine"))).unwrap();
     assert!(good(dir, &["policy", "inspect", "policy.wasm"]).starts_with("world    larder:cache@0.6.0\n"));
-    assert!(good(dir, &["policy", "check", "policy.wasm"]).ends_with(" good, 0 failed\n"));
     let tested = good(dir, &["policy", "test", "policy.wasm", "mine/cases.toml"]);
     assert!(tested.ends_with("4 good, 0 failed\n"), "{tested}");
     // Without it the server's own policy answers, which knows none of this.
@@ -249,7 +248,9 @@ fn a_new_policy_builds_and_passes_its_cases() {
     );
     // A server takes the core module as it is.
     let server = Server::start(dir);
-    let used = good(dir, &["policy", "use", "policy.wasm"]);
+    let refused = bad(dir, &["policy", "use", "larder.wasm", "--cases", "mine/cases.toml"]);
+    assert!(refused.contains("larder.wasm: failed its cases, and is not used"), "{refused}");
+    let used = good(dir, &["policy", "use", "policy.wasm", "--cases", "mine/cases.toml"]);
     assert!(used.starts_with("in force: ") && used.ends_with(" policy.wasm\n"), "{used}");
     drop(server);
 }

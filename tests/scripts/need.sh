@@ -10,7 +10,7 @@ package_of() {
     node) echo nodejs ;;
     nginx) echo nginx-light ;;
     promtool) echo prometheus ;;
-    zstd | wrk | npm | strace | python3 | python3-venv | curl | chromium | prometheus) echo "$1" ;;
+    zstd | wrk | npm | strace | ccache | python3 | python3-venv | curl | chromium | prometheus) echo "$1" ;;
     *) echo "need.sh: unknown tool '$1'" >&2; return 1 ;;
   esac
 }

@@ -1,8 +1,11 @@
 //! The whole policies of `examples/policies` run in a server, and answer requests as they say.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
-use std::path::Path;
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use http::StatusCode;
 use larder_tests::{BRANCH, Job, TenantServer, TestServer, tenants, token, token_with};
@@ -66,6 +69,59 @@ async fn a_plain_http_cache_is_beside_the_cache_service() {
     assert_eq!(job.restore("out.tar").await, "of the action");
     let own = [("authorization", job.bearer.as_str())];
     assert_eq!(job.send("GET", "/http/out.tar", &own, "").await.text(), "the content");
+}
+
+/// Whether there is a ccache, of Debian's package of that name (`tests/scripts/need.sh`). Under CI there must be.
+fn has_ccache() -> bool {
+    let found = Command::new("ccache").arg("--version").stdout(Stdio::null()).status().is_ok();
+    assert!(found || std::env::var_os("CI").is_none(), "ccache is not there: under CI it must be");
+    if !found {
+        eprintln!("skipped: there is no ccache");
+    }
+    found
+}
+
+/// Compiles a file with ccache on a machine whose own cache is empty, as a job. Returns the object, and what
+/// ccache has counted.
+fn compile(server: &TestServer, job: &Job<'_>, source: &Path) -> (Vec<u8>, String) {
+    let machine = TempDir::new().unwrap();
+    let token = job.bearer.strip_prefix("Bearer ").unwrap();
+    let storage = format!("{}/http/|bearer-token={token}", server.base);
+    let ccache = |args: &[&str]| {
+        let mut ccache = Command::new("ccache");
+        ccache.args(args).current_dir(source.parent().unwrap());
+        ccache.env("CCACHE_DIR", machine.path()).env("CCACHE_REMOTE_STORAGE", &storage);
+        let output = ccache.env("CCACHE_REMOTE_ONLY", "true").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let object = machine.path().join("one.o");
+    ccache(&["cc", "-c", "one.c", "-o", object.to_str().unwrap()]);
+    (std::fs::read(&object).unwrap(), ccache(&["--print-stats"]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ccache_finds_on_another_machine_what_it_has_saved() {
+    if !has_ccache() {
+        return;
+    }
+    let server = start(HTTP_CACHE, &[]).await;
+    let folder = TempDir::new().unwrap();
+    let source = folder.path().join("one.c");
+    std::fs::write(&source, "int one(void) { return 1; }\n").unwrap();
+    let job = Job::new(&server);
+    let (compiled, counted) = compile(&server, &job, &source);
+    assert!(
+        counted.contains("cache_miss\t1\n") && counted.contains("remote_storage_error\t0\n"),
+        "{counted}"
+    );
+    let (found, counted) = compile(&server, &job, &source);
+    assert!(counted.contains("cache_miss\t0\n") && counted.contains("direct_cache_hit\t1\n"), "{counted}");
+    assert!(counted.contains("remote_storage_hit\t1\n"), "{counted}");
+    assert_eq!(found, compiled);
+    // Another repository's job finds nothing of it.
+    let (_, counted) = compile(&server, &Job::of(&server, "2"), &source);
+    assert!(counted.contains("cache_miss\t1\n") && counted.contains("remote_storage_hit\t0\n"), "{counted}");
 }
 
 #[tokio::test]

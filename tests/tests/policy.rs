@@ -149,9 +149,17 @@ async fn a_download_under_way_survives_a_trap() {
 #[tokio::test]
 async fn a_component_of_another_world_is_refused_at_the_start() {
     let data = tempfile::TempDir::new().unwrap();
-    let builder = Larder::builder(test_config(data.path(), &[])).policy(b"\0asm\x01\0\0\0".to_vec());
-    let refused = builder.build().await;
-    assert!(matches!(refused.err(), Some(larder::StartError::Policy(larder::LoadError::Component(_)))));
+    let refused = async |policy: &[u8]| {
+        let builder = Larder::builder(test_config(data.path(), &[])).policy(policy.to_vec());
+        match Box::pin(builder.build()).await.err() {
+            Some(larder::StartError::Policy(error)) => error,
+            other => panic!("{other:?}"),
+        }
+    };
+    // A core module without a world, a component of nobody's, and a text.
+    assert!(matches!(refused(b"\0asm\x01\0\0\0").await, larder::LoadError::Module(_)));
+    assert!(matches!(refused(b"\0asm\x0d\0\x01\0").await, larder::LoadError::World(_)));
+    assert!(matches!(refused(b"text").await, larder::LoadError::Component(_)));
 }
 
 async fn connect(server: &TestServer) -> TcpStream {

@@ -1,19 +1,29 @@
 //! From the bytes of a component to machine code, of rules and of policies. Compilation takes about a
-//! second (seconds in a program that is not optimised), so its result is kept in a file.
+//! second (seconds in a program that is not optimised), so its result is kept in a file. A program that serves
+//! has it done by a process of its own.
 //!
 //! Loading a damaged file would run damaged machine code. So each file is named by the digest of its
 //! content, and is loaded only if the two match.
 
+mod process;
+
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    str::FromStr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Instant,
 };
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use wasmtime::{Engine, component::Component};
 
 use larder_common::causes::chain;
+pub use process::{CompilerProgram, serve, set_program};
+
+use process::Fault;
 
 /// Compiled components of other sources or versions that are kept.
 const MAX_OTHERS: usize = 64;
@@ -23,31 +33,111 @@ const DIGEST_BYTES: usize = 16;
 const CHUNK_BYTES: usize = 64 * 1024;
 const EXTENSION: &str = ".cwasm";
 
-/// Returns the compiled component, from a file in `dir` where there is one. `what` is what the log calls
-/// it.
+/// What is compiled: each kind has an engine of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A policy.
+    Policy,
+    /// Rules.
+    Rules,
+}
+
+impl Kind {
+    /// Its name, in one word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Rules => "rules",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let kinds = [Self::Policy, Self::Rules];
+        kinds.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("`{name}`: policy or rules"))
+    }
+}
+
+/// Why there is no compiled component.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// It is not a component.
+    #[error("not a WebAssembly component")]
+    NotAComponent(#[source] wasmtime::Error),
+    /// The process that was to compile it took too much, or crashed.
+    #[error("the component was not compiled: {0}")]
+    Failed(String),
+}
+
+/// Returns the compiled component, from a file in `dir` where there is one. What is not there is compiled in
+/// a process of its own if [`set_program`] says by which program, and in this one without it or `dir`, or
+/// where no process can be started.
 ///
 /// # Errors
-/// When it is not a component. A directory that cannot be written to is a warning.
+/// When it is not a component, or the process fails. A directory that cannot be written to is a warning.
 pub fn compile_or_reuse(
     engine: &Engine,
     bytes: &[u8],
     dir: Option<&Path>,
-    what: &str,
-) -> wasmtime::Result<Component> {
+    kind: Kind,
+) -> Result<Component, CompileError> {
     let Some(compiled) = dir.map(|dir| Compiled::of(dir, engine, bytes)) else {
-        return Component::from_binary(engine, bytes);
+        return Component::from_binary(engine, bytes).map_err(CompileError::NotAComponent);
     };
     if let Some(component) = compiled.load(engine) {
         return Ok(component);
     }
-    tracing::info!("compiling the {what}, for this start and the next ones");
-    let component = Component::from_binary(engine, bytes)?;
-    if let Err(error) = compiled.store(&component) {
-        tracing::warn!(error = %error, "cannot store the compiled {what}; the next start compiles it again");
+    if is_compiled_elsewhere(&compiled, bytes, kind)?
+        && let Some(component) = compiled.load(engine)
+    {
+        return Ok(component);
+    }
+    tracing::info!("compiling the {kind}, for this start and the next ones");
+    let component = Component::from_binary(engine, bytes).map_err(CompileError::NotAComponent)?;
+    let stored = component.serialize().map_err(io::Error::other).and_then(|code| compiled.store(&code));
+    if let Err(error) = stored {
+        tracing::warn!(error = %error, "cannot store the compiled {kind}; the next start compiles it again");
         return Ok(component);
     }
     // Mapped from the file: only pages that are used take memory.
     Ok(compiled.load(engine).unwrap_or(component))
+}
+
+/// Has the component compiled by a process of its own. Returns whether it was: not where there is none, or
+/// where it cannot store anything.
+fn is_compiled_elsewhere(compiled: &Compiled<'_>, bytes: &[u8], kind: Kind) -> Result<bool, CompileError> {
+    static IS_SAID: AtomicBool = AtomicBool::new(false);
+    let Some(program) = process::program() else { return Ok(false) };
+    let began = Instant::now();
+    match program.compile(kind, bytes, compiled.dir) {
+        Ok(()) => {
+            let duration_ms = began.elapsed().as_millis();
+            tracing::info!(
+                duration_ms,
+                "compiled the {kind} in a process of its own, for the next starts, too"
+            );
+            Ok(true)
+        }
+        Err(Fault::Start(error)) => {
+            if !IS_SAID.swap(true, Relaxed) {
+                tracing::warn!(%error, "cannot start a process to compile in: this one does it");
+            }
+            Ok(false)
+        }
+        Err(Fault::NotStored) => Ok(false),
+        Err(Fault::Invalid(text)) => Err(CompileError::NotAComponent(wasmtime::Error::msg(text))),
+        Err(Fault::Failed(text)) => Err(CompileError::Failed(text)),
+    }
 }
 
 /// A directory of compiled components. It is trusted: a program that can write there can run code
@@ -94,14 +184,13 @@ impl<'a> Compiled<'a> {
         unsafe { Component::deserialize_file(engine, file) }
     }
 
-    /// Writes the component to its file, atomically and durably.
-    fn store(&self, component: &Component) -> io::Result<()> {
+    /// Writes the compiled component to its file, atomically and durably.
+    fn store(&self, code: &[u8]) -> io::Result<()> {
         make_private(self.dir)?;
-        let code = component.serialize().map_err(io::Error::other)?;
-        let file = self.dir.join(self.name(&short_hex(digest(&SHA256, &code).as_ref())));
+        let file = self.dir.join(self.name(&short_hex(digest(&SHA256, code).as_ref())));
         let temporary = PathBuf::from(format!("{}.{}.tmp", file.display(), std::process::id()));
         let mut writer = File::create(&temporary)?;
-        writer.write_all(&code)?;
+        writer.write_all(code)?;
         writer.sync_all()?;
         fs::rename(&temporary, &file)?;
         File::open(self.dir)?.sync_all()?;

@@ -44,13 +44,7 @@ impl RulesEngine {
     }
 
     fn start() -> io::Result<Self> {
-        let mut config = Config::new();
-        // Without fibers: a host function of the policy component asks rules from within one.
-        config.wasm_component_model_async(false);
-        config.concurrency_support(false);
-        config.epoch_interruption(true);
-        config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(FRAMES));
-        let engine = Engine::new(&config).map_err(io::Error::other)?;
+        let engine = compiling_engine().map_err(io::Error::other)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (ticked, stopped) = (engine.weak(), stop.clone());
         thread::Builder::new().name("larder-rules".into()).stack_size(64 * 1024).spawn(move || {
@@ -62,6 +56,20 @@ impl RulesEngine {
         })?;
         Ok(Self { engine, stop })
     }
+}
+
+/// Makes an engine whose clock stands still: what it compiles runs in any of its settings.
+///
+/// # Errors
+/// When the machine cannot run wasm.
+pub fn compiling_engine() -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    // Without fibers: a host function of the policy component asks rules from within one.
+    config.wasm_component_model_async(false);
+    config.concurrency_support(false);
+    config.epoch_interruption(true);
+    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(FRAMES));
+    Engine::new(&config)
 }
 
 impl Drop for RulesEngine {

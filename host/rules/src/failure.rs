@@ -13,6 +13,9 @@ pub enum RulesError {
     /// Neither a component nor a script.
     #[error("neither a WebAssembly component nor a script: {0}")]
     NotRules(String),
+    /// The process that was to compile them took too much, or crashed.
+    #[error("the rules were not compiled: {0}")]
+    NotCompiled(String),
     /// The component does not fit the world.
     #[error("the component does not fit the world larder:rules/rules@0.1.0: {0}")]
     World(String),

@@ -26,6 +26,7 @@ mod stubs;
 mod types;
 
 pub use asker::{Asker, InterfaceStatus, Status};
+pub use engine::compiling_engine;
 pub use failure::{Failure, FailureKind, RulesError};
 pub use limits::Limits;
 pub use rules::{Rules, Source};

@@ -9,7 +9,7 @@ use wasmtime::{
 };
 
 use crate::{
-    compiled::compile_or_reuse,
+    compiled::{CompileError, Kind, compile_or_reuse},
     core_module,
     engine::RulesEngine,
     failure::{Failure, FailureKind, RulesError},
@@ -159,8 +159,11 @@ impl Rules {
     pub fn load(source: Source, compiled_dir: Option<&Path>) -> Result<Arc<Self>, RulesError> {
         let engine = RulesEngine::shared()?;
         let compile = |bytes: &[u8]| {
-            compile_or_reuse(&engine.engine, bytes, compiled_dir, "rules")
-                .map_err(|error| RulesError::NotRules(format!("{error:#}")))
+            let compiled = compile_or_reuse(&engine.engine, bytes, compiled_dir, Kind::Rules);
+            compiled.map_err(|error| match error {
+                CompileError::NotAComponent(error) => RulesError::NotRules(format!("{error:#}")),
+                CompileError::Failed(why) => RulesError::NotCompiled(why),
+            })
         };
         let hash = |content: &[u8]| hex::encode(digest(&SHA256, content));
         let (mut name, digest, component, script) = match source {

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use larder_rules::compiled::CompileError;
+
 use crate::inspect::NotAComponent;
 
 /// Why a policy cannot be loaded.
@@ -16,9 +18,9 @@ pub enum LoadError {
     /// A core module of which no policy can be made.
     #[error("the component cannot be made of the core module")]
     Module(#[source] NotAComponent),
-    /// Not a component.
-    #[error("not a WebAssembly component")]
-    Component(#[source] wasmtime::Error),
+    /// Not a component, or not compiled.
+    #[error(transparent)]
+    Component(#[from] CompileError),
     /// It is a component, but not of the cache world that this server offers.
     #[error("the component does not fit the world larder:cache/cache@{}", super::WORLD_VERSION)]
     World(#[source] wasmtime::Error),

@@ -25,7 +25,10 @@ use wasmtime::component::Linker;
 
 use deadline::Ticker;
 use in_force::FaultCount;
-use larder_rules::{compiled::compile_or_reuse, core_module::componentize};
+use larder_rules::{
+    compiled::{Kind, compile_or_reuse},
+    core_module::componentize,
+};
 
 use crate::{
     inspect::{Inspection, NotAComponent},
@@ -57,12 +60,7 @@ impl Engine {
     /// # Errors
     /// When the machine cannot run wasm, or the thread cannot be started.
     pub(crate) fn start(tick: Duration) -> Result<Self, LoadError> {
-        let mut config = wasmtime::Config::new();
-        config.wasm_component_model_async(true);
-        config.epoch_interruption(true);
-        // A trap's error names up to 16 frames; they cost nothing before a trap.
-        config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
-        let inner = wasmtime::Engine::new(&config).map_err(LoadError::Engine)?;
+        let inner = compiling_engine().map_err(LoadError::Engine)?;
         let ticker = Ticker::start(&inner, tick).map_err(LoadError::Ticker)?;
         Ok(Self { inner, _ticker: Arc::new(ticker) })
     }
@@ -81,8 +79,7 @@ impl Engine {
         let digest = hex::encode(digest(&SHA256, file)).into();
         let module = |error| LoadError::Module(NotAComponent::Module(Some(error)));
         let bytes = componentize(file).map_err(module)?;
-        let component =
-            compile_or_reuse(&self.inner, &bytes, cache, "policy").map_err(LoadError::Component)?;
+        let component = compile_or_reuse(&self.inner, &bytes, cache, Kind::Policy)?;
         let linker = linker(&self.inner).map_err(LoadError::World)?;
         let pre = linker.instantiate_pre(&component).and_then(CachePre::new);
         let pre = pre.map_err(|error| misfit(file, error))?;
@@ -136,6 +133,19 @@ impl Policy {
     pub(crate) async fn fails(&self, count: u32) {
         self.faults.reaches(count).await;
     }
+}
+
+/// Makes an engine whose clock stands still: what it compiles runs in any of its settings.
+///
+/// # Errors
+/// When the machine cannot run wasm.
+pub(crate) fn compiling_engine() -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = wasmtime::Config::new();
+    config.wasm_component_model_async(true);
+    config.epoch_interruption(true);
+    // A trap's error names up to 16 frames; they cost nothing before a trap.
+    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
+    wasmtime::Engine::new(&config)
 }
 
 /// The version of the cache world that components are taken of.

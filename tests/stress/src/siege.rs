@@ -72,9 +72,6 @@ pub async fn siege<Attack>(
     let limit = scale::raise_descriptors();
     let most = setup.descriptors.unwrap_or(limit).min(bounds.descriptors);
     let mut server = Server::start(setup);
-    // The first start compiles the policy: some 18 MiB, which are the compiler's, stay resident for a while.
-    assert!(server.stop().await.success(), "{name}: the first start:\n{}", server.log_tail());
-    server.start_again();
     let fallen = |server: &Server, what: &str, error: anyhow::Error| -> ! {
         panic!("{name}: {what}: {error:#}\n{:?}\n{}", Usage::of(server.pid()), server.log_tail())
     };

@@ -4,7 +4,7 @@
 //! (`ACTIONS_RUNTIME_TOKEN`) as `Authorization: Bearer`:
 //!
 //! ```text
-//! curl -T out.tar -H "Authorization: Bearer $ACTIONS_RUNTIME_TOKEN" "$ACTIONS_RESULTS_URL/http/out.tar"
+//! curl -T out.tar -H "Authorization: Bearer $ACTIONS_RUNTIME_TOKEN" "${ACTIONS_RESULTS_URL}http/out.tar"
 //! ```
 //!
 //! What they save is in the scope of the job's branch, and is found as any entry is: on the own branch first,

@@ -18,7 +18,7 @@ fn kept(engine: &Engine) -> (TempDir, PathBuf) {
     let dir = TempDir::new().unwrap();
     let component = Component::from_binary(engine, b"\0asm\x0d\0\x01\0").unwrap();
     let compiled = Compiled::of(dir.path(), engine, SOURCE);
-    compiled.store(&component).unwrap();
+    compiled.store(&component.serialize().unwrap()).unwrap();
     let file = compiled.file().unwrap();
     (dir, file)
 }
