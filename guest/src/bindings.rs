@@ -27,6 +27,7 @@ mod convert;
 mod decisions;
 
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::OnceLock;
 
 use wit::exports::larder::cache::{explain, handler, retention};
@@ -72,7 +73,7 @@ impl<P: Policy + Default + 'static> handler::Guest for Component<P> {
 impl<P: Policy + Default + 'static> retention::Guest for Component<P> {
     async fn select_entries(now_ms: u64, entries: Vec<index::Entry>) -> retention::Selection {
         let entries = entries.into_iter().map(Into::into);
-        crate::retention::select_entries(&P::default(), Imports.settings(), now_ms, entries).into()
+        crate::retention::select_entries(&P::default(), &Imports.settings(), now_ms, entries).into()
     }
 
     async fn review_entries(
@@ -82,7 +83,7 @@ impl<P: Policy + Default + 'static> retention::Guest for Component<P> {
     ) -> Vec<retention::Verdict> {
         let (policy, settings) = (P::default(), Imports.settings());
         let candidates = candidates.into_iter().map(Into::into);
-        let doomed = crate::retention::review_entries(&policy, settings, now_ms, candidates, &roots.into());
+        let doomed = crate::retention::review_entries(&policy, &settings, now_ms, candidates, &roots.into());
         doomed.into_iter().map(Into::into).collect()
     }
 
@@ -124,7 +125,7 @@ impl Host for Imports {
     }
 
     /// Constant for the lifetime of the instance, so fetched once.
-    fn settings(&self) -> &'static Settings {
+    fn settings(&self) -> impl Deref<Target = Settings> {
         static SETTINGS: OnceLock<Settings> = OnceLock::new();
         SETTINGS.get_or_init(|| settings::get().into())
     }
