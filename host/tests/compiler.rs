@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
+    convert::Infallible,
     error::Error,
     fs,
     io::{BufRead as _, BufReader},
@@ -12,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use http_body_util::Full;
 use larder::{
     BUILT_IN_POLICY, ExchangeError, Larder,
     compiler::{CompilerProgram, set_program},
@@ -19,6 +22,7 @@ use larder::{
     rules::{Rules, RulesError, Source},
 };
 use tempfile::TempDir;
+use tower_service::Service as _;
 
 const LARDER: &str = env!("CARGO_BIN_EXE_larder");
 /// Enough for all that the tests compile.
@@ -103,6 +107,10 @@ async fn what_becomes_of_the_process_that_compiles_does_not_become_of_the_server
     let drafts =
         fs::read_dir(&dir).unwrap().flatten().filter(|file| file.path().extension() == Some("tmp".as_ref()));
     assert_eq!(drafts.count(), 0);
+    // The policy that was in force still answers.
+    let request = http::Request::get("/health").header("host", "here").body(Full::new(Bytes::new())).unwrap();
+    let Ok::<_, Infallible>(response) = larder.service().call(request).await;
+    assert_eq!(response.status(), http::StatusCode::OK);
     // Rules go the same way.
     let error = load(COMPONENT, "rules.wasm", &dir).unwrap_err();
     assert!(error.to_string().ends_with("not compiled: it took more than 0.3 s"), "{error}");
@@ -131,6 +139,7 @@ fn the_program_compiles_in_a_process_of_its_own_when_it_serves() {
     let mut server = Command::new(LARDER);
     server.env_clear().current_dir(folder.path()).arg("serve").stdout(Stdio::piped()).stderr(log);
     server.env("LARDER_LISTEN", "127.0.0.1:0").env("LARDER_THREADS", "1");
+    server.env("LARDER_MANAGEMENT_LISTEN", "off");
     server.env("LARDER_HS256_SECRET", "a secret of more than thirty-two bytes");
     let mut server = server.spawn().unwrap();
     let mut line = String::new();
