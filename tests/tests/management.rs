@@ -7,7 +7,7 @@ use std::path::Path;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use larder::{BUILT_IN_POLICY, versions::Version};
-use larder_tests::{HOSTILE_POLICY, Job, Response, TestServer, token, token_with};
+use larder_tests::{HOSTILE_POLICY, Job, Response, TenantServer, TestServer, token, token_with};
 use serde_json::{Value, json};
 
 const KEY: &str = "the key of an administrator";
@@ -255,4 +255,27 @@ async fn rules_are_exchanged_rolled_back_and_put_in_the_shadow() {
     assert!(may_save("beside-the-shadow").await);
     assert_eq!(change("DELETE", "shadow", "").await.status, 200);
     assert_eq!(get(&base, "/api/v1/rules").await["shadow"], json!(null));
+}
+
+/// A tenant without a policy of its own follows the server's; what its file names is changed there.
+#[tokio::test]
+async fn a_tenants_versions_are_told_and_not_changed() {
+    let server = TenantServer::start(&["acme"], &WITH_KEY).await;
+    let base = own_listener(&server.server);
+    server.until_served("acme").await;
+    let used = send(&base, "POST", "/api/v1/policies/use?name=p.wasm", Some(KEY), variant(1)).await;
+    assert_eq!(used.status, 200, "{}", used.text());
+    let of_acme = get(&base, "/api/v1/policies?tenant=acme").await;
+    assert_eq!(of_acme["in_force"]["digest"], used.json()["digest"]);
+    assert_eq!(get(&base, "/api/v1/rules/versions?tenant=acme").await["in_force"], json!(null));
+    for (method, path) in [
+        ("POST", "use?name=r.js&tenant=acme"),
+        ("POST", "rollback?tenant=acme"),
+        ("DELETE", "use?tenant=acme"),
+    ] {
+        let refused =
+            send(&base, method, &format!("/api/v1/rules/{path}"), Some(KEY), b"text".to_vec()).await;
+        assert_eq!(refused.status, 501, "{path}: {}", refused.text());
+        assert!(refused.text().contains("the configuration names"), "{}", refused.text());
+    }
 }

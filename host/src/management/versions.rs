@@ -64,7 +64,7 @@ impl Versioning {
     ) -> Result<VersionsInfo, Fault> {
         let versions = self.versions(kind);
         let now = self.handle(kind).map(ExchangeHandle::in_force);
-        let chosen = versions.chosen().map_err(unavailable)?.map(|version| VersionInfo {
+        let chosen = versions.chosen().map_err(|error| unavailable(&error))?.map(|version| VersionInfo {
             refused: versions.rejection(&version),
             digest: version.digest,
             name: version.name,
@@ -174,8 +174,10 @@ impl Versioning {
     }
 
     fn check_policy(&self, component: &[u8]) -> Result<(), Fault> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unavailable)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| unavailable(&error))?;
         let checked = runtime.block_on(Box::pin(policy_check::check(&self.config, component)));
         let checked = checked.map_err(|error| refused(&format!("{error:#}")))?;
         if !checked.is_good() {
@@ -184,7 +186,7 @@ impl Versioning {
             let faults: Vec<_> = faults.collect();
             return Err(refused(&format!("it does not keep to the protocol\n{}", faults.join("\n"))));
         }
-        checked.keep_compiled(&self.data().join("compiled")).map_err(unavailable)
+        checked.keep_compiled(&self.data().join("compiled")).map_err(|error| unavailable(&error))
     }
 
     fn check_rules(&self, content: &[u8], name: &str) -> Result<(), Fault> {
@@ -205,8 +207,8 @@ impl Versioning {
     }
 }
 
-fn unavailable(error: io::Error) -> Fault {
-    Fault::Unavailable(chain(&error).to_string())
+fn unavailable(error: &io::Error) -> Fault {
+    Fault::Unavailable(chain(error).to_string())
 }
 
 fn refused(text: &str) -> Fault {
@@ -215,7 +217,7 @@ fn refused(text: &str) -> Fault {
 
 fn fault(error: ChoiceError) -> Fault {
     match error {
-        ChoiceError::Io(error) => unavailable(error),
+        ChoiceError::Io(error) => unavailable(&error),
         ChoiceError::NothingBefore => Fault::Conflict(error.to_string()),
         ChoiceError::Refused { .. } => refused(&error.to_string()),
         ChoiceError::NotTaken(_) => Fault::Late(error.to_string()),
