@@ -25,6 +25,11 @@ const MAIN: &str = "refs/heads/main";
 const PULL: &str = "refs/pull/7/merge";
 const OTHER: &str = "refs/heads/other";
 
+/// Rules that pass over one key.
+const RULES: &str = "export const restore = {
+    judgeHit: (caller, { key }) => (key === 'passed-over' ? { tag: 'skip', val: 'not now' } : { tag: 'accept' }),
+};";
+
 /// The log of this process.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -260,30 +265,71 @@ fn at(url: String) -> sql::ConnectionSettings {
     sql::ConnectionSettings { url: Some(url), ..sql::ConnectionSettings::default() }
 }
 
-#[tokio::test]
-async fn each_miss_has_its_cause_on_postgres() {
-    let Some(url) = service("LARDER_TEST_POSTGRES_URL") else { return };
+async fn on_postgres(variables: &[(&str, &str)]) -> Option<Fixture> {
+    let url = service("LARDER_TEST_POSTGRES_URL")?;
     let server = at(url.clone());
     let open = async move || {
         let opened = sql::postgres::open(&server, limits(), KeyRule::AnyCase, sql::OtherRule::Refuse).await;
         let index: Arc<dyn Index> = Arc::new(opened.unwrap());
         index
     };
-    let variables = [("DB_DRIVER", "postgres"), ("DB_POSTGRES_URL", url.as_str())];
-    each_cause(&Fixture::start(TempDir::new().unwrap(), &variables, open).await).await;
+    let driver = [("DB_DRIVER", "postgres"), ("DB_POSTGRES_URL", url.as_str())];
+    let variables = [&driver[..], variables].concat();
+    Some(Fixture::start(TempDir::new().unwrap(), &variables, open).await)
 }
 
-#[tokio::test]
-async fn each_miss_has_its_cause_on_mysql() {
-    let Some(url) = service("LARDER_TEST_MYSQL_URL") else { return };
+async fn on_mysql(variables: &[(&str, &str)]) -> Option<Fixture> {
+    let url = service("LARDER_TEST_MYSQL_URL")?;
     let server = at(url.clone());
     let open = async move || {
         let opened = sql::mysql::open(&server, limits(), KeyRule::AnyCase, sql::OtherRule::Refuse).await;
         let index: Arc<dyn Index> = Arc::new(opened.unwrap());
         index
     };
-    let variables = [("DB_DRIVER", "mysql"), ("DB_MYSQL_URL", url.as_str())];
-    each_cause(&Fixture::start(TempDir::new().unwrap(), &variables, open).await).await;
+    let driver = [("DB_DRIVER", "mysql"), ("DB_MYSQL_URL", url.as_str())];
+    let variables = [&driver[..], variables].concat();
+    Some(Fixture::start(TempDir::new().unwrap(), &variables, open).await)
+}
+
+#[tokio::test]
+async fn each_miss_has_its_cause_on_postgres() {
+    let Some(fixture) = on_postgres(&[]).await else { return };
+    each_cause(&fixture).await;
+}
+
+#[tokio::test]
+async fn each_miss_has_its_cause_on_mysql() {
+    let Some(fixture) = on_mysql(&[]).await else { return };
+    each_cause(&fixture).await;
+}
+
+/// A folder with a file of rules.
+fn rules() -> (TempDir, String) {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("rules.js");
+    std::fs::write(&file, RULES).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    (folder, file)
+}
+
+/// The cause that needs rules, which cost each start some time: in a test of its own.
+async fn a_rule_is_a_cause(fixture: &Fixture) {
+    fixture.saved("passed-over").await;
+    fixture.assert_cause("passed-over", "rule").await;
+}
+
+#[tokio::test]
+async fn a_rule_is_a_cause_on_postgres() {
+    let (_folder, file) = rules();
+    let Some(fixture) = on_postgres(&[("LARDER_RULES", file.as_str())]).await else { return };
+    a_rule_is_a_cause(&fixture).await;
+}
+
+#[tokio::test]
+async fn a_rule_is_a_cause_on_mysql() {
+    let (_folder, file) = rules();
+    let Some(fixture) = on_mysql(&[("LARDER_RULES", file.as_str())]).await else { return };
+    a_rule_is_a_cause(&fixture).await;
 }
 
 #[tokio::test]
@@ -314,16 +360,10 @@ async fn an_explanation_tells_each_attempt_and_what_came_near() {
 
 #[tokio::test]
 async fn what_a_rule_passes_over_is_explained_beside_the_server_too() {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("rules.js");
-    let rules = "export const restore = {
-        judgeHit: (caller, { key }) => (key === 'withheld' ? { tag: 'skip', val: 'not now' } : { tag: 'accept' }),
-    };";
-    std::fs::write(&file, rules).unwrap();
-    let fixture = Fixture::on_sqlite(&[("LARDER_RULES", file.to_str().unwrap())]).await;
-    fixture.saved("withheld").await;
-    fixture.assert_cause("withheld", "rule").await;
-    let told = fixture.explain(&[(MAIN, 3)], Some("v"), &["withheld"]).await;
+    let (_folder, file) = rules();
+    let fixture = Fixture::on_sqlite(&[("LARDER_RULES", file.as_str())]).await;
+    a_rule_is_a_cause(&fixture).await;
+    let told = fixture.explain(&[(MAIN, 3)], Some("v"), &["passed-over"]).await;
     assert!(told.attempts.iter().any(|attempt| attempt.found == Found::Skipped), "{:?}", told.attempts);
     fixture.saved("other").await;
     assert_eq!(fixture.explain(&[(MAIN, 3)], Some("v"), &["other"]).await.cause, None);
@@ -331,7 +371,7 @@ async fn what_a_rule_passes_over_is_explained_beside_the_server_too() {
     let versions = larder::versions::Versions::of_rules(fixture.server.data.path());
     let chosen = versions.store(b"", "no rules").unwrap();
     versions.choose(&chosen).unwrap();
-    assert_eq!(fixture.explain(&[(MAIN, 3)], Some("v"), &["withheld"]).await.cause, None);
+    assert_eq!(fixture.explain(&[(MAIN, 3)], Some("v"), &["passed-over"]).await.cause, None);
 }
 
 /// A client of each kind gets the miss that it always got.

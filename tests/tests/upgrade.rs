@@ -22,10 +22,10 @@ fn content(key: &str, times: usize) -> String {
 }
 
 /// Lays the database and the objects where that release has them.
-fn unpack(data: &Path) {
+fn unpack(data: &Path, index: &str) {
     let database = rusqlite::Connection::open(data.join("larder.db")).unwrap();
     database.pragma_update(None, "journal_mode", "WAL").unwrap();
-    database.execute_batch(include_str!("upgrade/index.sql")).unwrap();
+    database.execute_batch(index).unwrap();
     // Nothing is too old, whenever this runs.
     for column in ["created_ms", "used_ms"] {
         let now = format!("UPDATE entries SET {column} = unixepoch() * 1000 - id");
@@ -40,8 +40,18 @@ fn unpack(data: &Path) {
 
 #[tokio::test]
 async fn all_entries_of_a_release_before_are_served_and_have_no_facts() {
+    all_are_served_and_have_no_facts(include_str!("upgrade/index.sql")).await;
+}
+
+/// The last one that stored no facts.
+#[tokio::test]
+async fn all_entries_of_a_release_with_tenants_are_served_and_have_no_facts() {
+    all_are_served_and_have_no_facts(include_str!("upgrade/index-with-tenants.sql")).await;
+}
+
+async fn all_are_served_and_have_no_facts(index: &str) {
     let data = TempDir::new().unwrap();
-    unpack(data.path());
+    unpack(data.path(), index);
     let section = "[server]\nshutdown_ms = 1000\n[capacity]\nmax_bytes = 1048576\n";
     fs::write(data.path().join("larder.toml"), section).unwrap();
     let server = TestServer::start_on(data, &[]).await;

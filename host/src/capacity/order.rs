@@ -3,6 +3,9 @@
 //!
 //! Only the order is the rules'. Which tiers there are, and what of them may go, is not: the guest is
 //! asked about each page as ever.
+//!
+//! A ranked tier is read and ranked again for each request for room and each pass over it, up to 10,000
+//! rows each time: uses, saves and deletions in between change what a rank is made of.
 
 use std::{sync::Arc, vec};
 
