@@ -1,7 +1,7 @@
 //! The lab: what other rules, other policies or another size would have done with the requests of a trace
 //! (`larder rules replay`).
 //!
-//! Look-ups, saves and deletions go through the real index (SQLite, in a temporary folder), on the clock of
+//! Look-ups, saves and deletions go through the real index (SQLite, a temporary database), on the clock of
 //! the trace. For the built-in policy and for rules room is made by the evictor, and entries are deleted by
 //! the sweep, as in the server, with the built-in component; there is no content. A [`Preset`] is another
 //! order in which entries go: it is asked in place of evictor and sweep.
@@ -57,7 +57,7 @@ impl Contender {
 /// Why a trace cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
-    /// The temporary folder, or a thread.
+    /// A runtime for it cannot be made.
     #[error("cannot prepare the replay")]
     Io(#[from] std::io::Error),
     /// The index failed.

@@ -1,6 +1,6 @@
 //! A trace, step by step.
 
-use std::{collections::HashMap, path::Path};
+use std::collections::HashMap;
 
 use larder_common::event::EventKind;
 use larder_index::{Facts, Slot, Trust};
@@ -34,20 +34,20 @@ pub(super) struct Replay {
 }
 
 /// Replays a trace. `config` says how long entries stay, and how long a URL is good; its limits of capacity
-/// do not count. `folder`: an empty one, for the database.
+/// do not count. The index is a temporary database: up to 128 MiB of it are in memory, the rest in a file in the
+/// system's folder for temporary files.
 ///
 /// # Errors
 /// [`LabError`].
 pub fn replay(
     config: &Config,
-    folder: &Path,
     trace: &Trace,
     contender: &Contender,
     options: &Options,
 ) -> Result<Outcome, LabError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let played = LocalSet::new().block_on(&runtime, async {
-        let mut replay = Box::pin(Replay::begin(config, folder, trace, contender, options)).await?;
+        let mut replay = Box::pin(Replay::begin(config, trace, contender, options)).await?;
         Box::pin(replay.play(trace)).await?;
         Ok(replay.outcome)
     });
@@ -58,7 +58,6 @@ pub fn replay(
 impl Replay {
     async fn begin(
         config: &Config,
-        folder: &Path,
         trace: &Trace,
         contender: &Contender,
         options: &Options,
@@ -70,7 +69,7 @@ impl Replay {
             Contender::Rules(rules) => (Some(rules.clone()), built_in, None),
             Contender::Preset(preset) => (None, None, Some(preset.shelf(size_bytes))),
         };
-        let stage = Box::pin(Stage::open(config, folder, trace.from_ms, rules, built_in)).await?;
+        let stage = Box::pin(Stage::open(config, trace.from_ms, rules, built_in)).await?;
         let outcome = Outcome::new(contender.name());
         let (sizes, admitted) = (HashMap::new(), HashMap::new());
         Ok(Self { stage, outcome, size_bytes, shelf, used: 0, sizes, admitted })

@@ -24,6 +24,8 @@ use crate::{
     trace::Tracer,
 };
 
+/// Memory for pages of the index, in KiB. What is more goes to a temporary file.
+const CACHE_KIB: u32 = 128 * 1024;
 /// How often last uses are written, as in the server.
 const FLUSH_MS: u64 = 10_000;
 /// How often it is looked whether room should be made ahead of need, as in the server.
@@ -57,14 +59,13 @@ impl Stage {
     /// inside a `LocalSet`.
     pub(super) async fn open(
         config: &Config,
-        folder: &Path,
         from_ms: u64,
         rules: Option<Arc<Rules>>,
         built_in: Option<(u64, Option<&Path>)>,
     ) -> Result<Self, LabError> {
         let rule =
             if config.settings.database.case_sensitive_keys { KeyRule::Bytes } else { KeyRule::AnyCase };
-        let index: Arc<dyn Index> = Arc::new(SqliteIndex::open(&folder.join("larder.db"), rule)?);
+        let index: Arc<dyn Index> = Arc::new(SqliteIndex::scratch(rule, CACHE_KIB)?);
         let contents = Arc::new(Contents::default());
         let max_bytes = built_in.map_or(0, |(max_bytes, _)| max_bytes);
         let made = Box::pin(setup::replayed(config, contents.clone(), index, rules, max_bytes)).await?;

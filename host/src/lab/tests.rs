@@ -72,9 +72,8 @@ impl Script {
 }
 
 fn play(trace: &Trace, contender: &Contender, size_bytes: u64) -> Outcome {
-    let folder = TempDir::new().unwrap();
     let config = Config::load(None, std::iter::empty()).unwrap();
-    replay(&config, folder.path(), trace, contender, &Options { size_bytes, compiled: None }).unwrap()
+    replay(&config, trace, contender, &Options { size_bytes, compiled: None }).unwrap()
 }
 
 fn preset(preset: Preset) -> Contender {

@@ -1,6 +1,6 @@
 //! `larder rules replay`: what other rules or another size would have done.
 
-use std::{fmt::Write, path::Path, thread};
+use std::{fmt::Write, thread};
 
 use anyhow::{Context, anyhow, bail};
 use larder::{
@@ -57,16 +57,12 @@ fn all(
     contenders: &[Contender],
     options: &Options,
 ) -> anyhow::Result<Vec<Outcome>> {
-    let folder = tempfile::tempdir().context("making a temporary folder")?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut outcomes = Vec::new();
     for some in contenders.chunks(cores) {
         let played = thread::scope(|scope| {
-            let begin = |(number, contender): (usize, _)| {
-                let folder = folder.path().join((outcomes.len() + number).to_string());
-                scope.spawn(move || one(config, &folder, trace, contender, options))
-            };
-            let threads: Vec<_> = some.iter().enumerate().map(begin).collect();
+            let begin = |contender| scope.spawn(move || one(config, trace, contender, options));
+            let threads: Vec<_> = some.iter().map(begin).collect();
             let end = |thread: thread::ScopedJoinHandle<'_, anyhow::Result<Outcome>>| {
                 thread.join().unwrap_or_else(|_| Err(anyhow!("a replay panicked")))
             };
@@ -77,17 +73,8 @@ fn all(
     Ok(outcomes)
 }
 
-fn one(
-    config: &Config,
-    folder: &Path,
-    trace: &Trace,
-    contender: &Contender,
-    options: &Options,
-) -> anyhow::Result<Outcome> {
-    std::fs::create_dir(folder).context("making a temporary folder")?;
-    let outcome = replay(config, folder, trace, contender, options);
-    let _ = std::fs::remove_dir_all(folder);
-    outcome.with_context(|| contender.name().to_owned())
+fn one(config: &Config, trace: &Trace, contender: &Contender, options: &Options) -> anyhow::Result<Outcome> {
+    replay(config, trace, contender, options).with_context(|| contender.name().to_owned())
 }
 
 /// A number of bytes: `100GiB`, `500MB`, `1048576`.

@@ -9,6 +9,7 @@ use super::{
     file_watch::{FileWatch, FileWatchThread},
     long_searches::LongSearches,
     reader::Readers,
+    scratch::OnlyConnection,
     writer::Writer,
 };
 use crate::{IndexError, KeyRule, unavailable};
@@ -17,7 +18,8 @@ use crate::{IndexError, KeyRule, unavailable};
 pub(super) struct Database {
     /// Stopped first, because closing the database deletes its log.
     watching: Option<FileWatchThread>,
-    watch: Arc<FileWatch>,
+    /// `None` where there is no file that has a name.
+    watch: Option<Arc<FileWatch>>,
     pub(super) readers: Arc<Readers>,
     pub(super) writer: Writer,
     pub(super) rule: KeyRule,
@@ -36,11 +38,28 @@ impl Database {
         Ok(Self {
             watching: Some(FileWatchThread::start(Arc::clone(&watch))?),
             writer: Writer::start(conn, anchor, Arc::clone(&watch))?,
-            watch,
+            watch: Some(watch),
             readers,
             rule,
             long_searches: LongSearches::new(),
         })
+    }
+
+    /// See [`SqliteIndex::scratch`](super::SqliteIndex::scratch).
+    pub(super) fn scratch(rule: KeyRule, conn: &OnlyConnection) -> Self {
+        Self {
+            watching: None,
+            watch: None,
+            readers: Arc::new(Readers::Only(conn.clone())),
+            writer: Writer::at_once(conn.clone()),
+            rule,
+            long_searches: LongSearches::new(),
+        }
+    }
+
+    /// Whether searches of any length run on the calling thread.
+    pub(super) fn is_scratch(&self) -> bool {
+        matches!(*self.readers, Readers::Only(_))
     }
 
     pub(super) fn read<T>(
@@ -48,7 +67,7 @@ impl Database {
         context: &'static str,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, IndexError> {
-        match self.watch.unreadable() {
+        match self.watch.as_ref().and_then(|watch| watch.unreadable()) {
             None => self.readers.read(query).map_err(|error| index_error(context, error)),
             Some(loss) => Err(unavailable(context, loss)),
         }
@@ -60,7 +79,9 @@ impl Drop for Database {
     /// database, and only the writer's can.
     fn drop(&mut self) {
         self.watching = None;
-        self.watch.close();
+        if let Some(watch) = &self.watch {
+            watch.close();
+        }
         self.readers.close();
     }
 }

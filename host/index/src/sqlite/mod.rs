@@ -24,6 +24,7 @@ mod refold;
 mod refusals;
 mod rows;
 mod schema;
+mod scratch;
 mod snapshot_anchor;
 mod tenant;
 #[cfg(test)]
@@ -53,9 +54,6 @@ use super::{
     NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot, Trust, Upload,
     UploadId, Within, latest_names, summed, unavailable,
 };
-
-/// Steps that a search may take on the thread that serves requests: about a millisecond.
-const MAX_INLINE_STEPS: u64 = 2_000;
 
 /// The index of a tenant in an SQLite database.
 ///

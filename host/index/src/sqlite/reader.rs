@@ -8,18 +8,20 @@ use std::path::PathBuf;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
-use super::schema;
+use super::{schema, scratch::OnlyConnection};
 
-/// Connections that are not in use, the most recently used last. There are at most as many as
-/// threads that ever read at the same time.
-pub(super) struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+/// How reads get a connection.
+pub(super) enum Readers {
+    /// Connections that are not in use, the most recently used last. There are at most as many as
+    /// threads that ever read at the same time.
+    Pool { path: PathBuf, idle: Mutex<Vec<Connection>> },
+    /// The one that changes are made on, too.
+    Only(OnlyConnection),
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+        Self::Pool { path, idle: Mutex::new(Vec::new()) }
     }
 
     /// Runs a query on an idle connection, or on a new one.
@@ -27,20 +29,26 @@ impl Readers {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        let idle = self.idle.lock().pop();
-        let conn = match idle {
+        let (path, idle) = match self {
+            Self::Pool { path, idle } => (path, idle),
+            Self::Only(conn) => return query(&conn.lock()),
+        };
+        let taken = idle.lock().pop();
+        let conn = match taken {
             Some(conn) => conn,
-            None => schema::open_for_reading(&self.path)?,
+            None => schema::open_for_reading(path)?,
         };
         let result = query(&conn)?;
         // After an error the connection is dropped, because it may be the cause.
-        self.idle.lock().push(conn);
+        idle.lock().push(conn);
         Ok(result)
     }
 
     /// Closes the idle connections.
     pub(super) fn close(&self) {
-        self.idle.lock().clear();
+        if let Self::Pool { idle, .. } = self {
+            idle.lock().clear();
+        }
     }
 }
 

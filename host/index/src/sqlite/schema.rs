@@ -134,6 +134,22 @@ fn prepare(conn: &mut Connection, rule: KeyRule) -> Result<(), OpenError> {
     // A loss of power may undo the last commits, but never part of one.
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.pragma_update(None, "journal_size_limit", MAX_WAL_BYTES)?;
+    make_tables(conn, rule)
+}
+
+/// Opens a database that is temporary: it has no name, its pages are in memory as far as the cache of
+/// `cache_kib` goes, in a file without a name beyond, and gone when it is closed. A change that fails is
+/// rolled back all the same.
+pub(super) fn open_scratch(rule: KeyRule, cache_kib: u32) -> Result<Connection, OpenError> {
+    let mut conn = Connection::open("")?;
+    conn.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))?;
+    conn.pragma_update(None, "synchronous", "OFF")?;
+    make_tables(&mut conn, rule)?;
+    conn.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    Ok(conn)
+}
+
+fn make_tables(conn: &mut Connection, rule: KeyRule) -> Result<(), OpenError> {
     configure(conn)?;
     migrate(conn, MIGRATIONS)?;
     if let Some(rewritten) = refold::refold(conn, rule)? {

@@ -10,6 +10,7 @@ mod fault;
 mod last_release;
 mod plan;
 mod process;
+mod scratch;
 mod watch;
 
 use std::{ops::Deref, path::PathBuf, sync::Arc};

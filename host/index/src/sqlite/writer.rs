@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     fault::is_full,
     file_watch::{FileWatch, Loss},
+    scratch::{self, OnlyConnection},
     snapshot_anchor::Anchor,
 };
 use crate::{IndexError, no_space, unavailable};
@@ -22,10 +23,14 @@ const QUEUE_LENGTH: usize = 1_024;
 /// Most changes in one transaction.
 const MAX_GROUP: usize = 256;
 
-/// The queue of changes and the thread that commits them.
-pub(super) struct Writer {
-    queue: Option<mpsc::Sender<Box<dyn WriteJob>>>,
-    thread: Option<thread::JoinHandle<()>>,
+/// Makes changes.
+pub(super) struct Writer(Kind);
+
+enum Kind {
+    /// The queue of changes and the thread that commits them.
+    Thread { queue: Option<mpsc::Sender<Box<dyn WriteJob>>>, thread: Option<thread::JoinHandle<()>> },
+    /// The caller makes each by itself.
+    AtOnce(OnlyConnection),
 }
 
 impl Writer {
@@ -39,7 +44,12 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("index-writer".to_owned())
             .spawn(move || serve(conn, Anchor::new(anchor), &watch, jobs))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self(Kind::Thread { queue: Some(queue), thread: Some(thread) }))
+    }
+
+    /// Makes changes on the calling thread.
+    pub(super) fn at_once(conn: OnlyConnection) -> Self {
+        Self(Kind::AtOnce(conn))
     }
 
     /// Makes a change and returns its outcome after the commit.
@@ -52,9 +62,15 @@ impl Writer {
         F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let stopped = || unavailable(context, Stopped);
+        let queue = match &self.0 {
+            Kind::Thread { queue, .. } => queue.as_ref().ok_or_else(stopped)?,
+            Kind::AtOnce(conn) => {
+                let failed = |error| GroupFailure::Sqlite(Arc::new(error)).into_index_error(context);
+                return scratch::change(&conn.lock(), change).map_err(failed);
+            }
+        };
         let (reply, outcome) = oneshot::channel();
         let job = Box::new(QueuedChange { context, change, outcome: None, reply });
-        let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.send(job).await.map_err(|_| stopped())?;
         outcome.await.map_err(|_| stopped())?
     }
@@ -63,8 +79,9 @@ impl Writer {
 impl Drop for Writer {
     /// Waits until the thread has completed the queue.
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
+        let Kind::Thread { queue, thread } = &mut self.0 else { return };
+        *queue = None;
+        if let Some(thread) = thread.take() {
             // An error means that the thread panicked, and then every waiting caller got an error.
             let _ = thread.join();
         }
