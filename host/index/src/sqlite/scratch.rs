@@ -17,7 +17,8 @@ pub(super) type OnlyConnection = Arc<Mutex<Connection>>;
 
 impl SqliteIndex {
     /// Makes an index that is empty and gone when it is dropped. It takes `cache_kib` of memory; what is more
-    /// goes to a file in SQLite's folder for temporary files (`SQLITE_TMPDIR`, `TMPDIR`, `/var/tmp`).
+    /// goes to a file in SQLite's folder for temporary files (`SQLITE_TMPDIR`, `TMPDIR`, `/var/tmp`). More memory
+    /// makes changes slower: each commit goes through all changed pages in it.
     ///
     /// # Errors
     /// If there is no such folder, or no space in it.
