@@ -250,16 +250,24 @@ fn a_stream_ends_in_order_when_another_process_follows() {
         "[server]\nshutdown_ms = 1500\n[management]\nlisten = \"127.0.0.1:0\"\nkey = \"the key of an administrator\"\n",
     );
     let running = Program::start(command(data.path(), "127.0.0.1:0", ""));
-    let line = running.says("the management API listens");
-    let management = line.split_once("address=").unwrap().1.split_whitespace().next().unwrap();
-    let mut stream = TcpStream::connect(management).unwrap();
+    // The two lines come in any order.
+    let (mut address, mut management) = (None, None);
+    while address.is_none() || management.is_none() {
+        let line = running.says("listen");
+        if let Some((_, of_server)) = line.rsplit_once("listening on http://") {
+            address = Some(of_server.parse().unwrap());
+        } else if line.contains("the management API listens") {
+            let (_, rest) = line.split_once("address=").unwrap();
+            management = rest.split_whitespace().next().map(str::to_owned);
+        }
+    }
+    let mut stream = TcpStream::connect(management.unwrap()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let head = "GET /api/v1/requests HTTP/1.1\r\nhost: x\r\nx-api-key: the key of an administrator\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains("alive_ms")));
-    let address = running.address();
-    let next = running.followed(data.path(), address, true);
+    let next = running.followed(data.path(), address.unwrap(), true);
     // The last chunk, which a stream that is cut does not have. Before it comes what ends with the process.
     let rest: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
     assert_eq!(rest.last().map(String::as_str), Some("0"), "{rest:?}");

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use larder_tests::{Job, RESPONSE_TIMEOUT, TenantServer, TestServer};
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::{io::AsyncWriteExt as _, net::TcpSocket, time::timeout};
 
 const KEY: &str = "the key of an administrator";
@@ -180,6 +181,8 @@ async fn a_reader_that_stalls_holds_up_neither_others_nor_the_stop() {
     let server = TestServer::start(&WITH_KEY).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
+    // With small segments the kernel of the sender keeps little, too.
+    SockRef::from(&socket).set_tcp_mss(536).unwrap();
     let mut stalled = socket.connect(server.management_address().unwrap()).await.unwrap();
     let request =
         format!("GET /api/v1/requests HTTP/1.1\r\nhost: any.test\r\nauthorization: Bearer {KEY}\r\n\r\n");
