@@ -33,6 +33,9 @@ const SLOW: Duration = Duration::from_millis(5);
 /// s at most, so this is 1 % of the time.
 const BACKOFF: Duration = Duration::from_secs(20);
 
+/// The same after a slow call of which nobody knows whether it was blocked: the next ones will tell.
+const UNSURE_BACKOFF: Duration = Duration::from_secs(2);
+
 /// How long it is found out why calls of a kind are slow, after one was.
 const WATCH: Duration = Duration::from_secs(60);
 
@@ -95,10 +98,14 @@ impl InlineGate {
     /// Records a slow call. `waits`: of its thread before it, if that was asked for.
     fn was_slow(&self, waits: Option<c_long>) {
         let now_ms = now_ms();
-        self.watched_until_ms.fetch_max(now_ms + WATCH.as_secs() * 1000, Relaxed);
-        if waits.is_some_and(|waits| waits_of_thread() != waits) {
-            self.blocked_until_ms.fetch_max(now_ms + BACKOFF.as_secs() * 1000, Relaxed);
-        }
+        let after = |time: Duration| now_ms + time.as_secs() * 1000;
+        self.watched_until_ms.fetch_max(after(WATCH), Relaxed);
+        let backoff = match waits {
+            None => UNSURE_BACKOFF,
+            Some(waits) if waits_of_thread() != waits => BACKOFF,
+            Some(_) => return,
+        };
+        self.blocked_until_ms.fetch_max(after(backoff), Relaxed);
     }
 }
 
