@@ -13,6 +13,7 @@ use tracing_subscriber::{
 };
 
 use super::{
+    fields::PlainFields,
     format::{JsonLines, TextLines},
     request::add_ids,
 };
@@ -90,7 +91,7 @@ pub fn start_logging_to(
     // The only span is the request's: in a list of spans it would stand twice.
     let json = || text().json().flatten_event(true).with_span_list(false);
     let lines = match (format, names_spans) {
-        (LogFormat::Text, false) => text().event_format(TextLines::new()).boxed(),
+        (LogFormat::Text, false) => text().fmt_fields(PlainFields).event_format(TextLines::new()).boxed(),
         (LogFormat::Text, true) => text().boxed(),
         (LogFormat::Json, false) => json().map_event_format(JsonLines::new).boxed(),
         (LogFormat::Json, true) => json().boxed(),

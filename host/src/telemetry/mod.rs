@@ -1,6 +1,7 @@
 //! The log: its destination and form, and the request that a line is about. Depends on no other
 //! module of the host.
 
+mod fields;
 mod format;
 mod logs;
 mod request;
