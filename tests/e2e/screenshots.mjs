@@ -11,14 +11,14 @@ import { eventually } from './harness/waiting.mjs'
 
 const KEY = 'the-key-of-the-screenshots'
 const MIB = 1024 * 1024
-const VIEW = { width: 1280, height: 1500 }
+const VIEW = { width: 1280, height: 1360 }
 const [folder] = process.argv.slice(2)
 const rules = (name) => readFileSync(fileURLToPath(new URL(`../../examples/rules/${name}`, import.meta.url)))
 
 /** Repositories with what their jobs save: the key and its size in MiB. */
 const REPOSITORIES = [
   ['1', 'octo/hello', [['npm-linux-4f1c09', 6], ['cargo-linux-stable-81d2', 9]]],
-  ['2', 'octo/tools', [['go-mod-linux-1.25-77ab', 5], ['go-build-linux-77ab', 7]]],
+  ['2', 'octo/tools', [['go-mod-linux-1.25-77ab', 5], ['golangci-lint-2.5-77ab', 7]]],
   ['3', 'acme/site', [['playwright-1.56', 8], ['pnpm-store-c0ffee', 4]]],
 ]
 
