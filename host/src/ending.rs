@@ -2,9 +2,13 @@
 //! An interruption leaves orphans at most, which a sweep deletes.
 
 use larder_index::{Cause, Departure, Entry, EntryId, Index, IndexError, Upload, UploadId, Within};
+use larder_metrics::{Metrics, removal_reason};
 use larder_storage::Storage;
 
-use crate::capacity::{end_object, end_upload};
+use crate::{
+    capacity::{end_object, end_upload},
+    tenant::Tenant,
+};
 
 /// Rows at a time.
 pub(crate) const PAGE: usize = 500;
@@ -22,14 +26,21 @@ pub(crate) struct Ended {
 pub(crate) struct Ending<'a> {
     pub(crate) index: &'a dyn Index,
     pub(crate) storage: &'a dyn Storage,
+    pub(crate) metrics: &'a Metrics,
 }
 
-impl Ending<'_> {
+impl<'a> Ending<'a> {
+    pub(crate) fn of(tenant: &'a Tenant) -> Self {
+        let Tenant { index, storage, metrics, .. } = tenant;
+        Self { index: &**index, storage: &**storage, metrics }
+    }
+
     /// Deletes an entry. Returns whether it was there.
     pub(crate) async fn entry(&self, entry: &Entry, departure: &Departure) -> Result<bool, IndexError> {
         if !self.index.delete_entry(entry.id, departure).await? {
             return Ok(false);
         }
+        self.metrics.count_removed_bytes(removal_reason(&departure.cause), entry.size_bytes);
         end_object(self.index, self.storage, &entry.object).await;
         Ok(true)
     }

@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use larder_common::clock::Clock;
 use larder_index::{Area, UploadId, Within};
-use larder_metrics::{InForce, Keys, Pool, ShadowCounts, Snapshot, Source};
-use larder_rules::{Difference, ShadowStatus};
+use larder_metrics::{InForce, Keys, Pool, RulesCounts, ShadowCounts, Snapshot, Source};
+use larder_rules::{Difference, InterfaceStatus, ShadowStatus};
 use parking_lot::Mutex;
 
 use crate::{
@@ -177,6 +177,11 @@ impl Gauges {
         vec![in_force("policy", policy), in_force("rules", rules), in_force("shadow", shadow)]
     }
 
+    fn rules(&self) -> Vec<RulesCounts> {
+        let status = self.tenant.rules.status();
+        status.into_iter().flat_map(|status| status.interfaces).map(rules_counts).collect()
+    }
+
     fn keys(&self) -> Vec<Keys> {
         let status = self.tenant.tokens.key_status(self.tenant.clock.now_ms());
         let keys = |status: crate::auth::KeyStatus| Keys {
@@ -201,6 +206,17 @@ fn in_force(of: &'static str, exchange: &ExchangeHandle) -> InForce {
     let Version { digest, name } = now.version;
     let digest = if exchange::is_no_rules(&digest) { String::new() } else { digest };
     InForce { of, name, digest, since_seconds: seconds(now.since_ms), swaps }
+}
+
+fn rules_counts(status: InterfaceStatus) -> RulesCounts {
+    let InterfaceStatus { interface, asked, failed, rested, took_us, .. } = status;
+    RulesCounts {
+        interface: interface.to_string(),
+        answered: asked.saturating_sub(failed),
+        failed,
+        rested,
+        seconds: took_us as f64 / 1e6,
+    }
 }
 
 /// Kinds are few: the words of the world of rules.
@@ -241,6 +257,7 @@ impl Source for Gauges {
             uploads_reserved_bytes: self.reserved_bytes(),
             in_force: self.in_force(),
             pool: self.pool(),
+            rules: self.rules(),
             shadow: self.tenant.rules.shadow_status().map(shadow_counts),
             keys: self.keys(),
             tenants: self.tenants(),

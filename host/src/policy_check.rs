@@ -117,6 +117,15 @@ pub fn authorization(number: usize) -> String {
     format!("Bearer {TOKEN}-{number}")
 }
 
+/// Waits for a check, on a runtime of its own: the caller may block, and is in none.
+///
+/// # Errors
+/// Those of the check, and when there is no runtime.
+pub fn run(check: impl Future<Output = anyhow::Result<Checked>>) -> anyhow::Result<Checked> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(Box::pin(check))
+}
+
 /// Asks a policy component what clients ask. It has the memory and the time that the configuration gives it.
 ///
 /// # Errors

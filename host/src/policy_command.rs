@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use larder::{
     config::Config,
     inspect::Inspection,
-    policy_check::{Asked, Checked, Row, check, check_by},
+    policy_check::{self, Asked, Checked, Row, check, check_by},
     versions::{Version, Versions},
 };
 use serde_json::json;
@@ -94,9 +94,7 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<String> {
 
 /// Waits for a check of a component.
 fn checked(file: &Path, check: impl Future<Output = anyhow::Result<Checked>>) -> anyhow::Result<Checked> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let checked = runtime.block_on(Box::pin(check));
-    checked.with_context(|| file.display().to_string())
+    policy_check::run(check).with_context(|| file.display().to_string())
 }
 
 /// Sends the requests of a file of cases.

@@ -39,7 +39,7 @@ impl Beside {
         dry_run: bool,
     ) -> Result<Revocation, IndexError> {
         let tenant = self.tenant();
-        let ending = Ending { index: &*tenant.index, storage: &*tenant.storage };
+        let ending = Ending::of(tenant);
         revoke(ending, by, action, dry_run, tenant.clock.now_ms()).await
     }
 }

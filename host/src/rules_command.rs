@@ -14,7 +14,7 @@ use larder::{
     rules_check,
     versions::Versions,
 };
-use larder_rules::{Rules, RulesError, Source};
+use larder_rules::{Rules, Source};
 
 use crate::{
     cli::{RulesCommand, RulesUseArgs},
@@ -104,15 +104,9 @@ fn failing(text: String, failed: usize, what: &str) -> anyhow::Result<String> {
 fn load(file: &Path) -> anyhow::Result<Arc<Rules>> {
     let source = Source::read(file).with_context(|| format!("{}: cannot be used", file.display()))?;
     let compiled = user_cache().map(|cache| cache.join("larder/compiled"));
-    match Rules::load(source, compiled.as_deref()) {
-        Ok(rules) => Ok(rules),
-        Err(RulesError::Start(failure)) => {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            let at = failure.line(&name).map_or(String::new(), |line| format!(":{line}"));
-            bail!("{}{at}: {}", file.display(), failure.text)
-        }
-        Err(error) => Err(error).with_context(|| file.display().to_string()),
-    }
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let rules = Rules::load(source, compiled.as_deref());
+    rules.map_err(|error| anyhow::Error::msg(error.at(&name, file.display())))
 }
 
 /// A scope as it is written in cases: `NAME=r`, `NAME=w`, `NAME=rw`; without the rest it may be read.

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::hmac;
 use http::{Method, StatusCode, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use larder_common::causes::chain;
+use larder_common::{TenantName, causes::chain};
 use larder_index::{Index, IndexError};
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -136,24 +136,25 @@ pub(crate) async fn respond(
             refuse(StatusCode::BAD_REQUEST, "malformed", "the delivery is not JSON of such an event")
         }
         Ok(None) => json_response(StatusCode::OK, r#"{"status":"ignored"}"#.to_owned(), id),
-        Ok(Some(ended)) => end(tenant.clone(), webhooks, ended, id).await,
+        Ok(Some(ended)) => {
+            let name = record.tenant_name().unwrap_or_default();
+            end((name, tenant.clone()), webhooks, ended, id).await
+        }
     }
 }
 
 /// Ends a scope, and responds when that is done or takes longer.
-async fn end(tenant: Arc<Tenant>, webhooks: Arc<Webhooks>, ended: github::Ended, id: &str) -> Response {
+async fn end(
+    (name, tenant): (TenantName, Arc<Tenant>),
+    webhooks: Arc<Webhooks>,
+    ended: github::Ended,
+    id: &str,
+) -> Response {
     let scope = ended.scope.clone();
     let work = tokio::spawn(async move {
         let done = end_all(&tenant, &webhooks, &ended).await;
         match &done {
-            Ok(Ended { entries, bytes, uploads }) => tracing::info!(
-                repository = ended.repository_name,
-                scope = ended.scope,
-                entries,
-                bytes,
-                uploads,
-                "a scope was ended by the platform"
-            ),
+            Ok(done) => log(&name, &ended, done),
             Err(error) => {
                 tracing::warn!(error = %chain(error), scope = ended.scope, "cannot end a scope; the platform may repeat its delivery");
             }
@@ -172,8 +173,29 @@ async fn end(tenant: Arc<Tenant>, webhooks: Arc<Webhooks>, ended: github::Ended,
     }
 }
 
+/// Logs what was deleted, as the management API does: a line for each change.
+fn log(tenant: &TenantName, ended: &github::Ended, done: &Ended) {
+    let Ended { entries, bytes, uploads } = done;
+    let count = entries + uploads;
+    if count == 0 {
+        return;
+    }
+    let what = format!("scope {} of {}", ended.scope, ended.repository_name);
+    tracing::info!(
+        target: "larder::audit",
+        key = "webhooks.secret",
+        role = "webhook",
+        tenant = tenant.as_str(),
+        action = "end",
+        what,
+        count,
+        bytes,
+        "a scope was ended by the platform"
+    );
+}
+
 async fn end_all(tenant: &Tenant, webhooks: &Webhooks, event: &github::Ended) -> Result<Ended, IndexError> {
-    let ending = Ending { index: &*tenant.index, storage: &*tenant.storage };
+    let ending = Ending::of(tenant);
     let mut all = Ended::default();
     for repository in webhooks.repositories(ending.index, event).await? {
         let Ended { entries, bytes, uploads } =

@@ -7,7 +7,11 @@ use std::path::Path;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use larder::{BUILT_IN_POLICY, versions::Version};
-use larder_tests::{HOSTILE_POLICY, Job, Response, TenantServer, TestServer, token, token_with};
+use larder_testing::certificates::Authority;
+use larder_tests::{
+    HOSTILE_POLICY, Job, Response, TenantServer, TestServer, tenants::eventually, tls::client_config, token,
+    token_with,
+};
 use serde_json::{Value, json};
 
 const KEY: &str = "the key of an administrator";
@@ -277,5 +281,36 @@ async fn a_tenants_versions_are_told_and_not_changed() {
             send(&base, method, &format!("/api/v1/rules/{path}"), Some(KEY), b"text".to_vec()).await;
         assert_eq!(refused.status, 501, "{path}: {}", refused.text());
         assert!(refused.text().contains("the configuration names"), "{}", refused.text());
+    }
+}
+
+/// `gh` and Octokit follow the links of GitHub's routes as they are.
+#[tokio::test]
+async fn links_to_further_pages_lead_back_over_tls() {
+    let authority = Authority::new();
+    let pair = authority.issue("server", "127.0.0.1");
+    let (certificate, key) = (pair.certificate.to_str().unwrap(), pair.key.to_str().unwrap());
+    let tls = [
+        ("LARDER_TLS_CERTIFICATE", certificate),
+        ("LARDER_TLS_KEY", key),
+        ("LARDER_MANAGEMENT_TLS_CERTIFICATE", certificate),
+        ("LARDER_MANAGEMENT_TLS_KEY", key),
+    ];
+    let server = TestServer::start(&[WITH_KEY.as_slice(), &tls].concat()).await;
+    let server = server.over_tls(client_config(Some(&authority), None));
+    let job = Job::with_token(&server, &token_with("7", &json!({ "repository": "octo/hello" })));
+    for entry in ["key-1", "key-2"] {
+        job.save(entry, b"content").await;
+    }
+    for origin in [server.base.clone(), format!("https://{}", server.management_address().unwrap())] {
+        let target = format!("{origin}/repos/octo/hello/actions/caches?per_page=1");
+        let mut link = String::new();
+        eventually(async || {
+            let listed = server.send("GET", &target, &[("x-api-key", KEY)], "").await;
+            listed.header("link").clone_into(&mut link);
+            listed.status == 200
+        })
+        .await;
+        assert!(link.starts_with(&format!("<{target}&page=2>; rel=\"next\"")), "{link}");
     }
 }

@@ -184,6 +184,8 @@ async fn upkeep(server: &TestServer) {
 
 /// Rules in the shadow that would decide otherwise.
 async fn shadow(server: &TestServer) {
+    let active = "export const access = { admit: () => ({ tag: 'default' }) }";
+    manage(server, "POST", "rules/use?name=all.js", active).await;
     let rules = include_str!("../../examples/rules/pull-requests-read.js");
     manage(server, "POST", "rules/shadow?name=pull-requests-read.js", rules).await;
     let pull_request = token("1", &[("refs/pull/7/merge", 3), (BRANCH, 1)]);

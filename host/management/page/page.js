@@ -7,7 +7,7 @@ const REFRESH_MS = 10_000
 const PAGE = 50
 
 const $ = (id) => document.getElementById(id)
-const state = { role: 'read', tenant: null, filter: {}, tenants: [], sort: 'created_at', order: 'desc', cursor: null, shown: 0 }
+const state = { role: 'read', tenant: null, filter: {}, tenants: [], sort: 'created_at', order: 'desc', cursor: null, shown: 0, asked: 0 }
 
 // --- requests ---
 
@@ -30,21 +30,35 @@ async function call(path, { method = 'GET', query = {} } = {}) {
   } catch {
     throw new Refused(0, 'The server cannot be reached.')
   }
-  const text = await response.text()
-  const body = text ? JSON.parse(text) : null
+  const body = parsed(await response.text())
   if (!response.ok) throw new Refused(response.status, body?.error?.message ?? `The server answered ${response.status}.`)
   return body
 }
 
-/** Runs an action of the user; a failure is shown, and a key that counts no more ends the session. */
-async function attempt(action) {
+/** What is no JSON was answered by something before the server. */
+function parsed(text) {
+  try {
+    return text ? JSON.parse(text) : null
+  } catch {
+    return null
+  }
+}
+
+/**
+ * Runs an action; a failure is shown, and a key that counts no more ends the session. What the page does by itself takes back only what
+ * it has said itself: the failure of an action stays until the user's next one.
+ */
+async function attempt(action, { byItself = false } = {}) {
+  const failure = $('failure')
   try {
     await action()
-    $('failure').hidden = true
+    if (!byItself || failure.dataset.by === 'page') failure.hidden = true
   } catch (error) {
     if (error.status === 401) return logOut('The key is not valid any more.')
-    $('failure').textContent = error.message
-    $('failure').hidden = false
+    if (byItself && !failure.hidden && failure.dataset.by !== 'page') return
+    failure.textContent = error.message
+    failure.dataset.by = byItself ? 'page' : 'user'
+    failure.hidden = false
   }
 }
 
@@ -72,6 +86,13 @@ function time(ms) {
   return element
 }
 
+/** Characters that are not seen, or turn the text around them, by their numbers. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+const seen = (text) => text.replace(UNSEEN, (unseen) => `\u{27e8}U+${unseen.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}\u{27e9}`)
+
+/** A text of a client, which neither hides nor turns anything. */
+const clients = (text) => Object.assign(document.createElement('bdi'), { textContent: seen(text) })
+
 const repositoryName = ({ repository, repository_name, name }) => repository_name ?? name ?? repository
 
 // --- elements ---
@@ -79,32 +100,39 @@ const repositoryName = ({ repository, repository_name, name }) => repository_nam
 function cell(content, className = '') {
   const td = document.createElement('td')
   td.className = className
-  td.append(content)
+  td.append(typeof content === 'string' ? clients(content) : content)
   return td
 }
 
 /** A cell of several parts. */
 function cells(contents, className = '') {
-  const td = cell('', className)
+  const td = cell(new DocumentFragment(), className)
   td.append(...contents)
   return td
 }
 
 function button(text, label, onclick, className = '') {
   const element = document.createElement('button')
-  Object.assign(element, { type: 'button', textContent: text, onclick, className })
-  element.setAttribute('aria-label', label)
+  Object.assign(element, { type: 'button', textContent: seen(text), onclick, className })
+  element.setAttribute('aria-label', seen(label))
   return element
 }
 
 function rows(table, list, make, none) {
   const body = $(table).tBodies[0]
-  if (list.length) return body.replaceChildren(...list.map(make))
+  if (list.length) return replaceRows(body, list.map(make))
   const row = document.createElement('tr')
   const td = cell(none, 'empty')
   td.colSpan = $(table).tHead.rows[0].cells.length
   row.append(td)
   body.replaceChildren(row)
+}
+
+/** Replaces rows. Who was on a button by keyboard stays on that of the same label. */
+function replaceRows(body, made) {
+  const label = body.contains(document.activeElement) ? document.activeElement.getAttribute('aria-label') : null
+  body.replaceChildren(...made)
+  if (label) [...body.querySelectorAll('button')].find((each) => each.getAttribute('aria-label') === label)?.focus({ preventScroll: true })
 }
 
 function row(...cells) {
@@ -119,7 +147,7 @@ function pairs(list, entries) {
     ...parts.map(([name, value]) => {
       const group = document.createElement('div')
       group.append(Object.assign(document.createElement('dt'), { textContent: name }), Object.assign(document.createElement('dd')))
-      group.lastChild.append(value)
+      group.lastChild.append(typeof value === 'string' ? clients(value) : value)
       return group
     }),
   )
@@ -236,7 +264,7 @@ const VERSIONED = [['Policy', 'policies'], ['Rules', 'rules/versions'], ['Rules 
 const short = (digest) => Object.assign(element('span', digest.slice(0, 12)), { title: digest })
 
 function versionRow(what, { in_force: now, previous }) {
-  const before = previous ? [`${previous.name} `, short(previous.digest)] : ['–']
+  const before = previous ? [clients(previous.name), ' ', short(previous.digest)] : ['–']
   if (!now) return row(cell(what), cell('none'), cell('–'), cell('–'), cell('–'), cells(before, 'code'))
   return row(
     cell(what),
@@ -280,7 +308,7 @@ async function showRepositories() {
   }
   rows('repositories', stats.parts, make, 'Nothing is stored.')
   const chosen = $('history-repository').value
-  const options = stats.parts.map((part) => new Option(repositoryName(part), part.repository))
+  const options = stats.parts.map((part) => new Option(seen(repositoryName(part)), part.repository))
   $('history-repository').replaceChildren(new Option('All', ''), ...options)
   if (options.some(({ value }) => value === chosen)) $('history-repository').value = chosen
 }
@@ -319,7 +347,7 @@ async function showTenants() {
   if (state.tenants.length < 2) return
   const made = []
   for (const tenant of state.tenants.slice(0, MAX_TENANTS)) made.push(await tenantRow(tenant))
-  $('tenants').tBodies[0].replaceChildren(...made)
+  replaceRows($('tenants').tBodies[0], made)
 }
 
 function chooseTenant(name) {
@@ -342,14 +370,14 @@ function liveRow(event) {
   const when = element('time', new Date(event.time_ms).toLocaleTimeString())
   when.dateTime = new Date(event.time_ms).toISOString()
   const outcome = [event.outcome, event.cause, event.reason].filter(Boolean).join(': ')
-  const key = event.matched_key ? `${event.key} → ${event.matched_key}` : (event.key ?? '')
+  const key = event.matched_key ? [clients(event.key), ' → ', clients(event.matched_key)] : [clients(event.key ?? '')]
   const size = event.bytes_out || event.bytes_in || event.size || 0
   return row(
     cell(when),
     cell(event.kind),
     cell(outcome),
     cell(nameOf(event)),
-    cell(key, 'code'),
+    cells(key, 'code'),
     cell(size ? bytes(size) : '', 'number'),
     cell(event.status ? took(event.duration_ms ?? 0) : '', 'number'),
   )
@@ -403,6 +431,7 @@ async function stayWith(path, signal) {
       await follow(path, signal)
     } catch (error) {
       if (signal.aborted) return
+      if (error.status === 401) return logOut('The key is not valid any more.')
       if (error.status) {
         $('live-state').textContent = error.message
         return
@@ -470,11 +499,10 @@ function entryRow(entry) {
   actions.append(button('Details', `Details of ${entry.key}`, () => showDetails(entry)))
   if (mayDelete()) {
     const [word, method] = entry.quarantined_ms ? ['Release', 'DELETE'] : ['Quarantine', 'POST']
-    const hold = () => attempt(async () => (await call(`entries/${entry.id}/quarantine`, { method }), await showEntries()))
-    actions.append(button(word, `${word} ${entry.key}`, hold))
+    actions.append(button(word, `${word} ${entry.key}`, () => hold(entry, method)))
     actions.append(button('Delete', `Delete ${entry.key}`, () => deleteEntry(entry), 'danger'))
   }
-  return row(
+  const made = row(
     key,
     cell(repositoryName(entry)),
     cell(entry.scope, 'code'),
@@ -484,20 +512,58 @@ function entryRow(entry) {
     cell(String(entry.uses ?? ''), 'number'),
     cell(actions),
   )
+  made.dataset.id = entry.id
+  return made
+}
+
+const rowOf = ({ id }) => $('entries').tBodies[0].querySelector(`tr[data-id="${Number(id)}"]`)
+
+/** Holds an entry back, or releases it. Its row alone changes. */
+const hold = (entry, method) =>
+  attempt(async () => {
+    await call(`entries/${entry.id}/quarantine`, { method })
+    const changed = entryRow({ ...entry, quarantined_ms: method === 'POST' ? Date.now() : null })
+    rowOf(entry)?.replaceWith(changed)
+    changed.querySelectorAll('button')[1]?.focus({ preventScroll: true })
+  })
+
+/** Takes the row of an entry away that is gone. Who works by keyboard goes on at the next one. */
+function takeRow(entry) {
+  const gone = rowOf(entry)
+  if (!gone) return
+  const next = gone.nextElementSibling ?? gone.previousElementSibling
+  gone.remove()
+  state.shown -= 1
+  if (state.total) state.total -= 1
+  sayFound()
+  const buttons = next?.querySelectorAll('button')
+  if (buttons?.length) [...buttons].at(-1).focus({ preventScroll: true })
+  else $('entries').parentElement.focus({ preventScroll: true })
+}
+
+function sayFound() {
+  $('found').textContent = `${state.shown} of ${state.total ?? state.shown} entries`
 }
 
 async function showEntries({ append = false } = {}) {
   const { sort, order, filter } = state
   const cursor = append ? state.cursor : null
   const query = { ...filter, sort, order, cursor, limit: PAGE, total: !append }
+  state.asked += 1
+  const asked = state.asked
   const page = await call('entries', { query })
+  // Meanwhile something else was asked for, whose answer may have come before.
+  if (asked !== state.asked) return
   state.cursor = page.next ?? null
-  $('more').hidden = !state.cursor
-  if (append) $('entries').tBodies[0].append(...page.entries.map(entryRow))
+  const made = append ? page.entries.map(entryRow) : []
+  if (append) $('entries').tBodies[0].append(...made)
   else rows('entries', page.entries, entryRow, 'No entries.')
+  // The button was where the keyboard is, and goes with the last page.
+  if (append && !state.cursor && document.activeElement === $('more')) made[0]?.querySelector('button')?.focus()
+  $('more').hidden = !state.cursor
   state.shown = (append ? state.shown : 0) + page.entries.length
   if (!append) state.total = page.total
-  $('found').textContent = `${state.shown} of ${state.total ?? state.shown} entries`
+  sayFound()
   for (const head of $('entries').tHead.querySelectorAll('[data-sort]')) {
     if (head.dataset.sort === sort) head.setAttribute('aria-sort', order === 'desc' ? 'descending' : 'ascending')
     else head.removeAttribute('aria-sort')
@@ -512,26 +578,32 @@ function filterBy(repository) {
 }
 
 /** Asks first. Resolves to whether the user has confirmed. */
-function confirmed(title, text) {
+function confirmed(title, ...text) {
   $('confirm-title').textContent = title
-  $('confirm-text').textContent = text
+  $('confirm-text').replaceChildren(...text)
   $('confirm').returnValue = ''
   $('confirm').showModal()
   return new Promise((resolve) => $('confirm').addEventListener('close', () => resolve($('confirm').returnValue === 'confirm'), { once: true }))
 }
 
 async function deleteEntry(entry) {
-  const text = `${entry.key} of ${repositoryName(entry)}, ${entry.scope}. Jobs will miss it until one saves it again.`
-  if (!(await confirmed('Delete this entry?', text))) return
+  const [key, repository, scope] = [entry.key, repositoryName(entry), entry.scope].map(clients)
+  const text = [key, ' of ', repository, ', ', scope, '. Jobs will miss it until one saves it again.']
+  if (!(await confirmed('Delete this entry?', ...text))) return
   await attempt(async () => {
-    await call(`entries/${entry.id}`, { method: 'DELETE' })
-    await Promise.all([showEntries(), showStatus(), showRepositories()])
-    $('content').focus({ preventScroll: true })
+    try {
+      await call(`entries/${entry.id}`, { method: 'DELETE' })
+    } catch (error) {
+      // Somebody else was faster, or another tab.
+      if (error.status !== 404) throw error
+    }
+    takeRow(entry)
+    await Promise.all([showStatus(), showRepositories()])
   })
 }
 
 function showDetails(entry) {
-  $('details-title').textContent = entry.key
+  $('details-title').replaceChildren(clients(entry.key))
   pairs($('details').querySelector('dl'), [
     ['Number', String(entry.id)],
     ['Repository', `${repositoryName(entry)} (${entry.repository})`],
@@ -562,7 +634,6 @@ const CAUSES = {
   revoked: 'It was revoked.',
   'closed-scope': 'It was deleted, because its branch or pull request was closed.',
   deleted: 'Somebody deleted it.',
-  rule: 'A rule of the operator left it out.',
   denied: 'It is in a scope that the token may not read.',
   rule: 'A rule of this server does not let this job have it.',
 }
@@ -584,11 +655,18 @@ async function explain(event) {
       ? [element('strong', `A miss: ${cause}. `), CAUSES[cause] ?? '']
       : [element('strong', 'A hit. '), 'A job that looks now gets it.']
     const tried = attempts.map((each) =>
-      element('li', element('code', `${each.key}${each.is_prefix ? '*' : ''}`), ` in ${each.scope}: ${each.found}`, each.finding ? ` (${each.finding.key})` : ''),
+      element(
+        'li',
+        element('code', clients(each.key), each.is_prefix ? '*' : ''),
+        ' in ',
+        clients(each.scope),
+        `: ${each.found}`,
+        ...(each.finding ? [' (', clients(each.finding.key), ')'] : []),
+      ),
     )
     const close = near.map((each) => {
       const deleted = each.deleted ? `, deleted ${span(Date.now() - each.deleted.at_ms)} ago: ${each.deleted.cause}` : ''
-      return element('li', element('code', each.key), ` in ${each.scope}, ${each.cause}${deleted}`)
+      return element('li', element('code', clients(each.key)), ' in ', clients(each.scope), `, ${each.cause}${deleted}`)
     })
     $('explanation').replaceChildren(
       element('p', ...verdict),
@@ -616,13 +694,18 @@ async function logIn() {
   await refreshAll()
 }
 
-function logOut(why = '') {
-  sessionStorage.removeItem(KEY)
+/** Nothing of what was shown stays behind. `keepsKey`: the server is gone, and the key may be good. */
+function logOut(why = '', { keepsKey = false } = {}) {
+  if (!keepsKey) sessionStorage.removeItem(KEY)
   stopLive()
   live.events = []
-  for (const id of ['inside', 'log-out', 'server', 'tenant-form']) $(id).hidden = true
-  for (const table of ['entries', 'repositories', 'uploads', 'tools', 'with-more', 'differences', 'tenants', 'live', 'errors']) $(table).tBodies[0].replaceChildren()
-  $('explanation').replaceChildren()
+  for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close('cancel')
+  for (const id of ['inside', 'log-out', 'server', 'tenant-form', 'failure']) $(id).hidden = true
+  for (const list of document.querySelectorAll('#inside tbody, dl, #explanation, #confirm-text, #details-title, .chart, #tenant')) list.replaceChildren()
+  for (const form of ['filter', 'explain']) for (const field of $(form).querySelectorAll('input, textarea')) field.value = ''
+  $('filter-never-used').checked = false
+  $('filter-never-used').value = 'true'
+  state.filter = {}
   $('login').hidden = false
   $('login-failure').textContent = why
   $('login-failure').hidden = !why
@@ -634,7 +717,10 @@ const refreshAll = () => attempt(() => Promise.all([showStatus(), showRepositori
 
 $('login-form').onsubmit = async (event) => {
   event.preventDefault()
-  sessionStorage.setItem(KEY, $('key').value.trim())
+  const key = $('key').value.trim()
+  // What no field of a request can carry is no key.
+  if (!/^[\x21-\x7e][\x20-\x7e]*$/.test(key)) return logOut('This key is not valid.')
+  sessionStorage.setItem(KEY, key)
   try {
     await logIn()
     $('content').focus({ preventScroll: true })
@@ -688,6 +774,6 @@ $('theme').onclick = () => {
 }
 
 setInterval(() => {
-  if (!$('inside').hidden && !document.hidden) attempt(() => Promise.all([showStatus(), showUploads(), showErrors()]))
+  if (!$('inside').hidden && !document.hidden) attempt(() => Promise.all([showStatus(), showUploads(), showErrors()]), { byItself: true })
 }, REFRESH_MS)
-if (sessionStorage.getItem(KEY)) logIn().catch((error) => logOut(error.status === 401 ? '' : error.message))
+if (sessionStorage.getItem(KEY)) logIn().catch((error) => logOut(error.status === 401 ? '' : error.message, { keepsKey: error.status !== 401 }))

@@ -155,6 +155,7 @@ fn key_in(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// A caller, and the tenant that the request is about.
+#[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) app: Arc<App>,
     pub(crate) caller: Caller,

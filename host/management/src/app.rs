@@ -17,6 +17,11 @@ use crate::{
     v1,
 };
 
+/// Where the API was reached: scheme and authority, and a path if it is below one. In the extensions of a request, where
+/// its listener knows.
+#[derive(Clone, Debug)]
+pub struct Origin(pub String);
+
 /// What every handler needs.
 pub(crate) struct App {
     pub(crate) server: Arc<dyn Server>,

@@ -5,7 +5,11 @@ use larder_index::{
     catalogue::{Browsed, EntryFilter, browse},
 };
 
-use crate::{access::Session, audit, problem::Problem};
+use crate::{
+    access::Session,
+    audit::{self, Counted},
+    problem::Problem,
+};
 
 /// Entries that are deleted between two looks at the list.
 const PAGE: usize = 500;
@@ -65,25 +69,33 @@ impl Session {
     }
 
     /// Deletes an entry. Returns whether it was there.
-    pub(crate) async fn delete(&self, entry: &Entry) -> Result<bool, Problem> {
-        let existed = self.tenant.delete_entry(entry).await?;
-        if existed {
-            audit::log(&self.caller, Some(&self.tenant_name), "delete", &format!("entry {}", entry.id.0), 1);
-        }
-        Ok(existed)
+    pub(crate) async fn delete(&self, entry: Entry) -> Result<bool, Problem> {
+        let session = self.clone();
+        audit::to_the_end(async move {
+            let existed = session.tenant.delete_entry(&entry).await?;
+            if existed {
+                session.log("delete", &format!("entry {}", entry.id.0), 1);
+            }
+            Ok(existed)
+        })
+        .await
     }
 
     /// Deletes all that a filter selects, and returns it.
-    pub(crate) async fn delete_all(&self, filter: &EntryFilter) -> Result<Vec<Entry>, Problem> {
-        let mut deleted = Vec::new();
-        for entry in self.all(filter).await? {
-            if self.tenant.delete_entry(&entry).await? {
-                deleted.push(entry);
+    pub(crate) async fn delete_all(&self, filter: EntryFilter) -> Result<Vec<Entry>, Problem> {
+        let session = self.clone();
+        audit::to_the_end(async move {
+            let mut deleted = Vec::new();
+            let mut counted = Counted::new(&session, "delete", described(&filter));
+            for entry in session.all(&filter).await? {
+                if session.tenant.delete_entry(&entry).await? {
+                    counted.add();
+                    deleted.push(entry);
+                }
             }
-        }
-        let count = deleted.len() as u64;
-        audit::log(&self.caller, Some(&self.tenant_name), "delete", &described(filter), count);
-        Ok(deleted)
+            Ok(deleted)
+        })
+        .await
     }
 
     /// Returns the id of the repository that is called so now, or the text itself if it is no name.

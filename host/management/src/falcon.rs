@@ -176,7 +176,7 @@ async fn delete(Deleter(session): Deleter, names: Names) -> Result<StatusCode, P
 pub(crate) async fn delete_one(session: &Session, id: &str) -> Result<(), Problem> {
     let Some(id) = parse_id(id) else { return Ok(()) };
     match session.entry(id).await {
-        Ok(entry) => session.delete(&entry).await.map(drop),
+        Ok(entry) => session.delete(entry).await.map(drop),
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => Ok(()),
         Err(problem) => Err(problem),
     }
@@ -196,7 +196,7 @@ pub(crate) async fn delete_selected(session: &Session, filter: &Filter) -> Resul
     if filter.page.is_some() || filter.items_per_page.is_some() {
         return Err(Problem::bad_request("what is deleted has no pages"));
     }
-    session.delete_all(&selection).await.map(drop)
+    session.delete_all(selection).await.map(drop)
 }
 
 async fn location(Reader(session): Reader, names: Names) -> Result<Json<Value>, Problem> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::OriginalUri,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::{
     access::{Deleter, Reader, Session},
-    app::App,
+    app::{App, Origin},
     params::{Id, Names, Query},
     problem::Problem,
 };
@@ -140,6 +140,7 @@ async fn list(
     names: Names,
     Query(params): Query<ListParams>,
     OriginalUri(uri): OriginalUri,
+    origin: Option<Extension<Origin>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (size, page) = (params.per_page.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE), params.page.unwrap_or(1));
@@ -163,17 +164,22 @@ async fn list(
     let caches: Vec<_> = caches.into_iter().map(ActionsCache::from).collect();
     let mut response = Json(json!({ "total_count": total, "actions_caches": caches })).into_response();
     let last = usize::try_from(total).unwrap_or(usize::MAX).div_ceil(size).max(1);
-    if let Some(links) = links(&headers, &uri, page, last) {
+    let origin = origin.map(|Extension(Origin(origin))| origin).or_else(|| origin_in(&headers));
+    if let Some(links) = origin.and_then(|origin| links(&origin, &uri, page, last)) {
         response.headers_mut().insert(header::LINK, links);
     }
     Ok(response)
 }
 
-/// The links to other pages, as GitHub writes them.
-fn links(headers: &HeaderMap, uri: &Uri, page: usize, last: usize) -> Option<HeaderValue> {
+/// Where a request says that it was sent to, which misleads only its sender.
+fn origin_in(headers: &HeaderMap) -> Option<String> {
     let host = headers.get(header::HOST)?.to_str().ok()?;
     let is_tls = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-    let scheme = if is_tls { "https" } else { "http" };
+    Some(format!("{}://{host}", if is_tls { "https" } else { "http" }))
+}
+
+/// The links to other pages, as GitHub writes them.
+fn links(origin: &str, uri: &Uri, page: usize, last: usize) -> Option<HeaderValue> {
     let others: Vec<(String, String)> = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
         .filter(|(name, _)| name != "page")
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
@@ -181,7 +187,7 @@ fn links(headers: &HeaderMap, uri: &Uri, page: usize, last: usize) -> Option<Hea
     let link = |number: usize, relation: &str| {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&others).append_pair("page", &number.to_string());
-        format!("<{scheme}://{host}{}?{}>; rel=\"{relation}\"", uri.path(), query.finish())
+        format!("<{origin}{}?{}>; rel=\"{relation}\"", uri.path(), query.finish())
     };
     let mut links = Vec::new();
     if page > 1 {
@@ -206,7 +212,7 @@ async fn delete_by_key(
         key: Some(params.key),
         ..EntryFilter::default()
     };
-    let deleted = session.delete_all(&filter).await?;
+    let deleted = session.delete_all(filter).await?;
     if deleted.is_empty() {
         return Err(Problem::not_found("no entry has this key"));
     }
@@ -219,7 +225,7 @@ async fn delete_by_id(Deleter(session): Deleter, names: Names, Id(id): Id) -> Re
     let repository = session.repository_in(&names).await?;
     let entry = session.entry(id).await?;
     let is_its = entry.slot.repository == repository;
-    if is_its && session.delete(&entry).await? {
+    if is_its && session.delete(entry).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::not_found("there is no such entry"))

@@ -26,7 +26,7 @@ mod versions;
 
 pub use self::{
     access::{KEY_PREFIX, MasterKey, NewKey},
-    app::{is_management_path, router},
+    app::{Origin, is_management_path, router},
     listener::serve,
     scrub::{BadEntry, ScrubRequest, ScrubStatus},
     server::{

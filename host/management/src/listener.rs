@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use http::Request;
+use http::{HeaderMap, Request, header::HOST};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use larder_tls::ServerTls;
@@ -24,6 +24,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower_service::Service as _;
+
+use crate::app::Origin;
 
 /// Most connections at once. Others wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -104,16 +106,22 @@ async fn secured(
     router: Router,
     stop: watch::Receiver<bool>,
 ) {
-    let Some(tls) = tls else { return connection(stream, router, stop).await };
+    let Some(tls) = tls else { return connection(stream, false, router, stop).await };
     match timeout(HEAD_TIMEOUT, larder_tls::accept(stream, |_| tls.config())).await {
-        Ok(Ok(stream)) => Box::pin(connection(stream, router, stop)).await,
+        Ok(Ok(stream)) => Box::pin(connection(stream, true, router, stop)).await,
         Ok(Err(error)) => tracing::debug!(%error, "a handshake of the management listener failed"),
         Err(_) => tracing::debug!("a handshake of the management listener took too long"),
     }
 }
 
+fn secure_origin(headers: &HeaderMap) -> Option<Origin> {
+    let host = headers.get(HOST)?.to_str().ok()?;
+    Some(Origin(format!("https://{host}")))
+}
+
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    is_tls: bool,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -122,6 +130,9 @@ async fn connection(
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(long.clone());
+        if let Some(origin) = secure_origin(request.headers()).filter(|_| is_tls) {
+            request.extensions_mut().insert(origin);
+        }
         router.clone().call(request)
     });
     let mut connection = pin!(

@@ -30,6 +30,14 @@ pub enum Fault {
     Late(String),
 }
 
+impl Fault {
+    /// The conflict of a change of the policy or the rules while another one is under way.
+    #[must_use]
+    pub fn exchange_under_way() -> Self {
+        Self::Conflict("another exchange is under way".to_owned())
+    }
+}
+
 impl From<IndexError> for Fault {
     fn from(error: IndexError) -> Self {
         match error {

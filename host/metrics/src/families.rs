@@ -11,9 +11,9 @@ use crate::{
     Metrics,
     calls::CallFamilies,
     labels::{
-        ByAuthFailure, ByCall, ByCode, ByDenied, ByFit, ByLookup, ByMiss, ByReason, ByReservation, ByRoute,
-        ByStage, ByTool, ByUpload, BytesLabels, DurationLabels, LookupLabels, PolicyLabels, PolicyResult,
-        RequestLabels, Success, SweepLabels, SweepStage, UploadResult,
+        ByAuthFailure, ByCall, ByCode, ByDenied, ByFault, ByFit, ByLookup, ByMiss, ByReason, ByReservation,
+        ByRoute, ByStage, ByTool, ByUpload, BytesLabels, DurationLabels, LookupLabels, PolicyFault,
+        PolicyLabels, PolicyResult, RequestLabels, Success, SweepLabels, SweepStage, UploadResult,
     },
     otlp::OtlpFamilies,
     scrub::ScrubFamilies,
@@ -66,7 +66,7 @@ pub(crate) struct Families {
     pub(crate) otlp: OtlpFamilies,
     pub(crate) policy_calls: Family<PolicyLabels, Counter>,
     pub(crate) policy_call_duration: Seconds<ByCall>,
-    pub(crate) policy_faults: Counter,
+    pub(crate) policy_faults: Family<ByFault, Counter>,
     pub(crate) policy_interruptions: Counter,
     pub(crate) policy_instances: Gauge,
     pub(crate) policy_memory: Gauge,
@@ -140,7 +140,7 @@ impl Families {
             otlp: OtlpFamilies::default(),
             policy_calls: Family::default(),
             policy_call_duration: Family::new_with_constructor(short_seconds as fn() -> Histogram),
-            policy_faults: Counter::default(),
+            policy_faults: Family::default(),
             policy_interruptions: Counter::default(),
             policy_instances: Gauge::default(),
             policy_memory: Gauge::default(),
@@ -256,11 +256,7 @@ impl Families {
             "Entries that were deleted",
             self.removed_entries.clone(),
         );
-        registry.register(
-            "larder_removed_bytes",
-            "Bytes of entries that sweeps, evictions and operators deleted",
-            self.removed_bytes.clone(),
-        );
+        registry.register("larder_removed_bytes", "Bytes of these entries", self.removed_bytes.clone());
         registry.register(
             "larder_evicted_bytes",
             "Bytes of entries that made room",
@@ -296,11 +292,12 @@ impl Families {
             "Time that calls of the policy took, the calls that they make included",
             self.policy_call_duration.clone(),
         );
-        registry.register(
-            "larder_policy_faults",
-            "Instances of the policy that trapped, ran too long or broke a rule of the world",
-            self.policy_faults.clone(),
-        );
+        // From the start, so that a rate sees the first one.
+        for cause in [PolicyFault::Trap, PolicyFault::Timeout, PolicyFault::Other] {
+            drop(self.policy_faults.get_or_create(&ByFault { cause }));
+        }
+        let help = "Instances of the policy that trapped, ran too long or broke a rule of the world";
+        registry.register("larder_policy_faults", help, self.policy_faults.clone());
         registry.register(
             "larder_policy_slice_interruptions",
             "Times that the policy was interrupted because it computed for long",
@@ -387,8 +384,8 @@ impl Metrics {
     }
 
     /// Counts an instance that failed.
-    pub fn count_policy_fault(&self) {
-        self.families.policy_faults.inc();
+    pub fn count_policy_fault(&self, cause: PolicyFault) {
+        self.families.policy_faults.get_or_create(&ByFault { cause }).inc();
     }
 
     /// Counts a run of the policy that was interrupted.

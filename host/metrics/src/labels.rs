@@ -158,6 +158,18 @@ words! {
 }
 
 words! {
+    /// How an instance of the policy failed.
+    pub enum PolicyFault {
+        /// It trapped: by itself, at its limit of memory, or for want of stack.
+        Trap = "trap",
+        /// It computed for too long without a pause.
+        Timeout = "timeout",
+        /// It broke a rule of the world.
+        Other = "other",
+    }
+}
+
+words! {
     /// What a sweep covered.
     pub enum SweepStage {
         /// Abandoned uploads alone.
@@ -207,6 +219,11 @@ pub(crate) struct RequestLabels {
 pub(crate) struct DurationLabels {
     pub(crate) dialect: Dialect,
     pub(crate) route: Route,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByFault {
+    pub(crate) cause: PolicyFault,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

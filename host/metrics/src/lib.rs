@@ -40,12 +40,12 @@ pub use self::{
     calls::CallResult,
     families::{BuildInfo, InstanceMeter},
     health::{Health, Readiness},
-    labels::{AuthFailure, PolicyResult, SweepStage},
+    labels::{AuthFailure, PolicyFault, PolicyResult, SweepStage},
     measured::{MeasuredIndex, MeasuredStorage, removal_reason},
     repositories::{Repositories, Repository},
     request::{FinishedRequest, route},
     routes::routes,
-    snapshot::{InForce, Keys, Pool, ShadowCounts, Snapshot, Source},
+    snapshot::{InForce, Keys, Pool, RulesCounts, ShadowCounts, Snapshot, Source},
 };
 use self::{
     families::Families,

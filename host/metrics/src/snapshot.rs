@@ -30,6 +30,21 @@ pub struct ShadowCounts {
     pub differences: Vec<([String; 3], u64)>,
 }
 
+/// What the rules in force were asked of one interface, since they were put in force.
+#[derive(Clone, Debug, Default)]
+pub struct RulesCounts {
+    /// The interface.
+    pub interface: String,
+    /// Questions that were answered.
+    pub answered: u64,
+    /// Questions that failed.
+    pub failed: u64,
+    /// Questions that were not asked, because the rules rested.
+    pub rested: u64,
+    /// Seconds in all that were asked.
+    pub seconds: f64,
+}
+
 /// A policy, or rules, that are in force or in the shadow.
 #[derive(Clone, Debug, Default)]
 pub struct InForce {
@@ -89,6 +104,8 @@ pub struct Snapshot {
     pub in_force: Vec<InForce>,
     /// The connections to the database; `None` where it is no server.
     pub pool: Option<Pool>,
+    /// What the rules in force were asked, by interface.
+    pub rules: Vec<RulesCounts>,
     /// What rules in the shadow were asked; `None` without any.
     pub shadow: Option<ShadowCounts>,
     /// Key sets of issuers.
@@ -151,6 +168,7 @@ impl Collector for Names {
         writer.stored(snapshot, &latest.repositories)?;
         writer.policy(snapshot)?;
         writer.in_force(&snapshot.in_force)?;
+        writer.rules(&snapshot.rules)?;
         writer.shadow(snapshot.shadow.as_ref())?;
         writer.others(snapshot)?;
         if latest.falcon_names {
@@ -273,6 +291,29 @@ impl Writer<'_> {
                 ConstCounter::new(*count)
                     .encode(family.encode_family(&[("of", *of), ("result", *result)])?)?;
             }
+        }
+        Ok(())
+    }
+
+    fn rules(&mut self, all: &[RulesCounts]) -> Result<(), fmt::Error> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        let help = "Questions to the rules in force";
+        let mut family =
+            self.encoder.encode_descriptor("larder_rules_questions", help, None, MetricType::Counter)?;
+        for RulesCounts { interface, answered, failed, rested, .. } in all {
+            for (result, count) in [("ok", answered), ("failed", failed), ("rested", rested)] {
+                let labels = [("interface", interface.as_str()), ("result", result)];
+                ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Time that the rules in force took to answer";
+        let mut family =
+            self.encoder.encode_descriptor("larder_rules_seconds", help, None, MetricType::Counter)?;
+        for RulesCounts { interface, seconds, .. } in all {
+            ConstCounter::new(*seconds)
+                .encode(family.encode_family(&[("interface", interface.as_str())])?)?;
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use larder_common::causes::chain;
+
 use crate::types::Interface;
 
 /// Why rules cannot be loaded.
@@ -25,6 +27,19 @@ pub enum RulesError {
     /// It does not start within its limits.
     #[error("the rules do not start: {0}")]
     Start(#[source] Failure),
+}
+
+impl RulesError {
+    /// What is wrong, for the author of rules in a file of this name: `shown:LINE: text` where the line of a script that
+    /// failed is known, else `shown: text`.
+    #[must_use]
+    pub fn at(&self, name: &str, shown: impl fmt::Display) -> String {
+        let Self::Start(failure) = self else { return format!("{shown}: {}", chain(self)) };
+        match failure.line(name) {
+            Some(line) => format!("{shown}:{line}: {}", failure.text),
+            None => format!("{shown}: {}", failure.text),
+        }
+    }
 }
 
 /// How a question failed.

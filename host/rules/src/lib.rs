@@ -30,7 +30,7 @@ pub use engine::compiling_engine;
 pub use failure::{Failure, FailureKind, RulesError};
 pub use limits::Limits;
 pub use rules::{Rules, Source};
-pub use scope::InvalidScope;
+pub use scope::{InvalidScope, ScopeText};
 pub use session::{Session, spent, take_spent};
 pub use shadow::{Difference, Example, ShadowStatus};
 pub use types::{

@@ -12,11 +12,29 @@ use crate::Scope;
 #[error("not a scope: NAME=r, NAME=w, NAME=rw or NAME=")]
 pub struct InvalidScope;
 
-/// `NAME=r`, `NAME=w`, `NAME=rw` or `NAME=`.
-impl fmt::Display for Scope {
+/// What a token allows in one scope, as text: `NAME=r`, `NAME=w`, `NAME=rw` or `NAME=`.
+#[derive(Clone, Copy, Debug)]
+pub struct ScopeText<'a> {
+    /// Usually a git ref.
+    pub name: &'a str,
+    /// Whether entries may be looked up.
+    pub read: bool,
+    /// Whether entries may be saved.
+    pub write: bool,
+}
+
+impl fmt::Display for ScopeText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (read, write) = (if self.read { "r" } else { "" }, if self.write { "w" } else { "" });
         write!(f, "{}={read}{write}", self.name)
+    }
+}
+
+/// As [`ScopeText`].
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, read, write } = self;
+        ScopeText { name, read: *read, write: *write }.fmt(f)
     }
 }
 

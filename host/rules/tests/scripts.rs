@@ -127,10 +127,13 @@ fn a_script_that_cannot_start_says_where() {
     assert_eq!(failure.text, "Error: Unexpected token ';'\n    at rules.js:3:2");
     assert_eq!(failure.line("rules.js"), Some(3));
     let error = load("const x = 1;\nthrow new Error('on purpose');").unwrap_err();
+    let told = error.at("rules.js", "folder/rules.js");
+    assert!(told.starts_with("folder/rules.js:2: ") && told.contains("on purpose"), "{told}");
     let RulesError::Start(failure) = error else { panic!("{error}") };
     assert!(failure.text.contains("on purpose"), "{failure}");
     assert_eq!(failure.line("rules.js"), Some(2), "{failure}");
     let error = load("import { x } from './other.js';").unwrap_err();
+    assert!(error.at("rules.js", "rules.js").starts_with("rules.js: "), "{error}");
     assert!(error.to_string().contains("./other.js"), "{error}");
     let error = load("export const access = { admitt: () => ({ tag: 'default' }) };").unwrap_err();
     assert!(error.to_string().contains("access.admit is not a function"), "{error}");

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use larder_rules::InvalidScope;
+use larder_rules::{InvalidScope, ScopeText};
 
 use super::Scope;
 
@@ -21,7 +21,8 @@ impl From<larder_rules::Scope> for Scope {
 /// The text of rules.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        larder_rules::Scope::from(self.clone()).fmt(f)
+        let Self { name, read, write } = self;
+        ScopeText { name, read: *read, write: *write }.fmt(f)
     }
 }
 

@@ -39,6 +39,11 @@ thread_local! {
     static TURN: Cell<Option<Turn>> = const { Cell::new(None) };
 }
 
+/// A slice was longer than the limit: its milliseconds.
+#[derive(Debug, thiserror::Error)]
+#[error("the component ran for {0} ms without a pause")]
+pub(super) struct RanTooLong(u128);
+
 /// A part of a slice: from when the thread enters the instance until it leaves it.
 #[derive(Clone, Copy)]
 struct Turn {
@@ -68,10 +73,7 @@ pub(super) fn limit_uninterrupted_run<T>(
         let took = turn.took();
         let ran = turn.before + took;
         if ran > limit {
-            return Err(wasmtime::format_err!(
-                "the component ran for {} ms without a pause",
-                ran.as_millis()
-            ));
+            return Err(RanTooLong(ran.as_millis()).into());
         }
         if took < SHORTEST_TURN {
             return Ok(UpdateDeadline::Continue(1));

@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 use larder_common::causes::chain;
 use larder_index::{Entry, EntryId, Upload, UploadId};
-use larder_metrics::{Metrics, PolicyResult};
+use larder_metrics::{Metrics, PolicyFault, PolicyResult};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     Policy,
+    deadline::RanTooLong,
     faults::Faults,
     instance::{self, Ended, InstanceFault, Work},
     instance_pool::InstancePool,
@@ -284,6 +285,17 @@ impl Guest {
     }
 }
 
+/// How an instance failed, for the count.
+fn fault_of(error: &wasmtime::Error) -> PolicyFault {
+    if error.is::<RanTooLong>() {
+        PolicyFault::Timeout
+    } else if error.is::<wasmtime::Trap>() {
+        PolicyFault::Trap
+    } else {
+        PolicyFault::Other
+    }
+}
+
 /// What a second attempt at a request needs.
 struct Replay {
     context: Arc<RequestContext>,
@@ -327,7 +339,7 @@ impl GuestTask {
                 Ok(Ended::Closed) => return,
                 Ok(Ended::Grown | Ended::Idle) => pause = FIRST_PAUSE,
                 Err(InstanceFault::Failed(error)) => {
-                    self.tenant.metrics.count_policy_fault();
+                    self.tenant.metrics.count_policy_fault(fault_of(&error));
                     pause = FIRST_PAUSE;
                     self.policy.faults.add();
                     tracing::error!(

@@ -3,7 +3,7 @@
 use axum::{Router, body::Body};
 use http::{StatusCode, request::Parts};
 use http_body_util::BodyExt as _;
-use larder_management::is_management_path;
+use larder_management::{Origin, is_management_path};
 use tower_service::Service as _;
 
 use crate::message::{Outcome, Outgoing, RequestBody, RequestRecord, Response, unavailable};
@@ -26,10 +26,12 @@ impl ManagementOnMain {
 /// Responds to a request.
 pub(crate) async fn respond(
     management: &ManagementOnMain,
-    head: Parts,
+    mut head: Parts,
+    origin: String,
     body: RequestBody,
     record: &RequestRecord,
 ) -> Response {
+    head.extensions.insert(Origin(origin));
     let request = http::Request::from_parts(head, Body::new(body));
     let Ok(response) = management.0.clone().call(request).await;
     let (head, body) = response.into_parts();

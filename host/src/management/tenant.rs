@@ -38,7 +38,7 @@ pub(super) struct OneTenant {
 
 impl OneTenant {
     fn ending(&self) -> Ending<'_> {
-        Ending { index: &*self.tenant.index, storage: &*self.tenant.storage }
+        Ending::of(&self.tenant)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{io, path::Path, sync::Arc};
 use bytes::Bytes;
 use larder_common::causes::chain;
 use larder_management::{Fault, VersionInfo, VersionedKind, VersionsInfo};
-use larder_rules::{Rules, RulesError, Source};
+use larder_rules::{Rules, Source};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -139,7 +139,7 @@ impl Versioning {
             return Err(Fault::Unsupported(why));
         }
         let Ok(alone) = self.changing.clone().try_lock_owned() else {
-            return Err(Fault::Conflict("another exchange is under way".to_owned()));
+            return Err(Fault::exchange_under_way());
         };
         let this = self.clone();
         let changed = tokio::task::spawn_blocking(move || {
@@ -174,11 +174,7 @@ impl Versioning {
     }
 
     fn check_policy(&self, component: &[u8]) -> Result<(), Fault> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| unavailable(&error))?;
-        let checked = runtime.block_on(Box::pin(policy_check::check(&self.config, component)));
+        let checked = policy_check::run(policy_check::check(&self.config, component));
         let checked = checked.map_err(|error| refused(&format!("{error:#}")))?;
         if !checked.is_good() {
             let faults =
@@ -192,13 +188,7 @@ impl Versioning {
     fn check_rules(&self, content: &[u8], name: &str) -> Result<(), Fault> {
         let compiled = self.data().join("compiled");
         let load = || Rules::load(Source::new(content.to_vec(), name)?, Some(&compiled));
-        let rules = load().map_err(|error| match error {
-            RulesError::Start(failure) => {
-                let at = failure.line(name).map_or(String::new(), |line| format!(":{line}"));
-                refused(&format!("{name}{at}: {}", failure.text))
-            }
-            error => refused(&chain(&error)),
-        })?;
+        let rules = load().map_err(|error| refused(&error.at(name, name)))?;
         let faults = rules_check::check(&rules).faults();
         if !faults.is_empty() {
             return Err(refused(&format!("{name} failed its check\n{}", faults.join("\n"))));

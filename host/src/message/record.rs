@@ -162,15 +162,23 @@ impl RequestRecord {
         let _ = self.tenant.set(TenantRequest { name: name.clone(), _place: place });
     }
 
+    /// Returns the name of the tenant; `None` where there is but one.
+    pub(crate) fn tenant_name(&self) -> Option<TenantName> {
+        self.tenant.get().map(|tenant| tenant.name.clone())
+    }
+
     /// Has an event made of the request, if anybody wants it, or it fails.
     pub(crate) fn set_tracer(&self, tracer: &Arc<Tracer>, received_ms: u64) {
-        let noted = tracer.is_on().then(Box::default);
-        let _ = self.traced.set(Traced { tracer: tracer.clone(), received_ms, noted });
+        self.set_traced(tracer, received_ms, tracer.is_on().then(Box::default));
     }
 
     /// Has an event of the request kept among a tenant's last failures: it is refused before a guest is called.
     pub(crate) fn set_refused_by(&self, tracer: &Arc<Tracer>, received_ms: u64) {
-        let _ = self.traced.set(Traced { tracer: tracer.clone(), received_ms, noted: None });
+        self.set_traced(tracer, received_ms, None);
+    }
+
+    fn set_traced(&self, tracer: &Arc<Tracer>, received_ms: u64, noted: Option<Box<Mutex<Noted>>>) {
+        let _ = self.traced.set(Traced { tracer: tracer.clone(), received_ms, noted });
     }
 
     /// Records for the event what the host learns of the request.

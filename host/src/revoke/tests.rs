@@ -7,6 +7,7 @@ use larder_index::{
     Attachment, Cause, Durability, Index, KeyRule, MatchKind, Probe, Reservation, SavedBy, Slot, Trust,
     UploadId, sqlite::SqliteIndex,
 };
+use larder_metrics::{BuildInfo, Metrics, Settings};
 use larder_storage::{
     Storage,
     fs::{FsStorage, budget::Budget},
@@ -19,6 +20,7 @@ use crate::ending::{Ended, Ending};
 struct Fixture {
     index: Arc<SqliteIndex>,
     storage: FsStorage,
+    metrics: Arc<Metrics>,
     _directory: tempfile::TempDir,
 }
 
@@ -27,11 +29,12 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let index = SqliteIndex::open(&directory.path().join("index.db"), KeyRule::AnyCase).unwrap();
         let storage = FsStorage::open(directory.path().join("objects"), Budget::new(1 << 20)).unwrap();
-        Self { index: Arc::new(index), storage, _directory: directory }
+        let metrics = Metrics::new(&Settings::default(), &BuildInfo::default());
+        Self { index: Arc::new(index), storage, metrics, _directory: directory }
     }
 
     fn ending(&self) -> Ending<'_> {
-        Ending { index: &*self.index, storage: &self.storage }
+        Ending { index: &*self.index, storage: &self.storage, metrics: &self.metrics }
     }
 
     async fn upload(&self, scope: &str, key: &str, run: &str, at_ms: u64) -> (UploadId, Attachment) {
@@ -63,6 +66,12 @@ impl Fixture {
     async fn restores(&self, scope: &str, key: &str) -> bool {
         let probe = Probe { scope: scope.to_owned(), key: key.to_owned(), kind: MatchKind::Exact };
         self.index.find("1", "v", &[probe], &[]).await.unwrap().is_some()
+    }
+
+    fn removed_bytes(&self, reason: &str) -> u64 {
+        let series = format!("larder_removed_bytes_total{{reason=\"{reason}\"}} ");
+        let text = self.metrics.render();
+        text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap()
     }
 
     async fn objects(&self) -> usize {
@@ -102,6 +111,7 @@ async fn what_a_run_saved_is_deleted_with_its_objects_and_uploads() {
     assert!(fixture.objects().await <= objects - 2);
     let departed = fixture.index.find_departed("1", "a", MatchKind::Exact, 9).await.unwrap();
     assert_eq!(departed[0].departure.cause, Cause::Revoked);
+    assert_eq!(fixture.removed_bytes("revoked"), 10);
     let again = revoke(fixture.ending(), &run("7"), Action::Delete, false, 9_000).await.unwrap();
     assert_eq!((keys(&again).len(), again.uploads), (0, 0));
 }
@@ -143,6 +153,7 @@ async fn a_scope_ends_with_all_that_it_has() {
     fixture.save("refs/pull/10/merge", "other", "7", 1_000).await;
     let ended = fixture.ending().scope("1", "refs/pull/1/merge", 9_000).await.unwrap();
     assert_eq!(ended, Ended { entries: 7, bytes: 35, uploads: 1 });
+    assert_eq!(fixture.removed_bytes("closed-scope"), 35);
     assert!(fixture.restores("refs/pull/10/merge", "other").await);
     let departed = fixture.index.find_departed("1", "3", MatchKind::Exact, 9).await.unwrap();
     assert_eq!((&departed[0].departure.cause, departed[0].departure.at_ms), (&Cause::ClosedScope, 9_000));

@@ -272,7 +272,7 @@ impl Responder {
             }
         };
         if let Some(management) = self.management.as_ref().filter(|management| management.has(&head)) {
-            return Box::pin(management::respond(management, *head, body, record)).await;
+            return Box::pin(management::respond(management, *head, origin, body, record)).await;
         }
         if is_webhook(&head) {
             // Boxed: it would make the future of every request larger.

@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
-import path from 'node:path'
 import { after, before, describe } from 'node:test'
 import { chromium } from 'playwright-core'
 import { cannotControl } from '../harness/server.mjs'
@@ -14,8 +13,6 @@ import { eventually } from '../harness/waiting.mjs'
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const CHROMIUM = process.env.LARDER_TEST_CHROMIUM ?? '/usr/bin/chromium'
 const KEY = 'management-key-of-the-page-tests'
-/** Where screenshots are kept; none are taken without it. */
-const SCREENSHOTS = process.env.LARDER_TEST_SCREENSHOTS
 
 let browser
 
@@ -257,9 +254,138 @@ describe('the page', { skip: cannotControl }, () => {
     await close()
   })
 
+  scenario('names of any length and kind are shown for what they are, and turn nothing around', server, async (larder) => {
+    const job = newJob(larder)
+    const long = `${'x'.repeat(475)}${newKey('')}`
+    assert.equal(long.length, 512)
+    // An override of the direction, a character without a width, and a script that is written from the right.
+    const id = newKey('')
+    const names = [[`a\u202Egnp.${id}`, `a\u27e8U+202E\u27e9gnp.${id}`], [`b\u200Bc${id}`, `b\u27e8U+200B\u27e9c${id}`], [`\u05D0\u05D1${id}`, `\u05D0\u05D1${id}`]]
+    for (const key of [long, `${HOSTILE}${id}`, ...names.map(([key]) => key)]) await save(job, key, 10)
+    const { page, problems, close } = await open(larder, { viewport: { width: 320, height: 640 } })
+    await logIn(page)
+    await page.locator('#filter-repository').fill(job.repository)
+    await page.getByRole('button', { name: 'Filter', exact: true }).click()
+    await page.getByText('5 of 5 entries').waitFor()
+    for (const [, shown] of names) await page.locator('#entries').getByRole('cell', { name: shown, exact: true }).waitFor()
+    const overflow = () => page.evaluate(() => {
+      const of = document.querySelector('dialog[open]') ?? document.documentElement
+      return Math.max(of.scrollWidth - of.clientWidth, Math.ceil(of.getBoundingClientRect().right) - innerWidth)
+    })
+    assert.ok((await overflow()) <= 0, `the page is ${await overflow()} px too wide`)
+    for (const what of ['Details of', 'Delete']) {
+      await page.locator('#entries').getByRole('button', { name: `${what} ${long}` }).click()
+      await page.locator('dialog[open]').getByText(long, { exact: true }).waitFor()
+      assert.ok((await overflow()) <= 0, `${what}: the dialog is ${await overflow()} px too wide`)
+      assert.deepEqual(await accessibility(page), [], what)
+      await page.keyboard.press('Escape')
+    }
+    await page.locator('#entries').getByRole('button', { name: `Delete ${names[0][1]}` }).click()
+    await page.getByText(`${names[0][1]} of ${job.repository}, refs/heads/main. Jobs will miss it until one saves it again.`).waitFor()
+    assert.deepEqual(problems, [])
+    await close()
+  })
+
+  scenario('a long list is worked through by keyboard, which stays where it is', server, async (larder) => {
+    const job = newJob(larder)
+    for (let at = 0; at < 53; at += 1) await save(job, `listed-${String(at).padStart(2, '0')}`, 1)
+    const { page, problems, close } = await open(larder)
+    await page.getByLabel('API key').focus()
+    await page.keyboard.type(KEY)
+    await page.keyboard.press('Enter')
+    await page.locator('#filter-repository').waitFor()
+    await page.locator('#filter-repository').focus()
+    await page.keyboard.type(job.repository)
+    await page.keyboard.press('Enter')
+    await page.getByText('50 of 53 entries').waitFor()
+    const focused = () => page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.id)
+    const isFocused = (label) => eventually(10_000, `the focus on "${label}"`, async () => (await focused()) === label)
+    await page.getByRole('button', { name: 'More entries' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByText('53 of 53 entries').waitFor()
+    // The newest are first, and the button is gone.
+    await isFocused('Details of listed-02')
+    await page.getByRole('button', { name: 'Quarantine listed-02' }).focus()
+    await page.keyboard.press('Enter')
+    await isFocused('Release listed-02')
+    await page.keyboard.press('Tab')
+    await isFocused('Delete listed-02')
+    await page.keyboard.press('Enter')
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    await page.getByText('52 of 52 entries').waitFor()
+    await isFocused('Delete listed-01')
+    assert.equal(await page.locator('#entries tbody tr').count(), 52)
+    assert.deepEqual(problems, [])
+    await close()
+  })
+
+  scenario('what another tab has deleted is gone here, too', server, async (larder) => {
+    const [job, key] = [newJob(larder), newKey('twice')]
+    await save(job, key, 10)
+    const tabs = [await open(larder), await open(larder)]
+    for (const { page } of tabs) {
+      await logIn(page)
+      await page.getByRole('cell', { name: key, exact: true }).first().waitFor()
+    }
+    for (const { page } of tabs) {
+      await page.getByRole('button', { name: `Delete ${key}` }).click()
+      await page.locator('dialog[open]').getByRole('button', { name: 'Delete' }).click()
+      await page.locator('#entries').getByRole('cell', { name: key, exact: true }).waitFor({ state: 'detached' })
+      assert.equal(await page.locator('#failure').isVisible(), false)
+    }
+    // The browser itself reports the 404.
+    assert.deepEqual(tabs[0].problems, [])
+    for (const { close } of tabs) await close()
+  })
+
+  scenario('a lost server is said where the user is, and is back when it is back', server, async (larder) => {
+    const { page, close } = await open(larder)
+    await logIn(page)
+    await page.locator('#explain-repository').fill('nobody/nothing')
+    await page.locator('#explain-refs').fill('refs/heads/main')
+    await page.locator('#explain-keys').fill('k')
+    const explain = page.getByRole('button', { name: 'Explain', exact: true })
+    for (const [offline, text] of [[true, 'The server cannot be reached.'], [false, null]]) {
+      await page.context().setOffline(offline)
+      await explain.click()
+      if (text) await page.locator('#failure').getByText(text).waitFor()
+      else await page.getByText(text ?? /A miss|no repository/).first().waitFor()
+      if (!text) continue
+      const seen = await page.locator('#failure').evaluate((element) => {
+        const { top, bottom } = element.getBoundingClientRect()
+        return top >= 0 && bottom <= innerHeight
+      })
+      assert.ok(seen, 'it is on the screen, though the form is far down')
+    }
+    await close()
+  })
+
+  scenario('a key that is revoked ends the session, and nothing of what was shown stays', server, async (larder) => {
+    const [job, key] = [newJob(larder), newKey('secret-name')]
+    await save(job, key, 10)
+    const { page, address, close } = await open(larder)
+    const manage = (method, target, body) =>
+      fetch(`http://${address}/api/v1/${target}`, { method, body, headers: { 'X-Api-Key': KEY, 'content-type': 'application/json' } })
+    const name = newKey('of-the-page')
+    const made = await (await manage('POST', 'keys', JSON.stringify({ name, role: 'delete' }))).json()
+    await logIn(page, made.key)
+    await page.getByRole('button', { name: `Details of ${key}` }).click()
+    await page.locator('dialog[open]').getByText(key).first().waitFor()
+    assert.equal((await manage('DELETE', `keys/${name}`)).status, 204)
+    await page.getByText('The key is not valid any more.').waitFor()
+    assert.equal(await page.locator('dialog[open]').count(), 0)
+    assert.equal((await page.content()).includes(key), false)
+    assert.equal(await page.evaluate(() => sessionStorage.length), 0)
+    // What no request can carry is no key, and the server is not blamed.
+    await logIn(page, 'кlюч')
+    await page.getByText('This key is not valid.').waitFor()
+    await close()
+  })
+
   scenario('both themes and a narrow screen can be read', server, async (larder) => {
     await save(newJob(larder), newKey('themes'), 1000)
-    for (const [theme, viewport] of [['light', undefined], ['dark', undefined], ['dark', { width: 360, height: 740 }]]) {
+    for (const [theme, viewport] of [['light', undefined], ['dark', undefined], ['dark', { width: 320, height: 640 }]]) {
       const { page, problems, close } = await open(larder, { theme, viewport })
       assert.deepEqual(await accessibility(page), [], `${theme}: log in`)
       await logIn(page)
@@ -267,7 +393,6 @@ describe('the page', { skip: cannotControl }, () => {
       assert.deepEqual(await accessibility(page), [], theme)
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
       assert.ok(overflow <= 0, `${theme}: the page is ${overflow} px wider than the screen`)
-      if (SCREENSHOTS && !viewport) await page.screenshot({ path: path.join(SCREENSHOTS, `${theme}.png`) })
       assert.deepEqual(problems, [])
       await close()
     }

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{TenantParam, failures};
 use crate::{
     access::{Deleter, Reader, Session},
-    audit,
+    audit::to_the_end,
     params::{Id, Query, parse_id},
     problem::Problem,
     server::ExplainQuery,
@@ -341,7 +341,7 @@ pub(crate) async fn delete_many(
         return Err(Problem::bad_request("a filter is needed; all=true deletes every entry"));
     }
     let mut entries =
-        if params.dry_run { session.all(&filter).await? } else { session.delete_all(&filter).await? };
+        if params.dry_run { session.all(&filter).await? } else { session.delete_all(filter).await? };
     let (count, bytes) = (entries.len() as u64, entries.iter().map(|entry| entry.size_bytes).sum());
     entries.truncate(usize::try_from(MAX_PAGE).unwrap_or_default());
     let entries = session.views(entries).await?;
@@ -363,7 +363,7 @@ pub(crate) async fn get(Reader(session): Reader, Id(id): Id) -> Result<Json<Entr
     responses((status = 204, description = "Deleted"), failures::Tenant))]
 pub(crate) async fn delete(Deleter(session): Deleter, Id(id): Id) -> Result<StatusCode, Problem> {
     let entry = session.entry(id).await?;
-    if session.delete(&entry).await? {
+    if session.delete(entry).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::not_found("Cache entry not found"))
@@ -375,7 +375,7 @@ pub(crate) async fn delete(Deleter(session): Deleter, Id(id): Id) -> Result<Stat
     responses((status = 204, description = "It is in quarantine"), failures::Tenant))]
 pub(crate) async fn quarantine(Deleter(session): Deleter, Id(id): Id) -> Result<StatusCode, Problem> {
     let now_ms = session.server().now_ms();
-    set_quarantined(&session, id, Some(now_ms), "quarantine").await
+    set_quarantined(session, id, Some(now_ms), "quarantine").await
 }
 
 /// Restore an entry in quarantine again.
@@ -383,21 +383,24 @@ pub(crate) async fn quarantine(Deleter(session): Deleter, Id(id): Id) -> Result<
     params(("id" = u64, Path, description = "The entry"), TenantParam),
     responses((status = 204, description = "It is not in quarantine"), failures::Tenant))]
 pub(crate) async fn release(Deleter(session): Deleter, Id(id): Id) -> Result<StatusCode, Problem> {
-    set_quarantined(&session, id, None, "release").await
+    set_quarantined(session, id, None, "release").await
 }
 
 async fn set_quarantined(
-    session: &Session,
+    session: Session,
     id: EntryId,
     at_ms: Option<u64>,
-    action: &str,
+    action: &'static str,
 ) -> Result<StatusCode, Problem> {
     session.entry(id).await?;
-    let changed = session.tenant.index().set_quarantined(&[id], at_ms).await?;
-    if changed > 0 {
-        audit::log(&session.caller, Some(&session.tenant_name), action, &format!("entry {}", id.0), 1);
-    }
-    Ok(StatusCode::NO_CONTENT)
+    to_the_end(async move {
+        let changed = session.tenant.index().set_quarantined(&[id], at_ms).await?;
+        if changed > 0 {
+            session.log(action, &format!("entry {}", id.0), 1);
+        }
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 /// Why a lookup finds what it finds: each attempt at a match, what came near, and the cause of a miss.

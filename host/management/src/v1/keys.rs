@@ -112,12 +112,15 @@ pub(crate) async fn create(
     let NewKey { key, digest } = NewKey::random().ok_or_else(no_random)?;
     let made =
         AccessKey { name: asked.name, role: asked.role.into(), tenant, digest, created_ms: server.now_ms() };
-    if !server.index().add_access_key(&made).await? {
-        return Err(Problem::conflict("there is a key of this name"));
-    }
-    let what = format!("key {} with the role {}", made.name, made.role);
-    audit::log(&admin.caller, made.tenant.as_ref(), "add", &what, 1);
-    Ok((StatusCode::CREATED, Json(MadeKey { view: made.into(), key })))
+    audit::to_the_end(async move {
+        if !admin.app.server.index().add_access_key(&made).await? {
+            return Err(Problem::conflict("there is a key of this name"));
+        }
+        let what = format!("key {} with the role {}", made.name, made.role);
+        audit::log(&admin.caller, made.tenant.as_ref(), "add", &what, 1);
+        Ok((StatusCode::CREATED, Json(MadeKey { view: made.into(), key })))
+    })
+    .await
 }
 
 /// Revoke a key. It counts no more from the next request on.
@@ -125,11 +128,17 @@ pub(crate) async fn create(
     params(("name" = String, Path, description = "Its name")),
     responses((status = 204, description = "Revoked"), failures::Keys))]
 pub(crate) async fn delete(admin: Admin, names: Names) -> Result<StatusCode, Problem> {
-    let name = names.get("name");
-    if !admin.app.server.index().remove_access_key(name).await? {
-        return Err(Problem::not_found("there is no such key"));
-    }
-    admin.app.revoked.send_replace(());
-    audit::log(&admin.caller, None, "remove", &format!("key {name}"), 1);
-    Ok(StatusCode::NO_CONTENT)
+    let name = names.get("name").to_owned();
+    audit::to_the_end(async move {
+        let index = admin.app.server.index();
+        let known = index.list_access_keys().await?.into_iter().find(|key| key.name == name);
+        if !index.remove_access_key(&name).await? {
+            return Err(Problem::not_found("there is no such key"));
+        }
+        admin.app.revoked.send_replace(());
+        let tenant = known.and_then(|key| key.tenant);
+        audit::log(&admin.caller, tenant.as_ref(), "remove", &format!("key {name}"), 1);
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{TenantParam, failures};
 use crate::{
     access::{Deleter, Session},
-    audit,
+    audit::to_the_end,
     params::{Json as Body, Names, Query},
     problem::Problem,
     server::{Action, Revocation},
@@ -85,7 +85,7 @@ pub(crate) async fn revoke(
     if !has_condition {
         return Err(Problem::bad_request("run, actor, ref, scope, from_ms or to_ms is needed"));
     }
-    session.revoke(&by, action, dry_run).await
+    session.revoke(by, action, dry_run).await
 }
 
 /// Delete what a run saved.
@@ -136,21 +136,33 @@ impl Session {
             facts: vec![(name.to_owned(), value.to_owned())],
             ..SavedBy::default()
         };
-        self.revoke(&by, Action::Delete, params.dry_run).await
+        self.revoke(by, Action::Delete, params.dry_run).await
     }
 
-    async fn revoke(&self, by: &SavedBy, action: Action, dry_run: bool) -> Result<Json<Revocation>, Problem> {
-        let done = self.tenant.revoke(by, action, dry_run).await?;
-        if !dry_run {
-            let action = match action {
+    async fn revoke(&self, by: SavedBy, action: Action, dry_run: bool) -> Result<Json<Revocation>, Problem> {
+        if dry_run {
+            return Ok(Json(self.tenant.revoke(&by, action, true).await?));
+        }
+        let session = self.clone();
+        to_the_end(async move {
+            let word = match action {
                 Action::Delete => "revoke",
                 Action::Quarantine => "quarantine",
                 Action::Release => "release",
             };
-            let count = done.entries.len() as u64 + done.uploads;
-            audit::log(&self.caller, Some(&self.tenant_name), action, &described(by), count);
-        }
-        Ok(Json(done))
+            let revoked = session.tenant.revoke(&by, action, false).await;
+            // Nobody knows how much of one that broke off was done.
+            let count = match &revoked {
+                Ok(done) => done.entries.len() as u64 + done.uploads,
+                Err(_) => 0,
+            };
+            if revoked.is_err() || count > 0 {
+                let broke_off = if revoked.is_err() { ", broken off" } else { "" };
+                session.log(word, &format!("{}{broke_off}", described(&by)), count);
+            }
+            Ok(Json(revoked?))
+        })
+        .await
     }
 }
 

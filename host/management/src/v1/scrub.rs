@@ -5,7 +5,6 @@ use axum::{Json, http::StatusCode};
 use super::{TenantParam, failures};
 use crate::{
     access::{Deleter, Reader},
-    audit,
     params::Json as Body,
     problem::Problem,
     scrub::{ScrubRequest, ScrubStatus},
@@ -33,7 +32,7 @@ pub(crate) async fn start(
     let action = if asked.repair { "scrub and repair" } else { "scrub" };
     let started = session.tenant.start_scrub(asked, repositories).await?;
     let started = started.ok_or_else(|| Problem::conflict("a scrub is under way"))?;
-    audit::log(&session.caller, Some(&session.tenant_name), action, &what, 1);
+    session.log(action, &what, 1);
     Ok((StatusCode::ACCEPTED, Json(started)))
 }
 
@@ -41,7 +40,10 @@ pub(crate) async fn start(
 #[utoipa::path(delete, path = "/scrub", params(TenantParam), tag = "server", operation_id = "stop_scrub",
     responses((status = 200, body = ScrubStatus), failures::Tenant))]
 pub(crate) async fn stop(Deleter(session): Deleter) -> Result<Json<ScrubStatus>, Problem> {
+    let was_running = session.tenant.scrub_status()?.running;
     let status = session.tenant.stop_scrub()?;
-    audit::log(&session.caller, Some(&session.tenant_name), "stop", "scrub", 1);
+    if was_running {
+        session.log("stop", "scrub", 1);
+    }
     Ok(Json(status))
 }

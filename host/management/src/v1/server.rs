@@ -13,7 +13,7 @@ use crate::{
     access::{Admin, Reader},
     audit,
     problem::Problem,
-    server::{ServerStatus, SweepOutcome, TenantInfo},
+    server::{Fault, ServerStatus, SweepOutcome, TenantInfo},
 };
 
 /// How the server and a tenant are.
@@ -105,8 +105,11 @@ pub(crate) async fn config(admin: Admin) -> Json<Value> {
     responses((status = 200, body = SweepOutcome), (status = 202, body = SweepOutcome, description = "It goes on"),
         failures::Admin))]
 pub(crate) async fn sweep(admin: Admin) -> Result<(StatusCode, Json<SweepOutcome>), Problem> {
-    audit::log(&admin.caller, None, "sweep", "all tenants", 1);
     let swept = tokio::time::timeout(SWEEP_WAIT, admin.app.server.sweep()).await;
+    let refused = matches!(swept, Ok(Err(Fault::Unsupported(_))));
+    if !refused {
+        audit::log(&admin.caller, None, "sweep", "all tenants", 1);
+    }
     let outcome = match swept {
         Ok(swept) => swept?,
         Err(_) => SweepOutcome::default(),

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{TenantParam, failures};
 use crate::{
     access::{Deleter, Reader},
-    audit,
+    audit::to_the_end,
     params::{Id, Query},
     problem::Problem,
 };
@@ -100,9 +100,12 @@ pub(crate) async fn list(
 pub(crate) async fn delete(Deleter(session): Deleter, Id(id): Id) -> Result<StatusCode, Problem> {
     let missing = || Problem::not_found("there is no such upload");
     let upload = session.tenant.index().get_upload_by_id(UploadId(id.0)).await?.ok_or_else(missing)?;
-    if !session.tenant.delete_upload(&upload).await? {
-        return Err(missing());
-    }
-    audit::log(&session.caller, Some(&session.tenant_name), "delete", &format!("upload {}", id.0), 1);
-    Ok(StatusCode::NO_CONTENT)
+    to_the_end(async move {
+        if !session.tenant.delete_upload(&upload).await? {
+            return Err(missing());
+        }
+        session.log("delete", &format!("upload {}", id.0), 1);
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }

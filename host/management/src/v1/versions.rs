@@ -84,16 +84,14 @@ pub(crate) async fn use_policy(admin: Admin, Query(params): Query<UseParams>, re
 #[utoipa::path(delete, path = "/policies/use", params(OfTenant), tag = "versions", operation_id = "use_configured_policy",
     responses((status = 200, body = VersionInfo), failures::Exchange))]
 pub(crate) async fn use_configured_policy(admin: Admin, Query(of): Query<OfTenant>) -> Changed {
-    let tenant = Addressed::of(&admin, of.tenant.as_deref()).await?;
-    tenant.change(VersionedKind::Policy, Change::Configured).await
+    change(&admin, &of, VersionedKind::Policy, Change::Configured).await
 }
 
 /// Put the policy in force again that was before.
 #[utoipa::path(post, path = "/policies/rollback", params(OfTenant), tag = "versions", operation_id = "roll_back_policy",
     responses((status = 200, body = VersionInfo), failures::Exchange))]
 pub(crate) async fn roll_back_policy(admin: Admin, Query(of): Query<OfTenant>) -> Changed {
-    let tenant = Addressed::of(&admin, of.tenant.as_deref()).await?;
-    tenant.change(VersionedKind::Policy, Change::RollBack).await
+    change(&admin, &of, VersionedKind::Policy, Change::RollBack).await
 }
 
 /// Put rules in force: a script or a component, of up to 64 MiB. They are asked first what is usual and what is odd, as
@@ -109,16 +107,14 @@ pub(crate) async fn use_rules(admin: Admin, Query(params): Query<UseParams>, req
 #[utoipa::path(delete, path = "/rules/use", params(OfTenant), tag = "versions", operation_id = "use_configured_rules",
     responses((status = 200, body = VersionInfo), failures::Exchange))]
 pub(crate) async fn use_configured_rules(admin: Admin, Query(of): Query<OfTenant>) -> Changed {
-    let tenant = Addressed::of(&admin, of.tenant.as_deref()).await?;
-    tenant.change(VersionedKind::Rules, Change::Configured).await
+    change(&admin, &of, VersionedKind::Rules, Change::Configured).await
 }
 
 /// Put the rules in force again that were before.
 #[utoipa::path(post, path = "/rules/rollback", params(OfTenant), tag = "versions", operation_id = "roll_back_rules",
     responses((status = 200, body = VersionInfo), failures::Exchange))]
 pub(crate) async fn roll_back_rules(admin: Admin, Query(of): Query<OfTenant>) -> Changed {
-    let tenant = Addressed::of(&admin, of.tenant.as_deref()).await?;
-    tenant.change(VersionedKind::Rules, Change::RollBack).await
+    change(&admin, &of, VersionedKind::Rules, Change::RollBack).await
 }
 
 /// Put rules in the shadow: they are asked and compared, and decide nothing. Else as `rules/use`.
@@ -133,8 +129,7 @@ pub(crate) async fn use_shadow(admin: Admin, Query(params): Query<UseParams>, re
 #[utoipa::path(delete, path = "/rules/shadow", params(OfTenant), tag = "versions", operation_id = "end_shadow",
     responses((status = 200, body = VersionInfo), failures::Exchange))]
 pub(crate) async fn end_shadow(admin: Admin, Query(of): Query<OfTenant>) -> Changed {
-    let tenant = Addressed::of(&admin, of.tenant.as_deref()).await?;
-    tenant.change(VersionedKind::Shadow, Change::Use(String::new(), Bytes::new())).await
+    change(&admin, &of, VersionedKind::Shadow, Change::Use(String::new(), Bytes::new())).await
 }
 
 enum Change {
@@ -151,6 +146,10 @@ struct Addressed {
     tenant: Arc<dyn Tenant>,
 }
 
+async fn change(admin: &Admin, of: &OfTenant, kind: VersionedKind, change: Change) -> Changed {
+    Addressed::of(admin, of.tenant.as_deref()).await?.change(kind, change).await
+}
+
 async fn put(admin: Admin, kind: VersionedKind, params: UseParams, request: Request) -> Changed {
     let UseParams { name, tenant } = params;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -161,7 +160,7 @@ async fn put(admin: Admin, kind: VersionedKind, params: UseParams, request: Requ
     }
     let addressed = Addressed::of(&admin, tenant.as_deref()).await?;
     let Ok(_place) = admin.app.uploads.clone().try_acquire_owned() else {
-        return Err(Problem::conflict("another exchange is under way"));
+        return Err(Fault::exchange_under_way().into());
     };
     let content = content_of(request).await?;
     addressed.change(kind, Change::Use(name, content)).await
