@@ -5,9 +5,11 @@ const API = new URL('api/v1/', document.baseURI)
 const KEY = 'larder-key'
 const REFRESH_MS = 10_000
 const PAGE = 50
+/** Most rows of entries at once: a browser lays all of them out again for each that is added. */
+const MAX_ROWS = 500
 
 const $ = (id) => document.getElementById(id)
-const state = { role: 'read', tenant: null, filter: {}, tenants: [], sort: 'created_at', order: 'desc', cursor: null, shown: 0, asked: 0 }
+const state = { role: 'read', tenant: null, filter: {}, tenants: [], sort: 'created_at', order: 'desc', cursor: null, shown: 0, dropped: 0, asked: 0 }
 
 // --- requests ---
 
@@ -541,8 +543,16 @@ function takeRow(entry) {
   else $('entries').parentElement.focus({ preventScroll: true })
 }
 
+/** The first rows go where there would be too many; the order from its beginning is a click on a column. */
+function appendRows(made) {
+  const { rows } = $('entries').tBodies[0]
+  $('entries').tBodies[0].append(...made)
+  for (; rows.length > MAX_ROWS; state.dropped += 1) rows[0].remove()
+}
+
 function sayFound() {
-  $('found').textContent = `${state.shown} of ${state.total ?? state.shown} entries`
+  const from = state.dropped ? `${state.dropped + 1} to ` : ''
+  $('found').textContent = `${from}${state.shown} of ${state.total ?? state.shown} entries`
 }
 
 async function showEntries({ append = false } = {}) {
@@ -556,13 +566,13 @@ async function showEntries({ append = false } = {}) {
   if (asked !== state.asked) return
   state.cursor = page.next ?? null
   const made = append ? page.entries.map(entryRow) : []
-  if (append) $('entries').tBodies[0].append(...made)
+  if (append) appendRows(made)
   else rows('entries', page.entries, entryRow, 'No entries.')
   // The button was where the keyboard is, and goes with the last page.
   if (append && !state.cursor && document.activeElement === $('more')) made[0]?.querySelector('button')?.focus()
   $('more').hidden = !state.cursor
   state.shown = (append ? state.shown : 0) + page.entries.length
-  if (!append) state.total = page.total
+  if (!append) Object.assign(state, { total: page.total, dropped: 0 })
   sayFound()
   for (const head of $('entries').tHead.querySelectorAll('[data-sort]')) {
     if (head.dataset.sort === sort) head.setAttribute('aria-sort', order === 'desc' ? 'descending' : 'ascending')

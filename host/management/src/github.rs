@@ -2,14 +2,15 @@
 //! tokens gave them.
 
 use std::{
+    convert::Infallible,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
 use axum::{
-    Extension, Json, Router,
-    extract::OriginalUri,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    Json, Router,
+    extract::{FromRequestParts, OriginalUri},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{delete, get},
 };
@@ -139,9 +140,7 @@ async fn list(
     Reader(session): Reader,
     names: Names,
     Query(params): Query<ListParams>,
-    OriginalUri(uri): OriginalUri,
-    origin: Option<Extension<Origin>>,
-    headers: HeaderMap,
+    reached: Reached,
 ) -> Result<Response, Problem> {
     let (size, page) = (params.per_page.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE), params.page.unwrap_or(1));
     if size == 0 || page == 0 {
@@ -162,13 +161,37 @@ async fn list(
     let total = count(session.tenant.index(), &filter).await?;
     let caches = session.numbered_page(&filter, (order, descending), page - 1, size).await?;
     let caches: Vec<_> = caches.into_iter().map(ActionsCache::from).collect();
-    let mut response = Json(json!({ "total_count": total, "actions_caches": caches })).into_response();
-    let last = usize::try_from(total).unwrap_or(usize::MAX).div_ceil(size).max(1);
-    let origin = origin.map(|Extension(Origin(origin))| origin).or_else(|| origin_in(&headers));
-    if let Some(links) = origin.and_then(|origin| links(&origin, &uri, page, last)) {
-        response.headers_mut().insert(header::LINK, links);
+    let body = Json(json!({ "total_count": total, "actions_caches": caches }));
+    Ok(reached.linked(body.into_response(), (page, size), total))
+}
+
+/// How a page was asked for, so that it leads to others.
+struct Reached {
+    origin: Option<String>,
+    uri: Uri,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Reached {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let known = parts.extensions.get::<Origin>().map(|Origin(origin)| origin.clone());
+        let whole = parts.extensions.get::<OriginalUri>().map(|OriginalUri(uri)| uri.clone());
+        let origin = known.or_else(|| origin_in(&parts.headers));
+        Ok(Self { origin, uri: whole.unwrap_or_else(|| parts.uri.clone()) })
     }
-    Ok(response)
+}
+
+impl Reached {
+    /// Adds the links to other pages, where there are any.
+    fn linked(&self, mut response: Response, (page, size): (usize, usize), total: u64) -> Response {
+        let last = usize::try_from(total).unwrap_or(usize::MAX).div_ceil(size).max(1);
+        let links = self.origin.as_ref().and_then(|origin| links(origin, &self.uri, page, last));
+        if let Some(links) = links {
+            response.headers_mut().insert(header::LINK, links);
+        }
+        response
+    }
 }
 
 /// Where a request says that it was sent to, which misleads only its sender.
@@ -310,6 +333,7 @@ async fn usage_by_repository(
     Reader(session): Reader,
     names: Names,
     Query(params): Query<ListParams>,
+    reached: Reached,
 ) -> Result<Response, Problem> {
     let (size, page) = (params.per_page.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE), params.page.unwrap_or(1));
     if size == 0 || page == 0 {
@@ -317,5 +341,6 @@ async fn usage_by_repository(
     }
     let all = session.usage_of_all(names.get("org")).await?;
     let shown: Vec<_> = all.iter().skip((page - 1).saturating_mul(size)).take(size).collect();
-    Ok(Json(json!({ "total_count": all.len(), "repository_cache_usages": shown })).into_response())
+    let body = Json(json!({ "total_count": all.len(), "repository_cache_usages": shown }));
+    Ok(reached.linked(body.into_response(), (page, size), all.len() as u64))
 }

@@ -385,6 +385,10 @@ async fn github_s_routes_have_its_fields_pages_and_links() {
         (by["total_count"].clone(), by["repository_cache_usages"][0]["full_name"].clone()),
         (json!(1), json!("acme/app"))
     );
+    let behind = setup.get("/orgs/acme/actions/cache/usage-by-repository?per_page=1&page=2", MASTER).await;
+    let link =
+        "<http://cache.example/orgs/acme/actions/cache/usage-by-repository?per_page=1&page=1>; rel=\"prev\"";
+    assert!(behind.link.contains(link), "{}", behind.link);
     let delete = async |path: &str| setup.ask(&Method::DELETE, path, Some(MASTER), None).await;
     assert_eq!(delete(base).await.status, StatusCode::BAD_REQUEST, "a key is needed");
     let deleted = delete(&format!("{base}?key=Linux-0&ref=refs/heads/main")).await;

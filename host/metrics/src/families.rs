@@ -256,7 +256,11 @@ impl Families {
             "Entries that were deleted",
             self.removed_entries.clone(),
         );
-        registry.register("larder_removed_bytes", "Bytes of these entries", self.removed_bytes.clone());
+        registry.register(
+            "larder_removed_bytes",
+            "Bytes of these entries, unless their content was gone",
+            self.removed_bytes.clone(),
+        );
         registry.register(
             "larder_evicted_bytes",
             "Bytes of entries that made room",

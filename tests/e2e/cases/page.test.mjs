@@ -316,6 +316,21 @@ describe('the page', { skip: cannotControl }, () => {
     await page.getByText('52 of 52 entries').waitFor()
     await isFocused('Delete listed-01')
     assert.equal(await page.locator('#entries tbody tr').count(), 52)
+    // Of very many rows the first make room: a browser would take seconds for each further page.
+    const copied = 'tenant, repository, scope, version, object, size_bytes, created_ms, used_ms'
+    await larder.inDatabase(
+      `INSERT INTO entries (key, ${copied}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+       SELECT CAST('copy-' || i AS BLOB), ${copied} FROM n, (SELECT * FROM entries WHERE repository = CAST('${job.repository}' AS BLOB) LIMIT 1)`,
+    )
+    await page.locator('#filter-key').focus()
+    await page.keyboard.press('Enter')
+    await page.getByText('50 of 552 entries').waitFor()
+    await page.getByRole('button', { name: 'More entries' }).focus()
+    for (const found of [...Array.from({ length: 9 }, (_, at) => `${100 + 50 * at} of 552 entries`), '51 to 550 of 552 entries']) {
+      await page.keyboard.press('Enter')
+      await page.locator('#found').getByText(found, { exact: true }).waitFor()
+    }
+    assert.equal(await page.locator('#entries tbody tr').count(), 500)
     assert.deepEqual(problems, [])
     await close()
   })
@@ -393,6 +408,12 @@ describe('the page', { skip: cannotControl }, () => {
       assert.deepEqual(await accessibility(page), [], theme)
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
       assert.ok(overflow <= 0, `${theme}: the page is ${overflow} px wider than the screen`)
+      if (viewport) {
+        const remove = page.locator('#entries tbody tr').first().getByRole('button', { name: /^Delete/ })
+        await remove.focus()
+        const [key, button] = await Promise.all([page.locator('#entries tbody td').first(), remove].map((each) => each.boundingBox()))
+        assert.ok(key.x >= 0 && key.x + key.width <= button.x, 'it is seen whose button has the focus')
+      }
       assert.deepEqual(problems, [])
       await close()
     }
