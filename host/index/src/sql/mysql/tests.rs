@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
+mod by_use;
 mod plan;
 
 use std::sync::{Arc, OnceLock};
