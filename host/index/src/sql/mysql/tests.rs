@@ -5,6 +5,7 @@
 mod bench;
 mod by_use;
 mod plan;
+mod recount;
 
 use std::sync::{Arc, OnceLock};
 
