@@ -7,11 +7,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::cast_precision_loss)]
 
 pub(crate) mod lists;
+pub(crate) mod sums;
 
 use std::sync::Arc;
 
 use super::{
-    EntryId, EntryUses, Index, MatchKind, Probe, Trust, Within,
+    EntryId, EntryUses, Index, LeastRecent, MatchKind, Probe, Trust, Within,
     conformance::{block_on, probe},
 };
 
@@ -41,9 +42,8 @@ fn find(index: &dyn Index, probes: &[Probe]) -> usize {
 
 /// Reads victims as the evictor does, a page at a time: with what it shows the policy of each.
 fn candidates(index: &dyn Index) -> usize {
-    let page = block_on(index.least_recent(&Within::Tenant, None, None, 250)).unwrap();
-    let ids: Vec<EntryId> = page.iter().map(|entry| entry.id).collect();
-    block_on(index.entry_details(&ids)).unwrap().len()
+    let page = LeastRecent { within: Within::Tenant, trust: None, after: None, limit: 250 };
+    block_on(index.least_recent_details(&page)).unwrap().len()
 }
 
 const CALLS: [Call; 12] = [

@@ -210,6 +210,7 @@ macro_rules! promises {
             }
             within {
                 entries_are_listed_by_their_last_use
+                entries_are_listed_with_their_details
                 long_scopes_are_told_apart
                 a_key_is_found_in_any_place
                 keys_with_a_prefix_are_found_in_any_place

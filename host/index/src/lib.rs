@@ -14,8 +14,6 @@
 
 #[cfg(test)]
 mod bench;
-#[cfg(test)]
-mod bench_sums;
 pub mod catalogue;
 #[cfg(test)]
 mod conformance;
@@ -36,8 +34,6 @@ mod server_sums;
 #[cfg(feature = "sql")]
 pub mod sql;
 pub mod sqlite;
-#[cfg(test)]
-mod sums_model;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -66,7 +62,7 @@ pub use self::{
     probe::{MatchKind, Probe},
     trust::Trust,
     upload::{AttachOutcome, Attachment, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId},
-    within::{Near, SavedBy, SavedPage, Within},
+    within::{Detailed, LeastRecent, Near, SavedBy, SavedPage, Within},
 };
 use self::{
     error::{
@@ -274,6 +270,11 @@ pub trait Index: Catalogue {
         _limit: usize,
     ) -> Result<Vec<Entry>, IndexError> {
         Err(IndexError::Unsupported("this index has no order of last use"))
+    }
+
+    /// Returns the same entries as [`Self::least_recent`], each with its details, as of one moment.
+    async fn least_recent_details(&self, page: &LeastRecent) -> Result<Vec<Detailed>, IndexError> {
+        within::least_recent_details(self, page).await
     }
 
     /// Returns up to `limit` uploads in a scope in the order of their numbers, starting after `after`.

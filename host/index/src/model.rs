@@ -5,13 +5,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub(super) mod sums;
+
 use std::collections::BTreeMap;
 
 use larder_storage::{Digest, sha256};
 
 use super::{
-    AttachOutcome, Attachment, Departed, Departure, Durability, Entry, EntryDetails, EntryId, Facts, KeyRule,
-    MatchKind, Near, Probe, Reservation, Slot, Trust, Upload, UploadId, Within,
+    AttachOutcome, Attachment, Departed, Departure, Detailed, Durability, Entry, EntryDetails, EntryId,
+    Facts, KeyRule, MatchKind, Near, Probe, Reservation, Slot, Trust, Upload, UploadId, Within,
 };
 
 /// The whole index.
@@ -263,6 +265,14 @@ impl Model {
         found.sort_by_key(place);
         found.truncate(limit);
         found
+    }
+
+    pub(super) fn with_details(&self, entries: Vec<Entry>) -> Vec<Detailed> {
+        let with_details = |entry: Entry| {
+            let details = self.details[&entry.id].clone();
+            (entry, details)
+        };
+        entries.into_iter().map(with_details).collect()
     }
 
     pub(super) fn set_quarantined(&mut self, ids: &[EntryId], at_ms: Option<u64>) -> usize {

@@ -9,8 +9,8 @@ use larder_storage::ObjectName;
 use proptest::{collection::vec, prelude::*, sample::Index as Pick};
 
 use super::{
-    Attachment, Cause, Departure, Durability, EntryId, EntryUses, Index, KeyRule, MAX_CLOCK_SKEW_MS,
-    MatchKind, Probe, Reservation, Slot, Trust, UploadId, Within,
+    Attachment, Cause, Departure, Durability, EntryId, EntryUses, Index, KeyRule, LeastRecent,
+    MAX_CLOCK_SKEW_MS, MatchKind, Probe, Reservation, Slot, Trust, UploadId, Within,
     conformance::unique,
     fresh_upload_name,
     model::{Model, digest_at, facts_at, trust_at},
@@ -429,8 +429,12 @@ impl Run<'_> {
             None => Within::Repository(repository),
             Some(scope) => Within::Scope { repository, scope },
         };
+        let expected = self.model.least_recent(&within, trust, after, limit);
         let outcome = self.index.least_recent(&within, trust, after, limit).await.unwrap();
-        assert_eq!(outcome, self.model.least_recent(&within, trust, after, limit), "{within:?} {trust:?}");
+        assert_eq!(outcome, expected, "{within:?} {trust:?}");
+        let page = LeastRecent { within, trust, after, limit };
+        let outcome = self.index.least_recent_details(&page).await.unwrap();
+        assert_eq!(outcome, self.model.with_details(expected), "{page:?}");
     }
 
     async fn compare_references(&self) {

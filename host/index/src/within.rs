@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Entry, EntryDetails, EntryId, EntryOrder, Facts, Index, IndexError, Slot};
+use crate::{Entry, EntryDetails, EntryId, EntryOrder, Facts, Index, IndexError, Slot, Trust};
 
 /// Of the entries with a long key, those are found that are among so many newest that begin alike.
 #[cfg(feature = "sql")]
@@ -22,6 +22,46 @@ pub enum Within {
     Repository(String),
     /// All of the tenant.
     Tenant,
+}
+
+/// A page in the order of last use. See [`Index::least_recent`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeastRecent {
+    /// Where the entries are.
+    pub within: Within,
+    /// How far their savers are trusted. `None`: all.
+    pub trust: Option<Trust>,
+    /// Last use and number of the entry after which the page starts. `None`: at the beginning.
+    pub after: Option<(u64, EntryId)>,
+    /// Most entries of the page.
+    pub limit: usize,
+}
+
+/// An entry with what is stored beside it.
+pub type Detailed = (Entry, EntryDetails);
+
+/// What is read of an entry for a page.
+pub(crate) trait Listed: Sized {
+    /// Whether the details are read, too.
+    const DETAILED: bool;
+
+    fn entry(&self) -> &Entry;
+}
+
+impl Listed for Entry {
+    const DETAILED: bool = false;
+
+    fn entry(&self) -> &Entry {
+        self
+    }
+}
+
+impl Listed for Detailed {
+    const DETAILED: bool = true;
+
+    fn entry(&self) -> &Entry {
+        &self.0
+    }
 }
 
 /// An entry that has a key, in any scope and version of its repository.
@@ -85,11 +125,34 @@ pub struct SavedPage {
 }
 
 /// Sorts entries in this order, or against it.
-pub(crate) fn sort(order: EntryOrder, descending: bool, entries: &mut [Entry]) {
-    entries.sort_by_key(|entry| order.place(entry));
+pub(crate) fn sort(order: EntryOrder, descending: bool, entries: &mut [impl Listed]) {
+    entries.sort_by_key(|one| order.place(one.entry()));
     if descending {
         entries.reverse();
     }
+}
+
+/// Makes a page of [`Index::least_recent_details`] from the lists of an index.
+pub(crate) async fn least_recent_details(
+    index: &(impl Index + ?Sized),
+    page: &LeastRecent,
+) -> Result<Vec<Detailed>, IndexError> {
+    let entries = index.least_recent(&page.within, page.trust, page.after, page.limit).await?;
+    let mut details = details_of(index, &entries).await?;
+    let detailed = |entry: Entry| {
+        let details = details.remove(&entry.id)?;
+        Some((entry, details))
+    };
+    Ok(entries.into_iter().filter_map(detailed).collect())
+}
+
+async fn details_of(
+    index: &(impl Index + ?Sized),
+    entries: &[Entry],
+) -> Result<BTreeMap<EntryId, EntryDetails>, IndexError> {
+    let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
+    let details = index.entry_details(&ids).await?;
+    Ok(details.into_iter().map(|details| (details.id, details)).collect())
 }
 
 /// Makes a page of [`Index::find_saved`] from the lists of an index.
@@ -101,10 +164,7 @@ pub(crate) async fn find_saved(
 ) -> Result<SavedPage, IndexError> {
     let entries = index.list_entries(after, limit).await?;
     let next = entries.last().map(|last| last.id);
-    let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
-    let details = index.entry_details(&ids).await?;
-    let mut details: BTreeMap<EntryId, EntryDetails> =
-        details.into_iter().map(|details| (details.id, details)).collect();
+    let mut details = details_of(index, &entries).await?;
     let mut page = SavedPage { next, ..SavedPage::default() };
     for entry in entries {
         let Some(details) = details.remove(&entry.id) else { continue };

@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use larder_common::causes::chain;
-use larder_index::{Area, Bound, Caps, Cause, Departure, Entry, EntryDetails, EntryId, IndexError, Trust};
+use larder_index::{Area, Bound, Caps, Cause, Departure, Detailed, Entry, EntryId, IndexError, Trust};
 use larder_metrics::removal_reason;
 use larder_storage::{ObjectName, StorageError};
 use tokio::time::sleep;
@@ -21,12 +21,12 @@ use tokio::time::sleep;
 use super::{
     Capacity, Saver,
     idle_uploads::IdleUploads,
-    order::Offered,
+    order::{Offered, place, read_page},
     requests::{Made, RoomRequest},
 };
 use crate::{
     engine::{Guest, GuestFailed, PolicyInForce},
-    retention::{Candidate, ContentState, RoomBound, RoomNeeded, Tier, with_details},
+    retention::{Candidate, ContentState, RoomBound, RoomNeeded, Tier},
     tenant::Tenant,
     trace::evicted,
 };
@@ -147,11 +147,11 @@ impl Evictor {
         for tier in tiers.iter().take(MAX_TIERS) {
             let mut after = None;
             for _ in 0..MAX_PAGES {
-                let page = self.tenant.index.least_recent(&tier.within, tier.trust, after, PAGE).await?;
+                let page = read_page(&self.tenant, tier, after).await?;
                 let Some(last) = page.last() else { break };
-                after = Some((last.last_used_ms, last.id));
+                after = Some(place(last));
                 let is_last = page.len() < PAGE;
-                let offered = self.candidates(page, self.tenant.clock.now_ms()).await?;
+                let offered = self.candidates(page, self.tenant.clock.now_ms());
                 let new = offered.iter().filter(|candidate| seen.insert(candidate.entry.id));
                 bytes = bytes.saturating_add(new.map(|candidate| candidate.entry.size_bytes).sum());
                 if bytes >= needed.bytes {
@@ -176,7 +176,7 @@ impl Evictor {
         let mut offered = Offered::of(&self.tenant, tier).await?;
         while let Some(page) = offered.next().await? {
             let now_ms = self.tenant.clock.now_ms();
-            let candidates: Arc<[Candidate]> = self.candidates(page, now_ms).await?.into();
+            let candidates: Arc<[Candidate]> = self.candidates(page, now_ms).into();
             let left = RoomNeeded { bytes: needed.bytes - *freed, ..needed.clone() };
             let chosen = guest.make_room(now_ms, &left, candidates.clone()).await?;
             *freed += self.delete(&candidates, &chosen, &left, now_ms).await?;
@@ -188,18 +188,17 @@ impl Evictor {
     }
 
     /// Returns those that may be offered: nobody reads them, or could with a URL that he has.
-    async fn candidates(&self, page: Vec<Entry>, now_ms: u64) -> Result<Vec<Candidate>, IndexError> {
-        let known = with_details(&*self.tenant.index, page).await?;
+    fn candidates(&self, page: Vec<Detailed>, now_ms: u64) -> Vec<Candidate> {
         let settings = &self.tenant.settings;
         let url_ms = settings.download_url_ms.max(settings.direct_url_ms.unwrap_or(0));
-        let offer = |(entry, details): (Entry, EntryDetails)| {
+        let offer = |(entry, details): Detailed| {
             let was_used = details.uses != Some(0);
             let is_in_use = self.tenant.usage.has_buffered_use(entry.id)
                 || (was_used && now_ms < entry.last_used_ms.saturating_add(url_ms));
             let content = ContentState::Unknown;
             (!is_in_use).then_some(Candidate { entry, details, content, newer: None, wish: None })
         };
-        Ok(known.into_iter().filter_map(offer).collect())
+        page.into_iter().filter_map(offer).collect()
     }
 
     /// Deletes of the chosen ones as many as are needed, in their order. Stops at one that is used

@@ -9,7 +9,7 @@
 
 use std::{sync::Arc, vec};
 
-use larder_index::{Entry, EntryId, IndexError};
+use larder_index::{Detailed, Entry, EntryId, IndexError, LeastRecent};
 use larder_rules::Failure;
 
 use super::evictor::{MAX_PAGES, PAGE};
@@ -56,17 +56,19 @@ impl<'a> Offered<'a> {
     ///
     /// # Errors
     /// When the index fails.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Entry>>, IndexError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Detailed>>, IndexError> {
         if self.pages == MAX_PAGES {
             return Ok(None);
         }
         self.pages += 1;
         let page = match &mut self.order {
-            Order::Ranked(entries) => entries.take(PAGE).collect(),
+            Order::Ranked(entries) => {
+                let page = entries.take(PAGE).collect();
+                with_details(&*self.tenant.index, page).await?
+            }
             Order::LastUse(after) => {
-                let Tier { within, trust } = self.tier;
-                let page = self.tenant.index.least_recent(within, *trust, *after, PAGE).await?;
-                *after = page.last().map(|last| (last.last_used_ms, last.id));
+                let page = read_page(self.tenant, self.tier, *after).await?;
+                *after = page.last().map(place);
                 if page.len() < PAGE {
                     self.pages = MAX_PAGES;
                 }
@@ -81,14 +83,13 @@ impl<'a> Offered<'a> {
     async fn ranked(&mut self) -> Result<Option<Vec<Entry>>, IndexError> {
         let mut scored: Vec<(f64, Entry)> = Vec::new();
         loop {
-            let mut asked = Vec::new();
+            let mut known = Vec::new();
             for _ in 0..ASKED_PAGES {
-                asked.extend(self.next().await?.unwrap_or_default());
+                known.extend(self.next().await?.unwrap_or_default());
             }
-            if asked.is_empty() {
+            if known.is_empty() {
                 break;
             }
-            let known = with_details(&*self.tenant.index, asked).await?;
             let now_ms = self.tenant.clock.now_ms();
             let shown: Vec<_> =
                 known.iter().map(|(entry, details)| seen_by_rules(entry, details, now_ms)).collect();
@@ -106,6 +107,21 @@ impl<'a> Offered<'a> {
         scored.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         Ok(Some(scored.into_iter().map(|(_, entry)| entry).collect()))
     }
+}
+
+/// Returns a page of a tier in the order of the last use, from behind this place on.
+pub(super) async fn read_page(
+    tenant: &Tenant,
+    Tier { within, trust }: &Tier,
+    after: Option<(u64, EntryId)>,
+) -> Result<Vec<Detailed>, IndexError> {
+    let page = LeastRecent { within: within.clone(), trust: *trust, after, limit: PAGE };
+    tenant.index.least_recent_details(&page).await
+}
+
+/// Where the next page begins.
+pub(super) fn place((last, _): &Detailed) -> (u64, EntryId) {
+    (last.last_used_ms, last.id)
 }
 
 fn log(failure: &Failure) {

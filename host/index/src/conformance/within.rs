@@ -1,15 +1,16 @@
 //! Promises about parts of a tenant's entries and uploads.
 
 use larder_common::facts::Facts;
+use larder_storage::Digest;
 
 use super::{Case, attachment};
 use crate::{
-    Durability, Entry, EntryId, EntryUses, MatchKind, NO_FACTS, Reservation, SavedBy, Slot, Trust, Upload,
-    UploadId, Within,
+    Durability, Entry, EntryDetails, EntryId, EntryUses, LeastRecent, MatchKind, NO_FACTS, Reservation,
+    SavedBy, Slot, Trust, Upload, UploadId, Within,
 };
 
 /// Makes an entry at this time, which is its last use.
-pub(super) async fn entry(case: &Case, slot: &Slot, facts: &Facts, trust: Trust, at_ms: u64) -> Entry {
+pub(crate) async fn entry(case: &Case, slot: &Slot, facts: &Facts, trust: Trust, at_ms: u64) -> Entry {
     let reserved = case.index.reserve(slot, "o", facts, trust, at_ms, 0).await.unwrap();
     let Reservation::Reserved(upload) = reserved else { panic!("the slot was taken: {reserved:?}") };
     let content = attachment(1);
@@ -70,6 +71,56 @@ pub(crate) async fn entries_are_listed_by_their_last_use(case: &Case) {
     assert_eq!(case.index.least_recent(&repository, None, None, 0).await.unwrap(), []);
     let after = Some((2_000, EntryId(u64::MAX)));
     assert_eq!(ids(&case.index.least_recent(&repository, None, after, 9).await.unwrap()), of(&[1]));
+}
+
+pub(crate) async fn entries_are_listed_with_their_details(case: &Case) {
+    let within = Within::Repository(case.repository.clone());
+    let facts = Facts::try_from(&[("run_id", "7"), ("actor", "octocat")][..]).unwrap();
+    let (mut made, mut expected) = (Vec::new(), Vec::new());
+    for (key, trust, at_ms) in [
+        ("1", Trust::Full, 3_000),
+        ("2", Trust::Low, 1_000),
+        ("3", Trust::Full, 2_000),
+        ("4", Trust::Low, 2_000),
+    ] {
+        made.push(entry(case, &case.key(key), &facts, trust, at_ms).await);
+    }
+    case.index.touch_entries(&[EntryUses { id: made[0].id, last_used_ms: 9_000, count: 7 }]).await.unwrap();
+    case.index.set_quarantined(&[made[1].id], Some(5)).await.unwrap();
+    let digest = Digest::Whole([7; 32]);
+    assert!(case.index.record_digest(made[2].id, &made[2].object, &digest).await.unwrap());
+    made[0].last_used_ms = 9_000;
+    let known = |id, uses, trust| EntryDetails {
+        id,
+        facts: Some(facts.clone()),
+        uses: Some(uses),
+        trust: Some(trust),
+        quarantined_ms: None,
+        digest: None,
+    };
+    for place in [1, 2, 3, 0] {
+        let uses = if place == 0 { 7 } else { 0 };
+        let trust = if place % 2 == 0 { Trust::Full } else { Trust::Low };
+        expected.push((made[place].clone(), known(made[place].id, uses, trust)));
+    }
+    expected[0].1.quarantined_ms = Some(5);
+    expected[1].1.digest = Some(digest);
+    let listed = async |within: &Within, trust, after, limit| {
+        let page = LeastRecent { within: within.clone(), trust, after, limit };
+        case.index.least_recent_details(&page).await.unwrap()
+    };
+    for within in [&within, &scope(case, &made[0].slot.scope)] {
+        assert_eq!(listed(within, None, None, 9).await, expected);
+        assert_eq!(listed(within, None, None, 0).await, []);
+        assert_eq!(listed(within, None, Some((1_000, made[1].id)), 2).await, expected[1..3]);
+        let low = [expected[0].clone(), expected[2].clone()];
+        assert_eq!(listed(within, Some(Trust::Low), None, 9).await, low);
+        assert_eq!(listed(within, Some(Trust::Full), Some((2_000, made[2].id)), 9).await, expected[3..]);
+    }
+    // Of the tenant, those of other cases are among them.
+    let mut of_tenant = listed(&Within::Tenant, None, Some((0, EntryId(0))), usize::MAX).await;
+    of_tenant.retain(|(entry, _)| entry.slot.repository == case.repository);
+    assert_eq!(of_tenant, expected);
 }
 
 pub(crate) async fn long_scopes_are_told_apart(case: &Case) {

@@ -19,8 +19,8 @@ use super::{
     within,
 };
 use crate::{
-    AccessKey, AccessRole, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, MAX_ACCESS_KEYS,
-    MatchKind, NOT_OF_DEFAULT, Within,
+    AccessKey, AccessRole, Catalogue, Entry, EntryId, EntryOrder, IndexError, KeyRule, LeastRecent,
+    MAX_ACCESS_KEYS, MatchKind, NOT_OF_DEFAULT, Within,
     catalogue::{Connections, HistoryBatch, HistoryQuery, HistorySum},
     digest_text,
     within::MAX_LONG_KEYS,
@@ -113,12 +113,13 @@ async fn count<D: Statements>(
     if !is_long {
         return count_by_heads::<D>(db, within).await;
     }
-    let (mut counted, mut after) = (0, None);
+    let mut counted = 0;
+    let mut asked = LeastRecent { within: within.clone(), trust: None, after: None, limit: PAGE };
     loop {
-        let page = within::least_recent::<D>(db, within, None, after, PAGE).await?;
+        let page: Vec<Entry> = within::least_recent::<D, _>(db, &asked).await?;
         counted += page.len() as u64;
         match page.last() {
-            Some(last) if page.len() == PAGE => after = Some((last.last_used_ms, last.id)),
+            Some(last) if page.len() == PAGE => asked.after = Some((last.last_used_ms, last.id)),
             _ => return Ok(counted),
         }
     }

@@ -25,10 +25,10 @@ use super::{
     within,
 };
 use crate::{
-    Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
-    EntryUses, Facts, Index, IndexError, Leaving, LeavingId, MatchKind, NOT_FOR_DEFAULT, NOT_OF_DEFAULT,
-    Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot, Trust, Upload, UploadId, Within,
-    fresh_upload_name, latest_names, ledger::Place, summed, unavailable,
+    Area, AttachOutcome, Attachment, Caps, Departed, Departure, Detailed, Durability, Entry, EntryDetails,
+    EntryId, EntryUses, Facts, Index, IndexError, LeastRecent, Leaving, LeavingId, MatchKind,
+    NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot,
+    Trust, Upload, UploadId, Within, fresh_upload_name, latest_names, ledger::Place, summed, unavailable,
 };
 
 /// Makes a call of a statement as the tenant.
@@ -269,9 +269,14 @@ where
         after: Option<(u64, EntryId)>,
         limit: usize,
     ) -> Result<Vec<Entry>, IndexError> {
-        let within = within.clone();
-        call!(self, "listing entries by last use", Always, |db| within::least_recent::<D>(
-            db, &within, trust, after, limit
+        let page = LeastRecent { within: within.clone(), trust, after, limit };
+        call!(self, "listing entries by last use", Always, |db| within::least_recent::<D, Entry>(db, &page))
+    }
+
+    async fn least_recent_details(&self, page: &LeastRecent) -> Result<Vec<Detailed>, IndexError> {
+        let page = page.clone();
+        call!(self, "listing details by last use", Always, |db| within::least_recent::<D, Detailed>(
+            db, &page
         ))
     }
 

@@ -121,10 +121,10 @@ pub(super) fn optional_object(row: &impl Columns, column: usize) -> sqlx::Result
     row.bytes(column)?.map(|_| object(row, column)).transpose()
 }
 
-/// Reads the digest of the object in a column from the next one.
-pub(super) fn digest(row: &impl Columns, column: usize) -> sqlx::Result<Option<Digest>> {
-    let Some(digest) = row.bytes(column + 1)? else { return Ok(None) };
-    Ok(digest_text::parse(&text(row, column)?, &utf8(digest)?))
+/// Reads the digest of the object in a column from another one.
+pub(super) fn digest(row: &impl Columns, object: usize, column: usize) -> sqlx::Result<Option<Digest>> {
+    let Some(digest) = row.bytes(column)? else { return Ok(None) };
+    Ok(digest_text::parse(&text(row, object)?, &utf8(digest)?))
 }
 
 /// Reads bytes.

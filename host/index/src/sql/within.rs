@@ -5,25 +5,46 @@
 
 use super::{
     digest::{HEAD_BYTES, HeadRange, head_range},
+    facts,
     fault::Fault,
     pool::Driver,
+    rows::{self, Columns},
     tenant::TenantConnection,
 };
 use crate::{
-    Entry, EntryId, KeyRule, MatchKind, Near, Slot, Trust, Upload, UploadId, Within, within::MAX_LONG_KEYS,
+    Detailed, Entry, EntryId, KeyRule, LeastRecent, MatchKind, Near, Slot, Trust, Upload, UploadId, Within,
+    within::{Listed, MAX_LONG_KEYS},
 };
+
+/// What is read of a row in the order of last use.
+pub(super) trait ListedRow: Listed + Send {
+    /// Reads it from the columns of [`rows::entry`], and from the details behind them.
+    fn read(row: &impl Columns) -> sqlx::Result<Self>;
+}
+
+impl ListedRow for Entry {
+    fn read(row: &impl Columns) -> sqlx::Result<Self> {
+        rows::entry(row)
+    }
+}
+
+impl ListedRow for Detailed {
+    fn read(row: &impl Columns) -> sqlx::Result<Self> {
+        Ok((rows::entry(row)?, facts::details_at(row, 5, 10)?))
+    }
+}
 
 /// The statements of a driver, on one connection, for one tenant. Repository, scope and key select by
 /// their heads.
 pub(super) trait WithinStatements: Driver {
     /// Returns up to `limit` entries in the order of last use: of this trust, or all.
-    async fn least_recent(
+    async fn least_recent<L: ListedRow>(
         db: &mut TenantConnection<'_, Self::Connection>,
         within: &Within,
         trust: Option<Trust>,
         after: (i64, i64),
         limit: usize,
-    ) -> Result<Vec<Entry>, Fault>;
+    ) -> Result<Vec<L>, Fault>;
 
     /// Returns up to `limit` entries with this key, the newest first, or with this prefix.
     async fn near(
@@ -122,23 +143,20 @@ impl Within {
 }
 
 /// See [`least_recent`](crate::Index::least_recent).
-pub(super) async fn least_recent<D: WithinStatements>(
+pub(super) async fn least_recent<D: WithinStatements, L: ListedRow>(
     db: &mut TenantConnection<'_, D::Connection>,
-    within: &Within,
-    trust: Option<Trust>,
-    after: Option<(u64, EntryId)>,
-    limit: usize,
-) -> Result<Vec<Entry>, Fault> {
-    let integer = super::rows::integer;
+    LeastRecent { within, trust, after, limit }: &LeastRecent,
+) -> Result<Vec<L>, Fault> {
+    let integer = rows::integer;
     let mut after = after.map_or((-1, -1), |(used_ms, id)| (integer(used_ms), integer(id.0)));
-    let mut found: Vec<Entry> = Vec::new();
-    while found.len() < limit {
+    let mut found: Vec<L> = Vec::new();
+    while found.len() < *limit {
         let asked = limit - found.len();
-        let page = D::least_recent(db, within, trust, after, asked).await?;
+        let page: Vec<L> = D::least_recent(db, within, *trust, after, asked).await?;
         let is_last = page.len() < asked;
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.last().map(L::entry) else { break };
         after = (integer(last.last_used_ms), integer(last.id.0));
-        found.extend(page.into_iter().filter(|entry| within.contains(&entry.slot)));
+        found.extend(page.into_iter().filter(|one| within.contains(&one.entry().slot)));
         if is_last {
             break;
         }

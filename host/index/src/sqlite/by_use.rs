@@ -3,22 +3,33 @@
 //! Each trust has a range of its own in the database indexes. Where both are asked for, their rows are
 //! read in turns, so a page reads no more rows than it has.
 
-use rusqlite::{CachedStatement, Rows};
+use rusqlite::{CachedStatement, Row, Rows};
 
 use super::{
+    facts::{self, detail_columns},
     rows::{self, entry_columns, integer},
     tenant::TenantConnection,
 };
-use crate::{Entry, EntryId, EntryOrder, Trust, Within};
+use crate::{Detailed, Entry, EntryId, EntryOrder, LeastRecent, Trust, Within, within::Listed};
+
+/// The columns that are read.
+macro_rules! read_columns {
+    (entry) => {
+        entry_columns!()
+    };
+    (details) => {
+        concat!(entry_columns!(), ", ", detail_columns!())
+    };
+}
 
 /// A page of one trust, in a part of an index. What counts as the trust of an entry is as
 /// [`Trust::of`]; it is the expression of the database indexes, and a statement uses an index only if
 /// it has exactly this text.
 macro_rules! page {
-    ($index:literal, $place:literal, $trust:literal, $part:literal, $order:literal) => {
+    ($read:tt, $index:literal, $place:literal, $trust:literal, $part:literal, $order:literal) => {
         concat!(
             "SELECT ",
-            entry_columns!(),
+            read_columns! $read,
             " FROM entries INDEXED BY ",
             $index,
             " WHERE tenant = ?1",
@@ -36,30 +47,43 @@ macro_rules! page {
 /// Two parts of an index, for each trust: the rest of those that were used at one time, and those
 /// behind. One comparison of both columns would not be searched by the index.
 macro_rules! parts {
-    ($index:literal, $place:literal, $rest:literal, $behind:literal, $order:literal) => {
+    ($read:tt, $index:literal, $place:literal, $rest:literal, $behind:literal, $order:literal) => {
         [
-            [page!($index, $place, "0", $rest, $order), page!($index, $place, "1", $rest, $order)],
-            [page!($index, $place, "0", $behind, $order), page!($index, $place, "1", $behind, $order)],
+            [
+                page!($read, $index, $place, "0", $rest, $order),
+                page!($read, $index, $place, "1", $rest, $order),
+            ],
+            [
+                page!($read, $index, $place, "0", $behind, $order),
+                page!($read, $index, $place, "1", $behind, $order),
+            ],
         ]
     };
 }
 
 macro_rules! forwards {
     ($index:literal, $place:literal) => {
-        parts!($index, $place, " AND used_ms = ?2 AND id > ?3", " AND used_ms > ?2", "used_ms, id")
+        [forwards!((entry), $index, $place), forwards!((details), $index, $place)]
+    };
+    ($read:tt, $index:literal, $place:literal) => {
+        parts!($read, $index, $place, " AND used_ms = ?2 AND id > ?3", " AND used_ms > ?2", "used_ms, id")
     };
 }
 
 type Texts = [[&'static str; 2]; 2];
 
-pub(super) const OF_TENANT: Texts = forwards!("entries_by_use", "");
+/// Texts of entries, and of entries with their details.
+type BothTexts = [Texts; 2];
 
-pub(super) const OF_REPOSITORY: Texts = forwards!("entries_by_use_in_repository", " AND repository = ?5");
+pub(super) const OF_TENANT: BothTexts = forwards!("entries_by_use", "");
 
-pub(super) const OF_SCOPE: Texts =
+pub(super) const OF_REPOSITORY: BothTexts = forwards!("entries_by_use_in_repository", " AND repository = ?5");
+
+pub(super) const OF_SCOPE: BothTexts =
     forwards!("entries_by_use_in_scope", " AND repository = ?5 AND scope = ?6");
 
 pub(super) const BACKWARDS: Texts = parts!(
+    (entry),
     "entries_by_use",
     "",
     " AND used_ms = ?2 AND id < ?3",
@@ -67,21 +91,37 @@ pub(super) const BACKWARDS: Texts = parts!(
     "used_ms DESC, id DESC"
 );
 
+/// What is read of a row.
+pub(super) trait ListedRow: Listed {
+    /// Reads it from the columns of [`rows::entry`], and from the details behind them.
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self>;
+}
+
+impl ListedRow for Entry {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        rows::entry(row)
+    }
+}
+
+impl ListedRow for Detailed {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok((rows::entry(row)?, facts::details_at(row, 5, 10)?))
+    }
+}
+
 /// See [`crate::Index::least_recent`].
-pub(super) fn least_recent(
+pub(super) fn least_recent<L: ListedRow>(
     conn: TenantConnection<'_>,
-    within: &Within,
-    trust: Option<Trust>,
-    after: Option<(u64, EntryId)>,
-    limit: usize,
-) -> rusqlite::Result<Vec<Entry>> {
+    LeastRecent { within, trust, after, limit }: &LeastRecent,
+) -> rusqlite::Result<Vec<L>> {
     let (texts, repository, scope) = match within {
         Within::Tenant => (&OF_TENANT, None, None),
         Within::Repository(repository) => (&OF_REPOSITORY, Some(repository), None),
         Within::Scope { repository, scope } => (&OF_SCOPE, Some(repository), Some(scope)),
     };
+    let texts = &texts[usize::from(L::DETAILED)];
     let place = [repository, scope].map(|text| text.map(String::as_bytes));
-    Reading { conn, texts, place, descending: false }.page(trust, after, limit)
+    Reading { conn, texts, place, descending: false }.page(*trust, *after, *limit)
 }
 
 /// All of the tenant, in either direction. See [`crate::Catalogue::scan_entries`].
@@ -91,7 +131,7 @@ pub(super) fn scan(
     after: Option<(u64, EntryId)>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Entry>> {
-    let texts = if descending { &BACKWARDS } else { &OF_TENANT };
+    let texts = if descending { &BACKWARDS } else { &OF_TENANT[0] };
     Reading { conn, texts, place: [None; 2], descending }.page(None, after, limit)
 }
 
@@ -104,12 +144,12 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn page(
+    fn page<L: ListedRow>(
         &self,
         trust: Option<Trust>,
         after: Option<(u64, EntryId)>,
         limit: usize,
-    ) -> rusqlite::Result<Vec<Entry>> {
+    ) -> rusqlite::Result<Vec<L>> {
         let _snapshot = self.conn.snapshot()?;
         let first = if self.descending { (i64::MAX, i64::MAX) } else { (-1, -1) };
         let start = after.map_or(first, |(used_ms, id)| (integer(used_ms), integer(id.0)));
@@ -150,34 +190,34 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads from both until so many are found.
-    fn merge(
+    fn merge<L: ListedRow>(
         &self,
         [mut one, mut other]: [Rows<'_>; 2],
         limit: usize,
-        found: &mut Vec<Entry>,
+        found: &mut Vec<L>,
     ) -> rusqlite::Result<()> {
-        let place = |entry: &Entry| EntryOrder::LastUsed.place(entry);
-        let mut heads = [next(&mut one)?, next(&mut other)?];
+        let place = |listed: &L| EntryOrder::LastUsed.place(listed.entry());
+        let mut heads = [next::<L>(&mut one)?, next(&mut other)?];
         while found.len() < limit {
             let is_one = match &heads {
                 [Some(one), Some(other)] => (place(one) < place(other)) != self.descending,
                 [one, _] => one.is_some(),
             };
-            let Some(entry) = heads[usize::from(!is_one)].take() else { break };
-            found.push(entry);
+            let Some(listed) = heads[usize::from(!is_one)].take() else { break };
+            found.push(listed);
             heads[usize::from(!is_one)] = next(if is_one { &mut one } else { &mut other })?;
         }
         Ok(())
     }
 }
 
-fn next(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Entry>> {
-    rows.next()?.map(rows::entry).transpose()
+fn next<L: ListedRow>(rows: &mut Rows<'_>) -> rusqlite::Result<Option<L>> {
+    rows.next()?.map(L::read).transpose()
 }
 
-fn read(mut rows: Rows<'_>, found: &mut Vec<Entry>) -> rusqlite::Result<()> {
-    while let Some(entry) = next(&mut rows)? {
-        found.push(entry);
+fn read<L: ListedRow>(mut rows: Rows<'_>, found: &mut Vec<L>) -> rusqlite::Result<()> {
+    while let Some(listed) = next(&mut rows)? {
+        found.push(listed);
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The statements about facts, and about names of repositories. No look-up of entries makes one.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{OptionalExtension as _, Row, params, types::Type};
 
 use super::{
@@ -11,7 +13,17 @@ use crate::{
     facts::{MAX_NAMESAKES, folded_name},
 };
 
-pub(super) const ENTRY_DETAILS: &str = "SELECT id, uses, facts, trust, quarantined_ms, object, digest FROM entries WHERE tenant = ?1 AND id = ?2";
+/// The columns of details, but the id and the object, as the list of a `SELECT`.
+macro_rules! detail_columns {
+    () => {
+        "uses, facts, trust, quarantined_ms, digest"
+    };
+}
+
+pub(super) use detail_columns;
+
+pub(super) const ENTRY_DETAILS: &str =
+    concat!("SELECT id, object, ", detail_columns!(), " FROM entries WHERE tenant = ?1 AND id = ?2");
 
 pub(super) const UPLOAD_FACTS: &str = "SELECT facts FROM uploads WHERE tenant = ?1 AND id = ?2";
 
@@ -32,7 +44,7 @@ pub(super) const FORGET_OLD_NAMES: &str = "DELETE FROM repositories \
        FROM repositories INDEXED BY repositories_by_age \
        WHERE tenant = ?1 ORDER BY named_ms DESC, repository DESC LIMIT 1 OFFSET ?2)";
 
-/// See [`crate::Index::entry_details`]. The ids are sorted.
+/// See [`crate::Index::entry_details`].
 pub(super) fn entry_details(
     conn: TenantConnection<'_>,
     ids: &[EntryId],
@@ -40,7 +52,7 @@ pub(super) fn entry_details(
     let _snapshot = conn.snapshot()?;
     let mut statement = conn.prepare(ENTRY_DETAILS)?;
     let mut found = Vec::new();
-    for id in ids {
+    for id in ids.iter().collect::<BTreeSet<_>>() {
         found.extend(statement.query_one(params![conn.tenant(), integer(id.0)], details).optional()?);
     }
     Ok(found)
@@ -54,13 +66,19 @@ pub(super) fn of_upload(conn: TenantConnection<'_>, id: UploadId) -> rusqlite::R
 }
 
 fn details(row: &Row<'_>) -> rusqlite::Result<EntryDetails> {
+    details_at(row, 1, 2)
+}
+
+/// Reads details from the first column, the id, that of the object, and those from `first` on, which are those
+/// of [`detail_columns`].
+pub(super) fn details_at(row: &Row<'_>, object: usize, first: usize) -> rusqlite::Result<EntryDetails> {
     Ok(EntryDetails {
         id: EntryId(rows::number(row, 0)?),
-        facts: facts(row, 2)?,
-        uses: rows::optional_number(row, 1)?,
-        trust: rows::trust(row, 3)?,
-        quarantined_ms: rows::optional_number(row, 4)?,
-        digest: rows::digest(row, 5)?,
+        uses: rows::optional_number(row, first)?,
+        facts: facts(row, first + 1)?,
+        trust: rows::trust(row, first + 2)?,
+        quarantined_ms: rows::optional_number(row, first + 3)?,
+        digest: rows::digest(row, object, first + 4)?,
     })
 }
 

@@ -32,11 +32,7 @@ mod tests;
 mod within;
 mod writer;
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use larder_common::TenantName;
@@ -49,10 +45,10 @@ use self::{
     schema::OpenError,
 };
 use super::{
-    Area, AttachOutcome, Attachment, Caps, Departed, Departure, Durability, Entry, EntryDetails, EntryId,
-    EntryUses, Facts, Index, IndexError, KeyRule, Leaving, LeavingId, MatchKind, NOT_FOR_DEFAULT,
-    NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot, Trust, Upload,
-    UploadId, Within, latest_names, summed, unavailable,
+    Area, AttachOutcome, Attachment, Caps, Departed, Departure, Detailed, Durability, Entry, EntryDetails,
+    EntryId, EntryUses, Facts, Index, IndexError, KeyRule, LeastRecent, Leaving, LeavingId, MatchKind,
+    NOT_FOR_DEFAULT, NOT_OF_DEFAULT, Near, Probe, REFUSED_FOR_MS, RepositoryName, Reservation, Room, Slot,
+    Trust, Upload, UploadId, Within, latest_names, summed, unavailable,
 };
 
 /// The index of a tenant in an SQLite database.
@@ -133,8 +129,7 @@ impl Index for SqliteIndex {
     }
 
     async fn entry_details(&self, ids: &[EntryId]) -> Result<Vec<EntryDetails>, IndexError> {
-        let ids: Vec<EntryId> = ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-        self.read("reading details of entries", |conn| facts::entry_details(conn, &ids))
+        self.read("reading details of entries", |conn| facts::entry_details(conn, ids))
     }
 
     async fn upload_facts(&self, id: UploadId) -> Result<Option<Facts>, IndexError> {
@@ -280,7 +275,12 @@ impl Index for SqliteIndex {
         after: Option<(u64, EntryId)>,
         limit: usize,
     ) -> Result<Vec<Entry>, IndexError> {
-        self.read("listing by last use", |conn| by_use::least_recent(conn, within, trust, after, limit))
+        let page = LeastRecent { within: within.clone(), trust, after, limit };
+        self.read("listing by last use", |conn| by_use::least_recent(conn, &page))
+    }
+
+    async fn least_recent_details(&self, page: &LeastRecent) -> Result<Vec<Detailed>, IndexError> {
+        self.read("listing details by last use", |conn| by_use::least_recent(conn, page))
     }
 
     async fn uploads_in_scope(

@@ -111,10 +111,10 @@ pub(super) fn optional_number(row: &Row<'_>, column: usize) -> rusqlite::Result<
     }
 }
 
-/// Reads the digest of the object in a column from the next one.
-pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Digest>> {
-    let Some(text) = row.get::<_, Option<String>>(column + 1)? else { return Ok(None) };
-    Ok(digest_text::parse(&row.get::<_, String>(column)?, &text))
+/// Reads the digest of the object in a column from another one.
+pub(super) fn digest(row: &Row<'_>, object: usize, column: usize) -> rusqlite::Result<Option<Digest>> {
+    let Some(text) = row.get::<_, Option<String>>(column)? else { return Ok(None) };
+    Ok(digest_text::parse(&row.get::<_, String>(object)?, &text))
 }
 
 /// Reads text that is stored as a BLOB.

@@ -9,14 +9,25 @@ use super::{
     texts::entry_columns,
 };
 use crate::{
-    Entry, EntryOrder, Trust, Within,
+    EntryOrder, Trust, Within,
     sql::{
+        facts::detail_columns,
         fault::Fault,
         rows::{self, Columns as _},
-        within::head,
+        within::{ListedRow, head},
     },
     within::sort,
 };
+
+/// The columns that are read.
+macro_rules! read_columns {
+    (entry) => {
+        entry_columns!()
+    };
+    (details) => {
+        concat!(entry_columns!(), ", ", detail_columns!())
+    };
+}
 
 /// Rows of one trust from a place on. Two ranges of an index: a comparison of lists would be none.
 macro_rules! of_trust {
@@ -41,10 +52,13 @@ macro_rules! of_trust {
 
 /// A page of low trust and one of full trust, up to a last use; and the last use of one row of low trust.
 macro_rules! by_use {
-    ($place:tt, [$compare:literal, $reach:literal, $order:literal]) => {
+    ($place:tt, $way:tt) => {
+        [by_use!((entry), $place, $way), by_use!((details), $place, $way)]
+    };
+    ($read:tt, $place:tt, [$compare:literal, $reach:literal, $order:literal]) => {
         ByUse {
             low: concat!(
-                of_trust!(entry_columns!(), "0", $place, $compare),
+                of_trust!(read_columns! $read, "0", $place, $compare),
                 " AND used_ms ",
                 $reach,
                 " ? ORDER BY ",
@@ -52,7 +66,7 @@ macro_rules! by_use {
                 " LIMIT ?"
             ),
             full: concat!(
-                of_trust!(entry_columns!(), "1", $place, $compare),
+                of_trust!(read_columns! $read, "1", $place, $compare),
                 " AND used_ms ",
                 $reach,
                 " ? ORDER BY ",
@@ -70,47 +84,53 @@ pub(super) struct ByUse {
     pub(super) reach: &'static str,
 }
 
-pub(super) const OF_TENANT: ByUse = by_use!(["entries_by_use", ""], [">", "<=", "used_ms, id"]);
+/// Texts of entries, and of entries with their details.
+type BothTexts = [ByUse; 2];
 
-pub(super) const OF_REPOSITORY: ByUse =
+pub(super) const OF_TENANT: BothTexts = by_use!(["entries_by_use", ""], [">", "<=", "used_ms, id"]);
+
+pub(super) const OF_REPOSITORY: BothTexts =
     by_use!(["entries_by_use_in_repository", " AND repository_head = ?"], [">", "<=", "used_ms, id"]);
 
-pub(super) const OF_SCOPE: ByUse = by_use!(
+pub(super) const OF_SCOPE: BothTexts = by_use!(
     ["entries_by_use_in_scope", " AND repository_head = ? AND scope_head = ?"],
     [">", "<=", "used_ms, id"]
 );
 
-pub(super) const BACKWARDS: ByUse = by_use!(["entries_by_use", ""], ["<", ">=", "used_ms DESC, id DESC"]);
+pub(super) const BACKWARDS: ByUse =
+    by_use!((entry), ["entries_by_use", ""], ["<", ">=", "used_ms DESC, id DESC"]);
 
 /// Returns a page after a place, which is a last use and a number.
-pub(super) async fn fetch(
+pub(super) async fn fetch<L: ListedRow>(
     db: &mut Db<'_>,
     (within, descending): (&Within, bool),
     trust: Option<Trust>,
     after: (i64, i64),
     limit: i64,
-) -> Result<Vec<Entry>, Fault> {
+) -> Result<Vec<L>, Fault> {
+    let detailed = usize::from(L::DETAILED);
     let texts = match within {
-        Within::Tenant if descending => BACKWARDS,
-        Within::Tenant => OF_TENANT,
-        Within::Repository(_) => OF_REPOSITORY,
-        Within::Scope { .. } => OF_SCOPE,
+        Within::Tenant if descending => &BACKWARDS,
+        Within::Tenant => &OF_TENANT[detailed],
+        Within::Repository(_) => &OF_REPOSITORY[detailed],
+        Within::Scope { .. } => &OF_SCOPE[detailed],
     };
     let page = Page { tenant: db.tenant(), within, descending, after, limit };
     let all = if descending { -1 } else { i64::MAX };
     match trust {
         Some(Trust::Low) => page.read(db, texts.low, all).await,
         Some(Trust::Full) => page.read(db, texts.full, all).await,
-        None => page.both(db, &texts, all).await,
+        None => page.both(db, texts, all).await,
     }
 }
 
-struct Page<'a> {
-    tenant: &'a [u8],
-    within: &'a Within,
-    descending: bool,
-    after: (i64, i64),
-    limit: i64,
+/// What is asked for.
+pub(super) struct Page<'a> {
+    pub(super) tenant: &'a [u8],
+    pub(super) within: &'a Within,
+    pub(super) descending: bool,
+    pub(super) after: (i64, i64),
+    pub(super) limit: i64,
 }
 
 impl<'a> Page<'a> {
@@ -126,34 +146,49 @@ impl<'a> Page<'a> {
         statement.bind(used_ms).bind(id).bind(used_ms)
     }
 
-    async fn read(&self, db: &mut Db<'_>, text: &'static str, reach: i64) -> Result<Vec<Entry>, Fault> {
+    async fn read<L: ListedRow>(
+        &self,
+        db: &mut Db<'_>,
+        text: &'static str,
+        reach: i64,
+    ) -> Result<Vec<L>, Fault> {
         let statement = self.query(text).bind(reach).bind(self.limit);
-        fetch_all(db.connection, statement, rows::entry).await
+        fetch_all(db.connection, statement, L::read).await
     }
 
     /// Where a page of low trust would end, no page ends later. How much of it is read is decided by
     /// what is found of full trust.
-    async fn both(&self, db: &mut Db<'_>, texts: &ByUse, all: i64) -> Result<Vec<Entry>, Fault> {
+    async fn both<L: ListedRow>(&self, db: &mut Db<'_>, texts: &ByUse, all: i64) -> Result<Vec<L>, Fault> {
         let statement = self.query(texts.reach).bind((self.limit - 1).max(0));
         let reach = fetch_optional(db.connection, statement, |row| row.integer(0)).await?.flatten();
         let Some(reach) = reach else { return self.up_to(db, texts, all).await };
+        self.within_reach(db, texts, reach, all).await
+    }
+
+    /// A page that is short is the last one. One up to `reach` may be so because rows were deleted, or used,
+    /// since that was asked.
+    pub(super) async fn within_reach<L: ListedRow>(
+        &self,
+        db: &mut Db<'_>,
+        texts: &ByUse,
+        reach: i64,
+        all: i64,
+    ) -> Result<Vec<L>, Fault> {
         let found = self.up_to(db, texts, reach).await?;
-        // A page that is short is the last one; but this one may be so because rows were deleted, or
-        // used, in between.
         if self.is_full(&found) { Ok(found) } else { self.up_to(db, texts, all).await }
     }
 
-    async fn up_to(&self, db: &mut Db<'_>, texts: &ByUse, reach: i64) -> Result<Vec<Entry>, Fault> {
-        let mut found = self.read(db, texts.full, reach).await?;
-        let last = found.last().map(|last| rows::integer(last.last_used_ms));
+    async fn up_to<L: ListedRow>(&self, db: &mut Db<'_>, texts: &ByUse, reach: i64) -> Result<Vec<L>, Fault> {
+        let mut found: Vec<L> = self.read(db, texts.full, reach).await?;
+        let last = found.last().map(|last| rows::integer(last.entry().last_used_ms));
         let reach = last.filter(|_| self.is_full(&found)).unwrap_or(reach);
-        found.extend(self.read(db, texts.low, reach).await?);
+        found.extend(self.read::<L>(db, texts.low, reach).await?);
         sort(EntryOrder::LastUsed, self.descending, &mut found);
         found.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
         Ok(found)
     }
 
-    fn is_full(&self, found: &[Entry]) -> bool {
+    fn is_full<L>(&self, found: &[L]) -> bool {
         rows::limit(found.len()) >= self.limit
     }
 }

@@ -6,7 +6,7 @@ use sqlx::{Connection as _, MySqlConnection, mysql::MySqlRow};
 use super::{
     MySql,
     statements::{Db, execute, fetch_all, fetch_optional, json},
-    sums::{change, changed},
+    sums::{LOCK_TENANTS, MAKE_SERVER, change, changed},
 };
 use crate::{
     Attachment, Caps, Leaving, Room, UploadId,
@@ -100,9 +100,6 @@ const MAKE_TENANT: &str = "INSERT INTO area_usage (level, tenant, repository, sc
 
 const LOCK_TENANT: &str =
     concat!("SELECT orphan_bytes, bytes, apart FROM area_usage WHERE ", of_tenant!(), " FOR UPDATE");
-
-/// The sums of tenants and of the server, in the order in which they are locked.
-const LOCK_TENANTS: &str = "SELECT level FROM area_usage WHERE level >= 2 ORDER BY level, tenant FOR UPDATE";
 
 const SET_ORPHANS: &str = concat!("UPDATE area_usage SET orphan_bytes = ? WHERE ", of_tenant!());
 
@@ -414,6 +411,7 @@ impl LedgerStatements for MySql {
     }
 
     async fn recount(connection: &mut MySqlConnection) -> Result<u64, Fault> {
+        execute(connection, sqlx::query(MAKE_SERVER)).await?;
         let mut transaction = connection.begin().await?;
         // From here on no transaction that changes sums can commit: each changes one of these last. Of
         // those before, the statements below see rows and sums; of those under way, neither.

@@ -46,6 +46,15 @@ const FORGET_EMPTY: &str = concat!(
     " WHERE area_usage.bytes <= 0 AND area_usage.level < 2"
 );
 
+/// What is not there cannot be locked: the first save in a new database makes the sum of the server. In no
+/// transaction, because others lock it last.
+pub(super) const MAKE_SERVER: &str = "INSERT INTO area_usage (level, tenant, repository, scope, bytes) \
+     VALUES (3, '', '', '', 0) ON DUPLICATE KEY UPDATE bytes = bytes";
+
+/// The sums of tenants and of the server, in the order in which they are locked.
+pub(super) const LOCK_TENANTS: &str =
+    "SELECT level FROM area_usage WHERE level >= 2 ORDER BY level, tenant FOR UPDATE";
+
 /// The list of [`CHANGE`].
 fn list<'a>(changes: impl Iterator<Item = &'a SumChange>) -> Result<String, Fault> {
     let change = |change: &SumChange| {

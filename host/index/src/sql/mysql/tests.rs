@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
+mod by_use;
 mod plan;
+mod recount;
 
 use std::sync::{Arc, OnceLock};
 

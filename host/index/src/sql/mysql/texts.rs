@@ -2,7 +2,7 @@
 //!
 //! Lists are passed as JSON, so that one statement fits lists of any length.
 
-use crate::max_clock_skew_ms;
+use crate::{max_clock_skew_ms, sql::facts::detail_columns};
 
 /// The columns that `rows::entry` reads, as the list of a `SELECT`.
 macro_rules! entry_columns {
@@ -95,8 +95,9 @@ pub(super) const TOUCH_ENTRIES: &str = "UPDATE \
      WHERE entries.tenant = ? AND entries.used_ms <> used.at";
 
 pub(super) const ENTRY_DETAILS: &str = concat!(
-    "SELECT entries.id, entries.uses, entries.facts, entries.trust, entries.quarantined_ms, \
-     entries.object, entries.digest FROM ",
+    "SELECT entries.id, object, ",
+    detail_columns!(),
+    " FROM ",
     uses!("BIGINT"),
     " STRAIGHT_JOIN entries ON entries.id = used.id WHERE entries.tenant = ?"
 );

@@ -6,12 +6,12 @@ use super::{
     texts::{entry_columns, upload_columns},
 };
 use crate::{
-    Entry, EntryId, Near, Trust, Upload, UploadId, Within,
+    EntryId, Near, Trust, Upload, UploadId, Within,
     sql::{
         digest::HeadRange,
         fault::Fault,
         rows::{self, integer, limit},
-        within::{KeyPlace, WithinStatements, head},
+        within::{KeyPlace, ListedRow, WithinStatements, head},
     },
 };
 
@@ -66,13 +66,13 @@ pub(super) const SET_QUARANTINED: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (i
      WHERE entries.tenant = ? AND (entries.quarantined_ms IS NULL) = (? IS NOT NULL)";
 
 impl WithinStatements for MySql {
-    async fn least_recent(
+    async fn least_recent<L: ListedRow>(
         db: &mut Db<'_>,
         within: &Within,
         trust: Option<Trust>,
         after: (i64, i64),
         most: usize,
-    ) -> Result<Vec<Entry>, Fault> {
+    ) -> Result<Vec<L>, Fault> {
         by_use::fetch(db, (within, false), trust, after, limit(most)).await
     }
 

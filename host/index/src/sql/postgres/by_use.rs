@@ -4,7 +4,13 @@
 //! merges the two ranges, and reads no more rows than a page has.
 
 use super::statements::{Db, PgQuery, entry_columns};
-use crate::{Trust, Within, sql::within::head};
+use crate::{
+    Trust, Within,
+    sql::{
+        facts::detail_columns,
+        within::{ListedRow, head},
+    },
+};
 
 /// What counts as the trust of an entry, as [`Trust::of`]. This is the expression of the database
 /// indexes.
@@ -14,19 +20,30 @@ macro_rules! trusted {
     };
 }
 
+/// The columns that are read.
+macro_rules! read_columns {
+    (entry) => {
+        entry_columns!()
+    };
+    (details) => {
+        concat!(entry_columns!(), ", ", detail_columns!())
+    };
+}
+
 /// A page of one trust in the order of one index, which no other has: `$columns` are its columns between
 /// the tenant and the trust, with their names, `$values` their values, and `$condition` is the condition
 /// on them. What follows in the index is read, and left out. The last order is the first one again,
 /// because the planner does not see that the shorter one is the same, and would sort.
 macro_rules! of_trust {
     (
+        $read:tt,
         $trust:literal,
         [$columns:literal, $named:literal, $names:literal, $values:literal, $condition:literal],
         [$compare:literal, $direction:literal]
     ) => {
         concat!(
             "SELECT ",
-            entry_columns!(),
+            read_columns! $read,
             " FROM (SELECT *, ",
             $named,
             trusted!(),
@@ -67,28 +84,44 @@ macro_rules! of_trust {
 
 /// Of low trust, of full trust, and of both.
 macro_rules! by_use {
-    ($place:tt, [$compare:literal, $direction:literal]) => {
+    ($read:tt, $place:tt, $way:tt) => {
         [
-            of_trust!("0", $place, [$compare, $direction]),
-            of_trust!("1", $place, [$compare, $direction]),
-            concat!(
-                "SELECT * FROM ((",
-                of_trust!("0", $place, [$compare, $direction]),
-                ") UNION ALL (",
-                of_trust!("1", $place, [$compare, $direction]),
-                ")) AS merged ORDER BY used_ms",
-                $direction,
-                ", id",
-                $direction,
-                " LIMIT $4"
-            ),
+            of_trust!($read, "0", $place, $way),
+            of_trust!($read, "1", $place, $way),
+            merged!($read, $place, $way),
         ]
     };
 }
 
-pub(super) const OF_TENANT: [&str; 3] = by_use!(["", "", "", "", ""], [">", ""]);
+/// Of both trusts.
+macro_rules! merged {
+    ($read:tt, $place:tt, [$compare:literal, $direction:literal]) => {
+        concat!(
+            "SELECT * FROM ((",
+            of_trust!($read, "0", $place, [$compare, $direction]),
+            ") UNION ALL (",
+            of_trust!($read, "1", $place, [$compare, $direction]),
+            ")) AS merged ORDER BY used_ms",
+            $direction,
+            ", id",
+            $direction,
+            " LIMIT $4"
+        )
+    };
+}
 
-pub(super) const OF_REPOSITORY: [&str; 3] = by_use!(
+/// Texts of entries, and of entries with their details.
+type Texts = [[&'static str; 3]; 2];
+
+macro_rules! texts {
+    ($place:tt, $way:tt) => {
+        [by_use!((entry), $place, $way), by_use!((details), $place, $way)]
+    };
+}
+
+pub(super) const OF_TENANT: Texts = texts!(["", "", "", "", ""], [">", ""]);
+
+pub(super) const OF_REPOSITORY: Texts = texts!(
     [
         "substring(repository FROM 1 FOR 255), ",
         "substring(repository FROM 1 FOR 255) AS repository_head, ",
@@ -99,7 +132,7 @@ pub(super) const OF_REPOSITORY: [&str; 3] = by_use!(
     [">", ""]
 );
 
-pub(super) const OF_SCOPE: [&str; 3] = by_use!(
+pub(super) const OF_SCOPE: Texts = texts!(
     [
         "substring(repository FROM 1 FOR 255), substring(scope FROM 1 FOR 255), ",
         "substring(repository FROM 1 FOR 255) AS repository_head, substring(scope FROM 1 FOR 255) AS scope_head, ",
@@ -110,10 +143,10 @@ pub(super) const OF_SCOPE: [&str; 3] = by_use!(
     [">", ""]
 );
 
-pub(super) const BACKWARDS: [&str; 3] = by_use!(["", "", "", "", ""], ["<", " DESC"]);
+pub(super) const BACKWARDS: [&str; 3] = by_use!((entry), ["", "", "", "", ""], ["<", " DESC"]);
 
 /// A page after a place, which is a last use and a number.
-pub(super) fn query<'a>(
+pub(super) fn query<'a, L: ListedRow>(
     db: &Db<'a>,
     (within, descending): (&'a Within, bool),
     trust: Option<Trust>,
@@ -122,9 +155,9 @@ pub(super) fn query<'a>(
 ) -> PgQuery<'a> {
     let texts = match within {
         Within::Tenant if descending => BACKWARDS,
-        Within::Tenant => OF_TENANT,
-        Within::Repository(_) => OF_REPOSITORY,
-        Within::Scope { .. } => OF_SCOPE,
+        Within::Tenant => OF_TENANT[usize::from(L::DETAILED)],
+        Within::Repository(_) => OF_REPOSITORY[usize::from(L::DETAILED)],
+        Within::Scope { .. } => OF_SCOPE[usize::from(L::DETAILED)],
     };
     let text = match trust {
         Some(Trust::Low) => texts[0],

@@ -95,7 +95,7 @@ impl CatalogueStatements for Postgres {
             }
             EntryOrder::Size => db.query(BY_SIZE[usize::from(descending)]).bind(value).bind(id).bind(limit),
             EntryOrder::LastUsed => {
-                by_use::query(db, (&Within::Tenant, descending), None, (value, id), limit)
+                by_use::query::<Entry>(db, (&Within::Tenant, descending), None, (value, id), limit)
             }
         };
         fetch_all(db.connection, statement, rows::entry).await

@@ -8,13 +8,17 @@ use crate::{
     EntryDetails, EntryId, EntryUses, Facts, RepositoryName, UploadId,
     facts::{MAX_NAMESAKES, folded_name},
     sql::{
-        facts::{self, FactStatements},
+        facts::{self, FactStatements, detail_columns},
         fault::Fault,
         rows::{self, integer, limit},
     },
 };
 
-pub(super) const ENTRY_DETAILS: &str = "SELECT id, uses, facts, trust, quarantined_ms, object, digest FROM entries WHERE tenant || '' = $1 AND id = ANY ($2::bigint[])";
+pub(super) const ENTRY_DETAILS: &str = concat!(
+    "SELECT id, object, ",
+    detail_columns!(),
+    " FROM entries WHERE tenant || '' = $1 AND id = ANY ($2::bigint[])"
+);
 
 pub(super) const UPLOAD_FACTS: &str = "SELECT facts FROM uploads WHERE tenant || '' = $1 AND id = $2";
 

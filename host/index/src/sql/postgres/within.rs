@@ -5,12 +5,12 @@ use super::{
     statements::{Db, PgQuery, entry_columns, execute, fetch_all, sorted, upload_columns},
 };
 use crate::{
-    Entry, EntryId, Near, Trust, Upload, UploadId, Within,
+    EntryId, Near, Trust, Upload, UploadId, Within,
     sql::{
         digest::HeadRange,
         fault::Fault,
         rows::{self, integer, limit},
-        within::{KeyPlace, WithinStatements, head},
+        within::{KeyPlace, ListedRow, WithinStatements, head},
     },
 };
 
@@ -111,15 +111,15 @@ pub(super) const SET_QUARANTINED: &str = "UPDATE entries \
      WHERE tenant || '' = $1 AND id = ANY ($2::bigint[]) AND (quarantined_ms IS NULL) = ($3::bigint IS NOT NULL)";
 
 impl WithinStatements for Postgres {
-    async fn least_recent(
+    async fn least_recent<L: ListedRow>(
         db: &mut Db<'_>,
         within: &Within,
         trust: Option<Trust>,
         after: (i64, i64),
         most: usize,
-    ) -> Result<Vec<Entry>, Fault> {
-        let statement = by_use::query(db, (within, false), trust, after, limit(most));
-        fetch_all(db.connection, statement, rows::entry).await
+    ) -> Result<Vec<L>, Fault> {
+        let statement = by_use::query::<L>(db, (within, false), trust, after, limit(most));
+        fetch_all(db.connection, statement, L::read).await
     }
 
     async fn near(db: &mut Db<'_>, place: &KeyPlace, most: usize) -> Result<Vec<Near>, Fault> {

@@ -12,7 +12,8 @@ use super::Database;
 use crate::{
     Area, Caps, Cause, Departure, Durability, Index, KeyRule, Remains, Reservation, Room, Slot, Trust,
     conformance::{attachment, block_on},
-    server_sums, sums_model,
+    model::sums as sums_model,
+    server_sums,
 };
 
 pub(in crate::sql) fn the_server_counts_all_tenants(database: &Database) {

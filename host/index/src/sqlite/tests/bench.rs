@@ -5,8 +5,7 @@ use std::{fs, sync::Arc};
 use super::super::SqliteIndex;
 use crate::{
     Index, KeyRule,
-    bench::{REPOSITORY, SIZES, compare, lists, record_uses},
-    bench_sums,
+    bench::{REPOSITORY, SIZES, compare, lists, record_uses, sums},
 };
 
 /// CPU time of this thread, which runs the reads.
@@ -37,10 +36,10 @@ fn bench() {
         rusqlite::Connection::open(&path).unwrap().execute_batch(&fill).unwrap();
         Arc::new(index) as Arc<dyn Index>
     });
-    bench_sums::compare("SQLite", [&indexes[0], &indexes[1]], bench_sums::process_cpu);
+    sums::compare("SQLite", [&indexes[0], &indexes[1]], sums::process_cpu);
     let indexes = [&indexes[0], &indexes[1]];
     let mut worst = compare("SQLite", indexes, cpu);
-    worst.extend(lists::compare("SQLite", indexes, bench_sums::process_cpu));
-    record_uses("SQLite", indexes, bench_sums::process_cpu);
+    worst.extend(lists::compare("SQLite", indexes, sums::process_cpu));
+    record_uses("SQLite", indexes, sums::process_cpu);
     assert!(worst.is_empty(), "SQLite: {worst:?}");
 }

@@ -20,7 +20,8 @@ use crate::{
     Area, Caps, Cause, Departure, Durability, EntryId, Index, KeyRule, Remains, Reservation, Room, Slot,
     Trust, UploadId,
     conformance::{attachment, block_on},
-    server_sums, sums_model,
+    model::sums as sums_model,
+    server_sums,
 };
 
 #[test]

@@ -3,10 +3,7 @@
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::{digest, new_database, run};
-use crate::{
-    bench::{REPOSITORY, SIZES, compare, lists, record_uses},
-    bench_sums,
-};
+use crate::bench::{REPOSITORY, SIZES, compare, lists, record_uses, sums};
 
 /// The processes of the server's connections, which run on this machine.
 fn connections(url: &str) -> Vec<String> {
@@ -46,9 +43,9 @@ fn bench() {
         (index, database)
     });
     let indexes = [&databases[0].0, &databases[1].0];
-    let clock = bench_sums::CpuClock::default();
+    let clock = sums::CpuClock::default();
     let cpu = || clock.of(&connections(&probe.url));
-    bench_sums::compare("PostgreSQL", indexes, cpu);
+    sums::compare("PostgreSQL", indexes, cpu);
     let mut worst = compare("PostgreSQL", indexes, cpu);
     worst.extend(lists::compare("PostgreSQL", indexes, cpu));
     record_uses("PostgreSQL", indexes, cpu);

@@ -14,9 +14,9 @@ use std::{
     time::Instant,
 };
 
-use super::{
+use super::REPOSITORY;
+use crate::{
     Caps, Cause, Departure, Durability, Entry, Index, Reservation, Room, Slot, Trust, Upload,
-    bench::REPOSITORY,
     conformance::{attachment, block_on},
 };
 
@@ -39,15 +39,19 @@ impl CpuClock {
     /// Returns the CPU time of processes in seconds: nanoseconds are counted, where their `stat` has
     /// hundredths of a second.
     pub(crate) fn of(&self, pids: &[String]) -> f64 {
+        let tasks =
+            pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
+        self.of_threads(tasks.flatten().map(|thread| thread.path()))
+    }
+
+    /// The same for some threads: folders in `/proc`.
+    pub(crate) fn of_threads(&self, threads: impl Iterator<Item = PathBuf>) -> f64 {
         let mut seen = self.0.borrow_mut();
-        for pid in pids {
-            let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-            for file in threads.map(|thread| thread.path().join("schedstat")) {
-                // A thread may end meanwhile.
-                let text = fs::read_to_string(&file).unwrap_or_default();
-                if let Some(ns) = text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()) {
-                    seen.insert(file, ns / 1e9);
-                }
+        for file in threads.map(|thread| thread.join("schedstat")) {
+            // A thread may end meanwhile.
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            if let Some(ns) = text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()) {
+                seen.insert(file, ns / 1e9);
             }
         }
         seen.values().sum()

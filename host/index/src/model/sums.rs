@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use larder_storage::{ObjectName, UploadName};
 use proptest::prelude::*;
 
-use super::{
+use crate::{
     Area, Attachment, Bound, Caps, Cause, Departure, Durability, Entry, Index, Remains, Reservation, Room,
     Slot, Trust, Upload,
     conformance::{attachment, unique},
