@@ -270,14 +270,12 @@ where
         limit: usize,
     ) -> Result<Vec<Entry>, IndexError> {
         let page = LeastRecent { within: within.clone(), trust, after, limit };
-        call!(self, "listing entries by last use", Always, |db| within::least_recent::<D, Entry>(db, &page))
+        call!(self, "listing entries by last use", Always, |db| within::least_recent::<D, _>(db, &page))
     }
 
     async fn least_recent_details(&self, page: &LeastRecent) -> Result<Vec<Detailed>, IndexError> {
         let page = page.clone();
-        call!(self, "listing details by last use", Always, |db| within::least_recent::<D, Detailed>(
-            db, &page
-        ))
+        call!(self, "listing details by last use", Always, |db| within::least_recent::<D, _>(db, &page))
     }
 
     async fn uploads_in_scope(
