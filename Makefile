@@ -30,7 +30,11 @@ build: toolchain ## Build the server with all storages and databases
 dist: toolchain ## Build the server as it should run for long: smaller, and less CPU per request; takes some minutes more
 	LARDER_REVISION="$$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)" cargo build --profile dist --locked -p larder
 
-test: lint unit e2e ## Run all checks and tests
+# What the Rust tests leave of two cores, waiting, is as much as the lints take. So they run beside them.
+test: everything unit-needs ## Run all checks and tests
+	cargo fmt --all --check
+	tests/scripts/with-services.sh $(SERVICES) -- tests/scripts/beside.sh "$(MAKE) lint" -- $(UNIT)
+	$(MAKE) e2e
 
 lint: toolchain ## Check formatting, lints and documentation
 	cargo fmt --all --check
@@ -52,9 +56,13 @@ advisories: toolchain ## Check the dependencies against the list of known vulner
 everything: toolchain
 	cargo build $(CARGO_FLAGS) --workspace --all-targets
 
-unit: everything ## Run the Rust tests, beside real servers
+unit: everything unit-needs ## Run the Rust tests, beside real servers
+	tests/scripts/with-services.sh $(SERVICES) -- $(UNIT)
+
+UNIT = cargo test $(CARGO_FLAGS) --workspace
+.PHONY: unit-needs
+unit-needs: toolchain
 	@tests/scripts/need.sh python3 python3-venv curl strace ccache prometheus promtool
-	tests/scripts/with-services.sh $(SERVICES) -- cargo test $(CARGO_FLAGS) --workspace
 
 e2e: everything ## Run the suite of real clients against the built server
 	@tests/scripts/need.sh node npm zstd openssl python3 nginx curl chromium
