@@ -14,16 +14,29 @@ use crate::manage::{
 #[command(version, about, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) call: Call,
+}
+
+/// All that the program is called with.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Call {
+    #[command(flatten)]
+    ByOperator(Command),
+    /// Compile the component on standard input into a directory: what the server starts for it.
+    #[command(hide = true)]
+    Compile(CompileArgs),
+}
+
+/// The commands that completions list. They would list one that is hidden.
+pub(crate) fn listed() -> clap::Command {
+    let program = clap::Command::new("larder").version(env!("CARGO_PKG_VERSION"));
+    Command::augment_subcommands(program)
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the server.
     Serve(ServeArgs),
-    /// Compile the component on standard input into a directory: what the server starts for it.
-    #[command(hide = true)]
-    Compile(CompileArgs),
     /// Inspect the configuration.
     Config {
         #[command(subcommand)]

@@ -31,13 +31,15 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use cli::{Cli, Command, CompileArgs, ConfigCommand, ServeArgs, TenantCommand};
+use cli::{Call, Cli, Command, CompileArgs, ConfigCommand, ServeArgs, TenantCommand};
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
-    if let Command::Compile(CompileArgs { kind, memory_bytes, dir }) = &command {
-        return ExitCode::from(compiler::run(*kind, *memory_bytes, dir));
-    }
+    let command = match Cli::parse().call {
+        Call::ByOperator(command) => command,
+        Call::Compile(CompileArgs { kind, memory_bytes, dir }) => {
+            return ExitCode::from(compiler::run(kind, memory_bytes, &dir));
+        }
+    };
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -50,7 +52,6 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve(args),
-        Command::Compile(_) => Ok(()),
         Command::Config { command: ConfigCommand::Check(file) } => {
             let config = Config::from_process(file.path.as_deref())?;
             say(&config.effective_toml())?;

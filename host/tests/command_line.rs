@@ -210,8 +210,12 @@ async fn the_commands_tell_the_same_beside_a_server_and_over_http() {
 fn completions_and_the_version_need_no_server() {
     let none = Caller { data: "/nowhere".to_owned(), server: None };
     for shell in ["bash", "zsh", "fish"] {
-        assert!(none.text(&["completions", shell]).contains("larder"), "{shell}");
+        let script = none.text(&["completions", shell]);
+        assert!(script.contains("completions"), "{shell}");
+        // What the server starts is no command of an operator's.
+        assert!(!script.contains("compile"), "{shell}");
     }
+    assert!(!none.text(&["--help"]).contains("compile"));
     assert_eq!(none.json(&["version", "--json"])["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(none.text(&["version"]), format!("larder {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -124,6 +124,10 @@ fn a_case_that_fails_is_named_with_what_was_expected_and_what_came() {
     let results: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(results[1]["fault"], serde_json::json!({ "expected": "deny", "got": "default" }));
     // A misspelt field is no case that passes.
+    // The scores of `rank` are not what is compared.
+    fs::write(dir.join("cases.toml"), "[[case]]\nname = \"r\"\nask = \"rank\"\nexpect = [1, 2]\n").unwrap();
+    let (_, error) = bad(dir, &["rules", "test", "rules.js", "cases.toml"]);
+    assert!(error.contains("for `rank` the keys in the order in which they go"), "{error}");
     fs::write(dir.join("cases.toml"), cases.replace("scopes =", "scoeps =")).unwrap();
     let (_, error) = bad(dir, &["rules", "test", "rules.js", "cases.toml"]);
     assert!(error.contains("unknown field `scoeps`"), "{error}");

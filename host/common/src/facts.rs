@@ -100,27 +100,39 @@ impl Facts {
     pub fn insert(&mut self, name: &str, value: &str) -> Result<(), InvalidFact> {
         let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         let is_name = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_of_name);
-        if !is_name || self.get(name).is_some() {
+        // Of those that are alike.
+        let (mut count, mut bytes) = (0, name.len() + value.len());
+        // Where it goes.
+        let mut before = 0;
+        let mut is_known = false;
+        for (other, known) in self.iter() {
+            is_known |= other == name;
+            if other < name {
+                before += other.len() + known.len() + 2;
+            }
+            if is_of_rules(other) == is_of_rules(name) {
+                count += 1;
+                bytes += other.len() + known.len();
+            }
+        }
+        if !is_name || is_known {
             return Err(InvalidFact::Name);
         }
         if !(1..=MAX_VALUE_BYTES).contains(&value.len()) || value.chars().any(char::is_control) {
             return Err(InvalidFact::Value);
         }
-        let alike = self.iter().filter(|(other, _)| is_of_rules(other) == is_of_rules(name));
-        let (count, bytes) =
-            alike.fold((0, 0), |(count, bytes), (name, value)| (count + 1, bytes + name.len() + value.len()));
         if count == MAX_FACTS {
             return Err(InvalidFact::TooMany);
         }
-        if bytes + name.len() + value.len() > MAX_TOTAL_BYTES {
+        if bytes > MAX_TOTAL_BYTES {
             return Err(InvalidFact::TooLong);
         }
-        let before: usize = self
-            .iter()
-            .take_while(|(other, _)| *other < name)
-            .map(|(other, value)| other.len() + value.len() + 2)
-            .sum();
-        self.0.insert_str(before, &format!("{name}={value}\n"));
+        // Most come in the order of their names.
+        let behind = self.0.split_off(before);
+        self.0.reserve(name.len() + value.len() + 2 + behind.len());
+        for part in [name, "=", value, "\n", &behind] {
+            self.0.push_str(part);
+        }
         Ok(())
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Replay {
 }
 
 /// Replays a trace. `config` says how long entries stay, and how long a URL is good; its limits of capacity
-/// do not count. The index is a temporary database: 4 MiB of it are in memory, the rest in a file in the
+/// do not count. The index is a temporary database: 64 MiB of it are in memory, the rest in a file in the
 /// system's folder for temporary files.
 ///
 /// # Errors

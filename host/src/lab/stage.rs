@@ -24,9 +24,8 @@ use crate::{
     trace::Tracer,
 };
 
-/// Memory for pages of the index, in KiB. What is more goes to a temporary file. Not more: SQLite goes through all
-/// changed pages in it at each commit (with 128 MiB a change took 0.2 to 0.8 ms of CPU, with 4 MiB 25 µs).
-const CACHE_KIB: u32 = 4 * 1024;
+/// Memory for pages of the index, in KiB. What is more goes to a temporary file.
+const CACHE_KIB: u32 = 64 * 1024;
 /// How often last uses are written, as in the server.
 const FLUSH_MS: u64 = 10_000;
 /// How often it is looked whether room should be made ahead of need, as in the server.

@@ -10,7 +10,6 @@ pub(crate) mod text;
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use clap::CommandFactory as _;
 use http::Method;
 use larder::TenantName;
 use serde_json::{Value, json};
@@ -300,7 +299,7 @@ pub(crate) async fn key(args: KeyArgs) -> anyhow::Result<String> {
 /// `larder completions`.
 pub(crate) fn completions(args: &CompletionsArgs) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut crate::cli::Cli::command(), "larder", &mut script);
+    clap_complete::generate(args.shell, &mut crate::cli::listed(), "larder", &mut script);
     script
 }
 

@@ -76,7 +76,10 @@ enum Question {
 
 /// A word, or one for each scope or entry.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "`expect` is a word, or a list of them: scopes, or one for each entry; for `rank` the keys in the order in which they go"
+)]
 enum Expected {
     One(String),
     Each(Vec<String>),

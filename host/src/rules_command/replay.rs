@@ -1,6 +1,10 @@
 //! `larder rules replay`: what other rules or another size would have done.
 
-use std::{fmt::Write, thread};
+use std::{
+    fmt::Write,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+};
 
 use anyhow::{Context, anyhow, bail};
 use larder::{
@@ -50,7 +54,7 @@ pub(super) fn run(config: &Config, args: &ReplayArgs) -> anyhow::Result<String> 
     }
 }
 
-/// Replays for all, a few at a time: as many as there are cores.
+/// Replays for all, as many at a time as there are cores: who has ended one begins the next.
 fn all(
     config: &Config,
     trace: &Trace,
@@ -58,19 +62,25 @@ fn all(
     options: &Options,
 ) -> anyhow::Result<Vec<Outcome>> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut outcomes = Vec::new();
-    for some in contenders.chunks(cores) {
-        let played = thread::scope(|scope| {
-            let begin = |contender| scope.spawn(move || one(config, trace, contender, options));
-            let threads: Vec<_> = some.iter().map(begin).collect();
-            let end = |thread: thread::ScopedJoinHandle<'_, anyhow::Result<Outcome>>| {
-                thread.join().unwrap_or_else(|_| Err(anyhow!("a replay panicked")))
-            };
-            threads.into_iter().map(end).collect::<anyhow::Result<Vec<_>>>()
-        });
-        outcomes.extend(played?);
-    }
-    Ok(outcomes)
+    let next = AtomicUsize::new(0);
+    let play_some = || {
+        let mut played = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Relaxed);
+            let Some(contender) = contenders.get(number) else { return played };
+            played.push((number, one(config, trace, contender, options)));
+        }
+    };
+    let mut played = Vec::new();
+    thread::scope(|scope| {
+        let threads: Vec<_> = contenders.iter().take(cores).map(|_| scope.spawn(play_some)).collect();
+        for thread in threads {
+            played.extend(thread.join().map_err(|_| anyhow!("a replay panicked"))?);
+        }
+        anyhow::Ok(())
+    })?;
+    played.sort_unstable_by_key(|(number, _)| *number);
+    played.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 fn one(config: &Config, trace: &Trace, contender: &Contender, options: &Options) -> anyhow::Result<Outcome> {

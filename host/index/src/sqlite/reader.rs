@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
-use super::{schema, scratch::OnlyConnection};
+use super::{
+    schema,
+    scratch::{self, OnlyConnection},
+};
 
 /// How reads get a connection.
 pub(super) enum Readers {
@@ -31,7 +34,7 @@ impl Readers {
     ) -> rusqlite::Result<T> {
         let (path, idle) = match self {
             Self::Pool { path, idle } => (path, idle),
-            Self::Only(conn) => return query(&conn.lock()),
+            Self::Only(conn) => return scratch::read(conn, query),
         };
         let taken = idle.lock().pop();
         let conn = match taken {
@@ -52,13 +55,17 @@ impl Readers {
     }
 }
 
-/// A read transaction: until it is dropped, all reads of the connection see one snapshot.
-pub(super) struct ReadTransaction<'a>(&'a Connection);
+/// A read transaction: until it is dropped, all reads of the connection see one snapshot. Within a transaction
+/// they do anyway, and then this is nothing.
+pub(super) struct ReadTransaction<'a>(Option<&'a Connection>);
 
 impl<'a> ReadTransaction<'a> {
     pub(super) fn begin(conn: &'a Connection) -> rusqlite::Result<Self> {
+        if !conn.is_autocommit() {
+            return Ok(Self(None));
+        }
         conn.prepare_cached("BEGIN")?.execute([])?;
-        Ok(Self(conn))
+        Ok(Self(Some(conn)))
     }
 }
 
@@ -66,6 +73,7 @@ impl Drop for ReadTransaction<'_> {
     fn drop(&mut self) {
         // A read has nothing to commit. If this fails, the next `BEGIN` fails too and drops the
         // connection.
-        let _ = self.0.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        let Some(conn) = self.0 else { return };
+        let _ = conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
     }
 }

@@ -138,14 +138,15 @@ fn prepare(conn: &mut Connection, rule: KeyRule) -> Result<(), OpenError> {
 }
 
 /// Opens a database that is temporary: it has no name, its pages are in memory as far as the cache of
-/// `cache_kib` goes, in a file without a name beyond, and gone when it is closed. A change that fails is
-/// rolled back all the same.
+/// `cache_kib` goes, in a file without a name beyond, and gone when it is closed. Returns it within a transaction
+/// that cannot be undone: there is no journal.
 pub(super) fn open_scratch(rule: KeyRule, cache_kib: u32) -> Result<Connection, OpenError> {
     let mut conn = Connection::open("")?;
-    conn.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))?;
+    conn.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", "OFF")?;
     make_tables(&mut conn, rule)?;
     conn.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    conn.execute_batch("BEGIN IMMEDIATE")?;
     Ok(conn)
 }
 

@@ -66,7 +66,7 @@ impl Writer {
             Kind::Thread { queue, .. } => queue.as_ref().ok_or_else(stopped)?,
             Kind::AtOnce(conn) => {
                 let failed = |error| GroupFailure::Sqlite(Arc::new(error)).into_index_error(context);
-                return scratch::change(&conn.lock(), change).map_err(failed);
+                return scratch::change(conn, change).map_err(failed);
             }
         };
         let (reply, outcome) = oneshot::channel();

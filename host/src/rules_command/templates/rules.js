@@ -9,7 +9,8 @@
  * @typedef {{ repository: string, scope: string, version: string, key: string, sizeKib: number, ageS: number,
  *   idleS: number, uses?: number, trust: 'low' | 'full', provenance: Pairs }} Entry  Ages in seconds.
  * @typedef {{ entry: Entry, place?: number }} Member  `place`: how many newer ones are in its group.
- * @typedef {{ lifetimeS?: number, labels: Pairs }} Terms
+ * @typedef {{ lifetimeS?: number, labels: Pairs }} Terms  At least 60 seconds; labels are in the provenance of the
+ *   entry, as `label.NAME`.
  */
 
 /** @param {Pairs} pairs @param {string} name @returns {string | undefined} */

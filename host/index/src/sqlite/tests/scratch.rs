@@ -6,7 +6,7 @@ use proptest::test_runner::Config;
 
 use super::super::SqliteIndex;
 use crate::{
-    KeyRule,
+    EntryId, Index, KeyRule,
     conformance::{Case, block_on, conformance},
 };
 
@@ -49,11 +49,14 @@ proptest::proptest! {
 }
 
 #[test]
-fn a_change_that_fails_is_undone_and_the_next_one_is_made() {
+fn after_a_change_that_fails_half_way_nothing_is_answered() {
     let index = SqliteIndex::scratch(KeyRule::Bytes, CACHE_KIB).unwrap();
     let written = |statements: &'static str| {
         block_on(index.database.writer.write("testing", move |conn| conn.execute_batch(statements)))
     };
-    assert!(written("CREATE TABLE a (b); INSERT INTO nowhere VALUES (1)").is_err());
     written("CREATE TABLE a (b)").unwrap();
+    assert!(block_on(index.list_entries(EntryId(0), 1)).is_ok());
+    assert!(written("INSERT INTO a VALUES (1); INSERT INTO nowhere VALUES (1)").is_err());
+    assert!(written("INSERT INTO a VALUES (2)").is_err());
+    assert!(block_on(index.list_entries(EntryId(0), 1)).is_err());
 }
