@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use larder::Larder;
-use larder_tests::{RESPONSE_TIMEOUT, TestServer, test_config};
+use larder_tests::{HOSTILE_POLICY, RESPONSE_TIMEOUT, TestServer, test_config};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -32,6 +32,7 @@ async fn every_way_to_break_costs_a_404_and_the_next_request_is_answered() {
         "/flood-host",
         "/many-probes",
         "/many-facts",
+        "/many-marks",
         "/long-signature",
         "/object-name",
     ] {
@@ -119,6 +120,28 @@ async fn a_call_that_waits_is_lost_with_its_instance_and_told_so() {
         .expect("a response in time")
         .unwrap();
     assert_eq!(&head, b"HTTP/1.1 404");
+}
+
+/// Lists of a component are read up to their limit, and not copied whole before it is looked at: these are
+/// more than the host copies, which ended the instance with all calls inside.
+#[tokio::test]
+async fn a_list_without_end_is_too_long_and_no_fault() {
+    let data = tempfile::TempDir::new().unwrap();
+    let policy = data.path().join("hostile.wasm");
+    std::fs::write(&policy, HOSTILE_POLICY).unwrap();
+    // On a busy machine it may need more than the 200 ms of the other tests.
+    std::fs::write(data.path().join("larder.toml"), "[policy]\ndeadline_ms = 20000\n").unwrap();
+    let variables = [("LARDER_POLICY", policy.to_str().unwrap()), ("LARDER_THREADS", "1")];
+    let server = TestServer::start_on(data, &variables).await;
+    let mut waiting = connect(&server).await;
+    waiting.write_all(b"POST /wait HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nhalf").await.unwrap();
+    assert_eq!(server.get("/fine").await.text(), "fine");
+    assert_eq!(server.get("/long-headers").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(server.get("/many-blocks").await.text(), "Error::Invalid(\"more than 50000 blocks\")");
+    waiting.write_all(b"half").await.unwrap();
+    let mut response = [0; 15];
+    tokio::time::timeout(RESPONSE_TIMEOUT, waiting.read_exact(&mut response)).await.unwrap().unwrap();
+    assert_eq!(&response, b"HTTP/1.1 200 OK");
 }
 
 #[tokio::test]

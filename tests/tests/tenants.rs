@@ -238,6 +238,27 @@ async fn a_tenant_has_so_many_requests_in_flight_and_no_more() {
     server.until("evil", "/fine", StatusCode::OK).await;
 }
 
+/// Each cost two attempts, and whatever they made the host do, as often as a client asked.
+#[tokio::test]
+async fn a_tenant_whose_policy_returns_invalid_responses_again_and_again_rests() {
+    let data = TempDir::new().unwrap();
+    tenants::write(data.path(), "evil", &policy_lines(data.path(), HOSTILE_POLICY));
+    tenants::write(data.path(), "acme", "");
+    let server = TenantServer::start_on(data, &[("DISABLE_CLEANUP_JOBS", "true")]).await;
+    let evil = server.job("evil");
+    let mut statuses = Vec::new();
+    for _ in 0..50 {
+        statuses.push(evil.send("GET", "/status", &[], "").await.status);
+        if statuses.last() == Some(&StatusCode::SERVICE_UNAVAILABLE) {
+            break;
+        }
+    }
+    assert_eq!(statuses.first(), Some(&StatusCode::NOT_FOUND), "a single one is a miss");
+    assert_eq!(statuses.last(), Some(&StatusCode::SERVICE_UNAVAILABLE), "{statuses:?}");
+    server.job("acme").save("key", b"healthy").await;
+    server.until("evil", "/fine", StatusCode::OK).await;
+}
+
 /// Its clients need no host name: whatever they call the server, they are this tenant's.
 #[tokio::test]
 async fn a_tenant_is_at_its_own_listener_at_any_host_but_those_of_others() {

@@ -19,7 +19,7 @@ use super::{
     Policy,
     deadline::RanTooLong,
     faults::Faults,
-    instance::{self, Ended, InstanceFault, Work},
+    instance::{self, Ended, InstanceFault, Shared, Work},
     instance_pool::InstancePool,
 };
 use crate::{
@@ -335,9 +335,15 @@ impl GuestTask {
         let warnings = Throttle::default();
         let mut faults = Faults::default();
         loop {
-            match self.run_instance().await {
+            match self.run_instance(&mut faults).await {
                 Ok(Ended::Closed) => return,
                 Ok(Ended::Grown | Ended::Idle) => pause = FIRST_PAUSE,
+                Ok(Ended::Rests(rest)) => {
+                    pause = FIRST_PAUSE;
+                    if !refuse_for(rest, &mut self.calls).await {
+                        return;
+                    }
+                }
                 Err(InstanceFault::Failed(error)) => {
                     self.tenant.metrics.count_policy_fault(fault_of(&error));
                     pause = FIRST_PAUSE;
@@ -372,10 +378,10 @@ impl GuestTask {
         }
     }
 
-    async fn run_instance(&mut self) -> Result<Ended, InstanceFault> {
+    async fn run_instance(&mut self, faults: &mut Faults) -> Result<Ended, InstanceFault> {
         let Self { policy, tenant, calls, pool } = self;
         let Some(pool) = pool else {
-            return instance::run(policy, tenant, Work { first: None, calls, place: None }).await;
+            return instance::run(policy, tenant, Work { first: None, calls, shared: None }).await;
         };
         let Some(first) = calls.recv().await else { return Ok(Ended::Closed) };
         let Some(mut place) = pool.take().await else {
@@ -386,7 +392,8 @@ impl GuestTask {
             }
             return Ok(Ended::Idle);
         };
-        let work = Work { first: Some(first), calls, place: Some(&mut place) };
+        let shared = Some(Shared { place: &mut place, faults });
+        let work = Work { first: Some(first), calls, shared };
         instance::run(policy, tenant, work).await
     }
 }

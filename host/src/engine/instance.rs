@@ -1,6 +1,9 @@
 //! One instance of the component, from instantiation until it ends or fails.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -8,17 +11,27 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 use tracing::Instrument;
-use wasmtime::{Store, component::Accessor};
+use wasmtime::{
+    Store,
+    component::{Accessor, TypedFunc},
+};
 
 use super::{
     Policy,
     deadline::TimedPoll,
+    faults::Faults,
     guest::{Call, Question},
     instance_pool::Place,
+    release::release,
 };
 use crate::{
     interfaces::{
-        bindings::{Cache, larder::cache::types},
+        answers::{self, Explained, Ids, Selection, Tiers, Verdicts},
+        bindings::{
+            Cache,
+            exports::larder::cache::{explain as explain_wit, retention as wit},
+            larder::cache::{index, types},
+        },
         explain, handler,
         state::State,
     },
@@ -38,6 +51,9 @@ pub(super) enum Ended {
     Grown,
     /// It had no call for long, or its place is needed for another one.
     Idle,
+    /// It returned invalid responses again and again. The calls inside it are lost, and the guest rests for
+    /// so long.
+    Rests(Duration),
 }
 
 /// How an instance failed.
@@ -53,8 +69,31 @@ pub(super) struct Work<'a> {
     /// The call that it is started for.
     pub(super) first: Option<Call>,
     pub(super) calls: &'a mut mpsc::UnboundedReceiver<Call>,
-    /// Its place, where the number of instances is limited.
-    pub(super) place: Option<&'a mut Place>,
+    /// Where there are guests of several tenants.
+    pub(super) shared: Option<Shared<'a>>,
+}
+
+/// What bounds a guest beside others.
+pub(super) struct Shared<'a> {
+    /// The place of the instance.
+    pub(super) place: &'a mut Place,
+    /// The faults of the guest. An invalid response is one: it cost the thread a second attempt, and may have
+    /// made work for the host without end, which nobody pays for.
+    pub(super) faults: &'a mut Faults,
+}
+
+/// How a call ended.
+enum Called {
+    Answered,
+    /// With a response that breaks a rule of the world.
+    Invalid,
+}
+
+/// The exports of an instance.
+struct Exports {
+    cache: Cache,
+    /// `handler.handle`, with the types by which its answer is read.
+    handle: TypedFunc<(types::Request,), (answers::Response,)>,
 }
 
 /// Runs an instance on this thread until it ends.
@@ -66,7 +105,10 @@ pub(super) async fn run(
     let (mut store, instance) = start(policy, tenant).await.map_err(InstanceFault::NoStart)?;
     let budget = budget(tenant);
     let served = store.run_concurrent(async |accessor| serve(accessor, &instance, work, budget).await);
-    TimedPoll::new(served, budget).await.flatten().map_err(InstanceFault::Failed)
+    let ended = TimedPoll::new(served, budget).await.flatten().map_err(InstanceFault::Failed);
+    let bytes = store.data().memory_bytes();
+    release(store, bytes);
+    ended
 }
 
 fn budget(tenant: &Tenant) -> Option<&Arc<CpuBudget>> {
@@ -76,27 +118,28 @@ fn budget(tenant: &Tenant) -> Option<&Arc<CpuBudget>> {
 /// Starts an instance, makes one call of it, and ends it.
 pub(super) async fn probe(policy: &Policy, tenant: &Arc<Tenant>) -> wasmtime::Result<()> {
     let (mut store, instance) = start(policy, tenant).await?;
-    let exported = instance.larder_cache_handler();
+    let exported = instance.cache.larder_cache_handler();
     let called = store.run_concurrent(async |accessor| {
         exported.call_is_repeatable(accessor, "GET".into(), "/".into()).await
     });
     TimedPoll::new(called, budget(tenant)).await.flatten().map(drop)
 }
 
-async fn start(policy: &Policy, tenant: &Arc<Tenant>) -> wasmtime::Result<(Store<State>, Cache)> {
+async fn start(policy: &Policy, tenant: &Arc<Tenant>) -> wasmtime::Result<(Store<State>, Exports)> {
     let mut store = policy.limits.store(policy.pre.engine(), tenant.clone());
-    let instance = TimedPoll::new(policy.pre.instantiate_async(&mut store), budget(tenant)).await?;
-    Ok((store, instance))
+    let cache = TimedPoll::new(policy.pre.instantiate_async(&mut store), budget(tenant)).await?;
+    let handle = cache.larder_cache_handler().func_handle().func().typed(&store)?;
+    Ok((store, Exports { cache, handle }))
 }
 
 /// Receives calls and runs them concurrently.
 async fn serve(
     accessor: &Accessor<State>,
-    instance: &Cache,
+    instance: &Exports,
     work: Work<'_>,
     budget: Option<&Arc<CpuBudget>>,
 ) -> wasmtime::Result<Ended> {
-    let Work { first, calls, mut place } = work;
+    let Work { first, calls, mut shared } = work;
     let mut running = FuturesUnordered::new();
     let begin = |call| {
         budget.into_iter().for_each(|budget| budget.begin_call());
@@ -106,32 +149,36 @@ async fn serve(
     let mut open = true;
     while open || !running.is_empty() {
         if running.is_empty() {
-            place.iter_mut().for_each(|place| place.set_idle());
+            shared.iter_mut().for_each(|shared| shared.place.set_idle());
         }
         select! {
             biased;
             Some(finished) = running.next(), if !running.is_empty() => {
-                finished?;
+                if let (Called::Invalid, Some(shared)) = (finished?, &mut shared)
+                    && let Some(rest) = shared.faults.count(Instant::now())
+                {
+                    return Ok(Ended::Rests(rest));
+                }
                 if open && running.is_empty() && accessor.with(|mut access| access.get().has_grown()) {
                     return Ok(Ended::Grown);
                 }
             }
             call = calls.recv(), if open => match call {
                 Some(call) => {
-                    place.iter_mut().for_each(|place| place.set_busy());
+                    shared.iter_mut().for_each(|shared| shared.place.set_busy());
                     running.push(begin(call));
                 }
                 None => open = false,
             },
-            () = must_end(place.as_deref()), if running.is_empty() => return Ok(Ended::Idle),
+            () = must_end(shared.as_ref()), if running.is_empty() => return Ok(Ended::Idle),
         }
     }
     Ok(Ended::Closed)
 }
 
-async fn must_end(place: Option<&Place>) {
-    match place {
-        Some(place) => place.must_end().await,
+async fn must_end(shared: Option<&Shared<'_>>) {
+    match shared {
+        Some(shared) => shared.place.must_end().await,
         None => std::future::pending().await,
     }
 }
@@ -140,11 +187,11 @@ async fn must_end(place: Option<&Place>) {
 /// request.
 async fn handle(
     accessor: &Accessor<State>,
-    instance: &Cache,
+    instance: &Exports,
     request: types::Request,
     context: &Arc<RequestContext>,
 ) -> wasmtime::Result<types::Response> {
-    let handle = instance.larder_cache_handler().func_handle();
+    let handle = instance.handle;
     let call = accessor.with(|mut access| -> wasmtime::Result<_> {
         let call = handle.start_call_concurrent(&mut access, (request,))?;
         access.get().requests.insert(call.task(), Arc::clone(context));
@@ -155,54 +202,63 @@ async fn handle(
     let _call = context.record.scope.trace().map(|trace| trace.begin_guest_call("handle"));
     let (response,) = handle.finish_call_concurrent(accessor, call).instrument(span).await?;
     accessor.with(|mut access| access.get().requests.remove(&task));
-    Ok(response)
+    Ok(response.into())
 }
 
 /// Runs one call. An error ends the instance.
-async fn run_call(accessor: &Accessor<State>, instance: &Cache, call: Call) -> wasmtime::Result<()> {
+async fn run_call(accessor: &Accessor<State>, instance: &Exports, call: Call) -> wasmtime::Result<Called> {
     match call {
         Call::Handle { request, reply } => run_handle(accessor, instance, request, reply).await,
-        Call::Question(question) => Box::pin(answer(accessor, instance, *question)).await,
+        Call::Question(question) => {
+            Box::pin(answer(accessor, instance, *question)).await?;
+            Ok(Called::Answered)
+        }
     }
 }
 
 /// Runs a call that waits for no client.
-async fn answer(accessor: &Accessor<State>, instance: &Cache, question: Question) -> wasmtime::Result<()> {
+async fn answer(accessor: &Accessor<State>, instance: &Exports, question: Question) -> wasmtime::Result<()> {
+    let retention = instance.cache.larder_cache_retention();
     match question {
         Question::IsRepeatable { method, path, reply } => {
-            let exported = instance.larder_cache_handler();
+            let exported = instance.cache.larder_cache_handler();
             let _ = reply.send(exported.call_is_repeatable(accessor, method, path).await?);
         }
         Question::SelectEntries { now_ms, entries, reply } => {
-            let entries = entries.iter().map(Into::into).collect();
-            let retention = instance.larder_cache_retention();
-            let _ = reply.send(retention.call_select_entries(accessor, now_ms, entries).await?);
+            let entries: Vec<index::Entry> = entries.iter().map(Into::into).collect();
+            let select = retention.func_select_entries();
+            let selection: Selection = answers::call(accessor, select.func(), (now_ms, entries)).await?;
+            let _ = reply.send(selection.into());
         }
         Question::ReviewEntries { now_ms, candidates, roots, reply } => {
-            let candidates = candidates.iter().map(Into::into).collect();
-            let retention = instance.larder_cache_retention();
-            let review = retention.call_review_entries(accessor, now_ms, candidates, (&roots).into());
-            let _ = reply.send(review.await?);
+            let candidates: Vec<wit::Candidate> = candidates.iter().map(Into::into).collect();
+            let given = (now_ms, candidates, wit::Roots::from(&roots));
+            let review = retention.func_review_entries();
+            let verdicts: Verdicts = answers::call(accessor, review.func(), given).await?;
+            let _ = reply.send(verdicts.into());
         }
         Question::RoomTiers { needed, reply } => {
-            let retention = instance.larder_cache_retention();
-            let _ = reply.send(retention.call_room_tiers(accessor, (&needed).into()).await?);
+            let given = (wit::RoomNeeded::from(&needed),);
+            let tiers: Tiers = answers::call(accessor, retention.func_room_tiers().func(), given).await?;
+            let _ = reply.send(tiers.into());
         }
         Question::MakeRoom { now_ms, needed, candidates, reply } => {
-            let candidates = candidates.iter().map(Into::into).collect();
-            let retention = instance.larder_cache_retention();
-            let made = retention.call_make_room(accessor, now_ms, (&needed).into(), candidates);
-            let _ = reply.send(made.await?);
-        }
-        Question::Explain { now_ms, query, reply } => {
-            let explain = instance.larder_cache_explain();
-            let explained = explain.call_explain(accessor, now_ms, query.into()).await?;
-            let _ = reply.send(explain::explained(explained));
+            let candidates: Vec<wit::Candidate> = candidates.iter().map(Into::into).collect();
+            let given = (now_ms, wit::RoomNeeded::from(&needed), candidates);
+            let chosen: Ids = answers::call(accessor, retention.func_make_room().func(), given).await?;
+            let _ = reply.send(chosen.into());
         }
         Question::ReviewUploads { now_ms, uploads, reply } => {
-            let uploads = uploads.iter().map(Into::into).collect();
-            let retention = instance.larder_cache_retention();
-            let _ = reply.send(retention.call_review_uploads(accessor, now_ms, uploads).await?);
+            let uploads: Vec<index::Upload> = uploads.iter().map(Into::into).collect();
+            let review = retention.func_review_uploads();
+            let ids: Ids = answers::call(accessor, review.func(), (now_ms, uploads)).await?;
+            let _ = reply.send(ids.into());
+        }
+        Question::Explain { now_ms, query, reply } => {
+            let explained = instance.cache.larder_cache_explain().func_explain();
+            let given = (now_ms, explain_wit::Query::from(query));
+            let explained: Explained = answers::call(accessor, explained.func(), given).await?;
+            let _ = reply.send(explain::explained(explained.map(Into::into)));
         }
     }
     Ok(())
@@ -210,26 +266,29 @@ async fn answer(accessor: &Accessor<State>, instance: &Cache, question: Question
 
 async fn run_handle(
     accessor: &Accessor<State>,
-    instance: &Cache,
+    instance: &Exports,
     request: Request,
     reply: oneshot::Sender<Response>,
-) -> wasmtime::Result<()> {
+) -> wasmtime::Result<Called> {
     // Its memory stays taken for as long as the component may hold a part of the request.
     let context = request.context.clone();
     let Ok(request) = accessor.with(|mut access| handler::request(access.get(), request)) else {
         let _ = reply.send(unavailable(BUSY, context.record.id()));
-        return Ok(());
+        return Ok(Called::Answered);
     };
     let mut response = handle(accessor, instance, request, &context).await?;
     if let Some(outcome) = response.outcome.take() {
         context.record.set_outcome(handler::outcome(outcome));
     }
     match accessor.with(|mut access| handler::response(access.get(), response, &context.head.method)) {
-        Ok(response) => drop(reply.send(response)),
+        Ok(response) => {
+            let _ = reply.send(response);
+            Ok(Called::Answered)
+        }
         Err(error) => {
             let _in_request = context.record.scope.enter();
             tracing::error!(%error, "the policy component returned an invalid response");
+            Ok(Called::Invalid)
         }
     }
-    Ok(())
 }

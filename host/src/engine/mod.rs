@@ -12,6 +12,7 @@ mod instance;
 mod instance_pool;
 mod limits;
 mod load;
+mod release;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

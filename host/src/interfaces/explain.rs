@@ -13,8 +13,8 @@ use crate::explain::{Attempt, Deletion, Explanation, Finding, Found, Neighbour, 
 pub(crate) type Explained = Result<Explanation, String>;
 
 /// Most attempts and neighbours that are taken of a component.
-const MAX_ATTEMPTS: usize = 1000;
-const MAX_NEIGHBOURS: usize = 100;
+pub(super) const MAX_ATTEMPTS: usize = 1000;
+pub(super) const MAX_NEIGHBOURS: usize = 100;
 
 impl From<Query> for wit::Query {
     fn from(query: Query) -> Self {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Most header fields in a component's response.
-const MAX_HEADERS: usize = 100;
+pub(super) const MAX_HEADERS: usize = 100;
 /// Longest body in memory of a component's response, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 

@@ -24,9 +24,9 @@ use super::{
 use crate::{capacity, telemetry::InRequest, tenant::Tenant};
 
 /// Most probes, and most skipped ids, of one `find`.
-const MAX_PROBES: usize = 1000;
+pub(super) const MAX_PROBES: usize = 1000;
 /// Most marks of a refusal.
-const MAX_MARKS: usize = 16;
+pub(super) const MAX_MARKS: usize = 16;
 /// Longest owner, and longest part of a slot, in bytes.
 const MAX_TEXT_BYTES: usize = 4096;
 /// Most results of `list-near` and `list-departed`, of each kind.

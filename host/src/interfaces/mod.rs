@@ -5,6 +5,8 @@
 //! `errors.rs` converts all errors. Input from a component is hostile until it is validated here.
 //! `bindings.rs` is generated from `wit/`; `state.rs` is the data of an instance.
 
+pub(crate) mod answers;
+mod at_most;
 mod auth;
 pub(crate) mod bindings;
 mod errors;
@@ -13,6 +15,7 @@ mod for_request;
 pub(crate) mod handler;
 mod http;
 mod index;
+mod lists;
 mod log;
 pub(crate) mod retention;
 mod rules;
@@ -37,5 +40,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     cache::http::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     cache::storage::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     cache::index::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    cache::rules::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    cache::rules::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    lists::add_to_linker(linker)
 }

@@ -12,7 +12,7 @@ use crate::retention::{
 /// Longest text of a group, in bytes.
 const MAX_GROUP_BYTES: usize = 16 * 1024;
 /// Most tiers of one eviction.
-const MAX_TIERS: usize = 16;
+pub(super) const MAX_TIERS: usize = 16;
 /// Longest name of a rule, in bytes.
 const MAX_RULE_BYTES: usize = 64;
 

@@ -38,7 +38,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// `memory_bytes`: the limit of each linear memory. `handles`: the limit of concurrent handles.
+    /// `memory_bytes`: the limit of all linear memories together. `handles`: the limit of concurrent handles.
     pub(crate) fn new(tenant: Arc<Tenant>, memory_bytes: usize, handles: usize) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles);
@@ -49,8 +49,8 @@ impl State {
             .tables(MAX_TABLES)
             .build();
         let share = tenant.shared.as_ref().map(|shared| shared.memory.share());
-        let (meter, grown_at) = (tenant.metrics.instance(), memory_bytes / GROWN_FRACTION);
-        let memory = MemoryLimiter { limits, share, meter, bytes: 0, grown_at };
+        let memory =
+            MemoryLimiter { limits, share, meter: tenant.metrics.instance(), bytes: 0, memory_bytes };
         Self {
             table,
             tenant,
@@ -77,7 +77,12 @@ impl State {
 
     /// Returns whether the instance should be replaced once it is idle, to free its memory.
     pub(crate) fn has_grown(&self) -> bool {
-        self.memory.bytes > self.memory.grown_at
+        self.memory.bytes > self.memory.memory_bytes / GROWN_FRACTION
+    }
+
+    /// Returns the size of its linear memories, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory.bytes
     }
 }
 
@@ -86,15 +91,16 @@ pub(super) fn tenant(accessor: &Accessor<State, HasSelf<State>>) -> Arc<Tenant> 
     accessor.with(|mut access| access.get().tenant.clone())
 }
 
-/// The limits of a store, and the size of its largest linear memory.
+/// The limits of a store, and the size of its linear memories.
 struct MemoryLimiter {
     limits: StoreLimits,
     /// What it has of the memory that the guests of several tenants share.
     share: Option<MemoryShare>,
     /// Counts the instance, too.
     meter: InstanceMeter,
+    /// All linear memories together: a component may have several.
     bytes: usize,
-    grown_at: usize,
+    memory_bytes: usize,
 }
 
 impl ResourceLimiter for MemoryLimiter {
@@ -104,11 +110,14 @@ impl ResourceLimiter for MemoryLimiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        let bytes = self.bytes.saturating_add(more);
         let allowed = self.limits.memory_growing(current, desired, maximum)?
-            && self.share.as_mut().is_none_or(|share| share.grow(current, desired));
+            && bytes <= self.memory_bytes
+            && self.share.as_mut().is_none_or(|share| share.grow(self.bytes, bytes));
         if allowed {
-            self.bytes = self.bytes.max(desired);
-            self.meter.grows_by(desired.saturating_sub(current));
+            self.bytes = bytes;
+            self.meter.grows_by(more);
         }
         Ok(allowed)
     }
@@ -140,3 +149,6 @@ impl WasiView for State {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use larder_common::{causes::chain, clock::Clock};
 use larder_index::{
@@ -52,12 +56,16 @@ impl DurabilityTracker {
     }
 
     /// Returns the id of this boot of the machine. Where the kernel has none, it is a random one
-    /// for this process: then a restart is treated like a loss of power, which is safe.
+    /// for this process: then a restart is treated like a loss of power, which is safe. The kernel is asked
+    /// once, and not for each tenant.
     #[must_use]
     pub(crate) fn this_boot() -> String {
-        std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-            .map(|id| id.trim().to_owned())
-            .unwrap_or_else(|_| uuid::Uuid::new_v4().to_string())
+        static BOOT: LazyLock<String> = LazyLock::new(|| {
+            std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+                .map(|id| id.trim().to_owned())
+                .unwrap_or_else(|_| uuid::Uuid::new_v4().to_string())
+        });
+        BOOT.clone()
     }
 
     /// Returns the durability of an entry that is made now.
@@ -86,10 +94,7 @@ impl DurabilityTracker {
         if lost > 0 {
             tracing::warn!(entries = lost, "deleted entries that were not on disk when the machine stopped");
         }
-        match boot_time_ms() {
-            Some(booted_ms) => abandon_interrupted(index, booted_ms, now_ms).await,
-            None => Ok(()),
-        }
+        abandon_interrupted(index, boot_time_ms, now_ms).await
     }
 
     /// Deletes the entries of earlier boots that were never flushed. Returns their number.
@@ -204,19 +209,27 @@ fn content_is_lost() -> Departure {
     Departure { cause: Cause::Stale, at_ms: Clock::system().now_ms() }
 }
 
-/// Abandons the uploads that began before this boot.
-async fn abandon_interrupted(index: &dyn Index, booted_ms: u64, now_ms: u64) -> Result<(), IndexError> {
+/// Abandons the uploads that began before this boot, if it is known when that was. The kernel is only asked
+/// where there are uploads: its answer takes it longer than the first request of an idle tenant may.
+async fn abandon_interrupted(
+    index: &dyn Index,
+    booted_ms: impl FnOnce() -> Option<u64>,
+    now_ms: u64,
+) -> Result<(), IndexError> {
+    let mut page = index.list_uploads(UploadId(0), UPLOADS_PAGE).await?;
+    if page.is_empty() {
+        return Ok(());
+    }
+    let Some(booted_ms) = booted_ms() else { return Ok(()) };
     // A reservation from the future began before the clock was corrected, at an unknown time.
     let latest_ms = now_ms.saturating_add(MAX_CLOCK_SKEW_MS);
-    let mut after = UploadId(0);
-    loop {
-        let page = index.list_uploads(after, UPLOADS_PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.id;
+    while let Some(after) = page.last().map(|last| last.id) {
         for upload in page.iter().filter(|upload| !(booted_ms..=latest_ms).contains(&upload.created_ms)) {
             index.abandon(upload.id).await?;
         }
+        page = index.list_uploads(after, UPLOADS_PAGE).await?;
     }
+    Ok(())
 }
 
 /// The result of one pass over the unflushed entries.

@@ -8,6 +8,7 @@ use larder_index::{Index, IndexError};
 use larder_metrics::{MeasuredIndex, MeasuredStorage};
 use larder_rules::Rules;
 use larder_storage::Storage;
+use parking_lot::Mutex;
 
 use super::{
     DAY_MS, HOUR_MS, MINUTE_MS,
@@ -165,6 +166,8 @@ pub(super) struct Holdings {
     digests: Arc<NewDigests>,
     trace: Arc<Tracer>,
     history: Arc<History>,
+    /// The key of its signed URLs, from when it is opened until it is put together.
+    url_secret: Mutex<Option<Vec<u8>>>,
     /// The storage is the tenant's own.
     is_apart: bool,
 }
@@ -185,6 +188,7 @@ impl Holdings {
             digests: Arc::default(),
             trace: Arc::default(),
             history: Arc::new(history(settings)),
+            url_secret: Mutex::default(),
             is_apart: false,
         }
     }
@@ -202,7 +206,11 @@ impl Holdings {
         let trace = shared.tracer(name);
         let holdings = Self { trace, is_apart: has_own_storage, ..Self::new(settings, storage, index) };
         count_apart(&*holdings.index, has_own_storage).await?;
-        holdings.durability.recover(&*holdings.index, Clock::system().now_ms()).await?;
+        // The key is written while the rest is looked up: the client of a first request waits for both.
+        let recover = holdings.durability.recover(&*holdings.index, Clock::system().now_ms());
+        let recover = async { Ok::<_, StartError>(recover.await?) };
+        let (secret, ()) = tokio::try_join!(url_secret(&*holdings.index), recover)?;
+        *holdings.url_secret.lock() = Some(secret);
         Ok(holdings)
     }
 }
@@ -261,7 +269,7 @@ pub(super) async fn assemble(
         ))),
         rules,
         rules_failures: Arc::new(RulesFailures::new(on_failure)),
-        signer: Arc::new(signer(settings, &**index).await?),
+        signer: Arc::new(signer(settings, holdings).await?),
         usage: usage.clone(),
         names: names.clone(),
         durability: durability.clone(),
@@ -341,12 +349,21 @@ fn pressure(settings: &Settings) -> DiskPressure {
 
 /// The signer of URLs, with the configured key, or with one that is made on the first start and
 /// stored in the database.
-async fn signer(settings: &Settings, index: &dyn Index) -> Result<UrlSigner, StartError> {
+async fn signer(settings: &Settings, holdings: &Holdings) -> Result<UrlSigner, StartError> {
+    let known = holdings.url_secret.lock().take();
+    let kept = match known {
+        Some(kept) => kept,
+        None => url_secret(&*holdings.index).await?,
+    };
+    Ok(UrlSigner::from_config(&settings.urls, &kept)?)
+}
+
+/// Reads the key of a tenant's URLs, which is made when it is first asked for.
+async fn url_secret(index: &dyn Index) -> Result<Vec<u8>, StartError> {
     let fresh: [u8; SECRET_BYTES] = aws_lc_rs::rand::generate(&SystemRandom::new())
         .map_err(|_| StartError::Thread(io::Error::other("the system has no random numbers")))?
         .expose();
-    let kept = index.secret(URL_SECRET, &fresh).await?;
-    Ok(UrlSigner::from_config(&settings.urls, &kept)?)
+    Ok(index.secret(URL_SECRET, &fresh).await?)
 }
 
 /// Whether what is stored is hashed.

@@ -16,7 +16,7 @@ pub(crate) struct GuestMemory {
     used: AtomicUsize,
 }
 
-/// What one linear memory has of it; given back when dropped.
+/// What the linear memories of one instance have of it; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct MemoryShare {
     of: Arc<GuestMemory>,

@@ -38,6 +38,9 @@ impl handler::Guest for Hostile {
             "/header-value" => with_header("x-split", "a\r\nset-cookie: b"),
             "/hop-by-hop" => with_header("transfer-encoding", "chunked"),
             "/many-headers" => many_headers(),
+            "/long-headers" => long_headers(),
+            "/many-blocks" => many_blocks().await,
+            "/many-marks" => many_marks().await,
             "/wrong-length" => wrong_length(&request).await,
             "/outside-range" => outside_range(&request).await,
             "/object-name" => object_name().await,
@@ -228,6 +231,32 @@ async fn outside_range(request: &Request) -> Response {
 async fn object_name() -> Response {
     match storage::stat("../../larder.db".into()).await {
         Ok(size) => text(&format!("{size}")),
+        Err(error) => text(&format!("{error:?}")),
+    }
+}
+
+/// Together more than the host copies.
+fn long_texts() -> impl Iterator<Item = String> {
+    (0..400).map(|_| "x".repeat(48 << 10))
+}
+
+fn long_headers() -> Response {
+    let headers = long_texts().enumerate().map(|(number, text)| (format!("x-{number}"), text)).collect();
+    Response { headers, ..text("long headers") }
+}
+
+/// Commits more block ids than an upload may have, the last ones together longer than the host copies.
+async fn many_blocks() -> Response {
+    let ids = std::iter::repeat_n("x".to_owned(), 50_001).chain(long_texts()).collect();
+    match storage::commit("0".repeat(32), ids).await {
+        Ok(_) => text("committed"),
+        Err(error) => text(&format!("{error:?}")),
+    }
+}
+
+async fn many_marks() -> Response {
+    match index::was_refused(long_texts().collect()).await {
+        Ok(_) => text("asked"),
         Err(error) => text(&format!("{error:?}")),
     }
 }

@@ -10,6 +10,7 @@ use super::{
     database::Database,
     fault::index_error,
     find::{self, Search, SearchOutcome},
+    ledger,
     tenant::TenantConnection,
 };
 use crate::{Entry, EntryId, IndexError, KeyRule, Probe};
@@ -49,6 +50,15 @@ impl SqliteIndex {
         let tenant = self.tenant.clone();
         let change = move |conn: &Connection| change(TenantConnection::new(conn, &tenant));
         self.database.writer.write(context, change).await
+    }
+
+    /// Asked at the first request of each tenant, of which hardly any changes it.
+    pub(super) async fn count_apart(&self, apart: bool) -> Result<(), IndexError> {
+        const CONTEXT: &str = "counting a tenant";
+        if self.read(CONTEXT, ledger::is_apart)? == apart {
+            return Ok(());
+        }
+        self.write(CONTEXT, move |conn| ledger::set_counted_apart(conn, apart)).await
     }
 
     /// Repeats a long search on a thread for blocking work.

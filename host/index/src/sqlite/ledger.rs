@@ -65,7 +65,7 @@ pub(super) fn place(row: &Row<'_>, first: usize) -> rusqlite::Result<Place> {
 }
 
 /// Returns whether the tenant does not count for the server.
-fn is_apart(conn: TenantConnection<'_>) -> rusqlite::Result<bool> {
+pub(super) fn is_apart(conn: TenantConnection<'_>) -> rusqlite::Result<bool> {
     let apart = conn.prepare(TENANT)?.query_one([conn.tenant()], |row| row.get(2)).optional()?;
     Ok(apart.unwrap_or(false))
 }

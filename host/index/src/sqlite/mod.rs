@@ -430,7 +430,7 @@ impl Index for SqliteIndex {
     }
 
     async fn set_counted_apart(&self, apart: bool) -> Result<(), IndexError> {
-        self.write("counting a tenant", move |conn| ledger::set_counted_apart(conn, apart)).await
+        self.count_apart(apart).await
     }
 
     async fn recount(&self) -> Result<u64, IndexError> {

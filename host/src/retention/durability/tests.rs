@@ -188,3 +188,21 @@ async fn a_restart_of_the_machine_abandons_uploads_that_began_before_it_or_in_th
     fixture.durability.recover(&fixture.index, now_ms).await.unwrap();
     assert_eq!(keys().await, ["since"]);
 }
+
+#[tokio::test]
+async fn when_the_machine_booted_is_only_asked_where_there_are_uploads() {
+    let fixture = Fixture::new();
+    let asked = std::cell::Cell::new(0);
+    let booted = || {
+        asked.set(asked.get() + 1);
+        Some(1)
+    };
+    abandon_interrupted(&fixture.index, booted, 2).await.unwrap();
+    assert_eq!(asked.get(), 0);
+    let [repository, scope, version, key] = ["1", "main", "v", "key"].map(str::to_owned);
+    let slot = Slot { repository, scope, version, key };
+    let facts = &larder_common::facts::NO_FACTS;
+    fixture.index.reserve(&slot, "owner", facts, larder_index::Trust::Full, 1, 0).await.unwrap();
+    abandon_interrupted(&fixture.index, booted, 2).await.unwrap();
+    assert_eq!(asked.get(), 1);
+}

@@ -145,7 +145,8 @@ impl Disk {
         })
     }
 
-    /// Makes a file: in place, if `is_quick` and the disk is fast, else on a thread.
+    /// Makes a file: in place, if `is_quick`, the disk is fast and no other file is being made, else on a
+    /// thread.
     pub(super) async fn create<T: Send + 'static>(
         self: &Arc<Self>,
         context: &'static str,
@@ -160,9 +161,17 @@ impl Disk {
             });
             made.map_err(errors::failed(context))
         };
-        if is_quick && self.inline.creates.allowed() {
+        if is_quick
+            && self.inline.creates.allowed()
+            && let Some(_alone) = self.inline.creations.begin_alone()
+        {
             return create();
         }
+        let disk = Arc::clone(self);
+        let create = move || {
+            let _one = disk.inline.creations.begin();
+            create()
+        };
         self.threads.run(Lane::Queries, context, create).await
     }
 

@@ -64,6 +64,23 @@ async fn on_a_quick_disk_a_look_is_made_in_place() {
     assert!(in_place || !fixture.fs().disk.inline.queries.allowed());
 }
 
+/// Two threads that make files in one directory wait for each other in the kernel, with all that is on them.
+#[tokio::test]
+async fn a_file_is_not_made_in_place_while_another_one_is() {
+    let fixture = Temporary::new();
+    let disk = fixture.fs().disk.clone();
+    let upload = new_upload();
+    {
+        let _other = disk.inline.creations.begin();
+        let mut put = fixture.fs().put(&upload, whole(b"1"));
+        assert!((&mut put).now_or_never().is_none());
+        assert_eq!(put.await.unwrap().size_bytes, 1);
+    }
+    let alone = disk.inline.creations.begin_alone();
+    assert!(alone.is_some(), "those that were made do not count");
+    assert!(disk.inline.creations.begin_alone().is_none());
+}
+
 /// Fault 9: a used-up share is waited for, and comes back.
 #[tokio::test]
 async fn downloads_keep_to_their_share_of_descriptors() {
