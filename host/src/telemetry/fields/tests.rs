@@ -42,7 +42,14 @@ fn log_all() {
         empty = "",
     );
     tracing::info!(some = Some("value"), none = nothing, owned = "owned".to_owned());
-    tracing::info!(small = 0_u16, large = u64::MAX, negative = i64::MIN, wide = u128::MAX, yes = true, no = false);
+    tracing::info!(
+        small = 0_u16,
+        large = u64::MAX,
+        negative = i64::MIN,
+        wide = u128::MAX,
+        yes = true,
+        no = false
+    );
     tracing::info!(float = 1.0, tiny = 0.000_001, huge = 1e300, nan = f64::NAN);
     tracing::info!(display = %"a display", debug = ?Some("thing"), r#type = "raw", r#match = 1);
     tracing::info!(error = &failure as &dyn std::error::Error, "after an error");
