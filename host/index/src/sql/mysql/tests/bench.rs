@@ -31,9 +31,7 @@ const POOL_BYTES: u64 = 2 << 30;
 #[ignore = "a measurement: on a quiet machine"]
 fn bench() {
     let Some(probe) = new_database() else { return };
-    if std::env::var_os("LARDER_BENCH_DEFAULT_POOL").is_none() {
-        probe.execute(&format!("SET GLOBAL innodb_buffer_pool_size = {POOL_BYTES}"));
-    }
+    probe.execute(&format!("SET GLOBAL innodb_buffer_pool_size = {POOL_BYTES}"));
     let databases = SIZES.map(|size| {
         let database = new_database().unwrap();
         let index = database.open();
