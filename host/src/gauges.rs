@@ -179,7 +179,7 @@ impl Gauges {
 
     fn rules(&self) -> Vec<RulesCounts> {
         let status = self.tenant.rules.status();
-        status.into_iter().flat_map(|status| status.interfaces).map(rules_counts).collect()
+        status.into_iter().flat_map(|status| status.interfaces).map(|status| rules_counts(&status)).collect()
     }
 
     fn keys(&self) -> Vec<Keys> {
@@ -208,14 +208,13 @@ fn in_force(of: &'static str, exchange: &ExchangeHandle) -> InForce {
     InForce { of, name, digest, since_seconds: seconds(now.since_ms), swaps }
 }
 
-fn rules_counts(status: InterfaceStatus) -> RulesCounts {
-    let InterfaceStatus { interface, asked, failed, rested, took_us, .. } = status;
+fn rules_counts(status: &InterfaceStatus) -> RulesCounts {
     RulesCounts {
-        interface: interface.to_string(),
-        answered: asked.saturating_sub(failed),
-        failed,
-        rested,
-        seconds: took_us as f64 / 1e6,
+        interface: status.interface.to_string(),
+        answered: status.asked.saturating_sub(status.failed),
+        failed: status.failed,
+        rested: status.rested,
+        seconds: status.took_us as f64 / 1e6,
     }
 }
 

@@ -106,7 +106,7 @@ pub(super) async fn run(
     let budget = budget(tenant);
     let served = store.run_concurrent(async |accessor| serve(accessor, &instance, work, budget).await);
     let ended = TimedPoll::new(served, budget).await.flatten().map_err(InstanceFault::Failed);
-    let bytes = store.data().memory_bytes();
+    let bytes = store.data().memory_in_use();
     release(store, bytes);
     ended
 }

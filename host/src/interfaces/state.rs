@@ -81,7 +81,7 @@ impl State {
     }
 
     /// Returns the size of its linear memories, in bytes.
-    pub(crate) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_in_use(&self) -> usize {
         self.memory.bytes
     }
 }

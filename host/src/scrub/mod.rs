@@ -120,7 +120,7 @@ impl Scrubber<'_> {
         let mut repaired = false;
         if self.plan.repair {
             let departure = Departure { cause: Cause::Stale, at_ms: self.tenant.clock.now_ms() };
-            let ending = Ending::of(&self.tenant);
+            let ending = Ending::of(self.tenant);
             repaired = ending.entry(entry, &departure).await?;
         }
         let (key, repository) = (&entry.slot.key, &entry.slot.repository);

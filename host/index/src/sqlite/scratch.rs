@@ -51,10 +51,10 @@ pub(super) fn read<T>(
 /// Makes a change. If it fails, what it has done so far stays, and so the database is given up.
 pub(super) fn change<T>(
     conn: &OnlyConnection,
-    mut change: impl FnMut(&Connection) -> rusqlite::Result<T>,
+    change: impl FnMut(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     let mut conn = conn.lock();
-    let outcome = conn.as_ref().map_or_else(|| Err(spoilt()), |conn| change(conn));
+    let outcome = conn.as_ref().map_or_else(|| Err(spoilt()), change);
     if outcome.is_err() {
         *conn = None;
     }

@@ -18,5 +18,5 @@ async fn all_memories_of_a_component_are_limited_together() {
     assert!(grow(0, 20 * MIB));
     assert!(!grow(20 * MIB, 25 * MIB));
     assert!(grow(20 * MIB, 24 * MIB));
-    assert_eq!(state.memory_bytes(), 64 * MIB);
+    assert_eq!(state.memory_in_use(), 64 * MIB);
 }
