@@ -5,6 +5,7 @@
 
 mod job;
 mod mounted;
+mod server_log;
 mod stock;
 pub mod tenants;
 pub mod tls;
@@ -28,6 +29,7 @@ use tempfile::TempDir;
 pub use self::{
     job::{BRANCH, Job},
     mounted::{MountedServer, accept},
+    server_log::ServerLog,
     stock::{StockOptions, StockServer},
     tenants::TenantServer,
 };

@@ -3,17 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
-
 use aws_lc_rs::hmac;
-use larder::{
-    BUILT_IN_POLICY,
-    telemetry::{LogFormat, start_logging_to},
-};
-use larder_tests::{Job, Response, SECRET, TestServer, tenants, tenants::eventually, token_with};
+use larder::BUILT_IN_POLICY;
+use larder_tests::{Job, Response, SECRET, ServerLog, TestServer, tenants, tenants::eventually, token_with};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -21,35 +13,11 @@ const MASTER: &str = "the key of an administrator";
 const WEBHOOKS: &str = "the secret of the platform's webhooks";
 const ONLY_READ: &str = include_str!("../../examples/rules/pull-requests-read.js");
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    /// The audit lines: key, role, tenant, action, what, and how many.
-    fn audit(&self) -> Vec<String> {
-        let text = self.text();
-        // The last line may be incomplete.
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let lines = whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let audit = lines.filter(|line| line["target"] == "larder::audit");
-        let names = ["key", "role", "tenant", "action", "what", "count"];
-        audit.map(|line| names.map(|name| word(&line, name)).join(" | ")).collect()
-    }
+/// The audit lines: key, role, tenant, action, what, and how many.
+fn audit(log: &ServerLog) -> Vec<String> {
+    let lines = log.lines().into_iter().filter(|line| line["target"] == "larder::audit");
+    let names = ["key", "role", "tenant", "action", "what", "count"];
+    lines.map(|line| names.map(|name| word(&line, name)).join(" | ")).collect()
 }
 
 fn word(line: &Value, name: &str) -> String {
@@ -212,8 +180,7 @@ async fn webhook(server: &TestServer, body: &str) -> Response {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_change_leaves_one_line_with_who_and_what_and_how_many() {
-    let log = Log::default();
-    let _guard = start_logging_to(LogFormat::Json, None, false, log.clone()).unwrap();
+    let log = ServerLog::start(false);
     let server = start().await;
     fill(&server).await;
     let numbers = numbers(&server).await;
@@ -252,8 +219,8 @@ async fn each_change_leaves_one_line_with_who_and_what_and_how_many() {
     let last = send(&server, MASTER, ("DELETE", "/api/v1/keys/cleaner"), b"").await;
     assert_eq!(last.status, 204);
     expected.push("MANAGEMENT_API_KEY | admin | all | remove | key cleaner | 1".to_owned());
-    eventually(async || log.audit().last() == expected.last()).await;
-    let found = log.audit();
+    eventually(async || audit(&log).last() == expected.last()).await;
+    let found = audit(&log);
     for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
         assert_eq!(found, expected, "line {at}");
     }

@@ -3,21 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use larder::{
     Beside, Larder, Scope,
     config::Config,
     explain::{Found, Query},
     index::{Cause, Departure, Entry, EntryId, Index, KeyRule, sql, sqlite::SqliteIndex},
-    telemetry::{LogFormat, LogGuard, start_logging_to},
 };
 use larder_testing::service;
-use larder_tests::{Job, RESPONSE_TIMEOUT, TestServer, test_config, token};
+use larder_tests::{Job, ServerLog, TestServer, test_config, token};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -30,53 +25,15 @@ const RULES: &str = "export const restore = {
     judgeHit: (caller, { key }) => (key === 'passed-over' ? { tag: 'skip', val: 'not now' } : { tag: 'accept' }),
 };";
 
-/// The log of this process.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn start() -> Self {
-        static LOG: OnceLock<(Log, LogGuard)> = OnceLock::new();
-        let start = || {
-            let log = Self::default();
-            (log.clone(), start_logging_to(LogFormat::Json, None, false, log).unwrap())
-        };
-        LOG.get_or_init(start).0.clone()
-    }
-
-    /// Waits for the line of a lookup that found nothing.
-    async fn miss(&self, repository: &str, key: &str) -> Value {
-        let is_it = |line: &Value| {
-            line["target"] == "larder::request"
-                && line["repository"] == repository
-                && line["key"] == key
-                && line["miss"].is_string()
-        };
-        let found = async {
-            loop {
-                let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-                let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-                let mut lines = whole.lines().map(|line| serde_json::from_str(line).unwrap());
-                if let Some(line) = lines.find(is_it) {
-                    return line;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let found = tokio::time::timeout(RESPONSE_TIMEOUT, found).await;
-        found.unwrap_or_else(|_| panic!("no miss of {key}"))
-    }
+/// Waits for the line of a lookup that found nothing.
+async fn miss(log: &ServerLog, repository: &str, key: &str) -> Value {
+    let is_it = |line: &Value| {
+        line["target"] == "larder::request"
+            && line["repository"] == repository
+            && line["key"] == key
+            && line["miss"].is_string()
+    };
+    log.line(&format!("a miss of {key}"), is_it).await
 }
 
 /// A server, and its database as another process would see it.
@@ -86,7 +43,7 @@ struct Fixture {
     config: Config,
     /// Of this test alone: a database server has others' rows, too.
     repository: String,
-    log: Log,
+    log: ServerLog,
 }
 
 impl Fixture {
@@ -105,7 +62,7 @@ impl Fixture {
         variables: &[(&str, &str)],
         open: impl AsyncFnOnce() -> Arc<dyn Index>,
     ) -> Self {
-        let log = Log::start();
+        let log = ServerLog::start(false);
         let config = test_config(data.path(), variables);
         let larder = Box::pin(Larder::builder(config.clone()).build()).await.expect("the server starts");
         let server = TestServer::around(larder, data);
@@ -156,7 +113,7 @@ impl Fixture {
     /// Looks a key up, which is a miss, and returns its cause: of the log line, and as it is explained.
     async fn causes(&self, job: &Job<'_>, scopes: &[(&str, u8)], key: &str) -> (String, String) {
         assert_eq!(job.look_up(key, &[]).await["ok"], false, "{key}");
-        let line = self.log.miss(&self.repository, key).await;
+        let line = miss(&self.log, &self.repository, key).await;
         let told = self.explain(scopes, Some("v"), &[key]).await;
         (line["miss"].as_str().unwrap().to_owned(), told.cause.expect("a miss").into_owned())
     }
@@ -383,8 +340,8 @@ async fn a_hit_has_no_cause_and_a_denial_of_all_scopes_has_one() {
     let unreadable = fixture.job(&[(MAIN, 2)]);
     let denied = unreadable.call_about("GetCacheEntryDownloadURL", "no-scope", json!({})).await;
     assert_eq!(denied.status, 403);
-    assert_eq!(fixture.log.miss(&fixture.repository, "no-scope").await["miss"], "denied");
-    let text = String::from_utf8(fixture.log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(miss(&fixture.log, &fixture.repository, "no-scope").await["miss"], "denied");
+    let text = fixture.log.text();
     let hits = text.lines().filter(|line| line.contains(&fixture.repository) && line.contains(r#""hit""#));
     assert!(hits.inspect(|line| assert!(!line.contains("miss"), "{line}")).count() > 0);
 }

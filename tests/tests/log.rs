@@ -3,87 +3,32 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex, OnceLock},
-    time::Duration,
-};
-
-use larder::telemetry::{LogFormat, LogGuard, start_logging_to};
-use larder_tests::{BRANCH, Job, RESPONSE_TIMEOUT, TestServer, token, token_with};
+use larder_tests::{BRANCH, Job, ServerLog, TestServer, token, token_with};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 const KEY: &str = "linux-deps-1";
 
-/// The log of this process.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// Returns the log of this process, with the lines of `DEBUG=true`.
+fn start_log() -> ServerLog {
+    ServerLog::start(true)
 }
 
-impl Log {
-    /// Returns the log of this process: in JSON, and with the lines of `DEBUG=true`.
-    fn start() -> Self {
-        static LOG: OnceLock<(Log, LogGuard)> = OnceLock::new();
-        let start = || {
-            let log = Self::default();
-            (log.clone(), start_logging_to(LogFormat::Json, None, true, log).unwrap())
-        };
-        LOG.get_or_init(start).0.clone()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    fn lines(&self) -> Vec<Value> {
-        let text = self.text();
-        // The last line may be incomplete.
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    /// Waits for a line that matches.
-    async fn line(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-        let found = async {
-            loop {
-                if let Some(line) = self.lines().into_iter().find(&is_it) {
-                    return line;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(RESPONSE_TIMEOUT, found)
-            .await
-            .unwrap_or_else(|_| panic!("no line: {what}\n{}", self.text()))
-    }
-
-    /// Waits for a request's line with this repository, outcome and key.
-    async fn outcome(&self, repository: &str, outcome: &str, key: &str) -> Value {
-        let is_it = |line: &Value| {
-            line["target"] == "larder::request"
-                && line["repository"] == repository
-                && line["outcome"] == outcome
-                && line["key"] == key
-        };
-        self.line(&format!("{repository} {outcome} {key}"), is_it).await
-    }
+/// Waits for a request's line with this repository, outcome and key.
+async fn outcome(log: &ServerLog, repository: &str, outcome: &str, key: &str) -> Value {
+    let is_it = |line: &Value| {
+        line["target"] == "larder::request"
+            && line["repository"] == repository
+            && line["outcome"] == outcome
+            && line["key"] == key
+    };
+    log.line(&format!("{repository} {outcome} {key}"), is_it).await
 }
 
 /// Fault 25: hit, miss, and each step of a save and a restore.
 #[tokio::test]
 async fn each_request_of_a_save_and_a_restore_logs_its_outcome() {
-    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let (log, server) = (start_log(), TestServer::start(&[]).await);
     let job = Job::of(&server, "101");
     assert_eq!(job.look_up(KEY, &[]).await["ok"], false);
     job.save(KEY, b"content").await;
@@ -92,29 +37,29 @@ async fn each_request_of_a_save_and_a_restore_logs_its_outcome() {
     let hit = job.look_up("linux-deps-2", &["linux-deps-"]).await;
     server.get(hit["signed_download_url"].as_str().unwrap()).await;
 
-    let miss = log.outcome("101", "miss", KEY).await;
+    let miss = outcome(&log, "101", "miss", KEY).await;
     assert_eq!((&miss["status"], &miss["version"]), (&json!(200), &json!("v")));
     assert!(miss["duration_ms"].as_f64().unwrap() > 0.0, "{miss}");
-    let reserved = log.outcome("101", "reserved", KEY).await;
+    let reserved = outcome(&log, "101", "reserved", KEY).await;
     assert_eq!(reserved["scope"], BRANCH);
-    let stored = log.outcome("101", "stored", KEY).await;
+    let stored = outcome(&log, "101", "stored", KEY).await;
     assert_eq!((&stored["upload"], &stored["bytes_in"]), (&reserved["upload"], &json!(7)));
     assert!(stored["path"].as_str().unwrap().contains(stored["upload"].as_str().unwrap()));
-    let finalized = log.outcome("101", "finalized", KEY).await;
-    log.outcome("101", "exists", KEY).await;
-    let hit = log.outcome("101", "hit", "linux-deps-2").await;
+    let finalized = outcome(&log, "101", "finalized", KEY).await;
+    outcome(&log, "101", "exists", KEY).await;
+    let hit = outcome(&log, "101", "hit", "linux-deps-2").await;
     assert_eq!((&hit["matched_key"], &hit["scope"]), (&json!(KEY), &json!(BRANCH)));
     assert_eq!(hit["entry"], finalized["entry"]);
-    let served = log.outcome("101", "served", KEY).await;
+    let served = outcome(&log, "101", "served", KEY).await;
     assert_eq!((&served["entry"], &served["bytes_out"]), (&hit["entry"], &json!(7)));
 }
 
 /// Fault 25: with `DEBUG=true` the log states why a lookup found its entry.
 #[tokio::test]
 async fn debug_lines_state_the_search_and_belong_to_the_request() {
-    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let (log, server) = (start_log(), TestServer::start(&[]).await);
     Job::of(&server, "102").look_up("explain-me", &["explain-"]).await;
-    let request = log.outcome("102", "miss", "explain-me").await;
+    let request = outcome(&log, "102", "miss", "explain-me").await;
     for probe in [r#"key="explain-me" match="exact""#, r#"key="explain-" match="prefix""#] {
         let is_it = |line: &Value| line["fields"].as_str().is_some_and(|fields| fields.contains(probe));
         let line = log.line(probe, is_it).await;
@@ -125,7 +70,7 @@ async fn debug_lines_state_the_search_and_belong_to_the_request() {
 /// Fault 25: refusals are logged with the client and the reason.
 #[tokio::test]
 async fn each_refusal_has_its_reason() {
-    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let (log, server) = (start_log(), TestServer::start(&[]).await);
     let refused = async |path: &str, headers: &[(&str, &str)], body: &str| {
         let response = server.send("POST", path, headers, body.to_owned()).await;
         let id = response.header("x-ms-request-id").to_owned();
@@ -157,15 +102,15 @@ async fn each_refusal_has_its_reason() {
 /// Fault 25: an incomplete body can be traced to its reservation.
 #[tokio::test]
 async fn a_body_that_breaks_off_names_its_upload_and_key() {
-    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let (log, server) = (start_log(), TestServer::start(&[]).await);
     let url = Job::of(&server, "104").create("broken").await;
     let target = &url[server.base.len()..];
     let mut stream = TcpStream::connect(server.base.strip_prefix("http://").unwrap()).await.unwrap();
     let head = format!("PUT {target} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nonly this");
     stream.write_all(head.as_bytes()).await.unwrap();
     drop(stream);
-    let reserved = log.outcome("104", "reserved", "broken").await;
-    let broken = log.outcome("104", "refused", "broken").await;
+    let reserved = outcome(&log, "104", "reserved", "broken").await;
+    let broken = outcome(&log, "104", "refused", "broken").await;
     assert_eq!((&broken["upload"], &broken["cut_off"]), (&reserved["upload"], &json!(true)));
     assert_eq!(broken["bytes_in"], 9);
     assert!(broken["reason"].as_str().unwrap().contains("The body ended early"), "{broken}");
@@ -174,13 +119,13 @@ async fn a_body_that_breaks_off_names_its_upload_and_key() {
 /// Fault 25: lines that the host and the policy log within a request have its id.
 #[tokio::test]
 async fn lines_about_a_request_have_its_id() {
-    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let (log, server) = (start_log(), TestServer::start(&[]).await);
     let job = Job::of(&server, "105");
     job.save("gone", b"content").await;
     let objects = server.data.path().join("storage/objects");
     std::fs::remove_dir_all(&objects).unwrap();
     job.look_up("gone", &[]).await;
-    let stale = log.outcome("105", "stale", "gone").await;
+    let stale = outcome(&log, "105", "stale", "gone").await;
     let is_it = |line: &Value| line["message"] == "stale entry skipped" && line["span"]["id"] == stale["id"];
     log.line("the policy's warning", is_it).await;
 
@@ -189,7 +134,7 @@ async fn lines_about_a_request_have_its_id() {
     let url = job.create("unstorable").await;
     let response = server.send("PUT", &url, &[("x-ms-blob-type", "BlockBlob")], "content").await;
     assert_eq!(response.status.as_u16(), 503);
-    let failed = log.outcome("105", "failed", "unstorable").await;
+    let failed = outcome(&log, "105", "failed", "unstorable").await;
     let is_it = |line: &Value| line["message"] == "storage unavailable" && line["span"]["id"] == failed["id"];
     log.line("the host's error", is_it).await;
 }
@@ -197,7 +142,7 @@ async fn lines_about_a_request_have_its_id() {
 /// Fault 25: no line has tokens, signatures or act's secret.
 #[tokio::test]
 async fn no_line_holds_a_secret() {
-    let (log, server) = (Log::start(), TestServer::start(&[]).await);
+    let (log, server) = (start_log(), TestServer::start(&[]).await);
     let job = Job::of(&server, "106");
     job.save("secretive", b"content").await;
     let url = job.url("secretive").await;
@@ -207,7 +152,7 @@ async fn no_line_holds_a_secret() {
     assert_eq!(server.send("GET", path, &headers, "").await.status.as_u16(), 200);
     let is_it = |line: &Value| line["path"] == "…/_apis/artifactcache/cache" && line["repository"] == "106";
     log.line("version 1", is_it).await;
-    log.outcome("106", "served", "secretive").await;
+    outcome(&log, "106", "served", "secretive").await;
     let text = log.text();
     let signature = url.rsplit_once("sig=").unwrap().1;
     for secret in ["acts-secret", signature, job.bearer.trim_start_matches("Bearer "), "sig="] {
@@ -218,7 +163,7 @@ async fn no_line_holds_a_secret() {
 /// What a platform sends can be found out, and nothing of what it says.
 #[tokio::test]
 async fn the_names_of_a_tokens_claims_are_logged_once_for_its_issuer_and_no_values() {
-    let log = Log::start();
+    let log = start_log();
     let server = TestServer::start(&[]).await;
     let issuer = "https://names.example";
     for run in ["hushed-run-1", "hushed-run-2"] {
