@@ -7,6 +7,15 @@ use larder_storage::Digest;
 
 use crate::{EntryId, Trust};
 
+/// The columns of details, but the id and the object, as the list of a `SELECT`.
+macro_rules! detail_columns {
+    () => {
+        "uses, facts, trust, quarantined_ms, digest"
+    };
+}
+
+pub(crate) use detail_columns;
+
 /// What is stored of an entry beside [`Entry`](crate::Entry), and what no look-up needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryDetails {

@@ -62,7 +62,7 @@ pub use self::{
     probe::{MatchKind, Probe},
     trust::Trust,
     upload::{AttachOutcome, Attachment, MAX_CLOCK_SKEW_MS, Reservation, Upload, UploadId},
-    within::{Detailed, LeastRecent, Near, SavedBy, SavedPage, Within},
+    within::{Detailed, LeastRecent, Near, SavedBy, SavedPage, Within, with_details},
 };
 use self::{
     error::{

@@ -1,6 +1,6 @@
 //! Parts of a tenant's entries, and pages of them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use crate::{Entry, EntryDetails, EntryId, EntryOrder, Facts, Index, IndexError, Slot, Trust};
 
@@ -117,7 +117,7 @@ impl SavedBy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedPage {
     /// What was found, in the order of the numbers. May be empty also if more follows.
-    pub found: Vec<(Entry, EntryDetails)>,
+    pub found: Vec<Detailed>,
     /// How many may be meant as well: they lack the facts that are asked for.
     pub unknown: usize,
     /// Where the next page starts. `None` if this is the last one.
@@ -132,13 +132,19 @@ pub(crate) fn sort(order: EntryOrder, descending: bool, entries: &mut [impl List
     }
 }
 
-/// Makes a page of [`Index::least_recent_details`] from the lists of an index.
-pub(crate) async fn least_recent_details(
+/// Returns entries with their details, in their order. Those that were deleted since they were listed are left
+/// out.
+///
+/// # Errors
+/// When the index fails.
+pub async fn with_details(
     index: &(impl Index + ?Sized),
-    page: &LeastRecent,
+    entries: Vec<Entry>,
 ) -> Result<Vec<Detailed>, IndexError> {
-    let entries = index.least_recent(&page.within, page.trust, page.after, page.limit).await?;
-    let mut details = details_of(index, &entries).await?;
+    let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
+    let details = index.entry_details(&ids).await?;
+    let mut details: HashMap<EntryId, EntryDetails> =
+        details.into_iter().map(|details| (details.id, details)).collect();
     let detailed = |entry: Entry| {
         let details = details.remove(&entry.id)?;
         Some((entry, details))
@@ -146,13 +152,13 @@ pub(crate) async fn least_recent_details(
     Ok(entries.into_iter().filter_map(detailed).collect())
 }
 
-async fn details_of(
+/// Makes a page of [`Index::least_recent_details`] from the lists of an index.
+pub(crate) async fn least_recent_details(
     index: &(impl Index + ?Sized),
-    entries: &[Entry],
-) -> Result<BTreeMap<EntryId, EntryDetails>, IndexError> {
-    let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
-    let details = index.entry_details(&ids).await?;
-    Ok(details.into_iter().map(|details| (details.id, details)).collect())
+    page: &LeastRecent,
+) -> Result<Vec<Detailed>, IndexError> {
+    let entries = index.least_recent(&page.within, page.trust, page.after, page.limit).await?;
+    with_details(index, entries).await
 }
 
 /// Makes a page of [`Index::find_saved`] from the lists of an index.
@@ -164,10 +170,8 @@ pub(crate) async fn find_saved(
 ) -> Result<SavedPage, IndexError> {
     let entries = index.list_entries(after, limit).await?;
     let next = entries.last().map(|last| last.id);
-    let mut details = details_of(index, &entries).await?;
     let mut page = SavedPage { next, ..SavedPage::default() };
-    for entry in entries {
-        let Some(details) = details.remove(&entry.id) else { continue };
+    for (entry, details) in with_details(index, entries).await? {
         match by.selects(&entry.slot, details.facts.as_ref(), entry.created_ms) {
             Some(true) => page.found.push((entry, details)),
             Some(false) => {}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    http::{HeaderMap, header::HOST},
     middleware::{from_fn_with_state, map_response},
 };
 use tokio::sync::{Semaphore, watch};
@@ -21,6 +22,15 @@ use crate::{
 /// its listener knows.
 #[derive(Clone, Debug)]
 pub struct Origin(pub String);
+
+impl Origin {
+    /// What the `Host` of a request names.
+    pub(crate) fn in_host(headers: &HeaderMap, is_tls: bool) -> Option<Self> {
+        let host = headers.get(HOST)?.to_str().ok()?;
+        let scheme = if is_tls { "https" } else { "http" };
+        Some(Self(format!("{scheme}://{host}")))
+    }
+}
 
 /// What every handler needs.
 pub(crate) struct App {

@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::{FromRequestParts, OriginalUri},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
+    http::{HeaderValue, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{delete, get},
 };
@@ -96,6 +96,17 @@ struct ListParams {
     git_ref: Option<String>,
 }
 
+impl ListParams {
+    /// Returns the number of the page, from 1 on, and how many it has.
+    fn page(&self) -> Result<(usize, usize), Problem> {
+        let (page, size) = (self.page.unwrap_or(1), self.per_page.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE));
+        if size == 0 || page == 0 {
+            return Err(Problem::bad_request("per_page is from 1 to 100, and page from 1"));
+        }
+        Ok((page, size))
+    }
+}
+
 /// What is deleted. Unknown parameters are refused: a misspelt one would delete more.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,10 +153,7 @@ async fn list(
     Query(params): Query<ListParams>,
     reached: Reached,
 ) -> Result<Response, Problem> {
-    let (size, page) = (params.per_page.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE), params.page.unwrap_or(1));
-    if size == 0 || page == 0 {
-        return Err(Problem::bad_request("per_page is from 1 to 100, and page from 1"));
-    }
+    let (page, size) = params.page()?;
     let filter = EntryFilter {
         repository: Some(session.repository_in(&names).await?),
         scope: params.git_ref,
@@ -167,7 +175,7 @@ async fn list(
 
 /// How a page was asked for, so that it leads to others.
 struct Reached {
-    origin: Option<String>,
+    origin: Option<Origin>,
     uri: Uri,
 }
 
@@ -175,9 +183,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Reached {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let known = parts.extensions.get::<Origin>().map(|Origin(origin)| origin.clone());
+        let known = parts.extensions.get::<Origin>().cloned();
         let whole = parts.extensions.get::<OriginalUri>().map(|OriginalUri(uri)| uri.clone());
-        let origin = known.or_else(|| origin_in(&parts.headers));
+        let is_tls = parts.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+        // Else what the request says, which misleads only its sender.
+        let origin = known.or_else(|| Origin::in_host(&parts.headers, is_tls));
         Ok(Self { origin, uri: whole.unwrap_or_else(|| parts.uri.clone()) })
     }
 }
@@ -186,19 +196,12 @@ impl Reached {
     /// Adds the links to other pages, where there are any.
     fn linked(&self, mut response: Response, (page, size): (usize, usize), total: u64) -> Response {
         let last = usize::try_from(total).unwrap_or(usize::MAX).div_ceil(size).max(1);
-        let links = self.origin.as_ref().and_then(|origin| links(origin, &self.uri, page, last));
+        let links = self.origin.as_ref().and_then(|Origin(origin)| links(origin, &self.uri, page, last));
         if let Some(links) = links {
             response.headers_mut().insert(header::LINK, links);
         }
         response
     }
-}
-
-/// Where a request says that it was sent to, which misleads only its sender.
-fn origin_in(headers: &HeaderMap) -> Option<String> {
-    let host = headers.get(header::HOST)?.to_str().ok()?;
-    let is_tls = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-    Some(format!("{}://{host}", if is_tls { "https" } else { "http" }))
 }
 
 /// The links to other pages, as GitHub writes them.
@@ -335,10 +338,7 @@ async fn usage_by_repository(
     Query(params): Query<ListParams>,
     reached: Reached,
 ) -> Result<Response, Problem> {
-    let (size, page) = (params.per_page.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE), params.page.unwrap_or(1));
-    if size == 0 || page == 0 {
-        return Err(Problem::bad_request("per_page is from 1 to 100, and page from 1"));
-    }
+    let (page, size) = params.page()?;
     let all = session.usage_of_all(names.get("org")).await?;
     let shown: Vec<_> = all.iter().skip((page - 1).saturating_mul(size)).take(size).collect();
     let body = Json(json!({ "total_count": all.len(), "repository_cache_usages": shown }));

@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use http::{HeaderMap, Request, header::HOST};
+use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use larder_tls::ServerTls;
@@ -114,11 +114,6 @@ async fn secured(
     }
 }
 
-fn secure_origin(headers: &HeaderMap) -> Option<Origin> {
-    let host = headers.get(HOST)?.to_str().ok()?;
-    Some(Origin(format!("https://{host}")))
-}
-
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     is_tls: bool,
@@ -130,7 +125,7 @@ async fn connection(
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(long.clone());
-        if let Some(origin) = secure_origin(request.headers()).filter(|_| is_tls) {
+        if is_tls && let Some(origin) = Origin::in_host(request.headers(), is_tls) {
             request.extensions_mut().insert(origin);
         }
         router.clone().call(request)

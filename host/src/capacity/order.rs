@@ -9,12 +9,12 @@
 
 use std::{sync::Arc, vec};
 
-use larder_index::{Detailed, Entry, EntryId, IndexError, LeastRecent};
+use larder_index::{Detailed, Entry, EntryId, IndexError, LeastRecent, with_details};
 use larder_rules::Failure;
 
 use super::evictor::{MAX_PAGES, PAGE};
 use crate::{
-    retention::{Tier, seen_by_rules, with_details},
+    retention::{Tier, seen_by_rules},
     tenant::Tenant,
 };
 

@@ -1,7 +1,6 @@
 //! Retention: last-used times, names of repositories, durability, and the data that a sweep or an
 //! eviction passes to the guest. Knows none of them.
 
-mod details;
 mod digests;
 pub(crate) mod durability;
 mod repository_names;
@@ -10,7 +9,6 @@ mod room;
 mod seen_by_rules;
 mod usage;
 
-pub(crate) use details::with_details;
 pub(crate) use digests::NewDigests;
 pub(crate) use durability::DurabilityTracker;
 pub(crate) use repository_names::RepositoryNames;

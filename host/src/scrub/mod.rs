@@ -14,13 +14,13 @@ mod tests;
 use std::sync::Arc;
 
 use larder_common::causes::chain;
-use larder_index::{Cause, Departure, Entry, EntryDetails, EntryId, IndexError};
+use larder_index::{Cause, Departure, Entry, EntryDetails, EntryId, IndexError, with_details};
 use larder_management::BadEntry;
 use larder_storage::Digest;
 
 pub(crate) use self::control::{Scrubs, TenantScrub};
 use self::{check::Finding, control::Run, pace::Pace};
-use crate::{ending::Ending, retention::with_details, tenant::Tenant};
+use crate::{ending::Ending, tenant::Tenant};
 
 /// Entries per page.
 const PAGE: usize = 500;

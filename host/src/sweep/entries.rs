@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 use larder_common::causes::chain;
-use larder_index::{Departure, Entry, EntryDetails, EntryId, MAX_CLOCK_SKEW_MS};
+use larder_index::{Departure, Detailed, Entry, EntryId, MAX_CLOCK_SKEW_MS, with_details};
 use larder_storage::StorageError;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     capacity::remove_object,
-    retention::{Candidate, ContentState, with_details},
+    retention::{Candidate, ContentState},
     trace::swept,
 };
 
@@ -94,7 +94,7 @@ impl Sweeper<'_> {
     /// were listed are left out.
     async fn candidates(&self, page: Vec<Entry>, places: &Places) -> Result<Vec<Candidate>, SweepError> {
         let known = with_details(&*self.tenant.index, page).await?;
-        let candidate = |(entry, details): (Entry, EntryDetails)| async move {
+        let candidate = |(entry, details): Detailed| async move {
             let (content, newer) = (self.stat_content(&entry).await, places.newer(entry.id));
             Candidate { entry, details, content, newer, wish: None }
         };

@@ -55,13 +55,13 @@ pub(super) fn facts(row: &impl Columns, column: usize) -> sqlx::Result<Option<Fa
     serde_json::from_slice(&json).map(Some).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// Reads details from the first columns: id, object, and those of [`detail_columns`].
+/// Reads details from the first columns: id, object, and those of `detail_columns!`.
 pub(super) fn details(row: &impl Columns) -> sqlx::Result<EntryDetails> {
     details_at(row, 1, 2)
 }
 
 /// Reads details from the first column, the id, that of the object, and those from `first` on, which are those
-/// of [`detail_columns`].
+/// of `detail_columns!`.
 pub(super) fn details_at(row: &impl Columns, object: usize, first: usize) -> sqlx::Result<EntryDetails> {
     Ok(EntryDetails {
         id: EntryId(rows::number(row, 0)?),
@@ -72,12 +72,3 @@ pub(super) fn details_at(row: &impl Columns, object: usize, first: usize) -> sql
         digest: rows::digest(row, object, first + 4)?,
     })
 }
-
-/// The columns of details, but the id and the object, as the list of a `SELECT`.
-macro_rules! detail_columns {
-    () => {
-        "uses, facts, trust, quarantined_ms, digest"
-    };
-}
-
-pub(super) use detail_columns;

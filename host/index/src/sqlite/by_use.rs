@@ -6,11 +6,13 @@
 use rusqlite::{CachedStatement, Row, Rows};
 
 use super::{
-    facts::{self, detail_columns},
+    facts,
     rows::{self, entry_columns, integer},
     tenant::TenantConnection,
 };
-use crate::{Detailed, Entry, EntryId, EntryOrder, LeastRecent, Trust, Within, within::Listed};
+use crate::{
+    Detailed, Entry, EntryId, EntryOrder, LeastRecent, Trust, Within, facts::detail_columns, within::Listed,
+};
 
 /// The columns that are read.
 macro_rules! read_columns {

@@ -10,17 +10,8 @@ use super::{
 };
 use crate::{
     EntryDetails, EntryId, Facts, RepositoryName, UploadId,
-    facts::{MAX_NAMESAKES, folded_name},
+    facts::{MAX_NAMESAKES, detail_columns, folded_name},
 };
-
-/// The columns of details, but the id and the object, as the list of a `SELECT`.
-macro_rules! detail_columns {
-    () => {
-        "uses, facts, trust, quarantined_ms, digest"
-    };
-}
-
-pub(super) use detail_columns;
 
 pub(super) const ENTRY_DETAILS: &str =
     concat!("SELECT id, object, ", detail_columns!(), " FROM entries WHERE tenant = ?1 AND id = ?2");
@@ -70,7 +61,7 @@ fn details(row: &Row<'_>) -> rusqlite::Result<EntryDetails> {
 }
 
 /// Reads details from the first column, the id, that of the object, and those from `first` on, which are those
-/// of [`detail_columns`].
+/// of `detail_columns!`.
 pub(super) fn details_at(row: &Row<'_>, object: usize, first: usize) -> rusqlite::Result<EntryDetails> {
     Ok(EntryDetails {
         id: EntryId(rows::number(row, 0)?),

@@ -152,12 +152,11 @@ impl Session {
             };
             let revoked = session.tenant.revoke(&by, action, false).await;
             // Nobody knows how much of one that broke off was done.
-            let count = match &revoked {
-                Ok(done) => done.entries.len() as u64 + done.uploads,
-                Err(_) => 0,
+            let (count, broke_off) = match &revoked {
+                Ok(done) => (done.entries.len() as u64 + done.uploads, ""),
+                Err(_) => (0, ", broken off"),
             };
             if revoked.is_err() || count > 0 {
-                let broke_off = if revoked.is_err() { ", broken off" } else { "" };
                 session.log(word, &format!("{}{broke_off}", described(&by)), count);
             }
             Ok(Json(revoked?))

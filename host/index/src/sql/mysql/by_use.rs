@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     EntryOrder, Trust, Within,
+    facts::detail_columns,
     sql::{
-        facts::detail_columns,
         fault::Fault,
         rows::{self, Columns as _},
         within::{ListedRow, head},

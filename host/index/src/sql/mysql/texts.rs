@@ -2,7 +2,7 @@
 //!
 //! Lists are passed as JSON, so that one statement fits lists of any length.
 
-use crate::{max_clock_skew_ms, sql::facts::detail_columns};
+use crate::{facts::detail_columns, max_clock_skew_ms};
 
 /// The columns that `rows::entry` reads, as the list of a `SELECT`.
 macro_rules! entry_columns {

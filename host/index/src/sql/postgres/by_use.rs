@@ -6,10 +6,8 @@
 use super::statements::{Db, PgQuery, entry_columns};
 use crate::{
     Trust, Within,
-    sql::{
-        facts::detail_columns,
-        within::{ListedRow, head},
-    },
+    facts::detail_columns,
+    sql::within::{ListedRow, head},
 };
 
 /// What counts as the trust of an entry, as [`Trust::of`]. This is the expression of the database

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     EntryDetails, EntryId, EntryUses, Facts, RepositoryName, UploadId,
-    facts::{MAX_NAMESAKES, folded_name},
+    facts::{MAX_NAMESAKES, detail_columns, folded_name},
     sql::{
-        facts::{self, FactStatements, detail_columns},
+        facts::{self, FactStatements},
         fault::Fault,
         rows::{self, integer, limit},
     },
