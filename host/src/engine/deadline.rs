@@ -5,8 +5,8 @@
 //! instance until the instance waits for the host. Well-behaved calls wait after microseconds.
 //!
 //! A slice that is longer than a tick is interrupted at each tick, so that everything else on the
-//! thread gets its turn. Only the limit ends it. The guests of several tenants have a budget, too
-//! (`tenant/cpu.rs`): past it an instance is not entered until the budget has recovered.
+//! thread gets its turn. Only the limit ends it. The guests of several tenants pause then ([`PAUSE`]),
+//! and have a budget, too (`tenant/cpu.rs`): past it an instance is not entered until the budget has recovered.
 //!
 //! What the operator's rules compute for a guest counts against the budget and not as part of the
 //! slice: it has limits of its own, and rules that spin must not end the guest that asked them.
@@ -33,6 +33,10 @@ use crate::tenant::{CpuBudget, begin_paid_turn, end_paid_turn};
 /// A slice is interrupted at a tick only if it has run for so long since the last one: the first
 /// tick after an instance was entered may follow at once.
 const SHORTEST_TURN: Duration = Duration::from_millis(3);
+
+/// How long an instance that was interrupted waits, where other tenants share its thread. A short request of theirs takes
+/// several rounds of the runtime, and would wait for a turn in each of them.
+const PAUSE: Duration = Duration::from_millis(1);
 
 thread_local! {
     /// The turn of the instance that this thread runs.
@@ -61,10 +65,11 @@ impl Turn {
 }
 
 /// Traps `store` when a slice gets longer than `limit`, to within a tick, and interrupts it at each
-/// tick.
+/// tick. `has_neighbours`: other tenants' guests run on its thread.
 pub(super) fn limit_uninterrupted_run<T>(
     store: &mut Store<T>,
     limit: Duration,
+    has_neighbours: bool,
     interrupted: impl Fn() + Send + Sync + 'static,
 ) {
     store.set_epoch_deadline(1);
@@ -80,9 +85,18 @@ pub(super) fn limit_uninterrupted_run<T>(
         }
         TURN.set(Some(Turn { was_interrupted: true, ..turn }));
         interrupted();
-        // Tokio's own: the runtime looks for what has arrived before it continues here.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(let_others_run(has_neighbours))))
     });
+}
+
+/// The time between two turns of an instance that was interrupted.
+async fn let_others_run(has_neighbours: bool) {
+    if has_neighbours {
+        tokio::time::sleep(PAUSE).await;
+    } else {
+        // Tokio's own: the runtime looks for what has arrived before it continues here.
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A future of which each poll is a turn of an instance.
@@ -156,3 +170,6 @@ impl Drop for Ticker {
         self.stop.store(true, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,11 +47,11 @@ impl Default for InstanceLimits {
 impl InstanceLimits {
     /// Makes an empty store with these limits.
     pub(super) fn store(self, engine: &Engine, tenant: Arc<Tenant>) -> Store<State> {
-        let metrics = tenant.metrics.clone();
+        let (metrics, has_neighbours) = (tenant.metrics.clone(), tenant.shared.is_some());
         let mut store = Store::new(engine, State::new(tenant, self.memory_bytes, self.handles));
         store.limiter(State::limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
-        deadline::limit_uninterrupted_run(&mut store, self.slice, move || {
+        deadline::limit_uninterrupted_run(&mut store, self.slice, has_neighbours, move || {
             metrics.count_policy_interruption();
         });
         store
