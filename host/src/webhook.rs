@@ -132,9 +132,7 @@ pub(crate) async fn respond(
         return refuse(StatusCode::BAD_REQUEST, "malformed", "X-GitHub-Event is missing");
     };
     match github::ended(event, &body) {
-        Err(github::Malformed) => {
-            refuse(StatusCode::BAD_REQUEST, "malformed", "the delivery is not JSON of such an event")
-        }
+        Err(github::Malformed) => refuse(StatusCode::BAD_REQUEST, "malformed", github::explain(&body)),
         Ok(None) => json_response(StatusCode::OK, r#"{"status":"ignored"}"#.to_owned(), id),
         Ok(Some(ended)) => {
             let name = record.tenant_name().unwrap_or_default();
