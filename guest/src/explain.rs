@@ -33,7 +33,7 @@ pub async fn explain<H: Host>(
     };
     let version = match &query.version {
         Some(version) => Some(version.clone()),
-        None => latest_version(host, &query.repository, key).await?,
+        None => latest_version(host, &query).await?,
     };
     let wanted = Wanted { scopes: &query.scopes, version: version.as_deref().unwrap_or_default() };
     let mut attempts = Vec::new();
@@ -89,19 +89,31 @@ async fn further_neighbours<H: Host>(
     Ok(found)
 }
 
-/// Returns the version of the newest entry with this key, or else of the last one that was deleted.
-async fn latest_version<H: Host>(
-    host: &H,
-    repository: &str,
-    key: &str,
-) -> Result<Option<String>, IndexError> {
-    let (repository, key) = (repository.to_owned(), key.to_owned());
+/// Returns the version of the newest entry with the first key, or of the last one that was deleted. Where
+/// the key was never saved, that of the newest entry that comes near: what the client has saved under
+/// other keys has the version that it asks for.
+async fn latest_version<H: Host>(host: &H, query: &Query) -> Result<Option<String>, IndexError> {
+    let Some(first) = query.keys.first() else { return Ok(None) };
+    let (repository, key) = (query.repository.clone(), first.clone());
     let mut nearby = host.list_near(repository.clone(), key.clone(), MatchKind::Exact, NEAR).await?;
     if !nearby.entries.is_empty() {
         return Ok(Some(nearby.entries.swap_remove(0).entry.slot.version));
     }
     let mut departed = host.list_departed(repository, key, MatchKind::Exact, NEAR).await?;
-    Ok((!departed.is_empty()).then(|| departed.swap_remove(0).slot.version))
+    if !departed.is_empty() {
+        return Ok(Some(departed.swap_remove(0).slot.version));
+    }
+    let readable: Vec<&str> = matching::readable_scopes(&query.scopes).collect();
+    let order = |entry: &Entry| (readable.contains(&&*entry.slot.scope), entry.created_ms, entry.id);
+    for key in &query.keys {
+        let (repository, key) = (query.repository.clone(), key.clone());
+        let nearby = host.list_near(repository, key, MatchKind::Prefix, FURTHER).await?;
+        let newest = nearby.entries.into_iter().map(|near| near.entry).max_by_key(order);
+        if let Some(newest) = newest {
+            return Ok(Some(newest.slot.version));
+        }
+    }
+    Ok(None)
 }
 
 /// Makes an attempt, and further ones as long as it finds entries that are not served. Returns

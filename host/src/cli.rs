@@ -109,7 +109,7 @@ pub(crate) struct ExplainArgs {
     #[arg(long = "ref", value_name = "REF", required = true)]
     pub(crate) refs: Vec<String>,
     /// The version that the client asks for, which it computes of paths and compression; all of it.
-    /// Without it: that of the newest entry with the key.
+    /// Without it: that of the newest entry with the key, or of one that comes near.
     #[arg(long, value_name = "VERSION")]
     pub(crate) version: Option<String>,
     /// Of a server with several tenants the one that it is about.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     cli::ExplainArgs,
-    manage::{Client, given},
+    manage::{Client, given, text::printable},
     time,
 };
 
@@ -88,13 +88,13 @@ fn in_json(repository: &str, explanation: &Explanation) -> anyhow::Result<String
 
 fn in_words(repository: &str, explanation: &Explanation) -> String {
     let Explanation { version, attempts, near, cause } = explanation;
-    let mut text = format!("repository {repository}");
+    let mut text = format!("repository {}", printable(repository));
     if let Some(version) = version {
-        let _ = write!(text, ", version {version}");
+        let _ = write!(text, ", version {}", printable(version));
     }
     text.push('\n');
     for attempt in attempts {
-        let _ = writeln!(text, "  {}", of_attempt(attempt));
+        let _ = writeln!(text, "  {}", printable(&of_attempt(attempt)));
     }
     let _ = match cause {
         None => writeln!(text, "hit"),
@@ -104,7 +104,7 @@ fn in_words(repository: &str, explanation: &Explanation) -> String {
         text.push_str("near it:\n");
     }
     for neighbour in near {
-        let _ = writeln!(text, "  {}", of_neighbour(neighbour));
+        let _ = writeln!(text, "  {}", printable(&of_neighbour(neighbour)));
     }
     text
 }
@@ -147,3 +147,6 @@ fn of_neighbour(neighbour: &Neighbour) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::{
     cli::RevokeArgs,
-    manage::{Client, given},
+    manage::{Client, given, text::printable},
 };
 
 /// Revokes what the arguments select, and returns the text to be printed.
@@ -117,7 +117,7 @@ fn in_words(done: &Revocation) -> String {
     let Revocation { action, dry_run, entries, uploads, unknown } = done;
     let mut text = String::new();
     for entry in entries {
-        let _ = writeln!(text, "{}", line(entry));
+        let _ = writeln!(text, "{}", printable(&line(entry)));
     }
     let verb = match (action, dry_run) {
         (Action::Delete, false) => "deleted",

@@ -32,6 +32,9 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 /// Deliveries whose bodies are in memory at once: the signature is known only at the end of one.
 static READING: Semaphore = Semaphore::const_new(8);
 
+/// Longest wait for such a place: many pull requests may be closed at once, and GitHub delivers once only.
+const WAIT_TIME: Duration = Duration::from_secs(4);
+
 /// Longest time in which a delivery is read: nobody may keep the places of others.
 const READ_TIME: Duration = Duration::from_secs(10);
 
@@ -112,7 +115,9 @@ pub(crate) async fn respond(
     if head.method != Method::POST {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "bad_route", "webhooks are sent with POST");
     }
-    let Ok(_reading) = READING.try_acquire() else { return unavailable("too many deliveries at once", id) };
+    let Ok(Ok(reading)) = timeout(WAIT_TIME, READING.acquire()).await else {
+        return unavailable("too many deliveries at once", id);
+    };
     let Ok(body) = timeout(READ_TIME, Limited::new(body, MAX_BODY_BYTES).collect()).await else {
         return refuse(StatusCode::REQUEST_TIMEOUT, "deadline_exceeded", "the delivery comes too slowly");
     };
@@ -131,10 +136,11 @@ pub(crate) async fn respond(
     let Some(event) = field("x-github-event") else {
         return refuse(StatusCode::BAD_REQUEST, "malformed", "X-GitHub-Event is missing");
     };
-    match github::ended(event, &body) {
-        Err(github::Malformed) => {
-            refuse(StatusCode::BAD_REQUEST, "malformed", "the delivery is not JSON of such an event")
-        }
+    let ended = github::ended(event, &body).map_err(|github::Malformed| github::explain(&body));
+    // The work may take longer than it took to read what is to be done.
+    drop((body, reading));
+    match ended {
+        Err(why) => refuse(StatusCode::BAD_REQUEST, "malformed", why),
         Ok(None) => json_response(StatusCode::OK, r#"{"status":"ignored"}"#.to_owned(), id),
         Ok(Some(ended)) => {
             let name = record.tenant_name().unwrap_or_default();

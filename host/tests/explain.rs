@@ -87,10 +87,12 @@ async fn a_lookup_is_explained_beside_the_running_server() {
     let address = larder.address().unwrap();
     tokio::task::spawn_blocking(move || {
         save(address, "npm-1");
-        let told = good(&data, &["-R", "42", "--ref", "refs/pull/7/merge", "--ref", MAIN, "npm-2", "npm-"]);
-        assert!(told.starts_with("repository 42\n"), "no version is known of the key: {told}");
+        let none = good(&data, &["-R", "42", "--ref", "refs/pull/7/merge", "--ref", MAIN, "yarn-2", "yarn-"]);
+        assert!(none.starts_with("repository 42\n"), "no version is known of such a key: {none}");
+        let near = good(&data, &["-R", "42", "--ref", "refs/pull/7/merge", "--ref", MAIN, "npm-2", "npm-"]);
         let at = ["-R", "42", "--ref", "refs/pull/7/merge", "--ref", MAIN, "--version", "v1"];
         let told = good(&data, &[&at[..], &["npm-2", "npm-"]].concat());
+        assert_eq!(near, told, "the version is that of what comes near");
         let lines: Vec<&str> = told.lines().collect();
         assert_eq!(lines[0], "repository 42, version v1");
         assert_eq!(lines[1], "  refs/pull/7/merge  npm-2  nothing");

@@ -219,6 +219,37 @@ async fn a_closed_pull_request_and_a_deleted_branch_end_their_scopes() {
     larder.stop();
 }
 
+/// Eight are read at once.
+#[tokio::test]
+async fn a_delivery_waits_for_others_that_come_slowly() {
+    let folder = tempfile::tempdir().unwrap();
+    let larder = start(folder.path(), &[("LARDER_WEBHOOK_SECRET", SECRET)]).await;
+    let address = larder.address().unwrap();
+    tokio::task::spawn_blocking(move || {
+        let head = format!("POST {WEBHOOKS} HTTP/1.1\r\nhost: cache.test\r\ncontent-length: 1000\r\n");
+        let slow: Vec<TcpStream> = (0..8)
+            .map(|_| {
+                let mut stream = TcpStream::connect(address).unwrap();
+                // The server says so once it reads, which is when it has a place.
+                stream.write_all(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).unwrap();
+                let mut answer = [0; 12];
+                stream.read_exact(&mut answer).unwrap();
+                assert_eq!(&answer, b"HTTP/1.1 100");
+                stream
+            })
+            .collect();
+        let delivery =
+            std::thread::spawn(move || deliver(address, SECRET, "pull_request", &closed(7, "closed")));
+        // Time to be refused in.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        drop(slow);
+        assert_eq!(delivery.join().unwrap().0, 200);
+    })
+    .await
+    .unwrap();
+    larder.stop();
+}
+
 #[tokio::test]
 async fn without_a_secret_there_are_no_webhooks() {
     let folder = tempfile::tempdir().unwrap();

@@ -129,6 +129,27 @@ fn without_a_version_it_is_that_of_the_newest_entry_or_of_the_last_departed() {
     assert_eq!((gone.version.as_deref(), gone.cause), (Some("v2"), Some(MissCause::Expired)));
 }
 
+/// The usual case: the key has a new digest, and a restore key finds what was saved before.
+#[test]
+fn of_a_key_that_was_never_saved_the_version_is_that_of_what_comes_near() {
+    let host = FakeHost::new();
+    let ask = |keys: &[&str]| {
+        block_on(explain(&DefaultPolicy, &host, NOW_MS, query(&["pr=rw", "main=r"], None, keys))).unwrap()
+    };
+    let older = host.add_entry("main", "v1", "npm-linux-1", b"x");
+    host.change_entry(older, |entry| entry.created_ms = NOW_MS - 3);
+    let newer = host.add_entry("main", "v2", "npm-linux-2", b"x");
+    host.change_entry(newer, |entry| entry.created_ms = NOW_MS - 2);
+    let unreadable = host.add_entry("elsewhere", "v3", "npm-linux-3", b"x");
+    host.change_entry(unreadable, |entry| entry.created_ms = NOW_MS - 1);
+    let told = ask(&["npm-linux-4", "npm-linux-", "npm-"]);
+    assert_eq!((told.version.as_deref(), told.cause), (Some("v2"), None));
+    assert_eq!(attempts(&told).last(), Some(&format!("main:npm-linux-* match {newer}")));
+    assert_eq!(ask(&["npm-linux-3-more", "npm-linux-3"]).version.as_deref(), Some("v3"));
+    let unknown = ask(&["cargo-1", "cargo-"]);
+    assert_eq!((unknown.version, unknown.cause), (None, Some(MissCause::NeverSaved)));
+}
+
 #[test]
 fn without_a_readable_scope_it_is_denied() {
     let host = FakeHost::new();

@@ -82,7 +82,8 @@ pub struct SavedBy {
     pub scope: Option<String>,
     /// The git ref of the job: the fact `ref`, and the scope of what has no such fact.
     pub git_ref: Option<String>,
-    /// Facts that it was reserved with, by name and value. Without one of these facts nobody knows.
+    /// Facts that it was reserved with, by name and value. Without one of these facts nobody knows. The
+    /// name of an actor is compared in any case, as platforms do.
     pub facts: Vec<(String, String)>,
     /// First time of creation, in milliseconds since 1970.
     pub from_ms: Option<u64>,
@@ -103,8 +104,11 @@ impl SavedBy {
             && self.git_ref.as_ref().is_none_or(|asked| fact("ref").unwrap_or(&slot.scope) == asked);
         let mut known = true;
         for (name, asked) in self.facts.iter().filter(|_| is_here) {
+            let is_it = |value: &str| {
+                if name == "actor" { value.eq_ignore_ascii_case(asked) } else { value == asked }
+            };
             match fact(name) {
-                Some(value) if value != asked => return Some(false),
+                Some(value) if !is_it(value) => return Some(false),
                 Some(_) => {}
                 None => known = false,
             }

@@ -229,7 +229,7 @@ pub struct ExplainQuery {
     pub repository: String,
     /// The scopes that a token permits, its own first.
     pub scopes: Vec<String>,
-    /// The version; `None`: that of the newest entry with the key.
+    /// The version; `None`: that of the newest entry with the key, or of one that comes near.
     pub version: Option<String>,
     /// The key, then the restore keys.
     pub keys: Vec<String>,

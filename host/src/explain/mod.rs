@@ -13,7 +13,7 @@ pub struct Query {
     pub repository: String,
     /// What a token would permit, in the order of matching.
     pub scopes: Vec<Scope>,
-    /// What the client asks for; `None`: that of the newest entry with the first key.
+    /// What the client asks for; `None`: that of the newest entry with the first key, or of one that comes near.
     pub version: Option<String>,
     /// The key, then the restore keys.
     pub keys: Vec<String>,

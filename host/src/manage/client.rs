@@ -137,6 +137,9 @@ pub(crate) fn segment(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
+/// Longest address of a request, in bytes: what the library and the server take.
+const MAX_ADDRESS_BYTES: usize = 65_000;
+
 impl Remote {
     fn new(url: &str, key: Option<Secret>) -> anyhow::Result<Self> {
         ensure!(
@@ -156,6 +159,10 @@ impl Remote {
     }
 
     async fn call(&self, method: Method, target: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+        ensure!(
+            self.url.len() + target.len() <= MAX_ADDRESS_BYTES,
+            "this is too long for a request: ask for less at once, or on the server's machine without LARDER_URL"
+        );
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{target}", self.url))

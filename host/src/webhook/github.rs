@@ -65,3 +65,12 @@ pub(super) fn ended(event: &[u8], body: &[u8]) -> Result<Option<Ended>, Malforme
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
     serde_json::from_slice(body).map_err(|_| Malformed)
 }
+
+/// Returns why a delivery is malformed. GitHub sends a form where nothing else is chosen.
+pub(super) fn explain(body: &[u8]) -> &'static str {
+    if body.starts_with(b"payload=") {
+        "the delivery is a form: choose the content type application/json for the webhook"
+    } else {
+        "the delivery is not JSON of such an event"
+    }
+}

@@ -2,7 +2,7 @@ use aws_lc_rs::hmac;
 
 use super::{
     Webhooks,
-    github::{Ended, Malformed, ended},
+    github::{Ended, Malformed, ended, explain},
 };
 
 fn webhooks(prefixes: &[&str]) -> Webhooks {
@@ -48,4 +48,12 @@ fn events_end_the_scope_that_they_name() {
     assert_eq!(ended(b"push", b"not JSON"), Ok(None));
     assert_eq!(ended(b"delete", b"not JSON"), Err(Malformed));
     assert_eq!(ended(b"pull_request", b"{}"), Err(Malformed));
+}
+
+#[test]
+fn a_form_is_told_from_what_is_no_event() {
+    let form = b"payload=%7B%22action%22%3A%22closed%22%7D";
+    assert_eq!(ended(b"pull_request", form), Err(Malformed));
+    assert!(explain(form).contains("application/json"));
+    assert!(!explain(b"{}").contains("form"));
 }

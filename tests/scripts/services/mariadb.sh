@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# MariaDB for tests: mariadb.sh DIR PORT (see with-services.sh).
+# MariaDB for tests: mariadb.sh DIR PORT (see with-services.sh). LARDER_TEST_CACHE_MIB: the size of its cache, for measurements.
 set -euo pipefail
 dir=$1 port=$2
 export PATH=$PATH:/usr/sbin
@@ -16,7 +16,7 @@ cd "$dir"
 "${run[@]}" mariadb-install-db --no-defaults --datadir="$dir/data" --auth-root-authentication-method=normal --skip-test-db >&2
 "${run[@]}" mariadbd --no-defaults --datadir="$dir/data" --port="$port" --bind-address=127.0.0.1 --socket="$dir/socket" \
   --pid-file="$dir/server.pid" --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=0 --max-connections=400 \
-  --skip-name-resolve >"$dir/server.log" 2>&1 &
+  --skip-name-resolve --innodb-buffer-pool-size="${LARDER_TEST_CACHE_MIB:-128}M" >"$dir/server.log" 2>&1 &
 server=$!
 echo "$server" >"$dir/pids"
 client() { mariadb --no-defaults --socket="$dir/socket" --user=root "$@"; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# PostgreSQL for tests: postgres.sh DIR PORT (see with-services.sh).
+# PostgreSQL for tests: postgres.sh DIR PORT (see with-services.sh). LARDER_TEST_CACHE_MIB: the size of its cache, for measurements.
 set -euo pipefail
 dir=$1 port=$2
 
@@ -20,7 +20,7 @@ fi
 cd "$dir"
 "${run[@]}" "$programs/initdb" -D "$dir/data" -U larder --auth trust --encoding UTF8 --locale C --no-sync >&2
 "${run[@]}" "$programs/postgres" -D "$dir/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$dir" \
-  -c fsync=off -c full_page_writes=off -c max_connections=400 >"$dir/server.log" 2>&1 &
+  -c shared_buffers="${LARDER_TEST_CACHE_MIB:-128}MB" -c fsync=off -c full_page_writes=off -c max_connections=400 >"$dir/server.log" 2>&1 &
 server=$!
 echo "$server" >"$dir/pids"
 for _ in {1..300}; do

@@ -263,6 +263,8 @@ pub(crate) async fn what_somebody_saved_is_found_in_pages(case: &Case) {
         assert_eq!(find(&own, limit).await, made);
         let by = SavedBy { facts: actor("mallory"), ..own.clone() };
         assert_eq!(find(&by, limit).await, made[1..3]);
+        let by = SavedBy { facts: actor("Mallory"), ..own.clone() };
+        assert_eq!(find(&by, limit).await, made[1..3], "as platforms compare names");
         let by = SavedBy { facts: actor("mallory"), scope: Some("main".to_owned()), ..own.clone() };
         assert_eq!(find(&by, limit).await, made[1..2]);
         let by = SavedBy { from_ms: Some(2_000), to_ms: Some(2_000), ..own.clone() };

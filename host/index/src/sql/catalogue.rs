@@ -40,6 +40,16 @@ pub(super) struct Scan {
 pub(super) trait CatalogueStatements: Execute {
     async fn scan(db: &mut TenantConnection<'_, Self::Connection>, scan: Scan) -> Result<Vec<Entry>, Fault>;
 
+    /// Returns what a text counts in an index.
+    async fn count(
+        connection: &mut Self::Connection,
+        text: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<u64, Fault> {
+        let counted = Self::fetch(connection, text, values, |row| rows::number(row, 0)).await?;
+        Ok(counted.first().copied().unwrap_or_default())
+    }
+
     /// Selects by the head of the key.
     async fn with_key(
         db: &mut TenantConnection<'_, Self::Connection>,
@@ -140,8 +150,7 @@ async fn count_by_heads<D: CatalogueStatements>(
             (D::COUNT_SCOPE, [tenant].into_iter().chain(heads).collect())
         }
     };
-    let counted = D::fetch(db.connection, text, &values, |row| rows::number(row, 0)).await?;
-    Ok(counted.first().copied().unwrap_or_default())
+    D::count(db.connection, text, &values).await
 }
 
 /// Reads an access key from the first columns: name, role, tenant, digest, created_ms.

@@ -183,7 +183,7 @@ pub(crate) struct ExplainParams {
     refs: Vec<String>,
     /// The key, then the restore keys in order.
     key: Vec<String>,
-    /// The version; without it that of the newest entry with the key.
+    /// The version; without it that of the newest entry with the key, or of one that comes near.
     version: Option<String>,
     /// The tenant, for a key of all.
     #[serde(rename = "tenant")]

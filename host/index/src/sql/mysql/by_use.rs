@@ -5,15 +5,16 @@
 //! alone says how far a page can reach at most, and only rows up to there are read.
 
 use super::{
-    statements::{Db, MySqlQuery, fetch_all, fetch_optional},
+    statements::{Db, MySqlQuery, fetch_all, number_of_index},
     texts::entry_columns,
 };
 use crate::{
     EntryOrder, Trust, Within,
     facts::detail_columns,
     sql::{
+        execute::{Value, bound},
         fault::Fault,
-        rows::{self, Columns as _},
+        rows,
         within::{ListedRow, head},
     },
     within::sort,
@@ -134,16 +135,25 @@ pub(super) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// A statement with the parameters up to the place.
-    fn query(&self, text: &'static str) -> MySqlQuery<'a> {
-        let statement = sqlx::query(text).bind(self.tenant);
-        let statement = match self.within {
-            Within::Tenant => statement,
-            Within::Repository(repository) => statement.bind(head(repository)),
-            Within::Scope { repository, scope } => statement.bind(head(repository)).bind(head(scope)),
-        };
+    /// The parameters up to the place.
+    fn values(&self) -> Vec<Value<'a>> {
+        let mut values = vec![Value::Bytes(self.tenant)];
+        match self.within {
+            Within::Tenant => {}
+            Within::Repository(repository) => values.push(Value::Bytes(head(repository))),
+            Within::Scope { repository, scope } => {
+                values.extend([head(repository), head(scope)].map(Value::Bytes));
+            }
+        }
         let (used_ms, id) = self.after;
-        statement.bind(used_ms).bind(id).bind(used_ms)
+        values.extend([used_ms, id, used_ms].map(Value::Integer));
+        values
+    }
+
+    /// A statement with these parameters and further ones.
+    fn query(&self, text: &'static str, further: [i64; 2]) -> MySqlQuery<'a> {
+        let values = self.values().into_iter().chain(further.map(Value::Integer));
+        bound!(sqlx::query(text), &values.collect::<Vec<_>>())
     }
 
     async fn read<L: ListedRow>(
@@ -152,15 +162,20 @@ impl<'a> Page<'a> {
         text: &'static str,
         reach: i64,
     ) -> Result<Vec<L>, Fault> {
-        let statement = self.query(text).bind(reach).bind(self.limit);
-        fetch_all(db.connection, statement, L::read).await
+        fetch_all(db.connection, self.query(text, [reach, self.limit]), L::read).await
     }
 
     /// Where a page of low trust would end, no page ends later. How much of it is read is decided by
     /// what is found of full trust.
-    async fn both<L: ListedRow>(&self, db: &mut Db<'_>, texts: &ByUse, all: i64) -> Result<Vec<L>, Fault> {
-        let statement = self.query(texts.reach).bind((self.limit - 1).max(0));
-        let reach = fetch_optional(db.connection, statement, |row| row.integer(0)).await?.flatten();
+    pub(super) async fn both<L: ListedRow>(
+        &self,
+        db: &mut Db<'_>,
+        texts: &ByUse,
+        all: i64,
+    ) -> Result<Vec<L>, Fault> {
+        let mut values = self.values();
+        values.push(Value::Integer((self.limit - 1).max(0)));
+        let reach = number_of_index(db.connection, texts.reach, &values).await?;
         let Some(reach) = reach else { return self.up_to(db, texts, all).await };
         self.within_reach(db, texts, reach, all).await
     }

@@ -1,8 +1,10 @@
 //! What operators ask: lists in any order, counts, and access keys.
 
+use sqlx::MySqlConnection;
+
 use super::{
     MySql, by_use,
-    statements::{Db, fetch_all},
+    statements::{Db, fetch_all, number_of_index},
     texts::entry_columns,
 };
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
     sql::{
         catalogue::{AnyPlaceKey, CatalogueStatements, Scan},
         digest::HeadRange,
+        execute::Value,
         fault::Fault,
         rows::{self, limit},
     },
@@ -77,6 +80,15 @@ impl CatalogueStatements for MySql {
             }
         };
         fetch_all(db.connection, statement.bind(limit), rows::entry).await
+    }
+
+    async fn count(
+        connection: &mut MySqlConnection,
+        text: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<u64, Fault> {
+        let counted = number_of_index(connection, text, values).await?;
+        Ok(counted.and_then(|counted| u64::try_from(counted).ok()).unwrap_or_default())
     }
 
     async fn with_key(db: &mut Db<'_>, key: &AnyPlaceKey, most: usize) -> Result<Vec<Entry>, Fault> {

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use sqlx::{Connection as _, MySqlConnection, Row as _};
 
 use super::{digest, new_database, run};
-use crate::bench::{REPOSITORY, SIZES, compare, lists, record_uses, sums};
+use crate::bench::{CACHE_MIB, REPOSITORY, SIZES, compare, lists, record_uses, sums};
 
 /// The threads of the server's connections, which runs on this machine. Without those in the background, as for
 /// PostgreSQL: they write what was filled in for long after.
@@ -24,14 +24,22 @@ fn threads(url: &str) -> Vec<PathBuf> {
     })
 }
 
-/// Bytes of the server's cache: all of both databases. The default is 128 MiB.
-const POOL_BYTES: u64 = 2 << 30;
+/// The server has this cache from its start. One that is made larger later keeps its table of pages, whose chains
+/// are then several pages long, and each step of a search waits for memory.
+fn check_cache(url: &str) {
+    let bytes: u64 = run(async {
+        let mut connection = MySqlConnection::connect(url).await.unwrap();
+        let size = "SELECT CAST(@@innodb_buffer_pool_size AS UNSIGNED)";
+        sqlx::query(size).fetch_one(&mut connection).await.unwrap().get(0)
+    });
+    assert!(bytes >= CACHE_MIB << 20, "start the server with LARDER_TEST_CACHE_MIB={CACHE_MIB}");
+}
 
 #[test]
 #[ignore = "a measurement: on a quiet machine"]
 fn bench() {
     let Some(probe) = new_database() else { return };
-    probe.execute(&format!("SET GLOBAL innodb_buffer_pool_size = {POOL_BYTES}"));
+    check_cache(&probe.url);
     let databases = SIZES.map(|size| {
         let database = new_database().unwrap();
         let index = database.open();

@@ -3,7 +3,7 @@
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::{digest, new_database, run};
-use crate::bench::{REPOSITORY, SIZES, compare, lists, record_uses, sums};
+use crate::bench::{CACHE_MIB, REPOSITORY, SIZES, compare, lists, record_uses, sums};
 
 /// The processes of the server's connections, which run on this machine.
 fn connections(url: &str) -> Vec<String> {
@@ -17,10 +17,21 @@ fn connections(url: &str) -> Vec<String> {
     })
 }
 
+fn check_cache(url: &str) {
+    let blocks: i64 = run(async {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let size = "SELECT setting::int8 FROM pg_settings WHERE name = 'shared_buffers'";
+        sqlx::query(size).fetch_one(&mut connection).await.unwrap().get(0)
+    });
+    let bytes = blocks.unsigned_abs() * 8192;
+    assert!(bytes >= CACHE_MIB << 20, "start the server with LARDER_TEST_CACHE_MIB={CACHE_MIB}");
+}
+
 #[test]
 #[ignore = "a measurement: on a quiet machine"]
 fn bench() {
     let Some(probe) = new_database() else { return };
+    check_cache(&probe.url);
     let databases = SIZES.map(|size| {
         let database = new_database().unwrap();
         let index = database.open();
