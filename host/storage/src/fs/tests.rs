@@ -11,6 +11,7 @@ use super::*;
 use crate::conformance::{Fixture, storage_conformance};
 
 mod budget;
+mod chunks;
 mod crash;
 mod erase;
 mod files;

@@ -1,6 +1,6 @@
 //! Writes a source to a file.
 //!
-//! Chunks are collected without copying them and written together. A short body is written in
+//! Chunks are collected and written together; large ones without copying them. A short body is written in
 //! place, as it arrives; of a long one a thread writes while the next chunks are collected.
 
 use std::{fs::File, io, mem, sync::Arc};
@@ -28,8 +28,11 @@ const IN_PLACE_BYTES: u64 = 256 << 10;
 /// The same for a body without an announced length.
 pub(super) const SMALL_BYTES: u64 = 64 << 10;
 
-/// Most collected chunks: each tiny one keeps its whole network buffer alive.
-const MAX_CHUNKS: usize = 256;
+/// Smaller chunks are copied into one piece: each would keep its whole network buffer alive, which is in no budget.
+const COPY_BELOW: usize = 16 << 10;
+
+/// Most pieces of one write.
+const MAX_PIECES: usize = 256;
 
 const CONTEXT: &str = "writing content";
 
@@ -80,26 +83,40 @@ async fn pump<W: WriteTarget>(writer: &mut Writer<'_, W>, mut source: Source) ->
 
 /// Chunks to write together.
 struct Batch {
-    chunks: Vec<Bytes>,
+    pieces: Vec<Bytes>,
+    /// Small chunks after the last piece.
+    loose: Vec<u8>,
     bytes: u64,
     hold: Hold,
 }
 
 impl Batch {
     fn new(transfer: &Transfer) -> Self {
-        Self { chunks: Vec::new(), bytes: 0, hold: transfer.hold() }
+        Self { pieces: Vec::new(), loose: Vec::new(), bytes: 0, hold: transfer.hold() }
     }
 
     fn push(&mut self, chunk: Bytes) {
         self.bytes += chunk.len() as u64;
         self.hold.grow(chunk.len());
-        self.chunks.push(chunk);
+        if chunk.len() < COPY_BELOW {
+            self.loose.extend_from_slice(&chunk);
+        } else {
+            self.settle();
+            self.pieces.push(chunk);
+        }
     }
 
-    /// Takes `self` whole: a closure that captured only the chunks would leave their hold behind,
+    fn settle(&mut self) {
+        if !self.loose.is_empty() {
+            self.pieces.push(mem::take(&mut self.loose).into());
+        }
+    }
+
+    /// Takes `self` whole: a closure that captured only the pieces would leave their hold behind,
     /// and they would not count while they are written.
-    fn write(self, file: &File, at: u64) -> io::Result<()> {
-        sys::write_all_at(file, &self.chunks, at)
+    fn write(mut self, file: &File, at: u64) -> io::Result<()> {
+        self.settle();
+        sys::write_all_at(file, &self.pieces, at)
     }
 }
 
@@ -126,7 +143,7 @@ impl<W: WriteTarget> Writer<'_, W> {
         let most = self.transfer.chunk_bytes() as u64;
         let most = if self.is_short { most.min(IN_PLACE_BYTES) } else { most };
         let is_full = self.batch.bytes >= most;
-        if is_full || self.batch.chunks.len() >= MAX_CHUNKS { self.start().await } else { Ok(()) }
+        if is_full || self.batch.pieces.len() >= MAX_PIECES { self.start().await } else { Ok(()) }
     }
 
     /// Returns whether a write can be done in place.
@@ -170,7 +187,7 @@ impl<W: WriteTarget> Writer<'_, W> {
     }
 
     async fn finish(&mut self) -> Result<(), StorageError> {
-        if self.batch.chunks.is_empty() {
+        if self.batch.bytes == 0 {
             return Ok(());
         }
         if self.is_small && self.batch.bytes <= SMALL_BYTES && self.is_quick() {
