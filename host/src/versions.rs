@@ -137,7 +137,7 @@ impl Versions {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a digest"));
         }
         let file = self.dir.join(&version.digest);
-        let content = fs::read(&file).map_err(|error| with_path(&file, error))?;
+        let content = fs::read(&file).map_err(|error| with_path(&file, &error))?;
         if Version::of(&content, "").digest != version.digest {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the stored version is damaged"));
         }
@@ -178,7 +178,7 @@ impl Versions {
                 io::Error::new(io::ErrorKind::InvalidData, problem)
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(with_path(&file, error)),
+            Err(error) => Err(with_path(&file, &error)),
         }
     }
 
@@ -320,7 +320,7 @@ impl Versions {
 
     fn make_dir(&self) -> io::Result<()> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
-        made.map_err(|error| with_path(&self.dir, error))
+        made.map_err(|error| with_path(&self.dir, &error))
     }
 
     /// Each has another name, also of two threads of one process.
@@ -331,7 +331,7 @@ impl Versions {
     }
 }
 
-fn with_path(file: &Path, error: io::Error) -> io::Error {
+fn with_path(file: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", file.display()))
 }
 
