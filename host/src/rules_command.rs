@@ -68,7 +68,8 @@ fn with_store(
 fn use_rules(config: &Config, args: RulesUseArgs) -> anyhow::Result<String> {
     let RulesUseArgs { file, cases, configured: _ } = args;
     let Some(file) = file else { return with_store(config, |store| store.choose_none()) };
-    let rules = load_checked(&file)?;
+    let (content, name) = read(&file)?;
+    let rules = checked(content.clone(), &name, &file)?;
     if let Some(cases) = cases {
         let results = cases::run(&rules, &cases)?;
         if results.iter().any(|result| result.fault.is_some()) {
@@ -76,13 +77,13 @@ fn use_rules(config: &Config, args: RulesUseArgs) -> anyhow::Result<String> {
             bail!("{}: failed its cases, and is not used", file.display());
         }
     }
-    let (content, name) = read(&file)?;
     with_store(config, |store| store.choose(&content, &name))
 }
 
-/// Loads rules, and fails where they do not pass their check.
-fn load_checked(file: &Path) -> anyhow::Result<Arc<Rules>> {
-    let rules = load(file)?;
+/// Loads rules, and fails where they do not pass their check. What is chosen is what was checked, and not what
+/// the file has by then.
+fn checked(content: Vec<u8>, name: &str, file: &Path) -> anyhow::Result<Arc<Rules>> {
+    let rules = loaded(content, name, file)?;
     let checked = rules_check::check(&rules);
     if checked.failed() > 0 {
         say(&checked.in_words())?;
@@ -102,11 +103,15 @@ fn failing(text: String, failed: usize, what: &str) -> anyhow::Result<String> {
 
 /// Loads rules. What was compiled is kept for the next command.
 fn load(file: &Path) -> anyhow::Result<Arc<Rules>> {
-    let source = Source::read(file).with_context(|| format!("{}: cannot be used", file.display()))?;
+    let (content, name) = read(file)?;
+    loaded(content, &name, file)
+}
+
+fn loaded(content: Vec<u8>, name: &str, file: &Path) -> anyhow::Result<Arc<Rules>> {
+    let source = Source::new(content, name).with_context(|| format!("{}: cannot be used", file.display()))?;
     let compiled = user_cache().map(|cache| cache.join("larder/compiled"));
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
     let rules = Rules::load(source, compiled.as_deref());
-    rules.map_err(|error| anyhow::Error::msg(error.at(&name, file.display())))
+    rules.map_err(|error| anyhow::Error::msg(error.at(name, file.display())))
 }
 
 /// A scope as it is written in cases: `NAME=r`, `NAME=w`, `NAME=rw`; without the rest it may be read.

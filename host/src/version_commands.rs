@@ -1,7 +1,12 @@
 //! `use`, `rollback` and `status`, of policies and of rules: on the data directory of a server, which
 //! follows when it runs.
 
-use std::{fmt::Write, path::Path};
+use std::{
+    fmt::Write,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use anyhow::{Context, ensure};
 use larder::versions::{Chooser, Followed, Version, Versions};
@@ -16,7 +21,7 @@ pub(crate) struct Store<'a> {
 impl Store<'_> {
     /// Chooses a version that was checked, and waits for the running server.
     pub(crate) fn choose(&self, content: &[u8], name: &str) -> anyhow::Result<String> {
-        Ok(told(&self.chooser().choose(content, name, &())?))
+        Ok(self.told(&self.chooser().choose(content, name, &())?))
     }
 
     /// The same of what is not in force, but beside it. No content: nothing.
@@ -32,7 +37,7 @@ impl Store<'_> {
 
     /// Chooses what was in force before.
     pub(crate) fn roll_back(&self) -> anyhow::Result<String> {
-        Ok(told(&self.chooser().roll_back(None, &())?))
+        Ok(self.told(&self.chooser().roll_back(None, &())?))
     }
 
     /// Leaves it to the configuration.
@@ -41,6 +46,17 @@ impl Store<'_> {
         let follows =
             if self.is_running()? { "the server follows within seconds" } else { "from the next start on" };
         Ok(format!("what the configuration says holds; {follows}\n"))
+    }
+
+    /// Says what has become of a choice. Where no server runs: in which folder it was made, which may be the wrong one.
+    fn told(&self, (version, followed): &(Version, Followed)) -> String {
+        let (named, data) = (format!("{} {}", version.short(), version.name), self.data.display());
+        match followed {
+            Followed::InForce => format!("in force: {named}\n"),
+            Followed::AtNextStart => {
+                format!("chosen: {named}; no server has {data}, so it is in force from the next start on\n")
+            }
+        }
     }
 
     fn chooser(&self) -> Chooser<'_> {
@@ -94,15 +110,6 @@ impl Store<'_> {
     }
 }
 
-/// Says what has become of a choice.
-fn told((version, followed): &(Version, Followed)) -> String {
-    let named = format!("{} {}", version.short(), version.name);
-    match followed {
-        Followed::InForce => format!("in force: {named}\n"),
-        Followed::AtNextStart => format!("chosen: {named}; in force from the next start on\n"),
-    }
-}
-
 fn with(mut value: serde_json::Value, name: &str, text: Option<String>) -> serde_json::Value {
     if let (Some(members), Some(text)) = (value.as_object_mut(), text) {
         members.insert(name.to_owned(), text.into());
@@ -110,10 +117,33 @@ fn with(mut value: serde_json::Value, name: &str, text: Option<String>) -> serde
     value
 }
 
+/// Most bytes of a file that is read: a component, a script, or cases.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
 /// The content of a file and its name, up to a limit.
 pub(crate) fn read(file: &Path) -> anyhow::Result<(Vec<u8>, String)> {
-    let content = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let content = content_of(file).with_context(|| format!("{}: cannot be read", file.display()))?;
     ensure!(!content.is_empty(), "{}: is empty", file.display());
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok((content, name))
 }
+
+/// The text of a file, up to the same limit.
+pub(crate) fn read_text(file: &Path) -> anyhow::Result<String> {
+    let text = content_of(file).and_then(|content| String::from_utf8(content).map_err(io::Error::other));
+    text.with_context(|| format!("{}: cannot be read", file.display()))
+}
+
+/// Reads a file that may have no end, such as a device.
+fn content_of(file: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(file)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        let most = MAX_FILE_BYTES >> 20;
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {most} MiB")));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests;

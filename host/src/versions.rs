@@ -13,7 +13,8 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -33,6 +34,8 @@ const CHOSEN: &str = "current";
 /// The file with what was in force.
 const HISTORY: &str = "history.json";
 const REJECTED: &str = "rejected";
+/// The file that is locked while somebody chooses.
+const LOCK: &str = "choosing";
 /// The file with what the running server reports.
 const REPORT: &str = "report.json";
 
@@ -113,10 +116,16 @@ impl Versions {
     /// When it cannot be written.
     pub fn store(&self, content: &[u8], name: &str) -> io::Result<Version> {
         let version = Version::of(content, name);
-        if self.read(&version).is_err() {
+        // As what is new it is spared, until it is chosen.
+        if self.read(&version).is_err() || self.touch(&version).is_err() {
             self.write(&version.digest, content)?;
         }
         Ok(version)
+    }
+
+    fn touch(&self, version: &Version) -> io::Result<()> {
+        let now = UNIX_EPOCH + Duration::from_millis(Clock::system().now_ms());
+        OpenOptions::new().write(true).open(self.dir.join(&version.digest))?.set_modified(now)
     }
 
     /// Returns the content of a version.
@@ -127,7 +136,8 @@ impl Versions {
         if !version.is_valid() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a digest"));
         }
-        let content = fs::read(self.dir.join(&version.digest))?;
+        let file = self.dir.join(&version.digest);
+        let content = fs::read(&file).map_err(|error| with_path(&file, &error))?;
         if Version::of(&content, "").digest != version.digest {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the stored version is damaged"));
         }
@@ -161,11 +171,32 @@ impl Versions {
     /// # Errors
     /// When the file cannot be read.
     pub fn chosen(&self) -> io::Result<Option<Version>> {
-        match fs::read(self.choice_file()) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        let file = self.choice_file();
+        match fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
+                let problem = format!("{}: is damaged ({error}): choose again, with `use`", file.display());
+                io::Error::new(io::ErrorKind::InvalidData, problem)
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(with_path(&file, &error)),
         }
+    }
+
+    /// The same for who chooses anew: a damaged choice is one of nothing.
+    fn chosen_before(&self) -> io::Result<Option<Version>> {
+        match self.chosen() {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            chosen => chosen,
+        }
+    }
+
+    /// Runs `change` while nobody else chooses, in this or in another process.
+    fn alone<T>(&self, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.make_dir()?;
+        let mut options = OpenOptions::new();
+        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(self.dir.join(LOCK))?;
+        lock.lock()?;
+        change()
     }
 
     /// Returns what was in force, the latest first. A damaged file is an empty one.
@@ -244,13 +275,17 @@ impl Versions {
         self.dir.join(format!("{}.{REJECTED}", version.digest))
     }
 
-    /// Removes versions that are neither chosen nor in the history, and rejections of such.
+    /// Removes versions that are neither chosen nor in the history, and what was written half by who was killed.
     fn remove_unnamed(&self, history: &[InForce]) {
         let Ok(chosen) = self.chosen() else { return };
         let named: HashSet<_> =
             history.iter().map(|known| &known.version).chain(&chosen).map(|known| &*known.digest).collect();
         for file in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let name = file.file_name();
+            if name.as_encoded_bytes().starts_with(b".") && !is_recent(&file.path()) {
+                let _ = fs::remove_file(file.path());
+                continue;
+            }
             let Some(digest) = name.to_str().map(|name| name.split('.').next().unwrap_or(name)) else {
                 continue;
             };
@@ -264,27 +299,40 @@ impl Versions {
     }
 
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        self.write_draft(name, content)?.sync_all()?;
-        fs::rename(self.draft(name), self.dir.join(name))
+        let draft = self.draft(name);
+        self.write_draft(&draft, content)?.sync_all()?;
+        fs::rename(draft, self.dir.join(name))
     }
 
     fn write_unsynced(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        self.write_draft(name, content)?;
-        fs::rename(self.draft(name), self.dir.join(name))
+        let draft = self.draft(name);
+        self.write_draft(&draft, content)?;
+        fs::rename(draft, self.dir.join(name))
     }
 
-    fn write_draft(&self, name: &str, content: &[u8]) -> io::Result<File> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+    fn write_draft(&self, draft: &Path, content: &[u8]) -> io::Result<File> {
+        self.make_dir()?;
         let mut options = OpenOptions::new();
-        let mut writer =
-            options.write(true).create(true).truncate(true).mode(0o600).open(self.draft(name))?;
+        let mut writer = options.write(true).create(true).truncate(true).mode(0o600).open(draft)?;
         writer.write_all(content)?;
         Ok(writer)
     }
 
-    fn draft(&self, name: &str) -> PathBuf {
-        self.dir.join(format!(".{name}.{}", std::process::id()))
+    fn make_dir(&self) -> io::Result<()> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        made.map_err(|error| with_path(&self.dir, &error))
     }
+
+    /// Each has another name, also of two threads of one process.
+    fn draft(&self, name: &str) -> PathBuf {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        self.dir.join(format!(".{name}.{}.{number}", std::process::id()))
+    }
+}
+
+fn with_path(file: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", file.display()))
 }
 
 /// Whether a file was written within [`SPARED_MS`], or cannot be looked at.

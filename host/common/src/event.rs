@@ -36,6 +36,9 @@ pub enum EventKind {
     Evict,
     /// A decision: a sweep deleted an entry.
     Delete,
+    /// What a newer release has, and this one does not know. Never written.
+    #[serde(other)]
+    Unknown,
 }
 
 impl EventKind {

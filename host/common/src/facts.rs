@@ -2,9 +2,12 @@
 //!
 //! Also compiled into the component for `wasmtime serve`.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error as _, MapAccess, Visitor},
+};
 
 /// Most facts of one token.
 pub const MAX_FACTS: usize = 32;
@@ -98,35 +101,21 @@ impl Facts {
     /// # Errors
     /// [`InvalidFact`], and nothing is changed.
     pub fn insert(&mut self, name: &str, value: &str) -> Result<(), InvalidFact> {
-        let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-        let is_name = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_of_name);
-        // Of those that are alike.
-        let (mut count, mut bytes) = (0, name.len() + value.len());
+        let mut alike = Sum::default();
         // Where it goes.
         let mut before = 0;
-        let mut is_known = false;
         for (other, known) in self.iter() {
-            is_known |= other == name;
+            if other == name {
+                return Err(InvalidFact::Name);
+            }
             if other < name {
                 before += other.len() + known.len() + 2;
             }
             if is_of_rules(other) == is_of_rules(name) {
-                count += 1;
-                bytes += other.len() + known.len();
+                alike.add(other, known);
             }
         }
-        if !is_name || is_known {
-            return Err(InvalidFact::Name);
-        }
-        if !(1..=MAX_VALUE_BYTES).contains(&value.len()) || value.chars().any(char::is_control) {
-            return Err(InvalidFact::Value);
-        }
-        if count == MAX_FACTS {
-            return Err(InvalidFact::TooMany);
-        }
-        if bytes > MAX_TOTAL_BYTES {
-            return Err(InvalidFact::TooLong);
-        }
+        alike.check_with(name, value)?;
         // Most come in the order of their names.
         let behind = self.0.split_off(before);
         self.0.reserve(name.len() + value.len() + 2 + behind.len());
@@ -182,12 +171,96 @@ impl Serialize for Facts {
     }
 }
 
+/// How many facts there are, and how many bytes they have.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    count: usize,
+    bytes: usize,
+}
+
+impl Sum {
+    fn add(&mut self, name: &str, value: &str) {
+        self.count += 1;
+        self.bytes += name.len() + value.len();
+    }
+
+    /// Checks a fact that is not among these, and whether it fits beside them.
+    fn check_with(self, name: &str, value: &str) -> Result<(), InvalidFact> {
+        let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        if !(1..=MAX_NAME_BYTES).contains(&name.len()) || !name.bytes().all(is_of_name) {
+            return Err(InvalidFact::Name);
+        }
+        if !(1..=MAX_VALUE_BYTES).contains(&value.len()) || value.chars().any(char::is_control) {
+            return Err(InvalidFact::Value);
+        }
+        if self.count == MAX_FACTS {
+            return Err(InvalidFact::TooMany);
+        }
+        if self.bytes + name.len() + value.len() > MAX_TOTAL_BYTES {
+            return Err(InvalidFact::TooLong);
+        }
+        Ok(())
+    }
+}
+
+/// A text that is not copied where it is as it is written.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// In one pass: each page of entries that is read has a row of facts for each.
 impl<'de> Deserialize<'de> for Facts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pairs: Vec<(String, String)> =
-            BTreeMap::<String, String>::deserialize(deserializer)?.into_iter().collect();
-        Self::try_from(&*pairs).map_err(D::Error::custom)
+        deserializer.deserialize_map(OfMap)
     }
+}
+
+struct OfMap;
+
+impl<'de> Visitor<'de> for OfMap {
+    type Value = Facts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of facts")
+    }
+
+    /// Of a name that occurs twice, the last value counts.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Facts, A::Error> {
+        let mut pairs: Vec<(Text<'de>, Text<'de>)> =
+            Vec::with_capacity(map.size_hint().unwrap_or(0).min(MAX_FACTS));
+        let mut is_ordered = true;
+        while let Some(pair) = map.next_entry::<Text<'de>, Text<'de>>()? {
+            is_ordered &= pairs.last().is_none_or(|(last, _)| last.0 < pair.0.0);
+            pairs.push(pair);
+        }
+        if !is_ordered {
+            // Stable: equal names keep their order.
+            pairs.sort_by(|(one, _), (other, _)| one.0.cmp(&other.0));
+            pairs.dedup_by(|later, earlier| {
+                let is_same = later.0.0 == earlier.0.0;
+                if is_same {
+                    std::mem::swap(later, earlier);
+                }
+                is_same
+            });
+        }
+        of_ordered(&pairs).map_err(A::Error::custom)
+    }
+}
+
+/// Makes facts of pairs that are in the order of their names, each name once.
+fn of_ordered(pairs: &[(Text<'_>, Text<'_>)]) -> Result<Facts, InvalidFact> {
+    let mut text =
+        String::with_capacity(pairs.iter().map(|(name, value)| name.0.len() + value.0.len() + 2).sum());
+    let mut sums = [Sum::default(); 2];
+    for (Text(name), Text(value)) in pairs {
+        let sum = &mut sums[usize::from(is_of_rules(name))];
+        sum.check_with(name, value)?;
+        sum.add(name, value);
+        for part in [name, "=", value, "\n"] {
+            text.push_str(part);
+        }
+    }
+    Ok(Facts(text))
 }
 
 #[cfg(test)]

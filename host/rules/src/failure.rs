@@ -90,13 +90,15 @@ pub struct Failure {
     /// The interface that was asked; `None` while the rules started.
     pub interface: Option<Interface>,
     /// What the rules wrote to their standard error (up to 4 KiB), else what the engine says. Without
-    /// a line break at the end.
+    /// a line break at the end, and without control characters but those of lines and columns: it is shown in
+    /// terminals, and rules may come from anybody.
     pub text: String,
 }
 
 impl Failure {
     pub(crate) fn new(kind: FailureKind, text: impl Into<String>) -> Self {
-        Self { kind, interface: None, text: text.into() }
+        let is_of_terminals = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+        Self { kind, interface: None, text: text.into().replace(is_of_terminals, "\u{fffd}") }
     }
 
     pub(crate) fn of(self, interface: Interface) -> Self {

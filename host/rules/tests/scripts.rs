@@ -138,6 +138,9 @@ fn a_script_that_cannot_start_says_where() {
     let error = load("export const access = { admitt: () => ({ tag: 'default' }) };").unwrap_err();
     assert!(error.to_string().contains("access.admit is not a function"), "{error}");
     assert!(matches!(load("const nothing = 1;"), Err(RulesError::Empty)));
+    let error = load("throw new Error('\\u001b[31mred\\u0007');").unwrap_err();
+    let told = error.at("rules.js", "rules.js");
+    assert!(told.contains("\u{fffd}[31mred\u{fffd}") && !told.contains(['\u{1b}', '\u{7}']), "{told}");
 }
 
 /// What hostile rules can do in JavaScript.

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use super::{
     Capacity, Saver,
     idle_uploads::IdleUploads,
-    order::{Offered, place, read_page},
+    order::{Offered, may_go, place, read_page},
     requests::{Made, RoomRequest},
 };
 use crate::{
@@ -61,6 +61,15 @@ pub(crate) enum EvictError {
     /// The guest failed.
     #[error(transparent)]
     Guest(#[from] GuestFailed),
+}
+
+/// What came of going through a tier once.
+#[derive(Default)]
+struct Pass {
+    freed: u64,
+    /// The tier was read to its end, and all that could be offered was deleted, so that another pass finds
+    /// nothing. Otherwise what was deleted may have protected others.
+    is_all: bool,
 }
 
 impl Evictor {
@@ -122,14 +131,13 @@ impl Evictor {
         }
         let mut freed = 0;
         for tier in tiers.iter().take(MAX_TIERS) {
-            // What a pass has deleted may have protected others.
             loop {
-                let before = freed;
-                self.empty_tier(&guest, needed, tier, &mut freed).await?;
+                let pass = self.empty_tier(&guest, needed, tier, freed).await?;
+                freed += pass.freed;
                 if freed >= needed.bytes {
                     return Ok(freed);
                 }
-                if freed == before {
+                if pass.freed == 0 || pass.is_all {
                     break;
                 }
             }
@@ -165,57 +173,59 @@ impl Evictor {
         Ok(false)
     }
 
-    /// Goes through a tier once.
+    /// Goes through a tier once. `freed`: how many of the bytes are free already.
     async fn empty_tier(
         &self,
         guest: &Guest,
         needed: &RoomNeeded,
         tier: &Tier,
-        freed: &mut u64,
-    ) -> Result<(), EvictError> {
+        freed: u64,
+    ) -> Result<Pass, EvictError> {
         let mut offered = Offered::of(&self.tenant, tier).await?;
+        let (mut pass, mut spared) = (Pass::default(), 0);
         while let Some(page) = offered.next().await? {
             let now_ms = self.tenant.clock.now_ms();
             let candidates: Arc<[Candidate]> = self.candidates(page, now_ms).into();
-            let left = RoomNeeded { bytes: needed.bytes - *freed, ..needed.clone() };
+            if candidates.is_empty() {
+                continue;
+            }
+            let left = RoomNeeded { bytes: needed.bytes - freed - pass.freed, ..needed.clone() };
             let chosen = guest.make_room(now_ms, &left, candidates.clone()).await?;
-            *freed += self.delete(&candidates, &chosen, &left, now_ms).await?;
-            if *freed >= needed.bytes {
-                return Ok(());
+            let (deleted, bytes) = self.delete(&candidates, &chosen, &left, now_ms).await?;
+            spared += candidates.len() - deleted;
+            pass.freed += bytes;
+            if bytes >= left.bytes {
+                break;
             }
         }
-        Ok(())
+        pass.is_all = offered.is_at_end() && spared == 0;
+        Ok(pass)
     }
 
-    /// Returns those that may be offered: nobody reads them, or could with a URL that he has.
+    /// Returns those that may be offered.
     fn candidates(&self, page: Vec<Detailed>, now_ms: u64) -> Vec<Candidate> {
-        let settings = &self.tenant.settings;
-        let url_ms = settings.download_url_ms.max(settings.direct_url_ms.unwrap_or(0));
-        let offer = |(entry, details): Detailed| {
-            let was_used = details.uses != Some(0);
-            let is_in_use = self.tenant.usage.has_buffered_use(entry.id)
-                || (was_used && now_ms < entry.last_used_ms.saturating_add(url_ms));
+        let offer = |(entry, details)| {
             let content = ContentState::Unknown;
-            (!is_in_use).then_some(Candidate { entry, details, content, newer: None, wish: None })
+            Candidate { entry, details, content, newer: None, wish: None }
         };
-        page.into_iter().filter_map(offer).collect()
+        page.into_iter().filter(|listed| may_go(&self.tenant, listed, now_ms)).map(offer).collect()
     }
 
     /// Deletes of the chosen ones as many as are needed, in their order. Stops at one that is used
-    /// meanwhile: those after it may be chosen only because it would be gone. Returns how many bytes
-    /// were freed.
+    /// meanwhile: those after it may be chosen only because it would be gone. Returns how many were deleted,
+    /// and how many bytes were freed.
     async fn delete(
         &self,
         candidates: &[Candidate],
         chosen: &[EntryId],
         needed: &RoomNeeded,
         now_ms: u64,
-    ) -> Result<u64, IndexError> {
+    ) -> Result<(usize, u64), IndexError> {
         let by_id: HashMap<EntryId, &Entry> =
             candidates.iter().map(|candidate| (candidate.entry.id, &candidate.entry)).collect();
         let mut chosen = chosen.iter().filter_map(|id| by_id.get(id).copied());
         let departure = Departure { cause: cause(&needed.bound), at_ms: now_ms };
-        let (mut freed, mut is_over) = (0, false);
+        let (mut deleted, mut freed, mut is_over) = (0, 0, false);
         while freed < needed.bytes && !is_over {
             let (mut going, mut bytes) = (Vec::new(), 0);
             while !is_over && freed + bytes < needed.bytes && going.len() < BATCH {
@@ -227,9 +237,10 @@ impl Evictor {
                     Some(_) | None => is_over = true,
                 }
             }
+            deleted += going.len();
             freed += self.remove(going, &departure).await?;
         }
-        Ok(freed)
+        Ok((deleted, freed))
     }
 
     async fn delete_row(&self, entry: &Entry, departure: &Departure) -> Result<bool, IndexError> {

@@ -5,11 +5,12 @@
 //! asked about each page as ever.
 //!
 //! A ranked tier is read and ranked again for each request for room and each pass over it, up to 10,000
-//! rows each time: uses, saves and deletions in between change what a rank is made of.
+//! rows each time: uses, saves and deletions in between change what a rank is made of. What is in use may not go,
+//! and is not ranked.
 
 use std::{sync::Arc, vec};
 
-use larder_index::{Detailed, Entry, EntryId, IndexError, LeastRecent, with_details};
+use larder_index::{Detailed, EntryId, IndexError, LeastRecent};
 use larder_rules::Failure;
 
 use super::evictor::{MAX_PAGES, PAGE};
@@ -26,6 +27,7 @@ pub(super) struct Offered<'a> {
     tenant: &'a Arc<Tenant>,
     tier: &'a Tier,
     pages: usize,
+    is_at_end: bool,
     order: Order,
 }
 
@@ -33,7 +35,7 @@ enum Order {
     /// After this one, in the order of the last use.
     LastUse(Option<(u64, EntryId)>),
     /// These are left.
-    Ranked(vec::IntoIter<Entry>),
+    Ranked(vec::IntoIter<Detailed>),
 }
 
 impl<'a> Offered<'a> {
@@ -43,13 +45,20 @@ impl<'a> Offered<'a> {
     /// # Errors
     /// When the index fails.
     pub(super) async fn of(tenant: &'a Arc<Tenant>, tier: &'a Tier) -> Result<Self, IndexError> {
-        let mut offered = Self { tenant, tier, pages: 0, order: Order::LastUse(None) };
-        if tenant.rules.ranks() {
-            let ranked = offered.ranked().await?;
-            offered.pages = 0;
-            offered.order = ranked.map_or(Order::LastUse(None), |entries| Order::Ranked(entries.into_iter()));
+        let by_last_use = || Self { tenant, tier, pages: 0, is_at_end: false, order: Order::LastUse(None) };
+        let mut offered = by_last_use();
+        if !tenant.rules.ranks() {
+            return Ok(offered);
         }
-        Ok(offered)
+        match offered.ranked().await? {
+            Some(entries) => Ok(Self { pages: 0, order: Order::Ranked(entries.into_iter()), ..offered }),
+            None => Ok(by_last_use()),
+        }
+    }
+
+    /// Returns whether there is nothing in the tier beyond what was read.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.is_at_end
     }
 
     /// Returns the next page; `None` after the last one.
@@ -62,15 +71,13 @@ impl<'a> Offered<'a> {
         }
         self.pages += 1;
         let page = match &mut self.order {
-            Order::Ranked(entries) => {
-                let page = entries.take(PAGE).collect();
-                with_details(&*self.tenant.index, page).await?
-            }
+            Order::Ranked(entries) => entries.take(PAGE).collect(),
             Order::LastUse(after) => {
                 let page = read_page(self.tenant, self.tier, *after).await?;
                 *after = page.last().map(place);
                 if page.len() < PAGE {
                     self.pages = MAX_PAGES;
+                    self.is_at_end = true;
                 }
                 page
             }
@@ -80,22 +87,23 @@ impl<'a> Offered<'a> {
 
     /// Returns all entries that may be offered, those with the highest score first, and among equals
     /// those that were not used for longest. `None` if the rules fail.
-    async fn ranked(&mut self) -> Result<Option<Vec<Entry>>, IndexError> {
-        let mut scored: Vec<(f64, Entry)> = Vec::new();
-        loop {
+    async fn ranked(&mut self) -> Result<Option<Vec<Detailed>>, IndexError> {
+        let mut scored: Vec<(f64, Detailed)> = Vec::new();
+        while self.pages < MAX_PAGES {
+            let now_ms = self.tenant.clock.now_ms();
             let mut known = Vec::new();
             for _ in 0..ASKED_PAGES {
-                known.extend(self.next().await?.unwrap_or_default());
+                let page = self.next().await?.unwrap_or_default();
+                known.extend(page.into_iter().filter(|listed| may_go(self.tenant, listed, now_ms)));
             }
             if known.is_empty() {
-                break;
+                continue;
             }
-            let now_ms = self.tenant.clock.now_ms();
             let shown: Vec<_> =
                 known.iter().map(|(entry, details)| seen_by_rules(entry, details, now_ms)).collect();
             match self.tenant.rules.rank(&shown) {
                 Ok(scores) => {
-                    scored.extend(scores.into_iter().zip(known.into_iter().map(|(entry, _)| entry)));
+                    scored.extend(scores.into_iter().zip(known));
                 }
                 Err(failure) => {
                     log(&failure);
@@ -105,8 +113,17 @@ impl<'a> Offered<'a> {
         }
         // Stable: they come in the order of the last use.
         scored.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        Ok(Some(scored.into_iter().map(|(_, entry)| entry).collect()))
+        Ok(Some(scored.into_iter().map(|(_, listed)| listed).collect()))
     }
+}
+
+/// Returns whether an entry may be offered: nobody reads it, or could with a URL that he has.
+pub(super) fn may_go(tenant: &Tenant, (entry, details): &Detailed, now_ms: u64) -> bool {
+    let settings = &tenant.settings;
+    let url_ms = settings.download_url_ms.max(settings.direct_url_ms.unwrap_or(0));
+    let was_used = details.uses != Some(0);
+    !(was_used && now_ms < entry.last_used_ms.saturating_add(url_ms))
+        && !tenant.usage.has_buffered_use(entry.id)
 }
 
 /// Returns a page of a tier in the order of the last use, from behind this place on.

@@ -85,9 +85,9 @@ impl Outcome {
         if let Some((bytes, is_exact)) = found {
             self.hits += 1;
             self.exact_hits += u64::from(is_exact);
-            self.bytes_served += bytes;
+            self.bytes_served = self.bytes_served.saturating_add(bytes);
             of_key.hits += 1;
-            of_key.bytes += bytes;
+            of_key.bytes = of_key.bytes.saturating_add(bytes);
             of_part.1 += 1;
         }
     }
@@ -104,6 +104,6 @@ impl Outcome {
             (&mut self.deletions, &mut self.bytes_deleted)
         };
         *count += 1;
-        *sum += bytes;
+        *sum = sum.saturating_add(bytes);
     }
 }

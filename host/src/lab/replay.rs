@@ -91,6 +91,9 @@ impl Replay {
             self.play_step(step, usize::try_from(part).unwrap_or(SERIES)).await?;
         }
         self.count_deletions();
+        let asked = self.stage.tenant.rules.status();
+        let interfaces = asked.iter().flat_map(|asked| &asked.interfaces);
+        self.outcome.rule_failures = interfaces.map(|of| of.failed + of.rested).sum();
         Ok(())
     }
 
@@ -152,11 +155,7 @@ impl Replay {
         let admitted = match rules.admit(&caller(job, &job.scopes)) {
             Ok(Admission::Default) => Some(job.scopes.clone()),
             Ok(Admission::Scopes(scopes)) => Some(scopes.into_iter().map(of_rules).collect()),
-            Ok(Admission::Deny(_)) => None,
-            Err(_) => {
-                self.outcome.rule_failures += 1;
-                None
-            }
+            Ok(Admission::Deny(_)) | Err(_) => None,
         };
         if self.admitted.len() < MAX_JOBS {
             self.admitted.insert(job.clone(), admitted.clone());

@@ -219,6 +219,30 @@ fn rules_rank_what_makes_room_beyond_one_page() {
     assert_eq!(hits(&script().play(&Contender::BuiltIn, 1000)), [0, 1, 1]);
 }
 
+/// Saves `keep`, `a` and `b`, uses `a`, and needs the room of one of them. Returns which of `keep` and `b` is left.
+fn left_when_room_is_made(rank: &str) -> ([u64; 2], Outcome) {
+    let text = format!("export const retention = {{ rank: (entries) => entries.map({rank}) }}");
+    let rules = Rules::load(Source::new(text.into(), "rules.js").unwrap(), None).unwrap();
+    let script = Script::default().saves(&["keep", "a", "b"]).look_up("a").save("large", 750);
+    let outcome = script.look_ups(&["keep", "b"]).play(&Contender::Rules(rules), 1000);
+    let hits = ["keep", "b"].map(|key| outcome.keys[&("1".to_owned(), key.to_owned())].hits);
+    (hits, outcome)
+}
+
+#[test]
+fn rules_are_not_asked_to_rank_what_is_in_use() {
+    let rank = "({ key }) => { if (key === 'a') throw new Error('in use'); return key === 'keep' ? 0 : 1 }";
+    let (left, outcome) = left_when_room_is_made(rank);
+    assert_eq!((left, outcome.rule_failures), ([1, 0], 0));
+}
+
+#[test]
+fn rules_that_fail_to_rank_are_counted() {
+    let (left, outcome) = left_when_room_is_made("() => { throw new Error('on purpose') }");
+    assert_eq!(left, [0, 1]);
+    assert!(outcome.rule_failures > 0);
+}
+
 #[test]
 fn the_same_trace_gives_the_same_numbers() {
     let mut random = 1_u64;
@@ -252,6 +276,38 @@ fn a_line_that_is_no_event_is_named_and_a_last_one_without_its_end_is_not_read()
     fs::write(&path, format!("{whole}\n{{\"time_ms\":1}}\n{whole}\n")).unwrap();
     let error = Trace::read(slice::from_ref(&path), None).unwrap_err().to_string();
     assert!(error.starts_with(&format!("{}:2: is not an event: missing field", path.display())), "{error}");
+}
+
+#[test]
+fn lines_that_are_no_event_are_told_apart() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("default.jsonl");
+    let read = |text: &str| {
+        fs::write(&path, text).unwrap();
+        Trace::read(slice::from_ref(&path), None).map(|trace| trace.events)
+    };
+    let whole = serde_json::to_string(&Script::default().look_up("a").0[0]).unwrap();
+    // Of a newer release: a kind and a member that this one does not know.
+    let newer = whole.replace("\"lookup\"", "\"of-tomorrow\"").replace('}', ",\"more\":[1]}");
+    assert_eq!(read(&format!("{whole}\n\n{newer}\n")).unwrap(), 2);
+    let late = |time_ms: u64| whole.replace(&BEGIN_MS.to_string(), &time_ms.to_string());
+    let long = format!("{}\n", "x".repeat(1 << 20));
+    for (text, problem) in [
+        (late(u64::MAX), "its time_ms is 18446744073709551615, which is after the year 2970"),
+        (whole.replace("\"lookup\"", "7"), "at column "),
+        (long, "it is longer than 256 KiB"),
+        ("no JSON".to_owned(), "at column 2"),
+    ] {
+        let error = read(&format!("{whole}\n{text}\n")).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}:2: is not an event: ", path.display())), "{error}");
+        assert!(error.contains(problem), "{error}");
+    }
+    fs::write(&path, b"\x1f\x8b\x08\n").unwrap();
+    assert!(Trace::read(slice::from_ref(&path), None).unwrap_err().to_string().contains("gunzip"));
+    // The latest time there is, and the clock goes on.
+    fs::write(&path, late(1000 * 365 * 24 * 60 * 60 * 1000) + "\n").unwrap();
+    let trace = Trace::read(slice::from_ref(&path), None).unwrap();
+    assert_eq!(play(&trace, &Contender::BuiltIn, 1000).lookups, 1);
 }
 
 proptest! {

@@ -15,6 +15,12 @@ use crate::auth::Scope;
 
 /// Longest line, in bytes: an event has some kilobytes.
 const MAX_LINE_BYTES: u64 = 256 << 10;
+/// The latest time of an event, in milliseconds since 1970: in the year 2970. The clock of a replay goes on from
+/// there.
+const MAX_TIME_MS: u64 = 1000 * 365 * 24 * 60 * 60 * 1000;
+
+/// How a compressed file begins.
+const GZIP: &[u8] = b"\x1f\x8b";
 
 /// Why a trace cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +35,9 @@ pub enum TraceError {
         source: io::Error,
     },
     /// A line is not an event.
-    #[error("{path}:{line}: is not an event: {problem}")]
+    #[error(
+        "{path}:{line}: is not an event: {problem}. A trace is what `trace.dir` of a server gets: a line of JSON for each event"
+    )]
     Line {
         /// The file.
         path: PathBuf,
@@ -161,14 +169,34 @@ fn read_file(path: &Path, add: &mut impl FnMut(Event)) -> Result<(), TraceError>
             break;
         }
         let is_whole = line.ends_with(b"\n");
-        match serde_json::from_slice(&line) {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match event(&line) {
             Ok(event) => add(event),
             Err(_) if !is_whole && (read as u64) < MAX_LINE_BYTES => break,
-            Err(error) => {
-                let problem = error.to_string();
-                return Err(TraceError::Line { path: path.to_owned(), line: number, problem });
-            }
+            Err(problem) => return Err(TraceError::Line { path: path.to_owned(), line: number, problem }),
         }
     }
     Ok(())
+}
+
+/// Reads a line, or says what is wrong with it.
+fn event(line: &[u8]) -> Result<Event, String> {
+    if line.starts_with(GZIP) {
+        return Err("the file is compressed; unpack it with gunzip".to_owned());
+    }
+    if line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") {
+        return Err(format!("it is longer than {} KiB", MAX_LINE_BYTES >> 10));
+    }
+    let event: Event = serde_json::from_slice(line).map_err(|error| {
+        // Each line is a text of its own, so its line is the first one.
+        let (text, at) = (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
+        text.strip_suffix(&at)
+            .map_or_else(|| text.clone(), |text| format!("{text}, at column {}", error.column()))
+    })?;
+    if event.time_ms > MAX_TIME_MS {
+        return Err(format!("its time_ms is {}, which is after the year 2970", event.time_ms));
+    }
+    Ok(event)
 }

@@ -208,7 +208,7 @@ fn refused(text: &str) -> Fault {
 fn fault(error: ChoiceError) -> Fault {
     match error {
         ChoiceError::Io(error) => unavailable(&error),
-        ChoiceError::NothingBefore => Fault::Conflict(error.to_string()),
+        ChoiceError::NothingBefore | ChoiceError::Overtaken { .. } => Fault::Conflict(error.to_string()),
         ChoiceError::Refused { .. } => refused(&error.to_string()),
         ChoiceError::NotTaken(_) => Fault::Late(error.to_string()),
     }

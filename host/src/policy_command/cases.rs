@@ -1,6 +1,6 @@
 //! `larder policy test`: requests of a file, and what is to come of them.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, bail, ensure};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
@@ -11,7 +11,7 @@ use larder::{
 };
 use serde::Deserialize;
 
-use crate::rules_command::scope;
+use crate::{rules_command::scope, version_commands::read_text};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,7 +65,7 @@ fn yes() -> bool {
 /// # Errors
 /// When it cannot be read, has no request, or one that cannot be.
 pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Case>> {
-    let text = fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let text = read_text(file)?;
     let Cases { mut request } = toml::from_str(&text).with_context(|| file.display().to_string())?;
     ensure!(!request.is_empty(), "{}: has no [[request]]", file.display());
     for case in &mut request {

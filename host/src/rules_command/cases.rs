@@ -1,6 +1,6 @@
 //! `larder rules test`: asks what a file of cases says, and compares the answers.
 
-use std::{collections::BTreeMap, fmt::Write, fs, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write, path::Path, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 use larder_rules::{
@@ -10,6 +10,7 @@ use larder_rules::{
 use serde::{Deserialize, Serialize};
 
 use super::scope;
+use crate::version_commands::read_text;
 
 /// What came of a case.
 #[derive(Serialize)]
@@ -115,7 +116,7 @@ struct Answer {
 /// # Errors
 /// When the file has a fault.
 pub(super) fn run(rules: &Arc<Rules>, file: &Path) -> anyhow::Result<Vec<CaseResult>> {
-    let text = fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let text = read_text(file)?;
     let cases: Cases = toml::from_str(&text).with_context(|| file.display().to_string())?;
     ensure!(!cases.case.is_empty(), "{}: has no case", file.display());
     let mut session = Session::new(rules.clone(), Limits::default());

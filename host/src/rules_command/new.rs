@@ -52,6 +52,9 @@ pub(super) fn write(dir: &Path, language: Language) -> anyhow::Result<String> {
         create(&path, content).with_context(|| format!("{}: cannot be written", path.display()))?;
         let _ = writeln!(text, "{}", path.display());
     }
+    if dir != Path::new(".") {
+        let _ = write!(text, "\ncd {}", dir.display());
+    }
     Ok(text + next)
 }
 

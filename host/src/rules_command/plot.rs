@@ -1,8 +1,8 @@
 //! The curves of a replay: hit ratio over time, as SVG.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use larder::lab::{Outcome, SERIES, Trace};
 use plotters::prelude::{
     BLACK, ChartBuilder, Color, IntoDrawingArea, IntoFont, LineSeries, Palette, Palette99, PathElement,
@@ -12,6 +12,14 @@ use plotters::prelude::{
 const SIZE: (u32, u32) = (960, 480);
 /// Parts of the time over which a ratio is taken.
 const WINDOW: usize = SERIES / 20;
+
+/// Makes the file, so that a path that cannot be written is told before the replay, and not after it.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn create(file: &Path) -> anyhow::Result<()> {
+    File::create(file).map(drop).with_context(|| format!("{}: cannot be written", file.display()))
+}
 
 /// Writes the curves to a file.
 ///

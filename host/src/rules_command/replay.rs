@@ -33,6 +33,9 @@ pub(super) fn run(config: &Config, args: &ReplayArgs) -> anyhow::Result<String> 
         None if configured > 0 => configured,
         None => bail!("how much may be stored? --size 100GiB, or capacity.max_bytes in the configuration"),
     };
+    if let Some(file) = &args.svg {
+        plot::create(file)?;
+    }
     let trace = Trace::read(&args.trace, args.tenant.as_deref())?;
     let mut contenders = vec![Contender::BuiltIn];
     for file in &args.rules {

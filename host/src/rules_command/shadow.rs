@@ -6,7 +6,7 @@ use anyhow::Context;
 use larder::{config::Config, versions::Versions};
 use serde_json::Value;
 
-use super::load_checked;
+use super::checked;
 use crate::{
     cli::RulesShadowArgs,
     manage::text::{table, text, time},
@@ -26,8 +26,8 @@ pub(super) fn choose(config: &Config, args: &RulesShadowArgs) -> anyhow::Result<
     let store = Store { data, versions: Versions::of_shadow_rules(data) };
     match &args.file {
         Some(file) => {
-            load_checked(file)?;
             let (content, name) = read(file)?;
+            checked(content.clone(), &name, file)?;
             store.choose_beside(&content, &name, LABEL)
         }
         None if args.off => store.choose_beside(b"", "no rules", LABEL),

@@ -50,6 +50,14 @@ pub enum ChoiceError {
         /// Why it is not used.
         reason: String,
     },
+    /// Somebody has chosen otherwise before the running server had it in force, and that holds.
+    #[error("{} {} is not in force: {by} was chosen meanwhile", .version.short(), .version.name)]
+    Overtaken {
+        /// What was chosen.
+        version: Version,
+        /// What was chosen after it, in words.
+        by: String,
+    },
     /// The running server neither has it nor says why.
     #[error("the running server has not followed the choice of {} {} within a minute; its log says why", .0.short(), .0.name)]
     NotTaken(Version),
@@ -108,8 +116,12 @@ impl Chooser<'_> {
     /// # Errors
     /// [`ChoiceError`]. A running server that does not follow keeps what it has.
     pub fn choose_none(&self, server: &dyn Follower) -> Result<Followed, ChoiceError> {
-        let Some(before) = self.versions.chosen()? else { return Ok(Followed::InForce) };
-        self.versions.choose_none()?;
+        let before = self.versions.alone(|| {
+            let before = self.versions.chosen_before()?;
+            self.versions.choose_none()?;
+            Ok(before)
+        })?;
+        let Some(before) = before else { return Ok(Followed::InForce) };
         if !self.is_running()? {
             return Ok(Followed::AtNextStart);
         }
@@ -124,8 +136,11 @@ impl Chooser<'_> {
     }
 
     fn follow(&self, version: &Version, server: &dyn Follower) -> Result<Followed, ChoiceError> {
-        let before = self.versions.chosen()?;
-        self.versions.choose(version)?;
+        let before = self.versions.alone(|| {
+            let before = self.versions.chosen_before()?;
+            self.versions.choose(version)?;
+            Ok(before)
+        })?;
         if !self.is_running()? {
             return Ok(Followed::AtNextStart);
         }
@@ -135,15 +150,33 @@ impl Chooser<'_> {
                 return Ok(Followed::InForce);
             }
             if let Some(reason) = self.versions.rejection(version) {
-                match before {
-                    Some(before) => self.versions.write_choice(&before)?,
-                    None => self.versions.choose_none()?,
-                }
+                self.take_back(version, before.as_ref())?;
                 return Err(ChoiceError::Refused { version: version.clone(), reason });
+            }
+            if let Some(by) = self.overtaken(version)? {
+                return Err(ChoiceError::Overtaken { version: version.clone(), by });
             }
             sleep(PAUSE);
         }
         Err(ChoiceError::NotTaken(version.clone()))
+    }
+
+    /// Chooses again what was chosen before, unless somebody has chosen otherwise meanwhile.
+    fn take_back(&self, version: &Version, before: Option<&Version>) -> io::Result<()> {
+        self.versions.alone(|| match (self.overtaken(version)?, before) {
+            (Some(_), _) => Ok(()),
+            (None, Some(before)) => self.versions.write_choice(before),
+            (None, None) => self.versions.choose_none(),
+        })
+    }
+
+    /// Returns what is chosen in place of this version, in words; `None` if it is the one.
+    fn overtaken(&self, version: &Version) -> io::Result<Option<String>> {
+        Ok(match self.versions.chosen_before()? {
+            Some(chosen) if chosen.digest == version.digest => None,
+            Some(chosen) => Some(format!("{} {}", chosen.short(), chosen.name)),
+            None => Some("what the configuration says".to_owned()),
+        })
     }
 
     /// Whether the history has it first.

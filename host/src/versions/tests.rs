@@ -73,3 +73,88 @@ fn a_rejection_holds_until_the_version_is_chosen_again() {
     versions.choose(&one).unwrap();
     assert_eq!(versions.rejection(&one), None);
 }
+
+#[test]
+fn a_damaged_choice_is_named_and_can_be_replaced() {
+    let data = TempDir::new().unwrap();
+    let versions = Versions::of_rules(data.path());
+    let one = versions.store(b"one", "one.js").unwrap();
+    versions.choose(&one).unwrap();
+    for damaged in ["", "{\"digest\":", "[]"] {
+        fs::write(versions.choice_file(), damaged).unwrap();
+        let error = versions.chosen().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: is damaged", versions.choice_file().display())), "{error}");
+        let chooser = Chooser { data: data.path(), versions: versions.clone() };
+        let (chosen, followed) = chooser.choose(b"two", "two.js", &()).unwrap();
+        assert_eq!((versions.chosen().unwrap(), followed), (Some(chosen), Followed::AtNextStart));
+    }
+}
+
+/// Chooses `mine` beside a server that runs, and meanwhile `theirs`. Returns what came of the first choice.
+fn overtaken(meanwhile: impl FnOnce(&Versions, &Version)) -> (ChoiceError, Option<Version>, Version) {
+    let data = TempDir::new().unwrap();
+    let lock = File::create(data.path().join("larder.lock")).unwrap();
+    lock.lock().unwrap();
+    let versions = Versions::of_rules(data.path());
+    let (mine, theirs) = (Version::of(b"mine", "mine.js"), versions.store(b"theirs", "theirs.js").unwrap());
+    let error = std::thread::scope(|scope| {
+        let chooser = Chooser { data: data.path(), versions: versions.clone() };
+        let first = scope.spawn(move || chooser.choose(b"mine", "mine.js", &()).unwrap_err());
+        while versions.chosen().unwrap().as_ref() != Some(&mine) {
+            std::thread::yield_now();
+        }
+        versions.alone(|| versions.choose(&theirs)).unwrap();
+        meanwhile(&versions, &mine);
+        first.join().unwrap()
+    });
+    (error, versions.chosen().unwrap(), theirs)
+}
+
+#[test]
+fn of_two_choices_at_once_the_later_one_holds_and_the_earlier_one_says_so() {
+    let (error, chosen, theirs) = overtaken(|_, _| {});
+    assert!(matches!(&error, ChoiceError::Overtaken { by, .. } if by.ends_with("theirs.js")), "{error}");
+    assert_eq!(chosen, Some(theirs));
+}
+
+#[test]
+fn a_choice_that_the_server_refuses_does_not_undo_a_later_one() {
+    let (_, chosen, theirs) = overtaken(|versions, mine| versions.reject(mine, "it does not load").unwrap());
+    assert_eq!(chosen, Some(theirs));
+}
+
+#[test]
+fn what_was_written_half_goes_and_what_is_chosen_again_is_spared() {
+    let data = TempDir::new().unwrap();
+    let versions = Versions::of_rules(data.path());
+    let [one, two] = [b"one", b"two"].map(|content| versions.store(content, "").unwrap());
+    let dir = data.path().join("rules");
+    let half = dir.join(format!(".{}.77", two.digest));
+    fs::write(&half, "tw").unwrap();
+    for file in [dir.join(&one.digest), dir.join(&two.digest), half.clone()] {
+        File::options().write(true).open(file).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    }
+    // Stored, and about to be chosen.
+    assert_eq!(versions.store(b"two", "").unwrap(), two);
+    versions.record(in_force(&Version::of(b"three", "three"), 1)).unwrap();
+    assert!(!half.exists() && versions.read(&one).is_err());
+    assert_eq!(versions.read(&two).unwrap(), b"two");
+}
+
+#[test]
+fn two_that_choose_at_once_do_not_damage_the_choice() {
+    let data = TempDir::new().unwrap();
+    let versions = Versions::of_rules(data.path());
+    std::thread::scope(|scope| {
+        for name in ["a", "a name that is longer"] {
+            let versions = &versions;
+            scope.spawn(move || {
+                for number in 0..100_u8 {
+                    let version = versions.store(&[number], name).unwrap();
+                    versions.choose(&version).unwrap();
+                    assert!(versions.chosen().unwrap().is_some());
+                }
+            });
+        }
+    });
+}

@@ -86,3 +86,20 @@ fn the_claims_are_names_of_facts_and_fit_together() {
     let pairs = CLAIMS.map(|name| (name, "1"));
     assert_eq!(facts(&pairs).unwrap().iter().count(), CLAIMS.len());
 }
+
+#[test]
+fn of_a_name_that_json_has_twice_the_last_value_counts_and_any_order_will_do() {
+    let read = |json: &str| serde_json::from_str::<Facts>(json);
+    let made = facts(&[("a", "1"), ("b", "3"), ("c", "x\"y")]).unwrap();
+    for json in [
+        r#"{"a":"1","b":"3","c":"x\"y"}"#,
+        r#"{"b":"2","c":"x\u0022y","b":"4","a":"1","b":"3"}"#,
+        r#" { "b" : "2" , "b" : "3", "\u0061": "1", "c":"x\"y" } "#,
+    ] {
+        assert_eq!(read(json).unwrap(), made, "{json}");
+        assert_eq!(serde_json::from_reader::<_, Facts>(json.as_bytes()).unwrap(), made, "{json}");
+    }
+    let many: Vec<_> = (0..=MAX_FACTS).rev().map(|number| format!("\"n{number}\":\"1\"")).collect();
+    assert!(read(&format!("{{{}}}", many.join(","))).is_err());
+    assert!(read(&format!("{{{}}}", many[1..].join(","))).is_ok());
+}

@@ -74,8 +74,10 @@ pub(super) fn details_at(row: &Row<'_>, object: usize, first: usize) -> rusqlite
 }
 
 fn facts(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Facts>> {
-    let Some(json) = row.get::<_, Option<String>>(column)? else { return Ok(None) };
-    serde_json::from_str(&json).map(Some).map_err(|error| rows::invalid(column, Type::Text, error))
+    let json =
+        row.get_ref(column)?.as_str_or_null().map_err(|error| rows::invalid(column, Type::Text, error))?;
+    let Some(json) = json else { return Ok(None) };
+    serde_json::from_str(json).map(Some).map_err(|error| rows::invalid(column, Type::Text, error))
 }
 
 /// See [`crate::Index::name_repositories`].

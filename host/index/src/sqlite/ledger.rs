@@ -75,8 +75,13 @@ fn holder<'a>(conn: TenantConnection<'a>, level: Level) -> &'a str {
     if level == Level::Server { "" } else { conn.tenant() }
 }
 
-fn change_level(conn: TenantConnection<'_>, level: Level, place: &Place, bytes: i64) -> rusqlite::Result<()> {
-    let (repository, scope) = place.at(level);
+/// Changes a sum. Its place: repository and scope, as [`Place::at`] says.
+fn change_level(
+    conn: TenantConnection<'_>,
+    level: Level,
+    (repository, scope): (&[u8], &[u8]),
+    bytes: i64,
+) -> rusqlite::Result<()> {
     let tenant = holder(conn, level);
     conn.prepare(CHANGE)?.execute(params![tenant, level.number(), repository, scope, bytes])?;
     if bytes < 0 && level < Level::Tenant {
@@ -91,7 +96,7 @@ fn change(conn: TenantConnection<'_>, place: &Place, bytes: i64) -> rusqlite::Re
         return Ok(());
     }
     for level in Level::of_tenant(is_apart(conn)?) {
-        change_level(conn, *level, place, bytes)?;
+        change_level(conn, *level, place.at(*level), bytes)?;
     }
     Ok(())
 }
@@ -261,13 +266,26 @@ fn left(
     Ok(left)
 }
 
+/// Takes off what has left: one change of each sum.
 fn settle(conn: TenantConnection<'_>, left: Vec<(Place, u64)>) -> rusqlite::Result<()> {
-    let mut sums: BTreeMap<Place, u64> = BTreeMap::new();
+    let mut of_places: BTreeMap<Place, u64> = BTreeMap::new();
     for (place, bytes) in left {
-        let sum = sums.entry(place).or_default();
+        let sum = of_places.entry(place).or_default();
         *sum = sum.saturating_add(bytes);
     }
-    sums.iter().try_for_each(|(place, bytes)| change(conn, place, -integer(*bytes)))
+    of_places.retain(|_, bytes| *bytes > 0);
+    if of_places.is_empty() {
+        return Ok(());
+    }
+    for level in Level::of_tenant(is_apart(conn)?) {
+        let mut sums: BTreeMap<_, u64> = BTreeMap::new();
+        for (place, bytes) in &of_places {
+            let sum = sums.entry(place.at(*level)).or_default();
+            *sum = sum.saturating_add(*bytes);
+        }
+        sums.into_iter().try_for_each(|(place, bytes)| change_level(conn, *level, place, -integer(bytes)))?;
+    }
+    Ok(())
 }
 
 /// See [`crate::Index::list_leaving`].
@@ -358,7 +376,7 @@ pub(super) fn set_orphans(conn: TenantConnection<'_>, bytes: u64) -> rusqlite::R
     let known = conn.prepare(TENANT)?.query_one([conn.tenant()], |row| number(row, 1)).optional()?;
     let more = integer(bytes) - integer(known.unwrap_or(0));
     for level in Level::of_tenant(is_apart(conn)?).iter().filter(|level| **level >= Level::Tenant) {
-        change_level(conn, *level, &Place::default(), more)?;
+        change_level(conn, *level, (&[], &[]), more)?;
     }
     conn.prepare(
         "UPDATE area_usage SET orphan_bytes = ?2 \
@@ -374,7 +392,7 @@ pub(super) fn set_counted_apart(conn: TenantConnection<'_>, apart: bool) -> rusq
         return Ok(());
     }
     let bytes = integer(stored(conn, Level::Tenant, &Place::default())?);
-    change_level(conn, Level::Server, &Place::default(), if apart { -bytes } else { bytes })?;
+    change_level(conn, Level::Server, (&[], &[]), if apart { -bytes } else { bytes })?;
     conn.prepare(
         "INSERT INTO area_usage (level, tenant, repository, scope, bytes, apart) \
          VALUES (2, ?1, x'', x'', 0, ?2) ON CONFLICT DO UPDATE SET apart = ?2",
@@ -387,7 +405,7 @@ pub(super) fn set_counted_apart(conn: TenantConnection<'_>, apart: bool) -> rusq
 pub(super) fn forget(conn: TenantConnection<'_>) -> rusqlite::Result<()> {
     if !is_apart(conn)? {
         let bytes = integer(stored(conn, Level::Tenant, &Place::default())?);
-        change_level(conn, Level::Server, &Place::default(), -bytes)?;
+        change_level(conn, Level::Server, (&[], &[]), -bytes)?;
     }
     conn.prepare("DELETE FROM leaving WHERE tenant = ?1")?.execute([conn.tenant()])?;
     for level in Level::of_tenant(true) {
