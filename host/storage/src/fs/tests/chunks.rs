@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 
 use super::Temporary;
 use crate::{
-    Source, Storage,
+    Source,
     conformance::{Fixture, id, new_upload},
 };
 
