@@ -121,9 +121,8 @@ impl<'a> Offered<'a> {
 pub(super) fn may_go(tenant: &Tenant, (entry, details): &Detailed, now_ms: u64) -> bool {
     let settings = &tenant.settings;
     let url_ms = settings.download_url_ms.max(settings.direct_url_ms.unwrap_or(0));
-    let was_used = details.uses != Some(0);
-    !(was_used && now_ms < entry.last_used_ms.saturating_add(url_ms))
-        && !tenant.usage.has_buffered_use(entry.id)
+    let has_url = details.uses != Some(0) && now_ms < entry.last_used_ms.saturating_add(url_ms);
+    !has_url && !tenant.usage.has_buffered_use(entry.id)
 }
 
 /// Returns a page of a tier in the order of the last use, from behind this place on.
