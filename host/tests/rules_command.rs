@@ -164,7 +164,7 @@ fn a_check_finds_what_remembers_throws_spins_and_answers_out_of_bounds() {
     let (_, error) = bad(dir, &["rules", "check", "rules.js"]);
     assert!(error.starts_with("larder: rules.js:") && error.contains("at rules.js:"), "{error}");
     let (_, error) = bad(dir, &["rules", "check", "none.js"]);
-    assert!(error.contains("none.js: cannot be used"), "{error}");
+    assert!(error.contains("none.js: cannot be read"), "{error}");
 }
 
 #[test]
@@ -174,7 +174,8 @@ fn only_rules_that_pass_are_put_in_force_and_a_rollback_needs_something_before()
     good(dir, &["rules", "new"]);
     let used = good(dir, &["rules", "use", "rules.js", "--cases", "cases.toml"]);
     assert!(
-        used.starts_with("chosen: ") && used.contains("rules.js; in force from the next start on"),
+        used.starts_with("chosen: ")
+            && used.contains("rules.js; no server has ./data, so it is in force from the next start on"),
         "{used}"
     );
     let status: Value = serde_json::from_str(&good(dir, &["rules", "status", "--json"])).unwrap();
