@@ -8,6 +8,7 @@
 
 #[cfg(feature = "bucket")]
 pub mod bucket;
+mod chunk_buffer;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod digest;

@@ -16,7 +16,11 @@ use super::{
     sys,
     threads::{BlockingTask, Lane},
 };
-use crate::{Source, StorageError, source::LengthCheck};
+use crate::{
+    Source, StorageError,
+    chunk_buffer::{ChunkBuffer, Copies},
+    source::LengthCheck,
+};
 
 /// A body with at most this announced length is written in place, if the disk is fast. BuildKit
 /// sends blocks of this size one after the other, so a second thread gains nothing.
@@ -28,8 +32,12 @@ const IN_PLACE_BYTES: u64 = 256 << 10;
 /// The same for a body without an announced length.
 pub(super) const SMALL_BYTES: u64 = 64 << 10;
 
-/// Smaller chunks are copied into one piece: each would keep its whole network buffer alive, which is in no budget.
-const COPY_BELOW: usize = 16 << 10;
+/// Chunks of a body while there are few transfers. With many, a writer copies all chunks that are smaller than its share of the
+/// budget: each would keep a buffer of its connection that is several times as large.
+const COPIES: Copies = Copies { below: 16 << 10, buffer: 32 << 10 };
+
+/// A share below this is one of many.
+const CROWDED_BELOW: usize = 256 << 10;
 
 /// Most pieces of one write.
 const MAX_PIECES: usize = 256;
@@ -81,42 +89,35 @@ async fn pump<W: WriteTarget>(writer: &mut Writer<'_, W>, mut source: Source) ->
     Ok(length)
 }
 
+fn copies(share: usize) -> Copies {
+    if share < CROWDED_BELOW { Copies { below: share, buffer: share } } else { COPIES }
+}
+
 /// Chunks to write together.
 struct Batch {
-    pieces: Vec<Bytes>,
-    /// Small chunks after the last piece.
-    loose: Vec<u8>,
-    bytes: u64,
+    chunks: ChunkBuffer,
     hold: Hold,
 }
 
 impl Batch {
     fn new(transfer: &Transfer) -> Self {
-        Self { pieces: Vec::new(), loose: Vec::new(), bytes: 0, hold: transfer.hold() }
+        Self { chunks: ChunkBuffer::new(copies(transfer.chunk_bytes())), hold: transfer.hold() }
     }
 
     fn push(&mut self, chunk: Bytes) {
-        self.bytes += chunk.len() as u64;
         self.hold.grow(chunk.len());
-        if chunk.len() < COPY_BELOW {
-            self.loose.extend_from_slice(&chunk);
-        } else {
-            self.settle();
-            self.pieces.push(chunk);
-        }
+        self.chunks.push(chunk);
     }
 
-    fn settle(&mut self) {
-        if !self.loose.is_empty() {
-            self.pieces.push(mem::take(&mut self.loose).into());
-        }
+    fn bytes(&self) -> u64 {
+        self.chunks.length()
     }
 
-    /// Takes `self` whole: a closure that captured only the pieces would leave their hold behind,
+    /// Takes `self` whole: a closure that captured only the chunks would leave their hold behind,
     /// and they would not count while they are written.
-    fn write(mut self, file: &File, at: u64) -> io::Result<()> {
-        self.settle();
-        sys::write_all_at(file, &self.pieces, at)
+    fn write(self, file: &File, at: u64) -> io::Result<()> {
+        let Self { chunks, hold: _hold } = self;
+        sys::write_all_at(file, &chunks.into_pieces(), at)
     }
 }
 
@@ -142,8 +143,8 @@ impl<W: WriteTarget> Writer<'_, W> {
         self.batch.push(chunk);
         let most = self.transfer.chunk_bytes() as u64;
         let most = if self.is_short { most.min(IN_PLACE_BYTES) } else { most };
-        let is_full = self.batch.bytes >= most;
-        if is_full || self.batch.pieces.len() >= MAX_PIECES { self.start().await } else { Ok(()) }
+        let is_full = self.batch.bytes() >= most;
+        if is_full || self.batch.chunks.pieces() >= MAX_PIECES { self.start().await } else { Ok(()) }
     }
 
     /// Returns whether a write can be done in place.
@@ -155,13 +156,13 @@ impl<W: WriteTarget> Writer<'_, W> {
     fn take_batch(&mut self) -> (Batch, u64) {
         let batch = mem::replace(&mut self.batch, Batch::new(self.transfer));
         let at = self.at;
-        self.at += batch.bytes;
+        self.at += batch.bytes();
         (batch, at)
     }
 
     /// Writes the collected chunks in place.
     fn write_in_place(&mut self) -> Result<(), StorageError> {
-        let bytes = self.batch.bytes;
+        let bytes = self.batch.bytes();
         let (batch, at) = self.take_batch();
         let file = self.to.file()?;
         self.disk.inline.writes.timed(|| batch.write(&file, at)).map_err(errors::failed(CONTEXT))?;
@@ -173,7 +174,7 @@ impl<W: WriteTarget> Writer<'_, W> {
     /// used up.
     async fn start(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
-        let bytes = self.batch.bytes;
+        let bytes = self.batch.bytes();
         self.disk.cover(self.claim, bytes).await?;
         if self.is_short && self.is_quick() {
             return self.write_in_place();
@@ -187,11 +188,11 @@ impl<W: WriteTarget> Writer<'_, W> {
     }
 
     async fn finish(&mut self) -> Result<(), StorageError> {
-        if self.batch.bytes == 0 {
+        if self.batch.bytes() == 0 {
             return Ok(());
         }
-        if self.is_small && self.batch.bytes <= SMALL_BYTES && self.is_quick() {
-            self.disk.cover(self.claim, self.batch.bytes).await?;
+        if self.is_small && self.batch.bytes() <= SMALL_BYTES && self.is_quick() {
+            self.disk.cover(self.claim, self.batch.bytes()).await?;
             return self.write_in_place();
         }
         self.start().await

@@ -66,7 +66,7 @@ pub(super) async fn put_block(
         None => {
             let permit = shared.memory.acquire(sizes.read_ahead()).await?;
             let content = reader.take(sizes.read_ahead()).await?;
-            if content.length < sizes.min_part {
+            if content.length() < sizes.min_part {
                 return block.buffer(PartBody { content, permit }).await;
             }
             let ahead = PartBody { content, permit };
@@ -79,7 +79,7 @@ impl BlockUpload<'_> {
     /// Adds the block to the tail.
     async fn buffer(&self, body: PartBody) -> Result<u64, StorageError> {
         let PartBody { content, mut permit } = body;
-        let length = content.length;
+        let length = content.length();
         permit.shrink_to(length);
         let bytes = content.into_bytes();
         let digest = self.digest(length).await;
@@ -221,7 +221,7 @@ impl<'a> PartUploads<'a> {
         self.tasks.push_back(self.block.shared.bucket.spawn(async move {
             let multipart = session.begin(&shared, &slot).await?;
             let PartBody { content, permit } = body;
-            let length = content.length;
+            let length = content.length();
             let key = multipart.base.data();
             let part = shared.bucket.put_part(&key, &multipart.id, number, content.into_pieces()).await;
             let part = part.map_err(uploads::gone_as_closed)?;

@@ -1,8 +1,8 @@
 //! Reads a body into buffers of the sizes of parts.
 
-use std::{collections::VecDeque, mem};
+use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
 
 use super::{
@@ -11,83 +11,12 @@ use super::{
 };
 use crate::{
     Source, SourceError, StorageError,
-    bucket::Pieces,
+    chunk_buffer::{ChunkBuffer, Copies},
     source::{LengthCheck, WrongLength},
 };
 
-/// Smaller chunks are copied into one buffer: each would keep its whole network buffer alive.
-const COPY_BELOW: usize = 64 << 10;
-
-/// Size of the buffer for small chunks.
-const COPY_BUFFER: usize = 256 << 10;
-
-/// Received bytes, in order, with few copies.
-#[derive(Debug, Default)]
-pub(super) struct ChunkBuffer {
-    pieces: VecDeque<Bytes>,
-    loose: BytesMut,
-    pub(super) length: u64,
-}
-
-impl ChunkBuffer {
-    pub(super) fn push(&mut self, chunk: Bytes) {
-        self.length += chunk.len() as u64;
-        if chunk.len() >= COPY_BELOW {
-            self.settle();
-            self.pieces.push_back(chunk);
-            return;
-        }
-        if self.loose.capacity() - self.loose.len() < chunk.len() {
-            self.settle();
-            self.loose = BytesMut::with_capacity(COPY_BUFFER);
-        }
-        self.loose.extend_from_slice(&chunk);
-    }
-
-    fn settle(&mut self) {
-        if !self.loose.is_empty() {
-            self.pieces.push_back(mem::take(&mut self.loose).freeze());
-        }
-    }
-
-    /// Splits off the first `length` bytes, or all.
-    fn split_to(&mut self, length: u64) -> Self {
-        self.settle();
-        let mut first = Self::default();
-        while first.length < length {
-            let Some(mut piece) = self.pieces.pop_front() else { break };
-            let wanted = usize::try_from(length - first.length).unwrap_or(usize::MAX);
-            if piece.len() > wanted {
-                let rest = piece.split_off(wanted);
-                self.pieces.push_front(rest);
-            }
-            first.length += piece.len() as u64;
-            first.pieces.push_back(piece);
-        }
-        self.length -= first.length;
-        first
-    }
-
-    fn append(&mut self, mut other: Self) {
-        self.settle();
-        other.settle();
-        self.length += other.length;
-        self.pieces.append(&mut other.pieces);
-    }
-
-    /// Returns the bytes as the body of a request.
-    pub(super) fn into_pieces(mut self) -> Pieces {
-        self.settle();
-        self.pieces.into()
-    }
-
-    /// Copies the bytes into one buffer, so that no network buffer stays alive.
-    pub(super) fn into_bytes(self) -> Bytes {
-        let mut all = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or(0));
-        self.into_pieces().iter().for_each(|piece| all.extend_from_slice(piece));
-        all.freeze()
-    }
-}
+/// Chunks of a body that is on its way to a bucket.
+pub(super) const COPIES: Copies = Copies { below: 64 << 10, buffer: 256 << 10 };
 
 /// Reads a body and checks that it has its announced length.
 pub(super) struct BodyReader {
@@ -110,12 +39,12 @@ impl BodyReader {
 
     /// Returns the next `wanted` bytes; fewer only at the end of a body that announced no length.
     pub(super) async fn take(&mut self, wanted: u64) -> Result<ChunkBuffer, StorageError> {
-        let mut gathered = ChunkBuffer::default();
-        while gathered.length < wanted {
+        let mut gathered = ChunkBuffer::new(COPIES);
+        while gathered.length() < wanted {
             if self.rest.is_empty() && !self.receive().await? {
                 break;
             }
-            let missing = usize::try_from(wanted - gathered.length).unwrap_or(usize::MAX);
+            let missing = usize::try_from(wanted - gathered.length()).unwrap_or(usize::MAX);
             gathered.push(self.rest.split_to(missing.min(self.rest.len())));
         }
         Ok(gathered)
@@ -181,9 +110,9 @@ impl<'a> PartSplitter<'a> {
         reader: BodyReader,
         ahead: PartBody,
     ) -> Self {
-        let is_at_end = ahead.content.length < sizes.read_ahead();
+        let is_at_end = ahead.content.length() < sizes.read_ahead();
         let planned =
-            if is_at_end { sizes.split(ahead.content.length, false).into() } else { VecDeque::new() };
+            if is_at_end { sizes.split(ahead.content.length(), false).into() } else { VecDeque::new() };
         Self { memory, sizes, reader, planned, ahead: Some(ahead), is_at_end }
     }
 
@@ -220,19 +149,19 @@ impl<'a> PartSplitter<'a> {
     /// the body.
     async fn read_ahead(&mut self, part_bytes: u64) -> Result<(), StorageError> {
         let wanted = part_bytes + self.sizes.min_part;
-        let have = self.ahead.as_ref().map_or(0, |ahead| ahead.content.length);
+        let have = self.ahead.as_ref().map_or(0, |ahead| ahead.content.length());
         let missing = wanted.saturating_sub(have);
         // Released before it is acquired again for both: a waiter must hold no memory.
-        let mut content = ChunkBuffer::default();
+        let mut content = ChunkBuffer::new(COPIES);
         if let Some(ahead) = self.ahead.take() {
             content = ahead.content;
             drop(ahead.permit);
         }
         let permit = self.memory.acquire(wanted).await?;
         content.append(self.reader.take(missing).await?);
-        if content.length < wanted {
+        if content.length() < wanted {
             self.is_at_end = true;
-            self.planned = self.sizes.split(content.length, false).into();
+            self.planned = self.sizes.split(content.length(), false).into();
         }
         self.ahead = Some(PartBody { content, permit });
         Ok(())

@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use super::{
     Shared,
-    body::ChunkBuffer,
+    body::COPIES,
     keys::{self, Base},
     session::{Multipart, Session},
     staging::{Spill, StoredPart},
 };
-use crate::{BlockId, StorageError, UploadName, bucket::Bucket};
+use crate::{BlockId, StorageError, UploadName, bucket::Bucket, chunk_buffer::ChunkBuffer};
 
 /// Leftovers that are added to a multipart upload of another process get random numbers among this
 /// many at the upper end, so that two processes that do so at the same time get different ones.
@@ -47,13 +47,13 @@ impl<'a> LeftoverReader<'a> {
     }
 
     async fn take(&mut self, wanted: u64) -> Result<ChunkBuffer, StorageError> {
-        let mut gathered = ChunkBuffer::default();
-        while gathered.length < wanted {
+        let mut gathered = ChunkBuffer::new(COPIES);
+        while gathered.length() < wanted {
             if self.rest.is_empty() {
                 let Some(leftover) = self.leftovers.next() else { break };
                 self.rest = self.bytes(leftover).await?;
             }
-            let missing = usize::try_from(wanted - gathered.length).unwrap_or(usize::MAX);
+            let missing = usize::try_from(wanted - gathered.length()).unwrap_or(usize::MAX);
             gathered.push(self.rest.split_to(missing.min(self.rest.len())));
         }
         Ok(gathered)

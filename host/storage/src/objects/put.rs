@@ -46,12 +46,12 @@ pub(super) async fn put(
         length => {
             let permit = shared.memory.acquire(length.unwrap_or(most)).await?;
             let content = reader.take(length.unwrap_or(most)).await?;
-            if length.is_none() && content.length == most {
+            if length.is_none() && content.length() == most {
                 let ahead = PartBody { content, permit };
                 in_parts(shared, &base, PartSplitter::resume(&shared.memory, sizes, reader, ahead)).await?
             } else {
                 reader.finish().await?;
-                let length = content.length;
+                let length = content.length();
                 shared.bucket.put(&base.data(), content.into_pieces()).await?;
                 drop(permit);
                 length
@@ -100,7 +100,7 @@ impl MultipartPut<'_> {
             if number > sizes.max_number {
                 return Err(StorageError::Invalid("the object is too large".to_owned()));
             }
-            length += piece.content.length;
+            length += piece.content.length();
             if self.tasks.len() >= MAX_SENDS {
                 self.join_first().await?;
             }

@@ -147,8 +147,8 @@ impl writer::WriteTarget for Sink {
 #[test]
 fn writers_that_wait_for_a_slow_disk_stay_within_the_budget() {
     const WRITERS: usize = 200;
-    // The smallest that is kept, and not copied.
-    const SMALL_CHUNK: usize = 16 << 10;
+    // The smallest that is kept, and not copied, where transfers are many.
+    const SMALL_CHUNK: usize = MIN_CHUNK_BYTES;
     // More than is written in place.
     const CHUNKS: usize = 70;
     // One busy thread: every write stays pending.
