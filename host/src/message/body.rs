@@ -12,19 +12,15 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
 use http::{header::EXPECT, request::Parts};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use http_body_util::combinators::UnsyncBoxBody;
 use larder_storage::{Source, SourceError};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
     ReadError, RequestRecord,
+    drain::DRAINS,
     request_quota::{Growing, PRESSED_PAUSE},
 };
-
-/// Most bytes of an unwanted body that are read so that the client reads its response.
-const DRAIN_BYTES: u64 = 64 * 1024 * 1024;
-/// Longest time spent on that.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// The first permit of a body without a length, in bytes.
 const FIRST_STEP_BYTES: u64 = 8 * 1024;
@@ -32,9 +28,7 @@ const FIRST_STEP_BYTES: u64 = 8 * 1024;
 /// The body of a request. Counted in the request log; ends with an error when the client stops
 /// sending for too long.
 ///
-/// The response may be complete before the client has sent its whole body. Closing the connection
-/// then would reset it, and the client might never read the response. So the rest of a dropped body
-/// is read and discarded, up to 64 MiB or 10 s.
+/// The rest of a dropped body is read and discarded ([`DRAINS`]).
 pub(crate) struct RequestBody {
     inner: BodySource,
     record: Option<Arc<RequestRecord>>,
@@ -207,17 +201,7 @@ impl Drop for RequestBody {
             return;
         };
         if self.sending && !body.is_end_stream() && tokio::runtime::Handle::try_current().is_ok() {
-            tokio::spawn(timeout(DRAIN_TIME, drain(body)));
-        }
-    }
-}
-
-async fn drain(mut body: WireBody) {
-    let mut left = DRAIN_BYTES;
-    while let Some(Ok(frame)) = body.frame().await {
-        left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
-        if left == 0 {
-            return;
+            tokio::spawn(DRAINS.drain(body));
         }
     }
 }

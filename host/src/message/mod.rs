@@ -6,6 +6,7 @@
 mod body;
 mod client_gone;
 mod context;
+mod drain;
 mod outcome;
 mod quota;
 mod record;
