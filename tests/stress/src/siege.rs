@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -20,6 +20,9 @@ use crate::{
 
 /// The most resident memory during an attack, in bytes.
 pub const RESIDENT_BYTES: u64 = 128 << 20;
+/// The most memory of the kernel for TCP, in bytes, of both ends: 1,024 connections, and a quarter of what Linux
+/// allows on a machine with 24 GB.
+const TCP_BYTES: u64 = 512 << 20;
 /// The longest time after an attack until resources are released.
 const SETTLE: Duration = Duration::from_secs(40);
 /// Resident memory that may remain, in bytes: pages of the policy's memory that were used once, and
@@ -93,13 +96,14 @@ pub async fn siege<Attack>(
         Err(error) => fallen(&server, "during the attack", error),
     };
     let during = server.usage();
-    let descriptors = watch.end();
+    let (descriptors, tcp) = watch.end();
     drop(attack);
 
     let (after, settled_in) = settle(&server, before).await;
-    report(name, (before, during, descriptors, after), (rounds, healthy.slowest, settled_in));
+    report(name, (before, during, descriptors, tcp, after), (rounds, healthy.slowest, settled_in));
     assert!(during.peak < bounds.resident, "{name}: {} MiB were resident", during.peak >> 20);
     assert!(descriptors < most, "{name}: {descriptors} descriptors were open, of {most}");
+    assert!(tcp < TCP_BYTES, "{name}: {} MiB of the kernel's memory", tcp >> 20);
     assert!(is_settled(before, after), "{name}: before {before:?}, {SETTLE:?} after {after:?}");
     if let Err(error) = healthy.rounds(Duration::ZERO, LEAST_ROUNDS).await {
         fallen(&server, "after the attack", error);
@@ -146,13 +150,13 @@ async fn settle(server: &Server, before: Usage) -> (Usage, Duration) {
 )]
 fn report(
     name: &str,
-    usage: (Usage, Usage, usize, Usage),
+    usage: (Usage, Usage, usize, u64, Usage),
     (rounds, slowest, settled): (usize, Duration, Duration),
 ) {
-    let (before, during, descriptors, after) = usage;
+    let (before, during, descriptors, tcp, after) = usage;
     let mib = |bytes: u64| bytes >> 20;
     eprintln!(
-        "{name}: {rounds} healthy rounds, slowest step {} ms; resident {} → peak {} → {} MiB; descriptors {} → {} → {}; settled in {} ms",
+        "{name}: {rounds} healthy rounds, slowest step {} ms; resident {} → peak {} → {} MiB; descriptors {} → {} → {}; TCP {} MiB; settled in {} ms",
         slowest.as_millis(),
         mib(before.resident),
         mib(during.peak),
@@ -160,31 +164,34 @@ fn report(
         before.descriptors,
         descriptors,
         after.descriptors,
+        mib(tcp),
         settled.as_millis(),
     );
 }
 
-/// Records the peak of open descriptors until it is stopped.
+/// Records the peaks of open descriptors and of the kernel's memory for TCP until it is stopped.
 struct Watch {
-    most: Arc<AtomicUsize>,
+    descriptors: Arc<AtomicUsize>,
+    tcp: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
 impl Watch {
     fn begin(pid: u32) -> Self {
-        let most = Arc::new(AtomicUsize::new(0));
-        let seen = most.clone();
+        let (descriptors, tcp) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
+        let (seen, seen_tcp) = (descriptors.clone(), tcp.clone());
         let task = tokio::spawn(async move {
             while let Ok(usage) = Usage::of(pid) {
                 seen.fetch_max(usage.descriptors, Relaxed);
+                seen_tcp.fetch_max(usage::tcp_bytes().expect("the kernel says"), Relaxed);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });
-        Self { most, task }
+        Self { descriptors, tcp, task }
     }
 
-    fn end(self) -> usize {
+    fn end(self) -> (usize, u64) {
         self.task.abort();
-        self.most.load(Relaxed)
+        (self.descriptors.load(Relaxed), self.tcp.load(Relaxed))
     }
 }

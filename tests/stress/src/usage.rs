@@ -56,3 +56,17 @@ impl Usage {
 pub fn forget_peak(pid: u32) -> io::Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), "5")
 }
+
+/// Returns the kernel's memory for TCP on this machine, in bytes: what is received and not read, and what
+/// is not sent yet.
+///
+/// # Errors
+/// If the kernel does not say.
+pub fn tcp_bytes() -> io::Result<u64> {
+    const PAGE_BYTES: u64 = 4096;
+    let status = fs::read_to_string("/proc/net/sockstat")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("TCP:"));
+    let pages = line.and_then(|line| line.split_whitespace().skip_while(|word| *word != "mem").nth(1));
+    let pages: u64 = pages.and_then(|pages| pages.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(pages * PAGE_BYTES)
+}
