@@ -19,6 +19,7 @@ mod handshake;
 mod health;
 mod listen;
 mod listeners;
+mod one_chunk;
 mod origin;
 mod peer;
 mod respond;

@@ -3,7 +3,7 @@
 //!
 //! Over HTTP/1 the kernel ends a connection whose client stops reading (`TCP_USER_TIMEOUT`). Over
 //! HTTP/2 the client may keep one stream's window shut while it responds to pings, which only the
-//! server can see.
+//! server can see. The next chunk is read when the last one was sent ([`OneChunk`]).
 
 use std::{
     cell::Cell,
@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::connections::ActiveRequest;
+use super::{connections::ActiveRequest, one_chunk::OneChunk};
 use crate::message::Outgoing;
 
 tokio::task_local! {
@@ -69,17 +69,19 @@ pub(super) struct Watched {
     body: Outgoing,
     active: Option<ActiveRequest>,
     stream: Option<Rc<Stream>>,
+    /// Of a response of more than one.
+    chunk: Option<OneChunk>,
 }
 
 impl Watched {
     /// The body of the response to a counted request.
     pub(super) fn new(body: Outgoing, active: ActiveRequest) -> Self {
-        Self { body, active: Some(active), stream: STREAM.try_with(Rc::clone).ok() }
+        Self { body, active: Some(active), stream: STREAM.try_with(Rc::clone).ok(), chunk: None }
     }
 
     /// The body of a response to a request that was not counted.
     pub(super) fn uncounted(body: Outgoing) -> Self {
-        Self { body, active: None, stream: None }
+        Self { body, active: None, stream: None, chunk: None }
     }
 
     fn waits_for_client(&mut self, waits: bool) {
@@ -97,7 +99,9 @@ impl Body for Watched {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        // hyper polls for more only when it can send it.
+        if let Some(chunk) = &self.chunk {
+            ready!(chunk.poll_sent(cx));
+        }
         self.waits_for_client(false);
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         // Over HTTP/1 hyper drops the body with its last frame; over HTTP/2 only when the client
@@ -106,7 +110,11 @@ impl Body for Watched {
         if is_waiting {
             self.waits_for_client(true);
         }
-        Poll::Ready(frame)
+        if self.is_end_stream() {
+            return Poll::Ready(frame);
+        }
+        let chunk = self.chunk.get_or_insert_default();
+        Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|bytes| chunk.send(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {
