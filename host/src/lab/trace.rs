@@ -3,8 +3,13 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader},
+    mem,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{self, SyncSender},
+    },
+    thread,
 };
 
 use larder_common::event::Event;
@@ -18,6 +23,11 @@ const MAX_LINE_BYTES: u64 = 256 << 10;
 /// The latest time of an event, in milliseconds since 1970: in the year 2970. The clock of a replay goes on from
 /// there.
 const MAX_TIME_MS: u64 = 1000 * 365 * 24 * 60 * 60 * 1000;
+
+/// Events that are passed to another thread at once.
+const BATCH: usize = 256;
+/// Most batches that wait there.
+const MAX_BATCHES: usize = 8;
 
 /// How a compressed file begins.
 const GZIP: &[u8] = b"\x1f\x8b";
@@ -108,23 +118,20 @@ pub(super) enum Action {
 }
 
 impl Trace {
-    /// Reads files. Of a directory: all of them. `tenant`: of which only, if the trace has several.
+    /// Reads files on a thread of their own, and gathers what they have on this one. Of a directory: all of them. `tenant`: of which only, if the trace has several.
     /// A last line without its end, which a crash has left, is passed over.
     ///
     /// # Errors
     /// [`TraceError`].
     pub fn read(paths: &[PathBuf], tenant: Option<&str>) -> Result<Self, TraceError> {
-        let mut gathered = Gathered::default();
-        let mut add = |event: Event| {
-            if tenant.is_none_or(|tenant| event.tenant == tenant) {
-                gathered.add(event);
-            }
-        };
-        for path in paths {
-            for file in files(path)? {
-                read_file(&file, &mut add)?;
-            }
-        }
+        let gathered = thread::scope(|scope| {
+            let (sender, batches) = mpsc::sync_channel(MAX_BATCHES);
+            let reader = scope.spawn(move || read_files(paths, tenant, Batches::to(sender)));
+            let mut gathered = Gathered::default();
+            batches.into_iter().flatten().for_each(|event| gathered.add(event));
+            reader.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))?;
+            Ok(gathered)
+        })?;
         gathered.finish().ok_or_else(|| {
             TraceError::Empty(tenant.map(|tenant| format!(" of the tenant {tenant}")).unwrap_or_default())
         })
@@ -143,6 +150,45 @@ impl Trace {
     pub fn seeded(&self) -> usize {
         self.seeds.len()
     }
+}
+
+/// Events on their way from the thread that reads them.
+struct Batches {
+    batch: Vec<Event>,
+    to: SyncSender<Vec<Event>>,
+}
+
+impl Batches {
+    fn to(to: SyncSender<Vec<Event>>) -> Self {
+        Self { batch: Vec::with_capacity(BATCH), to }
+    }
+
+    fn add(&mut self, event: Event) {
+        self.batch.push(event);
+        if self.batch.len() == BATCH {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        // Who gathers ends before this only by a panic, which is passed on.
+        let _ = self.to.send(mem::replace(&mut self.batch, Vec::with_capacity(BATCH)));
+    }
+}
+
+fn read_files(paths: &[PathBuf], tenant: Option<&str>, mut batches: Batches) -> Result<(), TraceError> {
+    let mut add = |event: Event| {
+        if tenant.is_none_or(|tenant| event.tenant == tenant) {
+            batches.add(event);
+        }
+    };
+    for path in paths {
+        for file in files(path)? {
+            read_file(&file, &mut add)?;
+        }
+    }
+    batches.send();
+    Ok(())
 }
 
 /// The files of a path: itself, or those of a directory, in the order of their names.
