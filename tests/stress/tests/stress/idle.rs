@@ -56,6 +56,7 @@ async fn ten_thousand_idle_connections_of_a_neighbour() {
 async fn ten_thousand_idle_connections_that_have_room() {
     let name = format!("{} idle connections, room for all", connections());
     let setup = Setup::default().with("LARDER_MAX_CONNECTIONS", &(connections() + OWN));
-    let bounds = Bounds { descriptors: connections() + OWN, resident: RESIDENT_WITH_ALL_BYTES };
+    let bounds =
+        Bounds { descriptors: connections() + OWN, resident: RESIDENT_WITH_ALL_BYTES, ..Bounds::DEFAULT };
     siege(&name, setup, bounds, async |server| crowd(server, Peer::other).await).await;
 }
