@@ -403,6 +403,8 @@ describe('the page', { skip: cannotControl }, () => {
     for (const [theme, viewport] of [['light', undefined], ['dark', undefined], ['dark', { width: 320, height: 640 }]]) {
       const { page, problems, close } = await open(larder, { theme, viewport })
       assert.deepEqual(await accessibility(page), [], `${theme}: log in`)
+      // Also before what they show is there.
+      assert.equal(await page.locator('[role=img]:not([aria-label])').count(), 0)
       await logIn(page)
       await page.locator('#entries tbody tr').first().waitFor()
       assert.deepEqual(await accessibility(page), [], theme)
