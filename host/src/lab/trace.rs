@@ -118,8 +118,9 @@ pub(super) enum Action {
 }
 
 impl Trace {
-    /// Reads files on a thread of their own, and gathers what they have on this one. Of a directory: all of them. `tenant`: of which only, if the trace has several.
-    /// A last line without its end, which a crash has left, is passed over.
+    /// Reads files on a thread of their own, and gathers what they have on this one. Of a directory: all of
+    /// them. `tenant`: of which only, if the trace has several. A last line without its end, which a crash has
+    /// left, is passed over.
     ///
     /// # Errors
     /// [`TraceError`].
