@@ -65,7 +65,7 @@ impl Store<'_> {
 
     /// Says what is in force, what was, and what went back.
     pub(crate) fn status(&self, as_json: bool) -> anyhow::Result<String> {
-        let (history, chosen) = (self.versions.history(), self.versions.chosen()?);
+        let (history, chosen) = (self.versions.read_history()?, self.versions.chosen()?);
         let rejected = |version: &Version| self.versions.rejection(version);
         let is_running = self.is_running()?;
         if as_json {

@@ -19,7 +19,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use larder_common::clock::Clock;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::choice::{ChoiceError, Chooser, Followed, Follower};
 
@@ -33,6 +33,8 @@ const MAX_REASON: usize = 4096;
 const CHOSEN: &str = "current";
 /// The file with what was in force.
 const HISTORY: &str = "history.json";
+/// A history that could not be read. As long as it is there no version is removed: it may name them.
+const DAMAGED_HISTORY: &str = "history.json.damaged";
 const REJECTED: &str = "rejected";
 /// The file that is locked while somebody chooses.
 const LOCK: &str = "choosing";
@@ -171,15 +173,7 @@ impl Versions {
     /// # Errors
     /// When the file cannot be read.
     pub fn chosen(&self) -> io::Result<Option<Version>> {
-        let file = self.choice_file();
-        match fs::read(&file) {
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
-                let problem = format!("{}: is damaged ({error}): choose again, with `use`", file.display());
-                io::Error::new(io::ErrorKind::InvalidData, problem)
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(with_path(&file, &error)),
-        }
+        self.read_json(CHOSEN, "choose again, with `use`")
     }
 
     /// The same for who chooses anew: a damaged choice is one of nothing.
@@ -199,30 +193,63 @@ impl Versions {
         change()
     }
 
-    /// Returns what was in force, the latest first. A damaged file is an empty one.
+    /// Returns what was in force, the latest first. A file that cannot be read is an empty one.
     #[must_use]
     pub fn history(&self) -> Vec<InForce> {
-        let read = fs::read(self.dir.join(HISTORY)).ok();
-        read.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+        self.read_history().unwrap_or_default()
+    }
+
+    /// Returns what was in force, the latest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is damaged.
+    pub fn read_history(&self) -> io::Result<Vec<InForce>> {
+        let history =
+            self.read_json(HISTORY, "what was in force is stored beside it; choose it with `use`")?;
+        Ok(history.unwrap_or_default())
+    }
+
+    /// Reads a file of this folder; `None` if it is not there. `remedy`: what to do if it is damaged.
+    fn read_json<T: DeserializeOwned>(&self, name: &str, remedy: &str) -> io::Result<Option<T>> {
+        let file = self.dir.join(name);
+        match fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
+                let problem = format!("{}: is damaged ({error}): {remedy}", file.display());
+                io::Error::new(io::ErrorKind::InvalidData, problem)
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(with_path(&file, &error)),
+        }
     }
 
     /// Returns what was in force before `now`, and did not go back by itself. Without `now`: before what the
     /// history has first.
-    #[must_use]
-    pub fn previous(&self, now: Option<&Version>) -> Option<InForce> {
-        let history = self.history();
-        let now = now.or(history.first().map(|first| &first.version))?.digest.clone();
-        let is_good =
-            |known: &InForce| known.version.digest != now && self.rejection(&known.version).is_none();
-        history.into_iter().find(is_good)
-    }
-
-    /// Records that a version is in force from now on, and forgets the oldest ones.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the history cannot be read, or is damaged.
+    pub fn previous(&self, now: Option<&Version>) -> io::Result<Option<InForce>> {
+        let history = self.read_history()?;
+        let Some(now) = now.or(history.first().map(|first| &first.version)) else { return Ok(None) };
+        let now = now.digest.clone();
+        let is_good =
+            |known: &InForce| known.version.digest != now && self.rejection(&known.version).is_none();
+        Ok(history.into_iter().find(is_good))
+    }
+
+    /// Records that a version is in force from now on, and forgets the oldest ones. A damaged history is kept
+    /// beside a new one.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the history cannot be read.
     pub fn record(&self, in_force: InForce) -> io::Result<()> {
-        let mut history = self.history();
+        let mut history = match self.read_history() {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                fs::rename(self.dir.join(HISTORY), self.dir.join(DAMAGED_HISTORY))?;
+                tracing::error!(%error, "a new history is begun; no stored version is removed while {DAMAGED_HISTORY} is there");
+                Vec::new()
+            }
+            read => read?,
+        };
         let is_same = |earlier: &InForce| earlier.version.digest == in_force.version.digest;
         if history.first().is_some_and(|latest| is_same(latest) && latest.source == in_force.source) {
             return Ok(());
@@ -278,6 +305,9 @@ impl Versions {
     /// Removes versions that are neither chosen nor in the history, and what was written half by who was killed.
     fn remove_unnamed(&self, history: &[InForce]) {
         let Ok(chosen) = self.chosen() else { return };
+        if self.dir.join(DAMAGED_HISTORY).exists() {
+            return;
+        }
         let named: HashSet<_> =
             history.iter().map(|known| &known.version).chain(&chosen).map(|known| &*known.digest).collect();
         for file in fs::read_dir(&self.dir).into_iter().flatten().flatten() {

@@ -80,7 +80,8 @@ impl Versioning {
         Ok(VersionsInfo {
             in_force,
             chosen,
-            previous: versions.previous(known).map(|before| told(&versions, &before)),
+            // A damaged history is logged by the next exchange, and named by `rollback`.
+            previous: versions.previous(known).ok().flatten().map(|before| told(&versions, &before)),
             earlier: earlier.map(|earlier| told(&versions, &earlier)).collect(),
         })
     }

@@ -106,7 +106,7 @@ impl Chooser<'_> {
         now: Option<&Version>,
         server: &dyn Follower,
     ) -> Result<(Version, Followed), ChoiceError> {
-        let before = self.versions.previous(now).ok_or(ChoiceError::NothingBefore)?.version;
+        let before = self.versions.previous(now)?.ok_or(ChoiceError::NothingBefore)?.version;
         let followed = self.follow(&before, server)?;
         Ok((before, followed))
     }

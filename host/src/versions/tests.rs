@@ -118,6 +118,41 @@ fn of_two_choices_at_once_the_later_one_holds_and_the_earlier_one_says_so() {
 }
 
 #[test]
+fn a_damaged_history_is_named_and_what_it_named_stays() {
+    let data = TempDir::new().unwrap();
+    let versions = Versions::of_rules(data.path());
+    let all: Vec<_> = ["one", "two"].map(|name| versions.store(name.as_bytes(), name).unwrap()).into();
+    for (at, version) in (1..).zip(&all) {
+        versions.record(in_force(version, at)).unwrap();
+    }
+    let dir = data.path().join("rules");
+    let file = dir.join("history.json");
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let chooser = Chooser { data: data.path(), versions: versions.clone() };
+    let error = larder_common::causes::chain(&chooser.roll_back(None, &()).unwrap_err()).to_string();
+    assert!(error.contains(&format!("{}: is damaged", file.display())) && error.contains("`use`"), "{error}");
+    assert_eq!(versions.chosen().unwrap(), None);
+    // Old enough to go.
+    for version in &all {
+        let stored = File::options().write(true).open(dir.join(&version.digest)).unwrap();
+        stored.set_modified(UNIX_EPOCH).unwrap();
+    }
+    let three = Version::of(b"three", "three");
+    for at in [3, 4] {
+        versions.record(in_force(&three, at)).unwrap();
+        versions.record(in_force(&Version::of(b"four", "four"), at)).unwrap();
+    }
+    assert_eq!(versions.read(&all[0]).unwrap(), b"one");
+    assert_eq!(fs::read(dir.join("history.json.damaged")).unwrap(), whole[..whole.len() / 2]);
+    assert_eq!(versions.previous(None).unwrap().unwrap().version, three);
+    // Once it is looked at, and removed, versions go as ever.
+    fs::remove_file(dir.join("history.json.damaged")).unwrap();
+    versions.record(in_force(&three, 5)).unwrap();
+    assert!(versions.read(&all[0]).is_err());
+}
+
+#[test]
 fn a_choice_that_the_server_refuses_does_not_undo_a_later_one() {
     let (_, chosen, theirs) = overtaken(|versions, mine| versions.reject(mine, "it does not load").unwrap());
     assert_eq!(chosen, Some(theirs));
