@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use larder_rules::core_module::{NoWorld, componentize};
+use larder_rules::{
+    compiled::{MAGIC, NO_MAGIC},
+    core_module::{NoWorld, componentize},
+};
 use wasmparser::{Parser, Payload};
 
 /// What a component imports and exports.
@@ -32,6 +35,9 @@ impl Inspection {
     /// # Errors
     /// [`NotAComponent`].
     pub fn of(component: &[u8]) -> Result<Self, NotAComponent> {
+        if !component.starts_with(MAGIC) {
+            return Err(NotAComponent::Other(anyhow::anyhow!(NO_MAGIC)));
+        }
         let made = componentize(component).map_err(|error| NotAComponent::Module(Some(error)))?;
         let found = Self::of_component(&made)?;
         if matches!(made, Cow::Owned(_)) && found.exports.is_empty() {

@@ -13,6 +13,7 @@ mod tenant_files;
 mod version_commands;
 
 use std::{
+    fmt::Write as _,
     io::{self, Write},
     process::ExitCode,
     time::Duration,
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "larder: {error:#}");
+            let _ = writeln!(std::io::stderr(), "larder: {}", escaped(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -202,8 +203,23 @@ fn warn(config: &Config) {
 
 fn say(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(escaped(text).as_bytes())?;
     Ok(out.flush()?)
+}
+
+/// Escapes control characters, but for those of lines and columns, as JSON does, so that JSON means the same. What is
+/// printed has parts that others chose, such as a component's responses and keys of jobs: they must not steer a
+/// terminal.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && !matches!(character, '\n' | '\t') {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// A time in UTC, to the second.

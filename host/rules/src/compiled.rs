@@ -68,6 +68,11 @@ impl FromStr for Kind {
     }
 }
 
+/// What a WebAssembly binary begins with.
+pub const MAGIC: &[u8] = b"\0asm";
+/// What is wrong with one that does not: in the reader's own words it is a page of numbers.
+pub const NO_MAGIC: &str = "it does not begin with `\\0asm`";
+
 /// Why there is no compiled component.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
@@ -91,6 +96,9 @@ pub fn compile_or_reuse(
     dir: Option<&Path>,
     kind: Kind,
 ) -> Result<Component, CompileError> {
+    if !bytes.starts_with(MAGIC) {
+        return Err(CompileError::NotAComponent(wasmtime::Error::msg(NO_MAGIC)));
+    }
     let Some(compiled) = dir.map(|dir| Compiled::of(dir, engine, bytes)) else {
         return Component::from_binary(engine, bytes).map_err(CompileError::NotAComponent);
     };
