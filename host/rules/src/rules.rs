@@ -9,7 +9,7 @@ use wasmtime::{
 };
 
 use crate::{
-    compiled::{CompileError, Kind, compile_or_reuse},
+    compiled::{CompileError, Kind, MAGIC, compile_or_reuse},
     core_module,
     engine::RulesEngine,
     failure::{Failure, FailureKind, RulesError},
@@ -21,8 +21,6 @@ use crate::{
     types::Interface,
 };
 
-/// The first bytes of every WebAssembly file.
-const MAGIC: &[u8] = b"\0asm";
 /// Longest name of rules, in bytes; longer ones are cut.
 const MAX_NAME_BYTES: usize = 64;
 
