@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -153,6 +153,36 @@ async fn a_request_in_the_moment_of_making_room_is_answered() {
             end(stream).await;
         }
     }
+}
+
+/// Fault 9: a client whose request was answered in that moment would lose the next one, if it was not told.
+#[tokio::test]
+async fn a_connection_that_was_answered_is_kept_unless_the_response_says_that_it_ends() {
+    let server = server("max_connections = 8\nmax_connections_per_client = 8\n", "none").await;
+    let mut ended = 0;
+    for round in 0..100 {
+        let mut open = Vec::new();
+        for _ in 0..8 {
+            let mut stream = connect(&server).await;
+            assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
+            open.push(stream);
+        }
+        let newcomer = connect(&server).await;
+        let _ = open[0].write_all(HEALTH).await;
+        let response = head(&mut open[0]).await;
+        if response.contains("connection: close") {
+            ended += 1;
+            assert!(is_closed(&mut open[0]).await, "round {round}");
+        } else if !response.is_empty() {
+            // Longer than a connection that has to end is read.
+            sleep(Duration::from_millis(40)).await;
+            assert!(ask(&mut open[0]).await.starts_with("HTTP/1.1 200"), "round {round}");
+        }
+        for stream in open.into_iter().chain([newcomer]) {
+            end(stream).await;
+        }
+    }
+    assert!(ended > 0, "no request came in that moment");
 }
 
 /// Fault 10: so did sockets that send nothing, or only the beginning of a head.

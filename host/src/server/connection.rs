@@ -4,6 +4,7 @@ use std::{
     convert::Infallible, future::poll_fn, pin::Pin, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
 };
 
+use http::{HeaderValue, Version, header::CONNECTION};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -141,10 +142,15 @@ async fn serve_request(
     context: Rc<ConnectionContext>,
 ) -> Result<http::Response<Watched>, Infallible> {
     let Some(active) = context.guard.begin().await else { return Ok(refusal()) };
-    let response = context
+    let version = request.version();
+    let mut response = context
         .responder
         .respond(&context.client, &active, context.peer.clone(), request.map(WireBody::Own))
         .await;
+    if version < Version::HTTP_2 && context.guard.has_to_end() {
+        // Else the client could send its next request while the connection is being closed.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response.map(|body| Watched::new(body, active)))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::{
     client::{Client, content},
@@ -46,21 +46,10 @@ impl<'a> Healthy<'a> {
         self.rounds += 1;
         let number = self.rounds;
         let fresh = Client::new(self.server, REPOSITORY, RESPONSE_TIMEOUT);
-        let client = if number.is_multiple_of(2) { &self.steady } else { &fresh };
-        let mut slowest = self.slowest;
-        let begun = Instant::now();
-        ensure!(client.lookup(KEPT, &[]).await?.is_some(), "the entry is not found");
-        slowest = slowest.max(begun.elapsed());
-        let key = format!("healthy-{number}");
-        let begun = Instant::now();
-        client.save(&key, content(number, SAVED_BYTES)).await?;
-        slowest = slowest.max(begun.elapsed());
-        for (key, seed) in [(KEPT, 0), (&key, number)] {
-            let begun = Instant::now();
-            ensure!(client.restore(key).await? == content(seed, SAVED_BYTES), "{key} has other bytes");
-            slowest = slowest.max(begun.elapsed());
-        }
-        self.slowest = slowest;
+        let (client, whose) = if number.is_multiple_of(2) { (&self.steady, "kept") } else { (&fresh, "new") };
+        let slowest = steps(client, number).await;
+        self.slowest =
+            self.slowest.max(slowest.with_context(|| format!("round {number}, on a {whose} connection"))?);
         Ok(())
     }
 
@@ -78,4 +67,23 @@ impl<'a> Healthy<'a> {
         }
         Ok(count)
     }
+}
+
+/// The steps of a round. Returns the longest duration of one.
+async fn steps(client: &Client, number: u64) -> anyhow::Result<Duration> {
+    let mut slowest = Duration::ZERO;
+    let begun = Instant::now();
+    ensure!(client.lookup(KEPT, &[]).await.context("the look-up")?.is_some(), "the entry is not found");
+    slowest = slowest.max(begun.elapsed());
+    let key = format!("healthy-{number}");
+    let begun = Instant::now();
+    client.save(&key, content(number, SAVED_BYTES)).await.context("the save")?;
+    slowest = slowest.max(begun.elapsed());
+    for (key, seed) in [(KEPT, 0), (&key, number)] {
+        let begun = Instant::now();
+        let restored = client.restore(key).await.with_context(|| format!("the restore of {key}"))?;
+        ensure!(restored == content(seed, SAVED_BYTES), "{key} has other bytes");
+        slowest = slowest.max(begun.elapsed());
+    }
+    Ok(slowest)
 }

@@ -173,6 +173,11 @@ impl ConnectionGuard {
         !self.state.was_used() && age_ms < millis(FIRST_MOMENT)
     }
 
+    /// Returns whether the connection has to end, in whatever way.
+    pub(in crate::server) fn has_to_end(&self) -> bool {
+        self.state.closing().is_some()
+    }
+
     /// Counts the evicted connection again, for a request that came in the same moment. Returns
     /// `false` if too many are above the limit.
     pub(in crate::server) fn readmit(&self) -> bool {
