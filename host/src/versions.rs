@@ -305,9 +305,7 @@ impl Versions {
     /// Removes versions that are neither chosen nor in the history, and what was written half by who was killed.
     fn remove_unnamed(&self, history: &[InForce]) {
         let Ok(chosen) = self.chosen() else { return };
-        if self.dir.join(DAMAGED_HISTORY).exists() {
-            return;
-        }
+        let any_may_be_named = self.dir.join(DAMAGED_HISTORY).exists();
         let named: HashSet<_> =
             history.iter().map(|known| &known.version).chain(&chosen).map(|known| &*known.digest).collect();
         for file in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
@@ -322,7 +320,8 @@ impl Versions {
             let version = Version { digest: digest.to_owned(), name: String::new() };
             let is_rejection = name.len() > digest.len();
             // A rejection of a configured file outlives its content, which is not stored.
-            if version.is_valid() && !is_rejection && !named.contains(digest) && !is_recent(&file.path()) {
+            let is_named = any_may_be_named || named.contains(digest);
+            if version.is_valid() && !is_rejection && !is_named && !is_recent(&file.path()) {
                 let _ = fs::remove_file(file.path());
             }
         }

@@ -133,10 +133,11 @@ fn a_damaged_history_is_named_and_what_it_named_stays() {
     let error = larder_common::causes::chain(&chooser.roll_back(None, &()).unwrap_err()).to_string();
     assert!(error.contains(&format!("{}: is damaged", file.display())) && error.contains("`use`"), "{error}");
     assert_eq!(versions.chosen().unwrap(), None);
+    let draft = dir.join(".half");
+    fs::write(&draft, "half").unwrap();
     // Old enough to go.
-    for version in &all {
-        let stored = File::options().write(true).open(dir.join(&version.digest)).unwrap();
-        stored.set_modified(UNIX_EPOCH).unwrap();
+    for file in all.iter().map(|version| dir.join(&version.digest)).chain([draft.clone()]) {
+        File::options().write(true).open(file).unwrap().set_modified(UNIX_EPOCH).unwrap();
     }
     let three = Version::of(b"three", "three");
     for at in [3, 4] {
@@ -144,6 +145,7 @@ fn a_damaged_history_is_named_and_what_it_named_stays() {
         versions.record(in_force(&Version::of(b"four", "four"), at)).unwrap();
     }
     assert_eq!(versions.read(&all[0]).unwrap(), b"one");
+    assert!(!draft.exists(), "what was written half is nobody's");
     assert_eq!(fs::read(dir.join("history.json.damaged")).unwrap(), whole[..whole.len() / 2]);
     assert_eq!(versions.previous(None).unwrap().unwrap().version, three);
     // Once it is looked at, and removed, versions go as ever.
