@@ -142,7 +142,7 @@ impl Builder {
         let (trace, shared) = (shared.trace_files(), Arc::new(shared));
         let tenant = Arc::new(setup::tenant(settings, &shared, authenticator, rules.rules()).await?);
         let setup::ProvenPolicy { policy, exchange, handle } = Box::pin(policy.prove(&tenant)).await?;
-        let (rules_exchange, rules) = rules.follow(&tenant.rules);
+        let (rules_exchange, rules) = rules.follow(&tenant.rules, &policy);
         let (shadow, of_shadow) = setup::follow_shadow(settings, &tenant.rules);
         let exchanges = Exchanges { policy: handle, rules, shadow: of_shadow };
         tenant.durability.recover(&*tenant.index, tenant.clock.now_ms()).await?;

@@ -46,29 +46,31 @@ impl Inspection {
         Ok(found)
     }
 
-    fn of_component(component: &[u8]) -> Result<Self, NotAComponent> {
-        let damaged = |error: wasmparser::BinaryReaderError| NotAComponent::Other(error.into());
-        let mut found = Self::default();
-        // Components and modules are nested: only the outermost one's are wanted.
-        let mut depth = 0_u32;
-        for payload in Parser::new(0).parse_all(component) {
-            match payload.map_err(damaged)? {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                Payload::ComponentImportSection(section) if depth == 0 => {
-                    for import in section {
-                        found.imports.push(import.map_err(damaged)?.name.name.to_owned());
-                    }
-                }
-                Payload::ComponentExportSection(section) if depth == 0 => {
-                    for export in section {
-                        found.exports.push(export.map_err(damaged)?.name.name.to_owned());
-                    }
-                }
-                _ => {}
+    /// Returns the names of a component's imports, as the parts of it that they are.
+    ///
+    /// # Errors
+    /// [`NotAComponent::Other`].
+    pub(crate) fn import_names(component: &[u8]) -> Result<Vec<&str>, NotAComponent> {
+        let mut names = Vec::new();
+        for section in outermost(component) {
+            let Payload::ComponentImportSection(section) = section.map_err(damaged)? else { continue };
+            for import in section {
+                names.push(import.map_err(damaged)?.name.name);
             }
         }
-        Ok(found)
+        Ok(names)
+    }
+
+    fn of_component(component: &[u8]) -> Result<Self, NotAComponent> {
+        let imports = Self::import_names(component)?.into_iter().map(str::to_owned).collect();
+        let mut exports = Vec::new();
+        for section in outermost(component) {
+            let Payload::ComponentExportSection(section) = section.map_err(damaged)? else { continue };
+            for export in section {
+                exports.push(export.map_err(damaged)?.name.name.to_owned());
+            }
+        }
+        Ok(Self { imports, exports })
     }
 
     /// Returns the version of a package, such as `larder:cache`, that it is made for.
@@ -79,6 +81,24 @@ impl Inspection {
             .filter(|name| name.starts_with(&format!("{package}/")))
             .find_map(|name| name.rsplit_once('@').map(|(_, version)| version))
     }
+}
+
+fn damaged(error: wasmparser::BinaryReaderError) -> NotAComponent {
+    NotAComponent::Other(error.into())
+}
+
+/// Returns the sections of a component, and not those of components and modules inside of it.
+fn outermost(component: &[u8]) -> impl Iterator<Item = wasmparser::Result<Payload<'_>>> {
+    let mut depth = 0_u32;
+    Parser::new(0).parse_all(component).filter(move |section| {
+        let is_outermost = depth == 0;
+        match section {
+            Ok(Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) => depth += 1,
+            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        is_outermost || section.is_err()
+    })
 }
 
 #[cfg(test)]

@@ -134,14 +134,14 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 #[test]
 fn a_component_of_another_world_is_refused_with_its_version() {
     let dir = TempDir::new().unwrap();
-    let older = replace(BUILT_IN_POLICY, b"@0.6.0", b"@0.5.0");
+    let older = replace(BUILT_IN_POLICY, b"@0.6.0", b"@0.4.0");
     assert_ne!(older, BUILT_IN_POLICY);
     fs::write(dir.path().join("older.wasm"), older).unwrap();
     for command in ["check", "use"] {
         let refused = bad(dir.path(), &["policy", command, "older.wasm"]);
         assert!(
             refused.contains("older.wasm: ")
-                && refused.contains("made for larder:cache@0.5.0; this server takes 0.6.0"),
+                && refused.contains("made for larder:cache@0.4.0; this server takes 0.5.0 to 0.6.0"),
             "{refused}"
         );
     }

@@ -181,7 +181,7 @@ async fn a_component_of_another_world_is_refused_at_the_start() {
     };
     // A core module without a world, a component of nobody's, and a text.
     assert!(matches!(refused(b"\0asm\x01\0\0\0").await, larder::LoadError::Module(_)));
-    assert!(matches!(refused(b"\0asm\x0d\0\x01\0").await, larder::LoadError::World(_)));
+    assert!(matches!(refused(b"\0asm\x0d\0\x01\0").await, larder::LoadError::World { .. }));
     assert!(matches!(refused(b"text").await, larder::LoadError::Component(_)));
 }
 

@@ -113,6 +113,12 @@ impl Asker {
         self.shared.current.load().as_ref().is_some_and(|current| current.rules.answers(interface))
     }
 
+    /// Returns whether rules are in force that decide about requests. Those in the shadow decide nothing.
+    #[must_use]
+    pub fn decide_requests(&self) -> bool {
+        self.shared.current.load().as_ref().is_some_and(|current| current.rules.decide_requests())
+    }
+
     /// Returns whether questions of an interface are to be asked: the rules in force answer them, or
     /// those in the shadow do. Costs next to nothing.
     #[must_use]

@@ -242,6 +242,12 @@ impl Rules {
         self.interfaces.contains(&interface)
     }
 
+    /// Returns whether they decide about requests: about what is restored, or saved.
+    #[must_use]
+    pub fn decide_requests(&self) -> bool {
+        self.answers(Interface::Restore) || self.answers(Interface::Save)
+    }
+
     /// Returns whether they have an order of their own to make room in. A script that leaves `rank` out has
     /// none.
     #[must_use]

@@ -13,12 +13,13 @@ use tokio::{
 use tracing::Instrument;
 use wasmtime::{
     Store,
-    component::{Accessor, TypedFunc},
+    component::{Accessor, ComponentNamedList, Lift, Lower, TypedFunc},
 };
 
 use super::{
     Policy,
     deadline::TimedPoll,
+    exports::{Explain, Exports, Handle},
     faults::Faults,
     guest::{Call, Question},
     instance_pool::Place,
@@ -26,11 +27,9 @@ use super::{
 };
 use crate::{
     interfaces::{
-        answers::{self, Explained, Ids, Selection, Tiers, Verdicts},
         bindings::{
-            Cache,
             exports::larder::cache::{explain as explain_wit, retention as wit},
-            larder::cache::{index, types},
+            larder::cache::types,
         },
         explain, handler,
         state::State,
@@ -41,6 +40,8 @@ use crate::{
 
 /// What the client reads when the component has no free handle.
 const BUSY: &str = "the server is busy";
+/// What the client reads when rules are in force that the component does not ask.
+const ASKS_NO_RULES: &str = "the policy of this server does not ask its rules";
 
 /// Why an instance ended without a fault.
 pub(super) enum Ended {
@@ -89,13 +90,6 @@ enum Called {
     Invalid,
 }
 
-/// The exports of an instance.
-struct Exports {
-    cache: Cache,
-    /// `handler.handle`, with the types by which its answer is read.
-    handle: TypedFunc<(types::Request,), (answers::Response,)>,
-}
-
 /// Runs an instance on this thread until it ends.
 pub(super) async fn run(
     policy: &Policy,
@@ -118,18 +112,17 @@ fn budget(tenant: &Tenant) -> Option<&Arc<CpuBudget>> {
 /// Starts an instance, makes one call of it, and ends it.
 pub(super) async fn probe(policy: &Policy, tenant: &Arc<Tenant>) -> wasmtime::Result<()> {
     let (mut store, instance) = start(policy, tenant).await?;
-    let exported = instance.cache.larder_cache_handler();
     let called = store.run_concurrent(async |accessor| {
-        exported.call_is_repeatable(accessor, "GET".into(), "/".into()).await
+        instance.is_repeatable.call_concurrent(accessor, ("GET".into(), "/".into())).await
     });
     TimedPoll::new(called, budget(tenant)).await.flatten().map(drop)
 }
 
 async fn start(policy: &Policy, tenant: &Arc<Tenant>) -> wasmtime::Result<(Store<State>, Exports)> {
     let mut store = policy.limits.store(policy.pre.engine(), tenant.clone());
-    let cache = TimedPoll::new(policy.pre.instantiate_async(&mut store), budget(tenant)).await?;
-    let handle = cache.larder_cache_handler().func_handle().func().typed(&store)?;
-    Ok((store, Exports { cache, handle }))
+    let instance = TimedPoll::new(policy.pre.instantiate_async(&mut store), budget(tenant)).await?;
+    let exports = policy.exports.load(&mut store, &instance)?;
+    Ok((store, exports))
 }
 
 /// Receives calls and runs them concurrently.
@@ -183,15 +176,32 @@ async fn must_end(shared: Option<&Shared<'_>>) {
     }
 }
 
-/// Has the component handle a request. Until it has, its host calls are known to be for this
-/// request.
+/// Has the component handle a request.
 async fn handle(
     accessor: &Accessor<State>,
     instance: &Exports,
     request: types::Request,
     context: &Arc<RequestContext>,
 ) -> wasmtime::Result<types::Response> {
-    let handle = instance.handle;
+    match instance.handle {
+        Handle::V0_5(handle) => Ok(call_handle(accessor, handle, request.into(), context).await?.into()),
+        Handle::V0_6(handle) => Ok(call_handle(accessor, handle, request, context).await?.into()),
+    }
+}
+
+/// Calls `handle`. Until it has returned, its host calls are known to be for this request.
+async fn call_handle<P, R>(
+    accessor: &Accessor<State>,
+    handle: TypedFunc<(P,), (R,)>,
+    request: P,
+    context: &Arc<RequestContext>,
+) -> wasmtime::Result<R>
+where
+    P: Send + Sync + 'static,
+    R: Send + Sync + 'static,
+    (P,): ComponentNamedList + Lower,
+    (R,): ComponentNamedList + Lift,
+{
     let call = accessor.with(|mut access| -> wasmtime::Result<_> {
         let call = handle.start_call_concurrent(&mut access, (request,))?;
         access.get().requests.insert(call.task(), Arc::clone(context));
@@ -202,7 +212,7 @@ async fn handle(
     let _call = context.record.scope.trace().map(|trace| trace.begin_guest_call("handle"));
     let (response,) = handle.finish_call_concurrent(accessor, call).instrument(span).await?;
     accessor.with(|mut access| access.get().requests.remove(&task));
-    Ok(response.into())
+    Ok(response)
 }
 
 /// Runs one call. An error ends the instance.
@@ -218,47 +228,45 @@ async fn run_call(accessor: &Accessor<State>, instance: &Exports, call: Call) ->
 
 /// Runs a call that waits for no client.
 async fn answer(accessor: &Accessor<State>, instance: &Exports, question: Question) -> wasmtime::Result<()> {
-    let retention = instance.cache.larder_cache_retention();
     match question {
         Question::IsRepeatable { method, path, reply } => {
-            let exported = instance.cache.larder_cache_handler();
-            let _ = reply.send(exported.call_is_repeatable(accessor, method, path).await?);
+            let (answer,) = instance.is_repeatable.call_concurrent(accessor, (method, path)).await?;
+            let _ = reply.send(answer);
         }
         Question::SelectEntries { now_ms, entries, reply } => {
-            let entries: Vec<index::Entry> = entries.iter().map(Into::into).collect();
-            let select = retention.func_select_entries();
-            let selection: Selection = answers::call(accessor, select.func(), (now_ms, entries)).await?;
+            let entries = entries.iter().map(Into::into).collect();
+            let (selection,) = instance.select_entries.call_concurrent(accessor, (now_ms, entries)).await?;
             let _ = reply.send(selection.into());
         }
         Question::ReviewEntries { now_ms, candidates, roots, reply } => {
-            let candidates: Vec<wit::Candidate> = candidates.iter().map(Into::into).collect();
+            let candidates = candidates.iter().map(Into::into).collect();
             let given = (now_ms, candidates, wit::Roots::from(&roots));
-            let review = retention.func_review_entries();
-            let verdicts: Verdicts = answers::call(accessor, review.func(), given).await?;
+            let (verdicts,) = instance.review_entries.call_concurrent(accessor, given).await?;
             let _ = reply.send(verdicts.into());
         }
         Question::RoomTiers { needed, reply } => {
             let given = (wit::RoomNeeded::from(&needed),);
-            let tiers: Tiers = answers::call(accessor, retention.func_room_tiers().func(), given).await?;
+            let (tiers,) = instance.room_tiers.call_concurrent(accessor, given).await?;
             let _ = reply.send(tiers.into());
         }
         Question::MakeRoom { now_ms, needed, candidates, reply } => {
-            let candidates: Vec<wit::Candidate> = candidates.iter().map(Into::into).collect();
+            let candidates = candidates.iter().map(Into::into).collect();
             let given = (now_ms, wit::RoomNeeded::from(&needed), candidates);
-            let chosen: Ids = answers::call(accessor, retention.func_make_room().func(), given).await?;
+            let (chosen,) = instance.make_room.call_concurrent(accessor, given).await?;
             let _ = reply.send(chosen.into());
         }
         Question::ReviewUploads { now_ms, uploads, reply } => {
-            let uploads: Vec<index::Upload> = uploads.iter().map(Into::into).collect();
-            let review = retention.func_review_uploads();
-            let ids: Ids = answers::call(accessor, review.func(), (now_ms, uploads)).await?;
+            let uploads = uploads.iter().map(Into::into).collect();
+            let (ids,) = instance.review_uploads.call_concurrent(accessor, (now_ms, uploads)).await?;
             let _ = reply.send(ids.into());
         }
         Question::Explain { now_ms, query, reply } => {
-            let explained = instance.cache.larder_cache_explain().func_explain();
             let given = (now_ms, explain_wit::Query::from(query));
-            let explained: Explained = answers::call(accessor, explained.func(), given).await?;
-            let _ = reply.send(explain::explained(explained.map(Into::into)));
+            let explained = match instance.explain {
+                Explain::V0_5(explain) => explain.call_concurrent(accessor, given).await?.0.map(Into::into),
+                Explain::V0_6(explain) => explain.call_concurrent(accessor, given).await?.0.map(Into::into),
+            };
+            let _ = reply.send(explain::explained(explained));
         }
     }
     Ok(())
@@ -276,6 +284,12 @@ async fn run_handle(
         let _ = reply.send(unavailable(BUSY, context.record.id()));
         return Ok(Called::Answered);
     };
+    if !instance.asks_rules && accessor.with(|mut access| access.get().tenant.rules.decide_requests()) {
+        let _in_request = context.record.scope.enter();
+        tracing::error!("rules are in force that the policy component does not ask: nothing is served");
+        let _ = reply.send(unavailable(ASKS_NO_RULES, context.record.id()));
+        return Ok(Called::Answered);
+    }
     let mut response = handle(accessor, instance, request, &context).await?;
     if let Some(outcome) = response.outcome.take() {
         context.record.set_outcome(handler::outcome(outcome));

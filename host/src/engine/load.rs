@@ -4,6 +4,7 @@ use std::io;
 
 use larder_rules::compiled::CompileError;
 
+use super::World;
 use crate::inspect::NotAComponent;
 
 /// Why a policy cannot be loaded.
@@ -22,17 +23,29 @@ pub enum LoadError {
     #[error(transparent)]
     Component(#[from] CompileError),
     /// It is a component, but not of the cache world that this server offers.
-    #[error("the component does not fit the world larder:cache/cache@{}", super::WORLD_VERSION)]
-    World(#[source] wasmtime::Error),
-    /// It is made for another version of the cache world.
-    #[error("the component is made for larder:cache@{made_for}; this server takes {}", super::WORLD_VERSION)]
-    OtherWorld {
-        /// That version.
+    #[error("the component does not fit the world larder:cache/cache@{made_for}")]
+    World {
+        /// The version that it says it is made for, else the newest.
         made_for: String,
         /// What it does not find.
         #[source]
         source: wasmtime::Error,
     },
+    /// It is made for another version of the cache world.
+    #[error(
+        "the component is made for larder:cache@{made_for}; this server takes {} to {}",
+        World::OLDEST,
+        World::NEWEST
+    )]
+    OtherWorld {
+        /// That version.
+        made_for: String,
+    },
+    /// It does not ask rules that are in force: what they refuse would be allowed.
+    #[error(
+        "rules are in force about what is restored or saved, and the component does not ask them (larder:cache/rules)"
+    )]
+    AsksNoRules,
     /// It does not start, or fails on its first call, within `policy.memory_bytes` and
     /// `policy.deadline_ms`.
     #[error("the component does not start within policy.memory_bytes and policy.deadline_ms")]

@@ -5,6 +5,7 @@
 //! no driver.
 
 mod deadline;
+mod exports;
 mod faults;
 mod guest;
 mod in_force;
@@ -13,6 +14,7 @@ mod instance_pool;
 mod limits;
 mod load;
 mod release;
+mod worlds;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -22,18 +24,20 @@ pub(crate) use in_force::{CurrentGuest, PolicyInForce};
 pub(crate) use instance_pool::InstancePool;
 pub(crate) use limits::InstanceLimits;
 pub use load::LoadError;
-use wasmtime::component::Linker;
+use wasmtime::component::{InstancePre, Linker};
+pub(crate) use worlds::World;
 
 use deadline::Ticker;
+use exports::ExportPlaces;
 use in_force::FaultCount;
 use larder_rules::{
-    compiled::{Kind, compile_or_reuse},
+    compiled::{CompileError, Kind, compile_or_reuse},
     core_module::componentize,
 };
 
 use crate::{
     inspect::{Inspection, NotAComponent},
-    interfaces::{self, bindings::CachePre, state::State},
+    interfaces::{self, state::State},
     tenant::Tenant,
 };
 
@@ -47,7 +51,8 @@ pub(crate) struct Engine {
 /// A loaded policy component, ready to be instantiated on any thread.
 #[derive(Clone)]
 pub(crate) struct Policy {
-    pre: CachePre<State>,
+    pre: InstancePre<State>,
+    exports: ExportPlaces,
     limits: InstanceLimits,
     engine: Engine,
     /// The SHA-256 of the component, in hexadecimal digits.
@@ -80,20 +85,30 @@ impl Engine {
         let digest = hex::encode(digest(&SHA256, file)).into();
         let module = |error| LoadError::Module(NotAComponent::Module(Some(error)));
         let bytes = componentize(file).map_err(module)?;
+        let inspected = inspect(file)?;
+        let world = World::of(&inspected).map_err(|made_for| LoadError::OtherWorld { made_for })?;
+        let renamed = world.with_newest_imports(&bytes);
+        let bytes = renamed.map_err(|error| CompileError::NotAComponent(error.into()))?;
         let component = compile_or_reuse(&self.inner, &bytes, cache, Kind::Policy)?;
-        let linker = linker(&self.inner).map_err(LoadError::World)?;
-        let pre = linker.instantiate_pre(&component).and_then(CachePre::new);
-        let pre = pre.map_err(|error| misfit(file, error))?;
-        Ok(Policy { pre, limits, engine: self.clone(), digest, faults: Arc::default() })
+        let misfit = |source| LoadError::World { made_for: world.to_string(), source };
+        let linker = linker(&self.inner).map_err(misfit)?;
+        let pre = linker.instantiate_pre(&component).map_err(misfit)?;
+        let asks_rules = inspected.imports.contains(&world.interface("rules"));
+        let exports = ExportPlaces::of(&component, world, asks_rules).map_err(misfit)?;
+        Ok(Policy { pre, exports, limits, engine: self.clone(), digest, faults: Arc::default() })
     }
 }
 
 impl Policy {
-    /// Starts an instance and makes one call of it, to check that it works within its limits.
+    /// Starts an instance and makes one call of it, to check that it works within its limits, and beside the
+    /// tenant's rules.
     ///
     /// # Errors
-    /// [`LoadError::Start`] with the cause.
+    /// [`LoadError::Start`] with the cause; [`LoadError::AsksNoRules`].
     pub(crate) async fn probe(&self, tenant: &Arc<Tenant>) -> Result<(), LoadError> {
+        if !self.asks_rules() && tenant.rules.decide_requests() {
+            return Err(LoadError::AsksNoRules);
+        }
         instance::probe(self, tenant).await.map_err(LoadError::Start)
     }
 
@@ -116,6 +131,12 @@ impl Policy {
     #[must_use]
     pub(crate) fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Returns whether it can ask the operator's rules about requests.
+    #[must_use]
+    pub(crate) fn asks_rules(&self) -> bool {
+        self.exports.asks_rules
     }
 
     /// The engine that runs it.
@@ -149,24 +170,13 @@ pub(crate) fn compiling_engine() -> wasmtime::Result<wasmtime::Engine> {
     wasmtime::Engine::new(&config)
 }
 
-/// The version of the cache world that components are taken of.
-///
-/// Only one while it begins with 0: each minor version changed records that cross the border (0.6.0 the
-/// head of a request), so an older component needs bindings and conversions of its own, and not only
-/// other names in the linker.
-pub(crate) const WORLD_VERSION: &str = "0.6.0";
-
-/// Why a component cannot be linked, by the version that it says it is made for.
-fn misfit(component: &[u8], source: wasmtime::Error) -> LoadError {
-    let inspected = match Inspection::of(component) {
-        Err(error @ NotAComponent::Module(_)) => return LoadError::Module(error),
-        inspected => inspected.ok(),
-    };
-    match inspected.as_ref().and_then(|inspected| inspected.version_of("larder:cache")) {
-        Some(made_for) if made_for != WORLD_VERSION => {
-            LoadError::OtherWorld { made_for: made_for.to_owned(), source }
-        }
-        _ => LoadError::World(source),
+/// Returns what a component, or the one that is made of a core module, says about itself. What is damaged
+/// says nothing: compiling it tells why.
+fn inspect(file: &[u8]) -> Result<Inspection, LoadError> {
+    match Inspection::of(file) {
+        Err(error @ NotAComponent::Module(_)) => Err(LoadError::Module(error)),
+        Err(NotAComponent::Other(_)) => Ok(Inspection::default()),
+        Ok(inspected) => Ok(inspected),
     }
 }
 

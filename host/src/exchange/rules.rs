@@ -30,7 +30,14 @@ pub(crate) struct RulesExchange {
     pub(crate) asker: Asker,
     /// The directory of compiled components.
     pub(crate) cache: PathBuf,
+    /// Whether the policy in force asks rules about requests.
+    pub(crate) policy_asks: Box<dyn Fn() -> bool + Send + Sync>,
 }
+
+/// With the policy in force these rules would refuse nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the policy in force does not ask rules about what is restored or saved (larder:cache/rules)")]
+pub(crate) struct NotAsked;
 
 impl Exchanged for RulesExchange {
     /// `None`: no rules.
@@ -40,7 +47,11 @@ impl Exchanged for RulesExchange {
     const COMMAND: &'static str = "rules use";
 
     async fn load(&self, content: Vec<u8>, name: &str) -> Result<Self::Loaded, Fault> {
-        load(&self.cache, content, name).await
+        let rules = load(&self.cache, content, name).await?;
+        if rules.as_ref().is_some_and(|rules| rules.decide_requests()) && !(self.policy_asks)() {
+            return Err(NotAsked.into());
+        }
+        Ok(rules)
     }
 
     async fn put(&self, rules: Self::Loaded) -> Result<(), Fault> {

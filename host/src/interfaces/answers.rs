@@ -1,7 +1,7 @@
 //! What the exports of a component return, in place of the generated types: those read a list of any
 //! length ([`AtMost`]).
 
-use wasmtime::component::{Accessor, ComponentNamedList, ComponentType, Func, Lift, Lower};
+use wasmtime::component::{ComponentType, Lift};
 
 use super::{
     at_most::AtMost,
@@ -12,7 +12,6 @@ use super::{
     explain::{MAX_ATTEMPTS, MAX_NEIGHBOURS},
     handler::MAX_HEADERS,
     retention::MAX_TIERS,
-    state::State,
 };
 
 /// Most ids, groups and verdicts of an answer about a page of up to 1,000. What is not of the page is
@@ -72,19 +71,4 @@ impl From<Explanation> for explain::Explanation {
     fn from(Explanation { version, attempts, near, cause }: Explanation) -> Self {
         Self { version, attempts: attempts.into(), near: near.into(), cause }
     }
-}
-
-/// Calls an export with an answer of this type.
-///
-/// # Errors
-/// When the component fails, or the types are not those of the export.
-pub(crate) async fn call<P, R>(accessor: &Accessor<State>, export: &Func, params: P) -> wasmtime::Result<R>
-where
-    P: ComponentNamedList + Lower + Send + Sync + 'static,
-    R: Send + Sync + 'static,
-    (R,): ComponentNamedList + Lift,
-{
-    let export = accessor.with(|mut access| export.typed::<P, (R,)>(&mut access))?;
-    let (answer,) = export.call_concurrent(accessor, params).await?;
-    Ok(answer)
 }

@@ -3,7 +3,8 @@
 //!
 //! Each file turns calls of the component into calls of a driver, and converts the results.
 //! `errors.rs` converts all errors. Input from a component is hostile until it is validated here.
-//! `bindings.rs` is generated from `wit/`; `state.rs` is the data of an instance.
+//! `bindings.rs` is generated from `wit/`; `state.rs` is the data of an instance; `v0_5.rs` has what was
+//! different in an earlier version of the world.
 
 pub(crate) mod answers;
 mod at_most;
@@ -23,6 +24,7 @@ mod settings;
 pub(crate) mod state;
 mod storage;
 pub(crate) mod types;
+pub(crate) mod v0_5;
 
 use wasmtime::component::{HasSelf, Linker};
 

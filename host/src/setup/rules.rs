@@ -10,6 +10,7 @@ use larder_rules::{Asker, Limits, Rules, RulesError, Source as Text};
 
 use crate::{
     config::Settings,
+    engine::PolicyInForce,
     error::StartError,
     exchange::{
         Exchange, ExchangeHandle, Held, NO_RULES, RulesExchange, ShadowExchange, Source, Unreadable, Wanted,
@@ -69,10 +70,16 @@ impl StartingRules {
         self.held.loaded.clone()
     }
 
-    /// Returns what exchanges the rules of this asker, and how to ask for it.
-    pub(crate) fn follow(self, asker: &Asker) -> (Exchange<RulesExchange>, ExchangeHandle) {
+    /// Returns what exchanges the rules of this asker beside this policy, and how to ask for it.
+    pub(crate) fn follow(
+        self,
+        asker: &Asker,
+        policy: &PolicyInForce,
+    ) -> (Exchange<RulesExchange>, ExchangeHandle) {
         let Self { source, cache, held } = self;
-        Exchange::new(RulesExchange { asker: asker.clone(), cache }, source, held)
+        let policy = policy.clone();
+        let policy_asks = Box::new(move || policy.current().asks_rules());
+        Exchange::new(RulesExchange { asker: asker.clone(), cache, policy_asks }, source, held)
     }
 }
 

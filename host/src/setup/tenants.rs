@@ -25,7 +25,7 @@ use crate::{
         ConfigError, RemovedTenant, Settings, Storage, TenantConfig, TenantFiles, TenantSection, host_name,
         removed_tenants,
     },
-    engine::{InstanceLimits, InstancePool, PolicyInForce},
+    engine::{InstanceLimits, InstancePool, LoadError, PolicyInForce},
     error::StartError,
     registry::{Description, MakeTenant, Registered, Registry, Reload, Removal, Served, SiteTls},
     server::Tenancy,
@@ -212,6 +212,9 @@ impl TenantLoader {
         }
         let policy = self.policy_of(&settings).await?;
         let (rules, shadow) = rules_of(&settings).await?;
+        if rules.as_ref().is_some_and(|rules| rules.decide_requests()) && !policy.current().asks_rules() {
+            return Err(LoadError::AsksNoRules.into());
+        }
         let cpu = Arc::new(CpuBudget::new(own.cpu_percent));
         let max_bytes = own.max_bytes;
         let site = tenant_tls(&name, &own.tls, &self.server)?;

@@ -10,7 +10,11 @@ const GOOD: &str = "export const access = { admit: () => ({ tag: 'default' }) };
 const THROWS: &str = "export const access = { admit({ repository }) { if (repository) throw new Error('no'); return { tag: 'default' }; } };";
 
 async fn exchange(cache: &TempDir) -> RulesExchange {
-    RulesExchange { asker: Asker::new(Limits::default()), cache: cache.path().to_owned() }
+    RulesExchange {
+        asker: Asker::new(Limits::default()),
+        cache: cache.path().to_owned(),
+        policy_asks: Box::new(|| true),
+    }
 }
 
 fn ask(exchange: &RulesExchange, repository: &str, times: u32) {
@@ -42,4 +46,20 @@ async fn rules_go_back_to_rules_and_never_to_none() {
     let good = exchange.load(GOOD.into(), "good.js").await.unwrap();
     assert!(!exchange.may_go_back_to(&none) && exchange.may_go_back_to(&good));
     assert!(exchange.load(b"export const access = {".to_vec(), "bad.js").await.is_err());
+}
+
+/// With a policy that asks nobody they would not refuse a thing, and nobody would know.
+#[tokio::test]
+async fn rules_about_requests_need_a_policy_that_asks_them() {
+    let cache = TempDir::new().unwrap();
+    let exchange = RulesExchange { policy_asks: Box::new(|| false), ..exchange(&cache).await };
+    for text in [
+        "export const restore = { judgeHit: () => ({ tag: 'accept' }) };",
+        "export const save = { judgeSave: () => ({ tag: 'accept', val: {} }) };",
+    ] {
+        let refused = exchange.load(text.into(), "rules.js").await.unwrap_err();
+        assert!(refused.is::<NotAsked>(), "{refused}");
+    }
+    exchange.load(GOOD.into(), "access.js").await.unwrap();
+    exchange.load(Vec::new(), NO_RULES.1).await.unwrap();
 }
